@@ -1,0 +1,36 @@
+"""The error tree. Every `BobError` is a problem that its reader can act on, so the command line shows it without a traceback.
+
+A message says what is wrong, where, what was given, and what would be right.
+"""
+
+
+class BobError(Exception):
+    """Any problem that the user can act on."""
+
+
+class ConfigError(BobError):
+    """A registry file, a name or a flag is wrong."""
+
+
+class UnavailableError(BobError):
+    """A backbone or a dataset cannot be obtained here: no network, gated, package not installed."""
+
+
+class DatasetError(BobError):
+    """A dataset's folder, table, labels or splits are wrong."""
+
+
+class BadImageError(DatasetError):
+    """One image cannot be read."""
+
+
+class BackboneError(BobError):
+    """A backbone does not load, or gives wrong rows."""
+
+
+class StoreError(BobError):
+    """The feature store or the records cannot be written."""
+
+
+class UndefinedError(BobError):
+    """A metric has no value for this outcome. Never reported as 0."""

@@ -1,0 +1,39 @@
+"""Where things live on this machine."""
+
+import importlib.metadata
+import os
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parent
+CHECKOUT = PACKAGE.parent
+
+
+def shipped(name: str) -> Path:
+    """`backbones.yaml` or `tasks`: beside the package in a checkout, inside it in an installed copy."""
+    installed = PACKAGE / "shipped" / name
+    return installed if installed.exists() else CHECKOUT / name
+
+
+def default_cache() -> Path:
+    """Features, fingerprints and backbone cards: $BOB_CACHE, else $XDG_CACHE_HOME/bob-bench, else ~/.cache/bob-bench."""
+    if chosen := os.environ.get("BOB_CACHE"):
+        return Path(chosen)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bob-bench"
+
+
+def hub_cache() -> Path:
+    """The Hugging Face hub's cache folder, found as `huggingface_hub` finds it (which takes long to import)."""
+    if chosen := os.environ.get("HF_HUB_CACHE"):
+        return Path(chosen)
+    home = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "huggingface"
+    return Path(home) / "hub"
+
+
+def in_package(distribution: str, file: str) -> Path | None:
+    """The path of `file` inside an installed distribution, or None where the distribution is not installed."""
+    try:
+        found = importlib.metadata.distribution(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    path = Path(str(found.locate_file(file)))
+    return path if path.exists() else None

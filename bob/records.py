@@ -1,0 +1,128 @@
+"""Records: all scores of one backbone on one task and dataset, with provenance. One JSON file each, with per-example arrays beside it."""
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from bob.parse import Closed
+from bob.specs import Family, Pooling, Pretraining
+
+SCHEMA = 1
+
+
+class Score(Closed):
+    """One metric's value with its interval. `value` is None where the metric is undefined, and `undefined` says why."""
+
+    metric: str
+    """A metric's name; k-NN adds one per k: `top1_k20`."""
+    seed: int | None
+    """None where the protocol uses no randomness."""
+    value: float | None
+    """A fraction in [0, 1] at full precision (log-loss: nats)."""
+    low: float | None
+    high: float | None
+    """The 95 % interval."""
+    n: int
+    """The number of test examples that the value is over."""
+    interval: str
+    """How low and high were made: wilson, mover, bootstrap."""
+    undefined: str | None = None
+
+
+class BackboneFacts(Closed):
+    """Which backbone exactly, as it was when it embedded."""
+
+    name: str
+    family: Family
+    loader: str
+    architecture: str
+    weights: str
+    """Where the tensors came from, in words."""
+    weights_hash: str
+    pooling: Pooling
+    precision: str
+    width: int
+    params: int
+    gflops: float | None
+    """Forward cost of one image, 2 FLOPs per multiply-add."""
+    weights_mib: float
+    geometry: dict[str, Any]
+    """input_px, crop_pct, crop_mode, interpolation."""
+    normalisation: dict[str, tuple[float, ...]] = Field(strict=False)
+    """mean, std."""
+    licence: str | None = None
+    paper: str | None = None
+    pretraining: Pretraining | None = None
+
+    @property
+    def is_floor(self) -> bool:
+        return self.family == "baseline"
+
+
+class TaskFacts(Closed):
+    """Which task exactly."""
+
+    name: str
+    version: int
+    protocol: str
+    settings: dict[str, Any]
+    metrics: tuple[str, ...] = Field(strict=False)
+    """The first one ranks."""
+
+
+class DatasetFacts(Closed):
+    """Which images exactly."""
+
+    name: str
+    fingerprint: str
+    split_origin: dict[str, Any]
+    classes: int
+    counts: dict[str, int]
+    """Images per split that were scored or fitted on, bad ones left out."""
+    bad_images: dict[str, list[str]] = {}
+    """Per split, the images that --skip-bad-images left out."""
+    limit: int | None = None
+    licence: str | None = None
+    notes: tuple[str, ...] = Field((), strict=False)
+
+
+class Cost(Closed):
+    """What the cell took on `device`."""
+
+    device: str
+    threads: int
+    batch_size: int | None
+    images: int
+    decode_seconds: float | None
+    """Decoding and cropping the images of all its splits, summed over workers; shared by every backbone of the pass."""
+    forward_seconds: float | None
+    images_per_s: float | None
+    """images / forward_seconds."""
+    probe_seconds: float
+
+
+class Record(Closed):
+    """One backbone × task × dataset."""
+
+    schema_version: int = SCHEMA
+    key: str
+    """Hex digest of everything that the scores depend on."""
+    status: Literal["ok", "failed"]
+    reason: str | None = None
+    """Why it failed."""
+    backbone: BackboneFacts | None
+    """None where it failed before it could be loaded."""
+    backbone_name: str
+    family: Family
+    task: TaskFacts
+    dataset: DatasetFacts | None
+    dataset_name: str
+    seeds: tuple[int, ...] = Field(strict=False)
+    scores: tuple[Score, ...] = Field((), strict=False)
+    details: tuple[dict[str, Any], ...] = Field((), strict=False)
+    """Per seed, what the protocol chose: linear {c, c_at_edge, converged, gap, held_out_top1, ...}, k-NN {k, ...}."""
+    cost: Cost | None = None
+    provenance: dict[str, Any] = {}
+    """created (ISO 8601, UTC), bob, python, libraries, git."""
+    arrays: str | None = None
+    """The file of per-example arrays, beside the JSON file."""
