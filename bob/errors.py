@@ -34,3 +34,8 @@ class StoreError(BobError):
 
 class UndefinedError(BobError):
     """A metric has no value for this outcome. Never reported as 0."""
+
+
+OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+"""Exit codes: all done (what was skipped came from a group, a glob or 'all') · a cell failed, or something named exactly could not be had ·
+the request itself is wrong · Ctrl-C."""

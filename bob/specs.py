@@ -8,7 +8,7 @@ from bob.parse import Closed
 
 Family = Literal["supervised", "ssl", "clip", "domain", "baseline"]
 Pooling = Literal["default", "cls", "mean_patch", "cls+mean_patch"]
-Strictly = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1)]
 
 
 class Weights(Closed):
@@ -42,7 +42,7 @@ class Weights(Closed):
 class Preprocessing(Closed):
     """Overrides of the backbone's own preprocessing; what is None stays as the backbone's library has it."""
 
-    input_px: Strictly | None = None
+    input_px: Count | None = None
     crop_pct: Annotated[float, Field(gt=0, le=1)] | None = None
     crop_mode: Literal["center", "squash", "border"] | None = None
     interpolation: Literal["bilinear", "bicubic", "nearest", "lanczos"] | None = None
@@ -55,7 +55,7 @@ class Pretraining(Closed):
 
     method: str
     data: str
-    images: Strictly | None = None
+    images: Count | None = None
 
 
 class BackboneSpec(Closed):
@@ -69,9 +69,10 @@ class BackboneSpec(Closed):
     weights: Weights | None = None
     pooling: Pooling = "default"
     preprocessing: Preprocessing = Preprocessing()
-    width: Strictly | None = None
+    width: Count | None = None
     """The feature width D, checked on load; None is discovered."""
-    params: Strictly | None = None
+    params: Annotated[int, Field(ge=0)] | None = None
+    """Of the frozen body, without the head; checked on load."""
     pretraining: Pretraining | None = None
     licence: str | None = None
     paper: str | None = None
@@ -135,9 +136,9 @@ class DatasetSpec(Closed):
     name: str
     source: Source
     groups: tuple[str, ...] = Field((), strict=False)
-    classes: Strictly | None = None
+    classes: Count | None = None
     """The class count, checked on load."""
-    counts: dict[Literal["train", "val", "test"], Strictly] = {}
+    counts: dict[Literal["train", "val", "test"], Count] = {}
     """Images per split, checked on load."""
     licence: str | None = None
     paper: str | None = None
@@ -147,7 +148,7 @@ class DatasetSpec(Closed):
 class LinearSettings(Closed):
     """Settings of the linear probe; see `bob.protocols.linear`."""
 
-    log10_c: tuple[float, float, Strictly] = Field(strict=False)
+    log10_c: tuple[float, float, Count] = Field(strict=False)
     """First and last log10 of C (scikit-learn's C), and the number of values between, evenly spaced."""
     held_out: Annotated[float, Field(gt=0, lt=1)]
     """The share of train, per class, on which C is chosen where the dataset has no val split."""
@@ -158,11 +159,11 @@ class LinearSettings(Closed):
 class KnnSettings(Closed):
     """Settings of k-NN; see `bob.protocols.knn`."""
 
-    k: tuple[Strictly, ...] = Field(strict=False, min_length=1)
+    k: tuple[Count, ...] = Field(strict=False, min_length=1)
     temperature: Annotated[float, Field(gt=0)]
     held_out: Annotated[float, Field(gt=0, lt=1)]
     """The share of train, per class, on which k is chosen where the dataset has no val split."""
-    max_queries: Strictly
+    max_queries: Count
     """At most this many held-out examples are searched when k is chosen."""
 
 
@@ -173,7 +174,7 @@ class TaskSpec(Closed):
     """One setting of one protocol, its metrics and the datasets it runs on."""
 
     name: str
-    version: Strictly
+    version: Count
     protocol: Literal["linear", "knn"]
     summary: str
     settings: LinearSettings | KnnSettings

@@ -25,6 +25,8 @@ class Split:
     """Position in 0..N-1 → the encoded image. Safe to call from several threads."""
     groups: tuple[str, ...] | None = None
     """N group names (patient, site, object), or None."""
+    attributes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Other facts, each with N values: {"cell_type": ("mono", "poly", ...)}. Neither labels nor groups."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -41,6 +43,7 @@ class Split:
             content=tuple(self.content[i] for i in positions),
             read=lambda i: self.read(int(positions[i])),
             groups=None if self.groups is None else tuple(self.groups[i] for i in positions),
+            attributes={name: tuple(values[i] for i in positions) for name, values in self.attributes.items()},
         )
 
 

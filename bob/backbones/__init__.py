@@ -1,0 +1,1 @@
+"""Backbones: frozen weights, their preprocessing and their poolings."""

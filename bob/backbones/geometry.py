@@ -1,0 +1,64 @@
+"""From a decoded image to the uint8 pixels that a backbone sees, and from those to its normalised input."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import torch
+from PIL import Image
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """How an image becomes a crop of (3, height, width) uint8. Backbones with equal geometries share their crops."""
+
+    height_px: int
+    width_px: int
+    crop_pct: float
+    """The crop's share of the resized image's short side."""
+    crop_mode: str
+    """timm's: center (resize the short side, crop the centre), squash (ignore the aspect ratio), border (pad)."""
+    interpolation: str
+
+    def crop(self, image: Image.Image) -> torch.Tensor:
+        """(3, height, width) uint8 of an RGB image: bit for bit the pixels of timm's own evaluation transform."""
+        crop: torch.Tensor = _transform(self)(image)
+        return crop
+
+    def facts(self) -> dict[str, Any]:
+        """For keys and records; `input_px` is one number where the input is square."""
+        size = self.height_px if self.height_px == self.width_px else [self.height_px, self.width_px]
+        return {"input_px": size, "crop_pct": self.crop_pct, "crop_mode": self.crop_mode, "interpolation": self.interpolation}
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """Per-channel mean and standard deviation, for pixels in [0, 1]."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def apply(self, crops: torch.Tensor) -> torch.Tensor:
+        """(B, 3, H, W) uint8 → float32, normalised on the crops' own device in the order of torchvision's ToTensor and Normalize."""
+        mean, std = (torch.tensor(values, device=crops.device).view(-1, 1, 1) for values in (self.mean, self.std))
+        return crops.float().div_(255).sub_(mean).div_(std)
+
+    def facts(self) -> dict[str, Any]:
+        return {"mean": list(self.mean), "std": list(self.std)}
+
+
+@lru_cache
+def _transform(geometry: Geometry) -> Callable[[Image.Image], torch.Tensor]:
+    """timm's own evaluation transform up to the uint8 tensor; `use_prefetcher` leaves the normalisation to the device."""
+    from timm.data import create_transform
+
+    transform: Callable[[Image.Image], torch.Tensor] = create_transform(
+        input_size=(3, geometry.height_px, geometry.width_px),
+        interpolation=geometry.interpolation,
+        crop_pct=geometry.crop_pct,
+        crop_mode=geometry.crop_mode,
+        is_training=False,
+        use_prefetcher=True,
+    )
+    return transform

@@ -1,0 +1,116 @@
+"""What a person sees in the terminal. The one module that prints."""
+
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from rich.console import Console as Rich
+from rich.console import RenderableType
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from bob.records import Record
+
+LINE_SECONDS = 30.0
+"""Without a terminal, progress is a line this often."""
+
+
+class Terminal:
+    """Plans, progress and results for a person; a live bar in a terminal, lines elsewhere."""
+
+    def __init__(self) -> None:
+        self.out = Rich(highlight=False, soft_wrap=not sys.stdout.isatty())
+        self.errors = Rich(stderr=True, highlight=False, soft_wrap=True)
+        self.progress: Progress | None = None
+        self.meter = Meter()
+
+    def say(self, text: str) -> None:
+        self.out.print(escape(text))
+
+    def show(self, renderable: RenderableType) -> None:
+        self.out.print(renderable)
+
+    def complain(self, text: str) -> None:
+        self.errors.print(f"[bold red]error[/] {escape(text)}")
+
+    def warn(self, text: str) -> None:
+        self.errors.print(f"[yellow]note[/] {escape(text)}")
+
+    def waiting(self) -> None:
+        self.say("another process is computing the same features; waiting for it")
+
+    def pass_begins(self, dataset: str, split: str, images: int, backbones: Sequence[str]) -> None:
+        self.meter = Meter(images)
+        title = f"{dataset} {split}: {len(backbones)} backbone{'s' if len(backbones) != 1 else ''}"
+        if self.out.is_terminal:
+            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
+            self.progress = Progress(*columns, console=self.out, transient=True)
+            self.bar = self.progress.add_task(escape(title), total=images, rate="")
+            self.progress.start()
+        else:
+            self.say(f"{title}, {images:,} images")
+
+    def embedded(self, images: int, decode_seconds: float, forward_seconds: float) -> None:
+        self.meter.add(images, forward_seconds)
+        if self.progress:
+            self.progress.update(TaskID(self.bar), advance=images, rate=self.meter.rate())
+        elif self.meter.line_is_due():
+            self.say(f"  {self.meter.done:,}/{self.meter.total:,} images, {self.meter.rate()}, {self.meter.left()}")
+
+    def pass_ends(self) -> None:
+        if self.progress:
+            self.progress.stop()
+            self.progress = None
+
+    def cell_ends(self, record: Record) -> None:
+        where = f"{record.task.name} · {record.dataset_name} · {record.backbone_name}"
+        if record.status == "failed":
+            self.complain(f"{where}: failed: {record.reason}")
+        else:
+            self.say(f"  {where}: {_headline(record)}")
+
+    def written(self, paths: Iterable[Path]) -> None:
+        self.say("written: " + ", ".join(str(path) for path in paths))
+
+
+class Meter:
+    """Images done, how fast, and how long still."""
+
+    def __init__(self, total: int = 0) -> None:
+        self.total, self.done, self.fresh = total, 0, 0
+        self.start = self.last_line = time.monotonic()
+
+    def add(self, images: int, forward_seconds: float) -> None:
+        self.done += images
+        self.fresh += images if forward_seconds else 0
+
+    def per_second(self) -> float:
+        return self.fresh / max(time.monotonic() - self.start, 1e-9)
+
+    def rate(self) -> str:
+        return f"{self.per_second():.0f} images/s"
+
+    def left(self) -> str:
+        return f"{duration((self.total - self.done) / max(self.per_second(), 1e-9))} left"
+
+    def line_is_due(self) -> bool:
+        now = time.monotonic()
+        due = now - self.last_line > LINE_SECONDS
+        self.last_line = now if due else self.last_line
+        return due
+
+
+def duration(seconds: float) -> str:
+    """Rounded for a person: 40 s, 6 min, 3 h."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _headline(record: Record) -> str:
+    """The ranking metric of the first seed."""
+    first = next((score for score in record.scores if score.metric == record.task.metrics[0]), None)
+    if first is None or first.value is None or first.low is None or first.high is None:
+        return "undefined" + (f" ({first.undefined})" if first else "")
+    return f"{first.metric} {100 * first.value:.1f} % [{100 * first.low:.1f}-{100 * first.high:.1f}]"

@@ -1,0 +1,119 @@
+"""One's own images in class folders: `FOLDER/class/**`, or `FOLDER/train|val|test/class/**`.
+
+Classes are in natural order (0, 1, 2, 10), images in natural order of their paths. Links are followed. Hidden files and files that are no images by
+their extension are left out and counted in the notes.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bob.datasets.assemble import SPLIT_NAMES, Listing, assemble, natural, tally
+from bob.datasets.dataset import Dataset, SplitName
+from bob.datasets.fingerprints import file_digests, read_file
+from bob.errors import DatasetError
+
+_WRITTEN = ".jpg .jpeg .jpe .jfif .png .apng .webp .gif .bmp .tif .tiff .ppm .pgm .pbm .pnm .jp2 .avif"
+EXTENSIONS = frozenset(_WRITTEN.split())
+"""The extensions, in lower case, of what `images.FORMATS` reads."""
+_LAYOUTS = "Expected FOLDER/class/image.jpg, or FOLDER/train/class/image.jpg and FOLDER/test/class/image.jpg."
+
+
+@dataclass(frozen=True)
+class _Image:
+    path: Path
+    label: str
+    split: SplitName
+
+
+def read_folder(name: str, root: Path, cache: Path) -> Dataset:
+    """The dataset in a folder of class folders."""
+    if not root.is_dir():
+        raise DatasetError(f"{str(root)!r}: {'is not a folder' if root.exists() else 'does not exist'}. {_LAYOUTS}")
+    left_out: list[str] = []
+    images = _images(root, left_out)
+    files = [image.path for image in images]
+    listing = Listing(
+        where=f"folder '{root}'",
+        ids=[path.relative_to(root).as_posix() for path in files],
+        labels=[image.label for image in images],
+        content=file_digests(root, files, cache),
+        read=lambda i: read_file(files[i]),
+        splits=[image.split for image in images],
+        notes=[f"{len(left_out)} files that are no images were left out: {tally(left_out)}"] if left_out else [],
+    )
+    return assemble(name, listing)
+
+
+def _images(root: Path, left_out: list[str]) -> list[_Image]:
+    """All images, by split and class."""
+    folders = _subfolders(root, left_out)
+    if not folders:
+        raise DatasetError(f"folder '{root}': no class folders inside. {_LAYOUTS}")
+    if not _is_split_layout(root, folders):
+        return _of_classes(folders, "train", left_out)
+    images = []
+    for folder in sorted(folders, key=lambda folder: list(SPLIT_NAMES).index(folder.name.lower())):
+        images += _of_classes(_subfolders(folder, left_out), SPLIT_NAMES[folder.name.lower()], left_out)
+    return images
+
+
+def _is_split_layout(root: Path, folders: Sequence[Path]) -> bool:
+    """Whether the folders are splits. One class called 'train' among others is a class; 'train' and 'test' beside other folders is a mistake."""
+    splits = [folder.name for folder in folders if folder.name.lower() in SPLIT_NAMES]
+    others = [folder.name for folder in folders if folder.name.lower() not in SPLIT_NAMES]
+    if len(splits) > 1 and others:
+        raise DatasetError(f"folder '{root}': holds the splits {', '.join(splits)} and also {', '.join(map(repr, others))}. Move those elsewhere.")
+    taken = [SPLIT_NAMES[name.lower()] for name in splits]
+    if doubled := [name for name in splits if taken.count(SPLIT_NAMES[name.lower()]) > 1]:
+        raise DatasetError(f"folder '{root}': {' and '.join(doubled)} are the same split. Keep one.")
+    return bool(splits) and not others
+
+
+def _of_classes(folders: Sequence[Path], split: SplitName, left_out: list[str]) -> list[_Image]:
+    images = []
+    for folder in folders:
+        paths = sorted(_walk(folder, left_out), key=lambda path: natural(path.as_posix()))
+        if not paths:
+            raise DatasetError(f"class folder '{folder}' holds no images. Remove it, or add some ({_WRITTEN}).")
+        images += [_Image(path, folder.name, split) for path in paths]
+    return images
+
+
+def _subfolders(folder: Path, left_out: list[str]) -> list[Path]:
+    """The visible folders inside, in natural order; files are counted as left out."""
+    entries = _entries(folder)
+    left_out += [f"outside the class folders, {_kind(path)}" for path, is_folder in entries if not is_folder]
+    return sorted((path for path, is_folder in entries if is_folder and not _is_hidden(path)), key=lambda path: natural(path.name))
+
+
+def _walk(folder: Path, left_out: list[str], above: frozenset[Path] = frozenset()) -> Iterator[Path]:
+    """The images below a folder; a link back to a folder above is not followed again."""
+    real = folder.resolve()
+    if real in above:
+        return
+    for path, is_folder in _entries(folder):
+        if is_folder and not _is_hidden(path):
+            yield from _walk(path, left_out, above | {real})
+        elif _is_hidden(path) or path.suffix.lower() not in EXTENSIONS:
+            left_out.append(_kind(path))
+        else:
+            yield path
+
+
+def _entries(folder: Path) -> list[tuple[Path, bool]]:
+    """What lies inside, each with whether it is a folder or a link to one."""
+    try:
+        with os.scandir(folder) as entries:
+            return [(Path(entry.path), entry.is_dir()) for entry in entries]
+    except OSError as error:
+        raise DatasetError(f"folder '{folder}' cannot be read ({error.strerror}).") from error
+
+
+def _is_hidden(path: Path) -> bool:
+    return path.name.startswith((".", "__MACOSX"))
+
+
+def _kind(path: Path) -> str:
+    return "hidden" if _is_hidden(path) else path.suffix.lower() or "no extension"

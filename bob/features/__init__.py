@@ -1,0 +1,1 @@
+"""Features: extracted once, stored in shards, checked on every read."""

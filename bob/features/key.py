@@ -1,0 +1,29 @@
+"""What a feature row is a function of. Everything here is in the key, and nothing else is."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from bob.digest import digest
+
+EXTRACTION_VERSION = 1
+"""Raised when the same inputs would give other rows: decoding, cropping, normalising, pooling."""
+
+
+@dataclass(frozen=True)
+class FeatureKey:
+    """Not in it, because rows do not depend on them: batch size, device, workers, cache path, the backbone's name."""
+
+    weights_hash: str
+    forward: dict[str, Any]
+    """Loader, architecture, and the library version that defines the forward pass."""
+    geometry: dict[str, Any]
+    normalisation: dict[str, Any]
+    pooling: str
+    precision: str
+    images: str
+    """Fingerprint of the split's images in their order."""
+    split: str
+    extraction: int = EXTRACTION_VERSION
+
+    def digest(self) -> str:
+        return digest(asdict(self))

@@ -1,0 +1,61 @@
+"""Files that are either whole or absent: written aside, flushed to the disk, renamed."""
+
+import contextlib
+import errno
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from bob.errors import StoreError
+
+ASIDE = ".writing-"
+"""Prefix of a file that is being written; one left over is what a killed process was writing."""
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Writes `data` so that a reader, or a crash at any moment, sees the old file or the new one and never a part."""
+    with _disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, aside = tempfile.mkstemp(prefix=ASIDE, dir=path.parent)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(aside).chmod(0o644)
+            Path(aside).replace(path)
+        except BaseException:
+            Path(aside).unlink(missing_ok=True)
+            raise
+        _flush_folder(path.parent)
+
+
+def slug(name: str) -> str:
+    """A name as part of a path: other characters than letters, digits, '.', '_', '-' become '_'."""
+    return re.sub(r"[^\w.\-]", "_", name).lstrip(".") or "_"
+
+
+def _flush_folder(folder: Path) -> None:
+    """Makes a rename survive a power cut; not every file system knows the call."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+@contextlib.contextmanager
+def _disk_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        remedy = {
+            errno.ENOSPC: "the disk is full: free some space or choose another disk with --cache-dir and --results",
+            errno.EDQUOT: "the disk quota is used up: free some space or choose another disk with --cache-dir and --results",
+            errno.EROFS: "the file system is read-only: choose another with --cache-dir and --results",
+            errno.EACCES: "permission denied: choose a folder of your own with --cache-dir and --results",
+        }.get(error.errno or 0, str(error.strerror))
+        raise StoreError(f"{path}: cannot be written; {remedy}.") from error

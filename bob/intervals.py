@@ -1,0 +1,86 @@
+"""95 % intervals: Wilson for a share of examples, MOVER for a mean over classes, a seeded bootstrap over examples for the rest.
+
+The test examples are taken for a random sample of the images one cares about; training is taken as given.
+"""
+
+import numpy as np
+
+from bob.metrics import Metric, metric_named, per_class
+from bob.outcomes import Classified, Floats
+
+Z = 1.959963984540054
+"""The 97.5 % point of the standard normal distribution: two-sided 95 %."""
+
+TAILS = (2.5, 97.5)
+"""The percentiles that bound 95 %."""
+
+DRAWS = 1000
+"""Resamples per bootstrap; Efron & Tibshirani (1993, section 13.3) advise at least 1000 for percentile limits."""
+
+SAME = 1e-12
+"""Draws closer together than this differ by rounding only."""
+
+Limits = tuple[float, float]
+
+
+def interval(metric: str, outcome: Classified, seed: int) -> tuple[float, float | None, float | None, str]:
+    """The metric's value, its 95 % limits and how they were made. `seed` is the bootstrap's. Limits are None where the examples hold no spread."""
+    known = metric_named(metric)
+    value = known.function(outcome)
+    limits = _limits(known, value, outcome, seed)
+    return (value, *(limits or (None, None)), known.interval)
+
+
+def _limits(metric: Metric, value: float, outcome: Classified, seed: int) -> Limits | None:
+    if metric.interval == "wilson":
+        return wilson(value * len(outcome), len(outcome))
+    if metric.interval == "mover":
+        return mover(*per_class(outcome))
+    return bootstrap(outcome, metric, seed)
+
+
+def wilson(successes: float, n: int) -> Limits:
+    """Limits of a share `successes` / n (Wilson 1927): the shares that a score test at 5 % does not reject. Never of width 0, nor outside [0, 1]."""
+    low, high = _wilson(np.array([successes], np.float64), np.array([n], np.float64))
+    return float(low[0]), float(high[0])
+
+
+def _wilson(successes: Floats, n: Floats) -> tuple[Floats, Floats]:
+    """Wilson's limits elementwise, (K,) and (K,). The share lies between them in exact arithmetic; min and max keep it so after rounding."""
+    share = successes / n
+    centre = share + Z**2 / (2 * n)
+    reach = Z * np.sqrt(share * (1 - share) / n + Z**2 / (4 * n**2))
+    scale = 1 + Z**2 / n
+    return np.clip((centre - reach) / scale, 0, share), np.clip((centre + reach) / scale, share, 1)
+
+
+def mover(successes: Floats, n: Floats) -> Limits:
+    """Limits of the unweighted mean of K independent shares `successes` / n, both (K,).
+
+    Method of variance estimates recovery (Zou & Donner 2008, doi:10.1002/sim.3095): each share's distance to its own Wilson limit stands for its
+    error on that side, and squared distances add up. With w = 1/K: low = mean - sqrt(sum w² (p - l)²), high = mean + sqrt(sum w² (u - p)²).
+    Works at 100 %, where a standard error would be 0.
+    """
+    share = successes / n
+    low, high = _wilson(successes, n)
+    mean, weight = share.mean(), 1 / len(share)
+    below = weight * np.sqrt(((share - low) ** 2).sum())
+    above = weight * np.sqrt(((high - share) ** 2).sum())
+    return float(max(0.0, mean - below)), float(min(1.0, mean + above))
+
+
+def bootstrap(outcome: Classified, metric: Metric, seed: int, draws: int = DRAWS) -> Limits | None:
+    """Percentile limits over resampled examples, moved so that the draws are centred on the estimate, and clipped to the metric's range.
+
+    Differs from the plain percentile bootstrap (Efron 1979) in the centring: resampling inflates a calibration error (noise only adds to a sum of
+    absolute gaps), so that plain limits can lie above the estimate altogether.
+
+    Draws that are all equal (all right, all wrong, one example) say nothing: Wilson's limits on n stand in for a metric in [0, 1], None for others.
+    """
+    value, n = metric.function(outcome), len(outcome)
+    rng = np.random.default_rng(seed)
+    drawn = np.array([metric.function(outcome.take(rng.integers(n, size=n))) for _ in range(draws)])
+    if np.ptp(drawn) < SAME:
+        return wilson(value * n, n) if metric.highest == 1 else None
+    low, high = value + np.percentile(drawn, TAILS) - drawn.mean()
+    return float(np.clip(low, 0, value)), float(np.clip(high, value, metric.highest))

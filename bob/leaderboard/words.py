@@ -1,0 +1,99 @@
+"""Values and findings as text. Rounding and % exist only here and in the page's script."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from bob.leaderboard.cells import Cell, Column, SetAside, better_first, cells
+from bob.metrics import METRICS
+from bob.records import Record
+
+MISSING = "–"
+
+
+def value_text(metric: str, value: float) -> str:
+    """A fraction as percent with one decimal, without the sign; a metric without an upper bound (log-loss, in nats) with three decimals."""
+    known = METRICS.get(metric)
+    return f"{value:.3f}" if known and known.highest != 1 else f"{100 * value:.1f}"
+
+
+def cell_text(cell: Cell | None) -> str:
+    """`85.4 [84.0–86.7]`, `failed`, `undefined`, or a dash where there is no cell."""
+    if cell is None:
+        return MISSING
+    if cell.value is None:
+        return cell.status
+    return f"{value_text(cell.metric, cell.value)}{limits_text(cell)}"
+
+
+def limits_text(cell: Cell) -> str:
+    if cell.low is None or cell.high is None:
+        return ""
+    return f" [{value_text(cell.metric, cell.low)}–{value_text(cell.metric, cell.high)}]"
+
+
+def millions(params: int | None) -> str:
+    """Parameters in millions: 3.4, 0.001; a dash where unknown."""
+    return MISSING if params is None else f"{params / 1e6:.3g}"
+
+
+@dataclass(frozen=True)
+class Lead:
+    """The best backbone of one column, and the next."""
+
+    column: Column
+    best: Cell
+    second: Cell | None
+    overlap: bool
+    """Whether the two intervals overlap. Overlap does not show that the two are equal; a paired test is sharper."""
+
+
+def leads(records: Iterable[Record]) -> list[Lead]:
+    """One per column that has a value, in column order; `records` are comparable ones."""
+    groups: dict[Column, list[Cell]] = defaultdict(list)
+    for cell in cells(records):
+        if cell.value is not None:
+            groups[cell.column].append(cell)
+    return [_lead(column, sorted(group, key=better_first)) for column, group in sorted(groups.items())]
+
+
+def _lead(column: Column, group: Sequence[Cell]) -> Lead:
+    second = group[1] if len(group) > 1 else None
+    return Lead(column, group[0], second, second is not None and _overlap(group[0], second))
+
+
+def _overlap(a: Cell, b: Cell) -> bool:
+    """Whether two intervals share a point. Without limits nothing is told apart."""
+    if a.low is None or a.high is None or b.low is None or b.high is None:
+        return True
+    return a.low <= b.high and b.low <= a.high
+
+
+def notes(records: Sequence[Record], aside: Sequence[SetAside]) -> list[str]:
+    """What a reader must know beside the values: failures, undefined values, bad images, limits, records set aside."""
+    bad = sorted({text for record in records if (text := _bad_images(record))})
+    limited = sorted({f"{record.dataset_name}: at most {limit} images per split (--limit)." for record in records if (limit := _limit(record))})
+    empty = [
+        f"{cell.record.backbone_name} on {cell.column}: {cell.status}. {cell.reason or 'No reason given.'}"
+        for cell in cells(records)
+        if cell.value is None
+    ]
+    return empty + bad + limited + [text for text in [set_aside_text(aside)] if text]
+
+
+def set_aside_text(aside: Sequence[SetAside]) -> str:
+    """How many records were set aside and why; nothing where none was."""
+    counts: dict[str, int] = defaultdict(int)
+    for left in aside:
+        counts[left.why] += 1
+    noun = "record" if len(aside) == 1 else "records"
+    return f"{len(aside)} {noun} set aside: " + ", ".join(f"{count} ({why})" for why, count in sorted(counts.items())) + "." if aside else ""
+
+
+def _bad_images(record: Record) -> str:
+    count = sum(map(len, record.dataset.bad_images.values())) if record.dataset else 0
+    return f"{record.dataset_name}: {count} unreadable image{'s' if count > 1 else ''} left out." if count else ""
+
+
+def _limit(record: Record) -> int | None:
+    return record.dataset.limit if record.dataset else None

@@ -1,0 +1,42 @@
+"""Limited-memory BFGS (Nocedal 1980) with a diagonal initial Hessian, and curvature pairs that survive a change of penalty."""
+
+from collections import deque
+
+import torch
+from torch import Tensor
+
+
+class Pairs:
+    """The last steps s and changes of gradient y, each of one fixed shape."""
+
+    def __init__(self, memory: int) -> None:
+        self._pairs: deque[tuple[Tensor, Tensor, float]] = deque(maxlen=memory)
+
+    def add(self, step: Tensor, change: Tensor) -> None:
+        """Keep a pair where the curvature along the step is positive beyond rounding."""
+        curvature = _dot(step, change)
+        if curvature > 1e-10 * (_dot(step, step) * _dot(change, change)) ** 0.5:
+            self._pairs.append((step, change, curvature))
+
+    def shift(self, penalised: Tensor) -> None:
+        """The penalty grew by ½ Σ `penalised` · θ²: its Hessian is known exactly, so every pair stays true (y ← y + penalised · s)."""
+        old, self._pairs = self._pairs, deque(maxlen=self._pairs.maxlen)
+        for step, change, _ in old:
+            self.add(step, change + penalised * step)
+
+    def direction(self, gradient: Tensor, hessian: Tensor) -> Tensor:
+        """-H⁻¹ gradient by the two-loop recursion; `hessian` is the initial one's diagonal."""
+        descent = gradient.neg()
+        shares = []
+        for step, change, curvature in reversed(self._pairs):
+            share = _dot(step, descent) / curvature
+            descent.add_(change, alpha=-share)
+            shares.append(share)
+        descent.div_(hessian)
+        for (step, change, curvature), share in zip(self._pairs, reversed(shares), strict=True):
+            descent.add_(step, alpha=share - _dot(change, descent) / curvature)
+        return descent
+
+
+def _dot(a: Tensor, b: Tensor) -> float:
+    return float(torch.dot(a.flatten(), b.flatten()))

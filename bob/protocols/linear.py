@@ -1,0 +1,37 @@
+"""Linear probe: multinomial logistic regression with L2 on frozen features, solved to its optimum.
+
+Follows the log-regression evaluation of CLIP (Radford et al. 2021, arXiv:2103.00020), Kornblith et al. 2019 (arXiv:1805.08974) and DINOv2
+(eval/log_regression.py): raw features, C over 45 values of 10^linspace(-6, 5), C chosen on held-out train data, refit on all of train.
+
+Differs in these points:
+- the grid is widened where the best C lies on its edge, and the record says so;
+- held-out data is the dataset's val split, else a stratified share of train that keeps groups and byte-identical images on one side;
+- the solver stops on a bound of its distance from the optimum, not on a number of iterations, and the record carries the bound.
+"""
+
+import numpy as np
+
+from bob.outcomes import Classified
+from bob.protocols.logistic import scores, select_and_refit
+from bob.protocols.protocol import Problem, Result
+from bob.specs import LinearSettings
+
+
+def linear(problem: Problem, settings: LinearSettings, device: str) -> Result:
+    """C chosen on held-out train rows, refit on all of train, scored on test."""
+    first, last, count = settings.log10_c
+    grid = 10.0 ** np.linspace(first, last, count)
+    selection = select_and_refit(problem.x, problem.y, problem.classes, grid, problem.held_out, tolerance=settings.tolerance, device=device)
+    fit = selection.fit
+    detail = {
+        "c": selection.c,
+        "c_at_edge": selection.at_edge,
+        "grid_widened": selection.widened,
+        "held_out_top1": selection.held_out_top1,
+        "held_out_rows": int(problem.held_out.sum()),
+        "converged": fit.converged,
+        "gap": fit.gap,
+        "objective": fit.objective,
+        "passes": fit.passes,
+    }
+    return Result(Classified.from_logits(scores(fit, problem.test_x), problem.test_y), detail)

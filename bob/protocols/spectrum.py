@@ -1,0 +1,120 @@
+"""Features in the basis of their own covariance, block by block.
+
+Centring moves into the free bias and a rotation leaves ‖W‖ alone, so neither changes the penalised objective or its optimum. In the eigenbasis the
+covariance is diagonal, which is what makes a diagonal initial Hessian good enough (see `bob.protocols.logistic`).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+BLOCK_BYTES = 3 << 20
+"""A block of rows of about this size stays in the processor's cache between the two products of a pass."""
+RESIDENT_BYTES = 2 << 30
+"""Rotated features up to this size are kept in memory; larger ones are read block by block on every pass."""
+
+
+class Rows(Protocol):
+    """(N, D) features of any float type that can be read by slices of rows: an array, a memory map, a tensor, a feature store."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    def __getitem__(self, rows: slice, /) -> Any: ...
+
+
+def read(x: Rows, rows: slice, device: str, dtype: torch.dtype) -> Tensor:
+    """A private copy of some rows, (n, D)."""
+    values = x[rows]
+    if isinstance(values, Tensor):
+        return values.to(device, dtype, copy=True)
+    return torch.from_numpy(np.array(values, dtype=np.float64 if dtype == torch.float64 else np.float32)).to(device)
+
+
+def slices(rows: int, width: int, block_bytes: int = BLOCK_BYTES) -> Iterator[slice]:
+    """Cuts of `rows` into blocks of about `block_bytes` of float32, 64 rows at least."""
+    step = max(64, block_bytes // (4 * width))
+    return (slice(start, min(start + step, rows)) for start in range(0, rows, step))
+
+
+@dataclass(frozen=True, eq=False)
+class Spectrum:
+    """The eigenbasis of centred features."""
+
+    centre: Tensor
+    """(D,) float64: about the mean. Any centre gives the same optimum, so rounding does no harm."""
+    basis: Tensor
+    """(D, R) float64, orthonormal columns, R = min(D, N), largest eigenvalue first."""
+    eigenvalue: Tensor
+    """(R,) float64: of the covariance (divided by N), never negative."""
+
+
+def spectrum(x: Rows, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Spectrum:
+    """Of the covariance (D ≤ N), or through a QR factorisation of the rows (D > N). `dtype` is that of the products; sums are float64."""
+    n, width = x.shape
+    centre = torch.zeros(width, dtype=torch.float64, device=device)
+    for rows in slices(n, width, 8 * BLOCK_BYTES):
+        centre += read(x, rows, device, dtype).sum(0, dtype=torch.float64)
+    centre /= n
+    if width > n:
+        factor, triangle = torch.linalg.qr((read(x, slice(0, n), device, torch.float64) - centre).T)
+        covariance, factor = triangle @ triangle.T / n, factor
+    else:
+        covariance, factor = _covariance(x, centre, dtype), None
+    eigenvalue, vectors = torch.linalg.eigh(covariance)
+    basis = vectors if factor is None else factor @ vectors
+    return Spectrum(centre, basis.flip(1).contiguous(), eigenvalue.flip(0).clamp(min=0))
+
+
+def _covariance(x: Rows, centre: Tensor, dtype: torch.dtype) -> Tensor:
+    n, width = x.shape
+    total = torch.zeros(width, width, dtype=torch.float64, device=centre.device)
+    for rows in slices(n, width, 4 * BLOCK_BYTES):
+        block = read(x, rows, str(centre.device), dtype).sub_(centre)
+        total += block.T @ block
+    return total / n
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """Rows as blocks, and the way of weights and gradients between a block's coordinates and the eigenbasis."""
+
+    x: Rows | Tensor
+    spectrum: Spectrum
+    dtype: torch.dtype
+    rotated: bool
+    """`x` is already in the eigenbasis, on the device; else blocks are read, converted and centred, and weights are rotated instead."""
+
+    def blocks(self) -> Iterator[tuple[slice, Tensor]]:
+        """Row ranges and rows, (n, R) in the eigenbasis or (n, D) centred."""
+        n, width = self.x.shape
+        for rows in slices(n, width):
+            yield rows, self.x[rows] if self.rotated else self._centred(rows)
+
+    def _centred(self, rows: slice) -> Tensor:
+        return read(self.x, rows, str(self.spectrum.centre.device), self.dtype).sub_(self.spectrum.centre.to(self.dtype))
+
+    def outward(self, weight: Tensor) -> Tensor:
+        """(C, R) weights as the blocks need them."""
+        return weight if self.rotated else weight @ self.spectrum.basis.to(self.dtype).T
+
+    def inward(self, gradient: Tensor) -> Tensor:
+        """(C, ·) gradient of the blocks' coordinates as (C, R)."""
+        return gradient if self.rotated else gradient @ self.spectrum.basis.to(self.dtype)
+
+
+def source(x: Rows, basis: Spectrum, dtype: torch.dtype) -> Source:
+    """Float32 rows are rotated once where they fit in memory. Float64 rows never are: each block is converted exactly."""
+    n, rank = x.shape[0], basis.basis.shape[1]
+    if dtype == torch.float64 or 4 * n * rank > RESIDENT_BYTES:
+        return Source(x, basis, dtype, rotated=False)
+    rotation, device = basis.basis.to(dtype), str(basis.centre.device)
+    resident = torch.empty(n, rank, dtype=dtype, device=device)
+    centre = basis.centre.to(dtype)
+    for rows in slices(n, x.shape[1], 4 * BLOCK_BYTES):
+        torch.mm(read(x, rows, device, dtype).sub_(centre), rotation, out=resident[rows])
+    return Source(resident, basis, dtype, rotated=True)
