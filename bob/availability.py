@@ -20,4 +20,5 @@ def backbone_absence(spec: BackboneSpec) -> str | None:
 
 def _in_hub_cache(hub: str, file: str | None) -> bool:
     snapshots = hub_cache() / f"models--{hub.replace('/', '--')}" / "snapshots"
-    return any((snapshot / name).exists() for snapshot in snapshots.glob("*") for name in ([file] if file else ["model.safetensors", "pytorch_model.bin"]))
+    names = [file] if file else ["model.safetensors", "pytorch_model.bin"]
+    return any((snapshot / name).exists() for snapshot in snapshots.glob("*") for name in names)

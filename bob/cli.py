@@ -8,6 +8,7 @@ from pathlib import Path
 from bob import __version__
 from bob.errors import INTERRUPTED, OK, USAGE, BobError
 
+
 def main(argv: Sequence[str] | None = None) -> int:
     """`bob-bench COMMAND ...`"""
     arguments = _parser().parse_args(argv)
@@ -42,17 +43,19 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
-    parser.description = "Embeds images with frozen backbones, once, and runs tasks on the features. The same command again does only what is missing."
+    parser.description = "Embeds images with frozen backbones, once, and runs tasks on the features. Again, it does only what is missing."
     what = parser.add_argument_group("what to run (names, globs, groups such as family:ssl or group:samples, 'all'; separated by commas)")
     what.add_argument("--backbones", metavar="NAMES", help="default: those whose weights are on this machine")
     what.add_argument("--tasks", metavar="NAMES", default="all", help="default: all")
     what.add_argument("--datasets", metavar="NAMES", help="default: each task's own (group:samples)")
-    what.add_argument("--data", metavar="PATH", action="append", default=[], help="your images: a folder of class folders, or a CSV with path,label")
+    what.add_argument("--data", metavar="PATH", action="append", default=[], help="your images: class folders, or a CSV with path,label")
     what.add_argument("--max-params", metavar="N", type=_count, help="leave out larger backbones, e.g. 30M")
     how = parser.add_argument_group("how")
     how.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps (default: auto)")
-    how.add_argument("--precision", choices=("float32", "bfloat16", "float16"), default="float32", help="of the forward pass (default: float32)")
-    how.add_argument("--batch-size", metavar="N", type=_auto_count, default=None, help="auto or a number; halved where memory is short (default: auto)")
+    how.add_argument("--precision", choices=("float32", "bfloat16", "float16"), default="float32", help="of the forward (default: float32)")
+    how.add_argument(
+        "--batch-size", metavar="N", type=_auto_count, default=None, help="auto or a number; halves when memory is short (default: auto)"
+    )
     how.add_argument("--workers", metavar="N", type=_auto_count, default=None, help="decoding threads (default: auto, one per core)")
     how.add_argument("--limit", metavar="N", type=_at_least_one, help="at most N images per split, class shares kept: for a quick look")
     how.add_argument("--seeds", metavar="N,N", type=_seeds, default=(0,), help="seeds of held-out draws (default: 0)")
@@ -85,8 +88,8 @@ def _add_show(parser: argparse.ArgumentParser) -> None:
 
 def _add_places(parser: argparse.ArgumentParser) -> None:
     places = parser.add_argument_group("places")
-    places.add_argument("--registry", metavar="FILE", type=Path, action="append", default=[], help="more backbones: a file like backbones.yaml; repeatable")
-    places.add_argument("--tasks-dir", metavar="DIR", type=Path, action="append", default=[], help="more tasks and datasets: a folder like tasks/; repeatable")
+    places.add_argument("--registry", metavar="FILE", type=Path, action="append", default=[], help="more backbones, as backbones.yaml; repeatable")
+    places.add_argument("--tasks-dir", metavar="DIR", type=Path, action="append", default=[], help="more tasks and datasets, as tasks/; repeatable")
     places.add_argument("--results", metavar="DIR", type=Path, default=Path("results"), help="records and leaderboard (default: results)")
     places.add_argument("--cache-dir", metavar="DIR", type=Path, help="features (default: $BOB_CACHE, else ~/.cache/bob-bench)")
 
@@ -140,5 +143,3 @@ def _seeds(text: str) -> tuple[int, ...]:
     if not all(part.isdecimal() for part in parts) or len(set(parts)) < len(parts):
         raise argparse.ArgumentTypeError(f"{text!r} is not a list of different whole numbers such as 0,1,2")
     return tuple(int(part) for part in parts)
-
-

@@ -1,4 +1,4 @@
-"""95 % intervals: Wilson for a share of examples, MOVER for a mean over classes, a seeded bootstrap over examples for the rest.
+"""95 % intervals: Wilson for a share of examples, MOVER (widened) for a mean over classes, a seeded bootstrap over examples for the rest.
 
 The test examples are taken for a random sample of the images one cares about; training is taken as given.
 """
@@ -35,11 +35,11 @@ def _limits(metric: Metric, value: float, outcome: Classified, seed: int) -> Lim
     if metric.interval == "wilson":
         return wilson(value * len(outcome), len(outcome))
     if metric.interval == "mover":
-        return mover(*per_class(outcome))
+        return mean_of_shares(*per_class(outcome))
     return bootstrap(outcome, metric, seed)
 
 
-def wilson(successes: float, n: int) -> Limits:
+def wilson(successes: float, n: float) -> Limits:
     """Limits of a share `successes` / n (Wilson 1927): the shares that a score test at 5 % does not reject. Never of width 0, nor outside [0, 1]."""
     low, high = _wilson(np.array([successes], np.float64), np.array([n], np.float64))
     return float(low[0]), float(high[0])
@@ -52,6 +52,30 @@ def _wilson(successes: Floats, n: Floats) -> tuple[Floats, Floats]:
     reach = Z * np.sqrt(share * (1 - share) / n + Z**2 / (4 * n**2))
     scale = 1 + Z**2 / n
     return np.clip((centre - reach) / scale, 0, share), np.clip((centre + reach) / scale, share, 1)
+
+
+def mean_of_shares(successes: Floats, n: Floats) -> Limits:
+    """Limits of the unweighted mean of K independent shares `successes` / n, both (K,): on each side the wider of two methods.
+
+    Neither holds alone, in simulations at nominal 95 % (tests/test_intervals.py): MOVER covers 80-90 % where many classes have few examples each,
+    since Wilson limits are skewed and skews add up; the other covers 84 % where one of two classes is small and by luck all right. The wider
+    covers 95-98 %.
+    """
+    (low, high), (low_2, high_2) = mover(successes, n), effective_wilson(successes, n)
+    return min(low, low_2), max(high, high_2)
+
+
+def effective_wilson(successes: Floats, n: Floats) -> Limits:
+    """Wilson's limits of the mean share, as if from the number of examples that would give a single share the same variance.
+
+    As for surveys (Dean & Pagano 2015, doi:10.1093/jssam/smv024). The variance is K^-2 sum p (1 - p) / (n - 1), unbiased; a class of one example says
+    nothing about its own, and takes mean (1 - mean). Without any variance (all right) the size is that of equal classes, K² / sum(1 / n).
+    """
+    share, k = successes / n, len(n)
+    mean = float(share.mean())
+    own = np.where(n > 1, share * (1 - share) / np.maximum(n - 1, 1), mean * (1 - mean))
+    size = mean * (1 - mean) * k**2 / own.sum() if own.sum() > 0 else k**2 / (1 / n).sum()
+    return wilson(mean * size, size)
 
 
 def mover(successes: Floats, n: Floats) -> Limits:

@@ -34,8 +34,8 @@ def show_record(arguments: argparse.Namespace) -> int:
     records, _ = RecordBook(arguments.results).read_all()
     found = [record for record in records if record.key.startswith(arguments.record)]
     if len(found) != 1:
-        several = ", ".join(record.key for record in found[:5])
-        raise ConfigError(f"{len(found)} records have a key that begins with {arguments.record!r}{': ' + several if found else ''}; see `bob-bench list records`.")
+        several = ": " + ", ".join(record.key for record in found[:5]) if found else ""
+        raise ConfigError(f"{len(found)} records have a key that begins with {arguments.record!r}{several}; see `bob-bench list records`.")
     sys.stdout.write(found[0].model_dump_json(indent=1) + "\n")
     return 0
 

@@ -1,6 +1,6 @@
 """YAML values into closed, frozen specs. A problem is an error that names file, key, value and the remedy.
 
-YAML's traps are refused rather than guessed at: a repeated key, `1e-3` (text to YAML), `no` (False to YAML), `1.10` (the number 1.1), anchors and tags.
+YAML's traps are refused rather than guessed at: a repeated key, `1e-3` (text to YAML), `no` (False to YAML), `1.10` (1.1 to YAML), anchors, tags.
 """
 
 import difflib
@@ -56,7 +56,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: is not UTF-8 text (byte {error.start}).") from error
     try:
-        values = yaml.load(text, _Loader)  # noqa: S506: _Loader is a safe loader
+        values = yaml.load(text, _Loader)  # noqa: S506 (a safe loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         raise ConfigError(f"{path}: line {mark.line + 1 if mark else '?'}: {error.problem}.") from error

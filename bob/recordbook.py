@@ -84,4 +84,5 @@ def _read(path: Path) -> Record:
     try:
         return Record.model_validate_json(path.read_bytes())
     except ValidationError as error:
-        raise StoreError(f"{path}: is not a record of this version ({error.errors()[0]['msg']}); remove it, and the next run makes it again.") from error
+        problem = error.errors()[0]["msg"]
+        raise StoreError(f"{path}: is not a record of this version ({problem}); remove it, and the next run makes it again.") from error

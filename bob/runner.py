@@ -89,7 +89,13 @@ def _datasets(arguments: argparse.Namespace, registry: Registry, tasks: Sequence
     named = select(arguments.datasets, registry.datasets, "dataset", dataset_labels) if arguments.datasets else []
     if own or named:
         return {task.name: [*named, *own] for task in tasks}
-    return {task.name: [Chosen(one.spec, False) for one in select(",".join(task.datasets), registry.datasets, "dataset", dataset_labels)] for task in tasks}
+    return {task.name: _own_datasets(task, registry) for task in tasks}
+
+
+def _own_datasets(task: TaskSpec, registry: Registry) -> list[Chosen[DatasetSpec]]:
+    """The datasets of a task's file; nobody named them on the command line, so what is absent is skipped."""
+    chosen = select(",".join(task.datasets), registry.datasets, "dataset", dataset_labels)
+    return [Chosen(one.spec, exact=False) for one in chosen]
 
 
 def _device(asked: str) -> str:
@@ -128,5 +134,3 @@ def _exit_code(plan: Plan, records: Sequence[Record]) -> int:
     lacking = any(skip.exact for skip in plan.skipped)
     failed = bool(plan.broken) or any(record.status == "failed" for record in records)
     return FAILED if lacking or failed else OK
-
-

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest, norm
 
-from bob.intervals import Z, bootstrap, interval, mover, wilson
+from bob.intervals import Z, bootstrap, effective_wilson, interval, mean_of_shares, mover, wilson
 from bob.metrics import METRICS
 from bob.outcomes import Classified
 from bob.scoring import score
@@ -55,15 +55,44 @@ def test_mover_of_one_class_is_wilson() -> None:
     assert mover(np.array([13.0]), np.array([40.0])) == pytest.approx(wilson(13, 40), abs=1e-12)
 
 
-@pytest.mark.parametrize(
-    ("shares", "sizes"), [([0.5, 0.7, 0.9], [40, 60, 80]), ([0.8] * 9, [70] * 9), ([0.95, 0.6], [500, 150]), ([0.9] * 40, [20] * 40)]
-)
-def test_mover_covers(shares: list[float], sizes: list[int]) -> None:
-    rng = np.random.default_rng(5)
-    draws = rng.binomial(sizes, shares, (4000, len(sizes))).astype(np.float64)
-    limits = np.array([mover(row, np.array(sizes, np.float64)) for row in draws])
+COVERAGE = {
+    "three classes": ([0.5, 0.7, 0.9], [40, 60, 80]),
+    "nine alike": ([0.8] * 9, [70] * 9),
+    "one small class": ([0.98, 0.9], [400, 20]),
+    "many small classes": ([0.9] * 40, [20] * 40),
+    "three images per class": ([0.6] * 100, [3] * 100),
+    "one image per class": ([0.8] * 50, [1] * 50),
+    "nearly perfect": ([0.99] * 9, [70] * 9),
+}
+
+
+def simulated(shares: list[float], sizes: list[int]) -> tuple[np.ndarray, np.ndarray]:
+    """2000 draws of successes (2000, K), and n (K,)."""
+    return np.random.default_rng(5).binomial(sizes, shares, (2000, len(sizes))).astype(np.float64), np.array(sizes, np.float64)
+
+
+@pytest.mark.parametrize("case", COVERAGE)
+def test_mean_of_shares_covers(case: str) -> None:
+    shares, sizes = COVERAGE[case]
+    draws, n = simulated(shares, sizes)
+    limits = np.array([mean_of_shares(row, n) for row in draws])
     covered = np.mean((limits[:, 0] <= np.mean(shares)) & (np.mean(shares) <= limits[:, 1]))
-    assert 0.935 <= covered <= 0.97
+    assert 0.94 <= covered <= 0.985  # 2000 trials: standard error 0.5 points
+
+
+def test_why_neither_method_serves_alone() -> None:
+    for method, case in ((mover, "one image per class"), (effective_wilson, "one small class")):
+        shares, sizes = COVERAGE[case]
+        draws, n = simulated(shares, sizes)
+        limits = np.array([method(row, n) for row in draws])
+        assert np.mean((limits[:, 0] <= np.mean(shares)) & (np.mean(shares) <= limits[:, 1])) < 0.88
+
+
+def test_effective_wilson_of_equal_classes_is_wilson_of_all() -> None:
+    # shares 1/2, 1/2 of 10 each: variance 2 * (1/4)/9 / 4 = 1/72, that of 1/4 / 18: size 18
+    assert effective_wilson(np.array([5.0, 5.0]), np.array([10.0, 10.0])) == pytest.approx(wilson(9, 18), abs=1e-12)
+    # all right: 2² / (1/10 + 1/10) = 20
+    assert effective_wilson(np.array([10.0, 10.0]), np.array([10.0, 10.0])) == pytest.approx(wilson(20, 20), abs=1e-12)
 
 
 @pytest.mark.parametrize("name", ["macro_f1", "log_loss"])

@@ -96,7 +96,7 @@ class Backbone:
         return sum(parameter.numel() for parameter in self.module.parameters())
 
     def weights_mib(self) -> float:
-        return sum(tensor.numel() * tensor.element_size() for tensor in self.module.state_dict().values()) / 2**20
+        return float(sum(tensor.nbytes for tensor in self.module.state_dict().values())) / 2**20
 
     def forward_facts(self) -> dict[str, Any]:
         """What defines the forward pass besides the weights."""

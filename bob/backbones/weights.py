@@ -44,7 +44,7 @@ def read_tensors(name: str, path: Path) -> dict[str, torch.Tensor]:
         raise BackboneError(f"backbone {name!r}: {str(path)!r} is not a whole checkpoint ({_first_line(error)}).") from error
     except Exception as error:  # torch raises pickle.UnpicklingError, which is pickle's to import
         raise BackboneError(
-            f"backbone {name!r}: {str(path)!r} holds more than tensors and is not loaded, since a pickle can run code; save its state dict as safetensors."
+            f"backbone {name!r}: {str(path)!r} holds more than tensors, and a pickle can run code: not loaded. Save its state dict as safetensors."
         ) from error
     values = values.get("state_dict", values) if isinstance(values, dict) else values
     if not isinstance(values, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in values.values()):

@@ -67,7 +67,7 @@ class _Growing:
     """A member's shard in the making."""
 
     rows: list[NDArray[np.float32]] = field(default_factory=list)
-    effort: Effort = Effort()
+    effort: Effort = field(default_factory=Effort)
 
 
 def auto_batch(device: str) -> int:
@@ -89,6 +89,7 @@ def run_pass(split: Split, members: Sequence[Member], store: FeatureStore, watch
 
 
 def _embed_shard(blocks: Iterator[Block], members: Sequence[Member], store: FeatureStore, number: int, watcher: Watcher, *, skip_bad: bool) -> None:
+    """Takes the shard's blocks from the stream, and stores it for each member that lives to its end."""
     growing = {id(member): _Growing() for member in members}
     positions: list[NDArray[np.int64]] = []
     bad: dict[str, str] = {}
@@ -111,7 +112,8 @@ def bad_images_message(reasons: Sequence[str]) -> str:
     """One message for all unreadable images found so far."""
     more = f"\n  and {len(reasons) - SHOWN_BAD} more" if len(reasons) > SHOWN_BAD else ""
     shown = "".join(f"\n  {reason}" for reason in reasons[:SHOWN_BAD])
-    return f"{len(reasons)} image{'s' if len(reasons) > 1 else ''} cannot be used:{shown}{more}\n  Mend or remove them, or leave them out with --skip-bad-images."
+    count = f"{len(reasons)} image{'s' if len(reasons) > 1 else ''}"
+    return f"{count} cannot be used:{shown}{more}\n  Mend or remove them, or leave them out with --skip-bad-images."
 
 
 def _stacked(rows: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
@@ -159,7 +161,8 @@ def _out_of_memory(error: Exception) -> bool:
 
 def _blocks(split: Split, shards: Sequence[int], geometries: Sequence[Geometry], workers: int) -> Iterator[Block]:
     """Decoded blocks in order, a few ahead of the one being embedded, so that decoding and embedding overlap."""
-    cuts = [(shard, span[i : i + BLOCK], i + BLOCK >= len(span)) for shard in shards for span in [shard_range(shard, len(split))] for i in range(0, len(span), BLOCK)]
+    spans = [(shard, shard_range(shard, len(split))) for shard in shards]
+    cuts = [(shard, span[i : i + BLOCK], i + BLOCK >= len(span)) for shard, span in spans for i in range(0, len(span), BLOCK)]
     with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool:
         ahead: deque[tuple[int, bool, list[Future[_Decoded]]]] = deque()
         try:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from bob.errors import StoreError
@@ -35,5 +36,6 @@ def _replace(path: Path, text: str) -> Path:
     except OSError as error:
         raise StoreError(f"{path}: cannot be written ({error.strerror}). Free some space or choose another folder with --results.") from error
     finally:
-        aside.unlink(missing_ok=True)
+        with suppress(OSError):
+            aside.unlink(missing_ok=True)
     return path

@@ -33,7 +33,12 @@ def knn(problem: Problem, settings: KnnSettings, device: str) -> Result:
     neighbours = search(problem.x, problem.test_x, max(settings.k), device)
     ks = clamped(settings.k, len(problem.x))
     outcomes = dict(zip(ks, votes_per_k(neighbours, problem.y, problem.test_y, problem.classes, ks, settings.temperature), strict=True))
-    detail = {"k": chosen, "held_out_top1": curve[chosen], "held_out_curve": {str(k): value for k, value in curve.items()}, "held_out_queries": len(queries)}
+    detail = {
+        "k": chosen,
+        "held_out_top1": curve[chosen],
+        "held_out_curve": {str(k): value for k, value in curve.items()},
+        "held_out_queries": len(queries),
+    }
     return Result(outcomes[chosen], detail, {f"k{k}": outcome for k, outcome in outcomes.items()})
 
 
@@ -46,10 +51,8 @@ def votes_per_k(
     neighbours: Neighbours, y: NDArray[np.int64], query_y: NDArray[np.int64], classes: int, ks: Sequence[int], temperature: float
 ) -> list[Classified]:
     """One outcome per k (ascending), from one list of neighbours per query."""
-    chunks = [
-        list(_chunk_outcomes(neighbours.take(slice(start, start + QUERIES_PER_CHUNK)), y, query_y[start : start + QUERIES_PER_CHUNK], classes, ks, temperature))
-        for start in range(0, len(query_y), QUERIES_PER_CHUNK)
-    ]
+    slices = [slice(start, start + QUERIES_PER_CHUNK) for start in range(0, len(query_y), QUERIES_PER_CHUNK)]
+    chunks = [list(_chunk_outcomes(neighbours.take(part), y, query_y[part], classes, ks, temperature)) for part in slices]
     return [Classified.concatenate([chunk[i] for chunk in chunks]) for i in range(len(ks))]
 
 

@@ -1,6 +1,5 @@
 """Multinomial logistic regression with L2 over a path of strengths, to a certified distance from the optimum."""
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import log
 
@@ -11,7 +10,7 @@ from torch import Tensor
 
 from bob.protocols.lbfgs import Pairs
 from bob.protocols.softmax import Point, certificate, evaluate
-from bob.protocols.spectrum import Rows, Source, Spectrum, read, slices, source, spectrum
+from bob.protocols.spectrum import Rows, Source, read, slices, source, spectrum
 
 MEMORY = 20
 ABSENT_NATS = 30.0

@@ -56,7 +56,7 @@ def _torch(x: NDArray[np.float32], q: NDArray[np.float32], k: int, device: str) 
 def _ties_to_lower_index(
     x: NDArray[np.float32], q: NDArray[np.float32], similarity: NDArray[np.float32], index: NDArray[np.int64], k: int
 ) -> Neighbours:
-    """The first k by (similarity descending, index ascending). Where a tie runs past what was fetched, the query is compared with the whole gallery."""
+    """The first k by (similarity descending, index ascending). Where a tie runs past what was fetched, the whole gallery is compared."""
     order = np.lexsort((index, -similarity), axis=1)[:, :k]
     best, found = np.take_along_axis(similarity, order, axis=1), np.take_along_axis(index, order, axis=1)
     for row in np.flatnonzero(best[:, -1] == similarity.min(axis=1)) if similarity.shape[1] < len(x) else ():
