@@ -21,11 +21,11 @@ class Score(Closed):
     """A fraction in [0, 1] at full precision (log-loss: nats)."""
     low: float | None
     high: float | None
-    """The 95 % interval."""
+    """The 95 % interval; None where the examples hold no spread."""
     n: int
     """The number of test examples that the value is over."""
     interval: str
-    """How low and high were made: wilson, mover, bootstrap."""
+    """How low and high were made: wilson, mover (see `bob.intervals.mean_of_shares`), bootstrap."""
     undefined: str | None = None
 
 

@@ -103,7 +103,7 @@ def test_a_class_of_large_groups_still_gets_test_examples() -> None:
 
 def test_one_image_per_class() -> None:
     with pytest.raises(
-        DatasetError, match="every class has a single image, so none can be spared for test. Add images, or give train and test yourself"
+        DatasetError, match=r"every class has a single image, so none can be spared for test\. Add images, or give train and test yourself"
     ):
         automatic_test(labels(1, 1, 1), digests(3))
 

@@ -7,7 +7,6 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,11 +60,9 @@ def assemble(name: str, found: Listing, kind: str = "automatic", share: float = 
         groups=None if found.groups is None else tuple(found.groups),
         attributes={key: tuple(values) for key, values in found.attributes.items()},
     )
-    sides = np.array(found.splits, dtype=object)
-    origin: dict[str, Any] = {"kind": "official"}
-    if "test" not in found.splits:
-        sides = _automatic(everything, sides, found, share, seed)
-        origin = {"kind": kind, "share": share, "seed": seed}
+    given = "test" in found.splits
+    sides = np.array(found.splits, dtype=object) if given else _automatic(everything, found, share, seed)
+    origin = {"kind": "official"} if given else {"kind": kind, "share": share, "seed": seed}
     splits: dict[SplitName, Split] = {side: everything.take(np.flatnonzero(sides == side)) for side in SPLIT_NAMES.values() if (sides == side).any()}
     _check_train(classes, splits, found.where)
     notes = (*found.notes, *unused, *_untested(classes, splits), *_straddling(splits))
@@ -84,8 +81,9 @@ def _classes(found: Listing) -> tuple[tuple[str, ...], list[str]]:
     return tuple(label for label in known if label in present), [f"classes without images are left out: {', '.join(empty)}"] if empty else []
 
 
-def _automatic(everything: Split, sides: NDArray[np.object_], found: Listing, share: float, seed: int) -> NDArray[np.object_]:
-    """`sides` with part of train turned to test."""
+def _automatic(everything: Split, found: Listing, share: float, seed: int) -> NDArray[np.object_]:
+    """(N,) names of splits: the given ones, with part of train turned to test."""
+    sides = np.array(found.splits, dtype=object)
     train = np.flatnonzero(sides == "train")
     positions = train.tolist()
     content = found.drawn or found.content

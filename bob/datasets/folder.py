@@ -30,7 +30,7 @@ class _Image:
 def read_folder(name: str, root: Path, cache: Path) -> Dataset:
     """The dataset in a folder of class folders."""
     if not root.is_dir():
-        raise DatasetError(f"{str(root)!r}: {'is not a folder' if root.exists() else 'does not exist'}. {_LAYOUTS}")
+        raise DatasetError(f"{str(root)!r} {'is not a folder' if root.exists() else 'does not exist'}. {_LAYOUTS}")
     left_out: list[str] = []
     images = _images(root, left_out)
     files = [image.path for image in images]
@@ -41,7 +41,7 @@ def read_folder(name: str, root: Path, cache: Path) -> Dataset:
         content=file_digests(root, files, cache),
         read=lambda i: read_file(files[i]),
         splits=[image.split for image in images],
-        notes=[f"{len(left_out)} files that are no images were left out: {tally(left_out)}"] if left_out else [],
+        notes=[f"files left out: {tally(left_out)}"] if left_out else [],
     )
     return assemble(name, listing)
 
@@ -84,7 +84,7 @@ def _of_classes(folders: Sequence[Path], split: SplitName, left_out: list[str]) 
 def _subfolders(folder: Path, left_out: list[str]) -> list[Path]:
     """The visible folders inside, in natural order; files are counted as left out."""
     entries = _entries(folder)
-    left_out += [f"outside the class folders, {_kind(path)}" for path, is_folder in entries if not is_folder]
+    left_out += [_kind(path) if _is_hidden(path) else "outside the class folders" for path, is_folder in entries if not is_folder]
     return sorted((path for path, is_folder in entries if is_folder and not _is_hidden(path)), key=lambda path: natural(path.name))
 
 

@@ -24,6 +24,8 @@ from bob.parse import nearest
 from bob.specs import HuggingFaceSource
 
 _REMEDY = "Run once with a network, or set HF_HOME to a copy."
+_PATIENCE_SECONDS = 20
+"""How long the hub may take to say that it is there."""
 
 
 def read_huggingface(name: str, source: HuggingFaceSource, cache: Path, offline: bool) -> Dataset:
@@ -60,7 +62,7 @@ class _Part:
         feature = table.features[source.label]
         self.classes: Sequence[str] | None = feature.names if isinstance(feature, datasets.ClassLabel) else None
         self.labels = _labels(_values(table, source.label), self.classes, where, source.label)
-        self.groups = [str(value) for value in _values(table, source.group)] if source.group else []
+        self.groups = _groups(_values(table, source.group), where, source.group) if source.group else []
         self._images = _encoded(table, source.image, where)
         self._column, self._where = source.image, where
         self.content = self._digests(cache)
@@ -120,10 +122,14 @@ def _labels(values: Sequence[Any], names: Sequence[str] | None, where: str, colu
     """Class names: of a ClassLabel's index, else the value itself as text."""
     for row, value in enumerate(values):
         if not isinstance(value, int | str) or (names and not 0 <= int(value) < len(names)):
-            raise DatasetError(
-                f"{where}, row {row}: column {column!r} holds {value!r}; labels are a ClassLabel, whole numbers or text. Is it unlabelled?"
-            )
+            raise DatasetError(f"{where}, row {row}: label column {column!r} holds {value!r}, which is no ClassLabel, whole number or text.")
     return [names[value] for value in values] if names else [str(value) for value in values]
+
+
+def _groups(values: Sequence[Any], where: str, column: str) -> list[str]:
+    if None in values:
+        raise DatasetError(f"{where}, row {values.index(None)}: group column {column!r} is empty.")
+    return [str(value) for value in values]
 
 
 def _classes(parts: Sequence[tuple[SplitName, str, _Part]]) -> list[str]:
@@ -150,7 +156,7 @@ def _tables(source: HuggingFaceSource, where: str, offline: bool) -> Mapping[str
         return _local(Path(source.path), source.config, where)
     if folder := prepared(source):
         return _from_prepared(folder)
-    with _hub_errors(source, where), _offline(offline):
+    with _hub_errors(source, where), _offline(offline or not _answers(source)):
         tables: Mapping[str, Any] = datasets.load_dataset(source.hub, source.config, revision=source.revision)
     _check_revision(tables, source, where)
     return tables
@@ -188,9 +194,22 @@ def _check_revision(tables: Mapping[str, Any], source: HuggingFaceSource, where:
     """Refuses another revision, which `datasets` takes from its cache where the hub cannot be reached."""
     files = [Path(file["filename"]) for table in tables.values() for file in table.cache_files]
     if files and re.fullmatch(r"[0-9a-f]{40}", source.revision or "") and files[0].parent.name != source.revision:
-        raise UnavailableError(
-            f"{where}: the hub cannot be reached, and this machine has revision {files[0].parent.name!r}, not {source.revision!r}. {_REMEDY}"
-        )
+        held = f"this machine has revision {files[0].parent.name!r} and not {source.revision!r}"
+        raise UnavailableError(f"{where}: the hub cannot be reached, and {held}. {_REMEDY}")
+
+
+def _answers(source: HuggingFaceSource) -> bool:
+    """Whether the hub can be reached, asked once: the library's own requests are tried again for half a minute."""
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError
+
+    try:
+        HfApi().dataset_info(str(source.hub), revision=source.revision, timeout=_PATIENCE_SECONDS)
+    except HfHubHTTPError:  # a refusal is an answer, which the library then explains
+        return True
+    except Exception:  # of httpx or requests, by version
+        return False
+    return True
 
 
 @contextlib.contextmanager

@@ -40,8 +40,8 @@ def limited(dataset: Dataset, limit: int, seed: int = SEED) -> Dataset:
     splits = {name: _subset(split, limit, seed) for name, split in dataset.splits.items()}
     trained = np.unique(splits["train"].y)
     kept = {name: split.take(np.flatnonzero(np.isin(split.y, trained))) for name, split in splits.items()}
-    if lost := len(dataset.classes) - len(trained):
-        dataset = dataclasses.replace(dataset, notes=(*dataset.notes, f"{lost} classes have no images within the limit of {limit}"))
+    if lost := [repr(label) for c, label in enumerate(dataset.classes) if c not in trained]:
+        dataset = dataclasses.replace(dataset, notes=(*dataset.notes, f"classes without images within the limit of {limit}: {', '.join(lost)}"))
     return dataclasses.replace(dataset, splits=kept, split_origin={**dataset.split_origin, "limit": limit, "limit_seed": seed})
 
 
@@ -66,6 +66,4 @@ def _check_declared(spec: DatasetSpec, dataset: Dataset) -> None:
     if spec.classes and spec.classes != len(dataset.classes):
         moved.insert(0, f"there are {len(dataset.classes)} classes, declared {spec.classes}")
     if moved:
-        raise DatasetError(
-            f"dataset {spec.name!r} is not what its registry entry declares: {'; '.join(moved)}. Another revision, or an incomplete copy?"
-        )
+        raise DatasetError(f"dataset {spec.name!r} is not as its registry entry declares: {'; '.join(moved)}. Is it another revision, or incomplete?")

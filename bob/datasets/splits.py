@@ -85,7 +85,8 @@ def _units(y: NDArray[np.int64], content: Sequence[str], groups: Sequence[str] |
     for i, root in enumerate(_linked(content, groups)):
         members[root].append(i)
     return [
-        _Unit(tuple(inside), Counter([labels[i] for i in inside]), _order(seed, "".join(sorted({content[i] for i in inside})))) for inside in members.values()
+        _Unit(tuple(inside), Counter([labels[i] for i in inside]), _order(seed, "".join(sorted({content[i] for i in inside}))))
+        for inside in members.values()
     ]
 
 

@@ -63,9 +63,7 @@ def _check_columns(columns: list[str], table: Path) -> None:
     for wanted in _REQUIRED:
         if wanted not in columns:
             got = ", ".join(map(repr, columns)) or "none"
-            raise DatasetError(
-                f"table '{table}': column {wanted!r} is missing{nearest(wanted, columns) or '.'} Columns (separated by commas): {got}."
-            )
+            raise DatasetError(f"table '{table}': column {wanted!r} is missing{nearest(wanted, columns) or '.'} Columns, separated by commas: {got}.")
     if doubled := [column for column in (*_REQUIRED, *_OPTIONAL) if columns.count(column) > 1]:
         raise DatasetError(f"table '{table}': column {doubled[0]!r} is there twice. Remove one.")
 

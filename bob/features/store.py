@@ -89,7 +89,7 @@ class FeatureStore:
 
     def write(self, key: FeatureKey, number: int, shard: Shard) -> None:
         """Stores one shard; it is there whole when this returns."""
-        write_whole(self._path(key, number), _encode(shard))
+        write_whole(self._path(key, number), _encode(shard, _place(key, number)))
         about = self.folder(key) / "key.json"
         if not about.exists():
             write_whole(about, json.dumps(asdict(key), indent=1).encode())
@@ -141,7 +141,7 @@ class FeatureStore:
 
     def _load(self, key: FeatureKey, number: int) -> Shard | None:
         try:
-            return _decode(self._path(key, number).read_bytes())
+            return _decode(self._path(key, number).read_bytes(), _place(key, number))
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -168,19 +168,24 @@ def _lock(folder: Path, on_wait: Callable[[], None]) -> FileLock:
     return lock
 
 
-def _encode(shard: Shard) -> bytes:
-    header = {"bad": json.dumps(shard.bad), "effort": json.dumps(asdict(shard.effort))}
+def _place(key: FeatureKey, number: int) -> str:
+    """Written into the shard, so that a file in another's place is not taken for it."""
+    return f"{key.digest()}/{number}"
+
+
+def _encode(shard: Shard, place: str) -> bytes:
+    header = {"place": place, "bad": json.dumps(shard.bad), "effort": json.dumps(asdict(shard.effort))}
     tensors: Tensors = {"rows": np.ascontiguousarray(shard.rows, np.float32), "positions": np.ascontiguousarray(shard.positions, np.int64)}
     return bytes(save_tensors(tensors, {**header, "checksum": _checksum(tensors, header)}))
 
 
-def _decode(data: bytes) -> Shard | None:
+def _decode(data: bytes, place: str) -> Shard | None:
     """The shard, or None where anything in the file is not as it was written."""
     try:
         length = int.from_bytes(data[:8], "little")
         header = json.loads(data[8 : 8 + length])["__metadata__"]
         tensors = load_tensors(data)
-        if header.pop("checksum") != _checksum(tensors, header):
+        if header.pop("checksum") != _checksum(tensors, header) or header["place"] != place:
             return None
         return Shard(tensors["rows"], tensors["positions"], json.loads(header["bad"]), Effort(**json.loads(header["effort"])))
     except (SafetensorError, ValueError, KeyError, TypeError, AttributeError):

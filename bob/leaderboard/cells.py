@@ -135,11 +135,11 @@ def _cell(record: Record) -> Cell:
     missing = next((score.undefined or "no value" for score in scores if score.value is None), None if scores else f"no score named {metric}")
     if missing:
         return Cell(record, "undefined", metric, n=min((score.n for score in scores), default=None), reason=missing)
-    low, high = _mean(score.low for score in scores), _mean(score.high for score in scores)
-    return Cell(record, "ok", metric, _mean(score.value for score in scores), low, high, min(score.n for score in scores), _seeds(scores))
+    low, high = mean(score.low for score in scores), mean(score.high for score in scores)
+    return Cell(record, "ok", metric, mean(score.value for score in scores), low, high, min(score.n for score in scores), _seeds(scores))
 
 
-def _mean(values: Iterable[float | None]) -> float | None:
+def mean(values: Iterable[float | None]) -> float | None:
     """The mean, or None where one is missing."""
     known = list(values)
     return fmean(value for value in known if value is not None) if None not in known else None

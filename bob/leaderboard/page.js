@@ -2,6 +2,7 @@
 // Draws the table, the plot and the cards from the JSON in #data. Text is always set as text, never as markup.
 
 const DATA = JSON.parse(document.getElementById("data").textContent);
+for (const cell of DATA.backbones.flatMap((backbone) => backbone.cells)) if (cell?.limits) [cell.value, cell.low, cell.high] = cell.limits;
 const FAMILIES = ["supervised", "ssl", "clip", "domain", "baseline"];
 const SHAPES = { // unit paths around (0, 0), told apart without colour
   supervised: "M5 0A5 5 0 1 1 -5 0A5 5 0 1 1 5 0Z",
@@ -11,6 +12,8 @@ const SHAPES = { // unit paths around (0, 0), told apart without colour
   baseline: "M4.5 0A4.5 4.5 0 1 1 -4.5 0A4.5 4.5 0 1 1 4.5 0Z",
 };
 const MEAN = "mean";
+const MANY = 24; // columns: with more, the first view is one task
+
 const state = { sort: null, descending: true };
 const $ = (id) => document.getElementById(id);
 
@@ -129,7 +132,7 @@ function columnHead(column, manyTasks) {
 }
 
 function scaleOf(column, backbones) {
-  const cells = backbones.map((backbone) => backbone.cells[column.index]).filter((cell) => cell && cell.status === "ok");
+  const cells = backbones.map((backbone) => backbone.cells[column.index]).filter((cell) => cell && !cell.status);
   const low = Math.min(...cells.map((cell) => cell.low ?? cell.value)), high = Math.max(...cells.map((cell) => cell.high ?? cell.value));
   return (value) => (high > low ? 100 * (value - low) / (high - low) : 50);
 }
@@ -152,9 +155,9 @@ function rangeMark(cell, scale, family) {
 function valueCell(backbone, column, scale, best) {
   const cell = backbone.cells[column.index];
   if (!cell) return make("td", { class: "none", title: "no record" }, "–");
-  if (cell.status !== "ok") return make("td", { class: cell.status, title: cell.reason }, cell.status);
+  if (cell.status) return make("td", { class: cell.status, title: cell.reason }, cell.status);
   const field = make("td", { class: cell.value === best ? "best" : "" }, make("span", { class: "val" }, format(cell.value, column.percent)));
-  field.append(make("span", { class: "ci" }, intervalText(cell, column)), rangeMark(cell, scale, backbone.family));
+  field.append(" ", make("span", { class: "ci" }, intervalText(cell, column)), rangeMark(cell, scale, backbone.family));
   field.title = `${cell.n} test examples${cell.seeds > 1 ? `, mean over ${cell.seeds} seeds` : ""}`;
   return field;
 }
@@ -323,15 +326,15 @@ function provenance(backbone) {
 function result(cell, column) {
   const box = make("div", { class: "result" }), head = make("p", {}, make("bdi", {}, `${column.task} on ${column.dataset}`), ": ");
   box.append(head);
-  if (!cell || cell.status !== "ok") {
+  if (!cell || cell.status) {
     head.append(make("span", { class: cell ? cell.status : "none" }, cell ? cell.status : "no record"));
     if (cell) box.append(make("p", { dir: "auto" }, cell.reason || "No reason given."));
     return box;
   }
   head.append(make("strong", {}, format(cell.value, column.percent)), ` [${intervalText(cell, column) || "no interval"}] ${column.metric}, n = ${cell.n}`);
-  const more = cell.more.map(([name, value, isPercent]) => `${name} ${format(value, isPercent)}`);
+  const more = column.more.map((other, index) => [other, cell.more[index]]).filter(([, value]) => value !== null).map(([other, value]) => `${other.metric} ${format(value, other.percent)}`);
   if (more.length) box.append(make("p", {}, more.join(" · ")));
-  if (Object.keys(cell.chosen).length) box.append(make("p", {}, `Chosen: ${joined(cell.chosen)}`));
+  if (cell.chosen) box.append(make("p", {}, `Chosen: ${joined(cell.chosen)}`));
   return box;
 }
 
@@ -346,13 +349,14 @@ function openCard(backbone) {
 
 // ---- controls
 
-function fillSelect(select, all, values) {
+function fillSelect(select, all, values, startWithOne = false) {
   const option = (value, text) => make("option", { value }, text);
   select.replaceChildren(...(values.length === 1 ? [] : [option("", all)]), ...values.map((value) => option(value, value)));
+  if (startWithOne && values.length > 1) select.options[1].defaultSelected = true;
 }
 
 function fillControls() {
-  fillSelect($("task"), "all tasks", [...new Set(DATA.columns.map((column) => column.task))]);
+  fillSelect($("task"), "all tasks", [...new Set(DATA.columns.map((column) => column.task))], DATA.columns.length > MANY);
   fillSelect($("dataset"), "all datasets", [...new Set(DATA.columns.map((column) => column.dataset))]);
   for (const family of FAMILIES.filter((name) => DATA.backbones.some((backbone) => backbone.family === name))) {
     const box = make("input", { type: "checkbox", value: family, checked: "" });

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
 import pandas as pd
@@ -11,48 +12,48 @@ from bob.leaderboard.cells import Cell, Column, cells, comparable, created, fact
 from bob.records import BackboneFacts, Record, Score
 
 TIDY = {
-    "backbone": "str",
-    "family": "str",
+    "backbone": "object",
+    "family": "object",
     "floor": "bool",
-    "task": "str",
+    "task": "object",
     "task_version": "Int64",
-    "dataset": "str",
-    "metric": "str",
+    "dataset": "object",
+    "metric": "object",
     "seed": "Int64",
     "value": "float64",
     "low": "float64",
     "high": "float64",
     "n": "Int64",
-    "interval": "str",
-    "undefined": "str",
-    "status": "str",
-    "reason": "str",
+    "interval": "object",
+    "undefined": "object",
+    "status": "object",
+    "reason": "object",
     "primary": "bool",
-    "pooling": "str",
-    "weights_hash": "str",
-    "input_px": "str",
+    "pooling": "object",
+    "weights_hash": "object",
+    "input_px": "object",
     "crop_pct": "float64",
-    "interpolation": "str",
-    "mean": "str",
-    "std": "str",
-    "precision": "str",
+    "interpolation": "object",
+    "mean": "object",
+    "std": "object",
+    "precision": "object",
     "width": "Int64",
     "params": "Int64",
     "gflops": "float64",
-    "licence": "str",
-    "chosen": "str",
+    "licence": "object",
+    "chosen": "object",
     "train": "Int64",
     "val": "Int64",
     "test": "Int64",
     "bad_images": "Int64",
     "limit": "Int64",
-    "split_kind": "str",
-    "dataset_fingerprint": "str",
-    "record_key": "str",
-    "device": "str",
+    "split_kind": "object",
+    "dataset_fingerprint": "object",
+    "record_key": "object",
+    "device": "object",
     "images_per_s": "float64",
     "probe_seconds": "float64",
-    "created": "str",
+    "created": "object",
 }
 """The columns of leaderboard.csv in order, with their types. The last four depend on the machine and the day; nothing before them does.
 
@@ -172,20 +173,20 @@ def ranked(records: Sequence[Record]) -> tuple[list[Column], list[Row]]:
     columns: dict[Column, dict[str, Cell]] = {}
     for cell in sorted(cells(records), key=lambda cell: cell.column):
         columns.setdefault(cell.column, {})[cell.record.backbone_name] = cell
-    rows = [_row(name, facts, columns) for name, facts in facts_by_backbone(records).items()]
+    averaged = all(is_share(record.task.metrics[0]) for record in records)
+    rows = [_row(name, facts, columns, averaged) for name, facts in facts_by_backbone(records).items()]
     rows.sort(key=lambda row: (row.mean is None, -(row.mean or 0.0), row.name))
     places = [index + 1 if row.mean is not None else None for index, row in enumerate(rows)]
     return list(columns), [Row(row.name, row.facts, row.cells, row.mean, place, row.incomplete) for row, place in zip(rows, places, strict=True)]
 
 
-def _row(name: str, facts: BackboneFacts | None, columns: dict[Column, dict[str, Cell]]) -> Row:
+def _row(name: str, facts: BackboneFacts | None, columns: dict[Column, dict[str, Cell]], averaged: bool) -> Row:
+    """`averaged`: whether a mean over the columns has a meaning."""
     own = {column: held[name] for column, held in columns.items() if name in held}
-    lacks = [
-        f"{own[column].status if column in own else 'missing'}: {column}" for column in columns if column not in own or own[column].value is None
-    ]
-    scales = all(is_share(cell.metric) for held in columns.values() for cell in held.values())
+    states = {column: own[column].status if column in own else "missing" for column in columns}
+    lacks = [f"{state}: {column}" for column, state in states.items() if state != "ok"]
     values = [cell.value for cell in own.values() if cell.value is not None]
-    mean = sum(values) / len(values) if values and not lacks and scales else None
+    mean = fmean(values) if values and not lacks and averaged else None
     return Row(name, facts, own, mean, None, "; ".join(lacks))
 
 
@@ -201,16 +202,16 @@ def wide(records: Iterable[Record]) -> pd.DataFrame:
 
 WIDE = {
     "rank": "Int64",
-    "backbone": "str",
-    "family": "str",
+    "backbone": "object",
+    "family": "object",
     "floor": "bool",
     "params": "Int64",
     "width": "Int64",
     "gflops": "float64",
-    "licence": "str",
-    "weights_hash": "str",
+    "licence": "object",
+    "weights_hash": "object",
     "mean": "float64",
-    "incomplete": "str",
+    "incomplete": "object",
 }
 """The leading columns of leaderboard_wide.csv, with their types."""
 

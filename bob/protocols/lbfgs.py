@@ -1,4 +1,4 @@
-"""Limited-memory BFGS (Nocedal 1980) with a diagonal initial Hessian, and curvature pairs that survive a change of penalty."""
+"""Limited-memory BFGS (Nocedal 1980) with an initial Hessian that is diagonal around each class, and curvature pairs that survive a change of penalty."""
 
 from collections import deque
 
@@ -24,18 +24,25 @@ class Pairs:
         for step, change, _ in old:
             self.add(step, change + penalised * step)
 
-    def direction(self, gradient: Tensor, hessian: Tensor) -> Tensor:
-        """-H⁻¹ gradient by the two-loop recursion; `hessian` is the initial one's diagonal."""
+    def direction(self, gradient: Tensor, diagonal: Tensor, shift: Tensor) -> Tensor:
+        """-H⁻¹ gradient by the two-loop recursion, (C, R + 1); the initial Hessian is described by `_divide`."""
         descent = gradient.neg()
         shares = []
         for step, change, curvature in reversed(self._pairs):
             share = _dot(step, descent) / curvature
             descent.add_(change, alpha=-share)
             shares.append(share)
-        descent.div_(hessian)
+        descent = _divide(descent, diagonal, shift)
         for (step, change, curvature), share in zip(self._pairs, reversed(shares), strict=True):
             descent.add_(step, alpha=share - _dot(change, descent) / curvature)
         return descent
+
+
+def _divide(vector: Tensor, diagonal: Tensor, shift: Tensor) -> Tensor:
+    """H₀⁻¹ vector, where H₀ is diagonal once row c's features are moved by -m_c: w stays, b becomes b + m_c·w."""
+    weight = (vector[:, :-1] - shift * vector[:, -1:]) / diagonal[:, :-1]
+    bias = vector[:, -1] / diagonal[:, -1] - (shift * weight).sum(1)
+    return torch.cat((weight, bias[:, None]), 1)
 
 
 def _dot(a: Tensor, b: Tensor) -> float:

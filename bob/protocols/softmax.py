@@ -1,4 +1,4 @@
-"""One pass over the data: mean cross-entropy of a softmax, its gradient, and a bound on the distance to the optimum.
+"""One pass over the data: the mean cross-entropy of a softmax and its gradient; and a bound on the distance to the optimum.
 
 θ is (C, R + 1), float64: weights in the eigenbasis, then the bias. Products run in the source's dtype, sums over examples in float64.
 """
@@ -72,51 +72,81 @@ def _softmax(logits: Tensor, y: Tensor) -> Tensor:
     return loss.sum(dtype=torch.float64)
 
 
+@dataclass(frozen=True, eq=False)
+class Certificate:
+    """How far a point is from the optimum, at most."""
+
+    gap: float
+    """objective - optimum ≤ gap, up to the rounding of the residuals."""
+    step: Tensor
+    """(C,) the Newton step of the bias, which the bound is built from."""
+
+
+def certificate(source: Source, point: Point, y: Tensor, penalty: float, allowed: float) -> Certificate:
+    """A bound from the dual; the exact one costs half a pass and is made only where the free one is above `allowed`.
+
+    The dual of  min mean CE + λ/2 ‖W‖²  wants rows q in the simplex whose mean is the labels' (because b is free). Softmax p misses that by g_b.
+    Take q = p + δ with δ_n = (diag(p_n) - p_n p_nᵀ) v and S v = -g_b, S the mean of that matrix: feasible while |t| ≤ 1, t_nc = v_c - p_n·v.
+    Then  objective - optimum ≤ ‖g_W + Δ‖² / 2λ + mean KL(q ‖ p)  with Δ = mean of δ_n x_nᵀ, and
+    KL ≤ vᵀSv because (1 + t) log(1 + t) ≤ t + t²;  ‖Δ‖² ≤ (largest eigenvalue of the covariance) · vᵀSv.
+    Where residuals do not fit in memory, S is taken to be diagonal and Δ zero: an estimate, no bound.
+    """
+    gradient = point.gradient(penalty)
+    if point.residuals is None:
+        step = -gradient[:, -1] / point.spread.clamp(min=1e-30)
+        return Certificate(_bound(gradient[:, :-1], 0.0, -float(step @ gradient[:, -1]), penalty), step)
+    step = bias_step(point, y)
+    curved = max(-float(step @ gradient[:, -1]), 0.0)
+    if float(step.max() - step.min()) > 1:
+        return Certificate(float("inf"), step)
+    free = _bound(gradient[:, :-1], (source.largest * curved) ** 0.5, curved, penalty)
+    if free <= allowed:
+        return Certificate(free, step)
+    return Certificate(_bound(gradient[:, :-1] + _tilted(source, point, y, step), 0.0, curved, penalty), step)
+
+
+def _bound(gradient: Tensor, excess: float, curved: float, penalty: float) -> float:
+    return (float(gradient.norm()) + excess) ** 2 / (2 * penalty) + curved
+
+
+def _tilted(source: Source, point: Point, y: Tensor, v: Tensor) -> Tensor:
+    """Δ, (C, R): mean of p_n ∘ (v - p_n·v) x_nᵀ, one product per block."""
+    total: Tensor | None = None
+    for (rows, block), residual in zip(source.blocks(), point.residuals or (), strict=True):
+        label = y[rows]
+        mean = v.to(residual.dtype) @ residual + v[label].to(residual.dtype)
+        tilt = residual * (v.to(residual.dtype)[:, None] - mean)
+        tilt.scatter_add_(0, label[None], (v[label].to(residual.dtype) - mean)[None])
+        total = tilt @ block if total is None else total.addmm_(tilt, block)
+    assert total is not None
+    return source.inward(total).double() / len(y)
+
+
 def bias_step(point: Point, y: Tensor, iterations: int = 50) -> Tensor:
-    """(C,) v with S v = -g_b, by conjugate gradients: the Newton step of the bias. S = mean of diag(p) - p pᵀ, from the kept residuals."""
+    """(C,) v with S v = -g_b, by conjugate gradients on the kept residuals."""
     gradient = point.slope[:, -1]
     scale = 1 / point.spread.clamp(min=1e-30)
     step, rest = torch.zeros_like(gradient), -gradient
     towards = scale * rest
-    product = float(rest @ towards)
+    start = product = float(rest @ towards)
     for _ in range(iterations):
         curved = _bias_hessian(point, y, towards)
         curvature = float(towards @ curved)
-        if curvature <= 0 or product == 0:
+        if curvature <= 0 or product <= 1e-8 * start:
             break
         step, rest = step + product / curvature * towards, rest - product / curvature * curved
         previous, product = product, float(rest @ (scale * rest))
-        if product <= 1e-8 * float(gradient @ (scale * gradient)):
-            break
         towards = scale * rest + product / previous * towards
     return step
 
 
 def _bias_hessian(point: Point, y: Tensor, v: Tensor) -> Tensor:
-    """S v, (C,)."""
-    classes, n = len(v), len(y)
+    """S v, (C,), with p = residual + one-hot label."""
     total, start = torch.zeros_like(v), 0
     for residual in point.residuals or ():
         label = y[start : start + residual.shape[1]]
         start += residual.shape[1]
         mean = (v.to(residual.dtype) @ residual).double() + v[label]
-        tilt = v[label] - mean
-        total += torch.zeros_like(v).index_add_(0, label, tilt)
+        total.index_add_(0, label, v[label] - mean)
         total += v * residual.sum(1, dtype=torch.float64) - (residual @ mean.to(residual.dtype)).double()
-    assert classes == len(total)
-    return total / n
-
-
-def certificate(point: Point, y: Tensor, penalty: float, largest: float) -> tuple[float, Tensor]:
-    """An upper bound on objective - optimum, and the Newton step of the bias. `largest` is the covariance's largest eigenvalue.
-
-    Let q = p + δ with δ_n = (diag(p_n) - p_n p_nᵀ) v and S v = -g_b. The rows of q lie in the simplex where |v_c - p_n·v| ≤ 1, and their mean is that
-    of the labels, so q is feasible in the Fenchel dual, where the duality gap is  ‖g_W + Δ‖² / 2λ + mean KL(q ‖ p),  Δ = mean of δ_n x_nᵀ.
-    KL ≤ vᵀSv because (1 + t) log(1 + t) ≤ t + t²;  ‖Δ‖² ≤ largest · vᵀSv by Cauchy and Schwarz.
-    """
-    step = bias_step(point, y) if point.residuals is not None else -point.slope[:, -1] / point.spread.clamp(min=1e-30)
-    curved = float(-(step @ point.slope[:, -1]))
-    if float(step.max() - step.min()) > 1:
-        return float("inf"), step
-    gradient = float(point.gradient(penalty)[:, :-1].norm()) + (largest * max(curved, 0)) ** 0.5
-    return gradient**2 / (2 * penalty) + max(curved, 0.0), step
+    return total / len(y)

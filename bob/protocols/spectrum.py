@@ -62,7 +62,7 @@ def spectrum(x: Rows, device: str = "cpu", dtype: torch.dtype = torch.float32) -
     centre /= n
     if width > n:
         factor, triangle = torch.linalg.qr((read(x, slice(0, n), device, torch.float64) - centre).T)
-        covariance, factor = triangle @ triangle.T / n, factor
+        covariance = triangle @ triangle.T / n
     else:
         covariance, factor = _covariance(x, centre, dtype), None
     eigenvalue, vectors = torch.linalg.eigh(covariance)
@@ -88,6 +88,11 @@ class Source:
     dtype: torch.dtype
     rotated: bool
     """`x` is already in the eigenbasis, on the device; else blocks are read, converted and centred, and weights are rotated instead."""
+
+    @property
+    def largest(self) -> float:
+        """The largest eigenvalue of the covariance."""
+        return float(self.spectrum.eigenvalue[0])
 
     def blocks(self) -> Iterator[tuple[slice, Tensor]]:
         """Row ranges and rows, (n, R) in the eigenbasis or (n, D) centred."""

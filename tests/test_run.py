@@ -1,0 +1,253 @@
+"""The main job from the command line: what it writes, what it skips, what it says, and that a second run does nothing."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+from conftest import FLOORS, make_photos
+
+from bob.errors import FAILED, OK, USAGE
+from bob.recordbook import RecordBook
+
+UNAVAILABLE = "resnet18_a1_in1k"
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    with (folder / "leaderboard.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_run_writes_records_and_leaderboards(bob, photos, tmp_path):
+    code, out, _ = bob("run", "--data", photos, "--backbones", FLOORS, "--tasks", "linear,knn")
+    assert code == OK
+    assert "4 cells to do, 0 done" in out
+    for name in ("leaderboard.csv", "leaderboard_wide.csv", "leaderboard.md", "leaderboard.html"):
+        assert (tmp_path / "results" / name).stat().st_size > 0
+    found = {(row["backbone"], row["task"], row["dataset"]) for row in rows(tmp_path / "results")}
+    assert found == {(backbone, task, "photos") for backbone in FLOORS.split(",") for task in ("linear", "knn")}
+    ranking = [row for row in rows(tmp_path / "results") if row["metric"] == "top1"]
+    assert all(float(row["low"]) <= float(row["value"]) <= float(row["high"]) and row["n"] == "12" for row in ranking)
+
+
+def test_the_same_command_again_does_nothing_and_opens_no_image(bob, photos, tmp_path, monkeypatch):
+    command = ("run", "--data", photos, "--backbones", FLOORS)
+    bob(*command)
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "results" / "records").rglob("*.json")}
+
+    def refuse(*_):
+        raise AssertionError("an image was opened")
+
+    monkeypatch.setattr("bob.features.extract.decode", refuse)
+    monkeypatch.setattr("bob.datasets.fingerprints.read_file", refuse)
+    monkeypatch.setattr("bob.engine.load_backbone", refuse)
+    code, out, _ = bob(*command)
+    assert code == OK
+    assert "0 cells to do, 4 done" in out
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_another_task_uses_the_stored_features(bob, photos, monkeypatch):
+    bob("run", "--data", photos, "--backbones", FLOORS, "--tasks", "knn")
+    monkeypatch.setattr("bob.engine.load_backbone", lambda *_, **__: pytest.fail("features were extracted again"))
+    code, out, _ = bob("run", "--data", photos, "--backbones", FLOORS, "--tasks", "linear")
+    assert code == OK
+    assert "0 rows to embed" in out
+
+
+def test_fresh_computes_again(bob, photos):
+    bob("run", "--data", photos, "--backbones", FLOORS, "--tasks", "knn")
+    _, out, _ = bob("run", "--data", photos, "--backbones", FLOORS, "--tasks", "knn", "--fresh")
+    assert "2 cells to do, 0 done" in out
+    assert "120 rows to embed" in out  # 60 images, 2 backbones
+
+
+def test_dry_run_tells_the_plan_and_does_nothing(bob, photos, tmp_path):
+    code, out, _ = bob("run", "--data", photos, "--backbones", FLOORS, "--dry-run")
+    assert code == OK
+    assert "4 cells to do, 0 done" in out and "120 rows to embed" in out
+    assert not (tmp_path / "results").exists()
+
+
+def test_what_a_group_names_and_cannot_be_had_is_skipped(bob, photos):
+    code, _, err = bob("run", "--data", photos, "--backbones", f"{FLOORS},resnet*", "--tasks", "knn")
+    assert code == OK
+    assert f"skipped: backbone '{UNAVAILABLE}'" in err and "not on this machine" in err
+
+
+def test_what_is_named_exactly_and_cannot_be_had_is_an_error_with_the_remedy(bob, photos):
+    code, out, err = bob("run", "--data", photos, "--backbones", f"raw_pixels,{UNAVAILABLE}", "--tasks", "knn")
+    assert code == FAILED
+    assert f"missing: backbone '{UNAVAILABLE}'" in err and "Run once with a network, or set HF_HOME to a copy" in err
+    assert "1 cells to do" in out, "the other backbone is still done"
+
+
+def test_backbones_that_are_too_large_are_left_out(bob, photos):
+    _, out, _ = bob("run", "--data", photos, "--backbones", f"raw_pixels,{UNAVAILABLE}", "--tasks", "knn", "--max-params", "1M")
+    assert "plan: 1 backbones" in out
+
+
+def test_seeds_are_rows_of_the_leaderboard(bob, photos, tmp_path):
+    bob("run", "--data", photos, "--backbones", "raw_pixels", "--tasks", "linear", "--seeds", "0,1,2")
+    assert [row["seed"] for row in rows(tmp_path / "results") if row["metric"] == "top1"] == ["0", "1", "2"]
+
+
+def test_a_limit_is_another_record(bob, photos, tmp_path):
+    bob("run", "--data", photos, "--backbones", "raw_pixels", "--tasks", "knn")
+    _, out, _ = bob("run", "--data", photos, "--backbones", "raw_pixels", "--tasks", "knn", "--limit", "9")
+    assert "1 cells to do" in out and "18 rows to embed" in out
+    assert len(list((tmp_path / "results" / "records").rglob("*.json"))) == 2
+
+
+def test_records_tell_where_a_number_comes_from(bob, photos, tmp_path):
+    bob("run", "--data", photos, "--backbones", "raw_pixels", "--tasks", "knn")
+    (record,), _ = RecordBook(tmp_path / "results").read_all()
+    assert record.backbone is not None and record.backbone.width == 768 and record.backbone.geometry["input_px"] == 224
+    assert record.dataset is not None and record.dataset.counts == {"train": 48, "test": 12}
+    assert record.cost is not None and record.cost.images == 60 and record.cost.images_per_s
+    assert {"created", "bob", "git", "python", "libraries"} <= set(record.provenance)
+    arrays = RecordBook(tmp_path / "results").arrays(record)
+    assert float((arrays["0.rank"] == 0).mean()) == next(score.value for score in record.scores if score.metric == "top1")
+
+
+def test_list_and_show_answer_for_scripts(bob, photos):
+    bob("run", "--data", photos, "--backbones", "raw_pixels", "--tasks", "knn")
+    _, out, _ = bob("list", "records", "--json")
+    (row,) = json.loads(out)
+    assert (row["backbone"], row["task"], row["status"]) == ("raw_pixels", "knn", "ok")
+    _, out, _ = bob("show", row["key"][:10])
+    assert json.loads(out)["key"] == row["key"]
+    code, _, err = bob("show", "zzz")
+    assert code == USAGE and "0 records have a key that begins with 'zzz'" in err
+
+
+def test_lists_say_what_is_on_this_machine(bob):
+    _, out, _ = bob("list", "backbones", "--json")
+    absent = {row["name"]: row["absent"] for row in json.loads(out)}
+    assert absent["raw_pixels"] is None and "hub timm/resnet18.a1_in1k" in absent[UNAVAILABLE]
+    assert "elpv" in bob("list", "datasets")[1] and "knn" in bob("list", "tasks")[1]
+
+
+def test_a_leaderboard_needs_records(bob):
+    code, _, err = bob("leaderboard")
+    assert code == USAGE and "holds no records" in err
+
+
+def test_a_damaged_record_is_told_and_made_again(bob, photos, tmp_path):
+    command = ("run", "--data", photos, "--backbones", "raw_pixels", "--tasks", "knn")
+    bob(*command)
+    (path,) = (tmp_path / "results" / "records").rglob("*.json")
+    whole = json.loads(path.read_text())
+    path.write_text(path.read_text()[:500])
+    _, _, err = bob("list", "records")
+    assert "is not a record of this version" in err
+    assert "1 cells to do" in bob(*command)[1]
+    assert json.loads(path.read_text())["scores"] == whole["scores"]
+
+
+def test_a_failed_cell_is_a_failed_record_and_the_rest_goes_on(bob, tmp_path, photos, monkeypatch):
+    from bob.protocols import PROTOCOLS
+
+    def broken(*_):
+        raise RuntimeError("no luck")
+
+    monkeypatch.setitem(PROTOCOLS, "linear", broken)
+    code, _, err = bob("run", "--data", photos, "--backbones", "raw_pixels")
+    assert code == FAILED and "RuntimeError: no luck" in err
+    status = {row["task"]: (row["status"], row["reason"]) for row in rows(tmp_path / "results")}
+    assert status == {"linear": ("failed", "RuntimeError: no luck"), "knn": ("ok", "")}
+    monkeypatch.undo()
+    code, out, _ = bob("run", "--data", photos, "--backbones", "raw_pixels")
+    assert code == OK and "1 cells to do, 1 done" in out
+    assert {row["status"] for row in rows(tmp_path / "results")} == {"ok"}
+
+
+def test_fail_fast_stops_at_the_first_failure(bob, tmp_path, photos, monkeypatch):
+    from bob.protocols import PROTOCOLS
+
+    monkeypatch.setitem(PROTOCOLS, "knn", lambda *_: 1 / 0)
+    code, _, _ = bob("run", "--data", photos, "--backbones", FLOORS, "--tasks", "knn", "--fail-fast")
+    assert code == FAILED
+    assert len(list((tmp_path / "results" / "records").rglob("*.json"))) == 1
+
+
+def test_ctrl_c_leaves_everything_resumable(bob, photos, monkeypatch):
+    from bob import engine
+    from bob.errors import INTERRUPTED
+
+    command = ("run", "--data", photos, "--backbones", FLOORS, "--tasks", "knn")
+    real, done = engine._do, []
+
+    def interrupted(*arguments):
+        if done:
+            raise KeyboardInterrupt
+        done.append(1)
+        return real(*arguments)
+
+    monkeypatch.setattr("bob.engine._do", interrupted)
+    code, _, err = bob(*command)
+    assert code == INTERRUPTED and "goes on where it stopped" in err
+    monkeypatch.undo()
+    assert "1 cells to do, 1 done" in bob(*command)[1]
+
+
+def test_bad_images_stop_the_dataset_and_are_named(bob, photos, tmp_path):
+    (photos / "class0" / "text.jpg").write_text("not an image")
+    (photos / "class1" / "empty.png").write_bytes(b"")
+    code, _, err = bob("run", "--data", photos, "--backbones", "raw_pixels", "--tasks", "knn")
+    assert code == FAILED
+    assert "class0/text.jpg" in err or "class1/empty.png" in err
+    assert "--skip-bad-images" in err
+
+
+def test_bad_images_can_be_left_out_and_are_counted(bob, photos, tmp_path):
+    (photos / "class0" / "text.jpg").write_text("not an image")
+    command = ("run", "--data", photos, "--backbones", FLOORS, "--tasks", "knn")
+    code, _, _ = bob(*command, "--skip-bad-images")
+    assert code == OK
+    assert {row["bad_images"] for row in rows(tmp_path / "results")} == {"1"}
+    assert {int(row["train"]) + int(row["test"]) for row in rows(tmp_path / "results")} == {60}
+    assert "1 unreadable image left out" in (tmp_path / "results" / "leaderboard.md").read_text()
+    code, _, err = bob(*command)
+    assert code == FAILED and "text.jpg" in err, "without the flag the bad image is an error again"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--backbones", "raw_pixel"], "unknown backbone 'raw_pixel'; did you mean 'raw_pixels'?"),
+        (["--tasks", "lineer"], "unknown task 'lineer'; did you mean 'linear'?"),
+        (["--datasets", "elvp"], "unknown dataset 'elvp'; did you mean 'elpv'?"),
+        (["--backbones", "family:clop"], "no backbone in 'family:clop'; did you mean 'family:clip'?"),
+        (["--backbones", "zz*"], "no backbone matches 'zz*'"),
+        (["--backbones", ","], "no backbone named"),
+        (["--device", "cuda:7"], "--device 'cuda:7' is not usable here"),
+        (["--data", "nowhere"], "there is no such folder or table"),
+        (["--registry", "nowhere.yaml"], "nowhere.yaml: cannot be read"),
+        (["--tasks-dir", "nowhere"], "nowhere: is not a folder of task files"),
+    ],
+)
+def test_wrong_words_are_told_with_the_nearest_right_one(bob, words, message):
+    code, _, err = bob("run", *words)
+    assert code == USAGE
+    assert message in err and "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--limit", "0"], "is not a whole number of at least 1"),
+        (["--seeds", "1,1"], "is not a list of different whole numbers"),
+        (["--max-params", "big"], "is not a number such as 30M"),
+        (["--bakbones", "all"], "unrecognized arguments"),
+    ],
+)
+def test_wrong_values_are_told(bob, capfd, words, message):
+    with pytest.raises(SystemExit, match="2"):
+        bob("run", *words)
+    assert message in capfd.readouterr().err
+
+
+def test_a_folder_named_like_a_dataset_is_refused(bob, tmp_path):
+    code, _, err = bob("run", "--data", make_photos(tmp_path / "elpv"))
+    assert code == USAGE and "'elpv' is the name of a registered dataset" in err

@@ -1,0 +1,193 @@
+"""The feature store: what is in the key, and that a damaged, missing or half-written shard never becomes rows."""
+
+import dataclasses
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bob.errors import StoreError
+from bob.features.key import FeatureKey
+from bob.features.store import SHARD_ROWS, Effort, FeatureStore, Shard, shard_count, shard_range
+from bob.files import ASIDE, write_whole
+
+KEY = FeatureKey(
+    weights_hash="w",
+    forward={"loader": "timm", "architecture": "resnet18", "library": "timm 1"},
+    geometry={"input_px": 224},
+    normalisation={"mean": [0.5]},
+    pooling="default",
+    precision="float32",
+    images="f",
+    split="train",
+)
+
+
+def shard(n: int = 5, width: int = 3, seed: int = 0) -> Shard:
+    rows = np.random.default_rng(seed).normal(size=(n, width)).astype(np.float32)
+    return Shard(rows, np.arange(n), {str(n): "image 'x' is empty"}, Effort(n, 0.5, 0.25, "cpu", 16))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> FeatureStore:
+    return FeatureStore(tmp_path / "features")
+
+
+def shard_file(store: FeatureStore) -> Path:
+    (path,) = store.folder(KEY).glob("*.safetensors")
+    return path
+
+
+@pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(FeatureKey)])
+def test_every_field_of_the_key_changes_the_key(field):
+    value = getattr(KEY, field)
+    other = {**value, "more": 1} if isinstance(value, dict) else value + type(value)(1)
+    assert dataclasses.replace(KEY, **{field: other}).digest() != KEY.digest()
+
+
+def test_the_order_of_a_field_s_values_does_not_change_the_key():
+    turned = dataclasses.replace(KEY, forward=dict(reversed(KEY.forward.items())))
+    assert turned.digest() == KEY.digest()
+
+
+def test_what_is_written_is_read(store):
+    store.write(KEY, 0, shard())
+    features = store.read(KEY, 6)
+    np.testing.assert_array_equal(features.rows, shard().rows)
+    assert features.positions.tolist() == [0, 1, 2, 3, 4]
+    assert features.bad == {5: "image 'x' is empty"} and features.effort == shard().effort
+
+
+@pytest.mark.parametrize(("n", "count", "last"), [(1, 1, range(0, 1)), (SHARD_ROWS, 1, range(SHARD_ROWS)), (SHARD_ROWS + 1, 2, range(SHARD_ROWS, SHARD_ROWS + 1))])
+def test_shards_cover_all_images(n, count, last):
+    assert shard_count(n) == count
+    assert shard_range(count - 1, n) == last
+
+
+def test_a_missing_shard_is_told_and_computed_again(store):
+    store.write(KEY, 1, shard())
+    assert store.missing(KEY, SHARD_ROWS + 5) == [0]
+    with pytest.raises(StoreError, match="1 of 2 shards are missing or damaged"):
+        store.read(KEY, SHARD_ROWS + 5)
+
+
+def test_a_shard_cut_off_anywhere_counts_as_missing(store):
+    store.write(KEY, 0, shard())
+    path = shard_file(store)
+    whole = path.read_bytes()
+    for length in range(len(whole)):
+        path.write_bytes(whole[:length])
+        assert not store.has(KEY, 0), f"{length} of {len(whole)} bytes"
+
+
+def test_one_flipped_byte_anywhere_counts_as_missing(store):
+    store.write(KEY, 0, shard())
+    path = shard_file(store)
+    whole = path.read_bytes()
+    for position in range(len(whole)):
+        path.write_bytes(whole[:position] + bytes([whole[position] ^ 0x10]) + whole[position + 1 :])
+        found = store.missing(KEY, 6)
+        assert found == [0] or whole_still(store), f"byte {position}"
+
+
+def whole_still(store: FeatureStore) -> bool:
+    """Whether the shard reads exactly as written: a flipped byte of padding changes nothing."""
+    features = store.read(KEY, 6)
+    return np.array_equal(features.rows, shard().rows) and features.positions.tolist() == [0, 1, 2, 3, 4] and features.bad == {5: "image 'x' is empty"}
+
+
+def test_shards_of_other_content_do_not_take_each_other_s_place(store):
+    """A shard copied over another one of the same size is whole, and yet not this shard."""
+    store.write(KEY, 0, shard(seed=0))
+    store.write(dataclasses.replace(KEY, weights_hash="other"), 0, shard(seed=1))
+    other = store.folder(dataclasses.replace(KEY, weights_hash="other")) / "000000.safetensors"
+    shard_file(store).write_bytes(other.read_bytes())
+    assert not store.has(KEY, 0)
+
+
+def test_leftovers_of_a_killed_process_are_swept(store):
+    store.write(KEY, 0, shard())
+    leftover = store.folder(KEY) / f"{ASIDE}abc"
+    leftover.write_bytes(b"half a shard")
+    with store.locked([KEY]):
+        assert not leftover.exists()
+    assert store.has(KEY, 0)
+
+
+def test_nothing_is_unpickled(store):
+    assert b"pickle" not in shard_file_bytes(store)
+
+
+def shard_file_bytes(store: FeatureStore) -> bytes:
+    store.write(KEY, 0, shard())
+    return shard_file(store).read_bytes()
+
+
+def test_one_process_computes_while_another_waits(store, tmp_path):
+    """The other process says that it waits before it gets the lock, and gets it once this one lets go."""
+    program = (
+        "import sys; from pathlib import Path; from bob.features.store import FeatureStore; from test_store import KEY\n"
+        "store = FeatureStore(Path(sys.argv[1]))\n"
+        "with store.locked([KEY], lambda: print('waiting', flush=True)): print('has it', store.has(KEY, 0), flush=True)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    with store.locked([KEY]):
+        other = subprocess.Popen([sys.executable, "-c", program, str(store.root)], stdout=subprocess.PIPE, text=True, env=environment)
+        assert other.stdout is not None and other.stdout.readline() == "waiting\n"
+        store.write(KEY, 0, shard())
+    assert other.communicate(timeout=60)[0] == "has it True\n"
+
+
+@pytest.fixture
+def tiny_disk(tmp_path: Path):
+    """A file system of 64 KiB. Needs root, as CI is; elsewhere the test is skipped and says so."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)], capture_output=True, text=True)
+    if mounted.returncode:
+        if os.environ.get("CI"):
+            pytest.fail(f"CI must be able to mount a tmpfs: {mounted.stderr}")
+        pytest.skip(f"NOT TESTED, the full disk: cannot mount a tmpfs ({mounted.stderr.strip()})")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_full_disk_is_told_and_leaves_no_part_of_a_shard(tiny_disk):
+    store = FeatureStore(tiny_disk)
+    store.write(KEY, 0, shard())
+    with pytest.raises(StoreError, match=r"cannot be written; the disk is full: free some space or choose another disk with --cache-dir"):
+        store.write(KEY, 1, shard(n=SHARD_ROWS, width=64))
+    assert store.missing(KEY, SHARD_ROWS + 5) == [1]
+    assert not list(tiny_disk.rglob(f"{ASIDE}*"))
+    np.testing.assert_array_equal(store.read(KEY, 6).rows, shard().rows)
+
+
+def test_a_full_disk_fails_the_cells_and_a_larger_one_goes_on(tiny_disk, photos, tmp_path, capfd):
+    from bob.cli import main
+    from bob.errors import FAILED, OK
+
+    command = ["run", "--data", str(photos), "--backbones", "raw_pixels", "--tasks", "knn", "--results", str(tmp_path / "results"), "--cache-dir"]
+    assert main([*command, str(tiny_disk)]) == FAILED
+    assert "the disk is full" in capfd.readouterr().err
+    assert main([*command, str(tmp_path / "cache")]) == OK
+
+
+def test_a_place_that_is_no_folder_is_told(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="cannot be written"):
+        write_whole(tmp_path / "file" / "shard", b"")
+
+
+def test_a_shard_that_cannot_be_read_is_told(store):
+    (store.folder(KEY) / "000000.safetensors").mkdir(parents=True)
+    with pytest.raises(StoreError, match="cannot be read"):
+        store.read(KEY, 1)
+
+
+def test_forgotten_features_are_gone(store):
+    store.write(KEY, 0, shard())
+    store.forget(KEY)
+    assert store.missing(KEY, 6) == [0] and store.begun(KEY, 6) == 0
