@@ -108,8 +108,8 @@ def test_a_damaged_exif_block_leaves_the_image_as_it_is(exif: bytes) -> None:
 
 
 def test_an_orientation_that_is_no_number_leaves_the_image_as_it_is() -> None:
-    exif = Image.Exif()
-    exif[274] = "upside down"
+    """A block of one entry: tag 274 as 4 bytes of text, 'abc'."""
+    exif = b"Exif\0\0" + struct.pack("<2sHIHHHI4sI", b"II", 42, 8, 1, 274, 2, 4, b"abc\0", 0)
     assert decode(encoded(noise("RGB"), "JPEG", exif=exif), "x").size == (13, 7)
 
 

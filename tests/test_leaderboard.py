@@ -124,8 +124,8 @@ def test_only_the_named_columns_depend_on_the_machine() -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"task": task(version=2)}, {"task": task(c=10)}, {"dataset": dataset(fingerprint="print-2")}, {"dataset": dataset(limit=100)}],
-    ids=["version", "settings", "fingerprint", "limit"],
+    [{"task": task(version=2)}, {"task": task(c=10)}, {"dataset": dataset(fingerprint="print-2")}],
+    ids=["version", "settings", "fingerprint"],
 )
 def test_only_the_newest_comparable_group_stays(changes: dict) -> None:
     old = [record("a", day=1), record("b", day=2)]
@@ -235,6 +235,12 @@ def test_cell_texts() -> None:
     assert [*texts, cell_text(None)] == ["85.4 [83.4–87.4]", "failed", "undefined", "–"]
     (nats,) = cells([record("a", task=task(metrics=("log_loss",)), scores=(score("log_loss", 1.23456, low=None, high=None),))])
     assert cell_text(nats) == "1.235"
+
+
+def test_a_quick_look_at_a_part_does_not_push_the_whole_aside() -> None:
+    whole, part = record("a", day=1), record("a", day=2, dataset=dataset(limit=100))
+    assert [kept.key for kept in comparable([whole, part])[0]] == [whole.key]
+    assert [kept.key for kept in comparable([part])[0]] == [part.key]
 
 
 def test_notes_tell_failures_bad_images_and_limits() -> None:

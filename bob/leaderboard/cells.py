@@ -75,7 +75,7 @@ def comparable(records: Iterable[Record]) -> tuple[list[Record], list[SetAside]]
     """The records that may stand side by side, and the rest.
 
     Records of one task and dataset share task version, settings, dataset fingerprint and limit; where there are several such groups, the one with the
-    newest record stays. Within it, each backbone keeps its newest record. A backbone's records share one weights hash: the newest one's.
+    newest record stays, whole datasets before those cut short by a limit. Within it, each backbone keeps its newest record. A backbone's records share one weights hash: the newest one's.
     A failure before the dataset was read belongs to any group, and stays where its backbone has nothing else there.
     """
     by_column: dict[Column, list[Record]] = defaultdict(list)
@@ -98,7 +98,7 @@ def _place(record: Record) -> tuple[str, str, str]:
 def _newest_group(records: Sequence[Record]) -> tuple[list[Record], list[SetAside]]:
     """Of one column's records, oldest first: the newest comparable group, one record per backbone."""
     placed = [record for record in records if record.dataset] or records
-    winner = _setting(placed[-1])
+    winner = _setting(max(placed, key=lambda record: (_is_whole(record), _age(record))))
     inside = [record for record in placed if _setting(record) == winner]
     newest = {record.backbone_name: record for record in inside}
     for record in records:
@@ -107,6 +107,10 @@ def _newest_group(records: Sequence[Record]) -> tuple[list[Record], list[SetAsid
     kept = {id(record) for record in newest.values()}
     aside = [SetAside(record, _why(record, winner)) for record in records if id(record) not in kept]
     return list(newest.values()), aside
+
+
+def _is_whole(record: Record) -> bool:
+    return record.dataset is not None and record.dataset.limit is None
 
 
 def _why(record: Record, winner: str) -> Literal["other settings or data", "an older record of the same cell"]:

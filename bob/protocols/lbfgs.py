@@ -1,4 +1,4 @@
-"""Limited-memory BFGS (Nocedal 1980) with an initial Hessian that is diagonal around each class, and curvature pairs that survive a change of penalty."""
+"""Limited-memory BFGS (Nocedal 1980): an initial Hessian diagonal around each class, and pairs that survive a change of penalty."""
 
 from collections import deque
 

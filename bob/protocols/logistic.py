@@ -1,7 +1,7 @@
 """Multinomial logistic regression with L2 over a path of strengths, each value to a certified distance from its optimum.
 
-Minimises  mean cross-entropy + λ/2 ‖W‖²  over W (C, D) and a free bias b, with λ = 1 / (C·N) for scikit-learn's C: the problem of
-`sklearn.linear_model.LogisticRegression` for three classes or more. For two classes scikit-learn fits one vector w to a sigmoid; the softmax optimum is
+Minimises  mean cross-entropy + λ/2 ‖W‖²  over W (C, D) and a free bias b, with λ = 1 / (C·N) for scikit-learn's C: for three classes or more, the
+problem of `sklearn.linear_model.LogisticRegression`. For two classes scikit-learn fits one vector w to a sigmoid; the softmax optimum is
 W = (-w/2, w/2), ‖W‖² = ‖w‖²/2, so that our C is scikit-learn's 2C.
 
 Method: L-BFGS (Nocedal 1980) in the eigenbasis of the centred features, where entry (c, i) of the initial Hessian is λ + s_c e_i: e_i the eigenvalue,
@@ -12,7 +12,7 @@ A class without rows keeps weights near 0 and a bias e⁻³⁰ below the others'
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from math import log
 
 import numpy as np
@@ -20,22 +20,20 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from bob.protocols.lbfgs import Pairs
-from bob.protocols.softmax import Point, certificate, evaluate
-from bob.protocols.spectrum import Rows, Source, Spectrum, read, slices, source, spectrum
+from bob.protocols.descent import Problem, Walker, prepare, walker_at
+from bob.protocols.softmax import Point
+from bob.protocols.spectrum import Picked, Rows, Source, read, slices
 
-MEMORY = 20
-"""Curvature pairs kept; fewer where they would not fit in `PAIR_BYTES`."""
-PAIR_BYTES = 1 << 30
 FLOAT32_TOLERANCE = 1e-4
 """Float32 passes go no further than this; float64 passes do the rest."""
-FLOOR = 1e-3
-"""Objectives below this share of log(classes) count as this: there a relative gap means nothing for the predictions."""
-ABSENT_NATS = 30.0
-MAX_PASSES = 500
-"""Per value and precision."""
-HALVINGS = 12
-"""Trials of one line search."""
+PATH_TOLERANCE = 1e-2
+"""Relative gap at which a value is compared with others; held-out accuracy moves less than from one value to the next."""
+PATIENCE_DECADES = 2.0
+"""The path ends this many decades of C, and three values, after the best one."""
+WIDENED_DECADES = 3.0
+"""How far the grid is continued, in its own step, where the best value lies on its edge."""
+WIDENINGS = 2
+"""Times that the grid is continued on either side."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,121 +56,6 @@ class Fit:
     """Passes over the data for this value."""
 
 
-@dataclass(eq=False)
-class Problem:
-    """Labelled rows, and what passes over them need."""
-
-    fast: Source
-    exact: Source
-    y: Tensor
-    """(N,) int64"""
-    classes: int
-    passes: int = 0
-    centres: Tensor = field(init=False)
-    """(C, R) mean of one-hot labels times rows."""
-
-    @property
-    def spectrum(self) -> Spectrum:
-        return self.fast.spectrum
-
-    def evaluate(self, theta: Tensor, exact: bool = False) -> Point:
-        self.passes += 1
-        return evaluate(self.exact if exact else self.fast, self.y, theta)
-
-    def origin(self) -> Point:
-        """No weights, the bias at its optimum: the answer for λ = ∞. There p is one vector, so that the slope is minus the labels' means."""
-        share = torch.bincount(self.y, minlength=self.classes).double() / len(self.y)
-        theta = share.new_zeros(self.classes, len(self.spectrum.eigenvalue) + 1)
-        theta[:, -1] = share.log().clamp_(min=float(share.max().log()) - ABSENT_NATS)
-        point = self.evaluate(theta)
-        self.centres = -point.slope[:, :-1]
-        return point
-
-    def hessian(self, point: Point, penalty: float) -> tuple[Tensor, Tensor]:
-        """Diagonal (C, R + 1) and shifts m_c (C, R) of the initial Hessian."""
-        spread = point.spread[:, None].clamp(min=1e-20)
-        diagonal = torch.cat((spread * self.spectrum.eigenvalue + penalty, spread), 1)
-        share = (point.slope[:, -1] + torch.bincount(self.y, minlength=self.classes) / len(self.y)).clamp_(min=1e-9)
-        return diagonal.float(), ((point.slope[:, :-1] + self.centres) / share[:, None]).float()
-
-    def scale(self, objective: float) -> float:
-        """What a gap is relative to."""
-        return max(objective, FLOOR * log(max(self.classes, 2)))
-
-    def bound(self, point: Point, penalty: float, allowed: float, exact: bool) -> tuple[float, Tensor | None]:
-        """Of the gap, and the Newton step of the bias where it was needed."""
-        rough = float(point.gradient(penalty)[:, :-1].square().sum()) / (2 * penalty)
-        if rough > allowed:
-            return rough, None
-        found = certificate(self.exact if exact else self.fast, point, self.y, penalty, allowed)
-        return found.gap, found.step
-
-
-def problem(x: Rows, y: NDArray[np.int64], classes: int, device: str) -> Problem:
-    """Features prepared once, for any number of values."""
-    basis = spectrum(x, device)
-    fast, exact = source(x, basis, torch.float32), source(x, basis, torch.float64)
-    return Problem(fast, exact, torch.as_tensor(np.asarray(y), dtype=torch.int64).to(device), classes)
-
-
-@dataclass(eq=False)
-class Walker:
-    """Minimises one problem at one λ after another."""
-
-    problem: Problem
-    point: Point
-    pairs: Pairs
-    penalty: float = 0.0
-
-    def move(self, penalty: float) -> None:
-        """To another λ: pairs stay true."""
-        if self.penalty:
-            penalised = torch.ones(self.point.theta.shape[1], device=self.point.theta.device)
-            penalised[-1] = 0
-            self.pairs.shift((penalty - self.penalty) * penalised)
-        self.penalty = penalty
-
-    def minimise(self, tolerance: float, exact: bool = False) -> float:
-        """Moves `point` until its relative gap is at most `tolerance`; the gap. Ends early where rounding or the pass limit stops progress."""
-        last = self.problem.passes + MAX_PASSES
-        while True:
-            objective = self.point.objective(self.penalty)
-            scale = self.problem.scale(objective)
-            gap, bias = self.problem.bound(self.point, self.penalty, tolerance * scale, exact)
-            if gap <= tolerance * scale or self.problem.passes >= last:
-                return gap / scale
-            if not ((bias is not None and self._rebias(bias, exact)) or self._step(exact)):
-                return gap / scale
-
-    def _rebias(self, bias: Tensor, exact: bool) -> bool:
-        theta = self.point.theta.clone()
-        theta[:, -1] += bias
-        return self._accept(self.problem.evaluate(theta, exact), 0.0)
-
-    def _step(self, exact: bool) -> bool:
-        """One L-BFGS step with a backtracking line search; False where no step lowers the objective."""
-        gradient = self.point.gradient(self.penalty)
-        direction = self.pairs.direction(gradient.float(), *self.problem.hessian(self.point, self.penalty)).double()
-        slope, size = float((gradient * direction).sum()), 1.0
-        if slope >= 0:
-            return False
-        for _ in range(HALVINGS):
-            point = self.problem.evaluate(self.point.theta + size * direction, exact)
-            if self._accept(point, -1e-4 * size * slope):
-                return True
-            ahead = float((point.gradient(self.penalty) * direction).sum())
-            size *= min(0.7, max(0.1, slope / (slope - ahead))) if ahead > 0 else 0.5
-        return False
-
-    def _accept(self, point: Point, decrease: float) -> bool:
-        """Take the point where it lowers the objective by `decrease`."""
-        if not point.objective(self.penalty) < self.point.objective(self.penalty) - decrease:
-            return False
-        self.pairs.add((point.theta - self.point.theta).float(), (point.gradient(self.penalty) - self.point.gradient(self.penalty)).float())
-        self.point = point
-        return True
-
-
 def walk(walker: Walker, grid: Iterable[float], tolerance: float) -> Iterator[Fit]:
     """A fit per value of C, in the order given: from strong to weak regularisation."""
     task = walker.problem
@@ -182,7 +65,7 @@ def walk(walker: Walker, grid: Iterable[float], tolerance: float) -> Iterator[Fi
         walker.move(1 / (c * len(task.y)))
         if len(trail) == 2:
             (c0, theta0), (c1, theta1) = trail
-            walker._accept(task.evaluate(theta1 + log(c / c1) / log(c1 / c0) * (theta1 - theta0)), 0.0)
+            walker.accept(task.evaluate(theta1 + log(c / c1) / log(c1 / c0) * (theta1 - theta0)), 0.0)
         gap = walker.minimise(max(tolerance, FLOAT32_TOLERANCE))
         if gap > tolerance:
             walker.point = task.evaluate(walker.point.theta, exact=True)
@@ -198,16 +81,10 @@ def _fit(walker: Walker, c: float, gap: float, converged: bool, passes: int) -> 
     return Fit(c, weight.cpu().numpy(), bias.cpu().numpy(), walker.point.objective(walker.penalty), gap, converged, passes)
 
 
-def _walker(task: Problem, point: Point) -> Walker:
-    return Walker(task, point, Pairs(max(3, min(MEMORY, PAIR_BYTES // (8 * point.theta.numel())))))
-
-
-def fit_path(
-    x: Rows, y: NDArray[np.int64], classes: int, grid: ArrayLike, *, tolerance: float = 1e-4, device: str = "cpu"
-) -> Iterator[Fit]:
+def fit_path(x: Rows, y: NDArray[np.int64], classes: int, grid: ArrayLike, *, tolerance: float = 1e-4, device: str = "cpu") -> Iterator[Fit]:
     """Fits of (N, D) rows with labels (N,) for every C of `grid`, strongest regularisation first."""
-    task = problem(x, y, classes, device)
-    yield from walk(_walker(task, task.origin()), sorted(np.asarray(grid, dtype=float).tolist()), tolerance)
+    task = prepare(x, y, classes, device)
+    yield from walk(walker_at(task, task.origin()), sorted(np.asarray(grid, dtype=float).tolist()), tolerance)
 
 
 def scores(fit: Fit, x: Rows) -> NDArray[np.float64]:
@@ -220,5 +97,122 @@ def scores(fit: Fit, x: Rows) -> NDArray[np.float64]:
     return values
 
 
-def select_and_refit(*a, **k):
-    raise NotImplementedError
+@dataclass(frozen=True, eq=False)
+class Selection:
+    """The chosen fit, and how it was chosen."""
+
+    fit: Fit
+    """Of all rows, at the chosen C."""
+    c: float
+    at_edge: bool
+    """The best C is still the first or last of `grid`."""
+    held_out_top1: float
+    """Of the fit without the held-out rows, at the chosen C."""
+    grid: tuple[float, ...]
+    """Every C considered, ascending."""
+    curve: tuple[float, ...]
+    """Held-out top-1 per value of `grid`; NaN where the path had ended."""
+    widened: bool
+
+
+@dataclass(frozen=True)
+class _Tried:
+    """A value of C on the held-out rows. Best: highest top-1, then lowest log-loss, then strongest regularisation."""
+
+    c: float
+    top1: float
+    loss: float
+
+    @property
+    def rank(self) -> tuple[float, float, float]:
+        return self.top1, -self.loss, -self.c
+
+
+def select_and_refit(
+    x: Rows, y: NDArray[np.int64], classes: int, grid: ArrayLike, held_out: NDArray[np.bool_] | NDArray[np.int64],
+    *, tolerance: float = 1e-4, device: str = "cpu",
+) -> Selection:  # fmt: skip
+    """C of `grid` by top-1 on the `held_out` rows (a mask (N,), or indices), then a fit of all (N, D) rows at it.
+
+    `x` is read by index arrays, not only by slices.
+    """
+    held = np.zeros(len(y), dtype=bool)
+    held[held_out] = True
+    order = np.argsort(held, kind="stable")
+    everything = prepare(Picked(x, order), np.asarray(y)[order], classes, device)
+    part, rest = _cut(everything, int((~held).sum()))
+    values = sorted(np.asarray(grid, dtype=float).tolist())
+    tried, values, points = _search(part, rest, values, len(values))
+    best = max(tried, key=lambda one: one.rank)
+    walker = walker_at(everything, everything.origin())
+    warm = everything.evaluate(points[best.c])
+    walker.penalty = 1 / (best.c * len(y))
+    walker.accept(warm, 0.0)
+    fit = next(walk(walker, [best.c], tolerance))
+    top1 = {one.c: one.top1 for one in tried}
+    return Selection(
+        fit=replace(fit, passes=everything.passes),
+        c=best.c,
+        at_edge=best.c in (values[0], values[-1]),
+        held_out_top1=best.top1,
+        grid=tuple(values),
+        curve=tuple(top1.get(c, float("nan")) for c in values),
+        widened=len(values) > np.size(grid),
+    )
+
+
+def _cut(task: Problem, n: int) -> tuple[Problem, Problem]:
+    """The first `n` rows of a problem, and the others."""
+
+    def rows(source: Source, cut: slice) -> Source:
+        x = source.x
+        return replace(source, x=Picked(x.x, x.index[cut]) if isinstance(x, Picked) else x[cut])
+
+    first, second = (Problem(rows(task.fast, cut), rows(task.exact, cut), task.y[cut], task.classes) for cut in (slice(0, n), slice(n, None)))
+    return first, second
+
+
+def _search(part: Problem, rest: Problem, values: list[float], count: int) -> tuple[list[_Tried], list[float], dict[float, Tensor]]:
+    """Every value tried, the grid with its continuations, and θ of each value tried."""
+    points: dict[float, Tensor] = {}
+    walker = walker_at(part, part.origin())
+    tried = list(_path(walker, rest, values, points))
+    for _ in range(WIDENINGS):
+        best = max(tried, key=lambda one: one.rank).c
+        if best == values[-1] and count > 1:
+            more = _continued(values[-2:])
+            values, tried = values + more, tried + list(_path(walker, rest, more, points, tried))
+        elif best == values[0] and count > 1:
+            more = _continued(values[1::-1])[::-1]
+            values, tried = more + values, list(_path(walker_at(part, part.origin()), rest, more, points)) + tried
+    return tried, values, points
+
+
+def _continued(pair: list[float]) -> list[float]:
+    """Values after the second of a pair, in the ratio of the pair."""
+    step = np.log10(pair[1] / pair[0])
+    count = max(1, round(WIDENED_DECADES / abs(step)))
+    return [float(10 ** (np.log10(pair[1]) + step * i)) for i in range(1, count + 1)]
+
+
+def _path(walker: Walker, rest: Problem, values: list[float], points: dict[float, Tensor], before: list[_Tried] | None = None) -> Iterator[_Tried]:
+    """Values from strong to weak regularisation, until the best one lies `PATIENCE_DECADES` and three values behind."""
+    seen = list(before or ())
+    for fit in walk(walker, values, PATH_TOLERANCE):
+        points[fit.c] = walker.point.theta
+        seen.append(_score(fit.c, rest, walker.point))
+        yield seen[-1]
+        best = max(seen, key=lambda one: one.rank).c
+        if np.log10(fit.c / best) >= PATIENCE_DECADES and sum(one.c > best for one in seen) >= 3:
+            return
+
+
+def _score(c: float, rest: Problem, point: Point) -> _Tried:
+    """Top-1 and mean log-loss on the held-out rows."""
+    theta = point.theta.to(rest.fast.dtype)
+    weight, right, loss = rest.fast.outward(theta[:, :-1]), 0, 0.0
+    for rows, block in rest.fast.blocks():
+        logits = torch.addmm(theta[:, -1:], weight, block.T)
+        right += int((logits.argmax(0) == rest.y[rows]).sum())
+        loss += float(torch.nn.functional.cross_entropy(logits.T, rest.y[rows], reduction="sum"))
+    return _Tried(c, right / len(rest.y), loss / len(rest.y))

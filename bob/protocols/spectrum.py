@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 BLOCK_BYTES = 3 << 20
@@ -24,7 +25,7 @@ class Rows(Protocol):
     @property
     def shape(self) -> tuple[int, ...]: ...
 
-    def __getitem__(self, rows: slice, /) -> Any: ...
+    def __getitem__(self, rows: Any, /) -> Any: ...
 
 
 def read(x: Rows, rows: slice, device: str, dtype: torch.dtype) -> Tensor:
@@ -110,6 +111,21 @@ class Source:
     def inward(self, gradient: Tensor) -> Tensor:
         """(C, ·) gradient of the blocks' coordinates as (C, R)."""
         return gradient if self.rotated else gradient @ self.spectrum.basis.to(self.dtype)
+
+
+@dataclass(frozen=True, eq=False)
+class Picked:
+    """Some rows of an array, in an order of one's own."""
+
+    x: Rows
+    index: NDArray[np.int64]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (len(self.index), *self.x.shape[1:])
+
+    def __getitem__(self, rows: slice, /) -> Any:
+        return self.x[self.index[rows]]
 
 
 def source(x: Rows, basis: Spectrum, dtype: torch.dtype) -> Source:
