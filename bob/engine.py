@@ -8,6 +8,7 @@ import torch
 
 from bob.assess import assess, failed
 from bob.backbones.card import load_backbone
+from bob.backbones.fold import fold
 from bob.datasets.dataset import Split
 from bob.errors import BobError
 from bob.features.extract import Member, Watcher, auto_batch, run_pass
@@ -102,6 +103,7 @@ def _one_pass(
 
 def _member(request: Request, plan: Plan, spec: BackboneSpec, split_name: str, split: Split) -> Member:
     backbone = load_backbone(spec, request.device, request.precision, offline=request.offline)
+    fold(backbone)
     return Member(backbone, feature_key(plan.cards[spec.name], spec.pooling, split_name, split), request.batch_size or auto_batch(request.device))
 
 

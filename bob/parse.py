@@ -25,14 +25,7 @@ Spec = TypeVar("Spec", bound=Closed)
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """YAML values only: no repeated keys, no anchors."""
-
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        event = self.peek_event()
-        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
-            raise yaml.MarkedYAMLError(problem="anchors and aliases are not allowed: write the value out", problem_mark=event.start_mark)
-        node: yaml.Node | None = super().compose_node(parent, index)
-        return node
+    """YAML values only: no tags, no repeated keys, no keys but text."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[Any] = set()
@@ -56,6 +49,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: is not UTF-8 text (byte {error.start}).") from error
     try:
+        _refuse_anchors(text)
         values = yaml.load(text, _Loader)  # noqa: S506 (a safe loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
@@ -63,6 +57,12 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: must hold a mapping of keys to values; got {type(values).__name__}.")
     return values
+
+
+def _refuse_anchors(text: str) -> None:
+    for event in yaml.parse(text, _Loader):
+        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
+            raise yaml.MarkedYAMLError(problem="anchors and aliases are not allowed: write the value out", problem_mark=event.start_mark)
 
 
 def build(spec: type[Spec], values: object, where: str) -> Spec:
@@ -74,9 +74,9 @@ def build(spec: type[Spec], values: object, where: str) -> Spec:
 
 
 def nearest(name: str, known: Collection[str]) -> str:
-    """`; did you mean 'x'?` where a known name is close, else nothing."""
+    """`; did you mean 'x'?` where a known name is close, else the end of the sentence."""
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    return f"; did you mean {close[0]!r}?" if close else "."
 
 
 _WANTED = {

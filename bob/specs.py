@@ -7,6 +7,8 @@ from pydantic import Field, model_validator
 from bob.parse import Closed
 
 Family = Literal["supervised", "ssl", "clip", "domain", "baseline"]
+MetricName = Literal["top1", "top5", "mean_per_class", "balanced_accuracy", "macro_f1", "log_loss", "ece"]
+"""The names in `bob.metrics`."""
 Pooling = Literal["default", "cls", "mean_patch", "cls+mean_patch"]
 Count = Annotated[int, Field(ge=1)]
 
@@ -160,11 +162,24 @@ class KnnSettings(Closed):
     """Settings of k-NN; see `bob.protocols.knn`."""
 
     k: tuple[Count, ...] = Field(strict=False, min_length=1)
-    temperature: Annotated[float, Field(gt=0)]
+    metric: Literal["cosine", "euclidean"]
+    """Cosine similarity of L2-normalised features, or Euclidean distance of the features as they are."""
+    vote: Literal["weighted", "majority"]
+    """A neighbour's vote weighs exp(similarity / temperature), or 1."""
+    temperature: Annotated[float, Field(gt=0)] | None = None
+    """Of the weighted vote."""
     held_out: Annotated[float, Field(gt=0, lt=1)]
     """The share of train, per class, on which k is chosen where the dataset has no val split."""
     max_queries: Count
     """At most this many held-out examples are searched when k is chosen."""
+
+    @model_validator(mode="after")
+    def _temperature_of_the_weighted_vote(self) -> "KnnSettings":
+        if self.vote == "weighted" and self.temperature is None:
+            raise ValueError("'temperature' is missing: vote 'weighted' needs one (0.07 in DINO)")
+        if self.vote == "majority" and self.temperature is not None:
+            raise ValueError(f"'temperature' belongs to vote 'weighted'; got {self.temperature!r} with vote 'majority'")
+        return self
 
 
 SETTINGS: dict[str, type[Closed]] = {"linear": LinearSettings, "knn": KnnSettings}
@@ -178,6 +193,6 @@ class TaskSpec(Closed):
     protocol: Literal["linear", "knn"]
     summary: str
     settings: LinearSettings | KnnSettings
-    metrics: tuple[str, ...] = Field(strict=False, min_length=1)
+    metrics: tuple[MetricName, ...] = Field(strict=False, min_length=1)
     """Metrics of the outcome; the first is the one that ranks."""
     datasets: tuple[str, ...] = Field(strict=False, min_length=1)

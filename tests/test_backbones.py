@@ -16,6 +16,7 @@ from torch import nn
 from bob.backbones import floors
 from bob.backbones.backbone import Backbone, Loaded
 from bob.backbones.card import card, load_backbone
+from bob.backbones.fold import fold
 from bob.backbones.geometry import Geometry, Normalisation
 from bob.backbones.timm import TimmRows
 from bob.backbones.weights import find_weights, source_in_words, tensor_hash
@@ -72,6 +73,7 @@ def test_rows_through_the_store_equal_timm_s_own_pipeline(tmp_path, lite0_file, 
     Image.new("L", (640, 200), 90).save(folder / "class0" / "grey.jpg")
     split = read_folder("photos", folder, tmp_path).splits["train"]
     backbone, known = load(LITE0), card(LITE0, tmp_path, "cpu", "float32", offline=True)
+    fold(backbone)
     store, key = FeatureStore(tmp_path / "features"), feature_key(known, "default", "train", split)
     run_pass(split, [Member(backbone, key, batch_size)], store, Quiet(), workers=2, skip_bad=False)
 
@@ -346,6 +348,45 @@ def test_a_card_counts_parameters_and_operations(tmp_path):
     known = card(spec("resnet50", weights={"random": 0}, preprocessing={"input_px": 224}), tmp_path, "cpu", "float32", offline=True)
     assert known.params == 25_557_032 - 2_049_000
     assert known.gflops == pytest.approx(2 * 4.09, rel=0.01)
+
+
+# --- folding
+
+
+@pytest.mark.parametrize("architecture", ["tf_efficientnet_lite0", "resnet10t", "mobilenetv3_small_050", "vit_tiny_patch16_224"])
+def test_folding_changes_no_row(architecture):
+    """BatchNorms get statistics that a trained network might have: at their initial values there would be nothing to fold."""
+    backbone = load(spec(architecture, weights={"random": 0}))
+    generator = torch.Generator().manual_seed(0)
+    for module in backbone.module.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.1, generator=generator)
+            module.running_var.uniform_(0.5, 2, generator=generator)
+    crops = torch.randint(256, (2, 3, 224, 224), dtype=torch.uint8, generator=generator)
+    before = backbone.embed(crops, ["default"])["default"]
+    norms = sum(isinstance(module, nn.BatchNorm2d) for module in backbone.module.modules())
+    fold(backbone)
+    left = sum(isinstance(module, nn.BatchNorm2d) for module in backbone.module.modules())
+    assert left == 0 or left < norms / 2
+    assert relative(backbone.embed(crops, ["default"])["default"], before) < 1e-5
+
+
+def test_a_module_that_folding_would_change_is_left_alone():
+    """Its children stand in the order convolution, norm; its forward runs them the other way round."""
+
+    class Reversed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.norm = nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3)
+            self.norm.running_mean += 1.0
+
+        def forward(self, x, poolings):
+            return dict.fromkeys(poolings, self.conv(self.norm(x)).mean((2, 3)))
+
+    loaded = Loaded(Reversed(), Geometry(8, 8, 1.0, "center", "bilinear"), Normalisation((0.5,) * 3, (0.5,) * 3), "test")
+    backbone = Backbone(spec(), loaded, "cpu")
+    fold(backbone)
+    assert any(isinstance(module, nn.BatchNorm2d) for module in backbone.module.modules())
 
 
 # --- floors

@@ -11,7 +11,7 @@ from bob.protocols.neighbours import Neighbours, search, unit
 from bob.protocols.protocol import Problem
 from bob.specs import KnnSettings
 
-SETTINGS = KnnSettings(k=(1, 5, 10, 20, 50, 100, 200), temperature=0.07, held_out=0.2, max_queries=1000)
+SETTINGS = KnnSettings(k=(1, 5, 10, 20, 50, 100, 200), metric="cosine", vote="weighted", temperature=0.07, held_out=0.2, max_queries=1000)
 
 
 def blobs(n: int = 300, q: int = 60, d: int = 16, classes: int = 7, seed: int = 0):

@@ -14,6 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import bob.backbones.floors
 import bob.backbones.timm
 from bob.backbones.backbone import Backbone
+from bob.backbones.fold import fold
 from bob.backbones.weights import find_weights, source_in_words, tensor_hash
 from bob.digest import digest
 from bob.files import write_whole
@@ -105,17 +106,20 @@ def _card_key(spec: BackboneSpec, file: Path | None, device: str, precision: str
 
 
 def _make_card(backbone: Backbone) -> Card:
-    widths = backbone.check()
+    """Facts of the module as loaded; the speed is that of the module as passes run it, folded."""
+    widths, weights_hash, gflops = backbone.check(), tensor_hash(backbone.module.state_dict()), _gflops(backbone)
+    params, weights_mib = backbone.parameters(), backbone.weights_mib()
+    fold(backbone)
     return Card(
-        weights_hash=tensor_hash(backbone.module.state_dict()),
+        weights_hash=weights_hash,
         forward=backbone.forward_facts(),
         geometry=backbone.geometry.facts(),
         normalisation=backbone.normalisation.facts(),
         precision=backbone.precision,
         widths=widths,
-        params=backbone.parameters(),
-        gflops=_gflops(backbone),
-        weights_mib=backbone.weights_mib(),
+        params=params,
+        gflops=gflops,
+        weights_mib=weights_mib,
         seconds_per_image=_seconds_per_image(backbone),
         device=str(backbone.device),
     )

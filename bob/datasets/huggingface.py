@@ -102,14 +102,14 @@ def _part(table: Any, source: HuggingFaceSource, where: str, cache: Path) -> _Pa
     for column in filter(None, (source.image, source.label, source.group)):
         if column not in table.column_names:
             raise DatasetError(
-                f"{where}: there is no column {column!r}{nearest(column, table.column_names) or '.'} Columns: {', '.join(table.column_names)}."
+                f"{where}: there is no column {column!r}{nearest(column, table.column_names)} Columns: {', '.join(table.column_names)}."
             )
     return _Part(table, source, where, cache)
 
 
 def _split(tables: Mapping[str, Any], name: str, where: str) -> Any:
     if name not in tables:
-        raise DatasetError(f"{where}: there is no split {name!r}{nearest(name, list(tables)) or '.'} Splits: {', '.join(tables)}.")
+        raise DatasetError(f"{where}: there is no split {name!r}{nearest(name, list(tables))} Splits: {', '.join(tables)}.")
     return tables[name]
 
 

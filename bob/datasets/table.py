@@ -63,7 +63,7 @@ def _check_columns(columns: list[str], table: Path) -> None:
     for wanted in _REQUIRED:
         if wanted not in columns:
             got = ", ".join(map(repr, columns)) or "none"
-            raise DatasetError(f"table '{table}': column {wanted!r} is missing{nearest(wanted, columns) or '.'} Columns, separated by commas: {got}.")
+            raise DatasetError(f"table '{table}': column {wanted!r} is missing{nearest(wanted, columns)} Columns, separated by commas: {got}.")
     if doubled := [column for column in (*_REQUIRED, *_OPTIONAL) if columns.count(column) > 1]:
         raise DatasetError(f"table '{table}': column {doubled[0]!r} is there twice. Remove one.")
 
@@ -82,7 +82,7 @@ def _row(number: int, cells: Mapping[str, str], table: Path) -> _Row:
             raise DatasetError(f"{where}: {column} is empty.")
     split = cells.get("split", "train")
     if split.lower() not in SPLIT_NAMES:
-        raise DatasetError(f"{where}: unknown split {split!r}{nearest(split, SPLIT_NAMES) or '.'} Known: {', '.join(SPLIT_NAMES)}.")
+        raise DatasetError(f"{where}: unknown split {split!r}{nearest(split, SPLIT_NAMES)} Known: {', '.join(SPLIT_NAMES)}.")
     if not (table.parent / cells["path"]).is_file():
         raise DatasetError(f"{where}: there is no file '{table.parent / cells['path']}'. Paths are relative to the table's folder.")
     return _Row(cells["path"], cells["label"], SPLIT_NAMES[split.lower()], cells.get("group", ""))

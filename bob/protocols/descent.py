@@ -36,6 +36,8 @@ class Problem:
     passes: int = 0
     centres: Tensor = field(init=False)
     """(C, R) mean of one-hot labels times rows."""
+    entropy: float = field(init=False)
+    """Of the labels, nats: the objective without weights."""
 
     @property
     def spectrum(self) -> Spectrum:
@@ -51,7 +53,7 @@ class Problem:
         theta = share.new_zeros(self.classes, len(self.spectrum.eigenvalue) + 1)
         theta[:, -1] = share.log().clamp_(min=float(share.max().log()) - ABSENT_NATS)
         point = self.evaluate(theta)
-        self.centres = -point.slope[:, :-1]
+        self.centres, self.entropy = -point.slope[:, :-1], point.loss
         return point
 
     def hessian(self, point: Point, penalty: float) -> tuple[Tensor, Tensor]:
@@ -98,14 +100,18 @@ class Walker:
             self.pairs.shift((penalty - self.penalty) * penalised)
         self.penalty = penalty
 
-    def minimise(self, tolerance: float, exact: bool = False) -> float:
-        """Moves `point` until its relative gap is at most `tolerance`; the gap. Ends early where rounding or the pass limit stops progress."""
+    def minimise(self, tolerance: float, exact: bool = False, of_gain: bool = False) -> float:
+        """Moves `point` until its relative gap is at most `tolerance`, where asked also relative to the gain over no weights; the gap.
+
+        Ends early where rounding or the pass limit stops progress.
+        """
         last = self.problem.passes + MAX_PASSES
         while True:
             objective = self.point.objective(self.penalty)
             scale = self.problem.scale(objective)
-            gap, bias = self.problem.bound(self.point, self.penalty, tolerance * scale, exact)
-            if gap <= tolerance * scale or self.problem.passes >= last:
+            allowed = tolerance * (min(scale, max(self.problem.entropy - objective, 0.0)) if of_gain else scale)
+            gap, bias = self.problem.bound(self.point, self.penalty, allowed, exact)
+            if gap <= allowed or self.problem.passes >= last:
                 return gap / scale
             if not ((bias is not None and self._rebias(bias, exact)) or self._step(exact)):
                 return gap / scale

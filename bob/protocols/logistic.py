@@ -27,9 +27,10 @@ from bob.protocols.spectrum import Picked, Rows, Source, read, slices
 FLOAT32_TOLERANCE = 1e-4
 """Float32 passes go no further than this; float64 passes do the rest."""
 PATH_TOLERANCE = 1e-2
-"""Relative gap at which a value is compared with others; held-out accuracy moves less than from one value to the next."""
+"""Gap at which a value is compared with others, relative to what its weights gain over none: under a strong penalty the objective hardly differs from
+that of no weights, while predictions depend on their direction."""
 PATIENCE_DECADES = 2.0
-"""The path ends this many decades of C, and three values, after the best one."""
+"""The path ends this many decades of C, and three values, after both the highest held-out top-1 and the lowest log-loss."""
 WIDENED_DECADES = 3.0
 """How far the grid is continued, in its own step, where the best value lies on its edge."""
 WIDENINGS = 2
@@ -56,8 +57,8 @@ class Fit:
     """Passes over the data for this value."""
 
 
-def walk(walker: Walker, grid: Iterable[float], tolerance: float) -> Iterator[Fit]:
-    """A fit per value of C, in the order given: from strong to weak regularisation."""
+def walk(walker: Walker, grid: Iterable[float], tolerance: float, of_gain: bool = False) -> Iterator[Fit]:
+    """A fit per value of C, in the order given: from strong to weak regularisation. `of_gain` is told at `Walker.minimise`."""
     task = walker.problem
     trail: list[tuple[float, Tensor]] = []
     for c in grid:
@@ -66,7 +67,7 @@ def walk(walker: Walker, grid: Iterable[float], tolerance: float) -> Iterator[Fi
         if len(trail) == 2:
             (c0, theta0), (c1, theta1) = trail
             walker.accept(task.evaluate(theta1 + log(c / c1) / log(c1 / c0) * (theta1 - theta0)), 0.0)
-        gap = walker.minimise(max(tolerance, FLOAT32_TOLERANCE))
+        gap = walker.minimise(max(tolerance, FLOAT32_TOLERANCE), of_gain=of_gain)
         if gap > tolerance:
             walker.point = task.evaluate(walker.point.theta, exact=True)
             gap = walker.minimise(tolerance, exact=True)
@@ -196,14 +197,14 @@ def _continued(pair: list[float]) -> list[float]:
 
 
 def _path(walker: Walker, rest: Problem, values: list[float], points: dict[float, Tensor], before: list[_Tried] | None = None) -> Iterator[_Tried]:
-    """Values from strong to weak regularisation, until the best one lies `PATIENCE_DECADES` and three values behind."""
+    """Values from strong to weak regularisation, until they have got worse for `PATIENCE_DECADES`."""
     seen = list(before or ())
-    for fit in walk(walker, values, PATH_TOLERANCE):
+    for fit in walk(walker, values, PATH_TOLERANCE, of_gain=True):
         points[fit.c] = walker.point.theta
         seen.append(_score(fit.c, rest, walker.point))
         yield seen[-1]
-        best = max(seen, key=lambda one: one.rank).c
-        if np.log10(fit.c / best) >= PATIENCE_DECADES and sum(one.c > best for one in seen) >= 3:
+        turned = max(max(seen, key=lambda one: one.rank).c, min(seen, key=lambda one: (one.loss, -one.c)).c)
+        if np.log10(fit.c / turned) >= PATIENCE_DECADES and sum(one.c > turned for one in seen) >= 3:
             return
 
 

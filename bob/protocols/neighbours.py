@@ -1,66 +1,284 @@
-"""Exact nearest neighbours by cosine similarity: faiss on the CPU, torch on an accelerator, the same answers from both."""
+"""Exact nearest neighbours by cosine similarity or Euclidean distance: faiss on the CPU, torch on an accelerator, the same answers from both.
 
+Either searches in float32, whose sums depend on the library and the machine. What float32 cannot tell apart is settled in float64 afterwards,
+so that the answer is one order whoever searched: by similarity as float64 rounded to float32, equal similarities by index.
+
+Beside the features and the Q · k neighbours, memory holds one chunk of the gallery as it is searched, one of the queries, and
+for torch the similarities between the two.
+"""
+
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any, Literal, Protocol
 
 import faiss
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
 SPARE = 8
-"""Neighbours beyond k that are fetched so that a tie at the k-th place is seen whole in most cases."""
-QUERIES_PER_CHUNK = 1024
+"""Neighbours beyond k that are fetched, so that what float32 confuses with the k-th is nearly always among them."""
+GALLERY_CHUNK_BYTES = 256 * 2**20
+"""Of the gallery, as float32, searched at once."""
+QUERIES_PER_CHUNK = 4096
+"""The block in which faiss itself takes queries: smaller ones are slower."""
+CELLS_PER_CHUNK = 32 * 2**20
+"""Similarities, or fetched neighbours, held at once: 128 MiB in float32."""
+EXACT_CELLS = 2 * 2**20
+"""Numbers held at once in float64: 16 MiB."""
+EPS = 2.0**-23
+"""Spacing of float32 at 1."""
+CANCELLED = 1000
+"""A squared distance below this many times its rounding error is taken again in float64: the error of the distance stays below 1e-3 of it."""
 
 
 @dataclass(frozen=True, eq=False)
 class Neighbours:
     """The nearest gallery rows of Q queries, nearest first."""
 
-    similarity: NDArray[np.float32]
-    """(Q, k) cosine."""
-    index: NDArray[np.int64]
+    similarity: Floats
+    """(Q, k) cosine, or minus the Euclidean distance."""
+    index: Ints
     """(Q, k) gallery rows; equal similarities in ascending order of index."""
 
     def take(self, queries: slice) -> "Neighbours":
         return Neighbours(self.similarity[queries], self.index[queries])
 
 
-def unit(x: NDArray[np.float32]) -> NDArray[np.float32]:
+class Metric(Protocol):
+    """Similarity of rows. In float32 a *score*, which orders as similarity does; in float64 the similarity itself."""
+
+    faiss_metric: int
+
+    def prepared(self, rows: NDArray[Any]) -> Floats:
+        """(M, D) a copy of rows as they are searched."""
+
+    def torch_scores(self, queries: torch.Tensor, gallery: torch.Tensor) -> torch.Tensor:
+        """(M, G) of prepared rows (M, D) and (G, D)."""
+
+    def tolerance(self, queries: Floats, score: Floats) -> Floats:
+        """(M, k) how far two scores near `score` (M, k) may lie apart while float32 has them in the wrong order, or ties apart."""
+
+    def doubtful(self, score: Floats, tolerance: Floats) -> NDArray[np.bool_]:
+        """(M, k) scores too rough to be similarities, whatever their order."""
+
+    def similarity(self, score: Floats) -> Floats:
+        """(M, k) of scores (M, k)."""
+
+    def exact_pairs(self, a: Doubles, b: Doubles) -> Doubles:
+        """(M,) similarity of a's rows with b's, one by one."""
+
+    def exact(self, a: Doubles, b: Doubles) -> Doubles:
+        """(M, G) similarity of each of a's rows with each of b's."""
+
+
+class Cosine:
+    """Cosine of the angle between rows; 0 where one of them is zero. Score: the similarity."""
+
+    faiss_metric = faiss.METRIC_INNER_PRODUCT
+
+    def prepared(self, rows: NDArray[Any]) -> Floats:
+        return unit(rows)
+
+    def torch_scores(self, queries: torch.Tensor, gallery: torch.Tensor) -> torch.Tensor:
+        return queries @ gallery.T
+
+    def tolerance(self, queries: Floats, score: Floats) -> Floats:
+        """Twice the error of a float32 product of unit rows: at most (0.6 + 4.5 |s|) EPS as measured with faiss and torch at D from 64 to 4,096."""
+        bound: Floats = np.float32(10 * EPS) * np.abs(score) + np.float32(2 * EPS)
+        return bound
+
+    def doubtful(self, score: Floats, tolerance: Floats) -> NDArray[np.bool_]:
+        return np.zeros(score.shape, bool)
+
+    def similarity(self, score: Floats) -> Floats:
+        return score
+
+    def exact_pairs(self, a: Doubles, b: Doubles) -> Doubles:
+        squares = np.einsum("ij,ij->i", a, a) * np.einsum("ij,ij->i", b, b)
+        cosine: Doubles = np.einsum("ij,ij->i", a, b) / np.sqrt(np.where(squares > 0, squares, 1))
+        return cosine
+
+    def exact(self, a: Doubles, b: Doubles) -> Doubles:
+        squares = np.einsum("ij,ij->i", a, a)[:, None] * np.einsum("ij,ij->i", b, b)
+        cosine: Doubles = a @ b.T / np.sqrt(np.where(squares > 0, squares, 1))
+        return cosine
+
+
+@dataclass(frozen=True, eq=False)
+class Euclidean:
+    """Minus the distance between raw rows. Score: minus its square, as ‖q‖² + ‖x‖² − 2 q·x of rows less `centre`, where that loses fewest digits."""
+
+    centre: Floats
+    """(D,) any point: distances do not depend on it. Near the middle it keeps the squares small."""
+    faiss_metric = faiss.METRIC_L2
+
+    def prepared(self, rows: NDArray[Any]) -> Floats:
+        moved: Floats = np.subtract(rows, self.centre, dtype=np.float32)
+        return moved
+
+    def torch_scores(self, queries: torch.Tensor, gallery: torch.Tensor) -> torch.Tensor:
+        squares = queries.square().sum(1, keepdim=True) + gallery.square().sum(1)
+        return torch.addmm(squares, queries, gallery.T, beta=-1, alpha=2).clamp_(max=0)
+
+    def tolerance(self, queries: Floats, score: Floats) -> Floats:
+        """The error is at most 5 EPS (‖q‖² + ‖x‖²), and ‖x‖ at most ‖q‖ + distance; twice that."""
+        length = np.linalg.norm(queries, axis=1, keepdims=True)
+        bound: Floats = np.float32(10 * EPS) * (length**2 + (length + np.sqrt(-score)) ** 2)
+        return bound
+
+    def doubtful(self, score: Floats, tolerance: Floats) -> NDArray[np.bool_]:
+        rough: NDArray[np.bool_] = -score < CANCELLED * tolerance
+        return rough
+
+    def similarity(self, score: Floats) -> Floats:
+        distance: Floats = np.sqrt(-score)
+        return -distance
+
+    def exact_pairs(self, a: Doubles, b: Doubles) -> Doubles:
+        apart = a - b
+        return -np.sqrt(np.einsum("ij,ij->i", apart, apart))
+
+    def exact(self, a: Doubles, b: Doubles) -> Doubles:
+        """Of differences: the expanded square would not give equal rows a distance of 0."""
+        distance = torch.cdist(torch.from_numpy(a), torch.from_numpy(b), compute_mode="donot_use_mm_for_euclid_dist")
+        similarity: Doubles = distance.neg_().numpy()
+        return similarity
+
+
+def metric_of(name: Literal["cosine", "euclidean"], gallery: NDArray[Any]) -> Metric:
+    """The metric by name, for a gallery."""
+    if name == "cosine":
+        return Cosine()
+    some = gallery[:: max(1, len(gallery) // 1024)]
+    return Euclidean(some.mean(0, dtype=np.float64).astype(np.float32))
+
+
+def unit(x: NDArray[Any]) -> Floats:
     """(N, D) rows of length 1; a zero row stays zero."""
-    length = np.linalg.norm(x, axis=1, keepdims=True)
-    normalised: NDArray[np.float32] = (x / np.where(length > 0, length, 1)).astype(np.float32)
+    squares = np.einsum("ij,ij->i", x, x)
+    extreme = np.flatnonzero(~((squares > 1e-30) & (squares < 1e30)))  # float32 loses these squares, though not their rows
+    length = np.sqrt(squares)[:, None]
+    if len(extreme):
+        length = length.astype(np.float64)
+        length[extreme] = np.linalg.norm(x[extreme].astype(np.float64), axis=1, keepdims=True)
+    normalised: Floats = np.divide(x, np.where(length > 0, length, 1)).astype(np.float32, copy=False)
     return normalised
 
 
-def search(gallery: NDArray[np.float32], queries: NDArray[np.float32], k: int, device: str = "cpu") -> Neighbours:
-    """The k most similar of N gallery rows (all of them where N < k) for each of Q queries; memory grows with Q · k only."""
-    x, q = unit(gallery), unit(queries)
-    k, wide = min(k, len(x)), min(k + SPARE, len(x))
-    similarity, index = _faiss(x, q, wide) if device == "cpu" else _torch(x, q, wide, device)
-    return _ties_to_lower_index(x, q, similarity, index, k)
-
-
-def _faiss(x: NDArray[np.float32], q: NDArray[np.float32], k: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    index = faiss.IndexFlatIP(x.shape[1])
-    index.add(x)
-    similarity, found = index.search(q, k)
-    return similarity, found
-
-
-def _torch(x: NDArray[np.float32], q: NDArray[np.float32], k: int, device: str) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    gallery = torch.from_numpy(x).to(device)
-    parts = [torch.topk(torch.from_numpy(chunk).to(device) @ gallery.T, k) for chunk in np.array_split(q, max(1, -(-len(q) // QUERIES_PER_CHUNK)))]
-    return torch.cat([part.values for part in parts]).cpu().numpy(), torch.cat([part.indices for part in parts]).cpu().numpy()
-
-
-def _ties_to_lower_index(
-    x: NDArray[np.float32], q: NDArray[np.float32], similarity: NDArray[np.float32], index: NDArray[np.int64], k: int
+def search(
+    gallery: NDArray[Any],
+    queries: NDArray[Any],
+    k: int,
+    device: str = "cpu",
+    metric: Literal["cosine", "euclidean"] = "cosine",
+    among: Ints | None = None,
 ) -> Neighbours:
-    """The first k by (similarity descending, index ascending). Where a tie runs past what was fetched, the whole gallery is compared."""
-    order = np.lexsort((index, -similarity), axis=1)[:, :k]
-    best, found = np.take_along_axis(similarity, order, axis=1), np.take_along_axis(index, order, axis=1)
-    for row in np.flatnonzero(best[:, -1] == similarity.min(axis=1)) if similarity.shape[1] < len(x) else ():
-        whole = x @ q[row]
-        first = np.lexsort((np.arange(len(x)), -whole))[:k]
-        best[row], found[row] = whole[first], first
-    return Neighbours(best, found)
+    """The k most similar gallery rows (N, D) (all where there are fewer) for each of the queries (Q, D).
+
+    `among`, ascending, restricts the search to these gallery rows; `index` counts in the whole gallery all the same.
+    """
+    similar = metric_of(metric, gallery)
+    n = len(gallery) if among is None else len(among)
+    k, wide = min(k, n), min(k + SPARE, n)
+    result = Neighbours(np.empty((len(queries), k), np.float32), np.empty((len(queries), k), np.int64))
+    fetched = _fetch(similar, gallery, queries, among, wide, device)
+    for part in _slices(len(queries), max(1, EXACT_CELLS // max(1, wide))):
+        found, unsettled = _settled(similar, gallery, queries[part], fetched.take(part), k, n)
+        result.similarity[part], result.index[part] = found.similarity, found.index
+        for some in np.array_split(unsettled, -(-len(unsettled) // max(1, EXACT_CELLS // n)) or 1):
+            rows = part.start + some
+            whole = _exhaustive(similar, gallery, queries[rows], among, k)
+            result.similarity[rows], result.index[rows] = whole.similarity, whole.index
+    return result
+
+
+def _fetch(metric: Metric, gallery: NDArray[Any], queries: NDArray[Any], among: Ints | None, wide: int, device: str) -> Neighbours:
+    """The `wide` best by score, as float32 has them."""
+    best = Neighbours(np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.int64))
+    for rows, chunk in _chunks(gallery, among, max(1, GALLERY_CHUNK_BYTES // (4 * gallery.shape[1]))):
+        prepared = metric.prepared(chunk)
+        on_device = torch.from_numpy(prepared).to(device) if device != "cpu" else None
+        width = min(wide, best.index.shape[1] + len(prepared))
+        merged = Neighbours(np.empty((len(queries), width), np.float32), np.empty((len(queries), width), np.int64))
+        at_once = min(QUERIES_PER_CHUNK, CELLS_PER_CHUNK // (wide if on_device is None else len(prepared)))
+        for part in _slices(len(queries), max(1, at_once)):
+            q, most = metric.prepared(queries[part]), min(wide, len(prepared))
+            score, index = _faiss(metric, prepared, q, most) if on_device is None else _torch(metric, on_device, q, most)
+            found = Neighbours(score, rows[index] if among is not None else index + rows.start)
+            found = _first(best.take(part), found, width) if best.index.shape[1] else found
+            merged.similarity[part], merged.index[part] = found.similarity, found.index
+        best = merged
+    return best
+
+
+def _faiss(metric: Metric, gallery: Floats, queries: Floats, k: int) -> tuple[Floats, Ints]:
+    score, index = faiss.knn(queries, gallery, k, metric=metric.faiss_metric)
+    return (-score if metric.faiss_metric == faiss.METRIC_L2 else score), index
+
+
+def _torch(metric: Metric, gallery: torch.Tensor, queries: Floats, k: int) -> tuple[Floats, Ints]:
+    top = torch.topk(metric.torch_scores(torch.from_numpy(queries).to(gallery.device), gallery), k)
+    return top.values.cpu().numpy(), top.indices.cpu().numpy()
+
+
+def _settled(metric: Metric, gallery: NDArray[Any], queries: NDArray[Any], fetched: Neighbours, k: int, n: int) -> tuple[Neighbours, Ints]:
+    """The first k, what float32 confuses put in order; and the rows in which it may confuse the k-th with what was not fetched."""
+    score, index = fetched.similarity, fetched.index
+    tolerance = metric.tolerance(metric.prepared(queries), score)
+    near = score[:, :-1] - score[:, 1:] <= tolerance[:, 1:]
+    confused = metric.doubtful(score, tolerance)
+    confused[:, 1:] |= near
+    confused[:, :-1] |= near
+    open_end = score[:, k - 1] - score[:, -1] <= tolerance[:, -1] if score.shape[1] < n else np.zeros(len(score), bool)
+    confused[open_end] = False
+    similarity = metric.similarity(score)
+    row, column = np.nonzero(confused)
+    for part in _slices(len(row), max(1, EXACT_CELLS // gallery.shape[1])):
+        a, b = queries[row[part]].astype(np.float64), gallery[index[row[part], column[part]]].astype(np.float64)
+        similarity[row[part], column[part]] = metric.exact_pairs(a, b)
+    touched = np.flatnonzero(confused.any(1))
+    similarity[touched], index[touched] = _ordered(similarity[touched], index[touched])
+    return Neighbours(similarity[:, :k], index[:, :k]), np.flatnonzero(open_end)
+
+
+def _exhaustive(metric: Metric, gallery: NDArray[Any], queries: NDArray[Any], among: Ints | None, k: int) -> Neighbours:
+    """By float64 alone: for the few queries with more ties than were fetched."""
+    wanted = queries.astype(np.float64)
+    best = Neighbours(np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.int64))
+    for rows, chunk in _chunks(gallery, among, max(1, EXACT_CELLS // max(gallery.shape[1], len(queries)))):
+        similarity = metric.exact(wanted, chunk.astype(np.float64)).astype(np.float32)
+        index = np.broadcast_to(rows if among is not None else np.arange(rows.start, rows.stop), similarity.shape)
+        best = _first(best, Neighbours(similarity, index), min(k, best.index.shape[1] + len(chunk)))
+    return best
+
+
+def _first(a: Neighbours, b: Neighbours, k: int) -> Neighbours:
+    """The k best of two lists."""
+    similarity, index = np.concatenate([a.similarity, b.similarity], 1), np.concatenate([a.index, b.index], 1)
+    similarity, index = _ordered(similarity, index)
+    return Neighbours(similarity[:, :k], index[:, :k])
+
+
+def _ordered(similarity: Floats, index: Ints) -> tuple[Floats, Ints]:
+    """Rows by similarity descending, then index ascending: one sort of int64, the float's bits (in an order that integers share) above the index."""
+    bits = (np.float32(0) - similarity).view(np.int32)  # 0 − s rather than −s: zero has one sign
+    key = (bits ^ ((bits >> 31) & 0x7FFFFFFF)).astype(np.int64) << 32 | index
+    key.sort(axis=1)
+    bits = (key >> 32).astype(np.int32)
+    return np.float32(0) - (bits ^ ((bits >> 31) & 0x7FFFFFFF)).view(np.float32), key & 0xFFFFFFFF
+
+
+def _chunks(gallery: NDArray[Any], among: Ints | None, size: int) -> Iterator[tuple[Any, NDArray[Any]]]:
+    """(rows, gallery[rows]): rows is a slice, or with `among` an array of positions."""
+    for part in _slices(len(gallery) if among is None else len(among), size):
+        rows = part if among is None else among[part]
+        yield rows, gallery[rows]
+
+
+def _slices(n: int, size: int) -> Iterator[slice]:
+    return (slice(start, min(start + size, n)) for start in range(0, n, size))
