@@ -33,7 +33,7 @@ class Console(Watcher, Protocol):
 
 def run(request: Request, plan: Plan, console: Console) -> list[Record]:
     """Does the plan, dataset by dataset; every cell ends as a record. Stops early only for fail_fast, Ctrl-C or a full disk."""
-    records = [_keep(request, console, failed(request, plan, cell, reason), {}) for cell, reason in plan.broken.items()]
+    records = [_keep(request, None, failed(request, plan, cell, reason), {}) for cell, reason in plan.broken.items()]
     for name in plan.datasets_to_do():
         if request.fail_fast and any(record.status == "failed" for record in records):
             break
@@ -120,7 +120,8 @@ def _do(request: Request, plan: Plan, cell: Cell, failure: str | None, console: 
     return _keep(request, console, record, arrays)
 
 
-def _keep(request: Request, console: Console, record: Record, arrays: Arrays) -> Record:
+def _keep(request: Request, console: Console | None, record: Record, arrays: Arrays) -> Record:
     request.book().write(record, arrays)
-    console.cell_ends(record)
+    if console:
+        console.cell_ends(record)
     return record

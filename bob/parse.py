@@ -62,7 +62,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 def _refuse_anchors(text: str) -> None:
     for event in yaml.parse(text, _Loader):
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
-            raise yaml.MarkedYAMLError(problem="anchors and aliases are not allowed: write the value out", problem_mark=event.start_mark)
+            raise yaml.MarkedYAMLError(problem="anchors and aliases are not allowed: write the value out", problem_mark=event.start_mark)  # type: ignore[arg-type]
 
 
 def build(spec: type[Spec], values: object, where: str) -> Spec:

@@ -102,10 +102,15 @@ class Estimate:
 
 
 def make_plan(request: Request) -> Plan:
-    """Cells to do and done; what cannot be had is skipped with its reason, what is broken fails with its own."""
+    """Cells to do and done; what cannot be had is skipped with its reason, what is broken fails with its own.
+
+    Where every dataset is broken, that is the request's error.
+    """
     plan = Plan()
     broken_backbones = _meet_backbones(request, plan)
     broken_datasets = _open_datasets(request, plan)
+    if broken_datasets and not plan.datasets:
+        raise DatasetError("\n".join(broken_datasets.values()))
     book = request.book()
     for task in request.tasks:
         for dataset in request.datasets[task.name]:

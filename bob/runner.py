@@ -113,6 +113,8 @@ def _device(asked: str) -> str:
 def _tell_plan(terminal: Terminal, request: Request, plan: Plan) -> None:
     for skip in plan.skipped:
         (terminal.complain if skip.exact else terminal.warn)(f"{'missing' if skip.exact else 'skipped'}: {skip.reason}")
+    for reason in dict.fromkeys(plan.broken.values()):
+        terminal.complain(reason)
     names = [f"{len(plan.cards)} backbones", f"{len(request.tasks)} tasks", f"{len(plan.datasets)} datasets"]
     terminal.say(f"plan: {' × '.join(names)} on {request.device}: {len(plan.todo)} cells to do, {len(plan.done)} done")
     if plan.todo:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import make_photos
+from test_store import KEY
 from torch import nn
 
 import bob.features.extract as extract
@@ -18,7 +19,6 @@ from bob.errors import BadImageError
 from bob.features.extract import BLOCK, Member, auto_batch, auto_workers, bad_images_message, run_pass
 from bob.features.store import SHARD_ROWS, FeatureStore
 from bob.registry import load_registry
-from test_store import KEY
 
 FLOOR = load_registry().backbones["raw_pixels"]
 

@@ -1,17 +1,35 @@
 """k-NN against a slow implementation by hand, faiss and scikit-learn; and its laws."""
 
+import tracemalloc
+
 import faiss
 import numpy as np
 import pytest
 from sklearn.neighbors import KNeighborsClassifier
 
+from bob.errors import ConfigError
 from bob.outcomes import Classified
+from bob.parse import build, read_yaml
+from bob.paths import shipped
 from bob.protocols.knn import clamped, knn, votes_per_k
 from bob.protocols.neighbours import Neighbours, search, unit
 from bob.protocols.protocol import Problem
 from bob.specs import KnnSettings
 
 SETTINGS = KnnSettings(k=(1, 5, 10, 20, 50, 100, 200), metric="cosine", vote="weighted", temperature=0.07, held_out=0.2, max_queries=1000)
+
+EUCLIDEAN = KnnSettings(k=(5,), metric="euclidean", vote="majority", held_out=0.2, max_queries=1000)
+METRICS, VOTES = ("cosine", "euclidean"), (0.07, 0.5, None)
+"""Votes by temperature; None is the majority."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """The searches are small: threads would wait for each other more than work."""
+    threads = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)
+    yield
+    faiss.omp_set_num_threads(threads)
 
 
 def blobs(n: int = 300, q: int = 60, d: int = 16, classes: int = 7, seed: int = 0):
@@ -28,51 +46,202 @@ def problem(x, y, test_x, test_y, classes=7) -> Problem:
     return Problem(x, y, held_out, test_x, test_y, classes)
 
 
-def slow_votes(x, y, queries, k, temperature, classes):
-    """As one would write it down: float64, one query at a time, a sort by (similarity, index)."""
+def similarities(x, queries, metric):
+    """(Q, N) in float64, as one would write it down."""
+    x, queries = x.astype(np.float64), queries.astype(np.float64)
+    if metric == "euclidean":
+        return np.array([-np.sqrt(((x - query) ** 2).sum(1)) for query in queries])
+    lengths = np.linalg.norm(x, axis=1), np.linalg.norm(queries, axis=1)
+    x, queries = (rows / np.where(length > 0, length, 1)[:, None] for rows, length in zip((x, queries), lengths, strict=True))
+    return np.array([(x * query).sum(1) for query in queries]).round(9)
+
+
+def slow_votes(x, y, queries, k, temperature, classes, metric="cosine"):
+    """One query at a time, a sort by (similarity, index), one neighbour at a time."""
     votes = np.zeros((len(queries), classes))
-    x = x.astype(np.float64) / np.linalg.norm(x.astype(np.float64), axis=1, keepdims=True)
-    for row, query in enumerate(queries.astype(np.float64)):
-        similarity = x @ (query / np.linalg.norm(query))
+    for row, similarity in enumerate(similarities(x, queries, metric)):
         for neighbour in sorted(range(len(x)), key=lambda i: (-similarity[i], i))[:k]:
-            votes[row, y[neighbour]] += np.exp(similarity[neighbour] / temperature)
+            votes[row, y[neighbour]] += 1 if temperature is None else np.exp((similarity[neighbour] - similarity.max()) / temperature)
     return votes
 
 
-@pytest.mark.parametrize("k", [1, 5, 20, 100])
-def test_votes_equal_a_slow_implementation(k):
-    x, y, queries, query_y = blobs()
-    (outcome,) = votes_per_k(search(x, queries, k), y, query_y, 7, [k], 0.07)
-    expected = slow_votes(x, y, queries, k, 0.07, 7)
-    assert outcome.predicted.tolist() == expected.argmax(1).tolist()
-    ranks = [sum(1 for c in range(7) if row[c] > row[t]) if row[t] > 0 else 7 for row, t in zip(expected, query_y, strict=True)]
-    assert outcome.rank.tolist() == ranks
+def slow_rank(votes, true):
+    """How many classes come before the true one; all C where it has no votes."""
+    if votes[true] == 0:
+        return len(votes)
+    return sum(1 for c in range(len(votes)) if votes[c] > votes[true] or (votes[c] == votes[true] and c < true))
 
 
-def test_every_k_from_one_search_equals_each_k_alone():
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("temperature", VOTES)
+@pytest.mark.parametrize("classes", [7, 1000])
+def test_votes_equal_a_slow_implementation(classes, temperature, metric):
+    """Fewer classes than k, and more."""
+    ks = [1, 5, 20, 100]
+    x, y, queries, query_y = blobs(classes=classes)
+    query_y[::2] = y[search(x, queries, 5, metric=metric).index[::2, 3]]  # so that with 1,000 classes the true one is among the neighbours
+    outcomes = votes_per_k(search(x, queries, 100, metric=metric), y, query_y, classes, ks, temperature)
+    for k, outcome in zip(ks, outcomes, strict=True):
+        expected = slow_votes(x, y, queries, k, temperature, classes, metric)
+        assert outcome.predicted.tolist() == expected.argmax(1).tolist()
+        assert outcome.rank.tolist() == [slow_rank(row, true) for row, true in zip(expected, query_y, strict=True)]
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("temperature", VOTES)
+def test_every_k_from_one_search_equals_each_k_alone(temperature, metric):
     x, y, queries, query_y = blobs()
     ks = [1, 3, 10, 50]
-    together = votes_per_k(search(x, queries, 50), y, query_y, 7, ks, 0.07)
+    together = votes_per_k(search(x, queries, 50, metric=metric), y, query_y, 7, ks, temperature)
     for k, outcome in zip(ks, together, strict=True):
-        (alone,) = votes_per_k(search(x, queries, k), y, query_y, 7, [k], 0.07)
+        (alone,) = votes_per_k(search(x, queries, k, metric=metric), y, query_y, 7, [k], temperature)
         np.testing.assert_array_equal(outcome.rank, alone.rank)
+        np.testing.assert_array_equal(outcome.predicted, alone.predicted)
 
 
-def test_the_nearest_neighbour_is_scikit_learn_s():
-    x, y, queries, query_y = blobs()
-    (outcome,) = votes_per_k(search(x, queries, 1), y, query_y, 7, [1], 0.07)
-    peer = KNeighborsClassifier(1, metric="cosine").fit(x, y)
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("temperature", VOTES)
+@pytest.mark.parametrize("k", [1, 5, 50])
+def test_predictions_are_scikit_learn_s(k, temperature, metric):
+    """Its cosine distance is 1 − similarity. Its `uniform` vote gives ties to the lower class too."""
+    x, y, queries, query_y = blobs(d=48)
+
+    def weighted(distance):
+        return np.exp(((1 - distance) if metric == "cosine" else -distance) / temperature)
+
+    peer = KNeighborsClassifier(k, metric=metric, algorithm="brute", weights="uniform" if temperature is None else weighted).fit(x, y)
+    (outcome,) = votes_per_k(search(x, queries, k, metric=metric), y, query_y, 7, [k], temperature)
     assert outcome.predicted.tolist() == peer.predict(queries).tolist()
 
 
-def test_neighbours_are_faiss_s():
+@pytest.mark.parametrize("metric", METRICS)
+def test_neighbours_are_faiss_s(metric):
+    """Wherever faiss's own values lie further apart than float32 rounds; elsewhere float64 decides."""
     x, _, queries, _ = blobs(n=2000, q=100, d=64)
-    found = search(x, queries, 200)
-    index = faiss.IndexFlatIP(64)
-    index.add(unit(x))
-    similarity, neighbours = index.search(unit(queries), 200)
-    np.testing.assert_array_equal(found.index, neighbours)
-    np.testing.assert_array_equal(found.similarity, similarity)
+    found = search(x, queries, 200, metric=metric)
+    index = faiss.IndexFlatIP(64) if metric == "cosine" else faiss.IndexFlatL2(64)
+    index.add(unit(x) if metric == "cosine" else x)
+    value, neighbours = index.search(unit(queries) if metric == "cosine" else queries, 201)
+    value, rounding = (value, 5e-7) if metric == "cosine" else (-np.sqrt(value), 5e-6)
+    np.testing.assert_allclose(found.similarity, value[:, :200], rtol=0, atol=rounding)
+    apart = -np.diff(value, axis=1) > rounding
+    clear = apart & np.hstack([np.ones((100, 1), bool), apart[:, :-1]])
+    assert clear.mean() > 0.95
+    np.testing.assert_array_equal(found.index[clear], neighbours[:, :200][clear])
+
+
+def torture(kind: str) -> np.ndarray:
+    """(400, 24) rows on which float32 alone goes wrong."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(400, 24))
+    if kind == "collapsed":
+        x = rng.normal(size=24) + 1e-4 * x
+    elif kind == "far from zero":
+        x = x + 100
+    elif kind == "lattice":
+        x = rng.integers(-1, 2, x.shape)
+    elif kind == "forty rows, ten times each":
+        x = np.tile(x[:40], (10, 1))
+    elif kind == "constant":
+        x = np.tile(x[:1], (400, 1))
+    elif kind == "zero rows":
+        x[::3] = 0
+    elif kind == "all zero":
+        x = 0 * x
+    elif kind == "float16's largest":
+        x = 65504 * x / abs(x).max()
+    elif kind == "float16's smallest":
+        x = 6e-8 * rng.integers(-9, 10, x.shape)
+    elif kind == "last bits":
+        x = np.nextafter(x[:1].astype(np.float32), np.where(rng.random(x.shape) < 0.2, 9, x[:1]).astype(np.float32))
+    return x.astype(np.float32)
+
+
+TORTURES = [
+    "plain",
+    "collapsed",
+    "far from zero",
+    "lattice",
+    "forty rows, ten times each",
+    "constant",
+    "zero rows",
+    "all zero",
+    "float16's largest",
+    "float16's smallest",
+    "last bits",
+]
+
+
+@pytest.mark.parametrize("kind", TORTURES)
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("device", ["cpu", "cpu:0"])
+@pytest.mark.parametrize("k", [1, 20, 300])
+def test_the_order_is_float64_s_then_the_index_s(k, device, metric, kind):
+    """With faiss and with torch. Queries are train rows, and others."""
+    x = torture(kind)
+    gallery, queries = x[:300], np.concatenate([x[:30], x[300:330]])
+    exact = similarities(gallery, queries, metric).astype(np.float32)
+    expected = np.lexsort((np.broadcast_to(np.arange(300), exact.shape), -exact))[:, :k]
+    found = search(gallery, queries, k, device, metric)
+    np.testing.assert_array_equal(found.index, expected)
+    scale = 1 if metric == "cosine" else np.linalg.norm(x, axis=1).max()
+    np.testing.assert_allclose(found.similarity, np.take_along_axis(exact, expected, 1), rtol=1e-3, atol=1e-6 * scale)
+
+
+def test_rows_that_are_beyond_float32_s_squares_have_a_direction():
+    x = torture("plain")
+    usual = search(x, x, 10)
+    for scale in (1e-25, 1e25):
+        np.testing.assert_array_equal(search(x * np.float32(scale), x, 10).index, usual.index)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("device", ["cpu", "cpu:0"])
+@pytest.mark.parametrize("kind", ["plain", "forty rows, ten times each"])
+def test_chunks_change_nothing(kind, device, metric, monkeypatch):
+    """Chunks of 33 gallery rows, fewer than k, of 9 or fewer queries, and of a few rows in float64."""
+    x = torture(kind)[:200]
+    whole = search(x, x, 50, device, metric)
+    for name, value in (("GALLERY_CHUNK_BYTES", 4 * 24 * 33), ("QUERIES_PER_CHUNK", 9), ("CELLS_PER_CHUNK", 250), ("EXACT_CELLS", 1000)):
+        monkeypatch.setattr(f"bob.protocols.neighbours.{name}", value)
+    chunked = search(x, x, 50, device, metric)
+    np.testing.assert_array_equal(whole.index, chunked.index)
+    np.testing.assert_allclose(whole.similarity, chunked.similarity, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("kind", ["plain", "forty rows, ten times each"])
+def test_a_search_among_some_rows_is_a_search_of_these_rows(kind, metric):
+    x, among = torture(kind), np.arange(1, 400, 3)
+    some, alone = search(x, x, 50, metric=metric, among=among), search(x[among], x, 50, metric=metric)
+    np.testing.assert_array_equal(some.index, among[alone.index])
+
+
+def test_a_search_holds_no_second_copy_of_the_features(monkeypatch):
+    """20 MiB of gallery and 8 MiB of queries: chunks of 1 MiB and 0.5 MiB, and under 1 MiB of neighbours."""
+    monkeypatch.setattr("bob.protocols.neighbours.GALLERY_CHUNK_BYTES", 2**20)
+    monkeypatch.setattr("bob.protocols.neighbours.QUERIES_PER_CHUNK", 128)
+    monkeypatch.setattr("bob.protocols.neighbours.EXACT_CELLS", 2**17)
+    x = np.random.default_rng(0).normal(size=(5120, 1024)).astype(np.float32)
+    for metric in METRICS:
+        assert traced_mib(lambda metric=metric: search(x, x[:2048], 4, metric=metric, among=np.arange(5120))) < 7
+
+
+def test_votes_take_memory_for_neither_classes_nor_queries():
+    """Votes of 2,000 queries on 100,000 classes would be 1.6 GB."""
+    rng = np.random.default_rng(0)
+    y, index = rng.integers(100_000, size=5000), rng.integers(5000, size=(2000, 100))
+    neighbours = Neighbours(-np.sort(-rng.random((2000, 100), np.float32), 1), index)
+    assert traced_mib(lambda: votes_per_k(neighbours, y, y[:2000], 100_000, [1, 10, 100], 0.07)) < 32
+
+
+def traced_mib(call) -> float:
+    """The most that numpy held at once during a call."""
+    tracemalloc.start()
+    call()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return peak / 2**20
 
 
 def test_the_accelerator_s_search_gives_the_same_answers():
@@ -100,6 +269,38 @@ def test_equal_votes_go_to_the_lower_class():
     assert outcome.predicted.tolist() == [0] and outcome.rank.tolist() == [1]
 
 
+def test_votes_are_counted_by_hand():
+    """Classes 2, 0, 0, 1, 1, one vote each, of 3 and of 9 classes: k = 1: 2. k = 2: 0 and 2 tie: 0. k = 3: 0. k = 5: 0 and 1 tie, 2 is third."""
+    neighbours = Neighbours(np.array([[0.9, 0.8, 0.7, 0.6, 0.5]], np.float32), np.arange(5)[None])
+    for classes in (3, 9):
+        outcomes = votes_per_k(neighbours, np.array([2, 0, 0, 1, 1]), np.array([2]), classes, [1, 2, 3, 5], None)
+        assert [int(outcome.predicted[0]) for outcome in outcomes] == [2, 0, 0, 0]
+        assert [int(outcome.rank[0]) for outcome in outcomes] == [0, 1, 1, 2]
+
+
+def test_a_distant_neighbour_s_vote_does_not_underflow_to_none():
+    """e^(−2 / 0.001) is 0 in float64; the class has a neighbour all the same, and comes second."""
+    neighbours = Neighbours(np.array([[1, -1]], np.float32), np.array([[0, 1]]))
+    (outcome,) = votes_per_k(neighbours, np.array([3, 5]), np.array([5]), 9, [2], 0.001)
+    assert outcome.rank.tolist() == [1]
+
+
+def test_a_class_beyond_the_classes_is_refused():
+    neighbours = Neighbours(np.array([[1]], np.float32), np.array([[0]]))
+    with pytest.raises(ValueError, match=r"query_y must lie in 0..2; got 3..3"):
+        votes_per_k(neighbours, np.array([0]), np.array([3]), 3, [1], None)
+
+
+def test_neighbours_by_hand():
+    """From (3, 0): distances 3 to (0, 0), 1 to (4, 0), 5 to (3, 5), and a tie; cosines 0, 1, 3 / √34 = 0.5145, 1."""
+    x = np.array([[0, 0], [4, 0], [3, 5], [2, 0]], np.float32)
+    query = np.array([[3, 0]], np.float32)
+    near = search(x, query, 9, metric="euclidean")
+    assert near.index.tolist() == [[1, 3, 0, 2]] and near.similarity.tolist() == [[-1, -1, -3, -5]]
+    alike = search(x, query, 9, metric="cosine")
+    assert alike.index.tolist() == [[1, 3, 2, 0]] and alike.similarity[0] == pytest.approx([1, 1, 3 / 34**0.5, 0])
+
+
 def test_votes_by_hand():
     """T = 0.5, similarities 0.9, 0.8, 0.1 of classes 2, 0, 0.
 
@@ -116,6 +317,46 @@ def test_k_is_clamped_to_the_train_examples():
     x, y, queries, query_y = blobs(n=30)
     result = knn(problem(x, y, queries, query_y), SETTINGS, "cpu")
     assert set(result.variants) == {"k1", "k5", "k10", "k20", "k30"}
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_all_of_train_can_vote(metric):
+    """k = N: every class has as many votes as train examples, whatever the query."""
+    x, y, queries, query_y = blobs(n=40)
+    (outcome,) = votes_per_k(search(x, queries, 40, metric=metric), y, query_y, 7, [40], None)
+    assert set(outcome.predicted) == {np.bincount(y).argmax()}
+
+
+def test_one_k_leaves_nothing_to_choose():
+    """No row is held out, or all are: neither matters."""
+    x, y, queries, query_y = blobs()
+    results = [knn(Problem(x, y, np.full(300, held), queries, query_y, 7), EUCLIDEAN, "cpu") for held in (False, True)]
+    for result in results:
+        assert result.detail == {"k": 5} and set(result.variants) == {"k5"}
+        peer = KNeighborsClassifier(5, algorithm="brute").fit(x, y)
+        assert result.outcome.predicted.tolist() == peer.predict(queries).tolist()
+    few = knn(Problem(x[:4], y[:4], np.zeros(4, bool), queries, query_y, 7), SETTINGS.model_copy(update={"k": (10, 20)}), "cpu")
+    assert few.detail == {"k": 4}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"vote": "majority"}, "'temperature' belongs to vote 'weighted'; got 0.07 with vote 'majority'"),
+        ({"temperature": None}, "'temperature' is missing: vote 'weighted' needs one"),
+        ({"metric": "manhattan"}, "metric must be one of 'cosine' or 'euclidean'; got 'manhattan'"),
+        ({"vote": "weighed"}, "vote must be one of 'weighted' or 'majority'; got 'weighed'"),
+    ],
+)
+def test_settings_that_do_not_fit_together_are_refused(changes, message):
+    with pytest.raises(ConfigError, match=f"^mine.yaml: settings: {message}"):
+        build(KnnSettings, {**SETTINGS.model_dump(), **changes}, "mine.yaml: settings")
+
+
+def test_the_tasks_are_what_the_papers_say():
+    dino, corley = (build(KnnSettings, read_yaml(shipped("tasks") / f"{name}.yaml")["settings"], name) for name in ("knn", "knn_euclidean"))
+    assert (dino.metric, dino.vote, dino.temperature) == ("cosine", "weighted", 0.07) and {10, 20, 100, 200} <= set(dino.k)
+    assert (corley.metric, corley.vote, corley.temperature, corley.k) == ("euclidean", "majority", None, (5,))
 
 
 def test_k_is_chosen_on_held_out_train_data_alone():
@@ -148,6 +389,14 @@ def test_scaling_and_rotating_features_changes_nothing():
     plain = knn(problem(x, y, queries, query_y), SETTINGS, "cpu").outcome
     turned = knn(problem((100 * x @ turn).astype(np.float32), y, (7 * queries @ turn).astype(np.float32), query_y), SETTINGS, "cpu").outcome
     np.testing.assert_array_equal(plain.predicted, turned.predicted)
+
+
+def test_moving_and_rotating_features_changes_no_distance():
+    x, y, queries, query_y = blobs()
+    turn, _ = np.linalg.qr(np.random.default_rng(1).normal(size=(16, 16)))
+    plain = knn(problem(x, y, queries, query_y), EUCLIDEAN, "cpu").outcome
+    moved = knn(problem((3 * x @ turn + 5).astype(np.float32), y, (3 * queries @ turn + 5).astype(np.float32), query_y), EUCLIDEAN, "cpu").outcome
+    np.testing.assert_array_equal(plain.predicted, moved.predicted)
 
 
 def test_permuting_train_rows_and_relabelling_classes_changes_no_score():

@@ -61,7 +61,7 @@ def test_what_is_written_is_read(store):
     assert features.bad == {5: "image 'x' is empty"} and features.effort == shard().effort
 
 
-@pytest.mark.parametrize(("n", "count", "last"), [(1, 1, range(0, 1)), (SHARD_ROWS, 1, range(SHARD_ROWS)), (SHARD_ROWS + 1, 2, range(SHARD_ROWS, SHARD_ROWS + 1))])
+@pytest.mark.parametrize(("n", "count", "last"), [(1, 1, range(1)), (SHARD_ROWS, 1, range(SHARD_ROWS)), (SHARD_ROWS + 1, 2, range(SHARD_ROWS, SHARD_ROWS + 1))])
 def test_shards_cover_all_images(n, count, last):
     assert shard_count(n) == count
     assert shard_range(count - 1, n) == last

@@ -1,6 +1,7 @@
 """Folding frozen BatchNorm into the convolution before it: the same function, one pass over memory fewer per layer."""
 
 import copy
+from itertools import pairwise
 
 import torch
 from torch import nn
@@ -32,7 +33,7 @@ def _folded(module: nn.Module) -> nn.Module:
     that order put them. Where a forward runs them otherwise, `fold` sees the rows change and keeps the original."""
     for parent in list(module.modules()):
         children = list(parent.named_children())
-        for (name, conv), (next_name, norm) in zip(children, children[1:], strict=False):
+        for (name, conv), (next_name, norm) in pairwise(children):
             if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d) and norm.num_features == conv.out_channels:
                 setattr(parent, name, fuse_conv_bn_eval(conv, norm))
                 setattr(parent, next_name, _what_follows(norm))

@@ -1,7 +1,7 @@
 """Weights: finding the file, reading it safely, and the hash that identifies the tensors."""
 
-import os
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from bob.errors import BackboneError, UnavailableError
+from bob.hub import hub_reachable
 from bob.paths import in_package
 from bob.specs import BackboneSpec, Weights
 
@@ -97,35 +98,51 @@ def source_in_words(weights: Weights | None) -> str:
 
 
 def _from_hub(name: str, weights: Weights, *, offline: bool) -> Path:
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import (
-        EntryNotFoundError,
-        GatedRepoError,
-        HfHubHTTPError,
-        LocalEntryNotFoundError,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-    )
+    """The file in the hub's cache; else downloaded. The hub is not asked where its cache suffices."""
+    from huggingface_hub.errors import LocalEntryNotFoundError
 
-    remedy = {
+    files = [weights.file] if weights.file else list(HUB_FILES)
+    for file in files:
+        with contextlib.suppress(LocalEntryNotFoundError):
+            return _hub_file(weights, file, local_files_only=True)
+    if offline or not hub_reachable():
+        raise UnavailableError(_hub_problem(name, weights, LocalEntryNotFoundError("")))
+    return _download(name, weights, files)
+
+
+def _download(name: str, weights: Weights, files: Sequence[str]) -> Path:
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+    for file in files:
+        try:
+            return _hub_file(weights, file, local_files_only=False)
+        except LocalEntryNotFoundError as error:
+            raise UnavailableError(_hub_problem(name, weights, error)) from error
+        except EntryNotFoundError:
+            continue
+        except Exception as error:  # refusals, httpx's errors, OSError and more, by version and by what the network does
+            raise UnavailableError(_hub_problem(name, weights, error)) from error
+    raise UnavailableError(f"backbone {name!r}: hub repository {weights.hub!r} holds none of {', '.join(files)}; name its file as weights.file.")
+
+
+def _hub_file(weights: Weights, file: str, *, local_files_only: bool) -> Path:
+    from huggingface_hub import hf_hub_download
+
+    return Path(hf_hub_download(str(weights.hub), file, revision=weights.revision, local_files_only=local_files_only))
+
+
+def _hub_problem(name: str, weights: Weights, error: Exception) -> str:
+    """What the hub's error means to a user."""
+    from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError
+
+    remedies: dict[type[Exception], str] = {
         GatedRepoError: "is gated: accept its terms on its page and set HF_TOKEN",
         RepositoryNotFoundError: "does not exist, or is private: correct weights.hub, or set HF_TOKEN",
         RevisionNotFoundError: f"has no revision {weights.revision!r}: correct weights.revision",
         LocalEntryNotFoundError: "is not on this machine and the hub cannot be reached. Run once with a network, or set HF_HOME to a copy",
     }
-    for file in [weights.file] if weights.file else HUB_FILES:
-        try:
-            return Path(
-                hf_hub_download(str(weights.hub), str(file), revision=weights.revision, local_files_only=offline or "HF_HUB_OFFLINE" in os.environ)
-            )
-        except tuple(remedy) as error:
-            what = next(words for kind, words in remedy.items() if isinstance(error, kind))
-            raise UnavailableError(f"backbone {name!r}: hub repository {weights.hub!r} {what}.") from error
-        except EntryNotFoundError:
-            continue
-        except (HfHubHTTPError, OSError) as error:
-            raise UnavailableError(f"backbone {name!r}: downloading {weights.hub!r} failed ({_first_line(error)}). Run again to go on.") from error
-    raise UnavailableError(f"backbone {name!r}: hub repository {weights.hub!r} holds none of {', '.join(HUB_FILES)}; name the file as weights.file.")
+    what = next((words for kind, words in remedies.items() if isinstance(error, kind)), f"was not downloaded ({_first_line(error)}). Run again to go on")
+    return f"backbone {name!r}: hub repository {weights.hub!r} {what}."
 
 
 def _first_line(error: Any) -> str:

@@ -20,12 +20,11 @@ from bob.datasets.dataset import Dataset, SplitName
 from bob.datasets.fingerprints import content_digest, file_digests, read_file, remembered_digests
 from bob.digest import digest
 from bob.errors import BadImageError, DatasetError, UnavailableError
+from bob.hub import hub_reachable
 from bob.parse import nearest
 from bob.specs import HuggingFaceSource
 
 _REMEDY = "Run once with a network, or set HF_HOME to a copy."
-_PATIENCE_SECONDS = 20
-"""How long the hub may take to say that it is there."""
 
 
 def read_huggingface(name: str, source: HuggingFaceSource, cache: Path, offline: bool) -> Dataset:
@@ -156,7 +155,7 @@ def _tables(source: HuggingFaceSource, where: str, offline: bool) -> Mapping[str
         return _local(Path(source.path), source.config, where)
     if folder := prepared(source):
         return _from_prepared(folder)
-    with _hub_errors(source, where), _offline(offline or not _answers(source)):
+    with _hub_errors(source, where), _offline(offline or not hub_reachable()):
         tables: Mapping[str, Any] = datasets.load_dataset(source.hub, source.config, revision=source.revision)
     _check_revision(tables, source, where)
     return tables
@@ -196,20 +195,6 @@ def _check_revision(tables: Mapping[str, Any], source: HuggingFaceSource, where:
     if files and re.fullmatch(r"[0-9a-f]{40}", source.revision or "") and files[0].parent.name != source.revision:
         held = f"this machine has revision {files[0].parent.name!r} and not {source.revision!r}"
         raise UnavailableError(f"{where}: the hub cannot be reached, and {held}. {_REMEDY}")
-
-
-def _answers(source: HuggingFaceSource) -> bool:
-    """Whether the hub can be reached, asked once: the library's own requests are tried again for half a minute."""
-    from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError
-
-    try:
-        HfApi().dataset_info(str(source.hub), revision=source.revision, timeout=_PATIENCE_SECONDS)
-    except HfHubHTTPError:  # a refusal is an answer, which the library then explains
-        return True
-    except Exception:  # of httpx or requests, by version
-        return False
-    return True
 
 
 @contextlib.contextmanager

@@ -75,7 +75,8 @@ def comparable(records: Iterable[Record]) -> tuple[list[Record], list[SetAside]]
     """The records that may stand side by side, and the rest.
 
     Records of one task and dataset share task version, settings, dataset fingerprint and limit; where there are several such groups, the one with the
-    newest record stays, whole datasets before those cut short by a limit. Within it, each backbone keeps its newest record. A backbone's records share one weights hash: the newest one's.
+    newest record stays, whole datasets before those cut short by a limit. Within it, each backbone keeps its newest record.
+    A backbone's records share one weights hash: the newest one's.
     A failure before the dataset was read belongs to any group, and stays where its backbone has nothing else there.
     """
     by_column: dict[Column, list[Record]] = defaultdict(list)

@@ -12,7 +12,7 @@ from bob.protocols.lbfgs import Pairs
 from bob.protocols.softmax import Point, certificate, evaluate
 from bob.protocols.spectrum import Rows, Source, Spectrum, source, spectrum
 
-MEMORY = 20
+MEMORY = 40
 """Curvature pairs kept; fewer where they would not fit in `PAIR_BYTES`."""
 PAIR_BYTES = 1 << 30
 FLOOR = 1e-3

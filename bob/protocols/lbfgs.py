@@ -32,10 +32,17 @@ class Pairs:
             share = _dot(step, descent) / curvature
             descent.add_(change, alpha=-share)
             shares.append(share)
-        descent = _divide(descent, diagonal, shift)
+        descent = _divide(descent, diagonal, shift).div_(self._stretch(diagonal, shift))
         for (step, change, curvature), share in zip(self._pairs, reversed(shares), strict=True):
             descent.add_(step, alpha=share - _dot(change, descent) / curvature)
         return descent
+
+    def _stretch(self, diagonal: Tensor, shift: Tensor) -> float:
+        """How much steeper the last pair is than the initial Hessian, whose own scale knows only averages."""
+        if not self._pairs:
+            return 1.0
+        _, change, curvature = self._pairs[-1]
+        return _dot(change, _divide(change, diagonal, shift)) / curvature
 
 
 def _divide(vector: Tensor, diagonal: Tensor, shift: Tensor) -> Tensor:

@@ -57,8 +57,8 @@ class Fit:
     """Passes over the data for this value."""
 
 
-def walk(walker: Walker, grid: Iterable[float], tolerance: float, of_gain: bool = False) -> Iterator[Fit]:
-    """A fit per value of C, in the order given: from strong to weak regularisation. `of_gain` is told at `Walker.minimise`."""
+def walk(walker: Walker, grid: Iterable[float], tolerance: float, of_gain: bool = False) -> Iterator[tuple[float, float, int]]:
+    """Takes the walker to each C in the order given, from strong to weak regularisation: C, gap and passes. `of_gain` is told at `Walker.minimise`."""
     task = walker.problem
     trail: list[tuple[float, Tensor]] = []
     for c in grid:
@@ -72,20 +72,22 @@ def walk(walker: Walker, grid: Iterable[float], tolerance: float, of_gain: bool 
             walker.point = task.evaluate(walker.point.theta, exact=True)
             gap = walker.minimise(tolerance, exact=True)
         trail = [*trail[-1:], (c, walker.point.theta)]
-        yield _fit(walker, c, gap, gap <= tolerance, task.passes - passes)
+        yield c, gap, task.passes - passes
 
 
-def _fit(walker: Walker, c: float, gap: float, converged: bool, passes: int) -> Fit:
+def _fit(walker: Walker, c: float, gap: float, passes: int, tolerance: float) -> Fit:
     theta, basis = walker.point.theta, walker.problem.spectrum
     weight = theta[:, :-1] @ basis.basis.T
     bias = theta[:, -1] - weight @ basis.centre
-    return Fit(c, weight.cpu().numpy(), bias.cpu().numpy(), walker.point.objective(walker.penalty), gap, converged, passes)
+    return Fit(c, weight.cpu().numpy(), bias.cpu().numpy(), walker.point.objective(walker.penalty), gap, gap <= tolerance, passes)
 
 
 def fit_path(x: Rows, y: NDArray[np.int64], classes: int, grid: ArrayLike, *, tolerance: float = 1e-4, device: str = "cpu") -> Iterator[Fit]:
     """Fits of (N, D) rows with labels (N,) for every C of `grid`, strongest regularisation first."""
     task = prepare(x, y, classes, device)
-    yield from walk(walker_at(task, task.origin()), sorted(np.asarray(grid, dtype=float).tolist()), tolerance)
+    walker = walker_at(task, task.origin())
+    for c, gap, passes in walk(walker, sorted(np.asarray(grid, dtype=float).tolist()), tolerance):
+        yield _fit(walker, c, gap, passes, tolerance)
 
 
 def scores(fit: Fit, x: Rows) -> NDArray[np.float64]:
@@ -149,10 +151,10 @@ def select_and_refit(
     warm = everything.evaluate(points[best.c])
     walker.penalty = 1 / (best.c * len(y))
     walker.accept(warm, 0.0)
-    fit = next(walk(walker, [best.c], tolerance))
+    c, gap, passes = next(walk(walker, [best.c], tolerance))
     top1 = {one.c: one.top1 for one in tried}
     return Selection(
-        fit=replace(fit, passes=everything.passes),
+        fit=_fit(walker, c, gap, passes, tolerance),
         c=best.c,
         at_edge=best.c in (values[0], values[-1]),
         held_out_top1=best.top1,
@@ -199,12 +201,12 @@ def _continued(pair: list[float]) -> list[float]:
 def _path(walker: Walker, rest: Problem, values: list[float], points: dict[float, Tensor], before: list[_Tried] | None = None) -> Iterator[_Tried]:
     """Values from strong to weak regularisation, until they have got worse for `PATIENCE_DECADES`."""
     seen = list(before or ())
-    for fit in walk(walker, values, PATH_TOLERANCE, of_gain=True):
-        points[fit.c] = walker.point.theta
-        seen.append(_score(fit.c, rest, walker.point))
+    for c, _, _ in walk(walker, values, PATH_TOLERANCE, of_gain=True):
+        points[c] = walker.point.theta
+        seen.append(_score(c, rest, walker.point))
         yield seen[-1]
         turned = max(max(seen, key=lambda one: one.rank).c, min(seen, key=lambda one: (one.loss, -one.c)).c)
-        if np.log10(fit.c / turned) >= PATIENCE_DECADES and sum(one.c > turned for one in seen) >= 3:
+        if np.log10(c / turned) >= PATIENCE_DECADES and sum(one.c > turned for one in seen) >= 3:
             return
 
 

@@ -1,7 +1,8 @@
 """Exact nearest neighbours by cosine similarity or Euclidean distance: faiss on the CPU, torch on an accelerator, the same answers from both.
 
 Either searches in float32, whose sums depend on the library and the machine. What float32 cannot tell apart is settled in float64 afterwards,
-so that the answer is one order whoever searched: by similarity as float64 rounded to float32, equal similarities by index.
+so that the answer is one order whoever searched: by similarity in float64, rounded to float32 (cosines to 9 decimals first, below which
+the order of a sum shows), equal similarities by index.
 
 Beside the features and the Q · k neighbours, memory holds one chunk of the gallery as it is searched, one of the queries, and
 for torch the similarities between the two.
@@ -60,7 +61,7 @@ class Metric(Protocol):
     def torch_scores(self, queries: torch.Tensor, gallery: torch.Tensor) -> torch.Tensor:
         """(M, G) of prepared rows (M, D) and (G, D)."""
 
-    def tolerance(self, queries: Floats, score: Floats) -> Floats:
+    def tolerance(self, queries: NDArray[Any], score: Floats) -> Floats:
         """(M, k) how far two scores near `score` (M, k) may lie apart while float32 has them in the wrong order, or ties apart."""
 
     def doubtful(self, score: Floats, tolerance: Floats) -> NDArray[np.bool_]:
@@ -87,7 +88,7 @@ class Cosine:
     def torch_scores(self, queries: torch.Tensor, gallery: torch.Tensor) -> torch.Tensor:
         return queries @ gallery.T
 
-    def tolerance(self, queries: Floats, score: Floats) -> Floats:
+    def tolerance(self, queries: NDArray[Any], score: Floats) -> Floats:
         """Twice the error of a float32 product of unit rows: at most (0.6 + 4.5 |s|) EPS as measured with faiss and torch at D from 64 to 4,096."""
         bound: Floats = np.float32(10 * EPS) * np.abs(score) + np.float32(2 * EPS)
         return bound
@@ -100,12 +101,12 @@ class Cosine:
 
     def exact_pairs(self, a: Doubles, b: Doubles) -> Doubles:
         squares = np.einsum("ij,ij->i", a, a) * np.einsum("ij,ij->i", b, b)
-        cosine: Doubles = np.einsum("ij,ij->i", a, b) / np.sqrt(np.where(squares > 0, squares, 1))
+        cosine: Doubles = (np.einsum("ij,ij->i", a, b) / np.sqrt(np.where(squares > 0, squares, 1))).round(9)
         return cosine
 
     def exact(self, a: Doubles, b: Doubles) -> Doubles:
         squares = np.einsum("ij,ij->i", a, a)[:, None] * np.einsum("ij,ij->i", b, b)
-        cosine: Doubles = a @ b.T / np.sqrt(np.where(squares > 0, squares, 1))
+        cosine: Doubles = (a @ b.T / np.sqrt(np.where(squares > 0, squares, 1))).round(9)
         return cosine
 
 
@@ -125,9 +126,9 @@ class Euclidean:
         squares = queries.square().sum(1, keepdim=True) + gallery.square().sum(1)
         return torch.addmm(squares, queries, gallery.T, beta=-1, alpha=2).clamp_(max=0)
 
-    def tolerance(self, queries: Floats, score: Floats) -> Floats:
+    def tolerance(self, queries: NDArray[Any], score: Floats) -> Floats:
         """The error is at most 5 EPS (‖q‖² + ‖x‖²), and ‖x‖ at most ‖q‖ + distance; twice that."""
-        length = np.linalg.norm(queries, axis=1, keepdims=True)
+        length = np.linalg.norm(self.prepared(queries), axis=1, keepdims=True)
         bound: Floats = np.float32(10 * EPS) * (length**2 + (length + np.sqrt(-score)) ** 2)
         return bound
 
@@ -141,7 +142,8 @@ class Euclidean:
 
     def exact_pairs(self, a: Doubles, b: Doubles) -> Doubles:
         apart = a - b
-        return -np.sqrt(np.einsum("ij,ij->i", apart, apart))
+        similarity: Doubles = -np.sqrt(np.einsum("ij,ij->i", apart, apart))
+        return similarity
 
     def exact(self, a: Doubles, b: Doubles) -> Doubles:
         """Of differences: the expanded square would not give equal rows a distance of 0."""
@@ -187,7 +189,7 @@ def search(
     k, wide = min(k, n), min(k + SPARE, n)
     result = Neighbours(np.empty((len(queries), k), np.float32), np.empty((len(queries), k), np.int64))
     fetched = _fetch(similar, gallery, queries, among, wide, device)
-    for part in _slices(len(queries), max(1, EXACT_CELLS // max(1, wide))):
+    for part in _slices(len(queries), max(1, EXACT_CELLS // max(wide, gallery.shape[1]))):
         found, unsettled = _settled(similar, gallery, queries[part], fetched.take(part), k, n)
         result.similarity[part], result.index[part] = found.similarity, found.index
         for some in np.array_split(unsettled, -(-len(unsettled) // max(1, EXACT_CELLS // n)) or 1):
@@ -229,7 +231,7 @@ def _torch(metric: Metric, gallery: torch.Tensor, queries: Floats, k: int) -> tu
 def _settled(metric: Metric, gallery: NDArray[Any], queries: NDArray[Any], fetched: Neighbours, k: int, n: int) -> tuple[Neighbours, Ints]:
     """The first k, what float32 confuses put in order; and the rows in which it may confuse the k-th with what was not fetched."""
     score, index = fetched.similarity, fetched.index
-    tolerance = metric.tolerance(metric.prepared(queries), score)
+    tolerance = metric.tolerance(queries, score)
     near = score[:, :-1] - score[:, 1:] <= tolerance[:, 1:]
     confused = metric.doubtful(score, tolerance)
     confused[:, 1:] |= near

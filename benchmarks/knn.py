@@ -1,0 +1,196 @@
+"""k-NN against faiss's search alone, scikit-learn and a plain torch loop: `python benchmarks/knn.py [--quick] [--features FILE.safetensors]`.
+
+Ours does more than its rivals: every k in {1, 5, 10, 20, 50, 100, 200} and both votes, from one search.
+
+- `faiss`: `IndexFlatIP` search alone, of rows that are normalised and indexed before the clock starts; no votes.
+- `scikit-learn`: `KNeighborsClassifier`, brute force, k = 200, uniform vote: fit and predict.
+- `torch`: the recipe of DINO's eval_knn.py, written anew: chunks of queries times the gallery, topk, and for every k a one-hot vote.
+  (The official script searches anew for every k too; this one searches once.)
+
+All of them run in one process on the same features, one after the other, round after round, after a small call to warm up; a ratio is the median
+over rounds of rival / ours in the same round. The slow ones (torch, scikit-learn) get two rounds. Peak memory is the most that the process held
+during a call above what it held before.
+"""
+
+import argparse
+import contextlib
+import ctypes
+import json
+import statistics
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import faiss
+import numpy as np
+import psutil
+import torch
+from numpy.typing import NDArray
+from safetensors.numpy import load_file
+from sklearn.neighbors import KNeighborsClassifier
+
+from bob.protocols.knn import votes_per_k
+from bob.protocols.neighbours import search, unit
+
+KS = [1, 5, 10, 20, 50, 100, 200]
+TEMPERATURE = 0.07
+SAMPLING_SECONDS = 0.005
+
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
+
+
+class Features:
+    """A gallery and queries with classes."""
+
+    def __init__(self, x: Floats, y: Ints, queries: int) -> None:
+        """The last rows are the queries."""
+        self.x, self.y, self.q, self.query_y = x[:-queries], y[:-queries], x[-queries:], y[-queries:]
+        self.classes = int(y.max()) + 1
+
+
+def synthetic(n: int, q: int, d: int, classes: int) -> Features:
+    """Gaussian classes in a decaying spectrum."""
+    rng = np.random.default_rng(0)
+    spectrum = (np.arange(1, d + 1) ** -0.5).astype(np.float32)
+    y = rng.integers(classes, size=n + q)
+    x = rng.normal(size=(n + q, d)).astype(np.float32)
+    x += rng.normal(size=(classes, d)).astype(np.float32)[y]
+    return Features(x * spectrum, y, q)
+
+
+def from_file(path: Path) -> Features:
+    """A fifth of the rows, in a shuffled order, are queries."""
+    arrays = load_file(path)
+    order = np.random.default_rng(0).permutation(len(arrays["y"]))
+    return Features(arrays["x"].astype(np.float32)[order], arrays["y"].astype(np.int64)[order], len(order) // 5)
+
+
+def ours(data: Features, metric: Literal["cosine", "euclidean"]) -> float:
+    """One search, every k, both votes; top-1 of the weighted vote at k = 20."""
+    found = search(data.x, data.q, max(KS), metric=metric)
+    weighted = votes_per_k(found, data.y, data.query_y, data.classes, KS, TEMPERATURE)
+    votes_per_k(found, data.y, data.query_y, data.classes, KS, None)
+    return float((weighted[KS.index(20)].rank == 0).mean())
+
+
+def faiss_search(data: Features) -> Callable[[], float]:
+    index = faiss.IndexFlatIP(data.x.shape[1])
+    index.add(unit(data.x))
+    queries = unit(data.q)
+
+    def call() -> float:
+        _, nearest = index.search(queries, max(KS))
+        return float((data.y[nearest[:, 0]] == data.query_y).mean())
+
+    return call
+
+
+def scikit_learn(data: Features, metric: str) -> float:
+    peer = KNeighborsClassifier(max(KS), metric=metric, algorithm="brute", n_jobs=-1).fit(data.x, data.y)
+    return float((peer.predict(data.q) == data.query_y).mean())
+
+
+def torch_loop(data: Features) -> float:
+    """Chunks of a hundredth of the queries; votes through a one-hot (chunk · k, C) tensor, for each k anew."""
+    gallery = torch.nn.functional.normalize(torch.from_numpy(data.x)).T.contiguous()
+    queries = torch.nn.functional.normalize(torch.from_numpy(data.q))
+    y, query_y = torch.from_numpy(data.y), torch.from_numpy(data.query_y)
+    right = 0
+    for start in range(0, len(queries), max(1, len(queries) // 100)):
+        part = slice(start, start + max(1, len(queries) // 100))
+        similarity, index = (queries[part] @ gallery).topk(max(KS))
+        label = y[index]
+        for k in KS:
+            one_hot = torch.zeros(label[:, :k].numel(), data.classes).scatter_(1, label[:, :k].reshape(-1, 1), 1)
+            weight = (similarity[:, :k] / TEMPERATURE).exp()
+            votes = (one_hot.view(len(label), k, data.classes) * weight[:, :, None]).sum(1)
+            if k == 20:
+                right += int((votes.argmax(1) == query_y[part]).sum())
+    return right / len(queries)
+
+
+def measured(call: Callable[[], float]) -> dict[str, float]:
+    """Seconds, peak memory above the start in MiB, and the top-1 that the call returns."""
+    with contextlib.suppress(OSError, AttributeError):  # freed memory goes back first (glibc), or the call would reuse it unseen
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
+    process, done = psutil.Process(), threading.Event()
+    before = peak = process.memory_info().rss
+
+    def watch() -> None:
+        nonlocal peak
+        while not done.wait(SAMPLING_SECONDS):
+            peak = max(peak, process.memory_info().rss)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    start = time.perf_counter()
+    top1 = call()
+    seconds = time.perf_counter() - start
+    done.set()
+    watcher.join()
+    return {"seconds": seconds, "peak_mib": (max(peak, process.memory_info().rss) - before) / 2**20, "top1": top1}
+
+
+def compare(data: Features, rounds: int, slow_rounds: int) -> dict[str, list[dict[str, float]]]:
+    """Each contender's measurements, by name; a contender of fewer rounds took part in the first ones."""
+    contenders: dict[str, tuple[Callable[[], float], int]] = {
+        "ours, cosine": (lambda: ours(data, "cosine"), rounds),
+        "faiss, search alone": (faiss_search(data), rounds),
+        "ours, Euclidean": (lambda: ours(data, "euclidean"), rounds),
+        "torch loop, cosine": (lambda: torch_loop(data), slow_rounds),
+        "scikit-learn, cosine": (lambda: scikit_learn(data, "cosine"), slow_rounds),
+        "scikit-learn, Euclidean": (lambda: scikit_learn(data, "euclidean"), slow_rounds),
+    }
+    ours(Features(data.x[:2000], data.y[:2000], 500), "cosine")  # libraries load and threads start outside the clock
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in contenders}
+    for turn in range(rounds):
+        names = list(contenders) if turn % 2 == 0 else list(contenders)[::-1]  # so that no one always runs after the same other
+        for name in names:
+            call, wanted = contenders[name]
+            if turn < wanted:
+                found[name].append(measured(call))
+    return found
+
+
+def report(found: dict[str, list[dict[str, float]]]) -> dict[str, Any]:
+    """Prints a table; ratios of seconds by name of the rival, of the rival over ours with the same metric."""
+    ratios = {}
+    print(f"{'':26}{'median s':>10}{'min':>8}{'max':>8}{'peak MiB':>10}{'rival / ours':>14}{'min':>7}{'max':>7}")
+    for name, runs in found.items():
+        own = found["ours, Euclidean" if name.endswith("Euclidean") else "ours, cosine"]
+        pairs = [run["seconds"] / mine["seconds"] for run, mine in zip(runs, own, strict=False)]
+        seconds = [run["seconds"] for run in runs]
+        peak = max(run["peak_mib"] for run in runs)
+        line = f"{name:26}{statistics.median(seconds):10.2f}{min(seconds):8.2f}{max(seconds):8.2f}{peak:10.0f}"
+        if not name.startswith("ours"):
+            ratios[name] = round(statistics.median(pairs), 3)
+            line += f"{ratios[name]:14.2f}{min(pairs):7.2f}{max(pairs):7.2f}"
+        print(line)
+    return {
+        "rival_over_ours": ratios,
+        "ours_over_faiss": round(
+            statistics.median(o["seconds"] / f["seconds"] for o, f in zip(found["ours, cosine"], found["faiss, search alone"], strict=True)), 3
+        ),
+        "ours_peak_mib": round(max(run["peak_mib"] for run in found["ours, cosine"])),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="10,000 × 2,000 × 384 in place of 50,000 × 10,000 × 768: under 45 s")
+    parser.add_argument("--features", type=Path, help="a safetensors file with x (N, D), float, and y (N,), int")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of ours and faiss (default: 5)")
+    args = parser.parse_args()
+    size = (10_000, 2_000, 384, 100) if args.quick else (50_000, 10_000, 768, 100)
+    data = from_file(args.features) if args.features else synthetic(*size)
+    shape = {"gallery": len(data.x), "queries": len(data.q), "width": data.x.shape[1], "classes": data.classes}
+    print(f"{shape}, k in {KS}, both votes; {torch.get_num_threads()} threads; load before: {psutil.getloadavg()[0]:.1f}")
+    found = compare(data, args.rounds, min(args.rounds, 2))
+    print(json.dumps({"benchmark": "knn", **shape, **report(found)}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,40 @@
+"""Ways of doing one thing, timed in turns within one process, so that all meet the same machine."""
+
+import json
+import os
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+
+def interleave(ways: Mapping[str, Callable[[], Any]], rounds: int) -> tuple[dict[str, list[float]], dict[str, Any]]:
+    """Seconds per way, one per round, and each way's last result."""
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    results = {}
+    for _ in range(rounds):
+        for name, way in ways.items():
+            start = time.perf_counter()
+            results[name] = way()
+            seconds[name].append(time.perf_counter() - start)
+    return seconds, results
+
+
+def table(seconds: Mapping[str, list[float]], against: str, notes: Mapping[str, str]) -> dict[str, float]:
+    """Prints medians, spreads and ratios to `against`; the ratios."""
+    ours = statistics.median(seconds[against])
+    ratios = {name: statistics.median(times) / ours for name, times in seconds.items()}
+    for name, times in seconds.items():
+        print(f"{name:34} {statistics.median(times):9.3f} s  ({min(times):.3f}-{max(times):.3f})  {ratios[name]:8.2f}x  {notes.get(name, '')}")
+    return ratios
+
+
+def machine() -> str:
+    """Cores, and the load before the run: another busy process makes every ratio doubtful."""
+    load = os.getloadavg()[0]
+    return f"{os.cpu_count()} cores, load {load:.1f}" + ("  WARNING: the machine is not idle" if load > 0.5 else "")
+
+
+def finish(ratios: Mapping[str, float]) -> None:
+    """The last line: one JSON object."""
+    print(json.dumps({name: round(ratio, 3) for name, ratio in ratios.items()}))

@@ -1,0 +1,134 @@
+"""House rules: imports point one way, light things stay light, the README's words are true, and what is installed is complete."""
+
+import ast
+import re
+import shlex
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+LAYERS = [
+    ["errors"],
+    ["parse", "paths", "files", "digest", "hub"],
+    ["specs"],
+    ["registry", "availability", "outcomes"],
+    ["metrics", "records"],
+    ["intervals", "recordbook", "provenance"],
+    ["scoring", "datasets", "backbones", "protocols", "leaderboard"],
+    ["features"],
+    ["plan"],
+    ["assess"],
+    ["engine", "console", "listing"],
+    ["runner"],
+    ["cli"],
+]
+"""Lowest first. A module imports from its own package and from lower layers."""
+
+
+def module_of(path: Path) -> str:
+    return path.relative_to(ROOT / "bob").parts[0].removesuffix(".py")
+
+
+def imports(path: Path) -> set[str]:
+    tree = ast.parse(path.read_text())
+    named = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module}
+    named |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    return {name.split(".")[1] for name in named if name.startswith("bob.")}
+
+
+def test_every_module_has_its_layer():
+    found = {module_of(path) for path in (ROOT / "bob").rglob("*.py")} - {"__init__", "__main__"}
+    assert found == {name for layer in LAYERS for name in layer}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "bob").rglob("*.py")), ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_point_one_way(path):
+    if path.parent.name == "bob" and path.stem in ("__init__", "__main__"):
+        return
+    height = {name: level for level, layer in enumerate(LAYERS) for name in layer}
+    own = module_of(path)
+    wrong = [other for other in imports(path) if other != own and height[other] >= height[own]]
+    assert not wrong, f"{own} must not import {wrong}"
+
+
+@pytest.mark.parametrize("module", ["bob", "bob.cli", "bob.registry", "bob.listing", "bob.leaderboard"])
+def test_light_modules_load_no_torch(module):
+    done = subprocess.run([sys.executable, "-c", f"import sys, {module}; print(*sys.modules)"], capture_output=True, text=True, check=True)
+    assert "torch" not in done.stdout.split()
+
+
+def test_nothing_is_pickled():
+    """Files that others may have written are read as data only."""
+    for path in (ROOT / "bob").rglob("*.py"):
+        text = path.read_text()
+        assert not re.search(r"import pickle|allow_pickle=True|weights_only=False|joblib\.load|\beval\(|\bexec\(|yaml\.unsafe", text.replace(".eval()", "")), path
+
+
+def test_run_benchmark_is_the_command():
+    script, command = ([*words, "--help"] for words in ([sys.executable, str(ROOT / "run_benchmark.py")], [sys.executable, "-m", "bob", "run"]))
+    done = [subprocess.run(words, capture_output=True, text=True, check=True, cwd=ROOT).stdout for words in (script, command)]
+    assert done[0] == done[1] and "--backbones" in done[0]
+
+
+def test_the_wheel_carries_the_registries(tmp_path):
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", str(tmp_path), str(ROOT)]
+    subprocess.run(command, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("bob_bench-*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+        entry = next(name for name in names if name.endswith("entry_points.txt"))
+        assert "bob-bench = bob.cli:main" in archive.read(entry).decode()
+        archive.extractall(tmp_path / "installed")
+    tasks = {f"bob/shipped/tasks/{path.name}" for path in (ROOT / "tasks").glob("*.yaml")}
+    assert {"bob/shipped/backbones.yaml", "bob/leaderboard/template.html"} | tasks <= set(names)
+    program = "from bob.registry import load_registry; r = load_registry(); print(len(r.backbones), len(r.tasks), len(r.datasets))"
+    installed, checkout = (
+        subprocess.run([sys.executable, "-c", program], cwd=folder, env={"PYTHONPATH": str(folder)}, capture_output=True, text=True, check=True).stdout
+        for folder in (tmp_path / "installed", ROOT)
+    )
+    assert installed == checkout
+
+
+# --- the README
+
+
+def readme_commands() -> list[str]:
+    blocks = re.findall(r"```(?:sh|bash)\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+    return [line.split("  #")[0].strip() for block in blocks for line in block.splitlines() if line.strip() and not line.startswith("#")]
+
+
+def test_the_readme_is_short_and_has_commands():
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 150
+    assert {"make demo", "make test"} <= set(readme_commands())
+
+
+@pytest.mark.parametrize("command", [line for line in readme_commands() if line.startswith(("python run_benchmark.py", "bob-bench"))])
+def test_the_readme_s_commands_run(command, tmp_path, photos, monkeypatch, capfd):
+    """Every command as it stands, on a few images of the sample datasets; `photos/` is a folder of class folders."""
+    from bob.cli import main
+    from bob.errors import OK
+
+    monkeypatch.chdir(tmp_path)
+    for name in ("my_backbones.yaml", "my_tasks"):
+        assert name not in command or (ROOT / "docs" / "examples" / name).exists()
+    words = shlex.split(command.replace("my_backbones.yaml", str(ROOT / "docs/examples/my_backbones.yaml")).replace("my_tasks", str(ROOT / "docs/examples/my_tasks")))
+    words = ["run", *words[2:]] if words[0] == "python" else words[1:]
+    if words[0] != "run" and words[:2] not in (["list", "backbones"], ["list", "datasets"], ["list", "tasks"]):
+        assert main(["run", "--data", "photos", "--backbones", "raw_pixels", "--tasks", "knn", "--cache-dir", "cache"]) == OK
+        if words[0] == "show":
+            capfd.readouterr()
+            main(["list", "records", "--json"])
+            import json
+
+            words[1] = json.loads(capfd.readouterr().out)[0]["key"]
+    quick = ["--limit", "12", "--cache-dir", "cache", "--offline"] if words[0] == "run" else []
+    assert main([*words, *quick]) == OK
+
+
+def test_the_makefile_and_ci_say_what_the_readme_says():
+    assert re.search(r"^demo:.*\n\t.*run_benchmark.py", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
+    assert "make test" in (ROOT / ".ci" / "run").read_text() and "make lint" in (ROOT / ".ci" / "run").read_text()
