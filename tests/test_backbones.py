@@ -203,10 +203,12 @@ def test_a_pickle_that_holds_code_is_refused(tmp_path):
         load(spec(weights={"file": str(path)}))
 
 
-@pytest.mark.parametrize(("content", "name"), [(b"", "a.pth"), (b"no checkpoint", "a.pth"), (b"\x08\0\0\0\0\0\0\0{}", "a.safetensors"), (b"", "a.safetensors")])
+@pytest.mark.parametrize(
+    ("content", "name"), [(b"", "a.pth"), (b"no checkpoint", "a.pth"), (b"\x08\0\0\0\0\0\0\0{}", "a.safetensors"), (b"", "a.safetensors")]
+)
 def test_a_file_that_is_no_checkpoint_is_told(tmp_path, content, name):
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(BackboneError, match="is not a whole checkpoint|holds more than tensors|does not fit architecture"):
+    with pytest.raises(BackboneError, match=r"is not a whole checkpoint|holds more than tensors|does not fit architecture"):
         load(spec(weights={"file": str(tmp_path / name)}))
 
 
@@ -221,7 +223,7 @@ def test_weights_that_are_not_there_are_told_with_the_remedy(tmp_path):
         load(spec(weights={"file": str(tmp_path / "none.pth")}))
     with pytest.raises(UnavailableError, match="the package 'no-such-package' is not installed; pip install no-such-package"):
         load(spec(weights={"package": "no-such-package", "file": "a.pth"}))
-    with pytest.raises(UnavailableError, match="is not on this machine and the hub cannot be reached. Run once with a network, or set HF_HOME"):
+    with pytest.raises(UnavailableError, match=r"is not on this machine and the hub cannot be reached. Run once with a network, or set HF_HOME"):
         load(spec(weights={"hub": "timm/resnet10t.c3_in1k"}))
 
 
@@ -421,5 +423,3 @@ def test_random_convolution_by_hand():
 def test_an_unknown_floor_is_told():
     with pytest.raises(ConfigError, match="unknown floor 'raw_pixel'; did you mean 'raw_pixels'"):
         load(spec("raw_pixel").model_copy(update={"loader": "floor"}))
-
-

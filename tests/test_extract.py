@@ -104,7 +104,9 @@ def test_rows_that_are_not_finite_are_the_backbone_s_failure(split, store):
     assert store.missing(bad.key, len(split)) == [0], "wrong rows are never stored"
 
 
-@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory")])
+@pytest.mark.parametrize(
+    "error", [torch.OutOfMemoryError("CUDA out of memory"), MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory")]
+)
 def test_out_of_memory_halves_the_batch_and_goes_on(split, store, error):
     def tight(module, x):
         if len(x) > 5:

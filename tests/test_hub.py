@@ -17,7 +17,12 @@ from bob.backbones.weights import tensor_hash
 from bob.hub import _answers, hub_reachable
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
-REFUSED = {"owner/gated": (403, "GatedRepo"), "owner/unknown": (401, "RepoNotFound"), "owner/moved": (404, "RevisionNotFound"), "owner/broken": (500, "")}
+REFUSED = {
+    "owner/gated": (403, "GatedRepo"),
+    "owner/unknown": (401, "RepoNotFound"),
+    "owner/moved": (404, "RevisionNotFound"),
+    "owner/broken": (500, ""),
+}
 SMALL = "resnet10t"
 PROGRAM = """
 import sys

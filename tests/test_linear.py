@@ -131,7 +131,9 @@ def test_held_out_rows_keep_equal_images_and_groups_together():
 
 def test_seeds_draw_other_held_out_rows():
     splits = {"train": made_split("".join(map(chr, range(65, 165))), [0, 1] * 50), "test": made_split("z", [0])}
-    drawn = [problem(Dataset("d", ("a", "b"), splits), {"train": made_features(100), "test": made_features(1)}, 0.2, seed).held_out for seed in (0, 0, 1)]
+    drawn = [
+        problem(Dataset("d", ("a", "b"), splits), {"train": made_features(100), "test": made_features(1)}, 0.2, seed).held_out for seed in (0, 0, 1)
+    ]
     assert (drawn[0] == drawn[1]).all() and (drawn[0] != drawn[2]).any()
 
 

@@ -14,6 +14,15 @@ from bob.protocols.logistic import Fit, fit_path, scores, select_and_refit
 GRID = (1e-4, 1e-2, 1.0)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Problems this small gain nothing from threads, and lose much where another process keeps a core busy."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 def clusters(n, d, classes, seed=0, apart=1.0):
     """Gaussian clusters, every class at least once, eigenvalues falling as 1 / rank."""
     rng = np.random.default_rng(seed)

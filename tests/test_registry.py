@@ -88,7 +88,10 @@ def test_every_timm_backbone_is_as_timm_has_it(name):
         (BACKBONE.replace("resnet18", "1.10"), r"mine: architecture must be text \(quote it.*; got 1.1 \(float\)"),
         (BACKBONE.replace("resnet18", "no"), r"mine: architecture must be text .*; got False \(bool\)"),
         (BACKBONE + "  params: 1e6\n", r"mine: params must be a whole number; got '1e6' \(str\)"),
-        (BACKBONE + "  preprocessing: {crop_pct: 9e-1}\n", r"mine: preprocessing.crop_pct must be a number \(YAML reads 1e-3 as text: write 1.0e-3\)"),
+        (
+            BACKBONE + "  preprocessing: {crop_pct: 9e-1}\n",
+            r"mine: preprocessing.crop_pct must be a number \(YAML reads 1e-3 as text: write 1.0e-3\)",
+        ),
         (BACKBONE + "  preprocessing: {crop_pct: 1.5}\n", r"mine: preprocessing.crop_pct: input should be less than or equal to 1; got 1.5"),
         (BACKBONE + "  gated: 1\n", r"mine: gated must be true or false; got 1 \(int\)"),
         (BACKBONE + "  groups: a\n", r"mine: groups must be a list; got 'a' \(str\)"),
@@ -182,7 +185,9 @@ def test_selection_is_in_file_order_without_repeats():
     assert names("raw*") == [("raw_pixels", False)]
     assert {name for name, _ in names("group:samples")} == {f"efficientnet_lite{i}_in1k" for i in range(3)}
     assert [name for name, _ in names("all")] == list(load_registry().backbones)
-    assert {name for name, exact in names("family:baseline") if not exact} == {n for n, s in load_registry().backbones.items() if s.family == "baseline"}
+    assert {name for name, exact in names("family:baseline") if not exact} == {
+        n for n, s in load_registry().backbones.items() if s.family == "baseline"
+    }
 
 
 def test_tasks_can_be_selected_by_protocol():

@@ -61,7 +61,9 @@ def test_what_is_written_is_read(store):
     assert features.bad == {5: "image 'x' is empty"} and features.effort == shard().effort
 
 
-@pytest.mark.parametrize(("n", "count", "last"), [(1, 1, range(1)), (SHARD_ROWS, 1, range(SHARD_ROWS)), (SHARD_ROWS + 1, 2, range(SHARD_ROWS, SHARD_ROWS + 1))])
+@pytest.mark.parametrize(
+    ("n", "count", "last"), [(1, 1, range(1)), (SHARD_ROWS, 1, range(SHARD_ROWS)), (SHARD_ROWS + 1, 2, range(SHARD_ROWS, SHARD_ROWS + 1))]
+)
 def test_shards_cover_all_images(n, count, last):
     assert shard_count(n) == count
     assert shard_range(count - 1, n) == last
@@ -96,7 +98,9 @@ def test_one_flipped_byte_anywhere_counts_as_missing(store):
 def whole_still(store: FeatureStore) -> bool:
     """Whether the shard reads exactly as written: a flipped byte of padding changes nothing."""
     features = store.read(KEY, 6)
-    return np.array_equal(features.rows, shard().rows) and features.positions.tolist() == [0, 1, 2, 3, 4] and features.bad == {5: "image 'x' is empty"}
+    return (
+        np.array_equal(features.rows, shard().rows) and features.positions.tolist() == [0, 1, 2, 3, 4] and features.bad == {5: "image 'x' is empty"}
+    )
 
 
 def test_shards_of_other_content_do_not_take_each_other_s_place(store):

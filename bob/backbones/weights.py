@@ -141,7 +141,9 @@ def _hub_problem(name: str, weights: Weights, error: Exception) -> str:
         RevisionNotFoundError: f"has no revision {weights.revision!r}: correct weights.revision",
         LocalEntryNotFoundError: "is not on this machine and the hub cannot be reached. Run once with a network, or set HF_HOME to a copy",
     }
-    what = next((words for kind, words in remedies.items() if isinstance(error, kind)), f"was not downloaded ({_first_line(error)}). Run again to go on")
+    what = next(
+        (words for kind, words in remedies.items() if isinstance(error, kind)), f"was not downloaded ({_first_line(error)}). Run again to go on"
+    )
     return f"backbone {name!r}: hub repository {weights.hub!r} {what}."
 
 

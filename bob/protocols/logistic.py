@@ -58,7 +58,7 @@ class Fit:
 
 
 def walk(walker: Walker, grid: Iterable[float], tolerance: float, of_gain: bool = False) -> Iterator[tuple[float, float, int]]:
-    """Takes the walker to each C in the order given, from strong to weak regularisation: C, gap and passes. `of_gain` is told at `Walker.minimise`."""
+    """Takes the walker to each C in the order given, strong regularisation first: C, gap and passes. `of_gain` is told at `Walker.minimise`."""
     task = walker.problem
     trail: list[tuple[float, Tensor]] = []
     for c in grid:

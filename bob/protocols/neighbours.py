@@ -33,8 +33,10 @@ EXACT_CELLS = 2 * 2**20
 """Numbers held at once in float64: 16 MiB."""
 EPS = 2.0**-23
 """Spacing of float32 at 1."""
+SAMPLED = (512, 8)
+"""Queries, and neighbours of each, whose scores are taken in float64 to see how far float32 is off."""
 CANCELLED = 1000
-"""A squared distance below this many times its rounding error is taken again in float64: the error of the distance stays below 1e-3 of it."""
+"""A squared distance below this many times its tolerance is taken again in float64: the error of the distance stays below 1e-3 of it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,14 +63,17 @@ class Metric(Protocol):
     def torch_scores(self, queries: torch.Tensor, gallery: torch.Tensor) -> torch.Tensor:
         """(M, G) of prepared rows (M, D) and (G, D)."""
 
-    def tolerance(self, queries: NDArray[Any], score: Floats) -> Floats:
-        """(M, k) how far two scores near `score` (M, k) may lie apart while float32 has them in the wrong order, or ties apart."""
+    def rounding(self, queries: NDArray[Any], score: Floats) -> Floats:
+        """(M, k) what the float32 error of a score (M, k) grows with. How many times this it is depends on the library and on the features."""
 
     def doubtful(self, score: Floats, tolerance: Floats) -> NDArray[np.bool_]:
         """(M, k) scores too rough to be similarities, whatever their order."""
 
     def similarity(self, score: Floats) -> Floats:
         """(M, k) of scores (M, k)."""
+
+    def score(self, similarity: Doubles) -> Doubles:
+        """The reverse."""
 
     def exact_pairs(self, a: Doubles, b: Doubles) -> Doubles:
         """(M,) similarity of a's rows with b's, one by one."""
@@ -88,16 +93,19 @@ class Cosine:
     def torch_scores(self, queries: torch.Tensor, gallery: torch.Tensor) -> torch.Tensor:
         return queries @ gallery.T
 
-    def tolerance(self, queries: NDArray[Any], score: Floats) -> Floats:
-        """Twice the error of a float32 product of unit rows: at most (0.6 + 4.5 |s|) EPS as measured with faiss and torch at D from 64 to 4,096."""
-        bound: Floats = np.float32(10 * EPS) * np.abs(score) + np.float32(2 * EPS)
-        return bound
+    def rounding(self, queries: NDArray[Any], score: Floats) -> Floats:
+        """Sums pass through larger values the larger they end; about 1 / 8 is there at 0 already."""
+        scale: Floats = np.float32(5 * EPS) * (np.abs(score) + np.float32(0.125))
+        return scale
 
     def doubtful(self, score: Floats, tolerance: Floats) -> NDArray[np.bool_]:
         return np.zeros(score.shape, bool)
 
     def similarity(self, score: Floats) -> Floats:
         return score
+
+    def score(self, similarity: Doubles) -> Doubles:
+        return similarity
 
     def exact_pairs(self, a: Doubles, b: Doubles) -> Doubles:
         squares = np.einsum("ij,ij->i", a, a) * np.einsum("ij,ij->i", b, b)
@@ -126,11 +134,11 @@ class Euclidean:
         squares = queries.square().sum(1, keepdim=True) + gallery.square().sum(1)
         return torch.addmm(squares, queries, gallery.T, beta=-1, alpha=2).clamp_(max=0)
 
-    def tolerance(self, queries: NDArray[Any], score: Floats) -> Floats:
-        """The error is at most 5 EPS (‖q‖² + ‖x‖²), and ‖x‖ at most ‖q‖ + distance; twice that."""
+    def rounding(self, queries: NDArray[Any], score: Floats) -> Floats:
+        """‖q‖² + ‖x‖² at most: no ‖x‖ is above ‖q‖ + distance."""
         length = np.linalg.norm(self.prepared(queries), axis=1, keepdims=True)
-        bound: Floats = np.float32(10 * EPS) * (length**2 + (length + np.sqrt(-score)) ** 2)
-        return bound
+        scale: Floats = np.float32(5 * EPS) * (length**2 + (length + np.sqrt(-score)) ** 2)
+        return scale
 
     def doubtful(self, score: Floats, tolerance: Floats) -> NDArray[np.bool_]:
         rough: NDArray[np.bool_] = -score < CANCELLED * tolerance
@@ -139,6 +147,9 @@ class Euclidean:
     def similarity(self, score: Floats) -> Floats:
         distance: Floats = np.sqrt(-score)
         return -distance
+
+    def score(self, similarity: Doubles) -> Doubles:
+        return -(similarity**2)
 
     def exact_pairs(self, a: Doubles, b: Doubles) -> Doubles:
         apart = a - b
@@ -189,8 +200,9 @@ def search(
     k, wide = min(k, n), min(k + SPARE, n)
     result = Neighbours(np.empty((len(queries), k), np.float32), np.empty((len(queries), k), np.int64))
     fetched = _fetch(similar, gallery, queries, among, wide, device)
+    factor = _tolerance(similar, gallery, queries, fetched)
     for part in _slices(len(queries), max(1, EXACT_CELLS // max(wide, gallery.shape[1]))):
-        found, unsettled = _settled(similar, gallery, queries[part], fetched.take(part), k, n)
+        found, unsettled = _settled(similar, gallery, queries[part], fetched.take(part), k, n, factor)
         result.similarity[part], result.index[part] = found.similarity, found.index
         for some in np.array_split(unsettled, -(-len(unsettled) // max(1, EXACT_CELLS // n)) or 1):
             rows = part.start + some
@@ -228,10 +240,27 @@ def _torch(metric: Metric, gallery: torch.Tensor, queries: Floats, k: int) -> tu
     return top.values.cpu().numpy(), top.indices.cpu().numpy()
 
 
-def _settled(metric: Metric, gallery: NDArray[Any], queries: NDArray[Any], fetched: Neighbours, k: int, n: int) -> tuple[Neighbours, Ints]:
+def _tolerance(metric: Metric, gallery: NDArray[Any], queries: NDArray[Any], fetched: Neighbours) -> float:
+    """How many times `metric.rounding` two scores lie apart before float32 can be trusted to have them in order.
+
+    Twice the largest error among some of them, since both can be off; doubled, since the largest among all is larger. The error cannot be known
+    beforehand: it spans a factor of 30 between features whose variance is spread and features that have it in their first columns.
+    """
+    rows, columns = (np.unique(np.linspace(0, n - 1, most).astype(np.int64)) for n, most in zip(fetched.index.shape, SAMPLED, strict=True))
+    if not len(queries):
+        return 0.0
+    score, rounding = fetched.similarity[rows][:, columns], metric.rounding(queries[rows], fetched.similarity[rows])[:, columns]
+    row, column = np.repeat(rows, len(columns)), np.tile(columns, len(rows))
+    exact = metric.score(_exact_pairs(metric, gallery, queries, row, fetched.index[row, column])).reshape(score.shape)
+    return 4 * max(0.5, float((np.abs(score - exact) / np.maximum(rounding, np.finfo(np.float32).tiny)).max()))
+
+
+def _settled(
+    metric: Metric, gallery: NDArray[Any], queries: NDArray[Any], fetched: Neighbours, k: int, n: int, factor: float
+) -> tuple[Neighbours, Ints]:
     """The first k, what float32 confuses put in order; and the rows in which it may confuse the k-th with what was not fetched."""
     score, index = fetched.similarity, fetched.index
-    tolerance = metric.tolerance(queries, score)
+    tolerance = np.float32(factor) * metric.rounding(queries, score)
     near = score[:, :-1] - score[:, 1:] <= tolerance[:, 1:]
     confused = metric.doubtful(score, tolerance)
     confused[:, 1:] |= near
@@ -240,12 +269,18 @@ def _settled(metric: Metric, gallery: NDArray[Any], queries: NDArray[Any], fetch
     confused[open_end] = False
     similarity = metric.similarity(score)
     row, column = np.nonzero(confused)
-    for part in _slices(len(row), max(1, EXACT_CELLS // gallery.shape[1])):
-        a, b = queries[row[part]].astype(np.float64), gallery[index[row[part], column[part]]].astype(np.float64)
-        similarity[row[part], column[part]] = metric.exact_pairs(a, b)
+    similarity[row, column] = _exact_pairs(metric, gallery, queries, row, index[row, column])
     touched = np.flatnonzero(confused.any(1))
     similarity[touched], index[touched] = _ordered(similarity[touched], index[touched])
     return Neighbours(similarity[:, :k], index[:, :k]), np.flatnonzero(open_end)
+
+
+def _exact_pairs(metric: Metric, gallery: NDArray[Any], queries: NDArray[Any], row: Ints, index: Ints) -> Doubles:
+    """(M,) similarity of queries[row] (M,) with gallery[index] (M,), in float64."""
+    exact = np.empty(len(row))
+    for part in _slices(len(row), max(1, EXACT_CELLS // gallery.shape[1])):
+        exact[part] = metric.exact_pairs(queries[row[part]].astype(np.float64), gallery[index[part]].astype(np.float64))
+    return exact
 
 
 def _exhaustive(metric: Metric, gallery: NDArray[Any], queries: NDArray[Any], among: Ints | None, k: int) -> Neighbours:

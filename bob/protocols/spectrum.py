@@ -33,7 +33,7 @@ def read(x: Rows, rows: slice, device: str, dtype: torch.dtype) -> Tensor:
     values = x[rows]
     if isinstance(values, Tensor):
         return values.to(device, dtype, copy=True)
-    return torch.from_numpy(np.array(values, dtype=np.float64 if dtype == torch.float64 else np.float32)).to(device)
+    return torch.from_numpy(np.array(values)).to(device, dtype)
 
 
 def slices(rows: int, width: int, block_bytes: int = BLOCK_BYTES) -> Iterator[slice]:
