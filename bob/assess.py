@@ -14,7 +14,7 @@ from bob.datasets.splits import automatic_test
 from bob.errors import BadImageError, DatasetError
 from bob.features.extract import bad_images_message
 from bob.features.store import Effort, Features
-from bob.plan import Cell, Plan, Request, feature_key, seeds_of
+from bob.plan import Cell, Plan, Request, draws, feature_key, seeds_of
 from bob.protocols import PROTOCOLS
 from bob.protocols.protocol import Problem, Result
 from bob.provenance import provenance
@@ -31,7 +31,7 @@ def assess(request: Request, plan: Plan, cell: Cell) -> tuple[Record, dict[str, 
     start = time.perf_counter()
     results = {seed: _solve(cell.task, dataset, features, seed, request.device) for seed in seeds}
     seconds = time.perf_counter() - start
-    scores = [one for seed, result in results.items() for one in _scores(cell.task, result, seed if "val" not in dataset.splits else None)]
+    scores = [one for seed, result in results.items() for one in _scores(cell.task, result, seed if draws(cell.task, dataset) else None)]
     record = Record(
         **_identity(plan, cell),
         status="ok",
@@ -55,15 +55,15 @@ def _solve(task: TaskSpec, dataset: Dataset, features: Mapping[SplitName, Featur
     return PROTOCOLS[task.protocol](problem(dataset, features, task.settings.held_out, seed), task.settings, device)
 
 
-def problem(dataset: Dataset, features: Mapping[SplitName, Features], held_out: float, seed: int) -> Problem:
+def problem(dataset: Dataset, features: Mapping[SplitName, Features], held_out: float | None, seed: int) -> Problem:
     """Features with roles. A val split is held out where there is one, else a stratified share of train that keeps groups together."""
     train, test = dataset.splits["train"].take(features["train"].positions), dataset.splits["test"].take(features["test"].positions)
-    x, y = features["train"].rows, train.y
+    x, y, mask = features["train"].rows, train.y, np.zeros(len(train), bool)
     if "val" in dataset.splits:
         val = dataset.splits["val"].take(features["val"].positions)
         mask = np.repeat([False, True], [len(train), len(val)])
         x, y = np.concatenate([x, features["val"].rows]), np.concatenate([y, val.y])
-    else:
+    elif held_out is not None:
         mask = _held_out(train, held_out, seed)
     return Problem(x, y, mask, features["test"].rows, test.y, len(dataset.classes))
 

@@ -147,8 +147,13 @@ def feature_key(known: Card, pooling: str, split_name: str, split: Split) -> Fea
 
 
 def seeds_of(request: Request, task: TaskSpec, dataset: Dataset) -> tuple[int, ...]:
-    """The seeds that change anything: a dataset with a val split leaves nothing to draw."""
-    return (request.seeds[0],) if "val" in dataset.splits else request.seeds
+    """One seed where nothing is drawn: another would change nothing."""
+    return request.seeds if draws(task, dataset) else request.seeds[:1]
+
+
+def draws(task: TaskSpec, dataset: Dataset) -> bool:
+    """Whether the task draws held-out examples from train: one that chooses nothing does not, nor any where there is a val split."""
+    return task.settings.held_out is not None and "val" not in dataset.splits
 
 
 def _meet_backbones(request: Request, plan: Plan) -> dict[str, str]:

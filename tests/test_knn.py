@@ -5,6 +5,7 @@ import tracemalloc
 import faiss
 import numpy as np
 import pytest
+import torch
 from sklearn.neighbors import KNeighborsClassifier
 
 from bob.errors import ConfigError
@@ -12,13 +13,14 @@ from bob.outcomes import Classified
 from bob.parse import build, read_yaml
 from bob.paths import shipped
 from bob.protocols.knn import clamped, knn, votes_per_k
-from bob.protocols.neighbours import Neighbours, search, unit
+from bob.protocols.neighbours import Neighbours, search
 from bob.protocols.protocol import Problem
+from bob.protocols.similarity import unit
 from bob.specs import KnnSettings
 
 SETTINGS = KnnSettings(k=(1, 5, 10, 20, 50, 100, 200), metric="cosine", vote="weighted", temperature=0.07, held_out=0.2, max_queries=1000)
 
-EUCLIDEAN = KnnSettings(k=(5,), metric="euclidean", vote="majority", held_out=0.2, max_queries=1000)
+EUCLIDEAN = KnnSettings(k=(5,), metric="euclidean", vote="majority")
 METRICS, VOTES = ("cosine", "euclidean"), (0.07, 0.5, None)
 """Votes by temperature; None is the majority."""
 
@@ -193,6 +195,37 @@ def test_rows_that_are_beyond_float32_s_squares_have_a_direction():
     usual = search(x, x, 10)
     for scale in (1e-25, 1e25):
         np.testing.assert_array_equal(search(x * np.float32(scale), x, 10).index, usual.index)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("device", ["cpu", "cpu:0"])
+def test_features_on_which_float32_errs_most_are_settled_too(device, metric):
+    """The variance lies in the first of 2,048 columns: sums are large from the start, and lose what the many small terms add."""
+    x = (np.random.default_rng(0).normal(size=(2100, 2048)) / np.arange(1, 2049)).astype(np.float32)
+    gallery, queries = x[:2000], x[2000:]
+    exact = similarities(gallery, queries, metric).astype(np.float32)
+    expected = np.lexsort((np.broadcast_to(np.arange(2000), exact.shape), -exact))[:, :200]
+    np.testing.assert_array_equal(search(gallery, queries, 200, device, metric).index, expected)
+
+
+def test_a_library_of_fewer_digits_finds_the_same_neighbours(monkeypatch):
+    """Products of bfloat16, as an accelerator may be set to make: the tolerance is measured, so that float64 settles more."""
+
+    def coarse(metric, gallery, queries, k):
+        top = torch.topk((torch.from_numpy(queries).bfloat16() @ gallery.bfloat16().T).float(), k)
+        return top.values.numpy(), top.indices.numpy()
+
+    x = torture("plain")
+    usual = search(x, x, 20)
+    monkeypatch.setattr("bob.protocols.neighbours._torch", coarse)
+    np.testing.assert_array_equal(search(x, x, 20, "cpu:0").index, usual.index)
+
+
+def test_no_queries_have_no_neighbours():
+    x, y, _, _ = blobs()
+    found = search(x, x[:0], 5)
+    assert found.index.shape == (0, 5)
+    assert [len(outcome) for outcome in votes_per_k(found, y, y[:0], 7, [1, 5], 0.07)] == [0, 0]
 
 
 @pytest.mark.parametrize("metric", METRICS)

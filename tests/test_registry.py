@@ -17,7 +17,7 @@ BACKBONE = "mine:\n  family: ssl\n  loader: timm\n  architecture: resnet18\n"
 TASK = """version: 1
 protocol: knn
 summary: mine
-settings: {k: [1], temperature: 0.07, held_out: 0.2, max_queries: 10, metric: cosine, vote: weighted}
+settings: {k: [1, 5], temperature: 0.07, held_out: 0.2, max_queries: 10, metric: cosine, vote: weighted}
 metrics: [top1]
 datasets: [elpv]
 """
@@ -122,9 +122,11 @@ def test_a_wrong_backbone_entry_is_told(write, text, message):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (TASK.replace("[1]", "'20'"), r"settings: k must be a list; got '20' \(str\)"),
-        (TASK.replace("[1]", "[0]"), r"settings: k.0: input should be greater than or equal to 1; got 0"),
-        (TASK.replace("held_out: 0.2, ", ""), "settings: key 'held_out' is missing"),
+        (TASK.replace("[1, 5]", "'20'"), r"settings: k must be a list; got '20' \(str\)"),
+        (TASK.replace("[1, 5]", "[0]"), r"settings: k.0: input should be greater than or equal to 1; got 0"),
+        (TASK.replace("held_out: 0.2, ", ""), "settings: 'held_out' is missing: with several k"),
+        (TASK.replace("[1, 5]", "[1]"), r"settings: 'held_out' belongs to several k; got 0.2 with k \[1\]"),
+        (TASK.replace("metric: cosine, ", ""), "settings: key 'metric' is missing"),
         (TASK.replace("held_out", "heldout"), "settings: unknown key 'heldout'; did you mean 'held_out'?"),
         (TASK.replace("protocol: knn", "protocol: kn"), "protocol must be one of 'linear' or 'knn'; got 'kn'"),
         (TASK.replace("[top1]", "[]"), "metrics"),

@@ -31,7 +31,7 @@ def test_a_run_writes_records_and_leaderboards(bob, photos, tmp_path):
 
 
 def test_the_same_command_again_does_nothing_and_opens_no_image(bob, photos, tmp_path, monkeypatch):
-    command = ("run", "--data", photos, "--backbones", FLOORS)
+    command = ("run", "--data", photos, "--backbones", FLOORS, "--tasks", "linear,knn")
     bob(*command)
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "results" / "records").rglob("*.json")}
 
@@ -63,7 +63,7 @@ def test_fresh_computes_again(bob, photos):
 
 
 def test_dry_run_tells_the_plan_and_does_nothing(bob, photos, tmp_path):
-    code, out, _ = bob("run", "--data", photos, "--backbones", FLOORS, "--dry-run")
+    code, out, _ = bob("run", "--data", photos, "--backbones", FLOORS, "--tasks", "linear,knn", "--dry-run")
     assert code == OK
     assert "4 cells to do, 0 done" in out and "120 rows to embed" in out
     assert not (tmp_path / "results").exists()
@@ -90,6 +90,11 @@ def test_backbones_that_are_too_large_are_left_out(bob, photos):
 def test_seeds_are_rows_of_the_leaderboard(bob, photos, tmp_path):
     bob("run", "--data", photos, "--backbones", "raw_pixels", "--tasks", "linear", "--seeds", "0,1,2")
     assert [row["seed"] for row in rows(tmp_path / "results") if row["metric"] == "top1"] == ["0", "1", "2"]
+
+
+def test_a_task_that_draws_nothing_has_no_seed(bob, photos, tmp_path):
+    bob("run", "--data", photos, "--backbones", "raw_pixels", "--tasks", "knn_euclidean", "--seeds", "0,1,2")
+    assert [row["seed"] for row in rows(tmp_path / "results") if row["metric"] == "top1"] == [""]
 
 
 def test_a_limit_is_another_record(bob, photos, tmp_path):
@@ -152,12 +157,12 @@ def test_a_failed_cell_is_a_failed_record_and_the_rest_goes_on(bob, tmp_path, ph
         raise RuntimeError("no luck")
 
     monkeypatch.setitem(PROTOCOLS, "linear", broken)
-    code, _, err = bob("run", "--data", photos, "--backbones", "raw_pixels")
+    code, _, err = bob("run", "--data", photos, "--backbones", "raw_pixels", "--tasks", "linear,knn")
     assert code == FAILED and "RuntimeError: no luck" in err
     status = {row["task"]: (row["status"], row["reason"]) for row in rows(tmp_path / "results")}
     assert status == {"linear": ("failed", "RuntimeError: no luck"), "knn": ("ok", "")}
     monkeypatch.undo()
-    code, out, _ = bob("run", "--data", photos, "--backbones", "raw_pixels")
+    code, out, _ = bob("run", "--data", photos, "--backbones", "raw_pixels", "--tasks", "linear,knn")
     assert code == OK and "1 cells to do, 1 done" in out
     assert {row["status"] for row in rows(tmp_path / "results")} == {"ok"}
 

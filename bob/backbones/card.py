@@ -23,7 +23,7 @@ from bob.records import BackboneFacts
 from bob.specs import BackboneSpec, Pooling
 
 CARD_VERSION = 1
-WARM_BATCH, TIMED_BATCHES = 8, 4
+WARM_BATCH, TIMED_BATCHES = 4, 5
 """Images per batch and batches that measure the speed."""
 
 
@@ -40,7 +40,7 @@ class Card(Closed):
     gflops: float | None
     weights_mib: float
     seconds_per_image: float
-    """Forward only, warm, in batches of 8, on `device`."""
+    """Forward only, warm, in batches of 4, on `device`."""
     device: str = Field()
 
 

@@ -7,7 +7,7 @@ W = (-w/2, w/2), ‖W‖² = ‖w‖²/2, so that our C is scikit-learn's 2C.
 Method: L-BFGS (Nocedal 1980) in the eigenbasis of the centred features, where entry (c, i) of the initial Hessian is λ + s_c e_i: e_i the eigenvalue,
 s_c the mean of p_c (1 - p_c). Each class's weights are stepped around that class's own mean m_c, so that they hardly interact with its bias.
 The path runs from strong to weak λ. Each value starts from an extrapolation in log λ and keeps all curvature pairs, corrected for the new λ.
-Products are float32; steps, sums of losses and Gram matrices float64. Where float32 cannot reach the tolerance, float64 passes over the rows finish.
+Products are float32; steps, and sums of losses and of Gram matrices, float64. Where float32 cannot reach the tolerance, float64 passes finish.
 A class without rows keeps weights near 0 and a bias e⁻³⁰ below the others': it is never predicted.
 """
 

@@ -12,6 +12,8 @@ from bob.protocols.spectrum import Source
 
 RESIDUAL_BYTES = 1 << 30
 """Residuals of all examples are kept for the certificate up to this size."""
+NEGLIGIBLE_NATS = 40.0
+"""Logits are raised to this far below the row's largest: p < 1e-17 adds nothing, but subnormal numbers make products many times slower."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +67,7 @@ def _softmax(logits: Tensor, y: Tensor) -> Tensor:
     label = y[None]
     logits -= logits.amax(0)
     own = logits.gather(0, label)
-    others = logits.exp_().scatter_(0, label, 0).sum(0, keepdim=True)
+    others = logits.clamp_(min=-NEGLIGIBLE_NATS).exp_().scatter_(0, label, 0).sum(0, keepdim=True)
     total = others + own.exp()
     loss = torch.where(own == 0, others.log1p(), total.log() - own)
     logits.div_(total).scatter_(0, label, -others / total)
