@@ -4,6 +4,7 @@ Loading a backbone takes seconds, knowing it takes none: plans, keys and re-runs
 """
 
 import time
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -87,8 +88,6 @@ def facts(spec: BackboneSpec, known: Card) -> BackboneFacts:
 
 def _card_key(spec: BackboneSpec, file: Path | None, device: str, precision: str) -> str:
     """The card holds for this spec, this very file (its stat) and these libraries."""
-    import timm
-
     stat = file.stat() if file else None
     told = {
         name: value for name, value in plain(spec).items() if name not in ("name", "family", "groups", "summary", "licence", "paper", "pretraining")
@@ -98,7 +97,7 @@ def _card_key(spec: BackboneSpec, file: Path | None, device: str, precision: str
             "card": CARD_VERSION,
             "spec": told,
             "file": [str(file), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns] if stat else None,
-            "libraries": [torch.__version__, timm.__version__, bob.backbones.floors.VERSION],
+            "libraries": [torch.__version__, version("timm"), bob.backbones.floors.VERSION],
             "device": device,
             "precision": precision,
         }
