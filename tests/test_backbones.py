@@ -67,20 +67,28 @@ def timm_lite0(file: Path) -> nn.Module:
     return model.eval()
 
 
-@pytest.mark.parametrize("batch_size", [1, 7, 64])
-def test_rows_through_the_store_equal_timm_s_own_pipeline(tmp_path, lite0_file, batch_size):
-    folder = make_photos(tmp_path / "photos", per_class=7, side_px=300)
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory, lite0_file):
+    """A split of 65 images, a grey one among them, and the rows of timm's own pipeline for them, one image at a time."""
+    root = tmp_path_factory.mktemp("pictures")
+    folder = make_photos(root / "photos", per_class=27, side_px=90)
     Image.new("L", (640, 200), 90).save(folder / "class0" / "grey.jpg")
-    split = read_folder("photos", folder, tmp_path).splits["train"]
-    backbone, known = load(LITE0), card(LITE0, tmp_path, "cpu", "float32", offline=True)
-    fold(backbone)
-    store, key = FeatureStore(tmp_path / "features"), feature_key(known, "default", "train", split)
-    run_pass(split, [Member(backbone, key, batch_size)], store, Quiet(), workers=2, skip_bad=False)
-
+    split = read_folder("photos", folder, root).splits["train"]
     model = timm_lite0(lite0_file)
     transform = create_transform(**resolve_data_config({}, model=model), is_training=False)
     with torch.inference_mode():
-        expected = torch.cat([model(transform(Image.open(folder / name).convert("RGB"))[None]) for name in split.ids]).numpy()
+        rows = [model(transform(Image.open(folder / name).convert("RGB"))[None]) for name in split.ids]
+    return split, torch.cat(rows).numpy(), card(LITE0, root, "cpu", "float32", offline=True)
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 64])
+def test_rows_through_the_store_equal_timm_s_own_pipeline(tmp_path, pictures, batch_size):
+    split, expected, known = pictures
+    assert len(split) > 64
+    backbone = load(LITE0)
+    fold(backbone)
+    store, key = FeatureStore(tmp_path / "features"), feature_key(known, "default", "train", split)
+    run_pass(split, [Member(backbone, key, batch_size)], store, Quiet(), workers=2, skip_bad=False)
     assert relative(store.read(key, len(split)).rows, expected) < 1e-5
 
 
@@ -346,10 +354,10 @@ def test_a_damaged_card_is_made_again(tmp_path):
 
 
 def test_a_card_counts_parameters_and_operations(tmp_path):
-    """ResNet-50: 25.56 M parameters less a head of 2048 × 1000 + 1000; 4.09 G multiply-adds (He et al. count 3.8 without all of the strides)."""
-    known = card(spec("resnet50", weights={"random": 0}, preprocessing={"input_px": 224}), tmp_path, "cpu", "float32", offline=True)
-    assert known.params == 25_557_032 - 2_049_000
-    assert known.gflops == pytest.approx(2 * 4.09, rel=0.01)
+    """ResNet-18: 11,689,512 parameters less a head of 512 × 1000 + 1000; 1.8 G multiply-adds (He et al. 2016, table 1)."""
+    known = card(spec("resnet18", weights={"random": 0}, preprocessing={"input_px": 224}), tmp_path, "cpu", "float32", offline=True)
+    assert known.params == 11_689_512 - 513_000
+    assert known.gflops == pytest.approx(2 * 1.8, rel=0.02)
 
 
 # --- folding

@@ -22,6 +22,8 @@ MAX_PASSES = 500
 """Per value and precision."""
 HALVINGS = 12
 """Trials of one line search."""
+SMALL = 1 << 20
+"""Weights of fewer entries are stepped by one thread: see `bob.protocols.threads`."""
 
 
 @dataclass(eq=False)
@@ -33,6 +35,8 @@ class Problem:
     y: Tensor
     """(N,) int64"""
     classes: int
+    workers: int
+    """Threads among which a pass is shared."""
     passes: int = 0
     centres: Tensor = field(init=False)
     """(C, R) mean of one-hot labels times rows."""
@@ -45,7 +49,7 @@ class Problem:
 
     def evaluate(self, theta: Tensor, exact: bool = False) -> Point:
         self.passes += 1
-        return evaluate(self.exact if exact else self.fast, self.y, theta)
+        return evaluate(self.exact if exact else self.fast, self.y, theta, self.workers)
 
     def origin(self) -> Point:
         """No weights, the bias at its optimum: the answer for λ = ∞. There p is one vector, so that the slope is minus the labels' means."""
@@ -80,7 +84,8 @@ def prepare(x: Rows, y: NDArray[np.int64], classes: int, device: str) -> Problem
     """Features prepared once, for any number of values."""
     basis = spectrum(x, device)
     fast, exact = source(x, basis, torch.float32), source(x, basis, torch.float64)
-    return Problem(fast, exact, torch.as_tensor(np.asarray(y), dtype=torch.int64).to(device), classes)
+    workers = torch.get_num_threads() if device == "cpu" else 1
+    return Problem(fast, exact, torch.as_tensor(np.asarray(y), dtype=torch.int64).to(device), classes, workers)
 
 
 @dataclass(eq=False)

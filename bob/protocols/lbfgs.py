@@ -1,25 +1,9 @@
 """Limited-memory BFGS (Nocedal 1980): an initial Hessian diagonal around each class, and pairs that survive a change of penalty."""
 
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import torch
 from torch import Tensor
-
-SMALL = 1 << 20
-"""Vectors of fewer entries are worked on by one thread: waking others for microseconds of work costs more, far more where cores are busy."""
-
-
-@contextmanager
-def _few_threads(entries: int) -> Iterator[None]:
-    threads = torch.get_num_threads()
-    if entries < SMALL:
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 class Pairs:
@@ -41,13 +25,8 @@ class Pairs:
             self.add(step, change + penalised * step)
 
     def direction(self, gradient: Tensor, diagonal: Tensor, shift: Tensor) -> Tensor:
-        """-H⁻¹ gradient, (C, R + 1); the initial Hessian is described by `_divide`."""
-        with _few_threads(gradient.numel()):
-            return self._recursion(gradient.neg(), diagonal, shift)
-
-    def _recursion(self, descent: Tensor, diagonal: Tensor, shift: Tensor) -> Tensor:
-        """The two-loop recursion."""
-        shares = []
+        """-H⁻¹ gradient by the two-loop recursion, (C, R + 1); the initial Hessian is described by `_divide`."""
+        descent, shares = gradient.neg(), []
         for step, change, curvature in reversed(self._pairs):
             share = _dot(step, descent) / curvature
             descent.add_(change, alpha=-share)

@@ -20,9 +20,10 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from bob.protocols.descent import Problem, Walker, prepare, walker_at
+from bob.protocols.descent import SMALL, Problem, Walker, prepare, walker_at
 from bob.protocols.softmax import Point
 from bob.protocols.spectrum import Picked, Rows, Source, read, slices
+from bob.protocols.threads import one_thread
 
 FLOAT32_TOLERANCE = 1e-4
 """Float32 passes go no further than this; float64 passes do the rest."""
@@ -63,16 +64,23 @@ def walk(walker: Walker, grid: Iterable[float], tolerance: float, of_gain: bool 
     trail: list[tuple[float, Tensor]] = []
     for c in grid:
         passes = task.passes
-        walker.move(1 / (c * len(task.y)))
-        if len(trail) == 2:
-            (c0, theta0), (c1, theta1) = trail
-            walker.accept(task.evaluate(theta1 + log(c / c1) / log(c1 / c0) * (theta1 - theta0)), 0.0)
-        gap = walker.minimise(max(tolerance, FLOAT32_TOLERANCE), of_gain=of_gain)
-        if gap > tolerance:
-            walker.point = task.evaluate(walker.point.theta, exact=True)
-            gap = walker.minimise(tolerance, exact=True)
+        with one_thread(walker.point.theta.numel() < SMALL):
+            walker.move(1 / (c * len(task.y)))
+            if len(trail) == 2:
+                (c0, theta0), (c1, theta1) = trail
+                walker.accept(task.evaluate(theta1 + log(c / c1) / log(c1 / c0) * (theta1 - theta0)), 0.0)
+            gap = _settle(walker, tolerance, of_gain)
         trail = [*trail[-1:], (c, walker.point.theta)]
         yield c, gap, task.passes - passes
+
+
+def _settle(walker: Walker, tolerance: float, of_gain: bool) -> float:
+    """Float32 passes, then float64 passes where they are needed; the gap."""
+    gap = walker.minimise(max(tolerance, FLOAT32_TOLERANCE), of_gain=of_gain)
+    if gap <= tolerance:
+        return gap
+    walker.point = walker.problem.evaluate(walker.point.theta, exact=True)
+    return walker.minimise(tolerance, exact=True)
 
 
 def _fit(walker: Walker, c: float, gap: float, passes: int, tolerance: float) -> Fit:
@@ -171,7 +179,9 @@ def _cut(task: Problem, n: int) -> tuple[Problem, Problem]:
         x = source.x
         return replace(source, x=Picked(x.x, x.index[cut]) if isinstance(x, Picked) else x[cut])
 
-    first, second = (Problem(rows(task.fast, cut), rows(task.exact, cut), task.y[cut], task.classes) for cut in (slice(0, n), slice(n, None)))
+    first, second = (
+        Problem(rows(task.fast, cut), rows(task.exact, cut), task.y[cut], task.classes, task.workers) for cut in (slice(0, n), slice(n, None))
+    )
     return first, second
 
 
@@ -214,8 +224,8 @@ def _score(c: float, rest: Problem, point: Point) -> _Tried:
     """Top-1 and mean log-loss on the held-out rows."""
     theta = point.theta.to(rest.fast.dtype)
     weight, right, loss = rest.fast.outward(theta[:, :-1]), 0, 0.0
-    for rows, block in rest.fast.blocks():
-        logits = torch.addmm(theta[:, -1:], weight, block.T)
+    for rows in rest.fast.cuts:
+        logits = torch.addmm(theta[:, -1:], weight, rest.fast.block(rows).T)
         right += int((logits.argmax(0) == rest.y[rows]).sum())
         loss += float(torch.nn.functional.cross_entropy(logits.T, rest.y[rows], reduction="sum"))
     return _Tried(c, right / len(rest.y), loss / len(rest.y))

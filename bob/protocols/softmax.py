@@ -3,12 +3,14 @@
 θ is (C, R + 1), float64: weights in the eigenbasis, then the bias. Products run in the source's dtype, sums over examples in float64.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from bob.protocols.spectrum import Source
+from bob.protocols.threads import striped
 
 RESIDUAL_BYTES = 1 << 30
 """Residuals of all examples are kept for the certificate up to this size."""
@@ -38,25 +40,35 @@ class Point:
         return gradient
 
 
-def evaluate(source: Source, y: Tensor, theta: Tensor) -> Point:
-    """One pass: two products per block."""
+def evaluate(source: Source, y: Tensor, theta: Tensor, workers: int = 1) -> Point:
+    """One pass: two products per block, blocks shared among `workers`."""
     n, classes = len(y), len(theta)
-    weight, bias = source.outward(theta[:, :-1].to(source.dtype)), theta[:, -1:].to(source.dtype)
-    gradient = torch.zeros_like(weight, memory_format=torch.contiguous_format)
-    loss = torch.zeros((), dtype=torch.float64, device=theta.device)
-    sums = torch.zeros(3, classes, dtype=torch.float64, device=theta.device)
-    keep: list[Tensor] | None = [] if classes * n * 4 <= RESIDUAL_BYTES else None
-    for rows, block in source.blocks():
+    weight, bias = source.outward(theta[:, :-1].to(source.dtype)).contiguous(), theta[:, -1:].to(source.dtype)
+    keep = classes * n * 4 <= RESIDUAL_BYTES
+    parts = striped(lambda cuts: _part(source, y, weight, bias, cuts, keep), source.cuts, workers)
+    gradient, sums, loss = (torch.stack([part[i] for part in parts]).sum(0) for i in range(3))
+    slope = torch.cat((source.inward(gradient).double(), sums[0][:, None]), 1).div_(n)
+    return Point(
+        theta, float(loss) / n, slope, (sums[1] - sums[2]).clamp_(min=0) / n, [block for part in parts for block in part[3]] if keep else None
+    )
+
+
+def _part(source: Source, y: Tensor, weight: Tensor, bias: Tensor, cuts: Sequence[slice], keep: bool) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:
+    """Of some blocks: summed gradient (C, ·); residuals' sums, absolute sums and sums of squares (3, C); loss; and the residuals."""
+    gradient, kept = torch.zeros_like(weight), []
+    loss = torch.zeros((), dtype=torch.float64, device=weight.device)
+    sums = torch.zeros(3, len(weight), dtype=torch.float64, device=weight.device)
+    for rows in cuts:
+        block = source.block(rows)
         residual = torch.addmm(bias, weight, block.T)
         loss += _softmax(residual, y[rows])
         gradient.addmm_(residual, block)
         sums[0] += residual.sum(1)
         sums[1] += torch.linalg.vector_norm(residual, 1, 1)
         sums[2] += torch.linalg.vector_norm(residual, 2, 1).square_()
-        if keep is not None:
-            keep.append(residual)
-    slope = torch.cat((source.inward(gradient).double(), sums[0][:, None]), 1).div_(n)
-    return Point(theta, float(loss) / n, slope, (sums[1] - sums[2]).clamp_(min=0) / n, keep)
+        if keep:
+            kept.append(residual)
+    return gradient, sums, loss, kept
 
 
 def _softmax(logits: Tensor, y: Tensor) -> Tensor:
@@ -114,8 +126,8 @@ def _bound(gradient: Tensor, excess: float, curved: float, penalty: float) -> fl
 def _tilted(source: Source, point: Point, y: Tensor, v: Tensor) -> Tensor:
     """Δ, (C, R): mean of p_n ∘ (v - p_n·v) x_nᵀ, one product per block."""
     total: Tensor | None = None
-    for (rows, block), residual in zip(source.blocks(), point.residuals or (), strict=True):
-        label = y[rows]
+    for rows, residual in zip(source.cuts, point.residuals or (), strict=True):
+        block, label = source.block(rows), y[rows]
         mean = v.to(residual.dtype) @ residual + v[label].to(residual.dtype)
         tilt = residual * (v.to(residual.dtype)[:, None] - mean)
         tilt.scatter_add_(0, label[None], (v[label].to(residual.dtype) - mean)[None])
