@@ -25,6 +25,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Plans, says what it will take, does it, writes the leaderboard. The exit code tells whether everything asked for was had."""
     terminal = Terminal()
     request = make_request(arguments)
+    terminal.say(f"preparing {len(request.backbones)} backbones: each is loaded and checked when this machine first meets it")
     plan = make_plan(request)
     _tell_plan(terminal, request, plan)
     if arguments.dry_run:

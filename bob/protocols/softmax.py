@@ -46,10 +46,11 @@ def evaluate(source: Source, y: Tensor, theta: Tensor, workers: int = 1) -> Poin
     weight, bias = source.outward(theta[:, :-1].to(source.dtype)).contiguous(), theta[:, -1:].to(source.dtype)
     keep = classes * n * 4 <= RESIDUAL_BYTES
     parts = striped(lambda cuts: _part(source, y, weight, bias, cuts, keep), source.cuts, workers)
-    gradient, sums, loss = (torch.stack([part[i] for part in parts]).sum(0) for i in range(3))
+    gradients, sums_of, losses, residuals = zip(*parts, strict=True)
+    gradient, sums, loss = torch.stack(gradients).sum(0), torch.stack(sums_of).sum(0), torch.stack(losses).sum(0)
     slope = torch.cat((source.inward(gradient).double(), sums[0][:, None]), 1).div_(n)
     return Point(
-        theta, float(loss) / n, slope, (sums[1] - sums[2]).clamp_(min=0) / n, [block for part in parts for block in part[3]] if keep else None
+        theta, float(loss) / n, slope, (sums[1] - sums[2]).clamp_(min=0) / n, [block for blocks in residuals for block in blocks] if keep else None
     )
 
 
