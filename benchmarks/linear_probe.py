@@ -45,12 +45,12 @@ def objective(weights: Weights, x: NDArray[Any], y: NDArray[Any], c: float) -> f
 
 
 def scikit_learn(x: NDArray[Any], y: NDArray[Any], grid: Sequence[float], warm: bool) -> Iterator[Weights]:
-    """One fit per C: cold with scikit-learn's defaults, or warm from the last. Its two-class form takes 2C."""
+    """One fit per C: cold with scikit-learn's defaults, or warm from the last."""
     model = LogisticRegression(max_iter=1000, warm_start=warm)
     for c in grid:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            model.set_params(C=2 * c if y.max() == 1 else c).fit(x, y)
+            model.set_params(C=c).fit(x, y)
         both = y.max() == 1
         yield (
             (np.concatenate((-model.coef_, model.coef_)) / 2, np.concatenate((-model.intercept_, model.intercept_)) / 2)

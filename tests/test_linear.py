@@ -198,11 +198,11 @@ def test_solar_cells_are_classified_as_published(elpv):
 
 
 def test_on_real_features_the_optimum_is_scikit_learn_s(elpv):
-    """Two classes: our C is twice scikit-learn's (see `bob.protocols.logistic`). Objectives by hand from each one's weights."""
+    """Two classes: scikit-learn's objective by hand, from its one weight vector."""
     features, y = elpv
     x = features["efficientnet_lite0_in1k"][::4]
     y, c = y[::4], 1e-3
-    (fit,) = fit_path(x, y, 2, [2 * c], tolerance=1e-6)
+    (fit,) = fit_path(x, y, 2, [c], tolerance=1e-6)
     peer = sklearn_at(x, y, c)
     margin = (x.astype(np.float64) @ peer.coef_[0] + peer.intercept_[0]) * np.where(y == 1, 1, -1)
     expected = np.logaddexp(0, -margin).mean() + (peer.coef_**2).sum() / (2 * c * len(y))

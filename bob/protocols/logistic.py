@@ -1,8 +1,8 @@
 """Multinomial logistic regression with L2 over a path of strengths, each value to a certified distance from its optimum.
 
-Minimises  mean cross-entropy + λ/2 ‖W‖²  over W (C, D) and a free bias b, with λ = 1 / (C·N) for scikit-learn's C: for three classes or more, the
-problem of `sklearn.linear_model.LogisticRegression`. For two classes scikit-learn fits one vector w to a sigmoid; the softmax optimum is
-W = (-w/2, w/2), ‖W‖² = ‖w‖²/2, so that our C is scikit-learn's 2C.
+Minimises  mean cross-entropy + λ/2 ‖W‖²  over W (C, D) and a free bias b: the problem of `sklearn.linear_model.LogisticRegression` at the same C.
+For three classes or more λ = 1 / (C·N). For two, scikit-learn fits one vector w to a sigmoid with penalty ‖w‖² / (2·C·N); the softmax with
+W = (-w/2, w/2) gives the same probabilities, and ‖w‖² = 2 ‖W‖², so that λ = 2 / (C·N) makes the two objectives equal.
 
 Method: L-BFGS (Nocedal 1980) in the eigenbasis of the centred features, where entry (c, i) of the initial Hessian is λ + s_c e_i: e_i the eigenvalue,
 s_c the mean of p_c (1 - p_c). Each class's weights are stepped around that class's own mean m_c, so that they hardly interact with its bias.
@@ -38,12 +38,17 @@ WIDENINGS = 2
 """Times that the grid is continued on either side."""
 
 
+def penalty_of(c: float, n: int, classes: int) -> float:
+    """λ of scikit-learn's C for N rows: see this module's docstring."""
+    return (2 if classes == 2 else 1) / (c * n)
+
+
 @dataclass(frozen=True, eq=False)
 class Fit:
     """A logistic regression."""
 
     c: float
-    """scikit-learn's C: λ = 1 / (C·N)."""
+    """scikit-learn's C, for two classes too; see `penalty_of`."""
     weight: NDArray[np.float64]
     """(C, D), for features as given."""
     bias: NDArray[np.float64]
@@ -65,7 +70,7 @@ def walk(walker: Walker, grid: Iterable[float], tolerance: float, of_gain: bool 
     for c in grid:
         passes = task.passes
         with one_thread(walker.point.theta.numel() < SMALL):
-            walker.move(1 / (c * len(task.y)))
+            walker.move(penalty_of(c, len(task.y), task.classes))
             if len(trail) == 2:
                 (c0, theta0), (c1, theta1) = trail
                 walker.accept(task.evaluate(theta1 + log(c / c1) / log(c1 / c0) * (theta1 - theta0)), 0.0)
@@ -157,7 +162,7 @@ def select_and_refit(
     best = max(tried, key=lambda one: one.rank)
     walker = walker_at(everything, everything.origin())
     warm = everything.evaluate(points[best.c])
-    walker.penalty = 1 / (best.c * len(y))
+    walker.penalty = penalty_of(best.c, len(y), classes)
     walker.accept(warm, 0.0)
     c, gap, passes = next(walk(walker, [best.c], tolerance))
     top1 = {one.c: one.top1 for one in tried}
