@@ -96,6 +96,8 @@ def _one_pass(
         run_pass(split, members, request.store(), console, workers=request.workers, skip_bad=request.skip_bad)
     except BobError as error:
         failures |= {member.backbone.spec.name: f"dataset {name!r}, {split_name}: {error}" for member in members}
+    except Exception as error:  # a reader's own code can raise anything, and must not take the other datasets down
+        failures |= {member.backbone.spec.name: f"dataset {name!r}, {split_name}: {type(error).__name__}: {error}" for member in members}
     finally:
         console.pass_ends()
     return failures | {member.backbone.spec.name: member.failure for member in members if member.failure}

@@ -13,11 +13,40 @@ REFUSED = {"owner/Gated": (403, "GatedRepo"), "owner/Unknown": (401, "RepoNotFou
 FILE = "data/train-00000-of-00001.parquet"
 
 
+class Answering(http.server.BaseHTTPRequestHandler):
+    """What every hub of the tests does alike."""
+
+    def answer(self, body: bytes, status: int = 200, **headers: str) -> None:
+        self.send_response(status)
+        for name, value in {"Content-Length": str(len(body)), "X-Repo-Commit": COMMIT, **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextlib.contextmanager
+def running(hub: type[Answering]) -> Iterator[str]:
+    """The address of the hub while it runs."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), hub)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
 @contextlib.contextmanager
 def serving(parquet: bytes) -> Iterator[str]:
     """The address of a hub that holds the file."""
 
-    class Hub(http.server.BaseHTTPRequestHandler):
+    class Hub(Answering):
         def do_GET(self) -> None:
             path, about = unquote(self.path.split("?")[0]), {"type": "file", "oid": "x", "size": len(parquet), "path": FILE}
             if refused := [answer for name, answer in REFUSED.items() if name in path]:
@@ -34,23 +63,5 @@ def serving(parquet: bytes) -> Iterator[str]:
 
         do_HEAD = do_GET  # noqa: N815
 
-        def answer(self, body: bytes, status: int = 200, **headers: str) -> None:
-            self.send_response(status)
-            for name, value in {"Content-Length": str(len(body)), "X-Repo-Commit": COMMIT, **headers}.items():
-                self.send_header(name, value)
-            self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with running(Hub) as address:
+        yield address

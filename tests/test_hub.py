@@ -1,22 +1,20 @@
 """Weights from a hub: found in its cache without asking, downloaded from a hub on the loopback interface, and every refusal with its remedy."""
 
 import contextlib
-import http.server
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import timm
+from loopback_hub import Answering, running
 from safetensors.torch import save_file
 
 from bob.backbones.weights import tensor_hash
 from bob.hub import _answers, hub_reachable
 
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
 REFUSED = {
     "owner/gated": (403, "GatedRepo"),
     "owner/unknown": (401, "RepoNotFound"),
@@ -46,8 +44,8 @@ def serving(file: bytes) -> Iterator[tuple[str, list[str]]]:
     """The address of a hub with `model.safetensors` in `owner/small`, and the paths that it was asked for."""
     asked: list[str] = []
 
-    class Hub(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
+    class Hub(Answering):
+        def do_GET(self) -> None:  # noqa: N802
             asked.append(self.path)
             refused = next((answer for name, answer in REFUSED.items() if name in self.path), None)
             if refused:
@@ -59,26 +57,8 @@ def serving(file: bytes) -> Iterator[tuple[str, list[str]]]:
 
         do_HEAD = do_GET  # noqa: N815
 
-        def answer(self, body: bytes, status: int = 200, **headers: str) -> None:
-            self.send_response(status)
-            for name, value in {"Content-Length": str(len(body)), "X-Repo-Commit": COMMIT, **headers}.items():
-                self.send_header(name, value)
-            self.end_headers()
-            if self.command == "GET":
-                self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}", asked
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with running(Hub) as address:
+        yield address, asked
 
 
 def cards(address: str, tmp_path: Path, *hubs: str) -> list[str]:
@@ -98,8 +78,8 @@ def test_weights_come_from_the_hub_once_and_then_from_its_cache(tmp_path):
         (again,) = cards(address, tmp_path, "owner/small")
         assert not any("owner/small" in path for path in asked), "the hub is not asked where its cache suffices"
     (without,) = cards(address, tmp_path, "owner/small")
-    assert found == again == without
-    assert len(found) == len(tensor_hash(model.state_dict()))
+    expected = tensor_hash({f"model.{name}": tensor for name, tensor in model.state_dict().items()})
+    assert found == again == without == expected
 
 
 def test_refusals_are_told_with_the_remedy(tmp_path):

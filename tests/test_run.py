@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from conftest import FLOORS, make_photos
 
+from bob.datasets.images import decode
 from bob.errors import FAILED, OK, USAGE
 from bob.recordbook import RecordBook
 
@@ -165,6 +166,21 @@ def test_a_failed_cell_is_a_failed_record_and_the_rest_goes_on(bob, tmp_path, ph
     code, out, _ = bob("run", "--data", photos, "--backbones", "raw_pixels", "--tasks", "linear,knn")
     assert code == OK and "1 cells to do, 1 done" in out
     assert {row["status"] for row in rows(tmp_path / "results")} == {"ok"}
+
+
+def test_a_reader_that_breaks_fails_its_dataset_alone(bob, photos, tmp_path, monkeypatch):
+    other = make_photos(tmp_path / "other", per_class=9)
+
+    def broken(data, name):
+        if b"tEXtbroken" in data:
+            raise ZeroDivisionError("no luck")
+        return decode(data, name)
+
+    (photos / "class0" / "000.png").write_bytes((photos / "class0" / "000.png").read_bytes() + b"tEXtbroken")
+    monkeypatch.setattr("bob.features.extract.decode", broken)
+    code, _, err = bob("run", "--data", photos, "--data", other, "--backbones", FLOORS, "--tasks", "knn")
+    assert code == FAILED and "ZeroDivisionError: no luck" in err
+    assert {row["dataset"]: row["status"] for row in rows(tmp_path / "results")} == {"photos": "failed", "other": "ok"}
 
 
 def test_fail_fast_stops_at_the_first_failure(bob, tmp_path, photos, monkeypatch):
