@@ -321,8 +321,8 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.
     def full(*_: object) -> int:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(StoreError, match="No space left on device"):
+    monkeypatch.setattr("bob.files.os.fsync", full)
+    with pytest.raises(StoreError, match="the disk is full"):
         write_leaderboard([record("b")], tmp_path)
     assert (tmp_path / "leaderboard.csv").read_bytes() == before
     assert {path.name for path in tmp_path.iterdir()} == set(FILES)
