@@ -1,12 +1,14 @@
 """`bob-bench run` and `bob-bench leaderboard`: from flags to a request, a plan, the engine, and the leaderboard's files."""
 
 import argparse
+import dataclasses
 from collections.abc import Mapping, Sequence
 
 import torch
 
 from bob.availability import backbone_absence
 from bob.console import Terminal, duration
+from bob.datasets.availability import availability as dataset_absence
 from bob.datasets.open import from_data_flag
 from bob.engine import run as run_plan
 from bob.errors import FAILED, OK, ConfigError
@@ -25,7 +27,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Plans, says what it will take, does it, writes the leaderboard. The exit code tells whether everything asked for was had."""
     terminal = Terminal()
     request = make_request(arguments)
-    terminal.say(f"preparing {len(request.backbones)} backbones: each is loaded and checked when this machine first meets it")
+    if arguments.dry_run and not request.offline:
+        request = _without_downloads(terminal, request)
+    terminal.say("preparing backbones: each is loaded and checked when this machine first meets it")
     plan = make_plan(request)
     _tell_plan(terminal, request, plan)
     if arguments.dry_run:
@@ -37,7 +41,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise
     everything = _publish(terminal, request.book())
     asked = {cell.key for cell in (*plan.done, *plan.todo, *plan.broken)}
-    terminal.show(to_terminal([record for record in everything if record.key in asked]))
+    if shown := [record for record in everything if record.key in asked]:
+        terminal.show(to_terminal(shown))
     return _exit_code(plan, records)
 
 
@@ -74,6 +79,17 @@ def make_request(arguments: argparse.Namespace) -> Request:
         skip_bad=arguments.skip_bad_images,
         fail_fast=arguments.fail_fast,
     )
+
+
+def _without_downloads(terminal: Terminal, request: Request) -> Request:
+    """What is on this machine; a dry run tells what would be downloaded and downloads nothing."""
+    here = [chosen for chosen in request.backbones if backbone_absence(chosen.spec) is None]
+    datasets = {task: [chosen for chosen in several if dataset_absence(chosen.spec) is None] for task, several in request.datasets.items()}
+    absent = {chosen.spec.name for chosen in request.backbones} - {chosen.spec.name for chosen in here}
+    absent |= {chosen.spec.name for several in request.datasets.values() for chosen in several if dataset_absence(chosen.spec)}
+    if absent:
+        terminal.say(f"not on this machine, to be obtained first, and not in this plan: {', '.join(sorted(absent))}")
+    return dataclasses.replace(request, backbones=here, datasets=datasets)
 
 
 def _backbones(arguments: argparse.Namespace, registry: Registry) -> list[Chosen[BackboneSpec]]:

@@ -70,6 +70,14 @@ def test_dry_run_tells_the_plan_and_does_nothing(bob, photos, tmp_path):
     assert not (tmp_path / "results").exists()
 
 
+def test_a_dry_run_downloads_nothing_and_tells_what_would_be(bob, photos, monkeypatch):
+    monkeypatch.setattr("bob.backbones.weights._from_hub", lambda *_, **__: pytest.fail("the hub was asked"))
+    code, out, _ = bob("run", "--data", photos, "--datasets", "cifar10", "--backbones", f"raw_pixels,{UNAVAILABLE}", "--tasks", "knn", "--dry-run")
+    assert code == OK
+    assert f"not on this machine, to be obtained first, and not in this plan: cifar10, {UNAVAILABLE}" in out
+    assert "plan: 1 backbones × 1 tasks × 1 datasets" in out
+
+
 def test_what_a_group_names_and_cannot_be_had_is_skipped(bob, photos):
     code, _, err = bob("run", "--data", photos, "--backbones", f"{FLOORS},resnet*", "--tasks", "knn")
     assert code == OK
