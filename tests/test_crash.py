@@ -25,7 +25,13 @@ def words(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 def start(words: list[str], folder: Path) -> "subprocess.Popen[str]":
     places = ["--results", str(folder / "results"), "--cache-dir", str(folder / "cache")]
-    return subprocess.Popen([sys.executable, "-m", "bob", *words, *places], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    command = [sys.executable, "-m", "bob", *words, *places]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, preexec_fn=heed_ctrl_c)
+
+
+def heed_ctrl_c() -> None:
+    """A shell starts its background jobs deaf to Ctrl-C, and what they start inherits that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def finish(process: "subprocess.Popen[str]") -> None:
