@@ -12,6 +12,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from bob.records import Record
 
+FILE_COLUMNS = 120
+"""Width of tables that go to a file or a pipe."""
 LINE_SECONDS = 30.0
 """Without a terminal, progress is a line this often."""
 
@@ -20,7 +22,7 @@ class Terminal:
     """Plans, progress and results for a person; a live bar in a terminal, lines elsewhere."""
 
     def __init__(self) -> None:
-        self.out = Rich(highlight=False, soft_wrap=not sys.stdout.isatty())
+        self.out = Rich(highlight=False) if sys.stdout.isatty() else Rich(highlight=False, soft_wrap=True, width=FILE_COLUMNS)
         self.errors = Rich(stderr=True, highlight=False, soft_wrap=True)
         self.progress: Progress | None = None
         self.meter = Meter()

@@ -170,7 +170,7 @@ def elpv(tmp_path_factory) -> tuple[dict[str, np.ndarray], np.ndarray]:
     return {name: np.concatenate(parts) for name, parts in rows.items()}, np.concatenate([split.y for split in dataset.splits.values()])
 
 
-FLOORS = ("channel_statistics", "raw_pixels", "random_convolution")
+FLOORS = tuple(name for name, spec in load_registry().backbones.items() if spec.family == "baseline")
 SINGLE = LinearSettings(log10_c=(-6.0, 5.0, 23), held_out=0.2, tolerance=1e-4)
 
 

@@ -121,15 +121,6 @@ def test_leftovers_of_a_killed_process_are_swept(store):
     assert store.has(KEY, 0)
 
 
-def test_nothing_is_unpickled(store):
-    assert b"pickle" not in shard_file_bytes(store)
-
-
-def shard_file_bytes(store: FeatureStore) -> bytes:
-    store.write(KEY, 0, shard())
-    return shard_file(store).read_bytes()
-
-
 def test_one_process_computes_while_another_waits(store, tmp_path):
     """The other process says that it waits before it gets the lock, and gets it once this one lets go."""
     program = (
