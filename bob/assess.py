@@ -1,4 +1,4 @@
-"""A cell's features into its record: roles, protocol, metrics, provenance."""
+"""A cell's features into its record: rows, protocol, metrics, provenance."""
 
 import time
 from collections.abc import Mapping
@@ -8,85 +8,74 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bob.backbones.card import Card, facts
-from bob.datasets.dataset import Dataset, Split, SplitName
-from bob.datasets.splits import automatic_test
-from bob.errors import BadImageError, DatasetError
+from bob.backbones.card import facts
+from bob.datasets.dataset import Dataset
+from bob.errors import BadImageError
 from bob.features.extract import bad_images_message
 from bob.features.store import Effort, Features
-from bob.plan import Cell, Plan, Request, draws, feature_key, seeds_of
-from bob.protocols import PROTOCOLS
-from bob.protocols.protocol import Problem, Result
+from bob.plan import Cell, Plan, Request, seeds_of, whole_of
+from bob.protocols.protocol import Result
 from bob.provenance import provenance
 from bob.records import Cost, DatasetFacts, Record, Score, TaskFacts
-from bob.scoring import score
-from bob.specs import DatasetSpec, TaskSpec
+from bob.scoring import scores
+from bob.specs import DatasetSpec
+from bob.wiring import WIRING, Need, TextNeed
+
+Bad = Mapping[str, Mapping[int, str]]
+"""Split → position → why that image has no row."""
 
 
 def assess(request: Request, plan: Plan, cell: Cell) -> tuple[Record, dict[str, NDArray[Any]]]:
-    """The record of a cell whose features are stored, and its per-example arrays by `SEED.NAME`."""
-    dataset, known = plan.datasets[cell.dataset.name], plan.cards[cell.backbone.name]
-    features: dict[SplitName, Features] = {name: _features(request, cell, known, name, split) for name, split in dataset.splits.items()}
+    """The record of a cell whose features are stored, and its per-example arrays by `SEED.NAME` or `SEED.PART.NAME`."""
+    dataset, wired = plan.datasets[cell.dataset.name], WIRING[cell.task.protocol]
     seeds = seeds_of(request, cell.task, dataset)
+    features = {id(need): _features(request, plan, cell, need) for need in cell.needs}
     start = time.perf_counter()
-    results = {seed: _solve(cell.task, dataset, features, seed, request.device) for seed in seeds}
+    results = {seed: wired.solve(cell.task, dataset, cell.needs, lambda need: features[id(need)], seed, request.device) for seed in seeds}
     seconds = time.perf_counter() - start
-    scores = [one for seed, result in results.items() for one in _scores(cell.task, result, seed if draws(cell.task, dataset) else None)]
+    drawn = wired.draws(cell.task, dataset)
+    bad = {need.name: features[id(need)].bad for need in cell.needs if isinstance(need, Need)}
     record = Record(
         **_identity(plan, cell),
         status="ok",
-        dataset=_dataset_facts(request, cell.dataset, dataset, {name: found.bad for name, found in features.items()}),
+        dataset=_dataset_facts(request, cell.dataset, dataset.with_shifts({need.name for need in cell.needs}), bad),
         seeds=seeds,
-        scores=tuple(scores),
+        scores=tuple(score for seed, result in results.items() for score in _scores(cell, result, seed if drawn else None)),
         details=tuple({"seed": seed, **result.detail} for seed, result in results.items()),
-        cost=_cost(request, features, seconds),
+        cost=_cost(request, list(features.values()), seconds),
     )
-    return record, {f"{seed}.{name}": values for seed, result in results.items() for name, values in result.outcome.to_arrays().items()}
+    return record, {f"{seed}.{name}": values for seed, result in results.items() for name, values in _arrays(result).items()}
 
 
-def _features(request: Request, cell: Cell, known: Card, split_name: SplitName, split: Split) -> Features:
-    found = request.store().read(feature_key(known, cell.backbone.pooling, split_name, split), len(split))
+def _features(request: Request, plan: Plan, cell: Cell, need: Need | TextNeed) -> Features:
+    """The stored rows of a need; positions count in the need's own split."""
+    if isinstance(need, TextNeed):
+        return request.store().read(plan.key_of(need), len(need.texts))
+    found = request.store().read(plan.key_of(need), len(whole_of(need)[1]))
+    if need.split.origin is not None:
+        found = found.view(need.split.origin.positions)
     if found.bad and not request.skip_bad:
-        raise BadImageError(f"dataset {cell.dataset.name!r}, {split_name}: {bad_images_message(list(found.bad.values()))}")
+        raise BadImageError(f"dataset {cell.dataset.name!r}, {need.name}: {bad_images_message(list(found.bad.values()))}")
     return found
 
 
-def _solve(task: TaskSpec, dataset: Dataset, features: Mapping[SplitName, Features], seed: int, device: str) -> Result:
-    return PROTOCOLS[task.protocol](problem(dataset, features, task.settings.held_out, seed), task.settings, device)
+def _scores(cell: Cell, result: Result, seed: int | None) -> list[Score]:
+    return [score for part in result.parts for score in scores(part, cell.task.metrics, seed)]
 
 
-def problem(dataset: Dataset, features: Mapping[SplitName, Features], held_out: float | None, seed: int) -> Problem:
-    """Features with roles. A val split is held out where there is one, else a stratified share of train that keeps groups together."""
-    train, test = dataset.splits["train"].take(features["train"].positions), dataset.splits["test"].take(features["test"].positions)
-    x, y, mask = features["train"].rows, train.y, np.zeros(len(train), bool)
-    if "val" in dataset.splits:
-        val = dataset.splits["val"].take(features["val"].positions)
-        mask = np.repeat([False, True], [len(train), len(val)])
-        x, y = np.concatenate([x, features["val"].rows]), np.concatenate([y, val.y])
-    elif held_out is not None:
-        mask = _held_out(train, held_out, seed)
-    return Problem(x, y, mask, features["test"].rows, test.y, len(dataset.classes))
-
-
-def _held_out(train: Split, share: float, seed: int) -> NDArray[np.bool_]:
-    try:
-        return automatic_test(train.y, train.content, train.groups, share, seed)
-    except DatasetError as error:
-        raise DatasetError(
-            f"no train images can be held out to choose settings on: each of the {len(np.unique(train.y))} classes has a single train image "
-            "(or one group). Give at least two per class, or a val split."
-        ) from error
-
-
-def _scores(task: TaskSpec, result: Result, seed: int | None) -> list[Score]:
-    """Every metric of the task at the chosen setting, and the ranking one at every other."""
-    chosen = [score(metric, result.outcome, bootstrap_seed=0, seed=seed) for metric in task.metrics]
-    others = [score(task.metrics[0], outcome, bootstrap_seed=0, seed=seed, suffix=f"_{name}") for name, outcome in result.variants.items()]
-    return [*chosen, *others]
+def _arrays(result: Result) -> dict[str, NDArray[Any]]:
+    """The headline's arrays by their names, those of other parts that are kept by SUFFIX.NAME."""
+    kept = [part for i, part in enumerate(result.parts) if part.outcome is not None and (i == 0 or part.stored)]
+    return {
+        f"{part.suffix}.{name}" if part.suffix else name: np.asarray(values)
+        for part in kept
+        if part.outcome is not None
+        for name, values in part.outcome.to_arrays().items()
+    }
 
 
 def _identity(plan: Plan, cell: Cell) -> dict[str, Any]:
-    known = plan.cards.get(cell.backbone.name)
+    known = plan.cards.get(cell.backbone)
     task = cell.task
     return {
         "key": cell.key,
@@ -103,23 +92,29 @@ def _identity(plan: Plan, cell: Cell) -> dict[str, Any]:
 
 def failed(request: Request, plan: Plan, cell: Cell, reason: str) -> Record:
     """The record of a cell that has no scores, and why."""
+    return _without_scores(request, plan, cell, "failed", reason)
+
+
+def not_applicable(request: Request, plan: Plan, cell: Cell, reason: str) -> Record:
+    """The record of a cell whose backbone cannot be asked this."""
+    return _without_scores(request, plan, cell, "not_applicable", reason)
+
+
+def _without_scores(request: Request, plan: Plan, cell: Cell, status: str, reason: str) -> Record:
     dataset = plan.datasets.get(cell.dataset.name)
-    return Record(
-        **_identity(plan, cell),
-        status="failed",
-        reason=reason,
-        dataset=_dataset_facts(request, cell.dataset, dataset, {}) if dataset else None,
-        seeds=request.seeds,
-    )
+    read = {need.name for need in cell.needs}
+    known = _dataset_facts(request, cell.dataset, dataset.with_shifts(read), {}) if dataset else None
+    return Record.model_validate({**_identity(plan, cell), "status": status, "reason": reason, "dataset": known, "seeds": request.seeds})
 
 
-def _dataset_facts(request: Request, spec: DatasetSpec, dataset: Dataset, bad: Mapping[SplitName, Mapping[int, str]]) -> DatasetFacts:
+def _dataset_facts(request: Request, spec: DatasetSpec, dataset: Dataset, bad: Bad) -> DatasetFacts:
+    sizes = {name: len(split) for name, split in dataset.splits.items()} | {name: len(shift.split) for name, shift in dataset.shifts.items()}
     return DatasetFacts(
         name=dataset.name,
         fingerprint=dataset.fingerprint(),
         split_origin=dict(dataset.split_origin),
         classes=len(dataset.classes),
-        counts={name: len(split) - len(bad.get(name, {})) for name, split in dataset.splits.items()},
+        counts={name: size - len(bad.get(name, {})) for name, size in sizes.items()},
         bad_images={name: list(reasons.values()) for name, reasons in bad.items() if reasons},
         limit=request.limit,
         licence=spec.licence,
@@ -127,16 +122,20 @@ def _dataset_facts(request: Request, spec: DatasetSpec, dataset: Dataset, bad: M
     )
 
 
-def _cost(request: Request, features: Mapping[SplitName, Features], probe_seconds: float) -> Cost:
+def _cost(request: Request, features: list[Features], probe_seconds: float) -> Cost:
     """The effort of extraction is that of whoever extracted, which the shards remember; on another machine it would differ."""
-    total = sum((found.effort for found in features.values()), Effort())
+    total = sum((found.effort for found in features), Effort())
     return Cost(
         device=total.device or request.device,
-        threads=torch.get_num_threads(),
+        device_name=total.device_name or None,
+        runtime=total.runtime or None,
+        threads=total.threads or torch.get_num_threads(),
         batch_size=total.batch_size or None,
         images=total.images,
         decode_seconds=total.decode_seconds,
         forward_seconds=total.forward_seconds,
         images_per_s=total.images / total.forward_seconds if total.forward_seconds else None,
+        decode_images_per_s=total.images / total.decode_seconds if total.decode_seconds else None,
         probe_seconds=probe_seconds,
+        pass_peak_mib=total.peak_mib or None,
     )

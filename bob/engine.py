@@ -1,22 +1,29 @@
 """The engine of this process: passes put rows into the feature store, cells turn stored rows into records. Nothing else passes between them."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol
 
 import psutil
 import torch
 
-from bob.assess import assess, failed
-from bob.backbones.card import load_backbone
+from bob.assess import assess, failed, not_applicable
+from bob.backbones.backbone import Backbone
+from bob.backbones.card import load_backbone, speed_memory
 from bob.backbones.fold import fold
-from bob.datasets.dataset import Split
 from bob.errors import BobError
-from bob.features.extract import Member, Watcher, auto_batch, run_pass
-from bob.plan import Cell, Plan, Request, feature_key
+from bob.features.extract import Member, run_pass
+from bob.features.stored import About, describe, in_use
+from bob.features.texts import store_texts
+from bob.features.watch import Watcher
+from bob.plan import Cell, Plan, Request, whole_of
 from bob.recordbook import Arrays
 from bob.records import Record
 from bob.specs import BackboneSpec
+from bob.wiring import Need, TextNeed
 
+Failures = dict[BackboneSpec, str]
+"""A forward that failed → why."""
 WORKSPACE_MIB = 512
 """Memory that a loaded backbone is allowed for activations, besides its weights, when a pass is filled."""
 MEMORY_SHARE = 0.6
@@ -33,45 +40,73 @@ class Console(Watcher, Protocol):
 
 def run(request: Request, plan: Plan, console: Console) -> list[Record]:
     """Does the plan, dataset by dataset; every cell ends as a record. Stops early only for fail_fast, Ctrl-C or a full disk."""
-    records = [_keep(request, None, failed(request, plan, cell, reason), {}) for cell, reason in plan.broken.items()]
+    with in_use(request.store().root, {plan.key_of(need) for cell in plan.todo for need in cell.needs}):
+        return _run(request, plan, console)
+
+
+def _run(request: Request, plan: Plan, console: Console) -> list[Record]:
+    for cell, reason in plan.not_applicable:
+        _keep(request, None, not_applicable(request, plan, cell, reason), {})
+    records = [_keep(request, None, failed(request, plan, cell, reason), {}) for cell, reason in plan.broken]
+    forgotten: set[str] = set()
     for name in plan.datasets_to_do():
         if request.fail_fast and any(record.status == "failed" for record in records):
             break
-        failures = _extract(request, plan, name, console)
+        if request.fresh:
+            _forget(request, plan, name, forgotten)
+        failures = _embed_images(request, plan, name, console)
+        failures |= _embed_texts(request, plan, name, failures)
         for cell in (cell for cell in plan.todo if cell.dataset.name == name):
-            records.append(_do(request, plan, cell, failures.get(cell.backbone.name), console))
+            failure = next((failures[seen] for need in cell.needs if (seen := unpooled(need.backbone)) in failures), None)
+            records.append(_do(request, plan, cell, failure, console))
             if request.fail_fast and records[-1].status == "failed":
                 break
     return records
 
 
-def _extract(request: Request, plan: Plan, name: str, console: Console) -> dict[str, str]:
-    """Stores what is missing of a dataset's features; backbone → why it failed."""
-    failures: dict[str, str] = {}
-    for split_name, split in plan.datasets[name].splits.items():
-        for group in _passes(request, plan, [spec for spec in plan.backbones_to_do(name) if spec.name not in failures], split_name, split):
-            failures |= _one_pass(request, plan, name, split_name, split, group, console)
+def unpooled(spec: BackboneSpec) -> BackboneSpec:
+    """What a forward pass depends on: backbones that differ in pooling alone share one."""
+    return spec.model_copy(update={"pooling": "default", "width": None})
+
+
+def _forget(request: Request, plan: Plan, name: str, forgotten: set[str]) -> None:
+    """Removes the stored rows that the dataset's cells need, each key once per run."""
+    needs: list[Need | TextNeed] = [need for together in plan.image_needs(name).values() for need in together]
+    for key in map(plan.key_of, [*needs, *plan.text_needs(name)]):
+        if key.digest() not in forgotten:
+            request.store().forget(key)
+            forgotten.add(key.digest())
+
+
+def _embed_images(request: Request, plan: Plan, name: str, console: Console) -> Failures:
+    """Stores what is missing of the rows that a dataset's cells need."""
+    failures: Failures = {}
+    for needs in plan.image_needs(name).values():
+        open_needs = [need for need in needs if unpooled(need.backbone) not in failures and _lacks_rows(request, plan, need)]
+        for group in _passes(request, plan, open_needs):
+            failures |= _one_pass(request, plan, name, group, console)
     return failures
 
 
-def _passes(request: Request, plan: Plan, specs: Sequence[BackboneSpec], split_name: str, split: Split) -> list[list[BackboneSpec]]:
-    """The backbones that lack rows, in groups that fit in memory together."""
-    store, free_mib = request.store(), _free_mib(request.device) * MEMORY_SHARE
-    groups: list[list[BackboneSpec]] = []
-    used_mib = 0.0
-    for spec in specs:
-        key = feature_key(plan.cards[spec.name], spec.pooling, split_name, split)
-        if request.fresh:
-            store.forget(key)
-        if not store.missing(key, len(split)):
-            continue
-        needed_mib = plan.cards[spec.name].weights_mib + WORKSPACE_MIB
-        if not groups or used_mib + needed_mib > free_mib:
-            groups.append([])
+def _lacks_rows(request: Request, plan: Plan, need: Need) -> bool:
+    return bool(request.store().missing(plan.key_of(need), len(whole_of(need)[1])))
+
+
+def _passes(request: Request, plan: Plan, needs: Sequence[Need]) -> list[list[list[Need]]]:
+    """The needs of each forward, in passes whose backbones fit in memory together."""
+    forwards: dict[BackboneSpec, list[Need]] = {}
+    for need in needs:
+        forwards.setdefault(unpooled(need.backbone), []).append(need)
+    free_mib, used_mib = _free_mib(request.device) * MEMORY_SHARE, 0.0
+    passes: list[list[list[Need]]] = []
+    for poolings in forwards.values():
+        needed_mib = plan.cards[poolings[0].backbone].weights_mib + WORKSPACE_MIB
+        if not passes or used_mib + needed_mib > free_mib:
+            passes.append([])
             used_mib = 0.0
-        groups[-1].append(spec)
+        passes[-1].append(poolings)
         used_mib += needed_mib
-    return groups
+    return passes
 
 
 def _free_mib(device: str) -> float:
@@ -80,33 +115,68 @@ def _free_mib(device: str) -> float:
     return float(psutil.virtual_memory().available) / 2**20
 
 
-def _one_pass(
-    request: Request, plan: Plan, name: str, split_name: str, split: Split, specs: Sequence[BackboneSpec], console: Console
-) -> dict[str, str]:
-    """Backbone → why it failed in this pass."""
-    failures: dict[str, str] = {}
-    members = []
-    for spec in specs:
+def _one_pass(request: Request, plan: Plan, name: str, forwards: Sequence[Sequence[Need]], console: Console) -> Failures:
+    """Every image of one split is decoded once for all these backbones; those that failed, with the reason."""
+    failures: Failures = {}
+    members: dict[BackboneSpec, Member] = {}
+    split_name, split = whole_of(forwards[0][0])
+    for poolings in forwards:
+        spec = unpooled(poolings[0].backbone)
         try:
-            members.append(_member(request, plan, spec, split_name, split))
+            members[spec] = _member(request, plan, poolings)
         except BobError as error:
-            failures[spec.name] = str(error)
-    console.pass_begins(name, split_name, len(split), [member.backbone.spec.name for member in members])
+            failures[spec] = str(error)
+    console.pass_begins(name, split_name, len(split), [spec.name for spec in members])
+    for spec, member in members.items():
+        for pooling, key in member.keys.items():
+            describe(request.store(), key, About(f"{spec.name} {pooling}", name, split_name, len(split)))
     try:
-        run_pass(split, members, request.store(), console, workers=request.workers, skip_bad=request.skip_bad)
+        run_pass(split, list(members.values()), request.store(), console, workers=request.workers, skip_bad=request.skip_bad)
     except BobError as error:
-        failures |= {member.backbone.spec.name: f"dataset {name!r}, {split_name}: {error}" for member in members}
+        failures |= dict.fromkeys(members, f"dataset {name!r}, {split_name}: {error}")
     except Exception as error:  # a reader's own code can raise anything, and must not take the other datasets down
-        failures |= {member.backbone.spec.name: f"dataset {name!r}, {split_name}: {type(error).__name__}: {error}" for member in members}
+        failures |= {spec: f"dataset {name!r}, {split_name}: {type(error).__name__}: {error}" for spec in members}
     finally:
         console.pass_ends()
-    return failures | {member.backbone.spec.name: member.failure for member in members if member.failure}
+    return failures | {spec: member.failure for spec, member in members.items() if member.failure}
 
 
-def _member(request: Request, plan: Plan, spec: BackboneSpec, split_name: str, split: Split) -> Member:
-    backbone = load_backbone(spec, request.device, request.precision, offline=request.offline)
+def _member(request: Request, plan: Plan, needs: Sequence[Need]) -> Member:
+    spec = needs[0].backbone
+    one, *more = (_ready(request, spec, device) for device in (request.device, *request.more_devices))
+    return Member(
+        backbone=one,
+        keys={need.backbone.pooling: plan.key_of(need) for need in needs},
+        batch_size=request.batch_size,
+        replicas=more,
+        runtime=request.runtime,
+        memory=speed_memory(spec, request.cache, request.device, request.precision, offline=request.offline),
+    )
+
+
+def _ready(request: Request, spec: BackboneSpec, device: str) -> Backbone:
+    """The backbone as passes run it."""
+    backbone = load_backbone(spec, device, request.precision, offline=request.offline)
+    backbone.geometry = replace(backbone.geometry, fast=request.preprocessing == "fast")
     fold(backbone)
-    return Member(backbone, feature_key(plan.cards[spec.name], spec.pooling, split_name, split), request.batch_size or auto_batch(request.device))
+    return backbone
+
+
+def _embed_texts(request: Request, plan: Plan, name: str, failures: Failures) -> Failures:
+    """Stores the rows of sentences that a dataset's cells need; the backbones that failed, with the reason."""
+    failed_now: Failures = {}
+    for need in plan.text_needs(name):
+        spec = unpooled(need.backbone)
+        if spec in failures or spec in failed_now or not request.store().missing(plan.key_of(need), len(need.texts)):
+            continue
+        try:
+            backbone = load_backbone(need.backbone, request.device, request.precision, offline=request.offline)
+            store_texts(request.store(), plan.key_of(need), backbone, need.texts)
+        except BobError as error:
+            failed_now[spec] = str(error)
+        except Exception as error:  # as above: a text tower's own code
+            failed_now[spec] = f"backbone {spec.name!r}: failed while embedding text: {type(error).__name__}: {error}"
+    return failed_now
 
 
 def _do(request: Request, plan: Plan, cell: Cell, failure: str | None, console: Console) -> Record:

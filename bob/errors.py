@@ -3,6 +3,8 @@
 A message says what is wrong, where, what was given, and what would be right.
 """
 
+from typing import Literal
+
 
 class BobError(Exception):
     """Any problem that the user can act on."""
@@ -30,6 +32,14 @@ class BackboneError(BobError):
 
 class StoreError(BobError):
     """The feature store or the records cannot be written."""
+
+
+class NotApplicableError(BobError):
+    """A task cannot be asked of this dataset, or of this backbone. Neither a failure nor a score of 0."""
+
+    def __init__(self, reason: str, *, of: Literal["dataset", "backbone"] = "dataset") -> None:
+        super().__init__(reason)
+        self.of = of
 
 
 class UndefinedError(BobError):

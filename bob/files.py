@@ -16,7 +16,7 @@ ASIDE = ".writing-"
 
 def write_whole(path: Path, data: bytes) -> None:
     """Writes `data` so that a reader, or a crash at any moment, sees the old file or the new one and never a part."""
-    with _disk_errors(path):
+    with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, aside = tempfile.mkstemp(prefix=ASIDE, dir=path.parent)
         try:
@@ -48,7 +48,7 @@ def _flush_folder(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def _disk_errors(path: Path) -> Iterator[None]:
+def disk_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:

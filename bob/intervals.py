@@ -1,12 +1,15 @@
-"""95 % intervals: Wilson for a share of examples, MOVER (widened) for a mean over classes, a seeded bootstrap over examples for the rest.
+"""95 % intervals: Wilson for a share of examples, MOVER (widened) for a mean over classes, Student's t over draws, a seeded bootstrap for the rest.
 
-The test examples are taken for a random sample of the images one cares about; training is taken as given.
+The test examples (queries, draws) are taken for a random sample of those one cares about; training is taken as given.
 """
 
 import numpy as np
+from scipy.special import stdtrit
 
-from bob.metrics import Metric, metric_named, per_class
-from bob.outcomes import Classified, Floats
+from bob.errors import UndefinedError
+from bob.metrics import Metric, metric_named
+from bob.metrics.classification import per_class
+from bob.outcomes import Classified, Floats, Outcome
 
 Z = 1.959963984540054
 """The 97.5 % point of the standard normal distribution: two-sided 95 %."""
@@ -23,7 +26,7 @@ SAME = 1e-12
 Limits = tuple[float, float]
 
 
-def interval(metric: str, outcome: Classified, seed: int) -> tuple[float, float | None, float | None, str]:
+def interval(metric: str, outcome: Outcome, seed: int) -> tuple[float, float | None, float | None, str]:
     """The metric's value, its 95 % limits and how they were made. `seed` is the bootstrap's. Limits are None where the examples hold no spread."""
     known = metric_named(metric)
     value = known.function(outcome)
@@ -31,11 +34,13 @@ def interval(metric: str, outcome: Classified, seed: int) -> tuple[float, float 
     return (value, *(limits or (None, None)), known.interval)
 
 
-def _limits(metric: Metric, value: float, outcome: Classified, seed: int) -> Limits | None:
+def _limits(metric: Metric, value: float, outcome: Outcome, seed: int) -> Limits | None:
     if metric.interval == "wilson":
         return wilson(value * len(outcome), len(outcome))
-    if metric.interval == "mover":
+    if metric.interval == "mover" and isinstance(outcome, Classified):
         return mean_of_shares(*per_class(outcome))
+    if metric.interval == "t" and metric.each is not None:
+        return student(metric.each(outcome), metric)
     return bootstrap(outcome, metric, seed)
 
 
@@ -93,18 +98,42 @@ def mover(successes: Floats, n: Floats) -> Limits:
     return float(max(0.0, mean - below)), float(min(1.0, mean + above))
 
 
-def bootstrap(outcome: Classified, metric: Metric, seed: int, draws: int = DRAWS) -> Limits | None:
+def student(values: Floats, metric: Metric) -> Limits | None:
+    """Student's t limits of the mean of draws (N,), clipped to the metric's range; None for a single draw, and where all are equal."""
+    if len(values) < 2 or np.ptp(values) < SAME:
+        return None
+    mean, reach = float(values.mean()), float(stdtrit(len(values) - 1, 0.975) * values.std(ddof=1) / np.sqrt(len(values)))
+    return max(metric.lowest, mean - reach), min(metric.highest, mean + reach)
+
+
+def bootstrap(outcome: Outcome, metric: Metric, seed: int, draws: int = DRAWS) -> Limits | None:
     """Percentile limits over resampled examples, moved so that the draws are centred on the estimate, and clipped to the metric's range.
 
     Differs from the plain percentile bootstrap (Efron 1979) in the centring: resampling inflates a calibration error (noise only adds to a sum of
     absolute gaps), so that plain limits can lie above the estimate altogether.
 
     Draws that are all equal (all right, all wrong, one example) say nothing: Wilson's limits on n stand in for a metric in [0, 1], None for others.
+    A draw in which the metric has no value (one side of a two-sided test set is missing) is left out; None where that is every second one.
     """
-    value, n = metric.function(outcome), len(outcome)
-    rng = np.random.default_rng(seed)
-    drawn = np.array([metric.function(outcome.take(rng.integers(n, size=n))) for _ in range(draws)])
+    value = metric.function(outcome)
+    drawn = resampled(outcome, metric, seed, draws)
+    drawn = drawn[~np.isnan(drawn)]
+    if len(drawn) <= draws / 2:
+        return None
     if np.ptp(drawn) < SAME:
-        return wilson(value * n, n) if metric.highest == 1 else None
+        return wilson(value * len(outcome), len(outcome)) if (metric.lowest, metric.highest) == (0, 1) else None
     low, high = value + np.percentile(drawn, TAILS) - drawn.mean()
-    return float(np.clip(low, 0, value)), float(np.clip(high, value, metric.highest))
+    return float(np.clip(low, metric.lowest, value)), float(np.clip(high, value, metric.highest))
+
+
+def resampled(outcome: Outcome, metric: Metric, seed: int, draws: int) -> Floats:
+    """(draws,) the metric over resampled examples, NaN where it has no value. Outcomes of equal length see the same resamples under one seed."""
+    rng, n = np.random.default_rng(seed), len(outcome)
+    return np.array([_value(metric, outcome.take(rng.integers(n, size=n))) for _ in range(draws)], np.float64)
+
+
+def _value(metric: Metric, outcome: Outcome) -> float:
+    try:
+        return metric.function(outcome)
+    except UndefinedError:
+        return float("nan")

@@ -1,4 +1,4 @@
-"""`bob-bench list` and `bob-bench show`, without torch."""
+"""`bob-bench list`, without torch."""
 
 import argparse
 import json
@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from bob.availability import backbone_absence
 from bob.datasets.availability import availability as dataset_absence
-from bob.errors import ConfigError
 from bob.registry import load_registry
 
 if TYPE_CHECKING:
@@ -24,19 +23,6 @@ def show_list(arguments: argparse.Namespace) -> int:
         sys.stdout.write(_columns([_short(arguments.kind, row) for row in rows]))
     else:
         sys.stdout.write(f"no {arguments.kind}\n")
-    return 0
-
-
-def show_record(arguments: argparse.Namespace) -> int:
-    """The record whose key begins as given, as JSON."""
-    from bob.recordbook import RecordBook
-
-    records, _ = RecordBook(arguments.results).read_all()
-    found = [record for record in records if record.key.startswith(arguments.record)]
-    if len(found) != 1:
-        several = ": " + ", ".join(record.key for record in found[:5]) if found else ""
-        raise ConfigError(f"{len(found)} records have a key that begins with {arguments.record!r}{several}; see `bob-bench list records`.")
-    sys.stdout.write(found[0].model_dump_json(indent=1) + "\n")
     return 0
 
 
@@ -80,7 +66,7 @@ def _short(kind: str, row: dict[str, Any]) -> Sequence[str]:
         params = f"{row['params'] / 1e6:.1f} M" if row["params"] else ""
         return row["name"], row["family"], row["architecture"], params, here
     if kind == "tasks":
-        return row["name"], f"v{row['version']}", row["protocol"], row["summary"]
+        return row["name"], f"v{row['version']}", row["protocol"], ",".join(row["groups"]), row["summary"]
     if kind == "datasets":
         return row["name"], ",".join(row["groups"]), f"{row['classes']} classes" if row["classes"] else "", here
     value = f"{100 * row['value']:.1f} %" if row["value"] is not None else row["status"]

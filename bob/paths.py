@@ -21,6 +21,18 @@ def default_cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bob-bench"
 
 
+def downloads() -> Path:
+    """Checkpoints fetched from the web, other than from the hub: $BOB_CACHE/downloads and so on."""
+    return default_cache() / "downloads"
+
+
+def data_path(path: str) -> Path:
+    """A path of a dataset; `$BOB_DATA/...` lies below the folder of that environment variable, else below `data` in the cache."""
+    if not path.startswith("$BOB_DATA"):
+        return Path(path).expanduser()
+    return Path(os.environ.get("BOB_DATA") or default_cache() / "data").expanduser() / path.removeprefix("$BOB_DATA").lstrip("/")
+
+
 def hub_cache() -> Path:
     """The Hugging Face hub's cache folder, found as `huggingface_hub` finds it (which takes long to import)."""
     if chosen := os.environ.get("HF_HUB_CACHE"):

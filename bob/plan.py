@@ -1,20 +1,25 @@
-"""The planner: from what was asked to the cells that are still to do, without loading a backbone that this machine knows or opening an image."""
+"""The planner: from what was asked to the cells that are still to do, without loading a backbone that this machine knows or opening an image.
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+A cell needs features: splits as backbones see them. What several cells need is one key, and is embedded once.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 from bob.backbones.card import Card, card
 from bob.datasets.dataset import Dataset, Split
 from bob.datasets.open import limited, open_dataset
 from bob.digest import digest
-from bob.errors import BackboneError, ConfigError, DatasetError, UnavailableError
+from bob.errors import BackboneError, BobError, ConfigError, DatasetError, NotApplicableError, UnavailableError
 from bob.features.key import FeatureKey
 from bob.features.store import FeatureStore
 from bob.parse import plain
 from bob.recordbook import RecordBook
 from bob.registry import Chosen
 from bob.specs import BackboneSpec, DatasetSpec, TaskSpec
+from bob.wiring import WIRING, Need, Needs, TextNeed
 
 DECODE_SECONDS = 0.004
 """Core-seconds that an image is assumed to need for decoding and cropping in estimates; photographs of 500 px take about this."""
@@ -30,13 +35,21 @@ class Request:
     tasks: Sequence[TaskSpec]
     datasets: Mapping[str, Sequence[Chosen[DatasetSpec]]]
     """Task name → its datasets."""
+    entries: Mapping[str, DatasetSpec]
+    """Every registered dataset, for those that refer to others."""
     cache: Path
     results: Path
     device: str = "cpu"
+    more_devices: tuple[str, ...] = ()
+    """Further devices of the same kind, which embed beside it."""
     precision: str = "float32"
     batch_size: int | None = None
     """None: chosen for the device."""
     workers: int = 1
+    runtime: str = "eager"
+    """One of bob.runtimes.race.RUNTIMES, or auto."""
+    preprocessing: Literal["exact", "fast"] = "exact"
+    stored: Literal["float32", "float16"] = "float32"
     limit: int | None = None
     max_params: int | None = None
     seeds: tuple[int, ...] = (0,)
@@ -52,7 +65,7 @@ class Request:
         return RecordBook(self.results)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Cell:
     """One backbone × task × dataset. `key` is the digest of everything its scores depend on."""
 
@@ -60,6 +73,8 @@ class Cell:
     task: TaskSpec
     dataset: DatasetSpec
     key: str
+    needs: Needs = ()
+    """The features that it is made from."""
 
 
 @dataclass(frozen=True)
@@ -78,17 +93,50 @@ class Plan:
 
     todo: list[Cell] = field(default_factory=list)
     done: list[Cell] = field(default_factory=list)
-    broken: dict[Cell, str] = field(default_factory=dict)
+    broken: list[tuple[Cell, str]] = field(default_factory=list)
     """Cells that fail before they start, with the reason."""
+    not_applicable: list[tuple[Cell, str]] = field(default_factory=list)
+    """Cells of backbones that cannot be asked this, with the reason."""
+    unsuited: list[str] = field(default_factory=list)
+    """Why a task does not run on a dataset that cannot carry it."""
     skipped: list[Skip] = field(default_factory=list)
-    cards: dict[str, Card] = field(default_factory=dict)
+    backbones: list[BackboneSpec] = field(default_factory=list)
+    """The registry's entries that are here and work."""
+    cards: dict[BackboneSpec, Card] = field(default_factory=dict)
+    """Of these, and of what differs from them in preprocessing or pooling."""
+    refused: set[BackboneSpec] = field(default_factory=set)
+    """Variants in preprocessing that a backbone does not take."""
     datasets: dict[str, Dataset] = field(default_factory=dict)
+    stored: Literal["float32", "float16"] = "float32"
+    """How feature rows are kept."""
 
     def datasets_to_do(self) -> list[str]:
         return list(dict.fromkeys(cell.dataset.name for cell in self.todo))
 
-    def backbones_to_do(self, dataset: str) -> list[BackboneSpec]:
-        return list({cell.backbone.name: cell.backbone for cell in self.todo if cell.dataset.name == dataset}.values())
+    def image_needs(self, dataset: str) -> dict[str, list[Need]]:
+        """What the dataset's open cells need, each key once, by the images that are embedded: those in one list are decoded together."""
+        needs = {self.key_of(need).digest(): need for need in self._open_needs(dataset) if isinstance(need, Need)}
+        together: dict[str, list[Need]] = {}
+        for need in needs.values():
+            name, split = whole_of(need)
+            together.setdefault(f"{name} {split.images_fingerprint()}", []).append(need)
+        return together
+
+    def text_needs(self, dataset: str) -> list[TextNeed]:
+        """The sentences that the dataset's open cells need, each key once."""
+        needs = {self.key_of(need).digest(): need for need in self._open_needs(dataset) if isinstance(need, TextNeed)}
+        return list(needs.values())
+
+    def _open_needs(self, dataset: str) -> list[Need | TextNeed]:
+        return [need for cell in self.todo if cell.dataset.name == dataset for need in cell.needs]
+
+    def key_of(self, need: Need | TextNeed) -> FeatureKey:
+        """The key of the rows that a need is read from; a view's are those of the split that it is part of."""
+        known = self.cards[need.backbone]
+        if isinstance(need, TextNeed):
+            return replace(text_key(known, need.texts), stored=self.stored)
+        name, split = whole_of(need)
+        return replace(feature_key(known, need.backbone.pooling, name, split), stored=self.stored)
 
 
 @dataclass(frozen=True)
@@ -97,6 +145,8 @@ class Estimate:
 
     images_to_embed: int
     """Summed over backbones."""
+    images_to_decode: int
+    """Each once, however many backbones and tasks look at it."""
     seconds: float
     disk_bytes: int
 
@@ -106,7 +156,7 @@ def make_plan(request: Request) -> Plan:
 
     Where every dataset is broken, that is the request's error.
     """
-    plan = Plan()
+    plan = Plan(stored=request.stored)
     broken_backbones = _meet_backbones(request, plan)
     broken_datasets = _open_datasets(request, plan)
     if broken_datasets and not plan.datasets:
@@ -122,15 +172,16 @@ def make_plan(request: Request) -> Plan:
 def estimate(request: Request, plan: Plan) -> Estimate:
     """From the cards' measured speeds; decoding and probes at nominal ones."""
     store = request.store()
-    images, seconds, disk = 0, len(plan.todo) * PROBE_SECONDS, 0
+    embedded, decoded, seconds, disk = 0, 0, len(plan.todo) * PROBE_SECONDS, 0
     for name in plan.datasets_to_do():
-        for split_name, split in plan.datasets[name].splits.items():
-            left = {spec.name: _images_left(request, store, plan.cards[spec.name], spec, split_name, split) for spec in plan.backbones_to_do(name)}
-            images += sum(left.values())
-            seconds += max(left.values(), default=0) * DECODE_SECONDS / request.workers
-            seconds += sum(n * plan.cards[backbone].seconds_per_image for backbone, n in left.items())
-            disk += sum(4 * n * max(plan.cards[backbone].widths.values()) for backbone, n in left.items())
-    return Estimate(images, seconds, disk)
+        for needs in plan.image_needs(name).values():
+            left = {need: _images_left(request, store, plan, need) for need in needs}
+            embedded += sum(left.values())
+            decoded += max(left.values())
+            seconds += max(left.values()) * DECODE_SECONDS / request.workers
+            seconds += sum(n * plan.cards[need.backbone].seconds_per_image for need, n in left.items())
+            disk += sum(4 * n * max(plan.cards[need.backbone].widths.values()) for need, n in left.items())
+    return Estimate(embedded, decoded, seconds, disk)
 
 
 def feature_key(known: Card, pooling: str, split_name: str, split: Split) -> FeatureKey:
@@ -146,14 +197,32 @@ def feature_key(known: Card, pooling: str, split_name: str, split: Split) -> Fea
     )
 
 
+def text_key(known: Card, texts: Sequence[str]) -> FeatureKey:
+    """Rows of the text tower, which lie in the space of the pooling `embedding`."""
+    if known.text is None:
+        raise NotApplicableError(known.text_problem or "the backbone has no text tower.", of="backbone")
+    tower = known.text
+    return FeatureKey(
+        weights_hash=tower["weights_hash"],
+        forward=known.forward | {name: value for name, value in tower.items() if name != "weights_hash"},
+        geometry={},
+        normalisation={},
+        pooling="embedding",
+        precision=known.precision,
+        images=digest(list(texts)),
+        split="texts",
+    )
+
+
+def whole_of(need: Need) -> tuple[str, Split]:
+    """The name and the split whose rows are stored for a need."""
+    origin = need.split.origin
+    return (origin.name, origin.split) if origin else (need.name, need.split)
+
+
 def seeds_of(request: Request, task: TaskSpec, dataset: Dataset) -> tuple[int, ...]:
     """One seed where nothing is drawn: another would change nothing."""
-    return request.seeds if draws(task, dataset) else request.seeds[:1]
-
-
-def draws(task: TaskSpec, dataset: Dataset) -> bool:
-    """Whether the task draws held-out examples from train: one that chooses nothing does not, nor any where there is a val split."""
-    return task.settings.held_out is not None and "val" not in dataset.splits
+    return request.seeds if WIRING[task.protocol].draws(task, dataset) else request.seeds[:1]
 
 
 def _meet_backbones(request: Request, plan: Plan) -> dict[str, str]:
@@ -163,14 +232,22 @@ def _meet_backbones(request: Request, plan: Plan) -> dict[str, str]:
         if _too_large(request, chosen.spec.params):
             continue
         try:
-            known = card(chosen.spec, request.cache, request.device, request.precision, offline=request.offline)
+            known = _known(request, chosen.spec)
             if not _too_large(request, known.params):
-                plan.cards[chosen.spec.name] = known
+                plan.cards[chosen.spec] = known
+                plan.backbones.append(chosen.spec)
         except UnavailableError as error:
             plan.skipped.append(Skip("backbone", chosen.spec.name, str(error), chosen.exact))
         except (BackboneError, ConfigError) as error:
             broken[chosen.spec.name] = str(error)
     return broken
+
+
+def _known(request: Request, spec: BackboneSpec) -> Card:
+    """The backbone's card, with the preprocessing that was asked for."""
+    known = card(spec, request.cache, request.device, request.precision, offline=request.offline)
+    fast = {"preprocessing": "fast"} if request.preprocessing == "fast" else {}
+    return known.model_copy(update={"geometry": known.geometry | fast})
 
 
 def _too_large(request: Request, params: int | None) -> bool:
@@ -182,7 +259,7 @@ def _open_datasets(request: Request, plan: Plan) -> dict[str, str]:
     broken: dict[str, str] = {}
     for chosen in {chosen.spec.name: chosen for several in request.datasets.values() for chosen in several}.values():
         try:
-            dataset = open_dataset(chosen.spec, request.cache, request.offline)
+            dataset = open_dataset(chosen.spec, request.cache, request.offline, request.entries)
             plan.datasets[chosen.spec.name] = limited(dataset, request.limit, seed=0) if request.limit else dataset
         except UnavailableError as error:
             plan.skipped.append(Skip("dataset", chosen.spec.name, str(error), chosen.exact))
@@ -194,32 +271,67 @@ def _open_datasets(request: Request, plan: Plan) -> dict[str, str]:
 def _place(
     request: Request, plan: Plan, book: RecordBook, task: TaskSpec, dataset: DatasetSpec, backbone: BackboneSpec, broken: Mapping[str, str]
 ) -> None:
-    """One cell into the plan: broken, done, to do, or nowhere where its backbone or dataset is skipped."""
+    """One cell into the plan: broken, not applicable, done, to do, or nowhere where its backbone or dataset is skipped."""
+    without = Cell(backbone, task, dataset, digest(["no scores", plain(backbone), plain(task), dataset.name]))
     if reason := broken.get(backbone.name) or broken.get(dataset.name):
-        plan.broken[Cell(backbone, task, dataset, digest(["broken", backbone.name, task.name, dataset.name]))] = reason
+        plan.broken.append((without, reason))
         return
-    if backbone.name not in plan.cards or dataset.name not in plan.datasets:
+    if backbone not in plan.cards or dataset.name not in plan.datasets:
         return
-    cell = Cell(backbone, task, dataset, record_key(request, plan.cards[backbone.name], backbone, task, plan.datasets[dataset.name]))
-    record = None if request.fresh else book.find(task.name, dataset.name, backbone.name, cell.key)
-    done = record is not None and record.status == "ok" and (request.skip_bad or not (record.dataset and record.dataset.bad_images))
-    (plan.done if done else plan.todo).append(cell)
+    try:
+        cell = _cell(request, plan, task, dataset, backbone)
+    except NotApplicableError as error:
+        _set_aside(plan, without, error)
+    except BobError as error:
+        plan.broken.append((without, str(error)))
+    else:
+        (plan.done if _is_done(request, book, cell) else plan.todo).append(cell)
 
 
-def record_key(request: Request, known: Card, backbone: BackboneSpec, task: TaskSpec, dataset: Dataset) -> str:
+def _cell(request: Request, plan: Plan, task: TaskSpec, spec: DatasetSpec, backbone: BackboneSpec) -> Cell:
+    dataset = plan.datasets[spec.name]
+    needs = [need for need in WIRING[task.protocol].needs(task, dataset, backbone) if _can_be_made(request, plan, need)]
+    read = dataset.with_shifts({need.name for need in needs})
+    return Cell(backbone, task, spec, record_key(request, plan, needs, task, read), needs)
+
+
+def _can_be_made(request: Request, plan: Plan, need: Need | TextNeed) -> bool:
+    """Whether the need's backbone works, filling in its card; raises where it does not and the task cannot do without."""
+    try:
+        if need.backbone not in plan.cards and need.backbone not in plan.refused:
+            plan.cards[need.backbone] = _known(request, need.backbone)
+    except BackboneError:
+        if not (isinstance(need, Need) and need.optional):
+            raise
+        plan.refused.add(need.backbone)
+    return need.backbone in plan.cards
+
+
+def _set_aside(plan: Plan, cell: Cell, error: NotApplicableError) -> None:
+    if error.of == "backbone":
+        plan.not_applicable.append((cell, str(error)))
+    elif str(error) not in plan.unsuited:
+        plan.unsuited.append(str(error))
+
+
+def _is_done(request: Request, book: RecordBook, cell: Cell) -> bool:
+    record = None if request.fresh else book.find(cell.task.name, cell.dataset.name, cell.backbone.name, cell.key)
+    return record is not None and record.status == "ok" and (request.skip_bad or not (record.dataset and record.dataset.bad_images))
+
+
+def record_key(request: Request, plan: Plan, needs: Iterable[Need | TextNeed], task: TaskSpec, dataset: Dataset) -> str:
     """Everything that the scores depend on: the rows, the labels and splits, the task's settings and version, the seeds, the limit."""
     return digest(
         {
-            "features": {name: feature_key(known, backbone.pooling, name, split).digest() for name, split in dataset.splits.items()},
+            "features": [[need.name, plan.key_of(need).digest()] for need in needs],
             "dataset": dataset.fingerprint(),
-            "task": {name: value for name, value in plain(task).items() if name not in ("summary", "datasets")},
+            "task": {name: value for name, value in plain(task).items() if name not in ("summary", "datasets", "groups")},
             "seeds": seeds_of(request, task, dataset),
             "limit": request.limit,
         }
     )
 
 
-def _images_left(request: Request, store: FeatureStore, known: Card, spec: BackboneSpec, split_name: str, split: Split) -> int:
-    if request.fresh:
-        return len(split)
-    return len(split) - store.begun(feature_key(known, spec.pooling, split_name, split), len(split))
+def _images_left(request: Request, store: FeatureStore, plan: Plan, need: Need) -> int:
+    _, split = whole_of(need)
+    return len(split) if request.fresh else len(split) - store.begun(plan.key_of(need), len(split))

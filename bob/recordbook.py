@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
-from safetensors.numpy import load_file, save
+from safetensors import SafetensorError
+from safetensors.numpy import load, load_file, save
 
 from bob.errors import StoreError
 from bob.files import slug, write_whole
@@ -64,6 +65,16 @@ class RecordBook:
         if record.arrays is None:
             return {}
         return dict(load_file(self._path(record.task.name, record.dataset_name, record.backbone_name, record.key).parent / record.arrays))
+
+    def headline(self, record: Record) -> dict[str, NDArray[Any]]:
+        """Of a record's arrays, those of its headline (`SEED.NAME`); none where the file is not there or damaged."""
+        if record.arrays is None:
+            return {}
+        path = self._path(record.task.name, record.dataset_name, record.backbone_name, record.key).parent / record.arrays
+        try:
+            return {name: values for name, values in load(path.read_bytes()).items() if name.count(".") == 1}
+        except (OSError, SafetensorError):
+            return {}
 
     def _path(self, task: str, dataset: str, backbone: str, key: str) -> Path:
         return self.root / slug(task) / slug(dataset) / f"{slug(backbone)}.{key[:16]}.json"

@@ -14,7 +14,9 @@ class Score(Closed):
     """One metric's value with its interval. `value` is None where the metric is undefined, and `undefined` says why."""
 
     metric: str
-    """A metric's name; k-NN adds one per k: `top1_k20`."""
+    """A metric's name, with the part's suffix where there are several: `top1_k20`."""
+    facets: dict[str, str | int | float] = {}
+    """Which part of the task this is: {"k": 20}, {"head": "ridge", "shots": 5}, {"shift": "poly"}; empty for the headline."""
     seed: int | None
     """None where the protocol uses no randomness."""
     value: float | None
@@ -22,8 +24,8 @@ class Score(Closed):
     low: float | None
     high: float | None
     """The 95 % interval; None where the examples hold no spread."""
-    n: int
-    """The number of test examples that the value is over."""
+    n: int | None
+    """The number of test examples that the value is over; None where a published number does not say."""
     interval: str
     """How low and high were made: wilson, mover (see `bob.intervals.mean_of_shares`), bootstrap."""
     undefined: str | None = None
@@ -90,15 +92,24 @@ class Cost(Closed):
     """What the cell took on `device`."""
 
     device: str
+    device_name: str | None = None
+    """The processor's or graphics card's model."""
+    runtime: str | None = None
+    """eager, openvino, onnxruntime or compile: all give the same rows, to 1e-5 of the largest value."""
     threads: int
+    """Of the forward pass."""
     batch_size: int | None
     images: int
     decode_seconds: float | None
     """Decoding and cropping the images of all its splits, summed over workers; shared by every backbone of the pass."""
     forward_seconds: float | None
     images_per_s: float | None
-    """images / forward_seconds."""
+    """images / forward_seconds, measured warm: loading, compiling and choosing a runtime are not in it, waiting for images is not either."""
+    decode_images_per_s: float | None = None
+    """images / decode_seconds: of one core."""
     probe_seconds: float
+    pass_peak_mib: float | None = None
+    """The largest memory of the process (on a CPU) or of the device during the passes, all their backbones together."""
 
 
 class Record(Closed):
@@ -107,13 +118,13 @@ class Record(Closed):
     schema_version: int = SCHEMA
     key: str
     """Hex digest of everything that the scores depend on."""
-    status: Literal["ok", "failed"]
+    status: Literal["ok", "failed", "not_applicable"]
     reason: str | None = None
-    """Why it failed."""
+    """Why it failed, or why the task cannot be asked of this backbone."""
     backbone: BackboneFacts | None
     """None where it failed before it could be loaded."""
     backbone_name: str
-    family: Family
+    family: Family | Literal["external"]
     task: TaskFacts
     dataset: DatasetFacts | None
     dataset_name: str
@@ -126,3 +137,5 @@ class Record(Closed):
     """created (ISO 8601, UTC), bob, python, libraries, git."""
     arrays: str | None = None
     """The file of per-example arrays, beside the JSON file."""
+    external: str | None = None
+    """The table that a published number was read from (`bob-bench leaderboard --external`); such a record is made for the page and never stored."""

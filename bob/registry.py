@@ -36,10 +36,15 @@ def load_registry(backbone_files: Sequence[Path] = (), task_folders: Sequence[Pa
     """The shipped registries and the user's own, which add names and never replace one."""
     folders = [shipped("tasks"), *task_folders]
     return Registry(
-        backbones=_merged("backbone", [(file, _read_backbones(file)) for file in [shipped("backbones.yaml"), *backbone_files]]),
+        backbones=load_backbones(backbone_files),
         tasks=_merged("task", [(folder, _read_tasks(folder)) for folder in folders]),
         datasets=_merged("dataset", [(folder, _read_datasets(folder / DATASETS_FILE)) for folder in folders]),
     )
+
+
+def load_backbones(files: Sequence[Path] = ()) -> Mapping[str, BackboneSpec]:
+    """The shipped backbones and the user's own."""
+    return _merged("backbone", [(file, _read_backbones(file)) for file in [shipped("backbones.yaml"), *files]])
 
 
 def select(asked: str, entries: Mapping[str, Entry], kind: str, labels: Callable[[Entry], Sequence[str]]) -> list[Chosen[Entry]]:
@@ -63,7 +68,7 @@ def dataset_labels(spec: DatasetSpec) -> list[str]:
 
 
 def task_labels(spec: TaskSpec) -> list[str]:
-    return [f"protocol:{spec.protocol}"]
+    return [f"protocol:{spec.protocol}", *(f"group:{group}" for group in spec.groups)]
 
 
 def _matching(part: str, entries: Mapping[str, Entry], kind: str, labels: Callable[[Entry], Sequence[str]]) -> list[str]:
@@ -131,7 +136,9 @@ def _named(name: str, values: Any, path: Path) -> dict[str, Any]:
 
 
 def _anchored_backbone(spec: BackboneSpec, folder: Path) -> BackboneSpec:
-    """A relative checkpoint path is relative to the registry file that names it."""
+    """A relative path of a checkpoint, or of a function's file, is relative to the registry file that names it."""
+    if spec.loader == "python" and ".py:" in spec.architecture:
+        return spec.model_copy(update={"architecture": str(folder / Path(spec.architecture).expanduser())})
     weights = spec.weights
     if weights is None or weights.file is None or weights.hub or weights.package:
         return spec
@@ -141,6 +148,6 @@ def _anchored_backbone(spec: BackboneSpec, folder: Path) -> BackboneSpec:
 def _anchored_dataset(spec: DatasetSpec, folder: Path) -> DatasetSpec:
     """A relative path of images is relative to the registry file that names it."""
     path = getattr(spec.source, "path", None)
-    if path is None:
+    if path is None or path.startswith("$BOB_DATA"):
         return spec
     return spec.model_copy(update={"source": spec.source.model_copy(update={"path": str(folder / Path(path).expanduser())})})

@@ -1,4 +1,4 @@
-"""`bob-bench run` and `bob-bench leaderboard`: from flags to a request, a plan, the engine, and the leaderboard's files."""
+"""`bob-bench run`: from flags to a request, a plan, the engine, and the leaderboard's files."""
 
 import argparse
 import dataclasses
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from bob.availability import backbone_absence
+from bob.availability import backbone_absence, refuse_code
 from bob.console import Terminal, duration
 from bob.datasets.availability import availability as dataset_absence
 from bob.datasets.open import from_data_flag
@@ -14,10 +14,9 @@ from bob.engine import run as run_plan
 from bob.errors import FAILED, OK, ConfigError
 from bob.features.extract import auto_workers
 from bob.leaderboard.terminal import to_terminal
-from bob.leaderboard.write import write_leaderboard
 from bob.paths import default_cache
 from bob.plan import Plan, Request, estimate, make_plan
-from bob.recordbook import RecordBook
+from bob.publish import publish
 from bob.records import Record
 from bob.registry import Chosen, Registry, backbone_labels, dataset_labels, load_registry, select, task_labels
 from bob.specs import BackboneSpec, DatasetSpec, TaskSpec
@@ -37,38 +36,33 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         records = run_plan(request, plan, terminal)
     except KeyboardInterrupt:
-        write_leaderboard(request.book().read_all()[0], request.results)
+        publish(terminal, request.results)
         raise
-    everything = _publish(terminal, request.book())
-    asked = {cell.key for cell in (*plan.done, *plan.todo, *plan.broken)}
+    everything = publish(terminal, request.results)
+    asked = {cell.key for cell in (*plan.done, *plan.todo)} | {cell.key for cell, _ in (*plan.broken, *plan.not_applicable)}
     if shown := [record for record in everything if record.key in asked]:
         terminal.show(to_terminal(shown))
     return _exit_code(plan, records)
 
 
-def leaderboard(arguments: argparse.Namespace) -> int:
-    """Writes the leaderboard from the records that there are."""
-    terminal = Terminal()
-    records = _publish(terminal, RecordBook(arguments.results))
-    if not records:
-        raise ConfigError(f"{arguments.results}: holds no records; run `bob-bench run` first, or name the folder with --results.")
-    terminal.show(to_terminal(records))
-    return OK
-
-
 def make_request(arguments: argparse.Namespace) -> Request:
     """Flags as plain values, with names resolved in the registries."""
     registry = load_registry(arguments.registry, arguments.tasks_dir)
-    device = _device(arguments.device)
+    device, *more_devices = _devices(arguments.device, arguments.precision)
     tasks = [chosen.spec for chosen in select(arguments.tasks, registry.tasks, "task", task_labels)]
     return Request(
         backbones=_backbones(arguments, registry),
         tasks=tasks,
         datasets=_datasets(arguments, registry, tasks),
+        entries=registry.datasets,
         cache=arguments.cache_dir or default_cache(),
         results=arguments.results,
         device=device,
+        more_devices=tuple(more_devices),
         precision=arguments.precision,
+        runtime=arguments.runtime,
+        preprocessing=arguments.preprocessing,
+        stored=arguments.store_dtype,
         batch_size=arguments.batch_size,
         workers=arguments.workers or auto_workers(),
         limit=arguments.limit,
@@ -94,8 +88,11 @@ def _without_downloads(terminal: Terminal, request: Request) -> Request:
 
 def _backbones(arguments: argparse.Namespace, registry: Registry) -> list[Chosen[BackboneSpec]]:
     if arguments.backbones is None:
-        return [Chosen(spec, False) for spec in registry.backbones.values() if backbone_absence(spec) is None]
-    return select(arguments.backbones, registry.backbones, "backbone", backbone_labels)
+        chosen = [Chosen(spec, False) for spec in registry.backbones.values() if backbone_absence(spec) is None]
+    else:
+        chosen = select(arguments.backbones, registry.backbones, "backbone", backbone_labels)
+    refuse_code([one.spec for one in chosen], arguments.allow_code)
+    return chosen
 
 
 def _datasets(arguments: argparse.Namespace, registry: Registry, tasks: Sequence[TaskSpec]) -> Mapping[str, Sequence[Chosen[DatasetSpec]]]:
@@ -115,6 +112,17 @@ def _own_datasets(task: TaskSpec, registry: Registry) -> list[Chosen[DatasetSpec
     return [Chosen(one.spec, exact=False) for one in chosen]
 
 
+def _devices(asked: str, precision: str) -> list[str]:
+    """One device, or several of one machine: `cuda:0,cuda:1`, `cuda:all`, `cpu,cpu` (two lanes, of use for tests alone)."""
+    names = [f"cuda:{i}" for i in range(torch.cuda.device_count())] or ["cuda:0"] if asked == "cuda:all" else asked.split(",")
+    devices = [_device(name) for name in names]
+    if len({device.split(":")[0] for device in devices}) > 1 or (len(set(devices)) < len(devices) and "cpu" not in devices):
+        raise ConfigError(f"--device {asked!r} must name different devices of one kind, such as cuda:0,cuda:1.")
+    if precision == "tf32" and not devices[0].startswith("cuda"):
+        raise ConfigError(f"--precision 'tf32' needs a CUDA device; got {asked!r}. Use float32.")
+    return devices
+
+
 def _device(asked: str) -> str:
     """The device, checked; float32 means float32 on it, so that rows agree between devices."""
     torch.backends.cudnn.allow_tf32 = False
@@ -130,23 +138,16 @@ def _device(asked: str) -> str:
 def _tell_plan(terminal: Terminal, request: Request, plan: Plan) -> None:
     for skip in plan.skipped:
         (terminal.complain if skip.exact else terminal.warn)(f"{'missing' if skip.exact else 'skipped'}: {skip.reason}")
-    for reason in dict.fromkeys(plan.broken.values()):
+    for reason in dict.fromkeys(reason for _, reason in plan.broken):
         terminal.complain(reason)
-    names = [f"{len(plan.cards)} backbones", f"{len(request.tasks)} tasks", f"{len(plan.datasets)} datasets"]
+    for reason in (*plan.unsuited, *dict.fromkeys(reason for _, reason in plan.not_applicable)):
+        terminal.warn(f"not applicable: {reason}")
+    names = [f"{len(plan.backbones)} backbones", f"{len(request.tasks)} tasks", f"{len(plan.datasets)} datasets"]
     terminal.say(f"plan: {' × '.join(names)} on {request.device}: {len(plan.todo)} cells to do, {len(plan.done)} done")
     if plan.todo:
         expected = estimate(request, plan)
-        what = f"{expected.images_to_embed:,} rows to embed, {expected.disk_bytes / 2**20:.0f} MiB of features"
+        what = f"{expected.images_to_decode:,} images to decode, {expected.images_to_embed:,} rows to embed, {expected.disk_bytes / 2**20:.0f} MiB of features"
         terminal.say(f"      {what}; takes about {duration(expected.seconds)} here")
-
-
-def _publish(terminal: Terminal, book: RecordBook) -> list[Record]:
-    records, damaged = book.read_all()
-    for problem in damaged:
-        terminal.warn(problem)
-    if records:
-        terminal.written(write_leaderboard(records, book.results))
-    return records
 
 
 def _exit_code(plan: Plan, records: Sequence[Record]) -> int:

@@ -1,11 +1,12 @@
-"""A hub on the loopback interface, with one dataset, `owner/CamelPets`: as much of the hub's interface as `datasets` asks for."""
+"""A hub on the loopback interface: as much of the hub's interface as `datasets` and the hub's client ask for."""
 
 import contextlib
+import hashlib
 import http.server
 import json
 import threading
-from collections.abc import Iterator
-from urllib.parse import unquote
+from collections.abc import Iterator, Mapping
+from urllib.parse import parse_qs, unquote
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 REFUSED = {"owner/Gated": (403, "GatedRepo"), "owner/Unknown": (401, "RepoNotFound"), "owner/Moved": (404, "RevisionNotFound")}
@@ -44,24 +45,59 @@ def running(hub: type[Answering]) -> Iterator[str]:
 
 @contextlib.contextmanager
 def serving(parquet: bytes) -> Iterator[str]:
-    """The address of a hub that holds the file."""
+    """The address of a hub that holds `owner/CamelPets`, a dataset of this one file."""
+    with serving_all({"owner/CamelPets": {FILE: parquet}}) as address:
+        yield address
+
+
+@contextlib.contextmanager
+def serving_all(repositories: Mapping[str, Mapping[str, bytes]]) -> Iterator[str]:
+    """The address of a hub that holds these repositories: name → path → content. Each has one commit, which is also its `main`."""
 
     class Hub(Answering):
         def do_GET(self) -> None:
-            path, about = unquote(self.path.split("?")[0]), {"type": "file", "oid": "x", "size": len(parquet), "path": FILE}
-            if refused := [answer for name, answer in REFUSED.items() if name in path]:
-                self.answer(b"{}", refused[0][0], **{"X-Error-Code": refused[0][1]})
-            elif "/tree/" in path:
-                folder = {"type": "directory", "oid": "y", "size": 0, "path": "data"}
-                self.answer(json.dumps([about if path.endswith("/data") else folder]).encode())
-            elif path.endswith(f"/revision/{COMMIT}"):
-                self.answer(json.dumps({"id": "owner/CamelPets", "sha": COMMIT, "siblings": [{"rfilename": FILE}]}).encode())
-            elif path.endswith(f"/resolve/{COMMIT}/{FILE}"):
-                self.answer(parquet, ETag='"abc"')
+            path, _, query = unquote(self.path).partition("?")
+            refused = [answer for name, answer in REFUSED.items() if name in path]
+            found = [name for name in repositories if f"/{name}/" in f"{path}/"]
+            if refused or not found:
+                status, code = refused[0] if refused else (401, "RepoNotFound")
+                self.answer(b"{}", status, **{"X-Error-Code": code})
+                return
+            files, (what, _, rest) = repositories[found[0]], path.partition(found[0])[2].strip("/").partition("/")
+            commit, _, inside = rest.partition("/")
+            if commit not in (COMMIT, "main", ""):
+                self.answer(b"{}", 404, **{"X-Error-Code": "RevisionNotFound"})
+            elif what == "tree":
+                self.answer(json.dumps(_tree(files, inside, "recursive=true" in query.lower())).encode())
+            elif what == "resolve" and inside in files:
+                self.answer(files[inside], ETag=f'"{hashlib.sha1(files[inside]).hexdigest()}"')
+            elif what in ("", "revision"):
+                about = {"id": found[0], "sha": COMMIT, "siblings": [{"rfilename": name} for name in files]}
+                self.answer(json.dumps(about).encode())
             else:
                 self.answer(b"{}", 404, **{"X-Error-Code": "EntryNotFound"})
 
         do_HEAD = do_GET  # noqa: N815
 
+        def do_POST(self) -> None:
+            """`paths-info`: what lies at some paths."""
+            found = [name for name in repositories if f"/{name}/" in self.path]
+            asked = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode()) if found else {}
+            files = repositories[found[0]] if found else {}
+            self.answer(json.dumps([_about(name, files[name]) for name in asked.get("paths", []) if name in files]).encode())
+
     with running(Hub) as address:
         yield address
+
+
+def _tree(files: Mapping[str, bytes], folder: str, recursive: bool) -> list[dict[str, object]]:
+    """What the hub says lies in a folder."""
+    below = {name: data for name, data in files.items() if name.startswith(f"{folder}/" if folder else "")}
+    inner = {name: name[len(folder) :].strip("/").split("/") for name in below}
+    found = [_about(name, data) for name, data in below.items() if recursive or len(inner[name]) == 1]
+    folders = dict.fromkeys("/".join(filter(None, (folder, parts[0]))) for parts in inner.values() if len(parts) > 1)
+    return found + ([] if recursive else [{"type": "directory", "oid": "y", "size": 0, "path": name} for name in folders])
+
+
+def _about(name: str, data: bytes) -> dict[str, object]:
+    return {"type": "file", "oid": hashlib.sha1(data).hexdigest(), "size": len(data), "path": name}

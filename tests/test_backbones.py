@@ -18,9 +18,10 @@ from bob.backbones.backbone import Backbone, Loaded
 from bob.backbones.card import card, load_backbone
 from bob.backbones.fold import fold
 from bob.backbones.geometry import Geometry, Normalisation
+from bob.backbones.tensors import tensor_hash
 from bob.backbones.timm import TimmRows
-from bob.backbones.weights import find_weights, source_in_words, tensor_hash
-from bob.datasets.folder import read_folder
+from bob.backbones.weights import find_weights, source_in_words
+from bob.datasets.open import from_data_flag, open_dataset
 from bob.errors import BackboneError, ConfigError, UnavailableError
 from bob.features.extract import Member, run_pass
 from bob.features.store import FeatureStore
@@ -36,7 +37,7 @@ SMALL = "resnet10t"
 
 class Quiet:
     def waiting(self) -> None: ...
-    def embedded(self, images: int, decode_seconds: float, forward_seconds: float) -> None: ...
+    def embedded(self, images: int, spent: object) -> None: ...
 
 
 def spec(architecture: str = SMALL, **fields) -> BackboneSpec:
@@ -73,7 +74,7 @@ def pictures(tmp_path_factory, lite0_file):
     root = tmp_path_factory.mktemp("pictures")
     folder = make_photos(root / "photos", per_class=27, side_px=90)
     Image.new("L", (640, 200), 90).save(folder / "class0" / "grey.jpg")
-    split = read_folder("photos", folder, root).splits["train"]
+    split = open_dataset(from_data_flag(str(folder)), root).splits["train"]
     model = timm_lite0(lite0_file)
     transform = create_transform(**resolve_data_config({}, model=model), is_training=False)
     with torch.inference_mode():
@@ -88,7 +89,7 @@ def test_rows_through_the_store_equal_timm_s_own_pipeline(tmp_path, pictures, ba
     backbone = load(LITE0)
     fold(backbone)
     store, key = FeatureStore(tmp_path / "features"), feature_key(known, "default", "train", split)
-    run_pass(split, [Member(backbone, key, batch_size)], store, Quiet(), workers=2, skip_bad=False)
+    run_pass(split, [Member(backbone, {"default": key}, batch_size)], store, Quiet(), workers=2, skip_bad=False)
     assert relative(store.read(key, len(split)).rows, expected) < 1e-5
 
 
@@ -253,7 +254,7 @@ def test_hub_weights_are_found_in_the_hub_s_cache(checkpoint, tmp_path, monkeypa
 def test_an_architecture_that_timm_lacks_is_told_with_the_nearest():
     with pytest.raises(ConfigError, match="has no architecture 'resnet50x'; did you mean"):
         load(spec("resnet50x", weights={"random": 0}))
-    with pytest.raises(ConfigError, match="'weights' is missing: give hub, package, file or random"):
+    with pytest.raises(ConfigError, match="'weights' is missing: give hub, package, file, url or random"):
         load(spec())
 
 

@@ -167,16 +167,25 @@ def test_an_unreadable_file(root: Path, monkeypatch: pytest.MonkeyPatch) -> None
     def refuse(path: Path) -> bytes:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "read_bytes", refuse)
-    with pytest.raises(BadImageError, match=r"image '.*\.png' cannot be read \(Permission denied\)"):
-        open_folder(root)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", refuse)
+        split = open_folder(root).splits["train"]
+        with pytest.raises(BadImageError, match=r"image '.*\.png' cannot be read \(Permission denied\)"):
+            split.read(0)
+    again = open_folder(root).splits["train"]
+    assert not set(split.content) & set(again.content), "the digest of an image that could not be read was remembered"
+    assert xxhash.xxh3_128_hexdigest(again.read(0)) == again.content[0]
 
 
-def test_a_link_to_nothing(root: Path) -> None:
+def test_a_link_to_nothing_is_a_bad_image(root: Path) -> None:
     fill(root, cat=2, dog=2)
-    (root / "cat" / "gone.jpg").symlink_to(root / "nowhere.jpg")
+    for name in ("gone", "lost"):
+        (root / "cat" / f"{name}.jpg").symlink_to(root / "nowhere.jpg")
+    split = open_folder(root).splits["train"]
+    gone = split.ids.index("cat/gone.jpg")
+    assert len(set(split.content)) == len(split)
     with pytest.raises(BadImageError, match=r"image '.*gone.jpg' cannot be read \(No such file"):
-        open_folder(root)
+        split.read(gone)
 
 
 def test_an_image_that_vanishes_after_opening(root: Path) -> None:

@@ -22,12 +22,19 @@ LAYERS = [
     ["specs"],
     ["registry", "availability", "outcomes"],
     ["metrics", "records"],
-    ["intervals", "recordbook", "provenance"],
-    ["scoring", "datasets", "backbones", "protocols", "leaderboard"],
-    ["features"],
+    ["intervals", "recordbook", "provenance", "statistics", "pictures"],
+    ["datasets", "backbones", "protocols", "leaderboard"],
+    ["runtimes"],
+    ["features", "scoring"],
+    ["wiring"],
     ["plan"],
     ["assess"],
-    ["engine", "console", "listing"],
+    ["engine", "console", "listing", "datasets_facts"],
+    ["datasets_page"],
+    ["datasets_command"],
+    ["publish", "sheets"],
+    ["answers", "cache", "doctor", "show"],
+    ["catalogue", "doctor"],
     ["runner"],
     ["cli"],
 ]
@@ -60,16 +67,16 @@ def test_imports_point_one_way(path):
     assert not wrong, f"{own} must not import {wrong}"
 
 
-@pytest.mark.parametrize("module", ["bob", "bob.cli", "bob.registry", "bob.listing", "bob.leaderboard"])
+@pytest.mark.parametrize("module", ["bob", "bob.cli", "bob.registry", "bob.listing", "bob.leaderboard", "bob.datasets_command"])
 def test_light_modules_load_no_torch(module):
     done = subprocess.run([sys.executable, "-c", f"import sys, {module}; print(*sys.modules)"], capture_output=True, text=True, check=True)
     assert "torch" not in done.stdout.split()
 
 
 def test_nothing_is_pickled():
-    """Files that others may have written are read as data only."""
+    """Files that others may have written are read as data only; `plain_pickle` refuses every name but those of numpy's arrays."""
     for path in (ROOT / "bob").rglob("*.py"):
-        text = path.read_text()
+        text = path.read_text().replace("import pickle", "") if path.stem == "plain_pickle" else path.read_text()
         assert not re.search(
             r"import pickle|allow_pickle=True|weights_only=False|joblib\.load|\beval\(|\bexec\(|yaml\.unsafe", text.replace(".eval()", "")
         ), path
@@ -91,7 +98,7 @@ def test_the_wheel_carries_the_registries(tmp_path):
         assert "bob-bench = bob.cli:main" in archive.read(entry).decode()
         archive.extractall(tmp_path / "installed")
     tasks = {f"bob/shipped/tasks/{path.name}" for path in (ROOT / "tasks").glob("*.yaml")}
-    assert {"bob/shipped/backbones.yaml", "bob/leaderboard/template.html"} | tasks <= set(names)
+    assert {"bob/shipped/backbones.yaml", "bob/leaderboard/page/template.html"} | tasks <= set(names)
     program = "from bob.registry import load_registry; r = load_registry(); print(len(r.backbones), len(r.tasks), len(r.datasets))"
     installed, checkout = (
         subprocess.run(

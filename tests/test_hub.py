@@ -1,19 +1,38 @@
 """Weights from a hub: found in its cache without asking, downloaded from a hub on the loopback interface, and every refusal with its remedy."""
 
 import contextlib
+import errno
+import hashlib
+import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+import open_clip
 import pytest
 import timm
-from loopback_hub import Answering, running
-from safetensors.torch import save_file
+import torch
+from loopback_hub import COMMIT, Answering, running, serving_all
+from safetensors.torch import save, save_file
+from timm.models._hub import save_config_for_hf
+from transformers import AutoConfig, AutoModel
 
-from bob.backbones.weights import tensor_hash
-from bob.hub import _answers, hub_reachable
+from bob.availability import downloaded_place
+from bob.backbones.card import load_backbone
+from bob.backbones.download import fetch
+from bob.backbones.tensors import tensor_hash
+from bob.backbones.weights import find_weights
+from bob.errors import UnavailableError
+from bob.hub import _answers, hub_file, hub_reachable
+from bob.parse import build
+from bob.registry import load_backbones
+from bob.specs import BackboneSpec
+
+LITE0 = load_backbones()["efficientnet_lite0_in1k"]
 
 REFUSED = {
     "owner/gated": (403, "GatedRepo"),
@@ -22,6 +41,7 @@ REFUSED = {
     "owner/broken": (500, ""),
 }
 SMALL = "resnet10t"
+ARCHITECTURE = SMALL
 PROGRAM = """
 import sys
 from pathlib import Path
@@ -29,9 +49,9 @@ from bob.backbones.card import card
 from bob.errors import UnavailableError
 from bob.parse import build
 from bob.specs import BackboneSpec
-for hub in sys.argv[2:]:
+for hub in sys.argv[3:]:
     weights = {"hub": hub, "revision": "gone"} if hub == "owner/moved" else {"hub": hub}
-    spec = build(BackboneSpec, {"name": "mine", "family": "ssl", "loader": "timm", "architecture": "resnet10t", "weights": weights}, "test")
+    spec = build(BackboneSpec, {"name": "mine", "family": "ssl", "loader": "timm", "architecture": sys.argv[2], "weights": weights}, "test")
     try:
         print(card(spec, Path(sys.argv[1]), "cpu", "float32", offline=False).weights_hash)
     except UnavailableError as error:
@@ -64,7 +84,7 @@ def serving(file: bytes) -> Iterator[tuple[str, list[str]]]:
 def cards(address: str, tmp_path: Path, *hubs: str) -> list[str]:
     """What a fresh process finds, a line per repository: the hub's client reads the address on import."""
     settings = {"HF_ENDPOINT": address, "HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1"}
-    command = [sys.executable, "-c", PROGRAM, str(tmp_path / "cache"), *hubs]
+    command = [sys.executable, "-c", PROGRAM, str(tmp_path / "cache"), ARCHITECTURE, *hubs]
     return subprocess.run(command, env={**os.environ, **settings}, capture_output=True, text=True, check=True).stdout.splitlines()
 
 
@@ -106,6 +126,256 @@ def test_any_answer_means_that_the_hub_is_there(monkeypatch):
         assert hub_reachable() and hub_reachable() and len(asked) == 1
     monkeypatch.setenv("HF_ENDPOINT", "no address")
     assert not hub_reachable()
+
+
+def test_each_library_s_own_layout_comes_from_the_hub(tmp_path):
+    """A model of timm's, of open_clip's and of transformers', each described by its repository alone; then the same without a hub."""
+    command = [sys.executable, "-m", "bob", "doctor", "of_timm,of_open_clip,of_transformers", "--registry", str(tmp_path / "mine.yaml")]
+    (tmp_path / "mine.yaml").write_text(
+        "of_timm: {family: ssl, loader: timm, architecture: 'hf-hub:owner/timm'}\n"
+        "of_open_clip: {family: clip, loader: open_clip, architecture: 'hf-hub:owner/clip'}\n"
+        "of_transformers: {family: ssl, loader: transformers, architecture: dinov2, weights: {hub: owner/dino}, pooling: cls}\n"
+    )
+    with serving_all(hub_layouts(tmp_path)) as address:
+        settings = {"HF_ENDPOINT": address, "HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1"}
+        first = subprocess.run([*command, "--download"], env={**os.environ, **settings}, capture_output=True, text=True, check=False)
+    assert (first.returncode, first.stdout.count(": well\n")) == (0, 3), first.stdout + first.stderr
+    again = subprocess.run(command, env={**os.environ, **settings}, capture_output=True, text=True, check=False)
+    assert (again.returncode, again.stdout) == (0, first.stdout), "the cache suffices"
+
+
+def hub_layouts(folder: Path) -> dict[str, dict[str, bytes]]:
+    """Repositories as the libraries write them: file → content."""
+    small = timm.create_model("test_resnet", num_classes=0)
+    save_config_for_hf(small, folder / "config.json")
+    towers = {"image_size": 32, "patch_size": 16, "layers": 1, "width": 64, "head_width": 32}
+    text = {"context_length": 8, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1}
+    config = {"embed_dim": 8, "vision_cfg": towers, "text_cfg": text}
+    clip = open_clip.CLIP(**config)
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "image_size": 28, "patch_size": 14}
+    AutoModel.from_config(AutoConfig.for_model("dinov2", **sizes)).save_pretrained(folder / "dino")
+    processor = {"size": {"height": 28, "width": 28}, "resample": 3, "image_mean": [0.5] * 3, "image_std": [0.5] * 3}
+    dino = {path.name: path.read_bytes() for path in (folder / "dino").iterdir()}
+    described = {"model_cfg": config, "preprocess_cfg": {"mean": [0.5] * 3, "std": [0.5] * 3}}
+    return {
+        "owner/timm": {"config.json": (folder / "config.json").read_bytes(), "model.safetensors": save(small.state_dict())},
+        "owner/clip": {"open_clip_config.json": json.dumps(described).encode(), "open_clip_model.safetensors": save(clip.state_dict())},
+        "owner/dino": {**dino, "preprocessor_config.json": json.dumps(processor).encode()},
+    }
+
+
+# --- failures on the way
+
+
+class Troubled(Answering):
+    """`owner/NAME/resolve/main/model.safetensors`, where NAME tells what goes wrong. Set: `file`, `stalled`, `asked`."""
+
+    file: bytes
+    stalled: threading.Event
+    asked: list[tuple[str, str | None, str | None]]
+
+    def do_GET(self) -> None:  # noqa: N802
+        self.asked.append((self.path, self.headers.get("Range"), self.headers.get("Authorization")))
+        begin = int((self.headers.get("Range") or "bytes=0-").removeprefix("bytes=").partition("-")[0])
+        if not self.path.endswith("model.safetensors") or ("gated" in self.path and self.headers.get("Authorization") != "Bearer secret"):
+            status, code = (401, "GatedRepo") if "gated" in self.path else (404, "EntryNotFound")
+            self.answer(b"", status, **{"X-Error-Code": code})
+            return
+        digest = hashlib.sha256(b"another file" if "corrupt" in self.path else self.file).hexdigest()
+        self.send_response(206 if begin else 200)
+        for name, value in {
+            "Content-Length": len(self.file) - begin,
+            "X-Repo-Commit": COMMIT,
+            "ETag": f'"{digest}"',
+            "X-Linked-Etag": f'"{digest}"',
+        }.items():
+            self.send_header(name, str(value))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.send_body(begin)
+
+    do_HEAD = do_GET  # noqa: N815
+
+    def send_body(self, begin: int) -> None:
+        """Three quarters are more than the 10 MB at a time in which the hub's client keeps what has come."""
+        broken = "truncated" in self.path or "stalled" in self.path
+        self.wfile.write(self.file[begin : len(self.file) * 3 // 4] if broken and not begin else self.file[begin:])
+        if "stalled" in self.path and not begin:
+            self.stalled.wait(30)
+        if broken and not begin:
+            self.close_connection = True
+
+
+@pytest.fixture(scope="module")
+def lite0() -> bytes:
+    """The EfficientNet-Lite0 sample in timm's hub layout: safetensors under timm's names."""
+    file = find_weights(LITE0, offline=True)
+    names = timm.create_model(LITE0.architecture).state_dict()
+    values = [value.contiguous() for value in torch.load(file, weights_only=True).values()]
+    return save(dict(zip(names, values, strict=True)))
+
+
+@contextlib.contextmanager
+def trouble(file: bytes) -> Iterator[tuple[str, list[tuple[str, str | None, str | None]]]]:
+    hub = type("Hub", (Troubled,), {"file": file, "stalled": threading.Event(), "asked": []})
+    with running(hub) as address:
+        try:
+            yield address, hub.asked
+        finally:
+            hub.stalled.set()
+
+
+def test_lite0_from_the_hub_is_lite0_from_the_package(tmp_path, lite0, monkeypatch):
+    """A connection that stalls or breaks is gone on with, a wrong file is never taken for the right one, a token opens a gated repository."""
+    monkeypatch.setenv("HF_HUB_DOWNLOAD_TIMEOUT", "1")
+    monkeypatch.setenv("HF_TOKEN", "secret")
+    monkeypatch.setattr(sys.modules[__name__], "ARCHITECTURE", LITE0.architecture)
+    names = ["owner/whole", "owner/stalled", "owner/truncated", "owner/gated-lite0", "owner/corrupt"]
+    with trouble(lite0) as (address, asked):
+        *found, corrupt = cards(address, tmp_path, *names)
+    package = load_backbone(LITE0, "cpu", "float32", offline=True)
+    assert found == [tensor_hash(package.module.state_dict())] * 4
+    assert [path.split("/")[2] for path, begin, _ in asked if begin and begin != "bytes=0-"] == ["stalled", "truncated"]
+    assert "'model.safetensors' arrived with another SHA-256 than the hub states, and was removed. Run again" in corrupt
+    assert not list((tmp_path / "home" / "hub" / "models--owner--corrupt" / "snapshots").glob("*/model.safetensors"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "home" / "hub"))
+    (tmp_path / "lite0.safetensors").write_bytes(lite0)
+    values = {"name": "mine", "family": "supervised", "architecture": "tf_efficientnet_lite0"}
+    hub = build(BackboneSpec, {**values, "loader": "timm", "weights": {"hub": "owner/whole"}}, "test")
+    file = {"file": str(tmp_path / "lite0.safetensors"), "drop": ["classifier."]}
+    checkpoint = build(BackboneSpec, {**values, "loader": "checkpoint", "weights": file}, "test")
+    crops = torch.randint(256, (2, 3, 224, 224), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    rows = [load_backbone(spec, "cpu", "float32", offline=True).embed(crops, ["default"])["default"] for spec in (LITE0, hub, checkpoint)]
+    assert np.array_equal(rows[0], rows[1]) and np.array_equal(rows[0], rows[2])
+
+
+def test_a_gated_repository_without_a_token_is_told(tmp_path, monkeypatch):
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    with trouble(b"") as (address, _):
+        (line,) = cards(address, tmp_path, "owner/gated-lite0")
+    assert "'owner/gated-lite0' is gated: accept its terms on its page and set HF_TOKEN" in line
+
+
+def test_a_full_disk_is_told_with_the_remedy(monkeypatch):
+    def full(*_: object, **__: object) -> str:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", full)
+    monkeypatch.setattr("bob.hub.hub_reachable", lambda: True)
+    with pytest.raises(UnavailableError, match=r"the disk is full. Free some space, or set HF_HOME to a folder on another disk"):
+        hub_file("backbone 'mine'", "owner/none", ["model.safetensors"], offline=False)
+
+
+# --- files from the web
+
+
+class Web(Answering):
+    """`/NAME/weights.pth`, where NAME tells what goes wrong. Set: `stalled`, `asked`."""
+
+    stalled: threading.Event
+    asked: list[str | None]
+
+    def do_GET(self) -> None:  # noqa: N802
+        self.asked.append(self.headers.get("Range"))
+        begin, name = int((self.headers.get("Range") or "bytes=0-")[6:-1]), self.path.split("/")[1]
+        if name.isdecimal():
+            self.answer(b"", int(name))
+        elif begin >= len(CONTENT):
+            self.answer(b"", 416)
+        else:
+            self.send_response(206)
+            self.send_header("Content-Length", str(len(CONTENT) - begin))
+            self.end_headers()
+            if name != "dead":
+                self.wfile.write(CONTENT[begin:] if name == "whole" or begin else CONTENT[: len(CONTENT) // 2])
+            if (name == "stalled" and not begin) or name == "dead":
+                self.stalled.wait(30)
+            self.close_connection = True
+
+
+CONTENT = bytes(range(256)) * 64
+
+
+@pytest.fixture
+def web(tmp_path, monkeypatch):
+    monkeypatch.setenv("BOB_CACHE", str(tmp_path))
+    monkeypatch.setattr("bob.backbones.download.PATIENCE_SECONDS", 0.3)
+    site = type("Site", (Web,), {"stalled": threading.Event(), "asked": []})
+    with running(site) as address:
+        yield address, site.asked
+        site.stalled.set()
+
+
+def get(url: str, sha256: str | None = None, offline: bool = False) -> bytes:
+    return fetch("backbone 'mine'", url, sha256, offline=offline).read_bytes()
+
+
+def test_a_file_from_the_web_is_downloaded_once(web):
+    address, asked = web
+    assert get(f"{address}/whole/w.pth", hashlib.sha256(CONTENT).hexdigest()) == get(f"{address}/whole/w.pth") == CONTENT
+    assert len(asked) == 1
+    assert get(f"{address}/whole/w.pth?other") == CONTENT and len(asked) == 2, "another address is another file"
+
+
+@pytest.mark.parametrize("name", ["truncated", "stalled"])
+def test_a_download_goes_on_where_it_broke(web, name):
+    address, asked = web
+    assert get(f"{address}/{name}/w.pth", hashlib.sha256(CONTENT).hexdigest()) == CONTENT
+    assert asked == ["bytes=0-", f"bytes={len(CONTENT) // 2}-"]
+
+
+def test_a_download_goes_on_in_another_run(web):
+    address, asked = web
+    part = downloaded_place(f"{address}/whole/w.pth").with_name("w.pth.part")
+    part.parent.mkdir(parents=True)
+    part.write_bytes(CONTENT[:100])
+    assert get(f"{address}/whole/w.pth") == CONTENT and asked == ["bytes=100-"]
+
+
+def test_a_part_that_is_longer_than_the_file_is_begun_anew(web):
+    address, _ = web
+    part = downloaded_place(f"{address}/whole/w.pth").with_name("w.pth.part")
+    part.parent.mkdir(parents=True)
+    part.write_bytes(CONTENT + b"more")
+    assert get(f"{address}/whole/w.pth") == CONTENT
+
+
+def test_a_full_disk_stops_a_download(web):
+    address, asked = web
+    part = downloaded_place(f"{address}/whole/w.pth").with_name("w.pth.part")
+    part.parent.mkdir(parents=True)
+    part.symlink_to("/dev/full")  # every write fails as on a full disk
+    with pytest.raises(UnavailableError, match=r"the disk is full. Free some space, or set BOB_CACHE"):
+        get(f"{address}/whole/w.pth")
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("404", r"does not exist \(HTTP 404\); correct weights.url"),
+        ("401", r"needs a login \(HTTP 401\)"),
+        ("418", r"is answered with status 418"),
+        ("500", r"is answered with status 500"),
+        ("dead", r"was not downloaded \(.*timed out.*\). Run again to go on"),
+    ],
+)
+def test_what_went_wrong_on_the_web_is_told(web, name, message):
+    with pytest.raises(UnavailableError, match=message):
+        get(f"{web[0]}/{name}/w.pth")
+
+
+def test_another_file_than_meant_is_refused_and_removed(web):
+    with pytest.raises(UnavailableError, match=r"has SHA-256 .*not weights.sha256 0000.*: removed"):
+        get(f"{web[0]}/whole/w.pth", "0" * 64)
+    assert not list(downloaded_place(f"{web[0]}/whole/w.pth").parent.glob("w*"))
+
+
+def test_offline_asks_nobody(web):
+    address, asked = web
+    with pytest.raises(UnavailableError, match=r"is not on this machine. Run once without --offline, or put the file at"):
+        get(f"{address}/whole/w.pth", offline=True)
+    assert not asked
 
 
 @pytest.fixture(autouse=True)

@@ -2,12 +2,17 @@
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest, norm
+from scipy.stats import binomtest, norm, ttest_1samp
 
-from bob.intervals import Z, bootstrap, effective_wilson, interval, mean_of_shares, mover, wilson
-from bob.metrics import METRICS
-from bob.outcomes import Classified
-from bob.scoring import score
+from bob.errors import UndefinedError
+from bob.intervals import Z, bootstrap, effective_wilson, interval, mean_of_shares, mover, resampled, wilson
+from bob.metrics import classification
+from bob.metrics.metric import Metric
+from bob.outcomes import Classified, Draws
+from bob.protocols.protocol import Part
+from bob.scoring import scores
+
+METRICS = {metric.name: metric for metric in classification.METRICS}
 
 
 def classified(n: int, classes: int, seed: int, skill: float = 1.5) -> Classified:
@@ -159,12 +164,65 @@ def test_every_interval_holds_its_value(name: str, n: int) -> None:
 def test_score() -> None:
     outcome = classified(60, 6, seed=4)
     value, low, high, kind = interval("top1", outcome, seed=0)
-    made = score("top1", outcome, bootstrap_seed=0, seed=3, suffix="_k20")
-    assert (made.metric, made.seed, made.n, made.undefined) == ("top1_k20", 3, 60, None)
+    (made,) = scores(Part(outcome, "k20", metrics="ranking", facets={"k": 20}), ["top1", "top5"], seed=3)
+    assert (made.metric, made.facets, made.seed, made.n, made.undefined) == ("top1_k20", {"k": 20}, 3, 60, None)
     assert (made.value, made.low, made.high, made.interval) == (value, low, high, kind)
 
 
 def test_an_undefined_score_says_why() -> None:
-    made = score("top5", classified(60, 4, seed=4), bootstrap_seed=0, seed=None)
+    (made,) = scores(Part(classified(60, 4, seed=4)), ["top5"], seed=None)
     assert (made.value, made.low, made.high, made.n, made.interval) == (None, None, None, 60, "wilson")
     assert made.undefined == "top5 needs at least 6 classes; there are 4"
+
+
+def draws(n: int, seed: int, spread: float = 0.05) -> Draws:
+    return Draws(np.clip(0.7 + spread * np.random.default_rng(seed).normal(size=(n, 1)), 0, 1), np.array([5]))
+
+
+def test_student_against_scipy() -> None:
+    outcome = draws(10, seed=0)
+    value, low, high, kind = interval("few_shot_top1", outcome, seed=0)
+    expected = ttest_1samp(outcome.top1[:, 0], 0).confidence_interval(0.95)
+    assert (low, high) == pytest.approx((expected.low, expected.high)) and kind == "t"
+    assert value == pytest.approx(outcome.top1.mean())
+
+
+def test_student_covers() -> None:
+    limits = [interval("few_shot_top1", draws(10, seed), seed=0)[1:3] for seed in range(3000)]
+    assert 0.94 <= np.mean([low is not None and high is not None and low <= 0.7 <= high for low, high in limits]) <= 0.96
+
+
+def test_student_says_nothing_of_one_draw_or_of_equal_ones() -> None:
+    for outcome in (draws(1, seed=0), draws(5, seed=0, spread=0)):
+        assert interval("few_shot_top1", outcome, seed=0)[1:3] == (None, None)
+
+
+def test_student_stays_in_range() -> None:
+    high = interval("few_shot_top1", Draws(np.array([[1.0], [1.0], [0.2]]), np.array([1])), seed=0)[2]
+    assert high == 1
+
+
+def test_resamples_without_a_value_are_left_out() -> None:
+    """Of four examples of four classes, 4! / 4^4 = 9 % of resamples hold all; of eighty, nearly all do."""
+
+    def every_class(outcome: Classified) -> float:
+        if len(np.unique(outcome.y)) < 4:
+            raise UndefinedError("a class is missing")
+        return float((outcome.rank == 0).mean())
+
+    metric = Metric(every_class, Classified, "bootstrap", 1.0, True, "for this test")
+    few = Classified(np.arange(4), np.zeros(4, np.int64), np.arange(4), 4)
+    assert np.isnan(resampled(few, metric, 0, 1000)).mean() == pytest.approx(1 - 24 / 256, abs=0.03)
+    assert bootstrap(few, metric, seed=0) is None
+    many = classified(80, 4, seed=0)
+    low, high = bootstrap(many, metric, seed=0) or (1.0, 0.0)
+    assert low < every_class(many) < high
+
+
+def test_a_drop_may_be_negative() -> None:
+    def drop(outcome: Classified) -> float:
+        return float((outcome.rank == 0).mean()) - 0.9
+
+    metric = Metric(drop, Classified, "bootstrap", 1.0, True, "for this test", lowest=-1.0)
+    low, high = bootstrap(classified(60, 4, seed=0, skill=0.2), metric, seed=0) or (0.0, 0.0)
+    assert low < high < 0

@@ -21,7 +21,7 @@ from bob.leaderboard.table import MACHINE, TIDY
 from bob.leaderboard.words import cell_text, leads, notes
 from bob.records import Record
 
-FILES = ["leaderboard.csv", "leaderboard_wide.csv", "leaderboard.md", "leaderboard.html"]
+FILES = ["leaderboard.csv", "leaderboard_wide.csv", "ranking.csv", "ranking_by_task.csv", "leaderboard.md", "leaderboard.tex", "leaderboard.html"]
 HOSTILE = "<script>alert(1)</script> \"quoted\" & 'single' | pipe\n# 🦊 שלום " + "x" * 300
 
 
@@ -41,9 +41,9 @@ def sweep() -> list[Record]:
 
 def test_columns_are_these_in_this_order() -> None:
     assert ",".join(tidy(sweep()).columns) == (
-        "backbone,family,floor,task,task_version,dataset,metric,seed,value,low,high,n,interval,undefined,status,reason,primary,pooling,weights_hash,"
-        "input_px,crop_pct,interpolation,mean,std,precision,width,params,gflops,licence,chosen,train,val,test,bad_images,limit,split_kind,"
-        "dataset_fingerprint,record_key,device,images_per_s,probe_seconds,created"
+        "backbone,family,floor,task,task_version,dataset,metric,seed,value,low,high,n,interval,undefined,status,reason,primary,external,pooling,weights_hash,"
+        "input_px,crop_pct,interpolation,preprocessing,mean,std,precision,width,params,gflops,licence,chosen,train,val,test,bad_images,limit,split_kind,"
+        "dataset_fingerprint,record_key,device,device_name,runtime,threads,batch_size,images_per_s,decode_images_per_s,probe_seconds,created"
     )
     assert list(TIDY)[-len(MACHINE) :] == list(MACHINE)
 
@@ -113,9 +113,11 @@ def test_files_do_not_depend_on_the_order_of_records(tmp_path: Path, seed: int) 
 def test_only_the_named_columns_depend_on_the_machine() -> None:
     cost = record("a").cost
     assert cost is not None
-    other = record("a", cost=cost.model_copy(update={"device": "cuda", "images_per_s": 9e3, "probe_seconds": 0.1}), provenance={"created": "2027"})
+    measured = {"device": "cuda", "device_name": "a card", "runtime": "compile", "threads": 1, "batch_size": 256}
+    speeds = {"images_per_s": 9e3, "decode_images_per_s": 3e2, "probe_seconds": 0.1}
+    other = record("a", cost=cost.model_copy(update=measured | speeds), provenance={"created": "2027"})
     left, right = tidy([record("a")]), tidy([other])
-    differing = [name for name in TIDY if left[name].tolist() != right[name].tolist() and not left[name].isna().all()]
+    differing = [name for name in TIDY if left[name].tolist() != right[name].tolist() and not (left[name].isna() & right[name].isna()).all()]
     assert differing == list(MACHINE)
 
 
@@ -227,7 +229,6 @@ def test_lower_is_better_where_it_is() -> None:
 def test_a_single_backbone_leads_nobody() -> None:
     (lead,) = leads([record("a", 0.8), failed("b")])
     assert lead.second is None
-    assert "No other backbone has a value here." in to_html([record("a", 0.8)])
 
 
 def test_cell_texts() -> None:
@@ -293,8 +294,7 @@ def test_terminal_reads_no_markup_in_names() -> None:
 
 def test_the_page_holds_no_markup_from_records() -> None:
     page = to_html([record(HOSTILE), failed("b", HOSTILE)])
-    assert "<script>alert" not in page and "&lt;script&gt;alert" in page
-    assert page.count("</script>") == 2
+    assert "<script>alert" not in page and "\\u003cscript\\u003ealert" in page
 
 
 def test_script_json() -> None:

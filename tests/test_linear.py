@@ -9,7 +9,6 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
 from test_extract import Count
 
-from bob.assess import problem
 from bob.backbones.card import card, load_backbone
 from bob.backbones.fold import fold
 from bob.datasets.dataset import Dataset, Split
@@ -23,6 +22,7 @@ from bob.protocols.logistic import fit_path, scores
 from bob.protocols.protocol import Problem
 from bob.registry import load_registry
 from bob.specs import LinearSettings
+from bob.wiring.classification import problem
 
 SETTINGS = LinearSettings(log10_c=(-6.0, 5.0, 12), held_out=0.2, tolerance=1e-6)
 
@@ -161,7 +161,7 @@ def elpv(tmp_path_factory) -> tuple[dict[str, np.ndarray], np.ndarray]:
     rows: dict[str, list[np.ndarray]] = {spec.name: [] for spec in chosen}
     for split_name, split in dataset.splits.items():
         keys = {spec.name: feature_key(card(spec, cache, "cpu", "float32", offline=True), spec.pooling, split_name, split) for spec in chosen}
-        members = [Member(load_backbone(spec, "cpu", "float32", offline=True), keys[spec.name], 16) for spec in chosen]
+        members = [Member(load_backbone(spec, "cpu", "float32", offline=True), {spec.pooling: keys[spec.name]}, 16) for spec in chosen]
         for member in members:
             fold(member.backbone)
         run_pass(split, members, store, Count(), workers=2, skip_bad=False)

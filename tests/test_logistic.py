@@ -8,8 +8,10 @@ import torch
 from scipy.special import log_softmax
 from sklearn.linear_model import LogisticRegression
 
-from bob.protocols.descent import FLOOR
+from bob.protocols.descent import FLOOR, prepare, walker_at
+from bob.protocols.dual import best_shares, gap_bound
 from bob.protocols.logistic import Fit, fit_path, scores, select_and_refit
+from bob.protocols.products import product
 
 GRID = (1e-4, 1e-2, 1.0)
 
@@ -235,6 +237,64 @@ def test_without_room_for_residuals_the_answer_is_the_same(monkeypatch):
     expected = [fit.objective for fit in fit_path(x, y, 5, GRID)]
     monkeypatch.setattr("bob.protocols.softmax.RESIDUAL_BYTES", 0)
     assert [fit.objective for fit in fit_path(x, y, 5, GRID)] == pytest.approx(expected, rel=1e-4)
+
+
+def test_with_too_many_classes_to_couple_their_biases_the_answer_is_the_same(monkeypatch):
+    x, y = clusters(500, 20, 5)
+    expected = [fit.objective for fit in fit_path(x, y, 5, GRID)]
+    monkeypatch.setattr("bob.protocols.curvature.COUPLED_CLASSES", 4)
+    assert [fit.objective for fit in fit_path(x, y, 5, GRID)] == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("name", ["easy", "two classes", "more features than rows", "a class with one example", "many classes"])
+def test_without_room_for_residuals_the_certificate_is_still_a_bound(name, monkeypatch):
+    x, y, classes = hard(name)
+    grid = np.divide(GRID, float((x - x.mean(0)).var(0).sum()))
+    monkeypatch.setattr("bob.protocols.softmax.RESIDUAL_BYTES", 0)
+    monkeypatch.setattr("bob.protocols.spectrum.RESIDENT_BYTES", 0)
+    for fit in fit_path(x, y, classes, grid, tolerance=1e-3):
+        weight, bias = optimum(x, y, fit.c)
+        assert fit.converged
+        assert relative_gap(fit, x, y, objective(weight, bias, x, y, fit.c)) <= fit.gap + 2e-7
+
+
+def test_a_mixture_of_points_gives_a_true_bound_and_often_a_nearer_one():
+    """Along the way to an ill-conditioned optimum: the bound of the last point alone, and mixed with those before it."""
+    x, y = clusters(600, 40, 6)
+    x *= np.logspace(0, -1, 40).astype(np.float32)
+    task, penalty = prepare(x, y, 6, "cpu"), 1e-5
+    walker = walker_at(task, task.origin())
+    walker.move(penalty)
+    (best,) = fit_path(x, y, 6, [1 / (penalty * 600)], tolerance=1e-8)
+    nearer = 0
+    for i in range(40):
+        walker.curvature = None if i == 20 else walker.curvature
+        assert walker._step(exact=False)
+        gap = walker.point.objective(penalty) - best.objective
+        mixture = walker.seen.mixed(walker.point, penalty, walker.curvature)
+        alone, mixed = (tightest(task, walker, penalty, one) for one in ((walker.point.slope, 0.0, 1.0), mixture))
+        assert min(alone, mixed) >= gap - 1e-7
+        nearer += mixed < 0.7 * alone
+    assert nearer >= 5
+
+
+def tightest(task, walker, penalty, mixture):
+    return gap_bound(task.fast, walker.point, task.y, penalty, 0.0, mixture, final=True)
+
+
+def test_best_shares_by_hand():
+    # ½ (4a² + b²) with a + b = 1: a = 1/5, b = 4/5. With the last share at least 1/10 and the last point far worse: 9/10 and 1/10.
+    assert best_shares(np.array([[4.0, 0], [0, 1]]), np.zeros(2)) == pytest.approx([0.2, 0.8], abs=1e-3)
+    assert best_shares(np.array([[1.0, 0], [0, 1]]), np.array([0.0, 100.0])) == pytest.approx([0.9, 0.1])
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+def test_products_are_those_of_numpy(transposed):
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((7, 33), np.float32), rng.standard_normal((33, 5) if transposed else (5, 33), np.float32)
+    second = torch.from_numpy(b).T if transposed else torch.from_numpy(b)
+    expected = a.astype(np.float64) @ (b if transposed else b.T).astype(np.float64)
+    assert product(torch.from_numpy(a), second).numpy() == pytest.approx(expected, abs=1e-5)
 
 
 def held(n, seed=3):

@@ -7,8 +7,11 @@ import torch
 from torchmetrics.functional.classification import multiclass_accuracy, multiclass_calibration_error, multiclass_f1_score
 
 from bob.errors import ConfigError, UndefinedError
-from bob.metrics import METRICS, balanced_accuracy, ece, log_loss, macro_f1, mean_per_class, metric_named, top1, top5
+from bob.metrics import classification, metric_named
+from bob.metrics.classification import balanced_accuracy, ece, log_loss, macro_f1, mean_per_class, top1, top5
 from bob.outcomes import Classified
+
+METRICS = {metric.name: metric for metric in classification.METRICS}
 
 GRID = [(seed, n, classes) for seed, (n, classes) in enumerate([(1, 2), (6, 2), (50, 6), (200, 9), (333, 40), (1000, 12)])]
 WITH_PROBABILITIES = ("log_loss", "ece")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.special import log_softmax
 
-import bob.outcomes
+import bob.outcomes.classified
 from bob.outcomes import Classified
 
 
@@ -44,7 +44,7 @@ def test_blocks_do_not_change_the_outcome(monkeypatch: pytest.MonkeyPatch) -> No
     rng = np.random.default_rng(0)
     logits, y = rng.normal(size=(50, 4)), rng.integers(4, size=50)
     whole = Classified.from_logits(logits, y).to_arrays()
-    monkeypatch.setattr(bob.outcomes, "BLOCK_CELLS", 7)
+    monkeypatch.setattr(bob.outcomes.classified, "BLOCK_CELLS", 7)
     for name, value in Classified.from_logits(logits, y).to_arrays().items():
         np.testing.assert_array_equal(value, whole[name])
 

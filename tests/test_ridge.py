@@ -5,7 +5,9 @@ import pytest
 from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
 
-from bob.protocols.ridge import fit_path, scores
+from bob.protocols.protocol import Problem
+from bob.protocols.ridge import fit_path, ridge, scores
+from bob.specs.settings import RidgeSettings
 
 STRENGTHS = (1e-2, 1.0, 1e3)
 
@@ -62,3 +64,36 @@ def test_order_of_rows_and_units_of_features_do_not_matter():
 def test_a_strength_of_zero_is_refused():
     with pytest.raises(ValueError, match=r"every strength must be above 0; got \[1.0, 0.0\]"):
         fit_path(*rows(20, 3, 2), 2, [1.0, 0.0])
+
+
+def posed(x, y, classes, test_x, test_y) -> Problem:
+    return Problem(x, y, np.arange(len(y)) % 4 == 0, test_x, test_y, classes)
+
+
+def test_the_penalty_is_chosen_on_held_out_rows_and_all_of_train_refitted():
+    """Every penalty by scikit-learn: per example, so that alpha is penalty x rows in either fit."""
+    x, y = rows(160, 60, 4)
+    test_x, test_y = rows(80, 60, 4, seed=1)
+    held, grid = np.arange(160) % 4 == 0, 10.0 ** np.linspace(-4, 2, 7)
+
+    def peer(train, alpha, at):
+        scaler = StandardScaler().fit(x[train].astype(np.float64))
+        model = Ridge(alpha=alpha, solver="svd").fit(scaler.transform(x[train]), 2.0 * np.eye(4)[y[train]] - 1)
+        return model.predict(scaler.transform(at)).argmax(1)
+
+    top1 = [(peer(~held, value * 120, x[held]) == y[held]).mean() for value in grid]
+    best = max(range(7), key=lambda i: (top1[i], grid[i]))
+    result = ridge(posed(x, y, 4, test_x, test_y), RidgeSettings(log10_l2=(-4.0, 2.0, 7), held_out=0.25), "cpu")
+    assert result.detail["l2_per_example"] == pytest.approx(grid[best])
+    assert result.detail["held_out_top1"] == pytest.approx(top1[best])
+    assert result.detail["l2_at_edge"] == (best in (0, 6))
+    assert (result.outcome.predicted == peer(np.full(160, True), grid[best] * 160, test_x)).all()
+    assert result.outcome.log_prob is None, "outputs on targets of +-1 are no logits"
+
+
+def test_no_choice_looks_at_test():
+    x, y = rows(160, 20, 4)
+    test_x, test_y = rows(80, 20, 4, seed=1)
+    settings = RidgeSettings(log10_l2=(-4.0, 2.0, 7), held_out=0.25)
+    honest, spoilt = (ridge(posed(x, y, 4, test_x, labels), settings, "cpu") for labels in (test_y, np.roll(test_y, 1)))
+    assert honest.detail == spoilt.detail

@@ -1,6 +1,7 @@
 """The main job from the command line: what it writes, what it skips, what it says, and that a second run does nothing."""
 
 import csv
+import dataclasses
 import json
 from pathlib import Path
 
@@ -39,7 +40,7 @@ def test_the_same_command_again_does_nothing_and_opens_no_image(bob, photos, tmp
     def refuse(*_):
         raise AssertionError("an image was opened")
 
-    monkeypatch.setattr("bob.features.extract.decode", refuse)
+    monkeypatch.setattr("bob.features.blocks.decode", refuse)
     monkeypatch.setattr("bob.datasets.fingerprints.read_file", refuse)
     monkeypatch.setattr("bob.engine.load_backbone", refuse)
     code, out, _ = bob(*command)
@@ -160,12 +161,12 @@ def test_a_damaged_record_is_told_and_made_again(bob, photos, tmp_path):
 
 
 def test_a_failed_cell_is_a_failed_record_and_the_rest_goes_on(bob, tmp_path, photos, monkeypatch):
-    from bob.protocols import PROTOCOLS
+    from bob.wiring import WIRING
 
     def broken(*_):
         raise RuntimeError("no luck")
 
-    monkeypatch.setitem(PROTOCOLS, "linear", broken)
+    monkeypatch.setitem(WIRING, "linear", dataclasses.replace(WIRING["linear"], solve=broken))
     code, _, err = bob("run", "--data", photos, "--backbones", "raw_pixels", "--tasks", "linear,knn")
     assert code == FAILED and "RuntimeError: no luck" in err
     status = {row["task"]: (row["status"], row["reason"]) for row in rows(tmp_path / "results")}
@@ -185,16 +186,16 @@ def test_a_reader_that_breaks_fails_its_dataset_alone(bob, photos, tmp_path, mon
         return decode(data, name)
 
     (photos / "class0" / "000.png").write_bytes((photos / "class0" / "000.png").read_bytes() + b"tEXtbroken")
-    monkeypatch.setattr("bob.features.extract.decode", broken)
+    monkeypatch.setattr("bob.features.blocks.decode", broken)
     code, _, err = bob("run", "--data", photos, "--data", other, "--backbones", FLOORS, "--tasks", "knn")
     assert code == FAILED and "ZeroDivisionError: no luck" in err
     assert {row["dataset"]: row["status"] for row in rows(tmp_path / "results")} == {"photos": "failed", "other": "ok"}
 
 
 def test_fail_fast_stops_at_the_first_failure(bob, tmp_path, photos, monkeypatch):
-    from bob.protocols import PROTOCOLS
+    from bob.wiring import WIRING
 
-    monkeypatch.setitem(PROTOCOLS, "knn", lambda *_: 1 / 0)
+    monkeypatch.setitem(WIRING, "knn", dataclasses.replace(WIRING["knn"], solve=lambda *_: 1 / 0))
     code, _, _ = bob("run", "--data", photos, "--backbones", FLOORS, "--tasks", "knn", "--fail-fast")
     assert code == FAILED
     assert len(list((tmp_path / "results" / "records").rglob("*.json"))) == 1

@@ -55,8 +55,8 @@ def test_a_table_with_splits_groups_and_more(root: Path, cache: Path) -> None:
         "test": ("cat/1.png",),
     }
     assert dataset.splits["train"].groups == ("a", "b")
+    assert dataset.splits["train"].attributes == {"remark": ("x", "y")}
     assert dataset.notes == (
-        "columns without meaning here were passed over: remark",
         "classes without test images: 'dog'",
         "1 group has images in both test and train",
     )

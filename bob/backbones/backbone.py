@@ -1,7 +1,10 @@
 """A loaded backbone: uint8 crops in, one float32 row per image and pooling out."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import contextlib
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -10,14 +13,37 @@ from numpy.typing import NDArray
 from torch import nn
 
 from bob.backbones.geometry import Geometry, Normalisation
+from bob.backbones.text import TextTower
 from bob.errors import BackboneError
+from bob.parse import plain
 from bob.specs import BackboneSpec, Pooling
 
 Rows = Mapping[Pooling, NDArray[np.float32]]
 SAME_ROW = 1e-4
 """The largest allowed difference between a row made alone and in a batch, relative to the row's largest value.
 Frozen BatchNorm in train mode differs by more than 1e-1, the order of float32 sums by less than 1e-5."""
-PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+PRECISIONS = {"float32": torch.float32, "tf32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+class _TensorFloat:
+    """Switches tf32 on while any thread is inside: the switch is the whole process's, and several devices work at once."""
+
+    def __init__(self) -> None:
+        self._lock, self._inside = threading.Lock(), 0
+
+    def __enter__(self) -> None:
+        self._count(1)
+
+    def __exit__(self, *_: object) -> None:
+        self._count(-1)
+
+    def _count(self, change: int) -> None:
+        with self._lock:
+            self._inside += change
+            torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = self._inside > 0
+
+
+_TF32 = _TensorFloat()
 
 
 class Pooled(Protocol):
@@ -36,6 +62,10 @@ class Loaded:
     normalisation: Normalisation
     library: str
     """The library and version that define the forward pass."""
+    forward: Mapping[str, Any] = field(default_factory=dict)
+    """What else defines the forward pass, JSON-ready: a graph's digest, the source of a user's function."""
+    text: Callable[[], TextTower] | None = None
+    """Loads the text tower; None where there is none."""
 
 
 class Backbone:
@@ -46,20 +76,61 @@ class Backbone:
         self.geometry = loaded.geometry
         self.normalisation = loaded.normalisation
         self.library = loaded.library
+        self._forward, self._load_text = loaded.forward, loaded.text
         self.device = torch.device(device)
         self.precision = precision
         self.module = loaded.module.eval().requires_grad_(False).to(self.device).to(memory_format=torch.channels_last)
 
-    @torch.inference_mode()
     def embed(self, crops: torch.Tensor, poolings: Sequence[Pooling]) -> Rows:
         """(B, 3, H, W) uint8 → (B, D) float32 per pooling; non-finite rows raise BackboneError."""
-        x = self.normalisation.apply(crops.to(self.device, non_blocking=True)).contiguous(memory_format=torch.channels_last)
-        with torch.autocast(self.device.type, PRECISIONS[self.precision], enabled=self.precision != "float32"):
-            pooled = self.module(x, poolings)
-        rows = {pooling: values.float().cpu().numpy() for pooling, values in pooled.items()}
+        rows = {pooling: values.cpu().numpy() for pooling, values in self.forward(crops, poolings).items()}
         for pooling, values in rows.items():
-            self._check_rows(pooling, values, len(crops))
+            self.check_rows(pooling, values, len(crops))
         return rows
+
+    @torch.inference_mode()
+    def forward(self, crops: torch.Tensor, poolings: Sequence[Pooling]) -> dict[Pooling, torch.Tensor]:
+        """(B, 3, H, W) uint8 → (B, D) float32 per pooling on the backbone's device, which may still be computing them."""
+        x = self.normalisation.apply(crops.to(self.device, non_blocking=True)).contiguous(memory_format=torch.channels_last)
+        with self.in_precision():
+            return {pooling: values.float() for pooling, values in self.module(x, poolings).items()}
+
+    @contextlib.contextmanager
+    def in_precision(self) -> Iterator[None]:
+        """The forward's arithmetic: float32 to the last bit, on tensor cores with 10 bits of mantissa (tf32), or autocast to 16 bits."""
+        half = self.precision in ("bfloat16", "float16")
+        with (
+            _TF32 if self.precision == "tf32" else contextlib.nullcontext(),
+            torch.autocast(self.device.type, PRECISIONS[self.precision], enabled=half),
+        ):
+            yield
+
+    @property
+    def has_text(self) -> bool:
+        return self._load_text is not None
+
+    @cached_property
+    def text(self) -> TextTower:
+        """The text tower, loaded when first asked for: images alone do not need it."""
+        if self._load_text is None:
+            raise BackboneError(f"backbone {self.spec.name!r}: has no text tower; choose one of family clip.")
+        return self._load_text()
+
+    @property
+    def logit_scale(self) -> float | None:
+        """The factor of image-text cosines, as trained."""
+        return self.text.logit_scale
+
+    def embed_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """(n, D) float32 in the space of pooling `embedding`: the library's own `encode_text`, not normalised."""
+        rows = self.text.embed(texts, self.device, PRECISIONS[self.precision])
+        if not np.isfinite(rows).all():
+            raise BackboneError(f"backbone {self.spec.name!r}: its text tower gives NaN or infinity (precision {self.precision}).")
+        return rows
+
+    def text_facts(self) -> dict[str, Any]:
+        """What defines a text's row: weights hash of the text tower, tokenizer, context length."""
+        return self.text.facts()
 
     def check(self) -> dict[Pooling, int]:
         """The width of each of the spec's poolings, after the checks that every backbone must pass before it is trusted."""
@@ -72,12 +143,12 @@ class Backbone:
         for pooling, rows in together.items():
             self._check_batch_free(pooling, rows[0], alone[pooling][0])
         widths = {pooling: rows.shape[1] for pooling, rows in together.items()}
-        for what, declared, found in (("width", self.spec.width, widths[self.spec.pooling]), ("params", self.spec.params, self.parameters())):
-            if declared not in (None, found):
-                raise BackboneError(f"backbone {self.spec.name!r}: {what} is declared as {declared:,}; it is {found:,}.")
+        if other := self.spec.contradicted(self.geometry.height_px, widths[self.spec.pooling], self.parameters()):
+            raise BackboneError(f"backbone {self.spec.name!r}: {'; '.join(other)}.")
         return widths
 
-    def _check_rows(self, pooling: Pooling, rows: NDArray[np.float32], n: int) -> None:
+    def check_rows(self, pooling: Pooling, rows: NDArray[np.float32], n: int) -> None:
+        """BackboneError where there are not n rows of finite values."""
         if rows.ndim != 2 or len(rows) != n:
             raise BackboneError(f"backbone {self.spec.name!r}: pooling {pooling!r} must give {n} rows; got an array of shape {rows.shape}.")
         if not np.isfinite(rows).all():
@@ -100,4 +171,5 @@ class Backbone:
 
     def forward_facts(self) -> dict[str, Any]:
         """What defines the forward pass besides the weights."""
-        return {"loader": self.spec.loader, "architecture": self.spec.architecture, "library": self.library}
+        own = {"loader": self.spec.loader, "architecture": self.spec.architecture, "library": self.library}
+        return {**own, **({"options": plain(self.spec)["options"]} if self.spec.options else {}), **self._forward}

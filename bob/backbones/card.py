@@ -4,7 +4,6 @@ Loading a backbone takes seconds, knowing it takes none: plans, keys and re-runs
 """
 
 import time
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +11,20 @@ import torch
 from pydantic import Field, ValidationError
 from torch.utils.flop_counter import FlopCounterMode
 
-import bob.backbones.floors
-import bob.backbones.timm
 from bob.backbones.backbone import Backbone
 from bob.backbones.fold import fold
-from bob.backbones.weights import find_weights, source_in_words, tensor_hash
+from bob.backbones.loaders import library_versions, load
+from bob.backbones.python import source_of
+from bob.backbones.tensors import tensor_hash
+from bob.backbones.weights import find_weights, source_in_words
 from bob.digest import digest
+from bob.errors import UnavailableError
 from bob.files import write_whole
 from bob.parse import Closed, plain
 from bob.records import BackboneFacts
 from bob.specs import BackboneSpec, Pooling
 
-CARD_VERSION = 1
+CARD_VERSION = 2
 WARM_BATCH, TIMED_BATCHES = 4, 5
 """Images per batch and batches that measure the speed."""
 
@@ -39,28 +40,37 @@ class Card(Closed):
     widths: dict[Pooling, int]
     params: int
     gflops: float | None
+    """None where it is not known."""
     weights_mib: float
     seconds_per_image: float
     """Forward only, warm, in batches of 4, on `device`."""
     device: str = Field()
+    text: dict[str, Any] | None = None
+    """What defines a text's row beside the text; None where there is no text tower, or none that can be loaded here."""
+    text_problem: str | None = None
+    """Why the text tower cannot be loaded here, with the remedy."""
 
 
 def load_backbone(spec: BackboneSpec, device: str, precision: str, *, offline: bool) -> Backbone:
     """The backbone on its device; UnavailableError where its weights cannot be had, BackboneError where they do not fit."""
-    file = find_weights(spec, offline=offline)
-    loaded = bob.backbones.timm.load(spec, file) if spec.loader == "timm" else bob.backbones.floors.load(spec)
-    return Backbone(spec, loaded, device, precision)
+    return Backbone(spec, load(spec, offline=offline), device, precision)
 
 
 def card(spec: BackboneSpec, cache: Path, device: str, precision: str, *, offline: bool) -> Card:
     """The remembered card, or that of the backbone loaded and checked now."""
-    path = cache / "backbones" / f"{_card_key(spec, find_weights(spec, offline=offline), device, precision)}.json"
+    path = _place(spec, cache, device, precision, offline=offline)
     try:
         return Card.model_validate_json(path.read_bytes())
     except (OSError, ValidationError):
         made = _make_card(load_backbone(spec, device, precision, offline=offline))
-        write_whole(path, made.model_dump_json(indent=1).encode())
+        if made.text_problem is None:  # else asked again, for the remedy may have been followed
+            write_whole(path, made.model_dump_json(indent=1).encode())
         return made
+
+
+def speed_memory(spec: BackboneSpec, cache: Path, device: str, precision: str, *, offline: bool) -> Path:
+    """The file beside the card that remembers the fastest runtime and batch size."""
+    return _place(spec, cache, device, precision, offline=offline).with_suffix(".speed.json")
 
 
 def facts(spec: BackboneSpec, known: Card) -> BackboneFacts:
@@ -86,8 +96,13 @@ def facts(spec: BackboneSpec, known: Card) -> BackboneFacts:
     )
 
 
+def _place(spec: BackboneSpec, cache: Path, device: str, precision: str, *, offline: bool) -> Path:
+    return cache / "backbones" / f"{_card_key(spec, find_weights(spec, offline=offline), device, precision)}.json"
+
+
 def _card_key(spec: BackboneSpec, file: Path | None, device: str, precision: str) -> str:
     """The card holds for this spec, this very file (its stat) and these libraries."""
+    file = source_of(spec) if spec.loader == "python" else file
     stat = file.stat() if file else None
     told = {
         name: value for name, value in plain(spec).items() if name not in ("name", "family", "groups", "summary", "licence", "paper", "pretraining")
@@ -97,7 +112,7 @@ def _card_key(spec: BackboneSpec, file: Path | None, device: str, precision: str
             "card": CARD_VERSION,
             "spec": told,
             "file": [str(file), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns] if stat else None,
-            "libraries": [torch.__version__, version("timm"), bob.backbones.floors.VERSION],
+            "libraries": library_versions(),
             "device": device,
             "precision": precision,
         }
@@ -108,6 +123,7 @@ def _make_card(backbone: Backbone) -> Card:
     """Facts of the module as loaded; the speed is that of the module as passes run it, folded."""
     widths, weights_hash, gflops = backbone.check(), tensor_hash(backbone.module.state_dict()), _gflops(backbone)
     params, weights_mib = backbone.parameters(), backbone.weights_mib()
+    text, text_problem = _text_facts(backbone)
     fold(backbone)
     return Card(
         weights_hash=weights_hash,
@@ -121,15 +137,32 @@ def _make_card(backbone: Backbone) -> Card:
         weights_mib=weights_mib,
         seconds_per_image=_seconds_per_image(backbone),
         device=str(backbone.device),
+        text=text,
+        text_problem=text_problem,
     )
+
+
+def _text_facts(backbone: Backbone) -> tuple[dict[str, Any] | None, str | None]:
+    """A text tower that cannot be had (its tokenizer needs a package or a download) does not keep the images from being embedded."""
+    if not backbone.has_text:
+        return None, None
+    try:
+        return backbone.text_facts(), None
+    except UnavailableError as error:
+        return None, str(error)
 
 
 def _blank(backbone: Backbone, n: int) -> torch.Tensor:
     return torch.zeros((n, 3, backbone.geometry.height_px, backbone.geometry.width_px), dtype=torch.uint8)
 
 
-def _gflops(backbone: Backbone) -> float:
-    """Forward cost of one image as PyTorch counts it: 2 per multiply-add of convolutions, matrix products and attention."""
+def _gflops(backbone: Backbone) -> float | None:
+    """Forward cost of one image as PyTorch counts it: 2 per multiply-add of convolutions, matrix products and attention.
+
+    None for a graph that does not run in PyTorch.
+    """
+    if backbone.spec.loader == "onnx":
+        return None
     with FlopCounterMode(display=False) as counter:
         backbone.embed(_blank(backbone, 1), [backbone.spec.pooling])
     return float(counter.get_total_flops()) / 1e9

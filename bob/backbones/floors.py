@@ -1,6 +1,7 @@
 """Floors: what one gets without any learning. A backbone that does not clear them has learned nothing that the task needs."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -46,9 +47,9 @@ class RandomConvolution(nn.Module):
 
     def __init__(self, seed: int) -> None:
         super().__init__()
-        weight = torch.randn(FILTERS, 3, KERNEL_PX, KERNEL_PX, generator=torch.Generator().manual_seed(seed))
+        weight = torch.randn(FILTERS, 3, KERNEL_PX, KERNEL_PX, generator=torch.Generator("cpu").manual_seed(seed), device="cpu")
         self.weight = nn.Parameter(weight)
-        self.bias = nn.Parameter(torch.full((FILTERS,), BIAS))
+        self.bias = nn.Parameter(torch.full((FILTERS,), BIAS, device="cpu"))
 
     def forward(self, x: torch.Tensor, poolings: Sequence[Pooling]) -> dict[Pooling, torch.Tensor]:
         response = F.conv2d(x, self.weight, stride=KERNEL_PX)
@@ -64,8 +65,8 @@ FLOORS: dict[str, Callable[[int], nn.Module]] = {
 }
 
 
-def load(spec: BackboneSpec) -> Loaded:
-    """A floor sees 224 px crops as a supervised ImageNet backbone does, normalised to mean 0.5 and standard deviation 0.5."""
+def load(spec: BackboneSpec, file: Path | None, *, offline: bool) -> Loaded:
+    """A floor needs no file. It sees 224 px crops as a supervised ImageNet backbone does, normalised to mean 0.5 and standard deviation 0.5."""
     if spec.architecture not in FLOORS:
         raise ConfigError(
             f"backbone {spec.name!r}: unknown floor {spec.architecture!r}{nearest(spec.architecture, FLOORS)} Known: {', '.join(FLOORS)}."
@@ -75,3 +76,8 @@ def load(spec: BackboneSpec) -> Loaded:
     size = own.input_px or INPUT_PX
     geometry = Geometry(size, size, own.crop_pct or 0.875, own.crop_mode or "center", own.interpolation or "bicubic")
     return Loaded(FLOORS[spec.architecture](seed), geometry, Normalisation(own.mean or (0.5,) * 3, own.std or (0.5,) * 3), VERSION)
+
+
+def outline(spec: BackboneSpec, *, offline: bool) -> Loaded:
+    """All there is of a floor."""
+    return load(spec, None, offline=offline)

@@ -5,8 +5,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image
+
+FAST_LEVELS = 2
+"""The largest difference of a `fast` pixel from the exact one, of 255 levels; less than a tenth on average.
+PIL and torchvision both round between the passes over rows and columns, at other places."""
 
 
 @dataclass(frozen=True)
@@ -20,16 +25,20 @@ class Geometry:
     crop_mode: str
     """timm's: center (resize the short side, crop the centre), squash (ignore the aspect ratio), border (pad)."""
     interpolation: str
+    fast: bool = False
+    """Resized by torchvision's 8-bit kernels instead of PIL's: half the time, most pixels the same, none further than FAST_LEVELS from it."""
 
     def crop(self, image: Image.Image) -> torch.Tensor:
-        """(3, height, width) uint8 of an RGB image: bit for bit the pixels of timm's own evaluation transform."""
-        crop: torch.Tensor = _transform(self)(image)
+        """(3, height, width) uint8 of an RGB image: bit for bit the pixels of timm's own evaluation transform, unless `fast`."""
+        quick = _fast(self) if self.fast else None
+        crop: torch.Tensor = _transform(self)(image) if quick is None else quick(torch.from_numpy(np.array(image)).permute(2, 0, 1))
         return crop
 
     def facts(self) -> dict[str, Any]:
         """For keys and records; `input_px` is one number where the input is square."""
         size = self.height_px if self.height_px == self.width_px else [self.height_px, self.width_px]
-        return {"input_px": size, "crop_pct": self.crop_pct, "crop_mode": self.crop_mode, "interpolation": self.interpolation}
+        own = {"input_px": size, "crop_pct": self.crop_pct, "crop_mode": self.crop_mode, "interpolation": self.interpolation}
+        return own | ({"preprocessing": "fast"} if self.fast else {})
 
 
 @dataclass(frozen=True)
@@ -62,3 +71,20 @@ def _transform(geometry: Geometry) -> Callable[[Image.Image], torch.Tensor]:
         use_prefetcher=True,
     )
     return transform
+
+
+@lru_cache
+def _fast(geometry: Geometry) -> Callable[[torch.Tensor], torch.Tensor] | None:
+    """The same steps for (3, H, W) uint8; None where a step has no such kernel (padding, lanczos), so that exact pixels are taken."""
+    from torchvision.transforms import CenterCrop, InterpolationMode, Resize, v2
+
+    steps: list[Any] = []
+    for step in getattr(_transform(geometry), "transforms", ()):
+        if isinstance(step, Resize) and step.interpolation in (InterpolationMode.BILINEAR, InterpolationMode.BICUBIC):
+            steps.append(v2.Resize(step.size, interpolation=step.interpolation, antialias=True))
+        elif isinstance(step, CenterCrop):
+            steps.append(v2.CenterCrop(step.size))
+        elif type(step).__name__ not in ("ToNumpy", "MaybePILToTensor", "PILToTensor"):
+            return None
+    quick: Callable[[torch.Tensor], torch.Tensor] = v2.Compose(steps)
+    return quick

@@ -1,6 +1,8 @@
-"""Backbones from timm: any architecture; weights from the hub, a file, an installed package, or a seeded random initialisation."""
+"""Backbones from timm: any architecture, or a hub repository in timm's layout (`hf-hub:owner/name`); weights from the hub, a file, an installed
+package, or a seeded random initialisation."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +11,14 @@ from torch import nn
 
 from bob.backbones.backbone import Loaded
 from bob.backbones.geometry import Geometry, Normalisation
-from bob.backbones.weights import differences, in_file_order, read_tensors
+from bob.backbones.tensors import differences, in_file_order, misfit, read_tensors
 from bob.errors import BackboneError, ConfigError
+from bob.hub import hub_file
 from bob.parse import nearest
 from bob.specs import BackboneSpec, Pooling
+from bob.specs.backbone import OWN_REPOSITORY
+
+CONFIG_FILE = "config.json"
 
 
 class TimmRows(nn.Module):
@@ -44,15 +50,17 @@ class TimmRows(nn.Module):
         return torch.cat([parts[part] for part in pooling.split("+")], dim=1)
 
 
-def load(spec: BackboneSpec, file: Path | None) -> Loaded:
+def load(spec: BackboneSpec, file: Path | None, *, offline: bool) -> Loaded:
     """The model as timm builds it, its weights checked name by name, its head removed."""
-    import timm
-
-    _check_architecture(spec)
-    model = _random(spec) if file is None else _pretrained(spec, read_tensors(spec.name, file))
+    named = _named(spec, offline=offline)
+    model = _random(spec, named) if file is None else _pretrained(spec, named, read_tensors(spec.name, file))
     model.reset_classifier(0)
-    geometry, normalisation = preprocessing(spec, model.pretrained_cfg)
-    return Loaded(TimmRows(model, spec.name), geometry, normalisation, f"timm {timm.__version__}")
+    return _loaded(spec, model)
+
+
+def outline(spec: BackboneSpec, *, offline: bool) -> Loaded:
+    """The model without its head and without its weights, on torch's current default device."""
+    return _loaded(spec, _create(spec, _named(spec, offline=offline), num_classes=0))
 
 
 def preprocessing(spec: BackboneSpec, config: Mapping[str, Any]) -> tuple[Geometry, Normalisation]:
@@ -71,48 +79,83 @@ def preprocessing(spec: BackboneSpec, config: Mapping[str, Any]) -> tuple[Geomet
     return geometry, Normalisation(tuple(own.mean or data["mean"]), tuple(own.std or data["std"]))
 
 
-def _create(spec: BackboneSpec, **options: Any) -> Any:
-    import timm
-
-    resized = {"img_size": spec.preprocessing.input_px} if spec.preprocessing.input_px else {}
-    try:
-        return timm.create_model(spec.architecture, **resized, **options)
-    except TypeError:  # a convolutional architecture takes any size and no img_size
-        return timm.create_model(spec.architecture, **options)
-
-
-def _random(spec: BackboneSpec) -> Any:
-    """The architecture as timm initialises it, from the spec's seed, leaving torch's global generator as it was."""
-    if spec.weights is None or spec.weights.random is None:
-        raise ConfigError(f"backbone {spec.name!r}: 'weights' is missing: give hub, package, file or random.")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(spec.weights.random)
-        return _create(spec)
-
-
-def _pretrained(spec: BackboneSpec, state: dict[str, torch.Tensor]) -> Any:
-    """Weights that fit the architecture by name; else after timm's own conversion; else an error. Nothing stays at its initial value."""
-    if spec.weights and spec.weights.match == "order":
-        state = in_file_order(spec.name, state, _create(spec).state_dict())
-    model = _create(spec, num_classes=0)
-    wanted, body = model.state_dict(), without_head(state, model.pretrained_cfg)
-    other = differences(body, wanted)
-    if not other:
-        model.load_state_dict(body)
-        return model
-    try:
-        return _create(spec, pretrained=True, pretrained_cfg_overlay={"state_dict": state})
-    except (RuntimeError, KeyError, ValueError, AttributeError, TypeError) as error:
-        more = f" and {len(other) - 3} more" if len(other) > 3 else ""
-        raise BackboneError(
-            f"backbone {spec.name!r}: the checkpoint does not fit architecture {spec.architecture!r}: {'; '.join(other[:3])}{more}."
-        ) from error
-
-
 def without_head(state: Mapping[str, torch.Tensor], config: Mapping[str, Any]) -> dict[str, torch.Tensor]:
     heads = config.get("classifier") or ()
     heads = (heads,) if isinstance(heads, str) else tuple(heads)
     return {name: tensor for name, tensor in state.items() if not name.startswith(tuple(f"{head}." for head in heads))}
+
+
+@dataclass(frozen=True)
+class Named:
+    """What timm is asked to build."""
+
+    architecture: str
+    options: Mapping[str, Any]
+
+
+def _named(spec: BackboneSpec, *, offline: bool) -> Named:
+    """The architecture and its arguments: the entry's, or those in the repository's own `config.json`."""
+    if not spec.architecture.startswith(OWN_REPOSITORY):
+        _check_architecture(spec)
+        return Named(spec.architecture, spec.options)
+    from timm.models._hub import load_model_config_from_path
+
+    repository = spec.architecture.removeprefix(OWN_REPOSITORY)
+    revision = spec.weights.revision if spec.weights and spec.weights.hub == repository else None
+    file = hub_file(f"backbone {spec.name!r}", repository, [CONFIG_FILE], revision, offline=offline)
+    config, architecture, options = load_model_config_from_path(file.parent)
+    return Named(architecture, {**options, **spec.options, "pretrained_cfg": config})
+
+
+def _loaded(spec: BackboneSpec, model: Any) -> Loaded:
+    import timm
+
+    geometry, normalisation = preprocessing(spec, model.pretrained_cfg)
+    return Loaded(TimmRows(model, spec.name), geometry, normalisation, f"timm {timm.__version__}")
+
+
+def _create(spec: BackboneSpec, named: Named, **options: Any) -> Any:
+    """timm's model, built for the spec's input size where the architecture depends on it."""
+    import timm
+
+    given = {**named.options, **options}
+    resized = {"img_size": spec.preprocessing.input_px} if spec.preprocessing.input_px else {}
+    try:
+        return timm.create_model(named.architecture, **{**given, **resized})
+    except TypeError:
+        if not resized:
+            raise
+        return timm.create_model(named.architecture, **given)  # a convolutional architecture takes any size and no img_size
+
+
+def _random(spec: BackboneSpec, named: Named) -> Any:
+    """The architecture as timm initialises it, from the spec's seed, leaving torch's global generator as it was."""
+    if spec.weights is None or spec.weights.random is None:
+        raise ConfigError(f"backbone {spec.name!r}: 'weights' is missing: give hub, package, file, url or random.")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(spec.weights.random)
+        return _create(spec, named)
+
+
+def _pretrained(spec: BackboneSpec, named: Named, state: dict[str, torch.Tensor]) -> Any:
+    """Weights that fit the architecture by name; else after timm's own conversion; else an error. Nothing stays at its initial value."""
+    if spec.weights and spec.weights.match == "order":
+        state = in_file_order(spec.name, state, _create(spec, named).state_dict())
+    model = _create(spec, named, num_classes=0)
+    body = without_head(state, model.pretrained_cfg)
+    other = differences(body, model.state_dict())
+    if not other:
+        model.load_state_dict(body)
+        return model
+    config = {"pretrained_cfg_overlay": {"state_dict": state}}
+    if "pretrained_cfg" in named.options:
+        config = {"pretrained_cfg": {**named.options["pretrained_cfg"], "state_dict": state}}
+    try:
+        return _create(
+            spec, named, pretrained=True, num_classes=model.pretrained_cfg["num_classes"], **config
+        )  # another number of classes would not be strict
+    except (RuntimeError, KeyError, ValueError, AttributeError, TypeError) as error:
+        raise misfit(spec.name, spec.architecture, other) from error
 
 
 def _check_architecture(spec: BackboneSpec) -> None:

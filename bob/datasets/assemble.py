@@ -1,118 +1,162 @@
-"""What a reader found, checked and split into a Dataset. Every reader ends here, so every dataset obeys the same rules:
+"""What a reader found, checked and split into a Dataset. Every reader's listing comes here, so every dataset obeys the same rules:
 
-at least two classes, each with train images; a train and a test split; duplicates and groups across given splits counted in the notes.
+with a train split, at least two classes, each with train images, and a test split; duplicates and groups across given splits counted in the notes.
+Which splits there are decides which tasks a dataset can carry: one without train images is a shift of another, or for zero-shot and retrieval.
 """
 
-import re
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+import dataclasses
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bob.datasets.dataset import Dataset, Split, SplitName
-from bob.datasets.splits import SEED, SHARE, automatic_test, shared_images
+from bob.datasets.dataset import Dataset, Shift, Split
+from bob.datasets.listing import Listing, natural
+from bob.datasets.splits import SEED, automatic_test, shared_images
 from bob.errors import DatasetError
+from bob.specs import Role
 
-SPLIT_NAMES: Mapping[str, SplitName] = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
-"""Names that people give to splits, and ours."""
+ROLES: tuple[Role, ...] = ("train", "val", "test", "query", "gallery")
 _TRAIN = "Add a train split, or call the only split 'train' to have a test split taken from it."
+_NAMES_SHOWN = 20
 
 
-@dataclass(frozen=True, eq=False)
-class Listing:
-    """N labelled images of all splits together, as a reader found them."""
+def assemble(name: str, found: Listing, leave_out: Mapping[str, Sequence[str]] | None = None, seed: int = SEED) -> Dataset:
+    """The dataset; `seed` is for the test split where none was given.
 
-    where: str
-    """The dataset's place, for messages."""
-    ids: Sequence[str]
-    labels: Sequence[str]
-    """N class names."""
-    content: Sequence[str]
-    """N hex digests, as in `Split.content`."""
-    read: Callable[[int], bytes]
-    splits: Sequence[SplitName]
-    """N names of the split that each image was given to. Without any "test", an automatic one is taken from "train"."""
-    classes: Sequence[str] | None = None
-    """Class names in their official order; None orders them naturally."""
-    groups: Sequence[str] | None = None
-    attributes: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    drawn: Sequence[str] | None = None
-    """N digests for the automatic split where `content` holds more than the image's source (a renderer's version), else None."""
-    notes: Sequence[str] = ()
-
-
-def natural(name: str) -> tuple[tuple[str | int, ...], str]:
-    """Sort key in which numbers count as numbers: 0, 1, 2, 10 and not 0, 1, 10, 2."""
-    return tuple(int(part) if i % 2 else part for i, part in enumerate(re.split(r"([0-9]+)", name))), name
-
-
-def assemble(name: str, found: Listing, kind: str = "automatic", share: float = SHARE, seed: int = SEED) -> Dataset:
-    """The dataset; `kind`, `share` and `seed` are for the test split where none was given."""
+    `leave_out` names values of attributes ({domain: (photo,)}): images that have one are a shift, and all others are split automatically.
+    """
     classes, unused = _classes(found)
-    index = {label: c for c, label in enumerate(classes)}
-    everything = Split(
-        ids=tuple(found.ids),
-        y=np.array([index[label] for label in found.labels], np.int64),
-        content=tuple(found.content),
+    everything = _everything(found, classes)
+    sides = np.array(found.splits, dtype=object)
+    if leave_out:
+        dataset = _held_out(name, classes, everything, found, leave_out, seed)
+    else:
+        given = "test" in found.splits or "train" not in found.splits
+        sides = sides if given else _automatic(everything, found, np.flatnonzero(sides == "train"), seed)
+        origin = {"kind": "official"} if given else _origin(found, seed)
+        splits = {side: everything.take(np.flatnonzero(sides == side)) for side in ROLES if (sides == side).any()}
+        dataset = Dataset(name=name, classes=classes, splits=splits, split_origin=origin, judgements=found.judgements)
+    if "train" in dataset.splits and found.label_sets is None:
+        _check_train(dataset, found.where)
+    notes = (*found.notes, *unused, *_untested(dataset), *_straddling(dataset.splits))
+    return dataclasses.replace(dataset, notes=notes)
+
+
+def require_train(found: Listing) -> None:
+    """A user's own images need train images; a registered dataset may be for zero-shot and retrieval alone."""
+    if "train" not in found.splits:
+        raise DatasetError(f"{found.where}: holds {' and '.join(sorted(set(found.splits))) or 'no'} images and no train images. {_TRAIN}")
+
+
+def _everything(found: Listing, classes: Sequence[str]) -> Split:
+    y, labels = _labels(found, classes)
+    return Split(
+        ids=found.ids if not isinstance(found.ids, list) else tuple(found.ids),
+        y=y,
+        content=found.content if not isinstance(found.content, list) else tuple(found.content),
         read=found.read,
         groups=None if found.groups is None else tuple(found.groups),
         attributes={key: tuple(values) for key, values in found.attributes.items()},
+        labels=labels,
+        captions=None if found.captions is None else tuple(found.captions),
     )
-    given = "test" in found.splits
-    sides = np.array(found.splits, dtype=object) if given else _automatic(everything, found, share, seed)
-    origin = {"kind": "official"} if given else {"kind": kind, "share": share, "seed": seed}
-    splits: dict[SplitName, Split] = {side: everything.take(np.flatnonzero(sides == side)) for side in SPLIT_NAMES.values() if (sides == side).any()}
-    _check_train(classes, splits, found.where)
-    notes = (*found.notes, *unused, *_untested(classes, splits), *_straddling(splits))
-    return Dataset(name=name, classes=classes, splits=splits, split_origin=origin, notes=notes)
+
+
+def _labels(found: Listing, classes: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.bool_] | None]:
+    """(N,) the class of each image, -1 where it has none; and (N, C) its classes, where it can have several."""
+    index = {label: c for c, label in enumerate(classes)}
+    if found.labels is not None:
+        return np.fromiter((index[label] for label in found.labels), np.int64, len(found.ids)), None
+    if found.label_sets is None:
+        return np.full(len(found.ids), -1), None
+    labels = np.zeros((len(found.ids), len(classes)), bool)
+    for i, several in enumerate(found.label_sets):
+        labels[i, [index[label] for label in several]] = True
+    return np.where(labels.any(1), labels.argmax(1), -1), labels
 
 
 def _classes(found: Listing) -> tuple[tuple[str, ...], list[str]]:
     """The classes that have images, and a note of those that have none."""
-    present = set(found.labels)
-    if "train" not in found.splits:
-        raise DatasetError(f"{found.where}: holds {' and '.join(sorted(set(found.splits))) or 'no'} images and no train images. {_TRAIN}")
+    present = set(found.labels or ())
+    for several in found.label_sets or ():
+        present |= set(several)
+    if not len(found.ids):
+        raise DatasetError(f"{found.where}: holds no images.")
     if len(present) == 1:
-        raise DatasetError(f"{found.where}: all images are of one class, {found.labels[0]!r}; at least two are needed.")
-    known = found.classes or sorted(present, key=natural)
-    empty = [repr(label) for label in known if label not in present]
-    return tuple(label for label in known if label in present), [f"classes without images are left out: {', '.join(empty)}"] if empty else []
+        raise DatasetError(f"{found.where}: all images are of one class, {next(iter(present))!r}; at least two are needed.")
+    known = found.classes if found.classes is not None else sorted(present, key=natural)
+    empty = [label for label in known if label not in present]
+    return tuple(label for label in known if label in present), [f"classes without images are left out: {_shown(empty)}"] if empty else []
 
 
-def _automatic(everything: Split, found: Listing, share: float, seed: int) -> NDArray[np.object_]:
-    """(N,) names of splits: the given ones, with part of train turned to test."""
+def _held_out(name: str, classes: tuple[str, ...], everything: Split, found: Listing, leave_out: Mapping[str, Sequence[str]], seed: int) -> Dataset:
+    """Train and test from the images that no value names, and a shift of the others; all are views of the whole, whose rows are stored once."""
+    out = np.zeros(len(everything), bool)
+    for attribute, values in leave_out.items():
+        if attribute not in everything.attributes:
+            known = ", ".join(everything.attributes) or "none"
+            raise DatasetError(f"{found.where}: leave_out names the attribute {attribute!r}, which images do not have. Known: {known}.")
+        out |= np.isin(np.array(everything.attributes[attribute], dtype=object), list(values))
+    if not out.any() or out.all():
+        there = "; ".join(f"{attribute} {_listed(everything.attributes[attribute])}" for attribute in leave_out)
+        raise DatasetError(f"{found.where}: leave_out {dict(leave_out)!r} leaves out {'all' if out.any() else 'no'} images. There are: {there}.")
+    sides = _automatic(everything, found, np.flatnonzero(~out), seed)
+    parts: tuple[Role, ...] = ("train", "test")
+    splits = {side: everything.part("whole", np.flatnonzero(~out & (sides == side))) for side in parts}
+    shift = Shift(everything.part("whole", np.flatnonzero(out)), "shift")
+    left = "+".join(value for values in leave_out.values() for value in values)
+    return Dataset(name, classes, splits, {**_origin(found, seed), "left_out": left}, shifts={left: shift})
+
+
+def _listed(values: Sequence[str]) -> str:
+    return ", ".join(sorted(set(values))[:_NAMES_SHOWN])
+
+
+def _origin(found: Listing, seed: int) -> dict[str, object]:
+    return {"kind": found.automatic, "share": found.share, "seed": seed}
+
+
+def _automatic(everything: Split, found: Listing, train: NDArray[np.int64], seed: int) -> NDArray[np.object_]:
+    """(N,) names of splits: the given ones, with `train` split into train and test."""
+    if everything.labels is not None or found.labels is None:
+        raise DatasetError(f"{found.where}: has no test split, and none can be taken from images without one label each. Give test images.")
     sides = np.array(found.splits, dtype=object)
-    train = np.flatnonzero(sides == "train")
-    positions = train.tolist()
     content = found.drawn or found.content
-    groups = None if everything.groups is None else [everything.groups[i] for i in positions]
+    groups = None if everything.groups is None else [everything.groups[i] for i in train]
     try:
-        test = automatic_test(everything.y[train], [content[i] for i in positions], groups, share, seed)
+        test = automatic_test(everything.y[train], [content[i] for i in train], groups, found.share, seed)
     except DatasetError as error:
         raise DatasetError(f"{found.where}: {error}") from error
-    sides[train[test]] = "test"
+    sides[train] = np.where(test, "test", "train")
     return sides
 
 
-def _check_train(classes: Sequence[str], splits: Mapping[SplitName, Split], where: str) -> None:
+def _check_train(dataset: Dataset, where: str) -> None:
     """Every class must have train images, else no probe can know it."""
-    trained = set(splits["train"].y.tolist())
-    for side, split in splits.items():
+    trained = set(dataset.splits["train"].y.tolist())
+    for side, split in dataset.splits.items():
         if lost := sorted(set(split.y.tolist()) - trained):
-            raise DatasetError(f"{where}: {side} holds images of {', '.join(repr(classes[c]) for c in lost)}, of which train has none.")
+            raise DatasetError(f"{where}: {side} holds images of {_shown([dataset.classes[c] for c in lost])}, of which train has none.")
 
 
-def _untested(classes: Sequence[str], splits: Mapping[SplitName, Split]) -> list[str]:
-    lost = sorted(set(range(len(classes))) - set(splits["test"].y.tolist()))
-    return [f"classes without test images: {', '.join(repr(classes[c]) for c in lost)}"] if lost else []
+def _untested(dataset: Dataset) -> list[str]:
+    """A note on classes that are trained on and not tested."""
+    if "train" not in dataset.splits or "test" not in dataset.splits or dataset.splits["test"].labels is not None:
+        return []
+    lost = sorted(set(range(len(dataset.classes))) - set(dataset.splits["test"].y.tolist()))
+    return [f"classes without test images: {_shown([dataset.classes[c] for c in lost])}"] if lost else []
 
 
-def _straddling(splits: Mapping[SplitName, Split]) -> list[str]:
+def _shown(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
+    return ", ".join(map(repr, names[:_NAMES_SHOWN])) + more
+
+
+def _straddling(splits: Mapping[Role, Split]) -> list[str]:
     """Notes on images and groups that are on two sides."""
     notes = []
-    pairs: list[tuple[SplitName, SplitName]] = [("test", "train"), ("test", "val"), ("val", "train")]
+    pairs: list[tuple[Role, Role]] = [("test", "train"), ("test", "val"), ("val", "train")]
     for one, other in pairs:
         if one not in splits or other not in splits:
             continue
@@ -122,8 +166,3 @@ def _straddling(splits: Mapping[SplitName, Split]) -> list[str]:
         if groups := set(here.groups or ()) & set(there.groups or ()):
             notes.append(f"{len(groups)} {'group has' if len(groups) == 1 else 'groups have'} images in both {one} and {other}")
     return notes
-
-
-def tally(values: Sequence[str]) -> str:
-    """'.json (2), .txt (1)', for notes."""
-    return ", ".join(f"{value} ({n})" for value, n in sorted(Counter(values).items()))

@@ -9,10 +9,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bob.datasets.assemble import SPLIT_NAMES, Listing, assemble, natural, tally
-from bob.datasets.dataset import Dataset, SplitName
 from bob.datasets.fingerprints import file_digests, read_file
+from bob.datasets.listing import SPLIT_NAMES, Listing, natural, tally
 from bob.errors import DatasetError
+from bob.specs import FolderSource, Role
 
 _WRITTEN = ".jpg .jpeg .jpe .jfif .png .apng .webp .gif .bmp .tif .tiff .ppm .pgm .pbm .pnm .jp2 .avif"
 EXTENSIONS = frozenset(_WRITTEN.split())
@@ -24,39 +24,60 @@ _LAYOUTS = "Expected FOLDER/class/image.jpg, or FOLDER/train/class/image.jpg and
 class _Image:
     path: Path
     label: str
-    split: SplitName
+    split: Role
+    above: tuple[str, ...] = ()
+    """The folders between the split and the class."""
 
 
-def read_folder(name: str, root: Path, cache: Path) -> Dataset:
-    """The dataset in a folder of class folders."""
+def list_folder(source: FolderSource, root: Path, cache: Path) -> Listing:
+    """What lies in a folder of class folders."""
     if not root.is_dir():
         raise DatasetError(f"{str(root)!r} {'is not a folder' if root.exists() else 'does not exist'}. {_LAYOUTS}")
     left_out: list[str] = []
-    images = _images(root, left_out)
+    images = _images(source, root, left_out)
     files = [image.path for image in images]
-    listing = Listing(
+    return Listing(
         where=f"folder '{root}'",
         ids=[path.relative_to(root).as_posix() for path in files],
         labels=[image.label for image in images],
         content=file_digests(root, files, cache),
         read=lambda i: read_file(files[i]),
         splits=[image.split for image in images],
+        attributes={level: [image.above[n] for image in images] for n, level in enumerate(source.levels)},
         notes=[f"files left out: {tally(left_out)}"] if left_out else [],
     )
-    return assemble(name, listing)
 
 
-def _images(root: Path, left_out: list[str]) -> list[_Image]:
+def _images(source: FolderSource, root: Path, left_out: list[str]) -> list[_Image]:
     """All images, by split and class."""
+    if source.splits or source.levels:
+        parts: dict[Role, str] = dict(source.splits) or {"train": "."}
+        return [image for role, folder in parts.items() for image in _below(_named(root, folder), role, source.levels, (), left_out)]
     folders = _subfolders(root, left_out)
     if not folders:
         raise DatasetError(f"folder '{root}': no class folders inside. {_LAYOUTS}")
     if not _is_split_layout(root, folders):
-        return _of_classes(folders, "train", left_out)
+        return _of_classes(folders, "train", (), left_out)
     images = []
     for folder in sorted(folders, key=lambda folder: list(SPLIT_NAMES).index(folder.name.lower())):
-        images += _of_classes(_subfolders(folder, left_out), SPLIT_NAMES[folder.name.lower()], left_out)
+        images += _of_classes(_subfolders(folder, left_out), SPLIT_NAMES[folder.name.lower()], (), left_out)
     return images
+
+
+def _named(root: Path, folder: str) -> Path:
+    if not (root / folder).is_dir():
+        raise DatasetError(
+            f"folder '{root}': there is no folder {folder!r} inside. It holds: {', '.join(p.name for p in sorted(root.iterdir())[:20])}."
+        )
+    return root / folder
+
+
+def _below(folder: Path, role: Role, levels: Sequence[str], above: tuple[str, ...], left_out: list[str]) -> list[_Image]:
+    """The images of a split whose class folders lie `levels` folders further down."""
+    folders = _subfolders(folder, left_out)
+    if not levels:
+        return _of_classes(folders, role, above, left_out)
+    return [image for inner in folders for image in _below(inner, role, levels[1:], (*above, inner.name), left_out)]
 
 
 def _is_split_layout(root: Path, folders: Sequence[Path]) -> bool:
@@ -71,13 +92,13 @@ def _is_split_layout(root: Path, folders: Sequence[Path]) -> bool:
     return bool(splits) and not others
 
 
-def _of_classes(folders: Sequence[Path], split: SplitName, left_out: list[str]) -> list[_Image]:
+def _of_classes(folders: Sequence[Path], split: Role, above: tuple[str, ...], left_out: list[str]) -> list[_Image]:
     images = []
     for folder in folders:
         paths = sorted(_walk(folder, left_out), key=lambda path: natural(path.as_posix()))
         if not paths:
             raise DatasetError(f"class folder '{folder}' holds no images. Remove it, or add some ({_WRITTEN}).")
-        images += [_Image(path, folder.name, split) for path in paths]
+        images += [_Image(path, folder.name, split, above) for path in paths]
     return images
 
 

@@ -92,6 +92,8 @@ def _to_rgb(image: Image.Image, name: str) -> Image.Image:
     if image.mode in _GREY_16:
         return Image.fromarray(_to_8_bits(np.asarray(image))).convert("RGB")
     image.info.pop("transparency", None)  # RGB has no place for it; PIL would warn, or look for a free palette entry
+    if image.mode == "RGB":
+        return image  # PIL would copy it, which takes longer than decoding a large JPEG
     rgb: Image.Image = image.convert("RGB")
     return rgb
 

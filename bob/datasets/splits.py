@@ -4,9 +4,9 @@ The order in which examples are chosen is the order of xxh3(seed, image content)
 platform, or on the version of a random number generator, so the split of a dataset stays the same for as long as its images do.
 """
 
-from collections import Counter, defaultdict
-from collections.abc import Hashable, Iterable, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import xxhash
@@ -20,15 +20,12 @@ SEED = 0
 _GIVE = "give train and test yourself (as folders, or in a table's split column)."
 
 
-@dataclass(frozen=True)
-class _Unit:
+class _Unit(NamedTuple):
     """Examples that must stay on one side: linked by a common group or by equal images."""
 
-    members: tuple[int, ...]
-    counts: Counter[int]
+    members: Sequence[int]
+    counts: Mapping[int, int]
     """Class → number of members."""
-    order: bytes
-    """Hash of seed and content."""
 
 
 def automatic_test(
@@ -42,15 +39,17 @@ def automatic_test(
     """
     if not 0 < share < 1:
         raise DatasetError(f"the test share must lie between 0 and 1; got {share!r}.")
-    units = sorted(_units(y, content, groups, seed), key=lambda unit: unit.order)
-    sizes = Counter(y.tolist())
-    missing = Counter({c: min(max(int(share * n + 0.5), 1), n - 1) for c, n in sizes.items()})
-    left = Counter(sizes)
+    labels: list[int] = y.tolist()
+    units = _units(labels, content, groups, seed)
+    sizes = Counter(labels)
+    missing = {c: min(max(int(share * n + 0.5), 1), n - 1) for c, n in sizes.items()}
+    left = dict(sizes)
     test = np.zeros(len(y), bool)
     for unit in units:
         if _nearer(unit, missing) and _spared(unit, left):
             _take(unit, test, missing, left)
-    for unit in sorted(units, key=lambda unit: (len(unit.members), unit.order)):
+    bare = {c for c in sizes if left[c] == sizes[c]}
+    for unit in sorted((unit for unit in units if not bare.isdisjoint(unit.counts)), key=lambda unit: len(unit.members)):
         if any(left[c] == sizes[c] for c in unit.counts) and _spared(unit, left):
             _take(unit, test, missing, left)
     if not test.any():
@@ -58,36 +57,47 @@ def automatic_test(
     return test
 
 
-def _nearer(unit: _Unit, missing: Counter[int]) -> bool:
+def _nearer(unit: _Unit, missing: Mapping[int, int]) -> bool:
     """Whether taking the unit brings test counts nearer to their aims, summed over the unit's classes."""
-    return sum(abs(missing[c] - n) - abs(missing[c]) for c, n in unit.counts.items()) < 0
+    return sum([abs(missing[c] - n) - abs(missing[c]) for c, n in unit.counts.items()]) < 0
 
 
-def _spared(unit: _Unit, left: Counter[int]) -> bool:
+def _spared(unit: _Unit, left: Mapping[int, int]) -> bool:
     """Whether every class keeps a train example when the unit is taken."""
     return all(left[c] > n for c, n in unit.counts.items())
 
 
-def _take(unit: _Unit, test: NDArray[np.bool_], missing: Counter[int], left: Counter[int]) -> None:
-    test[list(unit.members)] = True
-    missing.subtract(unit.counts)
-    left.subtract(unit.counts)
+def _take(unit: _Unit, test: NDArray[np.bool_], missing: dict[int, int], left: dict[int, int]) -> None:
+    test[unit.members] = True
+    for c, n in unit.counts.items():
+        missing[c] -= n
+        left[c] -= n
 
 
-def _no_split(sizes: Counter[int]) -> str:
+def _no_split(sizes: Mapping[int, int]) -> str:
     if max(sizes.values(), default=0) < 2:
         return f"every class has a single image, so none can be spared for test. Add images, or {_GIVE}"
     return f"no test split can be made: in every class, all images belong to one group or are byte-identical. Use finer groups, or {_GIVE}"
 
 
-def _units(y: NDArray[np.int64], content: Sequence[str], groups: Sequence[str] | None, seed: int) -> list[_Unit]:
-    members, labels = defaultdict(list), y.tolist()
+def _units(labels: Sequence[int], content: Sequence[str], groups: Sequence[str] | None, seed: int) -> list[_Unit]:
+    """The units in the order of the hash of seed and content."""
+    members: dict[Hashable, list[int]] = {}
     for i, root in enumerate(_linked(content, groups)):
-        members[root].append(i)
-    return [
-        _Unit(tuple(inside), Counter([labels[i] for i in inside]), _order(seed, "".join(sorted({content[i] for i in inside}))))
-        for inside in members.values()
-    ]
+        members.setdefault(root, []).append(i)
+    alone = {c: {c: 1} for c in set(labels)}  # shared by the units of one example, which a large dataset has by the million
+    units, order = [], []
+    for inside in members.values():
+        several = len(inside) > 1
+        units.append(_Unit(inside, Counter([labels[i] for i in inside]) if several else alone[labels[inside[0]]]))
+        order.append(_order(seed, "".join(sorted({content[i] for i in inside})) if several else content[inside[0]]))
+    return [units[u] for u in _ascending(order)]
+
+
+def _ascending(order: Sequence[bytes]) -> NDArray[np.int64]:
+    """Positions of 16-byte hashes from the lowest to the highest."""
+    halves = np.frombuffer(b"".join(order), ">u8").reshape(-1, 2)
+    return np.lexsort((halves[:, 1], halves[:, 0]))
 
 
 def _order(seed: int, content: str) -> bytes:
@@ -119,14 +129,13 @@ def stratified_subset(y: NDArray[np.int64], content: Sequence[str], limit: int, 
     """
     if limit < 1:
         raise DatasetError(f"the limit must be at least 1 image per split; got {limit!r}.")
-    order = [_order(seed, digest) for digest in content]
-    sizes, seen = Counter(y.tolist()), Counter[int]()
-    turns = []
-    for i in sorted(range(len(y)), key=lambda i: (order[i], i)):
-        c = int(y[i])
-        turns.append((seen[c] > 0, (seen[c] + 0.5) / sizes[c], order[i], i))
-        seen[c] += 1
-    return np.sort(np.array([turn[-1] for turn in sorted(turns)[:limit]], np.int64))
+    place = np.empty(len(y), np.int64)
+    place[_ascending([_order(seed, digest) for digest in content])] = np.arange(len(y))
+    classes, sizes = np.unique(y, return_counts=True)
+    rank = np.empty(len(y), np.int64)
+    rank[np.lexsort((place, y))] = np.arange(len(y)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    turn = (rank + 0.5) / sizes[np.searchsorted(classes, y)]
+    return np.sort(np.lexsort((place, turn, rank > 0))[:limit]).astype(np.int64)
 
 
 def shared_images(one: Iterable[str], other: Iterable[str]) -> int:

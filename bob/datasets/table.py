@@ -1,18 +1,19 @@
-"""One's own images in a CSV table with columns path, label and optionally split, group. Paths are relative to the table's folder.
+"""Images listed in a table: one's own CSV with columns path, label and optionally split, group; or the list that a published set comes with.
 
-Rows are counted as a spreadsheet shows them: the header is row 1.
+Rows are counted as a spreadsheet shows them: the header is row 1. Columns without meaning here are facts about the images (`Split.attributes`).
 """
 
 import csv
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-from bob.datasets.assemble import SPLIT_NAMES, Listing, assemble
-from bob.datasets.dataset import Dataset, SplitName
 from bob.datasets.fingerprints import file_digests, read_file
+from bob.datasets.listing import SPLIT_NAMES, Listing
 from bob.errors import DatasetError
 from bob.parse import nearest
+from bob.specs import Role, TableSource
 
 _REQUIRED = ("path", "label")
 _OPTIONAL = ("split", "group")
@@ -22,41 +23,54 @@ _OPTIONAL = ("split", "group")
 class _Row:
     path: str
     label: str
-    split: SplitName
+    split: Role
     group: str
+    others: Mapping[str, str]
 
 
-def read_table(name: str, table: Path, cache: Path) -> Dataset:
-    """The dataset in a CSV table."""
-    columns, cells = _parse(table)
-    rows = [_row(number, row, table) for number, row in cells]
-    files = [table.parent / row.path for row in rows]
+def list_table(source: TableSource, table: Path, cache: Path) -> Listing:
+    """What a table lists."""
+    columns, cells = _parse(source, table)
+    folder = table.parent / source.images if source.images else table.parent
+    found = [_row(source, number, row, table, folder) for number, row in cells]
+    rows = [row for row in found if row is not None]
+    files = [folder / row.path for row in rows]
     _check_unique(files, rows, table)
-    listing = Listing(
+    between = source.label_separator
+    others = [column for column in columns if column not in _REQUIRED + _OPTIONAL]
+    return Listing(
         where=f"table '{table}'",
         ids=[row.path for row in rows],
-        labels=[row.label for row in rows],
-        content=file_digests(table.parent, files, cache),
+        labels=None if between else [row.label for row in rows],
+        label_sets=[[label.strip() for label in row.label.split(between) if label.strip()] for row in rows] if between else None,
+        content=file_digests(folder, files, cache),
         read=lambda i: read_file(files[i]),
         splits=[row.split for row in rows],
         groups=[row.group for row in rows] if "group" in columns else None,
-        notes=list(_notes(columns)),
+        attributes={column: [row.others[column] for row in rows] for column in others},
     )
-    return assemble(name, listing)
 
 
-def _parse(table: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
-    """The column names, and each row's number and cells. Blank lines are passed over."""
+def _parse(source: TableSource, table: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
+    """Our names of the columns, and each row's number and cells. Blank lines are passed over."""
+    rows = _lines(source, table)
+    renamed = {theirs.lower(): ours for ours, theirs in source.columns.items()}
+    columns = [renamed.get(column.strip().lower(), column.strip().lower()) for column in rows[0]] if rows else []
+    _check_columns(columns, table)
+    return columns, [(number, _cells(number, columns, row, table)) for number, row in enumerate(rows[1:], start=source.skip + 2) if row]
+
+
+def _lines(source: TableSource, table: Path) -> list[list[str]]:
     try:
         with table.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.reader(file, strict=True))
+            for _ in range(source.skip):
+                next(file, None)
+            rows = [line.split() for line in file] if source.separator == "blank" else list(csv.reader(file, strict=True))
+            return [list(source.header), *rows] if source.header else rows
     except OSError as error:
         raise DatasetError(f"table '{table}' cannot be read ({error.strerror}).") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise DatasetError(f"table '{table}' is not a CSV file in UTF-8 ({error}).") from error
-    columns = [column.strip().lower() for column in rows[0]] if rows else []
-    _check_columns(columns, table)
-    return columns, [(number, _cells(number, columns, row, table)) for number, row in enumerate(rows[1:], start=2) if row]
 
 
 def _check_columns(columns: list[str], table: Path) -> None:
@@ -64,7 +78,7 @@ def _check_columns(columns: list[str], table: Path) -> None:
         if wanted not in columns:
             got = ", ".join(map(repr, columns)) or "none"
             raise DatasetError(f"table '{table}': column {wanted!r} is missing{nearest(wanted, columns)} Columns, separated by commas: {got}.")
-    if doubled := [column for column in (*_REQUIRED, *_OPTIONAL) if columns.count(column) > 1]:
+    if doubled := [column for column in columns if columns.count(column) > 1]:
         raise DatasetError(f"table '{table}': column {doubled[0]!r} is there twice. Remove one.")
 
 
@@ -74,18 +88,27 @@ def _cells(number: int, columns: list[str], row: list[str], table: Path) -> dict
     return {column: cell.strip() for column, cell in zip(columns, row, strict=True)}
 
 
-def _row(number: int, cells: Mapping[str, str], table: Path) -> _Row:
-    """One checked row."""
+def _row(source: TableSource, number: int, cells: Mapping[str, str], table: Path, folder: Path) -> _Row | None:
+    """One checked row; None where its split is to be left out."""
     where = f"table '{table}', row {number}"
     for column in (*_REQUIRED, "group"):
-        if cells.get(column) == "":
+        if cells.get(column) == "" and not (column == "label" and source.label_separator):
             raise DatasetError(f"{where}: {column} is empty.")
+    known: Mapping[str, Role | Literal["-"]] = source.splits or dict(SPLIT_NAMES)
     split = cells.get("split", "train")
-    if split.lower() not in SPLIT_NAMES:
-        raise DatasetError(f"{where}: unknown split {split!r}{nearest(split, SPLIT_NAMES)} Known: {', '.join(SPLIT_NAMES)}.")
-    if not (table.parent / cells["path"]).is_file():
-        raise DatasetError(f"{where}: there is no file '{table.parent / cells['path']}'. Paths are relative to the table's folder.")
-    return _Row(cells["path"], cells["label"], SPLIT_NAMES[split.lower()], cells.get("group", ""))
+    ours = source.split or ("train" if "split" not in cells else known.get(split) or known.get(split.lower()))
+    if ours is None:
+        raise DatasetError(f"{where}: unknown split {split!r}{nearest(split, list(known))} Known: {', '.join(known)}.")
+    if ours == "-":
+        return None
+    if not (folder / cells["path"]).is_file():
+        raise DatasetError(f"{where}: there is no file '{folder / cells['path']}'. Paths are relative to {_below(source)}.")
+    others = {column: cell for column, cell in cells.items() if column not in _REQUIRED + _OPTIONAL}
+    return _Row(cells["path"], cells["label"], ours, cells.get("group", ""), others)
+
+
+def _below(source: TableSource) -> str:
+    return f"{source.images!r} in the table's folder" if source.images else "the table's folder"
 
 
 def _check_unique(files: list[Path], rows: list[_Row], table: Path) -> None:
@@ -97,8 +120,3 @@ def _check_unique(files: list[Path], rows: list[_Row], table: Path) -> None:
             raise DatasetError(f"table '{table}': {row.path!r} is in both {other.split} and {row.split}. Keep one row.")
         if other is not row:
             raise DatasetError(f"table '{table}': {row.path!r} has two rows, with labels {other.label!r} and {row.label!r}. Keep one.")
-
-
-def _notes(columns: list[str]) -> Iterator[str]:
-    if others := [column for column in columns if column not in _REQUIRED + _OPTIONAL]:
-        yield f"columns without meaning here were passed over: {', '.join(others)}"

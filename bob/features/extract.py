@@ -1,44 +1,34 @@
-"""One pass, many backbones: every image is decoded once, cropped once per distinct geometry, and embedded by all backbones of the pass."""
+"""One pass, many backbones: every image is decoded once, cropped once per distinct geometry, and embedded by all backbones of the pass.
+
+A pass has one lane per device. Each lane takes shards that nobody else computes, here or in another process, decodes their images a few blocks
+ahead of the one that it embeds, and stores what comes out. Memory does not depend on the number of images.
+"""
 
 import os
 import time
-from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from typing import Protocol
+from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from bob.backbones.backbone import Backbone
-from bob.backbones.geometry import Geometry
 from bob.datasets.dataset import Split
-from bob.datasets.images import check_elongation, decode
 from bob.errors import BadImageError, BobError
+from bob.features.blocks import Block, blocks
+from bob.features.device import device_name, peak_mib, threads
 from bob.features.key import FeatureKey
-from bob.features.store import Effort, FeatureStore, Shard, shard_count, shard_range
+from bob.features.share import Job, Jobs
+from bob.features.store import Effort, FeatureStore, Shard
+from bob.features.watch import Spent, Watcher
+from bob.runtimes.eager import Eager
+from bob.runtimes.race import Images, default_batch, make_ready
+from bob.runtimes.runtime import Runtime
+from bob.specs import Pooling
 
-BLOCK = 64
-"""Images that are decoded, cropped and embedded together; with 2 blocks decoded ahead a pass holds about 30 MB per geometry at 224 px."""
-BLOCKS_AHEAD = 2
-CPU_BATCH, DEVICE_BATCH = 4, 64
-"""On a CPU small batches are the fastest, since their activations stay in its caches: EfficientNet-Lite at 4 runs about twice as fast as at 16."""
 SHOWN_BAD = 5
-ELONGATION_PX = 512
-"""An image so long and thin that it explodes when its short side is resized to this is unusable for every backbone alike, so that
-backbones are always scored on the same images. Above the inputs of nearly all backbones."""
-
-
-class Watcher(Protocol):
-    """What a pass tells while it works."""
-
-    def waiting(self) -> None:
-        """Another process is computing the same features."""
-
-    def embedded(self, images: int, decode_seconds: float, forward_seconds: float) -> None:
-        """Some more images went through every backbone of the pass."""
 
 
 @dataclass
@@ -46,67 +36,158 @@ class Member:
     """One backbone of a pass. `failure` is set when it fails, and it takes no further part."""
 
     backbone: Backbone
-    key: FeatureKey
-    batch_size: int
+    keys: Mapping[Pooling, FeatureKey]
+    """One stream of shards per pooling; one forward gives them all."""
+    batch_size: int | None = None
+    """None is found."""
     failure: str | None = None
+    replicas: Sequence[Backbone] = ()
+    """The same backbone on further devices, each a lane of the pass."""
+    runtime: str = "eager"
+    """One of bob.runtimes.race.RUNTIMES, or auto."""
+    memory: Path | None = None
+    """The file that remembers the fastest runtime and batch size."""
+    ready: dict[int, Runtime] = field(default_factory=dict)
+    """Lane → the backbone as it runs there, made ready at the lane's first block."""
 
-
-@dataclass(frozen=True, eq=False)
-class Block:
-    """Decoded images: `crops` holds (n, 3, H, W) uint8 per geometry for the readable ones."""
-
-    shard: int
-    positions: NDArray[np.int64]
-    crops: Mapping[Geometry, torch.Tensor]
-    bad: Mapping[int, str]
-    decode_seconds: float
-    ends_shard: bool
+    def on(self, lane: int) -> Backbone:
+        return [self.backbone, *self.replicas][lane]
 
 
 @dataclass
 class _Growing:
-    """A member's shard in the making."""
+    """A member's shard in the making, one per pooling."""
 
-    rows: list[NDArray[np.float32]] = field(default_factory=list)
+    member: Member
+    rows: dict[Pooling, list[NDArray[np.float32]]]
     effort: Effort = field(default_factory=Effort)
 
 
 def auto_batch(device: str) -> int:
-    return CPU_BATCH if device == "cpu" else DEVICE_BATCH
+    return default_batch(device.split(":")[0])
 
 
 def run_pass(split: Split, members: Sequence[Member], store: FeatureStore, watcher: Watcher, *, workers: int, skip_bad: bool) -> None:
     """Stores the missing shards of every member. Bad images raise BadImageError unless they are to be skipped."""
-    with store.locked([member.key for member in members], watcher.waiting):
-        todo = {id(member): set(store.missing(member.key, len(split))) for member in members}
-        wanted = sorted(set().union(*todo.values()))
-        done = sum(len(shard_range(number, len(split))) for number in set(range(shard_count(len(split)))) - set(wanted))
-        watcher.embedded(done, 0.0, 0.0)
-        geometries = list(dict.fromkeys(member.backbone.geometry for member in members))
-        blocks = _blocks(split, wanted, geometries, workers)
-        for number in wanted:
-            taking_part = [member for member in members if number in todo[id(member)] and not member.failure]
-            _embed_shard(blocks, taking_part, store, number, watcher, skip_bad=skip_bad)
+    keys = [key for member in members for key in member.keys.values()]
+    jobs = Jobs(store, keys, len(split), watcher.waiting, lambda images: watcher.embedded(images, Spent()))
+    lanes = min((1 + len(member.replicas) for member in members), default=1)
+    with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool:
+        run = [_Lane(number, split, members, store, watcher, jobs, pool, skip_bad) for number in range(lanes)]
+        try:
+            if lanes == 1:
+                run[0].work()
+            else:
+                _together(run, jobs)
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+            jobs.close()
+    for key in keys:
+        store.sweep(key)
 
 
-def _embed_shard(blocks: Iterator[Block], members: Sequence[Member], store: FeatureStore, number: int, watcher: Watcher, *, skip_bad: bool) -> None:
-    """Takes the shard's blocks from the stream, and stores it for each member that lives to its end."""
-    growing = {id(member): _Growing() for member in members}
-    positions: list[NDArray[np.int64]] = []
-    bad: dict[str, str] = {}
-    for block in blocks:
-        positions.append(block.positions)
-        bad |= {str(position): why for position, why in block.bad.items()}
-        forward = sum(_embed_block(block, member, growing[id(member)]) for member in members)
-        watcher.embedded(len(block.positions) + len(block.bad), block.decode_seconds, forward)
-        if block.ends_shard:
-            break
-    if bad and not skip_bad:
-        raise BadImageError(bad_images_message(list(bad.values())))
-    for member in members:
-        if not member.failure:
-            made = growing[id(member)]
-            store.write(member.key, number, Shard(_stacked(made.rows), np.concatenate(positions), bad, made.effort))
+def _together(lanes: Sequence["_Lane"], jobs: Jobs) -> None:
+    """Every lane in a thread of its own; the first error ends all."""
+    with ThreadPoolExecutor(len(lanes), thread_name_prefix="lane") as pool:
+        running = [pool.submit(lane.work) for lane in lanes]
+        try:
+            wait(running, return_when="FIRST_EXCEPTION")
+        finally:
+            jobs.stop()
+    for one in running:
+        one.result()
+
+
+@dataclass(eq=False)
+class _Lane:
+    """The work of one device."""
+
+    number: int
+    split: Split
+    members: Sequence[Member]
+    store: FeatureStore
+    watcher: Watcher
+    jobs: Jobs
+    pool: ThreadPoolExecutor
+    skip_bad: bool
+
+    def work(self) -> None:
+        geometries = list(dict.fromkeys(member.backbone.geometry for member in self.members))
+        pinned = any(member.on(self.number).device.type == "cuda" for member in self.members)
+        growing: list[_Growing] = []
+        seen: list[Block] = []
+        for block in blocks(self.split, self.jobs, geometries, self.pool, pinned=pinned):
+            if not seen:
+                growing = self._begun(block.job)
+            forward = sum(self._embed(block, shard) for shard in growing)
+            seen.append(block.without_crops())
+            spent = Spent(block.decode_seconds, block.waited_seconds, forward)
+            self.watcher.embedded(0 if block.job.again else len(block.positions) + len(block.bad), spent)
+            if block.ends_shard:
+                self._store(seen, growing)
+                seen = []
+
+    def _begun(self, job: Job) -> list[_Growing]:
+        """The members that lack this shard, with the poolings of which they lack it."""
+        lacking = {id(member): [pooling for pooling, key in member.keys.items() if key in job.claims] for member in self.members}
+        return [_Growing(member, {pooling: [] for pooling in lacking[id(member)]}) for member in self.members if lacking[id(member)]]
+
+    def _store(self, seen: Sequence[Block], growing: Sequence[_Growing]) -> None:
+        """Writes the shard for each member that lived to its end."""
+        bad = {str(position): why for block in seen for position, why in block.bad.items()}
+        if bad and not self.skip_bad:
+            raise BadImageError(bad_images_message(list(bad.values())))
+        start, job = time.perf_counter(), seen[0].job
+        positions = np.concatenate([block.positions for block in seen])
+        for made in growing:
+            for pooling, rows in made.rows.items() if not made.member.failure else ():
+                self.store.write(made.member.keys[pooling], job.number, Shard(_stacked(rows), positions, bad, made.effort))
+        self.jobs.finish(job)
+        self.watcher.embedded(0, Spent(write_seconds=time.perf_counter() - start))
+
+    def _embed(self, block: Block, growing: _Growing) -> float:
+        """Appends the block's rows; seconds of the forward pass. Any error is the member's failure alone."""
+        member = growing.member
+        if member.failure or not len(block.positions):
+            return 0.0
+        try:
+            runtime = member.ready.get(self.number) or self._ready(member, block)
+            start = time.perf_counter()
+            for pooling, rows in runtime.embed(block.crops[member.backbone.geometry], list(growing.rows)).items():
+                growing.rows[pooling].append(rows)
+            seconds = time.perf_counter() - start
+        except BobError as error:
+            return self._fails(member, str(error))
+        except Exception as error:  # a backbone's own code can raise anything, and must not take the others down
+            return self._fails(member, f"backbone {member.backbone.spec.name!r}: failed while embedding: {type(error).__name__}: {error}")
+        device = member.on(self.number).device
+        growing.effort += Effort(
+            images=len(block.positions),
+            decode_seconds=block.decode_seconds,
+            forward_seconds=seconds,
+            device=str(device),
+            batch_size=runtime.batch_size,
+            runtime=runtime.name,
+            device_name=device_name(device),
+            threads=threads(device),
+            peak_mib=peak_mib(device),
+        )
+        return seconds
+
+    def _ready(self, member: Member, block: Block) -> Runtime:
+        """The member's runtime on this lane's device, chosen on the lane's first images."""
+        backbone = member.on(self.number)
+        if member.runtime == "eager" and member.batch_size:
+            member.ready[self.number] = Eager(backbone, member.batch_size)
+        else:
+            images = Images(block.crops[backbone.geometry], self.jobs.images_left() + len(block.positions), list(member.keys))
+            member.ready[self.number] = make_ready(backbone, images, member.runtime, member.batch_size, member.memory)
+        return member.ready[self.number]
+
+    def _fails(self, member: Member, why: str) -> float:
+        member.failure = why
+        self.jobs.drop(member.keys.values())
+        return 0.0
 
 
 def bad_images_message(reasons: Sequence[str]) -> str:
@@ -119,98 +200,6 @@ def bad_images_message(reasons: Sequence[str]) -> str:
 
 def _stacked(rows: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
     return np.concatenate(rows) if rows else np.zeros((0, 0), np.float32)
-
-
-def _embed_block(block: Block, member: Member, growing: _Growing) -> float:
-    """Appends the block's rows; seconds of the forward pass. Any error is the member's failure alone."""
-    if member.failure or not len(block.positions):
-        return 0.0
-    start = time.perf_counter()
-    try:
-        growing.rows.append(_embed(member, block.crops[member.backbone.geometry]))
-    except BobError as error:
-        member.failure = str(error)
-    except Exception as error:  # a backbone's own code can raise anything, and must not take the others down
-        member.failure = f"backbone {member.backbone.spec.name!r}: failed while embedding: {type(error).__name__}: {error}"
-    seconds = time.perf_counter() - start
-    growing.effort += Effort(len(block.positions), block.decode_seconds, seconds, str(member.backbone.device), member.batch_size)
-    return seconds
-
-
-def _embed(member: Member, crops: torch.Tensor) -> NDArray[np.float32]:
-    """(n, 3, H, W) → (n, D) in batches; a batch that does not fit in memory is halved, and stays halved."""
-    pooling = member.backbone.spec.pooling
-    rows: list[NDArray[np.float32]] = []
-    start = 0
-    while start < len(crops):
-        try:
-            rows.append(member.backbone.embed(crops[start : start + member.batch_size], [pooling])[pooling])
-            start += member.batch_size
-        except (MemoryError, RuntimeError) as error:
-            if member.batch_size == 1 or not _out_of_memory(error):
-                raise
-            member.batch_size //= 2
-            if member.backbone.device.type == "cuda":
-                torch.cuda.empty_cache()
-    return np.concatenate(rows)
-
-
-def _out_of_memory(error: Exception) -> bool:
-    """CUDA, MPS and the CPU allocator each say it in another way."""
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(words in str(error) for words in ("out of memory", "can't allocate memory"))
-
-
-def _blocks(split: Split, shards: Sequence[int], geometries: Sequence[Geometry], workers: int) -> Iterator[Block]:
-    """Decoded blocks in order, a few ahead of the one being embedded, so that decoding and embedding overlap."""
-    spans = [(shard, shard_range(shard, len(split))) for shard in shards]
-    cuts = [(shard, span[i : i + BLOCK], i + BLOCK >= len(span)) for shard, span in spans for i in range(0, len(span), BLOCK)]
-    with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool:
-        ahead: deque[tuple[int, bool, list[Future[_Decoded]]]] = deque()
-        try:
-            for shard, span, ends in cuts:
-                ahead.append((shard, ends, [pool.submit(_decode_one, split, position, geometries) for position in span]))
-                if len(ahead) > BLOCKS_AHEAD:
-                    yield _assembled(*ahead.popleft())
-            while ahead:
-                yield _assembled(*ahead.popleft())
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-
-
-@dataclass(frozen=True, eq=False)
-class _Decoded:
-    position: int
-    crops: Mapping[Geometry, torch.Tensor]
-    bad: str | None
-    seconds: float
-
-
-def _decode_one(split: Split, position: int, geometries: Sequence[Geometry]) -> _Decoded:
-    start = time.perf_counter()
-    crops: dict[Geometry, torch.Tensor] = {}
-    bad = None
-    try:
-        image = decode(split.read(position), split.ids[position])
-        check_elongation(*image.size, ELONGATION_PX, split.ids[position])
-        crops = {geometry: geometry.crop(image) for geometry in geometries}
-    except BadImageError as error:
-        bad = str(error)
-    except OSError as error:
-        bad = f"{split.ids[position]}: cannot be read ({error.strerror or error})."
-    return _Decoded(position, crops, bad, time.perf_counter() - start)
-
-
-def _assembled(shard: int, ends_shard: bool, futures: Sequence["Future[_Decoded]"]) -> Block:
-    decoded = [future.result() for future in futures]
-    good = [image for image in decoded if image.bad is None]
-    return Block(
-        shard=shard,
-        positions=np.array([image.position for image in good], np.int64),
-        crops={geometry: torch.stack([image.crops[geometry] for image in good]) for geometry in good[0].crops} if good else {},
-        bad={image.position: image.bad for image in decoded if image.bad is not None},
-        decode_seconds=sum(image.seconds for image in decoded),
-        ends_shard=ends_shard,
-    )
 
 
 def auto_workers() -> int:

@@ -33,7 +33,7 @@ class Cell:
     """One backbone on one task and dataset, by the task's first metric."""
 
     record: Record
-    status: Literal["ok", "undefined", "failed"]
+    status: Literal["ok", "undefined", "failed", "not_applicable"]
     metric: str
     value: float | None = None
     """Mean over seeds. None unless status is ok."""
@@ -78,9 +78,11 @@ def comparable(records: Iterable[Record]) -> tuple[list[Record], list[SetAside]]
     newest record stays, whole datasets before those cut short by a limit. Within it, each backbone keeps its newest record.
     A backbone's records share one weights hash: the newest one's.
     A failure before the dataset was read belongs to any group, and stays where its backbone has nothing else there.
+    Published numbers stand beside all that; whether they were made alike, their table does not say.
     """
+    given = list(records)
     by_column: dict[Column, list[Record]] = defaultdict(list)
-    for record in sorted(records, key=_age):
+    for record in sorted((record for record in given if record.external is None), key=_age):
         by_column[column_of(record)].append(record)
     kept: list[Record] = []
     aside: list[SetAside] = []
@@ -89,7 +91,8 @@ def comparable(records: Iterable[Record]) -> tuple[list[Record], list[SetAside]]
         kept += chosen
         aside += rest
     same, other = _one_weights(kept)
-    return sorted(same, key=_place), sorted(aside + other, key=lambda left: (*_place(left.record), *_age(left.record)))
+    published = [record for record in given if record.external is not None]
+    return sorted(same + published, key=_place), sorted(aside + other, key=lambda left: (*_place(left.record), *_age(left.record)))
 
 
 def _place(record: Record) -> tuple[str, str, str]:
@@ -100,7 +103,7 @@ def _newest_group(records: Sequence[Record]) -> tuple[list[Record], list[SetAsid
     """Of one column's records, oldest first: the newest comparable group, one record per backbone."""
     placed = [record for record in records if record.dataset] or records
     winner = _setting(max(placed, key=lambda record: (_is_whole(record), _age(record))))
-    inside = [record for record in placed if _setting(record) == winner]
+    inside = [record for record in placed if _setting(record) == winner] if len(placed) > 1 else placed
     newest = {record.backbone_name: record for record in inside}
     for record in records:
         if record.dataset is None and (record.backbone_name not in newest or newest[record.backbone_name].dataset is None):
@@ -134,20 +137,28 @@ def cells(records: Iterable[Record]) -> list[Cell]:
 
 def _cell(record: Record) -> Cell:
     metric = record.task.metrics[0]
-    if record.status == "failed":
-        return Cell(record, "failed", metric, reason=record.reason)
+    if record.status != "ok":
+        return Cell(record, record.status, metric, reason=record.reason)
     scores = [score for score in record.scores if score.metric == metric]
     missing = next((score.undefined or "no value" for score in scores if score.value is None), None if scores else f"no score named {metric}")
     if missing:
-        return Cell(record, "undefined", metric, n=min((score.n for score in scores), default=None), reason=missing)
+        return Cell(record, "undefined", metric, n=_fewest(scores), reason=missing)
     low, high = mean(score.low for score in scores), mean(score.high for score in scores)
-    return Cell(record, "ok", metric, mean(score.value for score in scores), low, high, min(score.n for score in scores), _seeds(scores))
+    return Cell(record, "ok", metric, mean(score.value for score in scores), low, high, _fewest(scores), _seeds(scores))
 
 
 def mean(values: Iterable[float | None]) -> float | None:
     """The mean, or None where one is missing."""
-    known = list(values)
-    return fmean(value for value in known if value is not None) if None not in known else None
+    given = list(values)
+    known = [value for value in given if value is not None]
+    if len(known) < len(given):
+        return None
+    return known[0] if len(known) == 1 else fmean(known)
+
+
+def _fewest(scores: Sequence[Score]) -> int | None:
+    """The fewest examples of all scores; None where none says."""
+    return min((score.n for score in scores if score.n is not None), default=None)
 
 
 def _seeds(scores: Sequence[Score]) -> int:
@@ -165,7 +176,7 @@ def better_first(cell: Cell) -> tuple[bool, float, str]:
 def is_share(metric: str) -> bool:
     """Whether the metric is a fraction in [0, 1] and higher is better, so that it may be averaged over columns. Unknown metrics count as such."""
     known = METRICS.get(metric)
-    return known is None or (known.highest == 1 and known.higher_is_better)
+    return known is None or ((known.lowest, known.highest) == (0, 1) and known.higher_is_better)
 
 
 def facts_by_backbone(records: Iterable[Record]) -> dict[str, BackboneFacts | None]:

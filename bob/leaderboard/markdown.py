@@ -3,31 +3,58 @@
 import re
 from collections.abc import Iterable, Sequence
 
-from bob.leaderboard.cells import Cell, Column, SetAside, comparable
-from bob.leaderboard.table import Row, ranked
-from bob.leaderboard.words import cell_text, leads, millions, notes, value_text
+from bob.leaderboard.board import Board, as_board
+from bob.leaderboard.cells import Cell, Column
+from bob.leaderboard.paired import Tie
+from bob.leaderboard.ranking import Ranking, Standing
+from bob.leaderboard.ranking_table import pool_text
+from bob.leaderboard.rows import Row, ranked
+from bob.leaderboard.words import BASIS_TEXT, MISSING, cell_text, leads, millions, notes, value_text
 from bob.metrics import METRICS
 from bob.records import Record
 
 LEGEND = "Values in percent (log-loss in nats), 95 % intervals in brackets. Bold: best of its column. *(floor)*: what any useful backbone must beat."
+TIED = " ≈: not told apart from the best of its column by a paired test (Holm over the column, 5 %)."
 
 
-def to_markdown(records: Iterable[Record]) -> str:
-    """The whole file."""
-    kept, aside = comparable(records)
-    tasks = sorted({record.task.name for record in kept})
-    parts = ["# Leaderboard", LEGEND if kept else "No records yet.", *(_task(task, kept) for task in tasks), _notes(kept, aside)]
+def to_markdown(given: Board | Iterable[Record]) -> str:
+    """The whole file, of a board or of records alone."""
+    board = as_board(given)
+    tasks = sorted({record.task.name for record in board.kept})
+    legend = LEGEND + (TIED if board.ties else "") if board.kept else "No records yet."
+    parts = ["# Leaderboard", legend, *_rankings(board), *(_task(task, board) for task in tasks), _notes(board)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _task(task: str, records: Sequence[Record]) -> str:
+def _rankings(board: Board) -> list[str]:
+    """One table per ranking over several settings."""
+    return [_ranking(ranking) for ranking in board.rankings if len(ranking.standings) > 1 and len(ranking.settings) > 1]
+
+
+def _ranking(ranking: Ranking) -> str:
+    title = "Overall" if ranking.origin is None else f"Overall: {escape(ranking.origin)} (external)"
+    head = ["backbone", "mean z", "mean rank", "95 % of resamples", "win share", "tie group"]
+    body = [_line(_standing(standing)) for standing in ranking.standings]
+    told = f"Pool: {pool_text(ranking)}. {BASIS_TEXT[ranking.basis]}"
+    return "\n".join([f"## {title}", "", told, "", _line(head), _line(["---", *["---:"] * (len(head) - 1)]), *body])
+
+
+def _standing(standing: Standing) -> list[str]:
+    places = f"{standing.rank_low}–{standing.rank_high}" if standing.rank_low else MISSING
+    z = MISSING if standing.mean_z is None else f"{standing.mean_z:.3f}"
+    share = MISSING if standing.win_share is None else f"{100 * standing.win_share:.0f} %"
+    group = MISSING if standing.tie_group is None else str(standing.tie_group)
+    return [escape(standing.backbone), z, f"{standing.mean_rank:.2f}", places, share, group]
+
+
+def _task(task: str, board: Board) -> str:
     """One task's table. Rows are ranked by this task alone."""
-    own = [record for record in records if record.task.name == task]
+    own = [record for record in board.kept if record.task.name == task]
     columns, rows = ranked(own)
     best = {lead.column: lead.best for lead in leads(own)}
     with_mean = len(columns) > 1
     head = ["backbone", "params (M)", *(column.dataset for column in columns), *(["mean"] if with_mean else [])]
-    body = [_row(row, columns, best, with_mean) for row in rows]
+    body = [_row(row, columns, best, with_mean, board) for row in rows]
     return "\n".join([f"## {escape(task)}", "", _metric_line(own), "", _line(map(escape, head)), _line(["---", *["---:"] * (len(head) - 1)]), *body])
 
 
@@ -39,20 +66,22 @@ def _metric_line(records: Sequence[Record]) -> str:
     return f"Metric `{task.metrics[0]}`{summary}. Task version {task.version}."
 
 
-def _row(row: Row, columns: Sequence[Column], best: dict[Column, Cell], with_mean: bool) -> str:
-    values = [_cell(row.cells.get(column), best.get(column)) for column in columns]
+def _row(row: Row, columns: Sequence[Column], best: dict[Column, Cell], with_mean: bool, board: Board) -> str:
+    values = [_cell(row.cells.get(column), best.get(column), board.ties.get(column, {}).get(row.name)) for column in columns]
     mean = "–" if row.mean is None else value_text("top1", row.mean)
-    name = escape(row.name) + (" *(floor)*" if row.is_floor else "")
+    name = escape(row.name) + (" *(floor)*" if row.is_floor else " *(external)*" if row.external else "")
     return _line([name, millions(row.facts.params if row.facts else None), *values, *([mean] if with_mean else [])])
 
 
-def _cell(cell: Cell | None, best: Cell | None) -> str:
+def _cell(cell: Cell | None, best: Cell | None, tie: Tie | None) -> str:
     text = cell_text(cell)
-    return f"**{text}**" if cell is not None and best is not None and cell.record is best.record else text
+    if cell is not None and best is not None and cell.record is best.record:
+        return f"**{text}**"
+    return f"{text} ≈" if tie is not None and tie.group == 1 else text
 
 
-def _notes(records: Sequence[Record], aside: Sequence[SetAside]) -> str:
-    lines = notes(records, aside)
+def _notes(board: Board) -> str:
+    lines = notes(board.kept, board.aside, board.remarks)
     return "\n".join(["## Notes", "", *(f"- {escape(line)}" for line in lines)]) if lines else ""
 
 

@@ -1,14 +1,16 @@
 """The leaderboard as data frames: `tidy`, one row per score, and `wide`, one row per backbone."""
 
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from statistics import fmean
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from bob.leaderboard.cells import Cell, Column, cells, comparable, created, facts_by_backbone, is_share
+from bob.leaderboard.board import Board, as_board
+from bob.leaderboard.cells import Column, created
+from bob.leaderboard.rows import Row, ranked
 from bob.records import BackboneFacts, Record, Score
 
 TIDY = {
@@ -29,11 +31,13 @@ TIDY = {
     "status": "object",
     "reason": "object",
     "primary": "bool",
+    "external": "object",
     "pooling": "object",
     "weights_hash": "object",
     "input_px": "object",
     "crop_pct": "float64",
     "interpolation": "object",
+    "preprocessing": "object",
     "mean": "object",
     "std": "object",
     "precision": "object",
@@ -51,40 +55,68 @@ TIDY = {
     "dataset_fingerprint": "object",
     "record_key": "object",
     "device": "object",
+    "device_name": "object",
+    "runtime": "object",
+    "threads": "Int64",
+    "batch_size": "Int64",
     "images_per_s": "float64",
+    "decode_images_per_s": "float64",
     "probe_seconds": "float64",
     "created": "object",
 }
-"""The columns of leaderboard.csv in order, with their types. The last four depend on the machine and the day; nothing before them does.
+"""The columns of leaderboard.csv in order, with their types. The last, from device on, depend on the machine and the day; nothing before them does.
 
 primary: whether this metric ranks its task. mean, std: normalisation, JSON. chosen: what the protocol chose under that seed, JSON.
-train, val, test: images used. bad_images: images left out. An empty value means that there is none: see undefined, status and reason.
+train, val, test: images used. bad_images: images left out. external: the table that a published number was read from.
+An empty value means that there is none: see undefined, status and reason.
+After these come the facets of the scores, one column each: facet_k, facet_shots, facet_shift, ..., empty where a score is not of that kind.
 """
 
-MACHINE = ("device", "images_per_s", "probe_seconds", "created")
+FACET = "facet_"
+"""Prefix of the columns that tell a task's parts apart."""
+
+OF_SCORE = ("metric", "seed", "value", "low", "high", "n", "interval", "undefined", "primary", "chosen")
+"""Columns that differ between the rows of a record, besides the facets."""
+
+OF_COST = ("device", "device_name", "runtime", "threads", "batch_size", "images_per_s", "decode_images_per_s", "probe_seconds")
+MACHINE = (*OF_COST, "created")
 """Columns that differ between two runs of the same inputs."""
 
 
-def tidy(records: Iterable[Record]) -> pd.DataFrame:
+def tidy(given: Board | Iterable[Record]) -> pd.DataFrame:
     """One row per backbone × task × dataset × metric × seed of the comparable records; a failed record gives one row. The order is the content's."""
-    kept, _ = comparable(records)
-    rows = [row for record in kept for row in _rows(record)]
-    return pd.DataFrame(rows, columns=list(TIDY)).astype(TIDY)
+    kept = as_board(given).kept
+    scores = [sorted(record.scores, key=_order_in(record)) if record.status == "ok" else [None] for record in kept]
+    shared = pd.DataFrame([_shared(record) for record in kept], columns=[name for name in TIDY if name not in OF_SCORE])
+    own = pd.DataFrame([_score_columns(record, score) for record, several in zip(kept, scores, strict=True) for score in several])
+    rows = shared.iloc[np.repeat(np.arange(len(kept)), list(map(len, scores)))].reset_index(drop=True)
+    facets = _facets(score for several in scores for score in several if score is not None)
+    return pd.concat([rows, own], axis=1).reindex(columns=[*TIDY, *facets]).astype(TIDY | facets)
 
 
-def _rows(record: Record) -> list[dict[str, Any]]:
-    shared = _record_columns(record) | _backbone_columns(record.backbone) | _dataset_columns(record) | _cost_columns(record)
-    if record.status == "failed":
-        return [shared | {"metric": record.task.metrics[0], "primary": True}]
-    scores = sorted(record.scores, key=lambda score: _metric_order(record, score))
-    return [shared | _score_columns(record, score) for score in scores]
+def _facets(scores: Iterable[Score]) -> dict[str, str]:
+    """The columns of the scores' facets, with their types: whole numbers stay whole beside gaps; a facet of mixed kinds is text."""
+    kinds: dict[str, set[type]] = defaultdict(set)
+    for score in scores:
+        for name, value in score.facets.items():
+            kinds[FACET + name].add(type(value))
+    return {name: "Int64" if held == {int} else "float64" if held <= {int, float} else "object" for name, held in sorted(kinds.items())}
+
+
+def _shared(record: Record) -> dict[str, Any]:
+    """What all rows of a record say."""
+    return _record_columns(record) | _backbone_columns(record.backbone) | _dataset_columns(record) | _cost_columns(record)
+
+
+def _order_in(record: Record) -> Callable[[Score], tuple[int, int, str, int]]:
+    return lambda score: _metric_order(record, score)
 
 
 def _metric_order(record: Record, score: Score) -> tuple[int, int, str, int]:
     """The task's order of metrics; `top1_k5` and `top1_k20` follow `top1`, shorter names first; then the seed."""
     names = record.task.metrics
-    bases = [index for index, name in enumerate(names) if score.metric == name or score.metric.startswith(name + "_k")]
-    return bases[0] if bases else len(names), len(score.metric), score.metric, -1 if score.seed is None else score.seed
+    bases = [name for name in names if score.metric == name or score.metric.startswith(name + "_")]
+    return names.index(max(bases, key=len)) if bases else len(names), len(score.metric), score.metric, -1 if score.seed is None else score.seed
 
 
 def _record_columns(record: Record) -> dict[str, Any]:
@@ -98,11 +130,15 @@ def _record_columns(record: Record) -> dict[str, Any]:
         "status": record.status,
         "reason": record.reason,
         "record_key": record.key,
+        "external": record.external,
     }
 
 
-def _score_columns(record: Record, score: Score) -> dict[str, Any]:
-    columns = score.model_dump()
+def _score_columns(record: Record, score: Score | None) -> dict[str, Any]:
+    """What the row of one score says, or the only row of a record without any."""
+    if score is None:
+        return {"metric": record.task.metrics[0], "primary": True}
+    columns = {name: getattr(score, name) for name in OF_SCORE[:-2]} | {FACET + name: value for name, value in score.facets.items()}
     return columns | {"primary": score.metric == record.task.metrics[0], "chosen": _chosen(record, score.seed)}
 
 
@@ -118,6 +154,7 @@ def _backbone_columns(facts: BackboneFacts | None) -> dict[str, Any]:
     names = ("pooling", "weights_hash", "precision", "width", "params", "gflops", "licence")
     geometry = {name: facts.geometry.get(name) for name in ("crop_pct", "interpolation")}
     normalisation = {name: to_json(facts.normalisation.get(name)) for name in ("mean", "std")}
+    geometry["preprocessing"] = facts.geometry.get("preprocessing", "exact")
     return {name: getattr(facts, name) for name in names} | geometry | normalisation | {"input_px": _text(facts.geometry.get("input_px"))}
 
 
@@ -136,7 +173,7 @@ def _dataset_columns(record: Record) -> dict[str, Any]:
 
 def _cost_columns(record: Record) -> dict[str, Any]:
     cost = record.cost
-    measured = {name: getattr(cost, name) for name in ("device", "images_per_s", "probe_seconds")} if cost else {}
+    measured = {name: getattr(cost, name) for name in OF_COST} if cost else {}
     return measured | {"created": created(record)}
 
 
@@ -149,53 +186,12 @@ def _text(value: Any) -> str | None:
     return value if isinstance(value, str) else to_json(value)
 
 
-@dataclass(frozen=True)
-class Row:
-    """One backbone across all columns of the leaderboard."""
-
-    name: str
-    facts: BackboneFacts | None
-    cells: dict[Column, Cell]
-    mean: float | None
-    """Mean over all columns; None where a cell is missing, failed or undefined, or where the columns' metrics are not shares."""
-    rank: int | None
-    """1 is best, among the rows that have a mean."""
-    incomplete: str
-    """What is missing, in words; empty for a complete row."""
-
-    @property
-    def is_floor(self) -> bool:
-        return any(cell.record.family == "baseline" for cell in self.cells.values())
-
-
-def ranked(records: Sequence[Record]) -> tuple[list[Column], list[Row]]:
-    """The columns, and the rows best first; `records` are comparable ones. Rows without a mean come last, by name."""
-    columns: dict[Column, dict[str, Cell]] = {}
-    for cell in sorted(cells(records), key=lambda cell: cell.column):
-        columns.setdefault(cell.column, {})[cell.record.backbone_name] = cell
-    averaged = all(is_share(record.task.metrics[0]) for record in records)
-    rows = [_row(name, facts, columns, averaged) for name, facts in facts_by_backbone(records).items()]
-    rows.sort(key=lambda row: (row.mean is None, -(row.mean or 0.0), row.name))
-    places = [index + 1 if row.mean is not None else None for index, row in enumerate(rows)]
-    return list(columns), [Row(row.name, row.facts, row.cells, row.mean, place, row.incomplete) for row, place in zip(rows, places, strict=True)]
-
-
-def _row(name: str, facts: BackboneFacts | None, columns: dict[Column, dict[str, Cell]], averaged: bool) -> Row:
-    """`averaged`: whether a mean over the columns has a meaning."""
-    own = {column: held[name] for column, held in columns.items() if name in held}
-    states = {column: own[column].status if column in own else "missing" for column in columns}
-    lacks = [f"{state}: {column}" for column, state in states.items() if state != "ok"]
-    values = [cell.value for cell in own.values() if cell.value is not None]
-    mean = fmean(values) if values and not lacks and averaged else None
-    return Row(name, facts, own, mean, None, "; ".join(lacks))
-
-
-def wide(records: Iterable[Record]) -> pd.DataFrame:
+def wide(given: Board | Iterable[Record]) -> pd.DataFrame:
     """One row per backbone, best first, with one column `task/dataset` per cell that holds the mean over seeds of the task's first metric.
 
     rank and mean exist only for backbones that have every column; `incomplete` names what the others lack.
     """
-    columns, rows = ranked(comparable(records)[0])
+    columns, rows = ranked(as_board(given).kept)
     frame = pd.DataFrame([_wide_row(row, columns) for row in rows], columns=[*WIDE, *map(str, columns)])
     return frame.astype(WIDE | {str(column): "float64" for column in columns})
 
@@ -212,12 +208,21 @@ WIDE = {
     "weights_hash": "object",
     "mean": "float64",
     "incomplete": "object",
+    "external": "object",
 }
 """The leading columns of leaderboard_wide.csv, with their types."""
 
 
 def _wide_row(row: Row, columns: Sequence[Column]) -> dict[str, Any]:
     family = next(cell.record.family for cell in row.cells.values())
-    known = {"rank": row.rank, "backbone": row.name, "family": family, "floor": row.is_floor, "mean": row.mean, "incomplete": row.incomplete}
+    known = {
+        "rank": row.rank,
+        "backbone": row.name,
+        "family": family,
+        "floor": row.is_floor,
+        "mean": row.mean,
+        "incomplete": row.incomplete,
+        "external": row.external,
+    }
     facts = {name: getattr(row.facts, name, None) for name in ("params", "width", "gflops", "licence", "weights_hash")}
     return known | facts | {str(column): row.cells[column].value for column in columns if column in row.cells}

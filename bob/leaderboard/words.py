@@ -9,6 +9,15 @@ from bob.metrics import METRICS
 from bob.records import Record
 
 MISSING = "–"
+STATUS_TEXT = {"not_applicable": "n/a"}
+"""How a status is shown whose name is no word."""
+
+
+BASIS_TEXT = {
+    "datasets": "The z-scores are over this pool; places and win shares come from resampled datasets, tie groups from paired t-tests over datasets.",
+    "examples": "The z-scores are over this pool; too few datasets to resample, so intervals and tie groups say what other test images might change.",
+    "none": "The z-scores are over this pool; too few datasets to resample and no per-example results at hand, so that nothing is told apart.",
+}
 
 
 def value_text(metric: str, value: float) -> str:
@@ -18,11 +27,11 @@ def value_text(metric: str, value: float) -> str:
 
 
 def cell_text(cell: Cell | None) -> str:
-    """`85.4 [84.0–86.7]`, `failed`, `undefined`, or a dash where there is no cell."""
+    """`85.4 [84.0–86.7]`, `failed`, `undefined`, `n/a`, or a dash where there is no cell."""
     if cell is None:
         return MISSING
     if cell.value is None:
-        return cell.status
+        return STATUS_TEXT.get(cell.status, cell.status)
     return f"{value_text(cell.metric, cell.value)}{limits_text(cell)}"
 
 
@@ -30,6 +39,13 @@ def limits_text(cell: Cell) -> str:
     if cell.low is None or cell.high is None:
         return ""
     return f" [{value_text(cell.metric, cell.low)}–{value_text(cell.metric, cell.high)}]"
+
+
+def limits_words(metric: str, value: float, low: float | None, high: float | None) -> str:
+    """A difference with its sign and limits: `+1.2 [-0.3, +2.7]`, in points or in the metric's own unit."""
+    scale, digits = (1.0, 3) if metric in METRICS and METRICS[metric].highest != 1 else (100.0, 1)
+    limits = "" if low is None or high is None else f" [{scale * low:+.{digits}f}, {scale * high:+.{digits}f}]"
+    return f"{scale * value:+.{digits}f}{limits}"
 
 
 def millions(params: int | None) -> str:
@@ -69,16 +85,34 @@ def _overlap(a: Cell, b: Cell) -> bool:
     return a.low <= b.high and b.low <= a.high
 
 
-def notes(records: Sequence[Record], aside: Sequence[SetAside]) -> list[str]:
+def notes(records: Sequence[Record], aside: Sequence[SetAside], remarks: Sequence[str] = ()) -> list[str]:
     """What a reader must know beside the values: failures, undefined values, bad images, limits, records set aside."""
     bad = sorted({text for record in records if (text := _bad_images(record))})
     limited = sorted({f"{record.dataset_name}: at most {limit} images per split (--limit)." for record in records if (limit := _limit(record))})
     empty = [
         f"{cell.record.backbone_name} on {cell.column}: {cell.status}. {cell.reason or 'No reason given.'}"
         for cell in cells(records)
-        if cell.value is None
+        if cell.value is None and cell.status != "not_applicable"
     ]
-    return empty + bad + limited + [text for text in [set_aside_text(aside)] if text]
+    return [*remarks, *empty] + _not_applicable(records) + bad + limited + _published(records) + [text for text in [set_aside_text(aside)] if text]
+
+
+def _not_applicable(records: Sequence[Record]) -> list[str]:
+    """One line per task and reason."""
+    names: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for record in records:
+        if record.status == "not_applicable":
+            names[record.task.name, record.reason or "no reason given"].add(record.backbone_name)
+    return [f"{task} does not apply to {', '.join(sorted(held))}: {reason}" for (task, reason), held in sorted(names.items())]
+
+
+def _published(records: Sequence[Record]) -> list[str]:
+    """Which tables are beside one's own numbers."""
+    rows: dict[str, set[str]] = defaultdict(set)
+    for record in records:
+        if record.external is not None:
+            rows[record.external].add(record.backbone_name)
+    return [f"{table}: {len(names)} rows of published numbers, marked external; not ranked among one's own." for table, names in sorted(rows.items())]
 
 
 def set_aside_text(aside: Sequence[SetAside]) -> str:

@@ -4,22 +4,34 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bob.files import write_whole
+from bob.leaderboard.board import Board, make_board
 from bob.leaderboard.html import to_html
+from bob.leaderboard.latex import to_latex
 from bob.leaderboard.markdown import to_markdown
+from bob.leaderboard.paired import Evidence, no_evidence
+from bob.leaderboard.ranking_table import ranking_frame, task_frame
 from bob.leaderboard.table import tidy, wide
 from bob.records import Record
 
 
-def write_leaderboard(records: Sequence[Record], folder: Path) -> list[Path]:
-    """Writes leaderboard.csv, leaderboard_wide.csv, leaderboard.md and leaderboard.html into `folder`; each is replaced at once or not at all.
+def write_leaderboard(records: Sequence[Record], folder: Path, evidence: Evidence = no_evidence) -> list[Path]:
+    """The leaderboard's files of these records into `folder`."""
+    return write_board(make_board(records, evidence), folder)
+
+
+def write_board(board: Board, folder: Path) -> list[Path]:
+    """Writes leaderboard.{csv,md,tex,html}, leaderboard_wide.csv, ranking.csv and ranking_by_task.csv into `folder`, each at once or not at all.
 
     UTF-8 with LF line ends. CSV floats are the shortest text that reads back as the same float.
     """
     texts = {
-        "leaderboard.csv": tidy(records).to_csv(index=False, lineterminator="\n"),
-        "leaderboard_wide.csv": wide(records).to_csv(index=False, lineterminator="\n"),
-        "leaderboard.md": to_markdown(records),
-        "leaderboard.html": to_html(records),
+        "leaderboard.csv": tidy(board).to_csv(index=False, lineterminator="\n"),
+        "leaderboard_wide.csv": wide(board).to_csv(index=False, lineterminator="\n"),
+        "ranking.csv": ranking_frame(board.rankings).to_csv(index=False, lineterminator="\n"),
+        "ranking_by_task.csv": task_frame(board.by_task.values()).to_csv(index=False, lineterminator="\n"),
+        "leaderboard.md": to_markdown(board),
+        "leaderboard.tex": to_latex(board),
+        "leaderboard.html": to_html(board),
     }
     for name, text in texts.items():
         write_whole(folder / name, text.encode("utf-8"))

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from bob.outcomes import Classified
 from bob.protocols.neighbours import Neighbours, search
-from bob.protocols.protocol import Problem, Result
+from bob.protocols.protocol import Part, Problem, Result
 from bob.specs import KnnSettings
 
 QUERIES_PER_CHUNK = 1024
@@ -40,7 +40,8 @@ def knn(problem: Problem, settings: KnnSettings, device: str) -> Result:
     chosen, detail = _choice(problem, settings, device) if len(ks) > 1 else (ks[0], {"k": ks[0]})
     neighbours = search(problem.x, problem.test_x, ks[-1], device, settings.metric)
     outcomes = dict(zip(ks, votes_per_k(neighbours, problem.y, problem.test_y, problem.classes, ks, settings.temperature), strict=True))
-    return Result(outcomes[chosen], detail, {f"k{k}": outcome for k, outcome in outcomes.items()})
+    every_k = [Part(outcome, f"k{k}", metrics="ranking", facets={"k": k}) for k, outcome in outcomes.items()]
+    return Result((Part(outcomes[chosen]), *every_k), detail)
 
 
 def clamped(ks: Sequence[int], n: int) -> list[int]:

@@ -1,15 +1,35 @@
-"""Limited-memory BFGS (Nocedal 1980): an initial Hessian diagonal around each class, and pairs that survive a change of penalty."""
+"""Limited-memory BFGS (Nocedal 1980): an initial Hessian of one's own, and pairs that survive a change of penalty."""
 
 from collections import deque
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Initial:
+    """H₀, once the features of class c are moved by -m_c: diagonal in the weights, a matrix over classes in the biases. All float32."""
+
+    diagonal: Tensor
+    """(C, R), of the weights."""
+    shift: Tensor
+    """(C, R) m_c."""
+    bias: Tensor
+    """(C, C) the inverse of the biases' part, or (C,) where that is diagonal."""
+
+    def divide(self, vector: Tensor) -> Tensor:
+        """H₀⁻¹ vector, (C, R + 1): in moved features w stays and b becomes b + m_c·w."""
+        weight = (vector[:, :-1] - self.shift * vector[:, -1:]).div_(self.diagonal)
+        bias = self.bias @ vector[:, -1] if self.bias.ndim == 2 else self.bias * vector[:, -1]
+        return torch.cat((weight, (bias - (self.shift * weight).sum(1))[:, None]), 1)
 
 
 class Pairs:
     """The last steps s and changes of gradient y, each of one fixed shape."""
 
     def __init__(self, memory: int) -> None:
+        self.memory = memory
         self._pairs: deque[tuple[Tensor, Tensor, float]] = deque(maxlen=memory)
 
     def add(self, step: Tensor, change: Tensor) -> None:
@@ -20,35 +40,28 @@ class Pairs:
 
     def shift(self, penalised: Tensor) -> None:
         """The penalty grew by ½ Σ `penalised` · θ²: its Hessian is known exactly, so every pair stays true (y ← y + penalised · s)."""
-        old, self._pairs = self._pairs, deque(maxlen=self._pairs.maxlen)
+        old, self._pairs = self._pairs, deque(maxlen=self.memory)
         for step, change, _ in old:
             self.add(step, change + penalised * step)
 
-    def direction(self, gradient: Tensor, diagonal: Tensor, shift: Tensor) -> Tensor:
-        """-H⁻¹ gradient by the two-loop recursion, (C, R + 1); the initial Hessian is described by `_divide`."""
+    def direction(self, gradient: Tensor, initial: Initial) -> Tensor:
+        """-H⁻¹ gradient by the two-loop recursion, (C, R + 1)."""
         descent, shares = gradient.neg(), []
         for step, change, curvature in reversed(self._pairs):
             share = _dot(step, descent) / curvature
             descent.add_(change, alpha=-share)
             shares.append(share)
-        descent = _divide(descent, diagonal, shift).div_(self._stretch(diagonal, shift))
+        descent = initial.divide(descent).div_(self._stretch(initial))
         for (step, change, curvature), share in zip(self._pairs, reversed(shares), strict=True):
             descent.add_(step, alpha=share - _dot(change, descent) / curvature)
         return descent
 
-    def _stretch(self, diagonal: Tensor, shift: Tensor) -> float:
-        """How much steeper the last pair is than the initial Hessian, whose own scale knows only averages."""
+    def _stretch(self, initial: Initial) -> float:
+        """How much steeper the last pair is than the initial Hessian, whose own scale is that of another point."""
         if not self._pairs:
             return 1.0
         _, change, curvature = self._pairs[-1]
-        return _dot(change, _divide(change, diagonal, shift)) / curvature
-
-
-def _divide(vector: Tensor, diagonal: Tensor, shift: Tensor) -> Tensor:
-    """H₀⁻¹ vector, where H₀ is diagonal once row c's features are moved by -m_c: w stays, b becomes b + m_c·w."""
-    weight = (vector[:, :-1] - shift * vector[:, -1:]) / diagonal[:, :-1]
-    bias = vector[:, -1] / diagonal[:, -1] - (shift * weight).sum(1)
-    return torch.cat((weight, bias[:, None]), 1)
+        return max(_dot(change, initial.divide(change)) / curvature, 1e-3)
 
 
 def _dot(a: Tensor, b: Tensor) -> float:

@@ -9,21 +9,29 @@ Differs in these points:
 - the solver stops on a bound of its distance from the optimum, not on a number of iterations, and the record carries the bound.
 """
 
+from typing import Any
+
 import numpy as np
 
 from bob.outcomes import Classified
-from bob.protocols.logistic import scores, select_and_refit
-from bob.protocols.protocol import Problem, Result
+from bob.protocols.logistic import Fit, scores, select_and_refit
+from bob.protocols.protocol import Part, Problem, Result
 from bob.specs import LinearSettings
 
 
 def linear(problem: Problem, settings: LinearSettings, device: str) -> Result:
     """C chosen on held-out train rows, refit on all of train, scored on test."""
+    fit, detail = probe(problem, settings, device)
+    return Result((Part(Classified.from_logits(scores(fit, problem.test_x), problem.test_y)),), detail)
+
+
+def probe(problem: Problem, settings: LinearSettings, device: str) -> tuple[Fit, dict[str, Any]]:
+    """The probe of all of train, and the record's detail about how it was chosen. Test is not read."""
     first, last, count = settings.log10_c
     grid = 10.0 ** np.linspace(first, last, count)
     selection = select_and_refit(problem.x, problem.y, problem.classes, grid, problem.held_out, tolerance=settings.tolerance, device=device)
     fit = selection.fit
-    detail = {
+    return fit, {
         "c": selection.c,
         "c_at_edge": selection.at_edge,
         "grid_widened": selection.widened,
@@ -34,4 +42,3 @@ def linear(problem: Problem, settings: LinearSettings, device: str) -> Result:
         "objective": fit.objective,
         "passes": fit.passes,
     }
-    return Result(Classified.from_logits(scores(fit, problem.test_x), problem.test_y), detail)

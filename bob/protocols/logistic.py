@@ -4,8 +4,8 @@ Minimises  mean cross-entropy + λ/2 ‖W‖²  over W (C, D) and a free bias b:
 For three classes or more λ = 1 / (C·N). For two, scikit-learn fits one vector w to a sigmoid with penalty ‖w‖² / (2·C·N); the softmax with
 W = (-w/2, w/2) gives the same probabilities, and ‖w‖² = 2 ‖W‖², so that λ = 2 / (C·N) makes the two objectives equal.
 
-Method: L-BFGS (Nocedal 1980) in the eigenbasis of the centred features, where entry (c, i) of the initial Hessian is λ + s_c e_i: e_i the eigenvalue,
-s_c the mean of p_c (1 - p_c). Each class's weights are stepped around that class's own mean m_c, so that they hardly interact with its bias.
+Method: L-BFGS (Nocedal 1980) in the eigenbasis of the centred features. Its initial Hessian is, for each class, the exact diagonal around that class's
+own mean, and between classes the exact part of their biases (`bob.protocols.curvature`). The bound is from the dual (`bob.protocols.dual`).
 The path runs from strong to weak λ. Each value starts from an extrapolation in log λ and keeps all curvature pairs, corrected for the new λ.
 Products are float32; steps, and sums of losses and of Gram matrices, float64. Where float32 cannot reach the tolerance, float64 passes finish.
 A class without rows keeps weights near 0 and a bias e⁻³⁰ below the others': it is never predicted.
@@ -74,6 +74,7 @@ def walk(walker: Walker, grid: Iterable[float], tolerance: float, of_gain: bool 
             if len(trail) == 2:
                 (c0, theta0), (c1, theta1) = trail
                 walker.accept(task.evaluate(theta1 + log(c / c1) / log(c1 / c0) * (theta1 - theta0)), 0.0)
+            walker.curvature = None
             gap = _settle(walker, tolerance, of_gain)
         trail = [*trail[-1:], (c, walker.point.theta)]
         yield c, gap, task.passes - passes

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bob.outcomes import Classified
+from bob.outcomes import Outcome
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,12 +28,33 @@ class Problem:
 
 
 @dataclass(frozen=True, eq=False)
+class Part:
+    """One outcome of a task, and which metrics are read from it."""
+
+    outcome: Outcome | None
+    """None where this part cannot be had on this dataset: `undefined` says why."""
+    suffix: str = ""
+    """Tells it apart in the names of scores: `top1_k20` has the suffix `k20`. Empty for the headline."""
+    metrics: Literal["all", "ranking"] | tuple[str, ...] = "all"
+    """All of the task's metrics that read this kind of outcome, the ranking one alone, or these."""
+    facets: Mapping[str, str | int | float] = field(default_factory=dict)
+    """The same as the suffix, as data: {"k": 20}."""
+    stored: bool = False
+    """Whether its per-example arrays are kept; the headline's always are."""
+    undefined: str | None = None
+    """Why there is no outcome."""
+
+
+@dataclass(frozen=True, eq=False)
 class Result:
     """What a protocol found."""
 
-    outcome: Classified
-    """At the chosen setting."""
+    parts: tuple[Part, ...]
+    """The first is the headline, at the chosen setting."""
     detail: Mapping[str, Any]
     """JSON-ready: what was chosen, and what a reader should know about it."""
-    variants: Mapping[str, Classified] = field(default_factory=dict)
-    """Outcomes at other settings, by suffix of the metric's name: `k20`."""
+
+    @property
+    def outcome(self) -> Any:
+        """The headline's outcome."""
+        return self.parts[0].outcome

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bob.protocols.products import product
 from bob.protocols.threads import one_thread
 
 BLOCK_BYTES = 3 << 20
@@ -109,6 +110,10 @@ class Source:
         """(n, R) in the eigenbasis, or (n, D) centred."""
         return self.x[rows] if self.rotated else self._centred(rows)
 
+    def turned(self, rows: slice) -> Tensor:
+        """(n, R) in the eigenbasis."""
+        return self.block(rows) if self.rotated else product(self.block(rows), self.spectrum.basis.to(self.dtype).T)
+
     def _centred(self, rows: slice) -> Tensor:
         return read(self.x, rows, str(self.spectrum.centre.device), self.dtype).sub_(self.spectrum.centre.to(self.dtype))
 
@@ -141,9 +146,9 @@ def source(x: Rows, basis: Spectrum, dtype: torch.dtype) -> Source:
     n, rank = x.shape[0], basis.basis.shape[1]
     if dtype == torch.float64 or 4 * n * rank > RESIDENT_BYTES:
         return Source(x, basis, dtype, rotated=False)
-    rotation, device = basis.basis.to(dtype), str(basis.centre.device)
+    rotation, device = basis.basis.to(dtype).T.contiguous(), str(basis.centre.device)
     resident = torch.empty(n, rank, dtype=dtype, device=device)
     centre = basis.centre.to(dtype)
     for rows in slices(n, x.shape[1], 4 * BLOCK_BYTES):
-        torch.mm(read(x, rows, device, dtype).sub_(centre), rotation, out=resident[rows])
+        resident[rows] = product(read(x, rows, device, dtype).sub_(centre), rotation)
     return Source(resident, basis, dtype, rotated=True)

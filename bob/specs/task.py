@@ -1,60 +1,65 @@
 """What a task file holds: one setting of one protocol, its metrics and the datasets it runs on."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializeAsAny
 
 from bob.parse import Closed
 from bob.specs.numbers import Count
 
-MetricName = Literal["top1", "top5", "mean_per_class", "balanced_accuracy", "macro_f1", "log_loss", "ece"]
+Protocol = Literal[
+    "linear",
+    "knn",
+    "ridge",
+    "multilabel",
+    "fewshot",
+    "episodes",
+    "ood",
+    "ood_detection",
+    "retrieval",
+    "zeroshot",
+    "image_text",
+    "corruptions",
+    "resize_normalise",
+]
+"""The names in `bob.specs.settings`."""
+MetricName = Literal[
+    "top1",
+    "top5",
+    "mean_per_class",
+    "balanced_accuracy",
+    "macro_f1",
+    "log_loss",
+    "ece",
+    "few_shot_top1",
+    "label_efficiency",
+    "shifted_top1",
+    "drop",
+    "relative_drop",
+    "worst_group",
+    "auroc",
+    "aupr_in",
+    "aupr_out",
+    "fpr_at_95_tpr",
+    "mean_ap",
+    "mean_ap_trapezoid",
+    "map_at_r",
+    "r_precision",
+    "mrr",
+    "hit_at",
+    "precision_at",
+    "recall_at",
+    "mean_ap_at",
+    "precision_until",
+    "corruption_error",
+    "corruption_drop",
+    "top1_gain",
+    "label_ap",
+    "label_ap_11_point",
+    "roc_auc",
+    "label_set_top1",
+]
 """The names in `bob.metrics`."""
-
-
-class LinearSettings(Closed):
-    """Settings of the linear probe; see `bob.protocols.linear`."""
-
-    log10_c: tuple[float, float, Count] = Field(strict=False)
-    """First and last log10 of C (scikit-learn's C), and the number of values between, evenly spaced."""
-    held_out: Annotated[float, Field(gt=0, lt=1)]
-    """The share of train, per class, on which C is chosen where the dataset has no val split."""
-    tolerance: Annotated[float, Field(gt=0)]
-    """Relative objective gap at which the refit stops."""
-
-
-class KnnSettings(Closed):
-    """Settings of k-NN; see `bob.protocols.knn`."""
-
-    k: tuple[Count, ...] = Field(strict=False, min_length=1)
-    metric: Literal["cosine", "euclidean"]
-    """Cosine similarity of L2-normalised features, or Euclidean distance of the features as they are."""
-    vote: Literal["weighted", "majority"]
-    """A neighbour's vote weighs exp(similarity / temperature), or 1."""
-    temperature: Annotated[float, Field(gt=0)] | None = None
-    """Of the weighted vote."""
-    held_out: Annotated[float, Field(gt=0, lt=1)] | None = None
-    """The share of train, per class, on which one of several k is chosen where the dataset has no val split."""
-    max_queries: Count = 10_000
-    """At most this many held-out examples are searched when k is chosen."""
-
-    @model_validator(mode="after")
-    def _temperature_of_the_weighted_vote(self) -> "KnnSettings":
-        if self.vote == "weighted" and self.temperature is None:
-            raise ValueError("'temperature' is missing: vote 'weighted' needs one (0.07 in DINO)")
-        if self.vote == "majority" and self.temperature is not None:
-            raise ValueError(f"'temperature' belongs to vote 'weighted'; got {self.temperature!r} with vote 'majority'")
-        return self
-
-    @model_validator(mode="after")
-    def _held_out_where_k_is_chosen(self) -> "KnnSettings":
-        if len(self.k) > 1 and self.held_out is None:
-            raise ValueError("'held_out' is missing: with several k, the one that ranks is chosen on held-out train data (a share such as 0.2)")
-        if len(self.k) == 1 and self.held_out is not None:
-            raise ValueError(f"'held_out' belongs to several k; got {self.held_out!r} with k {list(self.k)!r}, which leaves nothing to choose")
-        return self
-
-
-SETTINGS: dict[str, type[Closed]] = {"linear": LinearSettings, "knn": KnnSettings}
 
 
 class TaskSpec(Closed):
@@ -62,9 +67,13 @@ class TaskSpec(Closed):
 
     name: str
     version: Count
-    protocol: Literal["linear", "knn"]
+    protocol: Protocol
     summary: str
-    settings: LinearSettings | KnnSettings
+    settings: SerializeAsAny[Closed]
+    """Of the protocol's own class, see `bob.specs.settings`."""
     metrics: tuple[MetricName, ...] = Field(strict=False, min_length=1)
     """Metrics of the outcome; the first is the one that ranks."""
     datasets: tuple[str, ...] = Field(strict=False, min_length=1)
+    """Names, globs and groups; where it runs when no dataset is named."""
+    groups: tuple[str, ...] = Field((), strict=False)
+    """`core` are the tasks that run when none is named: one per question, none of which embeds images of its own making."""

@@ -1,0 +1,20 @@
+"""Metrics: an outcome in, one float out. Pure; a metric without a value raises UndefinedError with the reason."""
+
+from bob.errors import ConfigError
+from bob.metrics import classification, corruption, detection, draws, marked, retrieval, shifted, variation
+from bob.metrics.metric import IntervalKind, Metric
+from bob.parse import nearest
+
+_MODULES = (classification, draws, shifted, detection, retrieval, corruption, variation, marked)
+METRICS: dict[str, Metric] = {metric.name: metric for module in _MODULES for metric in module.METRICS}
+"""Every metric by its name."""
+
+
+def metric_named(name: str) -> Metric:
+    """The metric of that name."""
+    if name not in METRICS:
+        raise ConfigError(f"unknown metric {name!r}{nearest(name, METRICS)} Known metrics: {', '.join(METRICS)}.")
+    return METRICS[name]
+
+
+__all__ = ["METRICS", "IntervalKind", "Metric", "metric_named"]

@@ -1,0 +1,48 @@
+"""Metrics of robustness to common corruptions (Hendrycks & Dietterich 2019, arXiv:1903.12261).
+
+Errors here are plain means over corruptions and severities. The paper's mCE divides each corruption's error by that of AlexNet on the same images
+before it averages; AlexNet's errors exist for ImageNet-C alone, so that on any other dataset the ratio has no reference.
+`bob.protocols.corruptions.relative_error` gives the ratio to any backbone of one's choice.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bob.errors import UndefinedError
+from bob.metrics.metric import Metric
+from bob.outcomes.corrupted import Corrupted
+
+Doubles = NDArray[np.float64]
+
+
+def corruption_error(outcome: Corrupted) -> float:
+    """Share predicted wrong, over all corruptions and severities alike."""
+    return _mean(_error(outcome))
+
+
+def corruption_drop(outcome: Corrupted) -> float:
+    """`corruption_error` less the share predicted wrong of the same images as they are."""
+    return _mean(_lost(outcome))
+
+
+def _mean(values: Doubles) -> float:
+    if not len(values):
+        raise UndefinedError("there are no test examples")
+    return float(values.mean())
+
+
+def _error(outcome: Corrupted) -> Doubles:
+    """(N,) of each image, the share of conditions under which it was predicted wrong."""
+    error: Doubles = 1.0 - outcome.right.mean(1)
+    return error
+
+
+def _lost(outcome: Corrupted) -> Doubles:
+    lost: Doubles = outcome.clean - outcome.right.mean(1)
+    return lost
+
+
+METRICS = (
+    Metric(corruption_error, Corrupted, "bootstrap", 1.0, False, "error over corruptions and severities", each=_error),
+    Metric(corruption_drop, Corrupted, "bootstrap", 1.0, False, "error that corruptions add", lowest=-1.0, each=_lost),
+)

@@ -1,0 +1,82 @@
+"""Metrics of images with several classes each. Means over classes take those that have images with and without them."""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+
+from bob.errors import UndefinedError
+from bob.metrics.metric import Metric
+from bob.outcomes.marked import Marked
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+
+def label_ap(outcome: Marked) -> float:
+    """Mean over classes of the average precision: the sum over distinct scores of precision times the recall gained (scikit-learn's)."""
+    return _mean_over_classes(outcome, average_precision)
+
+
+def label_ap_11_point(outcome: Marked) -> float:
+    """Mean over classes of VOC 2007's average precision: at recalls of 0, 0.1, ... 1 the best precision at that recall or a higher one."""
+    return _mean_over_classes(outcome, eleven_points)
+
+
+def roc_auc(outcome: Marked) -> float:
+    """Mean over classes of the share of pairs (image with the class, image without it) in which the first scores higher; ties count half."""
+    return _mean_over_classes(outcome, area_under_roc)
+
+
+def label_set_top1(outcome: Marked) -> float:
+    """Share of the images with a class whose best-scored class is one of theirs (ReaL; Beyer et al. 2020, arXiv:2006.07159)."""
+    some = outcome.labels.any(1)
+    if not some.any():
+        raise UndefinedError("no test image has a class")
+    best = outcome.scores.argmax(1)
+    return float(outcome.labels[np.arange(len(outcome)), best][some].mean())
+
+
+def average_precision(scores: NDArray[np.float32], there: Bools) -> float:
+    """Of one class, (N,) scores and (N,) whether it is there."""
+    precision, recall = _curve(scores, there)
+    return float((precision * np.diff(recall, prepend=0.0)).sum())
+
+
+def eleven_points(scores: NDArray[np.float32], there: Bools) -> float:
+    """As `average_precision`, at eleven recalls."""
+    precision, recall = _curve(scores, there)
+    best = np.maximum.accumulate(precision[::-1])[::-1]
+    first = np.searchsorted(recall, np.arange(11) / 10 - 1e-12)
+    return float(best[first].mean())
+
+
+def area_under_roc(scores: NDArray[np.float32], there: Bools) -> float:
+    """Mann and Whitney's statistic over the number of pairs."""
+    n = int(there.sum())
+    above = rankdata(scores)[there].sum() - n * (n + 1) / 2
+    return float(above / (n * (len(there) - n)))
+
+
+def _curve(scores: NDArray[np.float32], there: Bools) -> tuple[Floats, Floats]:
+    """Precision and recall after each distinct score, from the highest down."""
+    order = np.argsort(-scores, kind="stable")
+    ends = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
+    hits = np.cumsum(there[order])[ends]
+    return hits / (ends + 1), hits / hits[-1]
+
+
+def _mean_over_classes(outcome: Marked, value: Callable[[NDArray[np.float32], Bools], float]) -> float:
+    known = [c for c in range(outcome.labels.shape[1]) if 0 < outcome.labels[:, c].sum() < len(outcome)]
+    if not known:
+        raise UndefinedError("no class has test images both with and without it")
+    return float(np.mean([value(outcome.scores[:, c], outcome.labels[:, c]) for c in known]))
+
+
+METRICS = (
+    Metric(label_ap, Marked, "bootstrap", 1.0, True, "average precision, averaged over classes"),
+    Metric(label_ap_11_point, Marked, "bootstrap", 1.0, True, "VOC 2007's average precision at eleven recalls, averaged over classes"),
+    Metric(roc_auc, Marked, "bootstrap", 1.0, True, "area under the ROC curve, averaged over classes"),
+    Metric(label_set_top1, Marked, "bootstrap", 1.0, True, "best-scored class is one of the image's"),
+)

@@ -1,0 +1,59 @@
+"""Metrics of generalisation to shifted test sets: accuracy there, what is lost against in distribution, and the worst group.
+
+As in Taori et al. 2020 (arXiv:2007.00644) and WILDS (Koh et al. 2021, arXiv:2012.07421). Effective robustness is a property of a pool of backbones:
+see `bob.statistics.effective_robustness`.
+"""
+
+import numpy as np
+
+from bob.errors import UndefinedError
+from bob.metrics.metric import Metric
+from bob.outcomes import Floats, Ints, Shifted
+
+
+def shifted_top1(outcome: Shifted) -> float:
+    """Top-1 on shifted test sets; of several, the mean, each weighing the same."""
+    return float(_per_shift(outcome)[1:].mean())
+
+
+def drop(outcome: Shifted) -> float:
+    """Top-1 in distribution minus `shifted_top1`. Negative where the shifted images are easier."""
+    top1 = _per_shift(outcome)
+    return float(top1[0] - top1[1:].mean())
+
+
+def relative_drop(outcome: Shifted) -> float:
+    """`drop` as a share of top-1 in distribution."""
+    top1 = _per_shift(outcome)
+    if top1[0] == 0:
+        raise UndefinedError("top-1 in distribution is 0, so that there is nothing to lose")
+    return float((top1[0] - top1[1:].mean()) / top1[0])
+
+
+def worst_group(outcome: Shifted) -> float:
+    """Lowest top-1 of any group; the groups are all test sets, in distribution and shifted, or parts of them."""
+    if not len(outcome):
+        raise UndefinedError("there are no test examples")
+    return float(_shares(outcome, outcome.group).min())
+
+
+def _per_shift(outcome: Shifted) -> Floats:
+    """Top-1 in distribution, then per shift that has images."""
+    if not (outcome.shift == 0).any() or not (outcome.shift > 0).any():
+        raise UndefinedError(f"there are no {'shifted' if (outcome.shift == 0).any() else 'in-distribution'} test examples")
+    return _shares(outcome, outcome.shift)
+
+
+def _shares(outcome: Shifted, of: Ints) -> Floats:
+    """Share predicted right of each value of `of` that occurs, ascending."""
+    count = np.bincount(of)
+    right: Floats = np.bincount(of, weights=outcome.right)[count > 0] / count[count > 0]
+    return right
+
+
+METRICS = (
+    Metric(shifted_top1, Shifted, "bootstrap", 1.0, True, "accuracy on shifted test sets"),
+    Metric(drop, Shifted, "bootstrap", 1.0, False, "accuracy lost from in distribution to shifted", lowest=-1.0),
+    Metric(relative_drop, Shifted, "bootstrap", 1.0, False, "the same as a share of what there was", lowest=-float("inf")),
+    Metric(worst_group, Shifted, "bootstrap", 1.0, True, "accuracy on the worst group"),
+)

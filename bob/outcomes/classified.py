@@ -1,0 +1,123 @@
+"""The outcome of a classifier: what it predicted, and where the true class came."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bob.outcomes.outcome import Floats, Ints
+
+BLOCK_CELLS = 4_000_000
+"""Scores handled at once: 32 MB in float64, whatever N and C are."""
+
+
+@dataclass(frozen=True, eq=False)
+class Classified:
+    """Per-example results of a classifier on N test examples of C classes."""
+
+    y: Ints
+    """(N,) the true class."""
+    predicted: Ints
+    """(N,) the best-scored class; equal scores go to the lower index."""
+    rank: Ints
+    """(N,) how many classes come before the true one: 0 is best, equal scores go to the lower index, C where the true class has no score at all."""
+    classes: int
+    """C."""
+    log_prob: Floats | None = None
+    """(N,) natural logarithm of the true class's probability; None where there are no probabilities."""
+    confidence: Floats | None = None
+    """(N,) probability of the predicted class; None where there are no probabilities."""
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    @classmethod
+    def from_logits(cls, logits: NDArray[Any], y: NDArray[Any]) -> "Classified":
+        """From logits (N, C), float, and true classes (N,), int. The probabilities are their softmax, in float64."""
+        y = _checked(logits, y)
+        log_prob, confidence = np.empty(len(y)), np.empty(len(y))
+        for rows in _blocks(logits):
+            block = logits[rows].astype(np.float64)
+            best = block.max(1)
+            log_total = np.log(np.exp(block - best[:, None]).sum(1))
+            log_prob[rows] = _own(block, y[rows]) - best - log_total
+            confidence[rows] = np.exp(-log_total)
+        return cls(y, _best(logits), _ranks(logits, y), logits.shape[1], log_prob, confidence)
+
+    @classmethod
+    def from_votes(cls, votes: NDArray[Any], y: NDArray[Any]) -> "Classified":
+        """From votes (N, C), at least 0, and true classes (N,), int. A class without votes is never ranked; votes are not probabilities."""
+        y = _checked(votes, y)
+        if len(y) and not (votes.min() >= 0 and votes.max(1).min() > 0):
+            raise ValueError("votes must be at least 0, with one above 0 in every row.")
+        rank = np.where(_own(votes, y) > 0, _ranks(votes, y), votes.shape[1])
+        return cls(y, _best(votes), rank, votes.shape[1])
+
+    def take(self, positions: NDArray[Any]) -> "Classified":
+        """The outcome of the examples at `positions` (M,), int, repeats allowed."""
+        log_prob = None if self.log_prob is None else self.log_prob[positions]
+        confidence = None if self.confidence is None else self.confidence[positions]
+        return Classified(self.y[positions], self.predicted[positions], self.rank[positions], self.classes, log_prob, confidence)
+
+    @classmethod
+    def concatenate(cls, parts: Sequence["Classified"]) -> "Classified":
+        """The outcome over all examples of the parts, in order; each part has the same C and the same optional arrays."""
+        arrays = [part.to_arrays() for part in parts]
+        joined = {name: np.concatenate([part[name] for part in arrays]) for name in arrays[0] if name != "classes"}
+        return cls.from_arrays({**joined, "classes": np.asarray(parts[0].classes)})
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """For storing; `from_arrays` gives the same outcome back, bit for bit."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: np.asarray(value) for name, value in values.items() if value is not None}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> "Classified":
+        """From what `to_arrays` gave."""
+        known = {field.name for field in fields(cls)}
+        needed = known - {"log_prob", "confidence"}
+        if not needed <= set(arrays) <= known:
+            raise ValueError(f"a stored outcome holds the arrays {sorted(needed)} and at most {sorted(known - needed)}; got {sorted(arrays)}.")
+        return cls(**{**arrays, "classes": int(arrays["classes"].item())})  # type: ignore[arg-type]
+
+
+def _checked(scores: NDArray[Any], y: NDArray[Any]) -> Ints:
+    """y as int64, once scores (N, C) and y (N,) are known to fit each other."""
+    if scores.ndim != 2 or y.shape != scores.shape[:1]:
+        raise ValueError(f"scores must have shape (N, C) and y (N,); got {scores.shape} and {y.shape}.")
+    if len(y) and not (y.min() >= 0 and y.max() < scores.shape[1]):
+        raise ValueError(f"y must lie in 0..{scores.shape[1] - 1}; got {y.min()}..{y.max()}.")
+    if len(y) and not np.isfinite(scores.max()):
+        raise ValueError("scores must hold no NaN and no +inf.")
+    return y.astype(np.int64)
+
+
+def _blocks(scores: NDArray[Any]) -> Iterator[slice]:
+    """Slices over the N rows of scores (N, C), of at most BLOCK_CELLS cells each."""
+    step = max(1, BLOCK_CELLS // max(1, scores.shape[1]))
+    return (slice(start, start + step) for start in range(0, len(scores), step))
+
+
+def _own(scores: NDArray[Any], y: Ints) -> NDArray[Any]:
+    """(N,) the score of each row's true class."""
+    own: NDArray[Any] = np.take_along_axis(scores, y[:, None], 1)[:, 0]
+    return own
+
+
+def _best(scores: NDArray[Any]) -> Ints:
+    """(N,) the best-scored class; argmax already gives equal scores to the lower index."""
+    best: Ints = scores.argmax(1).astype(np.int64)
+    return best
+
+
+def _ranks(scores: NDArray[Any], y: Ints) -> Ints:
+    """(N,) how many classes score higher than the true one, or equal with a lower index."""
+    rank = np.empty(len(y), np.int64)
+    index = np.arange(scores.shape[1])
+    for rows in _blocks(scores):
+        own = _own(scores[rows], y[rows])[:, None]
+        before = (scores[rows] > own) | ((scores[rows] == own) & (index < y[rows, None]))
+        rank[rows] = before.sum(1)
+    return rank

@@ -1,0 +1,90 @@
+"""Parts of the Hessian of the mean cross-entropy at one point, for the initial Hessian of L-BFGS; and residuals again, where none were kept.
+
+The Hessian is the mean of (diag(p) - p pᵀ) ⊗ x xᵀ. Taken from it, for each class: the diagonal over features around the class's own mean, exactly,
+and between classes: the part of the biases, exactly. On real features an average of p(1 - p) times the eigenvalues in their place, and biases apart
+from each other, take 2 to 4 times as many passes: under weak regularisation p(1 - p) depends on x, and the bias is what classes share.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from bob.protocols.lbfgs import Initial
+from bob.protocols.products import product
+from bob.protocols.softmax import Point, outward, residuals_of
+from bob.protocols.spectrum import Source
+from bob.protocols.threads import striped
+
+COUPLED_CLASSES = 2048
+"""Up to this many classes the biases' part is a matrix; above, its diagonal."""
+RIDGE = 1e-6
+"""Added to that matrix's diagonal, relative to its mean: a class without rows has nothing there."""
+
+
+@dataclass(frozen=True, eq=False)
+class Curvature:
+    """At one point. Float32."""
+
+    diagonal: Tensor
+    """(C, R): mean of p(1 - p) (x - m)²."""
+    shift: Tensor
+    """(C, R) m: mean of x weighed by p(1 - p)."""
+    bias: Tensor
+    """(C, C) the inverse of diag(mean p) - mean p pᵀ, or (C,) of its diagonal."""
+
+    def initial(self, penalty: float) -> Initial:
+        return Initial(self.diagonal + penalty, self.shift, self.bias)
+
+
+def curvature(source: Source, y: Tensor, point: Point, workers: int = 1) -> Curvature:
+    """One pass over float32 rows, one and a half where residuals were not kept."""
+    numbered = list(enumerate(source.cuts))
+    parts = striped(lambda some: _part(source, y, point, some), numbered, workers)
+    mean, square, between = (torch.stack(of).sum(0).div_(len(y)) for of in zip(*parts, strict=True))
+    spread = point.spread.float().clamp(min=1e-20)[:, None]
+    shift = mean / spread
+    return Curvature((square - shift * mean).clamp_(min=0), shift, _inverse(between, point, y))
+
+
+def _part(source: Source, y: Tensor, point: Point, numbered: Sequence[tuple[int, slice]]) -> tuple[Tensor, Tensor, Tensor]:
+    """Sums over some blocks of p(1 - p) x, p(1 - p) x² (C, R) and p pᵀ (C, C; none where it would be too large)."""
+    classes, rank = len(point.theta), point.theta.shape[1] - 1
+    size = classes if classes <= COUPLED_CLASSES else 0
+    mean, square, between = (torch.zeros(shape, device=point.theta.device) for shape in ((classes, rank), (classes, rank), (size, size)))
+    for rows, residual in residuals(source, y, point, numbered):
+        p = residual.float().scatter_add(0, y[rows][None], torch.ones(1, residual.shape[1], device=residual.device)).clamp_(0, 1)
+        block = source.turned(rows)
+        if size:
+            between += product(p, p)
+        weight = p.sub_(p.square())
+        mean += product(weight, block.T)
+        square += product(weight, block.square().T)
+    return mean, square, between
+
+
+def residuals(source: Source, y: Tensor, point: Point, numbered: Sequence[tuple[int, slice]]) -> Iterator[tuple[slice, Tensor]]:
+    """The residuals (C, n) of some numbered blocks: as kept, or computed again."""
+    if point.residuals is not None and _cut_alike(point.residuals, numbered):
+        yield from ((rows, point.residuals[number]) for number, rows in numbered)
+        return
+    weight, bias = outward(source, point.theta)
+    for _, rows in numbered:
+        yield rows, residuals_of(product(weight, source.block(rows)).add_(bias), y[rows])[0]
+
+
+def _inverse(between: Tensor, point: Point, y: Tensor) -> Tensor:
+    if not len(between):
+        return (1 / point.spread.clamp(min=1e-20)).float()
+    share = point.slope[:, -1] + torch.bincount(y, minlength=len(between)) / len(y)
+    matrix = torch.diag(share.clamp_(min=0)) - between.double()
+    size = float(matrix.diagonal().mean()) + 1e-20
+    matrix.add_(size / len(matrix)).diagonal().add_(RIDGE * size)  # equal biases are none: that direction gets an ordinary size
+    inverse: Tensor = torch.linalg.inv(matrix).float()
+    return inverse
+
+
+def _cut_alike(kept: Sequence[Tensor], numbered: Sequence[tuple[int, slice]]) -> bool:
+    """Whether kept residuals are of these blocks: those of a float64 pass, over more columns, are of shorter ones."""
+    return all(number < len(kept) and kept[number].shape[1] == rows.stop - rows.start for number, rows in numbered)

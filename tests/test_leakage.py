@@ -1,0 +1,99 @@
+"""Images in two splits: the same bytes, nearly the same picture, and pictures that only look alike to a hash."""
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageEnhance
+
+from bob.datasets.dataset import Dataset, Shift, Split
+from bob.datasets.leakage import all_splits, leaks, signatures
+from bob.datasets.open import from_data_flag, open_dataset
+
+
+def picture(seed: int, px: int = 96) -> Image.Image:
+    """Smooth coloured blobs, another for each seed."""
+    rng = np.random.default_rng(seed)
+    small = Image.fromarray(rng.integers(0, 256, (6, 6, 3), dtype=np.uint8))
+    return small.resize((px, px), Image.Resampling.BICUBIC)
+
+
+def encoded(image: Image.Image, form: str = "PNG", **options: int) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, form, **options)
+    return buffer.getvalue()
+
+
+def split_of(images: list[bytes]) -> Split:
+    ids = tuple(f"image {i}" for i in range(len(images)))
+    return Split(ids, np.zeros(len(images), np.int64), tuple(str(hash(data)) for data in images), lambda i: images[i])
+
+
+def leak_of(test: list[bytes], train: list[bytes]) -> tuple[int, int | None, tuple[tuple[str, str], ...]]:
+    dataset = Dataset("x", ("a", "b"), {"train": split_of(train), "test": split_of(test)})
+    (leak,) = leaks(dataset, {name: signatures(split, 2) for name, split in dataset.splits.items()})
+    return leak.identical, leak.near, leak.examples
+
+
+TRAIN = [encoded(picture(seed)) for seed in range(60)]
+
+ALTERED: dict[str, Callable[[Image.Image], bytes]] = {
+    "as JPEG": lambda image: encoded(image, "JPEG", quality=60),
+    "half the size": lambda image: encoded(image.resize((48, 48), Image.Resampling.LANCZOS)),
+    "brighter": lambda image: encoded(ImageEnhance.Brightness(image).enhance(1.1)),
+    "grey": lambda image: encoded(image.convert("L")),
+}
+
+
+@pytest.mark.parametrize("how", ALTERED)
+def test_the_same_picture_in_another_form_is_found(how: str) -> None:
+    """Image 7 of train, altered; beside it one that train does not have, and one byte for byte."""
+    test = [encoded(picture(1000)), ALTERED[how](picture(7)), TRAIN[3]]
+    assert leak_of(test, TRAIN) == (1, 1, (("image 1", "image 7"),))
+
+
+def test_other_pictures_are_not_found() -> None:
+    assert leak_of([encoded(picture(seed)) for seed in range(500, 700)], TRAIN) == (0, 0, ())
+
+
+def digit(column: int) -> bytes:
+    """A white stroke on black: most steps between neighbours are equal, so hashes of different strokes differ in few bits."""
+    pixels = np.zeros((28, 28), np.uint8)
+    pixels[4:24, column : column + 3] = 255
+    return encoded(Image.fromarray(pixels))
+
+
+def test_sparse_pictures_with_nearly_equal_hashes_are_told_apart() -> None:
+    assert leak_of([digit(6)], [digit(10), digit(14), digit(18)])[1] == 0
+    assert leak_of([digit(6)], [encoded(Image.open(io.BytesIO(digit(6))).convert("RGB"))])[1] == 1
+
+
+def test_flat_pictures_are_alike_and_unreadable_ones_are_not() -> None:
+    flat = [encoded(Image.new("L", (9, 9), level)) for level in (10, 200)]
+    assert leak_of(flat[:1], flat[1:])[1] == 1
+    assert leak_of([b"no image"], [b"nor this one"])[:2] == (0, 0)
+
+
+def test_pairs_are_those_that_matter() -> None:
+    """Each scored split against what is fitted or chosen on; two shifts share what they like."""
+    one = split_of(TRAIN[:4])
+    dataset = Dataset("x", ("a", "b"), {"train": one, "val": one, "test": one}, shifts={"s": Shift(one, "shift"), "t": Shift(one, "shift")})
+    assert list(all_splits(dataset)) == ["train", "val", "test", "shift s", "shift t"]
+    pairs = [(leak.one, leak.other) for leak in leaks(dataset)]
+    assert pairs == [(one, other) for other in ("train", "val") for one in ("val", "test", "shift s", "shift t") if one != other]
+    assert {(leak.identical, leak.near) for leak in leaks(dataset)} == {(4, None)}
+    asked = Dataset("y", (), {"query": one, "gallery": split_of(TRAIN[2:9])})
+    assert [(leak.one, leak.other, leak.identical) for leak in leaks(asked)] == [("query", "gallery", 2)]
+
+
+def test_byte_identical_images_are_in_a_datasets_notes(tmp_path: Path) -> None:
+    for split, seeds in {"train": range(4), "test": range(3, 6)}.items():
+        for seed in seeds:
+            path = tmp_path / "photos" / split / "ab"[seed % 2] / f"{seed}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(TRAIN[seed])
+    assert open_dataset(from_data_flag(str(tmp_path / "photos")), tmp_path / "cache").notes == (
+        "1 image of test is byte-identical to images of train",
+    )
