@@ -1,9 +1,9 @@
-"""Feature extraction: ours against the bare forward, a plain PyTorch loop, and VisBench; one backbone and several in one pass.
+"""Feature extraction: ours against the bare forward and a plain PyTorch loop; one backbone and several in one pass.
 
-    python benchmarks/extraction.py [--quick] [--images FOLDER] [--backbones A,B] [--rivals ours,bare,plain,visbench] [--memory]
+    python benchmarks/extraction.py [--quick] [--backbones A,B] [--together A,B,C] [--rivals ours,bare,plain] [--runtime NAME] [--memory]
 
 Ours is the whole pass: decode, crop, forward, checksum, fsync. The plain loop is what people write: PIL, timm's transform, a DataLoader, eager
-PyTorch. VisBench is run when it is installed. Every way reads the same JPEG files with the same weights, in turn in one process, after a warm-up.
+PyTorch. Every way reads the same JPEG files with the same weights, in turn in one process.
 """
 
 import argparse

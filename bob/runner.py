@@ -135,19 +135,27 @@ def _device(asked: str) -> str:
     return asked
 
 
+def _not_applicable(plan: Plan) -> list[str]:
+    """One line per reason, with the backbones that it holds for."""
+    names: dict[str, set[str]] = {}
+    for cell, reason in plan.not_applicable:
+        names.setdefault(reason, set()).add(cell.backbone.name)
+    return [f"{reason} {', '.join(sorted(held))}" for reason, held in names.items()]
+
+
 def _tell_plan(terminal: Terminal, request: Request, plan: Plan) -> None:
     for skip in plan.skipped:
         (terminal.complain if skip.exact else terminal.warn)(f"{'missing' if skip.exact else 'skipped'}: {skip.reason}")
     for reason in dict.fromkeys(reason for _, reason in plan.broken):
         terminal.complain(reason)
-    for reason in (*plan.unsuited, *dict.fromkeys(reason for _, reason in plan.not_applicable)):
+    for reason in (*plan.unsuited, *_not_applicable(plan)):
         terminal.warn(f"not applicable: {reason}")
     names = [f"{len(plan.backbones)} backbones", f"{len(request.tasks)} tasks", f"{len(plan.datasets)} datasets"]
     terminal.say(f"plan: {' × '.join(names)} on {request.device}: {len(plan.todo)} cells to do, {len(plan.done)} done")
     if plan.todo:
         expected = estimate(request, plan)
-        what = f"{expected.images_to_decode:,} images to decode, {expected.images_to_embed:,} rows to embed, {expected.disk_bytes / 2**20:.0f} MiB of features"
-        terminal.say(f"      {what}; takes about {duration(expected.seconds)} here")
+        what = f"{expected.images_to_decode:,} images to decode, {expected.images_to_embed:,} rows to embed"
+        terminal.say(f"      {what}, {expected.disk_bytes / 2**20:.0f} MiB of features; takes about {duration(expected.seconds)} here")
 
 
 def _exit_code(plan: Plan, records: Sequence[Record]) -> int:

@@ -182,6 +182,14 @@ def test_more_features_than_rows_and_constant_features():
     assert result.detail["k"] == 30
 
 
+def test_with_fewer_rows_than_features_both_mahalanobis_distances_are_taken_in_one_space():
+    """The covariance within classes is never above that of all, so that rows far out are ever less like train. In two spaces they would be more."""
+    problem, _ = made(n=30, width=50)
+    mean = problem.x.mean(0)
+    far = (mean + 1000 * (problem.x[np.arange(60) % 30] - mean)).astype(np.float32)
+    assert auroc(found_in(problem, far)[0]["relative_mahalanobis"]) > 0.95
+
+
 def test_nothing_is_tuned_on_test_or_foreign_images():
     problem, other = made()
     changed = Problem(problem.x, problem.y, problem.held_out, problem.test_x * 0 + 1, (problem.test_y + 1) % 3, 3)

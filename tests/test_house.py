@@ -133,7 +133,7 @@ def test_the_readme_s_commands_run(command, tmp_path, photos, cache, monkeypatch
     """Every command as it stands, beside a folder `photos/`, the examples of the docs and one finished run; runs see a few images of each dataset."""
     monkeypatch.chdir(tmp_path)
     shutil.copytree(ROOT / "docs" / "examples", tmp_path, dirs_exist_ok=True)
-    assert main(["run", "--data", "photos", "--backbones", "raw_pixels", "--tasks", "knn", "--cache-dir", cache]) == OK
+    assert main(["run", "--data", "photos", "--backbones", "raw_pixels,efficientnet_lite0_in1k", "--tasks", "knn", "--cache-dir", cache]) == OK
     capfd.readouterr()
     main(["list", "records", "--json"])
     key = json.loads(capfd.readouterr().out)[0]["key"]

@@ -72,7 +72,7 @@ def test_dry_run_tells_the_plan_and_does_nothing(bob, photos, tmp_path):
 
 
 def test_a_dry_run_downloads_nothing_and_tells_what_would_be(bob, photos, monkeypatch):
-    monkeypatch.setattr("bob.backbones.weights._from_hub", lambda *_, **__: pytest.fail("the hub was asked"))
+    monkeypatch.setattr("bob.hub._downloaded", lambda *_, **__: pytest.fail("the hub was asked"))
     code, out, _ = bob("run", "--data", photos, "--datasets", "cifar10", "--backbones", f"raw_pixels,{UNAVAILABLE}", "--tasks", "knn", "--dry-run")
     assert code == OK
     assert f"not on this machine, to be obtained first, and not in this plan: cifar10, {UNAVAILABLE}" in out

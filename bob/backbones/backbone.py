@@ -73,7 +73,7 @@ class Backbone:
 
     def __init__(self, spec: BackboneSpec, loaded: Loaded, device: str, precision: str = "float32") -> None:
         self.spec = spec
-        self.geometry = loaded.geometry
+        self.geometry = loaded.geometry.padded_with(loaded.normalisation.mean)
         self.normalisation = loaded.normalisation
         self.library = loaded.library
         self._forward, self._load_text = loaded.forward, loaded.text

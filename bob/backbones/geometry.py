@@ -1,7 +1,7 @@
 """From a decoded image to the uint8 pixels that a backbone sees, and from those to its normalised input."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -27,6 +27,8 @@ class Geometry:
     interpolation: str
     fast: bool = False
     """Resized by torchvision's 8-bit kernels instead of PIL's: half the time, most pixels the same, none further than FAST_LEVELS from it."""
+    fill: tuple[float, ...] | None = None
+    """What `border` pads with, per channel in [0, 1]; None is timm's default, ImageNet's mean."""
 
     def crop(self, image: Image.Image) -> torch.Tensor:
         """(3, height, width) uint8 of an RGB image: bit for bit the pixels of timm's own evaluation transform, unless `fast`."""
@@ -34,11 +36,15 @@ class Geometry:
         crop: torch.Tensor = _transform(self)(image) if quick is None else quick(torch.from_numpy(np.array(image)).permute(2, 0, 1))
         return crop
 
+    def padded_with(self, mean: tuple[float, ...]) -> "Geometry":
+        """Padded as timm pads: with the backbone's own mean. The same geometry where nothing is padded."""
+        return replace(self, fill=mean) if self.crop_mode == "border" else self
+
     def facts(self) -> dict[str, Any]:
         """For keys and records; `input_px` is one number where the input is square."""
         size = self.height_px if self.height_px == self.width_px else [self.height_px, self.width_px]
         own = {"input_px": size, "crop_pct": self.crop_pct, "crop_mode": self.crop_mode, "interpolation": self.interpolation}
-        return own | ({"preprocessing": "fast"} if self.fast else {})
+        return own | ({"preprocessing": "fast"} if self.fast else {}) | ({"fill": list(self.fill)} if self.fill else {})
 
 
 @dataclass(frozen=True)
@@ -69,6 +75,7 @@ def _transform(geometry: Geometry) -> Callable[[Image.Image], torch.Tensor]:
         crop_mode=geometry.crop_mode,
         is_training=False,
         use_prefetcher=True,
+        **({"mean": geometry.fill} if geometry.fill else {}),
     )
     return transform
 

@@ -24,6 +24,7 @@ from bob.features.share import Job, Jobs
 from bob.features.store import Effort, FeatureStore, Shard
 from bob.features.watch import Spent, Watcher
 from bob.runtimes.eager import Eager
+from bob.runtimes.memory import keep_memory
 from bob.runtimes.race import Images, default_batch, make_ready
 from bob.runtimes.runtime import Runtime
 from bob.specs import Pooling
@@ -69,6 +70,7 @@ def auto_batch(device: str) -> int:
 
 def run_pass(split: Split, members: Sequence[Member], store: FeatureStore, watcher: Watcher, *, workers: int, skip_bad: bool) -> None:
     """Stores the missing shards of every member. Bad images raise BadImageError unless they are to be skipped."""
+    keep_memory()
     keys = [key for member in members for key in member.keys.values()]
     jobs = Jobs(store, keys, len(split), watcher.waiting, lambda images: watcher.embedded(images, Spent()))
     lanes = min((1 + len(member.replicas) for member in members), default=1)

@@ -15,6 +15,8 @@ configuration (whose `APS_mode` then searches k on OOD validation images; not do
 Differs from OpenOOD's code in these points:
 - the covariances are inverted on the directions in which train rows deviate by more than 1e-5 of the largest deviation, since rows are the same to
   1e-5 from machine to machine. Its pseudo-inverse, of float32 sums, cuts at the rounding of the library that it calls;
+- the covariance of all is inverted on the directions that the one within classes keeps. With fewer rows than features the two would keep different
+  ones, and their difference would be of distances in different spaces;
 - `msp` is the logarithm of the probability: the same order, without the ties of probabilities that round to 1;
 - a k above the number of train rows becomes that number, and the record says so.
 """
@@ -84,7 +86,8 @@ class _Gaussians:
         for rows in slices(*problem.x.shape):
             sums.index_add_(0, labels[rows], self._read(problem.x[rows]))
         self.class_means = sums / torch.bincount(labels)[:, None]
-        self.within, self.whole = (_whitening(self._scatter(problem.x, labels, means)) for means in (self.class_means, None))
+        self.within = _whitening(self._scatter(problem.x, labels, self.class_means))
+        self.whole = self.within @ _whitening(self.within.T @ self._scatter(problem.x, labels, None) @ self.within)
 
     def scores(self, x: NDArray[np.float32]) -> dict[str, Floats]:
         """Both scores (Q,) of rows (Q, D)."""

@@ -61,7 +61,7 @@ def solve_image_text(task: TaskSpec, dataset: Dataset, needs: Needs, features_of
 
 def _both_towers(task: TaskSpec, dataset: Dataset, backbone: BackboneSpec, texts: tuple[str, ...]) -> list[Need | TextNeed]:
     if not backbone.has_text:
-        raise NotApplicableError(f"task {task.name!r} needs a text tower; backbone {backbone.name!r} has none.", of="backbone")
+        raise NotApplicableError(f"task {task.name!r} needs a text tower.", of="backbone")
     towers = backbone.variant(pooling="embedding")
     return [Need(towers, "test", dataset.splits["test"]), TextNeed(towers, "texts", texts)]
 
