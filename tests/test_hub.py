@@ -41,6 +41,7 @@ REFUSED = {
     "owner/broken": (500, ""),
 }
 SMALL = "resnet10t"
+OLD = "a" * 40
 ARCHITECTURE = SMALL
 PROGRAM = """
 import sys
@@ -50,7 +51,8 @@ from bob.errors import UnavailableError
 from bob.parse import build
 from bob.specs import BackboneSpec
 for hub in sys.argv[3:]:
-    weights = {"hub": hub, "revision": "gone"} if hub == "owner/moved" else {"hub": hub}
+    hub, _, revision = hub.partition("@")
+    weights = {"hub": hub} | ({"revision": revision} if revision else {})
     spec = build(BackboneSpec, {"name": "mine", "family": "ssl", "loader": "timm", "architecture": sys.argv[2], "weights": weights}, "test")
     try:
         print(card(spec, Path(sys.argv[1]), "cpu", "float32", offline=False).weights_hash)
@@ -104,7 +106,7 @@ def test_weights_come_from_the_hub_once_and_then_from_its_cache(tmp_path):
 
 def test_refusals_are_told_with_the_remedy(tmp_path):
     with serving(b"") as (address, _):
-        gated, unknown, moved, empty = cards(address, tmp_path, "owner/gated", "owner/unknown", "owner/moved", "owner/other")
+        gated, unknown, moved, empty = cards(address, tmp_path, "owner/gated", "owner/unknown", "owner/moved@gone", "owner/other")
     assert "'owner/gated' is gated: accept its terms on its page and set HF_TOKEN" in gated
     assert "'owner/unknown' does not exist, or is private: correct weights.hub, or set HF_TOKEN" in unknown
     assert "'owner/moved' has no revision 'gone': correct weights.revision" in moved
@@ -116,6 +118,36 @@ def test_a_hub_that_does_not_answer_is_asked_once(tmp_path):
         pass
     several = cards(address, tmp_path, "owner/small", "owner/other")
     assert all("is not on this machine and the hub cannot be reached. Run once with a network, or set HF_HOME to a copy" in line for line in several)
+
+
+def test_a_pinned_revision_is_what_comes_and_doctor_fetches_it(tmp_path):
+    """The repository has moved on: `main` holds other weights than the commit that the entry names."""
+    old, new = timm.create_model(SMALL), timm.create_model(SMALL)
+    commits = {OLD: (OLD, save(old.state_dict())), "main": (COMMIT, save(new.state_dict()))}
+
+    class Hub(Answering):
+        def do_GET(self) -> None:  # noqa: N802
+            _, _, _, what, revision, *file = (self.path + "/////").split("/")[:6]
+            if what == "resolve" and file == ["model.safetensors"] and revision in commits:
+                commit, body = commits[revision]
+                self.answer(body, ETag=f'"{hashlib.sha256(body).hexdigest()}"', **{"X-Repo-Commit": commit})
+            else:
+                self.answer(b"", 404, **{"X-Error-Code": "EntryNotFound"})
+
+        do_HEAD = do_GET  # noqa: N815
+
+    entry = f"mine: {{family: ssl, loader: timm, architecture: {SMALL}, weights: {{hub: owner/small, revision: {OLD}}}}}\n"
+    (tmp_path / "mine.yaml").write_text(entry)
+    with running(Hub) as address:
+        settings = {"HF_ENDPOINT": address, "HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1"}
+        words = ["doctor", "mine", "--registry", str(tmp_path / "mine.yaml"), "--download"]
+        done = subprocess.run([sys.executable, "-m", "bob", *words], env={**os.environ, **settings}, capture_output=True, text=True)
+        found = cards(address, tmp_path, f"owner/small@{OLD}", "owner/small")
+    for model in (old, new):
+        model.reset_classifier(0)
+    assert found == [tensor_hash({f"model.{name}": tensor for name, tensor in model.state_dict().items()}) for model in (old, new)]
+    assert [path.name for path in (tmp_path / "home" / "hub" / "models--owner--small" / "snapshots").iterdir()].count(OLD) == 1
+    assert f"runs: weights from hub owner/small@{OLD} with hash {found[0]}" in done.stdout
 
 
 def test_any_answer_means_that_the_hub_is_there(monkeypatch):
