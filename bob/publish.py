@@ -1,7 +1,9 @@
 """`bob-bench leaderboard`: from results folders and published tables to a board and its files. Loads no torch."""
 
 import argparse
-from collections.abc import Callable, Sequence
+import contextlib
+import gc
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,6 +49,11 @@ def leaderboard(arguments: argparse.Namespace) -> int:
     """Writes the leaderboard's files from the records that there are. Conflicting records make the exit code 1, as failed cells do."""
     terminal = Terminal()
     folders = arguments.folders or [arguments.results]
+    with _uncollected():
+        return _leaderboard(terminal, arguments, folders)
+
+
+def _leaderboard(terminal: Terminal, arguments: argparse.Namespace, folders: Sequence[Path]) -> int:
     gathered = gather(folders, arguments.external)
     _tell(terminal, gathered)
     if not gathered.records:
@@ -64,11 +71,24 @@ def leaderboard(arguments: argparse.Namespace) -> int:
 
 def publish(terminal: Terminal, results: Path) -> list[Record]:
     """Writes the leaderboard of one results folder, and gives its records."""
-    gathered = gather([results])
-    _tell(terminal, gathered)
-    if gathered.records:
-        terminal.written(write_board(gathered.board(), results))
-    return list(gathered.records)
+    with _uncollected():
+        gathered = gather([results])
+        _tell(terminal, gathered)
+        if gathered.records:
+            terminal.written(write_board(gathered.board(), results))
+        return list(gathered.records)
+
+
+@contextlib.contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without Python's cycle collector: records hold no cycles, and walking thousands of them again and again costs a third of the time."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def gather(folders: Sequence[Path], tables: Sequence[Path] = ()) -> Gathered:

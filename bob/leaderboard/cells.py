@@ -143,17 +143,17 @@ def _cell(record: Record) -> Cell:
     missing = next((score.undefined or "no value" for score in scores if score.value is None), None if scores else f"no score named {metric}")
     if missing:
         return Cell(record, "undefined", metric, n=_fewest(scores), reason=missing)
+    if len(scores) == 1:
+        (only,) = scores
+        return Cell(record, "ok", metric, only.value, only.low, only.high, only.n, _seeds(scores))
     low, high = mean(score.low for score in scores), mean(score.high for score in scores)
     return Cell(record, "ok", metric, mean(score.value for score in scores), low, high, _fewest(scores), _seeds(scores))
 
 
 def mean(values: Iterable[float | None]) -> float | None:
     """The mean, or None where one is missing."""
-    given = list(values)
-    known = [value for value in given if value is not None]
-    if len(known) < len(given):
-        return None
-    return known[0] if len(known) == 1 else fmean(known)
+    known = list(values)
+    return fmean(value for value in known if value is not None) if None not in known else None
 
 
 def _fewest(scores: Sequence[Score]) -> int | None:

@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from bob.errors import UndefinedError
 from bob.metrics.metric import Metric
@@ -55,6 +54,8 @@ def eleven_points(scores: NDArray[np.float32], there: Bools) -> float:
 def area_under_roc(scores: NDArray[np.float32], there: Bools) -> float:
     """Mann and Whitney's statistic over the number of pairs."""
     n = int(there.sum())
+    from scipy.stats import rankdata  # takes a second to import, which `bob-bench list` and the leaderboard do not have
+
     above = rankdata(scores)[there].sum() - n * (n + 1) / 2
     return float(above / (n * (len(there) - n)))
 
