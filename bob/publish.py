@@ -3,8 +3,8 @@
 import argparse
 import contextlib
 import gc
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,10 @@ class Gathered:
         """The headline outcome per seed."""
         return outcomes(record, self.arrays(record))
 
+    def among(self, keys: Collection[str]) -> "Gathered":
+        """The records of these keys alone."""
+        return replace(self, records=tuple(record for record in self.records if record.key in keys))
+
     def board(self) -> Board:
         told = (*(f"conflict: {text}." for text in self.conflicts), *self.remarks)
         return make_board(self.records, self.evidence, told)
@@ -69,14 +73,14 @@ def _leaderboard(terminal: Terminal, arguments: argparse.Namespace, folders: Seq
     return FAILED if gathered.conflicts else OK
 
 
-def publish(terminal: Terminal, results: Path) -> list[Record]:
-    """Writes the leaderboard of one results folder, and gives its records."""
+def publish(terminal: Terminal, results: Path) -> Gathered:
+    """Writes the leaderboard of one results folder, and gives what it holds."""
     with _uncollected():
         gathered = gather([results])
         _tell(terminal, gathered)
         if gathered.records:
             terminal.written(write_board(gathered.board(), results))
-        return list(gathered.records)
+        return gathered
 
 
 @contextlib.contextmanager

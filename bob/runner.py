@@ -38,10 +38,11 @@ def run(arguments: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         publish(terminal, request.results)
         raise
-    everything = publish(terminal, request.results)
+    gathered = publish(terminal, request.results)
     asked = {cell.key for cell in (*plan.done, *plan.todo)} | {cell.key for cell, _ in (*plan.broken, *plan.not_applicable)}
-    if shown := [record for record in everything if record.key in asked]:
-        terminal.show(to_terminal(shown))
+    shown = gathered.among(asked)
+    if shown.records:
+        terminal.show(to_terminal(shown.board()))
     return _exit_code(plan, records)
 
 

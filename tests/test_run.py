@@ -49,6 +49,16 @@ def test_the_same_command_again_does_nothing_and_opens_no_image(bob, photos, tmp
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
+def test_a_run_ends_with_the_tables_that_the_leaderboard_shows(bob, photos, tmp_path):
+    """Paired tests among them: two entries of one backbone are never told apart."""
+    entry = "{family: ssl, loader: floor, architecture: raw_pixels"
+    (tmp_path / "mine.yaml").write_text(f"a: {entry}}}\nb: {entry}, preprocessing: {{input_px: 192}}}}\n")
+    _, run, _ = bob("run", "--data", photos, "--registry", tmp_path / "mine.yaml", "--backbones", "a,b", "--tasks", "knn")
+    _, leaderboard, _ = bob("leaderboard")
+    tables = leaderboard[leaderboard.index("knn: top1") :]
+    assert "≈ not told apart from the best" in tables and run.endswith(tables)
+
+
 def test_another_task_uses_the_stored_features(bob, photos, monkeypatch):
     bob("run", "--data", photos, "--backbones", FLOORS, "--tasks", "knn")
     monkeypatch.setattr("bob.engine.load_backbone", lambda *_, **__: pytest.fail("features were extracted again"))
