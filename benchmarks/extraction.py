@@ -1,9 +1,11 @@
 """Feature extraction: ours against the bare forward and a plain PyTorch loop; one backbone and several in one pass.
 
-    python benchmarks/extraction.py [--quick] [--backbones A,B] [--together A,B,C] [--rivals ours,bare,plain] [--runtime NAME] [--memory]
+    python benchmarks/extraction.py [--quick] [--backbones A,B] [--together A,B,C] [--rivals ours,bare,visbench...] [--runtime NAME] [--memory]
 
 Ours is the whole pass: decode, crop, forward, checksum, fsync. The plain loop is what people write: PIL, timm's transform, a DataLoader, eager
-PyTorch. Every way reads the same JPEG files with the same weights, in turn in one process.
+PyTorch. Every way reads the same JPEG files with the same weights, in turn in one process; `decoded` is ours on bitmaps that need no decoding and no
+resizing, so that its ratio to the bare forward is what the pass itself costs, and `fast` is ours with `--preprocessing fast`. VisBench is measured
+where it is installed (`pip install --no-deps visbench`: it asks for an older Pillow), its cache empty and full, as is ours.
 """
 
 import argparse
@@ -15,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -27,6 +30,7 @@ from PIL import Image
 from bob.backbones.backbone import Backbone
 from bob.backbones.card import load_backbone
 from bob.backbones.fold import fold
+from bob.backbones.geometry import Geometry
 from bob.datasets.dataset import Split
 from bob.features.extract import Member, auto_workers, run_pass
 from bob.features.key import FeatureKey
@@ -38,7 +42,7 @@ from bob.specs import BackboneSpec
 
 SIDE_PX = (500, 400)
 PHOTOS = 64
-"""Different photographs; more images are these again, each decoded anew."""
+"""Different photographs; more images are these again, each decoded anew. Where VisBench takes part all differ, since it knows equal ones."""
 
 
 class Silent:
@@ -85,11 +89,39 @@ def ours(members: list[Member], split: Split, folder: Path) -> np.ndarray:
     return store.read(members[0].keys["default"], len(split)).rows
 
 
+def fast(one: Member, split: Split, folder: Path) -> None:
+    exact = one.backbone.geometry
+    one.backbone.geometry = replace(exact, fast=True)
+    ours([one], split, folder)
+    one.backbone.geometry = exact
+
+
+def bitmap(file: Path, geometry: Geometry) -> Path:
+    """The photograph as a bitmap whose sides are those that the geometry resizes to: nothing to decode, nothing to resize."""
+    side = int(geometry.height_px / geometry.crop_pct)
+    made = file.with_name(f"{file.stem}-{side}.bmp")
+    Image.open(file).resize((side, side)).save(made)
+    return made
+
+
 def bare(one: Member, crops: torch.Tensor, n: int) -> None:
     """The forward alone, by the same runtime, on n crops that are in memory."""
     runtime = one.ready[0]
     for start in range(0, n, len(crops)):
         runtime.embed(crops[: n - start], ["default"])
+
+
+def transform_of(backbone: Backbone) -> Any:
+    """timm's, normalising on the processor."""
+    from timm.data import create_transform
+
+    return create_transform(
+        input_size=(3, backbone.geometry.height_px, backbone.geometry.width_px),
+        interpolation=backbone.geometry.interpolation,
+        crop_pct=backbone.geometry.crop_pct,
+        mean=backbone.normalisation.mean,
+        std=backbone.normalisation.std,
+    )
 
 
 class Files(torch.utils.data.Dataset):
@@ -107,20 +139,42 @@ class Files(torch.utils.data.Dataset):
 
 def plain(backbone: Backbone, files: list[Path], n: int, workers: int) -> np.ndarray:
     """PIL, timm's transform, DataLoader, batches of 64, eager PyTorch under no_grad: contiguous, nothing folded."""
-    from timm.data import create_transform
-
-    transform = create_transform(
-        input_size=(3, backbone.geometry.height_px, backbone.geometry.width_px),
-        interpolation=backbone.geometry.interpolation,
-        crop_pct=backbone.geometry.crop_pct,
-        mean=backbone.normalisation.mean,
-        std=backbone.normalisation.std,
-    )
-    rows = []
+    transform, rows = transform_of(backbone), []
     with torch.no_grad():
         for x in torch.utils.data.DataLoader(Files(files, n, transform), batch_size=64, num_workers=workers):
             rows.append(backbone.module(x, ["default"])["default"].numpy())
     return np.concatenate(rows)
+
+
+class Photographs:
+    """The images as VisBench asks for them: it knows an image that it has seen by `cache_identity`, and does not decode it again."""
+
+    def __init__(self, files: list[Path], n: int) -> None:
+        self.files = [files[i % len(files)] for i in range(n)]
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, i: int) -> Image.Image:
+        return Image.open(self.files[i]).convert("RGB")
+
+    def cache_identity(self, i: int) -> str:
+        return f"{self.files[i]} {self.files[i].stat().st_mtime_ns}"
+
+
+def visbench(backbone: Backbone, files: list[Path], n: int, folder: Path, *, warm: bool) -> np.ndarray:
+    """VisBench's feature cache around the same module and the same transform, in its own batches of 32."""
+    from visbench import CustomBackbone
+    from visbench.cache.feature_cache import FeatureCache
+
+    def rows(module: torch.nn.Module, x: torch.Tensor) -> tuple[torch.Tensor, None, tuple[int, int]]:
+        return module(x, ["default"])["default"][:, None], None, (1, 1)
+
+    if not warm:
+        shutil.rmtree(folder, ignore_errors=True)
+    own = CustomBackbone(backbone.module, transform_of(backbone), feature_fn=rows, weights_id="benchmark", device="cpu")
+    found = FeatureCache(folder).extract_dataset(own, Photographs(files, n), keep="pooled")
+    return found["pooled"].numpy()
 
 
 def as_written(name: str) -> Backbone:
@@ -137,11 +191,17 @@ def compare(name: str, files: list[Path], n: int, rounds: int, rivals: list[str]
     first = Eager(one.backbone, 4)
     one.ready = {}
     ours([one], replace(split, ids=split.ids[:64]), folder)  # chooses the runtime, warm
-    crops = torch.stack([one.backbone.geometry.crop(Image.open(file).convert("RGB")) for file in files])
+    crops = torch.stack([one.backbone.geometry.crop(Image.open(file).convert("RGB")) for file in files[:PHOTOS]])
+    decoded = split_of([bitmap(file, one.backbone.geometry) for file in files[:PHOTOS]], n)
     ways: dict[str, Callable[[], Any]] = {
-        "ours": lambda: ours([one], split, folder),
+        "ours": lambda: ours([one], split, folder / "ours"),
+        "decoded": lambda: ours([one], decoded, folder / "decoded"),
+        "fast": lambda: fast(one, split, folder / "fast"),
         "bare": lambda: bare(one, crops, n),
         "plain": lambda: plain(written, files, n, 2),
+        "visbench cold": lambda: visbench(written, files, n, folder / "visbench", warm=False),
+        "visbench warm": lambda: visbench(written, files, n, folder / "visbench", warm=True),
+        "ours warm": lambda: FeatureStore(folder / "ours").read(one.keys["default"], n).rows,
     }
     seconds, results = interleave({way: ways[way] for way in ways if way in rivals}, rounds)
     print(f"\n{name}, {n} JPEGs of {SIDE_PX[0]} x {SIDE_PX[1]}, runtime {one.ready[0].name}, batch {one.ready[0].batch_size}")
@@ -159,7 +219,7 @@ def several(names: list[str], files: list[Path], n: int, runtime: str) -> dict[s
     members, split = [member(name, runtime) for name in names], split_of(files, n)
     ours(members, replace(split, ids=split.ids[:64]), folder)
     geometries = {one.backbone.geometry for one in members}
-    crops = {geometry: torch.stack([geometry.crop(Image.open(file).convert("RGB")) for file in files]) for geometry in geometries}
+    crops = {geometry: torch.stack([geometry.crop(Image.open(file).convert("RGB")) for file in files[:PHOTOS]]) for geometry in geometries}
     start = time.perf_counter()
     ours(members, split, folder)
     passed = time.perf_counter() - start
@@ -230,7 +290,9 @@ def main() -> None:
         "--backbones", default="efficientnet_lite0_in1k", help="registered, with weights that are here; or names of timm's, then with random weights"
     )
     parser.add_argument("--together", default="efficientnet_lite0_in1k,efficientnet_lite1_in1k,efficientnet_lite2_in1k")
-    parser.add_argument("--rivals", default="ours,bare,plain")
+    parser.add_argument(
+        "--rivals", default="ours,ours warm,decoded,fast,bare,plain" + (",visbench cold,visbench warm" if find_spec("visbench") else "")
+    )
     parser.add_argument("--runtime", default="openvino")
     parser.add_argument("--memory", action="store_true", help="peak memory over 10,000 and 100,000 images")
     parser.add_argument("--peak", type=int, help=argparse.SUPPRESS)
@@ -240,7 +302,7 @@ def main() -> None:
     print(machine())
     n, rounds = (128, 1) if asked.quick else (1024, 3)
     with tempfile.TemporaryDirectory() as folder:
-        files = [Path(folder) / f"{i}.jpg" for i in range(PHOTOS)]
+        files = [Path(folder) / f"{i}.jpg" for i in range(n if "visbench" in asked.rivals else PHOTOS)]
         for i, file in enumerate(files):
             file.write_bytes(photograph(i))
         found: dict[str, float] = {}

@@ -13,21 +13,18 @@ during a call above what it held before.
 """
 
 import argparse
-import contextlib
-import ctypes
+import importlib.util
 import json
 import statistics
-import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
 import faiss
 import numpy as np
-import psutil
 import torch
 from numpy.typing import NDArray
+from pairs import Measured, machine, measured
 from safetensors.numpy import load_file
 from sklearn.neighbors import KNeighborsClassifier
 
@@ -37,7 +34,6 @@ from bob.protocols.similarity import unit
 
 KS = [1, 5, 10, 20, 50, 100, 200]
 TEMPERATURE = 0.07
-SAMPLING_SECONDS = 0.005
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -69,9 +65,9 @@ def from_file(path: Path) -> Features:
     return Features(arrays["x"].astype(np.float32)[order], arrays["y"].astype(np.int64)[order], len(order) // 5)
 
 
-def ours(data: Features, metric: Literal["cosine", "euclidean"]) -> float:
+def ours(data: Features, metric: Literal["cosine", "euclidean"], device: str = "cpu") -> float:
     """One search, every k, both votes; top-1 of the weighted vote at k = 20."""
-    found = search(data.x, data.q, max(KS), metric=metric)
+    found = search(data.x, data.q, max(KS), device, metric)
     weighted = votes_per_k(found, data.y, data.query_y, data.classes, KS, TEMPERATURE)
     votes_per_k(found, data.y, data.query_y, data.classes, KS, None)
     return float((weighted[KS.index(20)].rank == 0).mean())
@@ -85,6 +81,18 @@ def faiss_search(data: Features) -> Callable[[], float]:
     def call() -> float:
         _, nearest = index.search(queries, max(KS))
         return float((data.y[nearest[:, 0]] == data.query_y).mean())
+
+    return call
+
+
+def cuml_search(data: Features) -> Callable[[], float]:
+    """As faiss: normalised and indexed before the clock starts, no votes."""
+    from cuml.neighbors import NearestNeighbors
+
+    index, queries = NearestNeighbors(n_neighbors=max(KS), metric="cosine", algorithm="brute", output_type="numpy").fit(unit(data.x)), unit(data.q)
+
+    def call() -> float:
+        return float((data.y[index.kneighbors(queries, return_distance=False)[:, 0]] == data.query_y).mean())
 
     return call
 
@@ -113,40 +121,20 @@ def torch_loop(data: Features) -> float:
     return right / len(queries)
 
 
-def measured(call: Callable[[], float]) -> dict[str, float]:
-    """Seconds, peak memory above the start in MiB, and the top-1 that the call returns."""
-    with contextlib.suppress(OSError, AttributeError):  # freed memory goes back first (glibc), or the call would reuse it unseen
-        ctypes.CDLL("libc.so.6").malloc_trim(0)
-    process, done = psutil.Process(), threading.Event()
-    before = peak = process.memory_info().rss
-
-    def watch() -> None:
-        nonlocal peak
-        while not done.wait(SAMPLING_SECONDS):
-            peak = max(peak, process.memory_info().rss)
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    start = time.perf_counter()
-    top1 = call()
-    seconds = time.perf_counter() - start
-    done.set()
-    watcher.join()
-    return {"seconds": seconds, "peak_mib": (max(peak, process.memory_info().rss) - before) / 2**20, "top1": top1}
-
-
-def compare(data: Features, rounds: int, slow_rounds: int) -> dict[str, list[dict[str, float]]]:
+def compare(data: Features, rounds: int, slow_rounds: int, device: str) -> dict[str, list[Measured[float]]]:
     """Each contender's measurements, by name; a contender of fewer rounds took part in the first ones."""
     contenders: dict[str, tuple[Callable[[], float], int]] = {
-        "ours, cosine": (lambda: ours(data, "cosine"), rounds),
+        "ours, cosine": (lambda: ours(data, "cosine", device), rounds),
         "faiss, search alone": (faiss_search(data), rounds),
-        "ours, Euclidean": (lambda: ours(data, "euclidean"), rounds),
+        "ours, Euclidean": (lambda: ours(data, "euclidean", device), rounds),
         "torch loop, cosine": (lambda: torch_loop(data), slow_rounds),
         "scikit-learn, cosine": (lambda: scikit_learn(data, "cosine"), slow_rounds),
         "scikit-learn, Euclidean": (lambda: scikit_learn(data, "euclidean"), slow_rounds),
     }
-    ours(Features(data.x[:2000], data.y[:2000], 500), "cosine")  # libraries load and threads start outside the clock
-    found: dict[str, list[dict[str, float]]] = {name: [] for name in contenders}
+    if device != "cpu" and importlib.util.find_spec("cuml"):
+        contenders["cuML, search alone"] = (cuml_search(data), rounds)
+    ours(Features(data.x[:2000], data.y[:2000], 500), "cosine", device)  # libraries load and threads start outside the clock
+    found: dict[str, list[Measured[float]]] = {name: [] for name in contenders}
     for turn in range(rounds):
         names = list(contenders) if turn % 2 == 0 else list(contenders)[::-1]  # so that no one always runs after the same other
         for name in names:
@@ -156,15 +144,15 @@ def compare(data: Features, rounds: int, slow_rounds: int) -> dict[str, list[dic
     return found
 
 
-def report(found: dict[str, list[dict[str, float]]]) -> dict[str, Any]:
+def report(found: dict[str, list[Measured[float]]]) -> dict[str, Any]:
     """Prints a table; ratios of seconds by name of the rival, of the rival over ours with the same metric."""
     ratios = {}
     print(f"{'':26}{'median s':>10}{'min':>8}{'max':>8}{'peak MiB':>10}{'rival / ours':>14}{'min':>7}{'max':>7}")
     for name, runs in found.items():
         own = found["ours, Euclidean" if name.endswith("Euclidean") else "ours, cosine"]
-        pairs = [run["seconds"] / mine["seconds"] for run, mine in zip(runs, own, strict=False)]
-        seconds = [run["seconds"] for run in runs]
-        peak = max(run["peak_mib"] for run in runs)
+        pairs = [run.seconds / mine.seconds for run, mine in zip(runs, own, strict=False)]
+        seconds = [run.seconds for run in runs]
+        peak = max(run.peak_mib for run in runs)
         line = f"{name:26}{statistics.median(seconds):10.2f}{min(seconds):8.2f}{max(seconds):8.2f}{peak:10.0f}"
         if not name.startswith("ours"):
             ratios[name] = round(statistics.median(pairs), 3)
@@ -173,9 +161,9 @@ def report(found: dict[str, list[dict[str, float]]]) -> dict[str, Any]:
     return {
         "rival_over_ours": ratios,
         "ours_over_faiss": round(
-            statistics.median(o["seconds"] / f["seconds"] for o, f in zip(found["ours, cosine"], found["faiss, search alone"], strict=True)), 3
+            statistics.median(o.seconds / f.seconds for o, f in zip(found["ours, cosine"], found["faiss, search alone"], strict=True)), 3
         ),
-        "ours_peak_mib": round(max(run["peak_mib"] for run in found["ours, cosine"])),
+        "ours_peak_mib": round(max(run.peak_mib for run in found["ours, cosine"])),
     }
 
 
@@ -184,12 +172,13 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="10,000 × 2,000 × 384 in place of 50,000 × 10,000 × 768: under 45 s")
     parser.add_argument("--features", type=Path, help="a safetensors file with x (N, D), float, and y (N,), int")
     parser.add_argument("--rounds", type=int, default=5, help="rounds of ours and faiss (default: 5)")
+    parser.add_argument("--device", default="cpu", help="of ours; on a GPU with cuML, that is a rival too")
     args = parser.parse_args()
     size = (10_000, 2_000, 384, 100) if args.quick else (50_000, 10_000, 768, 100)
     data = from_file(args.features) if args.features else synthetic(*size)
     shape = {"gallery": len(data.x), "queries": len(data.q), "width": data.x.shape[1], "classes": data.classes}
-    print(f"{shape}, k in {KS}, both votes; {torch.get_num_threads()} threads; load before: {psutil.getloadavg()[0]:.1f}")
-    found = compare(data, args.rounds, min(args.rounds, 2))
+    print(f"{shape}, k in {KS}, both votes; {torch.get_num_threads()} threads; {machine()}")
+    found = compare(data, args.rounds, min(args.rounds, 2), args.device)
     print(json.dumps({"benchmark": "knn", **shape, **report(found)}))
 
 

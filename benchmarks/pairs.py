@@ -1,11 +1,53 @@
 """Ways of doing one thing, timed in turns within one process, so that all meet the same machine."""
 
+import contextlib
+import ctypes
 import json
 import os
 import statistics
+import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import psutil
+
+SAMPLING_SECONDS = 0.005
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Measured(Generic[Result]):
+    """One call."""
+
+    seconds: float
+    peak_mib: float
+    """The most that the process held meanwhile above what it held before."""
+    result: Result
+
+
+def measured(call: Callable[[], Result]) -> Measured[Result]:
+    with contextlib.suppress(OSError, AttributeError):  # freed memory goes back first (glibc), or the call would reuse it unseen
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
+    process, done = psutil.Process(), threading.Event()
+    before = peak = process.memory_info().rss
+
+    def watch() -> None:
+        nonlocal peak
+        while not done.wait(SAMPLING_SECONDS):
+            peak = max(peak, process.memory_info().rss)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        start = time.perf_counter()
+        result = call()
+        seconds = time.perf_counter() - start
+    finally:
+        done.set()
+        watcher.join()
+    return Measured(seconds, (max(peak, process.memory_info().rss) - before) / 2**20, result)
 
 
 def interleave(ways: Mapping[str, Callable[[], Any]], rounds: int) -> tuple[dict[str, list[float]], dict[str, Any]]:

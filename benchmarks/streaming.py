@@ -1,13 +1,17 @@
-"""Two million images stream through an extraction that is killed in the middle: `python benchmarks/streaming.py --rows 2000000`.
+"""Two million images stream through an extraction that is killed in the middle: `python benchmarks/streaming.py --rows 2000000 --folder FOLDER`.
 
 Makes tars of 8 px images (192 random bytes under a PPM header) and their labels, then starts a process that indexes them and embeds them with the
 mean of their pixels, kills it (SIGKILL) once half of the shards are stored, and starts it again. Prints seconds and peak memory of each, and
 checks that the second process embedded only what was missing. The data and the features lie below --folder, which is emptied.
+
+With --layout parquet the images are parquet files of a hub on the loopback interface, and a tenth of them at a time may lie on the disk.
 """
 
 import argparse
+import contextlib
 import io
 import json
+import os
 import resource
 import shutil
 import signal
@@ -15,6 +19,7 @@ import subprocess
 import sys
 import tarfile
 import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,8 +28,10 @@ import numpy as np
 if TYPE_CHECKING:
     from bob.backbones.backbone import Backbone
 
-PER_TAR = 10_000
+PER_FILE = 10_000
 SIDE_PX = 8
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+"""Of the repository on the loopback interface."""
 HEADER = f"P6 {SIDE_PX} {SIDE_PX} 255\n".encode()
 
 
@@ -32,8 +39,8 @@ def make_tars(folder: Path, rows: int) -> None:
     """Samples 0000000.ppm and 0000000.cls, ..., ten classes."""
     rng = np.random.default_rng(0)
     folder.mkdir(parents=True)
-    for t in range(-(-rows // PER_TAR)):
-        first, end = t * PER_TAR, min(rows, (t + 1) * PER_TAR)
+    for t in range(-(-rows // PER_FILE)):
+        first, end = t * PER_FILE, min(rows, (t + 1) * PER_FILE)
         pixels = rng.integers(0, 256, (end - first, SIDE_PX * SIDE_PX * 3), dtype=np.uint8)
         with tarfile.open(folder / f"{t:05d}.tar", "w", format=tarfile.USTAR_FORMAT) as tar:
             for row in range(first, end):
@@ -41,6 +48,37 @@ def make_tars(folder: Path, rows: int) -> None:
                     member = tarfile.TarInfo(f"{row:07d}.{extension}")
                     member.size = len(data)
                     tar.addfile(member, io.BytesIO(data))
+
+
+def make_parquet(folder: Path, rows: int) -> None:
+    """The same images as {"bytes", "path"} in row groups of 1,000, ten classes."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rng = np.random.default_rng(0)
+    folder.mkdir(parents=True)
+    files = -(-rows // PER_FILE)
+    for f in range(files):
+        first, end = f * PER_FILE, min(rows, (f + 1) * PER_FILE)
+        pixels = rng.integers(0, 256, (end - first, SIDE_PX * SIDE_PX * 3), dtype=np.uint8)
+        images = [{"bytes": HEADER + row.tobytes(), "path": None} for row in pixels]
+        table = pa.table({"image": images, "label": np.arange(first, end) % 10})
+        pq.write_table(table, folder / f"test-{f:05d}-of-{files:05d}.parquet", row_group_size=1_000)
+
+
+@contextlib.contextmanager
+def served(folder: Path, layout: str) -> Iterator[dict[str, str]]:
+    """The environment of a process that finds parquet files on a hub, and may keep a tenth of them; tars lie on the disk."""
+    if layout == "tars":
+        yield {}
+        return
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+    from loopback_hub import serving_all
+
+    files = {f"data/{path.name}": path.read_bytes() for path in sorted(folder.glob("parquet/*"))}
+    kept = max(sum(map(len, files.values())) / 10, max(map(len, files.values())))
+    with serving_all({"owner/Stream": files}) as address:
+        yield {"HF_ENDPOINT": address, "HF_HOME": str(folder / "home"), "HF_HUB_OFFLINE": "0", "BOB_SHARDS_GB": str(kept / 1e9)}
 
 
 class Silent:
@@ -51,16 +89,18 @@ class Silent:
     def embedded(self, *_: object) -> None: ...
 
 
-def extract(folder: Path) -> dict[str, float]:
+def extract(folder: Path, layout: str) -> dict[str, float]:
     """The child: opens the dataset and stores all rows."""
     from bob.datasets.open import open_dataset
     from bob.features.extract import Member, auto_workers, run_pass
     from bob.features.key import FeatureKey
     from bob.features.store import SHARD_ROWS, FeatureStore
-    from bob.specs import DatasetSpec, WebDatasetSource
+    from bob.specs import DatasetSpec, HuggingFaceSource, WebDatasetSource
 
     start = time.perf_counter()
-    source = WebDatasetSource(reader="webdataset", path=str(folder / "tars"), data_files={"test": "*.tar"})
+    tars = WebDatasetSource(reader="webdataset", path=str(folder / "tars"), data_files={"test": "*.tar"})
+    parquet = HuggingFaceSource(reader="huggingface", hub="owner/Stream", revision=COMMIT, image="image", label="label", splits={"test": "test"})
+    source = tars if layout == "tars" else parquet
     split = open_dataset(DatasetSpec(name="stream", source=source), folder / "cache").splits["test"]
     images = split.images_fingerprint()
     opened, after_opening = time.perf_counter() - start, peak_mib()
@@ -94,12 +134,12 @@ def peak_mib() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def killed_in_the_middle(command: list[str], folder: Path, rows: int) -> dict[str, float]:
+def killed_in_the_middle(command: list[str], environment: Mapping[str, str], folder: Path, rows: int) -> dict[str, float]:
     """Runs the child until half of the shards are stored; its peak memory, and how many were."""
     from bob.features.store import SHARD_ROWS
 
     start = time.perf_counter()
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as child:
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment) as child:
         while child.poll() is None and stored(folder) < rows // SHARD_ROWS // 2:
             time.sleep(0.2)
         status = Path(f"/proc/{child.pid}/status").read_text()
@@ -116,18 +156,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=2_000_000)
     parser.add_argument("--folder", type=Path, required=True, help="is emptied; 2 million rows take 6 GB")
+    parser.add_argument("--layout", choices=("tars", "parquet"), default="tars")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:
-        print(json.dumps(extract(arguments.folder)))
+        print(json.dumps(extract(arguments.folder, arguments.layout)))
         return
     from bob.features.store import SHARD_ROWS
 
     shutil.rmtree(arguments.folder, ignore_errors=True)
-    make_tars(arguments.folder / "tars", arguments.rows)
-    command = [sys.executable, __file__, "--folder", str(arguments.folder), "--child"]
-    first = killed_in_the_middle(command, arguments.folder, arguments.rows)
-    second = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    make = {"tars": make_tars, "parquet": make_parquet}[arguments.layout]
+    make(arguments.folder / arguments.layout, arguments.rows)
+    command = [sys.executable, __file__, "--folder", str(arguments.folder), "--layout", arguments.layout, "--child"]
+    with served(arguments.folder, arguments.layout) as settings:
+        environment = {**os.environ, **settings}
+        first = killed_in_the_middle(command, environment, arguments.folder, arguments.rows)
+        second = json.loads(subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout)
     assert second["rows"] == arguments.rows and second["shards_missing"] <= -(-arguments.rows // SHARD_ROWS) - first["shards_stored"], second
     print(json.dumps({"killed": first, "again": second}, indent=1))
 

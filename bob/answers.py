@@ -95,6 +95,7 @@ def advice_json(advice: Advice) -> dict[str, Any]:
         "without_limits": dataclasses.asdict(advice.given_up) if advice.given_up else None,
         "left_out": advice.ranking.left_out,
         "excluded": advice.excluded,
+        "floor_is_better": {str(column): floor for column, floor in advice.no_better.items()},
         "sentences": sentences(advice),
     }
 

@@ -31,7 +31,7 @@ def assess(request: Request, plan: Plan, cell: Cell) -> tuple[Record, dict[str, 
     seeds = seeds_of(request, cell.task, dataset)
     features = {id(need): _features(request, plan, cell, need) for need in cell.needs}
     start = time.perf_counter()
-    results = {seed: wired.solve(cell.task, dataset, cell.needs, lambda need: features[id(need)], seed, request.device) for seed in seeds}
+    results = {seed: wired.solve(cell.task, dataset, cell.needs, lambda need: features[id(need)], seed, solving_on(request.device)) for seed in seeds}
     seconds = time.perf_counter() - start
     drawn = wired.draws(cell.task, dataset)
     bad = {need.name: features[id(need)].bad for need in cell.needs if isinstance(need, Need)}
@@ -45,6 +45,11 @@ def assess(request: Request, plan: Plan, cell: Cell) -> tuple[Record, dict[str, 
         cost=_cost(request, list(features.values()), seconds),
     )
     return record, {f"{seed}.{name}": values for seed, result in results.items() for name, values in _arrays(result).items()}
+
+
+def solving_on(device: str) -> str:
+    """Where a protocol computes: on the device of the forward, but for Apple's (mps), which has no float64."""
+    return "cpu" if device == "mps" else device
 
 
 def _features(request: Request, plan: Plan, cell: Cell, need: Need | TextNeed) -> Features:

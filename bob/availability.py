@@ -44,7 +44,7 @@ def _absence_of_file(weights: Weights) -> str | None:
         return f"not looked for: name it to get open_clip's tag {weights.tag} from its hub repository"
     if weights.url:
         return None if downloaded_place(weights.url).exists() else f"not on this machine: name it to download {weights.url}"
-    return None if Path(str(weights.file)).exists() else f"no file {weights.file!r}"
+    return None if Path(str(weights.file)).is_file() else f"there is no file {weights.file!r}; weights.file is relative to its registry file"
 
 
 def _in_hub_cache(hub: str, revision: str | None, names: Sequence[str]) -> bool:

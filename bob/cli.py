@@ -4,6 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from bob import __version__
 from bob.errors import INTERRUPTED, OK, USAGE, BobError
@@ -11,7 +12,9 @@ from bob.errors import INTERRUPTED, OK, USAGE, BobError
 
 def main(argv: Sequence[str] | None = None) -> int:
     """`bob-bench COMMAND ...`"""
-    arguments = _parser().parse_args(argv)
+    arguments, unknown = _parser().parse_known_args(argv)
+    if unknown:
+        arguments.command.refuse(unknown)
     try:
         code: int = arguments.act(arguments)
         return code
@@ -31,10 +34,26 @@ def run_benchmark(argv: Sequence[str] | None = None) -> int:
     return main(["run", *(sys.argv[1:] if argv is None else argv)])
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="bob-bench", description="Which pretrained vision backbone should I use?", allow_abbrev=False)
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, and where all flags stand, instead of listing them."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(USAGE, f"error: {message}{'' if message.endswith(('.', '?')) else '.'} `{self.prog} --help` shows what there is.\n")
+
+    def refuse(self, unknown: Sequence[str]) -> NoReturn:
+        """Words that the command does not know, with the nearest flag that it does."""
+        from bob.parse import nearest
+
+        flags = [flag for flag in self._option_string_actions if flag.startswith("--")]
+        word = unknown[0].partition("=")[0]
+        self.error(f"unrecognized arguments: {' '.join(unknown)}{nearest(word, flags) if word.startswith('-') else '.'}")
+
+
+def _parser() -> _Parser:
+    parser = _Parser(prog="bob-bench", description="Which pretrained vision backbone should I use?", allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"bob-bench {__version__}")
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    parser.set_defaults(act=lambda _: _say_commands(parser), command=parser)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     _add_run(commands.add_parser("run", help="run tasks on backbones and update the leaderboard", allow_abbrev=False))
     _add_list(commands.add_parser("list", help="what there is: backbones, tasks, datasets, records", allow_abbrev=False))
     _add_leaderboard(commands.add_parser("leaderboard", help="write the leaderboard from the records", allow_abbrev=False))
@@ -44,7 +63,15 @@ def _parser() -> argparse.ArgumentParser:
     _add_datasets(commands.add_parser("datasets", help="a dataset's facts, checks, downloads, disk use", allow_abbrev=False))
     _add_cache(commands.add_parser("cache", help="stored features: show, verify, prune, move", allow_abbrev=False))
     _add_doctor(commands.add_parser("doctor", help="is a backbone's entry right, does it build, does it run", allow_abbrev=False))
+    for command in commands.choices.values():
+        command.set_defaults(command=command)
     return parser
+
+
+def _say_commands(parser: _Parser) -> int:
+    """No command was given: what there is, as an error."""
+    parser.print_help(sys.stderr)
+    return USAGE
 
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
@@ -82,6 +109,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--fail-fast", action="store_true", help="stop at the first cell that fails")
     how.add_argument("--offline", action="store_true", help="use no network")
     how.add_argument("--dry-run", action="store_true", help="print the plan and stop")
+    how.add_argument("--version", action="version", version=f"bob-bench {__version__}")
     _add_places(parser)
     parser.set_defaults(act=_run)
 
@@ -94,7 +122,9 @@ def _add_list(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_leaderboard(parser: argparse.ArgumentParser) -> None:
-    parser.description = "Writes leaderboard.{csv,md,tex,html}, leaderboard_wide.csv, ranking.csv and ranking_by_task.csv."
+    parser.description = (
+        "Writes leaderboard.{csv,md,tex,html}, leaderboard_wide.csv, ranking.csv and ranking_by_task.csv; robustness.csv where a task has shifts."
+    )
     parser.add_argument(
         "folders", metavar="DIR", type=Path, nargs="*", help="results folders to merge (default: --results); several are written to --results"
     )
@@ -142,7 +172,7 @@ def _add_datasets(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("what", choices=("show", "check", "prefetch", "verify", "disk", "remove", "page"))
     parser.add_argument("names", nargs="?", default="all", help="names, globs, groups such as group:vtab, 'all'; separated by commas (default: all)")
     parser.add_argument("--images", action="store_true", help="check: decode every image, for unreadable and nearly identical ones")
-    parser.add_argument("--yes", action="store_true", help="remove: do it")
+    parser.add_argument("--yes", action="store_true", help="remove: do it; prefetch: do not ask first")
     parser.add_argument("--offline", action="store_true", help="use no network")
     parser.add_argument("--workers", metavar="N", type=_at_least_one, default=4, help="check --images: decoding threads (default: 4)")
     _add_places(parser)

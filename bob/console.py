@@ -27,6 +27,7 @@ class Terminal:
         self.errors = Rich(stderr=True, highlight=False, soft_wrap=True)
         self.progress: Progress | None = None
         self.meter = Meter()
+        self.told: frozenset[str] = frozenset()
 
     def say(self, text: str) -> None:
         self.out.print(escape(text))
@@ -49,14 +50,14 @@ class Terminal:
 
     def pass_begins(self, dataset: str, split: str, images: int, backbones: Sequence[str]) -> None:
         self.meter = Meter(images)
-        title = f"{dataset} {split}: {len(backbones)} backbone{'s' if len(backbones) != 1 else ''}"
+        title = f"{dataset} {split}: {counted(len(backbones), 'backbone')}"
         if self.out.is_terminal:
             columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
             self.progress = Progress(*columns, console=self.out, transient=True)
             self.bar = self.progress.add_task(escape(title), total=images, rate="")
             self.progress.start()
         else:
-            self.say(f"{title}, {images:,} images")
+            self.say(f"{title}, {counted(images, 'image')}")
 
     def embedded(self, images: int, spent: Spent) -> None:
         self.meter.add(images, spent)
@@ -73,9 +74,14 @@ class Terminal:
     def cell_ends(self, record: Record) -> None:
         where = f"{record.task.name} · {record.dataset_name} · {record.backbone_name}"
         if record.status == "failed":
-            self.complain(f"{where}: failed: {record.reason}")
+            self.complain(f"{where}: failed: {self._once(str(record.reason))}")
         else:
             self.say(f"  {where}: {_headline(record)}")
+
+    def _once(self, reason: str) -> str:
+        """A reason of several lines is told once; many cells may fail for it."""
+        told, self.told = reason in self.told, self.told | {reason}
+        return f"{reason.splitlines()[0]} (as above)" if told and "\n" in reason else reason
 
     def written(self, paths: Iterable[Path]) -> None:
         self.say("written: " + ", ".join(str(path) for path in paths))
@@ -90,16 +96,22 @@ class Meter:
         """Of the pass's own thread, in which it waited for decoding, ran the forwards, wrote: the largest limits."""
         self.decode_seconds = 0.0
         self.start = self.last_line = clock()
+        self.warm: tuple[float, int] | None = None
+        """When the first block had been embedded, and how many images it had: loading, compiling and the race come before."""
 
     def add(self, images: int, spent: Spent) -> None:
         self.done += images
         self.fresh += images if spent.forward_seconds else 0
         self.decode_seconds += spent.decode_seconds
+        if self.warm is None and spent.forward_seconds:
+            self.warm = (self.clock(), self.fresh)
         for name, seconds in (("decode", spent.waited_seconds), ("forward", spent.forward_seconds), ("write", spent.write_seconds)):
             self.seconds[name] += seconds
 
     def per_second(self) -> float:
-        return self.fresh / max(self.clock() - self.start, 1e-9)
+        """Since the first block, once there is a second."""
+        since, before = self.warm if self.warm and self.fresh > self.warm[1] else (self.start, 0)
+        return (self.fresh - before) / max(self.clock() - since, 1e-9)
 
     def rate(self) -> str:
         """`85 images/s (decode 412 per core, forward 96, write 20,114; forward limits)`"""
@@ -118,6 +130,11 @@ class Meter:
         due = now - self.last_line > LINE_SECONDS
         self.last_line = now if due else self.last_line
         return due
+
+
+def counted(n: int, thing: str) -> str:
+    """'1 cell', '2 cells'."""
+    return f"{n:,} {thing}{'' if n == 1 else 's'}"
 
 
 def duration(seconds: float) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bob.datasets.availability import arrow_folder, availability, hub_folder
-from bob.datasets_facts import counts, facts
+from bob.datasets_facts import counts, facts, place, weight
 from bob.errors import FAILED, OK, BobError, UnavailableError
 from bob.paths import default_cache
 from bob.registry import Chosen, Registry, dataset_labels, load_registry, select
@@ -56,7 +56,9 @@ def _check(arguments: argparse.Namespace, registry: Registry, chosen: Sequence[C
         bad += dataset is None
         if dataset is None:
             continue
-        _say(f"{spec.name}: {_sizes(dataset)}: as declared" if spec.counts or spec.images else f"{spec.name}: {_sizes(dataset)}: nothing is declared")
+        _say(f"{spec.name}: {_sizes(dataset)}: {'as declared' if spec.counts or spec.images else 'nothing is declared'}")
+        if spec.download:
+            _say(f"  download: {weight(spec)}")
         for note in dataset.notes:
             _say(f"  note: {note}")
         splits = all_splits(dataset)
@@ -77,13 +79,35 @@ def _words(leak: "Leak") -> str:
 
 
 def _prefetch(arguments: argparse.Namespace, registry: Registry, chosen: Sequence[Chosen[DatasetSpec]]) -> int:
-    """Downloads, and indexes, what is not here."""
+    """Downloads, and indexes, what is not here, after telling how much that is; on a terminal it asks first."""
+    if not _agreed(arguments, chosen):
+        _say("Nothing was downloaded.")
+        return OK
     bad = 0
     for spec, dataset in _opened(arguments, registry, chosen):
         bad += dataset is None
         if dataset is not None:
-            _say(f"{spec.name}: {_sizes(dataset)}, {_bytes(spec) / GB:.2f} GB")
+            _say(f"{spec.name}: {_sizes(dataset)}, {_bytes(spec, _cache(arguments)) / GB:.2f} GB")
     return FAILED if bad else OK
+
+
+def _agreed(arguments: argparse.Namespace, chosen: Sequence[Chosen[DatasetSpec]]) -> bool:
+    """Says how much is to be fetched, repositories that several entries use once; asks where a person can answer."""
+    from bob.datasets.downloads import bytes_to_fetch
+
+    absent = [one.spec for one in chosen if isinstance(one.spec.source, Repository) and one.spec.source.hub and availability(one.spec)]
+    sizes = {place(spec): bytes_to_fetch(spec, _cache(arguments), arguments.offline) for spec in absent}
+    if not sizes or arguments.offline:
+        return True
+    known = sum(size for size in sizes.values() if size)
+    unknown = sum(size is None for size in sizes.values())
+    more = f", and {unknown} of unknown size" if unknown else ""
+    _say(f"to download: about {known / GB:.2f} GB of {len(sizes)} {'repository' if len(sizes) == 1 else 'repositories'}{more}")
+    if arguments.yes or not sys.stdin.isatty():
+        return True
+    sys.stdout.write("Go on? [y/N] ")
+    sys.stdout.flush()
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def _verify(arguments: argparse.Namespace, registry: Registry, chosen: Sequence[Chosen[DatasetSpec]]) -> int:
@@ -104,14 +128,14 @@ def _verify(arguments: argparse.Namespace, registry: Registry, chosen: Sequence[
 
 def _disk(arguments: argparse.Namespace, registry: Registry, chosen: Sequence[Chosen[DatasetSpec]]) -> int:
     """Bytes of what was downloaded and prepared."""
-    sizes = [(_bytes(one.spec), one.spec.name) for one in chosen]
+    sizes = [(_bytes(one.spec, _cache(arguments)), one.spec.name) for one in chosen]
     for size, name in sorted(sizes, reverse=True):
         if size:
             _say(f"{size / GB:8.2f} GB  {name}")
-    shared = {path for one in chosen for path in _folders(one.spec)}
+    shared = {path for one in chosen for path in _folders(one.spec, _cache(arguments))}
     _say(f"{sum(_size(path) for path in shared) / GB:8.2f} GB  in all (data that several entries use counts once)")
     own = _cache(arguments)
-    for name in ("fingerprints", "tars", "arrays", "shards", "repositories"):
+    for name in ("fingerprints", "tars", "parquet", "arrays", "shards", "repositories"):
         if size := _size(own / name):
             _say(f"{size / GB:8.2f} GB  {own / name}")
     return OK
@@ -120,8 +144,8 @@ def _disk(arguments: argparse.Namespace, registry: Registry, chosen: Sequence[Ch
 def _remove(arguments: argparse.Namespace, registry: Registry, chosen: Sequence[Chosen[DatasetSpec]]) -> int:
     """Removes what was downloaded and prepared; never a local copy that was laid there by hand."""
     names = {one.spec.name for one in chosen}
-    for path in sorted({path for one in chosen for path in _folders(one.spec) if path.exists()}):
-        users = sorted(spec.name for spec in registry.datasets.values() if path in _folders(spec) and spec.name not in names)
+    for path in sorted({path for one in chosen for path in _folders(one.spec, _cache(arguments)) if path.exists()}):
+        users = sorted(spec.name for spec in registry.datasets.values() if path in _folders(spec, _cache(arguments)) and spec.name not in names)
         also = f" (also used by {', '.join(users)})" if users else ""
         _say(f"{'removed' if arguments.yes else 'would remove'} {path}, {_size(path) / GB:.2f} GB{also}")
         if arguments.yes:
@@ -151,20 +175,22 @@ def _sizes(dataset: "Dataset") -> str:
     return f"{len(dataset.classes)} classes, " + ", ".join(f"{name} {len(split):,}" for name, split in several)
 
 
-def _folders(spec: DatasetSpec) -> list[Path]:
-    """Where the libraries keep what they downloaded and prepared of it."""
+def _folders(spec: DatasetSpec, cache: Path) -> list[Path]:
+    """Where the libraries keep what they downloaded and prepared of it, and where its files lie that are kept for a while."""
+    from bob.datasets.repository import passing_now
+
     source = spec.source
     if not isinstance(source, Repository) or not source.hub:
         return []
+    folders = [hub_folder(source.hub), *passing_now(cache, source)]
     if isinstance(source, WebDatasetSource):
-        return [hub_folder(source.hub)]
+        return folders
     arrow = arrow_folder(source.hub)
-    config = arrow / source.config if isinstance(source, HuggingFaceSource) and source.config else arrow
-    return [hub_folder(source.hub), config]
+    return [*folders, arrow / source.config if isinstance(source, HuggingFaceSource) and source.config else arrow]
 
 
-def _bytes(spec: DatasetSpec) -> int:
-    return sum(_size(path) for path in _folders(spec))
+def _bytes(spec: DatasetSpec, cache: Path) -> int:
+    return sum(_size(path) for path in _folders(spec, cache))
 
 
 def _size(folder: Path) -> int:

@@ -18,7 +18,7 @@ def facts(spec: DatasetSpec) -> Iterator[tuple[str, str]]:
     yield "shifts", ", ".join(spec.shifts) or "+".join(value for values in spec.leave_out.values() for value in values)
     yield "licence", spec.licence or "not stated by the sources that were read"
     yield "gated", "yes" if spec.gated else ""
-    yield "download", f"{spec.download_mb:,} MB" if spec.download_mb else ""
+    yield "download", weight(spec)
     yield "paper", spec.paper or ""
     yield "obtain", spec.obtain or ""
     yield from (("mind", caveat) for caveat in spec.caveats)
@@ -39,3 +39,11 @@ def counts(spec: DatasetSpec) -> str:
     """'train 50,000, test 10,000'."""
     several = ", ".join(f"{role} {n:,}" for role, n in spec.counts.items())
     return several or (f"{spec.images:,} in all" if spec.images else "")
+
+
+def weight(spec: DatasetSpec) -> str:
+    """'144 MB (the card of the repository at this revision)'."""
+    if spec.download is None:
+        return ""
+    size = f"{spec.download.mb / 1000:,.1f} GB" if spec.download.mb >= 1000 else f"{spec.download.mb} MB"
+    return f"{size}{' as the original archives' if spec.download.of == 'original' else ''} ({spec.download.source})"

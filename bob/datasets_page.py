@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from bob.datasets_facts import counts, facts, place
+from bob.datasets_facts import counts, facts, place, weight
 from bob.specs import DatasetSpec
 
 _HEAD = """# Datasets by name
@@ -24,18 +24,20 @@ def page(datasets: Mapping[str, DatasetSpec]) -> str:
 def _counted(datasets: Mapping[str, DatasetSpec]) -> str:
     groups = sorted({group for spec in datasets.values() for group in spec.groups})
     sizes = [f"`group:{group}` {sum(group in spec.groups for spec in datasets.values())}" for group in groups]
-    return f"{len(datasets)} entries. Groups, which overlap: {', '.join(sizes)}.\n"
+    weighed = sum(spec.download is not None for spec in datasets.values())
+    about = f"of {weighed} a source says how large the download is"
+    return f"{len(datasets)} entries; {about}. Groups, which overlap: {', '.join(sizes)}.\n"
 
 
 def _section(group: str, specs: Sequence[DatasetSpec]) -> str:
-    rows = ["| name | what | classes | images | metric | from |", "|---|---|---:|---|---|---|"]
+    rows = ["| name | what | classes | images | download | metric | from |", "|---|---|---:|---|---|---|---|"]
     rows += [f"| [`{spec.name}`](#{spec.name}) | {' | '.join(_cells(spec))} |" for spec in specs]
     return "\n".join([f"## {group}\n", *rows, "", *(line for spec in specs for line in _details(spec))])
 
 
 def _cells(spec: DatasetSpec) -> Iterator[str]:
     classes = f"{spec.classes:,}" if spec.classes else ""
-    for cell in (spec.summary, classes, counts(spec), spec.metric or "", f"`{place(spec)}`"):
+    for cell in (spec.summary, classes, counts(spec), weight(spec).partition(" (")[0], spec.metric or "", f"`{place(spec)}`"):
         yield cell.replace("|", "\\|")
 
 

@@ -46,7 +46,7 @@ def doctor(arguments: argparse.Namespace) -> int:
         wrong = any(finding.verdict == "wrong" for finding in findings)
         patients["ill" if wrong else "well"] += 1
         _tell(terminal, spec, findings, whole=wrong or len(chosen) == 1)
-    terminal.say(f"{patients['well']} of {len(chosen)} are well" + (f", {patients['ill']} are not" if patients["ill"] else ""))
+    terminal.say(f"well: {patients['well']} of {len(chosen)}")
     return FAILED if patients["ill"] else OK
 
 
@@ -54,10 +54,13 @@ def examine(spec: BackboneSpec, *, download: bool, device: str) -> Iterator[Find
     """What the entry says, what its library says, what it builds, and what it does."""
     missing = [name for name in FACTS if getattr(spec, name) is None]
     yield Finding("unknown", f"the entry does not tell {', '.join(missing)}") if missing else Finding("good", "the entry tells all about itself")
-    problems = id_problems(spec)
-    yield from (Finding("wrong", problem) for problem in problems)
-    if not problems and spec.loader in BUILT_WITHOUT_WEIGHTS:
-        yield _built(spec)
+    if problems := id_problems(spec):
+        yield from (Finding("wrong", problem) for problem in problems)
+        return
+    if spec.loader in BUILT_WITHOUT_WEIGHTS:
+        yield (built := _built(spec))
+        if built.verdict == "wrong":
+            return  # and it would fail for the same reason while it is loaded
     yield from _run(spec, download=download, device=device)
 
 
@@ -90,7 +93,8 @@ def _run(spec: BackboneSpec, *, download: bool, device: str) -> Iterator[Finding
     """The weights, a forward pass, and the text tower, where they are here or may be fetched."""
     absent = backbone_absence(spec)
     if absent and not download:
-        yield Finding("unknown", f"weights: {absent}")
+        own_file = spec.weights is not None and source_in_words(spec.weights).startswith("file ")
+        yield Finding("wrong" if own_file else "unknown", f"weights: {absent}")
         return
     try:
         backbone = load_backbone(spec, device, "float32", offline=not download)

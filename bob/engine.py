@@ -16,7 +16,7 @@ from bob.features.extract import Member, run_pass
 from bob.features.stored import About, describe, in_use
 from bob.features.texts import store_texts
 from bob.features.watch import Watcher
-from bob.plan import Cell, Plan, Request, whole_of
+from bob.plan import Cell, Plan, Request, unpooled, whole_of
 from bob.recordbook import Arrays
 from bob.records import Record
 from bob.specs import BackboneSpec
@@ -62,11 +62,6 @@ def _run(request: Request, plan: Plan, console: Console) -> list[Record]:
             if request.fail_fast and records[-1].status == "failed":
                 break
     return records
-
-
-def unpooled(spec: BackboneSpec) -> BackboneSpec:
-    """What a forward pass depends on: backbones that differ in pooling alone share one."""
-    return spec.model_copy(update={"pooling": "default", "width": None})
 
 
 def _forget(request: Request, plan: Plan, name: str, forgotten: set[str]) -> None:

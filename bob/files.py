@@ -32,6 +32,14 @@ def write_whole(path: Path, data: bytes) -> None:
         _flush_folder(path.parent)
 
 
+def require_writable(folder: Path) -> None:
+    """StoreError where nothing can be written below `folder`: told before hours of work, not after."""
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(prefix=ASIDE, dir=folder):
+            pass
+
+
 def slug(name: str) -> str:
     """A name as part of a path: other characters than letters, digits, '.', '_', '-' become '_'."""
     return re.sub(r"[^\w.\-]", "_", name).lstrip(".") or "_"
@@ -57,5 +65,7 @@ def disk_errors(path: Path) -> Iterator[None]:
             errno.EDQUOT: "the disk quota is used up: free some space or choose another disk with --cache-dir and --results",
             errno.EROFS: "the file system is read-only: choose another with --cache-dir and --results",
             errno.EACCES: "permission denied: choose a folder of your own with --cache-dir and --results",
+            errno.EEXIST: "it is a file: name a folder",
+            errno.ENOTDIR: "it is a file, or lies below one: name a folder",
         }.get(error.errno or 0, str(error.strerror))
         raise StoreError(f"{path}: cannot be written; {remedy}.") from error

@@ -4,6 +4,7 @@ YAML's traps are refused rather than guessed at: a repeated key, `1e-3` (text to
 """
 
 import difflib
+import re
 from collections.abc import Collection, Hashable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -40,6 +41,13 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
         return mapping
 
 
+_YAML_REMEDIES = {
+    "cannot start any token": ": YAML is indented with spaces, not with tabs, and a value that begins with @, ` or % is quoted",
+    "mapping values are not allowed": ": is a ':' missing on the line before, or a value with ': ' in it not quoted?",
+}
+"""What a parser's words mean in most cases."""
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
     """The top-level mapping of a YAML file."""
     try:
@@ -53,7 +61,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
         values = yaml.load(text, _Loader)  # noqa: S506 (a safe loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
-        raise ConfigError(f"{path}: line {mark.line + 1 if mark else '?'}: {error.problem}.") from error
+        remedy = next((words for sign, words in _YAML_REMEDIES.items() if sign in str(error.problem)), "")
+        raise ConfigError(f"{path}: line {mark.line + 1 if mark else '?'}: {error.problem}{remedy}.") from error
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: must hold a mapping of keys to values; got {type(values).__name__}.")
     return values
@@ -73,12 +82,21 @@ def build(spec: type[Spec], values: object, where: str) -> Spec:
         raise ConfigError("\n".join(f"{where}: {_explain(spec, problem)}" for problem in error.errors())) from error
 
 
-def nearest(name: str, known: Collection[str]) -> str:
-    """`; did you mean 'x'?` where a known name is close, else the end of the sentence."""
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-    return f"; did you mean {close[0]!r}?" if close else "."
+def nearest(name: str, known: Collection[str], cutoff: float = 0.6) -> str:
+    """`; did you mean 'x'?` where a known name is close in spelling, or holds the same words in another order; else the end of the sentence."""
+    close = difflib.get_close_matches(name, known, n=1, cutoff=cutoff)
+    words = _words(name)
+    same = sorted((other for other in known if words and words <= _words(other)), key=len)
+    found = same[:1] if same and len(words) > 1 else close
+    return f"; did you mean {found[0]!r}?" if found else "."
 
 
+def _words(name: str) -> set[str]:
+    return set(re.findall(r"[a-z0-9]+", name.lower()))
+
+
+KEY_CUTOFF = 0.7
+"""Keys are short, so that two of them are alike by chance: `path` is no misspelling of `match`."""
 _WANTED = {
     "bool": "true or false",
     "int": "a whole number",
@@ -99,7 +117,9 @@ def _explain(spec: type[Closed], problem: ErrorDetails) -> str:
     got = f"got {value!r} ({type(value).__name__})"
     if kind == "extra_forbidden":
         fields = sorted(_fields(spec, problem["loc"][:-1]))
-        return f"unknown key {key!r}{nearest(str(problem['loc'][-1]), fields)} Known keys: {', '.join(fields)}."
+        return f"unknown key {key!r}{nearest(str(problem['loc'][-1]), fields, KEY_CUTOFF)} Known keys: {', '.join(fields)}."
+    if kind == "missing" and isinstance(problem["loc"][-1], int):
+        return f"{key.rpartition('.')[0]} must be a longer list; got {value!r}."
     if kind == "missing":
         return f"key {key!r} is missing."
     if kind == "literal_error":

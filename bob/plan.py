@@ -21,11 +21,6 @@ from bob.registry import Chosen
 from bob.specs import BackboneSpec, DatasetSpec, TaskSpec
 from bob.wiring import WIRING, Need, Needs, TextNeed
 
-DECODE_SECONDS = 0.004
-"""Core-seconds that an image is assumed to need for decoding and cropping in estimates; photographs of 500 px take about this."""
-PROBE_SECONDS = 1.0
-"""Seconds that a cell is assumed to need once its features are stored; thousands of images take about this."""
-
 
 @dataclass(frozen=True)
 class Request:
@@ -100,6 +95,8 @@ class Plan:
     unsuited: list[str] = field(default_factory=list)
     """Why a task does not run on a dataset that cannot carry it."""
     skipped: list[Skip] = field(default_factory=list)
+    too_large: list[str] = field(default_factory=list)
+    """Backbones with more parameters than were asked for."""
     backbones: list[BackboneSpec] = field(default_factory=list)
     """The registry's entries that are here and work."""
     cards: dict[BackboneSpec, Card] = field(default_factory=dict)
@@ -139,18 +136,6 @@ class Plan:
         return replace(feature_key(known, need.backbone.pooling, name, split), stored=self.stored)
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """What the plan will roughly take."""
-
-    images_to_embed: int
-    """Summed over backbones."""
-    images_to_decode: int
-    """Each once, however many backbones and tasks look at it."""
-    seconds: float
-    disk_bytes: int
-
-
 def make_plan(request: Request) -> Plan:
     """Cells to do and done; what cannot be had is skipped with its reason, what is broken fails with its own.
 
@@ -167,21 +152,6 @@ def make_plan(request: Request) -> Plan:
             for backbone in request.backbones:
                 _place(request, plan, book, task, dataset.spec, backbone.spec, broken_backbones | broken_datasets)
     return plan
-
-
-def estimate(request: Request, plan: Plan) -> Estimate:
-    """From the cards' measured speeds; decoding and probes at nominal ones."""
-    store = request.store()
-    embedded, decoded, seconds, disk = 0, 0, len(plan.todo) * PROBE_SECONDS, 0
-    for name in plan.datasets_to_do():
-        for needs in plan.image_needs(name).values():
-            left = {need: _images_left(request, store, plan, need) for need in needs}
-            embedded += sum(left.values())
-            decoded += max(left.values())
-            seconds += max(left.values()) * DECODE_SECONDS / request.workers
-            seconds += sum(n * plan.cards[need.backbone].seconds_per_image for need, n in left.items())
-            disk += sum(4 * n * max(plan.cards[need.backbone].widths.values()) for need, n in left.items())
-    return Estimate(embedded, decoded, seconds, disk)
 
 
 def feature_key(known: Card, pooling: str, split_name: str, split: Split) -> FeatureKey:
@@ -220,6 +190,11 @@ def whole_of(need: Need) -> tuple[str, Split]:
     return (origin.name, origin.split) if origin else (need.name, need.split)
 
 
+def unpooled(spec: BackboneSpec) -> BackboneSpec:
+    """What a forward pass depends on: backbones that differ in pooling alone share one."""
+    return spec.model_copy(update={"pooling": "default", "width": None})
+
+
 def seeds_of(request: Request, task: TaskSpec, dataset: Dataset) -> tuple[int, ...]:
     """One seed where nothing is drawn: another would change nothing."""
     return request.seeds if WIRING[task.protocol].draws(task, dataset) else request.seeds[:1]
@@ -230,12 +205,15 @@ def _meet_backbones(request: Request, plan: Plan) -> dict[str, str]:
     broken: dict[str, str] = {}
     for chosen in request.backbones:
         if _too_large(request, chosen.spec.params):
+            plan.too_large.append(chosen.spec.name)
             continue
         try:
             known = _known(request, chosen.spec)
-            if not _too_large(request, known.params):
-                plan.cards[chosen.spec] = known
-                plan.backbones.append(chosen.spec)
+            if _too_large(request, known.params):
+                plan.too_large.append(chosen.spec.name)
+                continue
+            plan.cards[chosen.spec] = known
+            plan.backbones.append(chosen.spec)
         except UnavailableError as error:
             plan.skipped.append(Skip("backbone", chosen.spec.name, str(error), chosen.exact))
         except (BackboneError, ConfigError) as error:
@@ -330,8 +308,3 @@ def record_key(request: Request, plan: Plan, needs: Iterable[Need | TextNeed], t
             "limit": request.limit,
         }
     )
-
-
-def _images_left(request: Request, store: FeatureStore, plan: Plan, need: Need) -> int:
-    _, split = whole_of(need)
-    return len(split) if request.fresh else len(split) - store.begun(plan.key_of(need), len(split))

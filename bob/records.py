@@ -27,7 +27,7 @@ class Score(Closed):
     n: int | None
     """The number of test examples that the value is over; None where a published number does not say."""
     interval: str
-    """How low and high were made: wilson, mover (see `bob.intervals.mean_of_shares`), bootstrap."""
+    """How low and high were made: see `bob.intervals.CLOSED`, or bootstrap."""
     undefined: str | None = None
 
 

@@ -35,16 +35,32 @@ class Chosen(Generic[Entry]):
 def load_registry(backbone_files: Sequence[Path] = (), task_folders: Sequence[Path] = ()) -> Registry:
     """The shipped registries and the user's own, which add names and never replace one."""
     folders = [shipped("tasks"), *task_folders]
+    datasets = _merged("dataset", [(folder, _read_datasets(folder / DATASETS_FILE)) for folder in folders])
     return Registry(
-        backbones=load_backbones(backbone_files),
+        backbones={name: _seen_by_all_names(spec, datasets) for name, spec in load_backbones(backbone_files).items()},
         tasks=_merged("task", [(folder, _read_tasks(folder)) for folder in folders]),
-        datasets=_merged("dataset", [(folder, _read_datasets(folder / DATASETS_FILE)) for folder in folders]),
+        datasets=datasets,
     )
 
 
 def load_backbones(files: Sequence[Path] = ()) -> Mapping[str, BackboneSpec]:
     """The shipped backbones and the user's own."""
     return _merged("backbone", [(file, _read_backbones(file)) for file in [shipped("backbones.yaml"), *files]])
+
+
+def _seen_by_all_names(spec: BackboneSpec, datasets: Mapping[str, DatasetSpec]) -> BackboneSpec:
+    """The backbone, with every dataset that reads the images of one that its entry names as seen: a family's, a retrieval variant's."""
+    if spec.pretraining is None or not spec.pretraining.seen:
+        return spec
+    places = {_place(datasets[name]) for name in spec.pretraining.seen if name in datasets}
+    kin = [name for name, dataset in datasets.items() if _place(dataset) in places and name not in spec.pretraining.seen]
+    return spec.model_copy(update={"pretraining": spec.pretraining.model_copy(update={"seen": (*spec.pretraining.seen, *kin)})})
+
+
+def _place(spec: DatasetSpec) -> str:
+    """Where its images lie."""
+    source = spec.source
+    return str(getattr(source, "hub", None) or getattr(source, "path", source.reader))
 
 
 def select(asked: str, entries: Mapping[str, Entry], kind: str, labels: Callable[[Entry], Sequence[str]]) -> list[Chosen[Entry]]:
@@ -85,7 +101,14 @@ def _matching(part: str, entries: Mapping[str, Entry], kind: str, labels: Callab
         if names := fnmatch.filter(entries, part):
             return names
         raise ConfigError(f"no {kind} matches {part!r}. `bob-bench list {kind}s` shows all {len(entries)}.")
-    raise ConfigError(f"unknown {kind} {part!r}{nearest(part, entries)} `bob-bench list {kind}s` shows all {len(entries)}.")
+    same = next((name for name, spec in entries.items() if part in (getattr(spec, "architecture", None), _hub(spec))), None)
+    near = f"; here that is {same!r}." if same else nearest(part, entries)
+    raise ConfigError(f"unknown {kind} {part!r}{near} `bob-bench list {kind}s` shows all {len(entries)}.")
+
+
+def _hub(spec: BackboneSpec | TaskSpec | DatasetSpec) -> str | None:
+    """The hub repository of a backbone's weights."""
+    return spec.weights.hub if isinstance(spec, BackboneSpec) and spec.weights else None
 
 
 def _merged(kind: str, sources: Sequence[tuple[Path, Mapping[str, Entry]]]) -> dict[str, Entry]:

@@ -2,32 +2,42 @@
 
 import argparse
 import dataclasses
+import re
 from collections.abc import Mapping, Sequence
 
 import torch
 
 from bob.availability import backbone_absence, refuse_code
-from bob.console import Terminal, duration
+from bob.console import Terminal, counted, duration
 from bob.datasets.availability import availability as dataset_absence
 from bob.datasets.open import from_data_flag
 from bob.engine import run as run_plan
 from bob.errors import FAILED, OK, ConfigError
 from bob.features.extract import auto_workers
+from bob.files import require_writable
+from bob.forecast import estimate
 from bob.leaderboard.terminal import to_terminal
 from bob.paths import default_cache
-from bob.plan import Plan, Request, estimate, make_plan
+from bob.plan import Plan, Request, Skip, make_plan
 from bob.publish import publish
 from bob.records import Record
 from bob.registry import Chosen, Registry, backbone_labels, dataset_labels, load_registry, select, task_labels
 from bob.specs import BackboneSpec, DatasetSpec, TaskSpec
+
+SKIPS_TOLD = 3
+"""Skips of one kind that are told one by one."""
+_NAMES = re.compile(r"'[^']*'|\([^)]*\)|https?://\S+")
+"""What differs between reasons of one kind."""
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Plans, says what it will take, does it, writes the leaderboard. The exit code tells whether everything asked for was had."""
     terminal = Terminal()
     request = make_request(arguments)
-    if arguments.dry_run and not request.offline:
-        request = _without_downloads(terminal, request)
+    if arguments.dry_run:
+        request = request if request.offline else _without_downloads(terminal, request)
+    else:
+        require_writable(request.results)  # a cache may be read-only where all features are in it
     terminal.say("preparing backbones: each is loaded and checked when this machine first meets it")
     plan = make_plan(request)
     _tell_plan(terminal, request, plan)
@@ -98,13 +108,25 @@ def _backbones(arguments: argparse.Namespace, registry: Registry) -> list[Chosen
 
 def _datasets(arguments: argparse.Namespace, registry: Registry, tasks: Sequence[TaskSpec]) -> Mapping[str, Sequence[Chosen[DatasetSpec]]]:
     """Named datasets and one's own images go to every task; otherwise each task has its own."""
-    own = [Chosen(from_data_flag(path), True) for path in arguments.data]
-    if clash := [chosen.spec.name for chosen in own if chosen.spec.name in registry.datasets]:
-        raise ConfigError(f"--data: {clash[0]!r} is the name of a registered dataset; rename the folder or table.")
-    named = select(arguments.datasets, registry.datasets, "dataset", dataset_labels) if arguments.datasets else []
+    own = _own_images(arguments.data, registry)
+    named = [] if arguments.datasets is None else select(arguments.datasets, registry.datasets, "dataset", dataset_labels)
     if own or named:
         return {task.name: [*named, *own] for task in tasks}
     return {task.name: _own_datasets(task, registry) for task in tasks}
+
+
+def _own_images(paths: Sequence[str], registry: Registry) -> list[Chosen[DatasetSpec]]:
+    """One's own folders and tables, each once; two of one name would be one dataset on the leaderboard."""
+    if "" in paths:
+        raise ConfigError("--data '': give a folder of class folders, or a table.")
+    given = [from_data_flag(path) for path in paths]
+    own = [spec for i, spec in enumerate(given) if spec not in given[:i]]
+    names = [spec.name for spec in own]
+    if clash := [name for name in names if name in registry.datasets]:
+        raise ConfigError(f"--data: {clash[0]!r} is the name of a registered dataset; rename the folder or table.")
+    if doubled := [name for name in names if names.count(name) > 1]:
+        raise ConfigError(f"--data: {names.count(doubled[0])} folders or tables are named {doubled[0]!r}; rename all but one.")
+    return [Chosen(spec, True) for spec in own]
 
 
 def _own_datasets(task: TaskSpec, registry: Registry) -> list[Chosen[DatasetSpec]]:
@@ -146,17 +168,39 @@ def _not_applicable(plan: Plan) -> list[str]:
 
 def _tell_plan(terminal: Terminal, request: Request, plan: Plan) -> None:
     for skip in plan.skipped:
-        (terminal.complain if skip.exact else terminal.warn)(f"{'missing' if skip.exact else 'skipped'}: {skip.reason}")
+        if skip.exact:
+            terminal.complain(f"missing: {skip.reason}")
+    for text in skipped_in_words([skip for skip in plan.skipped if not skip.exact]):
+        terminal.warn(f"skipped: {text}")
+    if plan.too_large:
+        terminal.warn(f"left out by --max-params: {', '.join(plan.too_large)}")
     for reason in dict.fromkeys(reason for _, reason in plan.broken):
         terminal.complain(reason)
     for reason in (*plan.unsuited, *_not_applicable(plan)):
         terminal.warn(f"not applicable: {reason}")
-    names = [f"{len(plan.backbones)} backbones", f"{len(request.tasks)} tasks", f"{len(plan.datasets)} datasets"]
-    terminal.say(f"plan: {' × '.join(names)} on {request.device}: {len(plan.todo)} cells to do, {len(plan.done)} done")
+    sizes = [counted(len(plan.backbones), "backbone"), counted(len(request.tasks), "task"), counted(len(plan.datasets), "dataset")]
+    terminal.say(f"plan: {' × '.join(sizes)} on {request.device}: {counted(len(plan.todo), 'cell')} to do, {len(plan.done)} done")
+    if not (plan.backbones or plan.broken):
+        terminal.warn("no backbone is left to run; `bob-bench list backbones` shows which are on this machine")
     if plan.todo:
         expected = estimate(request, plan)
         what = f"{expected.images_to_decode:,} images to decode, {expected.images_to_embed:,} rows to embed"
         terminal.say(f"      {what}, {expected.disk_bytes / 2**20:.0f} MiB of features; takes about {duration(expected.seconds)} here")
+
+
+def skipped_in_words(skips: Sequence[Skip]) -> list[str]:
+    """A line each; one for all of those whose reasons differ in names and addresses alone."""
+    alike: dict[str, list[Skip]] = {}
+    for skip in skips:
+        alike.setdefault(f"{skip.kind} {_NAMES.sub('', skip.reason)}", []).append(skip)
+    return [text for several in alike.values() for text in _alike_in_words(several)]
+
+
+def _alike_in_words(skips: Sequence[Skip]) -> list[str]:
+    if len(skips) <= SKIPS_TOLD:
+        return [skip.reason for skip in skips]
+    first, *others = skips
+    return [f"{len(skips)} {first.kind}s, as this one: {first.reason} The others: {', '.join(skip.name for skip in others)}"]
 
 
 def _exit_code(plan: Plan, records: Sequence[Record]) -> int:

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from leaderboard_records import dataset, facts, score, task
 
-from bob.intervals import wilson
 from bob.outcomes import Classified
 from bob.recordbook import RecordBook
 from bob.records import Cost, DatasetFacts, Record, Score, TaskFacts
 from bob.specs import Family, Pretraining
+from bob.statistics.limits import wilson
 
 FAMILIES: tuple[Family, ...] = ("supervised", "ssl", "clip", "domain")
 ARCHITECTURES = ("resnet50", "vit_small_patch16", "convnext_base", "swin_tiny_patch4", "vit_large_patch14", "efficientnet_b3", "regnety_040")
@@ -147,7 +147,7 @@ def _scores(of: TaskFacts, value: float, rng: np.random.Generator) -> Iterator[S
 
 
 def _share(metric: str, value: float, facets: Mapping[str, Any] | None = None) -> Score:
-    low, high = wilson(value * EXAMPLES, EXAMPLES)
+    low, high = map(float, wilson(np.float64(value * EXAMPLES), np.float64(EXAMPLES)))
     return Score(metric=metric, facets=dict(facets or {}), seed=0, value=float(value), low=low, high=high, n=EXAMPLES, interval="wilson")
 
 

@@ -12,6 +12,7 @@ from scipy import stats
 from stored_sweep import N, right, store
 
 from bob.leaderboard import cells
+from bob.leaderboard.advice import advise, sentences
 from bob.leaderboard.cells import Column
 from bob.leaderboard.choose import Limits
 from bob.leaderboard.costs import COSTS, cost_of, devices
@@ -224,3 +225,15 @@ def test_lower_is_better_where_it_is() -> None:
     records = [record(name, value, task=of, scores=(score("log_loss", value),)) for name, value in (("a", 0.2), ("b", 0.9))]
     found = compare("a", "b", cells(records), lambda one: [held[one.backbone_name]])
     assert found.duels[0].winner == 1
+
+
+def test_settings_in_which_a_floor_is_better_are_named() -> None:
+    """The only backbone beats the floor on one dataset and loses on the other."""
+    values = {("a", "elpv"): 0.5, ("a", "textiles"): 0.9, ("pixels", "elpv"): 0.6, ("pixels", "textiles"): 0.9}
+    records = [
+        record(name, value, family="baseline" if name == "pixels" else "supervised", backbone=facts(name), dataset=dataset(held))
+        for (name, held), value in values.items()
+    ]
+    advice = advise(records, Limits(), lambda held: None, lambda held: ())
+    assert advice.no_better == {Column("linear", "elpv"): "pixels"}  # equal on textiles
+    assert "A floor is better in 1 of 2 settings: linear/elpv (pixels)." in sentences(advice)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from leaderboard_records import dataset, failed, record, score, task
+from leaderboard_records import dataset, facts, failed, record, score, task
 from rich.console import Console
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
@@ -213,3 +213,11 @@ def test_latex_escapes() -> None:
     assert escape("50% & $x_1^2$ #1 {a} ~\\ <b>\n|") == (
         r"50\% \& \$x\_1\textasciicircum{}2\$ \#1 \{a\} \textasciitilde{}\textbackslash{} \textless{}b\textgreater{} \textbar{}"
     )
+
+
+def test_a_backbone_alone_in_its_column_is_tied_with_nobody() -> None:
+    """Only a floor beside it: nothing was compared, so that no file marks a tie."""
+    alone = [record("a", 0.5), record("pixels", 0.6, family="baseline", backbone=facts("pixels", "baseline"))]
+    board = make_board(alone, lambda held: np.ones(20))
+    assert board.tied == {Column("linear", "elpv"): frozenset()}
+    assert "≈" not in to_markdown(board).split("## linear")[1]

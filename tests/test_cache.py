@@ -169,3 +169,15 @@ def test_the_meter_tells_what_limits():
     meter.add(0, Spent(write_seconds=0.5))
     assert meter.rate() == "10 images/s (decode 5 per core, forward 50, write 200; decode limits)"
     assert meter.left() == "5 s left"
+
+
+def test_what_is_left_is_told_by_the_speed_after_the_race():
+    """The first 20 images take 60 s, compiling among them; the next 20 take 2 s, so that the 60 left take 6 s."""
+    now = [0.0]
+    meter = Meter(100, clock=lambda: now[0])
+    now[0] = 60.0
+    meter.add(20, Spent(forward_seconds=50.0))
+    assert meter.left() == "4 min left"
+    now[0] = 62.0
+    meter.add(20, Spent(forward_seconds=2.0))
+    assert meter.left() == "6 s left"

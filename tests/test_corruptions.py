@@ -16,7 +16,7 @@ from bob.features.store import Effort, Features
 from bob.metrics import metric_named
 from bob.metrics.corruption import corruption_drop, corruption_error
 from bob.outcomes import Corrupted
-from bob.protocols.corruptions import corruptions, relative_error
+from bob.protocols.corruptions import corruptions
 from bob.protocols.protocol import Problem
 from bob.specs import BackboneSpec, LinearSettings, TaskSpec
 from bob.specs.settings import CorruptionsSettings
@@ -126,15 +126,6 @@ def test_by_hand() -> None:
 def test_an_outcome_has_conditions() -> None:
     with pytest.raises(ValueError, match=r"clean must have shape \(N,\) and right \(N, K\), K at least 1"):
         Corrupted(np.ones(2, bool), np.ones((2, 0), bool))
-
-
-def test_relative_error_by_hand() -> None:
-    """Half of the reference's error under noise, all of it under fog: (0.5 + 1) / 2."""
-    assert relative_error({"noise": 0.4, "fog": 0.3}, {"noise": 0.8, "fog": 0.3}) == pytest.approx(0.75)
-    with pytest.raises(ValueError, match=r"different corruptions: \['fog'\] and \['noise'\]"):
-        relative_error({"fog": 0.4}, {"noise": 0.8})
-    with pytest.raises(UndefinedError, match="the reference makes no errors under fog"):
-        relative_error({"fog": 0.4}, {"fog": 0.0})
 
 
 # --- protocol

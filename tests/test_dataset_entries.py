@@ -14,11 +14,13 @@ from bob.datasets.class_names import class_list, named
 from bob.datasets.listing import Listing
 from bob.datasets.open import open_dataset
 from bob.datasets.real import real_labels
+from bob.datasets_facts import place
 from bob.datasets_page import page
 from bob.errors import ConfigError, DatasetError
+from bob.metrics import METRICS
 from bob.paths import CHECKOUT
 from bob.registry import dataset_labels, load_registry, select
-from bob.specs import METRICS_OF, DatasetSpec, FolderSource, RealSource, Repository, SampleSource, WebDatasetSource
+from bob.specs import METRICS_OF, NOT_OURS, DatasetSpec, FolderSource, RealSource, Repository, SampleSource, WebDatasetSource
 
 ENTRIES = load_registry().datasets
 PUBLISHED = {name: spec for name, spec in ENTRIES.items() if not isinstance(spec.source, SampleSource)}
@@ -38,7 +40,7 @@ COUNTED = {
     "stanford_cars": (8144, 0, 8041, 0, 0),
     "imagenet1k": (1281167, 0, 50000, 0, 0),
     "imagenet_sketch": (0, 0, 50889, 0, 0),
-    "camelyon17_wilds": (0, 0, 85054, 0, 0),
+    "camelyon17_wilds": (302436, 0, 85054, 0, 0),
     "pathmnist": (89996, 10004, 7180, 0, 0),
     "roxford5k": (0, 0, 0, 70, 4993),
     "instre": (0, 0, 0, 1250, 27293),
@@ -55,6 +57,7 @@ def test_an_entry_is_complete_and_consistent(name: str) -> None:
     assert all(caveat.endswith(".") for caveat in spec.caveats) and spec.paper
     assert spec.licence != ""
     assert spec.metric or name in UNQUOTED
+    assert spec.metric is None or (spec.metric in METRICS) != (spec.metric in NOT_OURS)
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -67,6 +70,19 @@ def test_the_data_has_a_place(name: str) -> None:
     else:
         assert str(source.path).startswith("$BOB_DATA/") and spec.obtain and spec.obtain.endswith(".")  # type: ignore[union-attr]
         assert "$BOB_DATA" in spec.obtain
+
+
+def test_downloads_are_told_with_their_source() -> None:
+    """What lies below $BOB_DATA is what is asked for; entries that fetch the same files say the same."""
+    for spec in PUBLISHED.values():
+        told = spec.download
+        assert told is None or (told.source.strip() and (told.of == "files" or (isinstance(spec.source, Repository) and spec.source.hub)))
+    by_place: dict[str, set[object]] = {}
+    for spec in PUBLISHED.values():
+        by_place.setdefault(place(spec), set()).add(spec.download)
+    shared = {where: told for where, told in by_place.items() if len(told) > 1}
+    assert set(shared) <= {"$BOB_DATA/inat2021"}, "its two train splits are two archives"
+    assert sum(spec.download is not None for spec in PUBLISHED.values()) >= 79
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -110,6 +126,14 @@ def test_every_domain_of_a_family_is_left_out_once() -> None:
         left_out = [value for spec in members for values in spec.leave_out.values() for value in values]
         assert len(members) == len(set(left_out)) == n and {spec.images for spec in members} == {images}
         assert len({spec.source.model_dump_json() for spec in members}) == 1
+
+
+def test_what_a_backbone_has_seen_is_seen_under_every_name() -> None:
+    """A set that shares its images with one of the pretraining data is contaminated, too."""
+    seen = [set(spec.pretraining.seen) for spec in load_registry().backbones.values() if spec.pretraining]
+    for one, other in (("imagenet1k", "imagenet1k_shifts"), ("inat2021", "inat2021_mini")):
+        assert sum(one in names for names in seen) == sum(other in names for names in seen) > 0
+    assert not any("imagenet_v2" in names for names in seen)
 
 
 def test_groups_are_selected_by_name() -> None:

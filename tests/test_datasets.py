@@ -240,7 +240,7 @@ def test_data_flag(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert from_data_flag(".").name == from_data_flag("../my cats/").name == "my_cats"
     with pytest.raises(ConfigError, match="--data 'nowhere': there is no such folder or table"):
         from_data_flag("nowhere")
-    with pytest.raises(ConfigError, match=r"must be a folder of class folders, or a table whose name ends in \.csv"):
+    with pytest.raises(ConfigError, match=r"must be a folder of class folders, a table whose name ends in \.csv, or parquet"):
         from_data_flag("cat/0.png")
 
 

@@ -1,5 +1,7 @@
 """OOD detection: metrics against scikit-learn, torchmetrics and by hand; scores against scikit-learn; laws, known answers and degenerate cases."""
 
+import itertools
+
 import numpy as np
 import pytest
 import sklearn.metrics as sk
@@ -10,8 +12,9 @@ from sklearn.preprocessing import normalize
 from torchmetrics.functional.classification import binary_average_precision
 
 from bob.errors import UndefinedError
-from bob.intervals import interval
+from bob.intervals import interval, resampled
 from bob.metrics.detection import METRICS, aupr_in, aupr_out, auroc, fpr_at_95_tpr
+from bob.metrics.resampling import auroc_variance, average_precision_variance, quantile_rate_variance
 from bob.outcomes import Detected
 from bob.protocols.detection import SCORES, detection, of_logits
 from bob.protocols.protocol import Problem
@@ -93,6 +96,56 @@ def test_one_sided_sets_are_undefined(inside, outside, lacking):
     for metric in METRICS:
         with pytest.raises(UndefinedError, match=f"there are no {lacking}-distribution test images"):
             metric.function(Detected.of(np.zeros(inside), np.zeros(outside)))
+
+
+def every_resample(outcome):
+    """All resamples that keep both sides' sizes, each once."""
+    own, other = np.flatnonzero(outcome.inside), np.flatnonzero(~outcome.inside)
+    for left, right in itertools.product(itertools.product(own, repeat=len(own)), itertools.product(other, repeat=len(other))):
+        yield outcome.take(np.array([*left, *right]))
+
+
+@pytest.mark.parametrize("levels", [None, 2])
+def test_the_variance_of_the_false_positive_rate_is_that_of_all_resamples(levels):
+    """3^3 · 4^4 = 6,912 of them, each scored by hand."""
+    outcome = draw(4, 3, 4, levels)
+    found = [fpr_by_hand(one) for one in every_resample(outcome)]
+    assert quantile_rate_variance(outcome, 0.95) == pytest.approx(np.var(found), abs=1e-12)
+
+
+@pytest.mark.parametrize("levels", [None, 3])
+def test_delongs_variance_by_pairs(levels):
+    """S10 / m + S01 / n of the shares of pairs that each image wins, by plain loops (DeLong et al. 1988, equations 4 and 5)."""
+    outcome = draw(1, 12, 9, levels)
+    own, other = outcome.score[outcome.inside], outcome.score[~outcome.inside]
+    won = np.array([[(a > b) + 0.5 * (a == b) for b in other] for a in own])
+    assert auroc_variance(outcome) == pytest.approx(won.mean(1).var(ddof=1) / 12 + won.mean(0).var(ddof=1) / 9)
+
+
+@pytest.mark.parametrize("levels", [None, 3])
+def test_the_variance_of_average_precision_by_scikit_learns_weights(levels):
+    """Derivatives by each image's weight, as differences of scikit-learn's weighted average precision."""
+    outcome, step = draw(2, 15, 10, levels), 1e-5
+    slope = np.empty(25)
+    for i in range(25):
+        ends = [sk.average_precision_score(outcome.inside, outcome.score, sample_weight=1 + sign * step * (np.arange(25) == i)) for sign in (1, -1)]
+        slope[i] = (ends[0] - ends[1]) / (2 * step)
+    sides = slope[outcome.inside], slope[~outcome.inside]
+    expected = sum(((side - side.mean()) ** 2).sum() for side in sides)
+    assert average_precision_variance(outcome.inside, outcome.score) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
+def test_variances_are_what_the_bootstrap_draws(metric):
+    outcome = draw(3, 150, 100)
+    drawn = resampled(outcome, metric, 0, 600)
+    assert metric.variance(outcome) ** 0.5 == pytest.approx(drawn.std(), rel=0.12)  # 600 draws: standard error 3 %
+
+
+def test_nothing_varies_where_all_scores_are_equal_or_apart():
+    for outcome in (Detected.of(np.zeros(4), np.zeros(6)), Detected.of(np.ones(4), np.zeros(6)), Detected.of(np.ones(1), np.zeros(1))):
+        assert [metric.variance(outcome) for metric in METRICS] == [0, 0, 0, 0]
+        assert all(low < high for _, low, high, _ in (interval(metric.name, outcome, 0) for metric in METRICS))
 
 
 def test_intervals_hold_the_value():

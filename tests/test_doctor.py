@@ -17,7 +17,7 @@ def test_samples_and_floors_are_well_and_run(bob):
     code, out, err = bob("doctor", "group:samples,family:baseline")
     assert code == OK
     assert "efficientnet_lite0_in1k: well\n" in out and "resnet50thin_opennsfw: well\n" in out and "raw_pixels: well\n" in out
-    assert "8 of 8 are well" in out + err
+    assert "well: 8 of 8" in out + err
 
 
 def test_what_is_not_here_is_well_but_for_its_weights(bob):
@@ -57,7 +57,7 @@ clip: {family: clip, loader: open_clip, architecture: ViT-B-31, weights: {tag: o
         "the entry does not tell pretraining, licence, paper, input_px",
     ):
         assert words in out, words
-    assert "0 of 6 are well, 6 are not" in out + err
+    assert "well: 0 of 6" in out + err
 
 
 def test_a_checkpoint_that_does_not_fit_is_told(tmp_path, bob):
@@ -67,6 +67,19 @@ def test_a_checkpoint_that_does_not_fit_is_told(tmp_path, bob):
     registry = entry(tmp_path, "own: {family: ssl, loader: timm, architecture: resnet10t, weights: {file: w.safetensors}}\n")
     code, out, _ = bob("doctor", "own", "--registry", registry)
     assert code == FAILED and "wrong   backbone 'own': the checkpoint does not fit architecture 'resnet10t': unexpected extra" in out
+
+
+def test_a_file_that_is_not_there_is_wrong(tmp_path, bob):
+    registry = entry(tmp_path, "own: {family: ssl, loader: timm, architecture: resnet10t, weights: {file: none.pth}}\n")
+    code, out, _ = bob("doctor", "own", "--registry", registry)
+    assert code == FAILED and f"wrong   weights: there is no file '{tmp_path / 'none.pth'}'; weights.file is relative to its registry file" in out
+    assert "well: 0 of 1" in out
+
+
+def test_what_is_wrong_is_told_once(tmp_path, bob):
+    registry = entry(tmp_path, "own: {family: ssl, loader: timm, architecture: resnet10, weights: {random: 0}}\n")
+    _, out, _ = bob("doctor", "own", "--registry", registry)
+    assert out.count("timm has no architecture 'resnet10'; did you mean 'resnet10t'?") == out.count("wrong") == 1
 
 
 def test_download_tells_what_could_not_be_had(bob):

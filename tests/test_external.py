@@ -13,7 +13,8 @@ from bob.leaderboard.external import beside, published
 from bob.leaderboard.ranking_table import ranking_frame
 from bob.recordbook import RecordBook
 
-MRR = Path(__file__).parent / "data" / "bob_retrieval_mrr.csv"
+DATA = Path(__file__).parent / "data"
+MRR = DATA / "bob_retrieval_mrr.csv"
 FIRST = "timm-swinv2_base_window12to24_192to384_22kft1k"
 WIDE = "model,CUB200,iNat\na,0.5,0.25\nb,0.75,\n"
 TIDY = "Backbone,dataset,metric,value,task\na,CUB200,top1,0.5,probe\nb,CUB200,top1,0.75,probe\n"
@@ -58,7 +59,11 @@ def test_a_known_metric_without_an_upper_bound_stays_as_it_is() -> None:
 WRONG = {
     "empty": ("", "paper.csv: holds no rows"),
     "header only": ("a,b\n", "paper.csv: holds no rows"),
-    "one column": ("a;b\nx;1\n", "the single column 'a;b'; columns are separated by commas"),
+    "one column": ("a b\nx 1\n", "the single column 'a b'; columns are separated by commas, semicolons or tabs"),
+    "numbered rows": (",name,iNat\n0,x,0.5\n1,y,0.6\n", "its first column numbers the rows"),
+    "words alone": ("a,notes,params\nx,good,5\n", "no column holds scores; 'notes', 'params' hold words or facts"),
+    "some signs": ("a,iNat\nx,50%\ny,60\n", "row 2, column 'iNat' has a percent sign and row 3, column 'iNat' has none"),
+    "thousands": ('a,iNat\nx,0.5\ny,"1,234"\n', "'1,234' is not a number"),
     "ragged": ("a,b\nx,1,2\n", "row 2: 3 cells under 2 columns"),
     "open quote": ('a,b\n"x,1\n', "is not a CSV table"),
     "no number": ("a,iNat\nx,0.5\ny,good\n", "row 3, column 'iNat': 'good' is not a number"),
@@ -76,6 +81,36 @@ WRONG = {
     "tidy twice": ("backbone,dataset,metric,value\nx,y,z,0.5\nx,y,z,0.5\n", "row 3, column 'value': 'x' on 'y' has a value already"),
     "tidy column twice": ("backbone,dataset,metric,value,value\nx,y,z,0.5,0.5\n", "column 'value' is there twice"),
 }
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "backbone,iNat,CUB\nx,0.5,0.25\n",
+        "\ufeffbackbone,iNat,CUB\r\nx,0.5,0.25\r\n\r\n",
+        "backbone;iNat;CUB\nx;0,5;0,25\n",
+        "backbone\tiNat\tCUB\nx\t.5\t2.5e-1\n",
+        "backbone,iNat,CUB\nx,50 %,25%\n",
+        "backbone,iNat,CUB\nx,50,25\n",
+        ",iNat,CUB\nx,0.5,0.25\n",
+        "backbone,params,interp,iNat,CUB\nx,25.6,bicubic,0.5,0.25\n",
+    ],
+    ids=["plain", "mark and line ends", "semicolons", "tabs", "percent signs", "percentages", "pandas index", "facts and words"],
+)
+def test_tables_as_people_have_them(text: str) -> None:
+    """All of these say the same."""
+    records, _ = published(text, "paper.csv")
+    assert {record.dataset_name: record.scores[0].value for record in records} == {"iNat": 0.5, "CUB": 0.25}
+    assert {record.backbone_name for record in records} == {"x"}
+
+
+def test_timm_s_published_results() -> None:
+    """The reference table of timm's checkpoints: the first has no value on -A; facts about the backbones are no datasets."""
+    records, notes = published((DATA / "timm_reference_top1.csv").read_text(encoding="utf-8"), "timm_reference_top1.csv")
+    assert {record.dataset_name for record in records} == {"imagenet", "real", "v2_mf", "sketch", "a", "r"}
+    value = {(record.backbone_name, record.dataset_name): record.scores[0].value for record in records}
+    assert value["resnet50.tv_in1k", "imagenet"] == pytest.approx(0.76156) and ("resnet50.tv_in1k", "a") not in value
+    assert "timm_reference_top1.csv: left out 'param_M', 'img_size', 'crop_pct', 'interp': words or facts about the backbones, no scores." in notes
 
 
 @pytest.mark.parametrize("what", WRONG)

@@ -289,6 +289,19 @@ def test_memory_does_not_grow_with_the_images(split, short_shards, store, monkey
     assert max(most) <= blocks.BLOCKS_AHEAD + 2
 
 
+def test_decoding_leaves_torch_s_own_threads_asleep(split, store, monkeypatch):
+    """A tensor's copy wakes a thread per core beside each thread that decodes, and those spin while the forward needs the cores."""
+
+    def refuse(*_):
+        raise AssertionError("copied by torch")
+
+    monkeypatch.setattr(torch.Tensor, "__setitem__", refuse)
+    monkeypatch.setattr(torch.Tensor, "copy_", refuse)
+    one = member()
+    go(split, [one], store)
+    assert one.failure is None and store.missing(one.keys["default"], len(split)) == []
+
+
 def test_what_a_shard_took_is_stored_with_it(split, store):
     one = member()
     go(split, [one], store)

@@ -58,17 +58,47 @@ def test_what_cannot_be_left_out(tmp_path: Path, cache: Path) -> None:
         DatasetError, match=r"leave_out \{'domain': \('painting',\)\} leaves out no images\. There are: domain cartoon, photo, sketch"
     ):
         domains(tmp_path / "pacs", cache, "painting")
-    source = FolderSource(reader="folder", path=str(tmp_path / "pacs"), levels=("domain",))
+    (tmp_path / "pacs" / "table.csv").write_text("path,label,domain\n" + "photo/dog/0.png,dog,photo\nphoto/elephant/0.png,elephant,photo\n")
+    table = TableSource(reader="table", path=str(tmp_path / "pacs" / "table.csv"))
     with pytest.raises(DatasetError, match=r"leave_out names the attribute 'style', which images do not have\. Known: domain"):
-        open_dataset(DatasetSpec(name="x", source=source, leave_out={"style": ("photo",)}), cache)
+        open_dataset(DatasetSpec(name="x", source=table, leave_out={"style": ("photo",)}), cache)
+    source = FolderSource(reader="folder", path=str(tmp_path / "pacs"), levels=("domain",))
     with pytest.raises(DatasetError, match="there are 60 images, declared 61"):
         open_dataset(DatasetSpec(name="x", source=source, leave_out={"domain": ("photo",)}, images=61), cache)
 
 
+def test_the_groups_of_a_worst_group_score_must_be_there(tmp_path: Path, cache: Path) -> None:
+    """A table tells its attributes when it is opened."""
+    fill(tmp_path / "p", cat=4, dog=4)
+    rows = [f"{label}/{i}.png,{label},{'train' if i else 'test'},north" for label in ("cat", "dog") for i in range(4)]
+    (tmp_path / "p" / "table.csv").write_text("\n".join(["path,label,split,region", *rows]))
+    source = TableSource(reader="table", path=str(tmp_path / "p" / "table.csv"))
+    assert open_dataset(DatasetSpec(name="x", source=source, worst_group="region"), cache).worst_group == "region"
+    message = "worst_group names 'regoin', which images of train do not have; did you mean 'region'. Known: region"
+    with pytest.raises(DatasetError, match=message):
+        open_dataset(DatasetSpec(name="x", source=source, worst_group="regoin"), cache)
+
+
 WRONG = [
-    ({"kind": "retrieval", "metric": "top1"}, "metric must be one of recall_at_1, map, map_at_100, gap for kind 'retrieval'; got 'top1'"),
+    ({"metric": "wurst_group"}, "metric must be one of 'top1', .*; got 'wurst_group'"),
+    ({"worst_group": "region"}, "worst_group names the attribute 'region', which its source does not tell. Known: none"),
+    ({"where": {"x": ["a"]}, "source": {"reader": "cifar_c", "path": "p"}}, "where names the attribute 'x', .* Known: corruption, severity"),
+    (
+        {
+            "leave_out": {"style": ["a"]},
+            "source": {"reader": "huggingface", "hub": "a/b", "image": "i", "splits": {"train": "t"}, "attributes": {"s": "s"}},
+        },
+        "leave_out names the attribute 'style', which its source does not tell. Known: s",
+    ),
+    (
+        {"kind": "retrieval", "metric": "top1"},
+        "metric must be one of hit_at, mean_ap, mean_ap_trapezoid, mean_ap_at, gap for kind 'retrieval'; got 'top1'",
+    ),
     ({"class_range": [5, 5]}, r"class_range must be a first place and a later one; got \[5, 5\]"),
-    ({"leave_out": {"domain": ["photo"]}, "counts": {"train": 3}}, "leave_out makes an automatic split of what is left"),
+    (
+        {"leave_out": {"d": ["photo"]}, "counts": {"train": 3}, "source": {"reader": "table", "path": "p"}},
+        "leave_out makes an automatic split of what is left",
+    ),
 ]
 
 

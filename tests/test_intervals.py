@@ -1,16 +1,26 @@
 """Intervals: against scipy, coverage by simulation, and the degenerate cases."""
 
+from dataclasses import replace
+
+import interval_coverage as coverage
 import numpy as np
 import pytest
-from scipy.stats import binomtest, norm, ttest_1samp
+from scipy.optimize import brentq, minimize_scalar
+from scipy.special import expit, logit, xlogy
+from scipy.stats import betabinom, binomtest, norm, sem, skew, ttest_1samp
+from scipy.stats import t as student_t
+from statsmodels.stats.proportion import confint_proportions_2indep
 
 from bob.errors import UndefinedError
-from bob.intervals import Z, bootstrap, effective_wilson, interval, mean_of_shares, mover, resampled, wilson
+from bob.intervals import CLOSED, bootstrap, interval, resampled
+from bob.metrics import METRICS as ALL
 from bob.metrics import classification
 from bob.metrics.metric import Metric
-from bob.outcomes import Classified, Draws
+from bob.outcomes import Classified, Detected, Draws, Shifted
+from bob.outcomes.varied import Varied
 from bob.protocols.protocol import Part
 from bob.scoring import scores
+from bob.statistics.limits import Z, _overdispersion, difference, mean_of_bounded, mean_of_shares, mean_of_skewed, paired_shares, ratio, wilson
 
 METRICS = {metric.name: metric for metric in classification.METRICS}
 
@@ -28,94 +38,142 @@ def test_z_is_the_normal_quantile() -> None:
 @pytest.mark.parametrize(("successes", "n"), [(0, 1), (1, 1), (0, 40), (40, 40), (13, 40), (1999, 2000), (650, 700)])
 def test_wilson_against_scipy(successes: int, n: int) -> None:
     expected = binomtest(successes, n).proportion_ci(0.95, method="wilson")
-    assert wilson(successes, n) == pytest.approx((expected.low, expected.high), abs=1e-12)
+    assert wilson(np.float64(successes), np.float64(n)) == pytest.approx((expected.low, expected.high), abs=1e-12)
 
 
 @pytest.mark.parametrize("n", [1, 7, 100])
 def test_wilson_holds_its_estimate_and_has_width(n: int) -> None:
     for successes in range(n + 1):
-        low, high = wilson(successes, n)
+        low, high = wilson(np.float64(successes), np.float64(n))
         assert 0 <= low <= successes / n <= high <= 1
         assert low < high
 
 
-@pytest.mark.parametrize(("share", "n"), [(0.5, 200), (0.8, 200), (0.9, 500), (0.35, 1000)])
-def test_wilson_covers(share: float, n: int) -> None:
-    draws = np.random.default_rng(11).binomial(n, share, 20_000)
-    limits = {int(k): wilson(int(k), n) for k in np.unique(draws)}
-    covered = np.mean([limits[int(k)][0] <= share <= limits[int(k)][1] for k in draws])
-    assert 0.94 <= covered <= 0.965
+def test_limits_of_a_mean_of_shares_solve_the_score_equation() -> None:
+    """Two alike classes of 10 and 30: at each limit m', |m - m'| is Z times the error at m', found by scipy instead of by halving."""
+    successes, n = np.array([7.0, 21.0]), np.array([10.0, 30.0])
+    a = 1 / 0.01 - 1  # equal shares: no correlation within classes beyond the least that is assumed
+    share = (0.7 * 40 + 0.5) / 41
+    start = logit((successes + a * share) / (n + a))
+
+    def score(shift: float, side: int) -> float:
+        p = expit(start + shift)
+        return float(p.mean() + side * Z * np.sqrt((p * (1 - p) / n).sum()) / 2 - 0.7)
+
+    expected = [expit(start + brentq(score, -9, 9, args=(side,))).mean() for side in (1, -1)]
+    assert mean_of_shares(successes, n) == pytest.approx(expected, abs=1e-9)
 
 
-def test_mover_by_hand() -> None:
-    successes, n = np.array([8.0, 3.0]), np.array([10.0, 6.0])
-    (l1, u1), (l2, u2) = wilson(8, 10), wilson(3, 6)
-    mean = (0.8 + 0.5) / 2
-    low = mean - np.sqrt((0.5 * (0.8 - l1)) ** 2 + (0.5 * (0.5 - l2)) ** 2)
-    high = mean + np.sqrt((0.5 * (u1 - 0.8)) ** 2 + (0.5 * (u2 - 0.5)) ** 2)
-    assert mover(successes, n) == pytest.approx((low, high), abs=1e-12)
+@pytest.mark.parametrize(("successes", "n"), [(0, 1), (1, 1), (13, 40), (40, 40), (49_000, 50_000)])
+def test_the_mean_of_one_share_has_wilsons_limits(successes: int, n: int) -> None:
+    assert mean_of_shares(np.array([float(successes)]), np.array([float(n)])) == pytest.approx(wilson(np.float64(successes), np.float64(n)), abs=1e-9)
 
 
-def test_mover_of_one_class_is_wilson() -> None:
-    assert mover(np.array([13.0]), np.array([40.0])) == pytest.approx(wilson(13, 40), abs=1e-12)
+@pytest.mark.parametrize("right", [0.0, 7.0, 10.0])
+def test_equal_shares_of_equal_classes_have_wilsons_limits_of_all(right: float) -> None:
+    assert mean_of_shares(np.full(5, right), np.full(5, 10.0)) == pytest.approx(wilson(5 * right, np.float64(50)), abs=1e-9)
 
 
-COVERAGE = {
-    "three classes": ([0.5, 0.7, 0.9], [40, 60, 80]),
-    "nine alike": ([0.8] * 9, [70] * 9),
-    "one small class": ([0.98, 0.9], [400, 20]),
-    "many small classes": ([0.9] * 40, [20] * 40),
-    "three images per class": ([0.6] * 100, [3] * 100),
-    "one image per class": ([0.8] * 50, [1] * 50),
-    "nearly perfect": ([0.99] * 9, [70] * 9),
-}
+def test_overdispersion_recovers_that_of_a_beta_binomial() -> None:
+    """Shares drawn from Beta(6, 2) have a correlation within classes of 1 / (6 + 2 + 1)."""
+    n = np.array([5.0, 20.0, 80.0] * 20)
+    successes = betabinom.rvs(n.astype(int), 6, 2, size=(4000, 60), random_state=0).astype(np.float64)
+    assert _overdispersion(successes, n).mean() == pytest.approx(1 / 9, abs=0.005)
 
 
-def simulated(shares: list[float], sizes: list[int]) -> tuple[np.ndarray, np.ndarray]:
-    """2000 draws of successes (2000, K), and n (K,)."""
-    return np.random.default_rng(5).binomial(sizes, shares, (2000, len(sizes))).astype(np.float64), np.array(sizes, np.float64)
+@pytest.mark.parametrize("right", [5, 12, 20])
+def test_a_mean_of_rights_and_wrongs_is_nearly_wilsons(right: int) -> None:
+    """The unbiased variance divides by n - 1, and t is wider than Z: at n = 400 both together move a limit by 1 % of the width."""
+    values = np.repeat(np.arange(20) < right, 20).astype(np.float64)
+    low, high = wilson(20.0 * right, np.float64(400))
+    assert mean_of_bounded(values) == pytest.approx((low, high), abs=0.01 * (high - low))
 
 
-@pytest.mark.parametrize("case", COVERAGE)
-def test_mean_of_shares_covers(case: str) -> None:
-    shares, sizes = COVERAGE[case]
-    draws, n = simulated(shares, sizes)
-    limits = np.array([mean_of_shares(row, n) for row in draws])
-    covered = np.mean((limits[:, 0] <= np.mean(shares)) & (np.mean(shares) <= limits[:, 1]))
-    assert 0.94 <= covered <= 0.985  # 2000 trials: standard error 0.5 points
+def test_halls_limits_invert_the_cubic() -> None:
+    """At each limit the transformed t of a true mean lying there is Student's quantile."""
+    values = np.random.default_rng(0).exponential(size=60)
+    c = skew(values) / np.sqrt(60)
+    for limit, quantile in zip(mean_of_skewed(values), student_t.ppf((0.975, 0.025), 59), strict=True):
+        t = (values.mean() - limit) / sem(values)
+        assert t + c * t**2 / 3 + c**2 * t**3 / 27 + c / 6 == pytest.approx(quantile, abs=1e-9)
 
 
-def test_why_neither_method_serves_alone() -> None:
-    for method, case in ((mover, "one image per class"), (effective_wilson, "one small class")):
-        shares, sizes = COVERAGE[case]
-        draws, n = simulated(shares, sizes)
-        limits = np.array([method(row, n) for row in draws])
-        assert np.mean((limits[:, 0] <= np.mean(shares)) & (np.mean(shares) <= limits[:, 1])) < 0.88
+def test_halls_limits_without_skewness_are_students() -> None:
+    values = np.array([1.0, 2.0, 3.0, 4.0, 5.0])
+    assert mean_of_skewed(values) == pytest.approx(tuple(ttest_1samp(values, 0).confidence_interval(0.95)))
 
 
-def test_effective_wilson_of_equal_classes_is_wilson_of_all() -> None:
-    # shares 1/2, 1/2 of 10 each: variance 2 * (1/4)/9 / 4 = 1/72, that of 1/4 / 18: size 18
-    assert effective_wilson(np.array([5.0, 5.0]), np.array([10.0, 10.0])) == pytest.approx(wilson(9, 18), abs=1e-12)
-    # all right: 2² / (1/10 + 1/10) = 20
-    assert effective_wilson(np.array([10.0, 10.0]), np.array([10.0, 10.0])) == pytest.approx(wilson(20, 20), abs=1e-12)
+def test_a_difference_and_a_ratio_by_hand() -> None:
+    # 0.8 in (0.7, 0.88) less 0.5 in (0.4, 0.6): 0.3 - hypot(0.1, 0.1), 0.3 + hypot(0.08, 0.1)
+    sides = (np.float64(0.8), (np.float64(0.7), np.float64(0.88)), np.float64(0.5), (np.float64(0.4), np.float64(0.6)))
+    assert difference(*sides) == pytest.approx((0.3 - 0.02**0.5, 0.3 + 0.0164**0.5))
+    # low: (0.4 - sqrt(0.16 - 0.88 (1.6 - 0.88) 0.4 (1 - 0.4))) / (0.88 (1.6 - 0.88)); high: with 0.7 and 0.6
+    low, high = 0.88 * (1.6 - 0.88), 0.7 * (1.6 - 0.7)
+    assert ratio(*sides) == pytest.approx(((0.4 - (0.16 - low * 0.4 * 0.6) ** 0.5) / low, (0.4 + (0.16 - high * 0.6 * 0.4) ** 0.5) / high))
 
 
-@pytest.mark.parametrize("name", ["macro_f1", "log_loss"])
-def test_bootstrap_covers(name: str) -> None:
-    metric = METRICS[name]
+# ---- coverage, on the grids of interval_coverage.py
+
+
+def held_to(covered: list[float], mean: tuple[float, float], point: tuple[float, float]) -> None:
+    """The mean over the grid, and nine tenths of its points, which also scatter by the number of trials."""
+    assert mean[0] <= np.mean(covered) <= mean[1]
+    low, high = np.quantile(covered, (0.05, 0.95))
+    assert point[0] <= low and high <= point[1]
+
+
+def test_wilson_covers() -> None:
+    """Exact: no trials. Every point with ten expected mistakes or more."""
+    exact = coverage.shares_exactly()
+    assert all(0.94 <= one <= 0.96 for (n, share), one in exact.items() if n * (1 - share) >= coverage.FEW_WRONG)
+    assert 0.945 <= np.mean(list(exact.values())) <= 0.955
+
+
+def test_the_mean_over_classes_is_covered() -> None:
+    found = list(coverage.class_means(250, sizes=(100, 1_000)))
+    held_to([one for _, decisive, one in found if decisive >= coverage.FEW_WRONG], (0.945, 0.955), (0.92, 0.978))  # 250 trials: error 1.4 points
+    held_to([one for _, _, one in found], (0.945, 0.96), (0.915, 0.985))
+
+
+def test_means_are_covered() -> None:
+    """1000 trials: standard error of a point 0.7 points."""
+    found = coverage.means_covered(1_000, (100, 400))
+    held_to(list(found["effective"].values()), (0.943, 0.957), (0.93, 0.968))
+    held_to(list(found["hall"].values()), (0.94, 0.96), (0.925, 0.97))
+
+
+@pytest.mark.parametrize("kind", ["tango", "newcombe", "ratio"])
+def test_differences_and_ratios_are_covered(kind: str) -> None:
+    held_to(list(coverage.differences(4_000)[kind].values()), (0.945, 0.955), (0.935, 0.965))
+
+
+def test_bootstrap_covers() -> None:
+    metric = METRICS["macro_f1"]
     truth = metric.function(classified(200_000, 4, seed=0))
-    limits = [bootstrap(classified(300, 4, seed), metric, seed, draws=200) for seed in range(1, 401)]
+    limits = [bootstrap(classified(300, 4, seed), metric, seed, draws=100) for seed in range(1, 401)]
     covered = np.mean([limit is not None and limit[0] <= truth <= limit[1] for limit in limits])
-    assert 0.92 <= covered <= 0.975  # 400 trials: standard error 1.1 points
+    assert 0.925 <= covered <= 0.975  # 400 trials: standard error 1.1 points
 
 
-def test_bootstrap_of_a_mean_against_the_normal_approximation() -> None:
+def test_bootstrap_of_a_share_is_nearly_wilsons() -> None:
     outcome = classified(2000, 5, seed=2)
-    assert outcome.log_prob is not None
-    low, high = bootstrap(outcome, METRICS["log_loss"], seed=0) or (0.0, 0.0)
-    reach = Z * outcome.log_prob.std() / np.sqrt(2000)
-    centre = -outcome.log_prob.mean()
-    assert (low, high) == pytest.approx((centre - reach, centre + reach), abs=0.1 * reach)
+    expected = wilson((outcome.rank == 0).sum(), np.float64(2000))
+    assert bootstrap(outcome, METRICS["top1"], seed=0) == pytest.approx(expected, abs=0.1 * (expected[1] - expected[0]))
+
+
+def test_every_bootstrapped_metric_lies_between_0_and_1() -> None:
+    """Wilson's limits, which the standard error goes into, are those of a share."""
+    kinds = {metric.name: metric for metric in ALL.values() if metric.interval == "bootstrap"}
+    assert {"macro_f1", "ece", "auroc", "label_ap"} <= set(kinds)
+    assert {(metric.lowest, metric.highest) for metric in kinds.values()} == {(0, 1)}
+
+
+def test_every_metric_has_what_its_kind_of_interval_reads() -> None:
+    for metric in ALL.values():
+        assert metric.interval == "bootstrap" or metric.interval in CLOSED
+        assert (metric.shares is not None) == (metric.interval in ("score", "newcombe", "ratio")), metric.name
+        assert metric.each is not None or metric.interval not in ("effective", "hall", "tango", "t"), metric.name
+        assert metric.interval != "effective" or (metric.lowest, metric.highest) == (0, 1)
 
 
 def test_bootstrap_follows_its_seed() -> None:
@@ -202,6 +260,29 @@ def test_student_stays_in_range() -> None:
     assert high == 1
 
 
+def test_resamples_keep_the_sizes_of_both_sides() -> None:
+    """30 in distribution and 10 not, whatever is drawn: the share of either never moves, as the datasets fix it."""
+
+    def share_inside(outcome: Detected) -> float:
+        return float(outcome.inside.mean())
+
+    outcome = Detected.of(np.arange(30.0), np.arange(10.0))
+    metric = Metric(share_inside, Detected, "bootstrap", 1.0, True, "for this test", strata=lambda outcome: outcome.inside)
+    assert set(resampled(outcome, metric, 0, 50)) == {0.75}
+    assert len(set(resampled(outcome, replace(metric, strata=None), 0, 50))) > 5
+
+
+def test_auroc_near_1_is_covered() -> None:
+    """Scores normal, 3.5 apart: AUROC is Phi(3.5 / sqrt 2) = 0.9933."""
+    auroc, truth = ALL["auroc"], norm.cdf(3.5 / 2**0.5)
+    found = []
+    for seed in range(300):
+        rng = np.random.default_rng(seed)
+        limits = bootstrap(Detected.of(rng.normal(3.5, 1, 200), rng.normal(0, 1, 100)), auroc, seed=0, draws=60)
+        found.append(limits is not None and limits[0] <= truth <= limits[1])
+    assert 0.90 <= np.mean(found) <= 0.98  # 300 trials: standard error 1.3 points
+
+
 def test_resamples_without_a_value_are_left_out() -> None:
     """Of four examples of four classes, 4! / 4^4 = 9 % of resamples hold all; of eighty, nearly all do."""
 
@@ -220,9 +301,45 @@ def test_resamples_without_a_value_are_left_out() -> None:
 
 
 def test_a_drop_may_be_negative() -> None:
-    def drop(outcome: Classified) -> float:
-        return float((outcome.rank == 0).mean()) - 0.9
+    """0.3 against 0.6: far below 0, as are its limits; the ratio of the two is about 2, and the relative drop -1."""
+    outcome = Shifted.of([np.arange(500) < 150, np.arange(500) < 300])
+    value, low, high, kind = interval("drop", outcome, seed=0)
+    assert (value, kind) == (pytest.approx(-0.3), "newcombe") and low is not None and high is not None and low < value < high < 0
+    assert (low, high) == pytest.approx(newcombe(150, 300, 500), abs=1e-9)
+    value, low, high, kind = interval("relative_drop", outcome, seed=0)
+    assert (value, kind) == (pytest.approx(-1.0), "ratio") and low is not None and high is not None and low < value < high < 0
 
-    metric = Metric(drop, Classified, "bootstrap", 1.0, True, "for this test", lowest=-1.0)
-    low, high = bootstrap(classified(60, 4, seed=0, skill=0.2), metric, seed=0) or (0.0, 0.0)
-    assert low < high < 0
+
+def newcombe(first: int, second: int, n: int) -> tuple[float, float]:
+    """statsmodels' hybrid score limits of a difference of independent shares."""
+    low, high = confint_proportions_2indep(first, n, second, n, compare="diff", method="newcomb")
+    return float(low), float(high)
+
+
+@pytest.mark.parametrize(("gained", "lost", "n"), [(5, 3, 100), (0, 0, 40), (12, 0, 50), (40, 40, 80), (300, 250, 10_000)])
+def test_limits_of_a_paired_difference_solve_the_score_equation(gained: int, lost: int, n: int) -> None:
+    """At each limit the score statistic is Z; the nuisance share is found by maximising the multinomial likelihood instead of by its formula."""
+
+    def score(gap: float) -> float:
+        def unlikely(q: float) -> float:
+            return -float(xlogy(gained, q + gap) + xlogy(lost, q) + xlogy(n - gained - lost, 1 - 2 * q - gap))
+
+        q = minimize_scalar(unlikely, bounds=(max(0.0, -gap), (1 - gap) / 2), method="bounded", options={"xatol": 1e-12}).x
+        return float((gained - lost - n * gap) / np.sqrt(n * (2 * q + gap * (1 - gap))))
+
+    low, high = paired_shares(np.float64(gained), np.float64(lost), n)
+    assert -1 < low < (gained - lost) / n < high < 1
+    assert (score(float(low)), score(float(high))) == pytest.approx((Z, -Z), abs=2e-3)
+
+
+def test_a_gain_is_a_paired_difference() -> None:
+    own, other = np.arange(200) < 100, np.arange(200) % 2 == 0
+    value, low, high, kind = interval("top1_gain", Varied(own, other), seed=0)
+    assert (value, kind) == (0.0, "tango")
+    assert (low, high) == pytest.approx(tuple(map(float, paired_shares(np.float64(50), np.float64(50), 200))))
+
+
+def test_the_average_over_queries_is_between_its_limits() -> None:
+    """Of 20 queries, all perfect: Wilson's of 20 out of 20; of a single one, 1 out of 1."""
+    for n in (20, 1):
+        assert mean_of_bounded(np.ones(n)) == pytest.approx(wilson(np.float64(n), np.float64(n)))

@@ -17,7 +17,7 @@ from rich.console import Console
 from bob.errors import StoreError
 from bob.leaderboard import cells, comparable, tidy, to_html, to_markdown, to_terminal, wide, write_leaderboard
 from bob.leaderboard.html import script_json
-from bob.leaderboard.table import MACHINE, TIDY
+from bob.leaderboard.table import MACHINE, TIDY, tidy_parts
 from bob.leaderboard.words import cell_text, leads, notes
 from bob.records import Record
 
@@ -200,6 +200,14 @@ def test_wide_ranks_complete_rows_only() -> None:
 def test_no_mean_over_different_scales() -> None:
     frame = wide([record("a", 0.9), record("a", 2.1, task=task("odd", metrics=("log_loss",)))])
     assert frame["mean"].isna().all()
+
+
+@pytest.mark.parametrize("reason", ["out of memory", 'a "quote", a comma\nand a line', "a record separator \x1e\nbefore a line break"])
+def test_the_csv_is_that_of_the_frame(reason: str) -> None:
+    """Byte for byte what pandas writes of the whole frame, whatever a field holds."""
+    several = (score("top1", 0.5, seed=0), score("top1_k20", 1 / 3, seed=0, facets={"k": 20}), score("ece", None, undefined="no, never"))
+    held = [record("a", scores=several, seeds=(0,)), failed("b", reason, dataset=None), record("c", 1.0)]
+    assert tidy_parts(held).csv() == tidy(held).to_csv(index=False, lineterminator="\n")
 
 
 def test_wide_agrees_with_tidy() -> None:

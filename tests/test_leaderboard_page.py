@@ -6,6 +6,7 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +15,14 @@ import scipy.stats
 import synthetic_sweep
 from leaderboard_records import dataset, facts, failed, record, score, task
 from playwright.sync_api import Browser, Page, expect, sync_playwright
+from pypdf import PdfReader
 
 from bob.leaderboard.board import make_board
 from bob.leaderboard.external import published
 from bob.leaderboard.html import to_html
 from bob.leaderboard.page.assets import IMPORT, SCRIPTS, asset, csp_hash, module, script
 from bob.leaderboard.paired import Evidence, no_evidence
+from bob.leaderboard.write import write_board
 from bob.records import Record
 from bob.specs import Pretraining
 from bob.statistics.effective_robustness import effective_robustness
@@ -605,6 +608,36 @@ def test_print_hides_the_controls(board: Visit) -> None:
     assert board.page.locator("#board").is_visible() and board.page.locator("#caption").is_visible()
 
 
+def test_paper_holds_every_view(show: Opener) -> None:
+    """Printed from a dark page that shows its table, with a search: every view of what is shown, and the page as it was afterwards."""
+    visit = show([*varied(), failed("broken", "out of memory")], "#view=table&q=a", color_scheme="dark")
+    pages = [page.extract_text() for page in PdfReader(BytesIO(visit.page.pdf(prefer_css_page_size=True))).pages]
+    text = "\n".join(pages)
+    assert 3 <= len(pages) <= 12 and all(page.strip() for page in pages)
+    titles = ("Which backbone is best?", "Standings", "Best of each cell", "Notes", "Tables", "Quality and cost", "Per-dataset heat map")
+    for title in (*titles, "Correlation of tasks", "Curves", "Under shift", "Datasets", "search: a."):
+        assert title in text, title
+    for absent in ("Copy link", "Download CSV", "Filters"):
+        assert absent not in text
+    assert visit.page.locator("#paper").count() == 0 and visit.names and visit.page.evaluate("document.documentElement.dataset.theme") == ""
+    visit.page.fill("#search", "broken")
+    assert visit.names == ["broken"]
+
+
+def test_paper_tables_have_few_columns_and_every_row(show: Opener) -> None:
+    """Seven datasets come as five and two; intervals beside the values, failures in words."""
+    records = [record(name, 0.5 + 0.01 * d, dataset=dataset(f"set{d}")) for name in ("one", "two") for d in range(7)]
+    page = show([*records, failed("three", "out of memory", dataset=dataset("set0"))]).page
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    tables = page.locator("table.paper")
+    assert [tables.nth(k).locator("thead th").count() for k in range(tables.count())] == [6, 6, 3]  # means; five sets; two sets
+    assert [row.split("\t")[0].strip() for row in tables.nth(1).locator("tbody tr").all_inner_texts()] == ["one", "two", "three"]
+    assert "failed" in tables.nth(1).inner_text() and "50.0 48.0–52.0" in tables.nth(1).inner_text()
+    assert "1 cell without a value" not in tables.nth(2).inner_text()
+    page.evaluate("window.dispatchEvent(new Event('afterprint'))")
+    assert page.locator("#paper").count() == 0
+
+
 # --- the scripts
 
 
@@ -693,14 +726,11 @@ TRIES = 3
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
-    """The page of a made-up sweep, and the CPU seconds that statistics and page took."""
-    records = synthetic_sweep.records(70, 40)
+    """The page of a made-up sweep, and the CPU seconds that the statistics and all files took."""
+    records, folder = synthetic_sweep.records(70, 40), tmp_path_factory.mktemp("large")
     started = time.process_time()
-    html = to_html(make_board(records))
-    seconds = time.process_time() - started
-    path = tmp_path_factory.mktemp("large") / "leaderboard.html"
-    path.write_text(html, encoding="utf-8")
-    return path, seconds
+    write_board(make_board(records), folder)
+    return folder / "leaderboard.html", time.process_time() - started
 
 
 def test_a_large_sweep_is_small_and_quick_to_build(large: tuple[Path, float]) -> None:

@@ -9,6 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
 from test_extract import Count
 
+from bob.assess import solving_on
 from bob.backbones.card import card, load_backbone
 from bob.backbones.fold import fold
 from bob.datasets.dataset import Dataset, Split
@@ -98,6 +99,10 @@ def test_scores_do_not_depend_on_the_names_of_classes():
     plain, renamed = linear(posed(x, y, test_x, test_y), SETTINGS, "cpu"), linear(posed(x, names[y], test_x, names[test_y]), SETTINGS, "cpu")
     assert renamed.detail["c"] == plain.detail["c"]
     np.testing.assert_array_equal(names[plain.outcome.predicted], renamed.outcome.predicted)
+
+
+def test_protocols_compute_where_there_is_float64():
+    assert [solving_on(device) for device in ("cpu", "cuda:1", "mps")] == ["cpu", "cuda:1", "cpu"]
 
 
 # --- roles

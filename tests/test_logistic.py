@@ -9,9 +9,10 @@ from scipy.special import log_softmax
 from sklearn.linear_model import LogisticRegression
 
 from bob.protocols.descent import FLOOR, prepare, walker_at
-from bob.protocols.dual import best_shares, gap_bound
-from bob.protocols.logistic import Fit, fit_path, scores, select_and_refit
+from bob.protocols.dual import Candidate, best_shares, gap_bound
+from bob.protocols.logistic import Fit, fit_path, scores
 from bob.protocols.products import product
+from bob.protocols.selection import select_and_refit
 
 GRID = (1e-4, 1e-2, 1.0)
 
@@ -208,6 +209,28 @@ def test_thousands_of_classes():
         assert np.isfinite(fit.weight).all()
 
 
+def test_a_value_that_is_given_up_says_so_and_its_certificate_still_holds(monkeypatch):
+    x, y = clusters(300, 20, 5)
+    x *= np.logspace(0, -2, 20).astype(np.float32)
+    (best,) = fit_path(x, y, 5, [100.0], tolerance=1e-7)
+    monkeypatch.setattr("bob.protocols.descent.MAX_PASSES", 3)
+    (fit,) = fit_path(x, y, 5, [100.0], tolerance=1e-7)
+    assert not fit.converged
+    assert fit.gap > 1e-7
+    assert 0 < relative_gap(fit, x, y, objective(best.weight, best.bias, x, y, best.c)) <= fit.gap
+
+
+def test_twenty_thousand_classes():
+    """All logits of 40,000 rows would be 3.2 GB; a block of them stays in the processor's cache, whatever the number of classes."""
+    y = np.arange(40_000) % 20_000
+    rng = np.random.default_rng(0)
+    x = (rng.standard_normal((20_000, 16))[y] + 0.5 * rng.standard_normal((40_000, 16))).astype(np.float32)
+    assert max(cut.stop - cut.start for cut in prepare(x, y, 20_000, "cpu").fast.cuts) * 20_000 * 4 < 6 << 20
+    (fit,) = fit_path(x[:20_000], y[:20_000], 20_000, [1e-3], tolerance=1e-2)
+    assert fit.converged
+    assert fit.objective < np.log(20_000)
+
+
 def test_the_same_twice():
     x, y = clusters(150, 10, 5)
     first, second = (list(fit_path(x, y, 5, GRID)) for _ in range(2))
@@ -272,7 +295,7 @@ def test_a_mixture_of_points_gives_a_true_bound_and_often_a_nearer_one():
         assert walker._step(exact=False)
         gap = walker.point.objective(penalty) - best.objective
         mixture = walker.seen.mixed(walker.point, penalty, walker.curvature)
-        alone, mixed = (tightest(task, walker, penalty, one) for one in ((walker.point.slope, 0.0, 1.0), mixture))
+        alone, mixed = (tightest(task, walker, penalty, one) for one in (Candidate(walker.point.slope), mixture))
         assert min(alone, mixed) >= gap - 1e-7
         nearer += mixed < 0.7 * alone
     assert nearer >= 5

@@ -49,6 +49,18 @@ def test_blocks_do_not_change_the_outcome(monkeypatch: pytest.MonkeyPatch) -> No
         np.testing.assert_array_equal(value, whole[name])
 
 
+def test_logits_made_by_blocks_give_the_same_outcome(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    logits, y = rng.normal(size=(23, 5)), rng.integers(5, size=23)
+    whole, asked = Classified.from_logits(logits, y), []
+    monkeypatch.setattr(bob.outcomes.classified, "BLOCK_CELLS", 20)
+    made = Classified.by_blocks(lambda rows: asked.append(rows) or logits[rows], y, 5)
+    assert [(rows.stop - rows.start) * 5 for rows in asked] == [20] * 6
+    for name, values in whole.to_arrays().items():
+        np.testing.assert_array_equal(made.to_arrays()[name], values)
+    assert len(Classified.by_blocks(lambda rows: logits[:0], y[:0], 5)) == 0
+
+
 def test_huge_logits_do_not_overflow() -> None:
     outcome = Classified.from_logits(np.array([[1e300, 0.0], [-1e300, -1e300]]), np.array([0, 1]))
     assert outcome.log_prob is not None

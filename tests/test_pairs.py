@@ -116,7 +116,7 @@ def test_the_interval_of_a_difference_of_shares_covers(shares: tuple[float, floa
     truth = np.subtract(*right(400_000, *shares, seed=99).mean(1))
     found = [difference(*right(n, *shares, seed=1000 + 2 * trial)) for trial in range(1500)]
     covered = np.mean([one.low <= truth <= one.high for one in found if one.low is not None and one.high is not None])
-    assert 0.94 <= covered <= 0.98  # 1500 trials: standard error 0.6 points; deliberately no less than nominal
+    assert 0.935 <= covered <= 0.965  # 1500 trials: standard error 0.6 points
 
 
 def test_the_interval_of_a_mean_difference_against_scipy() -> None:

@@ -6,8 +6,12 @@ import torch
 from sklearn.decomposition import PCA
 
 from bob.errors import NotApplicableError
+from bob.protocols import gallery as galleries
 from bob.protocols import ranking
-from bob.protocols.ranking import Found, ascending_on_cpu, ascending_on_device, rankings, retrieved, shortlist, shortlists
+from bob.protocols import ranks as counting
+from bob.protocols.gallery import Exact, Gallery, Rough
+from bob.protocols.ranking import Found, rankings, retrieved, shortlist, shortlists
+from bob.protocols.ranks import ranks
 from bob.protocols.relevance import Judged, Labelled, codes, judged
 from bob.protocols.whitening import fit_whitening
 
@@ -53,8 +57,10 @@ def test_ranks_against_a_full_argsort(seed: int, q: int, g: int, labels: int, me
 def test_chunks_and_blocks_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     queries, gallery, relevance = drawn(9, 50, 120, 6)
     whole = by_query(rankings(queries, gallery, {"": relevance}, "cosine")[""])
-    for name, value in (("CELLS", 1000), ("SORTED_CELLS", 250), ("BLOCK_BYTES", 8 * 6 * 11)):
+    for name, value in (("QUERIES", 7), ("SORTED_CELLS", 250)):
         monkeypatch.setattr(ranking, name, value)
+    for name, value in (("EXACT_BYTES", 8 * 6 * 11), ("ROUGH_ROWS", 17)):
+        monkeypatch.setattr(galleries, name, value)
     assert by_query(rankings(queries, gallery, {"": relevance}, "cosine")[""]) == whole
 
 
@@ -67,21 +73,73 @@ def test_cut_off_rankings_are_the_first_places_of_whole_ones(seed: int, q: int, 
     assert cut == [([rank for rank in ranks if rank < 5], n) for ranks, n in whole]
 
 
-def test_equal_similarities_go_to_the_lower_position_whatever_the_library() -> None:
-    far = torch.tensor([[0.5, -0.0, 0.5, 0.0, -1.0, 0.5]]).add_(0.0)
-    expected = [[4, 1, 3, 0, 2, 5]]
-    assert ascending_on_cpu(far).tolist() == ascending_on_device(far).tolist() == expected
+def confusing(seed: int, n: int, width: int, metric: str) -> np.ndarray:
+    """Rows of which many differ by a few units in the last place of float32, and some by nothing; their mean is far from 0 for distances."""
+    rng = np.random.default_rng(seed)
+    few = rng.normal(size=(8, width)) + (3 if metric == "euclidean" else 0)
+    rows = few[rng.integers(8, size=n)] * (1 + 1e-7 * rng.integers(-3, 4, size=(n, width)))
+    rows[: n // 4] = rng.normal(size=(n // 4, width))
+    return rows.astype(np.float32)
+
+
+def in_float64(queries: np.ndarray, gallery: np.ndarray, relevance: Labelled | Judged, metric: str) -> list[tuple[list[int], int]]:
+    """By the distances that decide and numpy's stable argsort."""
+    far = Gallery(gallery, metric, "cpu").exact(queries).far.numpy()
+    positive, left_out = relevance.of(np.arange(len(queries)))
+    orders = [[j for j in np.argsort(row, kind="stable") if not gone[j]] for row, gone in zip(far, left_out, strict=True)]
+    return [([rank for rank, j in enumerate(order) if hit[j]], int(hit.sum())) for order, hit in zip(orders, positive, strict=True)]
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+@pytest.mark.parametrize(("seed", "n", "width", "labels"), [(0, 300, 64, 4), (1, 240, 200, 30), (2, 200, 3, 2)])
+def test_what_float32_confuses_is_settled_as_in_float64(seed: int, n: int, width: int, labels: int, metric: str) -> None:
+    """Near ties and duplicates on both sides of positives. Left to float32 alone, a third of the ranks of the first case would be others."""
+    rows = confusing(seed, n, width, metric)
+    label = np.random.default_rng(seed).integers(labels, size=n)
+    relevance = Labelled((label, label), (np.arange(n), np.arange(n)))
+    expected = in_float64(rows, rows, relevance, metric)
+    assert by_query(rankings(rows, rows, {"": relevance}, metric)[""]) == expected
+    rough = Rough(Gallery(rows, metric, "cpu"), rows, torch.empty(n, n))
+    rough.__class__ = type("Unlimited", (Rough,), {"budget": None})  # settles everything one by one, however much it is
+    row, rank = ranks(rough, *relevance.of(np.arange(n))) or ([], [])
+    assert [rank[row == i].tolist() for i in range(n)] == [places for places, _ in expected]
+    trusting = ranks(Exact(rough.far), *relevance.of(np.arange(n))) or ([], [])
+    assert seed == 2 or not np.array_equal(trusting[1], rank)
+
+
+def test_an_error_beyond_what_was_reckoned_with_is_noticed() -> None:
+    """float32 distances of which one in ten is off by many times what the others are, and a factor measured without them."""
+    rng = np.random.default_rng(5)
+    rows = rng.normal(size=(2000, 16)).astype(np.float32)
+    label = rng.integers(20, size=2000)
+    relevance = Labelled((label[:200], label))
+    gallery = Gallery(rows, "cosine", "cpu")
+    expected = in_float64(rows[:200], rows, relevance, "cosine")
+    rough = Rough(gallery, rows[:200], torch.empty(200, 2000))
+    wrong = torch.from_numpy(rng.random((200, 2000)) < 0.1)
+    rough.far += wrong * torch.from_numpy(rng.uniform(-2e-6, 2e-6, (200, 2000)).astype(np.float32))
+    before = rough.factor
+    row, rank = ranking._trusted(rough, slice(0, 200), *relevance.of(np.arange(200))) or ([], [])
+    assert rough.factor > 8 * before
+    assert [rank[row == i].tolist() for i in range(200)] == [places for places, _ in expected]
+
+
+def test_lengths_that_float32_cannot_square_are_left_to_float64() -> None:
     rng = np.random.default_rng(0)
-    many = torch.from_numpy(rng.integers(-4, 5, (20, 500)).astype(np.float32) * np.float32(1e-3))
-    assert np.array_equal(ascending_on_cpu(many), ascending_on_device(many).numpy())
+    rows = (rng.normal(size=(60, 5)) * 10.0 ** rng.integers(-25, 20, size=(60, 1))).astype(np.float32)
+    label = rng.integers(4, size=60)
+    relevance = Labelled((label, label))
+    assert not Gallery(rows, "cosine", "cpu").safe
+    assert by_query(rankings(rows, rows, {"": relevance}, "cosine")[""]) == slow_ranks(rows, rows, relevance, "cosine")
 
 
-def test_ranks_read_on_a_device_are_those_read_by_numpy() -> None:
-    _, gallery, relevance = drawn(3, 30, 80, 4)
-    far = torch.from_numpy(np.random.default_rng(1).normal(size=(30, len(gallery))).astype(np.float32))
-    rows = np.arange(30)
-    both = [ranking._found(order, rows, *relevance.of(rows)) for order in (ascending_on_cpu(far), ascending_on_device(far))]
-    assert by_query(both[:1]) == by_query(both[1:])
+def test_what_stands_in_for_the_accelerator_finds_the_same() -> None:
+    """Positions of wanted values, signed zeros and equal values among them, taken ones apart."""
+    far = torch.tensor([0.5, -0.0, 0.5, 0.0, -1.0, 0.5, 2.0]).add_(0.0)
+    taken = torch.tensor([True, False, False, False, False, False, False])
+    wanted = np.array([0.0, 0.5], np.float32)
+    assert counting._members_on_cpu(far.numpy(), taken.numpy(), wanted).tolist() == [1, 2, 3, 5]
+    assert counting._members_on_device(far, taken, wanted).tolist() == [1, 2, 3, 5]
 
 
 def test_equal_features_are_ranked_by_position() -> None:
@@ -90,8 +148,8 @@ def test_equal_features_are_ranked_by_position() -> None:
     label = np.array([0, 0, 1, 0])
     relevance = Labelled((label, label), (np.arange(4), np.arange(4)))
     for metric in ("cosine", "euclidean"):
-        ranks = by_query(rankings(same, same, {"": relevance}, metric)[""])
-        assert ranks == [([0, 2], 2), ([0, 2], 2), ([], 0), ([0, 1], 2)]  # the query itself is left out
+        found = by_query(rankings(same, same, {"": relevance}, metric)[""])
+        assert found == [([0, 2], 2), ([0, 2], 2), ([], 0), ([0, 1], 2)]  # the query itself is left out
 
 
 def test_zero_rows_are_similar_to_nothing() -> None:

@@ -93,6 +93,10 @@ def test_no_weights_stand_under_two_names():
         ("a: &x {}\nb: *x\n", "line 1: anchors and aliases are not allowed: write the value out"),
         ("a: !!python/name:print {}\n", "line 1: could not determine a constructor"),
         ("a: [1\n", "line 2: "),
+        ("mine:\n\tfamily: ssl\n", "line 2: found character .*: YAML is indented with spaces, not with tabs"),
+        ("mine\n  family: ssl\n", "line 2: mapping values .*: is a ':' missing on the line before"),
+        (BACKBONE + "  preprocessing: {mean: [0.5, 0.5]}\n", r"mine: preprocessing.mean must be a longer list; got \[0.5, 0.5\]"),
+        (BACKBONE + "  weights: {path: a.pth}\n", r"mine: unknown key 'weights.path'\. Known keys: drop, file"),
         ("- a\n", "must hold a mapping of keys to values; got list"),
         ("mine: 3\n", r"mine must be a mapping; got 3 \(int\)"),
         ("a b: {}\n", "'a b' cannot be a name"),
@@ -188,6 +192,18 @@ def test_tasks_can_be_selected_by_protocol():
 def test_only_near_names_are_suggested():
     assert nearest("resnet5", ["resnet50", "vit"]) == "; did you mean 'resnet50'?"
     assert nearest("zzz", ["resnet50", "vit"]) == "."
+
+
+def test_the_same_words_in_another_order_are_suggested():
+    """As people write them elsewhere; the shortest name that has them all."""
+    assert nearest("dinov2_vits14", ["vits14_dinov2_more", "vits14_dinov2", "vits14", "vits16_dinov2"]) == "; did you mean 'vits14_dinov2'?"
+
+
+def test_an_architecture_of_timm_s_with_a_tag_brings_its_own_weights(write):
+    registry = load_registry([write("mine.yaml", BACKBONE.replace("resnet18", "resnet18.a2_in1k"))])
+    assert registry.backbones["mine"].weights.hub == "timm/resnet18.a2_in1k"
+    told = BACKBONE.replace("resnet18", "resnet18.a2_in1k") + "  weights: {file: a.pth}\n"
+    assert load_registry([write("mine.yaml", told)]).backbones["mine"].weights.hub is None
 
 
 @pytest.mark.parametrize("words", [["--help"], ["run", "--help"], ["list", "backbones"], ["list", "tasks"], ["list", "datasets"]])

@@ -16,7 +16,11 @@ from bob.datasets.limit import limited
 from bob.datasets.open import open_dataset
 from bob.datasets.plain_pickle import load_plain
 from bob.errors import DatasetError
-from bob.specs import DatasetSpec, FolderSource, RevisitedSource, TableSource
+from bob.features.store import Effort, Features
+from bob.registry import load_registry
+from bob.scoring import scores
+from bob.specs import BackboneSpec, DatasetSpec, FolderSource, RevisitedSource, TableSource
+from bob.wiring.retrieval import RETRIEVAL
 
 # two queries, four gallery images; the second query has no easy one
 TRUTH: dict[str, Any] = {
@@ -83,6 +87,42 @@ def test_the_box_is_part_of_what_a_query_is(tmp_path: Path) -> None:
     after = open_dataset(entry(folder, "gnd.json"), tmp_path / "cache").splits
     assert [a == b for a, b in zip(before["query"].content, after["query"].content, strict=True)] == [False, True]
     assert before["gallery"].images_fingerprint() == after["gallery"].images_fingerprint()
+
+
+def official_scores(ranked: list[int], easy: list[int], hard: list[int], junk: list[int]) -> dict[str, dict[str, float] | None]:
+    """AP and P@1, 5, 10 of one query under the three protocols, by the published rules and plain lists: ignored images are struck from the list."""
+    found: dict[str, dict[str, float] | None] = {}
+    for name, positive, ignored in (("easy", easy, junk + hard), ("medium", easy + hard, junk), ("hard", hard, junk + easy)):
+        places = [place for place, item in enumerate(item for item in ranked if item not in ignored) if item in positive]
+        area = 0.0
+        for nth, place in enumerate(places):
+            area += (nth / place if place else 1.0) / 2 / len(positive) + (nth + 1) / (place + 1) / 2 / len(positive)
+        at = {k: sum(place < min(k, places[-1] + 1) for place in places) / min(k, places[-1] + 1) for k in (1, 5, 10) if places}
+        found[name] = {"ap": area, **{f"p{k}": value for k, value in at.items()}} if positive else None
+    return found
+
+
+def test_the_landmark_task_scores_as_the_official_evaluation(tmp_path: Path) -> None:
+    """From a ground truth on disk to the scores of the task as it is shipped; the second query has no easy image and is not in that mean."""
+    folder = landmarks(tmp_path / "jpg")
+    write("pickle of lists 2", folder / "gnd.pkl")
+    dataset, task = open_dataset(entry(folder, "gnd.pkl"), tmp_path / "cache"), load_registry([], []).tasks["retrieval_landmarks"]
+    rng = np.random.default_rng(3)
+    rows = {"query": rng.normal(size=(2, 5)).astype(np.float32), "gallery": rng.normal(size=(4, 5)).astype(np.float32)}
+    needs = RETRIEVAL.needs(task, dataset, BackboneSpec(name="b", loader="floor", architecture="raw_pixels", family="baseline"))
+    result = RETRIEVAL.solve(task, dataset, needs, lambda need: Features(rows[need.name], np.arange(len(rows[need.name])), {}, Effort()), 0, "cpu")
+    ours = {score.metric: score.value for part in result.parts for score in scores(part, task.metrics, None)}
+    cosine = [[q @ g / np.linalg.norm(q) / np.linalg.norm(g) for g in rows["gallery"]] for q in rows["query"]]
+    by_query = [
+        official_scores(sorted(range(4), key=lambda j: -line[j]), about["easy"], about["hard"], about["junk"])
+        for line, about in zip(cosine, TRUTH["gnd"], strict=True)
+    ]
+    for name, infix in (("medium", ""), ("easy", "easy_"), ("hard", "hard_")):
+        kept = [found for each in by_query if (found := each[name]) is not None]
+        assert len(kept) == (1 if name == "easy" else 2)
+        assert ours[f"mean_ap_trapezoid_{infix}".strip("_")] == pytest.approx(np.mean([found["ap"] for found in kept]), abs=1e-12)
+        for k in (1, 5, 10):
+            assert ours[f"precision_until_{infix}k{k}"] == pytest.approx(np.mean([found[f"p{k}"] for found in kept]), abs=1e-12)
 
 
 WRONG = [

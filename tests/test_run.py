@@ -8,9 +8,12 @@ from pathlib import Path
 import pytest
 from conftest import FLOORS, make_photos
 
+from bob.cli import main
 from bob.datasets.images import decode
 from bob.errors import FAILED, OK, USAGE
+from bob.plan import Skip
 from bob.recordbook import RecordBook
+from bob.runner import skipped_in_words
 
 UNAVAILABLE = "resnet18_a1_in1k"
 
@@ -86,25 +89,93 @@ def test_a_dry_run_downloads_nothing_and_tells_what_would_be(bob, photos, monkey
     code, out, _ = bob("run", "--data", photos, "--datasets", "cifar10", "--backbones", f"raw_pixels,{UNAVAILABLE}", "--tasks", "knn", "--dry-run")
     assert code == OK
     assert f"not on this machine, to be obtained first, and not in this plan: cifar10, {UNAVAILABLE}" in out
-    assert "plan: 1 backbones × 1 tasks × 1 datasets" in out
+    assert "plan: 1 backbone × 1 task × 1 dataset on" in out
 
 
 def test_what_a_group_names_and_cannot_be_had_is_skipped(bob, photos):
     code, _, err = bob("run", "--data", photos, "--backbones", f"{FLOORS},resnet*", "--tasks", "knn")
     assert code == OK
-    assert f"skipped: backbone '{UNAVAILABLE}'" in err and "not on this machine" in err
+    assert f"backbone '{UNAVAILABLE}': hub repository 'timm/resnet18.a1_in1k' is not on this machine" in err and "Run once with a network" in err
+
+
+def test_skips_for_like_reasons_are_one_line():
+    def skip(kind: str, name: str, why: str) -> Skip:
+        return Skip(kind, name, f"{kind} {name!r}: {why}", exact=False)
+
+    few = [skip("dataset", name, f"hub {name!r} cannot be reached. Try again.") for name in "xyz"]
+    many = [skip("backbone", name, f"https://host/{name}.pth is not here. Run once.") for name in "abcd"]
+    told = skipped_in_words([*few, *many, skip("backbone", "e", "gated.")])
+    assert told == [
+        *(one.reason for one in few),
+        "4 backbones, as this one: backbone 'a': https://host/a.pth is not here. Run once. The others: b, c, d",
+        "backbone 'e': gated.",
+    ]
 
 
 def test_what_is_named_exactly_and_cannot_be_had_is_an_error_with_the_remedy(bob, photos):
     code, out, err = bob("run", "--data", photos, "--backbones", f"raw_pixels,{UNAVAILABLE}", "--tasks", "knn")
     assert code == FAILED
     assert f"missing: backbone '{UNAVAILABLE}'" in err and "Run once with a network, or set HF_HOME to a copy" in err
-    assert "1 cells to do" in out, "the other backbone is still done"
+    assert "1 cell to do" in out, "the other backbone is still done"
 
 
 def test_backbones_that_are_too_large_are_left_out(bob, photos):
     _, out, _ = bob("run", "--data", photos, "--backbones", f"raw_pixels,{UNAVAILABLE}", "--tasks", "knn", "--max-params", "1M")
-    assert "plan: 1 backbones" in out
+    assert "plan: 1 backbone ×" in out
+
+
+def test_what_a_limit_leaves_out_is_told(bob, photos):
+    code, out, err = bob("run", "--data", photos, "--backbones", "efficientnet_lite0_in1k", "--tasks", "knn", "--max-params", "1K")
+    assert code == OK and "plan: 0 backbones × 1 task × 1 dataset" in out
+    assert "left out by --max-params: efficientnet_lite0_in1k" in err and "no backbone is left to run" in err
+
+
+def test_the_same_folder_twice_is_one_dataset_and_two_of_one_name_are_refused(bob, photos, tmp_path):
+    _, out, _ = bob("run", "--data", photos, "--data", f"{photos}/", "--backbones", "raw_pixels", "--tasks", "knn")
+    assert "1 cell to do" in out
+    other = make_photos(tmp_path / "elsewhere" / "photos", per_class=5)
+    code, _, err = bob("run", "--data", photos, "--data", other, "--backbones", "raw_pixels", "--tasks", "knn")
+    assert code == USAGE and "--data: 2 folders or tables are named 'photos'; rename all but one" in err
+
+
+def test_results_that_cannot_be_written_are_told_before_anything_is_computed(photos, tmp_path, capfd, monkeypatch):
+    monkeypatch.setattr("bob.runner.make_plan", lambda *_: pytest.fail("it was planned first"))
+    (tmp_path / "file").write_text("")
+    for where, remedy in ((tmp_path / "file", "it is a file: name a folder"), (tmp_path / "file" / "below", "it is a file, or lies below one")):
+        code = main(["run", "--data", str(photos), "--backbones", "raw_pixels", "--results", str(where), "--cache-dir", str(tmp_path / "cache")])
+        err = capfd.readouterr().err
+        assert code == USAGE and f"error: {where}: cannot be written; {remedy}" in err and "Traceback" not in err
+
+
+def test_a_backbone_that_its_library_refuses_fails_alone(bob, photos, tmp_path):
+    """An option that timm does not know, and a function of the user's that raises."""
+    (tmp_path / "own.py").write_text("def make(): raise ZeroDivisionError('no luck')\n")
+    (tmp_path / "mine.yaml").write_text(
+        "option: {family: ssl, loader: timm, architecture: resnet10t, weights: {random: 0}, options: {no_such_option: 3}}\n"
+        "raises: {family: ssl, loader: python, architecture: 'own.py:make'}\n"
+    )
+    words = ("--backbones", "raw_pixels,option,raises", "--registry", tmp_path / "mine.yaml", "--allow-code")
+    code, _, err = bob("run", "--data", photos, "--tasks", "knn", *words)
+    assert code == FAILED
+    assert "backbone 'option': does not load: TypeError: " in err and "backbone 'raises': does not load: ZeroDivisionError: no luck" in err
+    assert {row["backbone"]: row["status"] for row in rows(tmp_path / "results")} == {"raw_pixels": "ok", "option": "failed", "raises": "failed"}
+
+
+def test_a_long_reason_is_told_once(bob, photos):
+    for i in range(2):
+        (photos / "class0" / f"bad{i}.png").write_bytes(b"")
+    _, _, err = bob("run", "--data", photos, "--backbones", "raw_pixels", "--tasks", "knn,linear")
+    assert err.count("class0/bad0.png") == 1 and err.count("2 images cannot be used:") == 2 and "(as above)" in err
+
+
+def test_scores_do_not_depend_on_where_or_when_they_are_computed(bob, photos, tmp_path, capfd):
+    words = ["run", "--data", str(photos), "--backbones", FLOORS, "--tasks", "linear,knn,fewshot,retrieval", "--seeds", "0,1"]
+    scores = []
+    for name in ("one", "two"):
+        assert main([*words, "--results", str(tmp_path / name), "--cache-dir", str(tmp_path / f"cache {name}")]) == OK
+        columns = ("task", "backbone", "metric", "seed", "value", "low", "high", "n", "record_key")
+        scores.append([[row[column] for column in columns] for row in rows(tmp_path / name)])
+    assert scores[0] == scores[1] and len(scores[0]) > 20
 
 
 def test_seeds_are_rows_of_the_leaderboard(bob, photos, tmp_path):
@@ -120,7 +191,7 @@ def test_a_task_that_draws_nothing_has_no_seed(bob, photos, tmp_path):
 def test_a_limit_is_another_record(bob, photos, tmp_path):
     bob("run", "--data", photos, "--backbones", "raw_pixels", "--tasks", "knn")
     _, out, _ = bob("run", "--data", photos, "--backbones", "raw_pixels", "--tasks", "knn", "--limit", "9")
-    assert "1 cells to do" in out and "18 rows to embed" in out
+    assert "1 cell to do" in out and "18 rows to embed" in out
     assert len(list((tmp_path / "results" / "records").rglob("*.json"))) == 2
 
 
@@ -166,7 +237,7 @@ def test_a_damaged_record_is_told_and_made_again(bob, photos, tmp_path):
     path.write_text(path.read_text()[:500])
     _, _, err = bob("list", "records")
     assert "is not a record of this version" in err
-    assert "1 cells to do" in bob(*command)[1]
+    assert "1 cell to do" in bob(*command)[1]
     assert json.loads(path.read_text())["scores"] == whole["scores"]
 
 
@@ -183,7 +254,7 @@ def test_a_failed_cell_is_a_failed_record_and_the_rest_goes_on(bob, tmp_path, ph
     assert status == {"linear": ("failed", "RuntimeError: no luck"), "knn": ("ok", "")}
     monkeypatch.undo()
     code, out, _ = bob("run", "--data", photos, "--backbones", "raw_pixels", "--tasks", "linear,knn")
-    assert code == OK and "1 cells to do, 1 done" in out
+    assert code == OK and "1 cell to do, 1 done" in out
     assert {row["status"] for row in rows(tmp_path / "results")} == {"ok"}
 
 
@@ -228,7 +299,7 @@ def test_ctrl_c_leaves_everything_resumable(bob, photos, monkeypatch):
     code, _, err = bob(*command)
     assert code == INTERRUPTED and "goes on where it stopped" in err
     monkeypatch.undo()
-    assert "1 cells to do, 1 done" in bob(*command)[1]
+    assert "1 cell to do, 1 done" in bob(*command)[1]
 
 
 def test_bad_images_stop_the_dataset_and_are_named(bob, photos, tmp_path):
@@ -261,7 +332,11 @@ def test_bad_images_can_be_left_out_and_are_counted(bob, photos, tmp_path):
         (["--backbones", "family:clop"], "no backbone in 'family:clop'; did you mean 'family:clip'?"),
         (["--backbones", "zz*"], "no backbone matches 'zz*'"),
         (["--backbones", ","], "no backbone named"),
+        (["--datasets", ""], "no dataset named"),
+        (["--backbones", "dinov2_vits14"], "unknown backbone 'dinov2_vits14'; did you mean 'vits14_dinov2_lvd142m'?"),
+        (["--backbones", "vit_small_patch14_dinov2.lvd142m"], "; here that is 'vits14_dinov2_lvd142m'."),
         (["--device", "cuda:7"], "--device 'cuda:7' is not usable here"),
+        (["--data", ""], "--data '': give a folder of class folders, or a table."),
         (["--data", "nowhere"], "there is no such folder or table"),
         (["--registry", "nowhere.yaml"], "nowhere.yaml: cannot be read"),
         (["--tasks-dir", "nowhere"], "nowhere: is not a folder of task files"),
@@ -279,13 +354,22 @@ def test_wrong_words_are_told_with_the_nearest_right_one(bob, words, message):
         (["--limit", "0"], "is not a whole number of at least 1"),
         (["--seeds", "1,1"], "is not a list of different whole numbers"),
         (["--max-params", "big"], "is not a number such as 30M"),
-        (["--bakbones", "all"], "unrecognized arguments"),
+        (["--bakbones", "all"], "error: unrecognized arguments: --bakbones all; did you mean '--backbones'? `bob-bench run --help` shows"),
+        (["--seed=3"], "unrecognized arguments: --seed=3; did you mean '--seeds'?"),
+        (["stray"], "unrecognized arguments: stray. `bob-bench run --help`"),
     ],
 )
 def test_wrong_values_are_told(bob, capfd, words, message):
     with pytest.raises(SystemExit, match="2"):
         bob("run", *words)
-    assert message in capfd.readouterr().err
+    told = capfd.readouterr().err
+    assert message in told and "[--backbones" not in told, "one line, not all flags"
+
+
+def test_without_a_command_all_are_shown(capfd):
+    assert main([]) == USAGE
+    told = capfd.readouterr()
+    assert "commands:" in told.err and not told.out
 
 
 def test_a_folder_named_like_a_dataset_is_refused(bob, tmp_path):

@@ -1,5 +1,6 @@
 """Runtimes: each gives eager PyTorch's rows or is not used, and the race picks the fastest that the images left can repay."""
 
+import contextlib
 import dataclasses
 import json
 import subprocess
@@ -16,6 +17,7 @@ from bob.backbones.timm import TimmRows
 from bob.errors import BackboneError
 from bob.registry import load_registry
 from bob.runtimes import race
+from bob.runtimes.ahead import CopiedAhead
 from bob.runtimes.compiled import Compiled
 from bob.runtimes.eager import Eager
 from bob.runtimes.onnx import OnnxRuntime
@@ -129,6 +131,21 @@ def test_a_runtime_is_made_ready_where_the_images_repay_it(rival, left, name):
     assert make_ready(backbone(Convolutions()), images(left), "auto", None, None).name == name
 
 
+@pytest.mark.parametrize(
+    ("seconds", "asked", "precision", "expected"),
+    [
+        (10, "auto", "float32", 6),
+        (10, "openvino", "float32", 6),
+        (10, "eager", "float32", 10),
+        (10, "auto", "bfloat16", 10),
+        (1.5, "auto", "float32", 1.5),
+    ],
+)
+def test_a_pass_is_foreseen_by_what_a_rival_gains_at_the_least(rival, seconds, asked, precision, expected):
+    """Twice as fast after a second of setup: 10 s become 1 + 5; 1.5 s would become 1.75, so that it stays eager's."""
+    assert race.foreseen(seconds, asked, "cpu", precision) == expected
+
+
 def test_what_is_asked_for_is_taken_whether_it_repays_or_not(rival):
     assert make_ready(backbone(Convolutions()), images(1), "openvino", 2, None).batch_size == 2
     assert make_ready(backbone(Convolutions()), images(10**6), "eager", 2, None).name == "eager"
@@ -195,6 +212,68 @@ def test_finding_the_batch_size_takes_little_of_the_pass(monkeypatch):
 def test_reduced_precision_is_eager_s_alone():
     assert race.available(backbone(Convolutions(), "bfloat16")) == []
     assert {rival.name for rival in race.available(backbone(Convolutions()))} == {"openvino", "onnxruntime", "compile"}
+
+
+class Card:
+    """Streams of a graphics card that is not there: what is asked of them, in order."""
+
+    def __init__(self, monkeypatch) -> None:
+        self.log: list[str] = []
+        self.copies = 0
+        card = self
+
+        class Stream:
+            def __init__(self, name="copying"):
+                self.name = name
+
+            def record_event(self):
+                card.copies += 1
+                card.log.append(f"copy {card.copies}")
+                return card.copies
+
+            def wait_event(self, event):
+                card.log.append(f"wait {event}")
+
+            def synchronize(self):
+                card.log.append("synchronise")
+
+        monkeypatch.setattr(torch.cuda, "Stream", lambda device: Stream())
+        monkeypatch.setattr(torch.cuda, "stream", lambda stream: contextlib.nullcontext())
+        monkeypatch.setattr(torch.cuda, "current_stream", lambda device: Stream("computing"))
+        monkeypatch.setattr(torch.Tensor, "record_stream", lambda tensor, stream: card.log.append(f"kept for {stream.name}"))
+
+
+def test_a_card_computes_a_batch_while_the_next_is_copied(monkeypatch):
+    """Each batch's copy is begun before the one ahead of it is waited for, and the rows are waited for once, at the end."""
+    card, one = Card(monkeypatch), backbone(Convolutions())
+    expected = Eager(one, 4).embed(crops(10), ["default"])["default"]
+    on_card = Eager(one, 4)
+    on_card._ahead = CopiedAhead(torch.device("cpu"))
+    for _ in range(2):
+        card.log.clear()
+        card.copies = 0
+        np.testing.assert_array_equal(on_card.embed(crops(10), ["default"])["default"], expected)
+        kept = "kept for computing"
+        assert card.log == ["copy 1", "copy 2", "wait 1", kept, "copy 3", "wait 2", kept, "wait 3", kept, "synchronise"]
+
+
+def test_a_batch_that_was_copied_ahead_is_copied_anew_when_it_is_halved(monkeypatch):
+    """Ten images in batches of 4: the second does not fit, so that 2 are taken from where it began."""
+    Card(monkeypatch)
+    one = backbone(Convolutions())
+    expected = Eager(one, 10).embed(crops(10), ["default"])["default"]
+    on_card, sizes, real = Eager(one, 4), [], one.forward
+    on_card._ahead = CopiedAhead(torch.device("cpu"))
+
+    def forward(batch, poolings):
+        sizes.append(len(batch))
+        if sizes == [4, 4]:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return real(batch, poolings)
+
+    monkeypatch.setattr(one, "forward", forward)
+    np.testing.assert_allclose(on_card.embed(crops(10), ["default"])["default"], expected, rtol=0, atol=1e-5)
+    assert sizes == [4, 4, 2, 2, 2]
 
 
 def test_tf32_is_on_inside_the_forward_and_off_after_it():

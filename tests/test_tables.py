@@ -75,12 +75,15 @@ def test_paths_may_be_absolute(root: Path, cache: Path) -> None:
 
 TABLES = {
     "empty": ("", "column 'path' is missing. Columns, separated by commas: none"),
-    "column missing": ("path,labels\n" + ROWS, "column 'label' is missing; did you mean 'labels'"),
+    "column missing": ("path,lable\n" + ROWS, "column 'label' is missing; did you mean 'lable'"),
     "semicolons": ("path;label\n", "column 'path' is missing.* Columns, separated by commas: 'path;label'"),
     "column twice": ("path,label,label\n", "column 'label' is there twice"),
     "file missing": ("path,label\ncat/0.png,cat\ncat/77.png,cat\n", "row 3: there is no file '.*77.png'. Paths are relative to the table's folder"),
     "unknown split": ("path,label,split\ncat/0.png,cat,tset\n", "row 2: unknown split 'tset'; did you mean 'test'"),
-    "empty split": ("path,label,split\ncat/0.png,cat,\n", "row 2: unknown split ''. Known: train, val, valid, validation, test"),
+    "empty split": (
+        "path,label,split\ncat/0.png,cat,\n",
+        "row 2: unknown split ''. Known: train, training, val, valid, validation, dev, test, testing",
+    ),
     "empty label": ("path,label\ncat/0.png,cat\ncat/1.png, \n", "row 3: label is empty"),
     "empty path": ("path,label\n,cat\n", "row 2: path is empty"),
     "empty group": ("path,label,group\ncat/0.png,cat,\n", "row 2: group is empty"),
@@ -88,7 +91,7 @@ TABLES = {
     "twice": ("path,label\ncat/0.png,cat\ncat/0.png,dog\n", "'cat/0.png' has two rows, with labels 'cat' and 'dog'"),
     "ragged": ("path,label\ncat/0.png,cat,1\n", "row 2: 3 cells under 2 columns. Quote cells that hold a comma"),
     "open quote": ('path,label\n"cat/0.png,cat\n', "is not a CSV file in UTF-8"),
-    "header only": ("path,label\n", "holds no images and no train images"),
+    "header only": ("path,label\n", "holds no images"),
     "test only": ("path,label,split\ncat/0.png,cat,test\ndog/0.png,dog,test\n", "holds test images and no train images"),
 }
 

@@ -113,3 +113,11 @@ def test_what_a_shift_holds_is_part_of_the_dataset_s_identity(entries):
 def test_a_limit_holds_for_shifts(entries):
     small = limited(with_shift(entries, dataset="away"), 2)
     assert len(small.shifts["moved"].split) == 2
+
+
+def test_a_dry_run_decodes_each_image_once_for_all_families_of_tasks(bob, photos):
+    """Linear, k-NN, few-shot and retrieval, of two backbones: as many images as there are files, and twice as many rows."""
+    files = len([path for path in photos.rglob("*") if path.is_file()])
+    for tasks in ("linear", "linear,knn,fewshot,episodes,retrieval,retrieval_whitened"):
+        _, out, _ = bob("run", "--data", photos, "--backbones", "raw_pixels,channel_statistics", "--tasks", tasks, "--dry-run")
+        assert f"{files} images to decode, {2 * files} rows to embed" in out, tasks

@@ -14,7 +14,7 @@ from torch import nn
 
 from bob.backbones.geometry import Geometry, Normalisation
 from bob.backbones.text import TextTower
-from bob.errors import BackboneError
+from bob.errors import BackboneError, BobError
 from bob.parse import plain
 from bob.specs import BackboneSpec, Pooling
 
@@ -139,7 +139,12 @@ class Backbone:
         )
         if any(module.training for module in self.module.modules()):
             raise BackboneError(f"backbone {self.spec.name!r}: is in train mode.")
-        together, alone = self.embed(crops, [self.spec.pooling]), self.embed(crops[:1], [self.spec.pooling])
+        try:
+            together, alone = self.embed(crops, [self.spec.pooling]), self.embed(crops[:1], [self.spec.pooling])
+        except BobError:
+            raise
+        except Exception as error:  # a module's own code can raise anything
+            raise BackboneError(f"backbone {self.spec.name!r}: fails while it runs: {type(error).__name__}: {error}") from error
         for pooling, rows in together.items():
             self._check_batch_free(pooling, rows[0], alone[pooling][0])
         widths = {pooling: rows.shape[1] for pooling, rows in together.items()}

@@ -12,6 +12,7 @@ import torch
 import bob.backbones.timm
 import bob.backbones.torchvision
 from bob.backbones.backbone import Loaded
+from bob.backbones.layouts import advised
 from bob.backbones.tensors import FIRST, fill, in_file_order, read_tensors
 from bob.errors import BackboneError, ConfigError
 from bob.specs import BackboneSpec, Weights
@@ -24,12 +25,15 @@ def load(spec: BackboneSpec, file: Path | None, *, offline: bool) -> Loaded:
     """The architecture without its head, filled from the file, tensor by tensor."""
     if file is None or spec.weights is None:
         raise ConfigError(f"backbone {spec.name!r}: loader checkpoint needs weights: give file, url, hub or package.")
-    state = own_tensors(spec.name, read_tensors(spec.name, file, spec.weights.state_dict), spec.weights)
     loaded = outline(spec, offline=offline)
     body = loaded.module.get_submodule("model")
-    if spec.weights.match == "order":
-        state = in_file_order(spec.name, state, body.state_dict())
-    fill(spec.name, body, state, spec.architecture)
+    try:
+        state = own_tensors(spec.name, read_tensors(spec.name, file, spec.weights.state_dict), spec.weights)
+        if spec.weights.match == "order":
+            state = in_file_order(spec.name, state, body.state_dict())
+        fill(spec.name, body, state, spec.architecture)
+    except BackboneError as error:
+        raise advised(error, spec.name, file, body.state_dict()) from error
     return loaded
 
 

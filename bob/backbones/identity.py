@@ -23,7 +23,8 @@ def _timm(spec: BackboneSpec) -> list[str]:
     from timm.models import get_pretrained_cfg
 
     if "." not in spec.architecture:
-        return [] if timm.is_model(spec.architecture) else [f"timm has no architecture {spec.architecture!r}"]
+        near = nearest(spec.architecture, timm.list_models())
+        return [] if timm.is_model(spec.architecture) else [f"timm has no architecture {spec.architecture!r}{near}"]
     known = timm.list_pretrained()
     if spec.architecture not in known:
         return [f"timm has no pretrained model {spec.architecture!r}{nearest(spec.architecture, known)}"]

@@ -9,6 +9,7 @@ import torch
 from bob.backbones import checkpoint, floors, onnx, open_clip, python, timm, transformers
 from bob.backbones.backbone import Loaded
 from bob.backbones.weights import find_weights
+from bob.errors import BackboneError, BobError
 from bob.specs import BackboneSpec
 
 LOADERS: Mapping[str, ModuleType] = {
@@ -25,8 +26,14 @@ LIBRARIES = ("timm", "open_clip_torch", "torchvision", "transformers", "tokenize
 
 
 def load(spec: BackboneSpec, *, offline: bool) -> Loaded:
-    """The module with its weights; UnavailableError where they cannot be had, BackboneError where they do not fit."""
-    loaded: Loaded = LOADERS[spec.loader].load(spec, find_weights(spec, offline=offline), offline=offline)
+    """The module with its weights; UnavailableError where they cannot be had, BackboneError where they do not fit or do not load."""
+    file = find_weights(spec, offline=offline)
+    try:
+        loaded: Loaded = LOADERS[spec.loader].load(spec, file, offline=offline)
+    except BobError:
+        raise
+    except Exception as error:  # a library's own errors, such as an option that it does not know, and those of a user's function
+        raise BackboneError(f"backbone {spec.name!r}: does not load: {type(error).__name__}: {error}") from error
     return loaded
 
 

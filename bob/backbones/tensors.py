@@ -14,6 +14,8 @@ from torch import nn
 from bob.errors import BackboneError
 
 State = Mapping[str, torch.Tensor]
+MAGIC = (b"PK", b"\x80")
+"""How PyTorch's files begin: a zip archive, formerly a pickle."""
 FIRST = 3
 """Differences that a message lists."""
 HARMLESS: list[Any] = [argparse.Namespace]
@@ -40,12 +42,28 @@ def read_file(name: str, path: Path) -> Any:
         with torch.serialization.safe_globals(HARMLESS):
             return torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise BackboneError(f"backbone {name!r}: {str(path)!r} is not a whole checkpoint ({_first_line(error)}).") from error
+        raise _not_whole(name, path, f"; {type(error).__name__}: {_first_line(error)}") from error
     except Exception as error:  # torch raises pickle.UnpicklingError, which is pickle's to import
+        if not _beginning(path).startswith(MAGIC):
+            raise _not_whole(name, path) from error
         raise BackboneError(
             f"backbone {name!r}: {str(path)!r} holds more than tensors, and a pickle can run code: not loaded. If you trust its author, "
             "load it with torch.load in a session of your own and save its state dict with safetensors.torch.save_file."
         ) from error
+
+
+def _not_whole(name: str, path: Path, more: str = "") -> BackboneError:
+    """A page or a pointer that was saved in place of the file shows in its first bytes."""
+    why = f"it begins with {_beginning(path)!r}{more}"
+    return BackboneError(f"backbone {name!r}: {str(path)!r} is not a whole checkpoint: cut short, damaged, or of another format ({why}).")
+
+
+def _beginning(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(20)
+    except OSError:
+        return b""
 
 
 def fill(name: str, module: nn.Module, state: State, architecture: str) -> None:

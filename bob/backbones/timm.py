@@ -11,6 +11,7 @@ from torch import nn
 
 from bob.backbones.backbone import Loaded
 from bob.backbones.geometry import Geometry, Normalisation
+from bob.backbones.layouts import advised
 from bob.backbones.tensors import differences, in_file_order, misfit, read_tensors
 from bob.errors import BackboneError, ConfigError
 from bob.hub import hub_file
@@ -53,7 +54,7 @@ class TimmRows(nn.Module):
 def load(spec: BackboneSpec, file: Path | None, *, offline: bool) -> Loaded:
     """The model as timm builds it, its weights checked name by name, its head removed."""
     named = _named(spec, offline=offline)
-    model = _random(spec, named) if file is None else _pretrained(spec, named, read_tensors(spec.name, file))
+    model = _random(spec, named) if file is None else _from_file(spec, named, file)
     model.reset_classifier(0)
     return _loaded(spec, model)
 
@@ -135,6 +136,13 @@ def _random(spec: BackboneSpec, named: Named) -> Any:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(spec.weights.random)
         return _create(spec, named)
+
+
+def _from_file(spec: BackboneSpec, named: Named, file: Path) -> Any:
+    try:
+        return _pretrained(spec, named, read_tensors(spec.name, file))
+    except BackboneError as error:
+        raise advised(error, spec.name, file, _create(spec, named, num_classes=0).state_dict()) from error
 
 
 def _pretrained(spec: BackboneSpec, named: Named, state: dict[str, torch.Tensor]) -> Any:

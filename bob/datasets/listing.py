@@ -9,7 +9,9 @@ from bob.datasets.dataset import Judgements
 from bob.datasets.splits import SHARE
 from bob.specs import Role
 
-SPLIT_NAMES: Mapping[str, Role] = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+SPLIT_NAMES: Mapping[str, Role] = {
+    "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val", "test": "test", "testing": "test",
+}  # fmt: skip
 """Names that people give to splits, and ours."""
 
 

@@ -15,6 +15,7 @@ from bob.datasets.folder import list_folder
 from bob.datasets.huggingface import list_huggingface
 from bob.datasets.limit import limited
 from bob.datasets.listing import Listing
+from bob.datasets.own import from_data_flag
 from bob.datasets.qrels import list_qrels
 from bob.datasets.real import list_real
 from bob.datasets.revisited import list_revisited
@@ -22,7 +23,6 @@ from bob.datasets.samples import list_sample
 from bob.datasets.table import list_table
 from bob.datasets.webdataset import list_webdataset
 from bob.errors import ConfigError, DatasetError, UnavailableError
-from bob.files import slug
 from bob.parse import nearest
 from bob.paths import data_path
 from bob.specs import (
@@ -35,7 +35,6 @@ from bob.specs import (
     RevisitedSource,
     SampleSource,
     ShiftSpec,
-    TableSource,
     WebDatasetSource,
 )
 
@@ -51,6 +50,7 @@ def open_dataset(spec: DatasetSpec, cache: Path, offline: bool = False, entries:
     splits = {name: chosen_part(name, split, spec.where, spec.name) for name, split in whole.splits.items()}
     dataset = dataclasses.replace(whole, splits=splits, worst_group=spec.worst_group)
     _check_declared(spec, dataset)
+    _check_worst_group(spec, dataset)
     opened = {spec.name: whole}
     for name, shift in spec.shifts.items():
         dataset = _with_shift(dataset, name, shift, opened, entries or {}, cache, offline)
@@ -115,18 +115,6 @@ def _view(name: str, split: Split) -> Split:
     return split.part(name, np.arange(len(split)))
 
 
-def from_data_flag(path: str) -> DatasetSpec:
-    """The entry of `--data FOLDER` or `--data table.csv`, named after the path's last part."""
-    place = Path(path).expanduser().absolute()
-    if place.is_dir():
-        return DatasetSpec(name=slug(place.resolve().name), source=FolderSource(reader="folder", path=str(place)))
-    if not place.exists():
-        raise ConfigError(f"--data {path!r}: there is no such folder or table.")
-    if place.suffix.lower() != ".csv":
-        raise ConfigError(f"--data {path!r}: must be a folder of class folders, or a table whose name ends in .csv.")
-    return DatasetSpec(name=slug(place.stem), source=TableSource(reader="table", path=str(place)))
-
-
 def _read(spec: DatasetSpec, cache: Path, offline: bool) -> Dataset:
     """The entry's dataset before its `where` and `shifts`."""
     listing = _listing(spec, cache, offline)
@@ -178,6 +166,17 @@ def _in_range(dataset: Dataset, places: tuple[int, int]) -> Dataset:
         kept = split.take(np.flatnonzero((split.y >= first) & (split.y < end)))
         splits[name] = dataclasses.replace(kept, y=kept.y - first)
     return dataclasses.replace(dataset, classes=dataset.classes[first:end], splits=splits)
+
+
+def _check_worst_group(spec: DatasetSpec, dataset: Dataset) -> None:
+    """The attribute must be there, else a worst-group score would look at no groups at all."""
+    for name, split in dataset.splits.items():
+        if spec.worst_group and spec.worst_group not in split.attributes:
+            known = ", ".join(split.attributes) or "none"
+            near = nearest(spec.worst_group, split.attributes)
+            raise DatasetError(
+                f"dataset {spec.name!r}: worst_group names {spec.worst_group!r}, which images of {name} do not have{near} Known: {known}."
+            )
 
 
 def _check_declared(spec: DatasetSpec, dataset: Dataset) -> None:

@@ -4,13 +4,15 @@ The config of the queries is `query`, else `queries`; that of the judgements `qr
 the only one. A score above 0 is a positive; an image judged 0 is like one that is not judged.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bob.datasets.huggingface import Part, chained, config_names, open_tables, split_of, values_of
+from bob.datasets.huggingface import Part, chained, open_tables, split_of
 from bob.datasets.listing import Listing
+from bob.datasets.prepared import config_names
 from bob.datasets.sequences import join
+from bob.datasets.tables import Table
 from bob.errors import DatasetError
 from bob.parse import nearest
 from bob.specs import HuggingFaceSource, QrelsSource
@@ -21,8 +23,10 @@ CONFIGS = {"query": ("query", "queries"), "gallery": ("corpus",), "judgements": 
 def list_qrels(name: str, source: QrelsSource, cache: Path, offline: bool) -> Listing:
     """Queries, then the gallery."""
     where = f"dataset {name!r} ({source.hub or source.path})"
-    configs = _configs(source, where, offline)
-    tables = {part: _only(open_tables(source, config, where, offline), source.split, f"{where}, {config}") for part, config in configs.items()}
+    configs = chosen_configs(config_names(source, where, offline, cache), where)
+    image = {"query": "image", "gallery": "image", "judgements": None}
+    opened = {part: open_tables(source, config, image[part], where, offline, cache) for part, config in configs.items()}
+    tables = {part: _only(opened[part], source.split, f"{where}, {config}") for part, config in configs.items()}
     columns = HuggingFaceSource(reader="huggingface", hub="a/b", image="image", splits={"test": "test"})
     parts = [Part(tables[part], columns, part, where, cache) for part in ("query", "gallery")]
     queries, gallery = ({str(value): row for row, value in enumerate(_column(tables[part], "id", where))} for part in ("query", "gallery"))
@@ -43,9 +47,8 @@ def list_qrels(name: str, source: QrelsSource, cache: Path, offline: bool) -> Li
     )
 
 
-def _configs(source: QrelsSource, where: str, offline: bool) -> dict[str, str]:
-    """Part → its config's name in this repository."""
-    known = config_names(source, where, offline)
+def chosen_configs(known: Sequence[str], where: str) -> dict[str, str]:
+    """Part → its config's name among those of the repository."""
     found = {}
     for part, names in CONFIGS.items():
         here = [name for name in names if name in known]
@@ -55,11 +58,12 @@ def _configs(source: QrelsSource, where: str, offline: bool) -> dict[str, str]:
     return found
 
 
-def _only(tables: Mapping[str, Any], split: str, where: str) -> Any:
+def _only(tables: Mapping[str, Table], split: str, where: str) -> Table:
     return next(iter(tables.values())) if len(tables) == 1 else split_of(tables, split, where)
 
 
-def _column(table: Any, column: str, where: str) -> list[Any]:
-    if column not in table.column_names:
-        raise DatasetError(f"{where}: there is no column {column!r}{nearest(column, table.column_names)} Columns: {', '.join(table.column_names)}.")
-    return values_of(table, column)
+def _column(table: Table, column: str, where: str) -> list[Any]:
+    there = list(table.features)
+    if column not in there:
+        raise DatasetError(f"{where}: there is no column {column!r}{nearest(column, there)} Columns: {', '.join(there)}.")
+    return table.values(column)

@@ -12,7 +12,7 @@ import json
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -26,6 +26,7 @@ from bob.specs import Repository
 
 REMEDY = "Run once with a network, or set HF_HOME to a copy."
 LIMIT = "BOB_SHARDS_GB"
+GB = 1e9
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Files:
         self._source, self._cache, self._offline = source, cache, offline
         self._lock = threading.Lock()
         self._kept: OrderedDict[str, int] = OrderedDict()
-        self._limit = _limit_bytes()
+        self._limit = limit_bytes()
         self.commit, self.all = self._local() if source.path else self._of_hub()
         if self._limit is not None:
             here = [name for name in self.all if (self._passing() / name).exists()]
@@ -77,6 +78,11 @@ class Files:
             self._make_room(file)
         return self._download(file)
 
+    def check_reachable(self) -> None:
+        """What is not remembered can be asked of the hub alone."""
+        if self._offline or not hub_reachable():
+            raise UnavailableError(f"{self.where}: not on this machine, and the hub cannot be reached. {REMEDY}")
+
     def _local(self) -> tuple[str, Mapping[str, File]]:
         root = data_path(str(self._source.path))
         if not root.is_dir():
@@ -86,21 +92,15 @@ class Files:
         return "", {file.name: file for file in files}
 
     def _of_hub(self) -> tuple[str, Mapping[str, File]]:
-        memory = self._memory()
-        if self._source.revision and (known := _recall(memory)):
-            return known["commit"], {name: File(name, size, version) for name, size, version in known["files"]}
-        if self._offline or not hub_reachable():
-            if known := _recall(memory):
-                return known["commit"], {name: File(name, size, version) for name, size, version in known["files"]}
-            raise UnavailableError(f"{self.where}: not on this machine, and the hub cannot be reached. {REMEDY}")
-        commit, files = self._ask()
-        listed = {"commit": commit, "files": [[file.name, file.size, file.version] for file in files]}
-        with contextlib.suppress(StoreError):
-            write_whole(memory, json.dumps(listed).encode())
-        return commit, {file.name: file for file in files}
+        cut_off = self._offline or not hub_reachable()
+        known = remembered_facts(
+            hub_memory(self._cache, self._source), {"commit", "files"}, self._ask, anew=not self._source.revision and not cut_off
+        )
+        return known["commit"], {name: File(name, size, version) for name, size, version in known["files"]}
 
-    def _ask(self) -> tuple[str, list[File]]:
+    def _ask(self) -> dict[str, Any]:
         """The commit that the revision means now, and its files."""
+        self.check_reachable()
         from huggingface_hub import HfApi
         from huggingface_hub.hf_api import RepoFile
 
@@ -109,37 +109,46 @@ class Files:
             commit = str(HfApi().dataset_info(str(source.hub), revision=source.revision).sha)
             check_prefix(source, commit, self.where)
             tree = HfApi().list_repo_tree(str(source.hub), repo_type="dataset", revision=commit, recursive=True)
-            return commit, [File(entry.path, entry.size, entry.blob_id) for entry in tree if isinstance(entry, RepoFile)]
+            return {"commit": commit, "files": [[entry.path, entry.size, entry.blob_id] for entry in tree if isinstance(entry, RepoFile)]}
 
     def _download(self, file: File) -> Path:
         from huggingface_hub import hf_hub_download
         from huggingface_hub.errors import LocalEntryNotFoundError
 
+        cut_off = self._offline or not hub_reachable()  # its client would try for half a minute
         where: dict[str, Any] = {} if self._limit is None else {"local_dir": self._passing()}
         with hub_errors(self.where, self._source):
             try:
-                name = hf_hub_download(
-                    str(self._source.hub), file.name, repo_type="dataset", revision=self.commit, local_files_only=self._offline, **where
-                )
+                name = hf_hub_download(str(self._source.hub), file.name, repo_type="dataset", revision=self.commit, local_files_only=cut_off, **where)
             except LocalEntryNotFoundError as error:
                 raise UnavailableError(f"{self.where}: {file.name} is not on this machine, and the hub cannot be reached. {REMEDY}") from error
         return Path(name)
 
     def _make_room(self, file: File) -> None:
         """Removes what was used longest ago until the file fits."""
+        limit = self._limit or 0
+        if file.size > limit:
+            raise ConfigError(f"{self.where}: {file.name} takes {file.size / GB:.3g} GB, more than {LIMIT}={limit / GB:.3g} allows. Raise it.")
         self._kept.pop(file.name, None)
-        while self._kept and sum(self._kept.values()) + file.size > (self._limit or 0):
+        while self._kept and sum(self._kept.values()) + file.size > limit:
             name, _ = self._kept.popitem(last=False)
             (self._passing() / name).unlink(missing_ok=True)
         self._kept[file.name] = file.size
 
     def _passing(self) -> Path:
         """The folder of files that are here for a while."""
-        return self._cache / "shards" / content_digest(f"{self._source.hub} {self.commit}".encode())
+        return passing(self._cache, self._source, self.commit)
 
-    def _memory(self) -> Path:
-        asked = self._source.revision or self._source.revision_prefix or "main"
-        return self._cache / "repositories" / f"{content_digest(f'{self._source.hub} {asked}'.encode())}.json"
+
+def passing(cache: Path, source: Repository, commit: str) -> Path:
+    """Where files of a repository lie that are kept for a while."""
+    return cache / "shards" / content_digest(f"{source.hub} {commit}".encode())
+
+
+def passing_now(cache: Path, source: Repository) -> list[Path]:
+    """The same of the commit that is remembered, if any."""
+    known = _recall(hub_memory(cache, source), {"commit"})
+    return [passing(cache, source, known["commit"])] if known else []
 
 
 def check_prefix(source: Repository, commit: str, where: str) -> None:
@@ -169,20 +178,37 @@ def hub_errors(where: str, source: Repository) -> Iterator[None]:
         raise UnavailableError(f"{where}: the hub cannot be reached, or refuses ({type(error).__name__}: {error}). {REMEDY}") from error
 
 
-def _limit_bytes() -> int | None:
+def limit_bytes() -> int | None:
+    """What may be kept of a repository's files at a time; None is all."""
     text = os.environ.get(LIMIT)
     if not text:
         return None
     try:
-        return int(float(text) * 1e9)
+        return int(float(text) * GB)
     except ValueError:
         raise ConfigError(f"{LIMIT} must be a number of gigabytes; got {text!r}.") from None
 
 
-def _recall(memory: Path) -> dict[str, Any] | None:
+def hub_memory(cache: Path, source: Repository, *what: str | None) -> Path:
+    """Where it is remembered what the hub said of a revision: its files, or something else."""
+    asked = source.revision or source.revision_prefix or "main"
+    return cache / "repositories" / f"{content_digest(' '.join(map(str, (source.hub, asked, *what))).encode())}.json"
+
+
+def remembered_facts(memory: Path, fields: Set[str], ask: Callable[[], dict[str, Any]], *, anew: bool = False) -> dict[str, Any]:
+    """What the hub said once, else what it says now, which is written there; `anew` asks it in any case."""
+    if not anew and (known := _recall(memory, fields)) is not None:
+        return known
+    said = ask()
+    with contextlib.suppress(StoreError):  # a full disk costs the memory, not the run
+        write_whole(memory, json.dumps(said).encode())
+    return said
+
+
+def _recall(memory: Path, fields: Set[str]) -> dict[str, Any] | None:
     try:
         values: dict[str, Any] = json.loads(memory.read_bytes())
-        return values if {"commit", "files"} <= set(values) else None
+        return values if fields <= set(values) else None
     except (OSError, ValueError, TypeError):
         return None
 

@@ -57,6 +57,28 @@ def automatic_test(
     return test
 
 
+def stratified_folds(
+    y: NDArray[np.int64], content: Sequence[str], groups: Sequence[str] | None = None, folds: int = 5, seed: int = SEED
+) -> NDArray[np.int64]:
+    """(N,) fold of each example, 0 to folds - 1, given as for `automatic_test`.
+
+    Units, the largest first and equal ones in hash order, go where there is least of their classes, relative to the sizes of these; of equal folds,
+    to the smallest. So without groups a class has as many examples in one fold as in another, or one more.
+    """
+    labels: list[int] = y.tolist()
+    sizes = Counter(labels)
+    held: list[Counter[int]] = [Counter() for _ in range(folds)]
+    total, fold = [0] * folds, np.empty(len(y), np.int64)
+    for unit in sorted(_units(labels, content, groups, seed), key=lambda unit: -len(unit.members)):
+        there = min(range(folds), key=lambda f: (sum([held[f][c] * n / sizes[c] for c, n in unit.counts.items()]), total[f]))
+        fold[unit.members] = there
+        total[there] += len(unit.members)
+        held[there].update(unit.counts)
+    if not any(0 < inside[c] < n for inside in held for c, n in sizes.items()):
+        raise DatasetError(_no_split(sizes))
+    return fold
+
+
 def _nearer(unit: _Unit, missing: Mapping[int, int]) -> bool:
     """Whether taking the unit brings test counts nearer to their aims, summed over the unit's classes."""
     return sum([abs(missing[c] - n) - abs(missing[c]) for c, n in unit.counts.items()]) < 0

@@ -15,6 +15,8 @@ from bob.errors import DatasetError
 from bob.parse import nearest
 from bob.specs import Role, TableSource
 
+SEVERAL = "|"
+"""What stands between the labels of one image in a table of one's own."""
 _REQUIRED = ("path", "label")
 _OPTIONAL = ("split", "group")
 
@@ -37,6 +39,7 @@ def list_table(source: TableSource, table: Path, cache: Path) -> Listing:
     files = [folder / row.path for row in rows]
     _check_unique(files, rows, table)
     between = source.label_separator
+    bars = sum(SEVERAL in row.label for row in rows) if between is None else 0
     others = [column for column in columns if column not in _REQUIRED + _OPTIONAL]
     return Listing(
         where=f"table '{table}'",
@@ -48,7 +51,17 @@ def list_table(source: TableSource, table: Path, cache: Path) -> Listing:
         splits=[row.split for row in rows],
         groups=[row.group for row in rows] if "group" in columns else None,
         attributes={column: [row.others[column] for row in rows] for column in others},
+        notes=[f"{bars} labels hold {SEVERAL!r}; several labels of an image belong into a column 'labels'"] if bars else [],
     )
+
+
+def columns_of(table: Path) -> list[str]:
+    """The names in the header of a CSV file, in lower case; none where it cannot be read."""
+    try:
+        with table.open(newline="", encoding="utf-8-sig") as file:
+            return [name.strip().lower() for name in next(csv.reader(file), [])]
+    except (OSError, UnicodeDecodeError, csv.Error):
+        return []
 
 
 def _parse(source: TableSource, table: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
@@ -70,16 +83,23 @@ def _lines(source: TableSource, table: Path) -> list[list[str]]:
     except OSError as error:
         raise DatasetError(f"table '{table}' cannot be read ({error.strerror}).") from error
     except (UnicodeDecodeError, csv.Error) as error:
-        raise DatasetError(f"table '{table}' is not a CSV file in UTF-8 ({error}).") from error
+        raise DatasetError(f"table '{table}' is not a CSV file in UTF-8 ({error}). Save it as one.") from error
 
 
 def _check_columns(columns: list[str], table: Path) -> None:
     for wanted in _REQUIRED:
         if wanted not in columns:
             got = ", ".join(map(repr, columns)) or "none"
-            raise DatasetError(f"table '{table}': column {wanted!r} is missing{nearest(wanted, columns)} Columns, separated by commas: {got}.")
+            what = f"column {wanted!r} is missing{nearest(wanted, columns)} Columns, separated by commas: {got}."
+            raise DatasetError(f"table '{table}': {what} {_remedy(columns)}")
     if doubled := [column for column in columns if columns.count(column) > 1]:
         raise DatasetError(f"table '{table}': column {doubled[0]!r} is there twice. Remove one.")
+
+
+def _remedy(columns: list[str]) -> str:
+    if len(columns) == 1 and (other := [name for sign, name in ((";", "semicolons"), ("\t", "tabs")) if sign in columns[0]]):
+        return f"It seems to be separated by {other[0]}: save it with commas."
+    return "Its first line must name the columns: path,label and perhaps split,group."
 
 
 def _cells(number: int, columns: list[str], row: list[str], table: Path) -> dict[str, str]:
@@ -102,7 +122,8 @@ def _row(source: TableSource, number: int, cells: Mapping[str, str], table: Path
     if ours == "-":
         return None
     if not (folder / cells["path"]).is_file():
-        raise DatasetError(f"{where}: there is no file '{folder / cells['path']}'. Paths are relative to {_below(source)}.")
+        slash = " and have '/' between folders, not '\\'" if "\\" in cells["path"] else ""
+        raise DatasetError(f"{where}: there is no file '{folder / cells['path']}'. Paths are relative to {_below(source)}{slash}.")
     others = {column: cell for column, cell in cells.items() if column not in _REQUIRED + _OPTIONAL}
     return _Row(cells["path"], cells["label"], ours, cells.get("group", ""), others)
 

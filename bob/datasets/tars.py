@@ -4,10 +4,8 @@ A sample is the members of one tar whose names are equal up to the first dot aft
 No member is unpacked. What is held of an image is its offset, size, digest and label: about 50 bytes.
 """
 
-import contextlib
 import io
 import tarfile
-import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -19,8 +17,8 @@ from numpy.typing import NDArray
 
 from bob.datasets.fingerprints import content_digest, unreadable
 from bob.datasets.folder import EXTENSIONS
-from bob.errors import DatasetError, StoreError
-from bob.files import write_whole
+from bob.datasets.remembered import Arrays, remembered_arrays
+from bob.errors import DatasetError
 
 VERSION = 1
 """Raised when an index of the same tar would hold something else."""
@@ -57,24 +55,15 @@ class TarIndex:
 
 def index_of(opened: Callable[[], BinaryIO], version: str, wanted: Wanted, where: str, cache: Path) -> TarIndex:
     """The index of a tar, remembered under its version; the tar is opened only where no index is remembered."""
+
+    def compute() -> Arrays:
+        with opened() as tar:
+            index = _made(tar, wanted, where)
+        return {**vars(index), "image": np.array(index.image)}
+
     memory = cache / "tars" / f"{content_digest(f'{VERSION} {version} {wanted}'.encode())}.npz"
-    if (known := _recall(memory)) is not None:
-        return known
-    with opened() as tar:
-        index = _made(tar, wanted, where)
-    buffer = io.BytesIO()
-    np.savez(buffer, **{name: value for name, value in vars(index).items() if name != "image"}, image=np.array(index.image))
-    with contextlib.suppress(StoreError):  # a full disk costs the memory, not the run
-        write_whole(memory, buffer.getvalue())
-    return index
-
-
-def _recall(memory: Path) -> TarIndex | None:
-    try:
-        with np.load(io.BytesIO(memory.read_bytes()), allow_pickle=False) as values:
-            return TarIndex(**{name: values[name] for name in values.files if name != "image"}, image=str(values["image"]))
-    except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile):
-        return None
+    arrays = dict(remembered_arrays(memory, compute))
+    return TarIndex(image=str(arrays.pop("image")), **arrays)
 
 
 @dataclass

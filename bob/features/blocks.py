@@ -111,7 +111,7 @@ def _decode_one(split: Split, position: int, crops: Mapping[Geometry, torch.Tens
         check_elongation(*image.size, ELONGATION_PX, split.ids[position])
         image = split.alter(position, image) if split.alter else image
         for geometry, pixels in crops.items():
-            pixels[place] = geometry.crop(image)
+            pixels.numpy()[place] = geometry.crop(image).numpy()  # torch's copy would wake its own threads, against the forward's
     except BadImageError as error:
         bad = str(error)
     except OSError as error:

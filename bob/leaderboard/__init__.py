@@ -4,8 +4,9 @@ from bob.leaderboard.board import Board, make_board
 from bob.leaderboard.cells import Cell, SetAside, cells, comparable
 from bob.leaderboard.html import to_html
 from bob.leaderboard.markdown import to_markdown
-from bob.leaderboard.table import tidy, wide
+from bob.leaderboard.table import tidy
 from bob.leaderboard.terminal import to_terminal
+from bob.leaderboard.wide_table import wide
 from bob.leaderboard.write import write_board, write_leaderboard
 
 __all__ = [

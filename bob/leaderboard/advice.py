@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bob.leaderboard.cells import Cell, cells, comparable
+from bob.leaderboard.cells import Cell, Column, better_first, cells, comparable
 from bob.leaderboard.choose import Limits, beyond
 from bob.leaderboard.costs import COSTS, cost_of, devices
 from bob.leaderboard.duel import Outcomes, Overall, compare
@@ -13,6 +13,8 @@ from bob.leaderboard.ranking_table import pool_text
 from bob.leaderboard.words import BASIS_TEXT
 from bob.records import Record
 
+FEW = 4
+"""Settings named in a sentence."""
 CHEAPER = ("params", "images_per_s")
 """The costs by which a member of the tie group may be the better choice."""
 
@@ -45,6 +47,8 @@ class Advice:
     """Who does not meet the limits → why."""
     device: str | None
     """Where speeds were measured."""
+    no_better: dict[Column, str]
+    """Settings in which a floor is better than the pick → which; what it has learnt does not help there."""
 
 
 def advise(records: Sequence[Record], limits: Limits, evidence: Evidence, outcomes: Outcomes) -> Advice:
@@ -71,7 +75,16 @@ def advise(records: Sequence[Record], limits: Limits, evidence: Evidence, outcom
         given_up=trade(best, free) if best else None,
         excluded=excluded,
         device=device,
+        no_better=_no_better(pick, within.settings, held),
     )
+
+
+def _no_better(pick: Standing | None, settings: Sequence[Column], held: Sequence[Cell]) -> dict[Column, str]:
+    valued = [cell for cell in held if cell.value is not None and cell.column in settings]
+    own = {cell.column: cell for cell in valued if pick and cell.record.backbone_name == pick.backbone}
+    floors = [cell for cell in valued if cell.record.family == "baseline" and cell.column in own]
+    better = [cell for cell in floors if better_first(cell)[:2] < better_first(own[cell.column])[:2]]
+    return dict(sorted((cell.column, cell.record.backbone_name) for cell in better))
 
 
 def _trade(name: str, pick: Standing | None, held: Sequence[Cell], own: Sequence[Record], outcomes: Outcomes, device: str | None) -> Trade:
@@ -91,7 +104,7 @@ def sentences(advice: Advice) -> list[str]:
     if advice.pick is None:
         return [_nobody(advice), *_excluded(advice)]
     basis = [BASIS_TEXT[advice.ranking.basis]] if len(advice.ranking.standings) > 1 else []
-    lines = [_pick(advice, advice.pick), *basis, *_tied(advice), *_given_up(advice)]
+    lines = [_pick(advice, advice.pick), *basis, *_tied(advice), *_floors(advice), *_given_up(advice)]
     if advice.ranking.left_out:
         lines.append("Not considered, for want of a value: " + "; ".join(f"{name} ({why})" for name, why in advice.ranking.left_out.items()) + ".")
     return [*lines, *_excluded(advice)]
@@ -119,6 +132,14 @@ def _tied(advice: Advice) -> list[str]:
         return ["Every other one is told apart from it."] if advice.ranking.standings[0].tie_group is not None else []
     listed = "; ".join(f"{trade.backbone} ({_change_text(trade.change)}{_cost_text(trade.costs, advice.device)})" for trade in advice.tied)
     return [f"Not told apart from it: {listed}.", *(text for cost in CHEAPER if (text := _cheaper(advice, cost)))]
+
+
+def _floors(advice: Advice) -> list[str]:
+    if not advice.no_better:
+        return []
+    listed = [f"{column} ({floor})" for column, floor in advice.no_better.items()]
+    more = f" and {len(listed) - FEW} more" if len(listed) > FEW else ""
+    return [f"A floor is better in {len(listed)} of {len(advice.ranking.settings)} settings: {', '.join(listed[:FEW])}{more}."]
 
 
 def _cheaper(advice: Advice, cost: str) -> str:

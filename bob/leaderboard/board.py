@@ -3,13 +3,15 @@
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from threadpoolctl import threadpool_limits
 
 from bob.leaderboard.cells import Cell, Column, SetAside, cells, comparable
 from bob.leaderboard.covariance import Covariance, covariances
-from bob.leaderboard.paired import Evidence, Tie, column_ties, no_evidence
+from bob.leaderboard.paired import Evidence, Tie, column_ties, no_evidence, tied
 from bob.leaderboard.ranking import Ranking, ranking
+from bob.leaderboard.robustness import UnderShift, under_shifts
 from bob.records import Record
 
 OVERALL = "overall"
@@ -22,6 +24,8 @@ class Board:
     kept: tuple[Record, ...]
     """Comparable records, and published numbers beside them."""
     aside: tuple[SetAside, ...]
+    cells: tuple[Cell, ...]
+    """Of the kept records."""
     ties: dict[Column, dict[str, Tie]]
     """Column → backbone → how it stands to the column's best; only where per-example results are at hand."""
     overall: Ranking
@@ -32,8 +36,15 @@ class Board:
     """Each published table by itself: numbers made elsewhere are never ranked among one's own."""
     covariances: dict[str, Covariance] = field(default_factory=dict)
     """Of small sweeps, by dataset: for tie groups under limits that a reader of the page sets."""
+    robustness: tuple[UnderShift, ...] = ()
+    """Each backbone under each shift, against the line that the pool draws."""
     remarks: tuple[str, ...] = ()
     """What whoever read the records has to say: conflicts between folders, scales of tables."""
+
+    @cached_property
+    def tied(self) -> dict[Column, frozenset[str]]:
+        """Column → the backbones that are marked as tied with its best."""
+        return {column: tied(ties) for column, ties in self.ties.items()}
 
     @property
     def rankings(self) -> list[Ranking]:
@@ -57,11 +68,13 @@ def _board(kept: Sequence[Record], aside: Sequence[SetAside], evidence: Evidence
     return Board(
         kept=tuple(kept),
         aside=tuple(aside),
+        cells=tuple(held),
         ties=_ties(held, evidence),
         overall=ranking(OVERALL, held, evidence) if own or not tables else published[tables[0]],
         by_task=_by_task(held, evidence),
         published=published,
         covariances=covariances(held, evidence),
+        robustness=under_shifts(held),
         remarks=remarks,
     )
 

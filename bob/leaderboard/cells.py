@@ -4,8 +4,10 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from statistics import fmean
 from typing import Literal, NamedTuple
+from weakref import WeakValueDictionary
 
 from bob.metrics import METRICS
 from bob.records import BackboneFacts, Record, Score
@@ -46,7 +48,7 @@ class Cell:
     reason: str | None = None
     """Why there is no value."""
 
-    @property
+    @cached_property
     def column(self) -> Column:
         return column_of(self.record)
 
@@ -131,8 +133,12 @@ def _one_weights(records: Sequence[Record]) -> tuple[list[Record], list[SetAside
 
 
 def cells(records: Iterable[Record]) -> list[Cell]:
-    """One cell per record, in the order of the records."""
-    return [_cell(record) for record in records]
+    """One cell per record, in the order of the records. Each is made once for as long as someone holds it, since every table asks for them anew."""
+    return [_MADE.get(id(record)) or _MADE.setdefault(id(record), _cell(record)) for record in records]
+
+
+_MADE: WeakValueDictionary[int, Cell] = WeakValueDictionary()
+"""By the record's identity, which no other record can have while its cell, and so the record, is alive."""
 
 
 def _cell(record: Record) -> Cell:
@@ -177,6 +183,12 @@ def is_share(metric: str) -> bool:
     """Whether the metric is a fraction in [0, 1] and higher is better, so that it may be averaged over columns. Unknown metrics count as such."""
     known = METRICS.get(metric)
     return known is None or ((known.lowest, known.highest) == (0, 1) and known.higher_is_better)
+
+
+def base_of(score: str, metrics: Sequence[str]) -> str:
+    """The metric that a score is of: `top1` of `top1_k20`, `top1_gain` of `top1_gain_112px`; `metrics` are the task's own."""
+    known = [name for name in (*metrics, *METRICS) if score == name or score.startswith(f"{name}_")]
+    return max(known, key=len, default=score)
 
 
 def facts_by_backbone(records: Iterable[Record]) -> dict[str, BackboneFacts | None]:

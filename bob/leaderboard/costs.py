@@ -27,7 +27,9 @@ COSTS: dict[str, CostKind] = {
     "width": CostKind("embedding width", "wide", True, of_facts=lambda facts: float(facts.width)),
     "weights_mib": CostKind("weights (MiB)", "MiB of weights", True, of_facts=lambda facts: facts.weights_mib),
     "images_per_s": CostKind("images/s", "images/s", False, of_cost=lambda cost: cost.images_per_s),
-    "peak_mib": CostKind("peak memory (MiB), at most", "MiB of memory at most", True, of_cost=lambda cost: cost.pass_peak_mib),
+    "peak_mib": CostKind(
+        "peak memory of its pass (MiB)", "MiB of memory at most, that of its whole pass", True, of_cost=lambda cost: cost.pass_peak_mib
+    ),
 }
 """Every cost that quality can be drawn against."""
 

@@ -65,8 +65,7 @@ def _cell(row: Row, column: Column, best: dict[Column, Cell], board: Board) -> s
         return text
     if column in best and best[column].record is cell.record:
         return rf"\textbf{{{text}}}"
-    tie = board.ties.get(column, {}).get(row.name)
-    return text + MARK if tie is not None and tie.group == 1 else text
+    return text + MARK if row.name in board.tied.get(column, ()) else text
 
 
 def _dash(text: str) -> str:

@@ -1,19 +1,21 @@
 """leaderboard.md: one table per task, backbones × datasets."""
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from bob.leaderboard.board import Board, as_board
-from bob.leaderboard.cells import Cell, Column
-from bob.leaderboard.paired import Tie
+from bob.leaderboard.cells import Cell, Column, base_of
 from bob.leaderboard.ranking import Ranking, Standing
 from bob.leaderboard.ranking_table import pool_text
+from bob.leaderboard.robustness import UnderShift
 from bob.leaderboard.rows import Row, ranked
 from bob.leaderboard.words import BASIS_TEXT, MISSING, cell_text, leads, millions, notes, value_text
 from bob.metrics import METRICS
 from bob.records import Record
 
 LEGEND = "Values in percent (log-loss in nats), 95 % intervals in brackets. Bold: best of its column. *(floor)*: what any useful backbone must beat."
+ROBUST = "Points above the line that the pool draws through logit(shifted) on logit(in distribution)."
 TIED = " ≈: not told apart from the best of its column by a paired test (Holm over the column, 5 %)."
 
 
@@ -22,7 +24,7 @@ def to_markdown(given: Board | Iterable[Record]) -> str:
     board = as_board(given)
     tasks = sorted({record.task.name for record in board.kept})
     legend = LEGEND + (TIED if board.ties else "") if board.kept else "No records yet."
-    parts = ["# Leaderboard", legend, *_rankings(board), *(_task(task, board) for task in tasks), _notes(board)]
+    parts = ["# Leaderboard", legend, *_rankings(board), *(_task(task, board) for task in tasks), *_robustness(board), _notes(board)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -47,6 +49,30 @@ def _standing(standing: Standing) -> list[str]:
     return [escape(standing.backbone), z, f"{standing.mean_rank:.2f}", places, share, group]
 
 
+def _robustness(board: Board) -> list[str]:
+    """Per task and metric, one column per dataset and shift."""
+    groups: dict[tuple[str, str], list[UnderShift]] = defaultdict(list)
+    for one in board.robustness:
+        if one.found is not None:
+            groups[one.column.task, base_of(one.metric, ())].append(one)
+    return [_robust(task, metric, shifts) for (task, metric), shifts in groups.items()]
+
+
+def _robust(task: str, metric: str, shifts: Sequence[UnderShift]) -> str:
+    title = f"## Effective robustness: {escape(task)}, {escape(metric)}"
+    pools = {one.pool for one in shifts}
+    pool = f"Pool: {', '.join(map(escape, min(pools)))}." if len(pools) == 1 else "Pools differ by column: `draws_line` in robustness.csv."
+    told = f"{ROBUST} {pool}"
+    head = ["backbone", *(f"{one.column.dataset} → {one.shift}" for one in shifts)]
+    names = sorted({name for one in shifts for name in one.values}, key=lambda name: (-shifts[0].residuals.get(name, -1.0), name))
+    body = [_line([escape(name), *(_points(one.residuals.get(name)) for one in shifts)]) for name in names]
+    return "\n".join([title, "", told, "", _line(map(escape, head)), _line(["---", *["---:"] * len(shifts)]), *body])
+
+
+def _points(share: float | None) -> str:
+    return MISSING if share is None else f"{100 * share:+.1f}"
+
+
 def _task(task: str, board: Board) -> str:
     """One task's table. Rows are ranked by this task alone."""
     own = [record for record in board.kept if record.task.name == task]
@@ -67,17 +93,17 @@ def _metric_line(records: Sequence[Record]) -> str:
 
 
 def _row(row: Row, columns: Sequence[Column], best: dict[Column, Cell], with_mean: bool, board: Board) -> str:
-    values = [_cell(row.cells.get(column), best.get(column), board.ties.get(column, {}).get(row.name)) for column in columns]
+    values = [_cell(row.cells.get(column), best.get(column), row.name in board.tied.get(column, ())) for column in columns]
     mean = "–" if row.mean is None else value_text("top1", row.mean)
     name = escape(row.name) + (" *(floor)*" if row.is_floor else " *(external)*" if row.external else "")
     return _line([name, millions(row.facts.params if row.facts else None), *values, *([mean] if with_mean else [])])
 
 
-def _cell(cell: Cell | None, best: Cell | None, tie: Tie | None) -> str:
+def _cell(cell: Cell | None, best: Cell | None, tied: bool) -> str:
     text = cell_text(cell)
     if cell is not None and best is not None and cell.record is best.record:
         return f"**{text}**"
-    return f"{text} ≈" if tie is not None and tie.group == 1 else text
+    return f"{text} ≈" if tied else text
 
 
 def _notes(board: Board) -> str:

@@ -76,6 +76,12 @@ def column_ties(cells: Sequence[Cell], evidence: Evidence) -> dict[str, Tie]:
     return {name: Tie(group, adjusted, test) for name, group, adjusted in zip(names, tie_groups(p), against_best, strict=True)}
 
 
+def tied(ties: Mapping[str, Tie]) -> frozenset[str]:
+    """The backbones of a column that are not told apart from its best, the best included; none where the best stands alone."""
+    group = frozenset(name for name, tie in ties.items() if tie.group == 1)
+    return group if len(group) > 1 else frozenset()
+
+
 def p_matrix(values: Sequence[Floats], metric: str) -> tuple[Floats, Test]:
     """(R, R) p-values of every pair of R backbones on the same N examples, and the test that gave them."""
     stacked = np.stack(values)

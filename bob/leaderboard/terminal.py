@@ -8,7 +8,6 @@ from rich.text import Text
 
 from bob.leaderboard.board import Board, as_board
 from bob.leaderboard.cells import Cell, Column
-from bob.leaderboard.paired import Tie
 from bob.leaderboard.ranking import Ranking
 from bob.leaderboard.ranking_table import pool_text
 from bob.leaderboard.rows import Row, ranked
@@ -32,7 +31,7 @@ def _task(task: str, board: Board) -> Table:
     own = [record for record in board.kept if record.task.name == task]
     columns, rows = ranked(own)
     best = {lead.column: lead.best for lead in leads(own)}
-    tied = "; ≈ not told apart from the best" if any(column.task == task for column in board.ties) else ""
+    tied = "; ≈ not told apart from the best" if any(held and column.task == task for column, held in board.tied.items()) else ""
     table = Table(title=Text(f"{task}: {own[0].task.metrics[0]}, 95 % intervals{tied}"), title_justify="left")
     table.add_column("backbone", overflow="fold")
     for name in ["params (M)", *(column.dataset for column in columns), *(["mean"] if len(columns) > 1 else [])]:
@@ -44,17 +43,17 @@ def _task(task: str, board: Board) -> Table:
 
 def _fields(row: Row, columns: Sequence[Column], best: dict[Column, Cell], board: Board) -> list[Text]:
     name = Text(row.name) + Text(" (floor)" if row.is_floor else " (external)" if row.external else "", style="italic")
-    values = [_cell(row.cells.get(column), best.get(column), board.ties.get(column, {}).get(row.name)) for column in columns]
+    values = [_cell(row.cells.get(column), best.get(column), row.name in board.tied.get(column, ())) for column in columns]
     mean = [Text("–" if row.mean is None else value_text("top1", row.mean))] if len(columns) > 1 else []
     return [name, Text(millions(row.facts.params if row.facts else None)), *values, *mean]
 
 
-def _cell(cell: Cell | None, best: Cell | None, tie: Tie | None) -> Text:
+def _cell(cell: Cell | None, best: Cell | None, tied: bool) -> Text:
     if cell is None or cell.value is None:
         return Text(cell_text(cell), style=STATUS_STYLE[cell.status] if cell else "dim")
     is_best = best is not None and cell.record is best.record
     value = Text(value_text(cell.metric, cell.value), style="bold" if is_best else "")
-    return value + Text(limits_text(cell), style="dim") + Text(" ≈" if tie is not None and tie.group == 1 and not is_best else "")
+    return value + Text(limits_text(cell), style="dim") + Text(" ≈" if tied and not is_best else "")
 
 
 def first_words(ranking: Ranking) -> str:

@@ -10,7 +10,9 @@ from bob.leaderboard.latex import to_latex
 from bob.leaderboard.markdown import to_markdown
 from bob.leaderboard.paired import Evidence, no_evidence
 from bob.leaderboard.ranking_table import ranking_frame, task_frame
-from bob.leaderboard.table import tidy, wide
+from bob.leaderboard.robustness import robustness_frame
+from bob.leaderboard.table import tidy_parts
+from bob.leaderboard.wide_table import wide
 from bob.records import Record
 
 
@@ -20,12 +22,13 @@ def write_leaderboard(records: Sequence[Record], folder: Path, evidence: Evidenc
 
 
 def write_board(board: Board, folder: Path) -> list[Path]:
-    """Writes leaderboard.{csv,md,tex,html}, leaderboard_wide.csv, ranking.csv and ranking_by_task.csv into `folder`, each at once or not at all.
+    """Writes leaderboard.{csv,md,tex,html}, leaderboard_wide.csv, ranking.csv and ranking_by_task.csv into `folder`, each at once or not at all;
+    robustness.csv where some task has shifts.
 
     UTF-8 with LF line ends. CSV floats are the shortest text that reads back as the same float.
     """
     texts = {
-        "leaderboard.csv": tidy(board).to_csv(index=False, lineterminator="\n"),
+        "leaderboard.csv": tidy_parts(board).csv(),
         "leaderboard_wide.csv": wide(board).to_csv(index=False, lineterminator="\n"),
         "ranking.csv": ranking_frame(board.rankings).to_csv(index=False, lineterminator="\n"),
         "ranking_by_task.csv": task_frame(board.by_task.values()).to_csv(index=False, lineterminator="\n"),
@@ -33,6 +36,8 @@ def write_board(board: Board, folder: Path) -> list[Path]:
         "leaderboard.tex": to_latex(board),
         "leaderboard.html": to_html(board),
     }
+    if board.robustness:
+        texts["robustness.csv"] = robustness_frame(board.robustness).to_csv(index=False, lineterminator="\n")
     for name, text in texts.items():
         write_whole(folder / name, text.encode("utf-8"))
     return [folder / name for name in texts]

@@ -109,9 +109,9 @@ def _probabilities(values: Floats | None) -> Floats:
 METRICS = (
     Metric(top1, Classified, "wilson", 1.0, True, "accuracy of the best-scored class", each=_in_first(1)),
     Metric(top5, Classified, "wilson", 1.0, True, "true class among the five best-scored", each=_in_first(5)),
-    Metric(mean_per_class, Classified, "mover", 1.0, True, "accuracy averaged over classes", each=_weighed_by_class),
-    Metric(balanced_accuracy, Classified, "mover", 1.0, True, "mean_per_class under scikit-learn's name", each=_weighed_by_class),
+    Metric(mean_per_class, Classified, "score", 1.0, True, "accuracy averaged over classes", each=_weighed_by_class, shares=per_class),
+    Metric(balanced_accuracy, Classified, "score", 1.0, True, "mean_per_class under scikit-learn's name", each=_weighed_by_class, shares=per_class),
     Metric(macro_f1, Classified, "bootstrap", 1.0, True, "F1 averaged over classes"),
-    Metric(log_loss, Classified, "bootstrap", float("inf"), False, "mean negative log-probability of the true class, in nats", each=_surprise),
-    Metric(ece, Classified, "bootstrap", 1.0, False, "expected calibration error, 15 bins"),
+    Metric(log_loss, Classified, "hall", float("inf"), False, "mean negative log-probability of the true class, in nats", each=_surprise),
+    Metric(ece, Classified, "bootstrap", 1.0, False, "expected calibration error, 15 bins", biased=True),
 )

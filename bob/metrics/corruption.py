@@ -2,7 +2,7 @@
 
 Errors here are plain means over corruptions and severities. The paper's mCE divides each corruption's error by that of AlexNet on the same images
 before it averages; AlexNet's errors exist for ImageNet-C alone, so that on any other dataset the ratio has no reference.
-`bob.protocols.corruptions.relative_error` gives the ratio to any backbone of one's choice.
+The errors under each corruption are scores of their own, from which a ratio to any backbone can be made.
 """
 
 import numpy as np
@@ -43,6 +43,6 @@ def _lost(outcome: Corrupted) -> Doubles:
 
 
 METRICS = (
-    Metric(corruption_error, Corrupted, "bootstrap", 1.0, False, "error over corruptions and severities", each=_error),
-    Metric(corruption_drop, Corrupted, "bootstrap", 1.0, False, "error that corruptions add", lowest=-1.0, each=_lost),
+    Metric(corruption_error, Corrupted, "effective", 1.0, False, "error over corruptions and severities", each=_error),
+    Metric(corruption_drop, Corrupted, "hall", 1.0, False, "error that corruptions add", lowest=-1.0, each=_lost),
 )

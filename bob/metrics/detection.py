@@ -12,9 +12,11 @@ Differs from OpenOOD's code in two points:
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bob.errors import UndefinedError
 from bob.metrics.metric import Metric
+from bob.metrics.resampling import auroc_variance, average_precision_variance, quantile_rate_variance
 from bob.outcomes import Detected, Floats
 
 TPR = 0.95
@@ -73,9 +75,54 @@ def _average_precision(curve: _Curve) -> float:
     return float((np.diff(curve.hits, prepend=0) * precision).sum() / curve.hits[-1])
 
 
+def _inside(outcome: Detected) -> NDArray[np.bool_]:
+    return outcome.inside
+
+
+def _aupr_in_variance(outcome: Detected) -> float:
+    return average_precision_variance(outcome.inside, outcome.score)
+
+
+def _aupr_out_variance(outcome: Detected) -> float:
+    return average_precision_variance(~outcome.inside, -outcome.score)
+
+
+def _fpr_variance(outcome: Detected) -> float:
+    return quantile_rate_variance(outcome, TPR)
+
+
 METRICS = (
-    Metric(auroc, Detected, "bootstrap", 1.0, True, "an in-distribution image scores higher than one that is not"),
-    Metric(aupr_in, Detected, "bootstrap", 1.0, True, "average precision of finding in-distribution images"),
-    Metric(aupr_out, Detected, "bootstrap", 1.0, True, "average precision of finding out-of-distribution images"),
-    Metric(fpr_at_95_tpr, Detected, "bootstrap", 1.0, False, "in-distribution images rejected where 95 % of the others are"),
+    Metric(
+        auroc,
+        Detected,
+        "bootstrap",
+        1.0,
+        True,
+        "an in-distribution image scores higher than one that is not",
+        strata=_inside,
+        variance=auroc_variance,
+    ),
+    Metric(
+        aupr_in, Detected, "bootstrap", 1.0, True, "average precision of finding in-distribution images", strata=_inside, variance=_aupr_in_variance
+    ),
+    Metric(
+        aupr_out,
+        Detected,
+        "bootstrap",
+        1.0,
+        True,
+        "average precision of finding out-of-distribution images",
+        strata=_inside,
+        variance=_aupr_out_variance,
+    ),
+    Metric(
+        fpr_at_95_tpr,
+        Detected,
+        "bootstrap",
+        1.0,
+        False,
+        "in-distribution images rejected where 95 % of the others are",
+        strata=_inside,
+        variance=_fpr_variance,
+    ),
 )

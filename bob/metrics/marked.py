@@ -30,11 +30,18 @@ def roc_auc(outcome: Marked) -> float:
 
 def label_set_top1(outcome: Marked) -> float:
     """Share of the images with a class whose best-scored class is one of theirs (ReaL; Beyer et al. 2020, arXiv:2006.07159)."""
+    right, count = _one_share(outcome)
+    return float(right[0] / count[0])
+
+
+def _one_share(outcome: Marked) -> tuple[Floats, Floats]:
+    """Images whose best-scored class is one of theirs, and images with a class, (1,) each."""
     some = outcome.labels.any(1)
     if not some.any():
         raise UndefinedError("no test image has a class")
     best = outcome.scores.argmax(1)
-    return float(outcome.labels[np.arange(len(outcome)), best][some].mean())
+    right = outcome.labels[np.arange(len(outcome)), best]
+    return np.array([right.sum()], np.float64), np.array([some.sum()], np.float64)
 
 
 def average_precision(scores: NDArray[np.float32], there: Bools) -> float:
@@ -79,5 +86,5 @@ METRICS = (
     Metric(label_ap, Marked, "bootstrap", 1.0, True, "average precision, averaged over classes"),
     Metric(label_ap_11_point, Marked, "bootstrap", 1.0, True, "VOC 2007's average precision at eleven recalls, averaged over classes"),
     Metric(roc_auc, Marked, "bootstrap", 1.0, True, "area under the ROC curve, averaged over classes"),
-    Metric(label_set_top1, Marked, "bootstrap", 1.0, True, "best-scored class is one of the image's"),
+    Metric(label_set_top1, Marked, "score", 1.0, True, "best-scored class is one of the image's", shares=_one_share),
 )

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-IntervalKind = Literal["wilson", "mover", "bootstrap", "t"]
+IntervalKind = Literal["wilson", "score", "newcombe", "ratio", "effective", "hall", "tango", "t", "bootstrap"]
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,14 @@ class Metric:
     """Its smallest possible value."""
     each: Callable[[Any], NDArray[np.float64]] | None = None
     """Of an outcome: what each example gave (N,), of which the metric is the mean. Paired tests compare backbones by it; without it they resample."""
+    shares: Callable[[Any], tuple[NDArray[np.floating[Any]], NDArray[np.floating[Any]]]] | None = None
+    """Of an outcome: successes and sizes (K,) of the independent shares that the metric is made of: their mean, or the first against the others."""
+    strata: Callable[[Any], NDArray[Any]] | None = None
+    """Of an outcome: to which part each example belongs (N,), where the parts' sizes are no matter of chance. The bootstrap resamples within them."""
+    variance: Callable[[Any], float] | None = None
+    """Of an outcome: the metric's variance over all resamples, where it can be had without drawing any."""
+    biased: bool = False
+    """Whether noise moves it one way, as it only adds to a sum of absolute gaps. The bootstrap takes out the bias that it shows."""
 
     @property
     def name(self) -> str:

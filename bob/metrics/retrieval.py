@@ -97,16 +97,16 @@ def _recall(outcome: Shortlist) -> Doubles:
 
 
 METRICS = (
-    Metric(mean_ap, Retrieved, "bootstrap", 1.0, True, "mean average precision (mAP)", each=lambda outcome: outcome.ap),
+    Metric(mean_ap, Retrieved, "effective", 1.0, True, "mean average precision (mAP)", each=lambda outcome: outcome.ap),
     Metric(
-        mean_ap_trapezoid, Retrieved, "bootstrap", 1.0, True, "mAP with trapezoids, as Oxford and Paris", each=lambda outcome: outcome.ap_trapezoid
+        mean_ap_trapezoid, Retrieved, "effective", 1.0, True, "mAP with trapezoids, as Oxford and Paris", each=lambda outcome: outcome.ap_trapezoid
     ),
-    Metric(map_at_r, Retrieved, "bootstrap", 1.0, True, "mean average precision at R (MAP@R)", each=lambda outcome: outcome.ap_at_r),
-    Metric(r_precision, Retrieved, "bootstrap", 1.0, True, "share of positives among the first R", each=lambda outcome: outcome.r_precision),
-    Metric(mrr, Retrieved, "bootstrap", 1.0, True, "mean reciprocal rank of the first positive", each=_reciprocal),
+    Metric(map_at_r, Retrieved, "effective", 1.0, True, "mean average precision at R (MAP@R)", each=lambda outcome: outcome.ap_at_r),
+    Metric(r_precision, Retrieved, "effective", 1.0, True, "share of positives among the first R", each=lambda outcome: outcome.r_precision),
+    Metric(mrr, Retrieved, "effective", 1.0, True, "mean reciprocal rank of the first positive", each=_reciprocal),
     Metric(hit_at, Shortlist, "wilson", 1.0, True, "queries with a positive among the first k (R@k)", each=_hit),
-    Metric(precision_at, Shortlist, "bootstrap", 1.0, True, "share of positives among the first k (P@k)", each=_precision),
-    Metric(recall_at, Shortlist, "bootstrap", 1.0, True, "share of the positives found among the first k", each=_recall),
-    Metric(mean_ap_at, Shortlist, "bootstrap", 1.0, True, "mean average precision among the first k (mAP@k)", each=lambda outcome: outcome.ap),
-    Metric(precision_until, Shortlist, "bootstrap", 1.0, True, "P@k of the revisited Oxford and Paris", each=lambda outcome: outcome.until_last),
+    Metric(precision_at, Shortlist, "effective", 1.0, True, "share of positives among the first k (P@k)", each=_precision),
+    Metric(recall_at, Shortlist, "effective", 1.0, True, "share of the positives found among the first k", each=_recall),
+    Metric(mean_ap_at, Shortlist, "effective", 1.0, True, "mean average precision among the first k (mAP@k)", each=lambda outcome: outcome.ap),
+    Metric(precision_until, Shortlist, "effective", 1.0, True, "P@k of the revisited Oxford and Paris", each=lambda outcome: outcome.until_last),
 )

@@ -44,16 +44,32 @@ def _per_shift(outcome: Shifted) -> Floats:
     return _shares(outcome, outcome.shift)
 
 
+def _shares_per_shift(outcome: Shifted) -> tuple[Floats, Floats]:
+    """Images predicted right and all images (K,), in distribution, then per shift that has images."""
+    return _counts(outcome, outcome.shift)
+
+
+def _shifted_shares(outcome: Shifted) -> tuple[Floats, Floats]:
+    """As `_shares_per_shift`, of the shifts alone."""
+    right, count = _shares_per_shift(outcome)
+    return right[1:], count[1:]
+
+
 def _shares(outcome: Shifted, of: Ints) -> Floats:
     """Share predicted right of each value of `of` that occurs, ascending."""
+    right, count = _counts(outcome, of)
+    return right / count
+
+
+def _counts(outcome: Shifted, of: Ints) -> tuple[Floats, Floats]:
     count = np.bincount(of)
-    right: Floats = np.bincount(of, weights=outcome.right)[count > 0] / count[count > 0]
-    return right
+    right = np.bincount(of, weights=outcome.right)[count > 0].astype(np.float64)
+    return right, count[count > 0].astype(np.float64)
 
 
 METRICS = (
-    Metric(shifted_top1, Shifted, "bootstrap", 1.0, True, "accuracy on shifted test sets"),
-    Metric(drop, Shifted, "bootstrap", 1.0, False, "accuracy lost from in distribution to shifted", lowest=-1.0),
-    Metric(relative_drop, Shifted, "bootstrap", 1.0, False, "the same as a share of what there was", lowest=-float("inf")),
-    Metric(worst_group, Shifted, "bootstrap", 1.0, True, "accuracy on the worst group"),
+    Metric(shifted_top1, Shifted, "score", 1.0, True, "accuracy on shifted test sets", shares=_shifted_shares),
+    Metric(drop, Shifted, "newcombe", 1.0, False, "accuracy lost from in distribution to shifted", lowest=-1.0, shares=_shares_per_shift),
+    Metric(relative_drop, Shifted, "ratio", 1.0, False, "the same as a share of what there was", lowest=-float("inf"), shares=_shares_per_shift),
+    Metric(worst_group, Shifted, "bootstrap", 1.0, True, "accuracy on the worst group", strata=lambda outcome: outcome.group),
 )

@@ -1,6 +1,6 @@
 """The outcome of a classifier: what it predicted, and where the true class came."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -45,6 +45,13 @@ class Classified:
             log_prob[rows] = _own(block, y[rows]) - best - log_total
             confidence[rows] = np.exp(-log_total)
         return cls(y, _best(logits), _ranks(logits, y), logits.shape[1], log_prob, confidence)
+
+    @classmethod
+    def by_blocks(cls, logits_of: Callable[[slice], NDArray[Any]], y: NDArray[Any], classes: int) -> "Classified":
+        """As `from_logits`, with logits (n, C) made for some rows at a time: memory depends on neither N nor C."""
+        step = max(1, BLOCK_CELLS // classes)
+        cuts = (slice(start, start + step) for start in range(0, max(1, len(y)), step))
+        return cls.concatenate([cls.from_logits(logits_of(rows), y[rows]) for rows in cuts])
 
     @classmethod
     def from_votes(cls, votes: NDArray[Any], y: NDArray[Any]) -> "Classified":

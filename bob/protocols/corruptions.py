@@ -6,8 +6,8 @@ corruptions are and how images are prepared for them stands in `bob.datasets.cor
 Differs from the paper in these points:
 - the paper's networks are trained end to end, these backbones are frozen under a probe;
 - mCE divides each corruption's error by AlexNet's. On other data than ImageNet-C there is no such reference, so the error is not divided
-  (`corruption_error`), and what corruption costs is a difference (`corruption_drop`) rather than the paper's relative mCE. `relative_error` gives
-  the paper's ratio to any backbone whose errors are at hand.
+  (`corruption_error`), and what corruption costs is a difference (`corruption_drop`) rather than the paper's relative mCE. A ratio to
+  another backbone of the pool would change with the pool; the mean of ratios follows from the scores per corruption, which are in every record.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,7 +15,6 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from bob.errors import UndefinedError
 from bob.outcomes import Classified, Corrupted
 from bob.protocols.linear import probe
 from bob.protocols.logistic import Fit, scores
@@ -38,15 +37,6 @@ def corruptions(problem: Problem, tests: Tests, families: Mapping[str, Sequence[
         (*_summaries(Corrupted(clean.rank == 0, right), list(under), families), *_conditions(clean, under)),
         {**detail, "images": len(problem.test_y), "conditions": len(under)},
     )
-
-
-def relative_error(error: Mapping[str, float], reference: Mapping[str, float]) -> float:
-    """mCE: the mean over corruptions of error / the reference's, each error a mean over severities. 1 is as bad as the reference."""
-    if error.keys() != reference.keys():
-        raise ValueError(f"errors and reference are of different corruptions: {sorted(error)} and {sorted(reference)}.")
-    if zero := [name for name, value in reference.items() if value == 0]:
-        raise UndefinedError(f"the reference makes no errors under {zero[0]}")
-    return float(np.mean([error[name] / reference[name] for name in error]))
 
 
 def _asked(fit: Fit, rows: NDArray[np.float32], y: NDArray[np.int64]) -> Classified:

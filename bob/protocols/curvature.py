@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bob.protocols.lbfgs import Initial
+from bob.protocols.contested import Candidates, Contested, Coupling, candidates, contested, heaviest
 from bob.protocols.products import product
 from bob.protocols.softmax import Point, outward, residuals_of
 from bob.protocols.spectrum import Source
@@ -21,11 +21,33 @@ COUPLED_CLASSES = 2048
 """Up to this many classes the biases' part is a matrix; above, its diagonal."""
 RIDGE = 1e-6
 """Added to that matrix's diagonal, relative to its mean: a class without rows has nothing there."""
+TAKEN = 0.99
+"""Share of the contested pairs' parts that is taken out of the sums: the whole could leave nothing but rounding."""
+
+
+@dataclass(frozen=True, eq=False)
+class Metric:
+    """H₀ of a curvature and a penalty."""
+
+    diagonal: Tensor
+    shift: Tensor
+    bias: Tensor
+    coupling: Coupling | None
+    """In place of the diagonal and the biases' part alone."""
+
+    def divide(self, vector: Tensor) -> Tensor:
+        """H₀⁻¹ vector, (C, R + 1): in moved features w stays and b becomes b + m_c·w."""
+        weight, bias = vector[:, :-1] - self.shift * vector[:, -1:], vector[:, -1]
+        if self.coupling:
+            weight, bias = self.coupling.divide(weight, bias)
+        else:
+            weight, bias = weight.div_(self.diagonal), self.bias @ bias if self.bias.ndim == 2 else self.bias * bias
+        return torch.cat((weight, (bias - (self.shift * weight).sum(1))[:, None]), 1)
 
 
 @dataclass(frozen=True, eq=False)
 class Curvature:
-    """At one point. Float32."""
+    """At one point. Float32. The features of class c are moved by -m_c, so that the weights' part and the biases' part are apart."""
 
     diagonal: Tensor
     """(C, R): mean of p(1 - p) (x - m)²."""
@@ -33,35 +55,48 @@ class Curvature:
     """(C, R) m: mean of x weighed by p(1 - p)."""
     bias: Tensor
     """(C, C) the inverse of diag(mean p) - mean p pᵀ, or (C,) of its diagonal."""
+    pairs: Contested | None = None
+    """Pairs of classes in single rows that are kept exactly: all else is that of the others."""
 
-    def initial(self, penalty: float) -> Initial:
-        return Initial(self.diagonal + penalty, self.shift, self.bias)
+    def initial(self, penalty: float) -> Metric:
+        diagonal = self.diagonal + penalty
+        return Metric(diagonal, self.shift, self.bias, None if self.pairs is None else Coupling(self.pairs, diagonal, self.shift, self.bias))
 
 
-def curvature(source: Source, y: Tensor, point: Point, workers: int = 1) -> Curvature:
-    """One pass over float32 rows, one and a half where residuals were not kept."""
+def curvature(source: Source, y: Tensor, point: Point, workers: int = 1, pairs: int = 0) -> Curvature:
+    """One pass over float32 rows, one and a half where residuals were not kept. `pairs` are kept exactly, where the biases' part is a matrix."""
     numbered = list(enumerate(source.cuts))
-    parts = striped(lambda some: _part(source, y, point, some), numbered, workers)
+    parts, found = zip(*striped(lambda some: _part(source, y, point, some, pairs), numbered, workers), strict=True)
     mean, square, between = (torch.stack(of).sum(0).div_(len(y)) for of in zip(*parts, strict=True))
-    spread = point.spread.float().clamp(min=1e-20)[:, None]
-    shift = mean / spread
-    return Curvature((square - shift * mean).clamp_(min=0), shift, _inverse(between, point, y))
+    spread, kept = point.spread.float().clamp(min=1e-20), None
+    if pairs and len(between):
+        kept = contested(source, heaviest([some for of in found for some in of], pairs))
+        between.add_(kept.between(len(between)), alpha=TAKEN)
+        for total, part in zip((mean, square, spread), kept.sums(len(between)), strict=True):
+            total.sub_(part, alpha=TAKEN)
+    shift = mean / spread[:, None]
+    return Curvature((square - shift * mean).clamp_(min=0), shift, _inverse(between, point, y), kept)
 
 
-def _part(source: Source, y: Tensor, point: Point, numbered: Sequence[tuple[int, slice]]) -> tuple[Tensor, Tensor, Tensor]:
-    """Sums over some blocks of p(1 - p) x, p(1 - p) x² (C, R) and p pᵀ (C, C; none where it would be too large)."""
+def _part(
+    source: Source, y: Tensor, point: Point, numbered: Sequence[tuple[int, slice]], pairs: int
+) -> tuple[tuple[Tensor, Tensor, Tensor], list[Candidates]]:
+    """Sums over some blocks of p(1 - p) x, p(1 - p) x² (C, R) and p pᵀ (C, C; none where it would be too large); and the heaviest pairs."""
+    found: list[Candidates] = []
     classes, rank = len(point.theta), point.theta.shape[1] - 1
     size = classes if classes <= COUPLED_CLASSES else 0
     mean, square, between = (torch.zeros(shape, device=point.theta.device) for shape in ((classes, rank), (classes, rank), (size, size)))
     for rows, residual in residuals(source, y, point, numbered):
         p = residual.float().scatter_add(0, y[rows][None], torch.ones(1, residual.shape[1], device=residual.device)).clamp_(0, 1)
         block = source.turned(rows)
+        if pairs and size:
+            found = [heaviest([*found, candidates(p, rows.start, pairs)], pairs)]
         if size:
             between += product(p, p)
         weight = p.sub_(p.square())
         mean += product(weight, block.T)
         square += product(weight, block.square().T)
-    return mean, square, between
+    return (mean, square, between), found
 
 
 def residuals(source: Source, y: Tensor, point: Point, numbered: Sequence[tuple[int, slice]]) -> Iterator[tuple[slice, Tensor]]:

@@ -8,13 +8,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bob.protocols.curvature import Curvature, curvature
-from bob.protocols.dual import Seen, gap_bound
+from bob.protocols.curvature import Curvature, Metric, curvature
+from bob.protocols.dual import Candidate, Seen, foreseen, gap_bound
 from bob.protocols.lbfgs import Pairs
 from bob.protocols.softmax import Point, evaluate
 from bob.protocols.spectrum import Rows, Source, Spectrum, source, spectrum
+from bob.protocols.threads import threads
 
-MEMORY = 100
+MEMORY = 30
 """Curvature pairs kept; fewer where they would not fit in `PAIR_BYTES`."""
 PAIR_BYTES = 1 << 30
 FLOOR = 1e-3
@@ -26,10 +27,19 @@ HALVINGS = 12
 """Trials of one line search."""
 RENEW_EVERY = 25
 """Steps for which one point's curvature serves."""
-MIX_EVERY = 2
-"""Steps between two looks at a mixture of points, for the bound."""
-MIX_BELOW = 4.0
-"""A mixture is looked at once a step promised no more than this many times the gap wanted."""
+STALE = 2.0
+"""It serves until the penalty has become this many times weaker."""
+COUPLED_AFTER = 12
+"""Steps at one value after which curvature holds the contested pairs of classes, there and for all weaker penalties."""
+COUPLED_PASSES = 10
+"""What inverting the matrix of the pairs may cost."""
+LEAST_PAIRS = 512
+"""This many always: their matrix costs no more than the many calls of a small pass."""
+MOST_PAIRS = 3072
+LOOK_EVERY = 2
+"""Steps between two looks for a point of the dual other than the present one, for the bound."""
+LOOK_BELOW = 4.0
+"""They begin once a step promised no more than this many times the gap wanted."""
 SMALL = 1 << 20
 """Weights of fewer entries are stepped by one thread: see `bob.protocols.threads`."""
 
@@ -57,10 +67,16 @@ class Problem:
         self.passes += 1
         return evaluate(self.exact if exact else self.fast, self.y, theta, self.workers)
 
-    def curvature(self, point: Point) -> Curvature:
-        """Of a point of a float32 pass."""
+    def curvature(self, point: Point, coupled: bool) -> Curvature:
+        """Of a point of a float32 pass; with pairs of classes where `coupled`."""
         self.passes += 1
-        return curvature(self.fast, self.y, point, self.workers)
+        return curvature(self.fast, self.y, point, self.workers, self._pairs(point) if coupled else 0)
+
+    def _pairs(self, point: Point) -> int:
+        """How many make a matrix whose inversion costs about `COUPLED_PASSES`."""
+        classes, width = point.theta.shape
+        worth = round(float(np.cbrt(COUPLED_PASSES * 4 * len(self.y) * width * classes)))
+        return min(max(worth, LEAST_PAIRS), MOST_PAIRS, len(self.y) * (classes - 1))
 
     def origin(self) -> Point:
         """No weights, the bias at its optimum: the answer for λ = ∞."""
@@ -79,7 +95,7 @@ class Problem:
 def prepare(x: Rows, y: NDArray[np.int64], classes: int, device: str) -> Problem:
     """Features prepared once, for any number of values."""
     basis = spectrum(x, device)
-    fast, exact = source(x, basis, torch.float32), source(x, basis, torch.float64)
+    fast, exact = source(x, basis, torch.float32, classes), source(x, basis, torch.float64, classes)
     workers = torch.get_num_threads() if device == "cpu" else 1
     return Problem(fast, exact, torch.as_tensor(np.asarray(y), dtype=torch.int64).to(device), classes, workers)
 
@@ -93,18 +109,24 @@ class Walker:
     pairs: Pairs
     seen: Seen
     penalty: float = 0.0
-    curvature: Curvature | None = None
+    curvature: Curvature | None = field(default=None, init=False)
     """Of a point on the way; None where the next step wants that of its own point."""
+    coupled: bool = field(default=False, init=False)
+    """Steps have become many, so that curvature holds contested pairs."""
+    initial: Metric = field(init=False)
+    initial_penalty: float = field(default=0.0, init=False)
     promised: float = field(default=float("inf"), init=False)
     """What the last step was expected to gain."""
 
     def move(self, penalty: float) -> None:
-        """To another λ: pairs stay true."""
+        """To another λ: pairs stay true, and curvature serves while λ is near."""
         if self.penalty:
             penalised = torch.ones(self.point.theta.shape[1], device=self.point.theta.device)
             penalised[-1] = 0
             self.pairs.shift((penalty - self.penalty) * penalised)
         self.penalty, self.promised = penalty, float("inf")
+        if penalty * STALE < self.initial_penalty:
+            self.curvature = None
 
     def minimise(self, tolerance: float, exact: bool = False, of_gain: bool = False) -> float:
         """Moves `point` until its relative gap is at most `tolerance`, where asked also relative to the gain over no weights; the gap.
@@ -117,24 +139,30 @@ class Walker:
             scale = self.problem.scale(objective)
             allowed = tolerance * (min(scale, max(self.problem.entropy - objective, 0.0)) if of_gain else scale)
             ended = self.problem.passes >= last
-            mix = steps % MIX_EVERY == 0 and self.promised <= MIX_BELOW * allowed
-            gap = self._bound(allowed, exact, mix, final=ended)
+            look = steps % LOOK_EVERY == 0 and self.promised <= LOOK_BELOW * allowed
+            gap = self._bound(allowed, exact, look, final=ended)
             if gap <= allowed or ended:
                 return gap / scale
             if not (self._step(exact) or self._renewed_step(exact)):
-                return self._bound(allowed, exact, mix=True, final=True) / scale
+                return self._bound(allowed, exact, look=True, final=True) / scale
             steps += 1
-            if steps % RENEW_EVERY == 0 and not exact:
-                self.curvature = None
+            if (steps % RENEW_EVERY == 0 or (steps == COUPLED_AFTER and not self.coupled)) and not exact:
+                self.coupled, self.curvature = True, None
 
-    def _bound(self, allowed: float, exact: bool, mix: bool, final: bool) -> float:
-        """Of the gap: from this point alone, and where that does not do and it is asked, from a mixture of those seen."""
-        source = self.problem.exact if exact else self.problem.fast
-        alone = gap_bound(source, self.point, self.problem.y, self.penalty, allowed, (self.point.slope, 0.0, 1.0), final)
-        if alone <= allowed or not (mix or final) or self.curvature is None:
+    def _bound(self, allowed: float, exact: bool, look: bool, final: bool) -> float:
+        """Of the gap: from this point alone; where that does not do and `look`, with its contested rows moved, then from a mixture of points."""
+        source, y, curvature = self.problem.exact if exact else self.problem.fast, self.problem.y, self.curvature
+        alone = gap_bound(source, self.point, y, self.penalty, allowed, Candidate(self.point.slope), final)
+        if alone <= allowed or not (look or final) or curvature is None:
             return alone
-        mixture = self.seen.mixed(self.point, self.penalty, self.curvature)
-        return min(alone, gap_bound(source, self.point, self.problem.y, self.penalty, allowed, mixture, final))
+        bound = alone
+        if curvature.pairs is not None and self.point.residuals is not None:
+            point, candidate = foreseen(self.point, y, self.penalty, self.initial, curvature.pairs)
+            bound = min(bound, gap_bound(source, point, y, self.penalty, allowed, candidate, final))
+        if bound <= allowed:
+            return bound
+        mixture = self.seen.mixed(self.point, self.penalty, curvature)
+        return min(bound, gap_bound(source, self.point, y, self.penalty, allowed, mixture, final))
 
     def _renewed_step(self, exact: bool) -> bool:
         """A step from curvature of this very point, and no pairs: where the old ones mislead."""
@@ -145,10 +173,8 @@ class Walker:
 
     def _step(self, exact: bool) -> bool:
         """One L-BFGS step with a backtracking line search; False where no step lowers the objective."""
-        if self.curvature is None:
-            self.curvature = self.problem.curvature(self.point)
         gradient = self.point.gradient(self.penalty)
-        direction = self.pairs.direction(gradient.float(), self.curvature.initial(self.penalty)).double()
+        direction = self.pairs.direction(gradient.float(), self._initial()).double()
         slope, size = float((gradient * direction).sum()), 1.0
         if slope >= 0:
             return False
@@ -160,6 +186,13 @@ class Walker:
             ahead = float((point.gradient(self.penalty) * direction).sum())
             size *= min(0.7, max(0.1, slope / (slope - ahead))) if ahead > 0 else 0.5
         return False
+
+    def _initial(self) -> Metric:
+        if self.curvature is None:
+            self.curvature = self.problem.curvature(self.point, self.coupled)
+            with threads(self.problem.workers if self.coupled else torch.get_num_threads()):
+                self.initial, self.initial_penalty = self.curvature.initial(self.penalty), self.penalty
+        return self.initial
 
     def accept(self, point: Point, decrease: float) -> bool:
         """Take the point where it lowers the objective by `decrease`."""

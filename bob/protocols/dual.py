@@ -11,9 +11,14 @@ With a₀ = 1 alone this is the usual ‖gradient‖² / 2λ, which punishes dir
 does not. v makes the mixture's mean that of the labels: p of the present point is tilted to q_n = p_n + (diag(p_n) - p_n p_nᵀ) v with
 a₀ S v = -s̄_b, S the mean of that matrix, which moves the weights' slope by Δ. That is a distribution while |t| ≤ 1, t_nc = v_c - p_n·v, and costs
 KL(q ‖ p) ≤ vᵀSv because (1 + t) log(1 + t) ≤ t + t²;  ‖Δ‖² ≤ (largest eigenvalue of the covariance) · vᵀSv.
+
+Where the curvature holds contested rows, they alone are moved to where a step would take them: p_n becomes q_n = softmax(logits_n + z_n). It costs
+the mean KL(q ‖ p), and takes from the slope what lies in the directions of highest curvature. A tilt of q by v costs KL(q' ‖ q) + mean (q' - q)·z
+more, the last at most √(vᵀSv · mean variance of z under q).
 """
 
 from collections import deque
+from dataclasses import dataclass, replace
 from math import sqrt
 
 import numpy as np
@@ -21,8 +26,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bob.protocols.curvature import Curvature, residuals
-from bob.protocols.softmax import Point
+from bob.protocols.contested import Contested
+from bob.protocols.curvature import Curvature, Metric, residuals
+from bob.protocols.products import product
+from bob.protocols.softmax import Point, residuals_of
 from bob.protocols.spectrum import Source
 
 KEPT = 24
@@ -34,6 +41,22 @@ EXCHANGES = 400
 """Of the search for the best shares. Any shares give a true bound."""
 
 
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """A point of the dual but for its mean: some q_n, with the present point's distributions among them."""
+
+    slope: Tensor
+    """(C, R + 1) float64: mean of (q - label) (x, 1)."""
+    cost: float = 0.0
+    """CE of the present point less  mean entropy(q) + mean (q - label)·logits, at most."""
+    own: float = 1.0
+    """Share of the present point's distributions, which are tilted."""
+    variance: float = 0.0
+    """Mean variance under them of their change of logits."""
+    hope: float = float("inf")
+    """What the tilt is expected to leave of the bound."""
+
+
 class Seen:
     """The last points: their θ, slope and loss."""
 
@@ -43,8 +66,8 @@ class Seen:
     def add(self, point: Point) -> None:
         self._points.append((point.theta, point.slope, point.loss))
 
-    def mixed(self, point: Point, penalty: float, curvature: Curvature) -> tuple[Tensor, float, float]:
-        """The best mixture around the last point: s̄ (C, R + 1), Σ a_k B_k and a₀.
+    def mixed(self, point: Point, penalty: float, curvature: Curvature) -> Candidate:
+        """The best mixture around the last point.
 
         For this choice, not for the bound, a₀Δ is taken to be -m s̄_b and vᵀSv to be small.
         """
@@ -55,7 +78,7 @@ class Seen:
         mean = torch.zeros_like(point.slope)
         for part, (_, slope, _) in zip(share, self._points, strict=True):
             mean.add_(slope, alpha=float(part))
-        return mean, float(share @ parted), float(share[-1])
+        return Candidate(mean, float(share @ parted), float(share[-1]))
 
 
 def best_shares(gram: NDArray[np.float64], cost: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -77,27 +100,53 @@ def best_shares(gram: NDArray[np.float64], cost: NDArray[np.float64]) -> NDArray
     return share
 
 
-def gap_bound(
-    source: Source, point: Point, y: Tensor, penalty: float, allowed: float, mixture: tuple[Tensor, float, float], final: bool = False
-) -> float:
+def foreseen(point: Point, y: Tensor, penalty: float, initial: Metric, pairs: Contested) -> tuple[Point, Candidate]:
+    """The point with its contested rows' distributions moved to where the step of `initial` takes them. Its residuals must have been kept.
+
+    With D, H₀ less its pairs, a step s leaves of the gradient what it does not move: D s.
+    """
+    assert point.residuals is not None
+    step = initial.divide(point.gradient(penalty).float()).neg_()
+    left = float((initial.diagonal * step[:, :-1]).square().sum()) / (2 * penalty)
+    logits, change = (product(pairs.x, theta[:, :-1]).add_(theta[:, -1]).double() for theta in (point.theta.float(), step))
+    moved = residuals_of((logits + change).T.contiguous(), y[pairs.index])[0]
+    q = moved.T + torch.nn.functional.one_hot(y[pairs.index], moved.shape[0])
+    mean = (q * change).sum(1)
+    divergence = mean - (logits + change).logsumexp(1) + logits.logsumexp(1)
+    kept = torch.cat(point.residuals, 1)
+    difference = moved - kept[:, pairs.index]
+    kept[:, pairs.index] = moved.to(kept.dtype)
+    n = kept.shape[1]
+    slope = point.slope.clone()
+    slope[:, :-1].add_(product(difference.float(), pairs.x.T).double(), alpha=1 / n)
+    slope[:, -1].add_(difference.sum(1), alpha=1 / n)
+    variance = float(((q * change.square()).sum(1) - mean.square()).sum()) / n
+    sizes = [block.shape[1] for block in point.residuals]
+    cost = float(divergence.sum()) / n
+    candidate = Candidate(slope, cost, variance=variance, hope=left + cost)
+    return replace(point, slope=slope, residuals=list(torch.split(kept, sizes, 1))), candidate
+
+
+def gap_bound(source: Source, point: Point, y: Tensor, penalty: float, allowed: float, candidate: Candidate, final: bool = False) -> float:
     """objective - optimum, at most, up to the rounding of the residuals; some value above `allowed` where that cannot be had, unless `final`.
 
     The exact Δ costs half a pass, as do residuals that were not kept and are computed again: only where cheaper bounds do not settle it.
     """
-    slope, parted, own = mixture
+    slope, own = candidate.slope, candidate.own
     miss = slope[:, :-1] + penalty * point.theta[:, :-1]
-    bare = float(miss.square().sum()) / (2 * penalty) + parted
-    if bare > allowed and not final:
+    bare = float(miss.square().sum()) / (2 * penalty) + candidate.cost
+    if min(bare, candidate.hope) > allowed and not final:
         return bare
     tilt = bias_step(source, point, y, slope[:, -1] / own)
     curved = max(-float(tilt @ slope[:, -1]) / own, 0.0)
     if float(tilt.max() - tilt.min()) > 1:
         return float("inf")
-    free = (float(miss.norm()) + own * sqrt(source.largest * curved)) ** 2 / (2 * penalty) + parted + own * curved
+    cost = candidate.cost + own * (curved + sqrt(curved * max(candidate.variance, 0.0)))
+    free = (float(miss.norm()) + own * sqrt(source.largest * curved)) ** 2 / (2 * penalty) + cost
     if free <= allowed:
         return free
     miss.add_(_tilted(source, point, y, tilt), alpha=own)
-    return float(miss.square().sum()) / (2 * penalty) + parted + own * curved
+    return float(miss.square().sum()) / (2 * penalty) + cost
 
 
 def _tilted(source: Source, point: Point, y: Tensor, v: Tensor) -> Tensor:

@@ -1,28 +1,18 @@
 """Limited-memory BFGS (Nocedal 1980): an initial Hessian of one's own, and pairs that survive a change of penalty."""
 
 from collections import deque
-from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 
-@dataclass(frozen=True, eq=False)
-class Initial:
-    """H₀, once the features of class c are moved by -m_c: diagonal in the weights, a matrix over classes in the biases. All float32."""
+class Initial(Protocol):
+    """H₀, positive definite."""
 
-    diagonal: Tensor
-    """(C, R), of the weights."""
-    shift: Tensor
-    """(C, R) m_c."""
-    bias: Tensor
-    """(C, C) the inverse of the biases' part, or (C,) where that is diagonal."""
-
-    def divide(self, vector: Tensor) -> Tensor:
-        """H₀⁻¹ vector, (C, R + 1): in moved features w stays and b becomes b + m_c·w."""
-        weight = (vector[:, :-1] - self.shift * vector[:, -1:]).div_(self.diagonal)
-        bias = self.bias @ vector[:, -1] if self.bias.ndim == 2 else self.bias * vector[:, -1]
-        return torch.cat((weight, (bias - (self.shift * weight).sum(1))[:, None]), 1)
+    def divide(self, vector: Tensor, /) -> Tensor:
+        """H₀⁻¹ vector, float32."""
+        ...
 
 
 class Pairs:

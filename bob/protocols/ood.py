@@ -6,7 +6,7 @@ group).
 A shifted set that holds only some of the classes (ImageNet-A and -R: 200 of 1,000) is scored among these alone, as its authors do (Hendrycks et al.
 2021, arXiv:2006.16241), and so is the in-distribution test split that it is compared with: the drop is between equal tasks.
 
-Differs from them in one point: everything has an interval, a bootstrap over the images of all sets together.
+Differs from them in one point: everything has an interval, over the images of all sets.
 Effective robustness needs a pool of backbones and so belongs to the leaderboard (`bob.statistics.effective_robustness`); its two coordinates are
 the scores `top1_poly` and `top1_test_poly` of a shift called poly.
 """

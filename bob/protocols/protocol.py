@@ -25,6 +25,8 @@ class Problem:
     test_y: NDArray[np.int64]
     """(Q,)"""
     classes: int
+    fold: NDArray[np.int64] | None = None
+    """(N,) the fold of each train row, where choices are made on each fold in turn; then nothing is in `held_out`."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,36 +1,31 @@
 """Exact rankings of a gallery, chunk by chunk, and what they say about the positives of each query.
 
-Similarities are summed in float64 and rounded to float32; equal ones go to the lower gallery position. So a ranking depends neither on the chunks,
-nor on the library or device that sorts. Each row is sorted once, its float's bits above the gallery position in one int64, and the positives' ranks
-are read off; everything else is counted from those.
+Similarities are summed in float64 and rounded to float32; equal ones go to the lower gallery position (`bob.protocols.gallery`). Nearly all
+of them are taken in float32 alone, and no row is put in order as a whole (`bob.protocols.ranks`).
 
-Memory beside the features: one chunk of similarities and what sorting a part of it takes, some 300 MiB, whatever Q and G are.
+Memory beside the features: one chunk of float32 similarities per worker, 128 MiB in all, what counting in a part of each takes, and 1 MiB or so per
+thousand queries for the ranks of each hundred positives; where float64 has to decide, a block of the gallery in it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from bob.outcomes.retrieved import Retrieved, Shortlist
+from bob.protocols.gallery import Exact, Gallery, MetricName, Rough
 from bob.protocols.neighbours import search
+from bob.protocols.ranks import ranks
 from bob.protocols.relevance import Ints, Mask, Relevance
+from bob.protocols.threads import striped
 
-MetricName = Literal["cosine", "euclidean"]
-Ordering = Any
-"""(B, G) gallery positions, best first: a numpy array, or a torch tensor on its device."""
-
-QUERIES, CELLS = 1024, 2**25
-"""Queries multiplied at once, and similarities held at once, as float32: 128 MiB."""
-SORTED_CELLS = 2**22
-"""Similarities sorted at once, with some 30 bytes for each. Larger arrays would be fetched from the system anew each time, which costs more."""
-BLOCK_BYTES = 32 * 2**20
-"""Of the gallery, in float64, multiplied at once."""
-SAME_POINT = 1e-13
-"""A squared distance below this share of ‖q‖² + ‖x‖² is 0: three units in the last place of float32 features, above the rounding of float64 sums."""
+QUERIES, CELLS = 256, 2**25
+"""Queries that a worker multiplies at once, and similarities that all workers hold at once, as float32: 128 MiB."""
+SORTED_CELLS = 2**20
+"""Similarities sorted at once: few enough to stay in a cache."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,12 +45,11 @@ class Found:
 def rankings(
     queries: NDArray[Any], gallery: NDArray[Any], relevances: Mapping[str, Relevance], metric: MetricName, device: str = "cpu"
 ) -> dict[str, list[Found]]:
-    """Whole rankings of gallery (G, D) for queries (Q, D), read by several ideas of what is relevant; by name, one Found per chunk."""
-    found: dict[str, list[Found]] = {name: [] for name in relevances}
-    for rows, order in _orders(queries, gallery, metric, device):
-        for name, relevance in relevances.items():
-            found[name].append(_found(order, rows, *relevance.of(rows)))
-    return found
+    """Whole rankings of gallery (G, D) for queries (Q, D), read by several ideas of what is relevant; by name, Founds in the order of the queries."""
+    prepared, workers = Gallery(gallery, metric, device), torch.get_num_threads() if device == "cpu" else 1
+    chunks = list(_chunks(len(queries), max(1, min(QUERIES, CELLS // workers // len(gallery)))))
+    stripes = striped(lambda some: _ranked(prepared, queries, relevances, some), chunks, workers) if chunks else []
+    return {name: [part for stripe in stripes for part in stripe[name]] for name in relevances}
 
 
 def shortlists(
@@ -68,9 +62,8 @@ def shortlists(
     for rows in _chunks(len(queries), max(1, CELLS // len(gallery))):
         for name, relevance in relevances.items():
             positive, left_out = relevance.of(rows)
-            whole = _found(nearest[rows], rows, positive, left_out)
-            kept = whole.rank < depth
-            found[name].append(Found(whole.query, whole.positives, whole.row[kept], whole.rank[kept]))
+            row, rank = _places(nearest[rows], positive, left_out)
+            found[name].append(Found(rows, positive.sum(1), row[rank < depth], rank[rank < depth]))
     return found
 
 
@@ -84,90 +77,55 @@ def shortlist(found: Sequence[Found], k: int, *, whole: bool) -> Shortlist:
     return Shortlist(k, *map(np.concatenate, zip(*(_shortlist(part, k, whole) for part in found), strict=True)))
 
 
-def _orders(queries: NDArray[Any], gallery: NDArray[Any], metric: MetricName, device: str) -> Iterator[tuple[Ints, Ordering]]:
-    """(query positions, their orderings), a few queries at a time."""
-    prepared = _Gallery(gallery, metric, device)
-    sort = ascending_on_cpu if prepared.rows.device.type == "cpu" else ascending_on_device
-    for rows in _chunks(len(queries), max(1, min(QUERIES, CELLS // len(gallery)))):
-        far = prepared.far(queries[rows])
-        for part in _chunks(len(rows), max(1, SORTED_CELLS // len(gallery))):
-            yield rows[part], sort(far[part[0] : part[-1] + 1])
+def _ranked(gallery: Gallery, queries: NDArray[Any], relevances: Mapping[str, Relevance], chunks: Sequence[Ints]) -> dict[str, list[Found]]:
+    """Some chunks of queries: by float32 as long as it tells the gallery apart, from the first chunk in which it does not by float64."""
+    found: dict[str, list[Found]] = {name: [] for name in relevances}
+    factor, trusted, room = 0.0, gallery.safe, gallery.room(len(chunks[0]))
+    for rows in chunks:
+        several = None
+        if trusted:
+            rough = Rough(gallery, queries[rows], room, factor)
+            several, factor = _read(rough, rows, relevances), rough.factor
+            trusted = several is not None
+        several = several or _read(gallery.exact(queries[rows]), rows, relevances) or {}
+        for name, parts in several.items():
+            found[name] += parts
+    return found
+
+
+def _read(distances: Exact | Rough, rows: Ints, relevances: Mapping[str, Relevance]) -> dict[str, list[Found]] | None:
+    """The positives of the queries at `rows`; None where too much would have to be settled."""
+    found: dict[str, list[Found]] = {name: [] for name in relevances}
+    for part in _chunks(len(rows), max(1, SORTED_CELLS // distances.far.shape[1])):
+        for name, relevance in relevances.items():
+            masks = relevance.of(rows[part])
+            placed = _trusted(distances, slice(part[0], part[-1] + 1), *masks)
+            if placed is None:
+                return None
+            found[name].append(Found(rows[part], np.bincount(placed[0], minlength=len(part)), *placed))
+    return found
+
+
+def _trusted(distances: Exact | Rough, part: slice, positive: Mask, left_out: Mask) -> tuple[Ints, Ints] | None:
+    """Ranks, made again where an error of float32 was met that is larger than what was reckoned with."""
+    while True:
+        some = distances.among(part)
+        placed = ranks(some, positive, left_out)
+        if isinstance(distances, Exact) or isinstance(some, Exact) or 4 * some.worst <= distances.factor:
+            return placed
+        distances.factor = 8 * some.worst
 
 
 def _chunks(n: int, size: int) -> Iterator[Ints]:
     return (np.arange(start, min(start + size, n)) for start in range(0, n, size))
 
 
-class _Gallery:
-    """A gallery (G, D) on a device, and what every chunk of queries needs of it."""
-
-    def __init__(self, rows: NDArray[Any], metric: MetricName, device: str) -> None:
-        self.metric, self.rows = metric, torch.from_numpy(rows).to(device)
-        self.centre = self.rows[:: max(1, len(rows) // 1024)].double().mean(0) if metric == "euclidean" else None
-        self.step = max(1, BLOCK_BYTES // (8 * rows.shape[1]))
-        self.squares = torch.cat([block.square_().sum(1) for _, block in self.blocks()])
-
-    def blocks(self) -> Iterator[tuple[slice, torch.Tensor]]:
-        """(positions, rows less the centre in float64)."""
-        for start in range(0, len(self.rows), self.step):
-            part = slice(start, start + self.step)
-            yield part, self._centred(self.rows[part])
-
-    def far(self, queries: NDArray[Any]) -> torch.Tensor:
-        """(B, G) float32 for queries (B, D), the less the more similar."""
-        wanted = self._centred(torch.from_numpy(queries).to(self.rows.device))
-        squares = wanted.square().sum(1, keepdim=True)
-        far = torch.empty((len(queries), len(self.rows)), dtype=torch.float32, device=self.rows.device)
-        for part, block in self.blocks():
-            far[:, part] = self._far(wanted, squares, block, self.squares[part])
-        return far.add_(0.0)  # so that zero has one sign
-
-    def _centred(self, rows: torch.Tensor) -> torch.Tensor:
-        """A copy in float64, around a point in the middle where distances are asked for: they do not depend on it, and squares stay small."""
-        return rows.double() if self.centre is None else rows.double().sub_(self.centre)
-
-    def _far(self, queries: torch.Tensor, squares: torch.Tensor, block: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
-        """(B, g) minus the cosine, 0 where a row is zero; or the squared distance, which orders as distance does."""
-        if self.metric == "cosine":
-            mine, theirs = (torch.where(values > 0, -values.rsqrt(), 0) for values in (squares, others))
-            return ((queries * -mine) @ block.T).mul_(theirs)
-        total = squares + others
-        apart = torch.addmm(total, queries, block.T, alpha=-2)
-        return apart.masked_fill_(apart < SAME_POINT * total, 0.0)
-
-
-def ascending_on_cpu(far: torch.Tensor) -> Ordering:
-    """A stable argsort of each row, several times faster: one sort of int64, the float's bits (as integers that order alike) above the position."""
-    bits = far.numpy().view(np.int32)
-    key = (bits ^ ((bits >> 31) & 0x7FFFFFFF)).astype(np.int64)
-    key <<= 32
-    key |= np.arange(far.shape[1])
-    key.sort(axis=1)
-    key &= 0xFFFFFFFF
-    return key
-
-
-def ascending_on_device(far: torch.Tensor) -> Ordering:
-    """The same, by torch."""
-    return torch.sort(far, dim=1, stable=True).indices
-
-
-def _found(order: Ordering, rows: Ints, positive: Mask, left_out: Mask) -> Found:
-    """Ranks of the positives, moved up by what is left out before them."""
+def _places(order: Ints, positive: Mask, left_out: Mask) -> tuple[Ints, Ints]:
+    """(P,) and (P,) row and rank of the positives in an ordering (B, k), moved up by what is left out before them."""
     width = order.shape[1]
-    hit, gone = _places(order, positive.view(np.uint8) + 2 * left_out.view(np.uint8))
+    hit, gone = (np.flatnonzero(np.take_along_axis(mask, order, 1)) for mask in (positive, left_out))
     row, rank = np.divmod(hit, width)
-    before = np.searchsorted(gone, hit) - np.searchsorted(gone, row * width)
-    return Found(rows, positive.sum(1), row, rank - before)
-
-
-def _places(order: Ordering, kind: NDArray[np.uint8]) -> list[Ints]:
-    """Ascending places in the flattened ordering (B · G) of the items whose kind (B, G) is 1, and of those whose kind is 2."""
-    if isinstance(order, torch.Tensor):
-        sorted_kind = torch.from_numpy(kind).to(order.device).gather(1, order).flatten()
-        return [(sorted_kind == wanted).nonzero()[:, 0].cpu().numpy() for wanted in (1, 2)]
-    placed = np.take_along_axis(kind, order, 1)
-    return [np.flatnonzero(placed == wanted) for wanted in (1, 2)]
+    return row, rank - (np.searchsorted(gone, hit) - np.searchsorted(gone, row * width))
 
 
 def _most_left_out(relevance: Relevance, queries: int, gallery: int) -> int:

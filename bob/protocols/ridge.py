@@ -28,7 +28,7 @@ def ridge(problem: Problem, settings: RidgeSettings, device: str) -> Result:
     top1 = [float((scores(fit, problem.x[held]).argmax(1) == problem.y[held]).mean()) for fit in fits]
     best = max(range(count), key=lambda i: (top1[i], grid[i]))
     (fit,) = fit_path(problem.x, problem.y, problem.classes, [grid[best] * len(problem.y)], device=device)
-    outcome = Classified.from_logits(scores(fit, problem.test_x), problem.test_y)
+    outcome = Classified.by_blocks(lambda rows: scores(fit, problem.test_x[rows]), problem.test_y, problem.classes)
     detail = {
         "l2_per_example": float(grid[best]),
         "l2_at_edge": count > 1 and best in (0, count - 1),

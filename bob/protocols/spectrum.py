@@ -82,7 +82,7 @@ def _covariance(x: Rows, centre: Tensor, dtype: torch.dtype) -> Tensor:
     total = torch.zeros(width, width, dtype=torch.float64, device=centre.device)
     for rows in slices(n, width, 4 * BLOCK_BYTES):
         block = read(x, rows, str(centre.device), dtype).sub_(centre)
-        total += block.T @ block
+        total += product(block.T, block.T)
     return total / n
 
 
@@ -95,6 +95,8 @@ class Source:
     dtype: torch.dtype
     rotated: bool
     """`x` is already in the eigenbasis, on the device; else blocks are read, converted and centred, and weights are rotated instead."""
+    classes: int = 1
+    """With more classes than features, a block's logits are what must stay in cache."""
 
     @property
     def largest(self) -> float:
@@ -104,7 +106,7 @@ class Source:
     @property
     def cuts(self) -> list[slice]:
         """All rows, in blocks."""
-        return list(slices(*self.x.shape[:2]))
+        return list(slices(self.x.shape[0], max(self.x.shape[1], self.classes)))
 
     def block(self, rows: slice) -> Tensor:
         """(n, R) in the eigenbasis, or (n, D) centred."""
@@ -113,6 +115,12 @@ class Source:
     def turned(self, rows: slice) -> Tensor:
         """(n, R) in the eigenbasis."""
         return self.block(rows) if self.rotated else product(self.block(rows), self.spectrum.basis.to(self.dtype).T)
+
+    def gather(self, index: Tensor) -> Tensor:
+        """(k, R) rows of ascending index (k,), in the eigenbasis."""
+        inside = ((rows, index[(index >= rows.start) & (index < rows.stop)] - rows.start) for rows in self.cuts)
+        found = torch.cat([self.block(rows)[place] for rows, place in inside if len(place)])
+        return found if self.rotated else product(found, self.spectrum.basis.to(self.dtype).T)
 
     def _centred(self, rows: slice) -> Tensor:
         return read(self.x, rows, str(self.spectrum.centre.device), self.dtype).sub_(self.spectrum.centre.to(self.dtype))
@@ -141,14 +149,14 @@ class Picked:
         return self.x[self.index[rows]]
 
 
-def source(x: Rows, basis: Spectrum, dtype: torch.dtype) -> Source:
+def source(x: Rows, basis: Spectrum, dtype: torch.dtype, classes: int) -> Source:
     """Float32 rows are rotated once where they fit in memory. Float64 rows never are: each block is converted exactly."""
     n, rank = x.shape[0], basis.basis.shape[1]
     if dtype == torch.float64 or 4 * n * rank > RESIDENT_BYTES:
-        return Source(x, basis, dtype, rotated=False)
+        return Source(x, basis, dtype, False, classes)
     rotation, device = basis.basis.to(dtype).T.contiguous(), str(basis.centre.device)
     resident = torch.empty(n, rank, dtype=dtype, device=device)
     centre = basis.centre.to(dtype)
     for rows in slices(n, x.shape[1], 4 * BLOCK_BYTES):
         resident[rows] = product(read(x, rows, device, dtype).sub_(centre), rotation)
-    return Source(resident, basis, dtype, rotated=True)
+    return Source(resident, basis, dtype, True, classes)

@@ -6,7 +6,7 @@ time slice (measured: ten times slower). So each worker takes its own rows, with
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import pairwise
 from typing import TypeVar
 
@@ -17,15 +17,19 @@ Part = TypeVar("Part")
 
 
 @contextmanager
-def one_thread(when: bool = True) -> Iterator[None]:
-    """Torch's own threads off."""
-    threads = torch.get_num_threads()
-    if when:
-        torch.set_num_threads(1)
+def threads(count: int) -> Iterator[None]:
+    """Torch's own threads, so many."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
     try:
         yield
     finally:
-        torch.set_num_threads(threads)
+        torch.set_num_threads(before)
+
+
+def one_thread(when: bool = True) -> AbstractContextManager[None]:
+    """Torch's own threads off."""
+    return threads(1) if when else nullcontext()
 
 
 def striped(work: Callable[[Sequence[Item]], Part], items: Sequence[Item], workers: int) -> list[Part]:

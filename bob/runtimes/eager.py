@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from bob.backbones.backbone import Backbone, Rows
+from bob.runtimes.ahead import CopiedAhead
 from bob.specs import Pooling
 
 
@@ -16,14 +17,15 @@ class Eager:
 
     def __init__(self, backbone: Backbone, batch_size: int) -> None:
         self.backbone, self.batch_size = backbone, batch_size
+        self._ahead = CopiedAhead(backbone.device) if backbone.device.type == "cuda" else None
 
     def embed(self, crops: torch.Tensor, poolings: Sequence[Pooling]) -> Rows:
         """A batch that does not fit in memory is halved, and stays halved."""
-        rows: list[Rows] = []
+        parts: list[dict[Pooling, torch.Tensor]] = []
         start = 0
         while start < len(crops):
             try:
-                rows.append(self.backbone.embed(crops[start : start + self.batch_size], poolings))
+                parts.append(self._batch(crops, start, poolings))
                 start += self.batch_size
             except (MemoryError, RuntimeError) as error:
                 if self.batch_size == 1 or not out_of_memory(error):
@@ -31,7 +33,18 @@ class Eager:
                 self.batch_size //= 2
                 if self.backbone.device.type == "cuda":
                     torch.cuda.empty_cache()
-        return {pooling: np.concatenate([batch[pooling] for batch in rows]) for pooling in poolings}
+        if self._ahead:
+            torch.cuda.current_stream(self.backbone.device).synchronize()
+        rows = {pooling: np.concatenate([part[pooling].numpy() for part in parts]) for pooling in poolings}
+        for pooling, values in rows.items():
+            self.backbone.check_rows(pooling, values, len(crops))
+        return rows
+
+    def _batch(self, crops: torch.Tensor, start: int, poolings: Sequence[Pooling]) -> dict[Pooling, torch.Tensor]:
+        """(B, D) per pooling in the processor's memory; on a graphics card the copies back are under way, into pinned memory."""
+        batch = self._ahead.batch(crops, start, self.batch_size) if self._ahead else crops[start : start + self.batch_size]
+        rows = self.backbone.forward(batch, poolings)
+        return {pooling: values.to("cpu", non_blocking=self._ahead is not None) for pooling, values in rows.items()}
 
 
 def out_of_memory(error: Exception) -> bool:

@@ -78,9 +78,19 @@ def default_batch(device: str) -> int:
 
 def available(backbone: Backbone) -> list[Rival]:
     """Those that can run this backbone here. Each rounds reduced precision in its own way, so that is left to eager."""
-    if backbone.precision != "float32":
+    return _usable(backbone.precision, backbone.device.type)
+
+
+def foreseen(eager_seconds: float, asked: str, device: str, precision: str) -> float:
+    """Seconds of a pass that takes eager PyTorch `eager_seconds`, before any race: with what those that repay themselves gain at the least."""
+    rivals = [rival for rival in _usable(precision, device.split(":")[0]) if asked in ("auto", rival.name) and rival.repays(eager_seconds)]
+    return min([eager_seconds, *(rival.setup_seconds + eager_seconds / rival.gain for rival in rivals)])
+
+
+def _usable(precision: str, device_type: str) -> list[Rival]:
+    if precision != "float32":
         return []
-    return [rival for rival in RIVALS if find_spec(rival.package) and (backbone.device.type == "cpu" or not rival.cpu_only)]
+    return [rival for rival in RIVALS if find_spec(rival.package) and (device_type == "cpu" or not rival.cpu_only)]
 
 
 @dataclass(frozen=True, eq=False)

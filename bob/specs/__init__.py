@@ -1,7 +1,7 @@
 """What the registries hold: one frozen spec per backbone, task and dataset. No behaviour, no torch."""
 
 from bob.specs.backbone import TOWER, BackboneSpec, Family, Graph, Pooling, Preprocessing, Pretraining
-from bob.specs.dataset import METRICS_OF, DatasetSpec, ShiftSpec
+from bob.specs.dataset import METRICS_OF, NOT_OURS, DatasetSpec, ShiftSpec
 from bob.specs.settings import SETTINGS, KnnSettings, LinearSettings
 from bob.specs.sources import (
     ArraysSource,
@@ -22,6 +22,7 @@ from bob.specs.weights import Weights
 
 __all__ = [
     "METRICS_OF",
+    "NOT_OURS",
     "SETTINGS",
     "TOWER",
     "ArraysSource",

@@ -108,7 +108,7 @@ class BackboneSpec(Closed):
     @model_validator(mode="before")
     @classmethod
     def _implied(cls, values: Any) -> Any:
-        """A CLIP tower's probes read it before the projection; `hf-hub:` architectures bring their own weights."""
+        """A CLIP tower's probes read it before the projection; `hf-hub:` architectures, and timm's with a tag, bring their own weights."""
         if not isinstance(values, dict):
             return values
         architecture = str(values.get("architecture"))
@@ -117,6 +117,8 @@ class BackboneSpec(Closed):
             implied["pooling"] = "pre_projection"
         if architecture.startswith(OWN_REPOSITORY):
             implied["weights"] = {"hub": architecture.removeprefix(OWN_REPOSITORY)}
+        elif values.get("loader") == "timm" and "." in architecture:
+            implied["weights"] = {"hub": f"timm/{architecture}"}
         return {**implied, **values}
 
     @model_validator(mode="after")

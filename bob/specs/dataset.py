@@ -6,21 +6,37 @@ from pydantic import Field, model_validator
 
 from bob.parse import Closed
 from bob.specs.numbers import Count
-from bob.specs.sources import Role, Source
+from bob.specs.sources import FolderSource, HuggingFaceSource, Role, SampleSource, Source, TableSource
 
 Kind = Literal["classification", "multi-label", "retrieval", "image-text", "detection"]
 OfficialMetric = Literal[
-    "top1", "mean_per_class", "macro_f1", "worst_group", "mce", "label_set_top1", "map", "map_11_point", "micro_map", "roc_auc",
-    "recall_at_1", "map_at_100", "gap", "aupr",
+    "top1", "mean_per_class", "macro_f1", "worst_group", "label_set_top1", "label_ap", "label_ap_11_point", "roc_auc", "hit_at",
+    "mean_ap", "mean_ap_trapezoid", "mean_ap_at", "auroc", "aupr_out", "mce", "micro_ap", "gap",
 ]  # fmt: skip
 METRICS_OF: dict[str, tuple[OfficialMetric, ...]] = {
-    "classification": ("top1", "mean_per_class", "macro_f1", "worst_group", "mce", "roc_auc"),
-    "multi-label": ("label_set_top1", "map", "map_11_point", "micro_map", "roc_auc"),
-    "retrieval": ("recall_at_1", "map", "map_at_100", "gap"),
-    "image-text": ("recall_at_1",),
-    "detection": ("aupr", "roc_auc"),
+    "classification": ("top1", "mean_per_class", "macro_f1", "worst_group", "roc_auc", "mce"),
+    "multi-label": ("label_set_top1", "label_ap", "label_ap_11_point", "roc_auc", "micro_ap"),
+    "retrieval": ("hit_at", "mean_ap", "mean_ap_trapezoid", "mean_ap_at", "gap"),
+    "image-text": ("hit_at",),
+    "detection": ("aupr_out", "auroc"),
 }
-"""What may be quoted for each kind of dataset."""
+"""What may be quoted for each kind of dataset: names in `bob.metrics`, but for those in `NOT_OURS`."""
+NOT_OURS: dict[OfficialMetric, str] = {
+    "mce": "divided by the errors of AlexNet",
+    "micro_ap": "average precision of all images and classes as one list",
+    "gap": "average precision of all queries as one list",
+}
+"""Quoted, and scored by no task."""
+
+
+class Download(Closed):
+    """How much a set weighs, and who says so."""
+
+    mb: Count
+    """Megabytes (10^6 bytes)."""
+    of: Literal["files", "original"]
+    """`files`: what this entry downloads, or asks to lay down. `original`: the official archives, which a hub copy encodes anew, or in part."""
+    source: str
 
 
 class ShiftSpec(Closed):
@@ -34,6 +50,17 @@ class ShiftSpec(Closed):
     """Only images with one of these values of each attribute."""
     kind: Literal["shift", "near", "far"] = "shift"
     """The same classes under other conditions, or images of none of the classes: close to them, or far from them."""
+
+
+def facts_of(source: Source, asked: str) -> tuple[str, ...]:
+    """The attributes that a source gives its images; of a table or a sample, which tell when they are opened, the one that is asked for."""
+    if isinstance(source, TableSource | SampleSource):
+        return (asked,)
+    if isinstance(source, HuggingFaceSource):
+        return tuple(source.attributes)
+    if isinstance(source, FolderSource):
+        return source.levels
+    return ("corruption", "severity") if source.reader == "cifar_c" else ()
 
 
 class DatasetSpec(Closed):
@@ -69,8 +96,8 @@ class DatasetSpec(Closed):
     licence: str | None = None
     gated: bool = False
     """Its terms must be accepted, or a form be sent, before it can be downloaded."""
-    download_mb: Count | None = None
-    """Megabytes, where known."""
+    download: Download | None = None
+    """What has to be fetched, where a public source says it. `bob-bench datasets prefetch` asks the hub for the exact sum of its files."""
     obtain: str | None = None
     """For sets without a hub copy: where to get the data, and how to lay it out."""
     caveats: tuple[str, ...] = Field((), strict=False)
@@ -84,6 +111,10 @@ class DatasetSpec(Closed):
             raise ValueError(f"metric must be one of {', '.join(METRICS_OF[self.kind])} for kind {self.kind!r}; got {self.metric!r}")
         if self.class_range and not 0 <= self.class_range[0] < self.class_range[1]:
             raise ValueError(f"class_range must be a first place and a later one; got {list(self.class_range)!r}")
+        for field, names in (("worst_group", filter(None, [self.worst_group])), ("where", self.where), ("leave_out", self.leave_out)):
+            if strange := [name for name in names if name not in facts_of(self.source, name)]:
+                known = ", ".join(facts_of(self.source, "")) or "none"
+                raise ValueError(f"{field} names the attribute {strange[0]!r}, which its source does not tell. Known: {known}")
         if self.leave_out and (self.where or self.counts):
             raise ValueError("leave_out makes an automatic split of what is left: it goes with 'images', not with 'where' or 'counts'")
         return self

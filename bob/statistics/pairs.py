@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.special import bdtr, ndtr, stdtr, stdtrit
 
 from bob.statistics.aggregate import Floats
+from bob.statistics.limits import held, paired_shares
 
 FLIPS = 9_999
 """Random sign vectors of the permutation test; the smallest p is 1e-4, small enough for Holm over hundreds."""
@@ -21,9 +22,6 @@ MANY = 2_000
 """From more examples on, the mean of flipped differences is taken for normal; its variance is known exactly."""
 BLOCK = 1_000
 """Sign vectors held at once: 16 MB at MANY examples."""
-Z = 1.959963984540054
-"""The 97.5 % point of the standard normal distribution."""
-
 Test = Literal["mcnemar", "sign_flip", "t", "bootstrap"]
 
 
@@ -57,7 +55,7 @@ def difference(a: Floats, b: Floats, draws: bool = False, seed: int = 0) -> Diff
     """a minus b, both (N,), with its 95 % interval and p-value."""
     values = np.stack([a, b])
     test = fitting(values, draws)
-    low, high = _share_limits(a, b) if test == "mcnemar" else mean_limits(a - b)
+    low, high = held(float((a - b).mean()), paired_shares((a > b).sum(), (b > a).sum(), len(a)), -1, 1) if test == "mcnemar" else mean_limits(a - b)
     return Difference(float((a - b).mean()), low, high, float(p_values(values, test, seed)[0, 1]), len(a), test)
 
 
@@ -122,18 +120,6 @@ def t_tests(values: Floats) -> Floats:
         told = np.abs(mean) > 0
         out[i, told] = 2 * stdtr(n - 1, -np.abs(mean[told]) / np.maximum(error[told], np.finfo(float).tiny))
     return out
-
-
-def _share_limits(a: Floats, b: Floats) -> tuple[float, float]:
-    """95 % limits of a difference of paired shares: Wald's after one more example on each side (Bonett & Price 2012, doi:10.3102/1076998611411915).
-
-    Never of width 0; in simulations (tests/test_pairs.py) it covers 95-98 %.
-    """
-    n = len(a) + 2
-    only_a, only_b = (((a > b).sum() + 1) / n, ((b > a).sum() + 1) / n)
-    centre, reach = only_a - only_b, Z * np.sqrt((only_a + only_b - (only_a - only_b) ** 2) / n)
-    seen = float((a - b).mean())
-    return float(max(-1.0, min(seen, centre - reach))), float(min(1.0, max(seen, centre + reach)))
 
 
 def mean_limits(gap: Floats) -> tuple[float, float] | tuple[None, None]:

@@ -15,7 +15,7 @@ from bob.protocols.corruptions import corruptions
 from bob.protocols.protocol import Result
 from bob.specs import BackboneSpec, TaskSpec
 from bob.specs.settings import CorruptionsSettings
-from bob.wiring.classification import by_split, classification_needs, draws, held_out_share, problem
+from bob.wiring.classification import by_split, classification_needs, draws, held_out_by, problem
 from bob.wiring.wired import FeaturesOf, Need, Needs, Wired
 
 
@@ -42,7 +42,7 @@ def solve_corruptions(task: TaskSpec, dataset: Dataset, needs: Needs, features_o
     positions = _positions(settings, dataset.splits["test"])
     features["test"] = features["test"].view(positions)
     chosen = dataclasses.replace(dataset, splits={**dataset.splits, "test": dataset.splits["test"].take(positions)})
-    asked = problem(chosen, features, held_out_share(task), seed)
+    asked = problem(chosen, features, held_out_by(task), seed)
     kept = features["test"].positions
     tests = _rows([need for need in needs if isinstance(need, Need)][len(features) :], features_of, kept, len(positions))
     return corruptions(asked, tests, {family: FAMILIES[family] for family in settings.families}, settings, device)

@@ -9,7 +9,7 @@ from bob.protocols.resize_normalise import Setting, resize_normalise
 from bob.specs import BackboneSpec, Preprocessing, TaskSpec
 from bob.specs.settings import ResizeNormaliseSettings
 from bob.specs.settings.resize_normalise import Normalised
-from bob.wiring.classification import by_split, classification_needs, draws, held_out_share, problem
+from bob.wiring.classification import by_split, classification_needs, draws, held_out_by, problem
 from bob.wiring.wired import FeaturesOf, Need, Needs, Wired
 
 Size = int | str
@@ -42,7 +42,7 @@ def _grid(task: TaskSpec, dataset: Dataset, needs: Needs, features_of: FeaturesO
     for size, normalisation in _settings_of(task):
         fed_so = _variant(needs[0].backbone, size, normalisation)
         if mine := [need for need in needs if need.backbone == fed_so]:
-            yield Setting(size, normalisation, problem(dataset, by_split(mine, features_of), held_out_share(task), seed))
+            yield Setting(size, normalisation, problem(dataset, by_split(mine, features_of), held_out_by(task), seed))
         else:
             yield Setting(size, normalisation, None, f"the backbone cannot be fed {size} px")
 

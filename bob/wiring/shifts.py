@@ -10,7 +10,7 @@ from bob.protocols.ood import Family, TestSet, ood
 from bob.protocols.protocol import Problem, Result
 from bob.specs import BackboneSpec, TaskSpec
 from bob.specs.settings import OodDetectionSettings, OodSettings
-from bob.wiring.classification import by_split, classification_needs, draws, held_out_share, problem
+from bob.wiring.classification import by_split, classification_needs, draws, held_out_by, problem
 from bob.wiring.wired import FeaturesOf, Need, Needs, Wired
 
 KINDS = {"ood": ("shift",), "ood_detection": ("near", "far")}
@@ -33,7 +33,7 @@ def _shifts(task: TaskSpec, dataset: Dataset) -> dict[str, Shift]:
 def _read(task: TaskSpec, dataset: Dataset, needs: Needs, features_of: FeaturesOf, seed: int) -> tuple[Problem, dict[str, Features]]:
     """The classifier's problem, and the features of every shift."""
     of_shifts = {need.name: features_of(need) for need in needs if need.name in _shifts(task, dataset)}
-    return problem(dataset, by_split(needs, features_of), held_out_share(task), seed), of_shifts
+    return problem(dataset, by_split(needs, features_of), held_out_by(task), seed), of_shifts
 
 
 def _solve_ood(task: TaskSpec, dataset: Dataset, needs: Needs, features_of: FeaturesOf, seed: int, device: str) -> Result:

@@ -33,6 +33,7 @@ SCRIPTS = (
     "shifts",
     "datasets",
     "download",
+    "paper",
     "main",
 )
 """Each imports from earlier ones only."""

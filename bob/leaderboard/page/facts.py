@@ -63,12 +63,6 @@ def metric(name: str) -> dict[str, Any]:
     return {"name": name, "summary": known.summary if known else "", "share": is_share(name), "percent": percent, "higher": higher}
 
 
-def base_of(score: str, metrics: Sequence[str]) -> str:
-    """The metric that a score is of: `top1` of `top1_k20`, `top1_gain` of `top1_gain_112px`; `metrics` are the task's own."""
-    known = [name for name in (*metrics, *METRICS) if score == name or score.startswith(f"{name}_")]
-    return max(known, key=len, default=score)
-
-
 def by_name(records: Sequence[Record]) -> Mapping[str, list[Record]]:
     """Records of each backbone, names in order."""
     groups: dict[str, list[Record]] = {}

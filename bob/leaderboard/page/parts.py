@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-from bob.leaderboard.cells import Cell, Column
+from bob.leaderboard.cells import Cell, Column, base_of
 from bob.leaderboard.page.encode import float32s
-from bob.leaderboard.page.facts import base_of, metric
+from bob.leaderboard.page.facts import metric
+from bob.leaderboard.robustness import UnderShift
 from bob.records import Score
 
 KEY_DIGITS = 12
@@ -22,25 +23,35 @@ Limits = tuple[float | None, float | None, float | None]
 NOTHING: Limits = (None, None, None)
 
 
-def parts(columns: Sequence[Column], names: Sequence[str], held: Mapping[tuple[Column, str], Cell]) -> dict[str, Any]:
+def parts(
+    columns: Sequence[Column], names: Sequence[str], held: Mapping[tuple[Column, str], Cell], shifts: Sequence[UnderShift] = ()
+) -> dict[str, Any]:
     """By task: its scores and choices, each over the task's own columns × backbones; and all keys in one text."""
     tasks = {column.task: [own for own in columns if own.task == column.task] for column in columns}
     places = {task: [held.get((column, name)) for column in own for name in names] for task, own in tasks.items()}
-    read = {task: {"scores": _scores(cells), "chosen": _chosen(cells)} for task, cells in places.items()}
+    gains = {task: _gains(own, names, shifts) for task, own in tasks.items()}
+    read = {task: {"scores": _scores(cells, gains[task]), "chosen": _chosen(cells)} for task, cells in places.items()}
     return {"tasks": read, "keys": "".join(_key(held.get((column, name))) for column in columns for name in names), "digits": KEY_DIGITS}
+
+
+def _gains(columns: Sequence[Column], names: Sequence[str], shifts: Sequence[UnderShift]) -> dict[str, list[float | None]]:
+    """Of each score on shifted images: the effective robustness in every place."""
+    held = {(one.column, one.metric): one.residuals for one in shifts if one.column in columns}
+    return {metric: [held.get((column, metric), {}).get(name) for column in columns for name in names] for _, metric in held}
 
 
 def _key(cell: Cell | None) -> str:
     return (cell.record.key[:KEY_DIGITS] if cell else "").ljust(KEY_DIGITS)
 
 
-def _scores(cells: Sequence[Cell | None]) -> list[dict[str, Any]]:
+def _scores(cells: Sequence[Cell | None], gains: Mapping[str, list[float | None]]) -> list[dict[str, Any]]:
     """Each further score by name, in the order in which records hold them: how it is read, its facets, and its values (mean over seeds)."""
     means = [_means(cell) if cell else {} for cell in cells]
     metrics = next((cell.record.task.metrics for cell in cells if cell), ())
     facets = {score.metric: score.facets for cell in cells if cell for score in cell.record.scores}
     primary = metrics[:1]
-    return [_score(name, facets[name], metrics, [own.get(name, NOTHING) for own in means]) for name in facets if name not in primary]
+    found = [_score(name, facets[name], metrics, [own.get(name, NOTHING) for own in means]) for name in facets if name not in primary]
+    return [score | ({"gain": float32s(gains[score["name"]])} if score["name"] in gains else {}) for score in found]
 
 
 def _score(name: str, facets: Mapping[str, Any], metrics: Sequence[str], values: Sequence[Limits]) -> dict[str, Any]:

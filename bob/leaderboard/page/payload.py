@@ -5,11 +5,11 @@ from functools import cached_property
 from typing import Any
 
 from bob.leaderboard.board import Board
-from bob.leaderboard.cells import Cell, Column, cells, created, facts_by_backbone
+from bob.leaderboard.cells import Cell, Column, base_of, cells, created, facts_by_backbone
 from bob.leaderboard.costs import devices
 from bob.leaderboard.covariance import Covariance
 from bob.leaderboard.page.encode import float32s
-from bob.leaderboard.page.facts import backbone, base_of, by_name, dataset, task
+from bob.leaderboard.page.facts import backbone, by_name, dataset, task
 from bob.leaderboard.page.grid import grid
 from bob.leaderboard.page.parts import parts
 from bob.leaderboard.ranking import Ranking
@@ -48,7 +48,7 @@ class Layout:
 
     def parts(self) -> dict[str, Any]:
         """What cards and curves need."""
-        return parts(self.columns, self.names, self.held)
+        return parts(self.columns, self.names, self.held, self.board.robustness)
 
     @cached_property
     def device(self) -> str | None:

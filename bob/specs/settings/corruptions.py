@@ -25,11 +25,6 @@ class CorruptionsSettings(Closed):
     probe: LinearSettings
     """Fitted on clean train images."""
 
-    @property
-    def held_out(self) -> float:
-        """Of the probe."""
-        return self.probe.held_out
-
     @model_validator(mode="after")
     def _agrees(self) -> "CorruptionsSettings":
         for name, values in (("families", self.families), ("severities", self.severities)):

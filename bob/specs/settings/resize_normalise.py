@@ -23,11 +23,6 @@ class ResizeNormaliseSettings(Closed):
     probe: LinearSettings | None = None
     """The linear probe beside k-NN; None is none."""
 
-    @property
-    def held_out(self) -> float | None:
-        """Of the probe."""
-        return self.probe.held_out if self.probe else None
-
     @model_validator(mode="after")
     def _agrees(self) -> "ResizeNormaliseSettings":
         for name, values in (("input_px", self.input_px), ("normalisation", self.normalisation)):

@@ -143,7 +143,7 @@ function provenance(backbone) {
       ["Parameters", `${millions(backbone.params)} M`],
       ["Forward", backbone.gflops == null ? null : `${short(backbone.gflops)} GFLOP per image`],
       ["Weights", `${short(backbone.mib)} MiB`],
-      ["Memory", backbone.peak_mib == null ? null : `${short(backbone.peak_mib)} MiB at most, on ${DATA.device}`],
+      ["Memory", backbone.peak_mib == null ? null : `${short(backbone.peak_mib)} MiB at most, on ${DATA.device}: that of its whole pass, other backbones included`],
       ...backbone.speeds.map(([device, speed]) => ["Measured", `${speed} images/s on ${device}`]),
     ]),
   ];

@@ -57,7 +57,9 @@ export function drawCurves(view) {
       "Mean over the datasets shown; on a single dataset with 95 % intervals. A curve has only backbones with a value on every dataset.",
       make("div", { class: "bar" }, make("label", {}, "Curve ", select), key(shown)),
       panels,
-      make("p", { class: "hint" }, `${scopeText(own)}. The first ${shown.length} of the backbones shown, by mean z; search or filter for others.`),
+      make("p", { class: "hint" }, shown.length
+          ? `${scopeText(own)}. The first ${shown.length} of the backbones shown, by mean z; search or filter for others.`
+          : `No backbone shown has a value on every one of ${scopeText(own)}; choose one dataset.`),
     ),
   );
   for (const [other, scores] of panelsOf(set)) panels.append(panel(panels, other, scores, set, own, shown));

@@ -68,10 +68,10 @@ const columnsOf = new Map(TASKS.map((_, task) => [task, ALL.filter((column) => C
 export const taskColumns = (task) => columnsOf.get(task);
 export const partPlace = (column, backbone) => place(taskColumns(COLUMNS[column].task).indexOf(column), backbone);
 
-// A task's further scores: [{name, base, facets, metric, value, low, high}], arrays over the task's own columns × backbones.
+// A task's further scores: [{name, base, facets, metric, value, low, high, gain}], arrays over the task's own columns × backbones.
 export function scoresOf(task) {
   const { scores } = allParts().tasks[TASKS[task].name];
-  for (const score of scores) for (const name of ["value", "low", "high"]) if (score[name]) score[name] = decoded(score[name]);
+  for (const score of scores) for (const name of ["value", "low", "high", "gain"]) if (score[name]) score[name] = decoded(score[name]);
   return scores;
 }
 

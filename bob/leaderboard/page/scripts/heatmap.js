@@ -11,6 +11,7 @@ import { hideTip, showTip } from "./tooltip.js";
 const ROW = 18; // px
 const HEAD = 96; // px for the dataset names
 const LABEL = 190; // px for the backbone names
+const LETTER = 7; // px, of a task's name
 const RANGE = 2.5; // z-scores beyond are as dark
 const LOW = [196, 93, 20]; // orange and blue differ for every common kind of colour blindness
 const HIGH = [25, 95, 170];
@@ -33,7 +34,7 @@ function scaleBar() {
   const steps = [-2, -1, 0, 1, 2].map((z) =>
     styled(make("span", { class: "step" }, z > 0 ? `+${z}` : String(z).replace("-", "\u2212")), {
       background: colour(z),
-      color: Math.abs(z) > 1 ? "#fff" : "",
+      color: Math.abs(z) > 1 ? "#fff" : "var(--ink)",
     }),
   );
   return make("p", { class: "legend scale" }, "z ", ...steps);
@@ -69,7 +70,7 @@ const colour = (z) => mix(z < 0 ? LOW : HIGH, Math.min(1, Math.abs(z) / RANGE));
 const ink = (name) => window.getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 function paint(canvas, map, focus) {
-  const density = window.devicePixelRatio || 1,
+  const density = Math.max(2, window.devicePixelRatio || 1), // sharp on paper too
     context = canvas.getContext("2d");
   Object.assign(canvas, { width: Math.ceil(map.width * density), height: Math.ceil(map.height * density) });
   Object.assign(canvas.style, { width: `${map.width}px`, height: `${map.height}px` });
@@ -131,7 +132,8 @@ function heads(context, map) {
     context.fillStyle = ink("--soft");
     context.textAlign = "left";
     if (first && tasks.size > 1) {
-      context.fillText(taskOf(column).name, left, 12);
+      const own = map.columns.filter((other) => COLUMNS[other].task === COLUMNS[column].task).length;
+      context.fillText(cut(taskOf(column).name, Math.max(3, Math.floor((own * map.side) / LETTER))), left, 12);
       context.fillRect(left, 16, 1, map.head - 18);
     }
     if (map.side < 11) return;

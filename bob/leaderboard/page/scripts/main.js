@@ -12,6 +12,7 @@ import { download } from "./download.js";
 import { plural } from "./format.js";
 import { drawHeatmap } from "./heatmap.js";
 import { drawOverview } from "./overview.js";
+import { listenForPrint } from "./paper.js";
 import { drawScatter, hasCosts } from "./scatter.js";
 import { drawShifts } from "./shifts.js";
 import { change, followAddress, onChange, readState, state } from "./state.js";
@@ -159,6 +160,7 @@ function start() {
   listenForTools();
   listenForTips();
   listenForSize();
+  listenForPrint(views, hideTip);
   followAddress();
   onChange(changed);
 }

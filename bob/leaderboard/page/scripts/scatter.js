@@ -20,7 +20,7 @@ const COSTS = {
     tick: String,
   },
   mib: { label: "weights, MiB", of: (b) => BACKBONES[b].mib, text: (value) => `${short(value)} MiB`, tick: sizeTick },
-  memory: { label: "peak memory, MiB, measured", of: (b) => BACKBONES[b].peak_mib, text: (value) => `${short(value)} MiB at most`, tick: sizeTick },
+  memory: { label: "peak memory of its pass, MiB", of: (b) => BACKBONES[b].peak_mib, text: (value) => `${short(value)} MiB at most, that of its whole pass`, tick: sizeTick },
   width: { label: "feature width", of: (b) => BACKBONES[b].width, text: (value) => `${value} features`, tick: sizeTick },
 };
 const TITLES = {
@@ -28,7 +28,7 @@ const TITLES = {
   gflops: "FLOPs",
   speed: "measured time",
   mib: "size of the weights",
-  memory: "measured memory",
+  memory: "measured memory of the pass",
   width: "feature width",
 };
 const HEIGHT = 460;
@@ -94,7 +94,7 @@ function plot() {
     left = shown.length - points.length;
   $("status").textContent = `${plural(points.length, "backbone")} drawn`;
   $("plot-note").textContent =
-    `${how.label}${how.metric?.percent ? ", in percent" : ""}, ${scopeText(out.columns)}, against ${TITLES[chosenCost()]}. Line: the Pareto front (${front.length}). Floors below the axis stand on it.${left ? ` Without a value in every cell or a known cost, so not drawn: ${left}.` : ""}`;
+    `${how.label}${how.metric?.percent ? ", in percent" : ""}, ${scopeText(out.columns)}, against ${TITLES[chosenCost()]}. Line: the Pareto front (${front.length}). Floors off the scales stand on the axes.${left ? ` Without a value in every cell or a known cost, so not drawn: ${left}.` : ""}`;
   if (!points.length) return $("plot").replaceChildren("Nothing to draw.");
   return $("plot").replaceChildren(svg(points, front, how, cost));
 }
@@ -103,12 +103,8 @@ function svg(points, front, how, cost) {
   const width = widthOf($("plot")),
     wide = width >= NARROW,
     box = { left: 52, right: width - (wide ? 150 : 16), top: 30, bottom: HEIGHT - 50 };
-  const x = logarithmic(
-    points.map((point) => point.cost),
-    box.left + 8,
-    box.right - 4,
-  );
-  const y = above(points, box);
+  const x = along(points, box),
+    y = above(points, box);
   const line = make("polyline", { class: "front", points: steps(front, x, y) });
   const frame = [...yAxis(y, box, tickText(y, how.metric?.percent), how.label), ...xAxis(x, box, cost.tick, cost.label)];
   return chart(
@@ -122,10 +118,23 @@ function svg(points, front, how, cost) {
   );
 }
 
-// Floors may lie far below all others: they stand on the axis then, and do not squeeze the rest.
+// Those that the scales are for: floors may lie far off all others, stand on an axis then, and do not squeeze the rest.
+function scaled(points) {
+  const rivals = points.filter(({ b }) => !isFloor(b));
+  return rivals.length ? rivals : points;
+}
+
+function along(points, box) {
+  const scale = logarithmic(
+    scaled(points).map((point) => point.cost),
+    box.left + 8,
+    box.right - 4,
+  );
+  return { ...scale, at: (value) => Math.max(box.left, Math.min(box.right, scale.at(value))) };
+}
+
 function above(points, box) {
-  const rivals = points.filter(({ b }) => !isFloor(b)),
-    ends = (rivals.length ? rivals : points).flatMap(({ row, value }) => [value, row.low ?? value, row.high ?? value]);
+  const ends = scaled(points).flatMap(({ row, value }) => [value, row.low ?? value, row.high ?? value]);
   const scale = linear(ends, box.bottom, box.top, 7),
     within = (value) => Math.max(box.top, Math.min(box.bottom, scale.at(value)));
   return { ...scale, at: within };

@@ -6,7 +6,7 @@ import { chart, linear, tickText, widthOf, xAxis } from "./axes.js";
 import { openBackbone } from "./cards.js";
 import { cut, plural, signed, valueText } from "./format.js";
 import { chosenColumns, scopeText, visible } from "./selection.js";
-import { effectiveRobustness, mean } from "./statistics.js";
+import { mean } from "./statistics.js";
 import { change, state } from "./state.js";
 import { hideTip, showTip } from "./tooltip.js";
 
@@ -43,7 +43,7 @@ export function drawShifts(view) {
     rows = rowsOf(set, columns),
     figure = make("figure");
   const text =
-    "Ring: the score on images like those the probe was fitted on. Dot: the score on the shifted ones. The bar between them is the drop. Effective robustness (on hover) is how far the shifted score lies above what the pool's line through both scores, as logits, leads one to expect. Best on the shifted images first.";
+    "Ring: the score on images like those the probe was fitted on. Dot: the score on the shifted ones. The bar between them is the drop. Effective robustness (on hover) is how far the shifted score lies above what both scores of all backbones but floors, as logits on a line per dataset, lead one to expect. Best on the shifted images first.";
   view.append(
     section(
       "Under shift",
@@ -75,19 +75,15 @@ function columnsOf(set) {
   return shown.length ? shown : all;
 }
 
-// Every backbone's two scores, and what is shown of them. The line of effective robustness is drawn by all that are no floors, shown or not.
+// Of every backbone shown, both scores and the effective robustness of the build (robustness.csv), means over the columns.
 function rowsOf(set, columns) {
   const at = (score, b) => mean(columns.map((column) => score.value[partPlace(column, b)])),
     seen = new Set(visible());
   const rows = BACKBONES.map((_, b) => ({ b, from: at(set.own, b), to: at(set.score, b) })).filter(
     (row) => !Number.isNaN(row.from) && !Number.isNaN(row.to),
   );
-  const gains = effectiveRobustness(
-    rows,
-    rows.map(({ b }) => !BACKBONES[b].floor),
-  );
   return rows
-    .map((row, index) => ({ ...row, gain: gains ? gains[index] : NaN }))
+    .map((row) => ({ ...row, gain: set.score.gain ? mean(columns.map((column) => set.score.gain[partPlace(column, row.b)])) : NaN }))
     .filter(({ b }) => seen.has(b))
     .sort((a, b) => b.to - a.to);
 }

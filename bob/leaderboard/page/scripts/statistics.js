@@ -173,21 +173,6 @@ export function spearman(x, y) {
   return cross / Math.sqrt(mean(a.map((value) => (value - centreA) ** 2)) * mean(b.map((value) => (value - centreB) ** 2)));
 }
 
-const logit = (share) => Math.log(share / (1 - share));
-
-// How far each `to` lies above the line of logit(to) on logit(from), by least squares over those that draw it; null without 3 of them. NaN at 0 and 1.
-export function effectiveRobustness(rows, draws) {
-  const inside = (share) => share > 0 && share < 1,
-    points = rows.map(({ from, to }) => (inside(from) && inside(to) ? { x: logit(from), y: logit(to), to } : null));
-  const drawing = points.filter((point, index) => point && draws[index]),
-    x = mean(drawing.map((point) => point.x)),
-    y = mean(drawing.map((point) => point.y));
-  const width = drawing.reduce((sum, point) => sum + (point.x - x) ** 2, 0);
-  if (drawing.length < 3 || width === 0) return null;
-  const slope = drawing.reduce((sum, point) => sum + (point.x - x) * (point.y - y), 0) / width;
-  return points.map((point) => (point ? point.to - 1 / (1 + Math.exp(-(y + slope * (point.x - x)))) : NaN));
-}
-
 // Which points no other beats on quality (more is better) and cost (less is better) at once.
 export function paretoFront(points) {
   const beats = (a, b) => a.quality >= b.quality && a.cost <= b.cost && (a.quality > b.quality || a.cost < b.cost);

@@ -12,7 +12,7 @@ const MANY = 12; // cells: with more over several tasks, one column per task
 const DENSE = 8; // columns: with more, intervals are bars only
 const PAGE = 100; // rows shown at once
 const FIXED_REM = 45; // what the columns before the cells take in a dense table
-const CELL_REM = 4.5;
+const CELL_REM = 5.2;
 
 const SHOW = [
   ["value", "scores"],
