@@ -140,3 +140,16 @@ def test_moving_contested_rows_gives_a_true_bound_and_a_nearer_one(penalty):
         assert moved >= gap - 1e-7
         nearer += moved < 0.7 * alone
     assert nearer >= 2
+
+
+def test_the_bound_of_a_point_of_a_float64_pass_by_float32_rows():
+    """As at the next value of C, where the last one needed float64 passes and its answer is the best that is known."""
+    task, theta, penalty = fitted()
+    theta[:, -1] += torch.tensor([0.02, 0.0, -0.01, 0.0])
+    point = task.evaluate(theta, exact=True)
+    mixed, exact = (gap_bound(one, point, task.y, penalty, 0.0, Candidate(point.slope), final=True) for one in (task.fast, task.exact))
+    assert mixed == pytest.approx(exact, rel=1e-3)
+    walker = walker_at(task, point)
+    walker.coupled = True
+    walker.move(penalty)
+    assert walker.minimise(1e-4) <= 1e-4

@@ -2,7 +2,8 @@
 
 The Hessian is the mean of (diag(p) - p pᵀ) ⊗ x xᵀ. Taken from it, for each class: the diagonal over features around the class's own mean, exactly,
 and between classes: the part of the biases, exactly. On real features an average of p(1 - p) times the eigenvalues in their place, and biases apart
-from each other, take 2 to 4 times as many passes: under weak regularisation p(1 - p) depends on x, and the bias is what classes share.
+from each other, take 2 to 4 times as many passes: under weak regularisation p(1 - p) depends on x, and the bias is what classes share. On top of it
+come, where they are asked for, the pairs of classes that single rows contest (`bob.protocols.contested`), which take most of the passes left.
 """
 
 from collections.abc import Iterator, Sequence
@@ -100,9 +101,9 @@ def _part(
 
 
 def residuals(source: Source, y: Tensor, point: Point, numbered: Sequence[tuple[int, slice]]) -> Iterator[tuple[slice, Tensor]]:
-    """The residuals (C, n) of some numbered blocks: as kept, or computed again."""
+    """The residuals (C, n) of some numbered blocks, in the source's dtype: as kept, or computed again."""
     if point.residuals is not None and _cut_alike(point.residuals, numbered):
-        yield from ((rows, point.residuals[number]) for number, rows in numbered)
+        yield from ((rows, point.residuals[number].to(source.dtype)) for number, rows in numbered)
         return
     weight, bias = outward(source, point.theta)
     for _, rows in numbered:

@@ -35,10 +35,10 @@ COUPLED_PASSES = 10
 """What inverting the matrix of the pairs may cost."""
 LEAST_PAIRS = 512
 """This many always: their matrix costs no more than the many calls of a small pass."""
-MOST_PAIRS = 3072
+MOST_PAIRS = 2560
 LOOK_EVERY = 2
 """Steps between two looks for a point of the dual other than the present one, for the bound."""
-LOOK_BELOW = 4.0
+LOOK_BELOW = 1.0
 """They begin once a step promised no more than this many times the gap wanted."""
 SMALL = 1 << 20
 """Weights of fewer entries are stepped by one thread: see `bob.protocols.threads`."""

@@ -5,7 +5,8 @@ For three classes or more λ = 1 / (C·N). For two, scikit-learn fits one vector
 W = (-w/2, w/2) gives the same probabilities, and ‖w‖² = 2 ‖W‖², so that λ = 2 / (C·N) makes the two objectives equal.
 
 Method: L-BFGS (Nocedal 1980) in the eigenbasis of the centred features. Its initial Hessian is, for each class, the exact diagonal around that
-class's own mean, and between classes the exact part of their biases (`bob.protocols.curvature`). The bound is from the dual (`bob.protocols.dual`).
+class's own mean, and between classes the exact part of their biases (`bob.protocols.curvature`); where steps become many, it holds the examples
+exactly that are still undecided between two classes (`bob.protocols.contested`). The bound is from the dual (`bob.protocols.dual`).
 The path runs from strong to weak λ. Each value starts from an extrapolation in log λ and keeps all curvature pairs, corrected for the new λ.
 Products are float32; steps, and sums of losses and of Gram matrices, float64. Where float32 cannot reach the tolerance, float64 passes finish.
 A class without rows keeps weights near 0 and a bias e⁻³⁰ below the others': it is never predicted.

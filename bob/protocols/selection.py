@@ -24,7 +24,7 @@ PATH_TOLERANCE = 1e-4
 """Gap at which a value is compared with others, relative to what its weights gain over none: under a strong penalty the objective hardly differs from
 that of no weights, while predictions depend on their direction. At 1e-2 and 1e-3 the slack still decided held-out rows that the optimum did not have
 near a tie; from 1e-2 to 1e-4 a path takes half as many passes again."""
-PATIENCE_DECADES = 2.0
+PATIENCE_DECADES = 1.0
 """The path ends this many decades of C, and three values, after both the highest held-out top-1 and the lowest log-loss."""
 CERTAIN = 0.1
 """Every train row is certain where the objective is below this share of the least that gaps are relative to: there one of 1e-4 is one of 1e-3."""
