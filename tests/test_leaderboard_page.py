@@ -453,6 +453,7 @@ def test_a_backbone_s_card(board: Visit) -> None:
     assert "failed: out of memory at batch 1" in card.inner_text()
     row = card.locator(".results tbody tr", has_text="89.0").first
     row.locator("summary").click()
+    row.get_by_text("ece 3.1").wait_for()  # what opens fills at the toggle event
     text = " ".join(row.inner_text().split())
     assert "linear elpv 89.0 87.0–91.0 2 of 3 =" in text and "ece 3.1" in text and "c 0.1" in text and "bob-bench show middle-linea" in text
     board.page.keyboard.press("Escape")

@@ -25,7 +25,7 @@ from bob.protocols.descent import SMALL, Problem, Walker, prepare, walker_at
 from bob.protocols.spectrum import Rows, read, slices
 from bob.protocols.threads import one_thread
 
-FLOAT32_TOLERANCE = 1e-4
+FLOAT32_TOLERANCE = 1e-5
 """Float32 passes go no further than this; float64 passes do the rest."""
 
 
