@@ -22,8 +22,8 @@ from bob.protocols.spectrum import Picked, Rows, Source
 
 PATH_TOLERANCE = 1e-5
 """Gap at which a value is compared with others, relative to what its weights gain over none: under a strong penalty the objective hardly differs from
-that of no weights, while predictions depend on their direction. At 1e-2, 1e-3 and still at 1e-4 the slack decided held-out rows that the optimum did not
-have near a tie; from 1e-4 to 1e-5 a path takes a third as many passes again."""
+that of no weights, while predictions depend on their direction. At 1e-2, 1e-3 and still at 1e-4 the slack decided held-out rows that the optimum
+did not have near a tie; from 1e-4 to 1e-5 a path takes a third as many passes again."""
 PATIENCE_DECADES = 1.0
 """The path ends this many decades of C, and three values, after both the highest held-out top-1 and the lowest log-loss."""
 CERTAIN = 0.1
