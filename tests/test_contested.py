@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from bob.protocols.contested import Coupling, candidates, contested, heaviest
+from bob.protocols.contested import Coupling, candidates, contested, heaviest, inverse_of
 from bob.protocols.curvature import curvature
 from bob.protocols.descent import prepare, walker_at
 from bob.protocols.dual import Candidate, foreseen, gap_bound
@@ -153,3 +153,14 @@ def test_the_bound_of_a_point_of_a_float64_pass_by_float32_rows():
     walker.coupled = True
     walker.move(penalty)
     assert walker.minimise(1e-4) <= 1e-4
+
+
+def test_a_matrix_that_rounding_made_indefinite_still_has_a_positive_definite_inverse():
+    """As on separable rows at extreme C: the identity is lost beside what is added to it, here -10 by rounding beside 1e9."""
+    direction = torch.linspace(1, 2, 30)
+    direction /= direction.norm()
+    matrix = 1e9 * torch.outer(direction, direction) - 10 * torch.eye(30)
+    assert torch.linalg.cholesky_ex(matrix).info > 0
+    inverse = inverse_of(matrix).double()
+    assert float(torch.linalg.eigvalsh((inverse + inverse.T) / 2).min()) > 0
+    assert float(direction.double() @ inverse @ direction.double()) == pytest.approx(1e-9, rel=0.02)

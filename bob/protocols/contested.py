@@ -108,7 +108,7 @@ class Coupling:
         root = pairs.weight.sqrt()
         inner = _products(pairs, diagonal, shift, bias).mul_(root[:, None] * root)
         inner.diagonal().add_(1)
-        self.inverse = _inverse(inner).mul_(root[:, None] * root)
+        self.inverse = inverse_of(inner).mul_(root[:, None] * root)
 
     def divide(self, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
         """The inverse times a vector: (C, R) and (C,)."""
@@ -133,7 +133,7 @@ def _products(pairs: Contested, diagonal: Tensor, shift: Tensor, bias: Tensor) -
     return total
 
 
-def _inverse(matrix: Tensor) -> Tensor:
+def inverse_of(matrix: Tensor) -> Tensor:
     """Of a positive definite matrix, with as little added to its diagonal as rounding asks for."""
     largest = float(matrix.diagonal().max())
     for added in (0.0, 1e-6, 1e-4, 1e-2):
