@@ -18,14 +18,14 @@ from bob.backbones.geometry import Geometry, Normalisation
 from bob.backbones.timm import TimmRows
 from bob.datasets.open import from_data_flag, open_dataset
 from bob.errors import BadImageError
-from bob.features import blocks
+from bob.features import blocks, extract
 from bob.features.blocks import BLOCK
 from bob.features.extract import Member, auto_batch, auto_workers, bad_images_message, run_pass
 from bob.features.store import SHARD_ROWS, FeatureStore
 from bob.features.watch import Spent
 from bob.registry import load_registry
 
-FLOOR = load_registry().backbones["raw_pixels"]
+OWN = load_registry().backbones["raw_pixels"].model_copy(update={"loader": "python"})
 
 
 class Count:
@@ -56,7 +56,7 @@ class Mean(nn.Module):
 
 def member(problem=None, name: str = "mine", size: int = 16, batch_size: int = 16) -> Member:
     loaded = Loaded(Mean(problem), Geometry(size, size, 1.0, "center", "bilinear"), Normalisation((0.5,) * 3, (0.5,) * 3), "test")
-    backbone = Backbone(FLOOR.model_copy(update={"name": name}), loaded, "cpu")
+    backbone = Backbone(OWN.model_copy(update={"name": name}), loaded, "cpu")
     return Member(backbone, {"default": dataclasses.replace(KEY, weights_hash=name)}, batch_size)
 
 
@@ -226,6 +226,17 @@ def test_no_row_depends_on_how_it_was_computed(split, short_shards, way, store):
     assert np.abs(found.rows - reference).max() <= 1e-5 * np.abs(reference).max()
 
 
+def test_a_pass_that_goes_on_chooses_as_the_one_that_was_stopped(split, short_shards, store, monkeypatch):
+    """By all images of the split: what is stored of them already must not change by which runtime the rest is computed."""
+    told = []
+    real = extract.make_ready
+    monkeypatch.setattr(extract, "make_ready", lambda backbone, images, *how: told.append(images.total) or real(backbone, images, *how))
+    go(split, [small_network(KEY, None)], store)
+    (store.folder(KEY) / "000001.safetensors").unlink()
+    go(split, [small_network(KEY, None)], store)
+    assert told == [len(split), len(split)]
+
+
 def small_network(key, batch_size, lanes=1, runtime="eager"):
     """A residual network of timm's, 64 px, with weights from a seed."""
     import timm
@@ -233,7 +244,7 @@ def small_network(key, batch_size, lanes=1, runtime="eager"):
     def made():
         torch.manual_seed(0)
         rows = TimmRows(timm.create_model("test_resnet", num_classes=0), "small")
-        return Backbone(FLOOR, Loaded(rows, Geometry(64, 64, 1.0, "center", "bilinear"), Normalisation((0.5,) * 3, (0.5,) * 3), "test"), "cpu")
+        return Backbone(OWN, Loaded(rows, Geometry(64, 64, 1.0, "center", "bilinear"), Normalisation((0.5,) * 3, (0.5,) * 3), "test"), "cpu")
 
     return Member(made(), {"default": key}, batch_size, replicas=[made() for _ in range(lanes - 1)], runtime=runtime)
 

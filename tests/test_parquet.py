@@ -108,8 +108,16 @@ from bob.specs import DatasetSpec
 import xxhash
 
 cache, stop = pathlib.Path(sys.argv[1]), int(sys.argv[2])
-held = lambda: sum(path.stat().st_size for path in (cache / "shards").rglob("*.parquet"))
 most = 0
+
+def size(path):
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:  # dropped by another thread since it was listed
+        return 0
+
+def held():
+    return sum(size(path) for path in (cache / "shards").rglob("*.parquet"))
 
 def read(split, i):
     global most

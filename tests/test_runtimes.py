@@ -1,4 +1,4 @@
-"""Runtimes: each gives eager PyTorch's rows or is not used, and the race picks the fastest that the images left can repay."""
+"""Runtimes: each gives eager PyTorch's rows or is not used, and the race picks the fastest that the images can repay."""
 
 import contextlib
 import dataclasses
@@ -26,12 +26,13 @@ from bob.runtimes.race import Choice, Images, Rival, make_ready, recall, remembe
 from bob.runtimes.runtime import agrees
 
 FLOOR = load_registry().backbones["raw_pixels"]
+OWN = FLOOR.model_copy(update={"loader": "python"})
 SIDE = 32
 
 
 def backbone(module: nn.Module, precision: str = "float32") -> Backbone:
     loaded = Loaded(module, Geometry(SIDE, SIDE, 1.0, "center", "bilinear"), Normalisation((0.4,) * 3, (0.2,) * 3), "test")
-    return Backbone(FLOOR, loaded, "cpu", precision)
+    return Backbone(OWN, loaded, "cpu", precision)
 
 
 class Convolutions(nn.Module):
@@ -121,14 +122,14 @@ def rival(monkeypatch):
     return one
 
 
-def images(left: int) -> Images:
-    return Images(crops(16), left, ["default"])
+def images(total: int) -> Images:
+    return Images(crops(16), total, ["default"])
 
 
-@pytest.mark.parametrize(("left", "name"), [(1_999, "eager"), (2_001, "openvino")])
-def test_a_runtime_is_made_ready_where_the_images_repay_it(rival, left, name):
+@pytest.mark.parametrize(("total", "name"), [(1_999, "eager"), (2_001, "openvino")])
+def test_a_runtime_is_made_ready_where_the_images_repay_it(rival, total, name):
     """At 1 ms per image it saves half a millisecond each, so its second is repaid by 2,000 images."""
-    assert make_ready(backbone(Convolutions()), images(left), "auto", None, None).name == name
+    assert make_ready(backbone(Convolutions()), images(total), "auto", None, None).name == name
 
 
 @pytest.mark.parametrize(
@@ -149,6 +150,16 @@ def test_a_pass_is_foreseen_by_what_a_rival_gains_at_the_least(rival, seconds, a
 def test_what_is_asked_for_is_taken_whether_it_repays_or_not(rival):
     assert make_ready(backbone(Convolutions()), images(1), "openvino", 2, None).batch_size == 2
     assert make_ready(backbone(Convolutions()), images(10**6), "eager", 2, None).name == "eager"
+
+
+@pytest.mark.parametrize("asked", ["auto", "openvino"])
+def test_floors_do_not_race(rival, monkeypatch, asked):
+    """What everything else is measured by varies with no machine's load."""
+    monkeypatch.setattr(race, "_timed", None)
+    floor = backbone(Convolutions())
+    floor.spec = FLOOR
+    chosen = make_ready(floor, images(10**6), asked, None, None)
+    assert (chosen.name, chosen.batch_size, Stub.made) == ("eager", race.default_batch("cpu"), [])
 
 
 @pytest.mark.parametrize("factor", [1.0001, np.nan])

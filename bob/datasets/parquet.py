@@ -30,6 +30,7 @@ from bob.specs import Repository
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
 VERSION = 1
 """Raised when an index of the same file would hold something else."""
@@ -105,11 +106,11 @@ class Streamed:
     def values(self, column: str) -> list[Any]:
         """In the types of `features`, which the repository's card may state otherwise than its files."""
         import datasets
-        import pyarrow.parquet as pq
+        import pyarrow as pa
         from datasets.table import table_cast
 
         schema = datasets.Features({column: self.features[column]}).arrow_schema
-        tables = (pq.read_table(io.BytesIO(index["facts"].tobytes()), columns=[column]) for index in self.indices)
+        tables = (_opened(pa.BufferReader(index["facts"])).read([column], use_threads=False) for index in self.indices)
         return [value for table in tables for value in table_cast(table, schema).column(column).to_pylist()]
 
     def images(self, column: str, where: str) -> "StreamedImages":
@@ -158,17 +159,22 @@ class StreamedImages:
 
     def _group(self, shard: int, group: int) -> Any:
         """The images of a row group, as pyarrow holds them."""
-        import pyarrow.parquet as pq
-
         with self._lock:
             key = (shard, group)
             if key not in self._groups:
                 with self._table.files.opened(self._table.shards[shard]) as file:
-                    self._groups[key] = pq.ParquetFile(file).read_row_group(group, columns=[self._column]).column(0)
+                    self._groups[key] = _opened(file).read_row_group(group, [self._column], use_threads=False).column(0)
             self._groups.move_to_end(key)
             while len(self._groups) > GROUPS_HELD:
                 self._groups.popitem(last=False)
             return self._groups[key]
+
+
+def _opened(handle: Any) -> "pq.ParquetFile":
+    """To be read with `use_threads=False`: a thread of pyarrow's that still holds a Python object when Python ends takes the process down."""
+    import pyarrow.parquet as pq
+
+    return pq.ParquetFile(handle, pre_buffer=False)
 
 
 def _made(handle: Any, image: str | None, where: str) -> Arrays:
@@ -176,13 +182,13 @@ def _made(handle: Any, image: str | None, where: str) -> Arrays:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    file = pq.ParquetFile(handle)
+    file = _opened(handle)
     facts = [field.name for field in file.schema_arrow if not _holds_bytes(field.type)]
     digests: list[bytes] = []
     groups: list[pa.Table] = []
     ends = []
     for number in range(file.num_row_groups):
-        group = file.read_row_group(number, columns=[*facts, *filter(None, [image])])
+        group = file.read_row_group(number, [*facts, *filter(None, [image])], use_threads=False)
         groups.append(group.select(facts))
         digests += _digests(group.column(image), image, where) if image else [_NONE] * len(group)
         ends.append(len(digests))

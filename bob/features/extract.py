@@ -182,7 +182,7 @@ class _Lane:
         if member.runtime == "eager" and member.batch_size:
             member.ready[self.number] = Eager(backbone, member.batch_size)
         else:
-            images = Images(block.crops[backbone.geometry], self.jobs.images_left() + len(block.positions), list(member.keys))
+            images = Images(block.crops[backbone.geometry], len(self.split), list(member.keys))
             member.ready[self.number] = make_ready(backbone, images, member.runtime, member.batch_size, member.memory)
         return member.ready[self.number]
 

@@ -45,9 +45,6 @@ class Jobs:
         self._pending = {number: [key for key in keys if number in missing[key]] for number in range(shard_count(n))}
         self._settle()
 
-    def images_left(self) -> int:
-        return sum(len(shard_range(number, self._n)) for number in self._pending)
-
     def next(self, *, wait: bool) -> Job | None:
         """The next shard that nobody else computes. None when every shard is there; or, unless we are to wait, while others compute those left.
 

@@ -1,7 +1,8 @@
 """Which runtime, and how large a batch: a short race on the first images of a pass, remembered per backbone and device.
 
 Only runtimes whose rows agree with eager PyTorch's take part, and they are compared with it again at the start of every pass, on its own images.
-A runtime is made ready only where the images left can repay it.
+A runtime is made ready only where the images of the split can repay it, stored or not: a run that goes on decides as the one that was stopped.
+Floors are eager always: beside decoding they take no time, and what must not vary are the rows that everything else is measured by.
 """
 
 import json
@@ -99,7 +100,8 @@ class Images:
 
     crops: torch.Tensor
     """(n, 3, H, W) uint8, the first of them."""
-    left: int
+    total: int
+    """In the split, those that are stored already among them."""
     poolings: Sequence[Pooling]
 
 
@@ -109,6 +111,8 @@ def make_ready(backbone: Backbone, images: Images, asked: str, batch_size: int |
     Whatever is asked for, rows that differ from eager's are not used: eager is, where another cannot run the backbone.
     """
     eager = Eager(backbone, batch_size or default_batch(backbone.device.type))
+    if backbone.spec.loader == "floor":
+        return eager
     rivals = [rival for rival in available(backbone) if asked in ("auto", rival.name)]
     remembered = recall(memory) if memory and asked == "auto" else None
     if remembered and (remembered.runtime == "eager" or remembered.runtime in [rival.name for rival in rivals]):
@@ -124,7 +128,7 @@ def _as_remembered(choice: Choice, eager: Eager, images: Images, batch_size: int
     """Last time's winner, where it still agrees and the images repay making it ready."""
     eager.batch_size = batch_size or choice.batch_size
     rival = next((rival for rival in RIVALS if rival.name == choice.runtime), None)
-    if rival is None or not rival.repays(choice.seconds_per_image * rival.gain * images.left):
+    if rival is None or not rival.repays(choice.seconds_per_image * rival.gain * images.total):
         return eager
     return _made(rival, eager, images, eager.batch_size) or eager
 
@@ -134,7 +138,7 @@ def _first_choice(eager: Eager, rivals: Sequence[Rival], images: Images, *, forc
     winner: Runtime = eager
     best = _timed(eager, images)
     for rival in rivals:
-        if forced or rival.repays(best * images.left):
+        if forced or rival.repays(best * images.total):
             made = _made(rival, eager, images, eager.batch_size)
             seconds = _timed(made, images) if made else math.inf
             if made and (forced or seconds * CLEARLY < best):
@@ -144,7 +148,7 @@ def _first_choice(eager: Eager, rivals: Sequence[Rival], images: Images, *, forc
 
 def _other_batches(winner: Runtime, best: float, eager: Eager, images: Images) -> tuple[Runtime, float]:
     """The winner at the batch size that suits it, as long as finding it takes little of the pass."""
-    first, started, allowed = winner, time.perf_counter(), SHARE * best * images.left
+    first, started, allowed = winner, time.perf_counter(), SHARE * best * images.total
     for size in (CPU_BATCHES if eager.backbone.device.type == "cpu" else DEVICE_BATCHES)[1:]:
         if time.perf_counter() - started > allowed:
             break
