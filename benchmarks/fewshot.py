@@ -137,7 +137,7 @@ def probes_of(problem: Pooled, rounds: int) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="smaller, and fewer episodes in the loop: under 45 s")
+    parser.add_argument("--quick", action="store_true", help="fewer episodes in the loop: under 45 s")
     parser.add_argument("--features", type=Path, help="a safetensors file with x (N, D), float, and y (N,), int")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--loop", type=int, help="episodes of the loop of scikit-learn")
@@ -146,7 +146,7 @@ def main() -> None:
         arrays = load_file(args.features)
         x, y = arrays["x"].astype(np.float32), arrays["y"].astype(np.int64)
     else:
-        x, y = synthetic(*((6_000, 384, 20) if args.quick else (15_000, 768, 20)))
+        x, y = synthetic(15_000, 768, 20)
     problem = halves(x, y)
     print(f"{len(problem.x)} train and {len(problem.test_x)} test rows x {x.shape[1]}, {len(problem.pools)} classes; {machine()}")
     solved_once = draw(problem, eligible(problem, SHOTS, QUERIES), WAYS, SHOTS, QUERIES, 20, seed=1)

@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from bob.protocols.descent import FLOOR, prepare, walker_at
 from bob.protocols.dual import Candidate, best_shares, gap_bound
 from bob.protocols.logistic import Fit, fit_path, scores
-from bob.protocols.products import product
+from bob.protocols.products import WORTH, product, products
 from bob.protocols.selection import select_and_refit
 
 GRID = (1e-4, 1e-2, 1.0)
@@ -318,6 +318,15 @@ def test_products_are_those_of_numpy(transposed):
     second = torch.from_numpy(b).T if transposed else torch.from_numpy(b)
     expected = a.astype(np.float64) @ (b if transposed else b.T).astype(np.float64)
     assert product(torch.from_numpy(a), second).numpy() == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("rows", [3, 200])
+def test_products_of_a_batch_are_those_of_each(rows):
+    """Small ones together, large ones one by one."""
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((4, rows, 65), np.float32), rng.standard_normal((4, 100, 65), np.float32)
+    assert (rows * 65 * 100 >= WORTH) == (rows == 200)
+    assert products(torch.from_numpy(a), torch.from_numpy(b)).numpy() == pytest.approx(np.matmul(a, b.transpose(0, 2, 1), dtype=np.float64), abs=1e-4)
 
 
 def held(n, seed=3):

@@ -25,6 +25,7 @@ from torch import Tensor
 
 from bob.outcomes import Draws
 from bob.protocols import centroid, span
+from bob.protocols.products import product
 from bob.protocols.protocol import Part, Result
 from bob.protocols.sampling import choose, generator
 from bob.protocols.similarity import unit
@@ -35,8 +36,8 @@ Ints = NDArray[np.int64]
 Products = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """Support (E, n) and query (E, Q) rows → products of the support with itself (E, n, n), and of queries with it (E, Q, n)."""
 
-GATHERED_BYTES = 24 << 20
-"""Rows of the episodes that one worker solves together."""
+TOGETHER, TOGETHER_BYTES = 128, 64 << 20
+"""Episodes that one worker solves together, and what their products may take."""
 TABLE_CELLS = 1 << 26
 """Products of all rows with each other are made once, where they are no more than these (256 MiB) and than `WORTH` times those of the episodes."""
 WORTH = 4
@@ -119,7 +120,8 @@ def _rows(pools: tuple[Ints, ...], classes: Ints, count: int, source: np.random.
 def solved(drawn: Episodes, x: Tensor, test_x: Tensor, heads: Sequence[str], l2: float) -> tuple[NDArray[np.float64], float]:
     """(heads, E) share of queries predicted right, given unit rows from one common origin; and the largest gap of the logistic head."""
     products = _looked_up if _worth_a_table(drawn, len(x), len(test_x)) else _gathered
-    size = max(1, GATHERED_BYTES // (4 * x.shape[1] * (drawn.support.shape[1] + drawn.query.shape[1])))
+    support, query = drawn.support.shape[1], drawn.query.shape[1]
+    size = max(1, min(TOGETHER, TOGETHER_BYTES // (4 * support * (support + query))))
     parts = [slice(start, min(start + size, len(drawn))) for start in range(0, len(drawn), size)]
     workers = torch.get_num_threads() if x.device.type == "cpu" else 1
     of = products(x, test_x)
@@ -133,11 +135,17 @@ def _worth_a_table(drawn: Episodes, train: int, test: int) -> bool:
 
 
 def _gathered(x: Tensor, test_x: Tensor) -> Products:
-    """Products of the episodes' rows, made for each episode."""
+    """Products of the episodes' rows, made for each episode while its rows are in the cache; on a device for all at once."""
 
     def of(support: Tensor, query: Tensor) -> tuple[Tensor, Tensor]:
-        train = x[support]
-        return train @ train.transpose(1, 2), test_x[query] @ train.transpose(1, 2)
+        if x.device.type != "cpu":
+            train = x[support]
+            return train @ train.transpose(1, 2), test_x[query] @ train.transpose(1, 2)
+        among, across = (x.new_empty(len(rows), rows.shape[1], support.shape[1]) for rows in (support, query))
+        for i, (own, asked) in enumerate(zip(support, query, strict=True)):
+            train = x.index_select(0, own)
+            among[i], across[i] = product(train, train), product(test_x.index_select(0, asked), train)
+        return among, across
 
     return of
 

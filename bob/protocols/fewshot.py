@@ -29,6 +29,7 @@ from torch import Tensor
 
 from bob.outcomes import Draws
 from bob.protocols import centroid, logistic, ridge, span
+from bob.protocols.products import product, products
 from bob.protocols.protocol import Part, Result
 from bob.protocols.sampling import choose, generator
 from bob.protocols.similarity import unit
@@ -115,7 +116,7 @@ def _together(head: str, x: Tensor, y: Ints, classes: int, l2: float) -> tuple[T
     rows = x - mean
     scale = _inverse_deviation(rows) if head == "ridge" else torch.ones_like(mean)
     rows = rows * scale
-    gram, labels = span.centred(rows @ rows.transpose(1, 2)), _labels(y, x)
+    gram, labels = span.centred(products(rows, rows)), _labels(y, x)
     penalty = (l2 * gram.diagonal(dim1=1, dim2=2).mean(1)).clamp(min=torch.finfo(gram.dtype).tiny)
     found = span.ridge(gram, labels, classes, penalty) if head == "ridge" else span.logistic(gram, labels, classes, penalty, TOLERANCE)
     weight = found.coefficient.transpose(1, 2) @ rows * scale
@@ -154,12 +155,12 @@ def _seen_by(head: str, rows: NDArray[np.float32], centre: NDArray[np.float32], 
 
 def accuracy(weight: Tensor, bias: Tensor, x: Tensor, y: Ints) -> NDArray[np.float64]:
     """(B,) share of rows (Q, D) whose largest score is their class's. Equal scores go to the lower class."""
-    flat, true = weight.flatten(0, 1).T, torch.as_tensor(y, device=x.device)
+    flat, true = weight.flatten(0, 1), torch.as_tensor(y, device=x.device)
     right = torch.zeros(len(weight), dtype=torch.int64, device=x.device)
-    size = max(1, LOGIT_CELLS // flat.shape[1])
+    size = max(1, LOGIT_CELLS // len(flat))
     for start in range(0, len(x), size):
         rows = x[start : start + size]
-        scores = (rows @ flat).view(len(rows), *bias.shape) + bias
+        scores = product(rows, flat).view(len(rows), *bias.shape) + bias
         right += (scores.argmax(2) == true[start : start + size, None]).sum(0)
     return right.cpu().numpy() / len(x)
 

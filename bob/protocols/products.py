@@ -8,6 +8,8 @@ thousand times slower on views whose rows lie further apart than they are long.
 import torch
 from torch import Tensor
 
+WORTH = 1 << 20
+"""Multiplications of one product in a batch from which a call for it alone repays itself."""
 _ONEDNN = hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
@@ -17,6 +19,13 @@ def product(a: Tensor, b: Tensor) -> Tensor:
         result: Tensor = torch.ops.mkldnn._linear_pointwise(_dense(a), _dense(b), None, "none", [], "")
         return result
     return a @ b.T
+
+
+def products(a: Tensor, b: Tensor) -> Tensor:
+    """(B, m, n): of each a (m, k) with the transpose of its b (n, k)."""
+    if a.shape[1] * a.shape[2] * b.shape[1] < WORTH:
+        return a @ b.transpose(1, 2)
+    return torch.stack([product(one, other) for one, other in zip(a, b, strict=True)])
 
 
 def _dense(matrix: Tensor) -> Tensor:

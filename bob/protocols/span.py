@@ -2,7 +2,8 @@
 
 With n train rows X (n, D), n at most about D, the optimal weights are W = Aᵀ X with A (n, C) (representer theorem), so that a problem is its Gram
 matrix X Xᵀ. Rows are centred first: the bias is free, so this changes nothing but makes weights and bias nearly independent.
-B problems of one shape are solved together: every tensor has B as its first axis, and every step is a batched product.
+B problems of one shape are solved together: every tensor has B as its first axis, and every step is a batched product. Inside, classes come before
+rows: a softmax over few classes is several times faster across rows than along them.
 """
 
 from dataclasses import dataclass
@@ -12,8 +13,8 @@ from torch import Tensor
 
 MAX_STEPS = 2000
 """Steps of one solution; 10 to 100 are usual."""
-CHECKED_EVERY = 5
-"""Steps between looks at the gap, each of which costs as much as a step."""
+FIRST_LOOK, LOOK_EVERY = 10, 5
+"""Steps before the first look at the gap, and between two, each of which costs as much as two steps; later every eighth of the steps so far."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,40 +63,41 @@ def logistic(gram: Tensor, y: Tensor, classes: int, l2: Tensor, tolerance: float
     the largest eigenvalue of the Gram matrix, is the smaller of its row-sum and Frobenius norms. The bias steps as the weight of one more feature,
     constant and so orthogonal to the centred ones, of the size at which that feature's own e is the same.
     """
-    label = torch.nn.functional.one_hot(y, classes).to(gram.dtype)
+    label = torch.nn.functional.one_hot(y, classes).to(gram.dtype).transpose(1, 2).contiguous()
     penalty = l2.to(gram.dtype)[:, None, None]
     largest = torch.minimum(gram.abs().sum(2).amax(1), gram.square().sum((1, 2)).sqrt())[:, None, None].clamp(min=1e-30)
     step, constant = 1 / (largest / 2 + penalty), largest / gram.shape[1]
     share = (penalty * step).sqrt()
-    momentum, gap = (1 - share) / (1 + share), float("inf")
+    momentum, gap, look = (1 - share) / (1 + share), float("inf"), FIRST_LOOK
     weights = ahead = torch.zeros_like(label)
-    bias = bias_ahead = label.new_zeros(len(y), 1, classes)
+    bias = bias_ahead = label.new_zeros(len(y), classes, 1)
     for i in range(MAX_STEPS):
-        projected = gram @ ahead
-        residual = torch.softmax(projected + bias_ahead, 2) - label
-        if i % CHECKED_EVERY == 0:
+        projected = ahead @ gram
+        residual = torch.softmax(projected + bias_ahead, 1) - label
+        if i == look:
+            look += max(LOOK_EVERY, i // 8)
             gap = _gap(gram, projected, ahead, bias_ahead, label, penalty)
             if gap <= tolerance:
                 break
         before, bias_before = weights, bias
         weights = ahead - step * (residual + penalty * ahead)
-        bias = bias_ahead - step * constant * residual.sum(1, keepdim=True)
+        bias = bias_ahead - step * constant * residual.sum(2, keepdim=True)
         ahead, bias_ahead = weights + momentum * (weights - before), bias + momentum * (bias - bias_before)
-    return Solution(ahead, bias_ahead[:, 0], gap)
+    return Solution(ahead.transpose(1, 2), bias_ahead[:, :, 0], gap)
 
 
 def _gap(gram: Tensor, projected: Tensor, weights: Tensor, bias: Tensor, label: Tensor, penalty: Tensor) -> float:
-    """Largest over problems of an estimate of (objective - optimum) / what the weights gain over none.
+    """Largest over problems of an estimate of (objective - optimum) / what the weights gain over none. Weights and labels are (B, C, n).
 
     Relative to the gain, because under a strong penalty the objective hardly differs from that of no weights, while predictions depend on them.
     Strong convexity bounds what the weights can gain by ‖gradient‖² / (2 l2); the bias by its Newton step, its Hessian taken to be diagonal.
     """
-    log_prob = torch.log_softmax(projected + bias, 2)
+    log_prob = torch.log_softmax(projected + bias, 1)
     prob = log_prob.exp()
     objective = -(log_prob * label).sum((1, 2)) + (penalty * weights * projected).sum((1, 2)) / 2
     gradient = prob - label + penalty * weights
-    of_weights = (gradient * (gram @ gradient) / (2 * penalty)).sum((1, 2))
-    of_bias = ((prob - label).sum(1).square() / (2 * (prob * (1 - prob)).sum(1).clamp(min=1e-12))).sum(1)
-    entropy = -torch.xlogy(label.sum(1), label.mean(1)).sum(1)
+    of_weights = (gradient * (gradient @ gram) / (2 * penalty)).sum((1, 2))
+    of_bias = ((prob - label).sum(2).square() / (2 * (prob * (1 - prob)).sum(2).clamp(min=1e-12))).sum(1)
+    entropy = -torch.xlogy(label.sum(2), label.mean(2)).sum(1)
     gain = (entropy - objective).clamp(min=1e-6 * entropy.clamp(min=1e-12))
     return float(((of_weights + of_bias) / gain).max())
