@@ -121,7 +121,7 @@ def test_the_heaviest_pairs_of_all_blocks():
 def test_moving_contested_rows_gives_a_true_bound_and_a_nearer_one(penalty):
     """At every step on the way: never below the true gap; and sooner small than that of the point alone."""
     rng = np.random.default_rng(2)
-    n, width, classes = 600, 40, 6
+    n, width, classes = 600, 48, 6  # more weights than a whole Hessian is made for
     y = np.arange(n) % classes
     x = ((2 * rng.standard_normal((classes, width))[y] + rng.standard_normal((n, width))) * np.logspace(0, -1.5, width)).astype(np.float32)
     task = prepare(x, y, classes, "cpu")

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from bob.protocols.curvature import Curvature, Metric, curvature
 from bob.protocols.dual import Candidate, Seen, foreseen, gap_bound
+from bob.protocols.hessian import Factor, Hessian, hessian, is_small
 from bob.protocols.lbfgs import Pairs
 from bob.protocols.softmax import Point, evaluate
 from bob.protocols.spectrum import Rows, Source, Spectrum, source, spectrum
@@ -29,6 +30,8 @@ RENEW_EVERY = 25
 """Steps for which one point's curvature serves."""
 STALE = 2.0
 """It serves until the penalty has become this many times weaker."""
+RENEW_HESSIAN = 3
+"""Steps for which the whole Hessian serves; it is that of the penalty at hand too."""
 COUPLED_AFTER = 12
 """Steps at one value after which curvature holds the contested pairs of classes, there and for all weaker penalties."""
 COUPLED_PASSES = 10
@@ -67,9 +70,15 @@ class Problem:
         self.passes += 1
         return evaluate(self.exact if exact else self.fast, self.y, theta, self.workers)
 
-    def curvature(self, point: Point, coupled: bool) -> Curvature:
-        """Of a point of a float32 pass; with pairs of classes where `coupled`."""
+    @property
+    def small(self) -> bool:
+        return is_small(self.classes, self.spectrum)
+
+    def curvature(self, point: Point, coupled: bool) -> Curvature | Hessian:
+        """Where `coupled` with pairs of classes, or, of a small problem, all of it."""
         self.passes += 1
+        if coupled and self.small:
+            return hessian(self.exact, self.y, point, self.workers)
         return curvature(self.fast, self.y, point, self.workers, self._pairs(point) if coupled else 0)
 
     def _pairs(self, point: Point) -> int:
@@ -95,7 +104,7 @@ class Problem:
 def prepare(x: Rows, y: NDArray[np.int64], classes: int, device: str) -> Problem:
     """Features prepared once, for any number of values."""
     basis = spectrum(x, device)
-    fast, exact = source(x, basis, torch.float32, classes), source(x, basis, torch.float64, classes)
+    fast, exact = source(x, basis, torch.float32, classes), source(x, basis, torch.float64, classes, resident=is_small(classes, basis))
     workers = torch.get_num_threads() if device == "cpu" else 1
     return Problem(fast, exact, torch.as_tensor(np.asarray(y), dtype=torch.int64).to(device), classes, workers)
 
@@ -109,11 +118,11 @@ class Walker:
     pairs: Pairs
     seen: Seen
     penalty: float = 0.0
-    curvature: Curvature | None = field(default=None, init=False)
+    curvature: Curvature | Hessian | None = field(default=None, init=False)
     """Of a point on the way; None where the next step wants that of its own point."""
     coupled: bool = field(default=False, init=False)
     """Steps have become many, so that curvature holds contested pairs."""
-    initial: Metric = field(init=False)
+    initial: Metric | Factor = field(init=False)
     initial_penalty: float = field(default=0.0, init=False)
     promised: float = field(default=float("inf"), init=False)
     """What the last step was expected to gain."""
@@ -125,8 +134,16 @@ class Walker:
             penalised[-1] = 0
             self.pairs.shift((penalty - self.penalty) * penalised)
         self.penalty, self.promised = penalty, float("inf")
-        if penalty * STALE < self.initial_penalty:
+        if penalty * STALE < self.initial_penalty or self.newton:
             self.curvature = None
+
+    @property
+    def newton(self) -> bool:
+        """Steps are Newton's, by the whole Hessian, and all passes in float64."""
+        return self.coupled and self.problem.small
+
+    def evaluate(self, theta: Tensor, exact: bool = False) -> Point:
+        return self.problem.evaluate(theta, exact or self.newton)
 
     def minimise(self, tolerance: float, exact: bool = False, of_gain: bool = False) -> float:
         """Moves `point` until its relative gap is at most `tolerance`, where asked also relative to the gain over no weights; the gap.
@@ -146,40 +163,44 @@ class Walker:
             if not (self._step(exact) or self._renewed_step(exact)):
                 return self._bound(allowed, exact, look=True, final=True) / scale
             steps += 1
-            if (steps % RENEW_EVERY == 0 or (steps == COUPLED_AFTER and not self.coupled)) and not exact:
+            if self.newton:
+                self.curvature = None if steps % RENEW_HESSIAN == 0 else self.curvature
+            elif (steps % RENEW_EVERY == 0 or (steps == COUPLED_AFTER and not self.coupled)) and not exact:
                 self.coupled, self.curvature = True, None
+                self.point = self.evaluate(self.point.theta) if self.newton else self.point
 
     def _bound(self, allowed: float, exact: bool, look: bool, final: bool) -> float:
         """Of the gap: from this point alone; where that does not do and `look`, with its contested rows moved, then from a mixture of points."""
-        source, y, curvature = self.problem.exact if exact else self.problem.fast, self.problem.y, self.curvature
+        source, y, curvature = self.problem.exact if exact or self.newton else self.problem.fast, self.problem.y, self.curvature
         alone = gap_bound(source, self.point, y, self.penalty, allowed, Candidate(self.point.slope), final)
         if alone <= allowed or not (look or final) or curvature is None:
             return alone
         bound = alone
-        if curvature.pairs is not None and self.point.residuals is not None:
+        if isinstance(curvature, Curvature) and curvature.pairs is not None and self.point.residuals is not None:
+            assert isinstance(self.initial, Metric)
             point, candidate = foreseen(self.point, y, self.penalty, self.initial, curvature.pairs)
             bound = min(bound, gap_bound(source, point, y, self.penalty, allowed, candidate, final))
         if bound <= allowed:
             return bound
-        mixture = self.seen.mixed(self.point, self.penalty, curvature)
+        mixture = self.seen.mixed(self.point, self.penalty, curvature.shift)
         return min(bound, gap_bound(source, self.point, y, self.penalty, allowed, mixture, final))
 
     def _renewed_step(self, exact: bool) -> bool:
         """A step from curvature of this very point, and no pairs: where the old ones mislead."""
-        if exact:
+        if exact and not self.newton:
             return False
         self.curvature, self.pairs = None, Pairs(self.pairs.memory)
         return self._step(exact)
 
     def _step(self, exact: bool) -> bool:
         """One L-BFGS step with a backtracking line search; False where no step lowers the objective."""
-        gradient = self.point.gradient(self.penalty)
-        direction = self.pairs.direction(gradient.float(), self._initial()).double()
+        gradient, initial = self.point.gradient(self.penalty), self._initial()
+        direction = self.pairs.direction(gradient.to(self._dtype), initial).double()
         slope, size = float((gradient * direction).sum()), 1.0
         if slope >= 0:
             return False
         for _ in range(HALVINGS):
-            point = self.problem.evaluate(self.point.theta + size * direction, exact)
+            point = self.evaluate(self.point.theta + size * direction, exact)
             if self.accept(point, -1e-4 * size * slope):
                 self.promised = -slope / 2
                 return True
@@ -187,18 +208,26 @@ class Walker:
             size *= min(0.7, max(0.1, slope / (slope - ahead))) if ahead > 0 else 0.5
         return False
 
-    def _initial(self) -> Metric:
+    def _initial(self) -> Metric | Factor:
         if self.curvature is None:
             self.curvature = self.problem.curvature(self.point, self.coupled)
+            if self.newton:
+                self.pairs = Pairs(self.pairs.memory)  # all of them say less than the Hessian of this very point
             with threads(self.problem.workers if self.coupled else torch.get_num_threads()):
                 self.initial, self.initial_penalty = self.curvature.initial(self.penalty), self.penalty
         return self.initial
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        """Of pairs."""
+        return torch.float64 if self.newton else torch.float32
 
     def accept(self, point: Point, decrease: float) -> bool:
         """Take the point where it lowers the objective by `decrease`."""
         if not point.objective(self.penalty) < self.point.objective(self.penalty) - decrease:
             return False
-        self.pairs.add((point.theta - self.point.theta).float(), (point.gradient(self.penalty) - self.point.gradient(self.penalty)).float())
+        step, change = point.theta - self.point.theta, point.gradient(self.penalty) - self.point.gradient(self.penalty)
+        self.pairs.add(step.to(self._dtype), change.to(self._dtype))
         self.point = point
         self.seen.add(point)
         return True

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bob.protocols.contested import Contested
-from bob.protocols.curvature import Curvature, Metric, residuals
+from bob.protocols.curvature import Metric, residuals
 from bob.protocols.products import product
 from bob.protocols.softmax import Point, residuals_of
 from bob.protocols.spectrum import Source
@@ -66,14 +66,14 @@ class Seen:
     def add(self, point: Point) -> None:
         self._points.append((point.theta, point.slope, point.loss))
 
-    def mixed(self, point: Point, penalty: float, curvature: Curvature) -> Candidate:
-        """The best mixture around the last point.
+    def mixed(self, point: Point, penalty: float, shift: Tensor) -> Candidate:
+        """The best mixture around the last point. `shift` (C, R): the mean of each class's features, weighed by p(1 - p).
 
         For this choice, not for the bound, a₀Δ is taken to be -m s̄_b and vᵀSv to be small.
         """
         parted = [max(0.0, point.loss - loss - float(((point.theta - theta) * slope).sum())) for theta, slope, loss in self._points]
-        wanted, shift = penalty * point.theta[:, :-1], curvature.shift.double()
-        miss = torch.stack([(slope[:, :-1] + wanted - shift * slope[:, -1:]).flatten() for _, slope, _ in self._points])
+        wanted = penalty * point.theta[:, :-1]
+        miss = torch.stack([(slope[:, :-1] + wanted - shift.double() * slope[:, -1:]).flatten() for _, slope, _ in self._points])
         share = best_shares((miss @ miss.T / penalty).cpu().numpy(), np.array(parted))
         mean = torch.zeros_like(point.slope)
         for part, (_, slope, _) in zip(share, self._points, strict=True):

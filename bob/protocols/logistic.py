@@ -6,7 +6,8 @@ W = (-w/2, w/2) gives the same probabilities, and ‖w‖² = 2 ‖W‖², so th
 
 Method: L-BFGS (Nocedal 1980) in the eigenbasis of the centred features. Its initial Hessian is, for each class, the exact diagonal around that
 class's own mean, and between classes the exact part of their biases (`bob.protocols.curvature`); where steps become many, it holds the examples
-exactly that are still undecided between two classes (`bob.protocols.contested`). The bound is from the dual (`bob.protocols.dual`).
+exactly that are still undecided between two classes (`bob.protocols.contested`), or, for few weights, all there is (`bob.protocols.hessian`).
+The bound is from the dual (`bob.protocols.dual`).
 The path runs from strong to weak λ. Each value starts from an extrapolation in log λ and keeps all curvature pairs, corrected for the new λ.
 Products are float32; steps, and sums of losses and of Gram matrices, float64. Where float32 cannot reach the tolerance, float64 passes finish.
 A class without rows keeps weights near 0 and a bias e⁻³⁰ below the others': it is never predicted.
@@ -64,7 +65,7 @@ def walk(walker: Walker, grid: Iterable[float], tolerance: float, of_gain: bool 
             walker.move(penalty_of(c, len(task.y), task.classes))
             if len(trail) == 2:
                 (c0, theta0), (c1, theta1) = trail
-                walker.accept(task.evaluate(theta1 + log(c / c1) / log(c1 / c0) * (theta1 - theta0)), 0.0)
+                walker.accept(walker.evaluate(theta1 + log(c / c1) / log(c1 / c0) * (theta1 - theta0)), 0.0)
             gap = _settle(walker, tolerance, of_gain)
         trail = [*trail[-1:], (c, walker.point.theta)]
         yield c, gap, task.passes - passes

@@ -41,9 +41,9 @@ def read(x: Rows, rows: slice, device: str, dtype: torch.dtype) -> Tensor:
     return torch.from_numpy(np.array(values)).to(device, dtype)
 
 
-def slices(rows: int, width: int, block_bytes: int = BLOCK_BYTES) -> Iterator[slice]:
-    """Cuts of `rows` into blocks of about `block_bytes` of float32, 64 rows at least."""
-    step = max(64, block_bytes // (4 * width))
+def slices(rows: int, width: int, blocks: int = 1) -> Iterator[slice]:
+    """Cuts of `rows` into pieces of about so many blocks of float32, 64 rows at least."""
+    step = max(64, blocks * BLOCK_BYTES // (4 * width))
     return (slice(start, min(start + step, rows)) for start in range(0, rows, step))
 
 
@@ -63,7 +63,7 @@ def spectrum(x: Rows, device: str = "cpu", dtype: torch.dtype = torch.float32) -
     """Of the covariance (D ≤ N), or through a QR factorisation of the rows (D > N). `dtype` is that of the products; sums are float64."""
     n, width = x.shape
     centre = torch.zeros(width, dtype=torch.float64, device=device)
-    for rows in slices(n, width, 8 * BLOCK_BYTES):
+    for rows in slices(n, width, 8):
         centre += read(x, rows, device, dtype).sum(0, dtype=torch.float64)
     centre /= n
     if width > n:
@@ -80,7 +80,7 @@ def spectrum(x: Rows, device: str = "cpu", dtype: torch.dtype = torch.float32) -
 def _covariance(x: Rows, centre: Tensor, dtype: torch.dtype) -> Tensor:
     n, width = x.shape
     total = torch.zeros(width, width, dtype=torch.float64, device=centre.device)
-    for rows in slices(n, width, 4 * BLOCK_BYTES):
+    for rows in slices(n, width, 4):
         block = read(x, rows, str(centre.device), dtype).sub_(centre)
         total += product(block.T, block.T)
     return total / n
@@ -149,14 +149,14 @@ class Picked:
         return self.x[self.index[rows]]
 
 
-def source(x: Rows, basis: Spectrum, dtype: torch.dtype, classes: int) -> Source:
-    """Float32 rows are rotated once where they fit in memory. Float64 rows never are: each block is converted exactly."""
+def source(x: Rows, basis: Spectrum, dtype: torch.dtype, classes: int, *, resident: bool = True) -> Source:
+    """Rows are rotated once where they are to be `resident` and fit in memory; else each block is converted exactly."""
     n, rank = x.shape[0], basis.basis.shape[1]
-    if dtype == torch.float64 or 4 * n * rank > RESIDENT_BYTES:
+    if not resident or dtype.itemsize * n * rank > RESIDENT_BYTES:
         return Source(x, basis, dtype, False, classes)
     rotation, device = basis.basis.to(dtype).T.contiguous(), str(basis.centre.device)
-    resident = torch.empty(n, rank, dtype=dtype, device=device)
+    kept = torch.empty(n, rank, dtype=dtype, device=device)
     centre = basis.centre.to(dtype)
-    for rows in slices(n, x.shape[1], 4 * BLOCK_BYTES):
-        resident[rows] = product(read(x, rows, device, dtype).sub_(centre), rotation)
-    return Source(resident, basis, dtype, True, classes)
+    for rows in slices(n, x.shape[1], 4):
+        kept[rows] = product(read(x, rows, device, dtype).sub_(centre), rotation)
+    return Source(kept, basis, dtype, True, classes)

@@ -1,0 +1,84 @@
+"""The whole Hessian of the mean cross-entropy, for problems of few weights: with it a step is Newton's.
+
+Where features are few, each says much, so that probes are fitted under weak regularisation, classes overlap, and all rows are contested
+(`bob.protocols.contested` would keep more pairs than there are weights). All in float64: H may be as ill-conditioned as the features.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from bob.protocols.curvature import residuals
+from bob.protocols.softmax import Point
+from bob.protocols.spectrum import Source, Spectrum
+from bob.protocols.threads import striped
+
+ENTRIES = 256
+"""Weights and biases of a problem that is small: a Hessian then costs no more than some twenty passes, and most values take one or two."""
+RIDGES = (1e-14, 1e-11, 1e-8, 1e-5)
+"""Added to the diagonal, relative to its largest entry, the first with which it is positive definite: a class without rows has nothing there."""
+
+
+def is_small(classes: int, spectrum: Spectrum) -> bool:
+    return classes * (len(spectrum.eigenvalue) + 1) <= ENTRIES
+
+
+@dataclass(frozen=True, eq=False)
+class Factor:
+    """H₀ as a Cholesky factor."""
+
+    factor: Tensor
+
+    def divide(self, vector: Tensor) -> Tensor:
+        """H₀⁻¹ vector, (C, R + 1) float64."""
+        return torch.cholesky_solve(vector.reshape(-1, 1), self.factor).view(vector.shape)
+
+
+@dataclass(frozen=True, eq=False)
+class Hessian:
+    """At one point."""
+
+    matrix: Tensor
+    """(C, R + 1, C, R + 1) float64"""
+
+    @property
+    def shift(self) -> Tensor:
+        """(C, R): mean of x weighed by p(1 - p)."""
+        own = torch.stack([self.matrix[c, :, c, -1] for c in range(len(self.matrix))])
+        return own[:, :-1] / own[:, -1:].clamp(min=1e-30)
+
+    def initial(self, penalty: float) -> Factor:
+        """Equal biases change nothing: that direction gets an ordinary size."""
+        classes, width = self.matrix.shape[:2]
+        penalised = self.matrix.clone()
+        penalised[:, -1, :, -1] += self.matrix[:, -1, :, -1].diagonal().mean() / classes
+        flat = penalised.view(classes * width, -1)
+        flat.diagonal().view(classes, width)[:, :-1].add_(penalty)
+        for ridge in RIDGES:
+            factor, failed = torch.linalg.cholesky_ex(flat + torch.diag(flat.new_full((len(flat),), ridge * float(flat.diagonal().max()))))
+            if not failed:
+                break
+        return Factor(factor)
+
+
+def hessian(source: Source, y: Tensor, point: Point, workers: int) -> Hessian:
+    """Mean of (diag(p) - p pᵀ) ⊗ x xᵀ over the rows, x with a last feature of ones."""
+    numbered = list(enumerate(source.cuts))
+    parts = striped(lambda some: _part(source, y, point, some), numbered, workers)
+    return Hessian(torch.stack(parts).sum(0).div_(len(y)))
+
+
+def _part(source: Source, y: Tensor, point: Point, numbered: Sequence[tuple[int, slice]]) -> Tensor:
+    classes, width = point.theta.shape
+    total = point.theta.new_zeros(classes, width, classes, width)
+    for rows, residual in residuals(source, y, point, numbered):
+        p = residual.double().scatter_add(0, y[rows][None], point.theta.new_ones(1, residual.shape[1])).clamp_(0, 1)
+        block = source.turned(rows).double()
+        x = torch.cat((block, block.new_ones(len(block), 1)), 1)
+        weighed = (p[:, None] * x.T).reshape(classes * width, -1)
+        total.view(classes * width, -1).sub_(weighed @ weighed.T)
+        for c, own in enumerate((weighed @ x).view(classes, width, width)):
+            total[c, :, c] += own
+    return total
