@@ -210,6 +210,19 @@ def test_a_class_without_rows_changes_nothing():
     assert scores(more, x)[:, [0, 1, 2, 5]] - scores(more, x)[:, :1] == pytest.approx(scores(fit, x) - scores(fit, x)[:, :1], abs=1e-3)
 
 
+@pytest.mark.parametrize("shape", [(200, 30), (90, 300), (60, 3)])
+def test_classes_without_rows_cost_nothing_and_keep_the_certificate(shape):
+    """As in a probe of known classes only. Their bounds used to be infinite, so that values went on to the pass limit."""
+    x, y = clusters(*shape, 5, apart=1.0)
+    scale = float((x - x.mean(0)).var(0).sum())
+    fits, fewer = (list(fit_path(x, y, k, np.divide(np.logspace(-5, 3, 9), scale), tolerance=1e-5)) for k in (9, 5))
+    assert sum(fit.passes for fit in fits) <= 1.2 * sum(fit.passes for fit in fewer)
+    for fit, best in zip(fits, fit_path(x, y, 5, [fit.c for fit in fits], tolerance=1e-8), strict=True):
+        assert fit.converged
+        assert relative_gap(fit, x, y, objective(best.weight, best.bias, x, y, best.c)) <= fit.gap + 2e-7
+        assert scores(fit, x).argmax(1).max() < 5
+
+
 def test_one_class_alone_is_certain():
     (fit,) = fit_path(clusters(20, 3, 2)[0], np.zeros(20, int), 1, [1.0])
     assert (fit.objective, fit.gap, fit.converged) == (0, 0, True)

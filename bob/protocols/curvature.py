@@ -113,10 +113,11 @@ def residuals(source: Source, y: Tensor, point: Point, numbered: Sequence[tuple[
 def _inverse(between: Tensor, point: Point, y: Tensor) -> Tensor:
     if not len(between):
         return (1 / point.spread.clamp(min=1e-20)).float()
-    share = point.slope[:, -1] + torch.bincount(y, minlength=len(between)) / len(y)
-    matrix = torch.diag(share.clamp_(min=0)) - between.double()
+    share = (point.slope[:, -1] + torch.bincount(y, minlength=len(between)) / len(y)).clamp_(min=0)
+    matrix = torch.diag(share) - between.double()
     size = float(matrix.diagonal().mean()) + 1e-20
-    matrix.add_(size / len(matrix)).diagonal().add_(RIDGE * size)  # equal biases are none: that direction gets an ordinary size
+    matrix.add_(size / len(matrix))  # equal biases are none, nor is that of a class without rows: these directions get an ordinary size
+    matrix.diagonal().add_(RIDGE * size + torch.where(share > 0, 0.0, size))
     inverse: Tensor = torch.linalg.inv(matrix).float()
     return inverse
 

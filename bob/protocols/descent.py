@@ -1,6 +1,7 @@
 """L-BFGS on the softmax objective, at one strength of regularisation after another. The method is told in `bob.protocols.logistic`."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from math import log
 
 import numpy as np
@@ -68,7 +69,7 @@ class Problem:
 
     def evaluate(self, theta: Tensor, exact: bool = False) -> Point:
         self.passes += 1
-        return evaluate(self.exact if exact else self.fast, self.y, theta, self.workers)
+        return evaluate(self.exact if exact else self.fast, self.y, theta, self.workers, self._empty)
 
     @property
     def small(self) -> bool:
@@ -80,6 +81,12 @@ class Problem:
         if coupled and self.small:
             return hessian(self.exact, self.y, point, self.workers)
         return curvature(self.fast, self.y, point, self.workers, self._pairs(point) if coupled else 0)
+
+    @cached_property
+    def _empty(self) -> Tensor | None:
+        """Classes without rows."""
+        empty = (torch.bincount(self.y, minlength=self.classes) == 0).nonzero()[:, 0]
+        return empty if len(empty) else None
 
     def _pairs(self, point: Point) -> int:
         """How many make a matrix whose inversion costs about `COUPLED_PASSES`."""

@@ -163,8 +163,8 @@ def _tilted(source: Source, point: Point, y: Tensor, v: Tensor) -> Tensor:
 
 
 def bias_step(source: Source, point: Point, y: Tensor, gradient: Tensor, iterations: int = 50) -> Tensor:
-    """(C,) v with S v = -gradient, by conjugate gradients."""
-    scale = 1 / point.spread.clamp(min=1e-30)
+    """(C,) v with S v = -gradient, by conjugate gradients; 0 for classes without rows."""
+    scale = torch.where(point.spread > 0, 1 / point.spread.clamp(min=1e-30), 0.0)
     step, rest = torch.zeros_like(gradient), -gradient
     towards = scale * rest
     start = product = float(rest @ towards)

@@ -18,7 +18,7 @@ from bob.protocols.threads import striped
 ENTRIES = 256
 """Weights and biases of a problem that is small: a Hessian then costs no more than some twenty passes, and most values take one or two."""
 RIDGES = (1e-14, 1e-11, 1e-8, 1e-5)
-"""Added to the diagonal, relative to its largest entry, the first with which it is positive definite: a class without rows has nothing there."""
+"""Added to the diagonal, relative to its largest entry, the first with which it is positive definite in spite of rounding."""
 
 
 def is_small(classes: int, spectrum: Spectrum) -> bool:
@@ -50,10 +50,13 @@ class Hessian:
         return own[:, :-1] / own[:, -1:].clamp(min=1e-30)
 
     def initial(self, penalty: float) -> Factor:
-        """Equal biases change nothing: that direction gets an ordinary size."""
+        """Equal biases change nothing, nor does that of a class without rows: these directions get an ordinary size."""
         classes, width = self.matrix.shape[:2]
         penalised = self.matrix.clone()
-        penalised[:, -1, :, -1] += self.matrix[:, -1, :, -1].diagonal().mean() / classes
+        between = penalised[:, -1, :, -1]
+        ordinary, own = between.diagonal().mean(), between.diagonal()
+        own.add_(torch.where(own > 0, 0.0, ordinary))
+        between += ordinary / classes
         flat = penalised.view(classes * width, -1)
         flat.diagonal().view(classes, width)[:, :-1].add_(penalty)
         for ridge in RIDGES:

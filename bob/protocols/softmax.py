@@ -41,12 +41,16 @@ class Point:
         return gradient
 
 
-def evaluate(source: Source, y: Tensor, theta: Tensor, workers: int = 1) -> Point:
-    """One pass: two products per block, blocks shared among `workers`."""
+def evaluate(source: Source, y: Tensor, theta: Tensor, workers: int = 1, empty: Tensor | None = None) -> Point:
+    """One pass: two products per block, blocks shared among `workers`.
+
+    `empty` (k,): classes without rows. At the optimum they have no probability, and it is taken for none while their biases are far below others':
+    what is left of it would be all that stands between a point and a bound on its gap.
+    """
     n, classes = len(y), len(theta)
     weight, bias = outward(source, theta)
     keep = classes * n * 4 <= RESIDUAL_BYTES
-    parts = striped(lambda cuts: _part(source, y, weight, bias, cuts, keep), source.cuts, workers)
+    parts = striped(lambda cuts: _part(source, y, weight, bias, cuts, keep, empty), source.cuts, workers)
     gradients, sums_of, losses, residuals = zip(*parts, strict=True)
     gradient, sums, loss = torch.stack(gradients).sum(0), torch.stack(sums_of).sum(0), torch.stack(losses).sum(0)
     slope = torch.cat((source.inward(gradient).double(), sums[0][:, None]), 1).div_(n)
@@ -59,7 +63,9 @@ def outward(source: Source, theta: Tensor) -> tuple[Tensor, Tensor]:
     return source.outward(theta[:, :-1].to(source.dtype)).contiguous(), theta[:, -1:].to(source.dtype)
 
 
-def _part(source: Source, y: Tensor, weight: Tensor, bias: Tensor, cuts: Sequence[slice], keep: bool) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:
+def _part(
+    source: Source, y: Tensor, weight: Tensor, bias: Tensor, cuts: Sequence[slice], keep: bool, empty: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:
     """Of some blocks: summed gradient (C, ·); residuals' sums, sums at own labels and sums of squares (3, C); loss; and the residuals."""
     gradient, kept = torch.zeros_like(weight), []
     loss = torch.zeros((), dtype=torch.float64, device=weight.device)
@@ -68,6 +74,8 @@ def _part(source: Source, y: Tensor, weight: Tensor, bias: Tensor, cuts: Sequenc
         block, label = source.block(rows), y[rows]
         residual, own, block_loss = residuals_of(product(weight, block).add_(bias), label)
         loss += block_loss
+        if empty is not None:
+            residual[empty] = 0
         gradient += product(residual, block.T)
         sums[0] += residual.sum(1)
         sums[1].index_add_(0, label, own.double())
