@@ -30,6 +30,7 @@ def recommend(arguments: argparse.Namespace) -> int:
         max_params=arguments.max_params,
         max_gflops=arguments.max_gflops,
         max_width=arguments.max_width,
+        max_peak_mib=arguments.max_peak_mib,
         min_images_per_s=arguments.min_images_per_s,
         licence=arguments.licence,
         device=arguments.device,

@@ -18,7 +18,7 @@ from bob.protocols.protocol import Result
 from bob.provenance import provenance
 from bob.records import Cost, DatasetFacts, Record, Score, TaskFacts
 from bob.scoring import scores
-from bob.specs import DatasetSpec
+from bob.specs import TaskSpec
 from bob.wiring import WIRING, Need, TextNeed
 
 Bad = Mapping[str, Mapping[int, str]]
@@ -28,7 +28,7 @@ Bad = Mapping[str, Mapping[int, str]]
 def assess(request: Request, plan: Plan, cell: Cell) -> tuple[Record, dict[str, NDArray[Any]]]:
     """The record of a cell whose features are stored, and its per-example arrays by `SEED.NAME` or `SEED.PART.NAME`."""
     dataset, wired = plan.datasets[cell.dataset.name], WIRING[cell.task.protocol]
-    seeds = seeds_of(request, cell.task, dataset)
+    seeds = seeds_of(request.seeds, cell.task, dataset)
     features = {id(need): _features(request, plan, cell, need) for need in cell.needs}
     start = time.perf_counter()
     results = {seed: wired.solve(cell.task, dataset, cell.needs, lambda need: features[id(need)], seed, solving_on(request.device)) for seed in seeds}
@@ -38,13 +38,13 @@ def assess(request: Request, plan: Plan, cell: Cell) -> tuple[Record, dict[str, 
     record = Record(
         **_identity(plan, cell),
         status="ok",
-        dataset=_dataset_facts(request, cell.dataset, dataset.with_shifts({need.name for need in cell.needs}), bad),
+        dataset=dataset_facts(dataset.with_shifts({need.name for need in cell.needs}), bad, request.limit, cell.dataset.licence),
         seeds=seeds,
         scores=tuple(score for seed, result in results.items() for score in _scores(cell, result, seed if drawn else None)),
         details=tuple({"seed": seed, **result.detail} for seed, result in results.items()),
         cost=_cost(request, list(features.values()), seconds),
     )
-    return record, {f"{seed}.{name}": values for seed, result in results.items() for name, values in _arrays(result).items()}
+    return record, {f"{seed}.{name}": values for seed, result in results.items() for name, values in arrays_of(result).items()}
 
 
 def solving_on(device: str) -> str:
@@ -68,7 +68,7 @@ def _scores(cell: Cell, result: Result, seed: int | None) -> list[Score]:
     return [score for part in result.parts for score in scores(part, cell.task.metrics, seed)]
 
 
-def _arrays(result: Result) -> dict[str, NDArray[Any]]:
+def arrays_of(result: Result) -> dict[str, NDArray[Any]]:
     """The headline's arrays by their names, those of other parts that are kept by SUFFIX.NAME."""
     kept = [part for i, part in enumerate(result.parts) if part.outcome is not None and (i == 0 or part.stored)]
     return {
@@ -81,18 +81,21 @@ def _arrays(result: Result) -> dict[str, NDArray[Any]]:
 
 def _identity(plan: Plan, cell: Cell) -> dict[str, Any]:
     known = plan.cards.get(cell.backbone)
-    task = cell.task
     return {
         "key": cell.key,
         "backbone": facts(cell.backbone, known) if known else None,
         "backbone_name": cell.backbone.name,
         "family": cell.backbone.family,
-        "task": TaskFacts(
-            name=task.name, version=task.version, protocol=task.protocol, settings=task.settings.model_dump(mode="json"), metrics=task.metrics
-        ),
+        "task": task_facts(cell.task),
         "dataset_name": cell.dataset.name,
         "provenance": provenance(),
     }
+
+
+def task_facts(task: TaskSpec) -> TaskFacts:
+    """The task as a record tells it."""
+    settings = task.settings.model_dump(mode="json")
+    return TaskFacts(name=task.name, version=task.version, protocol=task.protocol, settings=settings, metrics=task.metrics)
 
 
 def failed(request: Request, plan: Plan, cell: Cell, reason: str) -> Record:
@@ -108,11 +111,12 @@ def not_applicable(request: Request, plan: Plan, cell: Cell, reason: str) -> Rec
 def _without_scores(request: Request, plan: Plan, cell: Cell, status: str, reason: str) -> Record:
     dataset = plan.datasets.get(cell.dataset.name)
     read = {need.name for need in cell.needs}
-    known = _dataset_facts(request, cell.dataset, dataset.with_shifts(read), {}) if dataset else None
+    known = dataset_facts(dataset.with_shifts(read), {}, request.limit, cell.dataset.licence) if dataset else None
     return Record.model_validate({**_identity(plan, cell), "status": status, "reason": reason, "dataset": known, "seeds": request.seeds})
 
 
-def _dataset_facts(request: Request, spec: DatasetSpec, dataset: Dataset, bad: Bad) -> DatasetFacts:
+def dataset_facts(dataset: Dataset, bad: Bad, limit: int | None, licence: str | None) -> DatasetFacts:
+    """The dataset as a record tells it, with the shifts that were read."""
     sizes = {name: len(split) for name, split in dataset.splits.items()} | {name: len(shift.split) for name, shift in dataset.shifts.items()}
     return DatasetFacts(
         name=dataset.name,
@@ -121,8 +125,8 @@ def _dataset_facts(request: Request, spec: DatasetSpec, dataset: Dataset, bad: B
         classes=len(dataset.classes),
         counts={name: size - len(bad.get(name, {})) for name, size in sizes.items()},
         bad_images={name: list(reasons.values()) for name, reasons in bad.items() if reasons},
-        limit=request.limit,
-        licence=spec.licence,
+        limit=limit,
+        licence=licence,
         notes=dataset.notes,
     )
 

@@ -9,6 +9,8 @@ from typing import NoReturn
 from bob import __version__
 from bob.errors import INTERRUPTED, OK, USAGE, BobError
 
+PRECISIONS = ("float32", "tf32", "bfloat16", "float16")
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """`bob-bench COMMAND ...`"""
@@ -55,6 +57,8 @@ def _parser() -> _Parser:
     parser.set_defaults(act=lambda _: _say_commands(parser), command=parser)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     _add_run(commands.add_parser("run", help="run tasks on backbones and update the leaderboard", allow_abbrev=False))
+    _add_evaluate(commands.add_parser("evaluate", help="features that you have already: run tasks on files of them", allow_abbrev=False))
+    _add_features(commands.add_parser("features", help="write a backbone's stored features to a file", allow_abbrev=False))
     _add_list(commands.add_parser("list", help="what there is: backbones, tasks, datasets, records", allow_abbrev=False))
     _add_leaderboard(commands.add_parser("leaderboard", help="write the leaderboard from the records", allow_abbrev=False))
     _add_recommend(commands.add_parser("recommend", help="which backbone should I use, within limits", allow_abbrev=False))
@@ -97,7 +101,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
         help="exact: the library's own pixels; fast: within one grey level of them, in less time, other features (default: exact)",
     )
     how.add_argument("--store-dtype", choices=("float32", "float16"), default="float32", help="of stored features (default: float32)")
-    how.add_argument("--precision", choices=("float32", "tf32", "bfloat16", "float16"), default="float32", help="of the forward (default: float32)")
+    how.add_argument("--precision", choices=PRECISIONS, default="float32", help="of the forward (default: float32)")
     how.add_argument(
         "--batch-size", metavar="N", type=_auto_count, default=None, help="auto or a number; halves when memory is short (default: auto)"
     )
@@ -114,6 +118,47 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(act=_run)
 
 
+def _add_evaluate(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Runs tasks on features that were computed elsewhere and puts them on the leaderboard. A file holds x (N, D), y (N,) and perhaps ids, groups "
+        "and split; or x_train, y_train, x_test, y_test. Formats: .npz, .safetensors, .pt, .csv, .parquet, a folder of .npy (docs/own_features.md)."
+    )
+    parser.add_argument("files", metavar="FILE", type=Path, nargs="*", help="one model each; two are compared with each other as well")
+    for side in ("train", "val", "test"):
+        parser.add_argument(f"--{side}", metavar="FILE", type=Path, help=f"{side} examples of one model, in a file of their own")
+    parser.add_argument("--name", metavar="NAMES", help="of the models, separated by commas (default: the files' names)")
+    what = parser.add_argument_group("of what the rows are, and what to ask")
+    what.add_argument("--dataset", metavar="NAME", help="a registered dataset, by whose images' names rows are found; or a name of your own")
+    what.add_argument("--data", metavar="PATH", help="your images, as given to `run`: splits and labels are theirs, rows are found by ids")
+    what.add_argument("--skip-missing", action="store_true", help="leave images without a row out, count them and say so")
+    what.add_argument("--tasks", metavar="NAMES", default="group:core", help="default: group:core (see `bob-bench list tasks`)")
+    what.add_argument("--seeds", metavar="N,N", type=_seeds, default=(0,), help="seeds of held-out draws (default: 0)")
+    what.add_argument("--device", default="auto", help="of the probes: auto, cpu, mps, cuda, cuda:1 (default: auto)")
+    what.add_argument("--fresh", action="store_true", help="compute again what the results hold")
+    facts = parser.add_argument_group("what you know of the model; what you do not tell stays unknown")
+    facts.add_argument("--family", choices=("supervised", "ssl", "clip", "domain", "baseline"), help="default: given")
+    facts.add_argument("--params", metavar="N", type=_count, help="such as 22M")
+    facts.add_argument("--gflops", metavar="N", type=float, help="per image")
+    facts.add_argument("--licence", metavar="TEXT", help="of the weights")
+    facts.add_argument("--revision", metavar="TEXT", help="which state of the model; on the leaderboard the newest one's rows stand")
+    _add_places(parser)
+    parser.set_defaults(act=_evaluate)
+
+
+def _add_features(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Writes x, y, ids, split, classes and groups as `bob-bench evaluate` reads them, from what a run has stored."
+    parser.add_argument("backbone", metavar="BACKBONE")
+    parser.add_argument("dataset", metavar="DATASET", nargs="?", help="a registered one; or --data")
+    parser.add_argument("--data", metavar="PATH", help="your images, as given to `run`")
+    parser.add_argument("--to", metavar="FILE", type=Path, required=True, help="ends in .npz or .safetensors")
+    parser.add_argument("--precision", choices=PRECISIONS, default="float32", help="as the run had it (default: float32)")
+    parser.add_argument("--preprocessing", choices=("exact", "fast"), default="exact", help="as the run had it (default: exact)")
+    parser.add_argument("--store-dtype", choices=("float32", "float16"), default="float32", help="as the run had it (default: float32)")
+    parser.add_argument("--device", default="cpu", help="as the run had it (default: cpu)")
+    _add_places(parser)
+    parser.set_defaults(act=_features)
+
+
 def _add_list(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("kind", choices=("backbones", "tasks", "datasets", "records"))
     parser.add_argument("--json", action="store_true", help="for scripts")
@@ -126,14 +171,18 @@ def _add_leaderboard(parser: argparse.ArgumentParser) -> None:
         "Writes leaderboard.{csv,md,tex,html}, leaderboard_wide.csv, ranking.csv and ranking_by_task.csv; robustness.csv where a task has shifts."
     )
     parser.add_argument(
-        "folders", metavar="DIR", type=Path, nargs="*", help="results folders to merge (default: --results); several are written to --results"
+        "folders",
+        metavar="DIR",
+        type=Path,
+        nargs="*",
+        help="results folders to merge (default: --results); files go to --results, or to a single DIR",
     )
     parser.add_argument(
         "--external", metavar="TABLE.csv", type=Path, action="append", default=[], help="published numbers to show beside; repeatable"
     )
     parser.add_argument("--figures", action="store_true", help="write figures/*.svg and *.png as well")
     _add_places(parser)
-    parser.set_defaults(act=_leaderboard)
+    parser.set_defaults(act=_leaderboard, results=None)
 
 
 def _add_recommend(parser: argparse.ArgumentParser) -> None:
@@ -141,6 +190,7 @@ def _add_recommend(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-params", metavar="N", type=_count, help="such as 30M")
     parser.add_argument("--max-gflops", metavar="N", type=float, help="per image")
     parser.add_argument("--max-width", metavar="N", type=_count, help="of the embedding")
+    parser.add_argument("--max-peak-mib", metavar="N", type=float, help="weights and activations, in a forward of 4 images")
     parser.add_argument("--min-images-per-s", metavar="N", type=float, help="as measured by the runs on --device")
     parser.add_argument("--licence", metavar="GLOB", help="such as 'apache*'")
     parser.add_argument("--device", help="where speeds were measured (default: where most were)")
@@ -223,6 +273,18 @@ def _run(arguments: argparse.Namespace) -> int:
     from bob.runner import run
 
     return run(arguments)
+
+
+def _evaluate(arguments: argparse.Namespace) -> int:
+    from bob.given.command import evaluate_files
+
+    return evaluate_files(arguments)
+
+
+def _features(arguments: argparse.Namespace) -> int:
+    from bob.given.export import write_features
+
+    return write_features(arguments)
 
 
 def _list(arguments: argparse.Namespace) -> int:

@@ -7,7 +7,7 @@ The rows go the way of stored ones: splits, held-out draws, protocols, metrics a
 text tower (corruptions, other input sizes, zero-shot) does not apply.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -89,7 +89,7 @@ def evaluate(
     answers: dict[str, Answer] = {}
     for one in select(tasks, load_registry(task_folders=task_folders).tasks, "task", task_labels):
         try:
-            answers[one.spec.name] = _answer(one.spec, dataset, pool, seeds, device)
+            answers[one.spec.name] = ask(one.spec, dataset, UNKNOWN, pool.features, seeds, device)
         except NotApplicableError:
             if one.exact:
                 raise
@@ -120,10 +120,13 @@ class _Pool:
         return Features(rows, np.arange(len(rows)), {}, Effort())
 
 
-def _answer(task: TaskSpec, dataset: Dataset, pool: _Pool, seeds: Sequence[int], device: str) -> Answer:
+def ask(
+    task: TaskSpec, dataset: Dataset, backbone: BackboneSpec, features: Callable[[Need | TextNeed], Features], seeds: Sequence[int], device: str
+) -> Answer:
+    """One task's answer on a dataset whose rows are at hand; `features` raises NotApplicableError for what cannot be had."""
     wired = WIRING[task.protocol]
-    needs = wired.needs(task, dataset, UNKNOWN)
-    found = {id(need): pool.features(need) for need in needs}
+    needs = wired.needs(task, dataset, backbone)
+    found = {id(need): features(need) for need in needs}
     drawn = wired.draws(task, dataset)
     results = {seed: wired.solve(task, dataset, needs, lambda need: found[id(need)], seed, device) for seed in (seeds if drawn else list(seeds)[:1])}
     told = [score for seed, result in results.items() for part in result.parts for score in scores(part, task.metrics, seed if drawn else None)]

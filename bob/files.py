@@ -7,6 +7,7 @@ import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from bob.errors import StoreError
 
@@ -16,12 +17,19 @@ ASIDE = ".writing-"
 
 def write_whole(path: Path, data: bytes) -> None:
     """Writes `data` so that a reader, or a crash at any moment, sees the old file or the new one and never a part."""
+    with written_whole(path) as file:
+        file.write(data)
+
+
+@contextlib.contextmanager
+def written_whole(path: Path) -> Iterator[IO[bytes]]:
+    """A file to write that takes its place when all is written, and leaves no trace where that fails."""
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, aside = tempfile.mkstemp(prefix=ASIDE, dir=path.parent)
         try:
             with os.fdopen(handle, "wb") as file:
-                file.write(data)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             Path(aside).chmod(0o644)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from bob.backbones.card import Card, card
+from bob.backbones.geometry import pixels_by
 from bob.datasets.dataset import Dataset, Split
 from bob.datasets.open import limited, open_dataset
 from bob.digest import digest
@@ -164,6 +165,7 @@ def feature_key(known: Card, pooling: str, split_name: str, split: Split) -> Fea
         precision=known.precision,
         images=split.images_fingerprint(),
         split=split_name,
+        pixels=pixels_by(known.geometry),
     )
 
 
@@ -195,9 +197,9 @@ def unpooled(spec: BackboneSpec) -> BackboneSpec:
     return spec.model_copy(update={"pooling": "default", "width": None})
 
 
-def seeds_of(request: Request, task: TaskSpec, dataset: Dataset) -> tuple[int, ...]:
+def seeds_of(seeds: tuple[int, ...], task: TaskSpec, dataset: Dataset) -> tuple[int, ...]:
     """One seed where nothing is drawn: another would change nothing."""
-    return request.seeds if WIRING[task.protocol].draws(task, dataset) else request.seeds[:1]
+    return seeds if WIRING[task.protocol].draws(task, dataset) else seeds[:1]
 
 
 def _meet_backbones(request: Request, plan: Plan) -> dict[str, str]:
@@ -208,7 +210,7 @@ def _meet_backbones(request: Request, plan: Plan) -> dict[str, str]:
             plan.too_large.append(chosen.spec.name)
             continue
         try:
-            known = _known(request, chosen.spec)
+            known = card_of(request, chosen.spec)
             if _too_large(request, known.params):
                 plan.too_large.append(chosen.spec.name)
                 continue
@@ -221,7 +223,7 @@ def _meet_backbones(request: Request, plan: Plan) -> dict[str, str]:
     return broken
 
 
-def _known(request: Request, spec: BackboneSpec) -> Card:
+def card_of(request: Request, spec: BackboneSpec) -> Card:
     """The backbone's card, with the preprocessing that was asked for."""
     known = card(spec, request.cache, request.device, request.precision, offline=request.offline)
     fast = {"preprocessing": "fast"} if request.preprocessing == "fast" else {}
@@ -277,7 +279,7 @@ def _can_be_made(request: Request, plan: Plan, need: Need | TextNeed) -> bool:
     """Whether the need's backbone works, filling in its card; raises where it does not and the task cannot do without."""
     try:
         if need.backbone not in plan.cards and need.backbone not in plan.refused:
-            plan.cards[need.backbone] = _known(request, need.backbone)
+            plan.cards[need.backbone] = card_of(request, need.backbone)
     except BackboneError:
         if not (isinstance(need, Need) and need.optional):
             raise
@@ -299,12 +301,18 @@ def _is_done(request: Request, book: RecordBook, cell: Cell) -> bool:
 
 def record_key(request: Request, plan: Plan, needs: Iterable[Need | TextNeed], task: TaskSpec, dataset: Dataset) -> str:
     """Everything that the scores depend on: the rows, the labels and splits, the task's settings and version, the seeds, the limit."""
+    features = [(need.name, plan.key_of(need).digest()) for need in needs]
+    return result_key(features, dataset, task, seeds_of(request.seeds, task, dataset), request.limit)
+
+
+def result_key(features: Iterable[tuple[str, str]], dataset: Dataset, task: TaskSpec, seeds: Sequence[int], limit: int | None = None) -> str:
+    """The same, of the name and the digest of the rows of each need."""
     return digest(
         {
-            "features": [[need.name, plan.key_of(need).digest()] for need in needs],
+            "features": [[name, rows] for name, rows in features],
             "dataset": dataset.fingerprint(),
             "task": {name: value for name, value in plain(task).items() if name not in ("summary", "datasets", "groups")},
-            "seeds": seeds_of(request, task, dataset),
-            "limit": request.limit,
+            "seeds": tuple(seeds),
+            "limit": limit,
         }
     )

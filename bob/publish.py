@@ -20,6 +20,9 @@ from bob.recordbook import Arrays, RecordBook
 from bob.records import Record
 from bob.statistics.aggregate import Floats
 
+RESULTS = Path("results")
+"""The results folder where none is named; the command line's default."""
+
 
 @dataclass(frozen=True)
 class Gathered:
@@ -52,7 +55,7 @@ class Gathered:
 def leaderboard(arguments: argparse.Namespace) -> int:
     """Writes the leaderboard's files from the records that there are. Conflicting records make the exit code 1, as failed cells do."""
     terminal = Terminal()
-    folders = arguments.folders or [arguments.results]
+    folders = arguments.folders or [arguments.results or RESULTS]
     with _uncollected():
         return _leaderboard(terminal, arguments, folders)
 
@@ -63,7 +66,7 @@ def _leaderboard(terminal: Terminal, arguments: argparse.Namespace, folders: Seq
     if not gathered.records:
         raise ConfigError(f"{', '.join(map(str, folders))}: holds no records; run `bob-bench run` first, or name the folder with --results.")
     board = gathered.board()
-    place = folders[0] if len(folders) == 1 else arguments.results
+    place = arguments.results or (folders[0] if len(folders) == 1 else RESULTS)
     terminal.written(write_board(board, place))
     if arguments.figures:
         from bob.leaderboard.figures import write_figures

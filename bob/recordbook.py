@@ -1,5 +1,7 @@
 """Where records live: `results/records/TASK/DATASET/BACKBONE.KEY.json`, with per-example arrays in a `.safetensors` file of the same name."""
 
+import contextlib
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +18,9 @@ from bob.files import slug, write_whole
 from bob.records import Record
 
 Arrays = Mapping[str, NDArray[Any]]
+
+LONGEST = 200
+"""Bytes of a name in a path: file systems take 255, of which the key and the ending need some."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,7 @@ class RecordBook:
             write_whole(path.with_suffix(".safetensors"), bytes(save({name: np.ascontiguousarray(values) for name, values in arrays.items()})))
             record = record.model_copy(update={"arrays": path.with_suffix(".safetensors").name})
         write_whole(path, record.model_dump_json(indent=1).encode())
-        for other in path.parent.glob(f"{slug(record.backbone_name)}.*.json"):
+        for other in path.parent.glob(f"{_part(record.backbone_name)}.*.json"):
             self._forget_failure(other, path, record)
         return path
 
@@ -59,6 +64,14 @@ class RecordBook:
             except StoreError as error:
                 damaged.append(str(error))
         return records, damaged
+
+    def of(self, dataset: str | None = None, backbone: str | None = None) -> list[Record]:
+        """The whole records of one dataset, of one backbone, or of both, in path order; no other file is read."""
+        found = []
+        for path in sorted(self.root.glob(f"*/{_part(dataset) if dataset else '*'}/{_part(backbone) if backbone else '*'}.*.json")):
+            with contextlib.suppress(FileNotFoundError, StoreError):
+                found.append(_read(path))
+        return [record for record in found if dataset in (None, record.dataset_name) and backbone in (None, record.backbone_name)]
 
     def arrays(self, record: Record) -> dict[str, NDArray[Any]]:
         """The per-example arrays of a record, by `SEED.NAME`."""
@@ -77,7 +90,7 @@ class RecordBook:
             return {}
 
     def _path(self, task: str, dataset: str, backbone: str, key: str) -> Path:
-        return self.root / slug(task) / slug(dataset) / f"{slug(backbone)}.{key[:16]}.json"
+        return self.root / _part(task) / _part(dataset) / f"{_part(backbone)}.{key[:16]}.json"
 
     def _forget_failure(self, other: Path, kept: Path, record: Record) -> None:
         """Removes a failed record of the same cell once the cell has another."""
@@ -89,6 +102,14 @@ class RecordBook:
             return
         if earlier.status == "failed" and earlier.backbone_name == record.backbone_name:
             other.unlink(missing_ok=True)
+
+
+def _part(name: str) -> str:
+    """A name as part of a path; a long one cut, with a hash of the whole."""
+    held = slug(name).encode()
+    if len(held) <= LONGEST:
+        return slug(name)
+    return f"{held[:LONGEST].decode(errors='ignore')}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def _read(path: Path) -> Record:

@@ -8,6 +8,8 @@ from bob.parse import Closed
 from bob.specs import Family, Pooling, Pretraining
 
 SCHEMA = 1
+GIVEN: Literal["given"] = "given"
+"""The family, loader and pooling of features that somebody computed elsewhere and evaluated from a file; the family where none was told."""
 
 
 class Score(Closed):
@@ -35,19 +37,22 @@ class BackboneFacts(Closed):
     """Which backbone exactly, as it was when it embedded."""
 
     name: str
-    family: Family
+    family: Family | Literal["given"]
     loader: str
     architecture: str
     weights: str
     """Where the tensors came from, in words."""
     weights_hash: str
-    pooling: Pooling
+    pooling: Pooling | Literal["given"]
     precision: str
     width: int
-    params: int
+    params: int | None
+    """None, as of the other costs, where it is not known."""
     gflops: float | None
     """Forward cost of one image, 2 FLOPs per multiply-add."""
-    weights_mib: float
+    weights_mib: float | None
+    peak_mib: float | None = None
+    """Weights and the most that the tensors of one forward in a batch of 4 hold at once, in eager PyTorch."""
     geometry: dict[str, Any]
     """input_px, crop_pct, crop_mode, interpolation."""
     normalisation: dict[str, tuple[float, ...]] = Field(strict=False)
@@ -99,7 +104,8 @@ class Cost(Closed):
     threads: int
     """Of the forward pass."""
     batch_size: int | None
-    images: int
+    images: int | None
+    """None where features were given, and nobody here knows what they cost."""
     decode_seconds: float | None
     """Decoding and cropping the images of all its splits, summed over workers; shared by every backbone of the pass."""
     forward_seconds: float | None
@@ -109,7 +115,7 @@ class Cost(Closed):
     """images / decode_seconds: of one core."""
     probe_seconds: float
     pass_peak_mib: float | None = None
-    """The largest memory of the process (on a CPU) or of the device during the passes, all their backbones together."""
+    """The largest memory of the process (on a CPU) or of the device during the passes, all their backbones together: a fact about the run."""
 
 
 class Record(Closed):
@@ -124,7 +130,7 @@ class Record(Closed):
     backbone: BackboneFacts | None
     """None where it failed before it could be loaded."""
     backbone_name: str
-    family: Family | Literal["external"]
+    family: Family | Literal["given", "external"]
     task: TaskFacts
     dataset: DatasetFacts | None
     dataset_name: str

@@ -108,14 +108,14 @@ def _backbones(arguments: argparse.Namespace, registry: Registry) -> list[Chosen
 
 def _datasets(arguments: argparse.Namespace, registry: Registry, tasks: Sequence[TaskSpec]) -> Mapping[str, Sequence[Chosen[DatasetSpec]]]:
     """Named datasets and one's own images go to every task; otherwise each task has its own."""
-    own = _own_images(arguments.data, registry)
+    own = own_images(arguments.data, registry)
     named = [] if arguments.datasets is None else select(arguments.datasets, registry.datasets, "dataset", dataset_labels)
     if own or named:
         return {task.name: [*named, *own] for task in tasks}
     return {task.name: _own_datasets(task, registry) for task in tasks}
 
 
-def _own_images(paths: Sequence[str], registry: Registry) -> list[Chosen[DatasetSpec]]:
+def own_images(paths: Sequence[str], registry: Registry) -> list[Chosen[DatasetSpec]]:
     """One's own folders and tables, each once; two of one name would be one dataset on the leaderboard."""
     if "" in paths:
         raise ConfigError("--data '': give a folder of class folders, or a table.")
@@ -138,7 +138,7 @@ def _own_datasets(task: TaskSpec, registry: Registry) -> list[Chosen[DatasetSpec
 def _devices(asked: str, precision: str) -> list[str]:
     """One device, or several of one machine: `cuda:0,cuda:1`, `cuda:all`, `cpu,cpu` (two lanes, of use for tests alone)."""
     names = [f"cuda:{i}" for i in range(torch.cuda.device_count())] or ["cuda:0"] if asked == "cuda:all" else asked.split(",")
-    devices = [_device(name) for name in names]
+    devices = [usable_device(name) for name in names]
     if len({device.split(":")[0] for device in devices}) > 1 or (len(set(devices)) < len(devices) and "cpu" not in devices):
         raise ConfigError(f"--device {asked!r} must name different devices of one kind, such as cuda:0,cuda:1.")
     if precision == "tf32" and not devices[0].startswith("cuda"):
@@ -146,7 +146,7 @@ def _devices(asked: str, precision: str) -> list[str]:
     return devices
 
 
-def _device(asked: str) -> str:
+def usable_device(asked: str) -> str:
     """The device, checked; float32 means float32 on it, so that rows agree between devices."""
     torch.backends.cudnn.allow_tf32 = False
     if asked == "auto":
@@ -178,6 +178,9 @@ def _tell_plan(terminal: Terminal, request: Request, plan: Plan) -> None:
         terminal.complain(reason)
     for reason in (*plan.unsuited, *_not_applicable(plan)):
         terminal.warn(f"not applicable: {reason}")
+    for name in plan.datasets_to_do():
+        for note in plan.datasets[name].notes:
+            terminal.warn(f"dataset {name}: {note}")
     sizes = [counted(len(plan.backbones), "backbone"), counted(len(request.tasks), "task"), counted(len(plan.datasets), "dataset")]
     terminal.say(f"plan: {' × '.join(sizes)} on {request.device}: {counted(len(plan.todo), 'cell')} to do, {len(plan.done)} done")
     if not (plan.backbones or plan.broken):

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from scipy.special import expit
 from scipy.stats import binom
 
-from bob.intervals import bootstrap
+from bob.intervals import CLOSED, bootstrap
 from bob.metrics import METRICS
-from bob.outcomes import Classified, Detected
+from bob.outcomes import Classified, Detected, Shifted
+from bob.outcomes.marked import Marked
 from bob.statistics import limits
 
 Floats = NDArray[np.float64]
@@ -139,27 +140,93 @@ def differences(trials: int, seed: int = 0) -> dict[str, dict[tuple[object, int]
     return found
 
 
-def detected(n: int, apart: float, seed: int) -> Detected:
+SCORES: dict[str, Callable[[np.random.Generator, int, int, float], tuple[Floats, Floats]]] = {
+    "normal": lambda rng, n, m, apart: (rng.normal(apart, 1, n), rng.normal(0, 1, m)),
+    "others twice as wide": lambda rng, n, m, apart: (rng.normal(apart, 1, n), rng.normal(0, 2, m)),
+    "heavy tails": lambda rng, n, m, apart: (apart + rng.standard_t(3, n), rng.standard_t(3, m)),
+    "exponential": lambda rng, n, m, apart: (apart + rng.exponential(1, n), rng.exponential(1, m)),
+}
+"""Scores of n in-distribution images and of m others."""
+SIDES = ((100, 100), (300, 150), (1_000, 1_000), (100, 1_000))
+LARGE = 400_000
+"""Examples that stand for all there are: the value on them is taken for the truth."""
+
+
+def detected(scores: str, n: int, m: int, apart: float, seed: int) -> Detected:
+    return Detected.of(*SCORES[scores](np.random.default_rng(seed), n, m, apart))
+
+
+def classified(n: int, classes: int, steep: float, skill: float, sharp: float, seed: int) -> Classified:
+    """Classes drawn like rank^-steep; logits are calibrated where `sharp` is 1."""
+    rng, weight = np.random.default_rng(seed), np.arange(1, classes + 1) ** -steep
+    y = rng.choice(classes, n, p=weight / weight.sum())
+    return Classified.from_logits(sharp * skill * (rng.normal(size=(n, classes)) + skill * np.eye(classes)[y]), y)
+
+
+def marked(n: int, classes: int, skill: float, seed: int) -> Marked:
+    """Images with a tenth to a third of the classes each; those of one image come together."""
     rng = np.random.default_rng(seed)
-    return Detected.of(rng.normal(apart, 1, n), rng.normal(0, 1, n // 2))
+    labels = rng.random((n, classes)) < np.linspace(0.05, 0.3, classes) * rng.uniform(0.5, 1.5, (n, 1))
+    return Marked((skill * labels + rng.normal(size=(n, classes))).astype(np.float32), labels)
 
 
-def classified(n: int, skill: float, seed: int) -> Classified:
+def grouped(n: int, shares: tuple[float, ...], seed: int) -> Shifted:
     rng = np.random.default_rng(seed)
-    y = rng.integers(10, size=n)
-    return Classified.from_logits(skill * (rng.normal(size=(n, 10)) + skill * np.eye(10)[y]), y)
+    return Shifted.of([rng.random(n) < share for share in shares])
 
 
-def bootstrapped(trials: int, draws: int = 200) -> dict[tuple[str, float], float]:
-    """Metric and how far apart its sides are → what the bootstrap covers on 300 examples."""
-    asked: dict[str, Callable[[int, float, int], Any]] = dict.fromkeys(("auroc", "aupr_in", "aupr_out", "fpr_at_95_tpr"), detected)
-    found = {}
-    for (name, make), apart in product((asked | {"macro_f1": classified}).items(), (1.0, 2.0, 3.5)):
-        metric = METRICS[name]
-        truth = metric.function(make(200_000, apart, 0))
-        limits = [bootstrap(make(300, apart, seed), metric, 0, draws) for seed in range(1, trials + 1)]
-        found[name, apart] = float(np.mean([one is not None and one[0] <= truth <= one[1] for one in limits]))
-    return found
+Point = tuple[str, float, float]
+"""What it is, the expected number of independent mistakes that decide it, what is covered."""
+
+
+def of_metric(name: str, make: Callable[..., Any], of: tuple[Any, ...], large: Any, trials: int, draws: int = 200) -> Point:
+    """One point: a metric on outcomes `make(*of, seed)`, its truth from a `large` outcome."""
+    metric = METRICS[name]
+    truth, values, held = metric.function(large), np.empty(trials), np.empty(trials)
+    for trial in range(trials):
+        outcome = make(*of, trial + 1)
+        values[trial] = metric.function(outcome)
+        found = bootstrap(outcome, metric, 0, draws) if metric.interval == "bootstrap" else CLOSED[metric.interval](values[trial], metric, outcome)
+        held[trial] = found is not None and found[0] <= truth <= found[1]
+    decisive = truth * (1 - truth) / max(values.var(), 1e-12) * min(truth, 1 - truth)
+    return f"{name} of {', '.join(map(str, of))}", float(decisive), float(held.mean())
+
+
+def detections(trials: int, names: tuple[str, ...], sides: tuple[tuple[int, int], ...] = SIDES) -> Iterator[Point]:
+    for (n, m), scores, apart in product(sides, SCORES, (1.0, 2.0, 3.0)):
+        parts = LARGE // (n + m)
+        large = detected(scores, parts * n, parts * m, apart, 0)
+        for name in names:
+            yield of_metric(name, detected, (scores, n, m, apart), large, trials)
+
+
+def f1_scores(trials: int, sizes: tuple[int, ...] = (100, 300, 1_000)) -> Iterator[Point]:
+    for (classes, steep), skill in product(((3, 0.0), (10, 0.0), (10, 1.0), (30, 0.5)), (0.5, 1.0, 2.0, 3.0)):
+        large = classified(LARGE // 2, classes, steep, skill, 1.0, 0)
+        for n in sizes:
+            yield of_metric("macro_f1", classified, (n, classes, steep, skill, 1.0), large, trials)
+
+
+def marks(trials: int, names: tuple[str, ...], sizes: tuple[int, ...] = (200, 1_000)) -> Iterator[Point]:
+    for classes, skill in product((5, 20), (0.5, 1.5, 3.0)):
+        large = marked(LARGE // 4, classes, skill, 0)
+        for name, n in product(names, sizes):
+            yield of_metric(name, marked, (n, classes, skill), large, trials)
+
+
+def calibration(trials: int, sizes: tuple[int, ...] = (300, 1_000)) -> Iterator[Point]:
+    for skill, sharp in ((1.0, 1.5), (1.0, 3.0), (2.0, 1.2), (2.0, 2.0), (2.0, 0.5), (3.0, 1.5)):
+        large = classified(LARGE // 2, 10, 0.0, skill, sharp, 0)
+        for n in sizes:
+            yield of_metric("ece", classified, (n, 10, 0.0, skill, sharp), large, trials)
+
+
+def resampled_metrics(trials: int) -> Iterator[Point]:
+    """Those without a closed form: the worst group, VOC's average precision."""
+    for n, shares in product((100, 300, 1_000), ((0.9, 0.7, 0.5), (0.95, 0.9, 0.8, 0.6), (0.9, 0.85))):
+        yield of_metric("worst_group", grouped, (n, shares), grouped(LARGE, shares, 0), trials)
+    for n, skill in product((200, 500), (0.5, 1.5)):
+        yield of_metric("label_ap_11_point", marked, (n, 5, skill), marked(LARGE // 4, 5, skill, 0), trials // 2, 100)
 
 
 def line(name: str, covered: list[float]) -> str:
@@ -179,7 +246,17 @@ def table(trials: int) -> Iterator[str]:
     for found in (means_covered(trials, (100, 300, 1_000)), differences(trials)):
         for name, covered in found.items():
             yield line(name, list(covered.values()))
-    yield line("bootstrap", list(bootstrapped(trials // 5).values()))
+    closed = [
+        *detections(trials // 2, ("auroc", "aupr_in", "aupr_out")),
+        *f1_scores(trials // 2),
+        *marks(trials // 2, ("label_ap", "roc_auc")),
+        *calibration(trials // 2),
+    ]
+    quantiles, resamples = list(detections(trials // 2, ("fpr_at_95_tpr",))), list(resampled_metrics(trials // 5))
+    for name, points in (("jackknife", closed), ("quantile", quantiles), ("bootstrap", resamples)):
+        yield line(name, [one for _, decisive, one in points if decisive >= FEW_WRONG])
+        if few := [one for _, decisive, one in points if decisive < FEW_WRONG]:
+            yield line(f"{name}, fewer than {FEW_WRONG} wrong", few)
 
 
 if __name__ == "__main__":

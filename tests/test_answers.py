@@ -29,9 +29,9 @@ def points(a: np.ndarray, b: np.ndarray) -> str:
     return f"{100 * (a.mean() - b.mean()):+.1f}"
 
 
-def cost(images_per_s: float, device: str = "cpu", peak_mib: float | None = None) -> Cost:
+def cost(images_per_s: float, device: str = "cpu") -> Cost:
     values: dict[str, Any] = {"threads": 2, "batch_size": 8, "images": 100, "decode_seconds": 1.0, "forward_seconds": 1.0, "probe_seconds": 1.0}
-    return Cost(device=device, images_per_s=images_per_s, pass_peak_mib=peak_mib, **values)
+    return Cost(device=device, images_per_s=images_per_s, **values)
 
 
 @pytest.fixture
@@ -101,6 +101,7 @@ def test_a_limit_on_what_is_not_known_is_not_kept(sweep: Path, bob: Bob) -> None
     assert "bare (GFLOPs per image not known, embedding width not known" in " ".join(
         bob("recommend", "--max-gflops", "9", "--max-width", "99")[1].split()
     )
+    assert "large (memory of a forward (MiB) not known)" in " ".join(bob("recommend", "--max-peak-mib", "9")[1].split())
 
 
 def test_names_without_records(sweep: Path, bob: Bob) -> None:
@@ -116,8 +117,9 @@ def test_no_records_at_all(bob: Bob) -> None:
 
 
 def test_limits_in_words() -> None:
-    assert Limits(30_000_000, 4.5, 768, 200, "apache*").words() == (
-        "at most 30 M parameters, at most 4.5 GFLOPs per image, width at most 768, at least 200 images/s, licence apache*"
+    assert Limits(30_000_000, 4.5, 768, 200, "apache*", max_peak_mib=900).words() == (
+        "at most 30 M parameters, at most 4.5 GFLOPs per image, width at most 768, at most 900 MiB in a forward of 4 images, at least 200 images/s, "
+        "licence apache*"
     )
 
 
@@ -126,12 +128,12 @@ def test_limits_in_words() -> None:
 
 def test_costs_are_the_newest_facts_and_the_best_measurement() -> None:
     records = [
-        record("a", cost=cost(100, peak_mib=900.0)),
-        record("a", cost=cost(140, peak_mib=800.0), dataset=dataset("b")),
+        record("a", cost=cost(100), backbone=facts("a", peak_mib=65.5)),
+        record("a", cost=cost(140), dataset=dataset("b")),  # of before, when this was not told
         record("a", cost=cost(9000, "cuda"), dataset=dataset("c")),
     ]
     assert devices(records) == ["cpu", "cuda"]
-    assert [cost_of(name, "a", records) for name in COSTS] == [3.371024, 0.77, 1280, 12.9, 140, 800]
+    assert [cost_of(name, "a", records) for name in COSTS] == [3.371024, 0.77, 1280, 12.9, 140, 65.5]
     assert cost_of("images_per_s", "a", records, "cuda") == 9000
     assert cost_of("images_per_s", "a", [record("a", cost=None)]) is None
     assert cost_of("params", "a", [record("a", backbone=None)]) is None

@@ -1,6 +1,7 @@
 """Backbones: the same rows as the library's own code, checked on load, and refused where anything does not fit."""
 
 import json
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,10 @@ from PIL import Image
 from safetensors.torch import save_file
 from timm.data import create_transform, resolve_data_config
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from bob.backbones import floors
+from bob.backbones.activations import LiveTensors
 from bob.backbones.backbone import Backbone, Loaded
 from bob.backbones.card import card, load_backbone
 from bob.backbones.fold import fold
@@ -359,6 +362,71 @@ def test_a_card_counts_parameters_and_operations(tmp_path):
     known = card(spec("resnet18", weights={"random": 0}, preprocessing={"input_px": 224}), tmp_path, "cpu", "float32", offline=True)
     assert known.params == 11_689_512 - 513_000
     assert known.gflops == pytest.approx(2 * 1.8, rel=0.02)
+
+
+def test_a_card_tells_the_memory_of_a_forward(tmp_path):
+    """The floor of pixels has no weights. 4 images of 3 × 224 × 224 float32 are there twice at most: normalised in place, and beside that in
+    channels-last; the rows of 768 values come when the first of these is gone."""
+    known = card(load_registry().backbones["raw_pixels"], tmp_path, "cpu", "float32", offline=True)
+    assert known.weights_mib == 0 and known.peak_mib == 2 * 4 * 3 * 224 * 224 * 4 / 2**20
+
+
+def test_a_card_of_before_is_made_again(tmp_path, monkeypatch):
+    """Cards of version 2 have no `peak_mib`."""
+    entry = load_registry().backbones["raw_pixels"]
+    with monkeypatch.context() as patch:
+        patch.setattr("bob.backbones.card.CARD_VERSION", 2)
+        card(entry, tmp_path, "cpu", "float32", offline=True)
+    (path,) = (tmp_path / "backbones").glob("*.json")
+    path.write_text(json.dumps({name: value for name, value in json.loads(path.read_bytes()).items() if name != "peak_mib"}))
+    assert card(entry, tmp_path, "cpu", "float32", offline=True).peak_mib > 0 and len(list((tmp_path / "backbones").glob("*.json"))) == 2
+
+
+def chain(x):
+    """Each step frees the one before: two are alive at once, 2 × 4 × 100 bytes."""
+    for _ in range(5):
+        x = x * 2
+    return x
+
+
+def doubled(x):
+    """400 bytes, a view of them that takes nothing, 800 beside it, changed in place, and 4 sums of 4 bytes: 1,216."""
+    y = (x * 2).flatten(1)
+    return torch.cat([y, y], 1).relu_().sum(1)
+
+
+def kept(x):
+    """Three lists of 400 bytes stay, one in place."""
+    return [x + 1, (x + 2).mul_(3), x + 4]
+
+
+@pytest.mark.parametrize(("forward", "wanted"), [(chain, 800), (doubled, 1216), (kept, 1200)])
+def test_live_tensors_by_hand(forward, wanted):
+    x = torch.ones(4, 5, 5)
+    with torch.inference_mode(), LiveTensors() as live:
+        forward(x)
+    assert live.peak_bytes == wanted
+
+
+def test_the_steps_of_a_composite_operation_are_counted():
+    """Attention comes whole in inference mode. Inside, 50 × 50 scores are there before and after the softmax, for 6 heads; x itself is 2,400 bytes,
+    and at most 6 tensors of its size lie beside them."""
+    x = torch.ones(2, 3, 50, 2)
+    with torch.inference_mode(), sdpa_kernel(SDPBackend.MATH), LiveTensors() as live:
+        nn.functional.scaled_dot_product_attention(x, x, x)
+    assert 2 * 6 * 50 * 50 * 4 <= live.peak_bytes <= 2 * 6 * 50 * 50 * 4 + 6 * 2400
+
+
+@pytest.mark.parametrize("forward", [chain, doubled, kept, lambda x: nn.functional.gelu(x).softmax(-1).std(2)])
+def test_live_tensors_are_what_the_allocator_gives(forward):
+    """A second opinion: the sum of allocations and releases that PyTorch's profiler sees."""
+    x = torch.ones(2, 3, 50, 50)
+    with torch.inference_mode(), LiveTensors() as live:
+        forward(x)
+    with torch.inference_mode(), torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profiler:
+        forward(x)
+    changes = sorted((event.start_ns(), event.nbytes()) for event in profiler.profiler.kineto_results.events() if event.name() == "[memory]")
+    assert live.peak_bytes == pytest.approx(max(accumulate(size for _, size in changes)), abs=64)
 
 
 # --- folding

@@ -1,7 +1,6 @@
-"""A run killed at random moments, and then run to its end, ends in the same leaderboard as a run that nobody disturbed."""
+"""A run killed at any of its changes on the disk, and then run to its end, ends in the same leaderboard as a run that nobody disturbed."""
 
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +13,8 @@ from bob.leaderboard.table import MACHINE
 
 KILLS = 20
 HERE = Path(__file__).parent
+ALONE = {**os.environ, "PYTHONPATH": str(HERE), "OMP_NUM_THREADS": "1"}
+"""Several runs at once: threads of each for every core would only hinder each other."""
 
 
 @pytest.fixture(scope="module")
@@ -25,18 +26,15 @@ def words(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 def start(words: list[str], folder: Path) -> "subprocess.Popen[str]":
     places = ["--results", str(folder / "results"), "--cache-dir", str(folder / "cache")]
-    command = [sys.executable, "-m", "bob", *words, *places]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, preexec_fn=heed_ctrl_c)
+    command = [sys.executable, str(HERE / "counted_run.py"), *words, *places]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ALONE)
 
 
-def heed_ctrl_c() -> None:
-    """A shell starts its background jobs deaf to Ctrl-C, and what they start inherits that."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
-def finish(process: "subprocess.Popen[str]") -> None:
-    _, err = process.communicate(timeout=300)
+def finish(process: "subprocess.Popen[str]") -> list[str]:
+    """The shards that it wrote."""
+    out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
+    return out.split("\n") if out else []
 
 
 def leaderboard(folder: Path) -> bytes:
@@ -48,30 +46,40 @@ def leaderboard(folder: Path) -> bytes:
 def test_a_run_killed_twenty_times_ends_as_an_undisturbed_one(words, tmp_path):
     undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
     command = [sys.executable, str(HERE / "killed_runs.py"), "0", str(KILLS), str(undisturbed), str(killed), *words]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, env=ALONE)
     assert done.returncode == 0, done.stderr
-    assert int(done.stdout) >= KILLS // 2, "most kills must hit a run at work, or this test shows nothing"
+    hits, changes = map(int, done.stdout.split())
+    assert changes > 100 and hits >= KILLS // 2, "most runs must have work left when they are killed, or this test shows nothing"
     assert leaderboard(killed) == leaderboard(undisturbed)
 
 
 def test_two_processes_at_once_give_the_leaderboard_of_one(words, tmp_path):
+    """And write each shard once between them."""
     alone, shared = tmp_path / "alone", tmp_path / "shared"
-    finish(start(words, alone))
-    for process in [start(words, shared), start(words, shared)]:
-        finish(process)
-    finish(start(words, shared))
+    expected = finish(start(words, alone))
+    together = [shard for process in [start(words, shared), start(words, shared)] for shard in finish(process)]
+    assert sorted(together) == sorted(expected) and len(expected) == len(set(expected)) > 4
+    assert finish(start(words, shared)) == []
     assert leaderboard(shared) == leaderboard(alone)
     shards = sorted(path.name for path in (shared / "cache" / "features").rglob("*.safetensors"))
     assert shards == sorted(path.name for path in (alone / "cache" / "features").rglob("*.safetensors"))
 
 
-def test_ctrl_c_ends_a_run_with_its_own_exit_code(words, tmp_path):
-    """The signal comes when the first backbone has been met, so in the middle of things."""
-    process = start(words, tmp_path)
-    cards = tmp_path / "cache" / "backbones"
-    while not cards.exists() and process.poll() is None:
-        os.sched_yield()
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=120)
-    assert process.returncode == 130 and "stopped. The same command goes on where it stopped." in err, err
-    assert "Traceback" not in err
+INTERRUPTED = """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts its background jobs deaf to it, and what they start inherits that
+from bob.cli import main
+from killed_runs import at_change
+at_change(sys.argv[1], int(sys.argv[2]), lambda: os.kill(os.getpid(), signal.SIGINT))
+sys.exit(main(sys.argv[3:]))
+"""
+
+
+@pytest.mark.parametrize(("below", "number"), [("cache/backbones", 2), ("cache/features", 12), ("results", 4)])
+def test_ctrl_c_ends_a_run_with_its_own_exit_code(words, tmp_path, below, number):
+    """The signal comes while backbones are met, while shards are written, and while records are."""
+    places = ["--results", str(tmp_path / "results"), "--cache-dir", str(tmp_path / "cache")]
+    command = [sys.executable, "-c", INTERRUPTED, str(tmp_path / below), str(number), *words, *places]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=ALONE)
+    assert done.returncode == 130 and "stopped. The same command goes on where it stopped." in done.stderr, done.stderr
+    assert "Traceback" not in done.stderr

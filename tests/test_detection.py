@@ -1,20 +1,21 @@
 """OOD detection: metrics against scikit-learn, torchmetrics and by hand; scores against scikit-learn; laws, known answers and degenerate cases."""
 
-import itertools
-
 import numpy as np
 import pytest
 import sklearn.metrics as sk
 import torch
+from scipy.optimize import brentq
+from scipy.stats import beta, kurtosis, norm
+from scipy.stats import t as student_t
 from sklearn.covariance import EmpiricalCovariance
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import normalize
+from statsmodels.stats.proportion import proportion_confint
 from torchmetrics.functional.classification import binary_average_precision
 
 from bob.errors import UndefinedError
-from bob.intervals import interval, resampled
+from bob.intervals import interval
 from bob.metrics.detection import METRICS, aupr_in, aupr_out, auroc, fpr_at_95_tpr
-from bob.metrics.resampling import auroc_variance, average_precision_variance, quantile_rate_variance
 from bob.outcomes import Detected
 from bob.protocols.detection import SCORES, detection, of_logits
 from bob.protocols.protocol import Problem
@@ -98,53 +99,75 @@ def test_one_sided_sets_are_undefined(inside, outside, lacking):
             metric.function(Detected.of(np.zeros(inside), np.zeros(outside)))
 
 
-def every_resample(outcome):
-    """All resamples that keep both sides' sizes, each once."""
-    own, other = np.flatnonzero(outcome.inside), np.flatnonzero(~outcome.inside)
-    for left, right in itertools.product(itertools.product(own, repeat=len(own)), itertools.product(other, repeat=len(other))):
-        yield outcome.take(np.array([*left, *right]))
+@pytest.mark.parametrize("levels", [None, 3])
+@pytest.mark.parametrize("metric", METRICS[:3], ids=lambda metric: metric.name)
+def test_leaving_out_is_the_metric_on_the_others(metric, levels):
+    outcome = draw(2, 12, 9, levels)
+    expected = [metric.function(outcome.take(np.delete(np.arange(21), i))) for i in range(21)]
+    assert metric.left_out(outcome) == pytest.approx(expected, abs=1e-12)
 
 
-@pytest.mark.parametrize("levels", [None, 2])
-def test_the_variance_of_the_false_positive_rate_is_that_of_all_resamples(levels):
-    """3^3 · 4^4 = 6,912 of them, each scored by hand."""
-    outcome = draw(4, 3, 4, levels)
-    found = [fpr_by_hand(one) for one in every_resample(outcome)]
-    assert quantile_rate_variance(outcome, 0.95) == pytest.approx(np.var(found), abs=1e-12)
+@pytest.mark.parametrize("metric", METRICS[:3], ids=lambda metric: metric.name)
+def test_without_the_only_image_of_a_side_there_is_no_value_and_no_interval(metric):
+    outcome = Detected.of(np.array([0.5]), np.array([0.1, 0.6, 0.2]))
+    assert np.isnan(metric.left_out(outcome)).tolist() == [True, False, False, False]
+    assert interval(metric.name, outcome, 0)[1:3] == (None, None)
 
 
 @pytest.mark.parametrize("levels", [None, 3])
-def test_delongs_variance_by_pairs(levels):
-    """S10 / m + S01 / n of the shares of pairs that each image wins, by plain loops (DeLong et al. 1988, equations 4 and 5)."""
-    outcome = draw(1, 12, 9, levels)
+def test_the_limits_of_auroc_are_wilsons_with_delongs_variance(levels):
+    """S10 / m + S01 / n of the shares of pairs that each image wins, by plain loops (DeLong et al. 1988, equations 4 and 5); kurtosis by scipy."""
+    outcome = draw(1, 24, 19, levels)
     own, other = outcome.score[outcome.inside], outcome.score[~outcome.inside]
-    won = np.array([[(a > b) + 0.5 * (a == b) for b in other] for a in own])
-    assert auroc_variance(outcome) == pytest.approx(won.mean(1).var(ddof=1) / 12 + won.mean(0).var(ddof=1) / 9)
+    pairs = np.array([[(a > b) + 0.5 * (a == b) for b in other] for a in own])
+    won = pairs.mean(1), pairs.mean(0)
+    parts = np.array([side.var(ddof=1) / len(side) for side in won])
+    doubt = sum(part**2 * (kurtosis(side, fisher=False) - 1) / (len(side) - 1) for part, side in zip(parts, won, strict=True))
+    size = auroc(outcome) * (1 - auroc(outcome)) / parts.sum()
+    quantile = student_t.ppf(0.975, 2 * parts.sum() ** 2 / doubt)
+    expected = proportion_confint(auroc(outcome) * size, size, alpha=2 * norm.sf(quantile), method="wilson")
+    assert interval("auroc", outcome, 0)[1:3] == pytest.approx(expected, abs=1e-9)
 
 
-@pytest.mark.parametrize("levels", [None, 3])
-def test_the_variance_of_average_precision_by_scikit_learns_weights(levels):
-    """Derivatives by each image's weight, as differences of scikit-learn's weighted average precision."""
-    outcome, step = draw(2, 15, 10, levels), 1e-5
-    slope = np.empty(25)
-    for i in range(25):
-        ends = [sk.average_precision_score(outcome.inside, outcome.score, sample_weight=1 + sign * step * (np.arange(25) == i)) for sign in (1, -1)]
-        slope[i] = (ends[0] - ends[1]) / (2 * step)
-    sides = slope[outcome.inside], slope[~outcome.inside]
-    expected = sum(((side - side.mean()) ** 2).sum() for side in sides)
-    assert average_precision_variance(outcome.inside, outcome.score) == pytest.approx(expected, rel=1e-6)
+def test_the_limits_of_a_perfect_auroc_are_of_twice_the_harmonic_mean():
+    """10 and 40 images are worth 4 / (1 / 10 + 1 / 40) = 32; ten thousand images beside 10 others are worth 40, not ten thousand."""
+    for inside, size in ((40, 32), (10_000, 4 / (1 / 10 + 1 / 10_000))):
+        _, low, high, kind = interval("auroc", Detected.of(np.ones(inside), np.zeros(10)), 0)
+        assert (low, high, kind) == (pytest.approx(proportion_confint(size, size, method="wilson")[0]), 1, "jackknife")
 
 
-@pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
-def test_variances_are_what_the_bootstrap_draws(metric):
-    outcome = draw(3, 150, 100)
-    drawn = resampled(outcome, metric, 0, 600)
-    assert metric.variance(outcome) ** 0.5 == pytest.approx(drawn.std(), rel=0.12)  # 600 draws: standard error 3 %
+def test_the_rate_at_a_known_threshold_has_the_quantiles_limits():
+    """With very many in-distribution images only the threshold is unsure: its limits are where the share of others below it, Beta(k, 201 - k) for the
+    k-th of 200, is below 95 % with a chance of 97.5 % and 2.5 %. In-distribution scores are uniform, so that rates are thresholds.
+    """
+    other = np.random.default_rng(0).uniform(0, 1, 200)
+    inside = (np.arange(2_000_000) + 0.5) / 2_000_000
+    places = [brentq(lambda k, chance=chance: beta.cdf(0.95, k, 201 - k) - chance, 1, 200.99) for chance in (0.975, 0.025)]
+    expected = np.interp(places, np.arange(202), [0, *np.sort(other), 1])
+    assert interval("fpr_at_95_tpr", Detected.of(inside, other), 0)[1:3] == pytest.approx(tuple(expected), abs=1e-3)
+
+
+def test_the_rate_at_a_sure_threshold_has_wilsons_limits():
+    """All others score 0, as do 30 of 100 in-distribution images: wherever the threshold is taken from, it is 0."""
+    outcome = Detected.of(np.arange(100) >= 30, np.zeros(400))
+    assert interval("fpr_at_95_tpr", outcome, 0)[1:3] == pytest.approx(proportion_confint(30, 100, method="wilson"), abs=1e-9)
+
+
+def test_both_kinds_of_doubt_add_up():
+    """Squared distances from the rate: 4 in-distribution images scored 1 to 4, others 0 to 4 of which the 5th is the threshold: 4 of 4.
+
+    The lower place k among 5, with Beta(k, 6 - k) below 0.95 by 97.5 %, cuts off c images; c (c - 1) / 4 · 3 is its squared distance.
+    """
+    outcome = Detected.of(np.arange(1.0, 5), np.arange(0.0, 5))
+    place = brentq(lambda k: beta.cdf(0.95, k, 6 - k) - 0.975, 0.5, 5.5)
+    cut = 4 - np.interp(place, np.arange(7), [0, 0, 1, 2, 3, 4, 4])
+    low = proportion_confint(4, 4, method="wilson")[0]
+    assert interval("fpr_at_95_tpr", outcome, 0)[1:3] == pytest.approx((1 - np.hypot((max(0, cut * (cut - 1)) / 12) ** 0.5, 1 - low), 1), abs=1e-9)
 
 
 def test_nothing_varies_where_all_scores_are_equal_or_apart():
-    for outcome in (Detected.of(np.zeros(4), np.zeros(6)), Detected.of(np.ones(4), np.zeros(6)), Detected.of(np.ones(1), np.zeros(1))):
-        assert [metric.variance(outcome) for metric in METRICS] == [0, 0, 0, 0]
+    for outcome in (Detected.of(np.zeros(4), np.zeros(6)), Detected.of(np.ones(4), np.zeros(6))):
+        assert all(np.ptp(metric.left_out(outcome)[side]) < 1e-12 for metric in METRICS[:1] for side in (outcome.inside, ~outcome.inside))
         assert all(low < high for _, low, high, _ in (interval(metric.name, outcome, 0) for metric in METRICS))
 
 

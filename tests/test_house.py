@@ -37,6 +37,7 @@ LAYERS = [
     ["answers", "cache", "doctor", "show"],
     ["catalogue", "doctor"],
     ["runner"],
+    ["given"],
     ["cli"],
 ]
 """Lowest first. A module imports from its own package and from lower layers."""

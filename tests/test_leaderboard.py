@@ -42,7 +42,7 @@ def sweep() -> list[Record]:
 def test_columns_are_these_in_this_order() -> None:
     assert ",".join(tidy(sweep()).columns) == (
         "backbone,family,floor,task,task_version,dataset,metric,seed,value,low,high,n,interval,undefined,status,reason,primary,external,pooling,weights_hash,"
-        "input_px,crop_pct,interpolation,preprocessing,mean,std,precision,width,params,gflops,licence,chosen,train,val,test,bad_images,limit,split_kind,"
+        "input_px,crop_pct,interpolation,preprocessing,mean,std,precision,width,params,gflops,weights_mib,peak_mib,licence,chosen,train,val,test,bad_images,limit,split_kind,"
         "dataset_fingerprint,record_key,device,device_name,runtime,threads,batch_size,images_per_s,decode_images_per_s,probe_seconds,created"
     )
     assert list(TIDY)[-len(MACHINE) :] == list(MACHINE)
@@ -260,6 +260,24 @@ def test_notes_tell_failures_bad_images_and_limits() -> None:
         "elpv: 1 unreadable image left out.",
         "elpv: at most 50 images per split (--limit).",
     ]
+
+
+def test_a_reason_is_told_once() -> None:
+    reason = "weights are not on this machine. " * 8
+    lost = [failed("a", reason, task=task(of), dataset=dataset(held)) for of in ("knn", "linear") for held in ("elpv", "textiles")]
+    assert notes(lost, []) == [f"a on knn, linear × elpv, textiles: failed. {reason}"]
+    assert notes(lost[:3], []) == [f"a on knn, linear × elpv, textiles (3 of these 4 cells): failed. {reason}"]
+    both = [*lost[:2], failed("b", reason, task=task("knn")), failed("b", "out of memory", task=task("knn"), dataset=dataset("textiles"))]
+    assert notes(both, []) == [
+        f"a, b on knn × elpv, textiles (3 of these 4 cells): failed. {reason}",
+        "b on knn/textiles: failed. out of memory",
+    ]
+
+
+def test_a_reason_that_struck_many_names_the_first() -> None:
+    lost = [failed(f"n{index:02}", "disk full") for index in range(30)]
+    assert notes(lost, []) == [f"{', '.join(f'n{index:02}' for index in range(12))} and 18 more on linear × elpv: failed. disk full"]
+    assert "more" not in notes(lost[:13], [])[0]  # a single name is no longer than "and 1 more"
 
 
 # ---- renderers

@@ -392,6 +392,27 @@ def test_quality_and_cost(show: Opener) -> None:
     assert visit.page.locator("#card").is_visible()
 
 
+@pytest.mark.parametrize("gap", [False, True], ids=["complete", "with a failed cell"])
+def test_one_backbone_beside_a_floor(show: Opener, gap: bool) -> None:
+    """Alone it has no z-score: its cost is drawn against the mean of what may be averaged, and the correlations say what they need.
+
+    80, 80, 70 and 70; without the first (80 + 70 + 70) / 3.
+    """
+    records = [one for one in sweep() if one.backbone_name in ("small", "pixels")]
+    of = task("calibrated", metrics=("log_loss",))
+    records += [record(one.backbone_name, 0.7, family=one.family, dataset=one.dataset, task=of, backbone=one.backbone) for one in records[::2]]
+    if gap:
+        records[0] = failed("small", "out of memory", family="supervised", dataset=records[0].dataset, backbone=records[0].backbone)
+    visit = show(records, "#view=cost")
+    assert visit.page.locator("#plot .point").count() == 2 and "not drawn" not in visit.page.locator("#plot-note").inner_text()
+    assert visit.tip("#plot .point[aria-label^=small] .shape").split("\n")[1] == ("mean score 73.3" if gap else "mean score 75.0")
+    assert "Not all 6 cells" in visit.page.locator("#plot-note").inner_text()
+    visit.open("correlation")
+    assert "of 3 backbones or more with values in both, floors aside; here it is 1 at most" in visit.page.locator("#view").inner_text()
+    visit.page.get_by_text("Show the table").click()
+    assert visit.names == ["small", "pixels"]
+
+
 def test_the_heat_map_is_walked_with_the_keyboard(show: Opener) -> None:
     visit = show(sweep(), "#view=heatmap")
     heat = visit.page.locator("#heat")

@@ -1,12 +1,15 @@
 """Records of several folders: the same key once, conflicts told and never averaged in."""
 
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
-from leaderboard_records import failed, record, score
+from leaderboard_records import dataset, failed, record, score
 
+from bob.cli import main
 from bob.leaderboard import cells
 from bob.leaderboard.merge import merge
 from bob.recordbook import RecordBook
@@ -71,7 +74,20 @@ def test_the_command_merges_folders(bob: Callable[..., tuple[int, str, str]], tm
     assert code == 0
     assert pd.read_csv(tmp_path / "results" / "ranking.csv")["backbone"].tolist() == ["a", "b", "c"]
     assert not (one / "leaderboard.csv").exists()
-    assert bob("leaderboard", one)[0] == 0 and (one / "leaderboard.csv").exists()  # a single folder gets its own files
+
+
+def test_a_single_folder_gets_its_own_files_unless_told_otherwise(bob: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
+    one = folder(tmp_path / "one", record("a"))
+    assert bob("leaderboard", one)[0] == 0  # with --results
+    assert (tmp_path / "results" / "leaderboard.csv").exists() and not (one / "leaderboard.csv").exists()
+    assert main(["leaderboard", str(one)]) == 0 and (one / "leaderboard.csv").exists()
+
+
+def test_files_of_several_folders_go_to_the_usual_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["leaderboard", str(folder(tmp_path / "one", record("a"))), str(folder(tmp_path / "two", record("b")))]) == 0
+    assert (tmp_path / "results" / "leaderboard.csv").exists()
+    assert main(["leaderboard"]) == 2  # files alone are no records
 
 
 def test_a_conflict_makes_the_exit_code_1(bob: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
@@ -87,3 +103,16 @@ def test_a_folder_without_records_is_told(bob: Callable[..., tuple[int, str, str
     code, _, err = bob("leaderboard", folder(tmp_path / "one", record("a")), tmp_path / "nothing")
     assert code == 2 and "nothing: holds no records; a results folder has them in its folder `records`" in err
     assert bob("leaderboard")[0] == 2  # nor are there any of one's own
+
+
+def test_names_longer_than_a_file_name_are_kept_apart(tmp_path: Path) -> None:
+    """Names of 300 characters and of 300 letters of two bytes each, alike up to the last."""
+    book = RecordBook(tmp_path)
+    names = ["wide" * 75 + end for end in "ab"] + ["\u05e9" * 300]
+    for name in names:
+        key = sha256(name.encode()).hexdigest()
+        book.write(record(name, key=key, dataset=dataset(name)), {"0.right": np.ones(3)})
+        found = book.find("linear", name, name, key)
+        assert found is not None and found.backbone_name == name and book.arrays(found)["0.right"].tolist() == [1, 1, 1]
+        assert [one.key for one in book.of(dataset=name, backbone=name)] == [key]
+    assert sorted(one.backbone_name for one in book.read_all()[0]) == sorted(names)

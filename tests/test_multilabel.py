@@ -11,7 +11,8 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.preprocessing import StandardScaler
 
 from bob.errors import OK, UndefinedError
-from bob.metrics.marked import eleven_points, label_ap, label_ap_11_point, label_set_top1, roc_auc
+from bob.metrics.marked import METRICS, eleven_points, label_ap, label_ap_11_point, label_set_top1, roc_auc
+from bob.metrics.metric import Metric
 from bob.outcomes.marked import Marked
 from bob.protocols.multilabel import MultilabelProblem, fit_path, multilabel, scores
 from bob.specs.settings.multilabel import MultilabelSettings
@@ -29,6 +30,18 @@ def test_as_scikit_learn_has_it(ties: bool) -> None:
     outcome = made(ties=ties)
     assert label_ap(outcome) == pytest.approx(average_precision_score(outcome.labels, outcome.scores), abs=1e-12)
     assert roc_auc(outcome) == pytest.approx(roc_auc_score(outcome.labels, outcome.scores), abs=1e-12)
+
+
+@pytest.mark.parametrize("metric", [one for one in METRICS if one.left_out], ids=lambda metric: metric.name)
+def test_leaving_out_is_the_metric_on_the_others(metric: Metric) -> None:
+    """Of 25 images; one class has a single image, one all but one, one none: they come and go with an image."""
+    outcome = made(25, 6, ties=True)
+    labels = outcome.labels.copy()
+    labels[:, 0], labels[:, 1], labels[:, 2] = np.arange(25) == 3, np.arange(25) != 5, False
+    outcome = Marked(outcome.scores, labels)
+    assert metric.left_out is not None
+    expected = [metric.function(outcome.take(np.delete(np.arange(25), i))) for i in range(25)]
+    assert metric.left_out(outcome) == pytest.approx(expected, abs=1e-6)  # scores are float32
 
 
 def test_eleven_points_by_hand() -> None:

@@ -1,13 +1,16 @@
 """From encoded images to uint8 crops: `exact` is timm's and open_clip's own pixels to the bit, `fast` is within a stated distance of them."""
 
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from bob.backbones.geometry import FAST_LEVELS, Geometry
+from bob.backbones import region
+from bob.backbones.geometry import FAST_LEVELS, Geometry, _region
 from bob.datasets.images import decode
 
 MEAN = (0.2, 0.5, 0.7)
@@ -72,6 +75,62 @@ def test_exact_pixels_are_timm_s(photographs, geometry):
         assert torch.equal(geometry.padded_with(MEAN).crop(decode(data, what)), expected), what
 
 
+@pytest.fixture
+def always_in_part(monkeypatch):
+    """Crops are made in part from the first image of a size on, wherever that gives the same pixels."""
+    monkeypatch.setattr(region, "TRIED_AFTER", 0)
+    monkeypatch.setattr(region, "WORTH", 2.0)
+    _region.cache_clear()
+    yield
+    _region.cache_clear()
+
+
+@pytest.mark.parametrize("geometry", GEOMETRIES[:3], ids=lambda geometry: f"{geometry.crop_mode} {geometry.height_px}x{geometry.width_px}")
+def test_pixels_are_timm_s_where_only_the_crop_is_resized(photographs, geometry, always_in_part):
+    test_exact_pixels_are_timm_s(photographs, geometry)
+    ways = [_region(geometry, decode(data, what).size) for data, what in photographs]
+    assert any(way is not None and way.same for way in ways), "else nothing was tested"
+
+
+@pytest.mark.parametrize("resample", region.SUPPORT, ids=lambda resample: resample.name)
+@pytest.mark.parametrize(("width", "resized"), [(128, 64), (60, 64), (77, 50), (40, 90), (64, 64)])
+@pytest.mark.parametrize(("height", "resized_height"), [(128, 64), (60, 64), (77, 50), (40, 90), (64, 64)])
+def test_a_part_is_the_whole_s_crop(width, resized, height, resized_height, resample):
+    """Against PIL itself, passes one by one, rows first: whichever comes first in this version of Pillow. Dyadic and other scales on either side, up
+    and down; crops that touch an end and that do not."""
+    pixels = Image.fromarray(np.random.default_rng(width + height).integers(0, 256, (height, width, 3), dtype=np.uint8))
+    expected = pixels.resize((resized, height), resample).resize((resized, resized_height), resample)
+    for left, top, wide, high in ((0, 0, 20, 31), (7, 5, 33, 32), (resized - 9, resized_height - 8, 9, 8), (0, 0, resized, resized_height)):
+        made = region.Region(region.Axis(width, resized, left, wide), region.Axis(height, resized_height, top, high), resample)
+        if made.x.box and made.y.box:
+            continue  # one call of PIL's, which chooses the order anew
+        assert made.in_part(pixels).tobytes() == expected.crop((left, top, left + wide, top + high)).tobytes(), (left, top, wide, high)
+
+
+def test_a_box_is_given_only_where_float32_holds_it():
+    """375 to 256: denominator 256. 500 to 341: 341. 1,111,111 to 256: numerators beyond 2^24 = 16,777,216, since 1,111,111 * 256 = 284,444,416."""
+    assert region.Axis(375, 256, 16, 224).box == (16 * 375 / 256, 240 * 375 / 256)
+    assert region.Axis(500, 341, 58, 224).box is None and region.Axis(1_111_111, 256, 16, 224).box is None
+
+
+def test_a_size_is_tried_when_it_was_met_often_enough_and_left_alone_where_pixels_would_differ():
+    """The height stays as it is, so that there is one pass alone, in any version of Pillow."""
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 100, 3), dtype=np.uint8))
+    axes = region.Axis(100, 68, 6, 40), region.Axis(64, 64, 16, 32)
+    sound, unsound = (kind(*axes, Image.Resampling.BICUBIC) for kind in (region.Region, Shifted))
+    for made in (sound, unsound):
+        crops = [made.crop(image).tobytes() for _ in range(region.TRIED_AFTER + 2)]
+        assert set(crops) == {sound.whole(image).tobytes()}
+    assert (sound.same, unsound.same) == (True, False) and sound.met == region.TRIED_AFTER + 2
+
+
+class Shifted(region.Region):
+    """As if PIL passed in the other order: other pixels."""
+
+    def in_part(self, image):
+        return super().in_part(image.transpose(Image.Transpose.FLIP_LEFT_RIGHT))
+
+
 @pytest.mark.parametrize(("resize_mode", "crop_mode"), [("shortest", "center"), ("squash", "squash")])
 def test_exact_pixels_are_open_clip_s(photographs, resize_mode, crop_mode):
     from open_clip.transform import PreprocessCfg, image_transform_v2
@@ -94,6 +153,28 @@ def test_fast_pixels_are_within_the_stated_distance(photographs, geometry):
     assert max(int(difference.max()) for difference in differences) <= FAST_LEVELS
     assert torch.cat([difference.flatten() for difference in differences]).float().mean() < 0.1
     assert sum(int(difference.sum()) for difference in differences) > 0 or geometry.crop_mode == "border" or geometry.height_px != geometry.width_px
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads are counted as Linux lists them")
+@pytest.mark.parametrize("fast", [False, True])
+def test_a_crop_wakes_no_thread_of_torch_s(fast):
+    """Each thread that decodes would get helpers of its own, which spin while the forward needs the cores. The addition at the end shows that
+    helpers would be seen: a thread's first large operation starts them."""
+    image, geometry = Image.new("RGB", (500, 400), "red"), Geometry(224, 224, 0.875, "center", "bicubic", fast=fast)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(int).result()
+        started = [pool.submit(threads_started, lambda: [geometry.crop(image).numpy() for _ in range(12)]).result()]
+        started += [pool.submit(threads_started, lambda: torch.zeros(3, 224, 224).add_(1)).result()]
+    torch.set_num_threads(before)
+    assert started[0] == 0 < started[1]
+
+
+def threads_started(act) -> int:
+    before = set(Path("/proc/self/task").iterdir())
+    act()
+    return len(set(Path("/proc/self/task").iterdir()) - before)
 
 
 def test_fast_is_part_of_the_identity_and_exact_leaves_it_as_it_was():

@@ -130,6 +130,13 @@ def test_what_a_limit_leaves_out_is_told(bob, photos):
     assert "left out by --max-params: efficientnet_lite0_in1k" in err and "no backbone is left to run" in err
 
 
+def test_files_that_are_not_read_are_told_in_the_plan(bob, tmp_path):
+    folder = make_photos(tmp_path / "mine", per_class=5, classes=2, side_px=8)
+    (next(folder.iterdir()) / "phone.heic").write_bytes(b"x")
+    _, _, err = bob("run", "--data", folder, "--backbones", "raw_pixels", "--tasks", "knn", "--dry-run")
+    assert "note dataset mine: files left out: .heic (1)" in " ".join(err.split())
+
+
 def test_the_same_folder_twice_is_one_dataset_and_two_of_one_name_are_refused(bob, photos, tmp_path):
     _, out, _ = bob("run", "--data", photos, "--data", f"{photos}/", "--backbones", "raw_pixels", "--tasks", "knn")
     assert "1 cell to do" in out

@@ -114,6 +114,52 @@ def test_a_host_with_a_wrong_clock_that_lives_keeps_its_claim(store):
         assert not watch.is_dead(path)
 
 
+def test_a_machine_s_clock_that_is_set_leaves_its_claims(store, monkeypatch):
+    """psutil reckons a process' birth from the time of day: an hour later, and it seems another process."""
+    path = claim_file(store, 0)
+    path.write_text(json.dumps({**this_process(), "nonce": "x"}))
+    real = psutil.Process.create_time
+    monkeypatch.setattr(psutil.Process, "create_time", lambda process: real(process) + 3600)
+    assert not Watch().is_dead(path)
+
+
+def test_who_waits_for_a_lost_host_computes_its_shard_when_it_is_known_dead_and_not_before(store, monkeypatch):
+    """The lost host holds shard 1 of 3. Time passes in the waiting alone."""
+    claim_file(store, 1).write_text(json.dumps(ELSEWHERE))
+    store._watch, slept = Watch(clock := Clock()), []
+    jobs = Jobs(store, [KEY], N)
+
+    def sleep(seconds):
+        slept.append(seconds)
+        clock.now += 50.0
+
+    monkeypatch.setattr(share.time, "sleep", sleep)
+    given = []
+    while job := jobs.next(wait=True):
+        given.append((job.number, len(slept)))
+        store.write(KEY, job.number, shard(seed=job.number))
+        jobs.finish(job)
+    assert given == [(0, 0), (2, 0), (1, 3)], "50 s and 100 s are no more than DEAD_SECONDS, 150 s are"
+
+
+def test_a_slow_host_s_shard_is_waited_for_however_long_it_takes(store, monkeypatch):
+    """It beats between our looks, and stores its shard after an hour: nothing is left for us, and what we read is its rows."""
+    path = claim_file(store, 0)
+    path.write_text(json.dumps(ELSEWHERE))
+    store._watch, beats = Watch(clock := Clock()), iter(range(1, 10**6))
+
+    def sleep(_):
+        clock.now += DEAD_SECONDS
+        path.write_text(json.dumps(ELSEWHERE | {"beats": next(beats)}))
+        if clock.now >= 3600:
+            FeatureStore(store.root).write(KEY, 0, shard(seed=7))
+            path.unlink()
+
+    monkeypatch.setattr(share.time, "sleep", sleep)
+    assert Jobs(store, [KEY], 6).next(wait=True) is None
+    np.testing.assert_array_equal(store.read(KEY, 6).rows, shard(seed=7).rows)
+
+
 @pytest.mark.parametrize("wrong", ["pid", "born"])
 def test_a_process_of_this_machine_that_is_gone_is_known_at_once(store, wrong):
     """Either nobody has its number, or somebody who was born at another time."""
@@ -145,8 +191,10 @@ def test_a_taken_over_claim_is_neither_beaten_nor_released_by_its_first_owner(st
 def test_a_beat_changes_the_bytes(store):
     claim = Watch().take(claim_file(store, 0))
     before = claim.path.read_bytes()
-    claims._BEATING.beat()
-    assert claim.path.read_bytes() != before
+    for _ in range(11):
+        claims._BEATING.beat()
+    after = claim.path.read_bytes()
+    assert after != before and len(after) == len(before), "written in place, so that a full disk cannot leave it cut off"
     claim.release()
     claims._BEATING.beat()
     assert not claim.path.exists()
@@ -171,6 +219,7 @@ def test_one_of_many_takers_takes_over(store):
             thread.join()
         owners = [claim for claim in taken if claim]
         assert owners, "somebody must go on"
+        assert [entry.name for entry in path.parent.iterdir()] == [path.name], "nothing is left beside the claim"
         assert sum(claim._is_ours() for claim in owners) == 1
         for claim in owners:
             claim.release()
@@ -222,4 +271,5 @@ def test_four_processes_compute_each_shard_once_though_one_is_killed_in_the_midd
     lost = begun[0]
     assert len(lost) == 1 and sorted(int(number) for some in begun for number in some) == sorted([*range(count), int(lost[0])])
     assert store.missing(KEY, count * SHARD_ROWS) == []
-    np.testing.assert_array_equal(store.read(KEY, count * SHARD_ROWS).rows[:5], shard(seed=0).rows)
+    expected = np.concatenate([shard(seed=number).rows for number in range(count)])
+    np.testing.assert_array_equal(store.read(KEY, count * SHARD_ROWS).rows, expected)

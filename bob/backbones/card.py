@@ -11,6 +11,7 @@ import torch
 from pydantic import Field, ValidationError
 from torch.utils.flop_counter import FlopCounterMode
 
+from bob.backbones.activations import LiveTensors
 from bob.backbones.backbone import Backbone
 from bob.backbones.fold import fold
 from bob.backbones.loaders import library_versions, load
@@ -24,9 +25,9 @@ from bob.parse import Closed, plain
 from bob.records import BackboneFacts
 from bob.specs import BackboneSpec, Pooling
 
-CARD_VERSION = 2
+CARD_VERSION = 3
 WARM_BATCH, TIMED_BATCHES = 4, 5
-"""Images per batch and batches that measure the speed."""
+"""Images per batch, and batches that measure the speed."""
 
 
 class Card(Closed):
@@ -42,6 +43,8 @@ class Card(Closed):
     gflops: float | None
     """None where it is not known."""
     weights_mib: float
+    peak_mib: float | None
+    """Weights and the most that the tensors of one forward in a batch of 4 hold at once; None where it does not run in PyTorch."""
     seconds_per_image: float
     """Forward only, warm, in batches of 4, on `device`."""
     device: str = Field()
@@ -88,6 +91,7 @@ def facts(spec: BackboneSpec, known: Card) -> BackboneFacts:
         params=known.params,
         gflops=known.gflops,
         weights_mib=known.weights_mib,
+        peak_mib=known.peak_mib,
         geometry=dict(known.geometry),
         normalisation={name: tuple(values) for name, values in known.normalisation.items()},
         licence=spec.licence,
@@ -135,6 +139,7 @@ def _make_card(backbone: Backbone) -> Card:
         params=params,
         gflops=gflops,
         weights_mib=weights_mib,
+        peak_mib=_peak_mib(backbone, weights_mib),
         seconds_per_image=_seconds_per_image(backbone),
         device=str(backbone.device),
         text=text,
@@ -156,16 +161,27 @@ def _blank(backbone: Backbone, n: int) -> torch.Tensor:
     return torch.zeros((n, 3, backbone.geometry.height_px, backbone.geometry.width_px), dtype=torch.uint8)
 
 
-def _gflops(backbone: Backbone) -> float | None:
-    """Forward cost of one image as PyTorch counts it: 2 per multiply-add of convolutions, matrix products and attention.
+def _runs_in_torch(backbone: Backbone) -> bool:
+    return backbone.spec.loader != "onnx"
 
-    None for a graph that does not run in PyTorch.
-    """
-    if backbone.spec.loader == "onnx":
+
+def _gflops(backbone: Backbone) -> float | None:
+    """Forward cost of one image as PyTorch counts it: 2 per multiply-add of convolutions, matrix products and attention."""
+    if not _runs_in_torch(backbone):
         return None
     with FlopCounterMode(display=False) as counter:
         backbone.embed(_blank(backbone, 1), [backbone.spec.pooling])
     return float(counter.get_total_flops()) / 1e9
+
+
+def _peak_mib(backbone: Backbone, weights_mib: float) -> float | None:
+    """What the forward of one batch needs beside its crops."""
+    if not _runs_in_torch(backbone):
+        return None
+    crops, live = _blank(backbone, WARM_BATCH), LiveTensors()
+    with live:
+        backbone.forward(crops, [backbone.spec.pooling])
+    return weights_mib + live.peak_bytes / 2**20
 
 
 def _seconds_per_image(backbone: Backbone) -> float:

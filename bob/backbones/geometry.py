@@ -1,13 +1,16 @@
 """From a decoded image to the uint8 pixels that a backbone sees, and from those to its normalised input."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
+
+from bob.backbones.region import SUPPORT, Axis, Region
 
 FAST_LEVELS = 2
 """The largest difference of a `fast` pixel from the exact one, of 255 levels; less than a tenth on average.
@@ -32,9 +35,11 @@ class Geometry:
 
     def crop(self, image: Image.Image) -> torch.Tensor:
         """(3, height, width) uint8 of an RGB image: bit for bit the pixels of timm's own evaluation transform, unless `fast`."""
-        quick = _fast(self) if self.fast else None
-        crop: torch.Tensor = _transform(self)(image) if quick is None else quick(torch.from_numpy(np.array(image)).permute(2, 0, 1))
-        return crop
+        if self.fast and (quick := _fast(self)):
+            return quick(torch.from_numpy(np.array(image)).permute(2, 0, 1))
+        if region := _region(self, image.size):
+            return torch.from_numpy(np.array(region.crop(image))).permute(2, 0, 1)
+        return _transform(self)(image)
 
     def padded_with(self, mean: tuple[float, ...]) -> "Geometry":
         """Padded as timm pads: with the backbone's own mean. The same geometry where nothing is padded."""
@@ -45,6 +50,12 @@ class Geometry:
         size = self.height_px if self.height_px == self.width_px else [self.height_px, self.width_px]
         own = {"input_px": size, "crop_pct": self.crop_pct, "crop_mode": self.crop_mode, "interpolation": self.interpolation}
         return own | ({"preprocessing": "fast"} if self.fast else {}) | ({"fill": list(self.fill)} if self.fill else {})
+
+
+def pixels_by(facts: Mapping[str, Any]) -> str:
+    """The libraries whose versions a geometry's pixels depend on."""
+    fast = ["torchvision"] if facts.get("preprocessing") == "fast" else []
+    return ", ".join(f"{library} {version(library)}" for library in ("pillow", *fast))
 
 
 @dataclass(frozen=True)
@@ -78,6 +89,32 @@ def _transform(geometry: Geometry) -> Callable[[Image.Image], torch.Tensor]:
         **({"mean": geometry.fill} if geometry.fill else {}),
     )
     return transform
+
+
+@lru_cache(maxsize=4096)
+def _region(geometry: Geometry, size: tuple[int, int]) -> Region | None:
+    """What the transform makes of images of one size, where it resizes and crops the centre; None where it does anything else."""
+    from torchvision.transforms import CenterCrop, Resize
+
+    steps: list[Any] = list(getattr(_transform(geometry), "transforms", ()))
+    if [type(step).__name__ for step in steps] != ["Resize", "CenterCrop", "MaybePILToTensor"]:
+        return None
+    resize, crop = steps[:2]
+    assert isinstance(resize, Resize) and isinstance(crop, CenterCrop)
+    resample = Image.Resampling[resize.interpolation.name]
+    (crop_height, crop_width), (width, height) = crop.size, _resized(size, resize.size)
+    if resample not in SUPPORT or crop_width > width or crop_height > height:
+        return None
+    axes = (Axis(size[0], width, round((width - crop_width) / 2), crop_width), Axis(size[1], height, round((height - crop_height) / 2), crop_height))
+    return Region(*axes, resample)
+
+
+def _resized(size: tuple[int, int], wanted: int | Sequence[int]) -> tuple[int, int]:
+    """(width, height) after torchvision's Resize: the shorter side at `wanted`, the other one cut to whole pixels; or (height, width) as wanted."""
+    if not isinstance(wanted, int):
+        return wanted[1], wanted[0]
+    width, height = size
+    return (wanted, int(wanted * height / width)) if width <= height else (int(wanted * width / height), wanted)
 
 
 @lru_cache

@@ -32,7 +32,16 @@ DEAD_SECONDS = 120.0
 
 def this_process() -> dict[str, Any]:
     """Who we are: a process id means something within one machine's run and one container alone, and may be used again after its process's end."""
-    return {"machine": _machine(), "pid": os.getpid(), "born": psutil.Process().create_time()}
+    return {"machine": _machine(), "pid": os.getpid(), "born": _born(psutil.Process())}
+
+
+def _born(process: psutil.Process) -> float:
+    """When a process began, which tells it from a later one of its number: since the machine's start where the system says so, for the time of day
+    changes when a clock is set. psutil.Error where there is no such process."""
+    try:
+        return float(Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[19])
+    except (OSError, IndexError):
+        return process.create_time()
 
 
 @lru_cache
@@ -58,8 +67,8 @@ class Claim:
         """Shows that we live. A claim that another has taken over, thinking us dead, is left alone."""
         if self._is_ours():
             self.beats += 1
-            with contextlib.suppress(OSError):
-                self.path.write_bytes(self.encoded())
+            with contextlib.suppress(OSError), self.path.open("r+b") as file:  # in place: a full disk has no room for it twice
+                file.write(self.encoded())
 
     def release(self) -> None:
         _BEATING.remove(self)
@@ -67,7 +76,8 @@ class Claim:
             self.path.unlink(missing_ok=True)
 
     def encoded(self) -> bytes:
-        return json.dumps({**self.about, "beats": self.beats}).encode()
+        """Of one length whatever the count."""
+        return json.dumps({**self.about, "beats": f"{self.beats:012}"}).encode()
 
     def _is_ours(self) -> bool:
         try:
@@ -157,9 +167,11 @@ class Watch:
         with contextlib.suppress(OSError):
             dead = self.seen[path][0]
             path.rename(aside)
-            if aside.read_bytes() != dead:
-                os.link(aside, path)
-            aside.unlink()
+            try:
+                if aside.read_bytes() != dead:
+                    os.link(aside, path)
+            finally:
+                aside.unlink()
         self.seen.pop(path, None)
 
 
@@ -178,7 +190,7 @@ def _process_is_gone(about: dict[str, Any]) -> bool:
         return False
     try:
         owner = psutil.Process(about["pid"])
-        return bool(abs(owner.create_time() - about["born"]) > 1 or owner.status() == psutil.STATUS_ZOMBIE)
+        return bool(_born(owner) != about["born"] or owner.status() == psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return True
     except (psutil.Error, KeyError, TypeError, ValueError):

@@ -25,6 +25,8 @@ class FeatureKey:
     split: str
     stored: Literal["float32", "float16"] = "float32"
     """How rows are kept; float16 moves them by up to 5e-4 of their value."""
+    pixels: str = ""
+    """The libraries that decode and resize, by version: Pillow 13 resizes some sizes by other steps than Pillow 12. Empty for texts."""
     extraction: int = EXTRACTION_VERSION
 
     def digest(self) -> str:

@@ -23,6 +23,7 @@ class Limits:
     """A glob, case ignored, such as `apache*`."""
     device: str | None = None
     """Where speeds are measured; None takes the device with most records."""
+    max_peak_mib: float | None = None
 
     def words(self) -> str:
         """`at most 30 M parameters, at least 200 images/s`; empty where nothing is asked."""
@@ -30,6 +31,7 @@ class Limits:
             f"at most {self.max_params / 1e6:g} M parameters" if self.max_params is not None else "",
             f"at most {self.max_gflops:g} GFLOPs per image" if self.max_gflops is not None else "",
             f"width at most {self.max_width}" if self.max_width is not None else "",
+            f"at most {self.max_peak_mib:g} MiB in a forward of 4 images" if self.max_peak_mib is not None else "",
             f"at least {self.min_images_per_s:g} images/s" if self.min_images_per_s is not None else "",
             f"licence {self.licence}" if self.licence is not None else "",
         ]
@@ -65,7 +67,7 @@ def beyond(records: Sequence[Record], limits: Limits) -> dict[str, str]:
 
 def _breach(name: str, records: Sequence[Record], limits: Limits) -> str:
     """Every limit that a backbone breaks, in words; empty where it keeps to all."""
-    most = {"params": _millions(limits.max_params), "gflops": limits.max_gflops, "width": limits.max_width}
+    most = {"params": _millions(limits.max_params), "gflops": limits.max_gflops, "width": limits.max_width, "peak_mib": limits.max_peak_mib}
     broken = [_over(cost, cost_of(cost, name, records), limit) for cost, limit in most.items() if limit is not None]
     if limits.min_images_per_s is not None:
         broken.append(_under(cost_of("images_per_s", name, records, limits.device), limits.min_images_per_s))

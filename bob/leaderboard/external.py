@@ -22,7 +22,7 @@ TIDY_COLUMNS = ("backbone", "dataset", "metric", "value")
 UNNAMED_METRIC = "value"
 """What the metric of a wide table is called, which does not say."""
 FACTS = (
-    *("params", "params_m", "param_m", "param_count", "parameters", "gflops", "gmacs", "macs", "flops", "macts", "width", "weights_mib"),
+    *("params", "params_m", "param_m", "param_count", "parameters", "gflops", "gmacs", "macs", "flops", "macts", "width", "weights_mib", "peak_mib"),
     *("img_size", "image_size", "input_px", "crop_pct", "interpolation", "images_per_s", "infer_samples_per_sec"),
 )
 """Columns of wide tables that are no datasets: facts about backbones, as this package and timm's published results name them."""

@@ -31,6 +31,7 @@ STYLE = {
     "ssl": ("#D55E00", "s"),
     "clip": ("#009E73", "^"),
     "domain": ("#CC79A7", "D"),
+    "given": ("#E69F00", "X"),
     "external": ("#000000", "P"),
 }
 """Family → colour and marker."""

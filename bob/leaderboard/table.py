@@ -45,6 +45,8 @@ TIDY = {
     "width": "Int64",
     "params": "Int64",
     "gflops": "float64",
+    "weights_mib": "float64",
+    "peak_mib": "float64",
     "licence": "object",
     "chosen": "object",
     "train": "Int64",
@@ -68,6 +70,7 @@ TIDY = {
 """The columns of leaderboard.csv in order, with their types. The last, from device on, depend on the machine and the day; nothing before them does.
 
 primary: whether this metric ranks its task. mean, std: normalisation, JSON. chosen: what the protocol chose under that seed, JSON.
+peak_mib: weights and the most that the tensors of a forward of 4 images hold at once.
 train, val, test: images used. bad_images: images left out. external: the table that a published number was read from.
 An empty value means that there is none: see undefined, status and reason.
 After these come the facets of the scores, one column each: facet_k, facet_shots, facet_shift, ..., empty where a score is not of that kind.
@@ -185,7 +188,7 @@ def _chosen(record: Record, scores: Sequence[Score]) -> list[str | None]:
 def _backbone_columns(facts: BackboneFacts | None) -> dict[str, Any]:
     if facts is None:
         return {}
-    names = ("pooling", "weights_hash", "precision", "width", "params", "gflops", "licence")
+    names = ("pooling", "weights_hash", "precision", "width", "params", "gflops", "weights_mib", "peak_mib", "licence")
     geometry = {name: facts.geometry.get(name) for name in ("crop_pct", "interpolation")}
     normalisation = {name: to_json(facts.normalisation.get(name)) for name in ("mean", "std")}
     geometry["preprocessing"] = facts.geometry.get("preprocessing", "exact")

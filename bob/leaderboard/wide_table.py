@@ -29,6 +29,8 @@ WIDE = {
     "params": "Int64",
     "width": "Int64",
     "gflops": "float64",
+    "weights_mib": "float64",
+    "peak_mib": "float64",
     "licence": "object",
     "weights_hash": "object",
     "mean": "float64",
@@ -49,5 +51,5 @@ def _wide_row(row: Row, columns: Sequence[Column]) -> dict[str, Any]:
         "incomplete": row.incomplete,
         "external": row.external,
     }
-    facts = {name: getattr(row.facts, name, None) for name in ("params", "width", "gflops", "licence", "weights_hash")}
+    facts = {name: getattr(row.facts, name, None) for name in ("params", "width", "gflops", "weights_mib", "peak_mib", "licence", "weights_hash")}
     return known | facts | {str(column): row.cells[column].value for column in columns if column in row.cells}

@@ -9,6 +9,8 @@ from bob.metrics import METRICS
 from bob.records import Record
 
 MISSING = "–"
+NAMED = 12
+"""Names that are written out in one line of the notes."""
 STATUS_TEXT = {"not_applicable": "n/a"}
 """How a status is shown whose name is no word."""
 
@@ -89,12 +91,41 @@ def notes(records: Sequence[Record], aside: Sequence[SetAside], remarks: Sequenc
     """What a reader must know beside the values: failures, undefined values, bad images, limits, records set aside."""
     bad = sorted({text for record in records if (text := _bad_images(record))})
     limited = sorted({f"{record.dataset_name}: at most {limit} images per split (--limit)." for record in records if (limit := _limit(record))})
-    empty = [
-        f"{cell.record.backbone_name} on {cell.column}: {cell.status}. {cell.reason or 'No reason given.'}"
-        for cell in cells(records)
-        if cell.value is None and cell.status != "not_applicable"
-    ]
-    return [*remarks, *empty] + _not_applicable(records) + bad + limited + _published(records) + [text for text in [set_aside_text(aside)] if text]
+    return (
+        [*remarks, *_without_value(records)]
+        + _not_applicable(records)
+        + bad
+        + limited
+        + _published(records)
+        + [text for text in [set_aside_text(aside)] if text]
+    )
+
+
+def _without_value(records: Sequence[Record]) -> list[str]:
+    """One line per reason, with the backbones, tasks and datasets that it struck."""
+    struck: dict[tuple[str, str], list[Cell]] = defaultdict(list)
+    for cell in cells(records):
+        if cell.value is None and cell.status != "not_applicable":
+            struck[cell.reason or "No reason given.", cell.status].append(cell)
+    return [f"{_where(held)}: {status}. {reason}" for (reason, status), held in struck.items()]
+
+
+def _where(held: Sequence[Cell]) -> str:
+    """`a on knn/elpv`, or `a, b on knn, linear × elpv`, with how many of these cells it is where it is not all."""
+    names, tasks, datasets = (
+        sorted(set(part)) for part in zip(*((cell.record.backbone_name, cell.column.task, cell.column.dataset) for cell in held), strict=True)
+    )
+    if len(held) == 1:
+        return f"{names[0]} on {held[0].column}"
+    all_of_them = len(names) * len(tasks) * len(datasets)
+    some = "" if len(held) == all_of_them else f" ({len(held)} of these {all_of_them} cells)"
+    return f"{_listed(names)} on {_listed(tasks)} × {_listed(datasets)}{some}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    """The names, of many the first few."""
+    rest = len(names) - NAMED
+    return ", ".join(names) if rest <= 1 else f"{', '.join(names[:NAMED])} and {rest} more"
 
 
 def _not_applicable(records: Sequence[Record]) -> list[str]:

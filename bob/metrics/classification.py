@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import erfc
 
 from bob.errors import UndefinedError
 from bob.metrics.metric import Metric
@@ -11,6 +12,10 @@ from bob.outcomes import Classified, Floats
 
 ECE_BINS = 15
 """Equal-width bins of the calibration error; the number used throughout Guo et al. 2017 (arXiv:1706.04599)."""
+
+
+FAR = 40.0
+"""Standard errors beyond which a gap is not mistaken for one on the other side: erfc is 0 in float64."""
 
 
 def top1(outcome: Classified) -> float:
@@ -40,12 +45,37 @@ def balanced_accuracy(outcome: Classified) -> float:
 
 def macro_f1(outcome: Classified) -> float:
     """Mean of the per-class F1 = 2 TP / (true + predicted) over the classes that occur in y or among the predictions; scikit-learn's f1_score."""
+    right, both = _agreement(outcome)
+    present = both > 0
+    return float((2 * right[present] / both[present]).mean())
+
+
+def _macro_f1_left_out(outcome: Classified) -> Floats:
+    """(N,) `macro_f1` without each example: the F1 of its two classes, or of its one, are of one example fewer.
+
+    A smooth function of the confusion matrix, for which Takahashi et al. 2022 (doi:10.1007/s10489-021-02635-5) have the delta method.
+    """
+    right, both = _agreement(outcome)
+    hit, f1 = outcome.rank == 0, _f1(right, both)
+    y, predicted = outcome.y, outcome.predicted
+    total, classes = f1.sum() - f1[y] + _f1(right[y] - hit, both[y] - 1 - hit), (both > 0).sum() - (both[y] == 1 + hit)
+    total += np.where(hit, 0.0, _f1(right[predicted], both[predicted] - 1) - f1[predicted])
+    classes -= ~hit & (both[predicted] == 1)
+    left: Floats = np.divide(total, classes, out=np.full(len(y), np.nan), where=classes > 0)
+    return left
+
+
+def _agreement(outcome: Classified) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Per class (C,): true positives, and examples of the class plus predictions of it."""
     _not_empty(outcome)
     size = outcome.classes
     right = np.bincount(outcome.y[outcome.rank == 0], minlength=size)
-    both = np.bincount(outcome.y, minlength=size) + np.bincount(outcome.predicted, minlength=size)
-    present = both > 0
-    return float((2 * right[present] / both[present]).mean())
+    return right, np.bincount(outcome.y, minlength=size) + np.bincount(outcome.predicted, minlength=size)
+
+
+def _f1(right: NDArray[np.int64], both: NDArray[np.int64]) -> Floats:
+    """2 TP / (true + predicted), 0 of a class that does not occur."""
+    return np.asarray(2 * right / np.maximum(both, 1))
 
 
 def log_loss(outcome: Classified) -> float:
@@ -62,11 +92,33 @@ def ece(outcome: Classified) -> float:
 
     Sum over bins of |bin| / N * |accuracy - mean confidence|, which is |sum over the bin of (right - confidence)| / N.
     """
+    gap, bins = _gaps(outcome)
+    return float(np.abs(np.bincount(bins, weights=gap)).sum() / len(outcome))
+
+
+def _gaps(outcome: Classified) -> tuple[Floats, NDArray[np.int64]]:
+    """Of each example (N,): right (1 or 0) less its confidence, and the bin of its confidence."""
     _not_empty(outcome)
     confidence = _probabilities(outcome.confidence)
     bins = np.clip(np.ceil(confidence * ECE_BINS).astype(np.int64) - 1, 0, ECE_BINS - 1)
-    gaps = np.bincount(bins, weights=(outcome.rank == 0) - confidence, minlength=ECE_BINS)
-    return float(np.abs(gaps).sum() / len(outcome))
+    return (outcome.rank == 0) - confidence, bins
+
+
+def _ece_left_out(outcome: Classified) -> Floats:
+    """(N,) `ece` without each example, NaN without any."""
+    gap, bins = _gaps(outcome)
+    sums = np.bincount(bins, weights=gap)
+    total = np.abs(sums).sum() - np.abs(sums[bins]) + np.abs(sums[bins] - gap)
+    return np.asarray(total / (len(gap) - 1)) if len(gap) > 1 else np.full(1, np.nan)
+
+
+def _ece_bias(outcome: Classified) -> float:
+    """A bin's gap g is nearly normal with error s, its absolute value folded: sqrt(2 / pi) s exp(-g² / 2 s²) + |g| erf(|g| / s sqrt 2) on average."""
+    gap, bins = _gaps(outcome)
+    g, squares = np.bincount(bins, weights=gap) / len(gap), np.bincount(bins, weights=gap**2) / len(gap)
+    error = np.sqrt(np.maximum((squares - g**2) / max(len(gap) - 1, 1), np.finfo(float).tiny))
+    ratio = np.minimum(np.abs(g) / error, FAR)  # so that no square overflows
+    return float((np.sqrt(2 / np.pi) * error * np.exp(-(ratio**2) / 2) - np.abs(g) * erfc(ratio / np.sqrt(2))).sum())
 
 
 def per_class(outcome: Classified) -> tuple[Floats, Floats]:
@@ -111,7 +163,7 @@ METRICS = (
     Metric(top5, Classified, "wilson", 1.0, True, "true class among the five best-scored", each=_in_first(5)),
     Metric(mean_per_class, Classified, "score", 1.0, True, "accuracy averaged over classes", each=_weighed_by_class, shares=per_class),
     Metric(balanced_accuracy, Classified, "score", 1.0, True, "mean_per_class under scikit-learn's name", each=_weighed_by_class, shares=per_class),
-    Metric(macro_f1, Classified, "bootstrap", 1.0, True, "F1 averaged over classes"),
+    Metric(macro_f1, Classified, "jackknife", 1.0, True, "F1 averaged over classes", left_out=_macro_f1_left_out, biased=True),
     Metric(log_loss, Classified, "hall", float("inf"), False, "mean negative log-probability of the true class, in nats", each=_surprise),
-    Metric(ece, Classified, "bootstrap", 1.0, False, "expected calibration error, 15 bins", biased=True),
+    Metric(ece, Classified, "jackknife", 1.0, False, "expected calibration error, 15 bins", left_out=_ece_left_out, bias=_ece_bias),
 )

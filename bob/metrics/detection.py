@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bob.errors import UndefinedError
+from bob.metrics.left_out import area_left_out, average_precision_left_out
 from bob.metrics.metric import Metric
-from bob.metrics.resampling import auroc_variance, average_precision_variance, quantile_rate_variance
 from bob.outcomes import Detected, Floats
 
 TPR = 0.95
@@ -79,50 +79,61 @@ def _inside(outcome: Detected) -> NDArray[np.bool_]:
     return outcome.inside
 
 
-def _aupr_in_variance(outcome: Detected) -> float:
-    return average_precision_variance(outcome.inside, outcome.score)
+def _auroc_left_out(outcome: Detected) -> Floats:
+    return area_left_out(outcome.inside, outcome.score)
 
 
-def _aupr_out_variance(outcome: Detected) -> float:
-    return average_precision_variance(~outcome.inside, -outcome.score)
+def _aupr_in_left_out(outcome: Detected) -> Floats:
+    return average_precision_left_out(outcome.inside, outcome.score)
 
 
-def _fpr_variance(outcome: Detected) -> float:
-    return quantile_rate_variance(outcome, TPR)
+def _aupr_out_left_out(outcome: Detected) -> Floats:
+    return average_precision_left_out(~outcome.inside, -outcome.score)
+
+
+def _at_tpr(outcome: Detected) -> tuple[Floats, Floats, float]:
+    return outcome.score[outcome.inside], outcome.score[~outcome.inside], TPR
 
 
 METRICS = (
     Metric(
         auroc,
         Detected,
-        "bootstrap",
+        "jackknife",
         1.0,
         True,
         "an in-distribution image scores higher than one that is not",
         strata=_inside,
-        variance=auroc_variance,
+        left_out=_auroc_left_out,
     ),
     Metric(
-        aupr_in, Detected, "bootstrap", 1.0, True, "average precision of finding in-distribution images", strata=_inside, variance=_aupr_in_variance
+        aupr_in,
+        Detected,
+        "jackknife",
+        1.0,
+        True,
+        "average precision of finding in-distribution images",
+        strata=_inside,
+        left_out=_aupr_in_left_out,
     ),
     Metric(
         aupr_out,
         Detected,
-        "bootstrap",
+        "jackknife",
         1.0,
         True,
         "average precision of finding out-of-distribution images",
         strata=_inside,
-        variance=_aupr_out_variance,
+        left_out=_aupr_out_left_out,
     ),
     Metric(
         fpr_at_95_tpr,
         Detected,
-        "bootstrap",
+        "quantile",
         1.0,
         False,
         "in-distribution images rejected where 95 % of the others are",
         strata=_inside,
-        variance=_fpr_variance,
+        at_quantile=_at_tpr,
     ),
 )

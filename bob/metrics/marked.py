@@ -1,11 +1,13 @@
 """Metrics of images with several classes each. Means over classes take those that have images with and without them."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bob.errors import UndefinedError
+from bob.metrics.left_out import area_left_out, average_precision_left_out, mean_over_classes_left_out
 from bob.metrics.metric import Metric
 from bob.outcomes.marked import Marked
 
@@ -82,9 +84,17 @@ def _mean_over_classes(outcome: Marked, value: Callable[[NDArray[np.float32], Bo
     return float(np.mean([value(outcome.scores[:, c], outcome.labels[:, c]) for c in known]))
 
 
+def _label_ap_left_out(outcome: Marked) -> NDArray[np.floating[Any]]:
+    return mean_over_classes_left_out(average_precision_left_out, outcome.labels, outcome.scores)
+
+
+def _roc_auc_left_out(outcome: Marked) -> NDArray[np.floating[Any]]:
+    return mean_over_classes_left_out(area_left_out, outcome.labels, outcome.scores)
+
+
 METRICS = (
-    Metric(label_ap, Marked, "bootstrap", 1.0, True, "average precision, averaged over classes"),
-    Metric(label_ap_11_point, Marked, "bootstrap", 1.0, True, "VOC 2007's average precision at eleven recalls, averaged over classes"),
-    Metric(roc_auc, Marked, "bootstrap", 1.0, True, "area under the ROC curve, averaged over classes"),
+    Metric(label_ap, Marked, "jackknife", 1.0, True, "average precision, averaged over classes", left_out=_label_ap_left_out, biased=True),
+    Metric(label_ap_11_point, Marked, "bootstrap", 1.0, True, "VOC 2007's average precision at eleven recalls, averaged over classes", biased=True),
+    Metric(roc_auc, Marked, "jackknife", 1.0, True, "area under the ROC curve, averaged over classes", left_out=_roc_auc_left_out),
     Metric(label_set_top1, Marked, "score", 1.0, True, "best-scored class is one of the image's", shares=_one_share),
 )

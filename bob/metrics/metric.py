@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-IntervalKind = Literal["wilson", "score", "newcombe", "ratio", "effective", "hall", "tango", "t", "bootstrap"]
+IntervalKind = Literal["wilson", "score", "newcombe", "ratio", "effective", "hall", "tango", "t", "jackknife", "quantile", "bootstrap"]
 
 
 @dataclass(frozen=True)
@@ -31,11 +31,15 @@ class Metric:
     shares: Callable[[Any], tuple[NDArray[np.floating[Any]], NDArray[np.floating[Any]]]] | None = None
     """Of an outcome: successes and sizes (K,) of the independent shares that the metric is made of: their mean, or the first against the others."""
     strata: Callable[[Any], NDArray[Any]] | None = None
-    """Of an outcome: to which part each example belongs (N,), where the parts' sizes are no matter of chance. The bootstrap resamples within them."""
-    variance: Callable[[Any], float] | None = None
-    """Of an outcome: the metric's variance over all resamples, where it can be had without drawing any."""
+    """Of an outcome: to which part each example belongs (N,), where the parts' sizes are no matter of chance; the bootstrap resamples within each."""
+    left_out: Callable[[Any], NDArray[np.floating[Any]]] | None = None
+    """Of an outcome: the metric without each example (N,), NaN where it then has no value. The jackknife reads it."""
+    at_quantile: Callable[[Any], tuple[NDArray[np.floating[Any]], NDArray[np.floating[Any]], float]] | None = None
+    """Of an outcome: the values (n,) of which a share is counted, those (m,) at whose quantile it is counted, and the level of that quantile."""
     biased: bool = False
-    """Whether noise moves it one way, as it only adds to a sum of absolute gaps. The bootstrap takes out the bias that it shows."""
+    """Whether noise moves it one way. The jackknife and the bootstrap take out the bias that they show."""
+    bias: Callable[[Any], float] | None = None
+    """Of an outcome: how far noise moves it on average, where leaving single examples out does not show that."""
 
     @property
     def name(self) -> str:

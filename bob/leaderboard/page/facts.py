@@ -11,12 +11,12 @@ from bob.records import BackboneFacts, DatasetFacts, Record
 def backbone(name: str, records: Sequence[Record], facts: BackboneFacts | None, device: str | None) -> dict[str, Any]:
     """One backbone; one that never loaded has no card. `device` is where the speeds that are compared were measured."""
     family, speeds = records[0].family, _speeds(records)
-    measured = {"speed": next((speed for where, speed in speeds if where == device), None), "peak_mib": _peak(records, device), "speeds": speeds}
+    measured = {"speed": next((speed for where, speed in speeds if where == device), None), "speeds": speeds}
     known = {"name": name, "family": family, "floor": family == "baseline", "external": records[0].external, "card": None, **measured}
     if facts is None:
         return known
     seen = facts.pretraining
-    numbers = {"params": facts.params, "gflops": facts.gflops, "width": facts.width, "mib": facts.weights_mib}
+    numbers = {"params": facts.params, "gflops": facts.gflops, "width": facts.width, "mib": facts.weights_mib, "peak_mib": facts.peak_mib}
     return known | numbers | {"licence": facts.licence, "data": seen.data if seen else None, "card": _card(facts)}
 
 
@@ -33,12 +33,6 @@ def _speeds(records: Sequence[Record]) -> list[list[Any]]:
         if cost and cost.images_per_s:
             fastest[cost.device] = max(cost.images_per_s, fastest.get(cost.device, 0.0))
     return [[device, float(f"{speed:.4g}")] for device, speed in sorted(fastest.items())]
-
-
-def _peak(records: Sequence[Record], device: str | None) -> float | None:
-    """The least of its cells' peak memory on the device."""
-    peaks = [record.cost.pass_peak_mib for record in records if record.cost and record.cost.device == device and record.cost.pass_peak_mib]
-    return min(peaks, default=None)
 
 
 def dataset(name: str, facts: DatasetFacts | None) -> dict[str, Any]:

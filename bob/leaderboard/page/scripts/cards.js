@@ -5,7 +5,6 @@ import {
   ALL,
   BACKBONES,
   COLUMNS,
-  DATA,
   DATASETS,
   chosenOf,
   contaminated,
@@ -140,10 +139,10 @@ function provenance(backbone) {
     ]),
     make("h3", {}, "What it costs"),
     pairs([
-      ["Parameters", `${millions(backbone.params)} M`],
+      ["Parameters", backbone.params == null ? "not known" : `${millions(backbone.params)} M`],
       ["Forward", backbone.gflops == null ? null : `${short(backbone.gflops)} GFLOP per image`],
-      ["Weights", `${short(backbone.mib)} MiB`],
-      ["Memory", backbone.peak_mib == null ? null : `${short(backbone.peak_mib)} MiB at most, on ${DATA.device}: that of its whole pass, other backbones included`],
+      ["Weights", backbone.mib == null ? null : `${short(backbone.mib)} MiB`],
+      ["Memory", backbone.peak_mib == null ? null : `${short(backbone.peak_mib)} MiB in a forward of 4 images, weights included`],
       ...backbone.speeds.map(([device, speed]) => ["Measured", `${speed} images/s on ${device}`]),
     ]),
   ];

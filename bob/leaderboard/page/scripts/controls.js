@@ -7,7 +7,7 @@ import { FIRST, change, state } from "./state.js";
 
 const FIELDS = { search: "q", task: "task", dataset: "dataset", params: "params", speed: "speed", licence: "licence", "data-seen": "data" };
 const FILTERS = ["families", "params", "speed", "licence", "data", "clean"];
-const FAMILIES = ["supervised", "ssl", "clip", "domain", "baseline", "external"];
+const FAMILIES = ["supervised", "ssl", "clip", "domain", "given", "baseline", "external"];
 
 const named = (values) => values.map((value) => [value, value]);
 const known = (field) => [...new Set(BACKBONES.filter((backbone) => !backbone.floor).map((backbone) => backbone[field] ?? "unknown"))].sort();

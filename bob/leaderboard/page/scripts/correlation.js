@@ -12,6 +12,7 @@ import { hideTip, showTip } from "./tooltip.js";
 
 const NUMBERS = 14; // groups: with more, cells are too small for numbers
 const HEIGHT = 380;
+const LEAST = 3; // backbones: of two any order is a perfect one
 
 // Groups of columns that are compared: tasks, or the datasets of one task.
 function groups() {
@@ -40,7 +41,8 @@ export function drawCorrelation(view) {
   const all = groups(),
     text =
       "Spearman's rank correlation of the backbones' mean z-scores: 1 means the two order the backbones alike, 0 that one says nothing about the other. Floors are left out.";
-  if (all.length < 2) return view.append(section("Correlation of tasks", text, make("p", {}, "At least two tasks or datasets are needed.")));
+  const lacking = all.length < 2 ? "At least two tasks or datasets are needed." : tooFew(all);
+  if (lacking) return view.append(section("Correlation of tasks", text, make("p", {}, lacking), button({}, () => change({ view: "table" }), "Show the table")));
   const pair = state.pair.split("|"),
     picked = pair.length === 2 ? pair.map((name) => all.find((group) => group.name === name)) : [];
   const [a, b] = picked.length === 2 && picked.every(Boolean) ? picked : [all[0], all[1]];
@@ -49,6 +51,14 @@ export function drawCorrelation(view) {
   detail.append(pairChart(detail, a, b));
   $("status").textContent = plural((all.length * (all.length - 1)) / 2, "pair");
   return undefined;
+}
+
+// Why no pair can be compared; nothing where one can.
+function tooFew(all) {
+  const shared = (one, other) => one.out.pool.filter((b) => other.out.pool.includes(b)).length,
+    most = Math.max(...all.flatMap((one, index) => all.slice(index + 1).map((other) => shared(one, other))));
+  if (most >= LEAST) return "";
+  return `Whether two of these ${all.length} order backbones alike can be said of ${LEAST} backbones or more with values in both, floors aside; here it is ${most} at most.`;
 }
 
 function matrix(all, a, b) {

@@ -7,6 +7,7 @@ const SHAPES = {
   ssl: "M-4.5 -4.5H4.5V4.5H-4.5Z",
   clip: "M0 -5.5L5.2 4H-5.2Z",
   domain: "M0 -6L6 0L0 6L-6 0Z",
+  given: "M-5.5 -2H-2V-5.5H2V-2H5.5V2H2V5.5H-2V2H-5.5Z",
   external: "M-5.5 -3.5H5.5L0 5.5Z",
   baseline: "M-4.5 -4.5L4.5 4.5M-4.5 4.5L4.5 -4.5",
 };

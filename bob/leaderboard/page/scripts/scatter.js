@@ -20,7 +20,7 @@ const COSTS = {
     tick: String,
   },
   mib: { label: "weights, MiB", of: (b) => BACKBONES[b].mib, text: (value) => `${short(value)} MiB`, tick: sizeTick },
-  memory: { label: "peak memory of its pass, MiB", of: (b) => BACKBONES[b].peak_mib, text: (value) => `${short(value)} MiB at most, that of its whole pass`, tick: sizeTick },
+  memory: { label: "memory of a forward of 4 images, MiB", of: (b) => BACKBONES[b].peak_mib, text: (value) => `${short(value)} MiB in a forward of 4 images`, tick: sizeTick },
   width: { label: "feature width", of: (b) => BACKBONES[b].width, text: (value) => `${value} features`, tick: sizeTick },
 };
 const TITLES = {
@@ -28,7 +28,7 @@ const TITLES = {
   gflops: "FLOPs",
   speed: "measured time",
   mib: "size of the weights",
-  memory: "measured memory of the pass",
+  memory: "memory of a forward",
   width: "feature width",
 };
 const HEIGHT = 460;
@@ -79,10 +79,22 @@ function quality(out) {
   return { of: (row) => row.z, metric: null, label: "mean z", sign: 1 };
 }
 
+// What is drawn: all chosen columns where a mean over them can be had; else, as where one backbone alone has no z-score or none has every cell, those
+// whose scores may be averaged, or the one that most backbones have.
+function measured(columns) {
+  const drawable = (out) => out.pool.length > 1 || (out.pool.length === 1 && (out.columns.length === 1 || averageable(out.columns)));
+  const whole = summary(columns),
+    filled = (column) => summary([column]).pool.length;
+  if (drawable(whole)) return whole;
+  const single = [...whole.columns].sort((a, b) => filled(b) - filled(a)).slice(0, 1);
+  return [whole.columns.filter((column) => metricOf(column).share), single].map(summary).find(drawable) ?? whole;
+}
+
 const textOf = (value, metric) => (metric ? valueText(value, metric) : fixed(value, 2));
 
 function plot() {
-  const out = summary(chosenColumns()),
+  const chosen = chosenColumns(),
+    out = measured(chosen),
     how = quality(out),
     cost = COSTS[chosenCost()],
     shown = visible();
@@ -94,7 +106,7 @@ function plot() {
     left = shown.length - points.length;
   $("status").textContent = `${plural(points.length, "backbone")} drawn`;
   $("plot-note").textContent =
-    `${how.label}${how.metric?.percent ? ", in percent" : ""}, ${scopeText(out.columns)}, against ${TITLES[chosenCost()]}. Line: the Pareto front (${front.length}). Floors off the scales stand on the axes.${left ? ` Without a value in every cell or a known cost, so not drawn: ${left}.` : ""}`;
+    `${how.label}${how.metric?.percent ? ", in percent" : ""}, ${scopeText(out.columns)}, against ${TITLES[chosenCost()]}. Line: the Pareto front (${front.length}). Floors off the scales stand on the axes.${out === summary(chosen) ? "" : ` Not all ${plural(chosen.length, "cell")}: a mean over them takes two backbones with a value in each.`}${left ? ` Without a value in every cell or a known cost, so not drawn: ${left}.` : ""}`;
   if (!points.length) return $("plot").replaceChildren("Nothing to draw.");
   return $("plot").replaceChildren(svg(points, front, how, cost));
 }

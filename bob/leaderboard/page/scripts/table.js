@@ -41,9 +41,11 @@ function layout() {
 
 const kept = new Map();
 
+const keyOfPlan = (plan) => [plan.chosen.join(" "), plan.grouped, state.show, state.clean].join("|");
+
 // The rows of these columns by backbone; a row is made when it is first shown.
 function rowsFor(plan) {
-  const key = [plan.chosen.join(" "), plan.grouped, state.show, state.clean].join("|");
+  const key = keyOfPlan(plan);
   if (!kept.has(key)) {
     if (kept.size > 8) kept.clear();
     kept.set(key, { rows: new Map(), scales: plan.groups.map((group) => scaleOf(group)), plan });
@@ -80,6 +82,7 @@ function higherFirst(id, plan) {
 }
 
 function firstSort(plan) {
+  if (plan.groups.length > 1 && plan.out.pool.length === 1) return "rank"; // one backbone has no z-score, and comes before floors
   return plan.groups.length > 1 ? "z" : plan.groups.length ? plan.groups[0].id : "name";
 }
 
@@ -189,8 +192,7 @@ export function fillTable(view, names = new Set()) {
     shown = sorting.backbones.filter((b) => seen.has(b));
   table.classList.toggle("dense", plan.dense);
   table.classList.toggle("by-score", ["z", "value", plan.groups[0]?.id].includes(sorting.id) && sorting.descending === higherFirst(sorting.id, plan));
-  table.querySelector("thead").replaceChildren(heads(plan, sorting));
-  if (plan.dense) styled(table, { width: `${FIXED_REM + CELL_REM * plan.groups.length}rem` });
+  placeHeads(table, plan, sorting);
   placeRows(table.querySelector("tbody"), rowsFor(plan), sorting.backbones, new Set(shown.slice(0, shownRows)));
   const left = shown.length - shownRows;
   view.querySelector(".more-rows").replaceChildren(
@@ -210,6 +212,15 @@ export function fillTable(view, names = new Set()) {
   $("table-note").textContent =
     `${scopeText(plan.chosen)}. ${poolText(plan.out)} Ranks, z-scores and ties are over the pool; filters only hide rows.`;
   $("status").textContent = `${shown.length} of ${plural(BACKBONES.length, "backbone")}`;
+}
+
+// New heads make the browser lay out every cell again: a search leaves them as they are.
+function placeHeads(table, plan, sorting) {
+  const key = [keyOfPlan(plan), sorting.id, sorting.descending].join("|");
+  if (table.dataset.heads === key) return;
+  table.dataset.heads = key;
+  table.querySelector("thead").replaceChildren(heads(plan, sorting));
+  if (plan.dense) styled(table, { width: `${FIXED_REM + CELL_REM * plan.groups.length}rem` });
 }
 
 // Filtered rows are hidden where they are: to take them out and put them back would lay out their text again.

@@ -1,0 +1,1 @@
+"""Features that somebody has already: from files to records, and from the store to files."""
