@@ -45,6 +45,7 @@ from bob.backbones.backbone import Backbone
 from bob.backbones.card import load_backbone
 from bob.backbones.fold import fold
 from bob.backbones.geometry import Geometry
+from bob.backbones.region import COMPILED_AFTER
 from bob.datasets.dataset import Split
 from bob.datasets.images import decode
 from bob.features.extract import Member, auto_workers, run_pass
@@ -104,9 +105,12 @@ class Comparison:
     folder: Path
 
     def __post_init__(self) -> None:
-        """Runtimes are made ready and batch sizes found here, so that no way pays for it."""
+        """Runtimes and loops are made ready and batch sizes found here, so that no way pays for it."""
         self.n, self.members = len(self.files), [member(name, self.runtime) for name in self.names]
         self.split = split_of(self.files, self.n)
+        image = decode(self.files[0].read_bytes(), "first")
+        for _ in range(COMPILED_AFTER + 2):
+            [one.backbone.geometry.crop(image) for one in self.members]
         self._pass(split_of(self.files, min(self.n, IN_MEMORY)))
 
     def ways(self) -> dict[str, Callable[[], Any]]:

@@ -98,7 +98,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
         "--preprocessing",
         choices=("exact", "fast"),
         default="exact",
-        help="exact: the library's own pixels; fast: within one grey level of them, in less time, other features (default: exact)",
+        help="exact: the library's own pixels; fast: within two grey levels of them, by torchvision's kernels, other features (default: exact)",
     )
     how.add_argument("--store-dtype", choices=("float32", "float16"), default="float32", help="of stored features (default: float32)")
     how.add_argument("--precision", choices=PRECISIONS, default="float32", help="of the forward (default: float32)")

@@ -1,5 +1,6 @@
 """From encoded images to uint8 crops: `exact` is timm's and open_clip's own pixels to the bit, `fast` is within a stated distance of them."""
 
+import itertools
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
@@ -8,9 +9,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from PIL import __version__ as PIL_VERSION
 
-from bob.backbones import region
-from bob.backbones.geometry import FAST_LEVELS, Geometry, _region
+from bob.backbones import loops, region
+from bob.backbones.geometry import FAST_LEVELS, Geometry, region_of
+from bob.backbones.resample import FILTERS, Axis, columns_first, taps
 from bob.datasets.images import decode
 
 MEAN = (0.2, 0.5, 0.7)
@@ -76,59 +79,109 @@ def test_exact_pixels_are_timm_s(photographs, geometry):
 
 
 @pytest.fixture
-def always_in_part(monkeypatch):
-    """Crops are made in part from the first image of a size on, wherever that gives the same pixels."""
-    monkeypatch.setattr(region, "TRIED_AFTER", 0)
-    monkeypatch.setattr(region, "WORTH", 2.0)
-    _region.cache_clear()
+def loops_at_once(monkeypatch):
+    """The first image of a size tries the compiled loops, the second is made by them."""
+    monkeypatch.setattr(region, "COMPILED_AFTER", 0)
+    region_of.cache_clear()
     yield
-    _region.cache_clear()
+    region_of.cache_clear()
 
 
 @pytest.mark.parametrize("geometry", GEOMETRIES[:3], ids=lambda geometry: f"{geometry.crop_mode} {geometry.height_px}x{geometry.width_px}")
-def test_pixels_are_timm_s_where_only_the_crop_is_resized(photographs, geometry, always_in_part):
-    test_exact_pixels_are_timm_s(photographs, geometry)
-    ways = [_region(geometry, decode(data, what).size) for data, what in photographs]
-    assert any(way is not None and way.same for way in ways), "else nothing was tested"
+def test_pixels_of_compiled_loops_are_timm_s(photographs, geometry, loops_at_once):
+    for _ in range(2):
+        test_exact_pixels_are_timm_s(photographs, geometry)
+    ways = [region_of(geometry, decode(data, what).size) for data, what in photographs]
+    by_loops = sum(bool(way and way.same) for way in ways)
+    assert by_loops == sum(way is not None for way in ways) > 100, "else little was tested"
 
 
-@pytest.mark.parametrize("resample", region.SUPPORT, ids=lambda resample: resample.name)
-@pytest.mark.parametrize(("width", "resized"), [(128, 64), (60, 64), (77, 50), (40, 90), (64, 64)])
-@pytest.mark.parametrize(("height", "resized_height"), [(128, 64), (60, 64), (77, 50), (40, 90), (64, 64)])
-def test_a_part_is_the_whole_s_crop(width, resized, height, resized_height, resample):
-    """Against PIL itself, passes one by one, rows first: whichever comes first in this version of Pillow. Dyadic and other scales on either side, up
-    and down; crops that touch an end and that do not."""
+@pytest.mark.parametrize("resample", FILTERS, ids=lambda resample: resample.name)
+@pytest.mark.parametrize(("width", "resized"), [(128, 64), (77, 50), (40, 90), (64, 64), (1, 7), (300, 9)])
+@pytest.mark.parametrize(("height", "resized_height"), [(128, 64), (77, 50), (40, 90), (64, 64), (7, 1)])
+@pytest.mark.parametrize("part_bytes", [2**20, 1])
+def test_loops_pass_as_pil_does(width, resized, height, resized_height, resample, part_bytes, monkeypatch):
+    """Against PIL itself, one pass after the other, in either order: up and down, crops that touch an end and that do not, in parts and whole."""
+    monkeypatch.setattr(loops, "PART_BYTES", part_bytes)
     pixels = Image.fromarray(np.random.default_rng(width + height).integers(0, 256, (height, width, 3), dtype=np.uint8))
-    expected = pixels.resize((resized, height), resample).resize((resized, resized_height), resample)
-    for left, top, wide, high in ((0, 0, 20, 31), (7, 5, 33, 32), (resized - 9, resized_height - 8, 9, 8), (0, 0, resized, resized_height)):
-        made = region.Region(region.Axis(width, resized, left, wide), region.Axis(height, resized_height, top, high), resample)
-        if made.x.box and made.y.box:
-            continue  # one call of PIL's, which chooses the order anew
-        assert made.in_part(pixels).tobytes() == expected.crop((left, top, left + wide, top + high)).tobytes(), (left, top, wide, high)
+    passes = [(resized, height), (width, resized_height)]
+    for order in (passes, passes[::-1]):
+        once = pixels.resize(order[0], resample)
+        expected = np.asarray(once.resize((resized, resized_height), resample)).transpose(2, 0, 1)
+        for left, top, right, bottom in ((0, 0, 1, 1), (resized // 3, resized_height // 4, resized, resized_height), (0, 0, resized, resized_height)):
+            axes = Axis(width, resized, left, right - left), Axis(height, resized_height, top, bottom - top)
+            made = loops.cropped(pixels, *axes, resample, columns_first=order is not passes)
+            assert np.array_equal(made, expected[:, top:bottom, left:right]), (left, top, right, bottom)
 
 
-def test_a_box_is_given_only_where_float32_holds_it():
-    """375 to 256: denominator 256. 500 to 341: 341. 1,111,111 to 256: numerators beyond 2^24 = 16,777,216, since 1,111,111 * 256 = 284,444,416."""
-    assert region.Axis(375, 256, 16, 224).box == (16 * 375 / 256, 240 * 375 / 256)
-    assert region.Axis(500, 341, 58, 224).box is None and region.Axis(1_111_111, 256, 16, 224).box is None
+def test_a_weight_by_hand():
+    """4 pixels to 2, bilinear: a triangle of 2 pixels to either side of 1 and of 3, at distances 1.5, 0.5, 0.5, 1.5 where all lie in the image.
+    Pixel 0: distances of 0, 1, 2 are 0.5, 0.5, 1.5, weights 3 : 3 : 1 of 7, in units of 2^-22 599186.3 and 1797558.9."""
+    made = taps(Axis(4, 2, 0, 2), Image.Resampling.BILINEAR)
+    assert made.first.tolist() == [0, 1] and made.count.tolist() == [3, 3] and made.end == 4
+    assert made.weights[:, :3].tolist() == [[1797559, 1797559, 599186], [599186, 1797559, 1797559]]
 
 
-def test_a_size_is_tried_when_it_was_met_often_enough_and_left_alone_where_pixels_would_differ():
-    """The height stays as it is, so that there is one pass alone, in any version of Pillow."""
-    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 100, 3), dtype=np.uint8))
-    axes = region.Axis(100, 68, 6, 40), region.Axis(64, 64, 16, 32)
+def test_the_order_of_passes_is_pillow_s():
+    """Among the sizes are tall ones, on which Pillow 13 passes along columns first, at and around the bound, and wide ones."""
+    sizes = [
+        (w, h, rw, rh)
+        for w, h in ((60, 200), (60, 129), (60, 128), (60, 127), (200, 60), (30, 31))
+        for rw, rh in ((30, 67), (30, 68), (90, 20), (20, 90))
+    ]
+    for width, height, resized, resized_height in sizes:
+        image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8))
+        made = region.Region(Axis(width, resized, 0, resized), Axis(height, resized_height, 0, resized_height), Image.Resampling.BICUBIC)
+        tall_before_13 = columns_first(made.x, made.y) and int(PIL_VERSION.split(".")[0]) < 13
+        assert np.array_equal(made.by_loops(image), made.by_pil(image)) is not tall_before_13, (width, height, resized, resized_height)
+    assert 0 < sum(columns_first(Axis(w, rw, 0, rw), Axis(h, rh, 0, rh)) for w, h, rw, rh in sizes) < len(sizes)
+
+
+def test_loops_are_used_when_they_were_seen_to_give_the_same(monkeypatch):
+    """A plain image cannot tell; one that can is tried once; where a bit differs, PIL is asked for good."""
+    monkeypatch.setattr(region, "COMPILED_AFTER", 3)
+    monkeypatch.setattr(region, "_made", itertools.count())
+    axes = Axis(100, 68, 6, 40), Axis(90, 61, 10, 32)
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (90, 100, 3), dtype=np.uint8))
+    plain = Image.new("RGB", (100, 90), "red")
     sound, unsound = (kind(*axes, Image.Resampling.BICUBIC) for kind in (region.Region, Shifted))
-    for made in (sound, unsound):
-        crops = [made.crop(image).tobytes() for _ in range(region.TRIED_AFTER + 2)]
-        assert set(crops) == {sound.whole(image).tobytes()}
-    assert (sound.same, unsound.same) == (True, False) and sound.met == region.TRIED_AFTER + 2
+    expected = sound.by_pil(noise)
+    for image, known in ((noise, None), (noise, None), (noise, None), (plain, None), (noise, True), (noise, True)):
+        assert np.array_equal(sound.crop(image), sound.by_pil(image)) and sound.same is known
+    for _ in range(2):
+        assert np.array_equal(unsound.crop(noise), expected) and unsound.same is False
+
+
+def test_a_size_with_one_pass_needs_no_other_order(monkeypatch):
+    monkeypatch.setattr(region, "COMPILED_AFTER", 0)
+    made = region.Region(Axis(100, 68, 6, 40), Axis(64, 64, 16, 32), Image.Resampling.BICUBIC)
+    made.crop(Image.new("RGB", (100, 64), "red"))
+    assert made.same is True
+
+
+def test_very_long_sides_are_left_to_the_library(loops_at_once):
+    geometry = Geometry(8, 8, 1.0, "squash", "bilinear")
+    assert region_of(geometry, (region.LONGEST_PX, 3)) and region_of(geometry, (region.LONGEST_PX + 1, 3)) is None
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (200, region.LONGEST_PX, 3), dtype=np.uint8))
+    longest = region_of(geometry, image.size)
+    assert longest and np.array_equal(longest.by_loops(image), longest.by_pil(image))
 
 
 class Shifted(region.Region):
-    """As if PIL passed in the other order: other pixels."""
+    """As if Pillow came to weigh its pixels otherwise."""
 
-    def in_part(self, image):
-        return super().in_part(image.transpose(Image.Transpose.FLIP_LEFT_RIGHT))
+    def by_loops(self, image, *, other_order=False):
+        return super().by_loops(image.transpose(Image.Transpose.FLIP_LEFT_RIGHT), other_order=other_order)
+
+
+def test_loops_run_where_compiled_code_cannot_be_kept(monkeypatch):
+    def njit(cache=False, **options):
+        if cache:
+            raise RuntimeError("no locator available")
+        return lambda loop: loop
+
+    monkeypatch.setattr(loops.numba, "njit", njit)
+    assert loops._compiled(len)([1, 2]) == 2
 
 
 @pytest.mark.parametrize(("resize_mode", "crop_mode"), [("shortest", "center"), ("squash", "squash")])
@@ -157,7 +210,7 @@ def test_fast_pixels_are_within_the_stated_distance(photographs, geometry):
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads are counted as Linux lists them")
 @pytest.mark.parametrize("fast", [False, True])
-def test_a_crop_wakes_no_thread_of_torch_s(fast):
+def test_a_crop_wakes_no_thread_of_torch_s(fast, loops_at_once):
     """Each thread that decodes would get helpers of its own, which spin while the forward needs the cores. The addition at the end shows that
     helpers would be seen: a thread's first large operation starts them."""
     image, geometry = Image.new("RGB", (500, 400), "red"), Geometry(224, 224, 0.875, "center", "bicubic", fast=fast)

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from bob.backbones.region import SUPPORT, Axis, Region
+from bob.backbones.region import LONGEST_PX, Region
+from bob.backbones.resample import FILTERS, Axis
 
 FAST_LEVELS = 2
 """The largest difference of a `fast` pixel from the exact one, of 255 levels; less than a tenth on average.
@@ -37,8 +38,8 @@ class Geometry:
         """(3, height, width) uint8 of an RGB image: bit for bit the pixels of timm's own evaluation transform, unless `fast`."""
         if self.fast and (quick := _fast(self)):
             return quick(torch.from_numpy(np.array(image)).permute(2, 0, 1))
-        if region := _region(self, image.size):
-            return torch.from_numpy(np.array(region.crop(image))).permute(2, 0, 1)
+        if region := region_of(self, image.size):
+            return torch.from_numpy(region.crop(image))
         return _transform(self)(image)
 
     def padded_with(self, mean: tuple[float, ...]) -> "Geometry":
@@ -92,7 +93,7 @@ def _transform(geometry: Geometry) -> Callable[[Image.Image], torch.Tensor]:
 
 
 @lru_cache(maxsize=4096)
-def _region(geometry: Geometry, size: tuple[int, int]) -> Region | None:
+def region_of(geometry: Geometry, size: tuple[int, int]) -> Region | None:
     """What the transform makes of images of one size, where it resizes and crops the centre; None where it does anything else."""
     from torchvision.transforms import CenterCrop, Resize
 
@@ -103,7 +104,7 @@ def _region(geometry: Geometry, size: tuple[int, int]) -> Region | None:
     assert isinstance(resize, Resize) and isinstance(crop, CenterCrop)
     resample = Image.Resampling[resize.interpolation.name]
     (crop_height, crop_width), (width, height) = crop.size, _resized(size, resize.size)
-    if resample not in SUPPORT or crop_width > width or crop_height > height:
+    if resample not in FILTERS or crop_width > width or crop_height > height or max(size) > LONGEST_PX:
         return None
     axes = (Axis(size[0], width, round((width - crop_width) / 2), crop_width), Axis(size[1], height, round((height - crop_height) / 2), crop_height))
     return Region(*axes, resample)

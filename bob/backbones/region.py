@@ -1,57 +1,26 @@
-"""A crop of the resized image without resizing what the crop leaves out, by PIL, to the bit.
+"""The crop of a resized image: PIL's pixels to the bit, by compiled loops where those were seen to give the same.
 
-PIL resizes along rows and along columns, to 8 bits each time; a pixel of either pass is a sum over a few pixels of one row or column, whose weights
-depend on the scale and on the pixel's own place alone. So a pass along rows can leave out the rows that no pixel of the crop needs, and one along
-columns the columns beside it. PIL's `box` leaves out more, but its corners are float32: the weights are the same only where corners and scale are
-exact in float32, so where the scale's denominator is a power of two, as for the shorter side of any image that is resized to 256 px.
-
-Which pass comes first is PIL's choice, by the sizes (Pillow 13; rows first before that), and moves pixels. So a size is tried on noise before its
-crops are made in this way, and only once as many images of that size were met as that costs.
+Whether they do is tried for each size of image, on the first of that size which can tell: one whose pixels depend on which pass comes first. PIL's
+own are taken until then, and for good where a bit differs: with a version of Pillow that rounds or orders its passes otherwise, or on a processor
+whose arithmetic does. Reading what was compiled before takes a third of a second, so the first images of a process are left to PIL.
 """
 
-import math
 from dataclasses import dataclass
+from itertools import count
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
-SUPPORT = {Image.Resampling.BILINEAR: 1.0, Image.Resampling.BICUBIC: 2.0, Image.Resampling.LANCZOS: 3.0}
-"""Pixels to either side that a filter reads at scale 1."""
-EXACT = 2**24
-"""Below it, every whole number is a float32."""
-WORTH = 0.9
-"""A part of more than this share of the work is no sooner done, as measured."""
-COPY = 0.1
-"""What copying a pixel takes, of a pixel's part in a sum at scale 1."""
-TRIED_AFTER = 8
-"""Images of one size: trying costs about two crops and saves about a quarter of each that follows."""
+from bob.backbones.resample import Axis, columns_first
 
+COMPILED_AFTER = 256
+"""Crops of a process. Getting the loops ready takes as long as they save on about so many."""
+LONGEST_PX = 32_768
+"""A side of more is left to PIL: 64 rows of it would fill more than the 16 MB that Pillow lends in one piece."""
 
-@dataclass(frozen=True)
-class Axis:
-    """One side of the image: `source_px` pixels resized to `resized_px`, of which `crop_px` are kept, from the pixel `start` on."""
-
-    source_px: int
-    resized_px: int
-    start: int
-    crop_px: int
-
-    @property
-    def scale(self) -> float:
-        return self.source_px / self.resized_px
-
-    @property
-    def box(self) -> tuple[float, float] | None:
-        """The crop's ends among the source's pixels; None where PIL would round them."""
-        denominator = self.resized_px // math.gcd(self.source_px, self.resized_px)
-        if denominator & (denominator - 1) or self.source_px * denominator >= EXACT:
-            return None
-        return self.start * self.scale, (self.start + self.crop_px) * self.scale
-
-    def read(self, support: float) -> tuple[int, int]:
-        """From which pixel of the source on, and up to which, the crop reads; one more to either side, since PIL rounds."""
-        reach = support * max(self.scale, 1.0) + 1
-        return max(0, math.floor(self.start * self.scale - reach)), min(self.source_px, math.ceil((self.start + self.crop_px) * self.scale + reach))
+_made = count()
+"""The crops of this process so far."""
 
 
 @dataclass
@@ -61,54 +30,33 @@ class Region:
     x: Axis
     y: Axis
     resample: Image.Resampling
-    met: int = 0
     same: bool | None = None
-    """Whether a part of the work gives the pixels of all of it; None before it was tried."""
+    """Whether the loops give PIL's pixels; None before an image could tell."""
 
-    def crop(self, image: Image.Image) -> Image.Image:
-        """The image resized and cropped."""
-        self.met += 1
-        if self.same is None and self.met > TRIED_AFTER:
-            self.same = self.share() < WORTH and self._is_same()
-        return self.in_part(image) if self.same else self.whole(image)
+    def crop(self, image: Image.Image) -> NDArray[np.uint8]:
+        """(3, height, width) uint8 of an RGB image, resized and cropped."""
+        if self.same:
+            return self.by_loops(image)
+        pixels = self.by_pil(image)
+        if self.same is None and next(_made) >= COMPILED_AFTER:
+            self.same = self._is_same(image, pixels)
+        return pixels
 
-    def whole(self, image: Image.Image) -> Image.Image:
+    def by_pil(self, image: Image.Image) -> NDArray[np.uint8]:
         """By its definition."""
         left, top = self.x.start, self.y.start
-        return image.resize((self.x.resized_px, self.y.resized_px), self.resample).crop((left, top, left + self.x.crop_px, top + self.y.crop_px))
+        resized = image.resize((self.x.resized_px, self.y.resized_px), self.resample)
+        return np.array(resized.crop((left, top, left + self.x.crop_px, top + self.y.crop_px))).transpose(2, 0, 1)
 
-    def in_part(self, image: Image.Image) -> Image.Image:
-        """The same where PIL passes along rows first, without what the crop leaves out."""
-        if self.x.box and self.y.box:
-            return image.resize((self.x.crop_px, self.y.crop_px), self.resample, box=(self.x.box[0], self.y.box[0], self.x.box[1], self.y.box[1]))
-        first, last = self.y.read(SUPPORT[self.resample])
-        return self._along_columns(self._along_rows(image.crop((0, first, self.x.source_px, last))), first)
+    def by_loops(self, image: Image.Image, *, other_order: bool = False) -> NDArray[np.uint8]:
+        """By compiled loops, in PIL's order of passes or in the other."""
+        from bob.backbones.loops import cropped  # compiled loops are read from the disk, which few images do not repay
 
-    def share(self) -> float:
-        """The work of the part, of that of the whole, in products and copied pixels."""
-        taps_x, taps_y = max(self.x.scale, 1.0), max(self.y.scale, 1.0)
-        whole = self.x.resized_px * (self.y.source_px * taps_x + self.y.resized_px * taps_y)
-        first, last = self.y.read(SUPPORT[self.resample])
-        copied = 0.0 if self.x.box and self.y.box else COPY * self.x.source_px
-        along_rows = (last - first) * ((self.x.crop_px if self.x.box else self.x.resized_px) * taps_x + copied)
-        return (along_rows + self.x.crop_px * (self.y.crop_px if self.y.box else self.y.resized_px) * taps_y) / whole
+        return cropped(image, self.x, self.y, self.resample, columns_first=columns_first(self.x, self.y) != other_order)
 
-    def _along_rows(self, strip: Image.Image) -> Image.Image:
-        """Rows of the image, resized and cropped in width."""
-        if self.x.box:
-            return strip.resize((self.x.crop_px, strip.height), self.resample, box=(self.x.box[0], 0, self.x.box[1], strip.height))
-        resized = strip.resize((self.x.resized_px, strip.height), self.resample)
-        return resized.crop((self.x.start, 0, self.x.start + self.x.crop_px, strip.height))
-
-    def _along_columns(self, strip: Image.Image, first: int) -> Image.Image:
-        """The strip, whose first row is `first` of the image's, resized and cropped in height."""
-        if self.y.box:
-            return strip.resize((strip.width, self.y.crop_px), self.resample, box=(0, self.y.box[0] - first, strip.width, self.y.box[1] - first))
-        column = Image.new(strip.mode, (strip.width, self.y.source_px))
-        column.paste(strip, (0, first))
-        return column.resize((strip.width, self.y.resized_px), self.resample).crop((0, self.y.start, strip.width, self.y.start + self.y.crop_px))
-
-    def _is_same(self) -> bool:
-        """On noise, where the other order of passes gives other values to one pixel of ten."""
-        noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (self.y.source_px, self.x.source_px, 3), dtype=np.uint8))
-        return self.in_part(noise).tobytes() == self.whole(noise).tobytes()
+    def _is_same(self, image: Image.Image, pixels: NDArray[np.uint8]) -> bool | None:
+        """None where the image cannot tell."""
+        if not np.array_equal(self.by_loops(image), pixels):
+            return False
+        two_passes = self.x.source_px != self.x.resized_px and self.y.source_px != self.y.resized_px
+        return None if two_passes and np.array_equal(self.by_loops(image, other_order=True), pixels) else True

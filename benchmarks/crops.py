@@ -1,0 +1,54 @@
+"""From an RGB image in memory to its crop, on one core: the loops of `bob/backbones/loops.py` against PIL, and torchvision's 8-bit kernels (`fast`).
+
+    python benchmarks/crops.py [--quick]
+
+Every size of image times every geometry; PIL's pixels and the loops' are compared, to the bit.
+"""
+
+import argparse
+
+import numpy as np
+import torch
+from pairs import finish, interleave, machine, table
+from PIL import Image
+
+from bob.backbones.geometry import Geometry, region_of
+
+SIZES = ((32, 32), (500, 400), (375, 500), (1024, 683), (4000, 3000))
+GEOMETRIES = (
+    Geometry(224, 224, 0.875, "center", "bicubic"),
+    Geometry(224, 224, 1.0, "squash", "bilinear"),
+    Geometry(518, 518, 1.0, "center", "bicubic"),
+)
+CALLS = 4
+"""Crops that are timed together."""
+
+
+def compare(size: tuple[int, int], geometry: Geometry, rounds: int) -> dict[str, float]:
+    """How many times as long PIL takes, and `fast`."""
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8))
+    region, quick = region_of(geometry, size), Geometry(**vars(geometry) | {"fast": True})
+    assert region and np.array_equal(region.by_pil(image), region.by_loops(image))
+    called = f"{size[0]} x {size[1]} to {geometry.height_px}, {geometry.crop_mode}, {geometry.interpolation}"
+    print(f"\n{called}: {CALLS} crops")
+    ways = {"ours": region.by_loops, "PIL": region.by_pil, "torchvision's 8-bit kernels": quick.crop}
+    seconds, _ = interleave({name: lambda way=way: [way(image) for _ in range(CALLS)] for name, way in ways.items()}, rounds)  # type: ignore[misc]
+    ratios = table(seconds, "ours", {name: f"{min(times) / CALLS * 1e3:.2f} ms a crop" for name, times in seconds.items()})
+    return {f"{called}: {name}": ratio for name, ratio in ratios.items() if name != "ours"}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="the first geometry, three rounds")
+    quick = parser.parse_args().quick
+    print(machine())
+    torch.set_num_threads(1)
+    found: dict[str, float] = {}
+    for geometry in GEOMETRIES[:1] if quick else GEOMETRIES:
+        for size in SIZES:
+            found |= compare(size, geometry, 3 if quick else 20)
+    finish(found)
+
+
+if __name__ == "__main__":
+    main()
