@@ -6,6 +6,7 @@ give it. A time limit ends it before; its time is then a lower bound.
 
 import time
 import warnings
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 from unittest import mock
@@ -172,37 +173,50 @@ def top1(weights: tuple[torch.Tensor, torch.Tensor], x: torch.Tensor, y: torch.T
     return float(((x @ weights[0].T + weights[1]).argmax(1) == y).float().mean())
 
 
-def adamw(x: torch.Tensor, y: torch.Tensor, classes: int, decay: float, epochs: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """One head as in CLIP_benchmark (metrics/linear_probe.py): AdamW, learning rate 0.1 with cosine decay, batches of 64; without its DataLoader,
-    which would only slow it."""
+Batches = Callable[[torch.Tensor, torch.Tensor], Iterable[Labelled]]
+
+
+def gathered(x: torch.Tensor, y: torch.Tensor) -> Iterator[Labelled]:
+    """An epoch in batches of 64, each taken out at once."""
+    for batch in torch.randperm(len(y)).split(64):
+        yield x[batch], y[batch]
+
+
+def loaded(x: torch.Tensor, y: torch.Tensor) -> Iterable[Labelled]:
+    """The same through a DataLoader, as CLIP_benchmark has it, but in this process: starting its workers at every epoch takes longer."""
+    return torch.utils.data.DataLoader(torch.utils.data.TensorDataset(x, y), batch_size=64, shuffle=True)
+
+
+def adamw(x: torch.Tensor, y: torch.Tensor, classes: int, decay: float, epochs: int, batches: Batches) -> tuple[torch.Tensor, torch.Tensor]:
+    """One head as in CLIP_benchmark (metrics/linear_probe.py): AdamW, learning rate 0.1 with cosine decay, batches of 64."""
     torch.manual_seed(0)
     head = torch.nn.Linear(x.shape[1], classes)
     optimiser = torch.optim.AdamW(head.parameters(), lr=0.1, weight_decay=decay)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, epochs * -(-len(y) // 64))
     for _ in range(epochs):
-        for batch in torch.randperm(len(y)).split(64):
+        for rows, label in batches(x, y):
             optimiser.zero_grad()
-            torch.nn.functional.cross_entropy(head(x[batch]), y[batch]).backward()
+            torch.nn.functional.cross_entropy(head(rows), label).backward()
             optimiser.step()
             schedule.step()
     return head.weight.detach(), head.bias.detach()
 
 
-def adamw_sweep(fit: Labelled, val: Labelled, test: Labelled, classes: int, epochs: int) -> float:
+def adamw_sweep(fit: Labelled, val: Labelled, test: Labelled, classes: int, epochs: int, batches: Batches = gathered) -> float:
     """Weight decay as in CLIP_benchmark: 7 of 97 values, then the better of neighbours at 8, 4, 2 and 1 steps, on validation rows; refit on both;
     test top-1. No value is fitted twice, where the original fits some again."""
     known: dict[int, float] = {}
 
     def accuracy(index: int) -> float:
         if index not in known:
-            known[index] = top1(adamw(*fit, classes, DECAYS[index], epochs), *val)
+            known[index] = top1(adamw(*fit, classes, DECAYS[index], epochs, batches), *val)
         return known[index]
 
     peak = max(range(0, 97, 16), key=accuracy)
     for span in (8, 4, 2, 1):
         peak = max((max(peak - span, 0), peak, min(peak + span, 96)), key=accuracy)
     both = torch.cat((fit[0], val[0])), torch.cat((fit[1], val[1]))
-    return top1(adamw(*both, classes, DECAYS[peak], epochs), *test)
+    return top1(adamw(*both, classes, DECAYS[peak], epochs, batches), *test)
 
 
 def adamw_sweep_normalised(fit: Labelled, val: Labelled, test: Labelled, classes: int, epochs: int) -> float:

@@ -13,8 +13,8 @@ makes its ratio a lower bound (≥).
 - `torch`: `torch.optim.LBFGS` from there too. `cuml`: on a GPU with cuML.
 
 `probe`: the cost and the test accuracy of a probe with its strength chosen: 60 % of the rows to fit, 20 % to choose on, 20 % to test. Ours is the
-held-out choice among 45 values of C and the refit. `adamw`, `adamw-normalised`: CLIP_benchmark's sweep; `sgd`: DINOv2's 13 learning rates. Each
-round is another draw.
+held-out choice among 45 values of C and the refit. `adamw`: CLIP_benchmark's sweep without its DataLoader, `adamw-loader` with it,
+`adamw-normalised` on rows of length 1; `sgd`: DINOv2's 13 learning rates. Each round is another draw.
 """
 
 import argparse
@@ -35,7 +35,12 @@ from safetensors.numpy import load_file
 from bob.protocols.logistic import fit_path, scores
 from bob.protocols.selection import select_and_refit
 
-RECIPES = {"adamw": peers.adamw_sweep, "adamw-normalised": peers.adamw_sweep_normalised, "sgd": peers.sgd_sweep}
+RECIPES = {
+    "adamw": peers.adamw_sweep,
+    "adamw-loader": partial(peers.adamw_sweep, batches=peers.loaded),
+    "adamw-normalised": peers.adamw_sweep_normalised,
+    "sgd": peers.sgd_sweep,
+}
 
 
 def synthetic(n: int, d: int, classes: int) -> Data:
