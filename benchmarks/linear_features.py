@@ -1,4 +1,4 @@
-"""Real features for the benchmarks: `python benchmarks/linear_features.py FILE.safetensors [--by category] [--cache FOLDER]`. Needs the extra `samples`.
+"""Real features for the benchmarks: `python benchmarks/linear_features.py FILE.safetensors [--by category] [--cache FOLDER]`; extra `samples`.
 
 EfficientNet-Lite0 (ImageNet weights, D = 1,280) of every image of the sample data: emoji drawings in colour, as line art and in skin tones (5,376),
 photographs of solar cells (2,624) and of textiles (2,000). A drawing's label is the subcategory that the emoji table gives it ("face-smiling",

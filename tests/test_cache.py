@@ -11,7 +11,8 @@ import pytest
 from test_store import KEY, shard
 
 from bob.cache import to_prune
-from bob.cli import _period, _size, main
+from bob.cli import main
+from bob.cli.quantities import period, size
 from bob.console import Meter
 from bob.errors import FAILED, OK, USAGE
 from bob.features.store import SHARD_ROWS, FeatureStore
@@ -148,14 +149,14 @@ def test_a_run_says_what_it_uses_and_whose_features_it_stores(bob, photos, tmp_p
 
 @pytest.mark.parametrize(("text", "expected"), [("500M", 500 * 2**20), ("1.5G", 1.5 * 2**30)])
 def test_sizes(text, expected):
-    assert _size(text) == expected
+    assert size(text) == expected
 
 
 def test_periods():
-    assert [_period("12h"), _period("30d"), _period("2w")] == [12 * 3600, 30 * DAY, 14 * DAY]
+    assert [period("12h"), period("30d"), period("2w")] == [12 * 3600, 30 * DAY, 14 * DAY]
     for wrong in ("", "30", "d", "3x", "-1d"):
         with pytest.raises(argparse.ArgumentTypeError, match="is not a time such as 12h, 30d or 8w"):
-            _period(wrong)
+            period(wrong)
 
 
 def test_the_meter_tells_what_limits():
