@@ -1,6 +1,7 @@
 """From encoded images to uint8 crops: `exact` is timm's and open_clip's own pixels to the bit, `fast` is within a stated distance of them."""
 
 import itertools
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
@@ -172,6 +173,16 @@ class Shifted(region.Region):
 
     def by_loops(self, image, *, other_order=False):
         return super().by_loops(image.transpose(Image.Transpose.FLIP_LEFT_RIGHT), other_order=other_order)
+
+
+def test_pil_does_alone_where_numba_cannot_be_imported(monkeypatch, loops_at_once):
+    """As where NumPy is newer than numba knows."""
+    monkeypatch.delitem(sys.modules, "bob.backbones.loops")
+    monkeypatch.setitem(sys.modules, "numba", None)
+    made = region.Region(Axis(100, 68, 6, 40), Axis(90, 61, 10, 32), Image.Resampling.BICUBIC)
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (90, 100, 3), dtype=np.uint8))
+    for _ in range(2):
+        assert np.array_equal(made.crop(noise), made.by_pil(noise)) and made.same is False
 
 
 def test_loops_run_where_compiled_code_cannot_be_kept(monkeypatch):
