@@ -105,36 +105,38 @@ def comparison_json(found: Comparison) -> dict[str, Any]:
     """Every duel and the overall difference, as plain values; differences are a minus b."""
     duels = [
         {"task": duel.column.task, "dataset": duel.column.dataset, "metric": duel.metric, "a": duel.a, "b": duel.b, "p_holm": duel.p}
-        | {"difference": duel.difference._asdict() if duel.difference else None, "verdict": _verdict(found, duel)}
+        | {"difference": duel.difference._asdict() if duel.difference else None, "verdict": _verdict(duel, found.a, found.b)}
         for duel in found.duels
     ]
     return {"a": found.a, "b": found.b, "settings": duels, "overall": dataclasses.asdict(found.overall) if found.overall else None}
 
 
 def comparison_table(found: Comparison) -> Table:
-    table = Table(title=Text(f"{found.a} against {found.b}"), title_justify="left")
-    for head in ("setting", "metric", Text(found.a), Text(found.b), "difference, 95 %", "p", "p (Holm)", "verdict"):
-        table.add_column(head, overflow="fold")
+    """Backbones stand as A and B in it: their names would take the room of the numbers."""
+    table = Table(title=Text(f"A: {found.a}\nB: {found.b}"), title_justify="left")
+    for head in ("setting", "metric", "A", "B", "A - B, 95 %", "p", "p (Holm)", "verdict"):
+        table.add_column(head, overflow="fold", no_wrap=head.startswith(("A", "B", "p")))
     for duel in found.duels:
-        table.add_row(*map(Text, _fields(found, duel)))
+        table.add_row(*map(Text, _fields(duel)))
     return table
 
 
-def _fields(found: Comparison, duel: Duel) -> list[str]:
+def _fields(duel: Duel) -> list[str]:
     gap = duel.difference
     difference = "–" if gap is None else limits_words(duel.metric, gap.value, gap.low, gap.high)
     p = ["–", "–"] if gap is None or duel.p is None else [_p_text(gap.p), _p_text(duel.p)]
-    return [str(duel.column), duel.metric, value_text(duel.metric, duel.a), value_text(duel.metric, duel.b), difference, *p, _verdict(found, duel)]
+    verdict = _verdict(duel, "A", "B")
+    return [str(duel.column), duel.metric, value_text(duel.metric, duel.a), value_text(duel.metric, duel.b), difference, *p, verdict]
 
 
 def _p_text(p: float) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def _verdict(found: Comparison, duel: Duel) -> str:
+def _verdict(duel: Duel, a: str, b: str) -> str:
     if duel.p is None:
         return "not tested: no per-example results of the same examples"
-    return {1: f"{found.a} is better", -1: f"{found.b} is better", 0: "not told apart"}[duel.winner]
+    return {1: f"{a} is better", -1: f"{b} is better", 0: "not told apart"}[duel.winner]
 
 
 TEST_TEXT = {
