@@ -37,7 +37,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from extraction_peers import Eager, as_written, photograph, plain, spec_of, visbench
+from extraction_peers import EAGER_BATCHES, Eager, as_written, photograph, plain, spec_of, visbench
 from pairs import finish, interleave, machine, table
 from PIL import Image
 
@@ -151,7 +151,8 @@ class Comparison:
 
     @cached_property
     def eagers(self) -> list[Eager]:
-        return [Eager(name, self.crops[one.backbone.geometry]) for name, one in zip(self.names, self.members, strict=True)]
+        sizes = EAGER_BATCHES[: 1 if self.n <= IN_MEMORY else None]  # trying them takes longer than so few images
+        return [Eager(name, self.crops[one.backbone.geometry], sizes) for name, one in zip(self.names, self.members, strict=True)]
 
     @cached_property
     def written(self) -> dict[str, Backbone]:

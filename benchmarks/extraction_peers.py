@@ -49,10 +49,10 @@ def as_written(name: str) -> Backbone:
 class Eager:
     """The forward of eager PyTorch alone, on normalised float32 images that lie in memory, in the layout and batch size that suit it best."""
 
-    def __init__(self, name: str, crops: torch.Tensor) -> None:
+    def __init__(self, name: str, crops: torch.Tensor, sizes: Sequence[int] = EAGER_BATCHES) -> None:
         self.backbone = as_written(name)
         self.images = self.backbone.normalisation.apply(crops)
-        ways = [(layout, size) for layout in (torch.contiguous_format, torch.channels_last) for size in EAGER_BATCHES]
+        ways = [(layout, size) for layout in (torch.contiguous_format, torch.channels_last) for size in sizes]
         self.layout, self.size = min(ways, key=lambda way: self._trial(*way))
         self._lay(self.layout)
 

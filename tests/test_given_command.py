@@ -140,7 +140,7 @@ def test_two_files_are_compared_example_by_example(bob: Bob, tmp_path: Path) -> 
     whole = save(tmp_path / "whole.npz", x=X, **SAME)
     half = save(tmp_path / "half.npz", x=HALF[order], y=Y[order], ids=IDS[order], split=SPLIT[order])
     code, out, _ = bob("evaluate", whole, half, "--dataset", "digits", "--tasks", "knn_euclidean")
-    assert code == 0 and "whole against half" in out and "whole is better" in out
+    assert code == 0 and "A: whole\nB: half\n" in out and "A is better" in out and "whole is better in 1, half in 0" in out
     (duel,) = json.loads(bob("compare", "whole", "half", "--json")[1])["settings"]
     right = [KNeighborsClassifier(5).fit(x[~TEST], Y[~TEST]).predict(x[TEST]) == Y[TEST] for x in (X, HALF)]
     only = [(right[0] & ~right[1]).sum(), (right[1] & ~right[0]).sum()]

@@ -17,7 +17,7 @@ from bob.backbones.resample import Axis, columns_first
 COMPILED_AFTER = 256
 """Crops of a process. Getting the loops ready takes as long as they save on about so many."""
 LONGEST_PX = 32_768
-"""A side of more is left to PIL: 64 rows of it would fill more than the 16 MB that Pillow lends in one piece."""
+"""Images with a longer side are left to PIL: 64 rows of 65,536 px fill the 16 MB that Pillow lends in one piece."""
 
 _made = count()
 """The crops of this process so far."""
