@@ -97,6 +97,41 @@ def test_pixels_of_compiled_loops_are_timm_s(photographs, geometry, loops_at_onc
     assert by_loops == sum(way is not None for way in ways) > 100, "else little was tested"
 
 
+def test_pixels_of_compiled_loops_are_timm_s_at_any_size(loops_at_once):
+    """300 sizes from 8 to 1,500 px, no side more than 40 times the other, by two threads at once, each size twice: tried, then used."""
+    from timm.data import create_transform
+
+    geometries = [
+        Geometry(224, 224, 0.875, "center", "bicubic"),
+        Geometry(224, 224, 0.9, "center", "bilinear"),
+        Geometry(384, 384, 1.0, "squash", "bicubic"),
+        Geometry(518, 518, 1.0, "center", "bicubic"),
+        Geometry(96, 96, 0.95, "center", "bilinear"),
+        Geometry(32, 32, 1.0, "center", "bicubic"),
+    ]
+
+    def by_loops(seed: int) -> bool:
+        rng, geometry = np.random.default_rng(seed), geometries[seed % len(geometries)]
+        theirs = create_transform(
+            geometry.height_px,
+            interpolation=geometry.interpolation,
+            crop_pct=geometry.crop_pct,
+            crop_mode=geometry.crop_mode,
+            use_prefetcher=True,
+        )
+        width, ratio = np.exp(rng.uniform(np.log((8, 1 / 40)), np.log((1500, 40))))
+        size = int(width), int(np.clip(width * ratio, 8, 1500))
+        for _ in range(2):
+            coarse = Image.fromarray(rng.integers(0, 256, (size[1] // 7 + 2, size[0] // 7 + 2, 3), dtype=np.uint8))
+            image = coarse.resize(size, Image.Resampling.BILINEAR)
+            assert torch.equal(geometry.crop(image), torch.as_tensor(theirs(image))), (size, geometry)
+        made = region_of(geometry, size)
+        return made is not None and made.same is True
+
+    with ThreadPoolExecutor(2) as pool:
+        assert sum(pool.map(by_loops, range(300))) > 250, "else little was tested"
+
+
 @pytest.mark.parametrize("resample", FILTERS, ids=lambda resample: resample.name)
 @pytest.mark.parametrize(("width", "resized"), [(128, 64), (77, 50), (40, 90), (64, 64), (1, 7), (300, 9)])
 @pytest.mark.parametrize(("height", "resized_height"), [(128, 64), (77, 50), (40, 90), (64, 64), (7, 1)])
