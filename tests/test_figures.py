@@ -51,6 +51,27 @@ def test_files_are_the_same_each_time(tmp_path: Path) -> None:
         assert image.size[0] > 600
 
 
+def test_axes_name_plain_numbers_and_a_small_heat_map_holds_its_labels() -> None:
+    """No powers of ten; the shots that were measured; every row of two backbones is as high as a line, and no label leaves the page."""
+    shots = [score(f"few_shot_top1_ridge_{n}shot", 0.1 * n, facets={"head": "ridge", "shots": n}) for n in (1, 2, 5)]
+    drawn = figures(make_board(sweep()[:14]))
+    drawn["few_shot"] = figures(make_board([record("a", scores=(score("top1", 0.8), *shots))]))["few_shot"]
+    for name in ("quality_params", "few_shot"):
+        drawn[name].draw_without_rendering()
+        axes = drawn[name].axes[0]
+        low, high = axes.get_xlim()
+        ticks = [label.get_text() for place, label in zip(axes.get_xticks(), axes.get_xticklabels(), strict=True) if low <= place <= high]
+        assert len(ticks) >= 3 and all(float(tick) > 0 for tick in ticks), ticks
+        assert name != "few_shot" or ticks == ["1", "2", "5"]
+    heat = drawn["heatmap"]
+    heat.draw_without_rendering()
+    axes, bar = heat.axes
+    assert axes.get_window_extent().height / len(axes.get_yticks()) > axes.get_yticklabels()[0].get_window_extent().height
+    for label in (*axes.get_xticklabels(), bar.yaxis.label):
+        box = label.get_window_extent()
+        assert box.y0 >= 0 and box.y1 <= heat.bbox.height and box.x1 <= heat.bbox.width, label.get_text()
+
+
 def test_no_name_breaks_a_figure(tmp_path: Path) -> None:
     write_figures(make_board(sweep()[7:]), tmp_path)
     assert "<b>" not in (tmp_path / "places.svg").read_text()  # text is drawn, not written

@@ -16,6 +16,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from bob.files import write_whole
 from bob.leaderboard.board import Board
@@ -76,7 +77,8 @@ def quality_cost(board: Board, cost: str) -> Figure | None:
         colour, marker = STYLE[family]
         axes.scatter(costs[inside], quality[inside], c=colour, marker=marker, s=26, label=family, zorder=3)
     _draw_front(axes, quality, costs, COSTS[cost].less_is_better, [s.backbone for s, _, _ in known])
-    axes.set(xscale="log", xlabel=COSTS[cost].label, ylabel="mean value (%)" if known[0][0].mean_value is not None else "mean z-score")
+    _log_scale(axes, float(costs.max() / costs.min()))
+    axes.set(xlabel=COSTS[cost].label, ylabel="mean value (%)" if known[0][0].mean_value is not None else "mean z-score")
     axes.legend(frameon=False, fontsize=8)
     figure.suptitle(pool_text(ranking), fontsize=9)
     return figure
@@ -106,13 +108,13 @@ def heatmap(board: Board) -> Figure | None:
     values = np.array([[held[name, column.task, column.dataset] for column in ranking.settings] for name in ranking.pool], np.float64)
     spread = np.where(np.ptp(values, axis=0) > 0, values.std(0, ddof=1), 1.0)
     z = ((values - values.mean(0)) / spread)[: len(names)]
-    figure, axes = _axes(2.2 + 0.32 * len(ranking.settings), 1.4 + 0.17 * len(names))
-    image = axes.imshow(z, cmap="RdBu", vmin=-2.5, vmax=2.5, aspect="auto")
-    axes.set_yticks(range(len(names)), [plain_text(name) for name in names], fontsize=7)
     one_task = len({column.task for column in ranking.settings}) == 1
     labels = [plain_text(column.dataset if one_task else str(column)) for column in ranking.settings]
+    figure, axes = _axes(2.2 + 0.32 * len(labels), 0.9 + 0.05 * max(map(len, labels)) + max(0.17 * len(names), 0.8))
+    image = axes.imshow(z, cmap="RdBu", vmin=-2.5, vmax=2.5, aspect="auto")
+    axes.set_yticks(range(len(names)), [plain_text(name) for name in names], fontsize=7)
     axes.set_xticks(range(len(labels)), labels, fontsize=7, rotation=60, ha="right")
-    figure.colorbar(image, ax=axes, label="standard deviations above the pool's mean")
+    figure.colorbar(image, ax=axes, label="z-score", ticks=[-2, 0, 2])
     figure.suptitle(pool_text(ranking), fontsize=9)
     return figure
 
@@ -138,7 +140,7 @@ def places(board: Board) -> Figure | None:
 
 def few_shot(board: Board) -> Figure | None:
     """Accuracy against shots per class, mean over datasets and heads, best backbones first."""
-    return _curves(board, "shots", "few_shot_top1", "examples per class", lambda axes: axes.set_xscale("log"))
+    return _curves(board, "shots", "few_shot_top1", "examples per class", _log_ticks_at_points)
 
 
 def shifts(board: Board) -> Figure | None:
@@ -165,6 +167,20 @@ def _curves(board: Board, facet: str, metric: str, label: str, finish: Callable[
     finish(axes)
     axes.legend(frameon=False, fontsize=7)
     return figure
+
+
+def _log_scale(axes: Axes, ratio: float) -> None:
+    """A logarithmic x axis of plain numbers, over values up to `ratio` times the least."""
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)) if ratio > 6 else MaxNLocator(5))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def _log_ticks_at_points(axes: Axes) -> None:
+    """A logarithmic x axis that names the values that were measured."""
+    _log_scale(axes, 1.0)
+    axes.set_xticks(sorted({float(x) for line in axes.lines for x in np.asarray(line.get_xdata())}))
 
 
 def _value(record: Record) -> float | None:
