@@ -1,4 +1,4 @@
-"""From an RGB image in memory to its crop, on one core: the loops of `bob/backbones/loops.py` against PIL, and torchvision's 8-bit kernels (`fast`).
+"""From an RGB image in memory to its crop, on one core: the loops of `bob/backbones/pixels/kernels.py` against PIL, and torchvision's 8-bit kernels (`fast`).
 
     python benchmarks/crops.py [--quick]
 
@@ -13,7 +13,7 @@ import torch
 from pairs import finish, interleave, machine, table
 from PIL import Image
 
-from bob.backbones.geometry import Geometry, region_of
+from bob.backbones.pixels.geometry import Geometry, region_of
 
 SIZES = ((32, 32), (500, 400), (375, 500), (1024, 683), (4000, 3000))
 GEOMETRIES = (

@@ -44,15 +44,15 @@ from PIL import Image
 from bob.backbones.backbone import Backbone
 from bob.backbones.card import load_backbone
 from bob.backbones.fold import fold
-from bob.backbones.geometry import Geometry
-from bob.backbones.region import COMPILED_AFTER
+from bob.backbones.pixels.geometry import Geometry
+from bob.backbones.pixels.region import COMPILED_AFTER
+from bob.datasets.content.images import decode
 from bob.datasets.dataset import Split
-from bob.datasets.images import decode
-from bob.features.extract import Member, auto_workers, run_pass
+from bob.extraction.passes import Member, auto_workers, run_pass
+from bob.extraction.progress import Spent
+from bob.extraction.runtimes import eager as eager_runtime
 from bob.features.key import FeatureKey
 from bob.features.store import SHARD_ROWS, FeatureStore, Shard, shard_count, shard_range
-from bob.features.watch import Spent
-from bob.runtimes import eager as eager_runtime
 
 PARTS = ("one", "together", "warm", "memory")
 WAYS = ("ours", "ours warm", "decoded", "fast", "decode", "bare", "eager", "plain", "visbench cold", "visbench warm")

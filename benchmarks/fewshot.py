@@ -27,10 +27,10 @@ from sklearn.neighbors import NearestCentroid
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
+from bob.numerics.search.similarity import unit
 from bob.protocols.episodes import Episodes, Pooled, draw, eligible, solved
 from bob.protocols.fewshot import FewShot, fewshot
 from bob.protocols.sampling import pools
-from bob.protocols.similarity import unit
 from bob.specs.settings import FewShotSettings
 from bob.specs.settings.fewshot import Head
 

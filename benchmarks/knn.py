@@ -28,9 +28,9 @@ from pairs import Measured, machine, measured
 from safetensors.numpy import load_file
 from sklearn.neighbors import KNeighborsClassifier
 
+from bob.numerics.search.neighbours import search
+from bob.numerics.search.similarity import unit
 from bob.protocols.knn import votes_per_k
-from bob.protocols.neighbours import search
-from bob.protocols.similarity import unit
 
 KS = [1, 5, 10, 20, 50, 100, 200]
 TEMPERATURE = 0.07

@@ -22,13 +22,13 @@ from bob.backbones.card import card, load_backbone
 from bob.backbones.fold import fold
 from bob.datasets.availability import SAMPLE_FILES
 from bob.datasets.dataset import Split
-from bob.datasets.samples import list_sample
-from bob.features.extract import Member, run_pass
+from bob.datasets.readers.samples import list_sample
+from bob.extraction.passes import Member, run_pass
+from bob.extraction.progress import Spent
 from bob.features.store import FeatureStore
-from bob.features.watch import Spent
-from bob.paths import in_package
+from bob.io.paths import in_package
 from bob.plan import feature_key
-from bob.registry import load_registry
+from bob.registry.registry import load_registry
 
 SAMPLES = ("openmoji_instances", "elpv", "textiles")
 BACKBONE = "efficientnet_lite0_in1k"

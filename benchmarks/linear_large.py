@@ -21,12 +21,12 @@ import torch
 from numpy.typing import NDArray
 from pairs import machine
 
-from bob.protocols.descent import Problem, prepare, walker_at
-from bob.protocols.logistic import walk
-from bob.protocols.products import product
-from bob.protocols.softmax import evaluate
-from bob.protocols.spectrum import Source
-from bob.protocols.threads import striped
+from bob.numerics.linear.eigenbasis import Source
+from bob.numerics.linear.logistic_path import walk
+from bob.numerics.linear.path_solver import Problem, prepare, walker_at
+from bob.numerics.linear.softmax import evaluate
+from bob.numerics.matmul import product
+from bob.numerics.threads import striped
 
 ROWS_AT_ONCE = 8192
 ROUNDS = 3

@@ -18,8 +18,8 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 from scipy.special import softmax
 
-from bob.protocols.descent import FLOOR
-from bob.protocols.logistic import Fit, fit_path, penalty_of
+from bob.numerics.linear.logistic_path import Fit, fit_path, penalty_of
+from bob.numerics.linear.path_solver import FLOOR
 
 TOLERANCE = 1e-4
 REFERENCE_TOLERANCE = 1e-6

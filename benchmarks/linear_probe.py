@@ -32,8 +32,8 @@ from numpy.typing import NDArray
 from pairs import Measured, machine, measured
 from safetensors.numpy import load_file
 
-from bob.protocols.logistic import fit_path, scores
-from bob.protocols.selection import select_and_refit
+from bob.numerics.linear.logistic_path import fit_path, scores
+from bob.numerics.linear.selection import select_and_refit
 
 RECIPES = {
     "adamw": peers.adamw_sweep,

@@ -28,11 +28,11 @@ from numpy.typing import NDArray
 from pairs import machine
 from safetensors.numpy import load_file
 
-from bob.protocols.gallery import Exact
+from bob.numerics.search.gallery import Exact
+from bob.numerics.search.ranks import ranks
+from bob.numerics.search.similarity import unit
 from bob.protocols.ranking import rankings, retrieved, shortlist
-from bob.protocols.ranks import ranks
 from bob.protocols.relevance import Labelled
-from bob.protocols.similarity import unit
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]

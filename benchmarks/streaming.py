@@ -92,7 +92,7 @@ class Silent:
 def extract(folder: Path, layout: str) -> dict[str, float]:
     """The child: opens the dataset and stores all rows."""
     from bob.datasets.open import open_dataset
-    from bob.features.extract import Member, auto_workers, run_pass
+    from bob.extraction.passes import Member, auto_workers, run_pass
     from bob.features.key import FeatureKey
     from bob.features.store import SHARD_ROWS, FeatureStore
     from bob.specs import DatasetSpec, HuggingFaceSource, WebDatasetSource
@@ -118,8 +118,8 @@ def mean_colour() -> "Backbone":
     import torch
 
     from bob.backbones.backbone import Backbone, Loaded
-    from bob.backbones.geometry import Geometry, Normalisation
-    from bob.registry import load_registry
+    from bob.backbones.pixels.geometry import Geometry, Normalisation
+    from bob.registry.registry import load_registry
 
     class Mean(torch.nn.Module):
         def forward(self, x: torch.Tensor, poolings: list[str]) -> dict[str, torch.Tensor]:

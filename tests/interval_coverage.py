@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from scipy.special import expit
 from scipy.stats import binom
 
-from bob.intervals import CLOSED, bootstrap
 from bob.metrics import METRICS
+from bob.metrics.intervals import CLOSED, bootstrap
 from bob.outcomes import Classified, Detected, Shifted
-from bob.outcomes.marked import Marked
+from bob.outcomes.multilabel import Marked
 from bob.statistics import limits
 
 Floats = NDArray[np.float64]

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-import bob.runner  # everything that a run imports, once
+import bob.commands.run  # everything that a run imports, once
 from bob.cli import main
 
 SHARE = 8
@@ -63,7 +63,7 @@ def child(words: list[str], folder: str, number: int, total: Any) -> None:
 
 
 if __name__ == "__main__":
-    assert bob.runner
+    assert bob.commands.run
     seed, kills, undisturbed, killed, *asked = sys.argv[1:]
     _, changes = run(asked, undisturbed)
     moments = random.Random(int(seed))

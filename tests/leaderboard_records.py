@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from bob.records import BackboneFacts, Cost, DatasetFacts, Record, Score, TaskFacts
+from bob.records.record import BackboneFacts, Cost, DatasetFacts, Record, Score, TaskFacts
 from bob.specs import Family, Pretraining
 
 

@@ -32,10 +32,10 @@ def forbid_reading(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise AssertionError("an image was read")
 
-    for module in ("fingerprints", "folder", "table", "tables", "samples"):
+    for module in ("content.digests", "readers.folder", "readers.table", "readers.tables", "readers.samples"):
         monkeypatch.setattr(importlib.import_module(f"bob.datasets.{module}"), "read_file", fail, raising=False)
-    monkeypatch.setattr("bob.datasets.fingerprints.Path.read_bytes", guarded(Path.read_bytes))
-    monkeypatch.setattr("bob.datasets.tables.content_digest", fail)
+    monkeypatch.setattr("bob.datasets.content.digests.Path.read_bytes", guarded(Path.read_bytes))
+    monkeypatch.setattr("bob.datasets.readers.tables.content_digest", fail)
 
 
 def guarded(read: Callable[[Path], bytes]) -> Callable[[Path], bytes]:

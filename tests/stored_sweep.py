@@ -8,8 +8,8 @@ import numpy as np
 from leaderboard_records import dataset, record, score, task
 
 from bob.outcomes import Classified
-from bob.recordbook import RecordBook
-from bob.records import Record
+from bob.records.record import Record
+from bob.records.store import RecordBook
 
 N = 400
 EASE = np.random.default_rng(0).random(N)

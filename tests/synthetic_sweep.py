@@ -13,8 +13,8 @@ import numpy as np
 from leaderboard_records import dataset, facts, score, task
 
 from bob.outcomes import Classified
-from bob.recordbook import RecordBook
-from bob.records import Cost, DatasetFacts, Record, Score, TaskFacts
+from bob.records.record import Cost, DatasetFacts, Record, Score, TaskFacts
+from bob.records.store import RecordBook
 from bob.specs import Family, Pretraining
 from bob.statistics.limits import wilson
 

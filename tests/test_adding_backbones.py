@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from transformers import AutoConfig, AutoModel
 
 from bob.errors import OK
-from bob.paths import CHECKOUT
+from bob.io.paths import CHECKOUT
 
 SECTION = (CHECKOUT / "docs" / "adding.md").read_text().partition("## A backbone")[2].partition("## A dataset")[0]
 BLOCKS = {block.partition(":")[0]: block for block in re.findall(r"```yaml\n(.*?)```", SECTION, flags=re.DOTALL)}

@@ -11,15 +11,15 @@ from leaderboard_records import dataset, facts, record, score, task
 from scipy import stats
 from stored_sweep import N, right, store
 
+from bob.commands.leaderboard import gather
 from bob.leaderboard import cells
 from bob.leaderboard.advice import advise, sentences
 from bob.leaderboard.cells import Column
-from bob.leaderboard.choose import Limits
 from bob.leaderboard.costs import COSTS, cost_of, devices
-from bob.leaderboard.duel import compare, paired_difference
+from bob.leaderboard.limits import Limits
+from bob.leaderboard.pairwise import compare, paired_difference
 from bob.outcomes import Classified
-from bob.publish import gather
-from bob.records import Cost, Record
+from bob.records.record import Cost, Record
 
 Bob = Callable[..., tuple[int, str, str]]
 SETTINGS = [("linear", "elpv"), ("knn", "textiles")]

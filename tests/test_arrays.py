@@ -56,7 +56,7 @@ def test_several_findings_in_an_image(tmp_path: Path) -> None:
 def test_pixels_are_mapped_and_digested_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     np.savez(tmp_path / "x.npz", **arrays())
     first = open_dataset(entry(tmp_path / "x.npz"), tmp_path / "cache")
-    monkeypatch.setattr("bob.datasets.arrays.content_digest", None)
+    monkeypatch.setattr("bob.datasets.readers.arrays.content_digest", None)
     assert open_dataset(entry(tmp_path / "x.npz"), tmp_path / "cache").fingerprint() == first.fingerprint()
     assert len({digest for split in first.splits.values() for digest in split.content}) == sum(SIZES.values())
 

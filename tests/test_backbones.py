@@ -15,23 +15,23 @@ from timm.data import create_transform, resolve_data_config
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from bob.backbones import floors
 from bob.backbones.activations import LiveTensors
 from bob.backbones.backbone import Backbone, Loaded
 from bob.backbones.card import card, load_backbone
 from bob.backbones.fold import fold
-from bob.backbones.geometry import Geometry, Normalisation
-from bob.backbones.tensors import tensor_hash
-from bob.backbones.timm import TimmRows
-from bob.backbones.weights import find_weights, source_in_words
+from bob.backbones.loaders import baselines
+from bob.backbones.loaders.timm import TimmRows
+from bob.backbones.pixels.geometry import Geometry, Normalisation
+from bob.backbones.weights.locate import find_weights, source_in_words
+from bob.backbones.weights.tensors import tensor_hash
 from bob.datasets.open import from_data_flag, open_dataset
 from bob.errors import BackboneError, ConfigError, UnavailableError
-from bob.features.extract import Member, run_pass
+from bob.extraction.passes import Member, run_pass
 from bob.features.store import FeatureStore
-from bob.parse import build
 from bob.plan import feature_key
-from bob.registry import load_registry
+from bob.registry.registry import load_registry
 from bob.specs import BackboneSpec
+from bob.specs.yaml import build
 
 LITE0 = load_registry().backbones["efficientnet_lite0_in1k"]
 SMALL = "resnet10t"
@@ -473,21 +473,21 @@ def test_a_module_that_folding_would_change_is_left_alone():
 
 def test_channel_statistics_by_hand():
     x = torch.tensor([[0.0, 2.0, 4.0, 6.0], [1.0, 1.0, 1.0, 1.0], [-1.0, 1.0, -1.0, 1.0]]).view(1, 3, 2, 2)
-    rows = floors.ChannelStatistics()(x, ["default"])["default"][0].tolist()
+    rows = baselines.ChannelStatistics()(x, ["default"])["default"][0].tolist()
     # means 3, 1, 0; deviations sqrt((9 + 1 + 1 + 9) / 4), 0, 1; least 0, 1, -1; most 6, 1, 1
     assert rows == pytest.approx([3, 1, 0, 5**0.5, 0, 1, 0, 1, -1, 6, 1, 1])
 
 
 def test_raw_pixels_are_means_of_a_grid():
     x = torch.arange(3 * 32 * 32, dtype=torch.float32).view(1, 3, 32, 32)
-    rows = floors.RawPixels()(x, ["default"])["default"]
+    rows = baselines.RawPixels()(x, ["default"])["default"]
     assert rows.shape == (1, 768)
     assert rows[0, 0] == (x[0, 0, :2, :2].sum() / 4)
 
 
 def test_random_convolution_by_hand():
     """One filter's two features, by sums over each 4 × 4 patch."""
-    module = floors.RandomConvolution(seed=0)
+    module = baselines.RandomConvolution(seed=0)
     x = torch.randn(1, 3, 8, 8, generator=torch.Generator().manual_seed(1))
     patches = [x[0, :, i : i + 4, j : j + 4] for i in (0, 4) for j in (0, 4)]
     response = torch.stack([(patch * module.weight[7]).sum() for patch in patches])

@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 from test_store import KEY, shard
 
-from bob.cache import to_prune
 from bob.cli import main
 from bob.cli.quantities import period, size
-from bob.console import Meter
+from bob.commands.cache import to_prune
+from bob.commands.terminal import Meter
 from bob.errors import FAILED, OK, USAGE
+from bob.extraction.progress import Spent
+from bob.features.inventory import About, Stored, describe, everything, in_use, remove
 from bob.features.store import SHARD_ROWS, FeatureStore
-from bob.features.stored import About, Stored, describe, everything, in_use, remove
-from bob.features.watch import Spent
 
 DAY = 86400.0
 OTHER = dataclasses.replace(KEY, weights_hash="other")
@@ -104,7 +104,7 @@ def test_moved_features_are_read_there_and_gone_here(store, tmp_path):
 READER = """
 import sys
 from pathlib import Path
-from bob.features.stored import in_use
+from bob.features.inventory import in_use
 from test_store import KEY
 with in_use(Path(sys.argv[1]), [KEY]):
     print("using", flush=True)
@@ -137,7 +137,7 @@ def test_what_a_process_is_writing_is_kept(store):
 def test_a_run_says_what_it_uses_and_whose_features_it_stores(bob, photos, tmp_path, monkeypatch):
     used = []
     real = in_use
-    monkeypatch.setattr("bob.engine.in_use", lambda root, keys: used.extend(keys := list(keys)) or real(root, keys))
+    monkeypatch.setattr("bob.engine.local.in_use", lambda root, keys: used.extend(keys := list(keys)) or real(root, keys))
     assert bob("run", "--data", photos, "--backbones", "raw_pixels", "--tasks", "knn")[0] == OK
     stored = everything(tmp_path / "cache" / "features")
     assert {one.digest for one in stored} == {key.digest() for key in used}

@@ -16,9 +16,9 @@ from torch import nn
 from bob.backbones.backbone import Backbone
 from bob.backbones.card import load_backbone
 from bob.errors import BackboneError, ConfigError
-from bob.hub import file_sha256
-from bob.parse import build
+from bob.io.hub import file_sha256
 from bob.specs import BackboneSpec
+from bob.specs.yaml import build
 
 VIT, RESNET = "vit_tiny_patch16_224", "torchvision:resnet18"
 OPTIONS = {VIT: {"depth": 2}, RESNET: {}}
@@ -180,7 +180,7 @@ def test_torchvision_s_features_are_what_its_last_linear_layer_reads(architectur
     torch.manual_seed(0)
     whole = torchvision.models.get_model(architecture).eval()
     values = {"name": "mine", "family": "supervised", "loader": "checkpoint", "architecture": f"torchvision:{architecture}"}
-    from bob.backbones.checkpoint import outline
+    from bob.backbones.loaders.checkpoint import outline
 
     built = outline(build(BackboneSpec, values, "test"), offline=True)
     last = [module for module in whole.modules() if isinstance(module, nn.Linear)][-1]

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from bob.protocols.contested import Coupling, candidates, contested, heaviest, inverse_of
-from bob.protocols.curvature import curvature
-from bob.protocols.descent import prepare, walker_at
-from bob.protocols.dual import Candidate, foreseen, gap_bound
-from bob.protocols.logistic import fit_path
+from bob.numerics.linear.duality_gap import Candidate, foreseen, gap_bound
+from bob.numerics.linear.logistic_path import fit_path
+from bob.numerics.linear.low_rank_curvature import Coupling, candidates, contested, heaviest, inverse_of
+from bob.numerics.linear.path_solver import prepare, walker_at
+from bob.numerics.linear.preconditioner import curvature
 
 
 def fitted(n=60, width=5, classes=4, c=0.3):

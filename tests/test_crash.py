@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from conftest import FLOORS, make_photos
 
-from bob.leaderboard.table import MACHINE
+from bob.leaderboard.render.tidy_table import MACHINE
 
 KILLS = 20
 HERE = Path(__file__).parent

@@ -10,16 +10,16 @@ from pathlib import Path
 import pytest
 from made_images import fill, png
 
+from bob.catalogue.dataset_facts import place
+from bob.catalogue.datasets import page
 from bob.datasets.class_names import class_list, named
 from bob.datasets.listing import Listing
 from bob.datasets.open import open_dataset
-from bob.datasets.real import real_labels
-from bob.datasets_facts import place
-from bob.datasets_page import page
+from bob.datasets.readers.real import real_labels
 from bob.errors import ConfigError, DatasetError
+from bob.io.paths import CHECKOUT
 from bob.metrics import METRICS
-from bob.paths import CHECKOUT
-from bob.registry import dataset_labels, load_registry, select
+from bob.registry.registry import dataset_labels, load_registry, select
 from bob.specs import METRICS_OF, NOT_OURS, DatasetSpec, FolderSource, RealSource, Repository, SampleSource, WebDatasetSource
 
 ENTRIES = load_registry().datasets

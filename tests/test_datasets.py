@@ -156,7 +156,7 @@ def test_an_unreadable_folder(root: Path, monkeypatch: pytest.MonkeyPatch) -> No
             raise PermissionError(13, "Permission denied")
         return scan(folder)
 
-    monkeypatch.setattr("bob.datasets.folder.os.scandir", refuse)
+    monkeypatch.setattr("bob.datasets.readers.folder.os.scandir", refuse)
     with pytest.raises(DatasetError, match=r"folder '.*dog' cannot be read \(Permission denied\)"):
         open_folder(root)
 
@@ -271,5 +271,5 @@ def test_availability_imports_nothing_heavy() -> None:
 
 
 def test_opening_imports_no_torch() -> None:
-    code = "import sys, bob.datasets.open, bob.datasets.images; print([m for m in ('torch', 'datasets', 'pandas') if m in sys.modules])"
+    code = "import sys, bob.datasets.open, bob.datasets.content.images; print([m for m in ('torch', 'datasets', 'pandas') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -8,9 +8,9 @@ import pytest
 from made_images import fill, png
 
 from bob.datasets.availability import hub_folder
-from bob.datasets.repository import hub_memory, passing_now, remembered_facts
+from bob.datasets.readers.repository import hub_memory, passing_now, remembered_facts
 from bob.errors import FAILED, OK
-from bob.registry import load_registry
+from bob.registry.registry import load_registry
 from bob.specs import Repository
 
 Call = Callable[..., tuple[int, str, str]]

@@ -14,8 +14,8 @@ from statsmodels.stats.proportion import proportion_confint
 from torchmetrics.functional.classification import binary_average_precision
 
 from bob.errors import UndefinedError
-from bob.intervals import interval
 from bob.metrics.detection import METRICS, aupr_in, aupr_out, auroc, fpr_at_95_tpr
+from bob.metrics.intervals import interval
 from bob.outcomes import Detected
 from bob.protocols.detection import SCORES, detection, of_logits
 from bob.protocols.protocol import Problem

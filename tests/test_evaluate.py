@@ -11,9 +11,9 @@ from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import KNeighborsClassifier
 
 from bob.errors import ConfigError, DatasetError, NotApplicableError
-from bob.evaluate import Rows, evaluate
-from bob.paths import CHECKOUT
-from bob.recordbook import RecordBook
+from bob.io.paths import CHECKOUT
+from bob.precomputed.evaluate import Rows, evaluate
+from bob.records.store import RecordBook
 
 DIGITS = load_digits()
 X, Y = DIGITS.data[:600].astype(np.float32), DIGITS.target[:600]

@@ -9,9 +9,9 @@ from leaderboard_records import record, task
 
 from bob.errors import ConfigError
 from bob.leaderboard import make_board, tidy, to_markdown, wide
-from bob.leaderboard.external import beside, published
-from bob.leaderboard.ranking_table import ranking_frame
-from bob.recordbook import RecordBook
+from bob.leaderboard.published import beside, published
+from bob.leaderboard.render.ranking_table import ranking_frame
+from bob.records.store import RecordBook
 
 DATA = Path(__file__).parent / "data"
 MRR = DATA / "bob_retrieval_mrr.csv"

@@ -14,16 +14,16 @@ from test_store import KEY
 from torch import nn
 
 from bob.backbones.backbone import Backbone, Loaded
-from bob.backbones.geometry import Geometry, Normalisation
-from bob.backbones.timm import TimmRows
+from bob.backbones.loaders.timm import TimmRows
+from bob.backbones.pixels.geometry import Geometry, Normalisation
 from bob.datasets.open import from_data_flag, open_dataset
 from bob.errors import BadImageError
-from bob.features import blocks, extract
-from bob.features.blocks import BLOCK
-from bob.features.extract import Member, auto_batch, auto_workers, bad_images_message, run_pass
+from bob.extraction import blocks, passes
+from bob.extraction.blocks import BLOCK
+from bob.extraction.passes import Member, auto_batch, auto_workers, bad_images_message, run_pass
+from bob.extraction.progress import Spent
 from bob.features.store import SHARD_ROWS, FeatureStore
-from bob.features.watch import Spent
-from bob.registry import load_registry
+from bob.registry.registry import load_registry
 
 OWN = load_registry().backbones["raw_pixels"].model_copy(update={"loader": "python"})
 
@@ -229,8 +229,8 @@ def test_no_row_depends_on_how_it_was_computed(split, short_shards, way, store):
 def test_a_pass_that_goes_on_chooses_as_the_one_that_was_stopped(split, short_shards, store, monkeypatch):
     """By all images of the split: what is stored of them already must not change by which runtime the rest is computed."""
     told = []
-    real = extract.make_ready
-    monkeypatch.setattr(extract, "make_ready", lambda backbone, images, *how: told.append(images.total) or real(backbone, images, *how))
+    real = passes.make_ready
+    monkeypatch.setattr(passes, "make_ready", lambda backbone, images, *how: told.append(images.total) or real(backbone, images, *how))
     go(split, [small_network(KEY, None)], store)
     (store.folder(KEY) / "000001.safetensors").unlink()
     go(split, [small_network(KEY, None)], store)

@@ -10,8 +10,8 @@ from bob.datasets.dataset import Dataset
 from bob.datasets.limit import limited
 from bob.datasets.open import from_data_flag, open_dataset
 from bob.errors import ConfigError, DatasetError
-from bob.parse import build
 from bob.specs import DatasetSpec, FolderSource, TableSource
+from bob.specs.yaml import build
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from test_webdataset import tar
 
 from bob.datasets.class_names import class_list
 from bob.datasets.open import open_dataset
-from bob.registry import load_registry
+from bob.registry.registry import load_registry
 from bob.specs import DatasetSpec, FolderSource, HuggingFaceSource, WebDatasetSource
 
 Call = Callable[..., tuple[int, str, str]]

@@ -10,14 +10,14 @@ from sklearn.preprocessing import StandardScaler, normalize
 from threadpoolctl import threadpool_limits
 
 from bob.errors import ConfigError, UndefinedError
-from bob.intervals import interval
-from bob.metrics.draws import each_area, each_top1, few_shot_top1, label_efficiency
+from bob.metrics.fewshot import each_area, each_top1, few_shot_top1, label_efficiency
+from bob.metrics.intervals import interval
+from bob.numerics.linear import batched_dual
 from bob.outcomes import Draws
-from bob.parse import build
-from bob.protocols import span
 from bob.protocols.fewshot import FewShot, draws, fewshot, fitted
 from bob.protocols.sampling import choose, generator, pools
 from bob.specs.settings import FewShotSettings
+from bob.specs.yaml import build
 
 HEADS = ("logistic", "ridge", "centroid")
 
@@ -129,14 +129,14 @@ def test_the_span_s_gap_estimate_is_honest():
     rng = np.random.default_rng(0)
     rows = rng.standard_normal((1, 20, 50))
     y = np.arange(20) % 4
-    gram = span.centred(torch.from_numpy(rows @ rows.transpose(0, 2, 1)))
+    gram = batched_dual.centred(torch.from_numpy(rows @ rows.transpose(0, 2, 1)))
 
     def objective(found):
         scores = (gram @ found.coefficient)[0] + found.bias
         loss = torch.nn.functional.cross_entropy(scores, torch.from_numpy(y), reduction="sum")
         return float(loss + 0.5 * (found.coefficient * (gram @ found.coefficient)).sum() * 5)
 
-    rough, exact = (span.logistic(gram, torch.from_numpy(y)[None], 4, torch.tensor([5.0]), tolerance) for tolerance in (1e-2, 1e-13))
+    rough, exact = (batched_dual.logistic(gram, torch.from_numpy(y)[None], 4, torch.tensor([5.0]), tolerance) for tolerance in (1e-2, 1e-13))
     left = (objective(rough) - objective(exact)) / (20 * np.log(4) - objective(rough))  # without weights, each of 20 rows costs log 4
     assert 1e-9 < left <= rough.gap <= 1e-2
 

@@ -8,9 +8,9 @@ from leaderboard_records import dataset, facts, record, score
 from PIL import Image
 
 from bob.leaderboard import make_board
-from bob.leaderboard.external import published
-from bob.leaderboard.figures import figures, plain_text, quality_cost, write_figures
-from bob.records import Record
+from bob.leaderboard.published import published
+from bob.leaderboard.render.figures import figures, plain_text, quality_cost, write_figures
+from bob.records.record import Record
 
 HOSTILE = "$x_1$ & <b> \\frac{ 🦊 שלום " + "x" * 300
 

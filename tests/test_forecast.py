@@ -4,10 +4,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from bob import forecast
+from bob.engine import estimate as forecast
+from bob.extraction.runtimes.autotune import Choice
 from bob.plan import Request
-from bob.registry import load_registry
-from bob.runtimes.race import Choice
+from bob.registry.registry import load_registry
 from bob.wiring import Need
 
 FLOOR = load_registry().backbones["raw_pixels"]

@@ -16,13 +16,13 @@ from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 
-import bob.given.book as given_book
-import bob.given.record as given_record
-from bob.leaderboard.figures import STYLE
-from bob.paths import CHECKOUT
-from bob.provenance import provenance
-from bob.recordbook import RecordBook
-from bob.records import Record
+import bob.precomputed.history as given_book
+import bob.precomputed.record as given_record
+from bob.io.paths import CHECKOUT
+from bob.leaderboard.render.figures import STYLE
+from bob.records.provenance import provenance
+from bob.records.record import Record
+from bob.records.store import RecordBook
 
 Bob = Callable[..., tuple[int, str, str]]
 DIGITS = load_digits()

@@ -13,11 +13,11 @@ from safetensors.torch import save_file
 
 from bob.datasets.dataset import Dataset, Shift, Split
 from bob.errors import DatasetError, NotApplicableError
-from bob.evaluate import UNKNOWN
-from bob.given.columns import Given, read_given
-from bob.given.known import known_examples
-from bob.given.own import own_examples, require_same
-from bob.given.rows import Examples
+from bob.precomputed.columns import Given, read_given
+from bob.precomputed.evaluate import UNKNOWN
+from bob.precomputed.own_dataset import own_examples, require_same
+from bob.precomputed.registered_dataset import known_examples
+from bob.precomputed.rows import Examples
 from bob.wiring import Need, TextNeed
 
 RNG = np.random.default_rng(0)

@@ -9,7 +9,7 @@ import pytest
 from bob.datasets.dataset import Dataset, Split
 from bob.errors import UndefinedError
 from bob.features.store import Effort, Features
-from bob.metrics.variation import METRICS, top1_gain
+from bob.metrics.paired_preprocessing import METRICS, top1_gain
 from bob.outcomes import Varied
 from bob.protocols.protocol import Problem
 from bob.protocols.resize_normalise import Setting, resize_normalise

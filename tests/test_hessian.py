@@ -5,10 +5,10 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from bob.protocols import descent
-from bob.protocols.descent import prepare, walker_at
-from bob.protocols.hessian import ENTRIES, Hessian, hessian
-from bob.protocols.logistic import fit_path
+from bob.numerics.linear import path_solver
+from bob.numerics.linear.hessian import ENTRIES, Hessian, hessian
+from bob.numerics.linear.logistic_path import fit_path
+from bob.numerics.linear.path_solver import prepare, walker_at
 
 
 def overlapping(n, width, classes, seed=0):
@@ -22,7 +22,7 @@ def overlapping(n, width, classes, seed=0):
 
 def test_it_is_that_of_automatic_differentiation(monkeypatch):
     """In several blocks, shared by two workers."""
-    monkeypatch.setattr("bob.protocols.spectrum.BLOCK_BYTES", 64 * 4 * 5)
+    monkeypatch.setattr("bob.numerics.linear.eigenbasis.BLOCK_BYTES", 64 * 4 * 5)
     x, y = overlapping(300, 5, 4)
     task = prepare(x, y, 4, "cpu")
     theta = torch.randn(4, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
@@ -82,4 +82,4 @@ def test_larger_problems_do_without():
     walker.coupled = True
     assert ENTRIES < 6 * 51 and not walker.newton
     walker.move(1e-3)
-    assert isinstance(walker._initial(), descent.Metric)
+    assert isinstance(walker._initial(), path_solver.Metric)

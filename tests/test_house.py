@@ -69,7 +69,7 @@ def test_imports_point_one_way(path):
     assert not wrong, f"{own} must not import {wrong}"
 
 
-@pytest.mark.parametrize("module", ["bob", "bob.cli", "bob.registry", "bob.listing", "bob.leaderboard", "bob.datasets_command"])
+@pytest.mark.parametrize("module", ["bob", "bob.cli", "bob.registry.registry", "bob.commands.list", "bob.leaderboard", "bob.commands.datasets"])
 def test_light_modules_load_no_torch(module):
     done = subprocess.run([sys.executable, "-c", f"import sys, {module}; print(*sys.modules)"], capture_output=True, text=True, check=True)
     assert "torch" not in done.stdout.split()
@@ -101,7 +101,7 @@ def test_the_wheel_carries_the_registries(tmp_path):
         archive.extractall(tmp_path / "installed")
     tasks = {f"bob/shipped/tasks/{path.name}" for path in (ROOT / "tasks").glob("*.yaml")}
     assert {"bob/shipped/backbones.yaml", "bob/leaderboard/page/template.html"} | tasks <= set(names)
-    program = "from bob.registry import load_registry; r = load_registry(); print(len(r.backbones), len(r.tasks), len(r.datasets))"
+    program = "from bob.registry.registry import load_registry; r = load_registry(); print(len(r.backbones), len(r.tasks), len(r.datasets))"
     installed, checkout = (
         subprocess.run(
             [sys.executable, "-c", program], cwd=folder, env={"PYTHONPATH": str(folder)}, capture_output=True, text=True, check=True

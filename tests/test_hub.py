@@ -21,16 +21,16 @@ from safetensors.torch import save, save_file
 from timm.models._hub import save_config_for_hf
 from transformers import AutoConfig, AutoModel
 
-from bob.availability import downloaded_place
+from bob.backbones.availability import downloaded_place
 from bob.backbones.card import load_backbone
-from bob.backbones.download import fetch
-from bob.backbones.tensors import tensor_hash
-from bob.backbones.weights import find_weights
+from bob.backbones.weights.locate import find_weights
+from bob.backbones.weights.tensors import tensor_hash
 from bob.errors import UnavailableError
-from bob.hub import _answers, hub_file, hub_reachable
-from bob.parse import build
-from bob.registry import load_backbones
+from bob.io.download import fetch
+from bob.io.hub import _answers, hub_file, hub_reachable
+from bob.registry.registry import load_backbones
 from bob.specs import BackboneSpec
+from bob.specs.yaml import build
 
 LITE0 = load_backbones()["efficientnet_lite0_in1k"]
 
@@ -48,7 +48,7 @@ import sys
 from pathlib import Path
 from bob.backbones.card import card
 from bob.errors import UnavailableError
-from bob.parse import build
+from bob.specs.yaml import build
 from bob.specs import BackboneSpec
 for hub in sys.argv[3:]:
     hub, _, revision = hub.partition("@")
@@ -293,7 +293,7 @@ def test_a_full_disk_is_told_with_the_remedy(monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("huggingface_hub.hf_hub_download", full)
-    monkeypatch.setattr("bob.hub.hub_reachable", lambda: True)
+    monkeypatch.setattr("bob.io.hub.hub_reachable", lambda: True)
     with pytest.raises(UnavailableError, match=r"the disk is full. Free some space, or set HF_HOME to a folder on another disk"):
         hub_file("backbone 'mine'", "owner/none", ["model.safetensors"], offline=False)
 
@@ -331,7 +331,7 @@ CONTENT = bytes(range(256)) * 64
 @pytest.fixture
 def web(tmp_path, monkeypatch):
     monkeypatch.setenv("BOB_CACHE", str(tmp_path))
-    monkeypatch.setattr("bob.backbones.download.PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr("bob.io.download.PATIENCE_SECONDS", 0.3)
     site = type("Site", (Web,), {"stalled": threading.Event(), "asked": []})
     with running(site) as address:
         yield address, site.asked

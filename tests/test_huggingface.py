@@ -18,10 +18,10 @@ from loopback_hub import COMMIT, REFUSED, serving
 from made_images import fill, forbid_reading, png
 
 from bob.datasets.availability import availability
-from bob.datasets.images import decode
+from bob.datasets.content.images import decode
 from bob.datasets.open import open_dataset
 from bob.errors import BadImageError, DatasetError, UnavailableError
-from bob.paths import CHECKOUT
+from bob.io.paths import CHECKOUT
 from bob.specs import DatasetSpec, HuggingFaceSource
 
 
@@ -123,7 +123,7 @@ def test_a_warm_opening_reads_no_image_bytes(kind: str, tmp_path: Path, cache: P
     save(kind, tmp_path / "copy", rows(10, label=[0, 1] * 5), rows(4, 10, label=[0, 1] * 2))
     spec = entry(tmp_path / "copy", splits={"train": "train", "test": "test"})
     first = open_dataset(spec, cache)
-    monkeypatch.setattr("bob.datasets.tables.content_digest", None)
+    monkeypatch.setattr("bob.datasets.readers.tables.content_digest", None)
     assert open_dataset(spec, cache).fingerprint() == first.fingerprint()
 
 

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bob.datasets import images
-from bob.datasets.folder import EXTENSIONS
-from bob.datasets.images import MAX_PIXELS, check_elongation, decode
+from bob.datasets.content import images
+from bob.datasets.content.images import MAX_PIXELS, check_elongation, decode
+from bob.datasets.readers.folder import EXTENSIONS
 from bob.errors import BadImageError
 
 

@@ -12,15 +12,15 @@ from scipy.stats import betabinom, binomtest, foldnorm, kurtosis, norm, sem, ske
 from scipy.stats import t as student_t
 from statsmodels.stats.proportion import confint_proportions_2indep
 
+from bob.engine.scores import scores
 from bob.errors import UndefinedError
-from bob.intervals import CLOSED, bootstrap, interval, resampled
 from bob.metrics import METRICS as ALL
 from bob.metrics import classification
+from bob.metrics.intervals import CLOSED, bootstrap, interval, resampled
 from bob.metrics.metric import Metric
 from bob.outcomes import Classified, Detected, Draws, Shifted
-from bob.outcomes.varied import Varied
+from bob.outcomes.paired_preprocessing import Varied
 from bob.protocols.protocol import Part
-from bob.scoring import scores
 from bob.statistics.jackknife import jackknifed, shown_bias
 from bob.statistics.limits import Z, _overdispersion, difference, mean_of_bounded, mean_of_shares, mean_of_skewed, paired_shares, ratio, wilson
 

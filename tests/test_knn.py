@@ -9,14 +9,14 @@ import torch
 from sklearn.neighbors import KNeighborsClassifier
 
 from bob.errors import ConfigError
+from bob.io.paths import shipped
+from bob.numerics.search.neighbours import Neighbours, search
+from bob.numerics.search.similarity import unit
 from bob.outcomes import Classified
-from bob.parse import build, read_yaml
-from bob.paths import shipped
 from bob.protocols.knn import clamped, knn, votes_per_k
-from bob.protocols.neighbours import Neighbours, search
 from bob.protocols.protocol import Problem
-from bob.protocols.similarity import unit
 from bob.specs import KnnSettings
+from bob.specs.yaml import build, read_yaml
 
 SETTINGS = KnnSettings(k=(1, 5, 10, 20, 50, 100, 200), metric="cosine", vote="weighted", temperature=0.07, held_out=0.2, max_queries=1000)
 
@@ -217,7 +217,7 @@ def test_a_library_of_fewer_digits_finds_the_same_neighbours(monkeypatch):
 
     x = torture("plain")
     usual = search(x, x, 20)
-    monkeypatch.setattr("bob.protocols.neighbours._torch", coarse)
+    monkeypatch.setattr("bob.numerics.search.neighbours._torch", coarse)
     np.testing.assert_array_equal(search(x, x, 20, "cpu:0").index, usual.index)
 
 
@@ -236,7 +236,7 @@ def test_chunks_change_nothing(kind, device, metric, monkeypatch):
     x = torture(kind)[:200]
     whole = search(x, x, 50, device, metric)
     for name, value in (("GALLERY_CHUNK_BYTES", 4 * 24 * 33), ("QUERIES_PER_CHUNK", 9), ("CELLS_PER_CHUNK", 250), ("EXACT_CELLS", 1000)):
-        monkeypatch.setattr(f"bob.protocols.neighbours.{name}", value)
+        monkeypatch.setattr(f"bob.numerics.search.neighbours.{name}", value)
     chunked = search(x, x, 50, device, metric)
     np.testing.assert_array_equal(whole.index, chunked.index)
     np.testing.assert_allclose(whole.similarity, chunked.similarity, rtol=1e-5, atol=1e-5)
@@ -252,9 +252,9 @@ def test_a_search_among_some_rows_is_a_search_of_these_rows(kind, metric):
 
 def test_a_search_holds_no_second_copy_of_the_features(monkeypatch):
     """20 MiB of gallery and 8 MiB of queries: chunks of 1 MiB and 0.5 MiB, and under 1 MiB of neighbours."""
-    monkeypatch.setattr("bob.protocols.neighbours.GALLERY_CHUNK_BYTES", 2**20)
-    monkeypatch.setattr("bob.protocols.neighbours.QUERIES_PER_CHUNK", 128)
-    monkeypatch.setattr("bob.protocols.neighbours.EXACT_CELLS", 2**17)
+    monkeypatch.setattr("bob.numerics.search.neighbours.GALLERY_CHUNK_BYTES", 2**20)
+    monkeypatch.setattr("bob.numerics.search.neighbours.QUERIES_PER_CHUNK", 128)
+    monkeypatch.setattr("bob.numerics.search.neighbours.EXACT_CELLS", 2**17)
     x = np.random.default_rng(0).normal(size=(5120, 1024)).astype(np.float32)
     for metric in METRICS:
         assert traced_mib(lambda metric=metric: search(x, x[:2048], 4, metric=metric, among=np.arange(5120))) < 7

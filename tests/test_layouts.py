@@ -6,8 +6,8 @@ import pytest
 import torch
 from test_checkpoint import BODY, LAYOUTS, PUBLISHED, RESNET, VIT, load, spec
 
-from bob.backbones.checkpoint import own_tensors
-from bob.backbones.layouts import Layout, fitting_layouts
+from bob.backbones.loaders.checkpoint import own_tensors
+from bob.backbones.weights.layouts import Layout, fitting_layouts
 from bob.errors import BackboneError
 from bob.specs import Weights
 

@@ -16,10 +16,10 @@ from rich.console import Console
 
 from bob.errors import StoreError
 from bob.leaderboard import cells, comparable, tidy, to_html, to_markdown, to_terminal, wide, write_leaderboard
-from bob.leaderboard.html import script_json
-from bob.leaderboard.table import MACHINE, TIDY, tidy_parts
-from bob.leaderboard.words import cell_text, leads, notes
-from bob.records import Record
+from bob.leaderboard.page.html import script_json
+from bob.leaderboard.render.text import cell_text, leads, notes
+from bob.leaderboard.render.tidy_table import MACHINE, TIDY, tidy_parts
+from bob.records.record import Record
 
 FILES = ["leaderboard.csv", "leaderboard_wide.csv", "ranking.csv", "ranking_by_task.csv", "leaderboard.md", "leaderboard.tex", "leaderboard.html"]
 HOSTILE = "<script>alert(1)</script> \"quoted\" & 'single' | pipe\n# 🦊 שלום " + "x" * 300
@@ -347,7 +347,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.
     def full(*_: object) -> int:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("bob.files.os.fsync", full)
+    monkeypatch.setattr("bob.io.files.os.fsync", full)
     with pytest.raises(StoreError, match="the disk is full"):
         write_leaderboard([record("b")], tmp_path)
     assert (tmp_path / "leaderboard.csv").read_bytes() == before
@@ -355,5 +355,5 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_no_torch() -> None:
-    code = "import sys, bob.leaderboard, bob.scoring; sys.exit(sum(name in sys.modules for name in ('torch', 'timm', 'sklearn', 'faiss')))"
+    code = "import sys, bob.leaderboard, bob.engine.scores; sys.exit(sum(name in sys.modules for name in ('torch', 'timm', 'sklearn', 'faiss')))"
     assert subprocess.run([sys.executable, "-c", code], check=False, cwd=Path(__file__).parents[1]).returncode == 0

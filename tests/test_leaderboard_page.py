@@ -18,12 +18,12 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from pypdf import PdfReader
 
 from bob.leaderboard.board import make_board
-from bob.leaderboard.external import published
-from bob.leaderboard.html import to_html
 from bob.leaderboard.page.assets import IMPORT, SCRIPTS, asset, csp_hash, module, script
-from bob.leaderboard.paired import Evidence, no_evidence
+from bob.leaderboard.page.html import to_html
+from bob.leaderboard.per_example import Evidence, no_evidence
+from bob.leaderboard.published import published
 from bob.leaderboard.write import write_board
-from bob.records import Record
+from bob.records.record import Record
 from bob.specs import Pretraining
 from bob.statistics.effective_robustness import effective_robustness
 

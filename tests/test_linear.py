@@ -9,19 +9,19 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
 from test_extract import Count
 
-from bob.assess import solving_on
 from bob.backbones.card import card, load_backbone
 from bob.backbones.fold import fold
 from bob.datasets.dataset import Dataset, Split
 from bob.datasets.open import open_dataset
+from bob.engine.cell import solving_on
 from bob.errors import DatasetError
-from bob.features.extract import Member, run_pass
+from bob.extraction.passes import Member, run_pass
 from bob.features.store import Effort, Features, FeatureStore
+from bob.numerics.linear.logistic_path import fit_path, scores
 from bob.plan import feature_key
 from bob.protocols.linear import linear
-from bob.protocols.logistic import fit_path, scores
 from bob.protocols.protocol import Problem
-from bob.registry import load_registry
+from bob.registry.registry import load_registry
 from bob.specs import LinearSettings
 from bob.wiring.classification import problem
 

@@ -8,12 +8,12 @@ import torch
 from scipy.special import log_softmax
 from sklearn.linear_model import LogisticRegression
 
-from bob.protocols import hessian
-from bob.protocols.descent import FLOOR, prepare, walker_at
-from bob.protocols.dual import Candidate, best_shares, gap_bound
-from bob.protocols.logistic import Fit, fit_path, scores
-from bob.protocols.products import WORTH, product, products
-from bob.protocols.selection import select_and_refit
+from bob.numerics.linear import hessian
+from bob.numerics.linear.duality_gap import Candidate, best_shares, gap_bound
+from bob.numerics.linear.logistic_path import Fit, fit_path, scores
+from bob.numerics.linear.path_solver import FLOOR, prepare, walker_at
+from bob.numerics.linear.selection import select_and_refit
+from bob.numerics.matmul import WORTH, product, products
 
 GRID = (1e-4, 1e-2, 1.0)
 
@@ -241,7 +241,7 @@ def test_a_value_that_is_given_up_says_so_and_its_certificate_still_holds(monkey
     x, y = clusters(300, 20, 5)
     x *= np.logspace(0, -2, 20).astype(np.float32)
     (best,) = fit_path(x, y, 5, [100.0], tolerance=1e-7)
-    monkeypatch.setattr("bob.protocols.descent.MAX_PASSES", 3)
+    monkeypatch.setattr("bob.numerics.linear.path_solver.MAX_PASSES", 3)
     (fit,) = fit_path(x, y, 5, [100.0], tolerance=1e-7)
     assert not fit.converged
     assert fit.gap > 1e-7
@@ -278,22 +278,22 @@ def test_rows_are_read_from_disk_block_by_block(tmp_path, monkeypatch, dtype):
     rows.flush()
     rows = np.memmap(tmp_path / "x", dtype, "r", shape=x.shape)
     expected = [fit.objective for fit in fit_path(np.array(rows, np.float32), y, 5, GRID)]
-    monkeypatch.setattr("bob.protocols.spectrum.RESIDENT_BYTES", 0)
-    monkeypatch.setattr("bob.protocols.spectrum.BLOCK_BYTES", 1 << 13)
+    monkeypatch.setattr("bob.numerics.linear.eigenbasis.RESIDENT_BYTES", 0)
+    monkeypatch.setattr("bob.numerics.linear.eigenbasis.BLOCK_BYTES", 1 << 13)
     assert [fit.objective for fit in fit_path(rows, y, 5, GRID)] == pytest.approx(expected, rel=1e-4)
 
 
 def test_without_room_for_residuals_the_answer_is_the_same(monkeypatch):
     x, y = clusters(500, 20, 5)
     expected = [fit.objective for fit in fit_path(x, y, 5, GRID)]
-    monkeypatch.setattr("bob.protocols.softmax.RESIDUAL_BYTES", 0)
+    monkeypatch.setattr("bob.numerics.linear.softmax.RESIDUAL_BYTES", 0)
     assert [fit.objective for fit in fit_path(x, y, 5, GRID)] == pytest.approx(expected, rel=1e-4)
 
 
 def test_with_too_many_classes_to_couple_their_biases_the_answer_is_the_same(monkeypatch):
     x, y = clusters(500, 20, 5)
     expected = [fit.objective for fit in fit_path(x, y, 5, GRID)]
-    monkeypatch.setattr("bob.protocols.curvature.COUPLED_CLASSES", 4)
+    monkeypatch.setattr("bob.numerics.linear.preconditioner.COUPLED_CLASSES", 4)
     assert [fit.objective for fit in fit_path(x, y, 5, GRID)] == pytest.approx(expected, rel=1e-4)
 
 
@@ -301,8 +301,8 @@ def test_with_too_many_classes_to_couple_their_biases_the_answer_is_the_same(mon
 def test_without_room_for_residuals_the_certificate_is_still_a_bound(name, monkeypatch):
     x, y, classes = hard(name)
     grid = np.divide(GRID, float((x - x.mean(0)).var(0).sum()))
-    monkeypatch.setattr("bob.protocols.softmax.RESIDUAL_BYTES", 0)
-    monkeypatch.setattr("bob.protocols.spectrum.RESIDENT_BYTES", 0)
+    monkeypatch.setattr("bob.numerics.linear.softmax.RESIDUAL_BYTES", 0)
+    monkeypatch.setattr("bob.numerics.linear.eigenbasis.RESIDENT_BYTES", 0)
     for fit in fit_path(x, y, classes, grid, tolerance=1e-3):
         weight, bias = optimum(x, y, fit.c)
         assert fit.converged

@@ -12,8 +12,8 @@ from leaderboard_records import dataset, failed, record, score
 from bob.cli import main
 from bob.leaderboard import cells
 from bob.leaderboard.merge import merge
-from bob.recordbook import RecordBook
-from bob.records import Record
+from bob.records.record import Record
+from bob.records.store import RecordBook
 
 
 def test_each_record_once_from_the_first_folder_that_has_it() -> None:

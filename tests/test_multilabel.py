@@ -11,9 +11,9 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.preprocessing import StandardScaler
 
 from bob.errors import OK, UndefinedError
-from bob.metrics.marked import METRICS, eleven_points, label_ap, label_ap_11_point, label_set_top1, roc_auc
 from bob.metrics.metric import Metric
-from bob.outcomes.marked import Marked
+from bob.metrics.multilabel import METRICS, eleven_points, label_ap, label_ap_11_point, label_set_top1, roc_auc
+from bob.outcomes.multilabel import Marked
 from bob.protocols.multilabel import MultilabelProblem, fit_path, multilabel, scores
 from bob.specs.settings.multilabel import MultilabelSettings
 

@@ -11,11 +11,11 @@ from PIL import Image
 
 from bob.backbones.backbone import Backbone
 from bob.backbones.card import card, load_backbone
-from bob.backbones.weights import find_weights
+from bob.backbones.weights.locate import find_weights
 from bob.errors import BackboneError, ConfigError, UnavailableError
-from bob.parse import build
-from bob.registry import load_backbones
+from bob.registry.registry import load_backbones
 from bob.specs import BackboneSpec
+from bob.specs.yaml import build
 
 NSFW = load_backbones()["resnet50thin_opennsfw"]
 LITE0 = load_backbones()["efficientnet_lite0_in1k"]

@@ -14,15 +14,15 @@ from bob.datasets.dataset import Shift
 from bob.datasets.open import open_dataset
 from bob.datasets.splits import stratified_subset
 from bob.errors import NotApplicableError, UndefinedError
-from bob.features.extract import Member, run_pass
+from bob.extraction.passes import Member, run_pass
 from bob.features.store import FeatureStore
-from bob.intervals import interval
-from bob.metrics.shifted import METRICS, drop, relative_drop, shifted_top1, worst_group
+from bob.metrics.intervals import interval
+from bob.metrics.ood import METRICS, drop, relative_drop, shifted_top1, worst_group
 from bob.outcomes import Shifted
 from bob.plan import feature_key
 from bob.protocols.ood import Family, TestSet, among, ood
 from bob.protocols.protocol import Problem
-from bob.registry import load_registry
+from bob.registry.registry import load_registry
 from bob.specs.settings import OodSettings
 from bob.statistics.effective_robustness import effective_robustness
 from bob.wiring import WIRING

@@ -12,10 +12,10 @@ from safetensors.torch import save_file
 
 from bob.backbones.backbone import Backbone
 from bob.backbones.card import card, load_backbone
-from bob.backbones.loaders import outline
+from bob.backbones.loaders.load import outline
 from bob.errors import BackboneError, ConfigError, UnavailableError
-from bob.parse import build
 from bob.specs import BackboneSpec, Preprocessing
+from bob.specs.yaml import build
 
 VISION = {"image_size": 32, "patch_size": 16, "layers": 2, "width": 64, "head_width": 32}
 TEXT = {"context_length": 12, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1}

@@ -16,7 +16,7 @@ import xxhash
 from loopback_hub import COMMIT, serving_all
 from made_images import png
 
-from bob.paths import CHECKOUT
+from bob.io.paths import CHECKOUT
 from bob.specs import DatasetSpec
 
 CARD = """---
@@ -100,7 +100,7 @@ ENTRIES: dict[str, dict[str, Any]] = {
 READ = """
 import json, pathlib, sys
 from concurrent.futures import ThreadPoolExecutor
-from bob.datasets.downloads import bytes_to_fetch
+from bob.datasets.readers.downloads import bytes_to_fetch
 from bob.datasets.open import open_dataset
 from bob.errors import BadImageError, BobError
 from bob.specs import DatasetSpec

@@ -16,7 +16,7 @@ from bob.outcomes import Classified
 from bob.outcomes.retrieved import Retrieved
 from bob.pictures.pick import confident_mistakes, confusion, misses, most_confused, nearest
 from bob.pictures.sheet import FRAME, TILE_PX, Tile, confusion_sheet, sheet, shortened
-from bob.recordbook import RecordBook
+from bob.records.store import RecordBook
 
 # ---- which examples
 

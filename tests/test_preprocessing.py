@@ -12,10 +12,10 @@ import torch
 from PIL import Image
 from PIL import __version__ as PIL_VERSION
 
-from bob.backbones import loops, region
-from bob.backbones.geometry import FAST_LEVELS, Geometry, region_of
-from bob.backbones.resample import FILTERS, Axis, columns_first, taps
-from bob.datasets.images import decode
+from bob.backbones.pixels import kernels, region
+from bob.backbones.pixels.geometry import FAST_LEVELS, Geometry, region_of
+from bob.backbones.pixels.resample import FILTERS, Axis, columns_first, taps
+from bob.datasets.content.images import decode
 
 MEAN = (0.2, 0.5, 0.7)
 """Not ImageNet's: what a backbone's own mean pads with."""
@@ -138,7 +138,7 @@ def test_pixels_of_compiled_loops_are_timm_s_at_any_size(loops_at_once):
 @pytest.mark.parametrize("part_bytes", [2**20, 1])
 def test_loops_pass_as_pil_does(width, resized, height, resized_height, resample, part_bytes, monkeypatch):
     """Against PIL itself, one pass after the other, in either order: up and down, crops that touch an end and that do not, in parts and whole."""
-    monkeypatch.setattr(loops, "PART_BYTES", part_bytes)
+    monkeypatch.setattr(kernels, "PART_BYTES", part_bytes)
     pixels = Image.fromarray(np.random.default_rng(width + height).integers(0, 256, (height, width, 3), dtype=np.uint8))
     passes = [(resized, height), (width, resized_height)]
     for order in (passes, passes[::-1]):
@@ -146,7 +146,7 @@ def test_loops_pass_as_pil_does(width, resized, height, resized_height, resample
         expected = np.asarray(once.resize((resized, resized_height), resample)).transpose(2, 0, 1)
         for left, top, right, bottom in ((0, 0, 1, 1), (resized // 3, resized_height // 4, resized, resized_height), (0, 0, resized, resized_height)):
             axes = Axis(width, resized, left, right - left), Axis(height, resized_height, top, bottom - top)
-            made = loops.cropped(pixels, *axes, resample, columns_first=order is not passes)
+            made = kernels.cropped(pixels, *axes, resample, columns_first=order is not passes)
             assert np.array_equal(made, expected[:, top:bottom, left:right]), (left, top, right, bottom)
 
 
@@ -212,7 +212,7 @@ class Shifted(region.Region):
 
 def test_pil_does_alone_where_numba_cannot_be_imported(monkeypatch, loops_at_once):
     """As where NumPy is newer than numba knows."""
-    monkeypatch.delitem(sys.modules, "bob.backbones.loops")
+    monkeypatch.delitem(sys.modules, "bob.backbones.pixels.kernels")
     monkeypatch.setitem(sys.modules, "numba", None)
     made = region.Region(Axis(100, 68, 6, 40), Axis(90, 61, 10, 32), Image.Resampling.BICUBIC)
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (90, 100, 3), dtype=np.uint8))
@@ -226,8 +226,8 @@ def test_loops_run_where_compiled_code_cannot_be_kept(monkeypatch):
             raise RuntimeError("no locator available")
         return lambda loop: loop
 
-    monkeypatch.setattr(loops.numba, "njit", njit)
-    assert loops._compiled(len)([1, 2]) == 2
+    monkeypatch.setattr(kernels.numba, "njit", njit)
+    assert kernels._compiled(len)([1, 2]) == 2
 
 
 @pytest.mark.parametrize(("resize_mode", "crop_mode"), [("shortest", "center"), ("squash", "squash")])

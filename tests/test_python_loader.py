@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from bob.availability import refuse_code
+from bob.backbones.availability import refuse_code
 from bob.backbones.card import card, load_backbone
-from bob.backbones.loaders import outline
+from bob.backbones.loaders.load import outline
 from bob.errors import OK, USAGE, BackboneError, ConfigError
-from bob.parse import build
-from bob.registry import load_backbones
+from bob.registry.registry import load_backbones
 from bob.specs import BackboneSpec
+from bob.specs.yaml import build
 
 SOURCE = """
 from torch import nn

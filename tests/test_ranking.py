@@ -6,12 +6,12 @@ import torch
 from sklearn.decomposition import PCA
 
 from bob.errors import NotApplicableError
-from bob.protocols import gallery as galleries
+from bob.numerics.search import gallery as galleries
+from bob.numerics.search import ranks as counting
+from bob.numerics.search.gallery import Exact, Gallery, Rough
+from bob.numerics.search.ranks import ranks
 from bob.protocols import ranking
-from bob.protocols import ranks as counting
-from bob.protocols.gallery import Exact, Gallery, Rough
 from bob.protocols.ranking import Found, rankings, retrieved, shortlist, shortlists
-from bob.protocols.ranks import ranks
 from bob.protocols.relevance import Judged, Labelled, codes, judged
 from bob.protocols.whitening import fit_whitening
 

@@ -9,9 +9,9 @@ import pytest
 
 from bob.errors import ConfigError
 from bob.metrics import METRICS
-from bob.parse import nearest, read_yaml
-from bob.registry import backbone_labels, dataset_labels, load_registry, select, task_labels
+from bob.registry.registry import backbone_labels, dataset_labels, load_registry, select, task_labels
 from bob.specs import SETTINGS, MetricName
+from bob.specs.yaml import nearest, read_yaml
 
 BACKBONE = "mine:\n  family: ssl\n  loader: timm\n  architecture: resnet18\n"
 TASK = """version: 1

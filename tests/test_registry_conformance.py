@@ -5,12 +5,12 @@ from functools import cache
 
 import pytest
 
-from bob.backbones.identity import id_problems
-from bob.backbones.loaders import outline
-from bob.catalogue import backbone_page
-from bob.doctor import BUILT_WITHOUT_WEIGHTS, measured
-from bob.paths import CHECKOUT
-from bob.registry import load_backbones, load_registry
+from bob.backbones.loaders.load import outline
+from bob.backbones.weights.identity import id_problems
+from bob.catalogue.backbones import backbone_page
+from bob.commands.doctor import BUILT_WITHOUT_WEIGHTS, measured
+from bob.io.paths import CHECKOUT
+from bob.registry.registry import load_backbones, load_registry
 from bob.specs import BackboneSpec
 from bob.specs.backbone import TOWER
 
@@ -57,7 +57,7 @@ def test_timm_s_own_preprocessing_is_used_but_for_the_overrides(name):
     from timm.data import resolve_data_config
     from timm.models import get_pretrained_cfg
 
-    from bob.backbones.timm import preprocessing
+    from bob.backbones.loaders.timm import preprocessing
 
     spec = ENTRIES[name]
     theirs = resolve_data_config({}, pretrained_cfg=get_pretrained_cfg(spec.architecture).to_dict())
@@ -117,5 +117,5 @@ def test_names_say_architecture_and_training():
 
 
 def test_the_table_in_the_docs_is_fresh():
-    """`python -m bob.catalogue > docs/backbones.md` writes it anew."""
+    """`python -m bob.catalogue.backbones > docs/backbones.md` writes it anew."""
     assert (CHECKOUT / "docs" / "backbones.md").read_text() == backbone_page(ENTRIES.values())

@@ -15,7 +15,7 @@ import pytest
 from loopback_hub import COMMIT, serving_all
 from made_images import png
 
-from bob.paths import CHECKOUT
+from bob.io.paths import CHECKOUT
 from bob.specs import DatasetSpec
 
 README = """---

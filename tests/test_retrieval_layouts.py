@@ -14,11 +14,11 @@ from scipy.io import savemat
 
 from bob.datasets.limit import limited
 from bob.datasets.open import open_dataset
-from bob.datasets.plain_pickle import load_plain
+from bob.datasets.readers.plain_pickle import load_plain
+from bob.engine.scores import scores
 from bob.errors import DatasetError
 from bob.features.store import Effort, Features
-from bob.registry import load_registry
-from bob.scoring import scores
+from bob.registry.registry import load_registry
 from bob.specs import BackboneSpec, DatasetSpec, FolderSource, RevisitedSource, TableSource
 from bob.wiring.retrieval import RETRIEVAL
 

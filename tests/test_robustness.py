@@ -8,9 +8,9 @@ import pytest
 from leaderboard_records import facts, record, score, task
 
 from bob.leaderboard.board import make_board
-from bob.leaderboard.markdown import to_markdown
+from bob.leaderboard.render.markdown import to_markdown
 from bob.leaderboard.write import write_board
-from bob.records import Record
+from bob.records.record import Record
 
 OWN = {"a": 0.5, "b": 0.6, "c": 0.7, "d": 0.8}
 SHIFTED = {"a": 0.35, "b": 0.5, "c": 0.5, "d": 0.7}

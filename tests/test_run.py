@@ -9,11 +9,11 @@ import pytest
 from conftest import FLOORS, make_photos
 
 from bob.cli import main
-from bob.datasets.images import decode
+from bob.commands.run import skipped_in_words
+from bob.datasets.content.images import decode
 from bob.errors import FAILED, OK, USAGE
 from bob.plan import Skip
-from bob.recordbook import RecordBook
-from bob.runner import skipped_in_words
+from bob.records.store import RecordBook
 
 UNAVAILABLE = "resnet18_a1_in1k"
 
@@ -43,9 +43,9 @@ def test_the_same_command_again_does_nothing_and_opens_no_image(bob, photos, tmp
     def refuse(*_):
         raise AssertionError("an image was opened")
 
-    monkeypatch.setattr("bob.features.blocks.decode", refuse)
-    monkeypatch.setattr("bob.datasets.fingerprints.read_file", refuse)
-    monkeypatch.setattr("bob.engine.load_backbone", refuse)
+    monkeypatch.setattr("bob.extraction.blocks.decode", refuse)
+    monkeypatch.setattr("bob.datasets.content.digests.read_file", refuse)
+    monkeypatch.setattr("bob.engine.local.load_backbone", refuse)
     code, out, _ = bob(*command)
     assert code == OK
     assert "0 cells to do, 4 done" in out
@@ -64,7 +64,7 @@ def test_a_run_ends_with_the_tables_that_the_leaderboard_shows(bob, photos, tmp_
 
 def test_another_task_uses_the_stored_features(bob, photos, monkeypatch):
     bob("run", "--data", photos, "--backbones", FLOORS, "--tasks", "knn")
-    monkeypatch.setattr("bob.engine.load_backbone", lambda *_, **__: pytest.fail("features were extracted again"))
+    monkeypatch.setattr("bob.engine.local.load_backbone", lambda *_, **__: pytest.fail("features were extracted again"))
     code, out, _ = bob("run", "--data", photos, "--backbones", FLOORS, "--tasks", "linear")
     assert code == OK
     assert "0 rows to embed" in out
@@ -85,7 +85,7 @@ def test_dry_run_tells_the_plan_and_does_nothing(bob, photos, tmp_path):
 
 
 def test_a_dry_run_downloads_nothing_and_tells_what_would_be(bob, photos, monkeypatch):
-    monkeypatch.setattr("bob.hub._downloaded", lambda *_, **__: pytest.fail("the hub was asked"))
+    monkeypatch.setattr("bob.io.hub._downloaded", lambda *_, **__: pytest.fail("the hub was asked"))
     code, out, _ = bob("run", "--data", photos, "--datasets", "cifar10", "--backbones", f"raw_pixels,{UNAVAILABLE}", "--tasks", "knn", "--dry-run")
     assert code == OK
     assert f"not on this machine, to be obtained first, and not in this plan: cifar10, {UNAVAILABLE}" in out
@@ -146,7 +146,7 @@ def test_the_same_folder_twice_is_one_dataset_and_two_of_one_name_are_refused(bo
 
 
 def test_results_that_cannot_be_written_are_told_before_anything_is_computed(photos, tmp_path, capfd, monkeypatch):
-    monkeypatch.setattr("bob.runner.make_plan", lambda *_: pytest.fail("it was planned first"))
+    monkeypatch.setattr("bob.commands.run.make_plan", lambda *_: pytest.fail("it was planned first"))
     (tmp_path / "file").write_text("")
     for where, remedy in ((tmp_path / "file", "it is a file: name a folder"), (tmp_path / "file" / "below", "it is a file, or lies below one")):
         code = main(["run", "--data", str(photos), "--backbones", "raw_pixels", "--results", str(where), "--cache-dir", str(tmp_path / "cache")])
@@ -274,7 +274,7 @@ def test_a_reader_that_breaks_fails_its_dataset_alone(bob, photos, tmp_path, mon
         return decode(data, name)
 
     (photos / "class0" / "000.png").write_bytes((photos / "class0" / "000.png").read_bytes() + b"tEXtbroken")
-    monkeypatch.setattr("bob.features.blocks.decode", broken)
+    monkeypatch.setattr("bob.extraction.blocks.decode", broken)
     code, _, err = bob("run", "--data", photos, "--data", other, "--backbones", FLOORS, "--tasks", "knn")
     assert code == FAILED and "ZeroDivisionError: no luck" in err
     assert {row["dataset"]: row["status"] for row in rows(tmp_path / "results")} == {"photos": "failed", "other": "ok"}
@@ -290,7 +290,7 @@ def test_fail_fast_stops_at_the_first_failure(bob, tmp_path, photos, monkeypatch
 
 
 def test_ctrl_c_leaves_everything_resumable(bob, photos, monkeypatch):
-    from bob import engine
+    from bob.engine import local as engine
     from bob.errors import INTERRUPTED
 
     command = ("run", "--data", photos, "--backbones", FLOORS, "--tasks", "knn")
@@ -302,7 +302,7 @@ def test_ctrl_c_leaves_everything_resumable(bob, photos, monkeypatch):
         done.append(1)
         return real(*arguments)
 
-    monkeypatch.setattr("bob.engine._do", interrupted)
+    monkeypatch.setattr("bob.engine.local._do", interrupted)
     code, _, err = bob(*command)
     assert code == INTERRUPTED and "goes on where it stopped" in err
     monkeypatch.undo()

@@ -12,18 +12,18 @@ import torch
 from torch import nn
 
 from bob.backbones.backbone import Backbone, Loaded
-from bob.backbones.geometry import Geometry, Normalisation
-from bob.backbones.timm import TimmRows
+from bob.backbones.loaders.timm import TimmRows
+from bob.backbones.pixels.geometry import Geometry, Normalisation
 from bob.errors import BackboneError
-from bob.registry import load_registry
-from bob.runtimes import race
-from bob.runtimes.ahead import CopiedAhead
-from bob.runtimes.compiled import Compiled
-from bob.runtimes.eager import Eager
-from bob.runtimes.onnx import OnnxRuntime
-from bob.runtimes.openvino import OpenVino
-from bob.runtimes.race import Choice, Images, Rival, make_ready, recall, remember
-from bob.runtimes.runtime import agrees
+from bob.extraction.runtimes import autotune
+from bob.extraction.runtimes.autotune import Choice, Images, Rival, make_ready, recall, remember
+from bob.extraction.runtimes.compiled import Compiled
+from bob.extraction.runtimes.eager import Eager
+from bob.extraction.runtimes.onnx import OnnxRuntime
+from bob.extraction.runtimes.openvino import OpenVino
+from bob.extraction.runtimes.prefetch import CopiedAhead
+from bob.extraction.runtimes.runtime import agrees
+from bob.registry.registry import load_registry
 
 FLOOR = load_registry().backbones["raw_pixels"]
 OWN = FLOOR.model_copy(update={"loader": "python"})
@@ -117,8 +117,8 @@ def rival(monkeypatch):
     """One rival, said to take a second to make ready and to be twice as fast; eager takes 1 ms per image, the rival 0.1 ms."""
     Stub.made = []
     one = Rival("openvino", Stub, "torch", setup_seconds=1.0, gain=2.0)
-    monkeypatch.setattr(race, "RIVALS", (one,))
-    monkeypatch.setattr(race, "_timed", lambda runtime, images: 1e-3 if runtime.name == "eager" else 1e-4)
+    monkeypatch.setattr(autotune, "RIVALS", (one,))
+    monkeypatch.setattr(autotune, "_timed", lambda runtime, images: 1e-3 if runtime.name == "eager" else 1e-4)
     return one
 
 
@@ -144,7 +144,7 @@ def test_a_runtime_is_made_ready_where_the_images_repay_it(rival, total, name):
 )
 def test_a_pass_is_foreseen_by_what_a_rival_gains_at_the_least(rival, seconds, asked, precision, expected):
     """Twice as fast after a second of setup: 10 s become 1 + 5; 1.5 s would become 1.75, so that it stays eager's."""
-    assert race.foreseen(seconds, asked, "cpu", precision) == expected
+    assert autotune.foreseen(seconds, asked, "cpu", precision) == expected
 
 
 def test_what_is_asked_for_is_taken_whether_it_repays_or_not(rival):
@@ -155,11 +155,11 @@ def test_what_is_asked_for_is_taken_whether_it_repays_or_not(rival):
 @pytest.mark.parametrize("asked", ["auto", "openvino"])
 def test_floors_do_not_race(rival, monkeypatch, asked):
     """What everything else is measured by varies with no machine's load."""
-    monkeypatch.setattr(race, "_timed", None)
+    monkeypatch.setattr(autotune, "_timed", None)
     floor = backbone(Convolutions())
     floor.spec = FLOOR
     chosen = make_ready(floor, images(10**6), asked, None, None)
-    assert (chosen.name, chosen.batch_size, Stub.made) == ("eager", race.default_batch("cpu"), [])
+    assert (chosen.name, chosen.batch_size, Stub.made) == ("eager", autotune.default_batch("cpu"), [])
 
 
 @pytest.mark.parametrize("factor", [1.0001, np.nan])
@@ -192,12 +192,12 @@ def test_a_forward_that_the_tracer_cannot_see_is_found_out(name):
 def test_the_winner_is_remembered_and_not_raced_again(rival, monkeypatch, tmp_path):
     memory = tmp_path / "speed.json"
     monkeypatch.setattr(
-        race, "_timed", lambda runtime, images: {4: 3e-4, 16: 2e-4, 1: 5e-4}[runtime.batch_size] * (10 if runtime.name == "eager" else 1)
+        autotune, "_timed", lambda runtime, images: {4: 3e-4, 16: 2e-4, 1: 5e-4}[runtime.batch_size] * (10 if runtime.name == "eager" else 1)
     )
     first = make_ready(backbone(Convolutions()), images(10**5), "auto", None, memory)
     assert recall(memory) == Choice("openvino", 16, 2e-4) and first.batch_size == 16
     Stub.made = []
-    monkeypatch.setattr(race, "_timed", None)
+    monkeypatch.setattr(autotune, "_timed", None)
     assert make_ready(backbone(Convolutions()), images(10**5), "auto", None, memory).batch_size == 16 and Stub.made == [16]
     assert make_ready(backbone(Convolutions()), images(10), "auto", None, memory).name == "eager", "ten images do not repay a second"
 
@@ -213,16 +213,16 @@ def test_what_cannot_be_remembered_costs_only_the_memory(tmp_path):
 def test_finding_the_batch_size_takes_little_of_the_pass(monkeypatch):
     """At 1 s per image, 5 % of 20 images is 1 s: one other size is tried, and then the time is up."""
     tried, clock = [], iter(range(100))
-    monkeypatch.setattr(race, "RIVALS", ())
-    monkeypatch.setattr(race, "_timed", lambda runtime, images: tried.append(runtime.batch_size) or 1.0)
-    monkeypatch.setattr(race.time, "perf_counter", lambda: 2 * next(clock) / 3)
+    monkeypatch.setattr(autotune, "RIVALS", ())
+    monkeypatch.setattr(autotune, "_timed", lambda runtime, images: tried.append(runtime.batch_size) or 1.0)
+    monkeypatch.setattr(autotune.time, "perf_counter", lambda: 2 * next(clock) / 3)
     make_ready(backbone(Convolutions()), images(20), "auto", None, None)
     assert tried == [4, 16]
 
 
 def test_reduced_precision_is_eager_s_alone():
-    assert race.available(backbone(Convolutions(), "bfloat16")) == []
-    assert {rival.name for rival in race.available(backbone(Convolutions()))} == {"openvino", "onnxruntime", "compile"}
+    assert autotune.available(backbone(Convolutions(), "bfloat16")) == []
+    assert {rival.name for rival in autotune.available(backbone(Convolutions()))} == {"openvino", "onnxruntime", "compile"}
 
 
 class Card:
@@ -303,15 +303,15 @@ def test_tf32_is_on_inside_the_forward_and_off_after_it():
 
 
 def test_every_runtime_that_can_be_asked_for_exists():
-    assert ("eager", *(rival.name for rival in race.RIVALS)) == race.RUNTIMES
-    assert all(dataclasses.is_dataclass(rival) and rival.gain > 1 for rival in race.RIVALS)
+    assert ("eager", *(rival.name for rival in autotune.RIVALS)) == autotune.RUNTIMES
+    assert all(dataclasses.is_dataclass(rival) and rival.gain > 1 for rival in autotune.RIVALS)
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc alone can be told")
 def test_memory_that_a_forward_gives_back_is_kept():
     """Five more passes through layers of 12 to 25 MB: without the allocator's leave each clears thousands of pages, with it none."""
     program = (
-        "import resource, sys, torch; from torch import nn; from bob.runtimes.memory import keep_memory\n"
+        "import resource, sys, torch; from torch import nn; from bob.extraction.runtimes.memory import keep_memory\n"
         "assert keep_memory() if sys.argv[1] == 'kept' else True\n"
         "net = nn.Sequential(nn.Conv2d(3, 64, 1), nn.ReLU(), nn.Conv2d(64, 128, 1), nn.ReLU(), nn.Conv2d(128, 32, 1))\n"
         "def faults(times):\n"

@@ -10,15 +10,15 @@ import pytest
 import xxhash
 from made_images import forbid_reading
 
-from bob.datasets import samples
 from bob.datasets.availability import availability
+from bob.datasets.content.images import decode
 from bob.datasets.dataset import Dataset
-from bob.datasets.images import decode
 from bob.datasets.open import open_dataset
+from bob.datasets.readers import samples
 from bob.errors import UnavailableError
-from bob.parse import build, read_yaml
-from bob.paths import CHECKOUT, shipped
+from bob.io.paths import CHECKOUT, shipped
 from bob.specs import DatasetSpec, SampleSource
+from bob.specs.yaml import build, read_yaml
 
 ENTRIES = {name: build(DatasetSpec, {"name": name, **values}, name) for name, values in read_yaml(shipped("tasks") / "datasets.yaml").items()}
 SAMPLES = ("elpv", "openmoji", "textiles")

@@ -15,13 +15,13 @@ from test_splits import digests, labels
 from bob.datasets.dataset import Dataset
 from bob.datasets.splits import stratified_folds
 from bob.errors import ConfigError, DatasetError
-from bob.parse import build
+from bob.numerics.linear.logistic_path import fit_path
+from bob.numerics.linear.logistic_path import scores as logits_of
+from bob.numerics.linear.selection import _Apart, select_and_refit, select_by_folds
 from bob.protocols.linear import linear
-from bob.protocols.logistic import fit_path
-from bob.protocols.logistic import scores as logits_of
 from bob.protocols.protocol import Problem
-from bob.protocols.selection import _Apart, select_and_refit, select_by_folds
 from bob.specs import LinearSettings
+from bob.specs.yaml import build
 from bob.wiring.classification import problem
 
 GRID = 10.0 ** np.linspace(-4, 2, 7)
@@ -116,8 +116,8 @@ def test_rows_that_are_too_many_to_keep_are_read_fold_by_fold(monkeypatch):
     x, y, _, _ = blobs(spread=3.0)
     fold = folds_of(x, y, 3)
     plain = select_by_folds(x, y, 4, GRID, fold)
-    monkeypatch.setattr("bob.protocols.spectrum.RESIDENT_BYTES", 0)
-    monkeypatch.setattr("bob.protocols.spectrum.BLOCK_BYTES", 1 << 12)
+    monkeypatch.setattr("bob.numerics.linear.eigenbasis.RESIDENT_BYTES", 0)
+    monkeypatch.setattr("bob.numerics.linear.eigenbasis.BLOCK_BYTES", 1 << 12)
     streamed = select_by_folds(x.astype(np.float16).astype(np.float32), y, 4, GRID, fold)
     assert streamed.c == plain.c
 

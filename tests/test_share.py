@@ -13,9 +13,10 @@ import psutil
 import pytest
 from test_store import KEY, shard
 
-from bob.features import claims, share
-from bob.features.claims import DEAD_SECONDS, Watch, this_process
-from bob.features.share import Jobs
+from bob.extraction import work_queue as share
+from bob.extraction.work_queue import Jobs
+from bob.features import leases as claims
+from bob.features.leases import DEAD_SECONDS, Watch, this_process
 from bob.features.store import SHARD_ROWS, FeatureStore
 
 OTHER = dataclasses.replace(KEY, weights_hash="other")
@@ -229,7 +230,7 @@ PROGRAM = """
 import sys
 import numpy as np
 from pathlib import Path
-from bob.features.share import Jobs
+from bob.extraction.work_queue import Jobs
 from bob.features.store import FeatureStore, SHARD_ROWS
 from test_store import KEY, shard
 store, n, dies = FeatureStore(Path(sys.argv[1])), int(sys.argv[2]), sys.argv[3] == "dies"

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from bob.errors import StoreError
+from bob.extraction.work_queue import Jobs
+from bob.features.inventory import in_use
 from bob.features.key import FeatureKey
-from bob.features.share import Jobs
 from bob.features.store import SHARD_ROWS, Effort, FeatureStore, Shard, shard_count, shard_range
-from bob.features.stored import in_use
-from bob.files import ASIDE, write_whole
+from bob.io.files import ASIDE, write_whole
 
 KEY = FeatureKey(
     weights_hash="w",

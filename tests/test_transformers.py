@@ -12,10 +12,10 @@ from transformers import AutoConfig, AutoModel
 
 from bob.backbones.backbone import Backbone
 from bob.backbones.card import load_backbone
-from bob.backbones.loaders import outline
+from bob.backbones.loaders.load import outline
 from bob.errors import BackboneError, ConfigError, UnavailableError
-from bob.parse import build
 from bob.specs import BackboneSpec
+from bob.specs.yaml import build
 
 SIZES = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": 28, "patch_size": 14}
 TYPES = {

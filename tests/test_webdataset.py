@@ -16,7 +16,7 @@ from made_images import png
 
 from bob.datasets.open import open_dataset
 from bob.errors import BadImageError, ConfigError, DatasetError, UnavailableError
-from bob.paths import CHECKOUT
+from bob.io.paths import CHECKOUT
 from bob.specs import DatasetSpec, WebDatasetSource
 
 
@@ -63,7 +63,7 @@ def test_images_are_read_from_where_they_lie(tmp_path: Path) -> None:
 def test_a_second_opening_reads_no_tar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tar(tmp_path / "0.tar", samples(0, 5))
     first = open_dataset(entry(tmp_path), tmp_path / "cache").fingerprint()
-    monkeypatch.setattr("bob.datasets.tars.tarfile.open", None)
+    monkeypatch.setattr("bob.datasets.readers.tars.tarfile.open", None)
     assert open_dataset(entry(tmp_path), tmp_path / "cache").fingerprint() == first
 
 

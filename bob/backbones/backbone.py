@@ -12,11 +12,11 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from bob.backbones.geometry import Geometry, Normalisation
+from bob.backbones.pixels.geometry import Geometry, Normalisation
 from bob.backbones.text import TextTower
 from bob.errors import BackboneError, BobError
-from bob.parse import plain
 from bob.specs import BackboneSpec, Pooling
+from bob.specs.yaml import plain
 
 Rows = Mapping[Pooling, NDArray[np.float32]]
 SAME_ROW = 1e-4

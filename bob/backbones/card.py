@@ -14,16 +14,16 @@ from torch.utils.flop_counter import FlopCounterMode
 from bob.backbones.activations import LiveTensors
 from bob.backbones.backbone import Backbone
 from bob.backbones.fold import fold
-from bob.backbones.loaders import library_versions, load
-from bob.backbones.python import source_of
-from bob.backbones.tensors import tensor_hash
-from bob.backbones.weights import find_weights, source_in_words
-from bob.digest import digest
+from bob.backbones.loaders.load import library_versions, load
+from bob.backbones.loaders.python import source_of
+from bob.backbones.weights.locate import find_weights, source_in_words
+from bob.backbones.weights.tensors import tensor_hash
 from bob.errors import UnavailableError
-from bob.files import write_whole
-from bob.parse import Closed, plain
-from bob.records import BackboneFacts
+from bob.io.digest import digest
+from bob.io.files import write_whole
+from bob.records.record import BackboneFacts
 from bob.specs import BackboneSpec, Pooling
+from bob.specs.yaml import Closed, plain
 
 CARD_VERSION = 3
 WARM_BATCH, TIMED_BATCHES = 4, 5

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from bob.backbones.tensors import tensor_hash
+from bob.backbones.weights.tensors import tensor_hash
 
 TEXTS_PER_BATCH = 64
 

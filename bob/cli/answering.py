@@ -71,30 +71,30 @@ def add_show(parser: argparse.ArgumentParser) -> None:
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    from bob.listing import show_list
+    from bob.commands.list import show_list
 
     return show_list(arguments)
 
 
 def _leaderboard(arguments: argparse.Namespace) -> int:
-    from bob.publish import leaderboard
+    from bob.commands.leaderboard import leaderboard
 
     return leaderboard(arguments)
 
 
 def _recommend(arguments: argparse.Namespace) -> int:
-    from bob.answers import recommend
+    from bob.commands.compare import recommend
 
     return recommend(arguments)
 
 
 def _compare(arguments: argparse.Namespace) -> int:
-    from bob.answers import compare_two
+    from bob.commands.compare import compare_two
 
     return compare_two(arguments)
 
 
 def _show(arguments: argparse.Namespace) -> int:
-    from bob.show import show_record
+    from bob.commands.show import show_record
 
     return show_record(arguments)

@@ -90,18 +90,18 @@ def add_features(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from bob.runner import run
+    from bob.commands.run import run
 
     return run(arguments)
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
-    from bob.given.command import evaluate_files
+    from bob.commands.evaluate import evaluate_files
 
     return evaluate_files(arguments)
 
 
 def _features(arguments: argparse.Namespace) -> int:
-    from bob.given.export import write_features
+    from bob.commands.features import write_features
 
     return write_features(arguments)

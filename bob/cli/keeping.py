@@ -46,18 +46,18 @@ def add_doctor(parser: argparse.ArgumentParser) -> None:
 
 
 def _datasets(arguments: argparse.Namespace) -> int:
-    from bob.datasets_command import datasets_command
+    from bob.commands.datasets import datasets_command
 
     return datasets_command(arguments)
 
 
 def _cache(arguments: argparse.Namespace) -> int:
-    from bob.cache import cache
+    from bob.commands.cache import cache
 
     return cache(arguments)
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
-    from bob.doctor import doctor
+    from bob.commands.doctor import doctor
 
     return doctor(arguments)

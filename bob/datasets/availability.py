@@ -4,7 +4,7 @@ import os
 import re
 from pathlib import Path
 
-from bob.paths import data_path, hub_cache, in_package
+from bob.io.paths import data_path, hub_cache, in_package
 from bob.specs import DatasetSpec, HuggingFaceSource, QrelsSource, Repository, SampleSource, WebDatasetSource
 
 SAMPLE_FILES = {

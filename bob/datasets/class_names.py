@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 from bob.datasets.listing import Listing
 from bob.errors import ConfigError, DatasetError
-from bob.parse import nearest
-from bob.paths import shipped
+from bob.io.paths import shipped
+from bob.specs.yaml import nearest
 
 
 def class_list(name: str) -> tuple[str, ...]:

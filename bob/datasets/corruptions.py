@@ -23,9 +23,9 @@ import xxhash
 from numpy.typing import NDArray
 from PIL import Image
 
+from bob.datasets.content.digests import content_digest
 from bob.datasets.dataset import Split
-from bob.datasets.fingerprints import content_digest
-from bob.paths import in_package
+from bob.io.paths import in_package
 
 FAMILIES: Mapping[str, tuple[str, ...]] = {
     "noise": ("gaussian_noise", "shot_noise", "impulse_noise"),

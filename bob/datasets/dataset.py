@@ -11,7 +11,7 @@ import xxhash
 from numpy.typing import NDArray
 from PIL import Image
 
-from bob.datasets.sequences import pick
+from bob.datasets.content.sequences import pick
 from bob.specs import Role
 
 _CHUNK = 65_536

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from bob.datasets.content.images import decode
 from bob.datasets.dataset import Dataset, Split
-from bob.datasets.images import decode
 from bob.errors import BadImageError
 
 HASH_BITS = 6

@@ -7,24 +7,23 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bob.datasets.arrays import list_cifar_c, list_medmnist
 from bob.datasets.assemble import assemble, require_train
 from bob.datasets.class_names import class_list, named
 from bob.datasets.dataset import Dataset, Shift, Split
-from bob.datasets.folder import list_folder
-from bob.datasets.huggingface import list_huggingface
 from bob.datasets.limit import limited
 from bob.datasets.listing import Listing
 from bob.datasets.own import from_data_flag
-from bob.datasets.qrels import list_qrels
-from bob.datasets.real import list_real
-from bob.datasets.revisited import list_revisited
-from bob.datasets.samples import list_sample
-from bob.datasets.table import list_table
-from bob.datasets.webdataset import list_webdataset
+from bob.datasets.readers.arrays import list_cifar_c, list_medmnist
+from bob.datasets.readers.folder import list_folder
+from bob.datasets.readers.huggingface import list_huggingface
+from bob.datasets.readers.qrels import list_qrels
+from bob.datasets.readers.real import list_real
+from bob.datasets.readers.revisited import list_revisited
+from bob.datasets.readers.samples import list_sample
+from bob.datasets.readers.table import list_table
+from bob.datasets.readers.webdataset import list_webdataset
 from bob.errors import ConfigError, DatasetError, UnavailableError
-from bob.parse import nearest
-from bob.paths import data_path
+from bob.io.paths import data_path
 from bob.specs import (
     ArraysSource,
     DatasetSpec,
@@ -37,6 +36,7 @@ from bob.specs import (
     ShiftSpec,
     WebDatasetSource,
 )
+from bob.specs.yaml import nearest
 
 __all__ = ["chosen_part", "from_data_flag", "limited", "open_dataset"]
 

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from bob.datasets.table import SEVERAL, columns_of
+from bob.datasets.readers.table import SEVERAL, columns_of
 from bob.errors import ConfigError
-from bob.files import slug
+from bob.io.files import slug
 from bob.specs import DatasetSpec, FolderSource, HuggingFaceSource, Role, TableSource
 
 _OWN = (

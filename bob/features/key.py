@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from bob.digest import digest
+from bob.io.digest import digest
 
 EXTRACTION_VERSION = 1
 """Raised when the same inputs would give other rows: decoding, cropping, normalising, pooling."""

@@ -17,11 +17,11 @@ import xxhash
 from numpy.typing import NDArray
 from safetensors.numpy import save as save_tensors
 
-from bob.digest import digest
 from bob.errors import StoreError
-from bob.features.claims import Claim, Watch
 from bob.features.key import FeatureKey
-from bob.files import ASIDE, write_whole
+from bob.features.leases import Claim, Watch
+from bob.io.digest import digest
+from bob.io.files import ASIDE, write_whole
 
 CLAIM = ".claim"
 SHARD_ROWS = 1024

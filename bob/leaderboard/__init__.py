@@ -2,11 +2,11 @@
 
 from bob.leaderboard.board import Board, make_board
 from bob.leaderboard.cells import Cell, SetAside, cells, comparable
-from bob.leaderboard.html import to_html
-from bob.leaderboard.markdown import to_markdown
-from bob.leaderboard.table import tidy
-from bob.leaderboard.terminal import to_terminal
-from bob.leaderboard.wide_table import wide
+from bob.leaderboard.page.html import to_html
+from bob.leaderboard.render.markdown import to_markdown
+from bob.leaderboard.render.terminal import to_terminal
+from bob.leaderboard.render.tidy_table import tidy
+from bob.leaderboard.render.wide_table import wide
 from bob.leaderboard.write import write_board, write_leaderboard
 
 __all__ = [

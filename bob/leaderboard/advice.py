@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bob.leaderboard.cells import Cell, Column, better_first, cells, comparable
-from bob.leaderboard.choose import Limits, beyond
 from bob.leaderboard.costs import COSTS, cost_of, devices
-from bob.leaderboard.duel import Outcomes, Overall, compare
-from bob.leaderboard.paired import Evidence
+from bob.leaderboard.limits import Limits, beyond
+from bob.leaderboard.pairwise import Outcomes, Overall, compare
+from bob.leaderboard.per_example import Evidence
 from bob.leaderboard.ranking import Ranking, Standing, ranking
-from bob.leaderboard.ranking_table import pool_text
-from bob.leaderboard.words import BASIS_TEXT
-from bob.records import Record
+from bob.leaderboard.render.ranking_table import pool_text
+from bob.leaderboard.render.text import BASIS_TEXT
+from bob.records.record import Record
 
 FEW = 4
 """Settings named in a sentence."""

@@ -9,10 +9,10 @@ from threadpoolctl import threadpool_limits
 
 from bob.leaderboard.cells import Cell, Column, SetAside, cells, comparable
 from bob.leaderboard.covariance import Covariance, covariances
-from bob.leaderboard.paired import Evidence, Tie, column_ties, no_evidence, tied
+from bob.leaderboard.per_example import Evidence, Tie, column_ties, no_evidence, tied
 from bob.leaderboard.ranking import Ranking, ranking
 from bob.leaderboard.robustness import UnderShift, under_shifts
-from bob.records import Record
+from bob.records.record import Record
 
 OVERALL = "overall"
 

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 from weakref import WeakValueDictionary
 
 from bob.metrics import METRICS
-from bob.records import BackboneFacts, Record, Score
+from bob.records.record import BackboneFacts, Record, Score
 
 
 class Column(NamedTuple):

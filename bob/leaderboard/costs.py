@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from bob.records import BackboneFacts, Cost, Record
+from bob.records.record import BackboneFacts, Cost, Record
 
 CostName = Literal["params", "gflops", "width", "weights_mib", "images_per_s", "peak_mib"]
 

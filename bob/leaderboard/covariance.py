@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bob.leaderboard.cells import Cell, Column
-from bob.leaderboard.paired import Evidence, is_rival
+from bob.leaderboard.per_example import Evidence, is_rival
 from bob.leaderboard.ranking import ENOUGH_DATASETS
 from bob.statistics.aggregate import Floats
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from bob.records import Record
+from bob.records.record import Record
 
 CLOSE = 1e-6
 """Two values of one score that differ by less, absolutely or relatively, agree: machines may sum in another order."""

@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 
 from bob.leaderboard.cells import Cell, Column, is_share
-from bob.leaderboard.paired import Evidence, is_rival, p_matrix
+from bob.leaderboard.per_example import Evidence, is_rival, p_matrix
 from bob.metrics import METRICS
 from bob.statistics.aggregate import Floats, beaten, borda, win_rate, z_scores
 from bob.statistics.pairs import t_tests

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from bob.leaderboard.cells import Cell, Column, base_of, is_share, mean
-from bob.leaderboard.paired import is_rival
-from bob.records import Score
+from bob.leaderboard.per_example import is_rival
+from bob.records.record import Score
 from bob.statistics.effective_robustness import EffectiveRobustness, effective_robustness
 
 SHIFT, CLASSES_OF = "shift", "classes_of"

@@ -7,7 +7,7 @@ from statistics import fmean
 
 from bob.leaderboard.cells import Cell, Column, cells, facts_by_backbone, is_share
 from bob.leaderboard.ranking import common_settings, lacks
-from bob.records import BackboneFacts, Record
+from bob.records.record import BackboneFacts, Record
 
 
 @dataclass(frozen=True)

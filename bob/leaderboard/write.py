@@ -3,17 +3,17 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from bob.files import write_whole
+from bob.io.files import write_whole
 from bob.leaderboard.board import Board, make_board
-from bob.leaderboard.html import to_html
-from bob.leaderboard.latex import to_latex
-from bob.leaderboard.markdown import to_markdown
-from bob.leaderboard.paired import Evidence, no_evidence
-from bob.leaderboard.ranking_table import ranking_frame, task_frame
+from bob.leaderboard.page.html import to_html
+from bob.leaderboard.per_example import Evidence, no_evidence
+from bob.leaderboard.render.latex import to_latex
+from bob.leaderboard.render.markdown import to_markdown
+from bob.leaderboard.render.ranking_table import ranking_frame, task_frame
+from bob.leaderboard.render.tidy_table import tidy_parts
+from bob.leaderboard.render.wide_table import wide
 from bob.leaderboard.robustness import robustness_frame
-from bob.leaderboard.table import tidy_parts
-from bob.leaderboard.wide_table import wide
-from bob.records import Record
+from bob.records.record import Record
 
 
 def write_leaderboard(records: Sequence[Record], folder: Path, evidence: Evidence = no_evidence) -> list[Path]:

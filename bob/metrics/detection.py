@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bob.errors import UndefinedError
-from bob.metrics.left_out import area_left_out, average_precision_left_out
+from bob.metrics.leave_one_out import area_left_out, average_precision_left_out
 from bob.metrics.metric import Metric
 from bob.outcomes import Detected, Floats
 

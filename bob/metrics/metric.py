@@ -19,7 +19,7 @@ class Metric:
     outcome: type
     """The kind of outcome that it reads."""
     interval: IntervalKind
-    """How its interval is made; see `bob.intervals`."""
+    """How its interval is made; see `bob.metrics.intervals`."""
     highest: float
     """Its largest possible value."""
     higher_is_better: bool

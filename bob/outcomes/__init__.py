@@ -2,12 +2,12 @@
 
 from bob.outcomes.classified import Classified
 from bob.outcomes.corrupted import Corrupted
-from bob.outcomes.detected import Detected
-from bob.outcomes.draws import Draws
-from bob.outcomes.marked import Marked
+from bob.outcomes.fewshot_curves import Draws
+from bob.outcomes.multilabel import Marked
+from bob.outcomes.ood_scores import Detected
 from bob.outcomes.outcome import Floats, Ints, Outcome
+from bob.outcomes.paired_preprocessing import Varied
 from bob.outcomes.retrieved import Retrieved, Shortlist
 from bob.outcomes.shifted import Shifted
-from bob.outcomes.varied import Varied
 
 __all__ = ["Classified", "Corrupted", "Detected", "Draws", "Floats", "Ints", "Marked", "Outcome", "Retrieved", "Shifted", "Shortlist", "Varied"]

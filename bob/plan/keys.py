@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Sequence
 
 from bob.backbones.card import Card
-from bob.backbones.geometry import pixels_by
+from bob.backbones.pixels.geometry import pixels_by
 from bob.datasets.dataset import Dataset, Split
-from bob.digest import digest
 from bob.errors import NotApplicableError
 from bob.features.key import FeatureKey
-from bob.parse import plain
+from bob.io.digest import digest
 from bob.specs import BackboneSpec, TaskSpec
+from bob.specs.yaml import plain
 from bob.wiring import WIRING, Need
 
 

@@ -5,14 +5,14 @@ from collections.abc import Iterable, Mapping
 from bob.backbones.card import Card, card
 from bob.datasets.dataset import Dataset
 from bob.datasets.open import limited, open_dataset
-from bob.digest import digest
 from bob.errors import BackboneError, BobError, ConfigError, DatasetError, NotApplicableError, UnavailableError
-from bob.parse import plain
+from bob.io.digest import digest
 from bob.plan.keys import result_key, seeds_of
 from bob.plan.plan import Cell, Plan, Skip
 from bob.plan.request import Request
-from bob.recordbook import RecordBook
+from bob.records.store import RecordBook
 from bob.specs import BackboneSpec, DatasetSpec, TaskSpec
+from bob.specs.yaml import plain
 from bob.wiring import WIRING, Need, TextNeed
 
 

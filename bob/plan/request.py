@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Literal
 
 from bob.features.store import FeatureStore
-from bob.recordbook import RecordBook
-from bob.registry import Chosen
+from bob.records.store import RecordBook
+from bob.registry.registry import Chosen
 from bob.specs import BackboneSpec, DatasetSpec, TaskSpec
 
 
@@ -31,7 +31,7 @@ class Request:
     """None: chosen for the device."""
     workers: int = 1
     runtime: str = "eager"
-    """One of bob.runtimes.race.RUNTIMES, or auto."""
+    """One of bob.extraction.runtimes.autotune.RUNTIMES, or auto."""
     preprocessing: Literal["exact", "fast"] = "exact"
     stored: Literal["float32", "float16"] = "float32"
     limit: int | None = None

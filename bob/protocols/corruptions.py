@@ -15,9 +15,9 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from bob.numerics.linear.logistic_path import Fit, scores
 from bob.outcomes import Classified, Corrupted
 from bob.protocols.linear import probe
-from bob.protocols.logistic import Fit, scores
 from bob.protocols.protocol import Part, Problem, Result
 from bob.specs.settings import CorruptionsSettings
 

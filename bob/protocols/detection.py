@@ -30,12 +30,12 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 from torch import Tensor
 
+from bob.numerics.linear.eigenbasis import slices
+from bob.numerics.linear.logistic_path import scores
+from bob.numerics.search.neighbours import search
 from bob.outcomes import Detected
 from bob.protocols.linear import probe
-from bob.protocols.logistic import scores
-from bob.protocols.neighbours import search
 from bob.protocols.protocol import Part, Problem, Result
-from bob.protocols.spectrum import slices
 from bob.specs.settings import OodDetectionSettings
 
 Floats = NDArray[np.float64]

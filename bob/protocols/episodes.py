@@ -23,13 +23,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bob.numerics.linear import batched_dual
+from bob.numerics.matmul import product
+from bob.numerics.search.similarity import unit
+from bob.numerics.threads import striped
 from bob.outcomes import Draws
-from bob.protocols import centroid, span
-from bob.protocols.products import product
+from bob.protocols import centroid
 from bob.protocols.protocol import Part, Result
 from bob.protocols.sampling import choose, generator
-from bob.protocols.similarity import unit
-from bob.protocols.threads import striped
 from bob.specs.settings import EpisodesSettings
 
 Ints = NDArray[np.int64]
@@ -170,10 +171,10 @@ def _scores(head: str, gram: Tensor, products: Tensor, y: Tensor, ways: int, l2:
     """(E, Q, N) of the queries, and the gap."""
     if head == "centroid":
         return centroid.scores(gram, products, y, ways), 0.0
-    own, penalty = span.centred(gram), gram.new_full((len(gram),), l2)
+    own, penalty = batched_dual.centred(gram), gram.new_full((len(gram),), l2)
     of_logistic = 2 * penalty if ways == 2 else penalty  # scikit-learn's two-class objective
-    found = span.ridge(own, y, ways, penalty) if head == "ridge" else span.logistic(own, y, ways, of_logistic, TOLERANCE)
-    return span.centred_queries(products, gram) @ found.coefficient + found.bias[:, None], found.gap
+    found = batched_dual.ridge(own, y, ways, penalty) if head == "ridge" else batched_dual.logistic(own, y, ways, of_logistic, TOLERANCE)
+    return batched_dual.centred_queries(products, gram) @ found.coefficient + found.bias[:, None], found.gap
 
 
 def _part(head: str, ways: int, shots: int, top1: NDArray[np.float64]) -> Part:

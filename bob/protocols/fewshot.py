@@ -6,7 +6,7 @@ with the mean and standard deviation of the drawn rows; one-vs-rest targets of Â
 probe's problem (`bob.protocols.linear`) and the centroid head is `bob.protocols.centroid`.
 
 Choosing the penalty: there is no held-out data at one shot, so it is not chosen. It is fixed relative to the features: l2 Â· (mean squared
-length of the centred train rows), in the sum-form objectives of `bob.protocols.span`. Standardised rows have a mean squared length of D, so that
+length of the centred train rows), in the sum-form objectives of `bob.numerics.linear.batched_dual`. Standardised rows have a mean squared length of D, so that
 l2 = 1 is big_vision's constant 2^10 at the width of its ViT-L, 1024, and the same trade-off at any other width; for rows of length 1 it is
 the C = 1 of Tian et al. 2020 (arXiv:2003.11539). (big_vision's first release took the best of 30 penalties on the reported split: a leak.)
 
@@ -27,13 +27,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bob.numerics.linear import batched_dual, logistic_path
+from bob.numerics.matmul import product, products
+from bob.numerics.search.similarity import unit
+from bob.numerics.threads import striped
 from bob.outcomes import Draws
-from bob.protocols import centroid, logistic, ridge, span
-from bob.protocols.products import product, products
+from bob.protocols import centroid, ridge
 from bob.protocols.protocol import Part, Result
 from bob.protocols.sampling import choose, generator
-from bob.protocols.similarity import unit
-from bob.protocols.threads import striped
 from bob.specs.settings import FewShotSettings
 
 Ints = NDArray[np.int64]
@@ -116,9 +117,9 @@ def _together(head: str, x: Tensor, y: Ints, classes: int, l2: float) -> tuple[T
     rows = x - mean
     scale = _inverse_deviation(rows) if head == "ridge" else torch.ones_like(mean)
     rows = rows * scale
-    gram, labels = span.centred(products(rows, rows)), _labels(y, x)
+    gram, labels = batched_dual.centred(products(rows, rows)), _labels(y, x)
     penalty = (l2 * gram.diagonal(dim1=1, dim2=2).mean(1)).clamp(min=torch.finfo(gram.dtype).tiny)
-    found = span.ridge(gram, labels, classes, penalty) if head == "ridge" else span.logistic(gram, labels, classes, penalty, TOLERANCE)
+    found = batched_dual.ridge(gram, labels, classes, penalty) if head == "ridge" else batched_dual.logistic(gram, labels, classes, penalty, TOLERANCE)
     weight = found.coefficient.transpose(1, 2) @ rows * scale
     return weight, found.bias - (weight @ mean.transpose(1, 2))[:, :, 0], found.gap
 
@@ -131,8 +132,8 @@ def _one_by_one(head: str, x: Tensor, y: Ints, classes: int, l2: float) -> tuple
         (linear,) = ridge.fit_path(rows, y, classes, [l2 * max(varying, 1)], device=str(x.device))
         return torch.from_numpy(linear.weight).to(x), torch.from_numpy(linear.bias).to(x), 0.0
     penalty = l2 * float((x - x.mean(0)).square().sum(1).mean())
-    c = logistic.penalty_of(penalty, 1, classes)  # 1 / penalty, or 2 / penalty of two classes
-    (fit,) = logistic.fit_path(rows, y, classes, [c], tolerance=TOLERANCE, device=str(x.device))
+    c = logistic_path.penalty_of(penalty, 1, classes)  # 1 / penalty, or 2 / penalty of two classes
+    (fit,) = logistic_path.fit_path(rows, y, classes, [c], tolerance=TOLERANCE, device=str(x.device))
     return torch.from_numpy(fit.weight).to(x), torch.from_numpy(fit.bias).to(x), fit.gap
 
 

@@ -8,7 +8,7 @@ neighbour one vote. `metric: euclidean`, `vote: majority`.
 
 Differs from the official codes in these points:
 - equal similarities go to the lower train index, equal votes to the lower class, so that a score does not depend on the sort. "Equal" is in
-  float32 after a sum in float64, so that a score does not depend on the library that searched either; see `bob.protocols.neighbours`;
+  float32 after a sum in float64, so that a score does not depend on the library that searched either; see `bob.numerics.search.neighbours`;
 - classes without votes are never counted, so that top-5 at k < 5 cannot be hit by chance;
 - weights are exp((s − s_max) / T): the same votes up to a factor per query, without overflow; no neighbour's vote underflows to none;
 - a k above the number of train examples becomes that number, where DINO's code fails;
@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bob.numerics.search.neighbours import Neighbours, search
 from bob.outcomes import Classified
-from bob.protocols.neighbours import Neighbours, search
 from bob.protocols.protocol import Part, Problem, Result
 from bob.specs import KnnSettings
 

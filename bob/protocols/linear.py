@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from bob.numerics.linear.logistic_path import Fit, scores
+from bob.numerics.linear.selection import select_and_refit, select_by_folds
 from bob.outcomes import Classified
-from bob.protocols.logistic import Fit, scores
 from bob.protocols.protocol import Part, Problem, Result
-from bob.protocols.selection import select_and_refit, select_by_folds
 from bob.specs import LinearSettings
 
 

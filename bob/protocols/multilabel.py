@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bob.errors import UndefinedError
-from bob.metrics.marked import label_ap
-from bob.outcomes.marked import Marked
+from bob.metrics.multilabel import label_ap
+from bob.outcomes.multilabel import Marked
 from bob.protocols.protocol import Part, Result
 from bob.specs.settings.multilabel import MultilabelSettings
 

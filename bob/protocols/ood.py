@@ -17,9 +17,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from bob.numerics.linear.logistic_path import scores
 from bob.outcomes import Classified, Shifted
 from bob.protocols.linear import probe
-from bob.protocols.logistic import scores
 from bob.protocols.protocol import Part, Problem, Result
 from bob.specs.settings import OodSettings
 

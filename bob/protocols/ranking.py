@@ -1,7 +1,7 @@
 """Exact rankings of a gallery, chunk by chunk, and what they say about the positives of each query.
 
-Similarities are summed in float64 and rounded to float32; equal ones go to the lower gallery position (`bob.protocols.gallery`). Nearly all
-of them are taken in float32 alone, and no row is put in order as a whole (`bob.protocols.ranks`).
+Similarities are summed in float64 and rounded to float32; equal ones go to the lower gallery position (`bob.numerics.search.gallery`). Nearly all
+of them are taken in float32 alone, and no row is put in order as a whole (`bob.numerics.search.ranks`).
 
 Memory beside the features: one chunk of float32 similarities per worker, 128 MiB in all, what counting in a part of each takes, and 1 MiB or so per
 thousand queries for the ranks of each hundred positives; where float64 has to decide, a block of the gallery in it.
@@ -15,12 +15,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from bob.numerics.search.gallery import Exact, Gallery, MetricName, Rough
+from bob.numerics.search.neighbours import search
+from bob.numerics.search.ranks import ranks
+from bob.numerics.threads import striped
 from bob.outcomes.retrieved import Retrieved, Shortlist
-from bob.protocols.gallery import Exact, Gallery, MetricName, Rough
-from bob.protocols.neighbours import search
-from bob.protocols.ranks import ranks
 from bob.protocols.relevance import Ints, Mask, Relevance
-from bob.protocols.threads import striped
 
 QUERIES, CELLS = 256, 2**25
 """Queries that a worker multiplies at once, and similarities that all workers hold at once, as float32: 128 MiB."""

@@ -14,9 +14,9 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from bob.numerics.linear.eigenbasis import Rows, read, slices
 from bob.outcomes import Classified
 from bob.protocols.protocol import Part, Problem, Result
-from bob.protocols.spectrum import Rows, read, slices
 from bob.specs.settings import RidgeSettings
 
 

@@ -10,9 +10,9 @@ backbones with another scale, or with SigLIP's bias, are not those that they wer
 import numpy as np
 from numpy.typing import NDArray
 
+from bob.numerics.search.similarity import unit
 from bob.outcomes import Classified
 from bob.protocols.protocol import Part, Result
-from bob.protocols.similarity import unit
 
 
 def zeroshot(images: NDArray[np.float32], texts: NDArray[np.float32], y: NDArray[np.int64], classes: int, logit_scale: float) -> Result:

@@ -5,9 +5,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from bob.parse import Closed
 from bob.specs.numbers import Count
 from bob.specs.weights import Weights
+from bob.specs.yaml import Closed
 
 Family = Literal["supervised", "ssl", "clip", "domain", "baseline"]
 Loader = Literal["timm", "open_clip", "checkpoint", "transformers", "onnx", "python", "floor"]

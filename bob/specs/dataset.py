@@ -4,9 +4,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from bob.parse import Closed
 from bob.specs.numbers import Count
 from bob.specs.sources import FolderSource, HuggingFaceSource, Role, SampleSource, Source, TableSource
+from bob.specs.yaml import Closed
 
 Kind = Literal["classification", "multi-label", "retrieval", "image-text", "detection"]
 OfficialMetric = Literal[

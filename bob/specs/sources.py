@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from bob.parse import Closed
+from bob.specs.yaml import Closed
 
 Role = Literal["train", "val", "test", "query", "gallery"]
 """Our names of splits."""

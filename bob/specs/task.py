@@ -4,8 +4,8 @@ from typing import Literal
 
 from pydantic import Field, SerializeAsAny
 
-from bob.parse import Closed
 from bob.specs.numbers import Count
+from bob.specs.yaml import Closed
 
 Protocol = Literal[
     "linear",

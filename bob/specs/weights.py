@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from bob.parse import Closed
+from bob.specs.yaml import Closed
 
 SOURCES = ("hub", "tag", "package", "url", "file", "random")
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]

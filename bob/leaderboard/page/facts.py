@@ -5,7 +5,7 @@ from typing import Any
 
 from bob.leaderboard.cells import is_share
 from bob.metrics import METRICS
-from bob.records import BackboneFacts, DatasetFacts, Record
+from bob.records.record import BackboneFacts, DatasetFacts, Record
 
 
 def backbone(name: str, records: Sequence[Record], facts: BackboneFacts | None, device: str | None) -> dict[str, Any]:

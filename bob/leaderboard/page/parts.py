@@ -11,7 +11,7 @@ from bob.leaderboard.cells import Cell, Column, base_of
 from bob.leaderboard.page.encode import float32s
 from bob.leaderboard.page.facts import metric
 from bob.leaderboard.robustness import UnderShift
-from bob.records import Score
+from bob.records.record import Score
 
 KEY_DIGITS = 12
 """Hex digits of a record's key in the page: `bob-bench show` takes the beginning of one."""

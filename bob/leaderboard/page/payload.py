@@ -13,8 +13,8 @@ from bob.leaderboard.page.facts import backbone, by_name, dataset, task
 from bob.leaderboard.page.grid import grid
 from bob.leaderboard.page.parts import parts
 from bob.leaderboard.ranking import Ranking
-from bob.leaderboard.words import notes
-from bob.records import BackboneFacts, Record
+from bob.leaderboard.render.text import notes
+from bob.records.record import BackboneFacts, Record
 
 
 class Layout:

@@ -1,6 +1,5 @@
 """Settings: what a task file says to its protocol."""
 
-from bob.parse import Closed
 from bob.specs.settings.corruptions import CorruptionsSettings
 from bob.specs.settings.fewshot import EpisodesSettings, FewShotSettings
 from bob.specs.settings.image_text import ImageTextSettings
@@ -12,6 +11,7 @@ from bob.specs.settings.resize_normalise import ResizeNormaliseSettings
 from bob.specs.settings.retrieval import RetrievalSettings
 from bob.specs.settings.ridge import RidgeSettings
 from bob.specs.settings.zeroshot import ZeroshotSettings
+from bob.specs.yaml import Closed
 
 SETTINGS: dict[str, type[Closed]] = {
     "linear": LinearSettings,

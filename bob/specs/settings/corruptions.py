@@ -4,9 +4,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from bob.parse import Closed
 from bob.specs.numbers import Count
 from bob.specs.settings.linear import LinearSettings
+from bob.specs.yaml import Closed
 
 Severity = Annotated[int, Field(ge=1, le=5)]
 FamilyName = Literal["noise", "blur", "weather", "digital", "extra"]

@@ -4,8 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from bob.parse import Closed
 from bob.specs.numbers import Count
+from bob.specs.yaml import Closed
 
 Head = Literal["ridge", "logistic", "centroid"]
 

@@ -2,8 +2,8 @@
 
 from pydantic import Field, model_validator
 
-from bob.parse import Closed
 from bob.specs.numbers import Count
+from bob.specs.yaml import Closed
 
 
 class ImageTextSettings(Closed):

@@ -4,8 +4,8 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from bob.parse import Closed
 from bob.specs.numbers import Count
+from bob.specs.yaml import Closed
 
 
 class LinearSettings(Closed):

@@ -4,9 +4,9 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from bob.parse import Closed
 from bob.specs.numbers import Count
 from bob.specs.settings.linear import LinearSettings
+from bob.specs.yaml import Closed
 
 Normalised = Literal["own", "none", "imagenet", "half"]
 

@@ -4,8 +4,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from bob.parse import Closed
 from bob.specs.numbers import Count
+from bob.specs.yaml import Closed
 
 
 class RidgeSettings(Closed):

@@ -1,0 +1,167 @@
+"""`bob-bench evaluate`: features that somebody has already, from files to records and the leaderboard."""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bob.commands.compare import comparison_sentences, comparison_table
+from bob.commands.leaderboard import Gathered, publish
+from bob.commands.run import own_images, usable_device
+from bob.commands.terminal import Terminal, counted
+from bob.datasets.dataset import Dataset
+from bob.datasets.open import open_dataset
+from bob.errors import FAILED, OK, ConfigError, NotApplicableError, UnavailableError
+from bob.io.files import require_writable, slug
+from bob.io.paths import default_cache
+from bob.leaderboard.cells import cells, column_of, comparable
+from bob.leaderboard.pairwise import compare
+from bob.leaderboard.render.terminal import to_terminal
+from bob.precomputed.columns import Given, read_given
+from bob.precomputed.history import clash, kept, with_earlier
+from bob.precomputed.own_dataset import own_examples, require_same
+from bob.precomputed.record import Told, Work, solved, work
+from bob.precomputed.registered_dataset import known_examples
+from bob.precomputed.rows import Examples
+from bob.records.record import Record
+from bob.records.store import RecordBook
+from bob.registry.registry import Registry, load_registry, select, task_labels
+from bob.specs import DatasetSpec, Role
+
+FACTS = ("family", "params", "gflops", "licence", "revision")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the flags name, before a file is read."""
+
+    files: Mapping[str, Mapping[Role | None, Path]]
+    """Name → its file, or one file per split."""
+    known: DatasetSpec | None
+    """The dataset whose images the rows are of; None where the file tells splits and labels itself."""
+    dataset: str
+
+
+def evaluate_files(arguments: argparse.Namespace) -> int:
+    """Reads, says what there is to do, does what is not yet in the results, writes the leaderboard. The exit code is 1 where a cell failed."""
+    terminal, device = Terminal(), usable_device(arguments.device)
+    registry = load_registry(arguments.registry, arguments.tasks_dir)
+    asked = _asked(arguments, registry)
+    require_writable(arguments.results)
+    works = _works(arguments, registry, asked, terminal)
+    book = RecordBook(arguments.results)
+    clash(book, works)
+    todo = [one for one in works if arguments.fresh or not kept(book, one)]
+    done = len(works) - len(todo)
+    terminal.say(f"plan: {counted(len(asked.files), 'file')} of features on {device}: {counted(len(todo), 'cell')} to do, {done} done")
+    try:
+        records = [_do(terminal, book, one, device) for one in todo]
+    except KeyboardInterrupt:
+        publish(terminal, arguments.results)
+        raise
+    _show(terminal, publish(terminal, arguments.results), works)
+    return FAILED if any(record.status == "failed" for record in records) else OK
+
+
+def _do(terminal: Terminal, book: RecordBook, one: Work, device: str) -> Record:
+    record, arrays = solved(one, device)
+    book.write(record, arrays)
+    terminal.cell_ends(record)
+    return record
+
+
+def _asked(arguments: argparse.Namespace, registry: Registry) -> Asked:
+    files = _files(arguments)
+    if len(files) > 1 and (told := [flag for flag in FACTS if getattr(arguments, flag) is not None]):
+        raise ConfigError(f"--{told[0]} is of one model, and {len(files)} files are given; evaluate them one by one to tell it.")
+    for name in files:
+        if name in registry.backbones:
+            raise ConfigError(f"--name {name!r} is a registered backbone, whose rows these may not be; choose another name.")
+        if name != slug(name):
+            raise ConfigError(f"--name {name!r} cannot be a name: letters, digits, '.', '_' and '-' only.")
+    known = _known(arguments, registry)
+    if known is None and arguments.skip_missing:
+        raise ConfigError("--skip-missing is for images of a dataset that is known here: give it with --data or --dataset.")
+    if known is None and arguments.dataset is None and len(files) > 1:
+        raise ConfigError("several files: name the examples that they share with --dataset NAME, or give their images with --data.")
+    dataset = known.name if known else arguments.dataset or next(iter(files))
+    if dataset != slug(dataset):
+        raise ConfigError(f"--dataset {dataset!r} cannot be a name: letters, digits, '.', '_' and '-' only.")
+    return Asked(files, known, dataset)
+
+
+def _files(arguments: argparse.Namespace) -> dict[str, Mapping[Role | None, Path]]:
+    """Name → files, names from --name or from the files' own."""
+    sides: dict[Role, Path | None] = {"train": arguments.train, "val": arguments.val, "test": arguments.test}
+    by_split: dict[Role | None, Path] = {role: path for role, path in sides.items() if path is not None}
+    if bool(by_split) == bool(arguments.files):
+        raise ConfigError("give files of features, or --train FILE --test FILE with one split each.")
+    if by_split and "train" not in by_split:
+        raise ConfigError("--train is missing; --val and --test stand beside it.")
+    models: list[Mapping[Role | None, Path]] = [by_split] if by_split else [{None: path} for path in arguments.files]
+    names = arguments.name.split(",") if arguments.name else [slug(next(iter(model.values())).absolute().stem) for model in models]
+    if len(names) != len(models) or len(set(names)) < len(names):
+        raise ConfigError(f"--name must give {counted(len(models), 'file')} different names, separated by commas; got {', '.join(map(repr, names))}.")
+    return dict(zip(names, models, strict=True))
+
+
+def _known(arguments: argparse.Namespace, registry: Registry) -> DatasetSpec | None:
+    """The dataset that the rows are found for: one's own images, or a registered one; None for any other name."""
+    if arguments.data and arguments.dataset:
+        raise ConfigError("--data and --dataset name a dataset each; give one of them.")
+    return own_images([arguments.data], registry)[0].spec if arguments.data else registry.datasets.get(arguments.dataset)
+
+
+def _works(arguments: argparse.Namespace, registry: Registry, asked: Asked, terminal: Terminal) -> list[Work]:
+    """What is asked of each file, task by task; what does not apply is told."""
+    book = RecordBook(arguments.results)
+    facts = {flag: getattr(arguments, flag) for flag in FACTS}
+    found = [
+        (with_earlier(book, Told(name, **facts), given), given, examples) for name, (given, examples) in _examples(arguments, registry, asked).items()
+    ]
+    for note in dict.fromkeys(note for _, _, examples in found for note in examples.notes):
+        terminal.warn(note)
+    works: list[Work] = []
+    not_applicable: list[str] = []
+    for chosen in select(arguments.tasks, registry.tasks, "task", task_labels):
+        for told, given, examples in found:
+            try:
+                works.append(work(told, given, examples, chosen.spec, arguments.seeds, asked.known.licence if asked.known else None))
+            except NotApplicableError as error:
+                not_applicable.append(str(error))
+    for reason in dict.fromkeys(not_applicable):
+        terminal.warn(f"not applicable: {reason}")
+    return works
+
+
+def _examples(arguments: argparse.Namespace, registry: Registry, asked: Asked) -> dict[str, tuple[Given, Examples]]:
+    given = {name: read_given(files) for name, files in asked.files.items()}
+    if asked.known:
+        dataset = _opened(asked.known, arguments.cache_dir or default_cache(), registry)
+        return {name: (one, known_examples(one, dataset, arguments.skip_missing)) for name, one in given.items()}
+    found = {name: (one, own_examples(one, asked.dataset)) for name, one in given.items()}
+    require_same([examples for _, examples in found.values()], [one.where for one in given.values()])
+    return found
+
+
+def _opened(known: DatasetSpec, cache: Path, registry: Registry) -> Dataset:
+    """Nothing is downloaded for rows that are here already."""
+    try:
+        return open_dataset(known, cache, offline=True, entries=registry.datasets)
+    except UnavailableError as error:
+        other = f"`bob-bench datasets prefetch {known.name}` fetches it; or give --dataset another name, for examples that your file alone tells."
+        raise UnavailableError(f"{error} {other}") from error
+
+
+def _show(terminal: Terminal, gathered: Gathered, works: Sequence[Work]) -> None:
+    """The columns of what was asked, with all who stand in them; two files against each other as well."""
+    columns = {(one.task.name, one.examples.dataset.name) for one in works}
+    shown = gathered.among({record.key for record in gathered.records if column_of(record) in columns})
+    if shown.records:
+        terminal.show(to_terminal(shown.board()))
+    names = list(dict.fromkeys(one.told.name for one in works))
+    if len(names) == 2:
+        found = compare(names[0], names[1], cells(comparable(shown.records)[0]), gathered.outcomes)
+        terminal.show(comparison_table(found))
+        for sentence in comparison_sentences(found):
+            terminal.say(sentence)

@@ -1,0 +1,128 @@
+"""`bob-bench features`: the stored features of a backbone and a dataset as one file, in the form that `bob-bench evaluate` reads."""
+
+import argparse
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import save
+
+from bob.backbones.availability import refuse_code
+from bob.commands.run import own_images, usable_device
+from bob.commands.terminal import Terminal, counted
+from bob.datasets.dataset import Dataset, Split
+from bob.datasets.open import open_dataset
+from bob.errors import OK, ConfigError
+from bob.features.store import Features
+from bob.io.files import written_whole
+from bob.io.paths import default_cache
+from bob.plan import Plan, Request, card_of, whole_of
+from bob.registry.registry import Registry, backbone_labels, dataset_labels, load_registry, select
+from bob.specs import BackboneSpec, DatasetSpec
+from bob.wiring import Need
+
+FORMATS = (".npz", ".safetensors")
+Columns = dict[str, NDArray[Any]]
+
+
+def write_features(arguments: argparse.Namespace) -> int:
+    """Every split's rows with ids, labels, classes, splits and groups; nothing is embedded."""
+    if arguments.to.suffix.lower() not in FORMATS:
+        raise ConfigError(f"--to {str(arguments.to)!r}: must end in {' or '.join(FORMATS)}.")
+    registry = load_registry(arguments.registry, arguments.tasks_dir)
+    backbone, entry = _backbone(arguments, registry), _entry(arguments, registry)
+    cache = arguments.cache_dir or default_cache()
+    dataset = open_dataset(entry, cache, offline=True, entries=registry.datasets)
+    if any(split.labels is not None for split in dataset.splits.values()) or any((split.y < 0).any() for split in dataset.splits.values()):
+        raise ConfigError(f"dataset {entry.name!r}: its images have several labels or none, which feature files do not hold.")
+    request = _request(arguments, backbone, cache)
+    rows = {name: _rows(request, backbone, dataset.name, Need(backbone, name, split)) for name, split in dataset.splits.items()}
+    columns = _columns(dataset, rows)
+    _write(arguments.to, columns)
+    terminal = Terminal()
+    for shift in dataset.shifts:
+        terminal.warn(f"the shift {shift} of {dataset.name!r} is left out: a file holds train, val and test")
+    terminal.say(f"{counted(len(columns['x']), 'row')} of {columns['x'].shape[1]} values")
+    terminal.written([arguments.to])
+    return OK
+
+
+def _backbone(arguments: argparse.Namespace, registry: Registry) -> BackboneSpec:
+    chosen = [one.spec for one in select(arguments.backbone, registry.backbones, "backbone", backbone_labels)]
+    if len(chosen) > 1:
+        raise ConfigError(f"{arguments.backbone!r} are {len(chosen)} backbones; a file holds the features of one.")
+    refuse_code(chosen, arguments.allow_code)
+    return chosen[0]
+
+
+def _entry(arguments: argparse.Namespace, registry: Registry) -> DatasetSpec:
+    if bool(arguments.dataset) == bool(arguments.data):
+        raise ConfigError("name a registered dataset, or give your images with --data.")
+    if arguments.data:
+        return own_images([arguments.data], registry)[0].spec
+    chosen = [one.spec for one in select(arguments.dataset, registry.datasets, "dataset", dataset_labels)]
+    if len(chosen) > 1:
+        raise ConfigError(f"{arguments.dataset!r} are {len(chosen)} datasets; a file holds the features of one.")
+    return chosen[0]
+
+
+def _request(arguments: argparse.Namespace, backbone: BackboneSpec, cache: Path) -> Request:
+    """As that of the run whose features are wanted, as far as features depend on it."""
+    return Request(
+        backbones=(),
+        tasks=(),
+        datasets={},
+        entries={},
+        cache=cache,
+        results=arguments.results,
+        device=usable_device(arguments.device),
+        precision=arguments.precision,
+        preprocessing=arguments.preprocessing,
+        stored=arguments.store_dtype,
+        offline=True,
+    )
+
+
+def _rows(request: Request, backbone: BackboneSpec, dataset: str, need: Need) -> Features:
+    """A split's stored rows; ConfigError where not all are there."""
+    key, store = Plan(stored=request.stored, cards={backbone: card_of(request, backbone)}).key_of(need), request.store()
+    whole = len(whole_of(need)[1])
+    if lacking := store.missing(key, whole):
+        raise ConfigError(
+            f"{len(lacking)} of the shards of {backbone.name!r} on {dataset!r}, {need.name}, are not stored below {str(request.cache)!r}. "
+            f"Run `bob-bench run --backbones {backbone.name} --tasks knn` on that dataset first, or say how it was run "
+            "(--precision, --preprocessing, --store-dtype)."
+        )
+    found = store.read(key, whole)
+    return found.view(need.split.origin.positions) if need.split.origin else found
+
+
+def _columns(dataset: Dataset, rows: Mapping[Any, Features]) -> Columns:
+    """All splits one below the other, without images that could not be read."""
+    splits = {name: dataset.splits[name].take(found.positions) for name, found in rows.items()}
+    columns = {
+        "x": np.concatenate([found.rows for found in rows.values()]),
+        "y": np.concatenate([split.y for split in splits.values()]),
+        "ids": np.array([one for split in splits.values() for one in split.ids]),
+        "content": np.array([one for split in splits.values() for one in split.content]),
+        "split": np.repeat(list(splits), [len(split) for split in splits.values()]),
+        "classes": np.array(dataset.classes),
+    }
+    groups = _groups(splits)
+    return columns | ({"groups": np.array(groups)} if groups else {})
+
+
+def _groups(splits: Mapping[Any, Split]) -> list[str]:
+    return [one for split in splits.values() for one in split.groups or ()]
+
+
+def _write(path: Path, columns: Columns) -> None:
+    with written_whole(path) as file:
+        if path.suffix.lower() == ".npz":
+            np.savez(file, **columns)  # type: ignore[arg-type]
+        else:
+            texts = {name: json.dumps(values.tolist()) for name, values in columns.items() if values.dtype.kind == "U"}
+            file.write(save({name: values for name, values in columns.items() if name not in texts}, texts))

@@ -1,0 +1,212 @@
+"""`bob-bench run`: from flags to a request, a plan, the engine, and the leaderboard's files."""
+
+import argparse
+import dataclasses
+import re
+from collections.abc import Mapping, Sequence
+
+import torch
+
+from bob.backbones.availability import backbone_absence, refuse_code
+from bob.commands.leaderboard import publish
+from bob.commands.terminal import Terminal, counted, duration
+from bob.datasets.availability import availability as dataset_absence
+from bob.datasets.open import from_data_flag
+from bob.engine.estimate import estimate
+from bob.engine.local import run as run_plan
+from bob.errors import FAILED, OK, ConfigError
+from bob.extraction.passes import auto_workers
+from bob.io.files import require_writable
+from bob.io.paths import default_cache
+from bob.leaderboard.render.terminal import to_terminal
+from bob.plan import Plan, Request, Skip, make_plan
+from bob.records.record import Record
+from bob.registry.registry import Chosen, Registry, backbone_labels, dataset_labels, load_registry, select, task_labels
+from bob.specs import BackboneSpec, DatasetSpec, TaskSpec
+
+SKIPS_TOLD = 3
+"""Skips of one kind that are told one by one."""
+_NAMES = re.compile(r"'[^']*'|\([^)]*\)|https?://\S+")
+"""What differs between reasons of one kind."""
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Plans, says what it will take, does it, writes the leaderboard. The exit code tells whether everything asked for was had."""
+    terminal = Terminal()
+    request = make_request(arguments)
+    if arguments.dry_run:
+        request = request if request.offline else _without_downloads(terminal, request)
+    else:
+        require_writable(request.results)  # a cache may be read-only where all features are in it
+    terminal.say("preparing backbones: each is loaded and checked when this machine first meets it")
+    plan = make_plan(request)
+    _tell_plan(terminal, request, plan)
+    if arguments.dry_run:
+        return _exit_code(plan, [])
+    try:
+        records = run_plan(request, plan, terminal)
+    except KeyboardInterrupt:
+        publish(terminal, request.results)
+        raise
+    gathered = publish(terminal, request.results)
+    asked = {cell.key for cell in (*plan.done, *plan.todo)} | {cell.key for cell, _ in (*plan.broken, *plan.not_applicable)}
+    shown = gathered.among(asked)
+    if shown.records:
+        terminal.show(to_terminal(shown.board()))
+    return _exit_code(plan, records)
+
+
+def make_request(arguments: argparse.Namespace) -> Request:
+    """Flags as plain values, with names resolved in the registries."""
+    registry = load_registry(arguments.registry, arguments.tasks_dir)
+    device, *more_devices = _devices(arguments.device, arguments.precision)
+    tasks = [chosen.spec for chosen in select(arguments.tasks, registry.tasks, "task", task_labels)]
+    return Request(
+        backbones=_backbones(arguments, registry),
+        tasks=tasks,
+        datasets=_datasets(arguments, registry, tasks),
+        entries=registry.datasets,
+        cache=arguments.cache_dir or default_cache(),
+        results=arguments.results,
+        device=device,
+        more_devices=tuple(more_devices),
+        precision=arguments.precision,
+        runtime=arguments.runtime,
+        preprocessing=arguments.preprocessing,
+        stored=arguments.store_dtype,
+        batch_size=arguments.batch_size,
+        workers=arguments.workers or auto_workers(),
+        limit=arguments.limit,
+        max_params=arguments.max_params,
+        seeds=arguments.seeds,
+        offline=arguments.offline,
+        fresh=arguments.fresh,
+        skip_bad=arguments.skip_bad_images,
+        fail_fast=arguments.fail_fast,
+    )
+
+
+def _without_downloads(terminal: Terminal, request: Request) -> Request:
+    """What is on this machine; a dry run tells what would be downloaded and downloads nothing."""
+    here = [chosen for chosen in request.backbones if backbone_absence(chosen.spec) is None]
+    datasets = {task: [chosen for chosen in several if dataset_absence(chosen.spec) is None] for task, several in request.datasets.items()}
+    absent = {chosen.spec.name for chosen in request.backbones} - {chosen.spec.name for chosen in here}
+    absent |= {chosen.spec.name for several in request.datasets.values() for chosen in several if dataset_absence(chosen.spec)}
+    if absent:
+        terminal.say(f"not on this machine, to be obtained first, and not in this plan: {', '.join(sorted(absent))}")
+    return dataclasses.replace(request, backbones=here, datasets=datasets)
+
+
+def _backbones(arguments: argparse.Namespace, registry: Registry) -> list[Chosen[BackboneSpec]]:
+    if arguments.backbones is None:
+        chosen = [Chosen(spec, False) for spec in registry.backbones.values() if backbone_absence(spec) is None]
+    else:
+        chosen = select(arguments.backbones, registry.backbones, "backbone", backbone_labels)
+    refuse_code([one.spec for one in chosen], arguments.allow_code)
+    return chosen
+
+
+def _datasets(arguments: argparse.Namespace, registry: Registry, tasks: Sequence[TaskSpec]) -> Mapping[str, Sequence[Chosen[DatasetSpec]]]:
+    """Named datasets and one's own images go to every task; otherwise each task has its own."""
+    own = own_images(arguments.data, registry)
+    named = [] if arguments.datasets is None else select(arguments.datasets, registry.datasets, "dataset", dataset_labels)
+    if own or named:
+        return {task.name: [*named, *own] for task in tasks}
+    return {task.name: _own_datasets(task, registry) for task in tasks}
+
+
+def own_images(paths: Sequence[str], registry: Registry) -> list[Chosen[DatasetSpec]]:
+    """One's own folders and tables, each once; two of one name would be one dataset on the leaderboard."""
+    if "" in paths:
+        raise ConfigError("--data '': give a folder of class folders, or a table.")
+    given = [from_data_flag(path) for path in paths]
+    own = [spec for i, spec in enumerate(given) if spec not in given[:i]]
+    names = [spec.name for spec in own]
+    if clash := [name for name in names if name in registry.datasets]:
+        raise ConfigError(f"--data: {clash[0]!r} is the name of a registered dataset; rename the folder or table.")
+    if doubled := [name for name in names if names.count(name) > 1]:
+        raise ConfigError(f"--data: {names.count(doubled[0])} folders or tables are named {doubled[0]!r}; rename all but one.")
+    return [Chosen(spec, True) for spec in own]
+
+
+def _own_datasets(task: TaskSpec, registry: Registry) -> list[Chosen[DatasetSpec]]:
+    """The datasets of a task's file; nobody named them on the command line, so what is absent is skipped."""
+    chosen = select(",".join(task.datasets), registry.datasets, "dataset", dataset_labels)
+    return [Chosen(one.spec, exact=False) for one in chosen]
+
+
+def _devices(asked: str, precision: str) -> list[str]:
+    """One device, or several of one machine: `cuda:0,cuda:1`, `cuda:all`, `cpu,cpu` (two lanes, of use for tests alone)."""
+    names = [f"cuda:{i}" for i in range(torch.cuda.device_count())] or ["cuda:0"] if asked == "cuda:all" else asked.split(",")
+    devices = [usable_device(name) for name in names]
+    if len({device.split(":")[0] for device in devices}) > 1 or (len(set(devices)) < len(devices) and "cpu" not in devices):
+        raise ConfigError(f"--device {asked!r} must name different devices of one kind, such as cuda:0,cuda:1.")
+    if precision == "tf32" and not devices[0].startswith("cuda"):
+        raise ConfigError(f"--precision 'tf32' needs a CUDA device; got {asked!r}. Use float32.")
+    return devices
+
+
+def usable_device(asked: str) -> str:
+    """The device, checked; float32 means float32 on it, so that rows agree between devices."""
+    torch.backends.cudnn.allow_tf32 = False
+    if asked == "auto":
+        return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        torch.zeros(1, device=asked)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(f"--device {asked!r} is not usable here ({str(error).splitlines()[0]}); use auto or cpu.") from error
+    return asked
+
+
+def _not_applicable(plan: Plan) -> list[str]:
+    """One line per reason, with the backbones that it holds for."""
+    names: dict[str, set[str]] = {}
+    for cell, reason in plan.not_applicable:
+        names.setdefault(reason, set()).add(cell.backbone.name)
+    return [f"{reason} {', '.join(sorted(held))}" for reason, held in names.items()]
+
+
+def _tell_plan(terminal: Terminal, request: Request, plan: Plan) -> None:
+    for skip in plan.skipped:
+        if skip.exact:
+            terminal.complain(f"missing: {skip.reason}")
+    for text in skipped_in_words([skip for skip in plan.skipped if not skip.exact]):
+        terminal.warn(f"skipped: {text}")
+    if plan.too_large:
+        terminal.warn(f"left out by --max-params: {', '.join(plan.too_large)}")
+    for reason in dict.fromkeys(reason for _, reason in plan.broken):
+        terminal.complain(reason)
+    for reason in (*plan.unsuited, *_not_applicable(plan)):
+        terminal.warn(f"not applicable: {reason}")
+    for name in plan.datasets_to_do():
+        for note in plan.datasets[name].notes:
+            terminal.warn(f"dataset {name}: {note}")
+    sizes = [counted(len(plan.backbones), "backbone"), counted(len(request.tasks), "task"), counted(len(plan.datasets), "dataset")]
+    terminal.say(f"plan: {' × '.join(sizes)} on {request.device}: {counted(len(plan.todo), 'cell')} to do, {len(plan.done)} done")
+    if not (plan.backbones or plan.broken):
+        terminal.warn("no backbone is left to run; `bob-bench list backbones` shows which are on this machine")
+    if plan.todo:
+        expected = estimate(request, plan)
+        what = f"{expected.images_to_decode:,} images to decode, {expected.images_to_embed:,} rows to embed"
+        terminal.say(f"      {what}, {expected.disk_bytes / 2**20:.0f} MiB of features; takes about {duration(expected.seconds)} here")
+
+
+def skipped_in_words(skips: Sequence[Skip]) -> list[str]:
+    """A line each; one for all of those whose reasons differ in names and addresses alone."""
+    alike: dict[str, list[Skip]] = {}
+    for skip in skips:
+        alike.setdefault(f"{skip.kind} {_NAMES.sub('', skip.reason)}", []).append(skip)
+    return [text for several in alike.values() for text in _alike_in_words(several)]
+
+
+def _alike_in_words(skips: Sequence[Skip]) -> list[str]:
+    if len(skips) <= SKIPS_TOLD:
+        return [skip.reason for skip in skips]
+    first, *others = skips
+    return [f"{len(skips)} {first.kind}s, as this one: {first.reason} The others: {', '.join(skip.name for skip in others)}"]
+
+
+def _exit_code(plan: Plan, records: Sequence[Record]) -> int:
+    lacking = any(skip.exact for skip in plan.skipped)
+    failed = bool(plan.broken) or any(record.status == "failed" for record in records)
+    return FAILED if lacking or failed else OK

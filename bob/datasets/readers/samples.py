@@ -1,0 +1,153 @@
+"""The sample datasets, which install from the package index: `pip install 'bob-bench[samples]'`.
+
+Their test split is documented and does not change: the automatic rule (`bob.datasets.splits`) with share 0.25 and seed 0 on the packages' own files.
+
+* elpv: electroluminescence photographs of solar cells (Deitsch et al. 2019, arXiv:1807.02894), defective iff the experts' probability is over 0.5.
+* openmoji: emoji drawings by category. Drawn on white, 256 px, in colour or as line art; by default in colour and without skin-tone variants.
+* textiles: simulated images of woven textile without defect (nominal), with a local one, with a global one (Megahed et al. 2025, arXiv:2501.12596).
+"""
+
+import dataclasses
+import importlib.metadata
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bob.datasets.availability import SAMPLE_FILES, missing_packages
+from bob.datasets.content.digests import content_digest, file_digests, read_file
+from bob.datasets.listing import Listing
+from bob.errors import UnavailableError
+from bob.io.paths import in_package
+from bob.specs import SampleSource
+
+TEST_SHARE = 0.25
+DEFECT_PROBABILITY = 0.5
+"""The labels are 0, 1/3, 2/3 and 1; a cell above it counts as defective, as in the paper."""
+RENDER_PX = 256
+_COLOURED = (
+    "color", "color-2", "color-2-2", "color-3", "color_1_", "color-foreground",
+    "skin", "skin-2", "skin-a", "skin-b", "skin-shadow", "hair", "hair-2", "hair-a", "hair-b",
+)  # fmt: skip
+LINE_ART = f"<style>{','.join(f'#{layer}' for layer in _COLOURED)}{{display:none}}</style>"
+"""Leaves the layer of lines alone. All layers with colour by their names: the renderer knows no prefixes."""
+BACKGROUND = "white"
+"""The page's colour under the drawings, which leave it bare; on black, their black lines would vanish."""
+
+
+def list_sample(name: str, source: SampleSource, cache: Path) -> Listing:
+    """The sample of the source's reader; its automatic split is documented."""
+    if missing := missing_packages(source):
+        raise UnavailableError(f"dataset {name!r}: {missing}")
+    paths = [in_package(distribution, file) for distribution, file in SAMPLE_FILES[source.reader]]
+    found = [path for path in paths if path]
+    listing = _openmoji(found, cache, source) if source.reader == "openmoji" else {"elpv": _elpv, "textiles": _textiles}[source.reader](found, cache)
+    return dataclasses.replace(listing, automatic="documented", share=TEST_SHARE)
+
+
+def _elpv(paths: list[Path], cache: Path) -> Listing:
+    """Rows of labels.csv: image path, probability of a defect, cell type (mono- or polycrystalline), separated by blanks."""
+    rows = [line.split() for line in paths[0].read_text(encoding="utf-8").splitlines()]
+    files = [paths[0].parent / path for path, _, _ in rows]
+    return Listing(
+        where="sample elpv",
+        ids=[path for path, _, _ in rows],
+        labels=["defective" if float(probability) > DEFECT_PROBABILITY else "functional" for _, probability, _ in rows],
+        content=file_digests(paths[0].parent, files, cache),
+        read=lambda i: read_file(files[i]),
+        splits=["train"] * len(rows),
+        classes=("functional", "defective"),
+        attributes={"cell_type": [cell_type for _, _, cell_type in rows]},
+    )
+
+
+def _textiles(paths: list[Path], cache: Path) -> Listing:
+    """One folder of JPEGs per class."""
+    classes = ("nominal", "local", "global")
+    files = [path for label in classes for path in sorted((paths[0] / label).glob("*.jpg"))]
+    return Listing(
+        where="sample textiles",
+        ids=[path.relative_to(paths[0]).as_posix() for path in files],
+        labels=[path.parent.name for path in files],
+        content=file_digests(paths[0], files, cache),
+        read=lambda i: read_file(files[i]),
+        splits=["train"] * len(files),
+        classes=classes,
+    )
+
+
+@dataclass(frozen=True)
+class _Drawing:
+    """One image of an emoji."""
+
+    svg: Path
+    style: str
+    tone: str
+    """The code of its skin tone, "" for the plain yellow."""
+    entry: Mapping[str, Any]
+    """The emoji's row in the table."""
+
+
+def _openmoji(paths: list[Path], cache: Path, source: SampleSource) -> Listing:
+    """Drawings by emoji category. The split is drawn on the SVG files alone, so that another version of the renderer leaves it."""
+    svg, table, _ = paths
+    drawings = [drawing for entry in json.loads(table.read_text(encoding="utf-8")) for drawing in _drawings(entry, svg, source)]
+    entries = [drawing.entry for drawing in drawings]
+    drawn = file_digests(svg, [drawing.svg for drawing in drawings], cache)
+    codes = [str(entry["unified"]) for entry in entries]
+    return Listing(
+        where="sample openmoji",
+        ids=[f"{drawing.svg.stem} {drawing.entry['name']}{' (line)' * (drawing.style == 'line')}" for drawing in drawings],
+        labels=[entry["category"] for entry in entries],
+        content=[content_digest(f"{digest} {_renderer(drawing.style)}".encode()) for digest, drawing in zip(drawn, drawings, strict=True)],
+        read=lambda i: _render(drawings[i].svg, drawings[i].style),
+        splits=["train"] * len(drawings),
+        groups=codes if len(source.styles) > 1 or source.skin_tones else None,
+        attributes={
+            "name": [str(entry["name"]) for entry in entries],
+            "emoji": codes,
+            "category": [str(entry["category"]) for entry in entries],
+            "style": [drawing.style for drawing in drawings],
+            "skin_tone": [drawing.tone for drawing in drawings],
+        },
+        captions=[_captions(entry) for entry in entries],
+        drawn=drawn,
+    )
+
+
+def _drawings(entry: Mapping[str, Any], svg: Path, source: SampleSource) -> list[_Drawing]:
+    """The images of an emoji, none where it has no drawing. 'Component' holds bare skin tones, no emoji."""
+    plain = None if entry["category"] == "Component" else _file(entry, svg)
+    if plain is None:
+        return []
+    toned = entry.get("skin_variations", {}).items() if source.skin_tones else ()
+    tones = [(tone, file) for tone, variant in toned if "-" not in tone and (file := _file(variant, svg))]  # pairs of people have pairs of tones
+    return [_Drawing(plain, style, "", entry) for style in source.styles] + [_Drawing(file, "colour", tone, entry) for tone, file in tones]
+
+
+def _file(entry: Mapping[str, Any], svg: Path) -> Path | None:
+    """The drawing of an emoji, by its code or by its older code without variation selectors."""
+    codes = [entry["unified"], entry.get("non_qualified")]
+    return next((svg / f"{code}.svg" for code in codes if code and (svg / f"{code}.svg").exists()), None)
+
+
+def _captions(entry: Mapping[str, Any]) -> tuple[str, ...]:
+    """The name in small letters, and the short names that say something else."""
+    said = [str(entry["name"]).lower(), *(str(name).replace("_", " ").replace("-", " ") for name in entry["short_names"])]
+    return tuple(dict.fromkeys(said))
+
+
+def _renderer(style: str) -> str:
+    """Everything beside the SVG that shapes the pixels."""
+    return f"resvg-py {importlib.metadata.version('resvg-py')} {RENDER_PX} px on {BACKGROUND}{f', {LINE_ART}' * (style == 'line')}"
+
+
+def _render(svg: Path, style: str) -> bytes:
+    """PNG bytes of a drawing."""
+    import resvg_py
+
+    text = read_file(svg).decode("utf-8")
+    if style == "line":
+        text = text.replace(">", f">{LINE_ART}", 1)  # after the opening <svg ...>
+    return bytes(resvg_py.svg_to_bytes(svg_string=text, width=RENDER_PX, height=RENDER_PX, background=BACKGROUND, skip_system_fonts=True))
