@@ -3,6 +3,9 @@
 A message says what is wrong, where, what was given, and what would be right.
 """
 
+import difflib
+import re
+from collections.abc import Collection
 from typing import Literal
 
 
@@ -49,3 +52,16 @@ class UndefinedError(BobError):
 OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 """Exit codes: all done (what was skipped came from a group, a glob or 'all') · a cell failed, or something named exactly could not be had ·
 the request itself is wrong · Ctrl-C."""
+
+
+def nearest(name: str, known: Collection[str], cutoff: float = 0.6) -> str:
+    """`; did you mean 'x'?` where a known name is close in spelling, or holds the same words in another order; else the end of the sentence."""
+    close = difflib.get_close_matches(name, known, n=1, cutoff=cutoff)
+    words = _words(name)
+    same = sorted((other for other in known if words and words <= _words(other)), key=len)
+    found = same[:1] if same and len(words) > 1 else close
+    return f"; did you mean {found[0]!r}?" if found else "."
+
+
+def _words(name: str) -> set[str]:
+    return set(re.findall(r"[a-z0-9]+", name.lower()))

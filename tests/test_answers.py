@@ -11,13 +11,14 @@ from leaderboard_records import dataset, facts, record, score, task
 from scipy import stats
 from stored_sweep import N, right, store
 
-from bob.commands.leaderboard import gather
 from bob.leaderboard import cells
-from bob.leaderboard.advice import advise, sentences
+from bob.leaderboard.advice import advise
 from bob.leaderboard.cells import Column
 from bob.leaderboard.costs import COSTS, cost_of, devices
+from bob.leaderboard.gather import gather
 from bob.leaderboard.limits import Limits
 from bob.leaderboard.pairwise import compare, paired_difference
+from bob.leaderboard.render.advice import sentences
 from bob.outcomes import Classified
 from bob.records.record import Cost, Record
 

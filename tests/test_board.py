@@ -12,10 +12,10 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from stored_sweep import N, right, store
 
-from bob.commands.leaderboard import gather
 from bob.leaderboard import make_board, to_markdown, to_terminal, write_leaderboard
 from bob.leaderboard.board import Board
 from bob.leaderboard.cells import Column
+from bob.leaderboard.gather import gather
 from bob.leaderboard.per_example import per_example
 from bob.leaderboard.render.latex import escape, to_latex
 from bob.leaderboard.render.ranking_table import pool_text, ranking_frame

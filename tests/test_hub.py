@@ -21,13 +21,13 @@ from safetensors.torch import save, save_file
 from timm.models._hub import save_config_for_hf
 from transformers import AutoConfig, AutoModel
 
-from bob.backbones.availability import downloaded_place
 from bob.backbones.card import load_backbone
 from bob.backbones.weights.locate import find_weights
 from bob.backbones.weights.tensors import tensor_hash
 from bob.errors import UnavailableError
 from bob.io.download import fetch
 from bob.io.hub import _answers, hub_file, hub_reachable
+from bob.io.paths import downloaded_place
 from bob.registry.registry import load_backbones
 from bob.specs import BackboneSpec
 from bob.specs.yaml import build

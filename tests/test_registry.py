@@ -7,11 +7,11 @@ from typing import get_args
 
 import pytest
 
-from bob.errors import ConfigError
+from bob.errors import ConfigError, nearest
 from bob.metrics import METRICS
 from bob.registry.registry import backbone_labels, dataset_labels, load_registry, select, task_labels
 from bob.specs import SETTINGS, MetricName
-from bob.specs.yaml import nearest, read_yaml
+from bob.specs.yaml import read_yaml
 
 BACKBONE = "mine:\n  family: ssl\n  loader: timm\n  architecture: resnet18\n"
 TASK = """version: 1

@@ -5,8 +5,9 @@ import pytest
 from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
 
+from bob.numerics.linear.ridge_path import fit_path, scores
 from bob.protocols.protocol import Problem
-from bob.protocols.ridge import fit_path, ridge, scores
+from bob.protocols.ridge import ridge
 from bob.specs.settings import RidgeSettings
 
 STRENGTHS = (1e-2, 1.0, 1e3)

@@ -1,11 +1,10 @@
 """Whether a backbone's weights are on this machine, told from names of files alone: for lists and default choices. Loads nothing."""
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
 from bob.errors import ConfigError
-from bob.io.paths import downloads, hub_cache, in_package
+from bob.io.paths import downloaded_place, hub_cache, in_package
 from bob.specs import BackboneSpec, Weights
 
 OPEN_CLIP_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
@@ -32,11 +31,6 @@ def refuse_code(specs: Sequence[BackboneSpec], allowed: bool) -> None:
         first = running[0]
         if not allowed:
             raise ConfigError(f"backbone {first.name!r}: runs code ({first.architecture}). Read it, then add --allow-code.")
-
-
-def downloaded_place(url: str) -> Path:
-    """Where the file of a web address lies on this machine; two addresses never share a file, whatever its name."""
-    return downloads() / hashlib.sha256(url.encode()).hexdigest()[:16] / url.rstrip("/").rsplit("/", 1)[-1].split("?")[0]
 
 
 def _absence_of_file(weights: Weights) -> str | None:

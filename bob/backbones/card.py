@@ -16,12 +16,11 @@ from bob.backbones.backbone import Backbone
 from bob.backbones.fold import fold
 from bob.backbones.loaders.load import library_versions, load
 from bob.backbones.loaders.python import source_of
-from bob.backbones.weights.locate import find_weights, source_in_words
+from bob.backbones.weights.locate import find_weights
 from bob.backbones.weights.tensors import tensor_hash
 from bob.errors import UnavailableError
 from bob.io.digest import digest
 from bob.io.files import write_whole
-from bob.records.record import BackboneFacts
 from bob.specs import BackboneSpec, Pooling
 from bob.specs.yaml import Closed, plain
 
@@ -74,30 +73,6 @@ def card(spec: BackboneSpec, cache: Path, device: str, precision: str, *, offlin
 def speed_memory(spec: BackboneSpec, cache: Path, device: str, precision: str, *, offline: bool) -> Path:
     """The file beside the card that remembers the fastest runtime and batch size."""
     return _place(spec, cache, device, precision, offline=offline).with_suffix(".speed.json")
-
-
-def facts(spec: BackboneSpec, known: Card) -> BackboneFacts:
-    """The card as a record tells it."""
-    return BackboneFacts(
-        name=spec.name,
-        family=spec.family,
-        loader=spec.loader,
-        architecture=spec.architecture,
-        weights=source_in_words(spec.weights),
-        weights_hash=known.weights_hash,
-        pooling=spec.pooling,
-        precision=known.precision,
-        width=known.widths[spec.pooling],
-        params=known.params,
-        gflops=known.gflops,
-        weights_mib=known.weights_mib,
-        peak_mib=known.peak_mib,
-        geometry=dict(known.geometry),
-        normalisation={name: tuple(values) for name, values in known.normalisation.items()},
-        licence=spec.licence,
-        paper=spec.paper,
-        pretraining=spec.pretraining,
-    )
 
 
 def _place(spec: BackboneSpec, cache: Path, device: str, precision: str, *, offline: bool) -> Path:

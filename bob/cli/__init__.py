@@ -44,7 +44,7 @@ class _Parser(argparse.ArgumentParser):
 
     def refuse(self, unknown: Sequence[str]) -> NoReturn:
         """Words that the command does not know, with the nearest flag that it does."""
-        from bob.specs.yaml import nearest
+        from bob.errors import nearest
 
         flags = [flag for flag in self._option_string_actions if flag.startswith("--")]
         word = unknown[0].partition("=")[0]

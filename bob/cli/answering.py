@@ -83,7 +83,7 @@ def _leaderboard(arguments: argparse.Namespace) -> int:
 
 
 def _recommend(arguments: argparse.Namespace) -> int:
-    from bob.commands.compare import recommend
+    from bob.commands.recommend import recommend
 
     return recommend(arguments)
 

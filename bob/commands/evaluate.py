@@ -5,9 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bob.commands.compare import comparison_sentences, comparison_table
-from bob.commands.leaderboard import Gathered, publish
-from bob.commands.run import own_images, usable_device
+from bob.commands.arguments import own_images, usable_device
+from bob.commands.leaderboard import publish
 from bob.commands.terminal import Terminal, counted
 from bob.datasets.dataset import Dataset
 from bob.datasets.open import open_dataset
@@ -15,7 +14,9 @@ from bob.errors import FAILED, OK, ConfigError, NotApplicableError, UnavailableE
 from bob.io.files import require_writable, slug
 from bob.io.paths import default_cache
 from bob.leaderboard.cells import cells, column_of, comparable
+from bob.leaderboard.gather import Gathered
 from bob.leaderboard.pairwise import compare
+from bob.leaderboard.render.comparison import comparison_sentences, comparison_table
 from bob.leaderboard.render.terminal import to_terminal
 from bob.precomputed.columns import Given, read_given
 from bob.precomputed.history import clash, kept, with_earlier

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save
 
 from bob.backbones.availability import refuse_code
-from bob.commands.run import own_images, usable_device
+from bob.commands.arguments import own_images, usable_device
 from bob.commands.terminal import Terminal, counted
 from bob.datasets.dataset import Dataset, Split
 from bob.datasets.open import open_dataset

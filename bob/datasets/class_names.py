@@ -7,9 +7,8 @@ matched by name, they are also its class masks: the 200 of the 1,000 classes tha
 from collections.abc import Sequence
 
 from bob.datasets.listing import Listing
-from bob.errors import ConfigError, DatasetError
+from bob.errors import ConfigError, DatasetError, nearest
 from bob.io.paths import shipped
-from bob.specs.yaml import nearest
 
 
 def class_list(name: str) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ from bob.datasets.readers.revisited import list_revisited
 from bob.datasets.readers.samples import list_sample
 from bob.datasets.readers.table import list_table
 from bob.datasets.readers.webdataset import list_webdataset
-from bob.errors import ConfigError, DatasetError, UnavailableError
+from bob.errors import ConfigError, DatasetError, UnavailableError, nearest
 from bob.io.paths import data_path
 from bob.specs import (
     ArraysSource,
@@ -36,7 +36,6 @@ from bob.specs import (
     ShiftSpec,
     WebDatasetSource,
 )
-from bob.specs.yaml import nearest
 
 __all__ = ["chosen_part", "from_data_flag", "limited", "open_dataset"]
 

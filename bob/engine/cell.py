@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bob.backbones.card import facts
+from bob.backbones.card import Card
+from bob.backbones.weights.locate import source_in_words
 from bob.datasets.dataset import Dataset
 from bob.engine.scores import scores
 from bob.errors import BadImageError
@@ -17,8 +18,8 @@ from bob.features.store import Effort, Features
 from bob.plan import Cell, Plan, Request, seeds_of, whole_of
 from bob.protocols.protocol import Result
 from bob.records.provenance import provenance
-from bob.records.record import Cost, DatasetFacts, Record, Score, TaskFacts
-from bob.specs import TaskSpec
+from bob.records.record import BackboneFacts, Cost, DatasetFacts, Record, Score, TaskFacts
+from bob.specs import BackboneSpec, TaskSpec
 from bob.wiring import WIRING, Need, TextNeed
 
 Bad = Mapping[str, Mapping[int, str]]
@@ -147,4 +148,28 @@ def _cost(request: Request, features: list[Features], probe_seconds: float) -> C
         decode_images_per_s=total.images / total.decode_seconds if total.decode_seconds else None,
         probe_seconds=probe_seconds,
         pass_peak_mib=total.peak_mib or None,
+    )
+
+
+def facts(spec: BackboneSpec, known: Card) -> BackboneFacts:
+    """The card as a record tells it."""
+    return BackboneFacts(
+        name=spec.name,
+        family=spec.family,
+        loader=spec.loader,
+        architecture=spec.architecture,
+        weights=source_in_words(spec.weights),
+        weights_hash=known.weights_hash,
+        pooling=spec.pooling,
+        precision=known.precision,
+        width=known.widths[spec.pooling],
+        params=known.params,
+        gflops=known.gflops,
+        weights_mib=known.weights_mib,
+        peak_mib=known.peak_mib,
+        geometry=dict(known.geometry),
+        normalisation={name: tuple(values) for name, values in known.normalisation.items()},
+        licence=spec.licence,
+        paper=spec.paper,
+        pretraining=spec.pretraining,
     )

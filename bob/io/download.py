@@ -10,9 +10,9 @@ from typing import Any, BinaryIO
 
 from filelock import FileLock
 
-from bob.backbones.availability import downloaded_place
 from bob.errors import UnavailableError
 from bob.io.hub import BLOCK_BYTES, file_sha256
+from bob.io.paths import downloaded_place
 
 PATIENCE_SECONDS = 30.0
 """Without a byte, before a connection counts as stalled."""

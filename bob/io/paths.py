@@ -1,5 +1,6 @@
 """Where things live on this machine."""
 
+import hashlib
 import importlib.metadata
 import os
 from pathlib import Path
@@ -49,3 +50,8 @@ def in_package(distribution: str, file: str) -> Path | None:
         return None
     path = Path(str(found.locate_file(file)))
     return path if path.exists() else None
+
+
+def downloaded_place(url: str) -> Path:
+    """Where the file of a web address lies on this machine; two addresses never share a file, whatever its name."""
+    return downloads() / hashlib.sha256(url.encode()).hexdigest()[:16] / url.rstrip("/").rsplit("/", 1)[-1].split("?")[0]

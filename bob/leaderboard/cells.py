@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 from weakref import WeakValueDictionary
 
 from bob.metrics import METRICS
-from bob.records.record import BackboneFacts, Record, Score
+from bob.records.record import BackboneFacts, Record, Score, created
 
 
 class Column(NamedTuple):
@@ -55,11 +55,6 @@ class Cell:
 
 def column_of(record: Record) -> Column:
     return Column(record.task.name, record.dataset_name)
-
-
-def created(record: Record) -> str:
-    """When the record was made: ISO 8601 in UTC, so that text order is time order."""
-    return str(record.provenance.get("created", ""))
 
 
 def _age(record: Record) -> tuple[str, str]:

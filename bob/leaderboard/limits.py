@@ -4,11 +4,10 @@ import fnmatch
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from bob.errors import ConfigError
+from bob.errors import ConfigError, nearest
 from bob.leaderboard.cells import facts_by_backbone
 from bob.leaderboard.costs import COSTS, cost_of
 from bob.records.record import Record
-from bob.specs.yaml import nearest
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from bob.errors import ConfigError
+from bob.errors import ConfigError, nearest
 from bob.io.digest import digest
 from bob.leaderboard.csv_table import Number, Rows, is_text, number, read_rows
 from bob.metrics import METRICS
 from bob.records.record import Record, Score, TaskFacts
-from bob.specs.yaml import nearest
 
 TIDY_COLUMNS = ("backbone", "dataset", "metric", "value")
 UNNAMED_METRIC = "value"

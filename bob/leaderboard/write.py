@@ -10,9 +10,9 @@ from bob.leaderboard.per_example import Evidence, no_evidence
 from bob.leaderboard.render.latex import to_latex
 from bob.leaderboard.render.markdown import to_markdown
 from bob.leaderboard.render.ranking_table import ranking_frame, task_frame
+from bob.leaderboard.render.robustness_table import robustness_frame
 from bob.leaderboard.render.tidy_table import tidy_parts
 from bob.leaderboard.render.wide_table import wide
-from bob.leaderboard.robustness import robustness_frame
 from bob.records.record import Record
 
 

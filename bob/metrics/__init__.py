@@ -1,9 +1,8 @@
 """Metrics: an outcome in, one float out. Pure; a metric without a value raises UndefinedError with the reason."""
 
-from bob.errors import ConfigError
+from bob.errors import ConfigError, nearest
 from bob.metrics import classification, corruption, detection, fewshot, multilabel, ood, paired_preprocessing, retrieval
 from bob.metrics.metric import IntervalKind, Metric
-from bob.specs.yaml import nearest
 
 _MODULES = (classification, fewshot, ood, detection, retrieval, corruption, paired_preprocessing, multilabel)
 METRICS: dict[str, Metric] = {metric.name: metric for module in _MODULES for metric in module.METRICS}

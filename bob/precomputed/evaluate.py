@@ -7,8 +7,8 @@ The rows go the way of stored ones: splits, held-out draws, protocols, metrics a
 text tower (corruptions, other input sizes, zero-shot) does not apply.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,14 +19,12 @@ from numpy.typing import ArrayLike, NDArray
 from bob.datasets.assemble import assemble
 from bob.datasets.dataset import Dataset, Shift, Split
 from bob.datasets.listing import SPLIT_NAMES, Listing
-from bob.engine.scores import scores
+from bob.engine.solve import Answer, ask
 from bob.errors import ConfigError, DatasetError, NotApplicableError
 from bob.features.store import Effort, Features
-from bob.protocols.protocol import Result
-from bob.records.record import Score
 from bob.registry.registry import load_registry, select, task_labels
-from bob.specs import BackboneSpec, TaskSpec
-from bob.wiring import WIRING, Need, TextNeed
+from bob.specs import BackboneSpec
+from bob.wiring import Need, TextNeed
 
 UNKNOWN = BackboneSpec(name="features", family="domain", loader="python", architecture="features:given")
 """Stands for whatever made the rows."""
@@ -44,22 +42,6 @@ class Rows(NamedTuple):
 
 
 Given = Rows | tuple[ArrayLike, ArrayLike]
-
-
-@dataclass(frozen=True, eq=False)
-class Answer:
-    """What one task said."""
-
-    task: TaskSpec
-    scores: tuple[Score, ...]
-    """Every metric of every part and seed, as a record holds them."""
-    results: Mapping[int, Result]
-    """Seed → the protocol's own answer: outcomes per example, and in `detail` what was chosen."""
-
-    @property
-    def score(self) -> Score:
-        """The ranking metric of the first seed."""
-        return self.scores[0]
 
 
 def evaluate(
@@ -118,19 +100,6 @@ class _Pool:
             raise NotApplicableError(f"{need.name} needs images; features are all there is.")
         rows = self.x[[int(i) for i in need.split.ids]]
         return Features(rows, np.arange(len(rows)), {}, Effort())
-
-
-def ask(
-    task: TaskSpec, dataset: Dataset, backbone: BackboneSpec, features: Callable[[Need | TextNeed], Features], seeds: Sequence[int], device: str
-) -> Answer:
-    """One task's answer on a dataset whose rows are at hand; `features` raises NotApplicableError for what cannot be had."""
-    wired = WIRING[task.protocol]
-    needs = wired.needs(task, dataset, backbone)
-    found = {id(need): features(need) for need in needs}
-    drawn = wired.draws(task, dataset)
-    results = {seed: wired.solve(task, dataset, needs, lambda need: found[id(need)], seed, device) for seed in (seeds if drawn else list(seeds)[:1])}
-    told = [score for seed, result in results.items() for part in result.parts for score in scores(part, task.metrics, seed if drawn else None)]
-    return Answer(task, tuple(told), results)
 
 
 def _dataset(own: Mapping[str, Rows], pool: _Pool) -> Dataset:

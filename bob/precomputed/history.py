@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from bob.errors import ConfigError
-from bob.leaderboard.cells import created
 from bob.precomputed.columns import Given
 from bob.precomputed.record import Told, Work, facts_of
 from bob.records.provenance import provenance
-from bob.records.record import GIVEN, Record
+from bob.records.record import GIVEN, Record, created
 from bob.records.store import RecordBook
 
 _KNOWN = "Have its images, or their shifts, changed, or has the file no rows of the shifts? Evaluate all backbones anew, or name another --results."

@@ -9,11 +9,12 @@ import torch
 from numpy.typing import NDArray
 
 from bob.engine.cell import arrays_of, dataset_facts, solving_on, task_facts
+from bob.engine.solve import ask
 from bob.errors import BobError
 from bob.io.digest import digest
 from bob.plan import result_key, seeds_of
 from bob.precomputed.columns import Given
-from bob.precomputed.evaluate import UNKNOWN, ask
+from bob.precomputed.evaluate import UNKNOWN
 from bob.precomputed.rows import Examples
 from bob.records.provenance import provenance
 from bob.records.record import GIVEN, BackboneFacts, Cost, Record

@@ -27,12 +27,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bob.numerics.linear import batched_dual, logistic_path
+from bob.numerics.linear import batched_dual, logistic_path, ridge_path
 from bob.numerics.matmul import product, products
 from bob.numerics.search.similarity import unit
 from bob.numerics.threads import striped
 from bob.outcomes import Draws
-from bob.protocols import centroid, ridge
+from bob.protocols import centroid
 from bob.protocols.protocol import Part, Result
 from bob.protocols.sampling import choose, generator
 from bob.specs.settings import FewShotSettings
@@ -129,7 +129,7 @@ def _one_by_one(head: str, x: Tensor, y: Ints, classes: int, l2: float) -> tuple
     rows = x.cpu().numpy()
     if head == "ridge":
         varying = int((rows != rows[0]).any(0).sum())
-        (linear,) = ridge.fit_path(rows, y, classes, [l2 * max(varying, 1)], device=str(x.device))
+        (linear,) = ridge_path.fit_path(rows, y, classes, [l2 * max(varying, 1)], device=str(x.device))
         return torch.from_numpy(linear.weight).to(x), torch.from_numpy(linear.bias).to(x), 0.0
     penalty = l2 * float((x - x.mean(0)).square().sum(1).mean())
     c = logistic_path.penalty_of(penalty, 1, classes)  # 1 / penalty, or 2 / penalty of two classes

@@ -145,3 +145,8 @@ class Record(Closed):
     """The file of per-example arrays, beside the JSON file."""
     external: str | None = None
     """The table that a published number was read from (`bob-bench leaderboard --external`); such a record is made for the page and never stored."""
+
+
+def created(record: Record) -> str:
+    """When the record was made: ISO 8601 in UTC, so that text order is time order."""
+    return str(record.provenance.get("created", ""))

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from bob.errors import ConfigError
+from bob.errors import ConfigError, nearest
 from bob.io.paths import shipped
 from bob.specs import SETTINGS, BackboneSpec, DatasetSpec, TaskSpec
-from bob.specs.yaml import Spec, build, nearest, read_yaml
+from bob.specs.yaml import Spec, build, read_yaml
 
 DATASETS_FILE = "datasets.yaml"
 Entry = TypeVar("Entry", BackboneSpec, TaskSpec, DatasetSpec)

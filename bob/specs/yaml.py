@@ -3,9 +3,7 @@
 YAML's traps are refused rather than guessed at: a repeated key, `1e-3` (text to YAML), `no` (False to YAML), `1.10` (1.1 to YAML), anchors, tags.
 """
 
-import difflib
-import re
-from collections.abc import Collection, Hashable, Mapping
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -13,7 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
-from bob.errors import ConfigError
+from bob.errors import ConfigError, nearest
 
 
 class Closed(BaseModel):
@@ -80,19 +78,6 @@ def build(spec: type[Spec], values: object, where: str) -> Spec:
         return spec.model_validate(values)
     except ValidationError as error:
         raise ConfigError("\n".join(f"{where}: {_explain(spec, problem)}" for problem in error.errors())) from error
-
-
-def nearest(name: str, known: Collection[str], cutoff: float = 0.6) -> str:
-    """`; did you mean 'x'?` where a known name is close in spelling, or holds the same words in another order; else the end of the sentence."""
-    close = difflib.get_close_matches(name, known, n=1, cutoff=cutoff)
-    words = _words(name)
-    same = sorted((other for other in known if words and words <= _words(other)), key=len)
-    found = same[:1] if same and len(words) > 1 else close
-    return f"; did you mean {found[0]!r}?" if found else "."
-
-
-def _words(name: str) -> set[str]:
-    return set(re.findall(r"[a-z0-9]+", name.lower()))
 
 
 KEY_CUTOFF = 0.7

@@ -9,9 +9,8 @@ from torch.nn import functional as F
 
 from bob.backbones.backbone import Loaded
 from bob.backbones.pixels.geometry import Geometry, Normalisation
-from bob.errors import ConfigError
+from bob.errors import ConfigError, nearest
 from bob.specs import BackboneSpec, Pooling
-from bob.specs.yaml import nearest
 
 VERSION = "bob floors 1"
 INPUT_PX = 224

@@ -14,9 +14,8 @@ from torch import nn
 
 from bob.backbones.backbone import Loaded
 from bob.backbones.pixels.geometry import Geometry, Normalisation
-from bob.errors import BackboneError, UnavailableError
+from bob.errors import BackboneError, UnavailableError, nearest
 from bob.specs import BackboneSpec, Graph, Pooling
-from bob.specs.yaml import nearest
 
 PROVIDER = "CPUExecutionProvider"
 ERRORS_ONLY = 3

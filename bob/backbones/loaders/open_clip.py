@@ -20,11 +20,10 @@ from bob.backbones.loaders.towers import rows_of
 from bob.backbones.pixels.geometry import Geometry, Normalisation
 from bob.backbones.text import TextTower
 from bob.backbones.weights.tensors import fill, read_tensors
-from bob.errors import BackboneError, ConfigError
+from bob.errors import BackboneError, ConfigError, nearest
 from bob.io.hub import hub_file, optional_file
 from bob.specs import BackboneSpec
 from bob.specs.backbone import OWN_REPOSITORY
-from bob.specs.yaml import nearest
 
 CONFIG_FILE = "open_clip_config.json"
 IMAGE, WRAPPED = "visual.", "module."

@@ -13,11 +13,10 @@ from bob.backbones.backbone import Loaded
 from bob.backbones.pixels.geometry import Geometry, Normalisation
 from bob.backbones.weights.layouts import advised
 from bob.backbones.weights.tensors import differences, in_file_order, misfit, read_tensors
-from bob.errors import BackboneError, ConfigError
+from bob.errors import BackboneError, ConfigError, nearest
 from bob.io.hub import hub_file
 from bob.specs import BackboneSpec, Pooling
 from bob.specs.backbone import OWN_REPOSITORY
-from bob.specs.yaml import nearest
 
 CONFIG_FILE = "config.json"
 

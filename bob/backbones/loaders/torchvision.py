@@ -8,9 +8,8 @@ from torch import nn
 
 from bob.backbones.backbone import Loaded
 from bob.backbones.pixels.geometry import Geometry, Normalisation
-from bob.errors import BackboneError, ConfigError
+from bob.errors import BackboneError, ConfigError, nearest
 from bob.specs import BackboneSpec, Pooling
-from bob.specs.yaml import nearest
 
 
 class TorchvisionRows(nn.Module):

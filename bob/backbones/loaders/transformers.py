@@ -15,10 +15,9 @@ from torch import nn
 from bob.backbones.backbone import Loaded
 from bob.backbones.pixels.geometry import Geometry, Normalisation
 from bob.backbones.weights.tensors import misfit
-from bob.errors import BackboneError, ConfigError, UnavailableError
+from bob.errors import BackboneError, ConfigError, UnavailableError, nearest
 from bob.io.hub import hub_folder
 from bob.specs import BackboneSpec, Pooling, Preprocessing
-from bob.specs.yaml import nearest
 
 CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
 RESAMPLE = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}

@@ -3,10 +3,9 @@
 from collections.abc import Callable, Mapping
 
 from bob.backbones.weights.locate import repository_of
-from bob.errors import BobError
+from bob.errors import BobError, nearest
 from bob.specs import BackboneSpec
 from bob.specs.backbone import OWN_REPOSITORY
-from bob.specs.yaml import nearest
 
 
 def id_problems(spec: BackboneSpec) -> list[str]:

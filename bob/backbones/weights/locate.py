@@ -3,12 +3,11 @@
 from pathlib import Path
 
 from bob.backbones.availability import OPEN_CLIP_FILES
-from bob.errors import BackboneError, ConfigError, UnavailableError
+from bob.errors import BackboneError, ConfigError, UnavailableError, nearest
 from bob.io.download import fetch
 from bob.io.hub import file_sha256, hub_file
 from bob.io.paths import in_package
 from bob.specs import BackboneSpec, Weights
-from bob.specs.yaml import nearest
 
 HUB_FILES = {"open_clip": OPEN_CLIP_FILES, "onnx": ("model.onnx", "onnx/model.onnx")}
 """The libraries' names for the weights in a hub repository, safest first."""

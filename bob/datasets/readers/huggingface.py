@@ -17,9 +17,8 @@ from bob.datasets.readers.parquet import streamed
 from bob.datasets.readers.prepared import open_prepared
 from bob.datasets.readers.repository import limit_bytes
 from bob.datasets.readers.tables import Prepared, Table
-from bob.errors import DatasetError
+from bob.errors import DatasetError, nearest
 from bob.specs import HuggingFaceSource, Repository
-from bob.specs.yaml import nearest
 
 
 def list_huggingface(name: str, source: HuggingFaceSource, cache: Path, offline: bool) -> Listing:

@@ -13,9 +13,8 @@ from bob.datasets.listing import Listing
 from bob.datasets.readers.huggingface import Part, chained, open_tables, split_of
 from bob.datasets.readers.prepared import config_names
 from bob.datasets.readers.tables import Table
-from bob.errors import DatasetError
+from bob.errors import DatasetError, nearest
 from bob.specs import HuggingFaceSource, QrelsSource
-from bob.specs.yaml import nearest
 
 CONFIGS = {"query": ("query", "queries"), "gallery": ("corpus",), "judgements": ("qrels", "default")}
 

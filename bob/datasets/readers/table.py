@@ -11,9 +11,8 @@ from typing import Literal
 
 from bob.datasets.content.digests import file_digests, read_file
 from bob.datasets.listing import SPLIT_NAMES, Listing
-from bob.errors import DatasetError
+from bob.errors import DatasetError, nearest
 from bob.specs import Role, TableSource
-from bob.specs.yaml import nearest
 
 SEVERAL = "|"
 """What stands between the labels of one image in a table of one's own."""

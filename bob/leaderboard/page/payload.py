@@ -5,7 +5,7 @@ from functools import cached_property
 from typing import Any
 
 from bob.leaderboard.board import Board
-from bob.leaderboard.cells import Cell, Column, base_of, cells, created, facts_by_backbone
+from bob.leaderboard.cells import Cell, Column, base_of, cells, facts_by_backbone
 from bob.leaderboard.costs import devices
 from bob.leaderboard.covariance import Covariance
 from bob.leaderboard.page.encode import float32s
@@ -14,7 +14,7 @@ from bob.leaderboard.page.grid import grid
 from bob.leaderboard.page.parts import parts
 from bob.leaderboard.ranking import Ranking
 from bob.leaderboard.render.text import notes
-from bob.records.record import BackboneFacts, Record
+from bob.records.record import BackboneFacts, Record, created
 
 
 class Layout:

@@ -1,0 +1,54 @@
+"""Recommend."""
+
+import argparse
+import dataclasses
+import json
+from typing import Any
+
+from bob.commands.terminal import Terminal
+from bob.errors import FAILED, OK
+from bob.leaderboard.advice import Advice, advise
+from bob.leaderboard.gather import gather_selection
+from bob.leaderboard.limits import Limits
+from bob.leaderboard.render.advice import sentences
+from bob.leaderboard.render.ranking_table import pool_text
+
+
+def recommend(arguments: argparse.Namespace) -> int:
+    """The pick, its tie group and what one gives up. The exit code is 1 where no backbone meets the limits."""
+    gathered, records = gather_selection(arguments.results, arguments.tasks, arguments.datasets, arguments.data)
+    limits = Limits(
+        max_params=arguments.max_params,
+        max_gflops=arguments.max_gflops,
+        max_width=arguments.max_width,
+        max_peak_mib=arguments.max_peak_mib,
+        min_images_per_s=arguments.min_images_per_s,
+        licence=arguments.licence,
+        device=arguments.device,
+    )
+    advice = advise(records, limits, gathered.evidence, gathered.outcomes)
+    terminal = Terminal()
+    if arguments.json:
+        terminal.raw(json.dumps(advice_json(advice), indent=1))
+    else:
+        for sentence in sentences(advice):
+            terminal.say(sentence)
+    return OK if advice.pick else FAILED
+
+
+def advice_json(advice: Advice) -> dict[str, Any]:
+    """Everything that the sentences say, as plain values."""
+    return {
+        "limits": dataclasses.asdict(advice.limits),
+        "device": advice.device,
+        "pool": pool_text(advice.ranking),
+        "settings": [str(column) for column in advice.ranking.settings],
+        "basis": advice.ranking.basis,
+        "pick": dataclasses.asdict(advice.pick) | {"costs": advice.costs} if advice.pick else None,
+        "tied": [dataclasses.asdict(trade) for trade in advice.tied],
+        "without_limits": dataclasses.asdict(advice.given_up) if advice.given_up else None,
+        "left_out": advice.ranking.left_out,
+        "excluded": advice.excluded,
+        "floor_is_better": {str(column): floor for column, floor in advice.no_better.items()},
+        "sentences": sentences(advice),
+    }
