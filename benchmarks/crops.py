@@ -27,19 +27,34 @@ CALLS = 4
 
 def compare(size: tuple[int, int], geometry: Geometry, rounds: int) -> dict[str, float]:
     """How many times as long PIL takes, and `fast`."""
-    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8))
+    image = Image.fromarray(
+        np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    )
     region, quick = region_of(geometry, size), replace(geometry, fast=True)
     assert region and np.array_equal(region.by_pil(image), region.by_loops(image))
     called = f"{size[0]} x {size[1]} to {geometry.height_px}, {geometry.crop_mode}, {geometry.interpolation}"
     print(f"\n{called}: {CALLS} crops")
-    ways = {"ours": region.by_loops, "PIL": region.by_pil, "torchvision's 8-bit kernels": quick.crop}
-    seconds, _ = interleave({name: lambda way=way: [way(image) for _ in range(CALLS)] for name, way in ways.items()}, rounds)
-    ratios = table(seconds, "ours", {name: f"{min(times) / CALLS * 1e3:.2f} ms a crop" for name, times in seconds.items()})
+    ways = {
+        "ours": region.by_loops,
+        "PIL": region.by_pil,
+        "torchvision's 8-bit kernels": quick.crop,
+    }
+    seconds, _ = interleave(
+        {name: lambda way=way: [way(image) for _ in range(CALLS)] for name, way in ways.items()},
+        rounds,
+    )
+    ratios = table(
+        seconds,
+        "ours",
+        {name: f"{min(times) / CALLS * 1e3:.2f} ms a crop" for name, times in seconds.items()},
+    )
     return {f"{called}: {name}": ratio for name, ratio in ratios.items() if name != "ours"}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--quick", action="store_true", help="the first geometry, three rounds")
     quick = parser.parse_args().quick
     print(machine())

@@ -55,12 +55,31 @@ from bob.features.key import FeatureKey
 from bob.features.store import SHARD_ROWS, FeatureStore, Shard, shard_count, shard_range
 
 PARTS = ("one", "together", "warm", "memory")
-WAYS = ("ours", "ours warm", "decoded", "fast", "decode", "bare", "eager", "plain", "visbench cold", "visbench warm")
+WAYS = (
+    "ours",
+    "ours warm",
+    "decoded",
+    "fast",
+    "decode",
+    "bare",
+    "eager",
+    "plain",
+    "visbench cold",
+    "visbench warm",
+)
 SLOW = ("decoded", "fast", "eager", "plain", "visbench cold", "visbench warm")
 """Left out where several go together and time is short."""
 TEN = (
     *("efficientnet_lite0_in1k", "efficientnet_lite1_in1k", "efficientnet_lite2_in1k"),
-    *("resnet18", "mobilenetv3_large_100", "vit_tiny_patch16_224", "regnety_004", "mnasnet_100", "resnet34", "convnext_atto"),
+    *(
+        "resnet18",
+        "mobilenetv3_large_100",
+        "vit_tiny_patch16_224",
+        "regnety_004",
+        "mnasnet_100",
+        "resnet34",
+        "convnext_atto",
+    ),
 )
 """Backbones that go together: three with learned weights, then architectures of timm's with random ones."""
 IN_MEMORY = 64
@@ -74,7 +93,12 @@ class Silent:
 
 def split_of(files: Sequence[Path], n: int) -> Split:
     names = tuple(f"{i:06d}" for i in range(n))
-    return Split(ids=names, y=np.zeros(n, np.int64), content=names, read=lambda i: files[i % len(files)].read_bytes())
+    return Split(
+        ids=names,
+        y=np.zeros(n, np.int64),
+        content=names,
+        read=lambda i: files[i % len(files)].read_bytes(),
+    )
 
 
 def key_of(name: str) -> FeatureKey:
@@ -116,15 +140,23 @@ class Comparison:
     def ways(self) -> dict[str, Callable[[], Any]]:
         return {
             "ours": lambda: self._pass(self.split),
-            "ours warm": lambda: [FeatureStore(self.folder / "ours").read(key_of(name), self.n) for name in self.names],
+            "ours warm": lambda: [
+                FeatureStore(self.folder / "ours").read(key_of(name), self.n) for name in self.names
+            ],
             "decoded": lambda: self._pass(self.bitmaps),
             "fast": self._fast,
             "decode": self._decode,
             "bare": lambda: [self._bare(one) for one in self.members],
             "eager": lambda: [one.run(self.n) for one in self.eagers],
             "plain": lambda: [plain(one, self.files, 2) for one in self.written.values()],
-            "visbench cold": lambda: [visbench(one, self.files, self.folder / name, warm=False) for name, one in self.written.items()],
-            "visbench warm": lambda: [visbench(one, self.files, self.folder / name, warm=True) for name, one in self.written.items()],
+            "visbench cold": lambda: [
+                visbench(one, self.files, self.folder / name, warm=False)
+                for name, one in self.written.items()
+            ],
+            "visbench warm": lambda: [
+                visbench(one, self.files, self.folder / name, warm=True)
+                for name, one in self.written.items()
+            ],
         }
 
     def prepare(self, ways: Iterable[str]) -> None:
@@ -143,16 +175,29 @@ class Comparison:
     @cached_property
     def crops(self) -> Mapping[Geometry, torch.Tensor]:
         images = [decode(file.read_bytes(), file.name) for file in self.files[:IN_MEMORY]]
-        return {one.backbone.geometry: torch.stack([one.backbone.geometry.crop(image) for image in images]) for one in self.members}
+        return {
+            one.backbone.geometry: torch.stack(
+                [one.backbone.geometry.crop(image) for image in images]
+            )
+            for one in self.members
+        }
 
     @cached_property
     def bitmaps(self) -> Split:
-        return split_of([bitmap(file, self.members[0].backbone.geometry) for file in self.files[:IN_MEMORY]], self.n)
+        return split_of(
+            [bitmap(file, self.members[0].backbone.geometry) for file in self.files[:IN_MEMORY]],
+            self.n,
+        )
 
     @cached_property
     def eagers(self) -> list[Eager]:
-        sizes = EAGER_BATCHES[: 1 if self.n <= IN_MEMORY else None]  # trying them takes longer than so few images
-        return [Eager(name, self.crops[one.backbone.geometry], sizes) for name, one in zip(self.names, self.members, strict=True)]
+        sizes = EAGER_BATCHES[
+            : 1 if self.n <= IN_MEMORY else None
+        ]  # trying them takes longer than so few images
+        return [
+            Eager(name, self.crops[one.backbone.geometry], sizes)
+            for name, one in zip(self.names, self.members, strict=True)
+        ]
 
     @cached_property
     def written(self) -> dict[str, Backbone]:
@@ -161,7 +206,9 @@ class Comparison:
     def apart(self, rows: np.ndarray) -> float:
         """The largest difference of the first backbone's rows from eager's, relative to the largest value."""
         first = self.members[0].backbone
-        wanted = eager_runtime.Eager(first, 4).embed(self.crops[first.geometry], ["default"])["default"]
+        wanted = eager_runtime.Eager(first, 4).embed(self.crops[first.geometry], ["default"])[
+            "default"
+        ]
         return float(np.abs(rows[: len(wanted)] - wanted).max() / np.abs(wanted).max())
 
     def _pass(self, split: Split) -> np.ndarray:
@@ -196,7 +243,9 @@ class Comparison:
             done += len(one.ready[0].embed(crops[: self.n - done], ["default"])["default"])
 
 
-def compare(names: Sequence[str], files: Sequence[Path], rounds: int, wanted: Sequence[str], runtime: str) -> dict[str, float]:
+def compare(
+    names: Sequence[str], files: Sequence[Path], rounds: int, wanted: Sequence[str], runtime: str
+) -> dict[str, float]:
     """Seconds of every way relative to ours, and what ours costs above its forwards and one decoding."""
     with tempfile.TemporaryDirectory() as folder:
         made = Comparison(names, files, runtime, Path(folder))
@@ -205,14 +254,24 @@ def compare(names: Sequence[str], files: Sequence[Path], rounds: int, wanted: Se
         made.prepare(ways)
         seconds, results = interleave(ways, rounds)
         how = made.members[0].ready[0]
-        print(f"\n{called}: {made.n} JPEGs of 500 x 400; {names[0]} runs by {how.name}, batch {how.batch_size}")
-        ratios = table(seconds, "ours", {way: f"{made.n / min(times):.1f} images/s" for way, times in seconds.items()})
-        found = {f"{called}: {way}": ratio for way, ratio in ratios.items()} | _overhead(called, seconds)
+        print(
+            f"\n{called}: {made.n} JPEGs of 500 x 400; {names[0]} runs by {how.name}, batch {how.batch_size}"
+        )
+        ratios = table(
+            seconds,
+            "ours",
+            {way: f"{made.n / min(times):.1f} images/s" for way, times in seconds.items()},
+        )
+        found = {f"{called}: {way}": ratio for way, ratio in ratios.items()} | _overhead(
+            called, seconds
+        )
         if "eager" in wanted and len(names) == 1:
             print(f"eager at its best: {made.eagers[0].layout}, batches of {made.eagers[0].size}")
         if len(names) == 1:
             found |= {f"{called}: millionths from eager": made.apart(results["ours"]) * 1e6}
-            print(f"largest difference from eager, of the largest value: {found[f'{called}: millionths from eager'] / 1e6:.1e}")
+            print(
+                f"largest difference from eager, of the largest value: {found[f'{called}: millionths from eager'] / 1e6:.1e}"
+            )
     return found
 
 
@@ -230,10 +289,15 @@ def warm_read() -> float:
     """Seconds until 100,000 rows of 1,024 are there, checked, for a protocol; the files in the page cache."""
     n, seconds = 100_000, []
     with tempfile.TemporaryDirectory() as folder:
-        store, rows = FeatureStore(Path(folder)), np.random.default_rng(0).normal(size=(SHARD_ROWS, 1024)).astype(np.float32)
+        store, rows = (
+            FeatureStore(Path(folder)),
+            np.random.default_rng(0).normal(size=(SHARD_ROWS, 1024)).astype(np.float32),
+        )
         for number in range(shard_count(n)):
             at = shard_range(number, n)
-            store.write(key_of("warm"), number, Shard(rows[: len(at)], np.arange(at.start, at.stop)))
+            store.write(
+                key_of("warm"), number, Shard(rows[: len(at)], np.arange(at.start, at.stop))
+            )
         for _ in range(5):
             start = time.perf_counter()
             store.read(key_of("warm"), n)
@@ -244,7 +308,9 @@ def warm_read() -> float:
 
 def peak_of(n: int) -> float:
     """Peak MiB of a process that embeds n images by the cheapest backbone: what the pass itself holds."""
-    done = subprocess.run([sys.executable, __file__, "--peak", str(n)], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, __file__, "--peak", str(n)], capture_output=True, text=True, check=True
+    )
     peak = float(done.stdout.split()[-1])
     print(f"{n:,} images: {peak:.0f} MiB at most, libraries included")
     return peak
@@ -255,23 +321,43 @@ def embed_and_tell_peak(n: int) -> None:
         file = Path(folder) / "0.jpg"
         Image.new("RGB", (64, 64), "red").save(file)
         one = member("channel_statistics", "eager")
-        run_pass(split_of([file], n), [one], FeatureStore(Path(folder) / "store"), Silent(), workers=auto_workers(), skip_bad=False)
+        run_pass(
+            split_of([file], n),
+            [one],
+            FeatureStore(Path(folder) / "store"),
+            Silent(),
+            workers=auto_workers(),
+            skip_bad=False,
+        )
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10)
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
     parser.add_argument("--quick", action="store_true", help="few images, one round, under 45 s")
-    parser.add_argument("--backbones", default=TEN[0], help="registered, with weights that are here; or names of timm's, then with random weights")
-    parser.add_argument("--together", help="how many of TEN in one pass (default: 1,3,10; with --quick 3)")
-    parser.add_argument("--ways", help="some of the ways above, separated by commas; `ours` is always there")
+    parser.add_argument(
+        "--backbones",
+        default=TEN[0],
+        help="registered, with weights that are here; or names of timm's, then with random weights",
+    )
+    parser.add_argument(
+        "--together", help="how many of TEN in one pass (default: 1,3,10; with --quick 3)"
+    )
+    parser.add_argument(
+        "--ways", help="some of the ways above, separated by commas; `ours` is always there"
+    )
     parser.add_argument("--images", type=int, help="default 512, with --quick 64")
     parser.add_argument("--rounds", type=int, help="default 3, with --quick 1")
     parser.add_argument("--runtime", default="openvino")
     parser.add_argument("--peak", type=int, help=argparse.SUPPRESS)
     asked = parser.parse_args()
-    for kind, given, known in (("part", asked.parts, PARTS), ("way", (asked.ways or "ours").split(","), WAYS)):
+    for kind, given, known in (
+        ("part", asked.parts, PARTS),
+        ("way", (asked.ways or "ours").split(","), WAYS),
+    ):
         if other := [name for name in given if name not in known]:
             parser.error(f"unknown {kind} {other[0]!r}; known: {', '.join(known)}")
     return asked
@@ -283,7 +369,10 @@ def main() -> None:
         return embed_and_tell_peak(asked.peak)
     print(machine())
     parts, found = asked.parts or PARTS[:3], {}
-    n, rounds = asked.images or (64 if asked.quick else 512), asked.rounds or (1 if asked.quick else 3)
+    n, rounds = (
+        asked.images or (64 if asked.quick else 512),
+        asked.rounds or (1 if asked.quick else 3),
+    )
     ways = ["ours", *(asked.ways.split(",") if asked.ways else WAYS)]
     ways = [way for way in ways if find_spec("visbench") or not way.startswith("visbench")]
     with tempfile.TemporaryDirectory() as folder:
@@ -292,8 +381,16 @@ def main() -> None:
             file.write_bytes(photograph(i))
         for name in asked.backbones.split(",") if "one" in parts else ():
             found |= compare([name], files, rounds, ways, asked.runtime)
-        for count in (asked.together or ("3" if asked.quick else "1,3,10")).split(",") if "together" in parts else ():
-            shared = [way for way in ways if way not in (SLOW if asked.quick else ("decoded", "fast", "eager"))]
+        for count in (
+            (asked.together or ("3" if asked.quick else "1,3,10")).split(",")
+            if "together" in parts
+            else ()
+        ):
+            shared = [
+                way
+                for way in ways
+                if way not in (SLOW if asked.quick else ("decoded", "fast", "eager"))
+            ]
             found |= compare(TEN[: int(count)], files, rounds, shared, asked.runtime)
     if "warm" in parts:
         found["warm read s"] = warm_read()

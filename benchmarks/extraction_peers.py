@@ -26,8 +26,14 @@ TRIED = 32
 def photograph(seed: int) -> bytes:
     """A JPEG of about 60 KB with smooth and rough parts."""
     rng = np.random.default_rng(seed)
-    smooth = np.asarray(Image.fromarray(rng.integers(0, 256, (25, 31, 3), dtype=np.uint8)).resize(SIDE_PX, Image.Resampling.BICUBIC))
-    pixels = np.clip(smooth.astype(int) + rng.integers(-12, 13, smooth.shape), 0, 255).astype(np.uint8)
+    smooth = np.asarray(
+        Image.fromarray(rng.integers(0, 256, (25, 31, 3), dtype=np.uint8)).resize(
+            SIDE_PX, Image.Resampling.BICUBIC
+        )
+    )
+    pixels = np.clip(smooth.astype(int) + rng.integers(-12, 13, smooth.shape), 0, 255).astype(
+        np.uint8
+    )
     buffer = BytesIO()
     Image.fromarray(pixels).save(buffer, "JPEG", quality=88)
     return buffer.getvalue()
@@ -35,7 +41,13 @@ def photograph(seed: int) -> bytes:
 
 def spec_of(name: str) -> BackboneSpec:
     """A registered backbone, or any architecture of timm's with weights from a seed: speed does not depend on them."""
-    own = {"name": name, "family": "baseline", "loader": "timm", "architecture": name, "weights": {"random": 0}}
+    own = {
+        "name": name,
+        "family": "baseline",
+        "loader": "timm",
+        "architecture": name,
+        "weights": {"random": 0},
+    }
     return load_registry().backbones.get(name) or BackboneSpec.model_validate(own)
 
 
@@ -49,10 +61,16 @@ def as_written(name: str) -> Backbone:
 class Eager:
     """The forward of eager PyTorch alone, on normalised float32 images that lie in memory, in the layout and batch size that suit it best."""
 
-    def __init__(self, name: str, crops: torch.Tensor, sizes: Sequence[int] = EAGER_BATCHES) -> None:
+    def __init__(
+        self, name: str, crops: torch.Tensor, sizes: Sequence[int] = EAGER_BATCHES
+    ) -> None:
         self.backbone = as_written(name)
         self.images = self.backbone.normalisation.apply(crops)
-        ways = [(layout, size) for layout in (torch.contiguous_format, torch.channels_last) for size in sizes]
+        ways = [
+            (layout, size)
+            for layout in (torch.contiguous_format, torch.channels_last)
+            for size in sizes
+        ]
         self.layout, self.size = min(ways, key=lambda way: self._trial(*way))
         self._lay(self.layout)
 
@@ -96,7 +114,9 @@ def transform_of(backbone: Backbone) -> Any:
 class Files(torch.utils.data.Dataset):
     """As people write it."""
 
-    def __init__(self, files: Sequence[Path], transform: Callable[[Image.Image], torch.Tensor]) -> None:
+    def __init__(
+        self, files: Sequence[Path], transform: Callable[[Image.Image], torch.Tensor]
+    ) -> None:
         self.files, self.transform = files, transform
 
     def __len__(self) -> int:
@@ -110,7 +130,9 @@ def plain(backbone: Backbone, files: Sequence[Path], workers: int) -> np.ndarray
     """PIL, timm's transform, DataLoader, batches of 64, eager PyTorch under no_grad: contiguous, nothing folded."""
     rows = []
     with torch.no_grad():
-        for x in torch.utils.data.DataLoader(Files(files, transform_of(backbone)), batch_size=PLAIN_BATCH, num_workers=workers):
+        for x in torch.utils.data.DataLoader(
+            Files(files, transform_of(backbone)), batch_size=PLAIN_BATCH, num_workers=workers
+        ):
             rows.append(backbone.module(x, ["default"])["default"].numpy())
     return np.concatenate(rows)
 
@@ -136,11 +158,19 @@ def visbench(backbone: Backbone, files: Sequence[Path], folder: Path, *, warm: b
     from visbench import CustomBackbone
     from visbench.cache.feature_cache import FeatureCache
 
-    def rows(module: torch.nn.Module, x: torch.Tensor) -> tuple[torch.Tensor, None, tuple[int, int]]:
+    def rows(
+        module: torch.nn.Module, x: torch.Tensor
+    ) -> tuple[torch.Tensor, None, tuple[int, int]]:
         return module(x, ["default"])["default"][:, None], None, (1, 1)
 
     if not warm:
         shutil.rmtree(folder, ignore_errors=True)
-    own = CustomBackbone(backbone.module, transform_of(backbone), feature_fn=rows, weights_id="benchmark", device="cpu")
+    own = CustomBackbone(
+        backbone.module,
+        transform_of(backbone),
+        feature_fn=rows,
+        weights_id="benchmark",
+        device="cpu",
+    )
     found = FeatureCache(folder).extract_dataset(own, Photographs(files), keep="pooled")
     return found["pooled"].numpy()

@@ -62,7 +62,9 @@ def halves(x: Floats, y: Ints) -> Pooled:
     test = np.arange(len(y)) % 3 == 0
     count = int(y.max()) + 1
     names = np.array([str(i) for i in range(len(y))])
-    train_pools, test_pools = (pools(y[side], names[side].tolist(), count) for side in (~test, test))
+    train_pools, test_pools = (
+        pools(y[side], names[side].tolist(), count) for side in (~test, test)
+    )
     return Pooled(x[~test], train_pools, x[test], test_pools)
 
 
@@ -78,7 +80,15 @@ def loop(head: str, drawn: Episodes, x: Floats, test_x: Floats, count: int) -> N
     y, true = np.repeat(np.arange(WAYS), SHOTS), np.repeat(np.arange(WAYS), QUERIES)
     with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # its centroids warn of features without spread
-        return np.array([(PEERS[head]().fit(x[drawn.support[e]], y).predict(test_x[drawn.query[e]]) == true).mean() for e in range(count)])
+        return np.array(
+            [
+                (
+                    PEERS[head]().fit(x[drawn.support[e]], y).predict(test_x[drawn.query[e]])
+                    == true
+                ).mean()
+                for e in range(count)
+            ]
+        )
 
 
 def timed(call: Callable[[], Any], rounds: int) -> tuple[float, Any]:
@@ -97,14 +107,17 @@ def episodes_of(problem: Pooled, count: int, looped: int, rounds: int) -> dict[s
     x, test_x = unit(problem.x), unit(problem.test_x)
     ratios = {}
     for head in HEADS:
-        ours, (top1, _) = timed(lambda head=head: solved(drawn, torch.from_numpy(x), torch.from_numpy(test_x), (head,), 1.0), rounds)
+        ours, (top1, _) = timed(
+            lambda head=head: solved(
+                drawn, torch.from_numpy(x), torch.from_numpy(test_x), (head,), 1.0
+            ),
+            rounds,
+        )
         theirs, expected = timed(lambda head=head: loop(head, drawn, x, test_x, looped), 1)
         theirs *= count / looped
         ratios[f"episodes_{head}"] = theirs / ours
         same = share_of_equals(top1[0, :looped], expected)
-        told = (
-            f"{count} episodes, {head:9} ours {ours:7.3f} s   loop of scikit-learn {theirs:8.3f} s   {theirs / ours:6.1f}x   same {100 * same:.1f} %"
-        )
+        told = f"{count} episodes, {head:9} ours {ours:7.3f} s   loop of scikit-learn {theirs:8.3f} s   {theirs / ours:6.1f}x   same {100 * same:.1f} %"
         if head in TIGHT:
             some = min(looped, 200)
             told += f", at a tight tolerance {100 * share_of_equals(top1[0, :some], loop(TIGHT[head], drawn, x, test_x, some)):.1f} % of {some}"
@@ -119,26 +132,39 @@ def share_of_equals(ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> f
 
 def probes_of(problem: Pooled, rounds: int) -> dict[str, float]:
     """Ratios of one scikit-learn fit on all of train to our 100 probes, per head; as called and with one thread."""
-    y, test_y = labels(problem.pools, len(problem.x)), labels(problem.test_pools, len(problem.test_x))
-    few = FewShot(problem.x, problem.pools, problem.test_x, test_y, tuple(map(str, range(len(problem.pools)))))
+    y, test_y = (
+        labels(problem.pools, len(problem.x)),
+        labels(problem.test_pools, len(problem.test_x)),
+    )
+    few = FewShot(
+        problem.x, problem.pools, problem.test_x, test_y, tuple(map(str, range(len(problem.pools))))
+    )
     standard = StandardScaler().fit_transform(problem.x)
     called, _ = timed(lambda: LogisticRegression(max_iter=1000).fit(standard, y), 1)
     with threadpool_limits(1):
         alone, _ = timed(lambda: LogisticRegression(max_iter=1000).fit(standard, y), 1)
-    print(f"one scikit-learn fit on {len(y)} rows: {called:.3f} s as called, {alone:.3f} s with one thread")
+    print(
+        f"one scikit-learn fit on {len(y)} rows: {called:.3f} s as called, {alone:.3f} s with one thread"
+    )
     ratios = {}
     for head in HEADS:
         settings = FewShotSettings(shots=tuple(range(1, 11)), draws=10, heads=(head,), l2=1.0)
         ours, _ = timed(lambda settings=settings: fewshot(few, settings, 0, "cpu"), rounds)
         ratios |= {f"probes_{head}": called / ours, f"probes_{head}_one_thread": alone / ours}
-        print(f"100 probes, {head:9} ours {ours:7.3f} s   {called / ours:6.1f}x as called, {alone / ours:6.1f}x one thread")
+        print(
+            f"100 probes, {head:9} ours {ours:7.3f} s   {called / ours:6.1f}x as called, {alone / ours:6.1f}x one thread"
+        )
     return ratios
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="fewer episodes in the loop: under 45 s")
-    parser.add_argument("--features", type=Path, help="a safetensors file with x (N, D), float, and y (N,), int")
+    parser.add_argument(
+        "--quick", action="store_true", help="fewer episodes in the loop: under 45 s"
+    )
+    parser.add_argument(
+        "--features", type=Path, help="a safetensors file with x (N, D), float, and y (N,), int"
+    )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--loop", type=int, help="episodes of the loop of scikit-learn")
     args = parser.parse_args()
@@ -148,10 +174,21 @@ def main() -> None:
     else:
         x, y = synthetic(15_000, 768, 20)
     problem = halves(x, y)
-    print(f"{len(problem.x)} train and {len(problem.test_x)} test rows x {x.shape[1]}, {len(problem.pools)} classes; {machine()}")
+    print(
+        f"{len(problem.x)} train and {len(problem.test_x)} test rows x {x.shape[1]}, {len(problem.pools)} classes; {machine()}"
+    )
     solved_once = draw(problem, eligible(problem, SHOTS, QUERIES), WAYS, SHOTS, QUERIES, 20, seed=1)
-    solved(solved_once, torch.from_numpy(unit(problem.x)), torch.from_numpy(unit(problem.test_x)), HEADS, 1.0)  # threads start outside the clock
-    finish(episodes_of(problem, 1000, args.loop or (100 if args.quick else 1000), args.rounds) | probes_of(problem, args.rounds))
+    solved(
+        solved_once,
+        torch.from_numpy(unit(problem.x)),
+        torch.from_numpy(unit(problem.test_x)),
+        HEADS,
+        1.0,
+    )  # threads start outside the clock
+    finish(
+        episodes_of(problem, 1000, args.loop or (100 if args.quick else 1000), args.rounds)
+        | probes_of(problem, args.rounds)
+    )
 
 
 if __name__ == "__main__":

@@ -44,7 +44,12 @@ class Features:
 
     def __init__(self, x: Floats, y: Ints, queries: int) -> None:
         """The last rows are the queries."""
-        self.x, self.y, self.q, self.query_y = x[:-queries], y[:-queries], x[-queries:], y[-queries:]
+        self.x, self.y, self.q, self.query_y = (
+            x[:-queries],
+            y[:-queries],
+            x[-queries:],
+            y[-queries:],
+        )
         self.classes = int(y.max()) + 1
 
 
@@ -62,7 +67,9 @@ def from_file(path: Path) -> Features:
     """A fifth of the rows, in a shuffled order, are queries."""
     arrays = load_file(path)
     order = np.random.default_rng(0).permutation(len(arrays["y"]))
-    return Features(arrays["x"].astype(np.float32)[order], arrays["y"].astype(np.int64)[order], len(order) // 5)
+    return Features(
+        arrays["x"].astype(np.float32)[order], arrays["y"].astype(np.int64)[order], len(order) // 5
+    )
 
 
 def ours(data: Features, metric: Literal["cosine", "euclidean"], device: str = "cpu") -> float:
@@ -89,16 +96,25 @@ def cuml_search(data: Features) -> Callable[[], float]:
     """As faiss: normalised and indexed before the clock starts, no votes."""
     from cuml.neighbors import NearestNeighbors
 
-    index, queries = NearestNeighbors(n_neighbors=max(KS), metric="cosine", algorithm="brute", output_type="numpy").fit(unit(data.x)), unit(data.q)
+    index, queries = (
+        NearestNeighbors(
+            n_neighbors=max(KS), metric="cosine", algorithm="brute", output_type="numpy"
+        ).fit(unit(data.x)),
+        unit(data.q),
+    )
 
     def call() -> float:
-        return float((data.y[index.kneighbors(queries, return_distance=False)[:, 0]] == data.query_y).mean())
+        return float(
+            (data.y[index.kneighbors(queries, return_distance=False)[:, 0]] == data.query_y).mean()
+        )
 
     return call
 
 
 def scikit_learn(data: Features, metric: str) -> float:
-    peer = KNeighborsClassifier(max(KS), metric=metric, algorithm="brute", n_jobs=-1).fit(data.x, data.y)
+    peer = KNeighborsClassifier(max(KS), metric=metric, algorithm="brute", n_jobs=-1).fit(
+        data.x, data.y
+    )
     return float((peer.predict(data.q) == data.query_y).mean())
 
 
@@ -113,7 +129,9 @@ def torch_loop(data: Features) -> float:
         similarity, index = (queries[part] @ gallery).topk(max(KS))
         label = y[index]
         for k in KS:
-            one_hot = torch.zeros(label[:, :k].numel(), data.classes).scatter_(1, label[:, :k].reshape(-1, 1), 1)
+            one_hot = torch.zeros(label[:, :k].numel(), data.classes).scatter_(
+                1, label[:, :k].reshape(-1, 1), 1
+            )
             weight = (similarity[:, :k] / TEMPERATURE).exp()
             votes = (one_hot.view(len(label), k, data.classes) * weight[:, :, None]).sum(1)
             if k == 20:
@@ -121,7 +139,9 @@ def torch_loop(data: Features) -> float:
     return right / len(queries)
 
 
-def compare(data: Features, rounds: int, slow_rounds: int, device: str) -> dict[str, list[Measured[float]]]:
+def compare(
+    data: Features, rounds: int, slow_rounds: int, device: str
+) -> dict[str, list[Measured[float]]]:
     """Each contender's measurements, by name; a contender of fewer rounds took part in the first ones."""
     contenders: dict[str, tuple[Callable[[], float], int]] = {
         "ours, cosine": (lambda: ours(data, "cosine", device), rounds),
@@ -133,10 +153,14 @@ def compare(data: Features, rounds: int, slow_rounds: int, device: str) -> dict[
     }
     if device != "cpu" and importlib.util.find_spec("cuml"):
         contenders["cuML, search alone"] = (cuml_search(data), rounds)
-    ours(Features(data.x[:2000], data.y[:2000], 500), "cosine", device)  # libraries load and threads start outside the clock
+    ours(
+        Features(data.x[:2000], data.y[:2000], 500), "cosine", device
+    )  # libraries load and threads start outside the clock
     found: dict[str, list[Measured[float]]] = {name: [] for name in contenders}
     for turn in range(rounds):
-        names = list(contenders) if turn % 2 == 0 else list(contenders)[::-1]  # so that no one always runs after the same other
+        names = (
+            list(contenders) if turn % 2 == 0 else list(contenders)[::-1]
+        )  # so that no one always runs after the same other
         for name in names:
             call, wanted = contenders[name]
             if turn < wanted:
@@ -147,7 +171,9 @@ def compare(data: Features, rounds: int, slow_rounds: int, device: str) -> dict[
 def report(found: dict[str, list[Measured[float]]]) -> dict[str, Any]:
     """Prints a table; ratios of seconds by name of the rival, of the rival over ours with the same metric."""
     ratios = {}
-    print(f"{'':26}{'median s':>10}{'min':>8}{'max':>8}{'peak MiB':>10}{'rival / ours':>14}{'min':>7}{'max':>7}")
+    print(
+        f"{'':26}{'median s':>10}{'min':>8}{'max':>8}{'peak MiB':>10}{'rival / ours':>14}{'min':>7}{'max':>7}"
+    )
     for name, runs in found.items():
         own = found["ours, Euclidean" if name.endswith("Euclidean") else "ours, cosine"]
         pairs = [run.seconds / mine.seconds for run, mine in zip(runs, own, strict=False)]
@@ -161,7 +187,11 @@ def report(found: dict[str, list[Measured[float]]]) -> dict[str, Any]:
     return {
         "rival_over_ours": ratios,
         "ours_over_faiss": round(
-            statistics.median(o.seconds / f.seconds for o, f in zip(found["ours, cosine"], found["faiss, search alone"], strict=True)), 3
+            statistics.median(
+                o.seconds / f.seconds
+                for o, f in zip(found["ours, cosine"], found["faiss, search alone"], strict=True)
+            ),
+            3,
         ),
         "ours_peak_mib": round(max(run.peak_mib for run in found["ours, cosine"])),
     }
@@ -169,14 +199,29 @@ def report(found: dict[str, list[Measured[float]]]) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="10,000 × 2,000 × 384 in place of 50,000 × 10,000 × 768: under 45 s")
-    parser.add_argument("--features", type=Path, help="a safetensors file with x (N, D), float, and y (N,), int")
-    parser.add_argument("--rounds", type=int, default=5, help="rounds of ours and faiss (default: 5)")
-    parser.add_argument("--device", default="cpu", help="of ours; on a GPU with cuML, that is a rival too")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="10,000 × 2,000 × 384 in place of 50,000 × 10,000 × 768: under 45 s",
+    )
+    parser.add_argument(
+        "--features", type=Path, help="a safetensors file with x (N, D), float, and y (N,), int"
+    )
+    parser.add_argument(
+        "--rounds", type=int, default=5, help="rounds of ours and faiss (default: 5)"
+    )
+    parser.add_argument(
+        "--device", default="cpu", help="of ours; on a GPU with cuML, that is a rival too"
+    )
     args = parser.parse_args()
     size = (10_000, 2_000, 384, 100) if args.quick else (50_000, 10_000, 768, 100)
     data = from_file(args.features) if args.features else synthetic(*size)
-    shape = {"gallery": len(data.x), "queries": len(data.q), "width": data.x.shape[1], "classes": data.classes}
+    shape = {
+        "gallery": len(data.x),
+        "queries": len(data.q),
+        "width": data.x.shape[1],
+        "classes": data.classes,
+    }
     print(f"{shape}, k in {KS}, both votes; {torch.get_num_threads()} threads; {machine()}")
     found = compare(data, args.rounds, min(args.rounds, 2), args.device)
     print(json.dumps({"benchmark": "knn", **shape, **report(found)}))

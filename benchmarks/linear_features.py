@@ -56,17 +56,25 @@ def images(cache: Path, by: str) -> tuple[Split, list[str]]:
     for name in SAMPLES:
         listing = list_sample(name, registry.datasets[name].source, cache)
         emoji = listing.attributes.get("emoji")
-        labels += [kind[code] for code in emoji] if emoji else [f"{name} {label}" for label in listing.labels]
+        labels += (
+            [kind[code] for code in emoji]
+            if emoji
+            else [f"{name} {label}" for label in listing.labels]
+        )
         content += listing.content
         readers += [(listing.read, i) for i in range(len(listing.labels))]
     ids = [str(i) for i in range(len(labels))]
-    return Split(ids, np.zeros(len(ids), np.int64), content, lambda i: readers[i][0](readers[i][1])), labels
+    return Split(
+        ids, np.zeros(len(ids), np.int64), content, lambda i: readers[i][0](readers[i][1])
+    ), labels
 
 
 def rows(split: Split, cache: Path) -> np.ndarray:
     """(N, D) float32 features."""
     spec = load_registry().backbones[BACKBONE]
-    key = feature_key(card(spec, cache, "cpu", "float32", offline=True), spec.pooling, "train", split)
+    key = feature_key(
+        card(spec, cache, "cpu", "float32", offline=True), spec.pooling, "train", split
+    )
     member = Member(load_backbone(spec, "cpu", "float32", offline=True), {spec.pooling: key}, 16)
     fold(member.backbone)
     store = FeatureStore(cache / "features")
@@ -77,19 +85,27 @@ def rows(split: Split, cache: Path) -> np.ndarray:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("file", type=Path)
     parser.add_argument("--by", choices=("category", "subcategory"), default="subcategory")
-    parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "bob-benchmark-features")
+    parser.add_argument(
+        "--cache", type=Path, default=Path(tempfile.gettempdir()) / "bob-benchmark-features"
+    )
     args = parser.parse_args()
     args.cache.mkdir(parents=True, exist_ok=True)
     split, labels = images(args.cache, args.by)
     names = sorted(label for label, _ in Counter(labels).most_common(LABELS))
-    kept = np.array([i for i in np.random.default_rng(0).permutation(len(labels)) if labels[i] in set(names)])
+    kept = np.array(
+        [i for i in np.random.default_rng(0).permutation(len(labels)) if labels[i] in set(names)]
+    )
     y = np.array([names.index(labels[i]) for i in kept])
     x = rows(split, args.cache)[kept]
     save_file({"x": x, "y": y}, args.file, {"labels": json.dumps(names), "backbone": BACKBONE})
-    print(f"{args.file}: x {x.shape}, {len(names)} classes of {np.bincount(y).min()} to {np.bincount(y).max()} rows")
+    print(
+        f"{args.file}: x {x.shape}, {len(names)} classes of {np.bincount(y).min()} to {np.bincount(y).max()} rows"
+    )
 
 
 if __name__ == "__main__":

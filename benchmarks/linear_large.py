@@ -33,7 +33,9 @@ ROUNDS = 3
 GRID = 10.0 ** np.linspace(-6, 0, 7)
 
 
-def stored(path: Path, n: int, d: int, classes: int) -> tuple[NDArray[np.float16], NDArray[np.int64]]:
+def stored(
+    path: Path, n: int, d: int, classes: int
+) -> tuple[NDArray[np.float16], NDArray[np.int64]]:
     """A memory map of (N, D) rows, and labels."""
     rng = np.random.default_rng(0)
     y, centres = rng.integers(0, classes, n), rng.standard_normal((classes, d), np.float32)
@@ -41,7 +43,9 @@ def stored(path: Path, n: int, d: int, classes: int) -> tuple[NDArray[np.float16
     rows = np.memmap(path, np.float16, "w+", shape=(n, d))
     for start in range(0, n, ROWS_AT_ONCE):
         part = slice(start, start + ROWS_AT_ONCE)
-        rows[part] = (0.5 * centres[y[part]] + rng.standard_normal((len(y[part]), d), np.float32)) * deviation
+        rows[part] = (
+            0.5 * centres[y[part]] + rng.standard_normal((len(y[part]), d), np.float32)
+        ) * deviation
     rows.flush()
     return np.memmap(path, np.float16, "r", shape=(n, d)), y
 
@@ -50,8 +54,18 @@ def fitted(task: Problem, seconds: float, started: float) -> tuple[torch.Tensor,
     """The last θ, and what the path cost."""
     walker, values = walker_at(task, task.origin()), []
     for c, gap, passes in walk(walker, GRID.tolist(), 1e-4):
-        values.append({"c": c, "passes": passes, "gap": float(f"{gap:.2g}"), "at_s": round(time.perf_counter() - started, 1)})
-        print(f"  C={c:.0e}: {passes} passes, certificate {gap:.1e}, after {values[-1]['at_s']} s", flush=True)
+        values.append(
+            {
+                "c": c,
+                "passes": passes,
+                "gap": float(f"{gap:.2g}"),
+                "at_s": round(time.perf_counter() - started, 1),
+            }
+        )
+        print(
+            f"  C={c:.0e}: {passes} passes, certificate {gap:.1e}, after {values[-1]['at_s']} s",
+            flush=True,
+        )
         if time.perf_counter() - started > seconds:
             break
     return walker.point.theta, {"values": values}
@@ -59,7 +73,9 @@ def fitted(task: Problem, seconds: float, started: float) -> tuple[torch.Tensor,
 
 def products_alone(source: Source, classes: int, workers: int) -> None:
     """A pass's two products on its own blocks."""
-    weight = torch.randn(classes, source.spectrum.basis.shape[1], device=source.spectrum.basis.device)
+    weight = torch.randn(
+        classes, source.spectrum.basis.shape[1], device=source.spectrum.basis.device
+    )
 
     def part(cuts: Any) -> None:
         for rows in cuts:
@@ -77,7 +93,9 @@ def seconds_of(way: Callable[[], Any], device: str) -> float:
     return time.perf_counter() - start
 
 
-def rounds(task: Problem, theta: torch.Tensor, x: NDArray[np.float16], classes: int, device: str) -> dict[str, float]:
+def rounds(
+    task: Problem, theta: torch.Tensor, x: NDArray[np.float16], classes: int, device: str
+) -> dict[str, float]:
     """Median seconds of a pass and of its products, in turns; all rows."""
     streamed = Source(x, task.spectrum, torch.float32, rotated=False)
     ways: dict[str, Callable[[], Any]] = {
@@ -92,14 +110,26 @@ def rounds(task: Problem, theta: torch.Tensor, x: NDArray[np.float16], classes: 
     for name, times in taken.items():
         print(f"{name:16} {statistics.median(times):8.3f} ({min(times):.3f}-{max(times):.3f})")
     found = {name: statistics.median(times) for name, times in taken.items()}
-    return found | {f"{name}_over_products": found[f"{name}_s"] / found["products_s"] for name in ("pass", "streamed_pass")}
+    return found | {
+        f"{name}_over_products": found[f"{name}_s"] / found["products_s"]
+        for name in ("pass", "streamed_pass")
+    }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--quick", action="store_true", help="N = 20,000, C = 100: under 45 s")
-    parser.add_argument("--size", type=int, nargs=3, default=(200_000, 768, 1000), metavar=("N", "D", "C"))
-    parser.add_argument("--seconds", type=float, default=120.0, help="after which no further value of C is begun (default: 120)")
+    parser.add_argument(
+        "--size", type=int, nargs=3, default=(200_000, 768, 1000), metavar=("N", "D", "C")
+    )
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=120.0,
+        help="after which no further value of C is begun (default: 120)",
+    )
     parser.add_argument("--device", default="cpu")
     args = parser.parse_args()
     n, d, classes = (20_000, 768, 100) if args.quick else args.size
@@ -117,7 +147,11 @@ def main() -> None:
     if args.device != "cpu":
         found["device_peak_gib"] = torch.cuda.max_memory_allocated() / 2**30
     rounded = {name: float(f"{value:.4g}") for name, value in found.items()}
-    print(json.dumps({"benchmark": "linear_large", "n": n, "d": d, "classes": classes, **rounded, **cost}))
+    print(
+        json.dumps(
+            {"benchmark": "linear_large", "n": n, "d": d, "classes": classes, **rounded, **cost}
+        )
+    )
 
 
 if __name__ == "__main__":

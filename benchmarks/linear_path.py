@@ -33,7 +33,17 @@ class Reference:
 
     def __init__(self, data: Data, grid: list[float], file: Path | None) -> None:
         x, y, classes = data
-        about = {"of": json.dumps([x.shape, classes, float(x.astype(np.float64).sum()), int(y @ np.arange(len(y))), grid])}
+        about = {
+            "of": json.dumps(
+                [
+                    x.shape,
+                    classes,
+                    float(x.astype(np.float64).sum()),
+                    int(y @ np.arange(len(y))),
+                    grid,
+                ]
+            )
+        }
         kept = file is not None and file.exists() and safe_open(file, "numpy").metadata() == about
         found: dict[str, NDArray[Any]] = load_file(file) if file and kept else {}
         missing = [i for i in range(len(grid)) if f"bounds{i}" not in found]
@@ -48,13 +58,19 @@ class Reference:
         self.goal = self.high + TOLERANCE * self.scale
 
 
-def proven(fit: Fit, x: NDArray[Any], y: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+def proven(
+    fit: Fit, x: NDArray[Any], y: NDArray[np.int64]
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     """Weights, the best bias for them (Newton's method), and a lower and an upper bound of the optimum.
 
     With the bias at its best the objective is λ-strongly convex in W alone, so that the optimum is at most ‖gradient‖² / 2λ below.
     """
     wide, own = x.astype(np.float64), np.eye(len(fit.bias))[y]
-    projected, bias, penalty = wide @ fit.weight.T, fit.bias, penalty_of(fit.c, len(y), len(fit.bias))
+    projected, bias, penalty = (
+        wide @ fit.weight.T,
+        fit.bias,
+        penalty_of(fit.c, len(y), len(fit.bias)),
+    )
     for _ in range(20):
         p = softmax(projected + bias, 1)
         slope = (p - own).mean(0)
@@ -89,9 +105,14 @@ class Rivals:
         }
         found = measured(partial(ways[name], task))
         solved, x, y = found.result, self.data[0], self.data[1]
-        gap = (objective(solved.weights, x, y, task.penalty) - self.reference.low[i]) / self.reference.scale[i]
+        gap = (
+            objective(solved.weights, x, y, task.penalty) - self.reference.low[i]
+        ) / self.reference.scale[i]
         late = "" if solved.reached or name == "own" else "  NOT REACHED"
-        print(f"  {name:8} C={task.c:.1e} {solved.seconds:8.2f} s {solved.iterations:6} iterations, gap {gap:.1e}{late}", flush=True)
+        print(
+            f"  {name:8} C={task.c:.1e} {solved.seconds:8.2f} s {solved.iterations:6} iterations, gap {gap:.1e}{late}",
+            flush=True,
+        )
         return found
 
     def _task(self, name: str, i: int) -> Task:
@@ -99,7 +120,16 @@ class Rivals:
         goal = -np.inf if name == "own" else float(self.reference.goal[i])
         start = self.reference.weights[i - 1] if i and name in ("best", "torch") else None
         rows = x.astype(np.float64) if name in ("called", "own") else x
-        return Task(rows, y, classes, self.grid[i], penalty_of(self.grid[i], len(y), classes), goal, self.limit_s, start)
+        return Task(
+            rows,
+            y,
+            classes,
+            self.grid[i],
+            penalty_of(self.grid[i], len(y), classes),
+            goal,
+            self.limit_s,
+            start,
+        )
 
 
 def path(data: Data, args: argparse.Namespace) -> dict[str, Any]:
@@ -107,31 +137,55 @@ def path(data: Data, args: argparse.Namespace) -> dict[str, Any]:
     first, last = args.log10_c
     grid = (10.0 ** np.linspace(first, last, VALUES)).tolist()
     reference = Reference(data, grid, args.reference)
-    print(f"{VALUES} values of C in 10^[{first}, {last}]; the reference is within {((reference.high - reference.low) / reference.scale).max():.0e}")
+    print(
+        f"{VALUES} values of C in 10^[{first}, {last}]; the reference is within {((reference.high - reference.low) / reference.scale).max():.0e}"
+    )
     if not args.rounds:
         return {"reference": str(args.reference)}
     rivals = Rivals(data, grid, reference, args.limit, args.device)
-    grids = {f"ours, {count} values": 10.0 ** np.linspace(first, last, count) for count in (VALUES, 45)}
+    grids = {
+        f"ours, {count} values": 10.0 ** np.linspace(first, last, count) for count in (VALUES, 45)
+    }
     jobs = [(name, i) for i in args.values for name in args.peers]
     own: dict[str, list[Measured[list[Fit]]]] = {name: [] for name in grids}
     theirs: dict[str, dict[int, Measured[Solved]]] = {name: {} for name in args.peers}
     for turn in range(args.rounds):
         for name, values in grids.items():
-            own[name].append(measured(lambda values=values: list(fit_path(x, y, classes, values, tolerance=TOLERANCE, device=args.device))))
+            own[name].append(
+                measured(
+                    lambda values=values: list(
+                        fit_path(x, y, classes, values, tolerance=TOLERANCE, device=args.device)
+                    )
+                )
+            )
         for name, i in jobs[turn :: args.rounds]:
             theirs[name][i] = rivals.run(name, i)
     return _path_report(own, theirs, reference, data, rivals.threads)
 
 
 def _path_report(
-    found: dict[str, list[Measured[list[Fit]]]], rivals: dict[str, dict[int, Measured[Solved]]], reference: Reference, data: Data, threads: Any
+    found: dict[str, list[Measured[list[Fit]]]],
+    rivals: dict[str, dict[int, Measured[Solved]]],
+    reference: Reference,
+    data: Data,
+    threads: Any,
 ) -> dict[str, Any]:
     x, y, classes = data
     fits = found[f"ours, {VALUES} values"][-1].result
-    truth = np.array([objective((fit.weight, fit.bias), x, y, penalty_of(fit.c, len(y), classes)) for fit in fits])
-    true_gap, at_most = (truth - reference.high) / reference.scale, (truth - reference.low) / reference.scale
+    truth = np.array(
+        [
+            objective((fit.weight, fit.bias), x, y, penalty_of(fit.c, len(y), classes))
+            for fit in fits
+        ]
+    )
+    true_gap, at_most = (
+        (truth - reference.high) / reference.scale,
+        (truth - reference.low) / reference.scale,
+    )
     for fit, gap, most in zip(fits, true_gap, at_most, strict=True):
-        print(f"  C={fit.c:.1e} {fit.passes:4} passes, true gap {gap:.1e} (proven ≤ {most:.1e}), certificate {fit.gap:.1e}")
+        print(
+            f"  C={fit.c:.1e} {fit.passes:4} passes, true gap {gap:.1e} (proven ≤ {most:.1e}), certificate {fit.gap:.1e}"
+        )
     own = {name: [run.seconds for run in runs] for name, runs in found.items()}
     median = statistics.median(own[f"ours, {VALUES} values"])
     result: dict[str, Any] = {
@@ -143,16 +197,24 @@ def _path_report(
     }  # fmt: skip
     for name, times in own.items():
         passes = sum(fit.passes for fit in found[name][-1].result)
-        print(f"{name:28} {statistics.median(times):9.2f} s  ({min(times):.2f}-{max(times):.2f})  {result['peak_mib'][name]:5} MiB  {passes} passes")
+        print(
+            f"{name:28} {statistics.median(times):9.2f} s  ({min(times):.2f}-{max(times):.2f})  {result['peak_mib'][name]:5} MiB  {passes} passes"
+        )
     low, high = min(own[f"ours, {VALUES} values"]), max(own[f"ours, {VALUES} values"])
     for name, runs in rivals.items():
         values = sorted(runs)
-        total = float(np.interp(range(VALUES), values, [runs[i].result.seconds for i in values]).sum())
+        total = float(
+            np.interp(range(VALUES), values, [runs[i].result.seconds for i in values]).sum()
+        )
         bound = name != "own" and not all(run.result.reached for run in runs.values())
         result["ratios"][name] = round(total / median, 2)
         result["lower_bounds"] += [name] if bound else []
         result["peak_mib"][name] = round(max(run.peak_mib for run in runs.values()))
-        note = (", all BLAS threads" if threads == (None,) else ", one BLAS thread") if name == "best" else ""
+        note = (
+            (", all BLAS threads" if threads == (None,) else ", one BLAS thread")
+            if name == "best"
+            else ""
+        )
         print(
             f"{name + note:28} {'≥' * bound:1}{total:8.2f} s  {result['peak_mib'][name]:5} MiB  {'≥' * bound}{total / median:.1f} times ours "
             f"({total / high:.1f}-{total / low:.1f}), timed on {len(values)} values"

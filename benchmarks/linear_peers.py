@@ -73,11 +73,18 @@ def scikit_learn(task: Task, *, threads: int | None = None, own: bool = False) -
     model = LogisticRegression(C=task.c, warm_start=task.start is not None, **rule)
     if task.start is not None:
         model.classes_ = np.arange(task.classes)
-        model.coef_, model.intercept_ = task.start if task.classes > 2 else (part[1:] - part[:1] for part in task.start)
+        model.coef_, model.intercept_ = (
+            task.start if task.classes > 2 else (part[1:] - part[:1] for part in task.start)
+        )
     began = time.perf_counter()
     stop = _Stop(task, began)
     minimize = scipy.optimize.minimize
-    with mock.patch.object(scipy.optimize, "minimize", lambda *a, **k: minimize(*a, **{**k, "callback": stop})), warnings.catch_warnings():
+    with (
+        mock.patch.object(
+            scipy.optimize, "minimize", lambda *a, **k: minimize(*a, **{**k, "callback": stop})
+        ),
+        warnings.catch_warnings(),
+    ):
         warnings.simplefilter("ignore")
         with threadpool_limits(threads):
             model.fit(task.x, task.y)
@@ -112,15 +119,30 @@ def torch_lbfgs(task: Task, device: str = "cpu") -> Solved:
     """`torch.optim.LBFGS` with its strong Wolfe line search and 20 pairs, by autograd."""
     x, y = torch.from_numpy(task.x).to(device), torch.from_numpy(task.y).to(device)
     start = task.start or (np.zeros((task.classes, x.shape[1])), np.zeros(task.classes))
-    weight, bias = (torch.tensor(part, dtype=x.dtype, device=device, requires_grad=True) for part in start)
-    rule = {"max_iter": 1000, "history_size": 20, "line_search_fn": "strong_wolfe", "tolerance_change": 0, "tolerance_grad": 0}
-    optimiser, began, evaluations = torch.optim.LBFGS([weight, bias], **rule), time.perf_counter(), 0
+    weight, bias = (
+        torch.tensor(part, dtype=x.dtype, device=device, requires_grad=True) for part in start
+    )
+    rule = {
+        "max_iter": 1000,
+        "history_size": 20,
+        "line_search_fn": "strong_wolfe",
+        "tolerance_change": 0,
+        "tolerance_grad": 0,
+    }
+    optimiser, began, evaluations = (
+        torch.optim.LBFGS([weight, bias], **rule),
+        time.perf_counter(),
+        0,
+    )
 
     def closure() -> torch.Tensor:
         nonlocal evaluations
         evaluations += 1
         optimiser.zero_grad()
-        loss = torch.nn.functional.cross_entropy(x @ weight.T + bias, y) + 0.5 * task.penalty * weight.square().sum()
+        loss = (
+            torch.nn.functional.cross_entropy(x @ weight.T + bias, y)
+            + 0.5 * task.penalty * weight.square().sum()
+        )
         loss.backward()
         if (value := loss.item()) <= task.goal or time.perf_counter() - began > task.limit_s:
             raise _EndedError(value <= task.goal)
@@ -131,7 +153,10 @@ def torch_lbfgs(task: Task, device: str = "cpu") -> Solved:
             optimiser.step(closure)
     except _EndedError as end:
         reached = end.reached
-    weights = (weight.detach().cpu().numpy().astype(np.float64), bias.detach().cpu().numpy().astype(np.float64))
+    weights = (
+        weight.detach().cpu().numpy().astype(np.float64),
+        bias.detach().cpu().numpy().astype(np.float64),
+    )
     return Solved(weights, time.perf_counter() - began, evaluations, reached)
 
 
@@ -144,7 +169,10 @@ def cuml_qn(task: Task) -> Solved:
         model = OnDevice(C=task.c, max_iter=iterations, tol=1e-12, output_type="numpy")
         started = time.perf_counter()
         model.fit(task.x, task.y.astype(np.float32))
-        seconds, weights = time.perf_counter() - started, (np.asarray(model.coef_), np.asarray(model.intercept_))
+        seconds, weights = (
+            time.perf_counter() - started,
+            (np.asarray(model.coef_), np.asarray(model.intercept_)),
+        )
         if task.classes == 2:
             weights = tuple(np.concatenate((-part, part)) / 2 for part in weights)
         reached = objective(weights, task.x, task.y, task.penalty) <= task.goal
@@ -184,10 +212,14 @@ def gathered(x: torch.Tensor, y: torch.Tensor) -> Iterator[Labelled]:
 
 def loaded(x: torch.Tensor, y: torch.Tensor) -> Iterable[Labelled]:
     """The same through a DataLoader, as CLIP_benchmark has it, but in this process: starting its workers at every epoch takes longer."""
-    return torch.utils.data.DataLoader(torch.utils.data.TensorDataset(x, y), batch_size=64, shuffle=True)
+    return torch.utils.data.DataLoader(
+        torch.utils.data.TensorDataset(x, y), batch_size=64, shuffle=True
+    )
 
 
-def adamw(x: torch.Tensor, y: torch.Tensor, classes: int, decay: float, epochs: int, batches: Batches) -> tuple[torch.Tensor, torch.Tensor]:
+def adamw(
+    x: torch.Tensor, y: torch.Tensor, classes: int, decay: float, epochs: int, batches: Batches
+) -> tuple[torch.Tensor, torch.Tensor]:
     """One head as in CLIP_benchmark (metrics/linear_probe.py): AdamW, learning rate 0.1 with cosine decay, batches of 64."""
     torch.manual_seed(0)
     head = torch.nn.Linear(x.shape[1], classes)
@@ -202,7 +234,14 @@ def adamw(x: torch.Tensor, y: torch.Tensor, classes: int, decay: float, epochs: 
     return head.weight.detach(), head.bias.detach()
 
 
-def adamw_sweep(fit: Labelled, val: Labelled, test: Labelled, classes: int, epochs: int, batches: Batches = gathered) -> float:
+def adamw_sweep(
+    fit: Labelled,
+    val: Labelled,
+    test: Labelled,
+    classes: int,
+    epochs: int,
+    batches: Batches = gathered,
+) -> float:
     """Weight decay as in CLIP_benchmark: 7 of 97 values, then the better of neighbours at 8, 4, 2 and 1 steps, on validation rows; refit on both;
     test top-1. No value is fitted twice, where the original fits some again."""
     known: dict[int, float] = {}
@@ -219,7 +258,9 @@ def adamw_sweep(fit: Labelled, val: Labelled, test: Labelled, classes: int, epoc
     return top1(adamw(*both, classes, DECAYS[peak], epochs, batches), *test)
 
 
-def adamw_sweep_normalised(fit: Labelled, val: Labelled, test: Labelled, classes: int, epochs: int) -> float:
+def adamw_sweep_normalised(
+    fit: Labelled, val: Labelled, test: Labelled, classes: int, epochs: int
+) -> float:
     """On rows of length 1, CLIP_benchmark's default."""
     fit, val, test = ((torch.nn.functional.normalize(x), y) for x, y in (fit, val, test))
     return adamw_sweep(fit, val, test, classes, epochs)
@@ -231,7 +272,10 @@ def sgd_sweep(fit: Labelled, val: Labelled, test: Labelled, classes: int, epochs
     torch.manual_seed(0)
     x, y = fit
     steps, rates = 1250 * epochs, torch.tensor(RATES) * 128 / 256
-    weight, bias = 0.01 * torch.randn(len(RATES), classes, x.shape[1]), torch.zeros(len(RATES), classes)
+    weight, bias = (
+        0.01 * torch.randn(len(RATES), classes, x.shape[1]),
+        torch.zeros(len(RATES), classes),
+    )
     speed_w, speed_b = torch.zeros_like(weight), torch.zeros_like(bias)
     for step in range(steps):
         batch = torch.randint(len(y), (128,))
@@ -249,4 +293,6 @@ def sgd_sweep(fit: Labelled, val: Labelled, test: Labelled, classes: int, epochs
 
 def _heads(rows: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
     """Softmax of every head, (n, 13, C)."""
-    return torch.softmax((rows @ weight.flatten(0, 1).T + bias.flatten()).view(len(rows), *bias.shape), 2)
+    return torch.softmax(
+        (rows @ weight.flatten(0, 1).T + bias.flatten()).view(len(rows), *bias.shape), 2
+    )

@@ -58,23 +58,40 @@ def probe(data: Data, args: argparse.Namespace) -> dict[str, Any]:
     for turn in range(args.rounds):
         order = np.random.default_rng(turn).permutation(len(y))
         test, val, fit = np.split(order, [len(y) // 5, 2 * len(y) // 5])
-        parts = [(torch.from_numpy(x[rows]), torch.from_numpy(y[rows])) for rows in (fit, val, test)]
+        parts = [
+            (torch.from_numpy(x[rows]), torch.from_numpy(y[rows])) for rows in (fit, val, test)
+        ]
         for name in runs:
             if name == "ours":
-                runs[name].append(measured(lambda val=val, fit=fit, test=test: ours(data, fit, val, test, args.device)))
+                runs[name].append(
+                    measured(
+                        lambda val=val, fit=fit, test=test: ours(data, fit, val, test, args.device)
+                    )
+                )
             else:
                 runs[name].append(measured(partial(RECIPES[name], *parts, classes, args.epochs)))
-            print(f"  draw {turn}: {name:18} {runs[name][-1].seconds:8.2f} s, test top-1 {runs[name][-1].result:.4f}", flush=True)
+            print(
+                f"  draw {turn}: {name:18} {runs[name][-1].seconds:8.2f} s, test top-1 {runs[name][-1].result:.4f}",
+                flush=True,
+            )
     mine = runs["ours"]
     median = statistics.median(run.seconds for run in mine)
-    result: dict[str, Any] = {"ours_s": round(median, 3), "ratios": {}, "test_top1": {}, "ours_minus": {}}
+    result: dict[str, Any] = {
+        "ours_s": round(median, 3),
+        "ratios": {},
+        "test_top1": {},
+        "ours_minus": {},
+    }
     for name, theirs in runs.items():
         seconds, top1 = [run.seconds for run in theirs], [run.result for run in theirs]
         ratios = [run.seconds / own.seconds for run, own in zip(theirs, mine, strict=True)]
         ahead = [own.result - run.result for run, own in zip(theirs, mine, strict=True)]
         result["test_top1"][name] = round(statistics.mean(top1), 4)
         if name != "ours":
-            result["ratios"][name], result["ours_minus"][name] = round(statistics.median(ratios), 2), round(statistics.mean(ahead), 4)
+            result["ratios"][name], result["ours_minus"][name] = (
+                round(statistics.median(ratios), 2),
+                round(statistics.mean(ahead), 4),
+            )
         print(
             f"{name:18} {statistics.median(seconds):9.2f} s ({min(seconds):.2f}-{max(seconds):.2f})  {max(run.peak_mib for run in theirs):5.0f} MiB  "
             f"{statistics.median(ratios):6.1f} times ours ({min(ratios):.1f}-{max(ratios):.1f})  test top-1 {statistics.mean(top1):.4f}, "
@@ -83,12 +100,24 @@ def probe(data: Data, args: argparse.Namespace) -> dict[str, Any]:
     return result
 
 
-def ours(data: Data, fit: NDArray[np.int64], val: NDArray[np.int64], test: NDArray[np.int64], device: str) -> float:
+def ours(
+    data: Data, fit: NDArray[np.int64], val: NDArray[np.int64], test: NDArray[np.int64], device: str
+) -> float:
     """Test top-1."""
     x, y, classes = data
     train = np.concatenate((fit, val))
-    chosen = select_and_refit(x[train], y[train], classes, 10.0 ** np.linspace(-6, 5, 45), np.arange(len(train)) >= len(fit), device=device)
-    print(f"  C {chosen.c:.1e} of {np.isfinite(chosen.curve).sum()} tried, held-out top-1 {chosen.held_out_top1:.4f}", end="")
+    chosen = select_and_refit(
+        x[train],
+        y[train],
+        classes,
+        10.0 ** np.linspace(-6, 5, 45),
+        np.arange(len(train)) >= len(fit),
+        device=device,
+    )
+    print(
+        f"  C {chosen.c:.1e} of {np.isfinite(chosen.curve).sum()} tried, held-out top-1 {chosen.held_out_top1:.4f}",
+        end="",
+    )
     return float((scores(chosen.fit, x[test]).argmax(1) == y[test]).mean())
 
 
@@ -105,33 +134,94 @@ def words(text: str) -> list[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("what", choices=("path", "probe"))
-    parser.add_argument("--quick", action="store_true", help="N = 1,500, D = 128, 10 classes, one round: under 45 s")
-    parser.add_argument("--features", type=Path, help="a safetensors file with x (N, D) and y (N,), as of linear_features.py; default: synthetic")
     parser.add_argument(
-        "--size", type=int, nargs=3, default=(10_000, 1280, 100), metavar=("N", "D", "C"), help="of synthetic features; N also of a file"
+        "--quick", action="store_true", help="N = 1,500, D = 128, 10 classes, one round: under 45 s"
     )
-    parser.add_argument("--rounds", type=int, default=3, help="of ours; for `probe` the draws; 0 makes the reference alone (default: 3)")
+    parser.add_argument(
+        "--features",
+        type=Path,
+        help="a safetensors file with x (N, D) and y (N,), as of linear_features.py; default: synthetic",
+    )
+    parser.add_argument(
+        "--size",
+        type=int,
+        nargs=3,
+        default=(10_000, 1280, 100),
+        metavar=("N", "D", "C"),
+        help="of synthetic features; N also of a file",
+    )
+    parser.add_argument(
+        "--rounds",
+        type=int,
+        default=3,
+        help="of ours; for `probe` the draws; 0 makes the reference alone (default: 3)",
+    )
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--log10-c", type=float, nargs=2, default=(-4.0, 1.0), metavar=("FIRST", "LAST"))
     parser.add_argument(
-        "--peers", type=words, default=["called", "best", "torch"], help="of called, own, best, torch, cuml (default: called,best,torch)"
+        "--log10-c", type=float, nargs=2, default=(-4.0, 1.0), metavar=("FIRST", "LAST")
     )
-    parser.add_argument("--values", type=lambda text: [int(i) for i in words(text)], default=[0, 3, 6, 9], help="the peers' values of C, of 0 to 9")
-    parser.add_argument("--limit", type=float, default=60.0, help="seconds that a peer has for one value (default: 60)")
-    parser.add_argument("--reference", type=Path, help="a file that keeps the reference, which takes minutes on real features")
-    parser.add_argument("--recipes", type=words, default=list(RECIPES), help=f"of {', '.join(RECIPES)} (default: all)")
+    parser.add_argument(
+        "--peers",
+        type=words,
+        default=["called", "best", "torch"],
+        help="of called, own, best, torch, cuml (default: called,best,torch)",
+    )
+    parser.add_argument(
+        "--values",
+        type=lambda text: [int(i) for i in words(text)],
+        default=[0, 3, 6, 9],
+        help="the peers' values of C, of 0 to 9",
+    )
+    parser.add_argument(
+        "--limit",
+        type=float,
+        default=60.0,
+        help="seconds that a peer has for one value (default: 60)",
+    )
+    parser.add_argument(
+        "--reference",
+        type=Path,
+        help="a file that keeps the reference, which takes minutes on real features",
+    )
+    parser.add_argument(
+        "--recipes",
+        type=words,
+        default=list(RECIPES),
+        help=f"of {', '.join(RECIPES)} (default: all)",
+    )
     parser.add_argument("--epochs", type=int, default=10)
     args = parser.parse_args()
     if args.quick:
-        args.size, args.rounds, args.epochs, args.limit = (1500, 128, 10), 1, 1, min(args.limit, 5.0)
+        args.size, args.rounds, args.epochs, args.limit = (
+            (1500, 128, 10),
+            1,
+            1,
+            min(args.limit, 5.0),
+        )
     data = read(args)
-    list(fit_path(*synthetic(200, 16, 3), [1.0], device=args.device))  # libraries load and threads start outside the clock
+    list(
+        fit_path(*synthetic(200, 16, 3), [1.0], device=args.device)
+    )  # libraries load and threads start outside the clock
     shape = {"n": len(data[1]), "d": data[0].shape[1], "classes": data[2]}
-    print(f"{args.features or 'synthetic'}: {shape}; {torch.get_num_threads()} threads; {machine()}", flush=True)
+    print(
+        f"{args.features or 'synthetic'}: {shape}; {torch.get_num_threads()} threads; {machine()}",
+        flush=True,
+    )
     result = {"path": path, "probe": probe}[args.what](data, args)
-    print(json.dumps({"benchmark": f"linear_probe {args.what}", "features": args.features.name if args.features else "synthetic", **shape, **result}))
+    print(
+        json.dumps(
+            {
+                "benchmark": f"linear_probe {args.what}",
+                "features": args.features.name if args.features else "synthetic",
+                **shape,
+                **result,
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

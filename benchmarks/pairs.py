@@ -28,7 +28,9 @@ class Measured(Generic[Result]):
 
 
 def measured(call: Callable[[], Result]) -> Measured[Result]:
-    with contextlib.suppress(OSError, AttributeError):  # freed memory goes back first (glibc), or the call would reuse it unseen
+    with contextlib.suppress(
+        OSError, AttributeError
+    ):  # freed memory goes back first (glibc), or the call would reuse it unseen
         ctypes.CDLL("libc.so.6").malloc_trim(0)
     process, done = psutil.Process(), threading.Event()
     before = peak = process.memory_info().rss
@@ -50,7 +52,9 @@ def measured(call: Callable[[], Result]) -> Measured[Result]:
     return Measured(seconds, (max(peak, process.memory_info().rss) - before) / 2**20, result)
 
 
-def interleave(ways: Mapping[str, Callable[[], Any]], rounds: int) -> tuple[dict[str, list[float]], dict[str, Any]]:
+def interleave(
+    ways: Mapping[str, Callable[[], Any]], rounds: int
+) -> tuple[dict[str, list[float]], dict[str, Any]]:
     """Seconds per way, one per round, and each way's last result."""
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     results = {}
@@ -62,19 +66,25 @@ def interleave(ways: Mapping[str, Callable[[], Any]], rounds: int) -> tuple[dict
     return seconds, results
 
 
-def table(seconds: Mapping[str, list[float]], against: str, notes: Mapping[str, str]) -> dict[str, float]:
+def table(
+    seconds: Mapping[str, list[float]], against: str, notes: Mapping[str, str]
+) -> dict[str, float]:
     """Prints medians, spreads and ratios to `against`; the ratios."""
     ours = statistics.median(seconds[against])
     ratios = {name: statistics.median(times) / ours for name, times in seconds.items()}
     for name, times in seconds.items():
-        print(f"{name:34} {statistics.median(times):9.3f} s  ({min(times):.3f}-{max(times):.3f})  {ratios[name]:8.2f}x  {notes.get(name, '')}")
+        print(
+            f"{name:34} {statistics.median(times):9.3f} s  ({min(times):.3f}-{max(times):.3f})  {ratios[name]:8.2f}x  {notes.get(name, '')}"
+        )
     return ratios
 
 
 def machine() -> str:
     """Cores, and the load before the run: another busy process makes every ratio doubtful."""
     load = os.getloadavg()[0]
-    return f"{os.cpu_count()} cores, load {load:.1f}" + ("  WARNING: the machine is not idle" if load > 0.5 else "")
+    return f"{os.cpu_count()} cores, load {load:.1f}" + (
+        "  WARNING: the machine is not idle" if load > 0.5 else ""
+    )
 
 
 def finish(ratios: Mapping[str, float]) -> None:

@@ -44,13 +44,18 @@ def synthetic(n: int, d: int, classes: int) -> tuple[Floats, Ints]:
     """Gaussian classes in a decaying spectrum."""
     rng = np.random.default_rng(0)
     y = rng.integers(classes, size=n)
-    x = rng.normal(size=(n, d)).astype(np.float32) + rng.normal(size=(classes, d)).astype(np.float32)[y]
+    x = (
+        rng.normal(size=(n, d)).astype(np.float32)
+        + rng.normal(size=(classes, d)).astype(np.float32)[y]
+    )
     return x * (np.arange(1, d + 1) ** -0.5).astype(np.float32), y
 
 
 def ours(x: Floats, y: Ints, queries: Ints) -> NDArray[np.float64]:
     """(Q, 4): of each query AP, AP at R, R-precision and the rank of the first positive."""
-    found = rankings(x[queries], x, {"": Labelled((y[queries], y), (queries, np.arange(len(x))))}, "cosine")[""]
+    found = rankings(
+        x[queries], x, {"": Labelled((y[queries], y), (queries, np.arange(len(x))))}, "cosine"
+    )[""]
     for k in KS:
         shortlist(found, k, whole=True)
     whole = retrieved(found)
@@ -67,9 +72,19 @@ def loop(unit_rows: Floats, y: Ints, queries: Ints, shared: bool) -> NDArray[np.
         hit = y[order[order != query]] == y[query]
         precision = np.cumsum(hit) / np.arange(1, len(hit) + 1)
         r = int(hit.sum())
-        answers[i] = precision[hit].mean(), (precision[:r] * hit[:r]).sum() / r, hit[:r].mean(), hit.argmax()
+        answers[i] = (
+            precision[hit].mean(),
+            (precision[:r] * hit[:r]).sum() / r,
+            hit[:r].mean(),
+            hit.argmax(),
+        )
         for k in KS:
-            hit[:k].any(), hit[:k].mean(), hit[:k].sum() / r, (precision[:k] * hit[:k]).sum() / min(r, k)
+            (
+                hit[:k].any(),
+                hit[:k].mean(),
+                hit[:k].sum() / r,
+                (precision[:k] * hit[:k]).sum() / min(r, k),
+            )
     return answers
 
 
@@ -97,16 +112,32 @@ def ranking_alone(x: Floats, y: Ints, queries: Ints) -> tuple[float, float]:
     far, positive = torch.from_numpy(-(x[queries] @ x.T)), y[queries, None] == y
     nothing = np.zeros_like(positive)
     mine, _, placed = timed(lambda: ranks(Exact(far), positive, nothing))
-    theirs, _, expected = timed(lambda: [np.flatnonzero(hit[np.argsort(row, kind="stable")]) for row, hit in zip(far.numpy(), positive, strict=True)])
+    theirs, _, expected = timed(
+        lambda: [
+            np.flatnonzero(hit[np.argsort(row, kind="stable")])
+            for row, hit in zip(far.numpy(), positive, strict=True)
+        ]
+    )
     assert placed is not None and np.array_equal(placed[1], np.concatenate(expected))
     return mine / len(queries), theirs / len(queries)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="8,000 × 8,000 × 384 in place of 50,000 × 50,000 × 768: under 45 s")
-    parser.add_argument("--features", type=Path, help="a safetensors file with x (N, D), float, and y (N,), int")
-    parser.add_argument("--loop-queries", type=int, default=100, help="queries on which the loops are timed (default: 100)")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="8,000 × 8,000 × 384 in place of 50,000 × 50,000 × 768: under 45 s",
+    )
+    parser.add_argument(
+        "--features", type=Path, help="a safetensors file with x (N, D), float, and y (N,), int"
+    )
+    parser.add_argument(
+        "--loop-queries",
+        type=int,
+        default=100,
+        help="queries on which the loops are timed (default: 100)",
+    )
     parser.add_argument("--queries", type=int, help="queries on which ours is timed (default: all)")
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
@@ -117,20 +148,38 @@ def main() -> None:
         x, y = synthetic(8_000, 384, 100) if args.quick else synthetic(50_000, 768, 100)
     looped = np.linspace(0, len(x) - 1, args.loop_queries).astype(np.int64)
     asking = np.union1d(looped, np.linspace(0, len(x) - 1, args.queries or len(x)).astype(np.int64))
-    print(f"{len(x):,} × {len(x):,} × {x.shape[1]}, {int(y.max()) + 1} classes; ours on {len(asking):,} queries; {machine()}")
+    print(
+        f"{len(x):,} × {len(x):,} × {x.shape[1]}, {int(y.max()) + 1} classes; ours on {len(asking):,} queries; {machine()}"
+    )
     rows = unit(x)
     ours(x[:500], y[:500], np.arange(500))
     rounds = [race(x, y, rows, looped, asking) for _ in range(args.rounds)]
     peak = max(each.pop("peak_mib") for each in rounds)
     for name in rounds[0]:
         several = [each[name] for each in rounds]
-        print(f"{name:26}{statistics.median(several):10.3f} ms a query ({min(several):.3f} to {max(several):.3f})")
+        print(
+            f"{name:26}{statistics.median(several):10.3f} ms a query ({min(several):.3f} to {max(several):.3f})"
+        )
     ratios = {
         name: round(statistics.median(each[name] / each[own] for each in rounds), 2)
-        for name, own in (("loop", "ours"), ("loop, products shared", "ours"), ("argsort alone", "ranks alone"))
+        for name, own in (
+            ("loop", "ours"),
+            ("loop, products shared", "ours"),
+            ("argsort alone", "ranks alone"),
+        )
     }
     print(f"peak {peak:.0f} MiB above the features")
-    print(json.dumps({"benchmark": "retrieval", "rows": len(x), "width": x.shape[1], "peak_mib": round(peak), "times_ours": ratios}))
+    print(
+        json.dumps(
+            {
+                "benchmark": "retrieval",
+                "rows": len(x),
+                "width": x.shape[1],
+                "peak_mib": round(peak),
+                "times_ours": ratios,
+            }
+        )
+    )
 
 
 def race(x: Floats, y: Ints, rows: Floats, looped: Ints, asking: Ints) -> dict[str, float]:
@@ -140,7 +189,10 @@ def race(x: Floats, y: Ints, rows: Floats, looped: Ints, asking: Ints) -> dict[s
     found = {"ours": seconds / len(asking) * 1e3, "peak_mib": peak_mib}
     for name, shared in (("loop", False), ("loop, products shared", True)):
         spent, _, theirs = timed(lambda shared=shared: loop(rows, y, looped, shared))  # type: ignore[misc]
-        assert np.abs((mine - theirs)[:, :3]).max() < 1e-3 and np.abs((mine - theirs)[:, :3].mean(0)).max() < 1e-5, "the metrics differ"
+        assert (
+            np.abs((mine - theirs)[:, :3]).max() < 1e-3
+            and np.abs((mine - theirs)[:, :3].mean(0)).max() < 1e-5
+        ), "the metrics differ"
         found[name] = spent / len(looped) * 1e3
     ranked, argsorted = ranking_alone(rows, y, looped)
     return {**found, "ranks alone": ranked * 1e3, "argsort alone": argsorted * 1e3}

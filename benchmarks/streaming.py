@@ -44,7 +44,10 @@ def make_tars(folder: Path, rows: int) -> None:
         pixels = rng.integers(0, 256, (end - first, SIDE_PX * SIDE_PX * 3), dtype=np.uint8)
         with tarfile.open(folder / f"{t:05d}.tar", "w", format=tarfile.USTAR_FORMAT) as tar:
             for row in range(first, end):
-                for extension, data in (("ppm", HEADER + pixels[row - first].tobytes()), ("cls", b"%d" % (row % 10))):
+                for extension, data in (
+                    ("ppm", HEADER + pixels[row - first].tobytes()),
+                    ("cls", b"%d" % (row % 10)),
+                ):
                     member = tarfile.TarInfo(f"{row:07d}.{extension}")
                     member.size = len(data)
                     tar.addfile(member, io.BytesIO(data))
@@ -78,7 +81,12 @@ def served(folder: Path, layout: str) -> Iterator[dict[str, str]]:
     files = {f"data/{path.name}": path.read_bytes() for path in sorted(folder.glob("parquet/*"))}
     kept = max(sum(map(len, files.values())) / 10, max(map(len, files.values())))
     with serving_all({"owner/Stream": files}) as address:
-        yield {"HF_ENDPOINT": address, "HF_HOME": str(folder / "home"), "HF_HUB_OFFLINE": "0", "BOB_SHARDS_GB": str(kept / 1e9)}
+        yield {
+            "HF_ENDPOINT": address,
+            "HF_HOME": str(folder / "home"),
+            "HF_HUB_OFFLINE": "0",
+            "BOB_SHARDS_GB": str(kept / 1e9),
+        }
 
 
 class Silent:
@@ -98,15 +106,34 @@ def extract(folder: Path, layout: str) -> dict[str, float]:
     from bob.specs import DatasetSpec, HuggingFaceSource, WebDatasetSource
 
     start = time.perf_counter()
-    tars = WebDatasetSource(reader="webdataset", path=str(folder / "tars"), data_files={"test": "*.tar"})
-    parquet = HuggingFaceSource(reader="huggingface", hub="owner/Stream", revision=COMMIT, image="image", label="label", splits={"test": "test"})
+    tars = WebDatasetSource(
+        reader="webdataset", path=str(folder / "tars"), data_files={"test": "*.tar"}
+    )
+    parquet = HuggingFaceSource(
+        reader="huggingface",
+        hub="owner/Stream",
+        revision=COMMIT,
+        image="image",
+        label="label",
+        splits={"test": "test"},
+    )
     source = tars if layout == "tars" else parquet
     split = open_dataset(DatasetSpec(name="stream", source=source), folder / "cache").splits["test"]
     images = split.images_fingerprint()
     opened, after_opening = time.perf_counter() - start, peak_mib()
-    key, store = FeatureKey("stream", {}, {}, {}, "default", "float32", images, "test"), FeatureStore(folder / "features")
+    key, store = (
+        FeatureKey("stream", {}, {}, {}, "default", "float32", images, "test"),
+        FeatureStore(folder / "features"),
+    )
     missing = len(store.missing(key, len(split)))
-    run_pass(split, [Member(mean_colour(), {"default": key}, 64)], store, Silent(), workers=auto_workers(), skip_bad=False)
+    run_pass(
+        split,
+        [Member(mean_colour(), {"default": key}, 64)],
+        store,
+        Silent(),
+        workers=auto_workers(),
+        skip_bad=False,
+    )
     assert not store.missing(key, len(split))
     seconds = {"open_seconds": opened, "all_seconds": time.perf_counter() - start}
     counts = {"rows": len(split), "rows_per_shard": SHARD_ROWS, "shards_missing": missing}
@@ -134,7 +161,9 @@ def peak_mib() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def killed_in_the_middle(command: list[str], environment: Mapping[str, str], folder: Path, rows: int) -> dict[str, float]:
+def killed_in_the_middle(
+    command: list[str], environment: Mapping[str, str], folder: Path, rows: int
+) -> dict[str, float]:
     """Runs the child until half of the shards are stored; its peak memory, and how many were."""
     from bob.features.store import SHARD_ROWS
 
@@ -144,8 +173,15 @@ def killed_in_the_middle(command: list[str], environment: Mapping[str, str], fol
             time.sleep(0.2)
         status = Path(f"/proc/{child.pid}/status").read_text()
         child.send_signal(signal.SIGKILL)
-    peak = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")) / 1024
-    return {"all_seconds": time.perf_counter() - start, "shards_stored": stored(folder), "peak_mib": peak}
+    peak = (
+        next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
+        / 1024
+    )
+    return {
+        "all_seconds": time.perf_counter() - start,
+        "shards_stored": stored(folder),
+        "peak_mib": peak,
+    }
 
 
 def stored(folder: Path) -> int:
@@ -153,9 +189,13 @@ def stored(folder: Path) -> int:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rows", type=int, default=2_000_000)
-    parser.add_argument("--folder", type=Path, required=True, help="is emptied; 2 million rows take 6 GB")
+    parser.add_argument(
+        "--folder", type=Path, required=True, help="is emptied; 2 million rows take 6 GB"
+    )
     parser.add_argument("--layout", choices=("tars", "parquet"), default="tars")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -167,12 +207,27 @@ def main() -> None:
     shutil.rmtree(arguments.folder, ignore_errors=True)
     make = {"tars": make_tars, "parquet": make_parquet}[arguments.layout]
     make(arguments.folder / arguments.layout, arguments.rows)
-    command = [sys.executable, __file__, "--folder", str(arguments.folder), "--layout", arguments.layout, "--child"]
+    command = [
+        sys.executable,
+        __file__,
+        "--folder",
+        str(arguments.folder),
+        "--layout",
+        arguments.layout,
+        "--child",
+    ]
     with served(arguments.folder, arguments.layout) as settings:
         environment = {**os.environ, **settings}
         first = killed_in_the_middle(command, environment, arguments.folder, arguments.rows)
-        second = json.loads(subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout)
-    assert second["rows"] == arguments.rows and second["shards_missing"] <= -(-arguments.rows // SHARD_ROWS) - first["shards_stored"], second
+        second = json.loads(
+            subprocess.run(
+                command, check=True, capture_output=True, text=True, env=environment
+            ).stdout
+        )
+    assert (
+        second["rows"] == arguments.rows
+        and second["shards_missing"] <= -(-arguments.rows // SHARD_ROWS) - first["shards_stored"]
+    ), second
     print(json.dumps({"killed": first, "again": second}, indent=1))
 
 

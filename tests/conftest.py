@@ -21,7 +21,9 @@ def make_photos(folder: Path, per_class: int = 20, classes: int = 3, side_px: in
     for c in range(classes):
         (folder / f"class{c}").mkdir(parents=True)
         for i in range(per_class):
-            pixels = np.clip(rng.normal(colours[c], 60, (side_px, side_px + i % 7, 3)), 0, 255).astype(np.uint8)
+            pixels = np.clip(
+                rng.normal(colours[c], 60, (side_px, side_px + i % 7, 3)), 0, 255
+            ).astype(np.uint8)
             Image.fromarray(pixels).save(folder / f"class{c}" / f"{i:03d}.png")
     return folder
 

@@ -37,7 +37,10 @@ def inside(found: limits.Pair, truth: float) -> float:
 
 def shares_exactly() -> dict[tuple[int, float], float]:
     """(n, share) → what Wilson's limits cover, averaged over 41 shares within a tenth of the distance to 0 or 1; no simulation."""
-    return {(n, share): float(np.mean([_wilson_covers(n, p) for p in _around(share)])) for n, share in product(SIZES, SHARES)}
+    return {
+        (n, share): float(np.mean([_wilson_covers(n, p) for p in _around(share)]))
+        for n, share in product(SIZES, SHARES)
+    }
 
 
 def _around(share: float) -> Floats:
@@ -46,22 +49,34 @@ def _around(share: float) -> Floats:
 
 
 def _wilson_covers(n: int, p: float) -> float:
-    successes = np.arange(max(0, int(n * p - 8 * np.sqrt(n))), min(n, int(n * p + 8 * np.sqrt(n))) + 1, dtype=np.float64)
+    successes = np.arange(
+        max(0, int(n * p - 8 * np.sqrt(n))),
+        min(n, int(n * p + 8 * np.sqrt(n))) + 1,
+        dtype=np.float64,
+    )
     low, high = limits.wilson(successes, np.float64(n))
     return float(binom.pmf(successes, n, p)[(low <= p) & (p <= high)].sum())
 
 
-def class_means(trials: int, sizes: tuple[int, ...] = SIZES, seed: int = 0) -> Iterator[tuple[str, float, float]]:
+def class_means(
+    trials: int, sizes: tuple[int, ...] = SIZES, seed: int = 0
+) -> Iterator[tuple[str, float, float]]:
     """Of a mean over classes: what the point is, the expected number of independent mistakes that decide it, and what is covered."""
     rng = np.random.default_rng(seed)
-    for total, classes, share, steep, spread in product(sizes, CLASSES, SHARES, (0.0, 0.8), (0.0, 1.0)):
+    for total, classes, share, steep, spread in product(
+        sizes, CLASSES, SHARES, (0.0, 0.8), (0.0, 1.0)
+    ):
         if total >= classes:
             n, p = _class_sizes(total, classes, steep), _class_shares(share, classes, spread, rng)
             successes = rng.binomial(n.astype(np.int64), p, (trials, classes)).astype(np.float64)
             variance = (p * (1 - p) / n).sum() / classes**2
             decisive = p.mean() * (1 - p.mean()) / variance * min(p.mean(), 1 - p.mean())
             point = f"{total} images, {classes} classes, mean {share}, sizes like rank^-{steep}, spread {spread}"
-            yield point, float(decisive), inside(limits.mean_of_shares(successes, n), float(p.mean()))
+            yield (
+                point,
+                float(decisive),
+                inside(limits.mean_of_shares(successes, n), float(p.mean())),
+            )
 
 
 def _class_sizes(total: int, classes: int, steep: float) -> Floats:
@@ -85,7 +100,11 @@ def bounded(kind: str, rng: np.random.Generator, shape: tuple[int, ...]) -> Floa
     if kind.startswith("ap"):  # some queries are perfect
         return np.where(first < float(kind.split()[1]), 1.0, rest)
     if kind.startswith("rr"):
-        return np.where(first < float(kind.split()[1]), 1.0, 1 / (2 + np.floor(np.exp(2 * rng.exponential(size=shape)))))
+        return np.where(
+            first < float(kind.split()[1]),
+            1.0,
+            1 / (2 + np.floor(np.exp(2 * rng.exponential(size=shape)))),
+        )
     if kind == "of five":
         return rng.binomial(5, rng.beta(2, 1, shape)) / 5
     return np.asarray(expit(-1.5 + 2 * rng.normal(size=shape)))
@@ -108,13 +127,21 @@ def true_mean(of: Callable[..., Floats], kind: object) -> float:
     return float(of(kind, np.random.default_rng(1), (1_000_000,)).mean())
 
 
-def means_covered(trials: int, sizes: tuple[int, ...]) -> dict[str, dict[tuple[object, int], float]]:
+def means_covered(
+    trials: int, sizes: tuple[int, ...]
+) -> dict[str, dict[tuple[object, int], float]]:
     """By kind of interval."""
     queries = {
-        (kind, n): inside(limits.mean_of_bounded(means(bounded, kind, n, trials)), true_mean(bounded, kind)) for kind in BOUNDED for n in sizes
+        (kind, n): inside(
+            limits.mean_of_bounded(means(bounded, kind, n, trials)), true_mean(bounded, kind)
+        )
+        for kind in BOUNDED
+        for n in sizes
     }
     losses: dict[tuple[object, int], float] = {
-        (skill, n): inside(limits.mean_of_skewed(means(surprises, skill, n, trials)), true_mean(surprises, skill))
+        (skill, n): inside(
+            limits.mean_of_skewed(means(surprises, skill, n, trials)), true_mean(surprises, skill)
+        )
         for skill in (0.5, 1.0, 2.0)
         for n in sizes
     }
@@ -124,11 +151,20 @@ def means_covered(trials: int, sizes: tuple[int, ...]) -> dict[str, dict[tuple[o
 def differences(trials: int, seed: int = 0) -> dict[str, dict[tuple[object, int], float]]:
     """Paired shares (tango), an accuracy less that on shifted sets (newcombe), and their ratio."""
     rng, found = np.random.default_rng(seed), {"tango": {}, "newcombe": {}, "ratio": {}}  # type: dict[str, dict[tuple[object, int], float]]
-    for n, (up, down) in product((100, 300, 1_000, 10_000), ((0.05, 0.03), (0.1, 0.05), (0.05, 0.0), (0.3, 0.1))):
+    for n, (up, down) in product(
+        (100, 300, 1_000, 10_000), ((0.05, 0.03), (0.1, 0.05), (0.05, 0.0), (0.3, 0.1))
+    ):
         seen = rng.multinomial(n, [up, down, 1 - up - down], trials).astype(np.float64)
-        found["tango"][(up, down), n] = inside(limits.paired_shares(seen[:, 0], seen[:, 1], n), up - down)
-    for n, (own, shifted) in product((100, 300, 1_000, 10_000), ((0.8, 0.6), (0.9, 0.7), (0.5, 0.45), (0.9, 0.2))):
-        first, rest = rng.binomial(n, own, (trials, 1)).astype(np.float64), rng.binomial(n // 2, shifted, (trials, 2)).astype(np.float64)
+        found["tango"][(up, down), n] = inside(
+            limits.paired_shares(seen[:, 0], seen[:, 1], n), up - down
+        )
+    for n, (own, shifted) in product(
+        (100, 300, 1_000, 10_000), ((0.8, 0.6), (0.9, 0.7), (0.5, 0.45), (0.9, 0.2))
+    ):
+        first, rest = (
+            rng.binomial(n, own, (trials, 1)).astype(np.float64),
+            rng.binomial(n // 2, shifted, (trials, 2)).astype(np.float64),
+        )
         sides = (
             first[:, 0] / n,
             limits.wilson(first[:, 0], np.float64(n)),
@@ -156,17 +192,23 @@ def detected(scores: str, n: int, m: int, apart: float, seed: int) -> Detected:
     return Detected.of(*SCORES[scores](np.random.default_rng(seed), n, m, apart))
 
 
-def classified(n: int, classes: int, steep: float, skill: float, sharp: float, seed: int) -> Classified:
+def classified(
+    n: int, classes: int, steep: float, skill: float, sharp: float, seed: int
+) -> Classified:
     """Classes drawn like rank^-steep; logits are calibrated where `sharp` is 1."""
     rng, weight = np.random.default_rng(seed), np.arange(1, classes + 1) ** -steep
     y = rng.choice(classes, n, p=weight / weight.sum())
-    return Classified.from_logits(sharp * skill * (rng.normal(size=(n, classes)) + skill * np.eye(classes)[y]), y)
+    return Classified.from_logits(
+        sharp * skill * (rng.normal(size=(n, classes)) + skill * np.eye(classes)[y]), y
+    )
 
 
 def marked(n: int, classes: int, skill: float, seed: int) -> Marked:
     """Images with a tenth to a third of the classes each; those of one image come together."""
     rng = np.random.default_rng(seed)
-    labels = rng.random((n, classes)) < np.linspace(0.05, 0.3, classes) * rng.uniform(0.5, 1.5, (n, 1))
+    labels = rng.random((n, classes)) < np.linspace(0.05, 0.3, classes) * rng.uniform(
+        0.5, 1.5, (n, 1)
+    )
     return Marked((skill * labels + rng.normal(size=(n, classes))).astype(np.float32), labels)
 
 
@@ -179,20 +221,33 @@ Point = tuple[str, float, float]
 """What it is, the expected number of independent mistakes that decide it, what is covered."""
 
 
-def of_metric(name: str, make: Callable[..., Any], of: tuple[Any, ...], large: Any, trials: int, draws: int = 200) -> Point:
+def of_metric(
+    name: str,
+    make: Callable[..., Any],
+    of: tuple[Any, ...],
+    large: Any,
+    trials: int,
+    draws: int = 200,
+) -> Point:
     """One point: a metric on outcomes `make(*of, seed)`, its truth from a `large` outcome."""
     metric = METRICS[name]
     truth, values, held = metric.function(large), np.empty(trials), np.empty(trials)
     for trial in range(trials):
         outcome = make(*of, trial + 1)
         values[trial] = metric.function(outcome)
-        found = bootstrap(outcome, metric, 0, draws) if metric.interval == "bootstrap" else CLOSED[metric.interval](values[trial], metric, outcome)
+        found = (
+            bootstrap(outcome, metric, 0, draws)
+            if metric.interval == "bootstrap"
+            else CLOSED[metric.interval](values[trial], metric, outcome)
+        )
         held[trial] = found is not None and found[0] <= truth <= found[1]
     decisive = truth * (1 - truth) / max(values.var(), 1e-12) * min(truth, 1 - truth)
     return f"{name} of {', '.join(map(str, of))}", float(decisive), float(held.mean())
 
 
-def detections(trials: int, names: tuple[str, ...], sides: tuple[tuple[int, int], ...] = SIDES) -> Iterator[Point]:
+def detections(
+    trials: int, names: tuple[str, ...], sides: tuple[tuple[int, int], ...] = SIDES
+) -> Iterator[Point]:
     for (n, m), scores, apart in product(sides, SCORES, (1.0, 2.0, 3.0)):
         parts = LARGE // (n + m)
         large = detected(scores, parts * n, parts * m, apart, 0)
@@ -201,13 +256,17 @@ def detections(trials: int, names: tuple[str, ...], sides: tuple[tuple[int, int]
 
 
 def f1_scores(trials: int, sizes: tuple[int, ...] = (100, 300, 1_000)) -> Iterator[Point]:
-    for (classes, steep), skill in product(((3, 0.0), (10, 0.0), (10, 1.0), (30, 0.5)), (0.5, 1.0, 2.0, 3.0)):
+    for (classes, steep), skill in product(
+        ((3, 0.0), (10, 0.0), (10, 1.0), (30, 0.5)), (0.5, 1.0, 2.0, 3.0)
+    ):
         large = classified(LARGE // 2, classes, steep, skill, 1.0, 0)
         for n in sizes:
             yield of_metric("macro_f1", classified, (n, classes, steep, skill, 1.0), large, trials)
 
 
-def marks(trials: int, names: tuple[str, ...], sizes: tuple[int, ...] = (200, 1_000)) -> Iterator[Point]:
+def marks(
+    trials: int, names: tuple[str, ...], sizes: tuple[int, ...] = (200, 1_000)
+) -> Iterator[Point]:
     for classes, skill in product((5, 20), (0.5, 1.5, 3.0)):
         large = marked(LARGE // 4, classes, skill, 0)
         for name, n in product(names, sizes):
@@ -223,10 +282,19 @@ def calibration(trials: int, sizes: tuple[int, ...] = (300, 1_000)) -> Iterator[
 
 def resampled_metrics(trials: int) -> Iterator[Point]:
     """Those without a closed form: the worst group, VOC's average precision."""
-    for n, shares in product((100, 300, 1_000), ((0.9, 0.7, 0.5), (0.95, 0.9, 0.8, 0.6), (0.9, 0.85))):
+    for n, shares in product(
+        (100, 300, 1_000), ((0.9, 0.7, 0.5), (0.95, 0.9, 0.8, 0.6), (0.9, 0.85))
+    ):
         yield of_metric("worst_group", grouped, (n, shares), grouped(LARGE, shares, 0), trials)
     for n, skill in product((200, 500), (0.5, 1.5)):
-        yield of_metric("label_ap_11_point", marked, (n, 5, skill), marked(LARGE // 4, 5, skill, 0), trials // 2, 100)
+        yield of_metric(
+            "label_ap_11_point",
+            marked,
+            (n, 5, skill),
+            marked(LARGE // 4, 5, skill, 0),
+            trials // 2,
+            100,
+        )
 
 
 def line(name: str, covered: list[float]) -> str:
@@ -239,10 +307,16 @@ def table(trials: int) -> Iterator[str]:
     yield "| kind | points | mean | 90 % of points | within 94-96 % |\n|---|---|---|---|---|"
     exact = shares_exactly()
     yield line("wilson", [one for (n, share), one in exact.items() if n * (1 - share) >= FEW_WRONG])
-    yield line(f"wilson, fewer than {FEW_WRONG} wrong", [one for (n, share), one in exact.items() if n * (1 - share) < FEW_WRONG])
+    yield line(
+        f"wilson, fewer than {FEW_WRONG} wrong",
+        [one for (n, share), one in exact.items() if n * (1 - share) < FEW_WRONG],
+    )
     classes = list(class_means(trials))
     yield line("score", [one for _, decisive, one in classes if decisive >= FEW_WRONG])
-    yield line(f"score, fewer than {FEW_WRONG} wrong", [one for _, decisive, one in classes if decisive < FEW_WRONG])
+    yield line(
+        f"score, fewer than {FEW_WRONG} wrong",
+        [one for _, decisive, one in classes if decisive < FEW_WRONG],
+    )
     for found in (means_covered(trials, (100, 300, 1_000)), differences(trials)):
         for name, covered in found.items():
             yield line(name, list(covered.values()))
@@ -252,7 +326,10 @@ def table(trials: int) -> Iterator[str]:
         *marks(trials // 2, ("label_ap", "roc_auc")),
         *calibration(trials // 2),
     ]
-    quantiles, resamples = list(detections(trials // 2, ("fpr_at_95_tpr",))), list(resampled_metrics(trials // 5))
+    quantiles, resamples = (
+        list(detections(trials // 2, ("fpr_at_95_tpr",))),
+        list(resampled_metrics(trials // 5)),
+    )
     for name, points in (("jackknife", closed), ("quantile", quantiles), ("bootstrap", resamples)):
         yield line(name, [one for _, decisive, one in points if decisive >= FEW_WRONG])
         if few := [one for _, decisive, one in points if decisive < FEW_WRONG]:

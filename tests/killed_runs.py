@@ -67,6 +67,8 @@ if __name__ == "__main__":
     seed, kills, undisturbed, killed, *asked = sys.argv[1:]
     _, changes = run(asked, undisturbed)
     moments = random.Random(int(seed))
-    hits = sum(run(asked, killed, moments.randint(1, changes // SHARE))[0] for _ in range(int(kills)))
+    hits = sum(
+        run(asked, killed, moments.randint(1, changes // SHARE))[0] for _ in range(int(kills))
+    )
     run(asked, killed)
     sys.stdout.write(f"{hits} {changes}\n")

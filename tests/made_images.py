@@ -32,8 +32,16 @@ def forbid_reading(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise AssertionError("an image was read")
 
-    for module in ("content.digests", "readers.folder", "readers.table", "readers.tables", "readers.samples"):
-        monkeypatch.setattr(importlib.import_module(f"bob.datasets.{module}"), "read_file", fail, raising=False)
+    for module in (
+        "content.digests",
+        "readers.folder",
+        "readers.table",
+        "readers.tables",
+        "readers.samples",
+    ):
+        monkeypatch.setattr(
+            importlib.import_module(f"bob.datasets.{module}"), "read_file", fail, raising=False
+        )
     monkeypatch.setattr("bob.datasets.content.digests.Path.read_bytes", guarded(Path.read_bytes))
     monkeypatch.setattr("bob.datasets.readers.tables.content_digest", fail)
 

@@ -28,13 +28,23 @@ def classified(correct: np.ndarray) -> Classified:
     return Classified(y, np.where(correct, y, 1 - y), (~correct).astype(np.int64), 2)
 
 
-def store(folder: Path, name: str, correct: Mapping[tuple[str, str], np.ndarray], **changes: Any) -> list[Record]:
+def store(
+    folder: Path, name: str, correct: Mapping[tuple[str, str], np.ndarray], **changes: Any
+) -> list[Record]:
     """One backbone's records with arrays; `correct` by (task, dataset)."""
     made = []
     for (of, held), values in correct.items():
         outcome = classified(values)
         scores = (score("top1", float(values.mean()), n=len(values)),)
-        one = record(name, task=task(of, metrics=("top1",)), dataset=dataset(held, f"print of {held}"), scores=scores, **changes)
-        RecordBook(folder).write(one, {f"0.{array}": value for array, value in outcome.to_arrays().items()})
+        one = record(
+            name,
+            task=task(of, metrics=("top1",)),
+            dataset=dataset(held, f"print of {held}"),
+            scores=scores,
+            **changes,
+        )
+        RecordBook(folder).write(
+            one, {f"0.{array}": value for array, value in outcome.to_arrays().items()}
+        )
         made.append(one)
     return made

@@ -19,7 +19,15 @@ from bob.specs import Family, Pretraining
 from bob.statistics.limits import wilson
 
 FAMILIES: tuple[Family, ...] = ("supervised", "ssl", "clip", "domain")
-ARCHITECTURES = ("resnet50", "vit_small_patch16", "convnext_base", "swin_tiny_patch4", "vit_large_patch14", "efficientnet_b3", "regnety_040")
+ARCHITECTURES = (
+    "resnet50",
+    "vit_small_patch16",
+    "convnext_base",
+    "swin_tiny_patch4",
+    "vit_large_patch14",
+    "efficientnet_b3",
+    "regnety_040",
+)
 SUBJECTS = (
     "birds",
     "cars",
@@ -38,11 +46,37 @@ SUBJECTS = (
     "scenes",
 )
 LICENCES = ("Apache-2.0", "MIT", "CC-BY-NC-4.0", None)
-PRETRAINING = {"supervised": "ImageNet-1k", "ssl": "LVD-142M", "clip": "LAION-2B", "domain": "BigEarthNet"}
+PRETRAINING = {
+    "supervised": "ImageNet-1k",
+    "ssl": "LVD-142M",
+    "clip": "LAION-2B",
+    "domain": "BigEarthNet",
+}
 TASKS = {
-    "linear": task("linear", metrics=("top1", "top5", "mean_per_class", "balanced_accuracy", "macro_f1", "log_loss", "ece"), held_out=0.2),
-    "knn": task("knn", metrics=("top1", "top5", "mean_per_class", "macro_f1"), k=[1, 5, 10, 20, 50, 100, 200]),
-    "fewshot": task("fewshot", metrics=("top1", "mean_per_class"), shots=[1, 5, 10, 25], heads=["centroid", "ridge", "logistic"]),
+    "linear": task(
+        "linear",
+        metrics=(
+            "top1",
+            "top5",
+            "mean_per_class",
+            "balanced_accuracy",
+            "macro_f1",
+            "log_loss",
+            "ece",
+        ),
+        held_out=0.2,
+    ),
+    "knn": task(
+        "knn",
+        metrics=("top1", "top5", "mean_per_class", "macro_f1"),
+        k=[1, 5, 10, 20, 50, 100, 200],
+    ),
+    "fewshot": task(
+        "fewshot",
+        metrics=("top1", "mean_per_class"),
+        shots=[1, 5, 10, 25],
+        heads=["centroid", "ridge", "logistic"],
+    ),
     "ood": task("ood", metrics=("top1", "drop")),
     "ood_detection": task("ood_detection", metrics=("auroc",)),
     "retrieval": task("retrieval", metrics=("map",)),
@@ -65,21 +99,53 @@ def sweep(backbones: int, datasets: int, seed: int) -> Iterator[tuple[Record, fl
         quality = held["quality"]
         for of_dataset, hardness in difficulty.values():
             for name, of in TASKS.items():
-                logit = quality + hardness + held["by_task"][name] + rng.normal(0, 0.3) - 0.3 * list(TASKS).index(name)
-                yield _record(held, of, of_dataset, float(np.round(EXAMPLES / (1 + np.exp(-logit))) / EXAMPLES), rng)
+                logit = (
+                    quality
+                    + hardness
+                    + held["by_task"][name]
+                    + rng.normal(0, 0.3)
+                    - 0.3 * list(TASKS).index(name)
+                )
+                yield _record(
+                    held,
+                    of,
+                    of_dataset,
+                    float(np.round(EXAMPLES / (1 + np.exp(-logit))) / EXAMPLES),
+                    rng,
+                )
 
 
 def _backbone(b: int, rng: np.random.Generator) -> dict[str, Any]:
     floor = b in (0, 1)
     family: Family = "baseline" if floor else FAMILIES[b % len(FAMILIES)]
     architecture = ARCHITECTURES[b % len(ARCHITECTURES)]
-    name = ("raw_pixels", "channel_statistics")[b] if floor else f"{family}-{architecture}-v{b // len(ARCHITECTURES)}"
+    name = (
+        ("raw_pixels", "channel_statistics")[b]
+        if floor
+        else f"{family}-{architecture}-v{b // len(ARCHITECTURES)}"
+    )
     params = 0 if floor else int(10 ** rng.uniform(6.5, 8.6))
     quality = -2.0 + b * 0.2 if floor else 0.25 * np.log10(params / 1e6) + rng.normal(0.3, 0.35)
     seen = (_dataset(b).name,) if b % 3 == 0 else ()
-    card = {} if floor else {"pretraining": Pretraining(method=family, data=PRETRAINING[family], images=10**6 * (b + 1), seen=seen)}
-    own = {"params": params, "gflops": params / 5e6, "width": 512 + 64 * (b % 12), "weights_mib": params * 4 / 2**20, "licence": LICENCES[b % 4]}
-    known = facts(name, family, architecture=architecture, **own, **({"pretraining": None} if floor else card))
+    card = (
+        {}
+        if floor
+        else {
+            "pretraining": Pretraining(
+                method=family, data=PRETRAINING[family], images=10**6 * (b + 1), seen=seen
+            )
+        }
+    )
+    own = {
+        "params": params,
+        "gflops": params / 5e6,
+        "width": 512 + 64 * (b % 12),
+        "weights_mib": params * 4 / 2**20,
+        "licence": LICENCES[b % 4],
+    }
+    known = facts(
+        name, family, architecture=architecture, **own, **({"pretraining": None} if floor else card)
+    )
     return {
         "name": name,
         "family": family,
@@ -94,10 +160,18 @@ def _backbone(b: int, rng: np.random.Generator) -> dict[str, Any]:
 def _dataset(d: int) -> DatasetFacts:
     name = f"{SUBJECTS[d % len(SUBJECTS)]}{d // len(SUBJECTS) or ''}"
     counts = {"train": 1000 * (d + 2), "test": EXAMPLES}
-    return dataset(name, fingerprint=f"print-of-{name}", classes=2 + 7 * (d % 30), counts=counts, licence=LICENCES[d % 3])
+    return dataset(
+        name,
+        fingerprint=f"print-of-{name}",
+        classes=2 + 7 * (d % 30),
+        counts=counts,
+        licence=LICENCES[d % 3],
+    )
 
 
-def _record(held: Mapping[str, Any], of: TaskFacts, on: DatasetFacts, value: float, rng: np.random.Generator) -> tuple[Record, float | None]:
+def _record(
+    held: Mapping[str, Any], of: TaskFacts, on: DatasetFacts, value: float, rng: np.random.Generator
+) -> tuple[Record, float | None]:
     fails = rng.random() < held["fails"]
     speed = held["images_per_s"] * rng.uniform(0.9, 1.0)
     images = sum(on.counts.values())
@@ -117,11 +191,35 @@ def _record(held: Mapping[str, Any], of: TaskFacts, on: DatasetFacts, value: flo
         "backbone_name": held["name"],
         "family": held["family"],
     }
-    place = {"task": of, "dataset": on, "dataset_name": on.name, "provenance": {"created": "2026-01-05T10:00:00Z", "bob": "0.1.0"}, "cost": cost}
+    place = {
+        "task": of,
+        "dataset": on,
+        "dataset_name": on.name,
+        "provenance": {"created": "2026-01-05T10:00:00Z", "bob": "0.1.0"},
+        "cost": cost,
+    }
     if fails:
-        return Record(status="failed", reason="out of memory at batch 1", seeds=(), **shared, **place), None
-    chosen = {"c": 10 ** float(rng.integers(-4, 4)), "c_at_edge": False, "converged": True, "held_out_top1": value} if of.name == "linear" else {}
-    return Record(status="ok", seeds=(0,), scores=tuple(_scores(of, value, rng)), details=(chosen,), **shared, **place), value
+        return Record(
+            status="failed", reason="out of memory at batch 1", seeds=(), **shared, **place
+        ), None
+    chosen = (
+        {
+            "c": 10 ** float(rng.integers(-4, 4)),
+            "c_at_edge": False,
+            "converged": True,
+            "held_out_top1": value,
+        }
+        if of.name == "linear"
+        else {}
+    )
+    return Record(
+        status="ok",
+        seeds=(0,),
+        scores=tuple(_scores(of, value, rng)),
+        details=(chosen,),
+        **shared,
+        **place,
+    ), value
 
 
 def _scores(of: TaskFacts, value: float, rng: np.random.Generator) -> Iterator[Score]:
@@ -136,7 +234,9 @@ def _scores(of: TaskFacts, value: float, rng: np.random.Generator) -> Iterator[S
         for head in of.settings["heads"]:
             for shots in of.settings["shots"]:
                 yield _share(
-                    f"top1_{head}_{shots}shot", value * (1 - 0.5 / np.sqrt(shots)) * float(rng.uniform(0.95, 1.0)), {"head": head, "shots": shots}
+                    f"top1_{head}_{shots}shot",
+                    value * (1 - 0.5 / np.sqrt(shots)) * float(rng.uniform(0.95, 1.0)),
+                    {"head": head, "shots": shots},
                 )
     if of.name == "ood":
         yield _share("top1_test", value, {"shift": "test"})
@@ -148,7 +248,16 @@ def _scores(of: TaskFacts, value: float, rng: np.random.Generator) -> Iterator[S
 
 def _share(metric: str, value: float, facets: Mapping[str, Any] | None = None) -> Score:
     low, high = map(float, wilson(np.float64(value * EXAMPLES), np.float64(EXAMPLES)))
-    return Score(metric=metric, facets=dict(facets or {}), seed=0, value=float(value), low=low, high=high, n=EXAMPLES, interval="wilson")
+    return Score(
+        metric=metric,
+        facets=dict(facets or {}),
+        seed=0,
+        value=float(value),
+        low=low,
+        high=high,
+        n=EXAMPLES,
+        interval="wilson",
+    )
 
 
 def write(folder: Path, backbones: int, datasets: int) -> None:

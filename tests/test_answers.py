@@ -31,7 +31,14 @@ def points(a: np.ndarray, b: np.ndarray) -> str:
 
 
 def cost(images_per_s: float, device: str = "cpu") -> Cost:
-    values: dict[str, Any] = {"threads": 2, "batch_size": 8, "images": 100, "decode_seconds": 1.0, "forward_seconds": 1.0, "probe_seconds": 1.0}
+    values: dict[str, Any] = {
+        "threads": 2,
+        "batch_size": 8,
+        "images": 100,
+        "decode_seconds": 1.0,
+        "forward_seconds": 1.0,
+        "probe_seconds": 1.0,
+    }
     return Cost(device=device, images_per_s=images_per_s, **values)
 
 
@@ -45,7 +52,12 @@ def sweep(tmp_path: Path) -> Path:
         "slow": (right(0.9, 3), 5e6, 2),
     }
     for name, (values, params, speed) in held.items():
-        about = {"backbone": facts(name, params=int(params), licence="MIT" if name == "large" else "Apache-2.0"), "cost": cost(speed)}
+        about = {
+            "backbone": facts(
+                name, params=int(params), licence="MIT" if name == "large" else "Apache-2.0"
+            ),
+            "cost": cost(speed),
+        }
         store(tmp_path / "results", name, dict.fromkeys(SETTINGS, values), **about)
     store(tmp_path / "results", "pixels", {SETTINGS[0]: np.ones(N, bool)}, family="baseline")
     return tmp_path / "results"
@@ -55,23 +67,43 @@ def sweep(tmp_path: Path) -> Path:
 
 
 def test_the_pick_its_ties_and_what_one_gives_up(sweep: Path, bob: Bob) -> None:
-    code, out, _ = bob("recommend", "--max-params", "30M", "--min-images-per-s", "200", "--tasks", "linear,knn")
+    code, out, _ = bob(
+        "recommend", "--max-params", "30M", "--min-images-per-s", "200", "--tasks", "linear,knn"
+    )
     text = " ".join(out.split())
     assert code == 0
     assert text.startswith(
         "Use small: the best of those with at most 30 M parameters, at least 200 images/s, over 2 backbones × 2 settings on 2 datasets"
     )
-    assert "Not told apart from it: twin (+0.0 points [+0.0, +0.0], 10 M parameters, 900 images/s on cpu)" in text
-    assert "The smallest of these is twin, 10 M parameters against 20. The fastest of these is twin, 900 images/s against 300." in text
-    assert f"Without the limits it would be slow ({points(right(0.9, 3), right(0.75, 1))} points" in text and "that is what you give up." in text
+    assert (
+        "Not told apart from it: twin (+0.0 points [+0.0, +0.0], 10 M parameters, 900 images/s on cpu)"
+        in text
+    )
+    assert (
+        "The smallest of these is twin, 10 M parameters against 20. The fastest of these is twin, 900 images/s against 300."
+        in text
+    )
+    assert (
+        f"Without the limits it would be slow ({points(right(0.9, 3), right(0.75, 1))} points"
+        in text
+        and "that is what you give up." in text
+    )
     assert "Beyond the limits: large (90 M parameters, 100 images/s); slow (2 images/s)." in text
 
 
 def test_recommend_as_json(sweep: Path, bob: Bob) -> None:
-    found = json.loads(bob("recommend", "--max-params", "30M", "--min-images-per-s", "200", "--json")[1])
-    assert (found["pick"]["backbone"], [trade["backbone"] for trade in found["tied"]]) == ("small", ["twin"])
+    found = json.loads(
+        bob("recommend", "--max-params", "30M", "--min-images-per-s", "200", "--json")[1]
+    )
+    assert (found["pick"]["backbone"], [trade["backbone"] for trade in found["tied"]]) == (
+        "small",
+        ["twin"],
+    )
     assert found["pick"]["costs"]["params"] == 20 and found["basis"] == "examples"
-    assert found["without_limits"]["backbone"] == "slow" and set(found["excluded"]) == {"large", "slow"}
+    assert found["without_limits"]["backbone"] == "slow" and set(found["excluded"]) == {
+        "large",
+        "slow",
+    }
 
 
 def test_without_limits(sweep: Path, bob: Bob) -> None:
@@ -81,18 +113,28 @@ def test_without_limits(sweep: Path, bob: Bob) -> None:
 
 
 def test_limits_that_cost_nothing(sweep: Path, bob: Bob) -> None:
-    assert "The limits cost nothing: it is the best without them too." in " ".join(bob("recommend", "--max-params", "6M")[1].split())
+    assert "The limits cost nothing: it is the best without them too." in " ".join(
+        bob("recommend", "--max-params", "6M")[1].split()
+    )
 
 
 def test_nobody_meets_the_limits(sweep: Path, bob: Bob) -> None:
     code, out, _ = bob("recommend", "--max-params", "1M")
-    assert code == 1 and "No backbone that meets the limits (at most 1 M parameters) has a value in every setting." in " ".join(out.split())
+    assert (
+        code == 1
+        and "No backbone that meets the limits (at most 1 M parameters) has a value in every setting."
+        in " ".join(out.split())
+    )
 
 
 def test_a_licence_and_a_dataset(sweep: Path, bob: Bob, tmp_path: Path) -> None:
     text = " ".join(bob("recommend", "--licence", "mit", "--data", tmp_path / "elpv")[1].split())
-    assert text.startswith("Use large: the best of those with licence mit, over 1 backbone × 1 setting on 1 dataset")
-    assert "It is the only one, so that nothing was compared." in text and "licence Apache-2.0" in text
+    assert text.startswith(
+        "Use large: the best of those with licence mit, over 1 backbone × 1 setting on 1 dataset"
+    )
+    assert (
+        "It is the only one, so that nothing was compared." in text and "licence Apache-2.0" in text
+    )
 
 
 def test_a_limit_on_what_is_not_known_is_not_kept(sweep: Path, bob: Bob) -> None:
@@ -102,12 +144,18 @@ def test_a_limit_on_what_is_not_known_is_not_kept(sweep: Path, bob: Bob) -> None
     assert "bare (GFLOPs per image not known, embedding width not known" in " ".join(
         bob("recommend", "--max-gflops", "9", "--max-width", "99")[1].split()
     )
-    assert "large (memory of a forward (MiB) not known)" in " ".join(bob("recommend", "--max-peak-mib", "9")[1].split())
+    assert "large (memory of a forward (MiB) not known)" in " ".join(
+        bob("recommend", "--max-peak-mib", "9")[1].split()
+    )
 
 
 def test_names_without_records(sweep: Path, bob: Bob) -> None:
     code, _, err = bob("recommend", "--tasks", "linaer")
-    assert code == 2 and "no records of task 'linaer'; did you mean 'linear'? There are records of: knn, linear." in " ".join(err.split())
+    assert (
+        code == 2
+        and "no records of task 'linaer'; did you mean 'linear'? There are records of: knn, linear."
+        in " ".join(err.split())
+    )
     code, _, err = bob("recommend", "--data", "mine.csv")
     assert code == 2 and "no records of dataset 'mine'" in err
 
@@ -134,7 +182,14 @@ def test_costs_are_the_newest_facts_and_the_best_measurement() -> None:
         record("a", cost=cost(9000, "cuda"), dataset=dataset("c")),
     ]
     assert devices(records) == ["cpu", "cuda"]
-    assert [cost_of(name, "a", records) for name in COSTS] == [3.371024, 0.77, 1280, 12.9, 140, 65.5]
+    assert [cost_of(name, "a", records) for name in COSTS] == [
+        3.371024,
+        0.77,
+        1280,
+        12.9,
+        140,
+        65.5,
+    ]
     assert cost_of("images_per_s", "a", records, "cuda") == 9000
     assert cost_of("images_per_s", "a", [record("a", cost=None)]) is None
     assert cost_of("params", "a", [record("a", backbone=None)]) is None
@@ -148,14 +203,22 @@ def test_compare_against_scipy(sweep: Path) -> None:
     found = compare("large", "small", cells(gathered.records), gathered.outcomes)
     a, b = right(0.80, 2), right(0.75, 1)
     p = stats.binomtest(int((a & ~b).sum()), int((a ^ b).sum())).pvalue
-    assert [duel.column for duel in found.duels] == [Column("knn", "textiles"), Column("linear", "elpv")]
+    assert [duel.column for duel in found.duels] == [
+        Column("knn", "textiles"),
+        Column("linear", "elpv"),
+    ]
     assert [duel.difference.p for duel in found.duels if duel.difference] == pytest.approx([p, p])
-    assert [duel.p for duel in found.duels] == pytest.approx([2 * p, 2 * p])  # Holm over two settings
+    assert [duel.p for duel in found.duels] == pytest.approx(
+        [2 * p, 2 * p]
+    )  # Holm over two settings
     assert [duel.winner for duel in found.duels] == [1, 1]
     assert found.overall is not None and found.overall.value == pytest.approx(a.mean() - b.mean())
     # the mean of two independent differences: the standard error of one, over the root of 2
     error = (a.astype(float) - b).std(ddof=1) / np.sqrt(N) / np.sqrt(2)
-    assert found.overall.high is not None and found.overall.high - found.overall.value == pytest.approx(1.96 * error, rel=1e-3)
+    assert (
+        found.overall.high is not None
+        and found.overall.high - found.overall.value == pytest.approx(1.96 * error, rel=1e-3)
+    )
 
 
 def test_compare_in_words_and_json(sweep: Path, bob: Bob) -> None:
@@ -163,9 +226,14 @@ def test_compare_in_words_and_json(sweep: Path, bob: Bob) -> None:
     text = " ".join(out.split())
     assert code == 0 and "exact McNemar; p adjusted for 2 settings (Holm)." in text
     assert "large is better in 2, twin in 0, not told apart in 0, not tested in 0." in text
-    assert f"Mean difference over 2 settings: {points(right(0.80, 2), right(0.75, 1))} [" in text and "too few datasets to test over them" in text
+    assert (
+        f"Mean difference over 2 settings: {points(right(0.80, 2), right(0.75, 1))} [" in text
+        and "too few datasets to test over them" in text
+    )
     found = json.loads(bob("compare", "small", "twin", "--tasks", "linear", "--json")[1])
-    assert found["settings"][0]["verdict"] == "not told apart" and found["settings"][0]["p_holm"] == 1
+    assert (
+        found["settings"][0]["verdict"] == "not told apart" and found["settings"][0]["p_holm"] == 1
+    )
     assert found["overall"]["basis"] == "examples" and found["overall"]["value"] == 0
 
 
@@ -189,11 +257,19 @@ def none(_: Record) -> list[Any]:
 def test_without_per_example_results_nothing_is_tested() -> None:
     found = compare("a", "b", cells([record("a", 0.9), record("b", 0.1)]), none)
     assert found.duels[0].difference is None and found.duels[0].winner == 0
-    assert found.overall is not None and (found.overall.low, found.overall.basis, found.overall.told_apart) == (None, "none", False)
+    assert found.overall is not None and (
+        found.overall.low,
+        found.overall.basis,
+        found.overall.told_apart,
+    ) == (None, "none", False)
 
 
 def test_six_datasets_are_resampled_for_the_mean_difference() -> None:
-    records = [record(name, value + d / 100, dataset=dataset(f"d{d}")) for name, value in (("a", 0.8), ("b", 0.7)) for d in range(6)]
+    records = [
+        record(name, value + d / 100, dataset=dataset(f"d{d}"))
+        for name, value in (("a", 0.8), ("b", 0.7))
+        for d in range(6)
+    ]
     overall = compare("a", "b", cells(records), none).overall
     assert overall is not None and overall.basis == "datasets" and overall.told_apart
     assert (overall.low, overall.high) == pytest.approx((0.1, 0.1))
@@ -214,7 +290,10 @@ def outcome(seed: int, skill: float) -> Classified:
 def test_a_metric_that_is_no_mean_is_resampled() -> None:
     held = {"a": outcome(0, 3.0), "b": outcome(1, 1.0), "c": outcome(0, 3.0)}
     of = task("linear", metrics=("macro_f1",))
-    own = {cell.record.backbone_name: cell for cell in cells([record(name, 0.5, task=of) for name in held])}
+    own = {
+        cell.record.backbone_name: cell
+        for cell in cells([record(name, 0.5, task=of) for name in held])
+    }
     told = paired_difference(own["a"], own["b"], lambda one: [held[one.backbone_name]])
     assert told is not None and told.test == "bootstrap" and told.p < 0.01
     assert told.low is not None and told.high is not None and 0 < told.low < told.value < told.high
@@ -225,16 +304,30 @@ def test_a_metric_that_is_no_mean_is_resampled() -> None:
 def test_lower_is_better_where_it_is() -> None:
     of = task("linear", metrics=("log_loss",))
     held = {"a": outcome(0, 3.0), "b": outcome(1, 1.0)}
-    records = [record(name, value, task=of, scores=(score("log_loss", value),)) for name, value in (("a", 0.2), ("b", 0.9))]
+    records = [
+        record(name, value, task=of, scores=(score("log_loss", value),))
+        for name, value in (("a", 0.2), ("b", 0.9))
+    ]
     found = compare("a", "b", cells(records), lambda one: [held[one.backbone_name]])
     assert found.duels[0].winner == 1
 
 
 def test_settings_in_which_a_floor_is_better_are_named() -> None:
     """The only backbone beats the floor on one dataset and loses on the other."""
-    values = {("a", "elpv"): 0.5, ("a", "textiles"): 0.9, ("pixels", "elpv"): 0.6, ("pixels", "textiles"): 0.9}
+    values = {
+        ("a", "elpv"): 0.5,
+        ("a", "textiles"): 0.9,
+        ("pixels", "elpv"): 0.6,
+        ("pixels", "textiles"): 0.9,
+    }
     records = [
-        record(name, value, family="baseline" if name == "pixels" else "supervised", backbone=facts(name), dataset=dataset(held))
+        record(
+            name,
+            value,
+            family="baseline" if name == "pixels" else "supervised",
+            backbone=facts(name),
+            dataset=dataset(held),
+        )
         for (name, held), value in values.items()
     ]
     advice = advise(records, Limits(), lambda held: None, lambda held: ())

@@ -20,13 +20,21 @@ def arrays(columns: int = 1, colour: bool = True) -> dict[str, Any]:
     rng = np.random.default_rng(0)
     made: dict[str, Any] = {}
     for role, n in SIZES.items():
-        made[f"{role}_images"] = rng.integers(0, 256, (n, 8, 8, 3) if colour else (n, 8, 8), dtype=np.uint8)
-        made[f"{role}_labels"] = (np.arange(n)[:, None] % 3 if columns == 1 else rng.integers(0, 2, (n, columns))).astype(np.uint8)
+        made[f"{role}_images"] = rng.integers(
+            0, 256, (n, 8, 8, 3) if colour else (n, 8, 8), dtype=np.uint8
+        )
+        made[f"{role}_labels"] = (
+            np.arange(n)[:, None] % 3 if columns == 1 else rng.integers(0, 2, (n, columns))
+        ).astype(np.uint8)
     return made
 
 
 def entry(path: Path, reader: str = "medmnist", **changes: Any) -> DatasetSpec:
-    return DatasetSpec(name="x", source=ArraysSource.model_validate({"reader": reader, "path": str(path)}), **changes)
+    return DatasetSpec(
+        name="x",
+        source=ArraysSource.model_validate({"reader": reader, "path": str(path)}),
+        **changes,
+    )
 
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
@@ -34,13 +42,20 @@ def entry(path: Path, reader: str = "medmnist", **changes: Any) -> DatasetSpec:
 def test_medmnist(save: Any, colour: bool, tmp_path: Path) -> None:
     made = arrays(colour=colour)
     save(tmp_path / "x.npz", **made)
-    dataset = open_dataset(entry(tmp_path / "x.npz", class_names=("kidney", "liver", "bone"), counts=SIZES), tmp_path / "cache")
-    assert dataset.classes == ("kidney", "liver", "bone") and dataset.split_origin == {"kind": "official"}
+    dataset = open_dataset(
+        entry(tmp_path / "x.npz", class_names=("kidney", "liver", "bone"), counts=SIZES),
+        tmp_path / "cache",
+    )
+    assert dataset.classes == ("kidney", "liver", "bone") and dataset.split_origin == {
+        "kind": "official"
+    }
     for role in SIZES:
         split = dataset.splits[role]
         assert split.y.tolist() == made[f"{role}_labels"][:, 0].tolist()
         for i in range(len(split)):
-            np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(split.read(i)))), made[f"{role}_images"][i])
+            np.testing.assert_array_equal(
+                np.asarray(Image.open(io.BytesIO(split.read(i)))), made[f"{role}_images"][i]
+            )
 
 
 def test_several_findings_in_an_image(tmp_path: Path) -> None:
@@ -48,23 +63,38 @@ def test_several_findings_in_an_image(tmp_path: Path) -> None:
     made = arrays(columns=5)
     made["test_labels"][:] = [[0, 0, 0, 0, 0], [0, 1, 0, 1, 0], [1, 1, 1, 1, 1], [0, 0, 0, 0, 1]]
     np.savez(tmp_path / "x.npz", **made)
-    test = open_dataset(entry(tmp_path / "x.npz", kind="multi-label", class_names=tuple("abcde")), tmp_path / "cache").splits["test"]
-    assert test.labels is not None and test.labels.astype(int).tolist() == made["test_labels"].tolist()
+    test = open_dataset(
+        entry(tmp_path / "x.npz", kind="multi-label", class_names=tuple("abcde")),
+        tmp_path / "cache",
+    ).splits["test"]
+    assert (
+        test.labels is not None and test.labels.astype(int).tolist() == made["test_labels"].tolist()
+    )
     assert test.y.tolist() == [-1, 1, 0, 4]
 
 
-def test_pixels_are_mapped_and_digested_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pixels_are_mapped_and_digested_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     np.savez(tmp_path / "x.npz", **arrays())
     first = open_dataset(entry(tmp_path / "x.npz"), tmp_path / "cache")
     monkeypatch.setattr("bob.datasets.readers.arrays.content_digest", None)
-    assert open_dataset(entry(tmp_path / "x.npz"), tmp_path / "cache").fingerprint() == first.fingerprint()
-    assert len({digest for split in first.splits.values() for digest in split.content}) == sum(SIZES.values())
+    assert (
+        open_dataset(entry(tmp_path / "x.npz"), tmp_path / "cache").fingerprint()
+        == first.fingerprint()
+    )
+    assert len({digest for split in first.splits.values() for digest in split.content}) == sum(
+        SIZES.values()
+    )
 
 
 def test_wrong_npz(tmp_path: Path) -> None:
     made = arrays()
     np.savez(tmp_path / "short.npz", **{**made, "val_labels": made["val_labels"][:2]})
-    with pytest.raises(DatasetError, match=r"val_images are \(3, 8, 8, 3\) and val_labels \(2, 1\): no row of labels per image"):
+    with pytest.raises(
+        DatasetError,
+        match=r"val_images are \(3, 8, 8, 3\) and val_labels \(2, 1\): no row of labels per image",
+    ):
         open_dataset(entry(tmp_path / "short.npz"), tmp_path)
     np.savez(tmp_path / "bare.npz", train_images=made["train_images"])
     with pytest.raises(DatasetError, match="holds no array 'val_images'"):
@@ -73,7 +103,9 @@ def test_wrong_npz(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"images must be uint8 of shape .*; got float64"):
         open_dataset(entry(tmp_path / "float.npz"), tmp_path)
     (tmp_path / "cut.npz").write_bytes((tmp_path / "short.npz").read_bytes()[:500])
-    with pytest.raises(DatasetError, match=r"cannot be read as an npz of numpy arrays .* Download it again"):
+    with pytest.raises(
+        DatasetError, match=r"cannot be read as an npz of numpy arrays .* Download it again"
+    ):
         open_dataset(entry(tmp_path / "cut.npz"), tmp_path)
 
 
@@ -88,22 +120,38 @@ def test_objects_are_not_unpickled(tmp_path: Path) -> None:
 
 def test_an_absent_file_says_how_to_get_it(tmp_path: Path) -> None:
     spec = entry(tmp_path / "x.npz", obtain="Get it from the archive.")
-    with pytest.raises(UnavailableError, match=r"dataset 'x': '.*x\.npz' does not exist\. Get it from the archive\."):
+    with pytest.raises(
+        UnavailableError,
+        match=r"dataset 'x': '.*x\.npz' does not exist\. Get it from the archive\.",
+    ):
         open_dataset(spec, tmp_path)
 
 
 def test_cifar_c(tmp_path: Path) -> None:
     """Ten images of two classes at five severities: the first ten rows are severity 1."""
-    pixels = {name: np.random.default_rng(i).integers(0, 256, (50, 32, 32, 3), dtype=np.uint8) for i, name in enumerate(("fog", "snow"))}
+    pixels = {
+        name: np.random.default_rng(i).integers(0, 256, (50, 32, 32, 3), dtype=np.uint8)
+        for i, name in enumerate(("fog", "snow"))
+    }
     for name, values in pixels.items():
         np.save(tmp_path / f"{name}.npy", values)
     np.save(tmp_path / "labels.npy", np.tile(np.arange(10) % 2, 5))
-    test = open_dataset(entry(tmp_path, "cifar_c", class_names=("airplane", "bird")), tmp_path / "cache").splits["test"]
+    test = open_dataset(
+        entry(tmp_path, "cifar_c", class_names=("airplane", "bird")), tmp_path / "cache"
+    ).splits["test"]
     assert test.attributes["corruption"] == ("fog",) * 50 + ("snow",) * 50
-    assert test.attributes["severity"] == tuple("1" * 10 + "2" * 10 + "3" * 10 + "4" * 10 + "5" * 10) * 2
-    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(test.read(73)))), pixels["snow"][23])
+    assert (
+        test.attributes["severity"]
+        == tuple("1" * 10 + "2" * 10 + "3" * 10 + "4" * 10 + "5" * 10) * 2
+    )
+    np.testing.assert_array_equal(
+        np.asarray(Image.open(io.BytesIO(test.read(73)))), pixels["snow"][23]
+    )
     np.save(tmp_path / "labels.npy", np.zeros(10))
-    with pytest.raises(DatasetError, match=r"fog\.npy does not hold as many images as labels\.npy has labels \(10\)"):
+    with pytest.raises(
+        DatasetError,
+        match=r"fog\.npy does not hold as many images as labels\.npy has labels \(10\)",
+    ):
         open_dataset(entry(tmp_path, "cifar_c"), tmp_path / "cache")
     (tmp_path / "labels.npy").unlink()
     with pytest.raises(DatasetError, match=r"must hold labels\.npy and a file such as fog\.npy"):

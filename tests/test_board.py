@@ -42,9 +42,14 @@ def test_p_against_the_best_is_mcnemar_s_with_holm(tmp_path: Path) -> None:
     ties = one_setting(tmp_path, **values).ties[ELPV]
     p = []
     for name in ("b", "c"):
-        only_a, only_b = int((values["a"] & ~values[name]).sum()), int((values[name] & ~values["a"]).sum())
+        only_a, only_b = (
+            int((values["a"] & ~values[name]).sum()),
+            int((values[name] & ~values["a"]).sum()),
+        )
         p.append(stats.binomtest(only_a, only_a + only_b).pvalue)
-    assert [ties[name].p for name in "abc"] == pytest.approx([1, *multipletests(p, method="holm")[1]])
+    assert [ties[name].p for name in "abc"] == pytest.approx(
+        [1, *multipletests(p, method="holm")[1]]
+    )
     assert [ties[name].group for name in "abc"] == [1, 1, 2] and ties["a"].test == "mcnemar"
 
 
@@ -52,7 +57,9 @@ def test_copies_tie_and_a_better_one_on_every_example_does_not(tmp_path: Path) -
     same = right(0.7, 1)
     ties = one_setting(tmp_path, a=same, b=same, c=np.zeros(N, bool)).ties[ELPV]
     assert (ties["a"].group, ties["b"].group, ties["b"].p) == (1, 1, 1.0)
-    everywhere = one_setting(tmp_path / "other", a=np.ones(60, bool), b=np.zeros(60, bool)).ties[ELPV]
+    everywhere = one_setting(tmp_path / "other", a=np.ones(60, bool), b=np.zeros(60, bool)).ties[
+        ELPV
+    ]
     assert everywhere["b"].group == 2
 
 
@@ -66,7 +73,9 @@ def test_without_arrays_there_are_no_ties(tmp_path: Path) -> None:
     kept = make_board([record("a", 0.9), record("b", 0.1)])
     assert kept.ties == {} and kept.overall.basis == "none"
     store(tmp_path, "a", {("linear", "elpv"): right(0.8, 1)})
-    store(tmp_path, "b", {("linear", "elpv"): right(0.7, 1, n=100)})  # other examples cannot be paired
+    store(
+        tmp_path, "b", {("linear", "elpv"): right(0.7, 1, n=100)}
+    )  # other examples cannot be paired
     assert set(board(tmp_path).ties[ELPV]) == {"a"}
     for path in tmp_path.rglob("*.safetensors"):
         path.write_bytes(b"damaged")
@@ -75,13 +84,20 @@ def test_without_arrays_there_are_no_ties(tmp_path: Path) -> None:
 
 def test_seeds_are_averaged_per_example() -> None:
     rank = {"0.rank": np.array([0, 1]), "1.rank": np.array([0, 0])}
-    others = {f"{seed}.{name}": np.array([0, 0]) for seed in (0, 1) for name in ("y", "predicted")} | {
+    others = {
+        f"{seed}.{name}": np.array([0, 0]) for seed in (0, 1) for name in ("y", "predicted")
+    } | {
         "0.classes": np.array(2),
         "1.classes": np.array(2),
     }
-    assert per_example(record("a"), rank | others | {"0.k5.rank": np.array([1, 1])}).tolist() == [1.0, 0.5]  # type: ignore[union-attr]
+    assert per_example(record("a"), rank | others | {"0.k5.rank": np.array([1, 1])}).tolist() == [
+        1.0,
+        0.5,
+    ]  # type: ignore[union-attr]
     assert per_example(record("a"), {"0.rank": np.array([0])}) is None  # stored by another version
-    assert per_example(record("a", task=task(metrics=("macro_f1",))), rank | others) is None  # no mean over examples
+    assert (
+        per_example(record("a", task=task(metrics=("macro_f1",))), rank | others) is None
+    )  # no mean over examples
 
 
 # ---- rankings
@@ -90,9 +106,15 @@ def test_seeds_are_averaged_per_example() -> None:
 def test_one_setting_is_ranked_by_its_own_exact_test(tmp_path: Path) -> None:
     found = one_setting(tmp_path, a=right(0.8, 1), b=right(0.79, 2), c=right(0.6, 3))
     assert found.overall.basis == "examples"
-    assert [(s.backbone, s.tie_group) for s in found.overall.standings] == [("a", 1), ("b", 1), ("c", 2)]
+    assert [(s.backbone, s.tie_group) for s in found.overall.standings] == [
+        ("a", 1),
+        ("b", 1),
+        ("c", 2),
+    ]
     shares = [s.win_share for s in found.overall.standings]
-    assert sum(share for share in shares if share is not None) == pytest.approx(1) and shares[2] == 0
+    assert (
+        sum(share for share in shares if share is not None) == pytest.approx(1) and shares[2] == 0
+    )
 
 
 def test_tasks_on_the_same_images_are_not_two_findings(tmp_path: Path) -> None:
@@ -102,31 +124,61 @@ def test_tasks_on_the_same_images_are_not_two_findings(tmp_path: Path) -> None:
         store(tmp_path, name, {(of, "elpv"): values for of in ("knn", "linear")})
     (first, second) = board(tmp_path).overall.standings
     draws = np.random.default_rng(0).integers(N, size=(4000, N))
-    expected = float(((a[draws].mean(1) > b[draws].mean(1)) + 0.5 * (a[draws].mean(1) == b[draws].mean(1))).mean())
+    expected = float(
+        (
+            (a[draws].mean(1) > b[draws].mean(1)) + 0.5 * (a[draws].mean(1) == b[draws].mean(1))
+        ).mean()
+    )
     assert first.win_share == pytest.approx(expected, abs=0.03)
     assert (first.tie_group, second.tie_group) == (1, 1)
 
 
 def many(values: dict[str, list[float]]) -> Board:
     """One record per backbone and dataset d0, d1, ..."""
-    return make_board([record(name, value, dataset=dataset(f"d{d}")) for name, row in values.items() for d, value in enumerate(row)])
+    return make_board(
+        [
+            record(name, value, dataset=dataset(f"d{d}"))
+            for name, row in values.items()
+            for d, value in enumerate(row)
+        ]
+    )
 
 
 def test_six_datasets_are_resampled() -> None:
     ranking = many({"a": [0.9] * 6, "b": [0.8] * 6, "c": [0.9, 0.9, 0.9, 0.9, 0.7, 0.95]}).overall
-    assert ranking.basis == "datasets" and pool_text(ranking) == "3 backbones × 6 settings on 6 datasets"
+    assert (
+        ranking.basis == "datasets"
+        and pool_text(ranking) == "3 backbones × 6 settings on 6 datasets"
+    )
     group = {standing.backbone: standing.tie_group for standing in ranking.standings}
     assert group["a"] == group["c"] == 1 and group["b"] == 2
-    assert many({"a": [0.9] * 5, "b": [0.8] * 5}).overall.standings[1].tie_group == 1  # five agree: 6 %
+    assert (
+        many({"a": [0.9] * 5, "b": [0.8] * 5}).overall.standings[1].tie_group == 1
+    )  # five agree: 6 %
 
 
 def test_what_is_averaged_and_what_is_left_out() -> None:
     records = [record(name, 0.8, dataset=dataset(held)) for name in "ab" for held in ("x", "y")]
-    records += [failed("c", dataset=dataset("x")), record("c", 0.9, dataset=dataset("y")), record("pixels", 0.1, family="baseline")]
+    records += [
+        failed("c", dataset=dataset("x")),
+        record("c", 0.9, dataset=dataset("y")),
+        record("pixels", 0.1, family="baseline"),
+    ]
     zero_shot = task("zeroshot", metrics=("top1",))
     records += [record("a", 0.5, task=zero_shot, dataset=dataset("x"))]
-    records += [record("b", task=zero_shot, dataset=dataset("x"), status="not_applicable", reason="no text tower", scores=())]
-    records += [failed(name, task=task("broken", metrics=("top1",)), dataset=dataset("x")) for name in "abc"]
+    records += [
+        record(
+            "b",
+            task=zero_shot,
+            dataset=dataset("x"),
+            status="not_applicable",
+            reason="no text tower",
+            scores=(),
+        )
+    ]
+    records += [
+        failed(name, task=task("broken", metrics=("top1",)), dataset=dataset("x")) for name in "abc"
+    ]
     found = make_board(records)
     assert found.overall.pool == ("a", "b")
     assert found.overall.left_out == {"c": "failed: linear/x"}
@@ -141,13 +193,26 @@ def test_what_is_averaged_and_what_is_left_out() -> None:
 
 def test_a_pool_of_one_has_no_z() -> None:
     (standing,) = make_board([record("a", 0.8)]).overall.standings
-    assert (standing.mean_z, standing.mean_rank, standing.mean_value, standing.win_rate, standing.win_share) == (None, 1, 0.8, None, None)
+    assert (
+        standing.mean_z,
+        standing.mean_rank,
+        standing.mean_value,
+        standing.win_rate,
+        standing.win_share,
+    ) == (None, 1, 0.8, None, None)
 
 
 def test_no_plain_mean_over_different_scales() -> None:
     odd = task("odd", metrics=("log_loss",))
-    records = [record(name, value, task=of) for name, value in (("a", 0.9), ("b", 0.5)) for of in (task(), odd)]
-    assert [standing.mean_value for standing in make_board(records).overall.standings] == [None, None]
+    records = [
+        record(name, value, task=of)
+        for name, value in (("a", 0.9), ("b", 0.5))
+        for of in (task(), odd)
+    ]
+    assert [standing.mean_value for standing in make_board(records).overall.standings] == [
+        None,
+        None,
+    ]
 
 
 def test_ranking_files(tmp_path: Path) -> None:
@@ -159,7 +224,10 @@ def test_ranking_files(tmp_path: Path) -> None:
     ]
     write_leaderboard([*records, failed("c", dataset=dataset("d0"))], tmp_path)
     frame = pd.read_csv(tmp_path / "ranking.csv")
-    assert frame["backbone"].tolist() == ["a", "b", "c"] and frame["mean_rank"].tolist()[:2] == [1, 2]
+    assert frame["backbone"].tolist() == ["a", "b", "c"] and frame["mean_rank"].tolist()[:2] == [
+        1,
+        2,
+    ]
     assert frame["pool"].unique().tolist() == ["2 backbones × 4 settings on 2 datasets"]
     by_task = pd.read_csv(tmp_path / "ranking_by_task.csv")
     assert by_task["task"].tolist() == ["knn", "knn", "linear", "linear", "linear"]
@@ -170,10 +238,19 @@ def test_the_terminal_says_who_leads(tmp_path: Path) -> None:
     for name, share in (("a", 0.8), ("b", 0.798), ("c", 0.5)):
         store(tmp_path, name, {("linear", held): right(share, ord(name)) for held in ("x", "y")})
     text = printed(board(tmp_path))
-    assert "not told apart from the best" in text and text.count("≈") == 3  # the legend, and b twice
-    assert "over 3 backbones × 2 settings on 2 datasets, a has the highest mean z-score" in text and "not told apart from it: b." in text
-    assert "every other one is told apart from it." in first_words(many({"a": [0.9] * 6, "b": [0.8] * 6}).overall)
-    assert "too few datasets, and no per-example results, to tell anybody apart" in first_words(many({"a": [0.9] * 2, "b": [0.8] * 2}).overall)
+    assert (
+        "not told apart from the best" in text and text.count("≈") == 3
+    )  # the legend, and b twice
+    assert (
+        "over 3 backbones × 2 settings on 2 datasets, a has the highest mean z-score" in text
+        and "not told apart from it: b." in text
+    )
+    assert "every other one is told apart from it." in first_words(
+        many({"a": [0.9] * 6, "b": [0.8] * 6}).overall
+    )
+    assert "too few datasets, and no per-example results, to tell anybody apart" in first_words(
+        many({"a": [0.9] * 2, "b": [0.8] * 2}).overall
+    )
     assert first_words(many({"a": [0.9], "b": [0.8]}).overall) == ""
 
 
@@ -188,15 +265,33 @@ def printed(found: Board) -> str:
 
 
 def test_facets_are_columns(tmp_path: Path) -> None:
-    scores = (score("top1", 0.8), *(score(f"top1_{shots}shot", 0.1 * shots, facets={"shots": shots, "head": "ridge"}) for shots in (1, 5)))
+    scores = (
+        score("top1", 0.8),
+        *(
+            score(f"top1_{shots}shot", 0.1 * shots, facets={"shots": shots, "head": "ridge"})
+            for shots in (1, 5)
+        ),
+    )
     write_leaderboard([record("a", scores=scores)], tmp_path)
     frame = pd.read_csv(tmp_path / "leaderboard.csv", dtype={"facet_shots": "Int64"})
     assert frame.columns[-2:].tolist() == ["facet_head", "facet_shots"]
-    assert frame["facet_shots"].fillna(0).tolist() == [0, 1, 5] and frame.query("facet_shots == 5")["value"].item() == 0.5
+    assert (
+        frame["facet_shots"].fillna(0).tolist() == [0, 1, 5]
+        and frame.query("facet_shots == 5")["value"].item() == 0.5
+    )
 
 
 def test_latex() -> None:
-    text = to_latex(make_board([record("a_b", 0.9), record("b", 0.5), record("pixels", 0.1, family="baseline"), failed("c")]))
+    text = to_latex(
+        make_board(
+            [
+                record("a_b", 0.9),
+                record("b", 0.5),
+                record("pixels", 0.1, family="baseline"),
+                failed("c"),
+            ]
+        )
+    )
     assert r"a\_b & 3.37 & \textbf{90.0 [88.0--92.0]} & 90.0 \\" in text
     assert r"pixels (floor) & 3.37 & 10.0 [8.0--12.0] & 10.0 \\" in text
     assert r"c & -- & failed & -- \\" in text
@@ -205,8 +300,13 @@ def test_latex() -> None:
 
 
 def test_latex_marks_ties(tmp_path: Path) -> None:
-    lines = to_latex(one_setting(tmp_path, a=right(0.8, 1), b=right(0.79, 2), c=right(0.5, 3))).splitlines()
-    assert [r"$^\dagger$" in next(line for line in lines if line.startswith(f"{name} &")) for name in "abc"] == [False, True, False]
+    lines = to_latex(
+        one_setting(tmp_path, a=right(0.8, 1), b=right(0.79, 2), c=right(0.5, 3))
+    ).splitlines()
+    assert [
+        r"$^\dagger$" in next(line for line in lines if line.startswith(f"{name} &"))
+        for name in "abc"
+    ] == [False, True, False]
 
 
 def test_latex_escapes() -> None:
@@ -217,7 +317,10 @@ def test_latex_escapes() -> None:
 
 def test_a_backbone_alone_in_its_column_is_tied_with_nobody() -> None:
     """Only a floor beside it: nothing was compared, so that no file marks a tie."""
-    alone = [record("a", 0.5), record("pixels", 0.6, family="baseline", backbone=facts("pixels", "baseline"))]
+    alone = [
+        record("a", 0.5),
+        record("pixels", 0.6, family="baseline", backbone=facts("pixels", "baseline")),
+    ]
     board = make_board(alone, lambda held: np.ones(20))
     assert board.tied == {Column("linear", "elpv"): frozenset()}
     assert "≈" not in to_markdown(board).split("## linear")[1]

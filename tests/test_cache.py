@@ -47,8 +47,17 @@ def test_show_tells_whose_features_are_there_and_whether_they_are_complete(store
     (store.root / "ff" / "ffff").mkdir(parents=True)
     assert cache(store) == OK
     lines = capsys.readouterr().out.splitlines()
-    a, b, unknown = (next(line.split() for line in lines if name in line) for name in (" a ", " b ", "unknown"))
-    assert a[1:6:2] == ["a", "photos", "train"] or {"a", "photos", "train", "6", "40", "yes"} <= set(a)
+    a, b, unknown = (
+        next(line.split() for line in lines if name in line) for name in (" a ", " b ", "unknown")
+    )
+    assert a[1:6:2] == ["a", "photos", "train"] or {
+        "a",
+        "photos",
+        "train",
+        "6",
+        "40",
+        "yes",
+    } <= set(a)
     assert {"b", "photos", "train", f"{SHARD_ROWS + 6:,}", "no"} <= set(b) and unknown
     assert "3 sets of features" in lines[-1]
 
@@ -64,7 +73,10 @@ def test_verify_finds_a_damaged_shard(store, capsys):
 
 def test_prune_by_age(store, capsys):
     assert cache(store, "prune", "--older-than", "41d") == OK and names(store) == ["a", "b"]
-    assert cache(store, "prune", "--older-than", "30d", "--dry-run") == OK and names(store) == ["a", "b"]
+    assert cache(store, "prune", "--older-than", "30d", "--dry-run") == OK and names(store) == [
+        "a",
+        "b",
+    ]
     assert cache(store, "prune", "--older-than", "30d") == OK and names(store) == ["b"]
     assert "removed a · photos · train" in capsys.readouterr().out
 
@@ -76,14 +88,20 @@ def test_prune_by_size_removes_the_longest_unused_first(store):
 
 def test_what_may_go_by_age_counts_before_what_may_go_by_size():
     """Sizes 5, 4, 3; unused for 9, 2 and 1 days. More than 8 days: the first. Of the remaining 7 bytes 3 may stay: the second goes too."""
-    stored = [Stored(Path(str(i)), None, 1, size, -days * DAY) for i, (size, days) in enumerate([(5, 9), (4, 2), (3, 1)])]
+    stored = [
+        Stored(Path(str(i)), None, 1, size, -days * DAY)
+        for i, (size, days) in enumerate([(5, 9), (4, 2), (3, 1)])
+    ]
     assert to_prune(stored, 8 * DAY, 3, now=0.0) == stored[:2]
     assert to_prune(stored, 8 * DAY, 7, now=0.0) == stored[:1]
     assert to_prune(stored, None, 11, now=0.0) == stored[:1]
     assert to_prune(stored, 10 * DAY, None, now=0.0) == []
 
 
-@pytest.mark.parametrize(("words", "message"), [(("prune",), "say what may go: --older-than 30d"), (("move",), "say where to: --to DIR")])
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [(("prune",), "say what may go: --older-than 30d"), (("move",), "say where to: --to DIR")],
+)
 def test_too_little_said_is_a_usage_error(store, words, message, capsys):
     assert cache(store, *words) == USAGE
     assert message in capsys.readouterr().err
@@ -116,11 +134,15 @@ with in_use(Path(sys.argv[1]), [KEY]):
 def test_what_a_running_process_uses_is_kept_until_it_ends(store, tmp_path, ends, capsys):
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
     command = [sys.executable, "-c", READER, str(store.root)]
-    reader = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
+    reader = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+    )
     assert reader.stdout is not None and reader.stdout.readline() == "using\n"
     assert cache(store, "prune", "--max-size", "0K") == OK and names(store) == ["a"]
     assert "kept a · photos · train: a running process uses it" in capsys.readouterr().err
-    assert cache(store, "move", "--to", str(tmp_path / "new")) == OK and names(store) == ["a"], "copied, and left here for its reader"
+    assert cache(store, "move", "--to", str(tmp_path / "new")) == OK and names(store) == ["a"], (
+        "copied, and left here for its reader"
+    )
     if ends == "killed":
         reader.kill()
     reader.communicate("\n", timeout=60)
@@ -130,18 +152,25 @@ def test_what_a_running_process_uses_is_kept_until_it_ends(store, tmp_path, ends
 def test_what_a_process_is_writing_is_kept(store):
     claim = store.claim(OTHER, 1)
     removed, kept = remove(store.root, everything(store.root))
-    assert [one.about.backbone for one in removed] == ["a"] and [one.about.backbone for one in kept] == ["b"]
+    assert [one.about.backbone for one in removed] == ["a"] and [
+        one.about.backbone for one in kept
+    ] == ["b"]
     claim.release()
 
 
 def test_a_run_says_what_it_uses_and_whose_features_it_stores(bob, photos, tmp_path, monkeypatch):
     used = []
     real = in_use
-    monkeypatch.setattr("bob.engine.local.in_use", lambda root, keys: used.extend(keys := list(keys)) or real(root, keys))
+    monkeypatch.setattr(
+        "bob.engine.local.in_use",
+        lambda root, keys: used.extend(keys := list(keys)) or real(root, keys),
+    )
     assert bob("run", "--data", photos, "--backbones", "raw_pixels", "--tasks", "knn")[0] == OK
     stored = everything(tmp_path / "cache" / "features")
     assert {one.digest for one in stored} == {key.digest() for key in used}
-    assert sorted((one.about.backbone, one.about.dataset, one.about.split, one.complete) for one in stored) == [
+    assert sorted(
+        (one.about.backbone, one.about.dataset, one.about.split, one.complete) for one in stored
+    ) == [
         ("raw_pixels default", "photos", "test", True),
         ("raw_pixels default", "photos", "train", True),
     ]
@@ -155,7 +184,9 @@ def test_sizes(text, expected):
 def test_periods():
     assert [period("12h"), period("30d"), period("2w")] == [12 * 3600, 30 * DAY, 14 * DAY]
     for wrong in ("", "30", "d", "3x", "-1d"):
-        with pytest.raises(argparse.ArgumentTypeError, match="is not a time such as 12h, 30d or 8w"):
+        with pytest.raises(
+            argparse.ArgumentTypeError, match="is not a time such as 12h, 30d or 8w"
+        ):
             period(wrong)
 
 

@@ -22,7 +22,9 @@ from bob.specs.yaml import build
 
 VIT, RESNET = "vit_tiny_patch16_224", "torchvision:resnet18"
 OPTIONS = {VIT: {"depth": 2}, RESNET: {}}
-PUBLISHED = yaml.safe_load((Path(__file__).parents[1] / "docs" / "examples" / "layouts.yaml").read_text())
+PUBLISHED = yaml.safe_load(
+    (Path(__file__).parents[1] / "docs" / "examples" / "layouts.yaml").read_text()
+)
 """The layouts as the docs show them: what each of the published files needs in `weights`."""
 
 
@@ -51,34 +53,94 @@ def head(name: str) -> dict[str, torch.Tensor]:
 
 def training(**content) -> dict:
     """What surrounds the tensors in a checkpoint of a training run."""
-    return {"epoch": 100, "arch": "vit", "args": argparse.Namespace(lr=0.1), "optimizer": {"state": {}, "param_groups": [{"lr": 0.1}]}, **content}
+    return {
+        "epoch": 100,
+        "arch": "vit",
+        "args": argparse.Namespace(lr=0.1),
+        "optimizer": {"state": {}, "param_groups": [{"lr": 0.1}]},
+        **content,
+    }
 
 
 BODY = {name: body_of(name).state_dict() for name in (VIT, RESNET)}
 LAYOUTS = {
-    "dino_full": (VIT, lambda body: training(student=under("module.backbone.", body), teacher=under("backbone.", body) | head("head.mlp."))),
+    "dino_full": (
+        VIT,
+        lambda body: training(
+            student=under("module.backbone.", body),
+            teacher=under("backbone.", body) | head("head.mlp."),
+        ),
+    ),
     "dino_backbone": (RESNET, lambda body: body),
     "moco_v3": (
         VIT,
         lambda body: training(
-            state_dict=under("module.base_encoder.", body, head("head.")) | under("module.momentum_encoder.", body) | head("module.predictor.")
+            state_dict=under("module.base_encoder.", body, head("head."))
+            | under("module.momentum_encoder.", body)
+            | head("module.predictor.")
         ),
     ),
-    "swav": (RESNET, lambda body: under("module.", body) | head("module.projection_head.") | {"module.prototypes.weight": torch.ones(3, 2)}),
-    "vicreg_full": (RESNET, lambda body: training(model=under("module.backbone.", body) | head("module.projector."))),
-    "barlow_twins_full": (RESNET, lambda body: training(model=under("module.backbone.", body) | head("module.projector.") | head("module.bn."))),
+    "swav": (
+        RESNET,
+        lambda body: (
+            under("module.", body)
+            | head("module.projection_head.")
+            | {"module.prototypes.weight": torch.ones(3, 2)}
+        ),
+    ),
+    "vicreg_full": (
+        RESNET,
+        lambda body: training(model=under("module.backbone.", body) | head("module.projector.")),
+    ),
+    "barlow_twins_full": (
+        RESNET,
+        lambda body: training(
+            model=under("module.backbone.", body) | head("module.projector.") | head("module.bn.")
+        ),
+    ),
     "mae": (VIT, lambda body: {"model": body}),
-    "mae_full": (VIT, lambda body: training(model={**body, "mask_token": torch.ones(1, 1, 4)} | head("decoder_blocks.") | head("decoder_embed."))),
+    "mae_full": (
+        VIT,
+        lambda body: training(
+            model={**body, "mask_token": torch.ones(1, 1, 4)}
+            | head("decoder_blocks.")
+            | head("decoder_embed.")
+        ),
+    ),
     "ibot": (VIT, lambda body: training(state_dict=body)),
-    "deit": (VIT, lambda body: {"model": body | {"head.weight": torch.ones(10, 192), "head.bias": torch.ones(10)}}),
-    "torchvision": (RESNET, lambda body: body | {"fc.weight": torch.ones(10, 512), "fc.bias": torch.ones(10)}),
-    "wrapped": (RESNET, lambda body: training(state_dict=under("module.", body) | {"module.fc.weight": torch.ones(10, 512)})),
-    "ijepa": (VIT, lambda body: training(encoder=under("module.", body), target_encoder=under("module.", body), predictor={})),
+    "deit": (
+        VIT,
+        lambda body: {
+            "model": body | {"head.weight": torch.ones(10, 192), "head.bias": torch.ones(10)}
+        },
+    ),
+    "torchvision": (
+        RESNET,
+        lambda body: body | {"fc.weight": torch.ones(10, 512), "fc.bias": torch.ones(10)},
+    ),
+    "wrapped": (
+        RESNET,
+        lambda body: training(
+            state_dict=under("module.", body) | {"module.fc.weight": torch.ones(10, 512)}
+        ),
+    ),
+    "ijepa": (
+        VIT,
+        lambda body: training(
+            encoder=under("module.", body), target_encoder=under("module.", body), predictor={}
+        ),
+    ),
 }
 
 
 def spec(architecture: str, file: Path, **weights) -> BackboneSpec:
-    values = {"name": "mine", "family": "ssl", "loader": "checkpoint", "architecture": architecture, "options": OPTIONS[architecture]}
+    values = {
+        "name": "mine",
+        "family": "ssl",
+        "loader": "checkpoint",
+        "architecture": architecture,
+        "options": OPTIONS[architecture],
+    }
     return build(BackboneSpec, {**values, "weights": {"file": str(file), **weights}}, "test")
 
 
@@ -90,7 +152,11 @@ def spoilt(content: dict, layout: dict, spoil: str) -> tuple[dict, str]:
     """The file's content with one fault, and what the message must name."""
     where = content[layout["state_dict"]] if "state_dict" in layout else content
     strip, dropped = layout.get("strip", ""), tuple(layout.get("drop", ()))
-    name = next(key for key in where if key.startswith(strip) and not key.startswith(dropped) and where[key].ndim > 1)
+    name = next(
+        key
+        for key in where
+        if key.startswith(strip) and not key.startswith(dropped) and where[key].ndim > 1
+    )
     if spoil == "renamed":
         where[strip + "renamed"] = where.pop(name)
         return content, f"missing {name.removeprefix(strip)}.*unexpected renamed"
@@ -110,10 +176,14 @@ def test_a_published_layout_gives_the_module_s_own_rows(tmp_path, name):
     architecture, write = LAYOUTS[name]
     torch.save(write(BODY[architecture]), tmp_path / "checkpoint.pth")
     backbone = load(spec(architecture, tmp_path / "checkpoint.pth", **PUBLISHED[name]))
-    crops = torch.randint(256, (2, 3, 224, 224), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    crops = torch.randint(
+        256, (2, 3, 224, 224), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
     with torch.inference_mode():
         known = body_of(architecture).to(memory_format=torch.channels_last)
-        expected = known(backbone.normalisation.apply(crops).contiguous(memory_format=torch.channels_last)).numpy()
+        expected = known(
+            backbone.normalisation.apply(crops).contiguous(memory_format=torch.channels_last)
+        ).numpy()
     assert np.array_equal(backbone.embed(crops, ["default"])["default"], expected)
 
 
@@ -121,10 +191,15 @@ def test_a_published_layout_gives_the_module_s_own_rows(tmp_path, name):
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_a_file_that_is_not_quite_the_layout_is_refused_by_name(tmp_path, name, spoil):
     architecture, write = LAYOUTS[name]
-    content = {key: dict(value) if isinstance(value, dict) else value for key, value in write(dict(BODY[architecture])).items()}
+    content = {
+        key: dict(value) if isinstance(value, dict) else value
+        for key, value in write(dict(BODY[architecture])).items()
+    }
     content, message = spoilt(content, PUBLISHED[name], spoil)
     torch.save(content, tmp_path / "checkpoint.pth")
-    with pytest.raises(BackboneError, match=f"does not fit architecture '{re.escape(architecture)}'.*{message}"):
+    with pytest.raises(
+        BackboneError, match=f"does not fit architecture '{re.escape(architecture)}'.*{message}"
+    ):
         load(spec(architecture, tmp_path / "checkpoint.pth", **PUBLISHED[name]))
 
 
@@ -140,11 +215,23 @@ def test_a_head_that_is_not_dropped_is_refused_by_name(tmp_path, name):
 @pytest.mark.parametrize(
     ("weights", "message"),
     [
-        ({"state_dict": "teacher"}, "holds nothing at weights.state_dict 'teacher'. It holds mappings at: model; name one"),
-        ({"state_dict": "model", "drop": ["heads."]}, "weights.drop 'heads.' is the beginning of no tensor's name; the file begins with cls_token"),
-        ({"state_dict": "model", "strip": "module."}, r"\d+ tensors do not begin with weights.strip 'module.': cls_token.*in weights.drop"),
+        (
+            {"state_dict": "teacher"},
+            "holds nothing at weights.state_dict 'teacher'. It holds mappings at: model; name one",
+        ),
+        (
+            {"state_dict": "model", "drop": ["heads."]},
+            "weights.drop 'heads.' is the beginning of no tensor's name; the file begins with cls_token",
+        ),
+        (
+            {"state_dict": "model", "strip": "module."},
+            r"\d+ tensors do not begin with weights.strip 'module.': cls_token.*in weights.drop",
+        ),
         ({}, "holds no state dict .*It holds mappings at: model; name one as weights.state_dict"),
-        ({"state_dict": "model", "sha256": "0" * 64}, "has SHA-256 .*not weights.sha256 0000.*it is another file"),
+        (
+            {"state_dict": "model", "sha256": "0" * 64},
+            "has SHA-256 .*not weights.sha256 0000.*it is another file",
+        ),
     ],
 )
 def test_a_wrong_layout_is_told(tmp_path, weights, message):
@@ -155,11 +242,20 @@ def test_a_wrong_layout_is_told(tmp_path, weights, message):
 
 def test_the_right_sha256_is_accepted(tmp_path):
     save_file(BODY[VIT], tmp_path / "checkpoint.safetensors")
-    load(spec(VIT, tmp_path / "checkpoint.safetensors", sha256=file_sha256(tmp_path / "checkpoint.safetensors"))).check()
+    load(
+        spec(
+            VIT,
+            tmp_path / "checkpoint.safetensors",
+            sha256=file_sha256(tmp_path / "checkpoint.safetensors"),
+        )
+    ).check()
 
 
 def test_tensors_in_file_order_fit_a_headless_architecture(tmp_path):
-    torch.save({f"{position:03d}": tensor for position, tensor in enumerate(BODY[RESNET].values())}, tmp_path / "converted.pth")
+    torch.save(
+        {f"{position:03d}": tensor for position, tensor in enumerate(BODY[RESNET].values())},
+        tmp_path / "converted.pth",
+    )
     loaded = load(spec(RESNET, tmp_path / "converted.pth", match="order")).module.model
     assert torch.equal(loaded.conv1.weight, BODY[RESNET]["conv1.weight"])
 
@@ -170,7 +266,10 @@ class Hook:
 
 def test_a_pickle_that_wants_more_is_refused_with_the_remedy(tmp_path):
     torch.save({"model": BODY[VIT], "hook": Hook()}, tmp_path / "checkpoint.pth")
-    with pytest.raises(BackboneError, match=r"can run code: not loaded. If you trust its author, load it with torch.load .*save_file"):
+    with pytest.raises(
+        BackboneError,
+        match=r"can run code: not loaded. If you trust its author, load it with torch.load .*save_file",
+    ):
         load(spec(VIT, tmp_path / "checkpoint.pth", state_dict="model"))
 
 
@@ -179,31 +278,56 @@ def test_torchvision_s_features_are_what_its_last_linear_layer_reads(architectur
     """The last linear layer of the whole model, applied to the features, gives the whole model's scores."""
     torch.manual_seed(0)
     whole = torchvision.models.get_model(architecture).eval()
-    values = {"name": "mine", "family": "supervised", "loader": "checkpoint", "architecture": f"torchvision:{architecture}"}
+    values = {
+        "name": "mine",
+        "family": "supervised",
+        "loader": "checkpoint",
+        "architecture": f"torchvision:{architecture}",
+    }
     from bob.backbones.loaders.checkpoint import outline
 
     built = outline(build(BackboneSpec, values, "test"), offline=True)
     last = [module for module in whole.modules() if isinstance(module, nn.Linear)][-1]
-    built.module.model.load_state_dict({k: v for k, v in whole.state_dict().items() if k in built.module.model.state_dict()})
+    built.module.model.load_state_dict(
+        {k: v for k, v in whole.state_dict().items() if k in built.module.model.state_dict()}
+    )
     x = torch.randn(1, 3, 224, 224, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         torch.testing.assert_close(last(built.module.eval()(x, ["default"])["default"]), whole(x))
     theirs = next(iter(torchvision.models.get_model_weights(architecture))).transforms()
-    assert (built.geometry.height_px, built.normalisation.mean) == (theirs.crop_size[0], tuple(theirs.mean))
+    assert (built.geometry.height_px, built.normalisation.mean) == (
+        theirs.crop_size[0],
+        tuple(theirs.mean),
+    )
 
 
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"architecture": "torchvision:resnet19"}, "has no classifier 'resnet19'; did you mean 'resnet1"),
+        (
+            {"architecture": "torchvision:resnet19"},
+            "has no classifier 'resnet19'; did you mean 'resnet1",
+        ),
         ({"architecture": "torchvision:squeezenet1_0"}, "has no linear classifier to take out"),
         ({"architecture": "vit_tinny"}, "has no architecture 'vit_tinny'"),
         ({"weights": {"random": 0}}, "needs weights: give file, url, hub or package"),
-        ({"loader": "timm", "weights": {"file": "x", "strip": "module."}}, "state_dict and strip belong to loader checkpoint; got loader 'timm'"),
-        ({"loader": "timm", "weights": {"file": "x", "drop": ["fc."]}}, "weights.drop belongs to checkpoint and transformers; got loader 'timm'"),
+        (
+            {"loader": "timm", "weights": {"file": "x", "strip": "module."}},
+            "state_dict and strip belong to loader checkpoint; got loader 'timm'",
+        ),
+        (
+            {"loader": "timm", "weights": {"file": "x", "drop": ["fc."]}},
+            "weights.drop belongs to checkpoint and transformers; got loader 'timm'",
+        ),
         ({"weights": {"file": "x", "sha256": "short"}}, "weights.sha256"),
-        ({"weights": {"url": "ftp://x/y.pth"}}, "'url' must begin with https:// or http://; got 'ftp://x/y.pth'"),
-        ({"weights": {"file": "x", "url": "https://x/y.pth"}}, "needs exactly one of hub, tag, package, url, file, random; got url, file"),
+        (
+            {"weights": {"url": "ftp://x/y.pth"}},
+            "'url' must begin with https:// or http://; got 'ftp://x/y.pth'",
+        ),
+        (
+            {"weights": {"file": "x", "url": "https://x/y.pth"}},
+            "needs exactly one of hub, tag, package, url, file, random; got url, file",
+        ),
         ({"graph": {"output": "x"}}, "'graph' belongs to loader onnx; got loader 'checkpoint'"),
     ],
 )
@@ -223,5 +347,8 @@ def test_a_contradictory_entry_is_told(tmp_path, fields, message):
 def test_torchvision_has_one_pooling(tmp_path):
     torch.save(BODY[RESNET], tmp_path / "x.pth")
     entry = spec(RESNET, tmp_path / "x.pth").model_copy(update={"pooling": "cls"})
-    with pytest.raises(BackboneError, match="an architecture of torchvision's has pooling 'default' only; got 'cls'"):
+    with pytest.raises(
+        BackboneError,
+        match="an architecture of torchvision's has pooling 'default' only; got 'cls'",
+    ):
         load(entry).check()

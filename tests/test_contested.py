@@ -6,7 +6,13 @@ import torch
 
 from bob.numerics.linear.duality_gap import Candidate, foreseen, gap_bound
 from bob.numerics.linear.logistic_path import fit_path
-from bob.numerics.linear.low_rank_curvature import Coupling, candidates, contested, heaviest, inverse_of
+from bob.numerics.linear.low_rank_curvature import (
+    Coupling,
+    candidates,
+    contested,
+    heaviest,
+    inverse_of,
+)
 from bob.numerics.linear.path_solver import prepare, walker_at
 from bob.numerics.linear.preconditioner import curvature
 
@@ -15,7 +21,9 @@ def fitted(n=60, width=5, classes=4, c=0.3):
     """A problem and a point near its optimum."""
     rng = np.random.default_rng(0)
     y = np.arange(n) % classes
-    x = (rng.standard_normal((classes, width))[y] + rng.standard_normal((n, width))).astype(np.float32)
+    x = (rng.standard_normal((classes, width))[y] + rng.standard_normal((n, width))).astype(
+        np.float32
+    )
     task = prepare(x, y, classes, "cpu")
     (fit,) = fit_path(x, y, classes, [c])
     theta = torch.zeros(classes, width + 1, dtype=torch.float64)
@@ -56,8 +64,12 @@ def test_with_all_pairs_the_initial_hessian_of_two_classes_is_the_hessian():
     wanted = dense_hessian(task, theta) + penalty * torch.diag(weights.flatten())
     got = dense_initial(everything, penalty, 2, theta.shape[1] - 1)
     # A pair's part has no share in the direction that moves both classes alike, where only a hundredth of each class's diagonal was left.
-    apart = torch.tensor([[1.0], [-1.0]], dtype=torch.float64).kron(torch.eye(theta.shape[1], dtype=torch.float64))
-    assert (apart.T @ got @ apart / 4).numpy() == pytest.approx((apart.T @ wanted @ apart / 4).numpy(), rel=0.03, abs=2e-3)
+    apart = torch.tensor([[1.0], [-1.0]], dtype=torch.float64).kron(
+        torch.eye(theta.shape[1], dtype=torch.float64)
+    )
+    assert (apart.T @ got @ apart / 4).numpy() == pytest.approx(
+        (apart.T @ wanted @ apart / 4).numpy(), rel=0.03, abs=2e-3
+    )
 
 
 @pytest.mark.parametrize("pairs", [1, 10, 50, 180])
@@ -70,7 +82,9 @@ def test_pairs_bring_the_initial_hessian_nearer(pairs):
     hessian = dense_hessian(task, theta) + penalty * torch.diag(weights.flatten())
 
     def spread(count):
-        size = dense_initial(curvature(task.fast, task.y, point, pairs=count), penalty, classes, rank)
+        size = dense_initial(
+            curvature(task.fast, task.y, point, pairs=count), penalty, classes, rank
+        )
         assert np.linalg.eigvalsh(size.numpy()).min() > 0
         eigenvalue = torch.linalg.eigvals(torch.linalg.solve(size, hessian)).real
         return float(eigenvalue.max())
@@ -88,9 +102,14 @@ def test_woodbury_equals_the_dense_inverse():
     chosen = candidates(p.T.float().contiguous(), 0, 12)
     pairs = contested(task.fast, heaviest([chosen], 12))
     rng = torch.Generator().manual_seed(0)
-    diagonal, shift = torch.rand(classes, rank, generator=rng) + 0.1, torch.randn(classes, rank, generator=rng)
+    diagonal, shift = (
+        torch.rand(classes, rank, generator=rng) + 0.1,
+        torch.randn(classes, rank, generator=rng),
+    )
     inverse = torch.linalg.inv(torch.eye(classes) + 0.2)
-    dense = torch.block_diag(torch.diag(diagonal.flatten().double()), torch.eye(classes, dtype=torch.float64) + 0.2)
+    dense = torch.block_diag(
+        torch.diag(diagonal.flatten().double()), torch.eye(classes, dtype=torch.float64) + 0.2
+    )
     for row, a, weight in zip(pairs.index[pairs.row], pairs.rival, pairs.weight, strict=True):
         b = int(p[row].argmax())
         assert float(weight) == pytest.approx(float(p[row, a] * p[row, b]) / len(p), rel=1e-5)
@@ -100,19 +119,27 @@ def test_woodbury_equals_the_dense_inverse():
             u[classes * rank + c] += sign
         dense += float(weight) * torch.outer(u, u)
     vector = torch.randn(classes * (rank + 1), generator=rng)
-    weight, bias = Coupling(pairs, diagonal, shift, inverse).divide(vector[: classes * rank].reshape(classes, rank), vector[classes * rank :])
+    weight, bias = Coupling(pairs, diagonal, shift, inverse).divide(
+        vector[: classes * rank].reshape(classes, rank), vector[classes * rank :]
+    )
     wanted = torch.linalg.solve(dense, vector.double())
-    assert torch.cat((weight.flatten(), bias)).numpy() == pytest.approx(wanted.numpy(), rel=1e-4, abs=1e-5)
+    assert torch.cat((weight.flatten(), bias)).numpy() == pytest.approx(
+        wanted.numpy(), rel=1e-4, abs=1e-5
+    )
     assert point.loss > 0
 
 
 def test_the_heaviest_pairs_of_all_blocks():
     p = torch.softmax(torch.randn(5, 40, generator=torch.Generator().manual_seed(1)) * 3, 0)
-    merged = heaviest([candidates(p[:, :13].contiguous(), 0, 9), candidates(p[:, 13:].contiguous(), 13, 9)], 9)
+    merged = heaviest(
+        [candidates(p[:, :13].contiguous(), 0, 9), candidates(p[:, 13:].contiguous(), 13, 9)], 9
+    )
     all_pairs = sorted(
         ((float(p[a, n] * p[:, n].max()), n, a) for n in range(40) for a in range(5) if a != int(p[:, n].argmax())), reverse=True
     )[:9]  # fmt: skip
-    assert {(n, a) for _, n, a in all_pairs} == set(zip(merged.row.tolist(), merged.rival.tolist(), strict=True))
+    assert {(n, a) for _, n, a in all_pairs} == set(
+        zip(merged.row.tolist(), merged.rival.tolist(), strict=True)
+    )
     assert merged.row.tolist() == sorted(merged.row.tolist())
     assert merged.likeliest.tolist() == p.argmax(0)[merged.row].tolist()
 
@@ -123,7 +150,10 @@ def test_moving_contested_rows_gives_a_true_bound_and_a_nearer_one(penalty):
     rng = np.random.default_rng(2)
     n, width, classes = 600, 48, 6  # more weights than a whole Hessian is made for
     y = np.arange(n) % classes
-    x = ((2 * rng.standard_normal((classes, width))[y] + rng.standard_normal((n, width))) * np.logspace(0, -1.5, width)).astype(np.float32)
+    x = (
+        (2 * rng.standard_normal((classes, width))[y] + rng.standard_normal((n, width)))
+        * np.logspace(0, -1.5, width)
+    ).astype(np.float32)
     task = prepare(x, y, classes, "cpu")
     (best,) = fit_path(x, y, classes, [1 / (penalty * n)], tolerance=1e-8)
     walker = walker_at(task, task.origin())
@@ -134,9 +164,13 @@ def test_moving_contested_rows_gives_a_true_bound_and_a_nearer_one(penalty):
         walker.curvature = None if i % 5 == 0 else walker.curvature
         assert walker._step(exact=False)
         gap = walker.point.objective(penalty) - best.objective
-        point, candidate = foreseen(walker.point, task.y, penalty, walker.initial, walker.curvature.pairs)
+        point, candidate = foreseen(
+            walker.point, task.y, penalty, walker.initial, walker.curvature.pairs
+        )
         moved = gap_bound(task.fast, point, task.y, penalty, 0.0, candidate, final=True)
-        alone = gap_bound(task.fast, walker.point, task.y, penalty, 0.0, Candidate(walker.point.slope), final=True)
+        alone = gap_bound(
+            task.fast, walker.point, task.y, penalty, 0.0, Candidate(walker.point.slope), final=True
+        )
         assert moved >= gap - 1e-7
         nearer += moved < 0.7 * alone
     assert nearer >= 2
@@ -147,7 +181,10 @@ def test_the_bound_of_a_point_of_a_float64_pass_by_float32_rows():
     task, theta, penalty = fitted()
     theta[:, -1] += torch.tensor([0.02, 0.0, -0.01, 0.0])
     point = task.evaluate(theta, exact=True)
-    mixed, exact = (gap_bound(one, point, task.y, penalty, 0.0, Candidate(point.slope), final=True) for one in (task.fast, task.exact))
+    mixed, exact = (
+        gap_bound(one, point, task.y, penalty, 0.0, Candidate(point.slope), final=True)
+        for one in (task.fast, task.exact)
+    )
     assert mixed == pytest.approx(exact, rel=1e-3)
     walker = walker_at(task, point)
     walker.coupled = True

@@ -20,12 +20,43 @@ from bob.errors import ConfigError, DatasetError
 from bob.io.paths import CHECKOUT
 from bob.metrics import METRICS
 from bob.registry.registry import dataset_labels, load_registry, select
-from bob.specs import METRICS_OF, NOT_OURS, DatasetSpec, FolderSource, RealSource, Repository, SampleSource, WebDatasetSource
+from bob.specs import (
+    METRICS_OF,
+    NOT_OURS,
+    DatasetSpec,
+    FolderSource,
+    RealSource,
+    Repository,
+    SampleSource,
+    WebDatasetSource,
+)
 
 ENTRIES = load_registry().datasets
-PUBLISHED = {name: spec for name, spec in ENTRIES.items() if not isinstance(spec.source, SampleSource)}
-GROUPS = {"vtab", "fine-grained", "imagenet", "shift", "retrieval", "medical", "remote-sensing", "multi-label", "image-text"}
-UNQUOTED = {"stanford_dogs", "inat2017", "cifar10_c", "chexpert", "crc100k", "mhist", "bach", "ucmerced", "patternnet"}
+PUBLISHED = {
+    name: spec for name, spec in ENTRIES.items() if not isinstance(spec.source, SampleSource)
+}
+GROUPS = {
+    "vtab",
+    "fine-grained",
+    "imagenet",
+    "shift",
+    "retrieval",
+    "medical",
+    "remote-sensing",
+    "multi-label",
+    "image-text",
+}
+UNQUOTED = {
+    "stanford_dogs",
+    "inat2017",
+    "cifar10_c",
+    "chexpert",
+    "crc100k",
+    "mhist",
+    "bach",
+    "ucmerced",
+    "patternnet",
+}
 """No source that was read says which metric is quoted."""
 FAMILIES = {"pacs", "officehome", "domainnet", "terra-incognita"}
 """Groups of the entries that leave out one domain each."""
@@ -50,9 +81,20 @@ COUNTED = {
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_an_entry_is_complete_and_consistent(name: str) -> None:
     spec = PUBLISHED[name]
-    assert spec.summary.endswith(".") and spec.evaluation and spec.evaluation.endswith(".") and spec.metric in (None, *METRICS_OF[spec.kind])
-    assert spec.groups and set(spec.groups) <= GROUPS | FAMILIES and len(set(spec.groups)) == len(spec.groups)
-    assert ("multi-label" in spec.groups) == (spec.kind == "multi-label") and ("image-text" in spec.groups) == (spec.kind == "image-text")
+    assert (
+        spec.summary.endswith(".")
+        and spec.evaluation
+        and spec.evaluation.endswith(".")
+        and spec.metric in (None, *METRICS_OF[spec.kind])
+    )
+    assert (
+        spec.groups
+        and set(spec.groups) <= GROUPS | FAMILIES
+        and len(set(spec.groups)) == len(spec.groups)
+    )
+    assert ("multi-label" in spec.groups) == (spec.kind == "multi-label") and (
+        "image-text" in spec.groups
+    ) == (spec.kind == "image-text")
     assert spec.kind != "retrieval" or "retrieval" in spec.groups
     assert all(caveat.endswith(".") for caveat in spec.caveats) and spec.paper
     assert spec.licence != ""
@@ -68,7 +110,9 @@ def test_the_data_has_a_place(name: str) -> None:
         assert re.fullmatch(r"[\w.-]+/[\w.-]+", source.hub) and spec.obtain is None
         assert source.revision is None or re.fullmatch("[0-9a-f]{40}", source.revision)
     else:
-        assert str(source.path).startswith("$BOB_DATA/") and spec.obtain and spec.obtain.endswith(".")  # type: ignore[union-attr]
+        assert (
+            str(source.path).startswith("$BOB_DATA/") and spec.obtain and spec.obtain.endswith(".")
+        )  # type: ignore[union-attr]
         assert "$BOB_DATA" in spec.obtain
 
 
@@ -76,7 +120,10 @@ def test_downloads_are_told_with_their_source() -> None:
     """What lies below $BOB_DATA is what is asked for; entries that fetch the same files say the same."""
     for spec in PUBLISHED.values():
         told = spec.download
-        assert told is None or (told.source.strip() and (told.of == "files" or (isinstance(spec.source, Repository) and spec.source.hub)))
+        assert told is None or (
+            told.source.strip()
+            and (told.of == "files" or (isinstance(spec.source, Repository) and spec.source.hub))
+        )
     by_place: dict[str, set[object]] = {}
     for spec in PUBLISHED.values():
         by_place.setdefault(place(spec), set()).add(spec.download)
@@ -88,7 +135,11 @@ def test_downloads_are_told_with_their_source() -> None:
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_counts_are_of_splits_that_there_are(name: str) -> None:
     spec = PUBLISHED[name]
-    roles = set(getattr(spec.source, "data_files", None) or getattr(spec.source, "splits", None) or spec.counts)
+    roles = set(
+        getattr(spec.source, "data_files", None)
+        or getattr(spec.source, "splits", None)
+        or spec.counts
+    )
     if spec.source.reader != "table":
         assert set(spec.counts) <= roles
     assert not (spec.images and spec.counts), "either in all, or by split"
@@ -101,14 +152,20 @@ def test_counts_are_of_splits_that_there_are(name: str) -> None:
 
 
 def names_of(spec: DatasetSpec) -> tuple[str, ...]:
-    return class_list(spec.class_names) if isinstance(spec.class_names, str) else spec.class_names or ()
+    return (
+        class_list(spec.class_names)
+        if isinstance(spec.class_names, str)
+        else spec.class_names or ()
+    )
 
 
 @pytest.mark.parametrize("name", [name for name, spec in ENTRIES.items() if spec.shifts])
 def test_shifts_refer_to_entries_and_splits_that_exist(name: str) -> None:
     for shift in ENTRIES[name].shifts.values():
         other = ENTRIES[shift.dataset or name]
-        assert other.counts.get(shift.split, 1) and (shift.split in other.counts or other.kind == "classification")
+        assert other.counts.get(shift.split, 1) and (
+            shift.split in other.counts or other.kind == "classification"
+        )
         assert shift.kind == "shift" or shift.dataset != name
         if shift.kind == "shift" and ENTRIES[name].class_names and other.class_names:
             own, others = (names_of(ENTRIES[name]), names_of(other))
@@ -117,20 +174,39 @@ def test_shifts_refer_to_entries_and_splits_that_exist(name: str) -> None:
 
 @pytest.mark.parametrize("name", COUNTED)
 def test_counts_are_those_of_the_sets_own_sources(name: str) -> None:
-    assert tuple(ENTRIES[name].counts.get(role, 0) for role in ("train", "val", "test", "query", "gallery")) == COUNTED[name]  # type: ignore[call-overload]
+    assert (
+        tuple(
+            ENTRIES[name].counts.get(role, 0)
+            for role in ("train", "val", "test", "query", "gallery")
+        )
+        == COUNTED[name]
+    )  # type: ignore[call-overload]
 
 
 def test_every_domain_of_a_family_is_left_out_once() -> None:
-    for family, n, images in (("pacs", 4, 9991), ("officehome", 4, 15588), ("domainnet", 6, 586575), ("terra-incognita", 4, None)):
+    for family, n, images in (
+        ("pacs", 4, 9991),
+        ("officehome", 4, 15588),
+        ("domainnet", 6, 586575),
+        ("terra-incognita", 4, None),
+    ):
         members = [spec for spec in ENTRIES.values() if family in spec.groups]
-        left_out = [value for spec in members for values in spec.leave_out.values() for value in values]
-        assert len(members) == len(set(left_out)) == n and {spec.images for spec in members} == {images}
+        left_out = [
+            value for spec in members for values in spec.leave_out.values() for value in values
+        ]
+        assert len(members) == len(set(left_out)) == n and {spec.images for spec in members} == {
+            images
+        }
         assert len({spec.source.model_dump_json() for spec in members}) == 1
 
 
 def test_what_a_backbone_has_seen_is_seen_under_every_name() -> None:
     """A set that shares its images with one of the pretraining data is contaminated, too."""
-    seen = [set(spec.pretraining.seen) for spec in load_registry().backbones.values() if spec.pretraining]
+    seen = [
+        set(spec.pretraining.seen)
+        for spec in load_registry().backbones.values()
+        if spec.pretraining
+    ]
     for one, other in (("imagenet1k", "imagenet1k_shifts"), ("inat2021", "inat2021_mini")):
         assert sum(one in names for names in seen) == sum(other in names for names in seen) > 0
     assert not any("imagenet_v2" in names for names in seen)
@@ -138,20 +214,33 @@ def test_what_a_backbone_has_seen_is_seen_under_every_name() -> None:
 
 def test_groups_are_selected_by_name() -> None:
     chosen = select("group:vtab", ENTRIES, "dataset", dataset_labels)
-    assert {"cifar100", "pets", "dmlab", "smallnorb_azimuth"} <= {one.spec.name for one in chosen} and len(chosen) >= 19
+    assert {"cifar100", "pets", "dmlab", "smallnorb_azimuth"} <= {
+        one.spec.name for one in chosen
+    } and len(chosen) >= 19
     for group in GROUPS:
         assert select(f"group:{group}", ENTRIES, "dataset", dataset_labels)
 
 
 def test_imagenet_o_is_for_detection_only() -> None:
     assert ENTRIES["imagenet_o"].kind == "detection"
-    kinds = {shift.kind for spec in ENTRIES.values() for shift in spec.shifts.values() if shift.dataset == "imagenet_o"}
+    kinds = {
+        shift.kind
+        for spec in ENTRIES.values()
+        for shift in spec.shifts.values()
+        if shift.dataset == "imagenet_o"
+    }
     assert kinds == {"near"}
 
 
 def test_tars_are_named() -> None:
-    sources = [spec.source for spec in ENTRIES.values() if isinstance(spec.source, WebDatasetSource)]
-    assert sources and all(str(pattern).endswith(".tar") for source in sources for pattern in source.data_files.values())
+    sources = [
+        spec.source for spec in ENTRIES.values() if isinstance(spec.source, WebDatasetSource)
+    ]
+    assert sources and all(
+        str(pattern).endswith(".tar")
+        for source in sources
+        for pattern in source.data_files.values()
+    )
 
 
 # --- lists of classes
@@ -178,12 +267,17 @@ def test_sizes_of_the_masks_and_what_they_share() -> None:
 
 
 def test_an_unknown_list_and_a_label_out_of_place() -> None:
-    with pytest.raises(ConfigError, match="there is no list of classes 'imagenet_1K'; did you mean 'imagenet_1k'"):
+    with pytest.raises(
+        ConfigError, match="there is no list of classes 'imagenet_1K'; did you mean 'imagenet_1k'"
+    ):
         class_list("imagenet_1K")
     found = Listing("here", ["1"], ["x"], lambda i: b"", ["test"])
     assert named(["1", "0", "b"], ["a", "b"], found) == ["b", "a", "b"]
     for label in ("2", "c", "-1"):
-        with pytest.raises(DatasetError, match=f"here: the label '{label}' is neither one of the 2 class names nor the place of one"):
+        with pytest.raises(
+            DatasetError,
+            match=f"here: the label '{label}' is neither one of the 2 class names nor the place of one",
+        ):
             named([label], ["a", "b"], found)
 
 
@@ -192,29 +286,48 @@ def test_real_labels_are_timm_s_own() -> None:
     from timm.data import RealLabelsImagenet
 
     names = [f"ILSVRC2012_val_{n:08d}.JPEG" for n in range(1, 50_001)]
-    reference = RealLabelsImagenet(names, (importlib.resources.files("timm.data") / "_info" / "imagenet_real_labels.json"))  # type: ignore[no-untyped-call]
+    reference = RealLabelsImagenet(
+        names, (importlib.resources.files("timm.data") / "_info" / "imagenet_real_labels.json")
+    )  # type: ignore[no-untyped-call]
     assert [reference.real_labels[name] for name in names] == real_labels()
-    assert sum(bool(labels) for labels in real_labels()) == 46_837 == ENTRIES["imagenet_real"].counts["test"]
+    assert (
+        sum(bool(labels) for labels in real_labels())
+        == 46_837
+        == ENTRIES["imagenet_real"].counts["test"]
+    )
 
 
 def test_real(tmp_path: Path) -> None:
     """The first validation images that have 0, 1 and more labels; the one with none is left out."""
     labels = real_labels()
-    wanted = [next(n for n, several in enumerate(labels) if len(several) == count) for count in (0, 1, 2)]
+    wanted = [
+        next(n for n, several in enumerate(labels) if len(several) == count) for count in (0, 1, 2)
+    ]
     for n in wanted:
         (tmp_path / "val" / str(n)).mkdir(parents=True)
         (tmp_path / "val" / str(n) / f"ILSVRC2012_val_{n + 1:08d}.JPEG").write_bytes(png(n))
-    spec = DatasetSpec(name="real", source=RealSource(reader="imagenet_real", path=str(tmp_path / "val")), kind="multi-label")
+    spec = DatasetSpec(
+        name="real",
+        source=RealSource(reader="imagenet_real", path=str(tmp_path / "val")),
+        kind="multi-label",
+    )
     dataset = open_dataset(spec, tmp_path / "cache")
     test, thousand = dataset.splits["test"], class_list("imagenet_1k")
     assert list(test.ids) == [f"ILSVRC2012_val_{n + 1:08d}.JPEG" for n in sorted(wanted[1:])]
     assert test.labels is not None
     for i, n in enumerate(sorted(wanted[1:])):
-        assert {name for name, shown in zip(dataset.classes, test.labels[i], strict=True) if shown} == {thousand[c] for c in labels[n]}
+        assert {
+            name for name, shown in zip(dataset.classes, test.labels[i], strict=True) if shown
+        } == {thousand[c] for c in labels[n]}
     assert "1 images without a label are left out" in dataset.notes
     fill(tmp_path / "none", a=1)
     with pytest.raises(DatasetError, match=r"holds no ILSVRC2012_val_00000001\.JPEG"):
-        open_dataset(spec.model_copy(update={"source": RealSource(reader="imagenet_real", path=str(tmp_path / "none"))}), tmp_path / "cache")
+        open_dataset(
+            spec.model_copy(
+                update={"source": RealSource(reader="imagenet_real", path=str(tmp_path / "none"))}
+            ),
+            tmp_path / "cache",
+        )
 
 
 # --- folders whose names are labels
@@ -226,18 +339,28 @@ def test_a_folder_set_named_by_numbers_comes_out_in_their_order(tmp_path: Path) 
     source = FolderSource(reader="folder", path=str(tmp_path / "v2"), splits={"test": "."})
     plain = open_dataset(DatasetSpec(name="v2", source=source), tmp_path / "cache")
     assert plain.classes == tuple(str(c) for c in range(1000))
-    renamed = open_dataset(DatasetSpec(name="v2", source=source, class_names="imagenet_1k"), tmp_path / "cache")
+    renamed = open_dataset(
+        DatasetSpec(name="v2", source=source, class_names="imagenet_1k"), tmp_path / "cache"
+    )
     assert renamed.classes == class_list("imagenet_1k")
-    assert [int(name.split("/")[0]) for name in renamed.splits["test"].ids] == renamed.splits["test"].y.tolist()
+    assert [int(name.split("/")[0]) for name in renamed.splits["test"].ids] == renamed.splits[
+        "test"
+    ].y.tolist()
 
 
-def test_a_folder_set_named_by_wordnet_ids_comes_out_in_the_order_of_the_list(tmp_path: Path) -> None:
+def test_a_folder_set_named_by_wordnet_ids_comes_out_in_the_order_of_the_list(
+    tmp_path: Path,
+) -> None:
     names = class_list("imagenet_1k")
     fill(tmp_path / "val", **dict.fromkeys(reversed(names), 1))
     source = FolderSource(reader="folder", path=str(tmp_path / "val"), splits={"test": "."})
-    dataset = open_dataset(DatasetSpec(name="val", source=source, class_names="imagenet_1k"), tmp_path / "cache")
+    dataset = open_dataset(
+        DatasetSpec(name="val", source=source, class_names="imagenet_1k"), tmp_path / "cache"
+    )
     assert dataset.classes == names
-    assert [name.split("/")[0] for name in dataset.splits["test"].ids] == [names[c] for c in dataset.splits["test"].y]
+    assert [name.split("/")[0] for name in dataset.splits["test"].ids] == [
+        names[c] for c in dataset.splits["test"].y
+    ]
 
 
 def test_folders_between_split_and_class_are_facts(tmp_path: Path) -> None:
@@ -245,11 +368,21 @@ def test_folders_between_split_and_class_are_facts(tmp_path: Path) -> None:
     for corruption in ("fog", "snow"):
         for severity in (1, 2):
             fill(tmp_path / "c" / "weather" / corruption / str(severity), n01=1, n02=2)
-    source = FolderSource(reader="folder", path=str(tmp_path / "c"), splits={"test": "weather"}, levels=("corruption", "severity"))
+    source = FolderSource(
+        reader="folder",
+        path=str(tmp_path / "c"),
+        splits={"test": "weather"},
+        levels=("corruption", "severity"),
+    )
     test = open_dataset(DatasetSpec(name="c", source=source), tmp_path / "cache").splits["test"]
-    assert test.attributes["corruption"] == ("fog",) * 6 + ("snow",) * 6 and test.attributes["severity"] == ("1", "1", "1", "2", "2", "2") * 2
+    assert (
+        test.attributes["corruption"] == ("fog",) * 6 + ("snow",) * 6
+        and test.attributes["severity"] == ("1", "1", "1", "2", "2", "2") * 2
+    )
     wrong = FolderSource(reader="folder", path=str(tmp_path / "c"), splits={"test": "whether"})
-    with pytest.raises(DatasetError, match=r"there is no folder 'whether' inside\. It holds: weather"):
+    with pytest.raises(
+        DatasetError, match=r"there is no folder 'whether' inside\. It holds: weather"
+    ):
         open_dataset(DatasetSpec(name="c", source=wrong), tmp_path / "cache")
 
 
@@ -263,4 +396,6 @@ def test_the_page_says_what_the_file_says() -> None:
     for name, spec in ENTRIES.items():
         assert f"### {name}\n" in shown and spec.summary in shown.replace("\\|", "|")
         assert all(caveat in shown for caveat in spec.caveats)
-    assert json.dumps(sorted(ENTRIES)) == json.dumps(sorted(re.findall(r"^### (\S+)$", shown, flags=re.MULTILINE)))
+    assert json.dumps(sorted(ENTRIES)) == json.dumps(
+        sorted(re.findall(r"^### (\S+)$", shown, flags=re.MULTILINE))
+    )

@@ -28,29 +28,45 @@ def draw(seed, inside, outside, levels=None):
     """Scores that know something, with ties where there are few levels."""
     rng = np.random.default_rng(seed)
     scores = rng.normal(0.7, 1, inside), rng.normal(0, 1, outside)
-    return Detected.of(*(score if levels is None else np.round(score * levels) / levels for score in scores))
+    return Detected.of(
+        *(score if levels is None else np.round(score * levels) / levels for score in scores)
+    )
 
 
 def fpr_by_hand(outcome):
     """Every threshold in turn: the lowest share of in-distribution images at or below one that finds 95 % of the others."""
     own, other = outcome.score[outcome.inside], outcome.score[~outcome.inside]
-    return min((own <= threshold).mean() for threshold in outcome.score if (other <= threshold).mean() >= 0.95)
+    return min(
+        (own <= threshold).mean()
+        for threshold in outcome.score
+        if (other <= threshold).mean() >= 0.95
+    )
 
 
 # --- metrics
 
 
 @pytest.mark.parametrize("levels", [None, 4, 1])
-@pytest.mark.parametrize(("inside", "outside"), [(1, 1), (1, 30), (30, 1), (7, 9), (60, 40), (300, 700)])
+@pytest.mark.parametrize(
+    ("inside", "outside"), [(1, 1), (1, 30), (30, 1), (7, 9), (60, 40), (300, 700)]
+)
 @pytest.mark.parametrize("seed", range(3))
 def test_metrics_agree_with_other_implementations(seed, inside, outside, levels):
     outcome = draw(seed, inside, outside, levels)
     assert auroc(outcome) == pytest.approx(sk.roc_auc_score(~outcome.inside, -outcome.score))
-    assert aupr_in(outcome) == pytest.approx(sk.average_precision_score(outcome.inside, outcome.score))
-    assert aupr_out(outcome) == pytest.approx(sk.average_precision_score(~outcome.inside, -outcome.score))
+    assert aupr_in(outcome) == pytest.approx(
+        sk.average_precision_score(outcome.inside, outcome.score)
+    )
+    assert aupr_out(outcome) == pytest.approx(
+        sk.average_precision_score(~outcome.inside, -outcome.score)
+    )
     assert fpr_at_95_tpr(outcome) == pytest.approx(fpr_by_hand(outcome))
-    ranks = torch.from_numpy(np.unique(outcome.score, return_inverse=True)[1] / len(outcome))  # torchmetrics wants probabilities
-    assert aupr_in(outcome) == pytest.approx(binary_average_precision(ranks, torch.from_numpy(outcome.inside).long()).item(), abs=1e-6)
+    ranks = torch.from_numpy(
+        np.unique(outcome.score, return_inverse=True)[1] / len(outcome)
+    )  # torchmetrics wants probabilities
+    assert aupr_in(outcome) == pytest.approx(
+        binary_average_precision(ranks, torch.from_numpy(outcome.inside).long()).item(), abs=1e-6
+    )
 
 
 def test_by_hand():
@@ -80,7 +96,9 @@ def test_what_must_not_move_a_metric(levels):
     for metric in METRICS:
         value = metric.function(outcome)
         assert metric.function(outcome.take(order)) == pytest.approx(value)
-        assert metric.function(Detected(np.exp(outcome.score), outcome.inside)) == pytest.approx(value)
+        assert metric.function(Detected(np.exp(outcome.score), outcome.inside)) == pytest.approx(
+            value
+        )
         assert metric.function(outcome.take(np.tile(np.arange(130), 3))) == pytest.approx(value)
 
 
@@ -92,10 +110,14 @@ def test_perfect_useless_and_reversed_scores():
     assert [metric.function(useless) for metric in METRICS] == pytest.approx([0.5, 0.4, 0.6, 1])
 
 
-@pytest.mark.parametrize(("inside", "outside", "lacking"), [(0, 3, "in"), (3, 0, "out-of"), (0, 0, "in")])
+@pytest.mark.parametrize(
+    ("inside", "outside", "lacking"), [(0, 3, "in"), (3, 0, "out-of"), (0, 0, "in")]
+)
 def test_one_sided_sets_are_undefined(inside, outside, lacking):
     for metric in METRICS:
-        with pytest.raises(UndefinedError, match=f"there are no {lacking}-distribution test images"):
+        with pytest.raises(
+            UndefinedError, match=f"there are no {lacking}-distribution test images"
+        ):
             metric.function(Detected.of(np.zeros(inside), np.zeros(outside)))
 
 
@@ -122,10 +144,15 @@ def test_the_limits_of_auroc_are_wilsons_with_delongs_variance(levels):
     pairs = np.array([[(a > b) + 0.5 * (a == b) for b in other] for a in own])
     won = pairs.mean(1), pairs.mean(0)
     parts = np.array([side.var(ddof=1) / len(side) for side in won])
-    doubt = sum(part**2 * (kurtosis(side, fisher=False) - 1) / (len(side) - 1) for part, side in zip(parts, won, strict=True))
+    doubt = sum(
+        part**2 * (kurtosis(side, fisher=False) - 1) / (len(side) - 1)
+        for part, side in zip(parts, won, strict=True)
+    )
     size = auroc(outcome) * (1 - auroc(outcome)) / parts.sum()
     quantile = student_t.ppf(0.975, 2 * parts.sum() ** 2 / doubt)
-    expected = proportion_confint(auroc(outcome) * size, size, alpha=2 * norm.sf(quantile), method="wilson")
+    expected = proportion_confint(
+        auroc(outcome) * size, size, alpha=2 * norm.sf(quantile), method="wilson"
+    )
     assert interval("auroc", outcome, 0)[1:3] == pytest.approx(expected, abs=1e-9)
 
 
@@ -133,7 +160,11 @@ def test_the_limits_of_a_perfect_auroc_are_of_twice_the_harmonic_mean():
     """10 and 40 images are worth 4 / (1 / 10 + 1 / 40) = 32; ten thousand images beside 10 others are worth 40, not ten thousand."""
     for inside, size in ((40, 32), (10_000, 4 / (1 / 10 + 1 / 10_000))):
         _, low, high, kind = interval("auroc", Detected.of(np.ones(inside), np.zeros(10)), 0)
-        assert (low, high, kind) == (pytest.approx(proportion_confint(size, size, method="wilson")[0]), 1, "jackknife")
+        assert (low, high, kind) == (
+            pytest.approx(proportion_confint(size, size, method="wilson")[0]),
+            1,
+            "jackknife",
+        )
 
 
 def test_the_rate_at_a_known_threshold_has_the_quantiles_limits():
@@ -142,15 +173,22 @@ def test_the_rate_at_a_known_threshold_has_the_quantiles_limits():
     """
     other = np.random.default_rng(0).uniform(0, 1, 200)
     inside = (np.arange(2_000_000) + 0.5) / 2_000_000
-    places = [brentq(lambda k, chance=chance: beta.cdf(0.95, k, 201 - k) - chance, 1, 200.99) for chance in (0.975, 0.025)]
+    places = [
+        brentq(lambda k, chance=chance: beta.cdf(0.95, k, 201 - k) - chance, 1, 200.99)
+        for chance in (0.975, 0.025)
+    ]
     expected = np.interp(places, np.arange(202), [0, *np.sort(other), 1])
-    assert interval("fpr_at_95_tpr", Detected.of(inside, other), 0)[1:3] == pytest.approx(tuple(expected), abs=1e-3)
+    assert interval("fpr_at_95_tpr", Detected.of(inside, other), 0)[1:3] == pytest.approx(
+        tuple(expected), abs=1e-3
+    )
 
 
 def test_the_rate_at_a_sure_threshold_has_wilsons_limits():
     """All others score 0, as do 30 of 100 in-distribution images: wherever the threshold is taken from, it is 0."""
     outcome = Detected.of(np.arange(100) >= 30, np.zeros(400))
-    assert interval("fpr_at_95_tpr", outcome, 0)[1:3] == pytest.approx(proportion_confint(30, 100, method="wilson"), abs=1e-9)
+    assert interval("fpr_at_95_tpr", outcome, 0)[1:3] == pytest.approx(
+        proportion_confint(30, 100, method="wilson"), abs=1e-9
+    )
 
 
 def test_both_kinds_of_doubt_add_up():
@@ -162,13 +200,22 @@ def test_both_kinds_of_doubt_add_up():
     place = brentq(lambda k: beta.cdf(0.95, k, 6 - k) - 0.975, 0.5, 5.5)
     cut = 4 - np.interp(place, np.arange(7), [0, 0, 1, 2, 3, 4, 4])
     low = proportion_confint(4, 4, method="wilson")[0]
-    assert interval("fpr_at_95_tpr", outcome, 0)[1:3] == pytest.approx((1 - np.hypot((max(0, cut * (cut - 1)) / 12) ** 0.5, 1 - low), 1), abs=1e-9)
+    assert interval("fpr_at_95_tpr", outcome, 0)[1:3] == pytest.approx(
+        (1 - np.hypot((max(0, cut * (cut - 1)) / 12) ** 0.5, 1 - low), 1), abs=1e-9
+    )
 
 
 def test_nothing_varies_where_all_scores_are_equal_or_apart():
     for outcome in (Detected.of(np.zeros(4), np.zeros(6)), Detected.of(np.ones(4), np.zeros(6))):
-        assert all(np.ptp(metric.left_out(outcome)[side]) < 1e-12 for metric in METRICS[:1] for side in (outcome.inside, ~outcome.inside))
-        assert all(low < high for _, low, high, _ in (interval(metric.name, outcome, 0) for metric in METRICS))
+        assert all(
+            np.ptp(metric.left_out(outcome)[side]) < 1e-12
+            for metric in METRICS[:1]
+            for side in (outcome.inside, ~outcome.inside)
+        )
+        assert all(
+            low < high
+            for _, low, high, _ in (interval(metric.name, outcome, 0) for metric in METRICS)
+        )
 
 
 def test_intervals_hold_the_value():
@@ -180,8 +227,14 @@ def test_intervals_hold_the_value():
 def test_outcomes_are_checked_and_stored_bit_for_bit():
     outcome = draw(0, 5, 6)
     again = Detected.from_arrays(outcome.to_arrays())
-    assert (again.score == outcome.score).all() and (again.inside == outcome.inside).all() and len(again) == 11
-    with pytest.raises(ValueError, match=r"score and inside must both have shape \(N,\); got \(2,\) and \(3,\)"):
+    assert (
+        (again.score == outcome.score).all()
+        and (again.inside == outcome.inside).all()
+        and len(again) == 11
+    )
+    with pytest.raises(
+        ValueError, match=r"score and inside must both have shape \(N,\); got \(2,\) and \(3,\)"
+    ):
         Detected(np.zeros(2), np.zeros(3, bool))
     with pytest.raises(ValueError, match="scores must hold no NaN"):
         Detected(np.array([np.nan]), np.array([True]))
@@ -192,14 +245,20 @@ def test_outcomes_are_checked_and_stored_bit_for_bit():
 
 def made(seed=0, n=200, width=12, classes=3, queries=60):
     rng = np.random.default_rng(seed)
-    means = 0.7 * rng.standard_normal((classes, width))  # classes overlap, so that the probe's best strength lies inside its grid
+    means = 0.7 * rng.standard_normal(
+        (classes, width)
+    )  # classes overlap, so that the probe's best strength lies inside its grid
     mix = rng.standard_normal((width, width))
 
     def rows(labels):
-        return ((means[labels] + rng.standard_normal((len(labels), width))) @ mix + 5).astype(np.float32)
+        return ((means[labels] + rng.standard_normal((len(labels), width))) @ mix + 5).astype(
+            np.float32
+        )
 
     y, test_y = rng.integers(classes, size=n), rng.integers(classes, size=queries)
-    return Problem(rows(y), y, np.arange(n) % 5 == 0, rows(test_y), test_y, classes), (rng.standard_normal((queries, width)) @ mix).astype(np.float32)
+    return Problem(rows(y), y, np.arange(n) % 5 == 0, rows(test_y), test_y, classes), (
+        rng.standard_normal((queries, width)) @ mix
+    ).astype(np.float32)
 
 
 def found_in(problem, other, settings=SETTINGS):
@@ -211,7 +270,10 @@ def found_in(problem, other, settings=SETTINGS):
 def test_scores_are_those_of_scikit_learn():
     problem, other = made()
     found, _ = found_in(problem, other)
-    x, queries = problem.x.astype(np.float64), np.concatenate([problem.test_x, other]).astype(np.float64)
+    x, queries = (
+        problem.x.astype(np.float64),
+        np.concatenate([problem.test_x, other]).astype(np.float64),
+    )
     distance, _ = NearestNeighbors(n_neighbors=5).fit(normalize(x)).kneighbors(normalize(queries))
     assert found["knn"].score == pytest.approx(-distance[:, -1], abs=1e-5)
     means = np.stack([x[problem.y == c].mean(0) for c in range(3)])
@@ -219,7 +281,9 @@ def test_scores_are_those_of_scikit_learn():
     own = -np.stack([within.mahalanobis(queries - mean) for mean in means]).min(0)
     background = -EmpiricalCovariance().fit(x).mahalanobis(queries)
     assert found["mahalanobis"].score == pytest.approx(own, rel=1e-5)
-    assert found["relative_mahalanobis"].score == pytest.approx(own - background, rel=1e-4, abs=1e-4)
+    assert found["relative_mahalanobis"].score == pytest.approx(
+        own - background, rel=1e-4, abs=1e-4
+    )
 
 
 def test_scores_of_logits_by_hand():
@@ -243,17 +307,32 @@ def test_rotations_of_features_change_nothing():
     problem, other = made()
     turn = np.linalg.qr(np.random.default_rng(3).standard_normal((12, 12)))[0]
     rotated = Problem(
-        (problem.x @ turn).astype(np.float32), problem.y, problem.held_out, (problem.test_x @ turn).astype(np.float32), problem.test_y, 3
+        (problem.x @ turn).astype(np.float32),
+        problem.y,
+        problem.held_out,
+        (problem.test_x @ turn).astype(np.float32),
+        problem.test_y,
+        3,
     )
-    here, there = found_in(problem, other)[0], found_in(rotated, (other @ turn).astype(np.float32))[0]
+    here, there = (
+        found_in(problem, other)[0],
+        found_in(rotated, (other @ turn).astype(np.float32))[0],
+    )
     for name in SCORES:
         assert auroc(there[name]) == pytest.approx(auroc(here[name]), abs=2e-3)
 
 
 def test_more_features_than_rows_and_constant_features():
     problem, other = made(n=30, width=50)
-    x, test_x, other = (np.concatenate([rows, np.full((len(rows), 1), 7, np.float32)], 1) for rows in (problem.x, problem.test_x, other))
-    found, result = found_in(Problem(x, problem.y, problem.held_out, test_x, problem.test_y, 3), other, SETTINGS.model_copy(update={"k": 100}))
+    x, test_x, other = (
+        np.concatenate([rows, np.full((len(rows), 1), 7, np.float32)], 1)
+        for rows in (problem.x, problem.test_x, other)
+    )
+    found, result = found_in(
+        Problem(x, problem.y, problem.held_out, test_x, problem.test_y, 3),
+        other,
+        SETTINGS.model_copy(update={"k": 100}),
+    )
     assert all(np.isfinite(outcome.score).all() for outcome in found.values())
     assert result.detail["k"] == 30
 
@@ -268,13 +347,26 @@ def test_with_fewer_rows_than_features_both_mahalanobis_distances_are_taken_in_o
 
 def test_nothing_is_tuned_on_test_or_foreign_images():
     problem, other = made()
-    changed = Problem(problem.x, problem.y, problem.held_out, problem.test_x * 0 + 1, (problem.test_y + 1) % 3, 3)
+    changed = Problem(
+        problem.x, problem.y, problem.held_out, problem.test_x * 0 + 1, (problem.test_y + 1) % 3, 3
+    )
     assert found_in(problem, other)[1].detail == found_in(changed, other * 0 - 1)[1].detail
 
 
 def test_the_first_near_set_is_the_headline():
     problem, other = made()
-    result = detection(problem, {"far away": other + 9, "close": other}, {"far away": "far", "close": "near"}, SETTINGS, "cpu")
-    assert result.parts[0].facets == {"set": "close", "kind": "near", "score": "knn"} and result.parts[0].suffix == ""
-    assert {part.suffix for part in result.parts[1:]} == {f"{name}_{score}" for name in ("far away", "close") for score in SCORES}
+    result = detection(
+        problem,
+        {"far away": other + 9, "close": other},
+        {"far away": "far", "close": "near"},
+        SETTINGS,
+        "cpu",
+    )
+    assert (
+        result.parts[0].facets == {"set": "close", "kind": "near", "score": "knn"}
+        and result.parts[0].suffix == ""
+    )
+    assert {part.suffix for part in result.parts[1:]} == {
+        f"{name}_{score}" for name in ("far away", "close") for score in SCORES
+    }
     assert len(result.parts[0].outcome) == 120

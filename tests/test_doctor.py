@@ -16,7 +16,11 @@ def entry(tmp_path, text: str):
 def test_samples_and_floors_are_well_and_run(bob):
     code, out, err = bob("doctor", "group:samples,family:baseline")
     assert code == OK
-    assert "efficientnet_lite0_in1k: well\n" in out and "resnet50thin_opennsfw: well\n" in out and "raw_pixels: well\n" in out
+    assert (
+        "efficientnet_lite0_in1k: well\n" in out
+        and "resnet50thin_opennsfw: well\n" in out
+        and "raw_pixels: well\n" in out
+    )
     assert "well: 8 of 8" in out + err
 
 
@@ -64,27 +68,50 @@ def test_a_checkpoint_that_does_not_fit_is_told(tmp_path, bob):
     state = timm.create_model("resnet10t").state_dict()
     state["extra"] = torch.zeros(1)
     save_file(state, tmp_path / "w.safetensors")
-    registry = entry(tmp_path, "own: {family: ssl, loader: timm, architecture: resnet10t, weights: {file: w.safetensors}}\n")
+    registry = entry(
+        tmp_path,
+        "own: {family: ssl, loader: timm, architecture: resnet10t, weights: {file: w.safetensors}}\n",
+    )
     code, out, _ = bob("doctor", "own", "--registry", registry)
-    assert code == FAILED and "wrong   backbone 'own': the checkpoint does not fit architecture 'resnet10t': unexpected extra" in out
+    assert (
+        code == FAILED
+        and "wrong   backbone 'own': the checkpoint does not fit architecture 'resnet10t': unexpected extra"
+        in out
+    )
 
 
 def test_a_file_that_is_not_there_is_wrong(tmp_path, bob):
-    registry = entry(tmp_path, "own: {family: ssl, loader: timm, architecture: resnet10t, weights: {file: none.pth}}\n")
+    registry = entry(
+        tmp_path,
+        "own: {family: ssl, loader: timm, architecture: resnet10t, weights: {file: none.pth}}\n",
+    )
     code, out, _ = bob("doctor", "own", "--registry", registry)
-    assert code == FAILED and f"wrong   weights: there is no file '{tmp_path / 'none.pth'}'; weights.file is relative to its registry file" in out
+    assert (
+        code == FAILED
+        and f"wrong   weights: there is no file '{tmp_path / 'none.pth'}'; weights.file is relative to its registry file"
+        in out
+    )
     assert "well: 0 of 1" in out
 
 
 def test_what_is_wrong_is_told_once(tmp_path, bob):
-    registry = entry(tmp_path, "own: {family: ssl, loader: timm, architecture: resnet10, weights: {random: 0}}\n")
+    registry = entry(
+        tmp_path, "own: {family: ssl, loader: timm, architecture: resnet10, weights: {random: 0}}\n"
+    )
     _, out, _ = bob("doctor", "own", "--registry", registry)
-    assert out.count("timm has no architecture 'resnet10'; did you mean 'resnet10t'?") == out.count("wrong") == 1
+    assert (
+        out.count("timm has no architecture 'resnet10'; did you mean 'resnet10t'?")
+        == out.count("wrong")
+        == 1
+    )
 
 
 def test_download_tells_what_could_not_be_had(bob):
     code, out, _ = bob("doctor", "vits16_dino_in1k", "--download")
-    assert code == FAILED and "is not on this machine and the hub cannot be reached. Run once with a network" in out
+    assert (
+        code == FAILED
+        and "is not on this machine and the hub cannot be reached. Run once with a network" in out
+    )
 
 
 def test_a_module_that_fails_while_it_runs_is_told(tmp_path, bob):

@@ -55,14 +55,21 @@ class Mean(nn.Module):
 
 
 def member(problem=None, name: str = "mine", size: int = 16, batch_size: int = 16) -> Member:
-    loaded = Loaded(Mean(problem), Geometry(size, size, 1.0, "center", "bilinear"), Normalisation((0.5,) * 3, (0.5,) * 3), "test")
+    loaded = Loaded(
+        Mean(problem),
+        Geometry(size, size, 1.0, "center", "bilinear"),
+        Normalisation((0.5,) * 3, (0.5,) * 3),
+        "test",
+    )
     backbone = Backbone(OWN.model_copy(update={"name": name}), loaded, "cpu")
     return Member(backbone, {"default": dataclasses.replace(KEY, weights_hash=name)}, batch_size)
 
 
 @pytest.fixture
 def split(tmp_path):
-    return open_dataset(from_data_flag(str(make_photos(tmp_path / "photos", per_class=50, side_px=8))), tmp_path).splits["train"]
+    return open_dataset(
+        from_data_flag(str(make_photos(tmp_path / "photos", per_class=50, side_px=8))), tmp_path
+    ).splits["train"]
 
 
 @pytest.fixture
@@ -79,8 +86,12 @@ def go(split, members, store, **options):
 def test_images_are_decoded_once_and_cropped_once_per_geometry(split, store, monkeypatch):
     decoded, crops = Counter(), Counter()
     real_decode, real_crop = blocks.decode, Geometry.crop
-    monkeypatch.setattr(blocks, "decode", lambda data, name: (decoded.update([name]), real_decode(data, name))[1])
-    monkeypatch.setattr(Geometry, "crop", lambda self, image: (crops.update([self]), real_crop(self, image))[1])
+    monkeypatch.setattr(
+        blocks, "decode", lambda data, name: (decoded.update([name]), real_decode(data, name))[1]
+    )
+    monkeypatch.setattr(
+        Geometry, "crop", lambda self, image: (crops.update([self]), real_crop(self, image))[1]
+    )
     watcher = go(split, [member(name="a"), member(name="b"), member(name="c", size=8)], store)
     assert set(decoded) == set(split.ids) and set(decoded.values()) == {1}
     assert sorted(crops.values()) == [len(split), len(split)], "two geometries, three backbones"
@@ -94,7 +105,9 @@ def test_one_forward_gives_all_poolings_and_only_those_that_are_missing(split, s
     class Two(Mean):
         def forward(self, x, poolings):
             asked.append(list(poolings))
-            return {pooling: x.mean((2, 3)) * (1 if pooling == "default" else 2) for pooling in poolings}
+            return {
+                pooling: x.mean((2, 3)) * (1 if pooling == "default" else 2) for pooling in poolings
+            }
 
     one = member()
     one.backbone.module = Two()
@@ -115,7 +128,13 @@ def test_a_split_s_images_are_altered_between_decoding_and_cropping(split, store
     resizing rounds each level, so to within one of 255 / 2 of the normalised range."""
     plain, inverted = member(name="plain"), member(name="inverted")
     go(split, [plain], store)
-    go(dataclasses.replace(split, alter=lambda i, image: ImageOps.invert(image) if i % 2 else image), [inverted], store)
+    go(
+        dataclasses.replace(
+            split, alter=lambda i, image: ImageOps.invert(image) if i % 2 else image
+        ),
+        [inverted],
+        store,
+    )
     before, after = (store.read(one.keys["default"], len(split)).rows for one in (plain, inverted))
     np.testing.assert_array_equal(after[::2], before[::2])
     np.testing.assert_allclose(after[1::2], -before[1::2], atol=2 / 255)
@@ -129,7 +148,10 @@ def test_a_backbone_that_fails_does_not_take_the_others_down(split, store):
     good, bad = member(name="good"), member(fail, name="bad")
     go(split, [bad, good], store)
     assert good.failure is None and not store.missing(good.keys["default"], len(split))
-    assert bad.failure == "backbone 'bad': failed while embedding: ValueError: no luck" and store.missing(bad.keys["default"], len(split)) == [0]
+    assert (
+        bad.failure == "backbone 'bad': failed while embedding: ValueError: no luck"
+        and store.missing(bad.keys["default"], len(split)) == [0]
+    )
     assert len(bad.backbone.module.batches) == 3, "it takes no further part"
 
 
@@ -144,7 +166,12 @@ def test_rows_that_are_not_finite_are_the_backbone_s_failure(split, store):
 
 
 @pytest.mark.parametrize(
-    "error", [torch.OutOfMemoryError("CUDA out of memory"), MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory")]
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        MemoryError(),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+    ],
 )
 def test_out_of_memory_halves_the_batch_and_goes_on(split, store, error):
     def tight(module, x):
@@ -153,8 +180,16 @@ def test_out_of_memory_halves_the_batch_and_goes_on(split, store, error):
 
     one, other = member(tight, name="tight"), member(name="easy")
     go(split, [one, other], store)
-    assert one.failure is None and one.ready[0].batch_size == 4 and max(one.backbone.module.batches[2:]) == 4
-    np.testing.assert_allclose(store.read(one.keys["default"], len(split)).rows, store.read(other.keys["default"], len(split)).rows, rtol=1e-6)
+    assert (
+        one.failure is None
+        and one.ready[0].batch_size == 4
+        and max(one.backbone.module.batches[2:]) == 4
+    )
+    np.testing.assert_allclose(
+        store.read(one.keys["default"], len(split)).rows,
+        store.read(other.keys["default"], len(split)).rows,
+        rtol=1e-6,
+    )
 
 
 def test_a_backbone_that_fits_no_single_image_fails(split, store):
@@ -177,7 +212,9 @@ def test_a_pass_goes_on_at_the_first_missing_shard(tmp_path, store, monkeypatch)
     (store.folder(one.keys["default"]) / "000001.safetensors").unlink()
     decoded = Counter()
     real = blocks.decode
-    monkeypatch.setattr(blocks, "decode", lambda data, name: (decoded.update([name]), real(data, name))[1])
+    monkeypatch.setattr(
+        blocks, "decode", lambda data, name: (decoded.update([name]), real(data, name))[1]
+    )
     watcher = go(split, [one], store)
     assert set(decoded) == set(split.ids[SHARD_ROWS:])
     assert watcher.images == len(split), "progress counts what was there"
@@ -209,7 +246,13 @@ WAYS = {
 @pytest.mark.parametrize("way", WAYS)
 def test_no_row_depends_on_how_it_was_computed(split, short_shards, way, store):
     """Batch size, workers, devices (lanes on the CPU), runtime, resume point: no value moves by more than 1e-5 of the largest."""
-    how: dict = {"batch_size": 16, "workers": 2, "lanes": 1, "runtime": "eager", "resume": False} | WAYS[way]
+    how: dict = {
+        "batch_size": 16,
+        "workers": 2,
+        "lanes": 1,
+        "runtime": "eager",
+        "resume": False,
+    } | WAYS[way]
     go(split, [small_network(KEY, 16)], store, workers=1)
     reference = store.read(KEY, len(split)).rows.copy()
     if how["resume"]:
@@ -226,11 +269,17 @@ def test_no_row_depends_on_how_it_was_computed(split, short_shards, way, store):
     assert np.abs(found.rows - reference).max() <= 1e-5 * np.abs(reference).max()
 
 
-def test_a_pass_that_goes_on_chooses_as_the_one_that_was_stopped(split, short_shards, store, monkeypatch):
+def test_a_pass_that_goes_on_chooses_as_the_one_that_was_stopped(
+    split, short_shards, store, monkeypatch
+):
     """By all images of the split: what is stored of them already must not change by which runtime the rest is computed."""
     told = []
     real = passes.make_ready
-    monkeypatch.setattr(passes, "make_ready", lambda backbone, images, *how: told.append(images.total) or real(backbone, images, *how))
+    monkeypatch.setattr(
+        passes,
+        "make_ready",
+        lambda backbone, images, *how: told.append(images.total) or real(backbone, images, *how),
+    )
     go(split, [small_network(KEY, None)], store)
     (store.folder(KEY) / "000001.safetensors").unlink()
     go(split, [small_network(KEY, None)], store)
@@ -244,9 +293,24 @@ def small_network(key, batch_size, lanes=1, runtime="eager"):
     def made():
         torch.manual_seed(0)
         rows = TimmRows(timm.create_model("test_resnet", num_classes=0), "small")
-        return Backbone(OWN, Loaded(rows, Geometry(64, 64, 1.0, "center", "bilinear"), Normalisation((0.5,) * 3, (0.5,) * 3), "test"), "cpu")
+        return Backbone(
+            OWN,
+            Loaded(
+                rows,
+                Geometry(64, 64, 1.0, "center", "bilinear"),
+                Normalisation((0.5,) * 3, (0.5,) * 3),
+                "test",
+            ),
+            "cpu",
+        )
 
-    return Member(made(), {"default": key}, batch_size, replicas=[made() for _ in range(lanes - 1)], runtime=runtime)
+    return Member(
+        made(),
+        {"default": key},
+        batch_size,
+        replicas=[made() for _ in range(lanes - 1)],
+        runtime=runtime,
+    )
 
 
 def test_several_devices_share_the_shards(split, short_shards, store):
@@ -317,7 +381,12 @@ def test_what_a_shard_took_is_stored_with_it(split, store):
     one = member()
     go(split, [one], store)
     effort = store.read(one.keys["default"], len(split)).effort
-    assert (effort.images, effort.device, effort.batch_size, effort.runtime) == (len(split), "cpu", 16, "eager")
+    assert (effort.images, effort.device, effort.batch_size, effort.runtime) == (
+        len(split),
+        "cpu",
+        16,
+        "eager",
+    )
     assert effort.decode_seconds > 0 and effort.forward_seconds > 0 and effort.peak_mib > 10
     assert effort.threads == torch.get_num_threads() and effort.device_name
 
@@ -325,7 +394,10 @@ def test_what_a_shard_took_is_stored_with_it(split, store):
 def test_bad_images_are_named_and_store_nothing(split, store, monkeypatch):
     broken = with_bad(split, {3: b"", 70: b"text"})
     one = member()
-    with pytest.raises(BadImageError, match=r"(?s)2 images cannot be used:.*0 bytes.*Mend or remove them, or leave them out with --skip-bad-images"):
+    with pytest.raises(
+        BadImageError,
+        match=r"(?s)2 images cannot be used:.*0 bytes.*Mend or remove them, or leave them out with --skip-bad-images",
+    ):
         go(broken, [one], store)
     assert store.missing(one.keys["default"], len(split)) == [0]
 
@@ -341,7 +413,9 @@ def test_bad_images_left_out_are_listed_beside_the_rows(split, store):
 def test_a_block_of_bad_images_only_is_no_trouble(split, store):
     one = member()
     go(with_bad(split, dict.fromkeys(range(BLOCK), b"")), [one], store, skip_bad=True)
-    assert store.read(one.keys["default"], len(split)).positions.tolist() == list(range(BLOCK, len(split)))
+    assert store.read(one.keys["default"], len(split)).positions.tolist() == list(
+        range(BLOCK, len(split))
+    )
 
 
 def test_an_image_that_cannot_be_opened_is_a_bad_image(split, store):
@@ -359,7 +433,9 @@ def test_an_image_that_would_explode_is_a_bad_image(split, store):
 
     strip = BytesIO()
     Image.new("RGB", (30_000, 5)).save(strip, "PNG")
-    with pytest.raises(BadImageError, match="is 30000 x 5 px: with its shorter side at 512 px it would have"):
+    with pytest.raises(
+        BadImageError, match="is 30000 x 5 px: with its shorter side at 512 px it would have"
+    ):
         go(with_bad(split, {0: strip.getvalue()}), [member()], store)
 
 
@@ -373,4 +449,6 @@ def test_automatic_sizes_are_sensible():
 
 
 def with_bad(split, contents):
-    return dataclasses.replace(split, read=lambda i: contents[i] if i in contents else split.read(i))
+    return dataclasses.replace(
+        split, read=lambda i: contents[i] if i in contents else split.read(i)
+    )

@@ -34,5 +34,7 @@ def seconds(tmp_path, monkeypatch, remembered: Choice | None, **asked) -> float:
         (Choice("openvino", 4, 0.02), {"runtime": "auto", "more_devices": ("cpu",)}, 1.0),
     ],
 )
-def test_the_winner_s_own_speed_is_used_where_it_will_run(tmp_path, monkeypatch, remembered, asked, expected):
+def test_the_winner_s_own_speed_is_used_where_it_will_run(
+    tmp_path, monkeypatch, remembered, asked, expected
+):
     assert seconds(tmp_path, monkeypatch, remembered, **asked) == pytest.approx(expected)

@@ -40,7 +40,13 @@ def test_it_is_that_of_automatic_differentiation(monkeypatch):
 def test_a_step_is_newton_s():
     """Divided by H₀, the gradient of a quadratic leads to its minimum; without penalty on biases, up to one constant in them."""
     rng = torch.Generator().manual_seed(1)
-    rows = torch.cat((torch.randn(50, 3, generator=rng, dtype=torch.float64), torch.ones(50, 1, dtype=torch.float64)), 1)
+    rows = torch.cat(
+        (
+            torch.randn(50, 3, generator=rng, dtype=torch.float64),
+            torch.ones(50, 1, dtype=torch.float64),
+        ),
+        1,
+    )
     p = torch.softmax(torch.randn(50, 4, generator=rng, dtype=torch.float64), 1)
     of_rows = torch.diag_embed(p) - p[:, :, None] * p[:, None]
     matrix = torch.einsum("nab,ni,nj->aibj", of_rows, rows, rows) / 50
@@ -48,7 +54,9 @@ def test_a_step_is_newton_s():
     step[:, -1] -= step[:, -1].mean()
     gradient = torch.einsum("aibj,bj->ai", matrix, step)
     gradient[:, :-1] += 0.1 * step[:, :-1]
-    assert Hessian(matrix).initial(0.1).divide(gradient).numpy() == pytest.approx(step.numpy(), abs=1e-9)
+    assert Hessian(matrix).initial(0.1).divide(gradient).numpy() == pytest.approx(
+        step.numpy(), abs=1e-9
+    )
 
 
 def test_features_that_are_few_and_of_unlike_sizes_take_few_passes():
@@ -59,10 +67,14 @@ def test_features_that_are_few_and_of_unlike_sizes_take_few_passes():
     assert all(fit.converged for fit in fits) and max(fit.passes for fit in fits) < 40
     size = np.abs(x).max()
     for fit in fits[::5]:
-        model = LogisticRegression(C=fit.c * size**2, solver="newton-cholesky", tol=1e-10, max_iter=1000).fit(x.astype(np.float64) / size, y)
+        model = LogisticRegression(
+            C=fit.c * size**2, solver="newton-cholesky", tol=1e-10, max_iter=1000
+        ).fit(x.astype(np.float64) / size, y)
         weight = model.coef_ / size
         logits = x.astype(np.float64) @ weight.T + model.intercept_
-        loss = float(torch.nn.functional.cross_entropy(torch.from_numpy(logits), torch.from_numpy(y)))
+        loss = float(
+            torch.nn.functional.cross_entropy(torch.from_numpy(logits), torch.from_numpy(y))
+        )
         assert fit.objective <= (loss + (weight**2).sum() / (2 * fit.c * len(y))) * (1 + 1e-6)
 
 

@@ -49,8 +49,15 @@ def module_of(path: Path) -> str:
 
 def imports(path: Path) -> set[str]:
     tree = ast.parse(path.read_text())
-    named = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module}
-    named |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    named = {
+        node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module
+    }
+    named |= {
+        alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import)
+        for alias in node.names
+    }
     return {name.split(".")[1] for name in named if name.startswith("bob.")}
 
 
@@ -59,7 +66,9 @@ def test_every_module_has_its_layer():
     assert found == {name for layer in LAYERS for name in layer}
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "bob").rglob("*.py")), ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "bob").rglob("*.py")), ids=lambda path: str(path.relative_to(ROOT))
+)
 def test_imports_point_one_way(path):
     if path.parent.name == "bob" and path.stem in ("__init__", "__main__"):
         return
@@ -69,29 +78,69 @@ def test_imports_point_one_way(path):
     assert not wrong, f"{own} must not import {wrong}"
 
 
-@pytest.mark.parametrize("module", ["bob", "bob.cli", "bob.registry.registry", "bob.commands.list", "bob.leaderboard", "bob.commands.datasets"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "bob",
+        "bob.cli",
+        "bob.registry.registry",
+        "bob.commands.list",
+        "bob.leaderboard",
+        "bob.commands.datasets",
+    ],
+)
 def test_light_modules_load_no_torch(module):
-    done = subprocess.run([sys.executable, "-c", f"import sys, {module}; print(*sys.modules)"], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys, {module}; print(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert "torch" not in done.stdout.split()
 
 
 def test_nothing_is_pickled():
     """Files that others may have written are read as data only; `plain_pickle` refuses every name but those of numpy's arrays."""
     for path in (ROOT / "bob").rglob("*.py"):
-        text = path.read_text().replace("import pickle", "") if path.stem == "plain_pickle" else path.read_text()
+        text = (
+            path.read_text().replace("import pickle", "")
+            if path.stem == "plain_pickle"
+            else path.read_text()
+        )
         assert not re.search(
-            r"import pickle|allow_pickle=True|weights_only=False|joblib\.load|\beval\(|\bexec\(|yaml\.unsafe", text.replace(".eval()", "")
+            r"import pickle|allow_pickle=True|weights_only=False|joblib\.load|\beval\(|\bexec\(|yaml\.unsafe",
+            text.replace(".eval()", ""),
         ), path
 
 
 def test_run_benchmark_is_the_command():
-    script, command = ([*words, "--help"] for words in ([sys.executable, str(ROOT / "run_benchmark.py")], [sys.executable, "-m", "bob", "run"]))
-    done = [subprocess.run(words, capture_output=True, text=True, check=True, cwd=ROOT).stdout for words in (script, command)]
+    script, command = (
+        [*words, "--help"]
+        for words in (
+            [sys.executable, str(ROOT / "run_benchmark.py")],
+            [sys.executable, "-m", "bob", "run"],
+        )
+    )
+    done = [
+        subprocess.run(words, capture_output=True, text=True, check=True, cwd=ROOT).stdout
+        for words in (script, command)
+    ]
     assert done[0] == done[1] and "--backbones" in done[0]
 
 
 def test_the_wheel_carries_the_registries(tmp_path):
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", str(tmp_path), str(ROOT)]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+        "--wheel-dir",
+        str(tmp_path),
+        str(ROOT),
+    ]
     subprocess.run(command, check=True, capture_output=True)
     (wheel,) = tmp_path.glob("bob_bench-*.whl")
     with zipfile.ZipFile(wheel) as archive:
@@ -100,11 +149,18 @@ def test_the_wheel_carries_the_registries(tmp_path):
         assert "bob-bench = bob.cli:main" in archive.read(entry).decode()
         archive.extractall(tmp_path / "installed")
     tasks = {f"bob/shipped/tasks/{path.name}" for path in (ROOT / "tasks").glob("*.yaml")}
-    assert {"bob/shipped/backbones.yaml", "bob/leaderboard/page/template.html"} | tasks <= set(names)
+    assert {"bob/shipped/backbones.yaml", "bob/leaderboard/page/template.html"} | tasks <= set(
+        names
+    )
     program = "from bob.registry.registry import load_registry; r = load_registry(); print(len(r.backbones), len(r.tasks), len(r.datasets))"
     installed, checkout = (
         subprocess.run(
-            [sys.executable, "-c", program], cwd=folder, env={"PYTHONPATH": str(folder)}, capture_output=True, text=True, check=True
+            [sys.executable, "-c", program],
+            cwd=folder,
+            env={"PYTHONPATH": str(folder)},
+            capture_output=True,
+            text=True,
+            check=True,
         ).stdout
         for folder in (tmp_path / "installed", ROOT)
     )
@@ -115,8 +171,15 @@ def test_the_wheel_carries_the_registries(tmp_path):
 
 
 def readme_commands() -> list[str]:
-    blocks = re.findall(r"```(?:sh|bash)\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
-    return [re.split(r"\s+#", line)[0].strip() for block in blocks for line in block.splitlines() if line.strip() and not line.startswith("#")]
+    blocks = re.findall(
+        r"```(?:sh|bash)\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL
+    )
+    return [
+        re.split(r"\s+#", line)[0].strip()
+        for block in blocks
+        for line in block.splitlines()
+        if line.strip() and not line.startswith("#")
+    ]
 
 
 def test_the_readme_is_short_and_has_commands():
@@ -130,16 +193,40 @@ def cache(tmp_path_factory) -> str:
     return str(tmp_path_factory.mktemp("cache"))
 
 
-@pytest.mark.parametrize("command", [line for line in readme_commands() if line.startswith(("python run_benchmark.py", "bob-bench"))])
+@pytest.mark.parametrize(
+    "command",
+    [
+        line
+        for line in readme_commands()
+        if line.startswith(("python run_benchmark.py", "bob-bench"))
+    ],
+)
 def test_the_readme_s_commands_run(command, tmp_path, photos, cache, monkeypatch, capfd):
     """Every command as it stands, beside a folder `photos/`, the examples of the docs and one finished run; runs see a few images of each dataset."""
     monkeypatch.chdir(tmp_path)
     shutil.copytree(ROOT / "docs" / "examples", tmp_path, dirs_exist_ok=True)
-    assert main(["run", "--data", "photos", "--backbones", "raw_pixels,efficientnet_lite0_in1k", "--tasks", "knn", "--cache-dir", cache]) == OK
+    assert (
+        main(
+            [
+                "run",
+                "--data",
+                "photos",
+                "--backbones",
+                "raw_pixels,efficientnet_lite0_in1k",
+                "--tasks",
+                "knn",
+                "--cache-dir",
+                cache,
+            ]
+        )
+        == OK
+    )
     capfd.readouterr()
     main(["list", "records", "--json"])
     key = json.loads(capfd.readouterr().out)[0]["key"]
-    words = shlex.split(command.replace("KEY", key).replace("python run_benchmark.py", "bob-bench run"))[1:]
+    words = shlex.split(
+        command.replace("KEY", key).replace("python run_benchmark.py", "bob-bench run")
+    )[1:]
     quick = ["--limit", "12", "--cache-dir", cache, "--offline"] if words[0] == "run" else []
     if words == ["run"]:
         quick += ["--max-params", "1M"]  # every task on every sample, with the floors alone
@@ -147,5 +234,10 @@ def test_the_readme_s_commands_run(command, tmp_path, photos, cache, monkeypatch
 
 
 def test_the_makefile_and_ci_say_what_the_readme_says():
-    assert re.search(r"^demo:.*\n\t.*run_benchmark.py", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
-    assert "make test" in (ROOT / ".ci" / "run").read_text() and "make lint" in (ROOT / ".ci" / "run").read_text()
+    assert re.search(
+        r"^demo:.*\n\t.*run_benchmark.py", (ROOT / "Makefile").read_text(), flags=re.MULTILINE
+    )
+    assert (
+        "make test" in (ROOT / ".ci" / "run").read_text()
+        and "make lint" in (ROOT / ".ci" / "run").read_text()
+    )

@@ -54,13 +54,21 @@ LIKE_PIL = {
     "rgba png": encoded(noise("RGBA"), "PNG"),
     "1-bit png": encoded(noise("L").convert("1"), "PNG"),
     "palette png": encoded(palette_image(), "PNG"),
-    "palette png with transparency bytes": encoded(palette_image(), "PNG", transparency=bytes(range(16))),
+    "palette png with transparency bytes": encoded(
+        palette_image(), "PNG", transparency=bytes(range(16))
+    ),
     "palette png with one transparent entry": encoded(palette_image(), "PNG", transparency=3),
     "gif": encoded(palette_image(), "GIF", transparency=3),
-    "animated gif": encoded(palette_image(), "GIF", save_all=True, append_images=[Image.new("RGB", (13, 7), "red")]),
-    "animated png": encoded(noise("RGB"), "PNG", save_all=True, append_images=[Image.new("RGB", (13, 7), "red")]),
+    "animated gif": encoded(
+        palette_image(), "GIF", save_all=True, append_images=[Image.new("RGB", (13, 7), "red")]
+    ),
+    "animated png": encoded(
+        noise("RGB"), "PNG", save_all=True, append_images=[Image.new("RGB", (13, 7), "red")]
+    ),
     "webp": encoded(noise("RGBA"), "WEBP", lossless=True),
-    "animated webp": encoded(noise("RGB"), "WEBP", save_all=True, append_images=[Image.new("RGB", (13, 7), "red")]),
+    "animated webp": encoded(
+        noise("RGB"), "WEBP", save_all=True, append_images=[Image.new("RGB", (13, 7), "red")]
+    ),
     "bmp": encoded(noise("RGB"), "BMP"),
     "tiff": encoded(noise("RGB"), "TIFF"),
     "cmyk tiff": encoded(noise("CMYK"), "TIFF"),
@@ -79,13 +87,25 @@ def test_pixels_are_pils(what: str) -> None:
 
 def test_a_palette_with_transparency_equals_the_way_through_rgba() -> None:
     data = LIKE_PIL["palette png with transparency bytes"]
-    np.testing.assert_array_equal(np.asarray(decode(data, "p")), np.asarray(Image.open(BytesIO(data)).convert("RGBA").convert("RGB")))
+    np.testing.assert_array_equal(
+        np.asarray(decode(data, "p")),
+        np.asarray(Image.open(BytesIO(data)).convert("RGBA").convert("RGB")),
+    )
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_exif_orientation(orientation: int) -> None:
     """A 2 x 1 image, red then blue; where red must stand after turning, by the EXIF standard's table."""
-    red_at = {1: (0, 0), 2: (1, 0), 3: (1, 0), 4: (0, 0), 5: (0, 0), 6: (0, 0), 7: (0, 1), 8: (0, 1)}[orientation]
+    red_at = {
+        1: (0, 0),
+        2: (1, 0),
+        3: (1, 0),
+        4: (0, 0),
+        5: (0, 0),
+        6: (0, 0),
+        7: (0, 1),
+        8: (0, 1),
+    }[orientation]
     image = Image.new("RGB", (2, 1), "blue")
     image.putpixel((0, 0), (255, 0, 0))
     exif = Image.Exif()
@@ -113,44 +133,77 @@ def test_an_orientation_that_is_no_number_leaves_the_image_as_it_is() -> None:
     assert decode(encoded(noise("RGB"), "JPEG", exif=exif), "x").size == (13, 7)
 
 
-@pytest.mark.parametrize(("kind", "dtype"), [("PNG", "<u2"), ("TIFF", "<u2"), ("TIFF", ">u2"), ("PPM", "<u2")])
+@pytest.mark.parametrize(
+    ("kind", "dtype"), [("PNG", "<u2"), ("TIFF", "<u2"), ("TIFF", ">u2"), ("PPM", "<u2")]
+)
 def test_16_bit_grey_is_scaled(kind: str, dtype: str) -> None:
     """By hand: 0 -> 0; 257 -> 1; 128 * 257 = 32896 -> 128; 65535 -> 255; 385 / 257 = 1.498 -> 1; 386 / 257 = 1.502 -> 2."""
     values = np.array([[0, 257, 32896, 65535, 385, 386]], dtype)
     mode = "I;16B" if dtype == ">u2" else "I;16"
     image = Image.frombytes(mode, (6, 1), values.tobytes())
-    assert np.asarray(decode(encoded(image, kind), "grey"))[0, :, 0].tolist() == [0, 1, 128, 255, 1, 2]
+    assert np.asarray(decode(encoded(image, kind), "grey"))[0, :, 0].tolist() == [
+        0,
+        1,
+        128,
+        255,
+        1,
+        2,
+    ]
 
 
 def test_32_bit_grey_is_clipped_to_16_bits() -> None:
     image = Image.fromarray(np.array([[-5, 257, 70000]], np.int32))
-    assert np.asarray(decode(encoded(image, "TIFF"), "grey"))[0].tolist() == [[0, 0, 0], [1, 1, 1], [255, 255, 255]]
+    assert np.asarray(decode(encoded(image, "TIFF"), "grey"))[0].tolist() == [
+        [0, 0, 0],
+        [1, 1, 1],
+        [255, 255, 255],
+    ]
 
 
 def test_16_bit_grey_is_turned_upright() -> None:
     exif = Image.Exif()
     exif[274] = 6
-    assert decode(encoded(Image.fromarray(np.zeros((3, 5), np.uint16)), "PNG", exif=exif), "grey").size == (3, 5)
+    assert decode(
+        encoded(Image.fromarray(np.zeros((3, 5), np.uint16)), "PNG", exif=exif), "grey"
+    ).size == (3, 5)
 
 
 def png_header(width: int, height: int) -> bytes:
     """A PNG that claims a size and holds no pixels."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
 
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+        + chunk(b"IEND", b"")
+    )
 
 
 JPEG = encoded(noise("RGB", (64, 64)), "JPEG")
 BAD = {
     "empty": (b"", r"image 'a\.jpg' is empty \(0 bytes\)"),
-    "text": (b"hello, I am text", r"image 'a\.jpg' is no image of a known format .*JPEG.* begins with b'hello, I am text'"),
-    "cut JPEG": (JPEG[: len(JPEG) // 2], r"image 'a\.jpg' cannot be decoded: it is cut off or damaged"),
+    "text": (
+        b"hello, I am text",
+        r"image 'a\.jpg' is no image of a known format .*JPEG.* begins with b'hello, I am text'",
+    ),
+    "cut JPEG": (
+        JPEG[: len(JPEG) // 2],
+        r"image 'a\.jpg' cannot be decoded: it is cut off or damaged",
+    ),
     "cut PNG": (encoded(noise("RGB", (64, 64)), "PNG")[:2000], r"image 'a\.jpg' cannot be decoded"),
     "cut in the header": (JPEG[:3], "no image of a known format|damaged header"),
-    "floating point": (encoded(Image.new("F", (3, 3)), "TIFF"), r"image 'a\.jpg' holds floating-point pixels.*'F'"),
-    "one row too many": (png_header(13378, 13377), r"13378 x 13377 px: 178,957,506 pixels; at most 178,956,970 are allowed"),
+    "floating point": (
+        encoded(Image.new("F", (3, 3)), "TIFF"),
+        r"image 'a\.jpg' holds floating-point pixels.*'F'",
+    ),
+    "one row too many": (
+        png_header(13378, 13377),
+        r"13378 x 13377 px: 178,957,506 pixels; at most 178,956,970 are allowed",
+    ),
     "a bomb": (png_header(2**31 - 1, 2**31 - 1), "at most 178,956,970"),
     "a format that is not read": (encoded(noise("RGB"), "EPS"), "no image of a known format"),
 }
@@ -190,7 +243,9 @@ def test_a_header_that_breaks_the_parser(monkeypatch: pytest.MonkeyPatch) -> Non
         raise ValueError("too many text chunks")
 
     monkeypatch.setattr(Image, "open", broken)
-    with pytest.raises(BadImageError, match=r"'a\.jpg' has a damaged header \(too many text chunks\)"):
+    with pytest.raises(
+        BadImageError, match=r"'a\.jpg' has a damaged header \(too many text chunks\)"
+    ):
         decode(JPEG, "a.jpg")
 
 
@@ -212,7 +267,10 @@ def test_threads_decode_the_same_pixels() -> None:
 
 def test_elongation() -> None:
     """30,000 x 5 with its shorter side at 224 px: 224 * 1,344,000 = 301,056,000 pixels."""
-    with pytest.raises(BadImageError, match=r"'long\.png' is 30000 x 5 px: with its shorter side at 224 px it would have 301,056,000 pixels"):
+    with pytest.raises(
+        BadImageError,
+        match=r"'long\.png' is 30000 x 5 px: with its shorter side at 224 px it would have 301,056,000 pixels",
+    ):
         check_elongation(30_000, 5, 224, "long.png")
     check_elongation(30_000, 50, 224, "long.png")
     check_elongation(1, 1, 224, "dot.png")

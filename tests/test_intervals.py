@@ -22,7 +22,17 @@ from bob.outcomes import Classified, Detected, Draws, Shifted
 from bob.outcomes.paired_preprocessing import Varied
 from bob.protocols.protocol import Part
 from bob.statistics.jackknife import jackknifed, shown_bias
-from bob.statistics.limits import Z, _overdispersion, difference, mean_of_bounded, mean_of_shares, mean_of_skewed, paired_shares, ratio, wilson
+from bob.statistics.limits import (
+    Z,
+    _overdispersion,
+    difference,
+    mean_of_bounded,
+    mean_of_shares,
+    mean_of_skewed,
+    paired_shares,
+    ratio,
+    wilson,
+)
 
 METRICS = {metric.name: metric for metric in classification.METRICS}
 
@@ -37,10 +47,14 @@ def test_z_is_the_normal_quantile() -> None:
     assert norm.ppf(0.975) == pytest.approx(Z, abs=1e-15)
 
 
-@pytest.mark.parametrize(("successes", "n"), [(0, 1), (1, 1), (0, 40), (40, 40), (13, 40), (1999, 2000), (650, 700)])
+@pytest.mark.parametrize(
+    ("successes", "n"), [(0, 1), (1, 1), (0, 40), (40, 40), (13, 40), (1999, 2000), (650, 700)]
+)
 def test_wilson_against_scipy(successes: int, n: int) -> None:
     expected = binomtest(successes, n).proportion_ci(0.95, method="wilson")
-    assert wilson(np.float64(successes), np.float64(n)) == pytest.approx((expected.low, expected.high), abs=1e-12)
+    assert wilson(np.float64(successes), np.float64(n)) == pytest.approx(
+        (expected.low, expected.high), abs=1e-12
+    )
 
 
 @pytest.mark.parametrize("n", [1, 7, 100])
@@ -68,18 +82,24 @@ def test_limits_of_a_mean_of_shares_solve_the_score_equation() -> None:
 
 @pytest.mark.parametrize(("successes", "n"), [(0, 1), (1, 1), (13, 40), (40, 40), (49_000, 50_000)])
 def test_the_mean_of_one_share_has_wilsons_limits(successes: int, n: int) -> None:
-    assert mean_of_shares(np.array([float(successes)]), np.array([float(n)])) == pytest.approx(wilson(np.float64(successes), np.float64(n)), abs=1e-9)
+    assert mean_of_shares(np.array([float(successes)]), np.array([float(n)])) == pytest.approx(
+        wilson(np.float64(successes), np.float64(n)), abs=1e-9
+    )
 
 
 @pytest.mark.parametrize("right", [0.0, 7.0, 10.0])
 def test_equal_shares_of_equal_classes_have_wilsons_limits_of_all(right: float) -> None:
-    assert mean_of_shares(np.full(5, right), np.full(5, 10.0)) == pytest.approx(wilson(5 * right, np.float64(50)), abs=1e-9)
+    assert mean_of_shares(np.full(5, right), np.full(5, 10.0)) == pytest.approx(
+        wilson(5 * right, np.float64(50)), abs=1e-9
+    )
 
 
 def test_overdispersion_recovers_that_of_a_beta_binomial() -> None:
     """Shares drawn from Beta(6, 2) have a correlation within classes of 1 / (6 + 2 + 1)."""
     n = np.array([5.0, 20.0, 80.0] * 20)
-    successes = betabinom.rvs(n.astype(int), 6, 2, size=(4000, 60), random_state=0).astype(np.float64)
+    successes = betabinom.rvs(n.astype(int), 6, 2, size=(4000, 60), random_state=0).astype(
+        np.float64
+    )
     assert _overdispersion(successes, n).mean() == pytest.approx(1 / 9, abs=0.005)
 
 
@@ -95,23 +115,37 @@ def test_halls_limits_invert_the_cubic() -> None:
     """At each limit the transformed t of a true mean lying there is Student's quantile."""
     values = np.random.default_rng(0).exponential(size=60)
     c = skew(values) / np.sqrt(60)
-    for limit, quantile in zip(mean_of_skewed(values), student_t.ppf((0.975, 0.025), 59), strict=True):
+    for limit, quantile in zip(
+        mean_of_skewed(values), student_t.ppf((0.975, 0.025), 59), strict=True
+    ):
         t = (values.mean() - limit) / sem(values)
         assert t + c * t**2 / 3 + c**2 * t**3 / 27 + c / 6 == pytest.approx(quantile, abs=1e-9)
 
 
 def test_halls_limits_without_skewness_are_students() -> None:
     values = np.array([1.0, 2.0, 3.0, 4.0, 5.0])
-    assert mean_of_skewed(values) == pytest.approx(tuple(ttest_1samp(values, 0).confidence_interval(0.95)))
+    assert mean_of_skewed(values) == pytest.approx(
+        tuple(ttest_1samp(values, 0).confidence_interval(0.95))
+    )
 
 
 def test_a_difference_and_a_ratio_by_hand() -> None:
     # 0.8 in (0.7, 0.88) less 0.5 in (0.4, 0.6): 0.3 - hypot(0.1, 0.1), 0.3 + hypot(0.08, 0.1)
-    sides = (np.float64(0.8), (np.float64(0.7), np.float64(0.88)), np.float64(0.5), (np.float64(0.4), np.float64(0.6)))
+    sides = (
+        np.float64(0.8),
+        (np.float64(0.7), np.float64(0.88)),
+        np.float64(0.5),
+        (np.float64(0.4), np.float64(0.6)),
+    )
     assert difference(*sides) == pytest.approx((0.3 - 0.02**0.5, 0.3 + 0.0164**0.5))
     # low: (0.4 - sqrt(0.16 - 0.88 (1.6 - 0.88) 0.4 (1 - 0.4))) / (0.88 (1.6 - 0.88)); high: with 0.7 and 0.6
     low, high = 0.88 * (1.6 - 0.88), 0.7 * (1.6 - 0.7)
-    assert ratio(*sides) == pytest.approx(((0.4 - (0.16 - low * 0.4 * 0.6) ** 0.5) / low, (0.4 + (0.16 - high * 0.6 * 0.4) ** 0.5) / high))
+    assert ratio(*sides) == pytest.approx(
+        (
+            (0.4 - (0.16 - low * 0.4 * 0.6) ** 0.5) / low,
+            (0.4 + (0.16 - high * 0.6 * 0.4) ** 0.5) / high,
+        )
+    )
 
 
 # ---- coverage, on the grids of interval_coverage.py
@@ -127,13 +161,21 @@ def held_to(covered: list[float], mean: tuple[float, float], point: tuple[float,
 def test_wilson_covers() -> None:
     """Exact: no trials. Every point with ten expected mistakes or more."""
     exact = coverage.shares_exactly()
-    assert all(0.94 <= one <= 0.96 for (n, share), one in exact.items() if n * (1 - share) >= coverage.FEW_WRONG)
+    assert all(
+        0.94 <= one <= 0.96
+        for (n, share), one in exact.items()
+        if n * (1 - share) >= coverage.FEW_WRONG
+    )
     assert 0.945 <= np.mean(list(exact.values())) <= 0.955
 
 
 def test_the_mean_over_classes_is_covered() -> None:
     found = list(coverage.class_means(250, sizes=(100, 1_000)))
-    held_to([one for _, decisive, one in found if decisive >= coverage.FEW_WRONG], (0.945, 0.955), (0.92, 0.978))  # 250 trials: error 1.4 points
+    held_to(
+        [one for _, decisive, one in found if decisive >= coverage.FEW_WRONG],
+        (0.945, 0.955),
+        (0.92, 0.978),
+    )  # 250 trials: error 1.4 points
     held_to([one for _, _, one in found], (0.945, 0.96), (0.915, 0.985))
 
 
@@ -150,7 +192,12 @@ def test_differences_and_ratios_are_covered(kind: str) -> None:
 
 
 JACKKNIFED = [
-    ("detection", lambda: coverage.detections(150, ("auroc", "aupr_in", "aupr_out"), ((300, 150), (100, 1_000)))),
+    (
+        "detection",
+        lambda: coverage.detections(
+            150, ("auroc", "aupr_in", "aupr_out"), ((300, 150), (100, 1_000))
+        ),
+    ),
     ("macro_f1", lambda: coverage.f1_scores(150, (300,))),
     ("several labels", lambda: coverage.marks(150, ("label_ap", "roc_auc"), (200,))),
     ("calibration", lambda: coverage.calibration(250)),
@@ -160,16 +207,40 @@ JACKKNIFED = [
 @pytest.mark.parametrize(("kind", "points"), JACKKNIFED, ids=[kind for kind, _ in JACKKNIFED])
 def test_the_jackknife_covers(kind: str, points: Callable[[], Iterator[coverage.Point]]) -> None:
     """150 trials: standard error of a point 1.8 points, of the mean over ten points 0.6."""
-    held_to([one for _, decisive, one in points() if decisive >= coverage.FEW_WRONG], (0.935, 0.965), (0.89, 1.0))
+    held_to(
+        [one for _, decisive, one in points() if decisive >= coverage.FEW_WRONG],
+        (0.935, 0.965),
+        (0.89, 1.0),
+    )
 
 
 def test_a_rate_at_a_quantile_is_covered() -> None:
-    held_to([one for _, _, one in coverage.detections(200, ("fpr_at_95_tpr",), ((300, 150), (100, 1_000)))], (0.94, 0.975), (0.91, 1.0))
+    held_to(
+        [
+            one
+            for _, _, one in coverage.detections(
+                200, ("fpr_at_95_tpr",), ((300, 150), (100, 1_000))
+            )
+        ],
+        (0.94, 0.975),
+        (0.91, 1.0),
+    )
 
 
 def test_bootstrap_covers() -> None:
-    found = [coverage.of_metric("worst_group", coverage.grouped, (200, (0.9, 0.7, 0.5)), coverage.grouped(200_000, (0.9, 0.7, 0.5), 0), 400, 100)]
-    held_to([one for _, _, one in found], (0.925, 0.975), (0.925, 0.975))  # 400 trials: standard error 1.1 points
+    found = [
+        coverage.of_metric(
+            "worst_group",
+            coverage.grouped,
+            (200, (0.9, 0.7, 0.5)),
+            coverage.grouped(200_000, (0.9, 0.7, 0.5), 0),
+            400,
+            100,
+        )
+    ]
+    held_to(
+        [one for _, _, one in found], (0.925, 0.975), (0.925, 0.975)
+    )  # 400 trials: standard error 1.1 points
 
 
 @pytest.mark.parametrize("n", [2, 3, 12, 60])
@@ -177,7 +248,9 @@ def test_bootstrap_covers() -> None:
 def test_leaving_out_is_the_metric_on_the_others(name: str, n: int) -> None:
     metric, outcome = METRICS[name], classified(n, 6, seed=n)
     expected = [metric.function(outcome.take(np.delete(np.arange(n), i))) for i in range(n)]
-    assert metric.left_out is not None and metric.left_out(outcome) == pytest.approx(expected, abs=1e-12)
+    assert metric.left_out is not None and metric.left_out(outcome) == pytest.approx(
+        expected, abs=1e-12
+    )
 
 
 def test_the_jackknife_of_a_mean_has_its_variance_and_no_bias() -> None:
@@ -187,7 +260,9 @@ def test_the_jackknife_of_a_mean_has_its_variance_and_no_bias() -> None:
     assert shown_bias(values.mean(), left_out) == pytest.approx(0, abs=1e-12)
     size = values.mean() * (1 - values.mean()) * 40 / values.var(ddof=1)
     quantile = student_t.ppf(0.975, 2 * 39 / (kurtosis(values, fisher=False) - 1))
-    assert jackknifed(values.mean(), left_out, np.zeros(40)) == pytest.approx(wilson(values.mean() * size, np.asarray(size), quantile))
+    assert jackknifed(values.mean(), left_out, np.zeros(40)) == pytest.approx(
+        wilson(values.mean() * size, np.asarray(size), quantile)
+    )
 
 
 def test_the_jackknife_takes_out_the_bias_of_a_square() -> None:
@@ -199,7 +274,9 @@ def test_the_jackknife_takes_out_the_bias_of_a_square() -> None:
 
 def test_the_bias_of_the_calibration_error_is_that_of_a_folded_normal() -> None:
     """One bin, 8 right and 2 wrong at a confidence of 0.7: the gap is 0.1, its error sqrt(0.2 · 0.8 / 9); scipy has the mean of a folded normal."""
-    outcome = Classified(np.zeros(10, np.int64), np.arange(10) // 8, np.arange(10) // 8, 2, None, np.full(10, 0.7))
+    outcome = Classified(
+        np.zeros(10, np.int64), np.arange(10) // 8, np.arange(10) // 8, 2, None, np.full(10, 0.7)
+    )
     error = (0.16 / 9) ** 0.5
     metric = METRICS["ece"]
     assert metric.function(outcome) == pytest.approx(0.1) and metric.bias is not None
@@ -209,7 +286,9 @@ def test_the_bias_of_the_calibration_error_is_that_of_a_folded_normal() -> None:
 def test_bootstrap_of_a_share_is_nearly_wilsons() -> None:
     outcome = classified(2000, 5, seed=2)
     expected = wilson((outcome.rank == 0).sum(), np.float64(2000))
-    assert bootstrap(outcome, METRICS["top1"], seed=0) == pytest.approx(expected, abs=0.1 * (expected[1] - expected[0]))
+    assert bootstrap(outcome, METRICS["top1"], seed=0) == pytest.approx(
+        expected, abs=0.1 * (expected[1] - expected[0])
+    )
 
 
 def test_every_bootstrapped_metric_lies_between_0_and_1() -> None:
@@ -222,9 +301,19 @@ def test_every_bootstrapped_metric_lies_between_0_and_1() -> None:
 def test_every_metric_has_what_its_kind_of_interval_reads() -> None:
     for metric in ALL.values():
         assert metric.interval == "bootstrap" or metric.interval in CLOSED
-        assert (metric.shares is not None) == (metric.interval in ("score", "newcombe", "ratio")), metric.name
-        assert metric.each is not None or metric.interval not in ("effective", "hall", "tango", "t"), metric.name
-        assert metric.interval not in ("effective", "jackknife", "quantile") or (metric.lowest, metric.highest) == (0, 1)
+        assert (metric.shares is not None) == (metric.interval in ("score", "newcombe", "ratio")), (
+            metric.name
+        )
+        assert metric.each is not None or metric.interval not in (
+            "effective",
+            "hall",
+            "tango",
+            "t",
+        ), metric.name
+        assert metric.interval not in ("effective", "jackknife", "quantile") or (
+            metric.lowest,
+            metric.highest,
+        ) == (0, 1)
         assert (metric.left_out is not None) == (metric.interval == "jackknife"), metric.name
         assert (metric.at_quantile is not None) == (metric.interval == "quantile"), metric.name
 
@@ -252,7 +341,11 @@ def test_the_interval_of_a_calibrated_probe_holds_its_ece() -> None:
 def test_bounded_metrics_have_width_when_all_examples_agree(name: str, right: bool) -> None:
     y = np.arange(40) % 8
     predicted = y if right else (y + 1) % 8
-    value, low, high, _ = interval(name, Classified.from_logits(1e4 * (np.eye(8)[predicted] - np.eye(8)[y] * (not right)), y), seed=0)
+    value, low, high, _ = interval(
+        name,
+        Classified.from_logits(1e4 * (np.eye(8)[predicted] - np.eye(8)[y] * (not right)), y),
+        seed=0,
+    )
     assert value in (0, 1)
     assert low is not None and high is not None
     assert 0 <= low <= value <= high <= 1
@@ -260,7 +353,9 @@ def test_bounded_metrics_have_width_when_all_examples_agree(name: str, right: bo
 
 
 def test_log_loss_of_one_example_has_no_interval() -> None:
-    value, low, high, _ = interval("log_loss", Classified.from_logits(np.array([[0.0, 0.0]]), np.array([0])), seed=0)
+    value, low, high, _ = interval(
+        "log_loss", Classified.from_logits(np.array([[0.0, 0.0]]), np.array([0])), seed=0
+    )
     assert (value, low, high) == (pytest.approx(np.log(2)), None, None)
 
 
@@ -275,19 +370,35 @@ def test_every_interval_holds_its_value(name: str, n: int) -> None:
 def test_score() -> None:
     outcome = classified(60, 6, seed=4)
     value, low, high, kind = interval("top1", outcome, seed=0)
-    (made,) = scores(Part(outcome, "k20", metrics="ranking", facets={"k": 20}), ["top1", "top5"], seed=3)
-    assert (made.metric, made.facets, made.seed, made.n, made.undefined) == ("top1_k20", {"k": 20}, 3, 60, None)
+    (made,) = scores(
+        Part(outcome, "k20", metrics="ranking", facets={"k": 20}), ["top1", "top5"], seed=3
+    )
+    assert (made.metric, made.facets, made.seed, made.n, made.undefined) == (
+        "top1_k20",
+        {"k": 20},
+        3,
+        60,
+        None,
+    )
     assert (made.value, made.low, made.high, made.interval) == (value, low, high, kind)
 
 
 def test_an_undefined_score_says_why() -> None:
     (made,) = scores(Part(classified(60, 4, seed=4)), ["top5"], seed=None)
-    assert (made.value, made.low, made.high, made.n, made.interval) == (None, None, None, 60, "wilson")
+    assert (made.value, made.low, made.high, made.n, made.interval) == (
+        None,
+        None,
+        None,
+        60,
+        "wilson",
+    )
     assert made.undefined == "top5 needs at least 6 classes; there are 4"
 
 
 def draws(n: int, seed: int, spread: float = 0.05) -> Draws:
-    return Draws(np.clip(0.7 + spread * np.random.default_rng(seed).normal(size=(n, 1)), 0, 1), np.array([5]))
+    return Draws(
+        np.clip(0.7 + spread * np.random.default_rng(seed).normal(size=(n, 1)), 0, 1), np.array([5])
+    )
 
 
 def test_student_against_scipy() -> None:
@@ -300,7 +411,13 @@ def test_student_against_scipy() -> None:
 
 def test_student_covers() -> None:
     limits = [interval("few_shot_top1", draws(10, seed), seed=0)[1:3] for seed in range(3000)]
-    assert 0.94 <= np.mean([low is not None and high is not None and low <= 0.7 <= high for low, high in limits]) <= 0.96
+    assert (
+        0.94
+        <= np.mean(
+            [low is not None and high is not None and low <= 0.7 <= high for low, high in limits]
+        )
+        <= 0.96
+    )
 
 
 def test_student_says_nothing_of_one_draw_or_of_equal_ones() -> None:
@@ -309,7 +426,9 @@ def test_student_says_nothing_of_one_draw_or_of_equal_ones() -> None:
 
 
 def test_student_stays_in_range() -> None:
-    high = interval("few_shot_top1", Draws(np.array([[1.0], [1.0], [0.2]]), np.array([1])), seed=0)[2]
+    high = interval("few_shot_top1", Draws(np.array([[1.0], [1.0], [0.2]]), np.array([1])), seed=0)[
+        2
+    ]
     assert high == 1
 
 
@@ -320,7 +439,15 @@ def test_resamples_keep_the_sizes_of_both_sides() -> None:
         return float(outcome.inside.mean())
 
     outcome = Detected.of(np.arange(30.0), np.arange(10.0))
-    metric = Metric(share_inside, Detected, "bootstrap", 1.0, True, "for this test", strata=lambda outcome: outcome.inside)
+    metric = Metric(
+        share_inside,
+        Detected,
+        "bootstrap",
+        1.0,
+        True,
+        "for this test",
+        strata=lambda outcome: outcome.inside,
+    )
     assert set(resampled(outcome, metric, 0, 50)) == {0.75}
     assert len(set(resampled(outcome, replace(metric, strata=None), 0, 50))) > 5
 
@@ -330,7 +457,9 @@ def test_auroc_near_1_is_covered() -> None:
     truth, found = norm.cdf(3.5 / 2**0.5), []
     for seed in range(1_000):
         rng = np.random.default_rng(seed)
-        _, low, high, _ = interval("auroc", Detected.of(rng.normal(3.5, 1, 200), rng.normal(0, 1, 100)), seed=0)
+        _, low, high, _ = interval(
+            "auroc", Detected.of(rng.normal(3.5, 1, 200), rng.normal(0, 1, 100)), seed=0
+        )
         found.append(low is not None and high is not None and low <= truth <= high)
     assert 0.93 <= np.mean(found) <= 0.97  # 1000 trials: standard error 0.7 points
 
@@ -356,10 +485,20 @@ def test_a_drop_may_be_negative() -> None:
     """0.3 against 0.6: far below 0, as are its limits; the ratio of the two is about 2, and the relative drop -1."""
     outcome = Shifted.of([np.arange(500) < 150, np.arange(500) < 300])
     value, low, high, kind = interval("drop", outcome, seed=0)
-    assert (value, kind) == (pytest.approx(-0.3), "newcombe") and low is not None and high is not None and low < value < high < 0
+    assert (
+        (value, kind) == (pytest.approx(-0.3), "newcombe")
+        and low is not None
+        and high is not None
+        and low < value < high < 0
+    )
     assert (low, high) == pytest.approx(newcombe(150, 300, 500), abs=1e-9)
     value, low, high, kind = interval("relative_drop", outcome, seed=0)
-    assert (value, kind) == (pytest.approx(-1.0), "ratio") and low is not None and high is not None and low < value < high < 0
+    assert (
+        (value, kind) == (pytest.approx(-1.0), "ratio")
+        and low is not None
+        and high is not None
+        and low < value < high < 0
+    )
 
 
 def newcombe(first: int, second: int, n: int) -> tuple[float, float]:
@@ -368,15 +507,27 @@ def newcombe(first: int, second: int, n: int) -> tuple[float, float]:
     return float(low), float(high)
 
 
-@pytest.mark.parametrize(("gained", "lost", "n"), [(5, 3, 100), (0, 0, 40), (12, 0, 50), (40, 40, 80), (300, 250, 10_000)])
-def test_limits_of_a_paired_difference_solve_the_score_equation(gained: int, lost: int, n: int) -> None:
+@pytest.mark.parametrize(
+    ("gained", "lost", "n"),
+    [(5, 3, 100), (0, 0, 40), (12, 0, 50), (40, 40, 80), (300, 250, 10_000)],
+)
+def test_limits_of_a_paired_difference_solve_the_score_equation(
+    gained: int, lost: int, n: int
+) -> None:
     """At each limit the score statistic is Z; the nuisance share is found by maximising the multinomial likelihood instead of by its formula."""
 
     def score(gap: float) -> float:
         def unlikely(q: float) -> float:
-            return -float(xlogy(gained, q + gap) + xlogy(lost, q) + xlogy(n - gained - lost, 1 - 2 * q - gap))
+            return -float(
+                xlogy(gained, q + gap) + xlogy(lost, q) + xlogy(n - gained - lost, 1 - 2 * q - gap)
+            )
 
-        q = minimize_scalar(unlikely, bounds=(max(0.0, -gap), (1 - gap) / 2), method="bounded", options={"xatol": 1e-12}).x
+        q = minimize_scalar(
+            unlikely,
+            bounds=(max(0.0, -gap), (1 - gap) / 2),
+            method="bounded",
+            options={"xatol": 1e-12},
+        ).x
         return float((gained - lost - n * gap) / np.sqrt(n * (2 * q + gap * (1 - gap))))
 
     low, high = paired_shares(np.float64(gained), np.float64(lost), n)
@@ -388,7 +539,9 @@ def test_a_gain_is_a_paired_difference() -> None:
     own, other = np.arange(200) < 100, np.arange(200) % 2 == 0
     value, low, high, kind = interval("top1_gain", Varied(own, other), seed=0)
     assert (value, kind) == (0.0, "tango")
-    assert (low, high) == pytest.approx(tuple(map(float, paired_shares(np.float64(50), np.float64(50), 200))))
+    assert (low, high) == pytest.approx(
+        tuple(map(float, paired_shares(np.float64(50), np.float64(50), 200)))
+    )
 
 
 def test_the_average_over_queries_is_between_its_limits() -> None:

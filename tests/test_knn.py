@@ -18,7 +18,14 @@ from bob.protocols.protocol import Problem
 from bob.specs import KnnSettings
 from bob.specs.yaml import build, read_yaml
 
-SETTINGS = KnnSettings(k=(1, 5, 10, 20, 50, 100, 200), metric="cosine", vote="weighted", temperature=0.07, held_out=0.2, max_queries=1000)
+SETTINGS = KnnSettings(
+    k=(1, 5, 10, 20, 50, 100, 200),
+    metric="cosine",
+    vote="weighted",
+    temperature=0.07,
+    held_out=0.2,
+    max_queries=1000,
+)
 
 EUCLIDEAN = KnnSettings(k=(5,), metric="euclidean", vote="majority")
 METRICS, VOTES = ("cosine", "euclidean"), (0.07, 0.5, None)
@@ -54,7 +61,10 @@ def similarities(x, queries, metric):
     if metric == "euclidean":
         return np.array([-np.sqrt(((x - query) ** 2).sum(1)) for query in queries])
     lengths = np.linalg.norm(x, axis=1), np.linalg.norm(queries, axis=1)
-    x, queries = (rows / np.where(length > 0, length, 1)[:, None] for rows, length in zip((x, queries), lengths, strict=True))
+    x, queries = (
+        rows / np.where(length > 0, length, 1)[:, None]
+        for rows, length in zip((x, queries), lengths, strict=True)
+    )
     return np.array([(x * query).sum(1) for query in queries]).round(9)
 
 
@@ -63,7 +73,11 @@ def slow_votes(x, y, queries, k, temperature, classes, metric="cosine"):
     votes = np.zeros((len(queries), classes))
     for row, similarity in enumerate(similarities(x, queries, metric)):
         for neighbour in sorted(range(len(x)), key=lambda i: (-similarity[i], i))[:k]:
-            votes[row, y[neighbour]] += 1 if temperature is None else np.exp((similarity[neighbour] - similarity.max()) / temperature)
+            votes[row, y[neighbour]] += (
+                1
+                if temperature is None
+                else np.exp((similarity[neighbour] - similarity.max()) / temperature)
+            )
     return votes
 
 
@@ -71,7 +85,11 @@ def slow_rank(votes, true):
     """How many classes come before the true one; all C where it has no votes."""
     if votes[true] == 0:
         return len(votes)
-    return sum(1 for c in range(len(votes)) if votes[c] > votes[true] or (votes[c] == votes[true] and c < true))
+    return sum(
+        1
+        for c in range(len(votes))
+        if votes[c] > votes[true] or (votes[c] == votes[true] and c < true)
+    )
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -81,12 +99,18 @@ def test_votes_equal_a_slow_implementation(classes, temperature, metric):
     """Fewer classes than k, and more."""
     ks = [1, 5, 20, 100]
     x, y, queries, query_y = blobs(classes=classes)
-    query_y[::2] = y[search(x, queries, 5, metric=metric).index[::2, 3]]  # so that with 1,000 classes the true one is among the neighbours
-    outcomes = votes_per_k(search(x, queries, 100, metric=metric), y, query_y, classes, ks, temperature)
+    query_y[::2] = y[
+        search(x, queries, 5, metric=metric).index[::2, 3]
+    ]  # so that with 1,000 classes the true one is among the neighbours
+    outcomes = votes_per_k(
+        search(x, queries, 100, metric=metric), y, query_y, classes, ks, temperature
+    )
     for k, outcome in zip(ks, outcomes, strict=True):
         expected = slow_votes(x, y, queries, k, temperature, classes, metric)
         assert outcome.predicted.tolist() == expected.argmax(1).tolist()
-        assert outcome.rank.tolist() == [slow_rank(row, true) for row, true in zip(expected, query_y, strict=True)]
+        assert outcome.rank.tolist() == [
+            slow_rank(row, true) for row, true in zip(expected, query_y, strict=True)
+        ]
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -96,7 +120,9 @@ def test_every_k_from_one_search_equals_each_k_alone(temperature, metric):
     ks = [1, 3, 10, 50]
     together = votes_per_k(search(x, queries, 50, metric=metric), y, query_y, 7, ks, temperature)
     for k, outcome in zip(ks, together, strict=True):
-        (alone,) = votes_per_k(search(x, queries, k, metric=metric), y, query_y, 7, [k], temperature)
+        (alone,) = votes_per_k(
+            search(x, queries, k, metric=metric), y, query_y, 7, [k], temperature
+        )
         np.testing.assert_array_equal(outcome.rank, alone.rank)
         np.testing.assert_array_equal(outcome.predicted, alone.predicted)
 
@@ -111,7 +137,9 @@ def test_predictions_are_scikit_learn_s(k, temperature, metric):
     def weighted(distance):
         return np.exp(((1 - distance) if metric == "cosine" else -distance) / temperature)
 
-    peer = KNeighborsClassifier(k, metric=metric, algorithm="brute", weights="uniform" if temperature is None else weighted).fit(x, y)
+    peer = KNeighborsClassifier(
+        k, metric=metric, algorithm="brute", weights="uniform" if temperature is None else weighted
+    ).fit(x, y)
     (outcome,) = votes_per_k(search(x, queries, k, metric=metric), y, query_y, 7, [k], temperature)
     assert outcome.predicted.tolist() == peer.predict(queries).tolist()
 
@@ -155,7 +183,10 @@ def torture(kind: str) -> np.ndarray:
     elif kind == "float16's smallest":
         x = 6e-8 * rng.integers(-9, 10, x.shape)
     elif kind == "last bits":
-        x = np.nextafter(x[:1].astype(np.float32), np.where(rng.random(x.shape) < 0.2, 9, x[:1]).astype(np.float32))
+        x = np.nextafter(
+            x[:1].astype(np.float32),
+            np.where(rng.random(x.shape) < 0.2, 9, x[:1]).astype(np.float32),
+        )
     return x.astype(np.float32)
 
 
@@ -187,7 +218,9 @@ def test_the_order_is_float64_s_then_the_index_s(k, device, metric, kind):
     found = search(gallery, queries, k, device, metric)
     np.testing.assert_array_equal(found.index, expected)
     scale = 1 if metric == "cosine" else np.linalg.norm(x, axis=1).max()
-    np.testing.assert_allclose(found.similarity, np.take_along_axis(exact, expected, 1), rtol=1e-3, atol=1e-6 * scale)
+    np.testing.assert_allclose(
+        found.similarity, np.take_along_axis(exact, expected, 1), rtol=1e-3, atol=1e-6 * scale
+    )
 
 
 def test_rows_that_are_beyond_float32_s_squares_have_a_direction():
@@ -235,7 +268,12 @@ def test_chunks_change_nothing(kind, device, metric, monkeypatch):
     """Chunks of 33 gallery rows, fewer than k, of 9 or fewer queries, and of a few rows in float64."""
     x = torture(kind)[:200]
     whole = search(x, x, 50, device, metric)
-    for name, value in (("GALLERY_CHUNK_BYTES", 4 * 24 * 33), ("QUERIES_PER_CHUNK", 9), ("CELLS_PER_CHUNK", 250), ("EXACT_CELLS", 1000)):
+    for name, value in (
+        ("GALLERY_CHUNK_BYTES", 4 * 24 * 33),
+        ("QUERIES_PER_CHUNK", 9),
+        ("CELLS_PER_CHUNK", 250),
+        ("EXACT_CELLS", 1000),
+    ):
         monkeypatch.setattr(f"bob.numerics.search.neighbours.{name}", value)
     chunked = search(x, x, 50, device, metric)
     np.testing.assert_array_equal(whole.index, chunked.index)
@@ -246,7 +284,10 @@ def test_chunks_change_nothing(kind, device, metric, monkeypatch):
 @pytest.mark.parametrize("kind", ["plain", "forty rows, ten times each"])
 def test_a_search_among_some_rows_is_a_search_of_these_rows(kind, metric):
     x, among = torture(kind), np.arange(1, 400, 3)
-    some, alone = search(x, x, 50, metric=metric, among=among), search(x[among], x, 50, metric=metric)
+    some, alone = (
+        search(x, x, 50, metric=metric, among=among),
+        search(x[among], x, 50, metric=metric),
+    )
     np.testing.assert_array_equal(some.index, among[alone.index])
 
 
@@ -257,7 +298,12 @@ def test_a_search_holds_no_second_copy_of_the_features(monkeypatch):
     monkeypatch.setattr("bob.numerics.search.neighbours.EXACT_CELLS", 2**17)
     x = np.random.default_rng(0).normal(size=(5120, 1024)).astype(np.float32)
     for metric in METRICS:
-        assert traced_mib(lambda metric=metric: search(x, x[:2048], 4, metric=metric, among=np.arange(5120))) < 7
+        assert (
+            traced_mib(
+                lambda metric=metric: search(x, x[:2048], 4, metric=metric, among=np.arange(5120))
+            )
+            < 7
+        )
 
 
 def test_votes_take_memory_for_neither_classes_nor_queries():
@@ -265,7 +311,9 @@ def test_votes_take_memory_for_neither_classes_nor_queries():
     rng = np.random.default_rng(0)
     y, index = rng.integers(100_000, size=5000), rng.integers(5000, size=(2000, 100))
     neighbours = Neighbours(-np.sort(-rng.random((2000, 100), np.float32), 1), index)
-    assert traced_mib(lambda: votes_per_k(neighbours, y, y[:2000], 100_000, [1, 10, 100], 0.07)) < 32
+    assert (
+        traced_mib(lambda: votes_per_k(neighbours, y, y[:2000], 100_000, [1, 10, 100], 0.07)) < 32
+    )
 
 
 def traced_mib(call) -> float:
@@ -306,7 +354,9 @@ def test_votes_are_counted_by_hand():
     """Classes 2, 0, 0, 1, 1, one vote each, of 3 and of 9 classes: k = 1: 2. k = 2: 0 and 2 tie: 0. k = 3: 0. k = 5: 0 and 1 tie, 2 is third."""
     neighbours = Neighbours(np.array([[0.9, 0.8, 0.7, 0.6, 0.5]], np.float32), np.arange(5)[None])
     for classes in (3, 9):
-        outcomes = votes_per_k(neighbours, np.array([2, 0, 0, 1, 1]), np.array([2]), classes, [1, 2, 3, 5], None)
+        outcomes = votes_per_k(
+            neighbours, np.array([2, 0, 0, 1, 1]), np.array([2]), classes, [1, 2, 3, 5], None
+        )
         assert [int(outcome.predicted[0]) for outcome in outcomes] == [2, 0, 0, 0]
         assert [int(outcome.rank[0]) for outcome in outcomes] == [0, 1, 1, 2]
 
@@ -331,7 +381,9 @@ def test_neighbours_by_hand():
     near = search(x, query, 9, metric="euclidean")
     assert near.index.tolist() == [[1, 3, 0, 2]] and near.similarity.tolist() == [[-1, -1, -3, -5]]
     alike = search(x, query, 9, metric="cosine")
-    assert alike.index.tolist() == [[1, 3, 2, 0]] and alike.similarity[0] == pytest.approx([1, 1, 3 / 34**0.5, 0])
+    assert alike.index.tolist() == [[1, 3, 2, 0]] and alike.similarity[0] == pytest.approx(
+        [1, 1, 3 / 34**0.5, 0]
+    )
 
 
 def test_votes_by_hand():
@@ -342,7 +394,9 @@ def test_votes_by_hand():
     neighbours = Neighbours(np.array([[0.9, 0.8, 0.1]], np.float32), np.array([[0, 1, 2]]))
     outcomes = votes_per_k(neighbours, np.array([2, 0, 0]), np.array([0]), 3, [1, 2, 3], 0.5)
     assert [int(outcome.predicted[0]) for outcome in outcomes] == [2, 2, 0]
-    assert [int(outcome.rank[0]) for outcome in outcomes] == [3, 1, 0], "at k = 1 class 0 has no votes at all"
+    assert [int(outcome.rank[0]) for outcome in outcomes] == [3, 1, 0], (
+        "at k = 1 class 0 has no votes at all"
+    )
 
 
 def test_k_is_clamped_to_the_train_examples():
@@ -363,19 +417,29 @@ def test_all_of_train_can_vote(metric):
 def test_one_k_leaves_nothing_to_choose():
     """No row is held out, or all are: neither matters."""
     x, y, queries, query_y = blobs()
-    results = [knn(Problem(x, y, np.full(300, held), queries, query_y, 7), EUCLIDEAN, "cpu") for held in (False, True)]
+    results = [
+        knn(Problem(x, y, np.full(300, held), queries, query_y, 7), EUCLIDEAN, "cpu")
+        for held in (False, True)
+    ]
     for result in results:
         assert result.detail == {"k": 5} and [part.suffix for part in result.parts] == ["", "k5"]
         peer = KNeighborsClassifier(5, algorithm="brute").fit(x, y)
         assert result.outcome.predicted.tolist() == peer.predict(queries).tolist()
-    few = knn(Problem(x[:4], y[:4], np.zeros(4, bool), queries, query_y, 7), SETTINGS.model_copy(update={"k": (10, 20)}), "cpu")
+    few = knn(
+        Problem(x[:4], y[:4], np.zeros(4, bool), queries, query_y, 7),
+        SETTINGS.model_copy(update={"k": (10, 20)}),
+        "cpu",
+    )
     assert few.detail == {"k": 4}
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"vote": "majority"}, "'temperature' belongs to vote 'weighted'; got 0.07 with vote 'majority'"),
+        (
+            {"vote": "majority"},
+            "'temperature' belongs to vote 'weighted'; got 0.07 with vote 'majority'",
+        ),
         ({"temperature": None}, "'temperature' is missing: vote 'weighted' needs one"),
         ({"metric": "manhattan"}, "metric must be one of 'cosine' or 'euclidean'; got 'manhattan'"),
         ({"vote": "weighed"}, "vote must be one of 'weighted' or 'majority'; got 'weighed'"),
@@ -387,9 +451,22 @@ def test_settings_that_do_not_fit_together_are_refused(changes, message):
 
 
 def test_the_tasks_are_what_the_papers_say():
-    dino, corley = (build(KnnSettings, read_yaml(shipped("tasks") / f"{name}.yaml")["settings"], name) for name in ("knn", "knn_euclidean"))
-    assert (dino.metric, dino.vote, dino.temperature) == ("cosine", "weighted", 0.07) and {10, 20, 100, 200} <= set(dino.k)
-    assert (corley.metric, corley.vote, corley.temperature, corley.k) == ("euclidean", "majority", None, (5,))
+    dino, corley = (
+        build(KnnSettings, read_yaml(shipped("tasks") / f"{name}.yaml")["settings"], name)
+        for name in ("knn", "knn_euclidean")
+    )
+    assert (dino.metric, dino.vote, dino.temperature) == ("cosine", "weighted", 0.07) and {
+        10,
+        20,
+        100,
+        200,
+    } <= set(dino.k)
+    assert (corley.metric, corley.vote, corley.temperature, corley.k) == (
+        "euclidean",
+        "majority",
+        None,
+        (5,),
+    )
 
 
 def test_k_is_chosen_on_held_out_train_data_alone():
@@ -404,10 +481,21 @@ def test_k_is_chosen_on_held_out_train_data_alone():
 def test_held_out_queries_are_searched_among_the_other_train_rows():
     """Each held-out row has a twin of the same class among the others, so the nearest neighbour is always right; with itself in the gallery too."""
     x, y, queries, query_y = blobs(n=200)
-    twice = Problem(np.repeat(x, 2, axis=0), np.repeat(y, 2), np.tile([True, False], 200), queries, query_y, 7)
+    twice = Problem(
+        np.repeat(x, 2, axis=0), np.repeat(y, 2), np.tile([True, False], 200), queries, query_y, 7
+    )
     assert knn(twice, SETTINGS, "cpu").detail["held_out_curve"]["1"] == 1.0
-    unlike = Problem(np.repeat(x, 2, axis=0), np.stack([y, (y + 1) % 7], 1).ravel(), np.tile([True, False], 200), queries, query_y, 7)
-    assert knn(unlike, SETTINGS, "cpu").detail["held_out_curve"]["1"] == 0.0, "a row never votes for itself"
+    unlike = Problem(
+        np.repeat(x, 2, axis=0),
+        np.stack([y, (y + 1) % 7], 1).ravel(),
+        np.tile([True, False], 200),
+        queries,
+        query_y,
+        7,
+    )
+    assert knn(unlike, SETTINGS, "cpu").detail["held_out_curve"]["1"] == 0.0, (
+        "a row never votes for itself"
+    )
 
 
 def test_at_most_so_many_held_out_queries_are_searched():
@@ -420,7 +508,13 @@ def test_scaling_and_rotating_features_changes_nothing():
     x, y, queries, query_y = blobs()
     turn, _ = np.linalg.qr(np.random.default_rng(1).normal(size=(16, 16)))
     plain = knn(problem(x, y, queries, query_y), SETTINGS, "cpu").outcome
-    turned = knn(problem((100 * x @ turn).astype(np.float32), y, (7 * queries @ turn).astype(np.float32), query_y), SETTINGS, "cpu").outcome
+    turned = knn(
+        problem(
+            (100 * x @ turn).astype(np.float32), y, (7 * queries @ turn).astype(np.float32), query_y
+        ),
+        SETTINGS,
+        "cpu",
+    ).outcome
     np.testing.assert_array_equal(plain.predicted, turned.predicted)
 
 
@@ -428,25 +522,57 @@ def test_moving_and_rotating_features_changes_no_distance():
     x, y, queries, query_y = blobs()
     turn, _ = np.linalg.qr(np.random.default_rng(1).normal(size=(16, 16)))
     plain = knn(problem(x, y, queries, query_y), EUCLIDEAN, "cpu").outcome
-    moved = knn(problem((3 * x @ turn + 5).astype(np.float32), y, (3 * queries @ turn + 5).astype(np.float32), query_y), EUCLIDEAN, "cpu").outcome
+    moved = knn(
+        problem(
+            (3 * x @ turn + 5).astype(np.float32),
+            y,
+            (3 * queries @ turn + 5).astype(np.float32),
+            query_y,
+        ),
+        EUCLIDEAN,
+        "cpu",
+    ).outcome
     np.testing.assert_array_equal(plain.predicted, moved.predicted)
 
 
 def test_permuting_train_rows_and_relabelling_classes_changes_no_score():
     x, y, queries, query_y = blobs()
-    order, names = np.random.default_rng(1).permutation(len(x)), np.random.default_rng(2).permutation(7)
+    order, names = (
+        np.random.default_rng(1).permutation(len(x)),
+        np.random.default_rng(2).permutation(7),
+    )
     (plain,) = votes_per_k(search(x, queries, 20), y, query_y, 7, [20], 0.07)
-    (other,) = votes_per_k(search(x[order], queries, 20), names[y[order]], names[query_y], 7, [20], 0.07)
+    (other,) = votes_per_k(
+        search(x[order], queries, 20), names[y[order]], names[query_y], 7, [20], 0.07
+    )
     np.testing.assert_array_equal(plain.rank, other.rank)
 
 
 def test_perfect_features_score_1_and_useless_ones_chance():
     rng = np.random.default_rng(0)
     y, query_y = rng.integers(4, size=400), rng.integers(4, size=2000)
-    perfect = knn(problem(np.eye(4, dtype=np.float32)[y], y, np.eye(4, dtype=np.float32)[query_y], query_y, 4), SETTINGS, "cpu")
+    perfect = knn(
+        problem(
+            np.eye(4, dtype=np.float32)[y], y, np.eye(4, dtype=np.float32)[query_y], query_y, 4
+        ),
+        SETTINGS,
+        "cpu",
+    )
     assert (perfect.outcome.rank == 0).all()
-    noise = knn(problem(rng.normal(size=(400, 8)).astype(np.float32), y, rng.normal(size=(2000, 8)).astype(np.float32), query_y, 4), SETTINGS, "cpu")
-    assert (noise.outcome.rank == 0).mean() == pytest.approx(0.25, abs=3 * (0.25 * 0.75 / 2000) ** 0.5 + 0.02)
+    noise = knn(
+        problem(
+            rng.normal(size=(400, 8)).astype(np.float32),
+            y,
+            rng.normal(size=(2000, 8)).astype(np.float32),
+            query_y,
+            4,
+        ),
+        SETTINGS,
+        "cpu",
+    )
+    assert (noise.outcome.rank == 0).mean() == pytest.approx(
+        0.25, abs=3 * (0.25 * 0.75 / 2000) ** 0.5 + 0.02
+    )
 
 
 def test_a_zero_row_is_no_trouble():

@@ -28,10 +28,17 @@ def encoded(image: Image.Image, form: str = "PNG", **options: int) -> bytes:
 
 def split_of(images: list[bytes]) -> Split:
     ids = tuple(f"image {i}" for i in range(len(images)))
-    return Split(ids, np.zeros(len(images), np.int64), tuple(str(hash(data)) for data in images), lambda i: images[i])
+    return Split(
+        ids,
+        np.zeros(len(images), np.int64),
+        tuple(str(hash(data)) for data in images),
+        lambda i: images[i],
+    )
 
 
-def leak_of(test: list[bytes], train: list[bytes]) -> tuple[int, int | None, tuple[tuple[str, str], ...]]:
+def leak_of(
+    test: list[bytes], train: list[bytes]
+) -> tuple[int, int | None, tuple[tuple[str, str], ...]]:
     dataset = Dataset("x", ("a", "b"), {"train": split_of(train), "test": split_of(test)})
     (leak,) = leaks(dataset, {name: signatures(split, 2) for name, split in dataset.splits.items()})
     return leak.identical, leak.near, leak.examples
@@ -79,13 +86,25 @@ def test_flat_pictures_are_alike_and_unreadable_ones_are_not() -> None:
 def test_pairs_are_those_that_matter() -> None:
     """Each scored split against what is fitted or chosen on; two shifts share what they like."""
     one = split_of(TRAIN[:4])
-    dataset = Dataset("x", ("a", "b"), {"train": one, "val": one, "test": one}, shifts={"s": Shift(one, "shift"), "t": Shift(one, "shift")})
+    dataset = Dataset(
+        "x",
+        ("a", "b"),
+        {"train": one, "val": one, "test": one},
+        shifts={"s": Shift(one, "shift"), "t": Shift(one, "shift")},
+    )
     assert list(all_splits(dataset)) == ["train", "val", "test", "shift s", "shift t"]
     pairs = [(leak.one, leak.other) for leak in leaks(dataset)]
-    assert pairs == [(one, other) for other in ("train", "val") for one in ("val", "test", "shift s", "shift t") if one != other]
+    assert pairs == [
+        (one, other)
+        for other in ("train", "val")
+        for one in ("val", "test", "shift s", "shift t")
+        if one != other
+    ]
     assert {(leak.identical, leak.near) for leak in leaks(dataset)} == {(4, None)}
     asked = Dataset("y", (), {"query": one, "gallery": split_of(TRAIN[2:9])})
-    assert [(leak.one, leak.other, leak.identical) for leak in leaks(asked)] == [("query", "gallery", 2)]
+    assert [(leak.one, leak.other, leak.identical) for leak in leaks(asked)] == [
+        ("query", "gallery", 2)
+    ]
 
 
 def test_byte_identical_images_are_in_a_datasets_notes(tmp_path: Path) -> None:

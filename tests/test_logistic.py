@@ -52,7 +52,13 @@ def hard(name):
         case "a class with one example":
             return x, np.where((y == 3) & (np.arange(150) > 3), 0, y), 4
         case "constant and duplicated features":
-            return np.concatenate((x, x[:, :6], np.full((150, 1), 3.0), np.zeros((150, 2))), 1).astype(np.float32), y, 4
+            return (
+                np.concatenate((x, x[:, :6], np.full((150, 1), 3.0), np.zeros((150, 2))), 1).astype(
+                    np.float32
+                ),
+                y,
+                4,
+            )
         case "few distinct rows":
             return np.repeat(x[:10], 15, 0), np.repeat(y[:10], 15), 4
         case "large":
@@ -75,7 +81,9 @@ HARD = (
 def objective(weight, bias, x, y, c):
     """In float64, from the definition."""
     logits = x.astype(np.float64) @ weight.T + bias
-    penalty = (2 if len(bias) == 2 else 1) / (c * len(y))  # two classes: scikit-learn's ‖w‖² is twice the softmax's ‖W‖²
+    penalty = (2 if len(bias) == 2 else 1) / (
+        c * len(y)
+    )  # two classes: scikit-learn's ‖w‖² is twice the softmax's ‖W‖²
     return -log_softmax(logits, 1)[np.arange(len(y)), y].mean() + penalty * (weight**2).sum() / 2
 
 
@@ -116,7 +124,9 @@ def test_agrees_with_scikit_learn(name, newton, limited):
         best = objective(weight, bias, x, y, fit.c)
         assert fit.converged
         assert abs(relative_gap(fit, x, y, best)) <= 1e-6
-        assert fit.objective == pytest.approx(objective(fit.weight, fit.bias, x, y, fit.c), rel=1e-6, abs=1e-9)
+        assert fit.objective == pytest.approx(
+            objective(fit.weight, fit.bias, x, y, fit.c), rel=1e-6, abs=1e-9
+        )
         clear = np.sort(scores(fit, x), 1)
         sure = clear[:, -1] - clear[:, -2] > 1e-2
         assert (scores(fit, x).argmax(1) == (x @ weight.T + bias).argmax(1))[sure].all()
@@ -128,11 +138,16 @@ def test_the_certificate_is_never_below_the_true_gap(name, tolerance):
     x, y, classes = hard(name)
     scale = float((x - x.mean(0)).var(0).sum())
     loose = list(fit_path(x, y, classes, np.divide(GRID, scale), tolerance=tolerance))
-    for fit, best in zip(loose, fit_path(x, y, classes, np.divide(GRID, scale), tolerance=1e-7), strict=True):
+    for fit, best in zip(
+        loose, fit_path(x, y, classes, np.divide(GRID, scale), tolerance=1e-7), strict=True
+    ):
         assert fit.converged
         assert fit.gap <= tolerance
         rounding = 2e-7
-        assert relative_gap(fit, x, y, objective(best.weight, best.bias, x, y, best.c)) <= fit.gap + rounding
+        assert (
+            relative_gap(fit, x, y, objective(best.weight, best.bias, x, y, best.c))
+            <= fit.gap + rounding
+        )
 
 
 @pytest.mark.parametrize("newton", [True, False])
@@ -145,8 +160,15 @@ def test_the_certificate_holds_on_ill_conditioned_features(seed, newton, limited
     x, y = clusters(n, d, classes, seed)
     x *= np.logspace(0, -rng.uniform(1, 4), d).astype(np.float32)
     grid = 10.0 ** np.linspace(-2, 3, 4)
-    for fit, best in zip(fit_path(x, y, classes, grid, tolerance=1e-2), fit_path(x, y, classes, grid, tolerance=1e-7), strict=True):
-        assert relative_gap(fit, x, y, objective(best.weight, best.bias, x, y, best.c)) <= fit.gap + 2e-7
+    for fit, best in zip(
+        fit_path(x, y, classes, grid, tolerance=1e-2),
+        fit_path(x, y, classes, grid, tolerance=1e-7),
+        strict=True,
+    ):
+        assert (
+            relative_gap(fit, x, y, objective(best.weight, best.bias, x, y, best.c))
+            <= fit.gap + 2e-7
+        )
 
 
 def test_by_hand():
@@ -163,7 +185,9 @@ def test_two_classes_are_scikit_learns_sigmoid_at_the_same_c():
     (fit,) = fit_path(x, y, 2, [0.3], tolerance=1e-8)
     model = LogisticRegression(C=0.3, tol=1e-10, max_iter=10_000).fit(x.astype(np.float64), y)
     assert fit.weight[1] - fit.weight[0] == pytest.approx(model.coef_[0], abs=1e-3)
-    assert scores(fit, x)[:, 1] - scores(fit, x)[:, 0] == pytest.approx(model.decision_function(x.astype(np.float64)), abs=1e-3)
+    assert scores(fit, x)[:, 1] - scores(fit, x)[:, 0] == pytest.approx(
+        model.decision_function(x.astype(np.float64)), abs=1e-3
+    )
 
 
 def test_the_gradient_is_zero_at_the_answer():
@@ -197,7 +221,10 @@ def test_a_constant_feature_or_a_rotation_or_a_shift_leaves_the_objective():
 
 def test_data_twice_with_the_same_penalty_per_example_is_the_same_problem():
     x, y = clusters(150, 10, 5)
-    once, twice = answer(x, y, 5, c=0.1), answer(np.concatenate((x, x)), np.concatenate((y, y)), 5, c=0.05)
+    once, twice = (
+        answer(x, y, 5, c=0.1),
+        answer(np.concatenate((x, x)), np.concatenate((y, y)), 5, c=0.05),
+    )
     assert twice.objective == pytest.approx(once.objective, rel=1e-6)
     assert scores(twice, x) == pytest.approx(scores(once, x), abs=1e-3)
 
@@ -207,7 +234,9 @@ def test_a_class_without_rows_changes_nothing():
     fit, more = answer(x, y, 4), answer(x, np.where(y == 3, 5, y), 7)
     assert more.objective == pytest.approx(fit.objective, rel=1e-6)
     assert set(scores(more, x).argmax(1)) <= {0, 1, 2, 5}
-    assert scores(more, x)[:, [0, 1, 2, 5]] - scores(more, x)[:, :1] == pytest.approx(scores(fit, x) - scores(fit, x)[:, :1], abs=1e-3)
+    assert scores(more, x)[:, [0, 1, 2, 5]] - scores(more, x)[:, :1] == pytest.approx(
+        scores(fit, x) - scores(fit, x)[:, :1], abs=1e-3
+    )
 
 
 @pytest.mark.parametrize("shape", [(200, 30), (90, 300), (60, 3)])
@@ -215,7 +244,10 @@ def test_classes_without_rows_cost_nothing_and_keep_the_certificate(shape):
     """As in a probe of known classes only. Their bounds used to be infinite, so that values went on to the pass limit."""
     x, y = clusters(*shape, 5, apart=1.0)
     scale = float((x - x.mean(0)).var(0).sum())
-    fits, fewer = (list(fit_path(x, y, k, np.divide(np.logspace(-5, 3, 9), scale), tolerance=1e-5)) for k in (9, 5))
+    fits, fewer = (
+        list(fit_path(x, y, k, np.divide(np.logspace(-5, 3, 9), scale), tolerance=1e-5))
+        for k in (9, 5)
+    )
     assert sum(fit.passes for fit in fits) <= 1.2 * sum(fit.passes for fit in fewer)
     for fit in fits:
         weight, bias = optimum(x, y, fit.c)
@@ -252,8 +284,13 @@ def test_twenty_thousand_classes():
     """All logits of 40,000 rows would be 3.2 GB; a block of them stays in the processor's cache, whatever the number of classes."""
     y = np.arange(40_000) % 20_000
     rng = np.random.default_rng(0)
-    x = (rng.standard_normal((20_000, 16))[y] + 0.5 * rng.standard_normal((40_000, 16))).astype(np.float32)
-    assert max(cut.stop - cut.start for cut in prepare(x, y, 20_000, "cpu").fast.cuts) * 20_000 * 4 < 6 << 20
+    x = (rng.standard_normal((20_000, 16))[y] + 0.5 * rng.standard_normal((40_000, 16))).astype(
+        np.float32
+    )
+    assert (
+        max(cut.stop - cut.start for cut in prepare(x, y, 20_000, "cpu").fast.cuts) * 20_000 * 4
+        < 6 << 20
+    )
     (fit,) = fit_path(x[:20_000], y[:20_000], 20_000, [1e-3], tolerance=1e-2)
     assert fit.converged
     assert fit.objective < np.log(20_000)
@@ -262,7 +299,10 @@ def test_twenty_thousand_classes():
 def test_the_same_twice():
     x, y = clusters(150, 10, 5)
     first, second = (list(fit_path(x, y, 5, GRID)) for _ in range(2))
-    assert all((a.weight == b.weight).all() and a.passes == b.passes for a, b in zip(first, second, strict=True))
+    assert all(
+        (a.weight == b.weight).all() and a.passes == b.passes
+        for a, b in zip(first, second, strict=True)
+    )
 
 
 def test_the_path_comes_strongest_first_whatever_the_grid():
@@ -280,7 +320,9 @@ def test_rows_are_read_from_disk_block_by_block(tmp_path, monkeypatch, dtype):
     expected = [fit.objective for fit in fit_path(np.array(rows, np.float32), y, 5, GRID)]
     monkeypatch.setattr("bob.numerics.linear.eigenbasis.RESIDENT_BYTES", 0)
     monkeypatch.setattr("bob.numerics.linear.eigenbasis.BLOCK_BYTES", 1 << 13)
-    assert [fit.objective for fit in fit_path(rows, y, 5, GRID)] == pytest.approx(expected, rel=1e-4)
+    assert [fit.objective for fit in fit_path(rows, y, 5, GRID)] == pytest.approx(
+        expected, rel=1e-4
+    )
 
 
 def test_without_room_for_residuals_the_answer_is_the_same(monkeypatch):
@@ -297,7 +339,10 @@ def test_with_too_many_classes_to_couple_their_biases_the_answer_is_the_same(mon
     assert [fit.objective for fit in fit_path(x, y, 5, GRID)] == pytest.approx(expected, rel=1e-4)
 
 
-@pytest.mark.parametrize("name", ["easy", "two classes", "more features than rows", "a class with one example", "many classes"])
+@pytest.mark.parametrize(
+    "name",
+    ["easy", "two classes", "more features than rows", "a class with one example", "many classes"],
+)
 def test_without_room_for_residuals_the_certificate_is_still_a_bound(name, monkeypatch):
     x, y, classes = hard(name)
     grid = np.divide(GRID, float((x - x.mean(0)).var(0).sum()))
@@ -323,7 +368,9 @@ def test_a_mixture_of_points_gives_a_true_bound_and_often_a_nearer_one():
         assert walker._step(exact=False)
         gap = walker.point.objective(penalty) - best.objective
         mixture = walker.seen.mixed(walker.point, penalty, walker.curvature.shift)
-        alone, mixed = (tightest(task, walker, penalty, one) for one in (Candidate(walker.point.slope), mixture))
+        alone, mixed = (
+            tightest(task, walker, penalty, one) for one in (Candidate(walker.point.slope), mixture)
+        )
         assert min(alone, mixed) >= gap - 1e-7
         nearer += mixed < 0.7 * alone
     assert nearer >= 5
@@ -335,14 +382,21 @@ def tightest(task, walker, penalty, mixture):
 
 def test_best_shares_by_hand():
     # ½ (4a² + b²) with a + b = 1: a = 1/5, b = 4/5. With the last share at least 1/10 and the last point far worse: 9/10 and 1/10.
-    assert best_shares(np.array([[4.0, 0], [0, 1]]), np.zeros(2)) == pytest.approx([0.2, 0.8], abs=1e-3)
-    assert best_shares(np.array([[1.0, 0], [0, 1]]), np.array([0.0, 100.0])) == pytest.approx([0.9, 0.1])
+    assert best_shares(np.array([[4.0, 0], [0, 1]]), np.zeros(2)) == pytest.approx(
+        [0.2, 0.8], abs=1e-3
+    )
+    assert best_shares(np.array([[1.0, 0], [0, 1]]), np.array([0.0, 100.0])) == pytest.approx(
+        [0.9, 0.1]
+    )
 
 
 @pytest.mark.parametrize("transposed", [False, True])
 def test_products_are_those_of_numpy(transposed):
     rng = np.random.default_rng(0)
-    a, b = rng.standard_normal((7, 33), np.float32), rng.standard_normal((33, 5) if transposed else (5, 33), np.float32)
+    a, b = (
+        rng.standard_normal((7, 33), np.float32),
+        rng.standard_normal((33, 5) if transposed else (5, 33), np.float32),
+    )
     second = torch.from_numpy(b).T if transposed else torch.from_numpy(b)
     expected = a.astype(np.float64) @ (b if transposed else b.T).astype(np.float64)
     assert product(torch.from_numpy(a), second).numpy() == pytest.approx(expected, abs=1e-5)
@@ -352,9 +406,14 @@ def test_products_are_those_of_numpy(transposed):
 def test_products_of_a_batch_are_those_of_each(rows):
     """Small ones together, large ones one by one."""
     rng = np.random.default_rng(0)
-    a, b = rng.standard_normal((4, rows, 65), np.float32), rng.standard_normal((4, 100, 65), np.float32)
+    a, b = (
+        rng.standard_normal((4, rows, 65), np.float32),
+        rng.standard_normal((4, 100, 65), np.float32),
+    )
     assert (rows * 65 * 100 >= WORTH) == (rows == 200)
-    assert products(torch.from_numpy(a), torch.from_numpy(b)).numpy() == pytest.approx(np.matmul(a, b.transpose(0, 2, 1), dtype=np.float64), abs=1e-4)
+    assert products(torch.from_numpy(a), torch.from_numpy(b)).numpy() == pytest.approx(
+        np.matmul(a, b.transpose(0, 2, 1), dtype=np.float64), abs=1e-4
+    )
 
 
 def held(n, seed=3):
@@ -391,7 +450,9 @@ def test_the_grid_is_widened_where_the_best_lies_on_its_edge():
     assert low.widened
     assert low.grid[:2] == (1e-5, 1e-4)
     assert low.c > 1e-4
-    high = select_and_refit(x, np.random.default_rng(0).integers(0, 4, 300), 4, [1e3, 1e4], held(300))
+    high = select_and_refit(
+        x, np.random.default_rng(0).integers(0, 4, 300), 4, [1e3, 1e4], held(300)
+    )
     assert high.widened
     assert high.c < 1e4
 

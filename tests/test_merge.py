@@ -28,13 +28,19 @@ def test_a_success_counts_before_a_failure() -> None:
     good = record("a", 0.8)
     lost = failed("a", key=good.key)
     merged = merge({"one": [lost], "two": [good]})
-    assert merged.records == (good,) and merged.conflicts == () and list(merged.source.values()) == ["two"]
+    assert (
+        merged.records == (good,)
+        and merged.conflicts == ()
+        and list(merged.source.values()) == ["two"]
+    )
 
 
 def test_the_same_key_with_another_value_is_a_conflict() -> None:
     one, two = record("a", 0.8), record("a", 0.82)
     merged = merge({"one": [one], "two": [two]})
-    assert merged.conflicts == (f"linear on elpv, a (key {one.key[:16]}): top1 is 0.8 in one and 0.82 in two",)
+    assert merged.conflicts == (
+        f"linear on elpv, a (key {one.key[:16]}): top1 is 0.8 in one and 0.82 in two",
+    )
     (cell,) = cells(merged.records)
     assert (cell.status, cell.value) == ("undefined", None)
     assert cell.reason == f"conflict: {merged.conflicts[0]}"
@@ -68,30 +74,55 @@ def folder(path: Path, *records: Record) -> Path:
     return path
 
 
-def test_the_command_merges_folders(bob: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
-    one, two = folder(tmp_path / "one", record("a", 0.8), record("b", 0.7)), folder(tmp_path / "two", record("c", 0.6))
+def test_the_command_merges_folders(
+    bob: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
+    one, two = (
+        folder(tmp_path / "one", record("a", 0.8), record("b", 0.7)),
+        folder(tmp_path / "two", record("c", 0.6)),
+    )
     code, _, _ = bob("leaderboard", one, two)
     assert code == 0
     assert pd.read_csv(tmp_path / "results" / "ranking.csv")["backbone"].tolist() == ["a", "b", "c"]
     assert not (one / "leaderboard.csv").exists()
 
 
-def test_a_single_folder_gets_its_own_files_unless_told_otherwise(bob: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
+def test_a_single_folder_gets_its_own_files_unless_told_otherwise(
+    bob: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
     one = folder(tmp_path / "one", record("a"))
     assert bob("leaderboard", one)[0] == 0  # with --results
-    assert (tmp_path / "results" / "leaderboard.csv").exists() and not (one / "leaderboard.csv").exists()
+    assert (tmp_path / "results" / "leaderboard.csv").exists() and not (
+        one / "leaderboard.csv"
+    ).exists()
     assert main(["leaderboard", str(one)]) == 0 and (one / "leaderboard.csv").exists()
 
 
-def test_files_of_several_folders_go_to_the_usual_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_of_several_folders_go_to_the_usual_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
-    assert main(["leaderboard", str(folder(tmp_path / "one", record("a"))), str(folder(tmp_path / "two", record("b")))]) == 0
+    assert (
+        main(
+            [
+                "leaderboard",
+                str(folder(tmp_path / "one", record("a"))),
+                str(folder(tmp_path / "two", record("b"))),
+            ]
+        )
+        == 0
+    )
     assert (tmp_path / "results" / "leaderboard.csv").exists()
     assert main(["leaderboard"]) == 2  # files alone are no records
 
 
-def test_a_conflict_makes_the_exit_code_1(bob: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
-    one, two = folder(tmp_path / "one", record("a", 0.8)), folder(tmp_path / "two", record("a", 0.9))
+def test_a_conflict_makes_the_exit_code_1(
+    bob: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
+    one, two = (
+        folder(tmp_path / "one", record("a", 0.8)),
+        folder(tmp_path / "two", record("a", 0.9)),
+    )
     code, out, err = bob("leaderboard", one, two)
     assert code == 1 and "top1 is 0.8 in" in err and "the cell shows no value" in err
     assert "undefined" in out
@@ -99,9 +130,14 @@ def test_a_conflict_makes_the_exit_code_1(bob: Callable[..., tuple[int, str, str
     assert pd.isna(row["value"]) and "conflict" in row["undefined"]
 
 
-def test_a_folder_without_records_is_told(bob: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
+def test_a_folder_without_records_is_told(
+    bob: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
     code, _, err = bob("leaderboard", folder(tmp_path / "one", record("a")), tmp_path / "nothing")
-    assert code == 2 and "nothing: holds no records; a results folder has them in its folder `records`" in err
+    assert (
+        code == 2
+        and "nothing: holds no records; a results folder has them in its folder `records`" in err
+    )
     assert bob("leaderboard")[0] == 2  # nor are there any of one's own
 
 
@@ -113,6 +149,10 @@ def test_names_longer_than_a_file_name_are_kept_apart(tmp_path: Path) -> None:
         key = sha256(name.encode()).hexdigest()
         book.write(record(name, key=key, dataset=dataset(name)), {"0.right": np.ones(3)})
         found = book.find("linear", name, name, key)
-        assert found is not None and found.backbone_name == name and book.arrays(found)["0.right"].tolist() == [1, 1, 1]
+        assert (
+            found is not None
+            and found.backbone_name == name
+            and book.arrays(found)["0.right"].tolist() == [1, 1, 1]
+        )
         assert [one.key for one in book.of(dataset=name, backbone=name)] == [key]
     assert sorted(one.backbone_name for one in book.read_all()[0]) == sorted(names)

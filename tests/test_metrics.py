@@ -4,16 +4,31 @@ import numpy as np
 import pytest
 import sklearn.metrics as sk
 import torch
-from torchmetrics.functional.classification import multiclass_accuracy, multiclass_calibration_error, multiclass_f1_score
+from torchmetrics.functional.classification import (
+    multiclass_accuracy,
+    multiclass_calibration_error,
+    multiclass_f1_score,
+)
 
 from bob.errors import ConfigError, UndefinedError
 from bob.metrics import classification, metric_named
-from bob.metrics.classification import balanced_accuracy, ece, log_loss, macro_f1, mean_per_class, top1, top5
+from bob.metrics.classification import (
+    balanced_accuracy,
+    ece,
+    log_loss,
+    macro_f1,
+    mean_per_class,
+    top1,
+    top5,
+)
 from bob.outcomes import Classified
 
 METRICS = {metric.name: metric for metric in classification.METRICS}
 
-GRID = [(seed, n, classes) for seed, (n, classes) in enumerate([(1, 2), (6, 2), (50, 6), (200, 9), (333, 40), (1000, 12)])]
+GRID = [
+    (seed, n, classes)
+    for seed, (n, classes) in enumerate([(1, 2), (6, 2), (50, 6), (200, 9), (333, 40), (1000, 12)])
+]
 WITH_PROBABILITIES = ("log_loss", "ece")
 
 
@@ -39,7 +54,9 @@ def test_by_hand() -> None:
     outcome = predicting([0, 0, 0, 1, 1, 2], [0, 0, 1, 1, 2, 2], 4)
     assert top1(outcome) == 4 / 6
     assert mean_per_class(outcome) == pytest.approx((2 / 3 + 1 / 2 + 1) / 3)  # class 3 never occurs
-    assert macro_f1(outcome) == pytest.approx((4 / 5 + 2 / 4 + 2 / 3) / 3)  # 2 TP / (true + predicted): 4/(3+2), 2/(2+2), 2/(1+2)
+    assert macro_f1(outcome) == pytest.approx(
+        (4 / 5 + 2 / 4 + 2 / 3) / 3
+    )  # 2 TP / (true + predicted): 4/(3+2), 2/(2+2), 2/(1+2)
 
 
 def test_a_class_that_is_predicted_but_never_true_counts_in_macro_f1_only() -> None:
@@ -49,8 +66,12 @@ def test_a_class_that_is_predicted_but_never_true_counts_in_macro_f1_only() -> N
 
 
 def test_top5_by_hand() -> None:
-    votes = np.array([[6, 5, 4, 3, 2, 1], [6, 5, 4, 3, 2, 1], [6, 0, 0, 0, 0, 0], [1, 1, 1, 1, 1, 1]])
-    outcome = Classified.from_votes(votes, np.array([4, 5, 1, 5]))  # fifth; sixth; without votes; tied, last by index
+    votes = np.array(
+        [[6, 5, 4, 3, 2, 1], [6, 5, 4, 3, 2, 1], [6, 0, 0, 0, 0, 0], [1, 1, 1, 1, 1, 1]]
+    )
+    outcome = Classified.from_votes(
+        votes, np.array([4, 5, 1, 5])
+    )  # fifth; sixth; without votes; tied, last by index
     assert top5(outcome) == 1 / 4
 
 
@@ -63,8 +84,12 @@ def test_log_loss_and_ece_by_hand() -> None:
 
 
 def test_ece_bins_are_closed_above() -> None:
-    confidence = np.array([0.6, 0.62])  # 0.6 = 9/15 ends bin 9, 0.62 lies in bin 10: their gaps do not cancel
-    outcome = Classified(np.array([0, 0]), np.array([0, 1]), np.array([0, 1]), 2, np.log(confidence), confidence)
+    confidence = np.array(
+        [0.6, 0.62]
+    )  # 0.6 = 9/15 ends bin 9, 0.62 lies in bin 10: their gaps do not cancel
+    outcome = Classified(
+        np.array([0, 0]), np.array([0, 1]), np.array([0, 1]), 2, np.log(confidence), confidence
+    )
     assert ece(outcome) == pytest.approx((abs(1 - 0.6) + abs(0 - 0.62)) / 2)
 
 
@@ -76,22 +101,42 @@ def test_against_scikit_learn(seed: int, n: int, classes: int) -> None:
     logits, y = draw(seed, n, classes)
     outcome, predicted = Classified.from_logits(logits, y), logits.argmax(1)
     assert top1(outcome) == pytest.approx(sk.accuracy_score(y, predicted), abs=1e-12)
-    assert balanced_accuracy(outcome) == pytest.approx(sk.balanced_accuracy_score(y, predicted), abs=1e-12)
-    assert macro_f1(outcome) == pytest.approx(sk.f1_score(y, predicted, average="macro", zero_division=0), abs=1e-12)
-    assert log_loss(outcome) == pytest.approx(sk.log_loss(y, probabilities(logits), labels=range(classes)), abs=1e-12)
+    assert balanced_accuracy(outcome) == pytest.approx(
+        sk.balanced_accuracy_score(y, predicted), abs=1e-12
+    )
+    assert macro_f1(outcome) == pytest.approx(
+        sk.f1_score(y, predicted, average="macro", zero_division=0), abs=1e-12
+    )
+    assert log_loss(outcome) == pytest.approx(
+        sk.log_loss(y, probabilities(logits), labels=range(classes)), abs=1e-12
+    )
     if classes > 5:
-        assert top5(outcome) == pytest.approx(sk.top_k_accuracy_score(y, logits, k=5, labels=range(classes)), abs=1e-12)
+        assert top5(outcome) == pytest.approx(
+            sk.top_k_accuracy_score(y, logits, k=5, labels=range(classes)), abs=1e-12
+        )
 
 
 @pytest.mark.parametrize(("seed", "n", "classes"), GRID)
 def test_against_torchmetrics(seed: int, n: int, classes: int) -> None:
     logits, y = draw(seed, n, classes)
-    outcome, scores, true = Classified.from_logits(logits, y), torch.from_numpy(probabilities(logits)), torch.from_numpy(y)
-    assert top1(outcome) == pytest.approx(multiclass_accuracy(scores, true, classes, average="micro").item(), abs=1e-6)
-    assert macro_f1(outcome) == pytest.approx(multiclass_f1_score(scores, true, classes, average="macro").item(), abs=1e-6)
-    assert ece(outcome) == pytest.approx(multiclass_calibration_error(scores, true, classes, n_bins=15, norm="l1").item(), abs=1e-6)
+    outcome, scores, true = (
+        Classified.from_logits(logits, y),
+        torch.from_numpy(probabilities(logits)),
+        torch.from_numpy(y),
+    )
+    assert top1(outcome) == pytest.approx(
+        multiclass_accuracy(scores, true, classes, average="micro").item(), abs=1e-6
+    )
+    assert macro_f1(outcome) == pytest.approx(
+        multiclass_f1_score(scores, true, classes, average="macro").item(), abs=1e-6
+    )
+    assert ece(outcome) == pytest.approx(
+        multiclass_calibration_error(scores, true, classes, n_bins=15, norm="l1").item(), abs=1e-6
+    )
     if classes > 5:
-        assert top5(outcome) == pytest.approx(multiclass_accuracy(scores, true, classes, average="micro", top_k=5).item(), abs=1e-6)
+        assert top5(outcome) == pytest.approx(
+            multiclass_accuracy(scores, true, classes, average="micro", top_k=5).item(), abs=1e-6
+        )
 
 
 def _changed(name: str, logits: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> Classified:
@@ -109,7 +154,9 @@ def _changed(name: str, logits: np.ndarray, y: np.ndarray, rng: np.random.Genera
 def test_what_must_not_move_a_metric(name: str, change: str) -> None:
     logits, y = draw(7, 120, 8)
     changed = _changed(change, logits, y, np.random.default_rng(0))
-    assert METRICS[name].function(changed) == pytest.approx(METRICS[name].function(Classified.from_logits(logits, y)), abs=1e-12)
+    assert METRICS[name].function(changed) == pytest.approx(
+        METRICS[name].function(Classified.from_logits(logits, y)), abs=1e-12
+    )
 
 
 @pytest.mark.parametrize("name", METRICS)
@@ -117,7 +164,9 @@ def test_a_perfect_backbone_has_the_best_value_and_an_always_wrong_one_the_worst
     metric, y = METRICS[name], np.arange(30) % 7
     perfect = metric.function(Classified.from_logits(1e4 * np.eye(7)[y], y))
     # the true class comes last of seven, with a probability that rounds to nothing
-    wrong = metric.function(Classified.from_logits(1e4 * np.eye(7)[(y + 1) % 7] - 1e4 * np.eye(7)[y], y))
+    wrong = metric.function(
+        Classified.from_logits(1e4 * np.eye(7)[(y + 1) % 7] - 1e4 * np.eye(7)[y], y)
+    )
     assert perfect == (1 if metric.higher_is_better else 0)
     assert wrong == (0 if metric.higher_is_better else pytest.approx(min(metric.highest, 2e4)))
 

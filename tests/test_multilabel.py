@@ -12,7 +12,14 @@ from sklearn.preprocessing import StandardScaler
 
 from bob.errors import OK, UndefinedError
 from bob.metrics.metric import Metric
-from bob.metrics.multilabel import METRICS, eleven_points, label_ap, label_ap_11_point, label_set_top1, roc_auc
+from bob.metrics.multilabel import (
+    METRICS,
+    eleven_points,
+    label_ap,
+    label_ap_11_point,
+    label_set_top1,
+    roc_auc,
+)
 from bob.outcomes.multilabel import Marked
 from bob.protocols.multilabel import MultilabelProblem, fit_path, multilabel, scores
 from bob.specs.settings.multilabel import MultilabelSettings
@@ -28,11 +35,17 @@ def made(n: int = 200, classes: int = 5, ties: bool = False) -> Marked:
 @pytest.mark.parametrize("ties", [False, True])
 def test_as_scikit_learn_has_it(ties: bool) -> None:
     outcome = made(ties=ties)
-    assert label_ap(outcome) == pytest.approx(average_precision_score(outcome.labels, outcome.scores), abs=1e-12)
-    assert roc_auc(outcome) == pytest.approx(roc_auc_score(outcome.labels, outcome.scores), abs=1e-12)
+    assert label_ap(outcome) == pytest.approx(
+        average_precision_score(outcome.labels, outcome.scores), abs=1e-12
+    )
+    assert roc_auc(outcome) == pytest.approx(
+        roc_auc_score(outcome.labels, outcome.scores), abs=1e-12
+    )
 
 
-@pytest.mark.parametrize("metric", [one for one in METRICS if one.left_out], ids=lambda metric: metric.name)
+@pytest.mark.parametrize(
+    "metric", [one for one in METRICS if one.left_out], ids=lambda metric: metric.name
+)
 def test_leaving_out_is_the_metric_on_the_others(metric: Metric) -> None:
     """Of 25 images; one class has a single image, one all but one, one none: they come and go with an image."""
     outcome = made(25, 6, ties=True)
@@ -49,7 +62,9 @@ def test_eleven_points_by_hand() -> None:
     At the 6 recalls 0 to 0.5 the best is 1, at the 5 above it is 2/3: (6 + 10/3) / 11.
     """
     there = np.array([True, False, True, False])
-    assert eleven_points(np.array([4, 3, 2, 1], np.float32), there) == pytest.approx((6 + 10 / 3) / 11)
+    assert eleven_points(np.array([4, 3, 2, 1], np.float32), there) == pytest.approx(
+        (6 + 10 / 3) / 11
+    )
 
 
 def test_label_sets_by_hand() -> None:
@@ -63,7 +78,10 @@ def test_laws() -> None:
     outcome, order = made(), np.random.default_rng(1).permutation(200)
     perfect = Marked(outcome.labels.astype(np.float32), outcome.labels)
     for metric in (label_ap, label_ap_11_point, roc_auc, label_set_top1):
-        assert metric(outcome.take(order)) == pytest.approx(metric(outcome)) and metric(perfect.take(np.flatnonzero(outcome.labels.any(1)))) == 1
+        assert (
+            metric(outcome.take(order)) == pytest.approx(metric(outcome))
+            and metric(perfect.take(np.flatnonzero(outcome.labels.any(1)))) == 1
+        )
     stored = Marked.from_arrays(outcome.to_arrays())
     assert label_ap(stored) == label_ap(outcome) and len(stored) == 200
 
@@ -71,7 +89,9 @@ def test_laws() -> None:
 def test_classes_without_images_and_nothing_at_all() -> None:
     """A class that no test image has is left out of the mean; without any, there is no value."""
     outcome = made(classes=3)
-    wider = Marked(np.pad(outcome.scores, ((0, 0), (0, 1))), np.pad(outcome.labels, ((0, 0), (0, 1))))
+    wider = Marked(
+        np.pad(outcome.scores, ((0, 0), (0, 1))), np.pad(outcome.labels, ((0, 0), (0, 1)))
+    )
     assert label_ap(wider) == label_ap(outcome)
     none = Marked(np.zeros((4, 2), np.float32), np.zeros((4, 2), bool))
     with pytest.raises(UndefinedError, match="no class has test images both with and without it"):
@@ -86,7 +106,9 @@ def rows(n: int, width: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
     x = (rng.normal(3, 2, (n, width)) * np.linspace(0.1, 30, width)).astype(np.float32)
     x[:, 0] = 7  # constant
-    labels = (x - x.mean(0)) @ np.random.default_rng(9).normal(0, 1, (width, 4)) / 30 + rng.normal(0, 1, (n, 4)) > 0
+    labels = (x - x.mean(0)) @ np.random.default_rng(9).normal(0, 1, (width, 4)) / 30 + rng.normal(
+        0, 1, (n, 4)
+    ) > 0
     return x, labels
 
 
@@ -96,8 +118,12 @@ def test_the_fit_is_scikit_learn_s_ridge(width: int) -> None:
     x, labels = rows(60, width)
     scaler = StandardScaler().fit(x.astype(np.float64))
     for penalty, fit in zip((1e-3, 1.0), fit_path(x, labels, np.array([1e-3, 1.0])), strict=True):
-        reference = Ridge(alpha=penalty * 60).fit(scaler.transform(x.astype(np.float64)), 2.0 * labels - 1)
-        np.testing.assert_allclose(scores(*fit, x), reference.predict(scaler.transform(x.astype(np.float64))), atol=2e-5)
+        reference = Ridge(alpha=penalty * 60).fit(
+            scaler.transform(x.astype(np.float64)), 2.0 * labels - 1
+        )
+        np.testing.assert_allclose(
+            scores(*fit, x), reference.predict(scaler.transform(x.astype(np.float64))), atol=2e-5
+        )
 
 
 def test_the_penalty_is_chosen_on_held_out_rows() -> None:
@@ -106,10 +132,17 @@ def test_the_penalty_is_chosen_on_held_out_rows() -> None:
     settings = MultilabelSettings(log10_l2=(-4.0, 2.0, 7), held_out=0.2)
     result = multilabel(MultilabelProblem(x, labels, held, test_x, test_labels), settings)
     by_hand = {
-        p: label_ap(Marked(scores(*fit_path(x[~held], labels[~held], np.array([p]))[0], x[held]), labels[held])) for p in 10.0 ** np.arange(-4, 3)
+        p: label_ap(
+            Marked(
+                scores(*fit_path(x[~held], labels[~held], np.array([p]))[0], x[held]), labels[held]
+            )
+        )
+        for p in 10.0 ** np.arange(-4, 3)
     }
     assert result.detail["held_out_label_ap"] == pytest.approx(max(by_hand.values()))
-    assert result.detail["l2_per_example"] == pytest.approx(max(p for p, value in by_hand.items() if value == max(by_hand.values())))
+    assert result.detail["l2_per_example"] == pytest.approx(
+        max(p for p, value in by_hand.items() if value == max(by_hand.values()))
+    )
     assert label_ap(result.outcome) > 0.8
     flipped = multilabel(MultilabelProblem(x, labels, held, test_x, ~test_labels), settings)
     assert flipped.detail == result.detail, "the test labels choose nothing"
@@ -122,7 +155,9 @@ def test_a_run_from_end_to_end(tmp_path: Path, bob) -> None:  # type: ignore[no-
     lines = ["path,label,split"]
     for path in sorted((tmp_path / "photos").rglob("*.png")):
         extra = "|first" if path.parent.name == "class0" else ""
-        lines.append(f"{path.relative_to(tmp_path / 'photos')},{path.parent.name}{extra},{'test' if int(path.stem) >= 9 else 'train'}")
+        lines.append(
+            f"{path.relative_to(tmp_path / 'photos')},{path.parent.name}{extra},{'test' if int(path.stem) >= 9 else 'train'}"
+        )
     (tmp_path / "photos" / "table.csv").write_text("\n".join(lines))
     (tmp_path / "tasks" / "datasets.yaml").write_text("""
 several:
@@ -130,7 +165,18 @@ several:
   kind: multi-label
   classes: 4
 """)
-    words = ["--backbones", "channel_statistics", "--tasks", "multilabel,knn", "--datasets", "several", "--tasks-dir", str(tmp_path / "tasks")]
+    words = [
+        "--backbones",
+        "channel_statistics",
+        "--tasks",
+        "multilabel,knn",
+        "--datasets",
+        "several",
+        "--tasks-dir",
+        str(tmp_path / "tasks"),
+    ]
     assert bob("run", *words)[0] == OK
     (record,) = json.loads(bob("list", "records", "--json")[1])
-    assert record["metric"] == "label_ap" and record["status"] == "ok" and record["value"] > 0.7, "and k-NN is not asked of label sets"
+    assert record["metric"] == "label_ap" and record["status"] == "ok" and record["value"] > 0.7, (
+        "and k-NN is not asked of label sets"
+    )

@@ -43,7 +43,9 @@ def test_by_hand():
 
 
 def test_groups_can_be_finer_than_test_sets():
-    outcome = Shifted.of([np.array([Y, Y, Y, N]), np.array([Y, N])], [np.array([0, 0, 5, 5]), np.array([7, 7])])
+    outcome = Shifted.of(
+        [np.array([Y, Y, Y, N]), np.array([Y, N])], [np.array([0, 0, 5, 5]), np.array([7, 7])]
+    )
     assert worst_group(outcome) == 1 / 2
     assert worst_group(Shifted(outcome.right, outcome.shift, np.array([0, 0, 0, 1, 2, 2]))) == 0
 
@@ -51,7 +53,9 @@ def test_groups_can_be_finer_than_test_sets():
 @pytest.mark.parametrize("seed", range(4))
 def test_agree_with_scikit_learn(seed):
     rng = np.random.default_rng(seed)
-    sides = [(rng.integers(4, size=n), rng.integers(4, size=n)) for n in rng.integers(1, 60, size=4)]
+    sides = [
+        (rng.integers(4, size=n), rng.integers(4, size=n)) for n in rng.integers(1, 60, size=4)
+    ]
     outcome = Shifted.of([y == predicted for y, predicted in sides])
     own, *shifted = (accuracy_score(y, predicted) for y, predicted in sides)
     assert shifted_top1(outcome) == pytest.approx(np.mean(shifted))
@@ -78,7 +82,9 @@ def test_undefined_metrics_say_why():
 
 def test_a_drop_can_be_negative_and_its_interval_holds_it():
     rng = np.random.default_rng(0)
-    value, low, high, _ = interval("drop", Shifted.of([rng.random(200) < 0.6, rng.random(200) < 0.8]), seed=0)
+    value, low, high, _ = interval(
+        "drop", Shifted.of([rng.random(200) < 0.6, rng.random(200) < 0.8]), seed=0
+    )
     # Standard error of a difference of shares 0.6 and 0.8 of 200 each: sqrt((0.24 + 0.16) / 200) = 0.045, so 1.96 of them reach 0.088.
     assert value < 0 and low < value < high and (high - low) / 2 == pytest.approx(0.088, abs=0.012)
 
@@ -86,8 +92,17 @@ def test_a_drop_can_be_negative_and_its_interval_holds_it():
 def test_outcomes_are_checked_and_stored_bit_for_bit():
     outcome = Shifted.of([np.array([Y, N]), np.array([N])])
     again = Shifted.from_arrays(outcome.to_arrays())
-    assert all((getattr(again, name) == getattr(outcome, name)).all() for name in ("right", "shift", "group")) and len(again) == 3
-    with pytest.raises(ValueError, match=r"right, shift and group must all have shape \(N,\); got \(2,\), \(3,\) and \(2,\)"):
+    assert (
+        all(
+            (getattr(again, name) == getattr(outcome, name)).all()
+            for name in ("right", "shift", "group")
+        )
+        and len(again) == 3
+    )
+    with pytest.raises(
+        ValueError,
+        match=r"right, shift and group must all have shape \(N,\); got \(2,\), \(3,\) and \(2,\)",
+    ):
         Shifted(np.zeros(2, bool), np.zeros(3, int), np.zeros(2, int))
 
 
@@ -112,8 +127,17 @@ def family(shift=0.0, classes=4, seed=0, groups=None, mask=None):
 def test_parts_of_a_shift():
     result = ood(family(shift=1.0), SETTINGS, "cpu")
     headline, own, shifted, lost, same = result.parts
-    assert isinstance(headline.outcome, Shifted) and headline.suffix == "" and len(headline.outcome) == 170
-    assert (own.suffix, shifted.suffix, lost.suffix, same.suffix) == ("test", "moved", "moved", "test_moved")
+    assert (
+        isinstance(headline.outcome, Shifted)
+        and headline.suffix == ""
+        and len(headline.outcome) == 170
+    )
+    assert (own.suffix, shifted.suffix, lost.suffix, same.suffix) == (
+        "test",
+        "moved",
+        "moved",
+        "test_moved",
+    )
     assert lost.metrics == ("drop", "relative_drop") and shifted.facets == {"shift": "moved"}
     top1 = [float((part.outcome.rank == 0).mean()) for part in (own, shifted, same)]
     assert drop(lost.outcome) == pytest.approx(top1[0] - top1[1]) and top1[0] == top1[2]
@@ -132,15 +156,24 @@ def test_a_class_mask_scores_both_sides_among_its_classes_alone():
     one = family(mask=(1, 3))
     own, shifted, lost, same = ood(one, SETTINGS, "cpu").parts[1:]
     assert shifted.outcome.classes == same.outcome.classes == 2 and own.outcome.classes == 4
-    assert len(same.outcome) == np.isin(one.problem.test_y, (1, 3)).sum() and len(shifted.outcome) == 90
+    assert (
+        len(same.outcome) == np.isin(one.problem.test_y, (1, 3)).sum()
+        and len(shifted.outcome) == 90
+    )
     assert len(lost.outcome) == len(same.outcome) + 90
     assert same.facets == {"shift": "test", "classes_of": "moved"} and same.metrics == "all"
 
 
 def test_among_by_hand():
     logits = np.array([[9.0, 1, 2], [0, 5, 9], [9, 3, 1]])
-    outcome = among(logits, np.array([2, 1, 0]), (1, 2))  # the third image is of class 0; the first is right once class 0 cannot be said
-    assert outcome.y.tolist() == [1, 0] and outcome.predicted.tolist() == [1, 1] and outcome.classes == 2
+    outcome = among(
+        logits, np.array([2, 1, 0]), (1, 2)
+    )  # the third image is of class 0; the first is right once class 0 cannot be said
+    assert (
+        outcome.y.tolist() == [1, 0]
+        and outcome.predicted.tolist() == [1, 1]
+        and outcome.classes == 2
+    )
     assert among(logits, np.array([2, 1, 0]), None).predicted.tolist() == [0, 2, 0]
 
 
@@ -149,14 +182,20 @@ def test_the_worst_group_is_looked_for_within_test_sets_too():
     outcome = ood(one, SETTINGS, "cpu").parts[0].outcome
     assert len(np.unique(outcome.group)) == 3
     right = outcome.right[80:]
-    assert worst_group(outcome) == min(right[::2].mean(), right[1::2].mean(), outcome.right[:80].mean())
+    assert worst_group(outcome) == min(
+        right[::2].mean(), right[1::2].mean(), outcome.right[:80].mean()
+    )
     with_test_groups = Family(one.problem, one.shifts, ["day"] * 40 + ["night"] * 40)
-    assert len(np.unique(ood(with_test_groups, SETTINGS, "cpu").parts[0].outcome.group)) == 4  # day of test is not day of the shift
+    assert (
+        len(np.unique(ood(with_test_groups, SETTINGS, "cpu").parts[0].outcome.group)) == 4
+    )  # day of test is not day of the shift
 
 
 def test_nothing_is_chosen_on_shifted_images():
     one = family(shift=1.0)
-    other = Family(one.problem, {"moved": TestSet(one.shifts["moved"].x * 0, one.shifts["moved"].y)})
+    other = Family(
+        one.problem, {"moved": TestSet(one.shifts["moved"].x * 0, one.shifts["moved"].y)}
+    )
     assert ood(one, SETTINGS, "cpu").detail == ood(other, SETTINGS, "cpu").detail
 
 
@@ -175,35 +214,70 @@ def cells(cache):
 
 
 def test_poly_cells_are_no_part_of_train_and_share_elpv_s_rows(cells):
-    assert set(cells.splits["train"].attributes["cell_type"]) == set(cells.splits["test"].attributes["cell_type"]) == {"mono"}
+    assert (
+        set(cells.splits["train"].attributes["cell_type"])
+        == set(cells.splits["test"].attributes["cell_type"])
+        == {"mono"}
+    )
     poly = cells.shifts["poly"]
-    assert set(poly.split.attributes["cell_type"]) == {"poly"} and poly.kind == "shift" and poly.classes is None
-    assert poly.split.origin.split.images_fingerprint() == cells.splits["test"].origin.split.images_fingerprint()
+    assert (
+        set(poly.split.attributes["cell_type"]) == {"poly"}
+        and poly.kind == "shift"
+        and poly.classes is None
+    )
+    assert (
+        poly.split.origin.split.images_fingerprint()
+        == cells.splits["test"].origin.split.images_fingerprint()
+    )
     assert not set(poly.split.content) & set(cells.splits["train"].content)
-    assert {name: shift.kind for name, shift in cells.shifts.items()} == {"poly": "shift", "textiles": "near", "openmoji": "far"}
+    assert {name: shift.kind for name, shift in cells.shifts.items()} == {
+        "poly": "shift",
+        "textiles": "near",
+        "openmoji": "far",
+    }
 
 
 def test_line_art_shows_the_drawings_of_the_colour_test_split(cache):
     registry = load_registry()
     emoji = open_dataset(registry.datasets["openmoji"], cache, entries=registry.datasets)
     line = emoji.shifts["line"]
-    assert [name.removesuffix(" (line)") for name in line.split.ids] == list(emoji.splits["test"].ids)
+    assert [name.removesuffix(" (line)") for name in line.split.ids] == list(
+        emoji.splits["test"].ids
+    )
     assert (line.split.y == emoji.splits["test"].y).all() and line.classes is None
     assert not set(line.split.content) & set(emoji.splits["test"].content)
 
 
 def test_scores_do_not_depend_on_shifts_that_are_not_read(cells, cache):
-    bare = open_dataset(load_registry().datasets["elpv_mono"].model_copy(update={"shifts": {}}), cache)
+    bare = open_dataset(
+        load_registry().datasets["elpv_mono"].model_copy(update={"shifts": {}}), cache
+    )
     assert bare.fingerprint() == cells.with_shifts(()).fingerprint()
-    assert len({cells.with_shifts(names).fingerprint() for names in ((), ("poly",), ("poly", "textiles"))}) == 3
+    assert (
+        len(
+            {
+                cells.with_shifts(names).fingerprint()
+                for names in ((), ("poly",), ("poly", "textiles"))
+            }
+        )
+        == 3
+    )
 
 
 def test_a_dataset_without_shifts_is_not_asked(cells):
     task, backbone = load_registry().tasks["ood"], load_registry().backbones["raw_pixels"]
-    with pytest.raises(NotApplicableError, match="task 'ood' needs shifts of kind shift; dataset 'elpv_mono' has none"):
+    with pytest.raises(
+        NotApplicableError,
+        match="task 'ood' needs shifts of kind shift; dataset 'elpv_mono' has none",
+    ):
         WIRING["ood"].needs(task, cells.with_shifts(("textiles",)), backbone)
-    with pytest.raises(NotApplicableError, match="task 'ood_detection' needs shifts of kind near or far; dataset 'elpv_mono' has none"):
-        WIRING["ood_detection"].needs(load_registry().tasks["ood_detection"], cells.with_shifts(("poly",)), backbone)
+    with pytest.raises(
+        NotApplicableError,
+        match="task 'ood_detection' needs shifts of kind near or far; dataset 'elpv_mono' has none",
+    ):
+        WIRING["ood_detection"].needs(
+            load_registry().tasks["ood_detection"], cells.with_shifts(("poly",)), backbone
+        )
 
 
 @pytest.fixture(scope="module")
@@ -214,17 +288,28 @@ def some(cells):
         return split.take(stratified_subset(split.y, split.content, n))
 
     splits = {name: fewer(cells.splits[name], n) for name, n in (("train", 400), ("test", 150))}
-    return dataclasses.replace(cells, splits=splits, shifts={"poly": Shift(fewer(cells.shifts["poly"].split, 200), "shift")})
+    return dataclasses.replace(
+        cells,
+        splits=splits,
+        shifts={"poly": Shift(fewer(cells.shifts["poly"].split, 200), "shift")},
+    )
 
 
 @pytest.fixture(scope="module")
 def rows(some, cache):
     """Features of EfficientNet-Lite0, trained on ImageNet: split → rows."""
-    spec, store = load_registry().backbones["efficientnet_lite0_in1k"], FeatureStore(cache / "features")
+    spec, store = (
+        load_registry().backbones["efficientnet_lite0_in1k"],
+        FeatureStore(cache / "features"),
+    )
     found = {}
     for name, split in {**some.splits, "poly": some.shifts["poly"].split}.items():
-        key = feature_key(card(spec, cache, "cpu", "float32", offline=True), spec.pooling, name, split)
-        member = Member(load_backbone(spec, "cpu", "float32", offline=True), {spec.pooling: key}, 16)
+        key = feature_key(
+            card(spec, cache, "cpu", "float32", offline=True), spec.pooling, name, split
+        )
+        member = Member(
+            load_backbone(spec, "cpu", "float32", offline=True), {spec.pooling: key}, 16
+        )
         fold(member.backbone)
         run_pass(split, [member], store, Silent(), workers=2, skip_bad=False)
         found[name] = store.read(key, len(split))
@@ -245,14 +330,21 @@ def test_the_probe_of_monocrystalline_cells_fails_on_polycrystalline_ones(some, 
     result = WIRING["ood"].solve(task, some, needs, lambda need: rows[need.name], 0, "cpu")
     y, test_y, poly_y = some.splits["train"].y, some.splits["test"].y, some.shifts["poly"].split.y
     plain = LogisticRegression(max_iter=2000).fit(rows["train"].rows, y)
-    own, poly = (plain.score(rows[name].rows, labels) for name, labels in (("test", test_y), ("poly", poly_y)))
+    own, poly = (
+        plain.score(rows[name].rows, labels)
+        for name, labels in (("test", test_y), ("poly", poly_y))
+    )
     headline = result.parts[0].outcome
     assert own > 0.75 and poly < np.bincount(poly_y).max() / len(poly_y)
     assert shifted_top1(headline) < np.bincount(poly_y).max() / len(poly_y)
     assert drop(headline) > 0.2 and drop(headline) == pytest.approx(own - poly, abs=0.12)
     assert worst_group(headline) == shifted_top1(headline)
-    same = LogisticRegression(C=result.detail["c"], max_iter=10_000, tol=1e-6).fit(rows["train"].rows, y)
-    assert shifted_top1(headline) == pytest.approx(same.score(rows["poly"].rows, poly_y), abs=2.5 / len(poly_y))
+    same = LogisticRegression(C=result.detail["c"], max_iter=10_000, tol=1e-6).fit(
+        rows["train"].rows, y
+    )
+    assert shifted_top1(headline) == pytest.approx(
+        same.score(rows["poly"].rows, poly_y), abs=2.5 / len(poly_y)
+    )
 
 
 # --- effective robustness
@@ -285,6 +377,13 @@ def test_accuracies_of_0_and_1_draw_no_line_and_have_no_residual():
     assert found.slope == pytest.approx(effective_robustness(own[:3], shifted[:3]).slope)
 
 
-@pytest.mark.parametrize(("own", "shifted"), [([0.2, 0.5], [0.1, 0.3]), ([0.5, 0.5, 0.5], [0.1, 0.2, 0.3]), ([0.2, 0.5, 1.0], [0.1, 0.3, 0.5])])
+@pytest.mark.parametrize(
+    ("own", "shifted"),
+    [
+        ([0.2, 0.5], [0.1, 0.3]),
+        ([0.5, 0.5, 0.5], [0.1, 0.2, 0.3]),
+        ([0.2, 0.5, 1.0], [0.1, 0.3, 0.5]),
+    ],
+)
 def test_too_few_or_equal_backbones_draw_no_line(own, shifted):
     assert effective_robustness(np.array(own), np.array(shifted)) is None

@@ -21,30 +21,57 @@ VISION = {"image_size": 32, "patch_size": 16, "layers": 2, "width": 64, "head_wi
 TEXT = {"context_length": 12, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1}
 TOWERS = {
     "vit": {"embed_dim": 24, "vision_cfg": VISION, "text_cfg": TEXT},
-    "vit_quickgelu_avg": {"embed_dim": 24, "quick_gelu": True, "vision_cfg": {**VISION, "pool_type": "avg"}, "text_cfg": TEXT},
-    "resnet": {"embed_dim": 24, "vision_cfg": {"image_size": 64, "layers": [1, 1, 1, 1], "width": 16, "patch_size": None}, "text_cfg": TEXT},
+    "vit_quickgelu_avg": {
+        "embed_dim": 24,
+        "quick_gelu": True,
+        "vision_cfg": {**VISION, "pool_type": "avg"},
+        "text_cfg": TEXT,
+    },
+    "resnet": {
+        "embed_dim": 24,
+        "vision_cfg": {"image_size": 64, "layers": [1, 1, 1, 1], "width": 16, "patch_size": None},
+        "text_cfg": TEXT,
+    },
     "trunk_projected": {
         "embed_dim": 24,
         "custom_text": True,
-        "vision_cfg": {"timm_model_name": "test_resnet", "timm_pool": "", "timm_proj": "linear", "image_size": 64},
+        "vision_cfg": {
+            "timm_model_name": "test_resnet",
+            "timm_pool": "",
+            "timm_proj": "linear",
+            "image_size": 64,
+        },
         "text_cfg": TEXT,
     },
     "trunk_own_head": {
         "embed_dim": 24,
         "custom_text": True,
-        "vision_cfg": {"timm_model_name": "test_resnet", "timm_pool": "avg", "timm_proj": None, "image_size": 64},
+        "vision_cfg": {
+            "timm_model_name": "test_resnet",
+            "timm_pool": "avg",
+            "timm_proj": None,
+            "image_size": 64,
+        },
         "text_cfg": TEXT,
     },
     "siglip": {
         "embed_dim": 64,
         "custom_text": True,
         "init_logit_bias": -10,
-        "vision_cfg": {"timm_model_name": "test_vit", "timm_pool": "token", "timm_proj": "none", "image_size": 160},
+        "vision_cfg": {
+            "timm_model_name": "test_vit",
+            "timm_pool": "token",
+            "timm_proj": "none",
+            "image_size": 160,
+        },
         "text_cfg": {**TEXT, "no_causal_mask": True, "pool_type": "last"},
     },
 }
 """Small models of every kind that published weights have."""
-SENTENCES = ["a photo of a cat", "two dogs, and a very long sentence that goes on and on and on beyond the context"]
+SENTENCES = [
+    "a photo of a cat",
+    "two dogs, and a very long sentence that goes on and on and on beyond the context",
+]
 
 
 def model_of(config: dict) -> torch.nn.Module:
@@ -55,7 +82,14 @@ def model_of(config: dict) -> torch.nn.Module:
 
 
 def spec(config: dict, file: Path, **fields) -> BackboneSpec:
-    values = {"name": "mine", "family": "clip", "loader": "open_clip", "architecture": "ViT-B-32", "options": config, "weights": {"file": str(file)}}
+    values = {
+        "name": "mine",
+        "family": "clip",
+        "loader": "open_clip",
+        "architecture": "ViT-B-32",
+        "options": config,
+        "weights": {"file": str(file)},
+    }
     return build(BackboneSpec, {**values, **fields}, "test")
 
 
@@ -80,10 +114,16 @@ def by_hand(kind: str, model: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
         return tokens[:, 1:].mean(1) if kind.endswith("avg") else tokens[:, 0]
     if kind == "resnet":
         pool = tower.attnpool
-        maps = tower.layer4(tower.layer3(tower.layer2(tower.layer1(tower.stem(x))))).flatten(2).permute(2, 0, 1)  # (HW, B, C)
+        maps = (
+            tower.layer4(tower.layer3(tower.layer2(tower.layer1(tower.stem(x)))))
+            .flatten(2)
+            .permute(2, 0, 1)
+        )  # (HW, B, C)
         tokens = torch.cat([maps.mean(0, keepdim=True), maps]) + pool.positional_embedding[:, None]
         q, k, v = pool.q_proj(tokens[:1]), pool.k_proj(tokens), pool.v_proj(tokens)
-        heads = [part.unflatten(2, (pool.num_heads, -1)).permute(1, 2, 0, 3) for part in (q, k, v)]  # (B, heads, tokens, C / heads)
+        heads = [
+            part.unflatten(2, (pool.num_heads, -1)).permute(1, 2, 0, 3) for part in (q, k, v)
+        ]  # (B, heads, tokens, C / heads)
         weights = (heads[0] @ heads[1].transpose(2, 3) / heads[0].shape[-1] ** 0.5).softmax(-1)
         return (weights @ heads[2]).permute(2, 0, 1, 3).flatten(2)[0]
     if kind == "siglip":
@@ -113,14 +153,20 @@ def test_rows_are_open_clip_s_own(tmp_path, kind):
 
 def test_the_images_of_open_clip_s_own_transform(tmp_path):
     """Pixels as open_clip makes them, for both of its ways of resizing."""
-    photo = Image.fromarray(np.random.default_rng(0).integers(0, 256, (150, 211, 3), dtype=np.uint8))
+    photo = Image.fromarray(
+        np.random.default_rng(0).integers(0, 256, (150, 211, 3), dtype=np.uint8)
+    )
     for architecture, tag in (("ViT-B-32", "laion2b_s34b_b79k"), ("ViT-B-16-SigLIP", "webli")):
         entry = spec({}, tmp_path, architecture=architecture, weights={"tag": tag})
         built = outline(entry, offline=True)
         theirs = open_clip.transform.image_transform_v2(
             open_clip.transform.PreprocessCfg(
                 size=224,
-                **{k: v for k, v in open_clip.get_pretrained_cfg(architecture, tag).items() if k in ("mean", "std", "interpolation", "resize_mode")},
+                **{
+                    k: v
+                    for k, v in open_clip.get_pretrained_cfg(architecture, tag).items()
+                    if k in ("mean", "std", "interpolation", "resize_mode")
+                },
             ),
             is_train=False,
         )
@@ -133,10 +179,21 @@ def test_a_text_tower_has_an_identity(tmp_path):
     changed = model_of(TOWERS["vit"]).state_dict()
     changed["text_projection"] = changed["text_projection"] + 1
     save_file(changed, tmp_path / "b.safetensors")
-    first, other = (card(spec(TOWERS["vit"], tmp_path / f"{name}.safetensors"), tmp_path, "cpu", "float32", offline=True) for name in "ab")
+    first, other = (
+        card(
+            spec(TOWERS["vit"], tmp_path / f"{name}.safetensors"),
+            tmp_path,
+            "cpu",
+            "float32",
+            offline=True,
+        )
+        for name in "ab"
+    )
     assert first.weights_hash == other.weights_hash, "images do not depend on the text tower"
     assert first.text and other.text and first.text["weights_hash"] != other.text["weights_hash"]
-    assert first.text["context_length"] == 12 and first.text["tokenizer"].startswith("SimpleTokenizer ")
+    assert first.text["context_length"] == 12 and first.text["tokenizer"].startswith(
+        "SimpleTokenizer "
+    )
     longer = {**TOWERS["vit"], "text_cfg": {**TEXT, "tokenizer_kwargs": {"clean": "canonicalize"}}}
     again = card(spec(longer, tmp_path / "a.safetensors"), tmp_path, "cpu", "float32", offline=True)
     assert again.text and again.text["tokenizer"] != first.text["tokenizer"]
@@ -146,8 +203,16 @@ def test_another_pooling_of_the_same_entry_has_a_card_of_its_own(tmp_path):
     save_file(model_of(TOWERS["vit"]).state_dict(), tmp_path / "a.safetensors")
     entry = spec(TOWERS["vit"], tmp_path / "a.safetensors", width=64, input_px=32)
     assert card(entry, tmp_path, "cpu", "float32", offline=True).widths == {"pre_projection": 64}
-    assert card(entry.variant(pooling="embedding"), tmp_path, "cpu", "float32", offline=True).widths == {"embedding": 24}
-    resized = card(entry.variant(preprocessing=Preprocessing(input_px=48)), tmp_path, "cpu", "float32", offline=True)
+    assert card(
+        entry.variant(pooling="embedding"), tmp_path, "cpu", "float32", offline=True
+    ).widths == {"embedding": 24}
+    resized = card(
+        entry.variant(preprocessing=Preprocessing(input_px=48)),
+        tmp_path,
+        "cpu",
+        "float32",
+        offline=True,
+    )
     assert resized.geometry["input_px"] == 48 and resized.widths == {"pre_projection": 64}
 
 
@@ -160,7 +225,9 @@ def test_an_image_tower_that_does_not_fit_is_refused_by_name(tmp_path, name, spo
     else:
         state[name] = state[name][1:].contiguous()
     save_file(state, tmp_path / "wrong.safetensors")
-    with pytest.raises(BackboneError, match=f"does not fit architecture 'ViT-B-32'.*{name.removeprefix('visual.')}"):
+    with pytest.raises(
+        BackboneError, match=f"does not fit architecture 'ViT-B-32'.*{name.removeprefix('visual.')}"
+    ):
         load(spec(TOWERS["vit"], tmp_path / "wrong.safetensors"))
 
 
@@ -170,13 +237,22 @@ def test_a_text_tower_that_does_not_fit_is_refused_when_texts_come(tmp_path):
     save_file(state, tmp_path / "wrong.safetensors")
     backbone = load(spec(TOWERS["vit"], tmp_path / "wrong.safetensors"))
     backbone.check()
-    with pytest.raises(BackboneError, match=r"does not fit architecture 'ViT-B-32, text tower': missing ln_final.bias"):
+    with pytest.raises(
+        BackboneError,
+        match=r"does not fit architecture 'ViT-B-32, text tower': missing ln_final.bias",
+    ):
         backbone.embed_texts(["a cat"])
 
 
 def test_a_training_checkpoint_of_open_clip_s_is_read(tmp_path):
     model = model_of(TOWERS["vit"])
-    torch.save({"epoch": 3, "state_dict": {f"module.{name}": value for name, value in model.state_dict().items()}}, tmp_path / "epoch_3.pt")
+    torch.save(
+        {
+            "epoch": 3,
+            "state_dict": {f"module.{name}": value for name, value in model.state_dict().items()},
+        },
+        tmp_path / "epoch_3.pt",
+    )
     backbone = load(spec(TOWERS["vit"], tmp_path / "epoch_3.pt"))
     crops = crops_for(backbone)
     with torch.inference_mode():
@@ -187,15 +263,47 @@ def test_a_training_checkpoint_of_open_clip_s_is_read(tmp_path):
 @pytest.mark.parametrize(
     ("fields", "error", "message"),
     [
-        ({"architecture": "ViT-B-33"}, ConfigError, "has no architecture 'ViT-B-33'; did you mean 'ViT-B-32'"),
-        ({"weights": {"tag": "opnai"}}, ConfigError, "has no tag 'opnai' of 'ViT-B-32'; did you mean 'openai'"),
-        ({"weights": {"tag": "openai"}}, UnavailableError, "hub repository 'timm/vit_base_patch32_clip_224.openai' is not on this machine"),
-        ({"weights": {"tag": "openai", "hub": "some/where"}}, ConfigError, "open_clip has tag 'openai' in 'timm/vit_base.*', not in weights.hub"),
-        ({"weights": None}, ConfigError, "'weights' is missing: give hub, tag, url, file or package"),
+        (
+            {"architecture": "ViT-B-33"},
+            ConfigError,
+            "has no architecture 'ViT-B-33'; did you mean 'ViT-B-32'",
+        ),
+        (
+            {"weights": {"tag": "opnai"}},
+            ConfigError,
+            "has no tag 'opnai' of 'ViT-B-32'; did you mean 'openai'",
+        ),
+        (
+            {"weights": {"tag": "openai"}},
+            UnavailableError,
+            "hub repository 'timm/vit_base_patch32_clip_224.openai' is not on this machine",
+        ),
+        (
+            {"weights": {"tag": "openai", "hub": "some/where"}},
+            ConfigError,
+            "open_clip has tag 'openai' in 'timm/vit_base.*', not in weights.hub",
+        ),
+        (
+            {"weights": None},
+            ConfigError,
+            "'weights' is missing: give hub, tag, url, file or package",
+        ),
         ({"architecture": "coca_ViT-B-32"}, ConfigError, "has a captioning decoder"),
-        ({"pooling": "cls"}, ConfigError, "loader open_clip has the poolings pre_projection and embedding; got 'cls'"),
-        ({"loader": "timm", "pooling": "embedding"}, ConfigError, "pooling 'embedding' belongs to loader open_clip; got loader 'timm'"),
-        ({"loader": "timm", "weights": {"tag": "openai"}, "pooling": "cls"}, ConfigError, "weights.tag belongs to loader open_clip"),
+        (
+            {"pooling": "cls"},
+            ConfigError,
+            "loader open_clip has the poolings pre_projection and embedding; got 'cls'",
+        ),
+        (
+            {"loader": "timm", "pooling": "embedding"},
+            ConfigError,
+            "pooling 'embedding' belongs to loader open_clip; got loader 'timm'",
+        ),
+        (
+            {"loader": "timm", "weights": {"tag": "openai"}, "pooling": "cls"},
+            ConfigError,
+            "weights.tag belongs to loader open_clip",
+        ),
     ],
 )
 def test_what_is_wrong_with_an_entry_is_told(tmp_path, fields, error, message):
@@ -205,19 +313,46 @@ def test_what_is_wrong_with_an_entry_is_told(tmp_path, fields, error, message):
 
 
 def test_the_activation_of_tag_and_architecture_must_agree(tmp_path):
-    with pytest.raises(ConfigError, match="tag 'openai' was trained with QuickGELU, architecture 'ViT-B-32' has GELU; use 'ViT-B-32-quickgelu'"):
+    with pytest.raises(
+        ConfigError,
+        match="tag 'openai' was trained with QuickGELU, architecture 'ViT-B-32' has GELU; use 'ViT-B-32-quickgelu'",
+    ):
         outline(spec({}, tmp_path, weights={"tag": "openai"}), offline=True)
-    outline(spec({}, tmp_path, weights={"tag": "openai"}, architecture="ViT-B-32-quickgelu"), offline=True)
+    outline(
+        spec({}, tmp_path, weights={"tag": "openai"}, architecture="ViT-B-32-quickgelu"),
+        offline=True,
+    )
 
 
 def test_a_tower_whose_projection_cannot_be_taken_apart_is_refused(tmp_path):
-    pooled = {"vision_cfg": {"timm_model_name": "resnet10t", "timm_pool": "abs_attn", "timm_proj": "", "image_size": 224}, "embed_dim": 64}
+    pooled = {
+        "vision_cfg": {
+            "timm_model_name": "resnet10t",
+            "timm_pool": "abs_attn",
+            "timm_proj": "",
+            "image_size": 224,
+        },
+        "embed_dim": 64,
+    }
     with pytest.raises(ConfigError, match="its `pre_projection` is not defined"):
         outline(spec(pooled, tmp_path), offline=True)
 
 
 def test_a_backbone_without_a_text_tower_says_so():
-    backbone = load(build(BackboneSpec, {"name": "pixels", "family": "baseline", "loader": "floor", "architecture": "raw_pixels"}, "test"))
+    backbone = load(
+        build(
+            BackboneSpec,
+            {
+                "name": "pixels",
+                "family": "baseline",
+                "loader": "floor",
+                "architecture": "raw_pixels",
+            },
+            "test",
+        )
+    )
     assert not backbone.has_text
-    with pytest.raises(BackboneError, match="'pixels': has no text tower; choose one of family clip"):
+    with pytest.raises(
+        BackboneError, match="'pixels': has no text tower; choose one of family clip"
+    ):
         backbone.embed_texts(["a cat"])

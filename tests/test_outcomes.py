@@ -26,14 +26,21 @@ def test_from_votes_never_ranks_a_class_without_votes() -> None:
     assert outcome.log_prob is None and outcome.confidence is None
 
 
-@pytest.mark.parametrize(("n", "classes", "dtype"), [(1, 2, np.float32), (40, 7, np.float64), (300, 130, np.float32), (25, 6, np.float16)])
-def test_ranks_and_probabilities_agree_with_a_stable_sort_and_with_scipy(n: int, classes: int, dtype: type) -> None:
+@pytest.mark.parametrize(
+    ("n", "classes", "dtype"),
+    [(1, 2, np.float32), (40, 7, np.float64), (300, 130, np.float32), (25, 6, np.float16)],
+)
+def test_ranks_and_probabilities_agree_with_a_stable_sort_and_with_scipy(
+    n: int, classes: int, dtype: type
+) -> None:
     rng = np.random.default_rng(n)
     logits = rng.integers(-4, 5, (n, classes)).astype(dtype)  # integers: many ties
     y = rng.integers(classes, size=n)
     outcome = Classified.from_logits(logits, y)
     order = np.argsort(-logits, axis=1, kind="stable")
-    assert outcome.rank.tolist() == [list(row).index(true) for row, true in zip(order, y, strict=True)]
+    assert outcome.rank.tolist() == [
+        list(row).index(true) for row, true in zip(order, y, strict=True)
+    ]
     assert outcome.predicted.tolist() == order[:, 0].tolist()
     expected = log_softmax(logits.astype(np.float64), axis=1)
     np.testing.assert_allclose(outcome.log_prob, expected[np.arange(n), y], rtol=1e-12, atol=1e-12)
@@ -78,7 +85,9 @@ def test_a_masked_class_has_probability_zero() -> None:
 def test_arrays_and_back(kind: str) -> None:
     rng = np.random.default_rng(1)
     scores, y = rng.random((9, 3)), rng.integers(3, size=9)
-    outcome = Classified.from_logits(scores, y) if kind == "logits" else Classified.from_votes(scores, y)
+    outcome = (
+        Classified.from_logits(scores, y) if kind == "logits" else Classified.from_votes(scores, y)
+    )
     arrays = outcome.to_arrays()
     again = Classified.from_arrays(arrays)
     assert ("log_prob" in arrays) == (kind == "logits")
@@ -89,7 +98,9 @@ def test_arrays_and_back(kind: str) -> None:
 
 
 def test_take() -> None:
-    outcome = Classified.from_logits(np.array([[2.0, 0.0], [0.0, 1.0], [5.0, 4.0]]), np.array([0, 0, 1]))
+    outcome = Classified.from_logits(
+        np.array([[2.0, 0.0], [0.0, 1.0], [5.0, 4.0]]), np.array([0, 0, 1])
+    )
     taken = outcome.take(np.array([2, 2, 0]))
     assert taken.y.tolist() == [1, 1, 0]
     assert taken.rank.tolist() == [1, 1, 0]
@@ -106,7 +117,11 @@ def test_no_examples() -> None:
 @pytest.mark.parametrize(
     ("scores", "y", "message"),
     [
-        (np.zeros((2, 3)), np.zeros(3, int), r"shape \(N, C\) and y \(N,\); got \(2, 3\) and \(3,\)"),
+        (
+            np.zeros((2, 3)),
+            np.zeros(3, int),
+            r"shape \(N, C\) and y \(N,\); got \(2, 3\) and \(3,\)",
+        ),
         (np.zeros(2), np.zeros(2, int), "shape"),
         (np.zeros((2, 3)), np.array([0, 3]), r"0\.\.2; got 0\.\.3"),
         (np.zeros((2, 3)), np.array([-1, 0]), r"0\.\.2; got -1\.\.0"),
@@ -128,6 +143,10 @@ def test_bad_votes(votes: list[list[float]]) -> None:
 @pytest.mark.parametrize("change", ["less", "more"])
 def test_bad_arrays(change: str) -> None:
     arrays = Classified.from_votes(np.eye(2), np.array([0, 1])).to_arrays()
-    arrays = {name: value for name, value in arrays.items() if name != "rank"} if change == "less" else arrays | {"extra": np.zeros(2)}
+    arrays = (
+        {name: value for name, value in arrays.items() if name != "rank"}
+        if change == "less"
+        else arrays | {"extra": np.zeros(2)}
+    )
     with pytest.raises(ValueError, match="a stored outcome holds the arrays"):
         Classified.from_arrays(arrays)

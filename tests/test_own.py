@@ -78,7 +78,12 @@ def parquet(*names: str, **columns: list[str]) -> Make:
         root.mkdir(exist_ok=True)
         for n, name in enumerate(names):
             made = {"image": [png(20 * n + i) for i in range(10)], "label": ["a", "b"] * 5}
-            pq.write_table(pa.table({columns.get(column, [column])[0]: values for column, values in made.items()}), root / name)
+            pq.write_table(
+                pa.table(
+                    {columns.get(column, [column])[0]: values for column, values in made.items()}
+                ),
+                root / name,
+            )
         return root / names[0] if len(names) == 1 else root
 
     return make
@@ -90,23 +95,54 @@ SHARED = {f"{split}__{label}": 5 for split in ("training", "testing") for label 
 
 LOADS: dict[str, tuple[Make, tuple[str, ...], dict[str, int]]] = {
     "splits by other names": (folder(**SHARED), ("cat", "dog"), {"train": 10, "test": 10}),
-    "names of all kinds": (folder(**{"chat noir": 5, "犬": 5, "🐶 dog": 5}), ("chat noir", "犬", "🐶 dog"), {"train": 12, "test": 3}),
-    "numbers with gaps": (folder(**{"0": 5, "10": 5, "2": 5, "7": 5}), ("0", "2", "7", "10"), {"train": 16, "test": 4}),
-    "folders in class folders": (folder(cat__a__b=3, cat__c=2, dog__x=5), ("cat", "dog"), {"train": 8, "test": 2}),
+    "names of all kinds": (
+        folder(**{"chat noir": 5, "犬": 5, "🐶 dog": 5}),
+        ("chat noir", "犬", "🐶 dog"),
+        {"train": 12, "test": 3},
+    ),
+    "numbers with gaps": (
+        folder(**{"0": 5, "10": 5, "2": 5, "7": 5}),
+        ("0", "2", "7", "10"),
+        {"train": 16, "test": 4},
+    ),
+    "folders in class folders": (
+        folder(cat__a__b=3, cat__c=2, dog__x=5),
+        ("cat", "dog"),
+        {"train": 8, "test": 2},
+    ),
     "an empty val": (empty_val, ("a", "b"), {"train": 10, "test": 2}),
     "junk": (junk, ("cat", "dog"), {"train": 8, "test": 2}),
     "upper-case extensions": (loud, ("cat", "dog"), {"train": 8, "test": 2}),
     "links": (linked, ("cat", "dog"), {"train": 8, "test": 2}),
-    "a table with whole numbers": (table("path,label", *EIGHT), ("0", "1"), {"train": 6, "test": 2}),
-    "a table with full paths": (table("path,label", *(f"ROOT/{row}" for row in EIGHT)), ("0", "1"), {"train": 6, "test": 2}),
-    "a table of Excel's": (table("\ufeffPath,Label", *EIGHT, join="\r\n"), ("0", "1"), {"train": 6, "test": 2}),
+    "a table with whole numbers": (
+        table("path,label", *EIGHT),
+        ("0", "1"),
+        {"train": 6, "test": 2},
+    ),
+    "a table with full paths": (
+        table("path,label", *(f"ROOT/{row}" for row in EIGHT)),
+        ("0", "1"),
+        {"train": 6, "test": 2},
+    ),
+    "a table of Excel's": (
+        table("\ufeffPath,Label", *EIGHT, join="\r\n"),
+        ("0", "1"),
+        {"train": 6, "test": 2},
+    ),
     "splits in capitals": (
-        table("path,label,split", *(f"{row},{'Testing' if i > 3 else 'TRAIN'}" for i, row in enumerate(EIGHT))),
+        table(
+            "path,label,split",
+            *(f"{row},{'Testing' if i > 3 else 'TRAIN'}" for i, row in enumerate(EIGHT)),
+        ),
         ("0", "1"),
         {"train": 4, "test": 4},
     ),
     "a parquet file": (parquet("p.parquet"), ("a", "b"), {"train": 8, "test": 2}),
-    "parquet files": (parquet("train-0.parquet", "test-0.parquet", "validation.parquet"), ("a", "b"), {"train": 10, "val": 10, "test": 10}),
+    "parquet files": (
+        parquet("train-0.parquet", "test-0.parquet", "validation.parquet"),
+        ("a", "b"),
+        {"train": 10, "val": 10, "test": 10},
+    ),
 }
 
 
@@ -114,11 +150,17 @@ LOADS: dict[str, tuple[Make, tuple[str, ...], dict[str, int]]] = {
 def test_what_loads(shape: str, tmp_path: Path) -> None:
     make, classes, counts = LOADS[shape]
     dataset = opened(make(tmp_path / "mine"), tmp_path)
-    assert dataset.classes == classes and {name: len(split) for name, split in dataset.splits.items()} == counts
+    assert (
+        dataset.classes == classes
+        and {name: len(split) for name, split in dataset.splits.items()} == counts
+    )
 
 
 def test_several_labels_in_a_column_of_that_name(tmp_path: Path) -> None:
-    rows = [f"{path},{'cat|dog' if i % 2 else 'cat'},{'test' if i > 5 else 'train'}" for i, path in enumerate(PATHS)]
+    rows = [
+        f"{path},{'cat|dog' if i % 2 else 'cat'},{'test' if i > 5 else 'train'}"
+        for i, path in enumerate(PATHS)
+    ]
     place = table("path,labels,split", *rows)(tmp_path / "mine")
     dataset = opened(place, tmp_path)
     assert from_data_flag(str(place)).kind == "multi-label" and dataset.classes == ("cat", "dog")
@@ -127,8 +169,16 @@ def test_several_labels_in_a_column_of_that_name(tmp_path: Path) -> None:
 
 
 def test_bars_in_a_column_of_one_label_are_told(tmp_path: Path) -> None:
-    dataset = opened(table("path,label", *(f"{path},{'cat|dog' if i % 2 else 'cat'}" for i, path in enumerate(PATHS)))(tmp_path / "mine"), tmp_path)
-    assert dataset.classes == ("cat", "cat|dog") and dataset.notes == ("4 labels hold '|'; several labels of an image belong into a column 'labels'",)
+    dataset = opened(
+        table(
+            "path,label",
+            *(f"{path},{'cat|dog' if i % 2 else 'cat'}" for i, path in enumerate(PATHS)),
+        )(tmp_path / "mine"),
+        tmp_path,
+    )
+    assert dataset.classes == ("cat", "cat|dog") and dataset.notes == (
+        "4 labels hold '|'; several labels of an image belong into a column 'labels'",
+    )
 
 
 def empty_class(root: Path) -> Path:
@@ -156,24 +206,69 @@ def packed(root: Path) -> Path:
 
 
 FAILS: dict[str, tuple[Make, str]] = {
-    "one folder too high": (folder(photos__cat=2, photos__dog=2), r"holds one folder, 'photos', .* the folders cat, dog\. Give '.*/photos' instead"),
+    "one folder too high": (
+        folder(photos__cat=2, photos__dog=2),
+        r"holds one folder, 'photos', .* the folders cat, dog\. Give '.*/photos' instead",
+    ),
     "one class": (folder(cat=5), "all images are of one class, 'cat'; at least two are needed"),
-    "an empty class folder": (empty_class, r"class folder '.*/bird' holds no images\. Remove it, or add some \(\.jpg"),
-    "images that are not read": (heic, r"class folder '.*/cat' holds no images but \.heic \(2\); convert these\. Remove it, or add some"),
-    "images and a list": (beside_a_list, r"no class folders inside\. .* If 'list\.csv' lists the images, give '.*/list\.csv' instead"),
-    "a class that is not trained on": (folder(train__a=2, train__b=2, test__c=1), "test holds images of 'c', of which train has none"),
-    "an archive": (packed, r"must be a folder of class folders, a table .*, or parquet\. .* Unpack it first"),
-    "semicolons": (table("path;label", "i/x/0.png;a"), "It seems to be separated by semicolons: save it with commas"),
-    "tabs": (table("path\tlabel", "i/x/0.png\ta"), "It seems to be separated by tabs: save it with commas"),
-    "other columns": (table("filename,class", *EIGHT), "column 'path' is missing.* Its first line must name the columns: path,label"),
-    "no header": (table(*EIGHT), r"column 'path' is missing.*: 'i/x/0\.png', '0'\. Its first line must name"),
+    "an empty class folder": (
+        empty_class,
+        r"class folder '.*/bird' holds no images\. Remove it, or add some \(\.jpg",
+    ),
+    "images that are not read": (
+        heic,
+        r"class folder '.*/cat' holds no images but \.heic \(2\); convert these\. Remove it, or add some",
+    ),
+    "images and a list": (
+        beside_a_list,
+        r"no class folders inside\. .* If 'list\.csv' lists the images, give '.*/list\.csv' instead",
+    ),
+    "a class that is not trained on": (
+        folder(train__a=2, train__b=2, test__c=1),
+        "test holds images of 'c', of which train has none",
+    ),
+    "an archive": (
+        packed,
+        r"must be a folder of class folders, a table .*, or parquet\. .* Unpack it first",
+    ),
+    "semicolons": (
+        table("path;label", "i/x/0.png;a"),
+        "It seems to be separated by semicolons: save it with commas",
+    ),
+    "tabs": (
+        table("path\tlabel", "i/x/0.png\ta"),
+        "It seems to be separated by tabs: save it with commas",
+    ),
+    "other columns": (
+        table("filename,class", *EIGHT),
+        "column 'path' is missing.* Its first line must name the columns: path,label",
+    ),
+    "no header": (
+        table(*EIGHT),
+        r"column 'path' is missing.*: 'i/x/0\.png', '0'\. Its first line must name",
+    ),
     "nothing below the header": (table("path,label"), "holds no images"),
-    "another encoding": (table("path,label", "i/x/0.png,é", encoding="latin-1"), r"is not a CSV file in UTF-8 .*\. Save it as one"),
-    "paths of Windows": (table("path,label", "i\\x\\0.png,a"), "there is no file .* and have '/' between folders, not"),
-    "a missing file": (table("path,label", "i/x/9.png,a"), r"row 2: there is no file '.*/i/x/9\.png'\. Paths are relative to the table's folder"),
+    "another encoding": (
+        table("path,label", "i/x/0.png,é", encoding="latin-1"),
+        r"is not a CSV file in UTF-8 .*\. Save it as one",
+    ),
+    "paths of Windows": (
+        table("path,label", "i\\x\\0.png,a"),
+        "there is no file .* and have '/' between folders, not",
+    ),
+    "a missing file": (
+        table("path,label", "i/x/9.png,a"),
+        r"row 2: there is no file '.*/i/x/9\.png'\. Paths are relative to the table's folder",
+    ),
     "an empty label": (table("path,label", "i/x/0.png,"), "row 2: label is empty"),
-    "a file twice": (table("path,label", *EIGHT, EIGHT[0]), "'i/x/0.png' has two rows, with labels '0' and '0'. Keep one"),
-    "a file in two splits": (table("path,label,split", f"{EIGHT[0]},train", f"{EIGHT[0]},test"), "is in both train and test. Keep one row"),
+    "a file twice": (
+        table("path,label", *EIGHT, EIGHT[0]),
+        "'i/x/0.png' has two rows, with labels '0' and '0'. Keep one",
+    ),
+    "a file in two splits": (
+        table("path,label,split", f"{EIGHT[0]},train", f"{EIGHT[0]},test"),
+        "is in both train and test. Keep one row",
+    ),
     "parquet of other columns": (
         parquet("p.parquet", label=["class"]),
         r"no column 'label'.* Columns: image, class\. Name the right one .*`label: COLUMN`",

@@ -9,7 +9,17 @@ from statsmodels.stats.contingency_tables import mcnemar as statsmodels_mcnemar
 
 from bob.metrics import METRICS
 from bob.outcomes import Classified
-from bob.statistics.pairs import EXACT, FLIPS, MANY, difference, fitting, mcnemar, p_values, sign_flips, t_tests
+from bob.statistics.pairs import (
+    EXACT,
+    FLIPS,
+    MANY,
+    difference,
+    fitting,
+    mcnemar,
+    p_values,
+    sign_flips,
+    t_tests,
+)
 from bob.statistics.ties import tie_groups
 
 
@@ -30,12 +40,16 @@ def test_mcnemar_against_scipy_and_statsmodels(seed: int) -> None:
     both, neither = int(((a == 1) & (b == 1)).sum()), int(((a == 0) & (b == 0)).sum())
     p = mcnemar(np.stack([a, b]))[0, 1]
     assert p == pytest.approx(stats.binomtest(only_a, only_a + only_b).pvalue)
-    assert p == pytest.approx(statsmodels_mcnemar([[both, only_a], [only_b, neither]], exact=True).pvalue)
+    assert p == pytest.approx(
+        statsmodels_mcnemar([[both, only_a], [only_b, neither]], exact=True).pvalue
+    )
 
 
 def test_mcnemar_by_hand() -> None:
     # the first alone is right on 4 examples, the second alone on 1: 2 * (C(5,0) + C(5,1)) / 32 = 0.375
-    assert mcnemar(np.array([[1, 1, 1, 1, 0, 1, 0], [0, 0, 0, 0, 1, 1, 0.0]]))[0, 1] == pytest.approx(0.375)
+    assert mcnemar(np.array([[1, 1, 1, 1, 0, 1, 0], [0, 0, 0, 0, 1, 1, 0.0]]))[
+        0, 1
+    ] == pytest.approx(0.375)
 
 
 def test_every_pair_at_once_is_each_pair_alone() -> None:
@@ -52,7 +66,13 @@ def test_every_pair_at_once_is_each_pair_alone() -> None:
 def test_sign_flips_of_few_examples_are_exact() -> None:
     rng = np.random.default_rng(0)
     a, b = rng.normal(size=(2, 9))
-    expected = stats.permutation_test((a, b), lambda x, y, axis: (x - y).mean(axis), permutation_type="samples", n_resamples=np.inf, vectorized=True)
+    expected = stats.permutation_test(
+        (a, b),
+        lambda x, y, axis: (x - y).mean(axis),
+        permutation_type="samples",
+        n_resamples=np.inf,
+        vectorized=True,
+    )
     assert sign_flips(np.stack([a, b]))[0, 1] == pytest.approx(expected.pvalue)
 
 
@@ -62,19 +82,26 @@ def test_sign_flips_of_many_examples_agree_with_the_t_test(n: int) -> None:
     rng = np.random.default_rng(n)
     a = rng.normal(size=n)
     b = a + rng.normal(loc=1.2 / np.sqrt(n), size=n)
-    assert sign_flips(np.stack([a, b]))[0, 1] == pytest.approx(stats.ttest_rel(a, b).pvalue, abs=0.03)
+    assert sign_flips(np.stack([a, b]))[0, 1] == pytest.approx(
+        stats.ttest_rel(a, b).pvalue, abs=0.03
+    )
 
 
 def test_sign_flips_hold_their_level() -> None:
     rng = np.random.default_rng(5)
-    found = [sign_flips(rng.exponential(size=(2, 40)), seed=trial)[0, 1] < 0.05 for trial in range(150)]
+    found = [
+        sign_flips(rng.exponential(size=(2, 40)), seed=trial)[0, 1] < 0.05 for trial in range(150)
+    ]
     assert np.mean(found) < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 150)
 
 
 def test_t_against_scipy() -> None:
     a, b = np.random.default_rng(6).normal(size=(2, 12))
     assert t_tests(np.stack([a, b]))[0, 1] == pytest.approx(stats.ttest_rel(a, b).pvalue)
-    assert t_tests(np.array([[0.9], [0.1]])).tolist() == [[1, 1], [1, 1]]  # one draw decides nothing
+    assert t_tests(np.array([[0.9], [0.1]])).tolist() == [
+        [1, 1],
+        [1, 1],
+    ]  # one draw decides nothing
 
 
 def test_which_test_fits() -> None:
@@ -111,11 +138,19 @@ def test_better_on_every_example_never_ties(test: str, n: int) -> None:
 # ---- the interval of a difference
 
 
-@pytest.mark.parametrize(("shares", "n"), [((0.6, 0.7), 200), ((0.8, 0.8), 100), ((0.9, 0.88), 650), ((0.5, 0.3), 60)])
+@pytest.mark.parametrize(
+    ("shares", "n"), [((0.6, 0.7), 200), ((0.8, 0.8), 100), ((0.9, 0.88), 650), ((0.5, 0.3), 60)]
+)
 def test_the_interval_of_a_difference_of_shares_covers(shares: tuple[float, float], n: int) -> None:
     truth = np.subtract(*right(400_000, *shares, seed=99).mean(1))
     found = [difference(*right(n, *shares, seed=1000 + 2 * trial)) for trial in range(1500)]
-    covered = np.mean([one.low <= truth <= one.high for one in found if one.low is not None and one.high is not None])
+    covered = np.mean(
+        [
+            one.low <= truth <= one.high
+            for one in found
+            if one.low is not None and one.high is not None
+        ]
+    )
     assert 0.935 <= covered <= 0.965  # 1500 trials: standard error 0.6 points
 
 
@@ -141,7 +176,14 @@ def test_the_interval_of_equals_has_width() -> None:
 # ---- what each example gave
 
 
-@pytest.mark.parametrize("name", [name for name, metric in METRICS.items() if metric.each is not None and metric.outcome is Classified])
+@pytest.mark.parametrize(
+    "name",
+    [
+        name
+        for name, metric in METRICS.items()
+        if metric.each is not None and metric.outcome is Classified
+    ],
+)
 def test_what_each_example_gave_averages_to_the_metric(name: str) -> None:
     rng = np.random.default_rng(9)
     outcome = Classified.from_logits(rng.normal(size=(90, 7)), np.repeat([0, 0, 1, 2, 3, 5], 15))

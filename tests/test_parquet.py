@@ -50,7 +50,11 @@ def padded(shade: int) -> bytes:
 
 def shard(first: int, n: int, image: Any = None, **columns: list[Any]) -> bytes:
     """A parquet file of n rows in row groups of 5, as the hub's are: images as {"bytes", "path"}."""
-    made = [{"bytes": padded(first + i), "path": f"{first + i}.png"} for i in range(n)] if image is None else image
+    made = (
+        [{"bytes": padded(first + i), "path": f"{first + i}.png"} for i in range(n)]
+        if image is None
+        else image
+    )
     table = pa.table({"image": made, "mask": made, **columns})
     buffer = io.BytesIO()
     pq.write_table(table, buffer, row_group_size=5)
@@ -59,7 +63,9 @@ def shard(first: int, n: int, image: Any = None, **columns: list[Any]) -> bytes:
 
 def repositories() -> dict[str, dict[str, bytes]]:
     def rows(first: int, n: int) -> bytes:
-        return shard(first, n, label=[i % 2 for i in range(n)], style=[f"s{i % 3}" for i in range(n)])
+        return shard(
+            first, n, label=[i % 2 for i in range(n)], style=[f"s{i % 3}" for i in range(n)]
+        )
 
     files = {f"data/train-{t:05d}-of-00003.parquet": rows(12 * t, 12) for t in range(3)}
     files["data/test-00000-of-00001.parquet"] = rows(100, 12)
@@ -68,10 +74,19 @@ def repositories() -> dict[str, dict[str, bytes]]:
     buffer = io.BytesIO()
     pq.write_table(judged, buffer)
     return {
-        "owner/Carded": {"README.md": CARD.replace("- {name: style", "- {name: mask, dtype: image}\n  - {name: style").encode(), **files},
+        "owner/Carded": {
+            "README.md": CARD.replace(
+                "- {name: style", "- {name: mask, dtype: image}\n  - {name: style"
+            ).encode(),
+            **files,
+        },
         "owner/Bare": {"data/train-0.parquet": shard(0, 10, plain, label=["b10", "b9"] * 5)},
         "owner/Words": {"data/train-0.parquet": shard(0, 10, ["x"] * 10, label=["b10", "b9"] * 5)},
-        "owner/Folder": {f"train/{label}/{i}.png": png(10 * c + i) for c, label in enumerate(("ape", "zebra")) for i in range(4)},
+        "owner/Folder": {
+            f"train/{label}/{i}.png": png(10 * c + i)
+            for c, label in enumerate(("ape", "zebra"))
+            for i in range(4)
+        },
         "owner/Retrieval": {
             "README.md": RETRIEVAL.encode(),
             "query/0.parquet": shard(0, 2, id=["q1", "q2"]),
@@ -82,11 +97,24 @@ def repositories() -> dict[str, dict[str, bytes]]:
 
 
 def source(hub: str, **changes: Any) -> dict[str, Any]:
-    return {"reader": "huggingface", "hub": hub, "revision": COMMIT, "image": "image", "label": "label", "splits": {"train": "train"}, **changes}
+    return {
+        "reader": "huggingface",
+        "hub": hub,
+        "revision": COMMIT,
+        "image": "image",
+        "label": "label",
+        "splits": {"train": "train"},
+        **changes,
+    }
 
 
-CARDED = source("owner/Carded", attributes={"style": "style"}, splits={"train": "train", "test": "test"})
-QRELS: dict[str, Any] = {"source": {"reader": "qrels", "hub": "owner/Retrieval", "revision": COMMIT}, "kind": "retrieval"}
+CARDED = source(
+    "owner/Carded", attributes={"style": "style"}, splits={"train": "train", "test": "test"}
+)
+QRELS: dict[str, Any] = {
+    "source": {"reader": "qrels", "hub": "owner/Retrieval", "revision": COMMIT},
+    "kind": "retrieval",
+}
 ENTRIES: dict[str, dict[str, Any]] = {
     "a card says what columns hold": {"source": CARDED},
     "the first file says it": {"source": source("owner/Bare")},
@@ -143,19 +171,43 @@ for text in sys.stdin.read().splitlines():
 """
 
 
-def read(address: str, home: Path, cache: str, limit: str, entries: list[dict[str, Any]], stop: int = 1000) -> list[Any]:
+def read(
+    address: str,
+    home: Path,
+    cache: str,
+    limit: str,
+    entries: list[dict[str, Any]],
+    stop: int = 1000,
+) -> list[Any]:
     """What a process of its own reads of each entry."""
-    specs = "\n".join(DatasetSpec.model_validate({"name": "mine", **entry}).model_dump_json() for entry in entries)
-    settings = {"HF_ENDPOINT": address, "HF_HOME": str(home), "HF_HUB_OFFLINE": "0", "BOB_SHARDS_GB": limit, "PYTHONPATH": str(CHECKOUT)}
+    specs = "\n".join(
+        DatasetSpec.model_validate({"name": "mine", **entry}).model_dump_json() for entry in entries
+    )
+    settings = {
+        "HF_ENDPOINT": address,
+        "HF_HOME": str(home),
+        "HF_HUB_OFFLINE": "0",
+        "BOB_SHARDS_GB": limit,
+        "PYTHONPATH": str(CHECKOUT),
+    }
     settings |= {"HF_HUB_CACHE": str(home / "files"), "HF_DATASETS_CACHE": str(home / "prepared")}
     command = [sys.executable, "-c", READ, str(home / cache), str(stop)]
-    done = subprocess.run(command, env={**os.environ, **settings}, input=specs, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command,
+        env={**os.environ, **settings},
+        input=specs,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 LARGEST = max(len(data) for data in repositories()["owner/Carded"].values())
-WHOLE = sum(len(data) for path, data in repositories()["owner/Carded"].items() if path != "README.md")
+WHOLE = sum(
+    len(data) for path, data in repositories()["owner/Carded"].items() if path != "README.md"
+)
 BUDGET = 1.5 * LARGEST
 
 
@@ -171,7 +223,9 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
             "small": read(address, home / "c", "cache", str(0.5 * LARGEST / 1e9), entries[:1]),
         }
     ways["cut off"] = read(address, home / "b", "cache", str(BUDGET / 1e9), entries)
-    ways["never asked"] = read(address, home / "d", "cache", str(BUDGET / 1e9), [*entries[:1], QRELS])
+    ways["never asked"] = read(
+        address, home / "d", "cache", str(BUDGET / 1e9), [*entries[:1], QRELS]
+    )
     return {way: dict(zip(ENTRIES, said, strict=False)) for way, said in ways.items()}
 
 
@@ -199,12 +253,18 @@ def test_images_are_those_that_were_put_in(told: dict[str, dict[str, Any]]) -> N
     }
     assert classes == ["zebra", "ape"] and seen == expected
     y, ids, style, content = splits["test"]
-    assert (y, style, content) == ([0, 1] * 6, ["s0", "s1", "s2"] * 4, expected["test"]) and ids[0] == "test/0"
+    assert (y, style, content) == ([0, 1] * 6, ["s0", "s1", "s2"] * 4, expected["test"]) and ids[
+        0
+    ] == "test/0"
 
 
 def test_a_row_without_an_image_is_a_bad_image(told: dict[str, dict[str, Any]]) -> None:
-    seen = [data for split in told["streamed"]["the first file says it"][3].values() for data in split]
-    assert [data for data in seen if " " in data] == ["BadImageError: dataset 'mine' (owner/Bare), train: column 'image' has no image in row 7."]
+    seen = [
+        data for split in told["streamed"]["the first file says it"][3].values() for data in split
+    ]
+    assert [data for data in seen if " " in data] == [
+        "BadImageError: dataset 'mine' (owner/Bare), train: column 'image' has no image in row 7."
+    ]
 
 
 def test_reading_goes_on_where_it_stopped(told: dict[str, dict[str, Any]]) -> None:
@@ -219,27 +279,52 @@ def test_what_was_indexed_opens_without_the_hub(told: dict[str, dict[str, Any]])
     assert first[:3] == again[:3]
     lost = {data.split(":")[0] for split in again[3].values() for data in split if " " in data}
     assert lost == {"UnavailableError"} and len(again[3]["train"]) == 36
-    assert told["cut off"]["query, corpus, qrels"][:3] == told["streamed"]["query, corpus, qrels"][:3]
-    assert "not on this machine, and the hub cannot be reached" in told["never asked"]["a card says what columns hold"][0]
-    assert "not on this machine, and the hub cannot be reached" in told["never asked"]["the first file says it"][0], "the second is QRELS"
+    assert (
+        told["cut off"]["query, corpus, qrels"][:3] == told["streamed"]["query, corpus, qrels"][:3]
+    )
+    assert (
+        "not on this machine, and the hub cannot be reached"
+        in told["never asked"]["a card says what columns hold"][0]
+    )
+    assert (
+        "not on this machine, and the hub cannot be reached"
+        in told["never asked"]["the first file says it"][0]
+    ), "the second is QRELS"
 
 
 def test_the_hub_says_how_much_there_is_to_fetch(told: dict[str, dict[str, Any]]) -> None:
     """The files of all splits; of retrieval, of three configs; of other repositories, all that they hold. Nothing is fetched to know it."""
-    files = {name: sum(len(data) for path, data in of.items() if path != "README.md") for name, of in repositories().items()}
+    files = {
+        name: sum(len(data) for path, data in of.items() if path != "README.md")
+        for name, of in repositories().items()
+    }
     said = {case: lines[4] for case, lines in told["kept"].items() if len(lines) > 1}
-    assert said["a card says what columns hold"] == WHOLE == files["owner/Carded"] and said["the first file says it"] == files["owner/Bare"]
-    assert said["query, corpus, qrels"] == files["owner/Retrieval"] and said["not of parquet files"] == files["owner/Folder"]
+    assert (
+        said["a card says what columns hold"] == WHOLE == files["owner/Carded"]
+        and said["the first file says it"] == files["owner/Bare"]
+    )
+    assert (
+        said["query, corpus, qrels"] == files["owner/Retrieval"]
+        and said["not of parquet files"] == files["owner/Folder"]
+    )
 
 
 def test_messages(told: dict[str, dict[str, Any]]) -> None:
     said = {case: lines[0] for case, lines in told["streamed"].items()}
-    assert said["no images"] == "DatasetError: dataset 'mine' (owner/Words), data/train-0.parquet: column 'image' holds string, not images."
+    assert (
+        said["no images"]
+        == "DatasetError: dataset 'mine' (owner/Words), data/train-0.parquet: column 'image' holds string, not images."
+    )
     assert said["no such column"] == (
         "DatasetError: dataset 'mine' (owner/Bare), train: there is no column 'y'. Columns: image, mask, label. "
         "Name the right one in the entry's source: `label: COLUMN`."
     )
     assert "there is no column 'styles'; did you mean 'style'?" in said["no such attribute"]
-    assert said["no such attribute"].endswith("Name the right one in the entry's source: `attributes: {style: COLUMN}`.")
-    assert "data/train-00000-of-00003.parquet takes" in told["small"]["a card says what columns hold"][0]
+    assert said["no such attribute"].endswith(
+        "Name the right one in the entry's source: `attributes: {style: COLUMN}`."
+    )
+    assert (
+        "data/train-00000-of-00003.parquet takes"
+        in told["small"]["a card says what columns hold"][0]
+    )
     assert "more than BOB_SHARDS_GB=" in told["small"]["a card says what columns hold"][0]

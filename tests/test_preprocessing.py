@@ -41,8 +41,14 @@ def photograph(seed: int) -> tuple[bytes, str]:
     """An image of odd size, 33 to 200 px a side, with smooth and rough parts, in the seed's own format and mode."""
     rng = np.random.default_rng(seed)
     width, height = (int(side) for side in rng.integers(16, 100, 2) * 2 + 1)
-    smooth = np.asarray(Image.fromarray(rng.integers(0, 256, (5, 5, 3), dtype=np.uint8)).resize((width, height), Image.Resampling.BICUBIC))
-    pixels = np.clip(smooth.astype(int) + rng.integers(-20, 21, smooth.shape), 0, 255).astype(np.uint8)
+    smooth = np.asarray(
+        Image.fromarray(rng.integers(0, 256, (5, 5, 3), dtype=np.uint8)).resize(
+            (width, height), Image.Resampling.BICUBIC
+        )
+    )
+    pixels = np.clip(smooth.astype(int) + rng.integers(-20, 21, smooth.shape), 0, 255).astype(
+        np.uint8
+    )
     ways = [(kind, mode) for kind, modes in MODES.items() for mode in modes]
     kind, mode = ways[seed % len(ways)]
     buffer = BytesIO()
@@ -61,7 +67,11 @@ def levels(tensor: torch.Tensor) -> torch.Tensor:
     return (tensor * 255).round().to(torch.uint8)
 
 
-@pytest.mark.parametrize("geometry", GEOMETRIES, ids=lambda geometry: f"{geometry.crop_mode} {geometry.height_px}x{geometry.width_px}")
+@pytest.mark.parametrize(
+    "geometry",
+    GEOMETRIES,
+    ids=lambda geometry: f"{geometry.crop_mode} {geometry.height_px}x{geometry.width_px}",
+)
 def test_exact_pixels_are_timm_s(photographs, geometry):
     """timm's transform as a user of timm builds it, its normalisation undone, on the image as a user of PIL reads it."""
     from timm.data import create_transform
@@ -75,7 +85,9 @@ def test_exact_pixels_are_timm_s(photographs, geometry):
         std=(1, 1, 1),
     )
     for data, what in photographs:
-        expected = levels(theirs(Image.open(BytesIO(data)).convert("RGB")) + torch.tensor(MEAN).view(3, 1, 1))
+        expected = levels(
+            theirs(Image.open(BytesIO(data)).convert("RGB")) + torch.tensor(MEAN).view(3, 1, 1)
+        )
         assert torch.equal(geometry.padded_with(MEAN).crop(decode(data, what)), expected), what
 
 
@@ -88,7 +100,11 @@ def loops_at_once(monkeypatch):
     region_of.cache_clear()
 
 
-@pytest.mark.parametrize("geometry", GEOMETRIES[:3], ids=lambda geometry: f"{geometry.crop_mode} {geometry.height_px}x{geometry.width_px}")
+@pytest.mark.parametrize(
+    "geometry",
+    GEOMETRIES[:3],
+    ids=lambda geometry: f"{geometry.crop_mode} {geometry.height_px}x{geometry.width_px}",
+)
 def test_pixels_of_compiled_loops_are_timm_s(photographs, geometry, loops_at_once):
     for _ in range(2):
         test_exact_pixels_are_timm_s(photographs, geometry)
@@ -122,9 +138,14 @@ def test_pixels_of_compiled_loops_are_timm_s_at_any_size(loops_at_once):
         width, ratio = np.exp(rng.uniform(np.log((8, 1 / 40)), np.log((1500, 40))))
         size = int(width), int(np.clip(width * ratio, 8, 1500))
         for _ in range(2):
-            coarse = Image.fromarray(rng.integers(0, 256, (size[1] // 7 + 2, size[0] // 7 + 2, 3), dtype=np.uint8))
+            coarse = Image.fromarray(
+                rng.integers(0, 256, (size[1] // 7 + 2, size[0] // 7 + 2, 3), dtype=np.uint8)
+            )
             image = coarse.resize(size, Image.Resampling.BILINEAR)
-            assert torch.equal(geometry.crop(image), torch.as_tensor(theirs(image))), (size, geometry)
+            assert torch.equal(geometry.crop(image), torch.as_tensor(theirs(image))), (
+                size,
+                geometry,
+            )
         made = region_of(geometry, size)
         return made is not None and made.same is True
 
@@ -133,21 +154,41 @@ def test_pixels_of_compiled_loops_are_timm_s_at_any_size(loops_at_once):
 
 
 @pytest.mark.parametrize("resample", FILTERS, ids=lambda resample: resample.name)
-@pytest.mark.parametrize(("width", "resized"), [(128, 64), (77, 50), (40, 90), (64, 64), (1, 7), (300, 9)])
-@pytest.mark.parametrize(("height", "resized_height"), [(128, 64), (77, 50), (40, 90), (64, 64), (7, 1)])
+@pytest.mark.parametrize(
+    ("width", "resized"), [(128, 64), (77, 50), (40, 90), (64, 64), (1, 7), (300, 9)]
+)
+@pytest.mark.parametrize(
+    ("height", "resized_height"), [(128, 64), (77, 50), (40, 90), (64, 64), (7, 1)]
+)
 @pytest.mark.parametrize("part_bytes", [2**20, 1])
-def test_loops_pass_as_pil_does(width, resized, height, resized_height, resample, part_bytes, monkeypatch):
+def test_loops_pass_as_pil_does(
+    width, resized, height, resized_height, resample, part_bytes, monkeypatch
+):
     """Against PIL itself, one pass after the other, in either order: up and down, crops that touch an end and that do not, in parts and whole."""
     monkeypatch.setattr(kernels, "PART_BYTES", part_bytes)
-    pixels = Image.fromarray(np.random.default_rng(width + height).integers(0, 256, (height, width, 3), dtype=np.uint8))
+    pixels = Image.fromarray(
+        np.random.default_rng(width + height).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    )
     passes = [(resized, height), (width, resized_height)]
     for order in (passes, passes[::-1]):
         once = pixels.resize(order[0], resample)
         expected = np.asarray(once.resize((resized, resized_height), resample)).transpose(2, 0, 1)
-        for left, top, right, bottom in ((0, 0, 1, 1), (resized // 3, resized_height // 4, resized, resized_height), (0, 0, resized, resized_height)):
-            axes = Axis(width, resized, left, right - left), Axis(height, resized_height, top, bottom - top)
+        for left, top, right, bottom in (
+            (0, 0, 1, 1),
+            (resized // 3, resized_height // 4, resized, resized_height),
+            (0, 0, resized, resized_height),
+        ):
+            axes = (
+                Axis(width, resized, left, right - left),
+                Axis(height, resized_height, top, bottom - top),
+            )
             made = kernels.cropped(pixels, *axes, resample, columns_first=order is not passes)
-            assert np.array_equal(made, expected[:, top:bottom, left:right]), (left, top, right, bottom)
+            assert np.array_equal(made, expected[:, top:bottom, left:right]), (
+                left,
+                top,
+                right,
+                bottom,
+            )
 
 
 def test_a_weight_by_hand():
@@ -166,11 +207,26 @@ def test_the_order_of_passes_is_pillow_s():
         for rw, rh in ((30, 67), (30, 68), (90, 20), (20, 90))
     ]
     for width, height, resized, resized_height in sizes:
-        image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8))
-        made = region.Region(Axis(width, resized, 0, resized), Axis(height, resized_height, 0, resized_height), Image.Resampling.BICUBIC)
+        image = Image.fromarray(
+            np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+        )
+        made = region.Region(
+            Axis(width, resized, 0, resized),
+            Axis(height, resized_height, 0, resized_height),
+            Image.Resampling.BICUBIC,
+        )
         tall_before_13 = columns_first(made.x, made.y) and int(PIL_VERSION.split(".")[0]) < 13
-        assert np.array_equal(made.by_loops(image), made.by_pil(image)) is not tall_before_13, (width, height, resized, resized_height)
-    assert 0 < sum(columns_first(Axis(w, rw, 0, rw), Axis(h, rh, 0, rh)) for w, h, rw, rh in sizes) < len(sizes)
+        assert np.array_equal(made.by_loops(image), made.by_pil(image)) is not tall_before_13, (
+            width,
+            height,
+            resized,
+            resized_height,
+        )
+    assert (
+        0
+        < sum(columns_first(Axis(w, rw, 0, rw), Axis(h, rh, 0, rh)) for w, h, rw, rh in sizes)
+        < len(sizes)
+    )
 
 
 def test_loops_are_used_when_they_were_seen_to_give_the_same(monkeypatch):
@@ -182,7 +238,14 @@ def test_loops_are_used_when_they_were_seen_to_give_the_same(monkeypatch):
     plain = Image.new("RGB", (100, 90), "red")
     sound, unsound = (kind(*axes, Image.Resampling.BICUBIC) for kind in (region.Region, Shifted))
     expected = sound.by_pil(noise)
-    for image, known in ((noise, None), (noise, None), (noise, None), (plain, None), (noise, True), (noise, True)):
+    for image, known in (
+        (noise, None),
+        (noise, None),
+        (noise, None),
+        (plain, None),
+        (noise, True),
+        (noise, True),
+    ):
         assert np.array_equal(sound.crop(image), sound.by_pil(image)) and sound.same is known
     for _ in range(2):
         assert np.array_equal(unsound.crop(noise), expected) and unsound.same is False
@@ -197,8 +260,13 @@ def test_a_size_with_one_pass_needs_no_other_order(monkeypatch):
 
 def test_very_long_sides_are_left_to_the_library(loops_at_once):
     geometry = Geometry(8, 8, 1.0, "squash", "bilinear")
-    assert region_of(geometry, (region.LONGEST_PX, 3)) and region_of(geometry, (region.LONGEST_PX + 1, 3)) is None
-    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (200, region.LONGEST_PX, 3), dtype=np.uint8))
+    assert (
+        region_of(geometry, (region.LONGEST_PX, 3))
+        and region_of(geometry, (region.LONGEST_PX + 1, 3)) is None
+    )
+    image = Image.fromarray(
+        np.random.default_rng(0).integers(0, 256, (200, region.LONGEST_PX, 3), dtype=np.uint8)
+    )
     longest = region_of(geometry, image.size)
     assert longest and np.array_equal(longest.by_loops(image), longest.by_pil(image))
 
@@ -207,7 +275,9 @@ class Shifted(region.Region):
     """As if Pillow came to weigh its pixels otherwise."""
 
     def by_loops(self, image, *, other_order=False):
-        return super().by_loops(image.transpose(Image.Transpose.FLIP_LEFT_RIGHT), other_order=other_order)
+        return super().by_loops(
+            image.transpose(Image.Transpose.FLIP_LEFT_RIGHT), other_order=other_order
+        )
 
 
 def test_pil_does_alone_where_numba_cannot_be_imported(monkeypatch, loops_at_once):
@@ -230,41 +300,72 @@ def test_loops_run_where_compiled_code_cannot_be_kept(monkeypatch):
     assert kernels._compiled(len)([1, 2]) == 2
 
 
-@pytest.mark.parametrize(("resize_mode", "crop_mode"), [("shortest", "center"), ("squash", "squash")])
+@pytest.mark.parametrize(
+    ("resize_mode", "crop_mode"), [("shortest", "center"), ("squash", "squash")]
+)
 def test_exact_pixels_are_open_clip_s(photographs, resize_mode, crop_mode):
     from open_clip.transform import PreprocessCfg, image_transform_v2
 
-    config = PreprocessCfg(size=64, mean=(0, 0, 0), std=(1, 1, 1), interpolation="bicubic", resize_mode=resize_mode)
+    config = PreprocessCfg(
+        size=64, mean=(0, 0, 0), std=(1, 1, 1), interpolation="bicubic", resize_mode=resize_mode
+    )
     theirs = image_transform_v2(config, is_train=False)
     geometry = Geometry(64, 64, 1.0, crop_mode, "bicubic")
     for data, what in photographs:
-        assert torch.equal(geometry.crop(decode(data, what)), levels(theirs(Image.open(BytesIO(data)).convert("RGB")))), what
+        assert torch.equal(
+            geometry.crop(decode(data, what)),
+            levels(theirs(Image.open(BytesIO(data)).convert("RGB"))),
+        ), what
 
 
-@pytest.mark.parametrize("geometry", GEOMETRIES, ids=lambda geometry: f"{geometry.crop_mode} {geometry.height_px}x{geometry.width_px}")
+@pytest.mark.parametrize(
+    "geometry",
+    GEOMETRIES,
+    ids=lambda geometry: f"{geometry.crop_mode} {geometry.height_px}x{geometry.width_px}",
+)
 def test_fast_pixels_are_within_the_stated_distance(photographs, geometry):
     """Two levels at most and a tenth of one on average. Where torchvision has no such step (padding), the exact ones."""
-    quick = Geometry(geometry.height_px, geometry.width_px, geometry.crop_pct, geometry.crop_mode, geometry.interpolation, fast=True)
+    quick = Geometry(
+        geometry.height_px,
+        geometry.width_px,
+        geometry.crop_pct,
+        geometry.crop_mode,
+        geometry.interpolation,
+        fast=True,
+    )
     differences = []
     for data, what in photographs:
         image = decode(data, what)
         differences.append((quick.crop(image).int() - geometry.crop(image).int()).abs())
     assert max(int(difference.max()) for difference in differences) <= FAST_LEVELS
     assert torch.cat([difference.flatten() for difference in differences]).float().mean() < 0.1
-    assert sum(int(difference.sum()) for difference in differences) > 0 or geometry.crop_mode == "border" or geometry.height_px != geometry.width_px
+    assert (
+        sum(int(difference.sum()) for difference in differences) > 0
+        or geometry.crop_mode == "border"
+        or geometry.height_px != geometry.width_px
+    )
 
 
-@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads are counted as Linux lists them")
+@pytest.mark.skipif(
+    not Path("/proc/self/task").exists(), reason="threads are counted as Linux lists them"
+)
 @pytest.mark.parametrize("fast", [False, True])
 def test_a_crop_wakes_no_thread_of_torch_s(fast, loops_at_once):
     """Each thread that decodes would get helpers of its own, which spin while the forward needs the cores. The addition at the end shows that
     helpers would be seen: a thread's first large operation starts them."""
-    image, geometry = Image.new("RGB", (500, 400), "red"), Geometry(224, 224, 0.875, "center", "bicubic", fast=fast)
+    image, geometry = (
+        Image.new("RGB", (500, 400), "red"),
+        Geometry(224, 224, 0.875, "center", "bicubic", fast=fast),
+    )
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     with ThreadPoolExecutor(1) as pool:
         pool.submit(int).result()
-        started = [pool.submit(threads_started, lambda: [geometry.crop(image).numpy() for _ in range(12)]).result()]
+        started = [
+            pool.submit(
+                threads_started, lambda: [geometry.crop(image).numpy() for _ in range(12)]
+            ).result()
+        ]
         started += [pool.submit(threads_started, lambda: torch.zeros(3, 224, 224).add_(1)).result()]
     torch.set_num_threads(before)
     assert started[0] == 0 < started[1]
@@ -277,7 +378,9 @@ def threads_started(act) -> int:
 
 
 def test_fast_is_part_of_the_identity_and_exact_leaves_it_as_it_was():
-    exact, fast = (Geometry(64, 64, 1.0, "center", "bicubic", fast=fast).facts() for fast in (False, True))
+    exact, fast = (
+        Geometry(64, 64, 1.0, "center", "bicubic", fast=fast).facts() for fast in (False, True)
+    )
     assert fast == {**exact, "preprocessing": "fast"} and "preprocessing" not in exact
 
 

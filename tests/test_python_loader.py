@@ -20,7 +20,14 @@ from torch import nn
 def make():
     return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()), {PREPROCESSING}
 """
-PREPROCESSING = {"input_px": 8, "crop_pct": 1.0, "crop_mode": "center", "interpolation": "bilinear", "mean": [0.5] * 3, "std": [0.5] * 3}
+PREPROCESSING = {
+    "input_px": 8,
+    "crop_pct": 1.0,
+    "crop_mode": "center",
+    "interpolation": "bilinear",
+    "mean": [0.5] * 3,
+    "std": [0.5] * 3,
+}
 
 
 def write(folder: Path, text: str = SOURCE, told: dict | None = None, name: str = "own.py") -> Path:
@@ -30,7 +37,17 @@ def write(folder: Path, text: str = SOURCE, told: dict | None = None, name: str 
 
 
 def spec(architecture: str, **fields) -> BackboneSpec:
-    return build(BackboneSpec, {"name": "mine", "family": "ssl", "loader": "python", "architecture": architecture, **fields}, "test")
+    return build(
+        BackboneSpec,
+        {
+            "name": "mine",
+            "family": "ssl",
+            "loader": "python",
+            "architecture": architecture,
+            **fields,
+        },
+        "test",
+    )
 
 
 def load(entry: BackboneSpec):
@@ -39,8 +56,12 @@ def load(entry: BackboneSpec):
 
 def test_a_function_s_module_and_preprocessing_are_used(tmp_path):
     backbone = load(spec(f"{write(tmp_path)}:make", preprocessing={"mean": [0.25, 0.25, 0.25]}))
-    crops = torch.randint(256, (2, 3, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    by_hand = (crops.numpy().mean((2, 3)) / 255 - 0.25) / 0.5  # the entry's mean, the function's standard deviation
+    crops = torch.randint(
+        256, (2, 3, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
+    by_hand = (
+        crops.numpy().mean((2, 3)) / 255 - 0.25
+    ) / 0.5  # the entry's mean, the function's standard deviation
     np.testing.assert_allclose(backbone.embed(crops, ["default"])["default"], by_hand, rtol=1e-5)
     assert backbone.check() == {"default": 3}
 
@@ -55,14 +76,24 @@ def test_a_module_on_the_path_is_found(tmp_path, monkeypatch):
 def test_other_source_is_another_backbone(tmp_path):
     first = card(spec(f"{write(tmp_path)}:make"), tmp_path, "cpu", "float32", offline=True)
     again = card(spec(f"{write(tmp_path)}:make"), tmp_path, "cpu", "float32", offline=True)
-    other = card(spec(f"{write(tmp_path, SOURCE.replace('Avg', 'Max'))}:make"), tmp_path, "cpu", "float32", offline=True)
+    other = card(
+        spec(f"{write(tmp_path, SOURCE.replace('Avg', 'Max'))}:make"),
+        tmp_path,
+        "cpu",
+        "float32",
+        offline=True,
+    )
     assert first.forward == again.forward != other.forward
 
 
 @pytest.mark.parametrize(
     ("architecture", "error", "message"),
     [
-        ("own.py", ConfigError, "architecture must be 'module:function' or 'file.py:function'; got 'own.py'"),
+        (
+            "own.py",
+            ConfigError,
+            "architecture must be 'module:function' or 'file.py:function'; got 'own.py'",
+        ),
         ("none.py:make", ConfigError, "there is no 'none.py' to take 'make' from"),
         ("no_such_module:make", ConfigError, "there is no 'no_such_module' to take 'make' from"),
         ("OWN:other", ConfigError, "has no function 'other'"),
@@ -77,9 +108,21 @@ def test_a_function_that_is_not_there_is_told(tmp_path, architecture, error, mes
     ("text", "told", "message"),
     [
         ("def make(): return 3", None, r"must return \(module, preprocessing\); got int"),
-        (SOURCE, {"input_px": 8}, "does not tell its preprocessing: crop_pct, crop_mode, interpolation, mean, std"),
-        (SOURCE.replace("nn.Flatten()", "nn.Identity()"), None, r"must give 3 rows; got an array of shape \(3, 3, 1, 1\)"),
-        ("from torch import nn\nclass M(nn.Module):\n  def forward(self, x): return [x]\ndef make(): return M(), {PREPROCESSING}", None, "got list"),
+        (
+            SOURCE,
+            {"input_px": 8},
+            "does not tell its preprocessing: crop_pct, crop_mode, interpolation, mean, std",
+        ),
+        (
+            SOURCE.replace("nn.Flatten()", "nn.Identity()"),
+            None,
+            r"must give 3 rows; got an array of shape \(3, 3, 1, 1\)",
+        ),
+        (
+            "from torch import nn\nclass M(nn.Module):\n  def forward(self, x): return [x]\ndef make(): return M(), {PREPROCESSING}",
+            None,
+            "got list",
+        ),
     ],
 )
 def test_what_a_function_must_return_is_told(tmp_path, text, told, message):
@@ -94,7 +137,9 @@ def test_a_function_s_unknown_key_is_told(tmp_path):
 
 def test_other_poolings_and_outlines_are_refused(tmp_path):
     entry = spec(f"{write(tmp_path)}:make", pooling="cls")
-    with pytest.raises(BackboneError, match="a module of one's own has pooling 'default' only; got 'cls'"):
+    with pytest.raises(
+        BackboneError, match="a module of one's own has pooling 'default' only; got 'cls'"
+    ):
         load(entry).check()
     with pytest.raises(BackboneError, match=r"what .*own.py builds is known when it runs"):
         outline(entry, offline=True)

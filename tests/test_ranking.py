@@ -15,19 +15,31 @@ from bob.protocols.ranking import Found, rankings, retrieved, shortlist, shortli
 from bob.protocols.relevance import Judged, Labelled, codes, judged
 from bob.protocols.whitening import fit_whitening
 
-CASES = [(seed, q, g, labels) for seed, (q, g, labels) in enumerate([(1, 2, 1), (5, 7, 2), (40, 60, 5), (33, 200, 40), (64, 300, 3)])]
+CASES = [
+    (seed, q, g, labels)
+    for seed, (q, g, labels) in enumerate(
+        [(1, 2, 1), (5, 7, 2), (40, 60, 5), (33, 200, 40), (64, 300, 3)]
+    )
+]
 
 
-def drawn(seed: int, q: int, g: int, labels: int, width: int = 6) -> tuple[np.ndarray, np.ndarray, Labelled]:
+def drawn(
+    seed: int, q: int, g: int, labels: int, width: int = 6
+) -> tuple[np.ndarray, np.ndarray, Labelled]:
     """Features with a few equal rows, labels, image contents with copies, groups."""
     rng = np.random.default_rng(seed)
     queries, gallery = (rng.normal(size=(n, width)).astype(np.float32) for n in (q, g))
     gallery[g // 2 :: 7] = gallery[0]
-    label, image, group = (((rng.integers(most, size=q)), rng.integers(most, size=g)) for most in (labels, 3 * g, max(2, g // 3)))
+    label, image, group = (
+        ((rng.integers(most, size=q)), rng.integers(most, size=g))
+        for most in (labels, 3 * g, max(2, g // 3))
+    )
     return queries, gallery, Labelled(label, image, group)
 
 
-def slow_ranks(queries: np.ndarray, gallery: np.ndarray, relevance: Labelled | Judged, metric: str) -> list[tuple[list[int], int]]:
+def slow_ranks(
+    queries: np.ndarray, gallery: np.ndarray, relevance: Labelled | Judged, metric: str
+) -> list[tuple[list[int], int]]:
     """For each query, the ranks of its positives among what is not left out, and how many positives there are; by plain lists."""
     a, b = queries.astype(np.float64), gallery.astype(np.float64)
     if metric == "cosine":
@@ -38,20 +50,30 @@ def slow_ranks(queries: np.ndarray, gallery: np.ndarray, relevance: Labelled | J
     positive, left_out = relevance.of(np.arange(len(queries)))
     answers = []
     for i in range(len(queries)):
-        order = [j for j in np.argsort(far[i].astype(np.float32), kind="stable") if not left_out[i, j]]
-        answers.append(([rank for rank, j in enumerate(order) if positive[i, j]], int(positive[i].sum())))
+        order = [
+            j for j in np.argsort(far[i].astype(np.float32), kind="stable") if not left_out[i, j]
+        ]
+        answers.append(
+            ([rank for rank, j in enumerate(order) if positive[i, j]], int(positive[i].sum()))
+        )
     return answers
 
 
 def by_query(found: list[Found]) -> list[tuple[list[int], int]]:
-    return [(part.rank[part.row == i].tolist(), int(n)) for part in found for i, n in enumerate(part.positives)]
+    return [
+        (part.rank[part.row == i].tolist(), int(n))
+        for part in found
+        for i, n in enumerate(part.positives)
+    ]
 
 
 @pytest.mark.parametrize(("seed", "q", "g", "labels"), CASES)
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])
 def test_ranks_against_a_full_argsort(seed: int, q: int, g: int, labels: int, metric: str) -> None:
     queries, gallery, relevance = drawn(seed, q, g, labels)
-    assert by_query(rankings(queries, gallery, {"": relevance}, metric)[""]) == slow_ranks(queries, gallery, relevance, metric)
+    assert by_query(rankings(queries, gallery, {"": relevance}, metric)[""]) == slow_ranks(
+        queries, gallery, relevance, metric
+    )
 
 
 def test_chunks_and_blocks_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,7 +88,9 @@ def test_chunks_and_blocks_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(("seed", "q", "g", "labels"), CASES)
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])
-def test_cut_off_rankings_are_the_first_places_of_whole_ones(seed: int, q: int, g: int, labels: int, metric: str) -> None:
+def test_cut_off_rankings_are_the_first_places_of_whole_ones(
+    seed: int, q: int, g: int, labels: int, metric: str
+) -> None:
     queries, gallery, relevance = drawn(seed, q, g, labels)
     whole = by_query(rankings(queries, gallery, {"": relevance}, metric)[""])
     cut = by_query(shortlists(queries, gallery, {"": relevance}, metric, depth=5)[""])
@@ -82,17 +106,29 @@ def confusing(seed: int, n: int, width: int, metric: str) -> np.ndarray:
     return rows.astype(np.float32)
 
 
-def in_float64(queries: np.ndarray, gallery: np.ndarray, relevance: Labelled | Judged, metric: str) -> list[tuple[list[int], int]]:
+def in_float64(
+    queries: np.ndarray, gallery: np.ndarray, relevance: Labelled | Judged, metric: str
+) -> list[tuple[list[int], int]]:
     """By the distances that decide and numpy's stable argsort."""
     far = Gallery(gallery, metric, "cpu").exact(queries).far.numpy()
     positive, left_out = relevance.of(np.arange(len(queries)))
-    orders = [[j for j in np.argsort(row, kind="stable") if not gone[j]] for row, gone in zip(far, left_out, strict=True)]
-    return [([rank for rank, j in enumerate(order) if hit[j]], int(hit.sum())) for order, hit in zip(orders, positive, strict=True)]
+    orders = [
+        [j for j in np.argsort(row, kind="stable") if not gone[j]]
+        for row, gone in zip(far, left_out, strict=True)
+    ]
+    return [
+        ([rank for rank, j in enumerate(order) if hit[j]], int(hit.sum()))
+        for order, hit in zip(orders, positive, strict=True)
+    ]
 
 
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])
-@pytest.mark.parametrize(("seed", "n", "width", "labels"), [(0, 300, 64, 4), (1, 240, 200, 30), (2, 200, 3, 2)])
-def test_what_float32_confuses_is_settled_as_in_float64(seed: int, n: int, width: int, labels: int, metric: str) -> None:
+@pytest.mark.parametrize(
+    ("seed", "n", "width", "labels"), [(0, 300, 64, 4), (1, 240, 200, 30), (2, 200, 3, 2)]
+)
+def test_what_float32_confuses_is_settled_as_in_float64(
+    seed: int, n: int, width: int, labels: int, metric: str
+) -> None:
     """Near ties and duplicates on both sides of positives. Left to float32 alone, a third of the ranks of the first case would be others."""
     rows = confusing(seed, n, width, metric)
     label = np.random.default_rng(seed).integers(labels, size=n)
@@ -100,7 +136,9 @@ def test_what_float32_confuses_is_settled_as_in_float64(seed: int, n: int, width
     expected = in_float64(rows, rows, relevance, metric)
     assert by_query(rankings(rows, rows, {"": relevance}, metric)[""]) == expected
     rough = Rough(Gallery(rows, metric, "cpu"), rows, torch.empty(n, n))
-    rough.__class__ = type("Unlimited", (Rough,), {"budget": None})  # settles everything one by one, however much it is
+    rough.__class__ = type(
+        "Unlimited", (Rough,), {"budget": None}
+    )  # settles everything one by one, however much it is
     row, rank = ranks(rough, *relevance.of(np.arange(n))) or ([], [])
     assert [rank[row == i].tolist() for i in range(n)] == [places for places, _ in expected]
     trusting = ranks(Exact(rough.far), *relevance.of(np.arange(n))) or ([], [])
@@ -126,11 +164,15 @@ def test_an_error_beyond_what_was_reckoned_with_is_noticed() -> None:
 
 def test_lengths_that_float32_cannot_square_are_left_to_float64() -> None:
     rng = np.random.default_rng(0)
-    rows = (rng.normal(size=(60, 5)) * 10.0 ** rng.integers(-25, 20, size=(60, 1))).astype(np.float32)
+    rows = (rng.normal(size=(60, 5)) * 10.0 ** rng.integers(-25, 20, size=(60, 1))).astype(
+        np.float32
+    )
     label = rng.integers(4, size=60)
     relevance = Labelled((label, label))
     assert not Gallery(rows, "cosine", "cpu").safe
-    assert by_query(rankings(rows, rows, {"": relevance}, "cosine")[""]) == slow_ranks(rows, rows, relevance, "cosine")
+    assert by_query(rankings(rows, rows, {"": relevance}, "cosine")[""]) == slow_ranks(
+        rows, rows, relevance, "cosine"
+    )
 
 
 def test_what_stands_in_for_the_accelerator_finds_the_same() -> None:
@@ -149,13 +191,20 @@ def test_equal_features_are_ranked_by_position() -> None:
     relevance = Labelled((label, label), (np.arange(4), np.arange(4)))
     for metric in ("cosine", "euclidean"):
         found = by_query(rankings(same, same, {"": relevance}, metric)[""])
-        assert found == [([0, 2], 2), ([0, 2], 2), ([], 0), ([0, 1], 2)]  # the query itself is left out
+        assert found == [
+            ([0, 2], 2),
+            ([0, 2], 2),
+            ([], 0),
+            ([0, 1], 2),
+        ]  # the query itself is left out
 
 
 def test_zero_rows_are_similar_to_nothing() -> None:
     gallery = np.array([[0, 0], [1, 0], [-1, 0]], np.float32)
     relevance = Labelled((np.array([0]), np.array([0, 1, 1])))
-    assert by_query(rankings(np.array([[2, 0]], np.float32), gallery, {"": relevance}, "cosine")[""]) == [([1], 1)]
+    assert by_query(
+        rankings(np.array([[2, 0]], np.float32), gallery, {"": relevance}, "cosine")[""]
+    ) == [([1], 1)]
 
 
 def test_copies_and_groups_are_left_out_by_hand() -> None:
@@ -173,14 +222,19 @@ def test_difficulties_of_the_revisited_sets() -> None:
     """Easy leaves out hard positives and junk; hard leaves out easy ones and junk; medium has both as positives."""
     relevances = judged({"easy": [[0]], "hard": [[1, 2]], "junk": [[3]]}, gallery=6)
     assert list(relevances) == ["medium", "easy", "hard"]
-    found = {name: [np.flatnonzero(mask[0]).tolist() for mask in relevance.of(np.array([0]))] for name, relevance in relevances.items()}
+    found = {
+        name: [np.flatnonzero(mask[0]).tolist() for mask in relevance.of(np.array([0]))]
+        for name, relevance in relevances.items()
+    }
     assert found == {"medium": [[0, 1, 2], [3]], "easy": [[0], [1, 2, 3]], "hard": [[1, 2], [0, 3]]}
     (plain,) = judged({"positive": [[4], []]}, gallery=6).values()
     assert [mask.sum(1).tolist() for mask in plain.of(np.array([0, 1]))] == [[1, 0], [0, 0]]
 
 
 def test_an_item_cannot_be_positive_and_junk() -> None:
-    with pytest.raises(ValueError, match="query 1: a gallery item is judged both positive and junk"):
+    with pytest.raises(
+        ValueError, match="query 1: a gallery item is judged both positive and junk"
+    ):
         Judged([[0], [1]], [[1], [1, 2]], 3).of(np.array([0, 1]))
 
 
@@ -189,9 +243,18 @@ def test_relevance_is_asked_once_per_ranking() -> None:
     queries, gallery, _ = drawn(2, 8, 30, 3)
     rng = np.random.default_rng(0)
     lists = [rng.permutation(30)[:9] for _ in range(8)]
-    relevances = judged({"easy": [row[:3] for row in lists], "hard": [row[3:6] for row in lists], "junk": [row[6:] for row in lists]}, 30)
+    relevances = judged(
+        {
+            "easy": [row[:3] for row in lists],
+            "hard": [row[3:6] for row in lists],
+            "junk": [row[6:] for row in lists],
+        },
+        30,
+    )
     found = rankings(queries, gallery, relevances, "cosine")
-    assert {name: [len(ranks) for ranks, _ in by_query(parts)] for name, parts in found.items()} == {
+    assert {
+        name: [len(ranks) for ranks, _ in by_query(parts)] for name, parts in found.items()
+    } == {
         "medium": [6] * 8,
         "easy": [3] * 8,
         "hard": [3] * 8,
@@ -201,7 +264,9 @@ def test_relevance_is_asked_once_per_ranking() -> None:
 
 
 def test_queries_without_positives_are_not_in_the_outcome() -> None:
-    found = [Found(np.array([4, 5, 6]), np.array([2, 0, 1]), np.array([0, 0, 2]), np.array([0, 3, 2]))]
+    found = [
+        Found(np.array([4, 5, 6]), np.array([2, 0, 1]), np.array([0, 0, 2]), np.array([0, 3, 2]))
+    ]
     assert retrieved(found).query.tolist() == [4, 6]
     assert retrieved(found).first.tolist() == [0, 2]
     assert len(shortlist(found, 2, whole=True)) == 2

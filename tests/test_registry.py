@@ -9,7 +9,13 @@ import pytest
 
 from bob.errors import ConfigError, nearest
 from bob.metrics import METRICS
-from bob.registry.registry import backbone_labels, dataset_labels, load_registry, select, task_labels
+from bob.registry.registry import (
+    backbone_labels,
+    dataset_labels,
+    load_registry,
+    select,
+    task_labels,
+)
 from bob.specs import SETTINGS, MetricName
 from bob.specs.yaml import read_yaml
 
@@ -40,7 +46,9 @@ def test_what_is_shipped_loads_and_names_only_what_exists():
     assert {"linear", "knn"} <= set(registry.tasks)
     for task in registry.tasks.values():
         assert select(",".join(task.datasets), registry.datasets, "dataset", dataset_labels)
-        assert set(task.metrics) <= set(METRICS) and isinstance(task.settings, SETTINGS[task.protocol])
+        assert set(task.metrics) <= set(METRICS) and isinstance(
+            task.settings, SETTINGS[task.protocol]
+        )
 
 
 @pytest.mark.parametrize("name", load_registry().backbones)
@@ -60,7 +68,10 @@ def test_the_metrics_that_a_task_can_name_are_those_there_are():
 
 
 def test_no_weights_stand_under_two_names():
-    sources = [(spec.architecture, spec.weights.model_dump_json() if spec.weights else "") for spec in load_registry().backbones.values()]
+    sources = [
+        (spec.architecture, spec.weights.model_dump_json() if spec.weights else "")
+        for spec in load_registry().backbones.values()
+    ]
     assert len(set(sources)) == len(sources)
 
 
@@ -68,16 +79,28 @@ def test_no_weights_stand_under_two_names():
     ("text", "message"),
     [
         (BACKBONE + "  wieghts: {}\n", "mine: unknown key 'wieghts'; did you mean 'weights'?"),
-        (BACKBONE.replace("ssl", "sll"), "mine: family must be one of 'supervised', 'ssl'.*; got 'sll'"),
+        (
+            BACKBONE.replace("ssl", "sll"),
+            "mine: family must be one of 'supervised', 'ssl'.*; got 'sll'",
+        ),
         (BACKBONE.replace("  loader: timm\n", ""), "mine: key 'loader' is missing"),
-        (BACKBONE.replace("resnet18", "1.10"), r"mine: architecture must be text \(quote it.*; got 1.1 \(float\)"),
-        (BACKBONE.replace("resnet18", "no"), r"mine: architecture must be text .*; got False \(bool\)"),
+        (
+            BACKBONE.replace("resnet18", "1.10"),
+            r"mine: architecture must be text \(quote it.*; got 1.1 \(float\)",
+        ),
+        (
+            BACKBONE.replace("resnet18", "no"),
+            r"mine: architecture must be text .*; got False \(bool\)",
+        ),
         (BACKBONE + "  params: 1e6\n", r"mine: params must be a whole number; got '1e6' \(str\)"),
         (
             BACKBONE + "  preprocessing: {crop_pct: 9e-1}\n",
             r"mine: preprocessing.crop_pct must be a number \(YAML reads 1e-3 as text: write 1.0e-3\)",
         ),
-        (BACKBONE + "  preprocessing: {crop_pct: 1.5}\n", r"mine: preprocessing.crop_pct: input should be less than or equal to 1; got 1.5"),
+        (
+            BACKBONE + "  preprocessing: {crop_pct: 1.5}\n",
+            r"mine: preprocessing.crop_pct: input should be less than or equal to 1; got 1.5",
+        ),
         (BACKBONE + "  gated: 1\n", r"mine: gated must be true or false; got 1 \(int\)"),
         (BACKBONE + "  groups: a\n", r"mine: groups must be a list; got 'a' \(str\)"),
         (BACKBONE + "  weights: hub\n", r"mine: weights must be a mapping; got 'hub' \(str\)"),
@@ -85,23 +108,41 @@ def test_no_weights_stand_under_two_names():
             BACKBONE + "  weights: {hub: a/b, random: 0}\n",
             "mine: weights: needs exactly one of hub, tag, package, url, file, random; got hub, random",
         ),
-        (BACKBONE + "  weights: {package: p}\n", "mine: weights: 'file' is missing: the path of the weights inside the package"),
-        (BACKBONE + "  weights: {random: 0, revision: c}\n", "mine: weights: 'revision' belongs to 'hub'"),
+        (
+            BACKBONE + "  weights: {package: p}\n",
+            "mine: weights: 'file' is missing: the path of the weights inside the package",
+        ),
+        (
+            BACKBONE + "  weights: {random: 0, revision: c}\n",
+            "mine: weights: 'revision' belongs to 'hub'",
+        ),
         (BACKBONE + "  family: clip\n", "line 5: key 'family' is repeated: remove one"),
         (BACKBONE + "mine: {}\n", "line 5: key 'mine' is repeated"),
         (BACKBONE + "1: {}\n", "line 5: key 1 is not text: quote it"),
         ("a: &x {}\nb: *x\n", "line 1: anchors and aliases are not allowed: write the value out"),
         ("a: !!python/name:print {}\n", "line 1: could not determine a constructor"),
         ("a: [1\n", "line 2: "),
-        ("mine:\n\tfamily: ssl\n", "line 2: found character .*: YAML is indented with spaces, not with tabs"),
+        (
+            "mine:\n\tfamily: ssl\n",
+            "line 2: found character .*: YAML is indented with spaces, not with tabs",
+        ),
         ("mine\n  family: ssl\n", "line 2: mapping values .*: is a ':' missing on the line before"),
-        (BACKBONE + "  preprocessing: {mean: [0.5, 0.5]}\n", r"mine: preprocessing.mean must be a longer list; got \[0.5, 0.5\]"),
-        (BACKBONE + "  weights: {path: a.pth}\n", r"mine: unknown key 'weights.path'\. Known keys: drop, file"),
+        (
+            BACKBONE + "  preprocessing: {mean: [0.5, 0.5]}\n",
+            r"mine: preprocessing.mean must be a longer list; got \[0.5, 0.5\]",
+        ),
+        (
+            BACKBONE + "  weights: {path: a.pth}\n",
+            r"mine: unknown key 'weights.path'\. Known keys: drop, file",
+        ),
         ("- a\n", "must hold a mapping of keys to values; got list"),
         ("mine: 3\n", r"mine must be a mapping; got 3 \(int\)"),
         ("a b: {}\n", "'a b' cannot be a name"),
         ("all: {}\n", "'all' cannot be a name"),
-        ("raw_pixels:\n" + BACKBONE.split("\n", 1)[1], "backbone 'raw_pixels' exists already: choose another name"),
+        (
+            "raw_pixels:\n" + BACKBONE.split("\n", 1)[1],
+            "backbone 'raw_pixels' exists already: choose another name",
+        ),
     ],
 )
 def test_a_wrong_backbone_entry_is_told(write, text, message):
@@ -115,15 +156,30 @@ def test_a_wrong_backbone_entry_is_told(write, text, message):
     ("text", "message"),
     [
         (TASK.replace("[1, 5]", "'20'"), r"settings: k must be a list; got '20' \(str\)"),
-        (TASK.replace("[1, 5]", "[0]"), r"settings: k.0: input should be greater than or equal to 1; got 0"),
+        (
+            TASK.replace("[1, 5]", "[0]"),
+            r"settings: k.0: input should be greater than or equal to 1; got 0",
+        ),
         (TASK.replace("held_out: 0.2, ", ""), "settings: 'held_out' is missing: with several k"),
-        (TASK.replace("[1, 5]", "[1]"), r"settings: 'held_out' belongs to several k; got 0.2 with k \[1\]"),
+        (
+            TASK.replace("[1, 5]", "[1]"),
+            r"settings: 'held_out' belongs to several k; got 0.2 with k \[1\]",
+        ),
         (TASK.replace("metric: cosine, ", ""), "settings: key 'metric' is missing"),
-        (TASK.replace("held_out", "heldout"), "settings: unknown key 'heldout'; did you mean 'held_out'?"),
-        (TASK.replace("protocol: knn", "protocol: kn"), "protocol must be one of 'linear', .*; got 'kn'"),
+        (
+            TASK.replace("held_out", "heldout"),
+            "settings: unknown key 'heldout'; did you mean 'held_out'?",
+        ),
+        (
+            TASK.replace("protocol: knn", "protocol: kn"),
+            "protocol must be one of 'linear', .*; got 'kn'",
+        ),
         (TASK.replace("[top1]", "[]"), "metrics"),
         (TASK.replace("[top1]", "[top-1]"), "metrics.0 must be one of 'top1', .*; got 'top-1'"),
-        (TASK.replace("version: 1", "version: '1'"), r"version must be a whole number; got '1' \(str\)"),
+        (
+            TASK.replace("version: 1", "version: '1'"),
+            r"version must be a whole number; got '1' \(str\)",
+        ),
     ],
 )
 def test_a_wrong_task_file_is_told(write, text, message):
@@ -136,11 +192,20 @@ def test_a_wrong_task_file_is_told(write, text, message):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (DATASET.replace("folder", "folded"), "source.reader must be one of 'huggingface', 'webdataset', 'folder'.*; got 'folded'"),
+        (
+            DATASET.replace("folder", "folded"),
+            "source.reader must be one of 'huggingface', 'webdataset', 'folder'.*; got 'folded'",
+        ),
         (DATASET.replace("reader: folder, ", ""), "key 'source.reader' is missing"),
         (DATASET + "  counts: {tset: 3}\n", "counts"),
-        ("mine: {source: {reader: huggingface, image: i, label: l, splits: {train: t}}}\n", "needs exactly one of hub, path"),
-        ("mine: {source: {reader: huggingface, hub: a/b, image: i, label: l, splits: {}}}\n", "splits: .*at least 1 item"),
+        (
+            "mine: {source: {reader: huggingface, image: i, label: l, splits: {train: t}}}\n",
+            "needs exactly one of hub, path",
+        ),
+        (
+            "mine: {source: {reader: huggingface, hub: a/b, image: i, label: l, splits: {}}}\n",
+            "splits: .*at least 1 item",
+        ),
         ("elpv:\n" + DATASET.split("\n", 1)[1], "dataset 'elpv' exists already"),
     ],
 )
@@ -151,16 +216,23 @@ def test_a_wrong_dataset_entry_is_told(write, text, message):
 
 
 def test_one_s_own_entries_add_to_the_shipped_ones(write):
-    backbones, tasks = write("mine.yaml", BACKBONE + "  weights: {file: weights/a.pth}\n"), write("tasks/mine.yaml", TASK)
+    backbones, tasks = (
+        write("mine.yaml", BACKBONE + "  weights: {file: weights/a.pth}\n"),
+        write("tasks/mine.yaml", TASK),
+    )
     write("tasks/datasets.yaml", DATASET)
     registry = load_registry([backbones], [tasks.parent])
-    assert registry.backbones["mine"].weights.file == str(backbones.parent / "weights/a.pth"), "relative to the file that names it"
+    assert registry.backbones["mine"].weights.file == str(backbones.parent / "weights/a.pth"), (
+        "relative to the file that names it"
+    )
     assert registry.datasets["mine"].source.path == str(tasks.parent / "photos")
     assert registry.tasks["mine"].protocol == "knn" and "raw_pixels" in registry.backbones
 
 
 def test_files_that_cannot_be_read_are_told(tmp_path):
-    with pytest.raises(ConfigError, match=r"none.yaml: cannot be read \(No such file or directory\)"):
+    with pytest.raises(
+        ConfigError, match=r"none.yaml: cannot be read \(No such file or directory\)"
+    ):
         read_yaml(tmp_path / "none.yaml")
     (tmp_path / "latin.yaml").write_bytes("a: é".encode("latin-1"))
     with pytest.raises(ConfigError, match="is not UTF-8 text"):
@@ -170,14 +242,23 @@ def test_files_that_cannot_be_read_are_told(tmp_path):
 
 
 def names(asked: str) -> list[tuple[str, bool]]:
-    return [(chosen.spec.name, chosen.exact) for chosen in select(asked, load_registry().backbones, "backbone", backbone_labels)]
+    return [
+        (chosen.spec.name, chosen.exact)
+        for chosen in select(asked, load_registry().backbones, "backbone", backbone_labels)
+    ]
 
 
 def test_selection_is_in_file_order_without_repeats():
-    assert names("raw_pixels, channel_statistics,raw_pixels") == [("channel_statistics", True), ("raw_pixels", True)]
+    assert names("raw_pixels, channel_statistics,raw_pixels") == [
+        ("channel_statistics", True),
+        ("raw_pixels", True),
+    ]
     assert names("raw*,raw_pixels") == [("raw_pixels", True)], "named exactly as well"
     assert names("raw*") == [("raw_pixels", False)]
-    assert {name for name, _ in names("group:samples")} == {*(f"efficientnet_lite{i}_in1k" for i in range(3)), "resnet50thin_opennsfw"}
+    assert {name for name, _ in names("group:samples")} == {
+        *(f"efficientnet_lite{i}_in1k" for i in range(3)),
+        "resnet50thin_opennsfw",
+    }
     assert [name for name, _ in names("all")] == list(load_registry().backbones)
     assert {name for name, exact in names("family:baseline") if not exact} == {
         n for n, s in load_registry().backbones.items() if s.family == "baseline"
@@ -186,7 +267,9 @@ def test_selection_is_in_file_order_without_repeats():
 
 def test_tasks_can_be_selected_by_protocol():
     chosen = select("protocol:linear", load_registry().tasks, "task", task_labels)
-    assert "linear" in [one.spec.name for one in chosen] and {one.spec.protocol for one in chosen} == {"linear"}
+    assert "linear" in [one.spec.name for one in chosen] and {
+        one.spec.protocol for one in chosen
+    } == {"linear"}
 
 
 def test_only_near_names_are_suggested():
@@ -196,7 +279,10 @@ def test_only_near_names_are_suggested():
 
 def test_the_same_words_in_another_order_are_suggested():
     """As people write them elsewhere; the shortest name that has them all."""
-    assert nearest("dinov2_vits14", ["vits14_dinov2_more", "vits14_dinov2", "vits14", "vits16_dinov2"]) == "; did you mean 'vits14_dinov2'?"
+    assert (
+        nearest("dinov2_vits14", ["vits14_dinov2_more", "vits14_dinov2", "vits14", "vits16_dinov2"])
+        == "; did you mean 'vits14_dinov2'?"
+    )
 
 
 def test_an_architecture_of_timm_s_with_a_tag_brings_its_own_weights(write):
@@ -206,9 +292,23 @@ def test_an_architecture_of_timm_s_with_a_tag_brings_its_own_weights(write):
     assert load_registry([write("mine.yaml", told)]).backbones["mine"].weights.hub is None
 
 
-@pytest.mark.parametrize("words", [["--help"], ["run", "--help"], ["list", "backbones"], ["list", "tasks"], ["list", "datasets"]])
+@pytest.mark.parametrize(
+    "words",
+    [["--help"], ["run", "--help"], ["list", "backbones"], ["list", "tasks"], ["list", "datasets"]],
+)
 def test_help_and_lists_load_nothing_heavy(words):
     program = "import sys, bob.cli\ntry: bob.cli.main(sys.argv[1:])\nexcept SystemExit: pass\nprint(*sys.modules, file=sys.stderr)"
-    done = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True, check=True)
-    assert not {"torch", "timm", "pandas", "datasets", "sklearn", "faiss", "matplotlib", "PIL"} & set(done.stderr.split())
+    done = subprocess.run(
+        [sys.executable, "-c", program, *words], capture_output=True, text=True, check=True
+    )
+    assert not {
+        "torch",
+        "timm",
+        "pandas",
+        "datasets",
+        "sklearn",
+        "faiss",
+        "matplotlib",
+        "PIL",
+    } & set(done.stderr.split())
     assert done.stdout

@@ -23,10 +23,28 @@ FREE = "(?i)Apache|MIT|BSD|CC-|non-commercial|DINOv3|SEER|Apple"
 def built_as(spec: BackboneSpec) -> BackboneSpec:
     """What the architecture's shapes depend on; entries that agree in it are built once."""
     bare = spec.architecture.split(".")[0] if spec.loader == "timm" else spec.architecture
-    keep = {"name": "any", "family": "ssl", "loader": spec.loader, "options": spec.options, "pooling": spec.pooling}
-    size = {"input_px": spec.input_px, "mean": (0.5,) * 3, "std": (0.5,) * 3, "crop_pct": 1.0, "crop_mode": "center", "interpolation": "bicubic"}
+    keep = {
+        "name": "any",
+        "family": "ssl",
+        "loader": spec.loader,
+        "options": spec.options,
+        "pooling": spec.pooling,
+    }
+    size = {
+        "input_px": spec.input_px,
+        "mean": (0.5,) * 3,
+        "std": (0.5,) * 3,
+        "crop_pct": 1.0,
+        "crop_mode": "center",
+        "interpolation": "bicubic",
+    }
     resized = size if spec.loader in ("timm", "checkpoint", "transformers") else {}
-    return BackboneSpec(**keep, architecture=bare, weights=spec.weights if spec.loader == "floor" else None, preprocessing=resized)
+    return BackboneSpec(
+        **keep,
+        architecture=bare,
+        weights=spec.weights if spec.loader == "floor" else None,
+        preprocessing=resized,
+    )
 
 
 @cache
@@ -36,7 +54,8 @@ def built(spec: BackboneSpec) -> tuple[int, int, int]:
 
 def test_there_are_at_least_seventy_in_every_family():
     families = {
-        family: [name for name, spec in ENTRIES.items() if spec.family == family] for family in ("supervised", "ssl", "clip", "domain", "baseline")
+        family: [name for name, spec in ENTRIES.items() if spec.family == family]
+        for family in ("supervised", "ssl", "clip", "domain", "baseline")
     }
     assert len(ENTRIES) >= 70 and all(len(names) >= 4 for names in families.values())
 
@@ -62,29 +81,55 @@ def test_timm_s_own_preprocessing_is_used_but_for_the_overrides(name):
     spec = ENTRIES[name]
     theirs = resolve_data_config({}, pretrained_cfg=get_pretrained_cfg(spec.architecture).to_dict())
     geometry, normalisation = preprocessing(spec, get_pretrained_cfg(spec.architecture).to_dict())
-    own = {key: value for key, value in spec.preprocessing.model_dump().items() if value is not None}
-    told = {"input_px": theirs["input_size"][1], **{key: theirs[key] for key in ("crop_pct", "crop_mode", "interpolation", "mean", "std")}} | own
-    assert geometry.facts() | normalisation.facts() == told | {"mean": list(told["mean"]), "std": list(told["std"])}
+    own = {
+        key: value for key, value in spec.preprocessing.model_dump().items() if value is not None
+    }
+    told = {
+        "input_px": theirs["input_size"][1],
+        **{key: theirs[key] for key in ("crop_pct", "crop_mode", "interpolation", "mean", "std")},
+    } | own
+    assert geometry.facts() | normalisation.facts() == told | {
+        "mean": list(told["mean"]),
+        "std": list(told["std"]),
+    }
     assert spec.input_px == geometry.height_px
 
 
-@pytest.mark.parametrize("name", [name for name, spec in ENTRIES.items() if spec.loader == "open_clip"])
+@pytest.mark.parametrize(
+    "name", [name for name, spec in ENTRIES.items() if spec.loader == "open_clip"]
+)
 def test_open_clip_s_own_preprocessing_is_used(name):
     import open_clip
 
     spec = ENTRIES[name]
-    theirs = open_clip.get_pretrained_cfg(spec.architecture, spec.weights.tag) if spec.weights.tag else {}
+    theirs = (
+        open_clip.get_pretrained_cfg(spec.architecture, spec.weights.tag)
+        if spec.weights.tag
+        else {}
+    )
     loaded = outline(spec, offline=True)
     assert loaded.normalisation.mean == tuple(theirs.get("mean", open_clip.OPENAI_DATASET_MEAN))
-    assert loaded.geometry.crop_mode == {"squash": "squash"}.get(theirs.get("resize_mode"), "center")
-    assert loaded.geometry.interpolation == theirs.get("interpolation", "bicubic") and loaded.geometry.crop_pct == 1.0
+    assert loaded.geometry.crop_mode == {"squash": "squash"}.get(
+        theirs.get("resize_mode"), "center"
+    )
+    assert (
+        loaded.geometry.interpolation == theirs.get("interpolation", "bicubic")
+        and loaded.geometry.crop_pct == 1.0
+    )
     assert spec.pooling in TOWER
 
 
 @pytest.mark.parametrize("name", LEARNED)
 def test_required_fields_are_filled(name):
     spec = LEARNED[name]
-    assert spec.pretraining and spec.pretraining.method and spec.pretraining.data and spec.width and spec.params and spec.input_px
+    assert (
+        spec.pretraining
+        and spec.pretraining.method
+        and spec.pretraining.data
+        and spec.width
+        and spec.params
+        and spec.input_px
+    )
     assert spec.paper is None or re.fullmatch(r"arXiv:\d{4}\.\d{5}|doi:10\.\S+", spec.paper)
     assert spec.paper or spec.summary, "without a paper, a sentence says what it is"
     assert spec.licence and re.search(FREE, spec.licence)
@@ -92,7 +137,9 @@ def test_required_fields_are_filled(name):
 
 def test_a_backbone_that_saw_imagenet_says_so():
     for name, spec in LEARNED.items():
-        assert ("ImageNet" in spec.pretraining.data) <= ("imagenet1k" in spec.pretraining.seen), name
+        assert ("ImageNet" in spec.pretraining.data) <= ("imagenet1k" in spec.pretraining.seen), (
+            name
+        )
 
 
 def test_datasets_that_were_seen_are_datasets_of_ours():
@@ -103,7 +150,15 @@ def test_datasets_that_were_seen_are_datasets_of_ours():
 
 def test_no_weights_have_two_names_and_no_name_two_weights():
     identities = [
-        (w.hub, w.revision, w.url, w.package, w.file, w.random, spec.architecture if w.random is not None else None)
+        (
+            w.hub,
+            w.revision,
+            w.url,
+            w.package,
+            w.file,
+            w.random,
+            spec.architecture if w.random is not None else None,
+        )
         for spec in ENTRIES.values()
         if (w := spec.weights)
     ]

@@ -53,7 +53,9 @@ def test_the_file_against_numpys_line(tmp_path: Path) -> None:
     assert rows.effective_robustness[list(OWN)].to_numpy() == pytest.approx(residual)
     assert rows.effective_robustness.is_monotonic_decreasing
     assert (rows.slope.iloc[0], rows.intercept.iloc[0]) == pytest.approx((slope, intercept))
-    assert set(rows.metric) == {"top1_poly"} and set(rows.reference) == {"top1_test"}  # a drop is no accuracy
+    assert set(rows.metric) == {"top1_poly"} and set(rows.reference) == {
+        "top1_test"
+    }  # a drop is no accuracy
     assert rows.change["a"] == pytest.approx(0.35 - 0.5)
 
 
@@ -62,7 +64,13 @@ def test_a_floor_has_a_value_but_draws_no_line(tmp_path: Path) -> None:
     rows = read([*pool(), floor], tmp_path)
     residual, slope, intercept = expected(list(OWN.values()), list(SHIFTED.values()))
     assert rows.effective_robustness[list(OWN)].to_numpy() == pytest.approx(residual)
-    assert rows.draws_line.to_dict() == {"a": True, "b": True, "c": True, "d": True, "pixels": False}
+    assert rows.draws_line.to_dict() == {
+        "a": True,
+        "b": True,
+        "c": True,
+        "d": True,
+        "pixels": False,
+    }
     line = intercept + slope * logit(np.array(0.3))
     assert rows.effective_robustness["pixels"] == pytest.approx(0.29 - 1 / (1 + np.exp(-line)))
 
@@ -93,7 +101,14 @@ def test_markdown_names_the_pool() -> None:
 
 def test_a_score_narrowed_to_the_shifts_classes_is_the_reference() -> None:
     narrowed = [
-        held.model_copy(update={"scores": (*held.scores, score("top1_test_poly", 0.9, facets={"shift": "test", "classes_of": "poly"}))})
+        held.model_copy(
+            update={
+                "scores": (
+                    *held.scores,
+                    score("top1_test_poly", 0.9, facets={"shift": "test", "classes_of": "poly"}),
+                )
+            }
+        )
         for held in pool()
     ]
     (found,) = make_board(narrowed).robustness

@@ -31,7 +31,12 @@ SIDE = 32
 
 
 def backbone(module: nn.Module, precision: str = "float32") -> Backbone:
-    loaded = Loaded(module, Geometry(SIDE, SIDE, 1.0, "center", "bilinear"), Normalisation((0.4,) * 3, (0.2,) * 3), "test")
+    loaded = Loaded(
+        module,
+        Geometry(SIDE, SIDE, 1.0, "center", "bilinear"),
+        Normalisation((0.4,) * 3, (0.2,) * 3),
+        "test",
+    )
     return Backbone(OWN, loaded, "cpu", precision)
 
 
@@ -42,7 +47,12 @@ class Convolutions(nn.Module):
         super().__init__()
         torch.manual_seed(0)
         self.body = nn.Sequential(
-            nn.Conv2d(3, 16, 3, 2), nn.BatchNorm2d(16), nn.ReLU6(), nn.Conv2d(16, 16, 3, groups=16), nn.BatchNorm2d(16), nn.SiLU()
+            nn.Conv2d(3, 16, 3, 2),
+            nn.BatchNorm2d(16),
+            nn.ReLU6(),
+            nn.Conv2d(16, 16, 3, groups=16),
+            nn.BatchNorm2d(16),
+            nn.SiLU(),
         )
         for norm in (self.body[1], self.body[4]):
             nn.init.uniform_(norm.running_mean), nn.init.uniform_(norm.running_var, 0.5, 2)
@@ -61,11 +71,16 @@ def small_vit() -> nn.Module:
 
 
 def crops(n: int) -> torch.Tensor:
-    return torch.randint(256, (n, 3, SIDE, SIDE), dtype=torch.uint8, generator=torch.Generator().manual_seed(3))
+    return torch.randint(
+        256, (n, 3, SIDE, SIDE), dtype=torch.uint8, generator=torch.Generator().manual_seed(3)
+    )
 
 
 @pytest.mark.parametrize("runtime", [OpenVino, OnnxRuntime])
-@pytest.mark.parametrize(("module", "poolings"), [(Convolutions, ["default", "mean_patch"]), (small_vit, ["default", "cls", "cls+mean_patch"])])
+@pytest.mark.parametrize(
+    ("module", "poolings"),
+    [(Convolutions, ["default", "mean_patch"]), (small_vit, ["default", "cls", "cls+mean_patch"])],
+)
 def test_rows_are_eager_s_whatever_the_number_of_images(runtime, module, poolings):
     """9 images in batches of 4: two full and one of a single image. One pooling alone, too."""
     one = backbone(module())
@@ -73,12 +88,17 @@ def test_rows_are_eager_s_whatever_the_number_of_images(runtime, module, pooling
     made = runtime(one, poolings, 4)
     assert agrees(made.embed(crops(9), poolings), expected)
     (alone,) = made.embed(crops(1), poolings[1:2]).values()
-    np.testing.assert_allclose(alone[0], expected[poolings[1]][0], rtol=0, atol=1e-5 * np.abs(expected[poolings[1]]).max())
+    np.testing.assert_allclose(
+        alone[0], expected[poolings[1]][0], rtol=0, atol=1e-5 * np.abs(expected[poolings[1]]).max()
+    )
 
 
 def test_a_compiled_backbone_gives_eager_s_rows():
     one = backbone(Convolutions())
-    assert agrees(Compiled(one, ["default"], 4).embed(crops(6), ["default"]), Eager(one, 6).embed(crops(6), ["default"]))
+    assert agrees(
+        Compiled(one, ["default"], 4).embed(crops(6), ["default"]),
+        Eager(one, 6).embed(crops(6), ["default"]),
+    )
 
 
 @pytest.mark.parametrize("runtime", [OpenVino, OnnxRuntime, Compiled])
@@ -92,7 +112,14 @@ def test_rows_that_are_not_finite_are_refused_by_every_runtime(runtime):
 
 
 @pytest.mark.parametrize(
-    ("rows", "same"), [([[1.0, 2.0]], True), ([[1.0, 2.00001]], True), ([[1.0, 2.0001]], False), ([[1.0]], False), ([[1.0, np.nan]], False)]
+    ("rows", "same"),
+    [
+        ([[1.0, 2.0]], True),
+        ([[1.0, 2.00001]], True),
+        ([[1.0, 2.0001]], False),
+        ([[1.0]], False),
+        ([[1.0, np.nan]], False),
+    ],
 )
 def test_agreement_is_relative_to_the_largest_value(rows, same):
     """1e-5 of 2 is 2e-5: 2.00001 is within it, 2.0001 is not."""
@@ -109,7 +136,10 @@ class Stub:
         self.name, self.backbone, self.batch_size, self.factor = "openvino", inner, batch_size, 1.0
 
     def embed(self, images, poolings):
-        return {pooling: rows * self.factor for pooling, rows in Eager(self.backbone, 64).embed(images, poolings).items()}
+        return {
+            pooling: rows * self.factor
+            for pooling, rows in Eager(self.backbone, 64).embed(images, poolings).items()
+        }
 
 
 @pytest.fixture
@@ -118,7 +148,9 @@ def rival(monkeypatch):
     Stub.made = []
     one = Rival("openvino", Stub, "torch", setup_seconds=1.0, gain=2.0)
     monkeypatch.setattr(autotune, "RIVALS", (one,))
-    monkeypatch.setattr(autotune, "_timed", lambda runtime, images: 1e-3 if runtime.name == "eager" else 1e-4)
+    monkeypatch.setattr(
+        autotune, "_timed", lambda runtime, images: 1e-3 if runtime.name == "eager" else 1e-4
+    )
     return one
 
 
@@ -142,7 +174,9 @@ def test_a_runtime_is_made_ready_where_the_images_repay_it(rival, total, name):
         (1.5, "auto", "float32", 1.5),
     ],
 )
-def test_a_pass_is_foreseen_by_what_a_rival_gains_at_the_least(rival, seconds, asked, precision, expected):
+def test_a_pass_is_foreseen_by_what_a_rival_gains_at_the_least(
+    rival, seconds, asked, precision, expected
+):
     """Twice as fast after a second of setup: 10 s become 1 + 5; 1.5 s would become 1.75, so that it stays eager's."""
     assert autotune.foreseen(seconds, asked, "cpu", precision) == expected
 
@@ -159,13 +193,21 @@ def test_floors_do_not_race(rival, monkeypatch, asked):
     floor = backbone(Convolutions())
     floor.spec = FLOOR
     chosen = make_ready(floor, images(10**6), asked, None, None)
-    assert (chosen.name, chosen.batch_size, Stub.made) == ("eager", autotune.default_batch("cpu"), [])
+    assert (chosen.name, chosen.batch_size, Stub.made) == (
+        "eager",
+        autotune.default_batch("cpu"),
+        [],
+    )
 
 
 @pytest.mark.parametrize("factor", [1.0001, np.nan])
 def test_a_runtime_with_other_rows_is_not_used(rival, monkeypatch, factor):
     monkeypatch.setattr(
-        Stub, "embed", lambda self, images, poolings: {"default": Eager(self.backbone, 64).embed(images, poolings)["default"] * factor}
+        Stub,
+        "embed",
+        lambda self, images, poolings: {
+            "default": Eager(self.backbone, 64).embed(images, poolings)["default"] * factor
+        },
     )
     assert make_ready(backbone(Convolutions()), images(10**6), "auto", 4, None).name == "eager"
 
@@ -192,14 +234,23 @@ def test_a_forward_that_the_tracer_cannot_see_is_found_out(name):
 def test_the_winner_is_remembered_and_not_raced_again(rival, monkeypatch, tmp_path):
     memory = tmp_path / "speed.json"
     monkeypatch.setattr(
-        autotune, "_timed", lambda runtime, images: {4: 3e-4, 16: 2e-4, 1: 5e-4}[runtime.batch_size] * (10 if runtime.name == "eager" else 1)
+        autotune,
+        "_timed",
+        lambda runtime, images: (
+            {4: 3e-4, 16: 2e-4, 1: 5e-4}[runtime.batch_size]
+            * (10 if runtime.name == "eager" else 1)
+        ),
     )
     first = make_ready(backbone(Convolutions()), images(10**5), "auto", None, memory)
     assert recall(memory) == Choice("openvino", 16, 2e-4) and first.batch_size == 16
     Stub.made = []
     monkeypatch.setattr(autotune, "_timed", None)
-    assert make_ready(backbone(Convolutions()), images(10**5), "auto", None, memory).batch_size == 16 and Stub.made == [16]
-    assert make_ready(backbone(Convolutions()), images(10), "auto", None, memory).name == "eager", "ten images do not repay a second"
+    assert make_ready(
+        backbone(Convolutions()), images(10**5), "auto", None, memory
+    ).batch_size == 16 and Stub.made == [16]
+    assert make_ready(backbone(Convolutions()), images(10), "auto", None, memory).name == "eager", (
+        "ten images do not repay a second"
+    )
 
 
 def test_what_cannot_be_remembered_costs_only_the_memory(tmp_path):
@@ -214,7 +265,9 @@ def test_finding_the_batch_size_takes_little_of_the_pass(monkeypatch):
     """At 1 s per image, 5 % of 20 images is 1 s: one other size is tried, and then the time is up."""
     tried, clock = [], iter(range(100))
     monkeypatch.setattr(autotune, "RIVALS", ())
-    monkeypatch.setattr(autotune, "_timed", lambda runtime, images: tried.append(runtime.batch_size) or 1.0)
+    monkeypatch.setattr(
+        autotune, "_timed", lambda runtime, images: tried.append(runtime.batch_size) or 1.0
+    )
     monkeypatch.setattr(autotune.time, "perf_counter", lambda: 2 * next(clock) / 3)
     make_ready(backbone(Convolutions()), images(20), "auto", None, None)
     assert tried == [4, 16]
@@ -222,7 +275,11 @@ def test_finding_the_batch_size_takes_little_of_the_pass(monkeypatch):
 
 def test_reduced_precision_is_eager_s_alone():
     assert autotune.available(backbone(Convolutions(), "bfloat16")) == []
-    assert {rival.name for rival in autotune.available(backbone(Convolutions()))} == {"openvino", "onnxruntime", "compile"}
+    assert {rival.name for rival in autotune.available(backbone(Convolutions()))} == {
+        "openvino",
+        "onnxruntime",
+        "compile",
+    }
 
 
 class Card:
@@ -251,7 +308,11 @@ class Card:
         monkeypatch.setattr(torch.cuda, "Stream", lambda device: Stream())
         monkeypatch.setattr(torch.cuda, "stream", lambda stream: contextlib.nullcontext())
         monkeypatch.setattr(torch.cuda, "current_stream", lambda device: Stream("computing"))
-        monkeypatch.setattr(torch.Tensor, "record_stream", lambda tensor, stream: card.log.append(f"kept for {stream.name}"))
+        monkeypatch.setattr(
+            torch.Tensor,
+            "record_stream",
+            lambda tensor, stream: card.log.append(f"kept for {stream.name}"),
+        )
 
 
 def test_a_card_computes_a_batch_while_the_next_is_copied(monkeypatch):
@@ -265,7 +326,18 @@ def test_a_card_computes_a_batch_while_the_next_is_copied(monkeypatch):
         card.copies = 0
         np.testing.assert_array_equal(on_card.embed(crops(10), ["default"])["default"], expected)
         kept = "kept for computing"
-        assert card.log == ["copy 1", "copy 2", "wait 1", kept, "copy 3", "wait 2", kept, "wait 3", kept, "synchronise"]
+        assert card.log == [
+            "copy 1",
+            "copy 2",
+            "wait 1",
+            kept,
+            "copy 3",
+            "wait 2",
+            kept,
+            "wait 3",
+            kept,
+            "synchronise",
+        ]
 
 
 def test_a_batch_that_was_copied_ahead_is_copied_anew_when_it_is_halved(monkeypatch):
@@ -283,7 +355,9 @@ def test_a_batch_that_was_copied_ahead_is_copied_anew_when_it_is_halved(monkeypa
         return real(batch, poolings)
 
     monkeypatch.setattr(one, "forward", forward)
-    np.testing.assert_allclose(on_card.embed(crops(10), ["default"])["default"], expected, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(
+        on_card.embed(crops(10), ["default"])["default"], expected, rtol=0, atol=1e-5
+    )
     assert sizes == [4, 4, 2, 2, 2]
 
 
@@ -321,6 +395,11 @@ def test_memory_that_a_forward_gives_back_is_kept():
         "with torch.inference_mode(): faults(3), print(faults(5))\n"
     )
     given_back, kept = (
-        int(subprocess.run([sys.executable, "-c", program, how], capture_output=True, text=True, check=True).stdout) for how in ("plain", "kept")
+        int(
+            subprocess.run(
+                [sys.executable, "-c", program, how], capture_output=True, text=True, check=True
+            ).stdout
+        )
+        for how in ("plain", "kept")
     )
     assert kept < 1_000 < 10_000 < given_back

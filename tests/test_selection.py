@@ -29,7 +29,9 @@ GRID = 10.0 ** np.linspace(-4, 2, 7)
 
 def folds_of(x, y, count):
     fold = np.empty(len(y), np.int64)
-    for number, (_, test) in enumerate(StratifiedKFold(count, shuffle=True, random_state=0).split(x, y)):
+    for number, (_, test) in enumerate(
+        StratifiedKFold(count, shuffle=True, random_state=0).split(x, y)
+    ):
         fold[test] = number
     return fold
 
@@ -45,9 +47,15 @@ def test_the_choice_is_that_of_a_search_by_scikit_learn(classes, count, width):
             train, test = fold != number, fold == number
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ConvergenceWarning)
-                model = LogisticRegression(C=c, tol=1e-8, max_iter=5000).fit(x[train].astype(np.float64), y[train])
+                model = LogisticRegression(C=c, tol=1e-8, max_iter=5000).fit(
+                    x[train].astype(np.float64), y[train]
+                )
             top1.append(model.score(x[test], y[test]))
-            loss.append(-model.predict_log_proba(x[test].astype(np.float64))[np.arange(test.sum()), y[test]].mean())
+            loss.append(
+                -model.predict_log_proba(x[test].astype(np.float64))[
+                    np.arange(test.sum()), y[test]
+                ].mean()
+            )
         found[c] = (np.mean(top1), -np.mean(loss))
     chosen = select_by_folds(x, y, classes, GRID, fold)
     best = max(found, key=lambda c: found[c])
@@ -56,7 +64,9 @@ def test_the_choice_is_that_of_a_search_by_scikit_learn(classes, count, width):
     tried = np.isfinite(chosen.curve)
     assert tried.sum() >= 5
     curve = dict(zip(chosen.grid, chosen.curve, strict=True))
-    assert [curve[c] for c in GRID if np.isfinite(curve[c])] == pytest.approx([found[c][0] for c in GRID if np.isfinite(curve[c])])
+    assert [curve[c] for c in GRID if np.isfinite(curve[c])] == pytest.approx(
+        [found[c][0] for c in GRID if np.isfinite(curve[c])]
+    )
 
 
 def test_the_refit_is_of_all_rows():
@@ -71,7 +81,10 @@ def test_numbers_of_folds_mean_nothing_and_order_of_rows_does_not_matter():
     x, y, _, _ = blobs(spread=3.0)
     fold, order = folds_of(x, y, 3), np.random.default_rng(0).permutation(240)
     plain = select_by_folds(x, y, 4, GRID, fold)
-    for other in (select_by_folds(x, y, 4, GRID, np.array([7, -2, 40])[fold]), select_by_folds(x[order], y[order], 4, GRID, fold[order])):
+    for other in (
+        select_by_folds(x, y, 4, GRID, np.array([7, -2, 40])[fold]),
+        select_by_folds(x[order], y[order], 4, GRID, fold[order]),
+    ):
         assert other.c == plain.c
         assert other.held_out_top1 == pytest.approx(plain.held_out_top1)
 
@@ -93,8 +106,14 @@ def test_a_path_ends_where_every_train_row_is_certain():
     assert chosen.held_out_top1 == 1.0
     assert not chosen.widened and not chosen.at_edge
     tried = np.array(chosen.grid)[np.isfinite(chosen.curve)]
-    first_certain = next(c for c in chosen.grid if sklearn_at(x, y, c).predict_proba(x)[np.arange(120), y].min() > 0.9999)
-    assert chosen.c == pytest.approx(tried[-1]) and first_certain / 10 < chosen.c < 10 * first_certain
+    first_certain = next(
+        c
+        for c in chosen.grid
+        if sklearn_at(x, y, c).predict_proba(x)[np.arange(120), y].min() > 0.9999
+    )
+    assert (
+        chosen.c == pytest.approx(tried[-1]) and first_certain / 10 < chosen.c < 10 * first_certain
+    )
     peer = sklearn_at(x, y, chosen.c)
     assert (logits_of(chosen.fit, test_x).argmax(1) == peer.predict(test_x)).mean() >= 0.9975
     assert chosen.fit.converged
@@ -147,14 +166,20 @@ def test_linked_examples_stay_in_one_fold():
         content = [f"{i:x}" for i in rng.integers(0, 200, n)]
         fold = stratified_folds(y, content, groups, 5, seed)
         for linked in (groups, content):
-            assert all(len({f for f, other in zip(fold.tolist(), linked, strict=True) if other == one}) == 1 for one in set(linked))
+            assert all(
+                len({f for f, other in zip(fold.tolist(), linked, strict=True) if other == one})
+                == 1
+                for one in set(linked)
+            )
         assert set(fold.tolist()) == set(range(5))
 
 
 def test_folds_follow_content_and_seed_alone():
     y, content = labels(30, 40), digests(70)
     fold, order = stratified_folds(y, content), np.random.default_rng(0).permutation(70)
-    np.testing.assert_array_equal(stratified_folds(1 - y[order], [content[i] for i in order])[np.argsort(order)], fold)
+    np.testing.assert_array_equal(
+        stratified_folds(1 - y[order], [content[i] for i in order])[np.argsort(order)], fold
+    )
     assert (stratified_folds(y, content, seed=1) != fold).any()
 
 
@@ -167,12 +192,17 @@ def test_without_two_images_of_any_class_there_are_no_folds():
 
 
 def settings(**given):
-    return build(LinearSettings, {"log10_c": [-3.0, 2.0, 6], "tolerance": 1e-4} | given, "tasks/t.yaml")
+    return build(
+        LinearSettings, {"log10_c": [-3.0, 2.0, 6], "tolerance": 1e-4} | given, "tasks/t.yaml"
+    )
 
 
 def test_a_task_names_one_way_of_choosing():
     assert settings(folds=5).held_out is None
-    with pytest.raises(ConfigError, match=r"share of train \('held_out', such as 0\.2\) or by 'folds' \(such as 5\): give one; got neither"):
+    with pytest.raises(
+        ConfigError,
+        match=r"share of train \('held_out', such as 0\.2\) or by 'folds' \(such as 5\): give one; got neither",
+    ):
         settings()
     with pytest.raises(ConfigError, match=r"give one; got held_out 0\.2 and folds 5"):
         settings(held_out=0.2, folds=5)
@@ -184,21 +214,38 @@ def test_folds_reach_the_protocol_and_the_record():
     result = linear(asked, settings(folds=5), "cpu")
     assert result.detail["folds"] == 5 and result.detail["held_out_rows"] == 240
     assert "folds" not in linear(posed(x, y, test_x, test_y), settings(held_out=0.2), "cpu").detail
-    spoilt = linear(Problem(x, y, asked.held_out, test_x, np.roll(test_y, 1), 4, asked.fold), settings(folds=5), "cpu")
+    spoilt = linear(
+        Problem(x, y, asked.held_out, test_x, np.roll(test_y, 1), 4, asked.fold),
+        settings(folds=5),
+        "cpu",
+    )
     assert spoilt.detail == result.detail, "no choice looks at test"
 
 
 def test_folds_are_drawn_from_train_by_seed_and_a_val_split_goes_before():
     train, test = made_split("".join(map(chr, range(65, 105))), [0, 1] * 20), made_split("z", [0])
     found = {"train": made_features(40), "test": made_features(1), "val": made_features(2)}
-    made = [problem(Dataset("d", ("a", "b"), {"train": train, "test": test}), found, 5, seed) for seed in (0, 0, 1)]
+    made = [
+        problem(Dataset("d", ("a", "b"), {"train": train, "test": test}), found, 5, seed)
+        for seed in (0, 0, 1)
+    ]
     assert np.bincount(made[0].fold).tolist() == [8] * 5 and not made[0].held_out.any()
     assert (made[0].fold == made[1].fold).all() and (made[0].fold != made[2].fold).any()
-    given = problem(Dataset("d", ("a", "b"), {"train": train, "val": made_split("de", [1, 0]), "test": test}), found, 5, 0)
+    given = problem(
+        Dataset("d", ("a", "b"), {"train": train, "val": made_split("de", [1, 0]), "test": test}),
+        found,
+        5,
+        0,
+    )
     assert given.fold is None and given.held_out.sum() == 2
 
 
 def test_one_image_per_class_leaves_no_folds():
     splits = {"train": made_split("abc", [0, 1, 2]), "test": made_split("d", [0])}
     with pytest.raises(DatasetError, match="no train images can be held out to choose settings on"):
-        problem(Dataset("d", ("a", "b", "c"), splits), {"train": made_features(3), "test": made_features(1)}, 3, 0)
+        problem(
+            Dataset("d", ("a", "b", "c"), splits),
+            {"train": made_features(3), "test": made_features(1)},
+            3,
+            0,
+        )

@@ -44,14 +44,22 @@ def claim_file(store: FeatureStore, number: int) -> Path:
 
 def test_two_takers_share_the_shards_and_none_is_given_twice(store):
     ours, theirs = Jobs(store, [KEY], N), Jobs(FeatureStore(store.root), [KEY], N)
-    taken = [ours.next(wait=False), theirs.next(wait=False), ours.next(wait=False), theirs.next(wait=False)]
+    taken = [
+        ours.next(wait=False),
+        theirs.next(wait=False),
+        ours.next(wait=False),
+        theirs.next(wait=False),
+    ]
     assert [job and job.number for job in taken] == [0, 1, 2, None]
 
 
 def test_a_shard_is_given_for_the_keys_that_lack_it(store):
     store.write(OTHER, 0, shard())
     jobs = Jobs(store, [KEY, OTHER], N)
-    assert [set(job.claims) for job in (jobs.next(wait=False), jobs.next(wait=False))] == [{KEY}, {KEY, OTHER}]
+    assert [set(job.claims) for job in (jobs.next(wait=False), jobs.next(wait=False))] == [
+        {KEY},
+        {KEY, OTHER},
+    ]
 
 
 def test_what_another_stored_meanwhile_is_not_given_and_is_counted(store):
@@ -63,7 +71,11 @@ def test_what_another_stored_meanwhile_is_not_given_and_is_counted(store):
 
 
 def test_who_waits_gets_what_the_other_gives_up(store, monkeypatch):
-    theirs, ours, told = Jobs(FeatureStore(store.root), [KEY], SHARD_ROWS), Jobs(store, [KEY], SHARD_ROWS, on_wait=lambda: told.append(1)), []
+    theirs, ours, told = (
+        Jobs(FeatureStore(store.root), [KEY], SHARD_ROWS),
+        Jobs(store, [KEY], SHARD_ROWS, on_wait=lambda: told.append(1)),
+        [],
+    )
     theirs.next(wait=False)
     monkeypatch.setattr(share.time, "sleep", lambda _: theirs.close())
     assert ours.next(wait=True).number == 0 and told == [1]
@@ -124,7 +136,9 @@ def test_a_machine_s_clock_that_is_set_leaves_its_claims(store, monkeypatch):
     assert not Watch().is_dead(path)
 
 
-def test_who_waits_for_a_lost_host_computes_its_shard_when_it_is_known_dead_and_not_before(store, monkeypatch):
+def test_who_waits_for_a_lost_host_computes_its_shard_when_it_is_known_dead_and_not_before(
+    store, monkeypatch
+):
     """The lost host holds shard 1 of 3. Time passes in the waiting alone."""
     claim_file(store, 1).write_text(json.dumps(ELSEWHERE))
     store._watch, slept = Watch(clock := Clock()), []
@@ -140,7 +154,9 @@ def test_who_waits_for_a_lost_host_computes_its_shard_when_it_is_known_dead_and_
         given.append((job.number, len(slept)))
         store.write(KEY, job.number, shard(seed=job.number))
         jobs.finish(job)
-    assert given == [(0, 0), (2, 0), (1, 3)], "50 s and 100 s are no more than DEAD_SECONDS, 150 s are"
+    assert given == [(0, 0), (2, 0), (1, 3)], (
+        "50 s and 100 s are no more than DEAD_SECONDS, 150 s are"
+    )
 
 
 def test_a_slow_host_s_shard_is_waited_for_however_long_it_takes(store, monkeypatch):
@@ -195,7 +211,9 @@ def test_a_beat_changes_the_bytes(store):
     for _ in range(11):
         claims._BEATING.beat()
     after = claim.path.read_bytes()
-    assert after != before and len(after) == len(before), "written in place, so that a full disk cannot leave it cut off"
+    assert after != before and len(after) == len(before), (
+        "written in place, so that a full disk cannot leave it cut off"
+    )
     claim.release()
     claims._BEATING.beat()
     assert not claim.path.exists()
@@ -220,7 +238,9 @@ def test_one_of_many_takers_takes_over(store):
             thread.join()
         owners = [claim for claim in taken if claim]
         assert owners, "somebody must go on"
-        assert [entry.name for entry in path.parent.iterdir()] == [path.name], "nothing is left beside the claim"
+        assert [entry.name for entry in path.parent.iterdir()] == [path.name], (
+            "nothing is left beside the claim"
+        )
         assert sum(claim._is_ours() for claim in owners) == 1
         for claim in owners:
             claim.release()
@@ -270,7 +290,9 @@ def test_four_processes_compute_each_shard_once_though_one_is_killed_in_the_midd
     begun = [process.communicate(timeout=120)[0].split() for process in processes]
     assert [process.returncode for process in processes] == [-9, 0, 0, 0]
     lost = begun[0]
-    assert len(lost) == 1 and sorted(int(number) for some in begun for number in some) == sorted([*range(count), int(lost[0])])
+    assert len(lost) == 1 and sorted(int(number) for some in begun for number in some) == sorted(
+        [*range(count), int(lost[0])]
+    )
     assert store.missing(KEY, count * SHARD_ROWS) == []
     expected = np.concatenate([shard(seed=number).rows for number in range(count)])
     np.testing.assert_array_equal(store.read(KEY, count * SHARD_ROWS).rows, expected)

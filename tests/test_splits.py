@@ -20,7 +20,9 @@ def labels(*sizes: int) -> np.ndarray:
 
 def in_hash_order(content: list[str], seed: int) -> list[int]:
     """The documented order, written out once more."""
-    return sorted(range(len(content)), key=lambda i: xxhash.xxh3_128_digest(f"{seed}:{content[i]}".encode()))
+    return sorted(
+        range(len(content)), key=lambda i: xxhash.xxh3_128_digest(f"{seed}:{content[i]}".encode())
+    )
 
 
 # (class sizes, share) -> test images per class: share * n rounded half up, at least 1, at most n - 1; a lone example stays in train
@@ -45,7 +47,10 @@ def test_test_is_the_head_of_the_hash_order_of_each_class() -> None:
     y, content = labels(10, 15), digests(25)
     test = automatic_test(y, content, seed=3)
     order = in_hash_order(content, 3)
-    assert set(np.flatnonzero(test)) == {*[i for i in order if y[i] == 0][:2], *[i for i in order if y[i] == 1][:3]}
+    assert set(np.flatnonzero(test)) == {
+        *[i for i in order if y[i] == 0][:2],
+        *[i for i in order if y[i] == 1][:3],
+    }
 
 
 def test_golden() -> None:
@@ -55,7 +60,9 @@ def test_golden() -> None:
 
 def test_the_seed_changes_the_split() -> None:
     y, content = labels(50, 50), digests(100)
-    assert not np.array_equal(automatic_test(y, content, seed=0), automatic_test(y, content, seed=1))
+    assert not np.array_equal(
+        automatic_test(y, content, seed=0), automatic_test(y, content, seed=1)
+    )
 
 
 @pytest.mark.parametrize("grouped", [False, True])
@@ -67,7 +74,11 @@ def test_the_order_of_files_and_of_classes_does_not_matter(grouped: bool) -> Non
     test = automatic_test(y, content, groups)
     for _ in range(5):
         order, renamed = rng.permutation(300), rng.permutation(5)
-        again = automatic_test(renamed[y[order]], [content[i] for i in order], groups and [f"other {groups[i]}" for i in order])
+        again = automatic_test(
+            renamed[y[order]],
+            [content[i] for i in order],
+            groups and [f"other {groups[i]}" for i in order],
+        )
         np.testing.assert_array_equal(again, test[order])
 
 
@@ -80,7 +91,9 @@ def test_linked_examples_stay_together() -> None:
         content = [f"{i:x}" for i in rng.integers(0, 2 * n, n)]
         test = automatic_test(y, content, groups)
         for linked in (groups, content):
-            assert not {linked[i] for i in np.flatnonzero(test)} & {linked[i] for i in np.flatnonzero(~test)}
+            assert not {linked[i] for i in np.flatnonzero(test)} & {
+                linked[i] for i in np.flatnonzero(~test)
+            }
         assert set(y[~test].tolist()) == set(y.tolist())
 
 
@@ -98,18 +111,23 @@ def test_a_class_of_large_groups_still_gets_test_examples() -> None:
     """Three patients of 10, 8 and 10 images. The aim is 3, to which 0 is nearer than 8 or 10; so the smallest is taken last."""
     y = labels(28)
     groups = ["a"] * 10 + ["b"] * 8 + ["c"] * 10
-    assert np.flatnonzero(automatic_test(y, digests(28), groups, share=0.1)).tolist() == list(range(10, 18))
+    assert np.flatnonzero(automatic_test(y, digests(28), groups, share=0.1)).tolist() == list(
+        range(10, 18)
+    )
 
 
 def test_one_image_per_class() -> None:
     with pytest.raises(
-        DatasetError, match=r"every class has a single image, so none can be spared for test\. Add images, or give train and test yourself"
+        DatasetError,
+        match=r"every class has a single image, so none can be spared for test\. Add images, or give train and test yourself",
     ):
         automatic_test(labels(1, 1, 1), digests(3))
 
 
 def test_one_group_per_class() -> None:
-    with pytest.raises(DatasetError, match="in every class, all images belong to one group or are byte-identical"):
+    with pytest.raises(
+        DatasetError, match="in every class, all images belong to one group or are byte-identical"
+    ):
         automatic_test(labels(3, 3), digests(6), ["a"] * 3 + ["b"] * 3)
 
 
@@ -123,7 +141,12 @@ def seats(sizes: list[int], limit: int) -> list[int]:
     """Sainte-Lague by its usual definition: one seat each, then always to the largest size / (2 * seats + 1)."""
     given = [1] * len(sizes)
     while sum(given) < limit:
-        given[max(range(len(sizes)), key=lambda c: (given[c] < sizes[c]) * sizes[c] / (2 * given[c] + 1))] += 1
+        given[
+            max(
+                range(len(sizes)),
+                key=lambda c: (given[c] < sizes[c]) * sizes[c] / (2 * given[c] + 1),
+            )
+        ] += 1
     return given
 
 

@@ -12,7 +12,14 @@ from bob.statistics.aggregate import beaten, borda, ranks, win_rate, z_scores
 from bob.statistics.correlation import kendall, spearman
 from bob.statistics.pairs import t_tests
 from bob.statistics.pareto import pareto_front
-from bob.statistics.resampling import by_dataset, drawn_means, normal_draws, normal_p_values, rank_interval, win_share
+from bob.statistics.resampling import (
+    by_dataset,
+    drawn_means,
+    normal_draws,
+    normal_p_values,
+    rank_interval,
+    win_share,
+)
 from bob.statistics.ties import holm, tie_groups
 
 MRR = Path(__file__).parent / "data" / "bob_retrieval_mrr.csv"
@@ -31,7 +38,11 @@ def published() -> tuple[list[str], np.ndarray]:
 
 def test_z_scores_by_hand() -> None:
     # first: mean 0.8333, deviations 1/15, -1/30, -1/30, sd sqrt(6/900 / 2) = 0.057735; second: mean 20, sd 10, less is better
-    expected = [[0.0666667 / 0.0577350, 1.0], [-0.0333333 / 0.0577350, -1.0], [-0.0333333 / 0.0577350, 0.0]]
+    expected = [
+        [0.0666667 / 0.0577350, 1.0],
+        [-0.0333333 / 0.0577350, -1.0],
+        [-0.0333333 / 0.0577350, 0.0],
+    ]
     assert z_scores(HAND, BOTH) == pytest.approx(np.array(expected), abs=1e-5)
 
 
@@ -82,7 +93,9 @@ def test_the_published_table_does_not_separate_its_top() -> None:
     names, values = published()
     z = z_scores(values, [True] * 8)
     share = win_share(drawn_means(z, [str(i) for i in range(8)]))
-    assert share[names.index("timm-swinv2_base_window12to24_192to384_22kft1k")] == pytest.approx(0.60, abs=0.02)
+    assert share[names.index("timm-swinv2_base_window12to24_192to384_22kft1k")] == pytest.approx(
+        0.60, abs=0.02
+    )
     assert share.sum() == pytest.approx(1)
 
 
@@ -90,7 +103,9 @@ def test_drawn_means_follow_their_seed_and_centre_on_the_mean() -> None:
     values = np.random.default_rng(2).normal(size=(4, 6))
     units = list("aabbcd")
     drawn = drawn_means(values, units)
-    assert np.array_equal(drawn, drawn_means(values, units)) and not np.array_equal(drawn, drawn_means(values, units, seed=1))
+    assert np.array_equal(drawn, drawn_means(values, units)) and not np.array_equal(
+        drawn, drawn_means(values, units, seed=1)
+    )
     assert drawn.shape == (10_000, 4)
     assert drawn_means(values, list("abcdef")).mean(0) == pytest.approx(values.mean(1), abs=0.02)
 
@@ -117,14 +132,21 @@ def test_the_shares_of_datasets_average_to_the_mean_over_settings() -> None:
 
 
 def test_normal_draws_against_numpy() -> None:
-    means, covariance = np.array([1.0, 0.9, 0.0]), np.array([[0.04, 0.03, 0.0], [0.03, 0.04, 0.0], [0.0, 0.0, 0.01]])
+    means, covariance = (
+        np.array([1.0, 0.9, 0.0]),
+        np.array([[0.04, 0.03, 0.0], [0.03, 0.04, 0.0], [0.0, 0.0, 0.01]]),
+    )
     drawn = normal_draws(means, covariance)
-    assert drawn.mean(0) == pytest.approx(means, abs=0.01) and np.cov(drawn.T) == pytest.approx(covariance, abs=2e-3)
+    assert drawn.mean(0) == pytest.approx(means, abs=0.01) and np.cov(drawn.T) == pytest.approx(
+        covariance, abs=2e-3
+    )
     p = normal_p_values(means, covariance)
     # var(first - second) = 0.04 + 0.04 - 2 * 0.03 = 0.02
     assert p[0, 1] == pytest.approx(2 * stats.norm.sf(0.1 / np.sqrt(0.02))) and p[0, 0] == 1
     assert normal_p_values(np.array([1.0, 1.0]), np.full((2, 2), 0.04))[0, 1] == 1  # copies
-    assert normal_p_values(np.array([1.0, 0.5]), np.full((2, 2), 0.04))[0, 1] == 0  # better on every example
+    assert (
+        normal_p_values(np.array([1.0, 0.5]), np.full((2, 2), 0.04))[0, 1] == 0
+    )  # better on every example
 
 
 def test_equal_backbones_are_rarely_told_apart_over_datasets() -> None:
@@ -149,7 +171,9 @@ def test_holm_against_statsmodels() -> None:
 
 def test_groups_are_anchored_at_the_best_of_the_rest() -> None:
     p = np.ones((4, 4))
-    p[0, 2] = p[2, 0] = p[0, 3] = p[3, 0] = 0.001  # the first is told from the third and the fourth, nobody else from anybody
+    p[0, 2] = p[2, 0] = p[0, 3] = p[3, 0] = (
+        0.001  # the first is told from the third and the fourth, nobody else from anybody
+    )
     assert tie_groups(p) == [1, 1, 2, 2]
 
 
@@ -183,7 +207,9 @@ def test_front_against_the_definition() -> None:
     rng = np.random.default_rng(4)
     quality, cost = rng.integers(0, 9, (2, 60)).astype(float)
     points = list(zip(quality, cost, strict=True))
-    expected = [not any(p >= q and c <= d and (p, c) != (q, d) for p, c in points) for q, d in points]
+    expected = [
+        not any(p >= q and c <= d and (p, c) != (q, d) for p, c in points) for q, d in points
+    ]
     assert pareto_front(quality, cost).tolist() == expected
 
 

@@ -29,7 +29,9 @@ KEY = FeatureKey(
 
 def shard(n: int = 5, width: int = 3, seed: int = 0) -> Shard:
     rows = np.random.default_rng(seed).normal(size=(n, width)).astype(np.float32)
-    return Shard(rows, np.arange(n), {str(n): "image 'x' is empty"}, Effort(n, 0.5, 0.25, "cpu", 16))
+    return Shard(
+        rows, np.arange(n), {str(n): "image 'x' is empty"}, Effort(n, 0.5, 0.25, "cpu", 16)
+    )
 
 
 @pytest.fixture
@@ -45,7 +47,13 @@ def shard_file(store: FeatureStore) -> Path:
 @pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(FeatureKey)])
 def test_every_field_of_the_key_changes_the_key(field):
     value = getattr(KEY, field)
-    other = {**value, "more": 1} if isinstance(value, dict) else "float16" if field == "stored" else value + type(value)(1)
+    other = (
+        {**value, "more": 1}
+        if isinstance(value, dict)
+        else "float16"
+        if field == "stored"
+        else value + type(value)(1)
+    )
     assert dataclasses.replace(KEY, **{field: other}).digest() != KEY.digest()
 
 
@@ -63,7 +71,12 @@ def test_what_is_written_is_read(store):
 
 
 @pytest.mark.parametrize(
-    ("n", "count", "last"), [(1, 1, range(1)), (SHARD_ROWS, 1, range(SHARD_ROWS)), (SHARD_ROWS + 1, 2, range(SHARD_ROWS, SHARD_ROWS + 1))]
+    ("n", "count", "last"),
+    [
+        (1, 1, range(1)),
+        (SHARD_ROWS, 1, range(SHARD_ROWS)),
+        (SHARD_ROWS + 1, 2, range(SHARD_ROWS, SHARD_ROWS + 1)),
+    ],
 )
 def test_shards_cover_all_images(n, count, last):
     assert shard_count(n) == count
@@ -100,7 +113,9 @@ def whole_still(store: FeatureStore) -> bool:
     """Whether the shard reads exactly as written: a flipped byte of padding changes nothing."""
     features = store.read(KEY, 6)
     return (
-        np.array_equal(features.rows, shard().rows) and features.positions.tolist() == [0, 1, 2, 3, 4] and features.bad == {5: "image 'x' is empty"}
+        np.array_equal(features.rows, shard().rows)
+        and features.positions.tolist() == [0, 1, 2, 3, 4]
+        and features.bad == {5: "image 'x' is empty"}
     )
 
 
@@ -133,7 +148,9 @@ def test_float16_halves_the_file_and_rounds_as_numpy_does(store):
     assert sizes[1] < 0.6 * sizes[0]
     read = store.read(half, 1001).rows
     assert read.dtype == np.float32
-    np.testing.assert_array_equal(read, shard(n=1000, width=64).rows.astype(np.float16).astype(np.float32))
+    np.testing.assert_array_equal(
+        read, shard(n=1000, width=64).rows.astype(np.float16).astype(np.float32)
+    )
 
 
 def test_rows_can_be_changed_in_memory_and_stay_as_they_are_in_the_file(store):
@@ -152,7 +169,9 @@ def test_rows_outlive_their_file(store):
 def test_shards_without_a_single_readable_image_have_no_rows(store):
     empty = Shard(np.zeros((0, 0), np.float32), np.zeros(0, np.int64), {"0": "image 'x' is empty"})
     store.write(KEY, 0, empty)
-    assert store.read(KEY, 1).rows.shape == (0, 0) and store.read(KEY, 1).bad == {0: "image 'x' is empty"}
+    assert store.read(KEY, 1).rows.shape == (0, 0) and store.read(KEY, 1).bad == {
+        0: "image 'x' is empty"
+    }
     store.write(KEY, 1, shard())
     np.testing.assert_array_equal(store.read(KEY, SHARD_ROWS + 5).rows, shard().rows)
 
@@ -160,7 +179,11 @@ def test_shards_without_a_single_readable_image_have_no_rows(store):
 def test_a_read_only_cache_serves_what_is_there_and_says_what_it_cannot(store, tmp_path):
     """Root may write anywhere, so the file system is mounted read-only where that can be done."""
     store.write(KEY, 0, shard())
-    mounted = subprocess.run(["mount", "--bind", "-o", "ro", str(store.root), str(store.root)], capture_output=True, text=True)
+    mounted = subprocess.run(
+        ["mount", "--bind", "-o", "ro", str(store.root), str(store.root)],
+        capture_output=True,
+        text=True,
+    )
     if mounted.returncode:
         if os.environ.get("CI"):
             pytest.fail(f"CI must be able to mount: {mounted.stderr}")
@@ -181,7 +204,11 @@ def tiny_disk(tmp_path: Path):
     """A file system of 64 KiB. Needs root, as CI is; elsewhere the test is skipped and says so."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)], capture_output=True, text=True)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)],
+        capture_output=True,
+        text=True,
+    )
     if mounted.returncode:
         if os.environ.get("CI"):
             pytest.fail(f"CI must be able to mount a tmpfs: {mounted.stderr}")
@@ -193,7 +220,10 @@ def tiny_disk(tmp_path: Path):
 def test_a_full_disk_is_told_and_leaves_no_part_of_a_shard(tiny_disk):
     store = FeatureStore(tiny_disk)
     store.write(KEY, 0, shard())
-    with pytest.raises(StoreError, match=r"cannot be written; the disk is full: free some space or choose another disk with --cache-dir"):
+    with pytest.raises(
+        StoreError,
+        match=r"cannot be written; the disk is full: free some space or choose another disk with --cache-dir",
+    ):
         store.write(KEY, 1, shard(n=SHARD_ROWS, width=64))
     assert store.missing(KEY, SHARD_ROWS + 5) == [1]
     assert not list(tiny_disk.rglob(f"{ASIDE}*"))
@@ -204,7 +234,18 @@ def test_a_full_disk_fails_the_cells_and_a_larger_one_goes_on(tiny_disk, photos,
     from bob.cli import main
     from bob.errors import FAILED, OK
 
-    command = ["run", "--data", str(photos), "--backbones", "raw_pixels", "--tasks", "knn", "--results", str(tmp_path / "results"), "--cache-dir"]
+    command = [
+        "run",
+        "--data",
+        str(photos),
+        "--backbones",
+        "raw_pixels",
+        "--tasks",
+        "knn",
+        "--results",
+        str(tmp_path / "results"),
+        "--cache-dir",
+    ]
     assert main([*command, str(tiny_disk)]) == FAILED
     assert "the disk is full" in capfd.readouterr().err
     assert main([*command, str(tmp_path / "cache")]) == OK

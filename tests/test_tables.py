@@ -43,7 +43,9 @@ def test_a_table(root: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_a_table_and_a_folder_of_the_same_images_split_alike(root: Path, cache: Path) -> None:
     spec = table(root, "path,label\n" + ROWS)
-    assert set(open_dataset(spec, cache).splits["test"].ids) == set(open_dataset(from_data_flag(str(root)), cache).splits["test"].ids)
+    assert set(open_dataset(spec, cache).splits["test"].ids) == set(
+        open_dataset(from_data_flag(str(root)), cache).splits["test"].ids
+    )
 
 
 def test_a_table_with_splits_groups_and_more(root: Path, cache: Path) -> None:
@@ -63,7 +65,9 @@ def test_a_table_with_splits_groups_and_more(root: Path, cache: Path) -> None:
 
 
 def test_groups_of_a_table_stay_together(root: Path, cache: Path) -> None:
-    rows = "".join(f"{name}/{i}.png,{name},patient{i // 2}\n" for name in ("cat", "dog") for i in range(10))
+    rows = "".join(
+        f"{name}/{i}.png,{name},patient{i // 2}\n" for name in ("cat", "dog") for i in range(10)
+    )
     dataset = open_dataset(table(root, "path,label,group\n" + rows), cache)
     assert not set(dataset.splits["train"].groups or ()) & set(dataset.splits["test"].groups or ())
 
@@ -76,10 +80,19 @@ def test_paths_may_be_absolute(root: Path, cache: Path) -> None:
 TABLES = {
     "empty": ("", "column 'path' is missing. Columns, separated by commas: none"),
     "column missing": ("path,lable\n" + ROWS, "column 'label' is missing; did you mean 'lable'"),
-    "semicolons": ("path;label\n", "column 'path' is missing.* Columns, separated by commas: 'path;label'"),
+    "semicolons": (
+        "path;label\n",
+        "column 'path' is missing.* Columns, separated by commas: 'path;label'",
+    ),
     "column twice": ("path,label,label\n", "column 'label' is there twice"),
-    "file missing": ("path,label\ncat/0.png,cat\ncat/77.png,cat\n", "row 3: there is no file '.*77.png'. Paths are relative to the table's folder"),
-    "unknown split": ("path,label,split\ncat/0.png,cat,tset\n", "row 2: unknown split 'tset'; did you mean 'test'"),
+    "file missing": (
+        "path,label\ncat/0.png,cat\ncat/77.png,cat\n",
+        "row 3: there is no file '.*77.png'. Paths are relative to the table's folder",
+    ),
+    "unknown split": (
+        "path,label,split\ncat/0.png,cat,tset\n",
+        "row 2: unknown split 'tset'; did you mean 'test'",
+    ),
     "empty split": (
         "path,label,split\ncat/0.png,cat,\n",
         "row 2: unknown split ''. Known: train, training, val, valid, validation, dev, test, testing",
@@ -87,12 +100,24 @@ TABLES = {
     "empty label": ("path,label\ncat/0.png,cat\ncat/1.png, \n", "row 3: label is empty"),
     "empty path": ("path,label\n,cat\n", "row 2: path is empty"),
     "empty group": ("path,label,group\ncat/0.png,cat,\n", "row 2: group is empty"),
-    "in two splits": ("path,label,split\ncat/0.png,cat,train\ncat/0.png,cat,test\n", "'cat/0.png' is in both train and test"),
-    "twice": ("path,label\ncat/0.png,cat\ncat/0.png,dog\n", "'cat/0.png' has two rows, with labels 'cat' and 'dog'"),
-    "ragged": ("path,label\ncat/0.png,cat,1\n", "row 2: 3 cells under 2 columns. Quote cells that hold a comma"),
+    "in two splits": (
+        "path,label,split\ncat/0.png,cat,train\ncat/0.png,cat,test\n",
+        "'cat/0.png' is in both train and test",
+    ),
+    "twice": (
+        "path,label\ncat/0.png,cat\ncat/0.png,dog\n",
+        "'cat/0.png' has two rows, with labels 'cat' and 'dog'",
+    ),
+    "ragged": (
+        "path,label\ncat/0.png,cat,1\n",
+        "row 2: 3 cells under 2 columns. Quote cells that hold a comma",
+    ),
     "open quote": ('path,label\n"cat/0.png,cat\n', "is not a CSV file in UTF-8"),
     "header only": ("path,label\n", "holds no images"),
-    "test only": ("path,label,split\ncat/0.png,cat,test\ndog/0.png,dog,test\n", "holds test images and no train images"),
+    "test only": (
+        "path,label,split\ncat/0.png,cat,test\ndog/0.png,dog,test\n",
+        "holds test images and no train images",
+    ),
 }
 
 
@@ -112,7 +137,10 @@ def test_a_table_in_another_encoding(root: Path, cache: Path) -> None:
 
 def test_no_table(tmp_path: Path, cache: Path) -> None:
     with pytest.raises(DatasetError, match=r"table '.*x\.csv' cannot be read \(No such file"):
-        open_dataset(DatasetSpec(name="x", source=TableSource(reader="table", path=str(tmp_path / "x.csv"))), cache)
+        open_dataset(
+            DatasetSpec(name="x", source=TableSource(reader="table", path=str(tmp_path / "x.csv"))),
+            cache,
+        )
 
 
 def test_take_keeps_groups_and_attributes(root: Path, cache: Path) -> None:

@@ -17,21 +17,35 @@ def made_split(n: int = 6) -> Split:
     """Images a0, b1, a2, b3, ... of two kinds."""
     kinds = tuple("ab"[i % 2] for i in range(n))
     ids = tuple(f"{kind}{i}" for i, kind in enumerate(kinds))
-    return Split(ids, np.arange(n) % 3, tuple(f"digest {i}" for i in ids), lambda i: ids[i].encode(), attributes={"kind": kinds})
+    return Split(
+        ids,
+        np.arange(n) % 3,
+        tuple(f"digest {i}" for i in ids),
+        lambda i: ids[i].encode(),
+        attributes={"kind": kinds},
+    )
 
 
 def test_a_part_reads_its_own_images_and_knows_its_place_in_the_whole():
     whole = made_split()
     part = chosen_part("test", whole, {"kind": ["b"]}, "d")
     assert part.ids == ("b1", "b3", "b5") and part.read(1) == b"b3" and part.y.tolist() == [1, 0, 2]
-    assert part.origin is not None and (part.origin.name, part.origin.split, part.origin.positions.tolist()) == ("test", whole, [1, 3, 5])
+    assert part.origin is not None and (
+        part.origin.name,
+        part.origin.split,
+        part.origin.positions.tolist(),
+    ) == ("test", whole, [1, 3, 5])
 
 
 def test_a_part_of_a_part_is_a_part_of_the_whole():
     whole = made_split()
     inner = chosen_part("test", whole, {"kind": ["b"]}, "d").part("mine", np.array([2, 0]))
     assert inner.ids == ("b5", "b1")
-    assert inner.origin is not None and (inner.origin.name, inner.origin.split, inner.origin.positions.tolist()) == ("test", whole, [5, 1])
+    assert inner.origin is not None and (
+        inner.origin.name,
+        inner.origin.split,
+        inner.origin.positions.tolist(),
+    ) == ("test", whole, [5, 1])
 
 
 def test_images_of_their_own_share_nothing():
@@ -47,9 +61,13 @@ def test_rows_of_a_view_are_rows_of_the_whole():
 
 
 def test_an_attribute_that_is_not_there_is_told():
-    with pytest.raises(DatasetError, match=r"where names the attribute 'kinds'; did you mean 'kind'\?"):
+    with pytest.raises(
+        DatasetError, match=r"where names the attribute 'kinds'; did you mean 'kind'\?"
+    ):
         chosen_part("test", made_split(), {"kinds": ["b"]}, "d")
-    with pytest.raises(DatasetError, match=r"dataset 'd': no image of test has \{'kind': \['c'\]\}"):
+    with pytest.raises(
+        DatasetError, match=r"dataset 'd': no image of test has \{'kind': \['c'\]\}"
+    ):
         chosen_part("test", made_split(), {"kind": ["c"]}, "d")
 
 
@@ -63,42 +81,68 @@ def entries(tmp_path, monkeypatch) -> dict[str, DatasetSpec]:
 
     def read(spec: DatasetSpec, cache: Path, offline: bool) -> Dataset:
         split = made_split(6)
-        split = dataclasses.replace(split, y=split.y % len(sets[spec.name]), content=tuple(f"{spec.name} {c}" for c in split.content))
+        split = dataclasses.replace(
+            split,
+            y=split.y % len(sets[spec.name]),
+            content=tuple(f"{spec.name} {c}" for c in split.content),
+        )
         return Dataset(spec.name, sets[spec.name], {"train": split, "test": split})
 
     monkeypatch.setattr("bob.datasets.open._read", read)
-    return {name: DatasetSpec(name=name, source=FolderSource(reader="folder", path=name)) for name in sets}
+    return {
+        name: DatasetSpec(name=name, source=FolderSource(reader="folder", path=name))
+        for name in sets
+    }
 
 
 def with_shift(entries: dict[str, DatasetSpec], **values: object) -> Dataset:
-    spec = entries["home"].model_copy(update={"shifts": {"moved": ShiftSpec.model_validate(values)}})
+    spec = entries["home"].model_copy(
+        update={"shifts": {"moved": ShiftSpec.model_validate(values)}}
+    )
     return open_dataset(spec, Path("unused"), entries=entries)
 
 
 def test_classes_of_a_shift_are_matched_by_name(entries):
     """The labels are 0 1 2 0 1 2 modulo 2: 0 1 0 0 1 0. In `away`, z is 0 and x is 1; at home, x is 0 and z is 2. Only these two are scored."""
     shift = with_shift(entries, dataset="away").shifts["moved"]
-    assert shift.split.y.tolist() == [2, 0, 2, 2, 0, 2] and shift.classes == (0, 2) and shift.kind == "shift"
+    assert (
+        shift.split.y.tolist() == [2, 0, 2, 2, 0, 2]
+        and shift.classes == (0, 2)
+        and shift.kind == "shift"
+    )
 
 
 def test_a_shift_may_be_another_part_of_the_same_images(entries):
-    spec = entries["home"].model_copy(update={"where": {"kind": ("a",)}, "shifts": {"b": ShiftSpec(where={"kind": ("b",)})}})
+    spec = entries["home"].model_copy(
+        update={"where": {"kind": ("a",)}, "shifts": {"b": ShiftSpec(where={"kind": ("b",)})}}
+    )
     dataset = open_dataset(spec, Path("unused"), entries=entries)
-    assert dataset.splits["test"].ids == ("a0", "a2", "a4") and dataset.shifts["b"].split.ids == ("b1", "b3", "b5")
+    assert dataset.splits["test"].ids == ("a0", "a2", "a4") and dataset.shifts["b"].split.ids == (
+        "b1",
+        "b3",
+        "b5",
+    )
     assert dataset.shifts["b"].classes is None
     origins = [dataset.splits["test"].origin, dataset.shifts["b"].split.origin]
     assert all(origin is not None and origin.name == "test" for origin in origins)
-    assert origins[0] is not None and origins[1] is not None and origins[0].split is origins[1].split, "one set of rows serves both"
+    assert (
+        origins[0] is not None and origins[1] is not None and origins[0].split is origins[1].split
+    ), "one set of rows serves both"
 
 
 def test_far_images_need_no_class_of_ours(entries):
     assert with_shift(entries, dataset="strange", kind="far").shifts["moved"].kind == "far"
-    with pytest.raises(DatasetError, match=r"shifts.moved holds the classes \['q'\], which the dataset does not have"):
+    with pytest.raises(
+        DatasetError,
+        match=r"shifts.moved holds the classes \['q'\], which the dataset does not have",
+    ):
         with_shift(entries, dataset="strange")
 
 
 def test_a_shift_to_nowhere_is_told(entries):
-    with pytest.raises(ConfigError, match=r"shifts.moved refers to an unknown dataset 'awa'; did you mean 'away'\?"):
+    with pytest.raises(
+        ConfigError, match=r"shifts.moved refers to an unknown dataset 'awa'; did you mean 'away'\?"
+    ):
         with_shift(entries, dataset="awa")
     with pytest.raises(ConfigError, match=r"refers to the split 'val', which 'away' does not have"):
         with_shift(entries, dataset="away", split="val")
@@ -106,7 +150,13 @@ def test_a_shift_to_nowhere_is_told(entries):
 
 def test_what_a_shift_holds_is_part_of_the_dataset_s_identity(entries):
     plain = open_dataset(entries["home"], Path("unused"), entries=entries).fingerprint()
-    prints = {plain, *(with_shift(entries, **values).fingerprint() for values in ({"dataset": "away"}, {"dataset": "away", "kind": "far"}))}
+    prints = {
+        plain,
+        *(
+            with_shift(entries, **values).fingerprint()
+            for values in ({"dataset": "away"}, {"dataset": "away", "kind": "far"})
+        ),
+    }
     assert len(prints) == 3
 
 
@@ -119,5 +169,14 @@ def test_a_dry_run_decodes_each_image_once_for_all_families_of_tasks(bob, photos
     """Linear, k-NN, few-shot and retrieval, of two backbones: as many images as there are files, and twice as many rows."""
     files = len([path for path in photos.rglob("*") if path.is_file()])
     for tasks in ("linear", "linear,knn,fewshot,episodes,retrieval,retrieval_whitened"):
-        _, out, _ = bob("run", "--data", photos, "--backbones", "raw_pixels,channel_statistics", "--tasks", tasks, "--dry-run")
+        _, out, _ = bob(
+            "run",
+            "--data",
+            photos,
+            "--backbones",
+            "raw_pixels,channel_statistics",
+            "--tasks",
+            tasks,
+            "--dry-run",
+        )
         assert f"{files} images to decode, {2 * files} rows to embed" in out, tasks

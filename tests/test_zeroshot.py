@@ -46,7 +46,9 @@ def unit(x: np.ndarray) -> np.ndarray:
 def test_class_embeddings_by_hand() -> None:
     """Prompts (3, 0) and (0, 4) become (1, 0) and (0, 1), whose mean points to (1, 1) / sqrt(2): lengths do not weigh."""
     texts = np.array([[3, 0], [0, 4], [0, 2], [0, 5]], np.float32)
-    assert class_embeddings(texts, 2) == pytest.approx(np.array([[0.5**0.5, 0.5**0.5], [0, 1]]), abs=1e-7)
+    assert class_embeddings(texts, 2) == pytest.approx(
+        np.array([[0.5**0.5, 0.5**0.5], [0, 1]]), abs=1e-7
+    )
 
 
 def test_logits_are_scaled_cosines() -> None:
@@ -61,7 +63,9 @@ def test_the_classifier_is_open_clip_s() -> None:
     names, templates = ["tabby cat", "sports car", "sea"], templates_of("simple")
     with torch.inference_mode():
         rows = model.encode_text(tokenizer(list(prompts(names, templates)))).numpy()
-        theirs = open_clip.build_zero_shot_classifier(model, tokenizer, names, open_clip.SIMPLE_IMAGENET_TEMPLATES).numpy()
+        theirs = open_clip.build_zero_shot_classifier(
+            model, tokenizer, names, open_clip.SIMPLE_IMAGENET_TEMPLATES
+        ).numpy()
     assert class_embeddings(rows, 3) == pytest.approx(theirs.T, abs=1e-5)
 
 
@@ -73,20 +77,32 @@ def test_templates_have_one_place_for_the_name(chosen: object, count: int) -> No
 
 
 def test_prompts_of_a_class_stand_together() -> None:
-    assert prompts(["b_c", "{d}"], ["a {}.", "the {}"]) == ("a b_c.", "the b_c", "a {d}.", "the {d}")
+    assert prompts(["b_c", "{d}"], ["a {}.", "the {}"]) == (
+        "a b_c.",
+        "the b_c",
+        "a {d}.",
+        "the {d}",
+    )
 
 
 def test_wordnet_ids_are_said_as_openai_says_them() -> None:
     ids = class_list("imagenet_1k")
     assert spoken(ids, ids) == list(IMAGENET_CLASSNAMES)
-    assert spoken([ids[2], ids[0]], ids) == [IMAGENET_CLASSNAMES[2], IMAGENET_CLASSNAMES[0]]  # a class mask, in its own order
+    assert spoken([ids[2], ids[0]], ids) == [
+        IMAGENET_CLASSNAMES[2],
+        IMAGENET_CLASSNAMES[0],
+    ]  # a class mask, in its own order
     assert spoken(["hot_dog", "n1"], ids) == ["hot dog", "n1"]
-    with pytest.raises(DatasetError, match="'n99999999' is a WordNet id that is not one of ImageNet's 1000"):
+    with pytest.raises(
+        DatasetError, match="'n99999999' is a WordNet id that is not one of ImageNet's 1000"
+    ):
         spoken([ids[0], "n99999999"], ids)
 
 
 def test_templates_need_a_place_for_the_name() -> None:
-    with pytest.raises(ValueError, match=r"each of templates must hold \{\} once, for the class name; got 'a cat'"):
+    with pytest.raises(
+        ValueError, match=r"each of templates must hold \{\} once, for the class name; got 'a cat'"
+    ):
         ZeroshotSettings(templates=("a {}", "a cat"), logit_scale=100.0)
 
 
@@ -95,11 +111,16 @@ def test_templates_need_a_place_for_the_name() -> None:
 
 def slow_recall(similarity: np.ndarray, image_of: np.ndarray, k: int) -> tuple[float, float]:
     """(text to image, image to text) as Karpathy's script has them: the rank of the image; the best rank of its captions."""
-    of_text = [int((row > row[own]).sum()) < k for row, own in zip(similarity, image_of, strict=True)]
+    of_text = [
+        int((row > row[own]).sum()) < k for row, own in zip(similarity, image_of, strict=True)
+    ]
     of_image = []
     for image in range(similarity.shape[1]):
         order = np.argsort(-similarity[:, image])
-        of_image.append(min(int(np.flatnonzero(order == text)[0]) for text in np.flatnonzero(image_of == image)) < k)
+        of_image.append(
+            min(int(np.flatnonzero(order == text)[0]) for text in np.flatnonzero(image_of == image))
+            < k
+        )
     return float(np.mean(of_text)), float(np.mean(of_image))
 
 
@@ -109,10 +130,15 @@ def test_recall_both_ways_with_several_captions(seed: int) -> None:
     images = rng.normal(size=(30, 12)).astype(np.float32)
     image_of = np.repeat(np.arange(30), rng.integers(1, 6, 30))
     texts = (images[image_of] + 1.5 * rng.normal(size=(len(image_of), 12))).astype(np.float32)
-    parts = {part.suffix: part for part in image_text(images, texts, image_of, [1, 5, 10], "cpu").parts}
+    parts = {
+        part.suffix: part for part in image_text(images, texts, image_of, [1, 5, 10], "cpu").parts
+    }
     similarity = unit(texts.astype(np.float64)) @ unit(images.astype(np.float64)).T
     for k in (1, 5, 10):
-        found = tuple(metric_named("hit_at").function(parts[f"{direction}_k{k}"].outcome) for direction in ("text_to_image", "image_to_text"))
+        found = tuple(
+            metric_named("hit_at").function(parts[f"{direction}_k{k}"].outcome)
+            for direction in ("text_to_image", "image_to_text")
+        )
         assert found == pytest.approx(slow_recall(similarity, image_of, k), abs=1e-12)
     assert parts[""].outcome is not None and len(parts[""].outcome) == len(texts)
     assert parts["image_to_text_k5"].facets == {"direction": "image_to_text", "k": 5}
@@ -122,21 +148,47 @@ def test_known_answers() -> None:
     eye = np.eye(4, dtype=np.float32)
     for turn, expected in ((0, 1.0), (1, 0.0)):
         result = image_text(eye, np.roll(eye, turn, axis=0), np.arange(4), [1, 4], "cpu")
-        scores = {part.suffix: metric_named("hit_at").function(part.outcome) for part in result.parts if "k" in part.facets}
+        scores = {
+            part.suffix: metric_named("hit_at").function(part.outcome)
+            for part in result.parts
+            if "k" in part.facets
+        }
         assert {scores["text_to_image_k1"], scores["image_to_text_k1"], scores[""]} == {expected}
         assert scores["text_to_image_k4"] == scores["image_to_text_k4"] == 1.0
 
 
 # --- wiring
 
-TEXTLESS = BackboneSpec(name="raw_pixels", family="baseline", loader="floor", architecture="raw_pixels")
-TOWERS = BackboneSpec.model_validate({"name": "mine", "family": "clip", "loader": "open_clip", "architecture": "ViT-B-32", "weights": {"file": "x"}})
+TEXTLESS = BackboneSpec(
+    name="raw_pixels", family="baseline", loader="floor", architecture="raw_pixels"
+)
+TOWERS = BackboneSpec.model_validate(
+    {
+        "name": "mine",
+        "family": "clip",
+        "loader": "open_clip",
+        "architecture": "ViT-B-32",
+        "weights": {"file": "x"},
+    }
+)
 
 
 def task(protocol: str) -> TaskSpec:
-    settings = ZeroshotSettings(templates=("a {}", "the {}"), logit_scale=100.0) if protocol == "zeroshot" else ImageTextSettings(k=(1, 5))
+    settings = (
+        ZeroshotSettings(templates=("a {}", "the {}"), logit_scale=100.0)
+        if protocol == "zeroshot"
+        else ImageTextSettings(k=(1, 5))
+    )
     metric = "top1" if protocol == "zeroshot" else "hit_at"
-    return TaskSpec(name=protocol, version=1, protocol=protocol, summary="", settings=settings, metrics=(metric,), datasets=("all",))  # type: ignore[arg-type]
+    return TaskSpec(
+        name=protocol,
+        version=1,
+        protocol=protocol,
+        summary="",
+        settings=settings,
+        metrics=(metric,),
+        datasets=("all",),
+    )  # type: ignore[arg-type]
 
 
 def dataset(**facts: object) -> Dataset:
@@ -154,7 +206,10 @@ def test_captions_of_unreadable_images_are_left_out() -> None:
     asked, data = task("image_text"), dataset(captions=[("x",), ("y", "z"), ("w",)])
     needs = IMAGE_TEXT.needs(asked, data, TOWERS)
     eye = np.eye(3, dtype=np.float32)
-    rows = {"test": Features(eye[[0, 2]], np.array([0, 2]), {1: "bad"}, Effort()), "texts": Features(eye[[0, 1, 1, 2]], np.arange(4), {}, Effort())}
+    rows = {
+        "test": Features(eye[[0, 2]], np.array([0, 2]), {1: "bad"}, Effort()),
+        "texts": Features(eye[[0, 1, 1, 2]], np.arange(4), {}, Effort()),
+    }
     result = IMAGE_TEXT.solve(asked, data, needs, lambda need: rows[need.name], 0, "cpu")
     assert result.detail == {"images": 2, "captions": 2}
     assert metric_named("hit_at").function(result.outcome) == 1.0
@@ -166,10 +221,18 @@ def test_captions_of_unreadable_images_are_left_out() -> None:
         ("zeroshot", TEXTLESS, {}, "needs a text tower", "backbone"),
         ("image_text", TEXTLESS, {"captions": [("x",)] * 3}, "needs a text tower", "backbone"),
         ("image_text", TOWERS, {}, "needs captions; dataset 'd' has none", "dataset"),
-        ("zeroshot", TOWERS, {"labels": np.ones((3, 2), bool)}, "needs one label per image", "dataset"),
+        (
+            "zeroshot",
+            TOWERS,
+            {"labels": np.ones((3, 2), bool)},
+            "needs one label per image",
+            "dataset",
+        ),
     ],
 )
-def test_what_cannot_be_asked_says_why(protocol: str, backbone: BackboneSpec, facts: dict[str, object], reason: str, of: str) -> None:
+def test_what_cannot_be_asked_says_why(
+    protocol: str, backbone: BackboneSpec, facts: dict[str, object], reason: str, of: str
+) -> None:
     wired = ZEROSHOT if protocol == "zeroshot" else IMAGE_TEXT
     with pytest.raises(NotApplicableError, match=reason) as caught:
         wired.needs(task(protocol), dataset(**facts), backbone)
@@ -181,7 +244,9 @@ def test_no_class_names_no_zero_shot() -> None:
         ZEROSHOT.needs(task("zeroshot"), Dataset("d", (), dataset().splits), TOWERS)
 
 
-def test_end_to_end_it_is_open_clip_s_prediction(tmp_path: Path, photos: Path, bob, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def test_end_to_end_it_is_open_clip_s_prediction(
+    tmp_path: Path, photos: Path, bob, monkeypatch
+) -> None:  # type: ignore[no-untyped-def]
     """The command line's per-image predictions on photographs, against open_clip's own transform, towers and classifier."""
     monkeypatch.chdir(tmp_path)
     model = tiny_clip()
@@ -194,23 +259,44 @@ def test_end_to_end_it_is_open_clip_s_prediction(tmp_path: Path, photos: Path, b
         "weights": {"file": str(tmp_path / "clip.safetensors")},
     }
     (tmp_path / "mine.yaml").write_text(json.dumps({"tiny": entry}))
-    code, out, err = bob("run", "--data", photos, "--registry", "mine.yaml", "--backbones", "tiny,raw_pixels", "--tasks", "zeroshot")
+    code, out, err = bob(
+        "run",
+        "--data",
+        photos,
+        "--registry",
+        "mine.yaml",
+        "--backbones",
+        "tiny,raw_pixels",
+        "--tasks",
+        "zeroshot",
+    )
     assert code == 0, out + err
-    records = [json.loads(path.read_text()) for path in (tmp_path / "results").rglob("*.json") if "zeroshot" in path.read_text()]
+    records = [
+        json.loads(path.read_text())
+        for path in (tmp_path / "results").rglob("*.json")
+        if "zeroshot" in path.read_text()
+    ]
     by_backbone = {record["backbone_name"]: record for record in records}
     assert by_backbone["raw_pixels"]["status"] == "not_applicable"
     found = by_backbone["tiny"]
     (arrays,) = (load_file(path) for path in (tmp_path / "results").rglob("tiny.*.safetensors"))
-    transform = open_clip.transform.image_transform_v2(open_clip.transform.PreprocessCfg(size=32), is_train=False)
+    transform = open_clip.transform.image_transform_v2(
+        open_clip.transform.PreprocessCfg(size=32), is_train=False
+    )
     classifier = open_clip.build_zero_shot_classifier(
-        model, open_clip.SimpleTokenizer(), ["class0", "class1", "class2"], open_clip.OPENAI_IMAGENET_TEMPLATES
+        model,
+        open_clip.SimpleTokenizer(),
+        ["class0", "class1", "class2"],
+        open_clip.OPENAI_IMAGENET_TEMPLATES,
     )
     expected = {}
     for path in sorted(photos.rglob("*.png")):
         with torch.inference_mode():
             row = model.encode_image(transform(Image.open(path))[None], normalize=True)
             expected[path.relative_to(photos).as_posix()] = int((row @ classifier).argmax())
-    assert np.array_equal(arrays["0.predicted"], [expected[name] for name in names_of_test(photos, tmp_path)])
+    assert np.array_equal(
+        arrays["0.predicted"], [expected[name] for name in names_of_test(photos, tmp_path)]
+    )
     assert found["details"][0]["prompts_per_class"] == 80
 
 

@@ -22,13 +22,25 @@ class LiveTensors(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._held: dict[int, int] = {}
         """Address of a storage → its bytes."""
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None) -> Any:
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Any,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
         named = kwargs or {}
-        with self:  # in inference mode composite operations come whole; their steps are what allocates
+        with (
+            self
+        ):  # in inference mode composite operations come whole; their steps are what allocates
             steps = func.decompose(*args, **named)
         if steps is not NotImplemented:
             return steps
-        given = {tensor.untyped_storage().data_ptr() for tensor in tree_leaves((args, named)) if isinstance(tensor, Tensor)}
+        given = {
+            tensor.untyped_storage().data_ptr()
+            for tensor in tree_leaves((args, named))
+            if isinstance(tensor, Tensor)
+        }
         made = func(*args, **named)
         for tensor in tree_leaves(made):
             if isinstance(tensor, Tensor):

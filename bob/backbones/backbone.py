@@ -22,7 +22,12 @@ Rows = Mapping[Pooling, NDArray[np.float32]]
 SAME_ROW = 1e-4
 """The largest allowed difference between a row made alone and in a batch, relative to the row's largest value.
 Frozen BatchNorm in train mode differs by more than 1e-1, the order of float32 sums by less than 1e-5."""
-PRECISIONS = {"float32": torch.float32, "tf32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+PRECISIONS = {
+    "float32": torch.float32,
+    "tf32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
 
 
 class _TensorFloat:
@@ -40,7 +45,9 @@ class _TensorFloat:
     def _count(self, change: int) -> None:
         with self._lock:
             self._inside += change
-            torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = self._inside > 0
+            torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = (
+                self._inside > 0
+            )
 
 
 _TF32 = _TensorFloat()
@@ -49,7 +56,9 @@ _TF32 = _TensorFloat()
 class Pooled(Protocol):
     """What a loader's module does: (B, 3, H, W) float32 → (B, D) per pooling asked for."""
 
-    def __call__(self, x: torch.Tensor, poolings: Sequence[Pooling]) -> Mapping[Pooling, torch.Tensor]: ...
+    def __call__(
+        self, x: torch.Tensor, poolings: Sequence[Pooling]
+    ) -> Mapping[Pooling, torch.Tensor]: ...
 
 
 @dataclass(frozen=True)
@@ -71,7 +80,9 @@ class Loaded:
 class Backbone:
     """A frozen backbone on a device."""
 
-    def __init__(self, spec: BackboneSpec, loaded: Loaded, device: str, precision: str = "float32") -> None:
+    def __init__(
+        self, spec: BackboneSpec, loaded: Loaded, device: str, precision: str = "float32"
+    ) -> None:
         self.spec = spec
         self.geometry = loaded.geometry.padded_with(loaded.normalisation.mean)
         self.normalisation = loaded.normalisation
@@ -79,19 +90,31 @@ class Backbone:
         self._forward, self._load_text = loaded.forward, loaded.text
         self.device = torch.device(device)
         self.precision = precision
-        self.module = loaded.module.eval().requires_grad_(False).to(self.device).to(memory_format=torch.channels_last)
+        self.module = (
+            loaded.module.eval()
+            .requires_grad_(False)
+            .to(self.device)
+            .to(memory_format=torch.channels_last)
+        )
 
     def embed(self, crops: torch.Tensor, poolings: Sequence[Pooling]) -> Rows:
         """(B, 3, H, W) uint8 → (B, D) float32 per pooling; non-finite rows raise BackboneError."""
-        rows = {pooling: values.cpu().numpy() for pooling, values in self.forward(crops, poolings).items()}
+        rows = {
+            pooling: values.cpu().numpy()
+            for pooling, values in self.forward(crops, poolings).items()
+        }
         for pooling, values in rows.items():
             self.check_rows(pooling, values, len(crops))
         return rows
 
     @torch.inference_mode()
-    def forward(self, crops: torch.Tensor, poolings: Sequence[Pooling]) -> dict[Pooling, torch.Tensor]:
+    def forward(
+        self, crops: torch.Tensor, poolings: Sequence[Pooling]
+    ) -> dict[Pooling, torch.Tensor]:
         """(B, 3, H, W) uint8 → (B, D) float32 per pooling on the backbone's device, which may still be computing them."""
-        x = self.normalisation.apply(crops.to(self.device, non_blocking=True)).contiguous(memory_format=torch.channels_last)
+        x = self.normalisation.apply(crops.to(self.device, non_blocking=True)).contiguous(
+            memory_format=torch.channels_last
+        )
         with self.in_precision():
             return {pooling: values.float() for pooling, values in self.module(x, poolings).items()}
 
@@ -113,7 +136,9 @@ class Backbone:
     def text(self) -> TextTower:
         """The text tower, loaded when first asked for: images alone do not need it."""
         if self._load_text is None:
-            raise BackboneError(f"backbone {self.spec.name!r}: has no text tower; choose one of family clip.")
+            raise BackboneError(
+                f"backbone {self.spec.name!r}: has no text tower; choose one of family clip."
+            )
         return self._load_text()
 
     @property
@@ -125,7 +150,9 @@ class Backbone:
         """(n, D) float32 in the space of pooling `embedding`: the library's own `encode_text`, not normalised."""
         rows = self.text.embed(texts, self.device, PRECISIONS[self.precision])
         if not np.isfinite(rows).all():
-            raise BackboneError(f"backbone {self.spec.name!r}: its text tower gives NaN or infinity (precision {self.precision}).")
+            raise BackboneError(
+                f"backbone {self.spec.name!r}: its text tower gives NaN or infinity (precision {self.precision})."
+            )
         return rows
 
     def text_facts(self) -> dict[str, Any]:
@@ -135,32 +162,48 @@ class Backbone:
     def check(self) -> dict[Pooling, int]:
         """The width of each of the spec's poolings, after the checks that every backbone must pass before it is trusted."""
         crops = torch.randint(
-            256, (3, 3, self.geometry.height_px, self.geometry.width_px), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+            256,
+            (3, 3, self.geometry.height_px, self.geometry.width_px),
+            dtype=torch.uint8,
+            generator=torch.Generator().manual_seed(0),
         )
         if any(module.training for module in self.module.modules()):
             raise BackboneError(f"backbone {self.spec.name!r}: is in train mode.")
         try:
-            together, alone = self.embed(crops, [self.spec.pooling]), self.embed(crops[:1], [self.spec.pooling])
+            together, alone = (
+                self.embed(crops, [self.spec.pooling]),
+                self.embed(crops[:1], [self.spec.pooling]),
+            )
         except BobError:
             raise
         except Exception as error:  # a module's own code can raise anything
-            raise BackboneError(f"backbone {self.spec.name!r}: fails while it runs: {type(error).__name__}: {error}") from error
+            raise BackboneError(
+                f"backbone {self.spec.name!r}: fails while it runs: {type(error).__name__}: {error}"
+            ) from error
         for pooling, rows in together.items():
             self._check_batch_free(pooling, rows[0], alone[pooling][0])
         widths = {pooling: rows.shape[1] for pooling, rows in together.items()}
-        if other := self.spec.contradicted(self.geometry.height_px, widths[self.spec.pooling], self.parameters()):
+        if other := self.spec.contradicted(
+            self.geometry.height_px, widths[self.spec.pooling], self.parameters()
+        ):
             raise BackboneError(f"backbone {self.spec.name!r}: {'; '.join(other)}.")
         return widths
 
     def check_rows(self, pooling: Pooling, rows: NDArray[np.float32], n: int) -> None:
         """BackboneError where there are not n rows of finite values."""
         if rows.ndim != 2 or len(rows) != n:
-            raise BackboneError(f"backbone {self.spec.name!r}: pooling {pooling!r} must give {n} rows; got an array of shape {rows.shape}.")
+            raise BackboneError(
+                f"backbone {self.spec.name!r}: pooling {pooling!r} must give {n} rows; got an array of shape {rows.shape}."
+            )
         if not np.isfinite(rows).all():
             bad = int((~np.isfinite(rows)).any(axis=1).sum())
-            raise BackboneError(f"backbone {self.spec.name!r}: {bad} of {n} rows hold NaN or infinity (precision {self.precision}).")
+            raise BackboneError(
+                f"backbone {self.spec.name!r}: {bad} of {n} rows hold NaN or infinity (precision {self.precision})."
+            )
 
-    def _check_batch_free(self, pooling: Pooling, row: NDArray[np.float32], alone: NDArray[np.float32]) -> None:
+    def _check_batch_free(
+        self, pooling: Pooling, row: NDArray[np.float32], alone: NDArray[np.float32]
+    ) -> None:
         difference = float(np.abs(row - alone).max() / max(np.abs(alone).max(), 1e-30))
         if self.precision == "float32" and difference > SAME_ROW:
             raise BackboneError(
@@ -176,5 +219,13 @@ class Backbone:
 
     def forward_facts(self) -> dict[str, Any]:
         """What defines the forward pass besides the weights."""
-        own = {"loader": self.spec.loader, "architecture": self.spec.architecture, "library": self.library}
-        return {**own, **({"options": plain(self.spec)["options"]} if self.spec.options else {}), **self._forward}
+        own = {
+            "loader": self.spec.loader,
+            "architecture": self.spec.architecture,
+            "library": self.library,
+        }
+        return {
+            **own,
+            **({"options": plain(self.spec)["options"]} if self.spec.options else {}),
+            **self._forward,
+        }

@@ -70,13 +70,19 @@ def card(spec: BackboneSpec, cache: Path, device: str, precision: str, *, offlin
         return made
 
 
-def speed_memory(spec: BackboneSpec, cache: Path, device: str, precision: str, *, offline: bool) -> Path:
+def speed_memory(
+    spec: BackboneSpec, cache: Path, device: str, precision: str, *, offline: bool
+) -> Path:
     """The file beside the card that remembers the fastest runtime and batch size."""
     return _place(spec, cache, device, precision, offline=offline).with_suffix(".speed.json")
 
 
 def _place(spec: BackboneSpec, cache: Path, device: str, precision: str, *, offline: bool) -> Path:
-    return cache / "backbones" / f"{_card_key(spec, find_weights(spec, offline=offline), device, precision)}.json"
+    return (
+        cache
+        / "backbones"
+        / f"{_card_key(spec, find_weights(spec, offline=offline), device, precision)}.json"
+    )
 
 
 def _card_key(spec: BackboneSpec, file: Path | None, device: str, precision: str) -> str:
@@ -84,7 +90,9 @@ def _card_key(spec: BackboneSpec, file: Path | None, device: str, precision: str
     file = source_of(spec) if spec.loader == "python" else file
     stat = file.stat() if file else None
     told = {
-        name: value for name, value in plain(spec).items() if name not in ("name", "family", "groups", "summary", "licence", "paper", "pretraining")
+        name: value
+        for name, value in plain(spec).items()
+        if name not in ("name", "family", "groups", "summary", "licence", "paper", "pretraining")
     }
     return digest(
         {
@@ -100,7 +108,11 @@ def _card_key(spec: BackboneSpec, file: Path | None, device: str, precision: str
 
 def _make_card(backbone: Backbone) -> Card:
     """Facts of the module as loaded; the speed is that of the module as passes run it, folded."""
-    widths, weights_hash, gflops = backbone.check(), tensor_hash(backbone.module.state_dict()), _gflops(backbone)
+    widths, weights_hash, gflops = (
+        backbone.check(),
+        tensor_hash(backbone.module.state_dict()),
+        _gflops(backbone),
+    )
     params, weights_mib = backbone.parameters(), backbone.weights_mib()
     text, text_problem = _text_facts(backbone)
     fold(backbone)
@@ -133,7 +145,9 @@ def _text_facts(backbone: Backbone) -> tuple[dict[str, Any] | None, str | None]:
 
 
 def _blank(backbone: Backbone, n: int) -> torch.Tensor:
-    return torch.zeros((n, 3, backbone.geometry.height_px, backbone.geometry.width_px), dtype=torch.uint8)
+    return torch.zeros(
+        (n, 3, backbone.geometry.height_px, backbone.geometry.width_px), dtype=torch.uint8
+    )
 
 
 def _runs_in_torch(backbone: Backbone) -> bool:

@@ -17,7 +17,9 @@ PROBES = 2
 def fold(backbone: Backbone) -> None:
     """Folds the backbone's module where that leaves its rows as they are, seen on random images; else leaves it alone."""
     pooling = backbone.spec.pooling
-    if backbone.precision != "float32" or not any(isinstance(module, nn.BatchNorm2d) for module in backbone.module.modules()):
+    if backbone.precision != "float32" or not any(
+        isinstance(module, nn.BatchNorm2d) for module in backbone.module.modules()
+    ):
         return
     shape = (PROBES, 3, backbone.geometry.height_px, backbone.geometry.width_px)
     crops = torch.randint(256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
@@ -34,7 +36,11 @@ def _folded(module: nn.Module) -> nn.Module:
     for parent in list(module.modules()):
         children = list(parent.named_children())
         for (name, conv), (next_name, norm) in pairwise(children):
-            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d) and norm.num_features == conv.out_channels:
+            if (
+                isinstance(conv, nn.Conv2d)
+                and isinstance(norm, nn.BatchNorm2d)
+                and norm.num_features == conv.out_channels
+            ):
                 setattr(parent, name, fuse_conv_bn_eval(conv, norm))
                 setattr(parent, next_name, _what_follows(norm))
     return module
@@ -42,4 +48,10 @@ def _folded(module: nn.Module) -> nn.Module:
 
 def _what_follows(norm: nn.BatchNorm2d) -> nn.Module:
     """What a BatchNorm's module does besides normalising: timm's BatchNormAct2d also drops and activates."""
-    return nn.Sequential(*(part for name in ("drop", "act") if isinstance(part := getattr(norm, name, None), nn.Module)))
+    return nn.Sequential(
+        *(
+            part
+            for name in ("drop", "act")
+            if isinstance(part := getattr(norm, name, None), nn.Module)
+        )
+    )

@@ -31,10 +31,16 @@ class TextTower:
 
     def facts(self) -> dict[str, Any]:
         """What defines a text's row, beside the text."""
-        return {"weights_hash": tensor_hash(self.module.state_dict()), "tokenizer": self.tokenizer, "context_length": self.context_length}
+        return {
+            "weights_hash": tensor_hash(self.module.state_dict()),
+            "tokenizer": self.tokenizer,
+            "context_length": self.context_length,
+        }
 
     @torch.inference_mode()
-    def embed(self, texts: Sequence[str], device: torch.device, dtype: torch.dtype) -> NDArray[np.float32]:
+    def embed(
+        self, texts: Sequence[str], device: torch.device, dtype: torch.dtype
+    ) -> NDArray[np.float32]:
         """(n, D), not normalised; a text that is longer than the context is cut as the library cuts it."""
         module, rows = self.module.to(device), []
         for start in range(0, len(texts), TEXTS_PER_BATCH):

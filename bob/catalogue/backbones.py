@@ -21,7 +21,19 @@ Params are the frozen body's, without a classifier; of an image-text model, the 
 width. *Seen* names datasets of ours whose images are in the pretraining data: scores on them say less. *Gated* weights need their terms accepted
 on the hub, and HF_TOKEN. What a source does not state is left out.
 """
-COLUMNS = ("name", "architecture", "training", "data (images)", "seen", "params", "input", "reads", "licence", "paper", "weights")
+COLUMNS = (
+    "name",
+    "architecture",
+    "training",
+    "data (images)",
+    "seen",
+    "params",
+    "input",
+    "reads",
+    "licence",
+    "paper",
+    "weights",
+)
 
 
 def backbone_page(specs: Iterable[BackboneSpec]) -> str:
@@ -59,7 +71,9 @@ def _weights(spec: BackboneSpec) -> str:
     if weights.random is not None:
         return f"random, seed {weights.random}"
     place = weights.hub or weights.package or weights.url or weights.file or ""
-    return (f"[{place.rsplit('/', 1)[-1]}]({place})" if weights.url else place) + (" (gated)" if spec.gated else "")
+    return (f"[{place.rsplit('/', 1)[-1]}]({place})" if weights.url else place) + (
+        " (gated)" if spec.gated else ""
+    )
 
 
 def _short(count: int) -> str:

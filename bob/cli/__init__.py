@@ -40,7 +40,10 @@ class _Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, and where all flags stand, instead of listing them."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(USAGE, f"error: {message}{'' if message.endswith(('.', '?')) else '.'} `{self.prog} --help` shows what there is.\n")
+        self.exit(
+            USAGE,
+            f"error: {message}{'' if message.endswith(('.', '?')) else '.'} `{self.prog} --help` shows what there is.\n",
+        )
 
     def refuse(self, unknown: Sequence[str]) -> NoReturn:
         """Words that the command does not know, with the nearest flag that it does."""
@@ -48,25 +51,79 @@ class _Parser(argparse.ArgumentParser):
 
         flags = [flag for flag in self._option_string_actions if flag.startswith("--")]
         word = unknown[0].partition("=")[0]
-        self.error(f"unrecognized arguments: {' '.join(unknown)}{nearest(word, flags) if word.startswith('-') else '.'}")
+        self.error(
+            f"unrecognized arguments: {' '.join(unknown)}{nearest(word, flags) if word.startswith('-') else '.'}"
+        )
 
 
 def _parser() -> _Parser:
-    parser = _Parser(prog="bob-bench", description="Which pretrained vision backbone should I use?", allow_abbrev=False)
+    parser = _Parser(
+        prog="bob-bench",
+        description="Which pretrained vision backbone should I use?",
+        allow_abbrev=False,
+    )
     parser.add_argument("--version", action="version", version=f"bob-bench {__version__}")
     parser.set_defaults(act=lambda _: _say_commands(parser), command=parser)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    add_run(commands.add_parser("run", help="run tasks on backbones and update the leaderboard", allow_abbrev=False))
-    add_evaluate(commands.add_parser("evaluate", help="features that you have already: run tasks on files of them", allow_abbrev=False))
-    add_features(commands.add_parser("features", help="write a backbone's stored features to a file", allow_abbrev=False))
-    add_list(commands.add_parser("list", help="what there is: backbones, tasks, datasets, records", allow_abbrev=False))
-    add_leaderboard(commands.add_parser("leaderboard", help="write the leaderboard from the records", allow_abbrev=False))
-    add_recommend(commands.add_parser("recommend", help="which backbone should I use, within limits", allow_abbrev=False))
-    add_compare(commands.add_parser("compare", help="is one backbone better than another? paired tests", allow_abbrev=False))
-    add_show(commands.add_parser("show", help="where one number comes from: a record, whole", allow_abbrev=False))
-    add_datasets(commands.add_parser("datasets", help="a dataset's facts, checks, downloads, disk use", allow_abbrev=False))
-    add_cache(commands.add_parser("cache", help="stored features: show, verify, prune, move", allow_abbrev=False))
-    add_doctor(commands.add_parser("doctor", help="is a backbone's entry right, does it build, does it run", allow_abbrev=False))
+    add_run(
+        commands.add_parser(
+            "run", help="run tasks on backbones and update the leaderboard", allow_abbrev=False
+        )
+    )
+    add_evaluate(
+        commands.add_parser(
+            "evaluate",
+            help="features that you have already: run tasks on files of them",
+            allow_abbrev=False,
+        )
+    )
+    add_features(
+        commands.add_parser(
+            "features", help="write a backbone's stored features to a file", allow_abbrev=False
+        )
+    )
+    add_list(
+        commands.add_parser(
+            "list", help="what there is: backbones, tasks, datasets, records", allow_abbrev=False
+        )
+    )
+    add_leaderboard(
+        commands.add_parser(
+            "leaderboard", help="write the leaderboard from the records", allow_abbrev=False
+        )
+    )
+    add_recommend(
+        commands.add_parser(
+            "recommend", help="which backbone should I use, within limits", allow_abbrev=False
+        )
+    )
+    add_compare(
+        commands.add_parser(
+            "compare", help="is one backbone better than another? paired tests", allow_abbrev=False
+        )
+    )
+    add_show(
+        commands.add_parser(
+            "show", help="where one number comes from: a record, whole", allow_abbrev=False
+        )
+    )
+    add_datasets(
+        commands.add_parser(
+            "datasets", help="a dataset's facts, checks, downloads, disk use", allow_abbrev=False
+        )
+    )
+    add_cache(
+        commands.add_parser(
+            "cache", help="stored features: show, verify, prune, move", allow_abbrev=False
+        )
+    )
+    add_doctor(
+        commands.add_parser(
+            "doctor",
+            help="is a backbone's entry right, does it build, does it run",
+            allow_abbrev=False,
+        )
+    )
     for command in commands.choices.values():
         command.set_defaults(command=command)
     return parser

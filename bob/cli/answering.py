@@ -15,9 +15,7 @@ def add_list(parser: argparse.ArgumentParser) -> None:
 
 
 def add_leaderboard(parser: argparse.ArgumentParser) -> None:
-    parser.description = (
-        "Writes leaderboard.{csv,md,tex,html}, leaderboard_wide.csv, ranking.csv and ranking_by_task.csv; robustness.csv where a task has shifts."
-    )
+    parser.description = "Writes leaderboard.{csv,md,tex,html}, leaderboard_wide.csv, ranking.csv and ranking_by_task.csv; robustness.csv where a task has shifts."
     parser.add_argument(
         "folders",
         metavar="DIR",
@@ -26,9 +24,16 @@ def add_leaderboard(parser: argparse.ArgumentParser) -> None:
         help="results folders to merge (default: --results); files go to --results, or to a single DIR",
     )
     parser.add_argument(
-        "--external", metavar="TABLE.csv", type=Path, action="append", default=[], help="published numbers to show beside; repeatable"
+        "--external",
+        metavar="TABLE.csv",
+        type=Path,
+        action="append",
+        default=[],
+        help="published numbers to show beside; repeatable",
     )
-    parser.add_argument("--figures", action="store_true", help="write figures/*.svg and *.png as well")
+    parser.add_argument(
+        "--figures", action="store_true", help="write figures/*.svg and *.png as well"
+    )
     add_places(parser)
     parser.set_defaults(act=_leaderboard, results=None)
 
@@ -38,8 +43,15 @@ def add_recommend(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-params", metavar="N", type=count, help="such as 30M")
     parser.add_argument("--max-gflops", metavar="N", type=float, help="per image")
     parser.add_argument("--max-width", metavar="N", type=count, help="of the embedding")
-    parser.add_argument("--max-peak-mib", metavar="N", type=float, help="weights and activations, in a forward of 4 images")
-    parser.add_argument("--min-images-per-s", metavar="N", type=float, help="as measured by the runs on --device")
+    parser.add_argument(
+        "--max-peak-mib",
+        metavar="N",
+        type=float,
+        help="weights and activations, in a forward of 4 images",
+    )
+    parser.add_argument(
+        "--min-images-per-s", metavar="N", type=float, help="as measured by the runs on --device"
+    )
     parser.add_argument("--licence", metavar="GLOB", help="such as 'apache*'")
     parser.add_argument("--device", help="where speeds were measured (default: where most were)")
     _add_part(parser)
@@ -56,16 +68,42 @@ def add_compare(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_part(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--tasks", metavar="NAMES", help="names and globs, separated by commas (default: all that have records)")
-    parser.add_argument("--datasets", metavar="NAMES", help="names and globs, separated by commas (default: all that have records)")
-    parser.add_argument("--data", metavar="PATH", action="append", default=[], help="your images, as given to `run`; repeatable")
+    parser.add_argument(
+        "--tasks",
+        metavar="NAMES",
+        help="names and globs, separated by commas (default: all that have records)",
+    )
+    parser.add_argument(
+        "--datasets",
+        metavar="NAMES",
+        help="names and globs, separated by commas (default: all that have records)",
+    )
+    parser.add_argument(
+        "--data",
+        metavar="PATH",
+        action="append",
+        default=[],
+        help="your images, as given to `run`; repeatable",
+    )
     parser.add_argument("--json", action="store_true", help="for scripts")
 
 
 def add_show(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("record", help="a record's key, or the beginning of one, as in leaderboard.csv")
-    parser.add_argument("--images", action="store_true", help="write picture sheets: mistakes, confusion, nearest neighbours, retrieval misses")
-    parser.add_argument("--data", metavar="PATH", action="append", default=[], help="where the record's images are, if they are your own")
+    parser.add_argument(
+        "record", help="a record's key, or the beginning of one, as in leaderboard.csv"
+    )
+    parser.add_argument(
+        "--images",
+        action="store_true",
+        help="write picture sheets: mistakes, confusion, nearest neighbours, retrieval misses",
+    )
+    parser.add_argument(
+        "--data",
+        metavar="PATH",
+        action="append",
+        default=[],
+        help="where the record's images are, if they are your own",
+    )
     add_places(parser)
     parser.set_defaults(act=_show)
 

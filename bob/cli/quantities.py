@@ -6,7 +6,9 @@ import argparse
 def count(text: str) -> int:
     """'30M' as 30,000,000."""
     factors = {"K": 1e3, "M": 1e6, "G": 1e9, "B": 1e9}
-    number, factor = (text[:-1], factors[text[-1].upper()]) if text[-1:].upper() in factors else (text, 1.0)
+    number, factor = (
+        (text[:-1], factors[text[-1].upper()]) if text[-1:].upper() in factors else (text, 1.0)
+    )
     try:
         return int(float(number) * factor)
     except ValueError:
@@ -22,7 +24,9 @@ def _quantity(text: str, units: dict[str, int], example: str) -> float:
 
 
 def size(text: str) -> float:
-    return _quantity(text, {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}, "a size such as 500M or 10G")
+    return _quantity(
+        text, {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}, "a size such as 500M or 10G"
+    )
 
 
 def period(text: str) -> float:
@@ -42,5 +46,7 @@ def auto_count(text: str) -> int | None:
 def seeds(text: str) -> tuple[int, ...]:
     parts = text.split(",")
     if not all(part.isdecimal() for part in parts) or len(set(parts)) < len(parts):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a list of different whole numbers such as 0,1,2")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a list of different whole numbers such as 0,1,2"
+        )
     return tuple(int(part) for part in parts)

@@ -26,7 +26,9 @@ def _show(terminal: Terminal, root: Path, _: argparse.Namespace) -> int:
     for one in sorted(stored, key=lambda one: _names(one)):
         *names, images = _names(one)
         known = {True: "yes", False: "no", None: "unknown"}[one.complete]
-        table.add_row(*names, images, f"{one.size_bytes / 2**20:.1f}", _age(one), known, one.digest[:12])
+        table.add_row(
+            *names, images, f"{one.size_bytes / 2**20:.1f}", _age(one), known, one.digest[:12]
+        )
     if stored:
         terminal.show(table)
     terminal.say(f"{root}: {len(stored)} sets of features, {_mib(stored):,.0f} MiB")
@@ -45,7 +47,9 @@ def _verify(terminal: Terminal, root: Path, _: argparse.Namespace) -> int:
 
 def _prune(terminal: Terminal, root: Path, arguments: argparse.Namespace) -> int:
     if arguments.older_than is None and arguments.max_size is None:
-        raise ConfigError("cache prune: say what may go: --older-than 30d, --max-size 10G, or both.")
+        raise ConfigError(
+            "cache prune: say what may go: --older-than 30d, --max-size 10G, or both."
+        )
     chosen = to_prune(everything(root), arguments.older_than, arguments.max_size, time.time())
     if arguments.dry_run:
         return _tell(terminal, "would remove", chosen, [])
@@ -62,9 +66,15 @@ def _move(terminal: Terminal, root: Path, arguments: argparse.Namespace) -> int:
     return code
 
 
-def to_prune(stored: Sequence[Stored], older_than_seconds: float | None, max_bytes: float | None, now: float) -> list[Stored]:
+def to_prune(
+    stored: Sequence[Stored], older_than_seconds: float | None, max_bytes: float | None, now: float
+) -> list[Stored]:
     """What is older than allowed, and of the rest, the longest unused first, what is above the size."""
-    old = [one for one in stored if older_than_seconds is not None and now - one.used > older_than_seconds]
+    old = [
+        one
+        for one in stored
+        if older_than_seconds is not None and now - one.used > older_than_seconds
+    ]
     rest = [one for one in stored if one not in old]
     excess = sum(one.size_bytes for one in rest) - max_bytes if max_bytes is not None else 0
     for one in sorted(rest, key=lambda one: one.used):
@@ -86,7 +96,11 @@ def _tell(terminal: Terminal, done: str, chosen: Sequence[Stored], kept: Sequenc
 
 def _names(one: Stored) -> tuple[str, str, str, str]:
     about = one.about
-    return (about.backbone, about.dataset, about.split, f"{about.images:,}") if about else ("unknown", "unknown", "unknown", "")
+    return (
+        (about.backbone, about.dataset, about.split, f"{about.images:,}")
+        if about
+        else ("unknown", "unknown", "unknown", "")
+    )
 
 
 def _mib(stored: Sequence[Stored]) -> float:

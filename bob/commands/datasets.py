@@ -25,9 +25,15 @@ def datasets_command(arguments: argparse.Namespace) -> int:
     """One of show, check, prefetch, verify, disk, remove for the datasets that are named; or the page of facts of all."""
     registry = load_registry(arguments.registry, arguments.tasks_dir)
     chosen = select(arguments.names, registry.datasets, "dataset", dataset_labels)
-    return {"show": _show, "check": _check, "prefetch": _prefetch, "verify": _verify, "disk": _disk, "remove": _remove, "page": _page}[
-        arguments.what
-    ](arguments, registry, chosen)
+    return {
+        "show": _show,
+        "check": _check,
+        "prefetch": _prefetch,
+        "verify": _verify,
+        "disk": _disk,
+        "remove": _remove,
+        "page": _page,
+    }[arguments.what](arguments, registry, chosen)
 
 
 def _page(_: argparse.Namespace, registry: Registry, __: Sequence[Chosen[DatasetSpec]]) -> int:
@@ -47,7 +53,9 @@ def _show(_: argparse.Namespace, registry: Registry, chosen: Sequence[Chosen[Dat
     return OK
 
 
-def _check(arguments: argparse.Namespace, registry: Registry, chosen: Sequence[Chosen[DatasetSpec]]) -> int:
+def _check(
+    arguments: argparse.Namespace, registry: Registry, chosen: Sequence[Chosen[DatasetSpec]]
+) -> int:
     """Opens each: classes, counts, notes, images in two splits."""
     from bob.datasets.leakage import all_splits, leaks, signatures
 
@@ -56,13 +64,19 @@ def _check(arguments: argparse.Namespace, registry: Registry, chosen: Sequence[C
         bad += dataset is None
         if dataset is None:
             continue
-        _say(f"{spec.name}: {_sizes(dataset)}: {'as declared' if spec.counts or spec.images else 'nothing is declared'}")
+        _say(
+            f"{spec.name}: {_sizes(dataset)}: {'as declared' if spec.counts or spec.images else 'nothing is declared'}"
+        )
         if spec.download:
             _say(f"  download: {weight(spec)}")
         for note in dataset.notes:
             _say(f"  note: {note}")
         splits = all_splits(dataset)
-        seen = {name: signatures(split, arguments.workers) for name, split in splits.items()} if arguments.images else None
+        seen = (
+            {name: signatures(split, arguments.workers) for name, split in splits.items()}
+            if arguments.images
+            else None
+        )
         for leak in leaks(dataset, seen):
             _say(f"  {_words(leak)}")
         for name, known in (seen or {}).items():
@@ -78,7 +92,9 @@ def _words(leak: "Leak") -> str:
     return f"{leak.identical} images of {leak.one} are byte-identical to images of {leak.other}{near}{examples}"
 
 
-def _prefetch(arguments: argparse.Namespace, registry: Registry, chosen: Sequence[Chosen[DatasetSpec]]) -> int:
+def _prefetch(
+    arguments: argparse.Namespace, registry: Registry, chosen: Sequence[Chosen[DatasetSpec]]
+) -> int:
     """Downloads, and indexes, what is not here, after telling how much that is; on a terminal it asks first."""
     if not _agreed(arguments, chosen):
         _say("Nothing was downloaded.")
@@ -95,14 +111,24 @@ def _agreed(arguments: argparse.Namespace, chosen: Sequence[Chosen[DatasetSpec]]
     """Says how much is to be fetched, repositories that several entries use once; asks where a person can answer."""
     from bob.datasets.readers.downloads import bytes_to_fetch
 
-    absent = [one.spec for one in chosen if isinstance(one.spec.source, Repository) and one.spec.source.hub and availability(one.spec)]
-    sizes = {place(spec): bytes_to_fetch(spec, _cache(arguments), arguments.offline) for spec in absent}
+    absent = [
+        one.spec
+        for one in chosen
+        if isinstance(one.spec.source, Repository)
+        and one.spec.source.hub
+        and availability(one.spec)
+    ]
+    sizes = {
+        place(spec): bytes_to_fetch(spec, _cache(arguments), arguments.offline) for spec in absent
+    }
     if not sizes or arguments.offline:
         return True
     known = sum(size for size in sizes.values() if size)
     unknown = sum(size is None for size in sizes.values())
     more = f", and {unknown} of unknown size" if unknown else ""
-    _say(f"to download: about {known / GB:.2f} GB of {len(sizes)} {'repository' if len(sizes) == 1 else 'repositories'}{more}")
+    _say(
+        f"to download: about {known / GB:.2f} GB of {len(sizes)} {'repository' if len(sizes) == 1 else 'repositories'}{more}"
+    )
     if arguments.yes or not sys.stdin.isatty():
         return True
     sys.stdout.write("Go on? [y/N] ")
@@ -110,7 +136,9 @@ def _agreed(arguments: argparse.Namespace, chosen: Sequence[Chosen[DatasetSpec]]
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
-def _verify(arguments: argparse.Namespace, registry: Registry, chosen: Sequence[Chosen[DatasetSpec]]) -> int:
+def _verify(
+    arguments: argparse.Namespace, registry: Registry, chosen: Sequence[Chosen[DatasetSpec]]
+) -> int:
     """Counts of what is here, without a network, beside those declared."""
     arguments.offline = True
     bad = 0
@@ -126,14 +154,18 @@ def _verify(arguments: argparse.Namespace, registry: Registry, chosen: Sequence[
     return FAILED if bad else OK
 
 
-def _disk(arguments: argparse.Namespace, registry: Registry, chosen: Sequence[Chosen[DatasetSpec]]) -> int:
+def _disk(
+    arguments: argparse.Namespace, registry: Registry, chosen: Sequence[Chosen[DatasetSpec]]
+) -> int:
     """Bytes of what was downloaded and prepared."""
     sizes = [(_bytes(one.spec, _cache(arguments)), one.spec.name) for one in chosen]
     for size, name in sorted(sizes, reverse=True):
         if size:
             _say(f"{size / GB:8.2f} GB  {name}")
     shared = {path for one in chosen for path in _folders(one.spec, _cache(arguments))}
-    _say(f"{sum(_size(path) for path in shared) / GB:8.2f} GB  in all (data that several entries use counts once)")
+    _say(
+        f"{sum(_size(path) for path in shared) / GB:8.2f} GB  in all (data that several entries use counts once)"
+    )
     own = _cache(arguments)
     for name in ("fingerprints", "tars", "parquet", "arrays", "shards", "repositories"):
         if size := _size(own / name):
@@ -141,13 +173,23 @@ def _disk(arguments: argparse.Namespace, registry: Registry, chosen: Sequence[Ch
     return OK
 
 
-def _remove(arguments: argparse.Namespace, registry: Registry, chosen: Sequence[Chosen[DatasetSpec]]) -> int:
+def _remove(
+    arguments: argparse.Namespace, registry: Registry, chosen: Sequence[Chosen[DatasetSpec]]
+) -> int:
     """Removes what was downloaded and prepared; never a local copy that was laid there by hand."""
     names = {one.spec.name for one in chosen}
-    for path in sorted({path for one in chosen for path in _folders(one.spec, _cache(arguments)) if path.exists()}):
-        users = sorted(spec.name for spec in registry.datasets.values() if path in _folders(spec, _cache(arguments)) and spec.name not in names)
+    for path in sorted(
+        {path for one in chosen for path in _folders(one.spec, _cache(arguments)) if path.exists()}
+    ):
+        users = sorted(
+            spec.name
+            for spec in registry.datasets.values()
+            if path in _folders(spec, _cache(arguments)) and spec.name not in names
+        )
         also = f" (also used by {', '.join(users)})" if users else ""
-        _say(f"{'removed' if arguments.yes else 'would remove'} {path}, {_size(path) / GB:.2f} GB{also}")
+        _say(
+            f"{'removed' if arguments.yes else 'would remove'} {path}, {_size(path) / GB:.2f} GB{also}"
+        )
         if arguments.yes:
             shutil.rmtree(path)
     if not arguments.yes:
@@ -163,7 +205,10 @@ def _opened(
 
     for one in chosen:
         try:
-            yield one.spec, open_dataset(one.spec, _cache(arguments), arguments.offline, registry.datasets)
+            yield (
+                one.spec,
+                open_dataset(one.spec, _cache(arguments), arguments.offline, registry.datasets),
+            )
         except BobError as error:
             _say(f"{one.spec.name}: {error}")
             if one.exact or not isinstance(error, UnavailableError):
@@ -171,8 +216,13 @@ def _opened(
 
 
 def _sizes(dataset: "Dataset") -> str:
-    several = [*dataset.splits.items(), *((name, shift.split) for name, shift in dataset.shifts.items())]
-    return f"{len(dataset.classes)} classes, " + ", ".join(f"{name} {len(split):,}" for name, split in several)
+    several = [
+        *dataset.splits.items(),
+        *((name, shift.split) for name, shift in dataset.shifts.items()),
+    ]
+    return f"{len(dataset.classes)} classes, " + ", ".join(
+        f"{name} {len(split):,}" for name, split in several
+    )
 
 
 def _folders(spec: DatasetSpec, cache: Path) -> list[Path]:
@@ -186,7 +236,10 @@ def _folders(spec: DatasetSpec, cache: Path) -> list[Path]:
     if isinstance(source, WebDatasetSource):
         return folders
     arrow = arrow_folder(source.hub)
-    return [*folders, arrow / source.config if isinstance(source, HuggingFaceSource) and source.config else arrow]
+    return [
+        *folders,
+        arrow / source.config if isinstance(source, HuggingFaceSource) and source.config else arrow,
+    ]
 
 
 def _bytes(spec: DatasetSpec, cache: Path) -> int:
@@ -195,7 +248,11 @@ def _bytes(spec: DatasetSpec, cache: Path) -> int:
 
 def _size(folder: Path) -> int:
     """Bytes of the files below, links not followed."""
-    return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+    return sum(
+        path.lstat().st_size
+        for path in folder.rglob("*")
+        if path.is_file() and not path.is_symlink()
+    )
 
 
 def _cache(arguments: argparse.Namespace) -> Path:

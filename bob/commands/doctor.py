@@ -38,7 +38,12 @@ class Finding:
 def doctor(arguments: argparse.Namespace) -> int:
     """Looks at the named backbones; the exit code tells whether anything is wrong."""
     terminal = Terminal()
-    chosen = [one.spec for one in select(arguments.names, load_backbones(arguments.registry), "backbone", backbone_labels)]
+    chosen = [
+        one.spec
+        for one in select(
+            arguments.names, load_backbones(arguments.registry), "backbone", backbone_labels
+        )
+    ]
     refuse_code(chosen, arguments.allow_code)
     patients = {"well": 0, "ill": 0}
     for spec in chosen:
@@ -53,7 +58,11 @@ def doctor(arguments: argparse.Namespace) -> int:
 def examine(spec: BackboneSpec, *, download: bool, device: str) -> Iterator[Finding]:
     """What the entry says, what its library says, what it builds, and what it does."""
     missing = [name for name in FACTS if getattr(spec, name) is None]
-    yield Finding("unknown", f"the entry does not tell {', '.join(missing)}") if missing else Finding("good", "the entry tells all about itself")
+    yield (
+        Finding("unknown", f"the entry does not tell {', '.join(missing)}")
+        if missing
+        else Finding("good", "the entry tells all about itself")
+    )
     if problems := id_problems(spec):
         yield from (Finding("wrong", problem) for problem in problems)
         return
@@ -73,10 +82,16 @@ def _built(spec: BackboneSpec) -> Finding:
     except BobError as error:
         return Finding("wrong", str(error))
     except Exception as error:  # a library's own errors: an option that it does not know, a size that it cannot build
-        return Finding("wrong", f"architecture {spec.architecture!r} does not build: {type(error).__name__}: {error}")
+        return Finding(
+            "wrong",
+            f"architecture {spec.architecture!r} does not build: {type(error).__name__}: {error}",
+        )
     if other := spec.contradicted(input_px, width, params):
         return Finding("wrong", "; ".join(other))
-    return Finding("good", f"builds: {input_px} px in, pooling {spec.pooling} of width {width:,}, {params:,} parameters")
+    return Finding(
+        "good",
+        f"builds: {input_px} px in, pooling {spec.pooling} of width {width:,}, {params:,} parameters",
+    )
 
 
 def measured(spec: BackboneSpec) -> tuple[int, int, int]:
@@ -86,7 +101,11 @@ def measured(spec: BackboneSpec) -> tuple[int, int, int]:
     x = torch.zeros((1, 3, geometry.height_px, geometry.width_px), device="meta")
     with torch.inference_mode():
         rows = built.module(x, [spec.pooling])[spec.pooling]
-    return geometry.height_px, rows.shape[1], sum(parameter.numel() for parameter in built.module.parameters())
+    return (
+        geometry.height_px,
+        rows.shape[1],
+        sum(parameter.numel() for parameter in built.module.parameters()),
+    )
 
 
 def _run(spec: BackboneSpec, *, download: bool, device: str) -> Iterator[Finding]:
@@ -100,9 +119,15 @@ def _run(spec: BackboneSpec, *, download: bool, device: str) -> Iterator[Finding
         backbone = load_backbone(spec, device, "float32", offline=not download)
         widths = backbone.check()
         digest = tensor_hash(backbone.module.state_dict())
-        yield Finding("good", f"runs: weights from {source_in_words(spec.weights)} with hash {digest}, rows of width {widths[spec.pooling]:,}")
+        yield Finding(
+            "good",
+            f"runs: weights from {source_in_words(spec.weights)} with hash {digest}, rows of width {widths[spec.pooling]:,}",
+        )
         if backbone.has_text:
-            yield Finding("good", f"has a text tower: {backbone.embed_texts(['a photo']).shape[1]:,} wide, tokenizer {backbone.text.tokenizer}")
+            yield Finding(
+                "good",
+                f"has a text tower: {backbone.embed_texts(['a photo']).shape[1]:,} wide, tokenizer {backbone.text.tokenizer}",
+            )
     except UnavailableError as error:
         yield Finding("wrong" if download else "unknown", str(error))
     except BobError as error:
@@ -119,4 +144,6 @@ def _tell(terminal: Terminal, spec: BackboneSpec, findings: list[Finding], *, wh
             terminal.raw(f"  {finding.verdict:8}{finding.words}")
         return
     ran = any(finding.words.startswith("runs") for finding in findings)
-    terminal.raw(f"{spec.name}: well" + ("" if ran else ", but for its weights, which are not here"))
+    terminal.raw(
+        f"{spec.name}: well" + ("" if ran else ", but for its weights, which are not here")
+    )

@@ -54,7 +54,9 @@ def evaluate_files(arguments: argparse.Namespace) -> int:
     clash(book, works)
     todo = [one for one in works if arguments.fresh or not kept(book, one)]
     done = len(works) - len(todo)
-    terminal.say(f"plan: {counted(len(asked.files), 'file')} of features on {device}: {counted(len(todo), 'cell')} to do, {done} done")
+    terminal.say(
+        f"plan: {counted(len(asked.files), 'file')} of features on {device}: {counted(len(todo), 'cell')} to do, {done} done"
+    )
     try:
         records = [_do(terminal, book, one, device) for one in todo]
     except KeyboardInterrupt:
@@ -73,36 +75,66 @@ def _do(terminal: Terminal, book: RecordBook, one: Work, device: str) -> Record:
 
 def _asked(arguments: argparse.Namespace, registry: Registry) -> Asked:
     files = _files(arguments)
-    if len(files) > 1 and (told := [flag for flag in FACTS if getattr(arguments, flag) is not None]):
-        raise ConfigError(f"--{told[0]} is of one model, and {len(files)} files are given; evaluate them one by one to tell it.")
+    if len(files) > 1 and (
+        told := [flag for flag in FACTS if getattr(arguments, flag) is not None]
+    ):
+        raise ConfigError(
+            f"--{told[0]} is of one model, and {len(files)} files are given; evaluate them one by one to tell it."
+        )
     for name in files:
         if name in registry.backbones:
-            raise ConfigError(f"--name {name!r} is a registered backbone, whose rows these may not be; choose another name.")
+            raise ConfigError(
+                f"--name {name!r} is a registered backbone, whose rows these may not be; choose another name."
+            )
         if name != slug(name):
-            raise ConfigError(f"--name {name!r} cannot be a name: letters, digits, '.', '_' and '-' only.")
+            raise ConfigError(
+                f"--name {name!r} cannot be a name: letters, digits, '.', '_' and '-' only."
+            )
     known = _known(arguments, registry)
     if known is None and arguments.skip_missing:
-        raise ConfigError("--skip-missing is for images of a dataset that is known here: give it with --data or --dataset.")
+        raise ConfigError(
+            "--skip-missing is for images of a dataset that is known here: give it with --data or --dataset."
+        )
     if known is None and arguments.dataset is None and len(files) > 1:
-        raise ConfigError("several files: name the examples that they share with --dataset NAME, or give their images with --data.")
+        raise ConfigError(
+            "several files: name the examples that they share with --dataset NAME, or give their images with --data."
+        )
     dataset = known.name if known else arguments.dataset or next(iter(files))
     if dataset != slug(dataset):
-        raise ConfigError(f"--dataset {dataset!r} cannot be a name: letters, digits, '.', '_' and '-' only.")
+        raise ConfigError(
+            f"--dataset {dataset!r} cannot be a name: letters, digits, '.', '_' and '-' only."
+        )
     return Asked(files, known, dataset)
 
 
 def _files(arguments: argparse.Namespace) -> dict[str, Mapping[Role | None, Path]]:
     """Name → files, names from --name or from the files' own."""
-    sides: dict[Role, Path | None] = {"train": arguments.train, "val": arguments.val, "test": arguments.test}
-    by_split: dict[Role | None, Path] = {role: path for role, path in sides.items() if path is not None}
+    sides: dict[Role, Path | None] = {
+        "train": arguments.train,
+        "val": arguments.val,
+        "test": arguments.test,
+    }
+    by_split: dict[Role | None, Path] = {
+        role: path for role, path in sides.items() if path is not None
+    }
     if bool(by_split) == bool(arguments.files):
-        raise ConfigError("give files of features, or --train FILE --test FILE with one split each.")
+        raise ConfigError(
+            "give files of features, or --train FILE --test FILE with one split each."
+        )
     if by_split and "train" not in by_split:
         raise ConfigError("--train is missing; --val and --test stand beside it.")
-    models: list[Mapping[Role | None, Path]] = [by_split] if by_split else [{None: path} for path in arguments.files]
-    names = arguments.name.split(",") if arguments.name else [slug(next(iter(model.values())).absolute().stem) for model in models]
+    models: list[Mapping[Role | None, Path]] = (
+        [by_split] if by_split else [{None: path} for path in arguments.files]
+    )
+    names = (
+        arguments.name.split(",")
+        if arguments.name
+        else [slug(next(iter(model.values())).absolute().stem) for model in models]
+    )
     if len(names) != len(models) or len(set(names)) < len(names):
-        raise ConfigError(f"--name must give {counted(len(models), 'file')} different names, separated by commas; got {', '.join(map(repr, names))}.")
+        raise ConfigError(
+            f"--name must give {counted(len(models), 'file')} different names, separated by commas; got {', '.join(map(repr, names))}."
+        )
     return dict(zip(names, models, strict=True))
 
 
@@ -110,15 +142,22 @@ def _known(arguments: argparse.Namespace, registry: Registry) -> DatasetSpec | N
     """The dataset that the rows are found for: one's own images, or a registered one; None for any other name."""
     if arguments.data and arguments.dataset:
         raise ConfigError("--data and --dataset name a dataset each; give one of them.")
-    return own_images([arguments.data], registry)[0].spec if arguments.data else registry.datasets.get(arguments.dataset)
+    return (
+        own_images([arguments.data], registry)[0].spec
+        if arguments.data
+        else registry.datasets.get(arguments.dataset)
+    )
 
 
-def _works(arguments: argparse.Namespace, registry: Registry, asked: Asked, terminal: Terminal) -> list[Work]:
+def _works(
+    arguments: argparse.Namespace, registry: Registry, asked: Asked, terminal: Terminal
+) -> list[Work]:
     """What is asked of each file, task by task; what does not apply is told."""
     book = RecordBook(arguments.results)
     facts = {flag: getattr(arguments, flag) for flag in FACTS}
     found = [
-        (with_earlier(book, Told(name, **facts), given), given, examples) for name, (given, examples) in _examples(arguments, registry, asked).items()
+        (with_earlier(book, Told(name, **facts), given), given, examples)
+        for name, (given, examples) in _examples(arguments, registry, asked).items()
     ]
     for note in dict.fromkeys(note for _, _, examples in found for note in examples.notes):
         terminal.warn(note)
@@ -127,7 +166,16 @@ def _works(arguments: argparse.Namespace, registry: Registry, asked: Asked, term
     for chosen in select(arguments.tasks, registry.tasks, "task", task_labels):
         for told, given, examples in found:
             try:
-                works.append(work(told, given, examples, chosen.spec, arguments.seeds, asked.known.licence if asked.known else None))
+                works.append(
+                    work(
+                        told,
+                        given,
+                        examples,
+                        chosen.spec,
+                        arguments.seeds,
+                        asked.known.licence if asked.known else None,
+                    )
+                )
             except NotApplicableError as error:
                 not_applicable.append(str(error))
     for reason in dict.fromkeys(not_applicable):
@@ -135,13 +183,20 @@ def _works(arguments: argparse.Namespace, registry: Registry, asked: Asked, term
     return works
 
 
-def _examples(arguments: argparse.Namespace, registry: Registry, asked: Asked) -> dict[str, tuple[Given, Examples]]:
+def _examples(
+    arguments: argparse.Namespace, registry: Registry, asked: Asked
+) -> dict[str, tuple[Given, Examples]]:
     given = {name: read_given(files) for name, files in asked.files.items()}
     if asked.known:
         dataset = _opened(asked.known, arguments.cache_dir or default_cache(), registry)
-        return {name: (one, known_examples(one, dataset, arguments.skip_missing)) for name, one in given.items()}
+        return {
+            name: (one, known_examples(one, dataset, arguments.skip_missing))
+            for name, one in given.items()
+        }
     found = {name: (one, own_examples(one, asked.dataset)) for name, one in given.items()}
-    require_same([examples for _, examples in found.values()], [one.where for one in given.values()])
+    require_same(
+        [examples for _, examples in found.values()], [one.where for one in given.values()]
+    )
     return found
 
 
@@ -157,7 +212,9 @@ def _opened(known: DatasetSpec, cache: Path, registry: Registry) -> Dataset:
 def _show(terminal: Terminal, gathered: Gathered, works: Sequence[Work]) -> None:
     """The columns of what was asked, with all who stand in them; two files against each other as well."""
     columns = {(one.task.name, one.examples.dataset.name) for one in works}
-    shown = gathered.among({record.key for record in gathered.records if column_of(record) in columns})
+    shown = gathered.among(
+        {record.key for record in gathered.records if column_of(record) in columns}
+    )
     if shown.records:
         terminal.show(to_terminal(shown.board()))
     names = list(dict.fromkeys(one.told.name for one in works))

@@ -36,24 +36,38 @@ def write_features(arguments: argparse.Namespace) -> int:
     backbone, entry = _backbone(arguments, registry), _entry(arguments, registry)
     cache = arguments.cache_dir or default_cache()
     dataset = open_dataset(entry, cache, offline=True, entries=registry.datasets)
-    if any(split.labels is not None for split in dataset.splits.values()) or any((split.y < 0).any() for split in dataset.splits.values()):
-        raise ConfigError(f"dataset {entry.name!r}: its images have several labels or none, which feature files do not hold.")
+    if any(split.labels is not None for split in dataset.splits.values()) or any(
+        (split.y < 0).any() for split in dataset.splits.values()
+    ):
+        raise ConfigError(
+            f"dataset {entry.name!r}: its images have several labels or none, which feature files do not hold."
+        )
     request = _request(arguments, backbone, cache)
-    rows = {name: _rows(request, backbone, dataset.name, Need(backbone, name, split)) for name, split in dataset.splits.items()}
+    rows = {
+        name: _rows(request, backbone, dataset.name, Need(backbone, name, split))
+        for name, split in dataset.splits.items()
+    }
     columns = _columns(dataset, rows)
     _write(arguments.to, columns)
     terminal = Terminal()
     for shift in dataset.shifts:
-        terminal.warn(f"the shift {shift} of {dataset.name!r} is left out: a file holds train, val and test")
+        terminal.warn(
+            f"the shift {shift} of {dataset.name!r} is left out: a file holds train, val and test"
+        )
     terminal.say(f"{counted(len(columns['x']), 'row')} of {columns['x'].shape[1]} values")
     terminal.written([arguments.to])
     return OK
 
 
 def _backbone(arguments: argparse.Namespace, registry: Registry) -> BackboneSpec:
-    chosen = [one.spec for one in select(arguments.backbone, registry.backbones, "backbone", backbone_labels)]
+    chosen = [
+        one.spec
+        for one in select(arguments.backbone, registry.backbones, "backbone", backbone_labels)
+    ]
     if len(chosen) > 1:
-        raise ConfigError(f"{arguments.backbone!r} are {len(chosen)} backbones; a file holds the features of one.")
+        raise ConfigError(
+            f"{arguments.backbone!r} are {len(chosen)} backbones; a file holds the features of one."
+        )
     refuse_code(chosen, arguments.allow_code)
     return chosen[0]
 
@@ -63,9 +77,13 @@ def _entry(arguments: argparse.Namespace, registry: Registry) -> DatasetSpec:
         raise ConfigError("name a registered dataset, or give your images with --data.")
     if arguments.data:
         return own_images([arguments.data], registry)[0].spec
-    chosen = [one.spec for one in select(arguments.dataset, registry.datasets, "dataset", dataset_labels)]
+    chosen = [
+        one.spec for one in select(arguments.dataset, registry.datasets, "dataset", dataset_labels)
+    ]
     if len(chosen) > 1:
-        raise ConfigError(f"{arguments.dataset!r} are {len(chosen)} datasets; a file holds the features of one.")
+        raise ConfigError(
+            f"{arguments.dataset!r} are {len(chosen)} datasets; a file holds the features of one."
+        )
     return chosen[0]
 
 
@@ -88,7 +106,10 @@ def _request(arguments: argparse.Namespace, backbone: BackboneSpec, cache: Path)
 
 def _rows(request: Request, backbone: BackboneSpec, dataset: str, need: Need) -> Features:
     """A split's stored rows; ConfigError where not all are there."""
-    key, store = Plan(stored=request.stored, cards={backbone: card_of(request, backbone)}).key_of(need), request.store()
+    key, store = (
+        Plan(stored=request.stored, cards={backbone: card_of(request, backbone)}).key_of(need),
+        request.store(),
+    )
     whole = len(whole_of(need)[1])
     if lacking := store.missing(key, whole):
         raise ConfigError(
@@ -124,5 +145,11 @@ def _write(path: Path, columns: Columns) -> None:
         if path.suffix.lower() == ".npz":
             np.savez(file, **columns)  # type: ignore[arg-type]
         else:
-            texts = {name: json.dumps(values.tolist()) for name, values in columns.items() if values.dtype.kind == "U"}
-            file.write(save({name: values for name, values in columns.items() if name not in texts}, texts))
+            texts = {
+                name: json.dumps(values.tolist())
+                for name, values in columns.items()
+                if values.dtype.kind == "U"
+            }
+            file.write(
+                save({name: values for name, values in columns.items() if name not in texts}, texts)
+            )

@@ -28,7 +28,9 @@ def _leaderboard(terminal: Terminal, arguments: argparse.Namespace, folders: Seq
     gathered = gather(folders, arguments.external)
     _tell(terminal, gathered)
     if not gathered.records:
-        raise ConfigError(f"{', '.join(map(str, folders))}: holds no records; run `bob-bench run` first, or name the folder with --results.")
+        raise ConfigError(
+            f"{', '.join(map(str, folders))}: holds no records; run `bob-bench run` first, or name the folder with --results."
+        )
     board = gathered.board()
     place = arguments.results or (folders[0] if len(folders) == 1 else RESULTS)
     terminal.written(write_board(board, place))

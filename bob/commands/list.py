@@ -31,8 +31,14 @@ def _registry_rows(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     if arguments.kind == "tasks":
         return [spec.model_dump(mode="json") for spec in registry.tasks.values()]
     if arguments.kind == "datasets":
-        return [spec.model_dump(mode="json") | {"absent": dataset_absence(spec)} for spec in registry.datasets.values()]
-    return [spec.model_dump(mode="json") | {"absent": backbone_absence(spec)} for spec in registry.backbones.values()]
+        return [
+            spec.model_dump(mode="json") | {"absent": dataset_absence(spec)}
+            for spec in registry.datasets.values()
+        ]
+    return [
+        spec.model_dump(mode="json") | {"absent": backbone_absence(spec)}
+        for spec in registry.backbones.values()
+    ]
 
 
 def _record_rows(arguments: argparse.Namespace) -> list[dict[str, Any]]:
@@ -45,7 +51,9 @@ def _record_rows(arguments: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def _record_row(record: "Record") -> dict[str, Any]:
-    ranking = next((score for score in record.scores if score.metric == record.task.metrics[0]), None)
+    ranking = next(
+        (score for score in record.scores if score.metric == record.task.metrics[0]), None
+    )
     return {
         "key": record.key,
         "task": record.task.name,
@@ -66,13 +74,28 @@ def _short(kind: str, row: dict[str, Any]) -> Sequence[str]:
         params = f"{row['params'] / 1e6:.1f} M" if row["params"] else ""
         return row["name"], row["family"], row["architecture"], params, here
     if kind == "tasks":
-        return row["name"], f"v{row['version']}", row["protocol"], ",".join(row["groups"]), row["summary"]
+        return (
+            row["name"],
+            f"v{row['version']}",
+            row["protocol"],
+            ",".join(row["groups"]),
+            row["summary"],
+        )
     if kind == "datasets":
-        return row["name"], ",".join(row["groups"]), f"{row['classes']} classes" if row["classes"] else "", here
+        return (
+            row["name"],
+            ",".join(row["groups"]),
+            f"{row['classes']} classes" if row["classes"] else "",
+            here,
+        )
     value = f"{100 * row['value']:.1f} %" if row["value"] is not None else row["status"]
     return row["key"][:16], row["task"], row["dataset"], row["backbone"], row["metric"], value
 
 
 def _columns(lines: Sequence[Sequence[str]]) -> str:
     widths = [max(len(cell) for cell in column) for column in zip(*lines, strict=True)]
-    return "".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() + "\n" for line in lines)
+    return "".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        + "\n"
+        for line in lines
+    )

@@ -16,7 +16,9 @@ from bob.leaderboard.render.ranking_table import pool_text
 
 def recommend(arguments: argparse.Namespace) -> int:
     """The pick, its tie group and what one gives up. The exit code is 1 where no backbone meets the limits."""
-    gathered, records = gather_selection(arguments.results, arguments.tasks, arguments.datasets, arguments.data)
+    gathered, records = gather_selection(
+        arguments.results, arguments.tasks, arguments.datasets, arguments.data
+    )
     limits = Limits(
         max_params=arguments.max_params,
         max_gflops=arguments.max_gflops,

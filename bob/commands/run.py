@@ -19,7 +19,15 @@ from bob.io.paths import default_cache
 from bob.leaderboard.render.terminal import to_terminal
 from bob.plan import Plan, Request, Skip, make_plan
 from bob.records.record import Record
-from bob.registry.registry import Chosen, Registry, backbone_labels, dataset_labels, load_registry, select, task_labels
+from bob.registry.registry import (
+    Chosen,
+    Registry,
+    backbone_labels,
+    dataset_labels,
+    load_registry,
+    select,
+    task_labels,
+)
 from bob.specs import BackboneSpec, DatasetSpec, TaskSpec
 
 SKIPS_TOLD = 3
@@ -47,7 +55,9 @@ def run(arguments: argparse.Namespace) -> int:
         publish(terminal, request.results)
         raise
     gathered = publish(terminal, request.results)
-    asked = {cell.key for cell in (*plan.done, *plan.todo)} | {cell.key for cell, _ in (*plan.broken, *plan.not_applicable)}
+    asked = {cell.key for cell in (*plan.done, *plan.todo)} | {
+        cell.key for cell, _ in (*plan.broken, *plan.not_applicable)
+    }
     shown = gathered.among(asked)
     if shown.records:
         terminal.show(to_terminal(shown.board()))
@@ -87,27 +97,49 @@ def make_request(arguments: argparse.Namespace) -> Request:
 def _without_downloads(terminal: Terminal, request: Request) -> Request:
     """What is on this machine; a dry run tells what would be downloaded and downloads nothing."""
     here = [chosen for chosen in request.backbones if backbone_absence(chosen.spec) is None]
-    datasets = {task: [chosen for chosen in several if dataset_absence(chosen.spec) is None] for task, several in request.datasets.items()}
-    absent = {chosen.spec.name for chosen in request.backbones} - {chosen.spec.name for chosen in here}
-    absent |= {chosen.spec.name for several in request.datasets.values() for chosen in several if dataset_absence(chosen.spec)}
+    datasets = {
+        task: [chosen for chosen in several if dataset_absence(chosen.spec) is None]
+        for task, several in request.datasets.items()
+    }
+    absent = {chosen.spec.name for chosen in request.backbones} - {
+        chosen.spec.name for chosen in here
+    }
+    absent |= {
+        chosen.spec.name
+        for several in request.datasets.values()
+        for chosen in several
+        if dataset_absence(chosen.spec)
+    }
     if absent:
-        terminal.say(f"not on this machine, to be obtained first, and not in this plan: {', '.join(sorted(absent))}")
+        terminal.say(
+            f"not on this machine, to be obtained first, and not in this plan: {', '.join(sorted(absent))}"
+        )
     return dataclasses.replace(request, backbones=here, datasets=datasets)
 
 
 def _backbones(arguments: argparse.Namespace, registry: Registry) -> list[Chosen[BackboneSpec]]:
     if arguments.backbones is None:
-        chosen = [Chosen(spec, False) for spec in registry.backbones.values() if backbone_absence(spec) is None]
+        chosen = [
+            Chosen(spec, False)
+            for spec in registry.backbones.values()
+            if backbone_absence(spec) is None
+        ]
     else:
         chosen = select(arguments.backbones, registry.backbones, "backbone", backbone_labels)
     refuse_code([one.spec for one in chosen], arguments.allow_code)
     return chosen
 
 
-def _datasets(arguments: argparse.Namespace, registry: Registry, tasks: Sequence[TaskSpec]) -> Mapping[str, Sequence[Chosen[DatasetSpec]]]:
+def _datasets(
+    arguments: argparse.Namespace, registry: Registry, tasks: Sequence[TaskSpec]
+) -> Mapping[str, Sequence[Chosen[DatasetSpec]]]:
     """Named datasets and one's own images go to every task; otherwise each task has its own."""
     own = own_images(arguments.data, registry)
-    named = [] if arguments.datasets is None else select(arguments.datasets, registry.datasets, "dataset", dataset_labels)
+    named = (
+        []
+        if arguments.datasets is None
+        else select(arguments.datasets, registry.datasets, "dataset", dataset_labels)
+    )
     if own or named:
         return {task.name: [*named, *own] for task in tasks}
     return {task.name: _own_datasets(task, registry) for task in tasks}
@@ -142,14 +174,24 @@ def _tell_plan(terminal: Terminal, request: Request, plan: Plan) -> None:
     for name in plan.datasets_to_do():
         for note in plan.datasets[name].notes:
             terminal.warn(f"dataset {name}: {note}")
-    sizes = [counted(len(plan.backbones), "backbone"), counted(len(request.tasks), "task"), counted(len(plan.datasets), "dataset")]
-    terminal.say(f"plan: {' × '.join(sizes)} on {request.device}: {counted(len(plan.todo), 'cell')} to do, {len(plan.done)} done")
+    sizes = [
+        counted(len(plan.backbones), "backbone"),
+        counted(len(request.tasks), "task"),
+        counted(len(plan.datasets), "dataset"),
+    ]
+    terminal.say(
+        f"plan: {' × '.join(sizes)} on {request.device}: {counted(len(plan.todo), 'cell')} to do, {len(plan.done)} done"
+    )
     if not (plan.backbones or plan.broken):
-        terminal.warn("no backbone is left to run; `bob-bench list backbones` shows which are on this machine")
+        terminal.warn(
+            "no backbone is left to run; `bob-bench list backbones` shows which are on this machine"
+        )
     if plan.todo:
         expected = estimate(request, plan)
         what = f"{expected.images_to_decode:,} images to decode, {expected.images_to_embed:,} rows to embed"
-        terminal.say(f"      {what}, {expected.disk_bytes / 2**20:.0f} MiB of features; takes about {duration(expected.seconds)} here")
+        terminal.say(
+            f"      {what}, {expected.disk_bytes / 2**20:.0f} MiB of features; takes about {duration(expected.seconds)} here"
+        )
 
 
 def skipped_in_words(skips: Sequence[Skip]) -> list[str]:
@@ -164,7 +206,9 @@ def _alike_in_words(skips: Sequence[Skip]) -> list[str]:
     if len(skips) <= SKIPS_TOLD:
         return [skip.reason for skip in skips]
     first, *others = skips
-    return [f"{len(skips)} {first.kind}s, as this one: {first.reason} The others: {', '.join(skip.name for skip in others)}"]
+    return [
+        f"{len(skips)} {first.kind}s, as this one: {first.reason} The others: {', '.join(skip.name for skip in others)}"
+    ]
 
 
 def _exit_code(plan: Plan, records: Sequence[Record]) -> int:

@@ -40,7 +40,9 @@ def find(book: RecordBook, key: str) -> Record:
     found = [record for record in book.read_all()[0] if record.key.startswith(key)]
     if len(found) != 1:
         several = ": " + ", ".join(record.key for record in found[:5]) if found else ""
-        raise ConfigError(f"{len(found)} records have a key that begins with {key!r}{several}; see `bob-bench list records`.")
+        raise ConfigError(
+            f"{len(found)} records have a key that begins with {key!r}{several}; see `bob-bench list records`."
+        )
     return found[0]
 
 
@@ -51,8 +53,16 @@ def _sheets(record: Record, book: RecordBook, arguments: argparse.Namespace) -> 
             f"record {record.key[:16]} ({record.task.name} on {record.dataset_name}, {record.status}) has no per-example results of a classifier "
             "or of retrieval, which picture sheets are made from."
         )
-    view = View(record, _dataset(record, arguments), FeatureStore((arguments.cache_dir or default_cache()) / "features"))
-    return of_classifier(held[0], view) if isinstance(held[0], Classified) else of_retrieval(held[0], view)
+    view = View(
+        record,
+        _dataset(record, arguments),
+        FeatureStore((arguments.cache_dir or default_cache()) / "features"),
+    )
+    return (
+        of_classifier(held[0], view)
+        if isinstance(held[0], Classified)
+        else of_retrieval(held[0], view)
+    )
 
 
 def _dataset(record: Record, arguments: argparse.Namespace) -> Dataset | None:
@@ -69,13 +79,19 @@ def _same_images(record: Record, arguments: argparse.Namespace) -> Dataset:
     given = {spec.name: spec for spec in map(from_data_flag, arguments.data)}
     spec = given.get(record.dataset_name) or registry.datasets.get(record.dataset_name)
     if spec is None or record.dataset is None:
-        raise ConfigError(f"dataset {record.dataset_name!r} is not in the registry; give its folder or table with --data PATH.")
-    dataset = open_dataset(spec, arguments.cache_dir or default_cache(), offline=True, entries=registry.datasets)
+        raise ConfigError(
+            f"dataset {record.dataset_name!r} is not in the registry; give its folder or table with --data PATH."
+        )
+    dataset = open_dataset(
+        spec, arguments.cache_dir or default_cache(), offline=True, entries=registry.datasets
+    )
     whole = dataset if record.dataset.limit is None else limited(dataset, record.dataset.limit)
     for candidate in (whole, whole.with_shifts(())):
         if candidate.fingerprint() == record.dataset.fingerprint:
             return candidate
-    raise ConfigError(f"the images of dataset {record.dataset_name!r} that are here are not those of the record.")
+    raise ConfigError(
+        f"the images of dataset {record.dataset_name!r} that are here are not those of the record."
+    )
 
 
 def _png(image: Image.Image) -> bytes:

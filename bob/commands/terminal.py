@@ -8,7 +8,14 @@ from pathlib import Path
 from rich.console import Console as Rich
 from rich.console import RenderableType
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 from bob.extraction.progress import Spent
 from bob.records.record import Record
@@ -23,7 +30,11 @@ class Terminal:
     """Plans, progress and results for a person; a live bar in a terminal, lines elsewhere."""
 
     def __init__(self) -> None:
-        self.out = Rich(highlight=False) if sys.stdout.isatty() else Rich(highlight=False, soft_wrap=True, width=FILE_COLUMNS)
+        self.out = (
+            Rich(highlight=False)
+            if sys.stdout.isatty()
+            else Rich(highlight=False, soft_wrap=True, width=FILE_COLUMNS)
+        )
         self.errors = Rich(stderr=True, highlight=False, soft_wrap=True)
         self.progress: Progress | None = None
         self.meter = Meter()
@@ -52,7 +63,13 @@ class Terminal:
         self.meter = Meter(images)
         title = f"{dataset} {split}: {counted(len(backbones), 'backbone')}"
         if self.out.is_terminal:
-            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[rate]}"),
+                TimeRemainingColumn(),
+            )
             self.progress = Progress(*columns, console=self.out, transient=True)
             self.bar = self.progress.add_task(escape(title), total=images, rate="")
             self.progress.start()
@@ -64,7 +81,9 @@ class Terminal:
         if self.progress:
             self.progress.update(TaskID(self.bar), advance=images, rate=self.meter.rate())
         elif self.meter.line_is_due():
-            self.say(f"  {self.meter.done:,}/{self.meter.total:,} images, {self.meter.rate()}, {self.meter.left()}")
+            self.say(
+                f"  {self.meter.done:,}/{self.meter.total:,} images, {self.meter.rate()}, {self.meter.left()}"
+            )
 
     def pass_ends(self) -> None:
         if self.progress:
@@ -105,7 +124,11 @@ class Meter:
         self.decode_seconds += spent.decode_seconds
         if self.warm is None and spent.forward_seconds:
             self.warm = (self.clock(), self.fresh)
-        for name, seconds in (("decode", spent.waited_seconds), ("forward", spent.forward_seconds), ("write", spent.write_seconds)):
+        for name, seconds in (
+            ("decode", spent.waited_seconds),
+            ("forward", spent.forward_seconds),
+            ("write", spent.write_seconds),
+        ):
             self.seconds[name] += seconds
 
     def per_second(self) -> float:
@@ -117,7 +140,10 @@ class Meter:
         """`85 images/s (decode 412 per core, forward 96, write 20,114; forward limits)`"""
         if not self.fresh:
             return ""
-        per_core, forward, write = (self.fresh / max(s, 1e-9) for s in (self.decode_seconds, self.seconds["forward"], self.seconds["write"]))
+        per_core, forward, write = (
+            self.fresh / max(s, 1e-9)
+            for s in (self.decode_seconds, self.seconds["forward"], self.seconds["write"])
+        )
         limit = max(self.seconds, key=lambda name: self.seconds[name])
         written = f", write {write:,.0f}" if self.seconds["write"] else ""
         return f"{self.per_second():,.0f} images/s (decode {per_core:,.0f} per core, forward {forward:,.0f}{written}; {limit} limits)"
@@ -149,4 +175,6 @@ def _headline(record: Record) -> str:
     first = next((score for score in record.scores if score.metric == record.task.metrics[0]), None)
     if first is None or first.value is None or first.low is None or first.high is None:
         return "undefined" + (f" ({first.undefined})" if first else "")
-    return f"{first.metric} {100 * first.value:.1f} % [{100 * first.low:.1f}-{100 * first.high:.1f}]"
+    return (
+        f"{first.metric} {100 * first.value:.1f} % [{100 * first.low:.1f}-{100 * first.high:.1f}]"
+    )

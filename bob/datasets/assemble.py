@@ -21,7 +21,12 @@ _TRAIN = "Add a train split, or call the only split 'train' to have a test split
 _NAMES_SHOWN = 20
 
 
-def assemble(name: str, found: Listing, leave_out: Mapping[str, Sequence[str]] | None = None, seed: int = SEED) -> Dataset:
+def assemble(
+    name: str,
+    found: Listing,
+    leave_out: Mapping[str, Sequence[str]] | None = None,
+    seed: int = SEED,
+) -> Dataset:
     """The dataset; `seed` is for the test split where none was given.
 
     `leave_out` names values of attributes ({domain: (photo,)}): images that have one are a shift, and all others are split automatically.
@@ -33,10 +38,24 @@ def assemble(name: str, found: Listing, leave_out: Mapping[str, Sequence[str]] |
         dataset = _held_out(name, classes, everything, found, leave_out, seed)
     else:
         given = "test" in found.splits or "train" not in found.splits
-        sides = sides if given else _automatic(everything, found, np.flatnonzero(sides == "train"), seed)
+        sides = (
+            sides
+            if given
+            else _automatic(everything, found, np.flatnonzero(sides == "train"), seed)
+        )
         origin = {"kind": "official"} if given else _origin(found, seed)
-        splits = {side: everything.take(np.flatnonzero(sides == side)) for side in ROLES if (sides == side).any()}
-        dataset = Dataset(name=name, classes=classes, splits=splits, split_origin=origin, judgements=found.judgements)
+        splits = {
+            side: everything.take(np.flatnonzero(sides == side))
+            for side in ROLES
+            if (sides == side).any()
+        }
+        dataset = Dataset(
+            name=name,
+            classes=classes,
+            splits=splits,
+            split_origin=origin,
+            judgements=found.judgements,
+        )
     if "train" in dataset.splits and found.label_sets is None:
         _check_train(dataset, found.where)
     notes = (*found.notes, *unused, *_untested(dataset), *_straddling(dataset.splits))
@@ -46,7 +65,9 @@ def assemble(name: str, found: Listing, leave_out: Mapping[str, Sequence[str]] |
 def require_train(found: Listing) -> None:
     """A user's own images need train images; a registered dataset may be for zero-shot and retrieval alone."""
     if len(found.ids) and "train" not in found.splits:
-        raise DatasetError(f"{found.where}: holds {' and '.join(sorted(set(found.splits)))} images and no train images. {_TRAIN}")
+        raise DatasetError(
+            f"{found.where}: holds {' and '.join(sorted(set(found.splits)))} images and no train images. {_TRAIN}"
+        )
 
 
 def _everything(found: Listing, classes: Sequence[str]) -> Split:
@@ -63,7 +84,9 @@ def _everything(found: Listing, classes: Sequence[str]) -> Split:
     )
 
 
-def _labels(found: Listing, classes: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.bool_] | None]:
+def _labels(
+    found: Listing, classes: Sequence[str]
+) -> tuple[NDArray[np.int64], NDArray[np.bool_] | None]:
     """(N,) the class of each image, -1 where it has none; and (N, C) its classes, where it can have several."""
     index = {label: c for c, label in enumerate(classes)}
     if found.labels is not None:
@@ -84,29 +107,50 @@ def _classes(found: Listing) -> tuple[tuple[str, ...], list[str]]:
     if not len(found.ids):
         raise DatasetError(f"{found.where}: holds no images.")
     if len(present) == 1:
-        raise DatasetError(f"{found.where}: all images are of one class, {next(iter(present))!r}; at least two are needed.")
+        raise DatasetError(
+            f"{found.where}: all images are of one class, {next(iter(present))!r}; at least two are needed."
+        )
     known = found.classes if found.classes is not None else sorted(present, key=natural)
     empty = [label for label in known if label not in present]
-    return tuple(label for label in known if label in present), [f"classes without images are left out: {_shown(empty)}"] if empty else []
+    return tuple(label for label in known if label in present), [
+        f"classes without images are left out: {_shown(empty)}"
+    ] if empty else []
 
 
-def _held_out(name: str, classes: tuple[str, ...], everything: Split, found: Listing, leave_out: Mapping[str, Sequence[str]], seed: int) -> Dataset:
+def _held_out(
+    name: str,
+    classes: tuple[str, ...],
+    everything: Split,
+    found: Listing,
+    leave_out: Mapping[str, Sequence[str]],
+    seed: int,
+) -> Dataset:
     """Train and test from the images that no value names, and a shift of the others; all are views of the whole, whose rows are stored once."""
     out = np.zeros(len(everything), bool)
     for attribute, values in leave_out.items():
         if attribute not in everything.attributes:
             known = ", ".join(everything.attributes) or "none"
-            raise DatasetError(f"{found.where}: leave_out names the attribute {attribute!r}, which images do not have. Known: {known}.")
+            raise DatasetError(
+                f"{found.where}: leave_out names the attribute {attribute!r}, which images do not have. Known: {known}."
+            )
         out |= np.isin(np.array(everything.attributes[attribute], dtype=object), list(values))
     if not out.any() or out.all():
-        there = "; ".join(f"{attribute} {_listed(everything.attributes[attribute])}" for attribute in leave_out)
-        raise DatasetError(f"{found.where}: leave_out {dict(leave_out)!r} leaves out {'all' if out.any() else 'no'} images. There are: {there}.")
+        there = "; ".join(
+            f"{attribute} {_listed(everything.attributes[attribute])}" for attribute in leave_out
+        )
+        raise DatasetError(
+            f"{found.where}: leave_out {dict(leave_out)!r} leaves out {'all' if out.any() else 'no'} images. There are: {there}."
+        )
     sides = _automatic(everything, found, np.flatnonzero(~out), seed)
     parts: tuple[Role, ...] = ("train", "test")
-    splits = {side: everything.part("whole", np.flatnonzero(~out & (sides == side))) for side in parts}
+    splits = {
+        side: everything.part("whole", np.flatnonzero(~out & (sides == side))) for side in parts
+    }
     shift = Shift(everything.part("whole", np.flatnonzero(out)), "shift")
     left = "+".join(value for values in leave_out.values() for value in values)
-    return Dataset(name, classes, splits, {**_origin(found, seed), "left_out": left}, shifts={left: shift})
+    return Dataset(
+        name, classes, splits, {**_origin(found, seed), "left_out": left}, shifts={left: shift}
+    )
 
 
 def _listed(values: Sequence[str]) -> str:
@@ -117,15 +161,21 @@ def _origin(found: Listing, seed: int) -> dict[str, object]:
     return {"kind": found.automatic, "share": found.share, "seed": seed}
 
 
-def _automatic(everything: Split, found: Listing, train: NDArray[np.int64], seed: int) -> NDArray[np.object_]:
+def _automatic(
+    everything: Split, found: Listing, train: NDArray[np.int64], seed: int
+) -> NDArray[np.object_]:
     """(N,) names of splits: the given ones, with `train` split into train and test."""
     if everything.labels is not None or found.labels is None:
-        raise DatasetError(f"{found.where}: has no test split, and none can be taken from images without one label each. Give test images.")
+        raise DatasetError(
+            f"{found.where}: has no test split, and none can be taken from images without one label each. Give test images."
+        )
     sides = np.array(found.splits, dtype=object)
     content = found.drawn or found.content
     groups = None if everything.groups is None else [everything.groups[i] for i in train]
     try:
-        test = automatic_test(everything.y[train], [content[i] for i in train], groups, found.share, seed)
+        test = automatic_test(
+            everything.y[train], [content[i] for i in train], groups, found.share, seed
+        )
     except DatasetError as error:
         raise DatasetError(f"{found.where}: {error}") from error
     sides[train] = np.where(test, "test", "train")
@@ -137,15 +187,25 @@ def _check_train(dataset: Dataset, where: str) -> None:
     trained = set(dataset.splits["train"].y.tolist())
     for side, split in dataset.splits.items():
         if lost := sorted(set(split.y.tolist()) - trained):
-            raise DatasetError(f"{where}: {side} holds images of {_shown([dataset.classes[c] for c in lost])}, of which train has none.")
+            raise DatasetError(
+                f"{where}: {side} holds images of {_shown([dataset.classes[c] for c in lost])}, of which train has none."
+            )
 
 
 def _untested(dataset: Dataset) -> list[str]:
     """A note on classes that are trained on and not tested."""
-    if "train" not in dataset.splits or "test" not in dataset.splits or dataset.splits["test"].labels is not None:
+    if (
+        "train" not in dataset.splits
+        or "test" not in dataset.splits
+        or dataset.splits["test"].labels is not None
+    ):
         return []
     lost = sorted(set(range(len(dataset.classes))) - set(dataset.splits["test"].y.tolist()))
-    return [f"classes without test images: {_shown([dataset.classes[c] for c in lost])}"] if lost else []
+    return (
+        [f"classes without test images: {_shown([dataset.classes[c] for c in lost])}"]
+        if lost
+        else []
+    )
 
 
 def _shown(names: Sequence[str]) -> str:
@@ -162,7 +222,11 @@ def _straddling(splits: Mapping[Role, Split]) -> list[str]:
             continue
         here, there = splits[one], splits[other]
         if n := shared_images(here.content, there.content):
-            notes.append(f"{n} {'image' if n == 1 else 'images'} of {one} {'is' if n == 1 else 'are'} byte-identical to images of {other}")
+            notes.append(
+                f"{n} {'image' if n == 1 else 'images'} of {one} {'is' if n == 1 else 'are'} byte-identical to images of {other}"
+            )
         if groups := set(here.groups or ()) & set(there.groups or ()):
-            notes.append(f"{len(groups)} {'group has' if len(groups) == 1 else 'groups have'} images in both {one} and {other}")
+            notes.append(
+                f"{len(groups)} {'group has' if len(groups) == 1 else 'groups have'} images in both {one} and {other}"
+            )
     return notes

@@ -16,15 +16,25 @@ def class_list(name: str) -> tuple[str, ...]:
     folder = shipped("tasks") / "classes"
     known = sorted(path.stem for path in folder.glob("*.txt"))
     if name not in known:
-        raise ConfigError(f"there is no list of classes {name!r}{nearest(name, known)} Known: {', '.join(known)}.")
+        raise ConfigError(
+            f"there is no list of classes {name!r}{nearest(name, known)} Known: {', '.join(known)}."
+        )
     return tuple((folder / f"{name}.txt").read_text(encoding="utf-8").split("\n")[:-1])
 
 
 def named(labels: Sequence[str], names: Sequence[str], found: Listing) -> list[str]:
     """Labels that are whole numbers as the names at these places; others must be among the names."""
     known = set(names)
-    if strange := sorted({label for label in labels if label not in known and not (label.isdecimal() and int(label) < len(names))}):
-        raise DatasetError(f"{found.where}: the label {strange[0]!r} is neither one of the {len(names)} class names nor the place of one.")
+    if strange := sorted(
+        {
+            label
+            for label in labels
+            if label not in known and not (label.isdecimal() and int(label) < len(names))
+        }
+    ):
+        raise DatasetError(
+            f"{found.where}: the label {strange[0]!r} is neither one of the {len(names)} class names nor the place of one."
+        )
     return [label if label in known else names[int(label)] for label in labels]
 
 

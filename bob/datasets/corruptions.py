@@ -47,19 +47,34 @@ _drawing = threading.Lock()
 def missing_library() -> str | None:
     """What is lacking here, and the remedy."""
     found = in_package(DISTRIBUTION, "imagecorruptions/__init__.py")
-    return None if found else f"{DISTRIBUTION} not installed. Run: pip install 'bob-bench[corruptions]'"
+    return (
+        None
+        if found
+        else f"{DISTRIBUTION} not installed. Run: pip install 'bob-bench[corruptions]'"
+    )
 
 
 def corrupted(split: Split, corruption: str, severities: Sequence[int], side_px: int) -> Split:
     """S · N images: all of the split at the first severity, then at the next. Their content is their own."""
     made_by = " ".join(f"{name} {importlib.metadata.version(name)}" for name in LIBRARIES)
     at = [(severity, i) for severity in severities for i in range(len(split))]
-    content = [content_digest(f"{split.content[i]} {corruption} {severity} {side_px} px {made_by}".encode()) for severity, i in at]
+    content = [
+        content_digest(
+            f"{split.content[i]} {corruption} {severity} {side_px} px {made_by}".encode()
+        )
+        for severity, i in at
+    ]
 
     def alter(position: int, image: Image.Image) -> Image.Image:
         severity, i = at[position]
         before = image if split.alter is None else split.alter(i, image)
-        return corrupt(before, corruption, severity, side_px, xxhash.xxh32_intdigest(f"{split.content[i]} {corruption} {severity}".encode()))
+        return corrupt(
+            before,
+            corruption,
+            severity,
+            side_px,
+            xxhash.xxh32_intdigest(f"{split.content[i]} {corruption} {severity}".encode()),
+        )
 
     return Split(
         ids=[f"{split.ids[i]} {corruption} {severity}" for severity, i in at],
@@ -70,7 +85,9 @@ def corrupted(split: Split, corruption: str, severities: Sequence[int], side_px:
     )
 
 
-def corrupt(image: Image.Image, corruption: str, severity: int, side_px: int, seed: int) -> Image.Image:
+def corrupt(
+    image: Image.Image, corruption: str, severity: int, side_px: int, seed: int
+) -> Image.Image:
     """The RGB image with its shorter side at side_px, corrupted; `seed` is of 32 bits."""
     from imagecorruptions import corruptions as library
 

@@ -57,7 +57,9 @@ class Split:
     def _images_fingerprint(self) -> str:
         digest = xxhash.xxh3_128()
         for start in range(0, len(self), _CHUNK):
-            digest.update((("\n" if start else "") + "\n".join(self.content[start : start + _CHUNK])).encode())
+            digest.update(
+                (("\n" if start else "") + "\n".join(self.content[start : start + _CHUNK])).encode()
+            )
         return digest.hexdigest()
 
     def take(self, positions: NDArray[np.int64]) -> "Split":
@@ -78,7 +80,10 @@ class Split:
     def part(self, name: str, positions: NDArray[np.int64]) -> "Split":
         """As `take`, but a view of this split, which is called `name`: its rows are rows of the whole, so that nothing is embedded twice."""
         above = self.origin or Origin(name, self, np.arange(len(self)))
-        return dataclasses.replace(self.take(positions), origin=dataclasses.replace(above, positions=above.positions[positions]))
+        return dataclasses.replace(
+            self.take(positions),
+            origin=dataclasses.replace(above, positions=above.positions[positions]),
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,7 +128,9 @@ class Dataset:
 
     def with_shifts(self, names: Collection[str]) -> "Dataset":
         """The dataset with these of its shifts alone: scores that are of none of the others do not depend on them."""
-        return dataclasses.replace(self, shifts={name: shift for name, shift in self.shifts.items() if name in names})
+        return dataclasses.replace(
+            self, shifts={name: shift for name, shift in self.shifts.items() if name in names}
+        )
 
     def fingerprint(self) -> str:
         """Hex digest of images, labels, classes and splits, those of its shifts among them: what scores depend on."""
@@ -131,17 +138,35 @@ class Dataset:
         for name, split in sorted(self.splits.items()):
             digest.update(f"\0{name}\0".encode() + _told(split))
         for shift_name, shift in sorted(self.shifts.items()):
-            digest.update(f"\0{shift_name}\0{shift.kind}\0{shift.classes}\0".encode() + _told(shift.split))
+            digest.update(
+                f"\0{shift_name}\0{shift.kind}\0{shift.classes}\0".encode() + _told(shift.split)
+            )
         if self.worst_group is not None:
             digest.update(f"\0{self.worst_group}".encode())
         if self.judgements is not None:
-            digest.update(repr({level: [tuple(row) for row in rows] for level, rows in sorted(self.judgements.items())}).encode())
+            digest.update(
+                repr(
+                    {
+                        level: [tuple(row) for row in rows]
+                        for level, rows in sorted(self.judgements.items())
+                    }
+                ).encode()
+            )
         return digest.hexdigest()
 
 
 def _told(split: Split) -> bytes:
     """A split's images and everything that is said of them."""
     attributes = {name: list(values) for name, values in sorted(split.attributes.items())}
-    said = (split.groups and list(split.groups), attributes, split.captions and list(split.captions))
+    said = (
+        split.groups and list(split.groups),
+        attributes,
+        split.captions and list(split.captions),
+    )
     labels = b"" if split.labels is None else np.packbits(split.labels).tobytes()
-    return f"{split.images_fingerprint()}\0".encode() + split.y.tobytes() + repr(said).encode() + labels
+    return (
+        f"{split.images_fingerprint()}\0".encode()
+        + split.y.tobytes()
+        + repr(said).encode()
+        + labels
+    )

@@ -57,7 +57,12 @@ def leaks(dataset: Dataset, seen: Mapping[str, Signatures] | None = None) -> lis
     """What each split shares with those that are fitted or chosen on, and queries with their gallery; with signatures, what is nearly alike too."""
     found = []
     splits = all_splits(dataset)
-    pairs = [(one, other) for other in ("train", "val") for one in splits if other in splits and one not in ("train", other)]
+    pairs = [
+        (one, other)
+        for other in ("train", "val")
+        for one in splits
+        if other in splits and one not in ("train", other)
+    ]
     for one, other in [*pairs, *([("query", "gallery")] if "query" in splits else [])]:
         there = set(splits[other].content)
         same = np.array([digest in there for digest in splits[one].content], bool)
@@ -66,7 +71,10 @@ def leaks(dataset: Dataset, seen: Mapping[str, Signatures] | None = None) -> lis
         if seen is not None:
             match = np.where(same, -1, nearly_alike(seen[one], seen[other]))
             hits = np.flatnonzero(match >= 0)
-            near, examples = len(hits), tuple((splits[one].ids[i], splits[other].ids[match[i]]) for i in hits[:_SHOWN])
+            near, examples = (
+                len(hits),
+                tuple((splits[one].ids[i], splits[other].ids[match[i]]) for i in hits[:_SHOWN]),
+            )
         found.append(Leak(one, other, int(same.sum()), near, examples))
     return found
 
@@ -82,8 +90,14 @@ def all_splits(dataset: Dataset) -> dict[str, Split]:
 def signatures(split: Split, workers: int) -> Signatures:
     """Reads and decodes every image once."""
     with ThreadPoolExecutor(workers) as pool:
-        rows = [row for block in _blocks(len(split)) for row in pool.map(lambda i: _signature(split, i), block)]
-    reductions = np.stack([np.zeros(_SIDE * _SIDE, np.float32) if row is None else row[1] for row in rows])
+        rows = [
+            row
+            for block in _blocks(len(split))
+            for row in pool.map(lambda i: _signature(split, i), block)
+        ]
+    reductions = np.stack(
+        [np.zeros(_SIDE * _SIDE, np.float32) if row is None else row[1] for row in rows]
+    )
     hashes = np.stack([np.zeros(8, np.uint8) if row is None else row[0] for row in rows])
     return Signatures(hashes, reductions, np.array([row is not None for row in rows]))
 
@@ -100,7 +114,12 @@ def nearly_alike(one: Signatures, other: Signatures) -> NDArray[np.int64]:
         distance, place = index.search(one.hashes[rows], min(CANDIDATES, len(other.hashes)))
         correlation = np.einsum("nd,nkd->nk", one.reductions[rows], other.reductions[place])
         flat = ~one.reductions[rows].any(1)[:, None] & ~other.reductions[place].any(2)
-        alike = (distance <= HASH_BITS) & ((correlation >= CORRELATION) | flat) & one.readable[rows][:, None] & other.readable[place]
+        alike = (
+            (distance <= HASH_BITS)
+            & ((correlation >= CORRELATION) | flat)
+            & one.readable[rows][:, None]
+            & other.readable[place]
+        )
         best = np.where(alike, correlation, -np.inf).argmax(1)
         found[rows] = np.where(alike.any(1), place[np.arange(len(rows)), best], -1)
     return found
@@ -116,7 +135,9 @@ def _signature(split: Split, i: int) -> tuple[NDArray[np.uint8], NDArray[np.floa
     small = np.asarray(grey.resize((_SIDE, _SIDE), Image.Resampling.BOX), np.float32).ravel()
     centred = small - small.mean()
     length = float(np.linalg.norm(centred))
-    return np.packbits(np.diff(steps, axis=1) > 0), (centred / length if length else centred).astype(np.float32)
+    return np.packbits(np.diff(steps, axis=1) > 0), (
+        centred / length if length else centred
+    ).astype(np.float32)
 
 
 def _blocks(n: int) -> Iterator[Sequence[int]]:

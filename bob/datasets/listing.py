@@ -48,7 +48,9 @@ class Listing:
 
 def natural(name: str) -> tuple[tuple[str | int, ...], str]:
     """Sort key in which numbers count as numbers: 0, 1, 2, 10 and not 0, 1, 10, 2."""
-    return tuple(int(part) if i % 2 else part for i, part in enumerate(re.split(r"([0-9]+)", name))), name
+    return tuple(
+        int(part) if i % 2 else part for i, part in enumerate(re.split(r"([0-9]+)", name))
+    ), name
 
 
 def tally(values: Sequence[str]) -> str:

@@ -40,13 +40,21 @@ from bob.specs import (
 __all__ = ["chosen_part", "from_data_flag", "limited", "open_dataset"]
 
 
-def open_dataset(spec: DatasetSpec, cache: Path, offline: bool = False, entries: Mapping[str, DatasetSpec] | None = None) -> Dataset:
+def open_dataset(
+    spec: DatasetSpec,
+    cache: Path,
+    offline: bool = False,
+    entries: Mapping[str, DatasetSpec] | None = None,
+) -> Dataset:
     """The dataset of a registry entry; no image is decoded, and none is read whose digest is remembered below `cache`.
 
     `entries` are those that its shifts may refer to. A shift that cannot be had here is left out, and the notes say so.
     """
     whole = _read(spec, cache, offline)
-    splits = {name: chosen_part(name, split, spec.where, spec.name) for name, split in whole.splits.items()}
+    splits = {
+        name: chosen_part(name, split, spec.where, spec.name)
+        for name, split in whole.splits.items()
+    }
     dataset = dataclasses.replace(whole, splits=splits, worst_group=spec.worst_group)
     _check_declared(spec, dataset)
     _check_worst_group(spec, dataset)
@@ -62,7 +70,9 @@ def chosen_part(name: str, split: Split, where: Mapping[str, Sequence[str]], dat
     for attribute, values in where.items():
         if attribute not in split.attributes:
             known = ", ".join(split.attributes) or "none"
-            raise DatasetError(f"dataset {dataset!r}: where names the attribute {attribute!r}{nearest(attribute, split.attributes)} Known: {known}.")
+            raise DatasetError(
+                f"dataset {dataset!r}: where names the attribute {attribute!r}{nearest(attribute, split.attributes)} Known: {known}."
+            )
         chosen &= np.isin(np.array(split.attributes[attribute], dtype=object), list(values))
     if not chosen.any():
         raise DatasetError(f"dataset {dataset!r}: no image of {name} has {dict(where)!r}.")
@@ -70,37 +80,65 @@ def chosen_part(name: str, split: Split, where: Mapping[str, Sequence[str]], dat
 
 
 def _with_shift(
-    dataset: Dataset, name: str, spec: ShiftSpec, opened: dict[str, Dataset], entries: Mapping[str, DatasetSpec], cache: Path, offline: bool
+    dataset: Dataset,
+    name: str,
+    spec: ShiftSpec,
+    opened: dict[str, Dataset],
+    entries: Mapping[str, DatasetSpec],
+    cache: Path,
+    offline: bool,
 ) -> Dataset:
     """The dataset with one more shift. `opened` remembers what was opened for earlier ones."""
     source = spec.dataset or dataset.name
     if source not in opened:
         if source not in entries:
-            raise ConfigError(f"dataset {dataset.name!r}: shifts.{name} refers to an unknown dataset {source!r}{nearest(source, entries)}")
+            raise ConfigError(
+                f"dataset {dataset.name!r}: shifts.{name} refers to an unknown dataset {source!r}{nearest(source, entries)}"
+            )
         try:
-            opened[source] = open_dataset(entries[source].model_copy(update={"shifts": {}}), cache, offline)  # shifts of shifts are none of ours
+            opened[source] = open_dataset(
+                entries[source].model_copy(update={"shifts": {}}), cache, offline
+            )  # shifts of shifts are none of ours
         except UnavailableError as error:
-            return dataclasses.replace(dataset, notes=(*dataset.notes, f"without the shift {name}: {error}"))
-    return dataclasses.replace(dataset, shifts={**dataset.shifts, name: _shift(dataset, name, spec, opened[source])})
+            return dataclasses.replace(
+                dataset, notes=(*dataset.notes, f"without the shift {name}: {error}")
+            )
+    return dataclasses.replace(
+        dataset, shifts={**dataset.shifts, name: _shift(dataset, name, spec, opened[source])}
+    )
 
 
 def _shift(dataset: Dataset, name: str, spec: ShiftSpec, source: Dataset) -> Shift:
     """Classes are matched by their names."""
     if spec.split not in source.splits:
-        raise ConfigError(f"dataset {dataset.name!r}: shifts.{name} refers to the split {spec.split!r}, which {source.name!r} does not have.")
-    split = _view(spec.split, chosen_part(spec.split, source.splits[spec.split], spec.where, source.name))
+        raise ConfigError(
+            f"dataset {dataset.name!r}: shifts.{name} refers to the split {spec.split!r}, which {source.name!r} does not have."
+        )
+    split = _view(
+        spec.split, chosen_part(spec.split, source.splits[spec.split], spec.where, source.name)
+    )
     if spec.kind != "shift":
         return Shift(split, spec.kind)
     own = {label: c for c, label in enumerate(dataset.classes)}
-    if strange := [label for c, label in enumerate(source.classes) if label not in own and (split.y == c).any()]:
-        raise DatasetError(f"dataset {dataset.name!r}: shifts.{name} holds the classes {strange[:5]!r}, which the dataset does not have.")
+    if strange := [
+        label for c, label in enumerate(source.classes) if label not in own and (split.y == c).any()
+    ]:
+        raise DatasetError(
+            f"dataset {dataset.name!r}: shifts.{name} holds the classes {strange[:5]!r}, which the dataset does not have."
+        )
     match = np.array([own.get(label, -1) for label in source.classes])
     known = tuple(sorted(int(c) for c in match if c >= 0))
-    moved = dataclasses.replace(split, y=np.where(split.y < 0, -1, match[split.y]), labels=_moved(split.labels, match, len(dataset.classes)))
+    moved = dataclasses.replace(
+        split,
+        y=np.where(split.y < 0, -1, match[split.y]),
+        labels=_moved(split.labels, match, len(dataset.classes)),
+    )
     return Shift(moved, "shift", known if len(known) < len(dataset.classes) else None)
 
 
-def _moved(labels: NDArray[np.bool_] | None, match: NDArray[np.int64], classes: int) -> NDArray[np.bool_] | None:
+def _moved(
+    labels: NDArray[np.bool_] | None, match: NDArray[np.int64], classes: int
+) -> NDArray[np.bool_] | None:
     """(N, C) label sets with their columns where the other dataset has these classes."""
     if labels is None:
         return None
@@ -134,14 +172,22 @@ def _listing(spec: DatasetSpec, cache: Path, offline: bool) -> Listing:
         return list_qrels(spec.name, source, cache, offline)
     path = data_path(source.path)
     if spec.obtain and not path.exists():
-        raise UnavailableError(f"dataset {spec.name!r}: {str(path)!r} does not exist. {spec.obtain}")
+        raise UnavailableError(
+            f"dataset {spec.name!r}: {str(path)!r} does not exist. {spec.obtain}"
+        )
     if isinstance(source, RealSource):
         return list_real(path, cache)
     if isinstance(source, RevisitedSource):
         return list_revisited(source, path, cache)
     if isinstance(source, ArraysSource):
-        return list_medmnist(path, cache) if source.reader == "medmnist" else list_cifar_c(path, cache)
-    listing = list_folder(source, path, cache) if isinstance(source, FolderSource) else list_table(source, path, cache)
+        return (
+            list_medmnist(path, cache) if source.reader == "medmnist" else list_cifar_c(path, cache)
+        )
+    listing = (
+        list_folder(source, path, cache)
+        if isinstance(source, FolderSource)
+        else list_table(source, path, cache)
+    )
     if not (source.splits or getattr(source, "split", None)):
         require_train(listing)
     return listing
@@ -153,7 +199,11 @@ def _with_names(spec: DatasetSpec, found: Listing) -> Listing:
         return found
     names = class_list(spec.class_names) if isinstance(spec.class_names, str) else spec.class_names
     if found.label_sets is not None:
-        return dataclasses.replace(found, label_sets=[named(several, names, found) for several in found.label_sets], classes=names)
+        return dataclasses.replace(
+            found,
+            label_sets=[named(several, names, found) for several in found.label_sets],
+            classes=names,
+        )
     return dataclasses.replace(found, labels=named(found.labels or (), names, found), classes=names)
 
 
@@ -181,11 +231,17 @@ def _check_worst_group(spec: DatasetSpec, dataset: Dataset) -> None:
 def _check_declared(spec: DatasetSpec, dataset: Dataset) -> None:
     """The class count and the images per split must be as the registry says, else scores would not be comparable with those published."""
     found: dict[str, int] = {name: len(split) for name, split in dataset.splits.items()}
-    moved = [f"{name} holds {found.get(name, 0):,} images, declared {n:,}" for name, n in spec.counts.items() if found.get(name, 0) != n]
+    moved = [
+        f"{name} holds {found.get(name, 0):,} images, declared {n:,}"
+        for name, n in spec.counts.items()
+        if found.get(name, 0) != n
+    ]
     in_all = sum(found.values()) + sum(len(shift.split) for shift in dataset.shifts.values())
     if spec.images and spec.images != in_all:
         moved.insert(0, f"there are {in_all:,} images, declared {spec.images:,}")
     if spec.classes and spec.classes != len(dataset.classes):
         moved.insert(0, f"there are {len(dataset.classes)} classes, declared {spec.classes}")
     if moved:
-        raise DatasetError(f"dataset {spec.name!r} is not as its registry entry declares: {'; '.join(moved)}. Is it another revision, or incomplete?")
+        raise DatasetError(
+            f"dataset {spec.name!r} is not as its registry entry declares: {'; '.join(moved)}. Is it another revision, or incomplete?"
+        )

@@ -29,7 +29,11 @@ class _Unit(NamedTuple):
 
 
 def automatic_test(
-    y: NDArray[np.int64], content: Sequence[str], groups: Sequence[str] | None = None, share: float = SHARE, seed: int = SEED
+    y: NDArray[np.int64],
+    content: Sequence[str],
+    groups: Sequence[str] | None = None,
+    share: float = SHARE,
+    seed: int = SEED,
 ) -> NDArray[np.bool_]:
     """(N,) mask of the test examples, given (N,) class indices, N content digests and perhaps N group names.
 
@@ -49,7 +53,10 @@ def automatic_test(
         if _nearer(unit, missing) and _spared(unit, left):
             _take(unit, test, missing, left)
     bare = {c for c in sizes if left[c] == sizes[c]}
-    for unit in sorted((unit for unit in units if not bare.isdisjoint(unit.counts)), key=lambda unit: len(unit.members)):
+    for unit in sorted(
+        (unit for unit in units if not bare.isdisjoint(unit.counts)),
+        key=lambda unit: len(unit.members),
+    ):
         if any(left[c] == sizes[c] for c in unit.counts) and _spared(unit, left):
             _take(unit, test, missing, left)
     if not test.any():
@@ -58,7 +65,11 @@ def automatic_test(
 
 
 def stratified_folds(
-    y: NDArray[np.int64], content: Sequence[str], groups: Sequence[str] | None = None, folds: int = 5, seed: int = SEED
+    y: NDArray[np.int64],
+    content: Sequence[str],
+    groups: Sequence[str] | None = None,
+    folds: int = 5,
+    seed: int = SEED,
 ) -> NDArray[np.int64]:
     """(N,) fold of each example, 0 to folds - 1, given as for `automatic_test`.
 
@@ -70,7 +81,13 @@ def stratified_folds(
     held: list[Counter[int]] = [Counter() for _ in range(folds)]
     total, fold = [0] * folds, np.empty(len(y), np.int64)
     for unit in sorted(_units(labels, content, groups, seed), key=lambda unit: -len(unit.members)):
-        there = min(range(folds), key=lambda f: (sum([held[f][c] * n / sizes[c] for c, n in unit.counts.items()]), total[f]))
+        there = min(
+            range(folds),
+            key=lambda f: (
+                sum([held[f][c] * n / sizes[c] for c, n in unit.counts.items()]),
+                total[f],
+            ),
+        )
         fold[unit.members] = there
         total[there] += len(unit.members)
         held[there].update(unit.counts)
@@ -89,7 +106,9 @@ def _spared(unit: _Unit, left: Mapping[int, int]) -> bool:
     return all(left[c] > n for c, n in unit.counts.items())
 
 
-def _take(unit: _Unit, test: NDArray[np.bool_], missing: dict[int, int], left: dict[int, int]) -> None:
+def _take(
+    unit: _Unit, test: NDArray[np.bool_], missing: dict[int, int], left: dict[int, int]
+) -> None:
     test[unit.members] = True
     for c, n in unit.counts.items():
         missing[c] -= n
@@ -102,17 +121,31 @@ def _no_split(sizes: Mapping[int, int]) -> str:
     return f"no test split can be made: in every class, all images belong to one group or are byte-identical. Use finer groups, or {_GIVE}"
 
 
-def _units(labels: Sequence[int], content: Sequence[str], groups: Sequence[str] | None, seed: int) -> list[_Unit]:
+def _units(
+    labels: Sequence[int], content: Sequence[str], groups: Sequence[str] | None, seed: int
+) -> list[_Unit]:
     """The units in the order of the hash of seed and content."""
     members: dict[Hashable, list[int]] = {}
     for i, root in enumerate(_linked(content, groups)):
         members.setdefault(root, []).append(i)
-    alone = {c: {c: 1} for c in set(labels)}  # shared by the units of one example, which a large dataset has by the million
+    alone = {
+        c: {c: 1} for c in set(labels)
+    }  # shared by the units of one example, which a large dataset has by the million
     units, order = [], []
     for inside in members.values():
         several = len(inside) > 1
-        units.append(_Unit(inside, Counter([labels[i] for i in inside]) if several else alone[labels[inside[0]]]))
-        order.append(_order(seed, "".join(sorted({content[i] for i in inside})) if several else content[inside[0]]))
+        units.append(
+            _Unit(
+                inside,
+                Counter([labels[i] for i in inside]) if several else alone[labels[inside[0]]],
+            )
+        )
+        order.append(
+            _order(
+                seed,
+                "".join(sorted({content[i] for i in inside})) if several else content[inside[0]],
+            )
+        )
     return [units[u] for u in _ascending(order)]
 
 
@@ -143,7 +176,9 @@ def _linked(content: Sequence[str], groups: Sequence[str] | None) -> Iterable[Ha
     return [root(("content", digest)) for digest in content]
 
 
-def stratified_subset(y: NDArray[np.int64], content: Sequence[str], limit: int, seed: int = SEED) -> NDArray[np.int64]:
+def stratified_subset(
+    y: NDArray[np.int64], content: Sequence[str], limit: int, seed: int = SEED
+) -> NDArray[np.int64]:
     """Ascending positions of at most `limit` examples, class proportions kept, at least one per class where `limit` allows.
 
     Within a class, examples rank in hash order. One of each class comes first, then the lowest (rank + 1/2) / class size: Sainte-Laguë's rule of

@@ -32,20 +32,43 @@ def assess(request: Request, plan: Plan, cell: Cell) -> tuple[Record, dict[str, 
     seeds = seeds_of(request.seeds, cell.task, dataset)
     features = {id(need): _features(request, plan, cell, need) for need in cell.needs}
     start = time.perf_counter()
-    results = {seed: wired.solve(cell.task, dataset, cell.needs, lambda need: features[id(need)], seed, solving_on(request.device)) for seed in seeds}
+    results = {
+        seed: wired.solve(
+            cell.task,
+            dataset,
+            cell.needs,
+            lambda need: features[id(need)],
+            seed,
+            solving_on(request.device),
+        )
+        for seed in seeds
+    }
     seconds = time.perf_counter() - start
     drawn = wired.draws(cell.task, dataset)
     bad = {need.name: features[id(need)].bad for need in cell.needs if isinstance(need, Need)}
     record = Record(
         **_identity(plan, cell),
         status="ok",
-        dataset=dataset_facts(dataset.with_shifts({need.name for need in cell.needs}), bad, request.limit, cell.dataset.licence),
+        dataset=dataset_facts(
+            dataset.with_shifts({need.name for need in cell.needs}),
+            bad,
+            request.limit,
+            cell.dataset.licence,
+        ),
         seeds=seeds,
-        scores=tuple(score for seed, result in results.items() for score in _scores(cell, result, seed if drawn else None)),
+        scores=tuple(
+            score
+            for seed, result in results.items()
+            for score in _scores(cell, result, seed if drawn else None)
+        ),
         details=tuple({"seed": seed, **result.detail} for seed, result in results.items()),
         cost=_cost(request, list(features.values()), seconds),
     )
-    return record, {f"{seed}.{name}": values for seed, result in results.items() for name, values in arrays_of(result).items()}
+    return record, {
+        f"{seed}.{name}": values
+        for seed, result in results.items()
+        for name, values in arrays_of(result).items()
+    }
 
 
 def solving_on(device: str) -> str:
@@ -61,7 +84,9 @@ def _features(request: Request, plan: Plan, cell: Cell, need: Need | TextNeed) -
     if need.split.origin is not None:
         found = found.view(need.split.origin.positions)
     if found.bad and not request.skip_bad:
-        raise BadImageError(f"dataset {cell.dataset.name!r}, {need.name}: {bad_images_message(list(found.bad.values()))}")
+        raise BadImageError(
+            f"dataset {cell.dataset.name!r}, {need.name}: {bad_images_message(list(found.bad.values()))}"
+        )
     return found
 
 
@@ -71,7 +96,11 @@ def _scores(cell: Cell, result: Result, seed: int | None) -> list[Score]:
 
 def arrays_of(result: Result) -> dict[str, NDArray[Any]]:
     """The headline's arrays by their names, those of other parts that are kept by SUFFIX.NAME."""
-    kept = [part for i, part in enumerate(result.parts) if part.outcome is not None and (i == 0 or part.stored)]
+    kept = [
+        part
+        for i, part in enumerate(result.parts)
+        if part.outcome is not None and (i == 0 or part.stored)
+    ]
     return {
         f"{part.suffix}.{name}" if part.suffix else name: np.asarray(values)
         for part in kept
@@ -96,7 +125,13 @@ def _identity(plan: Plan, cell: Cell) -> dict[str, Any]:
 def task_facts(task: TaskSpec) -> TaskFacts:
     """The task as a record tells it."""
     settings = task.settings.model_dump(mode="json")
-    return TaskFacts(name=task.name, version=task.version, protocol=task.protocol, settings=settings, metrics=task.metrics)
+    return TaskFacts(
+        name=task.name,
+        version=task.version,
+        protocol=task.protocol,
+        settings=settings,
+        metrics=task.metrics,
+    )
 
 
 def failed(request: Request, plan: Plan, cell: Cell, reason: str) -> Record:
@@ -112,13 +147,29 @@ def not_applicable(request: Request, plan: Plan, cell: Cell, reason: str) -> Rec
 def _without_scores(request: Request, plan: Plan, cell: Cell, status: str, reason: str) -> Record:
     dataset = plan.datasets.get(cell.dataset.name)
     read = {need.name for need in cell.needs}
-    known = dataset_facts(dataset.with_shifts(read), {}, request.limit, cell.dataset.licence) if dataset else None
-    return Record.model_validate({**_identity(plan, cell), "status": status, "reason": reason, "dataset": known, "seeds": request.seeds})
+    known = (
+        dataset_facts(dataset.with_shifts(read), {}, request.limit, cell.dataset.licence)
+        if dataset
+        else None
+    )
+    return Record.model_validate(
+        {
+            **_identity(plan, cell),
+            "status": status,
+            "reason": reason,
+            "dataset": known,
+            "seeds": request.seeds,
+        }
+    )
 
 
-def dataset_facts(dataset: Dataset, bad: Bad, limit: int | None, licence: str | None) -> DatasetFacts:
+def dataset_facts(
+    dataset: Dataset, bad: Bad, limit: int | None, licence: str | None
+) -> DatasetFacts:
     """The dataset as a record tells it, with the shifts that were read."""
-    sizes = {name: len(split) for name, split in dataset.splits.items()} | {name: len(shift.split) for name, shift in dataset.shifts.items()}
+    sizes = {name: len(split) for name, split in dataset.splits.items()} | {
+        name: len(shift.split) for name, shift in dataset.shifts.items()
+    }
     return DatasetFacts(
         name=dataset.name,
         fingerprint=dataset.fingerprint(),

@@ -34,7 +34,11 @@ def estimate(request: Request, plan: Plan) -> Estimate:
     seen: set[str] = set()
     for name in plan.datasets_to_do():
         for together in plan.image_needs(name).values():
-            needs = {digest: need for need in together if (digest := plan.key_of(need).digest()) not in seen}
+            needs = {
+                digest: need
+                for need in together
+                if (digest := plan.key_of(need).digest()) not in seen
+            }
             if not needs:
                 continue  # views of what another dataset of this plan embeds
             seen |= needs.keys()
@@ -45,14 +49,25 @@ def estimate(request: Request, plan: Plan) -> Estimate:
             embedded += sum(left.values())
             decoded += max(left.values())
             seconds += max(left.values()) * DECODE_SECONDS / request.workers
-            seconds += sum(_forward_seconds(request, plan, poolings[0], max(left[need] for need in poolings)) for poolings in forwards.values())
-            disk += sum(4 * n * max(plan.cards[need.backbone].widths.values()) for need, n in left.items())
+            seconds += sum(
+                _forward_seconds(request, plan, poolings[0], max(left[need] for need in poolings))
+                for poolings in forwards.values()
+            )
+            disk += sum(
+                4 * n * max(plan.cards[need.backbone].widths.values()) for need, n in left.items()
+            )
     return Estimate(embedded, decoded, seconds, disk)
 
 
 def _forward_seconds(request: Request, plan: Plan, need: Need, n: int) -> float:
     """By what the last race on this device measured; before one, by the card's speed of eager PyTorch and what faster runtimes gain at the least."""
-    memory = speed_memory(unpooled(need.backbone), request.cache, request.device, request.precision, offline=request.offline)
+    memory = speed_memory(
+        unpooled(need.backbone),
+        request.cache,
+        request.device,
+        request.precision,
+        offline=request.offline,
+    )
     known = recall(memory) if request.runtime != "eager" else None
     eager = n * plan.cards[need.backbone].seconds_per_image
     if known and request.runtime in ("auto", known.runtime):

@@ -33,21 +33,28 @@ MEMORY_SHARE = 0.6
 class Console(Watcher, Protocol):
     """What the engine tells while it works."""
 
-    def pass_begins(self, dataset: str, split: str, images: int, backbones: Sequence[str]) -> None: ...
+    def pass_begins(
+        self, dataset: str, split: str, images: int, backbones: Sequence[str]
+    ) -> None: ...
     def pass_ends(self) -> None: ...
     def cell_ends(self, record: Record) -> None: ...
 
 
 def run(request: Request, plan: Plan, console: Console) -> list[Record]:
     """Does the plan, dataset by dataset; every cell ends as a record. Stops early only for fail_fast, Ctrl-C or a full disk."""
-    with in_use(request.store().root, {plan.key_of(need) for cell in plan.todo for need in cell.needs}):
+    with in_use(
+        request.store().root, {plan.key_of(need) for cell in plan.todo for need in cell.needs}
+    ):
         return _run(request, plan, console)
 
 
 def _run(request: Request, plan: Plan, console: Console) -> list[Record]:
     for cell, reason in plan.not_applicable:
         _keep(request, None, not_applicable(request, plan, cell, reason), {})
-    records = [_keep(request, None, failed(request, plan, cell, reason), {}) for cell, reason in plan.broken]
+    records = [
+        _keep(request, None, failed(request, plan, cell, reason), {})
+        for cell, reason in plan.broken
+    ]
     forgotten: set[str] = set()
     for name in plan.datasets_to_do():
         if request.fail_fast and any(record.status == "failed" for record in records):
@@ -57,7 +64,14 @@ def _run(request: Request, plan: Plan, console: Console) -> list[Record]:
         failures = _embed_images(request, plan, name, console)
         failures |= _embed_texts(request, plan, name, failures)
         for cell in (cell for cell in plan.todo if cell.dataset.name == name):
-            failure = next((failures[seen] for need in cell.needs if (seen := unpooled(need.backbone)) in failures), None)
+            failure = next(
+                (
+                    failures[seen]
+                    for need in cell.needs
+                    if (seen := unpooled(need.backbone)) in failures
+                ),
+                None,
+            )
             records.append(_do(request, plan, cell, failure, console))
             if request.fail_fast and records[-1].status == "failed":
                 break
@@ -66,7 +80,9 @@ def _run(request: Request, plan: Plan, console: Console) -> list[Record]:
 
 def _forget(request: Request, plan: Plan, name: str, forgotten: set[str]) -> None:
     """Removes the stored rows that the dataset's cells need, each key once per run."""
-    needs: list[Need | TextNeed] = [need for together in plan.image_needs(name).values() for need in together]
+    needs: list[Need | TextNeed] = [
+        need for together in plan.image_needs(name).values() for need in together
+    ]
     for key in map(plan.key_of, [*needs, *plan.text_needs(name)]):
         if key.digest() not in forgotten:
             request.store().forget(key)
@@ -77,7 +93,11 @@ def _embed_images(request: Request, plan: Plan, name: str, console: Console) -> 
     """Stores what is missing of the rows that a dataset's cells need."""
     failures: Failures = {}
     for needs in plan.image_needs(name).values():
-        open_needs = [need for need in needs if unpooled(need.backbone) not in failures and _lacks_rows(request, plan, need)]
+        open_needs = [
+            need
+            for need in needs
+            if unpooled(need.backbone) not in failures and _lacks_rows(request, plan, need)
+        ]
         for group in _passes(request, plan, open_needs):
             failures |= _one_pass(request, plan, name, group, console)
     return failures
@@ -110,7 +130,9 @@ def _free_mib(device: str) -> float:
     return float(psutil.virtual_memory().available) / 2**20
 
 
-def _one_pass(request: Request, plan: Plan, name: str, forwards: Sequence[Sequence[Need]], console: Console) -> Failures:
+def _one_pass(
+    request: Request, plan: Plan, name: str, forwards: Sequence[Sequence[Need]], console: Console
+) -> Failures:
     """Every image of one split is decoded once for all these backbones; those that failed, with the reason."""
     failures: Failures = {}
     members: dict[BackboneSpec, Member] = {}
@@ -124,13 +146,27 @@ def _one_pass(request: Request, plan: Plan, name: str, forwards: Sequence[Sequen
     console.pass_begins(name, split_name, len(split), [spec.name for spec in members])
     for spec, member in members.items():
         for pooling, key in member.keys.items():
-            describe(request.store(), key, About(f"{spec.name} {pooling}", name, split_name, len(split)))
+            describe(
+                request.store(), key, About(f"{spec.name} {pooling}", name, split_name, len(split))
+            )
     try:
-        run_pass(split, list(members.values()), request.store(), console, workers=request.workers, skip_bad=request.skip_bad)
+        run_pass(
+            split,
+            list(members.values()),
+            request.store(),
+            console,
+            workers=request.workers,
+            skip_bad=request.skip_bad,
+        )
     except BobError as error:
         failures |= dict.fromkeys(members, f"dataset {name!r}, {split_name}: {error}")
-    except Exception as error:  # a reader's own code can raise anything, and must not take the other datasets down
-        failures |= {spec: f"dataset {name!r}, {split_name}: {type(error).__name__}: {error}" for spec in members}
+    except (
+        Exception
+    ) as error:  # a reader's own code can raise anything, and must not take the other datasets down
+        failures |= {
+            spec: f"dataset {name!r}, {split_name}: {type(error).__name__}: {error}"
+            for spec in members
+        }
     finally:
         console.pass_ends()
     return failures | {spec: member.failure for spec, member in members.items() if member.failure}
@@ -138,14 +174,18 @@ def _one_pass(request: Request, plan: Plan, name: str, forwards: Sequence[Sequen
 
 def _member(request: Request, plan: Plan, needs: Sequence[Need]) -> Member:
     spec = needs[0].backbone
-    one, *more = (_ready(request, spec, device) for device in (request.device, *request.more_devices))
+    one, *more = (
+        _ready(request, spec, device) for device in (request.device, *request.more_devices)
+    )
     return Member(
         backbone=one,
         keys={need.backbone.pooling: plan.key_of(need) for need in needs},
         batch_size=request.batch_size,
         replicas=more,
         runtime=request.runtime,
-        memory=speed_memory(spec, request.cache, request.device, request.precision, offline=request.offline),
+        memory=speed_memory(
+            spec, request.cache, request.device, request.precision, offline=request.offline
+        ),
     )
 
 
@@ -162,15 +202,23 @@ def _embed_texts(request: Request, plan: Plan, name: str, failures: Failures) ->
     failed_now: Failures = {}
     for need in plan.text_needs(name):
         spec = unpooled(need.backbone)
-        if spec in failures or spec in failed_now or not request.store().missing(plan.key_of(need), len(need.texts)):
+        if (
+            spec in failures
+            or spec in failed_now
+            or not request.store().missing(plan.key_of(need), len(need.texts))
+        ):
             continue
         try:
-            backbone = load_backbone(need.backbone, request.device, request.precision, offline=request.offline)
+            backbone = load_backbone(
+                need.backbone, request.device, request.precision, offline=request.offline
+            )
             store_texts(request.store(), plan.key_of(need), backbone, need.texts)
         except BobError as error:
             failed_now[spec] = str(error)
         except Exception as error:  # as above: a text tower's own code
-            failed_now[spec] = f"backbone {spec.name!r}: failed while embedding text: {type(error).__name__}: {error}"
+            failed_now[spec] = (
+                f"backbone {spec.name!r}: failed while embedding text: {type(error).__name__}: {error}"
+            )
     return failed_now
 
 

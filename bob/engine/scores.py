@@ -21,7 +21,11 @@ def _read_from(part: Part, metrics: Sequence[str]) -> Sequence[str]:
         return part.metrics
     if part.metrics == "ranking":
         return metrics[:1]
-    return [name for name in metrics if part.outcome is None or isinstance(part.outcome, metric_named(name).outcome)]
+    return [
+        name
+        for name in metrics
+        if part.outcome is None or isinstance(part.outcome, metric_named(name).outcome)
+    ]
 
 
 def _score(part: Part, metric: str, seed: int | None) -> Score:
@@ -33,5 +37,17 @@ def _score(part: Part, metric: str, seed: int | None) -> Score:
             raise UndefinedError(part.undefined or "there is nothing to score")
         value, low, high, kind = interval(metric, part.outcome, BOOTSTRAP_SEED)
     except UndefinedError as error:
-        return Score(metric=name, facets=facets, seed=seed, value=None, low=None, high=None, n=n, interval=known.interval, undefined=str(error))
-    return Score(metric=name, facets=facets, seed=seed, value=value, low=low, high=high, n=n, interval=kind)
+        return Score(
+            metric=name,
+            facets=facets,
+            seed=seed,
+            value=None,
+            low=None,
+            high=None,
+            n=n,
+            interval=known.interval,
+            undefined=str(error),
+        )
+    return Score(
+        metric=name, facets=facets, seed=seed, value=value, low=low, high=high, n=n, interval=kind
+    )

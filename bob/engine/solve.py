@@ -29,13 +29,26 @@ class Answer:
 
 
 def ask(
-    task: TaskSpec, dataset: Dataset, backbone: BackboneSpec, features: Callable[[Need | TextNeed], Features], seeds: Sequence[int], device: str
+    task: TaskSpec,
+    dataset: Dataset,
+    backbone: BackboneSpec,
+    features: Callable[[Need | TextNeed], Features],
+    seeds: Sequence[int],
+    device: str,
 ) -> Answer:
     """One task's answer on a dataset whose rows are at hand; `features` raises NotApplicableError for what cannot be had."""
     wired = WIRING[task.protocol]
     needs = wired.needs(task, dataset, backbone)
     found = {id(need): features(need) for need in needs}
     drawn = wired.draws(task, dataset)
-    results = {seed: wired.solve(task, dataset, needs, lambda need: found[id(need)], seed, device) for seed in (seeds if drawn else list(seeds)[:1])}
-    told = [score for seed, result in results.items() for part in result.parts for score in scores(part, task.metrics, seed if drawn else None)]
+    results = {
+        seed: wired.solve(task, dataset, needs, lambda need: found[id(need)], seed, device)
+        for seed in (seeds if drawn else list(seeds)[:1])
+    }
+    told = [
+        score
+        for seed, result in results.items()
+        for part in result.parts
+        for score in scores(part, task.metrics, seed if drawn else None)
+    ]
     return Answer(task, tuple(told), results)

@@ -67,7 +67,11 @@ class _Coming:
         images = [image.result() for image in self.images]
         waited = time.perf_counter() - start
         good = [i for i, image in enumerate(images) if image.bad is None]
-        crops = self.crops if len(good) == len(images) else {geometry: pixels[good] for geometry, pixels in self.crops.items()}
+        crops = (
+            self.crops
+            if len(good) == len(images)
+            else {geometry: pixels[good] for geometry, pixels in self.crops.items()}
+        )
         return Block(
             job=self.job,
             positions=np.array([images[i].position for i in good], np.int64),
@@ -79,7 +83,14 @@ class _Coming:
         )
 
 
-def blocks(split: Split, jobs: Jobs, geometries: Sequence[Geometry], pool: ThreadPoolExecutor, *, pinned: bool) -> Iterator[Block]:
+def blocks(
+    split: Split,
+    jobs: Jobs,
+    geometries: Sequence[Geometry],
+    pool: ThreadPoolExecutor,
+    *,
+    pinned: bool,
+) -> Iterator[Block]:
     """Blocks in order, of the shards that `jobs` hands out. Pinned memory is what a graphics card copies from while it computes."""
     size = PINNED_BLOCK if pinned else BLOCK
     ahead: deque[_Coming] = deque()
@@ -89,20 +100,42 @@ def blocks(split: Split, jobs: Jobs, geometries: Sequence[Geometry], pool: Threa
             continue
         span = shard_range(job.number, len(split))
         for i in range(0, len(span), size):
-            ahead.append(_begin(split, job, span[i : i + size], i + size >= len(span), geometries, pool, pinned))
+            ahead.append(
+                _begin(
+                    split, job, span[i : i + size], i + size >= len(span), geometries, pool, pinned
+                )
+            )
             if len(ahead) > BLOCKS_AHEAD:
                 yield ahead.popleft().block()
 
 
-def _begin(split: Split, job: Job, span: range, ends_shard: bool, geometries: Sequence[Geometry], pool: ThreadPoolExecutor, pinned: bool) -> _Coming:
+def _begin(
+    split: Split,
+    job: Job,
+    span: range,
+    ends_shard: bool,
+    geometries: Sequence[Geometry],
+    pool: ThreadPoolExecutor,
+    pinned: bool,
+) -> _Coming:
     """Starts decoding one block."""
-    shape = {geometry: (len(span), 3, geometry.height_px, geometry.width_px) for geometry in geometries}
-    crops = {geometry: torch.empty(shape[geometry], dtype=torch.uint8, pin_memory=pinned) for geometry in geometries}
-    images = [pool.submit(_decode_one, split, position, crops, place) for place, position in enumerate(span)]
+    shape = {
+        geometry: (len(span), 3, geometry.height_px, geometry.width_px) for geometry in geometries
+    }
+    crops = {
+        geometry: torch.empty(shape[geometry], dtype=torch.uint8, pin_memory=pinned)
+        for geometry in geometries
+    }
+    images = [
+        pool.submit(_decode_one, split, position, crops, place)
+        for place, position in enumerate(span)
+    ]
     return _Coming(job, ends_shard, crops, images)
 
 
-def _decode_one(split: Split, position: int, crops: Mapping[Geometry, torch.Tensor], place: int) -> _Decoded:
+def _decode_one(
+    split: Split, position: int, crops: Mapping[Geometry, torch.Tensor], place: int
+) -> _Decoded:
     """Writes the image's crops into their place."""
     start = time.perf_counter()
     bad = None
@@ -111,7 +144,9 @@ def _decode_one(split: Split, position: int, crops: Mapping[Geometry, torch.Tens
         check_elongation(*image.size, ELONGATION_PX, split.ids[position])
         image = split.alter(position, image) if split.alter else image
         for geometry, pixels in crops.items():
-            pixels.numpy()[place] = geometry.crop(image).numpy()  # torch's copy would wake its own threads, against the forward's
+            pixels.numpy()[place] = geometry.crop(
+                image
+            ).numpy()  # torch's copy would wake its own threads, against the forward's
     except BadImageError as error:
         bad = str(error)
     except OSError as error:

@@ -68,14 +68,27 @@ def auto_batch(device: str) -> int:
     return default_batch(device.split(":")[0])
 
 
-def run_pass(split: Split, members: Sequence[Member], store: FeatureStore, watcher: Watcher, *, workers: int, skip_bad: bool) -> None:
+def run_pass(
+    split: Split,
+    members: Sequence[Member],
+    store: FeatureStore,
+    watcher: Watcher,
+    *,
+    workers: int,
+    skip_bad: bool,
+) -> None:
     """Stores the missing shards of every member. Bad images raise BadImageError unless they are to be skipped."""
     keep_memory()
     keys = [key for member in members for key in member.keys.values()]
-    jobs = Jobs(store, keys, len(split), watcher.waiting, lambda images: watcher.embedded(images, Spent()))
+    jobs = Jobs(
+        store, keys, len(split), watcher.waiting, lambda images: watcher.embedded(images, Spent())
+    )
     lanes = min((1 + len(member.replicas) for member in members), default=1)
     with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool:
-        run = [_Lane(number, split, members, store, watcher, jobs, pool, skip_bad) for number in range(lanes)]
+        run = [
+            _Lane(number, split, members, store, watcher, jobs, pool, skip_bad)
+            for number in range(lanes)
+        ]
         try:
             if lanes == 1:
                 run[0].work()
@@ -124,15 +137,24 @@ class _Lane:
             forward = sum(self._embed(block, shard) for shard in growing)
             seen.append(block.without_crops())
             spent = Spent(block.decode_seconds, block.waited_seconds, forward)
-            self.watcher.embedded(0 if block.job.again else len(block.positions) + len(block.bad), spent)
+            self.watcher.embedded(
+                0 if block.job.again else len(block.positions) + len(block.bad), spent
+            )
             if block.ends_shard:
                 self._store(seen, growing)
                 seen = []
 
     def _begun(self, job: Job) -> list[_Growing]:
         """The members that lack this shard, with the poolings of which they lack it."""
-        lacking = {id(member): [pooling for pooling, key in member.keys.items() if key in job.claims] for member in self.members}
-        return [_Growing(member, {pooling: [] for pooling in lacking[id(member)]}) for member in self.members if lacking[id(member)]]
+        lacking = {
+            id(member): [pooling for pooling, key in member.keys.items() if key in job.claims]
+            for member in self.members
+        }
+        return [
+            _Growing(member, {pooling: [] for pooling in lacking[id(member)]})
+            for member in self.members
+            if lacking[id(member)]
+        ]
 
     def _store(self, seen: Sequence[Block], growing: Sequence[_Growing]) -> None:
         """Writes the shard for each member that lived to its end."""
@@ -143,7 +165,11 @@ class _Lane:
         positions = np.concatenate([block.positions for block in seen])
         for made in growing:
             for pooling, rows in made.rows.items() if not made.member.failure else ():
-                self.store.write(made.member.keys[pooling], job.number, Shard(_stacked(rows), positions, bad, made.effort))
+                self.store.write(
+                    made.member.keys[pooling],
+                    job.number,
+                    Shard(_stacked(rows), positions, bad, made.effort),
+                )
         self.jobs.finish(job)
         self.watcher.embedded(0, Spent(write_seconds=time.perf_counter() - start))
 
@@ -155,13 +181,20 @@ class _Lane:
         try:
             runtime = member.ready.get(self.number) or self._ready(member, block)
             start = time.perf_counter()
-            for pooling, rows in runtime.embed(block.crops[member.backbone.geometry], list(growing.rows)).items():
+            for pooling, rows in runtime.embed(
+                block.crops[member.backbone.geometry], list(growing.rows)
+            ).items():
                 growing.rows[pooling].append(rows)
             seconds = time.perf_counter() - start
         except BobError as error:
             return self._fails(member, str(error))
-        except Exception as error:  # a backbone's own code can raise anything, and must not take the others down
-            return self._fails(member, f"backbone {member.backbone.spec.name!r}: failed while embedding: {type(error).__name__}: {error}")
+        except (
+            Exception
+        ) as error:  # a backbone's own code can raise anything, and must not take the others down
+            return self._fails(
+                member,
+                f"backbone {member.backbone.spec.name!r}: failed while embedding: {type(error).__name__}: {error}",
+            )
         device = member.on(self.number).device
         growing.effort += Effort(
             images=len(block.positions),
@@ -183,7 +216,9 @@ class _Lane:
             member.ready[self.number] = Eager(backbone, member.batch_size)
         else:
             images = Images(block.crops[backbone.geometry], len(self.split), list(member.keys))
-            member.ready[self.number] = make_ready(backbone, images, member.runtime, member.batch_size, member.memory)
+            member.ready[self.number] = make_ready(
+                backbone, images, member.runtime, member.batch_size, member.memory
+            )
         return member.ready[self.number]
 
     def _fails(self, member: Member, why: str) -> float:
@@ -206,5 +241,7 @@ def _stacked(rows: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
 
 def auto_workers() -> int:
     """Decoding threads: one per core that this process may use, 16 at most (decoders release Python's lock, the rest does not)."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
     return min(cores, 16)

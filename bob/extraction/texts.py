@@ -14,15 +14,26 @@ BATCH = 64
 """Sentences per forward."""
 
 
-def store_texts(store: FeatureStore, key: FeatureKey, backbone: Backbone, texts: Sequence[str]) -> None:
+def store_texts(
+    store: FeatureStore, key: FeatureKey, backbone: Backbone, texts: Sequence[str]
+) -> None:
     """Stores the missing shards."""
     jobs = Jobs(store, [key], len(texts))
     try:
         while job := jobs.next(wait=True):
             at = shard_range(job.number, len(texts))
             start = time.perf_counter()
-            rows = np.concatenate([backbone.embed_texts(texts[i : min(i + BATCH, at.stop)]) for i in range(at.start, at.stop, BATCH)])
-            effort = Effort(forward_seconds=time.perf_counter() - start, device=str(backbone.device), batch_size=BATCH)
+            rows = np.concatenate(
+                [
+                    backbone.embed_texts(texts[i : min(i + BATCH, at.stop)])
+                    for i in range(at.start, at.stop, BATCH)
+                ]
+            )
+            effort = Effort(
+                forward_seconds=time.perf_counter() - start,
+                device=str(backbone.device),
+                batch_size=BATCH,
+            )
             store.write(key, job.number, Shard(rows, np.arange(at.start, at.stop), effort=effort))
             jobs.finish(job)
     finally:

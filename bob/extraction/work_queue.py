@@ -42,7 +42,10 @@ class Jobs:
         self._lock, self._waited = threading.Lock(), False
         self._out, self._given = set[Job](), set[int]()
         missing = {key: set(store.missing(key, n)) for key in keys}
-        self._pending = {number: [key for key in keys if number in missing[key]] for number in range(shard_count(n))}
+        self._pending = {
+            number: [key for key in keys if number in missing[key]]
+            for number in range(shard_count(n))
+        }
         self._settle()
 
     def next(self, *, wait: bool) -> Job | None:

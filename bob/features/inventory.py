@@ -71,7 +71,9 @@ def in_use(root: Path, keys: Iterable[FeatureKey]) -> Iterator[None]:
     claim, digests = None, [key.digest() for key in keys]
     with contextlib.suppress(StoreError, OSError), _users(root):
         claim = Watch().take(root / USERS / f"{uuid.uuid4().hex}{CLAIM}", keys=digests)
-        for about in [path for digest in digests if (path := root / digest[:2] / digest / ABOUT).exists()]:
+        for about in [
+            path for digest in digests if (path := root / digest[:2] / digest / ABOUT).exists()
+        ]:
             about.touch()
     try:
         yield
@@ -82,13 +84,21 @@ def in_use(root: Path, keys: Iterable[FeatureKey]) -> Iterator[None]:
 
 def everything(root: Path) -> list[Stored]:
     """Every folder of features, the longest unused first."""
-    found = [_stored(path) for path in root.glob("??/*") if path.is_dir() and not path.name.startswith(".")]
+    found = [
+        _stored(path)
+        for path in root.glob("??/*")
+        if path.is_dir() and not path.name.startswith(".")
+    ]
     return sorted(found, key=lambda one: (one.used, one.digest))
 
 
 def damaged(one: Stored) -> list[Path]:
     """Shards that are not as they were written."""
-    return [path for path in sorted(one.folder.glob("*.safetensors")) if load_shard(path, f"{one.digest}/{int(path.stem)}") is None]
+    return [
+        path
+        for path in sorted(one.folder.glob("*.safetensors"))
+        if load_shard(path, f"{one.digest}/{int(path.stem)}") is None
+    ]
 
 
 def remove(root: Path, folders: Iterable[Stored]) -> tuple[list[Stored], list[Stored]]:
@@ -117,7 +127,9 @@ def move(root: Path, folders: Iterable[Stored], target: Path) -> tuple[list[Stor
         there = target / one.digest[:2] / one.digest
         with disk_errors(there):
             aside = there.with_name(f"{ASIDE}{uuid.uuid4().hex}")
-            shutil.copytree(one.folder, aside, ignore=shutil.ignore_patterns(f"*{CLAIM}", f"{ASIDE}*"))
+            shutil.copytree(
+                one.folder, aside, ignore=shutil.ignore_patterns(f"*{CLAIM}", f"{ASIDE}*")
+            )
             if there.exists():
                 shutil.rmtree(there)
             aside.rename(there)
@@ -130,7 +142,13 @@ def _stored(folder: Path) -> Stored:
     shards = [path.stat() for path in folder.glob("*.safetensors")]
     about = folder / ABOUT
     times = [stat.st_mtime for stat in shards] + ([about.stat().st_mtime] if about.exists() else [])
-    return Stored(folder, _about(about), len(shards), sum(stat.st_size for stat in shards), max(times, default=time.time()))
+    return Stored(
+        folder,
+        _about(about),
+        len(shards),
+        sum(stat.st_size for stat in shards),
+        max(times, default=time.time()),
+    )
 
 
 def _about(path: Path) -> About | None:

@@ -67,7 +67,10 @@ class Claim:
         """Shows that we live. A claim that another has taken over, thinking us dead, is left alone."""
         if self._is_ours():
             self.beats += 1
-            with contextlib.suppress(OSError), self.path.open("r+b") as file:  # in place: a full disk has no room for it twice
+            with (
+                contextlib.suppress(OSError),
+                self.path.open("r+b") as file,
+            ):  # in place: a full disk has no room for it twice
                 file.write(self.encoded())
 
     def release(self) -> None:

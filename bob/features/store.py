@@ -29,7 +29,11 @@ SHARD_ROWS = 1024
 a laptop, 4 MB at D = 1,024. Shards of 8,192 rows are read no faster (0.06 s either way for 100,000 x 1,024)."""
 
 
-DTYPES: dict[str, np.dtype[Any]] = {"F32": np.dtype(np.float32), "F16": np.dtype(np.float16), "I64": np.dtype(np.int64)}
+DTYPES: dict[str, np.dtype[Any]] = {
+    "F32": np.dtype(np.float32),
+    "F16": np.dtype(np.float16),
+    "I64": np.dtype(np.int64),
+}
 """safetensors' names of what shards hold."""
 
 Tensors = Mapping[str, NDArray[Any]]
@@ -97,7 +101,9 @@ class Features:
         row_of = np.full(int(max(at.max(initial=-1), self.positions.max(initial=-1))) + 1, -1)
         row_of[self.positions] = np.arange(len(self.positions))
         rows = row_of[at]
-        lacking = {i: self.bad[p] for i, p in enumerate(at.tolist()) if p in self.bad} if self.bad else {}
+        lacking = (
+            {i: self.bad[p] for i, p in enumerate(at.tolist()) if p in self.bad} if self.bad else {}
+        )
         return Features(self.rows[rows[rows >= 0]], np.flatnonzero(rows >= 0), lacking, self.effort)
 
 
@@ -129,7 +135,11 @@ class FeatureStore:
 
     def begun(self, key: FeatureKey, n: int) -> int:
         """How many of N images have files here, by their names alone: for plans."""
-        return sum(len(shard_range(number, n)) for number in range(shard_count(n)) if self._path(key, number).exists())
+        return sum(
+            len(shard_range(number, n))
+            for number in range(shard_count(n))
+            if self._path(key, number).exists()
+        )
 
     def read(self, key: FeatureKey, n: int) -> Features:
         """All rows of N images; StoreError where a shard is missing or damaged."""
@@ -159,7 +169,9 @@ class FeatureStore:
         """Removes what killed processes left of files that they were writing. A living writer holds a claim from before it begins to after it
         renames, so what was there before a moment without claims has no writer."""
         leftovers = list(self.folder(key).glob(f"{ASIDE}*"))
-        if leftovers and all(self._watch.is_dead(claim) for claim in self.folder(key).glob(f"*{CLAIM}")):
+        if leftovers and all(
+            self._watch.is_dead(claim) for claim in self.folder(key).glob(f"*{CLAIM}")
+        ):
             for leftover in leftovers:
                 leftover.unlink(missing_ok=True)
 
@@ -174,7 +186,9 @@ def load_shard(path: Path, place: str) -> Shard | None:
     """The shard, mapped; None where it is not there or not as it was written. StoreError where the disk refuses."""
     try:
         with path.open("rb") as file:
-            return _decode(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY), place)  # a copy on write: nothing done to rows reaches the file
+            return _decode(
+                mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY), place
+            )  # a copy on write: nothing done to rows reaches the file
     except FileNotFoundError:
         return None
     except ValueError:  # an empty file cannot be mapped
@@ -205,8 +219,15 @@ def _joined(rows: list[NDArray[Any]]) -> NDArray[np.float32]:
 
 
 def _encode(shard: Shard, place: str, stored: str) -> bytes:
-    header = {"place": place, "bad": json.dumps(shard.bad), "effort": json.dumps(asdict(shard.effort))}
-    tensors = {"rows": np.ascontiguousarray(shard.rows, stored), "positions": np.ascontiguousarray(shard.positions, np.int64)}
+    header = {
+        "place": place,
+        "bad": json.dumps(shard.bad),
+        "effort": json.dumps(asdict(shard.effort)),
+    }
+    tensors = {
+        "rows": np.ascontiguousarray(shard.rows, stored),
+        "positions": np.ascontiguousarray(shard.positions, np.int64),
+    }
     return bytes(save_tensors(tensors, {**header, "checksum": _checksum(tensors, header)}))
 
 
@@ -219,7 +240,12 @@ def _decode(data: mmap.mmap, place: str) -> Shard | None:
         tensors = {name: _tensor(data, 8 + length, entry) for name, entry in entries.items()}
         if header.pop("checksum") != _checksum(tensors, header) or header["place"] != place:
             return None
-        return Shard(tensors["rows"], tensors["positions"], json.loads(header["bad"]), Effort(**json.loads(header["effort"])))
+        return Shard(
+            tensors["rows"],
+            tensors["positions"],
+            json.loads(header["bad"]),
+            Effort(**json.loads(header["effort"])),
+        )
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
         return None
 
@@ -234,7 +260,11 @@ def _tensor(data: mmap.mmap, start: int, entry: dict[str, Any]) -> NDArray[Any]:
 
 
 def _checksum(tensors: Tensors, header: Mapping[str, str]) -> str:
-    total = xxhash.xxh3_128(digest([header, {name: [tensor.shape, str(tensor.dtype)] for name, tensor in tensors.items()}]).encode())
+    total = xxhash.xxh3_128(
+        digest(
+            [header, {name: [tensor.shape, str(tensor.dtype)] for name, tensor in tensors.items()}]
+        ).encode()
+    )
     for name in sorted(tensors):
         total.update(tensors[name].data if tensors[name].size else b"")
     return total.hexdigest()

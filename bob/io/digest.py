@@ -8,4 +8,6 @@ import xxhash
 
 def digest(values: Any) -> str:
     """Hex digest (xxh3-128) of JSON-ready values: key order does not matter, everything else does."""
-    return xxhash.xxh3_128_hexdigest(json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False).encode())
+    return xxhash.xxh3_128_hexdigest(
+        json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+    )

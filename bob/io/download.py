@@ -27,7 +27,9 @@ def fetch(who: str, url: str, sha256: str | None, *, offline: bool) -> Path:
     if path.exists():
         return path
     if offline:
-        raise UnavailableError(f"{who}: {url} is not on this machine. Run once without --offline, or put the file at {str(path)!r}.")
+        raise UnavailableError(
+            f"{who}: {url} is not on this machine. Run once without --offline, or put the file at {str(path)!r}."
+        )
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_name("lock")):
         if not path.exists():
@@ -46,7 +48,9 @@ def _download(who: str, url: str, sha256: str | None, path: Path) -> None:
                 raise UnavailableError(f"{who}: {url} {_problem(error)}.") from error
     if sha256 and (found := file_sha256(part)) != sha256:
         part.unlink()
-        raise UnavailableError(f"{who}: {url} has SHA-256 {found}, not weights.sha256 {sha256}: removed; correct the entry, or tell its author.")
+        raise UnavailableError(
+            f"{who}: {url} has SHA-256 {found}, not weights.sha256 {sha256}: removed; correct the entry, or tell its author."
+        )
     part.replace(path)
 
 
@@ -54,7 +58,10 @@ def _go_on(url: str, part: Path) -> None:
     """Adds what is missing to `part`; EOFError where the connection ends early."""
     begun = part.stat().st_size if part.exists() else 0
     try:
-        answer: Any = urllib.request.urlopen(urllib.request.Request(url, headers={**AGENT, "Range": f"bytes={begun}-"}), timeout=PATIENCE_SECONDS)
+        answer: Any = urllib.request.urlopen(
+            urllib.request.Request(url, headers={**AGENT, "Range": f"bytes={begun}-"}),
+            timeout=PATIENCE_SECONDS,
+        )
     except urllib.error.HTTPError as error:
         if error.code != RANGE_NOT_SATISFIABLE or not begun:
             raise
@@ -72,7 +79,9 @@ def _copy(answer: Any, file: BinaryIO, name: str, total: int) -> int:
     """Bytes copied, with a progress bar where someone watches."""
     written = 0
     with _progress(name, total) as advance:
-        while block := answer.read1(BLOCK_BYTES):  # what has come, so that a stalled connection keeps it
+        while block := answer.read1(
+            BLOCK_BYTES
+        ):  # what has come, so that a stalled connection keeps it
             file.write(block)
             written += len(block)
             advance(len(block))
@@ -85,20 +94,33 @@ def _progress(name: str, total: int) -> Iterator[Any]:
     from rich.progress import DownloadColumn, Progress, TransferSpeedColumn
 
     console = Console(stderr=True)
-    with Progress(*Progress.get_default_columns(), DownloadColumn(), TransferSpeedColumn(), console=console, disable=not console.is_terminal) as bar:
+    with Progress(
+        *Progress.get_default_columns(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        console=console,
+        disable=not console.is_terminal,
+    ) as bar:
         task = bar.add_task(name, total=total or None)
         yield lambda n: bar.advance(task, n)
 
 
 def _is_final(error: Exception) -> bool:
     """Asking again would not help."""
-    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS)
+    full = isinstance(error, OSError) and error.errno in (
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EACCES,
+        errno.EROFS,
+    )
     return full or (isinstance(error, urllib.error.HTTPError) and error.code < 500)
 
 
 def _problem(error: Exception) -> str:
     if isinstance(error, urllib.error.HTTPError):
-        words = {401: "needs a login", 403: "is refused", 404: "does not exist"}.get(error.code, f"is answered with status {error.code}")
+        words = {401: "needs a login", 403: "is refused", 404: "does not exist"}.get(
+            error.code, f"is answered with status {error.code}"
+        )
         return f"{words} (HTTP {error.code}); correct weights.url"
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return "was not downloaded: the disk is full. Free some space, or set BOB_CACHE to a folder on another disk"

@@ -24,7 +24,9 @@ def hub_reachable() -> bool:
     return _answers(os.environ.get("HF_ENDPOINT") or "https://huggingface.co")
 
 
-def hub_file(who: str, repository: str, names: Sequence[str], revision: str | None = None, *, offline: bool) -> Path:
+def hub_file(
+    who: str, repository: str, names: Sequence[str], revision: str | None = None, *, offline: bool
+) -> Path:
     """The first of `names` that the repository holds. `who` begins the messages.
 
     The hub is not asked where its cache has one of them. A download uses HF_TOKEN, shows its progress, goes on where a connection stalled or
@@ -35,14 +37,20 @@ def hub_file(who: str, repository: str, names: Sequence[str], revision: str | No
         return cached
     where = f"{who}: hub repository {repository!r}"
     if offline or not hub_reachable():
-        raise UnavailableError(f"{where} is not on this machine and the hub cannot be reached. Run once with a network, or set HF_HOME to a copy.")
+        raise UnavailableError(
+            f"{where} is not on this machine and the hub cannot be reached. Run once with a network, or set HF_HOME to a copy."
+        )
     for name in names:
         if path := _downloaded(where, repository, name, revision):
             return path
-    raise UnavailableError(f"{where} holds none of {', '.join(names)}; name its file as weights.file.")
+    raise UnavailableError(
+        f"{where} holds none of {', '.join(names)}; name its file as weights.file."
+    )
 
 
-def optional_file(who: str, repository: str, name: str, revision: str | None = None, *, offline: bool) -> Path | None:
+def optional_file(
+    who: str, repository: str, name: str, revision: str | None = None, *, offline: bool
+) -> Path | None:
     """A file that a repository may hold or not; None too where that cannot be asked. The hub is asked once: the cache keeps a no."""
     from huggingface_hub import try_to_load_from_cache
 
@@ -52,7 +60,15 @@ def optional_file(who: str, repository: str, name: str, revision: str | None = N
     return Path(found) if isinstance(found, str) else None
 
 
-def hub_folder(who: str, repository: str, one_of: Sequence[str], extras: Sequence[str], revision: str | None = None, *, offline: bool) -> Path:
+def hub_folder(
+    who: str,
+    repository: str,
+    one_of: Sequence[str],
+    extras: Sequence[str],
+    revision: str | None = None,
+    *,
+    offline: bool,
+) -> Path:
     """The cached folder with one of the files `one_of` and those of `extras` that the repository holds."""
     folder = hub_file(who, repository, one_of, revision, offline=offline).parent
     for name in extras:
@@ -85,7 +101,9 @@ def _downloaded(where: str, repository: str, name: str, revision: str | None) ->
         path = Path(hf_hub_download(repository, name, revision=revision))
     except EntryNotFoundError as error:
         if isinstance(error, LocalEntryNotFoundError):
-            raise UnavailableError(f"{where} was not downloaded ({_first_line(error)}). Run again.") from error
+            raise UnavailableError(
+                f"{where} was not downloaded ({_first_line(error)}). Run again."
+            ) from error
         return None
     except Exception as error:  # refusals, httpx's errors, OSError and more, by version and by what the network does
         raise UnavailableError(f"{where} {_problem(error, revision)}.") from error
@@ -99,12 +117,18 @@ def _check_content(where: str, path: Path) -> None:
     if re.fullmatch(r"[0-9a-f]{64}", blob.name) and file_sha256(blob) != blob.name:
         path.unlink()
         blob.unlink(missing_ok=True)
-        raise UnavailableError(f"{where}: {path.name!r} arrived with another SHA-256 than the hub states, and was removed. Run again.")
+        raise UnavailableError(
+            f"{where}: {path.name!r} arrived with another SHA-256 than the hub states, and was removed. Run again."
+        )
 
 
 def _problem(error: Exception, revision: str | None) -> str:
     """What the hub's error means to a user."""
-    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
 
     remedies: dict[type[Exception], str] = {
         GatedRepoError: "is gated: accept its terms on its page and set HF_TOKEN",
@@ -125,7 +149,9 @@ def _first_line(error: Exception) -> str:
 def _answers(endpoint: str) -> bool:
     """Any answer counts, a refusal too."""
     try:
-        with urllib.request.urlopen(urllib.request.Request(endpoint, method="HEAD"), timeout=PATIENCE_SECONDS):
+        with urllib.request.urlopen(
+            urllib.request.Request(endpoint, method="HEAD"), timeout=PATIENCE_SECONDS
+        ):
             return True
     except urllib.error.HTTPError:
         return True

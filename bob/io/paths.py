@@ -31,14 +31,19 @@ def data_path(path: str) -> Path:
     """A path of a dataset; `$BOB_DATA/...` lies below the folder of that environment variable, else below `data` in the cache."""
     if not path.startswith("$BOB_DATA"):
         return Path(path).expanduser()
-    return Path(os.environ.get("BOB_DATA") or default_cache() / "data").expanduser() / path.removeprefix("$BOB_DATA").lstrip("/")
+    return Path(
+        os.environ.get("BOB_DATA") or default_cache() / "data"
+    ).expanduser() / path.removeprefix("$BOB_DATA").lstrip("/")
 
 
 def hub_cache() -> Path:
     """The Hugging Face hub's cache folder, found as `huggingface_hub` finds it (which takes long to import)."""
     if chosen := os.environ.get("HF_HUB_CACHE"):
         return Path(chosen)
-    home = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "huggingface"
+    home = (
+        os.environ.get("HF_HOME")
+        or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "huggingface"
+    )
     return Path(home) / "hub"
 
 
@@ -54,4 +59,8 @@ def in_package(distribution: str, file: str) -> Path | None:
 
 def downloaded_place(url: str) -> Path:
     """Where the file of a web address lies on this machine; two addresses never share a file, whatever its name."""
-    return downloads() / hashlib.sha256(url.encode()).hexdigest()[:16] / url.rstrip("/").rsplit("/", 1)[-1].split("?")[0]
+    return (
+        downloads()
+        / hashlib.sha256(url.encode()).hexdigest()[:16]
+        / url.rstrip("/").rsplit("/", 1)[-1].split("?")[0]
+    )

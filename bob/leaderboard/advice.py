@@ -44,21 +44,38 @@ class Advice:
     """Settings in which a floor is better than the pick → which; what it has learnt does not help there."""
 
 
-def advise(records: Sequence[Record], limits: Limits, evidence: Evidence, outcomes: Outcomes) -> Advice:
+def advise(
+    records: Sequence[Record], limits: Limits, evidence: Evidence, outcomes: Outcomes
+) -> Advice:
     """From one's own records; floors and published numbers are never recommended."""
     own = [record for record in comparable(records)[0] if record.external is None]
     excluded = beyond([record for record in own if record.family != "baseline"], limits)
     held = cells(own)
-    within = ranking("within limits", [cell for cell in held if cell.record.backbone_name not in excluded], evidence)
+    within = ranking(
+        "within limits",
+        [cell for cell in held if cell.record.backbone_name not in excluded],
+        evidence,
+    )
     free = ranking("without limits", held, evidence) if excluded else within
     pick = within.standings[0] if within.standings else None
     device = limits.device or next(iter(devices(own)), None)
 
     def trade(name: str, scope: Ranking) -> Trade:
-        return _trade(name, pick, [cell for cell in held if cell.column in scope.settings], own, outcomes, device)
+        return _trade(
+            name,
+            pick,
+            [cell for cell in held if cell.column in scope.settings],
+            own,
+            outcomes,
+            device,
+        )
 
     tied = [standing.backbone for standing in within.standings[1:] if standing.tie_group == 1]
-    best = free.standings[0].backbone if free.standings and pick and free.standings[0].backbone != pick.backbone else None
+    best = (
+        free.standings[0].backbone
+        if free.standings and pick and free.standings[0].backbone != pick.backbone
+        else None
+    )
     return Advice(
         limits=limits,
         ranking=within,
@@ -72,15 +89,28 @@ def advise(records: Sequence[Record], limits: Limits, evidence: Evidence, outcom
     )
 
 
-def _no_better(pick: Standing | None, settings: Sequence[Column], held: Sequence[Cell]) -> dict[Column, str]:
+def _no_better(
+    pick: Standing | None, settings: Sequence[Column], held: Sequence[Cell]
+) -> dict[Column, str]:
     valued = [cell for cell in held if cell.value is not None and cell.column in settings]
-    own = {cell.column: cell for cell in valued if pick and cell.record.backbone_name == pick.backbone}
+    own = {
+        cell.column: cell for cell in valued if pick and cell.record.backbone_name == pick.backbone
+    }
     floors = [cell for cell in valued if cell.record.family == "baseline" and cell.column in own]
-    better = [cell for cell in floors if better_first(cell)[:2] < better_first(own[cell.column])[:2]]
+    better = [
+        cell for cell in floors if better_first(cell)[:2] < better_first(own[cell.column])[:2]
+    ]
     return dict(sorted((cell.column, cell.record.backbone_name) for cell in better))
 
 
-def _trade(name: str, pick: Standing | None, held: Sequence[Cell], own: Sequence[Record], outcomes: Outcomes, device: str | None) -> Trade:
+def _trade(
+    name: str,
+    pick: Standing | None,
+    held: Sequence[Cell],
+    own: Sequence[Record],
+    outcomes: Outcomes,
+    device: str | None,
+) -> Trade:
     change = compare(name, pick.backbone, held, outcomes).overall if pick else None
     return Trade(name, change, _costs(name, own, device))
 

@@ -53,14 +53,20 @@ class Board:
         return [*own, *self.published.values()]
 
 
-def make_board(records: Iterable[Record], evidence: Evidence = no_evidence, remarks: tuple[str, ...] = ()) -> Board:
+def make_board(
+    records: Iterable[Record], evidence: Evidence = no_evidence, remarks: tuple[str, ...] = ()
+) -> Board:
     """Comparable records, tie groups per column, rankings per task and overall."""
     kept, aside = comparable(records)
-    with threadpool_limits(1, "blas"):  # hundreds of small products, which several threads make slower
+    with threadpool_limits(
+        1, "blas"
+    ):  # hundreds of small products, which several threads make slower
         return _board(kept, aside, evidence, remarks)
 
 
-def _board(kept: Sequence[Record], aside: Sequence[SetAside], evidence: Evidence, remarks: tuple[str, ...]) -> Board:
+def _board(
+    kept: Sequence[Record], aside: Sequence[SetAside], evidence: Evidence, remarks: tuple[str, ...]
+) -> Board:
     held = cells(kept)
     tables = sorted({record.external for record in kept if record.external is not None})
     published = {table: ranking(OVERALL, held, evidence, table) for table in tables}

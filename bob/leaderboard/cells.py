@@ -27,7 +27,11 @@ class SetAside(NamedTuple):
     """A record that the leaderboard leaves out, and why."""
 
     record: Record
-    why: Literal["other settings or data", "an older record of the same cell", "other weights under the same name"]
+    why: Literal[
+        "other settings or data",
+        "an older record of the same cell",
+        "other weights under the same name",
+    ]
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,9 @@ def _age(record: Record) -> tuple[str, str]:
 def _setting(record: Record) -> str:
     """What two records of one task and dataset must share to be compared. Backbone, seeds and machine may differ."""
     data = (record.dataset.fingerprint, record.dataset.limit) if record.dataset else None
-    return json.dumps([record.task.version, record.task.settings, data], sort_keys=True, default=str)
+    return json.dumps(
+        [record.task.version, record.task.settings, data], sort_keys=True, default=str
+    )
 
 
 def comparable(records: Iterable[Record]) -> tuple[list[Record], list[SetAside]]:
@@ -89,7 +95,9 @@ def comparable(records: Iterable[Record]) -> tuple[list[Record], list[SetAside]]
         aside += rest
     same, other = _one_weights(kept)
     published = [record for record in given if record.external is not None]
-    return sorted(same + published, key=_place), sorted(aside + other, key=lambda left: (*_place(left.record), *_age(left.record)))
+    return sorted(same + published, key=_place), sorted(
+        aside + other, key=lambda left: (*_place(left.record), *_age(left.record))
+    )
 
 
 def _place(record: Record) -> tuple[str, str, str]:
@@ -100,10 +108,14 @@ def _newest_group(records: Sequence[Record]) -> tuple[list[Record], list[SetAsid
     """Of one column's records, oldest first: the newest comparable group, one record per backbone."""
     placed = [record for record in records if record.dataset] or records
     winner = _setting(max(placed, key=lambda record: (_is_whole(record), _age(record))))
-    inside = [record for record in placed if _setting(record) == winner] if len(placed) > 1 else placed
+    inside = (
+        [record for record in placed if _setting(record) == winner] if len(placed) > 1 else placed
+    )
     newest = {record.backbone_name: record for record in inside}
     for record in records:
-        if record.dataset is None and (record.backbone_name not in newest or newest[record.backbone_name].dataset is None):
+        if record.dataset is None and (
+            record.backbone_name not in newest or newest[record.backbone_name].dataset is None
+        ):
             newest[record.backbone_name] = record
     kept = {id(record) for record in newest.values()}
     aside = [SetAside(record, _why(record, winner)) for record in records if id(record) not in kept]
@@ -114,22 +126,38 @@ def _is_whole(record: Record) -> bool:
     return record.dataset is not None and record.dataset.limit is None
 
 
-def _why(record: Record, winner: str) -> Literal["other settings or data", "an older record of the same cell"]:
+def _why(
+    record: Record, winner: str
+) -> Literal["other settings or data", "an older record of the same cell"]:
     same = record.dataset is None or _setting(record) == winner
     return "an older record of the same cell" if same else "other settings or data"
 
 
 def _one_weights(records: Sequence[Record]) -> tuple[list[Record], list[SetAside]]:
     """Records whose weights are those of their backbone's newest record. A record without facts (failed before loading) stays."""
-    newest = {record.backbone_name: record.backbone.weights_hash for record in sorted(records, key=_age) if record.backbone}
-    same = [record for record in records if not record.backbone or record.backbone.weights_hash == newest[record.backbone_name]]
+    newest = {
+        record.backbone_name: record.backbone.weights_hash
+        for record in sorted(records, key=_age)
+        if record.backbone
+    }
+    same = [
+        record
+        for record in records
+        if not record.backbone or record.backbone.weights_hash == newest[record.backbone_name]
+    ]
     kept = {id(record) for record in same}
-    return same, [SetAside(record, "other weights under the same name") for record in records if id(record) not in kept]
+    return same, [
+        SetAside(record, "other weights under the same name")
+        for record in records
+        if id(record) not in kept
+    ]
 
 
 def cells(records: Iterable[Record]) -> list[Cell]:
     """One cell per record, in the order of the records. Each is made once for as long as someone holds it, since every table asks for them anew."""
-    return [_MADE.get(id(record)) or _MADE.setdefault(id(record), _cell(record)) for record in records]
+    return [
+        _MADE.get(id(record)) or _MADE.setdefault(id(record), _cell(record)) for record in records
+    ]
 
 
 _MADE: WeakValueDictionary[int, Cell] = WeakValueDictionary()
@@ -141,14 +169,26 @@ def _cell(record: Record) -> Cell:
     if record.status != "ok":
         return Cell(record, record.status, metric, reason=record.reason)
     scores = [score for score in record.scores if score.metric == metric]
-    missing = next((score.undefined or "no value" for score in scores if score.value is None), None if scores else f"no score named {metric}")
+    missing = next(
+        (score.undefined or "no value" for score in scores if score.value is None),
+        None if scores else f"no score named {metric}",
+    )
     if missing:
         return Cell(record, "undefined", metric, n=_fewest(scores), reason=missing)
     if len(scores) == 1:
         (only,) = scores
         return Cell(record, "ok", metric, only.value, only.low, only.high, only.n, _seeds(scores))
     low, high = mean(score.low for score in scores), mean(score.high for score in scores)
-    return Cell(record, "ok", metric, mean(score.value for score in scores), low, high, _fewest(scores), _seeds(scores))
+    return Cell(
+        record,
+        "ok",
+        metric,
+        mean(score.value for score in scores),
+        low,
+        high,
+        _fewest(scores),
+        _seeds(scores),
+    )
 
 
 def mean(values: Iterable[float | None]) -> float | None:

@@ -36,14 +36,22 @@ def read_rows(text: str, table: str) -> tuple[list[str], Rows]:
     except csv.Error as error:
         raise ConfigError(f"{table}: is not a CSV table ({error}).") from error
     if len(lines) < 2:
-        raise ConfigError(f"{table}: holds no rows; give a header and one row per value (tidy) or per backbone (wide).")
+        raise ConfigError(
+            f"{table}: holds no rows; give a header and one row per value (tidy) or per backbone (wide)."
+        )
     (_, header), rows = lines[0], lines[1:]
     if len(header) < 2:
-        raise ConfigError(f"{table}: has the single column {header[0]!r}; columns are separated by commas, semicolons or tabs.")
+        raise ConfigError(
+            f"{table}: has the single column {header[0]!r}; columns are separated by commas, semicolons or tabs."
+        )
     for number, row in rows:
         if len(row) != len(header):
-            raise ConfigError(f"{table}, row {number}: {len(row)} cells under {len(header)} columns. Quote cells that hold a {separator!r}.")
-    return header, rows if separator == "," else [(number, [DECIMAL_COMMA.sub(r"\1.\2", cell) for cell in row]) for number, row in rows]
+            raise ConfigError(
+                f"{table}, row {number}: {len(row)} cells under {len(header)} columns. Quote cells that hold a {separator!r}."
+            )
+    return header, rows if separator == "," else [
+        (number, [DECIMAL_COMMA.sub(r"\1.\2", cell) for cell in row]) for number, row in rows
+    ]
 
 
 def is_text(cells: Sequence[str]) -> bool:
@@ -58,9 +66,13 @@ def number(text: str, table: str, place: str) -> Number | None:
         return None
     found = _parsed(text)
     if found is None:
-        raise ConfigError(f"{table}, {place}: {text!r} is not a number; leave the cell empty where there is no value.")
+        raise ConfigError(
+            f"{table}, {place}: {text!r} is not a number; leave the cell empty where there is no value."
+        )
     if not math.isfinite(found.value):
-        raise ConfigError(f"{table}, {place}: {text!r} is not finite; leave the cell empty where there is no value.")
+        raise ConfigError(
+            f"{table}, {place}: {text!r} is not finite; leave the cell empty where there is no value."
+        )
     return found
 
 

@@ -49,8 +49,12 @@ def gather(folders: Sequence[Path], tables: Sequence[Path] = ()) -> Gathered:
     """Records of all folders, one of each, and the rows of published tables beside them."""
     books = {str(folder): RecordBook(folder) for folder in folders}
     read = {name: book.read_all() for name, book in books.items()}
-    if len(folders) > 1 and (empty := [name for name, (records, damaged) in read.items() if not records and not damaged]):
-        raise ConfigError(f"{empty[0]}: holds no records; a results folder has them in its folder `records`.")
+    if len(folders) > 1 and (
+        empty := [name for name, (records, damaged) in read.items() if not records and not damaged]
+    ):
+        raise ConfigError(
+            f"{empty[0]}: holds no records; a results folder has them in its folder `records`."
+        )
     merged = merge({name: records for name, (records, _) in read.items()})
     others, remarks = _tables(merged.records, tables)
 
@@ -67,7 +71,9 @@ def _tables(own: Sequence[Record], tables: Sequence[Path]) -> tuple[list[Record]
     remarks: list[str] = []
     for path in tables:
         if path.name in {record.external for record in others}:
-            raise ConfigError(f"--external {str(path)!r}: another table is named {path.name!r}; rename one.")
+            raise ConfigError(
+                f"--external {str(path)!r}: another table is named {path.name!r}; rename one."
+            )
         records, told = published(_text(path), path.name)
         others += beside([*own, *others], records)
         remarks += told
@@ -78,9 +84,13 @@ def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except OSError as error:
-        raise ConfigError(f"--external {str(path)!r}: cannot be read ({error.strerror}).") from error
+        raise ConfigError(
+            f"--external {str(path)!r}: cannot be read ({error.strerror})."
+        ) from error
     except UnicodeDecodeError as error:
-        raise ConfigError(f"--external {str(path)!r}: is not UTF-8 text (byte {error.start}).") from error
+        raise ConfigError(
+            f"--external {str(path)!r}: is not UTF-8 text (byte {error.start})."
+        ) from error
 
 
 def gather_selection(

@@ -71,4 +71,6 @@ def _text(value: float | None) -> str:
 
 def _without_values(record: Record, conflict: str) -> Record:
     changes = {"value": None, "low": None, "high": None, "undefined": f"conflict: {conflict}"}
-    return record.model_copy(update={"scores": tuple(score.model_copy(update=changes) for score in record.scores)})
+    return record.model_copy(
+        update={"scores": tuple(score.model_copy(update=changes) for score in record.scores)}
+    )

@@ -79,11 +79,20 @@ def compare(a: str, b: str, cells: Sequence[Cell], outcomes: Outcomes) -> Compar
     for cell in cells:
         if cell.value is not None and cell.record.backbone_name in held:
             held[cell.record.backbone_name][cell.column] = cell
-    pairs = [(held[a][column], held[b][column]) for column in sorted(held[a].keys() & held[b].keys())]
+    pairs = [
+        (held[a][column], held[b][column]) for column in sorted(held[a].keys() & held[b].keys())
+    ]
     tested = [paired_difference(one, other, outcomes) for one, other in pairs]
     adjusted = iter(holm(np.array([found.p for found in tested if found is not None])).tolist())
     duels = tuple(
-        Duel(one.column, one.metric, float(one.value or 0), float(other.value or 0), found, None if found is None else next(adjusted))
+        Duel(
+            one.column,
+            one.metric,
+            float(one.value or 0),
+            float(other.value or 0),
+            found,
+            None if found is None else next(adjusted),
+        )
         for (one, other), found in zip(pairs, tested, strict=True)
     )
     return Comparison(a, b, duels, _overall(pairs, outcomes))
@@ -93,7 +102,12 @@ def paired_difference(one: Cell, other: Cell, outcomes: Outcomes) -> Difference 
     """The first minus the second on the same examples; None where these are not at hand."""
     metric = METRICS.get(one.metric)
     left, right = outcomes(one.record), outcomes(other.record)
-    if metric is None or not left or not right or len({len(outcome) for outcome in (*left, *right)}) > 1:
+    if (
+        metric is None
+        or not left
+        or not right
+        or len({len(outcome) for outcome in (*left, *right)}) > 1
+    ):
         return None
     if metric.each is None:
         return _bootstrap(metric, left, right)
@@ -102,12 +116,19 @@ def paired_difference(one: Cell, other: Cell, outcomes: Outcomes) -> Difference 
 
 def _each(metric: Metric, seeds: Sequence[Any]) -> Floats:
     """(N,) mean over seeds."""
-    return np.mean([metric.each(outcome) for outcome in seeds], axis=0, dtype=np.float64) if metric.each else np.empty(0)
+    return (
+        np.mean([metric.each(outcome) for outcome in seeds], axis=0, dtype=np.float64)
+        if metric.each
+        else np.empty(0)
+    )
 
 
 def _bootstrap(metric: Metric, left: Sequence[Any], right: Sequence[Any]) -> Difference | None:
     """For a metric that is no mean over examples: both on the same resamples. p from the share of draws on the other side of 0."""
-    seen = float(np.mean([metric.function(outcome) for outcome in left]) - np.mean([metric.function(outcome) for outcome in right]))
+    seen = float(
+        np.mean([metric.function(outcome) for outcome in left])
+        - np.mean([metric.function(outcome) for outcome in right])
+    )
     drawn = np.mean([resampled(outcome, metric, 0, DRAWS) for outcome in left], axis=0)
     drawn = drawn - np.mean([resampled(outcome, metric, 0, DRAWS) for outcome in right], axis=0)
     drawn = drawn[~np.isnan(drawn)]
@@ -116,7 +137,12 @@ def _bootstrap(metric: Metric, left: Sequence[Any], right: Sequence[Any]) -> Dif
     low, high = np.percentile(drawn, TAILS)
     other_side = min((drawn <= 0).sum(), (drawn >= 0).sum())
     return Difference(
-        seen, float(min(low, seen)), float(max(high, seen)), min(1.0, 2 * (other_side + 1) / (len(drawn) + 1)), len(left[0]), "bootstrap"
+        seen,
+        float(min(low, seen)),
+        float(max(high, seen)),
+        min(1.0, 2 * (other_side + 1) / (len(drawn) + 1)),
+        len(left[0]),
+        "bootstrap",
     )
 
 
@@ -132,7 +158,12 @@ def _overall(pairs: Sequence[tuple[Cell, Cell]], outcomes: Outcomes) -> Overall 
     error = _sampling_error(pairs, outcomes)
     if error is None:
         return Overall(float(gaps.mean()), None, None, "none")
-    return Overall(float(gaps.mean()), float(gaps.mean() - Z * error), float(gaps.mean() + Z * error), "examples")
+    return Overall(
+        float(gaps.mean()),
+        float(gaps.mean() - Z * error),
+        float(gaps.mean() + Z * error),
+        "examples",
+    )
 
 
 def _sampling_error(pairs: Sequence[tuple[Cell, Cell]], outcomes: Outcomes) -> float | None:
@@ -140,7 +171,13 @@ def _sampling_error(pairs: Sequence[tuple[Cell, Cell]], outcomes: Outcomes) -> f
     summed: dict[tuple[str, int], Floats] = {}
     for one, other in pairs:
         metric, left, right = METRICS.get(one.metric), outcomes(one.record), outcomes(other.record)
-        if metric is None or metric.each is None or not left or not right or len({len(outcome) for outcome in (*left, *right)}) > 1:
+        if (
+            metric is None
+            or metric.each is None
+            or not left
+            or not right
+            or len({len(outcome) for outcome in (*left, *right)}) > 1
+        ):
             return None
         gap = _each(metric, left) - _each(metric, right)
         place = one.column.dataset, len(gap)
@@ -159,4 +196,9 @@ def tally(duels: Sequence[Duel]) -> Mapping[str, int]:
     """How many settings each wins by a paired test, how many are not told apart, and how many were not tested."""
     tested = [duel for duel in duels if duel.p is not None]
     wins = [duel.winner for duel in tested]
-    return {"a": wins.count(1), "b": wins.count(-1), "neither": wins.count(0), "untested": len(duels) - len(tested)}
+    return {
+        "a": wins.count(1),
+        "b": wins.count(-1),
+        "neither": wins.count(0),
+        "untested": len(duels) - len(tested),
+    }

@@ -43,7 +43,11 @@ def per_example(record: Record, arrays: Mapping[str, NDArray[np.generic]]) -> Fl
         each = [metric.each(outcome) for outcome in outcomes(record, arrays)]
     except UndefinedError:
         return None
-    return np.mean(each, axis=0, dtype=np.float64) if each and len({len(values) for values in each}) == 1 else None
+    return (
+        np.mean(each, axis=0, dtype=np.float64)
+        if each and len({len(values) for values in each}) == 1
+        else None
+    )
 
 
 def outcomes(record: Record, arrays: Mapping[str, NDArray[np.generic]]) -> list[Any]:
@@ -65,15 +69,25 @@ def column_ties(cells: Sequence[Cell], evidence: Evidence) -> dict[str, Tie]:
 
     `cells` are of one task and dataset, so that they share the dataset's fingerprint: equally long evidence is on the same examples.
     """
-    ranked = sorted((cell for cell in cells if cell.value is not None and is_rival(cell.record)), key=better_first)
-    held = {cell.record.backbone_name: values for cell in ranked if (values := evidence(cell.record)) is not None}
+    ranked = sorted(
+        (cell for cell in cells if cell.value is not None and is_rival(cell.record)),
+        key=better_first,
+    )
+    held = {
+        cell.record.backbone_name: values
+        for cell in ranked
+        if (values := evidence(cell.record)) is not None
+    }
     if not ranked or ranked[0].record.backbone_name not in held:
         return {}
     best = held[ranked[0].record.backbone_name]
     names = [name for name, values in held.items() if len(values) == len(best)]
     p, test = p_matrix([held[name] for name in names], ranked[0].metric)
     against_best = [1.0, *holm(p[0, 1:]).tolist()]
-    return {name: Tie(group, adjusted, test) for name, group, adjusted in zip(names, tie_groups(p), against_best, strict=True)}
+    return {
+        name: Tie(group, adjusted, test)
+        for name, group, adjusted in zip(names, tie_groups(p), against_best, strict=True)
+    }
 
 
 def tied(ties: Mapping[str, Tie]) -> frozenset[str]:

@@ -16,7 +16,14 @@ from bob.leaderboard.per_example import Evidence, is_rival, p_matrix
 from bob.metrics import METRICS
 from bob.statistics.aggregate import Floats, beaten, borda, win_rate, z_scores
 from bob.statistics.pairs import t_tests
-from bob.statistics.resampling import by_dataset, drawn_means, normal_draws, normal_p_values, rank_interval, win_share
+from bob.statistics.resampling import (
+    by_dataset,
+    drawn_means,
+    normal_draws,
+    normal_p_values,
+    rank_interval,
+    win_share,
+)
 from bob.statistics.ties import tie_groups
 
 ENOUGH_DATASETS = 6
@@ -85,7 +92,10 @@ class Pool:
     @cached_property
     def values(self) -> Floats:
         """(R, S)"""
-        return np.array([[held[column].value for column in self.settings] for held in self.cells.values()], np.float64)
+        return np.array(
+            [[held[column].value for column in self.settings] for held in self.cells.values()],
+            np.float64,
+        )
 
     @cached_property
     def metrics(self) -> list[str]:
@@ -95,10 +105,14 @@ class Pool:
     @cached_property
     def higher(self) -> list[bool]:
         """(S,)"""
-        return [METRICS[name].higher_is_better if name in METRICS else True for name in self.metrics]
+        return [
+            METRICS[name].higher_is_better if name in METRICS else True for name in self.metrics
+        ]
 
 
-def ranking(scope: str, cells: Sequence[Cell], evidence: Evidence, origin: str | None = None) -> Ranking:
+def ranking(
+    scope: str, cells: Sequence[Cell], evidence: Evidence, origin: str | None = None
+) -> Ranking:
     """The ranking of those backbones that have every setting, by the cells of `origin`: one's own, or those of one published table."""
     held: dict[str, dict[Column, Cell]] = defaultdict(dict)
     for cell in cells:
@@ -111,22 +125,34 @@ def ranking(scope: str, cells: Sequence[Cell], evidence: Evidence, origin: str |
     return Ranking(scope, settings, standings, left_out, not_asked, basis, origin)
 
 
-def common_settings(held: Mapping[str, Mapping[Column, Cell]]) -> tuple[tuple[Column, ...], dict[Column, str]]:
+def common_settings(
+    held: Mapping[str, Mapping[Column, Cell]],
+) -> tuple[tuple[Column, ...], dict[Column, str]]:
     """Of backbone → setting → cell: the settings that may be averaged, and why the others may not.
 
     Those are no common ground: not applicable to someone, or without a value for anyone.
     """
     columns = sorted({column for own in held.values() for column in own})
-    status = {column: {own[column].status for own in held.values() if column in own} for column in columns}
-    alien = {column: "does not apply to every backbone" for column in columns if "not_applicable" in status[column]}
-    not_asked = alien | {column: "no backbone has a value" for column in columns if "ok" not in status[column]}
+    status = {
+        column: {own[column].status for own in held.values() if column in own} for column in columns
+    }
+    alien = {
+        column: "does not apply to every backbone"
+        for column in columns
+        if "not_applicable" in status[column]
+    }
+    not_asked = alien | {
+        column: "no backbone has a value" for column in columns if "ok" not in status[column]
+    }
     return tuple(column for column in columns if column not in not_asked), not_asked
 
 
 def lacks(own: Mapping[Column, Cell], settings: Sequence[Column]) -> str:
     """What a backbone has no value for, in words; empty for a complete row."""
     states = {column: own[column].status if column in own else "missing" for column in settings}
-    return "; ".join(f"{state.replace('_', ' ')}: {column}" for column, state in states.items() if state != "ok")
+    return "; ".join(
+        f"{state.replace('_', ' ')}: {column}" for column, state in states.items() if state != "ok"
+    )
 
 
 def _standings(pool: Pool, evidence: Evidence) -> tuple[tuple[Standing, ...], Basis]:
@@ -137,10 +163,30 @@ def _standings(pool: Pool, evidence: Evidence) -> tuple[tuple[Standing, ...], Ba
     rank = len(names) - beaten(pool.values, pool.higher).mean(1)
     value = pool.values.mean(1) if all(map(is_share, pool.metrics)) else np.full(len(names), np.nan)
     columns = zip(
-        names, means, rank, value, win_rate(pool.values, pool.higher), borda(pool.values, pool.higher), sure.share, sure.low, sure.high, strict=True
+        names,
+        means,
+        rank,
+        value,
+        win_rate(pool.values, pool.higher),
+        borda(pool.values, pool.higher),
+        sure.share,
+        sure.low,
+        sure.high,
+        strict=True,
     )
     rows = [
-        Standing(name, _known(m), float(r), _known(v), _known(w), float(b), _known(s), _whole(low), _whole(high), sure.group.get(i))
+        Standing(
+            name,
+            _known(m),
+            float(r),
+            _known(v),
+            _known(w),
+            float(b),
+            _known(s),
+            _whole(low),
+            _whole(high),
+            sure.group.get(i),
+        )
         for i, (name, m, r, v, w, b, s, low, high) in enumerate(columns)
     ]
     return tuple(rows[i] for i in order), sure.basis
@@ -197,7 +243,9 @@ def _sampling_covariance(pool: Pool, evidence: Evidence) -> Floats | None:
 
     Settings that share examples (a dataset's, equally many) move together: their standardised values are summed per example first.
     """
-    scale = np.where(pool.higher, 1.0, -1.0) / np.where(np.ptp(pool.values, axis=0) > 0, pool.values.std(0, ddof=1), np.inf)
+    scale = np.where(pool.higher, 1.0, -1.0) / np.where(
+        np.ptp(pool.values, axis=0) > 0, pool.values.std(0, ddof=1), np.inf
+    )
     summed: dict[tuple[str, int], Floats] = {}
     for s, column in enumerate(pool.settings):
         each = [evidence(own[column].record) for own in pool.cells.values()]
@@ -206,7 +254,10 @@ def _sampling_covariance(pool: Pool, evidence: Evidence) -> Floats | None:
             return None
         place = column.dataset, len(held[0])
         summed[place] = summed.get(place, 0.0) + scale[s] * np.stack(held)
-    total = sum((np.cov(values) / values.shape[1] for values in summed.values()), np.zeros((len(pool.cells),) * 2))
+    total = sum(
+        (np.cov(values) / values.shape[1] for values in summed.values()),
+        np.zeros((len(pool.cells),) * 2),
+    )
     return np.asarray(total / len(pool.settings) ** 2)
 
 

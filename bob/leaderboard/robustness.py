@@ -35,26 +35,47 @@ class UnderShift:
     @property
     def residuals(self) -> dict[str, float]:
         """Backbone → effective robustness; whoever has none is not in it."""
-        of = {} if self.found is None else dict(zip(self.values, self.found.residual.tolist(), strict=True))
+        of = (
+            {}
+            if self.found is None
+            else dict(zip(self.values, self.found.residual.tolist(), strict=True))
+        )
         return {name: value for name, value in of.items() if np.isfinite(value)}
 
     @property
     def pool(self) -> tuple[str, ...]:
         """The backbones that draw the line: all that are no floors, strictly between 0 and 1 in both scores."""
-        return () if self.found is None else tuple(name for name, draws in zip(self.values, self.found.pool.tolist(), strict=True) if draws)
+        return (
+            ()
+            if self.found is None
+            else tuple(
+                name
+                for name, draws in zip(self.values, self.found.pool.tolist(), strict=True)
+                if draws
+            )
+        )
 
 
 def under_shifts(cells: Iterable[Cell]) -> tuple[UnderShift, ...]:
     """Every shift of every column of one's own records, in order."""
     columns: dict[Column, list[Cell]] = defaultdict(list)
     for cell in cells:
-        if cell.record.external is None and any(SHIFT in score.facets for score in cell.record.scores):
+        if cell.record.external is None and any(
+            SHIFT in score.facets for score in cell.record.scores
+        ):
             columns[cell.column].append(cell)
-    return tuple(found for column, held in sorted(columns.items()) for found in _of_column(column, held))
+    return tuple(
+        found for column, held in sorted(columns.items()) for found in _of_column(column, held)
+    )
 
 
 def _of_column(column: Column, cells: Sequence[Cell]) -> Iterable[UnderShift]:
-    scores = {score.metric: score for cell in cells for score in cell.record.scores if SHIFT in score.facets}
+    scores = {
+        score.metric: score
+        for cell in cells
+        for score in cell.record.scores
+        if SHIFT in score.facets
+    }
     values = {cell.record.backbone_name: _values(cell) for cell in cells}
     rivals = {cell.record.backbone_name for cell in cells if is_rival(cell.record)}
     for score in scores.values():
@@ -68,15 +89,29 @@ def _reference(score: Score, scores: Iterable[Score], metrics: Sequence[str]) ->
     base, shift = base_of(score.metric, metrics), score.facets[SHIFT]
     if shift == OWN or not is_share(base):
         return None
-    own = [one for one in scores if one.facets[SHIFT] == OWN and base_of(one.metric, metrics) == base and one.facets.get(CLASSES_OF) in (None, shift)]
+    own = [
+        one
+        for one in scores
+        if one.facets[SHIFT] == OWN
+        and base_of(one.metric, metrics) == base
+        and one.facets.get(CLASSES_OF) in (None, shift)
+    ]
     return max(own, key=lambda one: CLASSES_OF in one.facets).metric if own else None
 
 
 def _under_shift(
-    column: Column, score: Score, reference: str, values: Mapping[str, Mapping[str, float | None]], rivals: Collection[str]
+    column: Column,
+    score: Score,
+    reference: str,
+    values: Mapping[str, Mapping[str, float | None]],
+    rivals: Collection[str],
 ) -> UnderShift:
     both = {name: (held.get(reference), held.get(score.metric)) for name, held in values.items()}
-    known = {name: (own, shifted) for name, (own, shifted) in sorted(both.items()) if own is not None and shifted is not None}
+    known = {
+        name: (own, shifted)
+        for name, (own, shifted) in sorted(both.items())
+        if own is not None and shifted is not None
+    }
     own, shifted = np.array(list(known.values()), np.float64).reshape(-1, 2).T
     found = effective_robustness(own, shifted, np.array([name in rivals for name in known], bool))
     return UnderShift(column, str(score.facets[SHIFT]), score.metric, reference, known, found)

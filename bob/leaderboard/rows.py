@@ -38,28 +38,53 @@ def ranked(records: Sequence[Record]) -> tuple[list[Column], list[Row]]:
     Each has ranks of its own.
     """
     held = cells(records)
-    origins = sorted({record.external for record in records}, key=lambda origin: (origin is not None, origin or ""))
+    origins = sorted(
+        {record.external for record in records},
+        key=lambda origin: (origin is not None, origin or ""),
+    )
     rows = [
-        row for origin in origins for row in _rows_of(origin, [cell for cell in held if cell.record.external == origin], facts_by_backbone(records))
+        row
+        for origin in origins
+        for row in _rows_of(
+            origin,
+            [cell for cell in held if cell.record.external == origin],
+            facts_by_backbone(records),
+        )
     ]
     return sorted({cell.column for cell in held}), rows
 
 
-def _rows_of(origin: str | None, held: Sequence[Cell], facts: dict[str, BackboneFacts | None]) -> list[Row]:
+def _rows_of(
+    origin: str | None, held: Sequence[Cell], facts: dict[str, BackboneFacts | None]
+) -> list[Row]:
     """The rows of one's own records, or of one published table."""
     by_name: dict[str, dict[Column, Cell]] = defaultdict(dict)
     for cell in sorted(held, key=lambda cell: cell.column):
         by_name[cell.record.backbone_name][cell.column] = cell
     settings, _ = common_settings(by_name)
     averaged = all(is_share(cell.metric) for cell in held)
-    rows = [_row(name, facts[name], own, settings, averaged, origin) for name, own in by_name.items()]
+    rows = [
+        _row(name, facts[name], own, settings, averaged, origin) for name, own in by_name.items()
+    ]
     rows.sort(key=lambda row: (row.mean is None, -(row.mean or 0.0), row.name))
-    return [replace(row, rank=index + 1) if row.mean is not None else row for index, row in enumerate(rows)]
+    return [
+        replace(row, rank=index + 1) if row.mean is not None else row
+        for index, row in enumerate(rows)
+    ]
 
 
-def _row(name: str, facts: BackboneFacts | None, own: dict[Column, Cell], settings: Sequence[Column], averaged: bool, origin: str | None) -> Row:
+def _row(
+    name: str,
+    facts: BackboneFacts | None,
+    own: dict[Column, Cell],
+    settings: Sequence[Column],
+    averaged: bool,
+    origin: str | None,
+) -> Row:
     """`averaged`: whether a mean over the settings has a meaning."""
     missing = lacks(own, settings)
-    values = [value for column in settings if column in own and (value := own[column].value) is not None]
+    values = [
+        value for column in settings if column in own and (value := own[column].value) is not None
+    ]
     mean = fmean(values) if values and not missing and averaged else None
     return Row(name, facts, own, mean, None, missing, origin)

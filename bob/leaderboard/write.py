@@ -16,7 +16,9 @@ from bob.leaderboard.render.wide_table import wide
 from bob.records.record import Record
 
 
-def write_leaderboard(records: Sequence[Record], folder: Path, evidence: Evidence = no_evidence) -> list[Path]:
+def write_leaderboard(
+    records: Sequence[Record], folder: Path, evidence: Evidence = no_evidence
+) -> list[Path]:
     """The leaderboard's files of these records into `folder`."""
     return write_board(make_board(records, evidence), folder)
 
@@ -31,13 +33,17 @@ def write_board(board: Board, folder: Path) -> list[Path]:
         "leaderboard.csv": tidy_parts(board).csv(),
         "leaderboard_wide.csv": wide(board).to_csv(index=False, lineterminator="\n"),
         "ranking.csv": ranking_frame(board.rankings).to_csv(index=False, lineterminator="\n"),
-        "ranking_by_task.csv": task_frame(board.by_task.values()).to_csv(index=False, lineterminator="\n"),
+        "ranking_by_task.csv": task_frame(board.by_task.values()).to_csv(
+            index=False, lineterminator="\n"
+        ),
         "leaderboard.md": to_markdown(board),
         "leaderboard.tex": to_latex(board),
         "leaderboard.html": to_html(board),
     }
     if board.robustness:
-        texts["robustness.csv"] = robustness_frame(board.robustness).to_csv(index=False, lineterminator="\n")
+        texts["robustness.csv"] = robustness_frame(board.robustness).to_csv(
+            index=False, lineterminator="\n"
+        )
     for name, text in texts.items():
         write_whole(folder / name, text.encode("utf-8"))
     return [folder / name for name in texts]

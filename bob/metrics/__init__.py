@@ -1,18 +1,40 @@
 """Metrics: an outcome in, one float out. Pure; a metric without a value raises UndefinedError with the reason."""
 
 from bob.errors import ConfigError, nearest
-from bob.metrics import classification, corruption, detection, fewshot, multilabel, ood, paired_preprocessing, retrieval
+from bob.metrics import (
+    classification,
+    corruption,
+    detection,
+    fewshot,
+    multilabel,
+    ood,
+    paired_preprocessing,
+    retrieval,
+)
 from bob.metrics.metric import IntervalKind, Metric
 
-_MODULES = (classification, fewshot, ood, detection, retrieval, corruption, paired_preprocessing, multilabel)
-METRICS: dict[str, Metric] = {metric.name: metric for module in _MODULES for metric in module.METRICS}
+_MODULES = (
+    classification,
+    fewshot,
+    ood,
+    detection,
+    retrieval,
+    corruption,
+    paired_preprocessing,
+    multilabel,
+)
+METRICS: dict[str, Metric] = {
+    metric.name: metric for module in _MODULES for metric in module.METRICS
+}
 """Every metric by its name."""
 
 
 def metric_named(name: str) -> Metric:
     """The metric of that name."""
     if name not in METRICS:
-        raise ConfigError(f"unknown metric {name!r}{nearest(name, METRICS)} Known metrics: {', '.join(METRICS)}.")
+        raise ConfigError(
+            f"unknown metric {name!r}{nearest(name, METRICS)} Known metrics: {', '.join(METRICS)}."
+        )
     return METRICS[name]
 
 

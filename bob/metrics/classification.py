@@ -58,7 +58,10 @@ def _macro_f1_left_out(outcome: Classified) -> Floats:
     right, both = _agreement(outcome)
     hit, f1 = outcome.rank == 0, _f1(right, both)
     y, predicted = outcome.y, outcome.predicted
-    total, classes = f1.sum() - f1[y] + _f1(right[y] - hit, both[y] - 1 - hit), (both > 0).sum() - (both[y] == 1 + hit)
+    total, classes = (
+        f1.sum() - f1[y] + _f1(right[y] - hit, both[y] - 1 - hit),
+        (both > 0).sum() - (both[y] == 1 + hit),
+    )
     total += np.where(hit, 0.0, _f1(right[predicted], both[predicted] - 1) - f1[predicted])
     classes -= ~hit & (both[predicted] == 1)
     left: Floats = np.divide(total, classes, out=np.full(len(y), np.nan), where=classes > 0)
@@ -70,7 +73,9 @@ def _agreement(outcome: Classified) -> tuple[NDArray[np.int64], NDArray[np.int64
     _not_empty(outcome)
     size = outcome.classes
     right = np.bincount(outcome.y[outcome.rank == 0], minlength=size)
-    return right, np.bincount(outcome.y, minlength=size) + np.bincount(outcome.predicted, minlength=size)
+    return right, np.bincount(outcome.y, minlength=size) + np.bincount(
+        outcome.predicted, minlength=size
+    )
 
 
 def _f1(right: NDArray[np.int64], both: NDArray[np.int64]) -> Floats:
@@ -115,10 +120,18 @@ def _ece_left_out(outcome: Classified) -> Floats:
 def _ece_bias(outcome: Classified) -> float:
     """A bin's gap g is nearly normal with error s, its absolute value folded: sqrt(2 / pi) s exp(-g² / 2 s²) + |g| erf(|g| / s sqrt 2) on average."""
     gap, bins = _gaps(outcome)
-    g, squares = np.bincount(bins, weights=gap) / len(gap), np.bincount(bins, weights=gap**2) / len(gap)
+    g, squares = (
+        np.bincount(bins, weights=gap) / len(gap),
+        np.bincount(bins, weights=gap**2) / len(gap),
+    )
     error = np.sqrt(np.maximum((squares - g**2) / max(len(gap) - 1, 1), np.finfo(float).tiny))
     ratio = np.minimum(np.abs(g) / error, FAR)  # so that no square overflows
-    return float((np.sqrt(2 / np.pi) * error * np.exp(-(ratio**2) / 2) - np.abs(g) * erfc(ratio / np.sqrt(2))).sum())
+    return float(
+        (
+            np.sqrt(2 / np.pi) * error * np.exp(-(ratio**2) / 2)
+            - np.abs(g) * erfc(ratio / np.sqrt(2))
+        ).sum()
+    )
 
 
 def per_class(outcome: Classified) -> tuple[Floats, Floats]:
@@ -159,11 +172,71 @@ def _probabilities(values: Floats | None) -> Floats:
 
 
 METRICS = (
-    Metric(top1, Classified, "wilson", 1.0, True, "accuracy of the best-scored class", each=_in_first(1)),
-    Metric(top5, Classified, "wilson", 1.0, True, "true class among the five best-scored", each=_in_first(5)),
-    Metric(mean_per_class, Classified, "score", 1.0, True, "accuracy averaged over classes", each=_weighed_by_class, shares=per_class),
-    Metric(balanced_accuracy, Classified, "score", 1.0, True, "mean_per_class under scikit-learn's name", each=_weighed_by_class, shares=per_class),
-    Metric(macro_f1, Classified, "jackknife", 1.0, True, "F1 averaged over classes", left_out=_macro_f1_left_out, biased=True),
-    Metric(log_loss, Classified, "hall", float("inf"), False, "mean negative log-probability of the true class, in nats", each=_surprise),
-    Metric(ece, Classified, "jackknife", 1.0, False, "expected calibration error, 15 bins", left_out=_ece_left_out, bias=_ece_bias),
+    Metric(
+        top1,
+        Classified,
+        "wilson",
+        1.0,
+        True,
+        "accuracy of the best-scored class",
+        each=_in_first(1),
+    ),
+    Metric(
+        top5,
+        Classified,
+        "wilson",
+        1.0,
+        True,
+        "true class among the five best-scored",
+        each=_in_first(5),
+    ),
+    Metric(
+        mean_per_class,
+        Classified,
+        "score",
+        1.0,
+        True,
+        "accuracy averaged over classes",
+        each=_weighed_by_class,
+        shares=per_class,
+    ),
+    Metric(
+        balanced_accuracy,
+        Classified,
+        "score",
+        1.0,
+        True,
+        "mean_per_class under scikit-learn's name",
+        each=_weighed_by_class,
+        shares=per_class,
+    ),
+    Metric(
+        macro_f1,
+        Classified,
+        "jackknife",
+        1.0,
+        True,
+        "F1 averaged over classes",
+        left_out=_macro_f1_left_out,
+        biased=True,
+    ),
+    Metric(
+        log_loss,
+        Classified,
+        "hall",
+        float("inf"),
+        False,
+        "mean negative log-probability of the true class, in nats",
+        each=_surprise,
+    ),
+    Metric(
+        ece,
+        Classified,
+        "jackknife",
+        1.0,
+        False,
+        "expected calibration error, 15 bins",
+        left_out=_ece_left_out,
+        bias=_ece_bias,
+    ),
 )

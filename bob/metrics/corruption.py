@@ -43,6 +43,23 @@ def _lost(outcome: Corrupted) -> Doubles:
 
 
 METRICS = (
-    Metric(corruption_error, Corrupted, "effective", 1.0, False, "error over corruptions and severities", each=_error),
-    Metric(corruption_drop, Corrupted, "hall", 1.0, False, "error that corruptions add", lowest=-1.0, each=_lost),
+    Metric(
+        corruption_error,
+        Corrupted,
+        "effective",
+        1.0,
+        False,
+        "error over corruptions and severities",
+        each=_error,
+    ),
+    Metric(
+        corruption_drop,
+        Corrupted,
+        "hall",
+        1.0,
+        False,
+        "error that corruptions add",
+        lowest=-1.0,
+        each=_lost,
+    ),
 )

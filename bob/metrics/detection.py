@@ -61,7 +61,9 @@ class _Curve:
 def _curve(outcome: Detected, inside: bool) -> _Curve:
     """Thresholds from the most positive score to the least; equal scores are passed together."""
     if outcome.inside.all() or not outcome.inside.any():
-        raise UndefinedError(f"there are no {'out-of' if outcome.inside.any() else 'in'}-distribution test images")
+        raise UndefinedError(
+            f"there are no {'out-of' if outcome.inside.any() else 'in'}-distribution test images"
+        )
     positive = outcome.inside if inside else ~outcome.inside
     score = outcome.score if inside else -outcome.score
     order = np.argsort(-score, kind="stable")

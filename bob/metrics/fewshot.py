@@ -25,7 +25,9 @@ def each_top1(outcome: Draws) -> NDArray[np.float64]:
     """(R,) accuracy per draw."""
     _not_empty(outcome)
     if len(outcome.shots) > 1:
-        raise UndefinedError(f"few_shot_top1 is of one number of shots; the outcome has {len(outcome.shots)}")
+        raise UndefinedError(
+            f"few_shot_top1 is of one number of shots; the outcome has {len(outcome.shots)}"
+        )
     return outcome.top1[:, 0]
 
 
@@ -33,7 +35,9 @@ def each_area(outcome: Draws) -> NDArray[np.float64]:
     """(R,) normalised area per draw."""
     _not_empty(outcome)
     if len(outcome.shots) < 2:
-        raise UndefinedError("label_efficiency needs at least two numbers of shots that every class has train examples for")
+        raise UndefinedError(
+            "label_efficiency needs at least two numbers of shots that every class has train examples for"
+        )
     at = np.log(outcome.shots)
     middle = (outcome.top1[:, 1:] + outcome.top1[:, :-1]) / 2
     area: NDArray[np.float64] = middle @ np.diff(at) / (at[-1] - at[0])
@@ -46,6 +50,22 @@ def _not_empty(outcome: Draws) -> None:
 
 
 METRICS = (
-    Metric(few_shot_top1, Draws, "t", 1.0, True, "accuracy at one number of shots, averaged over draws", each=each_top1),
-    Metric(label_efficiency, Draws, "t", 1.0, True, "area under accuracy against log shots, averaged over draws", each=each_area),
+    Metric(
+        few_shot_top1,
+        Draws,
+        "t",
+        1.0,
+        True,
+        "accuracy at one number of shots, averaged over draws",
+        each=each_top1,
+    ),
+    Metric(
+        label_efficiency,
+        Draws,
+        "t",
+        1.0,
+        True,
+        "area under accuracy against log shots, averaged over draws",
+        each=each_area,
+    ),
 )

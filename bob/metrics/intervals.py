@@ -26,11 +26,17 @@ SAME = 1e-12
 Limits = tuple[float, float]
 
 
-def interval(metric: str, outcome: Outcome, seed: int) -> tuple[float, float | None, float | None, str]:
+def interval(
+    metric: str, outcome: Outcome, seed: int
+) -> tuple[float, float | None, float | None, str]:
     """The metric's value, its 95 % limits and how they were made. `seed` is the bootstrap's. Limits are None where the examples hold no spread."""
     known = metric_named(metric)
     value = known.function(outcome)
-    limits = bootstrap(outcome, known, seed) if known.interval == "bootstrap" else CLOSED[known.interval](value, known, outcome)
+    limits = (
+        bootstrap(outcome, known, seed)
+        if known.interval == "bootstrap"
+        else CLOSED[known.interval](value, known, outcome)
+    )
     return (value, *(limits or (None, None)), known.interval)
 
 
@@ -74,24 +80,40 @@ def _effective(value: float, metric: Metric, outcome: Outcome) -> Limits:
 
 def _hall(value: float, metric: Metric, outcome: Outcome) -> Limits | None:
     values = _each(metric, outcome)
-    return None if _says_nothing(values) else held(value, closed.mean_of_skewed(values), metric.lowest, metric.highest)
+    return (
+        None
+        if _says_nothing(values)
+        else held(value, closed.mean_of_skewed(values), metric.lowest, metric.highest)
+    )
 
 
 def _student(value: float, metric: Metric, outcome: Outcome) -> Limits | None:
     values = _each(metric, outcome)
-    return None if _says_nothing(values) else held(value, closed.student(values), metric.lowest, metric.highest)
+    return (
+        None
+        if _says_nothing(values)
+        else held(value, closed.student(values), metric.lowest, metric.highest)
+    )
 
 
 def _tango(value: float, metric: Metric, outcome: Outcome) -> Limits:
     """Of a mean of values -1, 0 and 1: a difference of two shares of the same examples."""
     values = _each(metric, outcome)
-    return held(value, closed.paired_shares((values > 0).sum(), (values < 0).sum(), len(values)), -1, 1)
+    return held(
+        value, closed.paired_shares((values > 0).sum(), (values < 0).sum(), len(values)), -1, 1
+    )
 
 
 def _jackknife(value: float, metric: Metric, outcome: Outcome) -> Limits | None:
     assert metric.left_out is not None, metric.name
     left_out = np.asarray(metric.left_out(outcome), np.float64)
-    bias = metric.bias(outcome) if metric.bias else shown_bias(value, left_out) if metric.biased else 0.0
+    bias = (
+        metric.bias(outcome)
+        if metric.bias
+        else shown_bias(value, left_out)
+        if metric.biased
+        else 0.0
+    )
     limits = jackknifed(value, left_out, _strata(metric, outcome), bias)
     return None if limits is None else held(value, limits, 0, 1)
 
@@ -143,16 +165,28 @@ def bootstrap(outcome: Outcome, metric: Metric, seed: int, draws: int = DRAWS) -
     if len(drawn) <= draws / 2:
         return None
     if np.ptp(drawn) < SAME:
-        return held(value, closed.wilson(np.asarray(value * len(outcome)), np.asarray(float(len(outcome)))), 0, 1)
+        return held(
+            value,
+            closed.wilson(np.asarray(value * len(outcome)), np.asarray(float(len(outcome)))),
+            0,
+            1,
+        )
     centre = np.clip(2 * value - drawn.mean(), 0, 1) if metric.biased else np.asarray(value)
-    return held(value, closed.effective_wilson(centre, drawn.var(ddof=1), len(outcome)), metric.lowest, metric.highest)
+    return held(
+        value,
+        closed.effective_wilson(centre, drawn.var(ddof=1), len(outcome)),
+        metric.lowest,
+        metric.highest,
+    )
 
 
 def resampled(outcome: Outcome, metric: Metric, seed: int, draws: int) -> Floats:
     """(draws,) the metric over resampled examples, NaN where it has no value. Outcomes on the same examples see the same resamples under one seed."""
     rng, strata = np.random.default_rng(seed), _strata(metric, outcome)
     parts = [np.flatnonzero(strata == one) for one in np.unique(strata)]
-    return np.array([_value(metric, outcome.take(_resample(rng, parts))) for _ in range(draws)], np.float64)
+    return np.array(
+        [_value(metric, outcome.take(_resample(rng, parts))) for _ in range(draws)], np.float64
+    )
 
 
 def _resample(rng: np.random.Generator, parts: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:

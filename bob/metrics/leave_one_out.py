@@ -22,7 +22,10 @@ def area_left_out(positive: Bools, score: NDArray[np.floating[Any]]) -> Floats:
     """
     own, other = np.sort(score[positive]), np.sort(score[~positive])
     won = np.empty(len(score))
-    won[positive], won[~positive] = _share_below(other, score[positive]), 1 - _share_below(own, score[~positive])
+    won[positive], won[~positive] = (
+        _share_below(other, score[positive]),
+        1 - _share_below(own, score[~positive]),
+    )
     size = np.where(positive, len(own), len(other))
     return _quotient(size * won[positive].mean() - won, size - 1)
 
@@ -37,13 +40,20 @@ def average_precision_left_out(positive: Bools, score: NDArray[np.floating[Any]]
     hits, passed = np.cumsum(at), np.cumsum(np.bincount(group))
     above = np.cumsum(at * hits / passed) - at * hits / passed
     one_less = _quotient(hits - 1, passed - 1, 0.0)
-    after_positive, after_negative = _from_here(at * one_less) - one_less, _from_here(at * _quotient(hits, passed - 1, 0.0))
-    sums = np.where(positive, above[group] + after_positive[group], above[group] + after_negative[group])
+    after_positive, after_negative = (
+        _from_here(at * one_less) - one_less,
+        _from_here(at * _quotient(hits, passed - 1, 0.0)),
+    )
+    sums = np.where(
+        positive, above[group] + after_positive[group], above[group] + after_negative[group]
+    )
     alone = (passed - hits)[-1] == 1  # without the only negative there is nothing to rank
     return np.where(~positive & alone, np.nan, _quotient(sums, hits[-1] - positive))
 
 
-def mean_over_classes_left_out(of: Callable[[Bools, NDArray[np.float32]], Floats], labels: Bools, scores: NDArray[np.float32]) -> Floats:
+def mean_over_classes_left_out(
+    of: Callable[[Bools, NDArray[np.float32]], Floats], labels: Bools, scores: NDArray[np.float32]
+) -> Floats:
     """(N,) the mean over classes without each image; labels and scores (N, C); `of` is one of the functions above.
 
     A class without images, or without others, is in no mean; neither is one whose only image is left out.
@@ -59,7 +69,9 @@ def mean_over_classes_left_out(of: Callable[[Bools, NDArray[np.float32]], Floats
 
 def _share_below(among: Floats, values: Floats) -> Floats:
     """(V,) of `among` (A,), ascending, equal ones by half."""
-    share: Floats = (np.searchsorted(among, values, "left") + np.searchsorted(among, values, "right")) / (2 * len(among))
+    share: Floats = (
+        np.searchsorted(among, values, "left") + np.searchsorted(among, values, "right")
+    ) / (2 * len(among))
     return share
 
 

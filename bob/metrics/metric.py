@@ -7,7 +7,19 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-IntervalKind = Literal["wilson", "score", "newcombe", "ratio", "effective", "hall", "tango", "t", "jackknife", "quantile", "bootstrap"]
+IntervalKind = Literal[
+    "wilson",
+    "score",
+    "newcombe",
+    "ratio",
+    "effective",
+    "hall",
+    "tango",
+    "t",
+    "jackknife",
+    "quantile",
+    "bootstrap",
+]
 
 
 @dataclass(frozen=True)
@@ -28,13 +40,17 @@ class Metric:
     """Its smallest possible value."""
     each: Callable[[Any], NDArray[np.float64]] | None = None
     """Of an outcome: what each example gave (N,), of which the metric is the mean. Paired tests compare backbones by it; without it they resample."""
-    shares: Callable[[Any], tuple[NDArray[np.floating[Any]], NDArray[np.floating[Any]]]] | None = None
+    shares: Callable[[Any], tuple[NDArray[np.floating[Any]], NDArray[np.floating[Any]]]] | None = (
+        None
+    )
     """Of an outcome: successes and sizes (K,) of the independent shares that the metric is made of: their mean, or the first against the others."""
     strata: Callable[[Any], NDArray[Any]] | None = None
     """Of an outcome: to which part each example belongs (N,), where the parts' sizes are no matter of chance; the bootstrap resamples within each."""
     left_out: Callable[[Any], NDArray[np.floating[Any]]] | None = None
     """Of an outcome: the metric without each example (N,), NaN where it then has no value. The jackknife reads it."""
-    at_quantile: Callable[[Any], tuple[NDArray[np.floating[Any]], NDArray[np.floating[Any]], float]] | None = None
+    at_quantile: (
+        Callable[[Any], tuple[NDArray[np.floating[Any]], NDArray[np.floating[Any]], float]] | None
+    ) = None
     """Of an outcome: the values (n,) of which a share is counted, those (m,) at whose quantile it is counted, and the level of that quantile."""
     biased: bool = False
     """Whether noise moves it one way. The jackknife and the bootstrap take out the bias that they show."""

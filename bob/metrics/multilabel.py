@@ -7,7 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bob.errors import UndefinedError
-from bob.metrics.leave_one_out import area_left_out, average_precision_left_out, mean_over_classes_left_out
+from bob.metrics.leave_one_out import (
+    area_left_out,
+    average_precision_left_out,
+    mean_over_classes_left_out,
+)
 from bob.metrics.metric import Metric
 from bob.outcomes.multilabel import Marked
 
@@ -63,7 +67,9 @@ def eleven_points(scores: NDArray[np.float32], there: Bools) -> float:
 def area_under_roc(scores: NDArray[np.float32], there: Bools) -> float:
     """Mann and Whitney's statistic over the number of pairs."""
     n = int(there.sum())
-    from scipy.stats import rankdata  # takes a second to import, which `bob-bench list` and the leaderboard do not have
+    from scipy.stats import (
+        rankdata,
+    )  # takes a second to import, which `bob-bench list` and the leaderboard do not have
 
     above = rankdata(scores)[there].sum() - n * (n + 1) / 2
     return float(above / (n * (len(there) - n)))
@@ -77,8 +83,12 @@ def _curve(scores: NDArray[np.float32], there: Bools) -> tuple[Floats, Floats]:
     return hits / (ends + 1), hits / hits[-1]
 
 
-def _mean_over_classes(outcome: Marked, value: Callable[[NDArray[np.float32], Bools], float]) -> float:
-    known = [c for c in range(outcome.labels.shape[1]) if 0 < outcome.labels[:, c].sum() < len(outcome)]
+def _mean_over_classes(
+    outcome: Marked, value: Callable[[NDArray[np.float32], Bools], float]
+) -> float:
+    known = [
+        c for c in range(outcome.labels.shape[1]) if 0 < outcome.labels[:, c].sum() < len(outcome)
+    ]
     if not known:
         raise UndefinedError("no class has test images both with and without it")
     return float(np.mean([value(outcome.scores[:, c], outcome.labels[:, c]) for c in known]))
@@ -93,8 +103,41 @@ def _roc_auc_left_out(outcome: Marked) -> NDArray[np.floating[Any]]:
 
 
 METRICS = (
-    Metric(label_ap, Marked, "jackknife", 1.0, True, "average precision, averaged over classes", left_out=_label_ap_left_out, biased=True),
-    Metric(label_ap_11_point, Marked, "bootstrap", 1.0, True, "VOC 2007's average precision at eleven recalls, averaged over classes", biased=True),
-    Metric(roc_auc, Marked, "jackknife", 1.0, True, "area under the ROC curve, averaged over classes", left_out=_roc_auc_left_out),
-    Metric(label_set_top1, Marked, "score", 1.0, True, "best-scored class is one of the image's", shares=_one_share),
+    Metric(
+        label_ap,
+        Marked,
+        "jackknife",
+        1.0,
+        True,
+        "average precision, averaged over classes",
+        left_out=_label_ap_left_out,
+        biased=True,
+    ),
+    Metric(
+        label_ap_11_point,
+        Marked,
+        "bootstrap",
+        1.0,
+        True,
+        "VOC 2007's average precision at eleven recalls, averaged over classes",
+        biased=True,
+    ),
+    Metric(
+        roc_auc,
+        Marked,
+        "jackknife",
+        1.0,
+        True,
+        "area under the ROC curve, averaged over classes",
+        left_out=_roc_auc_left_out,
+    ),
+    Metric(
+        label_set_top1,
+        Marked,
+        "score",
+        1.0,
+        True,
+        "best-scored class is one of the image's",
+        shares=_one_share,
+    ),
 )

@@ -40,7 +40,9 @@ def worst_group(outcome: Shifted) -> float:
 def _per_shift(outcome: Shifted) -> Floats:
     """Top-1 in distribution, then per shift that has images."""
     if not (outcome.shift == 0).any() or not (outcome.shift > 0).any():
-        raise UndefinedError(f"there are no {'shifted' if (outcome.shift == 0).any() else 'in-distribution'} test examples")
+        raise UndefinedError(
+            f"there are no {'shifted' if (outcome.shift == 0).any() else 'in-distribution'} test examples"
+        )
     return _shares(outcome, outcome.shift)
 
 
@@ -68,8 +70,42 @@ def _counts(outcome: Shifted, of: Ints) -> tuple[Floats, Floats]:
 
 
 METRICS = (
-    Metric(shifted_top1, Shifted, "score", 1.0, True, "accuracy on shifted test sets", shares=_shifted_shares),
-    Metric(drop, Shifted, "newcombe", 1.0, False, "accuracy lost from in distribution to shifted", lowest=-1.0, shares=_shares_per_shift),
-    Metric(relative_drop, Shifted, "ratio", 1.0, False, "the same as a share of what there was", lowest=-float("inf"), shares=_shares_per_shift),
-    Metric(worst_group, Shifted, "bootstrap", 1.0, True, "accuracy on the worst group", strata=lambda outcome: outcome.group),
+    Metric(
+        shifted_top1,
+        Shifted,
+        "score",
+        1.0,
+        True,
+        "accuracy on shifted test sets",
+        shares=_shifted_shares,
+    ),
+    Metric(
+        drop,
+        Shifted,
+        "newcombe",
+        1.0,
+        False,
+        "accuracy lost from in distribution to shifted",
+        lowest=-1.0,
+        shares=_shares_per_shift,
+    ),
+    Metric(
+        relative_drop,
+        Shifted,
+        "ratio",
+        1.0,
+        False,
+        "the same as a share of what there was",
+        lowest=-float("inf"),
+        shares=_shares_per_shift,
+    ),
+    Metric(
+        worst_group,
+        Shifted,
+        "bootstrap",
+        1.0,
+        True,
+        "accuracy on the worst group",
+        strata=lambda outcome: outcome.group,
+    ),
 )

@@ -20,4 +20,15 @@ def _gain(outcome: Varied) -> NDArray[np.float64]:
     return outcome.other.astype(np.float64) - outcome.own
 
 
-METRICS = (Metric(top1_gain, Varied, "tango", 1.0, True, "accuracy gained over the backbone's own preprocessing", lowest=-1.0, each=_gain),)
+METRICS = (
+    Metric(
+        top1_gain,
+        Varied,
+        "tango",
+        1.0,
+        True,
+        "accuracy gained over the backbone's own preprocessing",
+        lowest=-1.0,
+        each=_gain,
+    ),
+)

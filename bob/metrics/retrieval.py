@@ -69,7 +69,9 @@ def mean_ap_at(outcome: Shortlist) -> float:
 def precision_until(outcome: Shortlist) -> float:
     """Mean share of positives among the first min(k, rank of the last positive)."""
     if np.isnan(outcome.until_last).any():
-        raise UndefinedError("precision_until needs whole rankings; these were cut off at the task's depth")
+        raise UndefinedError(
+            "precision_until needs whole rankings; these were cut off at the task's depth"
+        )
     return _mean(outcome.until_last)
 
 
@@ -97,16 +99,94 @@ def _recall(outcome: Shortlist) -> Doubles:
 
 
 METRICS = (
-    Metric(mean_ap, Retrieved, "effective", 1.0, True, "mean average precision (mAP)", each=lambda outcome: outcome.ap),
     Metric(
-        mean_ap_trapezoid, Retrieved, "effective", 1.0, True, "mAP with trapezoids, as Oxford and Paris", each=lambda outcome: outcome.ap_trapezoid
+        mean_ap,
+        Retrieved,
+        "effective",
+        1.0,
+        True,
+        "mean average precision (mAP)",
+        each=lambda outcome: outcome.ap,
     ),
-    Metric(map_at_r, Retrieved, "effective", 1.0, True, "mean average precision at R (MAP@R)", each=lambda outcome: outcome.ap_at_r),
-    Metric(r_precision, Retrieved, "effective", 1.0, True, "share of positives among the first R", each=lambda outcome: outcome.r_precision),
-    Metric(mrr, Retrieved, "effective", 1.0, True, "mean reciprocal rank of the first positive", each=_reciprocal),
-    Metric(hit_at, Shortlist, "wilson", 1.0, True, "queries with a positive among the first k (R@k)", each=_hit),
-    Metric(precision_at, Shortlist, "effective", 1.0, True, "share of positives among the first k (P@k)", each=_precision),
-    Metric(recall_at, Shortlist, "effective", 1.0, True, "share of the positives found among the first k", each=_recall),
-    Metric(mean_ap_at, Shortlist, "effective", 1.0, True, "mean average precision among the first k (mAP@k)", each=lambda outcome: outcome.ap),
-    Metric(precision_until, Shortlist, "effective", 1.0, True, "P@k of the revisited Oxford and Paris", each=lambda outcome: outcome.until_last),
+    Metric(
+        mean_ap_trapezoid,
+        Retrieved,
+        "effective",
+        1.0,
+        True,
+        "mAP with trapezoids, as Oxford and Paris",
+        each=lambda outcome: outcome.ap_trapezoid,
+    ),
+    Metric(
+        map_at_r,
+        Retrieved,
+        "effective",
+        1.0,
+        True,
+        "mean average precision at R (MAP@R)",
+        each=lambda outcome: outcome.ap_at_r,
+    ),
+    Metric(
+        r_precision,
+        Retrieved,
+        "effective",
+        1.0,
+        True,
+        "share of positives among the first R",
+        each=lambda outcome: outcome.r_precision,
+    ),
+    Metric(
+        mrr,
+        Retrieved,
+        "effective",
+        1.0,
+        True,
+        "mean reciprocal rank of the first positive",
+        each=_reciprocal,
+    ),
+    Metric(
+        hit_at,
+        Shortlist,
+        "wilson",
+        1.0,
+        True,
+        "queries with a positive among the first k (R@k)",
+        each=_hit,
+    ),
+    Metric(
+        precision_at,
+        Shortlist,
+        "effective",
+        1.0,
+        True,
+        "share of positives among the first k (P@k)",
+        each=_precision,
+    ),
+    Metric(
+        recall_at,
+        Shortlist,
+        "effective",
+        1.0,
+        True,
+        "share of the positives found among the first k",
+        each=_recall,
+    ),
+    Metric(
+        mean_ap_at,
+        Shortlist,
+        "effective",
+        1.0,
+        True,
+        "mean average precision among the first k (mAP@k)",
+        each=lambda outcome: outcome.ap,
+    ),
+    Metric(
+        precision_until,
+        Shortlist,
+        "effective",
+        1.0,
+        True,
+        "P@k of the revisited Oxford and Paris",
+        each=lambda outcome: outcome.until_last,
+    ),
 )

@@ -16,7 +16,9 @@ _ONEDNN = hasattr(torch.ops.mkldnn, "_linear_pointwise")
 def product(a: Tensor, b: Tensor) -> Tensor:
     """(m, n): a (m, k) times the transpose of b (n, k)."""
     if _ONEDNN and a.dtype == torch.float32 and a.device.type == "cpu":
-        result: Tensor = torch.ops.mkldnn._linear_pointwise(_dense(a), _dense(b), None, "none", [], "")
+        result: Tensor = torch.ops.mkldnn._linear_pointwise(
+            _dense(a), _dense(b), None, "none", [], ""
+        )
         return result
     return a @ b.T
 

@@ -32,7 +32,9 @@ def one_thread(when: bool = True) -> AbstractContextManager[None]:
     return threads(1) if when else nullcontext()
 
 
-def striped(work: Callable[[Sequence[Item]], Part], items: Sequence[Item], workers: int) -> list[Part]:
+def striped(
+    work: Callable[[Sequence[Item]], Part], items: Sequence[Item], workers: int
+) -> list[Part]:
     """`work` of contiguous stripes of `items`, one per worker, in order."""
     count = min(workers, len(items))
     if count < 2:

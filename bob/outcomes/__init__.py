@@ -10,4 +10,17 @@ from bob.outcomes.paired_preprocessing import Varied
 from bob.outcomes.retrieved import Retrieved, Shortlist
 from bob.outcomes.shifted import Shifted
 
-__all__ = ["Classified", "Corrupted", "Detected", "Draws", "Floats", "Ints", "Marked", "Outcome", "Retrieved", "Shifted", "Shortlist", "Varied"]
+__all__ = [
+    "Classified",
+    "Corrupted",
+    "Detected",
+    "Draws",
+    "Floats",
+    "Ints",
+    "Marked",
+    "Outcome",
+    "Retrieved",
+    "Shifted",
+    "Shortlist",
+    "Varied",
+]

@@ -47,7 +47,9 @@ class Classified:
         return cls(y, _best(logits), _ranks(logits, y), logits.shape[1], log_prob, confidence)
 
     @classmethod
-    def by_blocks(cls, logits_of: Callable[[slice], NDArray[Any]], y: NDArray[Any], classes: int) -> "Classified":
+    def by_blocks(
+        cls, logits_of: Callable[[slice], NDArray[Any]], y: NDArray[Any], classes: int
+    ) -> "Classified":
         """As `from_logits`, with logits (n, C) made for some rows at a time: memory depends on neither N nor C."""
         step = max(1, BLOCK_CELLS // classes)
         cuts = (slice(start, start + step) for start in range(0, max(1, len(y)), step))
@@ -66,13 +68,24 @@ class Classified:
         """The outcome of the examples at `positions` (M,), int, repeats allowed."""
         log_prob = None if self.log_prob is None else self.log_prob[positions]
         confidence = None if self.confidence is None else self.confidence[positions]
-        return Classified(self.y[positions], self.predicted[positions], self.rank[positions], self.classes, log_prob, confidence)
+        return Classified(
+            self.y[positions],
+            self.predicted[positions],
+            self.rank[positions],
+            self.classes,
+            log_prob,
+            confidence,
+        )
 
     @classmethod
     def concatenate(cls, parts: Sequence["Classified"]) -> "Classified":
         """The outcome over all examples of the parts, in order; each part has the same C and the same optional arrays."""
         arrays = [part.to_arrays() for part in parts]
-        joined = {name: np.concatenate([part[name] for part in arrays]) for name in arrays[0] if name != "classes"}
+        joined = {
+            name: np.concatenate([part[name] for part in arrays])
+            for name in arrays[0]
+            if name != "classes"
+        }
         return cls.from_arrays({**joined, "classes": np.asarray(parts[0].classes)})
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
@@ -86,14 +99,18 @@ class Classified:
         known = {field.name for field in fields(cls)}
         needed = known - {"log_prob", "confidence"}
         if not needed <= set(arrays) <= known:
-            raise ValueError(f"a stored outcome holds the arrays {sorted(needed)} and at most {sorted(known - needed)}; got {sorted(arrays)}.")
+            raise ValueError(
+                f"a stored outcome holds the arrays {sorted(needed)} and at most {sorted(known - needed)}; got {sorted(arrays)}."
+            )
         return cls(**{**arrays, "classes": int(arrays["classes"].item())})  # type: ignore[arg-type]
 
 
 def _checked(scores: NDArray[Any], y: NDArray[Any]) -> Ints:
     """y as int64, once scores (N, C) and y (N,) are known to fit each other."""
     if scores.ndim != 2 or y.shape != scores.shape[:1]:
-        raise ValueError(f"scores must have shape (N, C) and y (N,); got {scores.shape} and {y.shape}.")
+        raise ValueError(
+            f"scores must have shape (N, C) and y (N,); got {scores.shape} and {y.shape}."
+        )
     if len(y) and not (y.min() >= 0 and y.max() < scores.shape[1]):
         raise ValueError(f"y must lie in 0..{scores.shape[1] - 1}; got {y.min()}..{y.max()}.")
     if len(y) and not np.isfinite(scores.max()):

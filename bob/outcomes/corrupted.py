@@ -18,8 +18,14 @@ class Corrupted:
     """(N, K) whether it was under each corruption and severity."""
 
     def __post_init__(self) -> None:
-        if self.right.ndim != 2 or self.clean.shape != self.right.shape[:1] or not self.right.shape[1]:
-            raise ValueError(f"clean must have shape (N,) and right (N, K), K at least 1; got {self.clean.shape} and {self.right.shape}.")
+        if (
+            self.right.ndim != 2
+            or self.clean.shape != self.right.shape[:1]
+            or not self.right.shape[1]
+        ):
+            raise ValueError(
+                f"clean must have shape (N,) and right (N, K), K at least 1; got {self.clean.shape} and {self.right.shape}."
+            )
 
     def __len__(self) -> int:
         return len(self.clean)

@@ -21,7 +21,9 @@ class Draws:
 
     def __post_init__(self) -> None:
         if self.top1.ndim != 2 or self.shots.shape != self.top1.shape[1:]:
-            raise ValueError(f"top1 must have shape (R, S) and shots (S,); got {self.top1.shape} and {self.shots.shape}.")
+            raise ValueError(
+                f"top1 must have shape (R, S) and shots (S,); got {self.top1.shape} and {self.shots.shape}."
+            )
         if not len(self.shots) or self.shots[0] < 1 or (np.diff(self.shots) <= 0).any():
             raise ValueError(f"shots must ascend from at least 1; got {self.shots.tolist()}.")
 

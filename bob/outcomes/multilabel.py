@@ -19,7 +19,9 @@ class Marked:
 
     def __post_init__(self) -> None:
         if self.scores.ndim != 2 or self.scores.shape != self.labels.shape:
-            raise ValueError(f"scores and labels must both have shape (N, C); got {self.scores.shape} and {self.labels.shape}.")
+            raise ValueError(
+                f"scores and labels must both have shape (N, C); got {self.scores.shape} and {self.labels.shape}."
+            )
 
     def __len__(self) -> int:
         return len(self.scores)

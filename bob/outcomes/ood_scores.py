@@ -19,7 +19,9 @@ class Detected:
 
     def __post_init__(self) -> None:
         if self.score.shape != self.inside.shape or self.score.ndim != 1:
-            raise ValueError(f"score and inside must both have shape (N,); got {self.score.shape} and {self.inside.shape}.")
+            raise ValueError(
+                f"score and inside must both have shape (N,); got {self.score.shape} and {self.inside.shape}."
+            )
         if np.isnan(self.score).any():
             raise ValueError("scores must hold no NaN.")
 

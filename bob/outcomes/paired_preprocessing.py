@@ -19,7 +19,9 @@ class Varied:
 
     def __post_init__(self) -> None:
         if self.own.ndim != 1 or self.own.shape != self.other.shape:
-            raise ValueError(f"own and other must both have shape (N,); got {self.own.shape} and {self.other.shape}.")
+            raise ValueError(
+                f"own and other must both have shape (N,); got {self.own.shape} and {self.other.shape}."
+            )
 
     def __len__(self) -> int:
         return len(self.own)

@@ -37,7 +37,9 @@ class Retrieved:
 
     def take(self, positions: NDArray[Any]) -> "Retrieved":
         """The outcome of the queries at `positions` (M,), int, repeats allowed."""
-        return Retrieved(**{field.name: getattr(self, field.name)[positions] for field in fields(self)})
+        return Retrieved(
+            **{field.name: getattr(self, field.name)[positions] for field in fields(self)}
+        )
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """For storing."""
@@ -68,7 +70,13 @@ class Shortlist:
 
     def take(self, positions: NDArray[Any]) -> "Shortlist":
         """The outcome of the queries at `positions` (M,), int, repeats allowed."""
-        return Shortlist(self.k, self.positives[positions], self.hits[positions], self.ap[positions], self.until_last[positions])
+        return Shortlist(
+            self.k,
+            self.positives[positions],
+            self.hits[positions],
+            self.ap[positions],
+            self.until_last[positions],
+        )
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """For storing."""
@@ -77,4 +85,10 @@ class Shortlist:
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> "Shortlist":
         """From what `to_arrays` gave."""
-        return cls(int(arrays["k"].item()), arrays["positives"], arrays["hits"], arrays["ap"], arrays["until_last"])
+        return cls(
+            int(arrays["k"].item()),
+            arrays["positives"],
+            arrays["hits"],
+            arrays["ap"],
+            arrays["until_last"],
+        )

@@ -23,13 +23,19 @@ class Shifted:
 
     def __post_init__(self) -> None:
         if not self.right.shape == self.shift.shape == self.group.shape or self.right.ndim != 1:
-            raise ValueError(f"right, shift and group must all have shape (N,); got {self.right.shape}, {self.shift.shape} and {self.group.shape}.")
+            raise ValueError(
+                f"right, shift and group must all have shape (N,); got {self.right.shape}, {self.shift.shape} and {self.group.shape}."
+            )
 
     @classmethod
-    def of(cls, sides: Sequence[NDArray[np.bool_]], groups: Sequence[NDArray[np.int64]] | None = None) -> "Shifted":
+    def of(
+        cls, sides: Sequence[NDArray[np.bool_]], groups: Sequence[NDArray[np.int64]] | None = None
+    ) -> "Shifted":
         """From `right` per test set, in distribution first; without groups, each test set is one."""
         shift = np.repeat(np.arange(len(sides)), [len(side) for side in sides])
-        return cls(np.concatenate(sides), shift, shift if groups is None else np.concatenate(groups))
+        return cls(
+            np.concatenate(sides), shift, shift if groups is None else np.concatenate(groups)
+        )
 
     def __len__(self) -> int:
         return len(self.right)

@@ -17,7 +17,9 @@ def confident_mistakes(outcome: Classified, count: int) -> Ints:
 
 def confusion(outcome: Classified) -> NDArray[np.int64]:
     """(C, C) how many examples of each true class (row) were taken for each class (column)."""
-    return np.bincount(outcome.y * outcome.classes + outcome.predicted, minlength=outcome.classes**2).reshape(outcome.classes, outcome.classes)
+    return np.bincount(
+        outcome.y * outcome.classes + outcome.predicted, minlength=outcome.classes**2
+    ).reshape(outcome.classes, outcome.classes)
 
 
 def most_confused(counts: NDArray[np.int64], most: int) -> Ints:
@@ -33,7 +35,9 @@ def misses(outcome: Retrieved, count: int) -> Ints:
     return order[outcome.ap[order] < 1]
 
 
-def nearest(queries: Floats, gallery: Floats, count: int, excluded: Ints | None = None) -> tuple[Ints, Floats]:
+def nearest(
+    queries: Floats, gallery: Floats, count: int, excluded: Ints | None = None
+) -> tuple[Ints, Floats]:
     """The `count` rows of gallery (G, D) most alike to each of queries (Q, D) by cosine, and the similarities: (Q, k) and (Q, k).
 
     excluded (Q,) is a gallery row that does not count for each query (itself), -1 for none. Equal similarities go to the lower row.
@@ -42,7 +46,9 @@ def nearest(queries: Floats, gallery: Floats, count: int, excluded: Ints | None 
     if excluded is not None:
         own = np.flatnonzero(excluded >= 0)
         similarity[own, excluded[own]] = -np.inf
-    order = np.argsort(-similarity, axis=1, kind="stable")[:, : min(count, len(gallery) - (excluded is not None))]
+    order = np.argsort(-similarity, axis=1, kind="stable")[
+        :, : min(count, len(gallery) - (excluded is not None))
+    ]
     return order, np.take_along_axis(similarity, order, 1)
 
 

@@ -51,7 +51,14 @@ class View:
 
     def split(self, *names: str) -> tuple[str, Split] | None:
         """The first of these splits that the dataset has."""
-        return next(((name, split) for name, split in (self.dataset.splits if self.dataset else {}).items() if name in names), None)
+        return next(
+            (
+                (name, split)
+                for name, split in (self.dataset.splits if self.dataset else {}).items()
+                if name in names
+            ),
+            None,
+        )
 
     def features(self, split: Split) -> Features | None:
         """The stored rows that the record's backbone has for a split, found by what their keys say; None where they are no longer stored."""
@@ -79,7 +86,11 @@ class View:
 
 def _key(path: Path) -> FeatureKey | None:
     values = json.loads(path.read_bytes())
-    return FeatureKey(**values) if set(values) == {field.name for field in fields(FeatureKey)} else None
+    return (
+        FeatureKey(**values)
+        if set(values) == {field.name for field in fields(FeatureKey)}
+        else None
+    )
 
 
 def _note(text: str) -> None:
@@ -92,7 +103,9 @@ def _positions(n: int, view: View, split: Split) -> NDArray[np.int64] | None:
         return np.arange(n)
     found = view.features(split)
     if found is None or len(found.positions) != n:
-        _note("images were left out of this record, and its features, which say which, are not stored any more.")
+        _note(
+            "images were left out of this record, and its features, which say which, are not stored any more."
+        )
         return None
     return found.positions
 
@@ -107,7 +120,9 @@ def of_classifier(outcome: Classified, view: View) -> Sheets:
     yield (
         "confusion",
         confusion_sheet(
-            f"{view.title}: rows are true classes, columns what they were taken for", counts[np.ix_(shown, shown)], [view.name_of(c) for c in shown]
+            f"{view.title}: rows are true classes, columns what they were taken for",
+            counts[np.ix_(shown, shown)],
+            [view.name_of(c) for c in shown],
         ),
     )
     found = view.split("test")
@@ -128,15 +143,22 @@ def of_classifier(outcome: Classified, view: View) -> Sheets:
 
 def _mistake(outcome: Classified, view: View, i: int) -> tuple[str, ...]:
     sure = "" if outcome.confidence is None else f" ({100 * outcome.confidence[i]:.0f} %)"
-    return f"is {view.name_of(int(outcome.y[i]))}", f"taken for {view.name_of(int(outcome.predicted[i]))}{sure}"
+    return (
+        f"is {view.name_of(int(outcome.y[i]))}",
+        f"taken for {view.name_of(int(outcome.predicted[i]))}{sure}",
+    )
 
 
-def _neighbours(wrong: NDArray[np.int64], positions: NDArray[np.int64], test: Split, view: View) -> Sheets:
+def _neighbours(
+    wrong: NDArray[np.int64], positions: NDArray[np.int64], test: Split, view: View
+) -> Sheets:
     """The train images most alike to mistakes, by cosine similarity of the stored features."""
     found = view.split("train")
     rows, asked = view.features(test), view.features(found[1]) if found else None
     if rows is None or asked is None or found is None:
-        _note("no neighbours: the features of this record are not stored any more; the run that made it computes them again.")
+        _note(
+            "no neighbours: the features of this record are not stored any more; the run that made it computes them again."
+        )
         return
     train = found[1]
     row_of = {int(position): row for row, position in enumerate(rows.positions)}
@@ -144,7 +166,10 @@ def _neighbours(wrong: NDArray[np.int64], positions: NDArray[np.int64], test: Sp
     index, similarity = nearest(rows.rows[[row_of[p] for p in own]], asked.rows, NEIGHBOURS)
     lines = [
         [Tile(_image(test, p), (f"is {view.name_of(int(test.y[p]))}", test.ids[p]))]
-        + [_neighbour(train, int(asked.positions[j]), s, int(test.y[p]), view) for j, s in zip(near, alike, strict=True)]
+        + [
+            _neighbour(train, int(asked.positions[j]), s, int(test.y[p]), view)
+            for j, s in zip(near, alike, strict=True)
+        ]
         for p, near, alike in zip(own, index, similarity, strict=True)
     ]
     yield "neighbours", sheet(f"{view.title}: mistakes, and the train images most alike", lines)
@@ -152,7 +177,9 @@ def _neighbours(wrong: NDArray[np.int64], positions: NDArray[np.int64], test: Sp
 
 def _neighbour(train: Split, position: int, similarity: float, y: int, view: View) -> Tile:
     label = int(train.y[position])
-    return Tile(_image(train, position), (view.name_of(label), f"cosine {similarity:.3f}"), label == y)
+    return Tile(
+        _image(train, position), (view.name_of(label), f"cosine {similarity:.3f}"), label == y
+    )
 
 
 # ---- retrieval
@@ -161,34 +188,54 @@ def _neighbour(train: Split, position: int, similarity: float, y: int, view: Vie
 def of_retrieval(outcome: Retrieved, view: View) -> Sheets:
     """Queries that find least, and what comes first for them by cosine similarity of the stored features."""
     asking = view.split("query") or view.split("test")
-    asked = view.split("gallery") or view.split(str(view.record.task.settings.get("gallery", "test")))
+    asked = view.split("gallery") or view.split(
+        str(view.record.task.settings.get("gallery", "test"))
+    )
     if asking is None or asked is None:
         return
     rows, others = view.features(asking[1]), view.features(asked[1])
     worst = misses(outcome, QUERIES)
     if rows is None or others is None:
-        _note("no sheet of misses: the features of this record are not stored any more; the run that made it computes them again.")
+        _note(
+            "no sheet of misses: the features of this record are not stored any more; the run that made it computes them again."
+        )
         return
     if not len(worst):
         _note("no sheet of misses: every query finds all that it should first.")
         return
     queries = outcome.query[worst]
     same = asking[0] == asked[0]
-    index, similarity = nearest(rows.rows[queries], others.rows, NEIGHBOURS, queries if same else None)
+    index, similarity = nearest(
+        rows.rows[queries], others.rows, NEIGHBOURS, queries if same else None
+    )
     lines = []
     for q, near, alike, i in zip(queries, index, similarity, worst, strict=True):
         p = int(rows.positions[q])
         about = f"AP {outcome.ap[i]:.2f}, first hit at {outcome.first[i] + 1}"
         first = Tile(_image(asking[1], p), (asking[1].ids[p], about))
-        lines.append([first, *(_answer(asked[1], int(others.positions[j]), s, p, view) for j, s in zip(near, alike, strict=True))])
+        lines.append(
+            [
+                first,
+                *(
+                    _answer(asked[1], int(others.positions[j]), s, p, view)
+                    for j, s in zip(near, alike, strict=True)
+                ),
+            ]
+        )
     yield "misses", sheet(f"{view.title}: queries that find least, and what comes first", lines)
 
 
 def _answer(gallery: Split, position: int, similarity: float, query: int, view: View) -> Tile:
     """Blue where judgements say that it answers the query; grey where there are none."""
     judged = view.dataset.judgements if view.dataset else None
-    right = None if judged is None else any(position in lists[query] for level, lists in judged.items() if level != "junk")
-    return Tile(_image(gallery, position), (gallery.ids[position], f"cosine {similarity:.3f}"), right)
+    right = (
+        None
+        if judged is None
+        else any(position in lists[query] for level, lists in judged.items() if level != "junk")
+    )
+    return Tile(
+        _image(gallery, position), (gallery.ids[position], f"cosine {similarity:.3f}"), right
+    )
 
 
 def _image(split: Split, position: int) -> Image.Image:

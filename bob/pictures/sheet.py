@@ -55,7 +55,9 @@ def confusion_sheet(title: str, counts: NDArray[np.int64], names: Sequence[str])
     """counts (C, C), true classes below one another; darker is a larger share of the true class."""
     cell, margin = 34, int(max(_font().getlength(shortened(name)) for name in names)) + 3 * GAP_PX
     side = margin + cell * len(names) + GAP_PX
-    page = Image.new("RGB", (max(side, int(_font().getlength(title)) + 2 * GAP_PX), side + 2 * LINE_PX), "white")
+    page = Image.new(
+        "RGB", (max(side, int(_font().getlength(title)) + 2 * GAP_PX), side + 2 * LINE_PX), "white"
+    )
     draw = ImageDraw.Draw(page)
     draw.text((GAP_PX, GAP_PX), title, fill="black", font=_font())
     share = counts / np.maximum(1, counts.sum(1, keepdims=True))
@@ -65,11 +67,18 @@ def confusion_sheet(title: str, counts: NDArray[np.int64], names: Sequence[str])
         _upright(page, shortened(name), margin + i * cell + cell // 3, top)
         for j in range(len(names)):
             shade = int(255 * (1 - share[i, j]))
-            box = (margin + j * cell, top + i * cell, margin + (j + 1) * cell - 2, top + (i + 1) * cell - 2)
+            box = (
+                margin + j * cell,
+                top + i * cell,
+                margin + (j + 1) * cell - 2,
+                top + (i + 1) * cell - 2,
+            )
             draw.rectangle(box, fill=(shade, shade, 255))
             if counts[i, j]:
                 colour = "white" if share[i, j] > 0.6 else "black"
-                draw.text((box[0] + 3, box[1] + cell // 3), str(counts[i, j]), fill=colour, font=_font())
+                draw.text(
+                    (box[0] + 3, box[1] + cell // 3), str(counts[i, j]), fill=colour, font=_font()
+                )
     return page
 
 

@@ -5,4 +5,16 @@ from bob.plan.plan import Cell, Plan, Skip
 from bob.plan.planner import card_of, make_plan
 from bob.plan.request import Request
 
-__all__ = ["Cell", "Plan", "Request", "Skip", "card_of", "feature_key", "make_plan", "result_key", "seeds_of", "unpooled", "whole_of"]
+__all__ = [
+    "Cell",
+    "Plan",
+    "Request",
+    "Skip",
+    "card_of",
+    "feature_key",
+    "make_plan",
+    "result_key",
+    "seeds_of",
+    "unpooled",
+    "whole_of",
+]

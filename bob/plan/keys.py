@@ -30,11 +30,14 @@ def feature_key(known: Card, pooling: str, split_name: str, split: Split) -> Fea
 def text_key(known: Card, texts: Sequence[str]) -> FeatureKey:
     """Rows of the text tower, which lie in the space of the pooling `embedding`."""
     if known.text is None:
-        raise NotApplicableError(known.text_problem or "the backbone has no text tower.", of="backbone")
+        raise NotApplicableError(
+            known.text_problem or "the backbone has no text tower.", of="backbone"
+        )
     tower = known.text
     return FeatureKey(
         weights_hash=tower["weights_hash"],
-        forward=known.forward | {name: value for name, value in tower.items() if name != "weights_hash"},
+        forward=known.forward
+        | {name: value for name, value in tower.items() if name != "weights_hash"},
         geometry={},
         normalisation={},
         pooling="embedding",
@@ -60,13 +63,23 @@ def seeds_of(seeds: tuple[int, ...], task: TaskSpec, dataset: Dataset) -> tuple[
     return seeds if WIRING[task.protocol].draws(task, dataset) else seeds[:1]
 
 
-def result_key(features: Iterable[tuple[str, str]], dataset: Dataset, task: TaskSpec, seeds: Sequence[int], limit: int | None = None) -> str:
+def result_key(
+    features: Iterable[tuple[str, str]],
+    dataset: Dataset,
+    task: TaskSpec,
+    seeds: Sequence[int],
+    limit: int | None = None,
+) -> str:
     """The same, of the name and the digest of the rows of each need."""
     return digest(
         {
             "features": [[name, rows] for name, rows in features],
             "dataset": dataset.fingerprint(),
-            "task": {name: value for name, value in plain(task).items() if name not in ("summary", "datasets", "groups")},
+            "task": {
+                name: value
+                for name, value in plain(task).items()
+                if name not in ("summary", "datasets", "groups")
+            },
             "seeds": tuple(seeds),
             "limit": limit,
         }

@@ -63,7 +63,11 @@ class Plan:
 
     def image_needs(self, dataset: str) -> dict[str, list[Need]]:
         """What the dataset's open cells need, each key once, by the images that are embedded: those in one list are decoded together."""
-        needs = {self.key_of(need).digest(): need for need in self._open_needs(dataset) if isinstance(need, Need)}
+        needs = {
+            self.key_of(need).digest(): need
+            for need in self._open_needs(dataset)
+            if isinstance(need, Need)
+        }
         together: dict[str, list[Need]] = {}
         for need in needs.values():
             name, split = whole_of(need)
@@ -72,7 +76,11 @@ class Plan:
 
     def text_needs(self, dataset: str) -> list[TextNeed]:
         """The sentences that the dataset's open cells need, each key once."""
-        needs = {self.key_of(need).digest(): need for need in self._open_needs(dataset) if isinstance(need, TextNeed)}
+        needs = {
+            self.key_of(need).digest(): need
+            for need in self._open_needs(dataset)
+            if isinstance(need, TextNeed)
+        }
         return list(needs.values())
 
     def _open_needs(self, dataset: str) -> list[Need | TextNeed]:

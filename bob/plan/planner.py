@@ -5,7 +5,14 @@ from collections.abc import Iterable, Mapping
 from bob.backbones.card import Card, card
 from bob.datasets.dataset import Dataset
 from bob.datasets.open import limited, open_dataset
-from bob.errors import BackboneError, BobError, ConfigError, DatasetError, NotApplicableError, UnavailableError
+from bob.errors import (
+    BackboneError,
+    BobError,
+    ConfigError,
+    DatasetError,
+    NotApplicableError,
+    UnavailableError,
+)
 from bob.io.digest import digest
 from bob.plan.keys import result_key, seeds_of
 from bob.plan.plan import Cell, Plan, Skip
@@ -30,7 +37,15 @@ def make_plan(request: Request) -> Plan:
     for task in request.tasks:
         for dataset in request.datasets[task.name]:
             for backbone in request.backbones:
-                _place(request, plan, book, task, dataset.spec, backbone.spec, broken_backbones | broken_datasets)
+                _place(
+                    request,
+                    plan,
+                    book,
+                    task,
+                    dataset.spec,
+                    backbone.spec,
+                    broken_backbones | broken_datasets,
+                )
     return plan
 
 
@@ -69,10 +84,14 @@ def _too_large(request: Request, params: int | None) -> bool:
 def _open_datasets(request: Request, plan: Plan) -> dict[str, str]:
     """Opens each dataset once; returns those that are there and are wrong, with the reason."""
     broken: dict[str, str] = {}
-    for chosen in {chosen.spec.name: chosen for several in request.datasets.values() for chosen in several}.values():
+    for chosen in {
+        chosen.spec.name: chosen for several in request.datasets.values() for chosen in several
+    }.values():
         try:
             dataset = open_dataset(chosen.spec, request.cache, request.offline, request.entries)
-            plan.datasets[chosen.spec.name] = limited(dataset, request.limit, seed=0) if request.limit else dataset
+            plan.datasets[chosen.spec.name] = (
+                limited(dataset, request.limit, seed=0) if request.limit else dataset
+            )
         except UnavailableError as error:
             plan.skipped.append(Skip("dataset", chosen.spec.name, str(error), chosen.exact))
         except DatasetError as error:
@@ -81,10 +100,18 @@ def _open_datasets(request: Request, plan: Plan) -> dict[str, str]:
 
 
 def _place(
-    request: Request, plan: Plan, book: RecordBook, task: TaskSpec, dataset: DatasetSpec, backbone: BackboneSpec, broken: Mapping[str, str]
+    request: Request,
+    plan: Plan,
+    book: RecordBook,
+    task: TaskSpec,
+    dataset: DatasetSpec,
+    backbone: BackboneSpec,
+    broken: Mapping[str, str],
 ) -> None:
     """One cell into the plan: broken, not applicable, done, to do, or nowhere where its backbone or dataset is skipped."""
-    without = Cell(backbone, task, dataset, digest(["no scores", plain(backbone), plain(task), dataset.name]))
+    without = Cell(
+        backbone, task, dataset, digest(["no scores", plain(backbone), plain(task), dataset.name])
+    )
     if reason := broken.get(backbone.name) or broken.get(dataset.name):
         plan.broken.append((without, reason))
         return
@@ -100,9 +127,15 @@ def _place(
         (plan.done if _is_done(request, book, cell) else plan.todo).append(cell)
 
 
-def _cell(request: Request, plan: Plan, task: TaskSpec, spec: DatasetSpec, backbone: BackboneSpec) -> Cell:
+def _cell(
+    request: Request, plan: Plan, task: TaskSpec, spec: DatasetSpec, backbone: BackboneSpec
+) -> Cell:
     dataset = plan.datasets[spec.name]
-    needs = [need for need in WIRING[task.protocol].needs(task, dataset, backbone) if _can_be_made(request, plan, need)]
+    needs = [
+        need
+        for need in WIRING[task.protocol].needs(task, dataset, backbone)
+        if _can_be_made(request, plan, need)
+    ]
     read = dataset.with_shifts({need.name for need in needs})
     return Cell(backbone, task, spec, record_key(request, plan, needs, task, read), needs)
 
@@ -127,11 +160,23 @@ def _set_aside(plan: Plan, cell: Cell, error: NotApplicableError) -> None:
 
 
 def _is_done(request: Request, book: RecordBook, cell: Cell) -> bool:
-    record = None if request.fresh else book.find(cell.task.name, cell.dataset.name, cell.backbone.name, cell.key)
-    return record is not None and record.status == "ok" and (request.skip_bad or not (record.dataset and record.dataset.bad_images))
+    record = (
+        None
+        if request.fresh
+        else book.find(cell.task.name, cell.dataset.name, cell.backbone.name, cell.key)
+    )
+    return (
+        record is not None
+        and record.status == "ok"
+        and (request.skip_bad or not (record.dataset and record.dataset.bad_images))
+    )
 
 
-def record_key(request: Request, plan: Plan, needs: Iterable[Need | TextNeed], task: TaskSpec, dataset: Dataset) -> str:
+def record_key(
+    request: Request, plan: Plan, needs: Iterable[Need | TextNeed], task: TaskSpec, dataset: Dataset
+) -> str:
     """Everything that the scores depend on: the rows, the labels and splits, the task's settings and version, the seeds, the limit."""
     features = [(need.name, plan.key_of(need).digest()) for need in needs]
-    return result_key(features, dataset, task, seeds_of(request.seeds, task, dataset), request.limit)
+    return result_key(
+        features, dataset, task, seeds_of(request.seeds, task, dataset), request.limit
+    )

@@ -16,13 +16,24 @@ _OWN = "Give this dataset another name with --dataset; or, if the examples are t
 
 def with_earlier(book: RecordBook, told: Told, given: Given) -> Told:
     """What is told of the model now, and for the rest what the results say was told of it before."""
-    found = [record.backbone for record in sorted(book.of(backbone=told.name), key=_age) if record.backbone]
+    found = [
+        record.backbone
+        for record in sorted(book.of(backbone=told.name), key=_age)
+        if record.backbone
+    ]
     if ran := next((facts for facts in found if facts.loader != GIVEN), None):
         raise ConfigError(
             f"--results {str(book.results)!r} holds a backbone {told.name!r} that was run here ({ran.architecture}), whose rows these may not be; "
             "choose another --name."
         )
-    facts = next((facts for facts in reversed(found) if facts.weights_hash == facts_of(told, given).weights_hash), None)
+    facts = next(
+        (
+            facts
+            for facts in reversed(found)
+            if facts.weights_hash == facts_of(told, given).weights_hash
+        ),
+        None,
+    )
     if facts is None:
         return told
     return replace(
@@ -41,7 +52,11 @@ def kept(book: RecordBook, one: Work) -> bool:
         return False
     newest = max(_same_cell(book, one), key=_age)
     if newest.key != found.key or found.backbone != one.facts:
-        told = {"backbone": one.facts, "family": one.facts.family, "provenance": {**found.provenance, "created": provenance()["created"]}}
+        told = {
+            "backbone": one.facts,
+            "family": one.facts.family,
+            "provenance": {**found.provenance, "created": provenance()["created"]},
+        }
         book.write(found.model_copy(update=told), {})
     return True
 
@@ -55,7 +70,11 @@ def clash(book: RecordBook, works: Sequence[Work]) -> None:
     held = book.of(works[0].examples.dataset.name) if works else []
     for one in works:
         for record in held:
-            if record.task.name == one.task.name and record.backbone_name not in names and _others(record, one):
+            if (
+                record.task.name == one.task.name
+                and record.backbone_name not in names
+                and _others(record, one)
+            ):
                 raise ConfigError(
                     f"--results {str(book.results)!r} holds {record.backbone_name!r} on other examples under the name {record.dataset_name!r} "
                     f"({_counts(record)}; here {_sizes(one)}). {_KNOWN if one.examples.known else _OWN}"
@@ -63,7 +82,11 @@ def clash(book: RecordBook, works: Sequence[Work]) -> None:
 
 
 def _same_cell(book: RecordBook, one: Work) -> list[Record]:
-    return [record for record in book.of(one.examples.dataset.name, one.told.name) if record.task.name == one.task.name]
+    return [
+        record
+        for record in book.of(one.examples.dataset.name, one.told.name)
+        if record.task.name == one.task.name
+    ]
 
 
 def _age(record: Record) -> tuple[str, str]:
@@ -72,12 +95,22 @@ def _age(record: Record) -> tuple[str, str]:
 
 
 def _others(record: Record, one: Work) -> bool:
-    return record.dataset is not None and record.dataset.limit is None and record.dataset.fingerprint != one.fingerprint
+    return (
+        record.dataset is not None
+        and record.dataset.limit is None
+        and record.dataset.fingerprint != one.fingerprint
+    )
 
 
 def _counts(record: Record) -> str:
-    return ", ".join(f"{n:,} {side}" for side, n in record.dataset.counts.items()) if record.dataset else ""
+    return (
+        ", ".join(f"{n:,} {side}" for side, n in record.dataset.counts.items())
+        if record.dataset
+        else ""
+    )
 
 
 def _sizes(one: Work) -> str:
-    return ", ".join(f"{len(split):,} {side}" for side, split in one.examples.dataset.splits.items())
+    return ", ".join(
+        f"{len(split):,} {side}" for side, split in one.examples.dataset.splits.items()
+    )

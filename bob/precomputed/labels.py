@@ -20,7 +20,9 @@ def as_text(where: str, values: NDArray[Any]) -> list[str]:
         raise DatasetError(f"{where}: must hold text or whole numbers; got {values.dtype}.")
     texts = [str(value) for value in values.tolist()]
     if empty := [i for i, text in enumerate(texts) if not text]:
-        raise DatasetError(f"{where}: {len(empty):,} of {len(texts):,} are empty: rows {', '.join(map(str, empty[:_SHOWN]))}, counted from 0.")
+        raise DatasetError(
+            f"{where}: {len(empty):,} of {len(texts):,} are empty: rows {', '.join(map(str, empty[:_SHOWN]))}, counted from 0."
+        )
     return texts
 
 
@@ -30,12 +32,18 @@ def as_labels(where: str, values: NDArray[Any], classes: Sequence[str] | None) -
     values = _flat(where, values)
     if values.dtype.kind == "f":
         if (odd := ~np.isfinite(values) | (values != np.round(values))).any():
-            raise DatasetError(f"{where}: labels must be whole numbers or text; got {values.dtype}, {values[odd][0]} among them.")
+            raise DatasetError(
+                f"{where}: labels must be whole numbers or text; got {values.dtype}, {values[odd][0]} among them."
+            )
         values = values.astype(np.int64)
     texts = as_text(where, values)
     if classes is None:
         return texts
-    return _named(where, values, classes) if values.dtype.kind in "iub" else _known(where, texts, classes)
+    return (
+        _named(where, values, classes)
+        if values.dtype.kind in "iub"
+        else _known(where, texts, classes)
+    )
 
 
 def _named(where: str, values: NDArray[Any], classes: Sequence[str]) -> list[str]:
@@ -50,7 +58,9 @@ def _named(where: str, values: NDArray[Any], classes: Sequence[str]) -> list[str
 
 def _known(where: str, texts: list[str], classes: Sequence[str]) -> list[str]:
     if strange := sorted(set(texts) - set(classes)):
-        raise DatasetError(f"{where}: {', '.join(map(repr, strange[:_SHOWN]))} {'is' if len(strange) == 1 else 'are'} not in the file's 'classes'.")
+        raise DatasetError(
+            f"{where}: {', '.join(map(repr, strange[:_SHOWN]))} {'is' if len(strange) == 1 else 'are'} not in the file's 'classes'."
+        )
     return texts
 
 
@@ -67,6 +77,12 @@ def _refuse_one_hot(where: str, values: NDArray[Any]) -> None:
         return
     zeros_and_ones = values.dtype.kind in "iubf" and np.isin(values, (0, 1)).all()
     if zeros_and_ones and (values.sum(axis=1) == 1).all():
-        raise DatasetError(f"{where}: is one-hot, of shape {values.shape}; give the class of each row, np.argmax({where.split()[-1]}, axis=1).")
-    what = "several labels of a row are scored with --data alone" if zeros_and_ones else "give one label per row"
+        raise DatasetError(
+            f"{where}: is one-hot, of shape {values.shape}; give the class of each row, np.argmax({where.split()[-1]}, axis=1)."
+        )
+    what = (
+        "several labels of a row are scored with --data alone"
+        if zeros_and_ones
+        else "give one label per row"
+    )
     raise DatasetError(f"{where}: must be of shape (N,); got {values.shape}: {what}.")

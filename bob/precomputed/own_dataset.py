@@ -26,14 +26,22 @@ def own_examples(given: Given, name: str) -> Examples:
     """The file's own dataset, called `name`; a test split is taken from train where the file has none."""
     labels = list(chain.from_iterable(block.y or () for block in given.blocks))
     if not labels:
-        raise DatasetError(f"{given.where}: holds no labels: an array 'y', or --data where a dataset that is known here has them.")
+        raise DatasetError(
+            f"{given.where}: holds no labels: an array 'y', or --data where a dataset that is known here has them."
+        )
     roles = [role for block in given.blocks for role in block.roles()]
     if not {"train"} & {*roles} and {*roles} != {"query", "gallery"}:
-        raise DatasetError(f"{given.where}: holds {' and '.join(sorted(set(roles)))} rows and no train rows. Give x_train, or --train.")
+        raise DatasetError(
+            f"{given.where}: holds {' and '.join(sorted(set(roles)))} rows and no train rows. Give x_train, or --train."
+        )
     ids = list(chain.from_iterable(block.ids or () for block in given.blocks)) or _by_place(roles)
     content = list(chain.from_iterable(block.content or () for block in given.blocks))
     groups = list(chain.from_iterable(block.groups or () for block in given.blocks))
-    order = sorted(range(len(ids)), key=ids.__getitem__) if given.has_ids and not content else range(len(ids))
+    order = (
+        sorted(range(len(ids)), key=ids.__getitem__)
+        if given.has_ids and not content
+        else range(len(ids))
+    )
     scope = "id" if given.has_ids else f"place in {name}"
     listing = Listing(
         where=given.where,
@@ -46,7 +54,9 @@ def own_examples(given: Given, name: str) -> Examples:
         groups=[groups[i] for i in order] if groups else None,
         notes=[] if given.has_ids else [BY_PLACE],
     )
-    return Examples(assemble(name, listing), given.blocks, {name: i for i, name in enumerate(ids)}, given.notes)
+    return Examples(
+        assemble(name, listing), given.blocks, {name: i for i, name in enumerate(ids)}, given.notes
+    )
 
 
 def _by_place(roles: list[Role]) -> list[str]:
@@ -72,13 +82,22 @@ def require_same(several: Sequence[Examples], files: Sequence[str]) -> None:
     first = several[0].dataset
     for other, file in zip(several[1:], files[1:], strict=True):
         if other.dataset.fingerprint() != first.fingerprint():
-            raise DatasetError(f"{files[0]} and {file} hold different examples: {_difference(first, other.dataset)}. Only the same can be compared.")
+            raise DatasetError(
+                f"{files[0]} and {file} hold different examples: {_difference(first, other.dataset)}. Only the same can be compared."
+            )
 
 
 def _difference(one: Dataset, other: Dataset) -> str:
     if one.classes != other.classes:
         return f"classes {_shown(one.classes)} and {_shown(other.classes)}"
-    sides = {dataset: {name: (side, c) for side, split in dataset.splits.items() for name, c in _labelled(split)} for dataset in (one, other)}
+    sides = {
+        dataset: {
+            name: (side, c)
+            for side, split in dataset.splits.items()
+            for name, c in _labelled(split)
+        }
+        for dataset in (one, other)
+    }
     here, there = sides[one], sides[other]
     if alone := sorted(here.keys() ^ there.keys()):
         return f"{len(alone):,} of them are in one file alone, such as {alone[0]!r}"

@@ -55,13 +55,32 @@ class Work:
         return facts_of(self.told, self.given)
 
 
-def work(told: Told, given: Given, examples: Examples, task: TaskSpec, seeds: tuple[int, ...], licence: str | None) -> Work:
+def work(
+    told: Told,
+    given: Given,
+    examples: Examples,
+    task: TaskSpec,
+    seeds: tuple[int, ...],
+    licence: str | None,
+) -> Work:
     """The task's key: rows, labels, splits, settings, seeds. NotApplicableError where the task cannot be asked of these examples, or of features."""
     needs = WIRING[task.protocol].needs(task, examples.dataset, UNKNOWN)
-    rows = [(need.name, digest([_weights_hash(told, given), examples.digest(need, UNKNOWN)])) for need in needs]
+    rows = [
+        (need.name, digest([_weights_hash(told, given), examples.digest(need, UNKNOWN)]))
+        for need in needs
+    ]
     read = examples.dataset.with_shifts({need.name for need in needs})
     drawn = seeds_of(seeds, task, examples.dataset)
-    return Work(told, given, examples, task, drawn, licence, result_key(rows, read, task, drawn), read.fingerprint())
+    return Work(
+        told,
+        given,
+        examples,
+        task,
+        drawn,
+        licence,
+        result_key(rows, read, task, drawn),
+        read.fingerprint(),
+    )
 
 
 def facts_of(told: Told, given: Given) -> BackboneFacts:
@@ -94,7 +113,14 @@ def solved(one: Work, device: str) -> tuple[Record, Mapping[str, NDArray[Any]]]:
     start = time.perf_counter()
     dataset = one.examples.dataset
     try:
-        answer = ask(one.task, dataset, UNKNOWN, lambda need: one.examples.features(need, UNKNOWN), one.seeds, solving_on(device))
+        answer = ask(
+            one.task,
+            dataset,
+            UNKNOWN,
+            lambda need: one.examples.features(need, UNKNOWN),
+            one.seeds,
+            solving_on(device),
+        )
     except BobError as error:
         return _record(one, status="failed", reason=str(error)), {}
     except Exception as error:  # a failed cell is a failed record; the others go on
@@ -107,11 +133,19 @@ def solved(one: Work, device: str) -> tuple[Record, Mapping[str, NDArray[Any]]]:
         details=tuple({"seed": seed, **result.detail} for seed, result in answer.results.items()),
         cost=_cost(device, seconds),
     )
-    return record, {f"{seed}.{name}": values for seed, result in answer.results.items() for name, values in arrays_of(result).items()}
+    return record, {
+        f"{seed}.{name}": values
+        for seed, result in answer.results.items()
+        for name, values in arrays_of(result).items()
+    }
 
 
 def _record(one: Work, **outcome: Any) -> Record:
-    needs = [need for need in WIRING[one.task.protocol].needs(one.task, one.examples.dataset, UNKNOWN) if isinstance(need, Need)]
+    needs = [
+        need
+        for need in WIRING[one.task.protocol].needs(one.task, one.examples.dataset, UNKNOWN)
+        if isinstance(need, Need)
+    ]
     bad = {need.name: one.examples.without_row(need.split) for need in needs}
     dataset = one.examples.dataset.with_shifts({need.name for need in needs})
     known = dataset_facts(dataset, bad, None, one.licence)

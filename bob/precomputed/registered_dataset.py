@@ -18,20 +18,36 @@ def known_examples(given: Given, dataset: Dataset, skip_missing: bool = False) -
     A shift of the dataset of which rows are missing is left out.
     """
     if not given.has_ids:
-        raise DatasetError(f"{given.where}: holds no ids, by which rows are found for the images of {dataset.name!r}: an array 'ids' of their names.")
+        raise DatasetError(
+            f"{given.where}: holds no ids, by which rows are found for the images of {dataset.name!r}: an array 'ids' of their names."
+        )
     places = _relative(_places(given), dataset)
     wanted = {name: split.ids for name, split in dataset.splits.items()}
     _check_found(given, dataset, places)
     missing = {name: [one for one in ids if one not in places] for name, ids in wanted.items()}
     if any(missing.values()) and not skip_missing:
-        raise DatasetError(f"{given.where}: {_misses(dataset, missing)}. Add them, or leave these images out with --skip-missing.")
+        raise DatasetError(
+            f"{given.where}: {_misses(dataset, missing)}. Add them, or leave these images out with --skip-missing."
+        )
     _check_labels(given, dataset, places)
-    kept = {name for name, shift in dataset.shifts.items() if _has_all(dataset, shift.split, places)}
-    notes = [f"{given.where}: {_misses(dataset, missing)}, which are left out"] if any(missing.values()) else []
-    notes += [f"without the shift {name}: the file does not have all of its rows" for name in dataset.shifts if name not in kept]
+    kept = {
+        name for name, shift in dataset.shifts.items() if _has_all(dataset, shift.split, places)
+    }
+    notes = (
+        [f"{given.where}: {_misses(dataset, missing)}, which are left out"]
+        if any(missing.values())
+        else []
+    )
+    notes += [
+        f"without the shift {name}: the file does not have all of its rows"
+        for name in dataset.shifts
+        if name not in kept
+    ]
     used = set(chain(*wanted.values(), *(dataset.shifts[name].split.ids for name in kept)))
     notes += _unused([name for name in places if name not in used], dataset)
-    return Examples(dataset.with_shifts(kept), given.blocks, places, (*given.notes, *notes), known=True)
+    return Examples(
+        dataset.with_shifts(kept), given.blocks, places, (*given.notes, *notes), known=True
+    )
 
 
 def _places(given: Given) -> dict[str, int]:
@@ -62,7 +78,11 @@ def _check_found(given: Given, dataset: Dataset, places: Mapping[str, int]) -> N
 
 def _misses(dataset: Dataset, missing: Mapping[Role, list[str]]) -> str:
     """`has no row for 3 of 20 test images of 'photos': 'a/1.png', ...`"""
-    told = [f"{len(names):,} of {len(dataset.splits[side]):,} {side} images ({_shown(names)})" for side, names in missing.items() if names]
+    told = [
+        f"{len(names):,} of {len(dataset.splits[side]):,} {side} images ({_shown(names)})"
+        for side, names in missing.items()
+        if names
+    ]
     return f"has no row for {' and '.join(told)} of {dataset.name!r}"
 
 
@@ -73,12 +93,23 @@ def _shown(names: Iterable[str]) -> str:
 
 def _has_all(dataset: Dataset, shift: Split, places: Mapping[str, int]) -> bool:
     """Whether every image of a shift has a row: its own, and not that of another image of the same name."""
-    own = {name: content for split in dataset.splits.values() for name, content in zip(split.ids, split.content, strict=True)}
-    return all(name in places and own.get(name, content) == content for name, content in zip(shift.ids, shift.content, strict=True))
+    own = {
+        name: content
+        for split in dataset.splits.values()
+        for name, content in zip(split.ids, split.content, strict=True)
+    }
+    return all(
+        name in places and own.get(name, content) == content
+        for name, content in zip(shift.ids, shift.content, strict=True)
+    )
 
 
 def _unused(names: list[str], dataset: Dataset) -> list[str]:
-    return [f"{len(names):,} rows are of no image of {dataset.name!r}: {_shown(names)}"] if names else []
+    return (
+        [f"{len(names):,} rows are of no image of {dataset.name!r}: {_shown(names)}"]
+        if names
+        else []
+    )
 
 
 def _check_labels(given: Given, dataset: Dataset, places: Mapping[str, int]) -> None:
@@ -93,7 +124,9 @@ def _check_labels(given: Given, dataset: Dataset, places: Mapping[str, int]) -> 
     if len(pairs) <= max(len(theirs), len(ours)):
         return
     twice = next(label for label, _ in pairs if sum(label == other for other, _ in pairs) > 1)
-    (one, first), (other, second) = [(name, image) for (label, name), image in pairs.items() if label == twice][:2]
+    (one, first), (other, second) = [
+        (name, image) for (label, name), image in pairs.items() if label == twice
+    ][:2]
     raise DatasetError(
         f"{given.where}: its labels are not those of {dataset.name!r}: {twice!r} is {one!r} for {first!r} and {other!r} for {second!r}. "
         "Are ids, labels and features in one order?"

@@ -55,7 +55,9 @@ class Examples:
         """The rows of a split; NotApplicableError for what needs the images themselves."""
         split = require_plain(need, backbone).split
         at = self.at(split)
-        return Features(self.rows(at[at >= 0]), np.flatnonzero(at >= 0), self.without_row(split), Effort())
+        return Features(
+            self.rows(at[at >= 0]), np.flatnonzero(at >= 0), self.without_row(split), Effort()
+        )
 
     def without_row(self, split: Split) -> dict[int, str]:
         """Position → that the example has no row."""
@@ -69,7 +71,9 @@ class Examples:
         return self._digests[split]
 
     def _digest(self, at: NDArray[np.int64]) -> str:
-        found = xxhash.xxh3_128(f"{self.blocks[0].x.shape[1]} {np.flatnonzero(at < 0).tolist()}".encode())
+        found = xxhash.xxh3_128(
+            f"{self.blocks[0].x.shape[1]} {np.flatnonzero(at < 0).tolist()}".encode()
+        )
         for chunk in _chunks(at[at >= 0]):
             found.update(self.rows(chunk).data)
         return found.hexdigest()
@@ -78,7 +82,9 @@ class Examples:
 def require_plain(need: Need | TextNeed, backbone: BackboneSpec) -> Need:
     """A need of images as they are, seen by the backbone as it is; features cannot give any other."""
     if not isinstance(need, Need) or need.backbone != backbone or need.split.alter is not None:
-        raise NotApplicableError(f"{need.name} needs images; features are all there is.", of="backbone")
+        raise NotApplicableError(
+            f"{need.name} needs images; features are all there is.", of="backbone"
+        )
     return need
 
 

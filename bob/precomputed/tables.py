@@ -9,7 +9,9 @@ import pandas as pd
 
 from bob.errors import DatasetError
 
-_VALUE = re.compile(r"(|x|f|v|d|feat|feature|features|emb|embedding|dim|pixel)_?(\d+)", re.IGNORECASE)
+_VALUE = re.compile(
+    r"(|x|f|v|d|feat|feature|features|emb|embedding|dim|pixel)_?(\d+)", re.IGNORECASE
+)
 """Names of columns that hold one value of each row's features: 0, x0, f_1, dim2."""
 
 
@@ -18,7 +20,9 @@ def read_table(path: Path) -> dict[str, Any]:
     try:
         return _csv(path) if path.suffix.lower() == ".csv" else _parquet(path)
     except (ValueError, pd.errors.ParserError) as error:  # pyarrow's errors are ValueErrors
-        raise DatasetError(f"{path}: cannot be read as a table ({str(error).partition(chr(10))[0]}).") from error
+        raise DatasetError(
+            f"{path}: cannot be read as a table ({str(error).partition(chr(10))[0]})."
+        ) from error
 
 
 def _csv(path: Path) -> dict[str, Any]:
@@ -40,8 +44,12 @@ def _values(path: Path, names: list[str]) -> list[str]:
     numbers = {name: int(match[2]) for name, match in found.items()}
     ordered = sorted(found, key=lambda name: numbers[name])
     first = numbers[ordered[0]] if ordered else 0
-    if [numbers[name] for name in ordered] != list(range(first, first + len(ordered))) or len({match[1] for match in found.values()}) > 1:
-        raise DatasetError(f"{path}: columns of features must have one name and numbers without a gap (x0, x1, ...); got {', '.join(ordered[:8])}.")
+    if [numbers[name] for name in ordered] != list(range(first, first + len(ordered))) or len(
+        {match[1] for match in found.values()}
+    ) > 1:
+        raise DatasetError(
+            f"{path}: columns of features must have one name and numbers without a gap (x0, x1, ...); got {', '.join(ordered[:8])}."
+        )
     return ordered
 
 
@@ -55,4 +63,8 @@ def _column(column: "pd.Series[Any]") -> Any:
     values = column.to_numpy()
     if values.dtype.kind != "O":
         return values
-    return np.stack(values.tolist()) if len(values) and isinstance(values[0], np.ndarray | list) else np.array(values.tolist(), dtype=str)
+    return (
+        np.stack(values.tolist())
+        if len(values) and isinstance(values[0], np.ndarray | list)
+        else np.array(values.tolist(), dtype=str)
+    )

@@ -25,16 +25,27 @@ Tests = Iterable[tuple[str, NDArray[np.float32]]]
 """Corruption, and rows (S, Q, D) of the problem's test images under it, one slice per severity of the settings."""
 
 
-def corruptions(problem: Problem, tests: Tests, families: Mapping[str, Sequence[str]], settings: CorruptionsSettings, device: str) -> Result:
+def corruptions(
+    problem: Problem,
+    tests: Tests,
+    families: Mapping[str, Sequence[str]],
+    settings: CorruptionsSettings,
+    device: str,
+) -> Result:
     """One fit on clean train; `tests` is walked through once. `families` sorts the corruptions."""
     fit, detail = probe(problem, settings.probe, device)
     clean = _asked(fit, problem.test_x, problem.test_y)
     under = {
-        (corruption, severity): _asked(fit, rows[i], problem.test_y) for corruption, rows in tests for i, severity in enumerate(settings.severities)
+        (corruption, severity): _asked(fit, rows[i], problem.test_y)
+        for corruption, rows in tests
+        for i, severity in enumerate(settings.severities)
     }
     right = np.stack([outcome.rank == 0 for outcome in under.values()], 1)
     return Result(
-        (*_summaries(Corrupted(clean.rank == 0, right), list(under), families), *_conditions(clean, under)),
+        (
+            *_summaries(Corrupted(clean.rank == 0, right), list(under), families),
+            *_conditions(clean, under),
+        ),
         {**detail, "images": len(problem.test_y), "conditions": len(under)},
     )
 
@@ -43,19 +54,35 @@ def _asked(fit: Fit, rows: NDArray[np.float32], y: NDArray[np.int64]) -> Classif
     return Classified.from_logits(scores(fit, rows), y)
 
 
-def _summaries(whole: Corrupted, conditions: Sequence[tuple[str, int]], families: Mapping[str, Sequence[str]]) -> list[Part]:
+def _summaries(
+    whole: Corrupted, conditions: Sequence[tuple[str, int]], families: Mapping[str, Sequence[str]]
+) -> list[Part]:
     """The headline over all conditions, then by family, by corruption and by severity."""
     corruption, severity = (np.array(side) for side in zip(*conditions, strict=True))
-    by_family = [Part(whole.under(np.isin(corruption, names)), name, facets={"family": name}) for name, names in families.items()]
-    by_corruption = [Part(whole.under(corruption == name), name, "ranking", {"corruption": name}) for name in dict.fromkeys(corruption.tolist())]
-    by_severity = [Part(whole.under(severity == s), f"severity{s}", "ranking", {"severity": s}) for s in dict.fromkeys(severity.tolist())]
+    by_family = [
+        Part(whole.under(np.isin(corruption, names)), name, facets={"family": name})
+        for name, names in families.items()
+    ]
+    by_corruption = [
+        Part(whole.under(corruption == name), name, "ranking", {"corruption": name})
+        for name in dict.fromkeys(corruption.tolist())
+    ]
+    by_severity = [
+        Part(whole.under(severity == s), f"severity{s}", "ranking", {"severity": s})
+        for s in dict.fromkeys(severity.tolist())
+    ]
     return [Part(whole), *by_family, *by_corruption, *by_severity]
 
 
 def _conditions(clean: Classified, under: Mapping[tuple[str, int], Classified]) -> list[Part]:
     """Top-1 of the images as they are, and under each corruption at each severity."""
     asked = [
-        Part(outcome, f"{corruption}_{severity}", ("top1",), {"corruption": corruption, "severity": severity})
+        Part(
+            outcome,
+            f"{corruption}_{severity}",
+            ("top1",),
+            {"corruption": corruption, "severity": severity},
+        )
         for (corruption, severity), outcome in under.items()
     ]
     return [Part(clean, "clean", ("top1",), {"corruption": "none", "severity": 0}), *asked]

@@ -47,7 +47,11 @@ NOISE = 1e-5
 
 
 def detection(
-    problem: Problem, others: Mapping[str, NDArray[np.float32]], kinds: Mapping[str, str], settings: OodDetectionSettings, device: str
+    problem: Problem,
+    others: Mapping[str, NDArray[np.float32]],
+    kinds: Mapping[str, str],
+    settings: OodDetectionSettings,
+    device: str,
 ) -> Result:
     """Every score on every set of `others` (name → (M, D) features) against the in-distribution test rows. `kinds` tells near from far."""
     fit, detail = probe(problem, settings, device)
@@ -56,11 +60,22 @@ def detection(
 
     def score(x: NDArray[np.float32]) -> dict[str, Floats]:
         near = search(problem.x, x, k, device)
-        return {"knn": -_distance(near.similarity[:, -1]), **fitted.scores(x), **of_logits(scores(fit, x))}
+        return {
+            "knn": -_distance(near.similarity[:, -1]),
+            **fitted.scores(x),
+            **of_logits(scores(fit, x)),
+        }
 
     inside, outside = score(problem.test_x), {name: score(x) for name, x in others.items()}
-    found = {(name, of): Detected.of(inside[of], theirs[of]) for name, theirs in outside.items() for of in SCORES}
-    return Result(tuple(_parts(found, kinds)), {**detail, "k": k, "sets": {name: len(x) for name, x in others.items()}})
+    found = {
+        (name, of): Detected.of(inside[of], theirs[of])
+        for name, theirs in outside.items()
+        for of in SCORES
+    }
+    return Result(
+        tuple(_parts(found, kinds)),
+        {**detail, "k": k, "sets": {name: len(x) for name, x in others.items()}},
+    )
 
 
 def of_logits(logits: Floats) -> dict[str, Floats]:
@@ -81,13 +96,21 @@ class _Gaussians:
     def __init__(self, problem: Problem, device: str) -> None:
         """From train rows; classes without any have no mean."""
         present, y = np.unique(problem.y, return_inverse=True)
-        self.device, self.mean = device, torch.from_numpy(problem.x.mean(0, dtype=np.float64)).to(device)
-        sums, labels = self.mean.new_zeros(len(present), len(self.mean)), torch.from_numpy(y).to(device)
+        self.device, self.mean = (
+            device,
+            torch.from_numpy(problem.x.mean(0, dtype=np.float64)).to(device),
+        )
+        sums, labels = (
+            self.mean.new_zeros(len(present), len(self.mean)),
+            torch.from_numpy(y).to(device),
+        )
         for rows in slices(*problem.x.shape):
             sums.index_add_(0, labels[rows], self._read(problem.x[rows]))
         self.class_means = sums / torch.bincount(labels)[:, None]
         self.within = _whitening(self._scatter(problem.x, labels, self.class_means))
-        self.whole = self.within @ _whitening(self.within.T @ self._scatter(problem.x, labels, None) @ self.within)
+        self.whole = self.within @ _whitening(
+            self.within.T @ self._scatter(problem.x, labels, None) @ self.within
+        )
 
     def scores(self, x: NDArray[np.float32]) -> dict[str, Floats]:
         """Both scores (Q,) of rows (Q, D)."""
@@ -96,10 +119,17 @@ class _Gaussians:
         for rows in slices(*x.shape):
             centred = self._read(x[rows])
             projected = centred @ self.within
-            squares = projected.square().sum(1, keepdim=True) - 2 * projected @ means.T + means.square().sum(1)
+            squares = (
+                projected.square().sum(1, keepdim=True)
+                - 2 * projected @ means.T
+                + means.square().sum(1)
+            )
             of_classes.append(-squares.amin(1))
             of_all.append(-(centred @ self.whole).square().sum(1))
-        own, background = (torch.cat(values).cpu().numpy() if values else np.empty(0) for values in (of_classes, of_all))
+        own, background = (
+            torch.cat(values).cpu().numpy() if values else np.empty(0)
+            for values in (of_classes, of_all)
+        )
         return {"mahalanobis": own, "relative_mahalanobis": own - background}
 
     def _read(self, x: NDArray[np.float32]) -> Tensor:
@@ -127,6 +157,14 @@ def _whitening(covariance: Tensor) -> Tensor:
 def _parts(found: Mapping[tuple[str, str], Detected], kinds: Mapping[str, str]) -> Iterator[Part]:
     """The first score on the first near set (else on the first set), then all."""
     sets = sorted(kinds, key=lambda name: kinds[name] != "near")
-    yield Part(found[sets[0], SCORES[0]], facets={"set": sets[0], "kind": kinds[sets[0]], "score": SCORES[0]})
+    yield Part(
+        found[sets[0], SCORES[0]],
+        facets={"set": sets[0], "kind": kinds[sets[0]], "score": SCORES[0]},
+    )
     for (name, of), outcome in found.items():
-        yield Part(outcome, f"{name}_{of}", facets={"set": name, "kind": kinds[name], "score": of}, stored=True)
+        yield Part(
+            outcome,
+            f"{name}_{of}",
+            facets={"set": name, "kind": kinds[name], "score": of},
+            stored=True,
+        )

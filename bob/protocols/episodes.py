@@ -80,29 +80,47 @@ def episodes(problem: Pooled, settings: EpisodesSettings, seed: int, device: str
     """Accuracy of every head in every episode, for every number of ways and shots."""
     x, test_x = (torch.from_numpy(unit(rows)) for rows in (problem.x, problem.test_x))
     centre = x.mean(0)
-    x, test_x = (x - centre).to(device), (test_x - centre).to(device)  # no head depends on the origin; float32 keeps more digits near 0
+    x, test_x = (
+        (x - centre).to(device),
+        (test_x - centre).to(device),
+    )  # no head depends on the origin; float32 keeps more digits near 0
     parts, gaps = [], [0.0]
     for ways in settings.ways:
         for shots in settings.shots:
             able = eligible(problem, shots, settings.queries)
             if len(able) < ways:
-                parts += [_undefined(head, ways, shots, settings.queries, len(able)) for head in settings.heads]
+                parts += [
+                    _undefined(head, ways, shots, settings.queries, len(able))
+                    for head in settings.heads
+                ]
                 continue
             drawn = draw(problem, able, ways, shots, settings.queries, settings.episodes, seed)
             top1, gap = solved(drawn, x, test_x, settings.heads, settings.l2)
             gaps.append(gap)
-            parts += [_part(head, ways, shots, values) for head, values in zip(settings.heads, top1, strict=True)]
-    detail = {"episodes": settings.episodes, "logistic_gap": max(gaps), "converged": max(gaps) <= TOLERANCE}
+            parts += [
+                _part(head, ways, shots, values)
+                for head, values in zip(settings.heads, top1, strict=True)
+            ]
+    detail = {
+        "episodes": settings.episodes,
+        "logistic_gap": max(gaps),
+        "converged": max(gaps) <= TOLERANCE,
+    }
     return Result(tuple(_headline_first(parts, settings)), detail)
 
 
 def eligible(problem: Pooled, shots: int, queries: int) -> Ints:
     """The classes with enough train and test images."""
-    able = [len(train) >= shots and len(test) >= queries for train, test in zip(problem.pools, problem.test_pools, strict=True)]
+    able = [
+        len(train) >= shots and len(test) >= queries
+        for train, test in zip(problem.pools, problem.test_pools, strict=True)
+    ]
     return np.flatnonzero(able)
 
 
-def draw(problem: Pooled, able: Ints, ways: int, shots: int, queries: int, count: int, seed: int) -> Episodes:
+def draw(
+    problem: Pooled, able: Ints, ways: int, shots: int, queries: int, count: int, seed: int
+) -> Episodes:
     """`count` episodes of classes in `able`. They are the same for every backbone."""
     source = generator(seed, ways * 1000 + shots)
     classes = able[choose(np.full(count, len(able)), ways, source)]
@@ -118,7 +136,9 @@ def _rows(pools: tuple[Ints, ...], classes: Ints, count: int, source: np.random.
     return rows.reshape(len(classes), -1)
 
 
-def solved(drawn: Episodes, x: Tensor, test_x: Tensor, heads: Sequence[str], l2: float) -> tuple[NDArray[np.float64], float]:
+def solved(
+    drawn: Episodes, x: Tensor, test_x: Tensor, heads: Sequence[str], l2: float
+) -> tuple[NDArray[np.float64], float]:
     """(heads, E) share of queries predicted right, given unit rows from one common origin; and the largest gap of the logistic head."""
     products = _looked_up if _worth_a_table(drawn, len(x), len(test_x)) else _gathered
     support, query = drawn.support.shape[1], drawn.query.shape[1]
@@ -126,13 +146,19 @@ def solved(drawn: Episodes, x: Tensor, test_x: Tensor, heads: Sequence[str], l2:
     parts = [slice(start, min(start + size, len(drawn))) for start in range(0, len(drawn), size)]
     workers = torch.get_num_threads() if x.device.type == "cpu" else 1
     of = products(x, test_x)
-    found = striped(lambda some: [_solve(drawn, part, of, heads, l2, x.device) for part in some], parts, workers)
-    return np.concatenate([top1 for stripe in found for top1, _ in stripe], 1), max(gap for stripe in found for _, gap in stripe)
+    found = striped(
+        lambda some: [_solve(drawn, part, of, heads, l2, x.device) for part in some], parts, workers
+    )
+    return np.concatenate([top1 for stripe in found for top1, _ in stripe], 1), max(
+        gap for stripe in found for _, gap in stripe
+    )
 
 
 def _worth_a_table(drawn: Episodes, train: int, test: int) -> bool:
     support, query = drawn.support.shape[1], drawn.query.shape[1]
-    return bool((train + test) * train <= min(TABLE_CELLS, WORTH * len(drawn) * (support + query) * support))
+    return bool(
+        (train + test) * train <= min(TABLE_CELLS, WORTH * len(drawn) * (support + query) * support)
+    )
 
 
 def _gathered(x: Tensor, test_x: Tensor) -> Products:
@@ -142,10 +168,15 @@ def _gathered(x: Tensor, test_x: Tensor) -> Products:
         if x.device.type != "cpu":
             train = x[support]
             return train @ train.transpose(1, 2), test_x[query] @ train.transpose(1, 2)
-        among, across = (x.new_empty(len(rows), rows.shape[1], support.shape[1]) for rows in (support, query))
+        among, across = (
+            x.new_empty(len(rows), rows.shape[1], support.shape[1]) for rows in (support, query)
+        )
         for i, (own, asked) in enumerate(zip(support, query, strict=True)):
             train = x.index_select(0, own)
-            among[i], across[i] = product(train, train), product(test_x.index_select(0, asked), train)
+            among[i], across[i] = (
+                product(train, train),
+                product(test_x.index_select(0, asked), train),
+            )
         return among, across
 
     return of
@@ -154,36 +185,69 @@ def _gathered(x: Tensor, test_x: Tensor) -> Products:
 def _looked_up(x: Tensor, test_x: Tensor) -> Products:
     """The same, out of the products of all rows."""
     among, across = x @ x.T, test_x @ x.T
-    return lambda support, query: (among[support[:, :, None], support[:, None]], across[query[:, :, None], support[:, None]])
+    return lambda support, query: (
+        among[support[:, :, None], support[:, None]],
+        across[query[:, :, None], support[:, None]],
+    )
 
 
-def _solve(drawn: Episodes, part: slice, of: Products, heads: Sequence[str], l2: float, device: torch.device) -> tuple[NDArray[np.float64], float]:
+def _solve(
+    drawn: Episodes,
+    part: slice,
+    of: Products,
+    heads: Sequence[str],
+    l2: float,
+    device: torch.device,
+) -> tuple[NDArray[np.float64], float]:
     """Some episodes, in every head, from the products of their rows."""
-    support, query = (torch.from_numpy(rows[part]).to(device) for rows in (drawn.support, drawn.query))
+    support, query = (
+        torch.from_numpy(rows[part]).to(device) for rows in (drawn.support, drawn.query)
+    )
     gram, products = of(support, query)
-    y, true = (torch.arange(drawn.ways, device=device).repeat_interleave(rows.shape[1] // drawn.ways) for rows in (support, query))
-    scores = [_scores(head, gram, products, y.expand(len(gram), -1), drawn.ways, l2) for head in heads]
+    y, true = (
+        torch.arange(drawn.ways, device=device).repeat_interleave(rows.shape[1] // drawn.ways)
+        for rows in (support, query)
+    )
+    scores = [
+        _scores(head, gram, products, y.expand(len(gram), -1), drawn.ways, l2) for head in heads
+    ]
     top1 = [(score.argmax(2) == true).double().mean(1).cpu().numpy() for score, _ in scores]
     return np.stack(top1), max(gap for _, gap in scores)
 
 
-def _scores(head: str, gram: Tensor, products: Tensor, y: Tensor, ways: int, l2: float) -> tuple[Tensor, float]:
+def _scores(
+    head: str, gram: Tensor, products: Tensor, y: Tensor, ways: int, l2: float
+) -> tuple[Tensor, float]:
     """(E, Q, N) of the queries, and the gap."""
     if head == "centroid":
         return centroid.scores(gram, products, y, ways), 0.0
     own, penalty = batched_dual.centred(gram), gram.new_full((len(gram),), l2)
     of_logistic = 2 * penalty if ways == 2 else penalty  # scikit-learn's two-class objective
-    found = batched_dual.ridge(own, y, ways, penalty) if head == "ridge" else batched_dual.logistic(own, y, ways, of_logistic, TOLERANCE)
-    return batched_dual.centred_queries(products, gram) @ found.coefficient + found.bias[:, None], found.gap
+    found = (
+        batched_dual.ridge(own, y, ways, penalty)
+        if head == "ridge"
+        else batched_dual.logistic(own, y, ways, of_logistic, TOLERANCE)
+    )
+    return batched_dual.centred_queries(products, gram) @ found.coefficient + found.bias[
+        :, None
+    ], found.gap
 
 
 def _part(head: str, ways: int, shots: int, top1: NDArray[np.float64]) -> Part:
-    return Part(Draws(top1[:, None], np.array([shots])), f"{head}_{ways}way_{shots}shot", "all", _facets(head, ways, shots), stored=True)
+    return Part(
+        Draws(top1[:, None], np.array([shots])),
+        f"{head}_{ways}way_{shots}shot",
+        "all",
+        _facets(head, ways, shots),
+        stored=True,
+    )
 
 
 def _undefined(head: str, ways: int, shots: int, queries: int, able: int) -> Part:
     reason = f"{ways}-way {shots}-shot needs {ways} classes with {shots} train and {queries} test images; there are {able}"
-    return Part(None, f"{head}_{ways}way_{shots}shot", "all", _facets(head, ways, shots), undefined=reason)
+    return Part(
+        None, f"{head}_{ways}way_{shots}shot", "all", _facets(head, ways, shots), undefined=reason
+    )
 
 
 def _facets(head: str, ways: int, shots: int) -> dict[str, Any]:

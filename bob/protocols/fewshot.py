@@ -73,7 +73,9 @@ def fewshot(problem: FewShot, settings: FewShotSettings, seed: int, device: str)
     return Result(tuple(parts), _detail(problem, settings, served, max(gap for _, gap in found)))
 
 
-def _of_head(head: str, problem: FewShot, drawn: Ints, served: list[int], l2: float, device: str) -> tuple[NDArray[np.float64], float]:
+def _of_head(
+    head: str, problem: FewShot, drawn: Ints, served: list[int], l2: float, device: str
+) -> tuple[NDArray[np.float64], float]:
     """(R, S) accuracy of every draw at every number of shots, and the largest gap."""
     classes, top1 = len(problem.pools), np.empty((len(drawn), len(served)))
     centre = problem.x.mean(0, dtype=np.float64).astype(np.float32)
@@ -85,11 +87,20 @@ def _of_head(head: str, problem: FewShot, drawn: Ints, served: list[int], l2: fl
         for j, part in jobs:
             rows = drawn[part, :, : served[j]].reshape(-1, classes * served[j])
             x = _seen_by(head, problem.x[rows], centre, device)
-            weight, bias, gap = fitted(head, x, np.repeat(np.arange(classes), served[j]), classes, l2)
-            top1[part, j], largest = accuracy(weight, bias, test_x, problem.test_y), max(gap, largest)
+            weight, bias, gap = fitted(
+                head, x, np.repeat(np.arange(classes), served[j]), classes, l2
+            )
+            top1[part, j], largest = (
+                accuracy(weight, bias, test_x, problem.test_y),
+                max(gap, largest),
+            )
         return largest
 
-    jobs = [(j, part) for j, shots in enumerate(served) for part in _chunks(len(drawn), classes * shots, problem.x.shape[1])]
+    jobs = [
+        (j, part)
+        for j, shots in enumerate(served)
+        for part in _chunks(len(drawn), classes * shots, problem.x.shape[1])
+    ]
     balanced = jobs[::2] + jobs[1::2]  # more shots are more work
     return top1, max(striped(solve, balanced, torch.get_num_threads() if device == "cpu" else 1))
 
@@ -107,11 +118,17 @@ def fitted(head: str, x: Tensor, y: Ints, classes: int, l2: float) -> tuple[Tens
         return *centroid.fit(x, _labels(y, x), classes), 0.0
     if x.shape[1] > x.shape[2]:
         fits = [_one_by_one(head, rows, y, classes, l2) for rows in x]
-        return torch.stack([weight for weight, _, _ in fits]), torch.stack([bias for _, bias, _ in fits]), max(gap for _, _, gap in fits)
+        return (
+            torch.stack([weight for weight, _, _ in fits]),
+            torch.stack([bias for _, bias, _ in fits]),
+            max(gap for _, _, gap in fits),
+        )
     return _together(head, x, y, classes, l2)
 
 
-def _together(head: str, x: Tensor, y: Ints, classes: int, l2: float) -> tuple[Tensor, Tensor, float]:
+def _together(
+    head: str, x: Tensor, y: Ints, classes: int, l2: float
+) -> tuple[Tensor, Tensor, float]:
     """All draws at once, in the span of their rows."""
     mean = x.mean(1, keepdim=True)
     rows = x - mean
@@ -119,21 +136,31 @@ def _together(head: str, x: Tensor, y: Ints, classes: int, l2: float) -> tuple[T
     rows = rows * scale
     gram, labels = batched_dual.centred(products(rows, rows)), _labels(y, x)
     penalty = (l2 * gram.diagonal(dim1=1, dim2=2).mean(1)).clamp(min=torch.finfo(gram.dtype).tiny)
-    found = batched_dual.ridge(gram, labels, classes, penalty) if head == "ridge" else batched_dual.logistic(gram, labels, classes, penalty, TOLERANCE)
+    found = (
+        batched_dual.ridge(gram, labels, classes, penalty)
+        if head == "ridge"
+        else batched_dual.logistic(gram, labels, classes, penalty, TOLERANCE)
+    )
     weight = found.coefficient.transpose(1, 2) @ rows * scale
     return weight, found.bias - (weight @ mean.transpose(1, 2))[:, :, 0], found.gap
 
 
-def _one_by_one(head: str, x: Tensor, y: Ints, classes: int, l2: float) -> tuple[Tensor, Tensor, float]:
+def _one_by_one(
+    head: str, x: Tensor, y: Ints, classes: int, l2: float
+) -> tuple[Tensor, Tensor, float]:
     """One draw with more rows than features, by the solvers of the linear probe."""
     rows = x.cpu().numpy()
     if head == "ridge":
         varying = int((rows != rows[0]).any(0).sum())
-        (linear,) = ridge_path.fit_path(rows, y, classes, [l2 * max(varying, 1)], device=str(x.device))
+        (linear,) = ridge_path.fit_path(
+            rows, y, classes, [l2 * max(varying, 1)], device=str(x.device)
+        )
         return torch.from_numpy(linear.weight).to(x), torch.from_numpy(linear.bias).to(x), 0.0
     penalty = l2 * float((x - x.mean(0)).square().sum(1).mean())
     c = logistic_path.penalty_of(penalty, 1, classes)  # 1 / penalty, or 2 / penalty of two classes
-    (fit,) = logistic_path.fit_path(rows, y, classes, [c], tolerance=TOLERANCE, device=str(x.device))
+    (fit,) = logistic_path.fit_path(
+        rows, y, classes, [c], tolerance=TOLERANCE, device=str(x.device)
+    )
     return torch.from_numpy(fit.weight).to(x), torch.from_numpy(fit.bias).to(x), fit.gap
 
 
@@ -147,10 +174,14 @@ def _labels(y: Ints, x: Tensor) -> Tensor:
     return torch.as_tensor(y, device=x.device).expand(x.shape[0], -1)
 
 
-def _seen_by(head: str, rows: NDArray[np.float32], centre: NDArray[np.float32], device: str) -> Tensor:
+def _seen_by(
+    head: str, rows: NDArray[np.float32], centre: NDArray[np.float32], device: str
+) -> Tensor:
     """Rows (..., D) as a head takes them: of length 1, or moved by the mean of train, which changes no answer and spares float32 digits."""
     if head == "centroid":
-        return torch.from_numpy(unit(rows.reshape(-1, rows.shape[-1])).reshape(rows.shape)).to(device)
+        return torch.from_numpy(unit(rows.reshape(-1, rows.shape[-1])).reshape(rows.shape)).to(
+            device
+        )
     return torch.from_numpy(rows - centre).to(device)
 
 
@@ -172,18 +203,45 @@ def _chunks(count: int, rows: int, width: int) -> Iterator[slice]:
     return (slice(start, min(start + size, count)) for start in range(0, count, size))
 
 
-def _parts(problem: FewShot, settings: FewShotSettings, served: list[int], top1: Sequence[NDArray[np.float64]]) -> Iterator[Part]:
+def _parts(
+    problem: FewShot,
+    settings: FewShotSettings,
+    served: list[int],
+    top1: Sequence[NDArray[np.float64]],
+) -> Iterator[Part]:
     """Label efficiency per head, the first one's as the headline; then every head at every number of shots."""
     span_of = f"{served[0]}-{served[-1]}" if served else "none"
     curves = [Draws(values, np.array(served)) if served else None for values in top1]
     for i, (head, curve) in enumerate(zip(settings.heads, curves, strict=True)):
-        few = None if len(served) > 1 else f"label efficiency needs two numbers of shots that every class can serve; {_smallest(problem)}"
-        yield Part(None if few else curve, head if i else "", ("label_efficiency",), {"head": head, "shots": span_of}, stored=True, undefined=few)
+        few = (
+            None
+            if len(served) > 1
+            else f"label efficiency needs two numbers of shots that every class can serve; {_smallest(problem)}"
+        )
+        yield Part(
+            None if few else curve,
+            head if i else "",
+            ("label_efficiency",),
+            {"head": head, "shots": span_of},
+            stored=True,
+            undefined=few,
+        )
     for head, curve in zip(settings.heads, curves, strict=True):
         for shots in settings.shots:
             outcome = curve.at(shots) if curve is not None and shots in served else None
-            few = None if outcome else f"{shots} shots need as many train images per class; {_smallest(problem)}"
-            yield Part(outcome, f"{head}_{shots}shot", ("few_shot_top1",), {"head": head, "shots": shots}, stored=True, undefined=few)
+            few = (
+                None
+                if outcome
+                else f"{shots} shots need as many train images per class; {_smallest(problem)}"
+            )
+            yield Part(
+                outcome,
+                f"{head}_{shots}shot",
+                ("few_shot_top1",),
+                {"head": head, "shots": shots},
+                stored=True,
+                undefined=few,
+            )
 
 
 def _smallest(problem: FewShot) -> str:
@@ -193,7 +251,9 @@ def _smallest(problem: FewShot) -> str:
     return f"class {problem.classes[c]!r} has {sizes[c]} (byte-identical ones counted once)"
 
 
-def _detail(problem: FewShot, settings: FewShotSettings, served: list[int], gap: float) -> dict[str, Any]:
+def _detail(
+    problem: FewShot, settings: FewShotSettings, served: list[int], gap: float
+) -> dict[str, Any]:
     return {
         "draws": settings.draws,
         "shots": served,

@@ -16,16 +16,32 @@ from bob.protocols.ranking import Found, rankings, retrieved, shortlist
 from bob.protocols.relevance import Labelled
 
 
-def image_text(images: NDArray[np.float32], texts: NDArray[np.float32], image_of: NDArray[np.int64], ks: Sequence[int], device: str) -> Result:
+def image_text(
+    images: NDArray[np.float32],
+    texts: NDArray[np.float32],
+    image_of: NDArray[np.int64],
+    ks: Sequence[int],
+    device: str,
+) -> Result:
     """Images (N, D), captions (M, D) and the image of each (M,). Text to image at the first k is the headline."""
     own = np.arange(len(images))
     found = rankings(texts, images, {"text_to_image": Labelled((image_of, own))}, "cosine", device)
     found |= rankings(images, texts, {"image_to_text": Labelled((own, image_of))}, "cosine", device)
     parts = [part for direction, chunks in found.items() for part in _parts(direction, chunks, ks)]
-    headline = Part(shortlist(found["text_to_image"], ks[0], whole=True), facets={"direction": "text_to_image", "k": ks[0]})
+    headline = Part(
+        shortlist(found["text_to_image"], ks[0], whole=True),
+        facets={"direction": "text_to_image", "k": ks[0]},
+    )
     return Result((headline, *parts), {"images": len(images), "captions": len(texts)})
 
 
 def _parts(direction: str, found: list[Found], ks: Sequence[int]) -> list[Part]:
-    at_k = [Part(shortlist(found, k, whole=True), f"{direction}_k{k}", facets={"direction": direction, "k": k}) for k in ks]
+    at_k = [
+        Part(
+            shortlist(found, k, whole=True),
+            f"{direction}_k{k}",
+            facets={"direction": direction, "k": k},
+        )
+        for k in ks
+    ]
     return [*at_k, Part(retrieved(found), direction, facets={"direction": direction})]

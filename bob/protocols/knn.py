@@ -39,8 +39,19 @@ def knn(problem: Problem, settings: KnnSettings, device: str) -> Result:
     ks = clamped(settings.k, len(problem.x))
     chosen, detail = _choice(problem, settings, device) if len(ks) > 1 else (ks[0], {"k": ks[0]})
     neighbours = search(problem.x, problem.test_x, ks[-1], device, settings.metric)
-    outcomes = dict(zip(ks, votes_per_k(neighbours, problem.y, problem.test_y, problem.classes, ks, settings.temperature), strict=True))
-    every_k = [Part(outcome, f"k{k}", metrics="ranking", facets={"k": k}) for k, outcome in outcomes.items()]
+    outcomes = dict(
+        zip(
+            ks,
+            votes_per_k(
+                neighbours, problem.y, problem.test_y, problem.classes, ks, settings.temperature
+            ),
+            strict=True,
+        )
+    )
+    every_k = [
+        Part(outcome, f"k{k}", metrics="ranking", facets={"k": k})
+        for k, outcome in outcomes.items()
+    ]
     return Result((Part(outcomes[chosen]), *every_k), detail)
 
 
@@ -62,12 +73,18 @@ def _choice(problem: Problem, settings: KnnSettings, device: str) -> tuple[int, 
     }
 
 
-def _held_out_top1(problem: Problem, queries: NDArray[np.int64], settings: KnnSettings, device: str) -> dict[int, float]:
+def _held_out_top1(
+    problem: Problem, queries: NDArray[np.int64], settings: KnnSettings, device: str
+) -> dict[int, float]:
     """k (as it would be on all of train) → top-1 on held-out rows."""
     others = np.flatnonzero(~problem.held_out)
     ks = clamped(settings.k, len(others))
-    neighbours = search(problem.x, problem.x[queries], ks[-1], device, settings.metric, among=others)
-    outcomes = votes_per_k(neighbours, problem.y, problem.y[queries], problem.classes, ks, settings.temperature)
+    neighbours = search(
+        problem.x, problem.x[queries], ks[-1], device, settings.metric, among=others
+    )
+    outcomes = votes_per_k(
+        neighbours, problem.y, problem.y[queries], problem.classes, ks, settings.temperature
+    )
     top1 = {k: float((outcome.rank == 0).mean()) for k, outcome in zip(ks, outcomes, strict=True)}
     return {k: top1[min(k, len(others))] for k in clamped(settings.k, len(problem.x))}
 
@@ -80,25 +97,41 @@ def _spread(positions: NDArray[np.int64], most: int) -> NDArray[np.int64]:
 
 
 def votes_per_k(
-    neighbours: Neighbours, y: NDArray[np.int64], query_y: NDArray[np.int64], classes: int, ks: Sequence[int], temperature: float | None
+    neighbours: Neighbours,
+    y: NDArray[np.int64],
+    query_y: NDArray[np.int64],
+    classes: int,
+    ks: Sequence[int],
+    temperature: float | None,
 ) -> list[Classified]:
     """One outcome per k (ascending), from one list of neighbours per query. Without a temperature each neighbour has one vote.
 
     y (N,) and query_y (Q,) are classes. Memory depends on neither C nor Q: votes are counted for the classes that a query's neighbours have.
     """
     if len(query_y) and not (query_y.min() >= 0 and query_y.max() < classes):
-        raise ValueError(f"query_y must lie in 0..{classes - 1}; got {query_y.min()}..{query_y.max()}.")
+        raise ValueError(
+            f"query_y must lie in 0..{classes - 1}; got {query_y.min()}..{query_y.max()}."
+        )
     predicted, rank = np.empty((2, len(ks), len(query_y)), np.int64)
     size = max(1, min(QUERIES_PER_CHUNK, NEIGHBOURS_PER_CHUNK // ks[-1]))
     for start in range(0, len(query_y), size):
         part = slice(start, start + size)
-        for i, (best, place) in enumerate(_chunk_votes(neighbours.take(part), y, query_y[part], classes, ks, temperature)):
+        for i, (best, place) in enumerate(
+            _chunk_votes(neighbours.take(part), y, query_y[part], classes, ks, temperature)
+        ):
             predicted[i, part], rank[i, part] = best, place
-    return [Classified(query_y.astype(np.int64), predicted[i], rank[i], classes) for i in range(len(ks))]
+    return [
+        Classified(query_y.astype(np.int64), predicted[i], rank[i], classes) for i in range(len(ks))
+    ]
 
 
 def _chunk_votes(
-    neighbours: Neighbours, y: NDArray[np.int64], query_y: NDArray[np.int64], classes: int, ks: Sequence[int], temperature: float | None
+    neighbours: Neighbours,
+    y: NDArray[np.int64],
+    query_y: NDArray[np.int64],
+    classes: int,
+    ks: Sequence[int],
+    temperature: float | None,
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """(predicted, rank) per k. Votes grow by the neighbours between one k and the next, in ascending order of rank."""
     weight = _weights(neighbours.similarity, temperature)
@@ -126,7 +159,9 @@ def _places(label: NDArray[np.int64], classes: int) -> tuple[NDArray[np.int64], 
     """Columns for votes, ascending by class: that of each neighbour (Q, k), and the class at each (Q, W ≤ min(C, k)), −1 where there is none."""
     if classes <= label.shape[1]:
         return label, np.broadcast_to(np.arange(classes), (len(label), classes))
-    key = (label << 32) | np.arange(label.shape[1])  # one sort of class and neighbour together: far faster than an argsort
+    key = (label << 32) | np.arange(
+        label.shape[1]
+    )  # one sort of class and neighbour together: far faster than an argsort
     key.sort(axis=1)
     ascending, order = key >> 32, key & 0xFFFFFFFF
     column = np.zeros_like(label)
@@ -151,6 +186,8 @@ def _ranked(
     seen, column = np.nonzero(class_at[missed] == y[missed, None])
     seen = missed[seen]
     own = votes[seen, column][:, None]
-    before = (votes[seen] > own) | ((votes[seen] == own) & (np.arange(votes.shape[1]) < column[:, None]))
+    before = (votes[seen] > own) | (
+        (votes[seen] == own) & (np.arange(votes.shape[1]) < column[:, None])
+    )
     rank[seen] = np.where(own[:, 0] > 0, before.sum(1), classes)
     return predicted, rank

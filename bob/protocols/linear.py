@@ -24,7 +24,9 @@ from bob.specs import LinearSettings
 def linear(problem: Problem, settings: LinearSettings, device: str) -> Result:
     """C chosen on held-out train rows, refit on all of train, scored on test."""
     fit, detail = probe(problem, settings, device)
-    outcome = Classified.by_blocks(lambda rows: scores(fit, problem.test_x[rows]), problem.test_y, problem.classes)
+    outcome = Classified.by_blocks(
+        lambda rows: scores(fit, problem.test_x[rows]), problem.test_y, problem.classes
+    )
     return Result((Part(outcome),), detail)
 
 
@@ -34,9 +36,13 @@ def probe(problem: Problem, settings: LinearSettings, device: str) -> tuple[Fit,
     grid = 10.0 ** np.linspace(first, last, count)
     data = problem.x, problem.y, problem.classes, grid
     if problem.fold is None:
-        selection = select_and_refit(*data, problem.held_out, tolerance=settings.tolerance, device=device)
+        selection = select_and_refit(
+            *data, problem.held_out, tolerance=settings.tolerance, device=device
+        )
     else:
-        selection = select_by_folds(*data, problem.fold, tolerance=settings.tolerance, device=device)
+        selection = select_by_folds(
+            *data, problem.fold, tolerance=settings.tolerance, device=device
+        )
     fit = selection.fit
     return fit, {
         "c": selection.c,

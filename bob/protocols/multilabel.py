@@ -42,7 +42,9 @@ def multilabel(problem: MultilabelProblem, settings: MultilabelSettings) -> Resu
     first, last, count = settings.log10_l2
     grid, held = 10.0 ** np.linspace(first, last, count), problem.held_out
     fits = fit_path(problem.x[~held], problem.labels[~held], grid)
-    chosen_by = [_held_out_ap(Marked(scores(*fit, problem.x[held]), problem.labels[held])) for fit in fits]
+    chosen_by = [
+        _held_out_ap(Marked(scores(*fit, problem.x[held]), problem.labels[held])) for fit in fits
+    ]
     best = max(range(count), key=lambda i: (chosen_by[i], grid[i]))
     (fit,) = fit_path(problem.x, problem.labels, grid[best : best + 1])
     detail = {
@@ -59,22 +61,44 @@ def fit_path(
 ) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
     """Weights (D, C) and biases (C,) for features as given, one pair for each penalty per example; a constant feature gets weight 0."""
     n, mean, targets = len(x), x.mean(0, dtype=np.float64), 2.0 * labels - 1
-    deviation = np.sqrt(sum((np.square(x[i : i + ROWS] - mean).sum(0) for i in range(0, n, ROWS)), np.zeros(x.shape[1])) / n)
-    scale = np.divide(1.0, deviation, out=np.zeros_like(deviation), where=deviation > 1e-6 * np.abs(mean))
-    centre, gram, cross = targets.mean(0), np.zeros((x.shape[1],) * 2), np.zeros((x.shape[1], labels.shape[1]))
+    deviation = np.sqrt(
+        sum(
+            (np.square(x[i : i + ROWS] - mean).sum(0) for i in range(0, n, ROWS)),
+            np.zeros(x.shape[1]),
+        )
+        / n
+    )
+    scale = np.divide(
+        1.0, deviation, out=np.zeros_like(deviation), where=deviation > 1e-6 * np.abs(mean)
+    )
+    centre, gram, cross = (
+        targets.mean(0),
+        np.zeros((x.shape[1],) * 2),
+        np.zeros((x.shape[1], labels.shape[1])),
+    )
     for i in range(0, n, ROWS):
         block = (x[i : i + ROWS] - mean) * scale
         gram += block.T @ block / n
         cross += block.T @ (targets[i : i + ROWS] - centre) / n
     eigenvalue, basis = np.linalg.eigh(gram)
     rotated = basis.T @ cross
-    weights = [scale[:, None] * (basis @ (rotated / (np.maximum(eigenvalue, 0) + penalty)[:, None])) for penalty in penalties]
+    weights = [
+        scale[:, None] * (basis @ (rotated / (np.maximum(eigenvalue, 0) + penalty)[:, None]))
+        for penalty in penalties
+    ]
     return [(weight, centre - mean @ weight) for weight in weights]
 
 
-def scores(weight: NDArray[np.float64], bias: NDArray[np.float64], x: NDArray[np.float32]) -> NDArray[np.float32]:
+def scores(
+    weight: NDArray[np.float64], bias: NDArray[np.float64], x: NDArray[np.float32]
+) -> NDArray[np.float32]:
     """(N, C) outputs for (N, D) rows."""
-    return np.concatenate([(x[i : i + ROWS] @ weight + bias).astype(np.float32) for i in range(0, max(len(x), 1), ROWS)])
+    return np.concatenate(
+        [
+            (x[i : i + ROWS] @ weight + bias).astype(np.float32)
+            for i in range(0, max(len(x), 1), ROWS)
+        ]
+    )
 
 
 def _held_out_ap(outcome: Marked) -> float:

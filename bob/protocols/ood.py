@@ -60,12 +60,27 @@ def ood(family: Family, settings: OodSettings, device: str) -> Result:
     fit, detail = probe(family.problem, settings, device)
     logits, y, shifts = scores(fit, family.problem.test_x), family.problem.test_y, family.shifts
     own = Classified.from_logits(logits, y)
-    pairs = {name: (among(logits, y, shift.classes), among(scores(fit, shift.x), shift.y, shift.classes)) for name, shift in shifts.items()}
-    parts = [Part(_together(family, own, pairs)), Part(own, "test", facets={"shift": "test"}, stored=True)]
+    pairs = {
+        name: (among(logits, y, shift.classes), among(scores(fit, shift.x), shift.y, shift.classes))
+        for name, shift in shifts.items()
+    }
+    parts = [
+        Part(_together(family, own, pairs)),
+        Part(own, "test", facets={"shift": "test"}, stored=True),
+    ]
     for name, (same_task, shifted) in pairs.items():
         parts += _of_one(name, same_task, shifted, masked=shifts[name].classes is not None)
-    masks = {name: len(shift.classes) for name, shift in shifts.items() if shift.classes is not None}
-    return Result(tuple(parts), {**detail, "images": {name: len(shift.y) for name, shift in shifts.items()}, "scored_among_classes": masks})
+    masks = {
+        name: len(shift.classes) for name, shift in shifts.items() if shift.classes is not None
+    }
+    return Result(
+        tuple(parts),
+        {
+            **detail,
+            "images": {name: len(shift.y) for name, shift in shifts.items()},
+            "scored_among_classes": masks,
+        },
+    )
 
 
 def among(logits: NDArray[np.float64], y: Ints, classes: Sequence[int] | None) -> Classified:
@@ -82,18 +97,31 @@ def _of_one(name: str, own: Classified, shifted: Classified, masked: bool) -> It
     facets = {"shift": name}
     yield Part(shifted, name, facets=facets, stored=True)
     yield Part(Shifted.of([_right(own), _right(shifted)]), name, ("drop", "relative_drop"), facets)
-    yield Part(own, f"test_{name}", "all" if masked else ("top1",), {"shift": "test", "classes_of": name})
+    yield Part(
+        own, f"test_{name}", "all" if masked else ("top1",), {"shift": "test", "classes_of": name}
+    )
 
 
-def _together(family: Family, own: Classified, pairs: Mapping[str, tuple[Classified, Classified]]) -> Shifted:
+def _together(
+    family: Family, own: Classified, pairs: Mapping[str, tuple[Classified, Classified]]
+) -> Shifted:
     """All sets at once. A shift's group names stand beside the shift's own, since one name may occur in several sets."""
     sides = [_right(own), *(_right(shifted) for _, shifted in pairs.values())]
     names = [_names("test", family.groups, len(sides[0]))]
     for (name, shift), side in zip(family.shifts.items(), sides[1:], strict=True):
-        groups = None if shift.groups is None else [group for group, mine in zip(shift.groups, _in(shift), strict=True) if mine]
+        groups = (
+            None
+            if shift.groups is None
+            else [group for group, mine in zip(shift.groups, _in(shift), strict=True) if mine]
+        )
         names.append(_names(name, groups, len(side)))
-    index = {group: i for i, group in enumerate(dict.fromkeys(group for several in names for group in several))}
-    return Shifted.of(sides, [np.array([index[group] for group in several], np.int64) for several in names])
+    index = {
+        group: i
+        for i, group in enumerate(dict.fromkeys(group for several in names for group in several))
+    }
+    return Shifted.of(
+        sides, [np.array([index[group] for group in several], np.int64) for several in names]
+    )
 
 
 def _in(shift: TestSet) -> Bools:

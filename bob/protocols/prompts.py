@@ -33,7 +33,9 @@ def spoken(classes: Sequence[str], wordnet_ids: Sequence[str]) -> list[str]:
         return [name.replace("_", " ") for name in classes]
     place = {name: c for c, name in enumerate(wordnet_ids)}
     if strange := [name for name in classes if name[:9] not in place]:
-        raise DatasetError(f"the class {strange[0]!r} is a WordNet id that is not one of ImageNet's {len(place)}: give class names that can be said.")
+        raise DatasetError(
+            f"the class {strange[0]!r} is a WordNet id that is not one of ImageNet's {len(place)}: give class names that can be said."
+        )
     return [IMAGENET_CLASSNAMES[place[name[:9]]] for name in classes]
 
 

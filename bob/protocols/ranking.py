@@ -43,20 +43,39 @@ class Found:
 
 
 def rankings(
-    queries: NDArray[Any], gallery: NDArray[Any], relevances: Mapping[str, Relevance], metric: MetricName, device: str = "cpu"
+    queries: NDArray[Any],
+    gallery: NDArray[Any],
+    relevances: Mapping[str, Relevance],
+    metric: MetricName,
+    device: str = "cpu",
 ) -> dict[str, list[Found]]:
     """Whole rankings of gallery (G, D) for queries (Q, D), read by several ideas of what is relevant; by name, Founds in the order of the queries."""
-    prepared, workers = Gallery(gallery, metric, device), torch.get_num_threads() if device == "cpu" else 1
+    prepared, workers = (
+        Gallery(gallery, metric, device),
+        torch.get_num_threads() if device == "cpu" else 1,
+    )
     chunks = list(_chunks(len(queries), max(1, min(QUERIES, CELLS // workers // len(gallery)))))
-    stripes = striped(lambda some: _ranked(prepared, queries, relevances, some), chunks, workers) if chunks else []
+    stripes = (
+        striped(lambda some: _ranked(prepared, queries, relevances, some), chunks, workers)
+        if chunks
+        else []
+    )
     return {name: [part for stripe in stripes for part in stripe[name]] for name in relevances}
 
 
 def shortlists(
-    queries: NDArray[Any], gallery: NDArray[Any], relevances: Mapping[str, Relevance], metric: MetricName, depth: int, device: str = "cpu"
+    queries: NDArray[Any],
+    gallery: NDArray[Any],
+    relevances: Mapping[str, Relevance],
+    metric: MetricName,
+    depth: int,
+    device: str = "cpu",
 ) -> dict[str, list[Found]]:
     """As `rankings`, for the first `depth` places only: from a search of nearest neighbours, without sorting the gallery."""
-    spare = {name: _most_left_out(relevance, len(queries), len(gallery)) for name, relevance in relevances.items()}
+    spare = {
+        name: _most_left_out(relevance, len(queries), len(gallery))
+        for name, relevance in relevances.items()
+    }
     nearest = search(gallery, queries, depth + max(spare.values()), device, metric).index
     found: dict[str, list[Found]] = {name: [] for name in relevances}
     for rows in _chunks(len(queries), max(1, CELLS // len(gallery))):
@@ -74,10 +93,17 @@ def retrieved(found: Sequence[Found]) -> Retrieved:
 
 def shortlist(found: Sequence[Found], k: int, *, whole: bool) -> Shortlist:
     """Of the first k places; `whole` says whether the rankings were not cut off."""
-    return Shortlist(k, *map(np.concatenate, zip(*(_shortlist(part, k, whole) for part in found), strict=True)))
+    return Shortlist(
+        k, *map(np.concatenate, zip(*(_shortlist(part, k, whole) for part in found), strict=True))
+    )
 
 
-def _ranked(gallery: Gallery, queries: NDArray[Any], relevances: Mapping[str, Relevance], chunks: Sequence[Ints]) -> dict[str, list[Found]]:
+def _ranked(
+    gallery: Gallery,
+    queries: NDArray[Any],
+    relevances: Mapping[str, Relevance],
+    chunks: Sequence[Ints],
+) -> dict[str, list[Found]]:
     """Some chunks of queries: by float32 as long as it tells the gallery apart, from the first chunk in which it does not by float64."""
     found: dict[str, list[Found]] = {name: [] for name in relevances}
     factor, trusted, room = 0.0, gallery.safe, gallery.room(len(chunks[0]))
@@ -93,7 +119,9 @@ def _ranked(gallery: Gallery, queries: NDArray[Any], relevances: Mapping[str, Re
     return found
 
 
-def _read(distances: Exact | Rough, rows: Ints, relevances: Mapping[str, Relevance]) -> dict[str, list[Found]] | None:
+def _read(
+    distances: Exact | Rough, rows: Ints, relevances: Mapping[str, Relevance]
+) -> dict[str, list[Found]] | None:
     """The positives of the queries at `rows`; None where too much would have to be settled."""
     found: dict[str, list[Found]] = {name: [] for name in relevances}
     for part in _chunks(len(rows), max(1, SORTED_CELLS // distances.far.shape[1])):
@@ -102,16 +130,24 @@ def _read(distances: Exact | Rough, rows: Ints, relevances: Mapping[str, Relevan
             placed = _trusted(distances, slice(part[0], part[-1] + 1), *masks)
             if placed is None:
                 return None
-            found[name].append(Found(rows[part], np.bincount(placed[0], minlength=len(part)), *placed))
+            found[name].append(
+                Found(rows[part], np.bincount(placed[0], minlength=len(part)), *placed)
+            )
     return found
 
 
-def _trusted(distances: Exact | Rough, part: slice, positive: Mask, left_out: Mask) -> tuple[Ints, Ints] | None:
+def _trusted(
+    distances: Exact | Rough, part: slice, positive: Mask, left_out: Mask
+) -> tuple[Ints, Ints] | None:
     """Ranks, made again where an error of float32 was met that is larger than what was reckoned with."""
     while True:
         some = distances.among(part)
         placed = ranks(some, positive, left_out)
-        if isinstance(distances, Exact) or isinstance(some, Exact) or 4 * some.worst <= distances.factor:
+        if (
+            isinstance(distances, Exact)
+            or isinstance(some, Exact)
+            or 4 * some.worst <= distances.factor
+        ):
             return placed
         distances.factor = 8 * some.worst
 
@@ -123,14 +159,22 @@ def _chunks(n: int, size: int) -> Iterator[Ints]:
 def _places(order: Ints, positive: Mask, left_out: Mask) -> tuple[Ints, Ints]:
     """(P,) and (P,) row and rank of the positives in an ordering (B, k), moved up by what is left out before them."""
     width = order.shape[1]
-    hit, gone = (np.flatnonzero(np.take_along_axis(mask, order, 1)) for mask in (positive, left_out))
+    hit, gone = (
+        np.flatnonzero(np.take_along_axis(mask, order, 1)) for mask in (positive, left_out)
+    )
     row, rank = np.divmod(hit, width)
     return row, rank - (np.searchsorted(gone, hit) - np.searchsorted(gone, row * width))
 
 
 def _most_left_out(relevance: Relevance, queries: int, gallery: int) -> int:
     """The largest number of gallery items that one query's ranking leaves out."""
-    return max((int(relevance.of(rows)[1].sum(1).max()) for rows in _chunks(queries, max(1, CELLS // gallery))), default=0)
+    return max(
+        (
+            int(relevance.of(rows)[1].sum(1).max())
+            for rows in _chunks(queries, max(1, CELLS // gallery))
+        ),
+        default=0,
+    )
 
 
 def _retrieved(found: Found) -> tuple[NDArray[Any], ...]:
@@ -139,7 +183,10 @@ def _retrieved(found: Found) -> tuple[NDArray[Any], ...]:
     r, nth, precision = found.positives[found.row], _nth(found), _precisions(found)
     within_r = found.rank < r
     before = np.divide(nth, found.rank, out=np.ones(len(nth)), where=found.rank > 0)
-    sums = [_sums(found, values)[has] / found.positives[has] for values in (precision, (before + precision) / 2, within_r, precision * within_r)]
+    sums = [
+        _sums(found, values)[has] / found.positives[has]
+        for values in (precision, (before + precision) / 2, within_r, precision * within_r)
+    ]
     return (found.query[has], found.positives[has], found.rank[nth == 0], *sums)
 
 
@@ -174,4 +221,6 @@ def _precisions(found: Found) -> NDArray[np.float64]:
 
 def _sums(found: Found, values: NDArray[Any]) -> NDArray[np.float64]:
     """(B,) of values (P,), per query, in float64."""
-    return np.bincount(found.row, weights=values, minlength=len(found.query)).astype(np.float64, copy=False)
+    return np.bincount(found.row, weights=values, minlength=len(found.query)).astype(
+        np.float64, copy=False
+    )

@@ -80,21 +80,33 @@ class Judged:
 def judged(judgements: Mapping[str, Sequence[Sequence[int]]], gallery: int) -> dict[str, Relevance]:
     """By name of the difficulty, the one that ranks first: medium, easy and hard where both are judged; else "" for positive against junk."""
     queries = len(next(iter(judgements.values())))
-    names = DIFFICULTIES if {"easy", "hard"} <= set(judgements) else {"": (("positive",), ("junk",))}
+    names = (
+        DIFFICULTIES if {"easy", "hard"} <= set(judgements) else {"": (("positive",), ("junk",))}
+    )
     return {
-        name: Judged(_joined(judgements, positive, queries), _joined(judgements, junk, queries), gallery) for name, (positive, junk) in names.items()
+        name: Judged(
+            _joined(judgements, positive, queries), _joined(judgements, junk, queries), gallery
+        )
+        for name, (positive, junk) in names.items()
     }
 
 
 def codes(queries: Sequence[str], gallery: Sequence[str]) -> Codes:
     """Names as numbers that are equal where the names are."""
     number = {name: i for i, name in enumerate(dict.fromkeys([*queries, *gallery]))}
-    return np.array([number[name] for name in queries], np.int64), np.array([number[name] for name in gallery], np.int64)
+    return np.array([number[name] for name in queries], np.int64), np.array(
+        [number[name] for name in gallery], np.int64
+    )
 
 
-def _joined(judgements: Mapping[str, Sequence[Sequence[int]]], levels: Sequence[str], queries: int) -> list[list[int]]:
+def _joined(
+    judgements: Mapping[str, Sequence[Sequence[int]]], levels: Sequence[str], queries: int
+) -> list[list[int]]:
     """Q lists of what any of the levels holds; a level that was not judged holds nothing."""
-    return [[item for level in levels if level in judgements for item in judgements[level][query]] for query in range(queries)]
+    return [
+        [item for level in levels if level in judgements for item in judgements[level][query]]
+        for query in range(queries)
+    ]
 
 
 def _same(pair: Codes, rows: Ints) -> Mask:

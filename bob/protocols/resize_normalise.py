@@ -30,24 +30,42 @@ class Setting:
     undefined: str | None = None
 
 
-def resize_normalise(settings: ResizeNormaliseSettings, grid: Iterable[Setting], device: str) -> Result:
+def resize_normalise(
+    settings: ResizeNormaliseSettings, grid: Iterable[Setting], device: str
+) -> Result:
     """`grid` begins with the backbone's own setting."""
     parts: list[Part] = []
     own: dict[str, Classified] = {}
     for setting in grid:
-        answers = _answers(settings, setting.problem, device) if setting.problem else dict.fromkeys(own)
+        answers = (
+            _answers(settings, setting.problem, device) if setting.problem else dict.fromkeys(own)
+        )
         own = own or {head: outcome for head, outcome in answers.items() if outcome is not None}
-        parts += [part for head, outcome in answers.items() for part in _rows(head, outcome, own[head], setting)]
-    return Result((Part(parts[0].outcome), *parts), {"settings": len({part.suffix for part in parts})})
+        parts += [
+            part
+            for head, outcome in answers.items()
+            for part in _rows(head, outcome, own[head], setting)
+        ]
+    return Result(
+        (Part(parts[0].outcome), *parts), {"settings": len({part.suffix for part in parts})}
+    )
 
 
-def _answers(settings: ResizeNormaliseSettings, problem: Problem, device: str) -> dict[str, Classified | None]:
+def _answers(
+    settings: ResizeNormaliseSettings, problem: Problem, device: str
+) -> dict[str, Classified | None]:
     """Head → its outcome."""
     votes = {
-        f"knn_{metric}": knn(problem, KnnSettings(k=(settings.k,), metric=metric, vote="majority"), device).outcome
+        f"knn_{metric}": knn(
+            problem, KnnSettings(k=(settings.k,), metric=metric, vote="majority"), device
+        ).outcome
         for metric in ("euclidean", "cosine")
     }
-    return votes if settings.probe is None else {**votes, "linear": linear(problem, settings.probe, device).outcome}
+    return (
+        votes
+        if settings.probe is None
+        else {**votes, "linear": linear(problem, settings.probe, device).outcome}
+    )
 
 
 def _rows(head: str, outcome: Classified | None, own: Classified, setting: Setting) -> list[Part]:
@@ -58,5 +76,9 @@ def _rows(head: str, outcome: Classified | None, own: Classified, setting: Setti
     gain = None if outcome is None else Varied(own.rank == 0, outcome.rank == 0)
     return [
         Part(outcome, suffix, ("top1",), facets, undefined=setting.undefined),
-        *([] if outcome is own else [Part(gain, suffix, ("top1_gain",), facets, undefined=setting.undefined)]),
+        *(
+            []
+            if outcome is own
+            else [Part(gain, suffix, ("top1_gain",), facets, undefined=setting.undefined)]
+        ),
     ]

@@ -46,29 +46,59 @@ def retrieval(search: Search, settings: RetrievalSettings, device: str) -> Resul
     if settings.depth is None:
         found = rankings(queries, gallery, search.relevances, settings.metric, device)
     else:
-        found = shortlists(queries, gallery, search.relevances, settings.metric, settings.depth, device)
-    parts = [part for name, chunks in found.items() for part in _parts(name, chunks, settings, headline=name == next(iter(found)))]
+        found = shortlists(
+            queries, gallery, search.relevances, settings.metric, settings.depth, device
+        )
+    parts = [
+        part
+        for name, chunks in found.items()
+        for part in _parts(name, chunks, settings, headline=name == next(iter(found)))
+    ]
     return Result(tuple(parts), {**_counts(found), "gallery": len(gallery), **white})
 
 
-def _whitened(search: Search, settings: RetrievalSettings) -> tuple[NDArray[np.float32], NDArray[np.float32], dict[str, int]]:
+def _whitened(
+    search: Search, settings: RetrievalSettings
+) -> tuple[NDArray[np.float32], NDArray[np.float32], dict[str, int]]:
     if settings.whiten is None or search.train is None:
         return search.queries, search.gallery, {}
     whitening = fit_whitening(search.train, settings.whiten)
-    return whitening.apply(search.queries), whitening.apply(search.gallery), {"whitened_dimensions": whitening.projection.shape[1]}
+    return (
+        whitening.apply(search.queries),
+        whitening.apply(search.gallery),
+        {"whitened_dimensions": whitening.projection.shape[1]},
+    )
 
 
-def _parts(name: str, found: list[Found], settings: RetrievalSettings, *, headline: bool) -> list[Part]:
+def _parts(
+    name: str, found: list[Found], settings: RetrievalSettings, *, headline: bool
+) -> list[Part]:
     """The rankings of one difficulty, whole (or down to the depth) and at every k; those of the one that ranks have no suffix of their own."""
     own, facets = ("", {}) if headline else (name, {"difficulty": name})
     whole = settings.depth is None
-    first = retrieved(found) if settings.depth is None else shortlist(found, settings.depth, whole=False)
-    at_k = [Part(shortlist(found, k, whole=whole), f"{own}_k{k}".strip("_"), facets={**facets, "k": k}) for k in settings.k]
-    return [Part(first, own, facets=facets if whole else {**facets, "k": settings.depth or 0}), *at_k]
+    first = (
+        retrieved(found)
+        if settings.depth is None
+        else shortlist(found, settings.depth, whole=False)
+    )
+    at_k = [
+        Part(shortlist(found, k, whole=whole), f"{own}_k{k}".strip("_"), facets={**facets, "k": k})
+        for k in settings.k
+    ]
+    return [
+        Part(first, own, facets=facets if whole else {**facets, "k": settings.depth or 0}),
+        *at_k,
+    ]
 
 
 def _counts(found: Mapping[str, list[Found]]) -> dict[str, Any]:
     """How many queries there are, and how many of them have nothing to find (by difficulty where there are several)."""
-    empty = {name: sum(int((chunk.positives == 0).sum()) for chunk in chunks) for name, chunks in found.items()}
+    empty = {
+        name: sum(int((chunk.positives == 0).sum()) for chunk in chunks)
+        for name, chunks in found.items()
+    }
     queries = sum(len(chunk.query) for chunk in next(iter(found.values())))
-    return {"queries": queries, "queries_without_positives": empty if len(empty) > 1 else next(iter(empty.values()))}
+    return {
+        "queries": queries,
+        "queries_without_positives": empty if len(empty) > 1 else next(iter(empty.values())),
+    }

@@ -21,15 +21,25 @@ def ridge(problem: Problem, settings: RidgeSettings, device: str) -> Result:
     """Penalty chosen on held-out train rows (highest top-1, then strongest), refit on all of train, scored on test."""
     first, last, count = settings.log10_l2
     grid, held = 10.0 ** np.linspace(first, last, count), problem.held_out
-    fits = fit_path(problem.x[~held], problem.y[~held], problem.classes, grid * (~held).sum(), device=device)
-    top1 = [float((scores(fit, problem.x[held]).argmax(1) == problem.y[held]).mean()) for fit in fits]
+    fits = fit_path(
+        problem.x[~held], problem.y[~held], problem.classes, grid * (~held).sum(), device=device
+    )
+    top1 = [
+        float((scores(fit, problem.x[held]).argmax(1) == problem.y[held]).mean()) for fit in fits
+    ]
     best = max(range(count), key=lambda i: (top1[i], grid[i]))
-    (fit,) = fit_path(problem.x, problem.y, problem.classes, [grid[best] * len(problem.y)], device=device)
-    outcome = Classified.by_blocks(lambda rows: scores(fit, problem.test_x[rows]), problem.test_y, problem.classes)
+    (fit,) = fit_path(
+        problem.x, problem.y, problem.classes, [grid[best] * len(problem.y)], device=device
+    )
+    outcome = Classified.by_blocks(
+        lambda rows: scores(fit, problem.test_x[rows]), problem.test_y, problem.classes
+    )
     detail = {
         "l2_per_example": float(grid[best]),
         "l2_at_edge": count > 1 and best in (0, count - 1),
         "held_out_top1": top1[best],
         "held_out_rows": int(held.sum()),
     }
-    return Result((Part(replace(outcome, log_prob=None, confidence=None)),), detail)  # outputs are no logits
+    return Result(
+        (Part(replace(outcome, log_prob=None, confidence=None)),), detail
+    )  # outputs are no logits

@@ -39,5 +39,8 @@ def fit_whitening(x: NDArray[Any], dimensions: int) -> Whitening:
     variance, direction = np.linalg.eigh(centred.T @ centred / max(1, len(x) - 1))
     kept = np.flatnonzero(variance > FLAT * max(variance[-1], 0.0))[::-1][:dimensions]
     if not len(kept):
-        raise NotApplicableError(f"whitening needs train features that differ; the {len(x)} rows here are all alike.", of="backbone")
+        raise NotApplicableError(
+            f"whitening needs train features that differ; the {len(x)} rows here are all alike.",
+            of="backbone",
+        )
     return Whitening(mean, direction[:, kept] / np.sqrt(variance[kept]))

@@ -15,10 +15,18 @@ from bob.outcomes import Classified
 from bob.protocols.protocol import Part, Result
 
 
-def zeroshot(images: NDArray[np.float32], texts: NDArray[np.float32], y: NDArray[np.int64], classes: int, logit_scale: float) -> Result:
+def zeroshot(
+    images: NDArray[np.float32],
+    texts: NDArray[np.float32],
+    y: NDArray[np.int64],
+    classes: int,
+    logit_scale: float,
+) -> Result:
     """Images (N, D) of true classes y (N,) against prompts (C · T, D), all of one class together."""
     logits = logit_scale * (unit(images) @ class_embeddings(texts, classes).T)
-    return Result((Part(Classified.from_logits(logits, y)),), {"prompts_per_class": len(texts) // classes})
+    return Result(
+        (Part(Classified.from_logits(logits, y)),), {"prompts_per_class": len(texts) // classes}
+    )
 
 
 def class_embeddings(texts: NDArray[np.float32], classes: int) -> NDArray[np.float32]:

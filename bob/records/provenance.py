@@ -10,12 +10,25 @@ from typing import Any
 from bob import __version__
 from bob.io.paths import CHECKOUT
 
-LIBRARIES = ("torch", "torchvision", "timm", "numpy", "pillow", "scikit-learn", "faiss-cpu", "datasets", "safetensors")
+LIBRARIES = (
+    "torch",
+    "torchvision",
+    "timm",
+    "numpy",
+    "pillow",
+    "scikit-learn",
+    "faiss-cpu",
+    "datasets",
+    "safetensors",
+)
 
 
 def provenance() -> dict[str, Any]:
     """When, with which versions, from which commit."""
-    return {"created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"), **_circumstances()}
+    return {
+        "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        **_circumstances(),
+    }
 
 
 @lru_cache
@@ -41,11 +54,20 @@ def _git() -> dict[str, Any] | None:
     if not (CHECKOUT / ".git").exists():
         return None
     commit = _ask_git("rev-parse", "HEAD")
-    return {"commit": commit.strip(), "modified": bool(_ask_git("status", "--porcelain", "--untracked-files=no"))} if commit else None
+    return (
+        {
+            "commit": commit.strip(),
+            "modified": bool(_ask_git("status", "--porcelain", "--untracked-files=no")),
+        }
+        if commit
+        else None
+    )
 
 
 def _ask_git(*words: str) -> str:
     try:
-        return subprocess.run(["git", "-C", str(CHECKOUT), *words], capture_output=True, text=True, check=True).stdout
+        return subprocess.run(
+            ["git", "-C", str(CHECKOUT), *words], capture_output=True, text=True, check=True
+        ).stdout
     except (OSError, subprocess.CalledProcessError):
         return ""

@@ -39,14 +39,22 @@ class RecordBook:
             record = _read(self._path(task, dataset, backbone, key))
         except (FileNotFoundError, StoreError):
             return None
-        whole = record.key == key and (record.arrays is None or (self._path(task, dataset, backbone, key).parent / record.arrays).exists())
+        whole = record.key == key and (
+            record.arrays is None
+            or (self._path(task, dataset, backbone, key).parent / record.arrays).exists()
+        )
         return record if whole else None
 
     def write(self, record: Record, arrays: Arrays) -> Path:
         """Stores a record, arrays first, so that a record that is there is whole. A success ends the cell's failures."""
         path = self._path(record.task.name, record.dataset_name, record.backbone_name, record.key)
         if arrays:
-            write_whole(path.with_suffix(".safetensors"), bytes(save({name: np.ascontiguousarray(values) for name, values in arrays.items()})))
+            write_whole(
+                path.with_suffix(".safetensors"),
+                bytes(
+                    save({name: np.ascontiguousarray(values) for name, values in arrays.items()})
+                ),
+            )
             record = record.model_copy(update={"arrays": path.with_suffix(".safetensors").name})
         write_whole(path, record.model_dump_json(indent=1).encode())
         for other in path.parent.glob(f"{_part(record.backbone_name)}.*.json"):
@@ -68,24 +76,48 @@ class RecordBook:
     def of(self, dataset: str | None = None, backbone: str | None = None) -> list[Record]:
         """The whole records of one dataset, of one backbone, or of both, in path order; no other file is read."""
         found = []
-        for path in sorted(self.root.glob(f"*/{_part(dataset) if dataset else '*'}/{_part(backbone) if backbone else '*'}.*.json")):
+        for path in sorted(
+            self.root.glob(
+                f"*/{_part(dataset) if dataset else '*'}/{_part(backbone) if backbone else '*'}.*.json"
+            )
+        ):
             with contextlib.suppress(FileNotFoundError, StoreError):
                 found.append(_read(path))
-        return [record for record in found if dataset in (None, record.dataset_name) and backbone in (None, record.backbone_name)]
+        return [
+            record
+            for record in found
+            if dataset in (None, record.dataset_name) and backbone in (None, record.backbone_name)
+        ]
 
     def arrays(self, record: Record) -> dict[str, NDArray[Any]]:
         """The per-example arrays of a record, by `SEED.NAME`."""
         if record.arrays is None:
             return {}
-        return dict(load_file(self._path(record.task.name, record.dataset_name, record.backbone_name, record.key).parent / record.arrays))
+        return dict(
+            load_file(
+                self._path(
+                    record.task.name, record.dataset_name, record.backbone_name, record.key
+                ).parent
+                / record.arrays
+            )
+        )
 
     def headline(self, record: Record) -> dict[str, NDArray[Any]]:
         """Of a record's arrays, those of its headline (`SEED.NAME`); none where the file is not there or damaged."""
         if record.arrays is None:
             return {}
-        path = self._path(record.task.name, record.dataset_name, record.backbone_name, record.key).parent / record.arrays
+        path = (
+            self._path(
+                record.task.name, record.dataset_name, record.backbone_name, record.key
+            ).parent
+            / record.arrays
+        )
         try:
-            return {name: values for name, values in load(path.read_bytes()).items() if name.count(".") == 1}
+            return {
+                name: values
+                for name, values in load(path.read_bytes()).items()
+                if name.count(".") == 1
+            }
         except (OSError, SafetensorError):
             return {}
 
@@ -109,7 +141,9 @@ def _part(name: str) -> str:
     held = slug(name).encode()
     if len(held) <= LONGEST:
         return slug(name)
-    return f"{held[:LONGEST].decode(errors='ignore')}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    return (
+        f"{held[:LONGEST].decode(errors='ignore')}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    )
 
 
 def _read(path: Path) -> Record:
@@ -117,4 +151,6 @@ def _read(path: Path) -> Record:
         return Record.model_validate_json(path.read_bytes())
     except ValidationError as error:
         problem = error.errors()[0]["msg"]
-        raise StoreError(f"{path}: is not a record of this version ({problem}); remove it, and the next run makes it again.") from error
+        raise StoreError(
+            f"{path}: is not a record of this version ({problem}); remove it, and the next run makes it again."
+        ) from error

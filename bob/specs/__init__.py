@@ -1,6 +1,14 @@
 """What the registries hold: one frozen spec per backbone, task and dataset. No behaviour, no torch."""
 
-from bob.specs.backbone import TOWER, BackboneSpec, Family, Graph, Pooling, Preprocessing, Pretraining
+from bob.specs.backbone import (
+    TOWER,
+    BackboneSpec,
+    Family,
+    Graph,
+    Pooling,
+    Preprocessing,
+    Pretraining,
+)
 from bob.specs.dataset import METRICS_OF, NOT_OURS, DatasetSpec, ShiftSpec
 from bob.specs.settings import SETTINGS, KnnSettings, LinearSettings
 from bob.specs.sources import (

@@ -92,7 +92,9 @@ class BackboneSpec(Closed):
         """Whether there is a text tower beside the image tower."""
         return self.loader == "open_clip"
 
-    def variant(self, *, pooling: Pooling | None = None, preprocessing: Preprocessing | None = None) -> "BackboneSpec":
+    def variant(
+        self, *, pooling: Pooling | None = None, preprocessing: Preprocessing | None = None
+    ) -> "BackboneSpec":
         """The same weights read or fed otherwise; what the entry declares and might not hold for it is discovered anew."""
         changed: dict[str, Any] = {"pooling": pooling or self.pooling, "width": None}
         if preprocessing:
@@ -103,7 +105,10 @@ class BackboneSpec(Closed):
         """What the entry declares and is not so."""
         found = {"input_px": input_px, "width": width, "params": params}
         wrong = [name for name, value in found.items() if getattr(self, name) not in (None, value)]
-        return [f"{name} is declared as {getattr(self, name):,}; it is {found[name]:,}" for name in wrong]
+        return [
+            f"{name} is declared as {getattr(self, name):,}; it is {found[name]:,}"
+            for name in wrong
+        ]
 
     @model_validator(mode="before")
     @classmethod
@@ -132,16 +137,40 @@ class BackboneSpec(Closed):
         weights, loader = self.weights or Weights(random=0), self.loader
         laid_out, drops = bool(weights.state_dict or weights.strip), bool(weights.drop)
         return [
-            (loader == "open_clip" and self.pooling not in TOWER, f"loader open_clip has the poolings {' and '.join(TOWER)}; got {self.pooling!r}"),
-            (loader != "open_clip" and self.pooling in TOWER, f"pooling {self.pooling!r} belongs to loader open_clip; got loader {loader!r}"),
-            (loader != "open_clip" and weights.tag is not None, f"weights.tag belongs to loader open_clip; got loader {loader!r}"),
-            (loader != "checkpoint" and laid_out, f"weights.state_dict and strip belong to loader checkpoint; got loader {loader!r}"),
-            (drops and loader not in ("checkpoint", "transformers"), f"weights.drop belongs to checkpoint and transformers; got loader {loader!r}"),
-            (loader == "onnx" and self.graph is None, "loader onnx needs 'graph': {output: the tensor to read}"),
-            (loader != "onnx" and self.graph is not None, f"'graph' belongs to loader onnx; got loader {loader!r}"),
+            (
+                loader == "open_clip" and self.pooling not in TOWER,
+                f"loader open_clip has the poolings {' and '.join(TOWER)}; got {self.pooling!r}",
+            ),
+            (
+                loader != "open_clip" and self.pooling in TOWER,
+                f"pooling {self.pooling!r} belongs to loader open_clip; got loader {loader!r}",
+            ),
+            (
+                loader != "open_clip" and weights.tag is not None,
+                f"weights.tag belongs to loader open_clip; got loader {loader!r}",
+            ),
+            (
+                loader != "checkpoint" and laid_out,
+                f"weights.state_dict and strip belong to loader checkpoint; got loader {loader!r}",
+            ),
+            (
+                drops and loader not in ("checkpoint", "transformers"),
+                f"weights.drop belongs to checkpoint and transformers; got loader {loader!r}",
+            ),
+            (
+                loader == "onnx" and self.graph is None,
+                "loader onnx needs 'graph': {output: the tensor to read}",
+            ),
+            (
+                loader != "onnx" and self.graph is not None,
+                f"'graph' belongs to loader onnx; got loader {loader!r}",
+            ),
             (
                 loader == "onnx" and bool(self.preprocessing.missing()),
                 f"an ONNX file does not tell its preprocessing: give {', '.join(self.preprocessing.missing())}",
             ),
-            (bool(self.options) and loader not in ARCHITECTURE_OPTIONS, f"'options' belong to {', '.join(ARCHITECTURE_OPTIONS)}; got {loader!r}"),
+            (
+                bool(self.options) and loader not in ARCHITECTURE_OPTIONS,
+                f"'options' belong to {', '.join(ARCHITECTURE_OPTIONS)}; got {loader!r}",
+            ),
         ]

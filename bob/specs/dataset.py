@@ -5,7 +5,14 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from bob.specs.numbers import Count
-from bob.specs.sources import FolderSource, HuggingFaceSource, Role, SampleSource, Source, TableSource
+from bob.specs.sources import (
+    FolderSource,
+    HuggingFaceSource,
+    Role,
+    SampleSource,
+    Source,
+    TableSource,
+)
 from bob.specs.yaml import Closed
 
 Kind = Literal["classification", "multi-label", "retrieval", "image-text", "detection"]
@@ -108,13 +115,25 @@ class DatasetSpec(Closed):
     @model_validator(mode="after")
     def _agrees(self) -> "DatasetSpec":
         if self.metric and self.metric not in METRICS_OF[self.kind]:
-            raise ValueError(f"metric must be one of {', '.join(METRICS_OF[self.kind])} for kind {self.kind!r}; got {self.metric!r}")
+            raise ValueError(
+                f"metric must be one of {', '.join(METRICS_OF[self.kind])} for kind {self.kind!r}; got {self.metric!r}"
+            )
         if self.class_range and not 0 <= self.class_range[0] < self.class_range[1]:
-            raise ValueError(f"class_range must be a first place and a later one; got {list(self.class_range)!r}")
-        for field, names in (("worst_group", filter(None, [self.worst_group])), ("where", self.where), ("leave_out", self.leave_out)):
+            raise ValueError(
+                f"class_range must be a first place and a later one; got {list(self.class_range)!r}"
+            )
+        for field, names in (
+            ("worst_group", filter(None, [self.worst_group])),
+            ("where", self.where),
+            ("leave_out", self.leave_out),
+        ):
             if strange := [name for name in names if name not in facts_of(self.source, name)]:
                 known = ", ".join(facts_of(self.source, "")) or "none"
-                raise ValueError(f"{field} names the attribute {strange[0]!r}, which its source does not tell. Known: {known}")
+                raise ValueError(
+                    f"{field} names the attribute {strange[0]!r}, which its source does not tell. Known: {known}"
+                )
         if self.leave_out and (self.where or self.counts):
-            raise ValueError("leave_out makes an automatic split of what is left: it goes with 'images', not with 'where' or 'counts'")
+            raise ValueError(
+                "leave_out makes an automatic split of what is left: it goes with 'images', not with 'where' or 'counts'"
+            )
         return self

@@ -149,11 +149,21 @@ class SampleSource(Closed):
     @model_validator(mode="after")
     def _drawings_of_openmoji(self) -> "SampleSource":
         if self.reader != "openmoji" and (self.styles != ("colour",) or self.skin_tones):
-            raise ValueError(f"'styles' and 'skin_tones' belong to reader openmoji; got reader {self.reader!r}")
+            raise ValueError(
+                f"'styles' and 'skin_tones' belong to reader openmoji; got reader {self.reader!r}"
+            )
         return self
 
 
 Source = Annotated[
-    HuggingFaceSource | WebDatasetSource | FolderSource | TableSource | ArraysSource | RevisitedSource | QrelsSource | RealSource | SampleSource,
+    HuggingFaceSource
+    | WebDatasetSource
+    | FolderSource
+    | TableSource
+    | ArraysSource
+    | RevisitedSource
+    | QrelsSource
+    | RealSource
+    | SampleSource,
     Field(discriminator="reader"),
 ]

@@ -42,7 +42,9 @@ class Weights(Closed):
     def _one_source(self) -> "Weights":
         sources = self._sources()
         if len(sources) != 1:
-            raise ValueError(f"needs exactly one of {', '.join(SOURCES)}; got {', '.join(sources) or 'none'}")
+            raise ValueError(
+                f"needs exactly one of {', '.join(SOURCES)}; got {', '.join(sources) or 'none'}"
+            )
         if self.package and not self.file:
             raise ValueError("'file' is missing: the path of the weights inside the package")
         if self.revision and not self.hub:

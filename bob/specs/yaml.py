@@ -31,9 +31,13 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
             if not isinstance(key, str):
-                raise yaml.MarkedYAMLError(problem=f"key {key!r} is not text: quote it", problem_mark=key_node.start_mark)
+                raise yaml.MarkedYAMLError(
+                    problem=f"key {key!r} is not text: quote it", problem_mark=key_node.start_mark
+                )
             if key in seen:
-                raise yaml.MarkedYAMLError(problem=f"key {key!r} is repeated: remove one", problem_mark=key_node.start_mark)
+                raise yaml.MarkedYAMLError(
+                    problem=f"key {key!r} is repeated: remove one", problem_mark=key_node.start_mark
+                )
             seen.add(key)
         mapping: dict[Hashable, Any] = super().construct_mapping(node, deep=deep)
         return mapping
@@ -59,17 +63,26 @@ def read_yaml(path: Path) -> dict[str, Any]:
         values = yaml.load(text, _Loader)  # noqa: S506 (a safe loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
-        remedy = next((words for sign, words in _YAML_REMEDIES.items() if sign in str(error.problem)), "")
-        raise ConfigError(f"{path}: line {mark.line + 1 if mark else '?'}: {error.problem}{remedy}.") from error
+        remedy = next(
+            (words for sign, words in _YAML_REMEDIES.items() if sign in str(error.problem)), ""
+        )
+        raise ConfigError(
+            f"{path}: line {mark.line + 1 if mark else '?'}: {error.problem}{remedy}."
+        ) from error
     if not isinstance(values, dict):
-        raise ConfigError(f"{path}: must hold a mapping of keys to values; got {type(values).__name__}.")
+        raise ConfigError(
+            f"{path}: must hold a mapping of keys to values; got {type(values).__name__}."
+        )
     return values
 
 
 def _refuse_anchors(text: str) -> None:
     for event in yaml.parse(text, _Loader):
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
-            raise yaml.MarkedYAMLError(problem="anchors and aliases are not allowed: write the value out", problem_mark=event.start_mark)  # type: ignore[arg-type]
+            raise yaml.MarkedYAMLError(
+                problem="anchors and aliases are not allowed: write the value out",
+                problem_mark=event.start_mark,
+            )  # type: ignore[arg-type]
 
 
 def build(spec: type[Spec], values: object, where: str) -> Spec:
@@ -77,7 +90,9 @@ def build(spec: type[Spec], values: object, where: str) -> Spec:
     try:
         return spec.model_validate(values)
     except ValidationError as error:
-        raise ConfigError("\n".join(f"{where}: {_explain(spec, problem)}" for problem in error.errors())) from error
+        raise ConfigError(
+            "\n".join(f"{where}: {_explain(spec, problem)}" for problem in error.errors())
+        ) from error
 
 
 KEY_CUTOFF = 0.7
@@ -124,7 +139,12 @@ def _fields(spec: type[Closed], location: tuple[int | str, ...]) -> set[str]:
     """The keys allowed at a location inside a spec, union tags and list indices passed over."""
     models: list[type[BaseModel]] = [spec]
     for part in location:
-        inner = [model for outer in models if part in outer.model_fields for model in _models(outer.model_fields[str(part)].annotation)]
+        inner = [
+            model
+            for outer in models
+            if part in outer.model_fields
+            for model in _models(outer.model_fields[str(part)].annotation)
+        ]
         models = inner or models
     return {name for model in models for name in model.model_fields}
 

@@ -28,7 +28,9 @@ class EffectiveRobustness(NamedTuple):
     """(R,) the backbones that drew the line."""
 
 
-def effective_robustness(own: Floats, shifted: Floats, pool: NDArray[np.bool_] | None = None) -> EffectiveRobustness | None:
+def effective_robustness(
+    own: Floats, shifted: Floats, pool: NDArray[np.bool_] | None = None
+) -> EffectiveRobustness | None:
     """Of R backbones with accuracies (R,) in distribution and under shift, both fractions; `pool` (R,) draws the line, None is all.
 
     None where no line can be drawn: fewer than 3 backbones of the pool strictly between 0 and 1 in both, or all equal in distribution.

@@ -76,7 +76,9 @@ def rate_at_quantile(counted: Floats, ordered_by: Floats, level: float) -> Pair:
     added = np.maximum(0.0, away * (away - 1)) / (n * max(n - 1, 1))
     low, high = wilson(np.asarray(seen, np.float64), np.asarray(n, np.float64))
     rate = np.asarray(seen / n)
-    return rate - np.sqrt(added[0] + (rate - low) ** 2), rate + np.sqrt(added[1] + (high - rate) ** 2)
+    return rate - np.sqrt(added[0] + (rate - low) ** 2), rate + np.sqrt(
+        added[1] + (high - rate) ** 2
+    )
 
 
 def _places(m: int, level: float) -> Iterator[float]:
@@ -88,5 +90,9 @@ def _places(m: int, level: float) -> Iterator[float]:
         least, most = 0.0, m + 1.0
         for _ in range(HALVINGS):
             middle = (least + most) / 2
-            least, most = (middle, most) if betainc(middle, m + 1 - middle, level) > chance else (least, middle)
+            least, most = (
+                (middle, most)
+                if betainc(middle, m + 1 - middle, level) > chance
+                else (least, middle)
+            )
         yield (least + most) / 2

@@ -64,7 +64,9 @@ def _overdispersion(successes: Floats, n: Floats) -> Floats:
     spread = (n * (successes / n - m[..., None]) ** 2).sum(-1)
     free, chance = total - (n**2).sum() / total - more, m * (1 - m)
     some = (chance > 0) & (free > 0)
-    return np.where(some, (spread / np.where(some, chance, 1) - more) / (free if free > 0 else 1), 0.0)
+    return np.where(
+        some, (spread / np.where(some, chance, 1) - more) / (free if free > 0 else 1), 0.0
+    )
 
 
 def _tested(logits: Floats, n: Floats, seen: Floats, side: int) -> Floats:
@@ -114,7 +116,9 @@ def mean_of_skewed(values: Floats) -> Pair:
     error = values.std(-1, ddof=1) / np.sqrt(n)
     c = _skewness(values) / np.sqrt(n)
     reach: Any = stdtrit(n - 1, 0.975)
-    return np.minimum(mean, mean - error * _unskewed(reach, c)), np.maximum(mean, mean - error * _unskewed(-reach, c))
+    return np.minimum(mean, mean - error * _unskewed(reach, c)), np.maximum(
+        mean, mean - error * _unskewed(-reach, c)
+    )
 
 
 def _skewness(values: Floats) -> Floats:
@@ -140,7 +144,9 @@ def student(values: Floats) -> Pair:
 def difference(first: Floats, limits: Pair, second: Floats, others: Pair) -> Pair:
     """Limits of first - second, independent, from the limits of each: squared distances add up (Newcombe 1998; Zou & Donner 2008)."""
     gap = first - second
-    return gap - np.hypot(first - limits[0], others[1] - second), gap + np.hypot(limits[1] - first, second - others[0])
+    return gap - np.hypot(first - limits[0], others[1] - second), gap + np.hypot(
+        limits[1] - first, second - others[0]
+    )
 
 
 def ratio(first: Floats, limits: Pair, second: Floats, others: Pair) -> Pair:
@@ -152,7 +158,9 @@ def ratio(first: Floats, limits: Pair, second: Floats, others: Pair) -> Pair:
 
     def root(own: Floats, other: Floats, side: int) -> Floats:
         scale, rest = own * (2 * first - own), other * (2 * second - other)
-        found: Floats = (product + side * np.sqrt(np.maximum(0.0, product**2 - scale * rest))) / scale
+        found: Floats = (
+            product + side * np.sqrt(np.maximum(0.0, product**2 - scale * rest))
+        ) / scale
         return found
 
     return np.maximum(0.0, root(limits[1], others[0], -1)), root(limits[0], others[1], 1)
@@ -186,6 +194,8 @@ def _error_under(gap: Floats, seen: Floats, second: Floats, n: int) -> Floats:
     return np.sqrt(np.maximum(0.0, (2 * q + gap * (1 - gap)) / n))
 
 
-def held(value: float, limits: tuple[Any, Any], lowest: float, highest: float) -> tuple[float, float]:
+def held(
+    value: float, limits: tuple[Any, Any], lowest: float, highest: float
+) -> tuple[float, float]:
     """Limits of one value as plain numbers, within the metric's range and never past the value itself."""
     return float(np.clip(limits[0], lowest, value)), float(np.clip(limits[1], value, highest))

@@ -55,8 +55,14 @@ def difference(a: Floats, b: Floats, draws: bool = False, seed: int = 0) -> Diff
     """a minus b, both (N,), with its 95 % interval and p-value."""
     values = np.stack([a, b])
     test = fitting(values, draws)
-    low, high = held(float((a - b).mean()), paired_shares((a > b).sum(), (b > a).sum(), len(a)), -1, 1) if test == "mcnemar" else mean_limits(a - b)
-    return Difference(float((a - b).mean()), low, high, float(p_values(values, test, seed)[0, 1]), len(a), test)
+    low, high = (
+        held(float((a - b).mean()), paired_shares((a > b).sum(), (b > a).sum(), len(a)), -1, 1)
+        if test == "mcnemar"
+        else mean_limits(a - b)
+    )
+    return Difference(
+        float((a - b).mean()), low, high, float(p_values(values, test, seed)[0, 1]), len(a), test
+    )
 
 
 def mcnemar(right: Floats) -> Floats:
@@ -67,7 +73,9 @@ def mcnemar(right: Floats) -> Floats:
     counts = right.astype(np.float32)
     both = np.rint((counts @ counts.T).astype(np.float64))
     only = np.diag(both)[:, None] - both
-    p: Floats = np.minimum(1.0, 2 * bdtr(np.minimum(only, only.T), (only + only.T).astype(np.int64), 0.5))
+    p: Floats = np.minimum(
+        1.0, 2 * bdtr(np.minimum(only, only.T), (only + only.T).astype(np.int64), 0.5)
+    )
     return p
 
 
@@ -105,7 +113,9 @@ def _normal_flips(values: Floats) -> Floats:
     gap = values.sum(1)[:, None] - values.sum(1)
     square = (values**2).sum(1)
     spread = np.sqrt(np.maximum(0.0, square[:, None] + square - 2 * values @ values.T))
-    return np.where(np.abs(gap) > 0, 2 * ndtr(-np.abs(gap) / np.maximum(spread, np.finfo(float).tiny)), 1.0)
+    return np.where(
+        np.abs(gap) > 0, 2 * ndtr(-np.abs(gap) / np.maximum(spread, np.finfo(float).tiny)), 1.0
+    )
 
 
 def t_tests(values: Floats) -> Floats:
@@ -118,7 +128,9 @@ def t_tests(values: Floats) -> Floats:
         gap = values[i] - values
         mean, error = gap.mean(1), gap.std(1, ddof=1) / np.sqrt(n)
         told = np.abs(mean) > 0
-        out[i, told] = 2 * stdtr(n - 1, -np.abs(mean[told]) / np.maximum(error[told], np.finfo(float).tiny))
+        out[i, told] = 2 * stdtr(
+            n - 1, -np.abs(mean[told]) / np.maximum(error[told], np.finfo(float).tiny)
+        )
     return out
 
 
@@ -126,5 +138,8 @@ def mean_limits(gap: Floats) -> tuple[float, float] | tuple[None, None]:
     """Student's t limits of the mean of gap (N,)."""
     if len(gap) < 2:
         return None, None
-    mean, reach = float(gap.mean()), float(stdtrit(len(gap) - 1, 0.975) * gap.std(ddof=1) / np.sqrt(len(gap)))
+    mean, reach = (
+        float(gap.mean()),
+        float(stdtrit(len(gap) - 1, 0.975) * gap.std(ddof=1) / np.sqrt(len(gap))),
+    )
     return mean - reach, mean + reach

@@ -72,7 +72,9 @@ def normal_draws(means: Floats, covariance: Floats, seed: int = 0, draws: int = 
     """(draws, R) where R means could have come out, given the covariance (R, R) of their sampling errors; both from per-example values."""
     root = np.linalg.eigh(covariance)
     scale = root.eigenvectors * np.sqrt(np.maximum(0.0, root.eigenvalues))
-    drawn: Floats = means + np.random.default_rng(seed).standard_normal((draws, len(means))) @ scale.T
+    drawn: Floats = (
+        means + np.random.default_rng(seed).standard_normal((draws, len(means))) @ scale.T
+    )
     return drawn
 
 

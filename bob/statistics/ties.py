@@ -28,7 +28,11 @@ def tie_groups(p: Floats) -> list[int]:
     while left:
         anchor, *others = left
         number += 1
-        told_apart = [other for other, adjusted in zip(others, holm(p[anchor, others]), strict=True) if adjusted < ALPHA]
+        told_apart = [
+            other
+            for other, adjusted in zip(others, holm(p[anchor, others]), strict=True)
+            if adjusted < ALPHA
+        ]
         for member in set(left) - set(told_apart):
             group[member] = number
         left = told_apart

@@ -20,7 +20,14 @@ CLASSIFIED: tuple[SplitName, ...] = ("train", "val", "test")
 def classifier(solve: Callable[[Problem, Any, str], Result]) -> Wired:
     """The wiring of a protocol that takes a problem, its settings and a device."""
 
-    def answer(task: TaskSpec, dataset: Dataset, needs: Needs, features_of: FeaturesOf, seed: int, device: str) -> Result:
+    def answer(
+        task: TaskSpec,
+        dataset: Dataset,
+        needs: Needs,
+        features_of: FeaturesOf,
+        seed: int,
+        device: str,
+    ) -> Result:
         features = by_split(needs, features_of)
         return solve(problem(dataset, features, held_out_by(task), seed), task.settings, device)
 
@@ -31,8 +38,12 @@ def classification_needs(task: TaskSpec, dataset: Dataset, backbone: BackboneSpe
     """Every split that is fitted, chosen or scored on."""
     require_splits(task, dataset, "train", "test")
     if dataset.splits["train"].labels is not None:
-        raise NotApplicableError(f"task {task.name!r} needs one label per image; those of dataset {dataset.name!r} have several.")
-    return [Need(backbone, name, dataset.splits[name]) for name in CLASSIFIED if name in dataset.splits]
+        raise NotApplicableError(
+            f"task {task.name!r} needs one label per image; those of dataset {dataset.name!r} have several."
+        )
+    return [
+        Need(backbone, name, dataset.splits[name]) for name in CLASSIFIED if name in dataset.splits
+    ]
 
 
 def by_split(needs: Needs, features_of: FeaturesOf) -> dict[SplitName, Features]:
@@ -52,9 +63,17 @@ def held_out_by(task: TaskSpec) -> float | int | None:
     return by
 
 
-def problem(dataset: Dataset, features: Mapping[SplitName, Features], held_out: float | int | None, seed: int) -> Problem:
+def problem(
+    dataset: Dataset,
+    features: Mapping[SplitName, Features],
+    held_out: float | int | None,
+    seed: int,
+) -> Problem:
     """Features with roles. Choices are made on the val split where there is one, else a stratified share or folds of train, groups kept whole."""
-    train, test = dataset.splits["train"].take(features["train"].positions), dataset.splits["test"].take(features["test"].positions)
+    train, test = (
+        dataset.splits["train"].take(features["train"].positions),
+        dataset.splits["test"].take(features["test"].positions),
+    )
     x, y, mask, fold = features["train"].rows, train.y, np.zeros(len(train), bool), None
     if "val" in dataset.splits:
         val = dataset.splits["val"].take(features["val"].positions)
@@ -67,7 +86,9 @@ def problem(dataset: Dataset, features: Mapping[SplitName, Features], held_out: 
     return Problem(x, y, mask, features["test"].rows, test.y, len(dataset.classes), fold)
 
 
-def _drawn(draw: Callable[..., NDArray[Any]], train: Split, by: float | int, seed: int) -> NDArray[Any]:
+def _drawn(
+    draw: Callable[..., NDArray[Any]], train: Split, by: float | int, seed: int
+) -> NDArray[Any]:
     try:
         return draw(train.y, train.content, train.groups, by, seed)
     except DatasetError as error:

@@ -28,34 +28,53 @@ def corruptions_needs(task: TaskSpec, dataset: Dataset, backbone: BackboneSpec) 
     test = dataset.splits["test"]
     chosen = test.take(_positions(settings, test))
     altered = [
-        Need(backbone, corruption, corrupted(chosen, corruption, settings.severities, settings.side_px))
+        Need(
+            backbone,
+            corruption,
+            corrupted(chosen, corruption, settings.severities, settings.side_px),
+        )
         for family in settings.families
         for corruption in FAMILIES[family]
     ]
     return [*clean, *altered]
 
 
-def solve_corruptions(task: TaskSpec, dataset: Dataset, needs: Needs, features_of: FeaturesOf, seed: int, device: str) -> Result:
+def solve_corruptions(
+    task: TaskSpec, dataset: Dataset, needs: Needs, features_of: FeaturesOf, seed: int, device: str
+) -> Result:
     """The protocol's answer, on the test images that could be read."""
     settings = _settings(task)
     features = by_split(needs, features_of)
     positions = _positions(settings, dataset.splits["test"])
     features["test"] = features["test"].view(positions)
-    chosen = dataclasses.replace(dataset, splits={**dataset.splits, "test": dataset.splits["test"].take(positions)})
+    chosen = dataclasses.replace(
+        dataset, splits={**dataset.splits, "test": dataset.splits["test"].take(positions)}
+    )
     asked = problem(chosen, features, held_out_by(task), seed)
     kept = features["test"].positions
-    tests = _rows([need for need in needs if isinstance(need, Need)][len(features) :], features_of, kept, len(positions))
-    return corruptions(asked, tests, {family: FAMILIES[family] for family in settings.families}, settings, device)
+    tests = _rows(
+        [need for need in needs if isinstance(need, Need)][len(features) :],
+        features_of,
+        kept,
+        len(positions),
+    )
+    return corruptions(
+        asked, tests, {family: FAMILIES[family] for family in settings.families}, settings, device
+    )
 
 
-def _rows(needs: list[Need], features_of: FeaturesOf, kept: NDArray[np.int64], images: int) -> Iterator[tuple[str, NDArray[np.float32]]]:
+def _rows(
+    needs: list[Need], features_of: FeaturesOf, kept: NDArray[np.int64], images: int
+) -> Iterator[tuple[str, NDArray[np.float32]]]:
     """Corruption and its rows (S, Q, D), of the images at `kept` (Q,)."""
     for need in needs:
         found = features_of(need)
         yield need.name, _of_readable(found, kept, images, len(need.split) // images)
 
 
-def _of_readable(found: Features, kept: NDArray[np.int64], images: int, severities: int) -> NDArray[np.float32]:
+def _of_readable(
+    found: Features, kept: NDArray[np.int64], images: int, severities: int
+) -> NDArray[np.float32]:
     at = (np.arange(severities)[:, None] * images + kept).ravel()
     rows: NDArray[np.float32] = found.view(at).rows.reshape(severities, len(kept), -1)
     return rows
@@ -64,7 +83,11 @@ def _of_readable(found: Features, kept: NDArray[np.int64], images: int, severiti
 def _positions(settings: CorruptionsSettings, test: Split) -> NDArray[np.int64]:
     """The test images that are corrupted."""
     everything = np.arange(len(test))
-    return everything if settings.images is None else stratified_subset(test.y, test.content, settings.images)
+    return (
+        everything
+        if settings.images is None
+        else stratified_subset(test.y, test.content, settings.images)
+    )
 
 
 def _settings(task: TaskSpec) -> CorruptionsSettings:

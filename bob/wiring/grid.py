@@ -14,7 +14,9 @@ from bob.wiring.wired import FeaturesOf, Need, Needs, Wired
 
 Size = int | str
 """Pixels, or `own`."""
-CONSTANTS: dict[Normalised, tuple[tuple[float, float, float], tuple[float, float, float]] | None] = {
+CONSTANTS: dict[
+    Normalised, tuple[tuple[float, float, float], tuple[float, float, float]] | None
+] = {
     "own": None,
     "none": ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
@@ -32,17 +34,25 @@ def grid_needs(task: TaskSpec, dataset: Dataset, backbone: BackboneSpec) -> list
     ]
 
 
-def solve_grid(task: TaskSpec, dataset: Dataset, needs: Needs, features_of: FeaturesOf, seed: int, device: str) -> Result:
+def solve_grid(
+    task: TaskSpec, dataset: Dataset, needs: Needs, features_of: FeaturesOf, seed: int, device: str
+) -> Result:
     """The protocol's answer; settings whose features the backbone refuses to make are undefined."""
     assert isinstance(task.settings, ResizeNormaliseSettings)
     return resize_normalise(task.settings, _grid(task, dataset, needs, features_of, seed), device)
 
 
-def _grid(task: TaskSpec, dataset: Dataset, needs: Needs, features_of: FeaturesOf, seed: int) -> Iterator[Setting]:
+def _grid(
+    task: TaskSpec, dataset: Dataset, needs: Needs, features_of: FeaturesOf, seed: int
+) -> Iterator[Setting]:
     for size, normalisation in _settings_of(task):
         fed_so = _variant(needs[0].backbone, size, normalisation)
         if mine := [need for need in needs if need.backbone == fed_so]:
-            yield Setting(size, normalisation, problem(dataset, by_split(mine, features_of), held_out_by(task), seed))
+            yield Setting(
+                size,
+                normalisation,
+                problem(dataset, by_split(mine, features_of), held_out_by(task), seed),
+            )
         else:
             yield Setting(size, normalisation, None, f"the backbone cannot be fed {size} px")
 
@@ -61,7 +71,15 @@ def _variant(backbone: BackboneSpec, size: Size, normalisation: Normalised) -> B
     changes: dict[str, object] = {} if isinstance(size, str) else {"input_px": size}
     if constants := CONSTANTS[normalisation]:
         changes |= {"mean": constants[0], "std": constants[1]}
-    return backbone.variant(preprocessing=Preprocessing.model_validate({**backbone.preprocessing.model_dump(), **changes})) if changes else backbone
+    return (
+        backbone.variant(
+            preprocessing=Preprocessing.model_validate(
+                {**backbone.preprocessing.model_dump(), **changes}
+            )
+        )
+        if changes
+        else backbone
+    )
 
 
 RESIZE_NORMALISE = Wired(grid_needs, solve_grid, draws)

@@ -16,10 +16,14 @@ from bob.wiring.wired import FeaturesOf, Need, Needs, Wired, require_splits
 
 def _needs(task: TaskSpec, dataset: Dataset, backbone: BackboneSpec) -> Needs:
     require_splits(task, dataset, "train", "test")
-    return [Need(backbone, name, dataset.splits[name]) for name in CLASSIFIED if name in dataset.splits]
+    return [
+        Need(backbone, name, dataset.splits[name]) for name in CLASSIFIED if name in dataset.splits
+    ]
 
 
-def _solve(task: TaskSpec, dataset: Dataset, needs: Needs, features_of: FeaturesOf, seed: int, device: str) -> Result:
+def _solve(
+    task: TaskSpec, dataset: Dataset, needs: Needs, features_of: FeaturesOf, seed: int, device: str
+) -> Result:
     settings = task.settings
     assert isinstance(settings, MultilabelSettings)
     features = by_split(needs, features_of)
@@ -31,7 +35,9 @@ def _solve(task: TaskSpec, dataset: Dataset, needs: Needs, features_of: Features
         x, y = np.concatenate([x, features["val"].rows]), np.concatenate([y, labels["val"]])
     else:
         held = _held_out(seen["train"], settings.held_out, seed)
-    return multilabel(MultilabelProblem(x, y, held, features["test"].rows, labels["test"]), settings)
+    return multilabel(
+        MultilabelProblem(x, y, held, features["test"].rows, labels["test"]), settings
+    )
 
 
 def marks(split: Split, classes: int) -> NDArray[np.bool_]:
@@ -47,7 +53,9 @@ def _held_out(train: Split, share: float, seed: int) -> NDArray[np.bool_]:
     try:
         return automatic_test(train.y, train.content, train.groups, share, seed)
     except DatasetError as error:
-        raise DatasetError(f"no train images can be held out to choose the penalty on: {error}") from error
+        raise DatasetError(
+            f"no train images can be held out to choose the penalty on: {error}"
+        ) from error
 
 
 def _draws(_: TaskSpec, dataset: Dataset) -> bool:

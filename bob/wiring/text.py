@@ -24,10 +24,16 @@ def zeroshot_needs(task: TaskSpec, dataset: Dataset, backbone: BackboneSpec) -> 
     assert isinstance(settings, ZeroshotSettings)
     require_splits(task, dataset, "test")
     if dataset.splits["test"].labels is not None:
-        raise NotApplicableError(f"task {task.name!r} needs one label per image; those of dataset {dataset.name!r} have several.")
+        raise NotApplicableError(
+            f"task {task.name!r} needs one label per image; those of dataset {dataset.name!r} have several."
+        )
     if len(dataset.classes) < 2:
-        raise NotApplicableError(f"task {task.name!r} needs class names; dataset {dataset.name!r} has {len(dataset.classes)}.")
-    names = spoken(dataset.classes, class_list(IMAGENET) if dataset.classes[0].startswith("n0") else ())
+        raise NotApplicableError(
+            f"task {task.name!r} needs class names; dataset {dataset.name!r} has {len(dataset.classes)}."
+        )
+    names = spoken(
+        dataset.classes, class_list(IMAGENET) if dataset.classes[0].startswith("n0") else ()
+    )
     return _both_towers(task, dataset, backbone, prompts(names, templates_of(settings.templates)))
 
 
@@ -36,18 +42,32 @@ def image_text_needs(task: TaskSpec, dataset: Dataset, backbone: BackboneSpec) -
     require_splits(task, dataset, "test")
     captions = dataset.splits["test"].captions
     if captions is None:
-        raise NotApplicableError(f"task {task.name!r} needs captions; dataset {dataset.name!r} has none.")
-    return _both_towers(task, dataset, backbone, tuple(caption for several in captions for caption in several))
+        raise NotApplicableError(
+            f"task {task.name!r} needs captions; dataset {dataset.name!r} has none."
+        )
+    return _both_towers(
+        task, dataset, backbone, tuple(caption for several in captions for caption in several)
+    )
 
 
-def solve_zeroshot(task: TaskSpec, dataset: Dataset, needs: Needs, features_of: FeaturesOf, seed: int, device: str) -> Result:
+def solve_zeroshot(
+    task: TaskSpec, dataset: Dataset, needs: Needs, features_of: FeaturesOf, seed: int, device: str
+) -> Result:
     settings = task.settings
     assert isinstance(settings, ZeroshotSettings)
     images, texts = _features(needs, features_of)
-    return zeroshot(images.rows, texts.rows, dataset.splits["test"].y[images.positions], len(dataset.classes), settings.logit_scale)
+    return zeroshot(
+        images.rows,
+        texts.rows,
+        dataset.splits["test"].y[images.positions],
+        len(dataset.classes),
+        settings.logit_scale,
+    )
 
 
-def solve_image_text(task: TaskSpec, dataset: Dataset, needs: Needs, features_of: FeaturesOf, seed: int, device: str) -> Result:
+def solve_image_text(
+    task: TaskSpec, dataset: Dataset, needs: Needs, features_of: FeaturesOf, seed: int, device: str
+) -> Result:
     """Captions of images that could not be read are left out with them."""
     settings = task.settings
     assert isinstance(settings, ImageTextSettings)
@@ -56,10 +76,14 @@ def solve_image_text(task: TaskSpec, dataset: Dataset, needs: Needs, features_of
     row_of = np.full(len(counts), -1)
     row_of[images.positions] = np.arange(len(images.positions))
     image_of = np.repeat(row_of, counts)
-    return image_text(images.rows, texts.rows[image_of >= 0], image_of[image_of >= 0], settings.k, device)
+    return image_text(
+        images.rows, texts.rows[image_of >= 0], image_of[image_of >= 0], settings.k, device
+    )
 
 
-def _both_towers(task: TaskSpec, dataset: Dataset, backbone: BackboneSpec, texts: tuple[str, ...]) -> list[Need | TextNeed]:
+def _both_towers(
+    task: TaskSpec, dataset: Dataset, backbone: BackboneSpec, texts: tuple[str, ...]
+) -> list[Need | TextNeed]:
     if not backbone.has_text:
         raise NotApplicableError(f"task {task.name!r} needs a text tower.", of="backbone")
     towers = backbone.variant(pooling="embedding")

@@ -51,4 +51,6 @@ class Wired:
 def require_splits(task: TaskSpec, dataset: Dataset, *names: str) -> None:
     """Raises where the dataset lacks one of these splits."""
     if lacking := [name for name in names if name not in dataset.splits]:
-        raise NotApplicableError(f"task {task.name!r} needs {' and '.join(names)} images; dataset {dataset.name!r} has no {lacking[0]} split.")
+        raise NotApplicableError(
+            f"task {task.name!r} needs {' and '.join(names)} images; dataset {dataset.name!r} has no {lacking[0]} split."
+        )

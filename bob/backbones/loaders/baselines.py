@@ -27,7 +27,9 @@ class ChannelStatistics(nn.Module):
 
     def forward(self, x: torch.Tensor, poolings: Sequence[Pooling]) -> dict[Pooling, torch.Tensor]:
         flat = x.flatten(2)
-        rows = torch.cat([flat.mean(2), flat.std(2, correction=0), flat.amin(2), flat.amax(2)], dim=1)
+        rows = torch.cat(
+            [flat.mean(2), flat.std(2, correction=0), flat.amin(2), flat.amax(2)], dim=1
+        )
         return dict.fromkeys(poolings, rows)
 
 
@@ -46,14 +48,23 @@ class RandomConvolution(nn.Module):
 
     def __init__(self, seed: int) -> None:
         super().__init__()
-        weight = torch.randn(FILTERS, 3, KERNEL_PX, KERNEL_PX, generator=torch.Generator("cpu").manual_seed(seed), device="cpu")
+        weight = torch.randn(
+            FILTERS,
+            3,
+            KERNEL_PX,
+            KERNEL_PX,
+            generator=torch.Generator("cpu").manual_seed(seed),
+            device="cpu",
+        )
         self.weight = nn.Parameter(weight)
         self.bias = nn.Parameter(torch.full((FILTERS,), BIAS, device="cpu"))
 
     def forward(self, x: torch.Tensor, poolings: Sequence[Pooling]) -> dict[Pooling, torch.Tensor]:
         response = F.conv2d(x, self.weight, stride=KERNEL_PX)
         bias = self.bias.view(-1, 1, 1)
-        rows = torch.cat([F.relu(sign * response + bias).mean(dim=(2, 3)) for sign in (1.0, -1.0)], dim=1)
+        rows = torch.cat(
+            [F.relu(sign * response + bias).mean(dim=(2, 3)) for sign in (1.0, -1.0)], dim=1
+        )
         return dict.fromkeys(poolings, rows)
 
 
@@ -73,8 +84,15 @@ def load(spec: BackboneSpec, file: Path | None, *, offline: bool) -> Loaded:
     seed = spec.weights.random if spec.weights and spec.weights.random is not None else 0
     own = spec.preprocessing
     size = own.input_px or INPUT_PX
-    geometry = Geometry(size, size, own.crop_pct or 0.875, own.crop_mode or "center", own.interpolation or "bicubic")
-    return Loaded(FLOORS[spec.architecture](seed), geometry, Normalisation(own.mean or (0.5,) * 3, own.std or (0.5,) * 3), VERSION)
+    geometry = Geometry(
+        size, size, own.crop_pct or 0.875, own.crop_mode or "center", own.interpolation or "bicubic"
+    )
+    return Loaded(
+        FLOORS[spec.architecture](seed),
+        geometry,
+        Normalisation(own.mean or (0.5,) * 3, own.std or (0.5,) * 3),
+        VERSION,
+    )
 
 
 def outline(spec: BackboneSpec, *, offline: bool) -> Loaded:

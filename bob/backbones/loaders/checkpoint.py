@@ -24,11 +24,15 @@ TORCHVISION = "torchvision:"
 def load(spec: BackboneSpec, file: Path | None, *, offline: bool) -> Loaded:
     """The architecture without its head, filled from the file, tensor by tensor."""
     if file is None or spec.weights is None:
-        raise ConfigError(f"backbone {spec.name!r}: loader checkpoint needs weights: give file, url, hub or package.")
+        raise ConfigError(
+            f"backbone {spec.name!r}: loader checkpoint needs weights: give file, url, hub or package."
+        )
     loaded = outline(spec, offline=offline)
     body = loaded.module.get_submodule("model")
     try:
-        state = own_tensors(spec.name, read_tensors(spec.name, file, spec.weights.state_dict), spec.weights)
+        state = own_tensors(
+            spec.name, read_tensors(spec.name, file, spec.weights.state_dict), spec.weights
+        )
         if spec.weights.match == "order":
             state = in_file_order(spec.name, state, body.state_dict())
         fill(spec.name, body, state, spec.architecture)
@@ -40,13 +44,19 @@ def load(spec: BackboneSpec, file: Path | None, *, offline: bool) -> Loaded:
 def outline(spec: BackboneSpec, *, offline: bool) -> Loaded:
     """The architecture without its head and without its weights, on torch's current default device."""
     if spec.architecture.startswith(TORCHVISION):
-        return bob.backbones.loaders.torchvision.outline(spec, spec.architecture.removeprefix(TORCHVISION))
+        return bob.backbones.loaders.torchvision.outline(
+            spec, spec.architecture.removeprefix(TORCHVISION)
+        )
     return bob.backbones.loaders.timm.outline(spec, offline=offline)
 
 
-def own_tensors(name: str, state: Mapping[str, torch.Tensor], weights: Weights) -> dict[str, torch.Tensor]:
+def own_tensors(
+    name: str, state: Mapping[str, torch.Tensor], weights: Weights
+) -> dict[str, torch.Tensor]:
     """The backbone's tensors under the architecture's names; a tensor that is neither taken nor dropped is an error, and so is an idle `drop`."""
-    if idle := [prefix for prefix in weights.drop if not any(key.startswith(prefix) for key in state)]:
+    if idle := [
+        prefix for prefix in weights.drop if not any(key.startswith(prefix) for key in state)
+    ]:
         raise BackboneError(
             f"backbone {name!r}: weights.drop {idle[0]!r} is the beginning of no tensor's name; the file begins with {_first(state)}."
         )

@@ -21,7 +21,15 @@ LOADERS: Mapping[str, ModuleType] = {
     "python": python,
     "floor": baselines,
 }
-LIBRARIES = ("timm", "open_clip_torch", "torchvision", "transformers", "tokenizers", "onnx", "onnxruntime")
+LIBRARIES = (
+    "timm",
+    "open_clip_torch",
+    "torchvision",
+    "transformers",
+    "tokenizers",
+    "onnx",
+    "onnxruntime",
+)
 """Whose versions may change a forward pass, or whether there is one."""
 
 
@@ -33,7 +41,9 @@ def load(spec: BackboneSpec, *, offline: bool) -> Loaded:
     except BobError:
         raise
     except Exception as error:  # a library's own errors, such as an option that it does not know, and those of a user's function
-        raise BackboneError(f"backbone {spec.name!r}: does not load: {type(error).__name__}: {error}") from error
+        raise BackboneError(
+            f"backbone {spec.name!r}: does not load: {type(error).__name__}: {error}"
+        ) from error
     return loaded
 
 

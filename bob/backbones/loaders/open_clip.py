@@ -43,12 +43,21 @@ class Config:
 def load(spec: BackboneSpec, file: Path | None, *, offline: bool) -> Loaded:
     """The image tower with its weights, every tensor by name, and a way to the text tower."""
     if file is None:
-        raise ConfigError(f"backbone {spec.name!r}: 'weights' is missing: give hub, tag, url, file or package.")
+        raise ConfigError(
+            f"backbone {spec.name!r}: 'weights' is missing: give hub, tag, url, file or package."
+        )
     config, state = config_of(spec, offline=offline), _state(spec.name, file)
     tower = _tower(spec, config)
-    image = {name.removeprefix(IMAGE): tensor for name, tensor in state.items() if name.startswith(IMAGE)}
+    image = {
+        name.removeprefix(IMAGE): tensor for name, tensor in state.items() if name.startswith(IMAGE)
+    }
     fill(spec.name, tower, _resized(tower, image), spec.architecture)
-    return _outlined(spec, config, tower, lambda: load_text(spec, config.model, _state(spec.name, file), offline=offline))
+    return _outlined(
+        spec,
+        config,
+        tower,
+        lambda: load_text(spec, config.model, _state(spec.name, file), offline=offline),
+    )
 
 
 def outline(spec: BackboneSpec, *, offline: bool) -> Loaded:
@@ -68,10 +77,16 @@ def config_of(spec: BackboneSpec, *, offline: bool) -> Config:
         model = open_clip.get_model_config(spec.architecture)
         if model is None:
             near = nearest(spec.architecture, open_clip.list_models())
-            raise ConfigError(f"backbone {spec.name!r}: open_clip {open_clip.__version__} has no architecture {spec.architecture!r}{near}")
-        preprocess = _tag_config(spec, model) or _agreed_preprocessing(spec, {**model, **spec.options}, offline=offline)
+            raise ConfigError(
+                f"backbone {spec.name!r}: open_clip {open_clip.__version__} has no architecture {spec.architecture!r}{near}"
+            )
+        preprocess = _tag_config(spec, model) or _agreed_preprocessing(
+            spec, {**model, **spec.options}, offline=offline
+        )
     if "multimodal_cfg" in model:
-        raise ConfigError(f"backbone {spec.name!r}: {spec.architecture!r} has a captioning decoder (CoCa), which this loader does not read.")
+        raise ConfigError(
+            f"backbone {spec.name!r}: {spec.architecture!r} has a captioning decoder (CoCa), which this loader does not read."
+        )
     return Config({**deepcopy(model), **deepcopy(dict(spec.options))}, preprocess)
 
 
@@ -81,32 +96,56 @@ def _tower(spec: BackboneSpec, config: Config) -> Any:
     model, size = config.model, spec.preprocessing.input_px
     vision = {**model["vision_cfg"], "timm_model_pretrained": False}
     tower = open_clip.model._build_vision_tower(
-        model["embed_dim"], {**vision, "image_size": size or vision["image_size"]}, model.get("quick_gelu", False)
+        model["embed_dim"],
+        {**vision, "image_size": size or vision["image_size"]},
+        model.get("quick_gelu", False),
     )
     if size and hasattr(tower, "trunk"):
         tower.set_input_size(size)
     return tower
 
 
-def _outlined(spec: BackboneSpec, config: Config, tower: Any, text: Callable[[], TextTower] | None) -> Loaded:
+def _outlined(
+    spec: BackboneSpec, config: Config, tower: Any, text: Callable[[], TextTower] | None
+) -> Loaded:
     import open_clip
     import timm
 
     size = tower.image_size
-    geometry, normalisation = _preprocessing(spec, config, size if isinstance(size, tuple) else (size, size))
-    return Loaded(rows_of(spec.name, tower), geometry, normalisation, f"open_clip {open_clip.__version__}, timm {timm.__version__}", text=text)
+    geometry, normalisation = _preprocessing(
+        spec, config, size if isinstance(size, tuple) else (size, size)
+    )
+    return Loaded(
+        rows_of(spec.name, tower),
+        geometry,
+        normalisation,
+        f"open_clip {open_clip.__version__}, timm {timm.__version__}",
+        text=text,
+    )
 
 
-def _preprocessing(spec: BackboneSpec, config: Config, size_px: tuple[int, int]) -> tuple[Geometry, Normalisation]:
+def _preprocessing(
+    spec: BackboneSpec, config: Config, size_px: tuple[int, int]
+) -> tuple[Geometry, Normalisation]:
     """open_clip's own preprocessing of the weights, with the spec's overrides."""
     from open_clip.transform import PreprocessCfg
 
-    theirs = PreprocessCfg(**{name: value for name, value in config.preprocess.items() if name in PreprocessCfg.__dataclass_fields__})
+    theirs = PreprocessCfg(
+        **{
+            name: value
+            for name, value in config.preprocess.items()
+            if name in PreprocessCfg.__dataclass_fields__
+        }
+    )
     own = spec.preprocessing
     crop_mode = own.crop_mode or RESIZE_MODES.get(theirs.resize_mode)
     if crop_mode is None:
-        raise ConfigError(f"backbone {spec.name!r}: resize_mode {theirs.resize_mode!r} has no equal here; give preprocessing.crop_mode.")
-    geometry = Geometry(*size_px, own.crop_pct or 1.0, crop_mode, own.interpolation or theirs.interpolation)
+        raise ConfigError(
+            f"backbone {spec.name!r}: resize_mode {theirs.resize_mode!r} has no equal here; give preprocessing.crop_mode."
+        )
+    geometry = Geometry(
+        *size_px, own.crop_pct or 1.0, crop_mode, own.interpolation or theirs.interpolation
+    )
     return geometry, Normalisation(tuple(own.mean or theirs.mean), tuple(own.std or theirs.std))
 
 
@@ -125,15 +164,24 @@ def _tag_config(spec: BackboneSpec, model: Mapping[str, Any]) -> Mapping[str, An
     return found
 
 
-def _agreed_preprocessing(spec: BackboneSpec, model: Mapping[str, Any], *, offline: bool) -> Mapping[str, Any]:
+def _agreed_preprocessing(
+    spec: BackboneSpec, model: Mapping[str, Any], *, offline: bool
+) -> Mapping[str, Any]:
     """What the weights' own repository says of preprocessing; its model must be the entry's. Nothing where it says nothing."""
     weights = spec.weights
     if weights is None or weights.hub is None or weights.tag is not None:
         return {}
-    path = optional_file(f"backbone {spec.name!r}", weights.hub, CONFIG_FILE, weights.revision, offline=offline)
+    path = optional_file(
+        f"backbone {spec.name!r}", weights.hub, CONFIG_FILE, weights.revision, offline=offline
+    )
     told = json.loads(path.read_bytes()) if path else {}
-    theirs, shaping = told.get("model_cfg", {}), ("embed_dim", "vision_cfg", "quick_gelu", "text_cfg", "custom_text")
-    if wrong := [key for key in shaping if theirs and not _same_part(key, model.get(key), theirs.get(key))]:
+    theirs, shaping = (
+        told.get("model_cfg", {}),
+        ("embed_dim", "vision_cfg", "quick_gelu", "text_cfg", "custom_text"),
+    )
+    if wrong := [
+        key for key in shaping if theirs and not _same_part(key, model.get(key), theirs.get(key))
+    ]:
         raise BackboneError(
             f"backbone {spec.name!r}: {wrong[0]} is {model.get(wrong[0])}; {CONFIG_FILE} of {weights.hub!r} says {theirs.get(wrong[0])}."
         )
@@ -146,7 +194,11 @@ def _same_part(key: str, ours: Any, theirs: Any) -> bool:
     from open_clip.model import CLIPTextCfg, CLIPVisionCfg
 
     whole = {"vision_cfg": CLIPVisionCfg, "text_cfg": CLIPTextCfg}.get(key)
-    return (whole(**ours) == whole(**theirs)) if whole else bool(ours == theirs or (not ours and not theirs))
+    return (
+        (whole(**ours) == whole(**theirs))
+        if whole
+        else bool(ours == theirs or (not ours and not theirs))
+    )
 
 
 def _repository_config(spec: BackboneSpec, *, offline: bool) -> dict[str, Any]:
@@ -160,7 +212,9 @@ def _repository_config(spec: BackboneSpec, *, offline: bool) -> dict[str, Any]:
 def _state(name: str, file: Path) -> dict[str, torch.Tensor]:
     state = read_tensors(name, file)
     wrapped = all(key.startswith(WRAPPED) for key in state)
-    return {key.removeprefix(WRAPPED): tensor for key, tensor in state.items()} if wrapped else state
+    return (
+        {key.removeprefix(WRAPPED): tensor for key, tensor in state.items()} if wrapped else state
+    )
 
 
 def _resized(tower: Any, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -38,15 +38,22 @@ class EncodeText(nn.Module):
         return rows
 
 
-def load_text(spec: BackboneSpec, config: Mapping[str, Any], state: State, *, offline: bool) -> TextTower:
+def load_text(
+    spec: BackboneSpec, config: Mapping[str, Any], state: State, *, offline: bool
+) -> TextTower:
     """The text tower of a whole model's state dict, every tensor by name, and its tokenizer."""
     who, text = f"backbone {spec.name!r}", dict(config["text_cfg"])
     tokenize = _tokenizer(who, text, offline=offline)
     model = _model(who, {**config, "text_cfg": text}, offline=offline)
     fill(spec.name, model, _text_state(model, state), f"{spec.architecture}, text tower")
-    scale, bias = model.logit_scale.detach().exp().item(), None if model.logit_bias is None else model.logit_bias.detach().item()
+    scale, bias = (
+        model.logit_scale.detach().exp().item(),
+        None if model.logit_bias is None else model.logit_bias.detach().item(),
+    )
     module = EncodeText(model).eval().requires_grad_(False)
-    return TextTower(module, tokenize, _identity(tokenize), int(model.context_length), float(scale), bias)
+    return TextTower(
+        module, tokenize, _identity(tokenize), int(model.context_length), float(scale), bias
+    )
 
 
 def _model(who: str, config: dict[str, Any], *, offline: bool) -> Any:
@@ -57,7 +64,9 @@ def _model(who: str, config: dict[str, Any], *, offline: bool) -> Any:
     hugging_face = own["text_cfg"].get("hf_model_name")
     if hugging_face:
         _require_transformers(who)
-        own["text_cfg"]["hf_model_name"] = str(hub_folder(who, hugging_face, ["config.json"], [], offline=offline))
+        own["text_cfg"]["hf_model_name"] = str(
+            hub_folder(who, hugging_face, ["config.json"], [], offline=offline)
+        )
         own["text_cfg"]["hf_model_pretrained"] = False
     custom = own.pop("custom_text", False) or bool(hugging_face)
     kind = open_clip.CustomTextCLIP if custom else open_clip.CLIP
@@ -70,11 +79,22 @@ def _text_state(model: Any, state: State) -> dict[str, torch.Tensor]:
     """Everything but the image tower, under the names of the model's kind; scalars in the model's shape."""
     import open_clip
 
-    text = {name: tensor for name, tensor in state.items() if not name.startswith(IMAGE) and name not in OLD_BUFFERS}
+    text = {
+        name: tensor
+        for name, tensor in state.items()
+        if not name.startswith(IMAGE) and name not in OLD_BUFFERS
+    }
     if "positional_embedding" in text and not hasattr(model, "positional_embedding"):
         text = open_clip.model.convert_to_custom_text_state_dict(text)
-    scalars = {name: getattr(model, name) for name in ("logit_scale", "logit_bias") if name in text and getattr(model, name) is not None}
-    return {name: tensor.reshape(scalars[name].shape) if name in scalars else tensor for name, tensor in text.items()}
+    scalars = {
+        name: getattr(model, name)
+        for name in ("logit_scale", "logit_bias")
+        if name in text and getattr(model, name) is not None
+    }
+    return {
+        name: tensor.reshape(scalars[name].shape) if name in scalars else tensor
+        for name, tensor in text.items()
+    }
 
 
 def _tokenizer(who: str, text: Mapping[str, Any], *, offline: bool) -> Any:
@@ -102,4 +122,6 @@ def _require_transformers(who: str) -> None:
         import transformers  # noqa: F401
 
         return
-    raise UnavailableError(f"{who}: its text tower needs the package transformers; pip install 'bob-bench[transformers]'")
+    raise UnavailableError(
+        f"{who}: its text tower needs the package transformers; pip install 'bob-bench[transformers]'"
+    )

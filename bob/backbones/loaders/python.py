@@ -31,10 +31,14 @@ class UserRows(nn.Module):
 
     def forward(self, x: torch.Tensor, poolings: Sequence[Pooling]) -> dict[Pooling, torch.Tensor]:
         if other := [pooling for pooling in poolings if pooling != "default"]:
-            raise BackboneError(f"backbone {self.name!r}: a module of one's own has pooling 'default' only; got {other[0]!r}.")
+            raise BackboneError(
+                f"backbone {self.name!r}: a module of one's own has pooling 'default' only; got {other[0]!r}."
+            )
         rows = self.model(x)
         if not isinstance(rows, torch.Tensor):
-            raise BackboneError(f"backbone {self.name!r}: its module must return a tensor (B, D); got {type(rows).__name__}.")
+            raise BackboneError(
+                f"backbone {self.name!r}: its module must return a tensor (B, D); got {type(rows).__name__}."
+            )
         return {"default": rows}
 
 
@@ -42,31 +46,54 @@ def load(spec: BackboneSpec, file: Path | None, *, offline: bool) -> Loaded:
     """Runs the user's function. The digest of the source file that holds it is part of every key."""
     function, source = _function(spec)
     made = function()
-    if not (isinstance(made, tuple) and len(made) == 2 and isinstance(made[0], nn.Module) and isinstance(made[1], Mapping)):
-        raise BackboneError(f"backbone {spec.name!r}: {spec.architecture} must return (module, preprocessing); got {type(made).__name__}.")
+    if not (
+        isinstance(made, tuple)
+        and len(made) == 2
+        and isinstance(made[0], nn.Module)
+        and isinstance(made[1], Mapping)
+    ):
+        raise BackboneError(
+            f"backbone {spec.name!r}: {spec.architecture} must return (module, preprocessing); got {type(made).__name__}."
+        )
     module, told = made
     geometry, normalisation = _preprocessing(spec, told)
     digest = hashlib.sha256(source.read_bytes()).hexdigest()
-    return Loaded(UserRows(module, spec.name), geometry, normalisation, f"torch {torch.__version__}", {"source_sha256": digest})
+    return Loaded(
+        UserRows(module, spec.name),
+        geometry,
+        normalisation,
+        f"torch {torch.__version__}",
+        {"source_sha256": digest},
+    )
 
 
 def outline(spec: BackboneSpec, *, offline: bool) -> Loaded:
     """Only the function itself knows what it builds, and this does not run it."""
-    raise BackboneError(f"backbone {spec.name!r}: what {source_of(spec)} builds is known when it runs.")
+    raise BackboneError(
+        f"backbone {spec.name!r}: what {source_of(spec)} builds is known when it runs."
+    )
 
 
 def source_of(spec: BackboneSpec) -> Path:
     """The file that holds the function; found without running it."""
     place, colon, function = spec.architecture.rpartition(":")
     if not (place and colon and function.isidentifier()):
-        raise ConfigError(f"backbone {spec.name!r}: architecture must be 'module:function' or 'file.py:function'; got {spec.architecture!r}.")
+        raise ConfigError(
+            f"backbone {spec.name!r}: architecture must be 'module:function' or 'file.py:function'; got {spec.architecture!r}."
+        )
     if place.endswith(".py"):
         path = Path(place)
     else:
-        found = importlib.util.find_spec(place) if "." not in place or importlib.util.find_spec(place.split(".")[0]) else None
+        found = (
+            importlib.util.find_spec(place)
+            if "." not in place or importlib.util.find_spec(place.split(".")[0])
+            else None
+        )
         path = Path(found.origin) if found and found.origin else Path(place)
     if not path.is_file():
-        raise ConfigError(f"backbone {spec.name!r}: there is no {place!r} to take {function!r} from.")
+        raise ConfigError(
+            f"backbone {spec.name!r}: there is no {place!r} to take {function!r} from."
+        )
     return path
 
 
@@ -93,9 +120,24 @@ def _from_file(path: Path) -> Any:
 def _preprocessing(spec: BackboneSpec, told: Mapping[str, Any]) -> tuple[Geometry, Normalisation]:
     """What the function tells, with the entry's overrides; nothing may stay open."""
     overrides = {name: value for name, value in spec.preprocessing if value is not None}
-    both = build(Preprocessing, {**told, **overrides}, f"backbone {spec.name!r}: preprocessing from {spec.architecture}")
+    both = build(
+        Preprocessing,
+        {**told, **overrides},
+        f"backbone {spec.name!r}: preprocessing from {spec.architecture}",
+    )
     if missing := both.missing():
-        raise BackboneError(f"backbone {spec.name!r}: {spec.architecture} does not tell its preprocessing: {', '.join(missing)}.")
-    assert both.input_px and both.crop_pct and both.crop_mode and both.interpolation and both.mean and both.std
-    geometry = Geometry(both.input_px, both.input_px, both.crop_pct, both.crop_mode, both.interpolation)
+        raise BackboneError(
+            f"backbone {spec.name!r}: {spec.architecture} does not tell its preprocessing: {', '.join(missing)}."
+        )
+    assert (
+        both.input_px
+        and both.crop_pct
+        and both.crop_mode
+        and both.interpolation
+        and both.mean
+        and both.std
+    )
+    geometry = Geometry(
+        both.input_px, both.input_px, both.crop_pct, both.crop_mode, both.interpolation
+    )
     return geometry, Normalisation(both.mean, both.std)

@@ -44,8 +44,12 @@ class TimmRows(nn.Module):
             default: torch.Tensor = self.model.forward_head(features)
             return default
         prefix = getattr(self.model, "num_prefix_tokens", 0)
-        if features.ndim != 3 or ("cls" in pooling and getattr(self.model, "cls_token", None) is None):
-            raise BackboneError(f"backbone {self.name!r}: has no tokens for pooling {pooling!r}; use pooling 'default'.")
+        if features.ndim != 3 or (
+            "cls" in pooling and getattr(self.model, "cls_token", None) is None
+        ):
+            raise BackboneError(
+                f"backbone {self.name!r}: has no tokens for pooling {pooling!r}; use pooling 'default'."
+            )
         parts = {"cls": features[:, 0], "mean_patch": features[:, prefix:].mean(dim=1)}
         return torch.cat([parts[part] for part in pooling.split("+")], dim=1)
 
@@ -79,10 +83,16 @@ def preprocessing(spec: BackboneSpec, config: Mapping[str, Any]) -> tuple[Geomet
     return geometry, Normalisation(tuple(own.mean or data["mean"]), tuple(own.std or data["std"]))
 
 
-def without_head(state: Mapping[str, torch.Tensor], config: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+def without_head(
+    state: Mapping[str, torch.Tensor], config: Mapping[str, Any]
+) -> dict[str, torch.Tensor]:
     heads = config.get("classifier") or ()
     heads = (heads,) if isinstance(heads, str) else tuple(heads)
-    return {name: tensor for name, tensor in state.items() if not name.startswith(tuple(f"{head}." for head in heads))}
+    return {
+        name: tensor
+        for name, tensor in state.items()
+        if not name.startswith(tuple(f"{head}." for head in heads))
+    }
 
 
 @dataclass(frozen=True)
@@ -125,13 +135,17 @@ def _create(spec: BackboneSpec, named: Named, **options: Any) -> Any:
     except TypeError:
         if not resized:
             raise
-        return timm.create_model(named.architecture, **given)  # a convolutional architecture takes any size and no img_size
+        return timm.create_model(
+            named.architecture, **given
+        )  # a convolutional architecture takes any size and no img_size
 
 
 def _random(spec: BackboneSpec, named: Named) -> Any:
     """The architecture as timm initialises it, from the spec's seed, leaving torch's global generator as it was."""
     if spec.weights is None or spec.weights.random is None:
-        raise ConfigError(f"backbone {spec.name!r}: 'weights' is missing: give hub, package, file, url or random.")
+        raise ConfigError(
+            f"backbone {spec.name!r}: 'weights' is missing: give hub, package, file, url or random."
+        )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(spec.weights.random)
         return _create(spec, named)
@@ -141,7 +155,9 @@ def _from_file(spec: BackboneSpec, named: Named, file: Path) -> Any:
     try:
         return _pretrained(spec, named, read_tensors(spec.name, file))
     except BackboneError as error:
-        raise advised(error, spec.name, file, _create(spec, named, num_classes=0).state_dict()) from error
+        raise advised(
+            error, spec.name, file, _create(spec, named, num_classes=0).state_dict()
+        ) from error
 
 
 def _pretrained(spec: BackboneSpec, named: Named, state: dict[str, torch.Tensor]) -> Any:
@@ -171,4 +187,6 @@ def _check_architecture(spec: BackboneSpec) -> None:
     bare = spec.architecture.split(".")[0]
     if not timm.is_model(bare):
         known = timm.list_models()
-        raise ConfigError(f"backbone {spec.name!r}: timm {timm.__version__} has no architecture {bare!r}{nearest(bare, known)}")
+        raise ConfigError(
+            f"backbone {spec.name!r}: timm {timm.__version__} has no architecture {bare!r}{nearest(bare, known)}"
+        )

@@ -21,7 +21,9 @@ class TorchvisionRows(nn.Module):
 
     def forward(self, x: torch.Tensor, poolings: Sequence[Pooling]) -> dict[Pooling, torch.Tensor]:
         if other := [pooling for pooling in poolings if pooling != "default"]:
-            raise BackboneError(f"backbone {self.name!r}: an architecture of torchvision's has pooling 'default' only; got {other[0]!r}.")
+            raise BackboneError(
+                f"backbone {self.name!r}: an architecture of torchvision's has pooling 'default' only; got {other[0]!r}."
+            )
         return {"default": self.model(x)}
 
 
@@ -32,18 +34,36 @@ def outline(spec: BackboneSpec, architecture: str) -> Loaded:
     known = torchvision.models.list_models(torchvision.models)
     if architecture not in known:
         near = nearest(architecture, known)
-        raise ConfigError(f"backbone {spec.name!r}: torchvision {torchvision.__version__} has no classifier {architecture!r}{near}")
+        raise ConfigError(
+            f"backbone {spec.name!r}: torchvision {torchvision.__version__} has no classifier {architecture!r}{near}"
+        )
     model = torchvision.models.get_model(architecture, weights=None, **dict(spec.options))
     _behead(spec, model)
-    geometry, normalisation = _preprocessing(spec, next(iter(torchvision.models.get_model_weights(architecture))).transforms())
-    return Loaded(TorchvisionRows(model, spec.name), geometry, normalisation, f"torchvision {torchvision.__version__}")
+    geometry, normalisation = _preprocessing(
+        spec, next(iter(torchvision.models.get_model_weights(architecture))).transforms()
+    )
+    return Loaded(
+        TorchvisionRows(model, spec.name),
+        geometry,
+        normalisation,
+        f"torchvision {torchvision.__version__}",
+    )
 
 
 def _behead(spec: BackboneSpec, model: nn.Module) -> None:
     """Takes out the last linear layer, which in torchvision's classifiers is the last module of all; what comes before it stays."""
-    last = next((name for name, module in reversed(list(model.named_modules())) if isinstance(module, nn.Linear)), None)
+    last = next(
+        (
+            name
+            for name, module in reversed(list(model.named_modules()))
+            if isinstance(module, nn.Linear)
+        ),
+        None,
+    )
     if last is None:
-        raise ConfigError(f"backbone {spec.name!r}: {spec.architecture!r} has no linear classifier to take out; use an architecture of timm's.")
+        raise ConfigError(
+            f"backbone {spec.name!r}: {spec.architecture!r} has no linear classifier to take out; use an architecture of timm's."
+        )
     parent, _, child = last.rpartition(".")
     setattr(model.get_submodule(parent), child, nn.Identity())
 
@@ -52,5 +72,11 @@ def _preprocessing(spec: BackboneSpec, theirs: Any) -> tuple[Geometry, Normalisa
     own, (size,) = spec.preprocessing, theirs.crop_size
     size_px = own.input_px or size
     crop_pct = own.crop_pct or min(size / theirs.resize_size[0], 1.0)
-    geometry = Geometry(size_px, size_px, crop_pct, own.crop_mode or "center", own.interpolation or theirs.interpolation.value)
+    geometry = Geometry(
+        size_px,
+        size_px,
+        crop_pct,
+        own.crop_mode or "center",
+        own.interpolation or theirs.interpolation.value,
+    )
     return geometry, Normalisation(tuple(own.mean or theirs.mean), tuple(own.std or theirs.std))

@@ -26,7 +26,10 @@ class VitRows(nn.Module):
 
     def forward(self, x: torch.Tensor, poolings: Sequence[Pooling]) -> Rows:
         before = self.tower(x)
-        return {pooling: before if pooling == "pre_projection" else before @ self.proj for pooling in poolings}
+        return {
+            pooling: before if pooling == "pre_projection" else before @ self.proj
+            for pooling in poolings
+        }
 
 
 class ResNetRows(nn.Module):
@@ -35,11 +38,16 @@ class ResNetRows(nn.Module):
     def __init__(self, tower: Any) -> None:
         super().__init__()
         self.tower, self.projection = tower, tower.attnpool.c_proj
-        tower.attnpool.c_proj = Unchanged(self.projection.in_features, self.projection.weight.device)
+        tower.attnpool.c_proj = Unchanged(
+            self.projection.in_features, self.projection.weight.device
+        )
 
     def forward(self, x: torch.Tensor, poolings: Sequence[Pooling]) -> Rows:
         before = self.tower(x)
-        return {pooling: before if pooling == "pre_projection" else self.projection(before) for pooling in poolings}
+        return {
+            pooling: before if pooling == "pre_projection" else self.projection(before)
+            for pooling in poolings
+        }
 
 
 class Unchanged(nn.Module):
@@ -81,4 +89,6 @@ def rows_of(name: str, tower: nn.Module) -> nn.Module:
         return ResNetRows(tower)
     if isinstance(tower, TimmModel) and not hasattr(tower.head, "pool"):
         return TrunkRows(tower)
-    raise ConfigError(f"backbone {name!r}: its image tower has no projection that could be taken apart; its `pre_projection` is not defined.")
+    raise ConfigError(
+        f"backbone {name!r}: its image tower has no projection that could be taken apart; its `pre_projection` is not defined."
+    )

@@ -48,9 +48,20 @@ class Geometry:
 
     def facts(self) -> dict[str, Any]:
         """For keys and records; `input_px` is one number where the input is square."""
-        size = self.height_px if self.height_px == self.width_px else [self.height_px, self.width_px]
-        own = {"input_px": size, "crop_pct": self.crop_pct, "crop_mode": self.crop_mode, "interpolation": self.interpolation}
-        return own | ({"preprocessing": "fast"} if self.fast else {}) | ({"fill": list(self.fill)} if self.fill else {})
+        size = (
+            self.height_px if self.height_px == self.width_px else [self.height_px, self.width_px]
+        )
+        own = {
+            "input_px": size,
+            "crop_pct": self.crop_pct,
+            "crop_mode": self.crop_mode,
+            "interpolation": self.interpolation,
+        }
+        return (
+            own
+            | ({"preprocessing": "fast"} if self.fast else {})
+            | ({"fill": list(self.fill)} if self.fill else {})
+        )
 
 
 def pixels_by(facts: Mapping[str, Any]) -> str:
@@ -68,7 +79,10 @@ class Normalisation:
 
     def apply(self, crops: torch.Tensor) -> torch.Tensor:
         """(B, 3, H, W) uint8 → float32, normalised on the crops' own device in the order of torchvision's ToTensor and Normalize."""
-        mean, std = (torch.tensor(values, device=crops.device).view(-1, 1, 1) for values in (self.mean, self.std))
+        mean, std = (
+            torch.tensor(values, device=crops.device).view(-1, 1, 1)
+            for values in (self.mean, self.std)
+        )
         return crops.float().div_(255).sub_(mean).div_(std)
 
     def facts(self) -> dict[str, Any]:
@@ -104,9 +118,17 @@ def region_of(geometry: Geometry, size: tuple[int, int]) -> Region | None:
     assert isinstance(resize, Resize) and isinstance(crop, CenterCrop)
     resample = Image.Resampling[resize.interpolation.name]
     (crop_height, crop_width), (width, height) = crop.size, _resized(size, resize.size)
-    if resample not in FILTERS or crop_width > width or crop_height > height or max(size) > LONGEST_PX:
+    if (
+        resample not in FILTERS
+        or crop_width > width
+        or crop_height > height
+        or max(size) > LONGEST_PX
+    ):
         return None
-    axes = (Axis(size[0], width, round((width - crop_width) / 2), crop_width), Axis(size[1], height, round((height - crop_height) / 2), crop_height))
+    axes = (
+        Axis(size[0], width, round((width - crop_width) / 2), crop_width),
+        Axis(size[1], height, round((height - crop_height) / 2), crop_height),
+    )
     return Region(*axes, resample)
 
 
@@ -115,7 +137,11 @@ def _resized(size: tuple[int, int], wanted: int | Sequence[int]) -> tuple[int, i
     if not isinstance(wanted, int):
         return wanted[1], wanted[0]
     width, height = size
-    return (wanted, int(wanted * height / width)) if width <= height else (int(wanted * width / height), wanted)
+    return (
+        (wanted, int(wanted * height / width))
+        if width <= height
+        else (int(wanted * width / height), wanted)
+    )
 
 
 @lru_cache
@@ -125,7 +151,10 @@ def _fast(geometry: Geometry) -> Callable[[torch.Tensor], torch.Tensor] | None:
 
     steps: list[Any] = []
     for step in getattr(_transform(geometry), "transforms", ()):
-        if isinstance(step, Resize) and step.interpolation in (InterpolationMode.BILINEAR, InterpolationMode.BICUBIC):
+        if isinstance(step, Resize) and step.interpolation in (
+            InterpolationMode.BILINEAR,
+            InterpolationMode.BICUBIC,
+        ):
             steps.append(v2.Resize(step.size, interpolation=step.interpolation, antialias=True))
         elif isinstance(step, CenterCrop):
             steps.append(v2.CenterCrop(step.size))

@@ -23,7 +23,9 @@ TURNED = 16
 """Pixels of a row that are laid down as a column at once. A constant, so that the loop is unrolled."""
 
 
-def cropped(image: Image.Image, x: Axis, y: Axis, resample: Image.Resampling, *, columns_first: bool) -> NDArray[np.uint8]:
+def cropped(
+    image: Image.Image, x: Axis, y: Axis, resample: Image.Resampling, *, columns_first: bool
+) -> NDArray[np.uint8]:
     """(3, y.crop_px, x.crop_px) uint8: an RGB image resized and cropped, in passes in the order asked for."""
     across, down = taps(x, resample), taps(y, resample)
     left, top, right, bottom = int(across.first[0]), int(down.first[0]), across.end, down.end
@@ -33,14 +35,21 @@ def cropped(image: Image.Image, x: Axis, y: Axis, resample: Image.Resampling, *,
         for start, end in _parts(left, right, bottom - top):
             pixels = _pixels(image.crop((start, top, end, bottom)))
             _along_columns(
-                pixels.reshape(1, bottom - top, -1), down.first - top, down.count, down.weights, strip.reshape(1, y.crop_px, -1), 4 * (start - left)
+                pixels.reshape(1, bottom - top, -1),
+                down.first - top,
+                down.count,
+                down.weights,
+                strip.reshape(1, y.crop_px, -1),
+                4 * (start - left),
             )
         _along_rows(_sealed(strip), across.first - left, across.count, across.weights, made, 0)
     else:
         strip = np.empty((3, bottom - top, x.crop_px), np.uint8)
         for start, end in _parts(top, bottom, right - left):
             pixels = _pixels(image.crop((left, start, right, end)))
-            _along_rows(pixels, across.first - left, across.count, across.weights, strip, start - top)
+            _along_rows(
+                pixels, across.first - left, across.count, across.weights, strip, start - top
+            )
         _along_columns(_sealed(strip), down.first - top, down.count, down.weights, made, 0)
     return made
 
@@ -80,7 +89,9 @@ def _lay_down(source: Any, first_row: int, rows: int, tile: Any) -> None:
         for x in range(source.shape[1]):
             for channel in range(3):
                 for lane in range(TURNED):
-                    tile[3 * x + channel, block + lane] = source[first_row + block + lane, x, channel]
+                    tile[3 * x + channel, block + lane] = source[
+                        first_row + block + lane, x, channel
+                    ]
     for lane in range(whole, rows):
         for x in range(source.shape[1]):
             for channel in range(3):
@@ -125,7 +136,9 @@ def _along_rows(source: Any, first: Any, count: Any, weights: Any, made: Any, pl
 
 
 @_compiled
-def _along_columns(source: Any, first: Any, count: Any, weights: Any, made: Any, place: int) -> None:
+def _along_columns(
+    source: Any, first: Any, count: Any, weights: Any, made: Any, place: int
+) -> None:
     """(planes, H, values) uint8 → values `place` and on of made (planes, Y, all values) uint8."""
     total = np.empty(source.shape[2], np.int32)
     for plane in range(len(source)):

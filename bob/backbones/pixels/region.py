@@ -46,13 +46,23 @@ class Region:
         """By its definition."""
         left, top = self.x.start, self.y.start
         resized = image.resize((self.x.resized_px, self.y.resized_px), self.resample)
-        return np.array(resized.crop((left, top, left + self.x.crop_px, top + self.y.crop_px))).transpose(2, 0, 1)
+        return np.array(
+            resized.crop((left, top, left + self.x.crop_px, top + self.y.crop_px))
+        ).transpose(2, 0, 1)
 
     def by_loops(self, image: Image.Image, *, other_order: bool = False) -> NDArray[np.uint8]:
         """By compiled loops, in PIL's order of passes or in the other."""
-        from bob.backbones.pixels.kernels import cropped  # compiled loops are read from the disk, which few images do not repay
+        from bob.backbones.pixels.kernels import (
+            cropped,
+        )  # compiled loops are read from the disk, which few images do not repay
 
-        return cropped(image, self.x, self.y, self.resample, columns_first=columns_first(self.x, self.y) != other_order)
+        return cropped(
+            image,
+            self.x,
+            self.y,
+            self.resample,
+            columns_first=columns_first(self.x, self.y) != other_order,
+        )
 
     def _is_same(self, image: Image.Image, pixels: NDArray[np.uint8]) -> bool | None:
         """None where the image cannot tell."""

@@ -71,7 +71,9 @@ def taps(axis: Axis, resample: Image.Resampling) -> Taps:
     place = np.arange(count.max())
     weights = values((place + first[:, None] - centre[:, None] + 0.5) * (1.0 / stretch))
     weights[place >= count[:, None]] = 0.0
-    total = np.cumsum(weights, axis=1)[:, -1:]  # one after the other, as PIL sums; `sum` adds in pairs
+    total = np.cumsum(weights, axis=1)[
+        :, -1:
+    ]  # one after the other, as PIL sums; `sum` adds in pairs
     weights = np.divide(weights, total, where=total != 0, out=weights)
     whole = np.trunc(weights * (1 << PLACES) + np.copysign(0.5, weights))
     return Taps(first.astype(np.int32), count.astype(np.int32), whole.astype(np.int32))

@@ -23,13 +23,23 @@ def _timm(spec: BackboneSpec) -> list[str]:
 
     if "." not in spec.architecture:
         near = nearest(spec.architecture, timm.list_models())
-        return [] if timm.is_model(spec.architecture) else [f"timm has no architecture {spec.architecture!r}{near}"]
+        return (
+            []
+            if timm.is_model(spec.architecture)
+            else [f"timm has no architecture {spec.architecture!r}{near}"]
+        )
     known = timm.list_pretrained()
     if spec.architecture not in known:
-        return [f"timm has no pretrained model {spec.architecture!r}{nearest(spec.architecture, known)}"]
+        return [
+            f"timm has no pretrained model {spec.architecture!r}{nearest(spec.architecture, known)}"
+        ]
     theirs = get_pretrained_cfg(spec.architecture).hf_hub_id
     stated = spec.weights.hub if spec.weights else None
-    return [] if stated in (None, theirs) else [f"timm has {spec.architecture!r} in {theirs!r}, not in weights.hub {stated!r}"]
+    return (
+        []
+        if stated in (None, theirs)
+        else [f"timm has {spec.architecture!r} in {theirs!r}, not in weights.hub {stated!r}"]
+    )
 
 
 def _open_clip(spec: BackboneSpec) -> list[str]:
@@ -38,7 +48,9 @@ def _open_clip(spec: BackboneSpec) -> list[str]:
 
     known = open_clip.list_models()
     if spec.architecture not in known:
-        return [f"open_clip has no architecture {spec.architecture!r}{nearest(spec.architecture, known)}"]
+        return [
+            f"open_clip has no architecture {spec.architecture!r}{nearest(spec.architecture, known)}"
+        ]
     try:
         repository_of(spec)
     except BobError as error:
@@ -46,5 +58,8 @@ def _open_clip(spec: BackboneSpec) -> list[str]:
     return []
 
 
-_CHECKS: Mapping[str, Callable[[BackboneSpec], list[str]]] = {"timm": _timm, "open_clip": _open_clip}
+_CHECKS: Mapping[str, Callable[[BackboneSpec], list[str]]] = {
+    "timm": _timm,
+    "open_clip": _open_clip,
+}
 """By loader. Where one is missing, building the outline is the check."""

@@ -45,9 +45,17 @@ def advised(error: BackboneError, name: str, file: Path, wanted: State) -> Backb
     except BackboneError:
         return error
     if layouts := [layout.in_words() for layout in fitting_layouts(values, wanted)][:MOST_SHOWN]:
-        return BackboneError(f"{error} It fits with loader checkpoint and, beside the file, weights: {' or '.join(layouts)}.")
+        return BackboneError(
+            f"{error} It fits with loader checkpoint and, beside the file, weights: {' or '.join(layouts)}."
+        )
     state = next((state for _, state in _states(values)), None)
-    return BackboneError(f"{error} The file's names begin {_first(state)}; the architecture's {_first(wanted)}.") if state else error
+    return (
+        BackboneError(
+            f"{error} The file's names begin {_first(state)}; the architecture's {_first(wanted)}."
+        )
+        if state
+        else error
+    )
 
 
 def _states(values: Any, place: str = "") -> Iterator[tuple[str | None, State]]:
@@ -63,7 +71,10 @@ def _states(values: Any, place: str = "") -> Iterator[tuple[str | None, State]]:
 def _layout(place: str | None, state: State, wanted: State) -> Layout | None:
     prefix = _prefix(state, wanted)
     own = {prefix + name for name in wanted}
-    if any(name not in state or state[name].shape != wanted[name.removeprefix(prefix)].shape for name in own):
+    if any(
+        name not in state or state[name].shape != wanted[name.removeprefix(prefix)].shape
+        for name in own
+    ):
         return None
     drop = _droppable([name for name in state if name not in own], own)
     return None if drop is None else Layout(place, prefix, tuple(drop))
@@ -87,7 +98,11 @@ def _droppable(strangers: Sequence[str], own: set[str]) -> list[str] | None:
     drop: dict[str | None, None] = {}
     for name in strangers:
         beginnings = [*(name[:cut] for cut in _cuts(name)[1:]), name]
-        drop[next((part for part in beginnings if not any(one.startswith(part) for one in own)), None)] = None
+        drop[
+            next(
+                (part for part in beginnings if not any(one.startswith(part) for one in own)), None
+            )
+        ] = None
     parts = [part for part in drop if part is not None]
     return parts if len(parts) == len(drop) <= MOST_DROPPED else None
 

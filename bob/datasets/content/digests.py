@@ -52,17 +52,25 @@ def file_digests(root: Path, files: Sequence[Path], cache: Path) -> Digests:
     known = _recall(memory)
     names = [_name(path, root) for path in files]
     stamps = [_stamp(path) for path in files]
-    stale = [i for i, name in enumerate(names) if stamps[i] and not _matches(known.get(name), stamps[i])]
+    stale = [
+        i for i, name in enumerate(names) if stamps[i] and not _matches(known.get(name), stamps[i])
+    ]
     with ThreadPoolExecutor(THREADS) as pool:
         fresh = dict(zip(stale, pool.map(lambda i: _digest(files[i]), stale), strict=True))
     known |= {names[i]: [*(stamps[i] or ()), value] for i, value in fresh.items() if value}
     if stale:
         _remember(memory, json.dumps(known).encode())
-    lost = {i for i, stamp in enumerate(stamps) if stamp is None} | {i for i, value in fresh.items() if value is None}
-    return Digests.of(unreadable(name) if i in lost else known[name][-1] for i, name in enumerate(names))
+    lost = {i for i, stamp in enumerate(stamps) if stamp is None} | {
+        i for i, value in fresh.items() if value is None
+    }
+    return Digests.of(
+        unreadable(name) if i in lost else known[name][-1] for i, name in enumerate(names)
+    )
 
 
-def remembered_digests(key: str, count: int, cache: Path, compute: Callable[[], Iterable[str]]) -> Digests:
+def remembered_digests(
+    key: str, count: int, cache: Path, compute: Callable[[], Iterable[str]]
+) -> Digests:
     """The `count` digests remembered under `key`, else computed and remembered; `key` names content that cannot change."""
     memory = _memory(cache, f"rows-{key}", ".xxh3")
     found = _packed(memory)
@@ -90,7 +98,12 @@ def _stamp(path: Path) -> list[int] | None:
 
 
 def _matches(entry: Any, stamp: list[int] | None) -> bool:
-    return isinstance(entry, list) and entry[:-1] == stamp and isinstance(entry[-1], str) and _HEX.fullmatch(entry[-1]) is not None
+    return (
+        isinstance(entry, list)
+        and entry[:-1] == stamp
+        and isinstance(entry[-1], str)
+        and _HEX.fullmatch(entry[-1]) is not None
+    )
 
 
 def _name(path: Path, root: Path) -> str:

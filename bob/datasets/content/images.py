@@ -23,7 +23,11 @@ MAX_PIXELS = 178_956_970
 Image.MAX_IMAGE_PIXELS = None  # MAX_PIXELS replaces PIL's check, which warns at half of it and raises an error of another kind
 Image.init()  # every format is known from the start, not after the first file that needs it: threads see one list
 
-FORMATS = tuple(name for name in ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF") if name in Image.OPEN)
+FORMATS = tuple(
+    name
+    for name in ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
+    if name in Image.OPEN
+)
 """PIL's names of what is read. A closed list: some of PIL's other formats start programs."""
 
 _GREY_16 = {"I", "I;16", "I;16L", "I;16B", "I;16N"}
@@ -51,7 +55,9 @@ def decode(data: bytes, name: str) -> Image.Image:
     except (BadImageError, MemoryError):  # a full memory is not the image's fault
         raise
     except Exception as error:  # on damaged data PIL's parsers raise nearly anything: OSError, SyntaxError, struct.error, KeyError, ...
-        raise BadImageError(f"image {name!r} cannot be decoded: it is cut off or damaged ({error}).") from error
+        raise BadImageError(
+            f"image {name!r} cannot be decoded: it is cut off or damaged ({error})."
+        ) from error
 
 
 def check_elongation(width: int, height: int, short_px: int, name: str) -> None:
@@ -83,15 +89,21 @@ def _open(data: bytes, name: str) -> Image.Image:
 
 def _check_pixels(width: int, height: int, name: str) -> None:
     if width * height > MAX_PIXELS:
-        raise BadImageError(f"image {name!r} is {width} x {height} px: {width * height:,} pixels; at most {MAX_PIXELS:,} are allowed.")
+        raise BadImageError(
+            f"image {name!r} is {width} x {height} px: {width * height:,} pixels; at most {MAX_PIXELS:,} are allowed."
+        )
 
 
 def _to_rgb(image: Image.Image, name: str) -> Image.Image:
     if image.mode == "F":
-        raise BadImageError(f"image {name!r} holds floating-point pixels, whose range is unknown (PIL mode 'F'). Save it with 8 or 16 bits.")
+        raise BadImageError(
+            f"image {name!r} holds floating-point pixels, whose range is unknown (PIL mode 'F'). Save it with 8 or 16 bits."
+        )
     if image.mode in _GREY_16:
         return Image.fromarray(_to_8_bits(np.asarray(image))).convert("RGB")
-    image.info.pop("transparency", None)  # RGB has no place for it; PIL would warn, or look for a free palette entry
+    image.info.pop(
+        "transparency", None
+    )  # RGB has no place for it; PIL would warn, or look for a free palette entry
     if image.mode == "RGB":
         return image  # PIL would copy it, which takes longer than decoding a large JPEG
     rgb: Image.Image = image.convert("RGB")

@@ -38,7 +38,11 @@ class Made(Sequence[str]):
         return self.name(int(i) % len(self))
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Sequence) and len(self) == len(other) and all(one == two for one, two in zip(self, other, strict=True))
+        return (
+            isinstance(other, Sequence)
+            and len(self) == len(other)
+            and all(one == two for one, two in zip(self, other, strict=True))
+        )
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -103,7 +107,9 @@ class Joined(Made):
 
 def pick(values: Sequence[str], positions: NDArray[np.int64]) -> Sequence[str]:
     """The values at these positions, in this order; those that are made when asked for stay so."""
-    return values.pick(positions) if isinstance(values, Made) else tuple(values[i] for i in positions)
+    return (
+        values.pick(positions) if isinstance(values, Made) else tuple(values[i] for i in positions)
+    )
 
 
 def join(parts: Sequence[Sequence[str]]) -> Sequence[str]:

@@ -35,7 +35,9 @@ def list_medmnist(path: Path, cache: Path) -> Listing:
     labels = {role: np.asarray(_member(path, f"{role}_labels", where, cache)) for role in ROLES}
     for role in ROLES:
         if len(images[role]) != len(labels[role]) or labels[role].ndim != 2:
-            raise DatasetError(f"{where}: {role}_images are {images[role].shape} and {role}_labels {labels[role].shape}: no row of labels per image.")
+            raise DatasetError(
+                f"{where}: {role}_images are {images[role].shape} and {role}_labels {labels[role].shape}: no row of labels per image."
+            )
     rows = np.concatenate(list(labels.values()))
     several = rows.shape[1] > 1
     return Listing(
@@ -54,20 +56,34 @@ def list_cifar_c(folder: Path, cache: Path) -> Listing:
     where = f"folder '{folder}'"
     paths = sorted(path for path in folder.glob("*.npy") if path.name != "labels.npy")
     if not paths or not (folder / "labels.npy").exists():
-        raise DatasetError(f"{where}: must hold labels.npy and a file such as fog.npy for each corruption.")
+        raise DatasetError(
+            f"{where}: must hold labels.npy and a file such as fog.npy for each corruption."
+        )
     labels = np.load(folder / "labels.npy", allow_pickle=False)
     images = [np.load(path, mmap_mode="r", allow_pickle=False) for path in paths]
-    if wrong := [path.name for path, array in zip(paths, images, strict=True) if len(array) != len(labels)]:
-        raise DatasetError(f"{where}: {wrong[0]} does not hold as many images as labels.npy has labels ({len(labels)}).")
+    if wrong := [
+        path.name for path, array in zip(paths, images, strict=True) if len(array) != len(labels)
+    ]:
+        raise DatasetError(
+            f"{where}: {wrong[0]} does not hold as many images as labels.npy has labels ({len(labels)})."
+        )
     severity = [str(1 + i * SEVERITIES // len(labels)) for i in range(len(labels))]
     return Listing(
         where=where,
         ids=Joined([Rows(path.stem, len(labels)) for path in paths]),
         labels=[str(int(label)) for label in labels] * len(paths),
-        content=join([_digests(array, _times(path), cache) for path, array in zip(paths, images, strict=True)]),
+        content=join(
+            [
+                _digests(array, _times(path), cache)
+                for path, array in zip(paths, images, strict=True)
+            ]
+        ),
         read=_reader(images),
         splits=["test"] * (len(labels) * len(paths)),
-        attributes={"corruption": [path.stem for path in paths for _ in labels], "severity": severity * len(paths)},
+        attributes={
+            "corruption": [path.stem for path in paths for _ in labels],
+            "severity": severity * len(paths),
+        },
     )
 
 
@@ -78,11 +94,22 @@ def _member(path: Path, name: str, where: str, cache: Path) -> NDArray[Any]:
             about = archive.getinfo(f"{name}.npy")
             if about.compress_type == zipfile.ZIP_STORED:
                 return _mapped(path, _data_offset(path, about))
-            return _mapped(_unpacked(archive, about, cache / "arrays" / f"{content_digest(f'{_times(path)} {name}'.encode())}.npy"), 0)
+            return _mapped(
+                _unpacked(
+                    archive,
+                    about,
+                    cache / "arrays" / f"{content_digest(f'{_times(path)} {name}'.encode())}.npy",
+                ),
+                0,
+            )
     except (OSError, zipfile.BadZipFile, ValueError) as error:
-        raise DatasetError(f"{where}: cannot be read as an npz of numpy arrays ({error}). Download it again.") from error
+        raise DatasetError(
+            f"{where}: cannot be read as an npz of numpy arrays ({error}). Download it again."
+        ) from error
     except KeyError as error:
-        raise DatasetError(f"{where}: holds no array {name!r}; MedMNIST's files hold train, val and test images and labels.") from error
+        raise DatasetError(
+            f"{where}: holds no array {name!r}; MedMNIST's files hold train, val and test images and labels."
+        ) from error
 
 
 def _data_offset(path: Path, about: zipfile.ZipInfo) -> int:
@@ -98,7 +125,11 @@ def _mapped(path: Path, offset: int) -> NDArray[Any]:
     with path.open("rb") as file:
         file.seek(offset)
         version = npy.read_magic(file)
-        shape, fortran, dtype = npy.read_array_header_1_0(file) if version == (1, 0) else npy.read_array_header_2_0(file)
+        shape, fortran, dtype = (
+            npy.read_array_header_1_0(file)
+            if version == (1, 0)
+            else npy.read_array_header_2_0(file)
+        )
         if dtype.hasobject:
             raise ValueError("it holds Python objects, which are not read")
         return np.memmap(path, dtype, "r", file.tell(), shape, "F" if fortran else "C")
@@ -121,7 +152,9 @@ def _reader(arrays: Sequence[NDArray[Any]]) -> Callable[[int], bytes]:
     def read(position: int) -> bytes:
         a = int(np.searchsorted(ends, position, side="right"))
         buffer = io.BytesIO()
-        Image.fromarray(np.ascontiguousarray(arrays[a][position - ends[a]])).save(buffer, "PNG", compress_level=1)
+        Image.fromarray(np.ascontiguousarray(arrays[a][position - ends[a]])).save(
+            buffer, "PNG", compress_level=1
+        )
         return buffer.getvalue()
 
     return read
@@ -130,7 +163,9 @@ def _reader(arrays: Sequence[NDArray[Any]]) -> Callable[[int], bytes]:
 def _digests(images: NDArray[Any], version: str, cache: Path) -> Digests:
     """Digests of shape and pixels."""
     if images.dtype != np.uint8 or images.ndim not in (3, 4):
-        raise DatasetError(f"images must be uint8 of shape (N, H, W) or (N, H, W, 3); got {images.dtype} of shape {images.shape}.")
+        raise DatasetError(
+            f"images must be uint8 of shape (N, H, W) or (N, H, W, 3); got {images.dtype} of shape {images.shape}."
+        )
 
     def hashed() -> Iterator[str]:
         about = f"pixels {images.shape[1:]} ".encode()

@@ -16,7 +16,10 @@ def bytes_to_fetch(spec: DatasetSpec, cache: Path, offline: bool) -> int | None:
     if not isinstance(source, Repository) or source.hub is None:
         return None
     try:
-        return sum(file.size for file in _files(source, f"dataset {spec.name!r} ({source.hub})", cache, offline))
+        return sum(
+            file.size
+            for file in _files(source, f"dataset {spec.name!r} ({source.hub})", cache, offline)
+        )
     except BobError:  # what keeps it from being fetched, which is told when it is tried
         return spec.download.mb * 1_000_000 if spec.download else None
 
@@ -25,11 +28,18 @@ def _files(source: Repository, where: str, cache: Path, offline: bool) -> set[Fi
     """Those that are fetched: named tars, or all splits of the configs; all that there are where these are not parquet files."""
     files = Files(source, where, cache, offline)
     if isinstance(source, WebDatasetSource):
-        return {file for patterns in source.data_files.values() for file in files.matching(patterns)}
+        return {
+            file for patterns in source.data_files.values() for file in files.matching(patterns)
+        }
     configs = (
         [source.config]
         if isinstance(source, HuggingFaceSource)
         else list(chosen_configs(config_names(source, where, offline, cache), where).values())
     )
     by_config = [files_of(source, config, files, cache) for config in configs]
-    return {file for splits in by_config for several in ([files.all.values()] if splits is None else splits.values()) for file in several}
+    return {
+        file
+        for splits in by_config
+        for several in ([files.all.values()] if splits is None else splits.values())
+        for file in several
+    }

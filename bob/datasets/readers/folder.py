@@ -14,7 +14,9 @@ from bob.datasets.listing import SPLIT_NAMES, Listing, natural, tally
 from bob.errors import DatasetError
 from bob.specs import FolderSource, Role
 
-_WRITTEN = ".jpg .jpeg .jpe .jfif .png .apng .webp .gif .bmp .tif .tiff .ppm .pgm .pbm .pnm .jp2 .avif"
+_WRITTEN = (
+    ".jpg .jpeg .jpe .jfif .png .apng .webp .gif .bmp .tif .tiff .ppm .pgm .pbm .pnm .jp2 .avif"
+)
 EXTENSIONS = frozenset(_WRITTEN.split())
 """The extensions, in lower case, of what `images.FORMATS` reads."""
 _LAYOUTS = (
@@ -35,7 +37,9 @@ class _Image:
 def list_folder(source: FolderSource, root: Path, cache: Path) -> Listing:
     """What lies in a folder of class folders."""
     if not root.is_dir():
-        raise DatasetError(f"{str(root)!r} {'is not a folder' if root.exists() else 'does not exist'}. {_LAYOUTS}")
+        raise DatasetError(
+            f"{str(root)!r} {'is not a folder' if root.exists() else 'does not exist'}. {_LAYOUTS}"
+        )
     left_out: list[str] = []
     images = _images(source, root, left_out)
     files = [image.path for image in images]
@@ -46,7 +50,9 @@ def list_folder(source: FolderSource, root: Path, cache: Path) -> Listing:
         content=file_digests(root, files, cache),
         read=lambda i: read_file(files[i]),
         splits=[image.split for image in images],
-        attributes={level: [image.above[n] for image in images] for n, level in enumerate(source.levels)},
+        attributes={
+            level: [image.above[n] for image in images] for n, level in enumerate(source.levels)
+        },
         notes=[f"files left out: {tally(left_out)}"] if left_out else [],
     )
 
@@ -55,31 +61,55 @@ def _images(source: FolderSource, root: Path, left_out: list[str]) -> list[_Imag
     """All images, by split and class."""
     if source.splits or source.levels:
         parts: dict[Role, str] = dict(source.splits) or {"train": "."}
-        return [image for role, folder in parts.items() for image in _below(_named(root, folder), role, source.levels, (), left_out)]
+        return [
+            image
+            for role, folder in parts.items()
+            for image in _below(_named(root, folder), role, source.levels, (), left_out)
+        ]
     folders = _subfolders(root, left_out)
     _check_place(root, folders)
     if not _is_split_layout(root, folders):
         return _of_classes(folders, "train", (), left_out)
     images = []
     for folder in sorted(folders, key=lambda folder: list(SPLIT_NAMES).index(folder.name.lower())):
-        images += _of_classes(_subfolders(folder, left_out), SPLIT_NAMES[folder.name.lower()], (), left_out)
+        images += _of_classes(
+            _subfolders(folder, left_out), SPLIT_NAMES[folder.name.lower()], (), left_out
+        )
     return images
 
 
 def _check_place(root: Path, folders: Sequence[Path]) -> None:
     """There are class folders here, and not in the only folder inside."""
     if not folders:
-        tables = sorted(path.name for path, _ in _entries(root) if path.suffix.lower() == ".csv" and not _is_hidden(path))
-        hint = f" If {tables[0]!r} lists the images, give '{root / tables[0]}' instead." if tables else ""
+        tables = sorted(
+            path.name
+            for path, _ in _entries(root)
+            if path.suffix.lower() == ".csv" and not _is_hidden(path)
+        )
+        hint = (
+            f" If {tables[0]!r} lists the images, give '{root / tables[0]}' instead."
+            if tables
+            else ""
+        )
         raise DatasetError(f"folder '{root}': no class folders inside. {_LAYOUTS}{hint}")
-    if len(folders) == 1 and folders[0].name.lower() not in SPLIT_NAMES and (inner := _wrapped(folders[0])):
+    if (
+        len(folders) == 1
+        and folders[0].name.lower() not in SPLIT_NAMES
+        and (inner := _wrapped(folders[0]))
+    ):
         more = f"which holds no images but the folders {', '.join(inner[:5])}"
-        raise DatasetError(f"folder '{root}': holds one folder, {folders[0].name!r}, {more}. Give '{folders[0]}' instead.")
+        raise DatasetError(
+            f"folder '{root}': holds one folder, {folders[0].name!r}, {more}. Give '{folders[0]}' instead."
+        )
 
 
 def _wrapped(folder: Path) -> list[str]:
     """The names of the folders inside, where nothing else is: what is meant lies one level further down."""
-    images = any(path.suffix.lower() in EXTENSIONS and not _is_hidden(path) for path, is_folder in _entries(folder) if not is_folder)
+    images = any(
+        path.suffix.lower() in EXTENSIONS and not _is_hidden(path)
+        for path, is_folder in _entries(folder)
+        if not is_folder
+    )
     names = [path.name for path in _subfolders(folder, [])]
     return names if len(names) > 1 and not images else []
 
@@ -92,12 +122,18 @@ def _named(root: Path, folder: str) -> Path:
     return root / folder
 
 
-def _below(folder: Path, role: Role, levels: Sequence[str], above: tuple[str, ...], left_out: list[str]) -> list[_Image]:
+def _below(
+    folder: Path, role: Role, levels: Sequence[str], above: tuple[str, ...], left_out: list[str]
+) -> list[_Image]:
     """The images of a split whose class folders lie `levels` folders further down."""
     folders = _subfolders(folder, left_out)
     if not levels:
         return _of_classes(folders, role, above, left_out)
-    return [image for inner in folders for image in _below(inner, role, levels[1:], (*above, inner.name), left_out)]
+    return [
+        image
+        for inner in folders
+        for image in _below(inner, role, levels[1:], (*above, inner.name), left_out)
+    ]
 
 
 def _is_split_layout(root: Path, folders: Sequence[Path]) -> bool:
@@ -105,21 +141,33 @@ def _is_split_layout(root: Path, folders: Sequence[Path]) -> bool:
     splits = [folder.name for folder in folders if folder.name.lower() in SPLIT_NAMES]
     others = [folder.name for folder in folders if folder.name.lower() not in SPLIT_NAMES]
     if len(splits) > 1 and others:
-        raise DatasetError(f"folder '{root}': holds the splits {', '.join(splits)} and also {', '.join(map(repr, others))}. Move those elsewhere.")
+        raise DatasetError(
+            f"folder '{root}': holds the splits {', '.join(splits)} and also {', '.join(map(repr, others))}. Move those elsewhere."
+        )
     taken = [SPLIT_NAMES[name.lower()] for name in splits]
     if doubled := [name for name in splits if taken.count(SPLIT_NAMES[name.lower()]) > 1]:
-        raise DatasetError(f"folder '{root}': {' and '.join(doubled)} are the same split. Keep one.")
+        raise DatasetError(
+            f"folder '{root}': {' and '.join(doubled)} are the same split. Keep one."
+        )
     return bool(splits) and not others
 
 
-def _of_classes(folders: Sequence[Path], split: Role, above: tuple[str, ...], left_out: list[str]) -> list[_Image]:
+def _of_classes(
+    folders: Sequence[Path], split: Role, above: tuple[str, ...], left_out: list[str]
+) -> list[_Image]:
     images = []
     for folder in folders:
         others: list[str] = []
         paths = sorted(_walk(folder, others), key=lambda path: natural(path.as_posix()))
         if not paths:
-            held = f" but {tally(others)}; convert these" if any(kind != "hidden" for kind in others) else ""
-            raise DatasetError(f"class folder '{folder}' holds no images{held}. Remove it, or add some ({_WRITTEN}).")
+            held = (
+                f" but {tally(others)}; convert these"
+                if any(kind != "hidden" for kind in others)
+                else ""
+            )
+            raise DatasetError(
+                f"class folder '{folder}' holds no images{held}. Remove it, or add some ({_WRITTEN})."
+            )
         left_out += others
         images += [_Image(path, folder.name, split, above) for path in paths]
     return images
@@ -128,11 +176,20 @@ def _of_classes(folders: Sequence[Path], split: Role, above: tuple[str, ...], le
 def _subfolders(folder: Path, left_out: list[str]) -> list[Path]:
     """The visible folders inside, in natural order; files are counted as left out."""
     entries = _entries(folder)
-    left_out += [_kind(path) if _is_hidden(path) else "outside the class folders" for path, is_folder in entries if not is_folder]
-    return sorted((path for path, is_folder in entries if is_folder and not _is_hidden(path)), key=lambda path: natural(path.name))
+    left_out += [
+        _kind(path) if _is_hidden(path) else "outside the class folders"
+        for path, is_folder in entries
+        if not is_folder
+    ]
+    return sorted(
+        (path for path, is_folder in entries if is_folder and not _is_hidden(path)),
+        key=lambda path: natural(path.name),
+    )
 
 
-def _walk(folder: Path, left_out: list[str], above: frozenset[Path] = frozenset()) -> Iterator[Path]:
+def _walk(
+    folder: Path, left_out: list[str], above: frozenset[Path] = frozenset()
+) -> Iterator[Path]:
     """The images below a folder; a link back to a folder above is not followed again."""
     real = folder.resolve()
     if real in above:

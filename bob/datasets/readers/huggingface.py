@@ -25,8 +25,15 @@ def list_huggingface(name: str, source: HuggingFaceSource, cache: Path, offline:
     """The rows at a hub id or path, by the column names of its registry entry."""
     where = f"dataset {name!r} ({source.hub or source.path})"
     tables = open_tables(source, source.config, source.image, where, offline, cache)
-    wanted = [(role, theirs) for role, several in source.splits.items() for theirs in ([several] if isinstance(several, str) else several)]
-    parts = [(role, Part(split_of(tables, theirs, where), source, theirs, where, cache)) for role, theirs in wanted]
+    wanted = [
+        (role, theirs)
+        for role, several in source.splits.items()
+        for theirs in ([several] if isinstance(several, str) else several)
+    ]
+    parts = [
+        (role, Part(split_of(tables, theirs, where), source, theirs, where, cache))
+        for role, theirs in wanted
+    ]
     several_each = any(part.several for _, part in parts)
     labels = [label for _, part in parts for label in part.labels]
     return Listing(
@@ -37,10 +44,19 @@ def list_huggingface(name: str, source: HuggingFaceSource, cache: Path, offline:
         content=join([part.content for _, part in parts]),
         read=chained([part for _, part in parts]),
         splits=[role for role, part in parts for _ in range(len(part))],
-        classes=_classes([part for _, part in parts], labels, several_each) if source.label else None,
-        groups=[group for _, part in parts for group in part.texts(source.group)] if source.group else None,
-        attributes={key: [value for _, part in parts for value in part.texts(column)] for key, column in source.attributes.items()},
-        captions=[caption for _, part in parts for caption in part.captions(source.captions)] if source.captions else None,
+        classes=_classes([part for _, part in parts], labels, several_each)
+        if source.label
+        else None,
+        groups=[group for _, part in parts for group in part.texts(source.group)]
+        if source.group
+        else None,
+        attributes={
+            key: [value for _, part in parts for value in part.texts(column)]
+            for key, column in source.attributes.items()
+        },
+        captions=[caption for _, part in parts for caption in part.captions(source.captions)]
+        if source.captions
+        else None,
     )
 
 
@@ -58,11 +74,15 @@ def chained(parts: "Sequence[Part]") -> Callable[[int], bytes]:
 class Part:
     """The rows of one of the source's splits."""
 
-    def __init__(self, table: Table, source: HuggingFaceSource, theirs: str, where: str, cache: Path) -> None:
+    def __init__(
+        self, table: Table, source: HuggingFaceSource, theirs: str, where: str, cache: Path
+    ) -> None:
         self._table, self._where, self._source = table, f"{where}, {theirs}", source
         self._check_columns()
         self.ids = Rows(theirs, len(table))
-        self.classes, self.several = _names(table.features[source.label]) if source.label else (None, False)
+        self.classes, self.several = (
+            _names(table.features[source.label]) if source.label else (None, False)
+        )
         self.labels = self._labels() if source.label else []
         self._images = table.images(source.image, self._where)
         self.content = self._images.digests(cache)
@@ -78,18 +98,31 @@ class Part:
         """A column of facts as text; of a ClassLabel its names."""
         values, (names, _) = self._table.values(column), _names(self._table.features[column])
         if None in values:
-            raise DatasetError(f"{self._where}, row {values.index(None)}: column {column!r} is empty.")
+            raise DatasetError(
+                f"{self._where}, row {values.index(None)}: column {column!r} is empty."
+            )
         return [names[value] if names else str(value) for value in values]
 
     def captions(self, column: str) -> list[tuple[str, ...]]:
         """A column of text, or of lists of text."""
-        return [(value,) if isinstance(value, str) else tuple(value) for value in self._table.values(column)]
+        return [
+            (value,) if isinstance(value, str) else tuple(value)
+            for value in self._table.values(column)
+        ]
 
     def _check_columns(self) -> None:
         """Each is there, or the error names those that are, and the line of the entry to correct."""
         source, there = self._source, list(self._table.features)
-        named = {"image": source.image, "label": source.label, "group": source.group, "captions": source.captions}
-        for key, column in (*named.items(), *((f"attributes: {{{name}", column) for name, column in source.attributes.items())):
+        named = {
+            "image": source.image,
+            "label": source.label,
+            "group": source.group,
+            "captions": source.captions,
+        }
+        for key, column in (
+            *named.items(),
+            *((f"attributes: {{{name}", column) for name, column in source.attributes.items()),
+        ):
             if column and column not in there:
                 line = f"{key}: COLUMN" + "}" * key.count("{")
                 raise DatasetError(
@@ -103,11 +136,16 @@ class Part:
         read = [value if self.several else [value] for value in values]
         for row, several in enumerate(read):
             for value in [several] if several is None else several:
-                if not isinstance(value, int | str) or (self.classes and not 0 <= int(value) < len(self.classes)):
+                if not isinstance(value, int | str) or (
+                    self.classes and not 0 <= int(value) < len(self.classes)
+                ):
                     what = f"label column {self._source.label!r} holds {values[row]!r}, which is no ClassLabel, whole number or text"
                     raise DatasetError(f"{self._where}, row {row}: {what}.")
         names = self.classes
-        named = [[names[value] for value in several] if names else [str(value) for value in several] for several in read]
+        named = [
+            [names[value] for value in several] if names else [str(value) for value in several]
+            for several in read
+        ]
         return named if self.several else [one for (one,) in named]
 
 
@@ -121,7 +159,9 @@ def _names(feature: Any) -> tuple[Sequence[str] | None, bool]:
 
 def split_of(tables: Mapping[str, Table], name: str, where: str) -> Table:
     if name not in tables:
-        raise DatasetError(f"{where}: there is no split {name!r}{nearest(name, list(tables))} Splits: {', '.join(tables)}.")
+        raise DatasetError(
+            f"{where}: there is no split {name!r}{nearest(name, list(tables))} Splits: {', '.join(tables)}."
+        )
     return tables[name]
 
 
@@ -132,10 +172,20 @@ def _classes(parts: Sequence[Part], labels: Sequence[Any], several_each: bool) -
     return list(dict.fromkeys([*official, *sorted(present, key=natural)]))
 
 
-def open_tables(source: Repository, config: str | None, image: str | None, where: str, offline: bool, cache: Path) -> Mapping[str, Table]:
+def open_tables(
+    source: Repository,
+    config: str | None,
+    image: str | None,
+    where: str,
+    offline: bool,
+    cache: Path,
+) -> Mapping[str, Table]:
     """The splits of a config by name; `image` is the column of their images."""
     if source.hub and limit_bytes() is not None and not prepared(source, config):
         tables = streamed(source, config, image, where, offline, cache)
         if tables is not None:
             return tables
-    return {split: Prepared(table) for split, table in open_prepared(source, config, where, offline).items()}
+    return {
+        split: Prepared(table)
+        for split, table in open_prepared(source, config, where, offline).items()
+    }

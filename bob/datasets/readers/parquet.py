@@ -40,20 +40,35 @@ _NONE = bytes(16)
 """In an index, the digest of a row without an image."""
 
 
-def streamed(source: Repository, config: str | None, image: str | None, where: str, offline: bool, cache: Path) -> "Mapping[str, Streamed] | None":
+def streamed(
+    source: Repository,
+    config: str | None,
+    image: str | None,
+    where: str,
+    offline: bool,
+    cache: Path,
+) -> "Mapping[str, Streamed] | None":
     """The splits of a config by name, with the column of their images; None where the repository is not made of parquet files."""
     files = Files(source, where, cache, offline)
     splits = files_of(source, config, files, cache)
     if splits is None:
         return None
     features = _features(source, config, files, splits, cache)
-    return {split: Streamed(features, files, several, image, cache) for split, several in splits.items()}
+    return {
+        split: Streamed(features, files, several, image, cache) for split, several in splits.items()
+    }
 
 
-def files_of(source: Repository, config: str | None, files: Files, cache: Path) -> dict[str, list[File]] | None:
+def files_of(
+    source: Repository, config: str | None, files: Files, cache: Path
+) -> dict[str, list[File]] | None:
     """The parquet files of each split, in order, as `datasets` resolves them; None where the repository is not made of such."""
     splits = _card(source, config, files, cache)["splits"]
-    return None if splits is None else {split: [files.all[name] for name in names] for split, names in splits.items()}
+    return (
+        None
+        if splits is None
+        else {split: [files.all[name] for name in names] for split, names in splits.items()}
+    )
 
 
 def _card(source: Repository, config: str | None, files: Files, cache: Path) -> dict[str, Any]:
@@ -66,15 +81,31 @@ def _card(source: Repository, config: str | None, files: Files, cache: Path) -> 
         with library_errors(source, files.where):
             builder = datasets.load_dataset_builder(str(source.hub), config, revision=files.commit)
         found = builder.config.data_files or {}
-        several = {str(split): [str(path).partition(f"@{files.commit}/")[2] for path in paths] for split, paths in found.items()}
-        if builder.name != "parquet" or not all(name in files.all for names in several.values() for name in names):
+        several = {
+            str(split): [str(path).partition(f"@{files.commit}/")[2] for path in paths]
+            for split, paths in found.items()
+        }
+        if builder.name != "parquet" or not all(
+            name in files.all for names in several.values() for name in names
+        ):
             return {"splits": None, "features": None}
-        return {"splits": several, "features": builder.info.features and builder.info.features.to_dict()}
+        return {
+            "splits": several,
+            "features": builder.info.features and builder.info.features.to_dict(),
+        }
 
-    return remembered_facts(hub_memory(cache, source, "card", files.commit, config), {"splits", "features"}, ask)
+    return remembered_facts(
+        hub_memory(cache, source, "card", files.commit, config), {"splits", "features"}, ask
+    )
 
 
-def _features(source: Repository, config: str | None, files: Files, splits: Mapping[str, Sequence[File]], cache: Path) -> Mapping[str, Any]:
+def _features(
+    source: Repository,
+    config: str | None,
+    files: Files,
+    splits: Mapping[str, Sequence[File]],
+    cache: Path,
+) -> Mapping[str, Any]:
     """What each column holds, in the types of `datasets`: as the card says, else as the first file does."""
     import datasets
 
@@ -85,7 +116,12 @@ def _features(source: Repository, config: str | None, files: Files, splits: Mapp
             return {"features": datasets.Features.from_arrow_schema(pq.read_schema(file)).to_dict()}
 
     told = _card(source, config, files, cache)["features"]
-    told = told or remembered_facts(hub_memory(cache, source, "features", files.commit, config), {"features"}, ask)["features"]
+    told = (
+        told
+        or remembered_facts(
+            hub_memory(cache, source, "features", files.commit, config), {"features"}, ask
+        )["features"]
+    )
     features: Mapping[str, Any] = datasets.Features.from_dict(told)
     return features
 
@@ -110,8 +146,15 @@ class Streamed:
         from datasets.table import table_cast
 
         schema = datasets.Features({column: self.features[column]}).arrow_schema
-        tables = (_opened(pa.BufferReader(index["facts"])).read([column], use_threads=False) for index in self.indices)
-        return [value for table in tables for value in table_cast(table, schema).column(column).to_pylist()]
+        tables = (
+            _opened(pa.BufferReader(index["facts"])).read([column], use_threads=False)
+            for index in self.indices
+        )
+        return [
+            value
+            for table in tables
+            for value in table_cast(table, schema).column(column).to_pylist()
+        ]
 
     def images(self, column: str, where: str) -> "StreamedImages":
         return StreamedImages(self, column, where)
@@ -163,7 +206,11 @@ class StreamedImages:
             key = (shard, group)
             if key not in self._groups:
                 with self._table.files.opened(self._table.shards[shard]) as file:
-                    self._groups[key] = _opened(file).read_row_group(group, [self._column], use_threads=False).column(0)
+                    self._groups[key] = (
+                        _opened(file)
+                        .read_row_group(group, [self._column], use_threads=False)
+                        .column(0)
+                    )
             self._groups.move_to_end(key)
             while len(self._groups) > GROUPS_HELD:
                 self._groups.popitem(last=False)
@@ -193,9 +240,16 @@ def _made(handle: Any, image: str | None, where: str) -> Arrays:
         digests += _digests(group.column(image), image, where) if image else [_NONE] * len(group)
         ends.append(len(digests))
     buffer = io.BytesIO()
-    pq.write_table(pa.concat_tables(groups) if groups else file.schema_arrow.empty_table().select(facts), buffer)
+    pq.write_table(
+        pa.concat_tables(groups) if groups else file.schema_arrow.empty_table().select(facts),
+        buffer,
+    )
     packed = np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 16)
-    return {"digests": packed, "ends": np.array(ends, np.int64), "facts": np.frombuffer(buffer.getvalue(), np.uint8)}
+    return {
+        "digests": packed,
+        "ends": np.array(ends, np.int64),
+        "facts": np.frombuffer(buffer.getvalue(), np.uint8),
+    }
 
 
 def _holds_bytes(kind: "pa.DataType") -> bool:

@@ -28,8 +28,12 @@ _CORE = "numpy._core" if hasattr(np, "_core") else "numpy.core"
 class _Plain(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Callable[..., Any]:
         if (module, name) not in ALLOWED:
-            raise DatasetError(f"asks for {module}.{name}, which is no plain value: not a ground truth, or one that was tampered with")
-        found: Callable[..., Any] = super().find_class(re.sub(r"numpy\._?core", _CORE, module), name)
+            raise DatasetError(
+                f"asks for {module}.{name}, which is no plain value: not a ground truth, or one that was tampered with"
+            )
+        found: Callable[..., Any] = super().find_class(
+            re.sub(r"numpy\._?core", _CORE, module), name
+        )
         return found
 
 
@@ -40,4 +44,6 @@ def load_plain(data: bytes, where: str) -> Any:
     except DatasetError as error:
         raise DatasetError(f"{where}: {error}.") from error
     except Exception as error:  # on damaged data pickle raises nearly anything
-        raise DatasetError(f"{where}: is no whole pickle of plain values ({type(error).__name__}: {error}).") from error
+        raise DatasetError(
+            f"{where}: is no whole pickle of plain values ({type(error).__name__}: {error})."
+        ) from error

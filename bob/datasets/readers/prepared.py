@@ -20,7 +20,9 @@ from bob.specs import Repository
 _SCRIPT = " Name a revision after its conversion to parquet, or another copy of the data."
 
 
-def open_prepared(source: Repository, config: str | None, where: str, offline: bool) -> Mapping[str, Any]:
+def open_prepared(
+    source: Repository, config: str | None, where: str, offline: bool
+) -> Mapping[str, Any]:
     """The splits of a config by name, as `datasets.Dataset`s."""
     import datasets
 
@@ -29,7 +31,9 @@ def open_prepared(source: Repository, config: str | None, where: str, offline: b
     if folder := prepared(source, config):
         return _from_folder(folder)
     with library_errors(source, where), _offline(offline or not hub_reachable()):
-        tables: Mapping[str, Any] = datasets.load_dataset(source.hub, config, revision=_revision(source, where, offline))
+        tables: Mapping[str, Any] = datasets.load_dataset(
+            source.hub, config, revision=_revision(source, where, offline)
+        )
     _check_revision(tables, source, where)
     return tables
 
@@ -46,12 +50,20 @@ def config_names(source: Repository, where: str, offline: bool, cache: Path) -> 
         import datasets
 
         if cut_off:
-            raise UnavailableError(f"{where}: not on this machine, and the hub cannot be reached. {REMEDY}")
+            raise UnavailableError(
+                f"{where}: not on this machine, and the hub cannot be reached. {REMEDY}"
+            )
         with library_errors(source, where):
-            return {"configs": datasets.get_dataset_config_names(str(source.hub), revision=_revision(source, where, offline))}
+            return {
+                "configs": datasets.get_dataset_config_names(
+                    str(source.hub), revision=_revision(source, where, offline)
+                )
+            }
 
     memory = hub_memory(cache, source, "configs")
-    found: list[str] = remembered_facts(memory, {"configs"}, ask, anew=not source.revision and not cut_off)["configs"]
+    found: list[str] = remembered_facts(
+        memory, {"configs"}, ask, anew=not source.revision and not cut_off
+    )["configs"]
     return found
 
 
@@ -67,9 +79,13 @@ def library_errors(source: Repository, where: str) -> Iterator[None]:
     except DatasetNotFoundError as error:
         raise UnavailableError(f"{where}: {_not_found(str(error), source)}") from error
     except (ValueError, RuntimeError) as error:  # an unknown config; a dataset that is a script
-        raise DatasetError(f"{where}: {error}{_SCRIPT if 'scripts are no longer' in str(error) else ''}") from error
+        raise DatasetError(
+            f"{where}: {error}{_SCRIPT if 'scripts are no longer' in str(error) else ''}"
+        ) from error
     except Exception as error:  # ConnectionError, httpx's errors, OSError and more, by version and by what the network does
-        raise UnavailableError(f"{where}: not on this machine, and the hub cannot be reached ({type(error).__name__}). {REMEDY}") from error
+        raise UnavailableError(
+            f"{where}: not on this machine, and the hub cannot be reached ({type(error).__name__}). {REMEDY}"
+        ) from error
 
 
 def _not_found(message: str, source: Repository) -> str:
@@ -106,7 +122,9 @@ def _local(path: Path, config: str | None, where: str) -> Mapping[str, Any]:
         else:
             tables = datasets.load_dataset(str(path), config)
     except Exception as error:  # `datasets` raises errors of a dozen kinds, its own and those of pyarrow, fsspec and json
-        raise DatasetError(f"{where}: cannot be loaded from {str(path)!r} ({type(error).__name__}: {error}).") from error
+        raise DatasetError(
+            f"{where}: cannot be loaded from {str(path)!r} ({type(error).__name__}: {error})."
+        ) from error
     return tables if isinstance(tables, datasets.DatasetDict) else {"train": tables}
 
 
@@ -118,13 +136,20 @@ def _from_folder(folder: Path) -> Mapping[str, Any]:
     for file in sorted(folder.glob("*.arrow")):
         split = re.sub(r"-\d{5}-of-\d{5}$", "", file.stem).rpartition("-")[2]
         shards.setdefault(split, []).append(str(file))
-    return {split: datasets.concatenate_datasets([datasets.Dataset.from_file(file) for file in files]) for split, files in shards.items()}
+    return {
+        split: datasets.concatenate_datasets([datasets.Dataset.from_file(file) for file in files])
+        for split, files in shards.items()
+    }
 
 
 def _check_revision(tables: Mapping[str, Any], source: Repository, where: str) -> None:
     """Refuses another revision, which `datasets` takes from its cache where the hub cannot be reached."""
     files = [Path(file["filename"]) for table in tables.values() for file in table.cache_files]
-    pinned = source.revision if re.fullmatch(r"[0-9a-f]{40}", source.revision or "") else source.revision_prefix
+    pinned = (
+        source.revision
+        if re.fullmatch(r"[0-9a-f]{40}", source.revision or "")
+        else source.revision_prefix
+    )
     if files and pinned and not files[0].parent.name.startswith(pinned):
         held = f"this machine has revision {files[0].parent.name!r} and not {pinned!r}"
         raise UnavailableError(f"{where}: the hub cannot be reached, and {held}. {REMEDY}")

@@ -16,7 +16,11 @@ from bob.datasets.readers.tables import Table
 from bob.errors import DatasetError, nearest
 from bob.specs import HuggingFaceSource, QrelsSource
 
-CONFIGS = {"query": ("query", "queries"), "gallery": ("corpus",), "judgements": ("qrels", "default")}
+CONFIGS = {
+    "query": ("query", "queries"),
+    "gallery": ("corpus",),
+    "judgements": ("qrels", "default"),
+}
 
 
 def list_qrels(name: str, source: QrelsSource, cache: Path, offline: bool) -> Listing:
@@ -24,16 +28,32 @@ def list_qrels(name: str, source: QrelsSource, cache: Path, offline: bool) -> Li
     where = f"dataset {name!r} ({source.hub or source.path})"
     configs = chosen_configs(config_names(source, where, offline, cache), where)
     image = {"query": "image", "gallery": "image", "judgements": None}
-    opened = {part: open_tables(source, config, image[part], where, offline, cache) for part, config in configs.items()}
-    tables = {part: _only(opened[part], source.split, f"{where}, {config}") for part, config in configs.items()}
-    columns = HuggingFaceSource(reader="huggingface", hub="a/b", image="image", splits={"test": "test"})
+    opened = {
+        part: open_tables(source, config, image[part], where, offline, cache)
+        for part, config in configs.items()
+    }
+    tables = {
+        part: _only(opened[part], source.split, f"{where}, {config}")
+        for part, config in configs.items()
+    }
+    columns = HuggingFaceSource(
+        reader="huggingface", hub="a/b", image="image", splits={"test": "test"}
+    )
     parts = [Part(tables[part], columns, part, where, cache) for part in ("query", "gallery")]
-    queries, gallery = ({str(value): row for row, value in enumerate(_column(tables[part], "id", where))} for part in ("query", "gallery"))
+    queries, gallery = (
+        {str(value): row for row, value in enumerate(_column(tables[part], "id", where))}
+        for part in ("query", "gallery")
+    )
     positives: list[list[int]] = [[] for _ in queries]
     judged = tables["judgements"]
-    for query, answer, score in zip(*(_column(judged, column, where) for column in ("query-id", "corpus-id", "score")), strict=True):
+    for query, answer, score in zip(
+        *(_column(judged, column, where) for column in ("query-id", "corpus-id", "score")),
+        strict=True,
+    ):
         if str(query) not in queries or str(answer) not in gallery:
-            raise DatasetError(f"{where}: a judgement names query {query!r} and image {answer!r}, one of which is not there.")
+            raise DatasetError(
+                f"{where}: a judgement names query {query!r} and image {answer!r}, one of which is not there."
+            )
         if score > 0:
             positives[queries[str(query)]].append(gallery[str(answer)])
     return Listing(
@@ -41,7 +61,10 @@ def list_qrels(name: str, source: QrelsSource, cache: Path, offline: bool) -> Li
         ids=join([part.ids for part in parts]),
         content=join([part.content for part in parts]),
         read=chained(parts),
-        splits=["query" if i < len(parts[0]) else "gallery" for i in range(len(parts[0]) + len(parts[1]))],
+        splits=[
+            "query" if i < len(parts[0]) else "gallery"
+            for i in range(len(parts[0]) + len(parts[1]))
+        ],
         judgements={"positive": [tuple(sorted(set(row))) for row in positives]},
     )
 
@@ -52,7 +75,9 @@ def chosen_configs(known: Sequence[str], where: str) -> dict[str, str]:
     for part, names in CONFIGS.items():
         here = [name for name in names if name in known]
         if not here:
-            raise DatasetError(f"{where}: has no config {' or '.join(map(repr, names))}. Configs: {', '.join(known)}.")
+            raise DatasetError(
+                f"{where}: has no config {' or '.join(map(repr, names))}. Configs: {', '.join(known)}."
+            )
         found[part] = here[0]
     return found
 
@@ -64,5 +89,7 @@ def _only(tables: Mapping[str, Table], split: str, where: str) -> Table:
 def _column(table: Table, column: str, where: str) -> list[Any]:
     there = list(table.features)
     if column not in there:
-        raise DatasetError(f"{where}: there is no column {column!r}{nearest(column, there)} Columns: {', '.join(there)}.")
+        raise DatasetError(
+            f"{where}: there is no column {column!r}{nearest(column, there)} Columns: {', '.join(there)}."
+        )
     return table.values(column)

@@ -19,7 +19,11 @@ _NAME = re.compile(r"ILSVRC2012_val_(\d{8})\.JPEG")
 
 def list_real(folder: Path, cache: Path) -> Listing:
     """The images below a folder, at any depth."""
-    numbered = {int(match[1]): path for path in folder.rglob("ILSVRC2012_val_*.JPEG") if (match := _NAME.fullmatch(path.name))}
+    numbered = {
+        int(match[1]): path
+        for path in folder.rglob("ILSVRC2012_val_*.JPEG")
+        if (match := _NAME.fullmatch(path.name))
+    }
     if not numbered:
         raise DatasetError(f"folder '{folder}': holds no ILSVRC2012_val_00000001.JPEG or the like.")
     labels, names = real_labels(), class_list("imagenet_1k")
@@ -41,6 +45,8 @@ def real_labels() -> list[list[int]]:
     """For each of the 50,000 images the classes that it shows."""
     path = in_package(*LABELS)
     if path is None:
-        raise UnavailableError("ReaL's labels come with timm, which does not hold timm/data/_info/imagenet_real_labels.json here. Install timm 1.0.")
+        raise UnavailableError(
+            "ReaL's labels come with timm, which does not hold timm/data/_info/imagenet_real_labels.json here. Install timm 1.0."
+        )
     labels: list[list[int]] = json.loads(path.read_bytes())
     return labels

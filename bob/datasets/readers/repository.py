@@ -60,7 +60,9 @@ class Files:
         for pattern in [patterns] if isinstance(patterns, str) else patterns:
             here = [self.all[name] for name in sorted(fnmatch.filter(self.all, pattern))]
             if not here:
-                raise DatasetError(f"{self.where}: no file matches {pattern!r}. There are: {_some(list(self.all))}.")
+                raise DatasetError(
+                    f"{self.where}: no file matches {pattern!r}. There are: {_some(list(self.all))}."
+                )
             found += here
         return found
 
@@ -81,22 +83,36 @@ class Files:
     def check_reachable(self) -> None:
         """What is not remembered can be asked of the hub alone."""
         if self._offline or not hub_reachable():
-            raise UnavailableError(f"{self.where}: not on this machine, and the hub cannot be reached. {REMEDY}")
+            raise UnavailableError(
+                f"{self.where}: not on this machine, and the hub cannot be reached. {REMEDY}"
+            )
 
     def _local(self) -> tuple[str, Mapping[str, File]]:
         root = data_path(str(self._source.path))
         if not root.is_dir():
             raise UnavailableError(f"{self.where}: {str(root)!r} does not exist.")
         paths = sorted(path for path in root.rglob("*") if path.is_file())
-        files = [File(path.relative_to(root).as_posix(), path.stat().st_size, f"{path.absolute()} {_times(path)}") for path in paths]
+        files = [
+            File(
+                path.relative_to(root).as_posix(),
+                path.stat().st_size,
+                f"{path.absolute()} {_times(path)}",
+            )
+            for path in paths
+        ]
         return "", {file.name: file for file in files}
 
     def _of_hub(self) -> tuple[str, Mapping[str, File]]:
         cut_off = self._offline or not hub_reachable()
         known = remembered_facts(
-            hub_memory(self._cache, self._source), {"commit", "files"}, self._ask, anew=not self._source.revision and not cut_off
+            hub_memory(self._cache, self._source),
+            {"commit", "files"},
+            self._ask,
+            anew=not self._source.revision and not cut_off,
         )
-        return known["commit"], {name: File(name, size, version) for name, size, version in known["files"]}
+        return known["commit"], {
+            name: File(name, size, version) for name, size, version in known["files"]
+        }
 
     def _ask(self) -> dict[str, Any]:
         """The commit that the revision means now, and its files."""
@@ -108,8 +124,17 @@ class Files:
         with hub_errors(self.where, source):
             commit = str(HfApi().dataset_info(str(source.hub), revision=source.revision).sha)
             check_prefix(source, commit, self.where)
-            tree = HfApi().list_repo_tree(str(source.hub), repo_type="dataset", revision=commit, recursive=True)
-            return {"commit": commit, "files": [[entry.path, entry.size, entry.blob_id] for entry in tree if isinstance(entry, RepoFile)]}
+            tree = HfApi().list_repo_tree(
+                str(source.hub), repo_type="dataset", revision=commit, recursive=True
+            )
+            return {
+                "commit": commit,
+                "files": [
+                    [entry.path, entry.size, entry.blob_id]
+                    for entry in tree
+                    if isinstance(entry, RepoFile)
+                ],
+            }
 
     def _download(self, file: File) -> Path:
         from huggingface_hub import hf_hub_download
@@ -119,16 +144,27 @@ class Files:
         where: dict[str, Any] = {} if self._limit is None else {"local_dir": self._passing()}
         with hub_errors(self.where, self._source):
             try:
-                name = hf_hub_download(str(self._source.hub), file.name, repo_type="dataset", revision=self.commit, local_files_only=cut_off, **where)
+                name = hf_hub_download(
+                    str(self._source.hub),
+                    file.name,
+                    repo_type="dataset",
+                    revision=self.commit,
+                    local_files_only=cut_off,
+                    **where,
+                )
             except LocalEntryNotFoundError as error:
-                raise UnavailableError(f"{self.where}: {file.name} is not on this machine, and the hub cannot be reached. {REMEDY}") from error
+                raise UnavailableError(
+                    f"{self.where}: {file.name} is not on this machine, and the hub cannot be reached. {REMEDY}"
+                ) from error
         return Path(name)
 
     def _make_room(self, file: File) -> None:
         """Removes what was used longest ago until the file fits."""
         limit = self._limit or 0
         if file.size > limit:
-            raise ConfigError(f"{self.where}: {file.name} takes {file.size / GB:.3g} GB, more than {LIMIT}={limit / GB:.3g} allows. Raise it.")
+            raise ConfigError(
+                f"{self.where}: {file.name} takes {file.size / GB:.3g} GB, more than {LIMIT}={limit / GB:.3g} allows. Raise it."
+            )
         self._kept.pop(file.name, None)
         while self._kept and sum(self._kept.values()) + file.size > limit:
             name, _ = self._kept.popitem(last=False)
@@ -163,19 +199,31 @@ def check_prefix(source: Repository, commit: str, where: str) -> None:
 @contextlib.contextmanager
 def hub_errors(where: str, source: Repository) -> Iterator[None]:
     """The many errors of the hub's client as what cannot be had here, with the remedy."""
-    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
 
     try:
         yield
     except GatedRepoError as error:
-        raise UnavailableError(f"{where}: is gated. Accept its terms on its hub page, then log in with `hf auth login`.") from error
+        raise UnavailableError(
+            f"{where}: is gated. Accept its terms on its hub page, then log in with `hf auth login`."
+        ) from error
     except RevisionNotFoundError as error:
-        raise UnavailableError(f"{where}: the hub has no revision {source.revision!r} of it.") from error
+        raise UnavailableError(
+            f"{where}: the hub has no revision {source.revision!r} of it."
+        ) from error
     except RepositoryNotFoundError as error:
         hint = "Check the id; for a private one, log in with `hf auth login`."
-        raise UnavailableError(f"{where}: the hub has no such dataset, or it is private. {hint}") from error
+        raise UnavailableError(
+            f"{where}: the hub has no such dataset, or it is private. {hint}"
+        ) from error
     except OSError as error:  # what the client's HTTP errors are, and those of the disk
-        raise UnavailableError(f"{where}: the hub cannot be reached, or refuses ({type(error).__name__}: {error}). {REMEDY}") from error
+        raise UnavailableError(
+            f"{where}: the hub cannot be reached, or refuses ({type(error).__name__}: {error}). {REMEDY}"
+        ) from error
 
 
 def limit_bytes() -> int | None:
@@ -192,10 +240,16 @@ def limit_bytes() -> int | None:
 def hub_memory(cache: Path, source: Repository, *what: str | None) -> Path:
     """Where it is remembered what the hub said of a revision: its files, or something else."""
     asked = source.revision or source.revision_prefix or "main"
-    return cache / "repositories" / f"{content_digest(' '.join(map(str, (source.hub, asked, *what))).encode())}.json"
+    return (
+        cache
+        / "repositories"
+        / f"{content_digest(' '.join(map(str, (source.hub, asked, *what))).encode())}.json"
+    )
 
 
-def remembered_facts(memory: Path, fields: Set[str], ask: Callable[[], dict[str, Any]], *, anew: bool = False) -> dict[str, Any]:
+def remembered_facts(
+    memory: Path, fields: Set[str], ask: Callable[[], dict[str, Any]], *, anew: bool = False
+) -> dict[str, Any]:
     """What the hub said once, else what it says now, which is written there; `anew` asks it in any case."""
     if not anew and (known := _recall(memory, fields)) is not None:
         return known

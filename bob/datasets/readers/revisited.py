@@ -32,16 +32,25 @@ def list_revisited(source: RevisitedSource, folder: Path, cache: Path) -> Listin
     truth = _ground_truth(folder / source.ground_truth)
     where = f"ground truth '{folder / source.ground_truth}'"
     try:
-        queries, gallery = [str(name) for name in truth["qimlist"]], [str(name) for name in truth["imlist"]]
+        queries, gallery = (
+            [str(name) for name in truth["qimlist"]],
+            [str(name) for name in truth["imlist"]],
+        )
         boxes = [_box(about["bbx"]) if "bbx" in about else None for about in truth["gnd"]]
         levels = [level for level in LEVELS if any(level in about for about in truth["gnd"])]
-        judged = {LEVELS[level]: [_positions(about.get(level, ())) for about in truth["gnd"]] for level in levels}
+        judged = {
+            LEVELS[level]: [_positions(about.get(level, ())) for about in truth["gnd"]]
+            for level in levels
+        }
     except (KeyError, TypeError, ValueError) as error:
         raise DatasetError(
             f"{where}: must hold imlist, qimlist and gnd with bbx, easy, hard, junk or ok ({type(error).__name__}: {error})."
         ) from error
     _check(queries, gallery, judged, where)
-    files = [folder / name if Path(name).suffix else folder / f"{name}{source.extension}" for name in (*queries, *gallery)]
+    files = [
+        folder / name if Path(name).suffix else folder / f"{name}{source.extension}"
+        for name in (*queries, *gallery)
+    ]
     content = file_digests(folder, files, cache)
 
     def read(i: int) -> bytes:
@@ -49,7 +58,10 @@ def list_revisited(source: RevisitedSource, folder: Path, cache: Path) -> Listin
         box = boxes[i] if i < len(queries) else None
         return data if box is None else _cropped(data, box, files[i].name)
 
-    boxed = Digests.of(content_digest(f"{content[i]} {box}".encode()) if box else content[i] for i, box in enumerate(boxes))
+    boxed = Digests.of(
+        content_digest(f"{content[i]} {box}".encode()) if box else content[i]
+        for i, box in enumerate(boxes)
+    )
     return Listing(
         where=where,
         ids=[*(f"query/{name}" for name in queries), *(f"gallery/{name}" for name in gallery)],
@@ -87,14 +99,25 @@ def _positions(values: Any) -> tuple[int, ...]:
     return tuple(int(value) for value in np.atleast_1d(values))
 
 
-def _check(queries: Sequence[str], gallery: Sequence[str], judged: Mapping[str, Sequence[tuple[int, ...]]], where: str) -> None:
+def _check(
+    queries: Sequence[str],
+    gallery: Sequence[str],
+    judged: Mapping[str, Sequence[tuple[int, ...]]],
+    where: str,
+) -> None:
     if not judged:
         raise DatasetError(f"{where}: judges nothing: gnd has none of {', '.join(LEVELS)}.")
     for level, rows in judged.items():
         if len(rows) != len(queries):
-            raise DatasetError(f"{where}: {len(rows)} rows of judgements for {len(queries)} queries.")
-        if outside := [position for row in rows for position in row if not 0 <= position < len(gallery)]:
-            raise DatasetError(f"{where}: {level} names the gallery position {outside[0]}; there are {len(gallery)} images, from 0.")
+            raise DatasetError(
+                f"{where}: {len(rows)} rows of judgements for {len(queries)} queries."
+            )
+        if outside := [
+            position for row in rows for position in row if not 0 <= position < len(gallery)
+        ]:
+            raise DatasetError(
+                f"{where}: {level} names the gallery position {outside[0]}; there are {len(gallery)} images, from 0."
+            )
 
 
 def _cropped(data: bytes, box: Box, name: str) -> bytes:

@@ -42,7 +42,11 @@ def list_sample(name: str, source: SampleSource, cache: Path) -> Listing:
         raise UnavailableError(f"dataset {name!r}: {missing}")
     paths = [in_package(distribution, file) for distribution, file in SAMPLE_FILES[source.reader]]
     found = [path for path in paths if path]
-    listing = _openmoji(found, cache, source) if source.reader == "openmoji" else {"elpv": _elpv, "textiles": _textiles}[source.reader](found, cache)
+    listing = (
+        _openmoji(found, cache, source)
+        if source.reader == "openmoji"
+        else {"elpv": _elpv, "textiles": _textiles}[source.reader](found, cache)
+    )
     return dataclasses.replace(listing, automatic="documented", share=TEST_SHARE)
 
 
@@ -53,7 +57,10 @@ def _elpv(paths: list[Path], cache: Path) -> Listing:
     return Listing(
         where="sample elpv",
         ids=[path for path, _, _ in rows],
-        labels=["defective" if float(probability) > DEFECT_PROBABILITY else "functional" for _, probability, _ in rows],
+        labels=[
+            "defective" if float(probability) > DEFECT_PROBABILITY else "functional"
+            for _, probability, _ in rows
+        ],
         content=file_digests(paths[0].parent, files, cache),
         read=lambda i: read_file(files[i]),
         splits=["train"] * len(rows),
@@ -92,15 +99,25 @@ class _Drawing:
 def _openmoji(paths: list[Path], cache: Path, source: SampleSource) -> Listing:
     """Drawings by emoji category. The split is drawn on the SVG files alone, so that another version of the renderer leaves it."""
     svg, table, _ = paths
-    drawings = [drawing for entry in json.loads(table.read_text(encoding="utf-8")) for drawing in _drawings(entry, svg, source)]
+    drawings = [
+        drawing
+        for entry in json.loads(table.read_text(encoding="utf-8"))
+        for drawing in _drawings(entry, svg, source)
+    ]
     entries = [drawing.entry for drawing in drawings]
     drawn = file_digests(svg, [drawing.svg for drawing in drawings], cache)
     codes = [str(entry["unified"]) for entry in entries]
     return Listing(
         where="sample openmoji",
-        ids=[f"{drawing.svg.stem} {drawing.entry['name']}{' (line)' * (drawing.style == 'line')}" for drawing in drawings],
+        ids=[
+            f"{drawing.svg.stem} {drawing.entry['name']}{' (line)' * (drawing.style == 'line')}"
+            for drawing in drawings
+        ],
         labels=[entry["category"] for entry in entries],
-        content=[content_digest(f"{digest} {_renderer(drawing.style)}".encode()) for digest, drawing in zip(drawn, drawings, strict=True)],
+        content=[
+            content_digest(f"{digest} {_renderer(drawing.style)}".encode())
+            for digest, drawing in zip(drawn, drawings, strict=True)
+        ],
         read=lambda i: _render(drawings[i].svg, drawings[i].style),
         splits=["train"] * len(drawings),
         groups=codes if len(source.styles) > 1 or source.skin_tones else None,
@@ -122,19 +139,28 @@ def _drawings(entry: Mapping[str, Any], svg: Path, source: SampleSource) -> list
     if plain is None:
         return []
     toned = entry.get("skin_variations", {}).items() if source.skin_tones else ()
-    tones = [(tone, file) for tone, variant in toned if "-" not in tone and (file := _file(variant, svg))]  # pairs of people have pairs of tones
-    return [_Drawing(plain, style, "", entry) for style in source.styles] + [_Drawing(file, "colour", tone, entry) for tone, file in tones]
+    tones = [
+        (tone, file) for tone, variant in toned if "-" not in tone and (file := _file(variant, svg))
+    ]  # pairs of people have pairs of tones
+    return [_Drawing(plain, style, "", entry) for style in source.styles] + [
+        _Drawing(file, "colour", tone, entry) for tone, file in tones
+    ]
 
 
 def _file(entry: Mapping[str, Any], svg: Path) -> Path | None:
     """The drawing of an emoji, by its code or by its older code without variation selectors."""
     codes = [entry["unified"], entry.get("non_qualified")]
-    return next((svg / f"{code}.svg" for code in codes if code and (svg / f"{code}.svg").exists()), None)
+    return next(
+        (svg / f"{code}.svg" for code in codes if code and (svg / f"{code}.svg").exists()), None
+    )
 
 
 def _captions(entry: Mapping[str, Any]) -> tuple[str, ...]:
     """The name in small letters, and the short names that say something else."""
-    said = [str(entry["name"]).lower(), *(str(name).replace("_", " ").replace("-", " ") for name in entry["short_names"])]
+    said = [
+        str(entry["name"]).lower(),
+        *(str(name).replace("_", " ").replace("-", " ") for name in entry["short_names"]),
+    ]
     return tuple(dict.fromkeys(said))
 
 
@@ -150,4 +176,12 @@ def _render(svg: Path, style: str) -> bytes:
     text = read_file(svg).decode("utf-8")
     if style == "line":
         text = text.replace(">", f">{LINE_ART}", 1)  # after the opening <svg ...>
-    return bytes(resvg_py.svg_to_bytes(svg_string=text, width=RENDER_PX, height=RENDER_PX, background=BACKGROUND, skip_system_fonts=True))
+    return bytes(
+        resvg_py.svg_to_bytes(
+            svg_string=text,
+            width=RENDER_PX,
+            height=RENDER_PX,
+            background=BACKGROUND,
+            skip_system_fonts=True,
+        )
+    )

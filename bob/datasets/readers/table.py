@@ -44,13 +44,21 @@ def list_table(source: TableSource, table: Path, cache: Path) -> Listing:
         where=f"table '{table}'",
         ids=[row.path for row in rows],
         labels=None if between else [row.label for row in rows],
-        label_sets=[[label.strip() for label in row.label.split(between) if label.strip()] for row in rows] if between else None,
+        label_sets=[
+            [label.strip() for label in row.label.split(between) if label.strip()] for row in rows
+        ]
+        if between
+        else None,
         content=file_digests(folder, files, cache),
         read=lambda i: read_file(files[i]),
         splits=[row.split for row in rows],
         groups=[row.group for row in rows] if "group" in columns else None,
         attributes={column: [row.others[column] for row in rows] for column in others},
-        notes=[f"{bars} labels hold {SEVERAL!r}; several labels of an image belong into a column 'labels'"] if bars else [],
+        notes=[
+            f"{bars} labels hold {SEVERAL!r}; several labels of an image belong into a column 'labels'"
+        ]
+        if bars
+        else [],
     )
 
 
@@ -67,9 +75,17 @@ def _parse(source: TableSource, table: Path) -> tuple[list[str], list[tuple[int,
     """Our names of the columns, and each row's number and cells. Blank lines are passed over."""
     rows = _lines(source, table)
     renamed = {theirs.lower(): ours for ours, theirs in source.columns.items()}
-    columns = [renamed.get(column.strip().lower(), column.strip().lower()) for column in rows[0]] if rows else []
+    columns = (
+        [renamed.get(column.strip().lower(), column.strip().lower()) for column in rows[0]]
+        if rows
+        else []
+    )
     _check_columns(columns, table)
-    return columns, [(number, _cells(number, columns, row, table)) for number, row in enumerate(rows[1:], start=source.skip + 2) if row]
+    return columns, [
+        (number, _cells(number, columns, row, table))
+        for number, row in enumerate(rows[1:], start=source.skip + 2)
+        if row
+    ]
 
 
 def _lines(source: TableSource, table: Path) -> list[list[str]]:
@@ -77,12 +93,18 @@ def _lines(source: TableSource, table: Path) -> list[list[str]]:
         with table.open(newline="", encoding="utf-8-sig") as file:
             for _ in range(source.skip):
                 next(file, None)
-            rows = [line.split() for line in file] if source.separator == "blank" else list(csv.reader(file, strict=True))
+            rows = (
+                [line.split() for line in file]
+                if source.separator == "blank"
+                else list(csv.reader(file, strict=True))
+            )
             return [list(source.header), *rows] if source.header else rows
     except OSError as error:
         raise DatasetError(f"table '{table}' cannot be read ({error.strerror}).") from error
     except (UnicodeDecodeError, csv.Error) as error:
-        raise DatasetError(f"table '{table}' is not a CSV file in UTF-8 ({error}). Save it as one.") from error
+        raise DatasetError(
+            f"table '{table}' is not a CSV file in UTF-8 ({error}). Save it as one."
+        ) from error
 
 
 def _check_columns(columns: list[str], table: Path) -> None:
@@ -96,18 +118,26 @@ def _check_columns(columns: list[str], table: Path) -> None:
 
 
 def _remedy(columns: list[str]) -> str:
-    if len(columns) == 1 and (other := [name for sign, name in ((";", "semicolons"), ("\t", "tabs")) if sign in columns[0]]):
+    if len(columns) == 1 and (
+        other := [
+            name for sign, name in ((";", "semicolons"), ("\t", "tabs")) if sign in columns[0]
+        ]
+    ):
         return f"It seems to be separated by {other[0]}: save it with commas."
     return "Its first line must name the columns: path,label and perhaps split,group."
 
 
 def _cells(number: int, columns: list[str], row: list[str], table: Path) -> dict[str, str]:
     if len(row) != len(columns):
-        raise DatasetError(f"table '{table}', row {number}: {len(row)} cells under {len(columns)} columns. Quote cells that hold a comma.")
+        raise DatasetError(
+            f"table '{table}', row {number}: {len(row)} cells under {len(columns)} columns. Quote cells that hold a comma."
+        )
     return {column: cell.strip() for column, cell in zip(columns, row, strict=True)}
 
 
-def _row(source: TableSource, number: int, cells: Mapping[str, str], table: Path, folder: Path) -> _Row | None:
+def _row(
+    source: TableSource, number: int, cells: Mapping[str, str], table: Path, folder: Path
+) -> _Row | None:
     """One checked row; None where its split is to be left out."""
     where = f"table '{table}', row {number}"
     for column in (*_REQUIRED, "group"):
@@ -115,14 +145,20 @@ def _row(source: TableSource, number: int, cells: Mapping[str, str], table: Path
             raise DatasetError(f"{where}: {column} is empty.")
     known: Mapping[str, Role | Literal["-"]] = source.splits or dict(SPLIT_NAMES)
     split = cells.get("split", "train")
-    ours = source.split or ("train" if "split" not in cells else known.get(split) or known.get(split.lower()))
+    ours = source.split or (
+        "train" if "split" not in cells else known.get(split) or known.get(split.lower())
+    )
     if ours is None:
-        raise DatasetError(f"{where}: unknown split {split!r}{nearest(split, list(known))} Known: {', '.join(known)}.")
+        raise DatasetError(
+            f"{where}: unknown split {split!r}{nearest(split, list(known))} Known: {', '.join(known)}."
+        )
     if ours == "-":
         return None
     if not (folder / cells["path"]).is_file():
         slash = " and have '/' between folders, not '\\'" if "\\" in cells["path"] else ""
-        raise DatasetError(f"{where}: there is no file '{folder / cells['path']}'. Paths are relative to {_below(source)}{slash}.")
+        raise DatasetError(
+            f"{where}: there is no file '{folder / cells['path']}'. Paths are relative to {_below(source)}{slash}."
+        )
     others = {column: cell for column, cell in cells.items() if column not in _REQUIRED + _OPTIONAL}
     return _Row(cells["path"], cells["label"], ours, cells.get("group", ""), others)
 
@@ -137,6 +173,10 @@ def _check_unique(files: list[Path], rows: list[_Row], table: Path) -> None:
     for path, row in zip(files, rows, strict=True):
         other = first.setdefault(path, row)
         if other.split != row.split:
-            raise DatasetError(f"table '{table}': {row.path!r} is in both {other.split} and {row.split}. Keep one row.")
+            raise DatasetError(
+                f"table '{table}': {row.path!r} is in both {other.split} and {row.split}. Keep one row."
+            )
         if other is not row:
-            raise DatasetError(f"table '{table}': {row.path!r} has two rows, with labels {other.label!r} and {row.label!r}. Keep one.")
+            raise DatasetError(
+                f"table '{table}': {row.path!r} has two rows, with labels {other.label!r} and {row.label!r}. Keep one."
+            )

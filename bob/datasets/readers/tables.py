@@ -4,7 +4,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from bob.datasets.content.digests import content_digest, file_digests, read_file, remembered_digests, unreadable
+from bob.datasets.content.digests import (
+    content_digest,
+    file_digests,
+    read_file,
+    remembered_digests,
+    unreadable,
+)
 from bob.datasets.content.sequences import Digests
 from bob.errors import BadImageError, DatasetError
 from bob.io.digest import digest
@@ -47,7 +53,9 @@ class Prepared:
         return len(self._table)
 
     def values(self, column: str) -> list[Any]:
-        values: list[Any] = self._table.select_columns([column]).with_format("arrow")[:].column(column).to_pylist()
+        values: list[Any] = (
+            self._table.select_columns([column]).with_format("arrow")[:].column(column).to_pylist()
+        )
         return values
 
     def images(self, column: str, where: str) -> "PreparedImages":
@@ -55,8 +63,18 @@ class Prepared:
         import datasets
 
         try:
-            return PreparedImages(self._table.select_columns([column]).cast_column(column, datasets.Image(decode=False)), column, where)
-        except (TypeError, ValueError, NotImplementedError) as error:  # what pyarrow raises where a column cannot be cast
+            return PreparedImages(
+                self._table.select_columns([column]).cast_column(
+                    column, datasets.Image(decode=False)
+                ),
+                column,
+                where,
+            )
+        except (
+            TypeError,
+            ValueError,
+            NotImplementedError,
+        ) as error:  # what pyarrow raises where a column cannot be cast
             raise DatasetError(no_images(column, self.features[column], where)) from error
 
 
@@ -70,22 +88,40 @@ class PreparedImages:
         image = self._table[row][self._column]
         if image is None or (image["bytes"] is None and image["path"] is None):
             raise lacking(self._column, row, self._where)
-        return bytes(image["bytes"]) if image["bytes"] is not None else read_file(Path(image["path"]))
+        return (
+            bytes(image["bytes"]) if image["bytes"] is not None else read_file(Path(image["path"]))
+        )
 
     def digests(self, cache: Path) -> Digests:
         """By file where the table holds paths; else remembered for as long as the table's own files stay as they are."""
         chunks = self._table.data.column(self._column).chunks
         if all(chunk.field("bytes").null_count == len(chunk) for chunk in chunks):
-            files = [Path(path or f"row {row}") for row, path in enumerate(path for chunk in chunks for path in chunk.field("path").to_pylist())]
+            files = [
+                Path(path or f"row {row}")
+                for row, path in enumerate(
+                    path for chunk in chunks for path in chunk.field("path").to_pylist()
+                )
+            ]
             return file_digests(files[0].parent if files else Path(), files, cache)
-        stats = [(file["filename"], Path(file["filename"]).stat()) for file in self._table.cache_files]
-        key = [self._column, [[path, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns] for path, stat in stats]]
-        return remembered_digests(digest(key), len(self._table), cache, lambda: self._hashed(chunks))
+        stats = [
+            (file["filename"], Path(file["filename"]).stat()) for file in self._table.cache_files
+        ]
+        key = [
+            self._column,
+            [[path, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns] for path, stat in stats],
+        ]
+        return remembered_digests(
+            digest(key), len(self._table), cache, lambda: self._hashed(chunks)
+        )
 
     def _hashed(self, chunks: Sequence[Any]) -> Iterator[str]:
         """Digests of the bytes, which are mapped from the disk and not copied."""
         for row, image in enumerate(value for chunk in chunks for value in chunk.field("bytes")):
-            yield content_digest(memoryview(image.as_buffer())) if image.is_valid else unnamed(row, self._where)
+            yield (
+                content_digest(memoryview(image.as_buffer()))
+                if image.is_valid
+                else unnamed(row, self._where)
+            )
 
 
 def unnamed(row: int, where: str) -> str:

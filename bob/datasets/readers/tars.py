@@ -53,7 +53,9 @@ class TarIndex:
     """The extension of the images."""
 
 
-def index_of(opened: Callable[[], BinaryIO], version: str, wanted: Wanted, where: str, cache: Path) -> TarIndex:
+def index_of(
+    opened: Callable[[], BinaryIO], version: str, wanted: Wanted, where: str, cache: Path
+) -> TarIndex:
     """The index of a tar, remembered under its version; the tar is opened only where no index is remembered."""
 
     def compute() -> Arrays:
@@ -87,7 +89,11 @@ def _made(tar: BinaryIO, wanted: Wanted, where: str) -> TarIndex:
             samples.append(_Sample(key))
         sample = samples[-1]
         if extension == image:
-            sample.offset, sample.size, sample.digest = member.offset_data, member.size, content_digest(data())
+            sample.offset, sample.size, sample.digest = (
+                member.offset_data,
+                member.size,
+                content_digest(data()),
+            )
         elif extension == wanted.label:
             sample.label = _label(data(), extension, f"{where}, {member.name}")
         elif extension == wanted.captions:
@@ -96,16 +102,22 @@ def _made(tar: BinaryIO, wanted: Wanted, where: str) -> TarIndex:
     return TarIndex(
         offsets=np.array([sample.offset for sample in samples], np.int64),
         sizes=np.array([sample.size for sample in samples], np.int64),
-        digests=np.frombuffer(b"".join(bytes.fromhex(sample.digest or unreadable(f"{where} {sample.key}")) for sample in samples), np.uint8).reshape(
-            -1, 16
-        ),
+        digests=np.frombuffer(
+            b"".join(
+                bytes.fromhex(sample.digest or unreadable(f"{where} {sample.key}"))
+                for sample in samples
+            ),
+            np.uint8,
+        ).reshape(-1, 16),
         labels=np.array([sample.label for sample in samples], np.str_),
         captions=np.array([sample.captions for sample in samples], np.str_),
         image=image,
     )
 
 
-def _members(tar: BinaryIO, where: str) -> Iterator[tuple[str, str, tarfile.TarInfo, Callable[[], bytes]]]:
+def _members(
+    tar: BinaryIO, where: str
+) -> Iterator[tuple[str, str, tarfile.TarInfo, Callable[[], bytes]]]:
     """Key and extension of each file in the tar, in order, with a function that reads it."""
     try:
         with tarfile.open(fileobj=tar, mode="r:") as archive:
@@ -114,9 +126,16 @@ def _members(tar: BinaryIO, where: str) -> Iterator[tuple[str, str, tarfile.TarI
                 folder, _, name = member.name.rpartition("/")
                 if member.isfile() and not name.startswith(".") and "." in name:
                     stem, _, extension = name.partition(".")
-                    yield f"{folder}/{stem}", extension.lower(), member, partial(read_at, tar, member.offset_data, member.size)
+                    yield (
+                        f"{folder}/{stem}",
+                        extension.lower(),
+                        member,
+                        partial(read_at, tar, member.offset_data, member.size),
+                    )
     except tarfile.TarError as error:
-        raise DatasetError(f"{where}: is not a whole, uncompressed tar ({error}). Download it again.") from error
+        raise DatasetError(
+            f"{where}: is not a whole, uncompressed tar ({error}). Download it again."
+        ) from error
 
 
 def read_at(tar: BinaryIO, offset: int, size: int) -> bytes:

@@ -30,7 +30,9 @@ def list_webdataset(name: str, source: WebDatasetSource, cache: Path, offline: b
     parts = [index for several in indices.values() for index in several]
     _check_image(parts, [tar.name for several in tars.values() for tar in several], where)
     names = _class_names(source, files)
-    sizes = {role: sum(len(index.offsets) for index in several) for role, several in indices.items()}
+    sizes = {
+        role: sum(len(index.offsets) for index in several) for role, several in indices.items()
+    }
     labels = [str(label) for index in parts for label in index.labels] if source.label else None
     several_each = source.label == "npy"
     return Listing(
@@ -40,10 +42,16 @@ def list_webdataset(name: str, source: WebDatasetSource, cache: Path, offline: b
         read=Reader(files, [tar for several in tars.values() for tar in several], parts).read,
         splits=_repeated(sizes),
         labels=None if labels is None or several_each else _named(labels, names, where),
-        label_sets=[_named(label.split(), names, where) for label in labels or ()] if several_each else None,
+        label_sets=[_named(label.split(), names, where) for label in labels or ()]
+        if several_each
+        else None,
         classes=names,
-        captions=[tuple(str(text).split("\n")) for index in parts for text in index.captions] if source.captions else None,
-        notes=[f"images are the .{parts[0].image} files of the tars"] if source.image == "auto" else [],
+        captions=[tuple(str(text).split("\n")) for index in parts for text in index.captions]
+        if source.captions
+        else None,
+        notes=[f"images are the .{parts[0].image} files of the tars"]
+        if source.image == "auto"
+        else [],
     )
 
 
@@ -64,9 +72,16 @@ class Reader:
             return read_at(tar, int(index.offsets[row]), int(index.sizes[row]))
 
 
-def _indices(tars: Sequence[File], files: Files, source: WebDatasetSource, cache: Path) -> list[TarIndex]:
+def _indices(
+    tars: Sequence[File], files: Files, source: WebDatasetSource, cache: Path
+) -> list[TarIndex]:
     wanted = Wanted(source.image, source.label, source.captions)
-    return [index_of(partial(files.opened, tar), tar.version, wanted, f"{files.where}, {tar.name}", cache) for tar in tars]
+    return [
+        index_of(
+            partial(files.opened, tar), tar.version, wanted, f"{files.where}, {tar.name}", cache
+        )
+        for tar in tars
+    ]
 
 
 def _check_image(indices: Sequence[TarIndex], names: Sequence[str], where: str) -> None:
@@ -83,15 +98,21 @@ def _class_names(source: WebDatasetSource, files: Files) -> list[str] | None:
         return None
     (file,) = files.matching(source.names_file)
     with files.opened(file) as names:
-        return distinct([line.strip() for line in names.read().decode("utf-8").splitlines() if line.strip()])
+        return distinct(
+            [line.strip() for line in names.read().decode("utf-8").splitlines() if line.strip()]
+        )
 
 
 def _named(labels: Sequence[str], names: Sequence[str] | None, where: str) -> list[str]:
     """Labels that are numbers as class names, where these are known."""
     if names is None:
         return list(labels)
-    if strange := [label for label in set(labels) if not (label.isdecimal() and int(label) < len(names))]:
-        raise DatasetError(f"{where}: the label {min(strange)!r} is no number below {len(names)}, the count of names in the entry's 'names_file'.")
+    if strange := [
+        label for label in set(labels) if not (label.isdecimal() and int(label) < len(names))
+    ]:
+        raise DatasetError(
+            f"{where}: the label {min(strange)!r} is no number below {len(names)}, the count of names in the entry's 'names_file'."
+        )
     return [names[int(label)] for label in labels]
 
 

@@ -84,14 +84,24 @@ def available(backbone: Backbone) -> list[Rival]:
 
 def foreseen(eager_seconds: float, asked: str, device: str, precision: str) -> float:
     """Seconds of a pass that takes eager PyTorch `eager_seconds`, before any race: with what those that repay themselves gain at the least."""
-    rivals = [rival for rival in _usable(precision, device.split(":")[0]) if asked in ("auto", rival.name) and rival.repays(eager_seconds)]
-    return min([eager_seconds, *(rival.setup_seconds + eager_seconds / rival.gain for rival in rivals)])
+    rivals = [
+        rival
+        for rival in _usable(precision, device.split(":")[0])
+        if asked in ("auto", rival.name) and rival.repays(eager_seconds)
+    ]
+    return min(
+        [eager_seconds, *(rival.setup_seconds + eager_seconds / rival.gain for rival in rivals)]
+    )
 
 
 def _usable(precision: str, device_type: str) -> list[Rival]:
     if precision != "float32":
         return []
-    return [rival for rival in RIVALS if find_spec(rival.package) and (device_type == "cpu" or not rival.cpu_only)]
+    return [
+        rival
+        for rival in RIVALS
+        if find_spec(rival.package) and (device_type == "cpu" or not rival.cpu_only)
+    ]
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +115,9 @@ class Images:
     poolings: Sequence[Pooling]
 
 
-def make_ready(backbone: Backbone, images: Images, asked: str, batch_size: int | None, memory: Path | None) -> Runtime:
+def make_ready(
+    backbone: Backbone, images: Images, asked: str, batch_size: int | None, memory: Path | None
+) -> Runtime:
     """The runtime for a pass. `asked` is "auto" or one of RUNTIMES; a batch size of None is found. `memory` is the file that remembers.
 
     Whatever is asked for, rows that differ from eager's are not used: eager is, where another cannot run the backbone.
@@ -115,7 +127,9 @@ def make_ready(backbone: Backbone, images: Images, asked: str, batch_size: int |
         return eager
     rivals = [rival for rival in available(backbone) if asked in ("auto", rival.name)]
     remembered = recall(memory) if memory and asked == "auto" else None
-    if remembered and (remembered.runtime == "eager" or remembered.runtime in [rival.name for rival in rivals]):
+    if remembered and (
+        remembered.runtime == "eager" or remembered.runtime in [rival.name for rival in rivals]
+    ):
         return _as_remembered(remembered, eager, images, batch_size)
     start = _first_choice(eager, rivals, images, forced=asked != "auto")
     winner, seconds = start if batch_size else _other_batches(*start, eager, images)
@@ -133,7 +147,9 @@ def _as_remembered(choice: Choice, eager: Eager, images: Images, batch_size: int
     return _made(rival, eager, images, eager.batch_size) or eager
 
 
-def _first_choice(eager: Eager, rivals: Sequence[Rival], images: Images, *, forced: bool) -> tuple[Runtime, float]:
+def _first_choice(
+    eager: Eager, rivals: Sequence[Rival], images: Images, *, forced: bool
+) -> tuple[Runtime, float]:
     """The fastest at the first batch size, and its seconds per image."""
     winner: Runtime = eager
     best = _timed(eager, images)
@@ -146,7 +162,9 @@ def _first_choice(eager: Eager, rivals: Sequence[Rival], images: Images, *, forc
     return winner, best
 
 
-def _other_batches(winner: Runtime, best: float, eager: Eager, images: Images) -> tuple[Runtime, float]:
+def _other_batches(
+    winner: Runtime, best: float, eager: Eager, images: Images
+) -> tuple[Runtime, float]:
     """The winner at the batch size that suits it, as long as finding it takes little of the pass."""
     first, started, allowed = winner, time.perf_counter(), SHARE * best * images.total
     for size in (CPU_BATCHES if eager.backbone.device.type == "cpu" else DEVICE_BATCHES)[1:]:
@@ -183,10 +201,18 @@ def _timed(runtime: Runtime, images: Images) -> float:
 
 def _made(rival: Rival, eager: Eager, images: Images, batch_size: int) -> Runtime | None:
     """The rival made ready, or None where it cannot run this backbone or gives other rows: on images of the pass, and on noise."""
-    noise = torch.randint(256, (2, *images.crops.shape[1:]), dtype=torch.uint8, generator=torch.Generator().manual_seed(2))
+    noise = torch.randint(
+        256,
+        (2, *images.crops.shape[1:]),
+        dtype=torch.uint8,
+        generator=torch.Generator().manual_seed(2),
+    )
     try:
         made = rival.make(eager.backbone, images.poolings, batch_size)
-        same = all(agrees(made.embed(crops, images.poolings), eager.embed(crops, images.poolings)) for crops in (images.crops[:COMPARED], noise))
+        same = all(
+            agrees(made.embed(crops, images.poolings), eager.embed(crops, images.poolings))
+            for crops in (images.crops[:COMPARED], noise)
+        )
     except Exception:  # a compiler can fail on any graph in any way; eager runs what it cannot
         return None
     return made if same else None

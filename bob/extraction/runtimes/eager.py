@@ -35,18 +35,32 @@ class Eager:
                     torch.cuda.empty_cache()
         if self._ahead:
             torch.cuda.current_stream(self.backbone.device).synchronize()
-        rows = {pooling: np.concatenate([part[pooling].numpy() for part in parts]) for pooling in poolings}
+        rows = {
+            pooling: np.concatenate([part[pooling].numpy() for part in parts])
+            for pooling in poolings
+        }
         for pooling, values in rows.items():
             self.backbone.check_rows(pooling, values, len(crops))
         return rows
 
-    def _batch(self, crops: torch.Tensor, start: int, poolings: Sequence[Pooling]) -> dict[Pooling, torch.Tensor]:
+    def _batch(
+        self, crops: torch.Tensor, start: int, poolings: Sequence[Pooling]
+    ) -> dict[Pooling, torch.Tensor]:
         """(B, D) per pooling in the processor's memory; on a graphics card the copies back are under way, into pinned memory."""
-        batch = self._ahead.batch(crops, start, self.batch_size) if self._ahead else crops[start : start + self.batch_size]
+        batch = (
+            self._ahead.batch(crops, start, self.batch_size)
+            if self._ahead
+            else crops[start : start + self.batch_size]
+        )
         rows = self.backbone.forward(batch, poolings)
-        return {pooling: values.to("cpu", non_blocking=self._ahead is not None) for pooling, values in rows.items()}
+        return {
+            pooling: values.to("cpu", non_blocking=self._ahead is not None)
+            for pooling, values in rows.items()
+        }
 
 
 def out_of_memory(error: Exception) -> bool:
     """CUDA, MPS and the CPU allocator each say it in another way."""
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(words in str(error) for words in ("out of memory", "can't allocate memory"))
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(
+        words in str(error) for words in ("out of memory", "can't allocate memory")
+    )

@@ -20,4 +20,8 @@ def keep_memory() -> bool:
     if not sys.platform.startswith("linux"):
         return False
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
-    return mallopt is not None and bool(mallopt(M_MMAP_THRESHOLD, LARGEST_BYTES)) and bool(mallopt(M_TRIM_THRESHOLD, KEPT_BYTES))
+    return (
+        mallopt is not None
+        and bool(mallopt(M_MMAP_THRESHOLD, LARGEST_BYTES))
+        and bool(mallopt(M_TRIM_THRESHOLD, KEPT_BYTES))
+    )

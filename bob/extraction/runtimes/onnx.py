@@ -30,7 +30,9 @@ class OnnxRuntime:
     def embed(self, crops: torch.Tensor, poolings: Sequence[Pooling]) -> Rows:
         parts = []
         for batch, real in batches(crops, self.batch_size):
-            parts.append([values[:real] for values in self._session.run(None, {"crops": batch.numpy()})])
+            parts.append(
+                [values[:real] for values in self._session.run(None, {"crops": batch.numpy()})]
+            )
         rows = joined(parts, self.poolings, poolings)
         for pooling, values in rows.items():
             self.backbone.check_rows(pooling, values, len(crops))
@@ -38,12 +40,21 @@ class OnnxRuntime:
 
 
 def _exported(backbone: Backbone, poolings: Sequence[Pooling], batch_size: int) -> bytes:
-    example = torch.zeros((batch_size, 3, backbone.geometry.height_px, backbone.geometry.width_px), dtype=torch.uint8)
+    example = torch.zeros(
+        (batch_size, 3, backbone.geometry.height_px, backbone.geometry.width_px), dtype=torch.uint8
+    )
     file: Any = BytesIO()
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # as in bob.extraction.runtimes.openvino
-        torch.onnx.export(Fused(backbone, poolings).eval(), (example,), file, input_names=["crops"], opset_version=OPSET, dynamo=False)
+        torch.onnx.export(
+            Fused(backbone, poolings).eval(),
+            (example,),
+            file,
+            input_names=["crops"],
+            opset_version=OPSET,
+            dynamo=False,
+        )
     return bytes(file.getvalue())
 
 

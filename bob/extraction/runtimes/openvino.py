@@ -42,7 +42,10 @@ class OpenVino:
 def _keep(request: Any, place: tuple[dict[int, list[NDArray[np.float32]]], int, int]) -> None:
     """Copies a finished batch's rows out of the stream's own memory."""
     found, number, real = place
-    found[number] = [np.array(request.get_output_tensor(i).data[:real]) for i in range(len(request.model_outputs))]
+    found[number] = [
+        np.array(request.get_output_tensor(i).data[:real])
+        for i in range(len(request.model_outputs))
+    ]
 
 
 def _compiled(backbone: Backbone, poolings: Sequence[Pooling], batch_size: int) -> Any:
@@ -53,12 +56,18 @@ def _compiled(backbone: Backbone, poolings: Sequence[Pooling], batch_size: int) 
     shape = (3, backbone.geometry.height_px, backbone.geometry.width_px)
     example = torch.zeros((2, *shape), dtype=torch.uint8)
     with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")  # the tracer warns of every shape that it takes as fixed; what it gets wrong is seen in the rows
+        warnings.simplefilter(
+            "ignore"
+        )  # the tracer warns of every shape that it takes as fixed; what it gets wrong is seen in the rows
         fused = Fused(backbone, poolings).eval()
         traced = torch.jit.trace(fused, example, check_trace=False, strict=False)  # type: ignore[no-untyped-call]
         frontend = FrontEndManager().load_by_framework("pytorch")
-        decoder = TorchScriptPythonDecoder(traced, example_input=example)  # must outlive the conversion
+        decoder = TorchScriptPythonDecoder(
+            traced, example_input=example
+        )  # must outlive the conversion
         model = frontend.convert(frontend.load(decoder))
     model.reshape({0: [batch_size, *shape]})
-    compiled = Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "THROUGHPUT"})
+    compiled = Core().compile_model(
+        model, "CPU", {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "THROUGHPUT"}
+    )
     return AsyncInferQueue(compiled)

@@ -21,9 +21,15 @@ class CopiedAhead:
         self._coming = {(after, size): self._copy(crops, after, size)} if after < len(crops) else {}
         computing = torch.cuda.current_stream(self._device)
         computing.wait_event(copied)
-        batch.record_stream(computing)  # or the allocator would hand its memory to the next copy as soon as Python drops it
+        batch.record_stream(
+            computing
+        )  # or the allocator would hand its memory to the next copy as soon as Python drops it
         return batch
 
-    def _copy(self, crops: torch.Tensor, start: int, size: int) -> tuple[torch.Tensor, torch.cuda.Event]:
+    def _copy(
+        self, crops: torch.Tensor, start: int, size: int
+    ) -> tuple[torch.Tensor, torch.cuda.Event]:
         with torch.cuda.stream(self._stream):
-            return crops[start : start + size].to(self._device, non_blocking=True), self._stream.record_event()
+            return crops[start : start + size].to(
+                self._device, non_blocking=True
+            ), self._stream.record_event()

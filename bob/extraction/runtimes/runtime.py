@@ -31,7 +31,11 @@ class Fused(nn.Module):
 
     def __init__(self, backbone: Backbone, poolings: Sequence[Pooling]) -> None:
         super().__init__()
-        self.module, self.normalisation, self.poolings = backbone.module, backbone.normalisation, list(poolings)
+        self.module, self.normalisation, self.poolings = (
+            backbone.module,
+            backbone.normalisation,
+            list(poolings),
+        )
 
     def forward(self, crops: torch.Tensor) -> tuple[torch.Tensor, ...]:
         pooled = self.module(self.normalisation.apply(crops), self.poolings)
@@ -40,7 +44,9 @@ class Fused(nn.Module):
 
 def agrees(rows: Rows, reference: Rows) -> bool:
     """Whether rows are those of the reference, to rounding."""
-    return all(_difference(rows[pooling], wanted) <= AGREES for pooling, wanted in reference.items())
+    return all(
+        _difference(rows[pooling], wanted) <= AGREES for pooling, wanted in reference.items()
+    )
 
 
 def _difference(rows: NDArray[np.float32], wanted: NDArray[np.float32]) -> float:
@@ -58,6 +64,13 @@ def batches(crops: torch.Tensor, size: int) -> Iterator[tuple[torch.Tensor, int]
         yield (torch.cat([part, blank]) if len(blank) else part), len(part)
 
 
-def joined(parts: Sequence[Sequence[NDArray[np.float32]]], poolings: Sequence[Pooling], wanted: Sequence[Pooling]) -> Rows:
+def joined(
+    parts: Sequence[Sequence[NDArray[np.float32]]],
+    poolings: Sequence[Pooling],
+    wanted: Sequence[Pooling],
+) -> Rows:
     """Outputs per batch, each one array per pooling, into rows of the poolings wanted."""
-    return {pooling: np.concatenate([part[poolings.index(pooling)] for part in parts]) for pooling in wanted}
+    return {
+        pooling: np.concatenate([part[poolings.index(pooling)] for part in parts])
+        for pooling in wanted
+    }

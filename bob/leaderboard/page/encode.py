@@ -19,10 +19,20 @@ def float32s(values: Iterable[float | None]) -> str:
 
 
 def _floats(values: Iterable[float | None], kind: str) -> str:
-    return b64encode(np.array([np.nan if value is None else value for value in values], kind).tobytes()).decode("ascii")
+    return b64encode(
+        np.array([np.nan if value is None else value for value in values], kind).tobytes()
+    ).decode("ascii")
 
 
 def script_json(value: Any) -> str:
     """JSON that may stand inside <script>: no character of it can end the element or start a comment."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True, allow_nan=False)
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+    text = json.dumps(
+        value, ensure_ascii=False, separators=(",", ":"), sort_keys=True, allow_nan=False
+    )
+    return (
+        text.replace("<", "\\u003c")
+        .replace(">", "\\u003e")
+        .replace("&", "\\u0026")
+        .replace("\u2028", "\\u2028")
+        .replace("\u2029", "\\u2029")
+    )

@@ -16,7 +16,10 @@ Held = Mapping[tuple[Column, str], Cell]
 def grid(columns: Sequence[Column], names: Sequence[str], held: Held) -> dict[str, Any]:
     """Values, limits and states of every column × backbone; `n` and `seeds` hold each column's usual number, `odd` the cells that differ from it."""
     places = [held.get((column, name)) for column in columns for name in names]
-    usual = [_usual([held[column, name] for name in names if (column, name) in held]) for column in columns]
+    usual = [
+        _usual([held[column, name] for name in names if (column, name) in held])
+        for column in columns
+    ]
     return {
         "value": float64s(cell.value if cell else None for cell in places),
         "low": float64s(cell.low if cell else None for cell in places),
@@ -39,7 +42,9 @@ def _usual(cells: Sequence[Cell]) -> tuple[int, int]:
     return min(found, key=lambda counts: (-found[counts], counts)) if found else (0, 0)
 
 
-def _odd(places: Sequence[Cell | None], usual: Sequence[tuple[int, int]], width: int) -> Iterator[tuple[int, tuple[int, int]]]:
+def _odd(
+    places: Sequence[Cell | None], usual: Sequence[tuple[int, int]], width: int
+) -> Iterator[tuple[int, tuple[int, int]]]:
     for place, cell in enumerate(places):
         if cell and cell.value is not None and _counts(cell) != usual[place // width]:
             yield place, _counts(cell)
@@ -47,6 +52,10 @@ def _odd(places: Sequence[Cell | None], usual: Sequence[tuple[int, int]], width:
 
 def _reasons(places: Sequence[Cell | None]) -> dict[str, Any]:
     """Why cells have no value: each text once, and which of them each such cell has."""
-    said = {place: cell.reason or "no reason given" for place, cell in enumerate(places) if cell and cell.value is None}
+    said = {
+        place: cell.reason or "no reason given"
+        for place, cell in enumerate(places)
+        if cell and cell.value is None
+    }
     texts = {text: index for index, text in enumerate(dict.fromkeys(said.values()))}
     return {"texts": list(texts), "of": {str(place): texts[text] for place, text in said.items()}}

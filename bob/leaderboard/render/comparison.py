@@ -22,7 +22,15 @@ def _fields(duel: Duel) -> list[str]:
     difference = "–" if gap is None else limits_words(duel.metric, gap.value, gap.low, gap.high)
     p = ["–", "–"] if gap is None or duel.p is None else [_p_text(gap.p), _p_text(duel.p)]
     verdict = _verdict(duel, "A", "B")
-    return [str(duel.column), duel.metric, value_text(duel.metric, duel.a), value_text(duel.metric, duel.b), difference, *p, verdict]
+    return [
+        str(duel.column),
+        duel.metric,
+        value_text(duel.metric, duel.a),
+        value_text(duel.metric, duel.b),
+        difference,
+        *p,
+        verdict,
+    ]
 
 
 def _p_text(p: float) -> str:
@@ -45,14 +53,34 @@ TEST_TEXT = {
 
 def comparison_sentences(found: Comparison) -> list[str]:
     """Which tests, how many wins, and the mean difference."""
-    count, tests = tally(found.duels), sorted({TEST_TEXT[duel.difference.test] for duel in found.duels if duel.difference})
+    count, tests = (
+        tally(found.duels),
+        sorted({TEST_TEXT[duel.difference.test] for duel in found.duels if duel.difference}),
+    )
     tested = len(found.duels) - count["untested"]
-    lines = [f"Tests on the same examples: {', '.join(tests)}; p adjusted for {tested} settings (Holm)."] if tests else []
+    lines = (
+        [
+            f"Tests on the same examples: {', '.join(tests)}; p adjusted for {tested} settings (Holm)."
+        ]
+        if tests
+        else []
+    )
     undecided = f"not told apart in {count['neither']}, not tested in {count['untested']}"
     lines.append(f"{found.a} is better in {count['a']}, {found.b} in {count['b']}, {undecided}.")
     overall = found.overall
     if overall is None:
         return [*lines, "No mean over settings: their metrics are on different scales."]
-    source = {"datasets": "over the datasets", "examples": "over the examples; too few datasets to test over them", "none": ""}[overall.basis]
-    told = "not known how sure: too few datasets, and no per-example results" if overall.low is None else source
-    return [*lines, f"Mean difference over {len(found.duels)} settings: {limits_words('top1', overall.value, overall.low, overall.high)} ({told})."]
+    source = {
+        "datasets": "over the datasets",
+        "examples": "over the examples; too few datasets to test over them",
+        "none": "",
+    }[overall.basis]
+    told = (
+        "not known how sure: too few datasets, and no per-example results"
+        if overall.low is None
+        else source
+    )
+    return [
+        *lines,
+        f"Mean difference over {len(found.duels)} settings: {limits_words('top1', overall.value, overall.low, overall.high)} ({told}).",
+    ]

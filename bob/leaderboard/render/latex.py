@@ -32,8 +32,26 @@ def _task(task: str, board: Board) -> str:
     columns, rows = ranked(own)
     best = {lead.column: lead.best for lead in leads(own)}
     head = ["Backbone", "Params (M)", *(escape(column.dataset) for column in columns), "Mean"]
-    body = [_line([_name(row), _params(row), *(_cell(row, column, best, board) for column in columns), _mean(row)]) for row in rows]
-    frame = [rf"\begin{{tabular}}{{lr{'r' * len(columns)}r}}", r"\toprule", _line(head), r"\midrule", *body, r"\bottomrule", r"\end{tabular}"]
+    body = [
+        _line(
+            [
+                _name(row),
+                _params(row),
+                *(_cell(row, column, best, board) for column in columns),
+                _mean(row),
+            ]
+        )
+        for row in rows
+    ]
+    frame = [
+        rf"\begin{{tabular}}{{lr{'r' * len(columns)}r}}",
+        r"\toprule",
+        _line(head),
+        r"\midrule",
+        *body,
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
     label = "".join(character if character.isalnum() else "-" for character in task)
     about = [rf"\caption{{{_caption(task, own, board)}}}", rf"\label{{tab:{label}}}"]
     return "\n".join([r"\begin{table}", r"\centering", *frame, *about, r"\end{table}", ""])
@@ -41,13 +59,23 @@ def _task(task: str, board: Board) -> str:
 
 def _caption(task: str, records: Sequence[Record], board: Board) -> str:
     text = f"{escape(task)}: {escape(records[0].task.metrics[0])}, shares in percent, 95\\,\\% intervals in brackets. Bold: best of its column. "
-    tied = f"{MARK}: not told apart from it in a paired test (Holm, 5\\,\\%). " if any(column.task == task for column in board.ties) else ""
-    pool = f"Pool: {escape(pool_text(board.by_task[task]))}." if task in board.by_task else "Published numbers."
+    tied = (
+        f"{MARK}: not told apart from it in a paired test (Holm, 5\\,\\%). "
+        if any(column.task == task for column in board.ties)
+        else ""
+    )
+    pool = (
+        f"Pool: {escape(pool_text(board.by_task[task]))}."
+        if task in board.by_task
+        else "Published numbers."
+    )
     return text + tied + pool
 
 
 def _name(row: Row) -> str:
-    return escape(row.name) + (" (floor)" if row.is_floor else " (external)" if row.external else "")
+    return escape(row.name) + (
+        " (floor)" if row.is_floor else " (external)" if row.external else ""
+    )
 
 
 def _params(row: Row) -> str:

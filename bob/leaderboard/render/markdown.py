@@ -8,15 +8,27 @@ from bob.leaderboard.board import Board, as_board
 from bob.leaderboard.cells import Cell, Column, base_of
 from bob.leaderboard.ranking import Ranking, Standing
 from bob.leaderboard.render.ranking_table import pool_text
-from bob.leaderboard.render.text import BASIS_TEXT, MISSING, cell_text, leads, millions, notes, value_text
+from bob.leaderboard.render.text import (
+    BASIS_TEXT,
+    MISSING,
+    cell_text,
+    leads,
+    millions,
+    notes,
+    value_text,
+)
 from bob.leaderboard.robustness import UnderShift
 from bob.leaderboard.rows import Row, ranked
 from bob.metrics import METRICS
 from bob.records.record import Record
 
 LEGEND = "Values in percent (log-loss in nats), 95 % intervals in brackets. Bold: best of its column. *(floor)*: what any useful backbone must beat."
-ROBUST = "Points above the line that the pool draws through logit(shifted) on logit(in distribution)."
-TIED = " ≈: not told apart from the best of its column by a paired test (Holm over the column, 5 %)."
+ROBUST = (
+    "Points above the line that the pool draws through logit(shifted) on logit(in distribution)."
+)
+TIED = (
+    " ≈: not told apart from the best of its column by a paired test (Holm over the column, 5 %)."
+)
 
 
 def to_markdown(given: Board | Iterable[Record]) -> str:
@@ -24,13 +36,24 @@ def to_markdown(given: Board | Iterable[Record]) -> str:
     board = as_board(given)
     tasks = sorted({record.task.name for record in board.kept})
     legend = LEGEND + (TIED if board.ties else "") if board.kept else "No records yet."
-    parts = ["# Leaderboard", legend, *_rankings(board), *(_task(task, board) for task in tasks), *_robustness(board), _notes(board)]
+    parts = [
+        "# Leaderboard",
+        legend,
+        *_rankings(board),
+        *(_task(task, board) for task in tasks),
+        *_robustness(board),
+        _notes(board),
+    ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def _rankings(board: Board) -> list[str]:
     """One table per ranking over several settings."""
-    return [_ranking(ranking) for ranking in board.rankings if len(ranking.standings) > 1 and len(ranking.settings) > 1]
+    return [
+        _ranking(ranking)
+        for ranking in board.rankings
+        if len(ranking.standings) > 1 and len(ranking.settings) > 1
+    ]
 
 
 def _ranking(ranking: Ranking) -> str:
@@ -38,7 +61,17 @@ def _ranking(ranking: Ranking) -> str:
     head = ["backbone", "mean z", "mean rank", "95 % of resamples", "win share", "tie group"]
     body = [_line(_standing(standing)) for standing in ranking.standings]
     told = f"Pool: {pool_text(ranking)}. {BASIS_TEXT[ranking.basis]}"
-    return "\n".join([f"## {title}", "", told, "", _line(head), _line(["---", *["---:"] * (len(head) - 1)]), *body])
+    return "\n".join(
+        [
+            f"## {title}",
+            "",
+            told,
+            "",
+            _line(head),
+            _line(["---", *["---:"] * (len(head) - 1)]),
+            *body,
+        ]
+    )
 
 
 def _standing(standing: Standing) -> list[str]:
@@ -61,12 +94,32 @@ def _robustness(board: Board) -> list[str]:
 def _robust(task: str, metric: str, shifts: Sequence[UnderShift]) -> str:
     title = f"## Effective robustness: {escape(task)}, {escape(metric)}"
     pools = {one.pool for one in shifts}
-    pool = f"Pool: {', '.join(map(escape, min(pools)))}." if len(pools) == 1 else "Pools differ by column: `draws_line` in robustness.csv."
+    pool = (
+        f"Pool: {', '.join(map(escape, min(pools)))}."
+        if len(pools) == 1
+        else "Pools differ by column: `draws_line` in robustness.csv."
+    )
     told = f"{ROBUST} {pool}"
     head = ["backbone", *(f"{one.column.dataset} → {one.shift}" for one in shifts)]
-    names = sorted({name for one in shifts for name in one.values}, key=lambda name: (-shifts[0].residuals.get(name, -1.0), name))
-    body = [_line([escape(name), *(_points(one.residuals.get(name)) for one in shifts)]) for name in names]
-    return "\n".join([title, "", told, "", _line(map(escape, head)), _line(["---", *["---:"] * len(shifts)]), *body])
+    names = sorted(
+        {name for one in shifts for name in one.values},
+        key=lambda name: (-shifts[0].residuals.get(name, -1.0), name),
+    )
+    body = [
+        _line([escape(name), *(_points(one.residuals.get(name)) for one in shifts)])
+        for name in names
+    ]
+    return "\n".join(
+        [
+            title,
+            "",
+            told,
+            "",
+            _line(map(escape, head)),
+            _line(["---", *["---:"] * len(shifts)]),
+            *body,
+        ]
+    )
 
 
 def _points(share: float | None) -> str:
@@ -79,9 +132,24 @@ def _task(task: str, board: Board) -> str:
     columns, rows = ranked(own)
     best = {lead.column: lead.best for lead in leads(own)}
     with_mean = len(columns) > 1
-    head = ["backbone", "params (M)", *(column.dataset for column in columns), *(["mean"] if with_mean else [])]
+    head = [
+        "backbone",
+        "params (M)",
+        *(column.dataset for column in columns),
+        *(["mean"] if with_mean else []),
+    ]
     body = [_row(row, columns, best, with_mean, board) for row in rows]
-    return "\n".join([f"## {escape(task)}", "", _metric_line(own), "", _line(map(escape, head)), _line(["---", *["---:"] * (len(head) - 1)]), *body])
+    return "\n".join(
+        [
+            f"## {escape(task)}",
+            "",
+            _metric_line(own),
+            "",
+            _line(map(escape, head)),
+            _line(["---", *["---:"] * (len(head) - 1)]),
+            *body,
+        ]
+    )
 
 
 def _metric_line(records: Sequence[Record]) -> str:
@@ -92,11 +160,25 @@ def _metric_line(records: Sequence[Record]) -> str:
     return f"Metric `{task.metrics[0]}`{summary}. Task version {task.version}."
 
 
-def _row(row: Row, columns: Sequence[Column], best: dict[Column, Cell], with_mean: bool, board: Board) -> str:
-    values = [_cell(row.cells.get(column), best.get(column), row.name in board.tied.get(column, ())) for column in columns]
+def _row(
+    row: Row, columns: Sequence[Column], best: dict[Column, Cell], with_mean: bool, board: Board
+) -> str:
+    values = [
+        _cell(row.cells.get(column), best.get(column), row.name in board.tied.get(column, ()))
+        for column in columns
+    ]
     mean = "–" if row.mean is None else value_text("top1", row.mean)
-    name = escape(row.name) + (" *(floor)*" if row.is_floor else " *(external)*" if row.external else "")
-    return _line([name, millions(row.facts.params if row.facts else None), *values, *([mean] if with_mean else [])])
+    name = escape(row.name) + (
+        " *(floor)*" if row.is_floor else " *(external)*" if row.external else ""
+    )
+    return _line(
+        [
+            name,
+            millions(row.facts.params if row.facts else None),
+            *values,
+            *([mean] if with_mean else []),
+        ]
+    )
 
 
 def _cell(cell: Cell | None, best: Cell | None, tied: bool) -> str:

@@ -44,13 +44,25 @@ def task_frame(rankings: Iterable[Ranking]) -> pd.DataFrame:
 
 def _rows(ranking: Ranking) -> list[dict[str, Any]]:
     shared = {"pool": pool_text(ranking), "basis": ranking.basis, "external": ranking.origin}
-    inside = [{name: getattr(standing, name) for name in COLUMNS if hasattr(standing, name)} | shared for standing in ranking.standings]
-    outside = [{"backbone": name, "incomplete": text, "pool": shared["pool"], "external": ranking.origin} for name, text in ranking.left_out.items()]
+    inside = [
+        {name: getattr(standing, name) for name in COLUMNS if hasattr(standing, name)} | shared
+        for standing in ranking.standings
+    ]
+    outside = [
+        {"backbone": name, "incomplete": text, "pool": shared["pool"], "external": ranking.origin}
+        for name, text in ranking.left_out.items()
+    ]
     return inside + outside
 
 
 def pool_text(ranking: Ranking) -> str:
     """`33 backbones × 8 settings on 8 datasets`."""
-    counts = {"backbone": len(ranking.standings), "setting": len(ranking.settings), "dataset": ranking.datasets}
-    backbones, settings, datasets = (f"{count} {noun}{'' if count == 1 else 's'}" for noun, count in counts.items())
+    counts = {
+        "backbone": len(ranking.standings),
+        "setting": len(ranking.settings),
+        "dataset": ranking.datasets,
+    }
+    backbones, settings, datasets = (
+        f"{count} {noun}{'' if count == 1 else 's'}" for noun, count in counts.items()
+    )
     return f"{backbones} × {settings} on {datasets}"

@@ -29,15 +29,25 @@ logit(in_distribution), the effective robustness is measured from. An empty one:
 
 def robustness_frame(shifts: Iterable[UnderShift]) -> pd.DataFrame:
     """One row per task, dataset, shift and backbone; most robust first, those without a value last."""
-    return pd.DataFrame([row for one in shifts for row in _rows(one)], columns=list(COLUMNS)).astype(COLUMNS)
+    return pd.DataFrame(
+        [row for one in shifts for row in _rows(one)], columns=list(COLUMNS)
+    ).astype(COLUMNS)
 
 
 def _rows(one: UnderShift) -> list[dict[str, Any]]:
     residuals: Mapping[str, float] = one.residuals
     pool = set(one.pool)
-    shared = {"task": one.column.task, "dataset": one.column.dataset, "shift": one.shift, "metric": one.metric, "reference": one.reference}
+    shared = {
+        "task": one.column.task,
+        "dataset": one.column.dataset,
+        "shift": one.shift,
+        "metric": one.metric,
+        "reference": one.reference,
+    }
     line = {"slope": one.found.slope, "intercept": one.found.intercept} if one.found else {}
-    order = sorted(one.values, key=lambda name: (name not in residuals, -residuals.get(name, 0.0), name))
+    order = sorted(
+        one.values, key=lambda name: (name not in residuals, -residuals.get(name, 0.0), name)
+    )
     return [
         shared
         | {

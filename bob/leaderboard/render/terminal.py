@@ -24,27 +24,52 @@ def to_terminal(given: Board | Iterable[Record]) -> RenderableType:
         return Text("No records yet.")
     tables = [_task(task, board) for task in sorted({record.task.name for record in board.kept})]
     leading = [Text(f"• {line}") for ranking in board.rankings if (line := first_words(ranking))]
-    return Group(*tables, *leading, *(Text(f"• {line}", style="dim") for line in notes(board.kept, board.aside, board.remarks)))
+    return Group(
+        *tables,
+        *leading,
+        *(Text(f"• {line}", style="dim") for line in notes(board.kept, board.aside, board.remarks)),
+    )
 
 
 def _task(task: str, board: Board) -> Table:
     own = [record for record in board.kept if record.task.name == task]
     columns, rows = ranked(own)
     best = {lead.column: lead.best for lead in leads(own)}
-    tied = "; ≈ not told apart from the best" if any(held and column.task == task for column, held in board.tied.items()) else ""
-    table = Table(title=Text(f"{task}: {own[0].task.metrics[0]}, 95 % intervals{tied}"), title_justify="left")
+    tied = (
+        "; ≈ not told apart from the best"
+        if any(held and column.task == task for column, held in board.tied.items())
+        else ""
+    )
+    table = Table(
+        title=Text(f"{task}: {own[0].task.metrics[0]}, 95 % intervals{tied}"), title_justify="left"
+    )
     table.add_column("backbone", overflow="fold")
-    for name in ["params (M)", *(column.dataset for column in columns), *(["mean"] if len(columns) > 1 else [])]:
+    for name in [
+        "params (M)",
+        *(column.dataset for column in columns),
+        *(["mean"] if len(columns) > 1 else []),
+    ]:
         table.add_column(Text(name), justify="right")
     for row in rows:
         table.add_row(*_fields(row, columns, best, board), style="dim" if row.is_floor else "")
     return table
 
 
-def _fields(row: Row, columns: Sequence[Column], best: dict[Column, Cell], board: Board) -> list[Text]:
-    name = Text(row.name) + Text(" (floor)" if row.is_floor else " (external)" if row.external else "", style="italic")
-    values = [_cell(row.cells.get(column), best.get(column), row.name in board.tied.get(column, ())) for column in columns]
-    mean = [Text("–" if row.mean is None else value_text("top1", row.mean))] if len(columns) > 1 else []
+def _fields(
+    row: Row, columns: Sequence[Column], best: dict[Column, Cell], board: Board
+) -> list[Text]:
+    name = Text(row.name) + Text(
+        " (floor)" if row.is_floor else " (external)" if row.external else "", style="italic"
+    )
+    values = [
+        _cell(row.cells.get(column), best.get(column), row.name in board.tied.get(column, ()))
+        for column in columns
+    ]
+    mean = (
+        [Text("–" if row.mean is None else value_text("top1", row.mean))]
+        if len(columns) > 1
+        else []
+    )
     return [name, Text(millions(row.facts.params if row.facts else None)), *values, *mean]
 
 
@@ -62,8 +87,19 @@ def first_words(ranking: Ranking) -> str:
         return ""
     first, *others = ranking.standings
     tied = [standing.backbone for standing in others if standing.tie_group == 1]
-    share = "" if first.win_share is None else f" and is first in {100 * first.win_share:.0f} % of resamples"
-    sure = f"not told apart from it: {', '.join(tied)}" if tied else "every other one is told apart from it"
-    unknown = ranking.basis == "none" and "too few datasets, and no per-example results, to tell anybody apart"
+    share = (
+        ""
+        if first.win_share is None
+        else f" and is first in {100 * first.win_share:.0f} % of resamples"
+    )
+    sure = (
+        f"not told apart from it: {', '.join(tied)}"
+        if tied
+        else "every other one is told apart from it"
+    )
+    unknown = (
+        ranking.basis == "none"
+        and "too few datasets, and no per-example results, to tell anybody apart"
+    )
     origin = "" if ranking.origin is None else f" ({ranking.origin})"
     return f"over {pool_text(ranking)}{origin}, {first.backbone} has the highest mean z-score{share}; {unknown or sure}."

@@ -46,7 +46,11 @@ def limits_text(cell: Cell) -> str:
 def limits_words(metric: str, value: float, low: float | None, high: float | None) -> str:
     """A difference with its sign and limits: `+1.2 [-0.3, +2.7]`, in points or in the metric's own unit."""
     scale, digits = (1.0, 3) if metric in METRICS and METRICS[metric].highest != 1 else (100.0, 1)
-    limits = "" if low is None or high is None else f" [{scale * low:+.{digits}f}, {scale * high:+.{digits}f}]"
+    limits = (
+        ""
+        if low is None or high is None
+        else f" [{scale * low:+.{digits}f}, {scale * high:+.{digits}f}]"
+    )
     return f"{scale * value:+.{digits}f}{limits}"
 
 
@@ -72,7 +76,9 @@ def leads(records: Iterable[Record]) -> list[Lead]:
     for cell in cells(records):
         if cell.value is not None:
             groups[cell.column].append(cell)
-    return [_lead(column, sorted(group, key=better_first)) for column, group in sorted(groups.items())]
+    return [
+        _lead(column, sorted(group, key=better_first)) for column, group in sorted(groups.items())
+    ]
 
 
 def _lead(column: Column, group: Sequence[Cell]) -> Lead:
@@ -87,10 +93,18 @@ def _overlap(a: Cell, b: Cell) -> bool:
     return a.low <= b.high and b.low <= a.high
 
 
-def notes(records: Sequence[Record], aside: Sequence[SetAside], remarks: Sequence[str] = ()) -> list[str]:
+def notes(
+    records: Sequence[Record], aside: Sequence[SetAside], remarks: Sequence[str] = ()
+) -> list[str]:
     """What a reader must know beside the values: failures, undefined values, bad images, limits, records set aside."""
     bad = sorted({text for record in records if (text := _bad_images(record))})
-    limited = sorted({f"{record.dataset_name}: at most {limit} images per split (--limit)." for record in records if (limit := _limit(record))})
+    limited = sorted(
+        {
+            f"{record.dataset_name}: at most {limit} images per split (--limit)."
+            for record in records
+            if (limit := _limit(record))
+        }
+    )
     return (
         [*remarks, *_without_value(records)]
         + _not_applicable(records)
@@ -113,7 +127,11 @@ def _without_value(records: Sequence[Record]) -> list[str]:
 def _where(held: Sequence[Cell]) -> str:
     """`a on knn/elpv`, or `a, b on knn, linear × elpv`, with how many of these cells it is where it is not all."""
     names, tasks, datasets = (
-        sorted(set(part)) for part in zip(*((cell.record.backbone_name, cell.column.task, cell.column.dataset) for cell in held), strict=True)
+        sorted(set(part))
+        for part in zip(
+            *((cell.record.backbone_name, cell.column.task, cell.column.dataset) for cell in held),
+            strict=True,
+        )
     )
     if len(held) == 1:
         return f"{names[0]} on {held[0].column}"
@@ -134,7 +152,10 @@ def _not_applicable(records: Sequence[Record]) -> list[str]:
     for record in records:
         if record.status == "not_applicable":
             names[record.task.name, record.reason or "no reason given"].add(record.backbone_name)
-    return [f"{task} does not apply to {', '.join(sorted(held))}: {reason}" for (task, reason), held in sorted(names.items())]
+    return [
+        f"{task} does not apply to {', '.join(sorted(held))}: {reason}"
+        for (task, reason), held in sorted(names.items())
+    ]
 
 
 def _published(records: Sequence[Record]) -> list[str]:
@@ -143,7 +164,10 @@ def _published(records: Sequence[Record]) -> list[str]:
     for record in records:
         if record.external is not None:
             rows[record.external].add(record.backbone_name)
-    return [f"{table}: {len(names)} rows of published numbers, marked external; not ranked among one's own." for table, names in sorted(rows.items())]
+    return [
+        f"{table}: {len(names)} rows of published numbers, marked external; not ranked among one's own."
+        for table, names in sorted(rows.items())
+    ]
 
 
 def set_aside_text(aside: Sequence[SetAside]) -> str:
@@ -152,12 +176,22 @@ def set_aside_text(aside: Sequence[SetAside]) -> str:
     for left in aside:
         counts[left.why] += 1
     noun = "record" if len(aside) == 1 else "records"
-    return f"{len(aside)} {noun} set aside: " + ", ".join(f"{count} ({why})" for why, count in sorted(counts.items())) + "." if aside else ""
+    return (
+        f"{len(aside)} {noun} set aside: "
+        + ", ".join(f"{count} ({why})" for why, count in sorted(counts.items()))
+        + "."
+        if aside
+        else ""
+    )
 
 
 def _bad_images(record: Record) -> str:
     count = sum(map(len, record.dataset.bad_images.values())) if record.dataset else 0
-    return f"{record.dataset_name}: {count} unreadable image{'s' if count > 1 else ''} left out." if count else ""
+    return (
+        f"{record.dataset_name}: {count} unreadable image{'s' if count > 1 else ''} left out."
+        if count
+        else ""
+    )
 
 
 def _limit(record: Record) -> int | None:

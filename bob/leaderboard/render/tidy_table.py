@@ -78,10 +78,30 @@ After these come the facets of the scores, one column each: facet_k, facet_shots
 FACET = "facet_"
 """Prefix of the columns that tell a task's parts apart."""
 
-OF_SCORE = ("metric", "seed", "value", "low", "high", "n", "interval", "undefined", "primary", "chosen")
+OF_SCORE = (
+    "metric",
+    "seed",
+    "value",
+    "low",
+    "high",
+    "n",
+    "interval",
+    "undefined",
+    "primary",
+    "chosen",
+)
 """Columns that differ between the rows of a record, besides the facets."""
 
-OF_COST = ("device", "device_name", "runtime", "threads", "batch_size", "images_per_s", "decode_images_per_s", "probe_seconds")
+OF_COST = (
+    "device",
+    "device_name",
+    "runtime",
+    "threads",
+    "batch_size",
+    "images_per_s",
+    "decode_images_per_s",
+    "probe_seconds",
+)
 MACHINE = (*OF_COST, "created")
 """Columns that differ between two runs of the same inputs."""
 
@@ -99,7 +119,9 @@ class Tidy:
     columns: tuple[str, ...]
 
     def frame(self) -> pd.DataFrame:
-        rows = self.shared.iloc[np.repeat(np.arange(len(self.counts)), self.counts)].reset_index(drop=True)
+        rows = self.shared.iloc[np.repeat(np.arange(len(self.counts)), self.counts)].reset_index(
+            drop=True
+        )
         return pd.concat([rows, self.own], axis=1)[list(self.columns)]
 
     def csv(self) -> str:
@@ -114,26 +136,49 @@ def tidy(given: Board | Iterable[Record]) -> pd.DataFrame:
 
 def tidy_parts(given: Board | Iterable[Record]) -> Tidy:
     kept = as_board(given).kept
-    scores = [sorted(record.scores, key=_order_in(record)) if record.status == "ok" else [] for record in kept]
+    scores = [
+        sorted(record.scores, key=_order_in(record)) if record.status == "ok" else []
+        for record in kept
+    ]
     names = [name for name in TIDY if name not in OF_SCORE]
-    shared = pd.DataFrame([_shared(record) for record in kept], columns=names).astype({name: TIDY[name] for name in names})
+    shared = pd.DataFrame([_shared(record) for record in kept], columns=names).astype(
+        {name: TIDY[name] for name in names}
+    )
     facets = _facets(score for several in scores for score in several)
     own = _own(kept, scores, list(facets))
     counts = tuple(max(1, len(several)) for several in scores)
-    return Tidy(shared, own.astype({name: TIDY[name] for name in OF_SCORE} | facets), counts, (*TIDY, *facets))
+    return Tidy(
+        shared,
+        own.astype({name: TIDY[name] for name in OF_SCORE} | facets),
+        counts,
+        (*TIDY, *facets),
+    )
 
 
-def _own(records: Sequence[Record], scores: Sequence[Sequence[Score]], facets: Sequence[str]) -> pd.DataFrame:
+def _own(
+    records: Sequence[Record], scores: Sequence[Sequence[Score]], facets: Sequence[str]
+) -> pd.DataFrame:
     """What the rows of scores say, column by column; of a record without any, which metric was wanted."""
     held: list[tuple[Record, Score | None]] = []
     for record, several in zip(records, scores, strict=True):
         held += [(record, score) for score in several] or [(record, None)]
     columns = {name: [getattr(score, name, None) for _, score in held] for name in OF_SCORE[:-2]}
     wanted = [record.task.metrics[0] for record, _ in held]
-    columns["metric"] = [metric or first for metric, first in zip(columns["metric"], wanted, strict=True)]
-    columns["primary"] = [metric == first for metric, first in zip(columns["metric"], wanted, strict=True)]
-    columns["chosen"] = [text for record, several in zip(records, scores, strict=True) for text in _chosen(record, several)]
-    facet = {name: [score.facets.get(name.removeprefix(FACET)) if score else None for _, score in held] for name in facets}
+    columns["metric"] = [
+        metric or first for metric, first in zip(columns["metric"], wanted, strict=True)
+    ]
+    columns["primary"] = [
+        metric == first for metric, first in zip(columns["metric"], wanted, strict=True)
+    ]
+    columns["chosen"] = [
+        text
+        for record, several in zip(records, scores, strict=True)
+        for text in _chosen(record, several)
+    ]
+    facet = {
+        name: [score.facets.get(name.removeprefix(FACET)) if score else None for _, score in held]
+        for name in facets
+    }
     return pd.DataFrame(columns | facet, columns=[*OF_SCORE, *facets])
 
 
@@ -143,12 +188,20 @@ def _facets(scores: Iterable[Score]) -> dict[str, str]:
     for score in scores:
         for name, value in score.facets.items():
             kinds[FACET + name].add(type(value))
-    return {name: "Int64" if held == {int} else "float64" if held <= {int, float} else "object" for name, held in sorted(kinds.items())}
+    return {
+        name: "Int64" if held == {int} else "float64" if held <= {int, float} else "object"
+        for name, held in sorted(kinds.items())
+    }
 
 
 def _shared(record: Record) -> dict[str, Any]:
     """What all rows of a record say."""
-    return _record_columns(record) | _backbone_columns(record.backbone) | _dataset_columns(record) | _cost_columns(record)
+    return (
+        _record_columns(record)
+        | _backbone_columns(record.backbone)
+        | _dataset_columns(record)
+        | _cost_columns(record)
+    )
 
 
 def _order_in(record: Record) -> Callable[[Score], tuple[int, int, str, int]]:
@@ -159,7 +212,12 @@ def _metric_order(record: Record, score: Score) -> tuple[int, int, str, int]:
     """The task's order of metrics; `top1_k5` and `top1_k20` follow `top1`, shorter names first; then the seed."""
     names = record.task.metrics
     bases = [name for name in names if score.metric == name or score.metric.startswith(name + "_")]
-    return names.index(max(bases, key=len)) if bases else len(names), len(score.metric), score.metric, -1 if score.seed is None else score.seed
+    return (
+        names.index(max(bases, key=len)) if bases else len(names),
+        len(score.metric),
+        score.metric,
+        -1 if score.seed is None else score.seed,
+    )
 
 
 def _record_columns(record: Record) -> dict[str, Any]:
@@ -180,18 +238,35 @@ def _record_columns(record: Record) -> dict[str, Any]:
 def _chosen(record: Record, scores: Sequence[Score]) -> list[str | None]:
     """The protocol's details under each score's seed, as JSON."""
     texts = [to_json(detail) for detail in record.details]
-    places = [record.seeds.index(score.seed) if score.seed in record.seeds else 0 for score in scores]
+    places = [
+        record.seeds.index(score.seed) if score.seed in record.seeds else 0 for score in scores
+    ]
     return [texts[place] if place < len(texts) else None for place in places] or [None]
 
 
 def _backbone_columns(facts: BackboneFacts | None) -> dict[str, Any]:
     if facts is None:
         return {}
-    names = ("pooling", "weights_hash", "precision", "width", "params", "gflops", "weights_mib", "peak_mib", "licence")
+    names = (
+        "pooling",
+        "weights_hash",
+        "precision",
+        "width",
+        "params",
+        "gflops",
+        "weights_mib",
+        "peak_mib",
+        "licence",
+    )
     geometry = {name: facts.geometry.get(name) for name in ("crop_pct", "interpolation")}
     normalisation = {name: to_json(facts.normalisation.get(name)) for name in ("mean", "std")}
     geometry["preprocessing"] = facts.geometry.get("preprocessing", "exact")
-    return {name: getattr(facts, name) for name in names} | geometry | normalisation | {"input_px": _text(facts.geometry.get("input_px"))}
+    return (
+        {name: getattr(facts, name) for name in names}
+        | geometry
+        | normalisation
+        | {"input_px": _text(facts.geometry.get("input_px"))}
+    )
 
 
 def _dataset_columns(record: Record) -> dict[str, Any]:
@@ -214,7 +289,11 @@ def _cost_columns(record: Record) -> dict[str, Any]:
 
 
 def to_json(value: Any) -> str | None:
-    return None if value is None else json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
+    return (
+        None
+        if value is None
+        else json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
+    )
 
 
 def _text(value: Any) -> str | None:
@@ -226,11 +305,18 @@ END = "\x1e\n"
 """Ends a line of a part, so that a line break inside a field does not: an ASCII record separator first."""
 
 
-def repeated_csv(shared: pd.DataFrame, own: pd.DataFrame, counts: Sequence[int], columns: Sequence[str]) -> str:
+def repeated_csv(
+    shared: pd.DataFrame, own: pd.DataFrame, counts: Sequence[int], columns: Sequence[str]
+) -> str:
     """What `to_csv(index=False, lineterminator="\\n")` gives of own (S rows) beside shared (R rows, each repeated counts (R,) times)."""
     row = np.repeat(np.arange(len(shared)), counts).tolist()
-    blocks = [(once, list(names)) for once, names in groupby(columns, lambda name: name in shared.columns)]
-    texts = [_repeated(_lines(shared[names]), row) if once else _lines(own[names]) for once, names in blocks]
+    blocks = [
+        (once, list(names)) for once, names in groupby(columns, lambda name: name in shared.columns)
+    ]
+    texts = [
+        _repeated(_lines(shared[names]), row) if once else _lines(own[names])
+        for once, names in blocks
+    ]
     head = pd.DataFrame(columns=list(columns)).to_csv(index=False, lineterminator="\n")
     return head + "".join([",".join(parts) + "\n" for parts in zip(*texts, strict=True)])
 
@@ -244,5 +330,10 @@ def _lines(frame: pd.DataFrame) -> list[str]:
     marked = pd.concat([pd.Series(0, index=frame.index, name="", dtype="int64"), frame], axis=1)
     lines = marked.to_csv(index=False, header=False, lineterminator=END).split(END)[:-1]
     if len(lines) != len(frame):  # some field holds END
-        lines = [marked[row : row + 1].to_csv(index=False, header=False, lineterminator=END).removesuffix(END) for row in range(len(frame))]
+        lines = [
+            marked[row : row + 1]
+            .to_csv(index=False, header=False, lineterminator=END)
+            .removesuffix(END)
+            for row in range(len(frame))
+        ]
     return [line[2:] for line in lines]

@@ -17,7 +17,9 @@ def wide(given: Board | Iterable[Record]) -> pd.DataFrame:
     rank and mean exist only for backbones that have every column; `incomplete` names what the others lack.
     """
     columns, rows = ranked(as_board(given).kept)
-    frame = pd.DataFrame([_wide_row(row, columns) for row in rows], columns=[*WIDE, *map(str, columns)])
+    frame = pd.DataFrame(
+        [_wide_row(row, columns) for row in rows], columns=[*WIDE, *map(str, columns)]
+    )
     return frame.astype(WIDE | {str(column): "float64" for column in columns})
 
 
@@ -51,5 +53,20 @@ def _wide_row(row: Row, columns: Sequence[Column]) -> dict[str, Any]:
         "incomplete": row.incomplete,
         "external": row.external,
     }
-    facts = {name: getattr(row.facts, name, None) for name in ("params", "width", "gflops", "weights_mib", "peak_mib", "licence", "weights_hash")}
-    return known | facts | {str(column): row.cells[column].value for column in columns if column in row.cells}
+    facts = {
+        name: getattr(row.facts, name, None)
+        for name in (
+            "params",
+            "width",
+            "gflops",
+            "weights_mib",
+            "peak_mib",
+            "licence",
+            "weights_hash",
+        )
+    }
+    return (
+        known
+        | facts
+        | {str(column): row.cells[column].value for column in columns if column in row.cells}
+    )

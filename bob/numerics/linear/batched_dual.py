@@ -53,7 +53,9 @@ def ridge(gram: Tensor, y: Tensor, classes: int, l2: Tensor) -> Solution:
     return Solution(torch.cholesky_solve(target - mean, factor), mean[:, 0], 0.0)
 
 
-def logistic(gram: Tensor, y: Tensor, classes: int, l2: Tensor, tolerance: float = 1e-6) -> Solution:
+def logistic(
+    gram: Tensor, y: Tensor, classes: int, l2: Tensor, tolerance: float = 1e-6
+) -> Solution:
     """Minimises  Σ cross-entropy + l2/2 ‖W‖²  with a free bias. gram (B, n, n) is centred; y (B, n) int64; l2 (B,) = 1 / C of scikit-learn.
 
     (Two classes: scikit-learn's objective at 2 / l2; see `bob.numerics.linear.logistic_path.penalty_of`.)
@@ -65,7 +67,9 @@ def logistic(gram: Tensor, y: Tensor, classes: int, l2: Tensor, tolerance: float
     """
     label = torch.nn.functional.one_hot(y, classes).to(gram.dtype).transpose(1, 2).contiguous()
     penalty = l2.to(gram.dtype)[:, None, None]
-    largest = torch.minimum(gram.abs().sum(2).amax(1), gram.square().sum((1, 2)).sqrt())[:, None, None].clamp(min=1e-30)
+    largest = torch.minimum(gram.abs().sum(2).amax(1), gram.square().sum((1, 2)).sqrt())[
+        :, None, None
+    ].clamp(min=1e-30)
     step, constant = 1 / (largest / 2 + penalty), largest / gram.shape[1]
     share = (penalty * step).sqrt()
     momentum, gap, look = (1 - share) / (1 + share), float("inf"), FIRST_LOOK
@@ -82,11 +86,16 @@ def logistic(gram: Tensor, y: Tensor, classes: int, l2: Tensor, tolerance: float
         before, bias_before = weights, bias
         weights = ahead - step * (residual + penalty * ahead)
         bias = bias_ahead - step * constant * residual.sum(2, keepdim=True)
-        ahead, bias_ahead = weights + momentum * (weights - before), bias + momentum * (bias - bias_before)
+        ahead, bias_ahead = (
+            weights + momentum * (weights - before),
+            bias + momentum * (bias - bias_before),
+        )
     return Solution(ahead.transpose(1, 2), bias_ahead[:, :, 0], gap)
 
 
-def _gap(gram: Tensor, projected: Tensor, weights: Tensor, bias: Tensor, label: Tensor, penalty: Tensor) -> float:
+def _gap(
+    gram: Tensor, projected: Tensor, weights: Tensor, bias: Tensor, label: Tensor, penalty: Tensor
+) -> float:
     """Largest over problems of an estimate of (objective - optimum) / what the weights gain over none. Weights and labels are (B, C, n).
 
     Relative to the gain, because under a strong penalty the objective hardly differs from that of no weights, while predictions depend on them.
@@ -97,7 +106,9 @@ def _gap(gram: Tensor, projected: Tensor, weights: Tensor, bias: Tensor, label: 
     objective = -(log_prob * label).sum((1, 2)) + (penalty * weights * projected).sum((1, 2)) / 2
     gradient = prob - label + penalty * weights
     of_weights = (gradient * (gradient @ gram) / (2 * penalty)).sum((1, 2))
-    of_bias = ((prob - label).sum(2).square() / (2 * (prob * (1 - prob)).sum(2).clamp(min=1e-12))).sum(1)
+    of_bias = (
+        (prob - label).sum(2).square() / (2 * (prob * (1 - prob)).sum(2).clamp(min=1e-12))
+    ).sum(1)
     entropy = -torch.xlogy(label.sum(2), label.mean(2)).sum(1)
     gain = (entropy - objective).clamp(min=1e-6 * entropy.clamp(min=1e-12))
     return float(((of_weights + of_bias) / gain).max())

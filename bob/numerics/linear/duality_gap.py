@@ -61,7 +61,9 @@ class Seen:
     """The last points: their θ, slope and loss."""
 
     def __init__(self, entries: int) -> None:
-        self._points: deque[tuple[Tensor, Tensor, float]] = deque(maxlen=max(1, min(KEPT, KEPT_BYTES // (16 * entries))))
+        self._points: deque[tuple[Tensor, Tensor, float]] = deque(
+            maxlen=max(1, min(KEPT, KEPT_BYTES // (16 * entries)))
+        )
 
     def add(self, point: Point) -> None:
         self._points.append((point.theta, point.slope, point.loss))
@@ -71,9 +73,17 @@ class Seen:
 
         For this choice, not for the bound, a₀Δ is taken to be -m s̄_b and vᵀSv to be small.
         """
-        parted = [max(0.0, point.loss - loss - float(((point.theta - theta) * slope).sum())) for theta, slope, loss in self._points]
+        parted = [
+            max(0.0, point.loss - loss - float(((point.theta - theta) * slope).sum()))
+            for theta, slope, loss in self._points
+        ]
         wanted = penalty * point.theta[:, :-1]
-        miss = torch.stack([(slope[:, :-1] + wanted - shift.double() * slope[:, -1:]).flatten() for _, slope, _ in self._points])
+        miss = torch.stack(
+            [
+                (slope[:, :-1] + wanted - shift.double() * slope[:, -1:]).flatten()
+                for _, slope, _ in self._points
+            ]
+        )
         share = best_shares((miss @ miss.T / penalty).cpu().numpy(), np.array(parted))
         mean = torch.zeros_like(point.slope)
         for part, (_, slope, _) in zip(share, self._points, strict=True):
@@ -100,7 +110,9 @@ def best_shares(gram: NDArray[np.float64], cost: NDArray[np.float64]) -> NDArray
     return share
 
 
-def foreseen(point: Point, y: Tensor, penalty: float, initial: Metric, pairs: Contested) -> tuple[Point, Candidate]:
+def foreseen(
+    point: Point, y: Tensor, penalty: float, initial: Metric, pairs: Contested
+) -> tuple[Point, Candidate]:
     """The point with its contested rows' distributions moved to where the step of `initial` takes them. Its residuals must have been kept.
 
     With D, H₀ less its pairs, a step s leaves of the gradient what it does not move: D s.
@@ -108,7 +120,10 @@ def foreseen(point: Point, y: Tensor, penalty: float, initial: Metric, pairs: Co
     assert point.residuals is not None
     step = initial.divide(point.gradient(penalty).float()).neg_()
     left = float((initial.diagonal * step[:, :-1]).square().sum()) / (2 * penalty)
-    logits, change = (product(pairs.x, theta[:, :-1]).add_(theta[:, -1]).double() for theta in (point.theta.float(), step))
+    logits, change = (
+        product(pairs.x, theta[:, :-1]).add_(theta[:, -1]).double()
+        for theta in (point.theta.float(), step)
+    )
     moved = residuals_of((logits + change).T.contiguous(), y[pairs.index])[0]
     q = moved.T + torch.nn.functional.one_hot(y[pairs.index], moved.shape[0])
     mean = (q * change).sum(1)
@@ -127,7 +142,15 @@ def foreseen(point: Point, y: Tensor, penalty: float, initial: Metric, pairs: Co
     return replace(point, slope=slope, residuals=list(torch.split(kept, sizes, 1))), candidate
 
 
-def gap_bound(source: Source, point: Point, y: Tensor, penalty: float, allowed: float, candidate: Candidate, final: bool = False) -> float:
+def gap_bound(
+    source: Source,
+    point: Point,
+    y: Tensor,
+    penalty: float,
+    allowed: float,
+    candidate: Candidate,
+    final: bool = False,
+) -> float:
     """objective - optimum, at most, up to the rounding of the residuals; some value above `allowed` where that cannot be had, unless `final`.
 
     The exact Δ costs half a pass, as do residuals that were not kept and are computed again: only where cheaper bounds do not settle it.
@@ -162,7 +185,9 @@ def _tilted(source: Source, point: Point, y: Tensor, v: Tensor) -> Tensor:
     return source.inward(total).double() / len(y)
 
 
-def bias_step(source: Source, point: Point, y: Tensor, gradient: Tensor, iterations: int = 50) -> Tensor:
+def bias_step(
+    source: Source, point: Point, y: Tensor, gradient: Tensor, iterations: int = 50
+) -> Tensor:
     """(C,) v with S v = -gradient, by conjugate gradients; 0 for classes without rows."""
     scale = torch.where(point.spread > 0, 1 / point.spread.clamp(min=1e-30), 0.0)
     step, rest = torch.zeros_like(gradient), -gradient
@@ -186,5 +211,7 @@ def _bias_hessian(source: Source, point: Point, y: Tensor, v: Tensor) -> Tensor:
         label = y[rows]
         mean = (v.to(residual.dtype) @ residual).double() + v[label]
         total.index_add_(0, label, v[label] - mean)
-        total += v * residual.sum(1, dtype=torch.float64) - (residual @ mean.to(residual.dtype)).double()
+        total += (
+            v * residual.sum(1, dtype=torch.float64) - (residual @ mean.to(residual.dtype)).double()
+        )
     return total / len(y)

@@ -114,16 +114,25 @@ class Source:
 
     def turned(self, rows: slice) -> Tensor:
         """(n, R) in the eigenbasis."""
-        return self.block(rows) if self.rotated else product(self.block(rows), self.spectrum.basis.to(self.dtype).T)
+        return (
+            self.block(rows)
+            if self.rotated
+            else product(self.block(rows), self.spectrum.basis.to(self.dtype).T)
+        )
 
     def gather(self, index: Tensor) -> Tensor:
         """(k, R) rows of ascending index (k,), in the eigenbasis."""
-        inside = ((rows, index[(index >= rows.start) & (index < rows.stop)] - rows.start) for rows in self.cuts)
+        inside = (
+            (rows, index[(index >= rows.start) & (index < rows.stop)] - rows.start)
+            for rows in self.cuts
+        )
         found = torch.cat([self.block(rows)[place] for rows, place in inside if len(place)])
         return found if self.rotated else product(found, self.spectrum.basis.to(self.dtype).T)
 
     def _centred(self, rows: slice) -> Tensor:
-        return read(self.x, rows, str(self.spectrum.centre.device), self.dtype).sub_(self.spectrum.centre.to(self.dtype))
+        return read(self.x, rows, str(self.spectrum.centre.device), self.dtype).sub_(
+            self.spectrum.centre.to(self.dtype)
+        )
 
     def outward(self, weight: Tensor) -> Tensor:
         """(C, R) weights as the blocks need them."""
@@ -149,7 +158,9 @@ class Picked:
         return self.x[self.index[rows]]
 
 
-def source(x: Rows, basis: Spectrum, dtype: torch.dtype, classes: int, *, resident: bool = True) -> Source:
+def source(
+    x: Rows, basis: Spectrum, dtype: torch.dtype, classes: int, *, resident: bool = True
+) -> Source:
     """Rows are rotated once where they are to be `resident` and fit in memory; else each block is converted exactly."""
     n, rank = x.shape[0], basis.basis.shape[1]
     if not resident or dtype.itemsize * n * rank > RESIDENT_BYTES:

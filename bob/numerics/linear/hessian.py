@@ -60,7 +60,9 @@ class Hessian:
         flat = penalised.view(classes * width, -1)
         flat.diagonal().view(classes, width)[:, :-1].add_(penalty)
         for ridge in RIDGES:
-            factor, failed = torch.linalg.cholesky_ex(flat + torch.diag(flat.new_full((len(flat),), ridge * float(flat.diagonal().max()))))
+            factor, failed = torch.linalg.cholesky_ex(
+                flat + torch.diag(flat.new_full((len(flat),), ridge * float(flat.diagonal().max())))
+            )
             if not failed:
                 break
         return Factor(factor)
@@ -77,7 +79,11 @@ def _part(source: Source, y: Tensor, point: Point, numbered: Sequence[tuple[int,
     classes, width = point.theta.shape
     total = point.theta.new_zeros(classes, width, classes, width)
     for rows, residual in residuals(source, y, point, numbered):
-        p = residual.double().scatter_add(0, y[rows][None], point.theta.new_ones(1, residual.shape[1])).clamp_(0, 1)
+        p = (
+            residual.double()
+            .scatter_add(0, y[rows][None], point.theta.new_ones(1, residual.shape[1]))
+            .clamp_(0, 1)
+        )
         block = source.turned(rows).double()
         x = torch.cat((block, block.new_ones(len(block), 1)), 1)
         weighed = (p[:, None] * x.T).reshape(classes * width, -1)

@@ -55,7 +55,9 @@ class Fit:
     """Passes over the data for this value."""
 
 
-def walk(walker: Walker, grid: Iterable[float], tolerance: float, of_gain: bool = False) -> Iterator[tuple[float, float, int]]:
+def walk(
+    walker: Walker, grid: Iterable[float], tolerance: float, of_gain: bool = False
+) -> Iterator[tuple[float, float, int]]:
     """Takes the walker to each C in the order given, strong regularisation first: C, gap and passes. `of_gain` is told at `Walker.minimise`."""
     task = walker.problem
     trail: list[tuple[float, Tensor]] = []
@@ -65,7 +67,9 @@ def walk(walker: Walker, grid: Iterable[float], tolerance: float, of_gain: bool 
             walker.move(penalty_of(c, len(task.y), task.classes))
             if len(trail) == 2:
                 (c0, theta0), (c1, theta1) = trail
-                walker.accept(walker.evaluate(theta1 + log(c / c1) / log(c1 / c0) * (theta1 - theta0)), 0.0)
+                walker.accept(
+                    walker.evaluate(theta1 + log(c / c1) / log(c1 / c0) * (theta1 - theta0)), 0.0
+                )
             gap = _settle(walker, tolerance, of_gain)
         trail = [*trail[-1:], (c, walker.point.theta)]
         yield c, gap, task.passes - passes
@@ -84,10 +88,26 @@ def _fit(walker: Walker, c: float, gap: float, passes: int, tolerance: float) ->
     theta, basis = walker.point.theta, walker.problem.spectrum
     weight = theta[:, :-1] @ basis.basis.T
     bias = theta[:, -1] - weight @ basis.centre
-    return Fit(c, weight.cpu().numpy(), bias.cpu().numpy(), walker.point.objective(walker.penalty), gap, gap <= tolerance, passes)
+    return Fit(
+        c,
+        weight.cpu().numpy(),
+        bias.cpu().numpy(),
+        walker.point.objective(walker.penalty),
+        gap,
+        gap <= tolerance,
+        passes,
+    )
 
 
-def fit_path(x: Rows, y: NDArray[np.int64], classes: int, grid: ArrayLike, *, tolerance: float = 1e-4, device: str = "cpu") -> Iterator[Fit]:
+def fit_path(
+    x: Rows,
+    y: NDArray[np.int64],
+    classes: int,
+    grid: ArrayLike,
+    *,
+    tolerance: float = 1e-4,
+    device: str = "cpu",
+) -> Iterator[Fit]:
     """Fits of (N, D) rows with labels (N,) for every C of `grid`, strongest regularisation first."""
     task = prepare(x, y, classes, device)
     walker = walker_at(task, task.origin())

@@ -40,10 +40,17 @@ def candidates(p: Tensor, start: int, count: int) -> Candidates:
 
 def heaviest(parts: Sequence[Candidates], count: int) -> Candidates:
     """Of several, in order of their rows."""
-    joined = Candidates(*(torch.cat([getattr(part, name) for part in parts]) for name in ("weight", "row", "likeliest", "rival")))
+    joined = Candidates(
+        *(
+            torch.cat([getattr(part, name) for part in parts])
+            for name in ("weight", "row", "likeliest", "rival")
+        )
+    )
     kept = joined.weight.topk(min(count, len(joined.weight))).indices
     kept = kept[joined.row[kept].argsort(stable=True)]
-    return Candidates(joined.weight[kept], joined.row[kept], joined.likeliest[kept], joined.rival[kept])
+    return Candidates(
+        joined.weight[kept], joined.row[kept], joined.likeliest[kept], joined.rival[kept]
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +100,9 @@ def contested(source: Source, chosen: Candidates) -> Contested:
     rows, place = torch.unique_consecutive(chosen.row, return_inverse=True)
     likeliest = torch.empty_like(rows)
     likeliest[place] = chosen.likeliest
-    return Contested(source.gather(rows), rows, likeliest, place, chosen.rival, chosen.weight / source.x.shape[0])
+    return Contested(
+        source.gather(rows), rows, likeliest, place, chosen.rival, chosen.weight / source.x.shape[0]
+    )
 
 
 class Coupling:
@@ -137,7 +146,11 @@ def inverse_of(matrix: Tensor) -> Tensor:
     """Of a positive definite matrix, with as little added to its diagonal as rounding asks for."""
     largest = float(matrix.diagonal().max())
     for added in (0.0, 1e-6, 1e-4, 1e-2):
-        factor, failed = torch.linalg.cholesky_ex(matrix + torch.diag(matrix.new_full((len(matrix),), added * largest)) if added else matrix)
+        factor, failed = torch.linalg.cholesky_ex(
+            matrix + torch.diag(matrix.new_full((len(matrix),), added * largest))
+            if added
+            else matrix
+        )
         if not failed:
             break
     inverse: Tensor = torch.cholesky_inverse(factor)

@@ -69,7 +69,9 @@ class Problem:
 
     def evaluate(self, theta: Tensor, exact: bool = False) -> Point:
         self.passes += 1
-        return evaluate(self.exact if exact else self.fast, self.y, theta, self.workers, self._empty)
+        return evaluate(
+            self.exact if exact else self.fast, self.y, theta, self.workers, self._empty
+        )
 
     @property
     def small(self) -> bool:
@@ -80,7 +82,9 @@ class Problem:
         self.passes += 1
         if coupled and self.small:
             return hessian(self.exact, self.y, point, self.workers)
-        return curvature(self.fast, self.y, point, self.workers, self._pairs(point) if coupled else 0)
+        return curvature(
+            self.fast, self.y, point, self.workers, self._pairs(point) if coupled else 0
+        )
 
     @cached_property
     def _empty(self) -> Tensor | None:
@@ -111,9 +115,14 @@ class Problem:
 def prepare(x: Rows, y: NDArray[np.int64], classes: int, device: str) -> Problem:
     """Features prepared once, for any number of values."""
     basis = spectrum(x, device)
-    fast, exact = source(x, basis, torch.float32, classes), source(x, basis, torch.float64, classes, resident=is_small(classes, basis))
+    fast, exact = (
+        source(x, basis, torch.float32, classes),
+        source(x, basis, torch.float64, classes, resident=is_small(classes, basis)),
+    )
     workers = torch.get_num_threads() if device == "cpu" else 1
-    return Problem(fast, exact, torch.as_tensor(np.asarray(y), dtype=torch.int64).to(device), classes, workers)
+    return Problem(
+        fast, exact, torch.as_tensor(np.asarray(y), dtype=torch.int64).to(device), classes, workers
+    )
 
 
 @dataclass(eq=False)
@@ -161,7 +170,9 @@ class Walker:
         while True:
             objective = self.point.objective(self.penalty)
             scale = self.problem.scale(objective)
-            allowed = tolerance * (min(scale, max(self.problem.entropy - objective, 0.0)) if of_gain else scale)
+            allowed = tolerance * (
+                min(scale, max(self.problem.entropy - objective, 0.0)) if of_gain else scale
+            )
             ended = self.problem.passes >= last
             look = steps % LOOK_EVERY == 0 and self.promised <= LOOK_BELOW * allowed
             gap = self._bound(allowed, exact, look, final=ended)
@@ -172,18 +183,30 @@ class Walker:
             steps += 1
             if self.newton:
                 self.curvature = None if steps % RENEW_HESSIAN == 0 else self.curvature
-            elif (steps % RENEW_EVERY == 0 or (steps == COUPLED_AFTER and not self.coupled)) and not exact:
+            elif (
+                steps % RENEW_EVERY == 0 or (steps == COUPLED_AFTER and not self.coupled)
+            ) and not exact:
                 self.coupled, self.curvature = True, None
                 self.point = self.evaluate(self.point.theta) if self.newton else self.point
 
     def _bound(self, allowed: float, exact: bool, look: bool, final: bool) -> float:
         """Of the gap: from this point alone; where that does not do and `look`, with its contested rows moved, then from a mixture of points."""
-        source, y, curvature = self.problem.exact if exact or self.newton else self.problem.fast, self.problem.y, self.curvature
-        alone = gap_bound(source, self.point, y, self.penalty, allowed, Candidate(self.point.slope), final)
+        source, y, curvature = (
+            self.problem.exact if exact or self.newton else self.problem.fast,
+            self.problem.y,
+            self.curvature,
+        )
+        alone = gap_bound(
+            source, self.point, y, self.penalty, allowed, Candidate(self.point.slope), final
+        )
         if alone <= allowed or not (look or final) or curvature is None:
             return alone
         bound = alone
-        if isinstance(curvature, Curvature) and curvature.pairs is not None and self.point.residuals is not None:
+        if (
+            isinstance(curvature, Curvature)
+            and curvature.pairs is not None
+            and self.point.residuals is not None
+        ):
             assert isinstance(self.initial, Metric)
             point, candidate = foreseen(self.point, y, self.penalty, self.initial, curvature.pairs)
             bound = min(bound, gap_bound(source, point, y, self.penalty, allowed, candidate, final))
@@ -219,9 +242,14 @@ class Walker:
         if self.curvature is None:
             self.curvature = self.problem.curvature(self.point, self.coupled)
             if self.newton:
-                self.pairs = Pairs(self.pairs.memory)  # all of them say less than the Hessian of this very point
+                self.pairs = Pairs(
+                    self.pairs.memory
+                )  # all of them say less than the Hessian of this very point
             with threads(self.problem.workers if self.coupled else torch.get_num_threads()):
-                self.initial, self.initial_penalty = self.curvature.initial(self.penalty), self.penalty
+                self.initial, self.initial_penalty = (
+                    self.curvature.initial(self.penalty),
+                    self.penalty,
+                )
         return self.initial
 
     @property
@@ -233,7 +261,10 @@ class Walker:
         """Take the point where it lowers the objective by `decrease`."""
         if not point.objective(self.penalty) < self.point.objective(self.penalty) - decrease:
             return False
-        step, change = point.theta - self.point.theta, point.gradient(self.penalty) - self.point.gradient(self.penalty)
+        step, change = (
+            point.theta - self.point.theta,
+            point.gradient(self.penalty) - self.point.gradient(self.penalty),
+        )
         self.pairs.add(step.to(self._dtype), change.to(self._dtype))
         self.point = point
         self.seen.add(point)
@@ -241,6 +272,11 @@ class Walker:
 
 
 def walker_at(task: Problem, point: Point) -> Walker:
-    walker = Walker(task, point, Pairs(max(3, min(MEMORY, PAIR_BYTES // (8 * point.theta.numel())))), Seen(point.theta.numel()))
+    walker = Walker(
+        task,
+        point,
+        Pairs(max(3, min(MEMORY, PAIR_BYTES // (8 * point.theta.numel())))),
+        Seen(point.theta.numel()),
+    )
     walker.seen.add(point)
     return walker

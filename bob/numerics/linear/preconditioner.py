@@ -13,7 +13,14 @@ import torch
 from torch import Tensor
 
 from bob.numerics.linear.eigenbasis import Source
-from bob.numerics.linear.low_rank_curvature import Candidates, Contested, Coupling, candidates, contested, heaviest
+from bob.numerics.linear.low_rank_curvature import (
+    Candidates,
+    Contested,
+    Coupling,
+    candidates,
+    contested,
+    heaviest,
+)
 from bob.numerics.linear.softmax import Point, outward, residuals_of
 from bob.numerics.matmul import product
 from bob.numerics.threads import striped
@@ -42,7 +49,10 @@ class Metric:
         if self.coupling:
             weight, bias = self.coupling.divide(weight, bias)
         else:
-            weight, bias = weight.div_(self.diagonal), self.bias @ bias if self.bias.ndim == 2 else self.bias * bias
+            weight, bias = (
+                weight.div_(self.diagonal),
+                self.bias @ bias if self.bias.ndim == 2 else self.bias * bias,
+            )
         return torch.cat((weight, (bias - (self.shift * weight).sum(1))[:, None]), 1)
 
 
@@ -61,13 +71,22 @@ class Curvature:
 
     def initial(self, penalty: float) -> Metric:
         diagonal = self.diagonal + penalty
-        return Metric(diagonal, self.shift, self.bias, None if self.pairs is None else Coupling(self.pairs, diagonal, self.shift, self.bias))
+        return Metric(
+            diagonal,
+            self.shift,
+            self.bias,
+            None if self.pairs is None else Coupling(self.pairs, diagonal, self.shift, self.bias),
+        )
 
 
-def curvature(source: Source, y: Tensor, point: Point, workers: int = 1, pairs: int = 0) -> Curvature:
+def curvature(
+    source: Source, y: Tensor, point: Point, workers: int = 1, pairs: int = 0
+) -> Curvature:
     """One pass over float32 rows, one and a half where residuals were not kept. `pairs` are kept exactly, where the biases' part is a matrix."""
     numbered = list(enumerate(source.cuts))
-    parts, found = zip(*striped(lambda some: _part(source, y, point, some, pairs), numbered, workers), strict=True)
+    parts, found = zip(
+        *striped(lambda some: _part(source, y, point, some, pairs), numbered, workers), strict=True
+    )
     mean, square, between = (torch.stack(of).sum(0).div_(len(y)) for of in zip(*parts, strict=True))
     spread, kept = point.spread.float().clamp(min=1e-20), None
     if pairs and len(between):
@@ -76,7 +95,9 @@ def curvature(source: Source, y: Tensor, point: Point, workers: int = 1, pairs: 
         for total, part in zip((mean, square, spread), kept.sums(len(between)), strict=True):
             total.sub_(part, alpha=TAKEN)
     shift = mean / spread[:, None]
-    return Curvature((square - shift * mean).clamp_(min=0), shift, _inverse(between, point, y), kept)
+    return Curvature(
+        (square - shift * mean).clamp_(min=0), shift, _inverse(between, point, y), kept
+    )
 
 
 def _part(
@@ -86,9 +107,16 @@ def _part(
     found: list[Candidates] = []
     classes, rank = len(point.theta), point.theta.shape[1] - 1
     size = classes if classes <= COUPLED_CLASSES else 0
-    mean, square, between = (torch.zeros(shape, device=point.theta.device) for shape in ((classes, rank), (classes, rank), (size, size)))
+    mean, square, between = (
+        torch.zeros(shape, device=point.theta.device)
+        for shape in ((classes, rank), (classes, rank), (size, size))
+    )
     for rows, residual in residuals(source, y, point, numbered):
-        p = residual.float().scatter_add(0, y[rows][None], torch.ones(1, residual.shape[1], device=residual.device)).clamp_(0, 1)
+        p = (
+            residual.float()
+            .scatter_add(0, y[rows][None], torch.ones(1, residual.shape[1], device=residual.device))
+            .clamp_(0, 1)
+        )
         block = source.turned(rows)
         if pairs and size:
             found = [heaviest([*found, candidates(p, rows.start, pairs)], pairs)]
@@ -100,7 +128,9 @@ def _part(
     return (mean, square, between), found
 
 
-def residuals(source: Source, y: Tensor, point: Point, numbered: Sequence[tuple[int, slice]]) -> Iterator[tuple[slice, Tensor]]:
+def residuals(
+    source: Source, y: Tensor, point: Point, numbered: Sequence[tuple[int, slice]]
+) -> Iterator[tuple[slice, Tensor]]:
     """The residuals (C, n) of some numbered blocks, in the source's dtype: as kept, or computed again."""
     if point.residuals is not None and _cut_alike(point.residuals, numbered):
         yield from ((rows, point.residuals[number].to(source.dtype)) for number, rows in numbered)
@@ -116,7 +146,9 @@ def _inverse(between: Tensor, point: Point, y: Tensor) -> Tensor:
     share = (point.slope[:, -1] + torch.bincount(y, minlength=len(between)) / len(y)).clamp_(min=0)
     matrix = torch.diag(share) - between.double()
     size = float(matrix.diagonal().mean()) + 1e-20
-    matrix.add_(size / len(matrix))  # equal biases are none, nor is that of a class without rows: these directions get an ordinary size
+    matrix.add_(
+        size / len(matrix)
+    )  # equal biases are none, nor is that of a class without rows: these directions get an ordinary size
     matrix.diagonal().add_(RIDGE * size + torch.where(share > 0, 0.0, size))
     inverse: Tensor = torch.linalg.inv(matrix).float()
     return inverse
@@ -124,4 +156,7 @@ def _inverse(between: Tensor, point: Point, y: Tensor) -> Tensor:
 
 def _cut_alike(kept: Sequence[Tensor], numbered: Sequence[tuple[int, slice]]) -> bool:
     """Whether kept residuals are of these blocks: those of a float64 pass, over more columns, are of shorter ones."""
-    return all(number < len(kept) and kept[number].shape[1] == rows.stop - rows.start for number, rows in numbered)
+    return all(
+        number < len(kept) and kept[number].shape[1] == rows.stop - rows.start
+        for number, rows in numbered
+    )

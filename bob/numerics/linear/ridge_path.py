@@ -22,7 +22,9 @@ class Fit:
     """(C,)"""
 
 
-def fit_path(x: Rows, y: NDArray[np.int64], classes: int, strengths: ArrayLike, *, device: str = "cpu") -> list[Fit]:
+def fit_path(
+    x: Rows, y: NDArray[np.int64], classes: int, strengths: ArrayLike, *, device: str = "cpu"
+) -> list[Fit]:
     """Fits of (N, D) rows with labels (N,) for every l2 of `strengths`, in their order. A constant feature gets weight 0."""
     values = np.asarray(strengths, dtype=float).tolist()
     if not all(value > 0 for value in values):
@@ -60,7 +62,9 @@ def _moments(x: Rows, device: str) -> tuple[Tensor, Tensor]:
     return mean, torch.where(deviation > 1e-12 * mean.abs(), 1 / deviation, 0.0)
 
 
-def _narrow(x: Rows, y: Tensor, classes: int, mean: Tensor, scale: Tensor, strengths: list[float]) -> list[Tensor]:
+def _narrow(
+    x: Rows, y: Tensor, classes: int, mean: Tensor, scale: Tensor, strengths: list[float]
+) -> list[Tensor]:
     """D ≤ N: from the (D, D) Gram matrix. Centred targets times features are twice the class sums, because features are centred."""
     width = x.shape[1]
     gram, sums = mean.new_zeros(width, width), mean.new_zeros(classes, width)
@@ -73,10 +77,14 @@ def _narrow(x: Rows, y: Tensor, classes: int, mean: Tensor, scale: Tensor, stren
     return [(rotated / (eigenvalue.clamp(min=0) + strength)) @ basis.T for strength in strengths]
 
 
-def _wide(x: Rows, y: Tensor, classes: int, mean: Tensor, scale: Tensor, strengths: list[float]) -> list[Tensor]:
+def _wide(
+    x: Rows, y: Tensor, classes: int, mean: Tensor, scale: Tensor, strengths: list[float]
+) -> list[Tensor]:
     """D > N: from the (N, N) Gram matrix."""
     rows = (read(x, slice(0, x.shape[0]), str(mean.device), torch.float64) - mean) * scale
     eigenvalue, basis = torch.linalg.eigh(rows @ rows.T)
     target = 2 * torch.nn.functional.one_hot(y, classes).T.double() - 1
     rotated = (target - target.mean(1, keepdim=True)) @ basis
-    return [(rotated / (eigenvalue.clamp(min=0) + strength)) @ basis.T @ rows for strength in strengths]
+    return [
+        (rotated / (eigenvalue.clamp(min=0) + strength)) @ basis.T @ rows for strength in strengths
+    ]

@@ -66,7 +66,14 @@ def select_and_refit(
 
 
 def select_by_folds(
-    x: Rows, y: NDArray[np.int64], classes: int, grid: ArrayLike, fold: NDArray[np.int64], *, tolerance: float = 1e-4, device: str = "cpu"
+    x: Rows,
+    y: NDArray[np.int64],
+    classes: int,
+    grid: ArrayLike,
+    fold: NDArray[np.int64],
+    *,
+    tolerance: float = 1e-4,
+    device: str = "cpu",
 ) -> Selection:
     """C of `grid` by mean top-1 over folds, each held out in turn, then a fit of all (N, D) rows at it. `fold` (N,) numbers each row's."""
     numbers = tuple(np.unique(fold).tolist())
@@ -76,7 +83,14 @@ def select_by_folds(
 
 
 def _selected(
-    x: Rows, y: NDArray[np.int64], classes: int, grid: ArrayLike, fold: NDArray[np.int64], held: Sequence[int], tolerance: float, device: str
+    x: Rows,
+    y: NDArray[np.int64],
+    classes: int,
+    grid: ArrayLike,
+    fold: NDArray[np.int64],
+    held: Sequence[int],
+    tolerance: float,
+    device: str,
 ) -> Selection:
     """By the folds with the numbers `held`."""
     order = np.argsort(fold, kind="stable")
@@ -113,7 +127,9 @@ class _Tried:
 class _Search:
     """Every value tried, the grid with its continuations, and a θ of each value tried, from which a refit can start."""
 
-    def __init__(self, everything: Problem, bounds: Sequence[tuple[int, int]], values: list[float]) -> None:
+    def __init__(
+        self, everything: Problem, bounds: Sequence[tuple[int, int]], values: list[float]
+    ) -> None:
         self.parts = [(_without(everything, *bound), _only(everything, *bound)) for bound in bounds]
         self.values, self.tried = values, list[_Tried]()
         self.theta: dict[float, Tensor] = {}
@@ -151,21 +167,34 @@ class _Search:
         Gaps are then no longer relative to the objective (`bob.numerics.linear.path_solver.FLOOR`), so that weights further on would depend on the way to
         them; and a weaker penalty could do little but scale them.
         """
-        for steps in zip(*(walk(walker, values, PATH_TOLERANCE, of_gain=True) for walker in walkers), strict=True):
+        for steps in zip(
+            *(walk(walker, values, PATH_TOLERANCE, of_gain=True) for walker in walkers), strict=True
+        ):
             c = steps[0][0]
             self.theta[c] = walkers[0].point.theta
-            scores = [_score(rest, walker.point) for walker, (_, rest) in zip(walkers, self.parts, strict=True)]
+            scores = [
+                _score(rest, walker.point)
+                for walker, (_, rest) in zip(walkers, self.parts, strict=True)
+            ]
             self.tried.append(_Tried(c, *np.mean(scores, 0).tolist()))
             if len(walkers) > 1:
                 for walker in walkers:  # one set of residuals at a time: they are computed again
                     walker.point = replace(walker.point, residuals=None)
-            self.certain = all(walker.point.objective(walker.penalty) < CERTAIN * walker.problem.scale(0.0) for walker in walkers)
+            self.certain = all(
+                walker.point.objective(walker.penalty) < CERTAIN * walker.problem.scale(0.0)
+                for walker in walkers
+            )
             if self.certain or self._turned(c):
                 return
 
     def _turned(self, c: float) -> bool:
-        turned = max(max(self.tried, key=lambda one: one.rank).c, min(self.tried, key=lambda one: (one.loss, -one.c)).c)
-        return log10(c / turned) >= PATIENCE_DECADES and sum(one.c > turned for one in self.tried) >= 3
+        turned = max(
+            max(self.tried, key=lambda one: one.rank).c,
+            min(self.tried, key=lambda one: (one.loss, -one.c)).c,
+        )
+        return (
+            log10(c / turned) >= PATIENCE_DECADES and sum(one.c > turned for one in self.tried) >= 3
+        )
 
 
 def _continued(pair: list[float]) -> list[float]:
@@ -194,18 +223,28 @@ class _Apart:
         if rows.start >= self.start:
             return self.x[rows.start + gap : rows.stop + gap]
         before, after = self.x[rows.start : self.start], self.x[self.stop : rows.stop + gap]
-        return torch.cat((before, after)) if isinstance(before, Tensor) else np.concatenate((before, after))
+        return (
+            torch.cat((before, after))
+            if isinstance(before, Tensor)
+            else np.concatenate((before, after))
+        )
 
 
 def _without(task: Problem, start: int, stop: int) -> Problem:
     """A problem's rows without those of a slice."""
-    fast, exact = (replace(source, x=_Apart(source.x, start, stop)) for source in (task.fast, task.exact))
-    return Problem(fast, exact, torch.cat((task.y[:start], task.y[stop:])), task.classes, task.workers)
+    fast, exact = (
+        replace(source, x=_Apart(source.x, start, stop)) for source in (task.fast, task.exact)
+    )
+    return Problem(
+        fast, exact, torch.cat((task.y[:start], task.y[stop:])), task.classes, task.workers
+    )
 
 
 def _only(task: Problem, start: int, stop: int) -> Problem:
     """Those of a slice alone."""
-    fast, exact = (replace(source, x=_sliced(source, slice(start, stop))) for source in (task.fast, task.exact))
+    fast, exact = (
+        replace(source, x=_sliced(source, slice(start, stop))) for source in (task.fast, task.exact)
+    )
     return Problem(fast, exact, task.y[start:stop], task.classes, task.workers)
 
 

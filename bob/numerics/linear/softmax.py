@@ -41,7 +41,9 @@ class Point:
         return gradient
 
 
-def evaluate(source: Source, y: Tensor, theta: Tensor, workers: int = 1, empty: Tensor | None = None) -> Point:
+def evaluate(
+    source: Source, y: Tensor, theta: Tensor, workers: int = 1, empty: Tensor | None = None
+) -> Point:
     """One pass: two products per block, blocks shared among `workers`.
 
     `empty` (k,): classes without rows. At the optimum they have no probability, and it is taken for none while their biases are far below others':
@@ -50,21 +52,41 @@ def evaluate(source: Source, y: Tensor, theta: Tensor, workers: int = 1, empty: 
     n, classes = len(y), len(theta)
     weight, bias = outward(source, theta)
     keep = classes * n * 4 <= RESIDUAL_BYTES
-    parts = striped(lambda cuts: _part(source, y, weight, bias, cuts, keep, empty), source.cuts, workers)
+    parts = striped(
+        lambda cuts: _part(source, y, weight, bias, cuts, keep, empty), source.cuts, workers
+    )
     gradients, sums_of, losses, residuals = zip(*parts, strict=True)
-    gradient, sums, loss = torch.stack(gradients).sum(0), torch.stack(sums_of).sum(0), torch.stack(losses).sum(0)
+    gradient, sums, loss = (
+        torch.stack(gradients).sum(0),
+        torch.stack(sums_of).sum(0),
+        torch.stack(losses).sum(0),
+    )
     slope = torch.cat((source.inward(gradient).double(), sums[0][:, None]), 1).div_(n)
     spread = (sums[0] - 2 * sums[1] - sums[2]).clamp_(min=0) / n
-    return Point(theta, float(loss) / n, slope, spread, [block for blocks in residuals for block in blocks] if keep else None)
+    return Point(
+        theta,
+        float(loss) / n,
+        slope,
+        spread,
+        [block for blocks in residuals for block in blocks] if keep else None,
+    )
 
 
 def outward(source: Source, theta: Tensor) -> tuple[Tensor, Tensor]:
     """Weights (C, ·) and biases (C, 1) as the source's blocks need them."""
-    return source.outward(theta[:, :-1].to(source.dtype)).contiguous(), theta[:, -1:].to(source.dtype)
+    return source.outward(theta[:, :-1].to(source.dtype)).contiguous(), theta[:, -1:].to(
+        source.dtype
+    )
 
 
 def _part(
-    source: Source, y: Tensor, weight: Tensor, bias: Tensor, cuts: Sequence[slice], keep: bool, empty: Tensor | None
+    source: Source,
+    y: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    cuts: Sequence[slice],
+    keep: bool,
+    empty: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:
     """Of some blocks: summed gradient (C, ·); residuals' sums, sums at own labels and sums of squares (3, C); loss; and the residuals."""
     gradient, kept = torch.zeros_like(weight), []

@@ -42,9 +42,17 @@ class Gallery:
 
     def __init__(self, rows: NDArray[Any], metric: MetricName, device: str) -> None:
         self.metric, self.rows = metric, torch.from_numpy(rows).to(device)
-        self.centre = self.rows[:: max(1, len(rows) // 1024)].double().mean(0) if metric == "euclidean" else None
+        self.centre = (
+            self.rows[:: max(1, len(rows) // 1024)].double().mean(0)
+            if metric == "euclidean"
+            else None
+        )
         self.squares = torch.cat([block.square_().sum(1) for _, block in self._blocks()])
-        self.weight = (torch.where(self.squares > 0, self.squares.rsqrt(), 0) if metric == "cosine" else self.squares).float()
+        self.weight = (
+            torch.where(self.squares > 0, self.squares.rsqrt(), 0)
+            if metric == "cosine"
+            else self.squares
+        ).float()
         length = self.squares[self.squares > 0].sqrt()
         self.safe = bool(((length > SAFE[0]) & (length < SAFE[1])).all())
 
@@ -68,7 +76,9 @@ class Gallery:
     def between(self, queries: Tensor, squares: Tensor, block: Tensor, others: Tensor) -> Tensor:
         """(B, g) float64: minus the cosine, 0 where a row is zero; or the squared distance, which orders as distance does."""
         if self.metric == "cosine":
-            mine, theirs = (torch.where(values > 0, -values.rsqrt(), 0) for values in (squares, others))
+            mine, theirs = (
+                torch.where(values > 0, -values.rsqrt(), 0) for values in (squares, others)
+            )
             return ((queries * -mine) @ block.T).mul_(theirs)
         total = squares + others
         apart = torch.addmm(total, queries, block.T, alpha=-2)
@@ -113,7 +123,9 @@ class Exact:
 class Rough:
     """Distances in float32. What they leave open is taken in float64, and tells how far they are off."""
 
-    def __init__(self, gallery: Gallery, queries: NDArray[Any], room: Tensor, factor: float = 0.0) -> None:
+    def __init__(
+        self, gallery: Gallery, queries: NDArray[Any], room: Tensor, factor: float = 0.0
+    ) -> None:
         """Of queries (B, D); `room` (≥ B, G) float32 takes the distances. `factor` as below, 0 where it is still to be measured."""
         self._gallery = gallery
         self._wanted = gallery.centred(torch.from_numpy(queries).to(gallery.rows.device))
@@ -130,8 +142,16 @@ class Rough:
     def among(self, part: slice) -> "Rough":
         """Of some of the queries."""
         other = object.__new__(Rough)
-        other._gallery, other._wanted, other._squares = self._gallery, self._wanted[part], self._squares[part]
-        other._length, other._offset, other.far = self._length[part], self._offset[part], self.far[part]
+        other._gallery, other._wanted, other._squares = (
+            self._gallery,
+            self._wanted[part],
+            self._squares[part],
+        )
+        other._length, other._offset, other.far = (
+            self._length[part],
+            self._offset[part],
+            self.far[part],
+        )
         other.factor, other.worst = self.factor, 0.0
         return other
 
@@ -149,9 +169,17 @@ class Rough:
         """As `Exact.settle`."""
         gallery, some = self._gallery, torch.from_numpy(items).to(self.far.device)
         block, one = gallery.centred(gallery.rows.index_select(0, some)), slice(row, row + 1)
-        settled: Floats = gallery.between(self._wanted[one], self._squares[one], block, gallery.squares[some])[0].float().add_(0.0).cpu().numpy()
+        settled: Floats = (
+            gallery.between(self._wanted[one], self._squares[one], block, gallery.squares[some])[0]
+            .float()
+            .add_(0.0)
+            .cpu()
+            .numpy()
+        )
         rough = self.far[row, some].cpu().numpy()
-        off = np.abs(rough + self._offset[row] - settled) / self._scale(np.full(len(items), row), rough)
+        off = np.abs(rough + self._offset[row] - settled) / self._scale(
+            np.full(len(items), row), rough
+        )
         self.worst = max(self.worst, float(off.max(initial=0)))
         return settled
 
@@ -163,14 +191,18 @@ class Rough:
         join = torch.mul if gallery.metric == "cosine" else torch.add
         for start in range(0, len(gallery.rows), ROUGH_ROWS):
             part = slice(start, start + ROUGH_ROWS)
-            join(product(queries, gallery.rows[part].float()), gallery.weight[part], out=far[:, part])
+            join(
+                product(queries, gallery.rows[part].float()), gallery.weight[part], out=far[:, part]
+            )
         return far
 
     def _row_constants(self) -> NDArray[np.float64]:
         """(B,) what `far` lacks of the distance: with c the centre, ‖q − c‖² + 2 (q − c) · c."""
         if self._gallery.centre is None:
             return np.zeros(len(self._wanted))
-        constants: NDArray[np.float64] = (self._squares[:, 0] + 2 * self._wanted @ self._gallery.centre).cpu().numpy()
+        constants: NDArray[np.float64] = (
+            (self._squares[:, 0] + 2 * self._wanted @ self._gallery.centre).cpu().numpy()
+        )
         return constants
 
     def _scale(self, row: Ints, far: Floats) -> NDArray[np.float64]:
@@ -183,13 +215,24 @@ class Rough:
             return 5 * EPS * (np.abs(far) + 0.125)
         length = self._length[row]
         reach = length + np.sqrt(np.maximum(far + self._offset[row], 0))
-        scale: NDArray[np.float64] = 5 * EPS * (length**2 + reach**2 + 2 * length * float(self._gallery.centre.norm()) + np.finfo(np.float32).tiny)
+        scale: NDArray[np.float64] = (
+            5
+            * EPS
+            * (
+                length**2
+                + reach**2
+                + 2 * length * float(self._gallery.centre.norm())
+                + np.finfo(np.float32).tiny
+            )
+        )
         return scale
 
     def _measured(self) -> float:
         """`factor` from some of the distances."""
         self.worst = 0.0
-        rows, items = (np.unique(np.linspace(0, n - 1, SAMPLED).astype(np.int64)) for n in self.far.shape)
+        rows, items = (
+            np.unique(np.linspace(0, n - 1, SAMPLED).astype(np.int64)) for n in self.far.shape
+        )
         for row in rows.tolist():
             self.settle(row, items)
         return max(FACTOR, 4 * self.worst)

@@ -63,11 +63,15 @@ def search(
     similar = metric_of(metric, gallery)
     n = len(gallery) if among is None else len(among)
     k, wide = min(k, n), min(k + SPARE, n)
-    result = Neighbours(np.empty((len(queries), k), np.float32), np.empty((len(queries), k), np.int64))
+    result = Neighbours(
+        np.empty((len(queries), k), np.float32), np.empty((len(queries), k), np.int64)
+    )
     fetched = _fetch(similar, gallery, queries, among, wide, device)
     factor = _tolerance(similar, gallery, queries, fetched)
     for part in _slices(len(queries), max(1, EXACT_CELLS // max(wide, gallery.shape[1]))):
-        found, unsettled = _settled(similar, gallery, queries[part], fetched.take(part), k, n, factor)
+        found, unsettled = _settled(
+            similar, gallery, queries[part], fetched.take(part), k, n, factor
+        )
         result.similarity[part], result.index[part] = found.similarity, found.index
         for some in np.array_split(unsettled, -(-len(unsettled) // max(1, EXACT_CELLS // n)) or 1):
             rows = part.start + some
@@ -76,18 +80,37 @@ def search(
     return result
 
 
-def _fetch(metric: Metric, gallery: NDArray[Any], queries: NDArray[Any], among: Ints | None, wide: int, device: str) -> Neighbours:
+def _fetch(
+    metric: Metric,
+    gallery: NDArray[Any],
+    queries: NDArray[Any],
+    among: Ints | None,
+    wide: int,
+    device: str,
+) -> Neighbours:
     """The `wide` best by score, as float32 has them."""
-    best = Neighbours(np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.int64))
-    for rows, chunk in _chunks(gallery, among, max(1, GALLERY_CHUNK_BYTES // (4 * gallery.shape[1]))):
+    best = Neighbours(
+        np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.int64)
+    )
+    for rows, chunk in _chunks(
+        gallery, among, max(1, GALLERY_CHUNK_BYTES // (4 * gallery.shape[1]))
+    ):
         prepared = metric.prepared(chunk)
         on_device = torch.from_numpy(prepared).to(device) if device != "cpu" else None
         width = min(wide, best.index.shape[1] + len(prepared))
-        merged = Neighbours(np.empty((len(queries), width), np.float32), np.empty((len(queries), width), np.int64))
-        at_once = min(QUERIES_PER_CHUNK, CELLS_PER_CHUNK // (wide if on_device is None else len(prepared)))
+        merged = Neighbours(
+            np.empty((len(queries), width), np.float32), np.empty((len(queries), width), np.int64)
+        )
+        at_once = min(
+            QUERIES_PER_CHUNK, CELLS_PER_CHUNK // (wide if on_device is None else len(prepared))
+        )
         for part in _slices(len(queries), max(1, at_once)):
             q, most = metric.prepared(queries[part]), min(wide, len(prepared))
-            score, index = _faiss(metric, prepared, q, most) if on_device is None else _torch(metric, on_device, q, most)
+            score, index = (
+                _faiss(metric, prepared, q, most)
+                if on_device is None
+                else _torch(metric, on_device, q, most)
+            )
             found = Neighbours(score, rows[index] if among is not None else index + rows.start)
             found = _first(best.take(part), found, width) if best.index.shape[1] else found
             merged.similarity[part], merged.index[part] = found.similarity, found.index
@@ -105,7 +128,9 @@ def _torch(metric: Metric, gallery: torch.Tensor, queries: Floats, k: int) -> tu
     return top.values.cpu().numpy(), top.indices.cpu().numpy()
 
 
-def _tolerance(metric: Metric, gallery: NDArray[Any], queries: NDArray[Any], fetched: Neighbours) -> float:
+def _tolerance(
+    metric: Metric, gallery: NDArray[Any], queries: NDArray[Any], fetched: Neighbours
+) -> float:
     """How many times `metric.rounding` two scores lie apart before float32 can be trusted to have them in order.
 
     Twice the largest error among some of them, since both can be off; doubled, since the largest among all is larger. The error cannot be known
@@ -113,15 +138,31 @@ def _tolerance(metric: Metric, gallery: NDArray[Any], queries: NDArray[Any], fet
     """
     if not len(queries):
         return 0.0
-    rows, columns = (np.unique(np.linspace(0, n - 1, most).astype(np.int64)) for n, most in zip(fetched.index.shape, SAMPLED, strict=True))
-    score, rounding = fetched.similarity[rows][:, columns], metric.rounding(queries[rows], fetched.similarity[rows])[:, columns]
+    rows, columns = (
+        np.unique(np.linspace(0, n - 1, most).astype(np.int64))
+        for n, most in zip(fetched.index.shape, SAMPLED, strict=True)
+    )
+    score, rounding = (
+        fetched.similarity[rows][:, columns],
+        metric.rounding(queries[rows], fetched.similarity[rows])[:, columns],
+    )
     row, column = np.repeat(rows, len(columns)), np.tile(columns, len(rows))
-    exact = metric.score(_exact_pairs(metric, gallery, queries, row, fetched.index[row, column])).reshape(score.shape)
-    return 4 * max(0.5, float((np.abs(score - exact) / np.maximum(rounding, np.finfo(np.float32).tiny)).max()))
+    exact = metric.score(
+        _exact_pairs(metric, gallery, queries, row, fetched.index[row, column])
+    ).reshape(score.shape)
+    return 4 * max(
+        0.5, float((np.abs(score - exact) / np.maximum(rounding, np.finfo(np.float32).tiny)).max())
+    )
 
 
 def _settled(
-    metric: Metric, gallery: NDArray[Any], queries: NDArray[Any], fetched: Neighbours, k: int, n: int, factor: float
+    metric: Metric,
+    gallery: NDArray[Any],
+    queries: NDArray[Any],
+    fetched: Neighbours,
+    k: int,
+    n: int,
+    factor: float,
 ) -> tuple[Neighbours, Ints]:
     """The first k, what float32 confuses put in order; and the rows in which it may confuse the k-th with what was not fetched."""
     score, index = fetched.similarity, fetched.index
@@ -130,7 +171,11 @@ def _settled(
     confused = metric.doubtful(score, tolerance)
     confused[:, 1:] |= near
     confused[:, :-1] |= near
-    open_end = score[:, k - 1] - score[:, -1] <= tolerance[:, -1] if score.shape[1] < n else np.zeros(len(score), bool)
+    open_end = (
+        score[:, k - 1] - score[:, -1] <= tolerance[:, -1]
+        if score.shape[1] < n
+        else np.zeros(len(score), bool)
+    )
     confused[open_end] = False
     similarity = metric.similarity(score)
     row, column = np.nonzero(confused)
@@ -140,28 +185,43 @@ def _settled(
     return Neighbours(similarity[:, :k], index[:, :k]), np.flatnonzero(open_end)
 
 
-def _exact_pairs(metric: Metric, gallery: NDArray[Any], queries: NDArray[Any], row: Ints, index: Ints) -> Doubles:
+def _exact_pairs(
+    metric: Metric, gallery: NDArray[Any], queries: NDArray[Any], row: Ints, index: Ints
+) -> Doubles:
     """(M,) similarity of queries[row] (M,) with gallery[index] (M,), in float64."""
     exact = np.empty(len(row))
     for part in _slices(len(row), max(1, EXACT_CELLS // gallery.shape[1])):
-        exact[part] = metric.exact_pairs(queries[row[part]].astype(np.float64), gallery[index[part]].astype(np.float64))
+        exact[part] = metric.exact_pairs(
+            queries[row[part]].astype(np.float64), gallery[index[part]].astype(np.float64)
+        )
     return exact
 
 
-def _exhaustive(metric: Metric, gallery: NDArray[Any], queries: NDArray[Any], among: Ints | None, k: int) -> Neighbours:
+def _exhaustive(
+    metric: Metric, gallery: NDArray[Any], queries: NDArray[Any], among: Ints | None, k: int
+) -> Neighbours:
     """By float64 alone: for the few queries with more ties than were fetched."""
     wanted = queries.astype(np.float64)
-    best = Neighbours(np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.int64))
-    for rows, chunk in _chunks(gallery, among, max(1, EXACT_CELLS // max(gallery.shape[1], len(queries)))):
+    best = Neighbours(
+        np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.int64)
+    )
+    for rows, chunk in _chunks(
+        gallery, among, max(1, EXACT_CELLS // max(gallery.shape[1], len(queries)))
+    ):
         similarity = metric.exact(wanted, chunk.astype(np.float64)).astype(np.float32)
-        index = np.broadcast_to(rows if among is not None else np.arange(rows.start, rows.stop), similarity.shape)
+        index = np.broadcast_to(
+            rows if among is not None else np.arange(rows.start, rows.stop), similarity.shape
+        )
         best = _first(best, Neighbours(similarity, index), min(k, best.index.shape[1] + len(chunk)))
     return best
 
 
 def _first(a: Neighbours, b: Neighbours, k: int) -> Neighbours:
     """The k best of two lists."""
-    similarity, index = np.concatenate([a.similarity, b.similarity], 1), np.concatenate([a.index, b.index], 1)
+    similarity, index = (
+        np.concatenate([a.similarity, b.similarity], 1),
+        np.concatenate([a.index, b.index], 1),
+    )
     similarity, index = _ordered(similarity, index)
     return Neighbours(similarity[:, :k], index[:, :k])
 
@@ -175,7 +235,9 @@ def _ordered(similarity: Floats, index: Ints) -> tuple[Floats, Ints]:
     return np.float32(0) - (bits ^ ((bits >> 31) & 0x7FFFFFFF)).view(np.float32), key & 0xFFFFFFFF
 
 
-def _chunks(gallery: NDArray[Any], among: Ints | None, size: int) -> Iterator[tuple[Any, NDArray[Any]]]:
+def _chunks(
+    gallery: NDArray[Any], among: Ints | None, size: int
+) -> Iterator[tuple[Any, NDArray[Any]]]:
     """(rows, gallery[rows]): rows is a slice, or with `among` an array of positions."""
     for part in _slices(len(gallery) if among is None else len(among), size):
         rows = part if among is None else among[part]

@@ -26,11 +26,17 @@ def ranks(distances: Exact | Rough, positive: Mask, left_out: Mask) -> tuple[Int
 
     None where more than `distances.budget` of them would have to be settled.
     """
-    row, item = np.divmod(np.flatnonzero(positive), positive.shape[1])  # several times faster than np.nonzero of two dimensions
+    row, item = np.divmod(
+        np.flatnonzero(positive), positive.shape[1]
+    )  # several times faster than np.nonzero of two dimensions
     nth = np.arange(len(row)) - np.searchsorted(row, row)
     taken = torch.from_numpy(positive | left_out).to(distances.far.device)
     others = _sorted(distances.far.masked_fill(taken, float("inf")))
-    own = distances.far[tuple(torch.from_numpy(at).to(taken.device) for at in (row, item))].cpu().numpy()
+    own = (
+        distances.far[tuple(torch.from_numpy(at).to(taken.device) for at in (row, item))]
+        .cpu()
+        .numpy()
+    )
     reach = distances.doubt(row, own)
     before, doubtful = _surely_before(others, row, nth, own, reach)
     settled = 0
@@ -42,7 +48,10 @@ def ranks(distances: Exact | Rough, positive: Mask, left_out: Mask) -> tuple[Int
         if distances.budget is not None and settled > distances.budget:
             return None
         items = members(distances.far[at], taken[at], line[places])
-        order = _keys(distances.settle(at, np.concatenate([item[some], items])), np.concatenate([item[some], items]))
+        order = _keys(
+            distances.settle(at, np.concatenate([item[some], items])),
+            np.concatenate([item[some], items]),
+        )
         ahead = np.searchsorted(np.sort(order[len(some) :]), order[: len(some)])
         before[some] += ahead - np.searchsorted(places, before[some])
     return row, _ascending(row, before, distances.far.shape[1]) + nth
@@ -66,7 +75,12 @@ def _members_on_cpu(far: Floats, taken: Mask, wanted: Floats) -> Ints:
 
 
 def _members_on_device(far: Tensor, taken: Tensor, wanted: Floats) -> Ints:
-    found: Ints = (torch.isin(far, torch.from_numpy(wanted).to(far.device)) & ~taken).nonzero()[:, 0].cpu().numpy()
+    found: Ints = (
+        (torch.isin(far, torch.from_numpy(wanted).to(far.device)) & ~taken)
+        .nonzero()[:, 0]
+        .cpu()
+        .numpy()
+    )
     return found
 
 
@@ -78,7 +92,9 @@ def _sorted(far: Tensor) -> Tensor:
     return far
 
 
-def _surely_before(others: Tensor, row: Ints, nth: Ints, own: Floats, reach: Floats) -> tuple[Ints, Mask]:
+def _surely_before(
+    others: Tensor, row: Ints, nth: Ints, own: Floats, reach: Floats
+) -> tuple[Ints, Mask]:
     """(P,) how many others lie before own (P,) by more than reach (P,), and (P,) whether the next one is not as far behind it."""
     width = int(nth.max(initial=-1)) + 1
     low = np.full((len(others), width), np.inf, np.float32)

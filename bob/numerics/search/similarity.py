@@ -74,7 +74,9 @@ class Cosine:
 
     def exact_pairs(self, a: Doubles, b: Doubles) -> Doubles:
         squares = np.einsum("ij,ij->i", a, a) * np.einsum("ij,ij->i", b, b)
-        cosine: Doubles = (np.einsum("ij,ij->i", a, b) / np.sqrt(np.where(squares > 0, squares, 1))).round(9)
+        cosine: Doubles = (
+            np.einsum("ij,ij->i", a, b) / np.sqrt(np.where(squares > 0, squares, 1))
+        ).round(9)
         return cosine
 
     def exact(self, a: Doubles, b: Doubles) -> Doubles:
@@ -123,7 +125,9 @@ class Euclidean:
 
     def exact(self, a: Doubles, b: Doubles) -> Doubles:
         """Of differences: the expanded square would not give equal rows a distance of 0."""
-        distance = torch.cdist(torch.from_numpy(a), torch.from_numpy(b), compute_mode="donot_use_mm_for_euclid_dist")
+        distance = torch.cdist(
+            torch.from_numpy(a), torch.from_numpy(b), compute_mode="donot_use_mm_for_euclid_dist"
+        )
         similarity: Doubles = distance.neg_().numpy()
         return similarity
 
@@ -139,10 +143,14 @@ def metric_of(name: Literal["cosine", "euclidean"], gallery: NDArray[Any]) -> Me
 def unit(x: NDArray[Any]) -> Floats:
     """(N, D) rows of length 1; a zero row stays zero."""
     squares = np.einsum("ij,ij->i", x, x)
-    extreme = np.flatnonzero(~((squares > 1e-30) & (squares < 1e30)))  # float32 loses these squares, though not their rows
+    extreme = np.flatnonzero(
+        ~((squares > 1e-30) & (squares < 1e30))
+    )  # float32 loses these squares, though not their rows
     length = np.sqrt(squares)[:, None]
     if len(extreme):
         length = length.astype(np.float64)
         length[extreme] = np.linalg.norm(x[extreme].astype(np.float64), axis=1, keepdims=True)
-    normalised: Floats = np.divide(x, np.where(length > 0, length, 1)).astype(np.float32, copy=False)
+    normalised: Floats = np.divide(x, np.where(length > 0, length, 1)).astype(
+        np.float32, copy=False
+    )
     return normalised

@@ -31,5 +31,7 @@ class CorruptionsSettings(Closed):
             if len(set(values)) < len(values):
                 raise ValueError(f"{name} must differ; got {list(values)!r}")
         if self.side_px < 32:
-            raise ValueError(f"side_px must be at least 32, below which some corruptions do not exist; got {self.side_px!r}")
+            raise ValueError(
+                f"side_px must be at least 32, below which some corruptions do not exist; got {self.side_px!r}"
+            )
         return self

@@ -28,13 +28,19 @@ class KnnSettings(Closed):
         if self.vote == "weighted" and self.temperature is None:
             raise ValueError("'temperature' is missing: vote 'weighted' needs one (0.07 in DINO)")
         if self.vote == "majority" and self.temperature is not None:
-            raise ValueError(f"'temperature' belongs to vote 'weighted'; got {self.temperature!r} with vote 'majority'")
+            raise ValueError(
+                f"'temperature' belongs to vote 'weighted'; got {self.temperature!r} with vote 'majority'"
+            )
         return self
 
     @model_validator(mode="after")
     def _held_out_where_k_is_chosen(self) -> "KnnSettings":
         if len(self.k) > 1 and self.held_out is None:
-            raise ValueError("'held_out' is missing: with several k, the one that ranks is chosen on held-out train data (a share such as 0.2)")
+            raise ValueError(
+                "'held_out' is missing: with several k, the one that ranks is chosen on held-out train data (a share such as 0.2)"
+            )
         if len(self.k) == 1 and self.held_out is not None:
-            raise ValueError(f"'held_out' belongs to several k; got {self.held_out!r} with k {list(self.k)!r}, which leaves nothing to choose")
+            raise ValueError(
+                f"'held_out' belongs to several k; got {self.held_out!r} with k {list(self.k)!r}, which leaves nothing to choose"
+            )
         return self

@@ -23,6 +23,12 @@ class LinearSettings(Closed):
     @model_validator(mode="after")
     def _one_way_of_choosing(self) -> "LinearSettings":
         if (self.held_out is None) == (self.folds is None):
-            given = "neither" if self.folds is None else f"held_out {self.held_out!r} and folds {self.folds!r}"
-            raise ValueError(f"C is chosen on a held-out share of train ('held_out', such as 0.2) or by 'folds' (such as 5): give one; got {given}")
+            given = (
+                "neither"
+                if self.folds is None
+                else f"held_out {self.held_out!r} and folds {self.folds!r}"
+            )
+            raise ValueError(
+                f"C is chosen on a held-out share of train ('held_out', such as 0.2) or by 'folds' (such as 5): give one; got {given}"
+            )
         return self

@@ -29,5 +29,7 @@ class ResizeNormaliseSettings(Closed):
             if len(set(values)) < len(values):
                 raise ValueError(f"{name} must differ; got {list(values)!r}")
         if "own" not in self.normalisation:
-            raise ValueError(f"normalisation must hold 'own', against which the others are compared; got {list(self.normalisation)!r}")
+            raise ValueError(
+                f"normalisation must hold 'own', against which the others are compared; got {list(self.normalisation)!r}"
+            )
         return self

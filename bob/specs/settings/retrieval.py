@@ -30,7 +30,11 @@ class RetrievalSettings(Closed):
         if list(self.k) != sorted(set(self.k)):
             raise ValueError(f"k must ascend; got {list(self.k)!r}")
         if self.depth is not None and self.k and self.k[-1] >= self.depth:
-            raise ValueError(f"every k must be below 'depth', at which there is a shortlist anyway; got k {list(self.k)!r} with depth {self.depth!r}")
+            raise ValueError(
+                f"every k must be below 'depth', at which there is a shortlist anyway; got k {list(self.k)!r} with depth {self.depth!r}"
+            )
         if self.label == "group" and self.exclude_groups:
-            raise ValueError("label 'group' needs exclude_groups: false; else every positive would be left out")
+            raise ValueError(
+                "label 'group' needs exclude_groups: false; else every positive would be left out"
+            )
         return self
