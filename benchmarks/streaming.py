@@ -75,8 +75,8 @@ def served(folder: Path, layout: str) -> Iterator[dict[str, str]]:
     if layout == "tars":
         yield {}
         return
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
-    from loopback_hub import serving_all
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    from tests.builders.loopback_hub import serving_all
 
     files = {f"data/{path.name}": path.read_bytes() for path in sorted(folder.glob("parquet/*"))}
     kept = max(sum(map(len, files.values())) / 10, max(map(len, files.values())))

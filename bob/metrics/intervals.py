@@ -1,7 +1,7 @@
 """95 % intervals: which of `bob.statistics.limits` serves a metric, and a seeded bootstrap for those without a closed form.
 
 The test examples (queries, draws) are taken for a random sample of those one cares about; training is taken as given. What each kind covers stands in
-docs/statistics.md, from `python tests/interval_coverage.py`.
+docs/statistics.md, from `python -m tests.builders.interval_coverage`.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -1,6 +1,6 @@
 """95 % limits of shares and means, closed forms all: what another sample of test examples could give.
 
-Each takes a batch (..., K) or (..., N), so that a simulation is one call; `python tests/interval_coverage.py` prints what each covers.
+Each takes a batch (..., K) or (..., N), so that a simulation is one call; `python -m tests.builders.interval_coverage` prints what each covers.
 """
 
 from typing import Any

@@ -1,0 +1,595 @@
+"""The main job from the command line: what it writes, what it skips, what it says, and that a second run does nothing."""
+
+import csv
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from bob.cli import main
+from bob.commands.run import skipped_in_words
+from bob.datasets.content.images import decode
+from bob.errors import FAILED, OK, USAGE
+from bob.plan import Skip
+from bob.records.store import RecordBook
+from tests.builders.photos import FLOORS, make_photos
+
+UNAVAILABLE = "resnet18_a1_in1k"
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    with (folder / "leaderboard.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_run_writes_records_and_leaderboards(bob, photos, tmp_path):
+    code, out, _ = bob("run", "--data", photos, "--backbones", FLOORS, "--tasks", "linear,knn")
+    assert code == OK
+    assert "4 cells to do, 0 done" in out
+    for name in ("leaderboard.csv", "leaderboard_wide.csv", "leaderboard.md", "leaderboard.html"):
+        assert (tmp_path / "results" / name).stat().st_size > 0
+    found = {(row["backbone"], row["task"], row["dataset"]) for row in rows(tmp_path / "results")}
+    assert found == {
+        (backbone, task, "photos") for backbone in FLOORS.split(",") for task in ("linear", "knn")
+    }
+    ranking = [row for row in rows(tmp_path / "results") if row["metric"] == "top1"]
+    assert all(
+        float(row["low"]) <= float(row["value"]) <= float(row["high"]) and row["n"] == "12"
+        for row in ranking
+    )
+
+
+def test_the_same_command_again_does_nothing_and_opens_no_image(bob, photos, tmp_path, monkeypatch):
+    command = ("run", "--data", photos, "--backbones", FLOORS, "--tasks", "linear,knn")
+    bob(*command)
+    before = {
+        path: path.stat().st_mtime_ns for path in (tmp_path / "results" / "records").rglob("*.json")
+    }
+
+    def refuse(*_):
+        raise AssertionError("an image was opened")
+
+    monkeypatch.setattr("bob.extraction.blocks.decode", refuse)
+    monkeypatch.setattr("bob.datasets.content.digests.read_file", refuse)
+    monkeypatch.setattr("bob.engine.local.load_backbone", refuse)
+    code, out, _ = bob(*command)
+    assert code == OK
+    assert "0 cells to do, 4 done" in out
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_a_run_ends_with_the_tables_that_the_leaderboard_shows(bob, photos, tmp_path):
+    """Paired tests among them: two entries of one backbone are never told apart."""
+    entry = "{family: ssl, loader: floor, architecture: raw_pixels"
+    (tmp_path / "mine.yaml").write_text(
+        f"a: {entry}}}\nb: {entry}, preprocessing: {{input_px: 192}}}}\n"
+    )
+    _, run, _ = bob(
+        "run",
+        "--data",
+        photos,
+        "--registry",
+        tmp_path / "mine.yaml",
+        "--backbones",
+        "a,b",
+        "--tasks",
+        "knn",
+    )
+    _, leaderboard, _ = bob("leaderboard")
+    tables = leaderboard[leaderboard.index("knn: top1") :]
+    assert "≈ not told apart from the best" in tables and run.endswith(tables)
+
+
+def test_another_task_uses_the_stored_features(bob, photos, monkeypatch):
+    bob("run", "--data", photos, "--backbones", FLOORS, "--tasks", "knn")
+    monkeypatch.setattr(
+        "bob.engine.local.load_backbone",
+        lambda *_, **__: pytest.fail("features were extracted again"),
+    )
+    code, out, _ = bob("run", "--data", photos, "--backbones", FLOORS, "--tasks", "linear")
+    assert code == OK
+    assert "0 rows to embed" in out
+
+
+def test_fresh_computes_again(bob, photos):
+    bob("run", "--data", photos, "--backbones", FLOORS, "--tasks", "knn")
+    _, out, _ = bob("run", "--data", photos, "--backbones", FLOORS, "--tasks", "knn", "--fresh")
+    assert "2 cells to do, 0 done" in out
+    assert "120 rows to embed" in out  # 60 images, 2 backbones
+
+
+def test_dry_run_tells_the_plan_and_does_nothing(bob, photos, tmp_path):
+    code, out, _ = bob(
+        "run", "--data", photos, "--backbones", FLOORS, "--tasks", "linear,knn", "--dry-run"
+    )
+    assert code == OK
+    assert "4 cells to do, 0 done" in out and "120 rows to embed" in out
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_dry_run_downloads_nothing_and_tells_what_would_be(bob, photos, monkeypatch):
+    monkeypatch.setattr("bob.io.hub._downloaded", lambda *_, **__: pytest.fail("the hub was asked"))
+    code, out, _ = bob(
+        "run",
+        "--data",
+        photos,
+        "--datasets",
+        "cifar10",
+        "--backbones",
+        f"raw_pixels,{UNAVAILABLE}",
+        "--tasks",
+        "knn",
+        "--dry-run",
+    )
+    assert code == OK
+    assert (
+        f"not on this machine, to be obtained first, and not in this plan: cifar10, {UNAVAILABLE}"
+        in out
+    )
+    assert "plan: 1 backbone × 1 task × 1 dataset on" in out
+
+
+def test_what_a_group_names_and_cannot_be_had_is_skipped(bob, photos):
+    code, _, err = bob(
+        "run", "--data", photos, "--backbones", f"{FLOORS},resnet*", "--tasks", "knn"
+    )
+    assert code == OK
+    assert (
+        f"backbone '{UNAVAILABLE}': hub repository 'timm/resnet18.a1_in1k' is not on this machine"
+        in err
+        and "Run once with a network" in err
+    )
+
+
+def test_skips_for_like_reasons_are_one_line():
+    def skip(kind: str, name: str, why: str) -> Skip:
+        return Skip(kind, name, f"{kind} {name!r}: {why}", exact=False)
+
+    few = [skip("dataset", name, f"hub {name!r} cannot be reached. Try again.") for name in "xyz"]
+    many = [
+        skip("backbone", name, f"https://host/{name}.pth is not here. Run once.") for name in "abcd"
+    ]
+    told = skipped_in_words([*few, *many, skip("backbone", "e", "gated.")])
+    assert told == [
+        *(one.reason for one in few),
+        "4 backbones, as this one: backbone 'a': https://host/a.pth is not here. Run once. The others: b, c, d",
+        "backbone 'e': gated.",
+    ]
+
+
+def test_what_is_named_exactly_and_cannot_be_had_is_an_error_with_the_remedy(bob, photos):
+    code, out, err = bob(
+        "run", "--data", photos, "--backbones", f"raw_pixels,{UNAVAILABLE}", "--tasks", "knn"
+    )
+    assert code == FAILED
+    assert (
+        f"missing: backbone '{UNAVAILABLE}'" in err
+        and "Run once with a network, or set HF_HOME to a copy" in err
+    )
+    assert "1 cell to do" in out, "the other backbone is still done"
+
+
+def test_backbones_that_are_too_large_are_left_out(bob, photos):
+    _, out, _ = bob(
+        "run",
+        "--data",
+        photos,
+        "--backbones",
+        f"raw_pixels,{UNAVAILABLE}",
+        "--tasks",
+        "knn",
+        "--max-params",
+        "1M",
+    )
+    assert "plan: 1 backbone ×" in out
+
+
+def test_what_a_limit_leaves_out_is_told(bob, photos):
+    code, out, err = bob(
+        "run",
+        "--data",
+        photos,
+        "--backbones",
+        "efficientnet_lite0_in1k",
+        "--tasks",
+        "knn",
+        "--max-params",
+        "1K",
+    )
+    assert code == OK and "plan: 0 backbones × 1 task × 1 dataset" in out
+    assert (
+        "left out by --max-params: efficientnet_lite0_in1k" in err
+        and "no backbone is left to run" in err
+    )
+
+
+def test_files_that_are_not_read_are_told_in_the_plan(bob, tmp_path):
+    folder = make_photos(tmp_path / "mine", per_class=5, classes=2, side_px=8)
+    (next(folder.iterdir()) / "phone.heic").write_bytes(b"x")
+    _, _, err = bob(
+        "run", "--data", folder, "--backbones", "raw_pixels", "--tasks", "knn", "--dry-run"
+    )
+    assert "note dataset mine: files left out: .heic (1)" in " ".join(err.split())
+
+
+def test_the_same_folder_twice_is_one_dataset_and_two_of_one_name_are_refused(
+    bob, photos, tmp_path
+):
+    _, out, _ = bob(
+        "run",
+        "--data",
+        photos,
+        "--data",
+        f"{photos}/",
+        "--backbones",
+        "raw_pixels",
+        "--tasks",
+        "knn",
+    )
+    assert "1 cell to do" in out
+    other = make_photos(tmp_path / "elsewhere" / "photos", per_class=5)
+    code, _, err = bob(
+        "run", "--data", photos, "--data", other, "--backbones", "raw_pixels", "--tasks", "knn"
+    )
+    assert (
+        code == USAGE
+        and "--data: 2 folders or tables are named 'photos'; rename all but one" in err
+    )
+
+
+def test_results_that_cannot_be_written_are_told_before_anything_is_computed(
+    photos, tmp_path, capfd, monkeypatch
+):
+    monkeypatch.setattr(
+        "bob.commands.run.make_plan", lambda *_: pytest.fail("it was planned first")
+    )
+    (tmp_path / "file").write_text("")
+    for where, remedy in (
+        (tmp_path / "file", "it is a file: name a folder"),
+        (tmp_path / "file" / "below", "it is a file, or lies below one"),
+    ):
+        code = main(
+            [
+                "run",
+                "--data",
+                str(photos),
+                "--backbones",
+                "raw_pixels",
+                "--results",
+                str(where),
+                "--cache-dir",
+                str(tmp_path / "cache"),
+            ]
+        )
+        err = capfd.readouterr().err
+        assert (
+            code == USAGE
+            and f"error: {where}: cannot be written; {remedy}" in err
+            and "Traceback" not in err
+        )
+
+
+def test_a_backbone_that_its_library_refuses_fails_alone(bob, photos, tmp_path):
+    """An option that timm does not know, and a function of the user's that raises."""
+    (tmp_path / "own.py").write_text("def make(): raise ZeroDivisionError('no luck')\n")
+    (tmp_path / "mine.yaml").write_text(
+        "option: {family: ssl, loader: timm, architecture: resnet10t, weights: {random: 0}, options: {no_such_option: 3}}\n"
+        "raises: {family: ssl, loader: python, architecture: 'own.py:make'}\n"
+    )
+    words = (
+        "--backbones",
+        "raw_pixels,option,raises",
+        "--registry",
+        tmp_path / "mine.yaml",
+        "--allow-code",
+    )
+    code, _, err = bob("run", "--data", photos, "--tasks", "knn", *words)
+    assert code == FAILED
+    assert (
+        "backbone 'option': does not load: TypeError: " in err
+        and "backbone 'raises': does not load: ZeroDivisionError: no luck" in err
+    )
+    assert {row["backbone"]: row["status"] for row in rows(tmp_path / "results")} == {
+        "raw_pixels": "ok",
+        "option": "failed",
+        "raises": "failed",
+    }
+
+
+def test_a_long_reason_is_told_once(bob, photos):
+    for i in range(2):
+        (photos / "class0" / f"bad{i}.png").write_bytes(b"")
+    _, _, err = bob("run", "--data", photos, "--backbones", "raw_pixels", "--tasks", "knn,linear")
+    assert (
+        err.count("class0/bad0.png") == 1
+        and err.count("2 images cannot be used:") == 2
+        and "(as above)" in err
+    )
+
+
+def test_scores_do_not_depend_on_where_or_when_they_are_computed(bob, photos, tmp_path, capfd):
+    words = [
+        "run",
+        "--data",
+        str(photos),
+        "--backbones",
+        FLOORS,
+        "--tasks",
+        "linear,knn,fewshot,retrieval",
+        "--seeds",
+        "0,1",
+    ]
+    scores = []
+    for name in ("one", "two"):
+        assert (
+            main(
+                [
+                    *words,
+                    "--results",
+                    str(tmp_path / name),
+                    "--cache-dir",
+                    str(tmp_path / f"cache {name}"),
+                ]
+            )
+            == OK
+        )
+        columns = ("task", "backbone", "metric", "seed", "value", "low", "high", "n", "record_key")
+        scores.append([[row[column] for column in columns] for row in rows(tmp_path / name)])
+    assert scores[0] == scores[1] and len(scores[0]) > 20
+
+
+def test_seeds_are_rows_of_the_leaderboard(bob, photos, tmp_path):
+    bob(
+        "run",
+        "--data",
+        photos,
+        "--backbones",
+        "raw_pixels",
+        "--tasks",
+        "linear",
+        "--seeds",
+        "0,1,2",
+    )
+    assert [row["seed"] for row in rows(tmp_path / "results") if row["metric"] == "top1"] == [
+        "0",
+        "1",
+        "2",
+    ]
+
+
+def test_a_task_that_draws_nothing_has_no_seed(bob, photos, tmp_path):
+    bob(
+        "run",
+        "--data",
+        photos,
+        "--backbones",
+        "raw_pixels",
+        "--tasks",
+        "knn_euclidean",
+        "--seeds",
+        "0,1,2",
+    )
+    assert [row["seed"] for row in rows(tmp_path / "results") if row["metric"] == "top1"] == [""]
+
+
+def test_a_limit_is_another_record(bob, photos, tmp_path):
+    bob("run", "--data", photos, "--backbones", "raw_pixels", "--tasks", "knn")
+    _, out, _ = bob(
+        "run", "--data", photos, "--backbones", "raw_pixels", "--tasks", "knn", "--limit", "9"
+    )
+    assert "1 cell to do" in out and "18 rows to embed" in out
+    assert len(list((tmp_path / "results" / "records").rglob("*.json"))) == 2
+
+
+def test_records_tell_where_a_number_comes_from(bob, photos, tmp_path):
+    bob("run", "--data", photos, "--backbones", "raw_pixels", "--tasks", "knn")
+    (record,), _ = RecordBook(tmp_path / "results").read_all()
+    assert (
+        record.backbone is not None
+        and record.backbone.width == 768
+        and record.backbone.geometry["input_px"] == 224
+    )
+    assert record.dataset is not None and record.dataset.counts == {"train": 48, "test": 12}
+    assert record.cost is not None and record.cost.images == 60 and record.cost.images_per_s
+    assert {"created", "bob", "git", "python", "libraries"} <= set(record.provenance)
+    arrays = RecordBook(tmp_path / "results").arrays(record)
+    assert float((arrays["0.rank"] == 0).mean()) == next(
+        score.value for score in record.scores if score.metric == "top1"
+    )
+
+
+def test_list_and_show_answer_for_scripts(bob, photos):
+    bob("run", "--data", photos, "--backbones", "raw_pixels", "--tasks", "knn")
+    _, out, _ = bob("list", "records", "--json")
+    (row,) = json.loads(out)
+    assert (row["backbone"], row["task"], row["status"]) == ("raw_pixels", "knn", "ok")
+    _, out, _ = bob("show", row["key"][:10])
+    assert json.loads(out)["key"] == row["key"]
+    code, _, err = bob("show", "zzz")
+    assert code == USAGE and "0 records have a key that begins with 'zzz'" in err
+
+
+def test_lists_say_what_is_on_this_machine(bob):
+    _, out, _ = bob("list", "backbones", "--json")
+    absent = {row["name"]: row["absent"] for row in json.loads(out)}
+    assert absent["raw_pixels"] is None and "hub timm/resnet18.a1_in1k" in absent[UNAVAILABLE]
+    assert "elpv" in bob("list", "datasets")[1] and "knn" in bob("list", "tasks")[1]
+
+
+def test_a_leaderboard_needs_records(bob):
+    code, _, err = bob("leaderboard")
+    assert code == USAGE and "holds no records" in err
+
+
+def test_a_damaged_record_is_told_and_made_again(bob, photos, tmp_path):
+    command = ("run", "--data", photos, "--backbones", "raw_pixels", "--tasks", "knn")
+    bob(*command)
+    (path,) = (tmp_path / "results" / "records").rglob("*.json")
+    whole = json.loads(path.read_text())
+    path.write_text(path.read_text()[:500])
+    _, _, err = bob("list", "records")
+    assert "is not a record of this version" in err
+    assert "1 cell to do" in bob(*command)[1]
+    assert json.loads(path.read_text())["scores"] == whole["scores"]
+
+
+def test_a_failed_cell_is_a_failed_record_and_the_rest_goes_on(bob, tmp_path, photos, monkeypatch):
+    from bob.wiring import WIRING
+
+    def broken(*_):
+        raise RuntimeError("no luck")
+
+    monkeypatch.setitem(WIRING, "linear", dataclasses.replace(WIRING["linear"], solve=broken))
+    code, _, err = bob(
+        "run", "--data", photos, "--backbones", "raw_pixels", "--tasks", "linear,knn"
+    )
+    assert code == FAILED and "RuntimeError: no luck" in err
+    status = {row["task"]: (row["status"], row["reason"]) for row in rows(tmp_path / "results")}
+    assert status == {"linear": ("failed", "RuntimeError: no luck"), "knn": ("ok", "")}
+    monkeypatch.undo()
+    code, out, _ = bob(
+        "run", "--data", photos, "--backbones", "raw_pixels", "--tasks", "linear,knn"
+    )
+    assert code == OK and "1 cell to do, 1 done" in out
+    assert {row["status"] for row in rows(tmp_path / "results")} == {"ok"}
+
+
+def test_a_reader_that_breaks_fails_its_dataset_alone(bob, photos, tmp_path, monkeypatch):
+    other = make_photos(tmp_path / "other", per_class=9)
+
+    def broken(data, name):
+        if b"tEXtbroken" in data:
+            raise ZeroDivisionError("no luck")
+        return decode(data, name)
+
+    (photos / "class0" / "000.png").write_bytes(
+        (photos / "class0" / "000.png").read_bytes() + b"tEXtbroken"
+    )
+    monkeypatch.setattr("bob.extraction.blocks.decode", broken)
+    code, _, err = bob(
+        "run", "--data", photos, "--data", other, "--backbones", FLOORS, "--tasks", "knn"
+    )
+    assert code == FAILED and "ZeroDivisionError: no luck" in err
+    assert {row["dataset"]: row["status"] for row in rows(tmp_path / "results")} == {
+        "photos": "failed",
+        "other": "ok",
+    }
+
+
+def test_fail_fast_stops_at_the_first_failure(bob, tmp_path, photos, monkeypatch):
+    from bob.wiring import WIRING
+
+    monkeypatch.setitem(WIRING, "knn", dataclasses.replace(WIRING["knn"], solve=lambda *_: 1 / 0))
+    code, _, _ = bob(
+        "run", "--data", photos, "--backbones", FLOORS, "--tasks", "knn", "--fail-fast"
+    )
+    assert code == FAILED
+    assert len(list((tmp_path / "results" / "records").rglob("*.json"))) == 1
+
+
+def test_ctrl_c_leaves_everything_resumable(bob, photos, monkeypatch):
+    from bob.engine import local as engine
+    from bob.errors import INTERRUPTED
+
+    command = ("run", "--data", photos, "--backbones", FLOORS, "--tasks", "knn")
+    real, done = engine._do, []
+
+    def interrupted(*arguments):
+        if done:
+            raise KeyboardInterrupt
+        done.append(1)
+        return real(*arguments)
+
+    monkeypatch.setattr("bob.engine.local._do", interrupted)
+    code, _, err = bob(*command)
+    assert code == INTERRUPTED and "goes on where it stopped" in err
+    monkeypatch.undo()
+    assert "1 cell to do, 1 done" in bob(*command)[1]
+
+
+def test_bad_images_stop_the_dataset_and_are_named(bob, photos, tmp_path):
+    (photos / "class0" / "text.jpg").write_text("not an image")
+    (photos / "class1" / "empty.png").write_bytes(b"")
+    code, _, err = bob("run", "--data", photos, "--backbones", "raw_pixels", "--tasks", "knn")
+    assert code == FAILED
+    assert "class0/text.jpg" in err or "class1/empty.png" in err
+    assert "--skip-bad-images" in err
+
+
+def test_bad_images_can_be_left_out_and_are_counted(bob, photos, tmp_path):
+    (photos / "class0" / "text.jpg").write_text("not an image")
+    command = ("run", "--data", photos, "--backbones", FLOORS, "--tasks", "knn")
+    code, _, _ = bob(*command, "--skip-bad-images")
+    assert code == OK
+    assert {row["bad_images"] for row in rows(tmp_path / "results")} == {"1"}
+    assert {int(row["train"]) + int(row["test"]) for row in rows(tmp_path / "results")} == {60}
+    assert "1 unreadable image left out" in (tmp_path / "results" / "leaderboard.md").read_text()
+    code, _, err = bob(*command)
+    assert code == FAILED and "text.jpg" in err, "without the flag the bad image is an error again"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--backbones", "raw_pixel"], "unknown backbone 'raw_pixel'; did you mean 'raw_pixels'?"),
+        (["--tasks", "lineer"], "unknown task 'lineer'; did you mean 'linear'?"),
+        (["--datasets", "elvp"], "unknown dataset 'elvp'; did you mean 'elpv'?"),
+        (
+            ["--backbones", "family:clop"],
+            "no backbone in 'family:clop'; did you mean 'family:clip'?",
+        ),
+        (["--backbones", "zz*"], "no backbone matches 'zz*'"),
+        (["--backbones", ","], "no backbone named"),
+        (["--datasets", ""], "no dataset named"),
+        (
+            ["--backbones", "dinov2_vits14"],
+            "unknown backbone 'dinov2_vits14'; did you mean 'vits14_dinov2_lvd142m'?",
+        ),
+        (
+            ["--backbones", "vit_small_patch14_dinov2.lvd142m"],
+            "; here that is 'vits14_dinov2_lvd142m'.",
+        ),
+        (["--device", "cuda:7"], "--device 'cuda:7' is not usable here"),
+        (["--data", ""], "--data '': give a folder of class folders, or a table."),
+        (["--data", "nowhere"], "there is no such folder or table"),
+        (["--registry", "nowhere.yaml"], "nowhere.yaml: cannot be read"),
+        (["--tasks-dir", "nowhere"], "nowhere: is not a folder of task files"),
+    ],
+)
+def test_wrong_words_are_told_with_the_nearest_right_one(bob, words, message):
+    code, _, err = bob("run", *words)
+    assert code == USAGE
+    assert message in err and "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--limit", "0"], "is not a whole number of at least 1"),
+        (["--seeds", "1,1"], "is not a list of different whole numbers"),
+        (["--max-params", "big"], "is not a number such as 30M"),
+        (
+            ["--bakbones", "all"],
+            "error: unrecognized arguments: --bakbones all; did you mean '--backbones'? `bob-bench run --help` shows",
+        ),
+        (["--seed=3"], "unrecognized arguments: --seed=3; did you mean '--seeds'?"),
+        (["stray"], "unrecognized arguments: stray. `bob-bench run --help`"),
+    ],
+)
+def test_wrong_values_are_told(bob, capfd, words, message):
+    with pytest.raises(SystemExit, match="2"):
+        bob("run", *words)
+    told = capfd.readouterr().err
+    assert message in told and "[--backbones" not in told, "one line, not all flags"
+
+
+def test_without_a_command_all_are_shown(capfd):
+    assert main([]) == USAGE
+    told = capfd.readouterr()
+    assert "commands:" in told.err and not told.out
+
+
+def test_a_folder_named_like_a_dataset_is_refused(bob, tmp_path):
+    code, _, err = bob("run", "--data", make_photos(tmp_path / "elpv"))
+    assert code == USAGE and "'elpv' is the name of a registered dataset" in err

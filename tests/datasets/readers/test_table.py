@@ -1,0 +1,150 @@
+"""One's own images in CSV tables, and every way in which a table can be wrong."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bob.datasets.open import from_data_flag, open_dataset
+from bob.errors import DatasetError
+from bob.specs import DatasetSpec, TableSource
+from tests.builders.images import fill, forbid_reading
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "photos"
+
+
+def table(root: Path, text: str) -> DatasetSpec:
+    """A table beside ten cats and ten dogs."""
+    fill(root, cat=10, dog=10)
+    (root / "list.csv").write_text(text, encoding="utf-8")
+    return from_data_flag(str(root / "list.csv"))
+
+
+ROWS = "".join(f"{name}/{i}.png,{name}\n" for name in ("cat", "dog") for i in range(10))
+
+
+def test_a_table(root: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = table(root, "\ufeffPath, label\n" + ROWS + "\n")
+    dataset = open_dataset(spec, cache)
+    assert dataset.name == "list" and dataset.classes == ("cat", "dog")
+    assert {name: len(split) for name, split in dataset.splits.items()} == {"train": 16, "test": 4}
+    assert dataset.splits["test"].read(0) == (root / dataset.splits["test"].ids[0]).read_bytes()
+    forbid_reading(monkeypatch)
+    assert open_dataset(spec, cache).fingerprint() == dataset.fingerprint()
+
+
+def test_a_table_and_a_folder_of_the_same_images_split_alike(root: Path, cache: Path) -> None:
+    spec = table(root, "path,label\n" + ROWS)
+    assert set(open_dataset(spec, cache).splits["test"].ids) == set(
+        open_dataset(from_data_flag(str(root)), cache).splits["test"].ids
+    )
+
+
+def test_a_table_with_splits_groups_and_more(root: Path, cache: Path) -> None:
+    rows = "cat/0.png,cat,train,a,x\ndog/0.png,dog,Train,b,y\ncat/1.png,cat,test,a,z\ndog/1.png,dog,validation,c,\n"
+    dataset = open_dataset(table(root, "path,label,split,group,remark\n" + rows), cache)
+    assert {name: split.ids for name, split in dataset.splits.items()} == {
+        "train": ("cat/0.png", "dog/0.png"),
+        "val": ("dog/1.png",),
+        "test": ("cat/1.png",),
+    }
+    assert dataset.splits["train"].groups == ("a", "b")
+    assert dataset.splits["train"].attributes == {"remark": ("x", "y")}
+    assert dataset.notes == (
+        "classes without test images: 'dog'",
+        "1 group has images in both test and train",
+    )
+
+
+def test_groups_of_a_table_stay_together(root: Path, cache: Path) -> None:
+    rows = "".join(
+        f"{name}/{i}.png,{name},patient{i // 2}\n" for name in ("cat", "dog") for i in range(10)
+    )
+    dataset = open_dataset(table(root, "path,label,group\n" + rows), cache)
+    assert not set(dataset.splits["train"].groups or ()) & set(dataset.splits["test"].groups or ())
+
+
+def test_paths_may_be_absolute(root: Path, cache: Path) -> None:
+    rows = "".join(f"{root / line}\n" for line in ROWS.splitlines())
+    assert len(open_dataset(table(root, "path,label\n" + rows), cache).splits["train"]) == 16
+
+
+TABLES = {
+    "empty": ("", "column 'path' is missing. Columns, separated by commas: none"),
+    "column missing": ("path,lable\n" + ROWS, "column 'label' is missing; did you mean 'lable'"),
+    "semicolons": (
+        "path;label\n",
+        "column 'path' is missing.* Columns, separated by commas: 'path;label'",
+    ),
+    "column twice": ("path,label,label\n", "column 'label' is there twice"),
+    "file missing": (
+        "path,label\ncat/0.png,cat\ncat/77.png,cat\n",
+        "row 3: there is no file '.*77.png'. Paths are relative to the table's folder",
+    ),
+    "unknown split": (
+        "path,label,split\ncat/0.png,cat,tset\n",
+        "row 2: unknown split 'tset'; did you mean 'test'",
+    ),
+    "empty split": (
+        "path,label,split\ncat/0.png,cat,\n",
+        "row 2: unknown split ''. Known: train, training, val, valid, validation, dev, test, testing",
+    ),
+    "empty label": ("path,label\ncat/0.png,cat\ncat/1.png, \n", "row 3: label is empty"),
+    "empty path": ("path,label\n,cat\n", "row 2: path is empty"),
+    "empty group": ("path,label,group\ncat/0.png,cat,\n", "row 2: group is empty"),
+    "in two splits": (
+        "path,label,split\ncat/0.png,cat,train\ncat/0.png,cat,test\n",
+        "'cat/0.png' is in both train and test",
+    ),
+    "twice": (
+        "path,label\ncat/0.png,cat\ncat/0.png,dog\n",
+        "'cat/0.png' has two rows, with labels 'cat' and 'dog'",
+    ),
+    "ragged": (
+        "path,label\ncat/0.png,cat,1\n",
+        "row 2: 3 cells under 2 columns. Quote cells that hold a comma",
+    ),
+    "open quote": ('path,label\n"cat/0.png,cat\n', "is not a CSV file in UTF-8"),
+    "header only": ("path,label\n", "holds no images"),
+    "test only": (
+        "path,label,split\ncat/0.png,cat,test\ndog/0.png,dog,test\n",
+        "holds test images and no train images",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", TABLES)
+def test_wrong_tables(what: str, root: Path, cache: Path) -> None:
+    text, message = TABLES[what]
+    with pytest.raises(DatasetError, match=message):
+        open_dataset(table(root, text), cache)
+
+
+def test_a_table_in_another_encoding(root: Path, cache: Path) -> None:
+    spec = table(root, "")
+    (root / "list.csv").write_bytes("path,label\ncat/0.png,Kätzchen\n".encode("latin-1"))
+    with pytest.raises(DatasetError, match="is not a CSV file in UTF-8"):
+        open_dataset(spec, cache)
+
+
+def test_no_table(tmp_path: Path, cache: Path) -> None:
+    with pytest.raises(DatasetError, match=r"table '.*x\.csv' cannot be read \(No such file"):
+        open_dataset(
+            DatasetSpec(name="x", source=TableSource(reader="table", path=str(tmp_path / "x.csv"))),
+            cache,
+        )
+
+
+def test_take_keeps_groups_and_attributes(root: Path, cache: Path) -> None:
+    rows = "".join(f"{name}/{i}.png,{name},{i}\n" for name in ("cat", "dog") for i in range(10))
+    split = open_dataset(table(root, "path,label,group\n" + rows), cache).splits["train"]
+    taken = split.take(np.array([3, 1]))
+    assert taken.groups == (split.groups[3], split.groups[1]) and taken.read(1) == split.read(1)  # type: ignore[index]

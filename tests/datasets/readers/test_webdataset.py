@@ -1,0 +1,232 @@
+"""Tars of samples: what is read of them, what is wrong with them, and a set larger than the disk allows."""
+
+import io
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xxhash
+
+from bob.datasets.open import open_dataset
+from bob.errors import BadImageError, ConfigError, DatasetError, UnavailableError
+from bob.io.paths import CHECKOUT
+from bob.specs import DatasetSpec, WebDatasetSource
+from tests.builders.images import png
+from tests.builders.loopback_hub import COMMIT, serving_all
+from tests.builders.tars import tar
+
+
+def samples(first: int, n: int, **others: bytes) -> list[tuple[str, bytes]]:
+    """Images a/0000.png ... with a class in turn, and other files as they are given."""
+    made = []
+    for i in range(first, first + n):
+        files = {"png": png(i), "cls": str(i % 2).encode(), **others}
+        made += [(f"a/{i:04d}.{extension}", data) for extension, data in files.items()]
+    return made
+
+
+def entry(folder: Path, **changes: Any) -> DatasetSpec:
+    source = {
+        "reader": "webdataset",
+        "path": str(folder),
+        "data_files": {"test": "*.tar"},
+        **changes,
+    }
+    return DatasetSpec(name="mine", source=WebDatasetSource.model_validate(source))
+
+
+def npy(*marks: float) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, np.array(marks))
+    return buffer.getvalue()
+
+
+def test_images_are_read_from_where_they_lie(tmp_path: Path) -> None:
+    tar(tmp_path / "0.tar", samples(0, 5))
+    tar(tmp_path / "1.tar", samples(5, 3))
+    dataset = open_dataset(entry(tmp_path), tmp_path / "cache")
+    split = dataset.splits["test"]
+    assert [split.read(i) for i in range(8)] == [png(i) for i in range(8)]
+    assert list(split.content) == [xxhash.xxh3_128_hexdigest(png(i)) for i in range(8)]
+    assert split.ids[6] == "test/6" and split.y.tolist() == [0, 1, 0, 1, 0, 1, 0, 1]
+    assert dataset.notes == ("images are the .png files of the tars",)
+
+
+def test_a_second_opening_reads_no_tar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tar(tmp_path / "0.tar", samples(0, 5))
+    first = open_dataset(entry(tmp_path), tmp_path / "cache").fingerprint()
+    monkeypatch.setattr("bob.datasets.readers.tars.tarfile.open", None)
+    assert open_dataset(entry(tmp_path), tmp_path / "cache").fingerprint() == first
+
+
+@pytest.mark.parametrize("damage", [b"", b"PK\3\4 no archive"])
+def test_a_damaged_index_is_made_again(damage: bytes, tmp_path: Path) -> None:
+    tar(tmp_path / "0.tar", samples(0, 5))
+    first = open_dataset(entry(tmp_path), tmp_path / "cache").fingerprint()
+    (index,) = (tmp_path / "cache" / "tars").iterdir()
+    index.write_bytes(damage)
+    assert open_dataset(entry(tmp_path), tmp_path / "cache").fingerprint() == first
+
+
+def test_several_labels_and_captions(tmp_path: Path) -> None:
+    tar(
+        tmp_path / "0.tar",
+        [
+            *samples(0, 1, npy=npy(0, 1, 1)),
+            *samples(1, 1, npy=npy(0, 0, 0)),
+            *samples(2, 1, npy=npy(1, 0, 0)),
+        ],
+    )
+    (tmp_path / "names.txt").write_text("ape\nbear\ncat\n")
+    split = open_dataset(
+        entry(tmp_path, label="npy", names_file="names.txt"), tmp_path / "cache"
+    ).splits["test"]
+    assert split.labels is not None and split.labels.tolist() == [
+        [False, True, True],
+        [False] * 3,
+        [True, False, False],
+    ]
+    assert split.y.tolist() == [1, -1, 0]
+    tar(tmp_path / "0.tar", samples(0, 2, txt="A cat.\nA café.\n".encode()))
+    split = open_dataset(entry(tmp_path, label=None, captions="txt"), tmp_path / "cache").splits[
+        "test"
+    ]
+    assert split.captions == (("A cat.", "A café."),) * 2 and split.y.tolist() == [-1, -1]
+
+
+def test_class_names_that_occur_twice_stay_two_classes(tmp_path: Path) -> None:
+    tar(tmp_path / "0.tar", samples(0, 4))
+    (tmp_path / "names.txt").write_text("missile\nmissile\n")
+    assert open_dataset(entry(tmp_path, names_file="names.txt"), tmp_path / "cache").classes == (
+        "missile (0)",
+        "missile (1)",
+    )
+    (tmp_path / "names.txt").write_text("missile\n")
+    with pytest.raises(
+        DatasetError,
+        match=r"the label '1' is no number below 1, the count of names in the entry's 'names_file'",
+    ):
+        open_dataset(entry(tmp_path, names_file="names.txt"), tmp_path / "cache")
+
+
+WRONG = [
+    (
+        {"label": "txt"},
+        samples(0, 2),
+        r"0\.tar: sample 'a/0000' has no \.txt file beside its image \(2 of 2 lack it\)",
+    ),
+    ({"image": "jpg"}, samples(0, 2), r"none of its 2 samples holds a \.jpg file"),
+    ({}, [("a.cls", b"1"), ("b.cls", b"0")], "none of its 2 samples holds an image"),
+    (
+        {},
+        [("0.png", png(0)), ("1.png", png(1)), ("0.cls", b"0"), ("1.cls", b"1")],
+        "files of a sample must follow one another in the tar",
+    ),
+    (
+        {"label": "npy"},
+        samples(0, 1, npy=b"no array"),
+        r"a/0000\.npy: is not a numpy array of numbers",
+    ),
+    (
+        {"label": "npy"},
+        samples(0, 1, npy=npy(0, 0.5)),
+        r"must be a vector of 0 and 1, one for each class; got shape \(2,\), values \[0\.0, 0\.5\]",
+    ),
+]
+
+
+@pytest.mark.parametrize(("changes", "members", "message"), WRONG)
+def test_wrong_tars(
+    changes: dict[str, Any], members: list[tuple[str, bytes]], message: str, tmp_path: Path
+) -> None:
+    tar(tmp_path / "0.tar", members)
+    with pytest.raises(DatasetError, match=message):
+        open_dataset(entry(tmp_path, **changes), tmp_path / "cache")
+
+
+def test_a_tar_that_is_cut_off(tmp_path: Path) -> None:
+    tar(tmp_path / "0.tar", samples(0, 5))
+    whole = (tmp_path / "0.tar").read_bytes()
+    (tmp_path / "0.tar").write_bytes(whole[:700])
+    with pytest.raises(
+        DatasetError, match=r"0\.tar: is not a whole, uncompressed tar \(.*\)\. Download it again"
+    ):
+        open_dataset(entry(tmp_path), tmp_path / "cache")
+
+
+def test_a_sample_without_its_image_is_a_bad_image(tmp_path: Path) -> None:
+    tar(tmp_path / "0.tar", [*samples(0, 2), ("a/0007.cls", b"1")])
+    split = open_dataset(entry(tmp_path), tmp_path / "cache").splits["test"]
+    with pytest.raises(BadImageError, match=r"sample 2 of 0\.tar has no \.png file"):
+        split.read(2)
+
+
+def test_no_copy(tmp_path: Path) -> None:
+    with pytest.raises(
+        UnavailableError, match=r"dataset 'mine' \(.*nowhere\): '.*nowhere' does not exist"
+    ):
+        open_dataset(entry(tmp_path / "nowhere"), tmp_path / "cache")
+
+
+STREAM = """
+import pathlib, sys
+from bob.datasets.open import open_dataset
+from bob.specs import DatasetSpec
+
+cache = pathlib.Path(sys.argv[1])
+held = lambda: sum(path.stat().st_size for path in cache.rglob("*.tar"))
+most = 0
+split = open_dataset(DatasetSpec.model_validate_json(sys.argv[2]), cache).splits["test"]
+for i in range(len(split)):
+    data = split.read(i)
+    most = max(most, held())
+    assert data[:4] == bytes.fromhex("89504e47")
+print(len(split), most, split.images_fingerprint())
+"""
+
+
+def test_a_set_larger_than_the_disk_allows_streams_through_it(tmp_path: Path) -> None:
+    """Six tars of 20 kB; at most 50 kB are kept, so two at a time. The images are the same as with all of them kept."""
+    for t in range(6):
+        tar(tmp_path / "made" / f"{t}.tar", samples(10 * t, 9))
+    files = {path.name: path.read_bytes() for path in (tmp_path / "made").iterdir()}
+    size = len(files["0.tar"])
+    spec = DatasetSpec(
+        name="mine",
+        source=WebDatasetSource(
+            reader="webdataset", hub="owner/Tars", revision=COMMIT, data_files={"test": "*.tar"}
+        ),
+    )
+    said = []
+    with serving_all({"owner/Tars": files}) as address:
+        for place, limit in (("kept", ""), ("streamed", str(2.5 * size / 1e9))):
+            home = {
+                "HF_ENDPOINT": address,
+                "HF_HOME": str(tmp_path / "home"),
+                "HF_HUB_OFFLINE": "0",
+                "BOB_SHARDS_GB": limit,
+            }
+            command = [sys.executable, "-c", STREAM, str(tmp_path / place), spec.model_dump_json()]
+            done = subprocess.run(
+                command,
+                env={**os.environ, **home, "PYTHONPATH": str(CHECKOUT)},
+                capture_output=True,
+                text=True,
+                check=True,
+            )
+            said.append(done.stdout.split())
+    (kept, _, one), (streamed, most, other) = said
+    assert kept == streamed == "54" and one == other
+    assert int(most) == 2 * size
+
+
+def test_the_limit_is_a_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BOB_SHARDS_GB", "much")
+    with pytest.raises(
+        ConfigError, match="BOB_SHARDS_GB must be a number of gigabytes; got 'much'"
+    ):
+        open_dataset(entry(tmp_path), tmp_path / "cache")

@@ -1,0 +1,359 @@
+"""One's own images in folders, what is remembered of them, and the door that every dataset comes through."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xxhash
+
+from bob.datasets.assemble import natural
+from bob.datasets.availability import availability
+from bob.datasets.dataset import Dataset
+from bob.datasets.open import from_data_flag, limited, open_dataset
+from bob.errors import BadImageError, ConfigError, DatasetError
+from bob.specs import DatasetSpec, FolderSource
+from tests.builders.images import fill, forbid_reading, png
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "photos"
+
+
+def open_folder(root: Path) -> Dataset:
+    return open_dataset(from_data_flag(str(root)), root.parent / "cache")
+
+
+def test_class_folders(root: Path) -> None:
+    dataset = open_folder(fill(root, cat=10, dog=5))
+    assert dataset.name == "photos" and dataset.classes == ("cat", "dog")
+    assert np.bincount(dataset.splits["train"].y).tolist() == [8, 4] and np.bincount(
+        dataset.splits["test"].y
+    ).tolist() == [2, 1]
+    assert (
+        dataset.split_origin == {"kind": "automatic", "share": 0.2, "seed": 0}
+        and dataset.notes == ()
+    )
+    for split in dataset.splits.values():
+        for i, name in enumerate(split.ids):
+            data = (root / name).read_bytes()
+            assert split.read(i) == data and split.content[i] == xxhash.xxh3_128_hexdigest(data)
+            assert name.startswith(dataset.classes[split.y[i]])
+
+
+def test_split_folders(root: Path) -> None:
+    dataset = open_folder(
+        fill(root, train__cat=3, train__dog=2, valid__cat=1, valid__dog=1, Test__cat=1, Test__dog=2)
+    )
+    assert {name: len(split) for name, split in dataset.splits.items()} == {
+        "train": 5,
+        "val": 2,
+        "test": 3,
+    }
+    assert dataset.split_origin == {"kind": "official"}
+    assert dataset.splits["val"].ids == ("valid/cat/0.png", "valid/dog/0.png")
+
+
+def test_train_folder_alone_is_split(root: Path) -> None:
+    dataset = open_folder(fill(root, train__cat=10, train__dog=10, val__cat=1, val__dog=1))
+    assert {name: len(split) for name, split in dataset.splits.items()} == {
+        "train": 16,
+        "val": 2,
+        "test": 4,
+    }
+    assert dataset.split_origin["kind"] == "automatic"
+
+
+def test_classes_and_files_are_in_natural_order(root: Path) -> None:
+    """Text order would be 0, 1, 10, 11, 2, ..., and label 2 would be folder '10'."""
+    dataset = open_folder(fill(root, **{str(i): 12 for i in range(12)}))
+    assert dataset.classes == tuple(str(i) for i in range(12))
+    of_first = [name for name in dataset.splits["train"].ids if name.startswith("0/")]
+    assert of_first == sorted(of_first, key=lambda name: int(name[2:-4]))
+    assert sorted(["b2", "b10", "a", "b01", "b1", "2", "10"], key=natural) == [
+        "2",
+        "10",
+        "a",
+        "b01",
+        "b1",
+        "b2",
+        "b10",
+    ]
+
+
+def test_a_class_may_be_called_train(root: Path) -> None:
+    assert open_folder(fill(root, train=2, bus=2)).classes == ("bus", "train")
+
+
+def test_what_is_no_image_is_left_out_and_noted(root: Path) -> None:
+    fill(root, cat=3, dog=3)
+    (root / "cat" / "deeper").mkdir()
+    (root / "cat" / "deeper" / "UPPER.JPG").write_bytes(png(200))
+    for name in ("README", "cat/.DS_Store", "cat/list.txt", "dog/list.txt"):
+        (root / name).touch()
+    (root / ".git").mkdir()
+    dataset = open_folder(root)
+    assert sum(len(split) for split in dataset.splits.values()) == 7
+    assert dataset.notes == ("files left out: .txt (2), hidden (1), outside the class folders (1)",)
+
+
+def test_links_are_followed_and_loops_end(root: Path) -> None:
+    fill(root, cat=2)
+    fill(root.parent / "elsewhere", dog=2)
+    (root / "dog").symlink_to(root.parent / "elsewhere" / "dog")
+    (root / "cat" / "again").symlink_to(root / "cat")
+    assert sorted(name for split in open_folder(root).splits.values() for name in split.ids) == [
+        "cat/0.png",
+        "cat/1.png",
+        "dog/0.png",
+        "dog/1.png",
+    ]
+
+
+def test_the_split_does_not_depend_on_names(root: Path) -> None:
+    fill(root, cat=20, dog=20)
+    before = open_folder(root)
+    for n, path in enumerate(sorted(root.rglob("*.png"), reverse=True)):
+        path.rename(path.with_name(f"renamed{n}.png"))
+    after = open_folder(root)
+    for side in ("train", "test"):
+        assert sorted(after.splits[side].content) == sorted(before.splits[side].content)
+
+
+def test_duplicates_across_given_splits_are_noted(root: Path) -> None:
+    fill(root, train__cat=3, train__dog=3, test__cat=2, test__dog=2)
+    (root / "test" / "dog" / "1.png").write_bytes(png(0))
+    assert open_folder(root).notes == ("1 image of test is byte-identical to images of train",)
+    (root / "test" / "dog" / "0.png").write_bytes(png(1))
+    assert open_folder(root).notes == ("2 images of test are byte-identical to images of train",)
+
+
+def test_classes_without_test_images_are_noted(root: Path) -> None:
+    assert open_folder(fill(root, cat=5, dog=1)).notes == ("classes without test images: 'dog'",)
+
+
+FOLDERS: dict[str, tuple[dict[str, int], str]] = {
+    "no class folders": ({}, "no class folders inside. Expected FOLDER/class/image.jpg"),
+    "an empty class": (
+        {"cat": 2, "dog": 0},
+        "class folder '.*dog' holds no images. Remove it, or add some",
+    ),
+    "one class": ({"cat": 5}, "all images are of one class, 'cat'; at least two are needed"),
+    "one image per class": (
+        {"cat": 1, "dog": 1},
+        "folder '.*photos': every class has a single image",
+    ),
+    "class missing in train": (
+        {"train__cat": 2, "train__dog": 2, "test__cat": 1, "test__owl": 1},
+        "test holds images of 'owl', of which train has none",
+    ),
+    "test without train": (
+        {"test__cat": 2, "test__dog": 2},
+        "holds test images and no train images. Add a train split, or call the only split",
+    ),
+    "splits beside others": (
+        {"train__cat": 2, "test__cat": 2, "extra__cat": 2},
+        "holds the splits test, train and also 'extra'. Move those elsewhere",
+    ),
+    "two names of one split": (
+        {"train__cat": 2, "val__cat": 2, "valid__cat": 2},
+        "val and valid are the same split. Keep one",
+    ),
+    "images straight in a split": ({"train": 2, "test": 2}, "no train images|no images"),
+}
+
+
+@pytest.mark.parametrize("what", FOLDERS)
+def test_wrong_folders(what: str, root: Path) -> None:
+    counts, message = FOLDERS[what]
+    root.mkdir()
+    with pytest.raises(DatasetError, match=message):
+        open_folder(fill(root, **counts))
+
+
+def test_no_folder(tmp_path: Path, cache: Path) -> None:
+    (tmp_path / "file").touch()
+    for name, message in (
+        ("file", "file' is not a folder"),
+        ("nowhere", "nowhere' does not exist. Expected"),
+    ):
+        with pytest.raises(DatasetError, match=message):
+            open_dataset(
+                DatasetSpec(
+                    name="x", source=FolderSource(reader="folder", path=str(tmp_path / name))
+                ),
+                cache,
+            )
+
+
+def test_an_unreadable_folder(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(root, cat=2, dog=2)
+    scan = os.scandir
+
+    def refuse(folder: Path) -> Any:
+        if Path(folder).name == "dog":
+            raise PermissionError(13, "Permission denied")
+        return scan(folder)
+
+    monkeypatch.setattr("bob.datasets.readers.folder.os.scandir", refuse)
+    with pytest.raises(DatasetError, match=r"folder '.*dog' cannot be read \(Permission denied\)"):
+        open_folder(root)
+
+
+def test_an_unreadable_file(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(root, cat=2, dog=2)
+
+    def refuse(path: Path) -> bytes:
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", refuse)
+        split = open_folder(root).splits["train"]
+        with pytest.raises(
+            BadImageError, match=r"image '.*\.png' cannot be read \(Permission denied\)"
+        ):
+            split.read(0)
+    again = open_folder(root).splits["train"]
+    assert not set(split.content) & set(again.content), (
+        "the digest of an image that could not be read was remembered"
+    )
+    assert xxhash.xxh3_128_hexdigest(again.read(0)) == again.content[0]
+
+
+def test_a_link_to_nothing_is_a_bad_image(root: Path) -> None:
+    fill(root, cat=2, dog=2)
+    for name in ("gone", "lost"):
+        (root / "cat" / f"{name}.jpg").symlink_to(root / "nowhere.jpg")
+    split = open_folder(root).splits["train"]
+    gone = split.ids.index("cat/gone.jpg")
+    assert len(set(split.content)) == len(split)
+    with pytest.raises(BadImageError, match=r"image '.*gone.jpg' cannot be read \(No such file"):
+        split.read(gone)
+
+
+def test_an_image_that_vanishes_after_opening(root: Path) -> None:
+    split = open_folder(fill(root, cat=2, dog=2)).splits["train"]
+    (root / split.ids[0]).unlink()
+    with pytest.raises(BadImageError, match="cannot be read"):
+        split.read(0)
+
+
+def test_a_second_opening_reads_no_image(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = open_folder(fill(root, cat=5, dog=5))
+    forbid_reading(monkeypatch)
+    assert open_folder(root).fingerprint() == first.fingerprint()
+
+
+def test_a_changed_file_is_seen_even_with_its_old_time(root: Path) -> None:
+    first = open_folder(fill(root, cat=5, dog=5))
+    path = root / "cat" / "0.png"
+    stat = path.stat()
+    path.write_bytes(bytes(reversed(path.read_bytes())))
+    while (
+        path.stat().st_ctime_ns == stat.st_ctime_ns
+    ):  # until the clock of the file system has ticked
+        path.touch()
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert open_folder(root).fingerprint() != first.fingerprint()
+
+
+@pytest.mark.parametrize(
+    "damage", ["", "{", "[]", "null", '{"cat/0.png": 3}', '{"cat/0.png": [1, 2, 3, "x"]}']
+)
+def test_a_corrupt_memory_is_recomputed(damage: str, root: Path, cache: Path) -> None:
+    first = open_folder(fill(root, cat=5, dog=5))
+    (memory,) = (cache / "fingerprints").iterdir()
+    memory.write_text(damage)
+    assert open_folder(root).fingerprint() == first.fingerprint()
+
+
+def test_a_cache_that_cannot_be_written_costs_only_the_memory(root: Path, cache: Path) -> None:
+    cache.write_text("a file where a folder should be")
+    assert len(open_folder(fill(root, cat=5, dog=5)).splits["train"]) == 8
+
+
+def test_declared_counts_and_classes(root: Path, cache: Path) -> None:
+    fill(root, cat=10, dog=10)
+    source = FolderSource(reader="folder", path=str(root))
+    assert open_dataset(
+        DatasetSpec(name="x", source=source, classes=2, counts={"train": 16, "test": 4}), cache
+    )
+    message = "dataset 'x' is not as .* declares: there are 2 classes, declared 3; val holds 0 images, declared 1; test holds 4 images, declared 5"
+    with pytest.raises(DatasetError, match=message):
+        open_dataset(
+            DatasetSpec(
+                name="x", source=source, classes=3, counts={"train": 16, "val": 1, "test": 5}
+            ),
+            cache,
+        )
+
+
+def test_data_flag(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(root / "my cats", cat=1)
+    monkeypatch.chdir(root / "my cats")
+    assert from_data_flag(".").name == from_data_flag("../my cats/").name == "my_cats"
+    with pytest.raises(ConfigError, match="--data 'nowhere': there is no such folder or table"):
+        from_data_flag("nowhere")
+    with pytest.raises(
+        ConfigError,
+        match=r"must be a folder of class folders, a table whose name ends in \.csv, or parquet",
+    ):
+        from_data_flag("cat/0.png")
+
+
+def test_limited(root: Path) -> None:
+    dataset = limited(open_folder(fill(root, cat=20, dog=10)), 6)
+    assert np.bincount(dataset.splits["train"].y).tolist() == [4, 2] and np.bincount(
+        dataset.splits["test"].y
+    ).tolist() == [4, 2]
+    assert dataset.split_origin == {
+        "kind": "automatic",
+        "share": 0.2,
+        "seed": 0,
+        "limit": 6,
+        "limit_seed": 0,
+    }
+    split = dataset.splits["test"]
+    assert [xxhash.xxh3_128_hexdigest(split.read(i)) for i in range(6)] == list(split.content)
+
+
+def test_limited_below_the_class_count(root: Path) -> None:
+    dataset = limited(open_folder(fill(root, cat=10, dog=10, owl=5)), 2)
+    assert set(dataset.splits["test"].y.tolist()) <= set(dataset.splits["train"].y.tolist())
+    assert dataset.notes == ("classes without images within the limit of 2: 'owl'",)
+
+
+def test_availability_of_paths(root: Path) -> None:
+    spec = DatasetSpec(name="x", source=FolderSource(reader="folder", path=str(root)))
+    assert availability(spec) == f"'{root}' does not exist. Correct its path in the registry."
+    root.mkdir()
+    assert availability(spec) is None
+
+
+def test_availability_imports_nothing_heavy() -> None:
+    code = "import sys, bob.datasets.availability; print([m for m in ('torch', 'datasets', 'pandas', 'numpy', 'PIL', 'pyarrow') if m in sys.modules])"
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout
+        == "[]\n"
+    )
+
+
+def test_opening_imports_no_torch() -> None:
+    code = "import sys, bob.datasets.open, bob.datasets.content.images; print([m for m in ('torch', 'datasets', 'pandas') if m in sys.modules])"
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout
+        == "[]\n"
+    )

@@ -1,0 +1,401 @@
+"""Every entry of tasks/datasets.yaml: complete, consistent, and what its own words promise; and the lists of classes beside it."""
+
+import importlib.resources
+import io
+import itertools
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from bob.catalogue.dataset_facts import place
+from bob.catalogue.datasets import page
+from bob.datasets.class_names import class_list, named
+from bob.datasets.listing import Listing
+from bob.datasets.open import open_dataset
+from bob.datasets.readers.real import real_labels
+from bob.errors import ConfigError, DatasetError
+from bob.io.paths import CHECKOUT
+from bob.metrics import METRICS
+from bob.registry.registry import dataset_labels, load_registry, select
+from bob.specs import (
+    METRICS_OF,
+    NOT_OURS,
+    DatasetSpec,
+    FolderSource,
+    RealSource,
+    Repository,
+    SampleSource,
+    WebDatasetSource,
+)
+from tests.builders.images import fill, png
+
+ENTRIES = load_registry().datasets
+PUBLISHED = {
+    name: spec for name, spec in ENTRIES.items() if not isinstance(spec.source, SampleSource)
+}
+GROUPS = {
+    "vtab",
+    "fine-grained",
+    "imagenet",
+    "shift",
+    "retrieval",
+    "medical",
+    "remote-sensing",
+    "multi-label",
+    "image-text",
+}
+UNQUOTED = {
+    "stanford_dogs",
+    "inat2017",
+    "cifar10_c",
+    "chexpert",
+    "crc100k",
+    "mhist",
+    "bach",
+    "ucmerced",
+    "patternnet",
+}
+"""No source that was read says which metric is quoted."""
+FAMILIES = {"pacs", "officehome", "domainnet", "terra-incognita"}
+"""Groups of the entries that leave out one domain each."""
+
+# images of (train, val, test, query, gallery) as the sets' own papers, READMEs or code count them; 0 is no such split
+COUNTED = {
+    "cifar10": (50000, 0, 10000, 0, 0),
+    "mnist": (60000, 0, 10000, 0, 0),
+    "svhn": (73257, 0, 26032, 0, 0),
+    "flowers102": (1020, 1020, 6149, 0, 0),
+    "food101": (75750, 0, 25250, 0, 0),
+    "stanford_cars": (8144, 0, 8041, 0, 0),
+    "imagenet1k": (1281167, 0, 50000, 0, 0),
+    "imagenet_sketch": (0, 0, 50889, 0, 0),
+    "camelyon17_wilds": (302436, 0, 85054, 0, 0),
+    "pathmnist": (89996, 10004, 7180, 0, 0),
+    "roxford5k": (0, 0, 0, 70, 4993),
+    "instre": (0, 0, 0, 1250, 27293),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_an_entry_is_complete_and_consistent(name: str) -> None:
+    spec = PUBLISHED[name]
+    assert (
+        spec.summary.endswith(".")
+        and spec.evaluation
+        and spec.evaluation.endswith(".")
+        and spec.metric in (None, *METRICS_OF[spec.kind])
+    )
+    assert (
+        spec.groups
+        and set(spec.groups) <= GROUPS | FAMILIES
+        and len(set(spec.groups)) == len(spec.groups)
+    )
+    assert ("multi-label" in spec.groups) == (spec.kind == "multi-label") and (
+        "image-text" in spec.groups
+    ) == (spec.kind == "image-text")
+    assert spec.kind != "retrieval" or "retrieval" in spec.groups
+    assert all(caveat.endswith(".") for caveat in spec.caveats) and spec.paper
+    assert spec.licence != ""
+    assert spec.metric or name in UNQUOTED
+    assert spec.metric is None or (spec.metric in METRICS) != (spec.metric in NOT_OURS)
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_the_data_has_a_place(name: str) -> None:
+    """A repository with a full commit or the known beginning of one; or a folder below $BOB_DATA, and words that say how to fill it."""
+    spec, source = PUBLISHED[name], PUBLISHED[name].source
+    if isinstance(source, Repository) and source.hub:
+        assert re.fullmatch(r"[\w.-]+/[\w.-]+", source.hub) and spec.obtain is None
+        assert source.revision is None or re.fullmatch("[0-9a-f]{40}", source.revision)
+    else:
+        assert (
+            str(source.path).startswith("$BOB_DATA/") and spec.obtain and spec.obtain.endswith(".")
+        )  # type: ignore[union-attr]
+        assert "$BOB_DATA" in spec.obtain
+
+
+def test_downloads_are_told_with_their_source() -> None:
+    """What lies below $BOB_DATA is what is asked for; entries that fetch the same files say the same."""
+    for spec in PUBLISHED.values():
+        told = spec.download
+        assert told is None or (
+            told.source.strip()
+            and (told.of == "files" or (isinstance(spec.source, Repository) and spec.source.hub))
+        )
+    by_place: dict[str, set[object]] = {}
+    for spec in PUBLISHED.values():
+        by_place.setdefault(place(spec), set()).add(spec.download)
+    shared = {where: told for where, told in by_place.items() if len(told) > 1}
+    assert set(shared) <= {"$BOB_DATA/inat2021"}, "its two train splits are two archives"
+    assert sum(spec.download is not None for spec in PUBLISHED.values()) >= 79
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_counts_are_of_splits_that_there_are(name: str) -> None:
+    spec = PUBLISHED[name]
+    roles = set(
+        getattr(spec.source, "data_files", None)
+        or getattr(spec.source, "splits", None)
+        or spec.counts
+    )
+    if spec.source.reader != "table":
+        assert set(spec.counts) <= roles
+    assert not (spec.images and spec.counts), "either in all, or by split"
+    if isinstance(spec.class_names, tuple):
+        assert len(set(spec.class_names)) == len(spec.class_names) == spec.classes
+    elif spec.class_names:
+        assert spec.classes == len(class_list(spec.class_names))
+    if spec.class_range:
+        assert spec.classes == spec.class_range[1] - spec.class_range[0]
+
+
+def names_of(spec: DatasetSpec) -> tuple[str, ...]:
+    return (
+        class_list(spec.class_names)
+        if isinstance(spec.class_names, str)
+        else spec.class_names or ()
+    )
+
+
+@pytest.mark.parametrize("name", [name for name, spec in ENTRIES.items() if spec.shifts])
+def test_shifts_refer_to_entries_and_splits_that_exist(name: str) -> None:
+    for shift in ENTRIES[name].shifts.values():
+        other = ENTRIES[shift.dataset or name]
+        assert other.counts.get(shift.split, 1) and (
+            shift.split in other.counts or other.kind == "classification"
+        )
+        assert shift.kind == "shift" or shift.dataset != name
+        if shift.kind == "shift" and ENTRIES[name].class_names and other.class_names:
+            own, others = (names_of(ENTRIES[name]), names_of(other))
+            assert set(others) <= set(own), "classes are matched by name"
+
+
+@pytest.mark.parametrize("name", COUNTED)
+def test_counts_are_those_of_the_sets_own_sources(name: str) -> None:
+    assert (
+        tuple(
+            ENTRIES[name].counts.get(role, 0)
+            for role in ("train", "val", "test", "query", "gallery")
+        )
+        == COUNTED[name]
+    )  # type: ignore[call-overload]
+
+
+def test_every_domain_of_a_family_is_left_out_once() -> None:
+    for family, n, images in (
+        ("pacs", 4, 9991),
+        ("officehome", 4, 15588),
+        ("domainnet", 6, 586575),
+        ("terra-incognita", 4, None),
+    ):
+        members = [spec for spec in ENTRIES.values() if family in spec.groups]
+        left_out = [
+            value for spec in members for values in spec.leave_out.values() for value in values
+        ]
+        assert len(members) == len(set(left_out)) == n and {spec.images for spec in members} == {
+            images
+        }
+        assert len({spec.source.model_dump_json() for spec in members}) == 1
+
+
+def test_what_a_backbone_has_seen_is_seen_under_every_name() -> None:
+    """A set that shares its images with one of the pretraining data is contaminated, too."""
+    seen = [
+        set(spec.pretraining.seen)
+        for spec in load_registry().backbones.values()
+        if spec.pretraining
+    ]
+    for one, other in (("imagenet1k", "imagenet1k_shifts"), ("inat2021", "inat2021_mini")):
+        assert sum(one in names for names in seen) == sum(other in names for names in seen) > 0
+    assert not any("imagenet_v2" in names for names in seen)
+
+
+def test_groups_are_selected_by_name() -> None:
+    chosen = select("group:vtab", ENTRIES, "dataset", dataset_labels)
+    assert {"cifar100", "pets", "dmlab", "smallnorb_azimuth"} <= {
+        one.spec.name for one in chosen
+    } and len(chosen) >= 19
+    for group in GROUPS:
+        assert select(f"group:{group}", ENTRIES, "dataset", dataset_labels)
+
+
+def test_imagenet_o_is_for_detection_only() -> None:
+    assert ENTRIES["imagenet_o"].kind == "detection"
+    kinds = {
+        shift.kind
+        for spec in ENTRIES.values()
+        for shift in spec.shifts.values()
+        if shift.dataset == "imagenet_o"
+    }
+    assert kinds == {"near"}
+
+
+def test_tars_are_named() -> None:
+    sources = [
+        spec.source for spec in ENTRIES.values() if isinstance(spec.source, WebDatasetSource)
+    ]
+    assert sources and all(
+        str(pattern).endswith(".tar")
+        for source in sources
+        for pattern in source.data_files.values()
+    )
+
+
+# --- lists of classes
+
+
+def timm_file(name: str) -> list[str]:
+    return (importlib.resources.files("timm.data") / "_info" / name).read_text().split()
+
+
+@pytest.mark.parametrize("letter", ["a", "r"])
+def test_masks_equal_timm_s(letter: str) -> None:
+    """Matched by name, the classes of ImageNet-A and -R are at timm's places among the thousand, in timm's order."""
+    thousand = class_list("imagenet_1k")
+    assert list(thousand) == timm_file("imagenet_synsets.txt")
+    places = [thousand.index(name) for name in class_list(f"imagenet_{letter}")]
+    assert places == [int(place) for place in timm_file(f"imagenet_{letter}_indices.txt")]
+
+
+def test_sizes_of_the_masks_and_what_they_share() -> None:
+    """200 classes each; A and R share 86, A and O 59, R and O 36 (counted by others on the sets' own code)."""
+    masks = {letter: set(class_list(f"imagenet_{letter}")) for letter in "aro"}
+    assert {len(mask) for mask in masks.values()} == {200}
+    assert [len(masks[x] & masks[y]) for x, y in itertools.combinations("aro", 2)] == [86, 59, 36]
+
+
+def test_an_unknown_list_and_a_label_out_of_place() -> None:
+    with pytest.raises(
+        ConfigError, match="there is no list of classes 'imagenet_1K'; did you mean 'imagenet_1k'"
+    ):
+        class_list("imagenet_1K")
+    found = Listing("here", ["1"], ["x"], lambda i: b"", ["test"])
+    assert named(["1", "0", "b"], ["a", "b"], found) == ["b", "a", "b"]
+    for label in ("2", "c", "-1"):
+        with pytest.raises(
+            DatasetError,
+            match=f"here: the label '{label}' is neither one of the 2 class names nor the place of one",
+        ):
+            named([label], ["a", "b"], found)
+
+
+def test_real_labels_are_timm_s_own() -> None:
+    """The class that reads them in timm gives the same sets for the same file names."""
+    from timm.data import RealLabelsImagenet
+
+    names = [f"ILSVRC2012_val_{n:08d}.JPEG" for n in range(1, 50_001)]
+    reference = RealLabelsImagenet(
+        names, (importlib.resources.files("timm.data") / "_info" / "imagenet_real_labels.json")
+    )  # type: ignore[no-untyped-call]
+    assert [reference.real_labels[name] for name in names] == real_labels()
+    assert (
+        sum(bool(labels) for labels in real_labels())
+        == 46_837
+        == ENTRIES["imagenet_real"].counts["test"]
+    )
+
+
+def test_real(tmp_path: Path) -> None:
+    """The first validation images that have 0, 1 and more labels; the one with none is left out."""
+    labels = real_labels()
+    wanted = [
+        next(n for n, several in enumerate(labels) if len(several) == count) for count in (0, 1, 2)
+    ]
+    for n in wanted:
+        (tmp_path / "val" / str(n)).mkdir(parents=True)
+        (tmp_path / "val" / str(n) / f"ILSVRC2012_val_{n + 1:08d}.JPEG").write_bytes(png(n))
+    spec = DatasetSpec(
+        name="real",
+        source=RealSource(reader="imagenet_real", path=str(tmp_path / "val")),
+        kind="multi-label",
+    )
+    dataset = open_dataset(spec, tmp_path / "cache")
+    test, thousand = dataset.splits["test"], class_list("imagenet_1k")
+    assert list(test.ids) == [f"ILSVRC2012_val_{n + 1:08d}.JPEG" for n in sorted(wanted[1:])]
+    assert test.labels is not None
+    for i, n in enumerate(sorted(wanted[1:])):
+        assert {
+            name for name, shown in zip(dataset.classes, test.labels[i], strict=True) if shown
+        } == {thousand[c] for c in labels[n]}
+    assert "1 images without a label are left out" in dataset.notes
+    fill(tmp_path / "none", a=1)
+    with pytest.raises(DatasetError, match=r"holds no ILSVRC2012_val_00000001\.JPEG"):
+        open_dataset(
+            spec.model_copy(
+                update={"source": RealSource(reader="imagenet_real", path=str(tmp_path / "none"))}
+            ),
+            tmp_path / "cache",
+        )
+
+
+# --- folders whose names are labels
+
+
+def test_a_folder_set_named_by_numbers_comes_out_in_their_order(tmp_path: Path) -> None:
+    """ImageNet-V2's layout: as text, 10 would come before 2 and every label after it would be wrong."""
+    fill(tmp_path / "v2", **{str(c): 1 for c in range(1000)})
+    source = FolderSource(reader="folder", path=str(tmp_path / "v2"), splits={"test": "."})
+    plain = open_dataset(DatasetSpec(name="v2", source=source), tmp_path / "cache")
+    assert plain.classes == tuple(str(c) for c in range(1000))
+    renamed = open_dataset(
+        DatasetSpec(name="v2", source=source, class_names="imagenet_1k"), tmp_path / "cache"
+    )
+    assert renamed.classes == class_list("imagenet_1k")
+    assert [int(name.split("/")[0]) for name in renamed.splits["test"].ids] == renamed.splits[
+        "test"
+    ].y.tolist()
+
+
+def test_a_folder_set_named_by_wordnet_ids_comes_out_in_the_order_of_the_list(
+    tmp_path: Path,
+) -> None:
+    names = class_list("imagenet_1k")
+    fill(tmp_path / "val", **dict.fromkeys(reversed(names), 1))
+    source = FolderSource(reader="folder", path=str(tmp_path / "val"), splits={"test": "."})
+    dataset = open_dataset(
+        DatasetSpec(name="val", source=source, class_names="imagenet_1k"), tmp_path / "cache"
+    )
+    assert dataset.classes == names
+    assert [name.split("/")[0] for name in dataset.splits["test"].ids] == [
+        names[c] for c in dataset.splits["test"].y
+    ]
+
+
+def test_folders_between_split_and_class_are_facts(tmp_path: Path) -> None:
+    """ImageNet-C's layout."""
+    for corruption in ("fog", "snow"):
+        for severity in (1, 2):
+            fill(tmp_path / "c" / "weather" / corruption / str(severity), n01=1, n02=2)
+    source = FolderSource(
+        reader="folder",
+        path=str(tmp_path / "c"),
+        splits={"test": "weather"},
+        levels=("corruption", "severity"),
+    )
+    test = open_dataset(DatasetSpec(name="c", source=source), tmp_path / "cache").splits["test"]
+    assert (
+        test.attributes["corruption"] == ("fog",) * 6 + ("snow",) * 6
+        and test.attributes["severity"] == ("1", "1", "1", "2", "2", "2") * 2
+    )
+    wrong = FolderSource(reader="folder", path=str(tmp_path / "c"), splits={"test": "whether"})
+    with pytest.raises(
+        DatasetError, match=r"there is no folder 'whether' inside\. It holds: weather"
+    ):
+        open_dataset(DatasetSpec(name="c", source=wrong), tmp_path / "cache")
+
+
+def test_the_page_of_facts_is_fresh() -> None:
+    """`bob-bench datasets page > docs/dataset_table.md`"""
+    assert (CHECKOUT / "docs" / "dataset_table.md").read_text(encoding="utf-8") == page(ENTRIES)
+
+
+def test_the_page_says_what_the_file_says() -> None:
+    shown = io.StringIO(page(ENTRIES)).read()
+    for name, spec in ENTRIES.items():
+        assert f"### {name}\n" in shown and spec.summary in shown.replace("\\|", "|")
+        assert all(caveat in shown for caveat in spec.caveats)
+    assert json.dumps(sorted(ENTRIES)) == json.dumps(
+        sorted(re.findall(r"^### (\S+)$", shown, flags=re.MULTILINE))
+    )

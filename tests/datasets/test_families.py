@@ -1,0 +1,263 @@
+"""Families that leave out one domain, label sets as shifts, and what has no train split."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bob.datasets.dataset import Dataset
+from bob.datasets.limit import limited
+from bob.datasets.open import from_data_flag, open_dataset
+from bob.errors import ConfigError, DatasetError
+from bob.specs import DatasetSpec, FolderSource, TableSource
+from bob.specs.yaml import build
+from tests.builders.images import fill
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    return tmp_path / "cache"
+
+
+def domains(root: Path, cache: Path, left_out: str) -> Dataset:
+    """Ten dogs and ten elephants in each of three styles."""
+    if not root.exists():
+        for domain in ("photo", "sketch", "cartoon"):
+            for c, animal in enumerate(("dog", "elephant")):
+                fill(root / domain, **{f"{animal}": 10})
+                for i, path in enumerate(sorted((root / domain / animal).iterdir())):
+                    path.write_bytes(path.read_bytes() + f"{domain} {c} {i}".encode())
+    source = FolderSource(reader="folder", path=str(root), levels=("domain",))
+    return open_dataset(
+        DatasetSpec(
+            name=left_out, source=source, leave_out={"domain": (left_out,)}, classes=2, images=60
+        ),
+        cache,
+    )
+
+
+def test_one_domain_is_left_out(tmp_path: Path, cache: Path) -> None:
+    """40 images of two domains are split 32/8 by class, all 20 of the third are the shift."""
+    dataset = domains(tmp_path / "pacs", cache, "photo")
+    shift = dataset.shifts["photo"]
+    assert {name: len(split) for name, split in dataset.splits.items()} == {
+        "train": 32,
+        "test": 8,
+    } and len(shift.split) == 20
+    assert (
+        set(shift.split.attributes["domain"]) == {"photo"}
+        and shift.kind == "shift"
+        and shift.classes is None
+    )
+    assert {
+        domain for split in dataset.splits.values() for domain in split.attributes["domain"]
+    } == {"sketch", "cartoon"}
+    assert dataset.split_origin == {
+        "kind": "automatic",
+        "share": 0.2,
+        "seed": 0,
+        "left_out": "photo",
+    }
+
+
+def test_a_family_shares_the_rows_of_the_whole(tmp_path: Path, cache: Path) -> None:
+    """Every split and shift of every member is a view of the same 60 images, so each is embedded once for the whole family."""
+    members = [domains(tmp_path / "pacs", cache, left_out) for left_out in ("photo", "sketch")]
+    views = [
+        split
+        for one in members
+        for split in (*one.splits.values(), *(shift.split for shift in one.shifts.values()))
+    ]
+    wholes = {
+        (view.origin.name, view.origin.split.images_fingerprint(), len(view.origin.split))
+        for view in views
+        if view.origin
+    }
+    assert len(views) == 6 and len(wholes) == 1 and next(iter(wholes))[2] == 60
+    for view in views:
+        assert view.origin is not None and [
+            view.origin.split.content[p] for p in view.origin.positions
+        ] == list(view.content)
+        assert view.read(3) == view.origin.split.read(int(view.origin.positions[3]))
+    assert members[0].fingerprint() != members[1].fingerprint()
+
+
+def test_what_cannot_be_left_out(tmp_path: Path, cache: Path) -> None:
+    with pytest.raises(
+        DatasetError,
+        match=r"leave_out \{'domain': \('painting',\)\} leaves out no images\. There are: domain cartoon, photo, sketch",
+    ):
+        domains(tmp_path / "pacs", cache, "painting")
+    (tmp_path / "pacs" / "table.csv").write_text(
+        "path,label,domain\n" + "photo/dog/0.png,dog,photo\nphoto/elephant/0.png,elephant,photo\n"
+    )
+    table = TableSource(reader="table", path=str(tmp_path / "pacs" / "table.csv"))
+    with pytest.raises(
+        DatasetError,
+        match=r"leave_out names the attribute 'style', which images do not have\. Known: domain",
+    ):
+        open_dataset(DatasetSpec(name="x", source=table, leave_out={"style": ("photo",)}), cache)
+    source = FolderSource(reader="folder", path=str(tmp_path / "pacs"), levels=("domain",))
+    with pytest.raises(DatasetError, match="there are 60 images, declared 61"):
+        open_dataset(
+            DatasetSpec(name="x", source=source, leave_out={"domain": ("photo",)}, images=61), cache
+        )
+
+
+def test_the_groups_of_a_worst_group_score_must_be_there(tmp_path: Path, cache: Path) -> None:
+    """A table tells its attributes when it is opened."""
+    fill(tmp_path / "p", cat=4, dog=4)
+    rows = [
+        f"{label}/{i}.png,{label},{'train' if i else 'test'},north"
+        for label in ("cat", "dog")
+        for i in range(4)
+    ]
+    (tmp_path / "p" / "table.csv").write_text("\n".join(["path,label,split,region", *rows]))
+    source = TableSource(reader="table", path=str(tmp_path / "p" / "table.csv"))
+    assert (
+        open_dataset(DatasetSpec(name="x", source=source, worst_group="region"), cache).worst_group
+        == "region"
+    )
+    message = "worst_group names 'regoin', which images of train do not have; did you mean 'region'. Known: region"
+    with pytest.raises(DatasetError, match=message):
+        open_dataset(DatasetSpec(name="x", source=source, worst_group="regoin"), cache)
+
+
+WRONG = [
+    ({"metric": "wurst_group"}, "metric must be one of 'top1', .*; got 'wurst_group'"),
+    (
+        {"worst_group": "region"},
+        "worst_group names the attribute 'region', which its source does not tell. Known: none",
+    ),
+    (
+        {"where": {"x": ["a"]}, "source": {"reader": "cifar_c", "path": "p"}},
+        "where names the attribute 'x', .* Known: corruption, severity",
+    ),
+    (
+        {
+            "leave_out": {"style": ["a"]},
+            "source": {
+                "reader": "huggingface",
+                "hub": "a/b",
+                "image": "i",
+                "splits": {"train": "t"},
+                "attributes": {"s": "s"},
+            },
+        },
+        "leave_out names the attribute 'style', which its source does not tell. Known: s",
+    ),
+    (
+        {"kind": "retrieval", "metric": "top1"},
+        "metric must be one of hit_at, mean_ap, mean_ap_trapezoid, mean_ap_at, gap for kind 'retrieval'; got 'top1'",
+    ),
+    ({"class_range": [5, 5]}, r"class_range must be a first place and a later one; got \[5, 5\]"),
+    (
+        {
+            "leave_out": {"d": ["photo"]},
+            "counts": {"train": 3},
+            "source": {"reader": "table", "path": "p"},
+        },
+        "leave_out makes an automatic split of what is left",
+    ),
+]
+
+
+@pytest.mark.parametrize(("changes", "message"), WRONG)
+def test_entries_that_contradict_themselves(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        build(
+            DatasetSpec,
+            {"name": "x", "source": {"reader": "folder", "path": "p"}, **changes},
+            "here",
+        )
+
+
+PLACES = [
+    ({"hub": "a/b", "path": "c"}, "needs exactly one of hub, path"),
+    ({}, "needs exactly one of hub, path"),
+    (
+        {"hub": "a/b", "revision": "0" * 40, "revision_prefix": "0" * 7},
+        "needs at most one of revision, revision_prefix",
+    ),
+    ({"hub": "a/b", "revision_prefix": "xyz"}, "revision_prefix"),
+]
+
+
+@pytest.mark.parametrize(("place", "message"), PLACES)
+def test_where_a_repository_is(place: dict[str, str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        build(
+            DatasetSpec,
+            {
+                "name": "x",
+                "source": {"reader": "webdataset", "data_files": {"test": "*.tar"}, **place},
+            },
+            "here",
+        )
+
+
+def labelled(folder: Path, rows: str) -> DatasetSpec:
+    fill(folder, cat=4, dog=4)
+    (folder / "table.csv").write_text("path,label,split\n" + rows)
+    source = TableSource(reader="table", path=str(folder / "table.csv"), label_separator="|")
+    return DatasetSpec(name="several", source=source, kind="multi-label")
+
+
+ROWS = (
+    "cat/0.png,cat|pet,train\ncat/1.png,,train\ndog/0.png,dog|pet,train\ndog/1.png,pet | dog,test\n"
+)
+
+
+def test_several_labels_in_a_table(tmp_path: Path, cache: Path) -> None:
+    dataset = open_dataset(labelled(tmp_path / "p", ROWS), cache)
+    assert dataset.classes == ("cat", "dog", "pet")
+    assert dataset.splits["train"].labels is not None and dataset.splits["test"].labels is not None
+    assert dataset.splits["train"].labels.astype(int).tolist() == [[1, 0, 1], [0, 0, 0], [0, 1, 1]]
+    assert dataset.splits["train"].y.tolist() == [0, -1, 1] and dataset.splits[
+        "test"
+    ].labels.astype(int).tolist() == [[0, 1, 1]]
+    small = limited(dataset, 1)
+    assert {name: len(split) for name, split in small.splits.items()} == {"train": 1, "test": 1}, (
+        "no class leaves a set of labels"
+    )
+    with pytest.raises(
+        DatasetError,
+        match="has no test split, and none can be taken from images without one label each",
+    ):
+        open_dataset(labelled(tmp_path / "q", ROWS.replace("test", "train")), cache)
+
+
+def test_a_set_without_train_images_is_for_shifts_and_zero_shot(
+    tmp_path: Path, cache: Path
+) -> None:
+    """A registered one may say so; one's own folder with test alone is a mistake."""
+    fill(tmp_path / "p", test__cat=3, test__dog=2)
+    source = FolderSource(reader="folder", path=str(tmp_path / "p"), splits={"test": "test"})
+    dataset = open_dataset(DatasetSpec(name="x", source=source), cache)
+    assert list(dataset.splits) == ["test"] and np.bincount(dataset.splits["test"].y).tolist() == [
+        3,
+        2,
+    ]
+    assert len(limited(dataset, 2).splits["test"]) == 2
+    with pytest.raises(DatasetError, match="holds test images and no train images"):
+        open_dataset(from_data_flag(str(tmp_path / "p")), cache)
+
+
+def test_a_shift_s_label_sets_count_in_the_dataset_s_classes(tmp_path: Path, cache: Path) -> None:
+    """ReaL beside ImageNet: columns of the shift are cat, dog, pet; the dataset has dog, owl, pet and cat in this order."""
+    fill(tmp_path / "home", dog=5, owl=5, pet=5, cat=5)
+    entries = {"several": labelled(tmp_path / "p", ROWS)}
+    names = ("dog", "owl", "pet", "cat")
+    home = DatasetSpec.model_validate(
+        {
+            "name": "home",
+            "source": FolderSource(reader="folder", path=str(tmp_path / "home")),
+            "class_names": names,
+            "shifts": {"several": {"dataset": "several"}},
+        }
+    )
+    shift = open_dataset(home, cache, entries=entries).shifts["several"]
+    assert shift.split.labels is not None and shift.split.labels.astype(int).tolist() == [
+        [1, 0, 1, 0]
+    ]
+    assert shift.classes == (0, 2, 3) and shift.split.y.tolist() == [0]

@@ -1,0 +1,128 @@
+"""A run killed at any of its changes on the disk, and then run to its end, ends in the same leaderboard as a run that nobody disturbed."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from bob.leaderboard.render.tidy_table import MACHINE
+from tests.builders.photos import FLOORS, make_photos
+
+KILLS = 20
+ROOT = Path(__file__).parents[2]
+BUILDERS = ROOT / "tests" / "builders"
+ALONE = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+"""Several runs at once: threads of each for every core would only hinder each other."""
+
+
+@pytest.fixture(scope="module")
+def words(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """A run over 1,400 small images: two shards of train, so that there is something to lose."""
+    photos = make_photos(
+        tmp_path_factory.mktemp("data") / "photos", per_class=700, classes=2, side_px=6
+    )
+    return [
+        "run",
+        "--data",
+        str(photos),
+        "--backbones",
+        FLOORS,
+        "--tasks",
+        "knn,linear",
+        "--offline",
+    ]
+
+
+def start(words: list[str], folder: Path) -> "subprocess.Popen[str]":
+    places = ["--results", str(folder / "results"), "--cache-dir", str(folder / "cache")]
+    command = [sys.executable, str(BUILDERS / "counted_run.py"), *words, *places]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ALONE
+    )
+
+
+def finish(process: "subprocess.Popen[str]") -> list[str]:
+    """The shards that it wrote."""
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    return out.split("\n") if out else []
+
+
+def leaderboard(folder: Path) -> bytes:
+    """The tidy table without the columns that tell of time and machine, as bytes."""
+    table = pd.read_csv(folder / "results" / "leaderboard.csv", dtype=str, keep_default_na=False)
+    return table.drop(columns=list(MACHINE)).to_csv(index=False).encode()
+
+
+def test_a_run_killed_twenty_times_ends_as_an_undisturbed_one(words, tmp_path):
+    undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
+    command = [
+        sys.executable,
+        str(BUILDERS / "killed_runs.py"),
+        "0",
+        str(KILLS),
+        str(undisturbed),
+        str(killed),
+        *words,
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, env=ALONE)
+    assert done.returncode == 0, done.stderr
+    hits, changes = map(int, done.stdout.split())
+    assert changes > 100 and hits >= KILLS // 2, (
+        "most runs must have work left when they are killed, or this test shows nothing"
+    )
+    assert leaderboard(killed) == leaderboard(undisturbed)
+
+
+def test_two_processes_at_once_give_the_leaderboard_of_one(words, tmp_path):
+    """And write each shard once between them."""
+    alone, shared = tmp_path / "alone", tmp_path / "shared"
+    expected = finish(start(words, alone))
+    together = [
+        shard
+        for process in [start(words, shared), start(words, shared)]
+        for shard in finish(process)
+    ]
+    assert sorted(together) == sorted(expected) and len(expected) == len(set(expected)) > 4
+    assert finish(start(words, shared)) == []
+    assert leaderboard(shared) == leaderboard(alone)
+    shards = sorted(path.name for path in (shared / "cache" / "features").rglob("*.safetensors"))
+    assert shards == sorted(
+        path.name for path in (alone / "cache" / "features").rglob("*.safetensors")
+    )
+
+
+INTERRUPTED = """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts its background jobs deaf to it, and what they start inherits that
+from bob.cli import main
+from tests.builders.killed_runs import at_change
+at_change(sys.argv[1], int(sys.argv[2]), lambda: os.kill(os.getpid(), signal.SIGINT))
+sys.exit(main(sys.argv[3:]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("below", "number"), [("cache/backbones", 2), ("cache/features", 12), ("results", 4)]
+)
+def test_ctrl_c_ends_a_run_with_its_own_exit_code(words, tmp_path, below, number):
+    """The signal comes while backbones are met, while shards are written, and while records are."""
+    places = ["--results", str(tmp_path / "results"), "--cache-dir", str(tmp_path / "cache")]
+    command = [
+        sys.executable,
+        "-c",
+        INTERRUPTED,
+        str(tmp_path / below),
+        str(number),
+        *words,
+        *places,
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=ALONE)
+    assert (
+        done.returncode == 130
+        and "stopped. The same command goes on where it stopped." in done.stderr
+    ), done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,308 @@
+"""Published tables beside one's own: tidy and wide, scales, every way in which a table can be wrong, and the released retrieval table."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from bob.errors import ConfigError
+from bob.leaderboard import make_board, tidy, to_markdown, wide
+from bob.leaderboard.published import beside, published
+from bob.leaderboard.render.ranking_table import ranking_frame
+from bob.records.store import RecordBook
+from tests.builders.leaderboard_records import record, task
+
+DATA = Path(__file__).parents[1] / "data"
+MRR = DATA / "bob_retrieval_mrr.csv"
+FIRST = "timm-swinv2_base_window12to24_192to384_22kft1k"
+WIDE = "model,CUB200,iNat\na,0.5,0.25\nb,0.75,\n"
+TIDY = "Backbone,dataset,metric,value,task\na,CUB200,top1,0.5,probe\nb,CUB200,top1,0.75,probe\n"
+
+
+def test_a_wide_table() -> None:
+    records, told = published(WIDE, "paper.csv")
+    assert told == []
+    assert [(r.backbone_name, r.task.name, r.dataset_name, r.scores[0].value) for r in records] == [
+        ("a", "paper", "CUB200", 0.5),
+        ("a", "paper", "iNat", 0.25),
+        ("b", "paper", "CUB200", 0.75),  # an empty cell is missing, not 0
+    ]
+    assert {(r.external, r.family, r.backbone, r.scores[0].n) for r in records} == {
+        ("paper.csv", "external", None, None)
+    }
+
+
+def test_a_tidy_table() -> None:
+    records, _ = published("\ufeff" + TIDY, "paper.csv")
+    assert [(r.backbone_name, r.task.name, r.task.metrics, r.scores[0].value) for r in records] == [
+        ("a", "probe", ("top1",), 0.5),
+        ("b", "probe", ("top1",), 0.75),
+    ]
+
+
+def test_a_tidy_table_of_two_metrics_has_a_task_for_each() -> None:
+    records, _ = published(
+        "backbone,dataset,metric,value\na,x,top1,0.5\na,x,mrr,0.6\n", "paper.csv"
+    )
+    assert [r.task.name for r in records] == ["paper: top1", "paper: mrr"]
+
+
+def test_percentages_are_divided_and_told() -> None:
+    records, told = published(
+        WIDE.replace("0.5", "50").replace("0.25", "25").replace("0.75", "75"), "paper.csv"
+    )
+    assert [r.scores[0].value for r in records] == [0.5, 0.25, 0.75]
+    assert told == ["paper.csv: 'value' goes up to more than 1 and was read as percentages."]
+
+
+def test_a_known_metric_without_an_upper_bound_stays_as_it_is() -> None:
+    records, told = published(
+        "backbone,dataset,metric,value\na,x,log_loss,2.5\nb,x,log_loss,0.5\n", "paper.csv"
+    )
+    assert [r.scores[0].value for r in records] == [2.5, 0.5] and told == []
+    assert make_board(records).overall.pool == ("b", "a")  # less is better
+
+
+WRONG = {
+    "empty": ("", "paper.csv: holds no rows"),
+    "header only": ("a,b\n", "paper.csv: holds no rows"),
+    "one column": (
+        "a b\nx 1\n",
+        "the single column 'a b'; columns are separated by commas, semicolons or tabs",
+    ),
+    "numbered rows": (",name,iNat\n0,x,0.5\n1,y,0.6\n", "its first column numbers the rows"),
+    "words alone": (
+        "a,notes,params\nx,good,5\n",
+        "no column holds scores; 'notes', 'params' hold words or facts",
+    ),
+    "some signs": (
+        "a,iNat\nx,50%\ny,60\n",
+        "row 2, column 'iNat' has a percent sign and row 3, column 'iNat' has none",
+    ),
+    "thousands": ('a,iNat\nx,0.5\ny,"1,234"\n', "'1,234' is not a number"),
+    "ragged": ("a,b\nx,1,2\n", "row 2: 3 cells under 2 columns"),
+    "open quote": ('a,b\n"x,1\n', "is not a CSV table"),
+    "no number": ("a,iNat\nx,0.5\ny,good\n", "row 3, column 'iNat': 'good' is not a number"),
+    "infinite": ("a,iNat\nx,inf\n", "row 2, column 'iNat': 'inf' is not finite"),
+    "negative": (
+        "a,iNat\nx,-0.5\n",
+        r"row 2, column 'iNat': -0.5 is neither a fraction in \[0, 1\] nor a percentage",
+    ),
+    "above 100": ("a,iNat\nx,250\n", "row 2, column 'iNat': 250.0 is neither"),
+    "two scales": (
+        "a,iNat,CUB\nx,0.5,61.5\n",
+        r"'iNat' looks like fractions \(at most 0.5\) and 'CUB' like percentages \(up to 61.5\)",
+    ),
+    "no name": ("a,iNat\n ,0.5\n", "row 2, column 'a': is empty"),
+    "no dataset name": ("a,iNat,\nx,0.5,0.5\n", "row 1: column 3 has no name"),
+    "column twice": ("a,iNat,iNat\nx,0.5,0.5\n", "row 1: column 'iNat' is there twice"),
+    "row twice": (
+        "a,iNat\nx,0.5\nx,0.6\n",
+        "row 3, column 'iNat': 'x' on 'iNat' has a value already, at row 2, column 'iNat'",
+    ),
+    "tidy without metric": ("backbone,dataset,value\nx,y,0.5\n", "column 'metric' is missing"),
+    "tidy misspelt": (
+        "backbones,dataset,metric,value\nx,y,z,0.5\n",
+        "column 'backbone' is missing; did you mean 'backbones'",
+    ),
+    "tidy empty": (
+        "backbone,dataset,metric,value\nx,,z,0.5\n",
+        "row 2, column 'dataset': is empty",
+    ),
+    "tidy twice": (
+        "backbone,dataset,metric,value\nx,y,z,0.5\nx,y,z,0.5\n",
+        "row 3, column 'value': 'x' on 'y' has a value already",
+    ),
+    "tidy column twice": (
+        "backbone,dataset,metric,value,value\nx,y,z,0.5,0.5\n",
+        "column 'value' is there twice",
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "backbone,iNat,CUB\nx,0.5,0.25\n",
+        "\ufeffbackbone,iNat,CUB\r\nx,0.5,0.25\r\n\r\n",
+        "backbone;iNat;CUB\nx;0,5;0,25\n",
+        "backbone\tiNat\tCUB\nx\t.5\t2.5e-1\n",
+        "backbone,iNat,CUB\nx,50 %,25%\n",
+        "backbone,iNat,CUB\nx,50,25\n",
+        ",iNat,CUB\nx,0.5,0.25\n",
+        "backbone,params,interp,iNat,CUB\nx,25.6,bicubic,0.5,0.25\n",
+    ],
+    ids=[
+        "plain",
+        "mark and line ends",
+        "semicolons",
+        "tabs",
+        "percent signs",
+        "percentages",
+        "pandas index",
+        "facts and words",
+    ],
+)
+def test_tables_as_people_have_them(text: str) -> None:
+    """All of these say the same."""
+    records, _ = published(text, "paper.csv")
+    assert {record.dataset_name: record.scores[0].value for record in records} == {
+        "iNat": 0.5,
+        "CUB": 0.25,
+    }
+    assert {record.backbone_name for record in records} == {"x"}
+
+
+def test_timm_s_published_results() -> None:
+    """The reference table of timm's checkpoints: the first has no value on -A; facts about the backbones are no datasets."""
+    records, notes = published(
+        (DATA / "timm_reference_top1.csv").read_text(encoding="utf-8"), "timm_reference_top1.csv"
+    )
+    assert {record.dataset_name for record in records} == {
+        "imagenet",
+        "real",
+        "v2_mf",
+        "sketch",
+        "a",
+        "r",
+    }
+    value = {
+        (record.backbone_name, record.dataset_name): record.scores[0].value for record in records
+    }
+    assert (
+        value["resnet50.tv_in1k", "imagenet"] == pytest.approx(0.76156)
+        and ("resnet50.tv_in1k", "a") not in value
+    )
+    assert (
+        "timm_reference_top1.csv: left out 'param_M', 'img_size', 'crop_pct', 'interp': words or facts about the backbones, no scores."
+        in notes
+    )
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_wrong_tables(what: str) -> None:
+    text, message = WRONG[what]
+    with pytest.raises(ConfigError, match=message):
+        published(text, "paper.csv")
+
+
+def test_a_row_with_a_missing_cell_is_left_out_and_marked() -> None:
+    ranking = make_board(published(WIDE + "c,0.1,0.9\n", "paper.csv")[0]).overall
+    assert set(ranking.pool) == {"a", "c"} and ranking.left_out == {"b": "missing: paper/iNat"}
+    frame = ranking_frame([ranking]).set_index("backbone")
+    assert (
+        frame.loc["b", ["mean_z", "mean_rank", "mean_value", "win_share", "tie_group"]].isna().all()
+    )
+    assert frame.loc["b", "incomplete"] == "missing: paper/iNat"
+
+
+def test_too_few_datasets_tell_nobody_apart() -> None:
+    """Two datasets agree, and a sign test over them gives 50 %."""
+    ranking = make_board(published("m,x,y\na,0.9,0.9\nb,0.1,0.1\n", "paper.csv")[0]).overall
+    assert [standing.tie_group for standing in ranking.standings] == [
+        1,
+        1,
+    ] and ranking.basis == "none"
+    assert [standing.win_share for standing in ranking.standings] == [1, 0]
+
+
+# ---- beside one's own
+
+
+def test_published_numbers_never_change_one_s_own() -> None:
+    own = [record("a", 0.9), record("b", 0.8)]
+    others = beside(
+        own,
+        published(
+            "backbone,dataset,metric,value,task\na,elpv,top1,0.99,linear\nc,elpv,top1,0.5,linear\n",
+            "paper.csv",
+        )[0],
+    )
+    board, alone = make_board([*own, *others]), make_board(own)
+    assert board.overall == alone.overall and board.by_task == alone.by_task
+    frame = wide(board.kept).set_index("backbone")
+    assert frame["rank"].to_dict() == {"a": 1, "b": 2, "a (paper.csv)": 1, "c": 2}
+    assert frame["external"].fillna("").to_dict() == {
+        "a": "",
+        "b": "",
+        "a (paper.csv)": "paper.csv",
+        "c": "paper.csv",
+    }
+    assert list(frame.columns[-1:]) == ["linear/elpv"]  # same task, dataset and metric: one column
+    marked = tidy(board.kept).set_index("backbone")["external"].dropna()
+    assert marked.to_dict() == {"a (paper.csv)": "paper.csv", "c": "paper.csv"}
+    assert "| c *(external)* |" in to_markdown(board)
+
+
+def test_another_metric_is_another_column() -> None:
+    own = [record("a", 0.9, task=task(metrics=("top1",)))]
+    (other,) = beside(
+        own,
+        published("backbone,dataset,metric,value,task\nc,elpv,mrr,0.5,linear\n", "paper.csv")[0],
+    )
+    assert other.task.name == "linear: mrr"
+
+
+# ---- the released retrieval table, through the command
+
+
+def test_the_released_table(bob: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
+    """No records of one's own are needed. The first wins about 60 % of draws: the top is not separated."""
+    code, out, _ = bob("leaderboard", "--external", MRR)
+    assert code == 0 and "bob_retrieval_mrr.csv: 33 rows of published numbers" in out.replace(
+        "\n", " "
+    )
+    frame = pd.read_csv(tmp_path / "results" / "ranking.csv")
+    assert frame.columns[:6].tolist() == [
+        "backbone",
+        "mean_z",
+        "mean_rank",
+        "mean_value",
+        "win_share",
+        "tie_group",
+    ]
+    assert len(frame) == 33 and set(frame["external"]) == {"bob_retrieval_mrr.csv"}
+    assert set(frame["pool"]) == {"33 backbones × 8 settings on 8 datasets"}
+    top = frame.head(3)
+    assert top["backbone"].tolist() == [
+        FIRST,
+        "timm-convnext_xlarge_in22ft1k",
+        "timm-convnext_base_in22ft1k",
+    ]
+    assert top["mean_z"].round(3).tolist() == [1.015, 0.978, 0.961]
+    assert top["mean_value"].round(4).tolist()[:2] == [0.7606, 0.7611]
+    assert top["win_share"].iloc[0] == pytest.approx(0.60, abs=0.02) and frame[
+        "win_share"
+    ].sum() == pytest.approx(1)
+    assert top["tie_group"].tolist() == [1, 1, 1]  # the top is not separated
+    raw = pd.read_csv(MRR, index_col=0)
+    assert frame.set_index("backbone")["mean_rank"].to_dict() == pytest.approx(
+        raw.rank(ascending=False).mean(axis=1).to_dict()
+    )
+    assert not RecordBook(tmp_path / "results").read_all()[
+        0
+    ]  # published numbers are never stored as records
+    page = (tmp_path / "results" / "leaderboard.html").read_text()
+    assert FIRST in page
+
+
+def test_tables_that_cannot_be_read(
+    bob: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
+    (tmp_path / "latin.csv").write_bytes("m,x\né,0.5\n".encode("latin-1"))
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "t.csv").write_text(WIDE)
+    (tmp_path / "t.csv").write_text(WIDE)
+    for words, message in [
+        (["none.csv"], "'none.csv': cannot be read (No such file"),
+        ([tmp_path / "latin.csv"], "is not UTF-8 text (byte 4)"),
+        (
+            [tmp_path / "t.csv", tmp_path / "other" / "t.csv"],
+            "another table is named 't.csv'; rename one",
+        ),
+    ]:
+        code, _, err = bob(
+            "leaderboard", *[word for table in words for word in ("--external", table)]
+        )
+        assert code == 2 and message in err
