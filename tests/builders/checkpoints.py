@@ -24,7 +24,7 @@ OPTIONS = {VIT: {"depth": 2}, RESNET: {}}
 
 
 PUBLISHED = yaml.safe_load(
-    (Path(__file__).parents[3] / "docs" / "examples" / "layouts.yaml").read_text()
+    (Path(__file__).parents[2] / "docs" / "examples" / "layouts.yaml").read_text()
 )
 """The layouts as the docs show them: what each of the published files needs in `weights`."""
 
