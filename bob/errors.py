@@ -25,7 +25,7 @@ class DatasetError(BobError):
     """A dataset's folder, table, labels or splits are wrong."""
 
 
-class BadImageError(DatasetError):
+class UnreadableImageError(DatasetError):
     """One image cannot be read."""
 
 
@@ -40,9 +40,9 @@ class StoreError(BobError):
 class NotApplicableError(BobError):
     """A task cannot be asked of this dataset, or of this backbone. Neither a failure nor a score of 0."""
 
-    def __init__(self, reason: str, *, of: Literal["dataset", "backbone"] = "dataset") -> None:
+    def __init__(self, reason: str, *, subject: Literal["dataset", "backbone"] = "dataset") -> None:
         super().__init__(reason)
-        self.of = of
+        self.subject = subject
 
 
 class UndefinedError(BobError):

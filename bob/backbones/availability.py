@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bob.errors import ConfigError
-from bob.io.paths import downloaded_place, hub_cache, in_package
+from bob.io.paths import download_path, hub_cache, in_package
 from bob.specs import BackboneSpec, Weights
 
 OPEN_CLIP_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 USUAL_FILES = ("model.safetensors", "pytorch_model.bin", "model.onnx", "onnx/model.onnx")
 
 
-def backbone_absence(spec: BackboneSpec) -> str | None:
+def unavailable_reason(spec: BackboneSpec) -> str | None:
     """Why the backbone cannot be used here as it is, with the remedy; None where it can."""
     weights = spec.weights
     if weights is None or weights.random is not None:
@@ -42,7 +42,7 @@ def backbone_absence(spec: BackboneSpec) -> str | None:
     return _absence_of_file(weights)
 
 
-def refuse_code(specs: Sequence[BackboneSpec], allowed: bool) -> None:
+def require_code_permission(specs: Sequence[BackboneSpec], allowed: bool) -> None:
     """Backbones that are functions of a user's file run its code; nobody's code runs because a registry file names it."""
     if running := [spec for spec in specs if spec.loader == "python"]:
         first = running[0]
@@ -60,7 +60,7 @@ def _absence_of_file(weights: Weights) -> str | None:
     if weights.url:
         return (
             None
-            if downloaded_place(weights.url).exists()
+            if download_path(weights.url).exists()
             else f"not on this machine: name it to download {weights.url}"
         )
     return (

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Iterable
 
-from bob.registry.registry import load_backbones
+from bob.registry import load_backbones
 from bob.specs import BackboneSpec, Pretraining
 
 FAMILIES = {

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from bob.specs import DatasetSpec, Repository, SampleSource
+from bob.specs import DatasetSpec, RepositorySource, SampleSource
 
 
 def facts(spec: DatasetSpec) -> Iterator[tuple[str, str]]:
@@ -33,7 +33,7 @@ def place(spec: DatasetSpec) -> str:
     source = spec.source
     if isinstance(source, SampleSource):
         return "the package index: pip install 'bob-bench[samples]'"
-    if isinstance(source, Repository) and source.hub:
+    if isinstance(source, RepositorySource) and source.hub:
         version = source.revision or (
             f"{source.revision_prefix}..." if source.revision_prefix else "what the hub has now"
         )

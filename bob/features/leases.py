@@ -1,11 +1,14 @@
-"""Claims: which process computes which shard, and which features a running process reads, in a folder that several hosts may share.
+"""Leases: which process computes which shard, and which features a running process reads.
 
-A claim is a small file that one process can create and all can see. Its owner rewrites it every BEAT_SECONDS with a counter one higher.
-A claim is dead when its process is gone (seen at once on the same machine), or when its bytes have not changed for DEAD_SECONDS of the
-*observer's* own clock: no two clocks are ever compared, and no file system's locks are needed, which many shared ones lack.
-Whoever finds a dead claim takes it over.
+Leases live in a folder that several hosts may share. A lease is a small file that exactly one
+process can create and every process can see. Its owner rewrites it every HEARTBEAT_SECONDS with a
+counter one higher. A lease is stale when its owner's process is gone (noticed at once on the same
+machine), or when its bytes have not changed for STALE_SECONDS of the *observer's* own clock: the
+clocks of two hosts are never compared, and no file locks are needed, which many shared file
+systems lack. Whoever finds a stale lease takes it over.
 
-A claim guards against work done twice, never against wrong rows: files are written whole, and two owners would write the same rows.
+A lease prevents duplicate work; correctness does not depend on it. Shards are written aside and
+renamed, and two owners would write the same rows.
 """
 
 import contextlib
@@ -25,19 +28,26 @@ import psutil
 
 from bob.io.files import disk_errors
 
-BEAT_SECONDS = 15.0
-DEAD_SECONDS = 120.0
-"""Longer than a network file system keeps what it has read (60 s by default on NFS), and eight beats."""
+HEARTBEAT_SECONDS = 15.0
+STALE_SECONDS = 120.0
+"""Eight heartbeats, and longer than a network file system caches what it has read (60 s on NFS)."""
 
 
 def this_process() -> dict[str, Any]:
-    """Who we are: a process id means something within one machine's run and one container alone, and may be used again after its process's end."""
-    return {"machine": _machine(), "pid": os.getpid(), "born": _born(psutil.Process())}
+    """Identify this process across hosts, containers and reuse of process ids.
+
+    A process id is unique only within one boot of one machine and one process-id namespace, and
+    may be reused after its process ends.
+    """
+    return {"machine": _machine(), "pid": os.getpid(), "born": _start_time(psutil.Process())}
 
 
-def _born(process: psutil.Process) -> float:
-    """When a process began, which tells it from a later one of its number: since the machine's start where the system says so, for the time of day
-    changes when a clock is set. psutil.Error where there is no such process."""
+def _start_time(process: psutil.Process) -> float:
+    """Return when a process started, which distinguishes it from later processes with its id.
+
+    Counted from the machine's boot where the system reports it, because the time of day jumps when
+    a clock is set. Raises psutil.Error if there is no such process.
+    """
     try:
         return float(Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[19])
     except (OSError, IndexError):
@@ -46,7 +56,7 @@ def _born(process: psutil.Process) -> float:
 
 @lru_cache
 def _machine() -> str:
-    """Host, boot and process-id namespace."""
+    """Identify the host, its boot and the process-id namespace."""
     parts = [socket.gethostname()]
     with contextlib.suppress(OSError):
         parts.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
@@ -56,98 +66,102 @@ def _machine() -> str:
 
 
 @dataclass(eq=False)
-class Claim:
-    """A claim that we hold. Release it, or leave it to be found dead."""
+class Lease:
+    """A lease owned by this process; release it, or let it become stale."""
 
     path: Path
-    about: dict[str, Any]
+    content: dict[str, Any]
+    """Owner, nonce and whatever the owner states about the leased work; JSON-ready."""
     beats: int = 0
 
-    def beat(self) -> None:
-        """Shows that we live. A claim that another has taken over, thinking us dead, is left alone."""
-        if self._is_ours():
+    def renew(self) -> None:
+        """Rewrite the file to show that the owner is alive, unless another process took it over."""
+        if self._is_valid():
             self.beats += 1
-            with (
-                contextlib.suppress(OSError),
-                self.path.open("r+b") as file,
-            ):  # in place: a full disk has no room for it twice
+            # In place: a full disk has no room for a second copy.
+            with contextlib.suppress(OSError), self.path.open("r+b") as file:
                 file.write(self.encoded())
 
     def release(self) -> None:
-        _BEATING.remove(self)
-        if self._is_ours():
+        """Stop renewing the lease, and remove its file unless another process took it over."""
+        _HEARTBEAT.remove(self)
+        if self._is_valid():
             self.path.unlink(missing_ok=True)
 
     def encoded(self) -> bytes:
-        """Of one length whatever the count."""
-        return json.dumps({**self.about, "beats": f"{self.beats:012}"}).encode()
+        """Return the file's content, whose length does not depend on the counter."""
+        return json.dumps({**self.content, "beats": f"{self.beats:012}"}).encode()
 
-    def _is_ours(self) -> bool:
+    def _is_valid(self) -> bool:
+        """Return whether the file is still this lease's: a stale one may have been taken over."""
         try:
-            return bool(_parsed(self.path.read_bytes()).get("nonce") == self.about["nonce"])
+            return bool(_parsed(self.path.read_bytes()).get("nonce") == self.content["nonce"])
         except OSError:
             return False
 
 
-class _Beating:
-    """The claims of this process, kept alive by one thread."""
-
-    def __init__(self) -> None:
-        self._claims: set[Claim] = set()
-        self._lock, self._thread = threading.Lock(), None
-
-    def add(self, claim: Claim) -> None:
-        with self._lock:
-            self._claims.add(claim)
-            if self._thread is None or not self._thread.is_alive():
-                self._thread = threading.Thread(target=self._beat_on, name="claims", daemon=True)
-                self._thread.start()
-
-    def remove(self, claim: Claim) -> None:
-        with self._lock:
-            self._claims.discard(claim)
-
-    def beat(self) -> None:
-        with self._lock:
-            for claim in self._claims:
-                claim.beat()
-
-    def _beat_on(self) -> None:
-        while True:
-            time.sleep(BEAT_SECONDS)
-            self.beat()
+class _Heartbeat:
+    """Renews all leases of this process from one thread."""
 
     _thread: threading.Thread | None
 
+    def __init__(self) -> None:
+        self._leases: set[Lease] = set()
+        self._lock, self._thread = threading.Lock(), None
 
-_BEATING = _Beating()
+    def add(self, lease: Lease) -> None:
+        with self._lock:
+            self._leases.add(lease)
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._run, name="leases", daemon=True)
+                self._thread.start()
+
+    def remove(self, lease: Lease) -> None:
+        with self._lock:
+            self._leases.discard(lease)
+
+    def renew_all(self) -> None:
+        with self._lock:
+            for lease in self._leases:
+                lease.renew()
+
+    def _run(self) -> None:
+        while True:
+            time.sleep(HEARTBEAT_SECONDS)
+            self.renew_all()
+
+
+_HEARTBEAT = _Heartbeat()
 
 
 @dataclass
-class Watch:
-    """What an observer has seen of others' claims; `clock` is its own, in seconds."""
+class LeaseObserver:
+    """Watches the leases of other processes, by its own clock (in seconds)."""
 
     clock: Callable[[], float] = time.monotonic
-    seen: dict[Path, tuple[bytes, float]] = field(default_factory=dict)
-    """Claim → its bytes, and since when they have been these."""
+    last_change: dict[Path, tuple[bytes, float]] = field(default_factory=dict)
+    """Lease file → its bytes when last read, and when they were first seen."""
 
-    def is_dead(self, path: Path) -> bool:
-        """Whether the claim's owner is gone. False for a claim that is not there."""
+    def is_stale(self, path: Path) -> bool:
+        """Return whether the lease's owner is gone; False if there is no such lease."""
         try:
             data = path.read_bytes()
         except OSError:
             return False
-        before, since = self.seen.get(path, (None, 0.0))
-        if data != before:
-            self.seen[path] = (data, self.clock())
+        previous, since = self.last_change.get(path, (None, 0.0))
+        if data != previous:
+            self.last_change[path] = (data, self.clock())
             return _process_is_gone(_parsed(data))
-        return self.clock() - since > DEAD_SECONDS or _process_is_gone(_parsed(data))
+        return self.clock() - since > STALE_SECONDS or _process_is_gone(_parsed(data))
 
-    def take(self, path: Path, **about: Any) -> Claim | None:
-        """The claim, or None where another process holds it. StoreError where the folder cannot be written."""
-        claim = Claim(path, {**this_process(), "nonce": uuid.uuid4().hex, **about})
-        if self.is_dead(path):
-            self._bury(path)
+    def acquire(self, path: Path, **content: Any) -> Lease | None:
+        """Create a lease, taking over a stale one; None if another process owns it.
+
+        Raises StoreError if the folder cannot be written.
+        """
+        lease = Lease(path, {**this_process(), "nonce": uuid.uuid4().hex, **content})
+        if self.is_stale(path):
+            self._evict(path)
         with disk_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             try:
@@ -155,45 +169,49 @@ class Watch:
             except FileExistsError:
                 return None
             try:
-                os.write(handle, claim.encoded())
+                os.write(handle, lease.encoded())
             except OSError:
                 path.unlink(missing_ok=True)
                 raise
             finally:
                 os.close(handle)
-        _BEATING.add(claim)
-        return claim
+        _HEARTBEAT.add(lease)
+        return lease
 
-    def _bury(self, path: Path) -> None:
-        """Removes a dead claim. Two observers may do so at once: the second could meet the first one's new claim, and puts it back."""
+    def _evict(self, path: Path) -> None:
+        """Remove a stale lease.
+
+        Two observers may do so at the same time: the second one may then have moved aside the
+        first one's new lease, in which case it puts the lease back.
+        """
         aside = path.with_name(f"{path.name}.{uuid.uuid4().hex}")
         with contextlib.suppress(OSError):
-            dead = self.seen[path][0]
+            stale = self.last_change[path][0]
             path.rename(aside)
             try:
-                if aside.read_bytes() != dead:
+                if aside.read_bytes() != stale:
                     os.link(aside, path)
             finally:
                 aside.unlink()
-        self.seen.pop(path, None)
+        self.last_change.pop(path, None)
 
 
 def _parsed(data: bytes) -> dict[str, Any]:
-    """A claim's contents; empty while its owner is writing them."""
+    """Return a lease's content; empty while its owner is still writing it."""
     try:
-        found = json.loads(data)
+        content = json.loads(data)
     except ValueError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return content if isinstance(content, dict) else {}
 
 
-def _process_is_gone(about: dict[str, Any]) -> bool:
-    """Whether the owner ran on this machine and does so no more."""
-    if about.get("machine") != _machine():
+def _process_is_gone(content: dict[str, Any]) -> bool:
+    """Return whether the owner ran on this machine and no longer does."""
+    if content.get("machine") != _machine():
         return False
     try:
-        owner = psutil.Process(about["pid"])
-        return bool(_born(owner) != about["born"] or owner.status() == psutil.STATUS_ZOMBIE)
+        owner = psutil.Process(content["pid"])
+        return bool(_start_time(owner) != content["born"] or owner.status() == psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return True
     except (psutil.Error, KeyError, TypeError, ValueError):

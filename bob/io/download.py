@@ -12,7 +12,7 @@ from filelock import FileLock
 
 from bob.errors import UnavailableError
 from bob.io.hub import BLOCK_BYTES, file_sha256
-from bob.io.paths import downloaded_place
+from bob.io.paths import download_path
 
 PATIENCE_SECONDS = 30.0
 """Without a byte, before a connection counts as stalled."""
@@ -23,7 +23,7 @@ PARTIAL, RANGE_NOT_SATISFIABLE = 206, 416
 
 def fetch(who: str, url: str, sha256: str | None, *, offline: bool) -> Path:
     """The file of `url` on this machine, downloaded once. `who` begins the messages."""
-    path = downloaded_place(url)
+    path = download_path(url)
     if path.exists():
         return path
     if offline:

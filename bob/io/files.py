@@ -11,22 +11,22 @@ from typing import IO
 
 from bob.errors import StoreError
 
-ASIDE = ".writing-"
+TEMPORARY_PREFIX = ".writing-"
 """Prefix of a file that is being written; one left over is what a killed process was writing."""
 
 
-def write_whole(path: Path, data: bytes) -> None:
+def write_atomically(path: Path, data: bytes) -> None:
     """Writes `data` so that a reader, or a crash at any moment, sees the old file or the new one and never a part."""
-    with written_whole(path) as file:
+    with atomic_writer(path) as file:
         file.write(data)
 
 
 @contextlib.contextmanager
-def written_whole(path: Path) -> Iterator[IO[bytes]]:
+def atomic_writer(path: Path) -> Iterator[IO[bytes]]:
     """A file to write that takes its place when all is written, and leaves no trace where that fails."""
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, aside = tempfile.mkstemp(prefix=ASIDE, dir=path.parent)
+        handle, aside = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, dir=path.parent)
         try:
             with os.fdopen(handle, "wb") as file:
                 yield file
@@ -44,7 +44,7 @@ def require_writable(folder: Path) -> None:
     """StoreError where nothing can be written below `folder`: told before hours of work, not after."""
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(prefix=ASIDE, dir=folder):
+        with tempfile.NamedTemporaryFile(prefix=TEMPORARY_PREFIX, dir=folder):
             pass
 
 

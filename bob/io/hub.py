@@ -60,7 +60,7 @@ def optional_file(
     return Path(found) if isinstance(found, str) else None
 
 
-def hub_folder(
+def hub_snapshot(
     who: str,
     repository: str,
     one_of: Sequence[str],

@@ -57,7 +57,7 @@ def in_package(distribution: str, file: str) -> Path | None:
     return path if path.exists() else None
 
 
-def downloaded_place(url: str) -> Path:
+def download_path(url: str) -> Path:
     """Where the file of a web address lies on this machine; two addresses never share a file, whatever its name."""
     return (
         downloads()

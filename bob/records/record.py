@@ -8,7 +8,7 @@ from bob.specs import Family, Pooling, Pretraining
 from bob.specs.yaml import Closed
 
 SCHEMA = 1
-GIVEN: Literal["given"] = "given"
+PRECOMPUTED: Literal["precomputed"] = "precomputed"
 """The family, loader and pooling of features that somebody computed elsewhere and evaluated from a file; the family where none was told."""
 
 
@@ -37,13 +37,13 @@ class BackboneFacts(Closed):
     """Which backbone exactly, as it was when it embedded."""
 
     name: str
-    family: Family | Literal["given"]
+    family: Family | Literal["precomputed"]
     loader: str
     architecture: str
     weights: str
     """Where the tensors came from, in words."""
     weights_hash: str
-    pooling: Pooling | Literal["given"]
+    pooling: Pooling | Literal["precomputed"]
     precision: str
     width: int
     params: int | None
@@ -62,7 +62,7 @@ class BackboneFacts(Closed):
     pretraining: Pretraining | None = None
 
     @property
-    def is_floor(self) -> bool:
+    def is_baseline(self) -> bool:
         return self.family == "baseline"
 
 
@@ -130,7 +130,7 @@ class Record(Closed):
     backbone: BackboneFacts | None
     """None where it failed before it could be loaded."""
     backbone_name: str
-    family: Family | Literal["given", "external"]
+    family: Family | Literal["precomputed", "external"]
     task: TaskFacts
     dataset: DatasetFacts | None
     dataset_name: str

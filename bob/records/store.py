@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, load_file, save
 
 from bob.errors import StoreError
-from bob.io.files import slug, write_whole
+from bob.io.files import slug, write_atomically
 from bob.records.record import Record
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -24,7 +24,7 @@ LONGEST = 200
 
 
 @dataclass(frozen=True)
-class RecordBook:
+class RecordStore:
     """The records below one results folder."""
 
     results: Path
@@ -49,14 +49,14 @@ class RecordBook:
         """Stores a record, arrays first, so that a record that is there is whole. A success ends the cell's failures."""
         path = self._path(record.task.name, record.dataset_name, record.backbone_name, record.key)
         if arrays:
-            write_whole(
+            write_atomically(
                 path.with_suffix(".safetensors"),
                 bytes(
                     save({name: np.ascontiguousarray(values) for name, values in arrays.items()})
                 ),
             )
             record = record.model_copy(update={"arrays": path.with_suffix(".safetensors").name})
-        write_whole(path, record.model_dump_json(indent=1).encode())
+        write_atomically(path, record.model_dump_json(indent=1).encode())
         for other in path.parent.glob(f"{_part(record.backbone_name)}.*.json"):
             self._forget_failure(other, path, record)
         return path
@@ -73,7 +73,7 @@ class RecordBook:
                 damaged.append(str(error))
         return records, damaged
 
-    def of(self, dataset: str | None = None, backbone: str | None = None) -> list[Record]:
+    def select(self, dataset: str | None = None, backbone: str | None = None) -> list[Record]:
         """The whole records of one dataset, of one backbone, or of both, in path order; no other file is read."""
         found = []
         for path in sorted(
@@ -102,7 +102,7 @@ class RecordBook:
             )
         )
 
-    def headline(self, record: Record) -> dict[str, NDArray[Any]]:
+    def headline_arrays(self, record: Record) -> dict[str, NDArray[Any]]:
         """Of a record's arrays, those of its headline (`SEED.NAME`); none where the file is not there or damaged."""
         if record.arrays is None:
             return {}

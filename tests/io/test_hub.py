@@ -26,8 +26,8 @@ from bob.backbones.weights.tensors import tensor_hash
 from bob.errors import UnavailableError
 from bob.io.download import fetch
 from bob.io.hub import _answers, hub_file, hub_reachable
-from bob.io.paths import downloaded_place
-from bob.registry.registry import load_backbones
+from bob.io.paths import download_path
+from bob.registry import load_backbones
 from bob.specs import BackboneSpec
 from bob.specs.yaml import build
 from tests.builders.loopback_hub import COMMIT, Answering, running, serving_all
@@ -480,7 +480,7 @@ def test_a_download_goes_on_where_it_broke(web, name):
 
 def test_a_download_goes_on_in_another_run(web):
     address, asked = web
-    part = downloaded_place(f"{address}/whole/w.pth").with_name("w.pth.part")
+    part = download_path(f"{address}/whole/w.pth").with_name("w.pth.part")
     part.parent.mkdir(parents=True)
     part.write_bytes(CONTENT[:100])
     assert get(f"{address}/whole/w.pth") == CONTENT and asked == ["bytes=100-"]
@@ -488,7 +488,7 @@ def test_a_download_goes_on_in_another_run(web):
 
 def test_a_part_that_is_longer_than_the_file_is_begun_anew(web):
     address, _ = web
-    part = downloaded_place(f"{address}/whole/w.pth").with_name("w.pth.part")
+    part = download_path(f"{address}/whole/w.pth").with_name("w.pth.part")
     part.parent.mkdir(parents=True)
     part.write_bytes(CONTENT + b"more")
     assert get(f"{address}/whole/w.pth") == CONTENT
@@ -496,7 +496,7 @@ def test_a_part_that_is_longer_than_the_file_is_begun_anew(web):
 
 def test_a_full_disk_stops_a_download(web):
     address, asked = web
-    part = downloaded_place(f"{address}/whole/w.pth").with_name("w.pth.part")
+    part = download_path(f"{address}/whole/w.pth").with_name("w.pth.part")
     part.parent.mkdir(parents=True)
     part.symlink_to("/dev/full")  # every write fails as on a full disk
     with pytest.raises(
@@ -524,7 +524,7 @@ def test_what_went_wrong_on_the_web_is_told(web, name, message):
 def test_another_file_than_meant_is_refused_and_removed(web):
     with pytest.raises(UnavailableError, match=r"has SHA-256 .*not weights.sha256 0000.*: removed"):
         get(f"{web[0]}/whole/w.pth", "0" * 64)
-    assert not list(downloaded_place(f"{web[0]}/whole/w.pth").parent.glob("w*"))
+    assert not list(download_path(f"{web[0]}/whole/w.pth").parent.glob("w*"))
 
 
 def test_offline_asks_nobody(web):

@@ -42,7 +42,7 @@ class Geometry:
             return torch.from_numpy(region.crop(image))
         return _transform(self)(image)
 
-    def padded_with(self, mean: tuple[float, ...]) -> "Geometry":
+    def with_fill(self, mean: tuple[float, ...]) -> "Geometry":
         """Padded as timm pads: with the backbone's own mean. The same geometry where nothing is padded."""
         return replace(self, fill=mean) if self.crop_mode == "border" else self
 
@@ -64,7 +64,7 @@ class Geometry:
         )
 
 
-def pixels_by(facts: Mapping[str, Any]) -> str:
+def pixel_libraries(facts: Mapping[str, Any]) -> str:
     """The libraries whose versions a geometry's pixels depend on."""
     fast = ["torchvision"] if facts.get("preprocessing") == "fast" else []
     return ", ".join(f"{library} {version(library)}" for library in ("pillow", *fast))

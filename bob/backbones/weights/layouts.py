@@ -18,7 +18,7 @@ MOST_DROPPED = 8
 
 
 @dataclass(frozen=True)
-class Layout:
+class CheckpointLayout:
     """Where in a file the whole architecture is, as an entry's `weights` say it."""
 
     state_dict: str | None
@@ -32,13 +32,13 @@ class Layout:
         return f"{{{', '.join(told)}}}"
 
 
-def fitting_layouts(values: Any, wanted: State) -> list[Layout]:
+def fitting_layouts(values: Any, wanted: State) -> list[CheckpointLayout]:
     """The layouts under which what a file holds fills every tensor of an architecture, in the order of the file."""
     found = [_layout(place, state, wanted) for place, state in _states(values)]
     return [layout for layout in found if layout is not None]
 
 
-def advised(error: BackboneError, name: str, file: Path, wanted: State) -> BackboneError:
+def with_layout_advice(error: BackboneError, name: str, file: Path, wanted: State) -> BackboneError:
     """The error, and what to write into the entry instead; where nothing fits, how the two sides name their tensors."""
     try:
         values = read_file(name, file)
@@ -68,7 +68,7 @@ def _states(values: Any, place: str = "") -> Iterator[tuple[str | None, State]]:
         yield from _states(inner, f"{place}.{key}".lstrip("."))
 
 
-def _layout(place: str | None, state: State, wanted: State) -> Layout | None:
+def _layout(place: str | None, state: State, wanted: State) -> CheckpointLayout | None:
     prefix = _prefix(state, wanted)
     own = {prefix + name for name in wanted}
     if any(
@@ -77,7 +77,7 @@ def _layout(place: str | None, state: State, wanted: State) -> Layout | None:
     ):
         return None
     drop = _droppable([name for name in state if name not in own], own)
-    return None if drop is None else Layout(place, prefix, tuple(drop))
+    return None if drop is None else CheckpointLayout(place, prefix, tuple(drop))
 
 
 def _prefix(state: State, wanted: State) -> str:

@@ -40,7 +40,7 @@ def repository_of(spec: BackboneSpec) -> str | None:
     return theirs
 
 
-def source_in_words(weights: Weights | None) -> str:
+def source_text(weights: Weights | None) -> str:
     if weights is None:
         return "none"
     if weights.random is not None:

@@ -16,7 +16,7 @@ from bob.errors import BackboneError
 State = Mapping[str, torch.Tensor]
 MAGIC = (b"PK", b"\x80")
 """How PyTorch's files begin: a zip archive, formerly a pickle."""
-FIRST = 3
+MAX_LISTED = 3
 """Differences that a message lists."""
 HARMLESS: list[Any] = [argparse.Namespace]
 """What training checkpoints of DINO, MAE, iBOT and DeiT hold besides tensors: their command line, a bag of plain attributes."""
@@ -74,14 +74,14 @@ def _beginning(path: Path) -> bytes:
         return b""
 
 
-def fill(name: str, module: nn.Module, state: State, architecture: str) -> None:
+def load_strictly(name: str, module: nn.Module, state: State, architecture: str) -> None:
     """Loads the tensors into the module; every name and shape must agree, so that nothing stays at its initial value."""
-    if other := differences(state, module.state_dict()):
-        raise misfit(name, architecture, other)
+    if other := mismatches(state, module.state_dict()):
+        raise mismatch_error(name, architecture, other)
     module.load_state_dict(dict(state))
 
 
-def differences(state: State, wanted: State) -> list[str]:
+def mismatches(state: State, wanted: State) -> list[str]:
     """What keeps a state dict from fitting an architecture: missing and unexpected names, other shapes."""
     missing = [f"missing {name}" for name in wanted if name not in state]
     unexpected = [f"unexpected {name}" for name in state if name not in wanted]
@@ -93,23 +93,23 @@ def differences(state: State, wanted: State) -> list[str]:
     return [*missing, *unexpected, *shapes]
 
 
-def misfit(name: str, architecture: str, other: list[str]) -> BackboneError:
-    more = f" and {len(other) - FIRST} more" if len(other) > FIRST else ""
+def mismatch_error(name: str, architecture: str, other: list[str]) -> BackboneError:
+    more = f" and {len(other) - MAX_LISTED} more" if len(other) > MAX_LISTED else ""
     return BackboneError(
-        f"backbone {name!r}: the checkpoint does not fit architecture {architecture!r}: {'; '.join(other[:FIRST])}{more}."
+        f"backbone {name!r}: the checkpoint does not fit architecture {architecture!r}: {'; '.join(other[:MAX_LISTED])}{more}."
     )
 
 
-def in_file_order(name: str, state: State, wanted: State) -> dict[str, torch.Tensor]:
+def match_in_order(name: str, state: State, wanted: State) -> dict[str, torch.Tensor]:
     """The file's tensors under the architecture's names, one to one in file order; every shape must agree."""
     if len(state) != len(wanted):
         raise BackboneError(
             f"backbone {name!r}: the file holds {len(state)} tensors, its architecture has {len(wanted)}; they cannot be matched in order."
         )
     renamed = dict(zip(wanted, state.values(), strict=True))
-    if other := differences(renamed, wanted):
+    if other := mismatches(renamed, wanted):
         raise BackboneError(
-            f"backbone {name!r}: the file does not fit its architecture in order: {'; '.join(other[:FIRST])}."
+            f"backbone {name!r}: the file does not fit its architecture in order: {'; '.join(other[:MAX_LISTED])}."
         )
     return renamed
 

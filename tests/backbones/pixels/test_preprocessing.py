@@ -88,7 +88,7 @@ def test_exact_pixels_are_timm_s(photographs, geometry):
         expected = levels(
             theirs(Image.open(BytesIO(data)).convert("RGB")) + torch.tensor(MEAN).view(3, 1, 1)
         )
-        assert torch.equal(geometry.padded_with(MEAN).crop(decode(data, what)), expected), what
+        assert torch.equal(geometry.with_fill(MEAN).crop(decode(data, what)), expected), what
 
 
 @pytest.fixture

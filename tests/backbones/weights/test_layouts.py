@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from bob.backbones.loaders.checkpoint import own_tensors
-from bob.backbones.weights.layouts import Layout, fitting_layouts
+from bob.backbones.weights.layouts import CheckpointLayout, fitting_layouts
 from bob.errors import BackboneError
 from bob.specs import Weights
 from tests.builders.checkpoints import BODY, LAYOUTS, PUBLISHED, RESNET, VIT, load, spec
@@ -72,7 +72,7 @@ def test_what_does_not_fit_is_not_offered():
     assert fitting_layouts({"x": a, **{f"{i}.w": a for i in range(9)}}, {"x": a}) == [], (
         "more to drop than a message can show"
     )
-    assert fitting_layouts({"x": a, "y.w": a, "y.v": a}, {"x": a}) == [Layout(None, "", ("y.",))]
+    assert fitting_layouts({"x": a, "y.w": a, "y.v": a}, {"x": a}) == [CheckpointLayout(None, "", ("y.",))]
 
 
 def test_where_nothing_fits_both_sides_names_are_shown(tmp_path):

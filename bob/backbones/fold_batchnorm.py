@@ -14,7 +14,7 @@ SAME = 1e-5
 PROBES = 2
 
 
-def fold(backbone: Backbone) -> None:
+def fold_batchnorm(backbone: Backbone) -> None:
     """Folds the backbone's module where that leaves its rows as they are, seen on random images; else leaves it alone."""
     pooling = backbone.spec.pooling
     if backbone.precision != "float32" or not any(
@@ -32,7 +32,7 @@ def fold(backbone: Backbone) -> None:
 
 def _folded(module: nn.Module) -> nn.Module:
     """Replaces each convolution directly followed by a BatchNorm among its parent's children, which is where libraries that run them in
-    that order put them. Where a forward runs them otherwise, `fold` sees the rows change and keeps the original."""
+    that order put them. Where a forward runs them otherwise, `fold_batchnorm` sees the rows change and keeps the original."""
     for parent in list(module.modules()):
         children = list(parent.named_children())
         for (name, conv), (next_name, norm) in pairwise(children):
