@@ -3,23 +3,23 @@
 from bob.errors import ConfigError, nearest
 from bob.metrics import (
     classification,
-    corruption,
-    detection,
+    corruptions,
     fewshot,
     multilabel,
-    ood,
+    ood_detection,
     paired_preprocessing,
     retrieval,
+    shifts,
 )
 from bob.metrics.metric import IntervalKind, Metric
 
 _MODULES = (
     classification,
     fewshot,
-    ood,
-    detection,
+    shifts,
+    ood_detection,
     retrieval,
-    corruption,
+    corruptions,
     paired_preprocessing,
     multilabel,
 )

@@ -5,15 +5,15 @@ from numpy.typing import NDArray
 
 from bob.errors import UndefinedError
 from bob.metrics.metric import Metric
-from bob.outcomes import Draws
+from bob.outcomes import FewShotCurves
 
 
-def few_shot_top1(outcome: Draws) -> float:
+def few_shot_top1(outcome: FewShotCurves) -> float:
     """Mean over draws of the share of test examples predicted right, at one number of shots."""
     return float(each_top1(outcome).mean())
 
 
-def label_efficiency(outcome: Draws) -> float:
+def label_efficiency(outcome: FewShotCurves) -> float:
     """Mean over draws of the area under accuracy against log(shots), divided by the width in log(shots): an accuracy, averaged over label budgets.
 
     Trapezoids between the numbers of shots. In log(shots), going from 1 to 2 weighs as much as going from 8 to 16.
@@ -21,7 +21,7 @@ def label_efficiency(outcome: Draws) -> float:
     return float(each_area(outcome).mean())
 
 
-def each_top1(outcome: Draws) -> NDArray[np.float64]:
+def each_top1(outcome: FewShotCurves) -> NDArray[np.float64]:
     """(R,) accuracy per draw."""
     _not_empty(outcome)
     if len(outcome.shots) > 1:
@@ -31,7 +31,7 @@ def each_top1(outcome: Draws) -> NDArray[np.float64]:
     return outcome.top1[:, 0]
 
 
-def each_area(outcome: Draws) -> NDArray[np.float64]:
+def each_area(outcome: FewShotCurves) -> NDArray[np.float64]:
     """(R,) normalised area per draw."""
     _not_empty(outcome)
     if len(outcome.shots) < 2:
@@ -44,7 +44,7 @@ def each_area(outcome: Draws) -> NDArray[np.float64]:
     return area
 
 
-def _not_empty(outcome: Draws) -> None:
+def _not_empty(outcome: FewShotCurves) -> None:
     if not len(outcome):
         raise UndefinedError("there are no draws")
 
@@ -52,20 +52,20 @@ def _not_empty(outcome: Draws) -> None:
 METRICS = (
     Metric(
         few_shot_top1,
-        Draws,
+        FewShotCurves,
         "t",
         1.0,
         True,
         "accuracy at one number of shots, averaged over draws",
-        each=each_top1,
+        per_example=each_top1,
     ),
     Metric(
         label_efficiency,
-        Draws,
+        FewShotCurves,
         "t",
         1.0,
         True,
         "area under accuracy against log shots, averaged over draws",
-        each=each_area,
+        per_example=each_area,
     ),
 )

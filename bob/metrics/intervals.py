@@ -14,8 +14,8 @@ from bob.errors import UndefinedError
 from bob.metrics import Metric, metric_named
 from bob.outcomes import Floats, Outcome
 from bob.statistics import limits as closed
-from bob.statistics.jackknife import jackknifed, rate_at_quantile, shown_bias
-from bob.statistics.limits import held
+from bob.statistics.jackknife import jackknife_limits, rate_at_quantile, jackknife_bias
+from bob.statistics.limits import clip_limits
 
 DRAWS = 1000
 """Resamples per bootstrap: the standard error is then known to 2 %."""
@@ -35,33 +35,33 @@ def interval(
     limits = (
         bootstrap(outcome, known, seed)
         if known.interval == "bootstrap"
-        else CLOSED[known.interval](value, known, outcome)
+        else CLOSED_FORMS[known.interval](value, known, outcome)
     )
     return (value, *(limits or (None, None)), known.interval)
 
 
 def _wilson(value: float, metric: Metric, outcome: Outcome) -> Limits:
     n = np.asarray(len(outcome), np.float64)
-    return held(value, closed.wilson(value * n, n), 0, 1)
+    return clip_limits(value, closed.wilson(value * n, n), 0, 1)
 
 
 def _score(value: float, metric: Metric, outcome: Outcome) -> Limits:
     """Of a mean of shares."""
-    return held(value, closed.mean_of_shares(*_shares(metric, outcome)), 0, 1)
+    return clip_limits(value, closed.mean_of_shares(*_shares(metric, outcome)), 0, 1)
 
 
 def _newcombe(value: float, metric: Metric, outcome: Outcome) -> Limits:
     """Of the first share less the mean of the others."""
-    return held(value, closed.difference(*_sides(metric, outcome)), metric.lowest, metric.highest)
+    return clip_limits(value, closed.difference(*_sides(metric, outcome)), metric.lowest, metric.highest)
 
 
 def _ratio(value: float, metric: Metric, outcome: Outcome) -> Limits:
     """Of 1 less the mean of the other shares over the first."""
     low, high = closed.ratio(*_sides(metric, outcome))
-    return held(value, (1 - high, 1 - low), metric.lowest, metric.highest)
+    return clip_limits(value, (1 - high, 1 - low), metric.lowest, metric.highest)
 
 
-def _sides(metric: Metric, outcome: Outcome) -> tuple[Floats, closed.Pair, Floats, closed.Pair]:
+def _sides(metric: Metric, outcome: Outcome) -> tuple[Floats, closed.Limits, Floats, closed.Limits]:
     """The first share and the mean of the others, each with its limits."""
     successes, n = _shares(metric, outcome)
     share = successes / n
@@ -75,7 +75,7 @@ def _shares(metric: Metric, outcome: Outcome) -> tuple[Floats, Floats]:
 
 
 def _effective(value: float, metric: Metric, outcome: Outcome) -> Limits:
-    return held(value, closed.mean_of_bounded(_each(metric, outcome)), 0, 1)
+    return clip_limits(value, closed.mean_of_bounded(_each(metric, outcome)), 0, 1)
 
 
 def _hall(value: float, metric: Metric, outcome: Outcome) -> Limits | None:
@@ -83,7 +83,7 @@ def _hall(value: float, metric: Metric, outcome: Outcome) -> Limits | None:
     return (
         None
         if _says_nothing(values)
-        else held(value, closed.mean_of_skewed(values), metric.lowest, metric.highest)
+        else clip_limits(value, closed.mean_of_skewed(values), metric.lowest, metric.highest)
     )
 
 
@@ -92,35 +92,35 @@ def _student(value: float, metric: Metric, outcome: Outcome) -> Limits | None:
     return (
         None
         if _says_nothing(values)
-        else held(value, closed.student(values), metric.lowest, metric.highest)
+        else clip_limits(value, closed.student(values), metric.lowest, metric.highest)
     )
 
 
 def _tango(value: float, metric: Metric, outcome: Outcome) -> Limits:
     """Of a mean of values -1, 0 and 1: a difference of two shares of the same examples."""
     values = _each(metric, outcome)
-    return held(
+    return clip_limits(
         value, closed.paired_shares((values > 0).sum(), (values < 0).sum(), len(values)), -1, 1
     )
 
 
 def _jackknife(value: float, metric: Metric, outcome: Outcome) -> Limits | None:
-    assert metric.left_out is not None, metric.name
-    left_out = np.asarray(metric.left_out(outcome), np.float64)
+    assert metric.leave_one_out is not None, metric.name
+    left_out = np.asarray(metric.leave_one_out(outcome), np.float64)
     bias = (
         metric.bias(outcome)
         if metric.bias
-        else shown_bias(value, left_out)
+        else jackknife_bias(value, left_out)
         if metric.biased
         else 0.0
     )
-    limits = jackknifed(value, left_out, _strata(metric, outcome), bias)
-    return None if limits is None else held(value, limits, 0, 1)
+    limits = jackknife_limits(value, left_out, _strata(metric, outcome), bias)
+    return None if limits is None else clip_limits(value, limits, 0, 1)
 
 
 def _quantile(value: float, metric: Metric, outcome: Outcome) -> Limits:
     assert metric.at_quantile is not None, metric.name
-    return held(value, rate_at_quantile(*metric.at_quantile(outcome)), 0, 1)
+    return clip_limits(value, rate_at_quantile(*metric.at_quantile(outcome)), 0, 1)
 
 
 def _strata(metric: Metric, outcome: Outcome) -> NDArray[Any]:
@@ -128,8 +128,8 @@ def _strata(metric: Metric, outcome: Outcome) -> NDArray[Any]:
 
 
 def _each(metric: Metric, outcome: Outcome) -> Floats:
-    assert metric.each is not None, metric.name
-    return np.asarray(metric.each(outcome), np.float64)
+    assert metric.per_example is not None, metric.name
+    return np.asarray(metric.per_example(outcome), np.float64)
 
 
 def _says_nothing(values: Floats) -> bool:
@@ -137,7 +137,7 @@ def _says_nothing(values: Floats) -> bool:
     return len(values) < 2 or bool(np.ptp(values) < SAME)
 
 
-CLOSED: Mapping[str, Callable[[float, Metric, Outcome], Limits | None]] = {
+CLOSED_FORMS: Mapping[str, Callable[[float, Metric, Outcome], Limits | None]] = {
     "wilson": _wilson,
     "score": _score,
     "newcombe": _newcombe,
@@ -165,14 +165,14 @@ def bootstrap(outcome: Outcome, metric: Metric, seed: int, draws: int = DRAWS) -
     if len(drawn) <= draws / 2:
         return None
     if np.ptp(drawn) < SAME:
-        return held(
+        return clip_limits(
             value,
             closed.wilson(np.asarray(value * len(outcome)), np.asarray(float(len(outcome)))),
             0,
             1,
         )
     centre = np.clip(2 * value - drawn.mean(), 0, 1) if metric.biased else np.asarray(value)
-    return held(
+    return clip_limits(
         value,
         closed.effective_wilson(centre, drawn.var(ddof=1), len(outcome)),
         metric.lowest,

@@ -14,7 +14,7 @@ from bob.outcomes import Floats
 Bools = NDArray[np.bool_]
 
 
-def area_left_out(positive: Bools, score: NDArray[np.floating[Any]]) -> Floats:
+def auroc_leave_one_out(positive: Bools, score: NDArray[np.floating[Any]]) -> Floats:
     """(N,) AUROC without each example, of positive (N,) and scores (N,), higher for positives; equal scores count one half.
 
     AUROC is a mean over pairs, so that an example takes the share of pairs that it wins with it. The jackknife's variance is then that of DeLong et
@@ -30,7 +30,7 @@ def area_left_out(positive: Bools, score: NDArray[np.floating[Any]]) -> Floats:
     return _quotient(size * won[positive].mean() - won, size - 1)
 
 
-def average_precision_left_out(positive: Bools, score: NDArray[np.floating[Any]]) -> Floats:
+def average_precision_leave_one_out(positive: Bools, score: NDArray[np.floating[Any]]) -> Floats:
     """(N,) average precision without each example, of positive (N,) and scores (N,), higher for positives; equal scores are passed together.
 
     Without an example, hits and passed examples are one fewer from its score down, and as they were above it.
@@ -51,7 +51,7 @@ def average_precision_left_out(positive: Bools, score: NDArray[np.floating[Any]]
     return np.where(~positive & alone, np.nan, _quotient(sums, hits[-1] - positive))
 
 
-def mean_over_classes_left_out(
+def mean_over_classes_leave_one_out(
     of: Callable[[Bools, NDArray[np.float32]], Floats], labels: Bools, scores: NDArray[np.float32]
 ) -> Floats:
     """(N,) the mean over classes without each image; labels and scores (N, C); `of` is one of the functions above.

@@ -38,7 +38,7 @@ class Metric:
     summary: str
     lowest: float = 0.0
     """Its smallest possible value."""
-    each: Callable[[Any], NDArray[np.float64]] | None = None
+    per_example: Callable[[Any], NDArray[np.float64]] | None = None
     """Of an outcome: what each example gave (N,), of which the metric is the mean. Paired tests compare backbones by it; without it they resample."""
     shares: Callable[[Any], tuple[NDArray[np.floating[Any]], NDArray[np.floating[Any]]]] | None = (
         None
@@ -46,7 +46,7 @@ class Metric:
     """Of an outcome: successes and sizes (K,) of the independent shares that the metric is made of: their mean, or the first against the others."""
     strata: Callable[[Any], NDArray[Any]] | None = None
     """Of an outcome: to which part each example belongs (N,), where the parts' sizes are no matter of chance; the bootstrap resamples within each."""
-    left_out: Callable[[Any], NDArray[np.floating[Any]]] | None = None
+    leave_one_out: Callable[[Any], NDArray[np.floating[Any]]] | None = None
     """Of an outcome: the metric without each example (N,), NaN where it then has no value. The jackknife reads it."""
     at_quantile: (
         Callable[[Any], tuple[NDArray[np.floating[Any]], NDArray[np.floating[Any]], float]] | None

@@ -8,39 +8,39 @@ from numpy.typing import NDArray
 
 from bob.errors import UndefinedError
 from bob.metrics.leave_one_out import (
-    area_left_out,
-    average_precision_left_out,
-    mean_over_classes_left_out,
+    auroc_leave_one_out,
+    average_precision_leave_one_out,
+    mean_over_classes_leave_one_out,
 )
 from bob.metrics.metric import Metric
-from bob.outcomes.multilabel import Marked
+from bob.outcomes.multilabel import MultilabelPredictions
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 
-def label_ap(outcome: Marked) -> float:
+def label_ap(outcome: MultilabelPredictions) -> float:
     """Mean over classes of the average precision: the sum over distinct scores of precision times the recall gained (scikit-learn's)."""
     return _mean_over_classes(outcome, average_precision)
 
 
-def label_ap_11_point(outcome: Marked) -> float:
+def label_ap_11_point(outcome: MultilabelPredictions) -> float:
     """Mean over classes of VOC 2007's average precision: at recalls of 0, 0.1, ... 1 the best precision at that recall or a higher one."""
     return _mean_over_classes(outcome, eleven_points)
 
 
-def roc_auc(outcome: Marked) -> float:
+def roc_auc(outcome: MultilabelPredictions) -> float:
     """Mean over classes of the share of pairs (image with the class, image without it) in which the first scores higher; ties count half."""
     return _mean_over_classes(outcome, area_under_roc)
 
 
-def label_set_top1(outcome: Marked) -> float:
+def label_set_top1(outcome: MultilabelPredictions) -> float:
     """Share of the images with a class whose best-scored class is one of theirs (ReaL; Beyer et al. 2020, arXiv:2006.07159)."""
     right, count = _one_share(outcome)
     return float(right[0] / count[0])
 
 
-def _one_share(outcome: Marked) -> tuple[Floats, Floats]:
+def _one_share(outcome: MultilabelPredictions) -> tuple[Floats, Floats]:
     """Images whose best-scored class is one of theirs, and images with a class, (1,) each."""
     some = outcome.labels.any(1)
     if not some.any():
@@ -84,7 +84,7 @@ def _curve(scores: NDArray[np.float32], there: Bools) -> tuple[Floats, Floats]:
 
 
 def _mean_over_classes(
-    outcome: Marked, value: Callable[[NDArray[np.float32], Bools], float]
+    outcome: MultilabelPredictions, value: Callable[[NDArray[np.float32], Bools], float]
 ) -> float:
     known = [
         c for c in range(outcome.labels.shape[1]) if 0 < outcome.labels[:, c].sum() < len(outcome)
@@ -94,28 +94,28 @@ def _mean_over_classes(
     return float(np.mean([value(outcome.scores[:, c], outcome.labels[:, c]) for c in known]))
 
 
-def _label_ap_left_out(outcome: Marked) -> NDArray[np.floating[Any]]:
-    return mean_over_classes_left_out(average_precision_left_out, outcome.labels, outcome.scores)
+def _label_ap_leave_one_out(outcome: MultilabelPredictions) -> NDArray[np.floating[Any]]:
+    return mean_over_classes_leave_one_out(average_precision_leave_one_out, outcome.labels, outcome.scores)
 
 
-def _roc_auc_left_out(outcome: Marked) -> NDArray[np.floating[Any]]:
-    return mean_over_classes_left_out(area_left_out, outcome.labels, outcome.scores)
+def _roc_auc_leave_one_out(outcome: MultilabelPredictions) -> NDArray[np.floating[Any]]:
+    return mean_over_classes_leave_one_out(auroc_leave_one_out, outcome.labels, outcome.scores)
 
 
 METRICS = (
     Metric(
         label_ap,
-        Marked,
+        MultilabelPredictions,
         "jackknife",
         1.0,
         True,
         "average precision, averaged over classes",
-        left_out=_label_ap_left_out,
+        leave_one_out=_label_ap_leave_one_out,
         biased=True,
     ),
     Metric(
         label_ap_11_point,
-        Marked,
+        MultilabelPredictions,
         "bootstrap",
         1.0,
         True,
@@ -124,16 +124,16 @@ METRICS = (
     ),
     Metric(
         roc_auc,
-        Marked,
+        MultilabelPredictions,
         "jackknife",
         1.0,
         True,
         "area under the ROC curve, averaged over classes",
-        left_out=_roc_auc_left_out,
+        leave_one_out=_roc_auc_leave_one_out,
     ),
     Metric(
         label_set_top1,
-        Marked,
+        MultilabelPredictions,
         "score",
         1.0,
         True,

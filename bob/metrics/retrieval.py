@@ -1,6 +1,6 @@
 """Metrics of retrieval: each is a mean over the queries that have a positive in the gallery.
 
-Of whole rankings (`Retrieved`): `mean_ap` and `mean_ap_trapezoid`, `map_at_r`, `r_precision`, `mrr`. Of their first k (`Shortlist`, one per k of the
+Of whole rankings (`RetrievalResults`): `mean_ap` and `mean_ap_trapezoid`, `map_at_r`, `r_precision`, `mrr`. Of their first k (`TopKResults`, one per k of the
 task, named with it: `hit_at_k5`): `hit_at`, `precision_at`, `recall_at`, `mean_ap_at`, `precision_until`.
 
 Names that mean different things in different papers:
@@ -16,57 +16,57 @@ from numpy.typing import NDArray
 
 from bob.errors import UndefinedError
 from bob.metrics.metric import Metric
-from bob.outcomes.retrieved import Retrieved, Shortlist
+from bob.outcomes.retrieval import RetrievalResults, TopKResults
 
 Doubles = NDArray[np.float64]
 
 
-def mean_ap(outcome: Retrieved) -> float:
+def mean_ap(outcome: RetrievalResults) -> float:
     """Mean average precision: over queries, of the mean over positives of the precision at their ranks."""
     return _mean(outcome.ap)
 
 
-def mean_ap_trapezoid(outcome: Retrieved) -> float:
+def mean_ap_trapezoid(outcome: RetrievalResults) -> float:
     """Mean average precision with trapezoids, as the evaluation code of Oxford and Paris has it."""
     return _mean(outcome.ap_trapezoid)
 
 
-def map_at_r(outcome: Retrieved) -> float:
+def map_at_r(outcome: RetrievalResults) -> float:
     """Mean average precision at R, R being the number of the query's positives."""
     return _mean(outcome.ap_at_r)
 
 
-def r_precision(outcome: Retrieved) -> float:
+def r_precision(outcome: RetrievalResults) -> float:
     """Mean share of positives among the first R."""
     return _mean(outcome.r_precision)
 
 
-def mrr(outcome: Retrieved) -> float:
+def mrr(outcome: RetrievalResults) -> float:
     """Mean reciprocal 1-based rank of the first positive."""
     return _mean(_reciprocal(outcome))
 
 
-def hit_at(outcome: Shortlist) -> float:
+def hit_at(outcome: TopKResults) -> float:
     """Share of queries with at least one positive among the first k."""
     return _mean(_hit(outcome))
 
 
-def precision_at(outcome: Shortlist) -> float:
+def precision_at(outcome: TopKResults) -> float:
     """Mean share of positives among the first k; divided by k also where the gallery is smaller."""
     return _mean(_precision(outcome))
 
 
-def recall_at(outcome: Shortlist) -> float:
+def recall_at(outcome: TopKResults) -> float:
     """Mean share of the query's positives that are among the first k."""
     return _mean(_recall(outcome))
 
 
-def mean_ap_at(outcome: Shortlist) -> float:
+def mean_ap_at(outcome: TopKResults) -> float:
     """Mean average precision among the first k, divided by min(R, k)."""
     return _mean(outcome.ap)
 
 
-def precision_until(outcome: Shortlist) -> float:
+def precision_until(outcome: TopKResults) -> float:
     """Mean share of positives among the first min(k, rank of the last positive)."""
     if np.isnan(outcome.until_last).any():
         raise UndefinedError(
@@ -81,19 +81,19 @@ def _mean(values: NDArray[np.floating]) -> float:
     return float(values.mean(dtype=np.float64))
 
 
-def _reciprocal(outcome: Retrieved) -> Doubles:
+def _reciprocal(outcome: RetrievalResults) -> Doubles:
     return 1.0 / (outcome.first + 1)
 
 
-def _hit(outcome: Shortlist) -> Doubles:
+def _hit(outcome: TopKResults) -> Doubles:
     return (outcome.hits > 0).astype(np.float64)
 
 
-def _precision(outcome: Shortlist) -> Doubles:
+def _precision(outcome: TopKResults) -> Doubles:
     return outcome.hits / outcome.k
 
 
-def _recall(outcome: Shortlist) -> Doubles:
+def _recall(outcome: TopKResults) -> Doubles:
     share: Doubles = outcome.hits / outcome.positives
     return share
 
@@ -101,92 +101,92 @@ def _recall(outcome: Shortlist) -> Doubles:
 METRICS = (
     Metric(
         mean_ap,
-        Retrieved,
+        RetrievalResults,
         "effective",
         1.0,
         True,
         "mean average precision (mAP)",
-        each=lambda outcome: outcome.ap,
+        per_example=lambda outcome: outcome.ap,
     ),
     Metric(
         mean_ap_trapezoid,
-        Retrieved,
+        RetrievalResults,
         "effective",
         1.0,
         True,
         "mAP with trapezoids, as Oxford and Paris",
-        each=lambda outcome: outcome.ap_trapezoid,
+        per_example=lambda outcome: outcome.ap_trapezoid,
     ),
     Metric(
         map_at_r,
-        Retrieved,
+        RetrievalResults,
         "effective",
         1.0,
         True,
         "mean average precision at R (MAP@R)",
-        each=lambda outcome: outcome.ap_at_r,
+        per_example=lambda outcome: outcome.ap_at_r,
     ),
     Metric(
         r_precision,
-        Retrieved,
+        RetrievalResults,
         "effective",
         1.0,
         True,
         "share of positives among the first R",
-        each=lambda outcome: outcome.r_precision,
+        per_example=lambda outcome: outcome.r_precision,
     ),
     Metric(
         mrr,
-        Retrieved,
+        RetrievalResults,
         "effective",
         1.0,
         True,
         "mean reciprocal rank of the first positive",
-        each=_reciprocal,
+        per_example=_reciprocal,
     ),
     Metric(
         hit_at,
-        Shortlist,
+        TopKResults,
         "wilson",
         1.0,
         True,
         "queries with a positive among the first k (R@k)",
-        each=_hit,
+        per_example=_hit,
     ),
     Metric(
         precision_at,
-        Shortlist,
+        TopKResults,
         "effective",
         1.0,
         True,
         "share of positives among the first k (P@k)",
-        each=_precision,
+        per_example=_precision,
     ),
     Metric(
         recall_at,
-        Shortlist,
+        TopKResults,
         "effective",
         1.0,
         True,
         "share of the positives found among the first k",
-        each=_recall,
+        per_example=_recall,
     ),
     Metric(
         mean_ap_at,
-        Shortlist,
+        TopKResults,
         "effective",
         1.0,
         True,
         "mean average precision among the first k (mAP@k)",
-        each=lambda outcome: outcome.ap,
+        per_example=lambda outcome: outcome.ap,
     ),
     Metric(
         precision_until,
-        Shortlist,
+        TopKResults,
         "effective",
         1.0,
         True,
         "P@k of the revisited Oxford and Paris",
-        each=lambda outcome: outcome.until_last,
+        per_example=lambda outcome: outcome.until_last,
     ),
 )

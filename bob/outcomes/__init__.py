@@ -1,26 +1,26 @@
 """Outcomes: what a protocol returns. Per-example results, from which every metric and every paired test is computed."""
 
-from bob.outcomes.classified import Classified
-from bob.outcomes.corrupted import Corrupted
-from bob.outcomes.fewshot_curves import Draws
-from bob.outcomes.multilabel import Marked
-from bob.outcomes.ood_scores import Detected
+from bob.outcomes.classification import ClassPredictions
+from bob.outcomes.corruptions import CorruptionResults
+from bob.outcomes.fewshot_curves import FewShotCurves
+from bob.outcomes.multilabel import MultilabelPredictions
+from bob.outcomes.ood_scores import OodScores
 from bob.outcomes.outcome import Floats, Ints, Outcome
-from bob.outcomes.paired_preprocessing import Varied
-from bob.outcomes.retrieved import Retrieved, Shortlist
-from bob.outcomes.shifted import Shifted
+from bob.outcomes.paired_preprocessing import PairedPreprocessing
+from bob.outcomes.retrieval import RetrievalResults, TopKResults
+from bob.outcomes.shifts import ShiftResults
 
 __all__ = [
-    "Classified",
-    "Corrupted",
-    "Detected",
-    "Draws",
+    "ClassPredictions",
+    "CorruptionResults",
+    "FewShotCurves",
     "Floats",
     "Ints",
-    "Marked",
+    "MultilabelPredictions",
+    "OodScores",
     "Outcome",
-    "Retrieved",
-    "Shifted",
-    "Shortlist",
-    "Varied",
+    "PairedPreprocessing",
+    "RetrievalResults",
+    "ShiftResults",
+    "TopKResults",
 ]

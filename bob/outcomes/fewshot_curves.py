@@ -11,7 +11,7 @@ from bob.outcomes.outcome import Ints
 
 
 @dataclass(frozen=True, eq=False)
-class Draws:
+class FewShotCurves:
     """Per-draw results of a few-shot protocol: R draws (or episodes), each at S numbers of shots. Draw r is the same draw for every backbone."""
 
     top1: NDArray[np.float64]
@@ -30,20 +30,20 @@ class Draws:
     def __len__(self) -> int:
         return len(self.top1)
 
-    def take(self, positions: NDArray[Any]) -> "Draws":
+    def take(self, positions: NDArray[Any]) -> "FewShotCurves":
         """The outcome of the draws at `positions` (M,), int, repeats allowed."""
-        return Draws(self.top1[positions], self.shots)
+        return FewShotCurves(self.top1[positions], self.shots)
 
-    def at(self, shots: int) -> "Draws":
+    def at(self, shots: int) -> "FewShotCurves":
         """The outcome at one number of shots alone."""
         column = self.shots.tolist().index(shots)
-        return Draws(self.top1[:, column : column + 1], self.shots[column : column + 1])
+        return FewShotCurves(self.top1[:, column : column + 1], self.shots[column : column + 1])
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """For storing."""
         return {"top1": self.top1, "shots": self.shots}
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> "Draws":
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> "FewShotCurves":
         """From what `to_arrays` gave."""
         return cls(arrays["top1"], arrays["shots"])

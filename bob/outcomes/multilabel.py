@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, eq=False)
-class Marked:
+class MultilabelPredictions:
     """Per-image results on N test images of C classes."""
 
     scores: NDArray[np.float32]
@@ -26,15 +26,15 @@ class Marked:
     def __len__(self) -> int:
         return len(self.scores)
 
-    def take(self, positions: NDArray[Any]) -> "Marked":
+    def take(self, positions: NDArray[Any]) -> "MultilabelPredictions":
         """The outcome of the images at `positions` (M,), int, repeats allowed."""
-        return Marked(self.scores[positions], self.labels[positions])
+        return MultilabelPredictions(self.scores[positions], self.labels[positions])
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """For storing."""
         return {"scores": self.scores, "labels": self.labels}
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> "Marked":
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> "MultilabelPredictions":
         """From what `to_arrays` gave."""
         return cls(arrays["scores"], arrays["labels"])

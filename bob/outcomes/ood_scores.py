@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, eq=False)
-class Detected:
+class OodScores:
     """Per-image results of out-of-distribution detection on N images: the in-distribution test images, then those of another set."""
 
     score: NDArray[np.float64]
@@ -26,7 +26,7 @@ class Detected:
             raise ValueError("scores must hold no NaN.")
 
     @classmethod
-    def of(cls, inside: NDArray[Any], outside: NDArray[Any]) -> "Detected":
+    def from_scores(cls, inside: NDArray[Any], outside: NDArray[Any]) -> "OodScores":
         """From scores (Q,) of in-distribution images and scores (M,) of others."""
         score = np.concatenate([inside, outside]).astype(np.float64)
         return cls(score, np.arange(len(score)) < len(inside))
@@ -34,15 +34,15 @@ class Detected:
     def __len__(self) -> int:
         return len(self.score)
 
-    def take(self, positions: NDArray[Any]) -> "Detected":
+    def take(self, positions: NDArray[Any]) -> "OodScores":
         """The outcome of the images at `positions` (M,), int, repeats allowed."""
-        return Detected(self.score[positions], self.inside[positions])
+        return OodScores(self.score[positions], self.inside[positions])
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """For storing."""
         return {"score": self.score, "inside": self.inside}
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> "Detected":
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> "OodScores":
         """From what `to_arrays` gave."""
         return cls(arrays["score"], arrays["inside"])

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, eq=False)
-class Varied:
+class PairedPreprocessing:
     """Per-image results on N test images."""
 
     own: NDArray[np.bool_]
@@ -26,15 +26,15 @@ class Varied:
     def __len__(self) -> int:
         return len(self.own)
 
-    def take(self, positions: NDArray[Any]) -> "Varied":
+    def take(self, positions: NDArray[Any]) -> "PairedPreprocessing":
         """The outcome of the images at `positions` (M,), int, repeats allowed."""
-        return Varied(self.own[positions], self.other[positions])
+        return PairedPreprocessing(self.own[positions], self.other[positions])
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """For storing."""
         return {"own": self.own, "other": self.other}
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> "Varied":
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> "PairedPreprocessing":
         """From what `to_arrays` gave."""
         return cls(arrays["own"], arrays["other"])

@@ -25,7 +25,7 @@ def z_scores(values: Floats, higher: Sequence[bool]) -> Floats:
     return z
 
 
-def beaten(values: Floats, higher: Sequence[bool]) -> Floats:
+def wins(values: Floats, higher: Sequence[bool]) -> Floats:
     """(R, S) how many others of the pool each one beats in each setting; an equal one counts half."""
     oriented = np.where(np.asarray(higher, bool), values, -values)
     more, equal = oriented[:, None] > oriented[None], oriented[:, None] == oriented[None]
@@ -35,12 +35,12 @@ def beaten(values: Floats, higher: Sequence[bool]) -> Floats:
 
 def ranks(values: Floats, higher: Sequence[bool]) -> Floats:
     """(R, S) 1 is best; equal values share the mean of their places."""
-    return len(values) - beaten(values, higher)
+    return len(values) - wins(values, higher)
 
 
 def borda(values: Floats, higher: Sequence[bool]) -> Floats:
     """(R,) points: one for each other backbone beaten in each setting, half for an equal one (Borda's count)."""
-    points: Floats = beaten(values, higher).sum(1)
+    points: Floats = wins(values, higher).sum(1)
     return points
 
 
@@ -48,5 +48,5 @@ def win_rate(values: Floats, higher: Sequence[bool]) -> Floats:
     """(R,) share of duels won, over all others and all settings, equals counting half; NaN for a pool of one."""
     if len(values) < 2:
         return np.full(len(values), np.nan)
-    rate: Floats = beaten(values, higher).mean(1) / (len(values) - 1)
+    rate: Floats = wins(values, higher).mean(1) / (len(values) - 1)
     return rate

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 from scipy.special import betainc, stdtrit
 
-from bob.statistics.limits import Floats, Pair, wilson
+from bob.statistics.limits import Floats, Limits, wilson
 
 ROUNDING = 1e-24
 """A variance below this is 0: the square of what float64 loses in sums of shares."""
@@ -15,7 +15,7 @@ TAIL = 0.025
 """Of 5 %, on each side."""
 
 
-def jackknifed(value: float, left_out: Floats, strata: Floats, bias: float = 0.0) -> Pair | None:
+def jackknife_limits(value: float, left_out: Floats, strata: Floats, bias: float = 0.0) -> Limits | None:
     """Wilson's limits of an estimate, as if it were a share of the number of examples that gives the same variance; None where there is no variance.
 
     left_out (N,): the estimate without each example, NaN where it has none; strata (N,): the sample each example is of, whose size is given. A
@@ -42,7 +42,7 @@ def jackknifed(value: float, left_out: Floats, strata: Floats, bias: float = 0.0
     return wilson(centre * size, size, stdtrit(max(1.0, 2 * variance**2 / doubt), 1 - TAIL))
 
 
-def shown_bias(value: float, left_out: Floats) -> float:
+def jackknife_bias(value: float, left_out: Floats) -> float:
     """That of an estimate from one sample, as leaving out shows it (Quenouille 1956, doi:10.1093/biomet/43.3-4.353); left_out (N,) as above.
 
     It matters for a mean over many classes, whose errors average out while their biases do not.
@@ -60,7 +60,7 @@ def _variance(left_out: Floats) -> tuple[float, float]:
     return float(variance), float(variance**2 * max(kurtosis - 1, 1 / n) / (n - 1))
 
 
-def rate_at_quantile(counted: Floats, ordered_by: Floats, level: float) -> Pair:
+def rate_at_quantile(counted: Floats, ordered_by: Floats, level: float) -> Limits:
     """Limits of the share of `counted` (n,) at or below the score that a share `level` of `ordered_by` (m,) is at or below; two independent samples.
 
     That score lies between the sorted values at two fractional places, whatever the distribution (Hutson 1999, doi:10.1080/02664769922458), and the

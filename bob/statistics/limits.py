@@ -20,10 +20,10 @@ FARTHEST = 60.0
 OVERDISPERSION = (0.01, 0.9)
 """Bounds of the estimated correlation within classes, so that a class lends between 0.1 and 99 examples' worth to another."""
 
-Pair = tuple[Floats, Floats]
+Limits = tuple[Floats, Floats]
 
 
-def wilson(successes: Floats, n: Floats, z: Floats | float = Z) -> Pair:
+def wilson(successes: Floats, n: Floats, z: Floats | float = Z) -> Limits:
     """Limits of a share `successes` / n (Wilson 1927): the shares that a score test at 5 % does not reject. Never of width 0, nor outside [0, 1].
 
     The share lies between them in exact arithmetic; min and max keep it so after rounding.
@@ -35,7 +35,7 @@ def wilson(successes: Floats, n: Floats, z: Floats | float = Z) -> Pair:
     return np.clip((centre - reach) / scale, 0, share), np.clip((centre + reach) / scale, share, 1)
 
 
-def mean_of_shares(successes: Floats, n: Floats) -> Pair:
+def mean_of_shares(successes: Floats, n: Floats) -> Limits:
     """Limits (...) of the unweighted mean of K independent shares; successes (..., K) of n (K,): Wilson's score test for a mean of shares.
 
     A mean m' is tested where the standard error is what it would be were m' true: all shares are moved by one shift of their logits until their
@@ -80,13 +80,13 @@ def _tested(logits: Floats, n: Floats, seen: Floats, side: int) -> Floats:
     return _moved(logits, n, (least + most) / 2)[0]
 
 
-def _moved(logits: Floats, n: Floats, shift: Floats) -> Pair:
+def _moved(logits: Floats, n: Floats, shift: Floats) -> Limits:
     """The mean of the shares once all logits have moved by `shift` (...), and its standard error."""
     p: Floats = expit(logits + shift[..., None])
     return p.mean(-1), np.sqrt((p * (1 - p) / n).sum(-1)) / len(n)
 
 
-def mean_of_bounded(values: Floats) -> Pair:
+def mean_of_bounded(values: Floats) -> Limits:
     """Limits (...) of the mean of values (..., N) in [0, 1]: Wilson's, as if of the number of examples that gives a share the same variance.
 
     As for surveys (Dean & Pagano 2015, doi:10.1093/jssam/smv024), with Student's t for Z. Where all are equal, the size is N.
@@ -97,14 +97,14 @@ def mean_of_bounded(values: Floats) -> Pair:
     return effective_wilson(mean, values.var(-1, ddof=1) / n, n)
 
 
-def effective_wilson(mean: Floats, variance: Floats, n: int) -> Pair:
+def effective_wilson(mean: Floats, variance: Floats, n: int) -> Limits:
     """Limits (...) of an estimate in [0, 1] from N examples, given its sampling variance (...)."""
     known = (variance > 0) & (mean > 0) & (mean < 1)
     size = np.where(known, mean * (1 - mean) / np.where(known, variance, 1), n)
     return wilson(mean * size, size, np.where(known, stdtrit(n - 1, 0.975), Z))
 
 
-def mean_of_skewed(values: Floats) -> Pair:
+def mean_of_skewed(values: Floats) -> Limits:
     """Limits (...) of the mean of values (..., N), N > 1, not all equal: Student's t with the skewness taken out.
 
     After Hall (1992, doi:10.1111/j.2517-6161.1992.tb01876.x).
@@ -134,14 +134,14 @@ def _unskewed(x: float, c: Floats) -> Floats:
     return np.where(flat, x, 3 / safe * (np.cbrt(1 + safe * (x - safe / 6)) - 1))
 
 
-def student(values: Floats) -> Pair:
+def student(values: Floats) -> Limits:
     """Student's t limits (...) of the mean of values (..., N), N > 1."""
     n, mean = values.shape[-1], values.mean(-1)
     reach = stdtrit(n - 1, 0.975) * values.std(-1, ddof=1) / np.sqrt(n)
     return mean - reach, mean + reach
 
 
-def difference(first: Floats, limits: Pair, second: Floats, others: Pair) -> Pair:
+def difference(first: Floats, limits: Limits, second: Floats, others: Limits) -> Limits:
     """Limits of first - second, independent, from the limits of each: squared distances add up (Newcombe 1998; Zou & Donner 2008)."""
     gap = first - second
     return gap - np.hypot(first - limits[0], others[1] - second), gap + np.hypot(
@@ -149,7 +149,7 @@ def difference(first: Floats, limits: Pair, second: Floats, others: Pair) -> Pai
     )
 
 
-def ratio(first: Floats, limits: Pair, second: Floats, others: Pair) -> Pair:
+def ratio(first: Floats, limits: Limits, second: Floats, others: Limits) -> Limits:
     """Limits of second / first, independent and not negative, first > 0, from the limits of each.
 
     After Donner & Zou (2012, doi:10.1177/0962280210383748).
@@ -166,7 +166,7 @@ def ratio(first: Floats, limits: Pair, second: Floats, others: Pair) -> Pair:
     return np.maximum(0.0, root(limits[1], others[0], -1)), root(limits[0], others[1], 1)
 
 
-def paired_shares(first: Floats, second: Floats, n: int) -> Pair:
+def paired_shares(first: Floats, second: Floats, n: int) -> Limits:
     """Limits (...) of the difference of two shares of the same N examples, `first` (...) of which only the first has right, `second` only the second.
 
     The differences that a score test at 5 % does not reject (Tango 1998, doi:10.1002/(SICI)1097-0258(19980430)17:8<891::AID-SIM780>3.0.CO;2-B).
@@ -194,7 +194,7 @@ def _error_under(gap: Floats, seen: Floats, second: Floats, n: int) -> Floats:
     return np.sqrt(np.maximum(0.0, (2 * q + gap * (1 - gap)) / n))
 
 
-def held(
+def clip_limits(
     value: float, limits: tuple[Any, Any], lowest: float, highest: float
 ) -> tuple[float, float]:
     """Limits of one value as plain numbers, within the metric's range and never past the value itself."""

@@ -17,7 +17,7 @@ TAILS = (2.5, 97.5)
 """The percentiles that bound 95 %."""
 
 
-def drawn_means(values: Floats, units: Sequence[str], seed: int = 0, draws: int = DRAWS) -> Floats:
+def resampled_means(values: Floats, units: Sequence[str], seed: int = 0, draws: int = DRAWS) -> Floats:
     """(draws, R) each backbone's mean over settings in resamples of the datasets; values (R, S), units (S,) the dataset of each setting.
 
     Whole datasets are drawn with replacement, all settings of one together, since two tasks on the same images are not two findings.
@@ -30,7 +30,7 @@ def drawn_means(values: Floats, units: Sequence[str], seed: int = 0, draws: int 
     return means
 
 
-def by_dataset(values: Floats, units: Sequence[str]) -> Floats:
+def dataset_contributions(values: Floats, units: Sequence[str]) -> Floats:
     """(R, D) each dataset's part in each backbone's mean over settings, so scaled that they average to it; values (R, S), units (S,).
 
     Differences of these between two backbones are what a paired test over datasets sees.

@@ -16,9 +16,9 @@ from scipy.special import expit
 from scipy.stats import binom
 
 from bob.metrics import METRICS
-from bob.metrics.intervals import CLOSED, bootstrap
-from bob.outcomes import Classified, Detected, Shifted
-from bob.outcomes.multilabel import Marked
+from bob.metrics.intervals import CLOSED_FORMS, bootstrap
+from bob.outcomes import ClassPredictions, OodScores, ShiftResults
+from bob.outcomes.multilabel import MultilabelPredictions
 from bob.statistics import limits
 
 Floats = NDArray[np.float64]
@@ -30,7 +30,7 @@ FEW_WRONG = 10
 """With fewer expected right or wrong than this, what is seen takes few values, and the coverage of any method jumps with the share."""
 
 
-def inside(found: limits.Pair, truth: float) -> float:
+def inside(found: limits.Limits, truth: float) -> float:
     """Share of the limits that hold the truth."""
     return float(((found[0] <= truth + 1e-12) & (truth - 1e-12 <= found[1])).mean())
 
@@ -188,33 +188,33 @@ LARGE = 400_000
 """Examples that stand for all there are: the value on them is taken for the truth."""
 
 
-def detected(scores: str, n: int, m: int, apart: float, seed: int) -> Detected:
-    return Detected.of(*SCORES[scores](np.random.default_rng(seed), n, m, apart))
+def detected(scores: str, n: int, m: int, apart: float, seed: int) -> OodScores:
+    return OodScores.from_scores(*SCORES[scores](np.random.default_rng(seed), n, m, apart))
 
 
 def classified(
     n: int, classes: int, steep: float, skill: float, sharp: float, seed: int
-) -> Classified:
+) -> ClassPredictions:
     """Classes drawn like rank^-steep; logits are calibrated where `sharp` is 1."""
     rng, weight = np.random.default_rng(seed), np.arange(1, classes + 1) ** -steep
     y = rng.choice(classes, n, p=weight / weight.sum())
-    return Classified.from_logits(
+    return ClassPredictions.from_logits(
         sharp * skill * (rng.normal(size=(n, classes)) + skill * np.eye(classes)[y]), y
     )
 
 
-def marked(n: int, classes: int, skill: float, seed: int) -> Marked:
+def marked(n: int, classes: int, skill: float, seed: int) -> MultilabelPredictions:
     """Images with a tenth to a third of the classes each; those of one image come together."""
     rng = np.random.default_rng(seed)
     labels = rng.random((n, classes)) < np.linspace(0.05, 0.3, classes) * rng.uniform(
         0.5, 1.5, (n, 1)
     )
-    return Marked((skill * labels + rng.normal(size=(n, classes))).astype(np.float32), labels)
+    return MultilabelPredictions((skill * labels + rng.normal(size=(n, classes))).astype(np.float32), labels)
 
 
-def grouped(n: int, shares: tuple[float, ...], seed: int) -> Shifted:
+def grouped(n: int, shares: tuple[float, ...], seed: int) -> ShiftResults:
     rng = np.random.default_rng(seed)
-    return Shifted.of([rng.random(n) < share for share in shares])
+    return ShiftResults.from_test_sets([rng.random(n) < share for share in shares])
 
 
 Point = tuple[str, float, float]
@@ -238,7 +238,7 @@ def of_metric(
         found = (
             bootstrap(outcome, metric, 0, draws)
             if metric.interval == "bootstrap"
-            else CLOSED[metric.interval](values[trial], metric, outcome)
+            else CLOSED_FORMS[metric.interval](values[trial], metric, outcome)
         )
         held[trial] = found is not None and found[0] <= truth <= found[1]
     decisive = truth * (1 - truth) / max(values.var(), 1e-12) * min(truth, 1 - truth)

@@ -21,7 +21,7 @@ from bob.metrics.classification import (
     top1,
     top5,
 )
-from bob.outcomes import Classified
+from bob.outcomes import ClassPredictions
 
 METRICS = {metric.name: metric for metric in classification.METRICS}
 
@@ -46,8 +46,8 @@ def probabilities(logits: np.ndarray) -> np.ndarray:
     return shifted / shifted.sum(1, keepdims=True)
 
 
-def predicting(y: list[int], predicted: list[int], classes: int) -> Classified:
-    return Classified.from_votes(np.eye(classes)[predicted], np.array(y))
+def predicting(y: list[int], predicted: list[int], classes: int) -> ClassPredictions:
+    return ClassPredictions.from_votes(np.eye(classes)[predicted], np.array(y))
 
 
 def test_by_hand() -> None:
@@ -69,7 +69,7 @@ def test_top5_by_hand() -> None:
     votes = np.array(
         [[6, 5, 4, 3, 2, 1], [6, 5, 4, 3, 2, 1], [6, 0, 0, 0, 0, 0], [1, 1, 1, 1, 1, 1]]
     )
-    outcome = Classified.from_votes(
+    outcome = ClassPredictions.from_votes(
         votes, np.array([4, 5, 1, 5])
     )  # fifth; sixth; without votes; tied, last by index
     assert top5(outcome) == 1 / 4
@@ -77,7 +77,7 @@ def test_top5_by_hand() -> None:
 
 def test_log_loss_and_ece_by_hand() -> None:
     logits = np.log([[0.8, 0.2], [0.8, 0.2], [0.3, 0.7]])
-    outcome = Classified.from_logits(logits, np.array([0, 1, 1]))
+    outcome = ClassPredictions.from_logits(logits, np.array([0, 1, 1]))
     assert log_loss(outcome) == pytest.approx(-(np.log(0.8) + np.log(0.2) + np.log(0.7)) / 3)
     # Bins of width 1/15: 0.8 and 0.8 share one (right 1 of 2, confidence 0.8); 0.7 has another (right 1 of 1).
     assert ece(outcome) == pytest.approx(2 / 3 * abs(0.5 - 0.8) + 1 / 3 * abs(1 - 0.7))
@@ -87,7 +87,7 @@ def test_ece_bins_are_closed_above() -> None:
     confidence = np.array(
         [0.6, 0.62]
     )  # 0.6 = 9/15 ends bin 9, 0.62 lies in bin 10: their gaps do not cancel
-    outcome = Classified(
+    outcome = ClassPredictions(
         np.array([0, 0]), np.array([0, 1]), np.array([0, 1]), 2, np.log(confidence), confidence
     )
     assert ece(outcome) == pytest.approx((abs(1 - 0.6) + abs(0 - 0.62)) / 2)
@@ -99,7 +99,7 @@ def test_ece_bins_are_closed_above() -> None:
 @pytest.mark.filterwarnings("ignore:The number of unique classes is greater than 50")
 def test_against_scikit_learn(seed: int, n: int, classes: int) -> None:
     logits, y = draw(seed, n, classes)
-    outcome, predicted = Classified.from_logits(logits, y), logits.argmax(1)
+    outcome, predicted = ClassPredictions.from_logits(logits, y), logits.argmax(1)
     assert top1(outcome) == pytest.approx(sk.accuracy_score(y, predicted), abs=1e-12)
     assert balanced_accuracy(outcome) == pytest.approx(
         sk.balanced_accuracy_score(y, predicted), abs=1e-12
@@ -120,7 +120,7 @@ def test_against_scikit_learn(seed: int, n: int, classes: int) -> None:
 def test_against_torchmetrics(seed: int, n: int, classes: int) -> None:
     logits, y = draw(seed, n, classes)
     outcome, scores, true = (
-        Classified.from_logits(logits, y),
+        ClassPredictions.from_logits(logits, y),
         torch.from_numpy(probabilities(logits)),
         torch.from_numpy(y),
     )
@@ -139,14 +139,14 @@ def test_against_torchmetrics(seed: int, n: int, classes: int) -> None:
         )
 
 
-def _changed(name: str, logits: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> Classified:
+def _changed(name: str, logits: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> ClassPredictions:
     if name == "permuted":
         order = rng.permutation(len(y))
-        return Classified.from_logits(logits[order], y[order])
+        return ClassPredictions.from_logits(logits[order], y[order])
     if name == "relabelled":
         order = rng.permutation(logits.shape[1])
-        return Classified.from_logits(logits[:, order], np.argsort(order)[y])
-    return Classified.from_logits(np.repeat(logits, 3, 0), np.repeat(y, 3))
+        return ClassPredictions.from_logits(logits[:, order], np.argsort(order)[y])
+    return ClassPredictions.from_logits(np.repeat(logits, 3, 0), np.repeat(y, 3))
 
 
 @pytest.mark.parametrize("change", ["permuted", "relabelled", "tripled"])
@@ -155,17 +155,17 @@ def test_what_must_not_move_a_metric(name: str, change: str) -> None:
     logits, y = draw(7, 120, 8)
     changed = _changed(change, logits, y, np.random.default_rng(0))
     assert METRICS[name].function(changed) == pytest.approx(
-        METRICS[name].function(Classified.from_logits(logits, y)), abs=1e-12
+        METRICS[name].function(ClassPredictions.from_logits(logits, y)), abs=1e-12
     )
 
 
 @pytest.mark.parametrize("name", METRICS)
 def test_a_perfect_backbone_has_the_best_value_and_an_always_wrong_one_the_worst(name: str) -> None:
     metric, y = METRICS[name], np.arange(30) % 7
-    perfect = metric.function(Classified.from_logits(1e4 * np.eye(7)[y], y))
+    perfect = metric.function(ClassPredictions.from_logits(1e4 * np.eye(7)[y], y))
     # the true class comes last of seven, with a probability that rounds to nothing
     wrong = metric.function(
-        Classified.from_logits(1e4 * np.eye(7)[(y + 1) % 7] - 1e4 * np.eye(7)[y], y)
+        ClassPredictions.from_logits(1e4 * np.eye(7)[(y + 1) % 7] - 1e4 * np.eye(7)[y], y)
     )
     assert perfect == (1 if metric.higher_is_better else 0)
     assert wrong == (0 if metric.higher_is_better else pytest.approx(min(metric.highest, 2e4)))
@@ -173,7 +173,7 @@ def test_a_perfect_backbone_has_the_best_value_and_an_always_wrong_one_the_worst
 
 def test_chance() -> None:
     rng = np.random.default_rng(3)
-    outcome = Classified.from_logits(rng.normal(size=(20_000, 10)), rng.integers(10, size=20_000))
+    outcome = ClassPredictions.from_logits(rng.normal(size=(20_000, 10)), rng.integers(10, size=20_000))
     for name, chance in (("top1", 0.1), ("top5", 0.5), ("mean_per_class", 0.1), ("macro_f1", 0.1)):
         assert METRICS[name].function(outcome) == pytest.approx(chance, abs=0.01)
 
@@ -181,7 +181,7 @@ def test_chance() -> None:
 @pytest.mark.parametrize("name", METRICS)
 def test_no_examples_is_undefined(name: str) -> None:
     with pytest.raises(UndefinedError, match="there are no test examples"):
-        METRICS[name].function(Classified.from_logits(np.empty((0, 9)), np.empty(0, int)))
+        METRICS[name].function(ClassPredictions.from_logits(np.empty((0, 9)), np.empty(0, int)))
 
 
 @pytest.mark.parametrize("classes", [2, 5])
@@ -198,7 +198,7 @@ def test_votes_are_no_probabilities(name: str) -> None:
 
 def test_infinite_log_loss_is_undefined() -> None:
     with pytest.raises(UndefinedError, match="log_loss is infinite"):
-        log_loss(Classified.from_logits(np.array([[0.0, -np.inf]]), np.array([1])))
+        log_loss(ClassPredictions.from_logits(np.array([[0.0, -np.inf]]), np.array([1])))
 
 
 def test_unknown_metric() -> None:

@@ -15,12 +15,12 @@ from bob.engine.scores import scores
 from bob.errors import UndefinedError
 from bob.metrics import METRICS as ALL
 from bob.metrics import classification
-from bob.metrics.intervals import CLOSED, bootstrap, interval, resampled
+from bob.metrics.intervals import CLOSED_FORMS, bootstrap, interval, resampled
 from bob.metrics.metric import Metric
-from bob.outcomes import Classified, Detected, Draws, Shifted
-from bob.outcomes.paired_preprocessing import Varied
+from bob.outcomes import ClassPredictions, FewShotCurves, OodScores, ShiftResults
+from bob.outcomes.paired_preprocessing import PairedPreprocessing
 from bob.protocols.protocol import Part
-from bob.statistics.jackknife import jackknifed, shown_bias
+from bob.statistics.jackknife import jackknife_limits, jackknife_bias
 from bob.statistics.limits import (
     Z,
     _overdispersion,
@@ -37,10 +37,10 @@ from tests.builders import interval_coverage as coverage
 METRICS = {metric.name: metric for metric in classification.METRICS}
 
 
-def classified(n: int, classes: int, seed: int, skill: float = 1.5) -> Classified:
+def classified(n: int, classes: int, seed: int, skill: float = 1.5) -> ClassPredictions:
     rng = np.random.default_rng(seed)
     y = rng.integers(classes, size=n)
-    return Classified.from_logits(rng.normal(size=(n, classes)) + skill * np.eye(classes)[y], y)
+    return ClassPredictions.from_logits(rng.normal(size=(n, classes)) + skill * np.eye(classes)[y], y)
 
 
 def test_z_is_the_normal_quantile() -> None:
@@ -248,7 +248,7 @@ def test_bootstrap_covers() -> None:
 def test_leaving_out_is_the_metric_on_the_others(name: str, n: int) -> None:
     metric, outcome = METRICS[name], classified(n, 6, seed=n)
     expected = [metric.function(outcome.take(np.delete(np.arange(n), i))) for i in range(n)]
-    assert metric.left_out is not None and metric.left_out(outcome) == pytest.approx(
+    assert metric.leave_one_out is not None and metric.leave_one_out(outcome) == pytest.approx(
         expected, abs=1e-12
     )
 
@@ -257,10 +257,10 @@ def test_the_jackknife_of_a_mean_has_its_variance_and_no_bias() -> None:
     """Without x_i the mean of n is (n m - x_i) / (n - 1). The size is m (1 - m) n / variance; scipy's kurtosis gives the degrees of freedom."""
     values = np.random.default_rng(0).beta(2, 1, 40)
     left_out = (values.sum() - values) / 39
-    assert shown_bias(values.mean(), left_out) == pytest.approx(0, abs=1e-12)
+    assert jackknife_bias(values.mean(), left_out) == pytest.approx(0, abs=1e-12)
     size = values.mean() * (1 - values.mean()) * 40 / values.var(ddof=1)
     quantile = student_t.ppf(0.975, 2 * 39 / (kurtosis(values, fisher=False) - 1))
-    assert jackknifed(values.mean(), left_out, np.zeros(40)) == pytest.approx(
+    assert jackknife_limits(values.mean(), left_out, np.zeros(40)) == pytest.approx(
         wilson(values.mean() * size, np.asarray(size), quantile)
     )
 
@@ -269,12 +269,12 @@ def test_the_jackknife_takes_out_the_bias_of_a_square() -> None:
     """The square of a mean is too high by variance / n, which is exactly what leaving out shows (Quenouille 1956)."""
     values = np.random.default_rng(0).random(30)
     left_out = ((values.sum() - values) / 29) ** 2
-    assert shown_bias(values.mean() ** 2, left_out) == pytest.approx(values.var(ddof=1) / 30)
+    assert jackknife_bias(values.mean() ** 2, left_out) == pytest.approx(values.var(ddof=1) / 30)
 
 
 def test_the_bias_of_the_calibration_error_is_that_of_a_folded_normal() -> None:
     """One bin, 8 right and 2 wrong at a confidence of 0.7: the gap is 0.1, its error sqrt(0.2 · 0.8 / 9); scipy has the mean of a folded normal."""
-    outcome = Classified(
+    outcome = ClassPredictions(
         np.zeros(10, np.int64), np.arange(10) // 8, np.arange(10) // 8, 2, None, np.full(10, 0.7)
     )
     error = (0.16 / 9) ** 0.5
@@ -300,11 +300,11 @@ def test_every_bootstrapped_metric_lies_between_0_and_1() -> None:
 
 def test_every_metric_has_what_its_kind_of_interval_reads() -> None:
     for metric in ALL.values():
-        assert metric.interval == "bootstrap" or metric.interval in CLOSED
+        assert metric.interval == "bootstrap" or metric.interval in CLOSED_FORMS
         assert (metric.shares is not None) == (metric.interval in ("score", "newcombe", "ratio")), (
             metric.name
         )
-        assert metric.each is not None or metric.interval not in (
+        assert metric.per_example is not None or metric.interval not in (
             "effective",
             "hall",
             "tango",
@@ -314,7 +314,7 @@ def test_every_metric_has_what_its_kind_of_interval_reads() -> None:
             metric.lowest,
             metric.highest,
         ) == (0, 1)
-        assert (metric.left_out is not None) == (metric.interval == "jackknife"), metric.name
+        assert (metric.leave_one_out is not None) == (metric.interval == "jackknife"), metric.name
         assert (metric.at_quantile is not None) == (metric.interval == "quantile"), metric.name
 
 
@@ -330,7 +330,7 @@ def test_the_interval_of_a_calibrated_probe_holds_its_ece() -> None:
     logits = rng.normal(size=(400, 3))
     chances = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     y = (rng.random((400, 1)) > chances.cumsum(1)).sum(1)
-    value, low, high, kind = interval("ece", Classified.from_logits(logits, y), seed=0)
+    value, low, high, kind = interval("ece", ClassPredictions.from_logits(logits, y), seed=0)
     assert low is not None and high is not None
     assert 0 <= low < value < high
     assert kind == "jackknife"
@@ -343,7 +343,7 @@ def test_bounded_metrics_have_width_when_all_examples_agree(name: str, right: bo
     predicted = y if right else (y + 1) % 8
     value, low, high, _ = interval(
         name,
-        Classified.from_logits(1e4 * (np.eye(8)[predicted] - np.eye(8)[y] * (not right)), y),
+        ClassPredictions.from_logits(1e4 * (np.eye(8)[predicted] - np.eye(8)[y] * (not right)), y),
         seed=0,
     )
     assert value in (0, 1)
@@ -354,7 +354,7 @@ def test_bounded_metrics_have_width_when_all_examples_agree(name: str, right: bo
 
 def test_log_loss_of_one_example_has_no_interval() -> None:
     value, low, high, _ = interval(
-        "log_loss", Classified.from_logits(np.array([[0.0, 0.0]]), np.array([0])), seed=0
+        "log_loss", ClassPredictions.from_logits(np.array([[0.0, 0.0]]), np.array([0])), seed=0
     )
     assert (value, low, high) == (pytest.approx(np.log(2)), None, None)
 
@@ -395,8 +395,8 @@ def test_an_undefined_score_says_why() -> None:
     assert made.undefined == "top5 needs at least 6 classes; there are 4"
 
 
-def draws(n: int, seed: int, spread: float = 0.05) -> Draws:
-    return Draws(
+def draws(n: int, seed: int, spread: float = 0.05) -> FewShotCurves:
+    return FewShotCurves(
         np.clip(0.7 + spread * np.random.default_rng(seed).normal(size=(n, 1)), 0, 1), np.array([5])
     )
 
@@ -426,7 +426,7 @@ def test_student_says_nothing_of_one_draw_or_of_equal_ones() -> None:
 
 
 def test_student_stays_in_range() -> None:
-    high = interval("few_shot_top1", Draws(np.array([[1.0], [1.0], [0.2]]), np.array([1])), seed=0)[
+    high = interval("few_shot_top1", FewShotCurves(np.array([[1.0], [1.0], [0.2]]), np.array([1])), seed=0)[
         2
     ]
     assert high == 1
@@ -435,13 +435,13 @@ def test_student_stays_in_range() -> None:
 def test_resamples_keep_the_sizes_of_both_sides() -> None:
     """30 in distribution and 10 not, whatever is drawn: the share of either never moves, as the datasets fix it."""
 
-    def share_inside(outcome: Detected) -> float:
+    def share_inside(outcome: OodScores) -> float:
         return float(outcome.inside.mean())
 
-    outcome = Detected.of(np.arange(30.0), np.arange(10.0))
+    outcome = OodScores.from_scores(np.arange(30.0), np.arange(10.0))
     metric = Metric(
         share_inside,
-        Detected,
+        OodScores,
         "bootstrap",
         1.0,
         True,
@@ -458,7 +458,7 @@ def test_auroc_near_1_is_covered() -> None:
     for seed in range(1_000):
         rng = np.random.default_rng(seed)
         _, low, high, _ = interval(
-            "auroc", Detected.of(rng.normal(3.5, 1, 200), rng.normal(0, 1, 100)), seed=0
+            "auroc", OodScores.from_scores(rng.normal(3.5, 1, 200), rng.normal(0, 1, 100)), seed=0
         )
         found.append(low is not None and high is not None and low <= truth <= high)
     assert 0.93 <= np.mean(found) <= 0.97  # 1000 trials: standard error 0.7 points
@@ -467,13 +467,13 @@ def test_auroc_near_1_is_covered() -> None:
 def test_resamples_without_a_value_are_left_out() -> None:
     """Of four examples of four classes, 4! / 4^4 = 9 % of resamples hold all; of eighty, nearly all do."""
 
-    def every_class(outcome: Classified) -> float:
+    def every_class(outcome: ClassPredictions) -> float:
         if len(np.unique(outcome.y)) < 4:
             raise UndefinedError("a class is missing")
         return float((outcome.rank == 0).mean())
 
-    metric = Metric(every_class, Classified, "bootstrap", 1.0, True, "for this test")
-    few = Classified(np.arange(4), np.zeros(4, np.int64), np.arange(4), 4)
+    metric = Metric(every_class, ClassPredictions, "bootstrap", 1.0, True, "for this test")
+    few = ClassPredictions(np.arange(4), np.zeros(4, np.int64), np.arange(4), 4)
     assert np.isnan(resampled(few, metric, 0, 1000)).mean() == pytest.approx(1 - 24 / 256, abs=0.03)
     assert bootstrap(few, metric, seed=0) is None
     many = classified(80, 4, seed=0)
@@ -483,7 +483,7 @@ def test_resamples_without_a_value_are_left_out() -> None:
 
 def test_a_drop_may_be_negative() -> None:
     """0.3 against 0.6: far below 0, as are its limits; the ratio of the two is about 2, and the relative drop -1."""
-    outcome = Shifted.of([np.arange(500) < 150, np.arange(500) < 300])
+    outcome = ShiftResults.from_test_sets([np.arange(500) < 150, np.arange(500) < 300])
     value, low, high, kind = interval("drop", outcome, seed=0)
     assert (
         (value, kind) == (pytest.approx(-0.3), "newcombe")
@@ -537,7 +537,7 @@ def test_limits_of_a_paired_difference_solve_the_score_equation(
 
 def test_a_gain_is_a_paired_difference() -> None:
     own, other = np.arange(200) < 100, np.arange(200) % 2 == 0
-    value, low, high, kind = interval("top1_gain", Varied(own, other), seed=0)
+    value, low, high, kind = interval("top1_gain", PairedPreprocessing(own, other), seed=0)
     assert (value, kind) == (0.0, "tango")
     assert (low, high) == pytest.approx(
         tuple(map(float, paired_shares(np.float64(50), np.float64(50), 200)))

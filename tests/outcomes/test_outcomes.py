@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from scipy.special import log_softmax
 
-import bob.outcomes.classified
-from bob.outcomes import Classified
+import bob.outcomes.classification
+from bob.outcomes import ClassPredictions
 
 
 def test_from_logits_by_hand() -> None:
     logits = np.array([[0.0, 2.0, 1.0], [3.0, 3.0, 0.0], [3.0, 3.0, 0.0], [1.0, 1.0, 1.0]])
-    outcome = Classified.from_logits(logits, np.array([2, 0, 1, 2]))
+    outcome = ClassPredictions.from_logits(logits, np.array([2, 0, 1, 2]))
     assert outcome.predicted.tolist() == [1, 0, 0, 0]  # equal scores go to the lower index
     assert outcome.rank.tolist() == [1, 0, 1, 2]
     assert outcome.log_prob is not None and outcome.confidence is not None
@@ -20,7 +20,7 @@ def test_from_logits_by_hand() -> None:
 
 def test_from_votes_never_ranks_a_class_without_votes() -> None:
     votes = np.array([[0.0, 0.7, 0.3], [0.0, 0.7, 0.3], [0.5, 0.5, 0.0]])
-    outcome = Classified.from_votes(votes, np.array([0, 2, 1]))
+    outcome = ClassPredictions.from_votes(votes, np.array([0, 2, 1]))
     assert outcome.predicted.tolist() == [1, 1, 0]
     assert outcome.rank.tolist() == [3, 1, 1]  # class 0 of the first row got no vote: rank C
     assert outcome.log_prob is None and outcome.confidence is None
@@ -36,7 +36,7 @@ def test_ranks_and_probabilities_agree_with_a_stable_sort_and_with_scipy(
     rng = np.random.default_rng(n)
     logits = rng.integers(-4, 5, (n, classes)).astype(dtype)  # integers: many ties
     y = rng.integers(classes, size=n)
-    outcome = Classified.from_logits(logits, y)
+    outcome = ClassPredictions.from_logits(logits, y)
     order = np.argsort(-logits, axis=1, kind="stable")
     assert outcome.rank.tolist() == [
         list(row).index(true) for row, true in zip(order, y, strict=True)
@@ -50,32 +50,32 @@ def test_ranks_and_probabilities_agree_with_a_stable_sort_and_with_scipy(
 def test_blocks_do_not_change_the_outcome(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     logits, y = rng.normal(size=(50, 4)), rng.integers(4, size=50)
-    whole = Classified.from_logits(logits, y).to_arrays()
-    monkeypatch.setattr(bob.outcomes.classified, "BLOCK_CELLS", 7)
-    for name, value in Classified.from_logits(logits, y).to_arrays().items():
+    whole = ClassPredictions.from_logits(logits, y).to_arrays()
+    monkeypatch.setattr(bob.outcomes.classification, "BLOCK_CELLS", 7)
+    for name, value in ClassPredictions.from_logits(logits, y).to_arrays().items():
         np.testing.assert_array_equal(value, whole[name])
 
 
 def test_logits_made_by_blocks_give_the_same_outcome(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     logits, y = rng.normal(size=(23, 5)), rng.integers(5, size=23)
-    whole, asked = Classified.from_logits(logits, y), []
-    monkeypatch.setattr(bob.outcomes.classified, "BLOCK_CELLS", 20)
-    made = Classified.by_blocks(lambda rows: asked.append(rows) or logits[rows], y, 5)
+    whole, asked = ClassPredictions.from_logits(logits, y), []
+    monkeypatch.setattr(bob.outcomes.classification, "BLOCK_CELLS", 20)
+    made = ClassPredictions.from_logits_in_blocks(lambda rows: asked.append(rows) or logits[rows], y, 5)
     assert [(rows.stop - rows.start) * 5 for rows in asked] == [20] * 6
     for name, values in whole.to_arrays().items():
         np.testing.assert_array_equal(made.to_arrays()[name], values)
-    assert len(Classified.by_blocks(lambda rows: logits[:0], y[:0], 5)) == 0
+    assert len(ClassPredictions.from_logits_in_blocks(lambda rows: logits[:0], y[:0], 5)) == 0
 
 
 def test_huge_logits_do_not_overflow() -> None:
-    outcome = Classified.from_logits(np.array([[1e300, 0.0], [-1e300, -1e300]]), np.array([0, 1]))
+    outcome = ClassPredictions.from_logits(np.array([[1e300, 0.0], [-1e300, -1e300]]), np.array([0, 1]))
     assert outcome.log_prob is not None
     assert outcome.log_prob.tolist() == [0.0, pytest.approx(-np.log(2))]
 
 
 def test_a_masked_class_has_probability_zero() -> None:
-    outcome = Classified.from_logits(np.array([[0.0, -np.inf]]), np.array([1]))
+    outcome = ClassPredictions.from_logits(np.array([[0.0, -np.inf]]), np.array([1]))
     assert outcome.log_prob is not None and outcome.confidence is not None
     assert outcome.log_prob.tolist() == [-np.inf]
     assert outcome.confidence.tolist() == [1.0]
@@ -86,10 +86,10 @@ def test_arrays_and_back(kind: str) -> None:
     rng = np.random.default_rng(1)
     scores, y = rng.random((9, 3)), rng.integers(3, size=9)
     outcome = (
-        Classified.from_logits(scores, y) if kind == "logits" else Classified.from_votes(scores, y)
+        ClassPredictions.from_logits(scores, y) if kind == "logits" else ClassPredictions.from_votes(scores, y)
     )
     arrays = outcome.to_arrays()
-    again = Classified.from_arrays(arrays)
+    again = ClassPredictions.from_arrays(arrays)
     assert ("log_prob" in arrays) == (kind == "logits")
     assert again.classes == 3 and isinstance(again.classes, int)
     for name, value in again.to_arrays().items():
@@ -98,7 +98,7 @@ def test_arrays_and_back(kind: str) -> None:
 
 
 def test_take() -> None:
-    outcome = Classified.from_logits(
+    outcome = ClassPredictions.from_logits(
         np.array([[2.0, 0.0], [0.0, 1.0], [5.0, 4.0]]), np.array([0, 0, 1])
     )
     taken = outcome.take(np.array([2, 2, 0]))
@@ -110,8 +110,8 @@ def test_take() -> None:
 
 
 def test_no_examples() -> None:
-    assert len(Classified.from_logits(np.empty((0, 3)), np.empty(0, int))) == 0
-    assert len(Classified.from_votes(np.empty((0, 3)), np.empty(0, int))) == 0
+    assert len(ClassPredictions.from_logits(np.empty((0, 3)), np.empty(0, int))) == 0
+    assert len(ClassPredictions.from_votes(np.empty((0, 3)), np.empty(0, int))) == 0
 
 
 @pytest.mark.parametrize(
@@ -131,22 +131,22 @@ def test_no_examples() -> None:
 )
 def test_bad_scores(scores: np.ndarray, y: np.ndarray, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        Classified.from_logits(scores, y)
+        ClassPredictions.from_logits(scores, y)
 
 
 @pytest.mark.parametrize("votes", [[[0.0, 0.0]], [[-1.0, 2.0]]])
 def test_bad_votes(votes: list[list[float]]) -> None:
     with pytest.raises(ValueError, match="votes must be at least 0"):
-        Classified.from_votes(np.array(votes), np.array([0]))
+        ClassPredictions.from_votes(np.array(votes), np.array([0]))
 
 
 @pytest.mark.parametrize("change", ["less", "more"])
 def test_bad_arrays(change: str) -> None:
-    arrays = Classified.from_votes(np.eye(2), np.array([0, 1])).to_arrays()
+    arrays = ClassPredictions.from_votes(np.eye(2), np.array([0, 1])).to_arrays()
     arrays = (
         {name: value for name, value in arrays.items() if name != "rank"}
         if change == "less"
         else arrays | {"extra": np.zeros(2)}
     )
     with pytest.raises(ValueError, match="a stored outcome holds the arrays"):
-        Classified.from_arrays(arrays)
+        ClassPredictions.from_arrays(arrays)

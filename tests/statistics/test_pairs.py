@@ -8,13 +8,13 @@ from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar as statsmodels_mcnemar
 
 from bob.metrics import METRICS
-from bob.outcomes import Classified
-from bob.statistics.pairs import (
+from bob.outcomes import ClassPredictions
+from bob.statistics.paired_tests import (
     EXACT,
     FLIPS,
     MANY,
-    difference,
-    fitting,
+    compare_paired,
+    choose_test,
     mcnemar,
     p_values,
     sign_flips,
@@ -105,9 +105,9 @@ def test_t_against_scipy() -> None:
 
 
 def test_which_test_fits() -> None:
-    assert fitting(np.array([[0.0, 1.0]]), draws=False) == "mcnemar"
-    assert fitting(np.array([[0.5, 1.0]]), draws=False) == "sign_flip"
-    assert fitting(np.array([[0.0, 1.0]]), draws=True) == "t"
+    assert choose_test(np.array([[0.0, 1.0]]), draws=False) == "mcnemar"
+    assert choose_test(np.array([[0.5, 1.0]]), draws=False) == "sign_flip"
+    assert choose_test(np.array([[0.0, 1.0]]), draws=True) == "t"
 
 
 # ---- the laws of ties
@@ -143,7 +143,7 @@ def test_better_on_every_example_never_ties(test: str, n: int) -> None:
 )
 def test_the_interval_of_a_difference_of_shares_covers(shares: tuple[float, float], n: int) -> None:
     truth = np.subtract(*right(400_000, *shares, seed=99).mean(1))
-    found = [difference(*right(n, *shares, seed=1000 + 2 * trial)) for trial in range(1500)]
+    found = [compare_paired(*right(n, *shares, seed=1000 + 2 * trial)) for trial in range(1500)]
     covered = np.mean(
         [
             one.low <= truth <= one.high
@@ -156,18 +156,18 @@ def test_the_interval_of_a_difference_of_shares_covers(shares: tuple[float, floa
 
 def test_the_interval_of_a_mean_difference_against_scipy() -> None:
     a, b = np.random.default_rng(8).normal(size=(2, 50))
-    found = difference(a, b)
+    found = compare_paired(a, b)
     expected = stats.ttest_rel(a, b).confidence_interval(0.95)
     assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
     assert (found.value, found.n, found.test) == (pytest.approx((a - b).mean()), 50, "sign_flip")
 
 
 def test_a_difference_of_one_example_has_no_interval() -> None:
-    assert difference(np.array([0.3]), np.array([0.1]))[1:4] == (None, None, 1.0)
+    assert compare_paired(np.array([0.3]), np.array([0.1]))[1:4] == (None, None, 1.0)
 
 
 def test_the_interval_of_equals_has_width() -> None:
-    found = difference(np.ones(50), np.ones(50))
+    found = compare_paired(np.ones(50), np.ones(50))
     assert found.value == 0 and found.low is not None and found.high is not None
     assert found.low < 0 < found.high
     assert FLIPS == 9_999  # so that the smallest p, 1e-4, survives Holm over a pool of hundreds
@@ -181,13 +181,13 @@ def test_the_interval_of_equals_has_width() -> None:
     [
         name
         for name, metric in METRICS.items()
-        if metric.each is not None and metric.outcome is Classified
+        if metric.per_example is not None and metric.outcome is ClassPredictions
     ],
 )
 def test_what_each_example_gave_averages_to_the_metric(name: str) -> None:
     rng = np.random.default_rng(9)
-    outcome = Classified.from_logits(rng.normal(size=(90, 7)), np.repeat([0, 0, 1, 2, 3, 5], 15))
+    outcome = ClassPredictions.from_logits(rng.normal(size=(90, 7)), np.repeat([0, 0, 1, 2, 3, 5], 15))
     metric = METRICS[name]
-    assert metric.each is not None
-    assert metric.each(outcome).mean() == pytest.approx(metric.function(outcome))
-    assert metric.each(outcome).shape == (90,)
+    assert metric.per_example is not None
+    assert metric.per_example(outcome).mean() == pytest.approx(metric.function(outcome))
+    assert metric.per_example(outcome).shape == (90,)

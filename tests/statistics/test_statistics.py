@@ -8,13 +8,13 @@ import pytest
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from bob.statistics.aggregate import beaten, borda, ranks, win_rate, z_scores
+from bob.statistics.aggregate import wins, borda, ranks, win_rate, z_scores
 from bob.statistics.correlation import kendall, spearman
-from bob.statistics.pairs import t_tests
+from bob.statistics.paired_tests import t_tests
 from bob.statistics.pareto import pareto_front
 from bob.statistics.resampling import (
-    by_dataset,
-    drawn_means,
+    dataset_contributions,
+    resampled_means,
     normal_draws,
     normal_p_values,
     rank_interval,
@@ -61,7 +61,7 @@ def test_a_pool_of_one_has_neither_z_nor_duels() -> None:
 
 def test_ranks_duels_and_borda_by_hand() -> None:
     assert ranks(HAND, BOTH).tolist() == [[1, 1], [2.5, 3], [2.5, 2]]
-    assert beaten(HAND, BOTH).tolist() == [[2, 2], [0.5, 0], [0.5, 1]]
+    assert wins(HAND, BOTH).tolist() == [[2, 2], [0.5, 0], [0.5, 1]]
     assert borda(HAND, BOTH).tolist() == [4, 0.5, 1.5]
     assert win_rate(HAND, BOTH).tolist() == [1, 0.125, 0.375]  # of 2 others in 2 settings
 
@@ -92,7 +92,7 @@ def test_the_published_table() -> None:
 def test_the_published_table_does_not_separate_its_top() -> None:
     names, values = published()
     z = z_scores(values, [True] * 8)
-    share = win_share(drawn_means(z, [str(i) for i in range(8)]))
+    share = win_share(resampled_means(z, [str(i) for i in range(8)]))
     assert share[names.index("timm-swinv2_base_window12to24_192to384_22kft1k")] == pytest.approx(
         0.60, abs=0.02
     )
@@ -102,17 +102,17 @@ def test_the_published_table_does_not_separate_its_top() -> None:
 def test_drawn_means_follow_their_seed_and_centre_on_the_mean() -> None:
     values = np.random.default_rng(2).normal(size=(4, 6))
     units = list("aabbcd")
-    drawn = drawn_means(values, units)
-    assert np.array_equal(drawn, drawn_means(values, units)) and not np.array_equal(
-        drawn, drawn_means(values, units, seed=1)
+    drawn = resampled_means(values, units)
+    assert np.array_equal(drawn, resampled_means(values, units)) and not np.array_equal(
+        drawn, resampled_means(values, units, seed=1)
     )
     assert drawn.shape == (10_000, 4)
-    assert drawn_means(values, list("abcdef")).mean(0) == pytest.approx(values.mean(1), abs=0.02)
+    assert resampled_means(values, list("abcdef")).mean(0) == pytest.approx(values.mean(1), abs=0.02)
 
 
 def test_settings_of_one_dataset_are_drawn_together() -> None:
     values = np.array([[0.0, 1.0, 10.0]])
-    assert set(drawn_means(values, ["a", "a", "b"])[:, 0].round(6)) == {0.5, round(11 / 3, 6), 10.0}
+    assert set(resampled_means(values, ["a", "a", "b"])[:, 0].round(6)) == {0.5, round(11 / 3, 6), 10.0}
     # twice a: (0 + 1) / 2; once each: 11 / 3; twice b: 10
 
 
@@ -125,10 +125,10 @@ def test_equals_share_a_win_and_a_place() -> None:
 
 def test_the_shares_of_datasets_average_to_the_mean_over_settings() -> None:
     values = np.random.default_rng(4).normal(size=(3, 5))
-    shared = by_dataset(values, list("aabcc"))
+    shared = dataset_contributions(values, list("aabcc"))
     assert shared.shape == (3, 3) and shared.mean(1) == pytest.approx(values.mean(1))
     assert shared[:, 1] == pytest.approx(values[:, 2] * 3 / 5)
-    assert by_dataset(values, list("abcde")) == pytest.approx(values)
+    assert dataset_contributions(values, list("abcde")) == pytest.approx(values)
 
 
 def test_normal_draws_against_numpy() -> None:

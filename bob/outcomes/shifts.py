@@ -11,7 +11,7 @@ from bob.outcomes.outcome import Ints
 
 
 @dataclass(frozen=True, eq=False)
-class Shifted:
+class ShiftResults:
     """Per-example results on N images of several test sets together."""
 
     right: NDArray[np.bool_]
@@ -28,9 +28,9 @@ class Shifted:
             )
 
     @classmethod
-    def of(
+    def from_test_sets(
         cls, sides: Sequence[NDArray[np.bool_]], groups: Sequence[NDArray[np.int64]] | None = None
-    ) -> "Shifted":
+    ) -> "ShiftResults":
         """From `right` per test set, in distribution first; without groups, each test set is one."""
         shift = np.repeat(np.arange(len(sides)), [len(side) for side in sides])
         return cls(
@@ -40,15 +40,15 @@ class Shifted:
     def __len__(self) -> int:
         return len(self.right)
 
-    def take(self, positions: NDArray[Any]) -> "Shifted":
+    def take(self, positions: NDArray[Any]) -> "ShiftResults":
         """The outcome of the images at `positions` (M,), int, repeats allowed."""
-        return Shifted(self.right[positions], self.shift[positions], self.group[positions])
+        return ShiftResults(self.right[positions], self.shift[positions], self.group[positions])
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """For storing."""
         return {"right": self.right, "shift": self.shift, "group": self.group}
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> "Shifted":
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> "ShiftResults":
         """From what `to_arrays` gave."""
         return cls(arrays["right"], arrays["shift"], arrays["group"])

@@ -8,21 +8,21 @@ import numpy as np
 
 from bob.errors import UndefinedError
 from bob.metrics.metric import Metric
-from bob.outcomes import Floats, Ints, Shifted
+from bob.outcomes import Floats, Ints, ShiftResults
 
 
-def shifted_top1(outcome: Shifted) -> float:
+def shifted_top1(outcome: ShiftResults) -> float:
     """Top-1 on shifted test sets; of several, the mean, each weighing the same."""
     return float(_per_shift(outcome)[1:].mean())
 
 
-def drop(outcome: Shifted) -> float:
+def drop(outcome: ShiftResults) -> float:
     """Top-1 in distribution minus `shifted_top1`. Negative where the shifted images are easier."""
     top1 = _per_shift(outcome)
     return float(top1[0] - top1[1:].mean())
 
 
-def relative_drop(outcome: Shifted) -> float:
+def relative_drop(outcome: ShiftResults) -> float:
     """`drop` as a share of top-1 in distribution."""
     top1 = _per_shift(outcome)
     if top1[0] == 0:
@@ -30,14 +30,14 @@ def relative_drop(outcome: Shifted) -> float:
     return float((top1[0] - top1[1:].mean()) / top1[0])
 
 
-def worst_group(outcome: Shifted) -> float:
+def worst_group(outcome: ShiftResults) -> float:
     """Lowest top-1 of any group; the groups are all test sets, in distribution and shifted, or parts of them."""
     if not len(outcome):
         raise UndefinedError("there are no test examples")
     return float(_shares(outcome, outcome.group).min())
 
 
-def _per_shift(outcome: Shifted) -> Floats:
+def _per_shift(outcome: ShiftResults) -> Floats:
     """Top-1 in distribution, then per shift that has images."""
     if not (outcome.shift == 0).any() or not (outcome.shift > 0).any():
         raise UndefinedError(
@@ -46,24 +46,24 @@ def _per_shift(outcome: Shifted) -> Floats:
     return _shares(outcome, outcome.shift)
 
 
-def _shares_per_shift(outcome: Shifted) -> tuple[Floats, Floats]:
+def _shares_per_shift(outcome: ShiftResults) -> tuple[Floats, Floats]:
     """Images predicted right and all images (K,), in distribution, then per shift that has images."""
     return _counts(outcome, outcome.shift)
 
 
-def _shifted_shares(outcome: Shifted) -> tuple[Floats, Floats]:
+def _shifted_shares(outcome: ShiftResults) -> tuple[Floats, Floats]:
     """As `_shares_per_shift`, of the shifts alone."""
     right, count = _shares_per_shift(outcome)
     return right[1:], count[1:]
 
 
-def _shares(outcome: Shifted, of: Ints) -> Floats:
+def _shares(outcome: ShiftResults, of: Ints) -> Floats:
     """Share predicted right of each value of `of` that occurs, ascending."""
     right, count = _counts(outcome, of)
     return right / count
 
 
-def _counts(outcome: Shifted, of: Ints) -> tuple[Floats, Floats]:
+def _counts(outcome: ShiftResults, of: Ints) -> tuple[Floats, Floats]:
     count = np.bincount(of)
     right = np.bincount(of, weights=outcome.right)[count > 0].astype(np.float64)
     return right, count[count > 0].astype(np.float64)
@@ -72,7 +72,7 @@ def _counts(outcome: Shifted, of: Ints) -> tuple[Floats, Floats]:
 METRICS = (
     Metric(
         shifted_top1,
-        Shifted,
+        ShiftResults,
         "score",
         1.0,
         True,
@@ -81,7 +81,7 @@ METRICS = (
     ),
     Metric(
         drop,
-        Shifted,
+        ShiftResults,
         "newcombe",
         1.0,
         False,
@@ -91,7 +91,7 @@ METRICS = (
     ),
     Metric(
         relative_drop,
-        Shifted,
+        ShiftResults,
         "ratio",
         1.0,
         False,
@@ -101,7 +101,7 @@ METRICS = (
     ),
     Metric(
         worst_group,
-        Shifted,
+        ShiftResults,
         "bootstrap",
         1.0,
         True,

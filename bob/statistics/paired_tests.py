@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.special import bdtr, ndtr, stdtr, stdtrit
 
 from bob.statistics.aggregate import Floats
-from bob.statistics.limits import held, paired_shares
+from bob.statistics.limits import clip_limits, paired_shares
 
 FLIPS = 9_999
 """Random sign vectors of the permutation test; the smallest p is 1e-4, small enough for Holm over hundreds."""
@@ -22,10 +22,10 @@ MANY = 2_000
 """From more examples on, the mean of flipped differences is taken for normal; its variance is known exactly."""
 BLOCK = 1_000
 """Sign vectors held at once: 16 MB at MANY examples."""
-Test = Literal["mcnemar", "sign_flip", "t", "bootstrap"]
+PairedTest = Literal["mcnemar", "sign_flip", "t", "bootstrap"]
 
 
-class Difference(NamedTuple):
+class PairedDifference(NamedTuple):
     """First minus second on the same examples."""
 
     value: float
@@ -34,33 +34,33 @@ class Difference(NamedTuple):
     """The 95 % interval; None for a single example."""
     p: float
     n: int
-    test: Test
+    test: PairedTest
 
 
-def fitting(values: Floats, draws: bool) -> Test:
+def choose_test(values: Floats, draws: bool) -> PairedTest:
     """Which test values (R, N) call for: exact McNemar for right or wrong, Student's t over `draws`, sign flips for any other values."""
     if draws:
         return "t"
     return "mcnemar" if np.isin(values, (0.0, 1.0)).all() else "sign_flip"
 
 
-def p_values(values: Floats, test: Test, seed: int = 0) -> Floats:
+def p_values(values: Floats, test: PairedTest, seed: int = 0) -> Floats:
     """(R, R) two-sided p-values of every pair by `test`."""
     if test == "mcnemar":
         return mcnemar(values)
     return t_tests(values) if test == "t" else sign_flips(values, seed)
 
 
-def difference(a: Floats, b: Floats, draws: bool = False, seed: int = 0) -> Difference:
+def compare_paired(a: Floats, b: Floats, draws: bool = False, seed: int = 0) -> PairedDifference:
     """a minus b, both (N,), with its 95 % interval and p-value."""
     values = np.stack([a, b])
-    test = fitting(values, draws)
+    test = choose_test(values, draws)
     low, high = (
-        held(float((a - b).mean()), paired_shares((a > b).sum(), (b > a).sum(), len(a)), -1, 1)
+        clip_limits(float((a - b).mean()), paired_shares((a > b).sum(), (b > a).sum(), len(a)), -1, 1)
         if test == "mcnemar"
         else mean_limits(a - b)
     )
-    return Difference(
+    return PairedDifference(
         float((a - b).mean()), low, high, float(p_values(values, test, seed)[0, 1]), len(a), test
     )
 

@@ -10,17 +10,17 @@ from numpy.typing import NDArray
 
 from bob.errors import UndefinedError
 from bob.metrics.metric import Metric
-from bob.outcomes.corrupted import Corrupted
+from bob.outcomes.corruptions import CorruptionResults
 
 Doubles = NDArray[np.float64]
 
 
-def corruption_error(outcome: Corrupted) -> float:
+def corruption_error(outcome: CorruptionResults) -> float:
     """Share predicted wrong, over all corruptions and severities alike."""
     return _mean(_error(outcome))
 
 
-def corruption_drop(outcome: Corrupted) -> float:
+def corruption_drop(outcome: CorruptionResults) -> float:
     """`corruption_error` less the share predicted wrong of the same images as they are."""
     return _mean(_lost(outcome))
 
@@ -31,13 +31,13 @@ def _mean(values: Doubles) -> float:
     return float(values.mean())
 
 
-def _error(outcome: Corrupted) -> Doubles:
+def _error(outcome: CorruptionResults) -> Doubles:
     """(N,) of each image, the share of conditions under which it was predicted wrong."""
     error: Doubles = 1.0 - outcome.right.mean(1)
     return error
 
 
-def _lost(outcome: Corrupted) -> Doubles:
+def _lost(outcome: CorruptionResults) -> Doubles:
     lost: Doubles = outcome.clean - outcome.right.mean(1)
     return lost
 
@@ -45,21 +45,21 @@ def _lost(outcome: Corrupted) -> Doubles:
 METRICS = (
     Metric(
         corruption_error,
-        Corrupted,
+        CorruptionResults,
         "effective",
         1.0,
         False,
         "error over corruptions and severities",
-        each=_error,
+        per_example=_error,
     ),
     Metric(
         corruption_drop,
-        Corrupted,
+        CorruptionResults,
         "hall",
         1.0,
         False,
         "error that corruptions add",
         lowest=-1.0,
-        each=_lost,
+        per_example=_lost,
     ),
 )

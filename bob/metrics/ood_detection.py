@@ -15,15 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bob.errors import UndefinedError
-from bob.metrics.leave_one_out import area_left_out, average_precision_left_out
+from bob.metrics.leave_one_out import auroc_leave_one_out, average_precision_leave_one_out
 from bob.metrics.metric import Metric
-from bob.outcomes import Detected, Floats
+from bob.outcomes import Floats, OodScores
 
 TPR = 0.95
 """The true positive rate at which false positives are counted (Hendrycks & Gimpel 2017 and all since)."""
 
 
-def auroc(outcome: Detected) -> float:
+def auroc(outcome: OodScores) -> float:
     """Probability that an in-distribution image scores higher than one that is not; equal scores count one half. The same whichever is positive."""
     curve = _curve(outcome, inside=False)
     before = np.concatenate([[0], curve.hits[:-1]])
@@ -31,17 +31,17 @@ def auroc(outcome: Detected) -> float:
     return float((misses * (before + curve.hits)).sum() / (2 * curve.hits[-1] * curve.misses[-1]))
 
 
-def aupr_in(outcome: Detected) -> float:
+def aupr_in(outcome: OodScores) -> float:
     """Average precision of finding in-distribution images by high scores. Chance: their share."""
     return _average_precision(_curve(outcome, inside=True))
 
 
-def aupr_out(outcome: Detected) -> float:
+def aupr_out(outcome: OodScores) -> float:
     """Average precision of finding out-of-distribution images by low scores. Chance: their share."""
     return _average_precision(_curve(outcome, inside=False))
 
 
-def fpr_at_95_tpr(outcome: Detected) -> float:
+def fpr_at_95_tpr(outcome: OodScores) -> float:
     """Share of in-distribution images taken for out-of-distribution ones at the strictest threshold that finds 95 % of the latter."""
     curve = _curve(outcome, inside=False)
     first = int(np.argmax(curve.hits >= TPR * curve.hits[-1]))
@@ -58,7 +58,7 @@ class _Curve:
     """Negatives."""
 
 
-def _curve(outcome: Detected, inside: bool) -> _Curve:
+def _curve(outcome: OodScores, inside: bool) -> _Curve:
     """Thresholds from the most positive score to the least; equal scores are passed together."""
     if outcome.inside.all() or not outcome.inside.any():
         raise UndefinedError(
@@ -77,60 +77,60 @@ def _average_precision(curve: _Curve) -> float:
     return float((np.diff(curve.hits, prepend=0) * precision).sum() / curve.hits[-1])
 
 
-def _inside(outcome: Detected) -> NDArray[np.bool_]:
+def _inside(outcome: OodScores) -> NDArray[np.bool_]:
     return outcome.inside
 
 
-def _auroc_left_out(outcome: Detected) -> Floats:
-    return area_left_out(outcome.inside, outcome.score)
+def _auroc_leave_one_out(outcome: OodScores) -> Floats:
+    return auroc_leave_one_out(outcome.inside, outcome.score)
 
 
-def _aupr_in_left_out(outcome: Detected) -> Floats:
-    return average_precision_left_out(outcome.inside, outcome.score)
+def _aupr_in_leave_one_out(outcome: OodScores) -> Floats:
+    return average_precision_leave_one_out(outcome.inside, outcome.score)
 
 
-def _aupr_out_left_out(outcome: Detected) -> Floats:
-    return average_precision_left_out(~outcome.inside, -outcome.score)
+def _aupr_out_leave_one_out(outcome: OodScores) -> Floats:
+    return average_precision_leave_one_out(~outcome.inside, -outcome.score)
 
 
-def _at_tpr(outcome: Detected) -> tuple[Floats, Floats, float]:
+def _at_tpr(outcome: OodScores) -> tuple[Floats, Floats, float]:
     return outcome.score[outcome.inside], outcome.score[~outcome.inside], TPR
 
 
 METRICS = (
     Metric(
         auroc,
-        Detected,
+        OodScores,
         "jackknife",
         1.0,
         True,
         "an in-distribution image scores higher than one that is not",
         strata=_inside,
-        left_out=_auroc_left_out,
+        leave_one_out=_auroc_leave_one_out,
     ),
     Metric(
         aupr_in,
-        Detected,
+        OodScores,
         "jackknife",
         1.0,
         True,
         "average precision of finding in-distribution images",
         strata=_inside,
-        left_out=_aupr_in_left_out,
+        leave_one_out=_aupr_in_leave_one_out,
     ),
     Metric(
         aupr_out,
-        Detected,
+        OodScores,
         "jackknife",
         1.0,
         True,
         "average precision of finding out-of-distribution images",
         strata=_inside,
-        left_out=_aupr_out_left_out,
+        leave_one_out=_aupr_out_leave_one_out,
     ),
     Metric(
         fpr_at_95_tpr,
-        Detected,
+        OodScores,
         "quantile",
         1.0,
         False,

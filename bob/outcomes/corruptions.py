@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, eq=False)
-class Corrupted:
+class CorruptionResults:
     """Per-image results on N images under K conditions."""
 
     clean: NDArray[np.bool_]
@@ -30,19 +30,19 @@ class Corrupted:
     def __len__(self) -> int:
         return len(self.clean)
 
-    def take(self, positions: NDArray[Any]) -> "Corrupted":
+    def take(self, positions: NDArray[Any]) -> "CorruptionResults":
         """The outcome of the images at `positions` (M,), int, repeats allowed: an image goes with all its corruptions."""
-        return Corrupted(self.clean[positions], self.right[positions])
+        return CorruptionResults(self.clean[positions], self.right[positions])
 
-    def under(self, conditions: NDArray[Any]) -> "Corrupted":
+    def under(self, conditions: NDArray[Any]) -> "CorruptionResults":
         """The outcome under some of the conditions, (K,) bool."""
-        return Corrupted(self.clean, self.right[:, conditions])
+        return CorruptionResults(self.clean, self.right[:, conditions])
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """For storing."""
         return {"clean": self.clean, "right": self.right}
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> "Corrupted":
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> "CorruptionResults":
         """From what `to_arrays` gave."""
         return cls(arrays["clean"], arrays["right"])

@@ -14,7 +14,7 @@ BLOCK_CELLS = 4_000_000
 
 
 @dataclass(frozen=True, eq=False)
-class Classified:
+class ClassPredictions:
     """Per-example results of a classifier on N test examples of C classes."""
 
     y: Ints
@@ -34,7 +34,7 @@ class Classified:
         return len(self.y)
 
     @classmethod
-    def from_logits(cls, logits: NDArray[Any], y: NDArray[Any]) -> "Classified":
+    def from_logits(cls, logits: NDArray[Any], y: NDArray[Any]) -> "ClassPredictions":
         """From logits (N, C), float, and true classes (N,), int. The probabilities are their softmax, in float64."""
         y = _checked(logits, y)
         log_prob, confidence = np.empty(len(y)), np.empty(len(y))
@@ -47,16 +47,16 @@ class Classified:
         return cls(y, _best(logits), _ranks(logits, y), logits.shape[1], log_prob, confidence)
 
     @classmethod
-    def by_blocks(
+    def from_logits_in_blocks(
         cls, logits_of: Callable[[slice], NDArray[Any]], y: NDArray[Any], classes: int
-    ) -> "Classified":
+    ) -> "ClassPredictions":
         """As `from_logits`, with logits (n, C) made for some rows at a time: memory depends on neither N nor C."""
         step = max(1, BLOCK_CELLS // classes)
         cuts = (slice(start, start + step) for start in range(0, max(1, len(y)), step))
         return cls.concatenate([cls.from_logits(logits_of(rows), y[rows]) for rows in cuts])
 
     @classmethod
-    def from_votes(cls, votes: NDArray[Any], y: NDArray[Any]) -> "Classified":
+    def from_votes(cls, votes: NDArray[Any], y: NDArray[Any]) -> "ClassPredictions":
         """From votes (N, C), at least 0, and true classes (N,), int. A class without votes is never ranked; votes are not probabilities."""
         y = _checked(votes, y)
         if len(y) and not (votes.min() >= 0 and votes.max(1).min() > 0):
@@ -64,11 +64,11 @@ class Classified:
         rank = np.where(_own(votes, y) > 0, _ranks(votes, y), votes.shape[1])
         return cls(y, _best(votes), rank, votes.shape[1])
 
-    def take(self, positions: NDArray[Any]) -> "Classified":
+    def take(self, positions: NDArray[Any]) -> "ClassPredictions":
         """The outcome of the examples at `positions` (M,), int, repeats allowed."""
         log_prob = None if self.log_prob is None else self.log_prob[positions]
         confidence = None if self.confidence is None else self.confidence[positions]
-        return Classified(
+        return ClassPredictions(
             self.y[positions],
             self.predicted[positions],
             self.rank[positions],
@@ -78,7 +78,7 @@ class Classified:
         )
 
     @classmethod
-    def concatenate(cls, parts: Sequence["Classified"]) -> "Classified":
+    def concatenate(cls, parts: Sequence["ClassPredictions"]) -> "ClassPredictions":
         """The outcome over all examples of the parts, in order; each part has the same C and the same optional arrays."""
         arrays = [part.to_arrays() for part in parts]
         joined = {
@@ -94,7 +94,7 @@ class Classified:
         return {name: np.asarray(value) for name, value in values.items() if value is not None}
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> "Classified":
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> "ClassPredictions":
         """From what `to_arrays` gave."""
         known = {field.name for field in fields(cls)}
         needed = known - {"log_prob", "confidence"}

@@ -14,7 +14,7 @@ from bob.outcomes.outcome import Floats, Ints
 
 
 @dataclass(frozen=True, eq=False)
-class Retrieved:
+class RetrievalResults:
     """Per-query results over whole rankings. Ranks count what was not excluded, from 0."""
 
     query: Ints
@@ -35,9 +35,9 @@ class Retrieved:
     def __len__(self) -> int:
         return len(self.query)
 
-    def take(self, positions: NDArray[Any]) -> "Retrieved":
+    def take(self, positions: NDArray[Any]) -> "RetrievalResults":
         """The outcome of the queries at `positions` (M,), int, repeats allowed."""
-        return Retrieved(
+        return RetrievalResults(
             **{field.name: getattr(self, field.name)[positions] for field in fields(self)}
         )
 
@@ -46,13 +46,13 @@ class Retrieved:
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> "Retrieved":
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> "RetrievalResults":
         """From what `to_arrays` gave."""
         return cls(**{field.name: arrays[field.name] for field in fields(cls)})
 
 
 @dataclass(frozen=True, eq=False)
-class Shortlist:
+class TopKResults:
     """Per-query results over the first k of each ranking."""
 
     k: int
@@ -68,9 +68,9 @@ class Shortlist:
     def __len__(self) -> int:
         return len(self.positives)
 
-    def take(self, positions: NDArray[Any]) -> "Shortlist":
+    def take(self, positions: NDArray[Any]) -> "TopKResults":
         """The outcome of the queries at `positions` (M,), int, repeats allowed."""
-        return Shortlist(
+        return TopKResults(
             self.k,
             self.positives[positions],
             self.hits[positions],
@@ -83,7 +83,7 @@ class Shortlist:
         return {field.name: np.asarray(getattr(self, field.name)) for field in fields(self)}
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> "Shortlist":
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> "TopKResults":
         """From what `to_arrays` gave."""
         return cls(
             int(arrays["k"].item()),
