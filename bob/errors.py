@@ -1,6 +1,17 @@
-"""The error tree. Every `BobError` is a problem that its reader can act on, so the command line shows it without a traceback.
+"""The errors that users can act on, and the exit codes of the command line.
 
-A message says what is wrong, where, what was given, and what would be right.
+    BobError                    any problem that the user can act on
+    ├── ConfigError             a registry file, a name or a flag is wrong
+    ├── UnavailableError        a backbone or dataset cannot be obtained on this machine
+    ├── DatasetError            a dataset's folder, table, labels or splits are wrong
+    │   └── UnreadableImageError    one image cannot be read
+    ├── BackboneError           a backbone does not load, or returns wrong rows
+    ├── StoreError              features or records cannot be read or written
+    ├── NotApplicableError      a task is not defined for a dataset or backbone
+    └── UndefinedError          a metric has no value for an outcome
+
+The command line prints the message of a `BobError` without a traceback. A message says what is
+wrong, where, which value was passed, and what would be right.
 """
 
 import difflib
@@ -10,7 +21,7 @@ from typing import Literal
 
 
 class BobError(Exception):
-    """Any problem that the user can act on."""
+    """Base class of all problems that the user can act on."""
 
 
 class ConfigError(BobError):
@@ -18,7 +29,7 @@ class ConfigError(BobError):
 
 
 class UnavailableError(BobError):
-    """A backbone or a dataset cannot be obtained here: no network, gated, package not installed."""
+    """A backbone or dataset cannot be obtained: no network, gated, or a package is missing."""
 
 
 class DatasetError(BobError):
@@ -30,15 +41,18 @@ class UnreadableImageError(DatasetError):
 
 
 class BackboneError(BobError):
-    """A backbone does not load, or gives wrong rows."""
+    """A backbone does not load, or returns wrong rows."""
 
 
 class StoreError(BobError):
-    """The feature store or the records cannot be written."""
+    """The feature store or the records cannot be read or written."""
 
 
 class NotApplicableError(BobError):
-    """A task cannot be asked of this dataset, or of this backbone. Neither a failure nor a score of 0."""
+    """A task is not defined for this dataset or backbone: neither a failure nor a score of 0.
+
+    `subject` says which of the two rules the task out.
+    """
 
     def __init__(self, reason: str, *, subject: Literal["dataset", "backbone"] = "dataset") -> None:
         super().__init__(reason)
@@ -46,21 +60,31 @@ class NotApplicableError(BobError):
 
 
 class UndefinedError(BobError):
-    """A metric has no value for this outcome. Never reported as 0."""
+    """A metric has no value for this outcome; it is never reported as 0."""
 
 
 OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
-"""Exit codes: all done (what was skipped came from a group, a glob or 'all') · a cell failed, or something named exactly could not be had ·
-the request itself is wrong · Ctrl-C."""
+"""Exit codes.
+
+- OK: everything succeeded; anything skipped was selected by a group, a glob or 'all'.
+- FAILED: a cell failed, or something selected by its exact name was unavailable.
+- USAGE: the request itself is wrong.
+- INTERRUPTED: Ctrl-C.
+"""
 
 
-def nearest(name: str, known: Collection[str], cutoff: float = 0.6) -> str:
-    """`; did you mean 'x'?` where a known name is close in spelling, or holds the same words in another order; else the end of the sentence."""
-    close = difflib.get_close_matches(name, known, n=1, cutoff=cutoff)
+def nearest(name: str, candidates: Collection[str], cutoff: float = 0.6) -> str:
+    """Return the end of a message about an unknown name: `; did you mean 'x'?`, or a full stop.
+
+    A candidate is suggested if it is spelt similarly, or contains all words of `name` in any order.
+    """
+    similar = difflib.get_close_matches(name, candidates, n=1, cutoff=cutoff)
     words = _words(name)
-    same = sorted((other for other in known if words and words <= _words(other)), key=len)
-    found = same[:1] if same and len(words) > 1 else close
-    return f"; did you mean {found[0]!r}?" if found else "."
+    reordered = sorted(
+        (candidate for candidate in candidates if words and words <= _words(candidate)), key=len
+    )
+    suggestions = reordered[:1] if reordered and len(words) > 1 else similar
+    return f"; did you mean {suggestions[0]!r}?" if suggestions else "."
 
 
 def _words(name: str) -> set[str]:

@@ -1,1 +1,1 @@
-"""Io."""
+"""Files, paths, digests, downloads, and the cache of the Hugging Face hub."""

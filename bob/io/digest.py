@@ -1,4 +1,4 @@
-"""The digest of plain values, for keys."""
+"""Digests of plain values, for keys."""
 
 import json
 from typing import Any
@@ -7,7 +7,7 @@ import xxhash
 
 
 def digest(values: Any) -> str:
-    """Hex digest (xxh3-128) of JSON-ready values: key order does not matter, everything else does."""
+    """Return the hex digest (xxh3-128) of JSON-ready values, which ignores the order of keys."""
     return xxhash.xxh3_128_hexdigest(
         json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
     )

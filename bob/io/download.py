@@ -1,4 +1,4 @@
-"""A checkpoint from the web: resumed where it stopped, shown as it comes, checked, and whole or absent."""
+"""Downloads of checkpoints from the web: resumable, verified, and either complete or absent."""
 
 import contextlib
 import errno
@@ -14,74 +14,81 @@ from bob.errors import UnavailableError
 from bob.io.hub import BLOCK_BYTES, file_sha256
 from bob.io.paths import download_path
 
-PATIENCE_SECONDS = 30.0
-"""Without a byte, before a connection counts as stalled."""
+TIMEOUT_SECONDS = 30.0
+"""How long a connection may deliver no byte before it counts as stalled."""
 ATTEMPTS = 3
-AGENT = {"User-Agent": "bob-bench"}
-PARTIAL, RANGE_NOT_SATISFIABLE = 206, 416
+USER_AGENT = {"User-Agent": "bob-bench"}
+PARTIAL_CONTENT, RANGE_NOT_SATISFIABLE = 206, 416
 
 
-def fetch(who: str, url: str, sha256: str | None, *, offline: bool) -> Path:
-    """The file of `url` on this machine, downloaded once. `who` begins the messages."""
+def fetch(subject: str, url: str, sha256: str | None, *, offline: bool) -> Path:
+    """Return the local copy of `url`, downloading it the first time.
+
+    Parameters
+    ----------
+    subject
+        What the file is for; begins every error message.
+    sha256
+        Expected SHA-256 of the file; a download with another one is removed and refused.
+    """
     path = download_path(url)
     if path.exists():
         return path
     if offline:
         raise UnavailableError(
-            f"{who}: {url} is not on this machine. Run once without --offline, or put the file at {str(path)!r}."
+            f"{subject}: {url} is not on this machine. "
+            f"Run once without --offline, or put the file at {str(path)!r}."
         )
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_name("lock")):
         if not path.exists():
-            _download(who, url, sha256, path)
+            _download(subject, url, sha256, path)
     return path
 
 
-def _download(who: str, url: str, sha256: str | None, path: Path) -> None:
+def _download(subject: str, url: str, sha256: str | None, path: Path) -> None:
     part = path.with_name(path.name + ".part")
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            _go_on(url, part)
+            _resume(url, part)
             break
         except (OSError, EOFError) as error:
-            if attempt == ATTEMPTS or _is_final(error):
-                raise UnavailableError(f"{who}: {url} {_problem(error)}.") from error
-    if sha256 and (found := file_sha256(part)) != sha256:
+            if attempt == ATTEMPTS or _is_permanent(error):
+                raise UnavailableError(f"{subject}: {url} {_explanation(error)}.") from error
+    if sha256 and (actual := file_sha256(part)) != sha256:
         part.unlink()
         raise UnavailableError(
-            f"{who}: {url} has SHA-256 {found}, not weights.sha256 {sha256}: removed; correct the entry, or tell its author."
+            f"{subject}: {url} has SHA-256 {actual}, not weights.sha256 {sha256}: removed. "
+            "Correct the entry, or report it to its author."
         )
     part.replace(path)
 
 
-def _go_on(url: str, part: Path) -> None:
-    """Adds what is missing to `part`; EOFError where the connection ends early."""
-    begun = part.stat().st_size if part.exists() else 0
+def _resume(url: str, part: Path) -> None:
+    """Append what is missing to `part`; EOFError if the connection ends early."""
+    start = part.stat().st_size if part.exists() else 0
+    request = urllib.request.Request(url, headers={**USER_AGENT, "Range": f"bytes={start}-"})
     try:
-        answer: Any = urllib.request.urlopen(
-            urllib.request.Request(url, headers={**AGENT, "Range": f"bytes={begun}-"}),
-            timeout=PATIENCE_SECONDS,
-        )
+        response: Any = urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS)
     except urllib.error.HTTPError as error:
-        if error.code != RANGE_NOT_SATISFIABLE or not begun:
+        if error.code != RANGE_NOT_SATISFIABLE or not start:
             raise
         part.unlink()
-        return _go_on(url, part)
-    with answer, part.open("ab" if answer.status == PARTIAL else "wb") as file:
-        announced = answer.headers.get("Content-Length")
-        written = _copy(answer, file, part.name.removesuffix(".part"), int(announced or 0))
-    if announced is not None and written < int(announced):
-        raise EOFError(f"{written:,} of {int(announced):,} bytes arrived")
+        return _resume(url, part)
+    with response, part.open("ab" if response.status == PARTIAL_CONTENT else "wb") as file:
+        length = response.headers.get("Content-Length")
+        written = _copy(response, file, part.name.removesuffix(".part"), int(length or 0))
+    if length is not None and written < int(length):
+        raise EOFError(f"{written:,} of {int(length):,} bytes arrived")
     return None
 
 
-def _copy(answer: Any, file: BinaryIO, name: str, total: int) -> int:
-    """Bytes copied, with a progress bar where someone watches."""
+def _copy(response: Any, file: BinaryIO, name: str, total: int) -> int:
+    """Copy the response and return the number of bytes, with a progress bar on a terminal."""
     written = 0
     with _progress(name, total) as advance:
-        while block := answer.read1(
-            BLOCK_BYTES
-        ):  # what has come, so that a stalled connection keeps it
+        # read1 returns what has arrived, so that a stalled connection does not lose it.
+        while block := response.read1(BLOCK_BYTES):
             file.write(block)
             written += len(block)
             advance(len(block))
@@ -105,23 +112,23 @@ def _progress(name: str, total: int) -> Iterator[Any]:
         yield lambda n: bar.advance(task, n)
 
 
-def _is_final(error: Exception) -> bool:
-    """Asking again would not help."""
-    full = isinstance(error, OSError) and error.errno in (
-        errno.ENOSPC,
-        errno.EDQUOT,
-        errno.EACCES,
-        errno.EROFS,
-    )
-    return full or (isinstance(error, urllib.error.HTTPError) and error.code < 500)
-
-
-def _problem(error: Exception) -> str:
+def _is_permanent(error: Exception) -> bool:
+    """Return whether a retry would fail in the same way."""
     if isinstance(error, urllib.error.HTTPError):
-        words = {401: "needs a login", 403: "is refused", 404: "does not exist"}.get(
-            error.code, f"is answered with status {error.code}"
-        )
-        return f"{words} (HTTP {error.code}); correct weights.url"
+        return error.code < 500
+    permanent = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS)
+    return isinstance(error, OSError) and error.errno in permanent
+
+
+def _explanation(error: Exception) -> str:
+    """Say what went wrong with the URL, and the remedy."""
+    if isinstance(error, urllib.error.HTTPError):
+        meanings = {401: "needs a login", 403: "is forbidden", 404: "does not exist"}
+        meaning = meanings.get(error.code, f"was answered with status {error.code}")
+        return f"{meaning} (HTTP {error.code}); correct weights.url"
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return "was not downloaded: the disk is full. Free some space, or set BOB_CACHE to a folder on another disk"
-    return f"was not downloaded ({str(error) or type(error).__name__}). Run again to go on"
+        return (
+            "was not downloaded: the disk is full. "
+            "Free some space, or set BOB_CACHE to a folder on another disk"
+        )
+    return f"was not downloaded ({str(error) or type(error).__name__}). Run again to resume"

@@ -1,4 +1,4 @@
-"""Files that are either whole or absent: written aside, flushed to the disk, renamed."""
+"""Atomic writes: files are written aside, flushed and renamed, so that none is ever partial."""
 
 import contextlib
 import errno
@@ -12,36 +12,36 @@ from typing import IO
 from bob.errors import StoreError
 
 TEMPORARY_PREFIX = ".writing-"
-"""Prefix of a file that is being written; one left over is what a killed process was writing."""
+"""Prefix of a file that is being written; a leftover one belonged to a process that was killed."""
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Writes `data` so that a reader, or a crash at any moment, sees the old file or the new one and never a part."""
+    """Write `data` so that even after a crash, readers see the old file or the new one in full."""
     with atomic_writer(path) as file:
         file.write(data)
 
 
 @contextlib.contextmanager
 def atomic_writer(path: Path) -> Iterator[IO[bytes]]:
-    """A file to write that takes its place when all is written, and leaves no trace where that fails."""
+    """Open a temporary file that replaces `path` on success and is removed on failure."""
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, aside = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, dir=path.parent)
+        handle, temporary = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, dir=path.parent)
         try:
             with os.fdopen(handle, "wb") as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            Path(aside).chmod(0o644)
-            Path(aside).replace(path)
+            Path(temporary).chmod(0o644)
+            Path(temporary).replace(path)
         except BaseException:
-            Path(aside).unlink(missing_ok=True)
+            Path(temporary).unlink(missing_ok=True)
             raise
         _flush_folder(path.parent)
 
 
 def require_writable(folder: Path) -> None:
-    """StoreError where nothing can be written below `folder`: told before hours of work, not after."""
+    """Raise StoreError if `folder` cannot be written: before hours of work rather than after."""
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(prefix=TEMPORARY_PREFIX, dir=folder):
@@ -49,12 +49,12 @@ def require_writable(folder: Path) -> None:
 
 
 def slug(name: str) -> str:
-    """A name as part of a path: other characters than letters, digits, '.', '_', '-' become '_'."""
+    """Return a name as part of a path: letters, digits, '.', '_' and '-'; others become '_'."""
     return re.sub(r"[^\w.\-]", "_", name).lstrip(".") or "_"
 
 
 def _flush_folder(folder: Path) -> None:
-    """Makes a rename survive a power cut; not every file system knows the call."""
+    """Make a rename survive a power cut, on file systems that support flushing a folder."""
     with contextlib.suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:
@@ -63,17 +63,22 @@ def _flush_folder(folder: Path) -> None:
             os.close(handle)
 
 
+_OTHER_DISK = "free some space or choose another disk with --cache-dir and --results"
+_REMEDIES = {
+    errno.ENOSPC: f"the disk is full: {_OTHER_DISK}",
+    errno.EDQUOT: f"the disk quota is used up: {_OTHER_DISK}",
+    errno.EROFS: "the file system is read-only: choose another with --cache-dir and --results",
+    errno.EACCES: "permission denied: choose a folder of your own with --cache-dir and --results",
+    errno.EEXIST: "it is a file: name a folder",
+    errno.ENOTDIR: "it is a file, or is below one: name a folder",
+}
+
+
 @contextlib.contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
+    """Turn an OSError into a StoreError that names `path` and a remedy."""
     try:
         yield
     except OSError as error:
-        remedy = {
-            errno.ENOSPC: "the disk is full: free some space or choose another disk with --cache-dir and --results",
-            errno.EDQUOT: "the disk quota is used up: free some space or choose another disk with --cache-dir and --results",
-            errno.EROFS: "the file system is read-only: choose another with --cache-dir and --results",
-            errno.EACCES: "permission denied: choose a folder of your own with --cache-dir and --results",
-            errno.EEXIST: "it is a file: name a folder",
-            errno.ENOTDIR: "it is a file, or lies below one: name a folder",
-        }.get(error.errno or 0, str(error.strerror))
+        remedy = _REMEDIES.get(error.errno or 0, str(error.strerror))
         raise StoreError(f"{path}: cannot be written; {remedy}.") from error

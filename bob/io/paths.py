@@ -1,4 +1,4 @@
-"""Where things live on this machine."""
+"""Locations of the package's, the user's and the hub's files on this machine."""
 
 import hashlib
 import importlib.metadata
@@ -10,57 +10,75 @@ CHECKOUT = PACKAGE.parent
 
 
 def shipped(name: str) -> Path:
-    """`backbones.yaml` or `tasks`: beside the package in a checkout, inside it in an installed copy."""
+    """Return the path of `backbones.yaml` or `tasks`: in an installed package, else beside it."""
     installed = PACKAGE / "shipped" / name
     return installed if installed.exists() else CHECKOUT / name
 
 
 def default_cache() -> Path:
-    """Features, fingerprints and backbone cards: $BOB_CACHE, else $XDG_CACHE_HOME/bob-bench, else ~/.cache/bob-bench."""
-    if chosen := os.environ.get("BOB_CACHE"):
-        return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bob-bench"
+    """Return the folder of features, fingerprints and backbone cards.
+
+    It is $BOB_CACHE, else $XDG_CACHE_HOME/bob-bench, else ~/.cache/bob-bench.
+    """
+    if folder := os.environ.get("BOB_CACHE"):
+        return Path(folder)
+    return _user_cache() / "bob-bench"
 
 
 def downloads() -> Path:
-    """Checkpoints fetched from the web, other than from the hub: $BOB_CACHE/downloads and so on."""
+    """Return the folder of files downloaded from the web, other than from the hub."""
     return default_cache() / "downloads"
 
 
+def download_path(url: str) -> Path:
+    """Return where the file of a URL is stored; two URLs never share a path."""
+    name = url.rstrip("/").rsplit("/", 1)[-1].split("?")[0]
+    return downloads() / hashlib.sha256(url.encode()).hexdigest()[:16] / name
+
+
 def data_path(path: str) -> Path:
-    """A path of a dataset; `$BOB_DATA/...` lies below the folder of that environment variable, else below `data` in the cache."""
+    """Resolve a dataset's path, in which a leading `$BOB_DATA` is a folder.
+
+    The folder is that of the environment variable, else `data` in the default cache.
+    """
     if not path.startswith("$BOB_DATA"):
         return Path(path).expanduser()
-    return Path(
-        os.environ.get("BOB_DATA") or default_cache() / "data"
-    ).expanduser() / path.removeprefix("$BOB_DATA").lstrip("/")
+    root = Path(os.environ.get("BOB_DATA") or default_cache() / "data").expanduser()
+    return root / path.removeprefix("$BOB_DATA").lstrip("/")
 
 
 def hub_cache() -> Path:
-    """The Hugging Face hub's cache folder, found as `huggingface_hub` finds it (which takes long to import)."""
-    if chosen := os.environ.get("HF_HUB_CACHE"):
-        return Path(chosen)
-    home = (
-        os.environ.get("HF_HOME")
-        or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "huggingface"
-    )
-    return Path(home) / "hub"
+    """Return the cache folder of the Hugging Face hub.
+
+    It is determined as `huggingface_hub` does, which takes too long to import for `list`.
+    """
+    if folder := os.environ.get("HF_HUB_CACHE"):
+        return Path(folder)
+    return Path(os.environ.get("HF_HOME") or _user_cache() / "huggingface") / "hub"
+
+
+def hub_snapshot_path(repository: str, revision: str | None = None) -> Path:
+    """Return the folder that caches a model repository at a revision; it need not exist.
+
+    A branch or tag (`main` by default) is resolved to the commit that the cache recorded for it, as
+    `huggingface_hub.try_to_load_from_cache` does.
+    """
+    folder = hub_cache() / f"models--{repository.replace('/', '--')}"
+    commit = revision or "main"
+    if (reference := folder / "refs" / commit).is_file():
+        commit = reference.read_text()
+    return folder / "snapshots" / commit
 
 
 def in_package(distribution: str, file: str) -> Path | None:
-    """The path of `file` inside an installed distribution, or None where the distribution is not installed."""
+    """Return the path of `file` inside an installed distribution, or None if there is none."""
     try:
-        found = importlib.metadata.distribution(distribution)
+        installed = importlib.metadata.distribution(distribution)
     except importlib.metadata.PackageNotFoundError:
         return None
-    path = Path(str(found.locate_file(file)))
+    path = Path(str(installed.locate_file(file)))
     return path if path.exists() else None
 
 
-def download_path(url: str) -> Path:
-    """Where the file of a web address lies on this machine; two addresses never share a file, whatever its name."""
-    return (
-        downloads()
-        / hashlib.sha256(url.encode()).hexdigest()[:16]
-        / url.rstrip("/").rsplit("/", 1)[-1].split("?")[0]
-    )
+def _user_cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")

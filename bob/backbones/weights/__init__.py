@@ -1,1 +1,1 @@
-"""Weights."""
+"""Checkpoint files: locating, reading and hashing them, and matching them with architectures."""

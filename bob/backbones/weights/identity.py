@@ -1,4 +1,4 @@
-"""Whether an entry's identifiers exist in its library's own lists, and say the same: told without weights and without a network."""
+"""Checks of an entry's identifiers against its library's own lists, offline and without weights."""
 
 from collections.abc import Callable, Mapping
 
@@ -9,7 +9,7 @@ from bob.specs.backbone import OWN_REPOSITORY
 
 
 def id_problems(spec: BackboneSpec) -> list[str]:
-    """What is wrong with the architecture's and the weights' names, in words."""
+    """Return what is wrong with the names of the architecture and of the weights, as text."""
     if spec.architecture.startswith(OWN_REPOSITORY):
         return []
     check = _CHECKS.get(spec.loader)
@@ -17,40 +17,34 @@ def id_problems(spec: BackboneSpec) -> list[str]:
 
 
 def _timm(spec: BackboneSpec) -> list[str]:
-    """A name with a tag is one of timm's pretrained models, whose repository timm knows."""
+    """Check that timm has the architecture or, for a name with a tag, the model and repository."""
     import timm
     from timm.models import get_pretrained_cfg
 
     if "." not in spec.architecture:
-        near = nearest(spec.architecture, timm.list_models())
-        return (
-            []
-            if timm.is_model(spec.architecture)
-            else [f"timm has no architecture {spec.architecture!r}{near}"]
-        )
-    known = timm.list_pretrained()
-    if spec.architecture not in known:
-        return [
-            f"timm has no pretrained model {spec.architecture!r}{nearest(spec.architecture, known)}"
-        ]
-    theirs = get_pretrained_cfg(spec.architecture).hf_hub_id
+        if timm.is_model(spec.architecture):
+            return []
+        suggestion = nearest(spec.architecture, timm.list_models())
+        return [f"timm has no architecture {spec.architecture!r}{suggestion}"]
+    models = timm.list_pretrained()
+    if spec.architecture not in models:
+        suggestion = nearest(spec.architecture, models)
+        return [f"timm has no pretrained model {spec.architecture!r}{suggestion}"]
+    repository = get_pretrained_cfg(spec.architecture).hf_hub_id
     stated = spec.weights.hub if spec.weights else None
-    return (
-        []
-        if stated in (None, theirs)
-        else [f"timm has {spec.architecture!r} in {theirs!r}, not in weights.hub {stated!r}"]
-    )
+    if stated in (None, repository):
+        return []
+    return [f"timm has {spec.architecture!r} in {repository!r}, not in weights.hub {stated!r}"]
 
 
 def _open_clip(spec: BackboneSpec) -> list[str]:
-    """The architecture is one of open_clip's, the tag one of the architecture's, and its repository the one stated."""
+    """Check that open_clip has the architecture, its tag, and the tag in the stated repository."""
     import open_clip
 
-    known = open_clip.list_models()
-    if spec.architecture not in known:
-        return [
-            f"open_clip has no architecture {spec.architecture!r}{nearest(spec.architecture, known)}"
-        ]
+    models = open_clip.list_models()
+    if spec.architecture not in models:
+        suggestion = nearest(spec.architecture, models)
+        return [f"open_clip has no architecture {spec.architecture!r}{suggestion}"]
     try:
         repository_of(spec)
     except BobError as error:
@@ -62,4 +56,4 @@ _CHECKS: Mapping[str, Callable[[BackboneSpec], list[str]]] = {
     "timm": _timm,
     "open_clip": _open_clip,
 }
-"""By loader. Where one is missing, building the outline is the check."""
+"""By loader. For the other loaders, building the model outline is the check."""

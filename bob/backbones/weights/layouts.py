@@ -1,4 +1,7 @@
-"""Which layout a checkpoint has, told to a person whose entry does not fit it: never used to load anything."""
+"""Detection of a checkpoint's layout, to advise a user whose entry does not fit the file.
+
+It only improves error messages: nothing is ever loaded by a detected layout.
+"""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,101 +14,107 @@ import torch
 from bob.backbones.weights.tensors import State, read_file
 from bob.errors import BackboneError
 
-MOST_SHOWN = 3
-"""Layouts that a message offers: a checkpoint may hold student and teacher."""
-MOST_DROPPED = 8
-"""Prefixes to drop that a message can still show."""
+MAX_LAYOUTS = 3
+"""Number of layouts that a message offers: a checkpoint may contain a student and a teacher."""
+MAX_DROPPED = 8
+"""Number of prefixes to drop that a message can still show."""
 
 
 @dataclass(frozen=True)
 class CheckpointLayout:
-    """Where in a file the whole architecture is, as an entry's `weights` say it."""
+    """Where a file contains an architecture's tensors, in the terms of an entry's `weights`."""
 
     state_dict: str | None
     strip: str
     drop: tuple[str, ...]
 
-    def in_words(self) -> str:
-        told = [f"state_dict: {self.state_dict}"] if self.state_dict else []
-        told += [f"strip: {self.strip}"] if self.strip else []
-        told += [f"drop: [{', '.join(self.drop)}]"] if self.drop else []
-        return f"{{{', '.join(told)}}}"
+    def to_yaml(self) -> str:
+        """Return the layout as the YAML mapping to write into the entry."""
+        items = [f"state_dict: {self.state_dict}"] if self.state_dict else []
+        items += [f"strip: {self.strip}"] if self.strip else []
+        items += [f"drop: [{', '.join(self.drop)}]"] if self.drop else []
+        return f"{{{', '.join(items)}}}"
 
 
-def fitting_layouts(values: Any, wanted: State) -> list[CheckpointLayout]:
-    """The layouts under which what a file holds fills every tensor of an architecture, in the order of the file."""
-    found = [_layout(place, state, wanted) for place, state in _states(values)]
-    return [layout for layout in found if layout is not None]
+def fitting_layouts(content: Any, expected: State) -> list[CheckpointLayout]:
+    """List the layouts by which a file fills every tensor of an architecture, in file order."""
+    layouts = [_layout(key, state, expected) for key, state in _state_dicts(content)]
+    return [layout for layout in layouts if layout is not None]
 
 
-def with_layout_advice(error: BackboneError, name: str, file: Path, wanted: State) -> BackboneError:
-    """The error, and what to write into the entry instead; where nothing fits, how the two sides name their tensors."""
+def with_layout_advice(
+    error: BackboneError, name: str, file: Path, expected: State
+) -> BackboneError:
+    """Return the error with the layouts that fit or, if none does, both sides' first names."""
     try:
-        values = read_file(name, file)
+        content = read_file(name, file)
     except BackboneError:
         return error
-    if layouts := [layout.in_words() for layout in fitting_layouts(values, wanted)][:MOST_SHOWN]:
+    if layouts := fitting_layouts(content, expected)[:MAX_LAYOUTS]:
+        options = " or ".join(layout.to_yaml() for layout in layouts)
         return BackboneError(
-            f"{error} It fits with loader checkpoint and, beside the file, weights: {' or '.join(layouts)}."
+            f"{error} It fits with loader checkpoint and, beside the file, weights: {options}."
         )
-    state = next((state for _, state in _states(values)), None)
-    return (
-        BackboneError(
-            f"{error} The file's names begin {_first(state)}; the architecture's {_first(wanted)}."
-        )
-        if state
-        else error
+    state = next((state for _, state in _state_dicts(content)), None)
+    if not state:
+        return error
+    return BackboneError(
+        f"{error} The file's names begin {_first_names(state)}; "
+        f"the architecture's {_first_names(expected)}."
     )
 
 
-def _states(values: Any, place: str = "") -> Iterator[tuple[str | None, State]]:
-    """Every mapping of names to tensors in what a file holds, and the key that leads there."""
-    if not isinstance(values, Mapping):
+def _state_dicts(content: Any, key: str = "") -> Iterator[tuple[str | None, State]]:
+    """Yield every mapping of names to tensors in a file's content, with its dotted key."""
+    if not isinstance(content, Mapping):
         return
-    if values and all(isinstance(value, torch.Tensor) for value in values.values()):
-        yield place or None, values
-    for key, inner in values.items():
-        yield from _states(inner, f"{place}.{key}".lstrip("."))
+    if content and all(isinstance(value, torch.Tensor) for value in content.values()):
+        yield key or None, content
+    for name, inner in content.items():
+        yield from _state_dicts(inner, f"{key}.{name}".lstrip("."))
 
 
-def _layout(place: str | None, state: State, wanted: State) -> CheckpointLayout | None:
-    prefix = _prefix(state, wanted)
-    own = {prefix + name for name in wanted}
+def _layout(key: str | None, state: State, expected: State) -> CheckpointLayout | None:
+    prefix = _prefix(state, expected)
+    used = {prefix + name for name in expected}
     if any(
-        name not in state or state[name].shape != wanted[name.removeprefix(prefix)].shape
-        for name in own
+        name not in state or state[name].shape != expected[name.removeprefix(prefix)].shape
+        for name in used
     ):
         return None
-    drop = _droppable([name for name in state if name not in own], own)
-    return None if drop is None else CheckpointLayout(place, prefix, tuple(drop))
+    drop = _prefixes_to_drop([name for name in state if name not in used], used)
+    return None if drop is None else CheckpointLayout(key, prefix, tuple(drop))
 
 
-def _prefix(state: State, wanted: State) -> str:
-    """What stands before most of the architecture's names in the file."""
-    names = set(wanted)
-    before = Counter(name[:cut] for name in state for cut in _cuts(name) if name[cut:] in names)
-    return max(before, key=lambda prefix: (before[prefix], -len(prefix)), default="")
+def _prefix(state: State, expected: State) -> str:
+    """Return the prefix that most of the architecture's names have in the file."""
+    names = set(expected)
+    prefixes = Counter(name[:cut] for name in state for cut in _cuts(name) if name[cut:] in names)
+    return max(prefixes, key=lambda prefix: (prefixes[prefix], -len(prefix)), default="")
 
 
 def _cuts(name: str) -> list[int]:
-    """Where a name can be cut: at its beginning and after each dot."""
+    """Return the positions where a name can be cut: its beginning, and after each dot."""
     return [0, *(i + 1 for i, character in enumerate(name) if character == ".")]
 
 
-def _droppable(strangers: Sequence[str], own: set[str]) -> list[str] | None:
-    """The shortest beginnings, up to a dot or whole, of all strangers that none of the backbone's own tensors has; None where there are none such,
-    or too many to show."""
-    drop: dict[str | None, None] = {}
-    for name in strangers:
-        beginnings = [*(name[:cut] for cut in _cuts(name)[1:]), name]
-        drop[
-            next(
-                (part for part in beginnings if not any(one.startswith(part) for one in own)), None
-            )
-        ] = None
-    parts = [part for part in drop if part is not None]
-    return parts if len(parts) == len(drop) <= MOST_DROPPED else None
+def _prefixes_to_drop(unused: Sequence[str], used: set[str]) -> list[str] | None:
+    """Return the shortest prefixes that cover all unused names and no used one.
+
+    A prefix ends after a dot or is a full name. None if there are no such prefixes, or more than a
+    message can show.
+    """
+    prefixes: dict[str, None] = {}
+    for name in unused:
+        candidates = [*(name[:cut] for cut in _cuts(name)[1:]), name]
+        prefix = next(
+            (part for part in candidates if not any(key.startswith(part) for key in used)), None
+        )
+        if prefix is None:
+            return None
+        prefixes[prefix] = None
+    return list(prefixes) if len(prefixes) <= MAX_DROPPED else None
 
 
-def _first(state: State) -> str:
+def _first_names(state: State) -> str:
     return ", ".join(list(state)[:2])

@@ -1,4 +1,4 @@
-"""State dicts: read safely, compared with an architecture name by name, and hashed."""
+"""State dicts: safe reading, strict matching with an architecture, and hashing."""
 
 import argparse
 from collections.abc import Mapping
@@ -14,59 +14,75 @@ from torch import nn
 from bob.errors import BackboneError
 
 State = Mapping[str, torch.Tensor]
-MAGIC = (b"PK", b"\x80")
-"""How PyTorch's files begin: a zip archive, formerly a pickle."""
+PYTORCH_MAGIC = (b"PK", b"\x80")
+"""First bytes of PyTorch's files: a zip archive, formerly a pickle."""
 MAX_LISTED = 3
-"""Differences that a message lists."""
-HARMLESS: list[Any] = [argparse.Namespace]
-"""What training checkpoints of DINO, MAE, iBOT and DeiT hold besides tensors: their command line, a bag of plain attributes."""
+"""Number of mismatches that a message lists."""
+SAFE_CLASSES: list[Any] = [argparse.Namespace]
+"""Allowed in a pickle besides tensors and plain values.
+
+Training checkpoints of DINO, MAE, iBOT and DeiT contain their command line as a Namespace, which
+only has plain attributes.
+"""
 
 
-def read_tensors(name: str, path: Path, where: str | None = None) -> dict[str, torch.Tensor]:
-    """The state dict in a safetensors or PyTorch file; nothing in the file is run.
+def read_tensors(name: str, path: Path, key: str | None = None) -> dict[str, torch.Tensor]:
+    """Read the state dict in a safetensors or PyTorch file without running any code in the file.
 
-    `where` is its place in the file, dots going deeper; by default the file itself or its `state_dict`.
+    Parameters
+    ----------
+    name
+        Name of the backbone, for messages.
+    key
+        Where the state dict is in the file, with dots for nested mappings; by default the file
+        itself or its `state_dict`.
     """
-    values = _at(name, path, read_file(name, path), where)
+    values = _at(name, path, read_file(name, path), key)
     if (
         not isinstance(values, dict)
         or not values
         or not all(isinstance(tensor, torch.Tensor) for tensor in values.values())
     ):
-        place = f" at {where!r}" if where else ""
+        place = f" at {key!r}" if key else ""
         raise BackboneError(
-            f"backbone {name!r}: {str(path)!r} holds no state dict (a mapping of names to tensors){place}.{_places(values)}"
+            f"backbone {name!r}: {str(path)!r} contains no state dict "
+            f"(a mapping of names to tensors){place}.{_key_hint(values)}"
         )
     return dict(values)
 
 
 def read_file(name: str, path: Path) -> Any:
-    """What a checkpoint file holds: tensors, and plain values beside them."""
+    """Read the content of a checkpoint file: tensors, and plain values beside them."""
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        with torch.serialization.safe_globals(HARMLESS):
+        with torch.serialization.safe_globals(SAFE_CLASSES):
             return torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise _not_whole(name, path, f"; {type(error).__name__}: {_first_line(error)}") from error
-    except Exception as error:  # torch raises pickle.UnpicklingError, which is pickle's to import
-        if not _beginning(path).startswith(MAGIC):
-            raise _not_whole(name, path) from error
+        cause = f"; {type(error).__name__}: {_first_line(error)}"
+        raise _damaged_error(name, path, cause) from error
+    except Exception as error:  # pickle.UnpicklingError, raised by torch
+        if not _first_bytes(path).startswith(PYTORCH_MAGIC):
+            raise _damaged_error(name, path) from error
         raise BackboneError(
-            f"backbone {name!r}: {str(path)!r} holds more than tensors, and a pickle can run code: not loaded. If you trust its author, "
-            "load it with torch.load in a session of your own and save its state dict with safetensors.torch.save_file."
+            f"backbone {name!r}: {str(path)!r} contains more than tensors, and a pickle can run "
+            "code: not loaded. If you trust its author, load it with torch.load in your own "
+            "interpreter and save its state dict with safetensors.torch.save_file."
         ) from error
 
 
-def _not_whole(name: str, path: Path, more: str = "") -> BackboneError:
-    """A page or a pointer that was saved in place of the file shows in its first bytes."""
-    why = f"it begins with {_beginning(path)!r}{more}"
+def _damaged_error(name: str, path: Path, cause: str = "") -> BackboneError:
+    """Describe a file that is not a checkpoint, such as a saved web page or Git LFS pointer.
+
+    The first bytes are quoted because they reveal what the file is.
+    """
     return BackboneError(
-        f"backbone {name!r}: {str(path)!r} is not a whole checkpoint: cut short, damaged, or of another format ({why})."
+        f"backbone {name!r}: {str(path)!r} is not a complete checkpoint: truncated, damaged, "
+        f"or of another format (it begins with {_first_bytes(path)!r}{cause})."
     )
 
 
-def _beginning(path: Path) -> bytes:
+def _first_bytes(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
             return file.read(20)
@@ -75,47 +91,57 @@ def _beginning(path: Path) -> bytes:
 
 
 def load_strictly(name: str, module: nn.Module, state: State, architecture: str) -> None:
-    """Loads the tensors into the module; every name and shape must agree, so that nothing stays at its initial value."""
-    if other := mismatches(state, module.state_dict()):
-        raise mismatch_error(name, architecture, other)
+    """Load the tensors into the module; BackboneError unless all names and shapes agree.
+
+    So no parameter keeps its initial value.
+    """
+    if problems := mismatches(state, module.state_dict()):
+        raise mismatch_error(name, architecture, problems)
     module.load_state_dict(dict(state))
 
 
-def mismatches(state: State, wanted: State) -> list[str]:
-    """What keeps a state dict from fitting an architecture: missing and unexpected names, other shapes."""
-    missing = [f"missing {name}" for name in wanted if name not in state]
-    unexpected = [f"unexpected {name}" for name in state if name not in wanted]
+def mismatches(state: State, expected: State) -> list[str]:
+    """List why a state dict does not fit an architecture: missing or unexpected names, shapes."""
+    missing = [f"missing {name}" for name in expected if name not in state]
+    unexpected = [f"unexpected {name}" for name in state if name not in expected]
     shapes = [
-        f"{name} is {tuple(state[name].shape)}, not {tuple(wanted[name].shape)}"
-        for name in wanted
-        if name in state and state[name].shape != wanted[name].shape
+        f"{name} is {tuple(state[name].shape)}, not {tuple(expected[name].shape)}"
+        for name in expected
+        if name in state and state[name].shape != expected[name].shape
     ]
     return [*missing, *unexpected, *shapes]
 
 
-def mismatch_error(name: str, architecture: str, other: list[str]) -> BackboneError:
-    more = f" and {len(other) - MAX_LISTED} more" if len(other) > MAX_LISTED else ""
+def mismatch_error(name: str, architecture: str, problems: list[str]) -> BackboneError:
+    """Return an error that lists the first mismatches and counts the others."""
+    more = f" and {len(problems) - MAX_LISTED} more" if len(problems) > MAX_LISTED else ""
     return BackboneError(
-        f"backbone {name!r}: the checkpoint does not fit architecture {architecture!r}: {'; '.join(other[:MAX_LISTED])}{more}."
+        f"backbone {name!r}: the checkpoint does not fit architecture {architecture!r}: "
+        f"{'; '.join(problems[:MAX_LISTED])}{more}."
     )
 
 
-def match_in_order(name: str, state: State, wanted: State) -> dict[str, torch.Tensor]:
-    """The file's tensors under the architecture's names, one to one in file order; every shape must agree."""
-    if len(state) != len(wanted):
+def match_in_order(name: str, state: State, expected: State) -> dict[str, torch.Tensor]:
+    """Rename the file's tensors to the architecture's names, one to one in file order.
+
+    Raises BackboneError unless the number of tensors and all shapes agree.
+    """
+    if len(state) != len(expected):
         raise BackboneError(
-            f"backbone {name!r}: the file holds {len(state)} tensors, its architecture has {len(wanted)}; they cannot be matched in order."
+            f"backbone {name!r}: the file contains {len(state)} tensors, its architecture has "
+            f"{len(expected)}; they cannot be matched in order."
         )
-    renamed = dict(zip(wanted, state.values(), strict=True))
-    if other := mismatches(renamed, wanted):
+    renamed = dict(zip(expected, state.values(), strict=True))
+    if problems := mismatches(renamed, expected):
         raise BackboneError(
-            f"backbone {name!r}: the file does not fit its architecture in order: {'; '.join(other[:MAX_LISTED])}."
+            f"backbone {name!r}: the file does not fit its architecture in order: "
+            f"{'; '.join(problems[:MAX_LISTED])}."
         )
     return renamed
 
 
 def tensor_hash(state: State) -> str:
-    """Hex digest (xxh3-128) of names, shapes, types and values, whatever their order in the file."""
+    """Return the hex digest (xxh3-128) of names, shapes, dtypes and values, in any file order."""
     digest = xxhash.xxh3_128()
     for name in sorted(state):
         tensor = state[name].detach().cpu().contiguous()
@@ -124,34 +150,30 @@ def tensor_hash(state: State) -> str:
     return digest.hexdigest()
 
 
-def _at(name: str, path: Path, values: Any, where: str | None) -> Any:
-    if where is None:
-        return (
-            values["state_dict"]
-            if isinstance(values, dict) and isinstance(values.get("state_dict"), dict)
-            else values
-        )
-    for part in where.split("."):
+def _at(name: str, path: Path, values: Any, key: str | None) -> Any:
+    """Return the value at a dotted key of nested mappings; None is the usual `state_dict`."""
+    if key is None:
+        if isinstance(values, dict) and isinstance(values.get("state_dict"), dict):
+            return values["state_dict"]
+        return values
+    for part in key.split("."):
         if not isinstance(values, dict) or part not in values:
             raise BackboneError(
-                f"backbone {name!r}: {str(path)!r} holds nothing at weights.state_dict {where!r}.{_places(values)}"
+                f"backbone {name!r}: {str(path)!r} contains nothing at weights.state_dict {key!r}."
+                f"{_key_hint(values)}"
             )
         values = values[part]
     return values
 
 
-def _places(values: Any) -> str:
-    """Where else one might look."""
-    inner = (
-        [str(key) for key, value in values.items() if isinstance(value, dict)]
-        if isinstance(values, dict)
-        else []
-    )
-    return (
-        f" It holds mappings at: {', '.join(inner[:6])}; name one as weights.state_dict."
-        if inner
-        else ""
-    )
+def _key_hint(values: Any) -> str:
+    """Suggest keys at which the state dict might be instead."""
+    if not isinstance(values, dict):
+        return ""
+    keys = [str(key) for key, value in values.items() if isinstance(value, dict)]
+    if not keys:
+        return ""
+    return f" It contains mappings at: {', '.join(keys[:6])}; name one as weights.state_dict."
 
 
 def _first_line(error: Exception) -> str:
