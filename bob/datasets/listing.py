@@ -1,4 +1,7 @@
-"""What a reader found, before it is checked and split: every reader returns one, and `bob.datasets.assemble` makes the Dataset of it."""
+"""Listings: the images that a reader found, before `bob.datasets.assemble` checks and splits them.
+
+Every reader returns an `ImageListing`.
+"""
 
 import re
 from collections import Counter
@@ -6,53 +9,63 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bob.datasets.dataset import Judgements
-from bob.datasets.splits import SHARE
+from bob.datasets.splits import TEST_SHARE
 from bob.specs import Role
 
 SPLIT_NAMES: Mapping[str, Role] = {
-    "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val", "test": "test", "testing": "test",
-}  # fmt: skip
-"""Names that people give to splits, and ours."""
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "dev": "val",
+    "test": "test",
+    "testing": "test",
+}
+"""Common names of splits → split."""
 
 
 @dataclass(frozen=True, eq=False)
-class Listing:
+class ImageListing:
     """N images of all splits together, as a reader found them."""
 
     where: str
-    """The dataset's place, for messages."""
+    """Location of the dataset, which begins error messages."""
     ids: Sequence[str]
     content: Sequence[str]
     """N hex digests, as in `Split.content`."""
     read: Callable[[int], bytes]
     splits: Sequence[Role]
-    """N names of the split that each image was given to. With "train" and without "test", an automatic one is taken from "train"."""
+    """N split names. With "train" and without "test", "train" is split automatically."""
     labels: Sequence[str] | None = None
-    """N class names; None where images have none (retrieval by judgements, captions)."""
+    """N class names; None if images have no labels (retrieval by judgements, captions)."""
     label_sets: Sequence[Sequence[str]] | None = None
-    """N sets of class names where an image can have several, instead of `labels`."""
+    """N sets of class names, which replace `labels` if an image can have several labels."""
     classes: Sequence[str] | None = None
-    """Class names in their official order; None orders them naturally."""
+    """Class names in their official order; None sorts them in natural order."""
     groups: Sequence[str] | None = None
     attributes: Mapping[str, Sequence[str]] = field(default_factory=dict)
     captions: Sequence[tuple[str, ...]] | None = None
     judgements: Judgements | None = None
-    drawn: Sequence[str] | None = None
-    """N digests for the automatic split where `content` holds more than the image's source (a renderer's version), else None."""
-    automatic: str = "automatic"
-    """What an automatic split is called in records: `documented` where it is that of a sample and stays."""
-    share: float = SHARE
-    """Of an automatic test split."""
+    split_content: Sequence[str] | None = None
+    """N digests for the automatic split; None uses `content`.
+
+    Set if `content` also depends on something that must not move the split: a renderer's version.
+    """
+    automatic_kind: str = "automatic"
+    """Kind of an automatic split in records; `documented` for the fixed split of a sample."""
+    test_share: float = TEST_SHARE
+    """Share of each class that an automatic split puts into test."""
     notes: Sequence[str] = ()
 
 
-def natural(name: str) -> tuple[tuple[str | int, ...], str]:
-    """Sort key in which numbers count as numbers: 0, 1, 2, 10 and not 0, 1, 10, 2."""
+def natural_key(name: str) -> tuple[tuple[str | int, ...], str]:
+    """Return a sort key that compares numbers by value: 0, 1, 2, 10 and not 0, 1, 10, 2."""
     return tuple(
         int(part) if i % 2 else part for i, part in enumerate(re.split(r"([0-9]+)", name))
     ), name
 
 
 def tally(values: Sequence[str]) -> str:
-    """'.json (2), .txt (1)', for notes."""
+    """Return each distinct value with its count as text: '.json (2), .txt (1)'."""
     return ", ".join(f"{value} ({n})" for value, n in sorted(Counter(values).items()))

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bob.datasets.assemble import assemble, require_train
-from bob.datasets.class_names import class_list, named
+from bob.datasets.class_names import class_list, to_class_names
 from bob.datasets.dataset import Dataset, Shift, Split
 from bob.datasets.limit import limited
-from bob.datasets.listing import Listing
-from bob.datasets.own import from_data_flag
+from bob.datasets.listing import ImageListing
+from bob.datasets.own import spec_from_data_flag
 from bob.datasets.readers.arrays import list_cifar_c, list_medmnist
 from bob.datasets.readers.folder import list_folder
 from bob.datasets.readers.huggingface import list_huggingface
@@ -37,7 +37,7 @@ from bob.specs import (
     WebDatasetSource,
 )
 
-__all__ = ["chosen_part", "from_data_flag", "limited", "open_dataset"]
+__all__ = ["chosen_part", "spec_from_data_flag", "limited", "open_dataset"]
 
 
 def open_dataset(
@@ -159,7 +159,7 @@ def _read(spec: DatasetSpec, cache: Path, offline: bool) -> Dataset:
     return _in_range(dataset, spec.class_range) if spec.class_range else dataset
 
 
-def _listing(spec: DatasetSpec, cache: Path, offline: bool) -> Listing:
+def _listing(spec: DatasetSpec, cache: Path, offline: bool) -> ImageListing:
     """What the entry's reader finds."""
     source = spec.source
     if isinstance(source, SampleSource):
@@ -193,7 +193,7 @@ def _listing(spec: DatasetSpec, cache: Path, offline: bool) -> Listing:
     return listing
 
 
-def _with_names(spec: DatasetSpec, found: Listing) -> Listing:
+def _with_names(spec: DatasetSpec, found: ImageListing) -> ImageListing:
     """Labels that are numbers as the entry's class names."""
     if spec.class_names is None:
         return found
@@ -201,10 +201,10 @@ def _with_names(spec: DatasetSpec, found: Listing) -> Listing:
     if found.label_sets is not None:
         return dataclasses.replace(
             found,
-            label_sets=[named(several, names, found) for several in found.label_sets],
+            label_sets=[to_class_names(several, names, found) for several in found.label_sets],
             classes=names,
         )
-    return dataclasses.replace(found, labels=named(found.labels or (), names, found), classes=names)
+    return dataclasses.replace(found, labels=to_class_names(found.labels or (), names, found), classes=names)
 
 
 def _in_range(dataset: Dataset, places: tuple[int, int]) -> Dataset:

@@ -1,22 +1,27 @@
-"""The entry of one's own images, made of what `--data` names."""
+"""The registry entry of your own images, derived from the path that `--data` names."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from bob.datasets.readers.table import SEVERAL, columns_of
+from bob.datasets.readers.table import LABEL_SEPARATOR, header_columns
 from bob.errors import ConfigError
 from bob.io.files import slug
 from bob.specs import DatasetSpec, FolderSource, HuggingFaceSource, Role, TableSource
 
-_OWN = (
-    "must be a folder of class folders, a table whose name ends in .csv, or parquet. Other forms take an entry in a datasets.yaml of yours "
-    "(--tasks-dir; docs/datasets.md)."
-)
-_PACKED = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar")
+_ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar")
+_PARQUET_SPLITS: dict[Role, tuple[str, tuple[str, ...]]] = {
+    "train": ("train", ("train",)),
+    "val": ("validation", ("val", "dev")),
+    "test": ("test", ("test",)),
+}
+"""Split → its name in `datasets`, and how the names of its files may begin."""
 
 
-def from_data_flag(path: str) -> DatasetSpec:
-    """The entry of `--data FOLDER`, `--data table.csv` or `--data images.parquet`, named after the path's last part."""
+def spec_from_data_flag(path: str) -> DatasetSpec:
+    """Return the entry for `--data FOLDER`, `--data table.csv` or `--data images.parquet`.
+
+    It is named after the last part of the path.
+    """
     place = Path(path).expanduser().absolute()
     if place.is_dir():
         parquet = sorted(file.name for file in place.glob("*.parquet"))
@@ -25,45 +30,54 @@ def from_data_flag(path: str) -> DatasetSpec:
         )
         return DatasetSpec(name=slug(place.resolve().name), source=source)
     if not place.exists():
-        raise ConfigError(f"--data {path!r}: there is no such folder or table.")
-    if place.suffix.lower() == ".parquet":
+        raise ConfigError(f"--data {path!r}: no such file or folder. Check the path.")
+    suffix = place.suffix.lower()
+    if suffix == ".parquet":
         return DatasetSpec(name=slug(place.stem), source=_parquet(place, []))
-    if place.suffix.lower() != ".csv":
+    if suffix != ".csv":
+        got = f"a {suffix} file" if suffix else "a file without extension"
+        remedy = (
+            "Unpack the archive first."
+            if suffix in _ARCHIVES
+            else "For other layouts, write an entry in a datasets.yaml (see docs/datasets.md)."
+        )
         raise ConfigError(
-            f"--data {path!r}: {_OWN}{' Unpack it first.' if place.suffix.lower() in _PACKED else ''}"
+            f"--data {path!r}: expected a folder of class folders, a .csv table or .parquet files; "
+            f"got {got}. {remedy}"
         )
     return _table(place)
 
 
 def _table(place: Path) -> DatasetSpec:
-    """With a column `labels`, images have several each."""
-    if "labels" not in (columns := columns_of(place)) or "label" in columns:
+    """Return the entry of a CSV table; a column `labels` gives each image several labels."""
+    columns = header_columns(place)
+    if "labels" not in columns or "label" in columns:
         return DatasetSpec(
             name=slug(place.stem), source=TableSource(reader="table", path=str(place))
         )
     source = TableSource(
-        reader="table", path=str(place), columns={"label": "labels"}, label_separator=SEVERAL
+        reader="table",
+        path=str(place),
+        columns={"label": "labels"},
+        label_separator=LABEL_SEPARATOR,
     )
     return DatasetSpec(name=slug(place.stem), source=source, kind="multi-label")
 
 
 def _parquet(place: Path, files: Sequence[str]) -> HuggingFaceSource:
-    """Columns image and label; `datasets` tells splits by the names of files (train-0.parquet)."""
-    theirs: dict[Role, str] = {"train": "train", "val": "validation", "test": "test"}
-    begin: dict[Role, tuple[str, ...]] = {
-        "train": ("train",),
-        "val": ("val", "dev"),
-        "test": ("test",),
-    }
-    there: dict[Role, str | tuple[str, ...]] = {
-        role: theirs[role]
-        for role, words in begin.items()
-        if any(name.lower().startswith(words) for name in files)
+    """Return the source for Parquet files with the columns image and label.
+
+    `datasets` assigns files to splits by their names (train-0.parquet).
+    """
+    splits: dict[Role, str | tuple[str, ...]] = {
+        role: name
+        for role, (name, prefixes) in _PARQUET_SPLITS.items()
+        if any(file.lower().startswith(prefixes) for file in files)
     }
     return HuggingFaceSource(
         reader="huggingface",
         path=str(place),
         image="image",
         label="label",
-        splits=there or {"train": "train"},
+        splits=splits or {"train": "train"},
     )

@@ -1,5 +1,6 @@
-"""What the registry of datasets holds: where images, labels and splits come from, and what must be known to use them."""
+"""Dataset specs: the source of images, labels and splits, and the facts needed to use them."""
 
+from collections.abc import Iterable
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -15,54 +16,66 @@ from bob.specs.sources import (
 )
 from bob.specs.yaml import Closed
 
-Kind = Literal["classification", "multi-label", "retrieval", "image-text", "detection"]
+DatasetKind = Literal["classification", "multi-label", "retrieval", "image-text", "detection"]
 OfficialMetric = Literal[
-    "top1", "mean_per_class", "macro_f1", "worst_group", "label_set_top1", "label_ap", "label_ap_11_point", "roc_auc", "hit_at",
-    "mean_ap", "mean_ap_trapezoid", "mean_ap_at", "auroc", "aupr_out", "mce", "micro_ap", "gap",
+    "top1", "mean_per_class", "macro_f1", "worst_group", "label_set_top1", "label_ap",
+    "label_ap_11_point", "roc_auc", "hit_at", "mean_ap", "mean_ap_trapezoid", "mean_ap_at",
+    "auroc", "aupr_out", "mce", "micro_ap", "gap",
 ]  # fmt: skip
-METRICS_OF: dict[str, tuple[OfficialMetric, ...]] = {
+METRICS_BY_KIND: dict[DatasetKind, tuple[OfficialMetric, ...]] = {
     "classification": ("top1", "mean_per_class", "macro_f1", "worst_group", "roc_auc", "mce"),
     "multi-label": ("label_set_top1", "label_ap", "label_ap_11_point", "roc_auc", "micro_ap"),
     "retrieval": ("hit_at", "mean_ap", "mean_ap_trapezoid", "mean_ap_at", "gap"),
     "image-text": ("hit_at",),
     "detection": ("aupr_out", "auroc"),
 }
-"""What may be quoted for each kind of dataset: names in `bob.metrics`, but for those in `NOT_OURS`."""
-NOT_OURS: dict[OfficialMetric, str] = {
+"""Metrics that `metric` may name, by kind of dataset.
+
+All but those in `UNSCORED_METRICS` are names in `bob.metrics`.
+"""
+UNSCORED_METRICS: dict[OfficialMetric, str] = {
     "mce": "divided by the errors of AlexNet",
     "micro_ap": "average precision of all images and classes as one list",
     "gap": "average precision of all queries as one list",
 }
-"""Quoted, and scored by no task."""
+"""Metrics that publications quote but no task computes, with their definitions."""
 
 
-class Download(Closed):
-    """How much a set weighs, and who says so."""
+class DownloadSize(Closed):
+    """Size of a dataset's download, and the source of that figure."""
 
     mb: Count
-    """Megabytes (10^6 bytes)."""
+    """Size in megabytes (10^6 bytes)."""
     of: Literal["files", "original"]
-    """`files`: what this entry downloads, or asks to lay down. `original`: the official archives, which a hub copy encodes anew, or in part."""
+    """What the size refers to.
+
+    `files`: the files that this entry downloads, or asks the user to provide. `original`: the
+    official archives, which a copy on the hub re-encodes or holds in part.
+    """
     source: str
 
 
 class ShiftSpec(Closed):
-    """A further test set of a dataset's family."""
+    """An additional test set of a dataset's family."""
 
     dataset: str | None = None
     """The entry that holds it; None is this entry before its own `where`."""
     split: Role = "test"
-    """Which split of that entry."""
+    """Split of that entry."""
     where: dict[str, Annotated[tuple[str, ...], Field(strict=False)]] = {}
-    """Only images with one of these values of each attribute."""
+    """Attribute → admitted values; only images that match all attributes are used."""
     kind: Literal["shift", "near", "far"] = "shift"
-    """The same classes under other conditions, or images of none of the classes: close to them, or far from them."""
+    """`shift`: the same classes under other conditions. `near`, `far`: images of none of the
+    classes, similar or dissimilar to them."""
 
 
-def facts_of(source: Source, asked: str) -> tuple[str, ...]:
-    """The attributes that a source gives its images; of a table or a sample, which tell when they are opened, the one that is asked for."""
+def source_attributes(source: Source, requested: str) -> tuple[str, ...]:
+    """Return the attributes that a source gives its images.
+
+    Tables and samples list theirs only when they are opened: for these, return `requested`.
+    """
     if isinstance(source, TableSource | SampleSource):
-        return (asked,)
+        return (requested,)
     if isinstance(source, HuggingFaceSource):
         return tuple(source.attributes)
     if isinstance(source, FolderSource):
@@ -71,69 +84,86 @@ def facts_of(source: Source, asked: str) -> tuple[str, ...]:
 
 
 class DatasetSpec(Closed):
-    """Images, labels and splits, and the facts by which they are checked and quoted."""
+    """Registry entry of a dataset: its source, and the facts by which it is checked and quoted."""
 
     name: str
     source: Source
     groups: tuple[str, ...] = Field((), strict=False)
-    kind: Kind = "classification"
-    """What is asked of the images."""
+    kind: DatasetKind = "classification"
+    """Problem that the dataset poses."""
     metric: OfficialMetric | None = None
-    """What published results quote."""
+    """Metric that published results quote."""
     evaluation: str | None = None
-    """The official evaluation, and where this entry differs from it."""
+    """The official evaluation, and how this entry differs from it."""
     classes: Count | None = None
-    """The class count, checked on load."""
+    """Number of classes, checked on load."""
     counts: dict[Role, Count] = {}
-    """Images per split, checked on load."""
+    """Number of images per split, checked on load."""
     images: Count | None = None
-    """Images of all splits and shifts together, checked on load: where the split is an automatic one."""
+    """Number of images of all splits and shifts, checked on load; for automatic splits."""
     class_names: str | Annotated[tuple[str, ...], Field(strict=False)] | None = None
-    """Names in the order of the labels' numbers, or the name of a list in `tasks/classes`. Text labels must be among them."""
+    """Class names in label order, or the name of a list in `tasks/classes`.
+
+    Labels that are text must be among them.
+    """
     class_range: tuple[int, int] | None = Field(None, strict=False)
-    """Only classes at these places, from the first and before the last: the half that metric learning tests on."""
+    """Half-open range of class indices to keep: the half that metric learning tests on."""
     where: dict[str, Annotated[tuple[str, ...], Field(strict=False)]] = {}
-    """Only images with one of these values of each attribute: {cell_type: [mono]}."""
+    """Attribute → admitted values: {cell_type: [mono]}. Other images are dropped."""
     leave_out: dict[str, Annotated[tuple[str, ...], Field(strict=False)]] = {}
-    """Images with one of these values are a shift, named after the value, and the others are split automatically: {domain: [photo]}."""
+    """Attribute → held-out values: {domain: [photo]}.
+
+    Images with one of these values form a shift, named after the value; all other images are split
+    automatically.
+    """
     shifts: dict[str, ShiftSpec] = {}
-    """Further test sets: the same classes under other conditions, or none of them."""
+    """Additional test sets: the same classes under other conditions, or none of the classes."""
     worst_group: str | None = None
-    """The attribute whose groups a worst-group score looks at."""
+    """Attribute whose values define the groups of a worst-group score."""
     licence: str | None = None
     gated: bool = False
-    """Its terms must be accepted, or a form be sent, before it can be downloaded."""
-    download: Download | None = None
-    """What has to be fetched, where a public source says it. `bob-bench datasets prefetch` asks the hub for the exact sum of its files."""
+    """Whether terms must be accepted, or a form sent, before the download."""
+    download: DownloadSize | None = None
+    """Size of the download, if a public source states it.
+
+    `bob-bench datasets prefetch` asks the hub for the exact sum of its files.
+    """
     obtain: str | None = None
-    """For sets without a hub copy: where to get the data, and how to lay it out."""
+    """For datasets without a copy on the hub: where to get the data, and how to lay it out."""
     caveats: tuple[str, ...] = Field((), strict=False)
-    """Where the set misleads: other splits under the same name, duplicates, leaks."""
+    """Pitfalls of the dataset: other splits under the same name, duplicates, leaks."""
     paper: str | None = None
     summary: str = ""
 
     @model_validator(mode="after")
-    def _agrees(self) -> "DatasetSpec":
-        if self.metric and self.metric not in METRICS_OF[self.kind]:
+    def _check_consistency(self) -> "DatasetSpec":
+        if self.metric and self.metric not in METRICS_BY_KIND[self.kind]:
             raise ValueError(
-                f"metric must be one of {', '.join(METRICS_OF[self.kind])} for kind {self.kind!r}; got {self.metric!r}"
+                f"metric must be one of {', '.join(METRICS_BY_KIND[self.kind])} for kind "
+                f"{self.kind!r}; got {self.metric!r}"
             )
         if self.class_range and not 0 <= self.class_range[0] < self.class_range[1]:
             raise ValueError(
-                f"class_range must be a first place and a later one; got {list(self.class_range)!r}"
+                f"class_range must be [first, end] with 0 <= first < end; "
+                f"got {list(self.class_range)!r}"
             )
-        for field, names in (
-            ("worst_group", filter(None, [self.worst_group])),
-            ("where", self.where),
-            ("leave_out", self.leave_out),
-        ):
-            if strange := [name for name in names if name not in facts_of(self.source, name)]:
-                known = ", ".join(facts_of(self.source, "")) or "none"
-                raise ValueError(
-                    f"{field} names the attribute {strange[0]!r}, which its source does not tell. Known: {known}"
-                )
+        self._check_attributes("worst_group", (self.worst_group,) if self.worst_group else ())
+        self._check_attributes("where", self.where)
+        self._check_attributes("leave_out", self.leave_out)
         if self.leave_out and (self.where or self.counts):
+            conflict = "where" if self.where else "counts"
             raise ValueError(
-                "leave_out makes an automatic split of what is left: it goes with 'images', not with 'where' or 'counts'"
+                f"leave_out cannot be combined with {conflict!r}, because the remaining images "
+                f"are split automatically; declare the total number of images as 'images' instead"
             )
         return self
+
+    def _check_attributes(self, field: str, names: Iterable[str]) -> None:
+        """Raise if `field` names an attribute that the source does not provide."""
+        for name in names:
+            if name not in source_attributes(self.source, name):
+                available = ", ".join(source_attributes(self.source, "")) or "none"
+                raise ValueError(
+                    f"{field} names the attribute {name!r}, which the source does not provide; "
+                    f"available attributes: {available}"
+                )

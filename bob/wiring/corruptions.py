@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from bob.datasets.corruptions import FAMILIES, corrupted, missing_library
+from bob.datasets.corruptions import CORRUPTION_FAMILIES, corrupted_split, missing_library
 from bob.datasets.dataset import Dataset, Split
 from bob.datasets.splits import stratified_subset
 from bob.errors import NotApplicableError
@@ -31,10 +31,10 @@ def corruptions_needs(task: TaskSpec, dataset: Dataset, backbone: BackboneSpec) 
         Need(
             backbone,
             corruption,
-            corrupted(chosen, corruption, settings.severities, settings.side_px),
+            corrupted_split(chosen, corruption, settings.severities, settings.side_px),
         )
         for family in settings.families
-        for corruption in FAMILIES[family]
+        for corruption in CORRUPTION_FAMILIES[family]
     ]
     return [*clean, *altered]
 
@@ -59,7 +59,7 @@ def solve_corruptions(
         len(positions),
     )
     return corruptions(
-        asked, tests, {family: FAMILIES[family] for family in settings.families}, settings, device
+        asked, tests, {family: CORRUPTION_FAMILIES[family] for family in settings.families}, settings, device
     )
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from bob.datasets.availability import hub_folder
-from bob.datasets.readers.repository import hub_memory, passing_now, remembered_facts
+from bob.datasets.availability import hub_repository_folder
+from bob.datasets.readers.repository import hub_cache_file, streaming_folders, cached_hub_answer
 from bob.errors import FAILED, OK
-from bob.registry.registry import load_registry
-from bob.specs import Repository
+from bob.registry import load_registry
+from bob.specs import RepositorySource
 from tests.builders.images import fill, png
 
 Call = Callable[..., tuple[int, str, str]]
@@ -68,7 +68,7 @@ def test_show(call: Call) -> None:
     assert "download   1.2 GB as the original archives (their page)" in call("show", "tars")[1]
     assert (
         "obtain     Ask for it." in said
-        and "`bob-bench datasets show absent` tells how to get it." in said
+        and "Run `bob-bench datasets show absent` to see how to get it." in said
     )
 
 
@@ -154,7 +154,7 @@ def test_prefetch_asks_on_a_terminal(
 
 
 def test_disk_and_remove(call: Call, entries: Path) -> None:
-    blob = hub_folder("owner/Tars") / "blobs" / "x"
+    blob = hub_repository_folder("owner/Tars") / "blobs" / "x"
     blob.parent.mkdir(parents=True)
     blob.write_bytes(bytes(30_000_000))
     code, said, _ = call("disk", "tars,mine")
@@ -166,7 +166,7 @@ def test_disk_and_remove(call: Call, entries: Path) -> None:
     code, said, _ = call("remove", "tars,mine")
     assert (
         code == OK
-        and f"would remove {hub_folder('owner/Tars')}, 0.03 GB" in said
+        and f"would remove {hub_repository_folder('owner/Tars')}, 0.03 GB" in said
         and "Add --yes to do it." in said
         and blob.exists()
     )
@@ -178,13 +178,13 @@ def test_disk_and_remove(call: Call, entries: Path) -> None:
 def test_files_that_are_kept_for_a_while_are_removed_too(call: Call, tmp_path: Path) -> None:
     """What streams through the disk lies in the cache, below the commit that was remembered."""
     source = load_registry([], [tmp_path / "tasks"]).datasets["tars"].source
-    assert isinstance(source, Repository) and passing_now(tmp_path / "cache", source) == []
-    remembered_facts(
-        hub_memory(tmp_path / "cache", source),
+    assert isinstance(source, RepositorySource) and streaming_folders(tmp_path / "cache", source) == []
+    cached_hub_answer(
+        hub_cache_file(tmp_path / "cache", source),
         {"commit"},
         lambda: {"commit": "0" * 40, "files": []},
     )
-    (file,) = [folder / "0.tar" for folder in passing_now(tmp_path / "cache", source)]
+    (file,) = [folder / "0.tar" for folder in streaming_folders(tmp_path / "cache", source)]
     file.parent.mkdir(parents=True)
     file.write_bytes(bytes(20_000_000))
     assert call("disk", "tars")[1].startswith("    0.02 GB  tars\n")
@@ -196,5 +196,5 @@ def test_remove_says_who_else_uses_it(call: Call, entries: Path) -> None:
         file.write(
             'tars_again:\n  source: {reader: webdataset, hub: owner/Tars, data_files: {test: "*.tar"}}\n'
         )
-    (hub_folder("owner/Tars") / "blobs").mkdir(parents=True)
+    (hub_repository_folder("owner/Tars") / "blobs").mkdir(parents=True)
     assert "(also used by tars_again)" in call("remove", "tars")[1]

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import xxhash
 
-from bob.datasets.assemble import natural
-from bob.datasets.availability import availability
+from bob.datasets.assemble import natural_key
+from bob.datasets.availability import dataset_unavailable_reason
 from bob.datasets.dataset import Dataset
-from bob.datasets.open import from_data_flag, limited, open_dataset
-from bob.errors import BadImageError, ConfigError, DatasetError
+from bob.datasets.open import spec_from_data_flag, limited, open_dataset
+from bob.errors import UnreadableImageError, ConfigError, DatasetError
 from bob.specs import DatasetSpec, FolderSource
 from tests.builders.images import fill, forbid_reading, png
 
@@ -30,7 +30,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def open_folder(root: Path) -> Dataset:
-    return open_dataset(from_data_flag(str(root)), root.parent / "cache")
+    return open_dataset(spec_from_data_flag(str(root)), root.parent / "cache")
 
 
 def test_class_folders(root: Path) -> None:
@@ -79,7 +79,7 @@ def test_classes_and_files_are_in_natural_order(root: Path) -> None:
     assert dataset.classes == tuple(str(i) for i in range(12))
     of_first = [name for name in dataset.splits["train"].ids if name.startswith("0/")]
     assert of_first == sorted(of_first, key=lambda name: int(name[2:-4]))
-    assert sorted(["b2", "b10", "a", "b01", "b1", "2", "10"], key=natural) == [
+    assert sorted(["b2", "b10", "a", "b01", "b1", "2", "10"], key=natural_key) == [
         "2",
         "10",
         "a",
@@ -150,7 +150,7 @@ FOLDERS: dict[str, tuple[dict[str, int], str]] = {
     "one class": ({"cat": 5}, "all images are of one class, 'cat'; at least two are needed"),
     "one image per class": (
         {"cat": 1, "dog": 1},
-        "folder '.*photos': every class has a single image",
+        "folder '.*photos': the images cannot be split: every class has a single image",
     ),
     "class missing in train": (
         {"train__cat": 2, "train__dog": 2, "test__cat": 1, "test__owl": 1},
@@ -219,7 +219,7 @@ def test_an_unreadable_file(root: Path, monkeypatch: pytest.MonkeyPatch) -> None
         patch.setattr(Path, "read_bytes", refuse)
         split = open_folder(root).splits["train"]
         with pytest.raises(
-            BadImageError, match=r"image '.*\.png' cannot be read \(Permission denied\)"
+            UnreadableImageError, match=r"image '.*\.png' cannot be read \(Permission denied\)"
         ):
             split.read(0)
     again = open_folder(root).splits["train"]
@@ -236,14 +236,14 @@ def test_a_link_to_nothing_is_a_bad_image(root: Path) -> None:
     split = open_folder(root).splits["train"]
     gone = split.ids.index("cat/gone.jpg")
     assert len(set(split.content)) == len(split)
-    with pytest.raises(BadImageError, match=r"image '.*gone.jpg' cannot be read \(No such file"):
+    with pytest.raises(UnreadableImageError, match=r"image '.*gone.jpg' cannot be read \(No such file"):
         split.read(gone)
 
 
 def test_an_image_that_vanishes_after_opening(root: Path) -> None:
     split = open_folder(fill(root, cat=2, dog=2)).splits["train"]
     (root / split.ids[0]).unlink()
-    with pytest.raises(BadImageError, match="cannot be read"):
+    with pytest.raises(UnreadableImageError, match="cannot be read"):
         split.read(0)
 
 
@@ -300,14 +300,14 @@ def test_declared_counts_and_classes(root: Path, cache: Path) -> None:
 def test_data_flag(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(root / "my cats", cat=1)
     monkeypatch.chdir(root / "my cats")
-    assert from_data_flag(".").name == from_data_flag("../my cats/").name == "my_cats"
-    with pytest.raises(ConfigError, match="--data 'nowhere': there is no such folder or table"):
-        from_data_flag("nowhere")
+    assert spec_from_data_flag(".").name == spec_from_data_flag("../my cats/").name == "my_cats"
+    with pytest.raises(ConfigError, match="--data 'nowhere': no such file or folder"):
+        spec_from_data_flag("nowhere")
     with pytest.raises(
         ConfigError,
-        match=r"must be a folder of class folders, a table whose name ends in \.csv, or parquet",
+        match=r"expected a folder of class folders, a \.csv table or \.parquet files; got a \.png file",
     ):
-        from_data_flag("cat/0.png")
+        spec_from_data_flag("cat/0.png")
 
 
 def test_limited(root: Path) -> None:
@@ -334,9 +334,9 @@ def test_limited_below_the_class_count(root: Path) -> None:
 
 def test_availability_of_paths(root: Path) -> None:
     spec = DatasetSpec(name="x", source=FolderSource(reader="folder", path=str(root)))
-    assert availability(spec) == f"'{root}' does not exist. Correct its path in the registry."
+    assert dataset_unavailable_reason(spec) == f"'{root}' does not exist. Correct its path in the registry."
     root.mkdir()
-    assert availability(spec) is None
+    assert dataset_unavailable_reason(spec) is None
 
 
 def test_availability_imports_nothing_heavy() -> None:

@@ -11,21 +11,21 @@ import pytest
 
 from bob.catalogue.dataset_facts import place
 from bob.catalogue.datasets import page
-from bob.datasets.class_names import class_list, named
-from bob.datasets.listing import Listing
+from bob.datasets.class_names import class_list, to_class_names
+from bob.datasets.listing import ImageListing
 from bob.datasets.open import open_dataset
 from bob.datasets.readers.real import real_labels
 from bob.errors import ConfigError, DatasetError
 from bob.io.paths import CHECKOUT
 from bob.metrics import METRICS
-from bob.registry.registry import dataset_labels, load_registry, select
+from bob.registry import dataset_labels, load_registry, select
 from bob.specs import (
-    METRICS_OF,
-    NOT_OURS,
+    METRICS_BY_KIND,
+    UNSCORED_METRICS,
     DatasetSpec,
     FolderSource,
     RealSource,
-    Repository,
+    RepositorySource,
     SampleSource,
     WebDatasetSource,
 )
@@ -85,7 +85,7 @@ def test_an_entry_is_complete_and_consistent(name: str) -> None:
         spec.summary.endswith(".")
         and spec.evaluation
         and spec.evaluation.endswith(".")
-        and spec.metric in (None, *METRICS_OF[spec.kind])
+        and spec.metric in (None, *METRICS_BY_KIND[spec.kind])
     )
     assert (
         spec.groups
@@ -99,14 +99,14 @@ def test_an_entry_is_complete_and_consistent(name: str) -> None:
     assert all(caveat.endswith(".") for caveat in spec.caveats) and spec.paper
     assert spec.licence != ""
     assert spec.metric or name in UNQUOTED
-    assert spec.metric is None or (spec.metric in METRICS) != (spec.metric in NOT_OURS)
+    assert spec.metric is None or (spec.metric in METRICS) != (spec.metric in UNSCORED_METRICS)
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_the_data_has_a_place(name: str) -> None:
     """A repository with a full commit or the known beginning of one; or a folder below $BOB_DATA, and words that say how to fill it."""
     spec, source = PUBLISHED[name], PUBLISHED[name].source
-    if isinstance(source, Repository) and source.hub:
+    if isinstance(source, RepositorySource) and source.hub:
         assert re.fullmatch(r"[\w.-]+/[\w.-]+", source.hub) and spec.obtain is None
         assert source.revision is None or re.fullmatch("[0-9a-f]{40}", source.revision)
     else:
@@ -122,7 +122,7 @@ def test_downloads_are_told_with_their_source() -> None:
         told = spec.download
         assert told is None or (
             told.source.strip()
-            and (told.of == "files" or (isinstance(spec.source, Repository) and spec.source.hub))
+            and (told.of == "files" or (isinstance(spec.source, RepositorySource) and spec.source.hub))
         )
     by_place: dict[str, set[object]] = {}
     for spec in PUBLISHED.values():
@@ -268,17 +268,17 @@ def test_sizes_of_the_masks_and_what_they_share() -> None:
 
 def test_an_unknown_list_and_a_label_out_of_place() -> None:
     with pytest.raises(
-        ConfigError, match="there is no list of classes 'imagenet_1K'; did you mean 'imagenet_1k'"
+        ConfigError, match="unknown list of class names 'imagenet_1K'; did you mean 'imagenet_1k'"
     ):
         class_list("imagenet_1K")
-    found = Listing("here", ["1"], ["x"], lambda i: b"", ["test"])
-    assert named(["1", "0", "b"], ["a", "b"], found) == ["b", "a", "b"]
+    found = ImageListing("here", ["1"], ["x"], lambda i: b"", ["test"])
+    assert to_class_names(["1", "0", "b"], ["a", "b"], found) == ["b", "a", "b"]
     for label in ("2", "c", "-1"):
         with pytest.raises(
             DatasetError,
-            match=f"here: the label '{label}' is neither one of the 2 class names nor the place of one",
+            match=f"here: label '{label}' is neither one of the 2 class names nor an index from 0 to 1",
         ):
-            named([label], ["a", "b"], found)
+            to_class_names([label], ["a", "b"], found)
 
 
 def test_real_labels_are_timm_s_own() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from bob.datasets.dataset import Dataset
 from bob.datasets.limit import limited
-from bob.datasets.open import from_data_flag, open_dataset
+from bob.datasets.open import spec_from_data_flag, open_dataset
 from bob.errors import ConfigError, DatasetError
 from bob.specs import DatasetSpec, FolderSource, TableSource
 from bob.specs.yaml import build
@@ -127,11 +127,11 @@ WRONG = [
     ({"metric": "wurst_group"}, "metric must be one of 'top1', .*; got 'wurst_group'"),
     (
         {"worst_group": "region"},
-        "worst_group names the attribute 'region', which its source does not tell. Known: none",
+        "worst_group names the attribute 'region', which the source does not provide; available attributes: none",
     ),
     (
         {"where": {"x": ["a"]}, "source": {"reader": "cifar_c", "path": "p"}},
-        "where names the attribute 'x', .* Known: corruption, severity",
+        "where names the attribute 'x', .*; available attributes: corruption, severity",
     ),
     (
         {
@@ -144,20 +144,20 @@ WRONG = [
                 "attributes": {"s": "s"},
             },
         },
-        "leave_out names the attribute 'style', which its source does not tell. Known: s",
+        "leave_out names the attribute 'style', which the source does not provide; available attributes: s",
     ),
     (
         {"kind": "retrieval", "metric": "top1"},
         "metric must be one of hit_at, mean_ap, mean_ap_trapezoid, mean_ap_at, gap for kind 'retrieval'; got 'top1'",
     ),
-    ({"class_range": [5, 5]}, r"class_range must be a first place and a later one; got \[5, 5\]"),
+    ({"class_range": [5, 5]}, r"class_range must be \[first, end\] with 0 <= first < end; got \[5, 5\]"),
     (
         {
             "leave_out": {"d": ["photo"]},
             "counts": {"train": 3},
             "source": {"reader": "table", "path": "p"},
         },
-        "leave_out makes an automatic split of what is left",
+        "leave_out cannot be combined with 'counts'.*; declare the total number of images as 'images'",
     ),
 ]
 
@@ -173,11 +173,11 @@ def test_entries_that_contradict_themselves(changes: dict[str, object], message:
 
 
 PLACES = [
-    ({"hub": "a/b", "path": "c"}, "needs exactly one of hub, path"),
-    ({}, "needs exactly one of hub, path"),
+    ({"hub": "a/b", "path": "c"}, "needs exactly one of hub, path; got both"),
+    ({}, "needs exactly one of hub, path; got neither"),
     (
         {"hub": "a/b", "revision": "0" * 40, "revision_prefix": "0" * 7},
-        "needs at most one of revision, revision_prefix",
+        "needs at most one of revision, revision_prefix; got both",
     ),
     ({"hub": "a/b", "revision_prefix": "xyz"}, "revision_prefix"),
 ]
@@ -240,7 +240,7 @@ def test_a_set_without_train_images_is_for_shifts_and_zero_shot(
     ]
     assert len(limited(dataset, 2).splits["test"]) == 2
     with pytest.raises(DatasetError, match="holds test images and no train images"):
-        open_dataset(from_data_flag(str(tmp_path / "p")), cache)
+        open_dataset(spec_from_data_flag(str(tmp_path / "p")), cache)
 
 
 def test_a_shift_s_label_sets_count_in_the_dataset_s_classes(tmp_path: Path, cache: Path) -> None:

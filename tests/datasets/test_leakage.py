@@ -9,8 +9,8 @@ import pytest
 from PIL import Image, ImageEnhance
 
 from bob.datasets.dataset import Dataset, Shift, Split
-from bob.datasets.leakage import all_splits, leaks, signatures
-from bob.datasets.open import from_data_flag, open_dataset
+from bob.datasets.leakage import all_splits, split_overlaps, image_signatures
+from bob.datasets.open import spec_from_data_flag, open_dataset
 
 
 def picture(seed: int, px: int = 96) -> Image.Image:
@@ -40,8 +40,8 @@ def leak_of(
     test: list[bytes], train: list[bytes]
 ) -> tuple[int, int | None, tuple[tuple[str, str], ...]]:
     dataset = Dataset("x", ("a", "b"), {"train": split_of(train), "test": split_of(test)})
-    (leak,) = leaks(dataset, {name: signatures(split, 2) for name, split in dataset.splits.items()})
-    return leak.identical, leak.near, leak.examples
+    (leak,) = split_overlaps(dataset, {name: image_signatures(split, 2) for name, split in dataset.splits.items()})
+    return leak.identical, leak.near_duplicates, leak.examples
 
 
 TRAIN = [encoded(picture(seed)) for seed in range(60)]
@@ -93,16 +93,16 @@ def test_pairs_are_those_that_matter() -> None:
         shifts={"s": Shift(one, "shift"), "t": Shift(one, "shift")},
     )
     assert list(all_splits(dataset)) == ["train", "val", "test", "shift s", "shift t"]
-    pairs = [(leak.one, leak.other) for leak in leaks(dataset)]
+    pairs = [(leak.split, leak.reference) for leak in split_overlaps(dataset)]
     assert pairs == [
         (one, other)
         for other in ("train", "val")
         for one in ("val", "test", "shift s", "shift t")
         if one != other
     ]
-    assert {(leak.identical, leak.near) for leak in leaks(dataset)} == {(4, None)}
+    assert {(leak.identical, leak.near_duplicates) for leak in split_overlaps(dataset)} == {(4, None)}
     asked = Dataset("y", (), {"query": one, "gallery": split_of(TRAIN[2:9])})
-    assert [(leak.one, leak.other, leak.identical) for leak in leaks(asked)] == [
+    assert [(leak.split, leak.reference, leak.identical) for leak in split_overlaps(asked)] == [
         ("query", "gallery", 2)
     ]
 
@@ -113,6 +113,6 @@ def test_byte_identical_images_are_in_a_datasets_notes(tmp_path: Path) -> None:
             path = tmp_path / "photos" / split / "ab"[seed % 2] / f"{seed}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(TRAIN[seed])
-    assert open_dataset(from_data_flag(str(tmp_path / "photos")), tmp_path / "cache").notes == (
+    assert open_dataset(spec_from_data_flag(str(tmp_path / "photos")), tmp_path / "cache").notes == (
         "1 image of test is byte-identical to images of train",
     )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import xxhash
 
-from bob.datasets.splits import automatic_test, shared_images, stratified_subset
+from bob.datasets.splits import automatic_test, count_shared_images, stratified_subset
 from bob.errors import DatasetError
 from tests.builders.splits import digests, labels
 
@@ -112,7 +112,7 @@ def test_a_class_of_large_groups_still_gets_test_examples() -> None:
 def test_one_image_per_class() -> None:
     with pytest.raises(
         DatasetError,
-        match=r"every class has a single image, so none can be spared for test\. Add images, or give train and test yourself",
+        match=r"every class has a single image\. Add images, or provide train and test images",
     ):
         automatic_test(labels(1, 1, 1), digests(3))
 
@@ -180,4 +180,4 @@ def test_a_limit_is_positive() -> None:
 
 
 def test_shared_images_counts_examples_of_the_first() -> None:
-    assert shared_images(["a", "a", "b", "c"], ["a", "c", "c", "d"]) == 3
+    assert count_shared_images(["a", "a", "b", "c"], ["a", "c", "c", "d"]) == 3

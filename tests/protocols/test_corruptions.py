@@ -9,13 +9,13 @@ import pytest
 from PIL import Image
 
 from bob.datasets import corruptions as module
-from bob.datasets.corruptions import FAMILIES, corrupt, corrupted
+from bob.datasets.corruptions import CORRUPTION_FAMILIES, corrupt_image, corrupted_split
 from bob.datasets.dataset import Dataset, Split
 from bob.errors import NotApplicableError, UndefinedError
 from bob.features.store import Effort, Features
 from bob.metrics import metric_named
-from bob.metrics.corruption import corruption_drop, corruption_error
-from bob.outcomes import Corrupted
+from bob.metrics.corruptions import corruption_drop, corruption_error
+from bob.outcomes import CorruptionResults
 from bob.protocols.corruptions import corruptions
 from bob.protocols.protocol import Problem
 from bob.specs import BackboneSpec, LinearSettings, TaskSpec
@@ -27,7 +27,7 @@ SETTINGS = CorruptionsSettings(
     families=("noise", "digital"), severities=(1, 5), images=None, side_px=32, probe=PROBE
 )
 FLOOR = BackboneSpec(
-    name="raw_pixels", family="baseline", loader="floor", architecture="raw_pixels"
+    name="raw_pixels", family="baseline", loader="baseline", architecture="raw_pixels"
 )
 
 
@@ -52,17 +52,17 @@ def split(n: int = 3, **facts: object) -> Split:
 
 
 def test_the_families_are_the_library_s() -> None:
-    for family, names in FAMILIES.items():
+    for family, names in CORRUPTION_FAMILIES.items():
         assert list(names) == imagecorruptions.get_corruption_names(
             "validation" if family == "extra" else family
         )
 
 
-@pytest.mark.parametrize("name", [name for names in FAMILIES.values() for name in names])
+@pytest.mark.parametrize("name", [name for names in CORRUPTION_FAMILIES.values() for name in names])
 def test_pixels_are_the_library_s(name: str) -> None:
     """At the working size already, so that only the corruption changes the image."""
     for severity in (1, 5):
-        found = np.asarray(corrupt(picture(), name, severity, 32, seed=7))
+        found = np.asarray(corrupt_image(picture(), name, severity, 32, seed=7))
         np.random.seed(7)
         options = {"seed": 7} if name in module.SEEDED else {}
         assert np.array_equal(
@@ -76,11 +76,11 @@ def test_pixels_are_the_library_s(name: str) -> None:
     [((64, 64), (32, 32)), ((100, 50), (64, 32)), ((20, 30), (32, 48)), ((31, 4000), (32, 4129))],
 )
 def test_the_shorter_side_is_resized(size: tuple[int, int], expected: tuple[int, int]) -> None:
-    assert corrupt(Image.new("RGB", size), "contrast", 1, 32, 0).size == expected
+    assert corrupt_image(Image.new("RGB", size), "contrast", 1, 32, 0).size == expected
 
 
 def test_rows_do_not_depend_on_order_threads_or_the_global_generator() -> None:
-    several = corrupted(split(), "gaussian_noise", (1, 3), 32)
+    several = corrupted_split(split(), "gaussian_noise", (1, 3), 32)
     assert several.alter is not None
     alone = {i: np.asarray(several.alter(i, picture(i % 3))) for i in (5, 0, 3, 1, 4, 2)}
     np.random.seed(1)
@@ -103,8 +103,8 @@ def test_rows_do_not_depend_on_order_threads_or_the_global_generator() -> None:
 
 def test_equal_content_is_corrupted_alike_and_other_content_otherwise() -> None:
     whole, part = (
-        corrupted(split(), "fog", (2,), 32),
-        corrupted(split().take(np.array([2, 1])), "fog", (2,), 32),
+        corrupted_split(split(), "fog", (2,), 32),
+        corrupted_split(split().take(np.array([2, 1])), "fog", (2,), 32),
     )
     assert list(part.content) == [whole.content[2], whole.content[1]]
     assert whole.alter is not None and part.alter is not None
@@ -120,16 +120,16 @@ def test_content_tells_of_corruption_severity_size_and_library(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     prints = [
-        corrupted(split(), name, (severity,), px).content[0]
+        corrupted_split(split(), name, (severity,), px).content[0]
         for name, severity, px in (("fog", 1, 32), ("fog", 2, 32), ("fog", 1, 64), ("snow", 1, 32))
     ]
     monkeypatch.setattr(module.importlib.metadata, "version", lambda name: "other")
-    prints.append(corrupted(split(), "fog", (1,), 32).content[0])
+    prints.append(corrupted_split(split(), "fog", (1,), 32).content[0])
     assert len({*prints, split().content[0]}) == 6
 
 
 def test_an_alteration_before_is_kept() -> None:
-    black = corrupted(
+    black = corrupted_split(
         split(alter=lambda i, image: Image.new("RGB", image.size)), "brightness", (1,), 32
     )
     assert black.alter is not None
@@ -143,7 +143,7 @@ def test_an_alteration_before_is_kept() -> None:
 
 def test_by_hand() -> None:
     """Three images, two conditions: wrong 1 of 2, 2 of 2, 0 of 2; clean: right, right, wrong."""
-    outcome = Corrupted(
+    outcome = CorruptionResults(
         np.array([True, True, False]), np.array([[True, False], [False, False], [True, True]])
     )
     assert corruption_error(outcome) == pytest.approx(3 / 6)
@@ -151,11 +151,11 @@ def test_by_hand() -> None:
     assert corruption_error(outcome.under(np.array([True, False]))) == pytest.approx(1 / 3)
     for name in ("corruption_error", "corruption_drop"):
         metric = metric_named(name)
-        assert metric.each is not None and metric.each(outcome).mean() == pytest.approx(
+        assert metric.per_example is not None and metric.per_example(outcome).mean() == pytest.approx(
             metric.function(outcome)
         )
-        again = Corrupted.from_arrays(outcome.to_arrays()).take(np.array([1, 1, 0]))
-        assert metric.function(again) == pytest.approx(metric.each(outcome)[[1, 1, 0]].mean())
+        again = CorruptionResults.from_arrays(outcome.to_arrays()).take(np.array([1, 1, 0]))
+        assert metric.function(again) == pytest.approx(metric.per_example(outcome)[[1, 1, 0]].mean())
         with pytest.raises(UndefinedError, match="there are no test examples"):
             metric.function(outcome.take(np.array([], int)))
 
@@ -164,7 +164,7 @@ def test_an_outcome_has_conditions() -> None:
     with pytest.raises(
         ValueError, match=r"clean must have shape \(N,\) and right \(N, K\), K at least 1"
     ):
-        Corrupted(np.ones(2, bool), np.ones((2, 0), bool))
+        CorruptionResults(np.ones(2, bool), np.ones((2, 0), bool))
 
 
 # --- protocol
@@ -257,7 +257,7 @@ def solved(asked: TaskSpec, unreadable: set[str]) -> tuple[dict[str, Features], 
 
 def test_one_need_per_corruption_with_all_severities() -> None:
     features, result = solved(task(), set())
-    assert set(features) == {"train", "test", *FAMILIES["noise"], *FAMILIES["digital"]}
+    assert set(features) == {"train", "test", *CORRUPTION_FAMILIES["noise"], *CORRUPTION_FAMILIES["digital"]}
     assert len(features["contrast"].rows) == 2 * 4
     assert result.outcome.right.shape == (4, 14)  # type: ignore[attr-defined]
 
@@ -269,7 +269,7 @@ def test_unreadable_images_are_left_out_everywhere() -> None:
         *(
             f"image1 {name} {severity}"
             for family in ("noise", "digital")
-            for name in FAMILIES[family]
+            for name in CORRUPTION_FAMILIES[family]
             for severity in (1, 5)
         ),
     }

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bob.errors import StoreError
-from bob.io.files import write_whole
+from bob.io.files import write_atomically
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -24,7 +24,7 @@ def remembered_arrays(memory: Path, compute: Callable[[], Arrays]) -> Arrays:
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)
     with contextlib.suppress(StoreError):
-        write_whole(memory, buffer.getvalue())
+        write_atomically(memory, buffer.getvalue())
     return arrays
 
 

@@ -19,8 +19,8 @@ import numpy as np
 import xxhash
 
 from bob.datasets.content.sequences import Digests
-from bob.errors import BadImageError, StoreError
-from bob.io.files import write_whole
+from bob.errors import StoreError, UnreadableImageError
+from bob.io.files import write_atomically
 
 THREADS = 8
 """Files read at once; reading waits on the disk, not on the processor."""
@@ -29,11 +29,11 @@ _HEX = re.compile("[0-9a-f]{32}")
 
 
 def read_file(path: Path) -> bytes:
-    """The file's bytes, or a BadImageError that names it."""
+    """The file's bytes, or a UnreadableImageError that names it."""
     try:
         return path.read_bytes()
     except OSError as error:
-        raise BadImageError(f"image '{path}' cannot be read ({error.strerror}).") from error
+        raise UnreadableImageError(f"image '{path}' cannot be read ({error.strerror}).") from error
 
 
 def content_digest(data: bytes | memoryview) -> str:
@@ -84,7 +84,7 @@ def remembered_digests(
 def _digest(path: Path) -> str | None:
     try:
         return content_digest(read_file(path))
-    except BadImageError:
+    except UnreadableImageError:
         return None
 
 
@@ -132,4 +132,4 @@ def _recall(memory: Path) -> dict[str, Any]:
 def _remember(memory: Path, data: bytes) -> None:
     """A disk that is full or read-only costs the memory, not the run: what must be written is the feature store's concern."""
     with contextlib.suppress(StoreError):
-        write_whole(memory, data)
+        write_atomically(memory, data)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from bob.errors import BadImageError
+from bob.errors import UnreadableImageError
 
 MAX_PIXELS = 178_956_970
 """Pixels of the largest image that is decoded or resized to: where PIL itself refuses, 0.5 GiB of RGB."""
@@ -52,10 +52,10 @@ def decode(data: bytes, name: str) -> Image.Image:
         turn = _TURN.get(_orientation(image))
         rgb = _to_rgb(image, name)
         return rgb if turn is None else rgb.transpose(turn)
-    except (BadImageError, MemoryError):  # a full memory is not the image's fault
+    except (UnreadableImageError, MemoryError):  # a full memory is not the image's fault
         raise
     except Exception as error:  # on damaged data PIL's parsers raise nearly anything: OSError, SyntaxError, struct.error, KeyError, ...
-        raise BadImageError(
+        raise UnreadableImageError(
             f"image {name!r} cannot be decoded: it is cut off or damaged ({error})."
         ) from error
 
@@ -65,7 +65,7 @@ def check_elongation(width: int, height: int, short_px: int, name: str) -> None:
     short, long = sorted((width, height))
     resized = short_px * round(long * short_px / short)
     if resized > MAX_PIXELS:
-        raise BadImageError(
+        raise UnreadableImageError(
             f"image {name!r} is {width} x {height} px: with its shorter side at {short_px} px it would have {resized:,} pixels; "
             f"at most {MAX_PIXELS:,} are allowed. Crop it, or use crop_mode 'squash'."
         )
@@ -74,29 +74,29 @@ def check_elongation(width: int, height: int, short_px: int, name: str) -> None:
 def _open(data: bytes, name: str) -> Image.Image:
     """The image with its header read."""
     if not data:
-        raise BadImageError(f"image {name!r} is empty (0 bytes).")
+        raise UnreadableImageError(f"image {name!r} is empty (0 bytes).")
     _silence_pil()
     try:
         return Image.open(BytesIO(data), formats=FORMATS)
     except UnidentifiedImageError as error:
         what = f"is no image of a known format ({', '.join(FORMATS)}), or its header is damaged"
-        raise BadImageError(f"image {name!r} {what}: it begins with {data[:16]!r}.") from error
+        raise UnreadableImageError(f"image {name!r} {what}: it begins with {data[:16]!r}.") from error
     except MemoryError:
         raise
     except Exception as error:  # as in decode
-        raise BadImageError(f"image {name!r} has a damaged header ({error}).") from error
+        raise UnreadableImageError(f"image {name!r} has a damaged header ({error}).") from error
 
 
 def _check_pixels(width: int, height: int, name: str) -> None:
     if width * height > MAX_PIXELS:
-        raise BadImageError(
+        raise UnreadableImageError(
             f"image {name!r} is {width} x {height} px: {width * height:,} pixels; at most {MAX_PIXELS:,} are allowed."
         )
 
 
 def _to_rgb(image: Image.Image, name: str) -> Image.Image:
     if image.mode == "F":
-        raise BadImageError(
+        raise UnreadableImageError(
             f"image {name!r} holds floating-point pixels, whose range is unknown (PIL mode 'F'). Save it with 8 or 16 bits."
         )
     if image.mode in _GREY_16:

@@ -18,7 +18,7 @@ from PIL import Image
 
 from bob.datasets.content.digests import content_digest, remembered_digests
 from bob.datasets.content.sequences import Digests, Joined, Rows, join
-from bob.datasets.listing import Listing
+from bob.datasets.listing import ImageListing
 from bob.errors import DatasetError
 from bob.io.digest import digest
 from bob.specs import Role
@@ -28,7 +28,7 @@ SEVERITIES = 5
 """Of CIFAR-C: each file holds the test images at severity 1, then at 2, and so on."""
 
 
-def list_medmnist(path: Path, cache: Path) -> Listing:
+def list_medmnist(path: Path, cache: Path) -> ImageListing:
     """`{train,val,test}_images` and `_labels`; labels of more than one column are marks of several classes."""
     where = f"'{path}'"
     images = {role: _member(path, f"{role}_images", where, cache) for role in ROLES}
@@ -40,7 +40,7 @@ def list_medmnist(path: Path, cache: Path) -> Listing:
             )
     rows = np.concatenate(list(labels.values()))
     several = rows.shape[1] > 1
-    return Listing(
+    return ImageListing(
         where=where,
         ids=Joined([Rows(role, len(images[role])) for role in ROLES]),
         labels=None if several else [str(int(label)) for label in rows[:, 0]],
@@ -51,7 +51,7 @@ def list_medmnist(path: Path, cache: Path) -> Listing:
     )
 
 
-def list_cifar_c(folder: Path, cache: Path) -> Listing:
+def list_cifar_c(folder: Path, cache: Path) -> ImageListing:
     """`labels.npy` and one file of each corruption, all severities in it."""
     where = f"folder '{folder}'"
     paths = sorted(path for path in folder.glob("*.npy") if path.name != "labels.npy")
@@ -68,7 +68,7 @@ def list_cifar_c(folder: Path, cache: Path) -> Listing:
             f"{where}: {wrong[0]} does not hold as many images as labels.npy has labels ({len(labels)})."
         )
     severity = [str(1 + i * SEVERITIES // len(labels)) for i in range(len(labels))]
-    return Listing(
+    return ImageListing(
         where=where,
         ids=Joined([Rows(path.stem, len(labels)) for path in paths]),
         labels=[str(int(label)) for label in labels] * len(paths),

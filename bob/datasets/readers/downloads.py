@@ -7,13 +7,13 @@ from bob.datasets.readers.prepared import config_names
 from bob.datasets.readers.qrels import chosen_configs
 from bob.datasets.readers.repository import File, Files
 from bob.errors import BobError
-from bob.specs import DatasetSpec, HuggingFaceSource, Repository, WebDatasetSource
+from bob.specs import DatasetSpec, HuggingFaceSource, RepositorySource, WebDatasetSource
 
 
-def bytes_to_fetch(spec: DatasetSpec, cache: Path, offline: bool) -> int | None:
+def download_bytes(spec: DatasetSpec, cache: Path, offline: bool) -> int | None:
     """Of a set on the hub; None where neither the hub nor the entry says it."""
     source = spec.source
-    if not isinstance(source, Repository) or source.hub is None:
+    if not isinstance(source, RepositorySource) or source.hub is None:
         return None
     try:
         return sum(
@@ -24,7 +24,7 @@ def bytes_to_fetch(spec: DatasetSpec, cache: Path, offline: bool) -> int | None:
         return spec.download.mb * 1_000_000 if spec.download else None
 
 
-def _files(source: Repository, where: str, cache: Path, offline: bool) -> set[File]:
+def _files(source: RepositorySource, where: str, cache: Path, offline: bool) -> set[File]:
     """Those that are fetched: named tars, or all splits of the configs; all that there are where these are not parquet files."""
     files = Files(source, where, cache, offline)
     if isinstance(source, WebDatasetSource):

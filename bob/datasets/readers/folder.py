@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bob.datasets.content.digests import file_digests, read_file
-from bob.datasets.listing import SPLIT_NAMES, Listing, natural, tally
+from bob.datasets.listing import SPLIT_NAMES, ImageListing, natural_key, tally
 from bob.errors import DatasetError
 from bob.specs import FolderSource, Role
 
@@ -34,7 +34,7 @@ class _Image:
     """The folders between the split and the class."""
 
 
-def list_folder(source: FolderSource, root: Path, cache: Path) -> Listing:
+def list_folder(source: FolderSource, root: Path, cache: Path) -> ImageListing:
     """What lies in a folder of class folders."""
     if not root.is_dir():
         raise DatasetError(
@@ -43,7 +43,7 @@ def list_folder(source: FolderSource, root: Path, cache: Path) -> Listing:
     left_out: list[str] = []
     images = _images(source, root, left_out)
     files = [image.path for image in images]
-    return Listing(
+    return ImageListing(
         where=f"folder '{root}'",
         ids=[path.relative_to(root).as_posix() for path in files],
         labels=[image.label for image in images],
@@ -158,7 +158,7 @@ def _of_classes(
     images = []
     for folder in folders:
         others: list[str] = []
-        paths = sorted(_walk(folder, others), key=lambda path: natural(path.as_posix()))
+        paths = sorted(_walk(folder, others), key=lambda path: natural_key(path.as_posix()))
         if not paths:
             held = (
                 f" but {tally(others)}; convert these"
@@ -183,7 +183,7 @@ def _subfolders(folder: Path, left_out: list[str]) -> list[Path]:
     ]
     return sorted(
         (path for path, is_folder in entries if is_folder and not _is_hidden(path)),
-        key=lambda path: natural(path.name),
+        key=lambda path: natural_key(path.name),
     )
 
 

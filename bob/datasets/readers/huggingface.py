@@ -10,18 +10,18 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from bob.datasets.availability import prepared
+from bob.datasets.availability import prepared_folder
 from bob.datasets.content.sequences import Rows, join
-from bob.datasets.listing import Listing, natural
+from bob.datasets.listing import ImageListing, natural_key
 from bob.datasets.readers.parquet import streamed
 from bob.datasets.readers.prepared import open_prepared
 from bob.datasets.readers.repository import limit_bytes
 from bob.datasets.readers.tables import Prepared, Table
 from bob.errors import DatasetError, nearest
-from bob.specs import HuggingFaceSource, Repository
+from bob.specs import HuggingFaceSource, RepositorySource
 
 
-def list_huggingface(name: str, source: HuggingFaceSource, cache: Path, offline: bool) -> Listing:
+def list_huggingface(name: str, source: HuggingFaceSource, cache: Path, offline: bool) -> ImageListing:
     """The rows at a hub id or path, by the column names of its registry entry."""
     where = f"dataset {name!r} ({source.hub or source.path})"
     tables = open_tables(source, source.config, source.image, where, offline, cache)
@@ -36,7 +36,7 @@ def list_huggingface(name: str, source: HuggingFaceSource, cache: Path, offline:
     ]
     several_each = any(part.several for _, part in parts)
     labels = [label for _, part in parts for label in part.labels]
-    return Listing(
+    return ImageListing(
         where=where,
         ids=join([part.ids for _, part in parts]),
         labels=labels if source.label and not several_each else None,
@@ -169,11 +169,11 @@ def _classes(parts: Sequence[Part], labels: Sequence[Any], several_each: bool) -
     """ClassLabel's names in their order, then whatever other splits add."""
     official = [label for part in parts for label in part.classes or ()]
     present = {label for several in labels for label in several} if several_each else set(labels)
-    return list(dict.fromkeys([*official, *sorted(present, key=natural)]))
+    return list(dict.fromkeys([*official, *sorted(present, key=natural_key)]))
 
 
 def open_tables(
-    source: Repository,
+    source: RepositorySource,
     config: str | None,
     image: str | None,
     where: str,
@@ -181,7 +181,7 @@ def open_tables(
     cache: Path,
 ) -> Mapping[str, Table]:
     """The splits of a config by name; `image` is the column of their images."""
-    if source.hub and limit_bytes() is not None and not prepared(source, config):
+    if source.hub and limit_bytes() is not None and not prepared_folder(source, config):
         tables = streamed(source, config, image, where, offline, cache)
         if tables is not None:
             return tables

@@ -23,10 +23,10 @@ from bob.datasets.content.cache import Arrays, remembered_arrays
 from bob.datasets.content.digests import content_digest
 from bob.datasets.content.sequences import Digests
 from bob.datasets.readers.prepared import library_errors
-from bob.datasets.readers.repository import File, Files, hub_memory, remembered_facts
+from bob.datasets.readers.repository import File, Files, cached_hub_answer, hub_cache_file
 from bob.datasets.readers.tables import lacking, no_images, unnamed
 from bob.errors import DatasetError
-from bob.specs import Repository
+from bob.specs import RepositorySource
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -41,7 +41,7 @@ _NONE = bytes(16)
 
 
 def streamed(
-    source: Repository,
+    source: RepositorySource,
     config: str | None,
     image: str | None,
     where: str,
@@ -60,7 +60,7 @@ def streamed(
 
 
 def files_of(
-    source: Repository, config: str | None, files: Files, cache: Path
+    source: RepositorySource, config: str | None, files: Files, cache: Path
 ) -> dict[str, list[File]] | None:
     """The parquet files of each split, in order, as `datasets` resolves them; None where the repository is not made of such."""
     splits = _card(source, config, files, cache)["splits"]
@@ -71,7 +71,7 @@ def files_of(
     )
 
 
-def _card(source: Repository, config: str | None, files: Files, cache: Path) -> dict[str, Any]:
+def _card(source: RepositorySource, config: str | None, files: Files, cache: Path) -> dict[str, Any]:
     """What `datasets` makes of the repository's card and the names of its files, none of which is fetched; remembered per commit."""
 
     def ask() -> dict[str, Any]:
@@ -94,13 +94,13 @@ def _card(source: Repository, config: str | None, files: Files, cache: Path) -> 
             "features": builder.info.features and builder.info.features.to_dict(),
         }
 
-    return remembered_facts(
-        hub_memory(cache, source, "card", files.commit, config), {"splits", "features"}, ask
+    return cached_hub_answer(
+        hub_cache_file(cache, source, "card", files.commit, config), {"splits", "features"}, ask
     )
 
 
 def _features(
-    source: Repository,
+    source: RepositorySource,
     config: str | None,
     files: Files,
     splits: Mapping[str, Sequence[File]],
@@ -118,8 +118,8 @@ def _features(
     told = _card(source, config, files, cache)["features"]
     told = (
         told
-        or remembered_facts(
-            hub_memory(cache, source, "features", files.commit, config), {"features"}, ask
+        or cached_hub_answer(
+            hub_cache_file(cache, source, "features", files.commit, config), {"features"}, ask
         )["features"]
     )
     features: Mapping[str, Any] = datasets.Features.from_dict(told)

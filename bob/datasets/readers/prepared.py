@@ -10,25 +10,25 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from bob.datasets.availability import prepared, prepared_configs
-from bob.datasets.readers.repository import REMEDY, check_prefix, hub_memory, remembered_facts
+from bob.datasets.availability import prepared_configs, prepared_folder
+from bob.datasets.readers.repository import REMEDY, cached_hub_answer, check_prefix, hub_cache_file
 from bob.errors import DatasetError, UnavailableError
 from bob.io.hub import hub_reachable
 from bob.io.paths import data_path
-from bob.specs import Repository
+from bob.specs import RepositorySource
 
 _SCRIPT = " Name a revision after its conversion to parquet, or another copy of the data."
 
 
 def open_prepared(
-    source: Repository, config: str | None, where: str, offline: bool
+    source: RepositorySource, config: str | None, where: str, offline: bool
 ) -> Mapping[str, Any]:
     """The splits of a config by name, as `datasets.Dataset`s."""
     import datasets
 
     if source.path is not None:
         return _local(data_path(source.path), config, where)
-    if folder := prepared(source, config):
+    if folder := prepared_folder(source, config):
         return _from_folder(folder)
     with library_errors(source, where), _offline(offline or not hub_reachable()):
         tables: Mapping[str, Any] = datasets.load_dataset(
@@ -38,7 +38,7 @@ def open_prepared(
     return tables
 
 
-def config_names(source: Repository, where: str, offline: bool, cache: Path) -> list[str]:
+def config_names(source: RepositorySource, where: str, offline: bool, cache: Path) -> list[str]:
     """The configs of a repository, or of a local copy that has a folder for each."""
     if source.path is not None:
         return sorted(path.name for path in data_path(source.path).iterdir() if path.is_dir())
@@ -60,15 +60,15 @@ def config_names(source: Repository, where: str, offline: bool, cache: Path) -> 
                 )
             }
 
-    memory = hub_memory(cache, source, "configs")
-    found: list[str] = remembered_facts(
+    memory = hub_cache_file(cache, source, "configs")
+    found: list[str] = cached_hub_answer(
         memory, {"configs"}, ask, anew=not source.revision and not cut_off
     )["configs"]
     return found
 
 
 @contextlib.contextmanager
-def library_errors(source: Repository, where: str) -> Iterator[None]:
+def library_errors(source: RepositorySource, where: str) -> Iterator[None]:
     """The library's many errors as two: what cannot be had here, and what is wrong with the entry."""
     from datasets.exceptions import DatasetNotFoundError
 
@@ -88,7 +88,7 @@ def library_errors(source: Repository, where: str) -> Iterator[None]:
         ) from error
 
 
-def _not_found(message: str, source: Repository) -> str:
+def _not_found(message: str, source: RepositorySource) -> str:
     if "gated" in message:
         return "is gated. Accept its terms on its hub page, then log in with `hf auth login`."
     if message.startswith("Revision"):
@@ -96,7 +96,7 @@ def _not_found(message: str, source: Repository) -> str:
     return "the hub has no such dataset, or it is private. Check the id; for a private one, log in with `hf auth login`."
 
 
-def _revision(source: Repository, where: str, offline: bool) -> str | None:
+def _revision(source: RepositorySource, where: str, offline: bool) -> str | None:
     """The revision to ask for; where only its beginning is known, what the hub has now is checked against it."""
     if source.revision_prefix is None or offline or not hub_reachable():
         return source.revision
@@ -142,7 +142,7 @@ def _from_folder(folder: Path) -> Mapping[str, Any]:
     }
 
 
-def _check_revision(tables: Mapping[str, Any], source: Repository, where: str) -> None:
+def _check_revision(tables: Mapping[str, Any], source: RepositorySource, where: str) -> None:
     """Refuses another revision, which `datasets` takes from its cache where the hub cannot be reached."""
     files = [Path(file["filename"]) for table in tables.values() for file in table.cache_files]
     pinned = (

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bob.datasets.content.sequences import join
-from bob.datasets.listing import Listing
+from bob.datasets.listing import ImageListing
 from bob.datasets.readers.huggingface import Part, chained, open_tables, split_of
 from bob.datasets.readers.prepared import config_names
 from bob.datasets.readers.tables import Table
@@ -23,7 +23,7 @@ CONFIGS = {
 }
 
 
-def list_qrels(name: str, source: QrelsSource, cache: Path, offline: bool) -> Listing:
+def list_qrels(name: str, source: QrelsSource, cache: Path, offline: bool) -> ImageListing:
     """Queries, then the gallery."""
     where = f"dataset {name!r} ({source.hub or source.path})"
     configs = chosen_configs(config_names(source, where, offline, cache), where)
@@ -56,7 +56,7 @@ def list_qrels(name: str, source: QrelsSource, cache: Path, offline: bool) -> Li
             )
         if score > 0:
             positives[queries[str(query)]].append(gallery[str(answer)])
-    return Listing(
+    return ImageListing(
         where=where,
         ids=join([part.ids for part in parts]),
         content=join([part.content for part in parts]),

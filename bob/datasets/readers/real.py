@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bob.datasets.class_names import class_list
 from bob.datasets.content.digests import file_digests, read_file
-from bob.datasets.listing import Listing
+from bob.datasets.listing import ImageListing
 from bob.errors import DatasetError, UnavailableError
 from bob.io.paths import in_package
 
@@ -17,7 +17,7 @@ LABELS = ("timm", "timm/data/_info/imagenet_real_labels.json")
 _NAME = re.compile(r"ILSVRC2012_val_(\d{8})\.JPEG")
 
 
-def list_real(folder: Path, cache: Path) -> Listing:
+def list_real(folder: Path, cache: Path) -> ImageListing:
     """The images below a folder, at any depth."""
     numbered = {
         int(match[1]): path
@@ -29,7 +29,7 @@ def list_real(folder: Path, cache: Path) -> Listing:
     labels, names = real_labels(), class_list("imagenet_1k")
     kept = [number for number in sorted(numbered) if number <= len(labels) and labels[number - 1]]
     files = [numbered[number] for number in kept]
-    return Listing(
+    return ImageListing(
         where=f"folder '{folder}'",
         ids=[path.name for path in files],
         label_sets=[[names[c] for c in labels[number - 1]] for number in kept],

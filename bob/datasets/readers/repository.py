@@ -19,10 +19,10 @@ from typing import Any, BinaryIO
 
 from bob.datasets.content.digests import content_digest
 from bob.errors import ConfigError, DatasetError, StoreError, UnavailableError
-from bob.io.files import write_whole
+from bob.io.files import write_atomically
 from bob.io.hub import hub_reachable
 from bob.io.paths import data_path
-from bob.specs import Repository
+from bob.specs import RepositorySource
 
 REMEDY = "Run once with a network, or set HF_HOME to a copy."
 LIMIT = "BOB_SHARDS_GB"
@@ -43,7 +43,7 @@ class File:
 class Files:
     """The files of a repository. Safe to use from several threads."""
 
-    def __init__(self, source: Repository, where: str, cache: Path, offline: bool) -> None:
+    def __init__(self, source: RepositorySource, where: str, cache: Path, offline: bool) -> None:
         self.where = where
         self._source, self._cache, self._offline = source, cache, offline
         self._lock = threading.Lock()
@@ -104,8 +104,8 @@ class Files:
 
     def _of_hub(self) -> tuple[str, Mapping[str, File]]:
         cut_off = self._offline or not hub_reachable()
-        known = remembered_facts(
-            hub_memory(self._cache, self._source),
+        known = cached_hub_answer(
+            hub_cache_file(self._cache, self._source),
             {"commit", "files"},
             self._ask,
             anew=not self._source.revision and not cut_off,
@@ -176,18 +176,18 @@ class Files:
         return passing(self._cache, self._source, self.commit)
 
 
-def passing(cache: Path, source: Repository, commit: str) -> Path:
+def passing(cache: Path, source: RepositorySource, commit: str) -> Path:
     """Where files of a repository lie that are kept for a while."""
     return cache / "shards" / content_digest(f"{source.hub} {commit}".encode())
 
 
-def passing_now(cache: Path, source: Repository) -> list[Path]:
+def streaming_folders(cache: Path, source: RepositorySource) -> list[Path]:
     """The same of the commit that is remembered, if any."""
-    known = _recall(hub_memory(cache, source), {"commit"})
+    known = _recall(hub_cache_file(cache, source), {"commit"})
     return [passing(cache, source, known["commit"])] if known else []
 
 
-def check_prefix(source: Repository, commit: str, where: str) -> None:
+def check_prefix(source: RepositorySource, commit: str, where: str) -> None:
     """Where only the beginning of the commit is known, what the hub has now must be it."""
     if source.revision_prefix and not commit.startswith(source.revision_prefix):
         raise DatasetError(
@@ -197,7 +197,7 @@ def check_prefix(source: Repository, commit: str, where: str) -> None:
 
 
 @contextlib.contextmanager
-def hub_errors(where: str, source: Repository) -> Iterator[None]:
+def hub_errors(where: str, source: RepositorySource) -> Iterator[None]:
     """The many errors of the hub's client as what cannot be had here, with the remedy."""
     from huggingface_hub.errors import (
         GatedRepoError,
@@ -237,7 +237,7 @@ def limit_bytes() -> int | None:
         raise ConfigError(f"{LIMIT} must be a number of gigabytes; got {text!r}.") from None
 
 
-def hub_memory(cache: Path, source: Repository, *what: str | None) -> Path:
+def hub_cache_file(cache: Path, source: RepositorySource, *what: str | None) -> Path:
     """Where it is remembered what the hub said of a revision: its files, or something else."""
     asked = source.revision or source.revision_prefix or "main"
     return (
@@ -247,7 +247,7 @@ def hub_memory(cache: Path, source: Repository, *what: str | None) -> Path:
     )
 
 
-def remembered_facts(
+def cached_hub_answer(
     memory: Path, fields: Set[str], ask: Callable[[], dict[str, Any]], *, anew: bool = False
 ) -> dict[str, Any]:
     """What the hub said once, else what it says now, which is written there; `anew` asks it in any case."""
@@ -255,7 +255,7 @@ def remembered_facts(
         return known
     said = ask()
     with contextlib.suppress(StoreError):  # a full disk costs the memory, not the run
-        write_whole(memory, json.dumps(said).encode())
+        write_atomically(memory, json.dumps(said).encode())
     return said
 
 

@@ -17,7 +17,7 @@ from PIL import Image
 from bob.datasets.content.digests import content_digest, file_digests, read_file
 from bob.datasets.content.images import decode
 from bob.datasets.content.sequences import Digests, join
-from bob.datasets.listing import Listing
+from bob.datasets.listing import ImageListing
 from bob.datasets.readers.plain_pickle import load_plain
 from bob.errors import DatasetError
 from bob.specs import RevisitedSource
@@ -27,7 +27,7 @@ LEVELS = {"easy": "easy", "hard": "hard", "junk": "junk", "ok": "positive"}
 Box = tuple[int, int, int, int]
 
 
-def list_revisited(source: RevisitedSource, folder: Path, cache: Path) -> Listing:
+def list_revisited(source: RevisitedSource, folder: Path, cache: Path) -> ImageListing:
     """Queries, then the gallery."""
     truth = _ground_truth(folder / source.ground_truth)
     where = f"ground truth '{folder / source.ground_truth}'"
@@ -62,7 +62,7 @@ def list_revisited(source: RevisitedSource, folder: Path, cache: Path) -> Listin
         content_digest(f"{content[i]} {box}".encode()) if box else content[i]
         for i, box in enumerate(boxes)
     )
-    return Listing(
+    return ImageListing(
         where=where,
         ids=[*(f"query/{name}" for name in queries), *(f"gallery/{name}" for name in gallery)],
         content=join([boxed, content.pick(np.arange(len(queries), len(files)))]),

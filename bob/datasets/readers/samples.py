@@ -17,7 +17,7 @@ from typing import Any
 
 from bob.datasets.availability import SAMPLE_FILES, missing_packages
 from bob.datasets.content.digests import content_digest, file_digests, read_file
-from bob.datasets.listing import Listing
+from bob.datasets.listing import ImageListing
 from bob.errors import UnavailableError
 from bob.io.paths import in_package
 from bob.specs import SampleSource
@@ -36,7 +36,7 @@ BACKGROUND = "white"
 """The page's colour under the drawings, which leave it bare; on black, their black lines would vanish."""
 
 
-def list_sample(name: str, source: SampleSource, cache: Path) -> Listing:
+def list_sample(name: str, source: SampleSource, cache: Path) -> ImageListing:
     """The sample of the source's reader; its automatic split is documented."""
     if missing := missing_packages(source):
         raise UnavailableError(f"dataset {name!r}: {missing}")
@@ -47,14 +47,14 @@ def list_sample(name: str, source: SampleSource, cache: Path) -> Listing:
         if source.reader == "openmoji"
         else {"elpv": _elpv, "textiles": _textiles}[source.reader](found, cache)
     )
-    return dataclasses.replace(listing, automatic="documented", share=TEST_SHARE)
+    return dataclasses.replace(listing, automatic_kind="documented", test_share=TEST_SHARE)
 
 
-def _elpv(paths: list[Path], cache: Path) -> Listing:
+def _elpv(paths: list[Path], cache: Path) -> ImageListing:
     """Rows of labels.csv: image path, probability of a defect, cell type (mono- or polycrystalline), separated by blanks."""
     rows = [line.split() for line in paths[0].read_text(encoding="utf-8").splitlines()]
     files = [paths[0].parent / path for path, _, _ in rows]
-    return Listing(
+    return ImageListing(
         where="sample elpv",
         ids=[path for path, _, _ in rows],
         labels=[
@@ -69,11 +69,11 @@ def _elpv(paths: list[Path], cache: Path) -> Listing:
     )
 
 
-def _textiles(paths: list[Path], cache: Path) -> Listing:
+def _textiles(paths: list[Path], cache: Path) -> ImageListing:
     """One folder of JPEGs per class."""
     classes = ("nominal", "local", "global")
     files = [path for label in classes for path in sorted((paths[0] / label).glob("*.jpg"))]
-    return Listing(
+    return ImageListing(
         where="sample textiles",
         ids=[path.relative_to(paths[0]).as_posix() for path in files],
         labels=[path.parent.name for path in files],
@@ -96,7 +96,7 @@ class _Drawing:
     """The emoji's row in the table."""
 
 
-def _openmoji(paths: list[Path], cache: Path, source: SampleSource) -> Listing:
+def _openmoji(paths: list[Path], cache: Path, source: SampleSource) -> ImageListing:
     """Drawings by emoji category. The split is drawn on the SVG files alone, so that another version of the renderer leaves it."""
     svg, table, _ = paths
     drawings = [
@@ -107,7 +107,7 @@ def _openmoji(paths: list[Path], cache: Path, source: SampleSource) -> Listing:
     entries = [drawing.entry for drawing in drawings]
     drawn = file_digests(svg, [drawing.svg for drawing in drawings], cache)
     codes = [str(entry["unified"]) for entry in entries]
-    return Listing(
+    return ImageListing(
         where="sample openmoji",
         ids=[
             f"{drawing.svg.stem} {drawing.entry['name']}{' (line)' * (drawing.style == 'line')}"
@@ -129,7 +129,7 @@ def _openmoji(paths: list[Path], cache: Path, source: SampleSource) -> Listing:
             "skin_tone": [drawing.tone for drawing in drawings],
         },
         captions=[_captions(entry) for entry in entries],
-        drawn=drawn,
+        split_content=drawn,
     )
 
 

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Literal
 
 from bob.datasets.content.digests import file_digests, read_file
-from bob.datasets.listing import SPLIT_NAMES, Listing
+from bob.datasets.listing import SPLIT_NAMES, ImageListing
 from bob.errors import DatasetError, nearest
 from bob.specs import Role, TableSource
 
-SEVERAL = "|"
+LABEL_SEPARATOR = "|"
 """What stands between the labels of one image in a table of one's own."""
 _REQUIRED = ("path", "label")
 _OPTIONAL = ("split", "group")
@@ -29,7 +29,7 @@ class _Row:
     others: Mapping[str, str]
 
 
-def list_table(source: TableSource, table: Path, cache: Path) -> Listing:
+def list_table(source: TableSource, table: Path, cache: Path) -> ImageListing:
     """What a table lists."""
     columns, cells = _parse(source, table)
     folder = table.parent / source.images if source.images else table.parent
@@ -38,9 +38,9 @@ def list_table(source: TableSource, table: Path, cache: Path) -> Listing:
     files = [folder / row.path for row in rows]
     _check_unique(files, rows, table)
     between = source.label_separator
-    bars = sum(SEVERAL in row.label for row in rows) if between is None else 0
+    bars = sum(LABEL_SEPARATOR in row.label for row in rows) if between is None else 0
     others = [column for column in columns if column not in _REQUIRED + _OPTIONAL]
-    return Listing(
+    return ImageListing(
         where=f"table '{table}'",
         ids=[row.path for row in rows],
         labels=None if between else [row.label for row in rows],
@@ -55,14 +55,14 @@ def list_table(source: TableSource, table: Path, cache: Path) -> Listing:
         groups=[row.group for row in rows] if "group" in columns else None,
         attributes={column: [row.others[column] for row in rows] for column in others},
         notes=[
-            f"{bars} labels hold {SEVERAL!r}; several labels of an image belong into a column 'labels'"
+            f"{bars} labels hold {LABEL_SEPARATOR!r}; several labels of an image belong into a column 'labels'"
         ]
         if bars
         else [],
     )
 
 
-def columns_of(table: Path) -> list[str]:
+def header_columns(table: Path) -> list[str]:
     """The names in the header of a CSV file, in lower case; none where it cannot be read."""
     try:
         with table.open(newline="", encoding="utf-8-sig") as file:

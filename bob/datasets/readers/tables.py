@@ -12,7 +12,7 @@ from bob.datasets.content.digests import (
     unreadable,
 )
 from bob.datasets.content.sequences import Digests
-from bob.errors import BadImageError, DatasetError
+from bob.errors import DatasetError, UnreadableImageError
 from bob.io.digest import digest
 
 
@@ -129,8 +129,8 @@ def unnamed(row: int, where: str) -> str:
     return unreadable(f"{where} {row}")
 
 
-def lacking(column: str, row: int, where: str) -> BadImageError:
-    return BadImageError(f"{where}: column {column!r} has no image in row {row}.")
+def lacking(column: str, row: int, where: str) -> UnreadableImageError:
+    return UnreadableImageError(f"{where}: column {column!r} has no image in row {row}.")
 
 
 def no_images(column: str, held: object, where: str) -> str:

@@ -14,14 +14,14 @@ import numpy as np
 
 from bob.datasets.class_names import distinct
 from bob.datasets.content.sequences import Digests, Rows, join
-from bob.datasets.listing import Listing
+from bob.datasets.listing import ImageListing
 from bob.datasets.readers.repository import File, Files
 from bob.datasets.readers.tars import TarIndex, Wanted, index_of, read_at
-from bob.errors import BadImageError, DatasetError
+from bob.errors import DatasetError, UnreadableImageError
 from bob.specs import Role, WebDatasetSource
 
 
-def list_webdataset(name: str, source: WebDatasetSource, cache: Path, offline: bool) -> Listing:
+def list_webdataset(name: str, source: WebDatasetSource, cache: Path, offline: bool) -> ImageListing:
     """The samples of the tars of all splits."""
     where = f"dataset {name!r} ({source.hub or source.path})"
     files = Files(source, where, cache, offline)
@@ -35,7 +35,7 @@ def list_webdataset(name: str, source: WebDatasetSource, cache: Path, offline: b
     }
     labels = [str(label) for index in parts for label in index.labels] if source.label else None
     several_each = source.label == "npy"
-    return Listing(
+    return ImageListing(
         where=where,
         ids=join([Rows(role, n) for role, n in sizes.items()]),
         content=Digests(np.concatenate([index.digests for index in parts])),
@@ -67,7 +67,7 @@ class Reader:
         t = bisect_right(self._ends, position)
         index, row = self._indices[t], position - self._ends[t] + len(self._indices[t].offsets)
         if not index.sizes[row]:
-            raise BadImageError(f"sample {row} of {self._tars[t].name} has no .{index.image} file.")
+            raise UnreadableImageError(f"sample {row} of {self._tars[t].name} has no .{index.image} file.")
         with self._files.opened(self._tars[t]) as tar:
             return read_at(tar, int(index.offsets[row]), int(index.sizes[row]))
 

@@ -16,7 +16,7 @@ from PIL import Image
 from bob.datasets.content import images
 from bob.datasets.content.images import MAX_PIXELS, check_elongation, decode
 from bob.datasets.readers.folder import EXTENSIONS
-from bob.errors import BadImageError
+from bob.errors import UnreadableImageError
 
 
 def noise(mode: str, size: tuple[int, int] = (13, 7)) -> Image.Image:
@@ -212,7 +212,7 @@ BAD = {
 @pytest.mark.parametrize("what", BAD)
 def test_bad_images(what: str) -> None:
     data, message = BAD[what]
-    with pytest.raises(BadImageError, match=message):
+    with pytest.raises(UnreadableImageError, match=message):
         decode(data, "a.jpg")
 
 
@@ -225,7 +225,7 @@ def test_damage_is_a_bad_image_and_nothing_else(kind: str) -> None:
         data = bytearray(whole)
         for at in rng.integers(0, len(data), 4):
             data[at] = rng.integers(0, 256)
-        with contextlib.suppress(BadImageError):
+        with contextlib.suppress(UnreadableImageError):
             decode(bytes(data[: rng.integers(1, len(data) + 1)]), "damaged")
 
 
@@ -244,7 +244,7 @@ def test_a_header_that_breaks_the_parser(monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr(Image, "open", broken)
     with pytest.raises(
-        BadImageError, match=r"'a\.jpg' has a damaged header \(too many text chunks\)"
+        UnreadableImageError, match=r"'a\.jpg' has a damaged header \(too many text chunks\)"
     ):
         decode(JPEG, "a.jpg")
 
@@ -268,7 +268,7 @@ def test_threads_decode_the_same_pixels() -> None:
 def test_elongation() -> None:
     """30,000 x 5 with its shorter side at 224 px: 224 * 1,344,000 = 301,056,000 pixels."""
     with pytest.raises(
-        BadImageError,
+        UnreadableImageError,
         match=r"'long\.png' is 30000 x 5 px: with its shorter side at 224 px it would have 301,056,000 pixels",
     ):
         check_elongation(30_000, 5, 224, "long.png")

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from bob.datasets.dataset import Dataset
-from bob.datasets.open import from_data_flag, open_dataset
+from bob.datasets.open import spec_from_data_flag, open_dataset
 from bob.errors import ConfigError, DatasetError
 from tests.builders.images import fill, png
 
@@ -23,7 +23,7 @@ def prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def opened(place: Path, tmp_path: Path) -> Dataset:
-    return open_dataset(from_data_flag(str(place)), tmp_path / "cache")
+    return open_dataset(spec_from_data_flag(str(place)), tmp_path / "cache")
 
 
 def folder(**counts: int) -> Make:
@@ -163,7 +163,7 @@ def test_several_labels_in_a_column_of_that_name(tmp_path: Path) -> None:
     ]
     place = table("path,labels,split", *rows)(tmp_path / "mine")
     dataset = opened(place, tmp_path)
-    assert from_data_flag(str(place)).kind == "multi-label" and dataset.classes == ("cat", "dog")
+    assert spec_from_data_flag(str(place)).kind == "multi-label" and dataset.classes == ("cat", "dog")
     labels = dataset.splits["test"].labels
     assert labels is not None and labels.tolist() == [[True, False], [True, True]]
 
@@ -229,7 +229,7 @@ FAILS: dict[str, tuple[Make, str]] = {
     ),
     "an archive": (
         packed,
-        r"must be a folder of class folders, a table .*, or parquet\. .* Unpack it first",
+        r"expected a folder of class folders, a \.csv table or .*; got a \.zip file\. Unpack the archive first",
     ),
     "semicolons": (
         table("path;label", "i/x/0.png;a"),

@@ -15,10 +15,10 @@ import pytest
 import xxhash
 from datasets.exceptions import DatasetNotFoundError
 
-from bob.datasets.availability import availability
+from bob.datasets.availability import dataset_unavailable_reason
 from bob.datasets.content.images import decode
 from bob.datasets.open import open_dataset
-from bob.errors import BadImageError, DatasetError, UnavailableError
+from bob.errors import UnreadableImageError, DatasetError, UnavailableError
 from bob.io.paths import CHECKOUT
 from bob.specs import DatasetSpec, HuggingFaceSource
 from tests.builders.images import fill, forbid_reading, png
@@ -243,7 +243,7 @@ def test_rows_without_an_image_are_bad_images(tmp_path: Path, cache: Path, hub: 
     assert [xxhash.xxh3_128_hexdigest(split.read(i)) == split.content[i] for i in range(1, 5)] == [
         True
     ] * 4
-    with pytest.raises(BadImageError, match="column 'image' has no image in row 5"):
+    with pytest.raises(UnreadableImageError, match="column 'image' has no image in row 5"):
         split.read(5)
 
 
@@ -309,7 +309,7 @@ def test_a_prepared_commit_is_opened_without_the_hub(
     dataset = open_dataset(hub_entry(), cache)
     split = dataset.splits["train"]
     assert [split.read(i) for i in range(len(split))] == [png(int(name[6:])) for name in split.ids]
-    assert len(split) == 8 and availability(hub_entry()) is None
+    assert len(split) == 8 and dataset_unavailable_reason(hub_entry()) is None
 
 
 def test_offline_with_nothing_prepared(hub: Path, cache: Path) -> None:
@@ -322,7 +322,7 @@ def test_offline_with_nothing_prepared(hub: Path, cache: Path) -> None:
         open_dataset(hub_entry(), cache, offline=True)
     assert datasets.config.HF_HUB_OFFLINE is before
     assert (
-        availability(hub_entry())
+        dataset_unavailable_reason(hub_entry())
         == "not on this machine; the hub has it as owner/CamelPets. Run once with a network."
     )
 
@@ -332,8 +332,8 @@ def test_offline_without_a_pin_the_last_copy_is_taken(hub: Path, cache: Path) ->
     prepare(hub, COMMIT)
     assert len(open_dataset(hub_entry(None), cache, offline=True).splits["train"]) == 8
     assert (
-        availability(hub_entry(None)) is None
-        and availability(hub_entry(None, config="other")) is not None
+        dataset_unavailable_reason(hub_entry(None)) is None
+        and dataset_unavailable_reason(hub_entry(None, config="other")) is not None
     )
 
 
@@ -397,7 +397,7 @@ def test_hub_errors(
 
 OPEN = """
 import pathlib, sys
-from bob.datasets.availability import availability
+from bob.datasets.availability import dataset_unavailable_reason
 from bob.datasets.open import open_dataset
 from bob.errors import UnavailableError
 from bob.specs import DatasetSpec
@@ -405,7 +405,7 @@ from bob.specs import DatasetSpec
 for text in sys.argv[2:]:
     spec = DatasetSpec.model_validate_json(text)
     try:
-        print(availability(spec), open_dataset(spec, pathlib.Path(sys.argv[1])).fingerprint())
+        print(dataset_unavailable_reason(spec), open_dataset(spec, pathlib.Path(sys.argv[1])).fingerprint())
     except UnavailableError as error:
         print(error)
 """

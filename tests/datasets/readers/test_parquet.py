@@ -128,9 +128,9 @@ ENTRIES: dict[str, dict[str, Any]] = {
 READ = """
 import json, pathlib, sys
 from concurrent.futures import ThreadPoolExecutor
-from bob.datasets.readers.downloads import bytes_to_fetch
+from bob.datasets.readers.downloads import download_bytes
 from bob.datasets.open import open_dataset
-from bob.errors import BadImageError, BobError
+from bob.errors import UnreadableImageError, BobError
 from bob.specs import DatasetSpec
 
 import xxhash
@@ -158,7 +158,7 @@ def read(split, i):
 
 for text in sys.stdin.read().splitlines():
     spec = DatasetSpec.model_validate_json(text)
-    weight = bytes_to_fetch(spec, cache, False)
+    weight = download_bytes(spec, cache, False)
     try:
         dataset = open_dataset(spec, cache)
         with ThreadPoolExecutor(4) as pool:
@@ -263,7 +263,7 @@ def test_a_row_without_an_image_is_a_bad_image(told: dict[str, dict[str, Any]]) 
         data for split in told["streamed"]["the first file says it"][3].values() for data in split
     ]
     assert [data for data in seen if " " in data] == [
-        "BadImageError: dataset 'mine' (owner/Bare), train: column 'image' has no image in row 7."
+        "UnreadableImageError: dataset 'mine' (owner/Bare), train: column 'image' has no image in row 7."
     ]
 
 

@@ -205,14 +205,14 @@ CASES: Mapping[str, tuple[dict[str, Any], str]] = {
 
 OPEN = """
 import json, pathlib, sys
-from bob.datasets.availability import availability
+from bob.datasets.availability import dataset_unavailable_reason
 from bob.datasets.open import open_dataset
 from bob.errors import BobError
 from bob.specs import DatasetSpec
 
 for text in sys.stdin.read().splitlines():
     spec = DatasetSpec.model_validate_json(text)
-    here = availability(spec) is None
+    here = dataset_unavailable_reason(spec) is None
     try:
         found = open_dataset(spec, pathlib.Path(sys.argv[1]), offline=len(sys.argv) > 2)
         digests = [split.read(i)[:4].hex() for split in found.splits.values() for i in range(len(split))]

@@ -17,7 +17,7 @@ from bob.datasets.readers.plain_pickle import load_plain
 from bob.engine.scores import scores
 from bob.errors import DatasetError
 from bob.features.store import Effort, Features
-from bob.registry.registry import load_registry
+from bob.registry import load_registry
 from bob.specs import BackboneSpec, DatasetSpec, FolderSource, RevisitedSource, TableSource
 from bob.wiring.retrieval import RETRIEVAL
 from tests.builders.images import fill, png
@@ -157,7 +157,7 @@ def test_the_landmark_task_scores_as_the_official_evaluation(tmp_path: Path) -> 
     needs = RETRIEVAL.needs(
         task,
         dataset,
-        BackboneSpec(name="b", loader="floor", architecture="raw_pixels", family="baseline"),
+        BackboneSpec(name="b", loader="baseline", architecture="raw_pixels", family="baseline"),
     )
     result = RETRIEVAL.solve(
         task,

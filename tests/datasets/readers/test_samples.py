@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import xxhash
 
-from bob.datasets.availability import availability
+from bob.datasets.availability import dataset_unavailable_reason
 from bob.datasets.content.images import decode
 from bob.datasets.dataset import Dataset
 from bob.datasets.open import open_dataset
@@ -176,13 +176,13 @@ def test_another_renderer_changes_the_content_and_not_the_split(
 
 @pytest.mark.parametrize("name", SAMPLES)
 def test_a_missing_package(name: str, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert availability(ENTRIES[name]) is None
+    assert dataset_unavailable_reason(ENTRIES[name]) is None
 
     def missing(distribution: str) -> None:
         raise importlib.metadata.PackageNotFoundError(distribution)
 
     monkeypatch.setattr(importlib.metadata, "distribution", missing)
-    assert "not installed" in str(availability(ENTRIES[name]))
+    assert "not installed" in str(dataset_unavailable_reason(ENTRIES[name]))
     with pytest.raises(
         UnavailableError,
         match=f"dataset '{name}': .* not installed. Run: pip install 'bob-bench\\[samples\\]'",

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bob.datasets.open import from_data_flag, open_dataset
+from bob.datasets.open import spec_from_data_flag, open_dataset
 from bob.errors import DatasetError
 from bob.specs import DatasetSpec, TableSource
 from tests.builders.images import fill, forbid_reading
@@ -25,7 +25,7 @@ def table(root: Path, text: str) -> DatasetSpec:
     """A table beside ten cats and ten dogs."""
     fill(root, cat=10, dog=10)
     (root / "list.csv").write_text(text, encoding="utf-8")
-    return from_data_flag(str(root / "list.csv"))
+    return spec_from_data_flag(str(root / "list.csv"))
 
 
 ROWS = "".join(f"{name}/{i}.png,{name}\n" for name in ("cat", "dog") for i in range(10))
@@ -44,7 +44,7 @@ def test_a_table(root: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_table_and_a_folder_of_the_same_images_split_alike(root: Path, cache: Path) -> None:
     spec = table(root, "path,label\n" + ROWS)
     assert set(open_dataset(spec, cache).splits["test"].ids) == set(
-        open_dataset(from_data_flag(str(root)), cache).splits["test"].ids
+        open_dataset(spec_from_data_flag(str(root)), cache).splits["test"].ids
     )
 
 

@@ -12,7 +12,7 @@ import pytest
 import xxhash
 
 from bob.datasets.open import open_dataset
-from bob.errors import BadImageError, ConfigError, DatasetError, UnavailableError
+from bob.errors import UnreadableImageError, ConfigError, DatasetError, UnavailableError
 from bob.io.paths import CHECKOUT
 from bob.specs import DatasetSpec, WebDatasetSource
 from tests.builders.images import png
@@ -161,7 +161,7 @@ def test_a_tar_that_is_cut_off(tmp_path: Path) -> None:
 def test_a_sample_without_its_image_is_a_bad_image(tmp_path: Path) -> None:
     tar(tmp_path / "0.tar", [*samples(0, 2), ("a/0007.cls", b"1")])
     split = open_dataset(entry(tmp_path), tmp_path / "cache").splits["test"]
-    with pytest.raises(BadImageError, match=r"sample 2 of 0\.tar has no \.png file"):
+    with pytest.raises(UnreadableImageError, match=r"sample 2 of 0\.tar has no \.png file"):
         split.read(2)
 
 
