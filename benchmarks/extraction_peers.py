@@ -13,7 +13,7 @@ from PIL import Image
 
 from bob.backbones.backbone import Backbone
 from bob.backbones.card import load_backbone
-from bob.registry.registry import load_registry
+from bob.registry import load_registry
 from bob.specs import BackboneSpec
 
 SIDE_PX = (500, 400)

@@ -83,7 +83,7 @@ def test_imports_point_one_way(path):
     [
         "bob",
         "bob.cli",
-        "bob.registry.registry",
+        "bob.registry",
         "bob.commands.list",
         "bob.leaderboard",
         "bob.commands.datasets",
@@ -152,7 +152,7 @@ def test_the_wheel_carries_the_registries(tmp_path):
     assert {"bob/shipped/backbones.yaml", "bob/leaderboard/page/template.html"} | tasks <= set(
         names
     )
-    program = "from bob.registry.registry import load_registry; r = load_registry(); print(len(r.backbones), len(r.tasks), len(r.datasets))"
+    program = "from bob.registry import load_registry; r = load_registry(); print(len(r.backbones), len(r.tasks), len(r.datasets))"
     installed, checkout = (
         subprocess.run(
             [sys.executable, "-c", program],

@@ -4,17 +4,17 @@ from collections.abc import Sequence
 
 import torch
 
-from bob.datasets.open import from_data_flag
+from bob.datasets.open import spec_from_data_flag
 from bob.errors import ConfigError
-from bob.registry.registry import Chosen, Registry
+from bob.registry import Registry, Selected
 from bob.specs import DatasetSpec
 
 
-def own_images(paths: Sequence[str], registry: Registry) -> list[Chosen[DatasetSpec]]:
+def own_images(paths: Sequence[str], registry: Registry) -> list[Selected[DatasetSpec]]:
     """One's own folders and tables, each once; two of one name would be one dataset on the leaderboard."""
     if "" in paths:
         raise ConfigError("--data '': give a folder of class folders, or a table.")
-    given = [from_data_flag(path) for path in paths]
+    given = [spec_from_data_flag(path) for path in paths]
     own = [spec for i, spec in enumerate(given) if spec not in given[:i]]
     names = [spec.name for spec in own]
     if clash := [name for name in names if name in registry.datasets]:
@@ -25,7 +25,7 @@ def own_images(paths: Sequence[str], registry: Registry) -> list[Chosen[DatasetS
         raise ConfigError(
             f"--data: {names.count(doubled[0])} folders or tables are named {doubled[0]!r}; rename all but one."
         )
-    return [Chosen(spec, True) for spec in own]
+    return [Selected(spec, True) for spec in own]
 
 
 def _devices(asked: str, precision: str) -> list[str]:

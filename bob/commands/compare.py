@@ -10,10 +10,10 @@ from bob.errors import OK, ConfigError, nearest
 from bob.leaderboard.cells import cells, comparable
 from bob.leaderboard.gather import gather_selection
 from bob.leaderboard.pairwise import Comparison, compare
-from bob.leaderboard.render.comparison import _verdict, comparison_sentences, comparison_table
+from bob.leaderboard.render.comparison import comparison_sentences, comparison_table, verdict_text
 
 
-def compare_two(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
     """Paired tests of two backbones, setting by setting and over all."""
     gathered, records = gather_selection(
         arguments.results, arguments.tasks, arguments.datasets, arguments.data
@@ -34,11 +34,11 @@ def compare_two(arguments: argparse.Namespace) -> int:
         )
     terminal = Terminal()
     if arguments.json:
-        terminal.raw(json.dumps(comparison_json(found), indent=1))
+        terminal.write_line(json.dumps(comparison_json(found), indent=1))
     else:
-        terminal.show(comparison_table(found))
+        terminal.render(comparison_table(found))
         for sentence in comparison_sentences(found):
-            terminal.say(sentence)
+            terminal.print(sentence)
     return OK
 
 
@@ -55,7 +55,7 @@ def comparison_json(found: Comparison) -> dict[str, Any]:
         }
         | {
             "difference": duel.difference._asdict() if duel.difference else None,
-            "verdict": _verdict(duel, found.a, found.b),
+            "verdict": verdict_text(duel, found.a, found.b),
         }
         for duel in found.duels
     ]

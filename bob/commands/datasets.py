@@ -8,20 +8,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bob.catalogue.dataset_facts import counts, facts, place, weight
-from bob.datasets.availability import arrow_folder, availability, hub_folder
+from bob.datasets.availability import (
+    arrow_folder,
+    dataset_unavailable_reason,
+    hub_repository_folder,
+)
 from bob.errors import FAILED, OK, BobError, UnavailableError
 from bob.io.paths import default_cache
-from bob.registry.registry import Chosen, Registry, dataset_labels, load_registry, select
-from bob.specs import DatasetSpec, HuggingFaceSource, Repository, WebDatasetSource
+from bob.registry import Registry, Selected, dataset_labels, load_registry, select
+from bob.specs import DatasetSpec, HuggingFaceSource, RepositorySource, WebDatasetSource
 
 if TYPE_CHECKING:
     from bob.datasets.dataset import Dataset
-    from bob.datasets.leakage import Leak
+    from bob.datasets.leakage import SplitOverlap
 
 GB = 1e9
 
 
-def datasets_command(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
     """One of show, check, prefetch, verify, disk, remove for the datasets that are named; or the page of facts of all."""
     registry = load_registry(arguments.registry, arguments.tasks_dir)
     chosen = select(arguments.names, registry.datasets, "dataset", dataset_labels)
@@ -36,28 +40,28 @@ def datasets_command(arguments: argparse.Namespace) -> int:
     }[arguments.what](arguments, registry, chosen)
 
 
-def _page(_: argparse.Namespace, registry: Registry, __: Sequence[Chosen[DatasetSpec]]) -> int:
+def _page(_: argparse.Namespace, registry: Registry, __: Sequence[Selected[DatasetSpec]]) -> int:
     from bob.catalogue.datasets import page
 
     sys.stdout.write(page(registry.datasets))
     return OK
 
 
-def _show(_: argparse.Namespace, registry: Registry, chosen: Sequence[Chosen[DatasetSpec]]) -> int:
+def _show(_: argparse.Namespace, registry: Registry, chosen: Sequence[Selected[DatasetSpec]]) -> int:
     for one in chosen:
         _say(one.spec.name)
         for name, words in facts(one.spec):
             if words:
                 _say(f"  {name:<11}{words}")
-        _say(f"  {'here':<11}{availability(one.spec) or 'yes'}")
+        _say(f"  {'here':<11}{dataset_unavailable_reason(one.spec) or 'yes'}")
     return OK
 
 
 def _check(
-    arguments: argparse.Namespace, registry: Registry, chosen: Sequence[Chosen[DatasetSpec]]
+    arguments: argparse.Namespace, registry: Registry, chosen: Sequence[Selected[DatasetSpec]]
 ) -> int:
     """Opens each: classes, counts, notes, images in two splits."""
-    from bob.datasets.leakage import all_splits, leaks, signatures
+    from bob.datasets.leakage import all_splits, image_signatures, split_overlaps
 
     bad = 0
     for spec, dataset in _opened(arguments, registry, chosen):
@@ -73,11 +77,11 @@ def _check(
             _say(f"  note: {note}")
         splits = all_splits(dataset)
         seen = (
-            {name: signatures(split, arguments.workers) for name, split in splits.items()}
+            {name: image_signatures(split, arguments.workers) for name, split in splits.items()}
             if arguments.images
             else None
         )
-        for leak in leaks(dataset, seen):
+        for leak in split_overlaps(dataset, seen):
             _say(f"  {_words(leak)}")
         for name, known in (seen or {}).items():
             if unread := int((~known.readable).sum()):
@@ -86,14 +90,14 @@ def _check(
     return FAILED if bad else OK
 
 
-def _words(leak: "Leak") -> str:
-    near = "" if leak.near is None else f", {leak.near} nearly so"
+def _words(leak: "SplitOverlap") -> str:
+    near = "" if leak.near_duplicates is None else f", {leak.near_duplicates} nearly so"
     examples = "".join(f"\n    {one} ~ {other}" for one, other in leak.examples)
-    return f"{leak.identical} images of {leak.one} are byte-identical to images of {leak.other}{near}{examples}"
+    return f"{leak.identical} images of {leak.split} are byte-identical to images of {leak.reference}{near}{examples}"
 
 
 def _prefetch(
-    arguments: argparse.Namespace, registry: Registry, chosen: Sequence[Chosen[DatasetSpec]]
+    arguments: argparse.Namespace, registry: Registry, chosen: Sequence[Selected[DatasetSpec]]
 ) -> int:
     """Downloads, and indexes, what is not here, after telling how much that is; on a terminal it asks first."""
     if not _agreed(arguments, chosen):
@@ -107,19 +111,19 @@ def _prefetch(
     return FAILED if bad else OK
 
 
-def _agreed(arguments: argparse.Namespace, chosen: Sequence[Chosen[DatasetSpec]]) -> bool:
+def _agreed(arguments: argparse.Namespace, chosen: Sequence[Selected[DatasetSpec]]) -> bool:
     """Says how much is to be fetched, repositories that several entries use once; asks where a person can answer."""
-    from bob.datasets.readers.downloads import bytes_to_fetch
+    from bob.datasets.readers.downloads import download_bytes
 
     absent = [
         one.spec
         for one in chosen
-        if isinstance(one.spec.source, Repository)
+        if isinstance(one.spec.source, RepositorySource)
         and one.spec.source.hub
-        and availability(one.spec)
+        and dataset_unavailable_reason(one.spec)
     ]
     sizes = {
-        place(spec): bytes_to_fetch(spec, _cache(arguments), arguments.offline) for spec in absent
+        place(spec): download_bytes(spec, _cache(arguments), arguments.offline) for spec in absent
     }
     if not sizes or arguments.offline:
         return True
@@ -137,13 +141,13 @@ def _agreed(arguments: argparse.Namespace, chosen: Sequence[Chosen[DatasetSpec]]
 
 
 def _verify(
-    arguments: argparse.Namespace, registry: Registry, chosen: Sequence[Chosen[DatasetSpec]]
+    arguments: argparse.Namespace, registry: Registry, chosen: Sequence[Selected[DatasetSpec]]
 ) -> int:
     """Counts of what is here, without a network, beside those declared."""
     arguments.offline = True
     bad = 0
     for one in chosen:
-        if reason := availability(one.spec):
+        if reason := dataset_unavailable_reason(one.spec):
             _say(f"{one.spec.name}: not here, not verified ({reason})")
             bad += one.exact
             continue
@@ -155,7 +159,7 @@ def _verify(
 
 
 def _disk(
-    arguments: argparse.Namespace, registry: Registry, chosen: Sequence[Chosen[DatasetSpec]]
+    arguments: argparse.Namespace, registry: Registry, chosen: Sequence[Selected[DatasetSpec]]
 ) -> int:
     """Bytes of what was downloaded and prepared."""
     sizes = [(_bytes(one.spec, _cache(arguments)), one.spec.name) for one in chosen]
@@ -174,7 +178,7 @@ def _disk(
 
 
 def _remove(
-    arguments: argparse.Namespace, registry: Registry, chosen: Sequence[Chosen[DatasetSpec]]
+    arguments: argparse.Namespace, registry: Registry, chosen: Sequence[Selected[DatasetSpec]]
 ) -> int:
     """Removes what was downloaded and prepared; never a local copy that was laid there by hand."""
     names = {one.spec.name for one in chosen}
@@ -198,7 +202,7 @@ def _remove(
 
 
 def _opened(
-    arguments: argparse.Namespace, registry: Registry, chosen: Sequence[Chosen[DatasetSpec]]
+    arguments: argparse.Namespace, registry: Registry, chosen: Sequence[Selected[DatasetSpec]]
 ) -> Iterator[tuple[DatasetSpec, "Dataset | None"]]:
     """Each dataset, None where it is wrong. One that cannot be had here is an error where its own name was typed, else it is passed over."""
     from bob.datasets.open import open_dataset
@@ -227,12 +231,12 @@ def _sizes(dataset: "Dataset") -> str:
 
 def _folders(spec: DatasetSpec, cache: Path) -> list[Path]:
     """Where the libraries keep what they downloaded and prepared of it, and where its files lie that are kept for a while."""
-    from bob.datasets.readers.repository import passing_now
+    from bob.datasets.readers.repository import streaming_folders
 
     source = spec.source
-    if not isinstance(source, Repository) or not source.hub:
+    if not isinstance(source, RepositorySource) or not source.hub:
         return []
-    folders = [hub_folder(source.hub), *passing_now(cache, source)]
+    folders = [hub_repository_folder(source.hub), *streaming_folders(cache, source)]
     if isinstance(source, WebDatasetSource):
         return folders
     arrow = arrow_folder(source.hub)

@@ -10,21 +10,21 @@ from typing import Literal
 
 import torch
 
-from bob.backbones.availability import backbone_absence, refuse_code
+from bob.backbones.availability import backbone_unavailable_reason, require_code_permission
 from bob.backbones.card import load_backbone
 from bob.backbones.loaders.load import outline
 from bob.backbones.weights.identity import id_problems
-from bob.backbones.weights.locate import source_in_words
+from bob.backbones.weights.locate import source_text
 from bob.backbones.weights.tensors import tensor_hash
 from bob.commands.terminal import Terminal
 from bob.errors import FAILED, OK, BobError, UnavailableError
-from bob.registry.registry import backbone_labels, load_backbones, select
+from bob.registry import backbone_labels, load_backbones, select
 from bob.specs import BackboneSpec
 
 Verdict = Literal["good", "wrong", "unknown"]
 FACTS = ("pretraining", "licence", "paper", "input_px", "width", "params")
 """What an entry should tell about itself; the leaderboard shows it."""
-BUILT_WITHOUT_WEIGHTS = ("timm", "open_clip", "checkpoint", "transformers", "floor")
+BUILT_WITHOUT_WEIGHTS = ("timm", "open_clip", "checkpoint", "transformers", "baseline")
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Finding:
     words: str
 
 
-def doctor(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
     """Looks at the named backbones; the exit code tells whether anything is wrong."""
     terminal = Terminal()
     chosen = [
@@ -44,14 +44,14 @@ def doctor(arguments: argparse.Namespace) -> int:
             arguments.names, load_backbones(arguments.registry), "backbone", backbone_labels
         )
     ]
-    refuse_code(chosen, arguments.allow_code)
+    require_code_permission(chosen, arguments.allow_code)
     patients = {"well": 0, "ill": 0}
     for spec in chosen:
         findings = list(examine(spec, download=arguments.download, device=arguments.device))
         wrong = any(finding.verdict == "wrong" for finding in findings)
         patients["ill" if wrong else "well"] += 1
         _tell(terminal, spec, findings, whole=wrong or len(chosen) == 1)
-    terminal.say(f"well: {patients['well']} of {len(chosen)}")
+    terminal.print(f"well: {patients['well']} of {len(chosen)}")
     return FAILED if patients["ill"] else OK
 
 
@@ -76,7 +76,7 @@ def examine(spec: BackboneSpec, *, download: bool, device: str) -> Iterator[Find
 def _built(spec: BackboneSpec) -> Finding:
     """The architecture on the meta device, against what the entry declares."""
     try:
-        input_px, width, params = measured(spec)
+        input_px, width, params = measure_architecture(spec)
     except UnavailableError as error:
         return Finding("unknown", str(error))
     except BobError as error:
@@ -86,21 +86,21 @@ def _built(spec: BackboneSpec) -> Finding:
             "wrong",
             f"architecture {spec.architecture!r} does not build: {type(error).__name__}: {error}",
         )
-    if other := spec.contradicted(input_px, width, params):
+    if other := spec.contradictions(input_px, width, params):
         return Finding("wrong", "; ".join(other))
     return Finding(
         "good",
-        f"builds: {input_px} px in, pooling {spec.pooling} of width {width:,}, {params:,} parameters",
+        f"builds: {input_px} px in, output {spec.output} of width {width:,}, {params:,} parameters",
     )
 
 
-def measured(spec: BackboneSpec) -> tuple[int, int, int]:
+def measure_architecture(spec: BackboneSpec) -> tuple[int, int, int]:
     """Input side, feature width and parameters of the architecture, without its weights."""
     built = outline(spec, offline=True)
     geometry = built.geometry
     x = torch.zeros((1, 3, geometry.height_px, geometry.width_px), device="meta")
     with torch.inference_mode():
-        rows = built.module(x, [spec.pooling])[spec.pooling]
+        rows = built.module(x, [spec.output])[spec.output]
     return (
         geometry.height_px,
         rows.shape[1],
@@ -110,18 +110,18 @@ def measured(spec: BackboneSpec) -> tuple[int, int, int]:
 
 def _run(spec: BackboneSpec, *, download: bool, device: str) -> Iterator[Finding]:
     """The weights, a forward pass, and the text tower, where they are here or may be fetched."""
-    absent = backbone_absence(spec)
+    absent = backbone_unavailable_reason(spec)
     if absent and not download:
-        own_file = spec.weights is not None and source_in_words(spec.weights).startswith("file ")
+        own_file = spec.weights is not None and source_text(spec.weights).startswith("file ")
         yield Finding("wrong" if own_file else "unknown", f"weights: {absent}")
         return
     try:
         backbone = load_backbone(spec, device, "float32", offline=not download)
-        widths = backbone.check()
+        shape = backbone.check()
         digest = tensor_hash(backbone.module.state_dict())
         yield Finding(
             "good",
-            f"runs: weights from {source_in_words(spec.weights)} with hash {digest}, rows of width {widths[spec.pooling]:,}",
+            f"runs: weights from {source_text(spec.weights)} with hash {digest}, rows of width {shape[-1]:,}",
         )
         if backbone.has_text:
             yield Finding(
@@ -139,11 +139,11 @@ def _run(spec: BackboneSpec, *, download: bool, device: str) -> Iterator[Finding
 def _tell(terminal: Terminal, spec: BackboneSpec, findings: list[Finding], *, whole: bool) -> None:
     """Every finding of one backbone; of many, a line each, and every finding where something is wrong."""
     if whole:
-        terminal.raw(f"{spec.name}")
+        terminal.write_line(f"{spec.name}")
         for finding in findings:
-            terminal.raw(f"  {finding.verdict:8}{finding.words}")
+            terminal.write_line(f"  {finding.verdict:8}{finding.words}")
         return
     ran = any(finding.words.startswith("runs") for finding in findings)
-    terminal.raw(
+    terminal.write_line(
         f"{spec.name}: well" + ("" if ran else ", but for its weights, which are not here")
     )

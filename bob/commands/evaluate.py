@@ -14,7 +14,7 @@ from bob.errors import FAILED, OK, ConfigError, NotApplicableError, UnavailableE
 from bob.io.files import require_writable, slug
 from bob.io.paths import default_cache
 from bob.leaderboard.cells import cells, column_of, comparable
-from bob.leaderboard.gather import Gathered
+from bob.leaderboard.gather import GatheredRecords
 from bob.leaderboard.pairwise import compare
 from bob.leaderboard.render.comparison import comparison_sentences, comparison_table
 from bob.leaderboard.render.terminal import to_terminal
@@ -25,8 +25,8 @@ from bob.precomputed.record import Told, Work, solved, work
 from bob.precomputed.registered_dataset import known_examples
 from bob.precomputed.rows import Examples
 from bob.records.record import Record
-from bob.records.store import RecordBook
-from bob.registry.registry import Registry, load_registry, select, task_labels
+from bob.records.store import RecordStore
+from bob.registry import Registry, load_registry, select, task_labels
 from bob.specs import DatasetSpec, Role
 
 FACTS = ("family", "params", "gflops", "licence", "revision")
@@ -43,22 +43,22 @@ class Asked:
     dataset: str
 
 
-def evaluate_files(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
     """Reads, says what there is to do, does what is not yet in the results, writes the leaderboard. The exit code is 1 where a cell failed."""
     terminal, device = Terminal(), usable_device(arguments.device)
     registry = load_registry(arguments.registry, arguments.tasks_dir)
     asked = _asked(arguments, registry)
     require_writable(arguments.results)
     works = _works(arguments, registry, asked, terminal)
-    book = RecordBook(arguments.results)
-    clash(book, works)
-    todo = [one for one in works if arguments.fresh or not kept(book, one)]
+    record_store = RecordStore(arguments.results)
+    clash(record_store, works)
+    todo = [one for one in works if arguments.fresh or not kept(record_store, one)]
     done = len(works) - len(todo)
-    terminal.say(
+    terminal.print(
         f"plan: {counted(len(asked.files), 'file')} of features on {device}: {counted(len(todo), 'cell')} to do, {done} done"
     )
     try:
-        records = [_do(terminal, book, one, device) for one in todo]
+        records = [_do(terminal, record_store, one, device) for one in todo]
     except KeyboardInterrupt:
         publish(terminal, arguments.results)
         raise
@@ -66,9 +66,9 @@ def evaluate_files(arguments: argparse.Namespace) -> int:
     return FAILED if any(record.status == "failed" for record in records) else OK
 
 
-def _do(terminal: Terminal, book: RecordBook, one: Work, device: str) -> Record:
+def _do(terminal: Terminal, record_store: RecordStore, one: Work, device: str) -> Record:
     record, arrays = solved(one, device)
-    book.write(record, arrays)
+    record_store.write(record, arrays)
     terminal.cell_ends(record)
     return record
 
@@ -153,14 +153,14 @@ def _works(
     arguments: argparse.Namespace, registry: Registry, asked: Asked, terminal: Terminal
 ) -> list[Work]:
     """What is asked of each file, task by task; what does not apply is told."""
-    book = RecordBook(arguments.results)
+    record_store = RecordStore(arguments.results)
     facts = {flag: getattr(arguments, flag) for flag in FACTS}
     found = [
-        (with_earlier(book, Told(name, **facts), given), given, examples)
+        (with_earlier(record_store, Told(name, **facts), given), given, examples)
         for name, (given, examples) in _examples(arguments, registry, asked).items()
     ]
     for note in dict.fromkeys(note for _, _, examples in found for note in examples.notes):
-        terminal.warn(note)
+        terminal.note(note)
     works: list[Work] = []
     not_applicable: list[str] = []
     for chosen in select(arguments.tasks, registry.tasks, "task", task_labels):
@@ -179,7 +179,7 @@ def _works(
             except NotApplicableError as error:
                 not_applicable.append(str(error))
     for reason in dict.fromkeys(not_applicable):
-        terminal.warn(f"not applicable: {reason}")
+        terminal.note(f"not applicable: {reason}")
     return works
 
 
@@ -209,17 +209,17 @@ def _opened(known: DatasetSpec, cache: Path, registry: Registry) -> Dataset:
         raise UnavailableError(f"{error} {other}") from error
 
 
-def _show(terminal: Terminal, gathered: Gathered, works: Sequence[Work]) -> None:
+def _show(terminal: Terminal, gathered: GatheredRecords, works: Sequence[Work]) -> None:
     """The columns of what was asked, with all who stand in them; two files against each other as well."""
     columns = {(one.task.name, one.examples.dataset.name) for one in works}
     shown = gathered.among(
         {record.key for record in gathered.records if column_of(record) in columns}
     )
     if shown.records:
-        terminal.show(to_terminal(shown.board()))
+        terminal.render(to_terminal(shown.board()))
     names = list(dict.fromkeys(one.told.name for one in works))
     if len(names) == 2:
         found = compare(names[0], names[1], cells(comparable(shown.records)[0]), gathered.outcomes)
-        terminal.show(comparison_table(found))
+        terminal.render(comparison_table(found))
         for sentence in comparison_sentences(found):
-            terminal.say(sentence)
+            terminal.print(sentence)

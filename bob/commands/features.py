@@ -10,17 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
-from bob.backbones.availability import refuse_code
+from bob.backbones.availability import require_code_permission
 from bob.commands.arguments import own_images, usable_device
 from bob.commands.terminal import Terminal, counted
 from bob.datasets.dataset import Dataset, Split
 from bob.datasets.open import open_dataset
 from bob.errors import OK, ConfigError
 from bob.features.store import Features
-from bob.io.files import written_whole
+from bob.io.files import atomic_writer
 from bob.io.paths import default_cache
 from bob.plan import Plan, Request, card_of, whole_of
-from bob.registry.registry import Registry, backbone_labels, dataset_labels, load_registry, select
+from bob.registry import Registry, backbone_labels, dataset_labels, load_registry, select
 from bob.specs import BackboneSpec, DatasetSpec
 from bob.wiring import Need
 
@@ -28,7 +28,7 @@ FORMATS = (".npz", ".safetensors")
 Columns = dict[str, NDArray[Any]]
 
 
-def write_features(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
     """Every split's rows with ids, labels, classes, splits and groups; nothing is embedded."""
     if arguments.to.suffix.lower() not in FORMATS:
         raise ConfigError(f"--to {str(arguments.to)!r}: must end in {' or '.join(FORMATS)}.")
@@ -51,11 +51,11 @@ def write_features(arguments: argparse.Namespace) -> int:
     _write(arguments.to, columns)
     terminal = Terminal()
     for shift in dataset.shifts:
-        terminal.warn(
+        terminal.note(
             f"the shift {shift} of {dataset.name!r} is left out: a file holds train, val and test"
         )
-    terminal.say(f"{counted(len(columns['x']), 'row')} of {columns['x'].shape[1]} values")
-    terminal.written([arguments.to])
+    terminal.print(f"{counted(len(columns['x']), 'row')} of {columns['x'].shape[1]} values")
+    terminal.print_written([arguments.to])
     return OK
 
 
@@ -68,7 +68,7 @@ def _backbone(arguments: argparse.Namespace, registry: Registry) -> BackboneSpec
         raise ConfigError(
             f"{arguments.backbone!r} are {len(chosen)} backbones; a file holds the features of one."
         )
-    refuse_code(chosen, arguments.allow_code)
+    require_code_permission(chosen, arguments.allow_code)
     return chosen[0]
 
 
@@ -141,7 +141,7 @@ def _groups(splits: Mapping[Any, Split]) -> list[str]:
 
 
 def _write(path: Path, columns: Columns) -> None:
-    with written_whole(path) as file:
+    with atomic_writer(path) as file:
         if path.suffix.lower() == ".npz":
             np.savez(file, **columns)  # type: ignore[arg-type]
         else:

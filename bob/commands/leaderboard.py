@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bob.commands.terminal import Terminal
 from bob.errors import FAILED, OK, ConfigError
-from bob.leaderboard.gather import Gathered, gather
+from bob.leaderboard.gather import GatheredRecords, gather
 from bob.leaderboard.render.terminal import to_terminal
 from bob.leaderboard.write import write_board
 
@@ -16,7 +16,7 @@ RESULTS = Path("results")
 """The results folder where none is named; the command line's default."""
 
 
-def leaderboard(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
     """Writes the leaderboard's files from the records that there are. Conflicting records make the exit code 1, as failed cells do."""
     terminal = Terminal()
     folders = arguments.folders or [arguments.results or RESULTS]
@@ -33,22 +33,22 @@ def _leaderboard(terminal: Terminal, arguments: argparse.Namespace, folders: Seq
         )
     board = gathered.board()
     place = arguments.results or (folders[0] if len(folders) == 1 else RESULTS)
-    terminal.written(write_board(board, place))
+    terminal.print_written(write_board(board, place))
     if arguments.figures:
         from bob.leaderboard.render.figures import write_figures
 
-        terminal.written(write_figures(board, place / "figures"))
-    terminal.show(to_terminal(board))
+        terminal.print_written(write_figures(board, place / "figures"))
+    terminal.render(to_terminal(board))
     return FAILED if gathered.conflicts else OK
 
 
-def publish(terminal: Terminal, results: Path) -> Gathered:
+def publish(terminal: Terminal, results: Path) -> GatheredRecords:
     """Writes the leaderboard of one results folder, and gives what it holds."""
     with _uncollected():
         gathered = gather([results])
         _tell(terminal, gathered)
         if gathered.records:
-            terminal.written(write_board(gathered.board(), results))
+            terminal.print_written(write_board(gathered.board(), results))
         return gathered
 
 
@@ -64,10 +64,10 @@ def _uncollected() -> Iterator[None]:
             gc.enable()
 
 
-def _tell(terminal: Terminal, gathered: Gathered) -> None:
+def _tell(terminal: Terminal, gathered: GatheredRecords) -> None:
     for problem in gathered.damaged:
-        terminal.warn(problem)
+        terminal.note(problem)
     for conflict in gathered.conflicts:
-        terminal.complain(f"conflict: {conflict}; the cell shows no value.")
+        terminal.error(f"conflict: {conflict}; the cell shows no value.")
     for remark in gathered.remarks:
-        terminal.warn(remark)
+        terminal.note(remark)

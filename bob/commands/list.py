@@ -6,15 +6,15 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from bob.backbones.availability import backbone_absence
-from bob.datasets.availability import availability as dataset_absence
-from bob.registry.registry import load_registry
+from bob.backbones.availability import backbone_unavailable_reason
+from bob.datasets.availability import dataset_unavailable_reason
+from bob.registry import load_registry
 
 if TYPE_CHECKING:
     from bob.records.record import Record
 
 
-def show_list(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
     """One line per entry, or JSON with every field."""
     rows = _record_rows(arguments) if arguments.kind == "records" else _registry_rows(arguments)
     if arguments.json:
@@ -32,19 +32,19 @@ def _registry_rows(arguments: argparse.Namespace) -> list[dict[str, Any]]:
         return [spec.model_dump(mode="json") for spec in registry.tasks.values()]
     if arguments.kind == "datasets":
         return [
-            spec.model_dump(mode="json") | {"absent": dataset_absence(spec)}
+            spec.model_dump(mode="json") | {"absent": dataset_unavailable_reason(spec)}
             for spec in registry.datasets.values()
         ]
     return [
-        spec.model_dump(mode="json") | {"absent": backbone_absence(spec)}
+        spec.model_dump(mode="json") | {"absent": backbone_unavailable_reason(spec)}
         for spec in registry.backbones.values()
     ]
 
 
 def _record_rows(arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    from bob.records.store import RecordBook
+    from bob.records.store import RecordStore
 
-    records, damaged = RecordBook(arguments.results).read_all()
+    records, damaged = RecordStore(arguments.results).read_all()
     for problem in damaged:
         sys.stderr.write(f"note: {problem}\n")
     return [_record_row(record) for record in records]

@@ -10,11 +10,11 @@ from bob.errors import FAILED, OK
 from bob.leaderboard.advice import Advice, advise
 from bob.leaderboard.gather import gather_selection
 from bob.leaderboard.limits import Limits
-from bob.leaderboard.render.advice import sentences
+from bob.leaderboard.render.advice import advice_sentences
 from bob.leaderboard.render.ranking_table import pool_text
 
 
-def recommend(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
     """The pick, its tie group and what one gives up. The exit code is 1 where no backbone meets the limits."""
     gathered, records = gather_selection(
         arguments.results, arguments.tasks, arguments.datasets, arguments.data
@@ -31,10 +31,10 @@ def recommend(arguments: argparse.Namespace) -> int:
     advice = advise(records, limits, gathered.evidence, gathered.outcomes)
     terminal = Terminal()
     if arguments.json:
-        terminal.raw(json.dumps(advice_json(advice), indent=1))
+        terminal.write_line(json.dumps(advice_json(advice), indent=1))
     else:
-        for sentence in sentences(advice):
-            terminal.say(sentence)
+        for sentence in advice_sentences(advice):
+            terminal.print(sentence)
     return OK if advice.pick else FAILED
 
 
@@ -52,5 +52,5 @@ def advice_json(advice: Advice) -> dict[str, Any]:
         "left_out": advice.ranking.left_out,
         "excluded": advice.excluded,
         "floor_is_better": {str(column): floor for column, floor in advice.no_better.items()},
-        "sentences": sentences(advice),
+        "sentences": advice_sentences(advice),
     }

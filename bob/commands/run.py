@@ -5,11 +5,11 @@ import dataclasses
 import re
 from collections.abc import Mapping, Sequence
 
-from bob.backbones.availability import backbone_absence, refuse_code
+from bob.backbones.availability import backbone_unavailable_reason, require_code_permission
 from bob.commands.arguments import _devices, own_images
 from bob.commands.leaderboard import publish
 from bob.commands.terminal import Terminal, counted, duration
-from bob.datasets.availability import availability as dataset_absence
+from bob.datasets.availability import dataset_unavailable_reason
 from bob.engine.estimate import estimate
 from bob.engine.local import run as run_plan
 from bob.errors import FAILED, OK
@@ -19,9 +19,9 @@ from bob.io.paths import default_cache
 from bob.leaderboard.render.terminal import to_terminal
 from bob.plan import Plan, Request, Skip, make_plan
 from bob.records.record import Record
-from bob.registry.registry import (
-    Chosen,
+from bob.registry import (
     Registry,
+    Selected,
     backbone_labels,
     dataset_labels,
     load_registry,
@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
         request = request if request.offline else _without_downloads(terminal, request)
     else:
         require_writable(request.results)  # a cache may be read-only where all features are in it
-    terminal.say("preparing backbones: each is loaded and checked when this machine first meets it")
+    terminal.print("preparing backbones: each is loaded and checked when this machine first meets it")
     plan = make_plan(request)
     _tell_plan(terminal, request, plan)
     if arguments.dry_run:
@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
     }
     shown = gathered.among(asked)
     if shown.records:
-        terminal.show(to_terminal(shown.board()))
+        terminal.render(to_terminal(shown.board()))
     return _exit_code(plan, records)
 
 
@@ -96,9 +96,9 @@ def make_request(arguments: argparse.Namespace) -> Request:
 
 def _without_downloads(terminal: Terminal, request: Request) -> Request:
     """What is on this machine; a dry run tells what would be downloaded and downloads nothing."""
-    here = [chosen for chosen in request.backbones if backbone_absence(chosen.spec) is None]
+    here = [chosen for chosen in request.backbones if backbone_unavailable_reason(chosen.spec) is None]
     datasets = {
-        task: [chosen for chosen in several if dataset_absence(chosen.spec) is None]
+        task: [chosen for chosen in several if dataset_unavailable_reason(chosen.spec) is None]
         for task, several in request.datasets.items()
     }
     absent = {chosen.spec.name for chosen in request.backbones} - {
@@ -108,31 +108,31 @@ def _without_downloads(terminal: Terminal, request: Request) -> Request:
         chosen.spec.name
         for several in request.datasets.values()
         for chosen in several
-        if dataset_absence(chosen.spec)
+        if dataset_unavailable_reason(chosen.spec)
     }
     if absent:
-        terminal.say(
+        terminal.print(
             f"not on this machine, to be obtained first, and not in this plan: {', '.join(sorted(absent))}"
         )
     return dataclasses.replace(request, backbones=here, datasets=datasets)
 
 
-def _backbones(arguments: argparse.Namespace, registry: Registry) -> list[Chosen[BackboneSpec]]:
+def _backbones(arguments: argparse.Namespace, registry: Registry) -> list[Selected[BackboneSpec]]:
     if arguments.backbones is None:
         chosen = [
-            Chosen(spec, False)
+            Selected(spec, False)
             for spec in registry.backbones.values()
-            if backbone_absence(spec) is None
+            if backbone_unavailable_reason(spec) is None
         ]
     else:
         chosen = select(arguments.backbones, registry.backbones, "backbone", backbone_labels)
-    refuse_code([one.spec for one in chosen], arguments.allow_code)
+    require_code_permission([one.spec for one in chosen], arguments.allow_code)
     return chosen
 
 
 def _datasets(
     arguments: argparse.Namespace, registry: Registry, tasks: Sequence[TaskSpec]
-) -> Mapping[str, Sequence[Chosen[DatasetSpec]]]:
+) -> Mapping[str, Sequence[Selected[DatasetSpec]]]:
     """Named datasets and one's own images go to every task; otherwise each task has its own."""
     own = own_images(arguments.data, registry)
     named = (
@@ -145,10 +145,10 @@ def _datasets(
     return {task.name: _own_datasets(task, registry) for task in tasks}
 
 
-def _own_datasets(task: TaskSpec, registry: Registry) -> list[Chosen[DatasetSpec]]:
+def _own_datasets(task: TaskSpec, registry: Registry) -> list[Selected[DatasetSpec]]:
     """The datasets of a task's file; nobody named them on the command line, so what is absent is skipped."""
     chosen = select(",".join(task.datasets), registry.datasets, "dataset", dataset_labels)
-    return [Chosen(one.spec, exact=False) for one in chosen]
+    return [Selected(one.spec, exact=False) for one in chosen]
 
 
 def _not_applicable(plan: Plan) -> list[str]:
@@ -162,34 +162,34 @@ def _not_applicable(plan: Plan) -> list[str]:
 def _tell_plan(terminal: Terminal, request: Request, plan: Plan) -> None:
     for skip in plan.skipped:
         if skip.exact:
-            terminal.complain(f"missing: {skip.reason}")
+            terminal.error(f"missing: {skip.reason}")
     for text in skipped_in_words([skip for skip in plan.skipped if not skip.exact]):
-        terminal.warn(f"skipped: {text}")
+        terminal.note(f"skipped: {text}")
     if plan.too_large:
-        terminal.warn(f"left out by --max-params: {', '.join(plan.too_large)}")
+        terminal.note(f"left out by --max-params: {', '.join(plan.too_large)}")
     for reason in dict.fromkeys(reason for _, reason in plan.broken):
-        terminal.complain(reason)
+        terminal.error(reason)
     for reason in (*plan.unsuited, *_not_applicable(plan)):
-        terminal.warn(f"not applicable: {reason}")
+        terminal.note(f"not applicable: {reason}")
     for name in plan.datasets_to_do():
         for note in plan.datasets[name].notes:
-            terminal.warn(f"dataset {name}: {note}")
+            terminal.note(f"dataset {name}: {note}")
     sizes = [
         counted(len(plan.backbones), "backbone"),
         counted(len(request.tasks), "task"),
         counted(len(plan.datasets), "dataset"),
     ]
-    terminal.say(
+    terminal.print(
         f"plan: {' × '.join(sizes)} on {request.device}: {counted(len(plan.todo), 'cell')} to do, {len(plan.done)} done"
     )
     if not (plan.backbones or plan.broken):
-        terminal.warn(
+        terminal.note(
             "no backbone is left to run; `bob-bench list backbones` shows which are on this machine"
         )
     if plan.todo:
         expected = estimate(request, plan)
         what = f"{expected.images_to_decode:,} images to decode, {expected.images_to_embed:,} rows to embed"
-        terminal.say(
+        terminal.print(
             f"      {what}, {expected.disk_bytes / 2**20:.0f} MiB of features; takes about {duration(expected.seconds)} here"
         )
 

@@ -7,37 +7,37 @@ import sys
 from PIL import Image
 
 from bob.datasets.dataset import Dataset
-from bob.datasets.open import from_data_flag, limited, open_dataset
+from bob.datasets.open import limited, open_dataset, spec_from_data_flag
 from bob.errors import OK, BobError, ConfigError
 from bob.features.store import FeatureStore
-from bob.io.files import write_whole
+from bob.io.files import write_atomically
 from bob.io.paths import default_cache
 from bob.leaderboard.per_example import outcomes
-from bob.outcomes import Classified
-from bob.outcomes.retrieved import Retrieved
+from bob.outcomes import ClassPredictions
+from bob.outcomes.retrieval import RetrievalResults
 from bob.pictures.record_sheets import Sheets, View, of_classifier, of_retrieval
 from bob.records.record import Record
-from bob.records.store import RecordBook
-from bob.registry.registry import load_registry
+from bob.records.store import RecordStore
+from bob.registry import load_registry
 
 
-def show_record(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
     """The record whose key begins as given, as JSON; or its picture sheets."""
-    book = RecordBook(arguments.results)
-    record = find(book, arguments.record)
+    record_store = RecordStore(arguments.results)
+    record = find(record_store, arguments.record)
     if not arguments.images:
         sys.stdout.write(record.model_dump_json(indent=1) + "\n")
         return OK
     folder = arguments.results / "sheets" / record.key[:16]
-    for name, image in _sheets(record, book, arguments):
-        write_whole(folder / f"{name}.png", _png(image))
+    for name, image in _sheets(record, record_store, arguments):
+        write_atomically(folder / f"{name}.png", _png(image))
         sys.stdout.write(f"written: {folder / name}.png\n")
     return OK
 
 
-def find(book: RecordBook, key: str) -> Record:
+def find(record_store: RecordStore, key: str) -> Record:
     """The one record whose key begins so."""
-    found = [record for record in book.read_all()[0] if record.key.startswith(key)]
+    found = [record for record in record_store.read_all()[0] if record.key.startswith(key)]
     if len(found) != 1:
         several = ": " + ", ".join(record.key for record in found[:5]) if found else ""
         raise ConfigError(
@@ -46,9 +46,9 @@ def find(book: RecordBook, key: str) -> Record:
     return found[0]
 
 
-def _sheets(record: Record, book: RecordBook, arguments: argparse.Namespace) -> Sheets:
-    held = outcomes(record, book.headline(record))
-    if not held or not isinstance(held[0], Classified | Retrieved):
+def _sheets(record: Record, record_store: RecordStore, arguments: argparse.Namespace) -> Sheets:
+    held = outcomes(record, record_store.headline_arrays(record))
+    if not held or not isinstance(held[0], ClassPredictions | RetrievalResults):
         raise ConfigError(
             f"record {record.key[:16]} ({record.task.name} on {record.dataset_name}, {record.status}) has no per-example results of a classifier "
             "or of retrieval, which picture sheets are made from."
@@ -60,7 +60,7 @@ def _sheets(record: Record, book: RecordBook, arguments: argparse.Namespace) -> 
     )
     return (
         of_classifier(held[0], view)
-        if isinstance(held[0], Classified)
+        if isinstance(held[0], ClassPredictions)
         else of_retrieval(held[0], view)
     )
 
@@ -76,7 +76,7 @@ def _dataset(record: Record, arguments: argparse.Namespace) -> Dataset | None:
 
 def _same_images(record: Record, arguments: argparse.Namespace) -> Dataset:
     registry = load_registry(arguments.registry, arguments.tasks_dir)
-    given = {spec.name: spec for spec in map(from_data_flag, arguments.data)}
+    given = {spec.name: spec for spec in map(spec_from_data_flag, arguments.data)}
     spec = given.get(record.dataset_name) or registry.datasets.get(record.dataset_name)
     if spec is None or record.dataset is None:
         raise ConfigError(

@@ -1,177 +1,240 @@
-"""What a person sees in the terminal. The one module that prints."""
+"""Output of the commands: messages, tables and progress. The only module that prints.
+
+rich is imported on first use, because `bob-bench list` prints plain lines and must start fast.
+"""
 
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from rich.console import Console as Rich
-from rich.console import RenderableType
-from rich.markup import escape
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-)
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.progress import Progress, TaskID
 
-from bob.extraction.progress import Spent
-from bob.records.record import Record
+    from bob.extraction.progress import Spent
+    from bob.records.record import Record
 
 FILE_COLUMNS = 120
-"""Width of tables that go to a file or a pipe."""
+"""Width of tables that are written to a file or a pipe."""
 LINE_SECONDS = 30.0
-"""Without a terminal, progress is a line this often."""
+"""Seconds between two lines of progress where standard output is not a terminal."""
 
 
 class Terminal:
-    """Plans, progress and results for a person; a live bar in a terminal, lines elsewhere."""
+    """Standard output and standard error of a command, and the progress of a run.
+
+    Progress is a live bar on a terminal, and a line every `LINE_SECONDS` elsewhere.
+    """
 
     def __init__(self) -> None:
-        self.out = (
-            Rich(highlight=False)
-            if sys.stdout.isatty()
-            else Rich(highlight=False, soft_wrap=True, width=FILE_COLUMNS)
-        )
-        self.errors = Rich(stderr=True, highlight=False, soft_wrap=True)
+        self.meter = ThroughputMeter()
         self.progress: Progress | None = None
-        self.meter = Meter()
-        self.told: frozenset[str] = frozenset()
+        self.printed_reasons: frozenset[str] = frozenset()
 
-    def say(self, text: str) -> None:
-        self.out.print(escape(text))
+    @cached_property
+    def out(self) -> "Console":
+        """Standard output; tables that go to a file or a pipe have a fixed width."""
+        from rich.console import Console
 
-    def raw(self, text: str) -> None:
-        """For programs: as it is, without wrapping."""
-        sys.stdout.write(text + "\n")
+        if sys.stdout.isatty():
+            return Console(highlight=False)
+        return Console(highlight=False, soft_wrap=True, width=FILE_COLUMNS)
 
-    def show(self, renderable: RenderableType) -> None:
+    @cached_property
+    def err(self) -> "Console":
+        """Standard error."""
+        from rich.console import Console
+
+        return Console(stderr=True, highlight=False, soft_wrap=True)
+
+    def print(self, text: str) -> None:
+        """Print a message to standard output, wrapped at the width of the terminal."""
+        self.out.print(text, markup=False)
+
+    def write_line(self, text: str) -> None:
+        """Write a line to standard output unchanged, for scripts and aligned columns."""
+        sys.stdout.write(f"{text}\n")
+
+    def render(self, renderable: "RenderableType") -> None:
+        """Print a table or another rich renderable to standard output."""
         self.out.print(renderable)
 
-    def complain(self, text: str) -> None:
-        self.errors.print(f"[bold red]error[/] {escape(text)}")
+    def error(self, text: str) -> None:
+        """Print an error to standard error."""
+        self._print_labelled("[bold red]error[/]", text)
 
-    def warn(self, text: str) -> None:
-        self.errors.print(f"[yellow]note[/] {escape(text)}")
+    def note(self, text: str) -> None:
+        """Print a note to standard error."""
+        self._print_labelled("[yellow]note[/]", text)
+
+    def confirm(self, question: str) -> bool:
+        """Ask a yes-or-no question and return the answer, which is no by default."""
+        sys.stdout.write(f"{question} [y/N] ")
+        sys.stdout.flush()
+        return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+    def print_written(self, paths: Iterable[Path]) -> None:
+        """Print the paths of files that were written."""
+        self.print("written: " + ", ".join(str(path) for path in paths))
 
     def waiting(self) -> None:
-        self.say("another process is computing the same features; waiting for it")
+        self.print("another process is computing the same features; waiting for it")
 
     def pass_begins(self, dataset: str, split: str, images: int, backbones: Sequence[str]) -> None:
-        self.meter = Meter(images)
+        self.meter = ThroughputMeter(images)
         title = f"{dataset} {split}: {counted(len(backbones), 'backbone')}"
         if self.out.is_terminal:
-            columns = (
-                TextColumn("{task.description}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TextColumn("{task.fields[rate]}"),
-                TimeRemainingColumn(),
-            )
-            self.progress = Progress(*columns, console=self.out, transient=True)
-            self.bar = self.progress.add_task(escape(title), total=images, rate="")
-            self.progress.start()
+            self.progress, self.bar = _start_bar(self.out, title, images)
         else:
-            self.say(f"{title}, {counted(images, 'image')}")
+            self.print(f"{title}, {counted(images, 'image')}")
 
-    def embedded(self, images: int, spent: Spent) -> None:
+    def embedded(self, images: int, spent: "Spent") -> None:
         self.meter.add(images, spent)
         if self.progress:
-            self.progress.update(TaskID(self.bar), advance=images, rate=self.meter.rate())
-        elif self.meter.line_is_due():
-            self.say(
-                f"  {self.meter.done:,}/{self.meter.total:,} images, {self.meter.rate()}, {self.meter.left()}"
-            )
+            self.progress.update(self.bar, advance=images, rate=self.meter.rate())
+        elif self.meter.seconds_since_line() > LINE_SECONDS:
+            self.meter.restart_line()
+            done = f"{self.meter.done:,}/{self.meter.total:,} images"
+            self.print(f"  {done}, {self.meter.rate()}, {self.meter.time_left()}")
 
     def pass_ends(self) -> None:
         if self.progress:
             self.progress.stop()
             self.progress = None
 
-    def cell_ends(self, record: Record) -> None:
-        where = f"{record.task.name} · {record.dataset_name} · {record.backbone_name}"
+    def cell_ends(self, record: "Record") -> None:
+        cell = f"{record.task.name} · {record.dataset_name} · {record.backbone_name}"
         if record.status == "failed":
-            self.complain(f"{where}: failed: {self._once(str(record.reason))}")
+            self.error(f"{cell}: failed: {self._abridged(str(record.reason))}")
         else:
-            self.say(f"  {where}: {_headline(record)}")
+            self.print(f"  {cell}: {_headline(record)}")
 
-    def _once(self, reason: str) -> str:
-        """A reason of several lines is told once; many cells may fail for it."""
-        told, self.told = reason in self.told, self.told | {reason}
-        return f"{reason.splitlines()[0]} (as above)" if told and "\n" in reason else reason
+    def _print_labelled(self, label: str, text: str) -> None:
+        from rich.markup import escape
 
-    def written(self, paths: Iterable[Path]) -> None:
-        self.say("written: " + ", ".join(str(path) for path in paths))
+        self.err.print(f"{label} {escape(text)}")
+
+    def _abridged(self, reason: str) -> str:
+        """Return a reason, or its first line if all its lines were printed before.
+
+        Many cells may fail for the same reason.
+        """
+        repeated = reason in self.printed_reasons
+        self.printed_reasons |= {reason}
+        return f"{reason.splitlines()[0]} (as above)" if repeated and "\n" in reason else reason
 
 
-class Meter:
-    """Images done, how fast and what limits it, and how long still."""
+class ThroughputMeter:
+    """Progress of a pass: images done, images per second, the slowest stage, and the time left."""
 
     def __init__(self, total: int = 0, clock: Callable[[], float] = time.monotonic) -> None:
-        self.total, self.done, self.fresh, self.clock = total, 0, 0, clock
-        self.seconds = dict.fromkeys(("decode", "forward", "write"), 0.0)
-        """Of the pass's own thread, in which it waited for decoding, ran the forwards, wrote: the largest limits."""
+        self.total, self.clock = total, clock
+        self.done = 0
+        self.embedded = 0
+        """Images embedded by this pass, without those whose features were stored before."""
+        self.stage_seconds = dict.fromkeys(("decode", "forward", "write"), 0.0)
+        """Wall-clock seconds of the pass's own thread: waiting for decoded images, forward passes
+        and writing. The largest is the bottleneck."""
         self.decode_seconds = 0.0
+        """Seconds of decoding, summed over workers."""
         self.start = self.last_line = clock()
-        self.warm: tuple[float, int] | None = None
-        """When the first block had been embedded, and how many images it had: loading, compiling and the race come before."""
+        self.warm_start: tuple[float, int] | None = None
+        """Time at which the first block had been embedded, and the number of its images. Loading,
+        compiling and autotuning come before it."""
 
-    def add(self, images: int, spent: Spent) -> None:
+    def add(self, images: int, spent: "Spent") -> None:
+        """Count a block of images and the time it took."""
         self.done += images
-        self.fresh += images if spent.forward_seconds else 0
+        self.embedded += images if spent.forward_seconds else 0
         self.decode_seconds += spent.decode_seconds
-        if self.warm is None and spent.forward_seconds:
-            self.warm = (self.clock(), self.fresh)
-        for name, seconds in (
-            ("decode", spent.waited_seconds),
-            ("forward", spent.forward_seconds),
-            ("write", spent.write_seconds),
-        ):
-            self.seconds[name] += seconds
+        if self.warm_start is None and spent.forward_seconds:
+            self.warm_start = (self.clock(), self.embedded)
+        self.stage_seconds["decode"] += spent.waited_seconds
+        self.stage_seconds["forward"] += spent.forward_seconds
+        self.stage_seconds["write"] += spent.write_seconds
 
-    def per_second(self) -> float:
-        """Since the first block, once there is a second."""
-        since, before = self.warm if self.warm and self.fresh > self.warm[1] else (self.start, 0)
-        return (self.fresh - before) / max(self.clock() - since, 1e-9)
+    def images_per_s(self) -> float:
+        """Return the rate since the first block, or since the start while there is only one."""
+        start, before = self.start, 0
+        if self.warm_start and self.embedded > self.warm_start[1]:
+            start, before = self.warm_start
+        return (self.embedded - before) / max(self.clock() - start, 1e-9)
 
     def rate(self) -> str:
-        """`85 images/s (decode 412 per core, forward 96, write 20,114; forward limits)`"""
-        if not self.fresh:
+        """Return `85 images/s (decode 412 per core, forward 96, write 20,114; bottleneck forward)`.
+
+        The text is empty while no image has been embedded.
+        """
+        if not self.embedded:
             return ""
         per_core, forward, write = (
-            self.fresh / max(s, 1e-9)
-            for s in (self.decode_seconds, self.seconds["forward"], self.seconds["write"])
+            self.embedded / max(seconds, 1e-9)
+            for seconds in (
+                self.decode_seconds,
+                self.stage_seconds["forward"],
+                self.stage_seconds["write"],
+            )
         )
-        limit = max(self.seconds, key=lambda name: self.seconds[name])
-        written = f", write {write:,.0f}" if self.seconds["write"] else ""
-        return f"{self.per_second():,.0f} images/s (decode {per_core:,.0f} per core, forward {forward:,.0f}{written}; {limit} limits)"
+        stages = f"decode {per_core:,.0f} per core, forward {forward:,.0f}"
+        if self.stage_seconds["write"]:
+            stages += f", write {write:,.0f}"
+        bottleneck = max(self.stage_seconds, key=lambda name: self.stage_seconds[name])
+        return f"{self.images_per_s():,.0f} images/s ({stages}; bottleneck {bottleneck})"
 
-    def left(self) -> str:
-        return f"{duration((self.total - self.done) / max(self.per_second(), 1e-9))} left"
+    def time_left(self) -> str:
+        """Return the time that the remaining images take at the present rate, as text."""
+        return f"{duration((self.total - self.done) / max(self.images_per_s(), 1e-9))} left"
 
-    def line_is_due(self) -> bool:
-        now = self.clock()
-        due = now - self.last_line > LINE_SECONDS
-        self.last_line = now if due else self.last_line
-        return due
+    def seconds_since_line(self) -> float:
+        """Return the seconds since the last line of progress."""
+        return self.clock() - self.last_line
+
+    def restart_line(self) -> None:
+        """Record that a line of progress is printed now."""
+        self.last_line = self.clock()
 
 
-def counted(n: int, thing: str) -> str:
-    """'1 cell', '2 cells'."""
-    return f"{n:,} {thing}{'' if n == 1 else 's'}"
+def counted(n: int, noun: str) -> str:
+    """Return a number with its noun: '1 cell', '2 cells'."""
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
 def duration(seconds: float) -> str:
-    """Rounded for a person: 40 s, 6 min, 3 h."""
+    """Return a duration as rounded text: 40 s, 6 min, 3.0 h."""
     if seconds < 100:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def _headline(record: Record) -> str:
-    """The ranking metric of the first seed."""
+def _start_bar(console: "Console", title: str, total: int) -> "tuple[Progress, TaskID]":
+    from rich.markup import escape
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    progress = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+    )
+    bar = progress.add_task(escape(title), total=total, rate="")
+    progress.start()
+    return progress, bar
+
+
+def _headline(record: "Record") -> str:
+    """Return the ranking metric of the first seed with its interval, in percent."""
     first = next((score for score in record.scores if score.metric == record.task.metrics[0]), None)
     if first is None or first.value is None or first.low is None or first.high is None:
         return "undefined" + (f" ({first.undefined})" if first else "")

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Literal
 
 from bob.features.store import FeatureStore
-from bob.records.store import RecordBook
-from bob.registry.registry import Chosen
+from bob.records.store import RecordStore
+from bob.registry import Selected
 from bob.specs import BackboneSpec, DatasetSpec, TaskSpec
 
 
@@ -15,9 +15,9 @@ from bob.specs import BackboneSpec, DatasetSpec, TaskSpec
 class Request:
     """What was asked for, as plain values."""
 
-    backbones: Sequence[Chosen[BackboneSpec]]
+    backbones: Sequence[Selected[BackboneSpec]]
     tasks: Sequence[TaskSpec]
-    datasets: Mapping[str, Sequence[Chosen[DatasetSpec]]]
+    datasets: Mapping[str, Sequence[Selected[DatasetSpec]]]
     """Task name → its datasets."""
     entries: Mapping[str, DatasetSpec]
     """Every registered dataset, for those that refer to others."""
@@ -45,5 +45,5 @@ class Request:
     def store(self) -> FeatureStore:
         return FeatureStore(self.cache / "features")
 
-    def book(self) -> RecordBook:
-        return RecordBook(self.results)
+    def record_store(self) -> RecordStore:
+        return RecordStore(self.results)

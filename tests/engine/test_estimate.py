@@ -7,7 +7,7 @@ import pytest
 from bob.engine import estimate as forecast
 from bob.extraction.runtimes.autotune import Choice
 from bob.plan import Request
-from bob.registry.registry import load_registry
+from bob.registry import load_registry
 from bob.wiring import Need
 
 FLOOR = load_registry().backbones["raw_pixels"]

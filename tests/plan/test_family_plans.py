@@ -11,7 +11,7 @@ import pytest
 
 from bob.datasets.class_names import class_list
 from bob.datasets.open import open_dataset
-from bob.registry.registry import load_registry
+from bob.registry import load_registry
 from bob.specs import DatasetSpec, FolderSource, HuggingFaceSource, WebDatasetSource
 from tests.builders.images import png
 from tests.builders.tars import tar

@@ -1,0 +1,47 @@
+"""Arguments of `bob-bench datasets`."""
+
+import argparse
+
+from bob.cli.quantities import positive_int
+from bob.cli.shared_flags import add_offline, add_registries_and_folders
+
+HELP = "inspect, check, download or remove datasets"
+DESCRIPTION = "Inspect, check, download or remove registered datasets."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.add_argument(
+        "what",
+        choices=("show", "check", "prefetch", "verify", "disk", "remove", "page"),
+        help="show: print the registry entry. check: open the dataset, count images and find those "
+        "that two splits share. prefetch: download the dataset. verify: count the images on this "
+        "machine, without network access. disk: print disk usage. remove: delete downloaded files. "
+        "page: print docs/dataset_table.md.",
+    )
+    parser.add_argument(
+        "names",
+        nargs="?",
+        default="all",
+        help="names, globs, groups such as group:vtab, or 'all', separated by commas "
+        "(default: all)",
+    )
+    parser.add_argument(
+        "--images",
+        action="store_true",
+        help="check: decode every image, and report unreadable and nearly identical ones",
+    )
+    parser.add_argument(
+        "--yes",
+        action="store_true",
+        help="remove: delete the files (default: list them); prefetch: do not ask for confirmation",
+    )
+    add_offline(parser)
+    parser.add_argument(
+        "--workers",
+        metavar="N",
+        type=positive_int,
+        default=4,
+        help="check --images: number of decoding threads (default: 4)",
+    )
+    add_registries_and_folders(parser)

@@ -1,0 +1,97 @@
+"""Flags that several commands share."""
+
+import argparse
+from pathlib import Path
+
+from bob.cli.quantities import seeds
+
+PRECISIONS = ("float32", "tf32", "bfloat16", "float16")
+PREPROCESSING = ("exact", "fast")
+STORE_DTYPES = ("float32", "float16")
+
+
+def add_registries_and_folders(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that say where registry files, results and features are."""
+    group = parser.add_argument_group("registries and folders")
+    group.add_argument(
+        "--registry",
+        metavar="FILE",
+        type=Path,
+        action="append",
+        default=[],
+        help="file with further backbones, in the format of backbones.yaml; repeatable",
+    )
+    group.add_argument(
+        "--allow-code",
+        action="store_true",
+        help="run the code of backbones whose loader is python (default: refuse)",
+    )
+    group.add_argument(
+        "--tasks-dir",
+        metavar="DIR",
+        type=Path,
+        action="append",
+        default=[],
+        help="folder with further tasks and datasets, in the format of tasks/; repeatable",
+    )
+    group.add_argument(
+        "--results",
+        metavar="DIR",
+        type=Path,
+        default=Path("results"),
+        help="folder of records and leaderboards (default: results)",
+    )
+    add_cache_dir(group)
+
+
+def add_cache_dir(parser: "argparse._ActionsContainer") -> None:
+    """Add the flag for the folder of stored features."""
+    parser.add_argument(
+        "--cache-dir",
+        metavar="DIR",
+        type=Path,
+        help="folder of stored features (default: $BOB_CACHE, else ~/.cache/bob-bench)",
+    )
+
+
+def add_record_selection(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that select records by task and dataset."""
+    group = parser.add_argument_group("selection of records")
+    group.add_argument(
+        "--tasks",
+        metavar="NAMES",
+        help="names and globs of tasks, separated by commas (default: all that have records)",
+    )
+    group.add_argument(
+        "--datasets",
+        metavar="NAMES",
+        help="names and globs of datasets, separated by commas (default: all that have records)",
+    )
+    group.add_argument(
+        "--data",
+        metavar="PATH",
+        action="append",
+        default=[],
+        help="your images, as passed to `run`; repeatable",
+    )
+
+
+def add_json(parser: argparse.ArgumentParser, content: str) -> None:
+    """Add the flag that prints `content` as JSON."""
+    parser.add_argument("--json", action="store_true", help=f"print {content} as JSON")
+
+
+def add_offline(parser: "argparse._ActionsContainer") -> None:
+    """Add the flag that forbids network access."""
+    parser.add_argument("--offline", action="store_true", help="do not access the network")
+
+
+def add_seeds(parser: "argparse._ActionsContainer") -> None:
+    """Add the flag for the seeds of a run."""
+    parser.add_argument(
+        "--seeds",
+        metavar="N,N",
+        type=seeds,
+        default=(0,),
+        help="seeds of the sampling of held-out data, separated by commas (default: 0)",
+    )

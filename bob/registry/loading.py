@@ -1,0 +1,156 @@
+"""Loading of `backbones.yaml`, `tasks/*.yaml`, `tasks/datasets.yaml` and the user's own files."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bob.errors import ConfigError
+from bob.io.paths import shipped
+from bob.registry.selection import Entry
+from bob.specs import SETTINGS, BackboneSpec, DatasetSpec, TaskSpec
+from bob.specs.yaml import Spec, build, read_yaml
+
+DATASETS_FILE = "datasets.yaml"
+
+
+@dataclass(frozen=True)
+class Registry:
+    """Registered backbones, tasks and datasets by name, in file order."""
+
+    backbones: Mapping[str, BackboneSpec]
+    tasks: Mapping[str, TaskSpec]
+    datasets: Mapping[str, DatasetSpec]
+
+
+def load_registry(
+    backbone_files: Sequence[Path] = (), task_folders: Sequence[Path] = ()
+) -> Registry:
+    """Load the shipped registries and the user's own files.
+
+    A user's file adds names. A name that is already registered is a ConfigError.
+    """
+    folders = [shipped("tasks"), *task_folders]
+    datasets = _merge(
+        "dataset", [(folder, _read_datasets(folder / DATASETS_FILE)) for folder in folders]
+    )
+    return Registry(
+        backbones={
+            name: _with_related_datasets_seen(spec, datasets)
+            for name, spec in load_backbones(backbone_files).items()
+        },
+        tasks=_merge("task", [(folder, _read_tasks(folder)) for folder in folders]),
+        datasets=datasets,
+    )
+
+
+def load_backbones(files: Sequence[Path] = ()) -> Mapping[str, BackboneSpec]:
+    """Load the shipped backbones and those of the user's own files, by name."""
+    return _merge(
+        "backbone", [(file, _read_backbones(file)) for file in [shipped("backbones.yaml"), *files]]
+    )
+
+
+def _with_related_datasets_seen(
+    spec: BackboneSpec, datasets: Mapping[str, DatasetSpec]
+) -> BackboneSpec:
+    """Add to `pretraining.seen` every dataset that reads the same images as one listed there.
+
+    Examples are the other members of a family and the retrieval variant of a dataset.
+    """
+    if spec.pretraining is None or not spec.pretraining.seen:
+        return spec
+    seen = spec.pretraining.seen
+    sources = {_image_source(datasets[name]) for name in seen if name in datasets}
+    related = [
+        name
+        for name, dataset in datasets.items()
+        if _image_source(dataset) in sources and name not in seen
+    ]
+    pretraining = spec.pretraining.model_copy(update={"seen": (*seen, *related)})
+    return spec.model_copy(update={"pretraining": pretraining})
+
+
+def _image_source(spec: DatasetSpec) -> str:
+    """Return the hub repository, folder or sample that holds the images of a dataset."""
+    source = spec.source
+    return str(getattr(source, "hub", None) or getattr(source, "path", source.reader))
+
+
+def _merge(kind: str, sources: Sequence[tuple[Path, Mapping[str, Entry]]]) -> dict[str, Entry]:
+    merged: dict[str, Entry] = {}
+    for path, entries in sources:
+        if duplicates := [name for name in entries if name in merged]:
+            raise ConfigError(
+                f"{path}: {kind} {duplicates[0]!r} is already registered: choose another name."
+            )
+        merged.update(entries)
+    return merged
+
+
+def _read_backbones(path: Path) -> dict[str, BackboneSpec]:
+    entries = _read_entries(BackboneSpec, path)
+    return {name: _resolve_backbone_paths(spec, path.parent) for name, spec in entries.items()}
+
+
+def _read_datasets(path: Path) -> dict[str, DatasetSpec]:
+    if not path.exists():
+        return {}
+    entries = _read_entries(DatasetSpec, path)
+    return {name: _resolve_dataset_path(spec, path.parent) for name, spec in entries.items()}
+
+
+def _read_tasks(folder: Path) -> dict[str, TaskSpec]:
+    if not folder.is_dir():
+        raise ConfigError(f"{folder}: is not a folder of task files.")
+    files = sorted(path for path in folder.glob("*.yaml") if path.name != DATASETS_FILE)
+    return {path.stem: _read_task(path) for path in files}
+
+
+def _read_task(path: Path) -> TaskSpec:
+    values = {"name": path.stem, **read_yaml(path)}
+    settings = SETTINGS.get(str(values.get("protocol")))
+    if settings and "settings" in values:
+        values["settings"] = build(settings, values["settings"], f"{path}: settings")
+    return build(TaskSpec, values, str(path))
+
+
+def _read_entries(spec: type[Spec], path: Path) -> dict[str, Spec]:
+    return {
+        name: build(spec, _with_name(name, values, path), f"{path}: {name}")
+        for name, values in read_yaml(path).items()
+    }
+
+
+def _with_name(name: str, values: Any, path: Path) -> dict[str, Any]:
+    if not isinstance(values, dict):
+        raise ConfigError(
+            f"{path}: {name} must be a mapping; got {values!r} ({type(values).__name__})."
+        )
+    if any(character in name for character in ",*?[]: /\\") or name == "all":
+        raise ConfigError(
+            f"{path}: {name!r} is not a valid name: use only letters, digits, '.', '_', '-' "
+            "and '+'; 'all' is reserved."
+        )
+    return {"name": name, **values}
+
+
+def _resolve_backbone_paths(spec: BackboneSpec, folder: Path) -> BackboneSpec:
+    """Resolve the path of a checkpoint or Python file against the folder of the registry file."""
+    if spec.loader == "python" and ".py:" in spec.architecture:
+        architecture = str(folder / Path(spec.architecture).expanduser())
+        return spec.model_copy(update={"architecture": architecture})
+    weights = spec.weights
+    if weights is None or weights.file is None or weights.hub or weights.package:
+        return spec
+    file = str(folder / Path(weights.file).expanduser())
+    return spec.model_copy(update={"weights": weights.model_copy(update={"file": file})})
+
+
+def _resolve_dataset_path(spec: DatasetSpec, folder: Path) -> DatasetSpec:
+    """Resolve the path of a dataset's images against the folder of the registry file."""
+    path = getattr(spec.source, "path", None)
+    if path is None or path.startswith("$BOB_DATA"):
+        return spec
+    source = spec.source.model_copy(update={"path": str(folder / Path(path).expanduser())})
+    return spec.model_copy(update={"source": source})

@@ -1,0 +1,122 @@
+"""The command line parses, dispatches and explains itself; help and lists stay light."""
+
+import argparse
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import bob.commands
+from bob.cli import main
+from bob.cli.parser import COMMANDS, build_parser
+from bob.cli.quantities import period, size
+from bob.errors import USAGE
+
+NAMES = [module.__name__.rpartition(".")[2] for module in COMMANDS]
+DAY = 86400.0
+
+
+def help_texts(name: str) -> dict[str, str | None]:
+    """Return the help text of every argument of a command, by its flag or metavar."""
+    parser = argparse.ArgumentParser()
+    next(module for module in COMMANDS if module.__name__.endswith(f".{name}")).add_arguments(
+        parser
+    )
+    return {
+        "/".join(action.option_strings) or str(action.metavar or action.dest): action.help
+        for action in parser._actions
+    }
+
+
+def test_every_command_has_a_module_of_its_name():
+    shared = {"__init__", "arguments", "terminal"}
+    files = {path.stem for path in Path(bob.commands.__path__[0]).glob("*.py")}
+    assert files - shared == set(NAMES)
+    for name in NAMES:
+        assert callable(importlib.import_module(f"bob.commands.{name}").run)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_command_and_argument_has_a_help_text(name):
+    module = importlib.import_module(f"bob.cli.{name}")
+    assert module.HELP[0].islower() and not module.HELP.endswith(".")
+    assert module.DESCRIPTION[0].isupper() and module.DESCRIPTION.endswith(".")
+    assert all(help_texts(name).values()), help_texts(name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_help_states_every_default_value(name):
+    parser = argparse.ArgumentParser()
+    importlib.import_module(f"bob.cli.{name}").add_arguments(parser)
+    for action in parser._actions:
+        if action.option_strings and action.default not in (None, False, [], argparse.SUPPRESS):
+            assert "default: " in str(action.help), action.option_strings
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["--help"], ["run", "--help"], ["list", "backbones"], ["list", "tasks"], ["list", "datasets"]],
+)
+def test_help_and_lists_load_nothing_heavy(words):
+    program = (
+        "import sys, bob.cli\n"
+        "try: bob.cli.main(sys.argv[1:])\n"
+        "except SystemExit: pass\n"
+        "print(*sys.modules, file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, *words], capture_output=True, text=True, check=True
+    )
+    heavy = {"torch", "timm", "pandas", "datasets", "sklearn", "faiss", "matplotlib", "PIL", "rich"}
+    assert not heavy & set(done.stderr.split())
+    assert done.stdout
+
+
+def test_without_a_command_the_help_is_an_error(capfd):
+    assert main([]) == USAGE
+    out, err = capfd.readouterr()
+    assert "commands:" in err and not out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--limit", "0"], "is not a whole number of at least 1"),
+        (["--seeds", "1,1"], "is not a list of different whole numbers"),
+        (["--max-params", "big"], "is not a number such as 30M"),
+        (
+            ["--bakbones", "all"],
+            "error: unrecognized arguments: --bakbones all; did you mean '--backbones'? "
+            "Run `bob-bench run --help` for usage.",
+        ),
+        (["--seed=3"], "unrecognized arguments: --seed=3; did you mean '--seeds'?"),
+        (["stray"], "unrecognized arguments: stray. Run `bob-bench run --help`"),
+    ],
+)
+def test_invalid_arguments_are_errors_of_one_line(capfd, words, message):
+    with pytest.raises(SystemExit, match="2"):
+        main(["run", *words])
+    err = capfd.readouterr().err
+    assert message in err and len(err.splitlines()) == 1
+
+
+def test_the_parsed_command_names_its_module_and_parser():
+    arguments = build_parser().parse_args(["list", "tasks"])
+    assert arguments.command == "list" and arguments.parser.prog == "bob-bench list"
+
+
+@pytest.mark.parametrize(("text", "expected"), [("500M", 500 * 2**20), ("1.5G", 1.5 * 2**30)])
+def test_sizes_are_in_bytes(text, expected):
+    assert size(text) == expected
+
+
+def test_periods_are_in_seconds():
+    assert [period("12h"), period("30d"), period("2w")] == [12 * 3600, 30 * DAY, 14 * DAY]
+
+
+@pytest.mark.parametrize("text", ["", "30", "d", "3x", "-1d"])
+def test_an_invalid_period_is_an_error(text):
+    with pytest.raises(argparse.ArgumentTypeError, match="is not a time such as 12h, 30d or 8w"):
+        period(text)
