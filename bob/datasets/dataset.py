@@ -11,7 +11,7 @@ import xxhash
 from numpy.typing import NDArray
 from PIL import Image
 
-from bob.datasets.content.sequences import pick
+from bob.datasets.content.sequences import take
 from bob.specs import Role
 
 _CHUNK = 65_536
@@ -66,12 +66,12 @@ class Split:
         """The split made of these positions, in this order: images of their own, whose rows are stored for themselves."""
         alter = self.alter
         return Split(
-            ids=pick(self.ids, positions),
+            ids=take(self.ids, positions),
             y=self.y[positions],
-            content=pick(self.content, positions),
+            content=take(self.content, positions),
             read=lambda i: self.read(int(positions[i])),
-            groups=None if self.groups is None else pick(self.groups, positions),
-            attributes={name: pick(values, positions) for name, values in self.attributes.items()},
+            groups=None if self.groups is None else take(self.groups, positions),
+            attributes={name: take(values, positions) for name, values in self.attributes.items()},
             labels=None if self.labels is None else self.labels[positions],
             captions=None if self.captions is None else tuple(self.captions[i] for i in positions),
             alter=None if alter is None else lambda i, image: alter(int(positions[i]), image),

@@ -1,4 +1,4 @@
-"""Arrays that took a pass over a file to make, kept beside the features so that the file is not read, or fetched, for them again."""
+"""Cache of arrays that take a pass over a file to compute, so that the file is not read again."""
 
 import contextlib
 import io
@@ -16,21 +16,24 @@ from bob.io.files import write_atomically
 Arrays = Mapping[str, NDArray[Any]]
 
 
-def remembered_arrays(memory: Path, compute: Callable[[], Arrays]) -> Arrays:
-    """The arrays in this file, else computed and written there. A damaged file is as good as none; a full disk costs the memory, not the run."""
-    if (known := _recall(memory)) is not None:
-        return known
+def cached_arrays(path: Path, compute: Callable[[], Arrays]) -> Arrays:
+    """Load the arrays in the file `path`, or compute them and write that file.
+
+    A damaged file counts as absent. If the disk is full, the arrays are returned but not cached.
+    """
+    if (cached := _load(path)) is not None:
+        return cached
     arrays: dict[str, Any] = dict(compute())
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)
     with contextlib.suppress(StoreError):
-        write_atomically(memory, buffer.getvalue())
+        write_atomically(path, buffer.getvalue())
     return arrays
 
 
-def _recall(memory: Path) -> Arrays | None:
+def _load(path: Path) -> Arrays | None:
     try:
-        with np.load(io.BytesIO(memory.read_bytes()), allow_pickle=False) as values:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as values:
             return {name: values[name] for name in values.files}
     except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile):
         return None

@@ -1,10 +1,11 @@
-"""Content digests of files, remembered so that a second opening costs one stat per file and reads none of them.
+"""Content digests of files, cached so that a second opening reads no file and stats each once.
 
-A digest is remembered beside the file's size, modification time and status-change time (which a restored modification time cannot hide).
-The memory is one JSON file per root folder below `<cache>/fingerprints`, whole or absent. Losing it costs a recomputation, never a wrong digest.
+A digest is cached beside the file's size, modification time and status-change time (which a
+restored modification time cannot hide). The cache is one JSON file per root folder below
+`<cache>/fingerprints`, written atomically. Losing it costs a recomputation, never a wrong digest.
 
-A file that cannot be read has a digest of its name alone, which is not remembered: it counts as a bad image when it is embedded, and is another
-image once it can be read.
+A file that cannot be read gets a digest of its name alone, which is not cached: it counts as an
+unreadable image when it is embedded, and as another image once it can be read.
 """
 
 import contextlib
@@ -23,13 +24,13 @@ from bob.errors import StoreError, UnreadableImageError
 from bob.io.files import write_atomically
 
 THREADS = 8
-"""Files read at once; reading waits on the disk, not on the processor."""
+"""Number of files read at once; reading is bound by the disk, not by the processor."""
 
 _HEX = re.compile("[0-9a-f]{32}")
 
 
 def read_file(path: Path) -> bytes:
-    """The file's bytes, or a UnreadableImageError that names it."""
+    """Return the bytes of an image file, or raise an UnreadableImageError that names it."""
     try:
         return path.read_bytes()
     except OSError as error:
@@ -37,48 +38,63 @@ def read_file(path: Path) -> bytes:
 
 
 def content_digest(data: bytes | memoryview) -> str:
-    """Hex xxh3-128, as in `Split.content`."""
+    """Return the hex xxh3-128 digest that `Split.content` holds."""
     return xxhash.xxh3_128_hexdigest(data)
 
 
-def unreadable(name: str) -> str:
-    """The digest that stands for an image whose bytes cannot be had."""
+def unreadable_digest(name: str) -> str:
+    """Return a digest for an image whose bytes cannot be read."""
     return content_digest(f"unreadable {name}".encode())
 
 
+def file_version(path: Path) -> str:
+    """Return text that changes when a local file does: its path, size and times."""
+    stat = path.stat()
+    return f"{path.absolute()} {stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns}"
+
+
 def file_digests(root: Path, files: Sequence[Path], cache: Path) -> Digests:
-    """The digest of the bytes of each file; all lie below `root`, or are named in full."""
-    memory = _memory(cache, f"files-{root.absolute()}", ".json")
-    known = _recall(memory)
+    """Return the digest of each file's bytes.
+
+    The cache names files relative to `root`; a file outside `root` by its absolute path.
+    """
+    cache_file = _cache_file(cache, f"files-{root.absolute()}", ".json")
+    entries = _load_entries(cache_file)
     names = [_name(path, root) for path in files]
     stamps = [_stamp(path) for path in files]
     stale = [
-        i for i, name in enumerate(names) if stamps[i] and not _matches(known.get(name), stamps[i])
+        i
+        for i, name in enumerate(names)
+        if stamps[i] and not _is_current(entries.get(name), stamps[i])
     ]
     with ThreadPoolExecutor(THREADS) as pool:
         fresh = dict(zip(stale, pool.map(lambda i: _digest(files[i]), stale), strict=True))
-    known |= {names[i]: [*(stamps[i] or ()), value] for i, value in fresh.items() if value}
+    entries |= {names[i]: [*(stamps[i] or ()), value] for i, value in fresh.items() if value}
     if stale:
-        _remember(memory, json.dumps(known).encode())
-    lost = {i for i, stamp in enumerate(stamps) if stamp is None} | {
+        _write(cache_file, json.dumps(entries).encode())
+    unreadable = {i for i, stamp in enumerate(stamps) if stamp is None} | {
         i for i, value in fresh.items() if value is None
     }
     return Digests.of(
-        unreadable(name) if i in lost else known[name][-1] for i, name in enumerate(names)
+        unreadable_digest(name) if i in unreadable else entries[name][-1]
+        for i, name in enumerate(names)
     )
 
 
-def remembered_digests(
+def cached_digests(
     key: str, count: int, cache: Path, compute: Callable[[], Iterable[str]]
 ) -> Digests:
-    """The `count` digests remembered under `key`, else computed and remembered; `key` names content that cannot change."""
-    memory = _memory(cache, f"rows-{key}", ".xxh3")
-    found = _packed(memory)
-    if len(found) != 16 * (count + 1) or xxhash.xxh3_128_digest(found[16:]) != found[:16]:
+    """Load the `count` digests cached under `key`, or compute and cache them.
+
+    `key` must name content that cannot change.
+    """
+    cache_file = _cache_file(cache, f"rows-{key}", ".xxh3")
+    data = _read(cache_file)
+    if len(data) != 16 * (count + 1) or xxhash.xxh3_128_digest(data[16:]) != data[:16]:
         values = Digests.of(compute()).values.tobytes()
-        found = xxhash.xxh3_128_digest(values) + values
-        _remember(memory, found)
-    return Digests(np.frombuffer(found[16:], np.uint8).reshape(-1, 16))
+        data = xxhash.xxh3_128_digest(values) + values
+        _write(cache_file, data)
+    return Digests(np.frombuffer(data[16:], np.uint8).reshape(-1, 16))
 
 
 def _digest(path: Path) -> str | None:
@@ -89,7 +105,10 @@ def _digest(path: Path) -> str | None:
 
 
 def _stamp(path: Path) -> list[int] | None:
-    """Taken before the file is read: a later change gives another stamp."""
+    """Return size and times of a file; None if it does not exist.
+
+    Taken before the file is read, so that a change during the read gives another stamp.
+    """
     try:
         stat = path.stat()
     except OSError:
@@ -97,7 +116,7 @@ def _stamp(path: Path) -> list[int] | None:
     return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
 
 
-def _matches(entry: Any, stamp: list[int] | None) -> bool:
+def _is_current(entry: Any, stamp: list[int] | None) -> bool:
     return (
         isinstance(entry, list)
         and entry[:-1] == stamp
@@ -110,26 +129,29 @@ def _name(path: Path, root: Path) -> str:
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path.absolute())
 
 
-def _memory(cache: Path, key: str, suffix: str) -> Path:
+def _cache_file(cache: Path, key: str, suffix: str) -> Path:
     return cache / "fingerprints" / f"{content_digest(key.encode())}{suffix}"
 
 
-def _packed(memory: Path) -> bytes:
+def _read(cache_file: Path) -> bytes:
     try:
-        return memory.read_bytes()
+        return cache_file.read_bytes()
     except OSError:
         return b""
 
 
-def _recall(memory: Path) -> dict[str, Any]:
+def _load_entries(cache_file: Path) -> dict[str, Any]:
     try:
-        values = json.loads(_packed(memory))
+        values = json.loads(_read(cache_file))
     except ValueError:
         return {}
     return values if isinstance(values, dict) else {}
 
 
-def _remember(memory: Path, data: bytes) -> None:
-    """A disk that is full or read-only costs the memory, not the run: what must be written is the feature store's concern."""
+def _write(cache_file: Path, data: bytes) -> None:
+    """Write the cache; a full or read-only disk loses the cache but does not stop the run.
+
+    Whether required files can be written is the feature store's concern.
+    """
     with contextlib.suppress(StoreError):
-        write_atomically(memory, data)
+        write_atomically(cache_file, data)

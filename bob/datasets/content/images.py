@@ -1,9 +1,10 @@
-"""Encoded bytes into RGB pixels: the one place where images are decoded.
+"""Decoding of encoded bytes into RGB pixels: the only module that decodes images.
 
-Pixels are those of PIL's `convert("RGB")`, by which the backbones' own libraries (timm, open_clip) read images: grey repeated, alpha dropped,
-palettes looked up, CMYK converted without a profile, the first frame of an animation. Differs in two points:
+Pixels are those of PIL's `convert("RGB")`, by which the backbones' own libraries (timm, open_clip)
+read images: grey is repeated, alpha dropped, palettes looked up, CMYK converted without a profile,
+and the first frame of an animation taken. There are two differences:
 
-* EXIF orientation is applied, so a photograph stands as every viewer shows it.
+* EXIF orientation is applied, so that a photograph is upright as in every viewer.
 * 16-bit grey is scaled to 8 bits; `convert` clips it, and nearly every pixel turns white.
 """
 
@@ -18,17 +19,19 @@ from PIL import Image, UnidentifiedImageError
 from bob.errors import UnreadableImageError
 
 MAX_PIXELS = 178_956_970
-"""Pixels of the largest image that is decoded or resized to: where PIL itself refuses, 0.5 GiB of RGB."""
+"""Largest number of pixels that is decoded or resized to: PIL's own limit, 0.5 GiB of RGB."""
 
-Image.MAX_IMAGE_PIXELS = None  # MAX_PIXELS replaces PIL's check, which warns at half of it and raises an error of another kind
-Image.init()  # every format is known from the start, not after the first file that needs it: threads see one list
+# MAX_PIXELS replaces PIL's check, which warns at half of it and raises an error of another class.
+Image.MAX_IMAGE_PIXELS = None
+# Registers all formats now, not after the first file that needs them: threads see one list.
+Image.init()
 
 FORMATS = tuple(
     name
     for name in ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
     if name in Image.OPEN
 )
-"""PIL's names of what is read. A closed list: some of PIL's other formats start programs."""
+"""PIL's names of the supported formats. A closed list: some of PIL's formats start programs."""
 
 _GREY_16 = {"I", "I;16", "I;16L", "I;16B", "I;16N"}
 _ORIENTATION = 274  # the EXIF tag
@@ -44,7 +47,10 @@ _TURN = {
 
 
 def decode(data: bytes, name: str) -> Image.Image:
-    """The image upright in mode RGB, fully loaded; `name` is for messages. Same bytes, same pixels, from any thread."""
+    """Return the image upright in mode RGB, fully loaded; `name` appears in error messages.
+
+    Equal bytes give equal pixels, from any thread.
+    """
     image = _open(data, name)
     _check_pixels(*image.size, name)
     try:
@@ -52,58 +58,69 @@ def decode(data: bytes, name: str) -> Image.Image:
         turn = _TURN.get(_orientation(image))
         rgb = _to_rgb(image, name)
         return rgb if turn is None else rgb.transpose(turn)
-    except (UnreadableImageError, MemoryError):  # a full memory is not the image's fault
+    except (UnreadableImageError, MemoryError):  # running out of memory is not the image's fault
         raise
-    except Exception as error:  # on damaged data PIL's parsers raise nearly anything: OSError, SyntaxError, struct.error, KeyError, ...
+    # On damaged data, PIL's parsers raise nearly anything: OSError, SyntaxError, struct.error, ...
+    except Exception as error:
         raise UnreadableImageError(
-            f"image {name!r} cannot be decoded: it is cut off or damaged ({error})."
+            f"image {name!r} cannot be decoded: the file is truncated or damaged ({error}). "
+            f"Replace or remove it."
         ) from error
 
 
 def check_elongation(width: int, height: int, short_px: int, name: str) -> None:
-    """Refuses an image so long and thin that it would explode when its shorter side is resized to `short_px`."""
+    """Raise if an image is so elongated that resizing its shorter side to `short_px` blows it up.
+
+    Sizes are in pixels; the resized image may have at most `MAX_PIXELS`.
+    """
     short, long = sorted((width, height))
     resized = short_px * round(long * short_px / short)
     if resized > MAX_PIXELS:
         raise UnreadableImageError(
-            f"image {name!r} is {width} x {height} px: with its shorter side at {short_px} px it would have {resized:,} pixels; "
-            f"at most {MAX_PIXELS:,} are allowed. Crop it, or use crop_mode 'squash'."
+            f"image {name!r} is {width} x {height} px: with its shorter side at {short_px} px it "
+            f"would have {resized:,} pixels; at most {MAX_PIXELS:,} are allowed. Crop it, or use "
+            f"crop_mode 'squash'."
         )
 
 
 def _open(data: bytes, name: str) -> Image.Image:
-    """The image with its header read."""
+    """Open an image and read its header only."""
     if not data:
-        raise UnreadableImageError(f"image {name!r} is empty (0 bytes).")
+        raise UnreadableImageError(f"image {name!r} is empty (0 bytes). Replace or remove it.")
     _silence_pil()
     try:
         return Image.open(BytesIO(data), formats=FORMATS)
     except UnidentifiedImageError as error:
-        what = f"is no image of a known format ({', '.join(FORMATS)}), or its header is damaged"
-        raise UnreadableImageError(f"image {name!r} {what}: it begins with {data[:16]!r}.") from error
+        raise UnreadableImageError(
+            f"image {name!r} is not in a supported format ({', '.join(FORMATS)}), or its header is "
+            f"damaged: it begins with {data[:16]!r}. Convert or replace it."
+        ) from error
     except MemoryError:
         raise
     except Exception as error:  # as in decode
-        raise UnreadableImageError(f"image {name!r} has a damaged header ({error}).") from error
+        raise UnreadableImageError(
+            f"image {name!r} has a damaged header ({error}). Replace or remove it."
+        ) from error
 
 
 def _check_pixels(width: int, height: int, name: str) -> None:
     if width * height > MAX_PIXELS:
         raise UnreadableImageError(
-            f"image {name!r} is {width} x {height} px: {width * height:,} pixels; at most {MAX_PIXELS:,} are allowed."
+            f"image {name!r} is {width} x {height} px: {width * height:,} pixels; "
+            f"at most {MAX_PIXELS:,} are allowed. Scale it down."
         )
 
 
 def _to_rgb(image: Image.Image, name: str) -> Image.Image:
     if image.mode == "F":
         raise UnreadableImageError(
-            f"image {name!r} holds floating-point pixels, whose range is unknown (PIL mode 'F'). Save it with 8 or 16 bits."
+            f"image {name!r} holds floating-point pixels (PIL mode 'F'), whose range is unknown. "
+            f"Save it with 8 or 16 bits per channel."
         )
     if image.mode in _GREY_16:
         return Image.fromarray(_to_8_bits(np.asarray(image))).convert("RGB")
-    image.info.pop(
-        "transparency", None
-    )  # RGB has no place for it; PIL would warn, or look for a free palette entry
+    # RGB cannot express it; PIL would warn, or look for a free palette entry.
+    image.info.pop("transparency", None)
     if image.mode == "RGB":
         return image  # PIL would copy it, which takes longer than decoding a large JPEG
     rgb: Image.Image = image.convert("RGB")
@@ -111,12 +128,15 @@ def _to_rgb(image: Image.Image, name: str) -> Image.Image:
 
 
 def _to_8_bits(grey: NDArray[Any]) -> NDArray[np.uint8]:
-    """(H, W) grey of 0..65535 as uint8: value * 255 / 65535 to the nearest. Wider values (32-bit TIFF) are clipped to 16 bits first."""
+    """Scale (H, W) grey values of 0..65535 to uint8: value * 255 / 65535, rounded to nearest.
+
+    Wider values (32-bit TIFF) are clipped to 16 bits first.
+    """
     return ((np.clip(grey.astype(np.int64), 0, 65535) * 255 + 32767) // 65535).astype(np.uint8)
 
 
 def _orientation(image: Image.Image) -> int:
-    """EXIF's orientation, 1..8; 1 where the EXIF block is damaged, since the pixels are sound."""
+    """Return EXIF's orientation, 1..8; 1 if the EXIF block is damaged, as the pixels are sound."""
     try:
         return int(image.getexif().get(_ORIENTATION, 1))
     except Exception:  # as in decode
@@ -124,9 +144,10 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _silence_pil() -> None:
-    """Turns off PIL's warnings, which tell of odd metadata; damaged pixels are errors here.
+    """Turn off PIL's warnings, which report odd metadata; damaged pixels are errors here.
 
-    A filter that is looked for at each call, as others may reset the list. `catch_warnings` would be neater but is not thread-safe.
+    The filter is looked up at each call, as other code may reset the list. `catch_warnings` would
+    be neater but is not thread-safe.
     """
     if _QUIET not in warnings.filters:
         warnings.filterwarnings("ignore", module=r"PIL\.")

@@ -16,8 +16,8 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 from PIL import Image
 
-from bob.datasets.content.digests import content_digest, remembered_digests
-from bob.datasets.content.sequences import Digests, Joined, Rows, join
+from bob.datasets.content.digests import content_digest, cached_digests
+from bob.datasets.content.sequences import Digests, LazyConcatenation, RowNames, concatenate
 from bob.datasets.listing import ImageListing
 from bob.errors import DatasetError
 from bob.io.digest import digest
@@ -42,10 +42,10 @@ def list_medmnist(path: Path, cache: Path) -> ImageListing:
     several = rows.shape[1] > 1
     return ImageListing(
         where=where,
-        ids=Joined([Rows(role, len(images[role])) for role in ROLES]),
+        ids=LazyConcatenation([RowNames(role, len(images[role])) for role in ROLES]),
         labels=None if several else [str(int(label)) for label in rows[:, 0]],
         label_sets=[[str(c) for c in np.flatnonzero(row)] for row in rows] if several else None,
-        content=join([_digests(images[role], f"{_times(path)} {role}", cache) for role in ROLES]),
+        content=concatenate([_digests(images[role], f"{_times(path)} {role}", cache) for role in ROLES]),
         read=_reader(list(images.values())),
         splits=[role for role in ROLES for _ in range(len(images[role]))],
     )
@@ -70,9 +70,9 @@ def list_cifar_c(folder: Path, cache: Path) -> ImageListing:
     severity = [str(1 + i * SEVERITIES // len(labels)) for i in range(len(labels))]
     return ImageListing(
         where=where,
-        ids=Joined([Rows(path.stem, len(labels)) for path in paths]),
+        ids=LazyConcatenation([RowNames(path.stem, len(labels)) for path in paths]),
         labels=[str(int(label)) for label in labels] * len(paths),
-        content=join(
+        content=concatenate(
             [
                 _digests(array, _times(path), cache)
                 for path, array in zip(paths, images, strict=True)
@@ -172,7 +172,7 @@ def _digests(images: NDArray[Any], version: str, cache: Path) -> Digests:
         for image in images:
             yield content_digest(about + image.tobytes())
 
-    return remembered_digests(digest(["arrays", version]), len(images), cache, hashed)
+    return cached_digests(digest(["arrays", version]), len(images), cache, hashed)
 
 
 def _times(path: Path) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bob.datasets.availability import prepared_folder
-from bob.datasets.content.sequences import Rows, join
+from bob.datasets.content.sequences import RowNames, concatenate
 from bob.datasets.listing import ImageListing, natural_key
 from bob.datasets.readers.parquet import streamed
 from bob.datasets.readers.prepared import open_prepared
@@ -38,10 +38,10 @@ def list_huggingface(name: str, source: HuggingFaceSource, cache: Path, offline:
     labels = [label for _, part in parts for label in part.labels]
     return ImageListing(
         where=where,
-        ids=join([part.ids for _, part in parts]),
+        ids=concatenate([part.ids for _, part in parts]),
         labels=labels if source.label and not several_each else None,
         label_sets=labels if several_each else None,
-        content=join([part.content for _, part in parts]),
+        content=concatenate([part.content for _, part in parts]),
         read=chained([part for _, part in parts]),
         splits=[role for role, part in parts for _ in range(len(part))],
         classes=_classes([part for _, part in parts], labels, several_each)
@@ -79,7 +79,7 @@ class Part:
     ) -> None:
         self._table, self._where, self._source = table, f"{where}, {theirs}", source
         self._check_columns()
-        self.ids = Rows(theirs, len(table))
+        self.ids = RowNames(theirs, len(table))
         self.classes, self.several = (
             _names(table.features[source.label]) if source.label else (None, False)
         )

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bob.datasets.content.cache import Arrays, remembered_arrays
+from bob.datasets.content.cache import Arrays, cached_arrays
 from bob.datasets.content.digests import content_digest
 from bob.datasets.content.sequences import Digests
 from bob.datasets.readers.prepared import library_errors
@@ -170,7 +170,7 @@ class Streamed:
                 return _made(handle, self.image, f"{self.files.where}, {file.name}")
 
         key = content_digest(f"{VERSION} {file.version} {self.image}".encode())
-        return remembered_arrays(self.cache / "parquet" / f"{key}.npz", compute)
+        return cached_arrays(self.cache / "parquet" / f"{key}.npz", compute)
 
 
 class StreamedImages:

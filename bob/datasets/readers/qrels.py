@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bob.datasets.content.sequences import join
+from bob.datasets.content.sequences import concatenate
 from bob.datasets.listing import ImageListing
 from bob.datasets.readers.huggingface import Part, chained, open_tables, split_of
 from bob.datasets.readers.prepared import config_names
@@ -58,8 +58,8 @@ def list_qrels(name: str, source: QrelsSource, cache: Path, offline: bool) -> Im
             positives[queries[str(query)]].append(gallery[str(answer)])
     return ImageListing(
         where=where,
-        ids=join([part.ids for part in parts]),
-        content=join([part.content for part in parts]),
+        ids=concatenate([part.ids for part in parts]),
+        content=concatenate([part.content for part in parts]),
         read=chained(parts),
         splits=[
             "query" if i < len(parts[0]) else "gallery"

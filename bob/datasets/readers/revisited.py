@@ -16,7 +16,7 @@ from PIL import Image
 
 from bob.datasets.content.digests import content_digest, file_digests, read_file
 from bob.datasets.content.images import decode
-from bob.datasets.content.sequences import Digests, join
+from bob.datasets.content.sequences import Digests, concatenate
 from bob.datasets.listing import ImageListing
 from bob.datasets.readers.plain_pickle import load_plain
 from bob.errors import DatasetError
@@ -65,7 +65,7 @@ def list_revisited(source: RevisitedSource, folder: Path, cache: Path) -> ImageL
     return ImageListing(
         where=where,
         ids=[*(f"query/{name}" for name in queries), *(f"gallery/{name}" for name in gallery)],
-        content=join([boxed, content.pick(np.arange(len(queries), len(files)))]),
+        content=concatenate([boxed, content.take(np.arange(len(queries), len(files)))]),
         read=read,
         splits=["query" if i < len(queries) else "gallery" for i in range(len(files))],
         judgements=judged,

@@ -8,8 +8,8 @@ from bob.datasets.content.digests import (
     content_digest,
     file_digests,
     read_file,
-    remembered_digests,
-    unreadable,
+    cached_digests,
+    unreadable_digest,
 )
 from bob.datasets.content.sequences import Digests
 from bob.errors import DatasetError, UnreadableImageError
@@ -110,7 +110,7 @@ class PreparedImages:
             self._column,
             [[path, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns] for path, stat in stats],
         ]
-        return remembered_digests(
+        return cached_digests(
             digest(key), len(self._table), cache, lambda: self._hashed(chunks)
         )
 
@@ -126,7 +126,7 @@ class PreparedImages:
 
 def unnamed(row: int, where: str) -> str:
     """The digest that stands for a row without an image."""
-    return unreadable(f"{where} {row}")
+    return unreadable_digest(f"{where} {row}")
 
 
 def lacking(column: str, row: int, where: str) -> UnreadableImageError:

@@ -15,8 +15,8 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from bob.datasets.content.cache import Arrays, remembered_arrays
-from bob.datasets.content.digests import content_digest, unreadable
+from bob.datasets.content.cache import Arrays, cached_arrays
+from bob.datasets.content.digests import content_digest, unreadable_digest
 from bob.datasets.readers.folder import EXTENSIONS
 from bob.errors import DatasetError
 
@@ -64,7 +64,7 @@ def index_of(
         return {**vars(index), "image": np.array(index.image)}
 
     memory = cache / "tars" / f"{content_digest(f'{VERSION} {version} {wanted}'.encode())}.npz"
-    arrays = dict(remembered_arrays(memory, compute))
+    arrays = dict(cached_arrays(memory, compute))
     return TarIndex(image=str(arrays.pop("image")), **arrays)
 
 
@@ -104,7 +104,7 @@ def _made(tar: BinaryIO, wanted: Wanted, where: str) -> TarIndex:
         sizes=np.array([sample.size for sample in samples], np.int64),
         digests=np.frombuffer(
             b"".join(
-                bytes.fromhex(sample.digest or unreadable(f"{where} {sample.key}"))
+                bytes.fromhex(sample.digest or unreadable_digest(f"{where} {sample.key}"))
                 for sample in samples
             ),
             np.uint8,

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from bob.datasets.class_names import distinct
-from bob.datasets.content.sequences import Digests, Rows, join
+from bob.datasets.content.sequences import Digests, RowNames, concatenate
 from bob.datasets.listing import ImageListing
 from bob.datasets.readers.repository import File, Files
 from bob.datasets.readers.tars import TarIndex, Wanted, index_of, read_at
@@ -37,7 +37,7 @@ def list_webdataset(name: str, source: WebDatasetSource, cache: Path, offline: b
     several_each = source.label == "npy"
     return ImageListing(
         where=where,
-        ids=join([Rows(role, n) for role, n in sizes.items()]),
+        ids=concatenate([RowNames(role, n) for role, n in sizes.items()]),
         content=Digests(np.concatenate([index.digests for index in parts])),
         read=Reader(files, [tar for several in tars.values() for tar in several], parts).read,
         splits=_repeated(sizes),
