@@ -1,4 +1,4 @@
-"""Checkpoints."""
+"""Checkpoint files in the layouts that training codes publish, and entries that read them."""
 
 import argparse
 from pathlib import Path
@@ -15,22 +15,16 @@ from bob.specs import BackboneSpec
 from bob.specs.yaml import build
 
 VIT = "vit_tiny_patch16_224"
-
-
 RESNET = "torchvision:resnet18"
-
-
 OPTIONS = {VIT: {"depth": 2}, RESNET: {}}
-
-
 PUBLISHED = yaml.safe_load(
     (Path(__file__).parents[2] / "docs" / "examples" / "layouts.yaml").read_text()
 )
-"""The layouts as the docs show them: what each of the published files needs in `weights`."""
+"""Layout → what an entry's `weights` must say to read it, as the documentation shows it."""
 
 
 def body_of(architecture: str) -> nn.Module:
-    """A module with statistics and values of its own, without a head."""
+    """Return a headless module whose weights and BatchNorm statistics are not the initial ones."""
     torch.manual_seed(3)
     if architecture == VIT:
         model = timm.create_model(VIT, depth=2, num_classes=0)
@@ -45,15 +39,17 @@ def body_of(architecture: str) -> nn.Module:
 
 
 def under(prefix: str, *states: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return the tensors of all state dicts with a prefix before their names."""
     return {f"{prefix}{name}": tensor for state in states for name, tensor in state.items()}
 
 
 def head(name: str) -> dict[str, torch.Tensor]:
+    """Return tensors of a layer that is not part of the backbone."""
     return {f"{name}0.weight": torch.ones(4, 2), f"{name}0.bias": torch.ones(4)}
 
 
 def training(**content) -> dict:
-    """What surrounds the tensors in a checkpoint of a training run."""
+    """Return a training checkpoint: state dicts beside epoch, arguments and optimiser state."""
     return {
         "epoch": 100,
         "arch": "vit",
@@ -64,8 +60,7 @@ def training(**content) -> dict:
 
 
 BODY = {name: body_of(name).state_dict() for name in (VIT, RESNET)}
-
-
+"""Architecture → the backbone's own tensors."""
 LAYOUTS = {
     "dino_full": (
         VIT,
@@ -134,9 +129,11 @@ LAYOUTS = {
         ),
     ),
 }
+"""Layout → its architecture, and what a file contains besides or around the backbone's tensors."""
 
 
 def spec(architecture: str, file: Path, **weights) -> BackboneSpec:
+    """Return an entry that reads a checkpoint file."""
     values = {
         "name": "mine",
         "family": "ssl",

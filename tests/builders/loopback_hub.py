@@ -1,4 +1,4 @@
-"""A hub on the loopback interface: as much of the hub's interface as `datasets` and the hub's client ask for."""
+"""A Hugging Face hub on the loopback interface, as far as its client and `datasets` need one."""
 
 import contextlib
 import hashlib
@@ -18,10 +18,11 @@ REFUSED = {
 FILE = "data/train-00000-of-00001.parquet"
 
 
-class Answering(http.server.BaseHTTPRequestHandler):
-    """What every hub of the tests does alike."""
+class Handler(http.server.BaseHTTPRequestHandler):
+    """Base class of the tests' servers."""
 
-    def answer(self, body: bytes, status: int = 200, **headers: str) -> None:
+    def respond(self, body: bytes, status: int = 200, **headers: str) -> None:
+        """Send a response with the headers that the hub's client requires."""
         self.send_response(status)
         for name, value in {
             "Content-Length": str(len(body)),
@@ -38,9 +39,9 @@ class Answering(http.server.BaseHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def running(hub: type[Answering]) -> Iterator[str]:
-    """The address of the hub while it runs."""
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), hub)
+def running(handler: type[Handler]) -> Iterator[str]:
+    """Run a server with this handler and yield its address."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     try:
@@ -53,88 +54,79 @@ def running(hub: type[Answering]) -> Iterator[str]:
 
 @contextlib.contextmanager
 def serving(parquet: bytes) -> Iterator[str]:
-    """The address of a hub that holds `owner/CamelPets`, a dataset of this one file."""
+    """Run a hub with `owner/CamelPets`, a dataset of one parquet file, and yield its address."""
     with serving_all({"owner/CamelPets": {FILE: parquet}}) as address:
         yield address
 
 
 @contextlib.contextmanager
 def serving_all(repositories: Mapping[str, Mapping[str, bytes]]) -> Iterator[str]:
-    """The address of a hub that holds these repositories: name → path → content. Each has one commit, which is also its `main`."""
+    """Run a hub with these repositories (name → path → content) and yield its address.
 
-    class Hub(Answering):
+    Each repository has one commit, COMMIT, which is also its `main`.
+    """
+
+    class Hub(Handler):
         def do_GET(self) -> None:
             path, _, query = unquote(self.path).partition("?")
-            refused = [answer for name, answer in REFUSED.items() if name in path]
-            found = [name for name in repositories if f"/{name}/" in f"{path}/"]
-            if refused or not found:
-                status, code = refused[0] if refused else (401, "RepoNotFound")
-                self.answer(b"{}", status, **{"X-Error-Code": code})
+            refusals = [refusal for name, refusal in REFUSED.items() if name in path]
+            names = [name for name in repositories if f"/{name}/" in f"{path}/"]
+            if refusals or not names:
+                status, code = refusals[0] if refusals else (401, "RepoNotFound")
+                self.respond(b"{}", status, **{"X-Error-Code": code})
                 return
-            files, (what, _, rest) = (
-                repositories[found[0]],
-                path.partition(found[0])[2].strip("/").partition("/"),
-            )
-            commit, _, inside = rest.partition("/")
+            files = repositories[names[0]]
+            action, _, rest = path.partition(names[0])[2].strip("/").partition("/")
+            commit, _, inner = rest.partition("/")
             if commit not in (COMMIT, "main", ""):
-                self.answer(b"{}", 404, **{"X-Error-Code": "RevisionNotFound"})
-            elif what == "tree":
-                self.answer(
-                    json.dumps(_tree(files, inside, "recursive=true" in query.lower())).encode()
-                )
-            elif what == "resolve" and inside in files:
-                self.answer(files[inside], ETag=f'"{hashlib.sha1(files[inside]).hexdigest()}"')
-            elif what in ("", "revision"):
-                about = {
-                    "id": found[0],
-                    "sha": COMMIT,
-                    "siblings": [{"rfilename": name} for name in files],
-                }
-                self.answer(json.dumps(about).encode())
+                self.respond(b"{}", 404, **{"X-Error-Code": "RevisionNotFound"})
+            elif action == "tree":
+                entries = _tree(files, inner, "recursive=true" in query.lower())
+                self.respond(json.dumps(entries).encode())
+            elif action == "resolve" and inner in files:
+                self.respond(files[inner], ETag=f'"{hashlib.sha1(files[inner]).hexdigest()}"')
+            elif action in ("", "revision"):
+                siblings = [{"rfilename": name} for name in files]
+                about = {"id": names[0], "sha": COMMIT, "siblings": siblings}
+                self.respond(json.dumps(about).encode())
             else:
-                self.answer(b"{}", 404, **{"X-Error-Code": "EntryNotFound"})
+                self.respond(b"{}", 404, **{"X-Error-Code": "EntryNotFound"})
 
         do_HEAD = do_GET  # noqa: N815
 
         def do_POST(self) -> None:
-            """`paths-info`: what lies at some paths."""
-            found = [name for name in repositories if f"/{name}/" in self.path]
-            asked = (
-                parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
-                if found
-                else {}
-            )
-            files = repositories[found[0]] if found else {}
-            self.answer(
-                json.dumps(
-                    [_about(name, files[name]) for name in asked.get("paths", []) if name in files]
-                ).encode()
-            )
+            """Respond to `paths-info`: which files are at some paths."""
+            names = [name for name in repositories if f"/{name}/" in self.path]
+            files: Mapping[str, bytes] = repositories[names[0]] if names else {}
+            length = int(self.headers["Content-Length"]) if names else 0
+            paths = parse_qs(self.rfile.read(length).decode()).get("paths", [])
+            entries = [_entry(path, files[path]) for path in paths if path in files]
+            self.respond(json.dumps(entries).encode())
 
     with running(Hub) as address:
         yield address
 
 
 def _tree(files: Mapping[str, bytes], folder: str, recursive: bool) -> list[dict[str, object]]:
-    """What the hub says lies in a folder."""
+    """List a folder as the hub does: files, then folders unless `recursive`."""
     below = {
         name: data
         for name, data in files.items()
         if name.startswith(f"{folder}/" if folder else "")
     }
-    inner = {name: name[len(folder) :].strip("/").split("/") for name in below}
-    found = [
-        _about(name, data) for name, data in below.items() if recursive or len(inner[name]) == 1
+    parts = {name: name[len(folder) :].strip("/").split("/") for name in below}
+    entries = [
+        _entry(name, data) for name, data in below.items() if recursive or len(parts[name]) == 1
     ]
+    if recursive:
+        return entries
     folders = dict.fromkeys(
-        "/".join(filter(None, (folder, parts[0]))) for parts in inner.values() if len(parts) > 1
+        "/".join(filter(None, (folder, inner[0]))) for inner in parts.values() if len(inner) > 1
     )
-    return found + (
-        []
-        if recursive
-        else [{"type": "directory", "oid": "y", "size": 0, "path": name} for name in folders]
-    )
+    return entries + [
+        {"type": "directory", "oid": "y", "size": 0, "path": name} for name in folders
+    ]
 
 
-def _about(name: str, data: bytes) -> dict[str, object]:
-    return {"type": "file", "oid": hashlib.sha1(data).hexdigest(), "size": len(data), "path": name}
+def _entry(path: str, data: bytes) -> dict[str, object]:
+    return {"type": "file", "oid": hashlib.sha1(data).hexdigest(), "size": len(data), "path": path}
