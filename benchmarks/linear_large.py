@@ -21,12 +21,12 @@ import torch
 from numpy.typing import NDArray
 from pairs import machine
 
-from bob.numerics.linear.eigenbasis import Source
-from bob.numerics.linear.logistic_path import walk
-from bob.numerics.linear.path_solver import Problem, prepare, walker_at
+from bob.numerics.linear.eigenbasis import FeatureBlocks
+from bob.numerics.linear.logistic_path import solve_path
+from bob.numerics.linear.path_solver import LogisticProblem, prepare, start_solver
 from bob.numerics.linear.softmax import evaluate
 from bob.numerics.matmul import product
-from bob.numerics.threads import striped
+from bob.numerics.threads import map_stripes
 
 ROWS_AT_ONCE = 8192
 ROUNDS = 3
@@ -50,10 +50,12 @@ def stored(
     return np.memmap(path, np.float16, "r", shape=(n, d)), y
 
 
-def fitted(task: Problem, seconds: float, started: float) -> tuple[torch.Tensor, dict[str, Any]]:
+def fitted(
+    problem: LogisticProblem, seconds: float, started: float
+) -> tuple[torch.Tensor, dict[str, Any]]:
     """The last θ, and what the path cost."""
-    walker, values = walker_at(task, task.origin()), []
-    for c, gap, passes in walk(walker, GRID.tolist(), 1e-4):
+    solver, values = start_solver(problem, problem.evaluate_origin()), []
+    for c, gap, passes in solve_path(solver, GRID.tolist(), 1e-4):
         values.append(
             {
                 "c": c,
@@ -68,21 +70,21 @@ def fitted(task: Problem, seconds: float, started: float) -> tuple[torch.Tensor,
         )
         if time.perf_counter() - started > seconds:
             break
-    return walker.point.theta, {"values": values}
+    return solver.current.theta, {"values": values}
 
 
-def products_alone(source: Source, classes: int, workers: int) -> None:
+def products_alone(blocks: FeatureBlocks, classes: int, workers: int) -> None:
     """A pass's two products on its own blocks."""
     weight = torch.randn(
-        classes, source.spectrum.basis.shape[1], device=source.spectrum.basis.device
+        classes, blocks.eigenbasis.vectors.shape[1], device=blocks.eigenbasis.vectors.device
     )
 
     def part(cuts: Any) -> None:
         for rows in cuts:
-            block = source.block(rows)
+            block = blocks.block(rows)
             product(product(weight, block), block.T)
 
-    striped(part, source.cuts, workers)
+    map_stripes(part, blocks.slices, workers)
 
 
 def seconds_of(way: Callable[[], Any], device: str) -> float:
@@ -94,14 +96,14 @@ def seconds_of(way: Callable[[], Any], device: str) -> float:
 
 
 def rounds(
-    task: Problem, theta: torch.Tensor, x: NDArray[np.float16], classes: int, device: str
+    problem: LogisticProblem, theta: torch.Tensor, x: NDArray[np.float16], classes: int, device: str
 ) -> dict[str, float]:
     """Median seconds of a pass and of its products, in turns; all rows."""
-    streamed = Source(x, task.spectrum, torch.float32, rotated=False)
+    streamed = FeatureBlocks(x, problem.eigenbasis, torch.float32, rotated=False)
     ways: dict[str, Callable[[], Any]] = {
-        "pass_s": lambda: evaluate(task.fast, task.y, theta, task.workers),
-        "products_s": lambda: products_alone(task.fast, classes, task.workers),
-        "streamed_pass_s": lambda: evaluate(streamed, task.y, theta, task.workers),
+        "pass_s": lambda: evaluate(problem.fast, problem.y, theta, problem.workers),
+        "products_s": lambda: products_alone(problem.fast, classes, problem.workers),
+        "streamed_pass_s": lambda: evaluate(streamed, problem.y, theta, problem.workers),
     }
     taken: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(ROUNDS):
@@ -138,11 +140,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         x, y = stored(Path(folder) / "x", n, d, classes)
         start = time.perf_counter()
-        task = prepare(x, y, classes, args.device)
+        problem = prepare(x, y, classes, args.device)
         prepared = time.perf_counter() - start
         print(f"prepared in {prepared:.1f} s", flush=True)
-        theta, cost = fitted(task, seconds, start)
-        found = {"prepare_s": prepared, **rounds(task, theta, x, classes, args.device)}
+        theta, cost = fitted(problem, seconds, start)
+        found = {"prepare_s": prepared, **rounds(problem, theta, x, classes, args.device)}
     found["peak_gib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     if args.device != "cpu":
         found["device_peak_gib"] = torch.cuda.max_memory_allocated() / 2**30

@@ -18,8 +18,8 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 from scipy.special import softmax
 
-from bob.numerics.linear.logistic_path import Fit, fit_path, penalty_of
-from bob.numerics.linear.path_solver import FLOOR
+from bob.numerics.linear.logistic_path import LogisticFit, fit_path, penalty_of
+from bob.numerics.linear.path_solver import MIN_OBJECTIVE
 
 TOLERANCE = 1e-4
 REFERENCE_TOLERANCE = 1e-6
@@ -54,12 +54,12 @@ class Reference:
                 save_file(found, file, about)
         self.weights: list[Weights] = [(found[f"w{i}"], found[f"b{i}"]) for i in range(len(grid))]
         self.low, self.high = np.array([found[f"bounds{i}"] for i in range(len(grid))]).T
-        self.scale = np.maximum(self.high, FLOOR * np.log(classes))
+        self.scale = np.maximum(self.high, MIN_OBJECTIVE * np.log(classes))
         self.goal = self.high + TOLERANCE * self.scale
 
 
 def proven(
-    fit: Fit, x: NDArray[Any], y: NDArray[np.int64]
+    fit: LogisticFit, x: NDArray[Any], y: NDArray[np.int64]
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     """Weights, the best bias for them (Newton's method), and a lower and an upper bound of the optimum.
 
@@ -147,7 +147,7 @@ def path(data: Data, args: argparse.Namespace) -> dict[str, Any]:
         f"ours, {count} values": 10.0 ** np.linspace(first, last, count) for count in (VALUES, 45)
     }
     jobs = [(name, i) for i in args.values for name in args.peers]
-    own: dict[str, list[Measured[list[Fit]]]] = {name: [] for name in grids}
+    own: dict[str, list[Measured[list[LogisticFit]]]] = {name: [] for name in grids}
     theirs: dict[str, dict[int, Measured[Solved]]] = {name: {} for name in args.peers}
     for turn in range(args.rounds):
         for name, values in grids.items():
@@ -164,7 +164,7 @@ def path(data: Data, args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _path_report(
-    found: dict[str, list[Measured[list[Fit]]]],
+    found: dict[str, list[Measured[list[LogisticFit]]]],
     rivals: dict[str, dict[int, Measured[Solved]]],
     reference: Reference,
     data: Data,

@@ -1,1 +1,1 @@
-"""Numerics."""
+"""Numerical routines that know nothing of backbones or datasets: linear models, exact search."""

@@ -15,8 +15,8 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from bob.numerics.linear.logistic_path import Fit, scores
-from bob.outcomes import Classified, Corrupted
+from bob.numerics.linear.logistic_path import LogisticFit, scores
+from bob.outcomes import ClassPredictions, CorruptionResults
 from bob.protocols.linear import probe
 from bob.protocols.protocol import Part, Problem, Result
 from bob.specs.settings import CorruptionsSettings
@@ -43,19 +43,19 @@ def corruptions(
     right = np.stack([outcome.rank == 0 for outcome in under.values()], 1)
     return Result(
         (
-            *_summaries(Corrupted(clean.rank == 0, right), list(under), families),
+            *_summaries(CorruptionResults(clean.rank == 0, right), list(under), families),
             *_conditions(clean, under),
         ),
         {**detail, "images": len(problem.test_y), "conditions": len(under)},
     )
 
 
-def _asked(fit: Fit, rows: NDArray[np.float32], y: NDArray[np.int64]) -> Classified:
-    return Classified.from_logits(scores(fit, rows), y)
+def _asked(fit: LogisticFit, rows: NDArray[np.float32], y: NDArray[np.int64]) -> ClassPredictions:
+    return ClassPredictions.from_logits(scores(fit, rows), y)
 
 
 def _summaries(
-    whole: Corrupted, conditions: Sequence[tuple[str, int]], families: Mapping[str, Sequence[str]]
+    whole: CorruptionResults, conditions: Sequence[tuple[str, int]], families: Mapping[str, Sequence[str]]
 ) -> list[Part]:
     """The headline over all conditions, then by family, by corruption and by severity."""
     corruption, severity = (np.array(side) for side in zip(*conditions, strict=True))
@@ -74,7 +74,7 @@ def _summaries(
     return [Part(whole), *by_family, *by_corruption, *by_severity]
 
 
-def _conditions(clean: Classified, under: Mapping[tuple[str, int], Classified]) -> list[Part]:
+def _conditions(clean: ClassPredictions, under: Mapping[tuple[str, int], ClassPredictions]) -> list[Part]:
     """Top-1 of the images as they are, and under each corruption at each severity."""
     asked = [
         Part(

@@ -30,10 +30,10 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 from torch import Tensor
 
-from bob.numerics.linear.eigenbasis import slices
+from bob.numerics.linear.feature_rows import row_slices
 from bob.numerics.linear.logistic_path import scores
 from bob.numerics.search.neighbours import search
-from bob.outcomes import Detected
+from bob.outcomes import OodScores
 from bob.protocols.linear import probe
 from bob.protocols.protocol import Part, Problem, Result
 from bob.specs.settings import OodDetectionSettings
@@ -68,7 +68,7 @@ def detection(
 
     inside, outside = score(problem.test_x), {name: score(x) for name, x in others.items()}
     found = {
-        (name, of): Detected.of(inside[of], theirs[of])
+        (name, of): OodScores.from_scores(inside[of], theirs[of])
         for name, theirs in outside.items()
         for of in SCORES
     }
@@ -104,7 +104,7 @@ class _Gaussians:
             self.mean.new_zeros(len(present), len(self.mean)),
             torch.from_numpy(y).to(device),
         )
-        for rows in slices(*problem.x.shape):
+        for rows in row_slices(*problem.x.shape):
             sums.index_add_(0, labels[rows], self._read(problem.x[rows]))
         self.class_means = sums / torch.bincount(labels)[:, None]
         self.within = _whitening(self._scatter(problem.x, labels, self.class_means))
@@ -116,7 +116,7 @@ class _Gaussians:
         """Both scores (Q,) of rows (Q, D)."""
         of_classes, of_all = [], []
         means = self.class_means @ self.within
-        for rows in slices(*x.shape):
+        for rows in row_slices(*x.shape):
             centred = self._read(x[rows])
             projected = centred @ self.within
             squares = (
@@ -139,7 +139,7 @@ class _Gaussians:
     def _scatter(self, x: NDArray[np.float32], labels: Tensor, means: Tensor | None) -> Tensor:
         """(D, D) covariance about the class means, or about the mean; divided by N."""
         total = self.mean.new_zeros(x.shape[1], x.shape[1])
-        for rows in slices(*x.shape):
+        for rows in row_slices(*x.shape):
             centred = self._read(x[rows])
             centred = centred if means is None else centred - means[labels[rows]]
             total.addmm_(centred.T, centred)
@@ -154,7 +154,7 @@ def _whitening(covariance: Tensor) -> Tensor:
     return whitening
 
 
-def _parts(found: Mapping[tuple[str, str], Detected], kinds: Mapping[str, str]) -> Iterator[Part]:
+def _parts(found: Mapping[tuple[str, str], OodScores], kinds: Mapping[str, str]) -> Iterator[Part]:
     """The first score on the first near set (else on the first set), then all."""
     sets = sorted(kinds, key=lambda name: kinds[name] != "near")
     yield Part(

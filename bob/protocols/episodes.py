@@ -3,7 +3,7 @@
 Follows the evaluation of the few-shot literature (Vinyals et al. 2016, arXiv:1606.04080; Chen et al. 2019, arXiv:1904.04232): N classes at random, K
 train images of each, 15 test images of each, the mean over episodes with a 95 % interval. Heads on rows of length 1, as in Tian et al. 2020
 (arXiv:2003.11539; official code eval/meta_eval.py): logistic regression at scikit-learn's C = 1; ridge regression (scikit-learn's RidgeClassifier at
-alpha = 1; Bertinetto et al. 2019, arXiv:1805.08136); nearest centroid (`bob.protocols.centroid`). Nothing is chosen.
+alpha = 1; Bertinetto et al. 2019, arXiv:1805.08136); nearest centroid (`bob.numerics.centroid`). Nothing is chosen.
 
 Differs in these points:
 - train images of an episode come from the train split and its queries from the test split; the literature takes both from one set of novel classes;
@@ -26,11 +26,11 @@ from torch import Tensor
 from bob.numerics.linear import batched_dual
 from bob.numerics.matmul import product
 from bob.numerics.search.similarity import unit
-from bob.numerics.threads import striped
-from bob.outcomes import Draws
-from bob.protocols import centroid
+from bob.numerics.threads import map_stripes
+from bob.outcomes import FewShotCurves
+from bob.numerics import centroid
 from bob.protocols.protocol import Part, Result
-from bob.protocols.sampling import choose, generator
+from bob.numerics.sampling import choose, generator
 from bob.specs.settings import EpisodesSettings
 
 Ints = NDArray[np.int64]
@@ -54,7 +54,7 @@ class Pooled:
     x: NDArray[np.float32]
     """(N, D) train features."""
     pools: tuple[Ints, ...]
-    """Per class the rows of `x` (n_c,) that may be drawn; see `bob.protocols.sampling.pools`."""
+    """Per class the rows of `x` (n_c,) that may be drawn; see `bob.numerics.sampling.pools`."""
     test_x: NDArray[np.float32]
     """(Q, D)"""
     test_pools: tuple[Ints, ...]
@@ -146,7 +146,7 @@ def solved(
     parts = [slice(start, min(start + size, len(drawn))) for start in range(0, len(drawn), size)]
     workers = torch.get_num_threads() if x.device.type == "cpu" else 1
     of = products(x, test_x)
-    found = striped(
+    found = map_stripes(
         lambda some: [_solve(drawn, part, of, heads, l2, x.device) for part in some], parts, workers
     )
     return np.concatenate([top1 for stripe in found for top1, _ in stripe], 1), max(
@@ -235,7 +235,7 @@ def _scores(
 
 def _part(head: str, ways: int, shots: int, top1: NDArray[np.float64]) -> Part:
     return Part(
-        Draws(top1[:, None], np.array([shots])),
+        FewShotCurves(top1[:, None], np.array([shots])),
         f"{head}_{ways}way_{shots}shot",
         "all",
         _facets(head, ways, shots),

@@ -3,7 +3,7 @@
 Follows big_vision's few-shot evaluation (evaluators/fewshot_lsr.py; Kolesnikov et al. 2020, arXiv:1912.11370) in its draws and its ridge head:
 one permutation per class and draw, of which N shots are the first N, so that draws of more shots contain those of fewer; features standardised
 with the mean and standard deviation of the drawn rows; one-vs-rest targets of ±1; the largest output wins. The logistic head solves the linear
-probe's problem (`bob.protocols.linear`) and the centroid head is `bob.protocols.centroid`.
+probe's problem (`bob.protocols.linear`) and the centroid head is `bob.numerics.centroid`.
 
 Choosing the penalty: there is no held-out data at one shot, so it is not chosen. It is fixed relative to the features: l2 · (mean squared
 length of the centred train rows), in the sum-form objectives of `bob.numerics.linear.batched_dual`. Standardised rows have a mean squared length of D, so that
@@ -12,7 +12,7 @@ the C = 1 of Tian et al. 2020 (arXiv:2003.11539). (big_vision's first release to
 
 Differs from big_vision in these points:
 - 10 draws in place of 3, with Student's t interval over them. It tells what another draw of train images would do, not another test set;
-- draws depend on images and labels only, not on their order, and byte-identical images count once (`bob.protocols.sampling`);
+- draws depend on images and labels only, not on their order, and byte-identical images count once (`bob.numerics.sampling`);
 - a class with fewer than N train images makes N shots undefined, where their code goes on with fewer. Label efficiency is then over the numbers of
   shots that every class can serve: the facet and the detail say which;
 - the intercept is free, where theirs is a constant feature of 100 under the penalty.
@@ -30,11 +30,11 @@ from torch import Tensor
 from bob.numerics.linear import batched_dual, logistic_path, ridge_path
 from bob.numerics.matmul import product, products
 from bob.numerics.search.similarity import unit
-from bob.numerics.threads import striped
-from bob.outcomes import Draws
-from bob.protocols import centroid
+from bob.numerics.threads import map_stripes
+from bob.outcomes import FewShotCurves
+from bob.numerics import centroid
 from bob.protocols.protocol import Part, Result
-from bob.protocols.sampling import choose, generator
+from bob.numerics.sampling import choose, generator
 from bob.specs.settings import FewShotSettings
 
 Ints = NDArray[np.int64]
@@ -54,7 +54,7 @@ class FewShot:
     x: NDArray[np.float32]
     """(N, D) train features."""
     pools: tuple[Ints, ...]
-    """Per class the train rows (n_c,) that may be drawn; see `bob.protocols.sampling.pools`."""
+    """Per class the train rows (n_c,) that may be drawn; see `bob.numerics.sampling.pools`."""
     test_x: NDArray[np.float32]
     """(Q, D)"""
     test_y: Ints
@@ -102,7 +102,7 @@ def _of_head(
         for part in _chunks(len(drawn), classes * shots, problem.x.shape[1])
     ]
     balanced = jobs[::2] + jobs[1::2]  # more shots are more work
-    return top1, max(striped(solve, balanced, torch.get_num_threads() if device == "cpu" else 1))
+    return top1, max(map_stripes(solve, balanced, torch.get_num_threads() if device == "cpu" else 1))
 
 
 def draws(pools: tuple[Ints, ...], count: int, shots: int, seed: int) -> Ints:
@@ -211,7 +211,7 @@ def _parts(
 ) -> Iterator[Part]:
     """Label efficiency per head, the first one's as the headline; then every head at every number of shots."""
     span_of = f"{served[0]}-{served[-1]}" if served else "none"
-    curves = [Draws(values, np.array(served)) if served else None for values in top1]
+    curves = [FewShotCurves(values, np.array(served)) if served else None for values in top1]
     for i, (head, curve) in enumerate(zip(settings.heads, curves, strict=True)):
         few = (
             None

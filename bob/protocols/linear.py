@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from bob.numerics.linear.logistic_path import Fit, scores
+from bob.numerics.linear.logistic_path import LogisticFit, scores
 from bob.numerics.linear.selection import select_and_refit, select_by_folds
-from bob.outcomes import Classified
+from bob.outcomes import ClassPredictions
 from bob.protocols.protocol import Part, Problem, Result
 from bob.specs import LinearSettings
 
@@ -24,13 +24,13 @@ from bob.specs import LinearSettings
 def linear(problem: Problem, settings: LinearSettings, device: str) -> Result:
     """C chosen on held-out train rows, refit on all of train, scored on test."""
     fit, detail = probe(problem, settings, device)
-    outcome = Classified.by_blocks(
+    outcome = ClassPredictions.from_logits_in_blocks(
         lambda rows: scores(fit, problem.test_x[rows]), problem.test_y, problem.classes
     )
     return Result((Part(outcome),), detail)
 
 
-def probe(problem: Problem, settings: LinearSettings, device: str) -> tuple[Fit, dict[str, Any]]:
+def probe(problem: Problem, settings: LinearSettings, device: str) -> tuple[LogisticFit, dict[str, Any]]:
     """The probe of all of train, and the record's detail about how it was chosen. Test is not read."""
     first, last, count = settings.log10_c
     grid = 10.0 ** np.linspace(first, last, count)

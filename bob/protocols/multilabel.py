@@ -9,31 +9,33 @@ without a held-out share after the choice: numbers are near theirs and not their
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bob.errors import UndefinedError
 from bob.metrics.multilabel import label_ap
-from bob.outcomes.multilabel import Marked
+from bob.numerics.arrays import Bools, Doubles, Floats
+from bob.numerics.linear import ridge_path
+from bob.numerics.linear.ridge_path import RidgeFit
+from bob.outcomes.multilabel import MultilabelPredictions
 from bob.protocols.protocol import Part, Result
 from bob.specs.settings.multilabel import MultilabelSettings
 
-ROWS = 8192
-"""Rows that are taken in float64 at once: 80 MB at D = 1,280."""
+CONSTANT_BELOW = 1e-6
+"""Ratio of standard deviation to mean at which a feature is constant up to float32 rounding."""
 
 
 @dataclass(frozen=True, eq=False)
 class MultilabelProblem:
     """Features with roles."""
 
-    x: NDArray[np.float32]
+    x: Floats
     """(N, D) train features, those of a val split among them."""
-    labels: NDArray[np.bool_]
+    labels: Bools
     """(N, C)"""
-    held_out: NDArray[np.bool_]
+    held_out: Bools
     """(N,) the train rows on which the penalty is chosen."""
-    test_x: NDArray[np.float32]
+    test_x: Floats
     """(Q, D)"""
-    test_labels: NDArray[np.bool_]
+    test_labels: Bools
     """(Q, C)"""
 
 
@@ -43,7 +45,7 @@ def multilabel(problem: MultilabelProblem, settings: MultilabelSettings) -> Resu
     grid, held = 10.0 ** np.linspace(first, last, count), problem.held_out
     fits = fit_path(problem.x[~held], problem.labels[~held], grid)
     chosen_by = [
-        _held_out_ap(Marked(scores(*fit, problem.x[held]), problem.labels[held])) for fit in fits
+        _held_out_ap(predictions(fit, problem.x[held], problem.labels[held])) for fit in fits
     ]
     best = max(range(count), key=lambda i: (chosen_by[i], grid[i]))
     (fit,) = fit_path(problem.x, problem.labels, grid[best : best + 1])
@@ -53,55 +55,21 @@ def multilabel(problem: MultilabelProblem, settings: MultilabelSettings) -> Resu
         "held_out_label_ap": chosen_by[best],
         "held_out_rows": int(held.sum()),
     }
-    return Result((Part(Marked(scores(*fit, problem.test_x), problem.test_labels)),), detail)
+    return Result((Part(predictions(fit, problem.test_x, problem.test_labels)),), detail)
 
 
-def fit_path(
-    x: NDArray[np.float32], labels: NDArray[np.bool_], penalties: NDArray[np.float64]
-) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
-    """Weights (D, C) and biases (C,) for features as given, one pair for each penalty per example; a constant feature gets weight 0."""
-    n, mean, targets = len(x), x.mean(0, dtype=np.float64), 2.0 * labels - 1
-    deviation = np.sqrt(
-        sum(
-            (np.square(x[i : i + ROWS] - mean).sum(0) for i in range(0, n, ROWS)),
-            np.zeros(x.shape[1]),
-        )
-        / n
-    )
-    scale = np.divide(
-        1.0, deviation, out=np.zeros_like(deviation), where=deviation > 1e-6 * np.abs(mean)
-    )
-    centre, gram, cross = (
-        targets.mean(0),
-        np.zeros((x.shape[1],) * 2),
-        np.zeros((x.shape[1], labels.shape[1])),
-    )
-    for i in range(0, n, ROWS):
-        block = (x[i : i + ROWS] - mean) * scale
-        gram += block.T @ block / n
-        cross += block.T @ (targets[i : i + ROWS] - centre) / n
-    eigenvalue, basis = np.linalg.eigh(gram)
-    rotated = basis.T @ cross
-    weights = [
-        scale[:, None] * (basis @ (rotated / (np.maximum(eigenvalue, 0) + penalty)[:, None]))
-        for penalty in penalties
-    ]
-    return [(weight, centre - mean @ weight) for weight in weights]
+def fit_path(x: Floats, labels: Bools, penalties: Doubles) -> list[RidgeFit]:
+    """Fit ridge regressions on targets of ±1, one for each penalty per example."""
+    l2, targets = penalties * len(x), np.where(labels, 1.0, -1.0)
+    return ridge_path.fit_path(x, targets, labels.shape[1], l2, constant_below=CONSTANT_BELOW)
 
 
-def scores(
-    weight: NDArray[np.float64], bias: NDArray[np.float64], x: NDArray[np.float32]
-) -> NDArray[np.float32]:
-    """(N, C) outputs for (N, D) rows."""
-    return np.concatenate(
-        [
-            (x[i : i + ROWS] @ weight + bias).astype(np.float32)
-            for i in range(0, max(len(x), 1), ROWS)
-        ]
-    )
+def predictions(fit: RidgeFit, x: Floats, labels: Bools) -> MultilabelPredictions:
+    """Return the outputs (N, C) for rows (N, D), beside their label sets (N, C)."""
+    return MultilabelPredictions(ridge_path.scores(fit, x).astype(np.float32), labels)
 
 
-def _held_out_ap(outcome: Marked) -> float:
+def _held_out_ap(outcome: MultilabelPredictions) -> float:
     """0 for every penalty where the held-out rows can tell none apart."""
     try:
         return label_ap(outcome)

@@ -1,7 +1,9 @@
-"""The whole Hessian of the mean cross-entropy, for problems of few weights: with it a step is Newton's.
+"""The full Hessian of the mean cross-entropy, for problems with few weights: a step is Newton's.
 
-Where features are few, each says much, so that probes are fitted under weak regularisation, classes overlap, and all rows are contested
-(`bob.numerics.linear.low_rank_curvature` would keep more pairs than there are weights). All in float64: H may be as ill-conditioned as the features.
+Where features are few, each is informative, so that probes are fitted under weak regularisation,
+classes overlap, and no example is decided (`bob.numerics.linear.low_rank_curvature` would store
+more terms than there are weights). Everything is float64: the Hessian may be as ill-conditioned as
+the features.
 """
 
 from collections.abc import Sequence
@@ -10,52 +12,60 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bob.numerics.linear.eigenbasis import Source, Spectrum
-from bob.numerics.linear.preconditioner import residuals
-from bob.numerics.linear.softmax import Point
-from bob.numerics.threads import striped
+from bob.numerics.linear.eigenbasis import Eigenbasis, FeatureBlocks
+from bob.numerics.linear.preconditioner import residual_blocks
+from bob.numerics.linear.softmax import Evaluation
+from bob.numerics.threads import map_stripes
 
-ENTRIES = 256
-"""Weights and biases of a problem that is small: a Hessian then costs no more than some twenty passes, and most values take one or two."""
+MAX_ENTRIES = 256
+"""Most weights and biases of a small problem.
+
+Its Hessian costs no more than some twenty passes, and most penalties then take one or two steps.
+"""
 RIDGES = (1e-14, 1e-11, 1e-8, 1e-5)
-"""Added to the diagonal, relative to its largest entry, the first with which it is positive definite in spite of rounding."""
+"""Added to the diagonal, relative to its largest entry: the first that offsets rounding is used."""
 
 
-def is_small(classes: int, spectrum: Spectrum) -> bool:
-    return classes * (len(spectrum.eigenvalue) + 1) <= ENTRIES
+def is_small(classes: int, eigenbasis: Eigenbasis) -> bool:
+    """Return whether a problem has so few weights that it is solved with the full Hessian."""
+    return classes * (len(eigenbasis.eigenvalues) + 1) <= MAX_ENTRIES
 
 
 @dataclass(frozen=True, eq=False)
-class Factor:
-    """H₀ as a Cholesky factor."""
+class CholeskyPreconditioner:
+    """H₀ for one penalty, as a Cholesky factor of all weights and biases."""
 
     factor: Tensor
 
-    def divide(self, vector: Tensor) -> Tensor:
-        """H₀⁻¹ vector, (C, R + 1) float64."""
+    def solve(self, vector: Tensor) -> Tensor:
+        """Return  H₀⁻¹ vector  (C, R + 1), float64."""
         return torch.cholesky_solve(vector.reshape(-1, 1), self.factor).view(vector.shape)
 
 
 @dataclass(frozen=True, eq=False)
 class Hessian:
-    """At one point."""
+    """The Hessian of the mean cross-entropy at one θ."""
 
     matrix: Tensor
-    """(C, R + 1, C, R + 1) float64"""
+    """(C, R + 1, C, R + 1) float64."""
 
     @property
     def shift(self) -> Tensor:
-        """(C, R): mean of x weighed by p(1 - p)."""
-        own = torch.stack([self.matrix[c, :, c, -1] for c in range(len(self.matrix))])
-        return own[:, :-1] / own[:, -1:].clamp(min=1e-30)
+        """(C, R): mean of x weighted by p(1 - p)."""
+        column = torch.stack([self.matrix[c, :, c, -1] for c in range(len(self.matrix))])
+        return column[:, :-1] / column[:, -1:].clamp(min=1e-30)
 
-    def initial(self, penalty: float) -> Factor:
-        """Equal biases change nothing, nor does that of a class without rows: these directions get an ordinary size."""
+    def preconditioner(self, penalty: float) -> CholeskyPreconditioner:
+        """Return H₀ of the objective with this penalty.
+
+        Equal biases change nothing, nor does the bias of a class without examples: these directions
+        get an ordinary size.
+        """
         classes, width = self.matrix.shape[:2]
         penalised = self.matrix.clone()
         between = penalised[:, -1, :, -1]
-        ordinary, own = between.diagonal().mean(), between.diagonal()
-        own.add_(torch.where(own > 0, 0.0, ordinary))
+        ordinary, diagonal = between.diagonal().mean(), between.diagonal()
+        diagonal.add_(torch.where(diagonal > 0, 0.0, ordinary))
         between += ordinary / classes
         flat = penalised.view(classes * width, -1)
         flat.diagonal().view(classes, width)[:, :-1].add_(penalty)
@@ -65,29 +75,29 @@ class Hessian:
             )
             if not failed:
                 break
-        return Factor(factor)
+        return CholeskyPreconditioner(factor)
 
 
-def hessian(source: Source, y: Tensor, point: Point, workers: int) -> Hessian:
-    """Mean of (diag(p) - p pᵀ) ⊗ x xᵀ over the rows, x with a last feature of ones."""
-    numbered = list(enumerate(source.cuts))
-    parts = striped(lambda some: _part(source, y, point, some), numbered, workers)
-    return Hessian(torch.stack(parts).sum(0).div_(len(y)))
+def full_hessian(blocks: FeatureBlocks, y: Tensor, evaluation: Evaluation, workers: int) -> Hessian:
+    """Return the mean of  (diag(p) - p pᵀ) ⊗ x xᵀ  over all rows; x ends with a constant 1."""
+    numbered = list(enumerate(blocks.slices))
+    sums = map_stripes(lambda stripe: _accumulate(blocks, y, evaluation, stripe), numbered, workers)
+    return Hessian(torch.stack(sums).sum(0).div_(len(y)))
 
 
-def _part(source: Source, y: Tensor, point: Point, numbered: Sequence[tuple[int, slice]]) -> Tensor:
-    classes, width = point.theta.shape
-    total = point.theta.new_zeros(classes, width, classes, width)
-    for rows, residual in residuals(source, y, point, numbered):
-        p = (
-            residual.double()
-            .scatter_add(0, y[rows][None], point.theta.new_ones(1, residual.shape[1]))
-            .clamp_(0, 1)
-        )
-        block = source.turned(rows).double()
+def _accumulate(
+    blocks: FeatureBlocks, y: Tensor, evaluation: Evaluation, numbered: Sequence[tuple[int, slice]]
+) -> Tensor:
+    theta = evaluation.theta
+    classes, width = theta.shape
+    total = theta.new_zeros(classes, width, classes, width)
+    for rows, residual in residual_blocks(blocks, y, evaluation, numbered):
+        ones = theta.new_ones(1, residual.shape[1])
+        p = residual.double().scatter_add(0, y[rows][None], ones).clamp_(0, 1)
+        block = blocks.rotated_block(rows).double()
         x = torch.cat((block, block.new_ones(len(block), 1)), 1)
-        weighed = (p[:, None] * x.T).reshape(classes * width, -1)
-        total.view(classes * width, -1).sub_(weighed @ weighed.T)
-        for c, own in enumerate((weighed @ x).view(classes, width, width)):
-            total[c, :, c] += own
+        weighted = (p[:, None] * x.T).reshape(classes * width, -1)
+        total.view(classes * width, -1).sub_(weighted @ weighted.T)
+        for c, second_moment in enumerate((weighted @ x).view(classes, width, width)):
+            total[c, :, c] += second_moment
     return total

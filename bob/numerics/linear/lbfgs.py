@@ -1,4 +1,7 @@
-"""Limited-memory BFGS (Nocedal 1980): an initial Hessian of one's own, and pairs that survive a change of penalty."""
+"""Limited-memory BFGS (Nocedal 1980) with a custom initial Hessian.
+
+Its curvature pairs remain valid when the penalty changes.
+"""
 
 from collections import deque
 from typing import Protocol
@@ -7,51 +10,56 @@ import torch
 from torch import Tensor
 
 
-class Initial(Protocol):
+class InitialHessian(Protocol):
     """H₀, positive definite."""
 
-    def divide(self, vector: Tensor, /) -> Tensor:
-        """H₀⁻¹ vector, float32."""
+    def solve(self, vector: Tensor, /) -> Tensor:
+        """Return  H₀⁻¹ vector."""
         ...
 
 
-class Pairs:
-    """The last steps s and changes of gradient y, each of one fixed shape."""
+class CurvaturePairs:
+    """The last steps s and changes of gradient y, each of the shape of θ."""
 
     def __init__(self, memory: int) -> None:
         self.memory = memory
         self._pairs: deque[tuple[Tensor, Tensor, float]] = deque(maxlen=memory)
 
     def add(self, step: Tensor, change: Tensor) -> None:
-        """Keep a pair where the curvature along the step is positive beyond rounding."""
+        """Store a pair if the curvature along the step is positive beyond rounding."""
         curvature = _dot(step, change)
         if curvature > 1e-10 * (_dot(step, step) * _dot(change, change)) ** 0.5:
             self._pairs.append((step, change, curvature))
 
-    def shift(self, penalised: Tensor) -> None:
-        """The penalty grew by ½ Σ `penalised` · θ²: its Hessian is known exactly, so every pair stays true (y ← y + penalised · s)."""
+    def add_quadratic(self, coefficients: Tensor) -> None:
+        """Update the pairs for an objective that grew by ½ Σ coefficients · θ².
+
+        The Hessian of that term is exact, so that every pair stays exact: y ← y + coefficients · s.
+        """
         old, self._pairs = self._pairs, deque(maxlen=self.memory)
         for step, change, _ in old:
-            self.add(step, change + penalised * step)
+            self.add(step, change + coefficients * step)
 
-    def direction(self, gradient: Tensor, initial: Initial) -> Tensor:
-        """-H⁻¹ gradient by the two-loop recursion, (C, R + 1)."""
-        descent, shares = gradient.neg(), []
+    def direction(self, gradient: Tensor, initial: InitialHessian) -> Tensor:
+        """Return  -H⁻¹ gradient  (C, R + 1) by the two-loop recursion."""
+        descent, projections = gradient.neg(), []
         for step, change, curvature in reversed(self._pairs):
-            share = _dot(step, descent) / curvature
-            descent.add_(change, alpha=-share)
-            shares.append(share)
-        descent = initial.divide(descent).div_(self._stretch(initial))
-        for (step, change, curvature), share in zip(self._pairs, reversed(shares), strict=True):
-            descent.add_(step, alpha=share - _dot(change, descent) / curvature)
+            projection = _dot(step, descent) / curvature
+            descent.add_(change, alpha=-projection)
+            projections.append(projection)
+        descent = initial.solve(descent).div_(self._scale(initial))
+        for (step, change, curvature), projection in zip(
+            self._pairs, reversed(projections), strict=True
+        ):
+            descent.add_(step, alpha=projection - _dot(change, descent) / curvature)
         return descent
 
-    def _stretch(self, initial: Initial) -> float:
-        """How much steeper the last pair is than the initial Hessian, whose own scale is that of another point."""
+    def _scale(self, initial: InitialHessian) -> float:
+        """Return how much steeper the last pair is than H₀, which was taken at another θ."""
         if not self._pairs:
             return 1.0
         _, change, curvature = self._pairs[-1]
-        return max(_dot(change, initial.divide(change)) / curvature, 1e-3)
+        return max(_dot(change, initial.solve(change)) / curvature, 1e-3)
 
 
 def _dot(a: Tensor, b: Tensor) -> float:

@@ -1,8 +1,13 @@
-"""The part of the Hessian that a few undecided examples hold.
+"""The part of the Hessian that a few undecided examples contribute.
 
-The Hessian of one row's cross-entropy is  Σ_{a<b} p_a p_b (e_a - e_b)(e_a - e_b)ᵀ ⊗ x xᵀ : one term of rank one for every pair of classes. Where
-regularisation is weak most rows are decided, and a few thousand pairs of (row, class against the row's likeliest class) hold nearly all of the sum.
-Kept exactly, beside a diagonal for all others, they make an initial Hessian that holds what classes do to each other, which no diagonal does.
+The Hessian of one example's cross-entropy is
+
+    Σ_{a<b} p_a p_b (e_a - e_b)(e_a - e_b)ᵀ ⊗ x xᵀ,
+
+one rank-one term per pair of classes. Under weak regularisation most examples are decided, and a
+few thousand terms (an example, its likeliest class and one other class) contribute nearly all of
+the sum. Stored exactly, beside a diagonal for all other terms, they make an initial Hessian that
+represents interactions between classes, which no diagonal does.
 """
 
 from collections.abc import Sequence
@@ -11,144 +16,164 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bob.numerics.linear.eigenbasis import Source
+from bob.numerics.linear.eigenbasis import FeatureBlocks
 from bob.numerics.matmul import product
 
 
 @dataclass(frozen=True, eq=False)
-class Candidates:
-    """Pairs of some rows, the heaviest first, each (k,)."""
+class ClassPairs:
+    """Rank-one terms: k pairs of classes, each of one example; all fields are (k,)."""
 
     weight: Tensor
-    """float32: p of the rival times p of the likeliest class."""
+    """float32: probability of the other class times probability of the likeliest class."""
     row: Tensor
-    """int64, among all rows."""
+    """int64 position of the example."""
     likeliest: Tensor
     """int64 class."""
-    rival: Tensor
+    other: Tensor
     """int64 class."""
 
 
-def candidates(p: Tensor, start: int, count: int) -> Candidates:
-    """The heaviest `count` pairs of rows that begin at `start`, from their probabilities (C, n)."""
-    most, likeliest = p.max(0)
-    weight = (p * most).scatter_(0, likeliest[None], 0.0).flatten()
+def heaviest_pairs(p: Tensor, start: int, count: int) -> ClassPairs:
+    """Return the `count` heaviest pairs of a block of probabilities (C, n), heaviest first.
+
+    `start` is the position of the block's first example.
+    """
+    largest, likeliest = p.max(0)
+    weight = (p * largest).scatter_(0, likeliest[None], 0.0).flatten()
     top = weight.topk(min(count, len(weight)))
     column = top.indices % p.shape[1]
-    return Candidates(top.values, start + column, likeliest[column], top.indices // p.shape[1])
+    return ClassPairs(top.values, start + column, likeliest[column], top.indices // p.shape[1])
 
 
-def heaviest(parts: Sequence[Candidates], count: int) -> Candidates:
-    """Of several, in order of their rows."""
-    joined = Candidates(
+def merge_pairs(parts: Sequence[ClassPairs], count: int) -> ClassPairs:
+    """Return the `count` heaviest pairs of several blocks, ordered by row."""
+    joined = ClassPairs(
         *(
             torch.cat([getattr(part, name) for part in parts])
-            for name in ("weight", "row", "likeliest", "rival")
+            for name in ("weight", "row", "likeliest", "other")
         )
     )
-    kept = joined.weight.topk(min(count, len(joined.weight))).indices
-    kept = kept[joined.row[kept].argsort(stable=True)]
-    return Candidates(
-        joined.weight[kept], joined.row[kept], joined.likeliest[kept], joined.rival[kept]
-    )
+    top = joined.weight.topk(min(count, len(joined.weight))).indices
+    top = top[joined.row[top].argsort(stable=True)]
+    return ClassPairs(joined.weight[top], joined.row[top], joined.likeliest[top], joined.other[top])
 
 
 @dataclass(frozen=True, eq=False)
-class Contested:
-    """Pairs that hold most of the curvature, M of them in m rows."""
+class LowRankCurvature:
+    """M rank-one terms of the Hessian of the mean cross-entropy, from m examples."""
 
     x: Tensor
-    """(m, R) float32: the rows, in the eigenbasis."""
+    """(m, R) float32: the examples in the eigenbasis."""
     index: Tensor
-    """(m,) int64: their places among all rows, ascending."""
+    """(m,) int64: their positions among all examples, ascending."""
     likeliest: Tensor
-    """(m,) int64 class of each row."""
+    """(m,) int64 likeliest class of each example."""
     row: Tensor
-    """(M,) int64, of `x`, ascending."""
-    rival: Tensor
-    """(M,) int64 class of each pair."""
+    """(M,) int64 row of `x` of each pair, ascending."""
+    other: Tensor
+    """(M,) int64 other class of each pair."""
     weight: Tensor
-    """(M,) float32: p of the rival times p of the likeliest class, divided by the number of all rows."""
+    """(M,) float32: product of both classes' probabilities, divided by the number of examples."""
 
     def differences(self, values: Tensor) -> Tensor:
-        """(M,) rival minus likeliest, of (m, C) values."""
-        return values[self.row, self.rival] - values[self.row, self.likeliest[self.row]]
+        """Return other minus likeliest (M,) of values (m, C)."""
+        return values[self.row, self.other] - values[self.row, self.likeliest[self.row]]
 
     def table(self, values: Tensor, classes: int, sign: int) -> Tensor:
-        """(m, C) with values (M,) at their rivals, and each row's sum times `sign` at its likeliest class."""
+        """Scatter values (M,) to a table (m, C).
+
+        Each is placed at its other class; each row's sum times `sign` at its likeliest class.
+        """
         table = values.new_zeros(len(self.x), classes)
-        table[self.row, self.rival] = values
+        table[self.row, self.other] = values
         return table.scatter_(1, self.likeliest[:, None], sign * table.sum(1, keepdim=True))
 
-    def sums(self, classes: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Their parts of the sums over rows of p(1 - p) x and p(1 - p) x² (C, R) and of p(1 - p) (C,)."""
+    def moments(self, classes: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the terms' parts of the means over all examples that make up the diagonal.
+
+        These are the means of p(1 - p) x (C, R), of p(1 - p) x² (C, R) and of p(1 - p) (C,).
+        """
         weight = self.table(self.weight, classes, 1).T.contiguous()
         return product(weight, self.x.T), product(weight, self.x.square().T), weight.sum(1)
 
-    def between(self, classes: int) -> Tensor:
-        """(C, C): the sum of weight · (e_a - e_b)(e_a - e_b)ᵀ."""
-        rivals = self.weight.new_zeros(len(self.x), classes)
-        rivals[self.row, self.rival] = self.weight
-        likeliest = torch.zeros_like(rivals).scatter_(1, self.likeliest[:, None], 1.0)
-        across = rivals.T @ likeliest
+    def bias_hessian(self, classes: int) -> Tensor:
+        """Return the sum of  weight · (e_a - e_b)(e_a - e_b)ᵀ  (C, C)."""
+        others = self.weight.new_zeros(len(self.x), classes)
+        others[self.row, self.other] = self.weight
+        likeliest = torch.zeros_like(others).scatter_(1, self.likeliest[:, None], 1.0)
+        across = others.T @ likeliest
         across += across.T.clone()
         return torch.diag(across.sum(1)) - across
 
 
-def contested(source: Source, chosen: Candidates) -> Contested:
-    """Reads the rows of the chosen pairs."""
-    rows, place = torch.unique_consecutive(chosen.row, return_inverse=True)
-    likeliest = torch.empty_like(rows)
-    likeliest[place] = chosen.likeliest
-    return Contested(
-        source.gather(rows), rows, likeliest, place, chosen.rival, chosen.weight / source.x.shape[0]
-    )
+def gather_pairs(blocks: FeatureBlocks, pairs: ClassPairs) -> LowRankCurvature:
+    """Read the examples of pairs that are ordered by row."""
+    index, row = torch.unique_consecutive(pairs.row, return_inverse=True)
+    likeliest = torch.empty_like(index)
+    likeliest[row] = pairs.likeliest
+    weight = pairs.weight / blocks.x.shape[0]
+    return LowRankCurvature(blocks.gather(index), index, likeliest, row, pairs.other, weight)
 
 
-class Coupling:
-    """H₀ = D + Σ weight · u uᵀ and its inverse, by Woodbury's identity. Features of class c are moved by -m_c.
+class DiagonalPlusLowRank:
+    """H₀ = D + Σ weight · u uᵀ, inverted by Woodbury's identity.
 
-    D is diagonal in the weights and a matrix in the biases; u is (x_n - m_a, 1) at the rival a less (x_n - m_b, 1) at the likeliest class b.
+    D is diagonal in the weights and a matrix in the biases. The features of class c are shifted by
+    -m_c: u is (x_n - m_a, 1) at the other class a, and -(x_n - m_b, 1) at the likeliest class b.
     """
 
-    def __init__(self, pairs: Contested, diagonal: Tensor, shift: Tensor, bias: Tensor) -> None:
-        """Of D: (C, R) in the weights, positive, and the inverse (C, C) of the biases' part; `shift` (C, R) m. Costs about M³ operations."""
-        self.pairs, self.diagonal, self.shift, self.bias = pairs, diagonal, shift, bias
+    def __init__(
+        self, pairs: LowRankCurvature, diagonal: Tensor, shift: Tensor, bias_inverse: Tensor
+    ) -> None:
+        """Factorise, in about M³ operations.
+
+        `diagonal` (C, R), positive, is D in the weights, `bias_inverse` (C, C) the inverse of D in
+        the biases; `shift` (C, R) is m.
+        """
+        self.pairs, self.diagonal, self.shift = pairs, diagonal, shift
+        self.bias_inverse = bias_inverse
         root = pairs.weight.sqrt()
-        inner = _products(pairs, diagonal, shift, bias).mul_(root[:, None] * root)
+        inner = _inner_products(pairs, diagonal, shift, bias_inverse).mul_(root[:, None] * root)
         inner.diagonal().add_(1)
-        self.inverse = inverse_of(inner).mul_(root[:, None] * root)
+        self.inverse = regularised_inverse(inner).mul_(root[:, None] * root)
 
-    def divide(self, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
-        """The inverse times a vector: (C, R) and (C,)."""
-        weight, bias = weight / self.diagonal, self.bias @ bias
+    def solve(self, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+        """Return H₀⁻¹ times a vector, given and returned as (C, R) and (C,)."""
+        weight, bias = weight / self.diagonal, self.bias_inverse @ bias
         logits = product(self.pairs.x, weight) + (bias - (self.shift * weight).sum(1))
-        share = self.pairs.table(self.inverse @ self.pairs.differences(logits), len(weight), -1)
-        back = product(share.T, self.pairs.x.T).sub_(share.sum(0)[:, None] * self.shift)
-        return weight.sub_(back.div_(self.diagonal)), bias - self.bias @ share.sum(0)
+        coefficients = self.inverse @ self.pairs.differences(logits)
+        table = self.pairs.table(coefficients, len(weight), -1)
+        back = product(table.T, self.pairs.x.T).sub_(table.sum(0)[:, None] * self.shift)
+        return weight.sub_(back.div_(self.diagonal)), bias - self.bias_inverse @ table.sum(0)
 
 
-def _products(pairs: Contested, diagonal: Tensor, shift: Tensor, bias: Tensor) -> Tensor:
-    """(M, M) uᵀ D⁻¹ u'."""
-    own = pairs.likeliest[pairs.row]
-    sides = bias[pairs.rival] - bias[own]
-    total = sides[:, pairs.rival] - sides[:, own]
-    for c in torch.unique(torch.cat((own, pairs.rival))).tolist():
-        rivals, own_rows = (pairs.rival == c).nonzero()[:, 0], (own == c).nonzero()[:, 0]
-        chosen = torch.cat((rivals, own_rows))
-        moved = pairs.x[pairs.row[chosen]] - shift[c]
-        moved[len(rivals) :].neg_()
-        total[chosen[:, None], chosen] += product(moved / diagonal[c], moved)
+def _inner_products(
+    pairs: LowRankCurvature, diagonal: Tensor, shift: Tensor, bias_inverse: Tensor
+) -> Tensor:
+    """Return  uᵀ D⁻¹ u'  for all pairs, (M, M)."""
+    likeliest = pairs.likeliest[pairs.row]
+    sides = bias_inverse[pairs.other] - bias_inverse[likeliest]
+    total = sides[:, pairs.other] - sides[:, likeliest]
+    for c in torch.unique(torch.cat((likeliest, pairs.other))).tolist():
+        as_other, as_likeliest = (
+            (pairs.other == c).nonzero()[:, 0],
+            (likeliest == c).nonzero()[:, 0],
+        )
+        chosen = torch.cat((as_other, as_likeliest))
+        shifted = pairs.x[pairs.row[chosen]] - shift[c]
+        shifted[len(as_other) :].neg_()
+        total[chosen[:, None], chosen] += product(shifted / diagonal[c], shifted)
     return total
 
 
-def inverse_of(matrix: Tensor) -> Tensor:
-    """Of a positive definite matrix, with as little added to its diagonal as rounding asks for."""
+def regularised_inverse(matrix: Tensor) -> Tensor:
+    """Invert a positive definite matrix, with as small a ridge as rounding makes necessary."""
     largest = float(matrix.diagonal().max())
-    for added in (0.0, 1e-6, 1e-4, 1e-2):
+    for ridge in (0.0, 1e-6, 1e-4, 1e-2):
         factor, failed = torch.linalg.cholesky_ex(
-            matrix + torch.diag(matrix.new_full((len(matrix),), added * largest))
-            if added
+            matrix + torch.diag(matrix.new_full((len(matrix),), ridge * largest))
+            if ridge
             else matrix
         )
         if not failed:

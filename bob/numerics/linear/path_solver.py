@@ -1,4 +1,7 @@
-"""L-BFGS on the softmax objective, at one strength of regularisation after another. The method is told in `bob.numerics.linear.logistic_path`."""
+"""L-BFGS on the softmax objective, at one penalty after another.
+
+`bob.numerics.linear.logistic_path` states the method; the README of this folder derives it.
+"""
 
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -6,277 +9,299 @@ from math import log
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from bob.numerics.linear.duality_gap import Candidate, Seen, foreseen, gap_bound
-from bob.numerics.linear.eigenbasis import Rows, Source, Spectrum, source, spectrum
-from bob.numerics.linear.hessian import Factor, Hessian, hessian, is_small
-from bob.numerics.linear.lbfgs import Pairs
-from bob.numerics.linear.preconditioner import Curvature, Metric, curvature
-from bob.numerics.linear.softmax import Point, evaluate
-from bob.numerics.threads import threads
+from bob.numerics.arrays import Ints
+from bob.numerics.linear.duality_gap import DualPoint, Iterates, gap_bound, move_undecided
+from bob.numerics.linear.eigenbasis import (
+    Eigenbasis,
+    FeatureBlocks,
+    compute_eigenbasis,
+    feature_blocks,
+)
+from bob.numerics.linear.feature_rows import FeatureRows
+from bob.numerics.linear.hessian import CholeskyPreconditioner, Hessian, full_hessian, is_small
+from bob.numerics.linear.lbfgs import CurvaturePairs
+from bob.numerics.linear.preconditioner import Curvature, Preconditioner, estimate_curvature
+from bob.numerics.linear.softmax import Evaluation, evaluate
+from bob.numerics.threads import torch_threads
 
 MEMORY = 30
-"""Curvature pairs kept; fewer where they would not fit in `PAIR_BYTES`."""
+"""Curvature pairs stored; fewer where they would exceed `PAIR_BYTES`."""
 PAIR_BYTES = 1 << 30
-FLOOR = 1e-3
-"""Objectives below this share of log(classes) count as this: there a relative gap means nothing for the predictions."""
+MIN_OBJECTIVE = 1e-3
+"""Gaps are relative to the objective, or to this share of log(classes) if that is larger.
+
+At a smaller objective a relative gap says nothing about the predictions.
+"""
 ABSENT_NATS = 30.0
+"""How far below the largest bias that of a class without examples starts."""
 MAX_PASSES = 500
-"""Per value and precision."""
-HALVINGS = 12
-"""Trials of one line search."""
-RENEW_EVERY = 25
-"""Steps for which one point's curvature serves."""
-STALE = 2.0
-"""It serves until the penalty has become this many times weaker."""
-RENEW_HESSIAN = 3
-"""Steps for which the whole Hessian serves; it is that of the penalty at hand too."""
-COUPLED_AFTER = 12
-"""Steps at one value after which curvature holds the contested pairs of classes, there and for all weaker penalties."""
-COUPLED_PASSES = 10
-"""What inverting the matrix of the pairs may cost."""
-LEAST_PAIRS = 512
-"""This many always: their matrix costs no more than the many calls of a small pass."""
-MOST_PAIRS = 2560
-LOOK_EVERY = 2
-"""Steps between two looks for a point of the dual other than the present one, for the bound."""
-LOOK_BELOW = 1.0
-"""They begin once a step promised no more than this many times the gap wanted."""
-SMALL = 1 << 20
-"""Weights of fewer entries are stepped by one thread: see `bob.numerics.threads`."""
+"""Per penalty and precision."""
+MAX_BACKTRACKS = 12
+"""Trial steps of one line search."""
+CURVATURE_STEPS = 25
+"""Steps for which the curvature at one θ is used."""
+STALE_RATIO = 2.0
+"""The curvature is used until the penalty has become this many times weaker."""
+HESSIAN_STEPS = 3
+"""Steps for which the full Hessian is used; at another penalty it is recomputed too."""
+REFINE_AFTER = 12
+"""Steps at one penalty after which curvature is refined, there and for all weaker penalties."""
+REFINE_PASSES = 10
+"""What inverting the matrix of the low-rank terms may cost."""
+MIN_PAIRS = 512
+"""Low-rank terms in any case: their matrix costs no more than the many calls of a small pass."""
+MAX_PAIRS = 2560
+MIXTURE_EVERY = 2
+"""Steps between two attempts at a bound from another dual point than the current iterate's."""
+MIXTURE_BELOW = 1.0
+"""They begin once a step's predicted decrease is at most this multiple of the allowed gap."""
+SINGLE_THREAD_ENTRIES = 1 << 20
+"""Problems with fewer weights are stepped on one thread: see `bob.numerics.threads`."""
 
 
 @dataclass(eq=False)
-class Problem:
-    """Labelled rows, and what passes over them need."""
+class LogisticProblem:
+    """Labelled rows, prepared for passes over them."""
 
-    fast: Source
-    exact: Source
+    fast: FeatureBlocks
+    """float32."""
+    exact: FeatureBlocks
+    """float64."""
     y: Tensor
-    """(N,) int64"""
+    """(N,) int64."""
     classes: int
     workers: int
-    """Threads among which a pass is shared."""
+    """Threads that share a pass."""
     passes: int = 0
+    """Passes made so far."""
     entropy: float = field(init=False)
-    """Of the labels, nats: the objective without weights."""
+    """Of the labels, nats: the objective without weights. Set by `evaluate_origin`."""
 
     @property
-    def spectrum(self) -> Spectrum:
-        return self.fast.spectrum
-
-    def evaluate(self, theta: Tensor, exact: bool = False) -> Point:
-        self.passes += 1
-        return evaluate(
-            self.exact if exact else self.fast, self.y, theta, self.workers, self._empty
-        )
+    def eigenbasis(self) -> Eigenbasis:
+        """The eigenbasis of all weights."""
+        return self.fast.eigenbasis
 
     @property
     def small(self) -> bool:
-        return is_small(self.classes, self.spectrum)
+        """Whether the full Hessian is affordable."""
+        return is_small(self.classes, self.eigenbasis)
 
-    def curvature(self, point: Point, coupled: bool) -> Curvature | Hessian:
-        """Where `coupled` with pairs of classes, or, of a small problem, all of it."""
+    def evaluate(self, theta: Tensor, exact: bool = False) -> Evaluation:
+        """Make one pass, in float64 if `exact`."""
         self.passes += 1
-        if coupled and self.small:
-            return hessian(self.exact, self.y, point, self.workers)
-        return curvature(
-            self.fast, self.y, point, self.workers, self._pairs(point) if coupled else 0
-        )
+        blocks = self.exact if exact else self.fast
+        return evaluate(blocks, self.y, theta, self.workers, self._absent)
+
+    def curvature(self, evaluation: Evaluation, refined: bool) -> Curvature | Hessian:
+        """Make one pass for the curvature at an iterate.
+
+        If `refined`, a large problem's curvature includes low-rank terms, a small one's is full.
+        """
+        self.passes += 1
+        if refined and self.small:
+            return full_hessian(self.exact, self.y, evaluation, self.workers)
+        pairs = self._pair_count(evaluation) if refined else 0
+        return estimate_curvature(self.fast, self.y, evaluation, self.workers, pairs)
 
     @cached_property
-    def _empty(self) -> Tensor | None:
-        """Classes without rows."""
-        empty = (torch.bincount(self.y, minlength=self.classes) == 0).nonzero()[:, 0]
-        return empty if len(empty) else None
+    def _absent(self) -> Tensor | None:
+        """Classes without examples."""
+        absent = (torch.bincount(self.y, minlength=self.classes) == 0).nonzero()[:, 0]
+        return absent if len(absent) else None
 
-    def _pairs(self, point: Point) -> int:
-        """How many make a matrix whose inversion costs about `COUPLED_PASSES`."""
-        classes, width = point.theta.shape
-        worth = round(float(np.cbrt(COUPLED_PASSES * 4 * len(self.y) * width * classes)))
-        return min(max(worth, LEAST_PAIRS), MOST_PAIRS, len(self.y) * (classes - 1))
+    def _pair_count(self, evaluation: Evaluation) -> int:
+        """Return how many terms make a matrix whose inversion costs about `REFINE_PASSES`."""
+        classes, width = evaluation.theta.shape
+        affordable = round(float(np.cbrt(REFINE_PASSES * 4 * len(self.y) * width * classes)))
+        return min(max(affordable, MIN_PAIRS), MAX_PAIRS, len(self.y) * (classes - 1))
 
-    def origin(self) -> Point:
-        """No weights, the bias at its optimum: the answer for λ = ∞."""
-        share = torch.bincount(self.y, minlength=self.classes).double() / len(self.y)
-        theta = share.new_zeros(self.classes, len(self.spectrum.eigenvalue) + 1)
-        theta[:, -1] = share.log().clamp_(min=float(share.max().log()) - ABSENT_NATS)
-        point = self.evaluate(theta)
-        self.entropy = point.loss
-        return point
+    def evaluate_origin(self) -> Evaluation:
+        """Evaluate no weights and the optimal bias, the solution for λ = ∞, and set `entropy`."""
+        frequency = torch.bincount(self.y, minlength=self.classes).double() / len(self.y)
+        theta = frequency.new_zeros(self.classes, len(self.eigenbasis.eigenvalues) + 1)
+        theta[:, -1] = frequency.log().clamp_(min=float(frequency.max().log()) - ABSENT_NATS)
+        evaluation = self.evaluate(theta)
+        self.entropy = evaluation.loss
+        return evaluation
 
-    def scale(self, objective: float) -> float:
-        """What a gap is relative to."""
-        return max(objective, FLOOR * log(max(self.classes, 2)))
+    def gap_scale(self, objective: float) -> float:
+        """Return what a gap is relative to."""
+        return max(objective, MIN_OBJECTIVE * log(max(self.classes, 2)))
 
 
-def prepare(x: Rows, y: NDArray[np.int64], classes: int, device: str) -> Problem:
-    """Features prepared once, for any number of values."""
-    basis = spectrum(x, device)
-    fast, exact = (
-        source(x, basis, torch.float32, classes),
-        source(x, basis, torch.float64, classes, resident=is_small(classes, basis)),
-    )
-    workers = torch.get_num_threads() if device == "cpu" else 1
-    return Problem(
-        fast, exact, torch.as_tensor(np.asarray(y), dtype=torch.int64).to(device), classes, workers
+def prepare(x: FeatureRows, y: Ints, classes: int, device: str) -> LogisticProblem:
+    """Prepare rows (N, D) with labels (N,) once, for any number of penalties."""
+    eigenbasis = compute_eigenbasis(x, device)
+    resident = is_small(classes, eigenbasis)
+    return LogisticProblem(
+        feature_blocks(x, eigenbasis, torch.float32, classes),
+        feature_blocks(x, eigenbasis, torch.float64, classes, resident=resident),
+        torch.as_tensor(np.asarray(y), dtype=torch.int64).to(device),
+        classes,
+        torch.get_num_threads() if device == "cpu" else 1,
     )
 
 
 @dataclass(eq=False)
-class Walker:
+class PathSolver:
     """Minimises one problem at one λ after another."""
 
-    problem: Problem
-    point: Point
-    pairs: Pairs
-    seen: Seen
+    problem: LogisticProblem
+    current: Evaluation
+    """The current iterate."""
+    pairs: CurvaturePairs
+    iterates: Iterates
     penalty: float = 0.0
     curvature: Curvature | Hessian | None = field(default=None, init=False)
-    """Of a point on the way; None where the next step wants that of its own point."""
-    coupled: bool = field(default=False, init=False)
-    """Steps have become many, so that curvature holds contested pairs."""
-    initial: Metric | Factor = field(init=False)
-    initial_penalty: float = field(default=0.0, init=False)
-    promised: float = field(default=float("inf"), init=False)
-    """What the last step was expected to gain."""
+    """At an earlier iterate; None if the next step must compute it at its own."""
+    refined: bool = field(default=False, init=False)
+    """Whether steps have become many, so that the curvature is the refined one."""
+    preconditioner: Preconditioner | CholeskyPreconditioner = field(init=False)
+    preconditioner_penalty: float = field(default=0.0, init=False)
+    predicted_decrease: float = field(default=float("inf"), init=False)
+    """Of the objective, by the last step."""
 
-    def move(self, penalty: float) -> None:
-        """To another λ: pairs stay true, and curvature serves while λ is near."""
+    def change_penalty(self, penalty: float) -> None:
+        """Move to another λ: pairs are updated exactly, curvature is reused if λ is near."""
         if self.penalty:
-            penalised = torch.ones(self.point.theta.shape[1], device=self.point.theta.device)
-            penalised[-1] = 0
-            self.pairs.shift((penalty - self.penalty) * penalised)
-        self.penalty, self.promised = penalty, float("inf")
-        if penalty * STALE < self.initial_penalty or self.newton:
+            theta = self.current.theta
+            on_weights = torch.ones(theta.shape[1], device=theta.device)
+            on_weights[-1] = 0
+            self.pairs.add_quadratic((penalty - self.penalty) * on_weights)
+        self.penalty, self.predicted_decrease = penalty, float("inf")
+        if penalty * STALE_RATIO < self.preconditioner_penalty or self.newton:
             self.curvature = None
 
     @property
     def newton(self) -> bool:
-        """Steps are Newton's, by the whole Hessian, and all passes in float64."""
-        return self.coupled and self.problem.small
+        """Whether steps are Newton's, by the full Hessian, and all passes float64."""
+        return self.refined and self.problem.small
 
-    def evaluate(self, theta: Tensor, exact: bool = False) -> Point:
+    def evaluate(self, theta: Tensor, exact: bool = False) -> Evaluation:
+        """Make one pass, in float64 if `exact` or if steps are Newton's."""
         return self.problem.evaluate(theta, exact or self.newton)
 
-    def minimise(self, tolerance: float, exact: bool = False, of_gain: bool = False) -> float:
-        """Moves `point` until its relative gap is at most `tolerance`, where asked also relative to the gain over no weights; the gap.
+    def minimise(
+        self, tolerance: float, exact: bool = False, relative_to_gain: bool = False
+    ) -> float:
+        """Iterate until the relative gap is at most `tolerance`; return the relative gap.
 
-        Ends early where rounding or the pass limit stops progress.
+        With `relative_to_gain` the gap must also be that small relative to the decrease of the
+        objective that the weights achieve over none. Ends early where rounding or the pass limit
+        stops progress.
         """
-        last, steps = self.problem.passes + MAX_PASSES, 0
+        last_pass, steps = self.problem.passes + MAX_PASSES, 0
         while True:
-            objective = self.point.objective(self.penalty)
-            scale = self.problem.scale(objective)
-            allowed = tolerance * (
-                min(scale, max(self.problem.entropy - objective, 0.0)) if of_gain else scale
-            )
-            ended = self.problem.passes >= last
-            look = steps % LOOK_EVERY == 0 and self.promised <= LOOK_BELOW * allowed
-            gap = self._bound(allowed, exact, look, final=ended)
-            if gap <= allowed or ended:
+            objective = self.current.objective(self.penalty)
+            scale = self.problem.gap_scale(objective)
+            allowed = tolerance * scale
+            if relative_to_gain:
+                allowed = tolerance * min(scale, max(self.problem.entropy - objective, 0.0))
+            stop = self.problem.passes >= last_pass
+            near = self.predicted_decrease <= MIXTURE_BELOW * allowed
+            try_mixture = steps % MIXTURE_EVERY == 0 and near
+            gap = self._gap_bound(allowed, exact, try_mixture, final=stop)
+            if gap <= allowed or stop:
                 return gap / scale
-            if not (self._step(exact) or self._renewed_step(exact)):
-                return self._bound(allowed, exact, look=True, final=True) / scale
+            if not (self._step(exact) or self._restarted_step(exact)):
+                return self._gap_bound(allowed, exact, try_mixture=True, final=True) / scale
             steps += 1
-            if self.newton:
-                self.curvature = None if steps % RENEW_HESSIAN == 0 else self.curvature
-            elif (
-                steps % RENEW_EVERY == 0 or (steps == COUPLED_AFTER and not self.coupled)
-            ) and not exact:
-                self.coupled, self.curvature = True, None
-                self.point = self.evaluate(self.point.theta) if self.newton else self.point
+            self._renew_curvature(steps, exact)
 
-    def _bound(self, allowed: float, exact: bool, look: bool, final: bool) -> float:
-        """Of the gap: from this point alone; where that does not do and `look`, with its contested rows moved, then from a mixture of points."""
-        source, y, curvature = (
-            self.problem.exact if exact or self.newton else self.problem.fast,
-            self.problem.y,
-            self.curvature,
-        )
-        alone = gap_bound(
-            source, self.point, y, self.penalty, allowed, Candidate(self.point.slope), final
-        )
-        if alone <= allowed or not (look or final) or curvature is None:
-            return alone
-        bound = alone
-        if (
-            isinstance(curvature, Curvature)
-            and curvature.pairs is not None
-            and self.point.residuals is not None
-        ):
-            assert isinstance(self.initial, Metric)
-            point, candidate = foreseen(self.point, y, self.penalty, self.initial, curvature.pairs)
-            bound = min(bound, gap_bound(source, point, y, self.penalty, allowed, candidate, final))
+    def _renew_curvature(self, steps: int, exact: bool) -> None:
+        """Discard the curvature after a number of steps at this penalty; refine it when due."""
+        if self.newton:
+            if steps % HESSIAN_STEPS == 0:
+                self.curvature = None
+            return
+        refine_now = steps == REFINE_AFTER and not self.refined
+        if (steps % CURVATURE_STEPS == 0 or refine_now) and not exact:
+            self.refined, self.curvature = True, None
+            if self.newton:
+                self.current = self.evaluate(self.current.theta)
+
+    def _gap_bound(self, allowed: float, exact: bool, try_mixture: bool, final: bool) -> float:
+        """Bound the gap: by the current iterate alone, then by other dual points.
+
+        The others, tried if `try_mixture` or `final`, are the current iterate with its undecided
+        examples moved, then a mixture of iterates.
+        """
+        blocks = self.problem.exact if exact or self.newton else self.problem.fast
+        y, penalty, curvature = self.problem.y, self.penalty, self.curvature
+        dual = DualPoint(self.current.loss_gradient)
+        bound = gap_bound(blocks, self.current, y, penalty, allowed, dual, final)
+        if bound <= allowed or not (try_mixture or final) or curvature is None:
+            return bound
+        low_rank = curvature.pairs if isinstance(curvature, Curvature) else None
+        if low_rank is not None and self.current.residuals is not None:
+            assert isinstance(self.preconditioner, Preconditioner)
+            moved, dual = move_undecided(self.current, y, penalty, self.preconditioner, low_rank)
+            bound = min(bound, gap_bound(blocks, moved, y, penalty, allowed, dual, final))
         if bound <= allowed:
             return bound
-        mixture = self.seen.mixed(self.point, self.penalty, curvature.shift)
-        return min(bound, gap_bound(source, self.point, y, self.penalty, allowed, mixture, final))
+        mixture = self.iterates.mixture(self.current, penalty, curvature.shift)
+        return min(bound, gap_bound(blocks, self.current, y, penalty, allowed, mixture, final))
 
-    def _renewed_step(self, exact: bool) -> bool:
-        """A step from curvature of this very point, and no pairs: where the old ones mislead."""
+    def _restarted_step(self, exact: bool) -> bool:
+        """Take a step with curvature at the current iterate and no pairs, which may mislead."""
         if exact and not self.newton:
             return False
-        self.curvature, self.pairs = None, Pairs(self.pairs.memory)
+        self.curvature, self.pairs = None, CurvaturePairs(self.pairs.memory)
         return self._step(exact)
 
     def _step(self, exact: bool) -> bool:
-        """One L-BFGS step with a backtracking line search; False where no step lowers the objective."""
-        gradient, initial = self.point.gradient(self.penalty), self._initial()
-        direction = self.pairs.direction(gradient.to(self._dtype), initial).double()
+        """Take an L-BFGS step with backtracking; return False if none lowers the objective."""
+        gradient, preconditioner = self.current.gradient(self.penalty), self._preconditioner()
+        direction = self.pairs.direction(gradient.to(self._pair_dtype), preconditioner).double()
         slope, size = float((gradient * direction).sum()), 1.0
         if slope >= 0:
             return False
-        for _ in range(HALVINGS):
-            point = self.evaluate(self.point.theta + size * direction, exact)
-            if self.accept(point, -1e-4 * size * slope):
-                self.promised = -slope / 2
+        for _ in range(MAX_BACKTRACKS):
+            trial = self.evaluate(self.current.theta + size * direction, exact)
+            if self.accept(trial, -1e-4 * size * slope):
+                self.predicted_decrease = -slope / 2
                 return True
-            ahead = float((point.gradient(self.penalty) * direction).sum())
-            size *= min(0.7, max(0.1, slope / (slope - ahead))) if ahead > 0 else 0.5
+            trial_slope = float((trial.gradient(self.penalty) * direction).sum())
+            secant = slope / (slope - trial_slope) if trial_slope > 0 else 0.5
+            size *= min(0.7, max(0.1, secant))
         return False
 
-    def _initial(self) -> Metric | Factor:
+    def _preconditioner(self) -> Preconditioner | CholeskyPreconditioner:
+        """Return the stored preconditioner, renewed if the curvature was discarded."""
         if self.curvature is None:
-            self.curvature = self.problem.curvature(self.point, self.coupled)
-            if self.newton:
-                self.pairs = Pairs(
-                    self.pairs.memory
-                )  # all of them say less than the Hessian of this very point
-            with threads(self.problem.workers if self.coupled else torch.get_num_threads()):
-                self.initial, self.initial_penalty = (
-                    self.curvature.initial(self.penalty),
-                    self.penalty,
-                )
-        return self.initial
+            self.curvature = self.problem.curvature(self.current, self.refined)
+            if self.newton:  # the Hessian at this very iterate says more than any pairs
+                self.pairs = CurvaturePairs(self.pairs.memory)
+            workers = self.problem.workers if self.refined else torch.get_num_threads()
+            with torch_threads(workers):
+                self.preconditioner = self.curvature.preconditioner(self.penalty)
+                self.preconditioner_penalty = self.penalty
+        return self.preconditioner
 
     @property
-    def _dtype(self) -> torch.dtype:
-        """Of pairs."""
+    def _pair_dtype(self) -> torch.dtype:
         return torch.float64 if self.newton else torch.float32
 
-    def accept(self, point: Point, decrease: float) -> bool:
-        """Take the point where it lowers the objective by `decrease`."""
-        if not point.objective(self.penalty) < self.point.objective(self.penalty) - decrease:
+    def accept(self, evaluation: Evaluation, decrease: float) -> bool:
+        """Make this the current iterate if it lowers the objective by more than `decrease`."""
+        current, penalty = self.current, self.penalty
+        if not evaluation.objective(penalty) < current.objective(penalty) - decrease:
             return False
-        step, change = (
-            point.theta - self.point.theta,
-            point.gradient(self.penalty) - self.point.gradient(self.penalty),
-        )
-        self.pairs.add(step.to(self._dtype), change.to(self._dtype))
-        self.point = point
-        self.seen.add(point)
+        step = evaluation.theta - current.theta
+        change = evaluation.gradient(penalty) - current.gradient(penalty)
+        self.pairs.add(step.to(self._pair_dtype), change.to(self._pair_dtype))
+        self.current = evaluation
+        self.iterates.add(evaluation)
         return True
 
 
-def walker_at(task: Problem, point: Point) -> Walker:
-    walker = Walker(
-        task,
-        point,
-        Pairs(max(3, min(MEMORY, PAIR_BYTES // (8 * point.theta.numel())))),
-        Seen(point.theta.numel()),
-    )
-    walker.seen.add(point)
-    return walker
+def start_solver(problem: LogisticProblem, start: Evaluation) -> PathSolver:
+    """Return a solver whose current iterate is `start`."""
+    entries = start.theta.numel()
+    memory = max(3, min(MEMORY, PAIR_BYTES // (8 * entries)))
+    solver = PathSolver(problem, start, CurvaturePairs(memory), Iterates(entries))
+    solver.iterates.add(start)
+    return solver

@@ -1,90 +1,139 @@
-"""Ridge_path."""
+"""Ridge regression for a path of penalties, in closed form, for labels or target matrices.
+
+Let X (N, D) be the standardised features and T (N, C) the targets. For each l2 the solver minimises
+Σ (output - target)² + l2 ‖W‖² with a free bias. Because X is centred, the optimal bias is the mean
+target t, and
+
+    W = (T - t)ᵀ X (Xᵀ X + l2 I)⁻¹ = (T - t)ᵀ (X Xᵀ + l2 I)⁻¹ X.
+
+One eigendecomposition serves the whole path: of the (D, D) matrix Xᵀ X where D ≤ N, of the (N, N)
+matrix X Xᵀ where D > N. Sums are float64, so that results do not depend on the device.
+"""
 
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from torch import Tensor
 
-from bob.numerics.linear.eigenbasis import Rows, read, slices
+from bob.numerics.arrays import Doubles, Ints
+from bob.numerics.linear.feature_rows import FeatureRows, linear_scores, read_rows, row_slices
+
+CONSTANT_BELOW = 1e-12
+"""Ratio of standard deviation to mean at which a feature is constant up to float64 rounding."""
 
 
 @dataclass(frozen=True, eq=False)
-class Fit:
-    """A ridge classifier."""
+class RidgeFit:
+    """A ridge regression at one penalty."""
 
     l2: float
-    """Minimises  Σ (output - target)² + l2 ‖W‖²  on standardised features: scikit-learn's alpha."""
-    weight: NDArray[np.float64]
-    """(C, D), for features as given."""
-    bias: NDArray[np.float64]
+    """Penalty in  Σ (output - target)² + l2 ‖W‖²,  features standardised: scikit-learn's alpha."""
+    weight: Doubles
+    """(C, D), for features before standardisation."""
+    bias: Doubles
     """(C,)"""
 
 
 def fit_path(
-    x: Rows, y: NDArray[np.int64], classes: int, strengths: ArrayLike, *, device: str = "cpu"
-) -> list[Fit]:
-    """Fits of (N, D) rows with labels (N,) for every l2 of `strengths`, in their order. A constant feature gets weight 0."""
+    x: FeatureRows,
+    y: Ints | Doubles,
+    classes: int,
+    strengths: ArrayLike,
+    *,
+    constant_below: float = CONSTANT_BELOW,
+    device: str = "cpu",
+) -> list[RidgeFit]:
+    """Fit (N, D) rows at every l2 of `strengths`, in their order.
+
+    `y` holds labels (N,) int64, which stand for one-vs-rest targets of ±1, or a matrix of targets
+    (N, C). Features whose standard deviation is at most `constant_below` times their mean get
+    weight 0.
+    """
     values = np.asarray(strengths, dtype=float).tolist()
     if not all(value > 0 for value in values):
         raise ValueError(f"ridge: every strength must be above 0; got {values!r}.")
-    labels = torch.as_tensor(np.asarray(y), dtype=torch.int64).to(device)
-    mean, scale = _moments(x, device)
-    target = 2 * torch.bincount(labels, minlength=classes).double() / len(labels) - 1
-    solve = _narrow if x.shape[1] <= x.shape[0] else _wide
+    if np.ndim(y) == 2 and np.shape(y)[1] != classes:
+        raise ValueError(f"ridge: targets must have {classes} columns; got shape {np.shape(y)!r}.")
+    dtype = torch.int64 if np.ndim(y) == 1 else torch.float64
+    targets = torch.as_tensor(np.asarray(y), dtype=dtype).to(device)
+    target_mean = _target_mean(targets, classes)
+    mean, scale = _moments(x, constant_below, device)
+    solve = _solve_by_features if x.shape[1] <= x.shape[0] else _solve_by_rows
     fits = []
-    for value, weight in zip(values, solve(x, labels, classes, mean, scale, values), strict=True):
+    for value, weight in zip(
+        values, solve(x, targets, target_mean, mean, scale, values), strict=True
+    ):
         weight = weight * scale
-        fits.append(Fit(value, weight.cpu().numpy(), (target - weight @ mean).cpu().numpy()))
+        bias = target_mean - weight @ mean
+        fits.append(RidgeFit(value, weight.cpu().numpy(), bias.cpu().numpy()))
     return fits
 
 
-def scores(fit: Fit, x: Rows) -> NDArray[np.float64]:
-    """(N, C) outputs for (N, D) rows."""
-    weight, bias = torch.from_numpy(fit.weight).T, torch.from_numpy(fit.bias)
-    outputs = torch.empty(x.shape[0], len(bias), dtype=torch.float64)
-    for rows in slices(*x.shape[:2]):
-        outputs[rows] = torch.addmm(bias, read(x, rows, "cpu", torch.float64), weight)
-    values: NDArray[np.float64] = outputs.numpy()
-    return values
+def scores(fit: RidgeFit, x: FeatureRows) -> Doubles:
+    """Return the (N, C) outputs for (N, D) rows."""
+    return linear_scores(fit.weight, fit.bias, x)
 
 
-def _moments(x: Rows, device: str) -> tuple[Tensor, Tensor]:
-    """Mean and 1 / standard deviation per feature, (D,); 0 for a feature that varies by no more than its rounding."""
+def _target_mean(targets: Tensor, classes: int) -> Tensor:
+    """Return the mean target per class, (C,)."""
+    if targets.ndim == 2:
+        return targets.mean(0)
+    return 2 * torch.bincount(targets, minlength=classes).double() / len(targets) - 1
+
+
+def _moments(x: FeatureRows, constant_below: float, device: str) -> tuple[Tensor, Tensor]:
+    """Return mean and 1 / standard deviation per feature, each (D,); 0 for a constant feature."""
     total = torch.zeros(x.shape[1], dtype=torch.float64, device=device)
-    for rows in slices(*x.shape[:2]):
-        total += read(x, rows, device, torch.float64).sum(0)
+    for rows in row_slices(*x.shape[:2]):
+        total += read_rows(x, rows, device, torch.float64).sum(0)
     mean, squares = total / x.shape[0], torch.zeros_like(total)
-    for rows in slices(*x.shape[:2]):
-        squares += (read(x, rows, device, torch.float64) - mean).square().sum(0)
+    for rows in row_slices(*x.shape[:2]):
+        squares += (read_rows(x, rows, device, torch.float64) - mean).square().sum(0)
     deviation = (squares / x.shape[0]).sqrt()
-    return mean, torch.where(deviation > 1e-12 * mean.abs(), 1 / deviation, 0.0)
+    return mean, torch.where(deviation > constant_below * mean.abs(), 1 / deviation, 0.0)
 
 
-def _narrow(
-    x: Rows, y: Tensor, classes: int, mean: Tensor, scale: Tensor, strengths: list[float]
+def _solve_by_features(
+    x: FeatureRows,
+    targets: Tensor,
+    target_mean: Tensor,
+    mean: Tensor,
+    scale: Tensor,
+    strengths: list[float],
 ) -> list[Tensor]:
-    """D ≤ N: from the (D, D) Gram matrix. Centred targets times features are twice the class sums, because features are centred."""
+    """Solve by the (D, D) Gram matrix, for D ≤ N. Return weights (C, D) for standardised rows."""
     width = x.shape[1]
-    gram, sums = mean.new_zeros(width, width), mean.new_zeros(classes, width)
-    for rows in slices(*x.shape[:2]):
-        block = (read(x, rows, str(mean.device), torch.float64) - mean) * scale
+    gram, products = mean.new_zeros(width, width), mean.new_zeros(len(target_mean), width)
+    for rows in row_slices(*x.shape[:2]):
+        block = (read_rows(x, rows, str(mean.device), torch.float64) - mean) * scale
         gram.addmm_(block.T, block)
-        sums.index_add_(0, y[rows], block, alpha=2)
+        if targets.ndim == 1:  # (T - t)ᵀ X is twice the sums per class, because X is centred
+            products.index_add_(0, targets[rows], block, alpha=2)
+        else:
+            products.addmm_((targets[rows] - target_mean).T, block)
     eigenvalue, basis = torch.linalg.eigh(gram)
-    rotated = sums @ basis
+    rotated = products @ basis
     return [(rotated / (eigenvalue.clamp(min=0) + strength)) @ basis.T for strength in strengths]
 
 
-def _wide(
-    x: Rows, y: Tensor, classes: int, mean: Tensor, scale: Tensor, strengths: list[float]
+def _solve_by_rows(
+    x: FeatureRows,
+    targets: Tensor,
+    target_mean: Tensor,
+    mean: Tensor,
+    scale: Tensor,
+    strengths: list[float],
 ) -> list[Tensor]:
-    """D > N: from the (N, N) Gram matrix."""
-    rows = (read(x, slice(0, x.shape[0]), str(mean.device), torch.float64) - mean) * scale
+    """Solve by the (N, N) Gram matrix, for D > N. Return weights (C, D) for standardised rows."""
+    rows = (read_rows(x, slice(0, x.shape[0]), str(mean.device), torch.float64) - mean) * scale
     eigenvalue, basis = torch.linalg.eigh(rows @ rows.T)
-    target = 2 * torch.nn.functional.one_hot(y, classes).T.double() - 1
-    rotated = (target - target.mean(1, keepdim=True)) @ basis
+    if targets.ndim == 1:
+        matrix = 2 * torch.nn.functional.one_hot(targets, len(target_mean)).T.double() - 1
+    else:
+        matrix = targets.T
+    rotated = (matrix - matrix.mean(1, keepdim=True)) @ basis
     return [
         (rotated / (eigenvalue.clamp(min=0) + strength)) @ basis.T @ rows for strength in strengths
     ]

@@ -1,7 +1,8 @@
-"""The strength of a logistic regression, chosen on rows that it was not fitted on, then a fit of all rows at it.
+"""Choice of the penalty of a logistic regression on held-out rows, then a fit of all rows.
 
-On one held-out part of train, or on each of several folds in turn (the mean over folds decides). All fits share one preparation of the features: the
-basis and the rows in it are those of all of train, which changes no fit's optimum (see `bob.numerics.linear.eigenbasis`).
+Rows are held out as one part of train, or as each of several folds in turn (the mean over folds
+decides). All fits share one preparation of the features: the eigenbasis, and the rows in it, are
+those of all of train, which changes no fit's optimum (see `bob.numerics.linear.eigenbasis`).
 """
 
 from collections.abc import Sequence
@@ -11,38 +12,56 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from torch import Tensor
 
-from bob.numerics.linear.eigenbasis import Picked, Rows, Source
-from bob.numerics.linear.lbfgs import Pairs
-from bob.numerics.linear.logistic_path import Fit, refit, walk
-from bob.numerics.linear.path_solver import PAIR_BYTES, Problem, Walker, prepare, walker_at
-from bob.numerics.linear.softmax import Point
+from bob.numerics.arrays import Bools, Ints
+from bob.numerics.linear.eigenbasis import FeatureBlocks
+from bob.numerics.linear.feature_rows import FeatureRows, SelectedRows
+from bob.numerics.linear.lbfgs import CurvaturePairs
+from bob.numerics.linear.logistic_path import LogisticFit, refit, solve_path
+from bob.numerics.linear.path_solver import (
+    PAIR_BYTES,
+    LogisticProblem,
+    PathSolver,
+    prepare,
+    start_solver,
+)
+from bob.numerics.linear.softmax import Evaluation
 
 PATH_TOLERANCE = 1e-5
-"""Gap at which a value is compared with others, relative to what its weights gain over none: under a strong penalty the objective hardly differs from
-that of no weights, while predictions depend on their direction. At 1e-2, 1e-3 and still at 1e-4 the slack decided held-out rows that the optimum
-did not have near a tie; from 1e-4 to 1e-5 a path takes a third as many passes again."""
+"""Gap at which values are compared, relative to the decrease that their weights achieve over none.
+
+Relative to that, because under a strong penalty the objective hardly differs from that of no
+weights, while predictions depend on their direction. At 1e-2, 1e-3 and still at 1e-4 the slack
+decided held-out rows near a tie that the optimum decides otherwise; from 1e-4 to 1e-5 a path takes
+a third more passes.
+"""
 PATIENCE_DECADES = 1.0
-"""The path ends this many decades of C, and three values, after both the highest held-out top-1 and the lowest log-loss."""
+"""The path ends this many decades of C, and three values, after its best values.
+
+These are the highest held-out top-1 and the lowest held-out log-loss, whichever comes later.
+"""
 CERTAIN = 0.1
-"""Every train row is certain where the objective is below this share of the least that gaps are relative to: there one of 1e-4 is one of 1e-3."""
+"""All train rows count as certain if the objective is below this share of the least gap scale.
+
+There a relative gap of 1e-4 is one of 1e-3.
+"""
 WIDENED_DECADES = 3.0
-"""How far the grid is continued, in its own step, where the best value lies on its edge."""
+"""How far the grid is extended, in its own step, if the best value is at its edge."""
 WIDENINGS = 2
-"""Times that the grid is continued on either side."""
+"""How often the grid is extended at most, on either side."""
 
 
 @dataclass(frozen=True, eq=False)
 class Selection:
     """The chosen fit, and how it was chosen."""
 
-    fit: Fit
+    fit: LogisticFit
     """Of all rows, at the chosen C."""
     c: float
     at_edge: bool
-    """The best C is still the first or last of `grid`."""
+    """Whether the best C is still the first or last of `grid`."""
     held_out_top1: float
     """Of the fit without the held-out rows, at the chosen C; the mean over folds."""
     grid: tuple[float, ...]
@@ -50,165 +69,184 @@ class Selection:
     curve: tuple[float, ...]
     """Held-out top-1 per value of `grid`; NaN where the path had ended."""
     widened: bool
+    """Whether the grid was extended."""
 
 
 def select_and_refit(
-    x: Rows, y: NDArray[np.int64], classes: int, grid: ArrayLike, held_out: NDArray[np.bool_] | NDArray[np.int64],
-    *, tolerance: float = 1e-4, device: str = "cpu",
-) -> Selection:  # fmt: skip
-    """C of `grid` by top-1 on the `held_out` rows (a mask (N,), or indices), then a fit of all (N, D) rows at it.
-
-    `x` is read by index arrays, not only by slices.
-    """
-    held = np.zeros(len(y), dtype=np.int64)
-    held[held_out] = 1
-    return _selected(x, y, classes, grid, held, (1,), tolerance, device)
-
-
-def select_by_folds(
-    x: Rows,
-    y: NDArray[np.int64],
+    x: FeatureRows,
+    y: Ints,
     classes: int,
     grid: ArrayLike,
-    fold: NDArray[np.int64],
+    held_out: Bools | Ints,
     *,
     tolerance: float = 1e-4,
     device: str = "cpu",
 ) -> Selection:
-    """C of `grid` by mean top-1 over folds, each held out in turn, then a fit of all (N, D) rows at it. `fold` (N,) numbers each row's."""
+    """Choose C of `grid` by top-1 on the `held_out` rows, then fit all (N, D) rows at it.
+
+    `held_out` is a mask (N,) or an array of positions. `x` must be readable by index arrays, not
+    only by slices.
+    """
+    fold = np.zeros(len(y), dtype=np.int64)
+    fold[held_out] = 1
+    return _select(x, y, classes, grid, fold, (1,), tolerance, device)
+
+
+def select_by_folds(
+    x: FeatureRows,
+    y: Ints,
+    classes: int,
+    grid: ArrayLike,
+    fold: Ints,
+    *,
+    tolerance: float = 1e-4,
+    device: str = "cpu",
+) -> Selection:
+    """Choose C of `grid` by mean top-1 over folds, each held out in turn, then fit all (N, D) rows.
+
+    `fold` (N,) holds the number of each row's fold. `x` must be readable by index arrays.
+    """
     numbers = tuple(np.unique(fold).tolist())
     if len(numbers) < 2:
         raise ValueError(f"fold must hold at least 2 different numbers; got {list(numbers)!r}.")
-    return _selected(x, y, classes, grid, fold, numbers, tolerance, device)
+    return _select(x, y, classes, grid, fold, numbers, tolerance, device)
 
 
-def _selected(
-    x: Rows,
-    y: NDArray[np.int64],
+def _select(
+    x: FeatureRows,
+    y: Ints,
     classes: int,
     grid: ArrayLike,
-    fold: NDArray[np.int64],
-    held: Sequence[int],
+    fold: Ints,
+    held_out: Sequence[int],
     tolerance: float,
     device: str,
 ) -> Selection:
-    """By the folds with the numbers `held`."""
+    """Hold out each of the folds with the numbers `held_out`, which are ascending."""
     order = np.argsort(fold, kind="stable")
-    everything = prepare(Picked(x, order), np.asarray(y)[order], classes, device)
-    bounds = [(int((fold < number).sum()), int((fold <= number).sum())) for number in held]
-    search = _Search(everything, bounds, sorted(np.asarray(grid, dtype=float).tolist()))
-    best = search.best()
-    fit = refit(everything, search.theta[best.c], best.c, tolerance)
-    top1 = {one.c: one.top1 for one in search.tried}
+    problem = prepare(SelectedRows(x, order), np.asarray(y)[order], classes, device)
+    bounds = [(int((fold < number).sum()), int((fold <= number).sum())) for number in held_out]
+    search = _GridSearch(problem, bounds, sorted(np.asarray(grid, dtype=float).tolist()))
+    best = search.run()
+    fit = refit(problem, search.theta[best.c], best.c, tolerance)
+    top1 = {score.c: score.top1 for score in search.scores}
     return Selection(
         fit=fit,
         c=best.c,
-        at_edge=best.c in (search.values[0], search.values[-1]),
+        at_edge=best.c in (search.grid[0], search.grid[-1]),
         held_out_top1=best.top1,
-        grid=tuple(search.values),
-        curve=tuple(top1.get(c, float("nan")) for c in search.values),
-        widened=len(search.values) > np.size(grid),
+        grid=tuple(search.grid),
+        curve=tuple(top1.get(c, float("nan")) for c in search.grid),
+        widened=len(search.grid) > np.size(grid),
     )
 
 
 @dataclass(frozen=True)
-class _Tried:
-    """A value of C on held-out rows. Best: highest top-1, then lowest log-loss, then strongest regularisation."""
+class _HeldOutScore:
+    """Scores of one C on held-out rows; the mean over folds."""
 
     c: float
     top1: float
-    loss: float
+    log_loss: float
 
     @property
     def rank(self) -> tuple[float, float, float]:
-        return self.top1, -self.loss, -self.c
+        """Order: highest top-1, then lowest log-loss, then strongest regularisation."""
+        return self.top1, -self.log_loss, -self.c
 
 
-class _Search:
-    """Every value tried, the grid with its continuations, and a θ of each value tried, from which a refit can start."""
+class _GridSearch:
+    """Held-out scores on a grid and its extensions, and a θ per value for a refit to start from."""
 
     def __init__(
-        self, everything: Problem, bounds: Sequence[tuple[int, int]], values: list[float]
+        self, problem: LogisticProblem, bounds: Sequence[tuple[int, int]], grid: list[float]
     ) -> None:
-        self.parts = [(_without(everything, *bound), _only(everything, *bound)) for bound in bounds]
-        self.values, self.tried = values, list[_Tried]()
+        """Hold out each of the row ranges `bounds`."""
+        self.folds = [(_without(problem, *bound), _only(problem, *bound)) for bound in bounds]
+        self.grid, self.scores = grid, list[_HeldOutScore]()
         self.theta: dict[float, Tensor] = {}
         self.certain = False
 
-    def best(self) -> _Tried:
-        """After the grid, and its continuations where the best value lies on an edge."""
-        walkers, several = self._walkers(), len(self.values) > 1
-        self._path(walkers, self.values)
+    def run(self) -> _HeldOutScore:
+        """Score the grid, extend it while the best value is at an edge, and return the best."""
+        solvers, extensible = self._solvers(), len(self.grid) > 1
+        self._score_path(solvers, self.grid)
         for _ in range(WIDENINGS):
-            best = max(self.tried, key=lambda one: one.rank).c
-            if best == self.values[-1] and several and not self.certain:
-                more = _continued(self.values[-2:])
-                self.values = self.values + more
-                self._path(walkers, more)
-            elif best == self.values[0] and several:
-                more = _continued(self.values[1::-1])[::-1]
-                self.values = more + self.values
-                later, self.tried = self.tried, []
-                self._path(self._walkers(), more)
-                self.tried += later
-        return max(self.tried, key=lambda one: one.rank)
+            best = self._best().c
+            if best == self.grid[-1] and extensible and not self.certain:
+                added = _extension(self.grid[-2:])
+                self.grid = self.grid + added
+                self._score_path(solvers, added)
+            elif best == self.grid[0] and extensible:
+                added = _extension(self.grid[1::-1])[::-1]
+                self.grid = added + self.grid
+                weaker, self.scores = self.scores, []
+                self._score_path(self._solvers(), added)
+                self.scores += weaker
+        return self._best()
 
-    def _walkers(self) -> list[Walker]:
-        """One for each part; all together keep their pairs in `PAIR_BYTES`."""
-        walkers = [walker_at(part, part.origin()) for part, _ in self.parts]
-        for walker in walkers:
-            most = PAIR_BYTES // (8 * walker.point.theta.numel() * len(walkers))
-            walker.pairs = Pairs(max(3, min(walker.pairs.memory, most)))
-        return walkers
+    def _best(self) -> _HeldOutScore:
+        return max(self.scores, key=lambda score: score.rank)
 
-    def _path(self, walkers: Sequence[Walker], values: list[float]) -> None:
-        """Values from strong to weak regularisation, until they have got worse for `PATIENCE_DECADES` or every train row is certain.
+    def _solvers(self) -> list[PathSolver]:
+        """Return a solver per fold; their pairs share `PAIR_BYTES`."""
+        solvers = [start_solver(train, train.evaluate_origin()) for train, _ in self.folds]
+        for solver in solvers:
+            affordable = PAIR_BYTES // (8 * solver.current.theta.numel() * len(solvers))
+            solver.pairs = CurvaturePairs(max(3, min(solver.pairs.memory, affordable)))
+        return solvers
 
-        Gaps are then no longer relative to the objective (`bob.numerics.linear.path_solver.FLOOR`), so that weights further on would depend on the way to
-        them; and a weaker penalty could do little but scale them.
+    def _score_path(self, solvers: Sequence[PathSolver], values: list[float]) -> None:
+        """Score ascending values until they get worse or all train rows are certain.
+
+        Worse means: for `PATIENCE_DECADES`. Where all train rows are certain, gaps are no longer
+        relative to the objective (`bob.numerics.linear.path_solver.MIN_OBJECTIVE`), so that weights
+        further along the path would depend on the iterates before them; and a weaker penalty could
+        do little but scale them.
         """
-        for steps in zip(
-            *(walk(walker, values, PATH_TOLERANCE, of_gain=True) for walker in walkers), strict=True
-        ):
-            c = steps[0][0]
-            self.theta[c] = walkers[0].point.theta
-            scores = [
-                _score(rest, walker.point)
-                for walker, (_, rest) in zip(walkers, self.parts, strict=True)
+        paths = [
+            solve_path(solver, values, PATH_TOLERANCE, relative_to_gain=True) for solver in solvers
+        ]
+        for solved in zip(*paths, strict=True):
+            c = solved[0][0]
+            self.theta[c] = solvers[0].current.theta
+            fold_scores = [
+                _score(held_out, solver.current)
+                for solver, (_, held_out) in zip(solvers, self.folds, strict=True)
             ]
-            self.tried.append(_Tried(c, *np.mean(scores, 0).tolist()))
-            if len(walkers) > 1:
-                for walker in walkers:  # one set of residuals at a time: they are computed again
-                    walker.point = replace(walker.point, residuals=None)
+            self.scores.append(_HeldOutScore(c, *np.mean(fold_scores, 0).tolist()))
+            if len(solvers) > 1:
+                for solver in solvers:  # one fold's residuals in memory at a time: recomputed later
+                    solver.current = replace(solver.current, residuals=None)
             self.certain = all(
-                walker.point.objective(walker.penalty) < CERTAIN * walker.problem.scale(0.0)
-                for walker in walkers
+                solver.current.objective(solver.penalty) < CERTAIN * solver.problem.gap_scale(0.0)
+                for solver in solvers
             )
-            if self.certain or self._turned(c):
+            if self.certain or self._past_best(c):
                 return
 
-    def _turned(self, c: float) -> bool:
-        turned = max(
-            max(self.tried, key=lambda one: one.rank).c,
-            min(self.tried, key=lambda one: (one.loss, -one.c)).c,
-        )
+    def _past_best(self, c: float) -> bool:
+        """Return whether C is `PATIENCE_DECADES` and three values past the best ones."""
+        lowest_loss = min(self.scores, key=lambda score: (score.log_loss, -score.c)).c
+        turning_point = max(self._best().c, lowest_loss)
         return (
-            log10(c / turned) >= PATIENCE_DECADES and sum(one.c > turned for one in self.tried) >= 3
+            log10(c / turning_point) >= PATIENCE_DECADES
+            and sum(score.c > turning_point for score in self.scores) >= 3
         )
 
 
-def _continued(pair: list[float]) -> list[float]:
-    """Values after the second of a pair, in the ratio of the pair."""
+def _extension(pair: list[float]) -> list[float]:
+    """Return values after the second of a pair, in the ratio of the pair."""
     step = log10(pair[1] / pair[0])
     count = max(1, round(WIDENED_DECADES / abs(step)))
     return [float(10 ** (log10(pair[1]) + step * i)) for i in range(1, count + 1)]
 
 
 @dataclass(frozen=True, eq=False)
-class _Apart:
-    """All rows but those from `start` to `stop`; nothing is copied but a block across the gap."""
+class _RowsWithoutRange:
+    """All rows but those from `start` to `stop`; only a block that spans the gap is copied."""
 
-    x: Rows | Tensor
+    x: FeatureRows | Tensor
     start: int
     stop: int
 
@@ -223,42 +261,42 @@ class _Apart:
         if rows.start >= self.start:
             return self.x[rows.start + gap : rows.stop + gap]
         before, after = self.x[rows.start : self.start], self.x[self.stop : rows.stop + gap]
-        return (
-            torch.cat((before, after))
-            if isinstance(before, Tensor)
-            else np.concatenate((before, after))
-        )
+        if isinstance(before, Tensor):
+            return torch.cat((before, after))
+        return np.concatenate((before, after))
 
 
-def _without(task: Problem, start: int, stop: int) -> Problem:
-    """A problem's rows without those of a slice."""
+def _without(problem: LogisticProblem, start: int, stop: int) -> LogisticProblem:
+    """Return the problem without the rows from `start` to `stop`."""
     fast, exact = (
-        replace(source, x=_Apart(source.x, start, stop)) for source in (task.fast, task.exact)
+        replace(blocks, x=_RowsWithoutRange(blocks.x, start, stop))
+        for blocks in (problem.fast, problem.exact)
     )
-    return Problem(
-        fast, exact, torch.cat((task.y[:start], task.y[stop:])), task.classes, task.workers
-    )
+    y = torch.cat((problem.y[:start], problem.y[stop:]))
+    return LogisticProblem(fast, exact, y, problem.classes, problem.workers)
 
 
-def _only(task: Problem, start: int, stop: int) -> Problem:
-    """Those of a slice alone."""
+def _only(problem: LogisticProblem, start: int, stop: int) -> LogisticProblem:
+    """Return the problem of the rows from `start` to `stop` alone."""
     fast, exact = (
-        replace(source, x=_sliced(source, slice(start, stop))) for source in (task.fast, task.exact)
+        replace(blocks, x=_slice_rows(blocks, slice(start, stop)))
+        for blocks in (problem.fast, problem.exact)
     )
-    return Problem(fast, exact, task.y[start:stop], task.classes, task.workers)
+    return LogisticProblem(fast, exact, problem.y[start:stop], problem.classes, problem.workers)
 
 
-def _sliced(source: Source, rows: slice) -> Any:
-    x = source.x
-    return Picked(x.x, x.index[rows]) if isinstance(x, Picked) else x[rows]
+def _slice_rows(blocks: FeatureBlocks, rows: slice) -> Any:
+    x = blocks.x
+    return SelectedRows(x.x, x.index[rows]) if isinstance(x, SelectedRows) else x[rows]
 
 
-def _score(rest: Problem, point: Point) -> tuple[float, float]:
-    """Top-1 and mean log-loss on held-out rows."""
-    theta = point.theta.to(rest.fast.dtype)
-    weight, right, loss = rest.fast.outward(theta[:, :-1]), 0, 0.0
-    for rows in rest.fast.cuts:
-        logits = torch.addmm(theta[:, -1:], weight, rest.fast.block(rows).T)
-        right += int((logits.argmax(0) == rest.y[rows]).sum())
-        loss += float(torch.nn.functional.cross_entropy(logits.T, rest.y[rows], reduction="sum"))
-    return right / len(rest.y), loss / len(rest.y)
+def _score(held_out: LogisticProblem, evaluation: Evaluation) -> tuple[float, float]:
+    """Return top-1 and mean log-loss on held-out rows."""
+    blocks, y = held_out.fast, held_out.y
+    theta = evaluation.theta.to(blocks.dtype)
+    weight, correct, loss = blocks.to_blocks(theta[:, :-1]), 0, 0.0
+    for rows in blocks.slices:
+        logits = torch.addmm(theta[:, -1:], weight, blocks.block(rows).T)
+        correct += int((logits.argmax(0) == y[rows]).sum())
+        loss += float(torch.nn.functional.cross_entropy(logits.T, y[rows], reduction="sum"))
+    return correct / len(y), loss / len(y)

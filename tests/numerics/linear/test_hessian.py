@@ -6,9 +6,9 @@ import torch
 from sklearn.linear_model import LogisticRegression
 
 from bob.numerics.linear import path_solver
-from bob.numerics.linear.hessian import ENTRIES, Hessian, hessian
+from bob.numerics.linear.hessian import MAX_ENTRIES, Hessian, full_hessian
 from bob.numerics.linear.logistic_path import fit_path
-from bob.numerics.linear.path_solver import prepare, walker_at
+from bob.numerics.linear.path_solver import prepare, start_solver
 
 
 def overlapping(n, width, classes, seed=0):
@@ -22,18 +22,20 @@ def overlapping(n, width, classes, seed=0):
 
 def test_it_is_that_of_automatic_differentiation(monkeypatch):
     """In several blocks, shared by two workers."""
-    monkeypatch.setattr("bob.numerics.linear.eigenbasis.BLOCK_BYTES", 64 * 4 * 5)
+    monkeypatch.setattr("bob.numerics.linear.feature_rows.BLOCK_BYTES", 64 * 4 * 5)
     x, y = overlapping(300, 5, 4)
-    task = prepare(x, y, 4, "cpu")
+    problem = prepare(x, y, 4, "cpu")
     theta = torch.randn(4, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    rows = torch.cat((task.exact.block(slice(0, 300)), torch.ones(300, 1, dtype=torch.float64)), 1)
+    rows = torch.cat(
+        (problem.exact.block(slice(0, 300)), torch.ones(300, 1, dtype=torch.float64)), 1
+    )
 
     def loss(flat):
-        return torch.nn.functional.cross_entropy(rows @ flat.view(4, 6).T, task.y)
+        return torch.nn.functional.cross_entropy(rows @ flat.view(4, 6).T, problem.y)
 
     expected = torch.autograd.functional.hessian(loss, theta.flatten())
-    assert len(task.exact.cuts) > 2
-    found = hessian(task.exact, task.y, task.evaluate(theta, exact=True), workers=2)
+    assert len(problem.exact.slices) > 2
+    found = full_hessian(problem.exact, problem.y, problem.evaluate(theta, exact=True), workers=2)
     assert found.matrix.view(24, 24).numpy() == pytest.approx(expected.numpy(), abs=1e-12)
 
 
@@ -54,7 +56,7 @@ def test_a_step_is_newton_s():
     step[:, -1] -= step[:, -1].mean()
     gradient = torch.einsum("aibj,bj->ai", matrix, step)
     gradient[:, :-1] += 0.1 * step[:, :-1]
-    assert Hessian(matrix).initial(0.1).divide(gradient).numpy() == pytest.approx(
+    assert Hessian(matrix).preconditioner(0.1).solve(gradient).numpy() == pytest.approx(
         step.numpy(), abs=1e-9
     )
 
@@ -86,12 +88,12 @@ def test_a_class_without_rows_leaves_it_positive_definite():
 
 def test_larger_problems_do_without():
     x, y = overlapping(80, 40, 6)
-    walker = walker_at(task := prepare(x, y, 6, "cpu"), task.origin())
-    walker.coupled = True
-    assert ENTRIES > 6 * 41 and walker.newton
+    solver = start_solver(problem := prepare(x, y, 6, "cpu"), problem.evaluate_origin())
+    solver.refined = True
+    assert MAX_ENTRIES > 6 * 41 and solver.newton
     x, y = overlapping(80, 50, 6)
-    walker = walker_at(task := prepare(x, y, 6, "cpu"), task.origin())
-    walker.coupled = True
-    assert ENTRIES < 6 * 51 and not walker.newton
-    walker.move(1e-3)
-    assert isinstance(walker._initial(), path_solver.Metric)
+    solver = start_solver(problem := prepare(x, y, 6, "cpu"), problem.evaluate_origin())
+    solver.refined = True
+    assert MAX_ENTRIES < 6 * 51 and not solver.newton
+    solver.change_penalty(1e-3)
+    assert isinstance(solver._preconditioner(), path_solver.Preconditioner)

@@ -9,11 +9,11 @@ from scipy.special import log_softmax
 from sklearn.linear_model import LogisticRegression
 
 from bob.numerics.linear import hessian
-from bob.numerics.linear.duality_gap import Candidate, best_shares, gap_bound
-from bob.numerics.linear.logistic_path import Fit, fit_path, scores
-from bob.numerics.linear.path_solver import FLOOR, prepare, walker_at
+from bob.numerics.linear.duality_gap import DualPoint, best_shares, gap_bound
+from bob.numerics.linear.logistic_path import LogisticFit, fit_path, scores
+from bob.numerics.linear.path_solver import MIN_OBJECTIVE, prepare, start_solver
 from bob.numerics.linear.selection import select_and_refit
-from bob.numerics.matmul import WORTH, product, products
+from bob.numerics.matmul import MIN_SEPARATE_CALL, product, products
 
 GRID = (1e-4, 1e-2, 1.0)
 
@@ -103,13 +103,13 @@ def optimum(x, y, c):
 
 def relative_gap(fit, x, y, best):
     value = objective(fit.weight, fit.bias, x, y, fit.c)
-    return (value - best) / max(value, FLOOR * np.log(len(fit.bias)))
+    return (value - best) / max(value, MIN_OBJECTIVE * np.log(len(fit.bias)))
 
 
 @pytest.fixture
 def limited(monkeypatch):
     """Turns the whole Hessian of small problems off."""
-    return lambda: monkeypatch.setattr(hessian, "ENTRIES", 0)
+    return lambda: monkeypatch.setattr(hessian, "MAX_ENTRIES", 0)
 
 
 @pytest.mark.parametrize("newton", [True, False])
@@ -198,7 +198,7 @@ def test_the_gradient_is_zero_at_the_answer():
     assert p.T @ x / 200 + fit.weight / (0.1 * 200) == pytest.approx(0, abs=1e-5)
 
 
-def answer(x, y, classes, c=0.1) -> Fit:
+def answer(x, y, classes, c=0.1) -> LogisticFit:
     return next(iter(fit_path(x, y, classes, [c], tolerance=1e-8)))
 
 
@@ -288,7 +288,7 @@ def test_twenty_thousand_classes():
         np.float32
     )
     assert (
-        max(cut.stop - cut.start for cut in prepare(x, y, 20_000, "cpu").fast.cuts) * 20_000 * 4
+        max(cut.stop - cut.start for cut in prepare(x, y, 20_000, "cpu").fast.slices) * 20_000 * 4
         < 6 << 20
     )
     (fit,) = fit_path(x[:20_000], y[:20_000], 20_000, [1e-3], tolerance=1e-2)
@@ -319,7 +319,7 @@ def test_rows_are_read_from_disk_block_by_block(tmp_path, monkeypatch, dtype):
     rows = np.memmap(tmp_path / "x", dtype, "r", shape=x.shape)
     expected = [fit.objective for fit in fit_path(np.array(rows, np.float32), y, 5, GRID)]
     monkeypatch.setattr("bob.numerics.linear.eigenbasis.RESIDENT_BYTES", 0)
-    monkeypatch.setattr("bob.numerics.linear.eigenbasis.BLOCK_BYTES", 1 << 13)
+    monkeypatch.setattr("bob.numerics.linear.feature_rows.BLOCK_BYTES", 1 << 13)
     assert [fit.objective for fit in fit_path(rows, y, 5, GRID)] == pytest.approx(
         expected, rel=1e-4
     )
@@ -335,7 +335,7 @@ def test_without_room_for_residuals_the_answer_is_the_same(monkeypatch):
 def test_with_too_many_classes_to_couple_their_biases_the_answer_is_the_same(monkeypatch):
     x, y = clusters(500, 20, 5)
     expected = [fit.objective for fit in fit_path(x, y, 5, GRID)]
-    monkeypatch.setattr("bob.numerics.linear.preconditioner.COUPLED_CLASSES", 4)
+    monkeypatch.setattr("bob.numerics.linear.preconditioner.MAX_COUPLED_CLASSES", 4)
     assert [fit.objective for fit in fit_path(x, y, 5, GRID)] == pytest.approx(expected, rel=1e-4)
 
 
@@ -358,26 +358,27 @@ def test_a_mixture_of_points_gives_a_true_bound_and_often_a_nearer_one():
     """Along the way to an ill-conditioned optimum: the bound of the last point alone, and mixed with those before it."""
     x, y = clusters(600, 40, 6)
     x *= np.logspace(0, -1, 40).astype(np.float32)
-    task, penalty = prepare(x, y, 6, "cpu"), 1e-5
-    walker = walker_at(task, task.origin())
-    walker.move(penalty)
+    problem, penalty = prepare(x, y, 6, "cpu"), 1e-5
+    solver = start_solver(problem, problem.evaluate_origin())
+    solver.change_penalty(penalty)
     (best,) = fit_path(x, y, 6, [1 / (penalty * 600)], tolerance=1e-8)
     nearer = 0
     for i in range(40):
-        walker.curvature = None if i == 20 else walker.curvature
-        assert walker._step(exact=False)
-        gap = walker.point.objective(penalty) - best.objective
-        mixture = walker.seen.mixed(walker.point, penalty, walker.curvature.shift)
+        solver.curvature = None if i == 20 else solver.curvature
+        assert solver._step(exact=False)
+        gap = solver.current.objective(penalty) - best.objective
+        mixture = solver.iterates.mixture(solver.current, penalty, solver.curvature.shift)
         alone, mixed = (
-            tightest(task, walker, penalty, one) for one in (Candidate(walker.point.slope), mixture)
+            tightest(problem, solver, penalty, one)
+            for one in (DualPoint(solver.current.loss_gradient), mixture)
         )
         assert min(alone, mixed) >= gap - 1e-7
         nearer += mixed < 0.7 * alone
     assert nearer >= 5
 
 
-def tightest(task, walker, penalty, mixture):
-    return gap_bound(task.fast, walker.point, task.y, penalty, 0.0, mixture, final=True)
+def tightest(problem, solver, penalty, mixture):
+    return gap_bound(problem.fast, solver.current, problem.y, penalty, 0.0, mixture, final=True)
 
 
 def test_best_shares_by_hand():
@@ -410,7 +411,7 @@ def test_products_of_a_batch_are_those_of_each(rows):
         rng.standard_normal((4, rows, 65), np.float32),
         rng.standard_normal((4, 100, 65), np.float32),
     )
-    assert (rows * 65 * 100 >= WORTH) == (rows == 200)
+    assert (rows * 65 * 100 >= MIN_SEPARATE_CALL) == (rows == 200)
     assert products(torch.from_numpy(a), torch.from_numpy(b)).numpy() == pytest.approx(
         np.matmul(a, b.transpose(0, 2, 1), dtype=np.float64), abs=1e-4
     )

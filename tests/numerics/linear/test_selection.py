@@ -15,7 +15,7 @@ from bob.datasets.splits import stratified_folds
 from bob.errors import ConfigError, DatasetError
 from bob.numerics.linear.logistic_path import fit_path
 from bob.numerics.linear.logistic_path import scores as logits_of
-from bob.numerics.linear.selection import _Apart, select_and_refit, select_by_folds
+from bob.numerics.linear.selection import _RowsWithoutRange, select_and_refit, select_by_folds
 from bob.protocols.linear import linear
 from bob.protocols.protocol import Problem
 from bob.specs import LinearSettings
@@ -125,7 +125,7 @@ def test_rows_apart_are_those_of_numpy():
     for start, stop in ((0, 5), (7, 12), (15, 20)):
         expected = np.delete(x.numpy(), slice(start, stop), 0)
         for one in (x, x.numpy()):
-            apart = _Apart(one, start, stop)
+            apart = _RowsWithoutRange(one, start, stop)
             assert apart.shape == (15, 2)
             for cut in (slice(0, 15), slice(0, 3), slice(4, 9), slice(7, 15), slice(6, 8)):
                 np.testing.assert_array_equal(apart[cut], expected[cut])
@@ -136,7 +136,7 @@ def test_rows_that_are_too_many_to_keep_are_read_fold_by_fold(monkeypatch):
     fold = folds_of(x, y, 3)
     plain = select_by_folds(x, y, 4, GRID, fold)
     monkeypatch.setattr("bob.numerics.linear.eigenbasis.RESIDENT_BYTES", 0)
-    monkeypatch.setattr("bob.numerics.linear.eigenbasis.BLOCK_BYTES", 1 << 12)
+    monkeypatch.setattr("bob.numerics.linear.feature_rows.BLOCK_BYTES", 1 << 12)
     streamed = select_by_folds(x.astype(np.float16).astype(np.float32), y, 4, GRID, fold)
     assert streamed.c == plain.c
 

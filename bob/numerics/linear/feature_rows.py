@@ -1,0 +1,66 @@
+"""Features (N, D) read block by block, from memory, from disk or from a feature store."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bob.numerics.arrays import Doubles, Ints
+
+BLOCK_BYTES = 3 << 20
+"""Approximate size of a block: small enough to stay in cache between the two products of a pass."""
+
+
+class FeatureRows(Protocol):
+    """(N, D) features of any float type that can be read by slices of rows.
+
+    For example an array, a memory map, a tensor or the features of a store.
+    """
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    def __getitem__(self, rows: Any, /) -> Any: ...
+
+
+@dataclass(frozen=True, eq=False)
+class SelectedRows:
+    """The rows of an array at the positions `index`, in that order, gathered when they are read."""
+
+    x: FeatureRows
+    index: Ints
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (len(self.index), *self.x.shape[1:])
+
+    def __getitem__(self, rows: slice, /) -> Any:
+        return self.x[self.index[rows]]
+
+
+def read_rows(x: FeatureRows, rows: slice, device: str, dtype: torch.dtype) -> Tensor:
+    """Return a private copy of some rows, (n, D)."""
+    values = x[rows]
+    if isinstance(values, Tensor):
+        return values.to(device, dtype, copy=True)
+    return torch.from_numpy(np.array(values)).to(device, dtype)
+
+
+def row_slices(count: int, width: int, blocks: int = 1) -> Iterator[slice]:
+    """Cut `count` rows into slices of about `blocks` blocks of float32, at least 64 rows each."""
+    step = max(64, blocks * BLOCK_BYTES // (4 * width))
+    return (slice(start, min(start + step, count)) for start in range(0, count, step))
+
+
+def linear_scores(weight: Doubles, bias: Doubles, x: FeatureRows) -> Doubles:
+    """Return  x Wᵀ + b  (N, C) for weights (C, D) and biases (C,), computed in float64."""
+    transposed, offset = torch.from_numpy(weight).T, torch.from_numpy(bias)
+    outputs = torch.empty(x.shape[0], len(offset), dtype=torch.float64)
+    for rows in row_slices(*x.shape[:2]):
+        block = read_rows(x, rows, "cpu", torch.float64)
+        outputs[rows] = torch.addmm(offset, block, transposed)
+    values: Doubles = outputs.numpy()
+    return values
