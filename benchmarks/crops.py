@@ -31,11 +31,11 @@ def compare(size: tuple[int, int], geometry: Geometry, rounds: int) -> dict[str,
         np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
     )
     region, quick = region_of(geometry, size), replace(geometry, fast=True)
-    assert region and np.array_equal(region.by_pil(image), region.by_loops(image))
+    assert region and np.array_equal(region.by_pil(image), region.by_kernels(image))
     called = f"{size[0]} x {size[1]} to {geometry.height_px}, {geometry.crop_mode}, {geometry.interpolation}"
     print(f"\n{called}: {CALLS} crops")
     ways = {
-        "ours": region.by_loops,
+        "ours": region.by_kernels,
         "PIL": region.by_pil,
         "torchvision's 8-bit kernels": quick.crop,
     }

@@ -1,7 +1,8 @@
-"""The memory that a forward pass needs beside the weights: the most bytes of tensors that are alive at once.
+"""Peak activation memory of a forward pass: the most bytes of tensors that are alive at once.
 
-Counted tensor by tensor as eager PyTorch makes and frees them, so that the figure is the same from run to run and on every device. Not in it: what a
-kernel takes for itself while it works (a convolution's scratch memory), and what an allocator keeps beyond that.
+Counted tensor by tensor as eager PyTorch allocates and frees them, so that the figure is the same
+from run to run and on every device. Not included: the weights, the scratch memory of kernels (a
+convolution's workspace), and memory that an allocator caches.
 """
 
 import weakref
@@ -14,12 +15,15 @@ from torch.utils._pytree import tree_leaves
 
 
 class LiveTensors(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """While entered, counts the storages that operations make, until each is freed. Those of weights and inputs are not counted."""
+    """Context manager that counts the storages which operations allocate, until they are freed.
+
+    Storages of weights and inputs are not counted.
+    """
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.peak_bytes = 0
-        self._held: dict[int, int] = {}
+        self._live: dict[int, int] = {}
         """Address of a storage → its bytes."""
 
     def __torch_dispatch__(
@@ -29,28 +33,27 @@ class LiveTensors(TorchDispatchMode):  # type: ignore[no-untyped-call]
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        named = kwargs or {}
-        with (
-            self
-        ):  # in inference mode composite operations come whole; their steps are what allocates
-            steps = func.decompose(*args, **named)
-        if steps is not NotImplemented:
-            return steps
-        given = {
+        keywords = kwargs or {}
+        # In inference mode, composite operations arrive undecomposed; their steps allocate.
+        with self:
+            result = func.decompose(*args, **keywords)
+        if result is not NotImplemented:
+            return result
+        inputs = {
             tensor.untyped_storage().data_ptr()
-            for tensor in tree_leaves((args, named))
+            for tensor in tree_leaves((args, keywords))
             if isinstance(tensor, Tensor)
         }
-        made = func(*args, **named)
-        for tensor in tree_leaves(made):
+        result = func(*args, **keywords)
+        for tensor in tree_leaves(result):
             if isinstance(tensor, Tensor):
-                self._count(tensor, given)
-        self.peak_bytes = max(self.peak_bytes, sum(self._held.values()))
-        return made
+                self._count(tensor, inputs)
+        self.peak_bytes = max(self.peak_bytes, sum(self._live.values()))
+        return result
 
-    def _count(self, tensor: Tensor, given: set[int]) -> None:
+    def _count(self, tensor: Tensor, inputs: set[int]) -> None:
         storage = tensor.untyped_storage()
         address = storage.data_ptr()
-        if address and address not in given and address not in self._held:
-            self._held[address] = storage.nbytes()
-            weakref.finalize(storage, self._held.pop, address).atexit = False
+        if address and address not in inputs and address not in self._live:
+            self._live[address] = storage.nbytes()
+            weakref.finalize(storage, self._live.pop, address).atexit = False

@@ -1,1 +1,1 @@
-"""Pixels."""
+"""Preprocessing: from decoded images to the pixels that a backbone sees."""

@@ -1,4 +1,4 @@
-"""From a decoded image to the uint8 pixels that a backbone sees, and from those to its normalised input."""
+"""Preprocessing: from a decoded image to uint8 crops, and from crops to normalised input."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,58 +14,69 @@ from bob.backbones.pixels.region import LONGEST_PX, Region
 from bob.backbones.pixels.resample import FILTERS, Axis
 
 FAST_LEVELS = 2
-"""The largest difference of a `fast` pixel from the exact one, of 255 levels; less than a tenth on average.
-PIL and torchvision both round between the passes over rows and columns, at other places."""
+"""Largest difference of a `fast` pixel from the exact one, of 255 levels.
+
+The mean difference is less than 0.1. PIL and torchvision both round between the passes over rows
+and columns, but at different places.
+"""
 
 
 @dataclass(frozen=True)
 class Geometry:
-    """How an image becomes a crop of (3, height, width) uint8. Backbones with equal geometries share their crops."""
+    """How an image becomes a crop of (3, height, width) uint8.
+
+    Backbones with equal geometries share their crops.
+    """
 
     height_px: int
     width_px: int
     crop_pct: float
     """The crop's share of the resized image's short side."""
     crop_mode: str
-    """timm's: center (resize the short side, crop the centre), squash (ignore the aspect ratio), border (pad)."""
+    """As in timm: `center` resizes the short side and crops the centre, `squash` ignores the
+    aspect ratio, `border` pads."""
     interpolation: str
     fast: bool = False
-    """Resized by torchvision's 8-bit kernels instead of PIL's: half the time, most pixels the same, none further than FAST_LEVELS from it."""
+    """Whether torchvision's 8-bit kernels resize instead of PIL.
+
+    They take half the time; most pixels are equal, and none differs by more than FAST_LEVELS.
+    """
     fill: tuple[float, ...] | None = None
-    """What `border` pads with, per channel in [0, 1]; None is timm's default, ImageNet's mean."""
+    """The padding of `border`, per channel in [0, 1]; None is timm's default, ImageNet's mean."""
 
     def crop(self, image: Image.Image) -> torch.Tensor:
-        """(3, height, width) uint8 of an RGB image: bit for bit the pixels of timm's own evaluation transform, unless `fast`."""
-        if self.fast and (quick := _fast(self)):
-            return quick(torch.from_numpy(np.array(image)).permute(2, 0, 1))
+        """Return the (3, height, width) uint8 crop of an RGB image.
+
+        Unless `fast`, its pixels are bit for bit those of timm's own evaluation transform.
+        """
+        if self.fast and (transform := _fast_transform(self)):
+            return transform(torch.from_numpy(np.array(image)).permute(2, 0, 1))
         if region := region_of(self, image.size):
             return torch.from_numpy(region.crop(image))
         return _transform(self)(image)
 
     def with_fill(self, mean: tuple[float, ...]) -> "Geometry":
-        """Padded as timm pads: with the backbone's own mean. The same geometry where nothing is padded."""
+        """Return a geometry that pads with `mean`, as timm does; unchanged if nothing is padded."""
         return replace(self, fill=mean) if self.crop_mode == "border" else self
 
     def facts(self) -> dict[str, Any]:
-        """For keys and records; `input_px` is one number where the input is square."""
-        size = (
-            self.height_px if self.height_px == self.width_px else [self.height_px, self.width_px]
-        )
-        own = {
-            "input_px": size,
+        """Return JSON-ready values for keys and records; `input_px` of a square is one number."""
+        square = self.height_px == self.width_px
+        values: dict[str, Any] = {
+            "input_px": self.height_px if square else [self.height_px, self.width_px],
             "crop_pct": self.crop_pct,
             "crop_mode": self.crop_mode,
             "interpolation": self.interpolation,
         }
-        return (
-            own
-            | ({"preprocessing": "fast"} if self.fast else {})
-            | ({"fill": list(self.fill)} if self.fill else {})
-        )
+        if self.fast:
+            values["preprocessing"] = "fast"
+        if self.fill:
+            values["fill"] = list(self.fill)
+        return values
 
 
 def pixel_libraries(facts: Mapping[str, Any]) -> str:
-    """The libraries whose versions a geometry's pixels depend on."""
+    """Return the libraries, with versions, that a geometry's pixels depend on."""
     fast = ["torchvision"] if facts.get("preprocessing") == "fast" else []
     return ", ".join(f"{library} {version(library)}" for library in ("pillow", *fast))
 
@@ -78,7 +89,10 @@ class Normalisation:
     std: tuple[float, ...]
 
     def apply(self, crops: torch.Tensor) -> torch.Tensor:
-        """(B, 3, H, W) uint8 → float32, normalised on the crops' own device in the order of torchvision's ToTensor and Normalize."""
+        """Normalise (B, 3, H, W) uint8 crops to float32 on their own device.
+
+        The operations are in the order of torchvision's ToTensor and Normalize.
+        """
         mean, std = (
             torch.tensor(values, device=crops.device).view(-1, 1, 1)
             for values in (self.mean, self.std)
@@ -86,12 +100,16 @@ class Normalisation:
         return crops.float().div_(255).sub_(mean).div_(std)
 
     def facts(self) -> dict[str, Any]:
+        """Return JSON-ready values for keys and records."""
         return {"mean": list(self.mean), "std": list(self.std)}
 
 
 @lru_cache
 def _transform(geometry: Geometry) -> Callable[[Image.Image], torch.Tensor]:
-    """timm's own evaluation transform up to the uint8 tensor; `use_prefetcher` leaves the normalisation to the device."""
+    """Return timm's own evaluation transform up to the uint8 tensor.
+
+    `use_prefetcher` leaves the normalisation to the device.
+    """
     from timm.data import create_transform
 
     transform: Callable[[Image.Image], torch.Tensor] = create_transform(
@@ -108,7 +126,11 @@ def _transform(geometry: Geometry) -> Callable[[Image.Image], torch.Tensor]:
 
 @lru_cache(maxsize=4096)
 def region_of(geometry: Geometry, size: tuple[int, int]) -> Region | None:
-    """What the transform makes of images of one size, where it resizes and crops the centre; None where it does anything else."""
+    """Return the region that the transform crops from images of one (width, height).
+
+    None if the transform does anything but resize and crop the centre, or with another filter than
+    ours, or if the image is smaller than the crop or too long.
+    """
     from torchvision.transforms import CenterCrop, Resize
 
     steps: list[Any] = list(getattr(_transform(geometry), "transforms", ()))
@@ -132,21 +154,26 @@ def region_of(geometry: Geometry, size: tuple[int, int]) -> Region | None:
     return Region(*axes, resample)
 
 
-def _resized(size: tuple[int, int], wanted: int | Sequence[int]) -> tuple[int, int]:
-    """(width, height) after torchvision's Resize: the shorter side at `wanted`, the other one cut to whole pixels; or (height, width) as wanted."""
-    if not isinstance(wanted, int):
-        return wanted[1], wanted[0]
+def _resized(size: tuple[int, int], target: int | Sequence[int]) -> tuple[int, int]:
+    """Return (width, height) after torchvision's Resize to `target`.
+
+    An integer is the length of the shorter side, with the longer one truncated to whole pixels; a
+    pair is (height, width).
+    """
+    if not isinstance(target, int):
+        return target[1], target[0]
     width, height = size
-    return (
-        (wanted, int(wanted * height / width))
-        if width <= height
-        else (int(wanted * width / height), wanted)
-    )
+    if width <= height:
+        return target, int(target * height / width)
+    return int(target * width / height), target
 
 
 @lru_cache
-def _fast(geometry: Geometry) -> Callable[[torch.Tensor], torch.Tensor] | None:
-    """The same steps for (3, H, W) uint8; None where a step has no such kernel (padding, lanczos), so that exact pixels are taken."""
+def _fast_transform(geometry: Geometry) -> Callable[[torch.Tensor], torch.Tensor] | None:
+    """Return the same steps for (3, H, W) uint8 tensors.
+
+    None if a step has no 8-bit kernel (padding, lanczos), so that the exact transform is used.
+    """
     from torchvision.transforms import CenterCrop, InterpolationMode, Resize, v2
 
     steps: list[Any] = []
@@ -160,5 +187,5 @@ def _fast(geometry: Geometry) -> Callable[[torch.Tensor], torch.Tensor] | None:
             steps.append(v2.CenterCrop(step.size))
         elif type(step).__name__ not in ("ToNumpy", "MaybePILToTensor", "PILToTensor"):
             return None
-    quick: Callable[[torch.Tensor], torch.Tensor] = v2.Compose(steps)
-    return quick
+    transform: Callable[[torch.Tensor], torch.Tensor] = v2.Compose(steps)
+    return transform
