@@ -1,4 +1,4 @@
-"""`bob-bench recommend` and `bob-bench compare`: the leaderboard's answers in the terminal, or as JSON. Loads no torch."""
+"""`bob-bench compare`: paired tests of two backbones. Does not import torch."""
 
 import argparse
 import dataclasses
@@ -7,61 +7,68 @@ from typing import Any
 
 from bob.commands.terminal import Terminal
 from bob.errors import OK, ConfigError, nearest
-from bob.leaderboard.cells import cells, comparable
+from bob.leaderboard.cells import board_cells, comparable
 from bob.leaderboard.gather import gather_selection
 from bob.leaderboard.pairwise import Comparison, compare
 from bob.leaderboard.render.comparison import comparison_sentences, comparison_table, verdict_text
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Paired tests of two backbones, setting by setting and over all."""
-    gathered, records = gather_selection(
+    """Compare two backbones in every setting in which both have a value, and over all of them.
+
+    ConfigError if one of them has no records, or if they share no setting.
+    """
+    gathered, selected = gather_selection(
         arguments.results, arguments.tasks, arguments.datasets, arguments.data
     )
-    kept, _ = comparable(records)
-    names = sorted({record.backbone_name for record in kept})
+    records, _ = comparable(selected)
+    names = sorted({record.backbone_name for record in records})
     for name in (arguments.a, arguments.b):
         if name not in names:
             raise ConfigError(
-                f"no records of backbone {name!r}{nearest(name, names)} There are records of: {', '.join(names)}."
+                f"no records of backbone {name!r}{nearest(name, names)} "
+                f"Backbones with records: {', '.join(names)}."
             )
     if arguments.a == arguments.b:
         raise ConfigError(f"backbone {arguments.a!r} is given twice; name two.")
-    found = compare(arguments.a, arguments.b, cells(kept), gathered.outcomes)
-    if not found.duels:
+    comparison = compare(arguments.a, arguments.b, board_cells(records), gathered.outcomes)
+    if not comparison.per_setting:
         raise ConfigError(
-            f"{found.a!r} and {found.b!r} share no setting in which both have a value."
+            f"{arguments.a!r} and {arguments.b!r} share no setting in which both have a value."
         )
     terminal = Terminal()
     if arguments.json:
-        terminal.write_line(json.dumps(comparison_json(found), indent=1))
+        terminal.write_line(json.dumps(comparison_json(comparison), indent=1))
     else:
-        terminal.render(comparison_table(found))
-        for sentence in comparison_sentences(found):
-            terminal.print(sentence)
+        print_comparison(terminal, comparison)
     return OK
 
 
-def comparison_json(found: Comparison) -> dict[str, Any]:
-    """Every duel and the overall difference, as plain values; differences are a minus b."""
-    duels = [
+def print_comparison(terminal: Terminal, comparison: Comparison) -> None:
+    """Print a comparison as a table and sentences."""
+    terminal.render(comparison_table(comparison))
+    for sentence in comparison_sentences(comparison):
+        terminal.print(sentence)
+
+
+def comparison_json(comparison: Comparison) -> dict[str, Any]:
+    """Return a comparison as plain values; differences are a minus b."""
+    settings = [
         {
-            "task": duel.column.task,
-            "dataset": duel.column.dataset,
-            "metric": duel.metric,
-            "a": duel.a,
-            "b": duel.b,
-            "p_holm": duel.p,
+            "task": pair.column.task,
+            "dataset": pair.column.dataset,
+            "metric": pair.metric,
+            "a": pair.a,
+            "b": pair.b,
+            "p_holm": pair.p,
+            "difference": pair.difference._asdict() if pair.difference else None,
+            "verdict": verdict_text(pair, comparison.a, comparison.b),
         }
-        | {
-            "difference": duel.difference._asdict() if duel.difference else None,
-            "verdict": verdict_text(duel, found.a, found.b),
-        }
-        for duel in found.duels
+        for pair in comparison.per_setting
     ]
     return {
-        "a": found.a,
-        "b": found.b,
-        "settings": duels,
-        "overall": dataclasses.asdict(found.overall) if found.overall else None,
+        "a": comparison.a,
+        "b": comparison.b,
+        "settings": settings,
+        "overall": dataclasses.asdict(comparison.overall) if comparison.overall else None,
     }

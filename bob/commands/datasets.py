@@ -1,13 +1,18 @@
-"""`bob-bench datasets`: what an entry says, whether the data is as it says, downloads, and disk use."""
+"""`bob-bench datasets`: show, check, download and remove registered datasets.
+
+Does not import torch.
+"""
 
 import argparse
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bob.catalogue.dataset_facts import counts, facts, place, weight
+from bob.commands.terminal import Terminal
 from bob.datasets.availability import (
     arrow_folder,
     dataset_unavailable_reason,
@@ -23,13 +28,39 @@ if TYPE_CHECKING:
     from bob.datasets.leakage import SplitOverlap
 
 GB = 1e9
+CACHE_FOLDERS = ("fingerprints", "tars", "parquet", "arrays", "shards", "repositories")
+"""Folders of the cache that hold what was derived from datasets."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """The selected datasets, and everything that the actions share."""
+
+    terminal: Terminal
+    registry: Registry
+    selected: Sequence[Selected[DatasetSpec]]
+    cache: Path
+    offline: bool
+
+    @property
+    def specs(self) -> list[DatasetSpec]:
+        return [entry.spec for entry in self.selected]
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """One of show, check, prefetch, verify, disk, remove for the datasets that are named; or the page of facts of all."""
+    """Run one action on the selected datasets.
+
+    Returns FAILED if a dataset is wrong, or if one that was named exactly is unavailable.
+    """
     registry = load_registry(arguments.registry, arguments.tasks_dir)
-    chosen = select(arguments.names, registry.datasets, "dataset", dataset_labels)
-    return {
+    context = Context(
+        terminal=Terminal(),
+        registry=registry,
+        selected=select(arguments.names, registry.datasets, "dataset", dataset_labels),
+        cache=arguments.cache_dir or default_cache(),
+        offline=arguments.offline or arguments.what == "verify",
+    )
+    actions = {
         "show": _show,
         "check": _check,
         "prefetch": _prefetch,
@@ -37,232 +68,230 @@ def run(arguments: argparse.Namespace) -> int:
         "disk": _disk,
         "remove": _remove,
         "page": _page,
-    }[arguments.what](arguments, registry, chosen)
+    }
+    return actions[arguments.what](context, arguments)
 
 
-def _page(_: argparse.Namespace, registry: Registry, __: Sequence[Selected[DatasetSpec]]) -> int:
+def _page(context: Context, _: argparse.Namespace) -> int:
     from bob.catalogue.datasets import page
 
-    sys.stdout.write(page(registry.datasets))
+    context.terminal.write(page(context.registry.datasets))
     return OK
 
 
-def _show(_: argparse.Namespace, registry: Registry, chosen: Sequence[Selected[DatasetSpec]]) -> int:
-    for one in chosen:
-        _say(one.spec.name)
-        for name, words in facts(one.spec):
-            if words:
-                _say(f"  {name:<11}{words}")
-        _say(f"  {'here':<11}{dataset_unavailable_reason(one.spec) or 'yes'}")
+def _show(context: Context, _: argparse.Namespace) -> int:
+    for spec in context.specs:
+        context.terminal.write_line(spec.name)
+        here = dataset_unavailable_reason(spec) or "yes"
+        for name, text in (*facts(spec), ("here", here)):
+            if text:
+                context.terminal.write_line(f"  {name:<11}{text}")
     return OK
 
 
-def _check(
-    arguments: argparse.Namespace, registry: Registry, chosen: Sequence[Selected[DatasetSpec]]
+def _check(context: Context, arguments: argparse.Namespace) -> int:
+    """Open each dataset, and print its counts, notes and the images that two splits share."""
+    failures = 0
+    for spec, dataset in _open_each(context, context.selected):
+        if dataset is None:
+            failures += 1
+        else:
+            failures += _check_dataset(context.terminal, spec, dataset, arguments)
+    return FAILED if failures else OK
+
+
+def _check_dataset(
+    terminal: Terminal, spec: DatasetSpec, dataset: "Dataset", arguments: argparse.Namespace
 ) -> int:
-    """Opens each: classes, counts, notes, images in two splits."""
+    """Print the results for one dataset, and return the number of splits with unreadable images."""
     from bob.datasets.leakage import all_splits, image_signatures, split_overlaps
 
-    bad = 0
-    for spec, dataset in _opened(arguments, registry, chosen):
-        bad += dataset is None
-        if dataset is None:
-            continue
-        _say(
-            f"{spec.name}: {_sizes(dataset)}: {'as declared' if spec.counts or spec.images else 'nothing is declared'}"
-        )
-        if spec.download:
-            _say(f"  download: {weight(spec)}")
-        for note in dataset.notes:
-            _say(f"  note: {note}")
-        splits = all_splits(dataset)
-        seen = (
-            {name: image_signatures(split, arguments.workers) for name, split in splits.items()}
-            if arguments.images
-            else None
-        )
-        for leak in split_overlaps(dataset, seen):
-            _say(f"  {_words(leak)}")
-        for name, known in (seen or {}).items():
-            if unread := int((~known.readable).sum()):
-                bad += 1
-                _say(f"  {unread} images of {name} cannot be read")
-    return FAILED if bad else OK
+    declared = "as declared" if spec.counts or spec.images else "no counts are declared"
+    terminal.write_line(f"{spec.name}: {_size_text(dataset)}: {declared}")
+    if spec.download:
+        terminal.write_line(f"  download: {weight(spec)}")
+    for note in dataset.notes:
+        terminal.write_line(f"  note: {note}")
+    signatures = None
+    if arguments.images:
+        signatures = {
+            name: image_signatures(split, arguments.workers)
+            for name, split in all_splits(dataset).items()
+        }
+    for overlap in split_overlaps(dataset, signatures):
+        terminal.write_line(f"  {_overlap_text(overlap)}")
+    failures = 0
+    for name, of_split in (signatures or {}).items():
+        if unreadable := int((~of_split.readable).sum()):
+            failures += 1
+            terminal.write_line(f"  {unreadable} images of {name} are unreadable")
+    return failures
 
 
-def _words(leak: "SplitOverlap") -> str:
-    near = "" if leak.near_duplicates is None else f", {leak.near_duplicates} nearly so"
-    examples = "".join(f"\n    {one} ~ {other}" for one, other in leak.examples)
-    return f"{leak.identical} images of {leak.split} are byte-identical to images of {leak.reference}{near}{examples}"
+def _overlap_text(overlap: "SplitOverlap") -> str:
+    near_duplicates = ""
+    if overlap.near_duplicates is not None:
+        near_duplicates = f", {overlap.near_duplicates} more are near-duplicates"
+    examples = "".join(f"\n    {one} ~ {other}" for one, other in overlap.examples)
+    return (
+        f"{overlap.identical} images of {overlap.split} are byte-identical to images of "
+        f"{overlap.reference}{near_duplicates}{examples}"
+    )
 
 
-def _prefetch(
-    arguments: argparse.Namespace, registry: Registry, chosen: Sequence[Selected[DatasetSpec]]
-) -> int:
-    """Downloads, and indexes, what is not here, after telling how much that is; on a terminal it asks first."""
-    if not _agreed(arguments, chosen):
-        _say("Nothing was downloaded.")
+def _prefetch(context: Context, arguments: argparse.Namespace) -> int:
+    """Download and index what is missing, after printing its size and asking for confirmation."""
+    if not _confirm_download(context, ask=not arguments.yes and sys.stdin.isatty()):
+        context.terminal.write_line("Nothing was downloaded.")
         return OK
-    bad = 0
-    for spec, dataset in _opened(arguments, registry, chosen):
-        bad += dataset is None
-        if dataset is not None:
-            _say(f"{spec.name}: {_sizes(dataset)}, {_bytes(spec, _cache(arguments)) / GB:.2f} GB")
-    return FAILED if bad else OK
+    failures = 0
+    for spec, dataset in _open_each(context, context.selected):
+        if dataset is None:
+            failures += 1
+        else:
+            size = _total_bytes(_folders(spec, context.cache))
+            line = f"{spec.name}: {_size_text(dataset)}, {size / GB:.2f} GB"
+            context.terminal.write_line(line)
+    return FAILED if failures else OK
 
 
-def _agreed(arguments: argparse.Namespace, chosen: Sequence[Selected[DatasetSpec]]) -> bool:
-    """Says how much is to be fetched, repositories that several entries use once; asks where a person can answer."""
+def _confirm_download(context: Context, *, ask: bool) -> bool:
+    """Print how much will be downloaded, and return whether to go ahead.
+
+    A repository that several entries use counts once.
+    """
     from bob.datasets.readers.downloads import download_bytes
 
-    absent = [
-        one.spec
-        for one in chosen
-        if isinstance(one.spec.source, RepositorySource)
-        and one.spec.source.hub
-        and dataset_unavailable_reason(one.spec)
-    ]
     sizes = {
-        place(spec): download_bytes(spec, _cache(arguments), arguments.offline) for spec in absent
+        place(spec): download_bytes(spec, context.cache, context.offline)
+        for spec in context.specs
+        if isinstance(spec.source, RepositorySource)
+        and spec.source.hub
+        and dataset_unavailable_reason(spec)
     }
-    if not sizes or arguments.offline:
+    if not sizes or context.offline:
         return True
-    known = sum(size for size in sizes.values() if size)
+    total = sum(size for size in sizes.values() if size)
     unknown = sum(size is None for size in sizes.values())
-    more = f", and {unknown} of unknown size" if unknown else ""
-    _say(
-        f"to download: about {known / GB:.2f} GB of {len(sizes)} {'repository' if len(sizes) == 1 else 'repositories'}{more}"
+    repositories = "repository" if len(sizes) == 1 else "repositories"
+    context.terminal.write_line(
+        f"to download: about {total / GB:.2f} GB from {len(sizes)} {repositories}"
+        + (f", and {unknown} of unknown size" if unknown else "")
     )
-    if arguments.yes or not sys.stdin.isatty():
-        return True
-    sys.stdout.write("Go on? [y/N] ")
-    sys.stdout.flush()
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
+    return not ask or context.terminal.confirm("Continue?")
 
 
-def _verify(
-    arguments: argparse.Namespace, registry: Registry, chosen: Sequence[Selected[DatasetSpec]]
-) -> int:
-    """Counts of what is here, without a network, beside those declared."""
-    arguments.offline = True
-    bad = 0
-    for one in chosen:
-        if reason := dataset_unavailable_reason(one.spec):
-            _say(f"{one.spec.name}: not here, not verified ({reason})")
-            bad += one.exact
+def _verify(context: Context, _: argparse.Namespace) -> int:
+    """Print the counts of datasets on this machine beside the declared ones, without a network."""
+    failures = 0
+    for entry in context.selected:
+        if reason := dataset_unavailable_reason(entry.spec):
+            context.terminal.write_line(f"{entry.spec.name}: not here, not verified ({reason})")
+            failures += entry.exact
             continue
-        for spec, dataset in _opened(arguments, registry, [one]):
-            bad += dataset is None
-            if dataset is not None:
-                _say(f"{spec.name}: {_sizes(dataset)}; declared: {counts(spec) or 'nothing'}")
-    return FAILED if bad else OK
+        for spec, dataset in _open_each(context, [entry]):
+            if dataset is None:
+                failures += 1
+            else:
+                declared = counts(spec) or "nothing"
+                line = f"{spec.name}: {_size_text(dataset)}; declared: {declared}"
+                context.terminal.write_line(line)
+    return FAILED if failures else OK
 
 
-def _disk(
-    arguments: argparse.Namespace, registry: Registry, chosen: Sequence[Selected[DatasetSpec]]
-) -> int:
-    """Bytes of what was downloaded and prepared."""
-    sizes = [(_bytes(one.spec, _cache(arguments)), one.spec.name) for one in chosen]
+def _disk(context: Context, _: argparse.Namespace) -> int:
+    """Print the disk usage of downloaded and derived files."""
+    folders = {spec.name: _folders(spec, context.cache) for spec in context.specs}
+    sizes = [(_total_bytes(paths), name) for name, paths in folders.items()]
     for size, name in sorted(sizes, reverse=True):
         if size:
-            _say(f"{size / GB:8.2f} GB  {name}")
-    shared = {path for one in chosen for path in _folders(one.spec, _cache(arguments))}
-    _say(
-        f"{sum(_size(path) for path in shared) / GB:8.2f} GB  in all (data that several entries use counts once)"
-    )
-    own = _cache(arguments)
-    for name in ("fingerprints", "tars", "parquet", "arrays", "shards", "repositories"):
-        if size := _size(own / name):
-            _say(f"{size / GB:8.2f} GB  {own / name}")
+            context.terminal.write_line(_disk_line(size, name))
+    distinct = {path for paths in folders.values() for path in paths}
+    total = _disk_line(_total_bytes(distinct), "in all; files that several entries use count once")
+    context.terminal.write_line(total)
+    for name in CACHE_FOLDERS:
+        if size := _folder_bytes(context.cache / name):
+            context.terminal.write_line(_disk_line(size, str(context.cache / name)))
     return OK
 
 
-def _remove(
-    arguments: argparse.Namespace, registry: Registry, chosen: Sequence[Selected[DatasetSpec]]
-) -> int:
-    """Removes what was downloaded and prepared; never a local copy that was laid there by hand."""
-    names = {one.spec.name for one in chosen}
-    for path in sorted(
-        {path for one in chosen for path in _folders(one.spec, _cache(arguments)) if path.exists()}
-    ):
-        users = sorted(
-            spec.name
-            for spec in registry.datasets.values()
-            if path in _folders(spec, _cache(arguments)) and spec.name not in names
-        )
+def _disk_line(size: int, name: str) -> str:
+    return f"{size / GB:8.2f} GB  {name}"
+
+
+def _remove(context: Context, arguments: argparse.Namespace) -> int:
+    """Remove downloaded and prepared files, but never a local copy that the user put there."""
+    names = {spec.name for spec in context.specs}
+    others = [spec for spec in context.registry.datasets.values() if spec.name not in names]
+    paths = {path for spec in context.specs for path in _folders(spec, context.cache)}
+    for path in sorted(path for path in paths if path.exists()):
+        users = sorted(spec.name for spec in others if path in _folders(spec, context.cache))
+        action = "removed" if arguments.yes else "would remove"
         also = f" (also used by {', '.join(users)})" if users else ""
-        _say(
-            f"{'removed' if arguments.yes else 'would remove'} {path}, {_size(path) / GB:.2f} GB{also}"
-        )
+        size = _folder_bytes(path) / GB
+        context.terminal.write_line(f"{action} {path}, {size:.2f} GB{also}")
         if arguments.yes:
             shutil.rmtree(path)
     if not arguments.yes:
-        _say("Nothing was removed. Add --yes to do it.")
+        context.terminal.write_line("Nothing was removed. Add --yes to remove these files.")
     return OK
 
 
-def _opened(
-    arguments: argparse.Namespace, registry: Registry, chosen: Sequence[Selected[DatasetSpec]]
+def _open_each(
+    context: Context, entries: Sequence[Selected[DatasetSpec]]
 ) -> Iterator[tuple[DatasetSpec, "Dataset | None"]]:
-    """Each dataset, None where it is wrong. One that cannot be had here is an error where its own name was typed, else it is passed over."""
+    """Yield each dataset, or None after printing why it fails.
+
+    A dataset that is unavailable fails if it was named exactly, and is skipped otherwise.
+    """
     from bob.datasets.open import open_dataset
 
-    for one in chosen:
+    for entry in entries:
+        spec = entry.spec
         try:
-            yield (
-                one.spec,
-                open_dataset(one.spec, _cache(arguments), arguments.offline, registry.datasets),
-            )
+            dataset = open_dataset(spec, context.cache, context.offline, context.registry.datasets)
         except BobError as error:
-            _say(f"{one.spec.name}: {error}")
-            if one.exact or not isinstance(error, UnavailableError):
-                yield one.spec, None
+            context.terminal.write_line(f"{spec.name}: {error}")
+            if entry.exact or not isinstance(error, UnavailableError):
+                yield spec, None
+        else:
+            yield spec, dataset
 
 
-def _sizes(dataset: "Dataset") -> str:
-    several = [
+def _size_text(dataset: "Dataset") -> str:
+    """Return the number of classes, and of the images of each split and shift."""
+    splits = [
         *dataset.splits.items(),
         *((name, shift.split) for name, shift in dataset.shifts.items()),
     ]
-    return f"{len(dataset.classes)} classes, " + ", ".join(
-        f"{name} {len(split):,}" for name, split in several
-    )
+    sizes = ", ".join(f"{name} {len(split):,}" for name, split in splits)
+    return f"{len(dataset.classes)} classes, {sizes}"
 
 
 def _folders(spec: DatasetSpec, cache: Path) -> list[Path]:
-    """Where the libraries keep what they downloaded and prepared of it, and where its files lie that are kept for a while."""
-    from bob.datasets.readers.repository import streaming_folders
+    """Return the folders of downloaded, prepared and temporarily kept files of a dataset."""
+    from bob.datasets.readers.repository import cached_streaming_folders
 
     source = spec.source
     if not isinstance(source, RepositorySource) or not source.hub:
         return []
-    folders = [hub_repository_folder(source.hub), *streaming_folders(cache, source)]
+    folders = [hub_repository_folder(source.hub), *cached_streaming_folders(cache, source)]
     if isinstance(source, WebDatasetSource):
         return folders
     arrow = arrow_folder(source.hub)
-    return [
-        *folders,
-        arrow / source.config if isinstance(source, HuggingFaceSource) and source.config else arrow,
-    ]
+    if isinstance(source, HuggingFaceSource) and source.config:
+        arrow /= source.config
+    return [*folders, arrow]
 
 
-def _bytes(spec: DatasetSpec, cache: Path) -> int:
-    return sum(_size(path) for path in _folders(spec, cache))
+def _total_bytes(folders: "Sequence[Path] | set[Path]") -> int:
+    return sum(map(_folder_bytes, folders))
 
 
-def _size(folder: Path) -> int:
-    """Bytes of the files below, links not followed."""
+def _folder_bytes(folder: Path) -> int:
+    """Return the size of all files below a folder, without following links."""
     return sum(
         path.lstat().st_size
         for path in folder.rglob("*")
         if path.is_file() and not path.is_symlink()
     )
-
-
-def _cache(arguments: argparse.Namespace) -> Path:
-    cache: Path | None = arguments.cache_dir
-    return cache or default_cache()
-
-
-def _say(line: str) -> None:
-    sys.stdout.write(f"{line}\n")

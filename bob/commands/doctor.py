@@ -1,10 +1,11 @@
-"""`bob-bench doctor`: what is right and what is wrong with backbones' entries, in plain words, before hours are spent on them.
+"""`bob-bench doctor`: checks of the registry entries of backbones, before hours are spent on them.
 
-Names and shapes are checked without weights and without a network; weights that are on this machine are loaded and run.
+Names and shapes are checked without weights and without network access. Backbones whose weights are
+on this machine are also loaded and run.
 """
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,127 +24,121 @@ from bob.specs import BackboneSpec
 
 Verdict = Literal["good", "wrong", "unknown"]
 FACTS = ("pretraining", "licence", "paper", "input_px", "width", "params")
-"""What an entry should tell about itself; the leaderboard shows it."""
+"""Optional fields that every entry should state, because the leaderboard shows them."""
 BUILT_WITHOUT_WEIGHTS = ("timm", "open_clip", "checkpoint", "transformers", "baseline")
+"""Loaders whose architecture can be built without weights."""
 
 
 @dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at."""
+class CheckResult:
+    """The result of one check of a registry entry."""
 
     verdict: Verdict
-    words: str
+    text: str
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Looks at the named backbones; the exit code tells whether anything is wrong."""
+    """Check the selected backbones. Returns FAILED if anything is wrong."""
     terminal = Terminal()
-    chosen = [
-        one.spec
-        for one in select(
-            arguments.names, load_backbones(arguments.registry), "backbone", backbone_labels
-        )
-    ]
-    require_code_permission(chosen, arguments.allow_code)
-    patients = {"well": 0, "ill": 0}
-    for spec in chosen:
-        findings = list(examine(spec, download=arguments.download, device=arguments.device))
-        wrong = any(finding.verdict == "wrong" for finding in findings)
-        patients["ill" if wrong else "well"] += 1
-        _tell(terminal, spec, findings, whole=wrong or len(chosen) == 1)
-    terminal.print(f"well: {patients['well']} of {len(chosen)}")
-    return FAILED if patients["ill"] else OK
+    backbones = load_backbones(arguments.registry)
+    selected = select(arguments.names, backbones, "backbone", backbone_labels)
+    specs = [selected_backbone.spec for selected_backbone in selected]
+    require_code_permission(specs, arguments.allow_code)
+    passed = 0
+    for spec in specs:
+        results = list(examine(spec, download=arguments.download, device=arguments.device))
+        is_wrong = any(result.verdict == "wrong" for result in results)
+        passed += not is_wrong
+        if is_wrong or len(specs) == 1:
+            _print_results(terminal, spec, results)
+        else:
+            _print_passed(terminal, spec, results)
+    terminal.print(f"passed: {passed} of {len(specs)}")
+    return OK if passed == len(specs) else FAILED
 
 
-def examine(spec: BackboneSpec, *, download: bool, device: str) -> Iterator[Finding]:
-    """What the entry says, what its library says, what it builds, and what it does."""
+def examine(spec: BackboneSpec, *, download: bool, device: str) -> Iterator[CheckResult]:
+    """Check the facts of an entry, its names in the library, the architecture, and a run.
+
+    Later checks are skipped if an earlier one shows that they would fail for the same reason.
+    `download` allows missing weights to be downloaded for the run.
+    """
     missing = [name for name in FACTS if getattr(spec, name) is None]
-    yield (
-        Finding("unknown", f"the entry does not tell {', '.join(missing)}")
-        if missing
-        else Finding("good", "the entry tells all about itself")
-    )
+    if missing:
+        yield CheckResult("unknown", f"the entry does not state {', '.join(missing)}")
+    else:
+        yield CheckResult("good", "the entry states all facts")
     if problems := id_problems(spec):
-        yield from (Finding("wrong", problem) for problem in problems)
+        yield from (CheckResult("wrong", problem) for problem in problems)
         return
     if spec.loader in BUILT_WITHOUT_WEIGHTS:
-        yield (built := _built(spec))
-        if built.verdict == "wrong":
-            return  # and it would fail for the same reason while it is loaded
-    yield from _run(spec, download=download, device=device)
-
-
-def _built(spec: BackboneSpec) -> Finding:
-    """The architecture on the meta device, against what the entry declares."""
-    try:
-        input_px, width, params = measure_architecture(spec)
-    except UnavailableError as error:
-        return Finding("unknown", str(error))
-    except BobError as error:
-        return Finding("wrong", str(error))
-    except Exception as error:  # a library's own errors: an option that it does not know, a size that it cannot build
-        return Finding(
-            "wrong",
-            f"architecture {spec.architecture!r} does not build: {type(error).__name__}: {error}",
-        )
-    if other := spec.contradictions(input_px, width, params):
-        return Finding("wrong", "; ".join(other))
-    return Finding(
-        "good",
-        f"builds: {input_px} px in, output {spec.output} of width {width:,}, {params:,} parameters",
-    )
+        architecture = _check_architecture(spec)
+        yield architecture
+        if architecture.verdict == "wrong":
+            return
+    yield from _check_run(spec, download=download, device=device)
 
 
 def measure_architecture(spec: BackboneSpec) -> tuple[int, int, int]:
-    """Input side, feature width and parameters of the architecture, without its weights."""
-    built = outline(spec, offline=True)
-    geometry = built.geometry
+    """Return input side in px, feature width and number of parameters, without the weights."""
+    skeleton = outline(spec, offline=True)
+    geometry = skeleton.geometry
     x = torch.zeros((1, 3, geometry.height_px, geometry.width_px), device="meta")
     with torch.inference_mode():
-        rows = built.module(x, [spec.output])[spec.output]
-    return (
-        geometry.height_px,
-        rows.shape[1],
-        sum(parameter.numel() for parameter in built.module.parameters()),
-    )
+        features = skeleton.module(x, [spec.output])[spec.output]
+    params = sum(parameter.numel() for parameter in skeleton.module.parameters())
+    return geometry.height_px, features.shape[1], params
 
 
-def _run(spec: BackboneSpec, *, download: bool, device: str) -> Iterator[Finding]:
-    """The weights, a forward pass, and the text tower, where they are here or may be fetched."""
-    absent = backbone_unavailable_reason(spec)
-    if absent and not download:
-        own_file = spec.weights is not None and source_text(spec.weights).startswith("file ")
-        yield Finding("wrong" if own_file else "unknown", f"weights: {absent}")
+def _check_architecture(spec: BackboneSpec) -> CheckResult:
+    """Build the architecture on the meta device, and compare it with the declared sizes."""
+    try:
+        input_px, width, params = measure_architecture(spec)
+    except UnavailableError as error:
+        return CheckResult("unknown", str(error))
+    except BobError as error:
+        return CheckResult("wrong", str(error))
+    except Exception as error:  # from the library: an unsupported option or size
+        reason = f"{type(error).__name__}: {error}"
+        return CheckResult("wrong", f"architecture {spec.architecture!r} does not build: {reason}")
+    if contradictions := spec.contradictions(input_px, width, params):
+        return CheckResult("wrong", "; ".join(contradictions))
+    output = f"output {spec.output} of width {width:,}"
+    return CheckResult("good", f"builds: input {input_px} px, {output}, {params:,} parameters")
+
+
+def _check_run(spec: BackboneSpec, *, download: bool, device: str) -> Iterator[CheckResult]:
+    """Load the weights if they are here or may be downloaded, and run the backbone."""
+    absence = backbone_unavailable_reason(spec)
+    if absence and not download:
+        is_local_file = spec.weights is not None and source_text(spec.weights).startswith("file ")
+        yield CheckResult("wrong" if is_local_file else "unknown", f"weights: {absence}")
         return
     try:
         backbone = load_backbone(spec, device, "float32", offline=not download)
-        shape = backbone.check()
+        width = backbone.check()[-1]
         digest = tensor_hash(backbone.module.state_dict())
-        yield Finding(
-            "good",
-            f"runs: weights from {source_text(spec.weights)} with hash {digest}, rows of width {shape[-1]:,}",
-        )
+        weights = f"weights from {source_text(spec.weights)} with hash {digest}"
+        yield CheckResult("good", f"runs: {weights}, features of width {width:,}")
         if backbone.has_text:
-            yield Finding(
-                "good",
-                f"has a text tower: {backbone.embed_texts(['a photo']).shape[1]:,} wide, tokenizer {backbone.text.tokenizer}",
-            )
+            width = backbone.embed_texts(["a photo"]).shape[1]
+            tokenizer = backbone.text.tokenizer
+            yield CheckResult("good", f"text tower: width {width:,}, tokenizer {tokenizer}")
     except UnavailableError as error:
-        yield Finding("wrong" if download else "unknown", str(error))
+        yield CheckResult("wrong" if download else "unknown", str(error))
     except BobError as error:
-        yield Finding("wrong", str(error))
-    except Exception as error:  # a module's own code can raise anything
-        yield Finding("wrong", f"fails while it runs: {type(error).__name__}: {error}")
+        yield CheckResult("wrong", str(error))
+    except Exception as error:  # the code of a module may raise anything
+        yield CheckResult("wrong", f"fails when run: {type(error).__name__}: {error}")
 
 
-def _tell(terminal: Terminal, spec: BackboneSpec, findings: list[Finding], *, whole: bool) -> None:
-    """Every finding of one backbone; of many, a line each, and every finding where something is wrong."""
-    if whole:
-        terminal.write_line(f"{spec.name}")
-        for finding in findings:
-            terminal.write_line(f"  {finding.verdict:8}{finding.words}")
-        return
-    ran = any(finding.words.startswith("runs") for finding in findings)
-    terminal.write_line(
-        f"{spec.name}: well" + ("" if ran else ", but for its weights, which are not here")
-    )
+def _print_results(terminal: Terminal, spec: BackboneSpec, results: Sequence[CheckResult]) -> None:
+    terminal.write_line(spec.name)
+    for result in results:
+        terminal.write_line(f"  {result.verdict:8}{result.text}")
+
+
+def _print_passed(terminal: Terminal, spec: BackboneSpec, results: Sequence[CheckResult]) -> None:
+    was_run = any(result.text.startswith("runs") for result in results)
+    suffix = "" if was_run else ", but not run: its weights are not on this machine"
+    terminal.write_line(f"{spec.name}: passed{suffix}")

@@ -1,11 +1,12 @@
-"""`bob-bench evaluate`: features that somebody has already, from files to records and the leaderboard."""
+"""`bob-bench evaluate`: files of precomputed features become records and a leaderboard."""
 
 import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bob.commands.arguments import own_images, usable_device
+from bob.commands.arguments import local_datasets, usable_device
+from bob.commands.compare import print_comparison
 from bob.commands.leaderboard import publish
 from bob.commands.terminal import Terminal, counted
 from bob.datasets.dataset import Dataset
@@ -13,10 +14,9 @@ from bob.datasets.open import open_dataset
 from bob.errors import FAILED, OK, ConfigError, NotApplicableError, UnavailableError
 from bob.io.files import require_writable, slug
 from bob.io.paths import default_cache
-from bob.leaderboard.cells import cells, column_of, comparable
+from bob.leaderboard.cells import board_cells, column_of, comparable
 from bob.leaderboard.gather import GatheredRecords
 from bob.leaderboard.pairwise import compare
-from bob.leaderboard.render.comparison import comparison_sentences, comparison_table
 from bob.leaderboard.render.terminal import to_terminal
 from bob.precomputed.columns import Given, read_given
 from bob.precomputed.history import clash, kept, with_earlier
@@ -34,17 +34,20 @@ FACTS = ("family", "params", "gflops", "licence", "revision")
 
 @dataclass(frozen=True)
 class Asked:
-    """What the flags name, before a file is read."""
+    """The files and the dataset that the arguments name."""
 
     files: Mapping[str, Mapping[Role | None, Path]]
-    """Name → its file, or one file per split."""
+    """Model name → its file, or one file per split."""
     known: DatasetSpec | None
-    """The dataset whose images the rows are of; None where the file tells splits and labels itself."""
+    """The dataset with the images of the rows; None if the file holds splits and labels."""
     dataset: str
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Reads, says what there is to do, does what is not yet in the results, writes the leaderboard. The exit code is 1 where a cell failed."""
+    """Read the files, compute the scores that are not yet recorded, and write the leaderboard.
+
+    Returns FAILED if a cell failed.
+    """
     terminal, device = Terminal(), usable_device(arguments.device)
     registry = load_registry(arguments.registry, arguments.tasks_dir)
     asked = _asked(arguments, registry)
@@ -55,7 +58,8 @@ def run(arguments: argparse.Namespace) -> int:
     todo = [one for one in works if arguments.fresh or not kept(record_store, one)]
     done = len(works) - len(todo)
     terminal.print(
-        f"plan: {counted(len(asked.files), 'file')} of features on {device}: {counted(len(todo), 'cell')} to do, {done} done"
+        f"plan: {counted(len(asked.files), 'file')} of features on {device}: "
+        f"{counted(len(todo), 'cell')} to do, {done} done"
     )
     try:
         records = [_do(terminal, record_store, one, device) for one in todo]
@@ -79,36 +83,41 @@ def _asked(arguments: argparse.Namespace, registry: Registry) -> Asked:
         told := [flag for flag in FACTS if getattr(arguments, flag) is not None]
     ):
         raise ConfigError(
-            f"--{told[0]} is of one model, and {len(files)} files are given; evaluate them one by one to tell it."
+            f"--{told[0]} describes one model, but there are {len(files)} files; "
+            "evaluate them one by one to state it."
         )
     for name in files:
         if name in registry.backbones:
             raise ConfigError(
-                f"--name {name!r} is a registered backbone, whose rows these may not be; choose another name."
+                f"--name {name!r} is a registered backbone, which may not have computed these "
+                "rows; choose another name."
             )
         if name != slug(name):
             raise ConfigError(
-                f"--name {name!r} cannot be a name: letters, digits, '.', '_' and '-' only."
+                f"--name {name!r} is not a valid name: use only letters, digits, '.', '_' and '-'."
             )
     known = _known(arguments, registry)
     if known is None and arguments.skip_missing:
         raise ConfigError(
-            "--skip-missing is for images of a dataset that is known here: give it with --data or --dataset."
+            "--skip-missing needs the images of a dataset: "
+            "name a registered one with --dataset, or give yours with --data."
         )
     if known is None and arguments.dataset is None and len(files) > 1:
         raise ConfigError(
-            "several files: name the examples that they share with --dataset NAME, or give their images with --data."
+            "several files: name the examples that they share with --dataset NAME, "
+            "or give their images with --data."
         )
     dataset = known.name if known else arguments.dataset or next(iter(files))
     if dataset != slug(dataset):
         raise ConfigError(
-            f"--dataset {dataset!r} cannot be a name: letters, digits, '.', '_' and '-' only."
+            f"--dataset {dataset!r} is not a valid name: "
+            "use only letters, digits, '.', '_' and '-'."
         )
     return Asked(files, known, dataset)
 
 
 def _files(arguments: argparse.Namespace) -> dict[str, Mapping[Role | None, Path]]:
-    """Name → files, names from --name or from the files' own."""
+    """Return model name → its files; names come from --name or from the files."""
     sides: dict[Role, Path | None] = {
         "train": arguments.train,
         "val": arguments.val,
@@ -119,10 +128,10 @@ def _files(arguments: argparse.Namespace) -> dict[str, Mapping[Role | None, Path
     }
     if bool(by_split) == bool(arguments.files):
         raise ConfigError(
-            "give files of features, or --train FILE --test FILE with one split each."
+            "give files of features, or one file per split with --train FILE --test FILE."
         )
     if by_split and "train" not in by_split:
-        raise ConfigError("--train is missing; --val and --test stand beside it.")
+        raise ConfigError("--train is missing; --val and --test are used together with it.")
     models: list[Mapping[Role | None, Path]] = (
         [by_split] if by_split else [{None: path} for path in arguments.files]
     )
@@ -133,17 +142,21 @@ def _files(arguments: argparse.Namespace) -> dict[str, Mapping[Role | None, Path
     )
     if len(names) != len(models) or len(set(names)) < len(names):
         raise ConfigError(
-            f"--name must give {counted(len(models), 'file')} different names, separated by commas; got {', '.join(map(repr, names))}."
+            f"--name must give {counted(len(models), 'file')} different names, "
+            f"separated by commas; got {', '.join(map(repr, names))}."
         )
     return dict(zip(names, models, strict=True))
 
 
 def _known(arguments: argparse.Namespace, registry: Registry) -> DatasetSpec | None:
-    """The dataset that the rows are found for: one's own images, or a registered one; None for any other name."""
+    """Return the dataset to whose images rows are matched: that of --data, or a registered one.
+
+    None if --dataset is missing or any other name.
+    """
     if arguments.data and arguments.dataset:
-        raise ConfigError("--data and --dataset name a dataset each; give one of them.")
+        raise ConfigError("--data and --dataset each name a dataset; give one of them.")
     return (
-        own_images([arguments.data], registry)[0].spec
+        local_datasets([arguments.data], registry)[0].spec
         if arguments.data
         else registry.datasets.get(arguments.dataset)
     )
@@ -152,7 +165,7 @@ def _known(arguments: argparse.Namespace, registry: Registry) -> DatasetSpec | N
 def _works(
     arguments: argparse.Namespace, registry: Registry, asked: Asked, terminal: Terminal
 ) -> list[Work]:
-    """What is asked of each file, task by task; what does not apply is told."""
+    """Return the cells to compute, task by task, and print which tasks do not apply."""
     record_store = RecordStore(arguments.results)
     facts = {flag: getattr(arguments, flag) for flag in FACTS}
     found = [
@@ -201,25 +214,26 @@ def _examples(
 
 
 def _opened(known: DatasetSpec, cache: Path, registry: Registry) -> Dataset:
-    """Nothing is downloaded for rows that are here already."""
+    """Open the dataset without downloading it: the rows are already here."""
     try:
         return open_dataset(known, cache, offline=True, entries=registry.datasets)
     except UnavailableError as error:
-        other = f"`bob-bench datasets prefetch {known.name}` fetches it; or give --dataset another name, for examples that your file alone tells."
-        raise UnavailableError(f"{error} {other}") from error
+        remedy = (
+            f"Download it with `bob-bench datasets prefetch {known.name}`; or give --dataset "
+            "another name, if the file holds splits and labels."
+        )
+        raise UnavailableError(f"{error} {remedy}") from error
 
 
 def _show(terminal: Terminal, gathered: GatheredRecords, works: Sequence[Work]) -> None:
-    """The columns of what was asked, with all who stand in them; two files against each other as well."""
+    """Print the leaderboard of the evaluated tasks, and the comparison of two models."""
     columns = {(one.task.name, one.examples.dataset.name) for one in works}
-    shown = gathered.among(
+    shown = gathered.with_keys(
         {record.key for record in gathered.records if column_of(record) in columns}
     )
     if shown.records:
         terminal.render(to_terminal(shown.board()))
     names = list(dict.fromkeys(one.told.name for one in works))
     if len(names) == 2:
-        found = compare(names[0], names[1], cells(comparable(shown.records)[0]), gathered.outcomes)
-        terminal.render(comparison_table(found))
-        for sentence in comparison_sentences(found):
-            terminal.print(sentence)
+        cells = board_cells(comparable(shown.records)[0])
+        print_comparison(terminal, compare(names[0], names[1], cells, gathered.outcomes))

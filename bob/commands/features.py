@@ -1,4 +1,7 @@
-"""`bob-bench features`: the stored features of a backbone and a dataset as one file, in the form that `bob-bench evaluate` reads."""
+"""`bob-bench features`: the stored features of a backbone on a dataset, written to one file.
+
+`bob-bench evaluate` reads such files.
+"""
 
 import argparse
 import json
@@ -11,7 +14,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save
 
 from bob.backbones.availability import require_code_permission
-from bob.commands.arguments import own_images, usable_device
+from bob.commands.arguments import local_datasets, usable_device
 from bob.commands.terminal import Terminal, counted
 from bob.datasets.dataset import Dataset, Split
 from bob.datasets.open import open_dataset
@@ -29,7 +32,10 @@ Columns = dict[str, NDArray[Any]]
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Every split's rows with ids, labels, classes, splits and groups; nothing is embedded."""
+    """Write the features of all splits with ids, labels, classes, splits and groups.
+
+    Nothing is computed. ConfigError if features are not stored.
+    """
     if arguments.to.suffix.lower() not in FORMATS:
         raise ConfigError(f"--to {str(arguments.to)!r}: must end in {' or '.join(FORMATS)}.")
     registry = load_registry(arguments.registry, arguments.tasks_dir)
@@ -40,7 +46,8 @@ def run(arguments: argparse.Namespace) -> int:
         (split.y < 0).any() for split in dataset.splits.values()
     ):
         raise ConfigError(
-            f"dataset {entry.name!r}: its images have several labels or none, which feature files do not hold."
+            f"dataset {entry.name!r}: some images have several labels or none, "
+            "which feature files cannot hold."
         )
     request = _request(arguments, backbone, cache)
     rows = {
@@ -52,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
     terminal = Terminal()
     for shift in dataset.shifts:
         terminal.note(
-            f"the shift {shift} of {dataset.name!r} is left out: a file holds train, val and test"
+            f"shift {shift} of {dataset.name!r} is excluded: a file holds train, val and test"
         )
     terminal.print(f"{counted(len(columns['x']), 'row')} of {columns['x'].shape[1]} values")
     terminal.print_written([arguments.to])
@@ -66,7 +73,8 @@ def _backbone(arguments: argparse.Namespace, registry: Registry) -> BackboneSpec
     ]
     if len(chosen) > 1:
         raise ConfigError(
-            f"{arguments.backbone!r} are {len(chosen)} backbones; a file holds the features of one."
+            f"{arguments.backbone!r} selects {len(chosen)} backbones; "
+            "a file holds the features of one."
         )
     require_code_permission(chosen, arguments.allow_code)
     return chosen[0]
@@ -76,19 +84,20 @@ def _entry(arguments: argparse.Namespace, registry: Registry) -> DatasetSpec:
     if bool(arguments.dataset) == bool(arguments.data):
         raise ConfigError("name a registered dataset, or give your images with --data.")
     if arguments.data:
-        return own_images([arguments.data], registry)[0].spec
+        return local_datasets([arguments.data], registry)[0].spec
     chosen = [
         one.spec for one in select(arguments.dataset, registry.datasets, "dataset", dataset_labels)
     ]
     if len(chosen) > 1:
         raise ConfigError(
-            f"{arguments.dataset!r} are {len(chosen)} datasets; a file holds the features of one."
+            f"{arguments.dataset!r} selects {len(chosen)} datasets; "
+            "a file holds the features of one."
         )
     return chosen[0]
 
 
 def _request(arguments: argparse.Namespace, backbone: BackboneSpec, cache: Path) -> Request:
-    """As that of the run whose features are wanted, as far as features depend on it."""
+    """Return the request of the run that stored the features, as far as they depend on it."""
     return Request(
         backbones=(),
         tasks=(),
@@ -105,7 +114,7 @@ def _request(arguments: argparse.Namespace, backbone: BackboneSpec, cache: Path)
 
 
 def _rows(request: Request, backbone: BackboneSpec, dataset: str, need: Need) -> Features:
-    """A split's stored rows; ConfigError where not all are there."""
+    """Return the stored features of a split. ConfigError if shards are missing."""
     key, store = (
         Plan(stored=request.stored, cards={backbone: card_of(request, backbone)}).key_of(need),
         request.store(),
@@ -113,16 +122,17 @@ def _rows(request: Request, backbone: BackboneSpec, dataset: str, need: Need) ->
     whole = len(whole_of(need)[1])
     if lacking := store.missing(key, whole):
         raise ConfigError(
-            f"{len(lacking)} of the shards of {backbone.name!r} on {dataset!r}, {need.name}, are not stored below {str(request.cache)!r}. "
-            f"Run `bob-bench run --backbones {backbone.name} --tasks knn` on that dataset first, or say how it was run "
-            "(--precision, --preprocessing, --store-dtype)."
+            f"{len(lacking)} shards of {backbone.name!r} on {dataset!r}, {need.name}, are not "
+            f"stored below {str(request.cache)!r}. Run `bob-bench run --backbones {backbone.name} "
+            "--tasks knn` on that dataset first, or give the settings of the run (--precision, "
+            "--preprocessing, --store-dtype)."
         )
     found = store.read(key, whole)
     return found.view(need.split.origin.positions) if need.split.origin else found
 
 
 def _columns(dataset: Dataset, rows: Mapping[Any, Features]) -> Columns:
-    """All splits one below the other, without images that could not be read."""
+    """Concatenate all splits, without unreadable images."""
     splits = {name: dataset.splits[name].take(found.positions) for name, found in rows.items()}
     columns = {
         "x": np.concatenate([found.rows for found in rows.values()]),

@@ -1,4 +1,7 @@
-"""`bob-bench leaderboard`: from results folders and published tables to a board and its files. Loads no torch."""
+"""`bob-bench leaderboard`: the leaderboard's files, from results folders and published tables.
+
+Does not import torch.
+"""
 
 import argparse
 import contextlib
@@ -12,62 +15,70 @@ from bob.leaderboard.gather import GatheredRecords, gather
 from bob.leaderboard.render.terminal import to_terminal
 from bob.leaderboard.write import write_board
 
-RESULTS = Path("results")
-"""The results folder where none is named; the command line's default."""
+DEFAULT_RESULTS = Path("results")
+"""The results folder if neither `--results` nor DIR names one."""
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Writes the leaderboard's files from the records that there are. Conflicting records make the exit code 1, as failed cells do."""
-    terminal = Terminal()
-    folders = arguments.folders or [arguments.results or RESULTS]
-    with _uncollected():
-        return _leaderboard(terminal, arguments, folders)
+    """Write and print the leaderboard.
 
-
-def _leaderboard(terminal: Terminal, arguments: argparse.Namespace, folders: Sequence[Path]) -> int:
-    gathered = gather(folders, arguments.external)
-    _tell(terminal, gathered)
-    if not gathered.records:
-        raise ConfigError(
-            f"{', '.join(map(str, folders))}: holds no records; run `bob-bench run` first, or name the folder with --results."
-        )
-    board = gathered.board()
-    place = arguments.results or (folders[0] if len(folders) == 1 else RESULTS)
-    terminal.print_written(write_board(board, place))
-    if arguments.figures:
-        from bob.leaderboard.render.figures import write_figures
-
-        terminal.print_written(write_figures(board, place / "figures"))
-    terminal.render(to_terminal(board))
-    return FAILED if gathered.conflicts else OK
+    Returns FAILED if records conflict. ConfigError if there are no records.
+    """
+    folders = arguments.folders or [arguments.results or DEFAULT_RESULTS]
+    with _without_garbage_collection():
+        return _write_and_print(Terminal(), arguments, folders)
 
 
 def publish(terminal: Terminal, results: Path) -> GatheredRecords:
-    """Writes the leaderboard of one results folder, and gives what it holds."""
-    with _uncollected():
+    """Write the leaderboard of one results folder, and return its records."""
+    with _without_garbage_collection():
         gathered = gather([results])
-        _tell(terminal, gathered)
+        _print_problems(terminal, gathered)
         if gathered.records:
             terminal.print_written(write_board(gathered.board(), results))
         return gathered
 
 
+def _write_and_print(
+    terminal: Terminal, arguments: argparse.Namespace, folders: Sequence[Path]
+) -> int:
+    gathered = gather(folders, arguments.external)
+    _print_problems(terminal, gathered)
+    if not gathered.records:
+        raise ConfigError(
+            f"{', '.join(map(str, folders))}: holds no records; run `bob-bench run` first, "
+            "or name the folder with --results."
+        )
+    board = gathered.board()
+    target = arguments.results or (folders[0] if len(folders) == 1 else DEFAULT_RESULTS)
+    terminal.print_written(write_board(board, target))
+    if arguments.figures:
+        from bob.leaderboard.render.figures import write_figures
+
+        terminal.print_written(write_figures(board, target / "figures"))
+    terminal.render(to_terminal(board))
+    return FAILED if gathered.conflicts else OK
+
+
 @contextlib.contextmanager
-def _uncollected() -> Iterator[None]:
-    """Without Python's cycle collector: records hold no cycles, and walking thousands of them again and again costs a third of the time."""
-    was_on = gc.isenabled()
+def _without_garbage_collection() -> Iterator[None]:
+    """Disable Python's cycle collector.
+
+    Records hold no reference cycles, and traversing thousands of them takes a third of the time.
+    """
+    was_enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        if was_on:
+        if was_enabled:
             gc.enable()
 
 
-def _tell(terminal: Terminal, gathered: GatheredRecords) -> None:
+def _print_problems(terminal: Terminal, gathered: GatheredRecords) -> None:
     for problem in gathered.damaged:
         terminal.note(problem)
     for conflict in gathered.conflicts:
         terminal.error(f"conflict: {conflict}; the cell shows no value.")
-    for remark in gathered.remarks:
-        terminal.note(remark)
+    for note in gathered.notes:
+        terminal.note(note)

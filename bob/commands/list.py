@@ -1,32 +1,40 @@
-"""`bob-bench list`, without torch."""
+"""`bob-bench list`: registry entries or records, one per line or as JSON. Does not import torch."""
 
 import argparse
 import json
-import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bob.backbones.availability import backbone_unavailable_reason
+from bob.commands.terminal import Terminal
 from bob.datasets.availability import dataset_unavailable_reason
+from bob.errors import OK
 from bob.registry import load_registry
 
 if TYPE_CHECKING:
     from bob.records.record import Record
 
+Row = dict[str, Any]
+
 
 def run(arguments: argparse.Namespace) -> int:
-    """One line per entry, or JSON with every field."""
-    rows = _record_rows(arguments) if arguments.kind == "records" else _registry_rows(arguments)
-    if arguments.json:
-        sys.stdout.write(json.dumps(rows, indent=1) + "\n")
-    elif rows:
-        sys.stdout.write(_columns([_short(arguments.kind, row) for row in rows]))
+    """Print one line per entry, or all fields of all entries as JSON."""
+    terminal = Terminal()
+    if arguments.kind == "records":
+        rows = _record_rows(terminal, arguments)
     else:
-        sys.stdout.write(f"no {arguments.kind}\n")
-    return 0
+        rows = _registry_rows(arguments)
+    if arguments.json:
+        terminal.write_line(json.dumps(rows, indent=1))
+    elif rows:
+        for line in _aligned([_summary(arguments.kind, row) for row in rows]):
+            terminal.write_line(line)
+    else:
+        terminal.write_line(f"no {arguments.kind}")
+    return OK
 
 
-def _registry_rows(arguments: argparse.Namespace) -> list[dict[str, Any]]:
+def _registry_rows(arguments: argparse.Namespace) -> list[Row]:
     registry = load_registry(arguments.registry, arguments.tasks_dir)
     if arguments.kind == "tasks":
         return [spec.model_dump(mode="json") for spec in registry.tasks.values()]
@@ -41,61 +49,50 @@ def _registry_rows(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     ]
 
 
-def _record_rows(arguments: argparse.Namespace) -> list[dict[str, Any]]:
+def _record_rows(terminal: Terminal, arguments: argparse.Namespace) -> list[Row]:
     from bob.records.store import RecordStore
 
     records, damaged = RecordStore(arguments.results).read_all()
     for problem in damaged:
-        sys.stderr.write(f"note: {problem}\n")
+        terminal.note(problem)
     return [_record_row(record) for record in records]
 
 
-def _record_row(record: "Record") -> dict[str, Any]:
-    ranking = next(
-        (score for score in record.scores if score.metric == record.task.metrics[0]), None
-    )
+def _record_row(record: "Record") -> Row:
+    metric = record.task.metrics[0]
+    score = next((score for score in record.scores if score.metric == metric), None)
     return {
         "key": record.key,
         "task": record.task.name,
         "dataset": record.dataset_name,
         "backbone": record.backbone_name,
         "status": record.status,
-        "metric": record.task.metrics[0],
-        "value": ranking.value if ranking else None,
+        "metric": metric,
+        "value": score.value if score else None,
         "created": record.provenance.get("created"),
         "reason": record.reason,
     }
 
 
-def _short(kind: str, row: dict[str, Any]) -> Sequence[str]:
-    """What a line shows of an entry."""
-    here = row.get("absent") or "on this machine"
+def _summary(kind: str, row: Row) -> Sequence[str]:
+    """Return the columns of the line of an entry."""
+    availability = row.get("absent") or "on this machine"
+    groups = ",".join(row.get("groups") or ())
     if kind == "backbones":
         params = f"{row['params'] / 1e6:.1f} M" if row["params"] else ""
-        return row["name"], row["family"], row["architecture"], params, here
+        return row["name"], row["family"], row["architecture"], params, availability
     if kind == "tasks":
-        return (
-            row["name"],
-            f"v{row['version']}",
-            row["protocol"],
-            ",".join(row["groups"]),
-            row["summary"],
-        )
+        return row["name"], f"v{row['version']}", row["protocol"], groups, row["summary"]
     if kind == "datasets":
-        return (
-            row["name"],
-            ",".join(row["groups"]),
-            f"{row['classes']} classes" if row["classes"] else "",
-            here,
-        )
+        classes = f"{row['classes']} classes" if row["classes"] else ""
+        return row["name"], groups, classes, availability
     value = f"{100 * row['value']:.1f} %" if row["value"] is not None else row["status"]
     return row["key"][:16], row["task"], row["dataset"], row["backbone"], row["metric"], value
 
 
-def _columns(lines: Sequence[Sequence[str]]) -> str:
-    widths = [max(len(cell) for cell in column) for column in zip(*lines, strict=True)]
-    return "".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        + "\n"
-        for line in lines
-    )
+def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Yield one line per row, with columns of equal width."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        yield "  ".join(cells).rstrip()

@@ -1,4 +1,4 @@
-"""Recommend."""
+"""`bob-bench recommend`: the best backbone within limits. Does not import torch."""
 
 import argparse
 import dataclasses
@@ -15,7 +15,10 @@ from bob.leaderboard.render.ranking_table import pool_text
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """The pick, its tie group and what one gives up. The exit code is 1 where no backbone meets the limits."""
+    """Print the recommended backbone, those tied with it, and what the limits cost.
+
+    Returns FAILED if no backbone meets the limits.
+    """
     gathered, records = gather_selection(
         arguments.results, arguments.tasks, arguments.datasets, arguments.data
     )
@@ -28,7 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
         licence=arguments.licence,
         device=arguments.device,
     )
-    advice = advise(records, limits, gathered.evidence, gathered.outcomes)
+    advice = advise(records, limits, gathered.per_example, gathered.outcomes)
     terminal = Terminal()
     if arguments.json:
         terminal.write_line(json.dumps(advice_json(advice), indent=1))
@@ -39,18 +42,21 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def advice_json(advice: Advice) -> dict[str, Any]:
-    """Everything that the sentences say, as plain values."""
+    """Return a recommendation as plain values, with its sentences."""
+    pick, without_limits = advice.pick, advice.without_limits
     return {
         "limits": dataclasses.asdict(advice.limits),
         "device": advice.device,
         "pool": pool_text(advice.ranking),
         "settings": [str(column) for column in advice.ranking.settings],
         "basis": advice.ranking.basis,
-        "pick": dataclasses.asdict(advice.pick) | {"costs": advice.costs} if advice.pick else None,
-        "tied": [dataclasses.asdict(trade) for trade in advice.tied],
-        "without_limits": dataclasses.asdict(advice.given_up) if advice.given_up else None,
-        "left_out": advice.ranking.left_out,
+        "pick": dataclasses.asdict(pick) | {"costs": advice.costs} if pick else None,
+        "tied": [dataclasses.asdict(alternative) for alternative in advice.tied],
+        "without_limits": dataclasses.asdict(without_limits) if without_limits else None,
+        "left_out": advice.ranking.incomplete,
         "excluded": advice.excluded,
-        "floor_is_better": {str(column): floor for column, floor in advice.no_better.items()},
+        "floor_is_better": {
+            str(column): baseline for column, baseline in advice.better_baselines.items()
+        },
         "sentences": advice_sentences(advice),
     }

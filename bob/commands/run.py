@@ -1,4 +1,4 @@
-"""`bob-bench run`: from flags to a request, a plan, the engine, and the leaderboard's files."""
+"""`bob-bench run`: arguments become a request, a plan, records and a leaderboard."""
 
 import argparse
 import dataclasses
@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from bob.backbones.availability import backbone_unavailable_reason, require_code_permission
-from bob.commands.arguments import _devices, own_images
+from bob.commands.arguments import local_datasets, parse_devices
 from bob.commands.leaderboard import publish
 from bob.commands.terminal import Terminal, counted, duration
 from bob.datasets.availability import dataset_unavailable_reason
@@ -30,23 +30,27 @@ from bob.registry import (
 )
 from bob.specs import BackboneSpec, DatasetSpec, TaskSpec
 
-SKIPS_TOLD = 3
-"""Skips of one kind that are told one by one."""
+SKIPS_LISTED = 3
+"""Number of skips for similar reasons up to which each is printed on a line of its own."""
 _NAMES = re.compile(r"'[^']*'|\([^)]*\)|https?://\S+")
-"""What differs between reasons of one kind."""
+"""Names and addresses, by which similar reasons differ."""
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Plans, says what it will take, does it, writes the leaderboard. The exit code tells whether everything asked for was had."""
+    """Plan, print the estimated cost, compute, and write the leaderboard.
+
+    Returns FAILED if a cell failed, or if a backbone or dataset that was named exactly is
+    unavailable.
+    """
     terminal = Terminal()
     request = make_request(arguments)
     if arguments.dry_run:
         request = request if request.offline else _without_downloads(terminal, request)
     else:
         require_writable(request.results)  # a cache may be read-only where all features are in it
-    terminal.print("preparing backbones: each is loaded and checked when this machine first meets it")
+    terminal.print("preparing backbones: each is checked when this machine first loads it")
     plan = make_plan(request)
-    _tell_plan(terminal, request, plan)
+    _print_plan(terminal, request, plan)
     if arguments.dry_run:
         return _exit_code(plan, [])
     try:
@@ -55,19 +59,19 @@ def run(arguments: argparse.Namespace) -> int:
         publish(terminal, request.results)
         raise
     gathered = publish(terminal, request.results)
-    asked = {cell.key for cell in (*plan.done, *plan.todo)} | {
+    requested = {cell.key for cell in (*plan.done, *plan.todo)} | {
         cell.key for cell, _ in (*plan.broken, *plan.not_applicable)
     }
-    shown = gathered.among(asked)
+    shown = gathered.with_keys(requested)
     if shown.records:
         terminal.render(to_terminal(shown.board()))
     return _exit_code(plan, records)
 
 
 def make_request(arguments: argparse.Namespace) -> Request:
-    """Flags as plain values, with names resolved in the registries."""
+    """Return the arguments as plain values, with names resolved in the registries."""
     registry = load_registry(arguments.registry, arguments.tasks_dir)
-    device, *more_devices = _devices(arguments.device, arguments.precision)
+    device, *more_devices = parse_devices(arguments.device, arguments.precision)
     tasks = [chosen.spec for chosen in select(arguments.tasks, registry.tasks, "task", task_labels)]
     return Request(
         backbones=_backbones(arguments, registry),
@@ -95,8 +99,10 @@ def make_request(arguments: argparse.Namespace) -> Request:
 
 
 def _without_downloads(terminal: Terminal, request: Request) -> Request:
-    """What is on this machine; a dry run tells what would be downloaded and downloads nothing."""
-    here = [chosen for chosen in request.backbones if backbone_unavailable_reason(chosen.spec) is None]
+    """Return the request without what a run would have to download, and print what that is."""
+    here = [
+        chosen for chosen in request.backbones if backbone_unavailable_reason(chosen.spec) is None
+    ]
     datasets = {
         task: [chosen for chosen in several if dataset_unavailable_reason(chosen.spec) is None]
         for task, several in request.datasets.items()
@@ -112,7 +118,8 @@ def _without_downloads(terminal: Terminal, request: Request) -> Request:
     }
     if absent:
         terminal.print(
-            f"not on this machine, to be obtained first, and not in this plan: {', '.join(sorted(absent))}"
+            "not on this machine, to be downloaded first, and not in this plan: "
+            f"{', '.join(sorted(absent))}"
         )
     return dataclasses.replace(request, backbones=here, datasets=datasets)
 
@@ -133,8 +140,11 @@ def _backbones(arguments: argparse.Namespace, registry: Registry) -> list[Select
 def _datasets(
     arguments: argparse.Namespace, registry: Registry, tasks: Sequence[TaskSpec]
 ) -> Mapping[str, Sequence[Selected[DatasetSpec]]]:
-    """Named datasets and one's own images go to every task; otherwise each task has its own."""
-    own = own_images(arguments.data, registry)
+    """Return the datasets of each task.
+
+    Named datasets and those of `--data` go to every task; without them each task has its own.
+    """
+    own = local_datasets(arguments.data, registry)
     named = (
         []
         if arguments.datasets is None
@@ -146,27 +156,30 @@ def _datasets(
 
 
 def _own_datasets(task: TaskSpec, registry: Registry) -> list[Selected[DatasetSpec]]:
-    """The datasets of a task's file; nobody named them on the command line, so what is absent is skipped."""
+    """Return the datasets of a task's file.
+
+    They were not named on the command line, so that unavailable ones are skipped.
+    """
     chosen = select(",".join(task.datasets), registry.datasets, "dataset", dataset_labels)
     return [Selected(one.spec, exact=False) for one in chosen]
 
 
 def _not_applicable(plan: Plan) -> list[str]:
-    """One line per reason, with the backbones that it holds for."""
+    """Return one line per reason, with the names of the backbones it applies to."""
     names: dict[str, set[str]] = {}
     for cell, reason in plan.not_applicable:
         names.setdefault(reason, set()).add(cell.backbone.name)
-    return [f"{reason} {', '.join(sorted(held))}" for reason, held in names.items()]
+    return [f"{reason} {', '.join(sorted(backbones))}" for reason, backbones in names.items()]
 
 
-def _tell_plan(terminal: Terminal, request: Request, plan: Plan) -> None:
+def _print_plan(terminal: Terminal, request: Request, plan: Plan) -> None:
     for skip in plan.skipped:
         if skip.exact:
             terminal.error(f"missing: {skip.reason}")
-    for text in skipped_in_words([skip for skip in plan.skipped if not skip.exact]):
+    for text in skips_text([skip for skip in plan.skipped if not skip.exact]):
         terminal.note(f"skipped: {text}")
     if plan.too_large:
-        terminal.note(f"left out by --max-params: {', '.join(plan.too_large)}")
+        terminal.note(f"excluded by --max-params: {', '.join(plan.too_large)}")
     for reason in dict.fromkeys(reason for _, reason in plan.broken):
         terminal.error(reason)
     for reason in (*plan.unsuited, *_not_applicable(plan)):
@@ -180,38 +193,40 @@ def _tell_plan(terminal: Terminal, request: Request, plan: Plan) -> None:
         counted(len(plan.datasets), "dataset"),
     ]
     terminal.print(
-        f"plan: {' × '.join(sizes)} on {request.device}: {counted(len(plan.todo), 'cell')} to do, {len(plan.done)} done"
+        f"plan: {' × '.join(sizes)} on {request.device}: "
+        f"{counted(len(plan.todo), 'cell')} to do, {len(plan.done)} done"
     )
     if not (plan.backbones or plan.broken):
-        terminal.note(
-            "no backbone is left to run; `bob-bench list backbones` shows which are on this machine"
-        )
+        terminal.note("no backbone to run; `bob-bench list backbones` shows those on this machine")
     if plan.todo:
         expected = estimate(request, plan)
-        what = f"{expected.images_to_decode:,} images to decode, {expected.images_to_embed:,} rows to embed"
+        mib = f"{expected.disk_bytes / 2**20:.0f} MiB of features"
         terminal.print(
-            f"      {what}, {expected.disk_bytes / 2**20:.0f} MiB of features; takes about {duration(expected.seconds)} here"
+            f"      {expected.images_to_decode:,} images to decode, "
+            f"{expected.images_to_embed:,} rows to embed, {mib}; "
+            f"estimated time {duration(expected.seconds)}"
         )
 
 
-def skipped_in_words(skips: Sequence[Skip]) -> list[str]:
-    """A line each; one for all of those whose reasons differ in names and addresses alone."""
-    alike: dict[str, list[Skip]] = {}
+def skips_text(skips: Sequence[Skip]) -> list[str]:
+    """Return one line per skip, or one for all skips whose reasons differ in names only."""
+    groups: dict[str, list[Skip]] = {}
     for skip in skips:
-        alike.setdefault(f"{skip.kind} {_NAMES.sub('', skip.reason)}", []).append(skip)
-    return [text for several in alike.values() for text in _alike_in_words(several)]
+        groups.setdefault(f"{skip.kind} {_NAMES.sub('', skip.reason)}", []).append(skip)
+    return [text for group in groups.values() for text in _similar_skips_text(group)]
 
 
-def _alike_in_words(skips: Sequence[Skip]) -> list[str]:
-    if len(skips) <= SKIPS_TOLD:
+def _similar_skips_text(skips: Sequence[Skip]) -> list[str]:
+    if len(skips) <= SKIPS_LISTED:
         return [skip.reason for skip in skips]
     first, *others = skips
     return [
-        f"{len(skips)} {first.kind}s, as this one: {first.reason} The others: {', '.join(skip.name for skip in others)}"
+        f"{len(skips)} {first.kind}s for similar reasons, such as: {first.reason} "
+        f"The others: {', '.join(skip.name for skip in others)}"
     ]
 
 
 def _exit_code(plan: Plan, records: Sequence[Record]) -> int:
-    lacking = any(skip.exact for skip in plan.skipped)
+    is_missing = any(skip.exact for skip in plan.skipped)
     failed = bool(plan.broken) or any(record.status == "failed" for record in records)
-    return FAILED if lacking or failed else OK
+    return FAILED if is_missing or failed else OK

@@ -1,18 +1,21 @@
-"""`bob-bench show RECORD`: a record whole, and with `--images` down to the images that it got wrong. Loads no torch."""
+"""`bob-bench show`: a record as JSON, or sheets of the images behind its scores.
+
+Does not import torch.
+"""
 
 import argparse
 import io
-import sys
 
 from PIL import Image
 
+from bob.commands.terminal import Terminal
 from bob.datasets.dataset import Dataset
 from bob.datasets.open import limited, open_dataset, spec_from_data_flag
 from bob.errors import OK, BobError, ConfigError
 from bob.features.store import FeatureStore
 from bob.io.files import write_atomically
 from bob.io.paths import default_cache
-from bob.leaderboard.per_example import outcomes
+from bob.leaderboard.per_example import headline_outcomes
 from bob.outcomes import ClassPredictions
 from bob.outcomes.retrieval import RetrievalResults
 from bob.pictures.record_sheets import Sheets, View, of_classifier, of_retrieval
@@ -22,71 +25,79 @@ from bob.registry import load_registry
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """The record whose key begins as given, as JSON; or its picture sheets."""
+    """Print the record with the given key or first characters of it, or write its sheets."""
+    terminal = Terminal()
     record_store = RecordStore(arguments.results)
-    record = find(record_store, arguments.record)
+    record = _find_record(record_store, arguments.record)
     if not arguments.images:
-        sys.stdout.write(record.model_dump_json(indent=1) + "\n")
+        terminal.write_line(record.model_dump_json(indent=1))
         return OK
     folder = arguments.results / "sheets" / record.key[:16]
-    for name, image in _sheets(record, record_store, arguments):
-        write_atomically(folder / f"{name}.png", _png(image))
-        sys.stdout.write(f"written: {folder / name}.png\n")
+    for name, image in _sheets(terminal, record, record_store, arguments):
+        path = folder / f"{name}.png"
+        write_atomically(path, _png(image))
+        terminal.write_line(f"written: {path}")
     return OK
 
 
-def find(record_store: RecordStore, key: str) -> Record:
-    """The one record whose key begins so."""
-    found = [record for record in record_store.read_all()[0] if record.key.startswith(key)]
-    if len(found) != 1:
-        several = ": " + ", ".join(record.key for record in found[:5]) if found else ""
+def _find_record(record_store: RecordStore, prefix: str) -> Record:
+    """Return the only record whose key starts with `prefix`."""
+    matches = [record for record in record_store.read_all()[0] if record.key.startswith(prefix)]
+    if len(matches) != 1:
+        keys = ": " + ", ".join(record.key for record in matches[:5]) if matches else ""
         raise ConfigError(
-            f"{len(found)} records have a key that begins with {key!r}{several}; see `bob-bench list records`."
+            f"{len(matches)} records have a key that begins with {prefix!r}{keys}; "
+            "see `bob-bench list records`."
         )
-    return found[0]
+    return matches[0]
 
 
-def _sheets(record: Record, record_store: RecordStore, arguments: argparse.Namespace) -> Sheets:
-    held = outcomes(record, record_store.headline_arrays(record))
-    if not held or not isinstance(held[0], ClassPredictions | RetrievalResults):
+def _sheets(
+    terminal: Terminal, record: Record, record_store: RecordStore, arguments: argparse.Namespace
+) -> Sheets:
+    """Yield the sheets of a record of a classifier or of retrieval, by name."""
+    first = next(iter(headline_outcomes(record, record_store.headline_arrays(record))), None)
+    if not isinstance(first, ClassPredictions | RetrievalResults):
         raise ConfigError(
-            f"record {record.key[:16]} ({record.task.name} on {record.dataset_name}, {record.status}) has no per-example results of a classifier "
-            "or of retrieval, which picture sheets are made from."
+            f"record {record.key[:16]} ({record.task.name} on {record.dataset_name}, "
+            f"{record.status}) has no per-example results of a classifier or of retrieval, "
+            "from which sheets are made."
         )
     view = View(
         record,
-        _dataset(record, arguments),
+        _dataset(terminal, record, arguments),
         FeatureStore((arguments.cache_dir or default_cache()) / "features"),
     )
-    return (
-        of_classifier(held[0], view)
-        if isinstance(held[0], ClassPredictions)
-        else of_retrieval(held[0], view)
-    )
+    if isinstance(first, ClassPredictions):
+        return of_classifier(first, view)
+    return of_retrieval(first, view)
 
 
-def _dataset(record: Record, arguments: argparse.Namespace) -> Dataset | None:
-    """The record's images where they are at hand and are the same ones; otherwise None, and why on standard error."""
+def _dataset(terminal: Terminal, record: Record, arguments: argparse.Namespace) -> Dataset | None:
+    """Return the images of the record, or None after a note on why they are unavailable."""
     try:
-        return _same_images(record, arguments)
+        return _open_same_images(record, arguments)
     except BobError as error:
-        sys.stderr.write(f"note: no images: {error}\n")
+        terminal.note(f"no images: {error}")
         return None
 
 
-def _same_images(record: Record, arguments: argparse.Namespace) -> Dataset:
+def _open_same_images(record: Record, arguments: argparse.Namespace) -> Dataset:
+    """Open the dataset of the record. ConfigError if its images are not those of the record."""
     registry = load_registry(arguments.registry, arguments.tasks_dir)
-    given = {spec.name: spec for spec in map(spec_from_data_flag, arguments.data)}
-    spec = given.get(record.dataset_name) or registry.datasets.get(record.dataset_name)
+    local = {spec.name: spec for spec in map(spec_from_data_flag, arguments.data)}
+    spec = local.get(record.dataset_name) or registry.datasets.get(record.dataset_name)
     if spec is None or record.dataset is None:
         raise ConfigError(
-            f"dataset {record.dataset_name!r} is not in the registry; give its folder or table with --data PATH."
+            f"dataset {record.dataset_name!r} is not in the registry; "
+            "give its folder or table with --data PATH."
         )
     dataset = open_dataset(
         spec, arguments.cache_dir or default_cache(), offline=True, entries=registry.datasets
     )
-    whole = dataset if record.dataset.limit is None else limited(dataset, record.dataset.limit)
-    for candidate in (whole, whole.with_shifts(())):
+    if record.dataset.limit is not None:
+        dataset = limited(dataset, record.dataset.limit)
+    for candidate in (dataset, dataset.with_shifts(())):
         if candidate.fingerprint() == record.dataset.fingerprint:
             return candidate
     raise ConfigError(

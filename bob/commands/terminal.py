@@ -54,9 +54,13 @@ class Terminal:
         """Print a message to standard output, wrapped at the width of the terminal."""
         self.out.print(text, markup=False)
 
+    def write(self, text: str) -> None:
+        """Write text to standard output unchanged."""
+        sys.stdout.write(text)
+
     def write_line(self, text: str) -> None:
         """Write a line to standard output unchanged, for scripts and aligned columns."""
-        sys.stdout.write(f"{text}\n")
+        self.write(f"{text}\n")
 
     def render(self, renderable: "RenderableType") -> None:
         """Print a table or another rich renderable to standard output."""

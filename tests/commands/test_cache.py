@@ -11,11 +11,18 @@ import pytest
 
 from bob.cli import main
 from bob.cli.quantities import period, size
-from bob.commands.cache import to_prune
-from bob.commands.terminal import Meter
+from bob.commands.cache import features_to_prune
+from bob.commands.terminal import ThroughputMeter
 from bob.errors import FAILED, OK, USAGE
 from bob.extraction.progress import Spent
-from bob.features.inventory import About, Stored, describe, everything, in_use, remove
+from bob.features.inventory import (
+    Description,
+    StoredFeatures,
+    describe,
+    stored_features,
+    in_use,
+    remove,
+)
 from bob.features.store import SHARD_ROWS, FeatureStore
 from tests.builders.features import KEY, shard
 
@@ -29,7 +36,7 @@ def store(tmp_path: Path) -> FeatureStore:
     store = FeatureStore(tmp_path / "cache" / "features")
     for key, name, images in ((KEY, "a", 6), (OTHER, "b", SHARD_ROWS + 6)):
         store.write(key, 0, shard())
-        describe(store, key, About(name, "photos", "train", images))
+        describe(store, key, Description(name, "photos", "train", images))
     for path in store.folder(KEY).iterdir():
         os.utime(path, (path.stat().st_atime, path.stat().st_mtime - 40 * DAY))
     return store
@@ -40,7 +47,7 @@ def cache(store: FeatureStore, *words: str) -> int:
 
 
 def names(store: FeatureStore) -> list[str]:
-    return [one.about.backbone for one in everything(store.root) if one.about]
+    return [one.description.backbone for one in stored_features(store.root) if one.description]
 
 
 def test_show_tells_whose_features_are_there_and_whether_they_are_complete(store, capsys):
@@ -89,13 +96,13 @@ def test_prune_by_size_removes_the_longest_unused_first(store):
 def test_what_may_go_by_age_counts_before_what_may_go_by_size():
     """Sizes 5, 4, 3; unused for 9, 2 and 1 days. More than 8 days: the first. Of the remaining 7 bytes 3 may stay: the second goes too."""
     stored = [
-        Stored(Path(str(i)), None, 1, size, -days * DAY)
+        StoredFeatures(Path(str(i)), None, 1, size, -days * DAY)
         for i, (size, days) in enumerate([(5, 9), (4, 2), (3, 1)])
     ]
-    assert to_prune(stored, 8 * DAY, 3, now=0.0) == stored[:2]
-    assert to_prune(stored, 8 * DAY, 7, now=0.0) == stored[:1]
-    assert to_prune(stored, None, 11, now=0.0) == stored[:1]
-    assert to_prune(stored, 10 * DAY, None, now=0.0) == []
+    assert features_to_prune(stored, 8 * DAY, 3, now=0.0) == stored[:2]
+    assert features_to_prune(stored, 8 * DAY, 7, now=0.0) == stored[:1]
+    assert features_to_prune(stored, None, 11, now=0.0) == stored[:1]
+    assert features_to_prune(stored, 10 * DAY, None, now=0.0) == []
 
 
 @pytest.mark.parametrize(
@@ -116,7 +123,7 @@ def test_moved_features_are_read_there_and_gone_here(store, tmp_path):
     assert cache(store, "move", "--to", str(tmp_path / "new")) == OK
     there = FeatureStore(tmp_path / "new" / "features")
     assert (there.read(KEY, 6).rows == shard().rows).all() and names(there) == ["a", "b"]
-    assert everything(store.root) == []
+    assert stored_features(store.root) == []
 
 
 READER = """
@@ -150,12 +157,12 @@ def test_what_a_running_process_uses_is_kept_until_it_ends(store, tmp_path, ends
 
 
 def test_what_a_process_is_writing_is_kept(store):
-    claim = store.claim(OTHER, 1)
-    removed, kept = remove(store.root, everything(store.root))
-    assert [one.about.backbone for one in removed] == ["a"] and [
-        one.about.backbone for one in kept
+    lease = store.lease(OTHER, 1)
+    removed, kept = remove(store.root, stored_features(store.root))
+    assert [one.description.backbone for one in removed] == ["a"] and [
+        one.description.backbone for one in kept
     ] == ["b"]
-    claim.release()
+    lease.release()
 
 
 def test_a_run_says_what_it_uses_and_whose_features_it_stores(bob, photos, tmp_path, monkeypatch):
@@ -166,10 +173,11 @@ def test_a_run_says_what_it_uses_and_whose_features_it_stores(bob, photos, tmp_p
         lambda root, keys: used.extend(keys := list(keys)) or real(root, keys),
     )
     assert bob("run", "--data", photos, "--backbones", "raw_pixels", "--tasks", "knn")[0] == OK
-    stored = everything(tmp_path / "cache" / "features")
+    stored = stored_features(tmp_path / "cache" / "features")
     assert {one.digest for one in stored} == {key.digest() for key in used}
     assert sorted(
-        (one.about.backbone, one.about.dataset, one.about.split, one.complete) for one in stored
+        (one.description.backbone, one.description.dataset, one.description.split, one.complete)
+        for one in stored
     ) == [
         ("raw_pixels default", "photos", "test", True),
         ("raw_pixels default", "photos", "train", True),
@@ -193,7 +201,7 @@ def test_periods():
 def test_the_meter_tells_what_limits():
     """100 images in 10 s. Decoding took 20 s of cores, 7 s of which were waited for; forwards 2 s; writing 0.5 s: 5 images/s per core, 50, 200."""
     now = [0.0]
-    meter = Meter(200, clock=lambda: now[0])
+    meter = ThroughputMeter(200, clock=lambda: now[0])
     meter.add(50, Spent())
     assert meter.rate() == "", "what was stored before is no speed"
     now[0] = 10.0
@@ -206,7 +214,7 @@ def test_the_meter_tells_what_limits():
 def test_what_is_left_is_told_by_the_speed_after_the_race():
     """The first 20 images take 60 s, compiling among them; the next 20 take 2 s, so that the 60 left take 6 s."""
     now = [0.0]
-    meter = Meter(100, clock=lambda: now[0])
+    meter = ThroughputMeter(100, clock=lambda: now[0])
     now[0] = 60.0
     meter.add(20, Spent(forward_seconds=50.0))
     assert meter.left() == "4 min left"

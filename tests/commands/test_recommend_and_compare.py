@@ -11,13 +11,13 @@ from scipy import stats
 
 from bob.leaderboard import cells
 from bob.leaderboard.advice import advise
-from bob.leaderboard.cells import Column
+from bob.leaderboard.cells import BoardColumn
 from bob.leaderboard.costs import COSTS, cost_of, devices
 from bob.leaderboard.gather import gather
 from bob.leaderboard.limits import Limits
 from bob.leaderboard.pairwise import compare, paired_difference
-from bob.leaderboard.render.advice import sentences
-from bob.outcomes import Classified
+from bob.leaderboard.render.advice import advice_sentences
+from bob.outcomes import ClassPredictions
 from bob.records.record import Cost, Record
 from tests.builders.leaderboard_records import dataset, facts, record, score, task
 from tests.builders.stored_sweep import N, right, store
@@ -204,8 +204,8 @@ def test_compare_against_scipy(sweep: Path) -> None:
     a, b = right(0.80, 2), right(0.75, 1)
     p = stats.binomtest(int((a & ~b).sum()), int((a ^ b).sum())).pvalue
     assert [duel.column for duel in found.duels] == [
-        Column("knn", "textiles"),
-        Column("linear", "elpv"),
+        BoardColumn("knn", "textiles"),
+        BoardColumn("linear", "elpv"),
     ]
     assert [duel.difference.p for duel in found.duels if duel.difference] == pytest.approx([p, p])
     assert [duel.p for duel in found.duels] == pytest.approx(
@@ -281,10 +281,10 @@ def test_no_mean_difference_over_different_scales() -> None:
     assert compare("a", "b", cells(records), none).overall is None
 
 
-def outcome(seed: int, skill: float) -> Classified:
+def outcome(seed: int, skill: float) -> ClassPredictions:
     rng = np.random.default_rng(seed)
     y = np.arange(300) % 4
-    return Classified.from_logits(rng.normal(size=(300, 4)) + skill * np.eye(4)[y], y)
+    return ClassPredictions.from_logits(rng.normal(size=(300, 4)) + skill * np.eye(4)[y], y)
 
 
 def test_a_metric_that_is_no_mean_is_resampled() -> None:
@@ -331,5 +331,5 @@ def test_settings_in_which_a_floor_is_better_are_named() -> None:
         for (name, held), value in values.items()
     ]
     advice = advise(records, Limits(), lambda held: None, lambda held: ())
-    assert advice.no_better == {Column("linear", "elpv"): "pixels"}  # equal on textiles
-    assert "A floor is better in 1 of 2 settings: linear/elpv (pixels)." in sentences(advice)
+    assert advice.no_better == {BoardColumn("linear", "elpv"): "pixels"}  # equal on textiles
+    assert "A floor is better in 1 of 2 settings: linear/elpv (pixels)." in advice_sentences(advice)

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from bob.cli import main
-from bob.commands.run import skipped_in_words
+from bob.commands.run import skips_text
 from bob.datasets.content.images import decode
 from bob.errors import FAILED, OK, USAGE
 from bob.plan import Skip
-from bob.records.store import RecordBook
+from bob.records.store import RecordStore
 from tests.builders.photos import FLOORS, make_photos
 
 UNAVAILABLE = "resnet18_a1_in1k"
@@ -61,7 +61,7 @@ def test_the_same_command_again_does_nothing_and_opens_no_image(bob, photos, tmp
 
 def test_a_run_ends_with_the_tables_that_the_leaderboard_shows(bob, photos, tmp_path):
     """Paired tests among them: two entries of one backbone are never told apart."""
-    entry = "{family: ssl, loader: floor, architecture: raw_pixels"
+    entry = "{family: ssl, loader: baseline, architecture: raw_pixels"
     (tmp_path / "mine.yaml").write_text(
         f"a: {entry}}}\nb: {entry}, preprocessing: {{input_px: 192}}}}\n"
     )
@@ -150,7 +150,7 @@ def test_skips_for_like_reasons_are_one_line():
     many = [
         skip("backbone", name, f"https://host/{name}.pth is not here. Run once.") for name in "abcd"
     ]
-    told = skipped_in_words([*few, *many, skip("backbone", "e", "gated.")])
+    told = skips_text([*few, *many, skip("backbone", "e", "gated.")])
     assert told == [
         *(one.reason for one in few),
         "4 backbones, as this one: backbone 'a': https://host/a.pth is not here. Run once. The others: b, c, d",
@@ -247,7 +247,7 @@ def test_results_that_cannot_be_written_are_told_before_anything_is_computed(
     (tmp_path / "file").write_text("")
     for where, remedy in (
         (tmp_path / "file", "it is a file: name a folder"),
-        (tmp_path / "file" / "below", "it is a file, or lies below one"),
+        (tmp_path / "file" / "below", "it is a file, or is below one"),
     ):
         code = main(
             [
@@ -384,7 +384,7 @@ def test_a_limit_is_another_record(bob, photos, tmp_path):
 
 def test_records_tell_where_a_number_comes_from(bob, photos, tmp_path):
     bob("run", "--data", photos, "--backbones", "raw_pixels", "--tasks", "knn")
-    (record,), _ = RecordBook(tmp_path / "results").read_all()
+    (record,), _ = RecordStore(tmp_path / "results").read_all()
     assert (
         record.backbone is not None
         and record.backbone.width == 768
@@ -393,7 +393,7 @@ def test_records_tell_where_a_number_comes_from(bob, photos, tmp_path):
     assert record.dataset is not None and record.dataset.counts == {"train": 48, "test": 12}
     assert record.cost is not None and record.cost.images == 60 and record.cost.images_per_s
     assert {"created", "bob", "git", "python", "libraries"} <= set(record.provenance)
-    arrays = RecordBook(tmp_path / "results").arrays(record)
+    arrays = RecordStore(tmp_path / "results").arrays(record)
     assert float((arrays["0.rank"] == 0).mean()) == next(
         score.value for score in record.scores if score.metric == "top1"
     )
@@ -552,7 +552,7 @@ def test_bad_images_can_be_left_out_and_are_counted(bob, photos, tmp_path):
         ),
         (["--device", "cuda:7"], "--device 'cuda:7' is not usable here"),
         (["--data", ""], "--data '': give a folder of class folders, or a table."),
-        (["--data", "nowhere"], "there is no such folder or table"),
+        (["--data", "nowhere"], "no such file or folder"),
         (["--registry", "nowhere.yaml"], "nowhere.yaml: cannot be read"),
         (["--tasks-dir", "nowhere"], "nowhere: is not a folder of task files"),
     ],
