@@ -1,1 +1,1 @@
-"""Records."""
+"""Records of results: their content, their storage and their provenance."""

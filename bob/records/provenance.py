@@ -1,4 +1,4 @@
-"""Under what circumstances a record came about."""
+"""Provenance of a record: when, with which versions and from which commit it was created."""
 
 import datetime
 import importlib.metadata
@@ -24,15 +24,15 @@ LIBRARIES = (
 
 
 def provenance() -> dict[str, Any]:
-    """When, with which versions, from which commit."""
+    """Return the time of creation (UTC) and the environment of this process, JSON-ready."""
     return {
         "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        **_circumstances(),
+        **_environment(),
     }
 
 
 @lru_cache
-def _circumstances() -> dict[str, Any]:
+def _environment() -> dict[str, Any]:
     return {
         "bob": __version__,
         "git": _git(),
@@ -50,24 +50,23 @@ def _version(name: str) -> str | None:
 
 
 def _git() -> dict[str, Any] | None:
-    """Commit of the checkout that runs, and whether it holds other changes; None in an installed copy."""
+    """Return the commit of the running checkout and whether it has uncommitted changes.
+
+    None for an installed package.
+    """
     if not (CHECKOUT / ".git").exists():
         return None
-    commit = _ask_git("rev-parse", "HEAD")
-    return (
-        {
-            "commit": commit.strip(),
-            "modified": bool(_ask_git("status", "--porcelain", "--untracked-files=no")),
-        }
-        if commit
-        else None
-    )
+    commit = _run_git("rev-parse", "HEAD").strip()
+    if not commit:
+        return None
+    changes = _run_git("status", "--porcelain", "--untracked-files=no")
+    return {"commit": commit, "modified": bool(changes)}
 
 
-def _ask_git(*words: str) -> str:
+def _run_git(*arguments: str) -> str:
     try:
         return subprocess.run(
-            ["git", "-C", str(CHECKOUT), *words], capture_output=True, text=True, check=True
+            ["git", "-C", str(CHECKOUT), *arguments], capture_output=True, text=True, check=True
         ).stdout
     except (OSError, subprocess.CalledProcessError):
         return ""

@@ -1,58 +1,69 @@
-"""Records: all scores of one backbone on one task and dataset, with provenance. One JSON file each, with per-example arrays beside it."""
+"""Records: the scores of one backbone on one task and dataset, with provenance.
+
+A record is one JSON file, with per-example arrays in a file beside it.
+"""
 
 from typing import Any, Literal
 
 from pydantic import Field
 
-from bob.specs import Family, Pooling, Pretraining
+from bob.specs import Family, Pretraining
 from bob.specs.yaml import Closed
 
 SCHEMA = 1
 PRECOMPUTED: Literal["precomputed"] = "precomputed"
-"""The family, loader and pooling of features that somebody computed elsewhere and evaluated from a file; the family where none was told."""
+"""The loader and output of features that were computed elsewhere and evaluated from a file.
+
+Also the family if the user stated none.
+"""
 
 
 class Score(Closed):
-    """One metric's value with its interval. `value` is None where the metric is undefined, and `undefined` says why."""
+    """One metric's value with its confidence interval."""
 
     metric: str
-    """A metric's name, with the part's suffix where there are several: `top1_k20`."""
+    """Name of the metric, with a suffix if the task has several parts: `top1_k20`."""
     facets: dict[str, str | int | float] = {}
-    """Which part of the task this is: {"k": 20}, {"head": "ridge", "shots": 5}, {"shift": "poly"}; empty for the headline."""
+    """Part of the task, such as {"k": 20}, {"head": "ridge", "shots": 5} or {"shift": "poly"}.
+
+    Empty for the headline score.
+    """
     seed: int | None
-    """None where the protocol uses no randomness."""
+    """None if the protocol uses no randomness."""
     value: float | None
-    """A fraction in [0, 1] at full precision (log-loss: nats)."""
+    """Fraction in [0, 1] at full precision (log-loss: nats); None if the metric is undefined."""
     low: float | None
     high: float | None
-    """The 95 % interval; None where the examples hold no spread."""
+    """Bounds of the 95 % interval; None if the examples do not vary."""
     n: int | None
-    """The number of test examples that the value is over; None where a published number does not say."""
+    """Number of test examples; None if a published number does not state it."""
     interval: str
-    """How low and high were made: see `bob.metrics.intervals.CLOSED`, or bootstrap."""
+    """Method of the interval: one of `bob.metrics.intervals.CLOSED_FORMS`, or bootstrap."""
     undefined: str | None = None
+    """Why the value is None."""
 
 
 class BackboneFacts(Closed):
-    """Which backbone exactly, as it was when it embedded."""
+    """Identity and costs of the backbone, as it computed the features."""
 
     name: str
     family: Family | Literal["precomputed"]
     loader: str
     architecture: str
     weights: str
-    """Where the tensors came from, in words."""
+    """Source of the weights, as text."""
     weights_hash: str
-    pooling: Pooling | Literal["precomputed"]
+    output: str
+    """The output that was read, as text; `precomputed` for features of a file."""
     precision: str
     width: int
     params: int | None
-    """None, as of the other costs, where it is not known."""
+    """None if unknown, as for the other costs."""
     gflops: float | None
-    """Forward cost of one image, 2 FLOPs per multiply-add."""
+    """Forward pass of one image, with 2 FLOPs per multiply-add."""
     weights_mib: float | None
     peak_mib: float | None = None
-    """Weights and the most that the tensors of one forward in a batch of 4 hold at once, in eager PyTorch."""
+    """Weights plus peak activation memory of a batch of 4, in eager PyTorch."""
     geometry: dict[str, Any]
     """input_px, crop_pct, crop_mode, interpolation."""
     normalisation: dict[str, tuple[float, ...]] = Field(strict=False)
@@ -67,68 +78,77 @@ class BackboneFacts(Closed):
 
 
 class TaskFacts(Closed):
-    """Which task exactly."""
+    """Identity of the task."""
 
     name: str
     version: int
     protocol: str
     settings: dict[str, Any]
     metrics: tuple[str, ...] = Field(strict=False)
-    """The first one ranks."""
+    """The first one ranks backbones."""
 
 
 class DatasetFacts(Closed):
-    """Which images exactly."""
+    """Identity of the dataset: its images, labels and splits."""
 
     name: str
     fingerprint: str
     split_origin: dict[str, Any]
     classes: int
     counts: dict[str, int]
-    """Images per split that were scored or fitted on, bad ones left out."""
+    """Images per split that were scored or fitted on, without unreadable ones."""
     bad_images: dict[str, list[str]] = {}
-    """Per split, the images that --skip-bad-images left out."""
+    """Per split, the unreadable images that --skip-bad-images excluded."""
     limit: int | None = None
     licence: str | None = None
     notes: tuple[str, ...] = Field((), strict=False)
 
 
 class Cost(Closed):
-    """What the cell took on `device`."""
+    """Time and memory that the cell took on `device`."""
 
     device: str
     device_name: str | None = None
-    """The processor's or graphics card's model."""
+    """Model of the processor or graphics card."""
     runtime: str | None = None
-    """eager, openvino, onnxruntime or compile: all give the same rows, to 1e-5 of the largest value."""
+    """eager, openvino, onnxruntime or compile; rows agree to 1e-5 of their largest value."""
     threads: int
-    """Of the forward pass."""
+    """Threads of the forward pass."""
     batch_size: int | None
     images: int | None
-    """None where features were given, and nobody here knows what they cost."""
+    """None for precomputed features, whose cost is unknown."""
     decode_seconds: float | None
-    """Decoding and cropping the images of all its splits, summed over workers; shared by every backbone of the pass."""
+    """Decoding and cropping of all splits, summed over workers.
+
+    Shared by all backbones of the pass.
+    """
     forward_seconds: float | None
     images_per_s: float | None
-    """images / forward_seconds, measured warm: loading, compiling and choosing a runtime are not in it, waiting for images is not either."""
+    """images / forward_seconds, measured warm.
+
+    Excludes loading, compiling, choosing a runtime and waiting for images.
+    """
     decode_images_per_s: float | None = None
-    """images / decode_seconds: of one core."""
+    """images / decode_seconds: the speed of one core."""
     probe_seconds: float
     pass_peak_mib: float | None = None
-    """The largest memory of the process (on a CPU) or of the device during the passes, all their backbones together: a fact about the run."""
+    """Peak memory of the process (on a CPU) or of the device during the passes.
+
+    It includes all backbones of a pass, so it describes the run rather than the backbone.
+    """
 
 
 class Record(Closed):
-    """One backbone × task × dataset."""
+    """The result of one cell: backbone × task × dataset."""
 
     schema_version: int = SCHEMA
     key: str
     """Hex digest of everything that the scores depend on."""
     status: Literal["ok", "failed", "not_applicable"]
     reason: str | None = None
-    """Why it failed, or why the task cannot be asked of this backbone."""
+    """Why the cell failed, or why the task is not applicable."""
     backbone: BackboneFacts | None
-    """None where it failed before it could be loaded."""
+    """None if the cell failed before the backbone was loaded."""
     backbone_name: str
     family: Family | Literal["precomputed", "external"]
     task: TaskFacts
@@ -137,16 +157,22 @@ class Record(Closed):
     seeds: tuple[int, ...] = Field(strict=False)
     scores: tuple[Score, ...] = Field((), strict=False)
     details: tuple[dict[str, Any], ...] = Field((), strict=False)
-    """Per seed, what the protocol chose: linear {c, c_at_edge, converged, gap, held_out_top1, ...}, k-NN {k, ...}."""
+    """Per seed, the hyper-parameters that were selected and diagnostics of the fit.
+
+    Linear: {c, c_at_edge, converged, gap, held_out_top1, ...}; k-NN: {k, ...}.
+    """
     cost: Cost | None = None
     provenance: dict[str, Any] = {}
     """created (ISO 8601, UTC), bob, python, libraries, git."""
     arrays: str | None = None
-    """The file of per-example arrays, beside the JSON file."""
+    """Name of the file of per-example arrays, beside the JSON file."""
     external: str | None = None
-    """The table that a published number was read from (`bob-bench leaderboard --external`); such a record is made for the page and never stored."""
+    """Table of a published number (`bob-bench leaderboard --external`).
+
+    Such a record is created for the leaderboard and never stored.
+    """
 
 
 def created(record: Record) -> str:
-    """When the record was made: ISO 8601 in UTC, so that text order is time order."""
+    """Return when the record was created, in ISO 8601 and UTC: text order is time order."""
     return str(record.provenance.get("created", ""))

@@ -1,4 +1,8 @@
-"""Where records live: `results/records/TASK/DATASET/BACKBONE.KEY.json`, with per-example arrays in a `.safetensors` file of the same name."""
+"""The store of records below a results folder.
+
+A record is `records/TASK/DATASET/BACKBONE.KEY.json`, with its per-example arrays in a
+`.safetensors` file of the same name.
+"""
 
 import contextlib
 import hashlib
@@ -19,8 +23,8 @@ from bob.records.record import Record
 
 Arrays = Mapping[str, NDArray[Any]]
 
-LONGEST = 200
-"""Bytes of a name in a path: file systems take 255, of which the key and the ending need some."""
+LONGEST_NAME = 200
+"""Bytes of a name in a path: file systems allow 255, of which key and suffix need some."""
 
 
 @dataclass(frozen=True)
@@ -34,116 +38,106 @@ class RecordStore:
         return self.results / "records"
 
     def find(self, task: str, dataset: str, backbone: str, key: str) -> Record | None:
-        """The record of a key, or None where there is none or it is damaged (and so to be made again)."""
+        """Return the record with this key; None if it or its arrays are missing or damaged."""
+        path = self._path(task, dataset, backbone, key)
         try:
-            record = _read(self._path(task, dataset, backbone, key))
+            record = _read(path)
         except (FileNotFoundError, StoreError):
             return None
-        whole = record.key == key and (
-            record.arrays is None
-            or (self._path(task, dataset, backbone, key).parent / record.arrays).exists()
-        )
-        return record if whole else None
+        complete = record.arrays is None or (path.parent / record.arrays).exists()
+        return record if complete and record.key == key else None
 
     def write(self, record: Record, arrays: Arrays) -> Path:
-        """Stores a record, arrays first, so that a record that is there is whole. A success ends the cell's failures."""
-        path = self._path(record.task.name, record.dataset_name, record.backbone_name, record.key)
+        """Store a record and return its path; it replaces failed records of the same cell.
+
+        The arrays are written first, so a record that exists is complete.
+        """
+        path = self._path_of(record)
         if arrays:
-            write_atomically(
-                path.with_suffix(".safetensors"),
-                bytes(
-                    save({name: np.ascontiguousarray(values) for name, values in arrays.items()})
-                ),
-            )
-            record = record.model_copy(update={"arrays": path.with_suffix(".safetensors").name})
+            contiguous = {name: np.ascontiguousarray(values) for name, values in arrays.items()}
+            array_path = path.with_suffix(".safetensors")
+            write_atomically(array_path, bytes(save(contiguous)))
+            record = record.model_copy(update={"arrays": array_path.name})
         write_atomically(path, record.model_dump_json(indent=1).encode())
-        for other in path.parent.glob(f"{_part(record.backbone_name)}.*.json"):
-            self._forget_failure(other, path, record)
+        for other in path.parent.glob(f"{_path_part(record.backbone_name)}.*.json"):
+            if other != path:
+                _remove_if_failed(other, record.backbone_name)
         return path
 
     def read_all(self) -> tuple[list[Record], list[str]]:
-        """Every whole record, in path order, and what is wrong with the others."""
+        """Return all readable records in path order, and a message for each damaged one."""
         records, damaged = [], []
         for path in sorted(self.root.glob("*/*/*.json")):
             try:
                 records.append(_read(path))
             except FileNotFoundError:
-                continue  # another process replaced it just now
+                continue  # another process has just replaced it
             except StoreError as error:
                 damaged.append(str(error))
         return records, damaged
 
     def select(self, dataset: str | None = None, backbone: str | None = None) -> list[Record]:
-        """The whole records of one dataset, of one backbone, or of both, in path order; no other file is read."""
-        found = []
-        for path in sorted(
-            self.root.glob(
-                f"*/{_part(dataset) if dataset else '*'}/{_part(backbone) if backbone else '*'}.*.json"
-            )
-        ):
+        """Return the readable records of a dataset, a backbone or both, in path order.
+
+        No other files are read.
+        """
+        folder = _path_part(dataset) if dataset else "*"
+        name = _path_part(backbone) if backbone else "*"
+        records = []
+        for path in sorted(self.root.glob(f"*/{folder}/{name}.*.json")):
             with contextlib.suppress(FileNotFoundError, StoreError):
-                found.append(_read(path))
+                records.append(_read(path))
         return [
             record
-            for record in found
+            for record in records
             if dataset in (None, record.dataset_name) and backbone in (None, record.backbone_name)
         ]
 
     def arrays(self, record: Record) -> dict[str, NDArray[Any]]:
-        """The per-example arrays of a record, by `SEED.NAME`."""
+        """Return the per-example arrays of a record, named `SEED.NAME`."""
         if record.arrays is None:
             return {}
-        return dict(
-            load_file(
-                self._path(
-                    record.task.name, record.dataset_name, record.backbone_name, record.key
-                ).parent
-                / record.arrays
-            )
-        )
+        return dict(load_file(self._path_of(record).parent / record.arrays))
 
     def headline_arrays(self, record: Record) -> dict[str, NDArray[Any]]:
-        """Of a record's arrays, those of its headline (`SEED.NAME`); none where the file is not there or damaged."""
+        """Return the arrays of the headline score; empty if the file is missing or damaged.
+
+        Their names are `SEED.NAME`; those of other parts of the task have more components.
+        """
         if record.arrays is None:
             return {}
-        path = (
-            self._path(
-                record.task.name, record.dataset_name, record.backbone_name, record.key
-            ).parent
-            / record.arrays
-        )
+        path = self._path_of(record).parent / record.arrays
         try:
-            return {
-                name: values
-                for name, values in load(path.read_bytes()).items()
-                if name.count(".") == 1
-            }
+            arrays = load(path.read_bytes())
         except (OSError, SafetensorError):
             return {}
+        return {name: values for name, values in arrays.items() if name.count(".") == 1}
+
+    def _path_of(self, record: Record) -> Path:
+        return self._path(record.task.name, record.dataset_name, record.backbone_name, record.key)
 
     def _path(self, task: str, dataset: str, backbone: str, key: str) -> Path:
-        return self.root / _part(task) / _part(dataset) / f"{_part(backbone)}.{key[:16]}.json"
-
-    def _forget_failure(self, other: Path, kept: Path, record: Record) -> None:
-        """Removes a failed record of the same cell once the cell has another."""
-        if other == kept:
-            return
-        try:
-            earlier = _read(other)
-        except (FileNotFoundError, StoreError):
-            return
-        if earlier.status == "failed" and earlier.backbone_name == record.backbone_name:
-            other.unlink(missing_ok=True)
+        folder = self.root / _path_part(task) / _path_part(dataset)
+        return folder / f"{_path_part(backbone)}.{key[:16]}.json"
 
 
-def _part(name: str) -> str:
-    """A name as part of a path; a long one cut, with a hash of the whole."""
-    held = slug(name).encode()
-    if len(held) <= LONGEST:
+def _remove_if_failed(path: Path, backbone: str) -> None:
+    """Remove a readable record if it is a failure of this backbone."""
+    try:
+        record = _read(path)
+    except (FileNotFoundError, StoreError):
+        return
+    if record.status == "failed" and record.backbone_name == backbone:
+        path.unlink(missing_ok=True)
+
+
+def _path_part(name: str) -> str:
+    """Return a name as part of a path; a long one is truncated and gets a hash of the full name."""
+    encoded = slug(name).encode()
+    if len(encoded) <= LONGEST_NAME:
         return slug(name)
-    return (
-        f"{held[:LONGEST].decode(errors='ignore')}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
-    )
+    start = encoded[:LONGEST_NAME].decode(errors="ignore")
+    return f"{start}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def _read(path: Path) -> Record:
@@ -152,5 +146,6 @@ def _read(path: Path) -> Record:
     except ValidationError as error:
         problem = error.errors()[0]["msg"]
         raise StoreError(
-            f"{path}: is not a record of this version ({problem}); remove it, and the next run makes it again."
+            f"{path}: is not a record of this version ({problem}); "
+            "remove it, and the next run creates it again."
         ) from error
