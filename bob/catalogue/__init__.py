@@ -1,1 +1,1 @@
-"""Catalogue."""
+"""Generated documentation: tables of the registered backbones and datasets."""

@@ -1,4 +1,4 @@
-"""backbones.yaml as a page of Markdown tables: `python -m bob.catalogue.backbones > docs/backbones.md`."""
+"""The page of all shipped backbones: `python -m bob.catalogue.backbones > docs/backbones.md`."""
 
 import sys
 from collections.abc import Iterable
@@ -10,16 +10,19 @@ FAMILIES = {
     "supervised": "Trained with labels",
     "ssl": "Self-supervised",
     "clip": "Image-text",
-    "domain": "Made for one domain",
-    "baseline": "Floors",
+    "domain": "Specialised on one domain",
+    "baseline": "Baselines",
 }
 HEADER = """# The backbones
 
-Generated from `backbones.yaml` by `python -m bob.catalogue.backbones > docs/backbones.md`; a test keeps it fresh. {count} entries.
+Generated from `backbones.yaml` by `python -m bob.catalogue.backbones > docs/backbones.md`; a test
+keeps it up to date. {count} entries.
 
-Params are the frozen body's, without a classifier; of an image-text model, the image tower's. *Reads* is the pooling that probes read and its
-width. *Seen* names datasets of ours whose images are in the pretraining data: scores on them say less. *Gated* weights need their terms accepted
-on the hub, and HF_TOKEN. What a source does not state is left out.
+*Params* counts the frozen backbone without a classifier; of an image-text model, its image tower.
+*Output* is the output that probes read, and its width. *Seen* lists registered datasets whose
+images are part of the pretraining data: scores on them are less meaningful. *Gated* weights require
+that you accept their terms on the hub and set HF_TOKEN. Facts that a source does not state are
+omitted.
 """
 COLUMNS = (
     "name",
@@ -29,7 +32,7 @@ COLUMNS = (
     "seen",
     "params",
     "input",
-    "reads",
+    "output",
     "licence",
     "paper",
     "weights",
@@ -37,14 +40,14 @@ COLUMNS = (
 
 
 def backbone_page(specs: Iterable[BackboneSpec]) -> str:
-    """The whole page, a table per family."""
+    """Return the page in Markdown, with one table per family."""
     entries = list(specs)
-    parts = [HEADER.format(count=len(entries))]
+    sections = [HEADER.format(count=len(entries))]
     for family, title in FAMILIES.items():
         rows = [_row(spec) for spec in entries if spec.family == family]
         lines = ["| " + " | ".join(row) + " |" for row in (COLUMNS, ("---",) * len(COLUMNS), *rows)]
-        parts.append(f"## {title}\n\n" + "\n".join(lines) + "\n")
-    return "\n".join(parts)
+        sections.append(f"## {title}\n\n" + "\n".join(lines) + "\n")
+    return "\n".join(sections)
 
 
 def _row(spec: BackboneSpec) -> tuple[str, ...]:
@@ -57,7 +60,7 @@ def _row(spec: BackboneSpec) -> tuple[str, ...]:
         ", ".join(training.seen),
         _short(spec.params) if spec.params else "",
         f"{spec.input_px} px" if spec.input_px else "",
-        f"{spec.pooling}, {spec.width:,}" if spec.width else spec.pooling,
+        f"{spec.output}, {spec.width:,}" if spec.width else str(spec.output),
         spec.licence or "",
         spec.paper or "",
         _weights(spec),
@@ -70,14 +73,14 @@ def _weights(spec: BackboneSpec) -> str:
         return ""
     if weights.random is not None:
         return f"random, seed {weights.random}"
-    place = weights.hub or weights.package or weights.url or weights.file or ""
-    return (f"[{place.rsplit('/', 1)[-1]}]({place})" if weights.url else place) + (
-        " (gated)" if spec.gated else ""
-    )
+    source = weights.hub or weights.package or weights.url or weights.file or ""
+    if weights.url:
+        source = f"[{source.rsplit('/', 1)[-1]}]({source})"
+    return f"{source} (gated)" if spec.gated else source
 
 
 def _short(count: int) -> str:
-    """1281167 as 1.28 M."""
+    """Return a count with three significant digits: 1281167 as '1.28 M'."""
     for size, unit in ((1_000_000_000, " G"), (1_000_000, " M"), (1_000, " k")):
         if count >= size:
             return f"{count / size:.3g}{unit}"
