@@ -1,4 +1,4 @@
-"""Where a backbone's tensors come from, and how a published file lays them out."""
+"""Spec of a backbone's weights: their source, and their layout in the published file."""
 
 from typing import Annotated, Literal
 
@@ -11,32 +11,44 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class Weights(Closed):
-    """A backbone's tensors: one source, and what to read of it."""
+    """The weights of a backbone: exactly one source, and which tensors of it to read."""
 
     hub: str | None = None
-    """A Hugging Face repository, `owner/name`."""
+    """Hugging Face repository, `owner/name`."""
     revision: str | None = None
-    """The hub commit; None is the repository's main branch, resolved on download and recorded through the weights hash."""
+    """Commit, tag or branch of the hub repository; None is its main branch.
+
+    Records identify what was downloaded by the hash of the weights.
+    """
     tag: str | None = None
-    """open_clip's name for the weights of an architecture; with `hub`, the repository that open_clip must have it in."""
+    """open_clip's name for the weights of an architecture.
+
+    If `hub` is given too, open_clip must have the tag in that repository.
+    """
     package: str | None = None
-    """An installed distribution that carries `file`."""
+    """Installed distribution that contains `file`."""
     url: str | None = None
-    """A file on the web, http(s)."""
+    """Address of a file on the web, http(s)."""
     file: str | None = None
-    """A path: inside the hub repository, inside the package's folder of site-packages, or on this machine."""
+    """Path in the hub repository, in the package's folder of site-packages, or on this machine."""
     sha256: Sha256 | None = None
-    """Of the whole file; another file is refused."""
+    """Digest of the file; a file with another digest is refused."""
     match: Literal["name", "order"] = "name"
-    """How the file's tensors meet the architecture's: by name, or one to one in file order (files converted from other frameworks)."""
+    """How the file's tensors are assigned to the architecture's.
+
+    `order` is one to one in file order, for files converted from other frameworks.
+    """
     random: int | None = None
-    """The seed of a random initialisation."""
+    """Seed of a random initialisation."""
     state_dict: str | None = None
-    """Where the tensors lie in a training checkpoint, such as `teacher` or `model`; dots go deeper."""
+    """Key of the tensors in a training checkpoint, such as `teacher`; dots for nested keys."""
     strip: str = ""
-    """The prefix of the backbone's own tensors, such as `module.base_encoder.`."""
+    """Prefix of the backbone's tensors in the file, such as `module.base_encoder.`."""
     drop: tuple[str, ...] = Field((), strict=False)
-    """Prefixes, as they stand in the file, of tensors that are not the backbone's: heads, projectors, a second network."""
+    """Prefixes, as in the file, of tensors that are not the backbone's.
+
+    Examples are heads, projectors and a second network.
+    """
 
     @model_validator(mode="after")
     def _one_source(self) -> "Weights":
@@ -54,7 +66,10 @@ class Weights(Closed):
         return self
 
     def _sources(self) -> list[str]:
-        """A file inside a hub repository or a package is no source of its own, nor is the tag of a hub repository."""
-        named = [name for name in SOURCES if getattr(self, name) is not None]
-        inside = {"file", "tag"} if self.hub else {"file"} if self.package else set()
-        return [name for name in named if name not in inside]
+        """Return the sources that are set.
+
+        A file in a hub repository or a package does not count, nor does the tag of a repository.
+        """
+        present = [name for name in SOURCES if getattr(self, name) is not None]
+        refinements = {"file", "tag"} if self.hub else {"file"} if self.package else set()
+        return [name for name in present if name not in refinements]

@@ -1,6 +1,8 @@
-"""YAML values into closed, frozen specs. A problem is an error that names file, key, value and the remedy.
+"""Validation of YAML files as closed, frozen specs.
 
-YAML's traps are refused rather than guessed at: a repeated key, `1e-3` (text to YAML), `no` (False to YAML), `1.10` (1.1 to YAML), anchors, tags.
+An error names the file, the key, the value and a remedy. Ambiguities of YAML are errors: repeated
+keys, anchors, tags, and values of the wrong type such as `1e-3` (text), `no` (False) or `1.10`
+(the number 1.1).
 """
 
 from collections.abc import Hashable, Mapping
@@ -15,7 +17,7 @@ from bob.errors import ConfigError, nearest
 
 
 class Closed(BaseModel):
-    """A frozen spec: an unknown, missing or wrongly typed key is an error."""
+    """Base class of frozen specs: unknown, missing and wrongly typed keys are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -24,7 +26,7 @@ Spec = TypeVar("Spec", bound=Closed)
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """YAML values only: no tags, no repeated keys, no keys but text."""
+    """A safe loader that accepts no tags, no repeated keys and only text as keys."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[Any] = set()
@@ -44,14 +46,16 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
 
 
 _YAML_REMEDIES = {
-    "cannot start any token": ": YAML is indented with spaces, not with tabs, and a value that begins with @, ` or % is quoted",
-    "mapping values are not allowed": ": is a ':' missing on the line before, or a value with ': ' in it not quoted?",
+    "cannot start any token": ": YAML is indented with spaces, not with tabs, "
+    "and a value that begins with @, ` or % must be quoted",
+    "mapping values are not allowed": ": is a ':' missing on the line before, "
+    "or a value with ': ' in it not quoted?",
 }
-"""What a parser's words mean in most cases."""
+"""Part of a parser's message → the usual cause."""
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """The top-level mapping of a YAML file."""
+    """Read a YAML file whose top level is a mapping; ConfigError if it is anything else."""
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
@@ -64,14 +68,14 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         remedy = next(
-            (words for sign, words in _YAML_REMEDIES.items() if sign in str(error.problem)), ""
+            (text for part, text in _YAML_REMEDIES.items() if part in str(error.problem)), ""
         )
         raise ConfigError(
             f"{path}: line {mark.line + 1 if mark else '?'}: {error.problem}{remedy}."
         ) from error
     if not isinstance(values, dict):
         raise ConfigError(
-            f"{path}: must hold a mapping of keys to values; got {type(values).__name__}."
+            f"{path}: must contain a mapping of keys to values; got {type(values).__name__}."
         )
     return values
 
@@ -81,12 +85,12 @@ def _refuse_anchors(text: str) -> None:
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
             raise yaml.MarkedYAMLError(
                 problem="anchors and aliases are not allowed: write the value out",
-                problem_mark=event.start_mark,
-            )  # type: ignore[arg-type]
+                problem_mark=event.start_mark,  # type: ignore[arg-type]
+            )
 
 
 def build(spec: type[Spec], values: object, where: str) -> Spec:
-    """`values` as a `spec`, or a ConfigError that begins with `where` and tells every problem."""
+    """Validate `values` as a spec; ConfigError lists every problem, each preceded by `where`."""
     try:
         return spec.model_validate(values)
     except ValidationError as error:
@@ -96,8 +100,8 @@ def build(spec: type[Spec], values: object, where: str) -> Spec:
 
 
 KEY_CUTOFF = 0.7
-"""Keys are short, so that two of them are alike by chance: `path` is no misspelling of `match`."""
-_WANTED = {
+"""Minimum similarity of a suggested key: `path` and `match`, being short, are alike by chance."""
+_EXPECTED = {
     "bool": "true or false",
     "int": "a whole number",
     "float": "a number (YAML reads 1e-3 as text: write 1.0e-3)",
@@ -111,32 +115,35 @@ _WANTED = {
 
 
 def _explain(spec: type[Closed], problem: ErrorDetails) -> str:
-    """One pydantic problem in this project's words."""
+    """Return a message about one validation problem of pydantic."""
     kind, value, context = problem["type"], problem["input"], problem.get("ctx", {})
-    key = ".".join(str(part) for part in problem["loc"])
+    location = problem["loc"]
+    key = ".".join(str(part) for part in location)
     got = f"got {value!r} ({type(value).__name__})"
+    tag_key = f"{key}.{str(context.get('discriminator')).strip(chr(39))}"
     if kind == "extra_forbidden":
-        fields = sorted(_fields(spec, problem["loc"][:-1]))
-        return f"unknown key {key!r}{nearest(str(problem['loc'][-1]), fields, KEY_CUTOFF)} Known keys: {', '.join(fields)}."
-    if kind == "missing" and isinstance(problem["loc"][-1], int):
+        fields = sorted(_fields(spec, location[:-1]))
+        suggestion = nearest(str(location[-1]), fields, KEY_CUTOFF)
+        return f"unknown key {key!r}{suggestion} Allowed keys: {', '.join(fields)}."
+    if kind == "missing" and isinstance(location[-1], int):
         return f"{key.rpartition('.')[0]} must be a longer list; got {value!r}."
     if kind == "missing":
         return f"key {key!r} is missing."
     if kind == "literal_error":
         return f"{key} must be one of {context['expected']}; got {value!r}."
     if kind == "union_tag_invalid":
-        return f"{key}.{str(context['discriminator']).strip(chr(39))} must be one of {context['expected_tags']}; got {context['tag']!r}."
+        return f"{tag_key} must be one of {context['expected_tags']}; got {context['tag']!r}."
     if kind == "union_tag_not_found":
-        return f"key '{key}.{str(context['discriminator']).strip(chr(39))}' is missing."
+        return f"key {tag_key!r} is missing."
     if kind == "value_error":
         return f"{key + ': ' if key else ''}{context['error']}"
-    if wanted := _WANTED.get(kind.removesuffix("_type")):
-        return f"{key} must be {wanted}; {got}."
+    if expected := _EXPECTED.get(kind.removesuffix("_type")):
+        return f"{key} must be {expected}; {got}."
     return f"{key}: {problem['msg'].lower()}; {got}."
 
 
 def _fields(spec: type[Closed], location: tuple[int | str, ...]) -> set[str]:
-    """The keys allowed at a location inside a spec, union tags and list indices passed over."""
+    """Return the keys allowed at a location in a spec; union tags and list indices are skipped."""
     models: list[type[BaseModel]] = [spec]
     for part in location:
         inner = [
@@ -150,12 +157,13 @@ def _fields(spec: type[Closed], location: tuple[int | str, ...]) -> set[str]:
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:
+    """Return the models in a type annotation, however nested."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     return [model for part in get_args(annotation) for model in _models(part)]
 
 
 def plain(spec: BaseModel) -> Mapping[str, Any]:
-    """A spec as JSON-ready values."""
+    """Return a spec as JSON-ready values."""
     values: Mapping[str, Any] = spec.model_dump(mode="json")
     return values

@@ -24,7 +24,8 @@ BACKBONE = "mine:\n  family: ssl\n  loader: timm\n  architecture: resnet18\n"
 TASK = """version: 1
 protocol: knn
 summary: mine
-settings: {k: [1, 5], temperature: 0.07, held_out: 0.2, max_queries: 10, metric: cosine, vote: weighted}
+settings:
+  {k: [1, 5], temperature: 0.07, held_out: 0.2, max_queries: 10, metric: cosine, vote: weighted}
 metrics: [top1]
 datasets: [elpv]
 """
@@ -99,7 +100,8 @@ def test_no_weights_are_registered_under_two_names():
         (BACKBONE + "  params: 1e6\n", r"mine: params must be a whole number; got '1e6' \(str\)"),
         (
             BACKBONE + "  preprocessing: {crop_pct: 9e-1}\n",
-            r"mine: preprocessing.crop_pct must be a number \(YAML reads 1e-3 as text: write 1.0e-3\)",
+            r"mine: preprocessing.crop_pct must be a number "
+            r"\(YAML reads 1e-3 as text: write 1.0e-3\)",
         ),
         (
             BACKBONE + "  preprocessing: {crop_pct: 1.5}\n",
@@ -110,7 +112,8 @@ def test_no_weights_are_registered_under_two_names():
         (BACKBONE + "  weights: hub\n", r"mine: weights must be a mapping; got 'hub' \(str\)"),
         (
             BACKBONE + "  weights: {hub: a/b, random: 0}\n",
-            "mine: weights: needs exactly one of hub, tag, package, url, file, random; got hub, random",
+            "mine: weights: needs exactly one of hub, tag, package, url, file, random; "
+            "got hub, random",
         ),
         (
             BACKBONE + "  weights: {package: p}\n",
@@ -137,9 +140,9 @@ def test_no_weights_are_registered_under_two_names():
         ),
         (
             BACKBONE + "  weights: {path: a.pth}\n",
-            r"mine: unknown key 'weights.path'\. Known keys: drop, file",
+            r"mine: unknown key 'weights.path'\. Allowed keys: drop, file",
         ),
-        ("- a\n", "must hold a mapping of keys to values; got list"),
+        ("- a\n", "must contain a mapping of keys to values; got list"),
         ("mine: 3\n", r"mine must be a mapping; got 3 \(int\)"),
         ("a b: {}\n", "'a b' is not a valid name"),
         ("all: {}\n", "'all' is not a valid name"),
