@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bob.catalogue.dataset_facts import counts, facts, place, weight
+from bob.catalogue.dataset_facts import data_source, dataset_facts, download_size, image_counts
 from bob.commands.terminal import Terminal
 from bob.datasets.availability import (
     arrow_folder,
@@ -73,17 +73,17 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _page(context: Context, _: argparse.Namespace) -> int:
-    from bob.catalogue.datasets import page
+    from bob.catalogue.datasets import dataset_page
 
-    context.terminal.write(page(context.registry.datasets))
+    context.terminal.write(dataset_page(context.registry.datasets))
     return OK
 
 
 def _show(context: Context, _: argparse.Namespace) -> int:
     for spec in context.specs:
         context.terminal.write_line(spec.name)
-        here = dataset_unavailable_reason(spec) or "yes"
-        for name, text in (*facts(spec), ("here", here)):
+        available = dataset_unavailable_reason(spec) or "yes"
+        for name, text in (*dataset_facts(spec), ("available", available)):
             if text:
                 context.terminal.write_line(f"  {name:<11}{text}")
     return OK
@@ -109,7 +109,7 @@ def _check_dataset(
     declared = "as declared" if spec.counts or spec.images else "no counts are declared"
     terminal.write_line(f"{spec.name}: {_size_text(dataset)}: {declared}")
     if spec.download:
-        terminal.write_line(f"  download: {weight(spec)}")
+        terminal.write_line(f"  download: {download_size(spec)}")
     for note in dataset.notes:
         terminal.write_line(f"  note: {note}")
     signatures = None
@@ -163,7 +163,7 @@ def _confirm_download(context: Context, *, ask: bool) -> bool:
     from bob.datasets.readers.downloads import download_bytes
 
     sizes = {
-        place(spec): download_bytes(spec, context.cache, context.offline)
+        data_source(spec): download_bytes(spec, context.cache, context.offline)
         for spec in context.specs
         if isinstance(spec.source, RepositorySource)
         and spec.source.hub
@@ -193,7 +193,7 @@ def _verify(context: Context, _: argparse.Namespace) -> int:
             if dataset is None:
                 failures += 1
             else:
-                declared = counts(spec) or "nothing"
+                declared = image_counts(spec) or "nothing"
                 line = f"{spec.name}: {_size_text(dataset)}; declared: {declared}"
                 context.terminal.write_line(line)
     return FAILED if failures else OK
@@ -207,7 +207,9 @@ def _disk(context: Context, _: argparse.Namespace) -> int:
         if size:
             context.terminal.write_line(_disk_line(size, name))
     distinct = {path for paths in folders.values() for path in paths}
-    total = _disk_line(_total_bytes(distinct), "in all; files that several entries use count once")
+    total = _disk_line(
+        _total_bytes(distinct), "in total (files that several entries use count once)"
+    )
     context.terminal.write_line(total)
     for name in CACHE_FOLDERS:
         if size := _folder_bytes(context.cache / name):

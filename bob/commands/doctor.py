@@ -129,7 +129,7 @@ def _check_run(spec: BackboneSpec, *, download: bool, device: str) -> Iterator[C
     except BobError as error:
         yield CheckResult("wrong", str(error))
     except Exception as error:  # the code of a module may raise anything
-        yield CheckResult("wrong", f"fails when run: {type(error).__name__}: {error}")
+        yield CheckResult("wrong", f"fails while it runs: {type(error).__name__}: {error}")
 
 
 def _print_results(terminal: Terminal, spec: BackboneSpec, results: Sequence[CheckResult]) -> None:

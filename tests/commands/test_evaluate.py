@@ -1,4 +1,7 @@
-"""`bob-bench evaluate` and `features`: from files to records, the leaderboard and back; nothing twice, nothing mixed up."""
+"""`bob-bench evaluate` and `features`: files become records and a leaderboard, and back.
+
+No score is computed twice, and examples, datasets and models are never confused.
+"""
 
 import json
 import re
@@ -15,8 +18,8 @@ from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 
-import bob.precomputed.history as given_book
-import bob.precomputed.record as given_record
+import bob.precomputed.history as history
+import bob.precomputed.record as precomputed_record
 from bob.io.paths import CHECKOUT
 from bob.leaderboard.render.figures import STYLE
 from bob.records.provenance import provenance
@@ -42,21 +45,21 @@ def save(path: Path, **arrays: Any) -> Path:
 
 
 def records(folder: Path) -> dict[tuple[str, str], Record]:
-    """(task, backbone) → record, each once."""
-    found, damaged = RecordStore(folder / "results").read_all()
+    """Return (task, backbone) → record."""
+    stored, damaged = RecordStore(folder / "results").read_all()
     assert not damaged
-    assert len({(record.task.name, record.backbone_name) for record in found}) == len(found)
-    return {(record.task.name, record.backbone_name): record for record in found}
+    assert len({(record.task.name, record.backbone_name) for record in stored}) == len(stored)
+    return {(record.task.name, record.backbone_name): record for record in stored}
 
 
-def told(record: Record) -> list[tuple[Any, ...]]:
+def score_fields(record: Record) -> list[tuple[Any, ...]]:
     return [
         (score.metric, score.seed, score.value, score.low, score.high, score.n, score.undefined)
         for score in record.scores
     ]
 
 
-def test_scores_are_scikit_learn_s(bob: Bob, tmp_path: Path) -> None:
+def test_scores_equal_those_of_scikit_learn(bob: Bob, tmp_path: Path) -> None:
     code, out, err = bob(
         "evaluate",
         save(tmp_path / "mine.npz", x=X, **SAME),
@@ -67,9 +70,9 @@ def test_scores_are_scikit_learn_s(bob: Bob, tmp_path: Path) -> None:
     )
     assert (code, err) == (0, "")
     assert "plan: 1 file of features on cpu: 2 cells to do, 0 done" in out
-    found = records(tmp_path)
-    neighbours, linear = found["knn_euclidean", "mine"], found["linear", "mine"]
-    fitted = ~TEST  # what was held out to choose on is fitted on in the end
+    by_cell = records(tmp_path)
+    neighbours, linear = by_cell["knn_euclidean", "mine"], by_cell["linear", "mine"]
+    fitted = ~TEST  # validation examples are included in the final fit
     expected = KNeighborsClassifier(5).fit(X[fitted], Y[fitted]).score(X[TEST], Y[TEST])
     assert neighbours.scores[0].value == pytest.approx(expected, abs=1e-12)
     (chosen,) = linear.details
@@ -85,7 +88,7 @@ def test_scores_are_scikit_learn_s(bob: Bob, tmp_path: Path) -> None:
     assert linear.dataset.counts == {"train": 200, "val": 60, "test": 140}
 
 
-def test_what_is_not_known_is_not_zero(bob: Bob, tmp_path: Path) -> None:
+def test_unknown_facts_are_missing_rather_than_zero(bob: Bob, tmp_path: Path) -> None:
     file = save(tmp_path / "mine.npz", x=X.astype(np.float16), **SAME)
     bob("evaluate", file, "--tasks", "knn", "--name", "vit", "--dataset", "digits")
     facts, cost = records(tmp_path)["knn", "vit"].backbone, records(tmp_path)["knn", "vit"].cost
@@ -119,13 +122,13 @@ def test_what_is_not_known_is_not_zero(bob: Bob, tmp_path: Path) -> None:
             "evaluate", file, "--tasks", "knn", "--name", "vit", "--dataset", "digits", *facts_now
         )[1]
     )
-    now = records(tmp_path)["knn", "vit"]
-    assert now.backbone is not None and (now.family, now.scores, now.key) == (
+    after = records(tmp_path)["knn", "vit"]
+    assert after.backbone is not None and (after.family, after.scores, after.key) == (
         "ssl",
         before.scores,
         before.key,
     )
-    assert [now.backbone.params, now.backbone.gflops, now.backbone.licence] == [
+    assert [after.backbone.params, after.backbone.gflops, after.backbone.licence] == [
         22_000_000,
         4.6,
         "ours",
@@ -133,7 +136,7 @@ def test_what_is_not_known_is_not_zero(bob: Bob, tmp_path: Path) -> None:
     assert "Use vit" in bob("recommend", "--max-params", "30M")[1]
 
 
-def test_the_same_file_again_does_nothing(bob: Bob, tmp_path: Path) -> None:
+def test_a_repeated_file_computes_nothing(bob: Bob, tmp_path: Path) -> None:
     words = (
         "evaluate",
         save(tmp_path / "mine.npz", x=X, **SAME),
@@ -143,7 +146,7 @@ def test_the_same_file_again_does_nothing(bob: Bob, tmp_path: Path) -> None:
         "digits",
     )
     assert "2 cells to do, 0 done" in bob(*words)[1]
-    held = {
+    before = {
         path: (path.stat().st_mtime_ns, path.stat().st_ino)
         for path in (tmp_path / "results" / "records").rglob("*.*")
     }
@@ -160,7 +163,7 @@ def test_the_same_file_again_does_nothing(bob: Bob, tmp_path: Path) -> None:
     assert {
         path: (path.stat().st_mtime_ns, path.stat().st_ino)
         for path in (tmp_path / "results" / "records").rglob("*.*")
-    } == held
+    } == before
     assert "2 cells to do, 0 done" in bob(*words, "--fresh")[1]
 
 
@@ -174,7 +177,7 @@ CHANGES: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_anything_changed_is_another_key(change: str, bob: Bob, tmp_path: Path) -> None:
+def test_every_change_gives_another_key(change: str, bob: Bob, tmp_path: Path) -> None:
     words = ("evaluate", tmp_path / "mine.npz", "--tasks", "knn_euclidean", "--dataset", "digits")
     for arrays in ({"x": X, **SAME}, CHANGES[change]({"x": X, **SAME})):
         save(tmp_path / "mine.npz", **arrays)
@@ -186,12 +189,12 @@ def test_anything_changed_is_another_key(change: str, bob: Bob, tmp_path: Path) 
     )
 
 
-def test_what_was_asked_last_stands_on_the_leaderboard(
+def test_the_leaderboard_shows_the_features_evaluated_last(
     bob: Bob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Features of yesterday, given again, take the place of today's without being computed again."""
+    """Older features that are evaluated again replace the newer ones without being recomputed."""
     days = iter(range(1, 28))
-    for module in (given_record, given_book):
+    for module in (precomputed_record, history):
         monkeypatch.setattr(
             module, "provenance", lambda: provenance() | {"created": f"2030-01-{next(days):02d}"}
         )
@@ -236,7 +239,7 @@ def test_two_files_are_compared_example_by_example(bob: Bob, tmp_path: Path) -> 
     assert duel["a"] - duel["b"] == pytest.approx(right[0].mean() - right[1].mean())
 
 
-def test_other_examples_never_share_a_column(bob: Bob, tmp_path: Path) -> None:
+def test_different_examples_never_share_a_column(bob: Bob, tmp_path: Path) -> None:
     words = ("--dataset", "digits", "--tasks", "knn_euclidean")
     a, b = (
         save(tmp_path / "a.npz", x=X, **SAME),
@@ -248,7 +251,8 @@ def test_other_examples_never_share_a_column(bob: Bob, tmp_path: Path) -> None:
     code, _, err = bob("evaluate", b, *words)
     assert (
         code == 2
-        and "holds 'a' on other examples under the name 'digits' (200 train, 60 val, 140 test; here 200 train, 60 val, 140 test)"
+        and "holds 'a' on other examples under the name 'digits' "
+        "(200 train, 60 val, 140 test; here 200 train, 60 val, 140 test)"
         in err
     )
     assert "Give this dataset another name with --dataset" in err
@@ -257,7 +261,7 @@ def test_other_examples_never_share_a_column(bob: Bob, tmp_path: Path) -> None:
     assert bob("compare", "a", "b")[0] == 2, "they share no setting"
 
 
-def test_the_same_models_may_move_to_other_examples_together(bob: Bob, tmp_path: Path) -> None:
+def test_all_models_may_move_to_other_examples_together(bob: Bob, tmp_path: Path) -> None:
     files = [tmp_path / "a.npz", tmp_path / "b.npz"]
     for ids in (IDS, np.array([f"new {name}" for name in IDS])):
         for file, x in zip(files, (X, HALF), strict=True):
@@ -268,7 +272,9 @@ def test_the_same_models_may_move_to_other_examples_together(bob: Bob, tmp_path:
     assert len(rows) == 2 and rows["dataset_fingerprint"].nunique() == 1
 
 
-def test_own_names_do_not_take_the_place_of_images(bob: Bob, tmp_path: Path, photos: Path) -> None:
+def test_names_of_files_never_replace_backbones_or_datasets_that_were_run(
+    bob: Bob, tmp_path: Path, photos: Path
+) -> None:
     (tmp_path / "more.yaml").write_text(
         "pixels: {family: baseline, loader: baseline, architecture: raw_pixels}\n"
     )
@@ -289,7 +295,8 @@ def test_own_names_do_not_take_the_place_of_images(bob: Bob, tmp_path: Path, pho
     )
     assert (
         code == 2
-        and "holds a backbone 'pixels' that was run here (raw_pixels), whose rows these may not be; choose another --name"
+        and "holds a backbone 'pixels' that was run here (raw_pixels), "
+        "whose rows these may not be; choose another --name"
         in err
     )
     code, _, err = bob("evaluate", file, "--dataset", "photos", "--tasks", "knn")
@@ -297,7 +304,7 @@ def test_own_names_do_not_take_the_place_of_images(bob: Bob, tmp_path: Path, pho
     assert "give their images with --data" in err
 
 
-def test_an_interrupted_run_goes_on_where_it_stopped(
+def test_an_interrupted_evaluation_can_be_resumed(
     bob: Bob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words = (
@@ -324,7 +331,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(
     assert len(records(tmp_path)) == 2
 
 
-def test_a_failed_cell_is_a_failed_record_and_the_others_go_on(bob: Bob, tmp_path: Path) -> None:
+def test_a_failed_cell_is_a_failed_record_and_the_rest_continues(bob: Bob, tmp_path: Path) -> None:
     file = save(
         tmp_path / "mine.npz",
         x_train=X[:10],
@@ -333,23 +340,23 @@ def test_a_failed_cell_is_a_failed_record_and_the_others_go_on(bob: Bob, tmp_pat
         y_test=np.arange(10),
     )
     code, _, err = bob("evaluate", file, "--tasks", "linear,knn_euclidean")
-    found = records(tmp_path)
-    assert code == 1 and found["knn_euclidean", "mine"].status == "ok"
+    by_cell = records(tmp_path)
+    assert code == 1 and by_cell["knn_euclidean", "mine"].status == "ok"
     assert (
-        found["linear", "mine"].status == "failed"
+        by_cell["linear", "mine"].status == "failed"
         and "each of the 10 classes has a single train image" in err
     )
 
 
-def test_an_error_of_a_protocol_is_a_failed_record_too(
+def test_an_exception_in_a_protocol_is_a_failed_record(
     bob: Bob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(given_record, "ask", lambda *_: 1 / 0)
+    monkeypatch.setattr(precomputed_record, "ask", lambda *_: 1 / 0)
     assert bob("evaluate", save(tmp_path / "mine.npz", x=X, **SAME), "--tasks", "knn")[0] == 1
     assert records(tmp_path)["knn", "mine"].reason == "ZeroDivisionError: division by zero"
 
 
-def test_what_needs_images_is_told_and_left_out(bob: Bob, tmp_path: Path) -> None:
+def test_tasks_that_need_images_are_noted_and_skipped(bob: Bob, tmp_path: Path) -> None:
     file = save(tmp_path / "mine.npz", x=X, **SAME)
     code, out, err = bob(
         "evaluate", file, "--tasks", "zeroshot,resize_normalise,corruptions,ood,knn_euclidean"
@@ -362,12 +369,15 @@ def test_what_needs_images_is_told_and_left_out(bob: Bob, tmp_path: Path) -> Non
     )
 
 
-# --- images that are known here
+# --- features of images on this machine
 
 
 @pytest.fixture
 def run(bob: Bob, tmp_path: Path) -> Path:
-    """`raw_pixels` on photographs in a table with groups, of whose train images some are held out in every draw."""
+    """Return a table of photographs with groups on which `raw_pixels` was run with two seeds.
+
+    Each seed holds out other train images.
+    """
     make_photos(tmp_path / "images", per_class=20)
     files = sorted((tmp_path / "images").rglob("*.png"))
     rows = [
@@ -392,41 +402,42 @@ def run(bob: Bob, tmp_path: Path) -> Path:
     return tmp_path / "photos.csv"
 
 
-def test_exported_features_have_the_run_s_scores(bob: Bob, tmp_path: Path, run: Path) -> None:
-    """By the images' names, and on a machine without the images as well."""
+def test_exported_features_give_the_scores_of_the_run(bob: Bob, tmp_path: Path, run: Path) -> None:
+    """With the images, and on a machine without them."""
     tasks = ("--tasks", "linear,knn,retrieval", "--seeds", "0,1")
-    for name, file, known in (
+    for name, file, dataset in (
         ("beside", "pixels.npz", ("--data", run)),
         ("alone", "pixels.safetensors", ("--dataset", "photos")),
     ):
         code, out, _ = bob("features", "raw_pixels", "--data", run, "--to", tmp_path / file)
         assert code == 0 and "60 rows of 768 values" in out
-        assert bob("evaluate", tmp_path / file, "--name", name, *known, *tasks)[0] == 0
-    found = records(tmp_path)
-    assert len(found) == 9
+        assert bob("evaluate", tmp_path / file, "--name", name, *dataset, *tasks)[0] == 0
+    by_cell = records(tmp_path)
+    assert len(by_cell) == 9
     for task in ("linear", "knn", "retrieval"):
-        was = found[task, "raw_pixels"]
+        expected = by_cell[task, "raw_pixels"]
         for name in ("beside", "alone"):
-            now = found[task, name]
-            assert told(now) == told(was)
-            assert [detail | {"seconds": 0} for detail in now.details] == [
-                detail | {"seconds": 0} for detail in was.details
+            record = by_cell[task, name]
+            assert score_fields(record) == score_fields(expected)
+            assert [detail | {"seconds": 0} for detail in record.details] == [
+                detail | {"seconds": 0} for detail in expected.details
             ]
-            assert now.dataset is not None and was.dataset is not None
-            assert (now.dataset.fingerprint, now.dataset.counts) == (
-                was.dataset.fingerprint,
-                was.dataset.counts,
+            assert record.dataset is not None and expected.dataset is not None
+            assert (record.dataset.fingerprint, record.dataset.counts) == (
+                expected.dataset.fingerprint,
+                expected.dataset.counts,
             )
     board = pd.read_csv(tmp_path / "results" / "leaderboard_wide.csv")
     assert sorted(board["backbone"]) == ["alone", "beside", "raw_pixels"]
-    duels = json.loads(bob("compare", "raw_pixels", "beside", "--json")[1])["settings"]
-    assert len(duels) == 3 and all(duel["difference"]["value"] == 0 for duel in duels)
+    settings = json.loads(bob("compare", "raw_pixels", "beside", "--json")[1])["settings"]
+    assert len(settings) == 3
+    assert all(setting["difference"]["value"] == 0 for setting in settings)
 
 
-def test_rows_of_one_s_own_stand_beside_the_run_s(bob: Bob, tmp_path: Path, run: Path) -> None:
+def test_precomputed_features_are_ranked_beside_a_run(bob: Bob, tmp_path: Path, run: Path) -> None:
     bob("features", "raw_pixels", "--data", run, "--to", tmp_path / "pixels.npz")
-    with np.load(tmp_path / "pixels.npz") as held:
-        ids, x = held["ids"], held["x"]
+    with np.load(tmp_path / "pixels.npz") as arrays:
+        ids, x = arrays["ids"], arrays["x"]
     elsewhere = np.array([f"/cluster/me/{name}" for name in ids[::-1]])
     mine = save(tmp_path / "mine.npz", x=x[::-1, :9], ids=elsewhere)
     code, out, err = bob("evaluate", mine, "--data", run, "--tasks", "knn")
@@ -455,7 +466,9 @@ def test_rows_of_one_s_own_stand_beside_the_run_s(bob: Bob, tmp_path: Path, run:
     assert left == [{next(iter(left[0])): [f"{ids[0]}: has no row in the file"]}]
 
 
-def test_a_registered_dataset_is_found_by_its_name(bob: Bob, tmp_path: Path, photos: Path) -> None:
+def test_features_of_a_registered_dataset_use_its_splits(
+    bob: Bob, tmp_path: Path, photos: Path
+) -> None:
     (tmp_path / "tasks").mkdir()
     (tmp_path / "tasks" / "datasets.yaml").write_text(
         f"ours:\n  licence: CC0\n  source: {{reader: folder, path: {photos}}}\n"
@@ -464,12 +477,12 @@ def test_a_registered_dataset_is_found_by_its_name(bob: Bob, tmp_path: Path, pho
     bob("run", "--datasets", "ours", "--backbones", "raw_pixels", *words)
     assert bob("features", "raw_pixels", "ours", "--to", tmp_path / "f.npz", *words[:2])[0] == 0
     assert bob("evaluate", tmp_path / "f.npz", "--dataset", "ours", *words)[0] == 0
-    found = records(tmp_path)
-    assert told(found["knn", "f"]) == told(found["knn", "raw_pixels"])
-    assert found["knn", "f"].dataset == found["knn", "raw_pixels"].dataset
+    by_cell = records(tmp_path)
+    assert score_fields(by_cell["knn", "f"]) == score_fields(by_cell["knn", "raw_pixels"])
+    assert by_cell["knn", "f"].dataset == by_cell["knn", "raw_pixels"].dataset
 
 
-def test_show_says_that_there_are_no_images(bob: Bob, tmp_path: Path) -> None:
+def test_show_notes_missing_images(bob: Bob, tmp_path: Path) -> None:
     bob(
         "evaluate",
         save(tmp_path / "mine.npz", x=X, **SAME),
@@ -484,7 +497,7 @@ def test_show_says_that_there_are_no_images(bob: Bob, tmp_path: Path) -> None:
     assert code == 0 and "no images: dataset 'digits' is not in the registry" in err
 
 
-def test_results_of_several_people_merge(bob: Bob, tmp_path: Path) -> None:
+def test_results_folders_merge(bob: Bob, tmp_path: Path) -> None:
     for name, x in (("whole", X), ("half", HALF)):
         bob(
             "evaluate",
@@ -502,7 +515,7 @@ def test_results_of_several_people_merge(bob: Bob, tmp_path: Path) -> None:
     )
 
 
-def test_the_page_and_the_figures_draw_every_family() -> None:
+def test_page_and_figures_have_a_style_for_every_family() -> None:
     families = {
         name for one in get_args(Record.model_fields["family"].annotation) for name in get_args(one)
     }
@@ -521,7 +534,7 @@ def test_the_page_and_the_figures_draw_every_family() -> None:
     assert families - {"baseline"} == set(STYLE)
 
 
-# --- what is wrong with the request
+# --- invalid arguments
 
 
 WRONG: dict[str, tuple[tuple[str, ...], str]] = {
@@ -580,7 +593,7 @@ WRONG: dict[str, tuple[tuple[str, ...], str]] = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_wrong_requests_are_told(
+def test_invalid_arguments_are_errors(
     name: str, bob: Bob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words, message = WRONG[name]
@@ -621,7 +634,7 @@ WRONG_EXPORT: dict[str, tuple[tuple[str, ...], str]] = {
 
 
 @pytest.mark.parametrize("name", WRONG_EXPORT)
-def test_what_cannot_be_exported_is_told(
+def test_features_that_cannot_be_exported_are_an_error(
     name: str, bob: Bob, tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words, message = WRONG_EXPORT[name]
@@ -637,8 +650,10 @@ def test_what_cannot_be_exported_is_told(
     assert not list(tmp_path.glob("f.*"))
 
 
-def test_the_page_s_commands_run(bob: Bob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """docs/own_features.md, block after block as in one session, beside a folder `photos/`."""
+def test_commands_of_the_documentation_run(
+    bob: Bob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Run the blocks of docs/own_features.md in order, beside a folder `photos/`."""
     text = (CHECKOUT / "docs" / "own_features.md").read_text()
     make_photos(tmp_path / "photos")
     monkeypatch.chdir(tmp_path)

@@ -123,6 +123,6 @@ def test_ctrl_c_ends_a_run_with_its_own_exit_code(words, tmp_path, below, number
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=ALONE)
     assert (
         done.returncode == 130
-        and "stopped. The same command goes on where it stopped." in done.stderr
+        and "interrupted; run the same command again to resume" in done.stderr
     ), done.stderr
     assert "Traceback" not in done.stderr
