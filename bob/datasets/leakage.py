@@ -65,7 +65,7 @@ def split_overlaps(
     `signatures`, by name of split, also allow near-duplicates to be counted.
     """
     splits = all_splits(dataset)
-    pairs = [
+    pairs: list[tuple[str, str]] = [
         (name, reference)
         for reference in ("train", "val")
         for name in splits

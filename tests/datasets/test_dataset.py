@@ -103,7 +103,7 @@ def test_what_is_no_image_is_left_out_and_noted(root: Path) -> None:
     (root / ".git").mkdir()
     dataset = open_folder(root)
     assert sum(len(split) for split in dataset.splits.values()) == 7
-    assert dataset.notes == ("files left out: .txt (2), hidden (1), outside the class folders (1)",)
+    assert dataset.notes == ("skipped files: .txt (2), hidden (1), outside the class folders (1)",)
 
 
 def test_links_are_followed_and_loops_end(root: Path) -> None:
@@ -142,10 +142,10 @@ def test_classes_without_test_images_are_noted(root: Path) -> None:
 
 
 FOLDERS: dict[str, tuple[dict[str, int], str]] = {
-    "no class folders": ({}, "no class folders inside. Expected FOLDER/class/image.jpg"),
+    "no class folders": ({}, "contains no class folders. Expected FOLDER/class/image.jpg"),
     "an empty class": (
         {"cat": 2, "dog": 0},
-        "class folder '.*dog' holds no images. Remove it, or add some",
+        r"class folder '.*dog' contains no images\. Add some \(\.jpg .*\), or remove the folder",
     ),
     "one class": ({"cat": 5}, "all images are of one class, 'cat'; at least two are needed"),
     "one image per class": (
@@ -162,11 +162,11 @@ FOLDERS: dict[str, tuple[dict[str, int], str]] = {
     ),
     "splits beside others": (
         {"train__cat": 2, "test__cat": 2, "extra__cat": 2},
-        "holds the splits test, train and also 'extra'. Move those elsewhere",
+        "contains the splits test, train and also 'extra'. Move the folders that are not splits",
     ),
     "two names of one split": (
         {"train__cat": 2, "val__cat": 2, "valid__cat": 2},
-        "val and valid are the same split. Keep one",
+        "'val' and 'valid' are names of the same split. Keep one of them",
     ),
     "images straight in a split": ({"train": 2, "test": 2}, "no train images|no images"),
 }
@@ -236,7 +236,9 @@ def test_a_link_to_nothing_is_a_bad_image(root: Path) -> None:
     split = open_folder(root).splits["train"]
     gone = split.ids.index("cat/gone.jpg")
     assert len(set(split.content)) == len(split)
-    with pytest.raises(UnreadableImageError, match=r"image '.*gone.jpg' cannot be read \(No such file"):
+    with pytest.raises(
+        UnreadableImageError, match=r"image '.*gone.jpg' cannot be read \(No such file"
+    ):
         split.read(gone)
 
 
@@ -334,7 +336,10 @@ def test_limited_below_the_class_count(root: Path) -> None:
 
 def test_availability_of_paths(root: Path) -> None:
     spec = DatasetSpec(name="x", source=FolderSource(reader="folder", path=str(root)))
-    assert dataset_unavailable_reason(spec) == f"'{root}' does not exist. Correct its path in the registry."
+    assert (
+        dataset_unavailable_reason(spec)
+        == f"'{root}' does not exist. Correct its path in the registry."
+    )
     root.mkdir()
     assert dataset_unavailable_reason(spec) is None
 

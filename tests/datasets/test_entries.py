@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from bob.catalogue.dataset_facts import place
-from bob.catalogue.datasets import page
+from bob.catalogue.dataset_facts import data_source
+from bob.catalogue.datasets import dataset_page
 from bob.datasets.class_names import class_list, to_class_names
 from bob.datasets.listing import ImageListing
 from bob.datasets.open import open_dataset
@@ -122,11 +122,14 @@ def test_downloads_are_told_with_their_source() -> None:
         told = spec.download
         assert told is None or (
             told.source.strip()
-            and (told.of == "files" or (isinstance(spec.source, RepositorySource) and spec.source.hub))
+            and (
+                told.of == "files"
+                or (isinstance(spec.source, RepositorySource) and spec.source.hub)
+            )
         )
     by_place: dict[str, set[object]] = {}
     for spec in PUBLISHED.values():
-        by_place.setdefault(place(spec), set()).add(spec.download)
+        by_place.setdefault(data_source(spec), set()).add(spec.download)
     shared = {where: told for where, told in by_place.items() if len(told) > 1}
     assert set(shared) <= {"$BOB_DATA/inat2021"}, "its two train splits are two archives"
     assert sum(spec.download is not None for spec in PUBLISHED.values()) >= 79
@@ -319,9 +322,11 @@ def test_real(tmp_path: Path) -> None:
         assert {
             name for name, shown in zip(dataset.classes, test.labels[i], strict=True) if shown
         } == {thousand[c] for c in labels[n]}
-    assert "1 images without a label are left out" in dataset.notes
+    assert "excluded images without a label: 1" in dataset.notes
     fill(tmp_path / "none", a=1)
-    with pytest.raises(DatasetError, match=r"holds no ILSVRC2012_val_00000001\.JPEG"):
+    with pytest.raises(
+        DatasetError, match=r"no ILSVRC2012_val_00000001\.JPEG or similar\. Give the folder"
+    ):
         open_dataset(
             spec.model_copy(
                 update={"source": RealSource(reader="imagenet_real", path=str(tmp_path / "none"))}
@@ -381,18 +386,20 @@ def test_folders_between_split_and_class_are_facts(tmp_path: Path) -> None:
     )
     wrong = FolderSource(reader="folder", path=str(tmp_path / "c"), splits={"test": "whether"})
     with pytest.raises(
-        DatasetError, match=r"there is no folder 'whether' inside\. It holds: weather"
+        DatasetError, match=r"no folder 'whether' inside; did you mean 'weather'\? Folders: weather"
     ):
         open_dataset(DatasetSpec(name="c", source=wrong), tmp_path / "cache")
 
 
 def test_the_page_of_facts_is_fresh() -> None:
     """`bob-bench datasets page > docs/dataset_table.md`"""
-    assert (CHECKOUT / "docs" / "dataset_table.md").read_text(encoding="utf-8") == page(ENTRIES)
+    assert (CHECKOUT / "docs" / "dataset_table.md").read_text(encoding="utf-8") == dataset_page(
+        ENTRIES
+    )
 
 
 def test_the_page_says_what_the_file_says() -> None:
-    shown = io.StringIO(page(ENTRIES)).read()
+    shown = io.StringIO(dataset_page(ENTRIES)).read()
     for name, spec in ENTRIES.items():
         assert f"### {name}\n" in shown and spec.summary in shown.replace("\\|", "|")
         assert all(caveat in shown for caveat in spec.caveats)

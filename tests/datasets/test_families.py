@@ -69,7 +69,7 @@ def test_a_family_shares_the_rows_of_the_whole(tmp_path: Path, cache: Path) -> N
         for split in (*one.splits.values(), *(shift.split for shift in one.shifts.values()))
     ]
     wholes = {
-        (view.origin.name, view.origin.split.images_fingerprint(), len(view.origin.split))
+        (view.origin.name, view.origin.split.images_fingerprint, len(view.origin.split))
         for view in views
         if view.origin
     }
@@ -150,7 +150,10 @@ WRONG = [
         {"kind": "retrieval", "metric": "top1"},
         "metric must be one of hit_at, mean_ap, mean_ap_trapezoid, mean_ap_at, gap for kind 'retrieval'; got 'top1'",
     ),
-    ({"class_range": [5, 5]}, r"class_range must be \[first, end\] with 0 <= first < end; got \[5, 5\]"),
+    (
+        {"class_range": [5, 5]},
+        r"class_range must be \[first, end\] with 0 <= first < end; got \[5, 5\]",
+    ),
     (
         {
             "leave_out": {"d": ["photo"]},

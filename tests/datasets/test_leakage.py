@@ -40,7 +40,9 @@ def leak_of(
     test: list[bytes], train: list[bytes]
 ) -> tuple[int, int | None, tuple[tuple[str, str], ...]]:
     dataset = Dataset("x", ("a", "b"), {"train": split_of(train), "test": split_of(test)})
-    (leak,) = split_overlaps(dataset, {name: image_signatures(split, 2) for name, split in dataset.splits.items()})
+    (leak,) = split_overlaps(
+        dataset, {name: image_signatures(split, 2) for name, split in dataset.splits.items()}
+    )
     return leak.identical, leak.near_duplicates, leak.examples
 
 
@@ -100,7 +102,9 @@ def test_pairs_are_those_that_matter() -> None:
         for one in ("val", "test", "shift s", "shift t")
         if one != other
     ]
-    assert {(leak.identical, leak.near_duplicates) for leak in split_overlaps(dataset)} == {(4, None)}
+    assert {(leak.identical, leak.near_duplicates) for leak in split_overlaps(dataset)} == {
+        (4, None)
+    }
     asked = Dataset("y", (), {"query": one, "gallery": split_of(TRAIN[2:9])})
     assert [(leak.split, leak.reference, leak.identical) for leak in split_overlaps(asked)] == [
         ("query", "gallery", 2)
@@ -113,6 +117,6 @@ def test_byte_identical_images_are_in_a_datasets_notes(tmp_path: Path) -> None:
             path = tmp_path / "photos" / split / "ab"[seed % 2] / f"{seed}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(TRAIN[seed])
-    assert open_dataset(spec_from_data_flag(str(tmp_path / "photos")), tmp_path / "cache").notes == (
-        "1 image of test is byte-identical to images of train",
-    )
+    assert open_dataset(
+        spec_from_data_flag(str(tmp_path / "photos")), tmp_path / "cache"
+    ).notes == ("1 image of test is byte-identical to images of train",)

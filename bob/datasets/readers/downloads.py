@@ -1,17 +1,20 @@
-"""How much a dataset's download is: the sum of the files that the hub would send, else what its entry says."""
+"""Size of a dataset's download: the sum of the hub's files, or else what its entry states."""
 
 from pathlib import Path
 
-from bob.datasets.readers.parquet import files_of
+from bob.datasets.readers.parquet import parquet_files
 from bob.datasets.readers.prepared import config_names
-from bob.datasets.readers.qrels import chosen_configs
-from bob.datasets.readers.repository import File, Files
+from bob.datasets.readers.qrels import match_configs
+from bob.datasets.readers.repository import RepositoryFile, RepositoryFiles
 from bob.errors import BobError
 from bob.specs import DatasetSpec, HuggingFaceSource, RepositorySource, WebDatasetSource
 
 
 def download_bytes(spec: DatasetSpec, cache: Path, offline: bool) -> int | None:
-    """Of a set on the hub; None where neither the hub nor the entry says it."""
+    """Return the download size of a dataset on the hub.
+
+    None if neither the hub nor the entry states it, or if the dataset is not on the hub.
+    """
     source = spec.source
     if not isinstance(source, RepositorySource) or source.hub is None:
         return None
@@ -20,13 +23,17 @@ def download_bytes(spec: DatasetSpec, cache: Path, offline: bool) -> int | None:
             file.size
             for file in _files(source, f"dataset {spec.name!r} ({source.hub})", cache, offline)
         )
-    except BobError:  # what keeps it from being fetched, which is told when it is tried
+    except BobError:  # the download itself will report the reason
         return spec.download.mb * 1_000_000 if spec.download else None
 
 
-def _files(source: RepositorySource, where: str, cache: Path, offline: bool) -> set[File]:
-    """Those that are fetched: named tars, or all splits of the configs; all that there are where these are not parquet files."""
-    files = Files(source, where, cache, offline)
+def _files(source: RepositorySource, where: str, cache: Path, offline: bool) -> set[RepositoryFile]:
+    """Return the files to fetch.
+
+    These are the tars that the entry names, or the Parquet files of all splits of its configs; of
+    a repository of other files, all of them.
+    """
+    files = RepositoryFiles(source, where, cache, offline)
     if isinstance(source, WebDatasetSource):
         return {
             file for patterns in source.data_files.values() for file in files.matching(patterns)
@@ -34,12 +41,12 @@ def _files(source: RepositorySource, where: str, cache: Path, offline: bool) -> 
     configs = (
         [source.config]
         if isinstance(source, HuggingFaceSource)
-        else list(chosen_configs(config_names(source, where, offline, cache), where).values())
+        else list(match_configs(config_names(source, where, offline, cache), where).values())
     )
-    by_config = [files_of(source, config, files, cache) for config in configs]
-    return {
-        file
-        for splits in by_config
-        for several in ([files.all.values()] if splits is None else splits.values())
-        for file in several
-    }
+    to_fetch: set[RepositoryFile] = set()
+    for config in configs:
+        splits = parquet_files(source, config, files, cache)
+        if splits is None:
+            return set(files.by_name.values())
+        to_fetch.update(file for shards in splits.values() for file in shards)
+    return to_fetch

@@ -1,7 +1,8 @@
-"""One's own images in class folders: `FOLDER/class/**`, or `FOLDER/train|val|test/class/**`.
+"""Your own images in class folders: `FOLDER/class/**`, or `FOLDER/train|val|test/class/**`.
 
-Classes are in natural order (0, 1, 2, 10), images in natural order of their paths. Links are followed. Hidden files and files that are no images by
-their extension are left out and counted in the notes.
+Classes are in natural order (0, 1, 2, 10), images in natural order of their paths. Links are
+followed. Hidden files, and files whose extension is not that of an image, are skipped and counted
+in the notes.
 """
 
 import os
@@ -11,17 +12,17 @@ from pathlib import Path
 
 from bob.datasets.content.digests import file_digests, read_file
 from bob.datasets.listing import SPLIT_NAMES, ImageListing, natural_key, tally
-from bob.errors import DatasetError
+from bob.errors import DatasetError, nearest
 from bob.specs import FolderSource, Role
 
-_WRITTEN = (
+_EXTENSIONS_TEXT = (
     ".jpg .jpeg .jpe .jfif .png .apng .webp .gif .bmp .tif .tiff .ppm .pgm .pbm .pnm .jp2 .avif"
 )
-EXTENSIONS = frozenset(_WRITTEN.split())
-"""The extensions, in lower case, of what `images.FORMATS` reads."""
+EXTENSIONS = frozenset(_EXTENSIONS_TEXT.split())
+"""Extensions, in lower case, of the formats in `images.FORMATS`."""
 _LAYOUTS = (
-    "Expected FOLDER/class/image.jpg, or FOLDER/train/class/image.jpg and FOLDER/test/class/image.jpg; "
-    "or else a table of the images, with the columns path and label."
+    "Expected FOLDER/class/image.jpg, or FOLDER/train/class/image.jpg and "
+    "FOLDER/test/class/image.jpg; or a table of the images with the columns path and label."
 )
 
 
@@ -30,18 +31,18 @@ class _Image:
     path: Path
     label: str
     split: Role
-    above: tuple[str, ...] = ()
-    """The folders between the split and the class."""
+    levels: tuple[str, ...] = ()
+    """Names of the folders between the split and the class."""
 
 
 def list_folder(source: FolderSource, root: Path, cache: Path) -> ImageListing:
-    """What lies in a folder of class folders."""
+    """List the images in class folders."""
     if not root.is_dir():
         raise DatasetError(
             f"{str(root)!r} {'is not a folder' if root.exists() else 'does not exist'}. {_LAYOUTS}"
         )
-    left_out: list[str] = []
-    images = _images(source, root, left_out)
+    skipped: list[str] = []
+    images = _images(source, root, skipped)
     files = [image.path for image in images]
     return ImageListing(
         where=f"folder '{root}'",
@@ -51,35 +52,35 @@ def list_folder(source: FolderSource, root: Path, cache: Path) -> ImageListing:
         read=lambda i: read_file(files[i]),
         splits=[image.split for image in images],
         attributes={
-            level: [image.above[n] for image in images] for n, level in enumerate(source.levels)
+            level: [image.levels[n] for image in images] for n, level in enumerate(source.levels)
         },
-        notes=[f"files left out: {tally(left_out)}"] if left_out else [],
+        notes=[f"skipped files: {tally(skipped)}"] if skipped else [],
     )
 
 
-def _images(source: FolderSource, root: Path, left_out: list[str]) -> list[_Image]:
-    """All images, by split and class."""
+def _images(source: FolderSource, root: Path, skipped: list[str]) -> list[_Image]:
+    """Return all images by split and class; the kind of each skipped file is added to `skipped`."""
     if source.splits or source.levels:
-        parts: dict[Role, str] = dict(source.splits) or {"train": "."}
+        split_folders: dict[Role, str] = dict(source.splits) or {"train": "."}
         return [
             image
-            for role, folder in parts.items()
-            for image in _below(_named(root, folder), role, source.levels, (), left_out)
+            for role, name in split_folders.items()
+            for image in _images_below(_split_folder(root, name), role, source.levels, (), skipped)
         ]
-    folders = _subfolders(root, left_out)
-    _check_place(root, folders)
+    folders = _subfolders(root, skipped)
+    _check_depth(root, folders)
     if not _is_split_layout(root, folders):
-        return _of_classes(folders, "train", (), left_out)
+        return _images_of_classes(folders, "train", (), skipped)
     images = []
     for folder in sorted(folders, key=lambda folder: list(SPLIT_NAMES).index(folder.name.lower())):
-        images += _of_classes(
-            _subfolders(folder, left_out), SPLIT_NAMES[folder.name.lower()], (), left_out
+        images += _images_of_classes(
+            _subfolders(folder, skipped), SPLIT_NAMES[folder.name.lower()], (), skipped
         )
     return images
 
 
-def _check_place(root: Path, folders: Sequence[Path]) -> None:
-    """There are class folders here, and not in the only folder inside."""
+def _check_depth(root: Path, folders: Sequence[Path]) -> None:
+    """Raise if there are no class folders, or if they are in the only folder inside."""
     if not folders:
         tables = sorted(
             path.name
@@ -91,20 +92,23 @@ def _check_place(root: Path, folders: Sequence[Path]) -> None:
             if tables
             else ""
         )
-        raise DatasetError(f"folder '{root}': no class folders inside. {_LAYOUTS}{hint}")
+        raise DatasetError(f"folder '{root}': contains no class folders. {_LAYOUTS}{hint}")
     if (
         len(folders) == 1
         and folders[0].name.lower() not in SPLIT_NAMES
-        and (inner := _wrapped(folders[0]))
+        and (inner := _wrapped_folders(folders[0]))
     ):
-        more = f"which holds no images but the folders {', '.join(inner[:5])}"
         raise DatasetError(
-            f"folder '{root}': holds one folder, {folders[0].name!r}, {more}. Give '{folders[0]}' instead."
+            f"folder '{root}': contains only the folder {folders[0].name!r}, which holds the "
+            f"folders {', '.join(inner[:5])} and no images. Give '{folders[0]}' instead."
         )
 
 
-def _wrapped(folder: Path) -> list[str]:
-    """The names of the folders inside, where nothing else is: what is meant lies one level further down."""
+def _wrapped_folders(folder: Path) -> list[str]:
+    """Return the names of the subfolders, if there are several and no images beside them.
+
+    The class folders are then probably one level further down than expected.
+    """
     images = any(
         path.suffix.lower() in EXTENSIONS and not _is_hidden(path)
         for path, is_folder in _entries(folder)
@@ -114,69 +118,87 @@ def _wrapped(folder: Path) -> list[str]:
     return names if len(names) > 1 and not images else []
 
 
-def _named(root: Path, folder: str) -> Path:
-    if not (root / folder).is_dir():
+def _split_folder(root: Path, name: str) -> Path:
+    """Return the folder that the entry names for a split, or raise."""
+    if not (root / name).is_dir():
+        available = sorted(path.name for path in root.iterdir() if path.is_dir())
         raise DatasetError(
-            f"folder '{root}': there is no folder {folder!r} inside. It holds: {', '.join(p.name for p in sorted(root.iterdir())[:20])}."
+            f"folder '{root}': no folder {name!r} inside{nearest(name, available)} "
+            f"Folders: {', '.join(available[:20]) or 'none'}."
         )
-    return root / folder
+    return root / name
 
 
-def _below(
-    folder: Path, role: Role, levels: Sequence[str], above: tuple[str, ...], left_out: list[str]
+def _images_below(
+    folder: Path,
+    role: Role,
+    levels: Sequence[str],
+    parents: tuple[str, ...],
+    skipped: list[str],
 ) -> list[_Image]:
-    """The images of a split whose class folders lie `levels` folders further down."""
-    folders = _subfolders(folder, left_out)
+    """Return the images of a split whose class folders are `levels` folders further down."""
+    folders = _subfolders(folder, skipped)
     if not levels:
-        return _of_classes(folders, role, above, left_out)
+        return _images_of_classes(folders, role, parents, skipped)
     return [
         image
-        for inner in folders
-        for image in _below(inner, role, levels[1:], (*above, inner.name), left_out)
+        for subfolder in folders
+        for image in _images_below(subfolder, role, levels[1:], (*parents, subfolder.name), skipped)
     ]
 
 
 def _is_split_layout(root: Path, folders: Sequence[Path]) -> bool:
-    """Whether the folders are splits. One class called 'train' among others is a class; 'train' and 'test' beside other folders is a mistake."""
+    """Return whether the folders are splits; raise if some are splits and others are not.
+
+    A single folder called 'train' among others is a class.
+    """
     splits = [folder.name for folder in folders if folder.name.lower() in SPLIT_NAMES]
     others = [folder.name for folder in folders if folder.name.lower() not in SPLIT_NAMES]
     if len(splits) > 1 and others:
         raise DatasetError(
-            f"folder '{root}': holds the splits {', '.join(splits)} and also {', '.join(map(repr, others))}. Move those elsewhere."
+            f"folder '{root}': contains the splits {', '.join(splits)} and also "
+            f"{', '.join(map(repr, others))}. Move the folders that are not splits elsewhere."
         )
-    taken = [SPLIT_NAMES[name.lower()] for name in splits]
-    if doubled := [name for name in splits if taken.count(SPLIT_NAMES[name.lower()]) > 1]:
+    roles = [SPLIT_NAMES[name.lower()] for name in splits]
+    if repeated := [name for name in splits if roles.count(SPLIT_NAMES[name.lower()]) > 1]:
         raise DatasetError(
-            f"folder '{root}': {' and '.join(doubled)} are the same split. Keep one."
+            f"folder '{root}': {' and '.join(map(repr, repeated))} are names of the same split. "
+            f"Keep one of them."
         )
     return bool(splits) and not others
 
 
-def _of_classes(
-    folders: Sequence[Path], split: Role, above: tuple[str, ...], left_out: list[str]
+def _images_of_classes(
+    folders: Sequence[Path], split: Role, levels: tuple[str, ...], skipped: list[str]
 ) -> list[_Image]:
+    """Return the images of class folders, each of which must hold at least one."""
     images = []
     for folder in folders:
         others: list[str] = []
         paths = sorted(_walk(folder, others), key=lambda path: natural_key(path.as_posix()))
         if not paths:
-            held = (
-                f" but {tally(others)}; convert these"
-                if any(kind != "hidden" for kind in others)
-                else ""
-            )
-            raise DatasetError(
-                f"class folder '{folder}' holds no images{held}. Remove it, or add some ({_WRITTEN})."
-            )
-        left_out += others
-        images += [_Image(path, folder.name, split, above) for path in paths]
+            raise DatasetError(_explain_no_images(folder, others))
+        skipped += others
+        images += [_Image(path, folder.name, split, levels) for path in paths]
     return images
 
 
-def _subfolders(folder: Path, left_out: list[str]) -> list[Path]:
-    """The visible folders inside, in natural order; files are counted as left out."""
+def _explain_no_images(folder: Path, others: Sequence[str]) -> str:
+    if any(kind != "hidden" for kind in others):
+        return (
+            f"class folder '{folder}' contains no images but {tally(others)}. Convert these to a "
+            f"supported format ({_EXTENSIONS_TEXT}), or remove the folder."
+        )
+    return (
+        f"class folder '{folder}' contains no images. Add some ({_EXTENSIONS_TEXT}), or remove "
+        f"the folder."
+    )
+
+
+def _subfolders(folder: Path, skipped: list[str]) -> list[Path]:
+    """Return the visible subfolders in natural order; files beside them count as skipped."""
     entries = _entries(folder)
-    left_out += [
+    skipped += [
         _kind(path) if _is_hidden(path) else "outside the class folders"
         for path, is_folder in entries
         if not is_folder
@@ -188,23 +210,23 @@ def _subfolders(folder: Path, left_out: list[str]) -> list[Path]:
 
 
 def _walk(
-    folder: Path, left_out: list[str], above: frozenset[Path] = frozenset()
+    folder: Path, skipped: list[str], parents: frozenset[Path] = frozenset()
 ) -> Iterator[Path]:
-    """The images below a folder; a link back to a folder above is not followed again."""
+    """Yield the images below a folder; a link back to a parent folder is not followed."""
     real = folder.resolve()
-    if real in above:
+    if real in parents:
         return
     for path, is_folder in _entries(folder):
         if is_folder and not _is_hidden(path):
-            yield from _walk(path, left_out, above | {real})
+            yield from _walk(path, skipped, parents | {real})
         elif _is_hidden(path) or path.suffix.lower() not in EXTENSIONS:
-            left_out.append(_kind(path))
+            skipped.append(_kind(path))
         else:
             yield path
 
 
 def _entries(folder: Path) -> list[tuple[Path, bool]]:
-    """What lies inside, each with whether it is a folder or a link to one."""
+    """Return the entries of a folder, each with whether it is a folder or a link to one."""
     try:
         with os.scandir(folder) as entries:
             return [(Path(entry.path), entry.is_dir()) for entry in entries]
@@ -217,4 +239,5 @@ def _is_hidden(path: Path) -> bool:
 
 
 def _kind(path: Path) -> str:
+    """Return a file's extension, or why it has none that counts, for the notes."""
     return "hidden" if _is_hidden(path) else path.suffix.lower() or "no extension"

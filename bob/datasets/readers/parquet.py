@@ -1,19 +1,20 @@
-"""Parquet repositories of the hub, read file by file where a limit is set ($BOB_SHARDS_GB), as `repository` keeps their files.
+"""Parquet repositories on the hub, streamed file by file if `$BOB_SHARDS_GB` limits the disk.
 
-Each file is fetched once for its index (all columns but the images, the images' digests, where row groups end), and once for every pass. Images are
-read in order, a row group at a time, and the last two groups are held: `datasets` writes groups of at most 100 MB (its MAX_ROW_GROUP_SIZE).
+Each file is fetched once for its index (all columns but the images, the images' digests, and where
+row groups end), and once for every pass. Images are read in order, one row group at a time, and the
+last two groups are kept in memory: `datasets` writes groups of at most 100 MB (its
+MAX_ROW_GROUP_SIZE).
 
-`datasets` says which files make up a split and what the columns hold, so that a streamed set is the same set: names, order, labels, fingerprint.
+`datasets` determines which files make up a split and what the columns hold, so that a streamed
+dataset equals the prepared one: names, order, labels, fingerprint.
 """
 
 import io
 import threading
-from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,10 +22,15 @@ import numpy as np
 
 from bob.datasets.content.cache import Arrays, cached_arrays
 from bob.datasets.content.digests import content_digest
-from bob.datasets.content.sequences import Digests
+from bob.datasets.content.sequences import Digests, PartOffsets
 from bob.datasets.readers.prepared import library_errors
-from bob.datasets.readers.repository import File, Files, cached_hub_answer, hub_cache_file
-from bob.datasets.readers.tables import lacking, no_images, unnamed
+from bob.datasets.readers.repository import (
+    RepositoryFile,
+    RepositoryFiles,
+    cached_hub_answer,
+    hub_cache_file,
+)
+from bob.datasets.readers.tables import missing_image, missing_image_digest, not_images
 from bob.errors import DatasetError
 from bob.specs import RepositorySource
 
@@ -33,46 +39,57 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
 VERSION = 1
-"""Raised when an index of the same file would hold something else."""
-GROUPS_HELD = 2
-"""Row groups in memory: threads that read on into the next one do not drive out the one that others still read."""
-_NONE = bytes(16)
-"""In an index, the digest of a row without an image."""
+"""Version of the index format; raised if the index of an unchanged file would differ."""
+GROUPS_IN_MEMORY = 2
+"""Row groups kept in memory: a thread that reads ahead must not evict the one others still use."""
+_NO_IMAGE = bytes(16)
+"""Digest of a row without an image, in an index."""
 
 
-def streamed(
+def streamed_tables(
     source: RepositorySource,
     config: str | None,
     image: str | None,
     where: str,
     offline: bool,
     cache: Path,
-) -> "Mapping[str, Streamed] | None":
-    """The splits of a config by name, with the column of their images; None where the repository is not made of parquet files."""
-    files = Files(source, where, cache, offline)
-    splits = files_of(source, config, files, cache)
+) -> "Mapping[str, StreamedTable] | None":
+    """Return the tables of a config by split; None if the repository is not made of Parquet files.
+
+    `image` is the image column, whose digests are computed with the index.
+    """
+    files = RepositoryFiles(source, where, cache, offline)
+    splits = parquet_files(source, config, files, cache)
     if splits is None:
         return None
     features = _features(source, config, files, splits, cache)
     return {
-        split: Streamed(features, files, several, image, cache) for split, several in splits.items()
+        split: StreamedTable(features, files, shards, image, cache)
+        for split, shards in splits.items()
     }
 
 
-def files_of(
-    source: RepositorySource, config: str | None, files: Files, cache: Path
-) -> dict[str, list[File]] | None:
-    """The parquet files of each split, in order, as `datasets` resolves them; None where the repository is not made of such."""
-    splits = _card(source, config, files, cache)["splits"]
-    return (
-        None
-        if splits is None
-        else {split: [files.all[name] for name in names] for split, names in splits.items()}
-    )
+def parquet_files(
+    source: RepositorySource, config: str | None, files: RepositoryFiles, cache: Path
+) -> dict[str, list[RepositoryFile]] | None:
+    """Return the Parquet files of each split, in order, as `datasets` resolves them.
+
+    None if the repository is not made of Parquet files.
+    """
+    splits = _layout(source, config, files, cache)["splits"]
+    if splits is None:
+        return None
+    return {split: [files.by_name[name] for name in names] for split, names in splits.items()}
 
 
-def _card(source: RepositorySource, config: str | None, files: Files, cache: Path) -> dict[str, Any]:
-    """What `datasets` makes of the repository's card and the names of its files, none of which is fetched; remembered per commit."""
+def _layout(
+    source: RepositorySource, config: str | None, files: RepositoryFiles, cache: Path
+) -> dict[str, Any]:
+    """Return the splits and features that `datasets` infers from the card and the file names.
+
+    No file is fetched. The answer is cached per commit; both are None if the repository is not
+    made of Parquet files.
+    """
 
     def ask() -> dict[str, Any]:
         import datasets
@@ -80,17 +97,17 @@ def _card(source: RepositorySource, config: str | None, files: Files, cache: Pat
         files.check_reachable()
         with library_errors(source, files.where):
             builder = datasets.load_dataset_builder(str(source.hub), config, revision=files.commit)
-        found = builder.config.data_files or {}
-        several = {
+        data_files = builder.config.data_files or {}
+        splits = {
             str(split): [str(path).partition(f"@{files.commit}/")[2] for path in paths]
-            for split, paths in found.items()
+            for split, paths in data_files.items()
         }
         if builder.name != "parquet" or not all(
-            name in files.all for names in several.values() for name in names
+            name in files.by_name for names in splits.values() for name in names
         ):
             return {"splits": None, "features": None}
         return {
-            "splits": several,
+            "splits": splits,
             "features": builder.info.features and builder.info.features.to_dict(),
         }
 
@@ -102,37 +119,34 @@ def _card(source: RepositorySource, config: str | None, files: Files, cache: Pat
 def _features(
     source: RepositorySource,
     config: str | None,
-    files: Files,
-    splits: Mapping[str, Sequence[File]],
+    files: RepositoryFiles,
+    splits: Mapping[str, Sequence[RepositoryFile]],
     cache: Path,
 ) -> Mapping[str, Any]:
-    """What each column holds, in the types of `datasets`: as the card says, else as the first file does."""
+    """Return the type of each column, from the repository's card or else from its first file."""
     import datasets
 
     def ask() -> dict[str, Any]:
         import pyarrow.parquet as pq
 
-        with files.opened(next(iter(splits.values()))[0]) as file:
+        with files.open(next(iter(splits.values()))[0]) as file:
             return {"features": datasets.Features.from_arrow_schema(pq.read_schema(file)).to_dict()}
 
-    told = _card(source, config, files, cache)["features"]
-    told = (
-        told
-        or cached_hub_answer(
-            hub_cache_file(cache, source, "features", files.commit, config), {"features"}, ask
-        )["features"]
-    )
-    features: Mapping[str, Any] = datasets.Features.from_dict(told)
+    types = _layout(source, config, files, cache)["features"]
+    if not types:
+        cache_file = hub_cache_file(cache, source, "features", files.commit, config)
+        types = cached_hub_answer(cache_file, {"features"}, ask)["features"]
+    features: Mapping[str, Any] = datasets.Features.from_dict(types)
     return features
 
 
 @dataclass(frozen=True, eq=False)
-class Streamed:
-    """A table that lies in parquet files on the hub; nothing is fetched before its rows are asked for."""
+class StreamedTable:
+    """A table in Parquet files on the hub; nothing is fetched before its rows are used."""
 
     features: Mapping[str, Any]
-    files: Files
-    shards: Sequence[File]
+    files: RepositoryFiles
+    shards: Sequence[RepositoryFile]
     image: str | None
     cache: Path
 
@@ -140,14 +154,17 @@ class Streamed:
         return sum(len(index["digests"]) for index in self.indices)
 
     def values(self, column: str) -> list[Any]:
-        """In the types of `features`, which the repository's card may state otherwise than its files."""
+        """Return the values of a column, cast to its type in `features`.
+
+        The repository's card may state another type than its files.
+        """
         import datasets
         import pyarrow as pa
         from datasets.table import table_cast
 
         schema = datasets.Features({column: self.features[column]}).arrow_schema
         tables = (
-            _opened(pa.BufferReader(index["facts"])).read([column], use_threads=False)
+            _parquet_file(pa.BufferReader(index["facts"])).read([column], use_threads=False)
             for index in self.indices
         )
         return [
@@ -156,92 +173,101 @@ class Streamed:
             for value in table_cast(table, schema).column(column).to_pylist()
         ]
 
-    def images(self, column: str, where: str) -> "StreamedImages":
-        return StreamedImages(self, column, where)
+    def images(self, column: str, where: str) -> "StreamedImageColumn":
+        return StreamedImageColumn(self, column, where)
 
     @cached_property
     def indices(self) -> list[Arrays]:
-        """For each file: `digests` (n, 16), `ends` (row groups,) the rows before each group's end, `facts` the other columns as parquet."""
+        """The index of each file.
+
+        `digests` (n, 16) of the images; `ends` (row groups,), the number of rows before each
+        group's end; `facts`, the other columns as the bytes of a Parquet file.
+        """
         return [self._index(file) for file in self.shards]
 
-    def _index(self, file: File) -> Arrays:
+    def _index(self, file: RepositoryFile) -> Arrays:
         def compute() -> Arrays:
-            with self.files.opened(file) as handle:
-                return _made(handle, self.image, f"{self.files.where}, {file.name}")
+            with self.files.open(file) as handle:
+                return _build_index(handle, self.image, f"{self.files.where}, {file.name}")
 
         key = content_digest(f"{VERSION} {file.version} {self.image}".encode())
         return cached_arrays(self.cache / "parquet" / f"{key}.npz", compute)
 
 
-class StreamedImages:
-    """The images of a streamed table, fetched again file by file as they are read."""
+class StreamedImageColumn:
+    """The image column of a streamed table; files are fetched again as its images are read."""
 
-    def __init__(self, table: Streamed, column: str, where: str) -> None:
+    def __init__(self, table: StreamedTable, column: str, where: str) -> None:
         self._table, self._column, self._where = table, column, where
-        self._ends = list(accumulate(len(index["digests"]) for index in table.indices))
+        self._offsets = PartOffsets(len(index["digests"]) for index in table.indices)
         self._groups: OrderedDict[tuple[int, int], Any] = OrderedDict()
         self._lock = threading.Lock()
 
     def read(self, row: int) -> bytes:
-        """Out of the row group that holds it; other threads wait for one that is being fetched."""
-        shard = bisect_right(self._ends, row)
-        index = self._table.indices[shard]
-        inside = row - self._ends[shard] + len(index["digests"])
-        group = int(np.searchsorted(index["ends"], inside, side="right"))
-        first = int(index["ends"][group - 1]) if group else 0
-        data = _bytes(self._group(shard, group)[inside - first])
+        """Return the encoded image of a row; threads wait for a row group being fetched."""
+        shard, row_in_shard = self._offsets.locate(row)
+        ends = self._table.indices[shard]["ends"]
+        group = int(np.searchsorted(ends, row_in_shard, side="right"))
+        first = int(ends[group - 1]) if group else 0
+        data = _image_bytes(self._group(shard, group)[row_in_shard - first])
         if data is None:
-            raise lacking(self._column, row, self._where)
+            raise missing_image(self._column, row, self._where)
         return data
 
     def digests(self, cache: Path) -> Digests:
         values = np.concatenate([index["digests"] for index in self._table.indices])
         for row in np.flatnonzero(~values.any(1)):
-            values[row] = np.frombuffer(bytes.fromhex(unnamed(int(row), self._where)), np.uint8)
+            digest = missing_image_digest(int(row), self._where)
+            values[row] = np.frombuffer(bytes.fromhex(digest), np.uint8)
         return Digests(values)
 
     def _group(self, shard: int, group: int) -> Any:
-        """The images of a row group, as pyarrow holds them."""
+        """Return the images of a row group as a pyarrow column."""
         with self._lock:
             key = (shard, group)
             if key not in self._groups:
-                with self._table.files.opened(self._table.shards[shard]) as file:
+                with self._table.files.open(self._table.shards[shard]) as file:
                     self._groups[key] = (
-                        _opened(file)
+                        _parquet_file(file)
                         .read_row_group(group, [self._column], use_threads=False)
                         .column(0)
                     )
             self._groups.move_to_end(key)
-            while len(self._groups) > GROUPS_HELD:
+            while len(self._groups) > GROUPS_IN_MEMORY:
                 self._groups.popitem(last=False)
             return self._groups[key]
 
 
-def _opened(handle: Any) -> "pq.ParquetFile":
-    """To be read with `use_threads=False`: a thread of pyarrow's that still holds a Python object when Python ends takes the process down."""
+def _parquet_file(handle: Any) -> "pq.ParquetFile":
+    """Open a Parquet file, to be read with `use_threads=False`.
+
+    A pyarrow thread that still holds a Python object when Python exits crashes the process.
+    """
     import pyarrow.parquet as pq
 
     return pq.ParquetFile(handle, pre_buffer=False)
 
 
-def _made(handle: Any, image: str | None, where: str) -> Arrays:
-    """The index of a file, read once from front to back, a row group at a time."""
+def _build_index(handle: Any, image: str | None, where: str) -> Arrays:
+    """Return the index of a file, read once from front to back, one row group at a time."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    file = _opened(handle)
-    facts = [field.name for field in file.schema_arrow if not _holds_bytes(field.type)]
+    file = _parquet_file(handle)
+    columns = [field.name for field in file.schema_arrow if not _contains_bytes(field.type)]
     digests: list[bytes] = []
     groups: list[pa.Table] = []
     ends = []
     for number in range(file.num_row_groups):
-        group = file.read_row_group(number, [*facts, *filter(None, [image])], use_threads=False)
-        groups.append(group.select(facts))
-        digests += _digests(group.column(image), image, where) if image else [_NONE] * len(group)
+        group = file.read_row_group(number, [*columns, *filter(None, [image])], use_threads=False)
+        groups.append(group.select(columns))
+        digests += (
+            _digests(group.column(image), image, where) if image else [_NO_IMAGE] * len(group)
+        )
         ends.append(len(digests))
     buffer = io.BytesIO()
     pq.write_table(
-        pa.concat_tables(groups) if groups else file.schema_arrow.empty_table().select(facts),
+        pa.concat_tables(groups) if groups else file.schema_arrow.empty_table().select(columns),
         buffer,
     )
     packed = np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 16)
@@ -252,24 +278,25 @@ def _made(handle: Any, image: str | None, where: str) -> Arrays:
     }
 
 
-def _holds_bytes(kind: "pa.DataType") -> bool:
-    """Images and the like: bytes, or a structure that has some."""
+def _contains_bytes(data_type: "pa.DataType") -> bool:
+    """Return whether a type is binary, as images are, or a structure with a binary field."""
     import pyarrow as pa
 
-    plain = pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
-    return plain or (pa.types.is_struct(kind) and any(_holds_bytes(field.type) for field in kind))
+    if pa.types.is_struct(data_type):
+        return any(_contains_bytes(field.type) for field in data_type)
+    return bool(pa.types.is_binary(data_type) or pa.types.is_large_binary(data_type))
 
 
 def _digests(column: Any, image: str, where: str) -> Iterator[bytes]:
-    if not _holds_bytes(column.type):
-        raise DatasetError(no_images(image, column.type, where))
+    if not _contains_bytes(column.type):
+        raise DatasetError(not_images(image, column.type, where))
     for value in column:
-        data = _bytes(value)
-        yield _NONE if data is None else bytes.fromhex(content_digest(data))
+        data = _image_bytes(value)
+        yield _NO_IMAGE if data is None else bytes.fromhex(content_digest(data))
 
 
-def _bytes(value: Any) -> bytes | None:
-    """An encoded image: bytes as they are, or those of {"bytes", "path"}."""
-    held = value.as_py()
-    data: bytes | None = held["bytes"] if isinstance(held, dict) else held
+def _image_bytes(value: Any) -> bytes | None:
+    """Return an encoded image, stored as bytes or as {"bytes", "path"}."""
+    image = value.as_py()
+    data: bytes | None = image["bytes"] if isinstance(image, dict) else image
     return data

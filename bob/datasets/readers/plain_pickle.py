@@ -1,4 +1,7 @@
-"""Pickles of plain values and numpy arrays, as the ground truth of Revisited Oxford is one. Nothing else that a pickle may ask for is run."""
+"""Safe loading of pickles of plain values and NumPy arrays: Revisited Oxford's ground truth.
+
+Nothing else that a pickle may refer to is imported or called.
+"""
 
 import io
 import pickle
@@ -20,30 +23,38 @@ ALLOWED = {
     ("_codecs", "encode"),
     ("__builtin__", "bytes"),
 }
-"""The names that numpy writes for arrays and numbers (the last two for their bytes). None of them can reach a file, a process or another name."""
+"""Names that NumPy writes for arrays and numbers (the last two for their bytes).
+
+None of them gives access to a file, a process or another name.
+"""
 _CORE = "numpy._core" if hasattr(np, "_core") else "numpy.core"
-"""What numpy 2 calls its inner package, and numpy 1 did."""
+"""Name of NumPy's inner package: `_core` in NumPy 2, `core` in NumPy 1."""
 
 
-class _Plain(pickle.Unpickler):
+class _PlainUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Callable[..., Any]:
         if (module, name) not in ALLOWED:
             raise DatasetError(
-                f"asks for {module}.{name}, which is no plain value: not a ground truth, or one that was tampered with"
+                f"refers to {module}.{name}, which is not a plain value or an array. The file is "
+                f"not a ground truth, or was tampered with"
             )
-        found: Callable[..., Any] = super().find_class(
+        factory: Callable[..., Any] = super().find_class(
             re.sub(r"numpy\._?core", _CORE, module), name
         )
-        return found
+        return factory
 
 
-def load_plain(data: bytes, where: str) -> Any:
-    """The values; DatasetError where the pickle holds anything else."""
+def load_plain_pickle(data: bytes, where: str) -> Any:
+    """Return the values of a pickle; raise a DatasetError if it holds anything but plain values.
+
+    `where` begins error messages.
+    """
     try:
-        return _Plain(io.BytesIO(data), encoding="latin1").load()
+        return _PlainUnpickler(io.BytesIO(data), encoding="latin1").load()
     except DatasetError as error:
         raise DatasetError(f"{where}: {error}.") from error
     except Exception as error:  # on damaged data pickle raises nearly anything
         raise DatasetError(
-            f"{where}: is no whole pickle of plain values ({type(error).__name__}: {error})."
+            f"{where}: not a complete pickle of plain values ({type(error).__name__}: {error}). "
+            f"Download it again."
         ) from error

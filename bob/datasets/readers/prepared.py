@@ -1,7 +1,8 @@
-"""What the library `datasets` opens: hub repositories, which it downloads and prepares whole, and local copies.
+"""Hub repositories that `datasets` downloads and prepares completely, and local copies.
 
-A pinned hub revision that was prepared on this machine is opened without asking the hub. Without this rule the library would ask, and where the hub
-cannot be reached silently take the copy that was prepared last, whatever its revision.
+A pinned hub revision that was prepared on this machine is opened without asking the hub. Otherwise
+the library would ask, and if the hub cannot be reached, silently return the copy that was prepared
+last, whatever its revision.
 """
 
 import contextlib
@@ -11,26 +12,35 @@ from pathlib import Path
 from typing import Any
 
 from bob.datasets.availability import prepared_configs, prepared_folder
-from bob.datasets.readers.repository import REMEDY, cached_hub_answer, check_prefix, hub_cache_file
+from bob.datasets.readers.repository import (
+    GATED,
+    NOT_FOUND,
+    OFFLINE,
+    OFFLINE_REMEDY,
+    cached_hub_answer,
+    check_prefix,
+    hub_cache_file,
+    no_revision,
+)
 from bob.errors import DatasetError, UnavailableError
 from bob.io.hub import hub_reachable
 from bob.io.paths import data_path
 from bob.specs import RepositorySource
 
-_SCRIPT = " Name a revision after its conversion to parquet, or another copy of the data."
+_SCRIPT_REMEDY = " Name a revision after its conversion to Parquet, or another copy of the data."
 
 
 def open_prepared(
     source: RepositorySource, config: str | None, where: str, offline: bool
 ) -> Mapping[str, Any]:
-    """The splits of a config by name, as `datasets.Dataset`s."""
+    """Return the splits of a config by name, each a `datasets.Dataset`."""
     import datasets
 
     if source.path is not None:
-        return _local(data_path(source.path), config, where)
+        return _open_local(data_path(source.path), config, where)
     if folder := prepared_folder(source, config):
-        return _from_folder(folder)
-    with library_errors(source, where), _offline(offline or not hub_reachable()):
+        return _open_arrow_files(folder)
+    with library_errors(source, where), _offline_setting(offline or not hub_reachable()):
         tables: Mapping[str, Any] = datasets.load_dataset(
             source.hub, config, revision=_revision(source, where, offline)
         )
@@ -39,20 +49,18 @@ def open_prepared(
 
 
 def config_names(source: RepositorySource, where: str, offline: bool, cache: Path) -> list[str]:
-    """The configs of a repository, or of a local copy that has a folder for each."""
+    """List the configs of a repository, or of a local copy with one folder per config."""
     if source.path is not None:
         return sorted(path.name for path in data_path(source.path).iterdir() if path.is_dir())
-    cut_off = offline or not hub_reachable()
-    if cut_off and (names := prepared_configs(source)):
+    unreachable = offline or not hub_reachable()
+    if unreachable and (names := prepared_configs(source)):
         return names
 
     def ask() -> dict[str, Any]:
         import datasets
 
-        if cut_off:
-            raise UnavailableError(
-                f"{where}: not on this machine, and the hub cannot be reached. {REMEDY}"
-            )
+        if unreachable:
+            raise UnavailableError(f"{where}: {OFFLINE}")
         with library_errors(source, where):
             return {
                 "configs": datasets.get_dataset_config_names(
@@ -60,16 +68,21 @@ def config_names(source: RepositorySource, where: str, offline: bool, cache: Pat
                 )
             }
 
-    memory = hub_cache_file(cache, source, "configs")
-    found: list[str] = cached_hub_answer(
-        memory, {"configs"}, ask, anew=not source.revision and not cut_off
+    configs: list[str] = cached_hub_answer(
+        hub_cache_file(cache, source, "configs"),
+        {"configs"},
+        ask,
+        refresh=not source.revision and not unreachable,
     )["configs"]
-    return found
+    return configs
 
 
 @contextlib.contextmanager
 def library_errors(source: RepositorySource, where: str) -> Iterator[None]:
-    """The library's many errors as two: what cannot be had here, and what is wrong with the entry."""
+    """Convert the errors of `datasets` to two.
+
+    An UnavailableError if the data cannot be obtained here, a DatasetError if the entry is wrong.
+    """
     from datasets.exceptions import DatasetNotFoundError
 
     try:
@@ -77,27 +90,26 @@ def library_errors(source: RepositorySource, where: str) -> Iterator[None]:
     except DatasetError:
         raise
     except DatasetNotFoundError as error:
-        raise UnavailableError(f"{where}: {_not_found(str(error), source)}") from error
+        raise UnavailableError(f"{where}: {_explain_not_found(str(error), source)}") from error
     except (ValueError, RuntimeError) as error:  # an unknown config; a dataset that is a script
-        raise DatasetError(
-            f"{where}: {error}{_SCRIPT if 'scripts are no longer' in str(error) else ''}"
-        ) from error
-    except Exception as error:  # ConnectionError, httpx's errors, OSError and more, by version and by what the network does
+        remedy = _SCRIPT_REMEDY if "scripts are no longer" in str(error) else ""
+        raise DatasetError(f"{where}: {error}{remedy}") from error
+    # ConnectionError, httpx's errors, OSError and more, by version and by the network's behaviour
+    except Exception as error:
         raise UnavailableError(
-            f"{where}: not on this machine, and the hub cannot be reached ({type(error).__name__}). {REMEDY}"
+            f"{where}: not on this machine, and the hub cannot be reached "
+            f"({type(error).__name__}). {OFFLINE_REMEDY}"
         ) from error
 
 
-def _not_found(message: str, source: RepositorySource) -> str:
+def _explain_not_found(message: str, source: RepositorySource) -> str:
     if "gated" in message:
-        return "is gated. Accept its terms on its hub page, then log in with `hf auth login`."
-    if message.startswith("Revision"):
-        return f"the hub has no revision {source.revision!r} of it."
-    return "the hub has no such dataset, or it is private. Check the id; for a private one, log in with `hf auth login`."
+        return GATED
+    return no_revision(source) if message.startswith("Revision") else NOT_FOUND
 
 
 def _revision(source: RepositorySource, where: str, offline: bool) -> str | None:
-    """The revision to ask for; where only its beginning is known, what the hub has now is checked against it."""
+    """Return the revision to request, after checking the current commit against a prefix."""
     if source.revision_prefix is None or offline or not hub_reachable():
         return source.revision
     from huggingface_hub import HfApi
@@ -107,7 +119,7 @@ def _revision(source: RepositorySource, where: str, offline: bool) -> str | None
     return commit
 
 
-def _local(path: Path, config: str | None, where: str) -> Mapping[str, Any]:
+def _open_local(path: Path, config: str | None, where: str) -> Mapping[str, Any]:
     import datasets
 
     if not path.exists():
@@ -121,15 +133,20 @@ def _local(path: Path, config: str | None, where: str) -> Mapping[str, Any]:
             tables = datasets.load_from_disk(str(path))
         else:
             tables = datasets.load_dataset(str(path), config)
-    except Exception as error:  # `datasets` raises errors of a dozen kinds, its own and those of pyarrow, fsspec and json
+    # `datasets` raises errors of a dozen classes, its own and those of pyarrow, fsspec and json.
+    except Exception as error:
         raise DatasetError(
-            f"{where}: cannot be loaded from {str(path)!r} ({type(error).__name__}: {error})."
+            f"{where}: `datasets` cannot load {str(path)!r} ({type(error).__name__}: {error}). "
+            f"Expected Parquet files, an image folder, or a folder written by `save_to_disk`."
         ) from error
     return tables if isinstance(tables, datasets.DatasetDict) else {"train": tables}
 
 
-def _from_folder(folder: Path) -> Mapping[str, Any]:
-    """The splits of a prepared copy: files `NAME-SPLIT.arrow`, or `NAME-SPLIT-00000-of-00003.arrow` for each of its shards."""
+def _open_arrow_files(folder: Path) -> Mapping[str, Any]:
+    """Return the splits of a prepared copy, by name.
+
+    Its files are called `NAME-SPLIT.arrow`, or `NAME-SPLIT-00000-of-00003.arrow` if sharded.
+    """
     import datasets
 
     shards: dict[str, list[str]] = {}
@@ -143,7 +160,7 @@ def _from_folder(folder: Path) -> Mapping[str, Any]:
 
 
 def _check_revision(tables: Mapping[str, Any], source: RepositorySource, where: str) -> None:
-    """Refuses another revision, which `datasets` takes from its cache where the hub cannot be reached."""
+    """Raise if `datasets` returned another revision from its cache, as it does when offline."""
     files = [Path(file["filename"]) for table in tables.values() for file in table.cache_files]
     pinned = (
         source.revision
@@ -151,13 +168,18 @@ def _check_revision(tables: Mapping[str, Any], source: RepositorySource, where: 
         else source.revision_prefix
     )
     if files and pinned and not files[0].parent.name.startswith(pinned):
-        held = f"this machine has revision {files[0].parent.name!r} and not {pinned!r}"
-        raise UnavailableError(f"{where}: the hub cannot be reached, and {held}. {REMEDY}")
+        raise UnavailableError(
+            f"{where}: the hub cannot be reached, and this machine has revision "
+            f"{files[0].parent.name!r} instead of {pinned!r}. {OFFLINE_REMEDY}"
+        )
 
 
 @contextlib.contextmanager
-def _offline(offline: bool) -> Iterator[None]:
-    """Keeps `datasets` to what is on this machine: the setting that HF_HUB_OFFLINE=1 makes, which the library reads once, on import."""
+def _offline_setting(offline: bool) -> Iterator[None]:
+    """Restrict `datasets` to what is on this machine.
+
+    Sets what HF_HUB_OFFLINE=1 would set, a variable that the library reads once, on import.
+    """
     from datasets import config
 
     before = config.HF_HUB_OFFLINE

@@ -1,6 +1,7 @@
-"""ImageNet's validation images with several labels each: ReaL (Beyer et al. 2020, arXiv:2006.07159), as timm ships them.
+"""ImageNet's validation images with the label sets of ReaL, as timm ships them.
 
-Row n of the labels belongs to ILSVRC2012_val_{n+1:08d}; images that the annotators gave no label (3,163 of 50,000) are left out, as in the paper.
+ReaL: Beyer et al. 2020, arXiv:2006.07159. Row n of the labels belongs to ILSVRC2012_val_{n+1:08d}.
+Images to which the annotators gave no label (3,163 of 50,000) are excluded, as in the paper.
 """
 
 import json
@@ -18,35 +19,41 @@ _NAME = re.compile(r"ILSVRC2012_val_(\d{8})\.JPEG")
 
 
 def list_real(folder: Path, cache: Path) -> ImageListing:
-    """The images below a folder, at any depth."""
+    """List the validation images below a folder, at any depth."""
     numbered = {
         int(match[1]): path
         for path in folder.rglob("ILSVRC2012_val_*.JPEG")
         if (match := _NAME.fullmatch(path.name))
     }
     if not numbered:
-        raise DatasetError(f"folder '{folder}': holds no ILSVRC2012_val_00000001.JPEG or the like.")
+        raise DatasetError(
+            f"folder '{folder}': no ILSVRC2012_val_00000001.JPEG or similar. Give the folder of "
+            f"ImageNet's validation images."
+        )
     labels, names = real_labels(), class_list("imagenet_1k")
-    kept = [number for number in sorted(numbered) if number <= len(labels) and labels[number - 1]]
-    files = [numbered[number] for number in kept]
+    labelled = [
+        number for number in sorted(numbered) if number <= len(labels) and labels[number - 1]
+    ]
+    files = [numbered[number] for number in labelled]
     return ImageListing(
         where=f"folder '{folder}'",
         ids=[path.name for path in files],
-        label_sets=[[names[c] for c in labels[number - 1]] for number in kept],
+        label_sets=[[names[c] for c in labels[number - 1]] for number in labelled],
         classes=names,
         content=file_digests(folder, files, cache),
         read=lambda i: read_file(files[i]),
         splits=["test"] * len(files),
-        notes=[f"{len(numbered) - len(kept)} images without a label are left out"],
+        notes=[f"excluded images without a label: {len(numbered) - len(labelled)}"],
     )
 
 
 def real_labels() -> list[list[int]]:
-    """For each of the 50,000 images the classes that it shows."""
+    """Return the class indices of each of the 50,000 validation images."""
     path = in_package(*LABELS)
     if path is None:
         raise UnavailableError(
-            "ReaL's labels come with timm, which does not hold timm/data/_info/imagenet_real_labels.json here. Install timm 1.0."
+            f"ReaL's labels come with timm, but {LABELS[1]} is not in its installed version. "
+            f"Run: pip install 'timm>=1.0'"
         )
     labels: list[list[int]] = json.loads(path.read_bytes())
     return labels

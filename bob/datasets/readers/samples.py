@@ -1,10 +1,14 @@
 """The sample datasets, which install from the package index: `pip install 'bob-bench[samples]'`.
 
-Their test split is documented and does not change: the automatic rule (`bob.datasets.splits`) with share 0.25 and seed 0 on the packages' own files.
+Their test split is documented and does not change: the automatic rule (`bob.datasets.splits`) with
+share 0.25 and seed 0, applied to the packages' own files.
 
-* elpv: electroluminescence photographs of solar cells (Deitsch et al. 2019, arXiv:1807.02894), defective iff the experts' probability is over 0.5.
-* openmoji: emoji drawings by category. Drawn on white, 256 px, in colour or as line art; by default in colour and without skin-tone variants.
-* textiles: simulated images of woven textile without defect (nominal), with a local one, with a global one (Megahed et al. 2025, arXiv:2501.12596).
+* elpv: electroluminescence photographs of solar cells (Deitsch et al. 2019, arXiv:1807.02894),
+  defective if the experts' probability is over 0.5.
+* openmoji: emoji drawings by category, rendered on white at 256 px, in colour or as line art; by
+  default in colour and without skin-tone variants.
+* textiles: simulated images of woven textile without a defect (nominal), with a local one, and with
+  a global one (Megahed et al. 2025, arXiv:2501.12596).
 """
 
 import dataclasses
@@ -23,35 +27,44 @@ from bob.io.paths import in_package
 from bob.specs import SampleSource
 
 TEST_SHARE = 0.25
+"""Share of each class in the documented test split."""
 DEFECT_PROBABILITY = 0.5
-"""The labels are 0, 1/3, 2/3 and 1; a cell above it counts as defective, as in the paper."""
+"""Cells with a higher probability count as defective, as in the paper; it is 0, 1/3, 2/3 or 1."""
 RENDER_PX = 256
-_COLOURED = (
+"""Side of a rendered emoji in pixels."""
+_COLOUR_LAYERS = (
     "color", "color-2", "color-2-2", "color-3", "color_1_", "color-foreground",
     "skin", "skin-2", "skin-a", "skin-b", "skin-shadow", "hair", "hair-2", "hair-a", "hair-b",
 )  # fmt: skip
-LINE_ART = f"<style>{','.join(f'#{layer}' for layer in _COLOURED)}{{display:none}}</style>"
-"""Leaves the layer of lines alone. All layers with colour by their names: the renderer knows no prefixes."""
+LINE_ART = f"<style>{','.join(f'#{layer}' for layer in _COLOUR_LAYERS)}{{display:none}}</style>"
+"""CSS that hides all layers but the lines.
+
+The layers with colour are listed by name, because the renderer does not support prefixes.
+"""
 BACKGROUND = "white"
-"""The page's colour under the drawings, which leave it bare; on black, their black lines would vanish."""
+"""Colour under the drawings, which have no background; on black, their lines would vanish."""
 
 
 def list_sample(name: str, source: SampleSource, cache: Path) -> ImageListing:
-    """The sample of the source's reader; its automatic split is documented."""
+    """List the images of a sample, whose automatic split is documented."""
     if missing := missing_packages(source):
         raise UnavailableError(f"dataset {name!r}: {missing}")
     paths = [in_package(distribution, file) for distribution, file in SAMPLE_FILES[source.reader]]
-    found = [path for path in paths if path]
+    existing = [path for path in paths if path]
     listing = (
-        _openmoji(found, cache, source)
+        _openmoji(existing, cache, source)
         if source.reader == "openmoji"
-        else {"elpv": _elpv, "textiles": _textiles}[source.reader](found, cache)
+        else {"elpv": _elpv, "textiles": _textiles}[source.reader](existing, cache)
     )
     return dataclasses.replace(listing, automatic_kind="documented", test_share=TEST_SHARE)
 
 
 def _elpv(paths: list[Path], cache: Path) -> ImageListing:
-    """Rows of labels.csv: image path, probability of a defect, cell type (mono- or polycrystalline), separated by blanks."""
+    """List the rows of labels.csv.
+
+    They hold image path, probability of a defect and cell type (mono- or polycrystalline),
+    separated by blanks.
+    """
     rows = [line.split() for line in paths[0].read_text(encoding="utf-8").splitlines()]
     files = [paths[0].parent / path for path, _, _ in rows]
     return ImageListing(
@@ -70,7 +83,7 @@ def _elpv(paths: list[Path], cache: Path) -> ImageListing:
 
 
 def _textiles(paths: list[Path], cache: Path) -> ImageListing:
-    """One folder of JPEGs per class."""
+    """List the JPEGs of the class folders."""
     classes = ("nominal", "local", "global")
     files = [path for label in classes for path in sorted((paths[0] / label).glob("*.jpg"))]
     return ImageListing(
@@ -86,18 +99,21 @@ def _textiles(paths: list[Path], cache: Path) -> ImageListing:
 
 @dataclass(frozen=True)
 class _Drawing:
-    """One image of an emoji."""
+    """A drawing of an emoji in one style and skin tone."""
 
     svg: Path
     style: str
     tone: str
-    """The code of its skin tone, "" for the plain yellow."""
+    """Code of the skin tone; "" for the default yellow."""
     entry: Mapping[str, Any]
-    """The emoji's row in the table."""
+    """The emoji's entry in the table."""
 
 
 def _openmoji(paths: list[Path], cache: Path, source: SampleSource) -> ImageListing:
-    """Drawings by emoji category. The split is drawn on the SVG files alone, so that another version of the renderer leaves it."""
+    """List drawings by emoji category.
+
+    The split depends on the SVG files alone, so that another version of the renderer keeps it.
+    """
     svg, table, _ = paths
     drawings = [
         drawing
@@ -105,7 +121,7 @@ def _openmoji(paths: list[Path], cache: Path, source: SampleSource) -> ImageList
         for drawing in _drawings(entry, svg, source)
     ]
     entries = [drawing.entry for drawing in drawings]
-    drawn = file_digests(svg, [drawing.svg for drawing in drawings], cache)
+    svg_digests = file_digests(svg, [drawing.svg for drawing in drawings], cache)
     codes = [str(entry["unified"]) for entry in entries]
     return ImageListing(
         where="sample openmoji",
@@ -116,7 +132,7 @@ def _openmoji(paths: list[Path], cache: Path, source: SampleSource) -> ImageList
         labels=[entry["category"] for entry in entries],
         content=[
             content_digest(f"{digest} {_renderer(drawing.style)}".encode())
-            for digest, drawing in zip(drawn, drawings, strict=True)
+            for digest, drawing in zip(svg_digests, drawings, strict=True)
         ],
         read=lambda i: _render(drawings[i].svg, drawings[i].style),
         splits=["train"] * len(drawings),
@@ -129,26 +145,32 @@ def _openmoji(paths: list[Path], cache: Path, source: SampleSource) -> ImageList
             "skin_tone": [drawing.tone for drawing in drawings],
         },
         captions=[_captions(entry) for entry in entries],
-        split_content=drawn,
+        split_content=svg_digests,
     )
 
 
 def _drawings(entry: Mapping[str, Any], svg: Path, source: SampleSource) -> list[_Drawing]:
-    """The images of an emoji, none where it has no drawing. 'Component' holds bare skin tones, no emoji."""
+    """Return the drawings of an emoji, if it has any.
+
+    The category 'Component' holds skin tones on their own, which are not emoji.
+    """
     plain = None if entry["category"] == "Component" else _file(entry, svg)
     if plain is None:
         return []
-    toned = entry.get("skin_variations", {}).items() if source.skin_tones else ()
+    variants = entry.get("skin_variations", {}).items() if source.skin_tones else ()
     tones = [
-        (tone, file) for tone, variant in toned if "-" not in tone and (file := _file(variant, svg))
-    ]  # pairs of people have pairs of tones
+        (tone, file)
+        for tone, variant in variants
+        if "-" not in tone  # pairs of people have pairs of tones
+        and (file := _file(variant, svg))
+    ]
     return [_Drawing(plain, style, "", entry) for style in source.styles] + [
         _Drawing(file, "colour", tone, entry) for tone, file in tones
     ]
 
 
 def _file(entry: Mapping[str, Any], svg: Path) -> Path | None:
-    """The drawing of an emoji, by its code or by its older code without variation selectors."""
+    """Return the SVG file of an emoji, by its code or the older one without variation selectors."""
     codes = [entry["unified"], entry.get("non_qualified")]
     return next(
         (svg / f"{code}.svg" for code in codes if code and (svg / f"{code}.svg").exists()), None
@@ -156,21 +178,23 @@ def _file(entry: Mapping[str, Any], svg: Path) -> Path | None:
 
 
 def _captions(entry: Mapping[str, Any]) -> tuple[str, ...]:
-    """The name in small letters, and the short names that say something else."""
-    said = [
+    """Return the name in lower case, and the short names that differ from it."""
+    names = [
         str(entry["name"]).lower(),
         *(str(name).replace("_", " ").replace("-", " ") for name in entry["short_names"]),
     ]
-    return tuple(dict.fromkeys(said))
+    return tuple(dict.fromkeys(names))
 
 
 def _renderer(style: str) -> str:
-    """Everything beside the SVG that shapes the pixels."""
-    return f"resvg-py {importlib.metadata.version('resvg-py')} {RENDER_PX} px on {BACKGROUND}{f', {LINE_ART}' * (style == 'line')}"
+    """Return text that covers everything beside the SVG that determines the pixels."""
+    version = importlib.metadata.version("resvg-py")
+    style_sheet = f", {LINE_ART}" if style == "line" else ""
+    return f"resvg-py {version} {RENDER_PX} px on {BACKGROUND}{style_sheet}"
 
 
 def _render(svg: Path, style: str) -> bytes:
-    """PNG bytes of a drawing."""
+    """Render a drawing as PNG bytes."""
     import resvg_py
 
     text = read_file(svg).decode("utf-8")

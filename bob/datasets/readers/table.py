@@ -1,6 +1,8 @@
-"""Images listed in a table: one's own CSV with columns path, label and optionally split, group; or the list that a published set comes with.
+"""Images listed in a table: your own CSV file, or the list that a published dataset comes with.
 
-Rows are counted as a spreadsheet shows them: the header is row 1. Columns without meaning here are facts about the images (`Split.attributes`).
+A CSV file has the columns path, label and optionally split and group. Rows are counted as a
+spreadsheet shows them: the header is row 1. Further columns are attributes of the images
+(`Split.attributes`).
 """
 
 import csv
@@ -15,7 +17,7 @@ from bob.errors import DatasetError, nearest
 from bob.specs import Role, TableSource
 
 LABEL_SEPARATOR = "|"
-"""What stands between the labels of one image in a table of one's own."""
+"""Separator of several labels of an image in your own tables."""
 _REQUIRED = ("path", "label")
 _OPTIONAL = ("split", "group")
 
@@ -26,44 +28,48 @@ class _Row:
     label: str
     split: Role
     group: str
-    others: Mapping[str, str]
+    attributes: Mapping[str, str]
 
 
 def list_table(source: TableSource, table: Path, cache: Path) -> ImageListing:
-    """What a table lists."""
+    """List the images in the rows of a table."""
     columns, cells = _parse(source, table)
     folder = table.parent / source.images if source.images else table.parent
-    found = [_row(source, number, row, table, folder) for number, row in cells]
-    rows = [row for row in found if row is not None]
+    parsed = [_row(source, number, row, table, folder) for number, row in cells]
+    rows = [row for row in parsed if row is not None]
     files = [folder / row.path for row in rows]
     _check_unique(files, rows, table)
-    between = source.label_separator
-    bars = sum(LABEL_SEPARATOR in row.label for row in rows) if between is None else 0
-    others = [column for column in columns if column not in _REQUIRED + _OPTIONAL]
+    separator = source.label_separator
+    labels = label_sets = None
+    notes = []
+    if separator is None:
+        labels = [row.label for row in rows]
+        if suspicious := sum(LABEL_SEPARATOR in label for label in labels):
+            notes.append(
+                f"{suspicious} labels contain {LABEL_SEPARATOR!r}; to give an image several "
+                f"labels, put them into a column 'labels'"
+            )
+    else:
+        label_sets = [
+            [label.strip() for label in row.label.split(separator) if label.strip()] for row in rows
+        ]
+    attributes = [column for column in columns if column not in _REQUIRED + _OPTIONAL]
     return ImageListing(
         where=f"table '{table}'",
         ids=[row.path for row in rows],
-        labels=None if between else [row.label for row in rows],
-        label_sets=[
-            [label.strip() for label in row.label.split(between) if label.strip()] for row in rows
-        ]
-        if between
-        else None,
+        labels=labels,
+        label_sets=label_sets,
         content=file_digests(folder, files, cache),
         read=lambda i: read_file(files[i]),
         splits=[row.split for row in rows],
         groups=[row.group for row in rows] if "group" in columns else None,
-        attributes={column: [row.others[column] for row in rows] for column in others},
-        notes=[
-            f"{bars} labels hold {LABEL_SEPARATOR!r}; several labels of an image belong into a column 'labels'"
-        ]
-        if bars
-        else [],
+        attributes={column: [row.attributes[column] for row in rows] for column in attributes},
+        notes=notes,
     )
 
 
 def header_columns(table: Path) -> list[str]:
-    """The names in the header of a CSV file, in lower case; none where it cannot be read."""
+    """Return the column names of a CSV file in lower case; empty if it cannot be read."""
     try:
         with table.open(newline="", encoding="utf-8-sig") as file:
             return [name.strip().lower() for name in next(csv.reader(file), [])]
@@ -72,14 +78,14 @@ def header_columns(table: Path) -> list[str]:
 
 
 def _parse(source: TableSource, table: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
-    """Our names of the columns, and each row's number and cells. Blank lines are passed over."""
-    rows = _lines(source, table)
-    renamed = {theirs.lower(): ours for ours, theirs in source.columns.items()}
-    columns = (
-        [renamed.get(column.strip().lower(), column.strip().lower()) for column in rows[0]]
-        if rows
-        else []
-    )
+    """Return the standard names of the columns, and the number and cells of each row.
+
+    Blank lines are skipped.
+    """
+    rows = _read_rows(source, table)
+    renamed = {name.lower(): standard for standard, name in source.columns.items()}
+    header = [column.strip().lower() for column in rows[0]] if rows else []
+    columns = [renamed.get(column, column) for column in header]
     _check_columns(columns, table)
     return columns, [
         (number, _cells(number, columns, row, table))
@@ -88,7 +94,8 @@ def _parse(source: TableSource, table: Path) -> tuple[list[str], list[tuple[int,
     ]
 
 
-def _lines(source: TableSource, table: Path) -> list[list[str]]:
+def _read_rows(source: TableSource, table: Path) -> list[list[str]]:
+    """Return the cells of all lines, the header first."""
     try:
         with table.open(newline="", encoding="utf-8-sig") as file:
             for _ in range(source.skip):
@@ -103,34 +110,38 @@ def _lines(source: TableSource, table: Path) -> list[list[str]]:
         raise DatasetError(f"table '{table}' cannot be read ({error.strerror}).") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise DatasetError(
-            f"table '{table}' is not a CSV file in UTF-8 ({error}). Save it as one."
+            f"table '{table}' is not a CSV file in UTF-8 ({error}). "
+            f"Save it as CSV with the encoding UTF-8."
         ) from error
 
 
 def _check_columns(columns: list[str], table: Path) -> None:
-    for wanted in _REQUIRED:
-        if wanted not in columns:
-            got = ", ".join(map(repr, columns)) or "none"
-            what = f"column {wanted!r} is missing{nearest(wanted, columns)} Columns, separated by commas: {got}."
-            raise DatasetError(f"table '{table}': {what} {_remedy(columns)}")
-    if doubled := [column for column in columns if columns.count(column) > 1]:
-        raise DatasetError(f"table '{table}': column {doubled[0]!r} is there twice. Remove one.")
+    for required in _REQUIRED:
+        if required not in columns:
+            available = ", ".join(map(repr, columns)) or "none"
+            raise DatasetError(
+                f"table '{table}': column {required!r} is missing{nearest(required, columns)} "
+                f"Columns: {available}. {_header_remedy(columns)}"
+            )
+    if repeated := [column for column in columns if columns.count(column) > 1]:
+        raise DatasetError(
+            f"table '{table}': column {repeated[0]!r} occurs twice. Remove one of them."
+        )
 
 
-def _remedy(columns: list[str]) -> str:
-    if len(columns) == 1 and (
-        other := [
-            name for sign, name in ((";", "semicolons"), ("\t", "tabs")) if sign in columns[0]
-        ]
-    ):
-        return f"It seems to be separated by {other[0]}: save it with commas."
-    return "Its first line must name the columns: path,label and perhaps split,group."
+def _header_remedy(columns: list[str]) -> str:
+    if len(columns) == 1:
+        for separator, name in ((";", "semicolons"), ("\t", "tabs")):
+            if separator in columns[0]:
+                return f"The cells seem to be separated by {name}: save the table with commas."
+    return "The first line must name the columns: path,label and optionally split,group."
 
 
 def _cells(number: int, columns: list[str], row: list[str], table: Path) -> dict[str, str]:
     if len(row) != len(columns):
         raise DatasetError(
-            f"table '{table}', row {number}: {len(row)} cells under {len(columns)} columns. Quote cells that hold a comma."
+            f"table '{table}', row {number}: expected {len(columns)} cells, one per column; got "
+            f"{len(row)}. Quote cells that contain a comma."
         )
     return {column: cell.strip() for column, cell in zip(columns, row, strict=True)}
 
@@ -138,45 +149,52 @@ def _cells(number: int, columns: list[str], row: list[str], table: Path) -> dict
 def _row(
     source: TableSource, number: int, cells: Mapping[str, str], table: Path, folder: Path
 ) -> _Row | None:
-    """One checked row; None where its split is to be left out."""
+    """Check a row and return it; None if the source skips its split."""
     where = f"table '{table}', row {number}"
     for column in (*_REQUIRED, "group"):
         if cells.get(column) == "" and not (column == "label" and source.label_separator):
-            raise DatasetError(f"{where}: {column} is empty.")
-    known: Mapping[str, Role | Literal["-"]] = source.splits or dict(SPLIT_NAMES)
+            raise DatasetError(
+                f"{where}: the cell in column {column!r} is empty. Fill it, or remove the row."
+            )
+    roles: Mapping[str, Role | Literal["-"]] = source.splits or dict(SPLIT_NAMES)
     split = cells.get("split", "train")
-    ours = source.split or (
-        "train" if "split" not in cells else known.get(split) or known.get(split.lower())
+    role = source.split or (
+        "train" if "split" not in cells else roles.get(split) or roles.get(split.lower())
     )
-    if ours is None:
+    if role is None:
         raise DatasetError(
-            f"{where}: unknown split {split!r}{nearest(split, list(known))} Known: {', '.join(known)}."
+            f"{where}: unknown split {split!r}{nearest(split, list(roles))} "
+            f"Known splits: {', '.join(roles)}."
         )
-    if ours == "-":
+    if role == "-":
         return None
     if not (folder / cells["path"]).is_file():
-        slash = " and have '/' between folders, not '\\'" if "\\" in cells["path"] else ""
-        raise DatasetError(
-            f"{where}: there is no file '{folder / cells['path']}'. Paths are relative to {_below(source)}{slash}."
+        below = (
+            f"{source.images!r} in the table's folder" if source.images else "the table's folder"
         )
-    others = {column: cell for column, cell in cells.items() if column not in _REQUIRED + _OPTIONAL}
-    return _Row(cells["path"], cells["label"], ours, cells.get("group", ""), others)
-
-
-def _below(source: TableSource) -> str:
-    return f"{source.images!r} in the table's folder" if source.images else "the table's folder"
+        slashes = ", with '/' between folders and not '\\'" if "\\" in cells["path"] else ""
+        raise DatasetError(
+            f"{where}: no such file '{folder / cells['path']}'. "
+            f"Paths are relative to {below}{slashes}."
+        )
+    attributes = {
+        column: cell for column, cell in cells.items() if column not in _REQUIRED + _OPTIONAL
+    }
+    return _Row(cells["path"], cells["label"], role, cells.get("group", ""), attributes)
 
 
 def _check_unique(files: list[Path], rows: list[_Row], table: Path) -> None:
-    """One row per file: a file in two splits would be seen in training and tested on."""
+    """Raise if a file has two rows: in two splits, it would be trained and tested on."""
     first: dict[Path, _Row] = {}
     for path, row in zip(files, rows, strict=True):
         other = first.setdefault(path, row)
         if other.split != row.split:
             raise DatasetError(
-                f"table '{table}': {row.path!r} is in both {other.split} and {row.split}. Keep one row."
+                f"table '{table}': {row.path!r} occurs in both {other.split} and {row.split}. "
+                f"Keep one of the rows."
             )
         if other is not row:
             raise DatasetError(
-                f"table '{table}': {row.path!r} has two rows, with labels {other.label!r} and {row.label!r}. Keep one."
+                f"table '{table}': {row.path!r} has two rows, with labels {other.label!r} and "
+                f"{row.label!r}. Keep one of them."
             )

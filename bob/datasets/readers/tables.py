@@ -1,14 +1,18 @@
-"""Rows with images, as the readers of hub repositories see them: prepared on this disk by `datasets`, or streamed from parquet files."""
+"""Tables with an image column: prepared on this disk by `datasets`, or streamed from Parquet files.
+
+The readers of hub repositories see both as a `Table`.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from bob.datasets.content.digests import (
+    cached_digests,
     content_digest,
     file_digests,
+    file_version,
     read_file,
-    cached_digests,
     unreadable_digest,
 )
 from bob.datasets.content.sequences import Digests
@@ -16,34 +20,34 @@ from bob.errors import DatasetError, UnreadableImageError
 from bob.io.digest import digest
 
 
-class Images(Protocol):
+class ImageColumn(Protocol):
     """The images of a table's rows."""
 
     def read(self, row: int) -> bytes:
-        """The encoded image of a row; safe to call from several threads."""
+        """Return the encoded image of a row; safe to call from several threads."""
 
     def digests(self, cache: Path) -> Digests:
-        """Of all rows, in order."""
+        """Return the content digests of all rows, in order."""
 
 
 class Table(Protocol):
-    """The rows of one split."""
+    """The rows of one split of a repository."""
 
     @property
     def features(self) -> Mapping[str, Any]:
-        """Column → what it holds, in the types of `datasets`."""
+        """Column → its type, as `datasets` describes it."""
 
     def __len__(self) -> int: ...
 
     def values(self, column: str) -> list[Any]:
-        """A column's values; of a ClassLabel its numbers."""
+        """Return the values of a column; those of a ClassLabel are integers."""
 
-    def images(self, column: str, where: str) -> Images:
-        """The images of a column; `where` begins messages."""
+    def images(self, column: str, where: str) -> ImageColumn:
+        """Return an image column; `where` begins error messages."""
 
 
-class Prepared:
-    """A table that lies on this disk, as a `datasets.Dataset`."""
+class PreparedTable:
+    """A table on this disk, as a `datasets.Dataset`."""
 
     def __init__(self, table: Any) -> None:
         self._table = table
@@ -58,28 +62,21 @@ class Prepared:
         )
         return values
 
-    def images(self, column: str, where: str) -> "PreparedImages":
-        """As {"bytes", "path"} rows."""
+    def images(self, column: str, where: str) -> "PreparedImageColumn":
+        """Return an image column whose values are {"bytes", "path"}."""
         import datasets
 
+        table = self._table.select_columns([column])
         try:
-            return PreparedImages(
-                self._table.select_columns([column]).cast_column(
-                    column, datasets.Image(decode=False)
-                ),
-                column,
-                where,
-            )
-        except (
-            TypeError,
-            ValueError,
-            NotImplementedError,
-        ) as error:  # what pyarrow raises where a column cannot be cast
-            raise DatasetError(no_images(column, self.features[column], where)) from error
+            encoded = table.cast_column(column, datasets.Image(decode=False))
+        # Raised by pyarrow if the column cannot be cast.
+        except (TypeError, ValueError, NotImplementedError) as error:
+            raise DatasetError(not_images(column, self.features[column], where)) from error
+        return PreparedImageColumn(encoded, column, where)
 
 
-class PreparedImages:
-    """One column of a prepared table; it is only read, so threads may share it."""
+class PreparedImageColumn:
+    """The image column of a prepared table; only read, so threads may share it."""
 
     def __init__(self, table: Any, column: str, where: str) -> None:
         self._table, self._column, self._where = table, column, where
@@ -87,51 +84,52 @@ class PreparedImages:
     def read(self, row: int) -> bytes:
         image = self._table[row][self._column]
         if image is None or (image["bytes"] is None and image["path"] is None):
-            raise lacking(self._column, row, self._where)
+            raise missing_image(self._column, row, self._where)
         return (
             bytes(image["bytes"]) if image["bytes"] is not None else read_file(Path(image["path"]))
         )
 
     def digests(self, cache: Path) -> Digests:
-        """By file where the table holds paths; else remembered for as long as the table's own files stay as they are."""
+        """Return the digests of the image files if the table holds paths, else of the bytes.
+
+        Digests of bytes are cached until one of the table's own files changes.
+        """
         chunks = self._table.data.column(self._column).chunks
         if all(chunk.field("bytes").null_count == len(chunk) for chunk in chunks):
-            files = [
-                Path(path or f"row {row}")
-                for row, path in enumerate(
-                    path for chunk in chunks for path in chunk.field("path").to_pylist()
-                )
-            ]
+            paths = (path for chunk in chunks for path in chunk.field("path").to_pylist())
+            files = [Path(path or f"row {row}") for row, path in enumerate(paths)]
             return file_digests(files[0].parent if files else Path(), files, cache)
-        stats = [
-            (file["filename"], Path(file["filename"]).stat()) for file in self._table.cache_files
-        ]
-        key = [
-            self._column,
-            [[path, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns] for path, stat in stats],
-        ]
+        versions = [file_version(Path(file["filename"])) for file in self._table.cache_files]
         return cached_digests(
-            digest(key), len(self._table), cache, lambda: self._hashed(chunks)
+            digest([self._column, versions]),
+            len(self._table),
+            cache,
+            lambda: self._hash_bytes(chunks),
         )
 
-    def _hashed(self, chunks: Sequence[Any]) -> Iterator[str]:
-        """Digests of the bytes, which are mapped from the disk and not copied."""
+    def _hash_bytes(self, chunks: Sequence[Any]) -> Iterator[str]:
+        """Yield digests of the bytes, which are memory-mapped and not copied."""
         for row, image in enumerate(value for chunk in chunks for value in chunk.field("bytes")):
             yield (
                 content_digest(memoryview(image.as_buffer()))
                 if image.is_valid
-                else unnamed(row, self._where)
+                else missing_image_digest(row, self._where)
             )
 
 
-def unnamed(row: int, where: str) -> str:
-    """The digest that stands for a row without an image."""
+def missing_image_digest(row: int, where: str) -> str:
+    """Return a digest for a row without an image."""
     return unreadable_digest(f"{where} {row}")
 
 
-def lacking(column: str, row: int, where: str) -> UnreadableImageError:
+def missing_image(column: str, row: int, where: str) -> UnreadableImageError:
+    """Return the error for a row without an image."""
     return UnreadableImageError(f"{where}: column {column!r} has no image in row {row}.")
 
 
-def no_images(column: str, held: object, where: str) -> str:
-    return f"{where}: column {column!r} holds {held}, not images."
+def not_images(column: str, column_type: object, where: str) -> str:
+    """Return the error message for a column of another type."""
+    return (
+        f"{where}: column {column!r} holds {column_type}, not images. "
+        f"Rename the columns, or name the image column in the entry's source: `image: COLUMN`."
+    )

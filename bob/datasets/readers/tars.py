@@ -1,7 +1,8 @@
-"""Tars of samples (webdataset): an index of each, made once, and images read from where they lie in it.
+"""Tars of samples (webdataset): an index of each, built once, and images read in place.
 
-A sample is the members of one tar whose names are equal up to the first dot after the last slash; the rest tells what they hold (`jpg`, `cls`).
-No member is unpacked. What is held of an image is its offset, size, digest and label: about 50 bytes.
+A sample is the members of one tar whose names are equal up to the first dot after the last slash;
+the rest of the name tells what they hold (`jpg`, `cls`). Nothing is unpacked. Of an image, its
+offset, size, digest and label are kept in memory: about 50 bytes.
 """
 
 import io
@@ -21,50 +22,57 @@ from bob.datasets.readers.folder import EXTENSIONS
 from bob.errors import DatasetError
 
 VERSION = 1
-"""Raised when an index of the same tar would hold something else."""
+"""Version of the index format; raised if the index of an unchanged tar would differ."""
 Text = NDArray[np.str_]
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What is read of a sample, by extension; None is nothing."""
+class SampleExtensions:
+    """Extensions of the members that are read of a sample; None reads no such member."""
 
     image: str
-    """`auto` is the one of the first sample that is an image's."""
+    """`auto` is the first image extension in the tar."""
     label: str | None
     captions: str | None
 
 
 @dataclass(frozen=True, eq=False)
 class TarIndex:
-    """n samples of one tar."""
+    """The n samples of a tar."""
 
     offsets: NDArray[np.int64]
-    """(n,) where each image begins."""
+    """(n,) offset of each image in bytes."""
     sizes: NDArray[np.int64]
-    """(n,) bytes; 0 where a sample has no image."""
+    """(n,) size of each image in bytes; 0 if a sample has no image."""
     digests: NDArray[np.uint8]
-    """(n, 16) xxh3-128 of the images."""
+    """(n, 16) xxh3-128 digests of the images."""
     labels: Text
-    """(n,) labels as text, those of several as '0 3 7'; empty where none is wanted."""
+    """(n,) labels as text, several as '0 3 7'; empty if labels are not read."""
     captions: Text
-    """(n,) captions, one a line; empty where none are wanted."""
+    """(n,) captions, one per line; empty if captions are not read."""
     image: str
-    """The extension of the images."""
+    """Extension of the images."""
 
 
-def index_of(
-    opened: Callable[[], BinaryIO], version: str, wanted: Wanted, where: str, cache: Path
+def tar_index(
+    open_tar: Callable[[], BinaryIO],
+    version: str,
+    extensions: SampleExtensions,
+    where: str,
+    cache: Path,
 ) -> TarIndex:
-    """The index of a tar, remembered under its version; the tar is opened only where no index is remembered."""
+    """Load the index of a tar from the cache, or open the tar and build it.
+
+    The index is cached under `version`, which must change with the tar.
+    """
 
     def compute() -> Arrays:
-        with opened() as tar:
-            index = _made(tar, wanted, where)
+        with open_tar() as tar:
+            index = _build_index(tar, extensions, where)
         return {**vars(index), "image": np.array(index.image)}
 
-    memory = cache / "tars" / f"{content_digest(f'{VERSION} {version} {wanted}'.encode())}.npz"
-    arrays = dict(cached_arrays(memory, compute))
+    key = content_digest(f"{VERSION} {version} {extensions}".encode())
+    arrays = dict(cached_arrays(cache / "tars" / f"{key}.npz", compute))
     return TarIndex(image=str(arrays.pop("image")), **arrays)
 
 
@@ -78,9 +86,9 @@ class _Sample:
     captions: str = ""
 
 
-def _made(tar: BinaryIO, wanted: Wanted, where: str) -> TarIndex:
-    """Reads the tar once from front to back."""
-    image = wanted.image
+def _build_index(tar: BinaryIO, extensions: SampleExtensions, where: str) -> TarIndex:
+    """Read a tar once from front to back."""
+    image = extensions.image
     samples: list[_Sample] = []
     for key, extension, member, data in _members(tar, where):
         if image == "auto" and f".{extension}" in EXTENSIONS:
@@ -94,11 +102,11 @@ def _made(tar: BinaryIO, wanted: Wanted, where: str) -> TarIndex:
                 member.size,
                 content_digest(data()),
             )
-        elif extension == wanted.label:
-            sample.label = _label(data(), extension, f"{where}, {member.name}")
-        elif extension == wanted.captions:
+        elif extension == extensions.label:
+            sample.label = _parse_label(data(), extension, f"{where}, {member.name}")
+        elif extension == extensions.captions:
             sample.captions = data().decode("utf-8", "replace").strip()
-    _check(samples, image, wanted, where)
+    _check_samples(samples, extensions, where)
     return TarIndex(
         offsets=np.array([sample.offset for sample in samples], np.int64),
         sizes=np.array([sample.size for sample in samples], np.int64),
@@ -118,11 +126,11 @@ def _made(tar: BinaryIO, wanted: Wanted, where: str) -> TarIndex:
 def _members(
     tar: BinaryIO, where: str
 ) -> Iterator[tuple[str, str, tarfile.TarInfo, Callable[[], bytes]]]:
-    """Key and extension of each file in the tar, in order, with a function that reads it."""
+    """Yield key, extension and header of each file in the tar, and a function that reads it."""
     try:
         with tarfile.open(fileobj=tar, mode="r:") as archive:
             while (member := archive.next()) is not None:
-                archive.members = []  # type: ignore[attr-defined]  # else it keeps all of them
+                archive.members = []  # type: ignore[attr-defined]  # else all headers are kept
                 folder, _, name = member.name.rpartition("/")
                 if member.isfile() and not name.startswith(".") and "." in name:
                     stem, _, extension = name.partition(".")
@@ -134,39 +142,44 @@ def _members(
                     )
     except tarfile.TarError as error:
         raise DatasetError(
-            f"{where}: is not a whole, uncompressed tar ({error}). Download it again."
+            f"{where}: not a complete, uncompressed tar ({error}). Download it again."
         ) from error
 
 
 def read_at(tar: BinaryIO, offset: int, size: int) -> bytes:
-    """So many bytes from there."""
+    """Read `size` bytes at an offset."""
     tar.seek(offset)
     return tar.read(size)
 
 
-def _label(data: bytes, extension: str, where: str) -> str:
-    """Text; of an npy vector of 0 and 1, the places of the ones."""
+def _parse_label(data: bytes, extension: str, where: str) -> str:
+    """Return a label as text; of an npy vector of 0 and 1, the indices of the ones."""
     if extension != "npy":
         return data.decode("utf-8", "replace").strip()
     try:
-        marks = np.load(io.BytesIO(data), allow_pickle=False)
+        indicators = np.load(io.BytesIO(data), allow_pickle=False)
     except (ValueError, EOFError) as error:
-        raise DatasetError(f"{where}: is not a numpy array of numbers ({error}).") from error
-    if marks.ndim != 1 or not np.isin(marks, (0, 1)).all():
+        raise DatasetError(f"{where}: not a NumPy array of numbers ({error}).") from error
+    if indicators.ndim != 1 or not np.isin(indicators, (0, 1)).all():
         raise DatasetError(
-            f"{where}: must be a vector of 0 and 1, one for each class; got shape {marks.shape}, values {np.unique(marks)[:5].tolist()}."
+            f"{where}: must be a vector of 0 and 1, one per class; got shape {indicators.shape}, "
+            f"values {np.unique(indicators)[:5].tolist()}."
         )
-    return " ".join(str(c) for c in np.flatnonzero(marks))
+    return " ".join(str(c) for c in np.flatnonzero(indicators))
 
 
-def _check(samples: Sequence[_Sample], image: str, wanted: Wanted, where: str) -> None:
+def _check_samples(samples: Sequence[_Sample], extensions: SampleExtensions, where: str) -> None:
     if not any(sample.size for sample in samples):
-        asked = "an image" if wanted.image == "auto" else f"a .{wanted.image} file"
-        raise DatasetError(f"{where}: none of its {len(samples)} samples holds {asked}.")
-    for field, extension in (("label", wanted.label), ("captions", wanted.captions)):
-        lacking = [sample.key for sample in samples if not getattr(sample, field)]
-        if extension and extension != "npy" and lacking:
+        image = "an image" if extensions.image == "auto" else f"a .{extensions.image} file"
+        raise DatasetError(
+            f"{where}: none of its {len(samples)} samples contains {image}. "
+            f"Correct the entry's 'image'."
+        )
+    for field, extension in (("label", extensions.label), ("captions", extensions.captions)):
+        incomplete = [sample.key for sample in samples if not getattr(sample, field)]
+        if extension and extension != "npy" and incomplete:
             raise DatasetError(
-                f"{where}: sample {lacking[0].strip('/')!r} has no .{extension} file beside its image ({len(lacking)} of {len(samples)} lack it). "
-                "The files of a sample must follow one another in the tar."
+                f"{where}: sample {incomplete[0].strip('/')!r} has no .{extension} file beside its "
+                f"image ({len(incomplete)} of {len(samples)} samples lack it). The files of a "
+                f"sample must follow one another in the tar."
             )

@@ -93,18 +93,20 @@ def test_wrong_npz(tmp_path: Path) -> None:
     np.savez(tmp_path / "short.npz", **{**made, "val_labels": made["val_labels"][:2]})
     with pytest.raises(
         DatasetError,
-        match=r"val_images are \(3, 8, 8, 3\) and val_labels \(2, 1\): no row of labels per image",
+        match=r"val_labels must hold one row per image; got val_images of shape \(3, 8, 8, 3\) and val_labels of shape \(2, 1\)",
     ):
         open_dataset(entry(tmp_path / "short.npz"), tmp_path)
     np.savez(tmp_path / "bare.npz", train_images=made["train_images"])
-    with pytest.raises(DatasetError, match="holds no array 'val_images'"):
+    with pytest.raises(DatasetError, match="no array 'val_images'; a MedMNIST file holds"):
         open_dataset(entry(tmp_path / "bare.npz"), tmp_path)
     np.savez(tmp_path / "float.npz", **{**made, "train_images": made["train_images"] / 255})
-    with pytest.raises(DatasetError, match=r"images must be uint8 of shape .*; got float64"):
+    with pytest.raises(
+        DatasetError, match=r"float\.npz': images must be uint8 of shape .*; got float64"
+    ):
         open_dataset(entry(tmp_path / "float.npz"), tmp_path)
     (tmp_path / "cut.npz").write_bytes((tmp_path / "short.npz").read_bytes()[:500])
     with pytest.raises(
-        DatasetError, match=r"cannot be read as an npz of numpy arrays .* Download it again"
+        DatasetError, match=r"cannot be read as an npz of NumPy arrays .* Download it again"
     ):
         open_dataset(entry(tmp_path / "cut.npz"), tmp_path)
 
@@ -150,9 +152,12 @@ def test_cifar_c(tmp_path: Path) -> None:
     np.save(tmp_path / "labels.npy", np.zeros(10))
     with pytest.raises(
         DatasetError,
-        match=r"fog\.npy does not hold as many images as labels\.npy has labels \(10\)",
+        match=r"fog\.npy must hold one image per label in labels\.npy; got 50 images and 10 labels",
     ):
         open_dataset(entry(tmp_path, "cifar_c"), tmp_path / "cache")
     (tmp_path / "labels.npy").unlink()
-    with pytest.raises(DatasetError, match=r"must hold labels\.npy and a file such as fog\.npy"):
+    with pytest.raises(
+        DatasetError,
+        match=r"must contain labels\.npy and one file per corruption, such as fog\.npy",
+    ):
         open_dataset(entry(tmp_path, "cifar_c"), tmp_path / "cache")

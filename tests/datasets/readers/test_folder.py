@@ -163,7 +163,10 @@ def test_several_labels_in_a_column_of_that_name(tmp_path: Path) -> None:
     ]
     place = table("path,labels,split", *rows)(tmp_path / "mine")
     dataset = opened(place, tmp_path)
-    assert spec_from_data_flag(str(place)).kind == "multi-label" and dataset.classes == ("cat", "dog")
+    assert spec_from_data_flag(str(place)).kind == "multi-label" and dataset.classes == (
+        "cat",
+        "dog",
+    )
     labels = dataset.splits["test"].labels
     assert labels is not None and labels.tolist() == [[True, False], [True, True]]
 
@@ -177,7 +180,7 @@ def test_bars_in_a_column_of_one_label_are_told(tmp_path: Path) -> None:
         tmp_path,
     )
     assert dataset.classes == ("cat", "cat|dog") and dataset.notes == (
-        "4 labels hold '|'; several labels of an image belong into a column 'labels'",
+        "4 labels contain '|'; to give an image several labels, put them into a column 'labels'",
     )
 
 
@@ -208,20 +211,20 @@ def packed(root: Path) -> Path:
 FAILS: dict[str, tuple[Make, str]] = {
     "one folder too high": (
         folder(photos__cat=2, photos__dog=2),
-        r"holds one folder, 'photos', .* the folders cat, dog\. Give '.*/photos' instead",
+        r"contains only the folder 'photos', which holds the folders cat, dog and no images\. Give '.*/photos' instead",
     ),
     "one class": (folder(cat=5), "all images are of one class, 'cat'; at least two are needed"),
     "an empty class folder": (
         empty_class,
-        r"class folder '.*/bird' holds no images\. Remove it, or add some \(\.jpg",
+        r"class folder '.*/bird' contains no images\. Add some \(\.jpg .*\), or remove the folder",
     ),
     "images that are not read": (
         heic,
-        r"class folder '.*/cat' holds no images but \.heic \(2\); convert these\. Remove it, or add some",
+        r"class folder '.*/cat' contains no images but \.heic \(2\)\. Convert these to a supported format \(\.jpg",
     ),
     "images and a list": (
         beside_a_list,
-        r"no class folders inside\. .* If 'list\.csv' lists the images, give '.*/list\.csv' instead",
+        r"contains no class folders\. .* If 'list\.csv' lists the images, give '.*/list\.csv' instead",
     ),
     "a class that is not trained on": (
         folder(train__a=2, train__b=2, test__c=1),
@@ -233,45 +236,48 @@ FAILS: dict[str, tuple[Make, str]] = {
     ),
     "semicolons": (
         table("path;label", "i/x/0.png;a"),
-        "It seems to be separated by semicolons: save it with commas",
+        "The cells seem to be separated by semicolons: save the table with commas",
     ),
     "tabs": (
         table("path\tlabel", "i/x/0.png\ta"),
-        "It seems to be separated by tabs: save it with commas",
+        "The cells seem to be separated by tabs: save the table with commas",
     ),
     "other columns": (
         table("filename,class", *EIGHT),
-        "column 'path' is missing.* Its first line must name the columns: path,label",
+        "column 'path' is missing.* The first line must name the columns: path,label",
     ),
     "no header": (
         table(*EIGHT),
-        r"column 'path' is missing.*: 'i/x/0\.png', '0'\. Its first line must name",
+        r"column 'path' is missing.*: 'i/x/0\.png', '0'\. The first line must name",
     ),
     "nothing below the header": (table("path,label"), "holds no images"),
     "another encoding": (
         table("path,label", "i/x/0.png,é", encoding="latin-1"),
-        r"is not a CSV file in UTF-8 .*\. Save it as one",
+        r"is not a CSV file in UTF-8 .*\. Save it as CSV with the encoding UTF-8",
     ),
     "paths of Windows": (
         table("path,label", "i\\x\\0.png,a"),
-        "there is no file .* and have '/' between folders, not",
+        "no such file .*, with '/' between folders and not '\\\\'",
     ),
     "a missing file": (
         table("path,label", "i/x/9.png,a"),
-        r"row 2: there is no file '.*/i/x/9\.png'\. Paths are relative to the table's folder",
+        r"row 2: no such file '.*/i/x/9\.png'\. Paths are relative to the table's folder",
     ),
-    "an empty label": (table("path,label", "i/x/0.png,"), "row 2: label is empty"),
+    "an empty label": (
+        table("path,label", "i/x/0.png,"),
+        "row 2: the cell in column 'label' is empty",
+    ),
     "a file twice": (
         table("path,label", *EIGHT, EIGHT[0]),
-        "'i/x/0.png' has two rows, with labels '0' and '0'. Keep one",
+        "'i/x/0.png' has two rows, with labels '0' and '0'. Keep one of them",
     ),
     "a file in two splits": (
         table("path,label,split", f"{EIGHT[0]},train", f"{EIGHT[0]},test"),
-        "is in both train and test. Keep one row",
+        "occurs in both train and test. Keep one of the rows",
     ),
     "parquet of other columns": (
         parquet("p.parquet", label=["class"]),
-        r"no column 'label'.* Columns: image, class\. Name the right one .*`label: COLUMN`",
+        r"no column 'label'.* Columns: image, class\. Rename the column, or .*`label: COLUMN`",
     ),
 }
 

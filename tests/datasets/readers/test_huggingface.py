@@ -197,21 +197,24 @@ def test_a_declared_class_without_images_is_left_out(
 
 
 WRONG_COLUMNS = [
-    ({"image": "img"}, "there is no column 'img'.* Columns: image, label"),
-    ({"label": "lable"}, "there is no column 'lable'; did you mean 'label'"),
-    ({"group": "site"}, "there is no column 'site'"),
+    ({"image": "img"}, "no column 'img'.* Columns: image, label"),
+    ({"label": "lable"}, "no column 'lable'; did you mean 'label'"),
+    ({"group": "site"}, "no column 'site'"),
     (
         {"splits": {"train": "train", "test": "tset"}},
-        "there is no split 'tset'; did you mean 'test'.* Splits: train, test",
+        "no split 'tset'; did you mean 'test'.* Splits: train, test",
     ),
     ({"image": "label"}, "column 'label' holds .*, not images"),
     (
         {"label": "size"},
-        r"row 0: label column 'size' holds 0.5, which is no ClassLabel, whole number or text",
+        r"row 0: label column 'size' holds 0\.5; labels must be integers or text",
     ),
     ({"group": "none"}, r"row 1: column 'none' is empty"),
-    ({"label": "none"}, r"row 1: label column 'none' holds None"),
-    ({"label": "hidden"}, r"row 1: label column 'hidden' holds -1"),
+    ({"label": "none"}, r"row 1: label column 'none' holds None; labels must be integers or text"),
+    (
+        {"label": "hidden"},
+        r"row 1: label column 'hidden' holds -1; its 2 class names have no such index",
+    ),
 ]
 
 
@@ -253,7 +256,7 @@ def test_a_copy_that_is_not_there_or_not_a_dataset(tmp_path: Path, cache: Path, 
     ):
         open_dataset(entry(tmp_path / "nowhere"), cache)
     (tmp_path / "bad.parquet").write_bytes(b"no parquet")
-    with pytest.raises(DatasetError, match=r"cannot be loaded from '.*bad\.parquet'"):
+    with pytest.raises(DatasetError, match=r"`datasets` cannot load '.*bad\.parquet'"):
         open_dataset(entry(tmp_path / "bad.parquet"), cache)
 
 
@@ -342,7 +345,7 @@ def test_another_revision_is_refused(hub: Path, cache: Path) -> None:
     prepare(hub, "f" * 40)
     with pytest.raises(
         UnavailableError,
-        match=f"the hub cannot be reached, and this machine has revision '{'f' * 40}' and not '{COMMIT}'",
+        match=f"the hub cannot be reached, and this machine has revision '{'f' * 40}' instead of '{COMMIT}'",
     ):
         open_dataset(hub_entry(), cache, offline=True)
 
@@ -351,12 +354,12 @@ HUB_ERRORS = [
     (
         DatasetNotFoundError("Dataset 'x' is a gated dataset on the Hub."),
         UnavailableError,
-        "is gated. Accept its terms .* `hf auth login`",
+        "the repository is gated. Accept its terms .* `hf auth login`",
     ),
     (
         DatasetNotFoundError("Revision 'x' doesn't exist for dataset"),
         UnavailableError,
-        f"the hub has no revision '{COMMIT}' of it",
+        f"the hub has no revision '{COMMIT}' of this repository",
     ),
     (
         DatasetNotFoundError("Dataset 'x' doesn't exist"),

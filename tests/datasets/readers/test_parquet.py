@@ -313,15 +313,16 @@ def test_messages(told: dict[str, dict[str, Any]]) -> None:
     said = {case: lines[0] for case, lines in told["streamed"].items()}
     assert (
         said["no images"]
-        == "DatasetError: dataset 'mine' (owner/Words), data/train-0.parquet: column 'image' holds string, not images."
+        == "DatasetError: dataset 'mine' (owner/Words), data/train-0.parquet: column 'image' holds string, not images. "
+        "Rename the columns, or name the image column in the entry's source: `image: COLUMN`."
     )
     assert said["no such column"] == (
-        "DatasetError: dataset 'mine' (owner/Bare), train: there is no column 'y'. Columns: image, mask, label. "
-        "Name the right one in the entry's source: `label: COLUMN`."
+        "DatasetError: dataset 'mine' (owner/Bare), train: no column 'y'. Columns: image, mask, label. "
+        "Rename the column, or correct the entry's source: `label: COLUMN`."
     )
-    assert "there is no column 'styles'; did you mean 'style'?" in said["no such attribute"]
+    assert "no column 'styles'; did you mean 'style'?" in said["no such attribute"]
     assert said["no such attribute"].endswith(
-        "Name the right one in the entry's source: `attributes: {style: COLUMN}`."
+        "Rename the column, or correct the entry's source: `attributes: {style: COLUMN}`."
     )
     assert (
         "data/train-00000-of-00003.parquet takes"

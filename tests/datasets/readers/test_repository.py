@@ -148,11 +148,11 @@ CASES: Mapping[str, tuple[dict[str, Any], str]] = {
     ),
     "images of two kinds": (
         {"source": tars("owner/Mixed")},
-        "dataset 'mine' (owner/Mixed): images are .png files in train/0.tar and .jpg files in test/0.tar. Name one as the entry's 'image'.",
+        "dataset 'mine' (owner/Mixed): images are .png files in train/0.tar and .jpg files in test/0.tar. Name one extension as the entry's 'image'.",
     ),
     "no such tar": (
         {"source": tars("owner/Tars", data_files={"test": "val/*.tar"})},
-        "dataset 'mine' (owner/Tars): no file matches 'val/*.tar'. There",
+        "dataset 'mine' (owner/Tars): no file matches 'val/*.tar'. Files: ",
     ),
     "query, corpus, qrels": (
         {
@@ -163,23 +163,23 @@ CASES: Mapping[str, tuple[dict[str, Any], str]] = {
     ),
     "script only": (
         {"source": source("owner/Script")},
-        "dataset 'mine' (owner/Script): Dataset scripts are no longer supported, but found Script.py Name a revision after its conversion to parquet",
+        "dataset 'mine' (owner/Script): Dataset scripts are no longer supported, but found Script.py Name a revision after its conversion to Parquet",
     ),
     "gated": (
         {"source": source("owner/Gated")},
-        "dataset 'mine' (owner/Gated): is gated. Accept its terms on its hub page",
+        "dataset 'mine' (owner/Gated): the repository is gated. Accept its terms on its hub page",
     ),
     "gated tars": (
         {"source": tars("owner/Gated")},
-        "dataset 'mine' (owner/Gated): is gated. Accept its terms on its hub page",
+        "dataset 'mine' (owner/Gated): the repository is gated. Accept its terms on its hub page",
     ),
     "revision gone": (
         {"source": source("owner/Moved")},
-        f"dataset 'mine' (owner/Moved): the hub has no revision '{COMMIT}' of it.",
+        f"dataset 'mine' (owner/Moved): the hub has no revision '{COMMIT}' of this repository.",
     ),
     "revision of tars gone": (
         {"source": tars("owner/Moved")},
-        f"dataset 'mine' (owner/Moved): the hub has no revision '{COMMIT}' of it.",
+        f"dataset 'mine' (owner/Moved): the hub has no revision '{COMMIT}' of this repository.",
     ),
     "no such tars": (
         {"source": tars("owner/Unknown")},
@@ -187,11 +187,11 @@ CASES: Mapping[str, tuple[dict[str, Any], str]] = {
     ),
     "moved since": (
         {"source": source("owner/Text", revision=None, revision_prefix="fedcba9")},
-        f"dataset 'mine' (owner/Text): the repository has moved: the hub has '{COMMIT}' now, and the entry was written for 'fedcba9'",
+        f"dataset 'mine' (owner/Text): the repository has changed: its current commit is '{COMMIT}', and the entry was written for 'fedcba9'",
     ),
     "tars moved since": (
         {"source": tars("owner/Tars", revision=None, revision_prefix="fedcba9")},
-        f"dataset 'mine' (owner/Tars): the repository has moved: the hub has '{COMMIT}' now",
+        f"dataset 'mine' (owner/Tars): the repository has changed: its current commit is '{COMMIT}'",
     ),
     "wrong counts": (
         {"source": tars("owner/Tars"), "counts": {"train": 8, "test": 5}, "classes": 2},

@@ -13,7 +13,7 @@ from scipy.io import savemat
 
 from bob.datasets.limit import limited
 from bob.datasets.open import open_dataset
-from bob.datasets.readers.plain_pickle import load_plain
+from bob.datasets.readers.plain_pickle import load_plain_pickle
 from bob.engine.scores import scores
 from bob.errors import DatasetError
 from bob.features.store import Effort, Features
@@ -107,7 +107,7 @@ def test_the_box_is_part_of_what_a_query_is(tmp_path: Path) -> None:
     assert [
         a == b for a, b in zip(before["query"].content, after["query"].content, strict=True)
     ] == [False, True]
-    assert before["gallery"].images_fingerprint() == after["gallery"].images_fingerprint()
+    assert before["gallery"].images_fingerprint == after["gallery"].images_fingerprint
 
 
 def official_scores(
@@ -195,13 +195,16 @@ def test_the_landmark_task_scores_as_the_official_evaluation(tmp_path: Path) -> 
 
 
 WRONG = [
-    ({**TRUTH, "gnd": TRUTH["gnd"][:1]}, "1 rows of judgements for 2 queries"),
+    (
+        {**TRUTH, "gnd": TRUTH["gnd"][:1]},
+        "gnd must hold one entry per query; got 1 entries for 2 queries",
+    ),
     (
         {**TRUTH, "gnd": [{"hard": [4]}, {"hard": []}]},
-        "hard names the gallery position 4; there are 4 images, from 0",
+        "'hard' names the gallery position 4; positions of the 4 images run from 0 to 3",
     ),
-    ({**TRUTH, "gnd": [{}, {}]}, "judges nothing: gnd has none of easy, hard, junk, ok"),
-    ({"imlist": []}, "must hold imlist, qimlist and gnd"),
+    ({**TRUTH, "gnd": [{}, {}]}, "no judgements; gnd must hold one of easy, hard, junk, ok"),
+    ({"imlist": []}, "must contain imlist, qimlist and gnd"),
 ]
 
 
@@ -212,8 +215,16 @@ def test_wrong_ground_truth(truth: dict[str, Any], message: str, tmp_path: Path)
     with pytest.raises(DatasetError, match=message):
         open_dataset(entry(folder, "gnd.json"), tmp_path / "cache")
     (folder / "gnd.json").write_text("no json")
-    with pytest.raises(DatasetError, match=r"gnd\.json': is no JSON"):
+    with pytest.raises(DatasetError, match=r"gnd\.json': not valid JSON"):
         open_dataset(entry(folder, "gnd.json"), tmp_path / "cache")
+
+
+def test_missing_ground_truth_is_not_called_an_image(tmp_path: Path) -> None:
+    folder = landmarks(tmp_path / "jpg")
+    with pytest.raises(
+        DatasetError, match=r"^ground truth '.*gnd\.pkl' cannot be read \(No such file"
+    ):
+        open_dataset(entry(folder, "gnd.pkl"), tmp_path / "cache")
 
 
 class Evil:
@@ -228,14 +239,14 @@ class Evil:
 )
 def test_a_pickle_runs_nothing(value: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(DatasetError, match=r"^gnd: asks for .*, which is no plain value"):
-        load_plain(pickle.dumps(value), "gnd")
+    with pytest.raises(DatasetError, match=r"^gnd: refers to .*, which is not a plain value"):
+        load_plain_pickle(pickle.dumps(value), "gnd")
     assert not (tmp_path / "touched").exists()
 
 
 def test_a_damaged_pickle() -> None:
-    with pytest.raises(DatasetError, match="gnd: is no whole pickle of plain values"):
-        load_plain(pickle.dumps(TRUTH)[:40], "gnd")
+    with pytest.raises(DatasetError, match="gnd: not a complete pickle of plain values"):
+        load_plain_pickle(pickle.dumps(TRUTH)[:40], "gnd")
 
 
 # --- by class

@@ -78,16 +78,16 @@ def test_paths_may_be_absolute(root: Path, cache: Path) -> None:
 
 
 TABLES = {
-    "empty": ("", "column 'path' is missing. Columns, separated by commas: none"),
+    "empty": ("", "column 'path' is missing. Columns: none"),
     "column missing": ("path,lable\n" + ROWS, "column 'label' is missing; did you mean 'lable'"),
     "semicolons": (
         "path;label\n",
-        "column 'path' is missing.* Columns, separated by commas: 'path;label'",
+        "column 'path' is missing.* Columns: 'path;label'",
     ),
-    "column twice": ("path,label,label\n", "column 'label' is there twice"),
+    "column twice": ("path,label,label\n", "column 'label' occurs twice. Remove one of them"),
     "file missing": (
         "path,label\ncat/0.png,cat\ncat/77.png,cat\n",
-        "row 3: there is no file '.*77.png'. Paths are relative to the table's folder",
+        "row 3: no such file '.*77.png'. Paths are relative to the table's folder",
     ),
     "unknown split": (
         "path,label,split\ncat/0.png,cat,tset\n",
@@ -95,14 +95,20 @@ TABLES = {
     ),
     "empty split": (
         "path,label,split\ncat/0.png,cat,\n",
-        "row 2: unknown split ''. Known: train, training, val, valid, validation, dev, test, testing",
+        "row 2: unknown split ''. Known splits: train, training, val, valid, validation, dev, test, testing",
     ),
-    "empty label": ("path,label\ncat/0.png,cat\ncat/1.png, \n", "row 3: label is empty"),
-    "empty path": ("path,label\n,cat\n", "row 2: path is empty"),
-    "empty group": ("path,label,group\ncat/0.png,cat,\n", "row 2: group is empty"),
+    "empty label": (
+        "path,label\ncat/0.png,cat\ncat/1.png, \n",
+        "row 3: the cell in column 'label' is empty. Fill it, or remove the row",
+    ),
+    "empty path": ("path,label\n,cat\n", "row 2: the cell in column 'path' is empty"),
+    "empty group": (
+        "path,label,group\ncat/0.png,cat,\n",
+        "row 2: the cell in column 'group' is empty",
+    ),
     "in two splits": (
         "path,label,split\ncat/0.png,cat,train\ncat/0.png,cat,test\n",
-        "'cat/0.png' is in both train and test",
+        "'cat/0.png' occurs in both train and test",
     ),
     "twice": (
         "path,label\ncat/0.png,cat\ncat/0.png,dog\n",
@@ -110,7 +116,7 @@ TABLES = {
     ),
     "ragged": (
         "path,label\ncat/0.png,cat,1\n",
-        "row 2: 3 cells under 2 columns. Quote cells that hold a comma",
+        "row 2: expected 2 cells, one per column; got 3. Quote cells that contain a comma",
     ),
     "open quote": ('path,label\n"cat/0.png,cat\n', "is not a CSV file in UTF-8"),
     "header only": ("path,label\n", "holds no images"),

@@ -108,7 +108,7 @@ def test_class_names_that_occur_twice_stay_two_classes(tmp_path: Path) -> None:
     (tmp_path / "names.txt").write_text("missile\n")
     with pytest.raises(
         DatasetError,
-        match=r"the label '1' is no number below 1, the count of names in the entry's 'names_file'",
+        match=r"label '1' is not an index into the 1 names of the entry's 'names_file'",
     ):
         open_dataset(entry(tmp_path, names_file="names.txt"), tmp_path / "cache")
 
@@ -117,10 +117,10 @@ WRONG = [
     (
         {"label": "txt"},
         samples(0, 2),
-        r"0\.tar: sample 'a/0000' has no \.txt file beside its image \(2 of 2 lack it\)",
+        r"0\.tar: sample 'a/0000' has no \.txt file beside its image \(2 of 2 samples lack it\)",
     ),
-    ({"image": "jpg"}, samples(0, 2), r"none of its 2 samples holds a \.jpg file"),
-    ({}, [("a.cls", b"1"), ("b.cls", b"0")], "none of its 2 samples holds an image"),
+    ({"image": "jpg"}, samples(0, 2), r"none of its 2 samples contains a \.jpg file"),
+    ({}, [("a.cls", b"1"), ("b.cls", b"0")], "none of its 2 samples contains an image"),
     (
         {},
         [("0.png", png(0)), ("1.png", png(1)), ("0.cls", b"0"), ("1.cls", b"1")],
@@ -129,12 +129,12 @@ WRONG = [
     (
         {"label": "npy"},
         samples(0, 1, npy=b"no array"),
-        r"a/0000\.npy: is not a numpy array of numbers",
+        r"a/0000\.npy: not a NumPy array of numbers",
     ),
     (
         {"label": "npy"},
         samples(0, 1, npy=npy(0, 0.5)),
-        r"must be a vector of 0 and 1, one for each class; got shape \(2,\), values \[0\.0, 0\.5\]",
+        r"must be a vector of 0 and 1, one per class; got shape \(2,\), values \[0\.0, 0\.5\]",
     ),
 ]
 
@@ -153,7 +153,7 @@ def test_a_tar_that_is_cut_off(tmp_path: Path) -> None:
     whole = (tmp_path / "0.tar").read_bytes()
     (tmp_path / "0.tar").write_bytes(whole[:700])
     with pytest.raises(
-        DatasetError, match=r"0\.tar: is not a whole, uncompressed tar \(.*\)\. Download it again"
+        DatasetError, match=r"0\.tar: not a complete, uncompressed tar \(.*\)\. Download it again"
     ):
         open_dataset(entry(tmp_path), tmp_path / "cache")
 
@@ -185,7 +185,7 @@ for i in range(len(split)):
     data = split.read(i)
     most = max(most, held())
     assert data[:4] == bytes.fromhex("89504e47")
-print(len(split), most, split.images_fingerprint())
+print(len(split), most, split.images_fingerprint)
 """
 
 
@@ -224,9 +224,12 @@ def test_a_set_larger_than_the_disk_allows_streams_through_it(tmp_path: Path) ->
     assert int(most) == 2 * size
 
 
-def test_the_limit_is_a_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("BOB_SHARDS_GB", "much")
+@pytest.mark.parametrize("limit", ["much", "inf", "nan"])
+def test_disk_limit_must_be_a_finite_number(
+    limit: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BOB_SHARDS_GB", limit)
     with pytest.raises(
-        ConfigError, match="BOB_SHARDS_GB must be a number of gigabytes; got 'much'"
+        ConfigError, match=f"BOB_SHARDS_GB must be a number of gigabytes; got '{limit}'"
     ):
         open_dataset(entry(tmp_path), tmp_path / "cache")
