@@ -5,7 +5,7 @@ import pytest
 from sklearn.model_selection import StratifiedKFold
 
 from bob.backbones.card import card, load_backbone
-from bob.backbones.fold import fold
+from bob.backbones.fold_batchnorm import fold_batchnorm
 from bob.datasets.dataset import Dataset
 from bob.datasets.open import open_dataset
 from bob.engine.cell import solving_on
@@ -16,11 +16,12 @@ from bob.numerics.linear.logistic_path import fit_path, scores
 from bob.plan import feature_key
 from bob.protocols.linear import linear
 from bob.protocols.protocol import Problem
-from bob.registry.registry import load_registry
+from bob.registry import load_registry
 from bob.specs import LinearSettings
 from bob.wiring.classification import problem
 from tests.builders.backbones import Count
-from tests.builders.classification import blobs, posed, sklearn_at
+from tests.builders.classification import posed
+from tests.builders.linear import blobs, sklearn_at
 from tests.builders.splits import made_features, made_split
 
 SETTINGS = LinearSettings(log10_c=(-6.0, 5.0, 12), held_out=0.2, tolerance=1e-6)
@@ -197,20 +198,20 @@ def elpv(tmp_path_factory) -> tuple[dict[str, np.ndarray], np.ndarray]:
     for split_name, split in dataset.splits.items():
         keys = {
             spec.name: feature_key(
-                card(spec, cache, "cpu", "float32", offline=True), spec.pooling, split_name, split
+                card(spec, cache, "cpu", "float32", offline=True), spec.output, split_name, split
             )
             for spec in chosen
         }
         members = [
             Member(
                 load_backbone(spec, "cpu", "float32", offline=True),
-                {spec.pooling: keys[spec.name]},
+                {spec.output: keys[spec.name]},
                 16,
             )
             for spec in chosen
         ]
         for member in members:
-            fold(member.backbone)
+            fold_batchnorm(member.backbone)
         run_pass(split, members, store, Count(), workers=2, skip_bad=False)
         for name, key in keys.items():
             rows[name].append(store.read(key, len(split)).rows)

@@ -1,0 +1,62 @@
+"""The ridge path on labels and on target matrices, against scikit-learn and against each other."""
+
+import numpy as np
+import pytest
+from sklearn.linear_model import Ridge
+from sklearn.preprocessing import StandardScaler
+
+from bob.numerics.linear.ridge_path import fit_path, scores
+from tests.builders.linear import clusters
+
+STRENGTHS = (1e-2, 1.0, 1e3)
+SHAPES = [(200, 20, 5), (30, 100, 3), (50, 50, 4)]
+"""Rows, features and classes: fewer, more and as many features as rows."""
+
+
+def test_target_matrix_by_hand():
+    # x = -1, 1 is standardised already. Targets 1, 3 have mean 2 and centred products 2; the Gram
+    # entry is 2, so that w = 2 / (2 + l2) = 0.5 for l2 = 2. Output at x = 4: 0.5 · 4 + 2 = 4.
+    x, targets = np.array([[-1], [1]], np.float32), np.array([[1.0], [3.0]])
+    (fit,) = fit_path(x, targets, 1, [2.0])
+    assert fit.weight == pytest.approx(np.array([[0.5]]))
+    assert fit.bias == pytest.approx([2.0])
+    assert scores(fit, np.array([[4]], np.float32)) == pytest.approx(np.array([[4.0]]))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_targets_of_any_value_are_fitted_as_by_scikit_learn(shape):
+    x, _ = clusters(*shape)
+    targets = np.random.default_rng(1).normal(2, 3, (shape[0], shape[2]))
+    standard = StandardScaler().fit_transform(x.astype(np.float64))
+    fits = fit_path(x, targets, shape[2], STRENGTHS)
+    for strength, fit in zip(STRENGTHS, fits, strict=True):
+        expected = Ridge(alpha=strength, solver="svd").fit(standard, targets).predict(standard)
+        assert scores(fit, x) == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_labels_are_targets_of_plus_and_minus_one(shape):
+    x, y = clusters(*shape)
+    targets = 2.0 * np.eye(shape[2])[y] - 1
+    by_label, by_target = (fit_path(x, given, shape[2], STRENGTHS) for given in (y, targets))
+    for a, b in zip(by_label, by_target, strict=True):
+        assert a.weight == pytest.approx(b.weight, abs=1e-9)
+        assert a.bias == pytest.approx(b.bias, abs=1e-9)
+
+
+def test_nearly_constant_features_get_weight_zero_below_the_given_ratio():
+    x, y = clusters(60, 4, 3)
+    x = x.astype(np.float64)
+    x[:, 2] = 7 + 1e-8 * x[:, 2]
+    strict, default = (
+        fit_path(x, y, 3, [1.0], **given)[0] for given in ({"constant_below": 1e-6}, {})
+    )
+    assert (strict.weight[:, 2] == 0).all()
+    assert (default.weight[:, 2] != 0).all()
+
+
+def test_a_target_matrix_of_another_number_of_classes_is_an_error():
+    with pytest.raises(
+        ValueError, match=r"ridge: targets must have 3 columns; got shape \(9, 4\)\."
+    ):
+        fit_path(np.zeros((9, 2), np.float32), np.zeros((9, 4)), 3, [1.0])
