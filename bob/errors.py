@@ -87,5 +87,13 @@ def nearest(name: str, candidates: Collection[str], cutoff: float = 0.6) -> str:
     return f"; did you mean {suggestions[0]!r}?" if suggestions else "."
 
 
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's message, to quote in a message of ours.
+
+    At most 200 characters; the type of an error without a message.
+    """
+    return (str(error).strip() or type(error).__name__).split("\n")[0][:200]
+
+
 def _words(name: str) -> set[str]:
     return set(re.findall(r"[a-z0-9]+", name.lower()))

@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 from filelock import FileLock
 
 from bob.errors import UnavailableError
+from bob.io.files import is_disk_full
 from bob.io.hub import BLOCK_BYTES, file_sha256
 from bob.io.paths import download_path
 
@@ -116,8 +117,8 @@ def _is_permanent(error: Exception) -> bool:
     """Return whether a retry would fail in the same way."""
     if isinstance(error, urllib.error.HTTPError):
         return error.code < 500
-    permanent = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS)
-    return isinstance(error, OSError) and error.errno in permanent
+    forbidden = isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EROFS)
+    return forbidden or is_disk_full(error)
 
 
 def _explanation(error: Exception) -> str:
@@ -126,7 +127,7 @@ def _explanation(error: Exception) -> str:
         meanings = {401: "needs a login", 403: "is forbidden", 404: "does not exist"}
         meaning = meanings.get(error.code, f"was answered with status {error.code}")
         return f"{meaning} (HTTP {error.code}); correct weights.url"
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if is_disk_full(error):
         return (
             "was not downloaded: the disk is full. "
             "Free some space, or set BOB_CACHE to a folder on another disk"

@@ -63,6 +63,11 @@ def _flush_folder(folder: Path) -> None:
             os.close(handle)
 
 
+def is_disk_full(error: Exception) -> bool:
+    """Return whether the error says that the disk is full or the quota is used up."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
 _OTHER_DISK = "free some space or choose another disk with --cache-dir and --results"
 _REMEDIES = {
     errno.ENOSPC: f"the disk is full: {_OTHER_DISK}",

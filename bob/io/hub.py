@@ -1,6 +1,5 @@
 """Files of Hugging Face repositories: from the hub's local cache, else downloaded and verified."""
 
-import errno
 import hashlib
 import os
 import re
@@ -10,7 +9,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
-from bob.errors import UnavailableError
+from bob.errors import UnavailableError, first_line
+from bob.io.files import is_disk_full
 
 TIMEOUT_SECONDS = 10.0
 """For the hub's first response; its own client tries for half a minute per file."""
@@ -128,7 +128,7 @@ def _downloaded(place: str, repository: str, name: str, revision: str | None) ->
     except EntryNotFoundError as error:
         if isinstance(error, LocalEntryNotFoundError):
             raise UnavailableError(
-                f"{place} was not downloaded ({_first_line(error)}). Run again."
+                f"{place} was not downloaded ({first_line(error)}). Run again."
             ) from error
         return None
     except Exception as error:  # the client raises httpx errors, OSError and others, by version
@@ -157,7 +157,7 @@ def _explanation(error: Exception, revision: str | None) -> str:
         RevisionNotFoundError,
     )
 
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if is_disk_full(error):
         return (
             "was not downloaded: the disk is full. "
             "Free some space, or set HF_HOME to a folder on another disk"
@@ -168,11 +168,7 @@ def _explanation(error: Exception, revision: str | None) -> str:
         return "does not exist, or is private: correct weights.hub, or set HF_TOKEN"
     if isinstance(error, RevisionNotFoundError):
         return f"has no revision {revision!r}: correct weights.revision"
-    return f"was not downloaded ({_first_line(error)}). Run again"
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).split("\n")[0][:200]
+    return f"was not downloaded ({first_line(error)}). Run again"
 
 
 @lru_cache

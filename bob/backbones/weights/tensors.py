@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from bob.errors import BackboneError
+from bob.errors import BackboneError, first_line
 
 State = Mapping[str, torch.Tensor]
 PYTORCH_MAGIC = (b"PK", b"\x80")
@@ -59,7 +59,7 @@ def read_file(name: str, path: Path) -> Any:
         with torch.serialization.safe_globals(SAFE_CLASSES):
             return torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        cause = f"; {type(error).__name__}: {_first_line(error)}"
+        cause = f"; {type(error).__name__}: {first_line(error)}"
         raise _damaged_error(name, path, cause) from error
     except Exception as error:  # pickle.UnpicklingError, raised by torch
         if not _first_bytes(path).startswith(PYTORCH_MAGIC):
@@ -174,7 +174,3 @@ def _key_hint(values: Any) -> str:
     if not keys:
         return ""
     return f" It contains mappings at: {', '.join(keys[:6])}; name one as weights.state_dict."
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0][:200]
