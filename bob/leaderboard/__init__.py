@@ -1,7 +1,10 @@
-"""From records to what people read: tidy and wide CSV, Markdown, one self-contained HTML page, a terminal table. Reads no files, loads no torch."""
+"""Leaderboards from records: CSV, Markdown, LaTeX, a self-contained HTML page, a terminal table.
+
+Reads no files except in `gather`, writes none except in `write`, and does not import torch.
+"""
 
 from bob.leaderboard.board import Board, make_board
-from bob.leaderboard.cells import Cell, SetAside, cells, comparable
+from bob.leaderboard.cells import BoardCell, SetAside, board_cells, comparable
 from bob.leaderboard.page.html import to_html
 from bob.leaderboard.render.markdown import to_markdown
 from bob.leaderboard.render.terminal import to_terminal
@@ -11,9 +14,9 @@ from bob.leaderboard.write import write_board, write_leaderboard
 
 __all__ = [
     "Board",
-    "Cell",
+    "BoardCell",
     "SetAside",
-    "cells",
+    "board_cells",
     "comparable",
     "make_board",
     "tidy",

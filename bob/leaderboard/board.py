@@ -1,4 +1,4 @@
-"""The board: everything that the leaderboard's files say, computed once from the records."""
+"""The board: everything that the leaderboard's files show, computed once from the records."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -7,11 +7,11 @@ from functools import cached_property
 
 from threadpoolctl import threadpool_limits
 
-from bob.leaderboard.cells import Cell, Column, SetAside, cells, comparable
-from bob.leaderboard.covariance import Covariance, covariances
-from bob.leaderboard.per_example import Evidence, Tie, column_ties, no_evidence, tied
+from bob.leaderboard.cells import BoardCell, BoardColumn, SetAside, board_cells, comparable
+from bob.leaderboard.covariance import ScoreCovariance, covariances
+from bob.leaderboard.per_example import PerExample, TieStatus, column_ties, no_per_example, tied
 from bob.leaderboard.ranking import Ranking, ranking
-from bob.leaderboard.robustness import UnderShift, under_shifts
+from bob.leaderboard.robustness import ShiftRobustness, shift_robustness
 from bob.records.record import Record
 
 OVERALL = "overall"
@@ -19,90 +19,110 @@ OVERALL = "overall"
 
 @dataclass(frozen=True)
 class Board:
-    """What all renderers read."""
+    """Input of all renderers.
 
-    kept: tuple[Record, ...]
-    """Comparable records, and published numbers beside them."""
-    aside: tuple[SetAside, ...]
-    cells: tuple[Cell, ...]
-    """Of the kept records."""
-    ties: dict[Column, dict[str, Tie]]
-    """Column → backbone → how it stands to the column's best; only where per-example results are at hand."""
+    "Measured" are results of records computed by this package, as opposed to published results that
+    were read from tables.
+    """
+
+    records: tuple[Record, ...]
+    """Comparable measured records, and published results."""
+    set_aside: tuple[SetAside, ...]
+    cells: tuple[BoardCell, ...]
+    """Cells of `records`, in the same order."""
+    ties: dict[BoardColumn, dict[str, TieStatus]]
+    """Column → backbone → comparison with the column's best, if there are per-example results."""
     overall: Ranking
-    """Of one's own records; of the first published table where there are none."""
+    """Ranking of the measured results; of the first published table if there are none."""
     by_task: dict[str, Ranking]
-    """Of one's own records, each task by itself."""
+    """Ranking of the measured results of each task."""
     published: dict[str, Ranking]
-    """Each published table by itself: numbers made elsewhere are never ranked among one's own."""
-    covariances: dict[str, Covariance] = field(default_factory=dict)
-    """Of small sweeps, by dataset: for tie groups under limits that a reader of the page sets."""
-    robustness: tuple[UnderShift, ...] = ()
-    """Each backbone under each shift, against the line that the pool draws."""
-    remarks: tuple[str, ...] = ()
-    """What whoever read the records has to say: conflicts between folders, scales of tables."""
+    """Ranking of each published table, never together with measured results."""
+    covariances: dict[str, ScoreCovariance] = field(default_factory=dict)
+    """By dataset, of small sweeps: for tie groups under limits that a reader of the page sets."""
+    robustness: tuple[ShiftRobustness, ...] = ()
+    """Effective robustness of the backbones under each shift."""
+    notes: tuple[str, ...] = ()
+    """Notes from reading the records: conflicts between folders, scales of published tables."""
 
     @cached_property
-    def tied(self) -> dict[Column, frozenset[str]]:
+    def tied(self) -> dict[BoardColumn, frozenset[str]]:
         """Column → the backbones that are marked as tied with its best."""
         return {column: tied(ties) for column, ties in self.ties.items()}
 
     @property
+    def tasks(self) -> list[str]:
+        return sorted({record.task.name for record in self.records})
+
+    @property
     def rankings(self) -> list[Ranking]:
-        """One's own overall, then each published table."""
-        own = [self.overall] if self.overall.origin is None else []
-        return [*own, *self.published.values()]
+        """Overall ranking of the measured results, if any, then that of each published table."""
+        measured = [self.overall] if self.overall.origin is None else []
+        return [*measured, *self.published.values()]
+
+    def task_cells(self, task: str) -> list[BoardCell]:
+        return [cell for cell in self.cells if cell.column.task == task]
 
 
 def make_board(
-    records: Iterable[Record], evidence: Evidence = no_evidence, remarks: tuple[str, ...] = ()
+    records: Iterable[Record],
+    per_example: PerExample = no_per_example,
+    notes: tuple[str, ...] = (),
 ) -> Board:
-    """Comparable records, tie groups per column, rankings per task and overall."""
-    kept, aside = comparable(records)
-    with threadpool_limits(
-        1, "blas"
-    ):  # hundreds of small products, which several threads make slower
-        return _board(kept, aside, evidence, remarks)
+    """Select the comparable records, and compute tie groups per column and all rankings."""
+    kept, set_aside = comparable(records)
+    with threadpool_limits(1, "blas"):  # hundreds of small products, slower on several threads
+        return _board(kept, set_aside, per_example, notes)
 
 
 def _board(
-    kept: Sequence[Record], aside: Sequence[SetAside], evidence: Evidence, remarks: tuple[str, ...]
+    records: Sequence[Record],
+    set_aside: Sequence[SetAside],
+    per_example: PerExample,
+    notes: tuple[str, ...],
 ) -> Board:
-    held = cells(kept)
-    tables = sorted({record.external for record in kept if record.external is not None})
-    published = {table: ranking(OVERALL, held, evidence, table) for table in tables}
-    own = any(record.external is None for record in kept)
+    cells = board_cells(records)
+    measured = [cell for cell in cells if cell.record.external is None]
+    tables = sorted({record.external for record in records if record.external is not None})
+    published = {table: ranking(OVERALL, cells, per_example, table) for table in tables}
     return Board(
-        kept=tuple(kept),
-        aside=tuple(aside),
-        cells=tuple(held),
-        ties=_ties(held, evidence),
-        overall=ranking(OVERALL, held, evidence) if own or not tables else published[tables[0]],
-        by_task=_by_task(held, evidence),
+        records=tuple(records),
+        set_aside=tuple(set_aside),
+        cells=tuple(cells),
+        ties=_ties(measured, per_example),
+        overall=ranking(OVERALL, cells, per_example)
+        if measured or not tables
+        else published[tables[0]],
+        by_task=_by_task(measured, per_example),
         published=published,
-        covariances=covariances(held, evidence),
-        robustness=under_shifts(held),
-        remarks=remarks,
+        covariances=covariances(cells, per_example),
+        robustness=shift_robustness(cells),
+        notes=notes,
     )
 
 
-def as_board(given: Board | Iterable[Record]) -> Board:
-    """A board as it is; records as a board without paired tests."""
-    return given if isinstance(given, Board) else make_board(given)
+def as_board(source: Board | Iterable[Record]) -> Board:
+    """Return a board unchanged; make one of records, without paired tests."""
+    return source if isinstance(source, Board) else make_board(source)
 
 
-def _ties(held: Iterable[Cell], evidence: Evidence) -> dict[Column, dict[str, Tie]]:
-    columns: dict[Column, list[Cell]] = defaultdict(list)
-    for cell in held:
-        if cell.record.external is None:
-            columns[cell.column].append(cell)
-    found = {column: column_ties(group, evidence) for column, group in sorted(columns.items())}
-    return {column: ties for column, ties in found.items() if ties}
+def _ties(
+    cells: Iterable[BoardCell], per_example: PerExample
+) -> dict[BoardColumn, dict[str, TieStatus]]:
+    columns: dict[BoardColumn, list[BoardCell]] = defaultdict(list)
+    for cell in cells:
+        columns[cell.column].append(cell)
+    ties = {column: column_ties(group, per_example) for column, group in sorted(columns.items())}
+    return {column: statuses for column, statuses in ties.items() if statuses}
 
 
-def _by_task(held: Iterable[Cell], evidence: Evidence) -> dict[str, Ranking]:
-    """A task is not asked of backbones to which it does not apply: they are left out of its own ranking instead of taking settings from it."""
-    tasks: dict[str, list[Cell]] = defaultdict(list)
-    for cell in held:
-        if cell.record.external is None and cell.status != "not_applicable":
+def _by_task(cells: Iterable[BoardCell], per_example: PerExample) -> dict[str, Ranking]:
+    """Rank each task among the backbones to which it applies.
+
+    Otherwise one backbone to which a task does not apply would exclude all settings of that task.
+    """
+    tasks: dict[str, list[BoardCell]] = defaultdict(list)
+    for cell in cells:
+        if cell.status != "not_applicable":
             tasks[cell.column.task].append(cell)
-    return {task: ranking(task, own, evidence) for task, own in sorted(tasks.items())}
+    return {task: ranking(task, group, per_example) for task, group in sorted(tasks.items())}

@@ -1,4 +1,7 @@
-"""Which records may stand side by side, and what each says in one cell: the metric that ranks, over all seeds."""
+"""Which records can be compared, and one leaderboard cell per record.
+
+A cell holds the task's first metric over all seeds.
+"""
 
 import json
 from collections import defaultdict
@@ -7,14 +10,19 @@ from dataclasses import dataclass
 from functools import cached_property
 from statistics import fmean
 from typing import Literal, NamedTuple
-from weakref import WeakValueDictionary
 
 from bob.metrics import METRICS
 from bob.records.record import BackboneFacts, Record, Score, created
 
+SetAsideReason = Literal[
+    "different settings or data",
+    "superseded by a newer record",
+    "different weights under the same name",
+]
 
-class Column(NamedTuple):
-    """One task on one dataset."""
+
+class BoardColumn(NamedTuple):
+    """A setting: one task on one dataset."""
 
     task: str
     dataset: str
@@ -24,210 +32,244 @@ class Column(NamedTuple):
 
 
 class SetAside(NamedTuple):
-    """A record that the leaderboard leaves out, and why."""
+    """A record that is excluded from the leaderboard, and the reason."""
 
     record: Record
-    why: Literal[
-        "other settings or data",
-        "an older record of the same cell",
-        "other weights under the same name",
-    ]
+    reason: SetAsideReason
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One backbone on one task and dataset, by the task's first metric."""
+class BoardCell:
+    """Result of one backbone on one task and dataset, by the task's first metric."""
 
     record: Record
     status: Literal["ok", "undefined", "failed", "not_applicable"]
     metric: str
     value: float | None = None
-    """Mean over seeds. None unless status is ok."""
+    """Mean over seeds; None unless `status` is "ok"."""
     low: float | None = None
     high: float | None = None
-    """Means over seeds of the limits: how far another test sample could move the value. Seeds do not narrow it."""
+    """95 % confidence interval, each end a mean over seeds.
+
+    It covers how far another sample of test images could move the value, so that more seeds do not
+    narrow it.
+    """
     n: int | None = None
+    """Number of test examples, the smallest over seeds."""
     seeds: int = 0
-    """The number of seeds that the value is a mean over; 0 where the protocol uses no randomness."""
+    """Number of seeds averaged; 0 for a protocol without randomness."""
     reason: str | None = None
     """Why there is no value."""
 
     @cached_property
-    def column(self) -> Column:
+    def column(self) -> BoardColumn:
         return column_of(self.record)
 
 
-def column_of(record: Record) -> Column:
-    return Column(record.task.name, record.dataset_name)
+def column_of(record: Record) -> BoardColumn:
+    """Return the task and dataset of a record."""
+    return BoardColumn(record.task.name, record.dataset_name)
+
+
+def is_baseline(record: Record) -> bool:
+    """Return whether a record belongs to a baseline, which is shown but never ranked."""
+    return record.family == "baseline"
+
+
+def comparable(records: Iterable[Record]) -> tuple[list[Record], list[SetAside]]:
+    """Split records into those that can be compared and those that are set aside.
+
+    Records of one task and dataset are comparable if they share task version, settings, dataset
+    fingerprint and limit. Of several such groups the one with the newest record is used, where any
+    full dataset takes precedence over one cut short by a limit; of each backbone its newest record
+    in the group. The records of a backbone over all columns must share the weights hash of its
+    newest record. A failure before the dataset was read fits every group and is used if its
+    backbone has no other record there.
+
+    Published results are always kept: their tables do not say how they were computed.
+    """
+    records = list(records)
+    by_column: dict[BoardColumn, list[Record]] = defaultdict(list)
+    for record in sorted((record for record in records if record.external is None), key=_age):
+        by_column[column_of(record)].append(record)
+    chosen: list[Record] = []
+    set_aside: list[SetAside] = []
+    for column_records in by_column.values():
+        newest, rest = _newest_group(column_records)
+        chosen += newest
+        set_aside += rest
+    same_weights, other_weights = _same_weights(chosen)
+    published = [record for record in records if record.external is not None]
+    return sorted(same_weights + published, key=_board_order), sorted(
+        set_aside + other_weights,
+        key=lambda aside: (*_board_order(aside.record), *_age(aside.record)),
+    )
+
+
+def _board_order(record: Record) -> tuple[str, str, str]:
+    return record.task.name, record.dataset_name, record.backbone_name
 
 
 def _age(record: Record) -> tuple[str, str]:
-    """Sorts oldest first; the key settles equal times."""
+    """Sort key: oldest first, equal times by record key."""
     return created(record), record.key
 
 
-def _setting(record: Record) -> str:
-    """What two records of one task and dataset must share to be compared. Backbone, seeds and machine may differ."""
+def _comparison_key(record: Record) -> str:
+    """Return what comparable records of one column share: not backbone, seeds or machine."""
     data = (record.dataset.fingerprint, record.dataset.limit) if record.dataset else None
     return json.dumps(
         [record.task.version, record.task.settings, data], sort_keys=True, default=str
     )
 
 
-def comparable(records: Iterable[Record]) -> tuple[list[Record], list[SetAside]]:
-    """The records that may stand side by side, and the rest.
-
-    Records of one task and dataset share task version, settings, dataset fingerprint and limit; where there are several such groups, the one with the
-    newest record stays, whole datasets before those cut short by a limit. Within it, each backbone keeps its newest record.
-    A backbone's records share one weights hash: the newest one's.
-    A failure before the dataset was read belongs to any group, and stays where its backbone has nothing else there.
-    Published numbers stand beside all that; whether they were made alike, their table does not say.
-    """
-    given = list(records)
-    by_column: dict[Column, list[Record]] = defaultdict(list)
-    for record in sorted((record for record in given if record.external is None), key=_age):
-        by_column[column_of(record)].append(record)
-    kept: list[Record] = []
-    aside: list[SetAside] = []
-    for group in by_column.values():
-        chosen, rest = _newest_group(group)
-        kept += chosen
-        aside += rest
-    same, other = _one_weights(kept)
-    published = [record for record in given if record.external is not None]
-    return sorted(same + published, key=_place), sorted(
-        aside + other, key=lambda left: (*_place(left.record), *_age(left.record))
-    )
-
-
-def _place(record: Record) -> tuple[str, str, str]:
-    return record.task.name, record.dataset_name, record.backbone_name
-
-
 def _newest_group(records: Sequence[Record]) -> tuple[list[Record], list[SetAside]]:
-    """Of one column's records, oldest first: the newest comparable group, one record per backbone."""
-    placed = [record for record in records if record.dataset] or records
-    winner = _setting(max(placed, key=lambda record: (_is_whole(record), _age(record))))
-    inside = (
-        [record for record in placed if _setting(record) == winner] if len(placed) > 1 else placed
-    )
-    newest = {record.backbone_name: record for record in inside}
+    """Split one column's records, oldest first, into the newest comparable group and the rest.
+
+    The group has one record per backbone.
+    """
+    with_dataset = [record for record in records if record.dataset] or records
+    newest_record = max(with_dataset, key=lambda record: (_is_full(record), _age(record)))
+    group_key = _comparison_key(newest_record)
+    newest = {
+        record.backbone_name: record
+        for record in with_dataset
+        if _comparison_key(record) == group_key
+    }
     for record in records:
         if record.dataset is None and (
             record.backbone_name not in newest or newest[record.backbone_name].dataset is None
         ):
             newest[record.backbone_name] = record
-    kept = {id(record) for record in newest.values()}
-    aside = [SetAside(record, _why(record, winner)) for record in records if id(record) not in kept]
-    return list(newest.values()), aside
+    set_aside = [
+        SetAside(record, _reason(record, group_key))
+        for record in records
+        if newest.get(record.backbone_name) is not record
+    ]
+    return list(newest.values()), set_aside
 
 
-def _is_whole(record: Record) -> bool:
+def _is_full(record: Record) -> bool:
     return record.dataset is not None and record.dataset.limit is None
 
 
-def _why(
-    record: Record, winner: str
-) -> Literal["other settings or data", "an older record of the same cell"]:
-    same = record.dataset is None or _setting(record) == winner
-    return "an older record of the same cell" if same else "other settings or data"
+def _reason(record: Record, group_key: str) -> SetAsideReason:
+    if record.dataset is None or _comparison_key(record) == group_key:
+        return "superseded by a newer record"
+    return "different settings or data"
 
 
-def _one_weights(records: Sequence[Record]) -> tuple[list[Record], list[SetAside]]:
-    """Records whose weights are those of their backbone's newest record. A record without facts (failed before loading) stays."""
-    newest = {
+def _same_weights(records: Sequence[Record]) -> tuple[list[Record], list[SetAside]]:
+    """Split records by whether their weights hash is that of their backbone's newest record.
+
+    A record without backbone facts (it failed before loading) counts as the same weights.
+    """
+    newest_hash = {
         record.backbone_name: record.backbone.weights_hash
         for record in sorted(records, key=_age)
         if record.backbone
     }
-    same = [
-        record
-        for record in records
-        if not record.backbone or record.backbone.weights_hash == newest[record.backbone_name]
-    ]
-    kept = {id(record) for record in same}
-    return same, [
-        SetAside(record, "other weights under the same name")
-        for record in records
-        if id(record) not in kept
-    ]
+    same: list[Record] = []
+    other: list[SetAside] = []
+    for record in records:
+        facts = record.backbone
+        if facts is None or facts.weights_hash == newest_hash[record.backbone_name]:
+            same.append(record)
+        else:
+            other.append(SetAside(record, "different weights under the same name"))
+    return same, other
 
 
-def cells(records: Iterable[Record]) -> list[Cell]:
-    """One cell per record, in the order of the records. Each is made once for as long as someone holds it, since every table asks for them anew."""
-    return [
-        _MADE.get(id(record)) or _MADE.setdefault(id(record), _cell(record)) for record in records
-    ]
+def board_cells(records: Iterable[Record]) -> list[BoardCell]:
+    """Return one cell per record, in the order of the records."""
+    return [_cell(record) for record in records]
 
 
-_MADE: WeakValueDictionary[int, Cell] = WeakValueDictionary()
-"""By the record's identity, which no other record can have while its cell, and so the record, is alive."""
-
-
-def _cell(record: Record) -> Cell:
+def _cell(record: Record) -> BoardCell:
     metric = record.task.metrics[0]
     if record.status != "ok":
-        return Cell(record, record.status, metric, reason=record.reason)
+        return BoardCell(record, record.status, metric, reason=record.reason)
     scores = [score for score in record.scores if score.metric == metric]
     missing = next(
         (score.undefined or "no value" for score in scores if score.value is None),
         None if scores else f"no score named {metric}",
     )
     if missing:
-        return Cell(record, "undefined", metric, n=_fewest(scores), reason=missing)
+        return BoardCell(record, "undefined", metric, n=_fewest_examples(scores), reason=missing)
     if len(scores) == 1:
-        (only,) = scores
-        return Cell(record, "ok", metric, only.value, only.low, only.high, only.n, _seeds(scores))
-    low, high = mean(score.low for score in scores), mean(score.high for score in scores)
-    return Cell(
-        record,
-        "ok",
-        metric,
-        mean(score.value for score in scores),
-        low,
-        high,
-        _fewest(scores),
-        _seeds(scores),
-    )
+        (score,) = scores
+        value, low, high = score.value, score.low, score.high
+    else:
+        value = mean(score.value for score in scores)
+        low = mean(score.low for score in scores)
+        high = mean(score.high for score in scores)
+    n, seeds = _fewest_examples(scores), _seed_count(scores)
+    return BoardCell(record, "ok", metric, value, low, high, n, seeds)
 
 
 def mean(values: Iterable[float | None]) -> float | None:
-    """The mean, or None where one is missing."""
-    known = list(values)
-    return fmean(value for value in known if value is not None) if None not in known else None
+    """Return the mean, or None if any value is None."""
+    numbers = list(values)
+    return (
+        fmean(number for number in numbers if number is not None) if None not in numbers else None
+    )
 
 
-def _fewest(scores: Sequence[Score]) -> int | None:
-    """The fewest examples of all scores; None where none says."""
+def _fewest_examples(scores: Sequence[Score]) -> int | None:
     return min((score.n for score in scores if score.n is not None), default=None)
 
 
-def _seeds(scores: Sequence[Score]) -> int:
+def _seed_count(scores: Sequence[Score]) -> int:
     return len({score.seed for score in scores if score.seed is not None})
 
 
-def better_first(cell: Cell) -> tuple[bool, float, str]:
-    """Sort key within one column: best value first, cells without one last, equal values by name."""
+def best_first(cell: BoardCell) -> tuple[bool, float, str]:
+    """Sort key within one column: best value first, cells without a value last, ties by name."""
     value = cell.value if cell.value is not None else 0.0
-    metric = METRICS.get(cell.metric)
-    sign = 1 if metric and not metric.higher_is_better else -1
+    sign = -1 if higher_is_better(cell.metric) else 1
     return cell.value is None, sign * value, cell.record.backbone_name
 
 
+def column_best(cells: Iterable[BoardCell]) -> dict[BoardColumn, BoardCell]:
+    """Return the best cell of every column that has a value, in column order."""
+    columns: dict[BoardColumn, list[BoardCell]] = defaultdict(list)
+    for cell in cells:
+        if cell.value is not None:
+            columns[cell.column].append(cell)
+    return {column: min(group, key=best_first) for column, group in sorted(columns.items())}
+
+
+def higher_is_better(metric: str) -> bool:
+    """Return whether higher values are better; True for unknown metrics of published tables."""
+    return METRICS[metric].higher_is_better if metric in METRICS else True
+
+
 def is_share(metric: str) -> bool:
-    """Whether the metric is a fraction in [0, 1] and higher is better, so that it may be averaged over columns. Unknown metrics count as such."""
-    known = METRICS.get(metric)
-    return known is None or ((known.lowest, known.highest) == (0, 1) and known.higher_is_better)
+    """Return whether a metric may be averaged over columns: in [0, 1], and higher is better.
+
+    Unknown metrics of published tables count as such.
+    """
+    metadata = METRICS.get(metric)
+    return metadata is None or (
+        (metadata.lowest, metadata.highest) == (0, 1) and metadata.higher_is_better
+    )
 
 
-def base_of(score: str, metrics: Sequence[str]) -> str:
-    """The metric that a score is of: `top1` of `top1_k20`, `top1_gain` of `top1_gain_112px`; `metrics` are the task's own."""
-    known = [name for name in (*metrics, *METRICS) if score == name or score.startswith(f"{name}_")]
-    return max(known, key=len, default=score)
+def base_metric(score: str, metrics: Sequence[str]) -> str:
+    """Return the metric that a score's name starts with.
+
+    `top1_k20` gives `top1` and `top1_gain_112px` gives `top1_gain`, the longest match. `metrics`
+    are the task's metrics, beside those of `bob.metrics`.
+    """
+    names = [name for name in (*metrics, *METRICS) if score == name or score.startswith(f"{name}_")]
+    return max(names, key=len, default=score)
 
 
 def facts_by_backbone(records: Iterable[Record]) -> dict[str, BackboneFacts | None]:
-    """Each backbone's facts from its newest record that has them, by name; None where it never loaded."""
+    """Return each backbone's facts by name, sorted, from its newest record that has any.
+
+    None for a backbone that was never loaded.
+    """
     facts: dict[str, BackboneFacts | None] = {}
     for record in sorted(records, key=lambda record: (record.backbone is not None, _age(record))):
         facts[record.backbone_name] = record.backbone

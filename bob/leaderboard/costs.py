@@ -1,24 +1,22 @@
-"""What a backbone costs: from its facts, and as measured on the machines at hand."""
+"""Costs of a backbone: stated by its facts, or measured on the machines that ran it."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from bob.records.record import BackboneFacts, Cost, Record
-
-CostName = Literal["params", "gflops", "width", "weights_mib", "images_per_s", "peak_mib"]
 
 
 @dataclass(frozen=True)
 class CostKind:
-    """How one cost is read."""
+    """Definition of one cost; exactly one of `from_facts` and `from_cost` is set."""
 
     label: str
+    """Label of an axis."""
     noun: str
-    """What follows its number in a sentence."""
+    """Text that follows the number in a sentence."""
     less_is_better: bool
-    of_facts: Callable[[BackboneFacts], float | None] | None = None
-    of_cost: Callable[[Cost], float | None] | None = None
+    from_facts: Callable[[BackboneFacts], float | None] | None = None
+    from_cost: Callable[[Cost], float | None] | None = None
 
 
 COSTS: dict[str, CostKind] = {
@@ -26,28 +24,38 @@ COSTS: dict[str, CostKind] = {
         "parameters (M)",
         "M parameters",
         True,
-        of_facts=lambda facts: None if facts.params is None else facts.params / 1e6,
+        from_facts=lambda facts: None if facts.params is None else facts.params / 1e6,
     ),
     "gflops": CostKind(
-        "GFLOPs per image", "GFLOPs per image", True, of_facts=lambda facts: facts.gflops
+        "GFLOPs per image", "GFLOPs per image", True, from_facts=lambda facts: facts.gflops
     ),
-    "width": CostKind("embedding width", "wide", True, of_facts=lambda facts: float(facts.width)),
+    "width": CostKind("embedding width", "wide", True, from_facts=lambda facts: float(facts.width)),
     "weights_mib": CostKind(
-        "weights (MiB)", "MiB of weights", True, of_facts=lambda facts: facts.weights_mib
+        "weights (MiB)", "MiB of weights", True, from_facts=lambda facts: facts.weights_mib
     ),
-    "images_per_s": CostKind("images/s", "images/s", False, of_cost=lambda cost: cost.images_per_s),
+    "images_per_s": CostKind(
+        "images/s", "images/s", False, from_cost=lambda cost: cost.images_per_s
+    ),
     "peak_mib": CostKind(
-        "memory of a forward (MiB)",
-        "MiB in a forward of 4 images",
+        "memory of a forward pass (MiB)",
+        "MiB in a forward pass of 4 images",
         True,
-        of_facts=lambda facts: facts.peak_mib,
+        from_facts=lambda facts: facts.peak_mib,
     ),
 }
-"""Every cost that quality can be drawn against."""
+"""Every cost that scores can be plotted against."""
+
+
+def short_number(value: float) -> str:
+    """Return a number with 3 significant digits and no exponent below a million: `4590`, `0.77`."""
+    return f"{float(f'{value:.3g}'):g}"
 
 
 def devices(records: Iterable[Record]) -> list[str]:
-    """On which devices speeds were measured, the one with most records first. Speeds of different devices are never compared."""
+    """Return the devices on which speeds were measured, the one with the most records first.
+
+    Speeds of different devices are never compared.
+    """
     counts: dict[str, int] = {}
     for record in records:
         if record.cost and record.cost.images_per_s:
@@ -58,27 +66,29 @@ def devices(records: Iterable[Record]) -> list[str]:
 def cost_of(
     name: str, backbone: str, records: Sequence[Record], device: str | None = None
 ) -> float | None:
-    """One cost of a backbone; None where it is unknown.
+    """Return the cost `name` of a backbone, or None if it is unknown.
 
-    A measurement is that on `device` (the one with most records unless told): the best of its cells, since a busy machine only ever slows one down.
+    A measured cost is the best over the backbone's records on `device` (by default the one with the
+    most records), since other load on a machine can only slow it down.
     """
-    kind, own = COSTS[name], [record for record in records if record.backbone_name == backbone]
-    if kind.of_facts is not None:
-        known = [
+    kind = COSTS[name]
+    backbone_records = [record for record in records if record.backbone_name == backbone]
+    if kind.from_facts is not None:
+        stated = [
             value
-            for record in own
-            if record.backbone is not None and (value := kind.of_facts(record.backbone)) is not None
+            for record in backbone_records
+            if record.backbone and (value := kind.from_facts(record.backbone)) is not None
         ]
-        return known[-1] if known else None
-    if kind.of_cost is None:
+        return stated[-1] if stated else None
+    if kind.from_cost is None:
         return None
-    where = device or next(iter(devices(records)), None)
+    device = device or next(iter(devices(records)), None)
     measured = [
         value
-        for record in own
+        for record in backbone_records
         if record.cost
-        and record.cost.device == where
-        and (value := kind.of_cost(record.cost)) is not None
+        and record.cost.device == device
+        and (value := kind.from_cost(record.cost)) is not None
     ]
     if not measured:
         return None

@@ -1,56 +1,72 @@
-"""How the cells of a small sweep would move together over other test images: for tie groups that the page finds under its reader's limits."""
+"""Covariance between the cells of a small sweep over other test images.
+
+The page computes tie groups from it under limits that its reader sets.
+"""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
-from bob.leaderboard.cells import Cell, Column
-from bob.leaderboard.per_example import Evidence, is_rival
-from bob.leaderboard.ranking import ENOUGH_DATASETS
-from bob.statistics.aggregate import Floats
+from bob.leaderboard.cells import BoardCell, BoardColumn, is_baseline
+from bob.leaderboard.per_example import PerExample
+from bob.leaderboard.ranking import MIN_DATASETS
+from bob.numerics.arrays import Doubles
 
-MOST_NUMBERS = 60_000
-"""Entries that a page may carry, 320 KB as text; 70 backbones on 3 tasks of one dataset need 44,100."""
+MAX_COVARIANCES = 60_000
+"""Largest number of entries in a page, 320 KB as text; 70 backbones on 3 tasks of one dataset need
+44,100."""
 
 
 @dataclass(frozen=True)
-class Covariance:
-    """Of the cells of one dataset whose scores are means over the same examples."""
+class ScoreCovariance:
+    """Covariance of the scores of one dataset's cells that are means over the same examples."""
 
-    cells: tuple[tuple[Column, str], ...]
-    """Column and backbone, K of them."""
-    values: Floats
-    """(K, K) covariance of their scores over resampled examples."""
+    cells: tuple[tuple[BoardColumn, str], ...]
+    """(K,) column and backbone."""
+    values: Doubles
+    """(K, K) covariance over resampled examples."""
 
 
-def covariances(cells: Iterable[Cell], evidence: Evidence) -> dict[str, Covariance]:
-    """By dataset. Empty where there are enough datasets to resample those instead, where nothing has evidence, or where it would be too much."""
-    held = _ranked(cells)
-    needed = sum(len(own) ** 2 for own in held.values())
-    if not 0 < len(held) < ENOUGH_DATASETS or needed > MOST_NUMBERS:
+def covariances(cells: Iterable[BoardCell], per_example: PerExample) -> dict[str, ScoreCovariance]:
+    """Return the covariances by dataset.
+
+    Empty if there are enough datasets to resample those instead, if no cell has per-example values,
+    or if the entries are more than MAX_COVARIANCES.
+    """
+    by_dataset = _ranked_cells(cells)
+    entries = sum(len(dataset_cells) ** 2 for dataset_cells in by_dataset.values())
+    if not 0 < len(by_dataset) < MIN_DATASETS or entries > MAX_COVARIANCES:
         return {}
-    found = {dataset: _covariance(own, evidence) for dataset, own in held.items()}
-    return {dataset: one for dataset, one in found.items() if one is not None}
+    return {
+        dataset: covariance
+        for dataset, dataset_cells in by_dataset.items()
+        if (covariance := _covariance(dataset_cells, per_example)) is not None
+    }
 
 
-def _ranked(cells: Iterable[Cell]) -> dict[str, list[Cell]]:
-    held: dict[str, list[Cell]] = defaultdict(list)
+def _ranked_cells(cells: Iterable[BoardCell]) -> dict[str, list[BoardCell]]:
+    """Return the measured cells with a value by dataset, without baselines."""
+    by_dataset: dict[str, list[BoardCell]] = defaultdict(list)
     for cell in cells:
-        if cell.value is not None and cell.record.external is None and is_rival(cell.record):
-            held[cell.column.dataset].append(cell)
-    return dict(sorted(held.items()))
+        record = cell.record
+        if cell.value is not None and record.external is None and not is_baseline(record):
+            by_dataset[cell.column.dataset].append(cell)
+    return dict(sorted(by_dataset.items()))
 
 
-def _covariance(cells: Iterable[Cell], evidence: Evidence) -> Covariance | None:
-    """Over the largest group of cells with equally many examples: a dataset's tasks are scored on the same images in the same order."""
-    groups: Mapping[int, dict[tuple[Column, str], Floats]] = defaultdict(dict)
+def _covariance(cells: Iterable[BoardCell], per_example: PerExample) -> ScoreCovariance | None:
+    """Return the covariance of the largest group of cells with equally many examples.
+
+    The tasks of a dataset are scored on the same images in the same order.
+    """
+    groups: dict[int, dict[tuple[BoardColumn, str], Doubles]] = defaultdict(dict)
     for cell in cells:
-        if (values := evidence(cell.record)) is not None and len(values) > 1:
+        if (values := per_example(cell.record)) is not None and len(values) > 1:
             groups[len(values)][cell.column, cell.record.backbone_name] = values
     if not groups:
         return None
-    own = max(groups.values(), key=len)
-    stacked = np.stack(list(own.values()))
-    return Covariance(tuple(own), np.atleast_2d(np.cov(stacked)) / stacked.shape[1])
+    largest = max(groups.values(), key=len)
+    stacked = np.stack(list(largest.values()))
+    return ScoreCovariance(tuple(largest), np.atleast_2d(np.cov(stacked)) / stacked.shape[1])

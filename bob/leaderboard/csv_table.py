@@ -1,4 +1,7 @@
-"""A CSV table as people have it: separated by commas, semicolons or tabs, with decimal commas, percent signs, a byte order mark."""
+"""Reader of CSV tables as published: separated by commas, semicolons or tabs.
+
+Decimal commas, percent signs and a byte order mark are accepted.
+"""
 
 import csv
 import io
@@ -13,73 +16,90 @@ SEPARATORS = (",", ";", "\t")
 MISSING = ("", "nan", "na", "n/a", "-", "–")
 DECIMAL_COMMA = re.compile(r"([+-]?\d+),(\d+)")
 
-Rows = Sequence[tuple[int, list[str]]]
-"""Each with its number in the file, the header being row 1."""
+NumberedRows = Sequence[tuple[int, list[str]]]
+"""Row number in the file (the header is row 1) and cells of each row."""
 
 
 @dataclass(frozen=True)
-class Number:
+class ParsedNumber:
+    """Number in a cell."""
+
     value: float
-    """As a fraction where it has a percent sign."""
+    """Divided by 100 if it has a percent sign."""
     percent: bool
+    """Whether it has a percent sign."""
 
 
-def read_rows(text: str, table: str) -> tuple[list[str], Rows]:
-    """The header, and the other rows; empty lines are passed over. The separator is the one that makes most columns of the header.
+def read_rows(text: str, table: str) -> tuple[list[str], NumberedRows]:
+    """Return the header and the other rows of a table, skipping empty lines.
 
-    Where that is no comma, `0,5` is a number.
+    The separator is the one that occurs most often in the header. If it is not a comma, decimal
+    commas are replaced by points. `table` is the table's name in error messages.
+
+    Raises
+    ------
+    ConfigError
+        If the text is not a CSV table, or has no rows, one column or rows of different lengths.
     """
     separator = max(SEPARATORS, key=text.split("\n", 1)[0].count)
     reader = csv.reader(io.StringIO(text.removeprefix("\ufeff")), delimiter=separator, strict=True)
     try:
         lines = [(number, row) for number, row in enumerate(reader, start=1) if any(row)]
     except csv.Error as error:
-        raise ConfigError(f"{table}: is not a CSV table ({error}).") from error
+        raise ConfigError(f"{table}: not a CSV table ({error}).") from error
     if len(lines) < 2:
         raise ConfigError(
-            f"{table}: holds no rows; give a header and one row per value (tidy) or per backbone (wide)."
+            f"{table}: no rows; expected a header and one row per value (tidy) or per backbone "
+            "(wide)."
         )
     (_, header), rows = lines[0], lines[1:]
     if len(header) < 2:
         raise ConfigError(
-            f"{table}: has the single column {header[0]!r}; columns are separated by commas, semicolons or tabs."
+            f"{table}: only one column, {header[0]!r}; columns must be separated by commas, "
+            "semicolons or tabs."
         )
     for number, row in rows:
         if len(row) != len(header):
             raise ConfigError(
-                f"{table}, row {number}: {len(row)} cells under {len(header)} columns. Quote cells that hold a {separator!r}."
+                f"{table}, row {number}: {len(row)} cells for {len(header)} columns; quote cells "
+                f"that contain {separator!r}."
             )
-    return header, rows if separator == "," else [
-        (number, [DECIMAL_COMMA.sub(r"\1.\2", cell) for cell in row]) for number, row in rows
-    ]
+    if separator != ",":
+        rows = [
+            (number, [DECIMAL_COMMA.sub(r"\1.\2", cell) for cell in row]) for number, row in rows
+        ]
+    return header, rows
 
 
 def is_text(cells: Sequence[str]) -> bool:
-    """Whether a column holds words alone: some, and no number."""
-    held = [cell.strip() for cell in cells if cell.strip().lower() not in MISSING]
-    return bool(held) and not any(_parsed(cell) for cell in held)
+    """Return whether a column has values, none of which is a number."""
+    values = [cell.strip() for cell in cells if cell.strip().lower() not in MISSING]
+    return bool(values) and not any(_parse(value) for value in values)
 
 
-def number(text: str, table: str, place: str) -> Number | None:
-    """A cell's number; None for a missing one. `50 %` is 0.5."""
+def parse_number(text: str, table: str, place: str) -> ParsedNumber | None:
+    """Return the number in a cell, or None if the value is missing; `50 %` is 0.5.
+
+    `table` and `place` say in an error message where the cell is.
+    """
     if text.lower() in MISSING:
         return None
-    found = _parsed(text)
-    if found is None:
+    number = _parse(text)
+    if number is None:
         raise ConfigError(
-            f"{table}, {place}: {text!r} is not a number; leave the cell empty where there is no value."
+            f"{table}, {place}: {text!r} is not a number; leave cells without a value empty."
         )
-    if not math.isfinite(found.value):
+    if not math.isfinite(number.value):
         raise ConfigError(
-            f"{table}, {place}: {text!r} is not finite; leave the cell empty where there is no value."
+            f"{table}, {place}: {text!r} is not finite; leave cells without a value empty."
         )
-    return found
+    return number
 
 
-def _parsed(text: str) -> Number | None:
+def _parse(text: str) -> ParsedNumber | None:
     bare = text.removesuffix("%").rstrip()
     try:
         value = float(bare)
     except ValueError:
         return None
-    return Number(value / 100, True) if bare != text else Number(value, False)
+    return ParsedNumber(value / 100, True) if bare != text else ParsedNumber(value, False)

@@ -1,4 +1,7 @@
-"""Records of several machines or people into one set. The same key with other values is a conflict: it is told, and the cell shows no value."""
+"""Merging of records from several results folders.
+
+The same record with different values is a conflict, which is reported; its cell shows no value.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -6,54 +9,65 @@ from dataclasses import dataclass
 
 from bob.records.record import Record
 
-CLOSE = 1e-6
-"""Two values of one score that differ by less, absolutely or relatively, agree: machines may sum in another order."""
+TOLERANCE = 1e-6
+"""Largest absolute or relative difference at which two values of one score agree: machines may add
+in another order."""
 
-Identity = tuple[str, str, str, str]
+RecordIdentity = tuple[str, str, str, str]
 
 
-def identity(record: Record) -> Identity:
-    """What makes two records the same result: the key does not hold the names."""
+def record_identity(record: Record) -> RecordIdentity:
+    """Return what identifies a result: its key, which does not cover names, and its names."""
     return record.key, record.backbone_name, record.task.name, record.dataset_name
 
 
 @dataclass(frozen=True)
-class Merged:
-    """One record per identity."""
+class MergedRecords:
+    """Records of several folders, one per identity."""
 
     records: tuple[Record, ...]
-    source: Mapping[Identity, str]
-    """Which folder each record was taken from: the first that has it whole."""
+    source: Mapping[RecordIdentity, str]
+    """Folder that each record was taken from."""
     conflicts: tuple[str, ...]
-    """In words: which cell, which score, who says what."""
+    """Messages that name the cell, the score and both values."""
 
 
-def merge(sources: Mapping[str, Sequence[Record]]) -> Merged:
-    """Records by folder name, in the order of folders. A success counts before a failure of the same key, else the first folder's record."""
-    held: dict[Identity, list[tuple[str, Record]]] = {}
-    for name, records in sources.items():
-        for record in records:
-            held.setdefault(identity(record), []).append((name, record))
-    records, source, conflicts = [], {}, []
-    for same, found in held.items():
-        good = [(name, record) for name, record in found if record.status == "ok"] or found
-        texts = [text for name, record in good[1:] if (text := _conflict(good[0], (name, record)))]
-        records.append(_without_values(good[0][1], texts[0]) if texts else good[0][1])
-        source[same] = good[0][0]
-        conflicts += texts
-    return Merged(tuple(records), source, tuple(conflicts))
+def merge(sources: Mapping[str, Sequence[Record]]) -> MergedRecords:
+    """Merge the records of several folders, given by folder name.
+
+    Of several records with one identity, the first one wins, a success before a failure.
+    """
+    by_identity: dict[RecordIdentity, list[tuple[str, Record]]] = {}
+    for folder, folder_records in sources.items():
+        for record in folder_records:
+            by_identity.setdefault(record_identity(record), []).append((folder, record))
+    records: list[Record] = []
+    source: dict[RecordIdentity, str] = {}
+    conflicts: list[str] = []
+    for identity, copies in by_identity.items():
+        first, *others = [copy for copy in copies if copy[1].status == "ok"] or copies
+        folder, record = first
+        messages = [message for other in others if (message := _conflict(first, other))]
+        records.append(_without_values(record, messages[0]) if messages else record)
+        source[identity] = folder
+        conflicts += messages
+    return MergedRecords(tuple(records), source, tuple(conflicts))
 
 
 def _conflict(first: tuple[str, Record], second: tuple[str, Record]) -> str | None:
-    """The first score in which two records of one identity differ, in words; None where they agree."""
-    (name, record), (other_name, other) = first, second
-    values, others = _values(record), _values(other)
-    for what in sorted({*values, *others}, key=str):
-        if not _agree(values.get(what), others.get(what)):
-            metric, seed = what
-            where = f"{record.task.name} on {record.dataset_name}, {record.backbone_name} (key {record.key[:16]})"
+    """Return a message about the first score in which two records differ; None if they agree."""
+    (folder, record), (other_folder, other) = first, second
+    values, other_values = _values(record), _values(other)
+    for key in sorted({*values, *other_values}, key=str):
+        value, other_value = values.get(key), other_values.get(key)
+        if not _agree(value, other_value):
+            metric, seed = key
+            cell = f"{record.task.name} on {record.dataset_name}, {record.backbone_name}"
             score = metric if seed is None else f"{metric}, seed {seed},"
-            return f"{where}: {score} is {_text(values.get(what))} in {name} and {_text(others.get(what))} in {other_name}"
+            return (
+                f"{cell} (key {record.key[:16]}): {score} is {_text(value)} in {folder} "
+                f"and {_text(other_value)} in {other_folder}"
+            )
     return None
 
 
@@ -62,7 +76,9 @@ def _values(record: Record) -> dict[tuple[str, int | None], float | None]:
 
 
 def _agree(a: float | None, b: float | None) -> bool:
-    return a is b if a is None or b is None else math.isclose(a, b, rel_tol=CLOSE, abs_tol=CLOSE)
+    if a is None or b is None:
+        return a is b
+    return math.isclose(a, b, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
 
 
 def _text(value: float | None) -> str:

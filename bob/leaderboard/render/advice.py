@@ -1,148 +1,160 @@
-"""Advice."""
+"""The sentences of `bob-bench recommend`."""
 
-from bob.leaderboard.advice import Advice
-from bob.leaderboard.costs import COSTS
-from bob.leaderboard.pairwise import Overall
+from collections.abc import Iterable, Mapping
+
+from bob.leaderboard.advice import Advice, Alternative
+from bob.leaderboard.costs import COSTS, short_number
+from bob.leaderboard.pairwise import MeanDifference
 from bob.leaderboard.ranking import Standing
 from bob.leaderboard.render.ranking_table import pool_text
-from bob.leaderboard.render.text import BASIS_TEXT
+from bob.leaderboard.render.text import BASIS_TEXT, difference_text
 
-FEW = 4
-"""Settings named in a sentence."""
+MAX_SETTINGS = 4
+"""Settings named in one sentence."""
+
+SUPERLATIVES = {"params": "smallest", "images_per_s": "fastest"}
+"""Costs by which a backbone in the tie group may be preferable, and the word for the best."""
 
 
-CHEAPER = ("params", "images_per_s")
-"""The costs by which a member of the tie group may be the better choice."""
-
-
-def sentences(advice: Advice) -> list[str]:
-    """The answer for a person, one thought each."""
+def advice_sentences(advice: Advice) -> list[str]:
+    """Return the recommendation as sentences."""
     if advice.pick is None:
-        return [_nobody(advice), *_excluded(advice)]
-    basis = [BASIS_TEXT[advice.ranking.basis]] if len(advice.ranking.standings) > 1 else []
-    lines = [
+        return [_no_pick(advice), *_incomplete(advice), *_excluded(advice)]
+    return [
         _pick(advice, advice.pick),
-        *basis,
+        *_basis(advice),
         *_tied(advice),
-        *_floors(advice),
-        *_given_up(advice),
+        *_better_baselines(advice),
+        *_cost_of_limits(advice),
+        *_incomplete(advice),
+        *_excluded(advice),
     ]
-    if advice.ranking.left_out:
-        lines.append(
-            "Not considered, for want of a value: "
-            + "; ".join(f"{name} ({why})" for name, why in advice.ranking.left_out.items())
-            + "."
-        )
-    return [*lines, *_excluded(advice)]
 
 
-def _nobody(advice: Advice) -> str:
-    limits = advice.limits.words()
-    asked = f" that meets the limits ({limits})" if limits else ""
-    missing = "".join(f" {name}: {why}." for name, why in advice.ranking.left_out.items())
-    return f"No backbone{asked} has a value in every setting.{missing}"
+def _no_pick(advice: Advice) -> str:
+    limits = advice.limits.describe()
+    if advice.excluded and not advice.ranking.incomplete:
+        return f"No backbone meets the limits ({limits})."
+    within = f" within the limits ({limits})" if limits else ""
+    return f"No backbone{within} has a value in every setting."
 
 
 def _pick(advice: Advice, pick: Standing) -> str:
-    limits = advice.limits.words()
-    among = f" of those with {limits}" if limits else ""
-    value = "" if pick.mean_value is None else f", mean {100 * pick.mean_value:.1f} %"
-    z = "" if pick.mean_z is None else f", mean z-score {pick.mean_z:.2f}"
-    return f"Use {pick.backbone}: the best{among}, over {pool_text(advice.ranking)}{value}{z} ({_cost_text(advice.costs, advice.device)})."
+    limits = advice.limits.describe()
+    within = f" with {limits}," if limits else ""
+    scores = []
+    if pick.mean_value is not None:
+        scores.append(f"mean {100 * pick.mean_value:.1f} %")
+    if pick.mean_z is not None:
+        scores.append(f"mean z-score {pick.mean_z:.2f}")
+    details = ", ".join([*scores, _cost_text(advice.costs, advice.device)])
+    pool = pool_text(advice.ranking)
+    return f"Use {pick.backbone}: the best backbone{within} over {pool} ({details})."
+
+
+def _basis(advice: Advice) -> list[str]:
+    return [BASIS_TEXT[advice.ranking.basis]] if len(advice.ranking.standings) > 1 else []
 
 
 def _tied(advice: Advice) -> list[str]:
     if len(advice.ranking.standings) == 1:
-        return ["It is the only one, so that nothing was compared."]
-    if not advice.tied:
-        return (
-            ["Every other one is told apart from it."]
-            if advice.ranking.standings[0].tie_group is not None
-            else []
-        )
-    listed = "; ".join(
-        f"{trade.backbone} ({_change_text(trade.change)}{_cost_text(trade.costs, advice.device)})"
-        for trade in advice.tied
-    )
-    return [
-        f"Not told apart from it: {listed}.",
-        *(text for cost in CHEAPER if (text := _cheaper(advice, cost))),
-    ]
+        return ["It is the only backbone in the pool, so nothing was compared."]
+    if advice.tied:
+        listed = "; ".join(_alternative_text(other, advice.device) for other in advice.tied)
+        return [f"Statistically tied with it: {listed}.", *_preferable(advice)]
+    if advice.ranking.standings[0].tie_group is not None:
+        return ["All other backbones are significantly worse."]
+    return []
 
 
-def _floors(advice: Advice) -> list[str]:
-    if not advice.no_better:
+def _preferable(advice: Advice) -> list[str]:
+    """Name the smallest and the fastest backbone of the tie group, if not the recommended one."""
+    sentences = []
+    for cost, superlative in SUPERLATIVES.items():
+        costs = {
+            other.backbone: value
+            for other in advice.tied
+            if (value := other.costs[cost]) is not None
+        }
+        pick_cost = advice.costs[cost]
+        if not costs or pick_cost is None:
+            continue
+        sign = 1 if COSTS[cost].less_is_better else -1
+        best = min(costs, key=lambda name: sign * costs[name])
+        if sign * costs[best] < sign * pick_cost:
+            sentences.append(
+                f"The {superlative} of these is {best}: {short_number(costs[best])} "
+                f"{COSTS[cost].noun}, versus {short_number(pick_cost)}."
+            )
+    return sentences
+
+
+def _better_baselines(advice: Advice) -> list[str]:
+    if not advice.better_baselines:
         return []
-    listed = [f"{column} ({floor})" for column, floor in advice.no_better.items()]
-    more = f" and {len(listed) - FEW} more" if len(listed) > FEW else ""
+    listed = [f"{column} ({baseline})" for column, baseline in advice.better_baselines.items()]
+    more = f" and {len(listed) - MAX_SETTINGS} more" if len(listed) > MAX_SETTINGS else ""
     return [
-        f"A floor is better in {len(listed)} of {len(advice.ranking.settings)} settings: {', '.join(listed[:FEW])}{more}."
+        f"A baseline is better in {len(listed)} of {len(advice.ranking.settings)} settings: "
+        f"{', '.join(listed[:MAX_SETTINGS])}{more}."
     ]
 
 
-def _cheaper(advice: Advice, cost: str) -> str:
-    """Who of the tie group has the least of a cost, where that is not the pick."""
-    sign = 1 if COSTS[cost].less_is_better else -1
-    known = {
-        trade.backbone: value for trade in advice.tied if (value := trade.costs[cost]) is not None
-    }
-    own = advice.costs[cost]
-    if not known or own is None:
-        return ""
-    best = min(known, key=lambda name: sign * known[name])
-    noun = "smallest" if cost == "params" else "fastest"
-    return (
-        f"The {noun} of these is {best}, {known[best]:.3g} {COSTS[cost].noun} against {own:.3g}."
-        if sign * known[best] < sign * own
-        else ""
-    )
-
-
-def _given_up(advice: Advice) -> list[str]:
-    if not advice.limits.words():
+def _cost_of_limits(advice: Advice) -> list[str]:
+    """Report the accuracy that the limits cost, if there are limits."""
+    if not advice.limits.describe():
         return []
-    if advice.given_up is None:
-        return ["The limits cost nothing: it is the best without them too."]
-    other = advice.given_up
-    sure = other.change is None or other.change.told_apart
-    give = (
-        "that is what you give up"
-        if sure
-        else "that is what you may give up, if anything; the interval holds 0"
-    )
+    best = advice.without_limits
+    if best is None:
+        return ["The limits cost nothing: it is also the best without them."]
+    consequence = "this difference is what the limits cost"
+    if best.change is not None and not best.change.is_significant:
+        consequence = "the limits may cost nothing, since this difference is not significant"
     return [
-        f"Without the limits it would be {other.backbone} ({_change_text(other.change)}{_cost_text(other.costs, advice.device)}): {give}."
+        f"Without the limits, the best is {_alternative_text(best, advice.device)}: {consequence}."
     ]
+
+
+def _incomplete(advice: Advice) -> list[str]:
+    if not advice.ranking.incomplete:
+        return []
+    return [f"Not ranked, because values are missing: {_listed(advice.ranking.incomplete)}."]
 
 
 def _excluded(advice: Advice) -> list[str]:
-    return (
-        [
-            "Beyond the limits: "
-            + "; ".join(f"{name} ({why})" for name, why in advice.excluded.items())
-            + "."
-        ]
-        if advice.excluded
-        else []
-    )
+    if not advice.excluded:
+        return []
+    return [f"Excluded by the limits: {_listed(advice.excluded)}."]
 
 
-def _change_text(change: Overall | None) -> str:
-    """`+1.2 points [-0.3, 2.7], `; empty where scales differ."""
+def _listed(reasons: Mapping[str, str]) -> str:
+    return "; ".join(f"{name} ({reason})" for name, reason in reasons.items())
+
+
+def _alternative_text(alternative: Alternative, device: str | None) -> str:
+    """Return `NAME (+1.2 points [-0.3, +2.7], 20 M parameters)`."""
+    change = _change_text(alternative.change)
+    return f"{alternative.backbone} ({_joined([change, _cost_text(alternative.costs, device)])})"
+
+
+def _change_text(change: MeanDifference | None) -> str:
+    """Return `+1.2 points [-0.3, +2.7]`; empty if scales differ."""
     if change is None:
         return ""
-    limits = (
-        ""
-        if change.low is None or change.high is None
-        else f" [{100 * change.low:+.1f}, {100 * change.high:+.1f}]"
-    )
-    return f"{100 * change.value:+.1f} points{limits}, "
+    difference, _, interval = difference_text(
+        "top1", change.value, change.low, change.high
+    ).partition(" ")
+    return f"{difference} points{' ' + interval if interval else ''}"
 
 
-def _cost_text(costs: dict[str, float | None], device: str | None) -> str:
+def _cost_text(costs: Mapping[str, float | None], device: str | None) -> str:
     params, speed = costs["params"], costs["images_per_s"]
-    known = [
-        f"{params:.3g} M parameters" if params is not None else "",
-        f"{speed:.3g} images/s on {device}" if speed is not None else "",
+    texts = [
+        f"{short_number(params)} M parameters" if params is not None else "",
+        f"{short_number(speed)} images/s on {device}" if speed is not None else "",
     ]
-    return ", ".join(text for text in known if text) or "costs not known"
+    return _joined(texts) or "costs unknown"
+
+
+def _joined(texts: Iterable[str]) -> str:
+    return ", ".join(text for text in texts if text)

@@ -1,13 +1,12 @@
-"""leaderboard.tex: one booktabs table per task, to be \\input into a paper (packages: booktabs)."""
+"""leaderboard.tex: one booktabs table per task, for \\input into a paper (package: booktabs)."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from bob.leaderboard.board import Board
-from bob.leaderboard.cells import Cell, Column
+from bob.leaderboard.cells import BoardCell, BoardColumn, column_best
 from bob.leaderboard.render.ranking_table import pool_text
-from bob.leaderboard.render.text import MISSING, cell_text, leads, millions, value_text
-from bob.leaderboard.rows import Row, ranked
-from bob.records.record import Record
+from bob.leaderboard.render.text import MISSING, cell_text, params_text, value_text
+from bob.leaderboard.rows import BoardRow, board_rows
 
 SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -17,20 +16,20 @@ SPECIAL = {
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
 } | {character: "\\" + character for character in "&%$#_{}"}
-MARK = r"$^\dagger$"
-"""Beside a value that is not told apart from the best of its column."""
+TIE_MARK = r"$^\dagger$"
+"""Marks a value that is statistically tied with the best in its column."""
 
 
 def to_latex(board: Board) -> str:
-    """The whole file."""
-    tasks = sorted({record.task.name for record in board.kept})
-    return "% Needs \\usepackage{booktabs}.\n" + "\n".join(_task(task, board) for task in tasks)
+    """Return the text of leaderboard.tex."""
+    tables = "\n".join(_task(task, board) for task in board.tasks)
+    return "% Needs \\usepackage{booktabs}.\n" + tables
 
 
 def _task(task: str, board: Board) -> str:
-    own = [record for record in board.kept if record.task.name == task]
-    columns, rows = ranked(own)
-    best = {lead.column: lead.best for lead in leads(own)}
+    cells = board.task_cells(task)
+    columns, rows = board_rows(cells)
+    best = column_best(cells)
     head = ["Backbone", "Params (M)", *(escape(column.dataset) for column in columns), "Mean"]
     body = [
         _line(
@@ -43,7 +42,7 @@ def _task(task: str, board: Board) -> str:
         )
         for row in rows
     ]
-    frame = [
+    tabular = [
         rf"\begin{{tabular}}{{lr{'r' * len(columns)}r}}",
         r"\toprule",
         _line(head),
@@ -53,47 +52,50 @@ def _task(task: str, board: Board) -> str:
         r"\end{tabular}",
     ]
     label = "".join(character if character.isalnum() else "-" for character in task)
-    about = [rf"\caption{{{_caption(task, own, board)}}}", rf"\label{{tab:{label}}}"]
-    return "\n".join([r"\begin{table}", r"\centering", *frame, *about, r"\end{table}", ""])
+    caption = _caption(task, cells[0].metric, board)
+    captions = [rf"\caption{{{caption}}}", rf"\label{{tab:{label}}}"]
+    return "\n".join([r"\begin{table}", r"\centering", *tabular, *captions, r"\end{table}", ""])
 
 
-def _caption(task: str, records: Sequence[Record], board: Board) -> str:
-    text = f"{escape(task)}: {escape(records[0].task.metrics[0])}, shares in percent, 95\\,\\% intervals in brackets. Bold: best of its column. "
-    tied = (
-        f"{MARK}: not told apart from it in a paired test (Holm, 5\\,\\%). "
-        if any(column.task == task for column in board.ties)
-        else ""
-    )
-    pool = (
-        f"Pool: {escape(pool_text(board.by_task[task]))}."
-        if task in board.by_task
-        else "Published numbers."
-    )
-    return text + tied + pool
+def _caption(task: str, metric: str, board: Board) -> str:
+    sentences = [
+        f"{escape(task)}: {escape(metric)}, shares in percent, 95\\,\\% confidence intervals in "
+        "brackets. Bold: best in its column."
+    ]
+    if any(column.task == task for column in board.ties):
+        sentences.append(
+            f"{TIE_MARK}: statistically tied with it in a paired test (Holm-adjusted, 5\\,\\%)."
+        )
+    if task in board.by_task:
+        sentences.append(f"Pool: {escape(pool_text(board.by_task[task]))}.")
+    else:
+        sentences.append("Published results.")
+    return " ".join(sentences)
 
 
-def _name(row: Row) -> str:
-    return escape(row.name) + (
-        " (floor)" if row.is_floor else " (external)" if row.external else ""
-    )
+def _name(row: BoardRow) -> str:
+    mark = " (baseline)" if row.is_baseline else " (external)" if row.external else ""
+    return escape(row.name) + mark
 
 
-def _params(row: Row) -> str:
-    return _dash(millions(row.facts.params if row.facts else None))
+def _params(row: BoardRow) -> str:
+    return _dash(params_text(row.facts.params if row.facts else None))
 
 
-def _mean(row: Row) -> str:
+def _mean(row: BoardRow) -> str:
     return "--" if row.mean is None else value_text("top1", row.mean)
 
 
-def _cell(row: Row, column: Column, best: dict[Column, Cell], board: Board) -> str:
+def _cell(
+    row: BoardRow, column: BoardColumn, best: dict[BoardColumn, BoardCell], board: Board
+) -> str:
     cell = row.cells.get(column)
     text = _dash(cell_text(cell))
     if cell is None or cell.value is None:
         return text
-    if column in best and best[column].record is cell.record:
+    if cell is best[column]:
         return rf"\textbf{{{text}}}"
-    return text + MARK if row.name in board.tied.get(column, ()) else text
+    return text + TIE_MARK if row.name in board.tied.get(column, ()) else text
 
 
 def _dash(text: str) -> str:
@@ -105,5 +107,5 @@ def _line(fields: Iterable[str]) -> str:
 
 
 def escape(text: str) -> str:
-    """Text that LaTeX shows as it is, on one line."""
+    """Return text that LaTeX shows verbatim, on one line."""
     return "".join(SPECIAL.get(character, character) for character in " ".join(text.split()))

@@ -1,4 +1,4 @@
-"""ranking.csv and ranking_by_task.csv: who stands where in which pool, and how sure that is."""
+"""ranking.csv and ranking_by_task.csv: the order of each pool, and its uncertainty."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -23,40 +23,47 @@ COLUMNS = {
     "incomplete": "object",
     "external": "object",
 }
-"""The columns of ranking.csv in order, with their types; see `bob.leaderboard.ranking.Standing`.
+"""Columns of ranking.csv in order, with their types; see `bob.leaderboard.ranking.Standing`.
 
-pool: how many backbones and settings the z-scores and ranks are over. basis: what was resampled. incomplete: what keeps a backbone out of the
-pool; such a row has no values. external: the table that published numbers were read from.
+pool: numbers of backbones and settings that z-scores and ranks are over.
+basis: what was resampled.
+incomplete: missing values that exclude a backbone from the pool; such a row has no values.
+external: table that published results were read from.
 """
 
 
 def ranking_frame(rankings: Iterable[Ranking]) -> pd.DataFrame:
-    """One row per backbone, best first, those left out last; one ranking after the other."""
+    """Return one row per backbone, one ranking after the other.
+
+    Within a ranking, rows are best first, and excluded backbones come last.
+    """
     rows = [row for ranking in rankings for row in _rows(ranking)]
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
 
 
 def task_frame(rankings: Iterable[Ranking]) -> pd.DataFrame:
-    """The same per task, with its name in the first column."""
+    """Return the same with the task's name in the first column."""
     rows = [{"task": ranking.scope} | row for ranking in rankings for row in _rows(ranking)]
     return pd.DataFrame(rows, columns=["task", *COLUMNS]).astype(COLUMNS)
 
 
 def _rows(ranking: Ranking) -> list[dict[str, Any]]:
-    shared = {"pool": pool_text(ranking), "basis": ranking.basis, "external": ranking.origin}
-    inside = [
-        {name: getattr(standing, name) for name in COLUMNS if hasattr(standing, name)} | shared
+    shared: dict[str, Any] = {"pool": pool_text(ranking), "external": ranking.origin}
+    ranked = [
+        {name: getattr(standing, name) for name in COLUMNS if hasattr(standing, name)}
+        | {"basis": ranking.basis}
+        | shared
         for standing in ranking.standings
     ]
-    outside = [
-        {"backbone": name, "incomplete": text, "pool": shared["pool"], "external": ranking.origin}
-        for name, text in ranking.left_out.items()
+    excluded = [
+        {"backbone": name, "incomplete": missing} | shared
+        for name, missing in ranking.incomplete.items()
     ]
-    return inside + outside
+    return ranked + excluded
 
 
 def pool_text(ranking: Ranking) -> str:
-    """`33 backbones × 8 settings on 8 datasets`."""
+    """Return the size of the pool: `33 backbones × 8 settings on 8 datasets`."""
     counts = {
         "backbone": len(ranking.standings),
         "setting": len(ranking.settings),

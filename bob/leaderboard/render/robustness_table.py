@@ -1,11 +1,11 @@
-"""Robustness_table."""
+"""robustness.csv: effective robustness of every backbone under every shift."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import pandas as pd
 
-from bob.leaderboard.robustness import UnderShift
+from bob.leaderboard.robustness import ShiftRobustness
 
 COLUMNS = {
     "task": "object",
@@ -22,41 +22,48 @@ COLUMNS = {
     "slope": "float64",
     "intercept": "float64",
 }
-"""The columns of robustness.csv, with their types. draws_line: whether the backbone is of the pool whose line, logit(shifted) = intercept + slope ·
-logit(in_distribution), the effective robustness is measured from. An empty one: no line, or a score of exactly 0 or 1.
+"""Columns of robustness.csv, with their types.
+
+effective_robustness: distance from the line
+logit(shifted) = intercept + slope · logit(in_distribution); empty without a line, or for a score of
+exactly 0 or 1.
+draws_line: whether the backbone belongs to the pool that the line is fitted to.
 """
 
 
-def robustness_frame(shifts: Iterable[UnderShift]) -> pd.DataFrame:
-    """One row per task, dataset, shift and backbone; most robust first, those without a value last."""
-    return pd.DataFrame(
-        [row for one in shifts for row in _rows(one)], columns=list(COLUMNS)
-    ).astype(COLUMNS)
+def robustness_frame(shifts: Iterable[ShiftRobustness]) -> pd.DataFrame:
+    """Return one row per task, dataset, shift and backbone.
+
+    The most robust backbones come first, those without a value last.
+    """
+    rows = [row for shift in shifts for row in _rows(shift)]
+    return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
 
 
-def _rows(one: UnderShift) -> list[dict[str, Any]]:
-    residuals: Mapping[str, float] = one.residuals
-    pool = set(one.pool)
+def _rows(shift: ShiftRobustness) -> list[dict[str, Any]]:
+    residuals, pool = shift.residuals, set(shift.pool)
     shared = {
-        "task": one.column.task,
-        "dataset": one.column.dataset,
-        "shift": one.shift,
-        "metric": one.metric,
-        "reference": one.reference,
+        "task": shift.column.task,
+        "dataset": shift.column.dataset,
+        "shift": shift.shift,
+        "metric": shift.metric,
+        "reference": shift.reference,
+        "slope": shift.fit.slope if shift.fit else None,
+        "intercept": shift.fit.intercept if shift.fit else None,
     }
-    line = {"slope": one.found.slope, "intercept": one.found.intercept} if one.found else {}
     order = sorted(
-        one.values, key=lambda name: (name not in residuals, -residuals.get(name, 0.0), name)
+        shift.values, key=lambda name: (name not in residuals, -residuals.get(name, 0.0), name)
     )
-    return [
-        shared
-        | {
+    rows = []
+    for name in order:
+        original, shifted = shift.values[name]
+        scores = {
             "backbone": name,
-            "in_distribution": one.values[name][0],
-            "shifted": one.values[name][1],
-            "change": one.values[name][1] - one.values[name][0],
+            "in_distribution": original,
+            "shifted": shifted,
+            "change": shifted - original,
+            "effective_robustness": residuals.get(name),
+            "draws_line": name in pool,
         }
-        | {"effective_robustness": residuals.get(name), "draws_line": name in pool}
-        | line
-        for name in order
-    ]
+        rows.append(shared | scores)
+    return rows

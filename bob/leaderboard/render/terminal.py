@@ -1,4 +1,4 @@
-"""The leaderboard as a rich table. Returns it; the caller prints."""
+"""The leaderboard as a rich renderable, which the caller prints."""
 
 from collections.abc import Iterable, Sequence
 
@@ -7,99 +7,102 @@ from rich.table import Table
 from rich.text import Text
 
 from bob.leaderboard.board import Board, as_board
-from bob.leaderboard.cells import Cell, Column
+from bob.leaderboard.cells import BoardCell, BoardColumn, column_best
 from bob.leaderboard.ranking import Ranking
 from bob.leaderboard.render.ranking_table import pool_text
-from bob.leaderboard.render.text import cell_text, leads, limits_text, millions, notes, value_text
-from bob.leaderboard.rows import Row, ranked
+from bob.leaderboard.render.text import (
+    MISSING,
+    board_notes,
+    cell_text,
+    interval_text,
+    params_text,
+    value_text,
+)
+from bob.leaderboard.rows import BoardRow, board_rows
 from bob.records.record import Record
 
 STATUS_STYLE = {"failed": "red", "undefined": "yellow", "not_applicable": "dim"}
 
 
-def to_terminal(given: Board | Iterable[Record]) -> RenderableType:
-    """One table per task, best first, floors and ties marked, then who leads over all settings, then the notes; of a board or of records alone."""
-    board = as_board(given)
-    if not board.kept:
+def to_terminal(source: Board | Iterable[Record]) -> RenderableType:
+    """Return one table per task, the overall leaders, and the notes.
+
+    Rows are best first, with baselines and ties marked.
+    """
+    board = as_board(source)
+    if not board.records:
         return Text("No records yet.")
-    tables = [_task(task, board) for task in sorted({record.task.name for record in board.kept})]
-    leading = [Text(f"• {line}") for ranking in board.rankings if (line := first_words(ranking))]
+    leaders = [line for ranking in board.rankings if (line := leader_sentence(ranking))]
     return Group(
-        *tables,
-        *leading,
-        *(Text(f"• {line}", style="dim") for line in notes(board.kept, board.aside, board.remarks)),
+        *(_task(task, board) for task in board.tasks),
+        *(Text(f"• {line}") for line in leaders),
+        *(Text(f"• {line}", style="dim") for line in board_notes(board)),
     )
 
 
 def _task(task: str, board: Board) -> Table:
-    own = [record for record in board.kept if record.task.name == task]
-    columns, rows = ranked(own)
-    best = {lead.column: lead.best for lead in leads(own)}
-    tied = (
-        "; ≈ not told apart from the best"
-        if any(held and column.task == task for column, held in board.tied.items())
-        else ""
-    )
-    table = Table(
-        title=Text(f"{task}: {own[0].task.metrics[0]}, 95 % intervals{tied}"), title_justify="left"
-    )
+    cells = board.task_cells(task)
+    columns, rows = board_rows(cells)
+    best = column_best(cells)
+    title = f"{task}: {cells[0].metric} [95 % CI]"
+    if any(tied and column.task == task for column, tied in board.tied.items()):
+        title += "; ≈ statistically tied with the best"
+    table = Table(title=Text(title), title_justify="left")
     table.add_column("backbone", overflow="fold")
-    for name in [
-        "params (M)",
-        *(column.dataset for column in columns),
-        *(["mean"] if len(columns) > 1 else []),
-    ]:
+    means = ["mean"] if len(columns) > 1 else []
+    for name in ["params (M)", *(column.dataset for column in columns), *means]:
         table.add_column(Text(name), justify="right")
     for row in rows:
-        table.add_row(*_fields(row, columns, best, board), style="dim" if row.is_floor else "")
+        style = "dim" if row.is_baseline else ""
+        table.add_row(*_fields(row, columns, best, board), style=style)
     return table
 
 
 def _fields(
-    row: Row, columns: Sequence[Column], best: dict[Column, Cell], board: Board
+    row: BoardRow,
+    columns: Sequence[BoardColumn],
+    best: dict[BoardColumn, BoardCell],
+    board: Board,
 ) -> list[Text]:
-    name = Text(row.name) + Text(
-        " (floor)" if row.is_floor else " (external)" if row.external else "", style="italic"
-    )
-    values = [
-        _cell(row.cells.get(column), best.get(column), row.name in board.tied.get(column, ()))
-        for column in columns
+    mark = " (baseline)" if row.is_baseline else " (external)" if row.external else ""
+    fields = [
+        Text(row.name) + Text(mark, style="italic"),
+        Text(params_text(row.facts.params if row.facts else None)),
     ]
-    mean = (
-        [Text("–" if row.mean is None else value_text("top1", row.mean))]
-        if len(columns) > 1
-        else []
-    )
-    return [name, Text(millions(row.facts.params if row.facts else None)), *values, *mean]
+    for column in columns:
+        tied = row.name in board.tied.get(column, ())
+        fields.append(_cell(row.cells.get(column), best.get(column), tied))
+    if len(columns) > 1:
+        fields.append(Text(MISSING if row.mean is None else value_text("top1", row.mean)))
+    return fields
 
 
-def _cell(cell: Cell | None, best: Cell | None, tied: bool) -> Text:
+def _cell(cell: BoardCell | None, best: BoardCell | None, tied: bool) -> Text:
     if cell is None or cell.value is None:
         return Text(cell_text(cell), style=STATUS_STYLE[cell.status] if cell else "dim")
-    is_best = best is not None and cell.record is best.record
+    is_best = cell is best
     value = Text(value_text(cell.metric, cell.value), style="bold" if is_best else "")
-    return value + Text(limits_text(cell), style="dim") + Text(" ≈" if tied and not is_best else "")
+    mark = Text(" ≈" if tied and not is_best else "")
+    return value + Text(interval_text(cell), style="dim") + mark
 
 
-def first_words(ranking: Ranking) -> str:
-    """Who leads over several settings and who is not told apart from it; empty where there is nobody to lead."""
+def leader_sentence(ranking: Ranking) -> str:
+    """Return which backbone leads over several settings, and which are tied with it.
+
+    Empty for a single backbone or setting.
+    """
     if len(ranking.standings) < 2 or len(ranking.settings) < 2:
         return ""
     first, *others = ranking.standings
-    tied = [standing.backbone for standing in others if standing.tie_group == 1]
-    share = (
-        ""
-        if first.win_share is None
-        else f" and is first in {100 * first.win_share:.0f} % of resamples"
-    )
-    sure = (
-        f"not told apart from it: {', '.join(tied)}"
-        if tied
-        else "every other one is told apart from it"
-    )
-    unknown = (
-        ranking.basis == "none"
-        and "too few datasets, and no per-example results, to tell anybody apart"
-    )
     origin = "" if ranking.origin is None else f" ({ranking.origin})"
-    return f"over {pool_text(ranking)}{origin}, {first.backbone} has the highest mean z-score{share}; {unknown or sure}."
+    leader = f"over {pool_text(ranking)}{origin}, {first.backbone} has the highest mean z-score"
+    if first.win_share is not None:
+        leader += f" and ranks first in {100 * first.win_share:.0f} % of resamples"
+    tied = [standing.backbone for standing in others if standing.tie_group == 1]
+    if ranking.basis == "none":
+        uncertainty = "differences cannot be tested: too few datasets, and no per-example results"
+    elif tied:
+        uncertainty = f"statistically tied with it: {', '.join(tied)}"
+    else:
+        uncertainty = "all others are significantly worse"
+    return f"{leader}; {uncertainty}."

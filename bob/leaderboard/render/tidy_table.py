@@ -11,12 +11,13 @@ import numpy as np
 import pandas as pd
 
 from bob.leaderboard.board import Board, as_board
+from bob.leaderboard.cells import is_baseline
 from bob.records.record import BackboneFacts, Record, Score, created
 
 TIDY = {
     "backbone": "object",
     "family": "object",
-    "floor": "bool",
+    "baseline": "bool",
     "task": "object",
     "task_version": "Int64",
     "dataset": "object",
@@ -32,7 +33,7 @@ TIDY = {
     "reason": "object",
     "primary": "bool",
     "external": "object",
-    "pooling": "object",
+    "output": "object",
     "weights_hash": "object",
     "input_px": "object",
     "crop_pct": "float64",
@@ -66,19 +67,27 @@ TIDY = {
     "probe_seconds": "float64",
     "created": "object",
 }
-"""The columns of leaderboard.csv in order, with their types. The last, from device on, depend on the machine and the day; nothing before them does.
+"""Columns of leaderboard.csv in order, with their types.
 
-primary: whether this metric ranks its task. mean, std: normalisation, JSON. chosen: what the protocol chose under that seed, JSON.
-peak_mib: weights and the most that the tensors of a forward of 4 images hold at once.
-train, val, test: images used. bad_images: images left out. external: the table that a published number was read from.
-An empty value means that there is none: see undefined, status and reason.
-After these come the facets of the scores, one column each: facet_k, facet_shots, facet_shift, ..., empty where a score is not of that kind.
+Only the columns from device on depend on the machine and the time.
+
+primary: whether this metric ranks its task.
+mean, std: normalisation, as JSON.
+chosen: what the protocol selected under this seed, as JSON.
+peak_mib: weights, and the most memory that the tensors of a forward pass of 4 images take up.
+train, val, test: number of images used.
+bad_images: number of unreadable images that were excluded.
+external: table that a published result was read from.
+
+An empty value means that there is none: see undefined, status and reason. These columns are
+followed by the facets of the scores, one column each: facet_k, facet_shots, facet_shift, ...; empty
+if a score has no such facet.
 """
 
 FACET = "facet_"
-"""Prefix of the columns that tell a task's parts apart."""
+"""Prefix of the columns that distinguish the parts of a task."""
 
-OF_SCORE = (
+SCORE_COLUMNS = (
     "metric",
     "seed",
     "value",
@@ -90,9 +99,9 @@ OF_SCORE = (
     "primary",
     "chosen",
 )
-"""Columns that differ between the rows of a record, besides the facets."""
+"""Columns that differ between the rows of one record, beside the facets."""
 
-OF_COST = (
+COST_COLUMNS = (
     "device",
     "device_name",
     "runtime",
@@ -102,100 +111,112 @@ OF_COST = (
     "decode_images_per_s",
     "probe_seconds",
 )
-MACHINE = (*OF_COST, "created")
-"""Columns that differ between two runs of the same inputs."""
+MACHINE = (*COST_COLUMNS, "created")
+"""Columns that differ between two runs with the same inputs."""
 
 
 @dataclass(frozen=True)
-class Tidy:
-    """The rows of leaderboard.csv, what a record's rows share apart from what they do not."""
+class TidyTable:
+    """The rows of leaderboard.csv, with the columns that a record's rows share stored once."""
 
-    shared: pd.DataFrame
-    """One row per record."""
-    own: pd.DataFrame
-    """One row per score, facets included; one for a record without any."""
+    records: pd.DataFrame
+    """(R, ...) columns shared by all rows of a record."""
+    scores: pd.DataFrame
+    """(S, ...) columns of each score, facets included; one row for a record without scores."""
     counts: tuple[int, ...]
-    """Rows of `own` per record."""
+    """(R,) rows of `scores` per record."""
     columns: tuple[str, ...]
 
     def frame(self) -> pd.DataFrame:
-        rows = self.shared.iloc[np.repeat(np.arange(len(self.counts)), self.counts)].reset_index(
-            drop=True
-        )
-        return pd.concat([rows, self.own], axis=1)[list(self.columns)]
+        """Return the whole table, S rows."""
+        index = np.repeat(np.arange(len(self.counts)), self.counts)
+        repeated = self.records.iloc[index].reset_index(drop=True)
+        return pd.concat([repeated, self.scores], axis=1)[list(self.columns)]
 
     def csv(self) -> str:
-        """As `frame().to_csv`, in a third of the time."""
-        return repeated_csv(self.shared, self.own, self.counts, self.columns)
+        """Return `csv_text(self.frame())`, in a third of the time."""
+        return _repeated_csv(self.records, self.scores, self.counts, self.columns)
 
 
-def tidy(given: Board | Iterable[Record]) -> pd.DataFrame:
-    """One row per backbone × task × dataset × metric × seed of the comparable records; a failed record gives one row. The order is the content's."""
-    return tidy_parts(given).frame()
+def tidy(source: Board | Iterable[Record]) -> pd.DataFrame:
+    """Return one row per backbone × task × dataset × metric × seed of the comparable records.
+
+    A failed record has one row. The order does not depend on that of the records.
+    """
+    return tidy_table(source).frame()
 
 
-def tidy_parts(given: Board | Iterable[Record]) -> Tidy:
-    kept = as_board(given).kept
+def tidy_table(source: Board | Iterable[Record]) -> TidyTable:
+    """Return the table of which `tidy` is the frame."""
+    records = as_board(source).records
     scores = [
-        sorted(record.scores, key=_order_in(record)) if record.status == "ok" else []
-        for record in kept
+        sorted(record.scores, key=_score_order(record)) if record.status == "ok" else []
+        for record in records
     ]
-    names = [name for name in TIDY if name not in OF_SCORE]
-    shared = pd.DataFrame([_shared(record) for record in kept], columns=names).astype(
-        {name: TIDY[name] for name in names}
-    )
-    facets = _facets(score for several in scores for score in several)
-    own = _own(kept, scores, list(facets))
-    counts = tuple(max(1, len(several)) for several in scores)
-    return Tidy(
-        shared,
-        own.astype({name: TIDY[name] for name in OF_SCORE} | facets),
-        counts,
-        (*TIDY, *facets),
+    names = [name for name in TIDY if name not in SCORE_COLUMNS]
+    record_frame = pd.DataFrame([_record_row(record) for record in records], columns=names)
+    facets = _facet_types(score for record_scores in scores for score in record_scores)
+    score_frame = _score_frame(records, scores, list(facets))
+    return TidyTable(
+        records=record_frame.astype({name: TIDY[name] for name in names}),
+        scores=score_frame.astype({name: TIDY[name] for name in SCORE_COLUMNS} | facets),
+        counts=tuple(max(1, len(record_scores)) for record_scores in scores),
+        columns=(*TIDY, *facets),
     )
 
 
-def _own(
+def csv_text(frame: pd.DataFrame) -> str:
+    """Return a frame as CSV without index, with LF line ends."""
+    return frame.to_csv(index=False, lineterminator="\n")
+
+
+def _score_frame(
     records: Sequence[Record], scores: Sequence[Sequence[Score]], facets: Sequence[str]
 ) -> pd.DataFrame:
-    """What the rows of scores say, column by column; of a record without any, which metric was wanted."""
-    held: list[tuple[Record, Score | None]] = []
-    for record, several in zip(records, scores, strict=True):
-        held += [(record, score) for score in several] or [(record, None)]
-    columns = {name: [getattr(score, name, None) for _, score in held] for name in OF_SCORE[:-2]}
-    wanted = [record.task.metrics[0] for record, _ in held]
+    """Return one row per score, with the columns SCORE_COLUMNS and `facets`.
+
+    A record without scores has one row, with the metric that ranks its task.
+    """
+    rows: list[tuple[Record, Score | None]] = []
+    selections: list[str | None] = []
+    for record, record_scores in zip(records, scores, strict=True):
+        rows += [(record, score) for score in record_scores] or [(record, None)]
+        selections += _selections(record, record_scores)
+    first = [record.task.metrics[0] for record, _ in rows]
+    columns: dict[str, list[Any]] = {
+        name: [getattr(score, name, None) for _, score in rows]
+        for name in SCORE_COLUMNS
+        if name not in ("primary", "chosen")
+    }
     columns["metric"] = [
-        metric or first for metric, first in zip(columns["metric"], wanted, strict=True)
+        metric or fallback for metric, fallback in zip(columns["metric"], first, strict=True)
     ]
     columns["primary"] = [
-        metric == first for metric, first in zip(columns["metric"], wanted, strict=True)
+        metric == fallback for metric, fallback in zip(columns["metric"], first, strict=True)
     ]
-    columns["chosen"] = [
-        text
-        for record, several in zip(records, scores, strict=True)
-        for text in _chosen(record, several)
-    ]
-    facet = {
-        name: [score.facets.get(name.removeprefix(FACET)) if score else None for _, score in held]
-        for name in facets
-    }
-    return pd.DataFrame(columns | facet, columns=[*OF_SCORE, *facets])
+    columns["chosen"] = selections
+    for name in facets:
+        facet = name.removeprefix(FACET)
+        columns[name] = [score.facets.get(facet) if score else None for _, score in rows]
+    return pd.DataFrame(columns, columns=[*SCORE_COLUMNS, *facets])
 
 
-def _facets(scores: Iterable[Score]) -> dict[str, str]:
-    """The columns of the scores' facets, with their types: whole numbers stay whole beside gaps; a facet of mixed kinds is text."""
+def _facet_types(scores: Iterable[Score]) -> dict[str, str]:
+    """Return the columns of the scores' facets, with their types.
+
+    Integers stay integers beside missing values; a facet of mixed kinds is text.
+    """
     kinds: dict[str, set[type]] = defaultdict(set)
     for score in scores:
         for name, value in score.facets.items():
             kinds[FACET + name].add(type(value))
     return {
-        name: "Int64" if held == {int} else "float64" if held <= {int, float} else "object"
-        for name, held in sorted(kinds.items())
+        name: "Int64" if types == {int} else "float64" if types <= {int, float} else "object"
+        for name, types in sorted(kinds.items())
     }
 
 
-def _shared(record: Record) -> dict[str, Any]:
-    """What all rows of a record say."""
+def _record_row(record: Record) -> dict[str, Any]:
     return (
         _record_columns(record)
         | _backbone_columns(record.backbone)
@@ -204,27 +225,32 @@ def _shared(record: Record) -> dict[str, Any]:
     )
 
 
-def _order_in(record: Record) -> Callable[[Score], tuple[int, int, str, int]]:
-    return lambda score: _metric_order(record, score)
+def _score_order(record: Record) -> Callable[[Score], tuple[int, int, str, int]]:
+    """Return a sort key: the task's order of metrics, then shorter names first, then the seed.
 
+    `top1_k5` and `top1_k20` thus follow `top1`.
+    """
+    metrics = record.task.metrics
 
-def _metric_order(record: Record, score: Score) -> tuple[int, int, str, int]:
-    """The task's order of metrics; `top1_k5` and `top1_k20` follow `top1`, shorter names first; then the seed."""
-    names = record.task.metrics
-    bases = [name for name in names if score.metric == name or score.metric.startswith(name + "_")]
-    return (
-        names.index(max(bases, key=len)) if bases else len(names),
-        len(score.metric),
-        score.metric,
-        -1 if score.seed is None else score.seed,
-    )
+    def order(score: Score) -> tuple[int, int, str, int]:
+        bases = [
+            name for name in metrics if score.metric == name or score.metric.startswith(name + "_")
+        ]
+        return (
+            metrics.index(max(bases, key=len)) if bases else len(metrics),
+            len(score.metric),
+            score.metric,
+            -1 if score.seed is None else score.seed,
+        )
+
+    return order
 
 
 def _record_columns(record: Record) -> dict[str, Any]:
     return {
         "backbone": record.backbone_name,
         "family": record.family,
-        "floor": record.family == "baseline",
+        "baseline": is_baseline(record),
         "task": record.task.name,
         "task_version": record.task.version,
         "dataset": record.dataset_name,
@@ -235,20 +261,20 @@ def _record_columns(record: Record) -> dict[str, Any]:
     }
 
 
-def _chosen(record: Record, scores: Sequence[Score]) -> list[str | None]:
-    """The protocol's details under each score's seed, as JSON."""
-    texts = [to_json(detail) for detail in record.details]
-    places = [
+def _selections(record: Record, scores: Sequence[Score]) -> list[str | None]:
+    """Return what the protocol selected under each score's seed, as JSON; else [None]."""
+    texts = [_json(detail) for detail in record.details]
+    indices = [
         record.seeds.index(score.seed) if score.seed in record.seeds else 0 for score in scores
     ]
-    return [texts[place] if place < len(texts) else None for place in places] or [None]
+    return [texts[index] if index < len(texts) else None for index in indices] or [None]
 
 
 def _backbone_columns(facts: BackboneFacts | None) -> dict[str, Any]:
     if facts is None:
         return {}
     names = (
-        "pooling",
+        "output",
         "weights_hash",
         "precision",
         "width",
@@ -258,15 +284,14 @@ def _backbone_columns(facts: BackboneFacts | None) -> dict[str, Any]:
         "peak_mib",
         "licence",
     )
-    geometry = {name: facts.geometry.get(name) for name in ("crop_pct", "interpolation")}
-    normalisation = {name: to_json(facts.normalisation.get(name)) for name in ("mean", "std")}
-    geometry["preprocessing"] = facts.geometry.get("preprocessing", "exact")
-    return (
-        {name: getattr(facts, name) for name in names}
-        | geometry
-        | normalisation
-        | {"input_px": _text(facts.geometry.get("input_px"))}
-    )
+    return {name: getattr(facts, name) for name in names} | {
+        "input_px": _text(facts.geometry.get("input_px")),
+        "crop_pct": facts.geometry.get("crop_pct"),
+        "interpolation": facts.geometry.get("interpolation"),
+        "preprocessing": facts.geometry.get("preprocessing", "exact"),
+        "mean": _json(facts.normalisation.get("mean")),
+        "std": _json(facts.normalisation.get("std")),
+    }
 
 
 def _dataset_columns(record: Record) -> dict[str, Any]:
@@ -284,56 +309,56 @@ def _dataset_columns(record: Record) -> dict[str, Any]:
 
 def _cost_columns(record: Record) -> dict[str, Any]:
     cost = record.cost
-    measured = {name: getattr(cost, name) for name in OF_COST} if cost else {}
+    measured = {name: getattr(cost, name) for name in COST_COLUMNS} if cost else {}
     return measured | {"created": created(record)}
 
 
-def to_json(value: Any) -> str | None:
-    return (
-        None
-        if value is None
-        else json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
-    )
+def _json(value: Any) -> str | None:
+    if value is None:
+        return None
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
 
 
 def _text(value: Any) -> str | None:
-    """A value that may be a number, text or a list, as text: input_px is 224 or [224, 320]."""
-    return value if isinstance(value, str) else to_json(value)
+    """Return a number, text or list as text: input_px is 224 or [224, 320]."""
+    return value if isinstance(value, str) else _json(value)
 
 
-END = "\x1e\n"
-"""Ends a line of a part, so that a line break inside a field does not: an ASCII record separator first."""
+LINE_END = "\x1e\n"
+"""Line end while a CSV text is split into rows: an ASCII record separator and a line feed, so that
+line breaks inside fields do not split them."""
 
 
-def repeated_csv(
-    shared: pd.DataFrame, own: pd.DataFrame, counts: Sequence[int], columns: Sequence[str]
+def _repeated_csv(
+    records: pd.DataFrame, scores: pd.DataFrame, counts: Sequence[int], columns: Sequence[str]
 ) -> str:
-    """What `to_csv(index=False, lineterminator="\\n")` gives of own (S rows) beside shared (R rows, each repeated counts (R,) times)."""
-    row = np.repeat(np.arange(len(shared)), counts).tolist()
-    blocks = [
-        (once, list(names)) for once, names in groupby(columns, lambda name: name in shared.columns)
-    ]
-    texts = [
-        _repeated(_lines(shared[names]), row) if once else _lines(own[names])
-        for once, names in blocks
-    ]
-    head = pd.DataFrame(columns=list(columns)).to_csv(index=False, lineterminator="\n")
-    return head + "".join([",".join(parts) + "\n" for parts in zip(*texts, strict=True)])
+    """Return the CSV text of scores (S rows) beside records (R rows), in the order of `columns`.
 
-
-def _repeated(lines: Sequence[str], row: Iterable[int]) -> list[str]:
-    return [lines[place] for place in row]
+    Each row of `records` is repeated counts (R,) times, but converted to text only once.
+    """
+    row = np.repeat(np.arange(len(records)), counts).tolist()
+    blocks = []
+    for is_shared, names in groupby(columns, lambda name: name in records.columns):
+        lines = _lines((records if is_shared else scores)[list(names)])
+        blocks.append([lines[i] for i in row] if is_shared else lines)
+    head = csv_text(pd.DataFrame(columns=list(columns)))
+    return head + "".join([",".join(fields) + "\n" for fields in zip(*blocks, strict=True)])
 
 
 def _lines(frame: pd.DataFrame) -> list[str]:
-    """One text per row. A column of zeros goes before the others and is cut off again, since a line of one empty field would be quoted."""
-    marked = pd.concat([pd.Series(0, index=frame.index, name="", dtype="int64"), frame], axis=1)
-    lines = marked.to_csv(index=False, header=False, lineterminator=END).split(END)[:-1]
-    if len(lines) != len(frame):  # some field holds END
+    """Return one line per row, without line ends.
+
+    A column of zeros is prepended and cut off again, since pandas quotes a line that consists of
+    one empty field.
+    """
+    padded = pd.concat([pd.Series(0, index=frame.index, name="", dtype="int64"), frame], axis=1)
+    lines = _headless_csv(padded).split(LINE_END)[:-1]
+    if len(lines) != len(frame):  # some field contains LINE_END
         lines = [
-            marked[row : row + 1]
-            .to_csv(index=False, header=False, lineterminator=END)
-            .removesuffix(END)
-            for row in range(len(frame))
+            _headless_csv(padded[row : row + 1]).removesuffix(LINE_END) for row in range(len(frame))
         ]
     return [line[2:] for line in lines]
+
+
+def _headless_csv(frame: pd.DataFrame) -> str:
+    return frame.to_csv(index=False, header=False, lineterminator=LINE_END)
