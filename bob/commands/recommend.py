@@ -55,7 +55,7 @@ def advice_json(advice: Advice) -> dict[str, Any]:
         "without_limits": dataclasses.asdict(without_limits) if without_limits else None,
         "left_out": advice.ranking.incomplete,
         "excluded": advice.excluded,
-        "floor_is_better": {
+        "baseline_is_better": {
             str(column): baseline for column, baseline in advice.better_baselines.items()
         },
         "sentences": advice_sentences(advice),

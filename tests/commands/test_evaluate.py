@@ -442,7 +442,7 @@ def test_precomputed_features_are_ranked_beside_a_run(bob: Bob, tmp_path: Path, 
     mine = save(tmp_path / "mine.npz", x=x[::-1, :9], ids=elsewhere)
     code, out, err = bob("evaluate", mine, "--data", run, "--tasks", "knn")
     assert (code, err) == (0, "") and re.search(
-        r"mine .*\n.*raw_pixels \(floor\)|raw_pixels \(floor\).*\n.*mine ", out
+        r"mine .*\n.*raw_pixels \(baseline\)|raw_pixels \(baseline\).*\n.*mine ", out
     )
     save(tmp_path / "mine.npz", x=x[1:, :9], ids=ids[1:])
     code, _, err = bob("evaluate", mine, "--data", run, "--tasks", "knn")
