@@ -1,4 +1,10 @@
-"""Metrics: an outcome in, one float out. Pure; a metric without a value raises UndefinedError with the reason."""
+"""Metrics: pure functions from an outcome to one float, and the registry of their names.
+
+A metric that has no value for an outcome raises UndefinedError with the reason.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from bob.errors import ConfigError, nearest
 from bob.metrics import (
@@ -13,7 +19,35 @@ from bob.metrics import (
 )
 from bob.metrics.metric import IntervalKind, Metric
 
-_MODULES = (
+_registered: dict[str, Metric] = {}
+METRICS: Mapping[str, Metric] = MappingProxyType(_registered)
+"""Every registered metric by its name."""
+
+
+def register(metric: Metric) -> None:
+    """Add a metric to `METRICS`, so that tasks can list it by its name.
+
+    Protocols outside this package register their metrics here. Registering the same metric again
+    has no effect; raises ConfigError if another metric already has the name.
+    """
+    registered = _registered.setdefault(metric.name, metric)
+    if registered != metric:
+        raise ConfigError(
+            f"metric {metric.name!r} of {metric.function.__module__}: the name is already taken by "
+            f"the metric of {registered.function.__module__}. Rename the function."
+        )
+
+
+def metric_named(name: str) -> Metric:
+    """Return the registered metric of that name; an unknown name raises ConfigError."""
+    if name not in METRICS:
+        raise ConfigError(
+            f"unknown metric {name!r}{nearest(name, METRICS)} Known metrics: {', '.join(METRICS)}."
+        )
+    return METRICS[name]
+
+
+for _module in (
     classification,
     fewshot,
     shifts,
@@ -22,20 +56,8 @@ _MODULES = (
     corruptions,
     paired_preprocessing,
     multilabel,
-)
-METRICS: dict[str, Metric] = {
-    metric.name: metric for module in _MODULES for metric in module.METRICS
-}
-"""Every metric by its name."""
+):
+    for _metric in _module.METRICS:
+        register(_metric)
 
-
-def metric_named(name: str) -> Metric:
-    """The metric of that name."""
-    if name not in METRICS:
-        raise ConfigError(
-            f"unknown metric {name!r}{nearest(name, METRICS)} Known metrics: {', '.join(METRICS)}."
-        )
-    return METRICS[name]
-
-
-__all__ = ["METRICS", "IntervalKind", "Metric", "metric_named"]
+__all__ = ["METRICS", "IntervalKind", "Metric", "metric_named", "register"]

@@ -1,11 +1,15 @@
-"""What a metric is: an outcome in, one float out, and how it is read."""
+"""The definition of a metric: a function from an outcome to one float, and how it is read."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from bob.errors import ConfigError, UndefinedError
+from bob.numerics.arrays import Doubles
+from bob.outcomes import Outcome
 
 IntervalKind = Literal[
     "wilson",
@@ -20,43 +24,85 @@ IntervalKind = Literal[
     "quantile",
     "bootstrap",
 ]
+"""How the 95 % interval of a metric is computed; see `bob.metrics.intervals`."""
+
+READS: Mapping[IntervalKind, str] = {
+    "score": "shares",
+    "newcombe": "shares",
+    "ratio": "shares",
+    "effective": "per_example",
+    "hall": "per_example",
+    "tango": "per_example",
+    "t": "per_example",
+    "jackknife": "leave_one_out",
+    "quantile": "at_quantile",
+}
+"""Kind of interval → the function of the metric from which it is computed."""
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A registered metric. Its name is the function's."""
+    """A metric and everything that intervals, paired tests and tables need to know about it."""
 
     function: Callable[[Any], float]
-    """Pure; raises UndefinedError with the reason where it has no value."""
-    outcome: type
-    """The kind of outcome that it reads."""
+    """Pure; raises UndefinedError with the reason if an outcome has no value."""
+    outcome: type[Outcome]
+    """The class of outcomes that `function` takes."""
+    _: KW_ONLY
     interval: IntervalKind
-    """How its interval is made; see `bob.metrics.intervals`."""
-    highest: float
-    """Its largest possible value."""
     higher_is_better: bool
     summary: str
+    """A phrase for tables and help texts."""
     lowest: float = 0.0
-    """Its smallest possible value."""
-    per_example: Callable[[Any], NDArray[np.float64]] | None = None
-    """Of an outcome: what each example gave (N,), of which the metric is the mean. Paired tests compare backbones by it; without it they resample."""
-    shares: Callable[[Any], tuple[NDArray[np.floating[Any]], NDArray[np.floating[Any]]]] | None = (
-        None
-    )
-    """Of an outcome: successes and sizes (K,) of the independent shares that the metric is made of: their mean, or the first against the others."""
+    """The smallest possible value."""
+    highest: float = 1.0
+    """The largest possible value."""
+    per_example: Callable[[Any], Doubles] | None = None
+    """Outcome → (N,) values of the examples, whose mean is the metric.
+
+    Paired tests compare backbones by these values; a metric without them is bootstrapped instead.
+    """
+    shares: Callable[[Any], tuple[Doubles, Doubles]] | None = None
+    """Outcome → successes (K,) and sizes (K,) of the independent shares that make up the metric.
+
+    The metric is their mean, or the first share against the mean of the others.
+    """
     strata: Callable[[Any], NDArray[Any]] | None = None
-    """Of an outcome: to which part each example belongs (N,), where the parts' sizes are no matter of chance; the bootstrap resamples within each."""
-    leave_one_out: Callable[[Any], NDArray[np.floating[Any]]] | None = None
-    """Of an outcome: the metric without each example (N,), NaN where it then has no value. The jackknife reads it."""
-    at_quantile: (
-        Callable[[Any], tuple[NDArray[np.floating[Any]], NDArray[np.floating[Any]], float]] | None
-    ) = None
-    """Of an outcome: the values (n,) of which a share is counted, those (m,) at whose quantile it is counted, and the level of that quantile."""
+    """Outcome → (N,) the stratum of each example, if the sizes of the strata are fixed by design.
+
+    The bootstrap resamples within each stratum.
+    """
+    leave_one_out: Callable[[Any], Doubles] | None = None
+    """Outcome → (N,) the metric without each example, NaN where it is then undefined."""
+    at_quantile: Callable[[Any], tuple[Doubles, Doubles, float]] | None = None
+    """Outcome → counted (n,), ordered_by (m,) and level, for a share counted up to a quantile.
+
+    The metric is the share of `counted` at or below the `level` quantile of `ordered_by`.
+    """
     biased: bool = False
-    """Whether noise moves it one way. The jackknife and the bootstrap take out the bias that they show."""
+    """Whether noise moves the metric in one direction.
+
+    The jackknife and the bootstrap then subtract the bias that they estimate.
+    """
     bias: Callable[[Any], float] | None = None
-    """Of an outcome: how far noise moves it on average, where leaving single examples out does not show that."""
+    """Outcome → expected shift by noise, for metrics whose bias the jackknife does not estimate."""
+
+    def __post_init__(self) -> None:
+        needed = READS.get(self.interval)
+        if needed is not None and getattr(self, needed) is None:
+            raise ConfigError(
+                f"metric {self.name!r}: an interval of kind {self.interval!r} needs {needed!r}; "
+                "got None."
+            )
 
     @property
     def name(self) -> str:
+        """The name of `function`."""
         return self.function.__name__
+
+
+def mean_of(values: NDArray[np.floating[Any]], *, if_empty: str) -> float:
+    """Return the mean of values (N,), in float64; without values raise UndefinedError(if_empty)."""
+    if not len(values):
+        raise UndefinedError(if_empty)
+    return float(values.mean(dtype=np.float64))

@@ -1,143 +1,134 @@
-"""Metrics of images with several classes each. Means over classes take those that have images with and without them."""
+"""Metrics of images that can have several classes.
+
+Means over classes include those that some test images have and others lack.
+"""
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bob.errors import UndefinedError
-from bob.metrics.leave_one_out import (
-    auroc_leave_one_out,
+from bob.metrics.binary import (
+    area_under_roc,
+    area_under_roc_leave_one_out,
+    average_precision,
     average_precision_leave_one_out,
+    eleven_point_precision,
     mean_over_classes_leave_one_out,
 )
 from bob.metrics.metric import Metric
-from bob.outcomes.multilabel import MultilabelPredictions
-
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
+from bob.numerics.arrays import Bools, Doubles, Floats
+from bob.outcomes import MultilabelPredictions
 
 
 def label_ap(outcome: MultilabelPredictions) -> float:
-    """Mean over classes of the average precision: the sum over distinct scores of precision times the recall gained (scikit-learn's)."""
+    """Return the mean over classes of the average precision (mAP of multilabel classification).
+
+    Per class: the sum over distinct scores of precision times the recall gained. Range (0, 1].
+
+    The same as scikit-learn's `average_precision_score(average="macro")`, except that classes
+    without positives are excluded from the mean rather than counted as 0.
+    """
     return _mean_over_classes(outcome, average_precision)
 
 
 def label_ap_11_point(outcome: MultilabelPredictions) -> float:
-    """Mean over classes of VOC 2007's average precision: at recalls of 0, 0.1, ... 1 the best precision at that recall or a higher one."""
-    return _mean_over_classes(outcome, eleven_points)
+    """Return the mean over classes of the 11-point interpolated average precision.
+
+    Per class: the mean, over recalls 0, 0.1, ..., 1, of the best precision at that recall or a
+    higher one. Range (0, 1]. Source: PASCAL VOC 2007 (Everingham et al. 2010,
+    doi:10.1007/s11263-009-0275-4). Differs from the development kit in that tied scores cross the
+    threshold together.
+    """
+    return _mean_over_classes(outcome, eleven_point_precision)
 
 
 def roc_auc(outcome: MultilabelPredictions) -> float:
-    """Mean over classes of the share of pairs (image with the class, image without it) in which the first scores higher; ties count half."""
+    """Return the mean over classes of the area under the ROC curve.
+
+    Per class: the share of pairs (image with the class, image without it) in which the former
+    scores higher; ties count half. Range [0, 1], chance 0.5.
+
+    The same as scikit-learn's `roc_auc_score(average="macro")`, except that classes with images on
+    one side only are excluded from the mean.
+    """
     return _mean_over_classes(outcome, area_under_roc)
 
 
 def label_set_top1(outcome: MultilabelPredictions) -> float:
-    """Share of the images with a class whose best-scored class is one of theirs (ReaL; Beyer et al. 2020, arXiv:2006.07159)."""
-    right, count = _one_share(outcome)
+    """Return the share of labelled images whose best-scored class is one of their labels.
+
+    Range [0, 1]. Images without labels are excluded, as in ReaL (Beyer et al. 2020,
+    arXiv:2006.07159; github.com/google-research/reassessed-imagenet). Ties go to the lower class.
+    """
+    right, count = _label_set_share(outcome)
     return float(right[0] / count[0])
 
 
-def _one_share(outcome: MultilabelPredictions) -> tuple[Floats, Floats]:
-    """Images whose best-scored class is one of theirs, and images with a class, (1,) each."""
-    some = outcome.labels.any(1)
-    if not some.any():
+def _label_set_share(outcome: MultilabelPredictions) -> tuple[Doubles, Doubles]:
+    """Return the numbers (1,) of images with a right best class, and of images with a label."""
+    labelled = outcome.labels.any(1)
+    if not labelled.any():
         raise UndefinedError("no test image has a class")
     best = outcome.scores.argmax(1)
     right = outcome.labels[np.arange(len(outcome)), best]
-    return np.array([right.sum()], np.float64), np.array([some.sum()], np.float64)
-
-
-def average_precision(scores: NDArray[np.float32], there: Bools) -> float:
-    """Of one class, (N,) scores and (N,) whether it is there."""
-    precision, recall = _curve(scores, there)
-    return float((precision * np.diff(recall, prepend=0.0)).sum())
-
-
-def eleven_points(scores: NDArray[np.float32], there: Bools) -> float:
-    """As `average_precision`, at eleven recalls."""
-    precision, recall = _curve(scores, there)
-    best = np.maximum.accumulate(precision[::-1])[::-1]
-    first = np.searchsorted(recall, np.arange(11) / 10 - 1e-12)
-    return float(best[first].mean())
-
-
-def area_under_roc(scores: NDArray[np.float32], there: Bools) -> float:
-    """Mann and Whitney's statistic over the number of pairs."""
-    n = int(there.sum())
-    from scipy.stats import (
-        rankdata,
-    )  # takes a second to import, which `bob-bench list` and the leaderboard do not have
-
-    above = rankdata(scores)[there].sum() - n * (n + 1) / 2
-    return float(above / (n * (len(there) - n)))
-
-
-def _curve(scores: NDArray[np.float32], there: Bools) -> tuple[Floats, Floats]:
-    """Precision and recall after each distinct score, from the highest down."""
-    order = np.argsort(-scores, kind="stable")
-    ends = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
-    hits = np.cumsum(there[order])[ends]
-    return hits / (ends + 1), hits / hits[-1]
+    return np.array([right.sum()], np.float64), np.array([labelled.sum()], np.float64)
 
 
 def _mean_over_classes(
-    outcome: MultilabelPredictions, value: Callable[[NDArray[np.float32], Bools], float]
+    outcome: MultilabelPredictions, measure: Callable[[Floats, Bools], float]
 ) -> float:
-    known = [
-        c for c in range(outcome.labels.shape[1]) if 0 < outcome.labels[:, c].sum() < len(outcome)
-    ]
-    if not known:
+    counts = outcome.labels.sum(0)
+    classes = np.flatnonzero((counts > 0) & (counts < len(outcome)))
+    if not len(classes):
         raise UndefinedError("no class has test images both with and without it")
-    return float(np.mean([value(outcome.scores[:, c], outcome.labels[:, c]) for c in known]))
+    return float(np.mean([measure(outcome.scores[:, c], outcome.labels[:, c]) for c in classes]))
 
 
-def _label_ap_leave_one_out(outcome: MultilabelPredictions) -> NDArray[np.floating[Any]]:
-    return mean_over_classes_leave_one_out(average_precision_leave_one_out, outcome.labels, outcome.scores)
+def _label_ap_leave_one_out(outcome: MultilabelPredictions) -> Doubles:
+    return mean_over_classes_leave_one_out(
+        average_precision_leave_one_out, outcome.scores, outcome.labels
+    )
 
 
-def _roc_auc_leave_one_out(outcome: MultilabelPredictions) -> NDArray[np.floating[Any]]:
-    return mean_over_classes_leave_one_out(auroc_leave_one_out, outcome.labels, outcome.scores)
+def _roc_auc_leave_one_out(outcome: MultilabelPredictions) -> Doubles:
+    return mean_over_classes_leave_one_out(
+        area_under_roc_leave_one_out, outcome.scores, outcome.labels
+    )
 
 
 METRICS = (
     Metric(
         label_ap,
         MultilabelPredictions,
-        "jackknife",
-        1.0,
-        True,
-        "average precision, averaged over classes",
+        interval="jackknife",
+        higher_is_better=True,
+        summary="average precision, averaged over classes",
         leave_one_out=_label_ap_leave_one_out,
         biased=True,
     ),
     Metric(
         label_ap_11_point,
         MultilabelPredictions,
-        "bootstrap",
-        1.0,
-        True,
-        "VOC 2007's average precision at eleven recalls, averaged over classes",
+        interval="bootstrap",
+        higher_is_better=True,
+        summary="VOC 2007's average precision at eleven recalls, averaged over classes",
         biased=True,
     ),
     Metric(
         roc_auc,
         MultilabelPredictions,
-        "jackknife",
-        1.0,
-        True,
-        "area under the ROC curve, averaged over classes",
+        interval="jackknife",
+        higher_is_better=True,
+        summary="area under the ROC curve, averaged over classes",
         leave_one_out=_roc_auc_leave_one_out,
     ),
     Metric(
         label_set_top1,
         MultilabelPredictions,
-        "score",
-        1.0,
-        True,
-        "best-scored class is one of the image's",
-        shares=_one_share,
+        interval="score",
+        higher_is_better=True,
+        summary="best-scored class is one of the image's",
+        shares=_label_set_share,
     ),
 )

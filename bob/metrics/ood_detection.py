@@ -1,99 +1,112 @@
-"""Metrics of out-of-distribution detection, in the conventions of OpenOOD (Yang et al. 2022, arXiv:2210.07242; openood/evaluators/metrics.py).
+"""Metrics of out-of-distribution detection, in the conventions of OpenOOD.
 
-Out-of-distribution images are the positives of AUROC, of the false positive rate at 95 % TPR, and of `aupr_out`; in-distribution images are those of
-`aupr_in`. (Part of the literature, after ODIN, calls the in-distribution images positive in the false positive rate too: another number.)
+Source: Yang et al. 2022 (arXiv:2210.07242; openood/evaluators/metrics.py). Out-of-distribution
+images are the positives of AUROC, of the false positive rate at 95 % TPR, and of `aupr_out`;
+in-distribution images are those of `aupr_in`. (Part of the literature, after ODIN, calls the
+in-distribution images positive in the false positive rate too: another number.)
 
 Differs from OpenOOD's code in two points:
-- areas under precision and recall are average precision, the sum of (R_n - R_n-1) P_n, where OpenOOD joins the points of the curve by straight
-  lines: between tied scores that is too high (Davis & Goadrich 2006), and a constant score would be given (1 + share) / 2 rather than the share;
-- the threshold at 95 % is looked for among all scores; OpenOOD's curve leaves out points on straight stretches, where it then takes the next one.
+- areas under precision and recall are average precision, the sum of (R_n - R_n-1) P_n; OpenOOD
+  joins the points of the curve by straight lines. Between tied scores that is too high (Davis &
+  Goadrich 2006): a constant score would get (1 + share) / 2 rather than the share of positives;
+- the threshold at 95 % is sought among all scores; OpenOOD's curve drops points on straight
+  stretches, and takes the next point where the threshold falls on one.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
-from numpy.typing import NDArray
 
 from bob.errors import UndefinedError
-from bob.metrics.leave_one_out import auroc_leave_one_out, average_precision_leave_one_out
+from bob.metrics.binary import (
+    area_under_roc,
+    area_under_roc_leave_one_out,
+    average_precision_leave_one_out,
+    counts_at_thresholds,
+)
 from bob.metrics.metric import Metric
-from bob.outcomes import Floats, OodScores
+from bob.numerics.arrays import Bools, Doubles
+from bob.outcomes import OodScores
 
 TPR = 0.95
-"""The true positive rate at which false positives are counted (Hendrycks & Gimpel 2017 and all since)."""
+"""True positive rate at which false positives are counted (Hendrycks & Gimpel 2017, and since)."""
 
 
 def auroc(outcome: OodScores) -> float:
-    """Probability that an in-distribution image scores higher than one that is not; equal scores count one half. The same whichever is positive."""
-    curve = _curve(outcome, inside=False)
-    before = np.concatenate([[0], curve.hits[:-1]])
-    misses = np.diff(curve.misses, prepend=0)
-    return float((misses * (before + curve.hits)).sum() / (2 * curve.hits[-1] * curve.misses[-1]))
+    """Return the probability that an in-distribution image scores higher than another image.
+
+    Ties count one half. Range [0, 1], chance 0.5; the value is the same whichever side is positive.
+    As OpenOOD's.
+    """
+    _require_both_sides(outcome)
+    return area_under_roc(outcome.score, outcome.inside)
 
 
 def aupr_in(outcome: OodScores) -> float:
-    """Average precision of finding in-distribution images by high scores. Chance: their share."""
-    return _average_precision(_curve(outcome, inside=True))
+    """Return the average precision of finding in-distribution images by high scores.
+
+    The sum of (R_n - R_n-1) P_n over distinct scores. Range (0, 1]; chance is their share. OpenOOD
+    joins the points by straight lines instead (see the module).
+    """
+    _require_both_sides(outcome)
+    return _average_precision(outcome.score, outcome.inside)
 
 
 def aupr_out(outcome: OodScores) -> float:
-    """Average precision of finding out-of-distribution images by low scores. Chance: their share."""
-    return _average_precision(_curve(outcome, inside=False))
+    """Return the average precision of finding out-of-distribution images by low scores.
+
+    The sum of (R_n - R_n-1) P_n over distinct scores. Range (0, 1]; chance is their share. OpenOOD
+    joins the points by straight lines instead (see the module).
+    """
+    _require_both_sides(outcome)
+    return _average_precision(-outcome.score, ~outcome.inside)
 
 
 def fpr_at_95_tpr(outcome: OodScores) -> float:
-    """Share of in-distribution images taken for out-of-distribution ones at the strictest threshold that finds 95 % of the latter."""
-    curve = _curve(outcome, inside=False)
-    first = int(np.argmax(curve.hits >= TPR * curve.hits[-1]))
-    return float(curve.misses[first] / curve.misses[-1])
+    """Return the share of in-distribution images rejected where 95 % of the others are.
+
+    The threshold is the strictest one that rejects at least 95 % of the out-of-distribution images.
+    Range [0, 1], lower is better. OpenOOD may take the next threshold (see the module).
+    """
+    _require_both_sides(outcome)
+    hits, counts = counts_at_thresholds(-outcome.score, ~outcome.inside)
+    misses = counts - hits
+    first = int(np.argmax(hits >= TPR * hits[-1]))
+    return float(misses[first] / misses[-1])
 
 
-@dataclass(frozen=True, eq=False)
-class _Curve:
-    """Counts up to and including each distinct score (K,), from the most positive on."""
-
-    hits: Floats
-    """Positives."""
-    misses: Floats
-    """Negatives."""
-
-
-def _curve(outcome: OodScores, inside: bool) -> _Curve:
-    """Thresholds from the most positive score to the least; equal scores are passed together."""
+def _require_both_sides(outcome: OodScores) -> None:
     if outcome.inside.all() or not outcome.inside.any():
-        raise UndefinedError(
-            f"there are no {'out-of' if outcome.inside.any() else 'in'}-distribution test images"
-        )
-    positive = outcome.inside if inside else ~outcome.inside
-    score = outcome.score if inside else -outcome.score
-    order = np.argsort(-score, kind="stable")
-    last = np.append(np.flatnonzero(np.diff(score[order])), len(score) - 1)
-    hits = np.cumsum(positive[order])[last].astype(np.float64)
-    return _Curve(hits, 1.0 + last - hits)
+        missing = "out-of" if outcome.inside.any() else "in"
+        raise UndefinedError(f"there are no {missing}-distribution test images")
 
 
-def _average_precision(curve: _Curve) -> float:
-    precision = curve.hits / (curve.hits + curve.misses)
-    return float((np.diff(curve.hits, prepend=0) * precision).sum() / curve.hits[-1])
+def _average_precision(scores: Doubles, positive: Bools) -> float:
+    """Return the average precision of `bob.metrics.binary`, from counts rather than from recalls.
+
+    It divides once, after the sum, so the last digit can differ.
+    """
+    hits, counts = counts_at_thresholds(scores, positive)
+    return float((np.diff(hits, prepend=0) * (hits / counts)).sum() / hits[-1])
 
 
-def _inside(outcome: OodScores) -> NDArray[np.bool_]:
+def _side(outcome: OodScores) -> Bools:
+    """Return (N,) the stratum of each image: the two sides have fixed sizes."""
     return outcome.inside
 
 
-def _auroc_leave_one_out(outcome: OodScores) -> Floats:
-    return auroc_leave_one_out(outcome.inside, outcome.score)
+def _auroc_leave_one_out(outcome: OodScores) -> Doubles:
+    return area_under_roc_leave_one_out(outcome.score, outcome.inside)
 
 
-def _aupr_in_leave_one_out(outcome: OodScores) -> Floats:
-    return average_precision_leave_one_out(outcome.inside, outcome.score)
+def _aupr_in_leave_one_out(outcome: OodScores) -> Doubles:
+    return average_precision_leave_one_out(outcome.score, outcome.inside)
 
 
-def _aupr_out_leave_one_out(outcome: OodScores) -> Floats:
-    return average_precision_leave_one_out(~outcome.inside, -outcome.score)
+def _aupr_out_leave_one_out(outcome: OodScores) -> Doubles:
+    return average_precision_leave_one_out(-outcome.score, ~outcome.inside)
 
 
-def _at_tpr(outcome: OodScores) -> tuple[Floats, Floats, float]:
+def _scores_and_tpr(outcome: OodScores) -> tuple[Doubles, Doubles, float]:
+    """Return the scores of both sides, in distribution first, and the level of the quantile."""
     return outcome.score[outcome.inside], outcome.score[~outcome.inside], TPR
 
 
@@ -101,41 +114,37 @@ METRICS = (
     Metric(
         auroc,
         OodScores,
-        "jackknife",
-        1.0,
-        True,
-        "an in-distribution image scores higher than one that is not",
-        strata=_inside,
+        interval="jackknife",
+        higher_is_better=True,
+        summary="probability that an in-distribution image scores higher than another",
+        strata=_side,
         leave_one_out=_auroc_leave_one_out,
     ),
     Metric(
         aupr_in,
         OodScores,
-        "jackknife",
-        1.0,
-        True,
-        "average precision of finding in-distribution images",
-        strata=_inside,
+        interval="jackknife",
+        higher_is_better=True,
+        summary="average precision of finding in-distribution images",
+        strata=_side,
         leave_one_out=_aupr_in_leave_one_out,
     ),
     Metric(
         aupr_out,
         OodScores,
-        "jackknife",
-        1.0,
-        True,
-        "average precision of finding out-of-distribution images",
-        strata=_inside,
+        interval="jackknife",
+        higher_is_better=True,
+        summary="average precision of finding out-of-distribution images",
+        strata=_side,
         leave_one_out=_aupr_out_leave_one_out,
     ),
     Metric(
         fpr_at_95_tpr,
         OodScores,
-        "quantile",
-        1.0,
-        False,
-        "in-distribution images rejected where 95 % of the others are",
-        strata=_inside,
-        at_quantile=_at_tpr,
+        interval="quantile",
+        higher_is_better=False,
+        summary="in-distribution images rejected where 95 % of the others are",
+        strata=_side,
+        at_quantile=_scores_and_tpr,
     ),
 )

@@ -1,22 +1,22 @@
-"""The metric of a change of preprocessing: what it gains, image by image."""
+"""The metric of a change of preprocessing: the accuracy gained on the same images."""
 
 import numpy as np
-from numpy.typing import NDArray
 
-from bob.errors import UndefinedError
-from bob.metrics.metric import Metric
-from bob.outcomes.paired_preprocessing import PairedPreprocessing
+from bob.metrics.metric import Metric, mean_of
+from bob.numerics.arrays import Doubles
+from bob.outcomes import PairedPreprocessing
 
 
 def top1_gain(outcome: PairedPreprocessing) -> float:
-    """Top-1 in the other way less top-1 in the backbone's own."""
-    if not len(outcome):
-        raise UndefinedError("there are no test examples")
-    return float(_gain(outcome).mean())
+    """Return top-1 with the other preprocessing minus top-1 with the backbone's own.
+
+    Range [-1, 1], higher is better. Defined here.
+    """
+    return mean_of(_gain(outcome), if_empty="there are no test examples")
 
 
-def _gain(outcome: PairedPreprocessing) -> NDArray[np.float64]:
-    """(N,) 1 where only the other way is right, -1 where only the own one is."""
+def _gain(outcome: PairedPreprocessing) -> Doubles:
+    """Return (N,) 1 where only the other prediction is right, -1 where only the own one is."""
     return outcome.other.astype(np.float64) - outcome.own
 
 
@@ -24,10 +24,9 @@ METRICS = (
     Metric(
         top1_gain,
         PairedPreprocessing,
-        "tango",
-        1.0,
-        True,
-        "accuracy gained over the backbone's own preprocessing",
+        interval="tango",
+        higher_is_better=True,
+        summary="accuracy gained over the backbone's own preprocessing",
         lowest=-1.0,
         per_example=_gain,
     ),

@@ -1,91 +1,121 @@
 """Metrics of retrieval: each is a mean over the queries that have a positive in the gallery.
 
-Of whole rankings (`RetrievalResults`): `mean_ap` and `mean_ap_trapezoid`, `map_at_r`, `r_precision`, `mrr`. Of their first k (`TopKResults`, one per k of the
-task, named with it: `hit_at_k5`): `hit_at`, `precision_at`, `recall_at`, `mean_ap_at`, `precision_until`.
+Metrics of full rankings (`RetrievalResults`): `mean_ap`, `mean_ap_trapezoid`, `map_at_r`,
+`r_precision`, `mrr`. Metrics of the first k items (`TopKResults`, one per k of the task, which is
+part of the score's name: `hit_at_k5`): `hit_at`, `precision_at`, `recall_at`, `mean_ap_at`,
+`precision_until`. All have the range [0, 1].
 
 Names that mean different things in different papers:
-- "Recall@k" of metric learning (Song et al. 2016, arXiv:1511.06452) and of image-text retrieval is `hit_at`; recall as a fraction is `recall_at`.
-- mAP is `mean_ap`; that of Oxford, Paris and their revisited versions is `mean_ap_trapezoid` (Radenovic et al. 2018, arXiv:1803.11285).
-- mAP@k divides by min(R, k), as Google Landmarks v2 does (Weyand et al. 2020, arXiv:2004.01804); torchmetrics divides by the hits among the first k.
-- MAP@R, from Musgrave et al. 2020 (arXiv:2003.08505), divides by R, misses among the first R weighing as much as hits.
-- mP@k of the revisited code divides by min(k, rank of the last positive): `precision_until`; others, and `precision_at`, by k.
+- "Recall@k" of metric learning (Song et al. 2016, arXiv:1511.06452) and of image-text retrieval is
+  `hit_at`; recall as a fraction is `recall_at`.
+- mAP is `mean_ap`; that of Oxford, Paris and their revisited versions is `mean_ap_trapezoid`
+  (Radenovic et al. 2018, arXiv:1803.11285).
+- mAP@k divides by min(R, k), as Google Landmarks v2 does (Weyand et al. 2020, arXiv:2004.01804);
+  torchmetrics divides by the hits among the first k.
+- MAP@R, from Musgrave et al. 2020 (arXiv:2003.08505), divides by R; misses among the first R weigh
+  as much as hits.
+- mP@k of the revisited code divides by min(k, rank of the last positive): `precision_until`; other
+  papers, and `precision_at`, divide by k.
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bob.errors import UndefinedError
-from bob.metrics.metric import Metric
-from bob.outcomes.retrieval import RetrievalResults, TopKResults
+from bob.metrics.metric import Metric, mean_of
+from bob.numerics.arrays import Doubles
+from bob.outcomes import RetrievalResults, TopKResults
 
-Doubles = NDArray[np.float64]
+EMPTY = "no query has a positive in the gallery"
 
 
 def mean_ap(outcome: RetrievalResults) -> float:
-    """Mean average precision: over queries, of the mean over positives of the precision at their ranks."""
-    return _mean(outcome.ap)
+    """Return the mean average precision (mAP).
+
+    Per query: the mean over its positives of the precision at their ranks. Range (0, 1].
+    """
+    return mean_of(outcome.ap, if_empty=EMPTY)
 
 
 def mean_ap_trapezoid(outcome: RetrievalResults) -> float:
-    """Mean average precision with trapezoids, as the evaluation code of Oxford and Paris has it."""
-    return _mean(outcome.ap_trapezoid)
+    """Return the mean average precision with trapezoids, as in the code for Oxford and Paris.
+
+    Per query: the area under straight lines between the points of precision and recall. Range
+    (0, 1]. Source: Radenovic et al. 2018 (arXiv:1803.11285).
+    """
+    return mean_of(outcome.ap_trapezoid, if_empty=EMPTY)
 
 
 def map_at_r(outcome: RetrievalResults) -> float:
-    """Mean average precision at R, R being the number of the query's positives."""
-    return _mean(outcome.ap_at_r)
+    """Return the mean average precision at R, where R is the number of the query's positives.
+
+    Per query: the sum of the precisions at the positives among the first R, divided by R. Range
+    [0, 1]. Source: Musgrave et al. 2020 (arXiv:2003.08505).
+    """
+    return mean_of(outcome.ap_at_r, if_empty=EMPTY)
 
 
 def r_precision(outcome: RetrievalResults) -> float:
-    """Mean share of positives among the first R."""
-    return _mean(outcome.r_precision)
+    """Return the mean share of positives among the first R items, R being their number.
+
+    Range [0, 1]. As in Musgrave et al. 2020 (arXiv:2003.08505).
+    """
+    return mean_of(outcome.r_precision, if_empty=EMPTY)
 
 
 def mrr(outcome: RetrievalResults) -> float:
-    """Mean reciprocal 1-based rank of the first positive."""
-    return _mean(_reciprocal(outcome))
+    """Return the mean reciprocal rank: 1 / (1-based rank of the first positive). Range (0, 1]."""
+    return mean_of(_reciprocal_ranks(outcome), if_empty=EMPTY)
 
 
 def hit_at(outcome: TopKResults) -> float:
-    """Share of queries with at least one positive among the first k."""
-    return _mean(_hit(outcome))
+    """Return the share of queries with at least one positive among the first k items.
+
+    Range [0, 1]. This is "Recall@k" of Song et al. 2016 (arXiv:1511.06452).
+    """
+    return mean_of(_has_hit(outcome), if_empty=EMPTY)
 
 
 def precision_at(outcome: TopKResults) -> float:
-    """Mean share of positives among the first k; divided by k also where the gallery is smaller."""
-    return _mean(_precision(outcome))
+    """Return the mean share of positives among the first k items (P@k).
+
+    Range [0, 1]. The divisor is k even if the gallery is smaller.
+    """
+    return mean_of(_precision(outcome), if_empty=EMPTY)
 
 
 def recall_at(outcome: TopKResults) -> float:
-    """Mean share of the query's positives that are among the first k."""
-    return _mean(_recall(outcome))
+    """Return the mean share of the query's positives that are among the first k. Range [0, 1]."""
+    return mean_of(_recall(outcome), if_empty=EMPTY)
 
 
 def mean_ap_at(outcome: TopKResults) -> float:
-    """Mean average precision among the first k, divided by min(R, k)."""
-    return _mean(outcome.ap)
+    """Return the mean average precision among the first k items (mAP@k).
+
+    Per query: the sum of the precisions at the positives among the first k, divided by min(R, k).
+    Range [0, 1]. Source: Weyand et al. 2020 (arXiv:2004.01804). Differs from torchmetrics, which
+    divides by the hits among the first k.
+    """
+    return mean_of(outcome.ap, if_empty=EMPTY)
 
 
 def precision_until(outcome: TopKResults) -> float:
-    """Mean share of positives among the first min(k, rank of the last positive)."""
+    """Return the mean share of positives among the first min(k, rank of the last positive) items.
+
+    Range [0, 1]. This is mP@k of Radenovic et al. 2018 (arXiv:1803.11285). Undefined for rankings
+    that are cut off.
+    """
     if np.isnan(outcome.until_last).any():
         raise UndefinedError(
-            "precision_until needs whole rankings; these were cut off at the task's depth"
+            "precision_until needs full rankings; these are cut off at the task's depth"
         )
-    return _mean(outcome.until_last)
+    return mean_of(outcome.until_last, if_empty=EMPTY)
 
 
-def _mean(values: NDArray[np.floating]) -> float:
-    if not len(values):
-        raise UndefinedError("no query has a positive in the gallery")
-    return float(values.mean(dtype=np.float64))
-
-
-def _reciprocal(outcome: RetrievalResults) -> Doubles:
+def _reciprocal_ranks(outcome: RetrievalResults) -> Doubles:
     return 1.0 / (outcome.first + 1)
 
 
-def _hit(outcome: TopKResults) -> Doubles:
+def _has_hit(outcome: TopKResults) -> Doubles:
     return (outcome.hits > 0).astype(np.float64)
 
 
@@ -102,91 +132,81 @@ METRICS = (
     Metric(
         mean_ap,
         RetrievalResults,
-        "effective",
-        1.0,
-        True,
-        "mean average precision (mAP)",
+        interval="effective",
+        higher_is_better=True,
+        summary="mean average precision (mAP)",
         per_example=lambda outcome: outcome.ap,
     ),
     Metric(
         mean_ap_trapezoid,
         RetrievalResults,
-        "effective",
-        1.0,
-        True,
-        "mAP with trapezoids, as Oxford and Paris",
+        interval="effective",
+        higher_is_better=True,
+        summary="mAP with trapezoids, as for Oxford and Paris",
         per_example=lambda outcome: outcome.ap_trapezoid,
     ),
     Metric(
         map_at_r,
         RetrievalResults,
-        "effective",
-        1.0,
-        True,
-        "mean average precision at R (MAP@R)",
+        interval="effective",
+        higher_is_better=True,
+        summary="mean average precision at R (MAP@R)",
         per_example=lambda outcome: outcome.ap_at_r,
     ),
     Metric(
         r_precision,
         RetrievalResults,
-        "effective",
-        1.0,
-        True,
-        "share of positives among the first R",
+        interval="effective",
+        higher_is_better=True,
+        summary="share of positives among the first R",
         per_example=lambda outcome: outcome.r_precision,
     ),
     Metric(
         mrr,
         RetrievalResults,
-        "effective",
-        1.0,
-        True,
-        "mean reciprocal rank of the first positive",
-        per_example=_reciprocal,
+        interval="effective",
+        higher_is_better=True,
+        summary="mean reciprocal rank of the first positive",
+        per_example=_reciprocal_ranks,
     ),
     Metric(
         hit_at,
         TopKResults,
-        "wilson",
-        1.0,
-        True,
-        "queries with a positive among the first k (R@k)",
-        per_example=_hit,
+        interval="wilson",
+        higher_is_better=True,
+        summary="queries with a positive among the first k (R@k)",
+        per_example=_has_hit,
     ),
     Metric(
         precision_at,
         TopKResults,
-        "effective",
-        1.0,
-        True,
-        "share of positives among the first k (P@k)",
+        interval="effective",
+        higher_is_better=True,
+        summary="share of positives among the first k (P@k)",
         per_example=_precision,
     ),
     Metric(
         recall_at,
         TopKResults,
-        "effective",
-        1.0,
-        True,
-        "share of the positives found among the first k",
+        interval="effective",
+        higher_is_better=True,
+        summary="share of the positives found among the first k",
         per_example=_recall,
     ),
     Metric(
         mean_ap_at,
         TopKResults,
-        "effective",
-        1.0,
-        True,
-        "mean average precision among the first k (mAP@k)",
+        interval="effective",
+        higher_is_better=True,
+        summary="mean average precision among the first k (mAP@k)",
         per_example=lambda outcome: outcome.ap,
     ),
     Metric(
         precision_until,
         TopKResults,
-        "effective",
-        1.0,
-        True,
-        "P@k of the revisited Oxford and Paris",
+        interval="effective",
+        higher_is_better=True,
+        summary="P@k of the revisited Oxford and Paris",
         per_example=lambda outcome: outcome.until_last,
     ),
 )

@@ -1,11 +1,15 @@
-"""Outcomes: what a protocol returns. Per-example results, from which every metric and every paired test is computed."""
+"""Outcomes: the per-example results that a protocol returns.
+
+Every metric, interval and paired test is computed from an outcome. Each class is named after what
+it holds: predictions, scores, curves or results.
+"""
 
 from bob.outcomes.classification import ClassPredictions
 from bob.outcomes.corruptions import CorruptionResults
 from bob.outcomes.fewshot_curves import FewShotCurves
 from bob.outcomes.multilabel import MultilabelPredictions
 from bob.outcomes.ood_scores import OodScores
-from bob.outcomes.outcome import Floats, Ints, Outcome
+from bob.outcomes.outcome import Outcome
 from bob.outcomes.paired_preprocessing import PairedPreprocessing
 from bob.outcomes.retrieval import RetrievalResults, TopKResults
 from bob.outcomes.shifts import ShiftResults
@@ -14,8 +18,6 @@ __all__ = [
     "ClassPredictions",
     "CorruptionResults",
     "FewShotCurves",
-    "Floats",
-    "Ints",
     "MultilabelPredictions",
     "OodScores",
     "Outcome",

@@ -1,21 +1,25 @@
-"""The outcome of one classifier on the same images as they are and corrupted in several ways."""
+"""The outcome of one classifier on the same images, clean and under several corruptions."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
+
+from bob.numerics.arrays import Bools
+from bob.outcomes.outcome import ArrayOutcome
 
 
 @dataclass(frozen=True, eq=False)
-class CorruptionResults:
-    """Per-image results on N images under K conditions."""
+class CorruptionResults(ArrayOutcome):
+    """Correctness of the predictions on N images, clean and under K conditions.
 
-    clean: NDArray[np.bool_]
-    """(N,) whether the image as it is was classified right."""
-    right: NDArray[np.bool_]
-    """(N, K) whether it was under each corruption and severity."""
+    A condition is a corruption at a severity.
+    """
+
+    clean: Bools
+    """(N,) whether the prediction for the clean image is right."""
+    right: Bools
+    """(N, K) whether the prediction under each condition is right."""
 
     def __post_init__(self) -> None:
         if (
@@ -24,25 +28,10 @@ class CorruptionResults:
             or not self.right.shape[1]
         ):
             raise ValueError(
-                f"clean must have shape (N,) and right (N, K), K at least 1; got {self.clean.shape} and {self.right.shape}."
+                "clean must have shape (N,) and right (N, K), K at least 1; "
+                f"got {self.clean.shape} and {self.right.shape}."
             )
 
-    def __len__(self) -> int:
-        return len(self.clean)
-
-    def take(self, positions: NDArray[Any]) -> "CorruptionResults":
-        """The outcome of the images at `positions` (M,), int, repeats allowed: an image goes with all its corruptions."""
-        return CorruptionResults(self.clean[positions], self.right[positions])
-
     def under(self, conditions: NDArray[Any]) -> "CorruptionResults":
-        """The outcome under some of the conditions, (K,) bool."""
+        """Return the outcome under the conditions that the mask (K,), bool, selects."""
         return CorruptionResults(self.clean, self.right[:, conditions])
-
-    def to_arrays(self) -> dict[str, NDArray[Any]]:
-        """For storing."""
-        return {"clean": self.clean, "right": self.right}
-
-    @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> "CorruptionResults":
-        """From what `to_arrays` gave."""
-        return cls(arrays["clean"], arrays["right"])

@@ -1,40 +1,23 @@
-"""The outcome of a classifier on images of which each can have several classes, or none."""
+"""The outcome of a classifier on images that can have several classes, or none."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+from bob.numerics.arrays import Bools, Floats
+from bob.outcomes.outcome import ArrayOutcome
 
 
 @dataclass(frozen=True, eq=False)
-class MultilabelPredictions:
-    """Per-image results on N test images of C classes."""
+class MultilabelPredictions(ArrayOutcome):
+    """Scores and labels of N test images and C classes."""
 
-    scores: NDArray[np.float32]
-    """(N, C) the higher, the more the class is there; compared within a class, over images."""
-    labels: NDArray[np.bool_]
-    """(N, C) which classes are there."""
+    scores: Floats
+    """(N, C), higher if the class is more likely present; compared across images of one class."""
+    labels: Bools
+    """(N, C) whether the class is present."""
 
     def __post_init__(self) -> None:
         if self.scores.ndim != 2 or self.scores.shape != self.labels.shape:
             raise ValueError(
-                f"scores and labels must both have shape (N, C); got {self.scores.shape} and {self.labels.shape}."
+                "scores and labels must both have shape (N, C); "
+                f"got {self.scores.shape} and {self.labels.shape}."
             )
-
-    def __len__(self) -> int:
-        return len(self.scores)
-
-    def take(self, positions: NDArray[Any]) -> "MultilabelPredictions":
-        """The outcome of the images at `positions` (M,), int, repeats allowed."""
-        return MultilabelPredictions(self.scores[positions], self.labels[positions])
-
-    def to_arrays(self) -> dict[str, NDArray[Any]]:
-        """For storing."""
-        return {"scores": self.scores, "labels": self.labels}
-
-    @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> "MultilabelPredictions":
-        """From what `to_arrays` gave."""
-        return cls(arrays["scores"], arrays["labels"])

@@ -1,40 +1,23 @@
-"""The outcome of one classifier on the same images, prepared in two ways."""
+"""The outcome of one classifier on the same images under two kinds of preprocessing."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+from bob.numerics.arrays import Bools
+from bob.outcomes.outcome import ArrayOutcome
 
 
 @dataclass(frozen=True, eq=False)
-class PairedPreprocessing:
-    """Per-image results on N test images."""
+class PairedPreprocessing(ArrayOutcome):
+    """Correctness of the predictions on N test images under both kinds of preprocessing."""
 
-    own: NDArray[np.bool_]
-    """(N,) whether it is right as the backbone itself would have it."""
-    other: NDArray[np.bool_]
-    """(N,) whether it is right in the other way."""
+    own: Bools
+    """(N,) whether the prediction is right with the backbone's own preprocessing."""
+    other: Bools
+    """(N,) whether the prediction is right with the other preprocessing."""
 
     def __post_init__(self) -> None:
         if self.own.ndim != 1 or self.own.shape != self.other.shape:
             raise ValueError(
-                f"own and other must both have shape (N,); got {self.own.shape} and {self.other.shape}."
+                "own and other must both have shape (N,); "
+                f"got {self.own.shape} and {self.other.shape}."
             )
-
-    def __len__(self) -> int:
-        return len(self.own)
-
-    def take(self, positions: NDArray[Any]) -> "PairedPreprocessing":
-        """The outcome of the images at `positions` (M,), int, repeats allowed."""
-        return PairedPreprocessing(self.own[positions], self.other[positions])
-
-    def to_arrays(self) -> dict[str, NDArray[Any]]:
-        """For storing."""
-        return {"own": self.own, "other": self.other}
-
-    @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> "PairedPreprocessing":
-        """From what `to_arrays` gave."""
-        return cls(arrays["own"], arrays["other"])

@@ -1,6 +1,7 @@
-"""Outcomes of retrieval: where the gallery items that a query should find came in its ranking.
+"""The outcomes of retrieval: where a query's positives are in its ranking of the gallery.
 
-Q counts the queries that have at least one positive in the gallery; others are left out by the protocol, which says how many they were.
+Q counts the queries with at least one positive in the gallery. The protocol excludes the others,
+and reports how many they are.
 """
 
 from collections.abc import Mapping
@@ -10,66 +11,52 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bob.outcomes.outcome import Floats, Ints
+from bob.numerics.arrays import Doubles, Ints
+from bob.outcomes.outcome import ArrayOutcome
 
 
 @dataclass(frozen=True, eq=False)
-class RetrievalResults:
-    """Per-query results over whole rankings. Ranks count what was not excluded, from 0."""
+class RetrievalResults(ArrayOutcome):
+    """Results of Q queries over full rankings. Ranks start at 0 and skip excluded items."""
 
     query: Ints
     """(Q,) position of the query in its split."""
     positives: Ints
-    """(Q,) R: how many gallery items it should find, at least 1."""
+    """(Q,) R, the number of relevant gallery items, at least 1."""
     first: Ints
     """(Q,) rank of the first positive."""
-    ap: Floats
+    ap: Doubles
     """(Q,) average precision: the mean over the positives of the precision at their ranks."""
-    ap_trapezoid: Floats
-    """(Q,) average precision as the area under straight lines between the points of precision and recall."""
-    r_precision: Floats
+    ap_trapezoid: Doubles
+    """(Q,) area under the precision-recall curve with straight lines between its points."""
+    r_precision: Doubles
     """(Q,) share of positives among the first R."""
-    ap_at_r: Floats
-    """(Q,) sum of the precisions at positives among the first R, divided by R."""
-
-    def __len__(self) -> int:
-        return len(self.query)
-
-    def take(self, positions: NDArray[Any]) -> "RetrievalResults":
-        """The outcome of the queries at `positions` (M,), int, repeats allowed."""
-        return RetrievalResults(
-            **{field.name: getattr(self, field.name)[positions] for field in fields(self)}
-        )
-
-    def to_arrays(self) -> dict[str, NDArray[Any]]:
-        """For storing."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
-
-    @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> "RetrievalResults":
-        """From what `to_arrays` gave."""
-        return cls(**{field.name: arrays[field.name] for field in fields(cls)})
+    ap_at_r: Doubles
+    """(Q,) sum of the precisions at the positives among the first R, divided by R."""
 
 
 @dataclass(frozen=True, eq=False)
 class TopKResults:
-    """Per-query results over the first k of each ranking."""
+    """Results of Q queries over the first k items of each ranking."""
 
     k: int
     positives: Ints
-    """(Q,) R: how many gallery items the query should find, at least 1."""
+    """(Q,) R, the number of relevant gallery items, at least 1."""
     hits: Ints
-    """(Q,) how many of them are among the first k."""
-    ap: Floats
-    """(Q,) sum of the precisions at positives among the first k, divided by min(R, k)."""
-    until_last: Floats
-    """(Q,) precision at min(k, 1-based rank of the last positive); NaN where rankings were cut off before it."""
+    """(Q,) number of positives among the first k."""
+    ap: Doubles
+    """(Q,) sum of the precisions at the positives among the first k, divided by min(R, k)."""
+    until_last: Doubles
+    """(Q,) precision at min(k, 1-based rank of the last positive).
+
+    NaN if the rankings were cut off before it.
+    """
 
     def __len__(self) -> int:
         return len(self.positives)
 
     def take(self, positions: NDArray[Any]) -> "TopKResults":
-        """The outcome of the queries at `positions` (M,), int, repeats allowed."""
+        """Return the outcome of the queries at `positions` (M,), int; repeats are allowed."""
         return TopKResults(
             self.k,
             self.positives[positions],
@@ -79,12 +66,12 @@ class TopKResults:
         )
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
-        """For storing."""
+        """Return the arrays to store."""
         return {field.name: np.asarray(getattr(self, field.name)) for field in fields(self)}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> "TopKResults":
-        """From what `to_arrays` gave."""
+        """Return the outcome that `to_arrays` stored."""
         return cls(
             int(arrays["k"].item()),
             arrays["positives"],

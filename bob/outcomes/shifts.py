@@ -1,54 +1,41 @@
-"""The outcome of one classifier on several test sets: the one it was made for, and shifted ones."""
+"""The outcome of one classifier on an in-distribution test set and on shifted ones."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from bob.outcomes.outcome import Ints
+from bob.numerics.arrays import Bools, Ints
+from bob.outcomes.outcome import ArrayOutcome
 
 
 @dataclass(frozen=True, eq=False)
-class ShiftResults:
-    """Per-example results on N images of several test sets together."""
+class ShiftResults(ArrayOutcome):
+    """Correctness of the predictions on the N images of several test sets."""
 
-    right: NDArray[np.bool_]
+    right: Bools
     """(N,) whether the best-scored class is the true one."""
     shift: Ints
-    """(N,) the test set: 0 is in distribution, 1, 2, ... are shifted ones."""
+    """(N,) the test set: 0 is in distribution, 1, 2, ... are the shifted ones."""
     group: Ints
-    """(N,) the group among which the worst is looked for: the test set itself, or a finer part of it."""
+    """(N,) the group for worst-group accuracy: the test set itself, or a finer part of it."""
 
     def __post_init__(self) -> None:
         if not self.right.shape == self.shift.shape == self.group.shape or self.right.ndim != 1:
             raise ValueError(
-                f"right, shift and group must all have shape (N,); got {self.right.shape}, {self.shift.shape} and {self.group.shape}."
+                "right, shift and group must all have shape (N,); "
+                f"got {self.right.shape}, {self.shift.shape} and {self.group.shape}."
             )
 
     @classmethod
     def from_test_sets(
-        cls, sides: Sequence[NDArray[np.bool_]], groups: Sequence[NDArray[np.int64]] | None = None
+        cls, right: Sequence[Bools], groups: Sequence[Ints] | None = None
     ) -> "ShiftResults":
-        """From `right` per test set, in distribution first; without groups, each test set is one."""
-        shift = np.repeat(np.arange(len(sides)), [len(side) for side in sides])
+        """Return the outcome of `right` per test set, in distribution first.
+
+        Without `groups` per test set, each test set is one group.
+        """
+        shift = np.repeat(np.arange(len(right)), [len(part) for part in right])
         return cls(
-            np.concatenate(sides), shift, shift if groups is None else np.concatenate(groups)
+            np.concatenate(right), shift, shift if groups is None else np.concatenate(groups)
         )
-
-    def __len__(self) -> int:
-        return len(self.right)
-
-    def take(self, positions: NDArray[Any]) -> "ShiftResults":
-        """The outcome of the images at `positions` (M,), int, repeats allowed."""
-        return ShiftResults(self.right[positions], self.shift[positions], self.group[positions])
-
-    def to_arrays(self) -> dict[str, NDArray[Any]]:
-        """For storing."""
-        return {"right": self.right, "shift": self.shift, "group": self.group}
-
-    @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> "ShiftResults":
-        """From what `to_arrays` gave."""
-        return cls(arrays["right"], arrays["shift"], arrays["group"])

@@ -1,1 +1,4 @@
-"""Statistics over backbones and settings. Pure functions of arrays: no files, no records, no torch. See docs/statistics.md."""
+"""Statistics over examples, settings and backbones: pure functions of arrays.
+
+They read no files or records and do not import torch. See docs/statistics.md.
+"""

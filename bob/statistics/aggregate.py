@@ -1,52 +1,56 @@
-"""One number per backbone out of many settings: z-scores, ranks, wins, Borda.
+"""Summaries of a backbone over many settings: z-scores, ranks, wins and Borda counts.
 
-Everything takes values (R, S) of R backbones in S settings without a gap, and higher (S,), whether more is better there.
-What comes out depends on the pool of R backbones, so whoever prints it names the pool.
+All functions take values (R, S) of R backbones in S settings, without missing entries, and higher
+(S,), whether a higher value is better in each setting. The results depend on the pool of the R
+backbones, so every table that shows them names the pool.
 """
 
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from bob.numerics.arrays import Doubles
 
 
-def z_scores(values: Floats, higher: Sequence[bool]) -> Floats:
-    """(R, S) standard deviations above the pool's mean, better positive, as in *Battle of the Backbones* (arXiv:2310.19909): per setting, ddof 1.
+def z_scores(values: Doubles, higher: Sequence[bool]) -> Doubles:
+    """Return (R, S) standard deviations from the pool's mean in each setting; better is positive.
 
-    A setting in which all are equal tells nobody apart: 0 for all. NaN for a pool of one, which has no spread.
+    As in *Battle of the Backbones* (arXiv:2310.19909): per setting, with ddof 1. A setting in which
+    all values are equal gives 0 to all. A pool of one has no spread and gives NaN.
     """
     if len(values) < 2:
         return np.full(values.shape, np.nan)
     gap = values - values.mean(0)
     spread = np.where(np.ptp(values, axis=0) > 0, values.std(0, ddof=1), np.inf)
-    z: Floats = np.where(np.asarray(higher, bool), 1, -1) * gap / spread
+    z: Doubles = np.where(np.asarray(higher, bool), 1, -1) * gap / spread
     return z
 
 
-def wins(values: Floats, higher: Sequence[bool]) -> Floats:
-    """(R, S) how many others of the pool each one beats in each setting; an equal one counts half."""
+def wins(values: Doubles, higher: Sequence[bool]) -> Doubles:
+    """Return (R, S) the number of other backbones that each beats in each setting; ties are 1/2."""
     oriented = np.where(np.asarray(higher, bool), values, -values)
-    more, equal = oriented[:, None] > oriented[None], oriented[:, None] == oriented[None]
-    count: Floats = more.sum(1) + (equal.sum(1) - 1) / 2
+    better, equal = oriented[:, None] > oriented[None], oriented[:, None] == oriented[None]
+    count: Doubles = better.sum(1) + (equal.sum(1) - 1) / 2
     return count
 
 
-def ranks(values: Floats, higher: Sequence[bool]) -> Floats:
-    """(R, S) 1 is best; equal values share the mean of their places."""
+def ranks(values: Doubles, higher: Sequence[bool]) -> Doubles:
+    """Return (R, S) the rank in each setting, 1 being the best; ties share their mean rank."""
     return len(values) - wins(values, higher)
 
 
-def borda(values: Floats, higher: Sequence[bool]) -> Floats:
-    """(R,) points: one for each other backbone beaten in each setting, half for an equal one (Borda's count)."""
-    points: Floats = wins(values, higher).sum(1)
+def borda(values: Doubles, higher: Sequence[bool]) -> Doubles:
+    """Return (R,) Borda counts: `wins` summed over settings."""
+    points: Doubles = wins(values, higher).sum(1)
     return points
 
 
-def win_rate(values: Floats, higher: Sequence[bool]) -> Floats:
-    """(R,) share of duels won, over all others and all settings, equals counting half; NaN for a pool of one."""
+def win_rate(values: Doubles, higher: Sequence[bool]) -> Doubles:
+    """Return (R,) the share of pairwise comparisons won, over all other backbones and settings.
+
+    Ties count half. A pool of one gives NaN.
+    """
     if len(values) < 2:
         return np.full(len(values), np.nan)
-    rate: Floats = wins(values, higher).mean(1) / (len(values) - 1)
+    rate: Doubles = wins(values, higher).mean(1) / (len(values) - 1)
     return rate

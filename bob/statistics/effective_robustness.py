@@ -1,47 +1,55 @@
-"""Effective robustness: how far a backbone's accuracy under shift lies above what its accuracy in distribution leads one to expect.
+"""Effective robustness: accuracy under shift beyond what accuracy in distribution predicts.
 
-Follows Taori et al. 2020 (arXiv:2007.00644) and Miller et al. 2021 (arXiv:2107.04649): a straight line through the pool's points, logit of accuracy
-under shift against logit of accuracy in distribution, by least squares; effective robustness is the accuracy minus the line's, as accuracies.
+Follows Taori et al. 2020 (arXiv:2007.00644) and Miller et al. 2021 (arXiv:2107.04649): the
+prediction is a straight line through the pool's points, logit of accuracy under shift against logit
+of accuracy in distribution, fitted by least squares; effective robustness is the accuracy minus the
+prediction, both as accuracies.
 
-It is a property of the pool that draws the line, so that it is always quoted with that pool. Differs from them in one point: whose line it
-is, is the caller's choice (`pool`); they take backbones trained without further data.
+It is a property of the pool that the line is fitted to, so it is always reported with that pool.
+Differs from both papers in one point: the caller chooses the pool; they fit the line to backbones
+trained without additional data.
 """
 
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import expit, logit
 
-from bob.statistics.aggregate import Floats
+from bob.numerics.arrays import Bools, Doubles
 
 
 class EffectiveRobustness(NamedTuple):
-    """Residuals, and the line that they are from."""
+    """Residuals of R backbones, and the line that they refer to."""
 
-    residual: Floats
-    """(R,) accuracy under shift minus the line's; NaN where an accuracy is exactly 0 or 1, whose logit is infinite."""
+    residual: Doubles
+    """(R,) accuracy under shift minus the prediction.
+
+    NaN where an accuracy is exactly 0 or 1, whose logit is infinite.
+    """
     slope: float
     intercept: float
-    """logit(shifted) = intercept + slope · logit(own)"""
-    pool: NDArray[np.bool_]
-    """(R,) the backbones that drew the line."""
+    """logit(shifted) = intercept + slope · logit(in distribution)"""
+    pool: Bools
+    """(R,) the backbones that the line is fitted to."""
 
 
 def effective_robustness(
-    own: Floats, shifted: Floats, pool: NDArray[np.bool_] | None = None
+    in_distribution: Doubles, shifted: Doubles, pool: Bools | None = None
 ) -> EffectiveRobustness | None:
-    """Of R backbones with accuracies (R,) in distribution and under shift, both fractions; `pool` (R,) draws the line, None is all.
+    """Return the effective robustness of R backbones with accuracies (R,), as fractions.
 
-    None where no line can be drawn: fewer than 3 backbones of the pool strictly between 0 and 1 in both, or all equal in distribution.
+    `pool` (R,) selects the backbones that the line is fitted to; None selects all. The result is
+    None if no line can be fitted: fewer than 3 backbones of the pool have both accuracies strictly
+    between 0 and 1, or all have the same accuracy in distribution.
     """
-    finite = (own > 0) & (own < 1) & (shifted > 0) & (shifted < 1)
-    drawing = finite if pool is None else finite & pool
-    if drawing.sum() < 3 or np.ptp(own[drawing]) == 0:
+    finite = (in_distribution > 0) & (in_distribution < 1) & (shifted > 0) & (shifted < 1)
+    fitted = finite if pool is None else finite & pool
+    if fitted.sum() < 3 or np.ptp(in_distribution[fitted]) == 0:
         return None
-    x, y = logit(own[drawing]), logit(shifted[drawing])
+    x, y = logit(in_distribution[fitted]), logit(shifted[fitted])
     slope = float(((x - x.mean()) * (y - y.mean())).sum() / np.square(x - x.mean()).sum())
     intercept = float(y.mean() - slope * x.mean())
-    residual = np.full(len(own), np.nan)
-    residual[finite] = shifted[finite] - expit(intercept + slope * logit(own[finite]))
-    return EffectiveRobustness(residual, slope, intercept, drawing)
+    residual = np.full(len(in_distribution), np.nan)
+    predicted = expit(intercept + slope * logit(in_distribution[finite]))
+    residual[finite] = shifted[finite] - predicted
+    return EffectiveRobustness(residual, slope, intercept, fitted)

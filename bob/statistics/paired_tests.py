@@ -1,7 +1,8 @@
-"""Is one backbone better than another on the same examples? Paired tests and intervals of the difference.
+"""Paired tests of backbones on the same examples, and intervals of their differences.
 
-All take values (R, N): what each of R backbones got on each of N examples (queries, draws), in the same order, so that a metric is a row's mean.
-A test of every pair comes as a matrix (R, R) of two-sided p-values; copies of one backbone have p = 1.
+All functions take values (R, N) of R backbones on N examples (queries, draws) in the same order, so
+that a metric is the mean of a row. A test of all pairs returns a matrix (R, R) of two-sided
+p-values; two copies of one backbone have p = 1.
 """
 
 from collections.abc import Iterator
@@ -9,24 +10,31 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import bdtr, ndtr, stdtr, stdtrit
+from scipy.special import bdtr, ndtr, stdtr
 
-from bob.statistics.aggregate import Floats
-from bob.statistics.limits import clip_limits, paired_shares
+from bob.numerics.arrays import Doubles
+from bob.statistics.limits import clip_limits, paired_shares, student
 
 FLIPS = 9_999
-"""Random sign vectors of the permutation test; the smallest p is 1e-4, small enough for Holm over hundreds."""
+"""Random sign vectors of the permutation test.
+
+The smallest p-value is 1e-4, small enough for Holm over hundreds of comparisons.
+"""
+
 EXACT = 13
-"""Up to this many examples, all 2^N sign vectors are counted instead."""
+"""Up to this many examples, all 2^N sign vectors are enumerated instead."""
+
 MANY = 2_000
-"""From more examples on, the mean of flipped differences is taken for normal; its variance is known exactly."""
+"""For more examples, the mean of flipped differences is taken as normal, with exact variance."""
+
 BLOCK = 1_000
-"""Sign vectors held at once: 16 MB at MANY examples."""
+"""Sign vectors in memory at once: 16 MB at MANY examples."""
+
 PairedTest = Literal["mcnemar", "sign_flip", "t", "bootstrap"]
 
 
 class PairedDifference(NamedTuple):
-    """First minus second on the same examples."""
+    """The first backbone minus the second on the same N examples."""
 
     value: float
     low: float | None
@@ -37,70 +45,77 @@ class PairedDifference(NamedTuple):
     test: PairedTest
 
 
-def choose_test(values: Floats, draws: bool) -> PairedTest:
-    """Which test values (R, N) call for: exact McNemar for right or wrong, Student's t over `draws`, sign flips for any other values."""
+def choose_test(values: Doubles, draws: bool) -> PairedTest:
+    """Return the test that suits values (R, N).
+
+    Student's t for `draws`, the exact McNemar test for zeros and ones, sign flips for other values.
+    """
     if draws:
         return "t"
     return "mcnemar" if np.isin(values, (0.0, 1.0)).all() else "sign_flip"
 
 
-def p_values(values: Floats, test: PairedTest, seed: int = 0) -> Floats:
-    """(R, R) two-sided p-values of every pair by `test`."""
+def p_values(values: Doubles, test: PairedTest, seed: int = 0) -> Doubles:
+    """Return (R, R) two-sided p-values of all pairs by `test`."""
     if test == "mcnemar":
         return mcnemar(values)
     return t_tests(values) if test == "t" else sign_flips(values, seed)
 
 
-def compare_paired(a: Floats, b: Floats, draws: bool = False, seed: int = 0) -> PairedDifference:
-    """a minus b, both (N,), with its 95 % interval and p-value."""
+def compare_paired(a: Doubles, b: Doubles, draws: bool = False, seed: int = 0) -> PairedDifference:
+    """Return a minus b, both (N,), with its 95 % interval and its p-value."""
     values = np.stack([a, b])
     test = choose_test(values, draws)
+    gap = float((a - b).mean())
     low, high = (
-        clip_limits(float((a - b).mean()), paired_shares((a > b).sum(), (b > a).sum(), len(a)), -1, 1)
+        clip_limits(gap, paired_shares((a > b).sum(), (b > a).sum(), len(a)), -1, 1)
         if test == "mcnemar"
         else mean_limits(a - b)
     )
-    return PairedDifference(
-        float((a - b).mean()), low, high, float(p_values(values, test, seed)[0, 1]), len(a), test
-    )
+    return PairedDifference(gap, low, high, float(p_values(values, test, seed)[0, 1]), len(a), test)
 
 
-def mcnemar(right: Floats) -> Floats:
-    """Exact McNemar test (1947) of right (R, N), 1 or 0: of the examples that only one of the two has right, each has half by chance.
+def mcnemar(right: Doubles) -> Doubles:
+    """Return (R, R) p-values of the exact McNemar test (1947); right (R, N) is 1 or 0.
 
-    Two-sided as twice the smaller tail of Binomial(n, 1/2), at most 1: what scipy's binomtest gives, since the distribution is symmetric.
+    Under the null hypothesis, each example that only one of the two has right is a fair coin flip.
+    Two-sided as twice the smaller tail of Binomial(n, 1/2), at most 1, which equals scipy's
+    `binomtest` since the distribution is symmetric.
     """
     counts = right.astype(np.float32)
     both = np.rint((counts @ counts.T).astype(np.float64))
     only = np.diag(both)[:, None] - both
-    p: Floats = np.minimum(
+    p: Doubles = np.minimum(
         1.0, 2 * bdtr(np.minimum(only, only.T), (only + only.T).astype(np.int64), 0.5)
     )
     return p
 
 
-def sign_flips(values: Floats, seed: int = 0) -> Floats:
-    """Permutation test of the mean difference: were two backbones alike, each example's difference could as well have the other sign.
+def sign_flips(values: Doubles, seed: int = 0) -> Doubles:
+    """Return (R, R) p-values of the permutation test of the mean difference.
 
-    p is the share of sign vectors whose mean is at least as far from 0 as the one seen: of all for up to EXACT examples, else of FLIPS random
-    ones and the one seen. The same vectors serve every pair, as sums over flipped differences are differences of flipped sums. For more than
-    MANY examples the flipped mean is normal with variance sum d² / N².
+    If two backbones were alike, the difference on each example could as well have the other sign. p
+    is the share of sign vectors whose mean is at least as far from 0 as the observed one: among all
+    vectors for up to EXACT examples, otherwise among FLIPS random vectors and the observed one. All
+    pairs use the same vectors, since sums over flipped differences are differences of flipped sums.
+    For more than MANY examples the flipped mean is normal with variance sum d² / N².
     """
     n = values.shape[1]
     if n > MANY:
         return _normal_flips(values)
     sums = values.sum(1)
     flipped = np.concatenate([signs @ values.T for signs in _signs(n, seed)])
-    out = np.ones((len(values),) * 2)
-    for i in range(len(out)):
-        seen = np.abs(sums[i] - sums)
-        extreme = (np.abs(flipped[:, [i]] - flipped) >= seen - 1e-9 * np.maximum(1, seen)).sum(0)
-        out[i] = extreme / len(flipped) if n <= EXACT else (extreme + 1) / (len(flipped) + 1)
-    return out
+    p = np.ones((len(values),) * 2)
+    for i in range(len(p)):
+        observed = np.abs(sums[i] - sums)
+        slack = 1e-9 * np.maximum(1, observed)
+        extreme = (np.abs(flipped[:, [i]] - flipped) >= observed - slack).sum(0)
+        p[i] = extreme / len(flipped) if n <= EXACT else (extreme + 1) / (len(flipped) + 1)
+    return p
 
 
 def _signs(n: int, seed: int) -> Iterator[NDArray[Any]]:
-    """Vectors of n signs, some at a time: all 2^n for a small n, else FLIPS random ones."""
+    """Yield blocks of sign vectors (block, n): all 2^n for a small n, else FLIPS random ones."""
     if n <= EXACT:
         yield 1.0 - 2.0 * (np.arange(2**n)[:, None] >> np.arange(n) & 1)
         return
@@ -109,7 +124,7 @@ def _signs(n: int, seed: int) -> Iterator[NDArray[Any]]:
         yield 1.0 - 2.0 * rng.integers(0, 2, size=(min(BLOCK, FLIPS - start), n), dtype=np.int8)
 
 
-def _normal_flips(values: Floats) -> Floats:
+def _normal_flips(values: Doubles) -> Doubles:
     gap = values.sum(1)[:, None] - values.sum(1)
     square = (values**2).sum(1)
     spread = np.sqrt(np.maximum(0.0, square[:, None] + square - 2 * values @ values.T))
@@ -118,28 +133,28 @@ def _normal_flips(values: Floats) -> Floats:
     )
 
 
-def t_tests(values: Floats) -> Floats:
-    """Paired t-test of every pair, for few draws (seeds, episodes) whose mean is near normal. A single draw decides nothing: p = 1."""
-    out = np.ones((len(values),) * 2)
+def t_tests(values: Doubles) -> Doubles:
+    """Return (R, R) p-values of the paired t-test.
+
+    For few draws (seeds, episodes), whose mean is nearly normal. A single draw gives p = 1.
+    """
+    p = np.ones((len(values),) * 2)
     n = values.shape[1]
     if n < 2:
-        return out
-    for i in range(len(out)):
+        return p
+    for i in range(len(p)):
         gap = values[i] - values
         mean, error = gap.mean(1), gap.std(1, ddof=1) / np.sqrt(n)
-        told = np.abs(mean) > 0
-        out[i, told] = 2 * stdtr(
-            n - 1, -np.abs(mean[told]) / np.maximum(error[told], np.finfo(float).tiny)
+        unequal = np.abs(mean) > 0
+        p[i, unequal] = 2 * stdtr(
+            n - 1, -np.abs(mean[unequal]) / np.maximum(error[unequal], np.finfo(float).tiny)
         )
-    return out
+    return p
 
 
-def mean_limits(gap: Floats) -> tuple[float, float] | tuple[None, None]:
-    """Student's t limits of the mean of gap (N,)."""
+def mean_limits(gap: Doubles) -> tuple[float, float] | tuple[None, None]:
+    """Return Student's t limits of the mean of gap (N,); None for a single value."""
     if len(gap) < 2:
         return None, None
-    mean, reach = (
-        float(gap.mean()),
-        float(stdtrit(len(gap) - 1, 0.975) * gap.std(ddof=1) / np.sqrt(len(gap))),
-    )
-    return mean - reach, mean + reach
+    low, high = student(gap)
+    return float(low), float(high)

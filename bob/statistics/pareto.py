@@ -1,19 +1,20 @@
-"""Which backbones no other beats on quality and cost at once."""
+"""The Pareto front of quality and cost."""
 
 import numpy as np
-from numpy.typing import NDArray
 
-from bob.statistics.aggregate import Floats
+from bob.numerics.arrays import Bools, Doubles
 
 
-def pareto_front(quality: Floats, cost: Floats) -> NDArray[np.bool_]:
-    """(R,) on the front: no other has at least the quality at no more cost, and one of the two strictly. More quality is better, less cost is better.
+def pareto_front(quality: Doubles, cost: Doubles) -> Bools:
+    """Return (R,) whether each backbone is on the Pareto front of high quality and low cost.
 
-    Equal points stand or fall together. What has a NaN (not measured, no value) is never on the front, and beats nobody.
-    For a cost where more is better, as images/s, pass its negative.
+    A backbone is on the front if no other has at least its quality at no more than its cost, and is
+    strictly better in one of the two. Equal points are all on the front, or none is. A backbone
+    with a NaN (not measured, no value) is never on the front and excludes no other. For a cost
+    where more is better, such as images/s, pass its negative.
     """
-    known = ~(np.isnan(quality) | np.isnan(cost))
+    measured = ~(np.isnan(quality) | np.isnan(cost))
     no_worse = (quality[None] >= quality[:, None]) & (cost[None] <= cost[:, None])
     better = (quality[None] > quality[:, None]) | (cost[None] < cost[:, None])
-    front: NDArray[np.bool_] = known & ~(no_worse & better & known[None]).any(1)
+    front: Bools = measured & ~(no_worse & better & measured[None]).any(1)
     return front

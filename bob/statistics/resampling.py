@@ -1,86 +1,105 @@
-"""How sure an order over datasets is: the bootstrap over datasets."""
+"""Uncertainty of an order of backbones: resampled datasets, and normal sampling errors."""
 
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from bob.statistics.aggregate import Floats
+from bob.numerics.arrays import Bools, Doubles, Ints
 
 DRAWS = 10_000
 """Resamples of the datasets."""
 
 BLOCK = 500
 """Draws compared at once: 2.5 MB for 70 backbones."""
+
 TAILS = (2.5, 97.5)
 """The percentiles that bound 95 %."""
 
+ROUNDING = 1e-12
+"""Means that differ by less than this are tied."""
 
-def resampled_means(values: Floats, units: Sequence[str], seed: int = 0, draws: int = DRAWS) -> Floats:
-    """(draws, R) each backbone's mean over settings in resamples of the datasets; values (R, S), units (S,) the dataset of each setting.
 
-    Whole datasets are drawn with replacement, all settings of one together, since two tasks on the same images are not two findings.
-    Each setting weighs the same, as in the mean over the settings themselves.
+def resampled_means(
+    values: Doubles, units: Sequence[str], seed: int = 0, draws: int = DRAWS
+) -> Doubles:
+    """Return (draws, R) the mean over settings of each backbone in resamples of the datasets.
+
+    values (R, S); units (S,) the dataset of each setting. Complete datasets are sampled with
+    replacement, all settings of a dataset together, since two tasks on the same images are not
+    independent. Each setting has equal weight, as in the mean over the settings themselves.
     """
     names, unit = np.unique(np.asarray(units), return_inverse=True)
     chosen = np.random.default_rng(seed).integers(len(names), size=(draws, len(names)))
     weight = _counts(chosen, len(names))[:, unit].astype(np.float64)
-    means: Floats = weight @ values.T / weight.sum(1, keepdims=True)
+    means: Doubles = weight @ values.T / weight.sum(1, keepdims=True)
     return means
 
 
-def dataset_contributions(values: Floats, units: Sequence[str]) -> Floats:
-    """(R, D) each dataset's part in each backbone's mean over settings, so scaled that they average to it; values (R, S), units (S,).
+def dataset_contributions(values: Doubles, units: Sequence[str]) -> Doubles:
+    """Return (R, D) each dataset's contribution to each backbone's mean over settings.
 
-    Differences of these between two backbones are what a paired test over datasets sees.
+    values (R, S); units (S,) the dataset of each setting. Contributions are scaled so that they
+    average to the mean over settings. A paired test over datasets compares their differences
+    between two backbones.
     """
     names, unit = np.unique(np.asarray(units), return_inverse=True)
-    parts = np.zeros((len(names), len(values)))
-    np.add.at(parts, unit, values.T)
-    return np.asarray(parts.T * len(names) / values.shape[1])
+    sums = np.zeros((len(names), len(values)))
+    np.add.at(sums, unit, values.T)
+    return np.asarray(sums.T * len(names) / values.shape[1])
 
 
-def _counts(chosen: NDArray[np.int64], size: int) -> NDArray[np.int64]:
-    """(draws, size) how often each of `size` datasets is in each row of `chosen`."""
-    cell = chosen + size * np.arange(len(chosen))[:, None]
-    return np.bincount(cell.ravel(), minlength=size * len(chosen)).reshape(len(chosen), size)
+def _counts(chosen: Ints, size: int) -> Ints:
+    """Return (draws, size) how often each of `size` datasets occurs in each row of `chosen`."""
+    index = chosen + size * np.arange(len(chosen))[:, None]
+    return np.bincount(index.ravel(), minlength=size * len(chosen)).reshape(len(chosen), size)
 
 
-def win_share(drawn: Floats) -> Floats:
-    """(R,) the share of draws in which each is best; equals share a draw."""
-    best = np.isclose(drawn, drawn.max(1, keepdims=True), rtol=0, atol=1e-12)
-    share: Floats = (best / best.sum(1, keepdims=True)).mean(0)
+def win_share(drawn: Doubles) -> Doubles:
+    """Return (R,) the share of the draws (draws, R) in which each backbone is best.
+
+    Tied backbones share a draw.
+    """
+    best = np.isclose(drawn, drawn.max(1, keepdims=True), rtol=0, atol=ROUNDING)
+    share: Doubles = (best / best.sum(1, keepdims=True)).mean(0)
     return share
 
 
-def rank_interval(drawn: Floats) -> tuple[Floats, Floats]:
-    """(R,) and (R,): the places between which each lies in 95 % of draws; 1 is best, and a place shared counts as its best one."""
-    place = 1 + np.concatenate([ahead.sum(1) for ahead in _ahead(drawn)])
-    low, high = np.percentile(place, TAILS, axis=0, method="nearest")
+def rank_interval(drawn: Doubles) -> tuple[Doubles, Doubles]:
+    """Return the lowest (R,) and highest (R,) rank of each backbone in 95 % of the draws.
+
+    1 is the best; tied backbones all have the best of their ranks.
+    """
+    rank = 1 + np.concatenate([ahead.sum(1) for ahead in _ahead(drawn)])
+    low, high = np.percentile(rank, TAILS, axis=0, method="nearest")
     return low, high
 
 
-def _ahead(drawn: Floats) -> Iterator[NDArray[np.bool_]]:
-    """(some draws, R, R) whether the first is ahead of the second by more than rounding, some draws at a time."""
+def _ahead(drawn: Doubles) -> Iterator[Bools]:
+    """Yield (block, R, R) whether the first backbone beats the second, for blocks of draws."""
     for start in range(0, len(drawn), BLOCK):
-        part = drawn[start : start + BLOCK]
-        yield part[:, :, None] > part[:, None, :] + 1e-12
+        block = drawn[start : start + BLOCK]
+        yield block[:, :, None] > block[:, None, :] + ROUNDING
 
 
-def normal_draws(means: Floats, covariance: Floats, seed: int = 0, draws: int = DRAWS) -> Floats:
-    """(draws, R) where R means could have come out, given the covariance (R, R) of their sampling errors; both from per-example values."""
+def normal_draws(means: Doubles, covariance: Doubles, seed: int = 0, draws: int = DRAWS) -> Doubles:
+    """Return (draws, R) samples of normal means, given means (R,) and covariance (R, R).
+
+    The covariance is that of the sampling errors; both are estimated from per-example values.
+    """
     root = np.linalg.eigh(covariance)
     scale = root.eigenvectors * np.sqrt(np.maximum(0.0, root.eigenvalues))
-    drawn: Floats = (
-        means + np.random.default_rng(seed).standard_normal((draws, len(means))) @ scale.T
-    )
+    noise = np.random.default_rng(seed).standard_normal((draws, len(means)))
+    drawn: Doubles = means + noise @ scale.T
     return drawn
 
 
-def normal_p_values(means: Floats, covariance: Floats) -> Floats:
-    """(R, R) two-sided p of each pair's difference, which is normal with the variance that the covariance (R, R) gives it; 1 for equals."""
+def normal_p_values(means: Doubles, covariance: Doubles) -> Doubles:
+    """Return (R, R) two-sided p-values of the pairs' differences; 1 for equal means.
+
+    A difference is normal, with the variance that follows from the covariance (R, R).
+    """
     gap = np.abs(means[:, None] - means)
-    own = np.diag(covariance)
-    error = np.sqrt(np.maximum(0.0, own[:, None] + own - 2 * covariance))
-    return np.where(gap > 1e-12, 2 * ndtr(-gap / np.maximum(error, np.finfo(float).tiny)), 1.0)
+    variance = np.diag(covariance)
+    error = np.sqrt(np.maximum(0.0, variance[:, None] + variance - 2 * covariance))
+    return np.where(gap > ROUNDING, 2 * ndtr(-gap / np.maximum(error, np.finfo(float).tiny)), 1.0)

@@ -1,15 +1,18 @@
-"""Who is not told apart from whom, and how many tests that took."""
+"""Correction for multiple tests, and groups of statistically tied backbones."""
 
 import numpy as np
 
-from bob.statistics.aggregate import Floats
+from bob.numerics.arrays import Doubles
 
 ALPHA = 0.05
-"""Two backbones are told apart where the adjusted p is below this."""
+"""Two backbones are statistically distinguishable if the adjusted p-value is below this."""
 
 
-def holm(p: Floats) -> Floats:
-    """(K,) p-values adjusted for K tests at once (Holm 1979): with all K hypotheses true, the chance of any false finding stays below the level."""
+def holm(p: Doubles) -> Doubles:
+    """Return (K,) p-values adjusted for K simultaneous tests (Holm 1979).
+
+    If all K null hypotheses are true, the probability of any rejection stays below the level.
+    """
     order = np.argsort(p, kind="stable")
     stepped = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
     adjusted = np.empty(len(p))
@@ -17,23 +20,23 @@ def holm(p: Floats) -> Floats:
     return adjusted
 
 
-def tie_groups(p: Floats) -> list[int]:
-    """The group (R,) of each backbone, in order, best first; p (R, R) of each pair.
+def tie_groups(p: Doubles) -> list[int]:
+    """Return the tie group of each of R backbones, given best first; p (R, R) of each pair.
 
-    Group 1 is the best and all that are not told apart from it after Holm over everyone else. The best of the rest anchors group 2, and so on.
-    A group says nothing about its other members among themselves: "not told apart" is no equivalence.
+    Group 1 is the best and all that are statistically tied with it, after Holm over all others. The
+    best of the rest anchors group 2, and so on. A group says nothing about its other members among
+    themselves: being statistically tied is not an equivalence relation.
     """
     group = [0] * len(p)
-    left, number = list(range(len(p))), 0
-    while left:
-        anchor, *others = left
+    remaining, number = list(range(len(p))), 0
+    while remaining:
+        anchor, *others = remaining
         number += 1
-        told_apart = [
-            other
-            for other, adjusted in zip(others, holm(p[anchor, others]), strict=True)
-            if adjusted < ALPHA
+        adjusted = holm(p[anchor, others])
+        distinguishable = [
+            other for other, value in zip(others, adjusted, strict=True) if value < ALPHA
         ]
-        for member in set(left) - set(told_apart):
+        for member in set(remaining) - set(distinguishable):
             group[member] = number
-        left = told_apart
+        remaining = distinguishable
     return group

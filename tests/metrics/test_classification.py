@@ -1,4 +1,4 @@
-"""Metrics: by hand, against scikit-learn and torchmetrics, and laws."""
+"""Metrics of classification: by hand, against scikit-learn and torchmetrics, and laws."""
 
 import numpy as np
 import pytest
@@ -10,8 +10,8 @@ from torchmetrics.functional.classification import (
     multiclass_f1_score,
 )
 
-from bob.errors import ConfigError, UndefinedError
-from bob.metrics import classification, metric_named
+from bob.errors import UndefinedError
+from bob.metrics import classification
 from bob.metrics.classification import (
     balanced_accuracy,
     ece,
@@ -32,8 +32,8 @@ GRID = [
 WITH_PROBABILITIES = ("log_loss", "ece")
 
 
-def draw(seed: int, n: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Logits (n, classes) that know something of the truth, and uneven true classes (n,)."""
+def simulate(seed: int, n: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return informative logits (n, classes), and true classes (n,) of unequal sizes."""
     rng = np.random.default_rng(seed)
     y = np.minimum(rng.geometric(0.2, n) - 1, classes - 1)
     logits = rng.normal(size=(n, classes)).astype(np.float32)
@@ -50,13 +50,12 @@ def predicting(y: list[int], predicted: list[int], classes: int) -> ClassPredict
     return ClassPredictions.from_votes(np.eye(classes)[predicted], np.array(y))
 
 
-def test_by_hand() -> None:
+def test_accuracy_and_f1_by_hand() -> None:
     outcome = predicting([0, 0, 0, 1, 1, 2], [0, 0, 1, 1, 2, 2], 4)
     assert top1(outcome) == 4 / 6
     assert mean_per_class(outcome) == pytest.approx((2 / 3 + 1 / 2 + 1) / 3)  # class 3 never occurs
-    assert macro_f1(outcome) == pytest.approx(
-        (4 / 5 + 2 / 4 + 2 / 3) / 3
-    )  # 2 TP / (true + predicted): 4/(3+2), 2/(2+2), 2/(1+2)
+    # 2 TP / (true + predicted): 4/(3+2), 2/(2+2), 2/(1+2)
+    assert macro_f1(outcome) == pytest.approx((4 / 5 + 2 / 4 + 2 / 3) / 3)
 
 
 def test_a_class_that_is_predicted_but_never_true_counts_in_macro_f1_only() -> None:
@@ -69,9 +68,8 @@ def test_top5_by_hand() -> None:
     votes = np.array(
         [[6, 5, 4, 3, 2, 1], [6, 5, 4, 3, 2, 1], [6, 0, 0, 0, 0, 0], [1, 1, 1, 1, 1, 1]]
     )
-    outcome = ClassPredictions.from_votes(
-        votes, np.array([4, 5, 1, 5])
-    )  # fifth; sixth; without votes; tied, last by index
+    # the true class is fifth; sixth; without votes; tied, last by index
+    outcome = ClassPredictions.from_votes(votes, np.array([4, 5, 1, 5]))
     assert top5(outcome) == 1 / 4
 
 
@@ -79,14 +77,13 @@ def test_log_loss_and_ece_by_hand() -> None:
     logits = np.log([[0.8, 0.2], [0.8, 0.2], [0.3, 0.7]])
     outcome = ClassPredictions.from_logits(logits, np.array([0, 1, 1]))
     assert log_loss(outcome) == pytest.approx(-(np.log(0.8) + np.log(0.2) + np.log(0.7)) / 3)
-    # Bins of width 1/15: 0.8 and 0.8 share one (right 1 of 2, confidence 0.8); 0.7 has another (right 1 of 1).
+    # Bins of width 1/15: both 0.8 share one (1 of 2 right), 0.7 is in another (1 of 1 right).
     assert ece(outcome) == pytest.approx(2 / 3 * abs(0.5 - 0.8) + 1 / 3 * abs(1 - 0.7))
 
 
 def test_ece_bins_are_closed_above() -> None:
-    confidence = np.array(
-        [0.6, 0.62]
-    )  # 0.6 = 9/15 ends bin 9, 0.62 lies in bin 10: their gaps do not cancel
+    # 0.6 = 9/15 is in bin 9, 0.62 in bin 10: their gaps do not cancel
+    confidence = np.array([0.6, 0.62])
     outcome = ClassPredictions(
         np.array([0, 0]), np.array([0, 1]), np.array([0, 1]), 2, np.log(confidence), confidence
     )
@@ -97,8 +94,8 @@ def test_ece_bins_are_closed_above() -> None:
 @pytest.mark.filterwarnings("ignore:y_pred contains classes not in y_true")
 @pytest.mark.filterwarnings("ignore:A single label was found")
 @pytest.mark.filterwarnings("ignore:The number of unique classes is greater than 50")
-def test_against_scikit_learn(seed: int, n: int, classes: int) -> None:
-    logits, y = draw(seed, n, classes)
+def test_metrics_agree_with_scikit_learn(seed: int, n: int, classes: int) -> None:
+    logits, y = simulate(seed, n, classes)
     outcome, predicted = ClassPredictions.from_logits(logits, y), logits.argmax(1)
     assert top1(outcome) == pytest.approx(sk.accuracy_score(y, predicted), abs=1e-12)
     assert balanced_accuracy(outcome) == pytest.approx(
@@ -117,8 +114,8 @@ def test_against_scikit_learn(seed: int, n: int, classes: int) -> None:
 
 
 @pytest.mark.parametrize(("seed", "n", "classes"), GRID)
-def test_against_torchmetrics(seed: int, n: int, classes: int) -> None:
-    logits, y = draw(seed, n, classes)
+def test_metrics_agree_with_torchmetrics(seed: int, n: int, classes: int) -> None:
+    logits, y = simulate(seed, n, classes)
     outcome, scores, true = (
         ClassPredictions.from_logits(logits, y),
         torch.from_numpy(probabilities(logits)),
@@ -139,7 +136,9 @@ def test_against_torchmetrics(seed: int, n: int, classes: int) -> None:
         )
 
 
-def _changed(name: str, logits: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> ClassPredictions:
+def _changed(
+    name: str, logits: np.ndarray, y: np.ndarray, rng: np.random.Generator
+) -> ClassPredictions:
     if name == "permuted":
         order = rng.permutation(len(y))
         return ClassPredictions.from_logits(logits[order], y[order])
@@ -151,8 +150,8 @@ def _changed(name: str, logits: np.ndarray, y: np.ndarray, rng: np.random.Genera
 
 @pytest.mark.parametrize("change", ["permuted", "relabelled", "tripled"])
 @pytest.mark.parametrize("name", METRICS)
-def test_what_must_not_move_a_metric(name: str, change: str) -> None:
-    logits, y = draw(7, 120, 8)
+def test_order_labels_and_repetition_do_not_change_a_metric(name: str, change: str) -> None:
+    logits, y = simulate(7, 120, 8)
     changed = _changed(change, logits, y, np.random.default_rng(0))
     assert METRICS[name].function(changed) == pytest.approx(
         METRICS[name].function(ClassPredictions.from_logits(logits, y)), abs=1e-12
@@ -160,10 +159,10 @@ def test_what_must_not_move_a_metric(name: str, change: str) -> None:
 
 
 @pytest.mark.parametrize("name", METRICS)
-def test_a_perfect_backbone_has_the_best_value_and_an_always_wrong_one_the_worst(name: str) -> None:
+def test_perfect_predictions_have_the_best_value_and_wrong_ones_the_worst(name: str) -> None:
     metric, y = METRICS[name], np.arange(30) % 7
     perfect = metric.function(ClassPredictions.from_logits(1e4 * np.eye(7)[y], y))
-    # the true class comes last of seven, with a probability that rounds to nothing
+    # the true class is the last of seven, with a probability that rounds to 0
     wrong = metric.function(
         ClassPredictions.from_logits(1e4 * np.eye(7)[(y + 1) % 7] - 1e4 * np.eye(7)[y], y)
     )
@@ -171,15 +170,17 @@ def test_a_perfect_backbone_has_the_best_value_and_an_always_wrong_one_the_worst
     assert wrong == (0 if metric.higher_is_better else pytest.approx(min(metric.highest, 2e4)))
 
 
-def test_chance() -> None:
+def test_random_predictions_have_the_chance_value() -> None:
     rng = np.random.default_rng(3)
-    outcome = ClassPredictions.from_logits(rng.normal(size=(20_000, 10)), rng.integers(10, size=20_000))
+    outcome = ClassPredictions.from_logits(
+        rng.normal(size=(20_000, 10)), rng.integers(10, size=20_000)
+    )
     for name, chance in (("top1", 0.1), ("top5", 0.5), ("mean_per_class", 0.1), ("macro_f1", 0.1)):
         assert METRICS[name].function(outcome) == pytest.approx(chance, abs=0.01)
 
 
 @pytest.mark.parametrize("name", METRICS)
-def test_no_examples_is_undefined(name: str) -> None:
+def test_metrics_of_no_examples_are_undefined(name: str) -> None:
     with pytest.raises(UndefinedError, match="there are no test examples"):
         METRICS[name].function(ClassPredictions.from_logits(np.empty((0, 9)), np.empty(0, int)))
 
@@ -191,7 +192,7 @@ def test_top5_needs_six_classes(classes: int) -> None:
 
 
 @pytest.mark.parametrize("name", WITH_PROBABILITIES)
-def test_votes_are_no_probabilities(name: str) -> None:
+def test_votes_are_not_probabilities(name: str) -> None:
     with pytest.raises(UndefinedError, match="the protocol gives no probabilities"):
         METRICS[name].function(predicting([0, 1], [0, 1], 2))
 
@@ -199,14 +200,3 @@ def test_votes_are_no_probabilities(name: str) -> None:
 def test_infinite_log_loss_is_undefined() -> None:
     with pytest.raises(UndefinedError, match="log_loss is infinite"):
         log_loss(ClassPredictions.from_logits(np.array([[0.0, -np.inf]]), np.array([1])))
-
-
-def test_unknown_metric() -> None:
-    with pytest.raises(ConfigError, match=r"unknown metric 'top-1'; did you mean 'top1'\?"):
-        metric_named("top-1")
-
-
-@pytest.mark.parametrize("name", METRICS)
-def test_registered(name: str) -> None:
-    metric = metric_named(name)
-    assert metric.name == name and metric.summary and metric.function.__doc__
