@@ -191,7 +191,7 @@ def ratio(first: Doubles, first_limits: Limits, second: Doubles, second_limits: 
     return low, root(first_limits[0], second_limits[1], 1)
 
 
-def paired_shares(first: Doubles, second: Doubles, n: int) -> Limits:
+def paired_shares(first: Doubles | float, second: Doubles | float, n: int) -> Limits:
     """Return the limits (...) of the difference of two shares of the same N examples.
 
     Only the first is right on `first` (...) examples, and only the second on `second` (...). The
