@@ -20,7 +20,7 @@ from bob.numerics.threads import map_stripes
 MAX_ENTRIES = 256
 """Most weights and biases of a small problem.
 
-Its Hessian costs no more than some twenty passes, and most penalties then take one or two steps.
+One Hessian then costs at most about twenty passes, and most penalties take one or two Hessians.
 """
 RIDGES = (1e-14, 1e-11, 1e-8, 1e-5)
 """Added to the diagonal, relative to its largest entry: the first that offsets rounding is used."""

@@ -12,11 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bob.numerics.arrays import Doubles, Floats, Ints
 from bob.numerics.matmul import product
 from bob.numerics.search.similarity import EPS
 
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float32]
 MetricName = Literal["cosine", "euclidean"]
 
 EXACT_BYTES = 32 * 2**20
@@ -196,16 +195,16 @@ class Rough:
             )
         return far
 
-    def _row_constants(self) -> NDArray[np.float64]:
+    def _row_constants(self) -> Doubles:
         """(B,) what `far` lacks of the distance: with c the centre, ‖q − c‖² + 2 (q − c) · c."""
         if self._gallery.centre is None:
             return np.zeros(len(self._wanted))
-        constants: NDArray[np.float64] = (
+        constants: Doubles = (
             (self._squares[:, 0] + 2 * self._wanted @ self._gallery.centre).cpu().numpy()
         )
         return constants
 
-    def _scale(self, row: Ints, far: Floats) -> NDArray[np.float64]:
+    def _scale(self, row: Ints, far: Floats) -> Doubles:
         """(P,) what the float32 error grows with. How many times this it is depends on the library and on the features.
 
         For a cosine, sums pass through larger values the larger they end, and about 1/8 is there at 0 already. For a squared distance, with ‖x − c‖
@@ -215,7 +214,7 @@ class Rough:
             return 5 * EPS * (np.abs(far) + 0.125)
         length = self._length[row]
         reach = length + np.sqrt(np.maximum(far + self._offset[row], 0))
-        scale: NDArray[np.float64] = (
+        scale: Doubles = (
             5
             * EPS
             * (

@@ -17,9 +17,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bob.numerics.search.similarity import Doubles, Floats, Metric, metric_of
+from bob.numerics.arrays import Doubles, Floats, Ints
+from bob.numerics.search.similarity import Metric, metric_of
 
-Ints = NDArray[np.int64]
 
 SPARE = 8
 """Neighbours beyond k that are fetched, so that what float32 confuses with the k-th is nearly always among them."""

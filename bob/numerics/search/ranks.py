@@ -13,15 +13,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bob.numerics.search.gallery import Exact, Floats, Ints, Rough
+from bob.numerics.arrays import Bools, Floats, Ints
+from bob.numerics.search.gallery import Exact, Rough
 
-Mask = NDArray[np.bool_]
 
 SHORT = 2**16
 """Values of the lower half of a float's bits, which are all but random: a table of them tells what is not among some floats."""
 
 
-def ranks(distances: Exact | Rough, positive: Mask, left_out: Mask) -> tuple[Ints, Ints] | None:
+def ranks(distances: Exact | Rough, positive: Bools, left_out: Bools) -> tuple[Ints, Ints] | None:
     """(P,) the query of each positive, ascending, and its rank (P,) from 0, ascending within a query; both masks are (B, G).
 
     None where more than `distances.budget` of them would have to be settled.
@@ -64,7 +64,7 @@ def members(far: Tensor, taken: Tensor, wanted: Floats) -> Ints:
     return _members_on_device(far, taken, wanted)
 
 
-def _members_on_cpu(far: Floats, taken: Mask, wanted: Floats) -> Ints:
+def _members_on_cpu(far: Floats, taken: Bools, wanted: Floats) -> Ints:
     """By a table of half of the bits first, which spares comparing all."""
     table = np.zeros(SHORT, bool)
     table[wanted.view(np.uint32).astype(np.uint16)] = True
@@ -94,7 +94,7 @@ def _sorted(far: Tensor) -> Tensor:
 
 def _surely_before(
     others: Tensor, row: Ints, nth: Ints, own: Floats, reach: Floats
-) -> tuple[Ints, Mask]:
+) -> tuple[Ints, Bools]:
     """(P,) how many others lie before own (P,) by more than reach (P,), and (P,) whether the next one is not as far behind it."""
     width = int(nth.max(initial=-1)) + 1
     low = np.full((len(others), width), np.inf, np.float32)
@@ -105,7 +105,7 @@ def _surely_before(
     return before, (before < others.shape[1]) & (following <= own + reach)
 
 
-def _by_row(row: Ints, doubtful: Mask) -> Iterator[Ints]:
+def _by_row(row: Ints, doubtful: Bools) -> Iterator[Ints]:
     """Positions of the doubtful ones, row by row."""
     some = np.flatnonzero(doubtful)
     return (part for part in np.split(some, np.flatnonzero(np.diff(row[some])) + 1) if len(part))

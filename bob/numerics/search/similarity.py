@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
-Doubles = NDArray[np.float64]
+from bob.numerics.arrays import Bools, Doubles, Floats
+
 
 EPS = 2.0**-23
 """Spacing of float32 at 1."""
@@ -31,7 +31,7 @@ class Metric(Protocol):
     def rounding(self, queries: NDArray[Any], score: Floats) -> Floats:
         """(M, k) what the float32 error of a score (M, k) grows with. How many times this it is depends on the library and on the features."""
 
-    def doubtful(self, score: Floats, tolerance: Floats) -> NDArray[np.bool_]:
+    def doubtful(self, score: Floats, tolerance: Floats) -> Bools:
         """(M, k) scores too rough to be similarities, whatever their order."""
 
     def similarity(self, score: Floats) -> Floats:
@@ -63,7 +63,7 @@ class Cosine:
         scale: Floats = np.float32(5 * EPS) * (np.abs(score) + np.float32(0.125))
         return scale
 
-    def doubtful(self, score: Floats, tolerance: Floats) -> NDArray[np.bool_]:
+    def doubtful(self, score: Floats, tolerance: Floats) -> Bools:
         return np.zeros(score.shape, bool)
 
     def similarity(self, score: Floats) -> Floats:
@@ -107,8 +107,8 @@ class Euclidean:
         scale: Floats = np.float32(5 * EPS) * (length**2 + (length + np.sqrt(-score)) ** 2)
         return scale
 
-    def doubtful(self, score: Floats, tolerance: Floats) -> NDArray[np.bool_]:
-        rough: NDArray[np.bool_] = -score < CANCELLED * tolerance
+    def doubtful(self, score: Floats, tolerance: Floats) -> Bools:
+        rough: Bools = -score < CANCELLED * tolerance
         return rough
 
     def similarity(self, score: Floats) -> Floats:
