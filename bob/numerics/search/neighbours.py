@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from bob.numerics.arrays import Doubles, Floats, Ints
 from bob.numerics.search.similarity import Metric, metric_of
 
-
 SPARE = 8
 """Neighbours beyond k that are fetched, so that what float32 confuses with the k-th is nearly always among them."""
 GALLERY_CHUNK_BYTES = 256 * 2**20

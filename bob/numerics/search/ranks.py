@@ -16,7 +16,6 @@ from torch import Tensor
 from bob.numerics.arrays import Bools, Floats, Ints
 from bob.numerics.search.gallery import Exact, Rough
 
-
 SHORT = 2**16
 """Values of the lower half of a float's bits, which are all but random: a table of them tells what is not among some floats."""
 

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from bob.numerics.arrays import Bools, Doubles, Floats
 
-
 EPS = 2.0**-23
 """Spacing of float32 at 1."""
 CANCELLED = 1000
