@@ -87,7 +87,7 @@ def measure_architecture(spec: BackboneSpec) -> tuple[int, int, int]:
     with torch.inference_mode():
         features = skeleton.module(x, [spec.output])[spec.output]
     params = sum(parameter.numel() for parameter in skeleton.module.parameters())
-    return geometry.height_px, features.shape[1], params
+    return geometry.height_px, features.shape[-1], params
 
 
 def _check_architecture(spec: BackboneSpec) -> CheckResult:

@@ -65,7 +65,7 @@ clip: {family: clip, loader: open_clip, architecture: ViT-B-31, weights: {tag: o
         "width is declared as 500; it is 512; params is declared as 7; it is",
         "timm has no pretrained model 'resnet18.a1_in2k'; did you mean 'resnet18.a1_in1k'",
         "timm has 'resnet18.a1_in1k' in 'timm/resnet18.a1_in1k', not in weights.hub 'some/where'",
-        "has no tokens for output 'cls'; use output 'default'",
+        "has no class token for output 'cls'; use 'default' or 'mean_patch'",
         "architecture 'resnet10t' does not build: TypeError: ",
         "open_clip has no architecture 'ViT-B-31'; did you mean 'ViT-B-3",
         "the entry does not state pretraining, licence, paper, input_px",
