@@ -1,1 +1,1 @@
-"""What leaderboard.html is made of: its data (`payload`), its scripts and styles (`assets`), its markup (`template.html`)."""
+"""The self-contained page leaderboard.html: its data, scripts, styles and template."""

@@ -1,7 +1,9 @@
-"""The page's own files: scripts and styles joined into one each.
+"""The page's static files: scripts and styles, each joined into one text.
 
-The scripts are ES modules, so that editors, linters and Node read them as they are. A page opened from the disk may not load modules, so each
-becomes a function's result, in the order of SCRIPTS: `import { a } from "./b.js"` turns into `const { a } = b_`, exports into what it returns.
+The scripts are ES modules, so that editors, linters and Node can read them unchanged. A page opened
+from the disk may not load modules, so each module becomes the result of a function, in the order
+of SCRIPTS: `import { a } from "./b.js"` turns into `const { a } = b_`, and what a module exports
+into what its function returns.
 """
 
 import re
@@ -22,7 +24,7 @@ SCRIPTS = (
     "cards",
     "controls",
     "advice",
-    "leads",
+    "best",
     "overview",
     "rows",
     "table",
@@ -33,10 +35,10 @@ SCRIPTS = (
     "shifts",
     "datasets",
     "download",
-    "paper",
+    "print",
     "main",
 )
-"""Each imports from earlier ones only."""
+"""Modules in dependency order: each imports only from earlier ones."""
 
 STYLES = ("base", "controls", "table", "charts", "cards", "media")
 
@@ -46,27 +48,29 @@ EXPORT = re.compile(r"^export (const|function|async function) ([\w$]+)", re.MULT
 
 @cache
 def script() -> str:
-    """All scripts as one function that is called at once."""
-    modules = "\n".join(module(name, asset(f"scripts/{name}.js")) for name in SCRIPTS)
+    """Return all scripts as one immediately invoked function."""
+    modules = "\n".join(wrap_module(name, asset(f"scripts/{name}.js")) for name in SCRIPTS)
     return f'(() => {{\n"use strict";\n{modules}\n}})();\n'
 
 
-def module(name: str, text: str) -> str:
-    """One module's text as a constant of the same name with a trailing underscore, which holds what it exports."""
-    exported = ", ".join(found.group(2) for found in EXPORT.finditer(text))
+def wrap_module(name: str, text: str) -> str:
+    """Return a module as the constant `<name>_`, an object that holds the module's exports."""
+    exports = ", ".join(match.group(2) for match in EXPORT.finditer(text))
     body = EXPORT.sub(r"\1 \2", IMPORT.sub(r"const \1 = \2_;", text))
-    return f"const {name}_ = (() => {{\n{body}return {{ {exported} }};\n}})();"
+    return f"const {name}_ = (() => {{\n{body}return {{ {exports} }};\n}})();"
 
 
 @cache
 def style() -> str:
+    """Return all style sheets as one."""
     return "\n".join(asset(f"styles/{name}.css") for name in STYLES)
 
 
 def csp_hash(text: str) -> str:
-    """How a content security policy names the one script that may run."""
+    """Return the source expression by which a content security policy allows this script."""
     return f"sha256-{b64encode(sha256(text.encode()).digest()).decode('ascii')}"
 
 
 def asset(name: str) -> str:
+    """Return the text of a file of this package."""
     return files("bob.leaderboard.page").joinpath(name).read_text(encoding="utf-8")

@@ -1,4 +1,8 @@
-"""Arrays as text inside JSON: little-endian floats in base64, so that the page holds the very numbers of the files and reads them at once."""
+"""Text encodings of the page's data.
+
+Arrays travel inside JSON as little-endian floats in base64, so that the page holds exactly the
+numbers of the files and decodes them at once.
+"""
 
 import json
 from base64 import b64encode
@@ -9,23 +13,22 @@ import numpy as np
 
 
 def float64s(values: Iterable[float | None]) -> str:
-    """8 bytes each, at full precision; NaN where there is none."""
+    """Encode values with 8 bytes each, at full precision; None becomes NaN."""
     return _floats(values, "<f8")
 
 
 def float32s(values: Iterable[float | None]) -> str:
-    """4 bytes each, about 7 digits; NaN where there is none."""
+    """Encode values with 4 bytes each, about 7 digits; None becomes NaN."""
     return _floats(values, "<f4")
 
 
-def _floats(values: Iterable[float | None], kind: str) -> str:
-    return b64encode(
-        np.array([np.nan if value is None else value for value in values], kind).tobytes()
-    ).decode("ascii")
+def _floats(values: Iterable[float | None], dtype: str) -> str:
+    array = np.array([np.nan if value is None else value for value in values], dtype)
+    return b64encode(array.tobytes()).decode("ascii")
 
 
 def script_json(value: Any) -> str:
-    """JSON that may stand inside <script>: no character of it can end the element or start a comment."""
+    """Return JSON that is safe inside <script>: it cannot close the element or open a comment."""
     text = json.dumps(
         value, ensure_ascii=False, separators=(",", ":"), sort_keys=True, allow_nan=False
     )

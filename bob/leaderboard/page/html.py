@@ -1,7 +1,8 @@
-"""leaderboard.html: one self-contained page. Its data travels as JSON inside it; its scripts (page/scripts) draw tables, charts and cards from that.
+"""leaderboard.html: one self-contained page whose scripts draw everything from embedded JSON.
 
-Nothing from a record reaches the page as markup: Jinja escapes what it prints, the JSON holds no `<`, and the scripts set text, never HTML.
-A content security policy lets only the page's own script run, and lets nothing be fetched.
+Nothing from a record reaches the page as markup: Jinja escapes what it prints, the JSON contains no
+`<`, and the scripts set text, never HTML. A content security policy lets only the page's own script
+run and forbids every request.
 """
 
 from collections.abc import Iterable
@@ -13,16 +14,16 @@ from markupsafe import Markup
 from bob.leaderboard.board import Board, as_board
 from bob.leaderboard.page.assets import asset, csp_hash, script, style
 from bob.leaderboard.page.encode import script_json
-from bob.leaderboard.page.payload import Layout
+from bob.leaderboard.page.payload import PageLayout
 from bob.records.record import Record
 
 
-def to_html(given: Board | Iterable[Record]) -> str:
-    """The whole page of a board, or of records alone, without paired tests."""
-    layout = Layout(as_board(given))
+def to_html(board: Board | Iterable[Record]) -> str:
+    """Render the page of a board, or of bare records, which have no paired tests."""
+    layout = PageLayout(as_board(board))
     return _template().render(
         data=Markup(script_json(layout.payload())),
-        parts=Markup(script_json(layout.parts())),
+        details=Markup(script_json(layout.details())),
         style=Markup(style()),
         script=Markup(script()),
         script_hash=csp_hash("\n" + script()),

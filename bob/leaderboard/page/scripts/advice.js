@@ -1,194 +1,212 @@
-// "Which should I use?": the pick under limits, its tie group, and what one gives up, in sentences.
+// "Which should I use?": the recommended backbone within limits, the backbones tied with it, and
+// the score that the limits cost, as sentences.
 
-import { BACKBONES, COLUMNS, TASKS, contaminated, metricOf, speedOf } from "./data.js";
-import { choices, make, on } from "./dom.js";
+import {
+  BACKBONES,
+  COLUMNS,
+  DATA,
+  TASKS,
+  contaminated,
+  hasParams,
+  hasSpeeds,
+  metricOf,
+  speedOf,
+} from "./data.js";
+import { choices, make, on, paragraph } from "./dom.js";
 import { nameButton } from "./cards.js";
 import { fixed, listed, millions, plural, short, signed } from "./format.js";
-import { averageable, chosenColumns, scopeText, summary, tiesAmong, within } from "./selection.js";
+import {
+  averageable,
+  chosenColumns,
+  scopeText,
+  summarise,
+  tiesAmong,
+  within,
+} from "./selection.js";
 import { change, state } from "./state.js";
 
 const LIMITS = ["wantparams", "wantspeed", "wantlicence", "want"];
 
+// Only much smaller and faster backbones are worth a sentence.
+const SMALLER = 0.8;
+const FASTER = 1.1;
+
+const taskName = (column) => TASKS[COLUMNS[column].task].name;
+
 export function adviceSection() {
-  const words = make("div", { id: "advice", "aria-live": "polite" });
-  const box = make(
-    "section",
-    { class: "advice", "aria-labelledby": "h-advice" },
-    make("h2", { id: "h-advice" }, "Which should I use?"),
-    form(words),
-    words,
-  );
-  advise(words);
+  const text = make("div", { id: "advice", "aria-live": "polite" });
+  const title = make("h2", { id: "h-advice" }, "Which should I use?");
+  const attributes = { class: "advice", "aria-labelledby": "h-advice" };
+  const box = make("section", attributes, title, limitsForm(text), text);
+  writeAdvice(text);
   return box;
 }
 
-function form(words) {
-  const fields = make(
+function numberField(label, id, value) {
+  const attributes = { id, value, min: 0, step: "any", inputmode: "decimal", placeholder: "any" };
+  return make("label", {}, label, make("input", { type: "number", ...attributes }));
+}
+
+function limitsForm(text) {
+  const licence = choices(make("select", { id: "want-licence" }), [
+    ["", "any"],
+    ["open", "no NC clause"],
+  ]);
+  licence.value = state.wantlicence;
+  const form = make(
     "form",
     { class: "wants" },
-    BACKBONES.some((backbone) => backbone.params != null)
-      ? make(
-          "label",
-          {},
-          "Params at most (M)",
-          make("input", {
-            type: "number",
-            id: "want-params",
-            min: 0,
-            step: "any",
-            inputmode: "decimal",
-            placeholder: "any",
-            value: state.wantparams,
-          }),
-        )
-      : null,
-    BACKBONES.some((_, b) => speedOf(b) !== null)
-      ? make(
-          "label",
-          {},
-          "Images/s at least",
-          make("input", { type: "number", id: "want-speed", min: 0, step: "any", inputmode: "decimal", placeholder: "any", value: state.wantspeed }),
-        )
-      : null,
-    make(
-      "label",
-      {},
-      "Licence",
-      choices(make("select", { id: "want-licence" }), [
-        ["", "any"],
-        ["open", "no NC clause"],
-      ]),
-    ),
+    hasParams ? numberField("Parameters at most (M)", "want-params", state.wantparams) : null,
+    hasSpeeds ? numberField("Images/s at least", "want-speed", state.wantspeed) : null,
+    make("label", {}, "Licence", licence),
     taskBoxes(),
   );
-  fields.querySelector("#want-licence").value = state.wantlicence;
-  return on(fields, {
+  return on(form, {
     submit: (event) => event.preventDefault(),
     input: () => {
-      wanted(fields);
-      advise(words);
+      readLimits(form);
+      writeAdvice(text);
     },
   });
 }
 
-// Tasks beside those chosen above: without a choice, all of them.
+// One box per task of the chosen columns.
 function taskBoxes() {
-  const held = [...new Set(chosenColumns().map((column) => TASKS[COLUMNS[column].task].name))],
-    off = new Set(state.want.split(",").filter(Boolean));
-  if (held.length < 2) return null;
-  return make(
-    "fieldset",
-    {},
-    make("legend", {}, "Tasks"),
-    ...held.map((name) =>
-      make("label", { class: "check" }, make("input", { type: "checkbox", value: name, checked: off.has(name) ? null : "" }), name),
-    ),
-  );
+  const names = [...new Set(chosenColumns().map(taskName))];
+  const off = new Set(state.want.split(",").filter(Boolean));
+  if (names.length < 2) return null;
+  const boxes = names.map((name) => {
+    const attributes = { type: "checkbox", value: name, checked: off.has(name) ? null : "" };
+    return make("label", { class: "check" }, make("input", attributes), name);
+  });
+  return make("fieldset", {}, make("legend", {}, "Tasks"), ...boxes);
 }
 
-function wanted(fields) {
-  const value = (id) => fields.querySelector(id)?.value ?? "",
-    off = [...fields.querySelectorAll("fieldset input:not(:checked)")].map((box) => box.value);
-  change({ wantparams: value("#want-params"), wantspeed: value("#want-speed"), wantlicence: value("#want-licence"), want: off.join(",") });
+function readLimits(form) {
+  const value = (id) => form.querySelector(id)?.value ?? "";
+  const unchecked = [...form.querySelectorAll("fieldset input:not(:checked)")];
+  change({
+    wantparams: value("#want-params"),
+    wantspeed: value("#want-speed"),
+    wantlicence: value("#want-licence"),
+    want: unchecked.map((box) => box.value).join(","),
+  });
 }
 
 export const isAdvice = (names) => [...names].every((name) => LIMITS.includes(name));
 
-// Non-commercial and unknown licences are not free to use; what the registry does not state is not assumed.
+// Whether the licence is stated and has no non-commercial or research-only clause.
 const isOpen = (licence) => licence != null && !/\bNC\b|non-?commercial|research/i.test(licence);
 
-function advise(words) {
-  const off = new Set(state.want.split(",")),
-    columns = chosenColumns().filter((column) => !off.has(TASKS[COLUMNS[column].task].name)),
-    out = summary(columns);
-  const fits = (b) => within(b, state.wantparams, state.wantspeed) && (!state.wantlicence || isOpen(BACKBONES[b].licence));
-  const candidates = out.order.filter(fits);
-  words.replaceChildren(...(candidates.length ? sentences(out, candidates) : nothing(out)));
+function writeAdvice(text) {
+  const off = new Set(state.want.split(","));
+  const summary = summarise(chosenColumns().filter((column) => !off.has(taskName(column))));
+  const candidates = summary.order.filter(
+    (b) =>
+      within(b, state.wantparams, state.wantspeed) &&
+      (!state.wantlicence || isOpen(BACKBONES[b].licence)),
+  );
+  text.replaceChildren(
+    ...(candidates.length
+      ? recommendation(summary, candidates)
+      : [paragraph("", noCandidateText(summary))]),
+  );
 }
 
-function nothing(out) {
+function noCandidateText({ order }) {
+  if (!order.length) return "No backbone has a value in all of these cells; choose fewer tasks.";
+  const complete = plural(order.length, "backbone");
+  return `None of the ${complete} with a value in all cells is known to meet these limits.`;
+}
+
+function recommendation(summary, candidates) {
+  const [pick] = candidates;
+  const tied = tiesAmong(summary, candidates, pick);
   return [
-    make(
-      "p",
-      {},
-      out.order.length
-        ? `None of the ${plural(out.order.length, "backbone")} with a value everywhere is known to keep these limits.`
-        : "No backbone has a value in all of these cells; choose fewer tasks.",
-    ),
+    paragraph("pick", "Use ", nameButton(pick), `${costsText(pick)}.`),
+    paragraph("", rankText(summary, candidates)),
+    paragraph("", tieText(pick, tied, candidates)),
+    ...smallestTied(pick, tied),
+    paragraph("", costOfLimitsText(summary, pick)),
+    ...contaminationWarning(summary, pick),
   ];
 }
 
-function sentences(out, candidates) {
-  const [pick] = candidates,
-    tied = tiesAmong(out, candidates, pick),
-    row = out.rows.get(pick),
-    limited = candidates.length < out.order.length;
-  const lines = [
-    make("p", { class: "pick" }, "Take ", nameButton(pick), `${costs(pick)}.`),
-    make(
-      "p",
-      {},
-      `Of ${plural(candidates.length, "backbone")}${limited ? " within the limits" : ""} it is first over ${scopeText(out.columns)}${out.columns.length > 1 ? `: mean z ${fixed(row.z, 2)}, mean rank ${fixed(row.rank, 1)}` : ""}.`,
-    ),
-  ];
-  lines.push(make("p", {}, ...tieSentence(pick, tied, candidates)), ...cheaper(pick, tied), make("p", {}, givenUp(out, pick)));
-  const dirty = out.columns.filter((column) => contaminated(column, pick)).length;
-  if (dirty)
-    lines.push(
-      make(
-        "p",
-        { class: "caution" },
-        `Caution: ${dirty} of its ${plural(out.columns.length, "cell")} ${dirty === 1 ? "is" : "are"} on images that it was pretrained on.`,
-      ),
-    );
-  return lines;
+function rankText(summary, candidates) {
+  const row = summary.rows.get(candidates[0]);
+  const limited = candidates.length < summary.order.length ? " within the limits" : "";
+  const pool = `${plural(candidates.length, "backbone")}${limited}`;
+  const scores =
+    summary.columns.length > 1
+      ? `: mean z-score ${fixed(row.z, 2)}, mean rank ${fixed(row.meanRank, 1)}`
+      : "";
+  return `It ranks first of ${pool} over ${scopeText(summary.columns)}${scores}.`;
 }
 
-function costs(b) {
-  const { params, width } = BACKBONES[b],
-    speed = speedOf(b);
-  const known = [
+function contaminationWarning({ columns }, pick) {
+  const count = columns.filter((column) => contaminated(column, pick)).length;
+  if (!count) return [];
+  const cells = `${count} of its ${plural(columns.length, "cell")}`;
+  const verb = count === 1 ? "uses" : "use";
+  return [paragraph("caution", `Caution: ${cells} ${verb} images that it was pretrained on.`)];
+}
+
+function costsText(b) {
+  const { params, width } = BACKBONES[b];
+  const speed = speedOf(b);
+  const costs = [
     params == null ? null : `${millions(params)} M parameters`,
     width ? `${width} features` : null,
-    speed === null ? null : `${short(speed)} images/s here`,
+    speed === null ? null : `${short(speed)} images/s on ${DATA.device}`,
   ].filter(Boolean);
-  return known.length ? ` (${known.join(", ")})` : "";
+  return costs.length ? ` (${costs.join(", ")})` : "";
 }
 
-function tieSentence(pick, tied, candidates) {
-  if (tied === null) return ["Whether the next ones are worse cannot be told: too few datasets, and no results per image at hand."];
-  const others = tied.filter((b) => b !== pick);
-  if (!others.length) return [candidates.length > 1 ? "It is told apart from every other one within the limits." : "Nothing else keeps the limits."];
-  return [
-    `Not told apart from it: ${listed(
-      others.map((b) => BACKBONES[b].name),
-      3,
-    )}.`,
-  ];
+function tieText(pick, tied, candidates) {
+  if (tied === null) {
+    return (
+      "Whether the next backbones are significantly worse is unknown: there are too few " +
+      "datasets, and per-image results are unavailable."
+    );
+  }
+  const others = tied.filter((b) => b !== pick).map((b) => BACKBONES[b].name);
+  if (others.length) return `Statistically tied with it: ${listed(others, 3)}.`;
+  return candidates.length > 1
+    ? "It is statistically distinguishable from every other backbone within the limits."
+    : "No other backbone meets the limits.";
 }
 
-// The smallest of the tie group, where that is not the pick itself.
-function cheaper(pick, tied) {
-  const known = (tied ?? []).filter((b) => BACKBONES[b].params != null),
-    least = known.reduce((best, b) => (best === null || BACKBONES[b].params < BACKBONES[best].params ? b : best), null);
-  if (least === null || BACKBONES[pick].params == null || BACKBONES[least].params > 0.8 * BACKBONES[pick].params) return [];
-  const times = BACKBONES[pick].params / BACKBONES[least].params,
-    speeds = [speedOf(least), speedOf(pick)];
-  const faster = speeds[0] !== null && speeds[1] && speeds[0] > 1.1 * speeds[1] ? ` and ${(speeds[0] / speeds[1]).toFixed(1)}× as fast` : "";
-  return [make("p", {}, "The smallest of them is ", nameButton(least), `: ${times.toFixed(1)}× fewer parameters${faster}.`)];
+// The smallest backbone tied with the pick, where it is clearly smaller.
+function smallestTied(pick, tied) {
+  const params = (b) => BACKBONES[b].params;
+  const smallest = (tied ?? [])
+    .filter((b) => params(b) != null)
+    .reduce((best, b) => (best === null || params(b) < params(best) ? b : best), null);
+  if (smallest === null || params(pick) == null) return [];
+  if (params(smallest) > SMALLER * params(pick)) return [];
+  const ratio = (params(pick) / params(smallest)).toFixed(1);
+  const [speed, pickSpeed] = [speedOf(smallest), speedOf(pick)];
+  const isFaster = speed !== null && pickSpeed && speed > FASTER * pickSpeed;
+  const faster = isFaster ? ` and ${(speed / pickSpeed).toFixed(1)}× the speed` : "";
+  const text = `: ${ratio}× fewer parameters${faster}.`;
+  return [paragraph("", "The smallest of them is ", nameButton(smallest), text)];
 }
 
-// Against the best without limits.
-function givenUp(out, pick) {
-  if (pick === out.best) return "No limit costs anything: it is also the best of all.";
-  const best = out.rows.get(out.best),
-    own = out.rows.get(pick),
-    name = BACKBONES[out.best].name,
-    tied = tiesAmong(out, out.order, out.best);
-  const points = averageable(out.columns)
-    ? `${signed(100 * (own.value - best.value), 1)} points of ${out.columns.length > 1 ? "the mean score" : metricOf(out.columns[0]).name}`
-    : `${signed(own.z - best.z)} of mean z`;
-  const verdict =
-    tied === null ? "" : tied.includes(pick) ? ", a difference that is not told apart from none" : ", a difference that is told apart from none";
-  return `What the limits cost: ${points} against ${name} ${costs(out.best)}${verdict}.`;
+// The difference to the best backbone without limits.
+function costOfLimitsText(summary, pick) {
+  if (pick === summary.best) return "The limits cost nothing: it is also the best without them.";
+  const best = summary.rows.get(summary.best);
+  const row = summary.rows.get(pick);
+  const { columns } = summary;
+  const score = columns.length > 1 ? "mean score" : metricOf(columns[0]).name;
+  const difference = averageable(columns)
+    ? `${signed(100 * (row.value - best.value), 1)} points of ${score}`
+    : `${signed(row.z - best.z)} in mean z-score`;
+  const tied = tiesAmong(summary, summary.order, summary.best);
+  const significance =
+    tied === null
+      ? ""
+      : `, a difference that is ${tied.includes(pick) ? "not " : ""}statistically significant`;
+  const reference = `${BACKBONES[summary.best].name}${costsText(summary.best)}`;
+  return `Cost of the limits: ${difference} compared with ${reference}${significance}.`;
 }

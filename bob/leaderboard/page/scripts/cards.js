@@ -1,25 +1,57 @@
 // Cards: everything about one backbone or one dataset, with provenance and licence.
 
-import { $, button, help, make, mark, named, on, pairs, tag } from "./dom.js";
 import {
-  ALL,
+  $,
+  button,
+  headRow,
+  help,
+  make,
+  mark,
+  named,
+  on,
+  pairs,
+  paragraph,
+  spaced,
+  table,
+  tag,
+} from "./dom.js";
+import {
+  ALL_COLUMNS,
   BACKBONES,
   COLUMNS,
   DATASETS,
-  chosenOf,
   contaminated,
   countsOf,
   datasetOf,
   keyOf,
   metricOf,
-  partPlace,
   reasonOf,
   scoresOf,
-  stateOf,
+  selectedOf,
+  statusOf,
+  taskCellIndex,
   taskOf,
 } from "./data.js";
-import { fixed, grouped, millions, plural, rangeText, short, valueText } from "./format.js";
-import { columnOf, highAt, lowAt, pairedIn, scopeText, summary, chosenColumns, valueAt } from "./selection.js";
+import {
+  MISSING,
+  fixed,
+  grouped,
+  millions,
+  plural,
+  rangeText,
+  short,
+  valueText,
+} from "./format.js";
+import {
+  chosenColumns,
+  columnOf,
+  hasPairedTests,
+  highAt,
+  lowAt,
+  scopeText,
+  summarise,
+  valueAt,
+} from "./selection.js";
 import { change, state } from "./state.js";
 
 export const openBackbone = (b) => change({ card: `backbone:${BACKBONES[b].name}` });
@@ -28,22 +60,31 @@ const openDataset = (d) => change({ card: `dataset:${DATASETS[d].name}` });
 // A name that opens its card.
 export function nameButton(b) {
   const { name, family } = BACKBONES[b];
-  return button({ class: "name", title: name, "data-backbone": b }, () => openBackbone(b), mark(family), named(name));
+  const attributes = { class: "name", title: name, "data-backbone": b };
+  return button(attributes, () => openBackbone(b), mark(family), named(name));
 }
 
-export const datasetButton = (d) => button({ class: "name", title: DATASETS[d].name }, () => openDataset(d), named(DATASETS[d].name));
+export function datasetButton(d) {
+  const { name } = DATASETS[d];
+  return button({ class: "name", title: name }, () => openDataset(d), named(name));
+}
 
 export function drawCard() {
-  const cut = state.card.indexOf(":"),
-    kind = state.card.slice(0, cut),
-    name = state.card.slice(cut + 1),
-    card = $("card");
-  const index = (kind === "backbone" ? BACKBONES : DATASETS).findIndex((one) => one.name === name);
-  if (cut < 0 || index < 0) return card.open ? card.close() : undefined;
-  const [title, tags, body] = kind === "backbone" ? backboneCard(index) : datasetCard(index);
+  const separator = state.card.indexOf(":");
+  const kind = state.card.slice(0, separator);
+  const name = state.card.slice(separator + 1);
+  const card = $("card");
+  const isBackbone = kind === "backbone";
+  const index = (isBackbone ? BACKBONES : DATASETS).findIndex((item) => item.name === name);
+  if (separator < 0 || index < 0) {
+    if (card.open) card.close();
+    return;
+  }
+  const [title, tags, body] = isBackbone ? backboneCard(index) : datasetCard(index);
+  const heading = make("div", {}, make("h2", { id: "card-name" }, title), paragraph("", ...tags));
   const close = button({ id: "card-close" }, () => card.close(), "Close");
   card.replaceChildren(
-    make("div", { class: "card-head" }, make("div", {}, make("h2", { id: "card-name" }, title), make("p", {}, ...tags)), close),
+    make("div", { class: "card-head" }, heading, close),
     make("div", { class: "card-body" }, ...body),
   );
   if (!card.open) card.showModal();
@@ -61,146 +102,162 @@ export function listenForCard() {
 
 // ---- a backbone
 
+const RESULTS_HELP =
+  "The metric that ranks each task, with its 95 % interval and the rank among all backbones that " +
+  "have a value there. “=” marks backbones statistically tied with the best.";
+
 function backboneCard(b) {
   const backbone = BACKBONES[b];
   const tags = [
-    tag(backbone.floor ? "floor" : backbone.family, backbone.family),
+    tag(backbone.family, backbone.family),
     backbone.licence ? tag(backbone.licence) : null,
-    backbone.params != null ? tag(`${millions(backbone.params)} M params`) : null,
+    backbone.params != null ? tag(`${millions(backbone.params)} M parameters`) : null,
   ];
-  const facts = backbone.card ? provenance(backbone) : [make("p", { class: "failed" }, "It never loaded, so nothing is known about it here.")];
-  const body = [
-    standing(b),
-    ...facts,
-    make(
-      "h3",
-      {},
-      "Results ",
-      help(
-        "The metric that ranks each task, with its 95 % interval and the place among all backbones with a value there. “=” marks the tie group of the best.",
-      ),
-    ),
-    resultsTable(b),
+  const unknown = "This backbone never loaded, so nothing else is known about it.";
+  const facts = backbone.card ? provenance(backbone) : [paragraph("failed", unknown)];
+  const heading = make("h3", {}, "Results ", help(RESULTS_HELP));
+  return [
+    named(backbone.name),
+    spaced(tags),
+    [paragraph("lead-in", standingText(b)), ...facts, heading, resultsTable(b)],
   ];
-  return [named(backbone.name), tags.flatMap((one) => (one ? [one, " "] : [])), body];
 }
 
-function standing(b) {
-  const out = summary(chosenColumns()),
-    row = out.rows.get(b),
-    where = scopeText(out.columns);
-  if (!row)
-    return make(
-      "p",
-      { class: "lead-in" },
-      `Incomplete over ${where}: ${plural(out.missing.get(b).length, "cell")} without a value, so it has no mean and no place.`,
-    );
-  if (!row.place)
-    return make(
-      "p",
-      { class: "lead-in" },
-      `A floor: mean z ${fixed(row.z, 2)} over ${where}, against the pool of ${plural(out.pool.length, "backbone")}.`,
-    );
-  const ranks = row.rankLimits
-    ? `, between ${row.rankLimits[0]} and ${row.rankLimits[1]} in 95 % of resamples of the ${out.basis === "examples" ? "test images" : "datasets"}`
+function standingText(b) {
+  const summary = summarise(chosenColumns());
+  const row = summary.rows.get(b);
+  const scope = scopeText(summary.columns);
+  if (!row) {
+    const gaps = plural(summary.missing.get(b).length, "cell");
+    return `Incomplete over ${scope}: ${gaps} without a value, so it has no mean and no rank.`;
+  }
+  if (!row.rank) {
+    const kind = BACKBONES[b].baseline ? "A baseline" : "Published numbers";
+    const pool = plural(summary.pool.length, "backbone");
+    const z = fixed(row.z, 2);
+    return `${kind}, not ranked: mean z-score ${z} over ${scope}, relative to the pool of ${pool}.`;
+  }
+  const resampled = summary.basis === "examples" ? "test images" : "datasets";
+  const limits = row.rankLimits
+    ? `, between ${row.rankLimits.join(" and ")} in 95 % of resamples of the ${resampled}`
     : "";
-  const tie = b === out.best ? "" : row.tied ? " Not told apart from the best." : row.tied === false ? " Told apart from the best." : "";
-  return make("p", { class: "lead-in" }, `Place ${row.place} of ${out.pool.length} over ${where}${ranks}.${tie}`);
+  const rank = `Rank ${row.rank} of ${summary.pool.length} over ${scope}${limits}.`;
+  if (b === summary.best || row.tied === undefined) return rank;
+  return `${rank} Statistically ${row.tied ? "tied with" : "distinguishable from"} the best.`;
 }
 
+function itemText([name, value]) {
+  const isObject = typeof value === "object" && !Array.isArray(value);
+  return `${name} ${isObject ? JSON.stringify(value) : [value].flat().join(", ")}`;
+}
+
+// "name value · name value" of an object's entries that have a value.
 const joined = (values) =>
   Object.entries(values ?? {})
     .filter(([, value]) => value != null)
-    .map(([name, value]) => `${name} ${typeof value === "object" && !Array.isArray(value) ? JSON.stringify(value) : [value].flat().join(", ")}`)
+    .map(itemText)
     .join(" · ");
 
+function pretrainingText({ method, data, images }) {
+  return `${method} on ${data}${images ? `, ${grouped(images)} images` : ""}`;
+}
+
 function provenance(backbone) {
-  const { card } = backbone,
-    seen = card.pretraining,
-    contains = backbone.seen.map((d) => DATASETS[d].name);
+  const { card } = backbone;
+  const seen = backbone.pretrained_on.map((d) => DATASETS[d].name).join(", ");
+  const unless = (value, text) => (value == null ? null : text(value));
   return [
-    make("h3", {}, "What it is"),
+    make("h3", {}, "Checkpoint"),
     pairs([
       ["Architecture", `${card.architecture} (${card.loader})`],
       ["Weights", card.weights],
       ["Weights hash", make("code", {}, card.weights_hash)],
-      ["Pretraining", seen && `${seen.method} on ${seen.data}${seen.images ? `, ${grouped(seen.images)} images` : ""}`],
-      ["Contaminated", contains.length ? `its pretraining data holds images of ${contains.join(", ")}` : null],
+      ["Pretraining", unless(card.pretraining, pretrainingText)],
+      ["Contaminated", seen ? `the pretraining data contains images of ${seen}` : null],
       ["Licence", backbone.licence ?? "not stated"],
       ["Paper", card.paper],
     ]),
-    make("h3", {}, "How an image becomes a row"),
+    make("h3", {}, "Preprocessing and features"),
     pairs([
       ["Geometry", joined(card.geometry)],
       ["Normalisation", joined(card.normalisation)],
-      ["Pooling", card.pooling],
+      ["Output", card.output],
       ["Precision", card.precision],
       ["Feature width", backbone.width],
     ]),
-    make("h3", {}, "What it costs"),
+    make("h3", {}, "Cost"),
     pairs([
-      ["Parameters", backbone.params == null ? "not known" : `${millions(backbone.params)} M`],
-      ["Forward", backbone.gflops == null ? null : `${short(backbone.gflops)} GFLOP per image`],
-      ["Weights", backbone.mib == null ? null : `${short(backbone.mib)} MiB`],
-      ["Memory", backbone.peak_mib == null ? null : `${short(backbone.peak_mib)} MiB in a forward of 4 images, weights included`],
+      ["Parameters", backbone.params == null ? "unknown" : `${millions(backbone.params)} M`],
+      ["Compute", unless(backbone.gflops, (gflops) => `${short(gflops)} GFLOPs per image`)],
+      ["Weights", unless(backbone.mib, (mib) => `${short(mib)} MiB`)],
+      ["Peak memory", unless(backbone.peak_mib, peakMemoryText)],
       ...backbone.speeds.map(([device, speed]) => ["Measured", `${speed} images/s on ${device}`]),
     ]),
   ];
 }
 
+const peakMemoryText = (mib) => `${short(mib)} MiB in a forward pass of 4 images, weights included`;
+
 function resultsTable(b) {
-  const body = ALL.filter((column) => stateOf(column, b) !== "missing").map((column) => resultRow(column, b));
-  const head = make("tr", {}, ...["Task", "Dataset", "Score", "95 % interval", "Place", ""].map((text) => make("th", { scope: "col" }, text)));
-  return make("div", { class: "scroll" }, make("table", { class: "results" }, make("thead", {}, head), make("tbody", {}, ...body)));
+  const columns = ALL_COLUMNS.filter((column) => statusOf(column, b) !== "missing");
+  const head = headRow(["Task", "Dataset", "Score", "95 % interval", "Rank", ""]);
+  const rows = columns.map((column) => resultRow(column, b));
+  return make("div", { class: "scroll" }, table("results", head, rows));
 }
 
 function resultRow(column, b) {
-  const status = stateOf(column, b),
-    names = [make("td", {}, named(taskOf(column).name)), make("td", {}, named(datasetOf(column).name))];
-  if (status !== "ok")
-    return make(
-      "tr",
-      {},
-      ...names,
-      make("td", { class: status.replace(" ", "-"), colspan: 3, dir: "auto" }, `${status}: ${reasonOf(column, b)}`),
-      make("td", {}, moreAbout(column, b)),
-    );
-  const metric = metricOf(column),
-    { rank, tied, pool } = columnOf(column);
-  const place = rank.has(b) ? `${rank.get(b)} of ${pool.length}${tied.has(b) ? " =" : ""}` : "–";
-  const marks = contaminated(column, b) ? [" ", tag("seen", "seen", "The dataset is in its pretraining data.")] : [];
+  const names = [taskOf(column).name, datasetOf(column).name];
+  const cells = names.map((name) => make("td", {}, named(name)));
+  const more = make("td", {}, detailsBox(column, b));
+  const status = statusOf(column, b);
+  if (status !== "ok") {
+    const attributes = { class: status.replace(" ", "-"), colspan: 3, dir: "auto" };
+    const reason = make("td", attributes, `${status}: ${reasonOf(column, b)}`);
+    return make("tr", {}, ...cells, reason, more);
+  }
+  const metric = metricOf(column);
+  const value = make("strong", {}, valueText(valueAt(column, b), metric));
+  const warning = "The dataset is in the backbone's pretraining data.";
+  const marks = contaminated(column, b) ? [" ", tag("contaminated", "contaminated", warning)] : [];
   return make(
     "tr",
     {},
-    ...names,
-    make("td", {}, make("strong", {}, valueText(valueAt(column, b), metric)), ...marks),
+    ...cells,
+    make("td", {}, value, ...marks),
     make("td", {}, rangeText(lowAt(column, b), highAt(column, b), metric)),
-    make("td", {}, place),
-    make("td", {}, moreAbout(column, b)),
+    make("td", {}, rankText(column, b)),
+    more,
   );
 }
 
-// Other metrics, what was chosen and the record's key, filled in when opened.
-function moreAbout(column, b) {
-  const box = make("details", {}, make("summary", { "aria-label": `More about ${taskOf(column).name} on ${datasetOf(column).name}` }, "more"));
+function rankText(column, b) {
+  const { rank, tied, pool } = columnOf(column);
+  return rank.has(b) ? `${rank.get(b)} of ${pool.length}${tied.has(b) ? " =" : ""}` : MISSING;
+}
+
+// Other metrics, selected values and the record's key; filled in when first opened.
+function detailsBox(column, b) {
+  const label = `More about ${taskOf(column).name} on ${datasetOf(column).name}`;
+  const box = make("details", {}, make("summary", { "aria-label": label }, "more"));
   return on(box, {
     toggle: () => {
-      if (box.open && box.childElementCount === 1) box.append(details(column, b));
+      if (box.open && box.childElementCount === 1) box.append(cellDetails(column, b));
     },
   });
 }
 
-function details(column, b) {
-  const { n, seeds } = countsOf(column, b),
-    at = partPlace(column, b);
+function cellDetails(column, b) {
+  const { name, summary } = metricOf(column);
+  const { n, seeds } = countsOf(column, b);
+  const index = taskCellIndex(column, b);
   const others = scoresOf(COLUMNS[column].task)
-    .filter((score) => !Number.isNaN(score.value[at]))
-    .map((score) => `${score.name} ${valueText(score.value[at], score.metric)}`);
+    .filter((score) => !Number.isNaN(score.value[index]))
+    .map((score) => `${score.name} ${valueText(score.value[index], score.metric)}`);
   return pairs([
-    ["Metric", `${metricOf(column).name}${metricOf(column).summary ? `: ${metricOf(column).summary}` : ""}`],
+    ["Metric", `${name}${summary ? `: ${summary}` : ""}`],
     ["n", n ? `${grouped(n)}${seeds > 1 ? `, mean over ${seeds} seeds` : ""}` : null],
-    ["Also", others.join(" · ")],
-    ["Chosen", joined(Object.fromEntries(chosenOf(column, b)))],
+    ["Other scores", others.join(" · ")],
+    ["Selected", joined(Object.fromEntries(selectedOf(column, b)))],
     ["Record", make("code", {}, `bob-bench show ${keyOf(column, b)}`)],
   ]);
 }
@@ -208,51 +265,57 @@ function details(column, b) {
 // ---- a dataset
 
 function datasetCard(d) {
-  const dataset = DATASETS[d],
-    columns = ALL.filter((column) => COLUMNS[column].dataset === d);
+  const { name, classes, counts, licence, limit, fingerprint, notes, ...dataset } = DATASETS[d];
+  const columns = ALL_COLUMNS.filter((column) => COLUMNS[column].dataset === d);
   const tags = [
-    dataset.licence ? tag(dataset.licence) : null,
-    dataset.classes ? tag(plural(dataset.classes, "class").replace("classs", "classes")) : null,
+    licence ? tag(licence) : null,
+    classes ? tag(`${grouped(classes)} ${classes === 1 ? "class" : "classes"}`) : null,
   ];
-  const seenBy = BACKBONES.filter((backbone) => backbone.seen.includes(d)).map((backbone) => backbone.name);
+  const pretrained = BACKBONES.filter((backbone) => backbone.pretrained_on.includes(d));
+  const unreadable = dataset.bad_images;
   const facts = pairs([
-    ["Classes", dataset.classes],
-    ["Images", joined(dataset.counts)],
+    ["Classes", classes],
+    ["Images", joined(counts)],
     ["Splits", joined(dataset.split_origin)],
-    ["Licence", dataset.licence ?? "not stated"],
-    ["Limit", dataset.limit && `at most ${dataset.limit} images per split`],
-    ["Left out", dataset.bad_images ? plural(dataset.bad_images, "unreadable image") : null],
-    ["Fingerprint", dataset.fingerprint && make("code", {}, dataset.fingerprint)],
-    ["Contaminates", seenBy.join(", ")],
-    ["Notes", (dataset.notes ?? []).join(" ")],
+    ["Licence", licence ?? "not stated"],
+    ["Limit", limit && `at most ${limit} images per split`],
+    ["Excluded", unreadable ? plural(unreadable, "unreadable image") : null],
+    ["Fingerprint", fingerprint && make("code", {}, fingerprint)],
+    ["Contaminates", pretrained.map((backbone) => backbone.name).join(", ")],
+    ["Notes", (notes ?? []).join(" ")],
   ]);
-  return [
-    named(dataset.name),
-    tags.flatMap((one) => (one ? [one, " "] : [])),
-    [facts, ...columns.flatMap((column) => [make("h3", {}, named(taskOf(column).name)), leaders(column)])],
-  ];
+  const leaderLists = columns.flatMap((column) => [
+    make("h3", {}, named(taskOf(column).name)),
+    leaders(column),
+  ]);
+  return [named(name), spaced(tags), [facts, ...leaderLists]];
 }
 
-const SHOWN = 10;
+const LEADERS = 10;
 
 function leaders(column) {
-  const { pool, rank, tied, told } = columnOf(column),
-    metric = metricOf(column);
-  if (!pool.length) return make("p", {}, "No backbone has a value here.");
-  const first = [...pool].sort((a, b) => rank.get(a) - rank.get(b)).slice(0, SHOWN);
-  const items = first.map((b) =>
-    make(
+  const { pool, rank, tied } = columnOf(column);
+  const metric = metricOf(column);
+  if (!pool.length) return paragraph("", "No backbone has a value here.");
+  const first = [...pool].sort((a, b) => rank.get(a) - rank.get(b)).slice(0, LEADERS);
+  const items = first.map((b) => {
+    const range = rangeText(lowAt(column, b), highAt(column, b), metric);
+    return make(
       "li",
       { class: tied.has(b) ? "tied" : "" },
       nameButton(b),
       make("span", { class: "val" }, valueText(valueAt(column, b), metric)),
-      make("span", { class: "ci" }, rangeText(lowAt(column, b), highAt(column, b), metric)),
-    ),
-  );
-  const note = !told
-    ? "How sure the order is cannot be told."
-    : tied.size > 1
-      ? `${plural(tied.size, "backbone")} tied with the best (${pairedIn(column) ? "paired tests, Holm" : "overlapping intervals"}).`
-      : "The best is told apart from all others.";
-  return make("div", {}, make("ol", { class: "leaders" }, ...items), make("p", { class: "hint" }, `${metric.name}. ${note}`));
+      make("span", { class: "ci" }, range),
+    );
+  });
+  const note = paragraph("hint", `${metric.name}. ${tieNote(column)}`);
+  return make("div", {}, make("ol", { class: "leaders" }, ...items), note);
+}
+
+function tieNote(column) {
+  const { tied, tiesDetermined } = columnOf(column);
+  if (!tiesDetermined) return "The significance of this order is unknown.";
+  if (tied.size < 2) return "The best is statistically distinguishable from all others.";
+  const test = hasPairedTests(column) ? "paired tests, Holm" : "overlapping intervals";
+  return `${plural(tied.size, "backbone")} statistically tied for the best (${test}).`;
 }

@@ -1,70 +1,94 @@
-// The form above the views: what is searched, chosen and filtered.
+// The form above the views: search, task, dataset and filters.
 
 import { $, choices, make, mark, on } from "./dom.js";
-import { ALL, BACKBONES, DATASETS, TASKS, contaminated, speedOf } from "./data.js";
+import {
+  ALL_BACKBONES,
+  ALL_COLUMNS,
+  BACKBONES,
+  DATASETS,
+  TASKS,
+  contaminated,
+  hasSpeeds,
+} from "./data.js";
 import { hiddenFamilies } from "./selection.js";
-import { FIRST, change, state } from "./state.js";
+import { INITIAL, change, state } from "./state.js";
 
-const FIELDS = { search: "q", task: "task", dataset: "dataset", params: "params", speed: "speed", licence: "licence", "data-seen": "data" };
+// Field id → name in the state.
+const FIELDS = {
+  search: "q",
+  task: "task",
+  dataset: "dataset",
+  params: "params",
+  speed: "speed",
+  licence: "licence",
+  "data-seen": "data",
+};
 const FILTERS = ["families", "params", "speed", "licence", "data", "clean"];
-const FAMILIES = ["supervised", "ssl", "clip", "domain", "given", "baseline", "external"];
+const FAMILIES = ["supervised", "ssl", "clip", "domain", "precomputed", "baseline", "external"];
 
-const named = (values) => values.map((value) => [value, value]);
-const known = (field) => [...new Set(BACKBONES.filter((backbone) => !backbone.floor).map((backbone) => backbone[field] ?? "unknown"))].sort();
+const options = (values) => values.map((value) => [value, value]);
+
+function distinct(field) {
+  const ranked = BACKBONES.filter((backbone) => !backbone.baseline);
+  return [...new Set(ranked.map((backbone) => backbone[field] ?? "unknown"))].sort();
+}
+
+// "all tasks" and each task, or the only task.
+function fillChoice(id, items, all) {
+  const names = items.map((item) => item.name);
+  const many = names.length > 1;
+  choices($(id), [["", many ? all : (names[0] ?? all)], ...(many ? options(names) : [])]);
+}
 
 export function fillControls() {
-  choices($("task"), [
-    ["", TASKS.length > 1 ? "all tasks" : (TASKS[0]?.name ?? "all tasks")],
-    ...(TASKS.length > 1 ? named(TASKS.map((task) => task.name)) : []),
-  ]);
-  choices($("dataset"), [
-    ["", DATASETS.length > 1 ? "all datasets" : (DATASETS[0]?.name ?? "all datasets")],
-    ...(DATASETS.length > 1 ? named(DATASETS.map((dataset) => dataset.name)) : []),
-  ]);
-  choices($("licence"), [["", "any"], ...named(known("licence"))]);
-  choices($("data-seen"), [["", "any"], ...named(known("data"))]);
-  $("speed").closest("label").hidden = BACKBONES.every((_, b) => speedOf(b) === null);
-  $("clean").closest("label").hidden = !ALL.some((column) => BACKBONES.some((_, b) => contaminated(column, b)));
-  for (const family of FAMILIES.filter((name) => BACKBONES.some((backbone) => backbone.family === name))) $("families").append(familyBox(family));
+  fillChoice("task", TASKS, "all tasks");
+  fillChoice("dataset", DATASETS, "all datasets");
+  choices($("licence"), [["", "any"], ...options(distinct("licence"))]);
+  choices($("data-seen"), [["", "any"], ...options(distinct("data"))]);
+  $("speed").closest("label").hidden = !hasSpeeds;
+  $("clean").closest("label").hidden = !ALL_COLUMNS.some((column) =>
+    ALL_BACKBONES.some((b) => contaminated(column, b)),
+  );
+  const present = new Set(BACKBONES.map((backbone) => backbone.family));
+  $("families").append(...FAMILIES.filter((family) => present.has(family)).map(familyBox));
 }
 
 function familyBox(family) {
-  return make(
-    "label",
-    { class: "check" },
-    make("input", { type: "checkbox", value: family, name: "family" }),
-    mark(family),
-    family === "baseline" ? "floors" : family,
-  );
+  const box = make("input", { type: "checkbox", value: family, name: "family" });
+  return make("label", { class: "check" }, box, mark(family), family);
 }
 
-const boxes = () => [...$("families").querySelectorAll("input")];
+const familyBoxes = () => [...$("families").querySelectorAll("input")];
 
-// Fields follow the state: after a link was opened, or a reset.
+// Make the fields follow the state, after a link was opened or a reset.
 export function showControls() {
-  for (const [id, name] of Object.entries(FIELDS)) if ($(id).value !== state[name]) $(id).value = state[name];
+  for (const [id, name] of Object.entries(FIELDS)) {
+    if ($(id).value !== state[name]) $(id).value = state[name];
+  }
   const hidden = hiddenFamilies();
-  for (const box of boxes()) box.checked = !hidden.has(box.value);
+  for (const box of familyBoxes()) box.checked = !hidden.has(box.value);
   $("clean").checked = state.clean === "1";
-  const active = FILTERS.filter((name) => state[name] !== FIRST[name]).length;
+  const active = FILTERS.filter((name) => state[name] !== INITIAL[name]).length;
   $("filter-count").textContent = active ? `(${active} on)` : "";
+}
+
+function readControls() {
+  const fields = Object.entries(FIELDS).map(([id, name]) => [name, $(id).value]);
+  const unchecked = familyBoxes().filter((box) => !box.checked);
+  return {
+    ...Object.fromEntries(fields),
+    families: unchecked.map((box) => box.value).join(","),
+    clean: $("clean").checked ? "1" : "",
+  };
 }
 
 export function listenToControls() {
   on($("controls"), {
-    input: () =>
-      change({
-        ...Object.fromEntries(Object.entries(FIELDS).map(([id, name]) => [name, $(id).value])),
-        families: boxes()
-          .filter((box) => !box.checked)
-          .map((box) => box.value)
-          .join(","),
-        clean: $("clean").checked ? "1" : "",
-      }),
+    input: () => change(readControls()),
     submit: (event) => event.preventDefault(),
     reset: (event) => {
       event.preventDefault();
-      change({ ...FIRST, view: state.view, theme: state.theme });
+      change({ ...INITIAL, view: state.view, theme: state.theme });
     },
   });
 }

@@ -1,147 +1,198 @@
-// Curves over a number that a task varies: shots of few-shot, k of k-NN, the severity of a corruption. One panel per other setting.
+// Curves over a number that a task varies: the shots of few-shot, the k of k-NN, the severity of a
+// corruption. One panel per combination of the other facets.
 
-import { BACKBONES, TASKS, partPlace, scoresOf, taskColumns } from "./data.js";
-import { $, button, choices, make, on, section, styled } from "./dom.js";
+import { BACKBONES, TASKS, scoresOf, taskCellIndex, taskColumns } from "./data.js";
+import { $, button, make, paragraph, picker, section, styled } from "./dom.js";
 import { chart, linear, logarithmic, tickText, widthOf, xAxis, yAxis } from "./axes.js";
 import { openBackbone } from "./cards.js";
 import { cut, plural, rangeText, valueText } from "./format.js";
-import { chosenColumns, scopeText, summary, visible } from "./selection.js";
+import { chosenColumns, scopeText, summarise, visible } from "./selection.js";
 import { mean } from "./statistics.js";
 import { change, state } from "./state.js";
-import { hideTip, showTip } from "./tooltip.js";
+import { interactive, showTip } from "./tooltip.js";
 
-const LINES = 8; // curves at once: as many as can be told apart
-const PALETTE = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8a6d00", "#56b4e9", "#7a5bd0", "#6b7078"]; // after Okabe & Ito 2008
+const MAX_CURVES = 8; // as many as can be distinguished
+// After Okabe & Ito 2008.
+const PALETTE = [
+  "#0072b2",
+  "#d55e00",
+  "#009e73",
+  "#cc79a7",
+  "#8a6d00",
+  "#56b4e9",
+  "#7a5bd0",
+  "#6b7078",
+];
 const DASHES = ["", "7 3", "2 3", "9 3 2 3", "", "7 3", "2 3", "9 3 2 3"];
-const NAMES = { shots: "examples per class", k: "neighbours k", severity: "severity" };
-const HEIGHT = 300;
+const FACET_NAMES = { shots: "examples per class", k: "neighbours k", severity: "severity" };
+const HEIGHT = 300; // px
+const TICKS = 9; // with as many or more values, every other one has a tick
 
-// [{task, facet, base, scores}] for every task, number that it varies and metric that is had at several values of it; the ranking metric first.
+const facetName = ({ facet }) => FACET_NAMES[facet] ?? facet;
+
+// [{id, task, facet, base, scores}] for every task, numeric facet that it varies, and metric that
+// was measured at several values of it; the ranking metric first.
 function curveSets() {
   return TASKS.flatMap((_, task) => {
     const sets = new Map();
     for (const score of scoresOf(task)) {
-      for (const facet of Object.keys(score.facets).filter((name) => typeof score.facets[name] === "number")) {
-        const id = [TASKS[task].name, facet, score.base].join("|");
-        if (!sets.has(id)) sets.set(id, { id, task, facet, base: score.base, scores: [] });
+      for (const [facet, value] of Object.entries(score.facets)) {
+        if (typeof value !== "number") continue;
+        const { base } = score;
+        const id = [TASKS[task].name, facet, base].join("|");
+        if (!sets.has(id)) sets.set(id, { id, task, facet, base, scores: [] });
         sets.get(id).scores.push(score);
       }
     }
-    return [...sets.values()].filter(({ facet, scores }) => new Set(scores.map((score) => score.facets[facet])).size > 1);
+    return [...sets.values()].filter(
+      ({ facet, scores }) => new Set(scores.map((score) => score.facets[facet])).size > 1,
+    );
   });
 }
 
-// What a link asks for; else what the chosen task has; else few-shot; else the first.
-function chosenSet(sets) {
-  const own = sets.filter((one) => TASKS[one.task].name === state.task);
-  return sets.find((one) => one.id === state.facet) ?? own[0] ?? sets.find((one) => one.facet === "shots") ?? sets[0];
-}
+// The set that a link names; else of the chosen task; else of few-shot; else the first.
+const chosenSet = (sets) =>
+  sets.find((set) => set.id === state.facet) ??
+  sets.find((set) => TASKS[set.task].name === state.task) ??
+  sets.find((set) => set.facet === "shots") ??
+  sets[0];
+
+const EXPLANATION =
+  "Mean over the datasets shown; on a single dataset with 95 % intervals. Only backbones with a " +
+  "value on every dataset have a curve.";
 
 export function drawCurves(view) {
-  const sets = curveSets(),
-    set = chosenSet(sets);
-  if (!set) return view.append(section("Curves", null, make("p", {}, "No task varies a number.")));
-  const select = choices(
-    make("select", { id: "facet" }),
-    sets.map((one) => [one.id, `${TASKS[one.task].name}: ${one.base} over ${NAMES[one.facet] ?? one.facet}`]),
-  );
-  select.value = set.id;
-  on(select, { change: () => change({ facet: select.value }) });
-  const columns = chosenColumns().filter((column) => taskColumns(set.task).includes(column)),
-    own = columns.length ? columns : taskColumns(set.task);
-  const shown = shownIn(own),
-    panels = make("div", { class: "panels" });
-  view.append(
-    section(
-      "Curves",
-      "Mean over the datasets shown; on a single dataset with 95 % intervals. A curve has only backbones with a value on every dataset.",
-      make("div", { class: "bar" }, make("label", {}, "Curve ", select), key(shown)),
-      panels,
-      make("p", { class: "hint" }, shown.length
-          ? `${scopeText(own)}. The first ${shown.length} of the backbones shown, by mean z; search or filter for others.`
-          : `No backbone shown has a value on every one of ${scopeText(own)}; choose one dataset.`),
-    ),
-  );
-  for (const [other, scores] of panelsOf(set)) panels.append(panel(panels, other, scores, set, own, shown));
-  $("status").textContent = plural(shown.length, "curve");
-  return undefined;
-}
-
-function shownIn(columns) {
-  const seen = new Set(visible()),
-    out = summary(columns);
-  return out.order.filter((b) => seen.has(b)).slice(0, LINES);
-}
-
-function panelsOf(set) {
-  const found = new Map();
-  for (const score of set.scores) {
-    const other = Object.entries(score.facets)
-      .filter(([name]) => name !== set.facet)
-      .map(([, value]) => value)
-      .join(", ");
-    found.set(other, [...(found.get(other) ?? []), score]);
+  const sets = curveSets();
+  const set = chosenSet(sets);
+  if (!set) {
+    view.append(section("Curves", null, paragraph("", "No task varies a number.")));
+    return;
   }
-  return [...found]
-    .filter(([, scores]) => scores.length > 1)
-    .map(([other, scores]) => [other, scores.sort((a, b) => a.facets[set.facet] - b.facets[set.facet])]);
+  const options = sets.map((item) => [
+    item.id,
+    `${TASKS[item.task].name}: ${item.base} over ${facetName(item)}`,
+  ]);
+  const select = picker("facet", options, set.id, (facet) => change({ facet }));
+  const ofTask = taskColumns(set.task);
+  const chosen = chosenColumns().filter((column) => ofTask.includes(column));
+  const columns = chosen.length ? chosen : ofTask;
+  const shown = shownBackbones(columns);
+  const panels = make("div", { class: "panels" });
+  const bar = make("div", { class: "bar" }, make("label", {}, "Curve ", select), legend(shown));
+  const note = paragraph("hint", noteText(columns, shown));
+  view.append(section("Curves", EXPLANATION, bar, panels, note));
+  const panelScores = panelsOf(set);
+  for (const [title, scores] of panelScores) {
+    panels.append(panel(panels, panelScores.length, title, scores, set, columns, shown));
+  }
+  $("status").textContent = plural(shown.length, "curve");
 }
 
-function key(shown) {
-  return make(
-    "p",
-    { class: "legend" },
-    ...shown.flatMap((b, index) => {
-      const line = make(
-        "svg",
-        { width: 26, height: 10, "aria-hidden": "true" },
-        make("line", { class: "curve", x1: 1, x2: 25, y1: 5, y2: 5, "stroke-dasharray": DASHES[index] }),
-      );
-      return [
-        button({ class: "name" }, () => openBackbone(b), styled(line, { "--mark": PALETTE[index] }), make("bdi", {}, cut(BACKBONES[b].name, 30))),
-        " ",
-      ];
-    }),
+function noteText(columns, shown) {
+  const scope = scopeText(columns);
+  if (!shown.length) {
+    return `No backbone shown has a value in every cell of ${scope}; choose one dataset.`;
+  }
+  return (
+    `${scope}. The first ${shown.length} of the backbones shown, by mean z-score; search or ` +
+    "filter for others."
   );
 }
 
-function panel(panels, other, scores, set, columns, shown) {
+function shownBackbones(columns) {
+  const matching = new Set(visible());
+  return summarise(columns)
+    .order.filter((b) => matching.has(b))
+    .slice(0, MAX_CURVES);
+}
+
+// [[values of the other facets, scores in ascending order of the facet], ...].
+function panelsOf({ facet, scores }) {
+  const panels = new Map();
+  for (const score of scores) {
+    const others = Object.entries(score.facets).filter(([name]) => name !== facet);
+    const title = others.map(([, value]) => value).join(", ");
+    panels.set(title, [...(panels.get(title) ?? []), score]);
+  }
+  return [...panels]
+    .filter(([, panelScores]) => panelScores.length > 1)
+    .map(([title, panelScores]) => [
+      title,
+      panelScores.sort((a, b) => a.facets[facet] - b.facets[facet]),
+    ]);
+}
+
+function legend(shown) {
+  const keys = shown.flatMap((b, index) => {
+    const line = make("line", {
+      class: "curve",
+      x1: 1,
+      x2: 25,
+      y1: 5,
+      y2: 5,
+      "stroke-dasharray": DASHES[index],
+    });
+    const svg = make("svg", { width: 26, height: 10, "aria-hidden": "true" }, line);
+    const name = make("bdi", {}, cut(BACKBONES[b].name, 30));
+    const key = styled(svg, { "--mark": PALETTE[index] });
+    return [button({ class: "name" }, () => openBackbone(b), key, name), " "];
+  });
+  return paragraph("legend", ...keys);
+}
+
+function panel(panels, count, title, scores, set, columns, shown) {
+  const heading = title || TASKS[set.task].name;
+  const figure = make("figure", {}, make("h3", {}, heading));
   const curves = shown
-    .map((b, index) => ({ b, index, points: scores.map((score) => pointOf(score, set, columns, b)).filter(Boolean) }))
+    .map((b, index) => ({ b, index, points: pointsOf(scores, set, columns, b) }))
     .filter((curve) => curve.points.length);
-  const figure = make("figure", {}, make("h3", {}, other || TASKS[set.task].name));
-  const values = curves.flatMap((curve) => curve.points.flatMap((point) => [point.value, point.low ?? point.value, point.high ?? point.value]));
+  const values = curves.flatMap((curve) =>
+    curve.points.flatMap(({ value, low, high }) => [value, low ?? value, high ?? value]),
+  );
   if (!values.length) {
     figure.append("No backbone shown has a value on every dataset.");
     return figure;
   }
-  const width = Math.min(560, Math.max(300, Math.floor(widthOf(panels) / Math.min(3, panelsOf(set).length)) - 48)),
-    box = { left: 46, right: width - 14, top: 26, bottom: HEIGHT - 48 };
-  const all = scores.map((score) => score.facets[set.facet]),
-    x = set.facet === "severity" ? linear(all, box.left, box.right) : logarithmic(all, box.left + 6, box.right - 6),
-    y = linear(values, box.bottom, box.top, 6),
-    { metric } = scores[0];
-  x.ticks = [...new Set(all)].filter((value, index, list) => list.length < 9 || index % 2 === 0);
+  const fitting = Math.floor(widthOf(panels) / Math.min(3, count)) - 48;
+  const width = Math.min(560, Math.max(300, fitting));
+  const box = { left: 46, right: width - 14, top: 26, bottom: HEIGHT - 48 };
+  const facetValues = scores.map((score) => score.facets[set.facet]);
+  const x =
+    set.facet === "severity"
+      ? linear(facetValues, box.left, box.right)
+      : logarithmic(facetValues, box.left + 6, box.right - 6);
+  const y = linear(values, box.bottom, box.top, 6);
+  const [{ metric, base }] = scores;
+  x.ticks = [...new Set(facetValues)].filter(
+    (_, index, distinct) => distinct.length < TICKS || index % 2 === 0,
+  );
   figure.append(
     chart(
       width,
       HEIGHT,
-      `${other || TASKS[set.task].name}: ${scores[0].base} over ${NAMES[set.facet] ?? set.facet}`,
-      yAxis(y, box, tickText(y, metric.percent), scores[0].base),
-      xAxis(x, box, String, NAMES[set.facet] ?? set.facet),
+      `${heading}: ${base} over ${facetName(set)}`,
+      yAxis(y, box, tickText(y, metric.percent), base),
+      xAxis(x, box, String, facetName(set)),
       curves.map((curve) => curveMark(curve, x, y, metric, set)),
     ),
   );
   return figure;
 }
 
-// The mean over columns; limits only on a single one.
-function pointOf(score, set, columns, b) {
-  const at = columns.map((column) => partPlace(column, b)),
-    values = at.map((index) => score.value[index]);
-  if (values.some((value) => Number.isNaN(value))) return null;
-  const single = columns.length === 1 && score.low && !Number.isNaN(score.low[at[0]]);
-  return { x: score.facets[set.facet], value: mean(values), low: single ? score.low[at[0]] : null, high: single ? score.high[at[0]] : null };
+// A backbone's means over columns, {x, value, low, high}; limits only for a single column.
+function pointsOf(scores, { facet }, columns, b) {
+  const indices = columns.map((column) => taskCellIndex(column, b));
+  const points = scores.map(({ facets, value, low, high }) => {
+    const [index] = indices;
+    const hasLimits = columns.length === 1 && low && !Number.isNaN(low[index]);
+    return {
+      x: facets[facet],
+      value: mean(indices.map((at) => value[at])),
+      low: hasLimits ? low[index] : null,
+      high: hasLimits ? high[index] : null,
+    };
+  });
+  return points.filter((point) => !Number.isNaN(point.value));
 }
 
 function curveMark({ b, index, points }, x, y, metric, set) {
@@ -150,31 +201,33 @@ function curveMark({ b, index, points }, x, y, metric, set) {
     points: points.map((point) => `${x.at(point.x)},${y.at(point.value)}`).join(" "),
     "stroke-dasharray": DASHES[index],
   });
-  const dots = points.flatMap((point) => {
-    const lines = [
-      BACKBONES[b].name,
-      `${set.facet} ${point.x}: ${valueText(point.value, metric)}${point.low === null ? "" : ` [${rangeText(point.low, point.high, metric)}]`}`,
-    ];
-    const dot = make("circle", {
-      class: "dot",
-      cx: x.at(point.x),
-      cy: y.at(point.value),
-      r: 3.5,
-      tabindex: 0,
-      role: "img",
-      "aria-label": lines.join(", "),
-    });
-    const tip = () => {
-      const { right, top } = dot.getBoundingClientRect();
-      showTip(lines, right, top);
-    };
-    on(dot, { pointerenter: tip, pointerleave: hideTip, focus: tip, blur: hideTip });
-    return [
-      ...(point.low === null
-        ? []
-        : [make("line", { class: "whisker", x1: x.at(point.x), x2: x.at(point.x), y1: y.at(point.low), y2: y.at(point.high) })]),
-      dot,
-    ];
+  const dots = points.flatMap((point) => pointMarks(b, point, x, y, metric, set));
+  const series = make("g", { class: "series" }, line, ...dots);
+  return styled(series, { "--mark": PALETTE[index] });
+}
+
+// The interval of a point, if any, and its dot.
+function pointMarks(b, point, x, y, metric, { facet }) {
+  const { value, low, high } = point;
+  const range = low === null ? "" : ` [${rangeText(low, high, metric)}]`;
+  const text = `${facet} ${point.x}: ${valueText(value, metric)}${range}`;
+  const lines = [BACKBONES[b].name, text];
+  const cx = x.at(point.x);
+  const dot = make("circle", {
+    class: "dot",
+    cx,
+    cy: y.at(value),
+    r: 3.5,
+    tabindex: 0,
+    role: "img",
+    "aria-label": lines.join(", "),
   });
-  return styled(make("g", { class: "series" }, line, ...dots), { "--mark": PALETTE[index] });
+  const tip = () => {
+    const { right, top } = dot.getBoundingClientRect();
+    showTip(lines, right, top);
+  };
+  interactive(dot, tip);
+  if (low === null) return [dot];
+  const whisker = { class: "whisker", x1: cx, x2: cx, y1: y.at(low), y2: y.at(high) };
+  return [make("line", whisker), dot];
 }

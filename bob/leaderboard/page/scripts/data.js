@@ -8,80 +8,106 @@ export const DATASETS = DATA.datasets;
 export const TASKS = DATA.tasks;
 export const COLUMNS = DATA.columns;
 
-const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0)).buffer;
+const bytes = (base64) => Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0)).buffer;
 export const VALUE = new Float64Array(bytes(DATA.cells.value));
 export const LOW = new Float64Array(bytes(DATA.cells.low));
 export const HIGH = new Float64Array(bytes(DATA.cells.high));
 
-const STATES = { o: "ok", f: "failed", u: "undefined", a: "not applicable", ".": "missing" };
-const SEEN = BACKBONES.map((backbone) => new Set(backbone.seen));
+const STATUSES = { o: "ok", f: "failed", u: "undefined", a: "not applicable", ".": "missing" };
+const PRETRAINED_ON = BACKBONES.map((backbone) => new Set(backbone.pretrained_on));
 
-export const ALL = COLUMNS.map((_, column) => column);
-export const place = (column, backbone) => column * BACKBONES.length + backbone;
-export const stateOf = (column, backbone) => STATES[DATA.cells.status[place(column, backbone)]];
+export const ALL_COLUMNS = COLUMNS.map((_, column) => column);
+export const ALL_BACKBONES = BACKBONES.map((_, backbone) => backbone);
+
+// The index of a cell in arrays over all columns × backbones.
+export const cellIndex = (column, backbone) => column * BACKBONES.length + backbone;
+export const statusOf = (column, backbone) =>
+  STATUSES[DATA.cells.status[cellIndex(column, backbone)]];
 export const metricOf = (column) => TASKS[COLUMNS[column].task].metrics[0];
 export const taskOf = (column) => TASKS[COLUMNS[column].task];
 export const datasetOf = (column) => DATASETS[COLUMNS[column].dataset];
 export const signOf = (column) => (metricOf(column).higher ? 1 : -1);
-export const isFloor = (backbone) => BACKBONES[backbone].floor;
+export const isBaseline = (backbone) => BACKBONES[backbone].baseline;
 
 // Whether the backbone was pretrained on the column's images.
-export const contaminated = (column, backbone) => SEEN[backbone].has(COLUMNS[column].dataset);
+export const contaminated = (column, backbone) =>
+  PRETRAINED_ON[backbone].has(COLUMNS[column].dataset);
 
 export function countsOf(column, backbone) {
-  const [n, seeds] = DATA.cells.odd[place(column, backbone)] ?? [DATA.cells.n[column], DATA.cells.seeds[column]];
+  const common = [DATA.cells.n[column], DATA.cells.seeds[column]];
+  const [n, seeds] = DATA.cells.exceptions[cellIndex(column, backbone)] ?? common;
   return { n, seeds };
 }
 
-export const reasonOf = (column, backbone) => DATA.cells.reasons.texts[DATA.cells.reasons.of[place(column, backbone)]] ?? "no record";
+// Why a cell has no value.
+export function reasonOf(column, backbone) {
+  const { texts, by_cell: byCell } = DATA.cells.reasons;
+  return texts[byCell[cellIndex(column, backbone)]] ?? "no record";
+}
 
-// Images/s on the one device whose speeds are compared; null where it was not measured there.
+// Images/s on the one device whose speeds are compared; null if not measured there.
 export const speedOf = (backbone) => BACKBONES[backbone].speed;
+export const hasSpeeds = ALL_BACKBONES.some((backbone) => speedOf(backbone) !== null);
+export const hasParams = BACKBONES.some((backbone) => backbone.params != null);
 
 // Covariance of two cells' values over resampled examples: 0 on different datasets.
 const COVARIANCE =
   DATA.covariance &&
   DATA.covariance.datasets.map(
-    (held) => held && { at: new Map(held.cells.map((cell, index) => [cell, index])), values: new Float32Array(bytes(held.values)) },
+    (matrix) =>
+      matrix && {
+        at: new Map(matrix.cells.map((cell, index) => [cell, index])),
+        values: new Float32Array(bytes(matrix.values)),
+      },
   );
 
-export function covarianceOf(one, a, other, b) {
-  const { dataset } = COLUMNS[one],
-    held = COVARIANCE[dataset];
-  if (COLUMNS[other].dataset !== dataset) return 0;
-  const i = held.at.get(place(one, a)),
-    j = held.at.get(place(other, b));
-  return i === undefined || j === undefined ? NaN : held.values[i * held.at.size + j];
+export function covarianceOf(columnA, a, columnB, b) {
+  const { dataset } = COLUMNS[columnA];
+  const matrix = COVARIANCE[dataset];
+  if (COLUMNS[columnB].dataset !== dataset) return 0;
+  const i = matrix.at.get(cellIndex(columnA, a));
+  const j = matrix.at.get(cellIndex(columnB, b));
+  return i === undefined || j === undefined ? NaN : matrix.values[i * matrix.at.size + j];
 }
 
-// ---- what cards and curves need, read on first use
+// ---- details for cards and curves, parsed on first use
 
-let parts = null;
+let parsedDetails = null;
 
-function allParts() {
-  parts ??= JSON.parse($("parts").textContent);
-  return parts;
+function details() {
+  parsedDetails ??= JSON.parse($("details").textContent);
+  return parsedDetails;
 }
 
-const decoded = (text) => (typeof text === "string" ? new Float32Array(bytes(text)) : text);
-const columnsOf = new Map(TASKS.map((_, task) => [task, ALL.filter((column) => COLUMNS[column].task === task)]));
-export const taskColumns = (task) => columnsOf.get(task);
-export const partPlace = (column, backbone) => place(taskColumns(COLUMNS[column].task).indexOf(column), backbone);
+const SCORE_ARRAYS = ["value", "low", "high", "effective_robustness"];
+const decoded = (value) => (typeof value === "string" ? new Float32Array(bytes(value)) : value);
+const COLUMNS_OF_TASK = new Map(
+  TASKS.map((_, task) => [task, ALL_COLUMNS.filter((column) => COLUMNS[column].task === task)]),
+);
+export const taskColumns = (task) => COLUMNS_OF_TASK.get(task);
 
-// A task's further scores: [{name, base, facets, metric, value, low, high, gain}], arrays over the task's own columns × backbones.
+// The index of a cell in arrays over the columns of its task × backbones.
+export const taskCellIndex = (column, backbone) =>
+  cellIndex(taskColumns(COLUMNS[column].task).indexOf(column), backbone);
+
+// A task's secondary scores: [{name, base, facets, metric, value, low, high,
+// effective_robustness}], with arrays over the task's columns × backbones.
 export function scoresOf(task) {
-  const { scores } = allParts().tasks[TASKS[task].name];
-  for (const score of scores) for (const name of ["value", "low", "high", "gain"]) if (score[name]) score[name] = decoded(score[name]);
+  const { scores } = details().tasks[TASKS[task].name];
+  for (const score of scores) {
+    for (const name of SCORE_ARRAYS) if (score[name]) score[name] = decoded(score[name]);
+  }
   return scores;
 }
 
-export const chosenOf = (column, backbone) =>
-  Object.entries(allParts().tasks[taskOf(column).name].chosen)
-    .map(([name, values]) => [name, values[partPlace(column, backbone)]])
+// What the protocol selected for a cell: [[name, value], ...].
+export const selectedOf = (column, backbone) =>
+  Object.entries(details().tasks[taskOf(column).name].selected)
+    .map(([name, values]) => [name, values[taskCellIndex(column, backbone)]])
     .filter(([, value]) => value != null);
 
 export function keyOf(column, backbone) {
-  const { keys, digits } = allParts(),
-    start = place(column, backbone) * digits;
+  const { keys, digits } = details();
+  const start = cellIndex(column, backbone) * digits;
   return keys.slice(start, start + digits).trim();
 }

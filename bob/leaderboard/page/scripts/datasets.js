@@ -1,57 +1,53 @@
-// The datasets: what they hold, under which licence, and who leads on them.
+// The datasets: their sizes and licences, and the best backbones on them.
 
-import { ALL, BACKBONES, COLUMNS, DATASETS, taskOf } from "./data.js";
-import { $, make, named, section } from "./dom.js";
+import { ALL_COLUMNS, BACKBONES, COLUMNS, DATASETS, taskOf } from "./data.js";
+import { $, headRow, make, named, section, table } from "./dom.js";
 import { datasetButton, nameButton } from "./cards.js";
-import { grouped, plural } from "./format.js";
+import { MISSING, grouped, plural } from "./format.js";
 import { columnOf, datasetIndex } from "./selection.js";
 
+const HEADS = ["Dataset", "Classes", "Train", "Test", "Licence", "Pretrained on it", "Best"];
+
+const EXPLANATION =
+  "Pretrained on it: the number of backbones whose pretraining data contains images of the " +
+  "dataset. Best: the best ranked backbone per task.";
+
 export function drawDatasets(view) {
-  const head = make(
-    "tr",
-    {},
-    ...["Dataset", "Classes", "Train", "Test", "Licence", "Seen by", "Best"].map((text) => make("th", { scope: "col" }, text)),
-  );
-  const shown = DATASETS.map((_, d) => d).filter((d) => datasetIndex() < 0 || d === datasetIndex());
-  const table = make("table", { class: "datasets" }, make("thead", {}, head), make("tbody", {}, ...shown.map(datasetRow)));
-  view.append(
-    section(
-      "Datasets",
-      "Seen by: backbones whose pretraining data holds the dataset's images. Best: per task, among the pool.",
-      make("div", { class: "scroll" }, table),
-    ),
-  );
+  const chosen = datasetIndex();
+  const shown = DATASETS.map((_, d) => d).filter((d) => chosen < 0 || d === chosen);
+  const rows = table("datasets", headRow(HEADS), shown.map(datasetRow));
+  view.append(section("Datasets", EXPLANATION, make("div", { class: "scroll" }, rows)));
   $("status").textContent = plural(shown.length, "dataset");
 }
 
-const count = (value) => (value == null ? "–" : grouped(value));
+const countCell = (value) => make("td", { class: "num" }, value == null ? MISSING : grouped(value));
 
 function datasetRow(d) {
-  const { classes, counts = {}, licence } = DATASETS[d],
-    seen = BACKBONES.filter((backbone) => backbone.seen.includes(d)).length;
+  const { classes, counts = {}, licence } = DATASETS[d];
+  const pretrained = BACKBONES.filter((backbone) => backbone.pretrained_on.includes(d)).length;
   return make(
     "tr",
     {},
     make("th", { scope: "row" }, datasetButton(d)),
-    make("td", { class: "num" }, count(classes)),
-    make("td", { class: "num" }, count(counts.train ?? counts.gallery)),
-    make("td", { class: "num" }, count(counts.test ?? counts.query)),
+    countCell(classes),
+    countCell(counts.train ?? counts.gallery),
+    countCell(counts.test ?? counts.query),
     make("td", {}, licence ?? "not stated"),
-    make("td", { class: "num" }, seen ? String(seen) : "–"),
-    make("td", {}, leaders(d)),
+    countCell(pretrained || null),
+    make("td", {}, leaderList(d)),
   );
 }
 
-// Each best backbone once, with the tasks that it leads.
-function leaders(d) {
-  const led = new Map();
-  for (const column of ALL.filter((one) => COLUMNS[one].dataset === d)) {
+// Each best backbone once, with the tasks on which it is best.
+function leaderList(d) {
+  const tasksOf = new Map();
+  for (const column of ALL_COLUMNS.filter((item) => COLUMNS[item].dataset === d)) {
     const { best } = columnOf(column);
-    if (best !== null) led.set(best, [...(led.get(best) ?? []), taskOf(column).name]);
+    if (best !== null) tasksOf.set(best, [...(tasksOf.get(best) ?? []), taskOf(column).name]);
   }
-  return make(
-    "ul",
-    { class: "plain" },
-    ...[...led].map(([b, tasks]) => make("li", {}, nameButton(b), make("span", { class: "soft" }, " ", named(tasks.join(", "))))),
-  );
+  const items = [...tasksOf].map(([b, tasks]) => {
+    const names = make("span", { class: "soft" }, " ", named(tasks.join(", ")));
+    return make("li", {}, nameButton(b), names);
+  });
+  return make("ul", { class: "plain" }, ...items);
 }

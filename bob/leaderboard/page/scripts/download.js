@@ -1,6 +1,19 @@
 // CSV of what is shown: one row per backbone and cell, at full precision.
 
-import { BACKBONES, HIGH, LOW, VALUE, contaminated, countsOf, datasetOf, keyOf, metricOf, place, stateOf, taskOf } from "./data.js";
+import {
+  BACKBONES,
+  HIGH,
+  LOW,
+  VALUE,
+  cellIndex,
+  contaminated,
+  countsOf,
+  datasetOf,
+  keyOf,
+  metricOf,
+  statusOf,
+  taskOf,
+} from "./data.js";
 import { make } from "./dom.js";
 import { chosenColumns, columnOf, visible } from "./selection.js";
 
@@ -21,25 +34,28 @@ const HEAD = [
   "record_key",
 ];
 
-// Quoted where needed. A field that a spreadsheet would take for a formula gets an apostrophe before it.
+// A field, quoted where needed. Text that a spreadsheet would take for a formula is prefixed with
+// an apostrophe.
 function field(value) {
   const text = value == null || Number.isNaN(value) ? "" : String(value);
-  const safe = typeof value === "string" && /^[=+\-@\t\r]/.test(text) ? `'${text}` : text;
+  const isFormula = typeof value === "string" && /^[=+\-@\t\r]/.test(text);
+  const safe = isFormula ? `'${text}` : text;
   return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
 }
 
 function csvText() {
-  const lines = [HEAD],
-    columns = chosenColumns();
-  for (const b of visible()) for (const column of columns) if (stateOf(column, b) !== "missing") lines.push(line(column, b));
-  return `${lines.map((fields) => fields.map(field).join(",")).join("\n")}\n`;
+  const columns = chosenColumns();
+  const rows = visible().flatMap((b) =>
+    columns.filter((column) => statusOf(column, b) !== "missing").map((column) => row(column, b)),
+  );
+  return `${[HEAD, ...rows].map((fields) => fields.map(field).join(",")).join("\n")}\n`;
 }
 
-function line(column, b) {
-  const { name, family, params } = BACKBONES[b],
-    at = place(column, b),
-    ok = stateOf(column, b) === "ok",
-    { told, tied, rank } = columnOf(column);
+function row(column, b) {
+  const { name, family, params } = BACKBONES[b];
+  const index = cellIndex(column, b);
+  const status = statusOf(column, b);
+  const { tiesDetermined, tied, rank } = columnOf(column);
   return [
     name,
     family,
@@ -47,12 +63,12 @@ function line(column, b) {
     taskOf(column).name,
     datasetOf(column).name,
     metricOf(column).name,
-    VALUE[at],
-    LOW[at],
-    HIGH[at],
-    ok ? countsOf(column, b).n || null : null,
-    stateOf(column, b).replace(" ", "_"),
-    told && rank.has(b) ? tied.has(b) : null,
+    VALUE[index],
+    LOW[index],
+    HIGH[index],
+    status === "ok" ? countsOf(column, b).n || null : null,
+    status.replace(" ", "_"),
+    tiesDetermined && rank.has(b) ? tied.has(b) : null,
     contaminated(column, b),
     keyOf(column, b),
   ];

@@ -1,10 +1,19 @@
-// The heat map: backbones × cells, coloured by z-score. A canvas, since it holds up to tens of thousands of cells; the table says the same in text.
+// The heat map: backbones × cells, coloured by z-score. It is a canvas, since it can hold tens of
+// thousands of cells; the table has the same values as text.
 
-import { BACKBONES, COLUMNS, contaminated, datasetOf, isFloor, place, taskOf } from "./data.js";
-import { $, make, on, section, styled } from "./dom.js";
+import {
+  BACKBONES,
+  COLUMNS,
+  cellIndex,
+  contaminated,
+  datasetOf,
+  isBaseline,
+  taskOf,
+} from "./data.js";
+import { $, make, on, paragraph, section, styled } from "./dom.js";
 import { openBackbone } from "./cards.js";
-import { cut, plural } from "./format.js";
-import { chosenColumns, columnOf, scopeText, summary, valueAt, visible } from "./selection.js";
+import { Z_SCORE, cut, plural } from "./format.js";
+import { chosenColumns, columnOf, scopeText, summarise, valueAt, visible } from "./selection.js";
 import { cellTip } from "./rows.js";
 import { hideTip, showTip } from "./tooltip.js";
 
@@ -12,94 +21,126 @@ const ROW = 18; // px
 const HEAD = 96; // px for the dataset names
 const LABEL = 190; // px for the backbone names
 const LETTER = 7; // px, of a task's name
-const RANGE = 2.5; // z-scores beyond are as dark
-const LOW = [196, 93, 20]; // orange and blue differ for every common kind of colour blindness
+const NARROW = 640; // px
+const NAMED_SIDE = 11; // px: narrower cells have no dataset names
+const RANGE = 2.5; // z-scores beyond have the colour of this one
+const LOW = [196, 93, 20]; // orange and blue differ in every common colour vision deficiency
 const HIGH = [25, 95, 170];
 
+const EXPLANATION =
+  "Each cell is a backbone's z-score on one task and dataset: above (blue) or below (orange) " +
+  "average. Use the arrow keys to move between cells.";
+
 export function drawHeatmap(view) {
-  const canvas = make("canvas", { id: "heat", tabindex: 0, role: "img", "aria-describedby": "heat-note" });
-  const text =
-    "Each cell is a backbone's z-score on one dataset: standard deviations above (blue) or below (orange) the pool's mean. Use the arrow keys to walk over the cells.";
-  view.append(
-    section("Per-dataset heat map", text, scaleBar(), make("div", { class: "scroll heat" }, canvas), make("p", { class: "hint", id: "heat-note" })),
-  );
+  const canvas = make("canvas", {
+    id: "heat",
+    tabindex: 0,
+    role: "img",
+    "aria-describedby": "heat-note",
+  });
+  const scroll = make("div", { class: "scroll heat" }, canvas);
+  const note = make("p", { class: "hint", id: "heat-note" });
+  view.append(section("Per-dataset heat map", EXPLANATION, scaleBar(), scroll, note));
   const map = layout(canvas);
+  const { rows, columns } = map;
   paint(canvas, map, null);
   listen(canvas, map);
-  $("heat-note").textContent = `${scopeText(map.columns)}. Rows by mean z. A dot: contaminated; hatched: no value.`;
-  $("status").textContent = `${plural(map.rows.length, "backbone")} × ${plural(map.columns.length, "cell")}`;
+  note.textContent =
+    `${scopeText(columns)}. Rows are ordered by mean z-score. Dot: contaminated; diagonal line: ` +
+    `no value. ${Z_SCORE}`;
+  $("status").textContent =
+    `${plural(rows.length, "backbone")} × ${plural(columns.length, "cell")}`;
 }
 
 function scaleBar() {
-  const steps = [-2, -1, 0, 1, 2].map((z) =>
-    styled(make("span", { class: "step" }, z > 0 ? `+${z}` : String(z).replace("-", "\u2212")), {
+  const steps = [-2, -1, 0, 1, 2].map((z) => {
+    const text = z > 0 ? `+${z}` : String(z).replace("-", "\u2212");
+    return styled(make("span", { class: "step" }, text), {
       background: colour(z),
       color: Math.abs(z) > 1 ? "#fff" : "var(--ink)",
-    }),
-  );
-  return make("p", { class: "legend scale" }, "z ", ...steps);
+    });
+  });
+  return paragraph("legend scale", "z-score ", ...steps);
 }
 
+// Columns, rows (backbones, best first, baselines last) and sizes in px; `side` is a cell's width.
 function layout(canvas) {
-  const columns = chosenColumns(),
-    out = summary(columns),
-    worth = (b) => out.rows.get(b)?.z ?? -Infinity;
-  const rows = visible().sort((a, b) => isFloor(a) - isFloor(b) || worth(b) - worth(a) || (BACKBONES[a].name < BACKBONES[b].name ? -1 : 1));
-  const narrow = canvas.parentElement.clientWidth < 640,
-    label = narrow ? 110 : LABEL,
-    room = canvas.parentElement.clientWidth - label - 12;
-  const side = Math.max(4, Math.min(34, Math.floor(room / Math.max(1, columns.length))));
+  const columns = chosenColumns();
+  const summary = summarise(columns);
+  const z = (b) => summary.rows.get(b)?.z ?? -Infinity;
+  const rows = visible().sort(
+    (a, b) =>
+      isBaseline(a) - isBaseline(b) ||
+      z(b) - z(a) ||
+      (BACKBONES[a].name < BACKBONES[b].name ? -1 : 1),
+  );
+  const available = canvas.parentElement.clientWidth;
+  const narrow = available < NARROW;
+  const label = narrow ? 110 : LABEL;
+  const fitting = Math.floor((available - label - 12) / Math.max(1, columns.length));
+  const side = Math.max(4, Math.min(34, fitting));
+  const head = side >= NAMED_SIDE ? HEAD : 24;
   return {
     columns,
     rows,
     label,
     side,
+    head,
     letters: narrow ? 15 : 27,
-    head: side >= 11 ? HEAD : 24,
     width: label + side * columns.length + 12,
-    height: (side >= 11 ? HEAD : 24) + ROW * rows.length + 4,
+    height: head + ROW * rows.length + 4,
   };
 }
 
-function mix(colourOf, share) {
-  const ground = window.getComputedStyle(document.documentElement).getPropertyValue("--heat").trim().split(",").map(Number);
-  return `rgb(${colourOf.map((value, index) => Math.round(ground[index] + (value - ground[index]) * share)).join(" ")})`;
+const property = (name) =>
+  window.getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+
+// A colour mixed with the background of the heat map.
+function mix(rgb, share) {
+  const background = property("--heat").split(",").map(Number);
+  const mixed = rgb.map((value, index) =>
+    Math.round(background[index] + (value - background[index]) * share),
+  );
+  return `rgb(${mixed.join(" ")})`;
 }
 
 const colour = (z) => mix(z < 0 ? LOW : HIGH, Math.min(1, Math.abs(z) / RANGE));
-const ink = (name) => window.getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 function paint(canvas, map, focus) {
-  const density = Math.max(2, window.devicePixelRatio || 1), // sharp on paper too
-    context = canvas.getContext("2d");
-  Object.assign(canvas, { width: Math.ceil(map.width * density), height: Math.ceil(map.height * density) });
+  const density = Math.max(2, window.devicePixelRatio || 1); // sharp on paper too
+  const context = canvas.getContext("2d");
+  Object.assign(canvas, {
+    width: Math.ceil(map.width * density),
+    height: Math.ceil(map.height * density),
+  });
   Object.assign(canvas.style, { width: `${map.width}px`, height: `${map.height}px` });
   context.scale(density, density);
   context.font = `12px ${window.getComputedStyle(document.body).fontFamily}`;
-  heads(context, map);
+  paintHeads(context, map);
   map.rows.forEach((b, r) => paintRow(context, map, b, r));
   if (focus) {
-    context.strokeStyle = ink("--ink");
+    const left = map.label + focus.c * map.side;
+    context.strokeStyle = property("--ink");
     context.lineWidth = 2;
-    context.strokeRect(map.label + focus.c * map.side, map.head + focus.r * ROW, map.side, ROW);
+    context.strokeRect(left, map.head + focus.r * ROW, map.side, ROW);
   }
 }
 
 function paintRow(context, map, b, r) {
   const top = map.head + r * ROW;
-  context.fillStyle = ink(isFloor(b) ? "--soft" : "--ink");
+  const name = cut(BACKBONES[b].name, map.letters);
+  context.fillStyle = property(isBaseline(b) ? "--soft" : "--ink");
   context.textAlign = "right";
-  context.fillText(cut(BACKBONES[b].name, map.letters), map.label - 8, top + 13, map.label - 12);
-  map.columns.forEach((column, c) => paintCell(context, map.label + c * map.side, top, map.side, column, b));
+  context.fillText(name, map.label - 8, top + 13, map.label - 12);
+  map.columns.forEach((column, c) => {
+    paintCell(context, map.label + c * map.side, top, map.side, column, b);
+  });
 }
 
-const SHADES = new Map();
-
 function paintCell(context, left, top, side, column, b) {
-  const gap = side > 7 ? 1 : 0,
-    value = valueAt(column, b);
-  if (Number.isNaN(value)) {
-    context.strokeStyle = ink("--line");
+  const gap = side > 7 ? 1 : 0;
+  if (Number.isNaN(valueAt(column, b))) {
+    context.strokeStyle = property("--line");
     context.beginPath();
     context.moveTo(left + gap, top + ROW - 1);
     context.lineTo(left + side - gap, top + 1);
@@ -109,34 +150,39 @@ function paintCell(context, left, top, side, column, b) {
   context.fillStyle = shade(columnOf(column).z(b));
   context.fillRect(left, top, side - gap, ROW - 1);
   if (contaminated(column, b)) {
-    context.fillStyle = ink("--ink");
+    context.fillStyle = property("--ink");
     context.beginPath();
     context.arc(left + (side - gap) / 2, top + ROW / 2 - 0.5, 2, 0, 7);
     context.fill();
   }
 }
 
-// Colours in steps of a tenth, made once per ground.
+const SHADES = new Map();
+
+// Colours in steps of a tenth, computed once per background.
 function shade(z) {
-  const key = `${ink("--heat")}|${Math.round(10 * Math.max(-RANGE, Math.min(RANGE, z)))}`;
+  const step = Math.round(10 * Math.max(-RANGE, Math.min(RANGE, z)));
+  const key = `${property("--heat")}|${step}`;
   if (!SHADES.has(key)) SHADES.set(key, colour(Math.round(10 * z) / 10));
   return SHADES.get(key);
 }
 
-// Dataset names, slanted; where cells are narrow, only the tasks above their columns.
-function heads(context, map) {
-  const tasks = new Set(map.columns.map((column) => COLUMNS[column].task));
+// Task names above vertical dataset names; only task names where cells are narrow.
+function paintHeads(context, map) {
+  const taskAt = (c) => COLUMNS[map.columns[c]].task;
+  const hasManyTasks = new Set(map.columns.map((_, c) => taskAt(c))).size > 1;
   map.columns.forEach((column, c) => {
-    const left = map.label + c * map.side,
-      first = c === 0 || COLUMNS[map.columns[c - 1]].task !== COLUMNS[column].task;
-    context.fillStyle = ink("--soft");
+    const left = map.label + c * map.side;
+    const isFirst = c === 0 || taskAt(c - 1) !== taskAt(c);
+    context.fillStyle = property("--soft");
     context.textAlign = "left";
-    if (first && tasks.size > 1) {
-      const own = map.columns.filter((other) => COLUMNS[other].task === COLUMNS[column].task).length;
-      context.fillText(cut(taskOf(column).name, Math.max(3, Math.floor((own * map.side) / LETTER))), left, 12);
+    if (isFirst && hasManyTasks) {
+      const count = map.columns.filter((_, other) => taskAt(other) === taskAt(c)).length;
+      const letters = Math.max(3, Math.floor((count * map.side) / LETTER));
+      context.fillText(cut(taskOf(column).name, letters), left, 12);
       context.fillRect(left, 16, 1, map.head - 18);
     }
-    if (map.side < 11) return;
+    if (map.side < NAMED_SIDE) return;
     context.save();
     context.translate(left + map.side / 2 + 3, map.head - 5);
     context.rotate(-Math.PI / 2);
@@ -145,42 +191,55 @@ function heads(context, map) {
   });
 }
 
+const STEPS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
+const clamp = (value, count) => Math.max(0, Math.min(count - 1, value));
+
 function listen(canvas, map) {
-  const at = { r: 0, c: 0 };
-  const where = (event) => {
-    const box = canvas.getBoundingClientRect(),
-      c = Math.floor((event.clientX - box.left - map.label) / map.side),
-      r = Math.floor((event.clientY - box.top - map.head) / ROW);
-    return r >= 0 && r < map.rows.length && c < map.columns.length ? { r, c } : null;
+  const { rows, columns, label, side, head } = map;
+  const focus = { r: 0, c: 0 };
+  const linesAt = ({ r, c }) =>
+    c < 0 ? [BACKBONES[rows[r]].name] : cellTip(cellIndex(columns[c], rows[r]));
+
+  // The cell under the pointer, with column -1 over a backbone's name; null outside.
+  const cellAt = (event) => {
+    const box = canvas.getBoundingClientRect();
+    const c = Math.floor((event.clientX - box.left - label) / side);
+    const r = Math.floor((event.clientY - box.top - head) / ROW);
+    return r >= 0 && r < rows.length && c < columns.length ? { r, c } : null;
   };
-  const tell = (found, x, y) =>
-    showTip(found.c < 0 ? [BACKBONES[map.rows[found.r]].name] : cellTip(place(map.columns[found.c], map.rows[found.r])), x, y);
-  const walk = (event) => {
-    const step = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key];
-    if (event.key === "Enter" && map.rows.length) return openBackbone(map.rows[at.r]);
-    if (!step || !map.rows.length || !map.columns.length) return undefined;
+
+  const moveFocus = (event) => {
+    const step = STEPS[event.key];
+    if (event.key === "Enter" && rows.length) openBackbone(rows[focus.r]);
+    if (!step || !rows.length || !columns.length) return;
     event.preventDefault();
-    at.r = Math.max(0, Math.min(map.rows.length - 1, at.r + step[0]));
-    at.c = Math.max(0, Math.min(map.columns.length - 1, at.c + step[1]));
-    const box = canvas.getBoundingClientRect(),
-      lines = cellTip(place(map.columns[at.c], map.rows[at.r]));
-    paint(canvas, map, at);
+    focus.r = clamp(focus.r + step[0], rows.length);
+    focus.c = clamp(focus.c + step[1], columns.length);
+    const box = canvas.getBoundingClientRect();
+    const lines = linesAt(focus);
+    paint(canvas, map, focus);
     canvas.setAttribute("aria-label", lines.join(", "));
-    return tell(at, box.left + map.label + (at.c + 1) * map.side, box.top + map.head + at.r * ROW);
+    const x = box.left + label + (focus.c + 1) * side;
+    showTip(lines, x, box.top + head + focus.r * ROW);
   };
-  canvas.setAttribute("aria-label", `Heat map of ${map.rows.length} backbones over ${scopeText(map.columns)}; the table view says the same in text.`);
+
+  const scope = scopeText(columns);
+  canvas.setAttribute(
+    "aria-label",
+    `Heat map of ${rows.length} backbones over ${scope}; the table has the same values as text.`,
+  );
   on(canvas, {
     pointermove: (event) => {
-      const found = where(event);
-      if (found) tell(found, event.clientX, event.clientY);
+      const cell = cellAt(event);
+      if (cell) showTip(linesAt(cell), event.clientX, event.clientY);
       else hideTip();
     },
     pointerleave: hideTip,
     blur: hideTip,
-    keydown: walk,
+    keydown: moveFocus,
     click: (event) => {
-      const found = where(event);
-      if (found) openBackbone(map.rows[found.r]);
+      const cell = cellAt(event);
+      if (cell) openBackbone(rows[cell.r]);
     },
   });
 }

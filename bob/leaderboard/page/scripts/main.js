@@ -1,6 +1,6 @@
-// Puts the page together: tabs, theme, links, and what is drawn again when the state changes.
+// Assembles the page: tabs, theme, links, and what is redrawn when the state changes.
 
-import { $, button, make } from "./dom.js";
+import { $, button, make, paragraph } from "./dom.js";
 import { BACKBONES, DATA, DATASETS, TASKS } from "./data.js";
 import { isAdvice } from "./advice.js";
 import { drawCard, listenForCard } from "./cards.js";
@@ -12,13 +12,14 @@ import { download } from "./download.js";
 import { plural } from "./format.js";
 import { drawHeatmap } from "./heatmap.js";
 import { drawOverview } from "./overview.js";
-import { listenForPrint } from "./paper.js";
+import { listenForPrint } from "./print.js";
 import { drawScatter, hasCosts } from "./scatter.js";
 import { drawShifts } from "./shifts.js";
 import { change, followAddress, onChange, readState, state } from "./state.js";
 import { drawTable, fillTable } from "./table.js";
 import { hideTip, listenForTips } from "./tooltip.js";
 
+// [name, title, draw, whether there is anything to draw]
 const VIEWS = [
   ["overview", "Overview", drawOverview],
   ["table", "Table", drawTable],
@@ -29,24 +30,32 @@ const VIEWS = [
   ["shifts", "Shifts", drawShifts, () => DATA.has.shifts],
   ["datasets", "Datasets", drawDatasets],
 ];
-const ROWS_ONLY = new Set(["sort", "dir", "q", "families", "params", "speed", "licence", "data"]); // the table moves rows for these and draws nothing
-const UNFILTERED = new Set(["q", "families", "params", "speed", "licence", "data", "sort", "dir"]); // the overview does not depend on these
 
-const views = () => VIEWS.filter(([, , , has]) => !has || has());
+// Names in the state that only hide or reorder rows: the table moves its rows, and the overview
+// does not depend on them.
+const ROWS_ONLY = new Set(["sort", "dir", "q", "families", "params", "speed", "licence", "data"]);
+const FIXED_WIDTH = ["overview", "table", "datasets"]; // views that the browser lays out itself
+
+const views = () => VIEWS.filter(([, , , isAvailable]) => !isAvailable || isAvailable());
 
 // ---- tabs
 
 function drawTabs() {
-  $("tabs").replaceChildren(
-    ...views().map(([name, title]) =>
-      button({ role: "tab", id: `tab-${name}`, "aria-controls": "panel", "data-view": name }, () => change({ view: name }), title),
-    ),
-  );
+  const tabs = views().map(([name, title]) => {
+    const attributes = {
+      role: "tab",
+      id: `tab-${name}`,
+      "aria-controls": "panel",
+      "data-view": name,
+    };
+    return button(attributes, () => change({ view: name }), title);
+  });
+  $("tabs").replaceChildren(...tabs);
   $("tabs").addEventListener("keydown", (event) => {
-    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key],
-      tabs = [...$("tabs").children];
+    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
     if (!step) return;
-    const next = tabs[(tabs.indexOf(document.activeElement) + step + tabs.length) % tabs.length];
+    const current = tabs.indexOf(document.activeElement);
+    const next = tabs[(current + step + tabs.length) % tabs.length];
     next.focus();
     next.click();
   });
@@ -57,7 +66,9 @@ function showTab(current) {
     const selected = tab.dataset.view === current;
     tab.setAttribute("aria-selected", String(selected));
     tab.tabIndex = selected ? 0 : -1;
-    if (selected) $("tabs").scrollLeft = Math.max(0, tab.offsetLeft - $("tabs").clientWidth / 2);
+    if (selected) {
+      $("tabs").scrollLeft = Math.max(0, tab.offsetLeft - $("tabs").clientWidth / 2);
+    }
   }
   $("panel").setAttribute("aria-labelledby", `tab-${current}`);
 }
@@ -65,31 +76,33 @@ function showTab(current) {
 // ---- drawing
 
 function draw() {
-  const [name, , show] = views().find(([own]) => own === state.view) ?? VIEWS[0],
-    view = make("div", { id: "view", "data-view": name });
+  const [name, , drawView] = views().find(([view]) => view === state.view) ?? VIEWS[0];
+  const view = make("div", { id: "view", "data-view": name });
   hideTip();
   showTab(name);
   $("view").replaceWith(view);
   $("status").textContent = "";
   document.body.dataset.view = name;
-  show(view);
+  drawView(view);
 }
 
-function changed(names) {
-  const only = (set) => [...names].every((name) => set.has(name)),
-    { view } = $("view").dataset;
+function redraw(names) {
+  const only = (set) => [...names].every((name) => set.has(name));
+  const { view } = $("view").dataset;
   showControls();
   if (names.has("theme")) showTheme();
   if (names.has("card")) drawCard();
   if (only(new Set(["card"])) || (isAdvice(names) && view === "overview")) return;
   if (view === "table" && only(ROWS_ONLY)) fillTable($("view"), names);
-  else if (!(view === "overview" && only(UNFILTERED))) draw();
+  else if (!(view === "overview" && only(ROWS_ONLY))) draw();
 }
 
 // ---- tools
 
+const darkScheme = window.matchMedia("(prefers-color-scheme: dark)");
+
 function showTheme() {
-  const dark = state.theme ? state.theme === "dark" : window.matchMedia("(prefers-color-scheme: dark)").matches;
+  const dark = state.theme ? state.theme === "dark" : darkScheme.matches;
   document.documentElement.dataset.theme = state.theme || "";
   $("theme").setAttribute("aria-pressed", String(dark));
   return dark;
@@ -101,32 +114,46 @@ function listenForTools() {
   $("link").addEventListener("click", copyLink);
 }
 
-// Copies where that is allowed; a page from the disk may have no clipboard, and the address bar holds the same link.
+// Copy the link where that is allowed. A page opened from the disk may have no clipboard; the
+// address bar holds the same link.
 async function copyLink() {
   try {
     await navigator.clipboard.writeText(window.location.href);
     $("status").textContent = "Link copied.";
   } catch {
-    $("status").textContent = "The address bar holds the link to this view.";
+    $("status").textContent = "The link to this view is in the address bar.";
   }
 }
 
-// ---- words around the views
+// ---- caption and footer
 
-function drawCaption() {
-  const { first, last, versions } = DATA.made,
-    days = first === last ? last : `${first} to ${last}`;
-  const parts = [plural(BACKBONES.length, "backbone"), plural(TASKS.length, "task"), plural(DATASETS.length, "dataset")];
-  $("caption").textContent =
-    `${parts.join(" · ")}. ${BACKBONES.length && BACKBONES.every((backbone) => backbone.external) ? "Published numbers, in percent." : "Frozen features; values in percent with 95 % intervals."}${last ? ` Records of ${days}${versions.length ? `, bob\u2011bench ${versions.join(", ")}` : ""}.` : ""}`;
-  $("footer").append(
-    make(
-      "p",
-      {},
-      "Intervals say how far another sample of test images could move a value. Overlapping intervals do not show that two backbones are equal, since both saw the same images: the paired test decides, and it is what tie marks use where records hold results per image. z-scores and places depend on the pool that is named with them.",
-    ),
-  );
+function captionText() {
+  const { first, last, versions } = DATA.created;
+  const counts = [
+    plural(BACKBONES.length, "backbone"),
+    plural(TASKS.length, "task"),
+    plural(DATASETS.length, "dataset"),
+  ];
+  const isPublished = BACKBONES.length && BACKBONES.every((backbone) => backbone.external);
+  const sentences = [
+    `${counts.join(" · ")}.`,
+    isPublished
+      ? "Published numbers, in percent."
+      : "Frozen features; values in percent with 95 % intervals.",
+  ];
+  if (last) {
+    const days = first === last ? last : `${first} to ${last}`;
+    const version = versions.length ? `, bob\u2011bench ${versions.join(", ")}` : "";
+    sentences.push(`Records of ${days}${version}.`);
+  }
+  return sentences.join(" ");
 }
+
+const FOOTER =
+  "A 95 % interval is the range within which another sample of test images could move a value. " +
+  "Overlapping intervals do not show that two backbones are equal, since both were evaluated on " +
+  "the same images: the paired tests decide, and they determine the marked ties where the " +
+  "records hold per-image results. z-scores and ranks depend on the pool that is named with them.";
 
 let resizing = 0;
 
@@ -137,10 +164,10 @@ function listenForSize() {
     width = window.innerWidth;
     window.cancelAnimationFrame(resizing);
     resizing = window.requestAnimationFrame(() => {
-      if (!["overview", "table", "datasets"].includes($("view").dataset.view)) draw();
+      if (!FIXED_WIDTH.includes($("view").dataset.view)) draw();
     });
   });
-  window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+  darkScheme.addEventListener("change", () => {
     showTheme();
     if ($("view").dataset.view === "heatmap") draw();
   });
@@ -152,7 +179,8 @@ function start() {
   showControls();
   showTheme();
   drawTabs();
-  drawCaption();
+  $("caption").textContent = captionText();
+  $("footer").append(paragraph("", FOOTER));
   draw();
   drawCard();
   listenToControls();
@@ -162,7 +190,7 @@ function start() {
   listenForSize();
   listenForPrint(views, hideTip);
   followAddress();
-  onChange(changed);
+  onChange(redraw);
 }
 
 start();

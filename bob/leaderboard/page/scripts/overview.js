@@ -1,216 +1,257 @@
-// The first view: who leads, who cannot be told apart from it, how sure that is, and what to take under limits.
+// The first view: the best backbone, the backbones tied with it, the significance of its lead, and
+// what to use within limits.
 
 import { BACKBONES, metricOf, taskOf } from "./data.js";
-import { make, section, styled } from "./dom.js";
+import { coloured, headRow, make, paragraph, section, styled } from "./dom.js";
 import { adviceSection } from "./advice.js";
+import { bestSection, notesSection } from "./best.js";
 import { nameButton } from "./cards.js";
-import { fixed, listed, plural, rangeText, shareText, valueText } from "./format.js";
-import { chosenColumns, limitsOf, scopeText, summary } from "./selection.js";
+import {
+  MISSING,
+  Z_SCORE,
+  fixed,
+  listed,
+  plural,
+  rangeText,
+  rankRange,
+  shareText,
+  valueText,
+} from "./format.js";
+import { chosenColumns, limitsOf, scopeText, summarise } from "./selection.js";
 import { mean } from "./statistics.js";
-import { byTask, notesSection } from "./leads.js";
 
-const FOREST = 15; // rows of the standings
+const STANDINGS = 15; // rows; up to twice as many where they are tied
+const TIED_NAMES = 8;
+const NAMES_IN_SENTENCE = 3;
 
 export function drawOverview(view) {
-  const out = summary(chosenColumns());
-  view.append(make("div", { class: "answers" }, answer(out), adviceSection()));
-  if (out.order.length > 1) view.append(standings(out));
-  view.append(byTask(), ...notesSection());
+  const summary = summarise(chosenColumns());
+  view.append(make("div", { class: "answers" }, answer(summary), adviceSection()));
+  if (summary.order.length > 1) view.append(standings(summary));
+  view.append(bestSection(), ...notesSection());
 }
 
 // ---- the answer
 
-function answer(out) {
+function answer(summary) {
   const box = make("section", { class: "answer", "aria-labelledby": "h-answer" });
   box.append(make("h2", { id: "h-answer" }, "Which backbone is best?"));
-  if (out.best === null) {
-    box.append(
-      make(
-        "p",
-        {},
-        out.columns.length
-          ? `No backbone has a value in every one of the ${plural(out.columns.length, "cell")} of ${scopeText(out.columns)}. Choose one task or dataset.`
-          : "No cell has a value yet.",
-      ),
-    );
+  if (summary.best === null) {
+    box.append(paragraph("", noBestText(summary)));
     return box;
   }
-  const tied = out.order.filter((b) => b !== out.best && out.rows.get(b).tied);
-  box.append(make("p", { class: "winner" }, nameButton(out.best)), make("p", { class: "figures" }, headline(out)), verdict(out, tied));
+  const tied = summary.order.filter((b) => b !== summary.best && summary.rows.get(b).tied);
+  box.append(
+    paragraph("winner", nameButton(summary.best)),
+    paragraph("figures", scoresText(summary)),
+    verdict(summary, tied),
+  );
   if (tied.length) box.append(tieList(tied));
-  const ahead = aheadWithGaps(out);
-  if (ahead.length)
-    box.append(
-      make(
-        "p",
-        { class: "caution ahead" },
-        `Incomplete, but ahead of it where both have values: ${listed(
-          ahead.map(({ b, held }) => `${BACKBONES[b].name} (${held} of ${plural(out.columns.length, "cell")})`),
-          3,
-        )}.`,
-      ),
-    );
-  const floors = floorsAbove(out);
-  if (floors.length)
-    box.append(
-      make(
-        "p",
-        { class: "caution ahead" },
-        `No better than a floor: ${listed(
-          floors.map((b) => BACKBONES[b].name),
-          3,
-        )}.`,
-      ),
-    );
-  box.append(make("p", { class: "hint" }, poolText(out)));
+  box.append(...cautions(summary), paragraph("hint", poolText(summary)));
+  if (summary.columns.length > 1) box.append(paragraph("hint", Z_SCORE));
   return box;
 }
 
-function headline(out) {
-  const row = out.rows.get(out.best),
-    [column] = out.columns,
-    where = scopeText(out.columns);
-  if (out.columns.length === 1)
-    return `${valueText(row.value, metricOf(column))}${rangeText(row.low, row.high, metricOf(column)) ? ` [${rangeText(row.low, row.high, metricOf(column))}]` : ""} ${metricOf(column).name}, ${where}`;
-  const value = row.value === null ? "" : `, mean score ${(100 * row.value).toFixed(1)}`;
-  return `first over ${where}: mean z ${fixed(row.z, 2)}, mean rank ${fixed(row.rank, 1)}${value}`;
+function noBestText({ columns }) {
+  if (!columns.length) return "No cell has a value yet.";
+  const cells = plural(columns.length, "cell");
+  return (
+    `No backbone has a value in every one of the ${cells} of ${scopeText(columns)}. ` +
+    "Choose one task or dataset."
+  );
 }
 
-const BASIS = { datasets: "by paired tests over the datasets", examples: "on the same test images", none: "by their intervals alone" };
+function scoresText({ rows, best, columns }) {
+  const row = rows.get(best);
+  const scope = scopeText(columns);
+  if (columns.length === 1) {
+    const metric = metricOf(columns[0]);
+    const range = rangeText(row.low, row.high, metric);
+    return `${valueText(row.value, metric)}${range ? ` [${range}]` : ""} ${metric.name}, ${scope}`;
+  }
+  const score = row.value === null ? "" : `, mean score ${(100 * row.value).toFixed(1)}`;
+  const z = fixed(row.z, 2);
+  const rank = fixed(row.meanRank, 1);
+  return `ranks first over ${scope}: mean z-score ${z}, mean rank ${rank}${score}`;
+}
 
-function verdict(out, tied) {
-  const row = out.rows.get(out.best),
-    others = out.pool.length - 1;
-  if (!others) return make("p", { class: "sure open" }, "No other backbone has a value in all of these cells.");
-  if (row.tied === undefined)
-    return make(
-      "p",
-      { class: "sure open" },
-      `How sure that is cannot be told: there are too few datasets to resample (${out.datasets}), and no results per image at hand.`,
+const BASIS = {
+  datasets: "by paired tests over the datasets",
+  examples: "on the same test images",
+  none: "by their intervals alone",
+};
+
+function verdict(summary, tied) {
+  const { basis, columns, datasets, pool, rows, best } = summary;
+  const row = rows.get(best);
+  const others = pool.length - 1;
+  const open = (text) => paragraph("verdict open", text);
+  if (!others) return open("No other backbone has a value in all of these cells.");
+  if (row.tied === undefined) {
+    return open(
+      `The significance of this lead is unknown: there are too few datasets to resample ` +
+        `(${datasets}), and per-image results are unavailable.`,
     );
-  const wins = row.wins == null ? "" : ` First in ${shareText(row.wins)} of resamples.`;
-  const how = BASIS[out.basis] + (out.columns.length === 1 && out.basis === "examples" ? " (paired tests, Holm over the pool)" : "");
-  if (tied.length)
-    return make("p", { class: "sure open" }, `Not settled: ${plural(tied.length, "other")} cannot be told apart from it ${how}.${wins}`);
-  return make("p", { class: "sure clear" }, `Clear: told apart from ${others === 1 ? "the other one" : `all ${others} others`} ${how}.${wins}`);
+  }
+  const wins = row.wins == null ? "" : ` It ranks first in ${shareText(row.wins)} of resamples.`;
+  const isPaired = columns.length === 1 && basis === "examples";
+  const method = BASIS[basis] + (isPaired ? " (paired tests, Holm over the pool)" : "");
+  if (tied.length) {
+    const verb = tied.length === 1 ? "other is" : "others are";
+    return open(`Not settled: ${tied.length} ${verb} statistically tied with it ${method}.${wins}`);
+  }
+  const rest = others === 1 ? "the other backbone" : `all ${others} others`;
+  return paragraph(
+    "verdict clear",
+    `Clear: statistically distinguishable from ${rest} ${method}.${wins}`,
+  );
 }
-
-const TIED = 8;
 
 function tieList(tied) {
-  const list = make(
-    "ul",
-    { class: "tie-list", "aria-label": "Tied with the best" },
-    ...tied.slice(0, TIED).map((b) => make("li", {}, nameButton(b))),
-  );
-  if (tied.length > TIED) list.append(make("li", { class: "soft" }, `and ${tied.length - TIED} more`));
-  return list;
-}
-
-export function poolText(out) {
-  const floors = BACKBONES.filter((backbone) => backbone.floor).length,
-    incomplete = BACKBONES.length - floors - out.pool.length;
-  const left = [...new Set(out.left.map((column) => taskOf(column).name))];
-  return [
-    `Pool: ${plural(out.pool.length, "backbone")}${floors ? `, ${plural(floors, "floor")} beside it` : ""}.`,
-    incomplete ? `${plural(incomplete, "backbone")} without a value in some of these cells ${incomplete === 1 ? "is" : "are"} in no mean.` : "",
-    left.length ? `Not counted, since some backbones cannot do it at all: ${listed(left)}.` : "",
-  ]
-    .filter(Boolean)
-    .join(" ");
-}
-
-// Floors whose mean z is at least that of the first.
-const floorsAbove = (out) => [...out.rows.keys()].filter((b) => BACKBONES[b].floor && mean(out.z.get(b)) >= mean(out.z.get(out.best)));
-
-// Rivals without a value in some cells, but in most, that are better than the first on the cells that both have, best first.
-function aheadWithGaps(out) {
-  const most = 0.5 * out.columns.length,
-    first = out.z.get(out.best),
-    found = [];
-  for (const [b, gaps] of out.missing) {
-    if (!gaps.length || gaps.length >= most || BACKBONES[b].floor || BACKBONES[b].external) continue;
-    const gains = out.z
-        .get(b)
-        .map((z, index) => z - first[index])
-        .filter((gain) => !Number.isNaN(gain)),
-      gain = mean(gains);
-    if (gain > 0) found.push({ b, gain, held: gains.length });
+  const items = tied.slice(0, TIED_NAMES).map((b) => make("li", {}, nameButton(b)));
+  if (tied.length > TIED_NAMES) {
+    items.push(make("li", { class: "soft" }, `and ${tied.length - TIED_NAMES} more`));
   }
-  return found.sort((a, b) => b.gain - a.gain);
+  const attributes = { class: "tie-list", "aria-label": "Statistically tied with the best" };
+  return make("ul", attributes, ...items);
 }
 
-// ---- the standings: mean z with the interval of the bootstrap over datasets
+// Warnings about backbones that the pool does not contain.
+function cautions(summary) {
+  const ahead = aheadButIncomplete(summary).map(({ b, count }) => {
+    const cells = plural(summary.columns.length, "cell");
+    return `${BACKBONES[b].name} (${count} of ${cells})`;
+  });
+  const baselines = baselinesAhead(summary).map((b) => BACKBONES[b].name);
+  const lines = [];
+  if (ahead.length) {
+    const names = listed(ahead, NAMES_IN_SENTENCE);
+    lines.push(`Incomplete, but better on the cells that both have: ${names}.`);
+  }
+  if (baselines.length) {
+    lines.push(`No better than a baseline: ${listed(baselines, NAMES_IN_SENTENCE)}.`);
+  }
+  return lines.map((line) => paragraph("caution note", line));
+}
 
-function standings(out) {
-  const single = out.columns.length === 1,
-    tiedCount = out.order.filter((b) => out.rows.get(b).tied).length;
-  const shown = out.order.slice(0, Math.max(FOREST, Math.min(tiedCount, 2 * FOREST)));
-  const limits = limitsOf(out),
-    scale = scaleOf(out, shown, single, limits);
+export function poolText(summary) {
+  const baselines = BACKBONES.filter((backbone) => backbone.baseline).length;
+  const incomplete = BACKBONES.length - baselines - summary.pool.length;
+  const excluded = [...new Set(summary.excluded.map((column) => taskOf(column).name))];
+  const beside = baselines ? `, and ${plural(baselines, "baseline")} for comparison` : "";
+  const sentences = [`Pool: ${plural(summary.pool.length, "backbone")}${beside}.`];
+  if (incomplete) {
+    const verb = incomplete === 1 ? "is" : "are";
+    const backbones = plural(incomplete, "backbone");
+    sentences.push(`${backbones} without a value in some of these cells ${verb} not ranked.`);
+  }
+  if (excluded.length) {
+    const tasks = listed(excluded);
+    sentences.push(`Excluded, since not applicable to some backbones: ${tasks}.`);
+  }
+  return sentences.join(" ");
+}
+
+// Baselines whose mean z-score is at least that of the best.
+function baselinesAhead({ rows, z, best }) {
+  const baselines = [...rows.keys()].filter((b) => BACKBONES[b].baseline);
+  return baselines.filter((b) => mean(z.get(b)) >= mean(z.get(best)));
+}
+
+// Backbones that lack a value in less than half of the cells, and are better than the best on the
+// cells that both have; best first.
+function aheadButIncomplete({ columns, missing, z, best }) {
+  const most = 0.5 * columns.length;
+  const reference = z.get(best);
+  const ahead = [];
+  for (const [b, gaps] of missing) {
+    if (!gaps.length || gaps.length >= most) continue;
+    if (BACKBONES[b].baseline || BACKBONES[b].external) continue;
+    const differences = z.get(b).map((score, index) => score - reference[index]);
+    const gains = differences.filter((difference) => !Number.isNaN(difference));
+    const gain = mean(gains);
+    if (gain > 0) ahead.push({ b, gain, count: gains.length });
+  }
+  return ahead.sort((a, b) => b.gain - a.gain);
+}
+
+// ---- the standings: values, or mean z-scores with the interval of the bootstrap over datasets
+
+const BRACKET = "The bracket marks the backbones statistically tied with the best.";
+const COLUMN_HELP = `Value and 95 % interval, best first. ${BRACKET}`;
+const MEAN_HELP =
+  `Mean z-score over all cells. ${Z_SCORE} Bars: 95 % of resamples of the datasets. ` +
+  `Wins: the share of resamples in which a backbone ranks first. ${BRACKET}`;
+
+function standings(summary) {
+  const { columns, order, rows } = summary;
+  const single = columns.length === 1;
+  const tied = order.filter((b) => rows.get(b).tied).length;
+  const shown = order.slice(0, Math.max(STANDINGS, Math.min(tied, 2 * STANDINGS)));
+  const limits = limitsOf(summary);
+  const scale = scaleOf(summary, shown, limits);
+  const body = shown.map((b) => standingsRow(b, summary, limits.get(b), scale));
   const table = make(
     "table",
     { class: "standings" },
-    standingsHead(out, single),
-    make("tbody", {}, ...shown.map((b) => standingsRow(b, out, limits.get(b), scale, single))),
+    make("thead", {}, standingsHead(columns)),
+    make("tbody", {}, ...body),
   );
-  const text = single
-    ? "Value and 95 % interval, best first. The bracket holds the backbones that cannot be told apart from the best."
-    : "Mean z-score over all cells: how many standard deviations of the pool a backbone lies above its mean. Bars: 95 % of resamples of the datasets. The bracket holds the backbones that cannot be told apart from the best.";
-  const rest = out.order.length > shown.length ? [make("p", { class: "hint" }, `${out.order.length - shown.length} more in the table.`)] : [];
-  return section("Standings", text, make("div", { class: "scroll" }, table), ...rest);
+  const left = order.length - shown.length;
+  const rest = left > 0 ? [paragraph("hint", `${left} more in the table.`)] : [];
+  const explanation = single ? COLUMN_HELP : MEAN_HELP;
+  return section("Standings", explanation, make("div", { class: "scroll" }, table), ...rest);
 }
 
-function standingsHead(out, single) {
-  const names = single
-    ? ["", "Backbone", metricOf(out.columns[0]).name, "95 % interval"]
-    : ["", "Backbone", "Mean z", "95 % of resamples", "Mean rank", "Place in 95 %", "Wins"];
-  return make("thead", {}, make("tr", {}, ...names.map((text, index) => make("th", { scope: "col", class: index === 3 ? "wide" : "" }, text))));
+function standingsHead(columns) {
+  const names =
+    columns.length === 1
+      ? ["", "Backbone", metricOf(columns[0]).name, "95 % interval"]
+      : ["", "Backbone", "Mean z", "95 % of resamples", "Mean rank", "Rank in 95 %", "Wins"];
+  const row = headRow(names);
+  row.children[3].className = "wide";
+  return row;
 }
 
-function standingsRow(b, out, limits, scale, single) {
-  const row = out.rows.get(b),
-    value = single ? row.value : row.z;
+function standingsRow(b, { rows, columns }, limits, scale) {
+  const row = rows.get(b);
+  const single = columns.length === 1;
+  const value = single ? row.value : row.z;
+  const text = single ? valueText(value, metricOf(columns[0])) : fixed(value, 2);
   const cells = [
-    make("td", { class: "place" }, String(row.place)),
+    make("td", { class: "rank" }, String(row.rank)),
     make("th", { scope: "row" }, nameButton(b)),
-    make("td", { class: "val" }, single ? valueText(value, metricOf(out.columns[0])) : fixed(value, 2)),
+    make("td", { class: "val" }, text),
     make("td", { class: "wide" }, bar(value, limits, b, scale)),
   ];
-  if (!single)
+  if (!single) {
     cells.push(
-      make("td", {}, fixed(row.rank, 1)),
-      make(
-        "td",
-        {},
-        row.rankLimits
-          ? row.rankLimits
-              .map(Math.round)
-              .filter((place, index, all) => !index || place !== all[0])
-              .join("–")
-          : "–",
-      ),
-      make("td", {}, row.wins == null ? "–" : shareText(row.wins)),
+      make("td", {}, fixed(row.meanRank, 1)),
+      make("td", {}, rankRange(row.rankLimits)),
+      make("td", {}, row.wins == null ? MISSING : shareText(row.wins)),
     );
+  }
   return make("tr", { class: row.tied ? "tied" : "" }, ...cells);
 }
 
-function scaleOf(out, shown, single, limits) {
-  const ends = shown
-    .flatMap((b) => {
-      const row = out.rows.get(b);
-      return [single ? row.value : row.z, ...(limits.get(b) ?? [])];
-    })
-    .filter((value) => value != null && !Number.isNaN(value));
-  const low = Math.min(...ends),
-    high = Math.max(...ends);
+function scaleOf({ rows, columns }, shown, limits) {
+  const values = shown.flatMap((b) => {
+    const { value, z } = rows.get(b);
+    return [columns.length === 1 ? value : z, ...(limits.get(b) ?? [])];
+  });
+  const present = values.filter((value) => value != null && !Number.isNaN(value));
+  const low = Math.min(...present);
+  const high = Math.max(...present);
   return (value) => (high > low ? 2 + (96 * (value - low)) / (high - low) : 50);
 }
 
 function bar(value, limits, b, scale) {
-  const range = styled(make("span", { class: "range", "aria-hidden": "true" }), { "--mark": `var(--${BACKBONES[b].family})` });
-  if (limits && limits[0] != null && !Number.isNaN(limits[0]))
-    range.append(styled(make("i"), { left: `${scale(limits[0])}%`, width: `${Math.max(0.3, scale(limits[1]) - scale(limits[0]))}%` }));
+  const range = make("span", { class: "range", "aria-hidden": "true" });
+  if (limits && limits[0] != null && !Number.isNaN(limits[0])) {
+    const [low, high] = limits.map(scale);
+    const width = Math.max(0.3, high - low);
+    range.append(styled(make("i"), { left: `${low}%`, width: `${width}%` }));
+  }
   range.append(styled(make("b"), { left: `${scale(value)}%` }));
-  return range;
+  return coloured(range, BACKBONES[b].family);
 }

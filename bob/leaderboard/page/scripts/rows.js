@@ -1,189 +1,265 @@
-// The rows of the table: a backbone's cells, each with its value, its interval as a bar, and its marks.
+// The rows of the table: a backbone's cells, each with its value, its interval as a bar, and marks.
 
-import { BACKBONES, COLUMNS, contaminated, countsOf, datasetOf, isFloor, metricOf, place, reasonOf, speedOf, stateOf, taskOf } from "./data.js";
-import { make, styled, tag } from "./dom.js";
+import {
+  ALL_BACKBONES,
+  BACKBONES,
+  COLUMNS,
+  cellIndex,
+  contaminated,
+  countsOf,
+  datasetOf,
+  hasParams,
+  hasSpeeds,
+  isBaseline,
+  metricOf,
+  reasonOf,
+  speedOf,
+  statusOf,
+  taskOf,
+} from "./data.js";
+import { coloured, make, styled, tag } from "./dom.js";
 import { nameButton } from "./cards.js";
-import { MISSING, fixed, grouped, millions, pText, plural, rangeText, shareText, short, valueText } from "./format.js";
-import { averageable, columnOf, highAt, lowAt, summary, valueAt } from "./selection.js";
+import {
+  MISSING,
+  fixed,
+  grouped,
+  millions,
+  pText,
+  plural,
+  rangeText,
+  rankRange,
+  shareText,
+  short,
+  valueText,
+} from "./format.js";
+import { averageable, columnOf, highAt, lowAt, summarise, valueAt } from "./selection.js";
 import { state } from "./state.js";
 
-export const number = (value) => (value == null || Number.isNaN(value) ? null : value);
+const GAPS_IN_TIP = 8;
+const BASELINE_HELP = "A reference that any useful backbone should beat; not ranked.";
 
+export const numberOrNull = (value) => (value == null || Number.isNaN(value) ? null : value);
+
+// What the table shows of a backbone over a group of columns: value, z-score or rank.
 export function shownValue({ columns }, b) {
-  if (columns.length === 1)
-    return state.show === "value" ? valueAt(columns[0], b) : state.show === "z" ? columnOf(columns[0]).z(b) : columnOf(columns[0]).rank.get(b);
-  const own = summary(columns).rows.get(b);
-  return state.show === "rank" ? own?.place : state.show === "value" && averageable(summary(columns).columns) ? own?.value : own?.z;
+  if (columns.length === 1) {
+    const [column] = columns;
+    if (state.show === "value") return valueAt(column, b);
+    return state.show === "z" ? columnOf(column).z(b) : columnOf(column).rank.get(b);
+  }
+  const summary = summarise(columns);
+  const row = summary.rows.get(b);
+  if (state.show === "rank") return row?.rank;
+  return state.show === "value" && averageable(summary.columns) ? row?.value : row?.z;
 }
 
-const stateClass = (status) => status.replace(" ", "-");
+const classList = (...names) => names.filter(Boolean).join(" ");
 
-export function row(b, plan, scales) {
-  const own = plan.out.rows.get(b),
-    { floor, external, family } = BACKBONES[b];
-  const tags = [
-    floor ? tag("floor", "", "What any useful backbone must beat; not in the pool.") : null,
-    external ? tag("external", "external", `Published numbers from ${external}, not made here.`) : null,
-  ];
-  const head = make("th", { scope: "row" }, make("div", { class: "who" }, nameButton(b), ...tags.filter(Boolean)));
-  const cells = [make("td", { class: "place" }, own?.place ? String(own.place) : ""), head];
+export function rowElement(b, plan, scales) {
+  const row = plan.summary.rows.get(b);
+  const { baseline, family } = BACKBONES[b];
+  const cells = [make("td", { class: "rank" }, row?.rank ? String(row.rank) : ""), nameCell(b)];
   if (hasParams) cells.push(make("td", { class: "size" }, millions(BACKBONES[b].params)));
-  if (hasSpeed) cells.push(make("td", { class: "size" }, speedOf(b) === null ? MISSING : short(speedOf(b))));
-  if (plan.groups.length > 1) cells.push(...summaryCells(b, plan));
-  cells.push(
-    ...plan.groups.map((group, index) =>
-      group.columns.length > 1 ? groupCell(group, b, scales[index]) : cell(group.columns[0], b, scales[index], plan.dense),
-    ),
-  );
-  return styled(make("tr", { class: [floor ? "floor-row" : "", own?.tied ? "tied" : ""].join(" ").trim() || null }, ...cells), {
-    "--mark": `var(--${family})`,
+  if (hasSpeeds) {
+    const speed = speedOf(b);
+    cells.push(make("td", { class: "size" }, speed === null ? MISSING : short(speed)));
+  }
+  if (plan.groups.length > 1) cells.push(...summaryCells(b, plan.summary));
+  plan.groups.forEach((group, index) => {
+    const isGroup = group.columns.length > 1;
+    cells.push(
+      isGroup
+        ? groupCell(group, b, scales[index])
+        : columnCell(group.columns[0], b, scales[index], plan.dense),
+    );
+  });
+  const name = classList(baseline && "baseline-row", row?.tied && "tied");
+  return coloured(make("tr", { class: name || null }, ...cells), family);
+}
+
+function nameCell(b) {
+  const { baseline, external } = BACKBONES[b];
+  const tags = [];
+  if (baseline) tags.push(tag("baseline", "", BASELINE_HELP));
+  if (external) {
+    tags.push(
+      tag("external", "external", `Published numbers from ${external}, not measured here.`),
+    );
+  }
+  return make("th", { scope: "row" }, make("div", { class: "backbone" }, nameButton(b), ...tags));
+}
+
+// ---- means over all chosen columns
+
+export const summaryIds = ({ order, rows, columns }) => [
+  "z",
+  "rank",
+  ...(order.some((b) => rows.get(b).wins != null) ? ["wins"] : []),
+  ...(averageable(columns) ? ["value"] : []),
+];
+
+function summaryCells(b, summary) {
+  const ids = summaryIds(summary);
+  const row = summary.rows.get(b);
+  if (!row) {
+    const [first, ...rest] = ids.map(() => make("td", { class: "none" }, MISSING));
+    first.textContent = "incomplete";
+    first.dataset.tip = gapsTip(b, summary.missing.get(b));
+    return [first, ...rest];
+  }
+  const texts = {
+    z: row.rank ? fixed(row.z, 2) : MISSING, // baselines and published numbers have no rank
+    rank: row.meanRank == null ? MISSING : fixed(row.meanRank, 1),
+    wins: row.wins == null ? MISSING : shareText(row.wins),
+    value: row.value == null ? MISSING : (100 * row.value).toFixed(1),
+  };
+  return ids.map((id) => {
+    const isBest = id === "z" && b === summary.best;
+    const cell = make(
+      "td",
+      { class: classList("sum", isBest && "best") },
+      make("span", { class: "val" }, texts[id]),
+    );
+    if (id === "rank" && row.rankLimits) {
+      cell.append(make("span", { class: "ci" }, ` ${rankRange(row.rankLimits)}`));
+    }
+    return cell;
   });
 }
 
-export const hasParams = BACKBONES.some((backbone) => backbone.params != null);
-export const hasSpeed = BACKBONES.some((_, b) => speedOf(b) !== null);
-
-function summaryCells(b, { out }) {
-  const own = out.rows.get(b);
-  if (!own) {
-    const gaps = out.missing.get(b);
-    return summaryIds(out).map((id, index) =>
-      index
-        ? make("td", { class: "none" }, MISSING)
-        : make(
-            "td",
-            {
-              class: "none",
-              "data-tip": `Incomplete: ${plural(gaps.length, "cell")} without a value\n${gaps
-                .slice(0, 8)
-                .map((column) => `${taskOf(column).name} on ${datasetOf(column).name}: ${stateOf(column, b)}`)
-                .join("\n")}`,
-            },
-            "incomplete",
-          ),
-    );
-  }
-  const beside = !own.place; // a floor or a published number: in no pool
-  const text = {
-    z: beside ? MISSING : fixed(own.z, 2),
-    rank: own.rank == null ? MISSING : fixed(own.rank, 1),
-    wins: own.wins == null ? MISSING : shareText(own.wins),
-    value: own.value == null ? MISSING : (100 * own.value).toFixed(1),
-  };
-  const sub = { rank: own.rankLimits ? `${Math.round(own.rankLimits[0])}–${Math.round(own.rankLimits[1])}` : "" };
-  return summaryIds(out).map((id) =>
-    make(
-      "td",
-      { class: `sum${id === "z" && b === out.best ? " best" : ""}` },
-      make("span", { class: "val" }, text[id]),
-      sub[id] ? make("span", { class: "ci" }, ` ${sub[id]}`) : "",
-    ),
-  );
+function gapsTip(b, gaps) {
+  const lines = gaps.slice(0, GAPS_IN_TIP).map((column) => {
+    const scope = `${taskOf(column).name} on ${datasetOf(column).name}`;
+    return `${scope}: ${statusOf(column, b)}`;
+  });
+  return [`Incomplete: ${plural(gaps.length, "cell")} without a value`, ...lines].join("\n");
 }
 
-export const summaryIds = (out) => [
-  "z",
-  "rank",
-  ...(out.order.some((b) => out.rows.get(b).wins != null) ? ["wins"] : []),
-  ...(averageable(out.columns) ? ["value"] : []),
-];
+// ---- cells
 
-// The scale of a column's bars: from the least to the most that its rivals' intervals reach; floors may lie before it.
+// The scale of a column's bars, in percent: the range of the ranked backbones' intervals. Baselines
+// may lie outside it.
 export function scaleOf({ columns }) {
   if (columns.length > 1) {
-    const values = BACKBONES.map((_, b) => shownValue({ columns }, b)).filter((value) => number(value) !== null);
-    return span(values);
+    const values = ALL_BACKBONES.map((b) => shownValue({ columns }, b));
+    return percentScale(values.filter((value) => numberOrNull(value) !== null));
   }
   const [column] = columns;
-  return span(
-    columnOf(column)
-      .pool.flatMap((b) => [lowAt(column, b), highAt(column, b), valueAt(column, b)])
-      .filter((value) => !Number.isNaN(value)),
+  const ends = columnOf(column).pool.flatMap((b) => [
+    lowAt(column, b),
+    highAt(column, b),
+    valueAt(column, b),
+  ]);
+  return percentScale(ends.filter((value) => !Number.isNaN(value)));
+}
+
+function percentScale(values) {
+  const low = Math.min(...values);
+  const high = Math.max(...values);
+  const percent = (value) => (100 * (value - low)) / (high - low);
+  return (value) => (high > low ? Math.min(100, Math.max(0, percent(value))) : 50);
+}
+
+const STATUS_TEXT = { missing: MISSING, "not applicable": "n/a" };
+export const statusText = (status) => STATUS_TEXT[status] ?? status;
+
+function columnCell(column, b, scale, dense) {
+  const status = statusOf(column, b);
+  const index = cellIndex(column, b);
+  const value = valueAt(column, b);
+  if (status !== "ok") {
+    const attributes = { class: status.replace(" ", "-"), "data-cell": index };
+    return make("td", attributes, statusText(status));
+  }
+  if (Number.isNaN(value)) return make("td", { class: "none", "data-cell": index }, "excluded");
+  const { best, tied } = columnOf(column);
+  const [low, high] = [lowAt(column, b), highAt(column, b)];
+  const name = classList(
+    "cell",
+    b === best && "best",
+    tied.has(b) && "in-tie",
+    contaminated(column, b) && "contaminated",
+    dense && "dense",
   );
+  const text = make("span", { class: "val" }, shownText(column, b));
+  const cell = make("td", { class: name, "data-cell": index }, text);
+  if (state.show === "value" && !dense && !Number.isNaN(low)) {
+    cell.append(" ", make("span", { class: "ci" }, rangeText(low, high, metricOf(column))));
+  }
+  const [from, to] = [low, high].map((limit) => scale(Number.isNaN(limit) ? value : limit));
+  return withBar(cell, scale(value), from, to);
 }
 
-function span(values) {
-  const low = Math.min(...values),
-    high = Math.max(...values);
-  return (value) => (high > low ? Math.min(100, Math.max(0, (100 * (value - low)) / (high - low))) : 50);
-}
-
-function cell(column, b, scale, dense) {
-  const status = stateOf(column, b),
-    at = place(column, b),
-    value = valueAt(column, b);
-  if (status !== "ok")
-    return make("td", { class: stateClass(status), "data-cell": at }, { missing: MISSING, "not applicable": "n/a" }[status] ?? status);
-  if (Number.isNaN(value)) return make("td", { class: "none", "data-cell": at }, "left out");
-  const { best, tied } = columnOf(column),
-    [low, high] = [lowAt(column, b), highAt(column, b)];
-  const classes = ["cell", b === best ? "best" : "", tied.has(b) ? "in-tie" : "", contaminated(column, b) ? "seen" : "", dense ? "dense" : ""]
-    .filter(Boolean)
-    .join(" ");
-  const field = make("td", { class: classes, "data-cell": at }, make("span", { class: "val" }, shownText(column, b)));
-  if (state.show === "value" && !dense && !Number.isNaN(low))
-    field.append(" ", make("span", { class: "ci" }, rangeText(low, high, metricOf(column))));
-  return barred(field, scale(value), scale(Number.isNaN(low) ? value : low), scale(Number.isNaN(high) ? value : high));
-}
-
-// The bar at the cell's foot, in percent of its width.
-const barred = (field, at, from, to) => styled(field, { "--at": `${at.toFixed(1)}%`, "--from": `${from.toFixed(1)}%`, "--to": `${to.toFixed(1)}%` });
+// The bar at the foot of a cell, in percent of its width.
+const withBar = (cell, at, from, to) =>
+  styled(cell, {
+    "--at": `${at.toFixed(1)}%`,
+    "--from": `${from.toFixed(1)}%`,
+    "--to": `${to.toFixed(1)}%`,
+  });
 
 function shownText(column, b) {
   const value = shownValue({ columns: [column] }, b);
-  return state.show === "value"
-    ? valueText(value, metricOf(column))
-    : state.show === "z"
-      ? fixed(value, 2)
-      : number(value) === null
-        ? MISSING
-        : short(value);
+  if (state.show === "value") return valueText(value, metricOf(column));
+  if (state.show === "z") return fixed(value, 2);
+  return numberOrNull(value) === null ? MISSING : short(value);
 }
 
 function groupCell(group, b, scale) {
-  const out = summary(group.columns),
-    own = out.rows.get(b),
-    gaps = out.missing.get(b).length;
-  if (!own)
-    return make("td", { class: "none", "data-tip": `${gaps} of ${plural(out.columns.length, "cell")} without a value: no mean` }, `${gaps} missing`);
-  const value = shownValue(group, b),
-    text =
-      state.show === "rank"
-        ? own.place
-          ? String(own.place)
-          : MISSING
-        : state.show === "value" && averageable(out.columns)
-          ? (100 * value).toFixed(1)
-          : fixed(value, 2);
-  const classes = ["cell", b === out.best ? "best" : "", own.tied ? "in-tie" : ""].filter(Boolean).join(" ");
-  const at = number(value) === null ? 0 : scale(value),
-    field = make("td", { class: classes }, make("span", { class: "val" }, text));
-  return number(value) === null ? field : barred(field, at, at, at);
+  const summary = summarise(group.columns);
+  const row = summary.rows.get(b);
+  if (!row) {
+    const gaps = summary.missing.get(b).length;
+    const tip = `${gaps} of ${plural(summary.columns.length, "cell")} without a value: no mean`;
+    return make("td", { class: "none", "data-tip": tip }, `${gaps} missing`);
+  }
+  const value = shownValue(group, b);
+  const name = classList("cell", b === summary.best && "best", row.tied && "in-tie");
+  const text = make("span", { class: "val" }, groupText(row, value, summary));
+  const cell = make("td", { class: name }, text);
+  if (numberOrNull(value) === null) return cell;
+  const at = scale(value);
+  return withBar(cell, at, at, at);
 }
 
-export function cellTip(at) {
-  const column = Math.floor(at / BACKBONES.length),
-    b = at % BACKBONES.length,
-    status = stateOf(column, b),
-    metric = metricOf(column);
+function groupText(row, value, { columns }) {
+  if (state.show === "rank") return row.rank ? String(row.rank) : MISSING;
+  const isScore = state.show === "value" && averageable(columns);
+  return isScore ? (100 * value).toFixed(1) : fixed(value, 2);
+}
+
+// ---- the tooltip of a cell
+
+export function cellTip(index) {
+  const column = Math.floor(index / BACKBONES.length);
+  const b = index % BACKBONES.length;
+  const status = statusOf(column, b);
   const head = [BACKBONES[b].name, `${taskOf(column).name} on ${datasetOf(column).name}`];
   if (status !== "ok") return [...head, `${status}: ${reasonOf(column, b)}`];
-  const { n, seeds } = countsOf(column, b),
-    { rank, pool, tied, told, best, z } = columnOf(column),
-    range = rangeText(lowAt(column, b), highAt(column, b), metric);
+  const metric = metricOf(column);
+  const range = rangeText(lowAt(column, b), highAt(column, b), metric);
+  const value = valueText(valueAt(column, b), metric);
+  const lines = [...head, `${metric.name} ${value}${range ? ` [${range}]` : ""}`];
+  const { n, seeds } = countsOf(column, b);
+  if (n) lines.push(`n = ${grouped(n)}${seeds > 1 ? `, mean over ${seeds} seeds` : ""}`);
+  lines.push(rankLine(column, b), ...tieLine(column, b));
+  if (contaminated(column, b)) lines.push("contaminated: pretrained on this dataset");
+  return lines;
+}
+
+function rankLine(column, b) {
+  const { rank, pool, z } = columnOf(column);
+  const score = `z-score ${fixed(z(b), 2)}`;
+  if (isBaseline(b)) return `baseline, ${score}`;
+  if (rank.has(b)) return `rank ${rank.get(b)} of ${pool.length}, ${score}`;
+  return `not ranked, ${score}`;
+}
+
+function tieLine(column, b) {
+  const { rank, tied, tiesDetermined, best } = columnOf(column);
+  if (!tiesDetermined || b === best || !rank.has(b)) return [];
   const p = COLUMNS[column].p?.[b];
-  return [
-    ...head,
-    `${metric.name} ${valueText(valueAt(column, b), metric)}${range ? ` [${range}]` : ""}`,
-    ...(n ? [`n = ${grouped(n)}${seeds > 1 ? `, mean over ${seeds} seeds` : ""}`] : []),
-    isFloor(b)
-      ? `a floor, z ${fixed(z(b), 2)}`
-      : rank.has(b)
-        ? `place ${rank.get(b)} of ${pool.length}, z ${fixed(z(b), 2)}`
-        : `beside the pool, z ${fixed(z(b), 2)}`,
-    ...(told && b !== best && rank.has(b)
-      ? [`${tied.has(b) ? "not told apart from" : "told apart from"} the best${p == null ? "" : ` (${pText(p)}, Holm)`}`]
-      : []),
-    ...(contaminated(column, b) ? ["contaminated: it was pretrained on this dataset"] : []),
-  ];
+  const test = p == null ? "" : ` (${pText(p)}, Holm)`;
+  const relation = tied.has(b) ? "tied with" : "distinguishable from";
+  return [`statistically ${relation} the best${test}`];
 }

@@ -1,7 +1,8 @@
-// From the state to what is shown: columns, backbones, and the summary of the backbones over those columns.
+// From the state to what is shown: columns, backbones, and a summary of the backbones over columns.
 
 import {
-  ALL,
+  ALL_BACKBONES,
+  ALL_COLUMNS,
   BACKBONES,
   COLUMNS,
   DATA,
@@ -10,263 +11,361 @@ import {
   LOW,
   TASKS,
   VALUE,
+  cellIndex,
   contaminated,
   covarianceOf,
-  isFloor,
+  isBaseline,
   metricOf,
-  place,
   signOf,
   speedOf,
-  stateOf,
+  statusOf,
 } from "./data.js";
-import { DRAWS, byDataset, drawnMeans, mean, meanLimits, normalP, pairedT, rankLimits, ranks, spread, tiedWith, winShares } from "./statistics.js";
+import {
+  RESAMPLES,
+  datasetContributions,
+  mean,
+  meanLimits,
+  normalP,
+  pairedT,
+  rankLimits,
+  ranks,
+  resampledMeans,
+  standardDeviation,
+  tiedWith,
+  winShares,
+} from "./statistics.js";
 import { state } from "./state.js";
 
-const ENOUGH_DATASETS = 6; // as in bob/leaderboard/ranking.py: fewer cannot be resampled
-const SOME_DRAWS = 2000; // for limits
-const Z = 1.959963984540054;
+const MIN_DATASETS = 6; // as in bob/leaderboard/ranking.py: fewer cannot be resampled
+const RESAMPLES_FOR_LIMITS = 2000;
+const Z_95 = 1.959963984540054; // the 97.5th percentile of the normal distribution
 
-const indexOf = (list, name) => list.findIndex((one) => one.name === name);
+const indexOf = (list, name) => list.findIndex((item) => item.name === name);
 export const taskIndex = () => indexOf(TASKS, state.task);
 export const datasetIndex = () => indexOf(DATASETS, state.dataset);
 
 // The columns of the chosen task and dataset.
 export function chosenColumns() {
-  const task = taskIndex(),
-    dataset = datasetIndex();
-  return ALL.filter((column) => (task < 0 || COLUMNS[column].task === task) && (dataset < 0 || COLUMNS[column].dataset === dataset));
+  const task = taskIndex();
+  const dataset = datasetIndex();
+  return ALL_COLUMNS.filter(
+    (column) =>
+      (task < 0 || COLUMNS[column].task === task) &&
+      (dataset < 0 || COLUMNS[column].dataset === dataset),
+  );
 }
 
-// A cell's value; NaN where there is none, or where it is contaminated and those are left out.
-export const valueAt = (column, backbone) => (state.clean && contaminated(column, backbone) ? NaN : VALUE[place(column, backbone)]);
-export const lowAt = (column, backbone) => LOW[place(column, backbone)];
-export const highAt = (column, backbone) => HIGH[place(column, backbone)];
+// A cell's value; NaN where there is none, or where it is contaminated and such cells are excluded.
+export const valueAt = (column, backbone) =>
+  state.clean && contaminated(column, backbone) ? NaN : VALUE[cellIndex(column, backbone)];
+export const lowAt = (column, backbone) => LOW[cellIndex(column, backbone)];
+export const highAt = (column, backbone) => HIGH[cellIndex(column, backbone)];
 
-const kept = new Map();
+const hasValue = (column, backbone) => !Number.isNaN(valueAt(column, backbone));
 
-function remembered(name, make) {
+const memo = new Map();
+
+function memoised(name, compute) {
   const key = `${name}|${state.clean}`;
-  if (!kept.has(key)) kept.set(key, make());
-  return kept.get(key);
+  if (!memo.has(key)) memo.set(key, compute());
+  return memo.get(key);
 }
 
-// Who is ranked there: floors are what the others must beat, and published numbers stand beside one's own; where all are published, they are ranked.
-function rivalsIn(columns) {
-  const all = BACKBONES.map((_, b) => b).filter((b) => !isFloor(b) && columns.some((column) => stateOf(column, b) !== "missing"));
-  const own = all.filter((b) => !BACKBONES[b].external);
-  return own.length ? own : all;
+// The backbones ranked on these columns: no baselines, and no published numbers unless the page
+// holds nothing else.
+function rankedOn(columns) {
+  const ranked = ALL_BACKBONES.filter(
+    (b) => !isBaseline(b) && columns.some((column) => statusOf(column, b) !== "missing"),
+  );
+  const measured = ranked.filter((b) => !BACKBONES[b].external);
+  return measured.length ? measured : ranked;
 }
 
-// ---- one column: its pool is every rival that has a value there
+// ---- one column: its pool is every ranked backbone that has a value there
 
+// {pool, best, rank, tied, tiesDetermined, z} of one column. `rank` maps the pool to ranks; `tied`
+// is the set tied with the best, empty where `tiesDetermined` is false; `z` computes a z-score.
 export const columnOf = (column) =>
-  remembered(`column ${column}`, () => {
-    const pool = rivalsIn([column]).filter((b) => !Number.isNaN(valueAt(column, b)));
-    const oriented = pool.map((b) => signOf(column) * valueAt(column, b)),
-      places = ranks(oriented);
-    const best = pool.length ? pool[oriented.indexOf(Math.max(...oriented))] : null,
-      { centre, width } = scaleOf(column, pool);
-    const z = (b) => (width === 0 ? 0 : (signOf(column) * valueAt(column, b) - centre) / width);
+  memoised(`column ${column}`, () => {
+    const sign = signOf(column);
+    const pool = rankedOn([column]).filter((b) => hasValue(column, b));
+    const oriented = pool.map((b) => sign * valueAt(column, b));
+    const poolRanks = ranks(oriented);
+    const best = pool.length ? pool[oriented.indexOf(Math.max(...oriented))] : null;
+    const { centre, width } = scaleOf(column, pool);
     const tied = tiedInColumn(column, pool, best);
-    return { pool, best, rank: new Map(pool.map((b, index) => [b, places[index]])), tied: tied ?? new Set(), told: tied !== null, z };
+    return {
+      pool,
+      best,
+      rank: new Map(pool.map((b, index) => [b, poolRanks[index]])),
+      tied: tied ?? new Set(),
+      tiesDetermined: tied !== null,
+      z: (b) => (width === 0 ? 0 : (sign * valueAt(column, b) - centre) / width),
+    };
   });
 
-// Who is not told apart from the best: by paired tests on the same images where records hold them, else by overlapping intervals; null without either.
+// The backbones tied with the best: by paired tests on the same images where the records hold
+// per-image results, else by overlapping intervals; null without either.
 function tiedInColumn(column, pool, best) {
-  const tested = COLUMNS[column].tied;
-  if (best === null || (!tested && Number.isNaN(lowAt(column, best)))) return pool.length > 1 ? null : new Set();
-  if (tested && tested.includes(best)) return new Set(tested.filter((b) => pool.includes(b)));
-  const sign = signOf(column),
-    bound = sign > 0 ? lowAt(column, best) : highAt(column, best);
-  return new Set(pool.filter((b) => b === best || sign * (sign > 0 ? highAt(column, b) : lowAt(column, b)) >= sign * bound));
+  const { tied } = COLUMNS[column];
+  if (best === null || (!tied && Number.isNaN(lowAt(column, best)))) {
+    return pool.length > 1 ? null : new Set();
+  }
+  if (tied && tied.includes(best)) return new Set(tied.filter((b) => pool.includes(b)));
+  const sign = signOf(column);
+  const bound = sign > 0 ? lowAt(column, best) : highAt(column, best);
+  const reach = (b) => (sign > 0 ? highAt(column, b) : lowAt(column, b));
+  return new Set(pool.filter((b) => b === best || sign * reach(b) >= sign * bound));
 }
 
-export const pairedIn = (column) => Boolean(COLUMNS[column].tied);
+export const hasPairedTests = (column) => Boolean(COLUMNS[column].tied);
 
-// ---- several columns: z-scores, ranks, and how sure the order is
+// ---- many columns: z-scores, ranks, and their uncertainty
 
-// Columns that count towards a summary: not those where no backbone has a value; over several tasks, not those that some backbones cannot do at all.
+// The columns that count towards a summary: those where some backbone has a value and, over more
+// than one task, those of tasks that apply to every backbone.
 function countable(columns) {
-  const tasks = new Set(columns.map((column) => COLUMNS[column].task)),
-    rivals = rivalsIn(columns);
-  const common = (column) => tasks.size === 1 || rivals.every((b) => stateOf(column, b) !== "not applicable");
-  return columns.filter((column) => rivals.some((b) => !Number.isNaN(valueAt(column, b))) && common(column));
+  const tasks = new Set(columns.map((column) => COLUMNS[column].task));
+  const ranked = rankedOn(columns);
+  const applies = (column) =>
+    tasks.size === 1 || ranked.every((b) => statusOf(column, b) !== "not applicable");
+  return columns.filter((column) => ranked.some((b) => hasValue(column, b)) && applies(column));
 }
 
-export const summary = (columns) => remembered(`over ${columns.join(" ")}`, () => summarised(countable(columns), columns));
+// Summarise all backbones over columns, as an object with these fields:
+// columns   the columns that count          excluded  the other columns
+// pool      the ranked backbones that have a value in every column
+// missing   backbone → columns without a value
+// rows      backbone with every value → {z, value, meanRank, rank, tied, wins, rankLimits, ...};
+//           a row's `rank` and `meanRank` exist for the pool, `tied` where ties are determined
+// order     the pool, best first            best      the first of them, or null
+// datasets  the number of datasets          z         backbone → z-scores by column
+// basis     what the uncertainty rests on: "datasets", "examples" or "none"
+export const summarise = (columns) =>
+  memoised(`over ${columns.join(" ")}`, () => computeSummary(countable(columns), columns));
 
-function summarised(columns, asked) {
-  const missing = new Map(BACKBONES.map((_, b) => [b, columns.filter((column) => Number.isNaN(valueAt(column, b)))]));
-  const complete = [...missing.keys()].filter((b) => columns.length > 0 && missing.get(b).length === 0),
-    rivals = rivalsIn(columns);
-  const pool = complete.filter((b) => rivals.includes(b)),
-    z = standardised(columns, pool),
-    rows = new Map();
-  for (const b of complete) rows.set(b, { b, z: mean(z.get(b)), value: meanValue(columns, b) });
-  const datasets = new Set(columns.map((column) => COLUMNS[column].dataset)).size;
-  const out = { columns, left: asked.filter((column) => !columns.includes(column)), pool, missing, rows, datasets, z, basis: "none" };
-  return withCertainty(placed(out));
+function computeSummary(columns, requested) {
+  const missing = new Map(
+    ALL_BACKBONES.map((b) => [b, columns.filter((column) => !hasValue(column, b))]),
+  );
+  const complete = ALL_BACKBONES.filter((b) => columns.length > 0 && missing.get(b).length === 0);
+  const ranked = rankedOn(columns);
+  const pool = complete.filter((b) => ranked.includes(b));
+  const z = zScores(columns, pool);
+  const rows = new Map(
+    complete.map((b) => [b, { b, z: mean(z.get(b)), value: meanValue(columns, b) }]),
+  );
+  const summary = {
+    columns,
+    excluded: requested.filter((column) => !columns.includes(column)),
+    pool,
+    missing,
+    rows,
+    datasets: new Set(columns.map((column) => COLUMNS[column].dataset)).size,
+    z,
+    basis: "none",
+  };
+  addRanks(summary);
+  addUncertainty(summary);
+  return summary;
 }
 
-export const averageable = (columns) => columns.length > 0 && columns.every((column) => metricOf(column).share);
+export const averageable = (columns) =>
+  columns.length > 0 && columns.every((column) => metricOf(column).share);
 
 function meanValue(columns, b) {
-  return columns.length === 1 || averageable(columns) ? mean(columns.map((column) => valueAt(column, b))) : null;
+  if (columns.length !== 1 && !averageable(columns)) return null;
+  return mean(columns.map((column) => valueAt(column, b)));
 }
 
-// z-scores per column against the pool (ddof 1), better positive, of every backbone; NaN where it has no value.
-function standardised(columns, pool) {
-  const out = new Map(BACKBONES.map((_, b) => [b, []]));
+// z-scores of every backbone by column, relative to the pool (ddof 1) and oriented so that higher
+// is better; NaN where a backbone has no value.
+function zScores(columns, pool) {
+  const scores = new Map(ALL_BACKBONES.map((b) => [b, []]));
   for (const column of columns) {
     const { centre, width } = scaleOf(column, pool);
-    for (const [b, own] of out) own.push(width === 0 ? 0 : (signOf(column) * valueAt(column, b) - centre) / width);
+    for (const [b, row] of scores) {
+      row.push(width === 0 ? 0 : (signOf(column) * valueAt(column, b) - centre) / width);
+    }
   }
-  return out;
+  return scores;
 }
 
 function scaleOf(column, pool) {
   const values = pool.map((b) => signOf(column) * valueAt(column, b));
   const equal = values.length > 1 && values.every((value) => value === values[0]);
-  return { centre: mean(values), width: values.length < 2 ? NaN : equal ? 0 : spread(values) };
+  const width = equal ? 0 : standardDeviation(values);
+  return { centre: mean(values), width: values.length < 2 ? NaN : width };
 }
 
-// Mean ranks, and the order: by mean z, or by the value itself in a single column.
-function placed(out) {
-  const { pool, rows, columns } = out,
-    places = columns.map((column) => ranks(pool.map((b) => signOf(column) * valueAt(column, b))));
+// Mean ranks, and the order: by mean z-score, or by the value itself in a single column.
+function addRanks(summary) {
+  const { pool, rows, columns } = summary;
+  const columnRanks = columns.map((column) =>
+    ranks(pool.map((b) => signOf(column) * valueAt(column, b))),
+  );
   pool.forEach((b, index) => {
-    rows.get(b).rank = mean(places.map((own) => own[index]));
+    rows.get(b).meanRank = mean(columnRanks.map((poolRanks) => poolRanks[index]));
   });
-  const worth = (row) => (columns.length === 1 ? signOf(columns[0]) * row.value : Number.isNaN(row.z) ? 0 : row.z);
-  out.order = [...pool].sort((a, b) => worth(rows.get(b)) - worth(rows.get(a)) || (BACKBONES[a].name < BACKBONES[b].name ? -1 : 1));
-  out.best = out.order[0] ?? null;
-  out.order.forEach((b, index) => {
-    rows.get(b).place = index + 1;
+  const sortKey = (b) => {
+    const { value, z } = rows.get(b);
+    if (columns.length === 1) return signOf(columns[0]) * value;
+    return Number.isNaN(z) ? 0 : z;
+  };
+  summary.order = [...pool].sort(
+    (a, b) => sortKey(b) - sortKey(a) || (BACKBONES[a].name < BACKBONES[b].name ? -1 : 1),
+  );
+  summary.best = summary.order[0] ?? null;
+  summary.order.forEach((b, index) => {
+    rows.get(b).rank = index + 1;
   });
-  return out;
 }
 
-// ---- how sure: what the build computed for this scope; else resampled datasets; with too few, the examples' covariance; else nothing
+// ---- uncertainty: what the build computed for these columns; else from resampled datasets; with
+// too few datasets, from the covariance over examples; else none
 
-function withCertainty(out) {
-  const known = state.clean ? null : DATA.scopes.find((scope) => scope.columns.join() === out.columns.join());
-  if (out.columns.length === 1) oneColumn(out);
-  else if (out.pool.length > 1 && out.datasets >= ENOUGH_DATASETS) out.basis = "datasets";
-  else if (out.pool.length > 1 && covariance(out.columns, out.pool)) out.basis = "examples";
-  if (known) asBuilt(out, known);
-  else if (out.columns.length > 1 && out.basis !== "none") byResampling(out);
-  return out;
+function addUncertainty(summary) {
+  const { columns, pool, datasets } = summary;
+  const built = state.clean
+    ? null
+    : DATA.rankings.find((ranking) => ranking.columns.join() === columns.join());
+  if (columns.length === 1) addColumnUncertainty(summary);
+  else if (pool.length > 1 && datasets >= MIN_DATASETS) summary.basis = "datasets";
+  else if (pool.length > 1 && covariance(columns, pool)) summary.basis = "examples";
+  if (built) addBuiltUncertainty(summary, built);
+  else if (columns.length > 1 && summary.basis !== "none") addResampledUncertainty(summary);
 }
 
-function asBuilt(out, { basis, standings }) {
-  out.known = basis !== "none";
+function addBuiltUncertainty(summary, { basis, standings }) {
+  summary.fromBuild = basis !== "none";
   for (const [b, wins, low, high, group] of standings) {
-    const row = out.rows.get(b);
+    const row = summary.rows.get(b);
     if (!row) continue;
     if (wins !== null) Object.assign(row, { wins, rankLimits: [low, high] });
-    if (group !== null && out.known) row.tied = group === 1;
+    if (group !== null && summary.fromBuild) row.tied = group === 1;
   }
 }
 
-function oneColumn(out) {
-  const [column] = out.columns,
-    { tied, told } = columnOf(column);
-  out.basis = pairedIn(column) ? "examples" : "none";
-  for (const [b, row] of out.rows) Object.assign(row, { low: lowAt(column, b), high: highAt(column, b) });
-  if (told) for (const b of out.pool) out.rows.get(b).tied = tied.has(b);
-}
-
-function byResampling(out) {
-  const R = out.pool.length,
-    tied = new Set(tiesAmong(out, out.pool, out.best));
-  for (const b of out.pool) out.rows.get(b).tied = tied.has(b);
-  if (out.basis !== "datasets") return;
-  const wins = winShares(drawsOf(out), R),
-    places = rankLimits(drawsOf(out).subarray(0, SOME_DRAWS * R), R);
-  out.pool.forEach((b, r) => Object.assign(out.rows.get(b), { wins: wins[r], rankLimits: places[r] }));
-}
-
-const unitsOf = (out) => out.columns.map((column) => COLUMNS[column].dataset);
-
-// Draws are made when something first needs them.
-function drawsOf(out, draws = DRAWS) {
-  if (!out.drawn || out.drawn.length < draws * out.pool.length)
-    out.drawn = drawnMeans(
-      out.pool.map((b) => out.z.get(b)),
-      unitsOf(out),
-      draws,
-    );
-  return out.drawn;
-}
-
-// 95 % limits of each one's mean z, by backbone; of a single column, of its value; empty where nothing can be resampled.
-export function limitsOf(out) {
-  if (out.columns.length === 1) return new Map(out.pool.map((b) => [b, [lowAt(out.columns[0], b), highAt(out.columns[0], b)]]));
-  if (out.basis === "datasets") {
-    const limits = meanLimits(drawsOf(out, SOME_DRAWS), out.pool.length);
-    return new Map(out.pool.map((b, r) => [b, limits[r]]));
+function addColumnUncertainty(summary) {
+  const [column] = summary.columns;
+  const { tied, tiesDetermined } = columnOf(column);
+  summary.basis = hasPairedTests(column) ? "examples" : "none";
+  for (const [b, row] of summary.rows) {
+    Object.assign(row, { low: lowAt(column, b), high: highAt(column, b) });
   }
-  const of = covariance(out.columns, out.pool),
-    reach = (b) => Z * Math.sqrt(Math.max(0, of(b, b)));
-  return new Map(of ? out.pool.map((b) => [b, [out.rows.get(b).z - reach(b), out.rows.get(b).z + reach(b)]]) : []);
+  if (tiesDetermined) for (const b of summary.pool) summary.rows.get(b).tied = tied.has(b);
 }
 
-// The covariance of two backbones' mean z over resampled examples, as a function; null where the page does not hold it.
+function addResampledUncertainty(summary) {
+  const { pool, rows } = summary;
+  const R = pool.length;
+  const tied = new Set(tiesAmong(summary, pool, summary.best));
+  for (const b of pool) rows.get(b).tied = tied.has(b);
+  if (summary.basis !== "datasets") return;
+  const means = meansOf(summary);
+  const wins = winShares(means, R);
+  const limits = rankLimits(means.subarray(0, RESAMPLES_FOR_LIMITS * R), R);
+  pool.forEach((b, r) => Object.assign(rows.get(b), { wins: wins[r], rankLimits: limits[r] }));
+}
+
+const unitsOf = (summary) => summary.columns.map((column) => COLUMNS[column].dataset);
+
+// Resampled mean z-scores, computed on first use.
+function meansOf(summary, resamples = RESAMPLES) {
+  const { pool, z } = summary;
+  if (!summary.resampled || summary.resampled.length < resamples * pool.length) {
+    const rows = pool.map((b) => z.get(b));
+    summary.resampled = resampledMeans(rows, unitsOf(summary), resamples);
+  }
+  return summary.resampled;
+}
+
+// 95 % intervals by backbone: of the mean z-score, or of the value in a single column. Empty where
+// nothing can be resampled.
+export function limitsOf(summary) {
+  const { columns, pool, rows } = summary;
+  if (columns.length === 1) {
+    return new Map(pool.map((b) => [b, [lowAt(columns[0], b), highAt(columns[0], b)]]));
+  }
+  if (summary.basis === "datasets") {
+    const limits = meanLimits(meansOf(summary, RESAMPLES_FOR_LIMITS), pool.length);
+    return new Map(pool.map((b, r) => [b, limits[r]]));
+  }
+  const covarianceBetween = covariance(columns, pool);
+  if (!covarianceBetween) return new Map();
+  return new Map(
+    pool.map((b) => {
+      const half = Z_95 * Math.sqrt(Math.max(0, covarianceBetween(b, b)));
+      return [b, [rows.get(b).z - half, rows.get(b).z + half]];
+    }),
+  );
+}
+
+// The covariance of two backbones' mean z-scores over resampled examples, as a function of the two;
+// null where the page does not hold it for every cell.
 function covariance(columns, pool) {
-  if (!DATA.covariance || columns.some((column) => DATA.covariance.datasets[COLUMNS[column].dataset] == null)) return null;
-  const scale = new Map(columns.map((column) => [column, scaleOf(column, pool).width]));
+  const datasets = DATA.covariance?.datasets;
+  if (!datasets || columns.some((column) => datasets[COLUMNS[column].dataset] == null)) return null;
+  const isKnown = (column, b) => !Number.isNaN(covarianceOf(column, b, column, b));
+  if (!columns.every((column) => pool.every((b) => isKnown(column, b)))) return null;
+  const width = new Map(columns.map((column) => [column, scaleOf(column, pool).width]));
+  const term = (columnA, a, columnB, b) => {
+    const scale = width.get(columnA) * width.get(columnB);
+    if (!width.get(columnA) || !width.get(columnB)) return 0;
+    return (signOf(columnA) * signOf(columnB) * covarianceOf(columnA, a, columnB, b)) / scale;
+  };
   const total = (a, b) =>
     columns.reduce(
-      (sum, one) =>
-        sum +
-        columns.reduce(
-          (own, other) =>
-            own +
-            (scale.get(one) && scale.get(other)
-              ? (signOf(one) * signOf(other) * covarianceOf(one, a, other, b)) / (scale.get(one) * scale.get(other))
-              : 0),
-          0,
-        ),
+      (sum, columnA) =>
+        sum + columns.reduce((rowSum, columnB) => rowSum + term(columnA, a, columnB, b), 0),
       0,
     );
   return (a, b) => total(a, b) / columns.length ** 2;
 }
 
-// Of some of the pool, those not told apart from one of them; null where nothing can tell.
-export function tiesAmong(out, candidates, anchor) {
-  const [column] = out.columns,
-    all = candidates.length === out.pool.length && anchor === out.best;
-  if (out.columns.length === 1 && !columnOf(column).told) return null;
-  if (all && (out.known || out.columns.length === 1)) return candidates.filter((b) => out.rows.get(b).tied);
-  const p = pValues(out, candidates, anchor);
+// The candidates (some of the pool) that are statistically tied with one of them; null where ties
+// cannot be determined.
+export function tiesAmong(summary, candidates, anchor) {
+  const { columns, pool, best, rows } = summary;
+  const single = columns.length === 1;
+  const all = candidates.length === pool.length && anchor === best;
+  if (single && !columnOf(columns[0]).tiesDetermined) return null;
+  if (all && (summary.fromBuild || single)) return candidates.filter((b) => rows.get(b).tied);
+  const p = pValues(summary, candidates, anchor);
   if (p) {
     const tied = tiedWith(candidates.indexOf(anchor), p);
     return candidates.filter((_, index) => tied[index]);
   }
-  return out.columns.length === 1 ? candidates.filter((b) => b === anchor || overlap(column, anchor, b)) : null;
+  if (!single) return null;
+  return candidates.filter((b) => b === anchor || intervalsOverlap(columns[0], anchor, b));
 }
 
-function pValues(out, candidates, anchor) {
-  const of = covariance(out.columns, out.pool),
-    z = (b) => out.rows.get(b).z;
-  if (out.basis === "datasets") {
-    const parts = (b) => byDataset(out.z.get(b), unitsOf(out)),
-      first = parts(anchor);
-    return candidates.map((b) => pairedT(first, parts(b)));
+// The p-value of each candidate against the anchor; null where it cannot be computed.
+function pValues(summary, candidates, anchor) {
+  if (summary.basis === "datasets") {
+    const contributions = (b) => datasetContributions(summary.z.get(b), unitsOf(summary));
+    const reference = contributions(anchor);
+    return candidates.map((b) => pairedT(reference, contributions(b)));
   }
-  return of && candidates.map((b) => normalP(z(anchor) - z(b), of(anchor, anchor) + of(b, b) - 2 * of(anchor, b)));
+  const between = covariance(summary.columns, summary.pool);
+  if (!between) return null;
+  const z = (b) => summary.rows.get(b).z;
+  return candidates.map((b) => {
+    const variance = between(anchor, anchor) + between(b, b) - 2 * between(anchor, b);
+    return normalP(z(anchor) - z(b), variance);
+  });
 }
 
-const overlap = (column, a, b) => highAt(column, b) >= lowAt(column, a) && highAt(column, a) >= lowAt(column, b);
+const intervalsOverlap = (column, a, b) =>
+  highAt(column, b) >= lowAt(column, a) && highAt(column, a) >= lowAt(column, b);
 
 // ---- backbones
 
-const texts = BACKBONES.map((backbone) => {
+const SEARCH_TEXTS = BACKBONES.map((backbone) => {
   const { architecture, weights, loader, pretraining } = backbone.card ?? {};
   return [
     backbone.name,
     backbone.family,
-    backbone.floor ? "floor" : "",
     backbone.licence,
     architecture,
     weights,
@@ -280,31 +379,38 @@ const texts = BACKBONES.map((backbone) => {
 
 export const hiddenFamilies = () => new Set(state.families.split(",").filter(Boolean));
 
+// The backbones that match the search and the filters.
 export function visible() {
-  const words = state.q.toLowerCase().split(/\s+/).filter(Boolean),
-    hidden = hiddenFamilies();
-  return BACKBONES.map((_, b) => b).filter(
-    (b) =>
-      !hidden.has(BACKBONES[b].family) &&
-      words.every((word) => texts[b].includes(word)) &&
+  const terms = state.q.toLowerCase().split(/\s+/).filter(Boolean);
+  const hidden = hiddenFamilies();
+  return ALL_BACKBONES.filter((b) => {
+    const { family, licence, data } = BACKBONES[b];
+    return (
+      !hidden.has(family) &&
+      terms.every((term) => SEARCH_TEXTS[b].includes(term)) &&
       within(b, state.params, state.speed) &&
-      (!state.licence || (BACKBONES[b].licence ?? "unknown") === state.licence) &&
-      (!state.data || (BACKBONES[b].data ?? "unknown") === state.data),
+      (!state.licence || (licence ?? "unknown") === state.licence) &&
+      (!state.data || (data ?? "unknown") === state.data)
+    );
+  });
+}
+
+// Whether a backbone is known to meet limits on parameters (millions) and images/s; an empty limit
+// is always met.
+export function within(b, params, speed) {
+  const { params: size } = BACKBONES[b];
+  const imagesPerS = speedOf(b);
+  return (
+    (params === "" || (size != null && size <= 1e6 * Number(params))) &&
+    (speed === "" || (imagesPerS != null && imagesPerS >= Number(speed)))
   );
 }
 
-// Whether a backbone is known to keep limits on parameters (millions) and images/s; an empty limit holds for all.
-export function within(b, params, speed) {
-  const { params: size } = BACKBONES[b],
-    fast = speedOf(b);
-  return (params === "" || (size != null && size <= 1e6 * Number(params))) && (speed === "" || (fast != null && fast >= Number(speed)));
-}
-
-// "3 tasks × 40 datasets", or the names where there is one.
+// "3 tasks on 40 datasets", or the name where there is only one.
 export function scopeText(columns = chosenColumns()) {
-  const tasks = new Set(columns.map((column) => TASKS[COLUMNS[column].task].name)),
-    datasets = new Set(columns.map((column) => DATASETS[COLUMNS[column].dataset].name));
-  const of = tasks.size === 1 ? [...tasks][0] : `${tasks.size} tasks`,
-    where = datasets.size === 1 ? [...datasets][0] : `${datasets.size} datasets`;
-  return `${of} on ${where}`;
+  const tasks = new Set(columns.map((column) => TASKS[COLUMNS[column].task].name));
+  const datasets = new Set(columns.map((column) => DATASETS[COLUMNS[column].dataset].name));
+  const taskText = tasks.size === 1 ? [...tasks][0] : `${tasks.size} tasks`;
+  const datasetText = datasets.size === 1 ? [...datasets][0] : `${datasets.size} datasets`;
+  return `${taskText} on ${datasetText}`;
 }

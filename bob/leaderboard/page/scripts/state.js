@@ -1,6 +1,7 @@
-// What is shown, as one object that the address holds, so that a link reproduces a view. Only what differs from the first view is written.
+// The state of the view, which the address holds, so that a link reproduces it. Only values that
+// differ from the initial ones are written.
 
-export const FIRST = {
+export const INITIAL = {
   view: "overview",
   task: "",
   dataset: "",
@@ -27,35 +28,41 @@ export const FIRST = {
   wantlicence: "",
 };
 
-export const state = { ...FIRST };
+export const state = { ...INITIAL };
 const listeners = [];
 
+function notify(names) {
+  if (names.length) listeners.forEach((listener) => listener(new Set(names)));
+}
+
 export function readState() {
-  const read = new URLSearchParams(window.location.hash.slice(1));
-  for (const name of Object.keys(FIRST)) state[name] = read.get(name) ?? FIRST[name];
+  const address = new URLSearchParams(window.location.hash.slice(1));
+  for (const name of Object.keys(INITIAL)) state[name] = address.get(name) ?? INITIAL[name];
 }
 
 function hashOf(values) {
-  const written = new URLSearchParams(Object.entries(values).filter(([name, value]) => name in FIRST && value !== FIRST[name]));
-  const text = written.toString();
+  const changed = Object.entries(values).filter(
+    ([name, value]) => name in INITIAL && value !== INITIAL[name],
+  );
+  const text = new URLSearchParams(changed).toString();
   return text ? `#${text}` : "";
 }
 
 export const onChange = (listener) => listeners.push(listener);
 
-// Changes the state, writes the address, and tells the listeners which names changed.
+// Change the state, write the address, and notify the listeners of the names that changed.
 export function change(values) {
   const names = Object.keys(values).filter((name) => state[name] !== values[name]);
   Object.assign(state, values);
-  window.history.replaceState(null, "", hashOf(state) || window.location.pathname + window.location.search);
-  if (names.length) listeners.forEach((listener) => listener(new Set(names)));
+  const address = hashOf(state) || window.location.pathname + window.location.search;
+  window.history.replaceState(null, "", address);
+  notify(names);
 }
 
 export function followAddress() {
   window.addEventListener("hashchange", () => {
     const before = { ...state };
     readState();
-    const names = Object.keys(FIRST).filter((name) => state[name] !== before[name]);
-    if (names.length) listeners.forEach((listener) => listener(new Set(names)));
+    notify(Object.keys(INITIAL).filter((name) => state[name] !== before[name]));
   });
 }

@@ -1,99 +1,156 @@
-// The table: one row per backbone, one column per cell or, over many, per task. Rows are made once per set of columns; sorting and filtering only move them.
+// The table: one row per backbone, one column per cell or, over many cells, per task. Rows are made
+// once per set of columns; sorting and filtering only move and hide them.
 
-import { BACKBONES, COLUMNS, DATA, TASKS, datasetOf, metricOf, speedOf, taskColumns, taskOf } from "./data.js";
-import { $, button, choices, help, make, named, on, styled } from "./dom.js";
-import { plural } from "./format.js";
-import { chosenColumns, datasetIndex, scopeText, summary, taskIndex, visible } from "./selection.js";
+import {
+  ALL_BACKBONES,
+  BACKBONES,
+  COLUMNS,
+  DATA,
+  TASKS,
+  datasetOf,
+  hasParams,
+  hasSpeeds,
+  metricOf,
+  speedOf,
+  taskColumns,
+  taskOf,
+} from "./data.js";
+import { $, button, help, make, named, on, paragraph, picker, styled } from "./dom.js";
+import { Z_SCORE, plural } from "./format.js";
+import {
+  chosenColumns,
+  datasetIndex,
+  scopeText,
+  summarise,
+  taskIndex,
+  visible,
+} from "./selection.js";
 import { poolText } from "./overview.js";
 import { change, state } from "./state.js";
-import { cellTip, hasParams, hasSpeed, number, row, scaleOf, shownValue, summaryIds } from "./rows.js";
+import { cellTip, numberOrNull, rowElement, scaleOf, shownValue, summaryIds } from "./rows.js";
 
 const MANY = 12; // cells: with more over several tasks, one column per task
 const DENSE = 8; // columns: with more, intervals are bars only
-const PAGE = 100; // rows shown at once
-const FIXED_REM = 45; // what the columns before the cells take in a dense table
+const ROWS_PER_PAGE = 100;
+const MAX_PLANS = 8; // sets of columns whose rows are kept
+const FIXED_REM = 45; // width of the columns before the cells in a dense table
 const CELL_REM = 5.2;
 
 const SHOW = [
   ["value", "scores"],
   ["z", "z-scores"],
-  ["rank", "places"],
+  ["rank", "ranks"],
 ];
-const EXPLAIN = {
-  z: "Mean over all cells of how many standard deviations of the pool a backbone lies above the pool's mean.",
-  rank: "Mean over all cells of the backbone's place; 1 is best.",
-  wins: "Share of resamples in which it comes first.",
-  value: "Plain mean of the scores of all cells.",
-  params: "Parameters of the frozen body, in millions.",
+
+// Columns of means over all chosen cells: heading, explanation, which direction sorts first, and
+// the value in a summary row.
+const SUMMARIES = {
+  z: {
+    name: "Mean z",
+    tip: `Mean z-score over all cells. ${Z_SCORE}`,
+    descending: true,
+    value: (row) => row.z,
+  },
+  rank: {
+    name: "Mean rank",
+    tip: "Mean over all cells of the backbone's rank; 1 is best.",
+    descending: false,
+    value: (row) => row.meanRank,
+  },
+  wins: {
+    name: "Wins",
+    tip: "Share of resamples in which the backbone ranks first.",
+    descending: true,
+    value: (row) => row.wins,
+  },
+  value: {
+    name: "Mean",
+    tip: "Unweighted mean of the scores of all cells.",
+    descending: true,
+    value: (row) => row.value,
+  },
+};
+const NAMES = { name: "Backbone", params: "Params (M)", speed: "Images/s" };
+const TIPS = {
+  params: "Parameters of the frozen backbone, in millions.",
   speed: `Images per second, measured on ${DATA.device}.`,
 };
 
 // ---- what the columns are
 
-function layout() {
-  const chosen = chosenColumns(),
-    grouped = taskIndex() < 0 && datasetIndex() < 0 && chosen.length > MANY;
+// {chosen, grouped, groups, summary, dense}: the chosen columns and the table's columns, each a
+// group of one or more of them.
+function makePlan() {
+  const chosen = chosenColumns();
+  const grouped = taskIndex() < 0 && datasetIndex() < 0 && chosen.length > MANY;
   const groups = grouped
     ? TASKS.map((_, task) => ({ id: `t${task}`, columns: taskColumns(task) }))
     : chosen.map((column) => ({ id: `c${column}`, columns: [column] }));
-  return { chosen, grouped, groups, out: summary(chosen), dense: groups.length > DENSE };
+  return { chosen, grouped, groups, summary: summarise(chosen), dense: groups.length > DENSE };
 }
 
-const kept = new Map();
+const planKey = (plan) => [plan.chosen.join(" "), plan.grouped, state.show, state.clean].join("|");
 
-const keyOfPlan = (plan) => [plan.chosen.join(" "), plan.grouped, state.show, state.clean].join("|");
+const rowSets = new Map();
 
-// The rows of these columns by backbone; a row is made when it is first shown.
-function rowsFor(plan) {
-  const key = keyOfPlan(plan);
-  if (!kept.has(key)) {
-    if (kept.size > 8) kept.clear();
-    kept.set(key, { rows: new Map(), scales: plan.groups.map((group) => scaleOf(group)), plan });
+// The rows of a plan by backbone; a row is made when it is first shown.
+function rowSetOf(plan) {
+  const key = planKey(plan);
+  if (!rowSets.has(key)) {
+    if (rowSets.size > MAX_PLANS) rowSets.clear();
+    const scales = plan.groups.map((group) => scaleOf(group));
+    rowSets.set(key, { rows: new Map(), scales, plan });
   }
-  return kept.get(key);
+  return rowSets.get(key);
 }
 
-function rowOf(held, b) {
-  if (!held.rows.has(b)) held.rows.set(b, row(b, held.plan, held.scales));
-  return held.rows.get(b);
+function ensureRow({ rows, plan, scales }, b) {
+  if (!rows.has(b)) rows.set(b, rowElement(b, plan, scales));
 }
 
-// ---- values that sort
+// ---- sorting
 
-function keyOf(b, id, plan) {
-  const { name, params } = BACKBONES[b],
-    own = plan.out.rows.get(b);
+const groupById = (plan, id) => plan.groups.find((group) => group.id === id);
+
+function sortValue(b, id, plan) {
+  const { name, params } = BACKBONES[b];
+  const row = plan.summary.rows.get(b);
   if (id === "name") return name;
   if (id === "params") return params ?? null;
   if (id === "speed") return speedOf(b);
-  if (id === "value") return number(own?.value);
-  if (id in SUMMARIES) return own?.place ? number(own[id]) : null;
-  const group = plan.groups.find((one) => one.id === id);
-  return group ? number(shownValue(group, b)) : null;
+  if (id in SUMMARIES) {
+    const isShown = row && (row.rank || id === "value");
+    return isShown ? numberOrNull(SUMMARIES[id].value(row)) : null;
+  }
+  const group = groupById(plan, id);
+  return group ? numberOrNull(shownValue(group, b)) : null;
 }
 
-const SUMMARIES = { z: true, rank: false, wins: true, value: true };
-
-function higherFirst(id, plan) {
-  if (id in SUMMARIES) return SUMMARIES[id];
-  const group = plan.groups.find((one) => one.id === id);
+function isDescendingFirst(id, plan) {
+  if (id in SUMMARIES) return SUMMARIES[id].descending;
+  const group = groupById(plan, id);
   if (!group) return id === "speed";
-  return state.show === "z" || (state.show === "value" && (group.columns.length > 1 || metricOf(group.columns[0]).higher));
+  if (state.show !== "value") return state.show === "z";
+  return group.columns.length > 1 || metricOf(group.columns[0]).higher;
 }
 
-function firstSort(plan) {
-  if (plan.groups.length > 1 && plan.out.pool.length === 1) return "rank"; // one backbone has no z-score, and comes before floors
-  return plan.groups.length > 1 ? "z" : plan.groups.length ? plan.groups[0].id : "name";
+function initialSort({ groups, summary }) {
+  if (!groups.length) return "name";
+  if (groups.length === 1) return groups[0].id;
+  return summary.pool.length === 1 ? "rank" : "z"; // a single backbone has no z-score
 }
 
-function order(plan) {
-  const held = headIds(plan),
-    id = held.includes(state.sort) ? state.sort : firstSort(plan);
-  const descending = state.dir ? state.dir === "desc" : higherFirst(id, plan),
-    sign = descending ? -1 : 1;
-  const keyed = BACKBONES.map((_, b) => [keyOf(b, id, plan), b]);
-  const compare = id === "name" ? new Intl.Collator("en", { numeric: true }).compare : (a, b) => a - b;
-  keyed.sort(([a, x], [b, y]) => (a === null) - (b === null) || (a === null ? 0 : sign * compare(a, b)) || x - y);
+function sorted(plan) {
+  const id = headIds(plan).includes(state.sort) ? state.sort : initialSort(plan);
+  const descending = state.dir ? state.dir === "desc" : isDescendingFirst(id, plan);
+  const sign = descending ? -1 : 1;
+  const byName = id === "name";
+  const compare = byName ? new Intl.Collator("en", { numeric: true }).compare : (a, b) => a - b;
+  const keyed = ALL_BACKBONES.map((b) => [sortValue(b, id, plan), b]);
+  keyed.sort(
+    ([a, x], [b, y]) =>
+      (a === null) - (b === null) || (a === null ? 0 : sign * compare(a, b)) || x - y,
+  );
   return { id, descending, backbones: keyed.map(([, b]) => b) };
 }
 
@@ -102,136 +159,160 @@ function order(plan) {
 const headIds = (plan) => [
   "name",
   ...(hasParams ? ["params"] : []),
-  ...(hasSpeed ? ["speed"] : []),
-  ...(plan.groups.length > 1 ? summaryIds(plan.out) : []),
+  ...(hasSpeeds ? ["speed"] : []),
+  ...(plan.groups.length > 1 ? summaryIds(plan.summary) : []),
   ...plan.groups.map((group) => group.id),
 ];
-const NAMES = { name: "Backbone", params: "Params (M)", speed: "Images/s", z: "Mean z", rank: "Mean rank", wins: "Wins", value: "Mean" };
 
-function heads(plan, { id, descending }) {
-  const manyTasks = new Set(plan.groups.map((group) => COLUMNS[group.columns[0]]?.task)).size > 1;
-  const cells = headIds(plan).map((own) => headCell(own, own === id, descending, plan, manyTasks));
-  return make("tr", {}, make("td", { class: "place" }), ...cells);
+function heads(plan, sorting) {
+  const tasks = new Set(plan.groups.map((group) => COLUMNS[group.columns[0]]?.task));
+  const cells = headIds(plan).map((id) => headCell(id, sorting, plan, tasks.size > 1));
+  return make("tr", {}, make("td", { class: "rank" }), ...cells);
 }
 
-function headCell(id, current, descending, plan, manyTasks) {
-  const group = plan.groups.find((one) => one.id === id),
-    explain = group ? explained(group, plan) : EXPLAIN[id];
+function headClass(id) {
+  if (id === "name") return "names";
+  if (id === "params" || id === "speed") return "size";
+  return id in SUMMARIES ? "sum" : "value";
+}
+
+function headCell(id, sorting, plan, manyTasks) {
+  const group = groupById(plan, id);
+  const isSorted = id === sorting.id;
   const sort = () => {
-    change({ sort: id, dir: current ? (descending ? "asc" : "desc") : "" });
+    const reversed = sorting.descending ? "asc" : "desc";
+    change({ sort: id, dir: isSorted ? reversed : "" });
     document.querySelector(`[data-sort="${id}"]`)?.focus();
   };
-  const label = group ? groupLabel(group, plan, manyTasks) : [NAMES[id]];
-  const control = button({ "data-sort": id, "data-tip": explain }, sort, ...label);
+  const label = group ? groupLabel(group, manyTasks) : [SUMMARIES[id]?.name ?? NAMES[id]];
+  const tip = group ? groupTip(group) : (SUMMARIES[id]?.tip ?? TIPS[id]);
+  const direction = sorting.descending ? "descending" : "ascending";
   return make(
     "th",
-    {
-      scope: "col",
-      class: id === "name" ? "names" : id === "params" || id === "speed" ? "size" : id in SUMMARIES ? "sum" : "value",
-      "aria-sort": current ? (descending ? "descending" : "ascending") : null,
-    },
-    control,
+    { scope: "col", class: headClass(id), "aria-sort": isSorted ? direction : null },
+    button({ "data-sort": id, "data-tip": tip }, sort, ...label),
   );
 }
 
-function groupLabel({ columns }, plan, manyTasks) {
-  if (columns.length > 1) return [named(taskOf(columns[0]).name)];
-  const dataset = named(datasetOf(columns[0]).name),
-    task = named(taskOf(columns[0]).name);
-  return datasetIndex() >= 0 ? [task] : manyTasks ? [make("small", {}, task), dataset] : [dataset];
+function groupLabel({ columns }, manyTasks) {
+  const task = named(taskOf(columns[0]).name);
+  if (columns.length > 1) return [task];
+  const dataset = named(datasetOf(columns[0]).name);
+  if (datasetIndex() >= 0) return [task];
+  return manyTasks ? [make("small", {}, task), dataset] : [dataset];
 }
 
-function explained({ columns }) {
-  const metric = metricOf(columns[0]),
-    summaryText = metric.summary ? `: ${metric.summary}` : "";
-  if (columns.length === 1)
-    return `${taskOf(columns[0]).name} on ${datasetOf(columns[0]).name}\n${metric.name}${summaryText}${metric.higher ? "" : ", lower is better"}`;
-  return `${taskOf(columns[0]).name}: mean over ${plural(columns.length, "dataset")}\n${metric.name}${summaryText}`;
+function groupTip({ columns }) {
+  const [column] = columns;
+  const { name, summary, higher } = metricOf(column);
+  const metric = `${name}${summary ? `: ${summary}` : ""}`;
+  const task = taskOf(column).name;
+  if (columns.length > 1)
+    return `${task}: mean over ${plural(columns.length, "dataset")}\n${metric}`;
+  const direction = higher ? "" : ", lower is better";
+  return `${task} on ${datasetOf(column).name}\n${metric}${direction}`;
 }
 
 // ---- drawing
 
+const LEGEND_HELP =
+  "Tied: not significantly different from the best of its column, by paired tests on the same " +
+  "images where per-image results are available, else by overlapping intervals. Contaminated: " +
+  "the dataset is in the backbone's pretraining data. Bars: 95 % intervals on the column's own " +
+  "scale.";
+
 export function drawTable(view) {
-  const kinds = choices(make("select", { id: "show" }), SHOW);
-  kinds.value = state.show;
-  on(kinds, { change: () => change({ show: kinds.value, sort: "", dir: "" }) });
-  const table = on(make("table", { id: "board" }, make("thead"), make("tbody")), { pointerover: tipOfCell });
+  const show = picker("show", SHOW, state.show, (value) =>
+    change({ show: value, sort: "", dir: "" }),
+  );
+  const table = make("table", { id: "board" }, make("thead"), make("tbody"));
+  const region = {
+    class: "scroll",
+    role: "region",
+    "aria-label": "Table of all backbones",
+    tabindex: 0,
+  };
   view.append(
-    make("div", { class: "bar" }, make("label", {}, "Show ", kinds), legend()),
-    make("div", { class: "scroll", role: "region", "aria-label": "Table of all backbones", tabindex: 0 }, table),
-    make("p", { class: "more-rows" }),
+    make("div", { class: "bar" }, make("label", {}, "Show ", show), legend()),
+    make("div", region, on(table, { pointerover: addCellTip })),
+    paragraph("more-rows"),
     make("p", { class: "hint", id: "table-note" }),
   );
   fillTable(view);
 }
 
 function legend() {
-  return make(
-    "p",
-    { class: "legend" },
-    make("span", { class: "swatch in-tie" }, "88.1"),
+  const swatch = (name, text) => make("span", { class: `swatch ${name}` }, text);
+  return paragraph(
+    "legend",
+    swatch("in-tie", "88.1"),
     " tied with the best ",
-    make("span", { class: "swatch best" }, "88.7"),
+    swatch("best", "88.7"),
     " best ",
-    make("span", { class: "swatch seen" }, "90.2"),
+    swatch("contaminated", "90.2"),
     " contaminated ",
-    help(
-      "Tied: not told apart from the best of its column, by paired tests on the same images where results per image are at hand, else by overlapping intervals. Contaminated: the dataset is in the backbone's pretraining data. Bars: 95 % intervals on the column's own scale.",
-    ),
+    help(LEGEND_HELP),
   );
 }
 
-let shownRows = PAGE;
+let rowLimit = ROWS_PER_PAGE;
 
-export function fillTable(view, names = new Set()) {
-  if ([...names].some((name) => !["sort", "dir"].includes(name))) shownRows = PAGE;
-  const plan = layout(),
-    sorting = order(plan),
-    table = view.querySelector("#board"),
-    seen = new Set(visible()),
-    shown = sorting.backbones.filter((b) => seen.has(b));
+export function fillTable(view, changed = new Set()) {
+  if ([...changed].some((name) => !["sort", "dir"].includes(name))) rowLimit = ROWS_PER_PAGE;
+  const plan = makePlan();
+  const sorting = sorted(plan);
+  const table = view.querySelector("#board");
+  const matching = new Set(visible());
+  const shown = sorting.backbones.filter((b) => matching.has(b));
+  const isByScore =
+    ["z", "value", plan.groups[0]?.id].includes(sorting.id) &&
+    sorting.descending === isDescendingFirst(sorting.id, plan);
   table.classList.toggle("dense", plan.dense);
-  table.classList.toggle("by-score", ["z", "value", plan.groups[0]?.id].includes(sorting.id) && sorting.descending === higherFirst(sorting.id, plan));
+  table.classList.toggle("by-score", isByScore);
   placeHeads(table, plan, sorting);
-  placeRows(table.querySelector("tbody"), rowsFor(plan), sorting.backbones, new Set(shown.slice(0, shownRows)));
-  const left = shown.length - shownRows;
-  view.querySelector(".more-rows").replaceChildren(
-    ...(left > 0
-      ? [
-          button(
-            {},
-            () => {
-              shownRows = Infinity;
-              fillTable(view);
-            },
-            `Show ${left} more`,
-          ),
-        ]
-      : []),
-  );
-  $("table-note").textContent =
-    `${scopeText(plan.chosen)}. ${poolText(plan.out)} Ranks, z-scores and ties are over the pool; filters only hide rows.`;
+  const body = table.querySelector("tbody");
+  placeRows(body, rowSetOf(plan), sorting.backbones, new Set(shown.slice(0, rowLimit)));
+  placeMoreButton(view, shown.length - rowLimit);
+  const isZShown = plan.groups.length > 1 || state.show === "z";
+  $("table-note").textContent = [
+    `${scopeText(plan.chosen)}.`,
+    poolText(plan.summary),
+    "Ranks, z-scores and ties are relative to the pool; filters only hide rows.",
+    isZShown ? Z_SCORE : "",
+  ].join(" ");
   $("status").textContent = `${shown.length} of ${plural(BACKBONES.length, "backbone")}`;
 }
 
-// New heads make the browser lay out every cell again: a search leaves them as they are.
+function placeMoreButton(view, left) {
+  const showAll = () => {
+    rowLimit = Infinity;
+    fillTable(view);
+  };
+  const more = left > 0 ? [button({}, showAll, `Show ${left} more`)] : [];
+  view.querySelector(".more-rows").replaceChildren(...more);
+}
+
+// New heads make the browser lay out every cell again, so a search keeps them.
 function placeHeads(table, plan, sorting) {
-  const key = [keyOfPlan(plan), sorting.id, sorting.descending].join("|");
+  const key = [planKey(plan), sorting.id, sorting.descending].join("|");
   if (table.dataset.heads === key) return;
   table.dataset.heads = key;
   table.querySelector("thead").replaceChildren(heads(plan, sorting));
   if (plan.dense) styled(table, { width: `${FIXED_REM + CELL_REM * plan.groups.length}rem` });
 }
 
-// Filtered rows are hidden where they are: to take them out and put them back would lay out their text again.
-function placeRows(body, held, order, shown) {
-  for (const b of shown) rowOf(held, b);
-  const rows = order.filter((b) => held.rows.has(b)).map((b) => held.rows.get(b));
-  if (rows.length !== body.children.length || rows.some((one, index) => one !== body.children[index])) body.replaceChildren(...rows);
-  for (const [b, one] of held.rows) one.hidden = !shown.has(b);
+// Filtered rows are hidden in place: removing and inserting them would lay out their text again.
+function placeRows(body, rowSet, order, shown) {
+  for (const b of shown) ensureRow(rowSet, b);
+  const rows = order.filter((b) => rowSet.rows.has(b)).map((b) => rowSet.rows.get(b));
+  const isInPlace =
+    rows.length === body.children.length &&
+    rows.every((row, index) => row === body.children[index]);
+  if (!isInPlace) body.replaceChildren(...rows);
+  for (const [b, row] of rowSet.rows) row.hidden = !shown.has(b);
 }
 
-function tipOfCell(event) {
-  const field = event.target.closest("td[data-cell]");
-  if (field && !field.dataset.tip) field.dataset.tip = cellTip(Number(field.dataset.cell)).join("\n");
+function addCellTip(event) {
+  const cell = event.target.closest("td[data-cell]");
+  if (cell && !cell.dataset.tip) cell.dataset.tip = cellTip(Number(cell.dataset.cell)).join("\n");
 }

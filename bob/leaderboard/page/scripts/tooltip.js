@@ -1,15 +1,16 @@
-// One tip for the whole page: whatever carries data-tip, and charts that call showTip.
+// One tooltip for the whole page: for elements that carry data-tip, and for charts.
 
-import { $, make } from "./dom.js";
+import { $, make, on } from "./dom.js";
 
-const GAP = 14; // px between pointer and tip
+const GAP = 14; // px between pointer and tooltip
 
 export function showTip(lines, x, y) {
   const tip = $("tip");
-  tip.replaceChildren(...lines.map((line, index) => make("div", { class: index ? "" : "first", dir: "auto" }, line)));
+  const line = (text, index) => make("div", { class: index ? "" : "first", dir: "auto" }, text);
+  tip.replaceChildren(...lines.map(line));
   tip.hidden = false;
-  const { width, height } = tip.getBoundingClientRect(),
-    { clientWidth, clientHeight } = document.documentElement;
+  const { width, height } = tip.getBoundingClientRect();
+  const { clientWidth, clientHeight } = document.documentElement;
   const left = x + GAP + width > clientWidth ? Math.max(4, x - GAP - width) : x + GAP;
   const top = y + GAP + height > clientHeight ? Math.max(4, y - GAP - height) : y + GAP;
   tip.style.left = `${left}px`;
@@ -20,24 +21,36 @@ export const hideTip = () => {
   $("tip").hidden = true;
 };
 
-const source = (event) => (event.target instanceof Element ? event.target.closest("[data-tip]") : null);
+// Give a chart's mark a tooltip for pointer and keyboard, and an action for click and Enter.
+export function interactive(element, tip, action = null) {
+  on(element, { pointerenter: tip, pointerleave: hideTip, focus: tip, blur: hideTip });
+  if (!action) return element;
+  return on(element, {
+    click: action,
+    keydown: (event) => {
+      if (event.key !== "Enter" && event.key !== " ") return;
+      event.preventDefault();
+      action();
+    },
+  });
+}
 
-function tipOf(event) {
-  const from = source(event);
-  if (!from) return hideTip();
-  const box = from.getBoundingClientRect();
-  return showTip(from.dataset.tip.split("\n"), event.clientX ?? box.right, event.clientY ?? box.top);
+const tipped = (event) =>
+  event.target instanceof Element ? event.target.closest("[data-tip]") : null;
+
+function showTipOf(event) {
+  const element = tipped(event);
+  if (!element) return;
+  const box = element.getBoundingClientRect();
+  const lines = element.dataset.tip.split("\n");
+  showTip(lines, event.clientX ?? box.right, event.clientY ?? box.top);
 }
 
 export function listenForTips() {
-  document.addEventListener("pointerover", (event) => {
-    if (source(event)) tipOf(event);
-  });
+  document.addEventListener("pointerover", showTipOf);
+  document.addEventListener("focusin", showTipOf);
   document.addEventListener("pointerout", (event) => {
-    if (source(event)) hideTip();
-  });
-  document.addEventListener("focusin", (event) => {
-    if (source(event)) tipOf(event);
+    if (tipped(event)) hideTip();
   });
   document.addEventListener("focusout", hideTip);
   document.addEventListener("keydown", (event) => {

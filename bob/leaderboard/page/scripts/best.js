@@ -1,0 +1,142 @@
+// The best backbone of each task or of each cell, with the significance of its lead; and the notes.
+
+import {
+  ALL_BACKBONES,
+  ALL_COLUMNS,
+  BACKBONES,
+  DATA,
+  TASKS,
+  datasetOf,
+  metricOf,
+  statusOf,
+  taskColumns,
+  taskOf,
+} from "./data.js";
+import { headRow, make, named, paragraph, section, spaced, table, tag } from "./dom.js";
+import { nameButton } from "./cards.js";
+import { fixed, grouped, plural, rangeText, valueText } from "./format.js";
+import {
+  averageable,
+  chosenColumns,
+  columnOf,
+  datasetIndex,
+  highAt,
+  lowAt,
+  summarise,
+  taskIndex,
+  valueAt,
+} from "./selection.js";
+
+// ---- the best of each task, or of each cell
+
+const MANY = 12; // cells: with more over all tasks and datasets, one row per task
+const TIED_IN_TIP = 12;
+const OPEN_NOTES = 8; // more notes are folded
+
+export function bestSection() {
+  const chosen = chosenColumns();
+  const byTask = taskIndex() < 0 && datasetIndex() < 0 && chosen.length > MANY;
+  const groups = byTask
+    ? TASKS.map((_, task) => taskColumns(task))
+    : chosen.map((column) => [column]);
+  const isGroup = (columns) => columns.length > 1;
+  const rows = groups.map((columns) =>
+    isGroup(columns) ? bestOfGroup(columns) : bestOfColumn(columns[0]),
+  );
+  const head = headRow(["Task and dataset", "Best", "Score", "Significance"]);
+  return section(
+    groups.some(isGroup) ? "Best of each task" : "Best of each cell",
+    "Within one task and dataset, backbones are compared on the same images; over several " +
+      "datasets, by resampling the datasets.",
+    make("div", { class: "scroll" }, table("bests", head, rows)),
+  );
+}
+
+const bestRow = (scope, ...cells) =>
+  make("tr", { class: "best-row" }, make("td", { class: "scope" }, ...scope), ...cells);
+
+const emptyCells = (text) => make("td", { colspan: 3, class: "soft" }, text);
+
+function bestOfColumn(column) {
+  const { best, tied, tiesDetermined } = columnOf(column);
+  const scope = [named(taskOf(column).name), " on ", named(datasetOf(column).name)];
+  if (best === null) return bestRow(scope, emptyCells("no backbone has a value"));
+  const metric = metricOf(column);
+  const range = rangeText(lowAt(column, best), highAt(column, best), metric);
+  const value = make("span", { class: "val" }, valueText(valueAt(column, best), metric));
+  const interval = range ? make("span", { class: "ci" }, ` [${range}]`) : "";
+  return bestRow(
+    scope,
+    make("td", {}, nameButton(best)),
+    make("td", { class: "num" }, value, interval),
+    significanceCell(tiesDetermined ? tied : null, best),
+  );
+}
+
+function bestOfGroup(columns) {
+  const { best, order, rows, datasets, columns: counted } = summarise(columns);
+  const where = make("span", { class: "soft" }, ` on ${plural(datasets, "dataset")}`);
+  const scope = [named(taskOf(columns[0]).name), where];
+  if (best === null) return bestRow(scope, emptyCells("no backbone has a value in all cells"));
+  const { value, z, tied } = rows.get(best);
+  const mean = averageable(counted) ? `${(100 * value).toFixed(1)} mean, ` : "";
+  const tiedSet = new Set(order.filter((b) => rows.get(b).tied));
+  return bestRow(
+    scope,
+    make("td", {}, nameButton(best)),
+    make("td", { class: "num" }, `${mean}z ${fixed(z, 2)}`),
+    significanceCell(tied === undefined ? null : tiedSet, best),
+  );
+}
+
+function significanceCell(tied, best) {
+  if (!tied) {
+    const reason =
+      "Neither intervals nor per-image results are available, so the significance of this order " +
+      "is unknown.";
+    return make("td", { class: "soft", "data-tip": reason }, "unknown");
+  }
+  const others = [...tied].filter((b) => b !== best).map((b) => BACKBONES[b].name);
+  if (!others.length) return make("td", { class: "verdict clear" }, "clear");
+  const shown = others.slice(0, TIED_IN_TIP);
+  if (others.length > TIED_IN_TIP) shown.push(`and ${others.length - TIED_IN_TIP} more`);
+  const tip = ["Statistically tied with the best:", ...shown].join("\n");
+  return make(
+    "td",
+    { class: "verdict open", "data-tip": tip },
+    "tied with ",
+    others.length === 1 ? named(others[0]) : `${others.length} others`,
+  );
+}
+
+// ---- notes
+
+export function notesSection() {
+  const { notes } = DATA;
+  const counts = new Map();
+  for (const column of ALL_COLUMNS) {
+    for (const b of ALL_BACKBONES) {
+      const status = statusOf(column, b);
+      if (status !== "ok") counts.set(status, (counts.get(status) ?? 0) + 1);
+    }
+  }
+  if (!notes.length && !counts.size) return [];
+  const tags = [...counts].map(([status, count]) =>
+    tag(`${grouped(count)} ${status}`, status.replace(" ", "-")),
+  );
+  const parts = [paragraph("tags", ...spaced(tags))];
+  const list = make(
+    "ul",
+    { class: "notes" },
+    ...notes.map((note) => make("li", { dir: "auto" }, note)),
+  );
+  if (notes.length > OPEN_NOTES) {
+    parts.push(make("details", {}, make("summary", {}, plural(notes.length, "note")), list));
+  } else if (notes.length) {
+    parts.push(list);
+  }
+  const explanation =
+    "Read these beside the values: failures, undefined values, unreadable images, limits, and " +
+    "records set aside.";
+  return [section("Notes", explanation, ...parts)];
+}
