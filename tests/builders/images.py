@@ -1,8 +1,7 @@
-"""Images and folders made on the spot, shared by the tests of datasets."""
+"""Images and class folders made on the fly, for the tests of datasets."""
 
 import importlib
 import io
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,14 +9,14 @@ from PIL import Image
 
 
 def png(shade: int) -> bytes:
-    """A grey PNG; every shade is another image."""
+    """Return a small grey PNG; every shade is another image."""
     buffer = io.BytesIO()
     Image.new("L", (4, 3), shade % 256).resize((4 + shade // 256, 3)).save(buffer, "PNG")
     return buffer.getvalue()
 
 
-def fill(root: Path, **counts: int) -> Path:
-    """Class folders with so many distinct images each; `train__cat=3` is train/cat."""
+def make_class_folders(root: Path, **counts: int) -> Path:
+    """Create class folders with so many distinct images each; `train__cat=3` is train/cat."""
     for n, (name, count) in enumerate(counts.items()):
         folder = root / name.replace("__", "/")
         folder.mkdir(parents=True, exist_ok=True)
@@ -27,7 +26,7 @@ def fill(root: Path, **counts: int) -> Path:
 
 
 def forbid_reading(monkeypatch: pytest.MonkeyPatch) -> None:
-    """From here on, an image that is hashed or read fails the test."""
+    """Fail the test if an image is hashed or read from here on; caches may still be read."""
 
     def fail(*_: object) -> None:
         raise AssertionError("an image was read")
@@ -42,13 +41,11 @@ def forbid_reading(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(
             importlib.import_module(f"bob.datasets.{module}"), "read_file", fail, raising=False
         )
-    monkeypatch.setattr("bob.datasets.content.digests.Path.read_bytes", guarded(Path.read_bytes))
-    monkeypatch.setattr("bob.datasets.readers.tables.content_digest", fail)
+    read_bytes = Path.read_bytes
 
-
-def guarded(read: Callable[[Path], bytes]) -> Callable[[Path], bytes]:
-    def only_memories(path: Path) -> bytes:
+    def read_caches_only(path: Path) -> bytes:
         assert path.suffix == ".json", f"{path} was read"
-        return read(path)
+        return read_bytes(path)
 
-    return only_memories
+    monkeypatch.setattr("bob.datasets.content.digests.Path.read_bytes", read_caches_only)
+    monkeypatch.setattr("bob.datasets.readers.tables.content_digest", fail)

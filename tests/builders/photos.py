@@ -1,16 +1,19 @@
-"""Photos."""
+"""Photos made on the fly: a small classification problem."""
 
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-FLOORS = "channel_statistics,raw_pixels"
-"""Backbones that load in no time and need no weights."""
+BASELINES = "channel_statistics,raw_pixels"
+"""Backbones that load instantly and need no weights."""
 
 
 def make_photos(folder: Path, per_class: int = 20, classes: int = 3, side_px: int = 24) -> Path:
-    """Class folders of noise around a colour of the class's own: a task that any backbone solves better than chance."""
+    """Create class folders of noise around one colour per class.
+
+    Any backbone solves this problem better than chance.
+    """
     rng = np.random.default_rng(0)
     colours = rng.integers(60, 200, (classes, 3))
     for c in range(classes):

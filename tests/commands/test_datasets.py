@@ -15,7 +15,7 @@ from bob.datasets.readers.repository import (
 from bob.errors import FAILED, OK
 from bob.registry import load_registry
 from bob.specs import RepositorySource
-from tests.builders.images import fill, png
+from tests.builders.images import make_class_folders, png
 
 Call = Callable[..., tuple[int, str, str]]
 TARS = '{reader: webdataset, hub: owner/Tars, data_files: {test: "*.tar"}}'
@@ -24,7 +24,7 @@ TARS = '{reader: webdataset, hub: owner/Tars, data_files: {test: "*.tar"}}'
 @pytest.fixture
 def entries(tmp_path: Path) -> Path:
     """`mine` is as declared, `short` is not, `absent` has no images, and `tars` is on the hub."""
-    fill(tmp_path / "photos", train__cat=4, train__dog=4, test__cat=2, test__dog=2)
+    make_class_folders(tmp_path / "photos", train__cat=4, train__dog=4, test__cat=2, test__dog=2)
     (tmp_path / "photos" / "test" / "cat" / "0.png").write_bytes(
         png(1)
     )  # the bytes of the second cat of train

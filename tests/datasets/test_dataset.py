@@ -16,7 +16,7 @@ from bob.datasets.dataset import Dataset
 from bob.datasets.open import spec_from_data_flag, limited, open_dataset
 from bob.errors import UnreadableImageError, ConfigError, DatasetError
 from bob.specs import DatasetSpec, FolderSource
-from tests.builders.images import fill, forbid_reading, png
+from tests.builders.images import make_class_folders, forbid_reading, png
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def open_folder(root: Path) -> Dataset:
 
 
 def test_class_folders(root: Path) -> None:
-    dataset = open_folder(fill(root, cat=10, dog=5))
+    dataset = open_folder(make_class_folders(root, cat=10, dog=5))
     assert dataset.name == "photos" and dataset.classes == ("cat", "dog")
     assert np.bincount(dataset.splits["train"].y).tolist() == [8, 4] and np.bincount(
         dataset.splits["test"].y
@@ -52,7 +52,7 @@ def test_class_folders(root: Path) -> None:
 
 def test_split_folders(root: Path) -> None:
     dataset = open_folder(
-        fill(root, train__cat=3, train__dog=2, valid__cat=1, valid__dog=1, Test__cat=1, Test__dog=2)
+        make_class_folders(root, train__cat=3, train__dog=2, valid__cat=1, valid__dog=1, Test__cat=1, Test__dog=2)
     )
     assert {name: len(split) for name, split in dataset.splits.items()} == {
         "train": 5,
@@ -64,7 +64,7 @@ def test_split_folders(root: Path) -> None:
 
 
 def test_train_folder_alone_is_split(root: Path) -> None:
-    dataset = open_folder(fill(root, train__cat=10, train__dog=10, val__cat=1, val__dog=1))
+    dataset = open_folder(make_class_folders(root, train__cat=10, train__dog=10, val__cat=1, val__dog=1))
     assert {name: len(split) for name, split in dataset.splits.items()} == {
         "train": 16,
         "val": 2,
@@ -75,7 +75,7 @@ def test_train_folder_alone_is_split(root: Path) -> None:
 
 def test_classes_and_files_are_in_natural_order(root: Path) -> None:
     """Text order would be 0, 1, 10, 11, 2, ..., and label 2 would be folder '10'."""
-    dataset = open_folder(fill(root, **{str(i): 12 for i in range(12)}))
+    dataset = open_folder(make_class_folders(root, **{str(i): 12 for i in range(12)}))
     assert dataset.classes == tuple(str(i) for i in range(12))
     of_first = [name for name in dataset.splits["train"].ids if name.startswith("0/")]
     assert of_first == sorted(of_first, key=lambda name: int(name[2:-4]))
@@ -91,11 +91,11 @@ def test_classes_and_files_are_in_natural_order(root: Path) -> None:
 
 
 def test_a_class_may_be_called_train(root: Path) -> None:
-    assert open_folder(fill(root, train=2, bus=2)).classes == ("bus", "train")
+    assert open_folder(make_class_folders(root, train=2, bus=2)).classes == ("bus", "train")
 
 
 def test_what_is_no_image_is_left_out_and_noted(root: Path) -> None:
-    fill(root, cat=3, dog=3)
+    make_class_folders(root, cat=3, dog=3)
     (root / "cat" / "deeper").mkdir()
     (root / "cat" / "deeper" / "UPPER.JPG").write_bytes(png(200))
     for name in ("README", "cat/.DS_Store", "cat/list.txt", "dog/list.txt"):
@@ -107,8 +107,8 @@ def test_what_is_no_image_is_left_out_and_noted(root: Path) -> None:
 
 
 def test_links_are_followed_and_loops_end(root: Path) -> None:
-    fill(root, cat=2)
-    fill(root.parent / "elsewhere", dog=2)
+    make_class_folders(root, cat=2)
+    make_class_folders(root.parent / "elsewhere", dog=2)
     (root / "dog").symlink_to(root.parent / "elsewhere" / "dog")
     (root / "cat" / "again").symlink_to(root / "cat")
     assert sorted(name for split in open_folder(root).splits.values() for name in split.ids) == [
@@ -120,7 +120,7 @@ def test_links_are_followed_and_loops_end(root: Path) -> None:
 
 
 def test_the_split_does_not_depend_on_names(root: Path) -> None:
-    fill(root, cat=20, dog=20)
+    make_class_folders(root, cat=20, dog=20)
     before = open_folder(root)
     for n, path in enumerate(sorted(root.rglob("*.png"), reverse=True)):
         path.rename(path.with_name(f"renamed{n}.png"))
@@ -130,7 +130,7 @@ def test_the_split_does_not_depend_on_names(root: Path) -> None:
 
 
 def test_duplicates_across_given_splits_are_noted(root: Path) -> None:
-    fill(root, train__cat=3, train__dog=3, test__cat=2, test__dog=2)
+    make_class_folders(root, train__cat=3, train__dog=3, test__cat=2, test__dog=2)
     (root / "test" / "dog" / "1.png").write_bytes(png(0))
     assert open_folder(root).notes == ("1 image of test is byte-identical to images of train",)
     (root / "test" / "dog" / "0.png").write_bytes(png(1))
@@ -138,7 +138,7 @@ def test_duplicates_across_given_splits_are_noted(root: Path) -> None:
 
 
 def test_classes_without_test_images_are_noted(root: Path) -> None:
-    assert open_folder(fill(root, cat=5, dog=1)).notes == ("classes without test images: 'dog'",)
+    assert open_folder(make_class_folders(root, cat=5, dog=1)).notes == ("classes without test images: 'dog'",)
 
 
 FOLDERS: dict[str, tuple[dict[str, int], str]] = {
@@ -177,7 +177,7 @@ def test_wrong_folders(what: str, root: Path) -> None:
     counts, message = FOLDERS[what]
     root.mkdir()
     with pytest.raises(DatasetError, match=message):
-        open_folder(fill(root, **counts))
+        open_folder(make_class_folders(root, **counts))
 
 
 def test_no_folder(tmp_path: Path, cache: Path) -> None:
@@ -196,7 +196,7 @@ def test_no_folder(tmp_path: Path, cache: Path) -> None:
 
 
 def test_an_unreadable_folder(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fill(root, cat=2, dog=2)
+    make_class_folders(root, cat=2, dog=2)
     scan = os.scandir
 
     def refuse(folder: Path) -> Any:
@@ -210,7 +210,7 @@ def test_an_unreadable_folder(root: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_an_unreadable_file(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fill(root, cat=2, dog=2)
+    make_class_folders(root, cat=2, dog=2)
 
     def refuse(path: Path) -> bytes:
         raise PermissionError(13, "Permission denied")
@@ -230,7 +230,7 @@ def test_an_unreadable_file(root: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_a_link_to_nothing_is_a_bad_image(root: Path) -> None:
-    fill(root, cat=2, dog=2)
+    make_class_folders(root, cat=2, dog=2)
     for name in ("gone", "lost"):
         (root / "cat" / f"{name}.jpg").symlink_to(root / "nowhere.jpg")
     split = open_folder(root).splits["train"]
@@ -243,20 +243,20 @@ def test_a_link_to_nothing_is_a_bad_image(root: Path) -> None:
 
 
 def test_an_image_that_vanishes_after_opening(root: Path) -> None:
-    split = open_folder(fill(root, cat=2, dog=2)).splits["train"]
+    split = open_folder(make_class_folders(root, cat=2, dog=2)).splits["train"]
     (root / split.ids[0]).unlink()
     with pytest.raises(UnreadableImageError, match="cannot be read"):
         split.read(0)
 
 
 def test_a_second_opening_reads_no_image(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = open_folder(fill(root, cat=5, dog=5))
+    first = open_folder(make_class_folders(root, cat=5, dog=5))
     forbid_reading(monkeypatch)
     assert open_folder(root).fingerprint() == first.fingerprint()
 
 
 def test_a_changed_file_is_seen_even_with_its_old_time(root: Path) -> None:
-    first = open_folder(fill(root, cat=5, dog=5))
+    first = open_folder(make_class_folders(root, cat=5, dog=5))
     path = root / "cat" / "0.png"
     stat = path.stat()
     path.write_bytes(bytes(reversed(path.read_bytes())))
@@ -272,7 +272,7 @@ def test_a_changed_file_is_seen_even_with_its_old_time(root: Path) -> None:
     "damage", ["", "{", "[]", "null", '{"cat/0.png": 3}', '{"cat/0.png": [1, 2, 3, "x"]}']
 )
 def test_a_corrupt_memory_is_recomputed(damage: str, root: Path, cache: Path) -> None:
-    first = open_folder(fill(root, cat=5, dog=5))
+    first = open_folder(make_class_folders(root, cat=5, dog=5))
     (memory,) = (cache / "fingerprints").iterdir()
     memory.write_text(damage)
     assert open_folder(root).fingerprint() == first.fingerprint()
@@ -280,11 +280,11 @@ def test_a_corrupt_memory_is_recomputed(damage: str, root: Path, cache: Path) ->
 
 def test_a_cache_that_cannot_be_written_costs_only_the_memory(root: Path, cache: Path) -> None:
     cache.write_text("a file where a folder should be")
-    assert len(open_folder(fill(root, cat=5, dog=5)).splits["train"]) == 8
+    assert len(open_folder(make_class_folders(root, cat=5, dog=5)).splits["train"]) == 8
 
 
 def test_declared_counts_and_classes(root: Path, cache: Path) -> None:
-    fill(root, cat=10, dog=10)
+    make_class_folders(root, cat=10, dog=10)
     source = FolderSource(reader="folder", path=str(root))
     assert open_dataset(
         DatasetSpec(name="x", source=source, classes=2, counts={"train": 16, "test": 4}), cache
@@ -300,7 +300,7 @@ def test_declared_counts_and_classes(root: Path, cache: Path) -> None:
 
 
 def test_data_flag(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fill(root / "my cats", cat=1)
+    make_class_folders(root / "my cats", cat=1)
     monkeypatch.chdir(root / "my cats")
     assert spec_from_data_flag(".").name == spec_from_data_flag("../my cats/").name == "my_cats"
     with pytest.raises(ConfigError, match="--data 'nowhere': no such file or folder"):
@@ -313,7 +313,7 @@ def test_data_flag(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_limited(root: Path) -> None:
-    dataset = limited(open_folder(fill(root, cat=20, dog=10)), 6)
+    dataset = limited(open_folder(make_class_folders(root, cat=20, dog=10)), 6)
     assert np.bincount(dataset.splits["train"].y).tolist() == [4, 2] and np.bincount(
         dataset.splits["test"].y
     ).tolist() == [4, 2]
@@ -329,7 +329,7 @@ def test_limited(root: Path) -> None:
 
 
 def test_limited_below_the_class_count(root: Path) -> None:
-    dataset = limited(open_folder(fill(root, cat=10, dog=10, owl=5)), 2)
+    dataset = limited(open_folder(make_class_folders(root, cat=10, dog=10, owl=5)), 2)
     assert set(dataset.splits["test"].y.tolist()) <= set(dataset.splits["train"].y.tolist())
     assert dataset.notes == ("classes without images within the limit of 2: 'owl'",)
 

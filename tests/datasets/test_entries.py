@@ -29,7 +29,7 @@ from bob.specs import (
     SampleSource,
     WebDatasetSource,
 )
-from tests.builders.images import fill, png
+from tests.builders.images import make_class_folders, png
 
 ENTRIES = load_registry().datasets
 PUBLISHED = {
@@ -104,7 +104,7 @@ def test_an_entry_is_complete_and_consistent(name: str) -> None:
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_the_data_has_a_place(name: str) -> None:
-    """A repository with a full commit or the known beginning of one; or a folder below $BOB_DATA, and words that say how to fill it."""
+    """A repository with a full commit or the known beginning of one; or a folder below $BOB_DATA, and words that say how to make_class_folders it."""
     spec, source = PUBLISHED[name], PUBLISHED[name].source
     if isinstance(source, RepositorySource) and source.hub:
         assert re.fullmatch(r"[\w.-]+/[\w.-]+", source.hub) and spec.obtain is None
@@ -323,7 +323,7 @@ def test_real(tmp_path: Path) -> None:
             name for name, shown in zip(dataset.classes, test.labels[i], strict=True) if shown
         } == {thousand[c] for c in labels[n]}
     assert "excluded images without a label: 1" in dataset.notes
-    fill(tmp_path / "none", a=1)
+    make_class_folders(tmp_path / "none", a=1)
     with pytest.raises(
         DatasetError, match=r"no ILSVRC2012_val_00000001\.JPEG or similar\. Give the folder"
     ):
@@ -340,7 +340,7 @@ def test_real(tmp_path: Path) -> None:
 
 def test_a_folder_set_named_by_numbers_comes_out_in_their_order(tmp_path: Path) -> None:
     """ImageNet-V2's layout: as text, 10 would come before 2 and every label after it would be wrong."""
-    fill(tmp_path / "v2", **{str(c): 1 for c in range(1000)})
+    make_class_folders(tmp_path / "v2", **{str(c): 1 for c in range(1000)})
     source = FolderSource(reader="folder", path=str(tmp_path / "v2"), splits={"test": "."})
     plain = open_dataset(DatasetSpec(name="v2", source=source), tmp_path / "cache")
     assert plain.classes == tuple(str(c) for c in range(1000))
@@ -357,7 +357,7 @@ def test_a_folder_set_named_by_wordnet_ids_comes_out_in_the_order_of_the_list(
     tmp_path: Path,
 ) -> None:
     names = class_list("imagenet_1k")
-    fill(tmp_path / "val", **dict.fromkeys(reversed(names), 1))
+    make_class_folders(tmp_path / "val", **dict.fromkeys(reversed(names), 1))
     source = FolderSource(reader="folder", path=str(tmp_path / "val"), splits={"test": "."})
     dataset = open_dataset(
         DatasetSpec(name="val", source=source, class_names="imagenet_1k"), tmp_path / "cache"
@@ -372,7 +372,7 @@ def test_folders_between_split_and_class_are_facts(tmp_path: Path) -> None:
     """ImageNet-C's layout."""
     for corruption in ("fog", "snow"):
         for severity in (1, 2):
-            fill(tmp_path / "c" / "weather" / corruption / str(severity), n01=1, n02=2)
+            make_class_folders(tmp_path / "c" / "weather" / corruption / str(severity), n01=1, n02=2)
     source = FolderSource(
         reader="folder",
         path=str(tmp_path / "c"),

@@ -11,7 +11,7 @@ from bob.datasets.open import spec_from_data_flag, open_dataset
 from bob.errors import ConfigError, DatasetError
 from bob.specs import DatasetSpec, FolderSource, TableSource
 from bob.specs.yaml import build
-from tests.builders.images import fill
+from tests.builders.images import make_class_folders
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def domains(root: Path, cache: Path, left_out: str) -> Dataset:
     if not root.exists():
         for domain in ("photo", "sketch", "cartoon"):
             for c, animal in enumerate(("dog", "elephant")):
-                fill(root / domain, **{f"{animal}": 10})
+                make_class_folders(root / domain, **{f"{animal}": 10})
                 for i, path in enumerate(sorted((root / domain / animal).iterdir())):
                     path.write_bytes(path.read_bytes() + f"{domain} {c} {i}".encode())
     source = FolderSource(reader="folder", path=str(root), levels=("domain",))
@@ -106,7 +106,7 @@ def test_what_cannot_be_left_out(tmp_path: Path, cache: Path) -> None:
 
 def test_the_groups_of_a_worst_group_score_must_be_there(tmp_path: Path, cache: Path) -> None:
     """A table tells its attributes when it is opened."""
-    fill(tmp_path / "p", cat=4, dog=4)
+    make_class_folders(tmp_path / "p", cat=4, dog=4)
     rows = [
         f"{label}/{i}.png,{label},{'train' if i else 'test'},north"
         for label in ("cat", "dog")
@@ -200,7 +200,7 @@ def test_where_a_repository_is(place: dict[str, str], message: str) -> None:
 
 
 def labelled(folder: Path, rows: str) -> DatasetSpec:
-    fill(folder, cat=4, dog=4)
+    make_class_folders(folder, cat=4, dog=4)
     (folder / "table.csv").write_text("path,label,split\n" + rows)
     source = TableSource(reader="table", path=str(folder / "table.csv"), label_separator="|")
     return DatasetSpec(name="several", source=source, kind="multi-label")
@@ -234,7 +234,7 @@ def test_a_set_without_train_images_is_for_shifts_and_zero_shot(
     tmp_path: Path, cache: Path
 ) -> None:
     """A registered one may say so; one's own folder with test alone is a mistake."""
-    fill(tmp_path / "p", test__cat=3, test__dog=2)
+    make_class_folders(tmp_path / "p", test__cat=3, test__dog=2)
     source = FolderSource(reader="folder", path=str(tmp_path / "p"), splits={"test": "test"})
     dataset = open_dataset(DatasetSpec(name="x", source=source), cache)
     assert list(dataset.splits) == ["test"] and np.bincount(dataset.splits["test"].y).tolist() == [
@@ -248,7 +248,7 @@ def test_a_set_without_train_images_is_for_shifts_and_zero_shot(
 
 def test_a_shift_s_label_sets_count_in_the_dataset_s_classes(tmp_path: Path, cache: Path) -> None:
     """ReaL beside ImageNet: columns of the shift are cat, dog, pet; the dataset has dog, owl, pet and cat in this order."""
-    fill(tmp_path / "home", dog=5, owl=5, pet=5, cat=5)
+    make_class_folders(tmp_path / "home", dog=5, owl=5, pet=5, cat=5)
     entries = {"several": labelled(tmp_path / "p", ROWS)}
     names = ("dog", "owl", "pet", "cat")
     home = DatasetSpec.model_validate(

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from bob.leaderboard.render.tidy_table import MACHINE
-from tests.builders.photos import FLOORS, make_photos
+from tests.builders.photos import BASELINES, make_photos
 
 KILLS = 20
 ROOT = Path(__file__).parents[2]
@@ -29,7 +29,7 @@ def words(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
         "--data",
         str(photos),
         "--backbones",
-        FLOORS,
+        BASELINES,
         "--tasks",
         "knn,linear",
         "--offline",

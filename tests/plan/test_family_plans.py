@@ -14,7 +14,7 @@ from bob.datasets.open import open_dataset
 from bob.registry import load_registry
 from bob.specs import DatasetSpec, FolderSource, HuggingFaceSource, WebDatasetSource
 from tests.builders.images import png
-from tests.builders.tars import tar
+from tests.builders.tars import write_tar
 
 Call = Callable[..., tuple[int, str, str]]
 ENTRIES = load_registry().datasets
@@ -97,7 +97,7 @@ def tars(spec: DatasetSpec, source: WebDatasetSource, root: Path) -> dict[str, A
                 ("cls", b"%d" % labels_of(spec)[i % 2]),
             )
         ]
-        tar(root / str(pattern).replace("*", "0"), members)
+        write_tar(root / str(pattern).replace("*", "0"), members)
         assert role in ("train", "test")
     return {
         **source.model_dump(

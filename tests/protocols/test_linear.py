@@ -22,7 +22,7 @@ from bob.wiring.classification import problem
 from tests.builders.backbones import Count
 from tests.builders.classification import posed
 from tests.builders.linear import blobs, sklearn_at
-from tests.builders.splits import made_features, made_split
+from tests.builders.splits import make_features, make_split
 
 SETTINGS = LinearSettings(log10_c=(-6.0, 5.0, 12), held_out=0.2, tolerance=1e-6)
 
@@ -108,13 +108,13 @@ def test_protocols_compute_where_there_is_float64():
 
 def test_a_val_split_is_what_choices_are_made_on():
     splits = {
-        "train": made_split("abc", [0, 1, 0]),
-        "val": made_split("de", [1, 0]),
-        "test": made_split("f", [0]),
+        "train": make_split("abc", [0, 1, 0]),
+        "val": make_split("de", [1, 0]),
+        "test": make_split("f", [0]),
     }
     made = problem(
         Dataset("d", ("a", "b"), splits),
-        {"train": made_features(3), "val": made_features(2), "test": made_features(1)},
+        {"train": make_features(3), "val": make_features(2), "test": make_features(1)},
         0.2,
         0,
     )
@@ -125,11 +125,11 @@ def test_a_val_split_is_what_choices_are_made_on():
 def test_held_out_rows_keep_equal_images_and_groups_together():
     y = [0, 1] * 20
     content = "".join(chr(65 + i // 4) for i in range(40))  # four images in a row are the same
-    splits = {"train": made_split(content, y), "test": made_split("z", [0])}
+    splits = {"train": make_split(content, y), "test": make_split("z", [0])}
     for seed in range(5):
         held = problem(
             Dataset("d", ("a", "b"), splits),
-            {"train": made_features(40), "test": made_features(1)},
+            {"train": make_features(40), "test": make_features(1)},
             0.2,
             seed,
         ).held_out
@@ -139,13 +139,13 @@ def test_held_out_rows_keep_equal_images_and_groups_together():
 
 def test_seeds_draw_other_held_out_rows():
     splits = {
-        "train": made_split("".join(map(chr, range(65, 165))), [0, 1] * 50),
-        "test": made_split("z", [0]),
+        "train": make_split("".join(map(chr, range(65, 165))), [0, 1] * 50),
+        "test": make_split("z", [0]),
     }
     drawn = [
         problem(
             Dataset("d", ("a", "b"), splits),
-            {"train": made_features(100), "test": made_features(1)},
+            {"train": make_features(100), "test": make_features(1)},
             0.2,
             seed,
         ).held_out
@@ -156,12 +156,12 @@ def test_seeds_draw_other_held_out_rows():
 
 def test_images_left_out_leave_their_labels_out():
     splits = {
-        "train": made_split("abcdef", [0, 1, 0, 1, 0, 1]),
-        "test": made_split("xyz", [0, 1, 0]),
+        "train": make_split("abcdef", [0, 1, 0, 1, 0, 1]),
+        "test": make_split("xyz", [0, 1, 0]),
     }
     made = problem(
         Dataset("d", ("a", "b"), splits),
-        {"train": made_features(6, (1,)), "test": made_features(3, (0, 2))},
+        {"train": make_features(6, (1,)), "test": make_features(3, (0, 2))},
         0.2,
         0,
     )
@@ -169,14 +169,14 @@ def test_images_left_out_leave_their_labels_out():
 
 
 def test_one_image_per_class_leaves_nothing_to_hold_out():
-    splits = {"train": made_split("abc", [0, 1, 2]), "test": made_split("d", [0])}
+    splits = {"train": make_split("abc", [0, 1, 2]), "test": make_split("d", [0])}
     with pytest.raises(
         DatasetError,
         match="no train images can be held out to choose settings on: each of the 3 classes has a single train image",
     ):
         problem(
             Dataset("d", ("a", "b", "c"), splits),
-            {"train": made_features(3), "test": made_features(1)},
+            {"train": make_features(3), "test": make_features(1)},
             0.2,
             0,
         )

@@ -12,7 +12,7 @@ from bob.specs.yaml import build
 from bob.wiring.classification import problem
 from tests.builders.classification import posed
 from tests.builders.linear import blobs, stratified_fold_numbers
-from tests.builders.splits import made_features, made_split
+from tests.builders.splits import make_features, make_split
 
 
 def settings(**changes):
@@ -46,19 +46,19 @@ def test_folds_reach_the_protocol_and_the_record():
 
 
 def test_folds_are_drawn_by_seed_unless_there_is_a_val_split():
-    train, test = made_split("".join(map(chr, range(65, 105))), [0, 1] * 20), made_split("z", [0])
-    features = {"train": made_features(40), "test": made_features(1), "val": made_features(2)}
+    train, test = make_split("".join(map(chr, range(65, 105))), [0, 1] * 20), make_split("z", [0])
+    features = {"train": make_features(40), "test": make_features(1), "val": make_features(2)}
     without_val = Dataset("d", ("a", "b"), {"train": train, "test": test})
     first, same, other = (problem(without_val, features, 5, seed) for seed in (0, 0, 1))
     assert np.bincount(first.fold).tolist() == [8] * 5 and not first.held_out.any()
     assert (first.fold == same.fold).all() and (first.fold != other.fold).any()
-    splits = {"train": train, "val": made_split("de", [1, 0]), "test": test}
+    splits = {"train": train, "val": make_split("de", [1, 0]), "test": test}
     with_val = problem(Dataset("d", ("a", "b"), splits), features, 5, 0)
     assert with_val.fold is None and with_val.held_out.sum() == 2
 
 
 def test_one_image_per_class_leaves_no_folds():
-    splits = {"train": made_split("abc", [0, 1, 2]), "test": made_split("d", [0])}
-    features = {"train": made_features(3), "test": made_features(1)}
+    splits = {"train": make_split("abc", [0, 1, 2]), "test": make_split("d", [0])}
+    features = {"train": make_features(3), "test": make_features(1)}
     with pytest.raises(DatasetError, match="no train images can be held out to choose settings on"):
         problem(Dataset("d", ("a", "b", "c"), splits), features, 3, 0)

@@ -93,7 +93,7 @@ def library_errors(source: RepositorySource, where: str) -> Iterator[None]:
         raise UnavailableError(f"{where}: {_explain_not_found(str(error), source)}") from error
     except (ValueError, RuntimeError) as error:  # an unknown config; a dataset that is a script
         remedy = _SCRIPT_REMEDY if "scripts are no longer" in str(error) else ""
-        raise DatasetError(f"{where}: {error}{remedy}") from error
+        raise DatasetError(f"{where}: {str(error).rstrip('.')}.{remedy}") from error
     # ConnectionError, httpx's errors, OSError and more, by version and by the network's behaviour
     except Exception as error:
         raise UnavailableError(

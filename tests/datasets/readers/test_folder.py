@@ -11,7 +11,7 @@ import pytest
 from bob.datasets.dataset import Dataset
 from bob.datasets.open import spec_from_data_flag, open_dataset
 from bob.errors import ConfigError, DatasetError
-from tests.builders.images import fill, png
+from tests.builders.images import make_class_folders, png
 
 Make = Callable[[Path], Path]
 
@@ -27,11 +27,11 @@ def opened(place: Path, tmp_path: Path) -> Dataset:
 
 
 def folder(**counts: int) -> Make:
-    return lambda root: fill(root, **counts)
+    return lambda root: make_class_folders(root, **counts)
 
 
 def junk(root: Path) -> Path:
-    fill(root, cat=5, dog=5)
+    make_class_folders(root, cat=5, dog=5)
     for name in (".DS_Store", "cat/.DS_Store", "cat/Thumbs.db", "cat/._0.png", "cat/desktop.ini"):
         (root / name).write_bytes(b"x")
     for name in (".git", "__MACOSX"):
@@ -40,20 +40,20 @@ def junk(root: Path) -> Path:
 
 
 def empty_val(root: Path) -> Path:
-    (fill(root, train__a=5, train__b=5, test__a=1, test__b=1) / "val").mkdir()
+    (make_class_folders(root, train__a=5, train__b=5, test__a=1, test__b=1) / "val").mkdir()
     return root
 
 
 def loud(root: Path) -> Path:
     """Upper-case extensions."""
-    for path in fill(root, cat=5, dog=5).rglob("*.png"):
+    for path in make_class_folders(root, cat=5, dog=5).rglob("*.png"):
         path.rename(path.with_suffix(".PNG"))
     return root
 
 
 def linked(root: Path) -> Path:
     """A class folder that is a link, and one of linked files."""
-    fill(root / "real", cat=5, dog=5)
+    make_class_folders(root / "real", cat=5, dog=5)
     (root / "links" / "dog").mkdir(parents=True)
     (root / "links" / "cat").symlink_to(root / "real" / "cat")
     for path in (root / "real" / "dog").iterdir():
@@ -63,7 +63,7 @@ def linked(root: Path) -> Path:
 
 def table(header: str, *rows: str, join: str = "\n", encoding: str = "utf-8") -> Make:
     def make(root: Path) -> Path:
-        fill(root / "i", x=8)
+        make_class_folders(root / "i", x=8)
         text = join.join([header, *(row.replace("ROOT", str(root)) for row in rows)])
         (root / "t.csv").write_bytes(text.encode(encoding))
         return root / "t.csv"
@@ -185,12 +185,12 @@ def test_bars_in_a_column_of_one_label_are_told(tmp_path: Path) -> None:
 
 
 def empty_class(root: Path) -> Path:
-    (fill(root, cat=5, dog=5) / "bird").mkdir()
+    (make_class_folders(root, cat=5, dog=5) / "bird").mkdir()
     return root
 
 
 def heic(root: Path) -> Path:
-    for path in (fill(root, cat=2, dog=2) / "cat").iterdir():
+    for path in (make_class_folders(root, cat=2, dog=2) / "cat").iterdir():
         path.rename(path.with_suffix(".heic"))
     return root
 

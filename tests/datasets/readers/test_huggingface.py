@@ -1,8 +1,8 @@
-"""Hugging Face copies made on the spot, in every form that `datasets` writes; the hub itself is never asked."""
+"""Hugging Face copies made on the fly, in every form that `datasets` writes.
 
-import os
-import subprocess
-import sys
+The real hub is never contacted.
+"""
+
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -18,21 +18,16 @@ from datasets.exceptions import DatasetNotFoundError
 from bob.datasets.availability import dataset_unavailable_reason
 from bob.datasets.content.images import decode
 from bob.datasets.open import open_dataset
-from bob.errors import UnreadableImageError, DatasetError, UnavailableError
-from bob.io.paths import CHECKOUT
+from bob.errors import DatasetError, UnavailableError, UnreadableImageError
 from bob.specs import DatasetSpec, HuggingFaceSource
-from tests.builders.images import fill, forbid_reading, png
+from tests.builders.hub_process import run_with_hub
+from tests.builders.images import forbid_reading, make_class_folders, png
 from tests.builders.loopback_hub import COMMIT, REFUSED, serving
 
 
 @pytest.fixture
-def cache(tmp_path: Path) -> Path:
-    return tmp_path / "cache"
-
-
-@pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """`datasets` with a cache of its own, and no progress bars."""
+    """The cache folder of `datasets`, for this test alone; progress bars are off."""
     home = tmp_path / "prepared"
     monkeypatch.setenv("HF_DATASETS_CACHE", str(home))
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", home)
@@ -41,7 +36,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def rows(n: int, start: int = 0, **columns: Any) -> datasets.Dataset:
-    """n encoded images with the given columns."""
+    """Return a table of n encoded images and the given columns."""
     pictures = [{"bytes": png(start + i), "path": None} for i in range(n)]
     return datasets.Dataset.from_dict({"image": pictures, **columns}).cast_column(
         "image", datasets.Image()
@@ -107,9 +102,7 @@ def test_local_copies(
     assert dataset.splits["test"].content[1] == xxhash.xxh3_128_hexdigest(png(11))
 
 
-def test_without_a_test_split_train_is_split_by_group(
-    tmp_path: Path, cache: Path, hub: Path
-) -> None:
+def test_train_alone_is_split_by_group(tmp_path: Path, cache: Path, hub: Path) -> None:
     rows(40, label=[0, 1] * 20, site=[i // 4 for i in range(40)]).save_to_disk(
         str(tmp_path / "copy")
     )
@@ -118,8 +111,8 @@ def test_without_a_test_split_train_is_split_by_group(
     assert not set(dataset.splits["train"].groups or ()) & set(dataset.splits["test"].groups or ())
 
 
-def test_one_parquet_file_of_other_tools(tmp_path: Path, cache: Path, hub: Path) -> None:
-    """Bare bytes, written by pyarrow without the metadata of `datasets`."""
+def test_parquet_file_written_by_another_tool_loads(tmp_path: Path, cache: Path, hub: Path) -> None:
+    """Plain bytes, written by pyarrow without the metadata of `datasets`."""
     pq.write_table(
         pa.table({"image": [png(i) for i in range(10)], "label": ["a", "b"] * 5}),
         tmp_path / "mine.parquet",
@@ -131,7 +124,7 @@ def test_one_parquet_file_of_other_tools(tmp_path: Path, cache: Path, hub: Path)
     )
 
 
-def test_rewritten_parquet_is_seen(tmp_path: Path, cache: Path, hub: Path) -> None:
+def test_rewritten_parquet_changes_the_fingerprint(tmp_path: Path, cache: Path, hub: Path) -> None:
     first, path = rows(10, label=[0, 1] * 5), tmp_path / "mine.parquet"
     first.to_parquet(str(path))
     before = open_dataset(entry(path), cache).fingerprint()
@@ -139,11 +132,11 @@ def test_rewritten_parquet_is_seen(tmp_path: Path, cache: Path, hub: Path) -> No
     assert open_dataset(entry(path), cache).fingerprint() != before
 
 
-def test_images_kept_as_files(
+def test_images_stored_as_files_are_digested_by_file(
     tmp_path: Path, cache: Path, hub: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An image folder opened by `datasets`, whose rows hold paths."""
-    fill(tmp_path / "copy", cat=10, dog=10)
+    """An image folder opened by `datasets`: its rows hold paths."""
+    make_class_folders(tmp_path / "copy", cat=10, dog=10)
     dataset = open_dataset(entry(tmp_path / "copy"), cache)
     assert dataset.classes == ("cat", "dog") and len(dataset.splits["test"]) == 4
     assert (
@@ -155,7 +148,7 @@ def test_images_kept_as_files(
 
 
 @pytest.mark.parametrize("kind", ["save_to_disk", "parquet"])
-def test_a_warm_opening_reads_no_image_bytes(
+def test_second_opening_hashes_no_image(
     kind: str, tmp_path: Path, cache: Path, hub: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save(kind, tmp_path / "copy", rows(10, label=[0, 1] * 5), rows(4, 10, label=[0, 1] * 2))
@@ -165,7 +158,7 @@ def test_a_warm_opening_reads_no_image_bytes(
     assert open_dataset(spec, cache).fingerprint() == first.fingerprint()
 
 
-def test_threads_read_the_same_rows(tmp_path: Path, cache: Path, hub: Path) -> None:
+def test_threads_read_the_correct_rows(tmp_path: Path, cache: Path, hub: Path) -> None:
     rows(200, label=[0, 1] * 100).save_to_disk(str(tmp_path / "copy"), num_shards=3)
     split = open_dataset(entry(tmp_path / "copy"), cache).splits["train"]
     wrong: list[int] = []
@@ -185,9 +178,7 @@ def test_threads_read_the_same_rows(tmp_path: Path, cache: Path, hub: Path) -> N
     assert wrong == []
 
 
-def test_a_declared_class_without_images_is_left_out(
-    tmp_path: Path, cache: Path, hub: Path
-) -> None:
+def test_class_without_images_is_dropped(tmp_path: Path, cache: Path, hub: Path) -> None:
     names = datasets.ClassLabel(names=["dog", "owl", "cat"])
     rows(10, label=[0, 2] * 5).cast_column("label", names).save_to_disk(str(tmp_path / "copy"))
     dataset = open_dataset(entry(tmp_path / "copy"), cache)
@@ -219,7 +210,7 @@ WRONG_COLUMNS = [
 
 
 @pytest.mark.parametrize(("changes", "message"), WRONG_COLUMNS)
-def test_wrong_columns(
+def test_wrong_columns_are_reported(
     changes: dict[str, Any], message: str, tmp_path: Path, cache: Path, hub: Path
 ) -> None:
     made = rows(4, label=[0, 1, 0, 1], size=[0.5] * 4, none=[0, None, 0, 1], hidden=[0, -1, 0, 1])
@@ -229,8 +220,10 @@ def test_wrong_columns(
         open_dataset(entry(tmp_path / "copy", **changes), cache)
 
 
-def test_rows_without_an_image_are_bad_images(tmp_path: Path, cache: Path, hub: Path) -> None:
-    """They do not keep the others from being used; each has a digest of its own."""
+def test_rows_without_an_image_are_unreadable_images(
+    tmp_path: Path, cache: Path, hub: Path
+) -> None:
+    """The other rows remain usable, and each of these rows has its own digest."""
     pictures = [{"bytes": png(i), "path": None} if i % 5 else None for i in range(20)]
     made = datasets.Dataset.from_dict(
         {"image": pictures, "label": [i % 2 for i in range(20)]},
@@ -250,7 +243,7 @@ def test_rows_without_an_image_are_bad_images(tmp_path: Path, cache: Path, hub: 
         split.read(5)
 
 
-def test_a_copy_that_is_not_there_or_not_a_dataset(tmp_path: Path, cache: Path, hub: Path) -> None:
+def test_missing_or_damaged_copy_is_reported(tmp_path: Path, cache: Path, hub: Path) -> None:
     with pytest.raises(
         UnavailableError, match=r"dataset 'mine' \(.*nowhere\): '.*nowhere' does not exist"
     ):
@@ -265,7 +258,7 @@ def hub_entry(revision: str | None = COMMIT, **changes: Any) -> DatasetSpec:
 
 
 def prepare(hub: Path, revision: str, shards: int = 1) -> Path:
-    """What `datasets` leaves in its cache after it prepared owner/CamelPets."""
+    """Write the cache of `datasets` as it is after owner/CamelPets was prepared."""
     folder = hub / "owner___camel_pets" / "default" / "0.0.0" / revision
     folder.mkdir(parents=True)
     table = rows(10, label=["a", "b"] * 5)
@@ -303,24 +296,25 @@ def refuse(error: Exception) -> Callable[..., Any]:
 
 
 @pytest.mark.parametrize("shards", [1, 3])
-def test_a_prepared_commit_is_opened_without_the_hub(
+def test_prepared_commit_opens_without_the_hub(
     shards: int, hub: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prepare(hub, COMMIT, shards)
     prepare(hub, "f" * 40)
-    monkeypatch.setattr(datasets, "load_dataset", refuse(AssertionError("the hub was asked")))
+    monkeypatch.setattr(datasets, "load_dataset", refuse(AssertionError("the hub was contacted")))
     dataset = open_dataset(hub_entry(), cache)
     split = dataset.splits["train"]
     assert [split.read(i) for i in range(len(split))] == [png(int(name[6:])) for name in split.ids]
     assert len(split) == 8 and dataset_unavailable_reason(hub_entry()) is None
 
 
-def test_offline_with_nothing_prepared(hub: Path, cache: Path) -> None:
-    """The library itself, kept from the network."""
+def test_offline_without_a_copy_is_unavailable(hub: Path, cache: Path) -> None:
+    """Runs the real library without network access."""
     before = datasets.config.HF_HUB_OFFLINE
     with pytest.raises(
         UnavailableError,
-        match=r"owner/CamelPets\): not on this machine, and the hub cannot be reached .* set HF_HOME to a copy",
+        match=r"owner/CamelPets\): not on this machine, and the hub cannot be reached .* "
+        r"set HF_HOME to a copy",
     ):
         open_dataset(hub_entry(), cache, offline=True)
     assert datasets.config.HF_HUB_OFFLINE is before
@@ -330,8 +324,8 @@ def test_offline_with_nothing_prepared(hub: Path, cache: Path) -> None:
     )
 
 
-def test_offline_without_a_pin_the_last_copy_is_taken(hub: Path, cache: Path) -> None:
-    """The library itself, kept from the network."""
+def test_offline_without_a_pinned_revision_uses_the_last_copy(hub: Path, cache: Path) -> None:
+    """Runs the real library without network access."""
     prepare(hub, COMMIT)
     assert len(open_dataset(hub_entry(None), cache, offline=True).splits["train"]) == 8
     assert (
@@ -340,12 +334,13 @@ def test_offline_without_a_pin_the_last_copy_is_taken(hub: Path, cache: Path) ->
     )
 
 
-def test_another_revision_is_refused(hub: Path, cache: Path) -> None:
-    """The library itself, kept from the network, takes whatever revision it has."""
+def test_another_revision_is_refused_offline(hub: Path, cache: Path) -> None:
+    """The real library without network access would use whatever revision it has."""
     prepare(hub, "f" * 40)
     with pytest.raises(
         UnavailableError,
-        match=f"the hub cannot be reached, and this machine has revision '{'f' * 40}' instead of '{COMMIT}'",
+        match=f"the hub cannot be reached, and this machine has revision '{'f' * 40}' "
+        f"instead of '{COMMIT}'",
     ):
         open_dataset(hub_entry(), cache, offline=True)
 
@@ -385,7 +380,7 @@ HUB_ERRORS = [
 
 
 @pytest.mark.parametrize(("error", "kind", "message"), HUB_ERRORS)
-def test_hub_errors(
+def test_hub_errors_name_the_remedy(
     error: Exception,
     kind: type[Exception],
     message: str,
@@ -405,38 +400,33 @@ from bob.datasets.open import open_dataset
 from bob.errors import UnavailableError
 from bob.specs import DatasetSpec
 
+cache = pathlib.Path(sys.argv[1])
 for text in sys.argv[2:]:
     spec = DatasetSpec.model_validate_json(text)
     try:
-        print(dataset_unavailable_reason(spec), open_dataset(spec, pathlib.Path(sys.argv[1])).fingerprint())
+        print(dataset_unavailable_reason(spec), open_dataset(spec, cache).fingerprint())
     except UnavailableError as error:
         print(error)
 """
 
 
-def open_elsewhere(address: str, tmp_path: Path, *hubs: str) -> list[str]:
-    """What a fresh process says on opening datasets of a hub, a line each: the libraries read the hub's address on import."""
-    settings = {
-        "HF_ENDPOINT": address,
-        "HF_HOME": str(tmp_path / "home"),
-        "HF_HUB_OFFLINE": "0",
-        "PYTHONPATH": str(CHECKOUT),
-    }
+def open_in_new_process(address: str, tmp_path: Path, *hubs: str) -> list[str]:
+    """Open datasets of a hub in a fresh process; return a line per dataset."""
     specs = [hub_entry(hub=hub).model_dump_json() for hub in hubs]
-    command = [sys.executable, "-c", OPEN, str(tmp_path / "cache"), *specs]
-    return subprocess.run(
-        command, env={**os.environ, **settings}, capture_output=True, text=True, check=True
-    ).stdout.splitlines()
+    return run_with_hub(OPEN, address, tmp_path / "home", str(tmp_path / "cache"), *specs)
 
 
-def test_from_the_hub_and_again_without_it(tmp_path: Path) -> None:
-    """The commit is fetched once and then found where `datasets` itself has put it; what the hub refuses is told with the remedy."""
+def test_dataset_opens_from_the_hub_and_then_without_it(tmp_path: Path) -> None:
+    """The commit is fetched once and then found where `datasets` itself has put it.
+
+    If the hub refuses a request, the message names the remedy.
+    """
     rows(10, label=["a", "b"] * 5).to_parquet(str(tmp_path / "train.parquet"))
     with serving((tmp_path / "train.parquet").read_bytes()) as address:
-        first, *refused = open_elsewhere(address, tmp_path, "owner/CamelPets", *REFUSED)
-    (again,) = open_elsewhere(address, tmp_path, "owner/CamelPets")
-    assert first.startswith("not on this machine") and again.startswith("None ")
-    assert first.split()[-1] == again.split()[-1]
+        online, *refused = open_in_new_process(address, tmp_path, "owner/CamelPets", *REFUSED)
+    (offline,) = open_in_new_process(address, tmp_path, "owner/CamelPets")
+    assert online.startswith("not on this machine") and offline.startswith("None ")
+    assert online.split()[-1] == offline.split()[-1]
     for line, message in zip(
         refused,
         ("is gated. Accept its terms", "no such dataset, or it is private", "no revision"),

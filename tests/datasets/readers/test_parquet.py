@@ -1,10 +1,10 @@
-"""Parquet repositories larger than the disk allows: streamed from a hub on the loopback interface, they are the set that is prepared whole."""
+"""Parquet repositories larger than the disk allows, on a hub on the loopback interface.
+
+A streamed dataset must equal the one that is prepared completely.
+"""
 
 import io
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 import xxhash
 
-from bob.io.paths import CHECKOUT
 from bob.specs import DatasetSpec
+from tests.builders.hub_process import run_with_hub
 from tests.builders.images import png
 from tests.builders.loopback_hub import COMMIT, serving_all
 
@@ -40,16 +40,16 @@ configs:
 ---
 """
 SIDE = 4_000
-"""Bytes after each image: files of 50 kB, beside which what else lies in them is little."""
+"""Bytes after each image, so that images make up most of the files, which take 50 kB."""
 
 
 def padded(shade: int) -> bytes:
-    """An image that takes some space; random bytes after its end do not compress and are passed over."""
+    """Return an image followed by random bytes, which do not compress and are ignored."""
     return png(shade) + np.random.default_rng(shade).bytes(SIDE)
 
 
 def shard(first: int, n: int, image: Any = None, **columns: list[Any]) -> bytes:
-    """A parquet file of n rows in row groups of 5, as the hub's are: images as {"bytes", "path"}."""
+    """Return a Parquet file of n rows in groups of 5, with images as {"bytes", "path"}."""
     made = (
         [{"bytes": padded(first + i), "path": f"{first + i}.png"} for i in range(n)]
         if image is None
@@ -116,13 +116,13 @@ QRELS: dict[str, Any] = {
     "kind": "retrieval",
 }
 ENTRIES: dict[str, dict[str, Any]] = {
-    "a card says what columns hold": {"source": CARDED},
-    "the first file says it": {"source": source("owner/Bare")},
+    "types from the card": {"source": CARDED},
+    "types from the first file": {"source": source("owner/Bare")},
     "query, corpus, qrels": QRELS,
-    "not of parquet files": {"source": source("owner/Folder")},
-    "no images": {"source": source("owner/Words")},
-    "no such column": {"source": source("owner/Bare", label="y", attributes={"style": "styles"})},
-    "no such attribute": {"source": source("owner/Carded", attributes={"style": "styles"})},
+    "not Parquet": {"source": source("owner/Folder")},
+    "no image column": {"source": source("owner/Words")},
+    "missing column": {"source": source("owner/Bare", label="y", attributes={"style": "styles"})},
+    "missing attribute": {"source": source("owner/Carded", attributes={"style": "styles"})},
 }
 
 READ = """
@@ -135,197 +135,207 @@ from bob.specs import DatasetSpec
 
 import xxhash
 
-cache, stop = pathlib.Path(sys.argv[1]), int(sys.argv[2])
-most = 0
+cache, images_read = pathlib.Path(sys.argv[1]), int(sys.argv[2])
+peak = 0
 
 def size(path):
     try:
         return path.stat().st_size
-    except FileNotFoundError:  # dropped by another thread since it was listed
+    except FileNotFoundError:  # removed by another thread since it was listed
         return 0
 
-def held():
+def bytes_on_disk():
     return sum(size(path) for path in (cache / "shards").rglob("*.parquet"))
 
 def read(split, i):
-    global most
+    global peak
     try:
         data = split.read(i)
     except BobError as error:
         return f"{type(error).__name__}: {error}"
-    most = max(most, held())
+    peak = max(peak, bytes_on_disk())
     return xxhash.xxh3_128_hexdigest(data)
+
+def read_all(split):
+    with ThreadPoolExecutor(4) as pool:
+        return list(pool.map(lambda i: read(split, i), range(min(images_read, len(split)))))
 
 for text in sys.stdin.read().splitlines():
     spec = DatasetSpec.model_validate_json(text)
-    weight = download_bytes(spec, cache, False)
+    download = download_bytes(spec, cache, False)
     try:
         dataset = open_dataset(spec, cache)
-        with ThreadPoolExecutor(4) as pool:
-            seen = {n: list(pool.map(lambda i: read(s, i), range(min(stop, len(s))))) for n, s in dataset.splits.items()}
-        told = {n: [s.y.tolist(), list(s.ids), s.attributes.get("style"), list(s.content)] for n, s in dataset.splits.items()}
-        said = [dataset.fingerprint(), list(dataset.classes), told, seen, weight, most]
+        hashes = {name: read_all(split) for name, split in dataset.splits.items()}
+        facts = {
+            name: [split.y.tolist(), list(split.ids), split.attributes.get("style"),
+                   list(split.content)]
+            for name, split in dataset.splits.items()
+        }
+        output = [dataset.fingerprint(), list(dataset.classes), facts, hashes, download, peak]
     except BobError as error:
-        said = [f"{type(error).__name__}: {error}"]
-    print(json.dumps(said))
+        output = [f"{type(error).__name__}: {error}"]
+    print(json.dumps(output))
 """
 
 
 def read(
     address: str,
     home: Path,
-    cache: str,
     limit: str,
     entries: list[dict[str, Any]],
-    stop: int = 1000,
+    images_read: int = 1000,
 ) -> list[Any]:
-    """What a process of its own reads of each entry."""
+    """Open and read each entry in a fresh process, with `limit` as $BOB_SHARDS_GB.
+
+    A successful output is a list of fingerprint, classes, facts by split, hashes of the images read
+    by split, bytes to download, and the peak size of the files on the disk.
+    """
     specs = "\n".join(
         DatasetSpec.model_validate({"name": "mine", **entry}).model_dump_json() for entry in entries
     )
-    settings = {
-        "HF_ENDPOINT": address,
-        "HF_HOME": str(home),
-        "HF_HUB_OFFLINE": "0",
-        "BOB_SHARDS_GB": limit,
-        "PYTHONPATH": str(CHECKOUT),
-    }
-    settings |= {"HF_HUB_CACHE": str(home / "files"), "HF_DATASETS_CACHE": str(home / "prepared")}
-    command = [sys.executable, "-c", READ, str(home / cache), str(stop)]
-    done = subprocess.run(
-        command,
-        env={**os.environ, **settings},
-        input=specs,
-        capture_output=True,
-        text=True,
-        check=False,
+    lines = run_with_hub(
+        READ,
+        address,
+        home,
+        str(home / "cache"),
+        str(images_read),
+        text=specs,
+        BOB_SHARDS_GB=limit,
+        HF_HUB_CACHE=str(home / "files"),
+        HF_DATASETS_CACHE=str(home / "prepared"),
     )
-    assert done.returncode == 0, done.stderr
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    return [json.loads(line) for line in lines]
 
 
 LARGEST = max(len(data) for data in repositories()["owner/Carded"].values())
 WHOLE = sum(
     len(data) for path, data in repositories()["owner/Carded"].items() if path != "README.md"
 )
-BUDGET = 1.5 * LARGEST
+LIMIT = 1.5 * LARGEST
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
-    """Case → what is read of it where all is kept, and where a file and a half may lie on the disk; and of the same cache without the hub."""
+def outputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    """Setting → case → its output.
+
+    `kept` has no limit; `streamed` allows a file and a half on the disk, of which `interrupted`
+    read 20 images before; `offline` uses the cache of `streamed` without the hub, `never online` an
+    empty one; `small` allows half a file.
+    """
     home, entries = tmp_path_factory.mktemp("hub"), list(ENTRIES.values())
+    limit = str(LIMIT / 1e9)
     with serving_all(repositories()) as address:
-        ways = {
-            "kept": read(address, home / "a", "cache", "", entries),
-            "half": read(address, home / "b", "cache", str(BUDGET / 1e9), entries[:1], stop=20),
-            "streamed": read(address, home / "b", "cache", str(BUDGET / 1e9), entries),
-            "small": read(address, home / "c", "cache", str(0.5 * LARGEST / 1e9), entries[:1]),
+        settings = {
+            "kept": read(address, home / "a", "", entries),
+            "interrupted": read(address, home / "b", limit, entries[:1], images_read=20),
+            "streamed": read(address, home / "b", limit, entries),
+            "small": read(address, home / "c", str(0.5 * LARGEST / 1e9), entries[:1]),
         }
-    ways["cut off"] = read(address, home / "b", "cache", str(BUDGET / 1e9), entries)
-    ways["never asked"] = read(
-        address, home / "d", "cache", str(BUDGET / 1e9), [*entries[:1], QRELS]
-    )
-    return {way: dict(zip(ENTRIES, said, strict=False)) for way, said in ways.items()}
+    settings["offline"] = read(address, home / "b", limit, entries)
+    settings["never online"] = read(address, home / "d", limit, list(ENTRIES.values())[:3])
+    return {setting: dict(zip(ENTRIES, lines, strict=False)) for setting, lines in settings.items()}
 
 
 @pytest.mark.parametrize("case", ENTRIES)
-def test_a_streamed_set_is_the_same_set(case: str, told: dict[str, dict[str, Any]]) -> None:
-    """Fingerprint, classes, labels, names, facts, digests, and the bytes of every image; or the same error."""
-    kept, streamed = told["kept"][case], told["streamed"][case]
+def test_streamed_dataset_equals_the_kept_one(
+    case: str, outputs: dict[str, dict[str, Any]]
+) -> None:
+    """Fingerprint, classes, labels, names, attributes, digests and image bytes, or the error."""
+    kept, streamed = outputs["kept"][case], outputs["streamed"][case]
     if len(kept) == 1:
         assert kept[0].split(":")[0] == streamed[0].split(":")[0] == "DatasetError"
     else:
         assert kept[:-1] == streamed[:-1]
 
 
-def test_it_never_takes_more_of_the_disk_than_it_may(told: dict[str, dict[str, Any]]) -> None:
+def test_files_never_exceed_the_disk_limit(outputs: dict[str, dict[str, Any]]) -> None:
     """Four files of the same size go through a disk that holds one and a half."""
-    most = told["streamed"]["a card says what columns hold"][-1]
-    assert 0.9 * LARGEST < most <= BUDGET < WHOLE / 2
+    peak = outputs["streamed"]["types from the card"][-1]
+    assert 0.9 * LARGEST < peak <= LIMIT < WHOLE / 2
 
 
-def test_images_are_those_that_were_put_in(told: dict[str, dict[str, Any]]) -> None:
-    _, classes, splits, seen, *_ = told["streamed"]["a card says what columns hold"]
+def test_streamed_images_are_those_written(outputs: dict[str, dict[str, Any]]) -> None:
+    _, classes, facts, hashes, *_ = outputs["streamed"]["types from the card"]
     expected = {
         "train": [xxhash.xxh3_128_hexdigest(padded(i)) for i in range(36)],
         "test": [xxhash.xxh3_128_hexdigest(padded(100 + i)) for i in range(12)],
     }
-    assert classes == ["zebra", "ape"] and seen == expected
-    y, ids, style, content = splits["test"]
-    assert (y, style, content) == ([0, 1] * 6, ["s0", "s1", "s2"] * 4, expected["test"]) and ids[
-        0
-    ] == "test/0"
+    assert classes == ["zebra", "ape"] and hashes == expected
+    y, ids, style, content = facts["test"]
+    assert (y, style, content) == ([0, 1] * 6, ["s0", "s1", "s2"] * 4, expected["test"])
+    assert ids[0] == "test/0"
 
 
-def test_a_row_without_an_image_is_a_bad_image(told: dict[str, dict[str, Any]]) -> None:
-    seen = [
-        data for split in told["streamed"]["the first file says it"][3].values() for data in split
+def test_row_without_an_image_is_an_unreadable_image(outputs: dict[str, dict[str, Any]]) -> None:
+    hashes = outputs["streamed"]["types from the first file"][3]
+    errors = [text for split in hashes.values() for text in split if " " in text]
+    assert errors == [
+        "UnreadableImageError: dataset 'mine' (owner/Bare), train: "
+        "column 'image' has no image in row 7."
     ]
-    assert [data for data in seen if " " in data] == [
-        "UnreadableImageError: dataset 'mine' (owner/Bare), train: column 'image' has no image in row 7."
-    ]
 
 
-def test_reading_goes_on_where_it_stopped(told: dict[str, dict[str, Any]]) -> None:
-    """The first twenty images, in a process that ended there, are the beginning of all."""
-    half, whole = (told[way]["a card says what columns hold"] for way in ("half", "streamed"))
-    assert half[:3] == whole[:3] and half[3] == {name: data[:20] for name, data in whole[3].items()}
-
-
-def test_what_was_indexed_opens_without_the_hub(told: dict[str, dict[str, Any]]) -> None:
-    """Labels and digests are remembered; images that would have to be fetched again say so, one by one."""
-    first, again = (told[way]["a card says what columns hold"] for way in ("streamed", "cut off"))
-    assert first[:3] == again[:3]
-    lost = {data.split(":")[0] for split in again[3].values() for data in split if " " in data}
-    assert lost == {"UnavailableError"} and len(again[3]["train"]) == 36
-    assert (
-        told["cut off"]["query, corpus, qrels"][:3] == told["streamed"]["query, corpus, qrels"][:3]
+def test_reading_resumes_where_it_stopped(outputs: dict[str, dict[str, Any]]) -> None:
+    """The first twenty images, read by a process that ended there, start the complete list."""
+    interrupted, complete = (
+        outputs[setting]["types from the card"] for setting in ("interrupted", "streamed")
     )
-    assert (
-        "not on this machine, and the hub cannot be reached"
-        in told["never asked"]["a card says what columns hold"][0]
-    )
-    assert (
-        "not on this machine, and the hub cannot be reached"
-        in told["never asked"]["the first file says it"][0]
-    ), "the second is QRELS"
+    assert interrupted[:3] == complete[:3]
+    assert interrupted[3] == {name: hashes[:20] for name, hashes in complete[3].items()}
 
 
-def test_the_hub_says_how_much_there_is_to_fetch(told: dict[str, dict[str, Any]]) -> None:
-    """The files of all splits; of retrieval, of three configs; of other repositories, all that they hold. Nothing is fetched to know it."""
-    files = {
-        name: sum(len(data) for path, data in of.items() if path != "README.md")
-        for name, of in repositories().items()
+def test_indexed_dataset_opens_without_the_hub(outputs: dict[str, dict[str, Any]]) -> None:
+    """Labels and digests are cached; each image that would be fetched again gives an error."""
+    online, offline = (outputs[setting] for setting in ("streamed", "offline"))
+    for case in ("types from the card", "query, corpus, qrels"):
+        assert online[case][:3] == offline[case][:3]
+    hashes = offline["types from the card"][3]
+    errors = {text.split(":")[0] for split in hashes.values() for text in split if " " in text}
+    assert errors == {"UnavailableError"} and len(hashes["train"]) == 36
+
+
+@pytest.mark.parametrize("case", ["types from the card", "query, corpus, qrels"])
+def test_dataset_never_fetched_is_unavailable_without_the_hub(
+    case: str, outputs: dict[str, dict[str, Any]]
+) -> None:
+    (message,) = outputs["never online"][case]
+    assert "not on this machine, and the hub cannot be reached" in message
+
+
+def test_download_size_is_the_sum_of_the_files_to_fetch(
+    outputs: dict[str, dict[str, Any]],
+) -> None:
+    """The files of all splits; of retrieval, of three configs; of other repositories, all files.
+
+    Nothing is fetched to compute it.
+    """
+    sizes = {
+        name: sum(len(data) for path, data in files.items() if path != "README.md")
+        for name, files in repositories().items()
     }
-    said = {case: lines[4] for case, lines in told["kept"].items() if len(lines) > 1}
-    assert (
-        said["a card says what columns hold"] == WHOLE == files["owner/Carded"]
-        and said["the first file says it"] == files["owner/Bare"]
-    )
-    assert (
-        said["query, corpus, qrels"] == files["owner/Retrieval"]
-        and said["not of parquet files"] == files["owner/Folder"]
-    )
+    downloads = {case: lines[4] for case, lines in outputs["kept"].items() if len(lines) > 1}
+    assert downloads["types from the card"] == WHOLE == sizes["owner/Carded"]
+    assert downloads["types from the first file"] == sizes["owner/Bare"]
+    assert downloads["query, corpus, qrels"] == sizes["owner/Retrieval"]
+    assert downloads["not Parquet"] == sizes["owner/Folder"]
 
 
-def test_messages(told: dict[str, dict[str, Any]]) -> None:
-    said = {case: lines[0] for case, lines in told["streamed"].items()}
-    assert (
-        said["no images"]
-        == "DatasetError: dataset 'mine' (owner/Words), data/train-0.parquet: column 'image' holds string, not images. "
-        "Rename the columns, or name the image column in the entry's source: `image: COLUMN`."
+def test_messages_name_the_column_or_the_limit(outputs: dict[str, dict[str, Any]]) -> None:
+    messages = {case: lines[0] for case, lines in outputs["streamed"].items()}
+    assert messages["no image column"] == (
+        "DatasetError: dataset 'mine' (owner/Words), data/train-0.parquet: column 'image' holds "
+        "string, not images. Rename the columns, or name the image column in the entry's source: "
+        "`image: COLUMN`."
     )
-    assert said["no such column"] == (
-        "DatasetError: dataset 'mine' (owner/Bare), train: no column 'y'. Columns: image, mask, label. "
+    assert messages["missing column"] == (
+        "DatasetError: dataset 'mine' (owner/Bare), train: no column 'y'. "
+        "Columns: image, mask, label. "
         "Rename the column, or correct the entry's source: `label: COLUMN`."
     )
-    assert "no column 'styles'; did you mean 'style'?" in said["no such attribute"]
-    assert said["no such attribute"].endswith(
+    assert "no column 'styles'; did you mean 'style'?" in messages["missing attribute"]
+    assert messages["missing attribute"].endswith(
         "Rename the column, or correct the entry's source: `attributes: {style: COLUMN}`."
     )
-    assert (
-        "data/train-00000-of-00003.parquet takes"
-        in told["small"]["a card says what columns hold"][0]
-    )
-    assert "more than BOB_SHARDS_GB=" in told["small"]["a card says what columns hold"][0]
+    (message,) = outputs["small"]["types from the card"]
+    assert "data/train-00000-of-00003.parquet takes" in message
+    assert "more than BOB_SHARDS_GB=" in message and "Raise BOB_SHARDS_GB." in message

@@ -1,11 +1,9 @@
-"""One tiny repository per layout that the hub's datasets have, on a hub on the loopback interface: each loads right, or says what to do."""
+"""One tiny repository per layout that the hub's datasets have, on a hub on the loopback interface.
 
-import io
+Each loads correctly, or its error names the remedy.
+"""
+
 import json
-import os
-import subprocess
-import sys
-import tarfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,10 +11,11 @@ from typing import Any
 import datasets
 import pytest
 
-from bob.io.paths import CHECKOUT
 from bob.specs import DatasetSpec
+from tests.builders.hub_process import run_with_hub
 from tests.builders.images import png
 from tests.builders.loopback_hub import COMMIT, serving_all
+from tests.builders.tars import tar_bytes
 
 README = """---
 configs:
@@ -31,19 +30,12 @@ configs:
 
 
 def tar_of(first: int, n: int, image: str = "png", **others: list[str]) -> bytes:
-    """Samples s0000 ... with an image each, and a file for each of the others."""
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for i in range(n):
-            files = {
-                image: png(first + i),
-                **{extension: values[i].encode() for extension, values in others.items()},
-            }
-            for extension, data in files.items():
-                member = tarfile.TarInfo(f"s{i:04d}.{extension}")
-                member.size = len(data)
-                tar.addfile(member, io.BytesIO(data))
-    return buffer.getvalue()
+    """Return a tar of samples s0000, s0001, ... with an image and the other files each."""
+    members = []
+    for i in range(n):
+        members.append((f"s{i:04d}.{image}", png(first + i)))
+        members += [(f"s{i:04d}.{ext}", values[i].encode()) for ext, values in others.items()]
+    return tar_bytes(members)
 
 
 def parquet(
@@ -53,7 +45,7 @@ def parquet(
     names: list[str] | None = None,
     **columns: Any,
 ) -> bytes:
-    """A parquet file as `datasets` writes it, with so many images."""
+    """Return a Parquet file as `datasets` writes it, with so many images."""
     pictures = (
         {"image": [{"bytes": png(first + i), "path": None} for i in range(images or 0)]}
         if images
@@ -119,13 +111,16 @@ def tars(hub: str, **changes: Any) -> dict[str, Any]:
     return {"reader": "webdataset", "hub": hub, "revision": COMMIT, "data_files": files, **changes}
 
 
-# what → (entry, how what is said of it begins)
+# case → (entry, beginning of the output)
 CASES: Mapping[str, tuple[dict[str, Any], str]] = {
     "parquet with ClassLabel": (
         {"source": source("owner/ClassLabel")},
         "['zebra', 'ape'] {'train': 8, 'test': 2}",
     ),
-    "parquet without": ({"source": source("owner/Text")}, "['b9', 'b10'] {'train': 8, 'test': 2}"),
+    "parquet with text labels": (
+        {"source": source("owner/Text")},
+        "['b9', 'b10'] {'train': 8, 'test': 2}",
+    ),
     "one tar beside nshards.txt": (
         {
             "source": tars(
@@ -138,17 +133,18 @@ CASES: Mapping[str, tuple[dict[str, Any], str]] = {
         {"source": tars("owner/Tars", names_file="classnames.txt")},
         "['zebra', 'ape'] {'train': 8, 'test': 4}",
     ),
-    "no revision is what there is now": (
+    "no revision means the current one": (
         {"source": tars("owner/Tars", revision=None)},
         "['0', '1'] {'train': 8, 'test': 4}",
     ),
-    "the beginning of the commit": (
+    "revision prefix": (
         {"source": tars("owner/Tars", revision=None, revision_prefix=COMMIT[:7])},
         "['0', '1'] {'train'",
     ),
-    "images of two kinds": (
+    "two image extensions": (
         {"source": tars("owner/Mixed")},
-        "dataset 'mine' (owner/Mixed): images are .png files in train/0.tar and .jpg files in test/0.tar. Name one extension as the entry's 'image'.",
+        "dataset 'mine' (owner/Mixed): images are .png files in train/0.tar and .jpg files in "
+        "test/0.tar. Name one extension as the entry's 'image'.",
     ),
     "no such tar": (
         {"source": tars("owner/Tars", data_files={"test": "val/*.tar"})},
@@ -163,7 +159,8 @@ CASES: Mapping[str, tuple[dict[str, Any], str]] = {
     ),
     "script only": (
         {"source": source("owner/Script")},
-        "dataset 'mine' (owner/Script): Dataset scripts are no longer supported, but found Script.py Name a revision after its conversion to Parquet",
+        "dataset 'mine' (owner/Script): Dataset scripts are no longer supported, but found "
+        "Script.py. Name a revision after its conversion to Parquet",
     ),
     "gated": (
         {"source": source("owner/Gated")},
@@ -185,13 +182,15 @@ CASES: Mapping[str, tuple[dict[str, Any], str]] = {
         {"source": tars("owner/Unknown")},
         "dataset 'mine' (owner/Unknown): the hub has no such dataset, or it is private.",
     ),
-    "moved since": (
+    "changed since": (
         {"source": source("owner/Text", revision=None, revision_prefix="fedcba9")},
-        f"dataset 'mine' (owner/Text): the repository has changed: its current commit is '{COMMIT}', and the entry was written for 'fedcba9'",
+        f"dataset 'mine' (owner/Text): the repository has changed: its current commit is "
+        f"'{COMMIT}', and the entry was written for 'fedcba9'",
     ),
-    "tars moved since": (
+    "tars changed since": (
         {"source": tars("owner/Tars", revision=None, revision_prefix="fedcba9")},
-        f"dataset 'mine' (owner/Tars): the repository has changed: its current commit is '{COMMIT}'",
+        f"dataset 'mine' (owner/Tars): the repository has changed: its current commit is "
+        f"'{COMMIT}'",
     ),
     "wrong counts": (
         {"source": tars("owner/Tars"), "counts": {"train": 8, "test": 5}, "classes": 2},
@@ -212,68 +211,60 @@ from bob.specs import DatasetSpec
 
 for text in sys.stdin.read().splitlines():
     spec = DatasetSpec.model_validate_json(text)
-    here = dataset_unavailable_reason(spec) is None
+    available = dataset_unavailable_reason(spec) is None
     try:
-        found = open_dataset(spec, pathlib.Path(sys.argv[1]), offline=len(sys.argv) > 2)
-        digests = [split.read(i)[:4].hex() for split in found.splits.values() for i in range(len(split))]
-        assert set(digests) <= {"89504e47"}, digests
-        sizes = {name: len(split) for name, split in found.splits.items()}
-        said = f"{list(found.classes)} {sizes} {dict(found.judgements) if found.judgements else ''}"
+        dataset = open_dataset(spec, pathlib.Path(sys.argv[1]), offline=len(sys.argv) > 2)
+        starts = {
+            split.read(i)[:4].hex() for split in dataset.splits.values() for i in range(len(split))
+        }
+        assert starts <= {"89504e47"}, starts
+        sizes = {name: len(split) for name, split in dataset.splits.items()}
+        judgements = dict(dataset.judgements) if dataset.judgements else ''
+        output = f"{list(dataset.classes)} {sizes} {judgements}"
     except BobError as error:
-        said = str(error)
-    print(json.dumps([said, here]))
+        output = str(error)
+    print(json.dumps([output, available]))
 """
 
 
-def said_of(
+def outputs(
     entries: list[dict[str, Any]], address: str, tmp_path: Path, *options: str
 ) -> list[tuple[str, bool]]:
-    """What a fresh process says of each entry, and whether it thought to have it: the hub's client reads the hub's address on import."""
-    home = {
-        "HF_ENDPOINT": address,
-        "HF_HOME": str(tmp_path / "home"),
-        "HF_HUB_OFFLINE": "0",
-        "PYTHONPATH": str(CHECKOUT),
-    }
+    """Open each entry in a fresh process; return its output and whether it seemed available."""
     specs = "\n".join(
         DatasetSpec.model_validate({"name": "mine", **entry}).model_dump_json() for entry in entries
     )
-    command = [sys.executable, "-c", OPEN, str(tmp_path / "cache"), *options]
-    done = subprocess.run(
-        command,
-        env={**os.environ, **home},
-        input=specs,
-        capture_output=True,
-        text=True,
-        check=False,
+    lines = run_with_hub(
+        OPEN, address, tmp_path / "home", str(tmp_path / "cache"), *options, text=specs
     )
-    assert done.returncode == 0, done.stderr
-    return [tuple(json.loads(line)) for line in done.stdout.splitlines()]
+    return [tuple(json.loads(line)) for line in lines]
 
 
 @pytest.fixture(scope="module")
-def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[str, str]]:
-    """Case → what is said with the hub, and then of the same cache without it."""
+def opened(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[str, str]]:
+    """Case → its output with the hub, and then with the same cache without the hub."""
     folder = tmp_path_factory.mktemp("hub")
     entries = [entry for entry, _ in CASES.values()]
     with serving_all(repositories(folder)) as address:
-        first = said_of(entries, address, folder)
-    again = said_of(entries, address, folder, "offline")
+        online = outputs(entries, address, folder)
+    offline = outputs(entries, address, folder, "offline")
     return {
-        case: (before, after)
-        for case, (before, _), (after, _) in zip(CASES, first, again, strict=True)
+        case: (first, second)
+        for case, (first, _), (second, _) in zip(CASES, online, offline, strict=True)
     }
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_each_layout_loads_or_says_what_to_do(case: str, said: dict[str, tuple[str, str]]) -> None:
-    assert said[case][0].startswith(CASES[case][1])
+def test_each_layout_loads_or_names_the_remedy(
+    case: str, opened: dict[str, tuple[str, str]]
+) -> None:
+    assert opened[case][0].startswith(CASES[case][1])
 
 
 @pytest.mark.parametrize(
     "case", [case for case, (_, expected) in CASES.items() if expected.startswith("[")]
 )
-def test_what_was_fetched_once_opens_without_the_hub(
-    case: str, said: dict[str, tuple[str, str]]
+def test_datasets_fetched_once_open_without_the_hub(
+    case: str, opened: dict[str, tuple[str, str]]
 ) -> None:
-    assert said[case][1] == said[case][0]
+    assert opened[case][1] == opened[case][0]

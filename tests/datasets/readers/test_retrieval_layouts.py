@@ -20,7 +20,7 @@ from bob.features.store import Effort, Features
 from bob.registry import load_registry
 from bob.specs import BackboneSpec, DatasetSpec, FolderSource, RevisitedSource, TableSource
 from bob.wiring.retrieval import RETRIEVAL
-from tests.builders.images import fill, png
+from tests.builders.images import make_class_folders, png
 
 # two queries, four gallery images; the second query has no easy one
 TRUTH: dict[str, Any] = {
@@ -254,7 +254,7 @@ def test_a_damaged_pickle() -> None:
 
 def test_the_half_of_the_classes_that_metric_learning_tests_on(tmp_path: Path) -> None:
     """CUB and Cars: train and test joined, the last classes alone, every image a query among them."""
-    fill(
+    make_class_folders(
         tmp_path / "birds",
         train__1=3,
         train__2=3,
@@ -284,7 +284,7 @@ def test_the_half_of_the_classes_that_metric_learning_tests_on(tmp_path: Path) -
 
 def products(tmp_path: Path) -> Path:
     for name in ("a_final", "b_final"):
-        fill(tmp_path / "sop", **{name: 3})
+        make_class_folders(tmp_path / "sop", **{name: 3})
     return tmp_path / "sop"
 
 

@@ -8,7 +8,7 @@ import pytest
 from bob.datasets.open import spec_from_data_flag, open_dataset
 from bob.errors import DatasetError
 from bob.specs import DatasetSpec, TableSource
-from tests.builders.images import fill, forbid_reading
+from tests.builders.images import make_class_folders, forbid_reading
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def root(tmp_path: Path) -> Path:
 
 def table(root: Path, text: str) -> DatasetSpec:
     """A table beside ten cats and ten dogs."""
-    fill(root, cat=10, dog=10)
+    make_class_folders(root, cat=10, dog=10)
     (root / "list.csv").write_text(text, encoding="utf-8")
     return spec_from_data_flag(str(root / "list.csv"))
 

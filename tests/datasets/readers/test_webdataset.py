@@ -1,9 +1,6 @@
-"""Tars of samples: what is read of them, what is wrong with them, and a set larger than the disk allows."""
+"""Tars of samples: what is read of them, what can be wrong, and datasets larger than the disk."""
 
 import io
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +9,21 @@ import pytest
 import xxhash
 
 from bob.datasets.open import open_dataset
-from bob.errors import UnreadableImageError, ConfigError, DatasetError, UnavailableError
-from bob.io.paths import CHECKOUT
+from bob.errors import ConfigError, DatasetError, UnavailableError, UnreadableImageError
 from bob.specs import DatasetSpec, WebDatasetSource
+from tests.builders.hub_process import run_with_hub
 from tests.builders.images import png
 from tests.builders.loopback_hub import COMMIT, serving_all
-from tests.builders.tars import tar
+from tests.builders.tars import write_tar
 
 
 def samples(first: int, n: int, **others: bytes) -> list[tuple[str, bytes]]:
-    """Images a/0000.png ... with a class in turn, and other files as they are given."""
-    made = []
+    """Return images a/0000.png ... of alternating classes, with the other files beside each."""
+    members = []
     for i in range(first, first + n):
         files = {"png": png(i), "cls": str(i % 2).encode(), **others}
-        made += [(f"a/{i:04d}.{extension}", data) for extension, data in files.items()]
-    return made
+        members += [(f"a/{i:04d}.{extension}", data) for extension, data in files.items()]
+    return members
 
 
 def entry(folder: Path, **changes: Any) -> DatasetSpec:
@@ -39,15 +36,15 @@ def entry(folder: Path, **changes: Any) -> DatasetSpec:
     return DatasetSpec(name="mine", source=WebDatasetSource.model_validate(source))
 
 
-def npy(*marks: float) -> bytes:
+def npy(*values: float) -> bytes:
     buffer = io.BytesIO()
-    np.save(buffer, np.array(marks))
+    np.save(buffer, np.array(values))
     return buffer.getvalue()
 
 
-def test_images_are_read_from_where_they_lie(tmp_path: Path) -> None:
-    tar(tmp_path / "0.tar", samples(0, 5))
-    tar(tmp_path / "1.tar", samples(5, 3))
+def test_images_are_read_in_place(tmp_path: Path) -> None:
+    write_tar(tmp_path / "0.tar", samples(0, 5))
+    write_tar(tmp_path / "1.tar", samples(5, 3))
     dataset = open_dataset(entry(tmp_path), tmp_path / "cache")
     split = dataset.splits["test"]
     assert [split.read(i) for i in range(8)] == [png(i) for i in range(8)]
@@ -56,24 +53,24 @@ def test_images_are_read_from_where_they_lie(tmp_path: Path) -> None:
     assert dataset.notes == ("images are the .png files of the tars",)
 
 
-def test_a_second_opening_reads_no_tar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tar(tmp_path / "0.tar", samples(0, 5))
+def test_second_opening_reads_no_tar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_tar(tmp_path / "0.tar", samples(0, 5))
     first = open_dataset(entry(tmp_path), tmp_path / "cache").fingerprint()
     monkeypatch.setattr("bob.datasets.readers.tars.tarfile.open", None)
     assert open_dataset(entry(tmp_path), tmp_path / "cache").fingerprint() == first
 
 
 @pytest.mark.parametrize("damage", [b"", b"PK\3\4 no archive"])
-def test_a_damaged_index_is_made_again(damage: bytes, tmp_path: Path) -> None:
-    tar(tmp_path / "0.tar", samples(0, 5))
+def test_damaged_index_is_rebuilt(damage: bytes, tmp_path: Path) -> None:
+    write_tar(tmp_path / "0.tar", samples(0, 5))
     first = open_dataset(entry(tmp_path), tmp_path / "cache").fingerprint()
     (index,) = (tmp_path / "cache" / "tars").iterdir()
     index.write_bytes(damage)
     assert open_dataset(entry(tmp_path), tmp_path / "cache").fingerprint() == first
 
 
-def test_several_labels_and_captions(tmp_path: Path) -> None:
-    tar(
+def test_several_labels_and_captions_are_read(tmp_path: Path) -> None:
+    write_tar(
         tmp_path / "0.tar",
         [
             *samples(0, 1, npy=npy(0, 1, 1)),
@@ -91,15 +88,15 @@ def test_several_labels_and_captions(tmp_path: Path) -> None:
         [True, False, False],
     ]
     assert split.y.tolist() == [1, -1, 0]
-    tar(tmp_path / "0.tar", samples(0, 2, txt="A cat.\nA café.\n".encode()))
+    write_tar(tmp_path / "0.tar", samples(0, 2, txt="A cat.\nA café.\n".encode()))
     split = open_dataset(entry(tmp_path, label=None, captions="txt"), tmp_path / "cache").splits[
         "test"
     ]
     assert split.captions == (("A cat.", "A café."),) * 2 and split.y.tolist() == [-1, -1]
 
 
-def test_class_names_that_occur_twice_stay_two_classes(tmp_path: Path) -> None:
-    tar(tmp_path / "0.tar", samples(0, 4))
+def test_repeated_class_names_stay_two_classes(tmp_path: Path) -> None:
+    write_tar(tmp_path / "0.tar", samples(0, 4))
     (tmp_path / "names.txt").write_text("missile\nmissile\n")
     assert open_dataset(entry(tmp_path, names_file="names.txt"), tmp_path / "cache").classes == (
         "missile (0)",
@@ -140,16 +137,16 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("changes", "members", "message"), WRONG)
-def test_wrong_tars(
+def test_wrong_tars_are_reported(
     changes: dict[str, Any], members: list[tuple[str, bytes]], message: str, tmp_path: Path
 ) -> None:
-    tar(tmp_path / "0.tar", members)
+    write_tar(tmp_path / "0.tar", members)
     with pytest.raises(DatasetError, match=message):
         open_dataset(entry(tmp_path, **changes), tmp_path / "cache")
 
 
-def test_a_tar_that_is_cut_off(tmp_path: Path) -> None:
-    tar(tmp_path / "0.tar", samples(0, 5))
+def test_truncated_tar_is_reported(tmp_path: Path) -> None:
+    write_tar(tmp_path / "0.tar", samples(0, 5))
     whole = (tmp_path / "0.tar").read_bytes()
     (tmp_path / "0.tar").write_bytes(whole[:700])
     with pytest.raises(
@@ -158,14 +155,14 @@ def test_a_tar_that_is_cut_off(tmp_path: Path) -> None:
         open_dataset(entry(tmp_path), tmp_path / "cache")
 
 
-def test_a_sample_without_its_image_is_a_bad_image(tmp_path: Path) -> None:
-    tar(tmp_path / "0.tar", [*samples(0, 2), ("a/0007.cls", b"1")])
+def test_sample_without_an_image_is_an_unreadable_image(tmp_path: Path) -> None:
+    write_tar(tmp_path / "0.tar", [*samples(0, 2), ("a/0007.cls", b"1")])
     split = open_dataset(entry(tmp_path), tmp_path / "cache").splits["test"]
     with pytest.raises(UnreadableImageError, match=r"sample 2 of 0\.tar has no \.png file"):
         split.read(2)
 
 
-def test_no_copy(tmp_path: Path) -> None:
+def test_missing_folder_is_unavailable(tmp_path: Path) -> None:
     with pytest.raises(
         UnavailableError, match=r"dataset 'mine' \(.*nowhere\): '.*nowhere' does not exist"
     ):
@@ -178,21 +175,23 @@ from bob.datasets.open import open_dataset
 from bob.specs import DatasetSpec
 
 cache = pathlib.Path(sys.argv[1])
-held = lambda: sum(path.stat().st_size for path in cache.rglob("*.tar"))
-most = 0
+peak = 0
 split = open_dataset(DatasetSpec.model_validate_json(sys.argv[2]), cache).splits["test"]
 for i in range(len(split)):
     data = split.read(i)
-    most = max(most, held())
+    peak = max(peak, sum(path.stat().st_size for path in cache.rglob("*.tar")))
     assert data[:4] == bytes.fromhex("89504e47")
-print(len(split), most, split.images_fingerprint)
+print(len(split), peak, split.images_fingerprint)
 """
 
 
-def test_a_set_larger_than_the_disk_allows_streams_through_it(tmp_path: Path) -> None:
-    """Six tars of 20 kB; at most 50 kB are kept, so two at a time. The images are the same as with all of them kept."""
+def test_dataset_larger_than_the_disk_limit_streams(tmp_path: Path) -> None:
+    """Six tars of 20 kB; at most 50 kB are kept, so two at a time.
+
+    The images are the same as with all tars kept.
+    """
     for t in range(6):
-        tar(tmp_path / "made" / f"{t}.tar", samples(10 * t, 9))
+        write_tar(tmp_path / "made" / f"{t}.tar", samples(10 * t, 9))
     files = {path.name: path.read_bytes() for path in (tmp_path / "made").iterdir()}
     size = len(files["0.tar"])
     spec = DatasetSpec(
@@ -201,27 +200,21 @@ def test_a_set_larger_than_the_disk_allows_streams_through_it(tmp_path: Path) ->
             reader="webdataset", hub="owner/Tars", revision=COMMIT, data_files={"test": "*.tar"}
         ),
     )
-    said = []
+    outputs = []
     with serving_all({"owner/Tars": files}) as address:
-        for place, limit in (("kept", ""), ("streamed", str(2.5 * size / 1e9))):
-            home = {
-                "HF_ENDPOINT": address,
-                "HF_HOME": str(tmp_path / "home"),
-                "HF_HUB_OFFLINE": "0",
-                "BOB_SHARDS_GB": limit,
-            }
-            command = [sys.executable, "-c", STREAM, str(tmp_path / place), spec.model_dump_json()]
-            done = subprocess.run(
-                command,
-                env={**os.environ, **home, "PYTHONPATH": str(CHECKOUT)},
-                capture_output=True,
-                text=True,
-                check=True,
+        for folder, limit in (("kept", ""), ("streamed", str(2.5 * size / 1e9))):
+            (line,) = run_with_hub(
+                STREAM,
+                address,
+                tmp_path / "home",
+                str(tmp_path / folder),
+                spec.model_dump_json(),
+                BOB_SHARDS_GB=limit,
             )
-            said.append(done.stdout.split())
-    (kept, _, one), (streamed, most, other) = said
-    assert kept == streamed == "54" and one == other
-    assert int(most) == 2 * size
+            outputs.append(line.split())
+    (kept_count, _, kept_fingerprint), (count, peak, fingerprint) = outputs
+    assert kept_count == count == "54" and kept_fingerprint == fingerprint
+    assert int(peak) == 2 * size
 
 
 @pytest.mark.parametrize("limit", ["much", "inf", "nan"])
