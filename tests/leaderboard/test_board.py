@@ -253,7 +253,7 @@ def test_the_terminal_names_the_leader_and_marks_ties(tmp_path: Path) -> None:
     text = printed(stored_board(tmp_path))
     assert "≈ statistically tied with the best" in text
     assert text.count("≈") == 3  # the legend, and b twice
-    assert "over 3 backbones × 2 settings on 2 datasets, a has the highest mean z-score" in text
+    assert "Over 3 backbones × 2 settings on 2 datasets, a has the highest mean z-score" in text
     assert "statistically tied with it: b." in text
 
 

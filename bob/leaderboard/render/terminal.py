@@ -95,7 +95,7 @@ def leader_sentence(ranking: Ranking) -> str:
         return ""
     first, *others = ranking.standings
     origin = "" if ranking.origin is None else f" ({ranking.origin})"
-    leader = f"over {pool_text(ranking)}{origin}, {first.backbone} has the highest mean z-score"
+    leader = f"Over {pool_text(ranking)}{origin}, {first.backbone} has the highest mean z-score"
     if first.win_share is not None:
         leader += f" and ranks first in {100 * first.win_share:.0f} % of resamples"
     tied = [standing.backbone for standing in others if standing.tie_group == 1]

@@ -10,7 +10,7 @@ from bob.leaderboard import make_board
 from bob.leaderboard.published import read_published
 from bob.leaderboard.render.figures import figures, plain_text, quality_cost, write_figures
 from bob.records.record import Record, Score
-from tests.builders.leaderboard_records import dataset, facts, record, score
+from tests.builders.leaderboard_records import dataset, facts, failed, record, score
 
 HOSTILE = "$x_1$ & <b> \\frac{ 🦊 שלום " + "x" * 300
 
@@ -58,6 +58,13 @@ def test_figures_of_few_shot_and_shift_scores() -> None:
         score("drop_poly", 0.3, facets={"shift": "poly"}),
     )
     assert set(figures(make_board([record("a", scores=scores)]))) == {"few_shot", "shifts"}
+
+
+def test_the_heat_map_leaves_out_a_backbone_with_a_failed_cell() -> None:
+    records = [*sweep("a", "b"), failed("c", dataset=dataset("d0"))]
+    heatmap = figures(make_board(records))["heatmap"]
+    names = [label.get_text() for label in heatmap.axes[0].get_yticklabels()]
+    assert names == ["a", "b"]
 
 
 def test_there_are_no_figures_without_data() -> None:
