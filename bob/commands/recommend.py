@@ -9,7 +9,7 @@ from bob.commands.terminal import Terminal
 from bob.errors import FAILED, OK
 from bob.leaderboard.advice import Advice, advise
 from bob.leaderboard.gather import gather_selection
-from bob.leaderboard.limits import Limits
+from bob.leaderboard.limits import BackboneLimits
 from bob.leaderboard.render.advice import advice_sentences
 from bob.leaderboard.render.ranking_table import pool_text
 
@@ -22,7 +22,7 @@ def run(arguments: argparse.Namespace) -> int:
     gathered, records = gather_selection(
         arguments.results, arguments.tasks, arguments.datasets, arguments.data
     )
-    limits = Limits(
+    limits = BackboneLimits(
         max_params=arguments.max_params,
         max_gflops=arguments.max_gflops,
         max_width=arguments.max_width,

@@ -12,7 +12,7 @@ from bob.leaderboard.cells import (
     is_baseline,
 )
 from bob.leaderboard.costs import COSTS, cost_of, devices
-from bob.leaderboard.limits import Limits, limit_violations
+from bob.leaderboard.limits import BackboneLimits, limit_violations
 from bob.leaderboard.pairwise import MeanDifference, Outcomes, compare
 from bob.leaderboard.per_example import PerExample
 from bob.leaderboard.ranking import Ranking, Standing, ranking
@@ -33,7 +33,7 @@ class Alternative:
 class Advice:
     """A recommendation."""
 
-    limits: Limits
+    limits: BackboneLimits
     ranking: Ranking
     """Ranking of the backbones within the limits."""
     pick: Standing | None
@@ -53,7 +53,7 @@ class Advice:
 
 
 def advise(
-    records: Sequence[Record], limits: Limits, per_example: PerExample, outcomes: Outcomes
+    records: Sequence[Record], limits: BackboneLimits, per_example: PerExample, outcomes: Outcomes
 ) -> Advice:
     """Recommend the best backbone within the limits.
 

@@ -11,7 +11,7 @@ from bob.records.record import Record
 
 
 @dataclass(frozen=True)
-class Limits:
+class BackboneLimits:
     """Limits that a recommended backbone must meet; None for no limit."""
 
     max_params: int | None = None
@@ -81,7 +81,7 @@ def _matching(pattern: str, names: Sequence[str], kind: str) -> list[str]:
     return matches
 
 
-def limit_violations(records: Sequence[Record], limits: Limits) -> dict[str, str]:
+def limit_violations(records: Sequence[Record], limits: BackboneLimits) -> dict[str, str]:
     """Return the backbones that exceed a limit → every violation, as text.
 
     A backbone whose cost is unknown violates a limit on it.
@@ -90,7 +90,7 @@ def limit_violations(records: Sequence[Record], limits: Limits) -> dict[str, str
     return {name: ", ".join(texts) for name, texts in violations.items() if texts}
 
 
-def _violations(name: str, records: Sequence[Record], limits: Limits) -> list[str]:
+def _violations(name: str, records: Sequence[Record], limits: BackboneLimits) -> list[str]:
     maxima = {
         "params": None if limits.max_params is None else limits.max_params / 1e6,
         "gflops": limits.max_gflops,

@@ -14,7 +14,7 @@ from bob.leaderboard.advice import advise
 from bob.leaderboard.cells import BoardColumn
 from bob.leaderboard.costs import COSTS, cost_of, devices, short_number
 from bob.leaderboard.gather import gather
-from bob.leaderboard.limits import Limits
+from bob.leaderboard.limits import BackboneLimits
 from bob.leaderboard.pairwise import compare, paired_difference
 from bob.leaderboard.per_example import no_per_example
 from bob.leaderboard.render.advice import advice_sentences
@@ -206,7 +206,7 @@ def test_an_empty_results_folder_is_an_error(bob: Bob) -> None:
 
 
 def test_limits_as_text() -> None:
-    assert Limits(30_000_000, 4.5, 768, 200, "apache*", max_peak_mib=900).describe() == (
+    assert BackboneLimits(30_000_000, 4.5, 768, 200, "apache*", max_peak_mib=900).describe() == (
         "at most 30 M parameters, at most 4.5 GFLOPs per image, width at most 768, "
         "at most 900 MiB in a forward pass of 4 images, at least 200 images/s, licence apache*"
     )
@@ -230,7 +230,7 @@ def test_settings_in_which_a_baseline_is_better_are_named() -> None:
         )
         for (name, dataset_name), value in values.items()
     ]
-    advice = advise(records, Limits(), no_per_example, no_outcomes)
+    advice = advise(records, BackboneLimits(), no_per_example, no_outcomes)
     assert advice.better_baselines == {BoardColumn("linear", "elpv"): "pixels"}
     sentence = "A baseline is better in 1 of 2 settings: linear/elpv (pixels)."
     assert sentence in advice_sentences(advice)
