@@ -1,6 +1,7 @@
 """Sweeps for the tests of leaderboard.html, and an object that reads an open page."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from playwright.sync_api import Page
@@ -114,7 +115,11 @@ def two_tasks() -> list[Record]:
     for backbone in backbones:
         top1 = linear_top1[backbone.name]
         for on in datasets:
-            shared = {"family": backbone.family, "dataset": on, "backbone": backbone}
+            shared: dict[str, Any] = {
+                "family": backbone.family,
+                "dataset": on,
+                "backbone": backbone,
+            }
             scores = (score("top1", top1), score("ece", 0.031))
             records.append(record(backbone.name, task=task("linear"), scores=scores, **shared))
             knn = task("knn", metrics=("top1",))
@@ -200,7 +205,7 @@ def hostile() -> list[Record]:
         ),
         score("top1_shift", 0.4, facets={"shift": HOSTILE}),
     )
-    shared = {"dataset": hostile_dataset, "task": hostile_task}
+    shared: dict[str, Any] = {"dataset": hostile_dataset, "task": hostile_task}
     return [
         record(HOSTILE, backbone=backbone, details=({HOSTILE: HOSTILE},), scores=scores, **shared),
         *(record(name, 0.7, **shared) for name in ("__proto__", "constructor", "plain")),

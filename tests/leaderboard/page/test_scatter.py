@@ -3,7 +3,7 @@
 import pytest
 
 from tests.builders.leaderboard_pages import two_tasks
-from tests.builders.leaderboard_records import failed, record, task
+from tests.builders.leaderboard_records import failed, score, task
 from tests.leaderboard.page.conftest import Opener
 
 LARGE = "#plot .point[aria-label^=large] .shape"
@@ -36,13 +36,12 @@ def test_single_backbone_is_drawn_by_its_mean_score(show: Opener, gap: bool) -> 
     records = [one for one in two_tasks() if one.backbone_name in ("small", "pixels")]
     log_loss = task("calibrated", metrics=("log_loss",))
     records += [
-        record(
-            one.backbone_name,
-            0.7,
-            family=one.family,
-            dataset=one.dataset,
-            task=log_loss,
-            backbone=one.backbone,
+        one.model_copy(
+            update={
+                "key": f"{one.key}-calibrated",
+                "task": log_loss,
+                "scores": (score("log_loss", 0.7),),
+            }
         )
         for one in records[::2]
     ]

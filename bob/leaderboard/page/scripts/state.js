@@ -20,7 +20,6 @@ export const INITIAL = {
   pair: "",
   facet: "",
   shift: "",
-  highlight: "",
   card: "",
   want: "",
   wantparams: "",
