@@ -2,10 +2,11 @@
 
 import numpy as np
 
-from bob.protocols.protocol import Problem
+from bob.protocols.classification import ClassificationProblem
 
 
-def posed(x, y, test_x, test_y, classes=4) -> Problem:
+def posed(x, y, test_x, test_y, classes=4) -> ClassificationProblem:
+    """Return a problem whose first fifth of train is held out."""
     held_out = np.zeros(len(y), bool)
     held_out[: len(y) // 5] = True
-    return Problem(x, y, held_out, test_x, test_y, classes)
+    return ClassificationProblem(x, y, held_out, test_x, test_y, classes)

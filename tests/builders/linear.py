@@ -21,6 +21,14 @@ def clusters(n, d, classes, seed=0, apart=1.0):
     return (x / np.sqrt(1 + np.arange(d))).astype(np.float32), y
 
 
+def isotropic_clusters(n, d, classes, seed=0):
+    """Gaussian clusters, at least one row per class; all features of the same scale."""
+    rng = np.random.default_rng(seed)
+    y = np.concatenate((np.arange(classes), rng.integers(0, classes, n - classes)))
+    x = rng.standard_normal((classes, d))[y] + rng.standard_normal((n, d))
+    return x.astype(np.float32), y
+
+
 def blobs(n=240, q=120, d=12, classes=4, seed=0, spread=1.5):
     """Gaussian clusters of equal size: train rows and labels, then `q` test rows and labels."""
     rng = np.random.default_rng(seed)

@@ -6,11 +6,21 @@ from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
 
 from bob.numerics.linear.ridge_path import fit_path, scores
-from tests.builders.linear import clusters
+from tests.builders.linear import clusters, isotropic_clusters
 
 STRENGTHS = (1e-2, 1.0, 1e3)
 SHAPES = [(200, 20, 5), (30, 100, 3), (50, 50, 4)]
 """Rows, features and classes: fewer, more and as many features as rows."""
+
+
+def test_labels_by_hand():
+    # x = -1, -1, 1, 1 is standardised already. Targets of class 1 are -1, -1, 1, 1 with mean 0; the
+    # Gram entry is 4, the product 4, so that w = 4 / (4 + l2) = 0.8 for l2 = 1.
+    x, y = np.array([[-1], [-1], [1], [1]], np.float32), np.array([0, 0, 1, 1])
+    (fit,) = fit_path(x, y, 2, [1.0])
+    assert fit.weight == pytest.approx(np.array([[-0.8], [0.8]]))
+    assert fit.bias == pytest.approx([0, 0])
+    assert scores(fit, np.array([[2]], np.float32)) == pytest.approx(np.array([[-1.6, 1.6]]))
 
 
 def test_target_matrix_by_hand():
@@ -21,6 +31,27 @@ def test_target_matrix_by_hand():
     assert fit.weight == pytest.approx(np.array([[0.5]]))
     assert fit.bias == pytest.approx([2.0])
     assert scores(fit, np.array([[4]], np.float32)) == pytest.approx(np.array([[4.0]]))
+
+
+@pytest.mark.parametrize(
+    ("n", "d", "classes"), [(200, 20, 5), (200, 20, 2), (30, 100, 3), (50, 50, 4), (3, 10, 3)]
+)
+@pytest.mark.parametrize("change", ["plain", "scaled", "shifted", "duplicated", "constant"])
+def test_labels_are_fitted_as_by_scikit_learn(n, d, classes, change):
+    x, y = isotropic_clusters(n, d, classes)
+    if change == "scaled":
+        x *= np.float32(1e4)
+    if change == "shifted":
+        x += np.float32(100)
+    if change == "duplicated":
+        x[:, 1] = x[:, 0]
+    if change == "constant":
+        x[:, 2] = 7.1
+    standard = StandardScaler().fit_transform(x.astype(np.float64))
+    target = 2.0 * np.eye(classes)[y] - 1
+    for strength, fit in zip(STRENGTHS, fit_path(x, y, classes, STRENGTHS), strict=True):
+        expected = Ridge(alpha=strength, solver="svd").fit(standard, target).predict(standard)
+        assert scores(fit, x) == pytest.approx(expected, abs=1e-6)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -60,3 +91,26 @@ def test_a_target_matrix_of_another_number_of_classes_is_an_error():
         ValueError, match=r"ridge: targets must have 3 columns; got shape \(9, 4\)\."
     ):
         fit_path(np.zeros((9, 2), np.float32), np.zeros((9, 4)), 3, [1.0])
+
+
+def test_a_class_without_examples_is_never_predicted():
+    x, y = isotropic_clusters(60, 8, 3)
+    fit = fit_path(x, y, 4, [1.0])[0]
+    assert scores(fit, x)[:, 3] == pytest.approx(-1)
+    assert (scores(fit, x).argmax(1) != 3).all()
+
+
+def test_scores_do_not_depend_on_order_of_rows_or_units_of_features():
+    x, y = isotropic_clusters(80, 12, 4)
+    order = np.random.default_rng(1).permutation(80)
+    expected = scores(fit_path(x, y, 4, [1.0])[0], x)
+    reordered = fit_path(x[order], y[order], 4, [1.0])[0]
+    assert scores(reordered, x) == pytest.approx(expected, abs=1e-9)
+    units = np.logspace(-3, 3, 12).astype(np.float32)
+    rescaled = fit_path(x * units, y, 4, [1.0])[0]
+    assert scores(rescaled, x * units) == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_penalty_of_zero_is_an_error():
+    with pytest.raises(ValueError, match=r"every strength must be above 0; got \[1.0, 0.0\]"):
+        fit_path(*isotropic_clusters(20, 3, 2), 2, [1.0, 0.0])
