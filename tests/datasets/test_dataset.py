@@ -1,4 +1,4 @@
-"""One's own images in folders, what is remembered of them, and the door that every dataset comes through."""
+"""Your own images in folders, their cached digests, and the checks of every dataset."""
 
 import os
 import subprocess
@@ -13,27 +13,17 @@ import xxhash
 from bob.datasets.assemble import natural_key
 from bob.datasets.availability import dataset_unavailable_reason
 from bob.datasets.dataset import Dataset
-from bob.datasets.open import spec_from_data_flag, limited, open_dataset
-from bob.errors import UnreadableImageError, ConfigError, DatasetError
+from bob.datasets.open import limited, open_dataset, spec_from_data_flag
+from bob.errors import ConfigError, DatasetError, UnreadableImageError
 from bob.specs import DatasetSpec, FolderSource
-from tests.builders.images import make_class_folders, forbid_reading, png
-
-
-@pytest.fixture
-def cache(tmp_path: Path) -> Path:
-    return tmp_path / "cache"
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return tmp_path / "photos"
+from tests.builders.images import forbid_reading, make_class_folders, png
 
 
 def open_folder(root: Path) -> Dataset:
     return open_dataset(spec_from_data_flag(str(root)), root.parent / "cache")
 
 
-def test_class_folders(root: Path) -> None:
+def test_class_folders_are_split_automatically(root: Path) -> None:
     dataset = open_folder(make_class_folders(root, cat=10, dog=5))
     assert dataset.name == "photos" and dataset.classes == ("cat", "dog")
     assert np.bincount(dataset.splits["train"].y).tolist() == [8, 4] and np.bincount(
@@ -50,9 +40,11 @@ def test_class_folders(root: Path) -> None:
             assert name.startswith(dataset.classes[split.y[i]])
 
 
-def test_split_folders(root: Path) -> None:
+def test_split_folders_are_used_as_given(root: Path) -> None:
     dataset = open_folder(
-        make_class_folders(root, train__cat=3, train__dog=2, valid__cat=1, valid__dog=1, Test__cat=1, Test__dog=2)
+        make_class_folders(
+            root, train__cat=3, train__dog=2, valid__cat=1, valid__dog=1, Test__cat=1, Test__dog=2
+        )
     )
     assert {name: len(split) for name, split in dataset.splits.items()} == {
         "train": 5,
@@ -64,7 +56,9 @@ def test_split_folders(root: Path) -> None:
 
 
 def test_train_folder_alone_is_split(root: Path) -> None:
-    dataset = open_folder(make_class_folders(root, train__cat=10, train__dog=10, val__cat=1, val__dog=1))
+    dataset = open_folder(
+        make_class_folders(root, train__cat=10, train__dog=10, val__cat=1, val__dog=1)
+    )
     assert {name: len(split) for name, split in dataset.splits.items()} == {
         "train": 16,
         "val": 2,
@@ -74,7 +68,7 @@ def test_train_folder_alone_is_split(root: Path) -> None:
 
 
 def test_classes_and_files_are_in_natural_order(root: Path) -> None:
-    """Text order would be 0, 1, 10, 11, 2, ..., and label 2 would be folder '10'."""
+    """In text order 0, 1, 10, 11, 2, ..., label 2 would be the folder '10'."""
     dataset = open_folder(make_class_folders(root, **{str(i): 12 for i in range(12)}))
     assert dataset.classes == tuple(str(i) for i in range(12))
     of_first = [name for name in dataset.splits["train"].ids if name.startswith("0/")]
@@ -90,11 +84,11 @@ def test_classes_and_files_are_in_natural_order(root: Path) -> None:
     ]
 
 
-def test_a_class_may_be_called_train(root: Path) -> None:
+def test_class_may_be_called_train(root: Path) -> None:
     assert open_folder(make_class_folders(root, train=2, bus=2)).classes == ("bus", "train")
 
 
-def test_what_is_no_image_is_left_out_and_noted(root: Path) -> None:
+def test_other_files_are_skipped_and_noted(root: Path) -> None:
     make_class_folders(root, cat=3, dog=3)
     (root / "cat" / "deeper").mkdir()
     (root / "cat" / "deeper" / "UPPER.JPG").write_bytes(png(200))
@@ -106,7 +100,7 @@ def test_what_is_no_image_is_left_out_and_noted(root: Path) -> None:
     assert dataset.notes == ("skipped files: .txt (2), hidden (1), outside the class folders (1)",)
 
 
-def test_links_are_followed_and_loops_end(root: Path) -> None:
+def test_links_are_followed_but_loops_are_not(root: Path) -> None:
     make_class_folders(root, cat=2)
     make_class_folders(root.parent / "elsewhere", dog=2)
     (root / "dog").symlink_to(root.parent / "elsewhere" / "dog")
@@ -119,7 +113,7 @@ def test_links_are_followed_and_loops_end(root: Path) -> None:
     ]
 
 
-def test_the_split_does_not_depend_on_names(root: Path) -> None:
+def test_split_does_not_depend_on_file_names(root: Path) -> None:
     make_class_folders(root, cat=20, dog=20)
     before = open_folder(root)
     for n, path in enumerate(sorted(root.rglob("*.png"), reverse=True)):
@@ -129,7 +123,7 @@ def test_the_split_does_not_depend_on_names(root: Path) -> None:
         assert sorted(after.splits[side].content) == sorted(before.splits[side].content)
 
 
-def test_duplicates_across_given_splits_are_noted(root: Path) -> None:
+def test_duplicates_across_splits_are_noted(root: Path) -> None:
     make_class_folders(root, train__cat=3, train__dog=3, test__cat=2, test__dog=2)
     (root / "test" / "dog" / "1.png").write_bytes(png(0))
     assert open_folder(root).notes == ("1 image of test is byte-identical to images of train",)
@@ -138,7 +132,9 @@ def test_duplicates_across_given_splits_are_noted(root: Path) -> None:
 
 
 def test_classes_without_test_images_are_noted(root: Path) -> None:
-    assert open_folder(make_class_folders(root, cat=5, dog=1)).notes == ("classes without test images: 'dog'",)
+    assert open_folder(make_class_folders(root, cat=5, dog=1)).notes == (
+        "classes without test images: 'dog'",
+    )
 
 
 FOLDERS: dict[str, tuple[dict[str, int], str]] = {
@@ -173,14 +169,14 @@ FOLDERS: dict[str, tuple[dict[str, int], str]] = {
 
 
 @pytest.mark.parametrize("what", FOLDERS)
-def test_wrong_folders(what: str, root: Path) -> None:
+def test_wrong_folders_are_reported(what: str, root: Path) -> None:
     counts, message = FOLDERS[what]
     root.mkdir()
     with pytest.raises(DatasetError, match=message):
         open_folder(make_class_folders(root, **counts))
 
 
-def test_no_folder(tmp_path: Path, cache: Path) -> None:
+def test_missing_folder_is_reported(tmp_path: Path, cache: Path) -> None:
     (tmp_path / "file").touch()
     for name, message in (
         ("file", "file' is not a folder"),
@@ -195,7 +191,7 @@ def test_no_folder(tmp_path: Path, cache: Path) -> None:
             )
 
 
-def test_an_unreadable_folder(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreadable_folder_is_reported(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_class_folders(root, cat=2, dog=2)
     scan = os.scandir
 
@@ -209,7 +205,9 @@ def test_an_unreadable_folder(root: Path, monkeypatch: pytest.MonkeyPatch) -> No
         open_folder(root)
 
 
-def test_an_unreadable_file(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_digest_of_an_unreadable_file_is_not_cached(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     make_class_folders(root, cat=2, dog=2)
 
     def refuse(path: Path) -> bytes:
@@ -224,12 +222,12 @@ def test_an_unreadable_file(root: Path, monkeypatch: pytest.MonkeyPatch) -> None
             split.read(0)
     again = open_folder(root).splits["train"]
     assert not set(split.content) & set(again.content), (
-        "the digest of an image that could not be read was remembered"
+        "the digest of an image that could not be read was cached"
     )
     assert xxhash.xxh3_128_hexdigest(again.read(0)) == again.content[0]
 
 
-def test_a_link_to_nothing_is_a_bad_image(root: Path) -> None:
+def test_broken_link_is_an_unreadable_image(root: Path) -> None:
     make_class_folders(root, cat=2, dog=2)
     for name in ("gone", "lost"):
         (root / "cat" / f"{name}.jpg").symlink_to(root / "nowhere.jpg")
@@ -242,20 +240,20 @@ def test_a_link_to_nothing_is_a_bad_image(root: Path) -> None:
         split.read(gone)
 
 
-def test_an_image_that_vanishes_after_opening(root: Path) -> None:
+def test_image_deleted_after_opening_is_unreadable(root: Path) -> None:
     split = open_folder(make_class_folders(root, cat=2, dog=2)).splits["train"]
     (root / split.ids[0]).unlink()
     with pytest.raises(UnreadableImageError, match="cannot be read"):
         split.read(0)
 
 
-def test_a_second_opening_reads_no_image(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_second_opening_reads_no_image(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = open_folder(make_class_folders(root, cat=5, dog=5))
     forbid_reading(monkeypatch)
     assert open_folder(root).fingerprint() == first.fingerprint()
 
 
-def test_a_changed_file_is_seen_even_with_its_old_time(root: Path) -> None:
+def test_changed_file_is_detected_despite_its_old_time(root: Path) -> None:
     first = open_folder(make_class_folders(root, cat=5, dog=5))
     path = root / "cat" / "0.png"
     stat = path.stat()
@@ -271,25 +269,28 @@ def test_a_changed_file_is_seen_even_with_its_old_time(root: Path) -> None:
 @pytest.mark.parametrize(
     "damage", ["", "{", "[]", "null", '{"cat/0.png": 3}', '{"cat/0.png": [1, 2, 3, "x"]}']
 )
-def test_a_corrupt_memory_is_recomputed(damage: str, root: Path, cache: Path) -> None:
+def test_corrupt_cache_is_recomputed(damage: str, root: Path, cache: Path) -> None:
     first = open_folder(make_class_folders(root, cat=5, dog=5))
     (memory,) = (cache / "fingerprints").iterdir()
     memory.write_text(damage)
     assert open_folder(root).fingerprint() == first.fingerprint()
 
 
-def test_a_cache_that_cannot_be_written_costs_only_the_memory(root: Path, cache: Path) -> None:
-    cache.write_text("a file where a folder should be")
+def test_unwritable_cache_does_not_prevent_opening(root: Path, cache: Path) -> None:
+    cache.write_text("a file in place of a folder")
     assert len(open_folder(make_class_folders(root, cat=5, dog=5)).splits["train"]) == 8
 
 
-def test_declared_counts_and_classes(root: Path, cache: Path) -> None:
+def test_declared_counts_and_classes_are_checked(root: Path, cache: Path) -> None:
     make_class_folders(root, cat=10, dog=10)
     source = FolderSource(reader="folder", path=str(root))
     assert open_dataset(
         DatasetSpec(name="x", source=source, classes=2, counts={"train": 16, "test": 4}), cache
     )
-    message = "dataset 'x' is not as .* declares: there are 2 classes, declared 3; val holds 0 images, declared 1; test holds 4 images, declared 5"
+    message = (
+        "dataset 'x' is not as .* declares: there are 2 classes, declared 3; "
+        "val holds 0 images, declared 1; test holds 4 images, declared 5"
+    )
     with pytest.raises(DatasetError, match=message):
         open_dataset(
             DatasetSpec(
@@ -299,7 +300,9 @@ def test_declared_counts_and_classes(root: Path, cache: Path) -> None:
         )
 
 
-def test_data_flag(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_data_flag_names_the_dataset_after_its_folder(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     make_class_folders(root / "my cats", cat=1)
     monkeypatch.chdir(root / "my cats")
     assert spec_from_data_flag(".").name == spec_from_data_flag("../my cats/").name == "my_cats"
@@ -307,12 +310,13 @@ def test_data_flag(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         spec_from_data_flag("nowhere")
     with pytest.raises(
         ConfigError,
-        match=r"expected a folder of class folders, a \.csv table or \.parquet files; got a \.png file",
+        match=r"expected a folder of class folders, a \.csv table or \.parquet files; got a "
+        r"\.png file",
     ):
         spec_from_data_flag("cat/0.png")
 
 
-def test_limited(root: Path) -> None:
+def test_limit_keeps_class_proportions(root: Path) -> None:
     dataset = limited(open_folder(make_class_folders(root, cat=20, dog=10)), 6)
     assert np.bincount(dataset.splits["train"].y).tolist() == [4, 2] and np.bincount(
         dataset.splits["test"].y
@@ -328,13 +332,13 @@ def test_limited(root: Path) -> None:
     assert [xxhash.xxh3_128_hexdigest(split.read(i)) for i in range(6)] == list(split.content)
 
 
-def test_limited_below_the_class_count(root: Path) -> None:
+def test_limit_below_the_class_count_drops_classes(root: Path) -> None:
     dataset = limited(open_folder(make_class_folders(root, cat=10, dog=10, owl=5)), 2)
     assert set(dataset.splits["test"].y.tolist()) <= set(dataset.splits["train"].y.tolist())
     assert dataset.notes == ("classes without images within the limit of 2: 'owl'",)
 
 
-def test_availability_of_paths(root: Path) -> None:
+def test_missing_path_is_unavailable(root: Path) -> None:
     spec = DatasetSpec(name="x", source=FolderSource(reader="folder", path=str(root)))
     assert (
         dataset_unavailable_reason(spec)
@@ -344,21 +348,17 @@ def test_availability_of_paths(root: Path) -> None:
     assert dataset_unavailable_reason(spec) is None
 
 
-def test_availability_imports_nothing_heavy() -> None:
-    code = "import sys, bob.datasets.availability; print([m for m in ('torch', 'datasets', 'pandas', 'numpy', 'PIL', 'pyarrow') if m in sys.modules])"
-    assert (
-        subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, check=True
-        ).stdout
-        == "[]\n"
-    )
-
-
-def test_opening_imports_no_torch() -> None:
-    code = "import sys, bob.datasets.open, bob.datasets.content.images; print([m for m in ('torch', 'datasets', 'pandas') if m in sys.modules])"
-    assert (
-        subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, check=True
-        ).stdout
-        == "[]\n"
-    )
+@pytest.mark.parametrize(
+    ("modules", "heavy"),
+    [
+        (
+            "bob.datasets.availability",
+            {"torch", "datasets", "pandas", "numpy", "PIL", "pyarrow"},
+        ),
+        ("bob.datasets.open, bob.datasets.content.images", {"torch", "datasets", "pandas"}),
+    ],
+)
+def test_import_is_light(modules: str, heavy: set[str]) -> None:
+    code = f"import sys, {modules}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not heavy & set(done.stdout.split())

@@ -1,4 +1,4 @@
-"""Every entry of tasks/datasets.yaml: complete, consistent, and what its own words promise; and the lists of classes beside it."""
+"""Every entry of tasks/datasets.yaml is complete and consistent; and the lists of class names."""
 
 import importlib.resources
 import io
@@ -57,11 +57,12 @@ UNQUOTED = {
     "ucmerced",
     "patternnet",
 }
-"""No source that was read says which metric is quoted."""
+"""Datasets for which no public source states which metric is quoted."""
 FAMILIES = {"pacs", "officehome", "domainnet", "terra-incognita"}
-"""Groups of the entries that leave out one domain each."""
+"""Groups of entries that hold out one domain each."""
 
-# images of (train, val, test, query, gallery) as the sets' own papers, READMEs or code count them; 0 is no such split
+# images of (train, val, test, query, gallery) as counted by the datasets' papers, READMEs or
+# code; 0 means that there is no such split
 COUNTED = {
     "cifar10": (50000, 0, 10000, 0, 0),
     "mnist": (60000, 0, 10000, 0, 0),
@@ -79,7 +80,7 @@ COUNTED = {
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_an_entry_is_complete_and_consistent(name: str) -> None:
+def test_entry_is_complete_and_consistent(name: str) -> None:
     spec = PUBLISHED[name]
     assert (
         spec.summary.endswith(".")
@@ -103,8 +104,8 @@ def test_an_entry_is_complete_and_consistent(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_the_data_has_a_place(name: str) -> None:
-    """A repository with a full commit or the known beginning of one; or a folder below $BOB_DATA, and words that say how to make_class_folders it."""
+def test_data_has_a_location(name: str) -> None:
+    """A hub repository with a commit or its prefix; or a folder in $BOB_DATA with instructions."""
     spec, source = PUBLISHED[name], PUBLISHED[name].source
     if isinstance(source, RepositorySource) and source.hub:
         assert re.fullmatch(r"[\w.-]+/[\w.-]+", source.hub) and spec.obtain is None
@@ -116,27 +117,22 @@ def test_the_data_has_a_place(name: str) -> None:
         assert "$BOB_DATA" in spec.obtain
 
 
-def test_downloads_are_told_with_their_source() -> None:
-    """What lies below $BOB_DATA is what is asked for; entries that fetch the same files say the same."""
+def test_download_sizes_state_their_source() -> None:
+    """Sizes of data below $BOB_DATA are of the files; entries that fetch the same files agree."""
     for spec in PUBLISHED.values():
-        told = spec.download
-        assert told is None or (
-            told.source.strip()
-            and (
-                told.of == "files"
-                or (isinstance(spec.source, RepositorySource) and spec.source.hub)
-            )
-        )
-    by_place: dict[str, set[object]] = {}
+        if spec.download:
+            on_hub = isinstance(spec.source, RepositorySource) and spec.source.hub
+            assert spec.download.source.strip() and (spec.download.of == "files" or on_hub)
+    sizes: dict[str, set[object]] = {}
     for spec in PUBLISHED.values():
-        by_place.setdefault(data_source(spec), set()).add(spec.download)
-    shared = {where: told for where, told in by_place.items() if len(told) > 1}
-    assert set(shared) <= {"$BOB_DATA/inat2021"}, "its two train splits are two archives"
+        sizes.setdefault(data_source(spec), set()).add(spec.download)
+    differing = {where for where, downloads in sizes.items() if len(downloads) > 1}
+    assert differing <= {"$BOB_DATA/inat2021"}, "its two train splits are two archives"
     assert sum(spec.download is not None for spec in PUBLISHED.values()) >= 79
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_counts_are_of_splits_that_there_are(name: str) -> None:
+def test_counts_refer_to_existing_splits(name: str) -> None:
     spec = PUBLISHED[name]
     roles = set(
         getattr(spec.source, "data_files", None)
@@ -145,7 +141,7 @@ def test_counts_are_of_splits_that_there_are(name: str) -> None:
     )
     if spec.source.reader != "table":
         assert set(spec.counts) <= roles
-    assert not (spec.images and spec.counts), "either in all, or by split"
+    assert not (spec.images and spec.counts), "declared in total or by split, not both"
     if isinstance(spec.class_names, tuple):
         assert len(set(spec.class_names)) == len(spec.class_names) == spec.classes
     elif spec.class_names:
@@ -171,12 +167,11 @@ def test_shifts_refer_to_entries_and_splits_that_exist(name: str) -> None:
         )
         assert shift.kind == "shift" or shift.dataset != name
         if shift.kind == "shift" and ENTRIES[name].class_names and other.class_names:
-            own, others = (names_of(ENTRIES[name]), names_of(other))
-            assert set(others) <= set(own), "classes are matched by name"
+            assert set(names_of(other)) <= set(names_of(ENTRIES[name])), "classes match by name"
 
 
 @pytest.mark.parametrize("name", COUNTED)
-def test_counts_are_those_of_the_sets_own_sources(name: str) -> None:
+def test_counts_equal_published_ones(name: str) -> None:
     assert (
         tuple(
             ENTRIES[name].counts.get(role, 0)
@@ -186,7 +181,7 @@ def test_counts_are_those_of_the_sets_own_sources(name: str) -> None:
     )  # type: ignore[call-overload]
 
 
-def test_every_domain_of_a_family_is_left_out_once() -> None:
+def test_every_domain_of_a_family_is_held_out_once() -> None:
     for family, n, images in (
         ("pacs", 4, 9991),
         ("officehome", 4, 15588),
@@ -203,15 +198,15 @@ def test_every_domain_of_a_family_is_left_out_once() -> None:
         assert len({spec.source.model_dump_json() for spec in members}) == 1
 
 
-def test_what_a_backbone_has_seen_is_seen_under_every_name() -> None:
-    """A set that shares its images with one of the pretraining data is contaminated, too."""
+def test_pretraining_data_is_declared_under_every_name() -> None:
+    """A dataset that shares its images with pretraining data is contaminated as well."""
     seen = [
         set(spec.pretraining.seen)
         for spec in load_registry().backbones.values()
         if spec.pretraining
     ]
-    for one, other in (("imagenet1k", "imagenet1k_shifts"), ("inat2021", "inat2021_mini")):
-        assert sum(one in names for names in seen) == sum(other in names for names in seen) > 0
+    for name, alias in (("imagenet1k", "imagenet1k_shifts"), ("inat2021", "inat2021_mini")):
+        assert sum(name in names for names in seen) == sum(alias in names for names in seen) > 0
     assert not any("imagenet_v2" in names for names in seen)
 
 
@@ -235,7 +230,7 @@ def test_imagenet_o_is_for_detection_only() -> None:
     assert kinds == {"near"}
 
 
-def test_tars_are_named() -> None:
+def test_tars_are_listed_by_name() -> None:
     sources = [
         spec.source for spec in ENTRIES.values() if isinstance(spec.source, WebDatasetSource)
     ]
@@ -254,38 +249,39 @@ def timm_file(name: str) -> list[str]:
 
 
 @pytest.mark.parametrize("letter", ["a", "r"])
-def test_masks_equal_timm_s(letter: str) -> None:
-    """Matched by name, the classes of ImageNet-A and -R are at timm's places among the thousand, in timm's order."""
+def test_class_masks_equal_those_of_timm(letter: str) -> None:
+    """Matched by name, the classes of ImageNet-A and -R have timm's indices, in timm's order."""
     thousand = class_list("imagenet_1k")
     assert list(thousand) == timm_file("imagenet_synsets.txt")
     places = [thousand.index(name) for name in class_list(f"imagenet_{letter}")]
     assert places == [int(place) for place in timm_file(f"imagenet_{letter}_indices.txt")]
 
 
-def test_sizes_of_the_masks_and_what_they_share() -> None:
-    """200 classes each; A and R share 86, A and O 59, R and O 36 (counted by others on the sets' own code)."""
+def test_class_masks_have_known_sizes_and_overlaps() -> None:
+    """200 classes each; A and R share 86, A and O 59, R and O 36 (counted by the official code)."""
     masks = {letter: set(class_list(f"imagenet_{letter}")) for letter in "aro"}
     assert {len(mask) for mask in masks.values()} == {200}
     assert [len(masks[x] & masks[y]) for x, y in itertools.combinations("aro", 2)] == [86, 59, 36]
 
 
-def test_an_unknown_list_and_a_label_out_of_place() -> None:
+def test_unknown_list_and_invalid_label_are_reported() -> None:
     with pytest.raises(
         ConfigError, match="unknown list of class names 'imagenet_1K'; did you mean 'imagenet_1k'"
     ):
         class_list("imagenet_1K")
-    found = ImageListing("here", ["1"], ["x"], lambda i: b"", ["test"])
-    assert to_class_names(["1", "0", "b"], ["a", "b"], found) == ["b", "a", "b"]
+    listing = ImageListing("here", ["1"], ["x"], lambda i: b"", ["test"])
+    assert to_class_names(["1", "0", "b"], ["a", "b"], listing) == ["b", "a", "b"]
     for label in ("2", "c", "-1"):
         with pytest.raises(
             DatasetError,
-            match=f"here: label '{label}' is neither one of the 2 class names nor an index from 0 to 1",
+            match=f"here: label '{label}' is neither one of the 2 class names nor an index "
+            f"from 0 to 1",
         ):
-            to_class_names([label], ["a", "b"], found)
+            to_class_names([label], ["a", "b"], listing)
 
 
-def test_real_labels_are_timm_s_own() -> None:
-    """The class that reads them in timm gives the same sets for the same file names."""
+def test_real_labels_equal_those_of_timm() -> None:
+    """timm's own class returns the same label sets for the same file names."""
     from timm.data import RealLabelsImagenet
 
     names = [f"ILSVRC2012_val_{n:08d}.JPEG" for n in range(1, 50_001)]
@@ -300,8 +296,8 @@ def test_real_labels_are_timm_s_own() -> None:
     )
 
 
-def test_real(tmp_path: Path) -> None:
-    """The first validation images that have 0, 1 and more labels; the one with none is left out."""
+def test_real_excludes_images_without_labels(tmp_path: Path) -> None:
+    """Of the first validation images with 0, 1 and 2 labels, the one without labels is excluded."""
     labels = real_labels()
     wanted = [
         next(n for n, several in enumerate(labels) if len(several) == count) for count in (0, 1, 2)
@@ -338,8 +334,8 @@ def test_real(tmp_path: Path) -> None:
 # --- folders whose names are labels
 
 
-def test_a_folder_set_named_by_numbers_comes_out_in_their_order(tmp_path: Path) -> None:
-    """ImageNet-V2's layout: as text, 10 would come before 2 and every label after it would be wrong."""
+def test_numbered_class_folders_are_ordered_by_number(tmp_path: Path) -> None:
+    """ImageNet-V2's layout: in text order, 10 would precede 2 and all later labels be wrong."""
     make_class_folders(tmp_path / "v2", **{str(c): 1 for c in range(1000)})
     source = FolderSource(reader="folder", path=str(tmp_path / "v2"), splits={"test": "."})
     plain = open_dataset(DatasetSpec(name="v2", source=source), tmp_path / "cache")
@@ -353,7 +349,7 @@ def test_a_folder_set_named_by_numbers_comes_out_in_their_order(tmp_path: Path) 
     ].y.tolist()
 
 
-def test_a_folder_set_named_by_wordnet_ids_comes_out_in_the_order_of_the_list(
+def test_wordnet_class_folders_are_ordered_by_the_class_list(
     tmp_path: Path,
 ) -> None:
     names = class_list("imagenet_1k")
@@ -368,11 +364,13 @@ def test_a_folder_set_named_by_wordnet_ids_comes_out_in_the_order_of_the_list(
     ]
 
 
-def test_folders_between_split_and_class_are_facts(tmp_path: Path) -> None:
+def test_folders_between_split_and_class_are_attributes(tmp_path: Path) -> None:
     """ImageNet-C's layout."""
     for corruption in ("fog", "snow"):
         for severity in (1, 2):
-            make_class_folders(tmp_path / "c" / "weather" / corruption / str(severity), n01=1, n02=2)
+            make_class_folders(
+                tmp_path / "c" / "weather" / corruption / str(severity), n01=1, n02=2
+            )
     source = FolderSource(
         reader="folder",
         path=str(tmp_path / "c"),
@@ -391,14 +389,14 @@ def test_folders_between_split_and_class_are_facts(tmp_path: Path) -> None:
         open_dataset(DatasetSpec(name="c", source=wrong), tmp_path / "cache")
 
 
-def test_the_page_of_facts_is_fresh() -> None:
+def test_dataset_table_is_up_to_date() -> None:
     """`bob-bench datasets page > docs/dataset_table.md`"""
     assert (CHECKOUT / "docs" / "dataset_table.md").read_text(encoding="utf-8") == dataset_page(
         ENTRIES
     )
 
 
-def test_the_page_says_what_the_file_says() -> None:
+def test_dataset_table_contains_every_entry() -> None:
     shown = io.StringIO(dataset_page(ENTRIES)).read()
     for name, spec in ENTRIES.items():
         assert f"### {name}\n" in shown and spec.summary in shown.replace("\\|", "|")

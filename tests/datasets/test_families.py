@@ -1,4 +1,4 @@
-"""Families that leave out one domain, label sets as shifts, and what has no train split."""
+"""Families that hold out one domain, label sets as shifts, and datasets without a train split."""
 
 from pathlib import Path
 
@@ -7,20 +7,15 @@ import pytest
 
 from bob.datasets.dataset import Dataset
 from bob.datasets.limit import limited
-from bob.datasets.open import spec_from_data_flag, open_dataset
+from bob.datasets.open import open_dataset, spec_from_data_flag
 from bob.errors import ConfigError, DatasetError
 from bob.specs import DatasetSpec, FolderSource, TableSource
 from bob.specs.yaml import build
 from tests.builders.images import make_class_folders
 
 
-@pytest.fixture
-def cache(tmp_path: Path) -> Path:
-    return tmp_path / "cache"
-
-
 def domains(root: Path, cache: Path, left_out: str) -> Dataset:
-    """Ten dogs and ten elephants in each of three styles."""
+    """Open a dataset of ten dogs and ten elephants in three styles, one of them held out."""
     if not root.exists():
         for domain in ("photo", "sketch", "cartoon"):
             for c, animal in enumerate(("dog", "elephant")):
@@ -36,8 +31,8 @@ def domains(root: Path, cache: Path, left_out: str) -> Dataset:
     )
 
 
-def test_one_domain_is_left_out(tmp_path: Path, cache: Path) -> None:
-    """40 images of two domains are split 32/8 by class, all 20 of the third are the shift."""
+def test_one_domain_is_held_out(tmp_path: Path, cache: Path) -> None:
+    """40 images of two domains are split 32/8 by class; all 20 of the third are the shift."""
     dataset = domains(tmp_path / "pacs", cache, "photo")
     shift = dataset.shifts["photo"]
     assert {name: len(split) for name, split in dataset.splits.items()} == {
@@ -60,8 +55,8 @@ def test_one_domain_is_left_out(tmp_path: Path, cache: Path) -> None:
     }
 
 
-def test_a_family_shares_the_rows_of_the_whole(tmp_path: Path, cache: Path) -> None:
-    """Every split and shift of every member is a view of the same 60 images, so each is embedded once for the whole family."""
+def test_family_shares_the_rows_of_the_parent_split(tmp_path: Path, cache: Path) -> None:
+    """All splits and shifts are views of the same 60 images, which are embedded once in total."""
     members = [domains(tmp_path / "pacs", cache, left_out) for left_out in ("photo", "sketch")]
     views = [
         split
@@ -82,10 +77,11 @@ def test_a_family_shares_the_rows_of_the_whole(tmp_path: Path, cache: Path) -> N
     assert members[0].fingerprint() != members[1].fingerprint()
 
 
-def test_what_cannot_be_left_out(tmp_path: Path, cache: Path) -> None:
+def test_wrong_leave_out_is_reported(tmp_path: Path, cache: Path) -> None:
     with pytest.raises(
         DatasetError,
-        match=r"leave_out \{'domain': \('painting',\)\} leaves out no images\. There are: domain cartoon, photo, sketch",
+        match=r"leave_out \{'domain': \('painting',\)\} leaves out no images\. There are: "
+        r"domain cartoon, photo, sketch",
     ):
         domains(tmp_path / "pacs", cache, "painting")
     (tmp_path / "pacs" / "table.csv").write_text(
@@ -104,8 +100,8 @@ def test_what_cannot_be_left_out(tmp_path: Path, cache: Path) -> None:
         )
 
 
-def test_the_groups_of_a_worst_group_score_must_be_there(tmp_path: Path, cache: Path) -> None:
-    """A table tells its attributes when it is opened."""
+def test_attribute_of_a_worst_group_score_must_exist(tmp_path: Path, cache: Path) -> None:
+    """The attributes of a table are known only when it is opened."""
     make_class_folders(tmp_path / "p", cat=4, dog=4)
     rows = [
         f"{label}/{i}.png,{label},{'train' if i else 'test'},north"
@@ -118,7 +114,10 @@ def test_the_groups_of_a_worst_group_score_must_be_there(tmp_path: Path, cache: 
         open_dataset(DatasetSpec(name="x", source=source, worst_group="region"), cache).worst_group
         == "region"
     )
-    message = "worst_group names 'regoin', which images of train do not have; did you mean 'region'. Known: region"
+    message = (
+        "worst_group names 'regoin', which images of train do not have; "
+        "did you mean 'region'. Known: region"
+    )
     with pytest.raises(DatasetError, match=message):
         open_dataset(DatasetSpec(name="x", source=source, worst_group="regoin"), cache)
 
@@ -127,7 +126,8 @@ WRONG = [
     ({"metric": "wurst_group"}, "metric must be one of 'top1', .*; got 'wurst_group'"),
     (
         {"worst_group": "region"},
-        "worst_group names the attribute 'region', which the source does not provide; available attributes: none",
+        "worst_group names the attribute 'region', which the source does not provide; "
+        "available attributes: none",
     ),
     (
         {"where": {"x": ["a"]}, "source": {"reader": "cifar_c", "path": "p"}},
@@ -144,11 +144,13 @@ WRONG = [
                 "attributes": {"s": "s"},
             },
         },
-        "leave_out names the attribute 'style', which the source does not provide; available attributes: s",
+        "leave_out names the attribute 'style', which the source does not provide; available "
+        "attributes: s",
     ),
     (
         {"kind": "retrieval", "metric": "top1"},
-        "metric must be one of hit_at, mean_ap, mean_ap_trapezoid, mean_ap_at, gap for kind 'retrieval'; got 'top1'",
+        "metric must be one of hit_at, mean_ap, mean_ap_trapezoid, mean_ap_at, gap for kind "
+        "'retrieval'; got 'top1'",
     ),
     (
         {"class_range": [5, 5]},
@@ -160,13 +162,14 @@ WRONG = [
             "counts": {"train": 3},
             "source": {"reader": "table", "path": "p"},
         },
-        "leave_out cannot be combined with 'counts'.*; declare the total number of images as 'images'",
+        "leave_out cannot be combined with 'counts'.*; declare the total number of images as "
+        "'images'",
     ),
 ]
 
 
 @pytest.mark.parametrize(("changes", "message"), WRONG)
-def test_entries_that_contradict_themselves(changes: dict[str, object], message: str) -> None:
+def test_contradictory_entries_are_refused(changes: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         build(
             DatasetSpec,
@@ -187,7 +190,7 @@ PLACES = [
 
 
 @pytest.mark.parametrize(("place", "message"), PLACES)
-def test_where_a_repository_is(place: dict[str, str], message: str) -> None:
+def test_repository_has_exactly_one_location(place: dict[str, str], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         build(
             DatasetSpec,
@@ -211,7 +214,7 @@ ROWS = (
 )
 
 
-def test_several_labels_in_a_table(tmp_path: Path, cache: Path) -> None:
+def test_table_with_several_labels_per_image(tmp_path: Path, cache: Path) -> None:
     dataset = open_dataset(labelled(tmp_path / "p", ROWS), cache)
     assert dataset.classes == ("cat", "dog", "pet")
     assert dataset.splits["train"].labels is not None and dataset.splits["test"].labels is not None
@@ -225,15 +228,13 @@ def test_several_labels_in_a_table(tmp_path: Path, cache: Path) -> None:
     )
     with pytest.raises(
         DatasetError,
-        match="has no test split, and none can be taken from images without one label each",
+        match="has no test split, and none can be sampled from images without one label each",
     ):
         open_dataset(labelled(tmp_path / "q", ROWS.replace("test", "train")), cache)
 
 
-def test_a_set_without_train_images_is_for_shifts_and_zero_shot(
-    tmp_path: Path, cache: Path
-) -> None:
-    """A registered one may say so; one's own folder with test alone is a mistake."""
+def test_registered_dataset_may_lack_train_images(tmp_path: Path, cache: Path) -> None:
+    """A registered dataset may have no train split; in your own folder, this is a mistake."""
     make_class_folders(tmp_path / "p", test__cat=3, test__dog=2)
     source = FolderSource(reader="folder", path=str(tmp_path / "p"), splits={"test": "test"})
     dataset = open_dataset(DatasetSpec(name="x", source=source), cache)
@@ -246,8 +247,11 @@ def test_a_set_without_train_images_is_for_shifts_and_zero_shot(
         open_dataset(spec_from_data_flag(str(tmp_path / "p")), cache)
 
 
-def test_a_shift_s_label_sets_count_in_the_dataset_s_classes(tmp_path: Path, cache: Path) -> None:
-    """ReaL beside ImageNet: columns of the shift are cat, dog, pet; the dataset has dog, owl, pet and cat in this order."""
+def test_label_sets_of_a_shift_use_the_classes_of_the_dataset(tmp_path: Path, cache: Path) -> None:
+    """The shift's classes are cat, dog, pet; those of the dataset are dog, owl, pet, cat.
+
+    This is the case of ReaL as a shift of ImageNet.
+    """
     make_class_folders(tmp_path / "home", dog=5, owl=5, pet=5, cat=5)
     entries = {"several": labelled(tmp_path / "p", ROWS)}
     names = ("dog", "owl", "pet", "cat")

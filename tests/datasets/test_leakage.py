@@ -1,4 +1,4 @@
-"""Images in two splits: the same bytes, nearly the same picture, and pictures that only look alike to a hash."""
+"""Images in two splits: identical bytes, near-duplicates, and images that only share a hash."""
 
 import io
 from collections.abc import Callable
@@ -9,12 +9,12 @@ import pytest
 from PIL import Image, ImageEnhance
 
 from bob.datasets.dataset import Dataset, Shift, Split
-from bob.datasets.leakage import all_splits, split_overlaps, image_signatures
-from bob.datasets.open import spec_from_data_flag, open_dataset
+from bob.datasets.leakage import all_splits, image_signatures, split_overlaps
+from bob.datasets.open import open_dataset, spec_from_data_flag
 
 
 def picture(seed: int, px: int = 96) -> Image.Image:
-    """Smooth coloured blobs, another for each seed."""
+    """Return smooth coloured blobs, other ones for each seed."""
     rng = np.random.default_rng(seed)
     small = Image.fromarray(rng.integers(0, 256, (6, 6, 3), dtype=np.uint8))
     return small.resize((px, px), Image.Resampling.BICUBIC)
@@ -26,7 +26,7 @@ def encoded(image: Image.Image, form: str = "PNG", **options: int) -> bytes:
     return buffer.getvalue()
 
 
-def split_of(images: list[bytes]) -> Split:
+def make_split(images: list[bytes]) -> Split:
     ids = tuple(f"image {i}" for i in range(len(images)))
     return Split(
         ids,
@@ -36,10 +36,10 @@ def split_of(images: list[bytes]) -> Split:
     )
 
 
-def leak_of(
+def overlap(
     test: list[bytes], train: list[bytes]
 ) -> tuple[int, int | None, tuple[tuple[str, str], ...]]:
-    dataset = Dataset("x", ("a", "b"), {"train": split_of(train), "test": split_of(test)})
+    dataset = Dataset("x", ("a", "b"), {"train": make_split(train), "test": make_split(test)})
     (leak,) = split_overlaps(
         dataset, {name: image_signatures(split, 2) for name, split in dataset.splits.items()}
     )
@@ -57,37 +57,40 @@ ALTERED: dict[str, Callable[[Image.Image], bytes]] = {
 
 
 @pytest.mark.parametrize("how", ALTERED)
-def test_the_same_picture_in_another_form_is_found(how: str) -> None:
-    """Image 7 of train, altered; beside it one that train does not have, and one byte for byte."""
+def test_altered_copy_is_a_near_duplicate(how: str) -> None:
+    """The test set holds image 7 of train altered, image 3 unaltered, and a new image."""
     test = [encoded(picture(1000)), ALTERED[how](picture(7)), TRAIN[3]]
-    assert leak_of(test, TRAIN) == (1, 1, (("image 1", "image 7"),))
+    assert overlap(test, TRAIN) == (1, 1, (("image 1", "image 7"),))
 
 
-def test_other_pictures_are_not_found() -> None:
-    assert leak_of([encoded(picture(seed)) for seed in range(500, 700)], TRAIN) == (0, 0, ())
+def test_other_images_are_no_near_duplicates() -> None:
+    assert overlap([encoded(picture(seed)) for seed in range(500, 700)], TRAIN) == (0, 0, ())
 
 
 def digit(column: int) -> bytes:
-    """A white stroke on black: most steps between neighbours are equal, so hashes of different strokes differ in few bits."""
+    """Return a white stroke on black.
+
+    Most neighbouring pixels are equal, so the hashes of different strokes differ in few bits.
+    """
     pixels = np.zeros((28, 28), np.uint8)
     pixels[4:24, column : column + 3] = 255
     return encoded(Image.fromarray(pixels))
 
 
-def test_sparse_pictures_with_nearly_equal_hashes_are_told_apart() -> None:
-    assert leak_of([digit(6)], [digit(10), digit(14), digit(18)])[1] == 0
-    assert leak_of([digit(6)], [encoded(Image.open(io.BytesIO(digit(6))).convert("RGB"))])[1] == 1
+def test_sparse_images_with_similar_hashes_are_no_near_duplicates() -> None:
+    assert overlap([digit(6)], [digit(10), digit(14), digit(18)])[1] == 0
+    assert overlap([digit(6)], [encoded(Image.open(io.BytesIO(digit(6))).convert("RGB"))])[1] == 1
 
 
-def test_flat_pictures_are_alike_and_unreadable_ones_are_not() -> None:
+def test_flat_images_are_near_duplicates_but_unreadable_ones_are_not() -> None:
     flat = [encoded(Image.new("L", (9, 9), level)) for level in (10, 200)]
-    assert leak_of(flat[:1], flat[1:])[1] == 1
-    assert leak_of([b"no image"], [b"nor this one"])[:2] == (0, 0)
+    assert overlap(flat[:1], flat[1:])[1] == 1
+    assert overlap([b"no image"], [b"nor this one"])[:2] == (0, 0)
 
 
-def test_pairs_are_those_that_matter() -> None:
-    """Each scored split against what is fitted or chosen on; two shifts share what they like."""
-    one = split_of(TRAIN[:4])
+def test_scored_splits_are_compared_with_train_and_val() -> None:
+    """Each scored split is compared with train and val; shifts are not compared with each other."""
+    one = make_split(TRAIN[:4])
     dataset = Dataset(
         "x",
         ("a", "b"),
@@ -105,13 +108,13 @@ def test_pairs_are_those_that_matter() -> None:
     assert {(leak.identical, leak.near_duplicates) for leak in split_overlaps(dataset)} == {
         (4, None)
     }
-    asked = Dataset("y", (), {"query": one, "gallery": split_of(TRAIN[2:9])})
+    asked = Dataset("y", (), {"query": one, "gallery": make_split(TRAIN[2:9])})
     assert [(leak.split, leak.reference, leak.identical) for leak in split_overlaps(asked)] == [
         ("query", "gallery", 2)
     ]
 
 
-def test_byte_identical_images_are_in_a_datasets_notes(tmp_path: Path) -> None:
+def test_notes_count_byte_identical_images(tmp_path: Path) -> None:
     for split, seeds in {"train": range(4), "test": range(3, 6)}.items():
         for seed in seeds:
             path = tmp_path / "photos" / split / "ab"[seed % 2] / f"{seed}.png"

@@ -1,4 +1,4 @@
-"""Automatic splits and subsets: tiny cases by hand, a second opinion, and the laws they must obey."""
+"""Automatic splits and subsets: small cases by hand, a second implementation, and invariances."""
 
 from collections import Counter
 
@@ -12,13 +12,14 @@ from tests.builders.splits import digests, labels
 
 
 def in_hash_order(content: list[str], seed: int) -> list[int]:
-    """The documented order, written out once more."""
+    """Sort positions by the documented hash."""
     return sorted(
         range(len(content)), key=lambda i: xxhash.xxh3_128_digest(f"{seed}:{content[i]}".encode())
     )
 
 
-# (class sizes, share) -> test images per class: share * n rounded half up, at least 1, at most n - 1; a lone example stays in train
+# (class sizes, share, test images per class): share * n rounded half up, at least 1, at most
+# n - 1; a single example stays in train
 COUNTS = [
     ((10, 5), 0.2, {0: 2, 1: 1}),
     ((10, 1), 0.2, {0: 2}),
@@ -30,13 +31,15 @@ COUNTS = [
 
 
 @pytest.mark.parametrize(("sizes", "share", "expected"), COUNTS)
-def test_counts_per_class(sizes: tuple[int, ...], share: float, expected: dict[int, int]) -> None:
+def test_test_count_is_the_rounded_share_of_each_class(
+    sizes: tuple[int, ...], share: float, expected: dict[int, int]
+) -> None:
     y = labels(*sizes)
     test = automatic_test(y, digests(len(y)), share=share)
     assert Counter(y[test].tolist()) == expected
 
 
-def test_test_is_the_head_of_the_hash_order_of_each_class() -> None:
+def test_test_examples_are_first_in_hash_order() -> None:
     y, content = labels(10, 15), digests(25)
     test = automatic_test(y, content, seed=3)
     order = in_hash_order(content, 3)
@@ -46,12 +49,12 @@ def test_test_is_the_head_of_the_hash_order_of_each_class() -> None:
     }
 
 
-def test_golden() -> None:
-    """The split of a dataset never changes: not with the platform, not with the version of anything."""
+def test_split_is_pinned() -> None:
+    """The split of a dataset depends neither on the platform nor on the version of a library."""
     assert np.flatnonzero(automatic_test(labels(10, 10), digests(20))).tolist() == [2, 3, 11, 13]
 
 
-def test_the_seed_changes_the_split() -> None:
+def test_seed_changes_the_split() -> None:
     y, content = labels(50, 50), digests(100)
     assert not np.array_equal(
         automatic_test(y, content, seed=0), automatic_test(y, content, seed=1)
@@ -59,7 +62,7 @@ def test_the_seed_changes_the_split() -> None:
 
 
 @pytest.mark.parametrize("grouped", [False, True])
-def test_the_order_of_files_and_of_classes_does_not_matter(grouped: bool) -> None:
+def test_split_does_not_depend_on_the_order_of_files_or_classes(grouped: bool) -> None:
     rng = np.random.default_rng(0)
     y = rng.integers(0, 5, 300)
     content = [f"{i % 250:x}" for i in range(300)]
@@ -75,8 +78,11 @@ def test_the_order_of_files_and_of_classes_does_not_matter(grouped: bool) -> Non
         np.testing.assert_array_equal(again, test[order])
 
 
-def test_linked_examples_stay_together() -> None:
-    """Random groups and duplicates; no group and no content may be on two sides, and every class keeps train examples."""
+def test_linked_examples_stay_on_one_side() -> None:
+    """With random groups and duplicates, no group or content is on two sides.
+
+    Every class keeps train examples.
+    """
     rng = np.random.default_rng(1)
     for _ in range(50):
         n = int(rng.integers(20, 200))
@@ -90,8 +96,11 @@ def test_linked_examples_stay_together() -> None:
         assert set(y[~test].tolist()) == set(y.tolist())
 
 
-def test_links_reach_over_several_steps() -> None:
-    """a-b share a group, b-c share content, c-d share a group: a, b, c, d are one unit of four, too large for an aim of 2 of 10."""
+def test_links_are_transitive() -> None:
+    """a-b share a group, b-c share content, c-d share a group.
+
+    So a, b, c, d are one unit of four, too large for a target of 2 of 10.
+    """
     content = ["a", "same", "same", "d", "e", "f", "g", "h", "i", "j"]
     groups = ["1", "1", "2", "2", "3", "4", "5", "6", "7", "8"]
     y = labels(10)
@@ -100,8 +109,11 @@ def test_links_reach_over_several_steps() -> None:
         assert not test[:4].any() and test.sum() == 2
 
 
-def test_a_class_of_large_groups_still_gets_test_examples() -> None:
-    """Three patients of 10, 8 and 10 images. The aim is 3, to which 0 is nearer than 8 or 10; so the smallest is taken last."""
+def test_class_of_large_groups_receives_test_examples() -> None:
+    """Three patients have 10, 8 and 10 images.
+
+    The target is 3, to which 0 is nearer than 8 or 10; so the smallest is taken in the last step.
+    """
     y = labels(28)
     groups = ["a"] * 10 + ["b"] * 8 + ["c"] * 10
     assert np.flatnonzero(automatic_test(y, digests(28), groups, share=0.1)).tolist() == list(
@@ -109,7 +121,7 @@ def test_a_class_of_large_groups_still_gets_test_examples() -> None:
     )
 
 
-def test_one_image_per_class() -> None:
+def test_one_image_per_class_cannot_be_split() -> None:
     with pytest.raises(
         DatasetError,
         match=r"every class has a single image\. Add images, or provide train and test images",
@@ -117,7 +129,7 @@ def test_one_image_per_class() -> None:
         automatic_test(labels(1, 1, 1), digests(3))
 
 
-def test_one_group_per_class() -> None:
+def test_one_group_per_class_cannot_be_split() -> None:
     with pytest.raises(
         DatasetError, match="in every class, all images belong to one group or are byte-identical"
     ):
@@ -125,26 +137,31 @@ def test_one_group_per_class() -> None:
 
 
 @pytest.mark.parametrize("share", [0, 1, -0.1, 20])
-def test_a_share_is_a_fraction(share: float) -> None:
+def test_share_must_lie_between_0_and_1(share: float) -> None:
     with pytest.raises(DatasetError, match="must lie between 0 and 1; got"):
         automatic_test(labels(5, 5), digests(10), share=share)
 
 
 def seats(sizes: list[int], limit: int) -> list[int]:
-    """Sainte-Lague by its usual definition: one seat each, then always to the largest size / (2 * seats + 1)."""
-    given = [1] * len(sizes)
-    while sum(given) < limit:
-        given[
+    """Distribute seats by Sainte-Laguë's usual definition.
+
+    One seat each, then always to the largest size / (2 * seats + 1).
+    """
+    seats_per_class = [1] * len(sizes)
+    while sum(seats_per_class) < limit:
+        seats_per_class[
             max(
                 range(len(sizes)),
-                key=lambda c: (given[c] < sizes[c]) * sizes[c] / (2 * given[c] + 1),
+                key=lambda c: (
+                    (seats_per_class[c] < sizes[c]) * sizes[c] / (2 * seats_per_class[c] + 1)
+                ),
             )
         ] += 1
-    return given
+    return seats_per_class
 
 
 @pytest.mark.parametrize("limit", [3, 4, 7, 20, 100, 136])
-def test_a_subset_keeps_the_proportions(limit: int) -> None:
+def test_subset_keeps_class_proportions(limit: int) -> None:
     sizes = [101, 7, 29]
     y = labels(*sizes)
     chosen = stratified_subset(y, digests(len(y)), limit)
@@ -152,7 +169,7 @@ def test_a_subset_keeps_the_proportions(limit: int) -> None:
     assert (np.diff(chosen) > 0).all()
 
 
-def test_subsets_are_nested_and_end_with_everything() -> None:
+def test_subsets_are_nested_and_grow_to_all_examples() -> None:
     y, content = labels(9, 3, 30), digests(42)
     before: set[int] = set()
     for limit in range(1, 43):
@@ -162,22 +179,22 @@ def test_subsets_are_nested_and_end_with_everything() -> None:
     assert stratified_subset(y, content, 1000).tolist() == list(range(42))
 
 
-def test_a_limit_below_the_class_count_prefers_large_classes() -> None:
+def test_limit_below_the_class_count_prefers_large_classes() -> None:
     y = labels(5, 50, 20)
     assert y[stratified_subset(y, digests(75), 2)].tolist() == [1, 2]
 
 
-def test_a_subset_does_not_depend_on_the_order_of_files() -> None:
+def test_subset_does_not_depend_on_the_order_of_files() -> None:
     y, content, order = labels(9, 30), digests(39), np.random.default_rng(0).permutation(39)
     chosen = stratified_subset(y, content, 10)
     again = stratified_subset(y[order], [content[i] for i in order], 10)
     assert set(order[again].tolist()) == set(chosen.tolist())
 
 
-def test_a_limit_is_positive() -> None:
+def test_limit_must_be_positive() -> None:
     with pytest.raises(DatasetError, match="at least 1 image per split; got 0"):
         stratified_subset(labels(3), digests(3), 0)
 
 
-def test_shared_images_counts_examples_of_the_first() -> None:
+def test_count_shared_images_counts_examples_of_the_first_argument() -> None:
     assert count_shared_images(["a", "a", "b", "c"], ["a", "c", "c", "d"]) == 3

@@ -1,4 +1,4 @@
-"""Views: parts of a split whose rows are rows of the whole, shifts that refer to other entries, and what a cell's needs share."""
+"""Views of a split, which share its feature rows, and shifts that refer to other entries."""
 
 import dataclasses
 from pathlib import Path
@@ -13,8 +13,8 @@ from bob.features.store import Effort, Features
 from bob.specs import DatasetSpec, FolderSource, ShiftSpec
 
 
-def made_split(n: int = 6) -> Split:
-    """Images a0, b1, a2, b3, ... of two kinds."""
+def make_split(n: int = 6) -> Split:
+    """Return images a0, b1, a2, b3, ... of two kinds."""
     kinds = tuple("ab"[i % 2] for i in range(n))
     ids = tuple(f"{kind}{i}" for i, kind in enumerate(kinds))
     return Split(
@@ -26,8 +26,8 @@ def made_split(n: int = 6) -> Split:
     )
 
 
-def test_a_part_reads_its_own_images_and_knows_its_place_in_the_whole():
-    whole = made_split()
+def test_view_reads_its_images_and_knows_their_positions():
+    whole = make_split()
     part = chosen_part("test", whole, {"kind": ["b"]}, "d")
     assert part.ids == ("b1", "b3", "b5") and part.read(1) == b"b3" and part.y.tolist() == [1, 0, 2]
     assert part.origin is not None and (
@@ -37,8 +37,8 @@ def test_a_part_reads_its_own_images_and_knows_its_place_in_the_whole():
     ) == ("test", whole, [1, 3, 5])
 
 
-def test_a_part_of_a_part_is_a_part_of_the_whole():
-    whole = made_split()
+def test_view_of_a_view_refers_to_the_parent_split():
+    whole = make_split()
     inner = chosen_part("test", whole, {"kind": ["b"]}, "d").part("mine", np.array([2, 0]))
     assert inner.ids == ("b5", "b1")
     assert inner.origin is not None and (
@@ -48,27 +48,27 @@ def test_a_part_of_a_part_is_a_part_of_the_whole():
     ) == ("test", whole, [5, 1])
 
 
-def test_images_of_their_own_share_nothing():
-    assert made_split().take(np.array([1, 2])).origin is None
+def test_taken_images_share_no_rows():
+    assert make_split().take(np.array([1, 2])).origin is None
 
 
-def test_rows_of_a_view_are_rows_of_the_whole():
-    """Whole: images 0..4, image 3 unreadable, so rows 0, 1, 2, 4. The view holds images 4, 3, 0."""
+def test_rows_of_a_view_are_rows_of_the_parent():
+    """The parent holds rows of images 0, 1, 2, 4 (3 is unreadable), the view images 4, 3, 0."""
     rows = np.arange(8, dtype=np.float32).reshape(4, 2)
     seen = Features(rows, np.array([0, 1, 2, 4]), {3: "broken"}, Effort()).view(np.array([4, 3, 0]))
     assert seen.rows.tolist() == [[6, 7], [0, 1]]
     assert seen.positions.tolist() == [0, 2] and seen.bad == {1: "broken"}
 
 
-def test_an_attribute_that_is_not_there_is_told():
+def test_unknown_attribute_or_value_is_reported():
     with pytest.raises(
         DatasetError, match=r"where names the attribute 'kinds'; did you mean 'kind'\?"
     ):
-        chosen_part("test", made_split(), {"kinds": ["b"]}, "d")
+        chosen_part("test", make_split(), {"kinds": ["b"]}, "d")
     with pytest.raises(
         DatasetError, match=r"dataset 'd': no image of test has \{'kind': \['c'\]\}"
     ):
-        chosen_part("test", made_split(), {"kind": ["c"]}, "d")
+        chosen_part("test", make_split(), {"kind": ["c"]}, "d")
 
 
 # --- shifts
@@ -80,7 +80,7 @@ def entries(tmp_path, monkeypatch) -> dict[str, DatasetSpec]:
     sets = {"home": ("x", "y", "z"), "away": ("z", "x"), "strange": ("q", "x")}
 
     def read(spec: DatasetSpec, cache: Path, offline: bool) -> Dataset:
-        split = made_split(6)
+        split = make_split(6)
         split = dataclasses.replace(
             split,
             y=split.y % len(sets[spec.name]),
@@ -103,7 +103,10 @@ def with_shift(entries: dict[str, DatasetSpec], **values: object) -> Dataset:
 
 
 def test_classes_of_a_shift_are_matched_by_name(entries):
-    """The labels are 0 1 2 0 1 2 modulo 2: 0 1 0 0 1 0. In `away`, z is 0 and x is 1; at home, x is 0 and z is 2. Only these two are scored."""
+    """The labels are 0 1 2 0 1 2 modulo 2: 0 1 0 0 1 0.
+
+    In `away`, z is 0 and x is 1; in `home`, x is 0 and z is 2. Only these two are scored.
+    """
     shift = with_shift(entries, dataset="away").shifts["moved"]
     assert (
         shift.split.y.tolist() == [2, 0, 2, 2, 0, 2]
@@ -112,7 +115,7 @@ def test_classes_of_a_shift_are_matched_by_name(entries):
     )
 
 
-def test_a_shift_may_be_another_part_of_the_same_images(entries):
+def test_shift_may_be_another_view_of_the_same_images(entries):
     spec = entries["home"].model_copy(
         update={"where": {"kind": ("a",)}, "shifts": {"b": ShiftSpec(where={"kind": ("b",)})}}
     )
@@ -127,10 +130,10 @@ def test_a_shift_may_be_another_part_of_the_same_images(entries):
     assert all(origin is not None and origin.name == "test" for origin in origins)
     assert (
         origins[0] is not None and origins[1] is not None and origins[0].split is origins[1].split
-    ), "one set of rows serves both"
+    ), "both share one set of rows"
 
 
-def test_far_images_need_no_class_of_ours(entries):
+def test_far_images_need_no_common_class(entries):
     assert with_shift(entries, dataset="strange", kind="far").shifts["moved"].kind == "far"
     with pytest.raises(
         DatasetError,
@@ -139,7 +142,7 @@ def test_far_images_need_no_class_of_ours(entries):
         with_shift(entries, dataset="strange")
 
 
-def test_a_shift_to_nowhere_is_told(entries):
+def test_shift_to_an_unknown_dataset_or_split_is_reported(entries):
     with pytest.raises(
         ConfigError, match=r"shifts.moved refers to an unknown dataset 'awa'; did you mean 'away'\?"
     ):
@@ -148,7 +151,7 @@ def test_a_shift_to_nowhere_is_told(entries):
         with_shift(entries, dataset="away", split="val")
 
 
-def test_what_a_shift_holds_is_part_of_the_dataset_s_identity(entries):
+def test_shift_is_part_of_the_fingerprint(entries):
     plain = open_dataset(entries["home"], Path("unused"), entries=entries).fingerprint()
     prints = {
         plain,
@@ -160,13 +163,13 @@ def test_what_a_shift_holds_is_part_of_the_dataset_s_identity(entries):
     assert len(prints) == 3
 
 
-def test_a_limit_holds_for_shifts(entries):
+def test_limit_applies_to_shifts(entries):
     small = limited(with_shift(entries, dataset="away"), 2)
     assert len(small.shifts["moved"].split) == 2
 
 
-def test_a_dry_run_decodes_each_image_once_for_all_families_of_tasks(bob, photos):
-    """Linear, k-NN, few-shot and retrieval, of two backbones: as many images as there are files, and twice as many rows."""
+def test_dry_run_decodes_each_image_once_for_all_tasks(bob, photos):
+    """Two backbones and any number of tasks decode each file once and embed it twice."""
     files = len([path for path in photos.rglob("*") if path.is_file()])
     for tasks in ("linear", "linear,knn,fewshot,episodes,retrieval,retrieval_whitened"):
         _, out, _ = bob(

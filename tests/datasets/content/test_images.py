@@ -1,4 +1,4 @@
-"""Decoding, against PIL's own `convert("RGB")` and against bytes made to break it."""
+"""Decoding, compared with PIL's `convert("RGB")` and tried on damaged bytes."""
 
 import contextlib
 import struct
@@ -20,7 +20,7 @@ from bob.errors import UnreadableImageError
 
 
 def noise(mode: str, size: tuple[int, int] = (13, 7)) -> Image.Image:
-    """An image of random pixels, the same each time."""
+    """Return an image of random pixels, the same in each call."""
     bands = len(Image.new(mode, (1, 1)).getbands())
     pixels = np.random.default_rng(0).integers(0, 256, (size[1], size[0], bands), dtype=np.uint8)
     return Image.frombytes(mode, size, pixels.tobytes())
@@ -79,13 +79,13 @@ LIKE_PIL = {
 
 
 @pytest.mark.parametrize("what", LIKE_PIL)
-def test_pixels_are_pils(what: str) -> None:
+def test_pixels_equal_those_of_pil(what: str) -> None:
     image = decode(LIKE_PIL[what], what)
     assert image.mode == "RGB"
     np.testing.assert_array_equal(np.asarray(image), by_pil(LIKE_PIL[what]))
 
 
-def test_a_palette_with_transparency_equals_the_way_through_rgba() -> None:
+def test_palette_with_transparency_equals_conversion_through_rgba() -> None:
     data = LIKE_PIL["palette png with transparency bytes"]
     np.testing.assert_array_equal(
         np.asarray(decode(data, "p")),
@@ -94,8 +94,8 @@ def test_a_palette_with_transparency_equals_the_way_through_rgba() -> None:
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_exif_orientation(orientation: int) -> None:
-    """A 2 x 1 image, red then blue; where red must stand after turning, by the EXIF standard's table."""
+def test_exif_orientation_is_applied(orientation: int) -> None:
+    """A 2 x 1 image, red then blue; `red_at` is where the EXIF standard puts red."""
     red_at = {
         1: (0, 0),
         2: (1, 0),
@@ -123,12 +123,12 @@ def test_orientation_is_applied_once_in_every_format(kind: str) -> None:
 
 
 @pytest.mark.parametrize("exif", [b"II*\0\xff\xff\xff\x7fgarbage", b"garbage!", b"MM"])
-def test_a_damaged_exif_block_leaves_the_image_as_it_is(exif: bytes) -> None:
+def test_damaged_exif_block_is_ignored(exif: bytes) -> None:
     assert decode(encoded(noise("RGB"), "JPEG", exif=b"Exif\0\0" + exif), "x").size == (13, 7)
 
 
-def test_an_orientation_that_is_no_number_leaves_the_image_as_it_is() -> None:
-    """A block of one entry: tag 274 as 4 bytes of text, 'abc'."""
+def test_orientation_that_is_not_a_number_is_ignored() -> None:
+    """An EXIF block of one entry: tag 274 as 4 bytes of text, 'abc'."""
     exif = b"Exif\0\0" + struct.pack("<2sHIHHHI4sI", b"II", 42, 8, 1, 274, 2, 4, b"abc\0", 0)
     assert decode(encoded(noise("RGB"), "JPEG", exif=exif), "x").size == (13, 7)
 
@@ -137,7 +137,11 @@ def test_an_orientation_that_is_no_number_leaves_the_image_as_it_is() -> None:
     ("kind", "dtype"), [("PNG", "<u2"), ("TIFF", "<u2"), ("TIFF", ">u2"), ("PPM", "<u2")]
 )
 def test_16_bit_grey_is_scaled(kind: str, dtype: str) -> None:
-    """By hand: 0 -> 0; 257 -> 1; 128 * 257 = 32896 -> 128; 65535 -> 255; 385 / 257 = 1.498 -> 1; 386 / 257 = 1.502 -> 2."""
+    """By hand: value / 257, rounded.
+
+    0 -> 0; 257 -> 1; 128 * 257 = 32896 -> 128; 65535 -> 255; 385 / 257 = 1.498 -> 1;
+    386 / 257 = 1.502 -> 2.
+    """
     values = np.array([[0, 257, 32896, 65535, 385, 386]], dtype)
     mode = "I;16B" if dtype == ">u2" else "I;16"
     image = Image.frombytes(mode, (6, 1), values.tobytes())
@@ -160,7 +164,7 @@ def test_32_bit_grey_is_clipped_to_16_bits() -> None:
     ]
 
 
-def test_16_bit_grey_is_turned_upright() -> None:
+def test_exif_orientation_is_applied_to_16_bit_grey() -> None:
     exif = Image.Exif()
     exif[274] = 6
     assert decode(
@@ -169,7 +173,7 @@ def test_16_bit_grey_is_turned_upright() -> None:
 
 
 def png_header(width: int, height: int) -> bytes:
-    """A PNG that claims a size and holds no pixels."""
+    """Return a PNG that declares a size and holds no pixels."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return (
@@ -210,15 +214,18 @@ BAD = {
 
 
 @pytest.mark.parametrize("what", BAD)
-def test_bad_images(what: str) -> None:
+def test_unreadable_images_are_reported(what: str) -> None:
     data, message = BAD[what]
     with pytest.raises(UnreadableImageError, match=message):
         decode(data, "a.jpg")
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "PPM"])
-def test_damage_is_a_bad_image_and_nothing_else(kind: str) -> None:
-    """200 files with flipped bytes and cut tails: each is decoded or refused; no warning (an error here), no other exception."""
+def test_damage_raises_unreadable_image_error_only(kind: str) -> None:
+    """200 files with changed bytes and cut ends are each decoded or refused.
+
+    No warning (an error in tests) and no other exception is raised.
+    """
     whole = encoded(noise("RGB", (16, 16)), kind)
     rng = np.random.default_rng(1)
     for _ in range(200):
@@ -229,7 +236,7 @@ def test_damage_is_a_bad_image_and_nothing_else(kind: str) -> None:
             decode(bytes(data[: rng.integers(1, len(data) + 1)]), "damaged")
 
 
-def test_a_full_memory_is_not_the_images_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_error_is_not_an_unreadable_image(monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object, **__: object) -> None:
         raise MemoryError
 
@@ -238,7 +245,7 @@ def test_a_full_memory_is_not_the_images_fault(monkeypatch: pytest.MonkeyPatch) 
         decode(JPEG, "a.jpg")
 
 
-def test_a_header_that_breaks_the_parser(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_error_of_the_header_parser_is_an_unreadable_image(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object, **__: object) -> None:
         raise ValueError("too many text chunks")
 
@@ -250,11 +257,11 @@ def test_a_header_that_breaks_the_parser(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_threads_decode_the_same_pixels() -> None:
-    found: list[bool] = []
+    equal: list[bool] = []
 
     def work() -> None:
         for what, data in LIKE_PIL.items():
-            found.append(np.array_equal(np.asarray(decode(data, what)), expected[what]))
+            equal.append(np.array_equal(np.asarray(decode(data, what)), expected[what]))
 
     expected = {what: by_pil(data) for what, data in LIKE_PIL.items()}
     threads = [threading.Thread(target=work) for _ in range(8)]
@@ -262,26 +269,27 @@ def test_threads_decode_the_same_pixels() -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(found) == 8 * len(LIKE_PIL) and all(found)
+    assert len(equal) == 8 * len(LIKE_PIL) and all(equal)
 
 
-def test_elongation() -> None:
-    """30,000 x 5 with its shorter side at 224 px: 224 * 1,344,000 = 301,056,000 pixels."""
+def test_elongated_image_is_refused() -> None:
+    """30,000 x 5 with its shorter side at 224 px has 224 * 1,344,000 = 301,056,000 pixels."""
     with pytest.raises(
         UnreadableImageError,
-        match=r"'long\.png' is 30000 x 5 px: with its shorter side at 224 px it would have 301,056,000 pixels",
+        match=r"'long\.png' is 30000 x 5 px: with its shorter side at 224 px it would have "
+        r"301,056,000 pixels",
     ):
         check_elongation(30_000, 5, 224, "long.png")
     check_elongation(30_000, 50, 224, "long.png")
     check_elongation(1, 1, 224, "dot.png")
 
 
-def test_every_extension_is_of_a_format_that_is_read() -> None:
+def test_every_extension_belongs_to_a_supported_format() -> None:
     formats = Image.registered_extensions()
     assert {formats[extension] for extension in EXTENSIONS - {".pnm"}} <= {*images.FORMATS}
     assert MAX_PIXELS == 178_956_970
 
 
-def test_a_file_of_another_extension_is_read_by_its_content(tmp_path: Path) -> None:
+def test_format_is_recognised_by_content(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(LIKE_PIL["rgb png"])
     assert decode((tmp_path / "a.jpg").read_bytes(), "a.jpg").size == (13, 7)

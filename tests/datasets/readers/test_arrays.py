@@ -1,4 +1,4 @@
-"""MedMNIST's npz and CIFAR-C's npy, made on the spot as their authors write them."""
+"""MedMNIST's npz and CIFAR-C's npy files, made on the fly as their authors write them."""
 
 import io
 import zipfile
@@ -18,15 +18,15 @@ SIZES = {"train": 6, "val": 3, "test": 4}
 
 def arrays(columns: int = 1, colour: bool = True) -> dict[str, Any]:
     rng = np.random.default_rng(0)
-    made: dict[str, Any] = {}
+    members: dict[str, Any] = {}
     for role, n in SIZES.items():
-        made[f"{role}_images"] = rng.integers(
+        members[f"{role}_images"] = rng.integers(
             0, 256, (n, 8, 8, 3) if colour else (n, 8, 8), dtype=np.uint8
         )
-        made[f"{role}_labels"] = (
+        members[f"{role}_labels"] = (
             np.arange(n)[:, None] % 3 if columns == 1 else rng.integers(0, 2, (n, columns))
         ).astype(np.uint8)
-    return made
+    return members
 
 
 def entry(path: Path, reader: str = "medmnist", **changes: Any) -> DatasetSpec:
@@ -39,9 +39,9 @@ def entry(path: Path, reader: str = "medmnist", **changes: Any) -> DatasetSpec:
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
 @pytest.mark.parametrize("colour", [True, False])
-def test_medmnist(save: Any, colour: bool, tmp_path: Path) -> None:
-    made = arrays(colour=colour)
-    save(tmp_path / "x.npz", **made)
+def test_medmnist_is_read(save: Any, colour: bool, tmp_path: Path) -> None:
+    members = arrays(colour=colour)
+    save(tmp_path / "x.npz", **members)
     dataset = open_dataset(
         entry(tmp_path / "x.npz", class_names=("kidney", "liver", "bone"), counts=SIZES),
         tmp_path / "cache",
@@ -51,31 +51,30 @@ def test_medmnist(save: Any, colour: bool, tmp_path: Path) -> None:
     }
     for role in SIZES:
         split = dataset.splits[role]
-        assert split.y.tolist() == made[f"{role}_labels"][:, 0].tolist()
+        assert split.y.tolist() == members[f"{role}_labels"][:, 0].tolist()
         for i in range(len(split)):
             np.testing.assert_array_equal(
-                np.asarray(Image.open(io.BytesIO(split.read(i)))), made[f"{role}_images"][i]
+                np.asarray(Image.open(io.BytesIO(split.read(i)))), members[f"{role}_images"][i]
             )
 
 
-def test_several_findings_in_an_image(tmp_path: Path) -> None:
-    """Labels of five columns are marks; the first is what stratifies, -1 where there is none."""
-    made = arrays(columns=5)
-    made["test_labels"][:] = [[0, 0, 0, 0, 0], [0, 1, 0, 1, 0], [1, 1, 1, 1, 1], [0, 0, 0, 0, 1]]
-    np.savez(tmp_path / "x.npz", **made)
+def test_several_label_columns_are_indicators(tmp_path: Path) -> None:
+    """Five columns are class indicators; `y` is the first class, or -1 if there is none."""
+    members = arrays(columns=5)
+    members["test_labels"][:] = [[0, 0, 0, 0, 0], [0, 1, 0, 1, 0], [1, 1, 1, 1, 1], [0, 0, 0, 0, 1]]
+    np.savez(tmp_path / "x.npz", **members)
     test = open_dataset(
         entry(tmp_path / "x.npz", kind="multi-label", class_names=tuple("abcde")),
         tmp_path / "cache",
     ).splits["test"]
     assert (
-        test.labels is not None and test.labels.astype(int).tolist() == made["test_labels"].tolist()
+        test.labels is not None
+        and test.labels.astype(int).tolist() == members["test_labels"].tolist()
     )
     assert test.y.tolist() == [-1, 1, 0, 4]
 
 
-def test_pixels_are_mapped_and_digested_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_second_opening_hashes_no_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     np.savez(tmp_path / "x.npz", **arrays())
     first = open_dataset(entry(tmp_path / "x.npz"), tmp_path / "cache")
     monkeypatch.setattr("bob.datasets.readers.arrays.content_digest", None)
@@ -88,18 +87,19 @@ def test_pixels_are_mapped_and_digested_once(
     )
 
 
-def test_wrong_npz(tmp_path: Path) -> None:
-    made = arrays()
-    np.savez(tmp_path / "short.npz", **{**made, "val_labels": made["val_labels"][:2]})
+def test_wrong_npz_is_reported(tmp_path: Path) -> None:
+    members = arrays()
+    np.savez(tmp_path / "short.npz", **{**members, "val_labels": members["val_labels"][:2]})
     with pytest.raises(
         DatasetError,
-        match=r"val_labels must hold one row per image; got val_images of shape \(3, 8, 8, 3\) and val_labels of shape \(2, 1\)",
+        match=r"val_labels must hold one row per image; got val_images of shape \(3, 8, 8, "
+        r"3\) and val_labels of shape \(2, 1\)",
     ):
         open_dataset(entry(tmp_path / "short.npz"), tmp_path)
-    np.savez(tmp_path / "bare.npz", train_images=made["train_images"])
+    np.savez(tmp_path / "bare.npz", train_images=members["train_images"])
     with pytest.raises(DatasetError, match="no array 'val_images'; a MedMNIST file holds"):
         open_dataset(entry(tmp_path / "bare.npz"), tmp_path)
-    np.savez(tmp_path / "float.npz", **{**made, "train_images": made["train_images"] / 255})
+    np.savez(tmp_path / "float.npz", **{**members, "train_images": members["train_images"] / 255})
     with pytest.raises(
         DatasetError, match=r"float\.npz': images must be uint8 of shape .*; got float64"
     ):
@@ -111,7 +111,7 @@ def test_wrong_npz(tmp_path: Path) -> None:
         open_dataset(entry(tmp_path / "cut.npz"), tmp_path)
 
 
-def test_objects_are_not_unpickled(tmp_path: Path) -> None:
+def test_python_objects_are_not_unpickled(tmp_path: Path) -> None:
     buffer = io.BytesIO()
     np.save(buffer, np.array([print], dtype=object), allow_pickle=True)
     with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
@@ -120,7 +120,7 @@ def test_objects_are_not_unpickled(tmp_path: Path) -> None:
         open_dataset(entry(tmp_path / "x.npz"), tmp_path)
 
 
-def test_an_absent_file_says_how_to_get_it(tmp_path: Path) -> None:
+def test_missing_file_error_says_how_to_get_it(tmp_path: Path) -> None:
     spec = entry(tmp_path / "x.npz", obtain="Get it from the archive.")
     with pytest.raises(
         UnavailableError,
@@ -129,8 +129,8 @@ def test_an_absent_file_says_how_to_get_it(tmp_path: Path) -> None:
         open_dataset(spec, tmp_path)
 
 
-def test_cifar_c(tmp_path: Path) -> None:
-    """Ten images of two classes at five severities: the first ten rows are severity 1."""
+def test_cifar_c_is_read(tmp_path: Path) -> None:
+    """Ten images of two classes at five severities: the first ten rows have severity 1."""
     pixels = {
         name: np.random.default_rng(i).integers(0, 256, (50, 32, 32, 3), dtype=np.uint8)
         for i, name in enumerate(("fog", "snow"))

@@ -1,4 +1,4 @@
-"""One's own images in the shapes that people bring: each loads right, or says in a sentence what to do."""
+"""Your own images in the layouts that people use: each loads correctly or names the remedy."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from bob.datasets.dataset import Dataset
-from bob.datasets.open import spec_from_data_flag, open_dataset
+from bob.datasets.open import open_dataset, spec_from_data_flag
 from bob.errors import ConfigError, DatasetError
 from tests.builders.images import make_class_folders, png
 
@@ -17,7 +17,7 @@ Make = Callable[[Path], Path]
 
 
 @pytest.fixture(autouse=True)
-def prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def isolated_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "prepared")
     datasets.disable_progress_bars()
 
@@ -44,15 +44,15 @@ def empty_val(root: Path) -> Path:
     return root
 
 
-def loud(root: Path) -> Path:
-    """Upper-case extensions."""
+def upper_case_extensions(root: Path) -> Path:
+    """Create class folders whose files have upper-case extensions."""
     for path in make_class_folders(root, cat=5, dog=5).rglob("*.png"):
         path.rename(path.with_suffix(".PNG"))
     return root
 
 
 def linked(root: Path) -> Path:
-    """A class folder that is a link, and one of linked files."""
+    """Create a class folder that is a link, and one that contains links."""
     make_class_folders(root / "real", cat=5, dog=5)
     (root / "links" / "dog").mkdir(parents=True)
     (root / "links" / "cat").symlink_to(root / "real" / "cat")
@@ -72,7 +72,7 @@ def table(header: str, *rows: str, join: str = "\n", encoding: str = "utf-8") ->
 
 
 def parquet(*names: str, **columns: list[str]) -> Make:
-    """Files of ten images each as plain bytes."""
+    """Create Parquet files of ten images each as plain bytes."""
 
     def make(root: Path) -> Path:
         root.mkdir(exist_ok=True)
@@ -112,7 +112,7 @@ LOADS: dict[str, tuple[Make, tuple[str, ...], dict[str, int]]] = {
     ),
     "an empty val": (empty_val, ("a", "b"), {"train": 10, "test": 2}),
     "junk": (junk, ("cat", "dog"), {"train": 8, "test": 2}),
-    "upper-case extensions": (loud, ("cat", "dog"), {"train": 8, "test": 2}),
+    "upper-case extensions": (upper_case_extensions, ("cat", "dog"), {"train": 8, "test": 2}),
     "links": (linked, ("cat", "dog"), {"train": 8, "test": 2}),
     "a table with whole numbers": (
         table("path,label", *EIGHT),
@@ -124,7 +124,7 @@ LOADS: dict[str, tuple[Make, tuple[str, ...], dict[str, int]]] = {
         ("0", "1"),
         {"train": 6, "test": 2},
     ),
-    "a table of Excel's": (
+    "a table saved by Excel": (
         table("\ufeffPath,Label", *EIGHT, join="\r\n"),
         ("0", "1"),
         {"train": 6, "test": 2},
@@ -147,7 +147,7 @@ LOADS: dict[str, tuple[Make, tuple[str, ...], dict[str, int]]] = {
 
 
 @pytest.mark.parametrize("shape", LOADS)
-def test_what_loads(shape: str, tmp_path: Path) -> None:
+def test_layout_loads(shape: str, tmp_path: Path) -> None:
     make, classes, counts = LOADS[shape]
     dataset = opened(make(tmp_path / "mine"), tmp_path)
     assert (
@@ -156,7 +156,7 @@ def test_what_loads(shape: str, tmp_path: Path) -> None:
     )
 
 
-def test_several_labels_in_a_column_of_that_name(tmp_path: Path) -> None:
+def test_column_labels_gives_several_labels(tmp_path: Path) -> None:
     rows = [
         f"{path},{'cat|dog' if i % 2 else 'cat'},{'test' if i > 5 else 'train'}"
         for i, path in enumerate(PATHS)
@@ -171,7 +171,7 @@ def test_several_labels_in_a_column_of_that_name(tmp_path: Path) -> None:
     assert labels is not None and labels.tolist() == [[True, False], [True, True]]
 
 
-def test_bars_in_a_column_of_one_label_are_told(tmp_path: Path) -> None:
+def test_label_separators_in_a_column_label_are_noted(tmp_path: Path) -> None:
     dataset = opened(
         table(
             "path,label",
@@ -211,28 +211,32 @@ def packed(root: Path) -> Path:
 FAILS: dict[str, tuple[Make, str]] = {
     "one folder too high": (
         folder(photos__cat=2, photos__dog=2),
-        r"contains only the folder 'photos', which holds the folders cat, dog and no images\. Give '.*/photos' instead",
+        r"contains only the folder 'photos', which holds the folders cat, dog and no images\. "
+        r"Give '.*/photos' instead",
     ),
     "one class": (folder(cat=5), "all images are of one class, 'cat'; at least two are needed"),
     "an empty class folder": (
         empty_class,
         r"class folder '.*/bird' contains no images\. Add some \(\.jpg .*\), or remove the folder",
     ),
-    "images that are not read": (
+    "an unsupported format": (
         heic,
-        r"class folder '.*/cat' contains no images but \.heic \(2\)\. Convert these to a supported format \(\.jpg",
+        r"class folder '.*/cat' contains no images but \.heic \(2\)\. Convert these to a "
+        r"supported format \(\.jpg",
     ),
     "images and a list": (
         beside_a_list,
-        r"contains no class folders\. .* If 'list\.csv' lists the images, give '.*/list\.csv' instead",
+        r"contains no class folders\. .* If 'list\.csv' lists the images, give '.*/list\.csv' "
+        r"instead",
     ),
-    "a class that is not trained on": (
+    "a class that only test has": (
         folder(train__a=2, train__b=2, test__c=1),
         "test holds images of 'c', of which train has none",
     ),
     "an archive": (
         packed,
-        r"expected a folder of class folders, a \.csv table or .*; got a \.zip file\. Unpack the archive first",
+        r"expected a folder of class folders, a \.csv table or .*; got a \.zip file\. Unpack "
+        r"the archive first",
     ),
     "semicolons": (
         table("path;label", "i/x/0.png;a"),
@@ -283,7 +287,7 @@ FAILS: dict[str, tuple[Make, str]] = {
 
 
 @pytest.mark.parametrize("shape", FAILS)
-def test_what_says_what_to_do(shape: str, tmp_path: Path) -> None:
+def test_wrong_layout_names_the_remedy(shape: str, tmp_path: Path) -> None:
     make, message = FAILS[shape]
     with pytest.raises((DatasetError, ConfigError), match=message):
         opened(make(tmp_path / "mine"), tmp_path)

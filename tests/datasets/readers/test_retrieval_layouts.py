@@ -1,4 +1,4 @@
-"""Retrieval sets as they are published: judged landmarks, products by class, queries and galleries in a list."""
+"""Retrieval datasets as published: judged landmarks, products by class, queries in a list."""
 
 import io
 import json
@@ -22,7 +22,7 @@ from bob.specs import BackboneSpec, DatasetSpec, FolderSource, RevisitedSource, 
 from bob.wiring.retrieval import RETRIEVAL
 from tests.builders.images import make_class_folders, png
 
-# two queries, four gallery images; the second query has no easy one
+# two queries, four gallery images; the second query has no easy positive
 TRUTH: dict[str, Any] = {
     "qimlist": ["q0", "q1"],
     "imlist": ["g0", "g1", "g2", "g3"],
@@ -34,7 +34,7 @@ TRUTH: dict[str, Any] = {
 
 
 def landmarks(folder: Path) -> Path:
-    """Images of 12 x 8 px whose pixels all differ, as PNG under names that end in .jpg: what counts is the content."""
+    """Write images of 12 x 8 px whose pixels all differ, as PNG files with the extension .jpg."""
     folder.mkdir()
     for n, name in enumerate([*TRUTH["qimlist"], *TRUTH["imlist"]]):
         pixels = (np.arange(96, dtype=np.uint8).reshape(8, 12) + n)[:, :, None].repeat(3, 2)
@@ -82,7 +82,7 @@ def write(form: str, path: Path) -> None:
 @pytest.mark.parametrize(
     "form", ["json", "mat", "pickle of lists 2", "pickle of arrays 2", "pickle of arrays 4"]
 )
-def test_landmarks(form: str, tmp_path: Path) -> None:
+def test_landmarks_are_read(form: str, tmp_path: Path) -> None:
     folder = landmarks(tmp_path / "jpg")
     truth = f"../gnd.{form if form in ('json', 'mat') else 'pkl'}"
     write(form, folder / truth)
@@ -97,7 +97,7 @@ def test_landmarks(form: str, tmp_path: Path) -> None:
     assert dataset.splits["gallery"].read(2) == (folder / "g2.jpg").read_bytes()
 
 
-def test_the_box_is_part_of_what_a_query_is(tmp_path: Path) -> None:
+def test_content_of_a_query_depends_on_its_box(tmp_path: Path) -> None:
     folder = landmarks(tmp_path / "jpg")
     write("json", folder / "gnd.json")
     before = open_dataset(entry(folder, "gnd.json"), tmp_path / "cache").splits
@@ -113,7 +113,10 @@ def test_the_box_is_part_of_what_a_query_is(tmp_path: Path) -> None:
 def official_scores(
     ranked: list[int], easy: list[int], hard: list[int], junk: list[int]
 ) -> dict[str, dict[str, float] | None]:
-    """AP and P@1, 5, 10 of one query under the three protocols, by the published rules and plain lists: ignored images are struck from the list."""
+    """Return AP and P@1, 5, 10 of a query under the three protocols, by the published rules.
+
+    Ignored images are removed from the ranking.
+    """
     found: dict[str, dict[str, float] | None] = {}
     for name, positive, ignored in (
         ("easy", easy, junk + hard),
@@ -141,8 +144,11 @@ def official_scores(
     return found
 
 
-def test_the_landmark_task_scores_as_the_official_evaluation(tmp_path: Path) -> None:
-    """From a ground truth on disk to the scores of the task as it is shipped; the second query has no easy image and is not in that mean."""
+def test_landmark_task_scores_like_the_official_evaluation(tmp_path: Path) -> None:
+    """From a ground truth on disk to the scores of the shipped task.
+
+    The second query has no easy image and is not part of that mean.
+    """
     folder = landmarks(tmp_path / "jpg")
     write("pickle of lists 2", folder / "gnd.pkl")
     dataset, task = (
@@ -209,7 +215,9 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("truth", "message"), WRONG)
-def test_wrong_ground_truth(truth: dict[str, Any], message: str, tmp_path: Path) -> None:
+def test_wrong_ground_truth_is_reported(
+    truth: dict[str, Any], message: str, tmp_path: Path
+) -> None:
     folder = landmarks(tmp_path / "jpg")
     (folder / "gnd.json").write_text(json.dumps(truth))
     with pytest.raises(DatasetError, match=message):
@@ -219,7 +227,7 @@ def test_wrong_ground_truth(truth: dict[str, Any], message: str, tmp_path: Path)
         open_dataset(entry(folder, "gnd.json"), tmp_path / "cache")
 
 
-def test_missing_ground_truth_is_not_called_an_image(tmp_path: Path) -> None:
+def test_missing_ground_truth_is_reported(tmp_path: Path) -> None:
     folder = landmarks(tmp_path / "jpg")
     with pytest.raises(
         DatasetError, match=r"^ground truth '.*gnd\.pkl' cannot be read \(No such file"
@@ -227,24 +235,24 @@ def test_missing_ground_truth_is_not_called_an_image(tmp_path: Path) -> None:
         open_dataset(entry(folder, "gnd.pkl"), tmp_path / "cache")
 
 
-class Evil:
-    """What a tampered file would run."""
+class Malicious:
+    """An object whose unpickling would run code."""
 
     def __reduce__(self) -> Any:
         return (Path.touch, (Path("touched"),))
 
 
 @pytest.mark.parametrize(
-    "value", [Evil(), {"gnd": [Evil()]}, print, np.load, np.array([Evil()], object)]
+    "value", [Malicious(), {"gnd": [Malicious()]}, print, np.load, np.array([Malicious()], object)]
 )
-def test_a_pickle_runs_nothing(value: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pickle_runs_no_code(value: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DatasetError, match=r"^gnd: refers to .*, which is not a plain value"):
         load_plain_pickle(pickle.dumps(value), "gnd")
     assert not (tmp_path / "touched").exists()
 
 
-def test_a_damaged_pickle() -> None:
+def test_damaged_pickle_is_reported() -> None:
     with pytest.raises(DatasetError, match="gnd: not a complete pickle of plain values"):
         load_plain_pickle(pickle.dumps(TRUTH)[:40], "gnd")
 
@@ -252,8 +260,8 @@ def test_a_damaged_pickle() -> None:
 # --- by class
 
 
-def test_the_half_of_the_classes_that_metric_learning_tests_on(tmp_path: Path) -> None:
-    """CUB and Cars: train and test joined, the last classes alone, every image a query among them."""
+def test_class_range_selects_the_classes_of_metric_learning(tmp_path: Path) -> None:
+    """CUB and Cars: the last classes of train and test together; every image is a query."""
     make_class_folders(
         tmp_path / "birds",
         train__1=3,
@@ -288,8 +296,8 @@ def products(tmp_path: Path) -> Path:
     return tmp_path / "sop"
 
 
-def test_products_in_a_list_between_blanks(tmp_path: Path) -> None:
-    """Stanford Online Products: header and columns of its own."""
+def test_list_separated_by_blanks_is_read(tmp_path: Path) -> None:
+    """Stanford Online Products has its own header and columns."""
     folder = products(tmp_path)
     rows = [
         "image_id class_id super_class_id path",
@@ -313,8 +321,8 @@ def test_products_in_a_list_between_blanks(tmp_path: Path) -> None:
     assert dataset.splits["test"].attributes["super_class_id"] == ("1", "1", "1")
 
 
-def test_queries_and_gallery_in_a_list(tmp_path: Path) -> None:
-    """In-shop: a line with the count above the header, and train rows that are left out."""
+def test_list_of_queries_and_gallery_is_read(tmp_path: Path) -> None:
+    """In-shop has a line with the count above the header; its train rows are skipped."""
     folder = products(tmp_path)
     rows = [
         "6",
@@ -350,8 +358,11 @@ def test_queries_and_gallery_in_a_list(tmp_path: Path) -> None:
         )
 
 
-def test_a_quick_look_keeps_the_answers_of_its_queries(tmp_path: Path) -> None:
-    """Of 20 queries 5 are kept; image 3 * q answers query q and image 3 * q + 1 is junk. The gallery of 5 holds the answers."""
+def test_limit_keeps_the_answers_of_its_queries(tmp_path: Path) -> None:
+    """5 of 20 queries are kept, and their answers are in the gallery of 5.
+
+    Image 3 * q answers query q, and image 3 * q + 1 is junk.
+    """
     names = {"qimlist": [f"q{q}" for q in range(20)], "imlist": [f"g{g}" for g in range(60)]}
     gnd = [{"easy": [3 * q], "hard": [], "junk": [3 * q + 1]} for q in range(20)]
     (tmp_path / "jpg").mkdir()

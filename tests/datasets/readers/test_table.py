@@ -1,28 +1,18 @@
-"""One's own images in CSV tables, and every way in which a table can be wrong."""
+"""Your own images in CSV tables, and every way in which a table can be wrong."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from bob.datasets.open import spec_from_data_flag, open_dataset
+from bob.datasets.open import open_dataset, spec_from_data_flag
 from bob.errors import DatasetError
 from bob.specs import DatasetSpec, TableSource
-from tests.builders.images import make_class_folders, forbid_reading
-
-
-@pytest.fixture
-def cache(tmp_path: Path) -> Path:
-    return tmp_path / "cache"
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return tmp_path / "photos"
+from tests.builders.images import forbid_reading, make_class_folders
 
 
 def table(root: Path, text: str) -> DatasetSpec:
-    """A table beside ten cats and ten dogs."""
+    """Write a table beside ten cats and ten dogs, and return its entry."""
     make_class_folders(root, cat=10, dog=10)
     (root / "list.csv").write_text(text, encoding="utf-8")
     return spec_from_data_flag(str(root / "list.csv"))
@@ -31,7 +21,7 @@ def table(root: Path, text: str) -> DatasetSpec:
 ROWS = "".join(f"{name}/{i}.png,{name}\n" for name in ("cat", "dog") for i in range(10))
 
 
-def test_a_table(root: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_table_is_read(root: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     spec = table(root, "\ufeffPath, label\n" + ROWS + "\n")
     dataset = open_dataset(spec, cache)
     assert dataset.name == "list" and dataset.classes == ("cat", "dog")
@@ -41,15 +31,18 @@ def test_a_table(root: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert open_dataset(spec, cache).fingerprint() == dataset.fingerprint()
 
 
-def test_a_table_and_a_folder_of_the_same_images_split_alike(root: Path, cache: Path) -> None:
+def test_table_and_folder_of_the_same_images_split_alike(root: Path, cache: Path) -> None:
     spec = table(root, "path,label\n" + ROWS)
     assert set(open_dataset(spec, cache).splits["test"].ids) == set(
         open_dataset(spec_from_data_flag(str(root)), cache).splits["test"].ids
     )
 
 
-def test_a_table_with_splits_groups_and_more(root: Path, cache: Path) -> None:
-    rows = "cat/0.png,cat,train,a,x\ndog/0.png,dog,Train,b,y\ncat/1.png,cat,test,a,z\ndog/1.png,dog,validation,c,\n"
+def test_table_with_splits_groups_and_attributes(root: Path, cache: Path) -> None:
+    rows = (
+        "cat/0.png,cat,train,a,x\ndog/0.png,dog,Train,b,y\n"
+        "cat/1.png,cat,test,a,z\ndog/1.png,dog,validation,c,\n"
+    )
     dataset = open_dataset(table(root, "path,label,split,group,remark\n" + rows), cache)
     assert {name: split.ids for name, split in dataset.splits.items()} == {
         "train": ("cat/0.png", "dog/0.png"),
@@ -64,7 +57,7 @@ def test_a_table_with_splits_groups_and_more(root: Path, cache: Path) -> None:
     )
 
 
-def test_groups_of_a_table_stay_together(root: Path, cache: Path) -> None:
+def test_groups_stay_on_one_side(root: Path, cache: Path) -> None:
     rows = "".join(
         f"{name}/{i}.png,{name},patient{i // 2}\n" for name in ("cat", "dog") for i in range(10)
     )
@@ -95,7 +88,8 @@ TABLES = {
     ),
     "empty split": (
         "path,label,split\ncat/0.png,cat,\n",
-        "row 2: unknown split ''. Known splits: train, training, val, valid, validation, dev, test, testing",
+        "row 2: unknown split ''. Known splits: train, training, val, valid, validation, dev, "
+        "test, testing",
     ),
     "empty label": (
         "path,label\ncat/0.png,cat\ncat/1.png, \n",
@@ -128,20 +122,20 @@ TABLES = {
 
 
 @pytest.mark.parametrize("what", TABLES)
-def test_wrong_tables(what: str, root: Path, cache: Path) -> None:
+def test_wrong_tables_are_reported(what: str, root: Path, cache: Path) -> None:
     text, message = TABLES[what]
     with pytest.raises(DatasetError, match=message):
         open_dataset(table(root, text), cache)
 
 
-def test_a_table_in_another_encoding(root: Path, cache: Path) -> None:
+def test_table_in_another_encoding_is_reported(root: Path, cache: Path) -> None:
     spec = table(root, "")
     (root / "list.csv").write_bytes("path,label\ncat/0.png,Kätzchen\n".encode("latin-1"))
     with pytest.raises(DatasetError, match="is not a CSV file in UTF-8"):
         open_dataset(spec, cache)
 
 
-def test_no_table(tmp_path: Path, cache: Path) -> None:
+def test_missing_table_is_reported(tmp_path: Path, cache: Path) -> None:
     with pytest.raises(DatasetError, match=r"table '.*x\.csv' cannot be read \(No such file"):
         open_dataset(
             DatasetSpec(name="x", source=TableSource(reader="table", path=str(tmp_path / "x.csv"))),
