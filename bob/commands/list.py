@@ -9,7 +9,7 @@ from bob.backbones.availability import backbone_unavailable_reason
 from bob.commands.terminal import Terminal
 from bob.datasets.availability import dataset_unavailable_reason
 from bob.errors import OK
-from bob.registry import load_registry
+from bob.registry import load_backbones, load_datasets, load_tasks
 
 if TYPE_CHECKING:
     from bob.records.record import Record
@@ -35,17 +35,19 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _registry_rows(arguments: argparse.Namespace) -> list[Row]:
-    registry = load_registry(arguments.registry, arguments.tasks_dir)
     if arguments.kind == "tasks":
-        return [spec.model_dump(mode="json") for spec in registry.tasks.values()]
+        tasks = load_tasks(arguments.tasks_dir)
+        return [spec.model_dump(mode="json") for spec in tasks.values()]
+    datasets = load_datasets(arguments.tasks_dir)
     if arguments.kind == "datasets":
         return [
             spec.model_dump(mode="json") | {"absent": dataset_unavailable_reason(spec)}
-            for spec in registry.datasets.values()
+            for spec in datasets.values()
         ]
+    backbones = load_backbones(arguments.registry, datasets)
     return [
         spec.model_dump(mode="json") | {"absent": backbone_unavailable_reason(spec)}
-        for spec in registry.backbones.values()
+        for spec in backbones.values()
     ]
 
 

@@ -1,6 +1,13 @@
 """The registries of backbones, tasks and datasets, and the selection of entries by name."""
 
-from bob.registry.loading import Registry, load_backbones, load_registry
+from bob.registry.loading import (
+    Registry,
+    build_task,
+    load_backbones,
+    load_datasets,
+    load_registry,
+    load_tasks,
+)
 from bob.registry.selection import (
     Selected,
     backbone_labels,
@@ -13,9 +20,12 @@ __all__ = [
     "Registry",
     "Selected",
     "backbone_labels",
+    "build_task",
     "dataset_labels",
     "load_backbones",
+    "load_datasets",
     "load_registry",
+    "load_tasks",
     "select",
     "task_labels",
 ]

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bob.errors import ConfigError
+from bob.errors import ConfigError, nearest
 from bob.io.paths import shipped
 from bob.registry.selection import Entry
-from bob.specs import SETTINGS, BackboneSpec, DatasetSpec, TaskSpec
+from bob.specs import BackboneSpec, DatasetSpec, TaskSpec
 from bob.specs.yaml import Spec, build, read_yaml
 
 DATASETS_FILE = "datasets.yaml"
@@ -30,25 +30,51 @@ def load_registry(
 
     A user's file adds names. A name that is already registered is a ConfigError.
     """
-    folders = [shipped("tasks"), *task_folders]
-    datasets = _merge(
-        "dataset", [(folder, _read_datasets(folder / DATASETS_FILE)) for folder in folders]
-    )
+    datasets = load_datasets(task_folders)
     return Registry(
-        backbones={
-            name: _with_related_datasets_seen(spec, datasets)
-            for name, spec in load_backbones(backbone_files).items()
-        },
-        tasks=_merge("task", [(folder, _read_tasks(folder)) for folder in folders]),
+        backbones=load_backbones(backbone_files, datasets),
+        tasks=load_tasks(task_folders),
         datasets=datasets,
     )
 
 
-def load_backbones(files: Sequence[Path] = ()) -> Mapping[str, BackboneSpec]:
-    """Load the shipped backbones and those of the user's own files, by name."""
-    return _merge(
+def load_backbones(
+    files: Sequence[Path] = (), datasets: Mapping[str, DatasetSpec] | None = None
+) -> Mapping[str, BackboneSpec]:
+    """Load the shipped backbones and those of the user's own files, by name.
+
+    With the registered datasets, a backbone that has seen one of them has also seen those that read
+    the same images.
+    """
+    backbones = _merge(
         "backbone", [(file, _read_backbones(file)) for file in [shipped("backbones.yaml"), *files]]
     )
+    if datasets is None:
+        return backbones
+    return {name: _with_related_datasets_seen(spec, datasets) for name, spec in backbones.items()}
+
+
+def load_tasks(folders: Sequence[Path] = ()) -> Mapping[str, TaskSpec]:
+    """Load the shipped tasks and those of the user's own folders, by name.
+
+    Imports the protocols, which takes longer than reading backbones and datasets.
+    """
+    return _merge("task", [(folder, _read_tasks(folder)) for folder in _task_folders(folders)])
+
+
+def load_datasets(folders: Sequence[Path] = ()) -> Mapping[str, DatasetSpec]:
+    """Load the shipped datasets and those of the user's own folders, by name."""
+    return _merge(
+        "dataset",
+        [(folder, _read_datasets(folder / DATASETS_FILE)) for folder in _task_folders(folders)],
+    )
+
+
+def _task_folders(folders: Sequence[Path]) -> list[Path]:
+    for folder in folders:
+        if not folder.is_dir():
+            raise ConfigError(f"{folder}: is not a folder of task files.")
+    return [shipped("tasks"), *folders]
 
 
 def _with_related_datasets_seen(
@@ -101,18 +127,48 @@ def _read_datasets(path: Path) -> dict[str, DatasetSpec]:
 
 
 def _read_tasks(folder: Path) -> dict[str, TaskSpec]:
-    if not folder.is_dir():
-        raise ConfigError(f"{folder}: is not a folder of task files.")
     files = sorted(path for path in folder.glob("*.yaml") if path.name != DATASETS_FILE)
     return {path.stem: _read_task(path) for path in files}
 
 
 def _read_task(path: Path) -> TaskSpec:
-    values = {"name": path.stem, **read_yaml(path)}
-    settings = SETTINGS.get(str(values.get("protocol")))
-    if settings and "settings" in values:
-        values["settings"] = build(settings, values["settings"], f"{path}: settings")
-    return build(TaskSpec, values, str(path))
+    return build_task({"name": path.stem, **read_yaml(path)}, str(path))
+
+
+def build_task(values: Mapping[str, Any], where: str) -> TaskSpec:
+    """Return a task with settings of its protocol's own model.
+
+    ConfigError, beginning with `where`, for an unknown protocol or metric, wrong settings, or a
+    metric that reads none of the protocol's outcomes.
+    """
+    from bob.metrics import METRICS
+    from bob.protocols import load_protocols
+
+    protocols = load_protocols()
+    name = values.get("protocol")
+    if name is not None and name not in protocols:
+        raise ConfigError(
+            f"{where}: protocol must be one of {', '.join(protocols)}; got {name!r}"
+            f"{nearest(str(name), protocols)}"
+        )
+    settings = values.get("settings")
+    if name is not None and settings is not None:
+        settings = build(protocols[name].settings, settings, f"{where}: settings")
+        values = {**values, "settings": settings}
+    task = build(TaskSpec, values, where)
+    outcomes = protocols[task.protocol].outcomes
+    for metric in task.metrics:
+        if metric not in METRICS:
+            raise ConfigError(
+                f"{where}: metrics must be names of metrics; got {metric!r}"
+                f"{nearest(metric, METRICS)}"
+            )
+        if not issubclass(METRICS[metric].outcome, outcomes):
+            raise ConfigError(
+                f"{where}: metric {metric!r} reads {METRICS[metric].outcome.__name__}; protocol "
+                f"{task.protocol!r} returns {' and '.join(kind.__name__ for kind in outcomes)}."
+            )
+    return task
 
 
 def _read_entries(spec: type[Spec], path: Path) -> dict[str, Spec]:
