@@ -27,4 +27,4 @@ def make_split(content: str, y: list[int], groups: tuple[str, ...] | None = None
 def make_features(n: int, excluded: tuple[int, ...] = ()) -> Features:
     """Return features of width 1 that hold the positions 0..n-1 without the excluded ones."""
     positions = np.array([i for i in range(n) if i not in excluded])
-    return Features(positions[:, None].astype(np.float32), positions, {}, Effort())
+    return Features([positions[:, None].astype(np.float32)], positions, {}, Effort())

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from bob.datasets.dataset import Dataset, Split
-from bob.datasets.open import chosen_part, limited, open_dataset
+from bob.datasets.open import limited, open_dataset, with_attributes
 from bob.errors import ConfigError, DatasetError
 from bob.features.store import Effort, Features
 from bob.specs import DatasetSpec, FolderSource, ShiftSpec
@@ -28,7 +28,7 @@ def make_split(n: int = 6) -> Split:
 
 def test_view_reads_its_images_and_knows_their_positions():
     whole = make_split()
-    part = chosen_part("test", whole, {"kind": ["b"]}, "d")
+    part = with_attributes("test", whole, {"kind": ["b"]}, "d")
     assert part.ids == ("b1", "b3", "b5") and part.read(1) == b"b3" and part.y.tolist() == [1, 0, 2]
     assert part.origin is not None and (
         part.origin.name,
@@ -39,7 +39,7 @@ def test_view_reads_its_images_and_knows_their_positions():
 
 def test_view_of_a_view_refers_to_the_parent_split():
     whole = make_split()
-    inner = chosen_part("test", whole, {"kind": ["b"]}, "d").part("mine", np.array([2, 0]))
+    inner = with_attributes("test", whole, {"kind": ["b"]}, "d").part("mine", np.array([2, 0]))
     assert inner.ids == ("b5", "b1")
     assert inner.origin is not None and (
         inner.origin.name,
@@ -55,20 +55,21 @@ def test_taken_images_share_no_rows():
 def test_rows_of_a_view_are_rows_of_the_parent():
     """The parent holds rows of images 0, 1, 2, 4 (3 is unreadable), the view images 4, 3, 0."""
     rows = np.arange(8, dtype=np.float32).reshape(4, 2)
-    seen = Features(rows, np.array([0, 1, 2, 4]), {3: "broken"}, Effort()).view(np.array([4, 3, 0]))
-    assert seen.rows.tolist() == [[6, 7], [0, 1]]
-    assert seen.positions.tolist() == [0, 2] and seen.bad == {1: "broken"}
+    parent = Features([rows], np.array([0, 1, 2, 4]), {3: "broken"}, Effort())
+    view = parent.view(np.array([4, 3, 0]))
+    assert view.rows.tolist() == [[6, 7], [0, 1]]
+    assert view.positions.tolist() == [0, 2] and view.bad == {1: "broken"}
 
 
 def test_unknown_attribute_or_value_is_reported():
     with pytest.raises(
         DatasetError, match=r"where names the attribute 'kinds'; did you mean 'kind'\?"
     ):
-        chosen_part("test", make_split(), {"kinds": ["b"]}, "d")
+        with_attributes("test", make_split(), {"kinds": ["b"]}, "d")
     with pytest.raises(
         DatasetError, match=r"dataset 'd': no image of test has \{'kind': \['c'\]\}"
     ):
-        chosen_part("test", make_split(), {"kind": ["c"]}, "d")
+        with_attributes("test", make_split(), {"kind": ["c"]}, "d")
 
 
 # --- shifts

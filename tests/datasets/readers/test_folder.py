@@ -214,7 +214,6 @@ FAILS: dict[str, tuple[Make, str]] = {
         r"contains only the folder 'photos', which holds the folders cat, dog and no images\. "
         r"Give '.*/photos' instead",
     ),
-    "one class": (folder(cat=5), "all images are of one class, 'cat'; at least two are needed"),
     "an empty class folder": (
         empty_class,
         r"class folder '.*/bird' contains no images\. Add some \(\.jpg .*\), or remove the folder",
@@ -228,10 +227,6 @@ FAILS: dict[str, tuple[Make, str]] = {
         beside_a_list,
         r"contains no class folders\. .* If 'list\.csv' lists the images, give '.*/list\.csv' "
         r"instead",
-    ),
-    "a class that only test has": (
-        folder(train__a=2, train__b=2, test__c=1),
-        "test holds images of 'c', of which train has none",
     ),
     "an archive": (
         packed,

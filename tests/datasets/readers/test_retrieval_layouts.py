@@ -17,9 +17,10 @@ from bob.datasets.readers.plain_pickle import load_plain_pickle
 from bob.engine.scores import scores
 from bob.errors import DatasetError
 from bob.features.store import Effort, Features
+from bob.protocols.needs import Inputs
+from bob.protocols.retrieval import PROTOCOL
 from bob.registry import load_registry
 from bob.specs import BackboneSpec, DatasetSpec, FolderSource, RevisitedSource, TableSource
-from bob.wiring.retrieval import RETRIEVAL
 from tests.builders.images import make_class_folders, png
 
 # two queries, four gallery images; the second query has no easy positive
@@ -52,7 +53,7 @@ def entry(folder: Path, truth: str) -> DatasetSpec:
 def as_arrays() -> dict[str, Any]:
     return {
         **TRUTH,
-        "gnd": [{key: np.array(value) for key, value in about.items()} for about in TRUTH["gnd"]],
+        "gnd": [{key: np.array(value) for key, value in query.items()} for query in TRUTH["gnd"]],
     }
 
 
@@ -117,7 +118,7 @@ def official_scores(
 
     Ignored images are removed from the ranking.
     """
-    found: dict[str, dict[str, float] | None] = {}
+    result: dict[str, dict[str, float] | None] = {}
     for name, positive, ignored in (
         ("easy", easy, junk + hard),
         ("medium", easy + hard, junk),
@@ -138,10 +139,10 @@ def official_scores(
             for k in (1, 5, 10)
             if places
         }
-        found[name] = (
+        result[name] = (
             {"ap": area, **{f"p{k}": value for k, value in at.items()}} if positive else None
         )
-    return found
+    return result
 
 
 def test_landmark_task_scores_like_the_official_evaluation(tmp_path: Path) -> None:
@@ -151,28 +152,24 @@ def test_landmark_task_scores_like_the_official_evaluation(tmp_path: Path) -> No
     """
     folder = landmarks(tmp_path / "jpg")
     write("pickle of lists 2", folder / "gnd.pkl")
-    dataset, task = (
-        open_dataset(entry(folder, "gnd.pkl"), tmp_path / "cache"),
-        load_registry([], []).tasks["retrieval_landmarks"],
-    )
+    dataset = open_dataset(entry(folder, "gnd.pkl"), tmp_path / "cache")
+    task = load_registry([], []).tasks["retrieval_landmarks"]
     rng = np.random.default_rng(3)
     rows = {
         "query": rng.normal(size=(2, 5)).astype(np.float32),
         "gallery": rng.normal(size=(4, 5)).astype(np.float32),
     }
-    needs = RETRIEVAL.needs(
-        task,
-        dataset,
-        BackboneSpec(name="b", loader="baseline", architecture="raw_pixels", family="baseline"),
+    features = {
+        name: Features([values], np.arange(len(values)), {}, Effort())
+        for name, values in rows.items()
+    }
+    inputs = Inputs(features=lambda need: features[need.name], statistics=lambda need: {})
+    backbone = BackboneSpec(
+        name="b", loader="baseline", architecture="raw_pixels", family="baseline"
     )
-    result = RETRIEVAL.solve(
-        task,
-        dataset,
-        needs,
-        lambda need: Features(rows[need.name], np.arange(len(rows[need.name])), {}, Effort()),
-        0,
-        "cpu",
-    )
+    needs = PROTOCOL.needs(task.settings, dataset, backbone)
+    problem = PROTOCOL.build(task.settings, dataset, needs, inputs, seed=0)
+    result = PROTOCOL.solve(problem, task.settings, "cpu")
     ours = {
         score.metric: score.value
         for part in result.parts
@@ -184,19 +181,19 @@ def test_landmark_task_scores_like_the_official_evaluation(tmp_path: Path) -> No
     ]
     by_query = [
         official_scores(
-            sorted(range(4), key=lambda j: -line[j]), about["easy"], about["hard"], about["junk"]
+            sorted(range(4), key=lambda j: -line[j]), query["easy"], query["hard"], query["junk"]
         )
-        for line, about in zip(cosine, TRUTH["gnd"], strict=True)
+        for line, query in zip(cosine, TRUTH["gnd"], strict=True)
     ]
     for name, infix in (("medium", ""), ("easy", "easy_"), ("hard", "hard_")):
-        kept = [found for each in by_query if (found := each[name]) is not None]
-        assert len(kept) == (1 if name == "easy" else 2)
+        defined = [values for each in by_query if (values := each[name]) is not None]
+        assert len(defined) == (1 if name == "easy" else 2)
         assert ours[f"mean_ap_trapezoid_{infix}".strip("_")] == pytest.approx(
-            np.mean([found["ap"] for found in kept]), abs=1e-12
+            np.mean([values["ap"] for values in defined]), abs=1e-12
         )
         for k in (1, 5, 10):
             assert ours[f"precision_until_{infix}k{k}"] == pytest.approx(
-                np.mean([found[f"p{k}"] for found in kept]), abs=1e-12
+                np.mean([values[f"p{k}"] for values in defined]), abs=1e-12
             )
 
 
