@@ -7,6 +7,7 @@
     │   └── UnreadableImageError    one image cannot be read
     ├── BackboneError           a backbone does not load, or returns wrong rows
     ├── StoreError              features or records cannot be read or written
+    ├── PlanMismatchError       a plan was made for other weights, images or libraries
     ├── NotApplicableError      a task is not defined for a dataset or backbone
     └── UndefinedError          a metric has no value for an outcome
 
@@ -46,6 +47,10 @@ class BackboneError(BobError):
 
 class StoreError(BobError):
     """The feature store or the records cannot be read or written."""
+
+
+class PlanMismatchError(BobError):
+    """A plan was made for other weights, images or library versions than those of this process."""
 
 
 class NotApplicableError(BobError):

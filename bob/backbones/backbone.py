@@ -1,4 +1,4 @@
-"""A loaded backbone: uint8 crops in, one float32 row per image and pooling out."""
+"""A loaded backbone: uint8 crops in, float32 features of one or several outputs out."""
 
 import contextlib
 import threading
@@ -15,13 +15,15 @@ from torch import nn
 from bob.backbones.pixels.geometry import Geometry, Normalisation
 from bob.backbones.text import TextTower
 from bob.errors import BackboneError, BobError
-from bob.specs import BackboneSpec, Pooling
+from bob.specs import BackboneSpec, Output
 from bob.specs.yaml import plain
 
-Rows = Mapping[Pooling, NDArray[np.float32]]
+Embedded = Mapping[Output, NDArray[np.float32]]
+"""Output → (B, D) rows or (B, H, W, D) grids."""
 SAME_ROW = 1e-4
-"""The largest allowed difference between a row made alone and in a batch, relative to the row's largest value.
-Frozen BatchNorm in train mode differs by more than 1e-1, the order of float32 sums by less than 1e-5."""
+"""Largest allowed difference between an image embedded alone and in a batch, relative to the
+largest value. Frozen BatchNorm in train mode differs by more than 1e-1, the order of float32 sums
+by less than 1e-5."""
 PRECISIONS = {
     "float32": torch.float32,
     "tf32": torch.float32,
@@ -31,7 +33,10 @@ PRECISIONS = {
 
 
 class _TensorFloat:
-    """Switches tf32 on while any thread is inside: the switch is the whole process's, and several devices work at once."""
+    """Enable TF32 while any thread is inside.
+
+    The switch is global to the process and several devices work at once, so entries are counted.
+    """
 
     def __init__(self) -> None:
         self._lock, self._inside = threading.Lock(), 0
@@ -45,34 +50,45 @@ class _TensorFloat:
     def _count(self, change: int) -> None:
         with self._lock:
             self._inside += change
-            torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = (
-                self._inside > 0
-            )
+            enabled = self._inside > 0
+            torch.backends.cuda.matmul.allow_tf32 = enabled
+            torch.backends.cudnn.allow_tf32 = enabled
 
 
 _TF32 = _TensorFloat()
 
 
-class Pooled(Protocol):
-    """What a loader's module does: (B, 3, H, W) float32 → (B, D) per pooling asked for."""
+class OutputModule(Protocol):
+    """The module of a loader: (B, 3, H, W) float32 → a tensor per requested output."""
 
     def __call__(
-        self, x: torch.Tensor, poolings: Sequence[Pooling]
-    ) -> Mapping[Pooling, torch.Tensor]: ...
+        self, x: torch.Tensor, outputs: Sequence[Output]
+    ) -> Mapping[Output, torch.Tensor]: ...
+
+
+def refuse_outputs(
+    name: str, outputs: Sequence[Output], available: Sequence[Output], reason: str
+) -> None:
+    """Raise BackboneError where an output is requested that the module does not have."""
+    if unknown := [output for output in outputs if output not in available]:
+        raise BackboneError(
+            f"backbone {name!r}: {reason} has no output {str(unknown[0])!r}; "
+            f"available: {', '.join(map(str, available))}."
+        )
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """What a loader returns."""
+    """Result of a loader."""
 
     module: nn.Module
-    """Follows `Pooled`."""
+    """An `OutputModule`."""
     geometry: Geometry
     normalisation: Normalisation
     library: str
-    """The library and version that define the forward pass."""
+    """Library and version that define the forward pass."""
     forward: Mapping[str, Any] = field(default_factory=dict)
-    """What else defines the forward pass, JSON-ready: a graph's digest, the source of a user's function."""
+    """JSON-ready facts that also define the forward pass: a graph's digest, a function's source."""
     text: Callable[[], TextTower] | None = None
     """Loads the text tower; None where there is none."""
 
@@ -84,43 +100,41 @@ class Backbone:
         self, spec: BackboneSpec, loaded: Loaded, device: str, precision: str = "float32"
     ) -> None:
         self.spec = spec
-        self.geometry = loaded.geometry.padded_with(loaded.normalisation.mean)
+        self.geometry = loaded.geometry.with_fill(loaded.normalisation.mean)
         self.normalisation = loaded.normalisation
         self.library = loaded.library
         self._forward, self._load_text = loaded.forward, loaded.text
         self.device = torch.device(device)
         self.precision = precision
-        self.module = (
-            loaded.module.eval()
-            .requires_grad_(False)
-            .to(self.device)
-            .to(memory_format=torch.channels_last)
-        )
+        module = loaded.module.eval().requires_grad_(False).to(self.device)
+        self.module = module.to(memory_format=torch.channels_last)
 
-    def embed(self, crops: torch.Tensor, poolings: Sequence[Pooling]) -> Rows:
-        """(B, 3, H, W) uint8 → (B, D) float32 per pooling; non-finite rows raise BackboneError."""
-        rows = {
-            pooling: values.cpu().numpy()
-            for pooling, values in self.forward(crops, poolings).items()
+    def embed(self, crops: torch.Tensor, outputs: Sequence[Output]) -> Embedded:
+        """Embed crops (B, 3, H, W) uint8; BackboneError where a value is not finite."""
+        embedded = {
+            output: values.cpu().numpy() for output, values in self.forward(crops, outputs).items()
         }
-        for pooling, values in rows.items():
-            self.check_rows(pooling, values, len(crops))
-        return rows
+        for output, values in embedded.items():
+            self.check_features(output, values, len(crops))
+        return embedded
 
     @torch.inference_mode()
-    def forward(
-        self, crops: torch.Tensor, poolings: Sequence[Pooling]
-    ) -> dict[Pooling, torch.Tensor]:
-        """(B, 3, H, W) uint8 → (B, D) float32 per pooling on the backbone's device, which may still be computing them."""
-        x = self.normalisation.apply(crops.to(self.device, non_blocking=True)).contiguous(
-            memory_format=torch.channels_last
-        )
+    def forward(self, crops: torch.Tensor, outputs: Sequence[Output]) -> dict[Output, torch.Tensor]:
+        """Return float32 tensors on the backbone's device, which may still be computing them."""
+        pixels = self.normalisation.apply(crops.to(self.device, non_blocking=True))
+        pixels = pixels.contiguous(memory_format=torch.channels_last)
         with self.in_precision():
-            return {pooling: values.float() for pooling, values in self.module(x, poolings).items()}
+            return {
+                output: values.float() for output, values in self.module(pixels, outputs).items()
+            }
 
     @contextlib.contextmanager
     def in_precision(self) -> Iterator[None]:
-        """The forward's arithmetic: float32 to the last bit, on tensor cores with 10 bits of mantissa (tf32), or autocast to 16 bits."""
+        """Set the arithmetic of the forward pass.
+
+        float32 is exact; tf32 uses tensor cores with 10 bits of mantissa; bfloat16 and float16
+        are autocast.
+        """
         half = self.precision in ("bfloat16", "float16")
         with (
             _TF32 if self.precision == "tf32" else contextlib.nullcontext(),
@@ -134,7 +148,7 @@ class Backbone:
 
     @cached_property
     def text(self) -> TextTower:
-        """The text tower, loaded when first asked for: images alone do not need it."""
+        """The text tower, loaded on first use: images alone do not need it."""
         if self._load_text is None:
             raise BackboneError(
                 f"backbone {self.spec.name!r}: has no text tower; choose one of family clip."
@@ -143,72 +157,77 @@ class Backbone:
 
     @property
     def logit_scale(self) -> float | None:
-        """The factor of image-text cosines, as trained."""
+        """The trained factor of image-text cosines."""
         return self.text.logit_scale
 
     def embed_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """(n, D) float32 in the space of pooling `embedding`: the library's own `encode_text`, not normalised."""
+        """Embed n texts into the space of output `embedding`: (n, D) float32, not normalised."""
         rows = self.text.embed(texts, self.device, PRECISIONS[self.precision])
         if not np.isfinite(rows).all():
             raise BackboneError(
-                f"backbone {self.spec.name!r}: its text tower gives NaN or infinity (precision {self.precision})."
+                f"backbone {self.spec.name!r}: its text tower gives NaN or infinity "
+                f"(precision {self.precision})."
             )
         return rows
 
     def text_facts(self) -> dict[str, Any]:
-        """What defines a text's row: weights hash of the text tower, tokenizer, context length."""
+        """Return what a text's features depend on: weights hash, tokenizer, context length."""
         return self.text.facts()
 
-    def check(self) -> dict[Pooling, int]:
-        """The width of each of the spec's poolings, after the checks that every backbone must pass before it is trusted."""
-        crops = torch.randint(
-            256,
-            (3, 3, self.geometry.height_px, self.geometry.width_px),
-            dtype=torch.uint8,
-            generator=torch.Generator().manual_seed(0),
-        )
+    def check(self) -> tuple[int, ...]:
+        """Check the backbone before it is trusted and return the shape of its features.
+
+        The shape is (D,) or (H, W, D). BackboneError where a module is in train mode, where an
+        image gives other features alone than in a batch, or where declared facts are wrong.
+        """
+        shape = (3, 3, self.geometry.height_px, self.geometry.width_px)
+        noise = torch.Generator().manual_seed(0)
+        crops = torch.randint(256, shape, dtype=torch.uint8, generator=noise)
         if any(module.training for module in self.module.modules()):
             raise BackboneError(f"backbone {self.spec.name!r}: is in train mode.")
+        output = self.spec.output
         try:
-            together, alone = (
-                self.embed(crops, [self.spec.pooling]),
-                self.embed(crops[:1], [self.spec.pooling]),
-            )
+            batch = self.embed(crops, [output])[output]
+            alone = self.embed(crops[:1], [output])[output]
         except BobError:
             raise
         except Exception as error:  # a module's own code can raise anything
             raise BackboneError(
                 f"backbone {self.spec.name!r}: fails while it runs: {type(error).__name__}: {error}"
             ) from error
-        for pooling, rows in together.items():
-            self._check_batch_free(pooling, rows[0], alone[pooling][0])
-        widths = {pooling: rows.shape[1] for pooling, rows in together.items()}
-        if other := self.spec.contradicted(
-            self.geometry.height_px, widths[self.spec.pooling], self.parameters()
-        ):
-            raise BackboneError(f"backbone {self.spec.name!r}: {'; '.join(other)}.")
-        return widths
+        self._check_batch_independence(batch[0], alone[0])
+        wrong = self.spec.contradictions(
+            self.geometry.height_px, batch.shape[-1], self.parameters()
+        )
+        if wrong:
+            raise BackboneError(f"backbone {self.spec.name!r}: {'; '.join(wrong)}.")
+        return batch.shape[1:]
 
-    def check_rows(self, pooling: Pooling, rows: NDArray[np.float32], n: int) -> None:
-        """BackboneError where there are not n rows of finite values."""
-        if rows.ndim != 2 or len(rows) != n:
+    def check_features(self, output: Output, values: NDArray[np.float32], n: int) -> None:
+        """Raise BackboneError unless there are n finite rows (or grids) of features."""
+        if values.ndim != (4 if output.is_grid else 2) or len(values) != n:
+            expected = f"({n}, H, W, D)" if output.is_grid else f"({n}, D)"
             raise BackboneError(
-                f"backbone {self.spec.name!r}: pooling {pooling!r} must give {n} rows; got an array of shape {rows.shape}."
+                f"backbone {self.spec.name!r}: output {str(output)!r} must have shape {expected}; "
+                f"got {values.shape}."
             )
-        if not np.isfinite(rows).all():
-            bad = int((~np.isfinite(rows)).any(axis=1).sum())
+        finite = np.isfinite(values)
+        if not finite.all():
+            bad = int((~finite).reshape(n, -1).any(axis=1).sum())
             raise BackboneError(
-                f"backbone {self.spec.name!r}: {bad} of {n} rows hold NaN or infinity (precision {self.precision})."
+                f"backbone {self.spec.name!r}: features of {bad} of {n} images hold NaN or infinity "
+                f"(precision {self.precision})."
             )
 
-    def _check_batch_free(
-        self, pooling: Pooling, row: NDArray[np.float32], alone: NDArray[np.float32]
+    def _check_batch_independence(
+        self, batched: NDArray[np.float32], alone: NDArray[np.float32]
     ) -> None:
-        difference = float(np.abs(row - alone).max() / max(np.abs(alone).max(), 1e-30))
+        difference = float(np.abs(batched - alone).max() / max(np.abs(alone).max(), 1e-30))
         if self.precision == "float32" and difference > SAME_ROW:
             raise BackboneError(
-                f"backbone {self.spec.name!r}: the same image gives another row alone than in a batch (pooling {pooling!r}, "
-                f"difference {difference:.1e} of the largest value, allowed {SAME_ROW:.0e}): does it normalise over the batch?"
+                f"backbone {self.spec.name!r}: an image gives other features alone than in a batch "
+                f"(output {str(self.spec.output)!r}, difference {difference:.1e} of the largest "
+                f"value, allowed {SAME_ROW:.0e}). Does it normalise over the batch?"
             )
 
     def parameters(self) -> int:
@@ -218,14 +237,12 @@ class Backbone:
         return float(sum(tensor.nbytes for tensor in self.module.state_dict().values())) / 2**20
 
     def forward_facts(self) -> dict[str, Any]:
-        """What defines the forward pass besides the weights."""
-        own = {
+        """Return what the forward pass depends on beside the weights."""
+        facts = {
             "loader": self.spec.loader,
             "architecture": self.spec.architecture,
             "library": self.library,
         }
-        return {
-            **own,
-            **({"options": plain(self.spec)["options"]} if self.spec.options else {}),
-            **self._forward,
-        }
+        if self.spec.options:
+            facts["options"] = plain(self.spec)["options"]
+        return {**facts, **self._forward}

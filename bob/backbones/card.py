@@ -13,18 +13,18 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from bob.backbones.activations import LiveTensors
 from bob.backbones.backbone import Backbone
-from bob.backbones.fold import fold
+from bob.backbones.fold_batchnorm import fold_batchnorm
 from bob.backbones.loaders.load import library_versions, load
 from bob.backbones.loaders.python import source_of
 from bob.backbones.weights.locate import find_weights
 from bob.backbones.weights.tensors import tensor_hash
 from bob.errors import UnavailableError
 from bob.io.digest import digest
-from bob.io.files import write_whole
-from bob.specs import BackboneSpec, Pooling
+from bob.io.files import write_atomically
+from bob.specs import BackboneSpec
 from bob.specs.yaml import Closed, plain
 
-CARD_VERSION = 3
+CARD_VERSION = 4
 WARM_BATCH, TIMED_BATCHES = 4, 5
 """Images per batch, and batches that measure the speed."""
 
@@ -37,7 +37,8 @@ class Card(Closed):
     geometry: dict[str, Any]
     normalisation: dict[str, Any]
     precision: str
-    widths: dict[Pooling, int]
+    shape: tuple[int, ...] = Field(strict=False)
+    """Shape of the features of one image: (D,), or (H, W, D) for a grid."""
     params: int
     gflops: float | None
     """None where it is not known."""
@@ -54,7 +55,13 @@ class Card(Closed):
 
 
 def load_backbone(spec: BackboneSpec, device: str, precision: str, *, offline: bool) -> Backbone:
-    """The backbone on its device; UnavailableError where its weights cannot be had, BackboneError where they do not fit."""
+    """Load a backbone on its device.
+
+    UnavailableError where its weights are unavailable, BackboneError where they do not fit.
+    cuDNN's TF32, which is on by default, is switched off here, so that float32 means float32 in
+    every process that loads a backbone.
+    """
+    torch.backends.cudnn.allow_tf32 = False
     return Backbone(spec, load(spec, offline=offline), device, precision)
 
 
@@ -66,7 +73,7 @@ def card(spec: BackboneSpec, cache: Path, device: str, precision: str, *, offlin
     except (OSError, ValidationError):
         made = _make_card(load_backbone(spec, device, precision, offline=offline))
         if made.text_problem is None:  # else asked again, for the remedy may have been followed
-            write_whole(path, made.model_dump_json(indent=1).encode())
+            write_atomically(path, made.model_dump_json(indent=1).encode())
         return made
 
 
@@ -108,21 +115,21 @@ def _card_key(spec: BackboneSpec, file: Path | None, device: str, precision: str
 
 def _make_card(backbone: Backbone) -> Card:
     """Facts of the module as loaded; the speed is that of the module as passes run it, folded."""
-    widths, weights_hash, gflops = (
+    shape, weights_hash, gflops = (
         backbone.check(),
         tensor_hash(backbone.module.state_dict()),
         _gflops(backbone),
     )
     params, weights_mib = backbone.parameters(), backbone.weights_mib()
     text, text_problem = _text_facts(backbone)
-    fold(backbone)
+    fold_batchnorm(backbone)
     return Card(
         weights_hash=weights_hash,
         forward=backbone.forward_facts(),
         geometry=backbone.geometry.facts(),
         normalisation=backbone.normalisation.facts(),
         precision=backbone.precision,
-        widths=widths,
+        shape=shape,
         params=params,
         gflops=gflops,
         weights_mib=weights_mib,
@@ -159,7 +166,7 @@ def _gflops(backbone: Backbone) -> float | None:
     if not _runs_in_torch(backbone):
         return None
     with FlopCounterMode(display=False) as counter:
-        backbone.embed(_blank(backbone, 1), [backbone.spec.pooling])
+        backbone.embed(_blank(backbone, 1), [backbone.spec.output])
     return float(counter.get_total_flops()) / 1e9
 
 
@@ -169,7 +176,7 @@ def _peak_mib(backbone: Backbone, weights_mib: float) -> float | None:
         return None
     crops, live = _blank(backbone, WARM_BATCH), LiveTensors()
     with live:
-        backbone.forward(crops, [backbone.spec.pooling])
+        backbone.forward(crops, [backbone.spec.output])
     return weights_mib + live.peak_bytes / 2**20
 
 
@@ -179,6 +186,6 @@ def _seconds_per_image(backbone: Backbone) -> float:
     seconds = []
     for _ in range(TIMED_BATCHES):
         start = time.perf_counter()
-        backbone.embed(crops, [backbone.spec.pooling])
+        backbone.embed(crops, [backbone.spec.output])
         seconds.append(time.perf_counter() - start)
     return min(seconds) / WARM_BATCH

@@ -49,6 +49,14 @@ def seeds(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in parts)
 
 
+def part(text: str) -> tuple[int, int]:
+    """Parse a part of a plan: '3/8' is the third of eight."""
+    number, _, count = text.partition("/")
+    if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a part such as 1/8 or 8/8")
+    return int(number), int(count)
+
+
 def _quantity(text: str, units: dict[str, int], expected: str) -> float:
     number, unit = text[:-1], text[-1:]
     if unit not in units or not number.replace(".", "", 1).isdecimal():

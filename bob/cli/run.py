@@ -1,9 +1,10 @@
 """Arguments of `bob-bench run`."""
 
 import argparse
+from pathlib import Path
 
 from bob import __version__
-from bob.cli.quantities import auto_count, count, positive_int
+from bob.cli.quantities import auto_count, count, part, positive_int
 from bob.cli.shared_flags import (
     PRECISIONS,
     PREPROCESSING,
@@ -137,5 +138,19 @@ def _add_execution(parser: argparse.ArgumentParser) -> None:
     add_offline(group)
     group.add_argument(
         "--dry-run", action="store_true", help="print the plan, then stop; download nothing"
+    )
+    group.add_argument("--json", action="store_true", help="with --dry-run: print the plan as JSON")
+    group.add_argument(
+        "--plan",
+        metavar="FILE",
+        type=Path,
+        help="carry out a plan that `--dry-run --json` printed; what to run and its settings are "
+        "the plan's",
+    )
+    group.add_argument(
+        "--part",
+        metavar="I/N",
+        type=part,
+        help="with --plan: carry out the I-th of N parts, e.g. in a SLURM array (default: all)",
     )
     group.add_argument("--version", action="version", version=f"bob-bench {__version__}")

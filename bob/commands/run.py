@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from bob.backbones.availability import backbone_unavailable_reason, require_code_permission
 from bob.commands.arguments import local_datasets, parse_devices
@@ -11,13 +12,24 @@ from bob.commands.leaderboard import publish
 from bob.commands.terminal import Terminal, counted, duration
 from bob.datasets.availability import dataset_unavailable_reason
 from bob.engine.estimate import estimate
-from bob.engine.local import run as run_plan
-from bob.errors import FAILED, OK
+from bob.engine.local import LocalEngine
+from bob.errors import FAILED, OK, ConfigError, NotApplicableError
 from bob.extraction.passes import auto_workers
 from bob.io.files import require_writable
 from bob.io.paths import default_cache
 from bob.leaderboard.render.terminal import to_terminal
-from bob.plan import Plan, Request, Skip, make_plan
+from bob.plan import (
+    Machine,
+    Places,
+    Plan,
+    Request,
+    RunSettings,
+    Skip,
+    Workspace,
+    make_plan,
+    make_workspace,
+    read_plan,
+)
 from bob.records.record import Record
 from bob.registry import (
     Registry,
@@ -43,57 +55,100 @@ def run(arguments: argparse.Namespace) -> int:
     unavailable.
     """
     terminal = Terminal()
-    request = make_request(arguments)
-    if arguments.dry_run:
-        request = request if request.offline else _without_downloads(terminal, request)
-    else:
-        require_writable(request.results)  # a cache may be read-only where all features are in it
-    terminal.print("preparing backbones: each is checked when this machine first loads it")
-    plan = make_plan(request)
-    _print_plan(terminal, request, plan)
+    if arguments.part and not arguments.plan:
+        raise ConfigError("--part belongs to --plan FILE, which it divides.")
+    if arguments.json and not arguments.dry_run:
+        raise ConfigError("--json belongs to --dry-run: it prints the plan.")
+    if not arguments.dry_run:
+        # a cache may be read-only where all features are in it
+        require_writable(arguments.results)
+    plan, workspace = _read_plan(arguments) if arguments.plan else _make_plan(arguments, terminal)
+    if arguments.json:
+        terminal.write_line(plan.model_dump_json(indent=1, exclude_defaults=True))
+        return _exit_code(plan, [])
+    _print_plan(terminal, plan, workspace)
+    _require_cells(plan)
     if arguments.dry_run:
         return _exit_code(plan, [])
+    return _carry_out(plan, workspace, terminal)
+
+
+def _carry_out(plan: Plan, workspace: Workspace, terminal: Terminal) -> int:
+    """Compute what the plan asks for and write the leaderboard, after an interruption too."""
+    records: list[Record] = []
+    results = workspace.places.results
     try:
-        records = run_plan(request, plan, terminal)
+        for record in LocalEngine(workspace).run(plan, terminal):
+            records.append(record)
     except KeyboardInterrupt:
-        publish(terminal, request.results)
+        publish(terminal, results)
         raise
-    gathered = publish(terminal, request.results)
-    requested = {cell.key for cell in (*plan.done, *plan.todo)} | {
-        cell.key for cell, _ in (*plan.broken, *plan.not_applicable)
-    }
-    shown = gathered.with_keys(requested)
+    gathered = publish(terminal, results)
+    shown = gathered.with_keys({cell.key for cell in plan.all_cells()})
     if shown.records:
         terminal.render(to_terminal(shown.board()))
     return _exit_code(plan, records)
 
 
+def _make_plan(arguments: argparse.Namespace, terminal: Terminal) -> tuple[Plan, Workspace]:
+    """Plan what the arguments ask for."""
+    request = make_request(arguments)
+    if arguments.dry_run and not request.machine.offline:
+        request = _without_downloads(terminal, request)
+    if not arguments.json:
+        terminal.print("preparing backbones: each is checked when this machine first loads it")
+    workspace = make_workspace(request)
+    return make_plan(request, workspace), workspace
+
+
+def _read_plan(arguments: argparse.Namespace) -> tuple[Plan, Workspace]:
+    """Read a plan, or one part of it; its settings replace those of the command line."""
+    path: Path = arguments.plan
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"--plan {str(path)!r}: cannot be read ({error}).") from error
+    plan = read_plan(text, f"--plan {str(path)!r}")
+    if arguments.part:
+        plan = plan.part(*arguments.part)
+    require_code_permission(list(plan.backbones.values()), arguments.allow_code)
+    places = Places(arguments.cache_dir or default_cache(), arguments.results)
+    machine = _machine(arguments, plan.settings.precision)
+    return plan, Workspace(places, plan.settings, machine, plan.datasets)
+
+
 def make_request(arguments: argparse.Namespace) -> Request:
     """Return the arguments as plain values, with names resolved in the registries."""
     registry = load_registry(arguments.registry, arguments.tasks_dir)
-    device, *more_devices = parse_devices(arguments.device, arguments.precision)
+    machine = _machine(arguments, arguments.precision)
     tasks = [chosen.spec for chosen in select(arguments.tasks, registry.tasks, "task", task_labels)]
     return Request(
         backbones=_backbones(arguments, registry),
         tasks=tasks,
         datasets=_datasets(arguments, registry, tasks),
         entries=registry.datasets,
-        cache=arguments.cache_dir or default_cache(),
-        results=arguments.results,
-        device=device,
-        more_devices=tuple(more_devices),
-        precision=arguments.precision,
-        runtime=arguments.runtime,
-        preprocessing=arguments.preprocessing,
-        stored=arguments.store_dtype,
+        places=Places(arguments.cache_dir or default_cache(), arguments.results),
+        settings=RunSettings(
+            precision=arguments.precision,
+            preprocessing=arguments.preprocessing,
+            stored=arguments.store_dtype,
+            limit=arguments.limit,
+            seeds=arguments.seeds,
+            skip_bad=arguments.skip_bad_images,
+            fresh=arguments.fresh,
+        ),
+        machine=machine,
+        max_params=arguments.max_params,
+    )
+
+
+def _machine(arguments: argparse.Namespace, precision: str) -> Machine:
+    return Machine(
+        devices=tuple(parse_devices(arguments.device, precision)),
         batch_size=arguments.batch_size,
         workers=arguments.workers or auto_workers(),
-        limit=arguments.limit,
-        max_params=arguments.max_params,
-        seeds=arguments.seeds,
+        runtime=arguments.runtime,
         offline=arguments.offline,
-        fresh=arguments.fresh,
-        skip_bad=arguments.skip_bad_images,
         fail_fast=arguments.fail_fast,
     )
 
@@ -167,12 +222,18 @@ def _own_datasets(task: TaskSpec, registry: Registry) -> list[Selected[DatasetSp
 def _not_applicable(plan: Plan) -> list[str]:
     """Return one line per reason, with the names of the backbones it applies to."""
     names: dict[str, set[str]] = {}
-    for cell, reason in plan.not_applicable:
-        names.setdefault(reason, set()).add(cell.backbone.name)
+    for unscored in plan.not_applicable:
+        names.setdefault(unscored.reason, set()).add(unscored.cell.backbone)
     return [f"{reason} {', '.join(sorted(backbones))}" for reason, backbones in names.items()]
 
 
-def _print_plan(terminal: Terminal, request: Request, plan: Plan) -> None:
+def _require_cells(plan: Plan) -> None:
+    """Raise NotApplicableError where nothing was asked for that could be scored."""
+    if plan.unsuited and not plan.skipped and not any(plan.all_cells()):
+        raise NotApplicableError("no task applies to the datasets; see the reasons above.")
+
+
+def _print_plan(terminal: Terminal, plan: Plan, workspace: Workspace) -> None:
     for skip in plan.skipped:
         if skip.exact:
             terminal.error(f"missing: {skip.reason}")
@@ -180,26 +241,27 @@ def _print_plan(terminal: Terminal, request: Request, plan: Plan) -> None:
         terminal.note(f"skipped: {text}")
     if plan.too_large:
         terminal.note(f"excluded by --max-params: {', '.join(plan.too_large)}")
-    for reason in dict.fromkeys(reason for _, reason in plan.broken):
+    for reason in dict.fromkeys(unscored.reason for unscored in plan.failed):
         terminal.error(reason)
     for reason in (*plan.unsuited, *_not_applicable(plan)):
         terminal.note(f"not applicable: {reason}")
     for name in plan.datasets_to_do():
-        for note in plan.datasets[name].notes:
+        for note in workspace.dataset(name).notes:
             terminal.note(f"dataset {name}: {note}")
+    cells = list(plan.all_cells())
     sizes = [
-        counted(len(plan.backbones), "backbone"),
-        counted(len(request.tasks), "task"),
-        counted(len(plan.datasets), "dataset"),
+        counted(len({cell.backbone for cell in cells}), "backbone"),
+        counted(len(plan.tasks), "task"),
+        counted(len({cell.dataset for cell in cells}), "dataset"),
     ]
     terminal.print(
-        f"plan: {' × '.join(sizes)} on {request.device}: "
-        f"{counted(len(plan.todo), 'cell')} to do, {len(plan.done)} done"
+        f"plan: {' × '.join(sizes)} on {workspace.machine.device}: "
+        f"{counted(len(plan.cells), 'cell')} to do, {len(plan.done)} done"
     )
-    if not (plan.backbones or plan.broken):
+    if not cells and not plan.unsuited:
         terminal.note("no backbone to run; `bob-bench list backbones` shows those on this machine")
-    if plan.todo:
-        expected = estimate(request, plan)
+    if plan.cells:
+        expected = estimate(plan, workspace)
         mib = f"{expected.disk_bytes / 2**20:.0f} MiB of features"
         terminal.print(
             f"      {expected.images_to_decode:,} images to decode, "
@@ -228,5 +290,5 @@ def _similar_skips_text(skips: Sequence[Skip]) -> list[str]:
 
 def _exit_code(plan: Plan, records: Sequence[Record]) -> int:
     is_missing = any(skip.exact for skip in plan.skipped)
-    failed = bool(plan.broken) or any(record.status == "failed" for record in records)
+    failed = bool(plan.failed) or any(record.status == "failed" for record in records)
     return FAILED if is_missing or failed else OK

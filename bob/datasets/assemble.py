@@ -1,7 +1,8 @@
-"""What a reader found, checked and split into a Dataset. Every reader's listing comes here, so every dataset obeys the same rules:
+"""From a reader's listing to a Dataset. Every reader's listing is assembled here, by one set of rules.
 
-with a train split, at least two classes, each with train images, and a test split; duplicates and groups across given splits counted in the notes.
-Which splits there are decides which tasks a dataset can carry: one without train images is a shift of another, or for zero-shot and retrieval.
+Splits are taken as given, or a test split is sampled from train; duplicates and groups that lie in
+two splits are counted in the notes. Which tasks a dataset can serve is decided by the tasks: one
+with a single class, or with classes that train lacks, is assembled like any other.
 """
 
 import dataclasses
@@ -15,218 +16,219 @@ from bob.datasets.listing import ImageListing, natural_key
 from bob.datasets.splits import SEED, automatic_test, count_shared_images
 from bob.errors import DatasetError
 from bob.specs import Role
+from bob.specs.dataset import DatasetKind
 
 ROLES: tuple[Role, ...] = ("train", "val", "test", "query", "gallery")
-_TRAIN = "Add a train split, or call the only split 'train' to have a test split taken from it."
 _NAMES_SHOWN = 20
 
 
 def assemble(
     name: str,
-    found: ImageListing,
+    listing: ImageListing,
     leave_out: Mapping[str, Sequence[str]] | None = None,
     seed: int = SEED,
 ) -> Dataset:
-    """The dataset; `seed` is for the test split where none was given.
+    """Return the dataset of a listing; `seed` samples the test split where none is given.
 
-    `leave_out` names values of attributes ({domain: (photo,)}): images that have one are a shift, and all others are split automatically.
+    `leave_out` names values of attributes ({domain: (photo,)}): images that have one form a shift,
+    and all others are split automatically. DatasetError where the listing has no images, or where
+    a test split is needed and cannot be sampled.
     """
-    classes, unused = _classes(found)
-    everything = _everything(found, classes)
-    sides = np.array(found.splits, dtype=object)
+    classes, notes = _classes(listing)
+    images = _all_images(listing, classes)
     if leave_out:
-        dataset = _held_out(name, classes, everything, found, leave_out, seed)
+        dataset = _with_left_out_shift(name, classes, images, listing, leave_out, seed)
     else:
-        given = "test" in found.splits or "train" not in found.splits
-        sides = (
-            sides
-            if given
-            else _automatic(everything, found, np.flatnonzero(sides == "train"), seed)
-        )
-        origin = {"kind": "official"} if given else _origin(found, seed)
-        splits = {
-            side: everything.take(np.flatnonzero(sides == side))
-            for side in ROLES
-            if (sides == side).any()
-        }
-        dataset = Dataset(
-            name=name,
-            classes=classes,
-            splits=splits,
-            split_origin=origin,
-            judgements=found.judgements,
-        )
-    if "train" in dataset.splits and found.label_sets is None:
-        _check_train(dataset, found.where)
-    notes = (*found.notes, *unused, *_untested(dataset), *_straddling(dataset.splits))
-    return dataclasses.replace(dataset, notes=notes)
+        dataset = _with_splits(name, classes, images, listing, seed)
+    notes = [*listing.notes, *notes, *_untested_classes(dataset), *_overlaps(dataset.splits)]
+    return dataclasses.replace(dataset, notes=tuple(notes), kind=_kind(listing))
 
 
-def require_train(found: ImageListing) -> None:
-    """A user's own images need train images; a registered dataset may be for zero-shot and retrieval alone."""
-    if len(found.ids) and "train" not in found.splits:
+def require_train(listing: ImageListing) -> None:
+    """Raise DatasetError where a user's own images have no train split.
+
+    Registered datasets may serve zero-shot and retrieval alone.
+    """
+    if len(listing.ids) and "train" not in listing.splits:
+        splits = " and ".join(sorted(set(listing.splits)))
         raise DatasetError(
-            f"{found.where}: holds {' and '.join(sorted(set(found.splits)))} images and no train images. {_TRAIN}"
+            f"{listing.where}: holds {splits} images and no train images. Add a train split, or "
+            "call the only split 'train' to have a test split sampled from it."
         )
 
 
-def _everything(found: ImageListing, classes: Sequence[str]) -> Split:
-    y, labels = _labels(found, classes)
+def _kind(listing: ImageListing) -> DatasetKind:
+    """Infer what images of a listing are for; a registry entry states it."""
+    if listing.judgements is not None:
+        return "retrieval"
+    if listing.label_sets is not None:
+        return "multi-label"
+    if listing.labels is None and listing.captions is not None:
+        return "image-text"
+    return "classification"
+
+
+def _with_splits(
+    name: str, classes: tuple[str, ...], images: Split, listing: ImageListing, seed: int
+) -> Dataset:
+    """Take the given splits, or sample a test split from train."""
+    sides = np.array(listing.splits, dtype=object)
+    origin: dict[str, object] = {"kind": "official"}
+    if "train" in listing.splits and "test" not in listing.splits:
+        sides = _sample_test(images, listing, np.flatnonzero(sides == "train"), seed)
+        origin = _automatic_origin(listing, seed)
+    splits = {
+        side: images.take(np.flatnonzero(sides == side)) for side in ROLES if (sides == side).any()
+    }
+    return Dataset(name, classes, splits, origin, judgements=listing.judgements)
+
+
+def _all_images(listing: ImageListing, classes: Sequence[str]) -> Split:
+    """Return all images of a listing as one split."""
+    y, labels = _labels(listing, classes)
     return Split(
-        ids=found.ids if not isinstance(found.ids, list) else tuple(found.ids),
+        ids=tuple(listing.ids) if isinstance(listing.ids, list) else listing.ids,
         y=y,
-        content=found.content if not isinstance(found.content, list) else tuple(found.content),
-        read=found.read,
-        groups=None if found.groups is None else tuple(found.groups),
-        attributes={key: tuple(values) for key, values in found.attributes.items()},
+        content=tuple(listing.content) if isinstance(listing.content, list) else listing.content,
+        read=listing.read,
+        groups=None if listing.groups is None else tuple(listing.groups),
+        attributes={key: tuple(values) for key, values in listing.attributes.items()},
         labels=labels,
-        captions=None if found.captions is None else tuple(found.captions),
+        captions=None if listing.captions is None else tuple(listing.captions),
     )
 
 
 def _labels(
-    found: ImageListing, classes: Sequence[str]
+    listing: ImageListing, classes: Sequence[str]
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_] | None]:
-    """(N,) the class of each image, -1 where it has none; and (N, C) its classes, where it can have several."""
+    """Return the class of each image (N,), -1 for none, and the label sets (N, C) or None."""
     index = {label: c for c, label in enumerate(classes)}
-    if found.labels is not None:
-        return np.fromiter((index[label] for label in found.labels), np.int64, len(found.ids)), None
-    if found.label_sets is None:
-        return np.full(len(found.ids), -1), None
-    labels = np.zeros((len(found.ids), len(classes)), bool)
-    for i, several in enumerate(found.label_sets):
-        labels[i, [index[label] for label in several]] = True
+    if listing.labels is not None:
+        y = (index[label] for label in listing.labels)
+        return np.fromiter(y, np.int64, len(listing.ids)), None
+    if listing.label_sets is None:
+        return np.full(len(listing.ids), -1), None
+    labels = np.zeros((len(listing.ids), len(classes)), bool)
+    for i, label_set in enumerate(listing.label_sets):
+        labels[i, [index[label] for label in label_set]] = True
     return np.where(labels.any(1), labels.argmax(1), -1), labels
 
 
-def _classes(found: ImageListing) -> tuple[tuple[str, ...], list[str]]:
-    """The classes that have images, and a note of those that have none."""
-    present = set(found.labels or ())
-    for several in found.label_sets or ():
-        present |= set(several)
-    if not len(found.ids):
-        raise DatasetError(f"{found.where}: holds no images.")
-    if len(present) == 1:
-        raise DatasetError(
-            f"{found.where}: all images are of one class, {next(iter(present))!r}; at least two are needed."
-        )
-    known = found.classes if found.classes is not None else sorted(present, key=natural_key)
-    empty = [label for label in known if label not in present]
-    return tuple(label for label in known if label in present), [
-        f"classes without images are left out: {_shown(empty)}"
-    ] if empty else []
+def _classes(listing: ImageListing) -> tuple[tuple[str, ...], list[str]]:
+    """Return the classes that have images, and a note of those that have none."""
+    if not len(listing.ids):
+        raise DatasetError(f"{listing.where}: holds no images.")
+    present = set(listing.labels or ())
+    for label_set in listing.label_sets or ():
+        present |= set(label_set)
+    declared = listing.classes
+    classes = sorted(present, key=natural_key) if declared is None else declared
+    empty = [label for label in classes if label not in present]
+    notes = [f"classes without images are left out: {quoted(empty)}"] if empty else []
+    return tuple(label for label in classes if label in present), notes
 
 
-def _held_out(
+def _with_left_out_shift(
     name: str,
     classes: tuple[str, ...],
-    everything: Split,
-    found: ImageListing,
+    images: Split,
+    listing: ImageListing,
     leave_out: Mapping[str, Sequence[str]],
     seed: int,
 ) -> Dataset:
-    """Train and test from the images that no value names, and a shift of the others; all are views of the whole, whose rows are stored once."""
-    out = np.zeros(len(everything), bool)
-    for attribute, values in leave_out.items():
-        if attribute not in everything.attributes:
-            known = ", ".join(everything.attributes) or "none"
-            raise DatasetError(
-                f"{found.where}: leave_out names the attribute {attribute!r}, which images do not have. Known: {known}."
-            )
-        out |= np.isin(np.array(everything.attributes[attribute], dtype=object), list(values))
-    if not out.any() or out.all():
-        there = "; ".join(
-            f"{attribute} {_listed(everything.attributes[attribute])}" for attribute in leave_out
-        )
-        raise DatasetError(
-            f"{found.where}: leave_out {dict(leave_out)!r} leaves out {'all' if out.any() else 'no'} images. There are: {there}."
-        )
-    sides = _automatic(everything, found, np.flatnonzero(~out), seed)
+    """Make a shift of the images that are left out, and split the others.
+
+    All are views of the same images, whose features are stored once.
+    """
+    out = _has_values(images, listing.where, leave_out)
+    sides = _sample_test(images, listing, np.flatnonzero(~out), seed)
     parts: tuple[Role, ...] = ("train", "test")
-    splits = {
-        side: everything.part("whole", np.flatnonzero(~out & (sides == side))) for side in parts
-    }
-    shift = Shift(everything.part("whole", np.flatnonzero(out)), "shift")
+    splits = {side: images.part("whole", np.flatnonzero(~out & (sides == side))) for side in parts}
+    shift = Shift(images.part("whole", np.flatnonzero(out)), "shift")
     left = "+".join(value for values in leave_out.values() for value in values)
-    return Dataset(
-        name, classes, splits, {**_origin(found, seed), "left_out": left}, shifts={left: shift}
-    )
+    origin = {**_automatic_origin(listing, seed), "left_out": left}
+    return Dataset(name, classes, splits, origin, shifts={left: shift})
 
 
-def _listed(values: Sequence[str]) -> str:
-    return ", ".join(sorted(set(values))[:_NAMES_SHOWN])
-
-
-def _origin(found: ImageListing, seed: int) -> dict[str, object]:
-    return {"kind": found.automatic_kind, "share": found.test_share, "seed": seed}
-
-
-def _automatic(
-    everything: Split, found: ImageListing, train: NDArray[np.int64], seed: int
-) -> NDArray[np.object_]:
-    """(N,) names of splits: the given ones, with `train` split into train and test."""
-    if everything.labels is not None or found.labels is None:
-        raise DatasetError(
-            f"{found.where}: has no test split, and none can be taken from images without one label each. Give test images."
+def _has_values(
+    images: Split, where: str, leave_out: Mapping[str, Sequence[str]]
+) -> NDArray[np.bool_]:
+    """Return which images (N,) have one of the values; DatasetError where all or none have."""
+    out = np.zeros(len(images), bool)
+    for attribute, values in leave_out.items():
+        if attribute not in images.attributes:
+            known = ", ".join(images.attributes) or "none"
+            raise DatasetError(
+                f"{where}: leave_out names the attribute {attribute!r}, which images do not have. "
+                f"Known: {known}."
+            )
+        out |= np.isin(np.array(images.attributes[attribute], dtype=object), list(values))
+    if not out.any() or out.all():
+        values_of = (
+            f"{attribute} {', '.join(sorted(set(images.attributes[attribute]))[:_NAMES_SHOWN])}"
+            for attribute in leave_out
         )
-    sides = np.array(found.splits, dtype=object)
-    content = found.split_content or found.content
-    groups = None if everything.groups is None else [everything.groups[i] for i in train]
+        raise DatasetError(
+            f"{where}: leave_out {dict(leave_out)!r} leaves out {'all' if out.any() else 'no'} "
+            f"images. There are: {'; '.join(values_of)}."
+        )
+    return out
+
+
+def _automatic_origin(listing: ImageListing, seed: int) -> dict[str, object]:
+    return {"kind": listing.automatic_kind, "share": listing.test_share, "seed": seed}
+
+
+def _sample_test(
+    images: Split, listing: ImageListing, train: NDArray[np.int64], seed: int
+) -> NDArray[np.object_]:
+    """Return the names of the splits (N,): the given ones, with a test split sampled from train."""
+    if images.labels is not None or listing.labels is None:
+        raise DatasetError(
+            f"{listing.where}: has no test split, and none can be sampled from images without one "
+            "label each. Give test images."
+        )
+    sides = np.array(listing.splits, dtype=object)
+    content = listing.split_content or listing.content
+    groups = None if images.groups is None else [images.groups[i] for i in train]
     try:
         test = automatic_test(
-            everything.y[train], [content[i] for i in train], groups, found.test_share, seed
+            images.y[train], [content[i] for i in train], groups, listing.test_share, seed
         )
     except DatasetError as error:
-        raise DatasetError(f"{found.where}: {error}") from error
+        raise DatasetError(f"{listing.where}: {error}") from error
     sides[train] = np.where(test, "test", "train")
     return sides
 
 
-def _check_train(dataset: Dataset, where: str) -> None:
-    """Every class must have train images, else no probe can know it."""
-    trained = set(dataset.splits["train"].y.tolist())
-    for side, split in dataset.splits.items():
-        if lost := sorted(set(split.y.tolist()) - trained):
-            raise DatasetError(
-                f"{where}: {side} holds images of {_shown([dataset.classes[c] for c in lost])}, of which train has none."
-            )
-
-
-def _untested(dataset: Dataset) -> list[str]:
-    """A note on classes that are trained on and not tested."""
-    if (
-        "train" not in dataset.splits
-        or "test" not in dataset.splits
-        or dataset.splits["test"].labels is not None
-    ):
+def _untested_classes(dataset: Dataset) -> list[str]:
+    """Return a note on classes that have train images and no test images."""
+    train, test = dataset.splits.get("train"), dataset.splits.get("test")
+    if train is None or test is None or test.labels is not None:
         return []
-    lost = sorted(set(range(len(dataset.classes))) - set(dataset.splits["test"].y.tolist()))
-    return (
-        [f"classes without test images: {_shown([dataset.classes[c] for c in lost])}"]
-        if lost
-        else []
-    )
+    lost = sorted(set(train.y.tolist()) - set(test.y.tolist()))
+    names = [dataset.classes[c] for c in lost if c >= 0]
+    return [f"classes without test images: {quoted(names)}"] if names else []
 
 
-def _shown(names: Sequence[str]) -> str:
+def quoted(names: Sequence[str]) -> str:
+    """Return names in quotes, the first twenty of many."""
     more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
     return ", ".join(map(repr, names[:_NAMES_SHOWN])) + more
 
 
-def _straddling(splits: Mapping[Role, Split]) -> list[str]:
-    """Notes on images and groups that are on two sides."""
+def _overlaps(splits: Mapping[Role, Split]) -> list[str]:
+    """Return notes on images and groups that lie in two splits."""
     notes = []
     pairs: list[tuple[Role, Role]] = [("test", "train"), ("test", "val"), ("val", "train")]
-    for one, other in pairs:
-        if one not in splits or other not in splits:
+    for first, second in pairs:
+        if first not in splits or second not in splits:
             continue
-        here, there = splits[one], splits[other]
+        here, there = splits[first], splits[second]
         if n := count_shared_images(here.content, there.content):
-            notes.append(
-                f"{n} {'image' if n == 1 else 'images'} of {one} {'is' if n == 1 else 'are'} byte-identical to images of {other}"
-            )
+            images = "image of {0} is" if n == 1 else "images of {0} are"
+            notes.append(f"{n} {images.format(first)} byte-identical to images of {second}")
         if groups := set(here.groups or ()) & set(there.groups or ()):
-            notes.append(
-                f"{len(groups)} {'group has' if len(groups) == 1 else 'groups have'} images in both {one} and {other}"
-            )
+            have = "group has" if len(groups) == 1 else "groups have"
+            notes.append(f"{len(groups)} {have} images in both {first} and {second}")
     return notes

@@ -1,8 +1,8 @@
-"""A dataset: encoded images, labels and splits. Nothing is decoded here."""
+"""Datasets: encoded images, labels and splits. Nothing is decoded here."""
 
 import dataclasses
 import functools
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -13,6 +13,7 @@ from PIL import Image
 
 from bob.datasets.content.sequences import take
 from bob.specs import Role
+from bob.specs.dataset import DatasetKind
 
 _CHUNK = 65_536
 """Digests that are joined at once."""
@@ -26,44 +27,65 @@ class Split:
     """N labelled images of one split, in a fixed order."""
 
     ids: Sequence[str]
-    """N names, unique within the dataset, by which a person finds the image: a path below the dataset's folder, a row number."""
+    """N names, unique within the dataset, by which a person finds the image: a path below the
+    dataset's folder, a row number."""
     y: NDArray[np.int64]
-    """(N,) class indices into the dataset's `classes`."""
+    """(N,) class indices into the dataset's `classes`; -1 where an image has no class."""
     content: Sequence[str]
-    """N hex digests (xxh3-128) of what each image is made from; equal digests are byte-identical images."""
+    """N hex digests (xxh3-128) of what each image is made from; equal digests are byte-identical
+    images."""
     read: Callable[[int], bytes]
     """Position in 0..N-1 → the encoded image. Safe to call from several threads."""
     groups: Sequence[str] | None = None
     """N group names (patient, site, object), or None."""
     attributes: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """Other facts, each with N values: {"cell_type": ("mono", "poly", ...)}. Neither labels nor groups."""
+    """Other facts with N values each: {"cell_type": ("mono", "poly", ...)}. Neither labels nor
+    groups."""
     labels: NDArray[np.bool_] | None = None
     """(N, C) the classes of each image where it can have several; `y` is then the first of them."""
     captions: Sequence[tuple[str, ...]] | None = None
     """N tuples of sentences that describe each image, or None."""
     alter: Callable[[int, Image.Image], Image.Image] | None = None
-    """Position and decoded RGB image → the image that is cropped and embedded; `content` tells of it. None leaves images as they are."""
+    """Position and decoded RGB image → the image that is cropped and embedded; `content` covers
+    it. None leaves images unchanged."""
     origin: "Origin | None" = None
-    """The split whose stored rows these images share; see `part`."""
+    """The split whose stored features these images share; see `part`."""
 
     def __len__(self) -> int:
+        """Return N."""
         return len(self.ids)
 
-    def images_fingerprint(self) -> str:
-        """Hex digest of the images in their order: what feature rows depend on."""
-        return self._images_fingerprint
-
     @functools.cached_property
-    def _images_fingerprint(self) -> str:
+    def images_fingerprint(self) -> str:
+        """Hex digest of the images in their order: what features depend on."""
         digest = xxhash.xxh3_128()
         for start in range(0, len(self), _CHUNK):
-            digest.update(
-                (("\n" if start else "") + "\n".join(self.content[start : start + _CHUNK])).encode()
-            )
+            joined = "\n".join(self.content[start : start + _CHUNK])
+            digest.update((("\n" if start else "") + joined).encode())
         return digest.hexdigest()
 
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """Hex digest of the images and of all their labels, groups, attributes and captions."""
+        attributes = {name: list(values) for name, values in sorted(self.attributes.items())}
+        facts = (
+            self.groups and list(self.groups),
+            attributes,
+            self.captions and list(self.captions),
+        )
+        digest = xxhash.xxh3_128(f"{self.images_fingerprint}\0".encode())
+        digest.update(self.y.tobytes())
+        digest.update(repr(facts).encode())
+        digest.update(b"" if self.labels is None else np.packbits(self.labels).tobytes())
+        return digest.hexdigest()
+
+    @property
+    def full(self) -> "tuple[str | None, Split]":
+        """The split whose features are stored, and its name: its origin's, or None for itself."""
+        return (None, self) if self.origin is None else (self.origin.name, self.origin.split)
+
     def take(self, positions: NDArray[np.int64]) -> "Split":
-        """The split made of these positions, in this order: images of their own, whose rows are stored for themselves."""
+        """Return the split of these positions, in this order, with features of its own."""
         alter = self.alter
         return Split(
             ids=take(self.ids, positions),
@@ -78,22 +100,24 @@ class Split:
         )
 
     def part(self, name: str, positions: NDArray[np.int64]) -> "Split":
-        """As `take`, but a view of this split, which is called `name`: its rows are rows of the whole, so that nothing is embedded twice."""
+        """Return a view of this split, which is called `name`, at some positions.
+
+        As `take`, but the features of the view are rows of the full split's, so that nothing is
+        embedded twice.
+        """
         above = self.origin or Origin(name, self, np.arange(len(self)))
-        return dataclasses.replace(
-            self.take(positions),
-            origin=dataclasses.replace(above, positions=above.positions[positions]),
-        )
+        origin = dataclasses.replace(above, positions=above.positions[positions])
+        return dataclasses.replace(self.take(positions), origin=origin)
 
 
 @dataclass(frozen=True, eq=False)
 class Origin:
-    """What a view is a view of."""
+    """The full split of a view."""
 
     name: str
     split: Split
     positions: NDArray[np.int64]
-    """(N,) where each image of the view is in the whole."""
+    """(N,) positions in the full split of the view's images."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,11 +125,13 @@ class Shift:
     """Test images that differ from the train images in a known way."""
 
     split: Split
-    """Its `y` counts in the classes of the dataset that it belongs to; that of a near or far set means nothing."""
+    """Its `y` counts in the classes of the dataset that it belongs to; that of a near or far set
+    is meaningless."""
     kind: Literal["shift", "near", "far"]
-    """The same classes under other conditions, or images of none of the classes: close to them, or far from them."""
+    """The same classes under other conditions, or images of none of the classes: similar to them,
+    or very different."""
     classes: tuple[int, ...] | None = None
-    """Score among these classes only (ImageNet-A and -R hold 200 of 1,000); None is all."""
+    """Classes among which to score (ImageNet-A and -R hold 200 of 1,000); None is all."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,57 +142,48 @@ class Dataset:
     classes: tuple[str, ...]
     splits: Mapping[SplitName, Split]
     split_origin: Mapping[str, Any] = field(default_factory=dict)
-    """How the splits came about: {"kind": "official" | "documented" | "automatic", ...the seed and share of an automatic one}."""
+    """How the splits were made: {"kind": "official" | "documented" | "automatic", ...}, with seed
+    and share of an automatic one."""
     notes: tuple[str, ...] = ()
-    """What a reader of the scores should know: duplicates across splits, classes without test images."""
+    """What a reader of the scores should know: duplicates across splits, untested classes."""
     shifts: Mapping[str, Shift] = field(default_factory=dict)
     """Further test sets of its family, by name."""
     judgements: Judgements | None = None
-    """Which gallery images answer which query, where labels do not say it."""
+    """Which gallery images are relevant to which query, where labels do not say it."""
     worst_group: str | None = None
-    """The attribute whose values are the groups among which a worst one is looked for; None takes each test set as one."""
+    """The attribute whose values are the groups of a worst-group score; None takes each test set
+    as one group."""
+    kind: DatasetKind = "classification"
+    """What the images are for; see `bob.specs.dataset`."""
 
     def with_shifts(self, names: Collection[str]) -> "Dataset":
-        """The dataset with these of its shifts alone: scores that are of none of the others do not depend on them."""
-        return dataclasses.replace(
-            self, shifts={name: shift for name, shift in self.shifts.items() if name in names}
-        )
+        """Return the dataset with some of its shifts only, on which the others have no effect."""
+        shifts = {name: shift for name, shift in self.shifts.items() if name in names}
+        return dataclasses.replace(self, shifts=shifts)
 
-    def fingerprint(self) -> str:
-        """Hex digest of images, labels, classes and splits, those of its shifts among them: what scores depend on."""
+    def fingerprint(self, shifts: Iterable[str] | None = None) -> str:
+        """Return a hex digest of images, labels, classes and splits: what scores depend on.
+
+        `shifts` are the names of the shifts that count; None is all.
+        """
         digest = xxhash.xxh3_128("\n".join(self.classes).encode())
         for name, split in sorted(self.splits.items()):
-            digest.update(f"\0{name}\0".encode() + _told(split))
-        for shift_name, shift in sorted(self.shifts.items()):
+            digest.update(f"\0{name}\0{split.fingerprint}".encode())
+        for shift_name in sorted(self.shifts if shifts is None else set(shifts) & set(self.shifts)):
+            shift = self.shifts[shift_name]
             digest.update(
-                f"\0{shift_name}\0{shift.kind}\0{shift.classes}\0".encode() + _told(shift.split)
+                f"\0{shift_name}\0{shift.kind}\0{shift.classes}\0{shift.split.fingerprint}".encode()
             )
         if self.worst_group is not None:
             digest.update(f"\0{self.worst_group}".encode())
         if self.judgements is not None:
-            digest.update(
-                repr(
-                    {
-                        level: [tuple(row) for row in rows]
-                        for level, rows in sorted(self.judgements.items())
-                    }
-                ).encode()
-            )
+            digest.update(self._judgements_digest.encode())
         return digest.hexdigest()
 
-
-def _told(split: Split) -> bytes:
-    """A split's images and everything that is said of them."""
-    attributes = {name: list(values) for name, values in sorted(split.attributes.items())}
-    said = (
-        split.groups and list(split.groups),
-        attributes,
-        split.captions and list(split.captions),
-    )
-    labels = b"" if split.labels is None else np.packbits(split.labels).tobytes()
-    return (
-        f"{split.images_fingerprint()}\0".encode()
-        + split.y.tobytes()
-        + repr(said).encode()
-        + labels
-    )
+    @functools.cached_property
+    def _judgements_digest(self) -> str:
+        levels = {
+            level: [tuple(row) for row in rows]
+            for level, rows in sorted((self.judgements or {}).items())
+        }
+        return xxhash.xxh3_128_hexdigest(repr(levels).encode())

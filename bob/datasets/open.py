@@ -1,4 +1,4 @@
-"""A dataset's registry entry into the Dataset: the one door through which all others come in."""
+"""Open the dataset of a registry entry."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -37,7 +37,7 @@ from bob.specs import (
     WebDatasetSource,
 )
 
-__all__ = ["chosen_part", "spec_from_data_flag", "limited", "open_dataset"]
+__all__ = ["limited", "open_dataset", "spec_from_data_flag", "with_attributes"]
 
 
 def open_dataset(
@@ -46,32 +46,38 @@ def open_dataset(
     offline: bool = False,
     entries: Mapping[str, DatasetSpec] | None = None,
 ) -> Dataset:
-    """The dataset of a registry entry; no image is decoded, and none is read whose digest is remembered below `cache`.
+    """Open the dataset of a registry entry.
 
-    `entries` are those that its shifts may refer to. A shift that cannot be had here is left out, and the notes say so.
+    No image is decoded, and none is read whose digest is remembered below `cache`. `entries` are
+    those that its shifts may refer to; a shift that is unavailable here is left out, with a note.
+    UnavailableError where the dataset is not here, DatasetError where it is not as declared.
     """
-    whole = _read(spec, cache, offline)
+    full = _read(spec, cache, offline)
     splits = {
-        name: chosen_part(name, split, spec.where, spec.name)
-        for name, split in whole.splits.items()
+        name: with_attributes(name, split, spec.where, spec.name)
+        for name, split in full.splits.items()
     }
-    dataset = dataclasses.replace(whole, splits=splits, worst_group=spec.worst_group)
+    kind = spec.kind if "kind" in spec.model_fields_set else full.kind
+    dataset = dataclasses.replace(full, splits=splits, worst_group=spec.worst_group, kind=kind)
     _check_declared(spec, dataset)
     _check_worst_group(spec, dataset)
-    opened = {spec.name: whole}
+    opened = {spec.name: full}
     for name, shift in spec.shifts.items():
         dataset = _with_shift(dataset, name, shift, opened, entries or {}, cache, offline)
     return dataset
 
 
-def chosen_part(name: str, split: Split, where: Mapping[str, Sequence[str]], dataset: str) -> Split:
-    """The images that have one of the values of each attribute, as a view."""
+def with_attributes(
+    name: str, split: Split, where: Mapping[str, Sequence[str]], dataset: str
+) -> Split:
+    """Return the images that have one of the values of each attribute, as a view."""
     chosen = np.ones(len(split), bool)
     for attribute, values in where.items():
         if attribute not in split.attributes:
             known = ", ".join(split.attributes) or "none"
             raise DatasetError(
-                f"dataset {dataset!r}: where names the attribute {attribute!r}{nearest(attribute, split.attributes)} Known: {known}."
+                f"dataset {dataset!r}: where names the attribute {attribute!r}"
+                f"{nearest(attribute, split.attributes)} Known: {known}."
             )
         chosen &= np.isin(np.array(split.attributes[attribute], dtype=object), list(values))
     if not chosen.any():
@@ -88,79 +94,77 @@ def _with_shift(
     cache: Path,
     offline: bool,
 ) -> Dataset:
-    """The dataset with one more shift. `opened` remembers what was opened for earlier ones."""
+    """Return the dataset with one more shift; `opened` caches the datasets of earlier ones."""
     source = spec.dataset or dataset.name
     if source not in opened:
         if source not in entries:
             raise ConfigError(
-                f"dataset {dataset.name!r}: shifts.{name} refers to an unknown dataset {source!r}{nearest(source, entries)}"
+                f"dataset {dataset.name!r}: shifts.{name} refers to an unknown dataset {source!r}"
+                f"{nearest(source, entries)}"
             )
+        without_shifts = entries[source].model_copy(update={"shifts": {}})
         try:
-            opened[source] = open_dataset(
-                entries[source].model_copy(update={"shifts": {}}), cache, offline
-            )  # shifts of shifts are none of ours
+            opened[source] = open_dataset(without_shifts, cache, offline)
         except UnavailableError as error:
-            return dataclasses.replace(
-                dataset, notes=(*dataset.notes, f"without the shift {name}: {error}")
-            )
-    return dataclasses.replace(
-        dataset, shifts={**dataset.shifts, name: _shift(dataset, name, spec, opened[source])}
-    )
+            note = f"without the shift {name}: {error}"
+            return dataclasses.replace(dataset, notes=(*dataset.notes, note))
+    shift = _shift(dataset, name, spec, opened[source])
+    return dataclasses.replace(dataset, shifts={**dataset.shifts, name: shift})
 
 
 def _shift(dataset: Dataset, name: str, spec: ShiftSpec, source: Dataset) -> Shift:
-    """Classes are matched by their names."""
+    """Return a shift with its classes matched by name to the dataset's."""
     if spec.split not in source.splits:
         raise ConfigError(
-            f"dataset {dataset.name!r}: shifts.{name} refers to the split {spec.split!r}, which {source.name!r} does not have."
+            f"dataset {dataset.name!r}: shifts.{name} refers to the split {spec.split!r}, which "
+            f"{source.name!r} does not have."
         )
-    split = _view(
-        spec.split, chosen_part(spec.split, source.splits[spec.split], spec.where, source.name)
-    )
+    chosen = with_attributes(spec.split, source.splits[spec.split], spec.where, source.name)
+    # a view, so that the name of the shift does not matter to the stored features
+    split = chosen.part(spec.split, np.arange(len(chosen)))
     if spec.kind != "shift":
         return Shift(split, spec.kind)
-    own = {label: c for c, label in enumerate(dataset.classes)}
-    if strange := [
-        label for c, label in enumerate(source.classes) if label not in own and (split.y == c).any()
-    ]:
+    index = {label: c for c, label in enumerate(dataset.classes)}
+    unknown = [
+        label
+        for c, label in enumerate(source.classes)
+        if label not in index and (split.y == c).any()
+    ]
+    if unknown:
         raise DatasetError(
-            f"dataset {dataset.name!r}: shifts.{name} holds the classes {strange[:5]!r}, which the dataset does not have."
+            f"dataset {dataset.name!r}: shifts.{name} holds the classes {unknown[:5]!r}, which the "
+            "dataset does not have."
         )
-    match = np.array([own.get(label, -1) for label in source.classes])
-    known = tuple(sorted(int(c) for c in match if c >= 0))
-    moved = dataclasses.replace(
+    match = np.array([index.get(label, -1) for label in source.classes])
+    common = tuple(sorted(int(c) for c in match if c >= 0))
+    matched = dataclasses.replace(
         split,
         y=np.where(split.y < 0, -1, match[split.y]),
-        labels=_moved(split.labels, match, len(dataset.classes)),
+        labels=_matched_labels(split.labels, match, len(dataset.classes)),
     )
-    return Shift(moved, "shift", known if len(known) < len(dataset.classes) else None)
+    return Shift(matched, "shift", common if len(common) < len(dataset.classes) else None)
 
 
-def _moved(
+def _matched_labels(
     labels: NDArray[np.bool_] | None, match: NDArray[np.int64], classes: int
 ) -> NDArray[np.bool_] | None:
-    """(N, C) label sets with their columns where the other dataset has these classes."""
+    """Return label sets (N, C) with their columns where the other dataset has these classes."""
     if labels is None:
         return None
-    moved = np.zeros((len(labels), classes), bool)
-    moved[:, match[match >= 0]] = labels[:, match >= 0]
-    return moved
-
-
-def _view(name: str, split: Split) -> Split:
-    """The split as a view of what its rows are stored for, so that the shift's name does not matter to them."""
-    return split.part(name, np.arange(len(split)))
+    matched = np.zeros((len(labels), classes), bool)
+    matched[:, match[match >= 0]] = labels[:, match >= 0]
+    return matched
 
 
 def _read(spec: DatasetSpec, cache: Path, offline: bool) -> Dataset:
-    """The entry's dataset before its `where` and `shifts`."""
+    """Return the entry's dataset before its `where` and `shifts`."""
     listing = _listing(spec, cache, offline)
-    dataset = assemble(spec.name, _with_names(spec, listing), spec.leave_out)
-    return _in_range(dataset, spec.class_range) if spec.class_range else dataset
+    dataset = assemble(spec.name, _with_class_names(spec, listing), spec.leave_out)
+    return _in_class_range(dataset, spec.class_range) if spec.class_range else dataset
 
 
 def _listing(spec: DatasetSpec, cache: Path, offline: bool) -> ImageListing:
-    """What the entry's reader finds."""
+    """Return the listing of the entry's reader."""
     source = spec.source
     if isinstance(source, SampleSource):
         return list_sample(spec.name, source, cache)
@@ -180,36 +184,32 @@ def _listing(spec: DatasetSpec, cache: Path, offline: bool) -> ImageListing:
     if isinstance(source, RevisitedSource):
         return list_revisited(source, path, cache)
     if isinstance(source, ArraysSource):
-        return (
-            list_medmnist(path, cache) if source.reader == "medmnist" else list_cifar_c(path, cache)
-        )
-    listing = (
-        list_folder(source, path, cache)
-        if isinstance(source, FolderSource)
-        else list_table(source, path, cache)
-    )
+        medmnist = source.reader == "medmnist"
+        return list_medmnist(path, cache) if medmnist else list_cifar_c(path, cache)
+    if isinstance(source, FolderSource):
+        listing = list_folder(source, path, cache)
+    else:
+        listing = list_table(source, path, cache)
     if not (source.splits or getattr(source, "split", None)):
         require_train(listing)
     return listing
 
 
-def _with_names(spec: DatasetSpec, found: ImageListing) -> ImageListing:
-    """Labels that are numbers as the entry's class names."""
+def _with_class_names(spec: DatasetSpec, listing: ImageListing) -> ImageListing:
+    """Replace labels that are numbers by the entry's class names."""
     if spec.class_names is None:
-        return found
+        return listing
     names = class_list(spec.class_names) if isinstance(spec.class_names, str) else spec.class_names
-    if found.label_sets is not None:
-        return dataclasses.replace(
-            found,
-            label_sets=[to_class_names(several, names, found) for several in found.label_sets],
-            classes=names,
-        )
-    return dataclasses.replace(found, labels=to_class_names(found.labels or (), names, found), classes=names)
+    if listing.label_sets is not None:
+        label_sets = [to_class_names(labels, names, listing) for labels in listing.label_sets]
+        return dataclasses.replace(listing, label_sets=label_sets, classes=names)
+    labels = to_class_names(listing.labels or (), names, listing)
+    return dataclasses.replace(listing, labels=labels, classes=names)
 
 
-def _in_range(dataset: Dataset, places: tuple[int, int]) -> Dataset:
-    """The images of the classes at these places alone."""
-    first, end = places
+def _in_class_range(dataset: Dataset, class_range: tuple[int, int]) -> Dataset:
+    """Keep the images of some classes only."""
+    first, end = class_range
     splits = {}
     for name, split in dataset.splits.items():
         kept = split.take(np.flatnonzero((split.y >= first) & (split.y < end)))
@@ -218,30 +218,32 @@ def _in_range(dataset: Dataset, places: tuple[int, int]) -> Dataset:
 
 
 def _check_worst_group(spec: DatasetSpec, dataset: Dataset) -> None:
-    """The attribute must be there, else a worst-group score would look at no groups at all."""
+    """Raise DatasetError where the attribute of a worst-group score is missing."""
     for name, split in dataset.splits.items():
         if spec.worst_group and spec.worst_group not in split.attributes:
             known = ", ".join(split.attributes) or "none"
             near = nearest(spec.worst_group, split.attributes)
             raise DatasetError(
-                f"dataset {spec.name!r}: worst_group names {spec.worst_group!r}, which images of {name} do not have{near} Known: {known}."
+                f"dataset {spec.name!r}: worst_group names {spec.worst_group!r}, which images of "
+                f"{name} do not have{near} Known: {known}."
             )
 
 
 def _check_declared(spec: DatasetSpec, dataset: Dataset) -> None:
-    """The class count and the images per split must be as the registry says, else scores would not be comparable with those published."""
-    found: dict[str, int] = {name: len(split) for name, split in dataset.splits.items()}
-    moved = [
-        f"{name} holds {found.get(name, 0):,} images, declared {n:,}"
-        for name, n in spec.counts.items()
-        if found.get(name, 0) != n
+    """Raise DatasetError where counts differ from the registry's: scores would not compare."""
+    counts: dict[str, int] = {name: len(split) for name, split in dataset.splits.items()}
+    wrong = [
+        f"{name} holds {counts.get(name, 0):,} images, declared {declared:,}"
+        for name, declared in spec.counts.items()
+        if counts.get(name, 0) != declared
     ]
-    in_all = sum(found.values()) + sum(len(shift.split) for shift in dataset.shifts.values())
-    if spec.images and spec.images != in_all:
-        moved.insert(0, f"there are {in_all:,} images, declared {spec.images:,}")
+    total = sum(counts.values()) + sum(len(shift.split) for shift in dataset.shifts.values())
+    if spec.images and spec.images != total:
+        wrong.insert(0, f"there are {total:,} images, declared {spec.images:,}")
     if spec.classes and spec.classes != len(dataset.classes):
-        moved.insert(0, f"there are {len(dataset.classes)} classes, declared {spec.classes}")
-    if moved:
+        wrong.insert(0, f"there are {len(dataset.classes)} classes, declared {spec.classes}")
+    if wrong:
         raise DatasetError(
-            f"dataset {spec.name!r} is not as its registry entry declares: {'; '.join(moved)}. Is it another revision, or incomplete?"
+            f"dataset {spec.name!r} is not as its registry entry declares: {'; '.join(wrong)}. "
+            "Is it another revision, or incomplete?"
         )

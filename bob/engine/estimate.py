@@ -1,82 +1,92 @@
 """What a plan will roughly take: images, time, disk."""
 
+import math
 from dataclasses import dataclass
 
 from bob.backbones.card import speed_memory
 from bob.extraction.runtimes.autotune import foreseen, recall
-from bob.features.store import FeatureStore
-from bob.plan import Plan, Request, unpooled, whole_of
-from bob.specs import BackboneSpec
-from bob.wiring import Need
+from bob.features.key import ITEM_BYTES
+from bob.plan import Forward, Pass, Plan, Workspace
+from bob.specs import Output
 
 DECODE_SECONDS = 0.004
-"""Core-seconds that an image is assumed to need for decoding and cropping; photographs of 500 px take about this."""
+"""Core-seconds to decode and crop an image; photographs of 500 px take about this."""
 PROBE_SECONDS = 1.0
-"""Seconds that a cell is assumed to need once its features are stored; thousands of images take about this."""
+"""Seconds to score a cell whose features are stored; thousands of images take about this."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What the plan will roughly take."""
+    """What a plan will roughly take."""
 
     images_to_embed: int
     """Summed over backbones."""
     images_to_decode: int
-    """Each once, however many backbones and tasks look at it."""
+    """Each once, however many backbones and tasks read it."""
     seconds: float
     disk_bytes: int
 
 
-def estimate(request: Request, plan: Plan) -> Estimate:
-    """Forwards at the speed of the runtime that won on this machine; decoding and probes at nominal speeds."""
-    store = request.store()
-    embedded, decoded, seconds, disk = 0, 0, len(plan.todo) * PROBE_SECONDS, 0
-    seen: set[str] = set()
-    for name in plan.datasets_to_do():
-        for together in plan.image_needs(name).values():
-            needs = {
-                digest: need
-                for need in together
-                if (digest := plan.key_of(need).digest()) not in seen
-            }
-            if not needs:
-                continue  # views of what another dataset of this plan embeds
-            seen |= needs.keys()
-            left = {need: _images_left(request, store, plan, need) for need in needs.values()}
-            forwards: dict[BackboneSpec, list[Need]] = {}
-            for need in left:
-                forwards.setdefault(unpooled(need.backbone), []).append(need)
-            embedded += sum(left.values())
-            decoded += max(left.values())
-            seconds += max(left.values()) * DECODE_SECONDS / request.workers
-            seconds += sum(
-                _forward_seconds(request, plan, poolings[0], max(left[need] for need in poolings))
-                for poolings in forwards.values()
-            )
+def estimate(plan: Plan, workspace: Workspace) -> Estimate:
+    """Estimate a plan from the speeds that this machine measured, and nominal ones elsewhere."""
+    embedded, decoded, disk = 0, 0, 0
+    seconds = len(plan.cells) * PROBE_SECONDS
+    for whole in plan.passes:
+        left = {
+            forward.backbone: _images_left(plan, workspace, whole, forward)
+            for forward in whole.forwards
+        }
+        most = max(left.values())
+        decoded += most
+        seconds += most * DECODE_SECONDS / workspace.machine.workers
+        for forward in whole.forwards:
+            images = left[forward.backbone]
+            embedded += images * (len(forward.outputs) + len(forward.statistics))
+            seconds += _forward_seconds(plan, workspace, forward, images)
             disk += sum(
-                4 * n * max(plan.cards[need.backbone].widths.values()) for need, n in left.items()
+                images * _row_bytes(plan, workspace, forward, output) for output in forward.outputs
             )
     return Estimate(embedded, decoded, seconds, disk)
 
 
-def _forward_seconds(request: Request, plan: Plan, need: Need, n: int) -> float:
-    """By what the last race on this device measured; before one, by the card's speed of eager PyTorch and what faster runtimes gain at the least."""
+def _row_bytes(plan: Plan, workspace: Workspace, forward: Forward, output: str) -> int:
+    spec = plan.backbones[forward.backbone].variant(output=Output.model_validate(output))
+    return math.prod(workspace.card(spec).shape) * ITEM_BYTES[plan.settings.stored]
+
+
+def _images_left(plan: Plan, workspace: Workspace, whole: Pass, forward: Forward) -> int:
+    """Return the images that a forward has to embed, by the names of stored shards alone."""
+    if plan.settings.fresh:
+        return whole.count
+    store, spec = workspace.places.features(), plan.backbones[forward.backbone]
+    stored = [
+        store.stored_images(
+            workspace.feature_key(
+                whole.dataset,
+                spec.variant(output=Output.model_validate(output)),
+                whole.image_set(),
+            )
+        )
+        for output in forward.outputs
+    ]
+    return whole.count - min(stored, default=0)
+
+
+def _forward_seconds(plan: Plan, workspace: Workspace, forward: Forward, images: int) -> float:
+    """Return the time of forward passes.
+
+    Where a runtime was autotuned on this device, its speed counts; before that, the card's speed of
+    eager PyTorch and the least gain of faster runtimes.
+    """
+    machine, precision = workspace.machine, plan.settings.precision
+    spec = plan.backbones[forward.backbone].forward
     memory = speed_memory(
-        unpooled(need.backbone),
-        request.cache,
-        request.device,
-        request.precision,
-        offline=request.offline,
+        spec, workspace.places.cache, machine.device, precision, offline=machine.offline
     )
-    known = recall(memory) if request.runtime != "eager" else None
-    eager = n * plan.cards[need.backbone].seconds_per_image
-    if known and request.runtime in ("auto", known.runtime):
-        alone = min(eager, n * known.seconds_per_image)
+    best = recall(memory) if machine.runtime != "eager" else None
+    eager = images * workspace.card(plan.backbones[forward.backbone]).seconds_per_image
+    if best and machine.runtime in ("auto", best.runtime):
+        alone = min(eager, images * best.seconds_per_image)
     else:
-        alone = foreseen(eager, request.runtime, request.device, request.precision)
-    return alone / (1 + len(request.more_devices))
-
-
-def _images_left(request: Request, store: FeatureStore, plan: Plan, need: Need) -> int:
-    _, split = whole_of(need)
-    return len(split) if request.fresh else len(split) - store.begun(plan.key_of(need), len(split))
+        alone = foreseen(eager, machine.runtime, machine.device, precision)
+    return alone / len(machine.devices)

@@ -1,22 +1,26 @@
-"""From a part's outcome to scores: each metric's value with n and interval, or the reason why it has none."""
+"""From the parts of a result to scores: each metric's value with its interval and n."""
 
 from collections.abc import Sequence
 
 from bob.errors import UndefinedError
 from bob.metrics import metric_named
 from bob.metrics.intervals import interval
-from bob.protocols.protocol import Part
+from bob.protocols import ResultPart
 from bob.records.record import Score
 
 BOOTSTRAP_SEED = 0
 
 
-def scores(part: Part, metrics: Sequence[str], seed: int | None) -> list[Score]:
-    """The part's scores, `metrics` being the task's. `seed` is the protocol's, None where it uses none."""
-    return [_score(part, name, seed) for name in _read_from(part, metrics)]
+def scores(part: ResultPart, metrics: Sequence[str], seed: int | None) -> list[Score]:
+    """Return the scores of a part.
+
+    `metrics` are the task's; `seed` is the protocol's, None where it uses none.
+    """
+    return [_score(part, name, seed) for name in _metrics_of(part, metrics)]
 
 
-def _read_from(part: Part, metrics: Sequence[str]) -> Sequence[str]:
+def _metrics_of(part: ResultPart, metrics: Sequence[str]) -> Sequence[str]:
+    """Return the metrics that are read from a part."""
     if isinstance(part.metrics, tuple):
         return part.metrics
     if part.metrics == "ranking":
@@ -28,26 +32,16 @@ def _read_from(part: Part, metrics: Sequence[str]) -> Sequence[str]:
     ]
 
 
-def _score(part: Part, metric: str, seed: int | None) -> Score:
-    known, n = metric_named(metric), 0 if part.outcome is None else len(part.outcome)
+def _score(part: ResultPart, metric: str, seed: int | None) -> Score:
+    """Return one score, undefined with the reason where the metric has no value."""
     name = f"{metric}_{part.suffix}" if part.suffix else metric
-    facets = dict(part.facets)
+    n = 0 if part.outcome is None else len(part.outcome)
+    common = {"metric": name, "facets": dict(part.facets), "seed": seed, "n": n}
     try:
         if part.outcome is None:
             raise UndefinedError(part.undefined or "there is nothing to score")
         value, low, high, kind = interval(metric, part.outcome, BOOTSTRAP_SEED)
     except UndefinedError as error:
-        return Score(
-            metric=name,
-            facets=facets,
-            seed=seed,
-            value=None,
-            low=None,
-            high=None,
-            n=n,
-            interval=known.interval,
-            undefined=str(error),
-        )
-    return Score(
-        metric=name, facets=facets, seed=seed, value=value, low=low, high=high, n=n, interval=kind
-    )
+        empty = {"value": None, "low": None, "high": None, "undefined": str(error)}
+        return Score(**common, **empty, interval=metric_named(metric).interval)  # type: ignore[arg-type]
+    return Score(**common, value=value, low=low, high=high, interval=kind)  # type: ignore[arg-type]

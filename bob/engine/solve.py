@@ -1,54 +1,84 @@
-"""Solve."""
+"""Solve one task on features that are at hand: the one place where protocols are run."""
 
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from bob.datasets.dataset import Dataset
 from bob.engine.scores import scores
-from bob.features.store import Features
-from bob.protocols.protocol import Result
+from bob.protocols import Inputs, Needs, Result, protocol_named
 from bob.records.record import Score
-from bob.specs import BackboneSpec, TaskSpec
-from bob.wiring import WIRING, Need, TextNeed
+from bob.specs import TaskSpec
 
 
 @dataclass(frozen=True, eq=False)
-class Answer:
-    """What one task said."""
+class Solution:
+    """The scores of one task, and what they were computed from."""
 
     task: TaskSpec
     scores: tuple[Score, ...]
-    """Every metric of every part and seed, as a record holds them."""
+    """Every metric of every part and seed."""
     results: Mapping[int, Result]
-    """Seed → the protocol's own answer: outcomes per example, and in `detail` what was chosen."""
+    """Seed → outcomes per example, and in `detail` what was chosen."""
+    seconds: float
+    """What the protocol took, all seeds together."""
 
     @property
     def score(self) -> Score:
         """The ranking metric of the first seed."""
         return self.scores[0]
 
+    def details(self) -> tuple[dict[str, Any], ...]:
+        """Return what the protocol chose, per seed."""
+        return tuple({"seed": seed, **result.detail} for seed, result in self.results.items())
 
-def ask(
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return per-example arrays, by SEED.NAME or SEED.SUFFIX.NAME.
+
+        They are those of the headline and of the parts that are stored.
+        """
+        return {
+            f"{seed}.{part.suffix}.{name}" if part.suffix else f"{seed}.{name}": np.asarray(values)
+            for seed, result in self.results.items()
+            for i, part in enumerate(result.parts)
+            if part.outcome is not None and (i == 0 or part.stored)
+            for name, values in part.outcome.to_arrays().items()
+        }
+
+
+def solve_task(
     task: TaskSpec,
     dataset: Dataset,
-    backbone: BackboneSpec,
-    features: Callable[[Need | TextNeed], Features],
+    needs: Needs,
+    inputs: Inputs,
     seeds: Sequence[int],
     device: str,
-) -> Answer:
-    """One task's answer on a dataset whose rows are at hand; `features` raises NotApplicableError for what cannot be had."""
-    wired = WIRING[task.protocol]
-    needs = wired.needs(task, dataset, backbone)
-    found = {id(need): features(need) for need in needs}
-    drawn = wired.draws(task, dataset)
-    results = {
-        seed: wired.solve(task, dataset, needs, lambda need: found[id(need)], seed, device)
-        for seed in (seeds if drawn else list(seeds)[:1])
-    }
-    told = [
+) -> Solution:
+    """Solve a task for every seed, or for the first one where the result does not depend on it."""
+    protocol = protocol_named(task.protocol)
+    uses_seed = protocol.uses_seed(task.settings, dataset)
+    start = time.perf_counter()
+    results: dict[int, Result] = {}
+    for seed in seeds if uses_seed else seeds[:1]:
+        problem = protocol.build(task.settings, dataset, needs, inputs, seed)
+        results[seed] = protocol.solve(problem, task.settings, solver_device(device))
+    seconds = time.perf_counter() - start
+    all_scores = [
         score
         for seed, result in results.items()
         for part in result.parts
-        for score in scores(part, task.metrics, seed if drawn else None)
+        for score in scores(part, task.metrics, seed if uses_seed else None)
     ]
-    return Answer(task, tuple(told), results)
+    return Solution(task, tuple(all_scores), results, seconds)
+
+
+def solver_device(device: str) -> str:
+    """Return the device of protocols: that of the forward pass, except for Apple's mps.
+
+    It has no float64.
+    """
+    return "cpu" if device == "mps" else device

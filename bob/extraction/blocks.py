@@ -1,4 +1,4 @@
-"""Images decoded and cropped by a pool of threads, a few blocks ahead of the one that is being embedded."""
+"""Images decoded and cropped by a pool of threads, ahead of the block that is being embedded."""
 
 import time
 from collections import deque
@@ -13,35 +13,44 @@ from numpy.typing import NDArray
 from bob.backbones.pixels.geometry import Geometry
 from bob.datasets.content.images import check_elongation, decode
 from bob.datasets.dataset import Split
-from bob.errors import BadImageError
-from bob.extraction.work_queue import Job, Jobs
-from bob.features.store import shard_range
+from bob.errors import UnreadableImageError
+from bob.extraction.work_queue import Span, SpanQueue
 
-BLOCK = 64
-"""Images that are decoded, cropped and embedded together; with 2 blocks decoded ahead a lane holds about 30 MB per geometry at 224 px."""
-PINNED_BLOCK = 256
+BLOCK_IMAGES = 64
+"""Images that are decoded, cropped and embedded together. With two blocks decoded ahead, a device
+holds about 30 MB per geometry at 224 px."""
+PINNED_BLOCK_IMAGES = 256
 """The same for a graphics card, which wants larger batches."""
 BLOCKS_AHEAD = 2
 ELONGATION_PX = 512
-"""An image so long and thin that it explodes when its short side is resized to this is unusable for every backbone alike, so that
-backbones are always scored on the same images. Above the inputs of nearly all backbones."""
+"""An image so long and thin that it explodes when its short side is resized to this is refused for
+every backbone alike, so that backbones are always scored on the same images. Above the input sizes
+of nearly all backbones."""
 
 
 @dataclass(frozen=True, eq=False)
-class Block:
-    """Decoded images: `crops` holds (n, 3, H, W) uint8 per geometry for the readable ones."""
+class ImageBlock:
+    """Decoded images of one span."""
 
-    job: Job
+    span: Span
+    images: range
+    """Positions of all images, unreadable ones included."""
     positions: NDArray[np.int64]
+    """(n,) positions of the readable images."""
     crops: Mapping[Geometry, torch.Tensor]
+    """(n, 3, H, W) uint8 per geometry."""
     bad: Mapping[int, str]
+    """Position → why that image could not be read."""
     decode_seconds: float
     """Summed over workers."""
     waited_seconds: float
-    """For its last images, when it was wanted."""
-    ends_shard: bool
+    """Time from when the block was needed until its last image was decoded."""
 
-    def without_crops(self) -> "Block":
+    @property
+    def ends_span(self) -> bool:
+        return self.images.stop == self.span.images.stop
+
+    def without_crops(self) -> "ImageBlock":
         return replace(self, crops={})
 
 
@@ -53,90 +62,87 @@ class _Decoded:
 
 
 @dataclass(frozen=True, eq=False)
-class _Coming:
+class _PendingBlock:
     """A block that is being decoded into `crops`."""
 
-    job: Job
-    ends_shard: bool
+    span: Span
+    images: range
     crops: dict[Geometry, torch.Tensor]
-    images: "list[Future[_Decoded]]"
+    decoding: "list[Future[_Decoded]]"
 
-    def block(self) -> Block:
-        """Waits for the last image; the rows of bad ones are closed up."""
+    def wait(self) -> ImageBlock:
+        """Wait for the last image and close the gaps that unreadable images leave."""
         start = time.perf_counter()
-        images = [image.result() for image in self.images]
+        images = [future.result() for future in self.decoding]
         waited = time.perf_counter() - start
         good = [i for i, image in enumerate(images) if image.bad is None]
-        crops = (
-            self.crops
-            if len(good) == len(images)
-            else {geometry: pixels[good] for geometry, pixels in self.crops.items()}
-        )
-        return Block(
-            job=self.job,
+        crops = self.crops
+        if len(good) < len(images):
+            crops = {geometry: pixels[good] for geometry, pixels in self.crops.items()}
+        return ImageBlock(
+            span=self.span,
+            images=self.images,
             positions=np.array([images[i].position for i in good], np.int64),
             crops=crops,
             bad={image.position: image.bad for image in images if image.bad is not None},
             decode_seconds=sum(image.seconds for image in images),
             waited_seconds=waited,
-            ends_shard=self.ends_shard,
         )
 
 
-def blocks(
+def image_blocks(
     split: Split,
-    jobs: Jobs,
+    queue: SpanQueue,
     geometries: Sequence[Geometry],
     pool: ThreadPoolExecutor,
     *,
     pinned: bool,
-) -> Iterator[Block]:
-    """Blocks in order, of the shards that `jobs` hands out. Pinned memory is what a graphics card copies from while it computes."""
-    size = PINNED_BLOCK if pinned else BLOCK
-    ahead: deque[_Coming] = deque()
-    while (job := jobs.next(wait=not ahead)) or ahead:
-        if not job:
-            yield ahead.popleft().block()
+) -> Iterator[ImageBlock]:
+    """Yield the blocks of all spans that the queue hands out, in order.
+
+    Pinned memory is what a graphics card copies from while it computes.
+    """
+    size = PINNED_BLOCK_IMAGES if pinned else BLOCK_IMAGES
+    pending: deque[_PendingBlock] = deque()
+    while (span := queue.next(wait=not pending)) or pending:
+        if not span:
+            yield pending.popleft().wait()
             continue
-        span = shard_range(job.number, len(split))
-        for i in range(0, len(span), size):
-            ahead.append(
-                _begin(
-                    split, job, span[i : i + size], i + size >= len(span), geometries, pool, pinned
-                )
-            )
-            if len(ahead) > BLOCKS_AHEAD:
-                yield ahead.popleft().block()
+        for first in range(span.images.start, span.images.stop, size):
+            images = range(first, min(first + size, span.images.stop))
+            pending.append(_begin(split, span, images, geometries, pool, pinned))
+            if len(pending) > BLOCKS_AHEAD:
+                yield pending.popleft().wait()
 
 
 def _begin(
     split: Split,
-    job: Job,
-    span: range,
-    ends_shard: bool,
+    span: Span,
+    images: range,
     geometries: Sequence[Geometry],
     pool: ThreadPoolExecutor,
     pinned: bool,
-) -> _Coming:
-    """Starts decoding one block."""
-    shape = {
-        geometry: (len(span), 3, geometry.height_px, geometry.width_px) for geometry in geometries
-    }
+) -> _PendingBlock:
+    """Start decoding one block."""
     crops = {
-        geometry: torch.empty(shape[geometry], dtype=torch.uint8, pin_memory=pinned)
+        geometry: torch.empty(
+            (len(images), 3, geometry.height_px, geometry.width_px),
+            dtype=torch.uint8,
+            pin_memory=pinned,
+        )
         for geometry in geometries
     }
-    images = [
-        pool.submit(_decode_one, split, position, crops, place)
-        for place, position in enumerate(span)
+    decoding = [
+        pool.submit(_decode_image, split, position, crops, place)
+        for place, position in enumerate(images)
     ]
-    return _Coming(job, ends_shard, crops, images)
+    return _PendingBlock(span, images, crops, decoding)
 
 
-def _decode_one(
+def _decode_image(
     split: Split, position: int, crops: Mapping[Geometry, torch.Tensor], place: int
 ) -> _Decoded:
-    """Writes the image's crops into their place."""
+    """Decode one image and write its crops to their place."""
     start = time.perf_counter()
     bad = None
     try:
@@ -144,10 +150,9 @@ def _decode_one(
         check_elongation(*image.size, ELONGATION_PX, split.ids[position])
         image = split.alter(position, image) if split.alter else image
         for geometry, pixels in crops.items():
-            pixels.numpy()[place] = geometry.crop(
-                image
-            ).numpy()  # torch's copy would wake its own threads, against the forward's
-    except BadImageError as error:
+            # numpy, since torch's copy would wake its own threads and disturb the forward pass
+            pixels.numpy()[place] = geometry.crop(image).numpy()
+    except UnreadableImageError as error:
         bad = str(error)
     except OSError as error:
         bad = f"{split.ids[position]}: cannot be read ({error.strerror or error})."

@@ -1,247 +1,311 @@
-"""One pass, many backbones: every image is decoded once, cropped once per distinct geometry, and embedded by all backbones of the pass.
+"""One pass, many backbones: every image is decoded once and embedded by all backbones.
 
-A pass has one lane per device. Each lane takes shards that nobody else computes, here or in another process, decodes their images a few blocks
-ahead of the one that it embeds, and stores what comes out. Memory does not depend on the number of images.
+A pass has one worker per device. Each takes spans of images that nobody else computes, here or in
+another process, decodes them a few blocks ahead of the block that it embeds, crops them once per
+distinct geometry, and stores the features or sums statistics over them. Memory does not depend on
+the number of images.
 """
 
 import os
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bob.backbones.backbone import Backbone
 from bob.datasets.dataset import Split
-from bob.errors import BadImageError, BobError
-from bob.extraction.blocks import Block, blocks
-from bob.extraction.device import device_name, peak_mib, threads
-from bob.extraction.progress import Spent, Watcher
-from bob.extraction.runtimes.autotune import Images, default_batch, make_ready
-from bob.extraction.runtimes.eager import Eager
+from bob.errors import BobError, UnreadableImageError
+from bob.extraction.accumulators import Accumulator
+from bob.extraction.blocks import ImageBlock, image_blocks
+from bob.extraction.embedder import Embedder
+from bob.extraction.progress import ProgressListener, Spent
 from bob.extraction.runtimes.memory import keep_memory
-from bob.extraction.runtimes.runtime import Runtime
-from bob.extraction.work_queue import Job, Jobs
-from bob.features.key import FeatureKey
-from bob.features.store import Effort, FeatureStore, Shard
-from bob.specs import Pooling
+from bob.extraction.work_queue import Span, SpanQueue
+from bob.features.key import StoreKey
+from bob.features.shard import Effort, Shard
+from bob.features.store import FeatureStore
+from bob.specs import Output
 
-SHOWN_BAD = 5
+SHOWN_IMAGES = 5
+MAX_WORKERS = 16
 
 
-@dataclass
+@dataclass(frozen=True)
+class Target:
+    """Where one output goes: into shards of features, or into an accumulator."""
+
+    output: Output
+    key: StoreKey
+    accumulator: Accumulator | None = None
+
+
+@dataclass(eq=False)
 class Member:
-    """One backbone of a pass. `failure` is set when it fails, and it takes no further part."""
+    """One backbone of a pass. After a failure it takes no further part."""
 
-    backbone: Backbone
-    keys: Mapping[Pooling, FeatureKey]
-    """One stream of shards per pooling; one forward gives them all."""
-    batch_size: int | None = None
-    """None is found."""
+    embedder: Embedder
+    targets: Sequence[Target]
     failure: str | None = None
-    replicas: Sequence[Backbone] = ()
-    """The same backbone on further devices, each a lane of the pass."""
-    runtime: str = "eager"
-    """One of bob.extraction.runtimes.autotune.RUNTIMES, or auto."""
-    memory: Path | None = None
-    """The file that remembers the fastest runtime and batch size."""
-    ready: dict[int, Runtime] = field(default_factory=dict)
-    """Lane → the backbone as it runs there, made ready at the lane's first block."""
 
-    def on(self, lane: int) -> Backbone:
-        return [self.backbone, *self.replicas][lane]
+    @property
+    def outputs(self) -> list[Output]:
+        return list(dict.fromkeys(target.output for target in self.targets))
 
-
-@dataclass
-class _Growing:
-    """A member's shard in the making, one per pooling."""
-
-    member: Member
-    rows: dict[Pooling, list[NDArray[np.float32]]]
-    effort: Effort = field(default_factory=Effort)
-
-
-def auto_batch(device: str) -> int:
-    return default_batch(device.split(":")[0])
+    @property
+    def name(self) -> str:
+        return self.embedder.backbone.spec.name
 
 
 def run_pass(
     split: Split,
     members: Sequence[Member],
     store: FeatureStore,
-    watcher: Watcher,
+    listener: ProgressListener,
     *,
     workers: int,
     skip_bad: bool,
 ) -> None:
-    """Stores the missing shards of every member. Bad images raise BadImageError unless they are to be skipped."""
+    """Compute and store the missing shards of every member.
+
+    A failure of a backbone is left in its member. UnreadableImageError where images cannot be read
+    and are not to be skipped.
+    """
     keep_memory()
-    keys = [key for member in members for key in member.keys.values()]
-    jobs = Jobs(
-        store, keys, len(split), watcher.waiting, lambda images: watcher.embedded(images, Spent())
+    keys = [target.key for member in members for target in member.targets]
+    queue = SpanQueue(
+        store,
+        keys,
+        len(split),
+        listener.waiting,
+        lambda images: listener.embedded(images, Spent()),
     )
-    lanes = min((1 + len(member.replicas) for member in members), default=1)
+    devices = min((len(member.embedder.backbones) for member in members), default=1)
     with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool:
         run = [
-            _Lane(number, split, members, store, watcher, jobs, pool, skip_bad)
-            for number in range(lanes)
+            _DeviceWorker(device, split, members, store, listener, queue, pool, skip_bad)
+            for device in range(devices)
         ]
         try:
-            if lanes == 1:
+            if devices == 1:
                 run[0].work()
             else:
-                _together(run, jobs)
+                _run_together(run, queue)
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
-            jobs.close()
+            queue.close()
     for key in keys:
         store.sweep(key)
 
 
-def _together(lanes: Sequence["_Lane"], jobs: Jobs) -> None:
-    """Every lane in a thread of its own; the first error ends all."""
-    with ThreadPoolExecutor(len(lanes), thread_name_prefix="lane") as pool:
-        running = [pool.submit(lane.work) for lane in lanes]
+def _run_together(workers: Sequence["_DeviceWorker"], queue: SpanQueue) -> None:
+    """Run every worker in a thread of its own; the first error ends all."""
+    with ThreadPoolExecutor(len(workers), thread_name_prefix="device") as pool:
+        running = [pool.submit(worker.work) for worker in workers]
         try:
             wait(running, return_when="FIRST_EXCEPTION")
         finally:
-            jobs.stop()
-    for one in running:
-        one.result()
+            queue.stop()
+    for future in running:
+        future.result()
 
 
 @dataclass(eq=False)
-class _Lane:
+class _DeviceWorker:
     """The work of one device."""
 
-    number: int
+    device: int
     split: Split
     members: Sequence[Member]
     store: FeatureStore
-    watcher: Watcher
-    jobs: Jobs
+    listener: ProgressListener
+    queue: SpanQueue
     pool: ThreadPoolExecutor
     skip_bad: bool
 
     def work(self) -> None:
-        geometries = list(dict.fromkeys(member.backbone.geometry for member in self.members))
-        pinned = any(member.on(self.number).device.type == "cuda" for member in self.members)
-        growing: list[_Growing] = []
-        seen: list[Block] = []
-        for block in blocks(self.split, self.jobs, geometries, self.pool, pinned=pinned):
-            if not seen:
-                growing = self._begun(block.job)
-            forward = sum(self._embed(block, shard) for shard in growing)
-            seen.append(block.without_crops())
+        backbones = [member.embedder.backbones[self.device] for member in self.members]
+        geometries = list(dict.fromkeys(backbone.geometry for backbone in backbones))
+        pinned = any(backbone.device.type == "cuda" for backbone in backbones)
+        sinks: dict[Member, list[_Sink]] = {}
+        bad: dict[int, str] = {}
+        for block in image_blocks(self.split, self.queue, geometries, self.pool, pinned=pinned):
+            if not sinks:
+                sinks = self._open_sinks(block.span)
+            forward = sum(self._embed(block, member, sinks[member]) for member in sinks)
+            bad |= block.bad
             spent = Spent(block.decode_seconds, block.waited_seconds, forward)
-            self.watcher.embedded(
-                0 if block.job.again else len(block.positions) + len(block.bad), spent
-            )
-            if block.ends_shard:
-                self._store(seen, growing)
-                seen = []
+            images = 0 if block.span.is_repeated else len(block.images)
+            self.listener.embedded(images, spent)
+            self._store_complete(block, sinks, bad)
+            if block.ends_span:
+                if bad and not self.skip_bad:
+                    raise UnreadableImageError(bad_images_message(list(bad.values())))
+                self.queue.finish(block.span)
+                sinks, bad = {}, {}
 
-    def _begun(self, job: Job) -> list[_Growing]:
-        """The members that lack this shard, with the poolings of which they lack it."""
-        lacking = {
-            id(member): [pooling for pooling, key in member.keys.items() if key in job.claims]
-            for member in self.members
-        }
-        return [
-            _Growing(member, {pooling: [] for pooling in lacking[id(member)]})
-            for member in self.members
-            if lacking[id(member)]
-        ]
+    def _open_sinks(self, span: Span) -> "dict[Member, list[_Sink]]":
+        """Open what receives the features of a span, for the shards that each member lacks."""
+        sinks: dict[Member, list[_Sink]] = {}
+        for member in self.members:
+            lacking = [target for target in member.targets if target.key in span.missing]
+            if lacking:
+                sinks[member] = [_sink(target, span) for target in lacking]
+        return sinks
 
-    def _store(self, seen: Sequence[Block], growing: Sequence[_Growing]) -> None:
-        """Writes the shard for each member that lived to its end."""
-        bad = {str(position): why for block in seen for position, why in block.bad.items()}
-        if bad and not self.skip_bad:
-            raise BadImageError(bad_images_message(list(bad.values())))
-        start, job = time.perf_counter(), seen[0].job
-        positions = np.concatenate([block.positions for block in seen])
-        for made in growing:
-            for pooling, rows in made.rows.items() if not made.member.failure else ():
-                self.store.write(
-                    made.member.keys[pooling],
-                    job.number,
-                    Shard(_stacked(rows), positions, bad, made.effort),
-                )
-        self.jobs.finish(job)
-        self.watcher.embedded(0, Spent(write_seconds=time.perf_counter() - start))
+    def _store_complete(
+        self,
+        block: ImageBlock,
+        sinks: "Mapping[Member, Sequence[_Sink]]",
+        bad: Mapping[int, str],
+    ) -> None:
+        """Write the shards that end within the block, of members that have not failed."""
+        start = time.perf_counter()
+        for member, open_sinks in sinks.items():
+            for sink in open_sinks if not member.failure else ():
+                for number, shard in sink.complete(block.images.stop, bad):
+                    if self.skip_bad or not shard.bad:
+                        self.store.write(sink.target.key, number, shard)
+        seconds = time.perf_counter() - start
+        self.listener.embedded(0, Spent(write_seconds=seconds))
 
-    def _embed(self, block: Block, growing: _Growing) -> float:
-        """Appends the block's rows; seconds of the forward pass. Any error is the member's failure alone."""
-        member = growing.member
+    def _embed(self, block: ImageBlock, member: Member, sinks: "Sequence[_Sink]") -> float:
+        """Embed a block and return the seconds of the forward pass.
+
+        Any error is a failure of the member alone: its code must not end the others' work.
+        """
         if member.failure or not len(block.positions):
             return 0.0
+        outputs = list(dict.fromkeys(sink.target.output for sink in sinks))
+        geometry = member.embedder.backbones[self.device].geometry
         try:
-            runtime = member.ready.get(self.number) or self._ready(member, block)
-            start = time.perf_counter()
-            for pooling, rows in runtime.embed(
-                block.crops[member.backbone.geometry], list(growing.rows)
-            ).items():
-                growing.rows[pooling].append(rows)
-            seconds = time.perf_counter() - start
+            embedded, effort = member.embedder.embed(
+                self.device, block.crops[geometry], outputs, member.outputs
+            )
+            for sink in sinks:
+                sink.add(block.positions, embedded[sink.target.output])
         except BobError as error:
-            return self._fails(member, str(error))
-        except (
-            Exception
-        ) as error:  # a backbone's own code can raise anything, and must not take the others down
-            return self._fails(
-                member,
-                f"backbone {member.backbone.spec.name!r}: failed while embedding: {type(error).__name__}: {error}",
+            return self._fail(member, str(error))
+        except Exception as error:  # a backbone's own code can raise anything
+            kind = type(error).__name__
+            return self._fail(
+                member, f"backbone {member.name!r}: failed while embedding: {kind}: {error}"
             )
-        device = member.on(self.number).device
-        growing.effort += Effort(
-            images=len(block.positions),
-            decode_seconds=block.decode_seconds,
-            forward_seconds=seconds,
-            device=str(device),
-            batch_size=runtime.batch_size,
-            runtime=runtime.name,
-            device_name=device_name(device),
-            threads=threads(device),
-            peak_mib=peak_mib(device),
-        )
-        return seconds
+        effort = replace(effort, decode_seconds=block.decode_seconds)
+        for sink in sinks:
+            sink.effort += effort
+        return effort.forward_seconds
 
-    def _ready(self, member: Member, block: Block) -> Runtime:
-        """The member's runtime on this lane's device, chosen on the lane's first images."""
-        backbone = member.on(self.number)
-        if member.runtime == "eager" and member.batch_size:
-            member.ready[self.number] = Eager(backbone, member.batch_size)
-        else:
-            images = Images(block.crops[backbone.geometry], len(self.split), list(member.keys))
-            member.ready[self.number] = make_ready(
-                backbone, images, member.runtime, member.batch_size, member.memory
-            )
-        return member.ready[self.number]
-
-    def _fails(self, member: Member, why: str) -> float:
-        member.failure = why
-        self.jobs.drop(member.keys.values())
+    def _fail(self, member: Member, reason: str) -> float:
+        member.failure = reason
+        self.queue.drop(target.key for target in member.targets)
         return 0.0
 
 
+class _Sink(Protocol):
+    """Receives the features of one span for one target."""
+
+    target: Target
+    effort: Effort
+
+    def add(self, positions: NDArray[np.int64], features: NDArray[np.float32]) -> None: ...
+
+    def complete(self, stop: int, bad: Mapping[int, str]) -> list[tuple[int, Shard]]:
+        """Return the shards that end at or before the position `stop`, each once."""
+
+
+def _sink(target: Target, span: Span) -> _Sink:
+    numbers = list(span.missing[target.key])
+    if target.accumulator is None:
+        return _RowSink(target, numbers)
+    return _StatisticsSink(target, numbers, target.accumulator)
+
+
+@dataclass(eq=False)
+class _RowSink:
+    """Collects rows until a shard is complete."""
+
+    target: Target
+    numbers: list[int]
+    """Shards that are missing, ascending."""
+    effort: Effort = field(default_factory=Effort)
+    _rows: list[NDArray[np.float32]] = field(default_factory=list)
+    _positions: list[NDArray[np.int64]] = field(default_factory=list)
+
+    def add(self, positions: NDArray[np.int64], features: NDArray[np.float32]) -> None:
+        self._rows.append(features)
+        self._positions.append(positions)
+
+    def complete(self, stop: int, bad: Mapping[int, str]) -> list[tuple[int, Shard]]:
+        sharding = self.target.key.sharding
+        ready = [number for number in self.numbers if sharding.positions(number).stop <= stop]
+        if not ready:
+            return []
+        self.numbers = self.numbers[len(ready) :]
+        positions = np.concatenate([*self._positions, np.zeros(0, np.int64)])
+        rows = np.concatenate(self._rows) if self._rows else np.zeros((0, 0), np.float32)
+        shards = []
+        for number in ready:
+            images = sharding.positions(number)
+            within = (positions >= images.start) & (positions < images.stop)
+            effort = self.effort.share(int(within.sum()))
+            shard = Shard.of_rows(rows[within], positions[within], _bad_of(images, bad), effort)
+            shards.append((number, shard))
+        later = positions >= sharding.positions(ready[-1]).stop
+        self._rows, self._positions = [rows[later]], [positions[later]]
+        self.effort = self.effort.share(int(later.sum()))
+        return shards
+
+
+@dataclass(eq=False)
+class _StatisticsSink:
+    """Sums statistics over a span, which is one shard."""
+
+    target: Target
+    numbers: list[int]
+    accumulator: Accumulator
+    effort: Effort = field(default_factory=Effort)
+    _statistics: dict[str, NDArray[Any]] | None = None
+
+    def add(self, positions: NDArray[np.int64], features: NDArray[np.float32]) -> None:
+        if self._statistics is None:
+            self._statistics = self.accumulator.start(features.shape[1:])
+        self.accumulator.update(self._statistics, positions, features)
+
+    def complete(self, stop: int, bad: Mapping[int, str]) -> list[tuple[int, Shard]]:
+        (number,) = self.numbers or (None,)
+        if number is None or self.target.key.sharding.positions(number).stop > stop:
+            return []
+        self.numbers = []
+        images = self.target.key.sharding.positions(number)
+        return [(number, Shard(self._statistics or {}, _bad_of(images, bad), self.effort))]
+
+
+def _bad_of(images: range, bad: Mapping[int, str]) -> dict[str, str]:
+    return {str(position): why for position, why in bad.items() if position in images}
+
+
 def bad_images_message(reasons: Sequence[str]) -> str:
-    """One message for all unreadable images found so far."""
-    more = f"\n  and {len(reasons) - SHOWN_BAD} more" if len(reasons) > SHOWN_BAD else ""
-    shown = "".join(f"\n  {reason}" for reason in reasons[:SHOWN_BAD])
+    """Return one message for all images that could not be read."""
     count = f"{len(reasons)} image{'s' if len(reasons) > 1 else ''}"
-    return f"{count} cannot be used:{shown}{more}\n  Mend or remove them, or leave them out with --skip-bad-images."
-
-
-def _stacked(rows: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-    return np.concatenate(rows) if rows else np.zeros((0, 0), np.float32)
+    shown = "".join(f"\n  {reason}" for reason in reasons[:SHOWN_IMAGES])
+    rest = len(reasons) - SHOWN_IMAGES
+    more = f"\n  and {rest} more" if rest > 0 else ""
+    return (
+        f"{count} cannot be used:{shown}{more}\n"
+        "  Repair or remove them, or leave them out with --skip-bad-images."
+    )
 
 
 def auto_workers() -> int:
-    """Decoding threads: one per core that this process may use, 16 at most (decoders release Python's lock, the rest does not)."""
-    cores = (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
-    return min(cores, 16)
+    """Return the number of decoding threads: one per available core, at most 16.
+
+    Decoders release Python's lock, the rest of the work on an image does not.
+    """
+    if hasattr(os, "sched_getaffinity"):
+        cores = len(os.sched_getaffinity(0))
+    else:
+        cores = os.cpu_count() or 1
+    return min(cores, MAX_WORKERS)

@@ -1,4 +1,4 @@
-"""What a pass tells while it works."""
+"""What a pass reports while it works."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -6,21 +6,21 @@ from typing import Protocol
 
 @dataclass(frozen=True)
 class Spent:
-    """What a block of images took."""
+    """Seconds that a block of images cost."""
 
     decode_seconds: float = 0.0
     """Summed over workers."""
     waited_seconds: float = 0.0
-    """In which a lane had nothing to embed, because decoding had not got there."""
+    """Time in which a device had nothing to embed, because decoding was slower."""
     forward_seconds: float = 0.0
     write_seconds: float = 0.0
 
 
-class Watcher(Protocol):
-    """What a pass tells while it works."""
+class ProgressListener(Protocol):
+    """Receives the progress of a pass."""
 
     def waiting(self) -> None:
         """Another process is computing the same features."""
 
     def embedded(self, images: int, spent: Spent) -> None:
-        """Some more images are embedded by every backbone of the pass; those that were stored before took nothing."""
+        """Every backbone of the pass has embedded more images; stored ones cost nothing."""

@@ -1,115 +1,135 @@
-"""Shards handed out: to the devices of this process, and among processes and hosts that compute the same features in one shared folder."""
+"""The spans that are still to be computed, shared among devices, processes and hosts.
+
+Every span is handed out once: within a process by a lock, among processes by leases in the shared
+folder of the store.
+"""
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from bob.features.key import FeatureKey
-from bob.features.leases import Claim
-from bob.features.store import FeatureStore, shard_count, shard_range
+from bob.features.key import StoreKey
+from bob.features.leases import Lease
+from bob.features.sharding import span_images
+from bob.features.store import FeatureStore
 
 POLL_SECONDS = 0.2
-"""How often a process that waits for others looks again."""
+"""Interval at which a process that waits for others looks again."""
 
 
 @dataclass(frozen=True, eq=False)
-class Job:
-    """One shard, and the keys for which this process computes it."""
+class Span:
+    """Consecutive images to embed, and the shards of each key that are missing of them."""
 
     number: int
-    claims: dict[FeatureKey, Claim]
-    again: bool
-    """Whether this process has computed the shard for other keys already."""
+    images: range
+    missing: Mapping[StoreKey, Sequence[int]]
+    leases: Sequence[Lease]
+    is_repeated: bool
+    """Whether this process has computed the span for other keys already."""
 
     def release(self) -> None:
-        for claim in self.claims.values():
-            claim.release()
+        for lease in self.leases:
+            lease.release()
 
 
-class Jobs:
-    """The missing shards of some keys over N images, each given out once; `done` tells of images that others have embedded meanwhile."""
+class SpanQueue:
+    """The spans of a split of which some key lacks shards, each handed out once."""
 
     def __init__(
         self,
         store: FeatureStore,
-        keys: Sequence[FeatureKey],
-        n: int,
+        keys: Sequence[StoreKey],
+        count: int,
         on_wait: Callable[[], None] = lambda: None,
-        done: Callable[[int], None] = lambda _: None,
+        on_stored: Callable[[int], None] = lambda _: None,
     ) -> None:
-        self._store, self._n, self._on_wait, self._done = store, n, on_wait, done
-        self._lock, self._waited = threading.Lock(), False
-        self._out, self._given = set[Job](), set[int]()
-        missing = {key: set(store.missing(key, n)) for key in keys}
+        """Look for the missing shards of `keys` over `count` images.
+
+        `on_stored` is called with the number of images of each span that others have stored.
+        """
+        self._store, self._on_wait, self._on_stored = store, on_wait, on_stored
+        self._count, self._images = count, span_images(count)
+        self._lock, self._has_waited = threading.Lock(), False
+        self._leased, self._handed_out = set[Span](), set[int]()
+        missing = {key: set(store.missing(key)) for key in keys}
         self._pending = {
-            number: [key for key in keys if number in missing[key]]
-            for number in range(shard_count(n))
+            number: [key for key in keys if missing[key].intersection(key.sharding.of_span(number))]
+            for number in range(-(-count // self._images))
         }
         self._settle()
 
-    def next(self, *, wait: bool) -> Job | None:
-        """The next shard that nobody else computes. None when every shard is there; or, unless we are to wait, while others compute those left.
+    def next(self, *, wait: bool) -> Span | None:
+        """Return the next span that nobody else computes.
 
-        Who waits must have finished its own jobs: others may be waiting for them.
+        None when every shard exists; or, without `wait`, while others compute those that are left.
+        A caller that waits must have finished its own spans: others may be waiting for them.
         """
         while True:
             with self._lock:
-                job = next(filter(None, map(self._take, list(self._pending))), None)
+                span = next(filter(None, map(self._acquire, list(self._pending))), None)
                 self._settle()
-                if job or not (wait and self._pending):
-                    return job
+                if span or not (wait and self._pending):
+                    return span
             self._wait()
 
-    def drop(self, keys: Iterable[FeatureKey]) -> None:
-        """These are not computed any more."""
+    def drop(self, keys: Iterable[StoreKey]) -> None:
+        """Stop handing out work for some keys."""
         dropped = set(keys)
         with self._lock:
             for left in self._pending.values():
                 left[:] = [key for key in left if key not in dropped]
 
-    def finish(self, job: Job) -> None:
-        self._out.discard(job)
-        job.release()
+    def finish(self, span: Span) -> None:
+        """Release the leases of a span whose shards are stored."""
+        self._leased.discard(span)
+        span.release()
 
     def stop(self) -> None:
-        """Hands out no more."""
+        """Hand out no more spans."""
         with self._lock:
             self._pending.clear()
 
     def close(self) -> None:
-        """Gives up what was handed out and not finished, for others to take."""
+        """Release what was handed out and not finished, for others to take."""
         self.stop()
-        for job in list(self._out):
-            self.finish(job)
+        for span in list(self._leased):
+            self.finish(span)
 
-    def _take(self, number: int) -> Job | None:
-        """Claims what is missing of one shard. What others have stored since we looked is struck off."""
-        claims: dict[FeatureKey, Claim] = {}
+    def _acquire(self, number: int) -> Span | None:
+        """Lease what is missing of one span; what others have stored meanwhile is struck off."""
+        leases, missing = list[Lease](), dict[StoreKey, list[int]]()
         for key in list(self._pending[number]):
-            claim = self._store.claim(key, number)
-            if claim and self._store.has(key, number):
-                claim.release()
-                self._pending[number].remove(key)
-            elif claim:
-                claims[key] = claim
-                self._pending[number].remove(key)
-        if not claims:
+            lease = self._store.lease(key, number)
+            if lease is None:
+                continue
+            self._pending[number].remove(key)
+            shards = [i for i in key.sharding.of_span(number) if not self._store.has(key, i)]
+            if shards:
+                leases.append(lease)
+                missing[key] = shards
+            else:
+                lease.release()
+        if not missing:
             return None
-        job = Job(number, claims, again=number in self._given)
-        self._out.add(job)
-        self._given.add(number)
-        return job
+        first = number * self._images
+        images = range(first, min(self._count, first + self._images))
+        span = Span(number, images, missing, leases, number in self._handed_out)
+        self._leased.add(span)
+        self._handed_out.add(number)
+        return span
 
     def _settle(self) -> None:
-        """Counts off the shards of which nothing is missing any more."""
+        """Forget the spans of which nothing is missing any more."""
         for number in [number for number, left in self._pending.items() if not left]:
             del self._pending[number]
-            if number not in self._given:
-                self._done(len(shard_range(number, self._n)))
+            if number not in self._handed_out:
+                first = number * self._images
+                self._on_stored(min(self._count, first + self._images) - first)
 
     def _wait(self) -> None:
-        if not self._waited:
-            self._waited = True
+        if not self._has_waited:
+            self._has_waited = True
             self._on_wait()
         time.sleep(POLL_SECONDS)

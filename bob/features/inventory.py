@@ -1,7 +1,8 @@
-"""What the feature store holds, seen from outside: for the command that shows, verifies, prunes and moves it.
+"""The contents of the feature store, for the command that shows, verifies, prunes and moves them.
 
-A running process says which features it reads (`in_use`); nothing that it reads is removed. Saying so and looking are one step each under a lock,
-so that nobody begins to read what is being removed.
+A running process announces which features it reads (`in_use`), and nothing that it reads is
+removed. Announcing, and looking before removing, each happen under one lock, so that nobody begins
+to read what is being removed.
 """
 
 import contextlib
@@ -15,35 +16,38 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from bob.errors import StoreError
-from bob.features.key import FeatureKey
-from bob.features.leases import Watch
-from bob.features.store import CLAIM, FeatureStore, load_shard, shard_count
-from bob.io.files import ASIDE, disk_errors, write_whole
+from bob.errors import ConfigError, StoreError
+from bob.features.key import StoreKey
+from bob.features.leases import LeaseObserver
+from bob.features.shard import load_shard
+from bob.features.store import LEASE_SUFFIX, FeatureStore
+from bob.io.files import TEMPORARY_PREFIX, disk_errors, write_atomically
 
-USERS, ABOUT = "users", "about.json"
+USERS_FOLDER, DESCRIPTION_FILE = "users", "about.json"
 
 
 @dataclass(frozen=True)
-class About:
-    """Whose rows a folder holds, in names: a key holds digests."""
+class Description:
+    """Names for what a folder holds: its key has digests only."""
 
     backbone: str
     dataset: str
     split: str
     images: int
+    shards: int
+    """Number of shards when complete."""
 
 
 @dataclass(frozen=True)
-class Stored:
-    """One key's folder."""
+class StoredFeatures:
+    """The folder of one key."""
 
     folder: Path
-    about: About | None
+    description: Description | None
     shards: int
     size_bytes: int
-    used: float
-    """When it was last used, in seconds since 1970."""
+    last_used: float
+    """Seconds since 1970."""
 
     @property
     def digest(self) -> str:
@@ -51,117 +55,147 @@ class Stored:
 
     @property
     def complete(self) -> bool | None:
-        """None where it is not known how many images there are."""
-        return None if self.about is None else self.shards == shard_count(self.about.images)
+        """Whether all shards exist; None where the number of images is unknown."""
+        return None if self.description is None else self.shards == self.description.shards
 
 
-def describe(store: FeatureStore, key: FeatureKey, about: About) -> None:
-    """Says whose rows these are and that they are used now; where nothing can be written nobody can prune either."""
-    path = store.folder(key) / ABOUT
+def describe(store: FeatureStore, key: StoreKey, description: Description) -> None:
+    """Write the names of a key's features and mark them as used now.
+
+    Where nothing can be written, nothing can be pruned either, so errors are ignored.
+    """
+    path = store.folder(key) / DESCRIPTION_FILE
     with contextlib.suppress(OSError, StoreError):
         if path.exists():
             path.touch()
         else:
-            write_whole(path, json.dumps(asdict(about)).encode())
+            write_atomically(path, json.dumps(asdict(description)).encode())
 
 
 @contextlib.contextmanager
-def in_use(root: Path, keys: Iterable[FeatureKey]) -> Iterator[None]:
-    """Keeps these features from being removed, and marks them as used now. Where nothing can be written, nothing can be removed either."""
-    claim, digests = None, [key.digest() for key in keys]
-    with contextlib.suppress(StoreError, OSError), _users(root):
-        claim = Watch().take(root / USERS / f"{uuid.uuid4().hex}{CLAIM}", keys=digests)
-        for about in [
-            path for digest in digests if (path := root / digest[:2] / digest / ABOUT).exists()
-        ]:
-            about.touch()
+def in_use(root: Path, digests: Iterable[str]) -> Iterator[None]:
+    """Keep the features of these keys from being removed, and mark them as used now."""
+    lease, names = None, list(digests)
+    with contextlib.suppress(StoreError, OSError), _lock(root):
+        path = root / USERS_FOLDER / f"{uuid.uuid4().hex}{LEASE_SUFFIX}"
+        lease = LeaseObserver().acquire(path, keys=names)
+        for name in names:
+            description = root / name[:2] / name / DESCRIPTION_FILE
+            if description.exists():
+                description.touch()
     try:
         yield
     finally:
-        if claim:
-            claim.release()
+        if lease:
+            lease.release()
 
 
-def everything(root: Path) -> list[Stored]:
-    """Every folder of features, the longest unused first."""
-    found = [
-        _stored(path)
-        for path in root.glob("??/*")
-        if path.is_dir() and not path.name.startswith(".")
-    ]
-    return sorted(found, key=lambda one: (one.used, one.digest))
+def stored_features(root: Path) -> list[StoredFeatures]:
+    """List all folders of features, the longest unused first."""
+    folders = [path for path in root.glob("??/*") if path.is_dir() and path.name[0] != "."]
+    return sorted(map(_inspect, folders), key=lambda stored: (stored.last_used, stored.digest))
 
 
-def damaged(one: Stored) -> list[Path]:
-    """Shards that are not as they were written."""
+def damaged_shards(stored: StoredFeatures) -> list[Path]:
+    """List the shards that are not as they were written."""
     return [
         path
-        for path in sorted(one.folder.glob("*.safetensors"))
-        if load_shard(path, f"{one.digest}/{int(path.stem)}") is None
+        for path in sorted(stored.folder.glob("*.safetensors"))
+        if load_shard(path, f"{stored.digest}/{_number(path)}") is None
     ]
 
 
-def remove(root: Path, folders: Iterable[Stored]) -> tuple[list[Stored], list[Stored]]:
-    """Removes what nobody uses: (removed, kept). Each folder is gone for readers in one step, before its files are."""
+def remove(
+    root: Path, folders: Iterable[StoredFeatures]
+) -> tuple[list[StoredFeatures], list[StoredFeatures]]:
+    """Remove folders that no process uses, and return (removed, kept).
+
+    Each folder disappears for readers in one step, before its files are deleted.
+    """
     removed, kept = [], []
-    with disk_errors(root), _users(root):
-        used = _used(root)
-        for one in folders:
-            if one.digest in used or _is_written(one.folder):
-                kept.append(one)
+    with disk_errors(root), _lock(root):
+        used = _used_digests(root)
+        for stored in folders:
+            if stored.digest in used or _is_written(stored.folder):
+                kept.append(stored)
             else:
-                aside = one.folder.with_name(f"{ASIDE}{uuid.uuid4().hex}")
-                one.folder.rename(aside)
+                aside = stored.folder.with_name(f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}")
+                stored.folder.rename(aside)
                 shutil.rmtree(aside)
-                removed.append(one)
+                removed.append(stored)
     return removed, kept
 
 
-def move(root: Path, folders: Iterable[Stored], target: Path) -> tuple[list[Stored], list[Stored]]:
-    """Copies what nobody writes to another store, whole or not at all, then removes it here where nobody uses it: (moved, kept here)."""
+def move(
+    root: Path, folders: Iterable[StoredFeatures], target: Path
+) -> tuple[list[StoredFeatures], list[StoredFeatures]]:
+    """Move folders to another store shard by shard, and return (moved, kept).
+
+    Shards that the target already holds undamaged are kept there; others are copied and verified.
+    A folder is removed here only when the target holds all of its shards and no process uses it.
+    ConfigError where both stores are one folder.
+    """
+    target.mkdir(parents=True, exist_ok=True)
+    if root.exists() and root.samefile(target):
+        raise ConfigError(f"{target}: is the store itself; name another folder.")
     copied, kept = [], []
-    for one in folders:
-        if _is_written(one.folder):
-            kept.append(one)
-            continue
-        there = target / one.digest[:2] / one.digest
-        with disk_errors(there):
-            aside = there.with_name(f"{ASIDE}{uuid.uuid4().hex}")
-            shutil.copytree(
-                one.folder, aside, ignore=shutil.ignore_patterns(f"*{CLAIM}", f"{ASIDE}*")
-            )
-            if there.exists():
-                shutil.rmtree(there)
-            aside.rename(there)
-        copied.append(one)
+    for stored in folders:
+        if _is_written(stored.folder):
+            kept.append(stored)
+        else:
+            _merge_into(stored, target / stored.digest[:2] / stored.digest)
+            copied.append(stored)
     moved, used = remove(root, copied)
     return moved, [*kept, *used]
 
 
-def _stored(folder: Path) -> Stored:
+def _merge_into(stored: StoredFeatures, folder: Path) -> None:
+    """Copy the undamaged shards and the descriptions that the other folder lacks."""
+    for source in sorted(stored.folder.iterdir()):
+        if source.name.startswith(TEMPORARY_PREFIX) or source.name.endswith(LEASE_SUFFIX):
+            continue
+        copy = folder / source.name
+        if source.suffix != ".safetensors":
+            if source.is_file() and not copy.exists():
+                write_atomically(copy, source.read_bytes())
+            continue
+        place = f"{stored.digest}/{_number(source)}"
+        if load_shard(copy, place) is None and load_shard(source, place) is not None:
+            with disk_errors(copy):
+                write_atomically(copy, source.read_bytes())
+            if load_shard(copy, place) is None:
+                raise StoreError(
+                    f"{copy}: is not what was copied from {source}; nothing is removed."
+                )
+
+
+def _number(path: Path) -> str:
+    """Return the number in a shard's file name as its place spells it."""
+    return str(int(path.stem)) if path.stem.isdigit() else path.stem
+
+
+def _inspect(folder: Path) -> StoredFeatures:
     shards = [path.stat() for path in folder.glob("*.safetensors")]
-    about = folder / ABOUT
-    times = [stat.st_mtime for stat in shards] + ([about.stat().st_mtime] if about.exists() else [])
-    return Stored(
-        folder,
-        _about(about),
-        len(shards),
-        sum(stat.st_size for stat in shards),
-        max(times, default=time.time()),
-    )
+    description = folder / DESCRIPTION_FILE
+    times = [stat.st_mtime for stat in shards]
+    if description.exists():
+        times.append(description.stat().st_mtime)
+    size_bytes = sum(stat.st_size for stat in shards)
+    last_used = max(times, default=time.time())
+    return StoredFeatures(folder, _description(description), len(shards), size_bytes, last_used)
 
 
-def _about(path: Path) -> About | None:
+def _description(path: Path) -> Description | None:
     try:
-        return About(**json.loads(path.read_bytes()))
+        return Description(**json.loads(path.read_bytes()))
     except (OSError, ValueError, TypeError):
         return None
 
 
 @contextlib.contextmanager
-def _users(root: Path) -> Iterator[None]:
-    """One process at a time says what it uses, or looks and removes."""
-    folder = root / USERS
+def _lock(root: Path) -> Iterator[None]:
+    """Let one process at a time announce what it uses, or look and remove."""
+    folder = root / USERS_FOLDER
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / "lock")
@@ -172,18 +206,18 @@ def _users(root: Path) -> Iterator[None]:
         lock.release()
 
 
-def _used(root: Path) -> set[str]:
-    """Digests that a living process uses; what dead ones said is cleared away."""
-    watch, used = Watch(), set[str]()
-    for claim in (root / USERS).glob(f"*{CLAIM}"):
-        if watch.is_dead(claim):
-            claim.unlink(missing_ok=True)
+def _used_digests(root: Path) -> set[str]:
+    """Return the digests that living processes use; announcements of dead ones are removed."""
+    observer, used = LeaseObserver(), set[str]()
+    for lease in (root / USERS_FOLDER).glob(f"*{LEASE_SUFFIX}"):
+        if observer.is_stale(lease):
+            lease.unlink(missing_ok=True)
         else:
             with contextlib.suppress(OSError, ValueError):
-                used |= set(json.loads(claim.read_bytes()).get("keys", []))
+                used |= set(json.loads(lease.read_bytes()).get("keys", []))
     return used
 
 
 def _is_written(folder: Path) -> bool:
-    watch = Watch()
-    return any(not watch.is_dead(claim) for claim in folder.glob(f"*{CLAIM}"))
+    observer = LeaseObserver()
+    return any(not observer.is_stale(lease) for lease in folder.glob(f"*{LEASE_SUFFIX}"))

@@ -1,36 +1,99 @@
-"""What a feature row is a function of. Everything here is in the key, and nothing else is."""
+"""What stored features depend on. Everything here is in the key, and nothing else is."""
 
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+import functools
+import math
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, Protocol
 
+from bob.features.sharding import Sharding
 from bob.io.digest import digest
 
-EXTRACTION_VERSION = 1
-"""Raised when the same inputs would give other rows: decoding, cropping, normalising, pooling."""
+EXTRACTION_VERSION = 2
+"""Raised where equal inputs would give other features: decoding, cropping, normalising, pooling."""
+ITEM_BYTES = {"float32": 4, "float16": 2}
+
+
+class StoreKey(Protocol):
+    """Identifies one folder of shards: features, or statistics accumulated over features."""
+
+    def digest(self) -> str: ...
+    @property
+    def sharding(self) -> Sharding: ...
 
 
 @dataclass(frozen=True)
 class FeatureKey:
-    """Not in it, because rows do not depend on them: batch size, device, workers, cache path, the backbone's name."""
+    """Identity of the features of one split, as one output of one backbone gives them.
+
+    Batch size, device, number of workers, runtime, engine, cache path and the backbone's name are
+    not in it, because features do not depend on them.
+    """
 
     weights_hash: str
     forward: dict[str, Any]
-    """Loader, architecture, and the library version that defines the forward pass."""
+    """Loader, architecture, and the version of the library that defines the forward pass."""
     geometry: dict[str, Any]
     normalisation: dict[str, Any]
-    pooling: str
+    output: str
+    """The output as text; see `bob.specs.output.Output`."""
+    shape: tuple[int, ...]
+    """Shape of the features of one image: (D,) or (H, W, D)."""
     precision: str
     images: str
     """Fingerprint of the split's images in their order."""
+    count: int
+    """Number of images."""
     split: str
     stored: Literal["float32", "float16"] = "float32"
-    """How rows are kept; float16 moves them by up to 5e-4 of their value."""
+    """Data type in the store; float16 changes values by up to 5e-4 of their size."""
     pixels: str = ""
-    """The libraries that decode and resize, by version: Pillow 13 resizes some sizes by other steps than Pillow 12. Empty for texts."""
+    """Versions of the libraries that decode and resize: Pillow 13 resizes some sizes in another
+    order of steps than Pillow 12. Empty for texts."""
     extraction: int = EXTRACTION_VERSION
 
-    def digest(self) -> str:
+    @functools.cached_property
+    def _digest(self) -> str:
         return digest(asdict(self))
 
+    def digest(self) -> str:
+        """Return the key as a hex digest."""
+        return self._digest
+
     def __hash__(self) -> int:
-        return hash(self.digest())
+        return hash(self._digest)
+
+    @functools.cached_property
+    def sharding(self) -> Sharding:
+        """Shards of a bounded number of bytes."""
+        return Sharding.by_bytes(self.count, self.shape, ITEM_BYTES[self.stored])
+
+    def bytes(self) -> int:
+        """Return the size of all features in the store."""
+        return self.count * math.prod(self.shape) * ITEM_BYTES[self.stored]
+
+
+@dataclass(frozen=True)
+class StatisticsKey:
+    """Identity of statistics accumulated over the features of one split."""
+
+    features: FeatureKey
+    accumulator: dict[str, Any] = field(default_factory=dict)
+    """Name, version and settings of the accumulator."""
+    targets: str = ""
+    """Fingerprint of the targets that the accumulator reads beside the features."""
+
+    @functools.cached_property
+    def _digest(self) -> str:
+        return digest(asdict(self))
+
+    def digest(self) -> str:
+        """Return the key as a hex digest."""
+        return self._digest
+
+    def __hash__(self) -> int:
+        return hash(self._digest)
+
+    @property
+    def sharding(self) -> Sharding:
+        """One shard per span: sums do not grow with the number of images."""
+        return Sharding.by_span(self.features.count)

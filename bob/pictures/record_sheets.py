@@ -15,8 +15,8 @@ from bob.datasets.dataset import Dataset, Split
 from bob.errors import BobError
 from bob.features.key import FeatureKey
 from bob.features.store import Features, FeatureStore
-from bob.outcomes import Classified
-from bob.outcomes.retrieved import Retrieved
+from bob.outcomes import ClassPredictions
+from bob.outcomes.retrieval import RetrievalResults
 from bob.pictures.pick import confident_mistakes, confusion, misses, most_confused, nearest
 from bob.pictures.sheet import Tile, confusion_sheet, sheet
 from bob.records.record import Record
@@ -65,32 +65,30 @@ class View:
         facts, whole = self.record.backbone, split.origin.split if split.origin else split
         for path in sorted(self.store.root.glob("*/*/key.json")) if facts else []:
             key = _key(path)
-            if key is None or facts is None or key.images != whole.images_fingerprint():
+            if key is None or facts is None or key.images != whole.images_fingerprint:
                 continue
-            known = (key.weights_hash, key.pooling, key.precision, key.geometry) == (
+            known = (key.weights_hash, key.output, key.precision, key.geometry) == (
                 facts.weights_hash,
-                facts.pooling,
+                facts.output,
                 facts.precision,
                 facts.geometry,
             )
-            if known and (found := self._read(key, len(whole))) is not None:
+            if known and (found := self._read(key)) is not None:
                 return found.view(split.origin.positions) if split.origin else found
         return None
 
-    def _read(self, key: FeatureKey, n: int) -> Features | None:
+    def _read(self, key: FeatureKey) -> Features | None:
         try:
-            return self.store.read(key, n)
+            return self.store.read(key)
         except BobError:
             return None
 
 
 def _key(path: Path) -> FeatureKey | None:
     values = json.loads(path.read_bytes())
-    return (
-        FeatureKey(**values)
-        if set(values) == {field.name for field in fields(FeatureKey)}
-        else None
-    )
+    if set(values) != {field.name for field in fields(FeatureKey)}:
+        return None
+    return FeatureKey(**{**values, "shape": tuple(values["shape"])})
 
 
 def _note(text: str) -> None:
@@ -113,7 +111,7 @@ def _positions(n: int, view: View, split: Split) -> NDArray[np.int64] | None:
 # ---- classification
 
 
-def of_classifier(outcome: Classified, view: View) -> Sheets:
+def of_classifier(outcome: ClassPredictions, view: View) -> Sheets:
     """Confusion, the most confident mistakes, and the train images most alike to these."""
     counts = confusion(outcome)
     shown = most_confused(counts, CLASSES)
@@ -141,7 +139,7 @@ def of_classifier(outcome: Classified, view: View) -> Sheets:
     yield from _neighbours(wrong[:QUERIES], positions, test, view)
 
 
-def _mistake(outcome: Classified, view: View, i: int) -> tuple[str, ...]:
+def _mistake(outcome: ClassPredictions, view: View, i: int) -> tuple[str, ...]:
     sure = "" if outcome.confidence is None else f" ({100 * outcome.confidence[i]:.0f} %)"
     return (
         f"is {view.name_of(int(outcome.y[i]))}",
@@ -185,7 +183,7 @@ def _neighbour(train: Split, position: int, similarity: float, y: int, view: Vie
 # ---- retrieval
 
 
-def of_retrieval(outcome: Retrieved, view: View) -> Sheets:
+def of_retrieval(outcome: RetrievalResults, view: View) -> Sheets:
     """Queries that find least, and what comes first for them by cosine similarity of the stored features."""
     asking = view.split("query") or view.split("test")
     asked = view.split("gallery") or view.split(

@@ -1,20 +1,28 @@
-"""The planner: from what was asked to the cells that are still to do, and the keys of what they need."""
+"""Planning: from a request to passes over images and cells to score, as plain data."""
 
-from bob.plan.keys import feature_key, result_key, seeds_of, unpooled, whole_of
-from bob.plan.plan import Cell, Plan, Skip
-from bob.plan.planner import card_of, make_plan
-from bob.plan.request import Request
+from bob.plan.keys import feature_key, result_key, text_key
+from bob.plan.plan import Cell, Forward, Pass, Plan, Skip, TextPass, Unscored, read_plan
+from bob.plan.planner import make_plan, make_workspace
+from bob.plan.request import Machine, Places, Request, RunSettings
+from bob.plan.workspace import Workspace
 
 __all__ = [
     "Cell",
+    "Forward",
+    "Machine",
+    "Pass",
+    "Places",
     "Plan",
     "Request",
+    "RunSettings",
     "Skip",
-    "card_of",
+    "TextPass",
+    "Unscored",
+    "Workspace",
     "feature_key",
     "make_plan",
+    "make_workspace",
+    "read_plan",
     "result_key",
-    "seeds_of",
-    "unpooled",
-    "whole_of",
+    "text_key",
 ]

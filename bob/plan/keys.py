@@ -1,85 +1,79 @@
-"""What stored rows and scores are a function of."""
+"""What stored features and scores are a function of."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from bob.backbones.card import Card
-from bob.backbones.pixels.geometry import pixels_by
-from bob.datasets.dataset import Dataset, Split
+from bob.backbones.pixels.geometry import pixel_libraries
+from bob.datasets.dataset import Split
 from bob.errors import NotApplicableError
 from bob.features.key import FeatureKey
 from bob.io.digest import digest
-from bob.specs import BackboneSpec, TaskSpec
+from bob.specs import EMBEDDING, Output, TaskSpec
 from bob.specs.yaml import plain
-from bob.wiring import WIRING, Need
+
+UNSCORED_FIELDS = ("summary", "datasets", "groups")
+"""Fields of a task that change no score."""
 
 
-def feature_key(known: Card, pooling: str, split_name: str, split: Split) -> FeatureKey:
+def feature_key(
+    card: Card, output: Output, split_name: str, split: Split, stored: str = "float32"
+) -> FeatureKey:
+    """Return the key of the features of a split's images."""
     return FeatureKey(
-        weights_hash=known.weights_hash,
-        forward=known.forward,
-        geometry=known.geometry,
-        normalisation=known.normalisation,
-        pooling=pooling,
-        precision=known.precision,
-        images=split.images_fingerprint(),
+        weights_hash=card.weights_hash,
+        forward=card.forward,
+        geometry=card.geometry,
+        normalisation=card.normalisation,
+        output=str(output),
+        shape=card.shape,
+        precision=card.precision,
+        images=split.images_fingerprint,
+        count=len(split),
         split=split_name,
-        pixels=pixels_by(known.geometry),
+        stored=stored,  # type: ignore[arg-type]
+        pixels=pixel_libraries(card.geometry),
     )
 
 
-def text_key(known: Card, texts: Sequence[str]) -> FeatureKey:
-    """Rows of the text tower, which lie in the space of the pooling `embedding`."""
-    if known.text is None:
-        raise NotApplicableError(
-            known.text_problem or "the backbone has no text tower.", of="backbone"
-        )
-    tower = known.text
+def text_key(card: Card, texts: Sequence[str], stored: str = "float32") -> FeatureKey:
+    """Return the key of embedded texts, which lie in the space of the output `embedding`."""
+    if card.text is None:
+        reason = card.text_problem or "the backbone has no text tower."
+        raise NotApplicableError(reason, subject="backbone")
+    tower = {name: value for name, value in card.text.items() if name != "weights_hash"}
     return FeatureKey(
-        weights_hash=tower["weights_hash"],
-        forward=known.forward
-        | {name: value for name, value in tower.items() if name != "weights_hash"},
+        weights_hash=card.text["weights_hash"],
+        forward=card.forward | tower,
         geometry={},
         normalisation={},
-        pooling="embedding",
-        precision=known.precision,
+        output=str(EMBEDDING),
+        shape=card.shape,
+        precision=card.precision,
         images=digest(list(texts)),
+        count=len(texts),
         split="texts",
+        stored=stored,  # type: ignore[arg-type]
     )
-
-
-def whole_of(need: Need) -> tuple[str, Split]:
-    """The name and the split whose rows are stored for a need."""
-    origin = need.split.origin
-    return (origin.name, origin.split) if origin else (need.name, need.split)
-
-
-def unpooled(spec: BackboneSpec) -> BackboneSpec:
-    """What a forward pass depends on: backbones that differ in pooling alone share one."""
-    return spec.model_copy(update={"pooling": "default", "width": None})
-
-
-def seeds_of(seeds: tuple[int, ...], task: TaskSpec, dataset: Dataset) -> tuple[int, ...]:
-    """One seed where nothing is drawn: another would change nothing."""
-    return seeds if WIRING[task.protocol].draws(task, dataset) else seeds[:1]
 
 
 def result_key(
-    features: Iterable[tuple[str, str]],
-    dataset: Dataset,
+    features: Sequence[tuple[str, str]],
+    dataset_fingerprint: str,
     task: TaskSpec,
     seeds: Sequence[int],
     limit: int | None = None,
 ) -> str:
-    """The same, of the name and the digest of the rows of each need."""
+    """Return the key of a record: everything that its scores depend on.
+
+    `features` are the names and the digests of the features that it reads; the fingerprint covers
+    labels and splits.
+    """
+    settings = {name: value for name, value in plain(task).items() if name not in UNSCORED_FIELDS}
     return digest(
         {
-            "features": [[name, rows] for name, rows in features],
-            "dataset": dataset.fingerprint(),
-            "task": {
-                name: value
-                for name, value in plain(task).items()
-                if name not in ("summary", "datasets", "groups")
-            },
+            "features": [list(pair) for pair in features],
+            "dataset": dataset_fingerprint,
+            "task": settings,
             "seeds": tuple(seeds),
             "limit": limit,
         }

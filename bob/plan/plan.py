@@ -1,95 +1,213 @@
-"""What there is to do: cells, and the features that they need. What several cells need is one key, and is embedded once."""
+"""A plan: passes over images, and cells to score, as frozen plain data that round-trips as JSON.
 
-from dataclasses import dataclass, field, replace
-from typing import Literal
+A plan holds specs, names and digests, and no opened file, module or closure. Any process with the
+same registry files and a store can carry out any part of it: it opens datasets by name, makes keys
+from its own weights and images, and refuses where they differ from the plan's.
+"""
 
-from bob.backbones.card import Card
-from bob.datasets.dataset import Dataset
-from bob.features.key import FeatureKey
-from bob.plan.keys import feature_key, text_key, whole_of
+import json
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any, Literal
+
+from pydantic import Field, field_validator
+
+from bob.datasets.image_sets import ImageSet
+from bob.errors import ConfigError
+from bob.plan.request import RunSettings
+from bob.registry import build_task
 from bob.specs import BackboneSpec, DatasetSpec, TaskSpec
-from bob.wiring import Need, Needs, TextNeed
+from bob.specs.yaml import Closed, build
+
+PLAN_VERSION = 1
 
 
-@dataclass(frozen=True, eq=False)
-class Cell:
-    """One backbone × task × dataset. `key` is the digest of everything its scores depend on."""
+class Cell(Closed):
+    """One backbone on one task and dataset."""
 
-    backbone: BackboneSpec
-    task: TaskSpec
-    dataset: DatasetSpec
+    backbone: str
+    task: str
+    dataset: str
     key: str
-    needs: Needs = ()
-    """The features that it is made from."""
+    """Digest of everything that its scores depend on."""
+    fingerprint: str = ""
+    """Fingerprint of the dataset with the shifts that are read."""
+    features: tuple[str, ...] = Field((), strict=False)
+    """Digests of the stored features that it reads, in the order of the protocol's needs."""
+    seeds: tuple[int, ...] = Field((), strict=False)
 
 
-@dataclass(frozen=True)
-class Skip:
-    """A backbone or dataset that cannot be had here. `exact`: it was asked for by its own name, so that this is an error."""
+class Forward(Closed):
+    """What a pass computes with one backbone."""
 
-    kind: str
+    backbone: str
+    """Name of the backbone, or of a variant of it in preprocessing."""
+    outputs: dict[str, str] = {}
+    """Output → digest of the features that are stored of it."""
+    statistics: tuple["StatisticsOutput", ...] = Field((), strict=False)
+
+
+class StatisticsOutput(Closed):
+    """Statistics that are accumulated over one output."""
+
+    output: str
+    accumulator: dict[str, Any]
+    """Name, version and settings."""
+    digest: str
+
+
+class Pass(Closed):
+    """One decoding of a split's images for several backbones."""
+
+    dataset: str
+    images: dict[str, Any]
+    """The set of images, as `ImageSet.plain` writes it; its full split is embedded."""
+    split: str
+    """Name of the full split."""
+    fingerprint: str
+    """Fingerprint of the images of the full split."""
+    count: int
+    forwards: tuple[Forward, ...] = Field(strict=False)
+
+    def image_set(self) -> ImageSet:
+        return ImageSet.from_plain(self.images)
+
+
+class TextPass(Closed):
+    """The texts of one task, embedded by one backbone."""
+
+    dataset: str
+    task: str
+    backbone: str
+    digest: str
+    count: int
+
+
+class Unscored(Closed):
+    """A cell that has no scores, and why."""
+
+    cell: Cell
+    reason: str
+
+
+class Skip(Closed):
+    """A backbone or dataset that is unavailable here."""
+
+    kind: Literal["backbone", "dataset"]
     name: str
     reason: str
     exact: bool
+    """Whether it was named exactly, so that its absence is an error."""
 
 
-@dataclass
-class Plan:
-    """What there is to do, and what is known about it."""
+class Plan(Closed):
+    """What a run computes."""
 
-    todo: list[Cell] = field(default_factory=list)
-    done: list[Cell] = field(default_factory=list)
-    broken: list[tuple[Cell, str]] = field(default_factory=list)
-    """Cells that fail before they start, with the reason."""
-    not_applicable: list[tuple[Cell, str]] = field(default_factory=list)
-    """Cells of backbones that cannot be asked this, with the reason."""
-    unsuited: list[str] = field(default_factory=list)
-    """Why a task does not run on a dataset that cannot carry it."""
-    skipped: list[Skip] = field(default_factory=list)
-    too_large: list[str] = field(default_factory=list)
-    """Backbones with more parameters than were asked for."""
-    backbones: list[BackboneSpec] = field(default_factory=list)
-    """The registry's entries that are here and work."""
-    cards: dict[BackboneSpec, Card] = field(default_factory=dict)
-    """Of these, and of what differs from them in preprocessing or pooling."""
-    refused: set[BackboneSpec] = field(default_factory=set)
-    """Variants in preprocessing that a backbone does not take."""
-    datasets: dict[str, Dataset] = field(default_factory=dict)
-    stored: Literal["float32", "float16"] = "float32"
-    """How feature rows are kept."""
+    version: int = PLAN_VERSION
+    settings: RunSettings
+    backbones: dict[str, BackboneSpec]
+    """Entries by name, and variants of them by `name~digest`."""
+    tasks: dict[str, TaskSpec]
+    datasets: dict[str, DatasetSpec]
+    """Datasets of the cells, and those to which their shifts refer."""
+    passes: tuple[Pass, ...] = Field((), strict=False)
+    texts: tuple[TextPass, ...] = Field((), strict=False)
+    cells: tuple[Cell, ...] = Field((), strict=False)
+    """Cells to score, dataset by dataset."""
+    done: tuple[Cell, ...] = Field((), strict=False)
+    """Cells that have their record."""
+    failed: tuple[Unscored, ...] = Field((), strict=False)
+    """Cells that fail before they start."""
+    not_applicable: tuple[Unscored, ...] = Field((), strict=False)
+    """Cells whose backbone cannot carry the task."""
+    unsuited: tuple[str, ...] = Field((), strict=False)
+    """Why tasks do not run on datasets that cannot carry them."""
+    skipped: tuple[Skip, ...] = Field((), strict=False)
+    too_large: tuple[str, ...] = Field((), strict=False)
+    """Backbones with more parameters than requested."""
+
+    @field_validator("tasks", mode="before")
+    @classmethod
+    def _build_tasks(cls, tasks: Any) -> Any:
+        """Give tasks the settings of their protocols."""
+        if not isinstance(tasks, Mapping):
+            return tasks
+        return {
+            name: task if isinstance(task, TaskSpec) else build_task(task, f"plan: task {name!r}")
+            for name, task in tasks.items()
+        }
 
     def datasets_to_do(self) -> list[str]:
-        return list(dict.fromkeys(cell.dataset.name for cell in self.todo))
+        """Return the names of the datasets of open cells, in order."""
+        return list(dict.fromkeys(cell.dataset for cell in self.cells))
 
-    def image_needs(self, dataset: str) -> dict[str, list[Need]]:
-        """What the dataset's open cells need, each key once, by the images that are embedded: those in one list are decoded together."""
-        needs = {
-            self.key_of(need).digest(): need
-            for need in self._open_needs(dataset)
-            if isinstance(need, Need)
+    def all_cells(self) -> Iterator[Cell]:
+        """Yield every cell that was asked for and is neither skipped nor unsuited."""
+        yield from self.cells
+        yield from self.done
+        yield from (unscored.cell for unscored in (*self.failed, *self.not_applicable))
+
+    def part(self, number: int, count: int) -> "Plan":
+        """Return the number-th of `count` parts (counted from 1), which need no communication.
+
+        Cells are divided by dataset and backbone, so that the features of a backbone are computed
+        by one part as far as possible; a part's passes are those that its cells need. Cells that
+        fail before they start belong to the first part.
+        """
+        if not 1 <= number <= count:
+            raise ConfigError(
+                f"part {number}/{count}: must be between 1/{count} and {count}/{count}."
+            )
+        groups = list(dict.fromkeys((cell.dataset, cell.backbone) for cell in self.cells))
+        first, end = (len(groups) * i // count for i in (number - 1, number))
+        chosen = set(groups[first:end])
+        cells = tuple(cell for cell in self.cells if (cell.dataset, cell.backbone) in chosen)
+        wanted = {digest for cell in cells for digest in cell.features}
+        changes: dict[str, Any] = {"cells": cells, **self._passes_for(wanted)}
+        if number > 1:
+            changes |= {"failed": (), "not_applicable": ()}
+        return self.model_copy(update=changes)
+
+    def of_dataset(self, name: str, without: Collection[str] = ()) -> "Plan":
+        """Return the cells of one dataset, with the passes that they need.
+
+        `without` are digests of features that exist already.
+        """
+        cells = tuple(cell for cell in self.cells if cell.dataset == name)
+        wanted = {digest for cell in cells for digest in cell.features}
+        return self.model_copy(update={"cells": cells, **self._passes_for(wanted - set(without))})
+
+    def _passes_for(self, wanted: set[str]) -> dict[str, Any]:
+        """Return the passes narrowed to some features."""
+        passes = []
+        for whole in self.passes:
+            forwards = tuple(filter(None, (_narrowed(f, wanted) for f in whole.forwards)))
+            if forwards:
+                passes.append(whole.model_copy(update={"forwards": forwards}))
+        return {
+            "passes": tuple(passes),
+            "texts": tuple(text for text in self.texts if text.digest in wanted),
         }
-        together: dict[str, list[Need]] = {}
-        for need in needs.values():
-            name, split = whole_of(need)
-            together.setdefault(f"{name} {split.images_fingerprint()}", []).append(need)
-        return together
 
-    def text_needs(self, dataset: str) -> list[TextNeed]:
-        """The sentences that the dataset's open cells need, each key once."""
-        needs = {
-            self.key_of(need).digest(): need
-            for need in self._open_needs(dataset)
-            if isinstance(need, TextNeed)
-        }
-        return list(needs.values())
 
-    def _open_needs(self, dataset: str) -> list[Need | TextNeed]:
-        return [need for cell in self.todo if cell.dataset.name == dataset for need in cell.needs]
+def _narrowed(forward: Forward, wanted: set[str]) -> Forward | None:
+    """Return the forward with the outputs whose digests are wanted; None where there are none."""
+    outputs = {output: digest for output, digest in forward.outputs.items() if digest in wanted}
+    statistics = tuple(output for output in forward.statistics if output.digest in wanted)
+    if not outputs and not statistics:
+        return None
+    return forward.model_copy(update={"outputs": outputs, "statistics": statistics})
 
-    def key_of(self, need: Need | TextNeed) -> FeatureKey:
-        """The key of the rows that a need is read from; a view's are those of the split that it is part of."""
-        known = self.cards[need.backbone]
-        if isinstance(need, TextNeed):
-            return replace(text_key(known, need.texts), stored=self.stored)
-        name, split = whole_of(need)
-        return replace(feature_key(known, need.backbone.pooling, name, split), stored=self.stored)
+
+def read_plan(text: str, where: str) -> Plan:
+    """Return the plan of a JSON text; ConfigError, beginning with `where`, for another version."""
+    try:
+        values = json.loads(text)
+    except ValueError as error:
+        raise ConfigError(f"{where}: is not JSON ({error}).") from error
+    if not isinstance(values, dict) or values.get("version") != PLAN_VERSION:
+        version = values.get("version") if isinstance(values, dict) else None
+        raise ConfigError(
+            f"{where}: is not a plan of version {PLAN_VERSION} (version {version!r}); write it "
+            "again with `bob-bench run ... --dry-run --json`."
+        )
+    return build(Plan, values, where)

@@ -1,10 +1,8 @@
-"""From a request to a plan, without loading a backbone that this machine knows or opening an image."""
+"""From a request to a plan, without loading a backbone that this machine knows or reading images."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-from bob.backbones.card import Card, card
-from bob.datasets.dataset import Dataset
-from bob.datasets.open import limited, open_dataset
 from bob.errors import (
     BackboneError,
     BobError,
@@ -14,169 +12,285 @@ from bob.errors import (
     UnavailableError,
 )
 from bob.io.digest import digest
-from bob.plan.keys import result_key, seeds_of
-from bob.plan.plan import Cell, Plan, Skip
+from bob.plan.keys import result_key
+from bob.plan.plan import (
+    Cell,
+    Forward,
+    Pass,
+    Plan,
+    Skip,
+    StatisticsOutput,
+    TextPass,
+    Unscored,
+)
 from bob.plan.request import Request
-from bob.records.store import RecordBook
+from bob.plan.workspace import Workspace
+from bob.protocols import Need, Needs, StatisticsNeed, TextNeed
+from bob.records.store import RecordStore
 from bob.specs import BackboneSpec, DatasetSpec, TaskSpec
 from bob.specs.yaml import plain
-from bob.wiring import WIRING, Need, TextNeed
 
 
-def make_plan(request: Request) -> Plan:
-    """Cells to do and done; what cannot be had is skipped with its reason, what is broken fails with its own.
+def make_workspace(request: Request) -> Workspace:
+    """Return the workspace of a request."""
+    local = {
+        chosen.spec.name: chosen.spec for of_task in request.datasets.values() for chosen in of_task
+    }
+    datasets = {**request.entries, **local}
+    return Workspace(request.places, request.settings, request.machine, datasets)
 
-    Where every dataset is broken, that is the request's error.
+
+def make_plan(request: Request, workspace: Workspace | None = None) -> Plan:
+    """Return the cells to score and those that are done, and the passes that they need.
+
+    What is unavailable is skipped with its reason, what does not work fails with its own.
+    DatasetError where no dataset works.
     """
-    plan = Plan(stored=request.stored)
-    broken_backbones = _meet_backbones(request, plan)
-    broken_datasets = _open_datasets(request, plan)
-    if broken_datasets and not plan.datasets:
-        raise DatasetError("\n".join(broken_datasets.values()))
-    book = request.book()
-    for task in request.tasks:
-        for dataset in request.datasets[task.name]:
-            for backbone in request.backbones:
-                _place(
-                    request,
-                    plan,
-                    book,
-                    task,
-                    dataset.spec,
-                    backbone.spec,
-                    broken_backbones | broken_datasets,
+    return _Planner(request, workspace or make_workspace(request)).plan()
+
+
+@dataclass
+class _Availability:
+    """Backbones and datasets that can be used here, and why others cannot."""
+
+    backbones: list[BackboneSpec] = field(default_factory=list)
+    datasets: list[str] = field(default_factory=list)
+    skipped: list[Skip] = field(default_factory=list)
+    too_large: list[str] = field(default_factory=list)
+    broken: dict[str, str] = field(default_factory=dict)
+    """Name of a backbone or dataset that is here and does not work → the reason."""
+
+
+class _Planner:
+    """Collects the parts of one plan."""
+
+    def __init__(self, request: Request, workspace: Workspace) -> None:
+        self.request, self.workspace = request, workspace
+        self.records: RecordStore = request.places.records()
+        self.backbones: dict[str, BackboneSpec] = {}
+        self.cells: list[Cell] = []
+        self.done: list[Cell] = []
+        self.failed: list[Unscored] = []
+        self.not_applicable: list[Unscored] = []
+        self.unsuited: dict[str, None] = {}
+        self.passes = _Passes(workspace, self.backbones)
+
+    def plan(self) -> Plan:
+        available = self._look_around()
+        for task in self.request.tasks:
+            for dataset in self.request.datasets[task.name]:
+                for backbone in self.request.backbones:
+                    self._place(task, dataset.spec, backbone.spec, available)
+        order = {name: i for i, name in enumerate(dict.fromkeys(c.dataset for c in self.cells))}
+        cells = sorted(self.cells, key=lambda cell: order[cell.dataset])
+        return Plan(
+            settings=self.request.settings,
+            backbones=self.backbones,
+            tasks={task.name: task for task in self.request.tasks},
+            datasets=self._datasets(),
+            passes=self.passes.passes(),
+            texts=tuple(self.passes.texts.values()),
+            cells=tuple(cells),
+            done=tuple(self.done),
+            failed=tuple(self.failed),
+            not_applicable=tuple(self.not_applicable),
+            unsuited=tuple(self.unsuited),
+            skipped=tuple(available.skipped),
+            too_large=tuple(available.too_large),
+        )
+
+    def _look_around(self) -> _Availability:
+        """Find out which backbones and datasets are here and work."""
+        available = _Availability()
+        for chosen in self.request.backbones:
+            self._look_at_backbone(chosen.spec, chosen.exact, available)
+        selected = {
+            chosen.spec.name: chosen
+            for of_task in self.request.datasets.values()
+            for chosen in of_task
+        }
+        for name, dataset in selected.items():
+            try:
+                self.workspace.dataset(name)
+                available.datasets.append(name)
+            except UnavailableError as error:
+                available.skipped.append(
+                    Skip(kind="dataset", name=name, reason=str(error), exact=dataset.exact)
                 )
-    return plan
+            except DatasetError as error:
+                available.broken[name] = str(error)
+        if not available.datasets:
+            broken = [available.broken[name] for name in selected if name in available.broken]
+            if broken:
+                raise DatasetError("\n".join(broken))
+        return available
 
-
-def _meet_backbones(request: Request, plan: Plan) -> dict[str, str]:
-    """Fills in the cards; returns the backbones that are there and do not work, with the reason."""
-    broken: dict[str, str] = {}
-    for chosen in request.backbones:
-        if _too_large(request, chosen.spec.params):
-            plan.too_large.append(chosen.spec.name)
-            continue
+    def _look_at_backbone(self, spec: BackboneSpec, exact: bool, available: _Availability) -> None:
+        if self._is_too_large(spec.params):
+            available.too_large.append(spec.name)
+            return
         try:
-            known = card_of(request, chosen.spec)
-            if _too_large(request, known.params):
-                plan.too_large.append(chosen.spec.name)
-                continue
-            plan.cards[chosen.spec] = known
-            plan.backbones.append(chosen.spec)
+            if self._is_too_large(self.workspace.card(spec).params):
+                available.too_large.append(spec.name)
+            else:
+                available.backbones.append(spec)
         except UnavailableError as error:
-            plan.skipped.append(Skip("backbone", chosen.spec.name, str(error), chosen.exact))
-        except (BackboneError, ConfigError) as error:
-            broken[chosen.spec.name] = str(error)
-    return broken
-
-
-def card_of(request: Request, spec: BackboneSpec) -> Card:
-    """The backbone's card, with the preprocessing that was asked for."""
-    known = card(spec, request.cache, request.device, request.precision, offline=request.offline)
-    fast = {"preprocessing": "fast"} if request.preprocessing == "fast" else {}
-    return known.model_copy(update={"geometry": known.geometry | fast})
-
-
-def _too_large(request: Request, params: int | None) -> bool:
-    return request.max_params is not None and params is not None and params > request.max_params
-
-
-def _open_datasets(request: Request, plan: Plan) -> dict[str, str]:
-    """Opens each dataset once; returns those that are there and are wrong, with the reason."""
-    broken: dict[str, str] = {}
-    for chosen in {
-        chosen.spec.name: chosen for several in request.datasets.values() for chosen in several
-    }.values():
-        try:
-            dataset = open_dataset(chosen.spec, request.cache, request.offline, request.entries)
-            plan.datasets[chosen.spec.name] = (
-                limited(dataset, request.limit, seed=0) if request.limit else dataset
+            available.skipped.append(
+                Skip(kind="backbone", name=spec.name, reason=str(error), exact=exact)
             )
-        except UnavailableError as error:
-            plan.skipped.append(Skip("dataset", chosen.spec.name, str(error), chosen.exact))
-        except DatasetError as error:
-            broken[chosen.spec.name] = str(error)
-    return broken
+        except (BackboneError, ConfigError) as error:
+            available.broken[spec.name] = str(error)
+
+    def _is_too_large(self, params: int | None) -> bool:
+        most = self.request.max_params
+        return most is not None and params is not None and params > most
+
+    def _place(
+        self,
+        task: TaskSpec,
+        dataset: DatasetSpec,
+        backbone: BackboneSpec,
+        available: _Availability,
+    ) -> None:
+        """Put one cell where it belongs, or nowhere if its backbone or dataset is skipped."""
+        broken = available.broken.get(backbone.name) or available.broken.get(dataset.name)
+        unscored = _unscored_cell(task, dataset, backbone)
+        if broken:
+            self._add_unscored(self.failed, unscored, broken, backbone)
+            return
+        if backbone not in available.backbones or dataset.name not in available.datasets:
+            return
+        try:
+            needs = self.workspace.needs(task, dataset.name, backbone)
+            cell = self._cell(task, dataset.name, backbone, needs)
+        except NotApplicableError as error:
+            if error.subject == "backbone":
+                self._add_unscored(self.not_applicable, unscored, str(error), backbone)
+            else:
+                self.unsuited[str(error)] = None
+        except BobError as error:
+            self._add_unscored(self.failed, unscored, str(error), backbone)
+        else:
+            self.backbones[backbone.name] = backbone
+            if self._is_done(cell):
+                self.done.append(cell)
+            else:
+                self.cells.append(cell)
+                self.passes.add(task, dataset.name, backbone, needs)
+
+    def _add_unscored(
+        self, unscored: list[Unscored], cell: Cell, reason: str, backbone: BackboneSpec
+    ) -> None:
+        self.backbones[backbone.name] = backbone
+        unscored.append(Unscored(cell=cell, reason=reason))
+
+    def _cell(self, task: TaskSpec, dataset: str, backbone: BackboneSpec, needs: Needs) -> Cell:
+        features = [(need.name, self.workspace.key(dataset, need).digest()) for need in needs]
+        fingerprint = self.workspace.dataset(dataset).fingerprint(name for name, _ in features)
+        seeds = self.workspace.seeds(task, dataset)
+        return Cell(
+            backbone=backbone.name,
+            task=task.name,
+            dataset=dataset,
+            key=result_key(features, fingerprint, task, seeds, self.request.settings.limit),
+            fingerprint=fingerprint,
+            features=tuple(key for _, key in features),
+            seeds=seeds,
+        )
+
+    def _is_done(self, cell: Cell) -> bool:
+        """Whether the cell has a record, made of all images unless unreadable ones may be left out."""
+        if self.request.settings.fresh:
+            return False
+        record = self.records.find(cell.task, cell.dataset, cell.backbone, cell.key)
+        if record is None or record.status != "ok":
+            return False
+        bad = record.dataset is not None and bool(record.dataset.bad_images)
+        return self.request.settings.skip_bad or not bad
+
+    def _datasets(self) -> dict[str, DatasetSpec]:
+        """Return the specs of the cells' datasets and of those to which their shifts refer."""
+        specs = self.workspace.specs
+        cells = (*self.cells, *self.done, *(u.cell for u in (*self.failed, *self.not_applicable)))
+        names = dict.fromkeys(cell.dataset for cell in cells)
+        for name in list(names):
+            names |= dict.fromkeys(
+                shift.dataset for shift in specs[name].shifts.values() if shift.dataset
+            )
+        return {name: specs[name] for name in names if name in specs}
 
 
-def _place(
-    request: Request,
-    plan: Plan,
-    book: RecordBook,
-    task: TaskSpec,
-    dataset: DatasetSpec,
-    backbone: BackboneSpec,
-    broken: Mapping[str, str],
-) -> None:
-    """One cell into the plan: broken, not applicable, done, to do, or nowhere where its backbone or dataset is skipped."""
-    without = Cell(
-        backbone, task, dataset, digest(["no scores", plain(backbone), plain(task), dataset.name])
-    )
-    if reason := broken.get(backbone.name) or broken.get(dataset.name):
-        plan.broken.append((without, reason))
-        return
-    if backbone not in plan.cards or dataset.name not in plan.datasets:
-        return
-    try:
-        cell = _cell(request, plan, task, dataset, backbone)
-    except NotApplicableError as error:
-        _set_aside(plan, without, error)
-    except BobError as error:
-        plan.broken.append((without, str(error)))
-    else:
-        (plan.done if _is_done(request, book, cell) else plan.todo).append(cell)
+def _unscored_cell(task: TaskSpec, dataset: DatasetSpec, backbone: BackboneSpec) -> Cell:
+    key = digest(["no scores", plain(backbone), plain(task), dataset.name])
+    return Cell(backbone=backbone.name, task=task.name, dataset=dataset.name, key=key)
 
 
-def _cell(
-    request: Request, plan: Plan, task: TaskSpec, spec: DatasetSpec, backbone: BackboneSpec
-) -> Cell:
-    dataset = plan.datasets[spec.name]
-    needs = [
-        need
-        for need in WIRING[task.protocol].needs(task, dataset, backbone)
-        if _can_be_made(request, plan, need)
-    ]
-    read = dataset.with_shifts({need.name for need in needs})
-    return Cell(backbone, task, spec, record_key(request, plan, needs, task, read), needs)
+class _Passes:
+    """The passes that open cells need, each feature key once."""
 
+    def __init__(self, workspace: Workspace, backbones: dict[str, BackboneSpec]) -> None:
+        self.workspace, self.backbones = workspace, backbones
+        self.texts: dict[str, TextPass] = {}
+        self._seen: set[str] = set()
+        self._groups: dict[tuple[str, str], Pass] = {}
+        self._forwards: dict[tuple[str, str], dict[str, Forward]] = {}
 
-def _can_be_made(request: Request, plan: Plan, need: Need | TextNeed) -> bool:
-    """Whether the need's backbone works, filling in its card; raises where it does not and the task cannot do without."""
-    try:
-        if need.backbone not in plan.cards and need.backbone not in plan.refused:
-            plan.cards[need.backbone] = card_of(request, need.backbone)
-    except BackboneError:
-        if not (isinstance(need, Need) and need.optional):
-            raise
-        plan.refused.add(need.backbone)
-    return need.backbone in plan.cards
+    def add(self, task: TaskSpec, dataset: str, backbone: BackboneSpec, needs: Needs) -> None:
+        """Add what a cell needs."""
+        for need in needs:
+            key = self.workspace.key(dataset, need).digest()
+            if key in self._seen:
+                continue
+            self._seen.add(key)
+            if isinstance(need, TextNeed):
+                self.texts[key] = TextPass(
+                    dataset=dataset,
+                    task=task.name,
+                    backbone=backbone.name,
+                    digest=key,
+                    count=len(need.texts),
+                )
+            else:
+                self._add_images(dataset, need, key)
 
+    def passes(self) -> tuple[Pass, ...]:
+        """Return the passes in the order in which cells asked for them."""
+        return tuple(
+            made.model_copy(update={"forwards": tuple(self._forwards[group].values())})
+            for group, made in self._groups.items()
+        )
 
-def _set_aside(plan: Plan, cell: Cell, error: NotApplicableError) -> None:
-    if error.of == "backbone":
-        plan.not_applicable.append((cell, str(error)))
-    elif str(error) not in plan.unsuited:
-        plan.unsuited.append(str(error))
+    def _add_images(self, dataset: str, need: Need, key: str) -> None:
+        assert not isinstance(need, TextNeed)
+        name, split = self.workspace.full_split(dataset, need.images)
+        group = name, split.images_fingerprint
+        if group not in self._groups:
+            self._groups[group] = Pass(
+                dataset=dataset,
+                images=need.images.plain(),
+                split=name,
+                fingerprint=split.images_fingerprint,
+                count=len(split),
+                forwards=(),
+            )
+            self._forwards[group] = {}
+        backbone = self._name(need.backbone.forward)
+        forward = self._forwards[group].get(backbone, Forward(backbone=backbone))
+        output = str(need.backbone.output)
+        if isinstance(need, StatisticsNeed):
+            statistics = StatisticsOutput(
+                output=output, accumulator=need.accumulator.facts(), digest=key
+            )
+            changes: Mapping[str, object] = {"statistics": (*forward.statistics, statistics)}
+        else:
+            changes = {"outputs": {**forward.outputs, output: key}}
+        self._forwards[group][backbone] = forward.model_copy(update=changes)
 
-
-def _is_done(request: Request, book: RecordBook, cell: Cell) -> bool:
-    record = (
-        None
-        if request.fresh
-        else book.find(cell.task.name, cell.dataset.name, cell.backbone.name, cell.key)
-    )
-    return (
-        record is not None
-        and record.status == "ok"
-        and (request.skip_bad or not (record.dataset and record.dataset.bad_images))
-    )
-
-
-def record_key(
-    request: Request, plan: Plan, needs: Iterable[Need | TextNeed], task: TaskSpec, dataset: Dataset
-) -> str:
-    """Everything that the scores depend on: the rows, the labels and splits, the task's settings and version, the seeds, the limit."""
-    features = [(need.name, plan.key_of(need).digest()) for need in needs]
-    return result_key(
-        features, dataset, task, seeds_of(request.seeds, task, dataset), request.limit
-    )
+    def _name(self, forward: BackboneSpec) -> str:
+        """Return the name of a forward pass in the plan."""
+        entry = self.backbones.get(forward.name)
+        if entry is not None and entry.forward == forward:
+            return forward.name
+        name = f"{forward.name}~{digest(plain(forward))[:8]}"
+        self.backbones[name] = forward
+        return name

@@ -1,19 +1,73 @@
-"""What was asked for."""
+"""What a run was asked for, with names resolved in the registries."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
+
+from pydantic import Field
 
 from bob.features.store import FeatureStore
 from bob.records.store import RecordStore
 from bob.registry import Selected
 from bob.specs import BackboneSpec, DatasetSpec, TaskSpec
+from bob.specs.yaml import Closed
+
+
+class RunSettings(Closed):
+    """Settings that decide which features and records a run makes; part of every plan."""
+
+    precision: Literal["float32", "tf32", "bfloat16", "float16"] = "float32"
+    preprocessing: Literal["exact", "fast"] = "exact"
+    stored: Literal["float32", "float16"] = "float32"
+    """Data type of stored features."""
+    limit: int | None = None
+    """Largest number of images per split."""
+    seeds: tuple[int, ...] = Field((0,), strict=False)
+    skip_bad: bool = False
+    """Leave unreadable images out instead of failing."""
+    fresh: bool = False
+    """Compute stored features and records again."""
+
+
+@dataclass(frozen=True)
+class Places:
+    """The folders of a run."""
+
+    cache: Path
+    results: Path
+
+    def features(self) -> FeatureStore:
+        return FeatureStore(self.cache / "features")
+
+    def records(self) -> RecordStore:
+        return RecordStore(self.results)
+
+
+@dataclass(frozen=True)
+class Machine:
+    """How one process computes. Results do not depend on it."""
+
+    devices: tuple[str, ...] = ("cpu",)
+    """Devices of one kind, which embed side by side; probes run on the first."""
+    batch_size: int | None = None
+    """None is chosen for the device."""
+    workers: int = 1
+    """Decoding threads."""
+    runtime: str = "eager"
+    """One of `bob.extraction.runtimes.autotune.RUNTIMES`, or auto."""
+    offline: bool = False
+    fail_fast: bool = False
+    """Stop at the first cell that fails."""
+
+    @property
+    def device(self) -> str:
+        return self.devices[0]
 
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked for, as plain values."""
+    """What to run, with which settings, where and how."""
 
     backbones: Sequence[Selected[BackboneSpec]]
     tasks: Sequence[TaskSpec]
@@ -21,29 +75,7 @@ class Request:
     """Task name → its datasets."""
     entries: Mapping[str, DatasetSpec]
     """Every registered dataset, for those that refer to others."""
-    cache: Path
-    results: Path
-    device: str = "cpu"
-    more_devices: tuple[str, ...] = ()
-    """Further devices of the same kind, which embed beside it."""
-    precision: str = "float32"
-    batch_size: int | None = None
-    """None: chosen for the device."""
-    workers: int = 1
-    runtime: str = "eager"
-    """One of bob.extraction.runtimes.autotune.RUNTIMES, or auto."""
-    preprocessing: Literal["exact", "fast"] = "exact"
-    stored: Literal["float32", "float16"] = "float32"
-    limit: int | None = None
+    places: Places
+    settings: RunSettings = field(default_factory=RunSettings)
+    machine: Machine = field(default_factory=Machine)
     max_params: int | None = None
-    seeds: tuple[int, ...] = (0,)
-    offline: bool = False
-    fresh: bool = False
-    skip_bad: bool = False
-    fail_fast: bool = False
-
-    def store(self) -> FeatureStore:
-        return FeatureStore(self.cache / "features")
-
-    def record_store(self) -> RecordStore:
-        return RecordStore(self.results)

@@ -1,1 +1,78 @@
-"""Protocols: pure functions from features and labels to outcomes."""
+"""The protocols: ways to score frozen features. See `bob.protocols.protocol.Protocol`."""
+
+import functools
+import importlib
+import importlib.metadata
+import pkgutil
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from bob.errors import ConfigError, nearest
+from bob.metrics import register
+from bob.protocols.needs import FeatureNeed, Inputs, Need, Needs, StatisticsNeed, TextNeed
+from bob.protocols.protocol import Protocol, Result, ResultPart
+
+ENTRY_POINTS = "bob.protocols"
+"""Group of the entry points by which other packages announce protocols."""
+
+
+@functools.cache
+def load_protocols() -> Mapping[str, Protocol[Any, Any]]:
+    """Return every protocol by its name, and register the metrics that they bring.
+
+    ConfigError where two protocols, or two metrics, have one name.
+    """
+    protocols: dict[str, Protocol[Any, Any]] = {}
+    for protocol in (*_built_in(), *_installed()):
+        if protocol.name in protocols:
+            raise ConfigError(f"protocol {protocol.name!r} exists already: choose another name.")
+        protocols[protocol.name] = protocol
+        for metric in protocol.metrics:
+            register(metric)
+    return MappingProxyType(protocols)
+
+
+def protocol_named(name: str) -> Protocol[Any, Any]:
+    """Return the protocol of a name; ConfigError where there is none."""
+    protocols = load_protocols()
+    if name not in protocols:
+        raise ConfigError(
+            f"unknown protocol {name!r}{nearest(name, protocols)} Known: {', '.join(protocols)}."
+        )
+    return protocols[name]
+
+
+def _built_in() -> Iterator[Protocol[Any, Any]]:
+    """Yield the protocols of this package's modules, which bind them to `PROTOCOL`."""
+    for module in pkgutil.iter_modules(__path__):
+        protocol = getattr(importlib.import_module(f"{__name__}.{module.name}"), "PROTOCOL", None)
+        if protocol is not None:
+            yield protocol
+
+
+def _installed() -> Iterator[Protocol[Any, Any]]:
+    """Yield the protocols that installed packages announce."""
+    for entry_point in importlib.metadata.entry_points(group=ENTRY_POINTS):
+        protocol = entry_point.load()
+        if not isinstance(protocol, Protocol):
+            raise ConfigError(
+                f"entry point {entry_point.name!r} of group {ENTRY_POINTS!r} must be a Protocol; "
+                f"got {type(protocol).__name__}."
+            )
+        yield protocol
+
+
+__all__ = [
+    "FeatureNeed",
+    "Inputs",
+    "Need",
+    "Needs",
+    "Protocol",
+    "Result",
+    "ResultPart",
+    "StatisticsNeed",
+    "TextNeed",
+    "load_protocols",
+    "protocol_named",
+]

@@ -1,88 +1,211 @@
-"""Robustness to common corruptions (Hendrycks & Dietterich 2019, arXiv:1903.12261): a probe fitted on clean images, asked about corrupted ones.
+"""Robustness to common corruptions: a probe fitted on clean images, tested on corrupted ones.
 
-The linear probe of `bob.protocols.linear`, fitted once; its error on the test images under every corruption at every severity, averaged. What the
-corruptions are and how images are prepared for them stands in `bob.datasets.corruptions`.
+After Hendrycks & Dietterich 2019 (arXiv:1903.12261), with the linear probe of
+`bob.protocols.linear`, fitted once; its error on the test images under every corruption at every
+severity, averaged. The corruptions are in `bob.datasets.corruptions`.
 
 Differs from the paper in these points:
 - the paper's networks are trained end to end, these backbones are frozen under a probe;
-- mCE divides each corruption's error by AlexNet's. On other data than ImageNet-C there is no such reference, so the error is not divided
-  (`corruption_error`), and what corruption costs is a difference (`corruption_drop`) rather than the paper's relative mCE. A ratio to
-  another backbone of the pool would change with the pool; the mean of ratios follows from the scores per corruption, which are in every record.
+- mCE divides each corruption's error by AlexNet's. On other data than ImageNet-C there is no such
+  reference, so the error is not divided (`corruption_error`), and what corruption costs is a
+  difference (`corruption_drop`) rather than the paper's relative mCE. A ratio to another backbone of
+  the pool would change with the pool; the mean of ratios follows from the scores per corruption,
+  which are in every record.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from pydantic import Field, model_validator
 
-from bob.numerics.linear.logistic_path import LogisticFit, scores
+from bob.datasets.corruptions import CORRUPTION_FAMILIES, missing_library
+from bob.datasets.dataset import Dataset
+from bob.datasets.image_sets import Corruption, ImageSet, sample_positions
+from bob.errors import NotApplicableError
+from bob.features.store import Features
+from bob.numerics.arrays import Floats, Ints
 from bob.outcomes import ClassPredictions, CorruptionResults
-from bob.protocols.linear import probe
-from bob.protocols.protocol import Part, Problem, Result
-from bob.specs.settings import CorruptionsSettings
+from bob.protocols.classification import (
+    CLASS_KINDS,
+    ClassificationProblem,
+    classification_needs,
+    classification_problem,
+    features_by_split,
+    held_out_of,
+    samples_held_out,
+)
+from bob.protocols.linear import LinearSettings, fit_probe
+from bob.protocols.needs import FeatureNeed, Inputs, Needs
+from bob.protocols.protocol import Protocol, Result, ResultPart
+from bob.specs import BackboneSpec
+from bob.specs.numbers import Count
+from bob.specs.yaml import Closed
 
-Tests = Iterable[tuple[str, NDArray[np.float32]]]
-"""Corruption, and rows (S, Q, D) of the problem's test images under it, one slice per severity of the settings."""
+if TYPE_CHECKING:
+    from bob.numerics.linear.logistic_path import LogisticFit
 
-
-def corruptions(
-    problem: Problem,
-    tests: Tests,
-    families: Mapping[str, Sequence[str]],
-    settings: CorruptionsSettings,
-    device: str,
-) -> Result:
-    """One fit on clean train; `tests` is walked through once. `families` sorts the corruptions."""
-    fit, detail = probe(problem, settings.probe, device)
-    clean = _asked(fit, problem.test_x, problem.test_y)
-    under = {
-        (corruption, severity): _asked(fit, rows[i], problem.test_y)
-        for corruption, rows in tests
-        for i, severity in enumerate(settings.severities)
-    }
-    right = np.stack([outcome.rank == 0 for outcome in under.values()], 1)
-    return Result(
-        (
-            *_summaries(CorruptionResults(clean.rank == 0, right), list(under), families),
-            *_conditions(clean, under),
-        ),
-        {**detail, "images": len(problem.test_y), "conditions": len(under)},
-    )
+SMALLEST_SIDE_PX = 32
+"""Some corruptions do not exist below."""
+Severity = Annotated[int, Field(ge=1, le=5)]
+FamilyName = Literal["noise", "blur", "weather", "digital", "extra"]
 
 
-def _asked(fit: LogisticFit, rows: NDArray[np.float32], y: NDArray[np.int64]) -> ClassPredictions:
+class CorruptionsSettings(Closed):
+    """Settings of the corruptions task."""
+
+    families: tuple[FamilyName, ...] = Field(strict=False, min_length=1)
+    """Families of corruptions; the first four are the common 15, `extra` the 4 meant for tuning."""
+    severities: tuple[Severity, ...] = Field(strict=False, min_length=1)
+    images: Count | None
+    """Largest number of test images, with class proportions kept; None is all."""
+    side_px: Count
+    """Length of the shorter side of an image when it is corrupted."""
+    probe: LinearSettings
+    """The probe that is fitted on clean train images."""
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> "CorruptionsSettings":
+        for name, values in (("families", self.families), ("severities", self.severities)):
+            if len(set(values)) < len(values):
+                raise ValueError(f"{name} must differ; got {list(values)!r}")
+        if self.side_px < SMALLEST_SIDE_PX:
+            raise ValueError(
+                f"side_px must be at least {SMALLEST_SIDE_PX}, below which some corruptions do not "
+                f"exist; got {self.side_px!r}"
+            )
+        return self
+
+    def corruptions(self) -> dict[str, Sequence[str]]:
+        """Return the corruptions by family."""
+        return {family: CORRUPTION_FAMILIES[family] for family in self.families}
+
+
+@dataclass(frozen=True, eq=False)
+class CorruptionsProblem:
+    """Clean features with roles, and features of the test images under every corruption."""
+
+    clean: ClassificationProblem
+    corrupted: "Iterator[tuple[str, Floats]]"
+    """Corruption and its features (S, Q, D), one slice per severity; read once."""
+
+
+class CorruptionRobustness(Protocol[CorruptionsSettings, CorruptionsProblem]):
+    """One probe of clean train images, on clean and on corrupted test images."""
+
+    name = "corruptions"
+    settings = CorruptionsSettings
+    kinds = CLASS_KINDS
+    outcomes = (CorruptionResults, ClassPredictions)
+
+    def needs(
+        self, settings: CorruptionsSettings, dataset: Dataset, backbone: BackboneSpec
+    ) -> Needs:
+        if missing := missing_library():
+            raise NotApplicableError(missing)
+        corrupted = [
+            FeatureNeed(backbone, ImageSet("test", _corruption(settings, name)))
+            for names in settings.corruptions().values()
+            for name in names
+        ]
+        return [*classification_needs(dataset, backbone), *corrupted]
+
+    def build(
+        self,
+        settings: CorruptionsSettings,
+        dataset: Dataset,
+        needs: Needs,
+        inputs: Inputs,
+        seed: int,
+    ) -> CorruptionsProblem:
+        """Return the problem of the sampled test images that could be read."""
+        test, features = dataset.splits["test"], features_by_split(needs, inputs)
+        positions = sample_positions(test, settings.images)
+        features["test"] = features["test"].view(positions)
+        sampled = dataclasses.replace(
+            dataset, splits={**dataset.splits, "test": test.take(positions)}
+        )
+        clean = classification_problem(sampled, features, held_out_of(settings), seed)
+        readable, severities = features["test"].positions, len(settings.severities)
+        corrupted = (
+            (need.name, _of_readable(inputs.features(need), readable, len(positions), severities))
+            for need in needs
+            if isinstance(need, FeatureNeed) and need.images.corruption is not None
+        )
+        return CorruptionsProblem(clean, corrupted)
+
+    def solve(
+        self, problem: CorruptionsProblem, settings: CorruptionsSettings, device: str
+    ) -> Result:
+        fit, detail = fit_probe(problem.clean, settings.probe, device)
+        y = problem.clean.test_y
+        clean = _predictions(fit, problem.clean.test_x, y)
+        conditions = {
+            (corruption, severity): _predictions(fit, rows[i], y)
+            for corruption, rows in problem.corrupted
+            for i, severity in enumerate(settings.severities)
+        }
+        correct = np.stack([outcome.rank == 0 for outcome in conditions.values()], 1)
+        results = CorruptionResults(clean.rank == 0, correct)
+        parts = [
+            *_summaries(results, list(conditions), settings.corruptions()),
+            *_condition_parts(clean, conditions),
+        ]
+        return Result(tuple(parts), {**detail, "images": len(y), "conditions": len(conditions)})
+
+    def uses_seed(self, settings: CorruptionsSettings, dataset: Dataset) -> bool:
+        return samples_held_out(settings, dataset)
+
+
+def _corruption(settings: CorruptionsSettings, name: str) -> Corruption:
+    return Corruption(name, settings.severities, settings.side_px, settings.images)
+
+
+def _of_readable(features: Features, readable: Ints, images: int, severities: int) -> Floats:
+    """Return features (S, Q, D) of the readable images, from those of S x N images."""
+    at = (np.arange(severities)[:, None] * images + readable).ravel()
+    rows: Floats = features.view(at).rows.reshape(severities, len(readable), -1)
+    return rows
+
+
+def _predictions(fit: "LogisticFit", rows: Floats, y: Ints) -> ClassPredictions:
+    from bob.numerics.linear.logistic_path import scores
+
     return ClassPredictions.from_logits(scores(fit, rows), y)
 
 
 def _summaries(
-    whole: CorruptionResults, conditions: Sequence[tuple[str, int]], families: Mapping[str, Sequence[str]]
-) -> list[Part]:
-    """The headline over all conditions, then by family, by corruption and by severity."""
-    corruption, severity = (np.array(side) for side in zip(*conditions, strict=True))
-    by_family = [
-        Part(whole.under(np.isin(corruption, names)), name, facets={"family": name})
-        for name, names in families.items()
-    ]
-    by_corruption = [
-        Part(whole.under(corruption == name), name, "ranking", {"corruption": name})
-        for name in dict.fromkeys(corruption.tolist())
-    ]
-    by_severity = [
-        Part(whole.under(severity == s), f"severity{s}", "ranking", {"severity": s})
-        for s in dict.fromkeys(severity.tolist())
-    ]
-    return [Part(whole), *by_family, *by_corruption, *by_severity]
+    results: CorruptionResults,
+    conditions: Sequence[tuple[str, int]],
+    families: Mapping[str, Sequence[str]],
+) -> Iterator[ResultPart]:
+    """Yield the headline over all conditions, then by family, by corruption and by severity."""
+    corruption, severity = (np.array(values) for values in zip(*conditions, strict=True))
+    yield ResultPart(results)
+    for family, names in families.items():
+        outcome = results.under(np.isin(corruption, names))
+        yield ResultPart(outcome, family, facets={"family": family})
+    for name in dict.fromkeys(corruption.tolist()):
+        outcome = results.under(corruption == name)
+        yield ResultPart(outcome, name, "ranking", {"corruption": name})
+    for level in dict.fromkeys(severity.tolist()):
+        outcome = results.under(severity == level)
+        yield ResultPart(outcome, f"severity{level}", "ranking", {"severity": level})
 
 
-def _conditions(clean: ClassPredictions, under: Mapping[tuple[str, int], ClassPredictions]) -> list[Part]:
-    """Top-1 of the images as they are, and under each corruption at each severity."""
-    asked = [
-        Part(
-            outcome,
-            f"{corruption}_{severity}",
-            ("top1",),
-            {"corruption": corruption, "severity": severity},
-        )
-        for (corruption, severity), outcome in under.items()
-    ]
-    return [Part(clean, "clean", ("top1",), {"corruption": "none", "severity": 0}), *asked]
+def _condition_parts(
+    clean: ClassPredictions, conditions: Mapping[tuple[str, int], ClassPredictions]
+) -> Iterator[ResultPart]:
+    """Yield top-1 of the clean images, and under each corruption at each severity."""
+    yield ResultPart(clean, "clean", ("top1",), {"corruption": "none", "severity": 0})
+    for (corruption, severity), outcome in conditions.items():
+        facets: dict[str, str | int | float] = {
+            "corruption": corruption,
+            "severity": severity,
+        }
+        yield ResultPart(outcome, f"{corruption}_{severity}", ("top1",), facets)
+
+
+PROTOCOL = CorruptionRobustness()

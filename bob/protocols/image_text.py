@@ -1,47 +1,126 @@
-"""Image-text retrieval: captions find their image, and images one of their captions, by cosine in the space that both towers share.
+"""Image-text retrieval: captions find their image, and images one of their captions, by cosine.
 
-R@k as for COCO and Flickr30k after Karpathy & Fei-Fei 2015 (arXiv:1412.2306) and in CLIP_benchmark: the share of captions (of images) with their
-image (with at least one of their captions) among the first k. All captions are used; an image may have any number of them.
+R@k as for COCO and Flickr30k after Karpathy & Fei-Fei 2015 (arXiv:1412.2306) and in CLIP_benchmark:
+the share of captions (of images) with their image (with at least one of their captions) among the
+first k. All captions are used; an image may have any number of them.
 
-Differs in one point: equal similarities go to the lower position, where topk leaves them to the library. Nothing is left out of a ranking.
+Differs in one point: equal similarities go to the lower position, where topk leaves them to the
+library. Nothing is excluded from a ranking.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
+from pydantic import Field, model_validator
 
-from bob.protocols.protocol import Part, Result
-from bob.protocols.ranking import Found, rankings, retrieved, shortlist
-from bob.protocols.relevance import Labelled
+from bob.datasets.dataset import Dataset
+from bob.errors import NotApplicableError
+from bob.numerics.arrays import Floats, Ints
+from bob.numerics.search.relevance import Labelled
+from bob.outcomes import RetrievalResults, TopKResults
+from bob.protocols.classification import CLASS_KINDS
+from bob.protocols.needs import FeatureNeed, Inputs, Needs, TextNeed, require_splits
+from bob.protocols.protocol import Protocol, Result, ResultPart
+from bob.protocols.retrieval import retrieval_results, top_k_results
+from bob.protocols.zeroshot import both_towers
+from bob.specs import BackboneSpec
+from bob.specs.numbers import Count
+from bob.specs.yaml import Closed
 
-
-def image_text(
-    images: NDArray[np.float32],
-    texts: NDArray[np.float32],
-    image_of: NDArray[np.int64],
-    ks: Sequence[int],
-    device: str,
-) -> Result:
-    """Images (N, D), captions (M, D) and the image of each (M,). Text to image at the first k is the headline."""
-    own = np.arange(len(images))
-    found = rankings(texts, images, {"text_to_image": Labelled((image_of, own))}, "cosine", device)
-    found |= rankings(images, texts, {"image_to_text": Labelled((own, image_of))}, "cosine", device)
-    parts = [part for direction, chunks in found.items() for part in _parts(direction, chunks, ks)]
-    headline = Part(
-        shortlist(found["text_to_image"], ks[0], whole=True),
-        facets={"direction": "text_to_image", "k": ks[0]},
-    )
-    return Result((headline, *parts), {"images": len(images), "captions": len(texts)})
+if TYPE_CHECKING:
+    from bob.numerics.search.rankings import RankedPositives
 
 
-def _parts(direction: str, found: list[Found], ks: Sequence[int]) -> list[Part]:
+class ImageTextSettings(Closed):
+    """Settings of image-text retrieval."""
+
+    k: tuple[Count, ...] = Field(strict=False, min_length=1)
+    """Lengths of shortlists; the first ranks."""
+
+    @model_validator(mode="after")
+    def _ascends(self) -> "ImageTextSettings":
+        if list(self.k) != sorted(set(self.k)):
+            raise ValueError(f"k must ascend; got {list(self.k)!r}")
+        return self
+
+
+@dataclass(frozen=True, eq=False)
+class ImageTextProblem:
+    """Embedded images and captions."""
+
+    images: Floats
+    """(N, D)"""
+    texts: Floats
+    """(M, D)"""
+    image_of: Ints
+    """(M,) the image of each caption."""
+
+
+class ImageText(Protocol[ImageTextSettings, ImageTextProblem]):
+    """Both directions at every k; text to image at the first k is the headline."""
+
+    name = "image_text"
+    settings = ImageTextSettings
+    kinds = CLASS_KINDS | {"image-text", "multi-label"}
+    outcomes = (TopKResults, RetrievalResults)
+
+    def needs(self, settings: ImageTextSettings, dataset: Dataset, backbone: BackboneSpec) -> Needs:
+        require_splits(dataset, "test")
+        captions = dataset.splits["test"].captions
+        if captions is None:
+            raise NotApplicableError(f"needs captions; dataset {dataset.name!r} has none.")
+        texts = tuple(caption for of_image in captions for caption in of_image)
+        return both_towers(dataset, backbone, texts)
+
+    def build(
+        self, settings: ImageTextSettings, dataset: Dataset, needs: Needs, inputs: Inputs, seed: int
+    ) -> ImageTextProblem:
+        """Return the problem; captions of unreadable images are left out with them."""
+        images, texts = (
+            inputs.features(need) for need in needs if isinstance(need, FeatureNeed | TextNeed)
+        )
+        counts = [len(of_image) for of_image in dataset.splits["test"].captions or ()]
+        row_of = np.full(len(counts), -1)
+        row_of[images.positions] = np.arange(len(images.positions))
+        image_of = np.repeat(row_of, counts)
+        readable = image_of >= 0
+        return ImageTextProblem(images.rows, texts.rows[readable], image_of[readable])
+
+    def solve(self, problem: ImageTextProblem, settings: ImageTextSettings, device: str) -> Result:
+        from bob.numerics.search.rankings import rankings
+
+        images, texts = problem.images, problem.texts
+        position = np.arange(len(images))
+        to_image = {"text_to_image": Labelled((problem.image_of, position))}
+        to_text = {"image_to_text": Labelled((position, problem.image_of))}
+        ranked = rankings(texts, images, to_image, "cosine", device)
+        ranked |= rankings(images, texts, to_text, "cosine", device)
+        parts = [
+            part
+            for direction, chunks in ranked.items()
+            for part in _parts(direction, chunks, settings.k)
+        ]
+        first = settings.k[0]
+        headline = ResultPart(
+            top_k_results(ranked["text_to_image"], first, full=True),
+            facets={"direction": "text_to_image", "k": first},
+        )
+        return Result((headline, *parts), {"images": len(images), "captions": len(texts)})
+
+
+def _parts(direction: str, ranked: "list[RankedPositives]", ks: Sequence[int]) -> list[ResultPart]:
     at_k = [
-        Part(
-            shortlist(found, k, whole=True),
+        ResultPart(
+            top_k_results(ranked, k, full=True),
             f"{direction}_k{k}",
             facets={"direction": direction, "k": k},
         )
         for k in ks
     ]
-    return [*at_k, Part(retrieved(found), direction, facets={"direction": direction})]
+    full = ResultPart(retrieval_results(ranked), direction, facets={"direction": direction})
+    return [*at_k, full]
+
+
+PROTOCOL = ImageText()

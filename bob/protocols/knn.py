@@ -1,67 +1,125 @@
 """k-NN classification on frozen features, in two ways of the field.
 
-DINO (Caron et al. 2021, arXiv:2104.14294; official code: eval_knn.py): cosine similarity of L2-normalised features, every k votes with the
-first k of one list of neighbours, a neighbour's vote weighs exp(similarity / T). `metric: cosine`, `vote: weighted`.
+DINO (Caron et al. 2021, arXiv:2104.14294; official code: eval_knn.py): cosine similarity of
+L2-normalised features; every k votes with the first k of one list of neighbours; a neighbour's vote
+weighs exp(similarity / T). `metric: cosine`, `vote: weighted`.
 
-Remote sensing (Corley et al. 2023, arXiv:2305.13456; scikit-learn's `KNeighborsClassifier`): Euclidean distance of raw features, k = 5, each
-neighbour one vote. `metric: euclidean`, `vote: majority`.
+Remote sensing (Corley et al. 2023, arXiv:2305.13456; scikit-learn's `KNeighborsClassifier`):
+Euclidean distance of raw features, k = 5, one vote per neighbour. `metric: euclidean`,
+`vote: majority`.
 
 Differs from the official codes in these points:
-- equal similarities go to the lower train index, equal votes to the lower class, so that a score does not depend on the sort. "Equal" is in
-  float32 after a sum in float64, so that a score does not depend on the library that searched either; see `bob.numerics.search.neighbours`;
+- equal similarities go to the lower train index, equal votes to the lower class, so that a score
+  does not depend on the sort. "Equal" is in float32 after a sum in float64, so that a score does
+  not depend on the library that searched either; see `bob.numerics.search`;
 - classes without votes are never counted, so that top-5 at k < 5 cannot be hit by chance;
-- weights are exp((s − s_max) / T): the same votes up to a factor per query, without overflow; no neighbour's vote underflows to none;
+- weights are exp((s - s_max) / T): the same votes up to a factor per query, without overflow; no
+  neighbour's vote underflows to zero;
 - a k above the number of train examples becomes that number, where DINO's code fails;
-- of several k, the one that ranks is chosen on held-out train data; DINO's code reports several and leaves the choice to the reader. Every k is
-  in the record. With one k nothing is chosen, and nothing is held out;
-- `vote` and `metric` can be combined freely: with Euclidean distances, a weighted vote weighs exp(−distance / T). Neither source does this.
+- of several k, the one that ranks is chosen on held-out train data; DINO's code reports several and
+  leaves the choice to the reader. Every k is in the record. With one k nothing is chosen, and
+  nothing is held out;
+- `vote` and `metric` can be combined freely: with Euclidean distances, a weighted vote weighs
+  exp(-distance / T). Neither source does this.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field, model_validator
 
-from bob.numerics.search.neighbours import Neighbours, search
-from bob.outcomes import Classified
-from bob.protocols.protocol import Part, Problem, Result
-from bob.specs import KnnSettings
+from bob.outcomes import ClassPredictions
+from bob.protocols.classification import ClassificationProblem, Classifier
+from bob.protocols.protocol import Result, ResultPart
+from bob.specs.numbers import Count
+from bob.specs.yaml import Closed
+
+if TYPE_CHECKING:
+    from bob.numerics.search.neighbours import Neighbours
 
 QUERIES_PER_CHUNK = 1024
 """Queries whose votes are in memory at once, where k is small."""
 NEIGHBOURS_PER_CHUNK = 2**20
-"""Neighbours, over all queries of a chunk, whose votes are in memory at once: some 50 MiB with what is made of them."""
+"""Neighbours, over all queries of a chunk, whose votes are in memory at once: about 50 MiB."""
 
 
-def knn(problem: Problem, settings: KnnSettings, device: str) -> Result:
-    """All of train votes on test, at every k; which k ranks is chosen on held-out train rows against the other train rows."""
-    ks = clamped(settings.k, len(problem.x))
-    chosen, detail = _choice(problem, settings, device) if len(ks) > 1 else (ks[0], {"k": ks[0]})
-    neighbours = search(problem.x, problem.test_x, ks[-1], device, settings.metric)
-    outcomes = dict(
-        zip(
-            ks,
-            votes_per_k(
-                neighbours, problem.y, problem.test_y, problem.classes, ks, settings.temperature
-            ),
-            strict=True,
+class KnnSettings(Closed):
+    """Settings of k-NN."""
+
+    k: tuple[Count, ...] = Field(strict=False, min_length=1)
+    metric: Literal["cosine", "euclidean"]
+    """Cosine similarity of L2-normalised features, or Euclidean distance of raw features."""
+    vote: Literal["weighted", "majority"]
+    """A neighbour's vote weighs exp(similarity / temperature), or 1."""
+    temperature: Annotated[float, Field(gt=0)] | None = None
+    """Temperature of the weighted vote."""
+    held_out: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Share of train, per class, on which one of several k is chosen without a val split."""
+    max_queries: Count = 10_000
+    """Largest number of held-out examples that are searched when k is chosen."""
+
+    @model_validator(mode="after")
+    def _has_temperature_if_weighted(self) -> "KnnSettings":
+        if self.vote == "weighted" and self.temperature is None:
+            raise ValueError("'temperature' is missing: vote 'weighted' needs one (0.07 in DINO)")
+        if self.vote == "majority" and self.temperature is not None:
+            raise ValueError(
+                f"'temperature' belongs to vote 'weighted'; got {self.temperature!r} with vote "
+                "'majority'"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _has_held_out_if_k_is_chosen(self) -> "KnnSettings":
+        if len(self.k) > 1 and self.held_out is None:
+            raise ValueError(
+                "'held_out' is missing: with several k, the one that ranks is chosen on held-out "
+                "train data (a share such as 0.2)"
+            )
+        if len(self.k) == 1 and self.held_out is not None:
+            raise ValueError(
+                f"'held_out' belongs to several k; got {self.held_out!r} with k {list(self.k)!r}, "
+                "which leaves nothing to choose"
+            )
+        return self
+
+
+class KNearestNeighbours(Classifier[KnnSettings]):
+    """All of train votes on test at every k; held-out rows choose the k that ranks."""
+
+    name = "knn"
+    settings = KnnSettings
+
+    def solve(self, problem: ClassificationProblem, settings: KnnSettings, device: str) -> Result:
+        from bob.numerics.search.neighbours import search
+
+        ks = clamped(settings.k, len(problem.x))
+        chosen, detail = ks[0], {"k": ks[0]}
+        if len(ks) > 1:
+            chosen, detail = _choose_k(problem, settings, device)
+        neighbours = search(problem.x, problem.test_x, ks[-1], device, settings.metric)
+        votes = votes_per_k(
+            neighbours, problem.y, problem.test_y, problem.classes, ks, settings.temperature
         )
-    )
-    every_k = [
-        Part(outcome, f"k{k}", metrics="ranking", facets={"k": k})
-        for k, outcome in outcomes.items()
-    ]
-    return Result((Part(outcomes[chosen]), *every_k), detail)
+        outcomes = dict(zip(ks, votes, strict=True))
+        every_k = [
+            ResultPart(outcome, f"k{k}", metrics="ranking", facets={"k": k})
+            for k, outcome in outcomes.items()
+        ]
+        return Result((ResultPart(outcomes[chosen]), *every_k), detail)
 
 
 def clamped(ks: Sequence[int], n: int) -> list[int]:
-    """The ks that n train examples can serve, ascending; larger ones become n."""
+    """Return the ks that n train examples can serve, ascending; larger ones become n."""
     return sorted({min(k, n) for k in ks})
 
 
-def _choice(problem: Problem, settings: KnnSettings, device: str) -> tuple[int, dict[str, Any]]:
-    """The best k (the lowest of equals), and the record's detail about the choice."""
+def _choose_k(
+    problem: ClassificationProblem, settings: KnnSettings, device: str
+) -> tuple[int, dict[str, Any]]:
+    """Return the best k on held-out rows (the lowest of equals), and how it was chosen."""
     queries = _spread(np.flatnonzero(problem.held_out), settings.max_queries)
     curve = _held_out_top1(problem, queries, settings, device)
     chosen = max(curve, key=lambda k: (curve[k], -k))
@@ -74,9 +132,14 @@ def _choice(problem: Problem, settings: KnnSettings, device: str) -> tuple[int, 
 
 
 def _held_out_top1(
-    problem: Problem, queries: NDArray[np.int64], settings: KnnSettings, device: str
+    problem: ClassificationProblem,
+    queries: NDArray[np.int64],
+    settings: KnnSettings,
+    device: str,
 ) -> dict[int, float]:
-    """k (as it would be on all of train) → top-1 on held-out rows."""
+    """Return top-1 on held-out rows by k, as k would be on all of train."""
+    from bob.numerics.search.neighbours import search
+
     others = np.flatnonzero(~problem.held_out)
     ks = clamped(settings.k, len(others))
     neighbours = search(
@@ -90,23 +153,24 @@ def _held_out_top1(
 
 
 def _spread(positions: NDArray[np.int64], most: int) -> NDArray[np.int64]:
-    """At most `most` of the positions, evenly spread."""
+    """Return at most `most` of the positions, evenly spread."""
     if len(positions) <= most:
         return positions
     return positions[np.linspace(0, len(positions) - 1, most).astype(np.int64)]
 
 
 def votes_per_k(
-    neighbours: Neighbours,
+    neighbours: "Neighbours",
     y: NDArray[np.int64],
     query_y: NDArray[np.int64],
     classes: int,
     ks: Sequence[int],
     temperature: float | None,
-) -> list[Classified]:
-    """One outcome per k (ascending), from one list of neighbours per query. Without a temperature each neighbour has one vote.
+) -> list[ClassPredictions]:
+    """Return one outcome per k (ascending), from one list of neighbours per query.
 
-    y (N,) and query_y (Q,) are classes. Memory depends on neither C nor Q: votes are counted for the classes that a query's neighbours have.
+    y (N,) and query_y (Q,) are classes. Without a temperature each neighbour has one vote. Memory
+    depends on neither C nor Q: votes are counted for the classes that a query's neighbours have.
     """
     if len(query_y) and not (query_y.min() >= 0 and query_y.max() < classes):
         raise ValueError(
@@ -115,30 +179,33 @@ def votes_per_k(
     predicted, rank = np.empty((2, len(ks), len(query_y)), np.int64)
     size = max(1, min(QUERIES_PER_CHUNK, NEIGHBOURS_PER_CHUNK // ks[-1]))
     for start in range(0, len(query_y), size):
-        part = slice(start, start + size)
-        for i, (best, place) in enumerate(
-            _chunk_votes(neighbours.take(part), y, query_y[part], classes, ks, temperature)
-        ):
-            predicted[i, part], rank[i, part] = best, place
+        chunk = slice(start, start + size)
+        votes = _chunk_votes(neighbours.take(chunk), y, query_y[chunk], classes, ks, temperature)
+        for i, (best, place) in enumerate(votes):
+            predicted[i, chunk], rank[i, chunk] = best, place
     return [
-        Classified(query_y.astype(np.int64), predicted[i], rank[i], classes) for i in range(len(ks))
+        ClassPredictions(query_y.astype(np.int64), predicted[i], rank[i], classes)
+        for i in range(len(ks))
     ]
 
 
 def _chunk_votes(
-    neighbours: Neighbours,
+    neighbours: "Neighbours",
     y: NDArray[np.int64],
     query_y: NDArray[np.int64],
     classes: int,
     ks: Sequence[int],
     temperature: float | None,
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """(predicted, rank) per k. Votes grow by the neighbours between one k and the next, in ascending order of rank."""
+    """Yield (predicted, rank) per k.
+
+    Votes grow by the neighbours between one k and the next, in ascending order of rank.
+    """
     weight = _weights(neighbours.similarity, temperature)
-    place, class_at = _places(y[neighbours.index[:, : ks[-1]]], classes)
+    column, class_at = _columns(y[neighbours.index[:, : ks[-1]]], classes)
     queries, width = class_at.shape
     votes = np.zeros((queries, width))
-    cell = place + np.arange(queries)[:, None] * width
+    cell = column + np.arange(queries)[:, None] * width
     counted = 0
     for k in ks:
         np.add.at(votes.reshape(-1), cell[:, counted:k].ravel(), weight[:, counted:k].ravel())
@@ -147,7 +214,7 @@ def _chunk_votes(
 
 
 def _weights(similarity: NDArray[np.float32], temperature: float | None) -> NDArray[np.float64]:
-    """(Q, k) what each neighbour's vote weighs."""
+    """Return the weight of each neighbour's vote, (Q, k)."""
     if temperature is None:
         return np.ones(similarity.shape)
     exponent = (similarity - similarity[:, :1].astype(np.float64)) / temperature
@@ -155,39 +222,48 @@ def _weights(similarity: NDArray[np.float32], temperature: float | None) -> NDAr
     return weight
 
 
-def _places(label: NDArray[np.int64], classes: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Columns for votes, ascending by class: that of each neighbour (Q, k), and the class at each (Q, W ≤ min(C, k)), −1 where there is none."""
+def _columns(label: NDArray[np.int64], classes: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return columns for votes, ascending by class.
+
+    The first array is the column of each neighbour (Q, k), the second the class of each column
+    (Q, W ≤ min(C, k)), -1 where a column is unused.
+    """
     if classes <= label.shape[1]:
         return label, np.broadcast_to(np.arange(classes), (len(label), classes))
-    key = (label << 32) | np.arange(
-        label.shape[1]
-    )  # one sort of class and neighbour together: far faster than an argsort
+    # one sort of class and neighbour together is far faster than an argsort
+    key = (label << 32) | np.arange(label.shape[1])
     key.sort(axis=1)
     ascending, order = key >> 32, key & 0xFFFFFFFF
-    column = np.zeros_like(label)
-    np.cumsum(ascending[:, 1:] != ascending[:, :-1], axis=1, out=column[:, 1:])
+    sorted_column = np.zeros_like(label)
+    np.cumsum(ascending[:, 1:] != ascending[:, :-1], axis=1, out=sorted_column[:, 1:])
     row = np.arange(len(label))[:, None]
-    class_at = np.full((len(label), int(column[:, -1].max()) + 1), -1)
-    class_at[row, column] = ascending
-    place = np.empty_like(label)
-    place[row, order] = column
-    return place, class_at
+    class_at = np.full((len(label), int(sorted_column[:, -1].max()) + 1), -1)
+    class_at[row, sorted_column] = ascending
+    column = np.empty_like(label)
+    column[row, order] = sorted_column
+    return column, class_at
 
 
 def _ranked(
     votes: NDArray[np.float64], class_at: NDArray[np.int64], y: NDArray[np.int64], classes: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """(predicted, rank) of votes (Q, W): see `Classified`. Columns ascend by class, so that the first of equals is the lower class."""
+    """Return (predicted, rank) of votes (Q, W); see `ClassPredictions`.
+
+    Columns ascend by class, so that the first of equals is the lower class.
+    """
     row = np.arange(len(votes))
     best = votes.argmax(1)
     predicted = class_at[row, best]
     rank = np.where(predicted == y, 0, classes)
     missed = np.flatnonzero(predicted != y)
-    seen, column = np.nonzero(class_at[missed] == y[missed, None])
-    seen = missed[seen]
-    own = votes[seen, column][:, None]
-    before = (votes[seen] > own) | (
-        (votes[seen] == own) & (np.arange(votes.shape[1]) < column[:, None])
+    voted, column = np.nonzero(class_at[missed] == y[missed, None])
+    voted = missed[voted]
+    true_votes = votes[voted, column][:, None]
+    before = (votes[voted] > true_votes) | (
+        (votes[voted] == true_votes) & (np.arange(votes.shape[1]) < column[:, None])
     )
-    rank[seen] = np.where(own[:, 0] > 0, before.sum(1), classes)
+    rank[voted] = np.where(true_votes[:, 0] > 0, before.sum(1), classes)
     return predicted, rank
+
+
+PROTOCOL = KNearestNeighbours()

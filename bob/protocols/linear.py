@@ -1,37 +1,80 @@
 """Linear probe: multinomial logistic regression with L2 on frozen features, solved to its optimum.
 
-Follows the log-regression evaluation of CLIP (Radford et al. 2021, arXiv:2103.00020), Kornblith et al. 2019 (arXiv:1805.08974) and DINOv2
-(eval/log_regression.py): raw features, C over 45 values of 10^linspace(-6, 5), C chosen on held-out train data, refit on all of train.
+Follows the log-regression evaluation of CLIP (Radford et al. 2021, arXiv:2103.00020), Kornblith et
+al. 2019 (arXiv:1805.08974) and DINOv2 (eval/log_regression.py): raw features, C over 45 values of
+10^linspace(-6, 5), C chosen on held-out train data, refit on all of train.
 
 Differs in these points:
 - the grid is widened where the best C lies on its edge, and the record says so;
-- held-out data is the dataset's val split, else a stratified share of train that keeps groups and byte-identical images on one side, or (`folds`)
-  each of several such parts in turn, of which the mean top-1 decides;
-- the solver stops on a bound of its distance from the optimum, not on a number of iterations, and the record carries the bound.
+- held-out data is the dataset's val split, else a stratified share of train that keeps groups and
+  byte-identical images on one side, or (`folds`) each of several such parts in turn, whose mean
+  top-1 decides;
+- the solver stops on a bound of its distance from the optimum, not on a number of iterations, and
+  the record carries the bound.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
+from pydantic import Field, model_validator
 
-from bob.numerics.linear.logistic_path import LogisticFit, scores
-from bob.numerics.linear.selection import select_and_refit, select_by_folds
 from bob.outcomes import ClassPredictions
-from bob.protocols.protocol import Part, Problem, Result
-from bob.specs import LinearSettings
+from bob.protocols.classification import ClassificationProblem, Classifier
+from bob.protocols.protocol import Result, ResultPart
+from bob.specs.numbers import Count
+from bob.specs.yaml import Closed
+
+if TYPE_CHECKING:
+    from bob.numerics.linear.logistic_path import LogisticFit
 
 
-def linear(problem: Problem, settings: LinearSettings, device: str) -> Result:
+class LinearSettings(Closed):
+    """Settings of the linear probe."""
+
+    log10_c: tuple[float, float, Count] = Field(strict=False)
+    """First and last log10 of C (scikit-learn's C), and the number of values, evenly spaced."""
+    held_out: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Share of train, per class, on which C is chosen where the dataset has no val split."""
+    folds: Annotated[int, Field(ge=2)] | None = None
+    """In place of `held_out`: the number of stratified folds, whose mean top-1 chooses C."""
+    tolerance: Annotated[float, Field(gt=0)]
+    """Relative objective gap at which the refit stops."""
+
+    @model_validator(mode="after")
+    def _has_one_way_of_choosing(self) -> "LinearSettings":
+        if (self.held_out is None) == (self.folds is None):
+            both = f"held_out {self.held_out!r} and folds {self.folds!r}"
+            raise ValueError(
+                "C is chosen on a held-out share of train ('held_out', such as 0.2) or by 'folds' "
+                f"(such as 5): give one; got {'neither' if self.folds is None else both}"
+            )
+        return self
+
+
+class LinearProbe(Classifier[LinearSettings]):
     """C chosen on held-out train rows, refit on all of train, scored on test."""
-    fit, detail = probe(problem, settings, device)
-    outcome = ClassPredictions.from_logits_in_blocks(
-        lambda rows: scores(fit, problem.test_x[rows]), problem.test_y, problem.classes
-    )
-    return Result((Part(outcome),), detail)
+
+    name = "linear"
+    settings = LinearSettings
+
+    def solve(
+        self, problem: ClassificationProblem, settings: LinearSettings, device: str
+    ) -> Result:
+        from bob.numerics.linear.logistic_path import scores
+
+        fit, detail = fit_probe(problem, settings, device)
+        outcome = ClassPredictions.from_logits_in_blocks(
+            lambda rows: scores(fit, problem.test_x[rows]), problem.test_y, problem.classes
+        )
+        return Result((ResultPart(outcome),), detail)
 
 
-def probe(problem: Problem, settings: LinearSettings, device: str) -> tuple[LogisticFit, dict[str, Any]]:
-    """The probe of all of train, and the record's detail about how it was chosen. Test is not read."""
+def fit_probe(
+    problem: ClassificationProblem, settings: LinearSettings, device: str
+) -> tuple["LogisticFit", dict[str, Any]]:
+    """Return the probe of all of train, and how it was chosen. Test is not read."""
+    from bob.numerics.linear.selection import select_and_refit, select_by_folds
+
     first, last, count = settings.log10_c
     grid = 10.0 ** np.linspace(first, last, count)
     data = problem.x, problem.y, problem.classes, grid
@@ -39,20 +82,24 @@ def probe(problem: Problem, settings: LinearSettings, device: str) -> tuple[Logi
         selection = select_and_refit(
             *data, problem.held_out, tolerance=settings.tolerance, device=device
         )
+        rows = {"held_out_rows": int(problem.held_out.sum())}
     else:
         selection = select_by_folds(
             *data, problem.fold, tolerance=settings.tolerance, device=device
         )
+        rows = {"held_out_rows": len(problem.y), "folds": len(np.unique(problem.fold))}
     fit = selection.fit
     return fit, {
         "c": selection.c,
         "c_at_edge": selection.at_edge,
         "grid_widened": selection.widened,
         "held_out_top1": selection.held_out_top1,
-        "held_out_rows": int(problem.held_out.sum()) if problem.fold is None else len(problem.y),
-        **({} if problem.fold is None else {"folds": len(np.unique(problem.fold))}),
+        **rows,
         "converged": fit.converged,
         "gap": fit.gap,
         "objective": fit.objective,
         "passes": fit.passes,
     }
+
+
+PROTOCOL = LinearProbe()

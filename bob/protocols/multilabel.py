@@ -100,7 +100,9 @@ class MultilabelProbe(Protocol[MultilabelSettings, MultilabelProblem]):
             held_out = _sample_held_out(splits["train"], settings.held_out, seed)
         return MultilabelProblem(x, y, held_out, features["test"].rows, labels["test"])
 
-    def solve(self, problem: MultilabelProblem, settings: MultilabelSettings, device: str) -> Result:
+    def solve(
+        self, problem: MultilabelProblem, settings: MultilabelSettings, device: str
+    ) -> Result:
         first, last, count = settings.log10_l2
         grid, held = 10.0 ** np.linspace(first, last, count), problem.held_out
         fits = fit_path(problem.x[~held], problem.labels[~held], grid)

@@ -1,14 +1,16 @@
-"""OOD generalisation: one linear probe, fitted and chosen in distribution, scored on every shifted test set of the dataset's family.
+"""OOD generalisation: one linear probe, scored on every shifted test set of the dataset's family.
 
-The probe is that of `bob.protocols.linear`: its strength is chosen on held-out train data of the in-distribution set, never on shifted images.
-Measures follow Taori et al. 2020 (arXiv:2007.00644; accuracy against accuracy in distribution) and WILDS (Koh et al. 2021, arXiv:2012.07421; worst
-group).
-A shifted set that holds only some of the classes (ImageNet-A and -R: 200 of 1,000) is scored among these alone, as its authors do (Hendrycks et al.
-2021, arXiv:2006.16241), and so is the in-distribution test split that it is compared with: the drop is between equal tasks.
+The probe is that of `bob.protocols.linear`: its strength is chosen on held-out train data of the
+in-distribution set, never on shifted images. Measures follow Taori et al. 2020 (arXiv:2007.00644;
+accuracy against accuracy in distribution) and WILDS (Koh et al. 2021, arXiv:2012.07421; worst
+group). A shifted set that holds only some of the classes (ImageNet-A and -R: 200 of 1,000) is
+scored among these alone, as its authors do (Hendrycks et al. 2021, arXiv:2006.16241), and so is the
+in-distribution test split that it is compared with: the drop is between equal tasks.
 
-Differs from them in one point: everything has an interval, over the images of all sets.
-Effective robustness needs a pool of backbones and so belongs to the leaderboard (`bob.statistics.effective_robustness`); its two coordinates are
-the scores `top1_poly` and `top1_test_poly` of a shift called poly.
+Differs from them in one point: everything has an interval, over the images of all sets. Effective
+robustness needs a pool of backbones and so belongs to the leaderboard
+(`bob.statistics.effective_robustness`); its two coordinates are the scores `top1_poly` and
+`top1_test_poly` of a shift called poly.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,122 +19,209 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bob.numerics.linear.logistic_path import scores
-from bob.outcomes import Classified, Shifted
-from bob.protocols.linear import probe
-from bob.protocols.protocol import Part, Problem, Result
-from bob.specs.settings import OodSettings
+from bob.datasets.dataset import Dataset, Shift, Split
+from bob.datasets.image_sets import ImageSet
+from bob.errors import NotApplicableError
+from bob.features.store import Features
+from bob.numerics.arrays import Bools, Ints
+from bob.outcomes import ClassPredictions, ShiftResults
+from bob.protocols.classification import (
+    CLASS_KINDS,
+    ClassificationProblem,
+    classification_needs,
+    classification_problem,
+    features_by_split,
+    held_out_of,
+    samples_held_out,
+)
+from bob.protocols.linear import LinearSettings, fit_probe
+from bob.protocols.needs import FeatureNeed, Inputs, Needs
+from bob.protocols.protocol import Protocol, Result, ResultPart
+from bob.specs import BackboneSpec
 
-Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
+
+class OodSettings(LinearSettings):
+    """Settings of OOD generalisation: those of the linear probe."""
 
 
 @dataclass(frozen=True, eq=False)
-class TestSet:
+class ShiftedTest:
     """Test images of one shift."""
-
-    __test__ = False  # no test of pytest's
 
     x: NDArray[np.float32]
     """(M, D)"""
     y: Ints
     """(M,) in the classes of train."""
     classes: tuple[int, ...] | None = None
-    """Score among these classes only; None is all."""
+    """Classes among which to score; None is all."""
     groups: Sequence[str] | None = None
-    """M names of the groups among which the worst is looked for; None makes the set one group."""
+    """M names of the groups of a worst-group score; None makes the set one group."""
 
 
 @dataclass(frozen=True, eq=False)
-class Family:
+class OodProblem:
     """A dataset and the shifted test sets of its family."""
 
-    problem: Problem
+    problem: ClassificationProblem
     """Train, and the in-distribution test split."""
-    shifts: Mapping[str, TestSet]
+    shifts: Mapping[str, ShiftedTest]
     """At least one, by name."""
     groups: Sequence[str] | None = None
     """Groups of the in-distribution test split."""
 
 
-def ood(family: Family, settings: OodSettings, device: str) -> Result:
-    """The probe on the in-distribution test split and on every shifted set."""
-    fit, detail = probe(family.problem, settings, device)
-    logits, y, shifts = scores(fit, family.problem.test_x), family.problem.test_y, family.shifts
-    own = Classified.from_logits(logits, y)
-    pairs = {
-        name: (among(logits, y, shift.classes), among(scores(fit, shift.x), shift.y, shift.classes))
-        for name, shift in shifts.items()
-    }
-    parts = [
-        Part(_together(family, own, pairs)),
-        Part(own, "test", facets={"shift": "test"}, stored=True),
-    ]
-    for name, (same_task, shifted) in pairs.items():
-        parts += _of_one(name, same_task, shifted, masked=shifts[name].classes is not None)
-    masks = {
-        name: len(shift.classes) for name, shift in shifts.items() if shift.classes is not None
-    }
-    return Result(
-        tuple(parts),
-        {
-            **detail,
-            "images": {name: len(shift.y) for name, shift in shifts.items()},
-            "scored_among_classes": masks,
-        },
-    )
+class OodGeneralisation(Protocol[OodSettings, OodProblem]):
+    """The linear probe on the in-distribution test split and on every shifted set."""
+
+    name = "ood"
+    settings = OodSettings
+    kinds = CLASS_KINDS
+    outcomes = (ShiftResults, ClassPredictions)
+
+    def needs(self, settings: OodSettings, dataset: Dataset, backbone: BackboneSpec) -> Needs:
+        shifts = require_shifts(dataset, "shift")
+        return [
+            *classification_needs(dataset, backbone),
+            *(FeatureNeed(backbone, ImageSet(name)) for name in shifts),
+        ]
+
+    def build(
+        self, settings: OodSettings, dataset: Dataset, needs: Needs, inputs: Inputs, seed: int
+    ) -> OodProblem:
+        features = features_by_split(needs, inputs)
+        problem = classification_problem(dataset, features, held_out_of(settings), seed)
+        shifted = {
+            name: _shifted_test(dataset, dataset.shifts[name], of_shift)
+            for name, of_shift in features_of_shifts(dataset, needs, inputs).items()
+        }
+        groups = _groups(dataset, dataset.splits["test"], features["test"].positions)
+        return OodProblem(problem, shifted, groups)
+
+    def solve(self, problem: OodProblem, settings: OodSettings, device: str) -> Result:
+        from bob.numerics.linear.logistic_path import scores
+
+        fit, detail = fit_probe(problem.problem, settings, device)
+        logits, y = scores(fit, problem.problem.test_x), problem.problem.test_y
+        test, shifts = ClassPredictions.from_logits(logits, y), problem.shifts
+        pairs = {
+            name: (
+                among(logits, y, shift.classes),
+                among(scores(fit, shift.x), shift.y, shift.classes),
+            )
+            for name, shift in shifts.items()
+        }
+        parts = [
+            ResultPart(_combined(problem, test, pairs)),
+            ResultPart(test, "test", facets={"shift": "test"}, stored=True),
+        ]
+        for name, (same_task, shifted) in pairs.items():
+            masked = shifts[name].classes is not None
+            parts += _parts_of_shift(name, same_task, shifted, masked)
+        masks = {
+            name: len(shift.classes) for name, shift in shifts.items() if shift.classes is not None
+        }
+        images = {name: len(shift.y) for name, shift in shifts.items()}
+        return Result(tuple(parts), {**detail, "images": images, "scored_among_classes": masks})
+
+    def uses_seed(self, settings: OodSettings, dataset: Dataset) -> bool:
+        return samples_held_out(settings, dataset)
 
 
-def among(logits: NDArray[np.float64], y: Ints, classes: Sequence[int] | None) -> Classified:
-    """The outcome among some classes: their columns alone, and the examples of these classes alone. Classes are numbered anew."""
-    if classes is None:
-        return Classified.from_logits(logits, y)
-    kept = np.asarray(sorted(classes))
-    mine = np.isin(y, kept)
-    return Classified.from_logits(logits[np.ix_(mine, kept)], np.searchsorted(kept, y[mine]))
-
-
-def _of_one(name: str, own: Classified, shifted: Classified, masked: bool) -> Iterator[Part]:
-    """A shift's own accuracy, what it loses, and with a class mask the in-distribution accuracy that it is compared with."""
-    facets = {"shift": name}
-    yield Part(shifted, name, facets=facets, stored=True)
-    yield Part(Shifted.of([_right(own), _right(shifted)]), name, ("drop", "relative_drop"), facets)
-    yield Part(
-        own, f"test_{name}", "all" if masked else ("top1",), {"shift": "test", "classes_of": name}
-    )
-
-
-def _together(
-    family: Family, own: Classified, pairs: Mapping[str, tuple[Classified, Classified]]
-) -> Shifted:
-    """All sets at once. A shift's group names stand beside the shift's own, since one name may occur in several sets."""
-    sides = [_right(own), *(_right(shifted) for _, shifted in pairs.values())]
-    names = [_names("test", family.groups, len(sides[0]))]
-    for (name, shift), side in zip(family.shifts.items(), sides[1:], strict=True):
-        groups = (
-            None
-            if shift.groups is None
-            else [group for group, mine in zip(shift.groups, _in(shift), strict=True) if mine]
+def require_shifts(dataset: Dataset, *kinds: str) -> dict[str, Shift]:
+    """Return the shifts of some kinds; NotApplicableError where there are none."""
+    shifts = {name: shift for name, shift in dataset.shifts.items() if shift.kind in kinds}
+    if not shifts:
+        raise NotApplicableError(
+            f"needs shifts of kind {' or '.join(kinds)}; dataset {dataset.name!r} has none."
         )
-        names.append(_names(name, groups, len(side)))
-    index = {
-        group: i
-        for i, group in enumerate(dict.fromkeys(group for several in names for group in several))
+    return shifts
+
+
+def features_of_shifts(dataset: Dataset, needs: Needs, inputs: Inputs) -> dict[str, Features]:
+    """Return the features of the shifts among the needs, by name."""
+    return {
+        need.name: inputs.features(need)
+        for need in needs
+        if isinstance(need, FeatureNeed) and need.name in dataset.shifts
     }
-    return Shifted.of(
-        sides, [np.array([index[group] for group in several], np.int64) for several in names]
+
+
+def _shifted_test(dataset: Dataset, shift: Shift, features: Features) -> ShiftedTest:
+    groups = _groups(dataset, shift.split, features.positions)
+    return ShiftedTest(features.rows, shift.split.y[features.positions], shift.classes, groups)
+
+
+def _groups(dataset: Dataset, split: Split, positions: Ints) -> list[str] | None:
+    """Return the groups of a worst-group score, where the dataset names an attribute for it."""
+    values = split.attributes.get(dataset.worst_group or "")
+    return None if values is None else [values[i] for i in positions]
+
+
+def among(logits: NDArray[np.float64], y: Ints, classes: Sequence[int] | None) -> ClassPredictions:
+    """Return the outcome among some classes, which are renumbered.
+
+    Only their columns and the examples of these classes count; None counts all.
+    """
+    if classes is None:
+        return ClassPredictions.from_logits(logits, y)
+    kept = np.asarray(sorted(classes))
+    examples = np.isin(y, kept)
+    return ClassPredictions.from_logits(
+        logits[np.ix_(examples, kept)], np.searchsorted(kept, y[examples])
     )
 
 
-def _in(shift: TestSet) -> Bools:
-    """(M,) the images that are scored."""
+def _parts_of_shift(
+    name: str, same_task: ClassPredictions, shifted: ClassPredictions, masked: bool
+) -> Iterator[ResultPart]:
+    """Yield a shift's accuracy, its drop, and the accuracy that it is compared with."""
+    facets = {"shift": name}
+    yield ResultPart(shifted, name, facets=facets, stored=True)
+    drop = ShiftResults.from_test_sets([_correct(same_task), _correct(shifted)])
+    yield ResultPart(drop, name, ("drop", "relative_drop"), facets)
+    yield ResultPart(
+        same_task,
+        f"test_{name}",
+        "all" if masked else ("top1",),
+        {"shift": "test", "classes_of": name},
+    )
+
+
+def _combined(
+    problem: OodProblem,
+    test: ClassPredictions,
+    pairs: Mapping[str, tuple[ClassPredictions, ClassPredictions]],
+) -> ShiftResults:
+    """Return the outcome over all sets.
+
+    Groups are told apart by set and name, since one name may occur in several sets.
+    """
+    correct = [_correct(test), *(_correct(shifted) for _, shifted in pairs.values())]
+    names = [_group_names("test", problem.groups, len(correct[0]))]
+    for (name, shift), of_shift in zip(problem.shifts.items(), correct[1:], strict=True):
+        groups = None
+        if shift.groups is not None:
+            scored = zip(shift.groups, _is_scored(shift), strict=True)
+            groups = [group for group, is_scored in scored if is_scored]
+        names.append(_group_names(name, groups, len(of_shift)))
+    distinct = dict.fromkeys(group for of_set in names for group in of_set)
+    index = {group: i for i, group in enumerate(distinct)}
+    groups_of_sets = [np.array([index[group] for group in of_set], np.int64) for of_set in names]
+    return ShiftResults.from_test_sets(correct, groups_of_sets)
+
+
+def _is_scored(shift: ShiftedTest) -> Bools:
+    """Return which images (M,) are of a class that is scored."""
     return np.ones(len(shift.y), bool) if shift.classes is None else np.isin(shift.y, shift.classes)
 
 
-def _names(test_set: str, groups: Sequence[str] | None, n: int) -> list[tuple[str, str]]:
+def _group_names(test_set: str, groups: Sequence[str] | None, n: int) -> list[tuple[str, str]]:
     return [(test_set, "")] * n if groups is None else [(test_set, group) for group in groups]
 
 
-def _right(outcome: Classified) -> Bools:
-    right: Bools = outcome.rank == 0
-    return right
+def _correct(outcome: ClassPredictions) -> Bools:
+    correct: Bools = outcome.rank == 0
+    return correct
+
+
+PROTOCOL = OodGeneralisation()

@@ -1,34 +1,163 @@
-"""Zero-shot classification: an image is of the class whose prompts are closest to it in the space that image and text towers share.
+"""Zero-shot classification: an image is of the class whose prompts are closest to it.
 
-As CLIP (Radford et al. 2021, arXiv:2103.00020), open_clip's build_zero_shot_classifier and CLIP_benchmark do it: a class is the mean of its prompts'
-normalised embeddings, normalised again; scores are cosines, times a scale for the softmax. No image of train is looked at.
+As CLIP (Radford et al. 2021, arXiv:2103.00020), open_clip's build_zero_shot_classifier and
+CLIP_benchmark do it: a class is the mean of its prompts' normalised embeddings, normalised again;
+scores are cosines, times a scale for the softmax. No train image is read.
 
-Differs in one point: the scale is the task's and not the checkpoint's (CLIP_benchmark, too, has one for all, 100), so that the probabilities of
-backbones with another scale, or with SigLIP's bias, are not those that they were trained for. Accuracy does not depend on it.
+Prompts are open_clip's copies of OpenAI's (notebook Prompt_Engineering_for_ImageNet): the 80 for
+ImageNet and the 7 that its authors found to do nearly as well. Classes named by WordNet ids of
+ImageNet get open_clip's class names, which are OpenAI's curated ones; any other class its own name,
+with blanks for underscores.
+
+Differs in one point: the scale is the task's and not the checkpoint's (CLIP_benchmark, too, has one
+for all, 100), so that the probabilities of backbones with another scale, or with SigLIP's bias, are
+not those that they were trained for. Accuracy does not depend on it.
 """
 
-import numpy as np
-from numpy.typing import NDArray
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal
 
-from bob.numerics.search.similarity import unit
-from bob.outcomes import Classified
-from bob.protocols.protocol import Part, Result
+from pydantic import Field, model_validator
+
+from bob.datasets.class_names import class_list
+from bob.datasets.dataset import Dataset
+from bob.datasets.image_sets import ImageSet
+from bob.errors import DatasetError, NotApplicableError
+from bob.numerics.arrays import Floats, Ints
+from bob.outcomes import ClassPredictions
+from bob.protocols.classification import CLASS_KINDS, require_single_labels
+from bob.protocols.needs import FeatureNeed, Inputs, Needs, TextNeed, require_splits
+from bob.protocols.protocol import Protocol, Result, ResultPart
+from bob.specs import EMBEDDING, BackboneSpec
+from bob.specs.yaml import Closed
+
+IMAGENET = "imagenet_1k"
+"""The list of class names that holds ImageNet's WordNet ids."""
+WORDNET_ID = re.compile(r"n\d{8}( \(\d+\))?")
+Templates = Literal["openai", "simple"] | tuple[str, ...]
 
 
-def zeroshot(
-    images: NDArray[np.float32],
-    texts: NDArray[np.float32],
-    y: NDArray[np.int64],
-    classes: int,
-    logit_scale: float,
-) -> Result:
-    """Images (N, D) of true classes y (N,) against prompts (C · T, D), all of one class together."""
-    logits = logit_scale * (unit(images) @ class_embeddings(texts, classes).T)
-    return Result(
-        (Part(Classified.from_logits(logits, y)),), {"prompts_per_class": len(texts) // classes}
+class ZeroshotSettings(Closed):
+    """Settings of zero-shot classification."""
+
+    templates: (
+        Literal["openai", "simple"] | Annotated[tuple[str, ...], Field(strict=False, min_length=1)]
     )
+    """OpenAI's 80 ImageNet prompts or its subset of 7, as open_clip ships them; or a list, with {}
+    for the class name."""
+    logit_scale: Annotated[float, Field(gt=0)]
+    """Factor of cosines before the softmax. Accuracy does not depend on it."""
+
+    @model_validator(mode="after")
+    def _has_a_place_for_the_class_name(self) -> "ZeroshotSettings":
+        templates = () if isinstance(self.templates, str) else self.templates
+        if wrong := [template for template in templates if template.count("{}") != 1]:
+            raise ValueError(
+                f"each of templates must hold {{}} once, for the class name; got {wrong[0]!r}"
+            )
+        return self
 
 
-def class_embeddings(texts: NDArray[np.float32], classes: int) -> NDArray[np.float32]:
-    """(C · T, D) embeddings of prompts → (C, D) of length 1."""
+@dataclass(frozen=True, eq=False)
+class ZeroshotProblem:
+    """Embedded images and prompts."""
+
+    images: Floats
+    """(N, D)"""
+    texts: Floats
+    """(C · T, D), all prompts of one class together."""
+    y: Ints
+    """(N,)"""
+    classes: int
+
+
+class ZeroShot(Protocol[ZeroshotSettings, ZeroshotProblem]):
+    """Test images against the prompts of every class."""
+
+    name = "zeroshot"
+    settings = ZeroshotSettings
+    kinds = CLASS_KINDS | {"image-text"}
+    outcomes = (ClassPredictions,)
+
+    def needs(self, settings: ZeroshotSettings, dataset: Dataset, backbone: BackboneSpec) -> Needs:
+        require_splits(dataset, "test")
+        require_single_labels(dataset)
+        if len(dataset.classes) < 2:
+            raise NotApplicableError(
+                f"needs two class names; dataset {dataset.name!r} has {len(dataset.classes)}."
+            )
+        wordnet_ids = class_list(IMAGENET) if dataset.classes[0].startswith("n0") else ()
+        names = spoken_names(dataset.classes, wordnet_ids)
+        return both_towers(dataset, backbone, prompts(names, templates_of(settings.templates)))
+
+    def build(
+        self, settings: ZeroshotSettings, dataset: Dataset, needs: Needs, inputs: Inputs, seed: int
+    ) -> ZeroshotProblem:
+        images, texts = (
+            inputs.features(need) for need in needs if isinstance(need, FeatureNeed | TextNeed)
+        )
+        y = dataset.splits["test"].y[images.positions]
+        return ZeroshotProblem(images.rows, texts.rows, y, len(dataset.classes))
+
+    def solve(self, problem: ZeroshotProblem, settings: ZeroshotSettings, device: str) -> Result:
+        from bob.numerics.search.similarity import unit
+
+        classes = class_embeddings(problem.texts, problem.classes)
+        logits = settings.logit_scale * (unit(problem.images) @ classes.T)
+        detail = {"prompts_per_class": len(problem.texts) // problem.classes}
+        return Result((ResultPart(ClassPredictions.from_logits(logits, problem.y)),), detail)
+
+
+def both_towers(
+    dataset: Dataset, backbone: BackboneSpec, texts: tuple[str, ...]
+) -> list[FeatureNeed | TextNeed]:
+    """Return test images and texts in the space that both towers share."""
+    if not backbone.has_text:
+        raise NotApplicableError("needs a text tower.", subject="backbone")
+    towers = backbone.variant(output=EMBEDDING)
+    return [FeatureNeed(towers, ImageSet("test")), TextNeed(towers, "texts", texts)]
+
+
+def class_embeddings(texts: Floats, classes: int) -> Floats:
+    """Return class embeddings (C, D) of length 1 from embeddings of prompts (C · T, D)."""
+    from bob.numerics.search.similarity import unit
+
     return unit(unit(texts).reshape(classes, -1, texts.shape[1]).mean(1))
+
+
+def templates_of(chosen: Templates) -> list[str]:
+    """Return templates with {} for the class name."""
+    from open_clip.zero_shot_metadata import OPENAI_IMAGENET_TEMPLATES, SIMPLE_IMAGENET_TEMPLATES
+
+    if isinstance(chosen, tuple):
+        return list(chosen)
+    templates = OPENAI_IMAGENET_TEMPLATES if chosen == "openai" else SIMPLE_IMAGENET_TEMPLATES
+    return [template("{}") for template in templates]
+
+
+def spoken_names(classes: Sequence[str], wordnet_ids: Sequence[str]) -> list[str]:
+    """Return what each class is called in a sentence.
+
+    `wordnet_ids` are ImageNet's 1,000 in the order of its labels.
+    """
+    if not classes or not all(WORDNET_ID.fullmatch(name) for name in classes):
+        return [name.replace("_", " ") for name in classes]
+    from open_clip.zero_shot_metadata import IMAGENET_CLASSNAMES
+
+    place = {name: c for c, name in enumerate(wordnet_ids)}
+    if unknown := [name for name in classes if name[:9] not in place]:
+        raise DatasetError(
+            f"the class {unknown[0]!r} is a WordNet id that is not one of ImageNet's {len(place)}: "
+            "give class names that can be spoken."
+        )
+    return [IMAGENET_CLASSNAMES[place[name[:9]]] for name in classes]
+
+
+def prompts(names: Sequence[str], templates: Sequence[str]) -> tuple[str, ...]:
+    """Return C · T sentences, all of one class together."""
+    return tuple(template.replace("{}", name) for name in names for template in templates)
+
+
+PROTOCOL = ZeroShot()

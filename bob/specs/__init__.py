@@ -1,23 +1,21 @@
-"""What the registries hold: one frozen spec per backbone, task and dataset. No behaviour, no torch."""
+"""Entries of the registries: frozen specs of backbones, tasks and datasets. Imports no torch."""
 
 from bob.specs.backbone import (
-    TOWER,
     BackboneSpec,
     Family,
-    Graph,
-    Pooling,
+    OnnxGraph,
     Preprocessing,
     Pretraining,
 )
-from bob.specs.dataset import METRICS_OF, NOT_OURS, DatasetSpec, ShiftSpec
-from bob.specs.settings import SETTINGS, KnnSettings, LinearSettings
+from bob.specs.dataset import METRICS_BY_KIND, UNSCORED_METRICS, DatasetSpec, ShiftSpec
+from bob.specs.output import DEFAULT, EMBEDDING, GRID, Output
 from bob.specs.sources import (
     ArraysSource,
     FolderSource,
     HuggingFaceSource,
     QrelsSource,
     RealSource,
-    Repository,
+    RepositorySource,
     RevisitedSource,
     Role,
     SampleSource,
@@ -25,31 +23,28 @@ from bob.specs.sources import (
     TableSource,
     WebDatasetSource,
 )
-from bob.specs.task import MetricName, Protocol, TaskSpec
+from bob.specs.task import TaskSpec
 from bob.specs.weights import Weights
 
 __all__ = [
-    "METRICS_OF",
-    "NOT_OURS",
-    "SETTINGS",
-    "TOWER",
+    "DEFAULT",
+    "EMBEDDING",
+    "GRID",
+    "METRICS_BY_KIND",
+    "UNSCORED_METRICS",
     "ArraysSource",
     "BackboneSpec",
     "DatasetSpec",
     "Family",
     "FolderSource",
-    "Graph",
     "HuggingFaceSource",
-    "KnnSettings",
-    "LinearSettings",
-    "MetricName",
-    "Pooling",
+    "OnnxGraph",
+    "Output",
     "Preprocessing",
     "Pretraining",
-    "Protocol",
     "QrelsSource",
     "RealSource",
-    "Repository",
+    "RepositorySource",
     "RevisitedSource",
     "Role",
     "SampleSource",

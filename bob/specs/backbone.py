@@ -1,4 +1,4 @@
-"""What the registry of backbones holds: frozen weights, their preprocessing and their pooling."""
+"""Entries of the backbone registry: frozen weights, their preprocessing and the output that probes read."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -6,22 +6,20 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from bob.specs.numbers import Count
+from bob.specs.output import DEFAULT, TOWER_POOLS, Output
 from bob.specs.weights import Weights
 from bob.specs.yaml import Closed
 
 Family = Literal["supervised", "ssl", "clip", "domain", "baseline"]
-Loader = Literal["timm", "open_clip", "checkpoint", "transformers", "onnx", "python", "floor"]
-Pooling = Literal["default", "cls", "mean_patch", "cls+mean_patch", "pre_projection", "embedding"]
-TOWER: tuple[Pooling, ...] = ("pre_projection", "embedding")
-"""Poolings of an image-text model's image tower, before and after the projection into the space that it shares with text."""
+Loader = Literal["timm", "open_clip", "checkpoint", "transformers", "onnx", "python", "baseline"]
 OWN_REPOSITORY = "hf-hub:"
-"""Prefix of an architecture that a hub repository describes itself."""
+"""Prefix of an architecture that is described by the configuration in its own hub repository."""
 ARCHITECTURE_OPTIONS = ("timm", "open_clip", "checkpoint", "transformers")
-"""Loaders that build the architecture in code, and so take `options`."""
+"""Loaders that build the architecture in code, and therefore accept `options`."""
 
 
 class Preprocessing(Closed):
-    """Overrides of the backbone's own preprocessing; what is None stays as the backbone's library has it."""
+    """Overrides of a backbone's preprocessing. None keeps the value of the backbone's library."""
 
     input_px: Count | None = None
     crop_pct: Annotated[float, Field(gt=0, le=1)] | None = None
@@ -31,51 +29,54 @@ class Preprocessing(Closed):
     std: tuple[float, float, float] | None = Field(None, strict=False)
 
     def missing(self) -> list[str]:
+        """Return the names of the fields that are None."""
         return [name for name in type(self).model_fields if getattr(self, name) is None]
 
 
-class Graph(Closed):
-    """How an ONNX file is fed and read."""
+class OnnxGraph(Closed):
+    """Input layout and output tensor of an ONNX file."""
 
     output: str
-    """The output, or any inner tensor, whose values are the features."""
+    """Name of the output, or of any inner tensor, whose values are the features."""
     layout: Literal["NCHW", "NHWC"] = "NCHW"
     channels: Literal["RGB", "BGR"] = "RGB"
-    """The order that the graph expects; preprocessing.mean and std are in the order RGB all the same."""
+    """Channel order that the graph expects. preprocessing.mean and std are in RGB order regardless."""
 
 
 class Pretraining(Closed):
-    """What the weights have seen."""
+    """Pretraining method and data of the weights."""
 
     method: str
     data: str
     images: Count | None = None
-    """Of the last, largest stage that the source states; None where it states none."""
+    """Images of the largest stage that the source states; None where it states none."""
     seen: tuple[str, ...] = Field((), strict=False)
-    """Datasets of ours whose images are in the pretraining data: scores on them are contaminated."""
+    """Registered datasets whose images are in the pretraining data: scores on them are contaminated."""
 
 
 class BackboneSpec(Closed):
-    """Frozen weights, their preprocessing and the pooling that probes use."""
+    """Frozen weights, their preprocessing and the output that probes read."""
 
     name: str
     family: Family
     loader: Loader
     architecture: str
-    """A name of the loader's: timm's or open_clip's architecture or `hf-hub:owner/name`, `torchvision:NAME`, transformers' model type,
-    an ONNX file's own name, `module:function` or `file.py:function`, the kind of floor."""
+    """Name of the architecture for the loader: an architecture of timm or open_clip or
+    `hf-hub:owner/name`, `torchvision:NAME`, a model type of transformers, the name of an ONNX file,
+    `module:function` or `file.py:function`, or the kind of baseline."""
     options: Mapping[str, Any] = {}
-    """What differs from the architecture's own defaults in the weights' training code."""
+    """Arguments of the architecture that differ from its defaults."""
     weights: Weights | None = None
-    graph: Graph | None = None
-    pooling: Pooling = "default"
+    graph: OnnxGraph | None = None
+    output: Output = DEFAULT
+    """Which layers are read and how they are pooled: `cls`, `mean_patch`, `cls@-4,-3,-2,-1`, ..."""
     preprocessing: Preprocessing = Preprocessing()
     input_px: Count | None = None
-    """The side of the input that all of this makes, checked on load; to set it, use preprocessing.input_px."""
+    """Declared side of the input in pixels, checked on load. To change it, use preprocessing.input_px."""
     width: Count | None = None
-    """The feature width D, checked on load; None is discovered."""
+    """Declared feature width D, checked on load."""
     params: Annotated[int, Field(ge=0)] | None = None
-    """Of the frozen body, without the head; checked on load."""
+    """Declared number of parameters without the classifier head, checked on load."""
     pretraining: Pretraining | None = None
     licence: str | None = None
     paper: str | None = None
@@ -84,42 +85,54 @@ class BackboneSpec(Closed):
     summary: str = ""
 
     def __hash__(self) -> int:
-        """`options` may hold lists; equality compares every field."""
-        return hash((self.name, self.pooling, self.preprocessing))
+        """Hash a few fields, since `options` may hold lists; equality compares every field."""
+        return hash((self.name, self.output, self.preprocessing))
 
     @property
     def has_text(self) -> bool:
-        """Whether there is a text tower beside the image tower."""
+        """Whether the backbone has a text tower beside the image tower."""
         return self.loader == "open_clip"
 
     def variant(
-        self, *, pooling: Pooling | None = None, preprocessing: Preprocessing | None = None
+        self, *, output: Output | None = None, preprocessing: Preprocessing | None = None
     ) -> "BackboneSpec":
-        """The same weights read or fed otherwise; what the entry declares and might not hold for it is discovered anew."""
-        changed: dict[str, Any] = {"pooling": pooling or self.pooling, "width": None}
+        """Return the same weights with another output or preprocessing.
+
+        Declared facts that may not hold for the variant are dropped.
+        """
+        changed: dict[str, Any] = {"output": output or self.output, "width": None}
         if preprocessing:
             changed |= {"preprocessing": preprocessing, "input_px": None, "params": None}
         return self.model_copy(update=changed)
 
-    def contradicted(self, input_px: int, width: int, params: int) -> list[str]:
-        """What the entry declares and is not so."""
-        found = {"input_px": input_px, "width": width, "params": params}
-        wrong = [name for name, value in found.items() if getattr(self, name) not in (None, value)]
+    @property
+    def forward(self) -> "BackboneSpec":
+        """The entry reduced to what a forward pass depends on: outputs of one forward share it."""
+        return self.model_copy(update={"output": DEFAULT, "width": None})
+
+    def contradictions(self, input_px: int, width: int, params: int) -> list[str]:
+        """List the declared facts that differ from the measured ones."""
+        measured = {"input_px": input_px, "width": width, "params": params}
         return [
-            f"{name} is declared as {getattr(self, name):,}; it is {found[name]:,}"
-            for name in wrong
+            f"{name} is declared as {declared:,}; it is {value:,}"
+            for name, value in measured.items()
+            if (declared := getattr(self, name)) not in (None, value)
         ]
 
     @model_validator(mode="before")
     @classmethod
-    def _implied(cls, values: Any) -> Any:
-        """A CLIP tower's probes read it before the projection; `hf-hub:` architectures, and timm's with a tag, bring their own weights."""
+    def _fill_implied(cls, values: Any) -> Any:
+        """Fill in what follows from other keys.
+
+        Probes read CLIP towers before the projection; `hf-hub:` architectures and tagged names of
+        timm imply their weights.
+        """
         if not isinstance(values, dict):
             return values
         architecture = str(values.get("architecture"))
         implied: dict[str, Any] = {}
         if values.get("loader") == "open_clip":
-            implied["pooling"] = "pre_projection"
+            implied["output"] = "pre_projection"
         if architecture.startswith(OWN_REPOSITORY):
             implied["weights"] = {"hub": architecture.removeprefix(OWN_REPOSITORY)}
         elif values.get("loader") == "timm" and "." in architecture:
@@ -127,23 +140,24 @@ class BackboneSpec(Closed):
         return {**implied, **values}
 
     @model_validator(mode="after")
-    def _agrees(self) -> "BackboneSpec":
-        for wrong, problem in self._contradictions():
+    def _is_consistent(self) -> "BackboneSpec":
+        for wrong, problem in self._inconsistencies():
             if wrong:
                 raise ValueError(problem)
         return self
 
-    def _contradictions(self) -> list[tuple[bool, str]]:
+    def _inconsistencies(self) -> list[tuple[bool, str]]:
         weights, loader = self.weights or Weights(random=0), self.loader
         laid_out, drops = bool(weights.state_dict or weights.strip), bool(weights.drop)
         return [
             (
-                loader == "open_clip" and self.pooling not in TOWER,
-                f"loader open_clip has the poolings {' and '.join(TOWER)}; got {self.pooling!r}",
+                loader == "open_clip" and str(self.output) not in TOWER_POOLS,
+                f"loader open_clip has the outputs {' and '.join(TOWER_POOLS)}; "
+                f"got {str(self.output)!r}",
             ),
             (
-                loader != "open_clip" and self.pooling in TOWER,
-                f"pooling {self.pooling!r} belongs to loader open_clip; got loader {loader!r}",
+                loader != "open_clip" and self.output.pool in TOWER_POOLS,
+                f"output {str(self.output)!r} belongs to loader open_clip; got loader {loader!r}",
             ),
             (
                 loader != "open_clip" and weights.tag is not None,

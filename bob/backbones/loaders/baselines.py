@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from bob.backbones.backbone import Loaded
 from bob.backbones.pixels.geometry import Geometry, Normalisation
 from bob.errors import ConfigError, nearest
-from bob.specs import BackboneSpec, Pooling
+from bob.specs import BackboneSpec, Output
 
 VERSION = "bob floors 1"
 INPUT_PX = 224
@@ -25,19 +25,19 @@ BIAS = -1.0
 class ChannelStatistics(nn.Module):
     """Per-channel mean, standard deviation, minimum and maximum: (B, 3, H, W) → (B, 12), as torchgeo-bench's image statistics."""
 
-    def forward(self, x: torch.Tensor, poolings: Sequence[Pooling]) -> dict[Pooling, torch.Tensor]:
+    def forward(self, x: torch.Tensor, outputs: Sequence[Output]) -> dict[Output, torch.Tensor]:
         flat = x.flatten(2)
         rows = torch.cat(
             [flat.mean(2), flat.std(2, correction=0), flat.amin(2), flat.amax(2)], dim=1
         )
-        return dict.fromkeys(poolings, rows)
+        return dict.fromkeys(outputs, rows)
 
 
 class RawPixels(nn.Module):
     """The image averaged over a 16 × 16 grid: (B, 3, H, W) → (B, 768)."""
 
-    def forward(self, x: torch.Tensor, poolings: Sequence[Pooling]) -> dict[Pooling, torch.Tensor]:
-        return dict.fromkeys(poolings, F.adaptive_avg_pool2d(x, PIXELS_SIDE).flatten(1))
+    def forward(self, x: torch.Tensor, outputs: Sequence[Output]) -> dict[Output, torch.Tensor]:
+        return dict.fromkeys(outputs, F.adaptive_avg_pool2d(x, PIXELS_SIDE).flatten(1))
 
 
 class RandomConvolution(nn.Module):
@@ -59,13 +59,13 @@ class RandomConvolution(nn.Module):
         self.weight = nn.Parameter(weight)
         self.bias = nn.Parameter(torch.full((FILTERS,), BIAS, device="cpu"))
 
-    def forward(self, x: torch.Tensor, poolings: Sequence[Pooling]) -> dict[Pooling, torch.Tensor]:
+    def forward(self, x: torch.Tensor, outputs: Sequence[Output]) -> dict[Output, torch.Tensor]:
         response = F.conv2d(x, self.weight, stride=KERNEL_PX)
         bias = self.bias.view(-1, 1, 1)
         rows = torch.cat(
             [F.relu(sign * response + bias).mean(dim=(2, 3)) for sign in (1.0, -1.0)], dim=1
         )
-        return dict.fromkeys(poolings, rows)
+        return dict.fromkeys(outputs, rows)
 
 
 FLOORS: dict[str, Callable[[int], nn.Module]] = {

@@ -12,8 +12,8 @@ import torch
 import bob.backbones.loaders.timm
 import bob.backbones.loaders.torchvision
 from bob.backbones.backbone import Loaded
-from bob.backbones.weights.layouts import advised
-from bob.backbones.weights.tensors import FIRST, fill, in_file_order, read_tensors
+from bob.backbones.weights.layouts import with_layout_advice
+from bob.backbones.weights.tensors import MAX_LISTED, load_strictly, match_in_order, read_tensors
 from bob.errors import BackboneError, ConfigError
 from bob.specs import BackboneSpec, Weights
 
@@ -34,10 +34,10 @@ def load(spec: BackboneSpec, file: Path | None, *, offline: bool) -> Loaded:
             spec.name, read_tensors(spec.name, file, spec.weights.state_dict), spec.weights
         )
         if spec.weights.match == "order":
-            state = in_file_order(spec.name, state, body.state_dict())
-        fill(spec.name, body, state, spec.architecture)
+            state = match_in_order(spec.name, state, body.state_dict())
+        load_strictly(spec.name, body, state, spec.architecture)
     except BackboneError as error:
-        raise advised(error, spec.name, file, body.state_dict()) from error
+        raise with_layout_advice(error, spec.name, file, body.state_dict()) from error
     return loaded
 
 
@@ -70,4 +70,4 @@ def own_tensors(
 
 
 def _first(names: "Mapping[str, torch.Tensor] | list[str]") -> str:
-    return ", ".join(list(names)[:FIRST])
+    return ", ".join(list(names)[:MAX_LISTED])

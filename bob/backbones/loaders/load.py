@@ -19,7 +19,7 @@ LOADERS: Mapping[str, ModuleType] = {
     "transformers": transformers,
     "onnx": onnx,
     "python": python,
-    "floor": baselines,
+    "baseline": baselines,
 }
 LIBRARIES = (
     "timm",
@@ -56,7 +56,7 @@ def outline(spec: BackboneSpec, *, offline: bool) -> Loaded:
 
 
 def library_versions() -> dict[str, str]:
-    found = {"torch": torch.__version__, "floors": baselines.VERSION}
+    found = {"torch": torch.__version__, "baselines": baselines.VERSION}
     for library in LIBRARIES:
         try:
             found[library] = version(library)

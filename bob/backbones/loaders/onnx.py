@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from bob.backbones.backbone import Loaded
+from bob.backbones.backbone import Loaded, refuse_outputs
 from bob.backbones.pixels.geometry import Geometry, Normalisation
 from bob.errors import BackboneError, UnavailableError, nearest
-from bob.specs import BackboneSpec, Graph, Pooling
+from bob.specs import DEFAULT, BackboneSpec, OnnxGraph, Output
 
 PROVIDER = "CPUExecutionProvider"
 ERRORS_ONLY = 3
@@ -26,7 +26,7 @@ class OnnxRows(nn.Module):
     """(B, 3, H, W) normalised RGB → (B, D). The graph's learned constants are this module's parameters, so that they count and hash like others."""
 
     def __init__(
-        self, name: str, graph: Graph, session: Any, constants: Mapping[str, torch.Tensor]
+        self, name: str, graph: OnnxGraph, session: Any, constants: Mapping[str, torch.Tensor]
     ) -> None:
         super().__init__()
         self.name, self.graph, self.session = name, graph, session
@@ -34,17 +34,14 @@ class OnnxRows(nn.Module):
             [nn.Parameter(constants[key], requires_grad=False) for key in sorted(constants)]
         )
 
-    def forward(self, x: torch.Tensor, poolings: Sequence[Pooling]) -> dict[Pooling, torch.Tensor]:
-        if other := [pooling for pooling in poolings if pooling != "default"]:
-            raise BackboneError(
-                f"backbone {self.name!r}: an ONNX graph has pooling 'default' only; got {other[0]!r}."
-            )
+    def forward(self, x: torch.Tensor, outputs: Sequence[Output]) -> dict[Output, torch.Tensor]:
+        refuse_outputs(self.name, outputs, [DEFAULT], "an ONNX graph")
         fed = x.flip(1) if self.graph.channels == "BGR" else x
         fed = fed.permute(0, 2, 3, 1) if self.graph.layout == "NHWC" else fed
         values = np.ascontiguousarray(fed.float().cpu().numpy())
         (rows,) = self.session.run([self.graph.output], {self.session.get_inputs()[0].name: values})
         flat = rows.reshape(rows.shape[:2]) if rows.shape[2:] == (1,) * (rows.ndim - 2) else rows
-        return {"default": torch.from_numpy(flat).float().to(x.device)}
+        return {DEFAULT: torch.from_numpy(flat).float().to(x.device)}
 
 
 def load(spec: BackboneSpec, file: Path | None, *, offline: bool) -> Loaded:
@@ -85,7 +82,7 @@ def _loaded(
     return Loaded(module, geometry, Normalisation(own.mean, own.std), f"onnxruntime {version}")
 
 
-def _graph(spec: BackboneSpec) -> Graph:
+def _graph(spec: BackboneSpec) -> OnnxGraph:
     assert spec.graph is not None  # BackboneSpec sees to it
     return spec.graph
 

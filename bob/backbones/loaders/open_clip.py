@@ -19,7 +19,7 @@ from bob.backbones.loaders.open_clip_text import load_text
 from bob.backbones.loaders.towers import rows_of
 from bob.backbones.pixels.geometry import Geometry, Normalisation
 from bob.backbones.text import TextTower
-from bob.backbones.weights.tensors import fill, read_tensors
+from bob.backbones.weights.tensors import load_strictly, read_tensors
 from bob.errors import BackboneError, ConfigError, nearest
 from bob.io.hub import hub_file, optional_file
 from bob.specs import BackboneSpec
@@ -51,7 +51,7 @@ def load(spec: BackboneSpec, file: Path | None, *, offline: bool) -> Loaded:
     image = {
         name.removeprefix(IMAGE): tensor for name, tensor in state.items() if name.startswith(IMAGE)
     }
-    fill(spec.name, tower, _resized(tower, image), spec.architecture)
+    load_strictly(spec.name, tower, _resized(tower, image), spec.architecture)
     return _outlined(
         spec,
         config,

@@ -9,10 +9,10 @@ import torch
 from torch import nn
 
 from bob.backbones.text import TextTower
-from bob.backbones.weights.tensors import State, fill
+from bob.backbones.weights.tensors import State, load_strictly
 from bob.errors import UnavailableError
 from bob.io.digest import digest
-from bob.io.hub import hub_folder
+from bob.io.hub import hub_snapshot
 from bob.specs import BackboneSpec
 
 IMAGE = "visual."
@@ -45,7 +45,7 @@ def load_text(
     who, text = f"backbone {spec.name!r}", dict(config["text_cfg"])
     tokenize = _tokenizer(who, text, offline=offline)
     model = _model(who, {**config, "text_cfg": text}, offline=offline)
-    fill(spec.name, model, _text_state(model, state), f"{spec.architecture}, text tower")
+    load_strictly(spec.name, model, _text_state(model, state), f"{spec.architecture}, text tower")
     scale, bias = (
         model.logit_scale.detach().exp().item(),
         None if model.logit_bias is None else model.logit_bias.detach().item(),
@@ -65,7 +65,7 @@ def _model(who: str, config: dict[str, Any], *, offline: bool) -> Any:
     if hugging_face:
         _require_transformers(who)
         own["text_cfg"]["hf_model_name"] = str(
-            hub_folder(who, hugging_face, ["config.json"], [], offline=offline)
+            hub_snapshot(who, hugging_face, ["config.json"], [], offline=offline)
         )
         own["text_cfg"]["hf_model_pretrained"] = False
     custom = own.pop("custom_text", False) or bool(hugging_face)
@@ -106,7 +106,7 @@ def _tokenizer(who: str, text: Mapping[str, Any], *, offline: bool) -> Any:
     if not repository:
         return SimpleTokenizer(**options)
     _require_transformers(who)
-    folder = hub_folder(who, repository, TOKENIZER_FILES, TOKENIZER_EXTRAS, offline=offline)
+    folder = hub_snapshot(who, repository, TOKENIZER_FILES, TOKENIZER_EXTRAS, offline=offline)
     return HFTokenizer(str(folder), tokenizer_mode=text.get("tokenizer_mode"), **options)
 
 

@@ -15,10 +15,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from bob.backbones.backbone import Loaded
+from bob.backbones.backbone import Loaded, refuse_outputs
 from bob.backbones.pixels.geometry import Geometry, Normalisation
 from bob.errors import BackboneError, ConfigError
-from bob.specs import BackboneSpec, Pooling, Preprocessing
+from bob.specs import DEFAULT, BackboneSpec, Output, Preprocessing
 from bob.specs.yaml import build
 
 
@@ -29,17 +29,14 @@ class UserRows(nn.Module):
         super().__init__()
         self.model, self.name = model, name
 
-    def forward(self, x: torch.Tensor, poolings: Sequence[Pooling]) -> dict[Pooling, torch.Tensor]:
-        if other := [pooling for pooling in poolings if pooling != "default"]:
-            raise BackboneError(
-                f"backbone {self.name!r}: a module of one's own has pooling 'default' only; got {other[0]!r}."
-            )
+    def forward(self, x: torch.Tensor, outputs: Sequence[Output]) -> dict[Output, torch.Tensor]:
+        refuse_outputs(self.name, outputs, [DEFAULT], "a module of loader python")
         rows = self.model(x)
         if not isinstance(rows, torch.Tensor):
             raise BackboneError(
                 f"backbone {self.name!r}: its module must return a tensor (B, D); got {type(rows).__name__}."
             )
-        return {"default": rows}
+        return {DEFAULT: rows}
 
 
 def load(spec: BackboneSpec, file: Path | None, *, offline: bool) -> Loaded:

@@ -6,10 +6,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from bob.backbones.backbone import Loaded
+from bob.backbones.backbone import Loaded, refuse_outputs
 from bob.backbones.pixels.geometry import Geometry, Normalisation
-from bob.errors import BackboneError, ConfigError, nearest
-from bob.specs import BackboneSpec, Pooling
+from bob.errors import ConfigError, nearest
+from bob.specs import DEFAULT, BackboneSpec, Output
 
 
 class TorchvisionRows(nn.Module):
@@ -19,12 +19,9 @@ class TorchvisionRows(nn.Module):
         super().__init__()
         self.model, self.name = model, name
 
-    def forward(self, x: torch.Tensor, poolings: Sequence[Pooling]) -> dict[Pooling, torch.Tensor]:
-        if other := [pooling for pooling in poolings if pooling != "default"]:
-            raise BackboneError(
-                f"backbone {self.name!r}: an architecture of torchvision's has pooling 'default' only; got {other[0]!r}."
-            )
-        return {"default": self.model(x)}
+    def forward(self, x: torch.Tensor, outputs: Sequence[Output]) -> dict[Output, torch.Tensor]:
+        refuse_outputs(self.name, outputs, [DEFAULT], "a classifier of torchvision")
+        return {DEFAULT: self.model(x)}
 
 
 def outline(spec: BackboneSpec, architecture: str) -> Loaded:

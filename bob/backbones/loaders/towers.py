@@ -11,9 +11,9 @@ import torch
 from torch import nn
 
 from bob.errors import ConfigError
-from bob.specs import Pooling
+from bob.specs import Output
 
-Rows = dict[Pooling, torch.Tensor]
+Outputs = dict[Output, torch.Tensor]
 
 
 class VitRows(nn.Module):
@@ -24,11 +24,11 @@ class VitRows(nn.Module):
         self.tower, self.proj = tower, tower.proj
         tower.proj = None
 
-    def forward(self, x: torch.Tensor, poolings: Sequence[Pooling]) -> Rows:
+    def forward(self, x: torch.Tensor, outputs: Sequence[Output]) -> Outputs:
         before = self.tower(x)
         return {
-            pooling: before if pooling == "pre_projection" else before @ self.proj
-            for pooling in poolings
+            output: before if output.pool == "pre_projection" else before @ self.proj
+            for output in outputs
         }
 
 
@@ -42,11 +42,11 @@ class ResNetRows(nn.Module):
             self.projection.in_features, self.projection.weight.device
         )
 
-    def forward(self, x: torch.Tensor, poolings: Sequence[Pooling]) -> Rows:
+    def forward(self, x: torch.Tensor, outputs: Sequence[Output]) -> Outputs:
         before = self.tower(x)
         return {
-            pooling: before if pooling == "pre_projection" else self.projection(before)
-            for pooling in poolings
+            output: before if output.pool == "pre_projection" else self.projection(before)
+            for output in outputs
         }
 
 
@@ -69,12 +69,14 @@ class TrunkRows(nn.Module):
         super().__init__()
         self.tower = tower
 
-    def forward(self, x: torch.Tensor, poolings: Sequence[Pooling]) -> Rows:
+    def forward(self, x: torch.Tensor, outputs: Sequence[Output]) -> Outputs:
         trunk, head = self.tower.trunk, self.tower.head
         features = trunk.forward_features(x)
         before = trunk.forward_head(features, pre_logits=True)
         after = head(before) if len(head) else trunk.forward_head(features)
-        return {pooling: before if pooling == "pre_projection" else after for pooling in poolings}
+        return {
+            output: before if output.pool == "pre_projection" else after for output in outputs
+        }
 
 
 def rows_of(name: str, tower: nn.Module) -> nn.Module:

@@ -12,23 +12,31 @@ from typing import Any
 import torch
 from torch import nn
 
-from bob.backbones.backbone import Loaded
+from bob.backbones.backbone import Loaded, refuse_outputs
 from bob.backbones.pixels.geometry import Geometry, Normalisation
-from bob.backbones.weights.tensors import misfit
+from bob.backbones.weights.tensors import mismatch_error
 from bob.errors import BackboneError, ConfigError, UnavailableError, nearest
-from bob.io.hub import hub_folder
-from bob.specs import BackboneSpec, Pooling, Preprocessing
+from bob.io.hub import hub_snapshot
+from bob.specs import DEFAULT, GRID, BackboneSpec, Output, Preprocessing
 
 CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
 RESAMPLE = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}
 """Pillow's numbers, as preprocessor_config.json has them."""
+TOKEN_OUTPUTS = (
+    Output(pool="cls"),
+    Output(pool="mean_patch"),
+    Output(pool="cls+mean_patch"),
+    GRID,
+)
 
 
-class TransformersRows(nn.Module):
-    """A vision model's last hidden states, pooled: (B, 3, H, W) → (B, D).
+class TransformersFeatures(nn.Module):
+    """The last hidden states of a vision model: rows (B, D) or grids (B, H, W, D).
 
-    Tokens (B, N, D): `cls` is the first, `mean_patch` the mean of the last (H / patch) × (W / patch), so that registers are left out.
-    Feature maps (B, D, H, W): `default` is the mean over positions.
+    Of tokens (B, N, D), `cls` is the first and the patches are the last (H / patch) x (W / patch),
+    so that register tokens are left out. Of feature maps (B, D, H, W), `default` is the mean over
+    positions. Intermediate layers are not offered: whether the final norm applies to them differs
+    between model types.
     """
 
     def __init__(self, model: nn.Module, name: str) -> None:
@@ -36,24 +44,33 @@ class TransformersRows(nn.Module):
         self.model: Any = model
         self.name = name
 
-    def forward(self, x: torch.Tensor, poolings: Sequence[Pooling]) -> dict[Pooling, torch.Tensor]:
+    def forward(self, x: torch.Tensor, outputs: Sequence[Output]) -> dict[Output, torch.Tensor]:
         states = self.model(pixel_values=x).last_hidden_state
-        return {pooling: self._pool(states, pooling, x.shape[-2:]) for pooling in poolings}
+        read = self._read_map if states.ndim == 4 else self._read_tokens
+        return {output: read(states, output, x.shape[-2:]) for output in outputs}
 
-    def _pool(self, states: torch.Tensor, pooling: Pooling, size_px: Sequence[int]) -> torch.Tensor:
-        if states.ndim == 4 and pooling == "default":
-            return states.mean(dim=(2, 3))
-        if states.ndim != 3 or pooling == "default":
-            right = "default" if states.ndim == 4 else "cls, mean_patch or cls+mean_patch"
-            raise BackboneError(f"backbone {self.name!r}: has no pooling {pooling!r}; use {right}.")
+    def _read_map(
+        self, states: torch.Tensor, output: Output, size_px: Sequence[int]
+    ) -> torch.Tensor:
+        refuse_outputs(self.name, [output], [DEFAULT, GRID], "a model with feature maps")
+        return states.permute(0, 2, 3, 1) if output.is_grid else states.mean(dim=(2, 3))
+
+    def _read_tokens(
+        self, states: torch.Tensor, output: Output, size_px: Sequence[int]
+    ) -> torch.Tensor:
+        refuse_outputs(self.name, [output], TOKEN_OUTPUTS, "a model with tokens")
         patch = self.model.config.patch_size
-        patches = (size_px[0] // patch) * (size_px[1] // patch)
-        if "cls" in pooling and states.shape[1] <= patches:
+        height, width = size_px[0] // patch, size_px[1] // patch
+        patches = states[:, -height * width :]
+        if output.is_grid:
+            return patches.reshape(len(states), height, width, -1)
+        if "cls" in output.pool and states.shape[1] <= height * width:
             raise BackboneError(
-                f"backbone {self.name!r}: has no class token for pooling {pooling!r}; use mean_patch."
+                f"backbone {self.name!r}: has no class token for output {str(output)!r}; "
+                "use 'mean_patch'."
             )
-        parts = {"cls": states[:, 0], "mean_patch": states[:, -patches:].mean(dim=1)}
-        return torch.cat([parts[part] for part in pooling.split("+")], dim=1)
+        parts = {"cls": states[:, 0], "mean_patch": patches.mean(dim=1)}
+        return torch.cat([parts[part] for part in output.pool.split("+")], dim=1)
 
 
 def load(spec: BackboneSpec, file: Path | None, *, offline: bool) -> Loaded:
@@ -67,7 +84,7 @@ def load(spec: BackboneSpec, file: Path | None, *, offline: bool) -> Loaded:
     config = _agreed_config(spec, library, folder)
     model, told = _from_folder(spec, library, folder, config)
     if other := _differences(told, spec.weights.drop):
-        raise misfit(spec.name, spec.architecture, other)
+        raise mismatch_error(spec.name, spec.architecture, other)
     return _loaded(spec, library, model, _told_preprocessing(folder))
 
 
@@ -132,7 +149,7 @@ def _folder(spec: BackboneSpec, file: Path, *, offline: bool) -> Path:
     weights = spec.weights
     if weights is None or weights.hub is None:
         return file.parent
-    return hub_folder(
+    return hub_snapshot(
         f"backbone {spec.name!r}",
         weights.hub,
         [CONFIG],
@@ -204,7 +221,7 @@ def _told_preprocessing(folder: Path) -> Mapping[str, Any]:
 
 
 def _loaded(spec: BackboneSpec, library: Any, model: Any, told: Mapping[str, Any]) -> Loaded:
-    module = TransformersRows(model, spec.name)
+    module = TransformersFeatures(model, spec.name)
     return Loaded(module, *_preprocessing(spec, told), f"transformers {library.__version__}")
 
 

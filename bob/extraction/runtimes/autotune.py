@@ -22,8 +22,8 @@ from bob.extraction.runtimes.eager import Eager, out_of_memory
 from bob.extraction.runtimes.onnx import OnnxRuntime
 from bob.extraction.runtimes.openvino import OpenVino
 from bob.extraction.runtimes.runtime import Runtime, agrees
-from bob.io.files import write_whole
-from bob.specs import Pooling
+from bob.io.files import write_atomically
+from bob.specs import Output
 
 RUNTIMES = ("eager", "openvino", "onnxruntime", "compile")
 CPU_BATCHES, DEVICE_BATCHES = (4, 16, 1), (64, 128, 256)
@@ -43,7 +43,7 @@ class Rival:
     """A way to run a backbone beside eager PyTorch, and what is expected of it before it is tried."""
 
     name: str
-    make: Callable[[Backbone, Sequence[Pooling], int], Runtime]
+    make: Callable[[Backbone, Sequence[Output], int], Runtime]
     package: str
     setup_seconds: float
     """Making it ready, for a backbone of 10 to 100 M parameters."""
@@ -105,25 +105,29 @@ def _usable(precision: str, device_type: str) -> list[Rival]:
 
 
 @dataclass(frozen=True, eq=False)
-class Images:
+class TuningImages:
     """What a pass has to embed, and how it begins."""
 
     crops: torch.Tensor
     """(n, 3, H, W) uint8, the first of them."""
     total: int
     """In the split, those that are stored already among them."""
-    poolings: Sequence[Pooling]
+    outputs: Sequence[Output]
 
 
 def make_ready(
-    backbone: Backbone, images: Images, asked: str, batch_size: int | None, memory: Path | None
+    backbone: Backbone,
+    images: TuningImages,
+    asked: str,
+    batch_size: int | None,
+    memory: Path | None,
 ) -> Runtime:
     """The runtime for a pass. `asked` is "auto" or one of RUNTIMES; a batch size of None is found. `memory` is the file that remembers.
 
     Whatever is asked for, rows that differ from eager's are not used: eager is, where another cannot run the backbone.
     """
     eager = Eager(backbone, batch_size or default_batch(backbone.device.type))
-    if backbone.spec.loader == "floor":
+    if backbone.spec.loader == "baseline":
         return eager
     rivals = [rival for rival in available(backbone) if asked in ("auto", rival.name)]
     remembered = recall(memory) if memory and asked == "auto" else None
@@ -138,7 +142,9 @@ def make_ready(
     return winner
 
 
-def _as_remembered(choice: Choice, eager: Eager, images: Images, batch_size: int | None) -> Runtime:
+def _as_remembered(
+    choice: Choice, eager: Eager, images: TuningImages, batch_size: int | None
+) -> Runtime:
     """Last time's winner, where it still agrees and the images repay making it ready."""
     eager.batch_size = batch_size or choice.batch_size
     rival = next((rival for rival in RIVALS if rival.name == choice.runtime), None)
@@ -148,7 +154,7 @@ def _as_remembered(choice: Choice, eager: Eager, images: Images, batch_size: int
 
 
 def _first_choice(
-    eager: Eager, rivals: Sequence[Rival], images: Images, *, forced: bool
+    eager: Eager, rivals: Sequence[Rival], images: TuningImages, *, forced: bool
 ) -> tuple[Runtime, float]:
     """The fastest at the first batch size, and its seconds per image."""
     winner: Runtime = eager
@@ -163,7 +169,7 @@ def _first_choice(
 
 
 def _other_batches(
-    winner: Runtime, best: float, eager: Eager, images: Images
+    winner: Runtime, best: float, eager: Eager, images: TuningImages
 ) -> tuple[Runtime, float]:
     """The winner at the batch size that suits it, as long as finding it takes little of the pass."""
     first, started, allowed = winner, time.perf_counter(), SHARE * best * images.total
@@ -177,20 +183,20 @@ def _other_batches(
     return winner, best
 
 
-def _resized(runtime: Runtime, eager: Eager, images: Images, size: int) -> Runtime | None:
+def _resized(runtime: Runtime, eager: Eager, images: TuningImages, size: int) -> Runtime | None:
     if runtime is eager:
         return Eager(eager.backbone, size)
     return _made(next(rival for rival in RIVALS if rival.name == runtime.name), eager, images, size)
 
 
-def _timed(runtime: Runtime, images: Images) -> float:
+def _timed(runtime: Runtime, images: TuningImages) -> float:
     """Seconds per image, the faster of two runs; infinite where the images do not fit in memory."""
     crops = images.crops[:TIMED] if runtime.backbone.device.type == "cpu" else images.crops
     seconds = []
     try:
         for _ in range(2):
             start = time.perf_counter()
-            runtime.embed(crops, images.poolings)
+            runtime.embed(crops, images.outputs)
             seconds.append(time.perf_counter() - start)
     except (MemoryError, RuntimeError) as error:
         if not out_of_memory(error) or runtime.name == "eager":
@@ -199,7 +205,7 @@ def _timed(runtime: Runtime, images: Images) -> float:
     return min(seconds) / len(crops)
 
 
-def _made(rival: Rival, eager: Eager, images: Images, batch_size: int) -> Runtime | None:
+def _made(rival: Rival, eager: Eager, images: TuningImages, batch_size: int) -> Runtime | None:
     """The rival made ready, or None where it cannot run this backbone or gives other rows: on images of the pass, and on noise."""
     noise = torch.randint(
         256,
@@ -208,9 +214,9 @@ def _made(rival: Rival, eager: Eager, images: Images, batch_size: int) -> Runtim
         generator=torch.Generator().manual_seed(2),
     )
     try:
-        made = rival.make(eager.backbone, images.poolings, batch_size)
+        made = rival.make(eager.backbone, images.outputs, batch_size)
         same = all(
-            agrees(made.embed(crops, images.poolings), eager.embed(crops, images.poolings))
+            agrees(made.embed(crops, images.outputs), eager.embed(crops, images.outputs))
             for crops in (images.crops[:COMPARED], noise)
         )
     except Exception:  # a compiler can fail on any graph in any way; eager runs what it cannot
@@ -229,6 +235,6 @@ def recall(memory: Path) -> Choice | None:
 def remember(memory: Path, choice: Choice) -> None:
     """A disk that is full or read-only costs the memory, not the run."""
     try:
-        write_whole(memory, json.dumps(asdict(choice)).encode())
+        write_atomically(memory, json.dumps(asdict(choice)).encode())
     except StoreError:
         return

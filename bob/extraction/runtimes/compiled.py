@@ -6,9 +6,9 @@ from typing import Any
 
 import torch
 
-from bob.backbones.backbone import Backbone, Rows
+from bob.backbones.backbone import Backbone, Embedded
 from bob.extraction.runtimes.runtime import Fused, batches, joined
-from bob.specs import Pooling
+from bob.specs import Output
 
 
 class Compiled:
@@ -16,20 +16,20 @@ class Compiled:
 
     name = "compile"
 
-    def __init__(self, backbone: Backbone, poolings: Sequence[Pooling], batch_size: int) -> None:
-        self.backbone, self.poolings, self.batch_size = backbone, list(poolings), batch_size
+    def __init__(self, backbone: Backbone, outputs: Sequence[Output], batch_size: int) -> None:
+        self.backbone, self.outputs, self.batch_size = backbone, list(outputs), batch_size
         options: dict[str, Any] = {"freezing": True} if backbone.device.type == "cpu" else {}
-        self._forward = torch.compile(Fused(backbone, poolings), dynamic=False, options=options)
+        self._forward = torch.compile(Fused(backbone, outputs), dynamic=False, options=options)
 
     @torch.no_grad()
-    def embed(self, crops: torch.Tensor, poolings: Sequence[Pooling]) -> Rows:
+    def embed(self, crops: torch.Tensor, outputs: Sequence[Output]) -> Embedded:
         parts = []
         with warnings.catch_warnings(), self.backbone.in_precision():
             warnings.simplefilter("ignore")  # the compiler's own deprecations, at the first call
             for batch, real in batches(crops, self.batch_size):
                 out = self._forward(batch.to(self.backbone.device, non_blocking=True))
                 parts.append([values[:real].cpu().numpy() for values in out])
-        rows = joined(parts, self.poolings, poolings)
-        for pooling, values in rows.items():
-            self.backbone.check_rows(pooling, values, len(crops))
+        rows = joined(parts, self.outputs, outputs)
+        for output, values in rows.items():
+            self.backbone.check_features(output, values, len(crops))
         return rows

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from bob.backbones.backbone import Backbone, Rows
+from bob.backbones.backbone import Backbone, Embedded
 from bob.extraction.runtimes.prefetch import CopiedAhead
-from bob.specs import Pooling
+from bob.specs import Output
 
 
 class Eager:
@@ -19,13 +19,13 @@ class Eager:
         self.backbone, self.batch_size = backbone, batch_size
         self._ahead = CopiedAhead(backbone.device) if backbone.device.type == "cuda" else None
 
-    def embed(self, crops: torch.Tensor, poolings: Sequence[Pooling]) -> Rows:
+    def embed(self, crops: torch.Tensor, outputs: Sequence[Output]) -> Embedded:
         """A batch that does not fit in memory is halved, and stays halved."""
-        parts: list[dict[Pooling, torch.Tensor]] = []
+        parts: list[dict[Output, torch.Tensor]] = []
         start = 0
         while start < len(crops):
             try:
-                parts.append(self._batch(crops, start, poolings))
+                parts.append(self._batch(crops, start, outputs))
                 start += self.batch_size
             except (MemoryError, RuntimeError) as error:
                 if self.batch_size == 1 or not out_of_memory(error):
@@ -36,26 +36,25 @@ class Eager:
         if self._ahead:
             torch.cuda.current_stream(self.backbone.device).synchronize()
         rows = {
-            pooling: np.concatenate([part[pooling].numpy() for part in parts])
-            for pooling in poolings
+            output: np.concatenate([part[output].numpy() for part in parts]) for output in outputs
         }
-        for pooling, values in rows.items():
-            self.backbone.check_rows(pooling, values, len(crops))
+        for output, values in rows.items():
+            self.backbone.check_features(output, values, len(crops))
         return rows
 
     def _batch(
-        self, crops: torch.Tensor, start: int, poolings: Sequence[Pooling]
-    ) -> dict[Pooling, torch.Tensor]:
-        """(B, D) per pooling in the processor's memory; on a graphics card the copies back are under way, into pinned memory."""
+        self, crops: torch.Tensor, start: int, outputs: Sequence[Output]
+    ) -> dict[Output, torch.Tensor]:
+        """(B, D) per output in the processor's memory; on a graphics card the copies back are under way, into pinned memory."""
         batch = (
             self._ahead.batch(crops, start, self.batch_size)
             if self._ahead
             else crops[start : start + self.batch_size]
         )
-        rows = self.backbone.forward(batch, poolings)
+        rows = self.backbone.forward(batch, outputs)
         return {
-            pooling: values.to("cpu", non_blocking=self._ahead is not None)
-            for pooling, values in rows.items()
+            output: values.to("cpu", non_blocking=self._ahead is not None)
+            for output, values in rows.items()
         }
 
 

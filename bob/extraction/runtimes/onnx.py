@@ -11,9 +11,9 @@ from typing import Any
 
 import torch
 
-from bob.backbones.backbone import Backbone, Rows
+from bob.backbones.backbone import Backbone, Embedded
 from bob.extraction.runtimes.runtime import Fused, batches, joined
-from bob.specs import Pooling
+from bob.specs import Output
 
 OPSET = 18
 
@@ -23,23 +23,23 @@ class OnnxRuntime:
 
     name = "onnxruntime"
 
-    def __init__(self, backbone: Backbone, poolings: Sequence[Pooling], batch_size: int) -> None:
-        self.backbone, self.poolings, self.batch_size = backbone, list(poolings), batch_size
-        self._session = _session(_exported(backbone, poolings, batch_size))
+    def __init__(self, backbone: Backbone, outputs: Sequence[Output], batch_size: int) -> None:
+        self.backbone, self.outputs, self.batch_size = backbone, list(outputs), batch_size
+        self._session = _session(_exported(backbone, outputs, batch_size))
 
-    def embed(self, crops: torch.Tensor, poolings: Sequence[Pooling]) -> Rows:
+    def embed(self, crops: torch.Tensor, outputs: Sequence[Output]) -> Embedded:
         parts = []
         for batch, real in batches(crops, self.batch_size):
             parts.append(
                 [values[:real] for values in self._session.run(None, {"crops": batch.numpy()})]
             )
-        rows = joined(parts, self.poolings, poolings)
-        for pooling, values in rows.items():
-            self.backbone.check_rows(pooling, values, len(crops))
+        rows = joined(parts, self.outputs, outputs)
+        for output, values in rows.items():
+            self.backbone.check_features(output, values, len(crops))
         return rows
 
 
-def _exported(backbone: Backbone, poolings: Sequence[Pooling], batch_size: int) -> bytes:
+def _exported(backbone: Backbone, outputs: Sequence[Output], batch_size: int) -> bytes:
     example = torch.zeros(
         (batch_size, 3, backbone.geometry.height_px, backbone.geometry.width_px), dtype=torch.uint8
     )
@@ -48,7 +48,7 @@ def _exported(backbone: Backbone, poolings: Sequence[Pooling], batch_size: int) 
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # as in bob.extraction.runtimes.openvino
         torch.onnx.export(
-            Fused(backbone, poolings).eval(),
+            Fused(backbone, outputs).eval(),
             (example,),
             file,
             input_names=["crops"],

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bob.backbones.backbone import Backbone, Rows
+from bob.backbones.backbone import Backbone, Embedded
 from bob.extraction.runtimes.runtime import Fused, batches, joined
-from bob.specs import Pooling
+from bob.specs import Output
 
 
 class OpenVino:
@@ -22,20 +22,20 @@ class OpenVino:
 
     name = "openvino"
 
-    def __init__(self, backbone: Backbone, poolings: Sequence[Pooling], batch_size: int) -> None:
-        self.backbone, self.poolings, self.batch_size = backbone, list(poolings), batch_size
-        self._queue = _compiled(backbone, poolings, batch_size)
+    def __init__(self, backbone: Backbone, outputs: Sequence[Output], batch_size: int) -> None:
+        self.backbone, self.outputs, self.batch_size = backbone, list(outputs), batch_size
+        self._queue = _compiled(backbone, outputs, batch_size)
         self._queue.set_callback(_keep)
 
-    def embed(self, crops: torch.Tensor, poolings: Sequence[Pooling]) -> Rows:
+    def embed(self, crops: torch.Tensor, outputs: Sequence[Output]) -> Embedded:
         """Batches are handed to whichever stream is free; rows come back in their places."""
         found: dict[int, list[NDArray[np.float32]]] = {}
         for number, (batch, real) in enumerate(batches(crops, self.batch_size)):
             self._queue.start_async([batch.numpy()], (found, number, real), share_inputs=True)
         self._queue.wait_all()
-        rows = joined([found[number] for number in sorted(found)], self.poolings, poolings)
-        for pooling, values in rows.items():
-            self.backbone.check_rows(pooling, values, len(crops))
+        rows = joined([found[number] for number in sorted(found)], self.outputs, outputs)
+        for output, values in rows.items():
+            self.backbone.check_features(output, values, len(crops))
         return rows
 
 
@@ -48,7 +48,7 @@ def _keep(request: Any, place: tuple[dict[int, list[NDArray[np.float32]]], int, 
     ]
 
 
-def _compiled(backbone: Backbone, poolings: Sequence[Pooling], batch_size: int) -> Any:
+def _compiled(backbone: Backbone, outputs: Sequence[Output], batch_size: int) -> Any:
     from openvino import AsyncInferQueue, Core
     from openvino.frontend import FrontEndManager
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
@@ -59,7 +59,7 @@ def _compiled(backbone: Backbone, poolings: Sequence[Pooling], batch_size: int) 
         warnings.simplefilter(
             "ignore"
         )  # the tracer warns of every shape that it takes as fixed; what it gets wrong is seen in the rows
-        fused = Fused(backbone, poolings).eval()
+        fused = Fused(backbone, outputs).eval()
         traced = torch.jit.trace(fused, example, check_trace=False, strict=False)  # type: ignore[no-untyped-call]
         frontend = FrontEndManager().load_by_framework("pytorch")
         decoder = TorchScriptPythonDecoder(

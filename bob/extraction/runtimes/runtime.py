@@ -8,8 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from bob.backbones.backbone import Backbone, Rows
-from bob.specs import Pooling
+from bob.backbones.backbone import Backbone, Embedded
+from bob.specs import Output
 
 AGREES = 1e-5
 """The largest difference from eager PyTorch's rows that a runtime may show, relative to the largest value; measured on images of the pass."""
@@ -22,31 +22,29 @@ class Runtime(Protocol):
     backbone: Backbone
     batch_size: int
 
-    def embed(self, crops: torch.Tensor, poolings: Sequence[Pooling]) -> Rows:
-        """(n, 3, H, W) uint8 → (n, D) float32 per pooling; n is any number, the runtime cuts it into its batches."""
+    def embed(self, crops: torch.Tensor, outputs: Sequence[Output]) -> Embedded:
+        """(n, 3, H, W) uint8 → (n, D) float32 per output; n is any number, the runtime cuts it into its batches."""
 
 
 class Fused(nn.Module):
-    """uint8 crops in, one tensor per pooling out: normalisation and forward as one graph, so that a compiler sees them together."""
+    """uint8 crops in, one tensor per output out: normalisation and forward as one graph, so that a compiler sees them together."""
 
-    def __init__(self, backbone: Backbone, poolings: Sequence[Pooling]) -> None:
+    def __init__(self, backbone: Backbone, outputs: Sequence[Output]) -> None:
         super().__init__()
-        self.module, self.normalisation, self.poolings = (
+        self.module, self.normalisation, self.outputs = (
             backbone.module,
             backbone.normalisation,
-            list(poolings),
+            list(outputs),
         )
 
     def forward(self, crops: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        pooled = self.module(self.normalisation.apply(crops), self.poolings)
-        return tuple(pooled[pooling].float() for pooling in self.poolings)
+        pooled = self.module(self.normalisation.apply(crops), self.outputs)
+        return tuple(pooled[output].float() for output in self.outputs)
 
 
-def agrees(rows: Rows, reference: Rows) -> bool:
+def agrees(rows: Embedded, reference: Embedded) -> bool:
     """Whether rows are those of the reference, to rounding."""
-    return all(
-        _difference(rows[pooling], wanted) <= AGREES for pooling, wanted in reference.items()
-    )
+    return all(_difference(rows[output], wanted) <= AGREES for output, wanted in reference.items())
 
 
 def _difference(rows: NDArray[np.float32], wanted: NDArray[np.float32]) -> float:
@@ -66,11 +64,10 @@ def batches(crops: torch.Tensor, size: int) -> Iterator[tuple[torch.Tensor, int]
 
 def joined(
     parts: Sequence[Sequence[NDArray[np.float32]]],
-    poolings: Sequence[Pooling],
-    wanted: Sequence[Pooling],
-) -> Rows:
-    """Outputs per batch, each one array per pooling, into rows of the poolings wanted."""
+    outputs: Sequence[Output],
+    wanted: Sequence[Output],
+) -> Embedded:
+    """Outputs per batch, each one array per output, into rows of the outputs wanted."""
     return {
-        pooling: np.concatenate([part[poolings.index(pooling)] for part in parts])
-        for pooling in wanted
+        output: np.concatenate([part[outputs.index(output)] for part in parts]) for output in wanted
     }

@@ -1,37 +1,49 @@
-"""Exact nearest neighbours by cosine similarity or Euclidean distance: faiss on the CPU, torch on an accelerator, the same answers from both.
+"""Exact nearest neighbours by cosine similarity or Euclidean distance: faiss on the CPU, torch on an
+accelerator, and the same answers from both.
 
-Either searches in float32, whose sums depend on the library and the machine. What float32 cannot tell apart is settled in float64 afterwards,
-so that the answer is one order whoever searched: by similarity in float64, rounded to float32 (cosines to 9 decimals first, below which
-the order of a sum shows), equal similarities by index.
+Either searches in float32, whose sums depend on the library and the machine. What float32 cannot
+order is recomputed in float64, so that the order is always the same: by similarity in float64,
+rounded to float32 (cosines to 9 decimals first, beyond which the order of summation shows); equal
+similarities by index.
 
-Beside the features and the Q · k neighbours, memory holds one chunk of the gallery as it is searched, one of the queries, and
-for torch the similarities between the two.
+Beside the features and the Q · k neighbours, memory holds one chunk of the gallery as it is
+searched, one chunk of the queries, and for torch the similarities between the two.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import faiss
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from bob.numerics.arrays import Doubles, Floats, Ints
-from bob.numerics.search.similarity import Metric, metric_of
+from bob.numerics.search.chunks import slices
+from bob.numerics.search.order import sort_keys, values_and_positions
+from bob.numerics.search.similarity import (
+    MetricName,
+    Similarity,
+    safety_factor,
+    similarity_of,
+    worst_error,
+)
 
 SPARE = 8
-"""Neighbours beyond k that are fetched, so that what float32 confuses with the k-th is nearly always among them."""
+"""Candidates beyond k, so that rows that float32 confuses with the k-th are nearly always among
+the candidates."""
 GALLERY_CHUNK_BYTES = 256 * 2**20
-"""Of the gallery, as float32, searched at once."""
+"""Size of the float32 gallery rows that are searched at once."""
 QUERIES_PER_CHUNK = 4096
 """The block in which faiss itself takes queries: smaller ones are slower."""
 CELLS_PER_CHUNK = 32 * 2**20
-"""Similarities, or fetched neighbours, held at once: 128 MiB in float32."""
+"""Similarities, or candidates, in memory at once: 128 MiB in float32."""
 EXACT_CELLS = 2 * 2**20
-"""Numbers held at once in float64: 16 MiB."""
+"""Float64 numbers in memory at once: 16 MiB."""
 SAMPLED = (512, 8)
-"""Queries, and neighbours of each, whose scores are taken in float64 to see how far float32 is off."""
+"""Queries, and candidates of each, whose float32 errors are measured."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +56,7 @@ class Neighbours:
     """(Q, k) gallery rows; equal similarities in ascending order of index."""
 
     def take(self, queries: slice) -> "Neighbours":
+        """Return the neighbours of some of the queries."""
         return Neighbours(self.similarity[queries], self.index[queries])
 
 
@@ -52,122 +65,119 @@ def search(
     queries: NDArray[Any],
     k: int,
     device: str = "cpu",
-    metric: Literal["cosine", "euclidean"] = "cosine",
+    metric: MetricName = "cosine",
     among: Ints | None = None,
 ) -> Neighbours:
-    """The k most similar gallery rows (N, D) (all where there are fewer) for each of the queries (Q, D).
+    """Return the k most similar rows of the gallery (N, D), or all N if k > N, for queries (Q, D).
 
-    `among`, ascending, restricts the search to these gallery rows; `index` counts in the whole gallery all the same.
+    `among`, ascending, restricts the search to these gallery rows; `index` still refers to the full
+    gallery.
     """
-    similar = metric_of(metric, gallery)
+    similarity = similarity_of(metric, gallery)
     n = len(gallery) if among is None else len(among)
-    k, wide = min(k, n), min(k + SPARE, n)
-    result = Neighbours(
-        np.empty((len(queries), k), np.float32), np.empty((len(queries), k), np.int64)
-    )
-    fetched = _fetch(similar, gallery, queries, among, wide, device)
-    factor = _tolerance(similar, gallery, queries, fetched)
-    for part in _slices(len(queries), max(1, EXACT_CELLS // max(wide, gallery.shape[1]))):
-        found, unsettled = _settled(
-            similar, gallery, queries[part], fetched.take(part), k, n, factor
+    k, width = min(k, n), min(k + SPARE, n)
+    result = _empty(len(queries), k)
+    candidates = _candidates(similarity, gallery, queries, among, width, device)
+    factor = _measured_factor(similarity, gallery, queries, candidates)
+    for part in slices(len(queries), EXACT_CELLS // max(width, gallery.shape[1])):
+        nearest, unsettled = _settled(
+            similarity, gallery, queries[part], candidates.take(part), k, n, factor
         )
-        result.similarity[part], result.index[part] = found.similarity, found.index
-        for some in np.array_split(unsettled, -(-len(unsettled) // max(1, EXACT_CELLS // n)) or 1):
-            rows = part.start + some
-            whole = _exhaustive(similar, gallery, queries[rows], among, k)
-            result.similarity[rows], result.index[rows] = whole.similarity, whole.index
+        result.similarity[part], result.index[part] = nearest.similarity, nearest.index
+        for some in slices(len(unsettled), EXACT_CELLS // n):
+            rows = part.start + unsettled[some]
+            nearest = _exhaustive(similarity, gallery, queries[rows], among, k)
+            result.similarity[rows], result.index[rows] = nearest.similarity, nearest.index
     return result
 
 
-def _fetch(
-    metric: Metric,
+def _empty(queries: int, k: int) -> Neighbours:
+    return Neighbours(np.empty((queries, k), np.float32), np.empty((queries, k), np.int64))
+
+
+def _candidates(
+    similarity: Similarity,
     gallery: NDArray[Any],
     queries: NDArray[Any],
     among: Ints | None,
-    wide: int,
+    width: int,
     device: str,
 ) -> Neighbours:
-    """The `wide` best by score, as float32 has them."""
-    best = Neighbours(
-        np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.int64)
-    )
-    for rows, chunk in _chunks(
-        gallery, among, max(1, GALLERY_CHUNK_BYTES // (4 * gallery.shape[1]))
+    """Return the `width` best rows by float32 score; `similarity` holds these scores."""
+    best = _empty(len(queries), 0)
+    for rows, chunk in _gallery_chunks(
+        gallery, among, GALLERY_CHUNK_BYTES // (4 * gallery.shape[1])
     ):
-        prepared = metric.prepared(chunk)
+        prepared = similarity.prepared(chunk)
         on_device = torch.from_numpy(prepared).to(device) if device != "cpu" else None
-        width = min(wide, best.index.shape[1] + len(prepared))
-        merged = Neighbours(
-            np.empty((len(queries), width), np.float32), np.empty((len(queries), width), np.int64)
-        )
-        at_once = min(
-            QUERIES_PER_CHUNK, CELLS_PER_CHUNK // (wide if on_device is None else len(prepared))
-        )
-        for part in _slices(len(queries), max(1, at_once)):
-            q, most = metric.prepared(queries[part]), min(wide, len(prepared))
+        merged = _empty(len(queries), min(width, best.index.shape[1] + len(prepared)))
+        per_query = width if on_device is None else len(prepared)
+        for part in slices(len(queries), min(QUERIES_PER_CHUNK, CELLS_PER_CHUNK // per_query)):
+            q, k = similarity.prepared(queries[part]), min(width, len(prepared))
             score, index = (
-                _faiss(metric, prepared, q, most)
+                _faiss(similarity, prepared, q, k)
                 if on_device is None
-                else _torch(metric, on_device, q, most)
+                else _torch(similarity, on_device, q, k)
             )
-            found = Neighbours(score, rows[index] if among is not None else index + rows.start)
-            found = _first(best.take(part), found, width) if best.index.shape[1] else found
-            merged.similarity[part], merged.index[part] = found.similarity, found.index
+            top = Neighbours(score, index + rows.start if among is None else rows[index])
+            if best.index.shape[1]:
+                top = _merged(best.take(part), top, merged.index.shape[1])
+            merged.similarity[part], merged.index[part] = top.similarity, top.index
         best = merged
     return best
 
 
-def _faiss(metric: Metric, gallery: Floats, queries: Floats, k: int) -> tuple[Floats, Ints]:
-    score, index = faiss.knn(queries, gallery, k, metric=metric.faiss_metric)
-    return (-score if metric.faiss_metric == faiss.METRIC_L2 else score), index
+def _faiss(
+    similarity: Similarity, gallery: Floats, queries: Floats, k: int
+) -> tuple[Floats, Ints]:
+    """Return the k best scores and their positions among prepared rows."""
+    score, index = faiss.knn(queries, gallery, k, metric=similarity.faiss_metric)
+    return (-score if similarity.faiss_metric == faiss.METRIC_L2 else score), index
 
 
-def _torch(metric: Metric, gallery: torch.Tensor, queries: Floats, k: int) -> tuple[Floats, Ints]:
-    top = torch.topk(metric.torch_scores(torch.from_numpy(queries).to(gallery.device), gallery), k)
+def _torch(similarity: Similarity, gallery: Tensor, queries: Floats, k: int) -> tuple[Floats, Ints]:
+    """Return the same as `_faiss`, for a gallery on a device."""
+    top = torch.topk(similarity.scores(torch.from_numpy(queries).to(gallery.device), gallery), k)
     return top.values.cpu().numpy(), top.indices.cpu().numpy()
 
 
-def _tolerance(
-    metric: Metric, gallery: NDArray[Any], queries: NDArray[Any], fetched: Neighbours
+def _measured_factor(
+    similarity: Similarity, gallery: NDArray[Any], queries: NDArray[Any], candidates: Neighbours
 ) -> float:
-    """How many times `metric.rounding` two scores lie apart before float32 can be trusted to have them in order.
-
-    Twice the largest error among some of them, since both can be off; doubled, since the largest among all is larger. The error cannot be known
-    beforehand: it spans a factor of 30 between features whose variance is spread and features that have it in their first columns.
-    """
+    """Return the `safety_factor` from float32 scores of evenly spread queries and candidates."""
     if not len(queries):
         return 0.0
     rows, columns = (
         np.unique(np.linspace(0, n - 1, most).astype(np.int64))
-        for n, most in zip(fetched.index.shape, SAMPLED, strict=True)
+        for n, most in zip(candidates.index.shape, SAMPLED, strict=True)
     )
-    score, rounding = (
-        fetched.similarity[rows][:, columns],
-        metric.rounding(queries[rows], fetched.similarity[rows])[:, columns],
-    )
+    all_scores = candidates.similarity[rows]
+    scale = similarity.error_scale(similarity.lengths(queries[rows]), all_scores)[:, columns]
     row, column = np.repeat(rows, len(columns)), np.tile(columns, len(rows))
-    exact = metric.score(
-        _exact_pairs(metric, gallery, queries, row, fetched.index[row, column])
-    ).reshape(score.shape)
-    return 4 * max(
-        0.5, float((np.abs(score - exact) / np.maximum(rounding, np.finfo(np.float32).tiny)).max())
-    )
+    exact = similarity.exact_score(
+        _exact_pairs(similarity, gallery, queries, row, candidates.index[row, column])
+    ).reshape(scale.shape)
+    return safety_factor(worst_error(all_scores[:, columns] - exact, scale))
 
 
 def _settled(
-    metric: Metric,
+    similarity: Similarity,
     gallery: NDArray[Any],
     queries: NDArray[Any],
-    fetched: Neighbours,
+    candidates: Neighbours,
     k: int,
     n: int,
     factor: float,
 ) -> tuple[Neighbours, Ints]:
-    """The first k, what float32 confuses put in order; and the rows in which it may confuse the k-th with what was not fetched."""
-    score, index = fetched.similarity, fetched.index
-    tolerance = np.float32(factor) * metric.rounding(queries, score)
+    """Return the k nearest candidates, and the queries for which these may be the wrong ones.
+
+    Candidates that float32 cannot order are ordered in float64. A query is returned where float32
+    cannot tell the k-th candidate from rows that are no candidates.
+    """
+    score, index = candidates.similarity, candidates.index
+    tolerance = np.float32(factor) * similarity.error_scale(similarity.lengths(queries), score)
     near = score[:, :-1] - score[:, 1:] <= tolerance[:, 1:]
-    confused = metric.doubtful(score, tolerance)
+    confused = similarity.cancelled(score, tolerance)
     confused[:, 1:] |= near
     confused[:, :-1] |= near
     open_end = (
@@ -176,72 +186,72 @@ def _settled(
         else np.zeros(len(score), bool)
     )
     confused[open_end] = False
-    similarity = metric.similarity(score)
+    values = similarity.similarity(score)
     row, column = np.nonzero(confused)
-    similarity[row, column] = _exact_pairs(metric, gallery, queries, row, index[row, column])
+    values[row, column] = _exact_pairs(similarity, gallery, queries, row, index[row, column])
     touched = np.flatnonzero(confused.any(1))
-    similarity[touched], index[touched] = _ordered(similarity[touched], index[touched])
-    return Neighbours(similarity[:, :k], index[:, :k]), np.flatnonzero(open_end)
+    values[touched], index[touched] = _ordered(values[touched], index[touched])
+    return Neighbours(values[:, :k], index[:, :k]), np.flatnonzero(open_end)
 
 
 def _exact_pairs(
-    metric: Metric, gallery: NDArray[Any], queries: NDArray[Any], row: Ints, index: Ints
+    similarity: Similarity, gallery: NDArray[Any], queries: NDArray[Any], row: Ints, index: Ints
 ) -> Doubles:
-    """(M,) similarity of queries[row] (M,) with gallery[index] (M,), in float64."""
+    """Return the float64 similarity (M,) of queries[row] (M, D) and gallery[index] (M, D)."""
     exact = np.empty(len(row))
-    for part in _slices(len(row), max(1, EXACT_CELLS // gallery.shape[1])):
-        exact[part] = metric.exact_pairs(
+    for part in slices(len(row), EXACT_CELLS // gallery.shape[1]):
+        exact[part] = similarity.pair_scores(
             queries[row[part]].astype(np.float64), gallery[index[part]].astype(np.float64)
         )
-    return exact
+    return similarity.exact_similarity(exact)
 
 
 def _exhaustive(
-    metric: Metric, gallery: NDArray[Any], queries: NDArray[Any], among: Ints | None, k: int
+    similarity: Similarity,
+    gallery: NDArray[Any],
+    queries: NDArray[Any],
+    among: Ints | None,
+    k: int,
 ) -> Neighbours:
-    """By float64 alone: for the few queries with more ties than were fetched."""
-    wanted = queries.astype(np.float64)
-    best = Neighbours(
-        np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.int64)
-    )
-    for rows, chunk in _chunks(
-        gallery, among, max(1, EXACT_CELLS // max(gallery.shape[1], len(queries)))
+    """Return the k nearest rows by float64 alone, for queries with more ties than candidates."""
+    centred = similarity.centred(torch.from_numpy(queries))
+    squares = centred.square().sum(1, keepdim=True)
+    best = _empty(len(queries), 0)
+    for rows, chunk in _gallery_chunks(
+        gallery, among, EXACT_CELLS // max(gallery.shape[1], len(queries))
     ):
-        similarity = metric.exact(wanted, chunk.astype(np.float64)).astype(np.float32)
-        index = np.broadcast_to(
-            rows if among is not None else np.arange(rows.start, rows.stop), similarity.shape
+        block = similarity.centred(torch.from_numpy(chunk))
+        scores = similarity.block_scores(centred, squares, block, block.square().sum(1)).numpy()
+        values = similarity.exact_similarity(scores).astype(np.float32)
+        index = np.arange(rows.start, rows.stop) if among is None else rows
+        best = _merged(
+            best,
+            Neighbours(values, np.broadcast_to(index, values.shape)),
+            min(k, best.index.shape[1] + len(chunk)),
         )
-        best = _first(best, Neighbours(similarity, index), min(k, best.index.shape[1] + len(chunk)))
     return best
 
 
-def _first(a: Neighbours, b: Neighbours, k: int) -> Neighbours:
-    """The k best of two lists."""
-    similarity, index = (
-        np.concatenate([a.similarity, b.similarity], 1),
-        np.concatenate([a.index, b.index], 1),
+def _merged(a: Neighbours, b: Neighbours, k: int) -> Neighbours:
+    """Return the k best of two lists per query."""
+    similarity, index = _ordered(
+        np.concatenate([a.similarity, b.similarity], 1), np.concatenate([a.index, b.index], 1)
     )
-    similarity, index = _ordered(similarity, index)
     return Neighbours(similarity[:, :k], index[:, :k])
 
 
 def _ordered(similarity: Floats, index: Ints) -> tuple[Floats, Ints]:
-    """Rows by similarity descending, then index ascending: one sort of int64, the float's bits (in an order that integers share) above the index."""
-    bits = (np.float32(0) - similarity).view(np.int32)  # 0 − s rather than −s: zero has one sign
-    key = (bits ^ ((bits >> 31) & 0x7FFFFFFF)).astype(np.int64) << 32 | index
-    key.sort(axis=1)
-    bits = (key >> 32).astype(np.int32)
-    return np.float32(0) - (bits ^ ((bits >> 31) & 0x7FFFFFFF)).view(np.float32), key & 0xFFFFFFFF
+    """Return rows by descending similarity, equal similarities by ascending index."""
+    keys = sort_keys(np.float32(0) - similarity, index)  # 0 − s, since −s would make a zero −0.0
+    keys.sort(axis=1)
+    negated, index = values_and_positions(keys)
+    return np.float32(0) - negated, index
 
 
-def _chunks(
+def _gallery_chunks(
     gallery: NDArray[Any], among: Ints | None, size: int
 ) -> Iterator[tuple[Any, NDArray[Any]]]:
-    """(rows, gallery[rows]): rows is a slice, or with `among` an array of positions."""
-    for part in _slices(len(gallery) if among is None else len(among), size):
+    """Yield (rows, gallery[rows]); rows is a slice, or with `among` an array of positions."""
+    for part in slices(len(gallery) if among is None else len(among), size):
         rows = part if among is None else among[part]
         yield rows, gallery[rows]
-
-
-def _slices(n: int, size: int) -> Iterator[slice]:
-    return (slice(start, min(start + size, n)) for start in range(0, n, size))

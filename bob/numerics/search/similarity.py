@@ -1,5 +1,15 @@
-"""Similarity of feature rows: a float32 score to search by, and the float64 similarity that settles what float32 cannot tell apart."""
+"""Cosine and Euclidean similarity of feature rows, in float32 to search by and in float64 to decide.
 
+A *score* orders gallery rows as their similarity does: the cosine, or minus the squared distance.
+Every search takes float32 scores of all rows, and float64 scores of the few rows whose order the
+float32 scores leave open. How far float32 scores are off is measured (`safety_factor`).
+
+Float32 scores come in two forms. A search for k neighbours copies its chunk of the gallery anyway
+and prepares the copy (`prepared`): normalised for cosines, centred for distances. A ranking uses
+the gallery where it is stored and corrects the products instead (`raw_distances`).
+"""
+
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -7,86 +17,171 @@ import faiss
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from bob.numerics.arrays import Bools, Doubles, Floats
+from bob.numerics.matmul import product
+
+MetricName = Literal["cosine", "euclidean"]
+RawDistances = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""Fill the last argument (B, g) from float32 gallery rows (g, D) and their weights (g,)."""
 
 EPS = 2.0**-23
 """Spacing of float32 at 1."""
+MIN_SAFETY = 2.0
+"""Smallest `safety_factor`."""
+CENTRE_ROWS = 1024
+"""Gallery rows, evenly spread, whose mean is the centre of Euclidean distances."""
 CANCELLED = 1000
-"""A squared distance below this many times its tolerance is taken again in float64: the error of the distance stays below 1e-3 of it."""
+"""A squared distance below this many tolerances is recomputed in float64, so that the error of
+the distance stays below 1e-3 of it."""
+NEAR = 1e-6
+"""A float64 squared distance below this share of ‖q‖² + ‖x‖² is computed from differences: the
+expanded square has fewer than the 10 digits that two neighbouring float32 numbers need."""
+PAIRS = 2048
+"""Row differences in memory at once."""
 
 
-class Metric(Protocol):
-    """Similarity of rows. In float32 a *score*, which orders as similarity does; in float64 the similarity itself."""
+class Similarity(Protocol):
+    """Similarity of feature rows under one metric."""
 
     faiss_metric: int
 
+    # ---- float32
+
     def prepared(self, rows: NDArray[Any]) -> Floats:
-        """(M, D) a copy of rows as they are searched."""
+        """Return a copy of rows (M, D) in the form that `scores` and faiss take."""
 
-    def torch_scores(self, queries: torch.Tensor, gallery: torch.Tensor) -> torch.Tensor:
-        """(M, G) of prepared rows (M, D) and (G, D)."""
+    def scores(self, queries: Tensor, gallery: Tensor) -> Tensor:
+        """Return the float32 scores (M, G) of prepared rows (M, D) and (G, D)."""
 
-    def rounding(self, queries: NDArray[Any], score: Floats) -> Floats:
-        """(M, k) what the float32 error of a score (M, k) grows with. How many times this it is depends on the library and on the features."""
+    def weights(self, squares: Tensor) -> Tensor:
+        """Return the float32 weights (G,) of gallery rows with these squared lengths (G,)."""
 
-    def doubtful(self, score: Floats, tolerance: Floats) -> Bools:
-        """(M, k) scores too rough to be similarities, whatever their order."""
+    def raw_distances(self, queries: Tensor, squares: Tensor) -> RawDistances:
+        """Return a function that computes minus the scores of queries and unprepared rows.
 
-    def similarity(self, score: Floats) -> Floats:
-        """(M, k) of scores (M, k)."""
+        `queries` (B, D) are centred, in float64; `squares` (B, 1) are their squared lengths.
+        """
 
-    def score(self, similarity: Doubles) -> Doubles:
-        """The reverse."""
+    def error_scale(
+        self, lengths: NDArray[Any], scores: NDArray[Any], centred: bool = True
+    ) -> NDArray[Any]:
+        """Return what the float32 errors of scores grow with, in the shape of `scores`.
 
-    def exact_pairs(self, a: Doubles, b: Doubles) -> Doubles:
-        """(M,) similarity of a's rows with b's, one by one."""
+        By which factor they do depends on the library and on the features. `lengths` of the
+        centred queries and `scores` broadcast; `centred` says whether the gallery rows are, too.
+        """
 
-    def exact(self, a: Doubles, b: Doubles) -> Doubles:
-        """(M, G) similarity of each of a's rows with each of b's."""
+    def lengths(self, queries: NDArray[Any]) -> Floats:
+        """Return the lengths (M, 1) of the centred queries, as far as `error_scale` uses them."""
+
+    def cancelled(self, scores: Floats, tolerance: Floats) -> Bools:
+        """Return where scores are too inaccurate to become similarities, whatever their order."""
+
+    def similarity(self, scores: Floats) -> Floats:
+        """Return the cosines, or minus the distances."""
+
+    # ---- float64
+
+    def exact_similarity(self, scores: Doubles) -> Doubles:
+        """Return the similarities that decide: rounded to float32, they order neighbours."""
+
+    def exact_score(self, similarities: Doubles) -> Doubles:
+        """Return the inverse of `exact_similarity`."""
+
+    def centred(self, rows: Tensor) -> Tensor:
+        """Return a float64 copy of rows, relative to the centre where there is one."""
+
+    def pair_scores(self, a: Doubles, b: Doubles) -> Doubles:
+        """Return the score (M,) of each row of a (M, D) with the same row of b (M, D)."""
+
+    def block_scores(
+        self,
+        queries: Tensor,
+        query_squares: Tensor,
+        gallery: Tensor,
+        squares: Tensor,
+        same_point: float = 0.0,
+    ) -> Tensor:
+        """Return the scores (B, g) of centred float64 rows (B, D) and (g, D).
+
+        `query_squares` (B, 1) and `squares` (g,) are the squared lengths. A squared distance below
+        `same_point` · (‖q‖² + ‖x‖²) becomes 0.
+        """
 
 
 class Cosine:
-    """Cosine of the angle between rows; 0 where one of them is zero. Score: the similarity."""
+    """Cosine of the angle between rows; 0 where one of them is zero. The score is the cosine."""
 
     faiss_metric = faiss.METRIC_INNER_PRODUCT
 
     def prepared(self, rows: NDArray[Any]) -> Floats:
         return unit(rows)
 
-    def torch_scores(self, queries: torch.Tensor, gallery: torch.Tensor) -> torch.Tensor:
+    def scores(self, queries: Tensor, gallery: Tensor) -> Tensor:
         return queries @ gallery.T
 
-    def rounding(self, queries: NDArray[Any], score: Floats) -> Floats:
-        """Sums pass through larger values the larger they end; about 1 / 8 is there at 0 already."""
-        scale: Floats = np.float32(5 * EPS) * (np.abs(score) + np.float32(0.125))
-        return scale
+    def weights(self, squares: Tensor) -> Tensor:
+        return torch.where(squares > 0, squares.rsqrt(), 0).float()
 
-    def doubtful(self, score: Floats, tolerance: Floats) -> Bools:
-        return np.zeros(score.shape, bool)
+    def raw_distances(self, queries: Tensor, squares: Tensor) -> RawDistances:
+        """With the query's length in the query and the gallery row's length in its weight."""
+        scaled = torch.where(squares > 0, queries * -squares.rsqrt(), 0.0).float()
+        return lambda rows, weights, out: torch.mul(product(scaled, rows), weights, out=out)
 
-    def similarity(self, score: Floats) -> Floats:
-        return score
+    def error_scale(
+        self, lengths: NDArray[Any], scores: NDArray[Any], centred: bool = True
+    ) -> NDArray[Any]:
+        """Partial sums are the larger, the larger the final sum; at 0 they still reach about ⅛."""
+        return np.float32(5 * EPS) * (np.abs(scores) + np.float32(0.125))
 
-    def score(self, similarity: Doubles) -> Doubles:
-        return similarity
+    def lengths(self, queries: NDArray[Any]) -> Floats:
+        return np.ones((len(queries), 1), np.float32)
 
-    def exact_pairs(self, a: Doubles, b: Doubles) -> Doubles:
+    def cancelled(self, scores: Floats, tolerance: Floats) -> Bools:
+        return np.zeros(scores.shape, bool)
+
+    def similarity(self, scores: Floats) -> Floats:
+        return scores
+
+    def exact_similarity(self, scores: Doubles) -> Doubles:
+        """Nine decimals: beyond them the order of summation shows."""
+        return scores.round(9)
+
+    def exact_score(self, similarities: Doubles) -> Doubles:
+        return similarities
+
+    def centred(self, rows: Tensor) -> Tensor:
+        return rows.to(torch.float64, copy=True)
+
+    def pair_scores(self, a: Doubles, b: Doubles) -> Doubles:
         squares = np.einsum("ij,ij->i", a, a) * np.einsum("ij,ij->i", b, b)
-        cosine: Doubles = (
-            np.einsum("ij,ij->i", a, b) / np.sqrt(np.where(squares > 0, squares, 1))
-        ).round(9)
-        return cosine
+        cosines: Doubles = np.einsum("ij,ij->i", a, b) / np.sqrt(np.where(squares > 0, squares, 1))
+        return cosines
 
-    def exact(self, a: Doubles, b: Doubles) -> Doubles:
-        squares = np.einsum("ij,ij->i", a, a)[:, None] * np.einsum("ij,ij->i", b, b)
-        cosine: Doubles = (a @ b.T / np.sqrt(np.where(squares > 0, squares, 1))).round(9)
-        return cosine
+    def block_scores(
+        self,
+        queries: Tensor,
+        query_squares: Tensor,
+        gallery: Tensor,
+        squares: Tensor,
+        same_point: float = 0.0,
+    ) -> Tensor:
+        """The products come first, so that orthogonal rows of whole numbers have exactly 0."""
+        lengths = (torch.where(s > 0, s, 1.0).sqrt_() for s in (query_squares, squares))
+        cosines = queries @ gallery.T
+        for length in lengths:
+            cosines.div_(length)
+        return cosines
 
 
 @dataclass(frozen=True, eq=False)
 class Euclidean:
-    """Minus the distance between raw rows. Score: minus its square, as ‖q‖² + ‖x‖² − 2 q·x of rows less `centre`, where that loses fewest digits."""
+    """Minus the distance between rows. The score is minus its square, −(‖q‖² + ‖x‖² − 2 q·x).
+
+    Rows are taken relative to `centre`, where that form loses the fewest digits.
+    """
 
     centre: Floats
     """(D,) any point: distances do not depend on it. Near the middle it keeps the squares small."""
@@ -96,55 +191,108 @@ class Euclidean:
         moved: Floats = np.subtract(rows, self.centre, dtype=np.float32)
         return moved
 
-    def torch_scores(self, queries: torch.Tensor, gallery: torch.Tensor) -> torch.Tensor:
+    def scores(self, queries: Tensor, gallery: Tensor) -> Tensor:
         squares = queries.square().sum(1, keepdim=True) + gallery.square().sum(1)
         return torch.addmm(squares, queries, gallery.T, beta=-1, alpha=2).clamp_(max=0)
 
-    def rounding(self, queries: NDArray[Any], score: Floats) -> Floats:
-        """‖q‖² + ‖x‖² at most: no ‖x‖ is above ‖q‖ + distance."""
-        length = np.linalg.norm(self.prepared(queries), axis=1, keepdims=True)
-        scale: Floats = np.float32(5 * EPS) * (length**2 + (length + np.sqrt(-score)) ** 2)
-        return scale
+    def weights(self, squares: Tensor) -> Tensor:
+        return squares.float()
 
-    def doubtful(self, score: Floats, tolerance: Floats) -> Bools:
-        rough: Bools = -score < CANCELLED * tolerance
+    def raw_distances(self, queries: Tensor, squares: Tensor) -> RawDistances:
+        """With q and x relative to the centre c and the row stored as x + c:
+
+        ‖q − x‖² = −2 q·(x + c) + ‖x‖² + (‖q‖² + 2 q·c).
+        """
+        constant = (squares + 2 * (queries @ self._centre_on(queries))[:, None]).float()
+        scaled = (-2.0 * queries).float()
+        return lambda rows, weights, out: torch.add(
+            product(scaled, rows), weights, out=out
+        ).add_(constant)
+
+    def error_scale(
+        self, lengths: NDArray[Any], scores: NDArray[Any], centred: bool = True
+    ) -> NDArray[Any]:
+        """The squares that are added up, ‖q‖² + ‖x‖² with ‖x‖ at most ‖q‖ + distance, and q·c."""
+        scale = lengths**2 + (lengths + np.sqrt(np.maximum(-scores, 0))) ** 2
+        if not centred:
+            scale = scale + 2 * lengths * np.linalg.norm(self.centre.astype(np.float64))
+        return np.float32(5 * EPS) * scale
+
+    def lengths(self, queries: NDArray[Any]) -> Floats:
+        return np.linalg.norm(self.prepared(queries), axis=1, keepdims=True)
+
+    def cancelled(self, scores: Floats, tolerance: Floats) -> Bools:
+        rough: Bools = -scores < CANCELLED * tolerance
         return rough
 
-    def similarity(self, score: Floats) -> Floats:
-        distance: Floats = np.sqrt(-score)
-        return -distance
+    def similarity(self, scores: Floats) -> Floats:
+        distances: Floats = np.sqrt(-scores)
+        return -distances
 
-    def score(self, similarity: Doubles) -> Doubles:
-        return -(similarity**2)
+    def exact_similarity(self, scores: Doubles) -> Doubles:
+        distances: Doubles = np.sqrt(-scores)
+        return -distances
 
-    def exact_pairs(self, a: Doubles, b: Doubles) -> Doubles:
-        apart = a - b
-        similarity: Doubles = -np.sqrt(np.einsum("ij,ij->i", apart, apart))
-        return similarity
+    def exact_score(self, similarities: Doubles) -> Doubles:
+        return -(similarities**2)
 
-    def exact(self, a: Doubles, b: Doubles) -> Doubles:
-        """Of differences: the expanded square would not give equal rows a distance of 0."""
-        distance = torch.cdist(
-            torch.from_numpy(a), torch.from_numpy(b), compute_mode="donot_use_mm_for_euclid_dist"
-        )
-        similarity: Doubles = distance.neg_().numpy()
-        return similarity
+    def centred(self, rows: Tensor) -> Tensor:
+        return rows.to(torch.float64, copy=True).sub_(self._centre_on(rows))
+
+    def pair_scores(self, a: Doubles, b: Doubles) -> Doubles:
+        differences = a - b
+        return -np.einsum("ij,ij->i", differences, differences)
+
+    def block_scores(
+        self,
+        queries: Tensor,
+        query_squares: Tensor,
+        gallery: Tensor,
+        squares: Tensor,
+        same_point: float = 0.0,
+    ) -> Tensor:
+        total = query_squares + squares
+        scores = torch.addmm(total, queries, gallery.T, beta=-1, alpha=2)
+        row, column = (scores > -NEAR * total).nonzero(as_tuple=True)
+        for start in range(0, len(row), PAIRS):
+            q, x = row[start : start + PAIRS], column[start : start + PAIRS]
+            scores[q, x] = -(queries[q] - gallery[x]).square().sum(1)
+        return scores.masked_fill_(scores > -same_point * total, 0.0)
+
+    def _centre_on(self, like: Tensor) -> Tensor:
+        return torch.from_numpy(self.centre).to(like.device, torch.float64)
 
 
-def metric_of(name: Literal["cosine", "euclidean"], gallery: NDArray[Any]) -> Metric:
-    """The metric by name, for a gallery."""
-    if name == "cosine":
+def similarity_of(metric: MetricName, gallery: NDArray[Any]) -> Similarity:
+    """Return the similarity by name, for a gallery (G, D)."""
+    if metric == "cosine":
         return Cosine()
-    some = gallery[:: max(1, len(gallery) // 1024)]
+    some = gallery[:: max(1, len(gallery) // CENTRE_ROWS)]
     return Euclidean(some.mean(0, dtype=np.float64).astype(np.float32))
 
 
+def worst_error(error: NDArray[Any], scale: NDArray[Any]) -> float:
+    """Return the largest error of float32 scores in units of their `error_scale`."""
+    relative = np.abs(error) / np.maximum(scale, np.finfo(np.float32).tiny)
+    return float(relative.max(initial=0.0))
+
+
+def safety_factor(worst: float) -> float:
+    """Return how many `error_scale` must lie between scores for float32 to order them reliably.
+
+    Twice the worst error of a sample, since both scores can be off, and twice that again, since the
+    worst of all scores is worse. It has to be measured: it spans a factor of 30 between features
+    whose variance is spread and features that have it in their first columns.
+    """
+    return max(MIN_SAFETY, 4 * worst)
+
+
 def unit(x: NDArray[Any]) -> Floats:
-    """(N, D) rows of length 1; a zero row stays zero."""
+    """Return rows (N, D) scaled to length 1 in float32; a zero row stays zero."""
     squares = np.einsum("ij,ij->i", x, x)
     extreme = np.flatnonzero(
         ~((squares > 1e-30) & (squares < 1e30))
-    )  # float32 loses these squares, though not their rows
+    )  # float32 loses these squares, though not the rows themselves
     length = np.sqrt(squares)[:, None]
     if len(extreme):
         length = length.astype(np.float64)

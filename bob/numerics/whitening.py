@@ -41,6 +41,6 @@ def fit_whitening(x: NDArray[Any], dimensions: int) -> Whitening:
     if not len(kept):
         raise NotApplicableError(
             f"whitening needs train features that differ; the {len(x)} rows here are all alike.",
-            of="backbone",
+            subject="backbone",
         )
     return Whitening(mean, direction[:, kept] / np.sqrt(variance[kept]))

@@ -1,0 +1,81 @@
+"""Sets of images named as plain data, so that a plan can refer to them without opening a dataset."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bob.datasets.corruptions import corrupted_split
+from bob.datasets.dataset import Dataset, Split
+from bob.datasets.splits import stratified_subset
+from bob.errors import DatasetError, nearest
+
+
+@dataclass(frozen=True)
+class Corruption:
+    """One common corruption of a sample of a split, at several severities."""
+
+    name: str
+    severities: tuple[int, ...]
+    side_px: int
+    """Length to which the shorter side is resized before it is corrupted."""
+    images: int | None = None
+    """Size of the stratified sample; None is the whole split."""
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """A split or a shift of a dataset, as it is or corrupted."""
+
+    split: str
+    """train, val, test, query, gallery, or the name of a shift."""
+    corruption: Corruption | None = None
+
+    @property
+    def name(self) -> str:
+        """The name of the set as a person reads it: `train`, `poly`, `gaussian_noise`."""
+        return self.split if self.corruption is None else self.corruption.name
+
+    def open(self, dataset: Dataset) -> Split:
+        """Return the images; those of a corruption are S x N, severity by severity."""
+        split = self._clean(dataset)
+        if self.corruption is None:
+            return split
+        chosen = split.take(sample_positions(split, self.corruption.images))
+        return corrupted_split(
+            chosen, self.corruption.name, self.corruption.severities, self.corruption.side_px
+        )
+
+    def _clean(self, dataset: Dataset) -> Split:
+        for name, split in dataset.splits.items():
+            if name == self.split:
+                return split
+        if self.split in dataset.shifts:
+            return dataset.shifts[self.split].split
+        names = [*dataset.splits, *dataset.shifts]
+        raise DatasetError(
+            f"dataset {dataset.name!r} has no split or shift {self.split!r}"
+            f"{nearest(self.split, names)} It has: {', '.join(names)}."
+        )
+
+    def plain(self) -> dict[str, Any]:
+        """Return the set as JSON-ready values."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+    @classmethod
+    def from_plain(cls, values: Mapping[str, Any]) -> "ImageSet":
+        """Return the set that `plain` wrote."""
+        corruption = values.get("corruption")
+        if corruption is not None:
+            severities = tuple(corruption["severities"])
+            corruption = Corruption(**{**corruption, "severities": severities})
+        return cls(values["split"], corruption)
+
+
+def sample_positions(split: Split, images: int | None) -> NDArray[np.int64]:
+    """Return the positions (n,) of a stratified sample of a split, or of all its images."""
+    if images is None:
+        return np.arange(len(split))
+    return stratified_subset(split.y, split.content, images)

@@ -1,0 +1,81 @@
+"""Statistics that are summed over features while they are extracted, so that grids need no storage.
+
+A protocol that reads the feature maps of patches (37 x 37 x 1,024 values an image) cannot store
+them. It registers an accumulator instead: sums of products, class sums, histograms, a sub-sample.
+The pass calls it with the features of a few images at a time, stores what it has summed over each
+shard, and merges the shards when they are read. A killed pass therefore resumes at the first
+missing shard, and sums of several devices or machines merge in the same way.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bob.datasets.dataset import Split
+from bob.errors import ConfigError, nearest
+from bob.features.key import FeatureKey, StatisticsKey
+from bob.features.shard import Arrays
+
+
+class Accumulator(Protocol):
+    """Sums statistics of some images' features."""
+
+    def start(self, shape: tuple[int, ...]) -> dict[str, NDArray[Any]]:
+        """Return empty statistics for features of a shape (D,) or (H, W, D)."""
+
+    def update(
+        self,
+        statistics: dict[str, NDArray[Any]],
+        positions: NDArray[np.int64],
+        features: NDArray[np.float32],
+    ) -> None:
+        """Add the features (n, *shape) of the images at `positions` (n,), in place."""
+
+    def merge(self, parts: Sequence[Arrays]) -> Arrays:
+        """Combine the statistics of several shards, in the order of the images."""
+
+
+@dataclass(frozen=True)
+class AccumulatorSpec:
+    """An accumulator as plain data: what a task needs, and part of the key of its statistics."""
+
+    name: str
+    version: int
+    settings: tuple[tuple[str, Any], ...] = ()
+    """Sorted pairs of JSON-ready values."""
+
+    def facts(self) -> dict[str, Any]:
+        """Return the spec as JSON-ready values."""
+        return {"name": self.name, "version": self.version, "settings": dict(self.settings)}
+
+    def key(self, features: FeatureKey, targets: str) -> StatisticsKey:
+        """Return the key of the statistics of some features and targets."""
+        return StatisticsKey(features, self.facts(), targets)
+
+    def create(self, split: Split) -> Accumulator:
+        """Make the accumulator for the images (and targets) of a split."""
+        return _factory(self.name)(dict(self.settings), split)
+
+
+Factory = Callable[[Mapping[str, Any], Split], Accumulator]
+_FACTORIES: dict[str, Factory] = {}
+
+
+def register_accumulator(name: str, factory: Factory) -> None:
+    """Make an accumulator available by name; ConfigError where the name is taken by another."""
+    if _FACTORIES.setdefault(name, factory) is not factory:
+        raise ConfigError(f"accumulator {name!r} exists already: choose another name.")
+
+
+def _factory(name: str) -> Factory:
+    if name not in _FACTORIES:
+        raise ConfigError(f"unknown accumulator {name!r}{nearest(name, _FACTORIES)}")
+    return _FACTORIES[name]
+
+
+def add_arrays(parts: Sequence[Arrays]) -> Arrays:
+    """Merge by addition: the usual `merge` of sums."""
+    return {name: np.sum([part[name] for part in parts], axis=0) for name in parts[0]}

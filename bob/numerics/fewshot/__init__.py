@@ -1,0 +1,1 @@
+"""Linear heads for a few rows per class, many small problems at once."""

@@ -1,0 +1,165 @@
+"""Linear heads fitted to many small samples of train rows at once.
+
+A sample of n = C · shots rows with n ≤ D is solved in the span of its rows, all samples together
+(`bob.numerics.linear.batched_dual`); a larger one by the solvers of the linear and ridge probes.
+The penalty is l2 times the mean squared length of the centred rows.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bob.numerics import centroid
+from bob.numerics.arrays import Doubles, Floats, Ints
+from bob.numerics.linear import batched_dual, logistic_path, ridge_path
+from bob.numerics.matmul import product, products
+from bob.numerics.search.similarity import unit
+from bob.numerics.threads import map_stripes
+
+SAMPLED_BYTES = 256 << 20
+"""Sampled rows, and their products with each other, held at once."""
+LOGIT_CELLS = 1 << 24
+"""Scores of test rows held at once: 64 MiB in float32."""
+TOLERANCE = 1e-5
+"""Gap at which the logistic head stops: in the span relative to what the weights gain, else to the
+objective."""
+
+
+def sample_accuracies(
+    head: str,
+    x: Floats,
+    samples: Ints,
+    shots: Sequence[int],
+    test_x: Floats,
+    test_y: Ints,
+    l2: float,
+    device: str,
+) -> tuple[Doubles, float]:
+    """Return the test accuracy (R, S) of R samples at S numbers of shots, and the largest gap.
+
+    `samples` (R, C, max shots) are train rows, of which n shots are the first n of each class.
+    """
+    classes, top1 = samples.shape[1], np.empty((len(samples), len(shots)))
+    centre = x.mean(0, dtype=np.float64).astype(np.float32)
+    test = _prepared(head, test_x, centre, device)
+
+    def solve(jobs: Sequence[tuple[int, slice]]) -> float:
+        """Fill in some samples at some numbers of shots."""
+        largest = 0.0
+        for j, part in jobs:
+            rows = samples[part, :, : shots[j]].reshape(-1, classes * shots[j])
+            train = _prepared(head, x[rows], centre, device)
+            y = np.repeat(np.arange(classes), shots[j])
+            weight, bias, gap = fit_head(head, train, y, classes, l2)
+            top1[part, j] = accuracy(weight, bias, test, test_y)
+            largest = max(gap, largest)
+        return largest
+
+    jobs = [
+        (j, part)
+        for j, count in enumerate(shots)
+        for part in _chunks(len(samples), classes * count, x.shape[1])
+    ]
+    balanced = jobs[::2] + jobs[1::2]  # more shots are more work
+    workers = torch.get_num_threads() if device == "cpu" else 1
+    return top1, max(map_stripes(solve, balanced, workers))
+
+
+def fit_head(
+    head: str, x: Tensor, y: Ints, classes: int, l2: float
+) -> tuple[Tensor, Tensor, float]:
+    """Return weights (B, C, D), bias (B, C) and gap of one head.
+
+    x (B, n, D) are the rows of B samples, which all have the labels y (n,).
+    """
+    if head == "centroid":
+        return *centroid.fit(x, _labels(y, x), classes), 0.0
+    if x.shape[1] > x.shape[2]:
+        fits = [_fit_one(head, rows, y, classes, l2) for rows in x]
+        weights, biases, gaps = zip(*fits, strict=True)
+        return torch.stack(weights), torch.stack(biases), max(gaps)
+    return _fit_in_span(head, x, y, classes, l2)
+
+
+def _fit_in_span(
+    head: str, x: Tensor, y: Ints, classes: int, l2: float
+) -> tuple[Tensor, Tensor, float]:
+    """Fit all samples at once, in the span of their rows."""
+    mean = x.mean(1, keepdim=True)
+    rows = x - mean
+    scale = _inverse_deviation(rows) if head == "ridge" else torch.ones_like(mean)
+    rows = rows * scale
+    gram, labels = batched_dual.centred(products(rows, rows)), _labels(y, x)
+    smallest = torch.finfo(gram.dtype).tiny
+    penalty = (l2 * gram.diagonal(dim1=1, dim2=2).mean(1)).clamp(min=smallest)
+    if head == "ridge":
+        solution = batched_dual.ridge(gram, labels, classes, penalty)
+    else:
+        solution = batched_dual.logistic(gram, labels, classes, penalty, TOLERANCE)
+    weight = solution.coefficient.transpose(1, 2) @ rows * scale
+    bias = solution.bias - (weight @ mean.transpose(1, 2))[:, :, 0]
+    return weight, bias, solution.gap
+
+
+def _fit_one(
+    head: str, x: Tensor, y: Ints, classes: int, l2: float
+) -> tuple[Tensor, Tensor, float]:
+    """Fit one sample of more rows than features by the solvers of the probes."""
+    rows, device = x.cpu().numpy(), str(x.device)
+    if head == "ridge":
+        varying = int((rows != rows[0]).any(0).sum())
+        (ridge,) = ridge_path.fit_path(rows, y, classes, [l2 * max(varying, 1)], device=device)
+        return torch.from_numpy(ridge.weight).to(x), torch.from_numpy(ridge.bias).to(x), 0.0
+    penalty = l2 * float((x - x.mean(0)).square().sum(1).mean())
+    c = logistic_path.penalty_of(penalty, 1, classes)  # 1 / penalty, or 2 / penalty of two classes
+    (fit,) = logistic_path.fit_path(rows, y, classes, [c], tolerance=TOLERANCE, device=device)
+    return torch.from_numpy(fit.weight).to(x), torch.from_numpy(fit.bias).to(x), fit.gap
+
+
+def _inverse_deviation(rows: Tensor) -> Tensor:
+    """Return 1 / standard deviation (B, 1, D) of centred rows.
+
+    It is 0 where a feature varies by no more than the rounding of the largest.
+    """
+    deviation = rows.square().mean(1, keepdim=True).sqrt()
+    return torch.where(deviation > 1e-6 * deviation.amax(2, keepdim=True), 1 / deviation, 0.0)
+
+
+def _labels(y: Ints, x: Tensor) -> Tensor:
+    return torch.as_tensor(y, device=x.device).expand(x.shape[0], -1)
+
+
+def _prepared(head: str, rows: Floats, centre: Floats, device: str) -> Tensor:
+    """Return rows (..., D) as a head takes them.
+
+    Those of the centroid head have length 1; others are moved by the mean of train, which changes
+    no answer and spares digits of float32.
+    """
+    if head == "centroid":
+        rows = unit(rows.reshape(-1, rows.shape[-1])).reshape(rows.shape)
+        return torch.from_numpy(rows).to(device)
+    return torch.from_numpy(rows - centre).to(device)
+
+
+def accuracy(weight: Tensor, bias: Tensor, x: Tensor, y: Ints) -> Doubles:
+    """Return the share (B,) of rows (Q, D) whose largest score is their class's.
+
+    Equal scores go to the lower class.
+    """
+    flat, true = weight.flatten(0, 1), torch.as_tensor(y, device=x.device)
+    right = torch.zeros(len(weight), dtype=torch.int64, device=x.device)
+    size = max(1, LOGIT_CELLS // len(flat))
+    for start in range(0, len(x), size):
+        rows = x[start : start + size]
+        scores = product(rows, flat).view(len(rows), *bias.shape) + bias
+        right += (scores.argmax(2) == true[start : start + size, None]).sum(0)
+    share: Doubles = right.cpu().numpy() / len(x)
+    return share
+
+
+def _chunks(count: int, rows: int, width: int) -> Iterator[slice]:
+    """Yield slices of `count` samples of `rows` rows that fit in memory."""
+    size = max(1, SAMPLED_BYTES // (4 * rows * (width + min(rows, width))))
+    return (slice(start, min(start + size, count)) for start in range(0, count, size))

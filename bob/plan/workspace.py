@@ -1,0 +1,143 @@
+"""What one process knows of backbones and datasets: opened once, shared by planning and working."""
+
+from collections.abc import Mapping
+
+from bob.backbones.card import Card, card
+from bob.datasets.dataset import Dataset, Split
+from bob.datasets.image_sets import ImageSet
+from bob.datasets.open import limited, open_dataset
+from bob.errors import BackboneError, NotApplicableError, UnavailableError
+from bob.extraction.accumulators import Accumulator
+from bob.features.key import FeatureKey, StoreKey
+from bob.plan.keys import feature_key, text_key
+from bob.plan.request import Machine, Places, RunSettings
+from bob.protocols import FeatureNeed, Need, Needs, StatisticsNeed, TextNeed, protocol_named
+from bob.specs import BackboneSpec, DatasetSpec, TaskSpec
+
+LIMIT_SEED = 0
+
+
+class Workspace:
+    """Cards of backbones, opened datasets, and the keys that follow from both.
+
+    Everything here can be made again from a plan's specs: a workspace holds what is expensive to
+    make, and nothing that another process would have to be told.
+    """
+
+    def __init__(
+        self,
+        places: Places,
+        settings: RunSettings,
+        machine: Machine,
+        datasets: Mapping[str, DatasetSpec],
+    ) -> None:
+        """Prepare to open `datasets`, among them those that others refer to in their shifts."""
+        self.places, self.settings, self.machine = places, settings, machine
+        self.specs = datasets
+        self._cards: dict[BackboneSpec, Card | BackboneError] = {}
+        self._datasets: dict[str, Dataset] = {}
+        self._splits: dict[tuple[str, ImageSet], Split] = {}
+
+    def card(self, spec: BackboneSpec) -> Card:
+        """Return the card of a backbone with the requested preprocessing.
+
+        BackboneError where it does not work, UnavailableError where its weights are not here.
+        """
+        if spec not in self._cards:
+            try:
+                self._cards[spec] = self._make_card(spec)
+            except BackboneError as error:
+                self._cards[spec] = error
+        made = self._cards[spec]
+        if isinstance(made, BackboneError):
+            raise made
+        return made
+
+    def _make_card(self, spec: BackboneSpec) -> Card:
+        made = card(
+            spec,
+            self.places.cache,
+            self.machine.device,
+            self.settings.precision,
+            offline=self.machine.offline,
+        )
+        if self.settings.preprocessing == "fast":
+            return made.model_copy(update={"geometry": made.geometry | {"preprocessing": "fast"}})
+        return made
+
+    def dataset(self, name: str) -> Dataset:
+        """Open a dataset, cut to the limit where there is one."""
+        if name not in self._datasets:
+            if name not in self.specs:
+                raise UnavailableError(f"dataset {name!r} is not among those of the plan.")
+            dataset = open_dataset(
+                self.specs[name], self.places.cache, self.machine.offline, self.specs
+            )
+            if self.settings.limit:
+                dataset = limited(dataset, self.settings.limit, LIMIT_SEED)
+            self._datasets[name] = dataset
+        return self._datasets[name]
+
+    def images(self, dataset: str, images: ImageSet) -> Split:
+        """Open a set of images of a dataset."""
+        if (dataset, images) not in self._splits:
+            self._splits[dataset, images] = images.open(self.dataset(dataset))
+        return self._splits[dataset, images]
+
+    def full_split(self, dataset: str, images: ImageSet) -> tuple[str, Split]:
+        """Return the name and the images of the split whose features are stored for a set."""
+        name, split = self.images(dataset, images).full
+        return name or images.name, split
+
+    def needs(self, task: TaskSpec, dataset: str, backbone: BackboneSpec) -> Needs:
+        """Return what a cell needs, without optional variants that the backbone refuses.
+
+        NotApplicableError where the dataset or the backbone cannot carry the task.
+        """
+        protocol, opened = protocol_named(task.protocol), self.dataset(dataset)
+        try:
+            if opened.kind not in protocol.kinds:
+                raise NotApplicableError(
+                    f"takes datasets of kind {' or '.join(sorted(protocol.kinds))}; dataset "
+                    f"{dataset!r} is of kind {opened.kind}."
+                )
+            needs = protocol.needs(task.settings, opened, backbone)
+        except NotApplicableError as error:
+            raise NotApplicableError(
+                f"task {task.name!r}: {error}", subject=error.subject
+            ) from error
+        return [need for need in needs if self._is_available(need)]
+
+    def _is_available(self, need: Need) -> bool:
+        """Whether the backbone accepts a variant; raises where the task cannot do without it."""
+        try:
+            self.card(need.backbone)
+        except BackboneError:
+            if not need.optional:
+                raise
+            return False
+        return True
+
+    def key(self, dataset: str, need: Need) -> StoreKey:
+        """Return the key of the stored features (or statistics) that a need reads."""
+        if isinstance(need, TextNeed):
+            return text_key(self.card(need.backbone), need.texts, self.settings.stored)
+        features = self.feature_key(dataset, need.backbone, need.images)
+        if isinstance(need, FeatureNeed):
+            return features
+        return need.accumulator.key(features, self.images(dataset, need.images).fingerprint)
+
+    def feature_key(self, dataset: str, backbone: BackboneSpec, images: ImageSet) -> FeatureKey:
+        """Return the key of the features of a set of images, which are those of its full split."""
+        name, split = self.full_split(dataset, images)
+        return feature_key(self.card(backbone), backbone.output, name, split, self.settings.stored)
+
+    def accumulator(self, dataset: str, need: StatisticsNeed) -> Accumulator:
+        """Make the accumulator of a need."""
+        return need.accumulator.create(self.images(dataset, need.images))
+
+    def seeds(self, task: TaskSpec, dataset: str) -> tuple[int, ...]:
+        """Return the seeds of a cell: one where the result does not depend on it."""
+        protocol = protocol_named(task.protocol)
+        uses_seed = protocol.uses_seed(task.settings, self.dataset(dataset))
+        return self.settings.seeds if uses_seed else self.settings.seeds[:1]

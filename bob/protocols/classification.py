@@ -1,0 +1,172 @@
+"""What classifiers share: train, val and test features of one class per image."""
+
+import abc
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bob.datasets.assemble import quoted
+from bob.datasets.dataset import Dataset, Split, SplitName
+from bob.datasets.image_sets import ImageSet
+from bob.datasets.splits import automatic_test, stratified_folds
+from bob.errors import DatasetError, NotApplicableError
+from bob.features.store import Features
+from bob.outcomes import ClassPredictions, Outcome
+from bob.protocols.needs import FeatureNeed, Inputs, Needs, require_splits
+from bob.protocols.protocol import Protocol, SettingsT
+from bob.specs import BackboneSpec
+from bob.specs.dataset import DatasetKind
+
+SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
+CLASS_KINDS: frozenset[DatasetKind] = frozenset({"classification", "detection", "retrieval"})
+"""Kinds of datasets whose images can have one class each."""
+
+
+@dataclass(frozen=True, eq=False)
+class ClassificationProblem:
+    """Features with roles. Choices are made on `held_out` rows of train; test is read once."""
+
+    x: NDArray[np.float32]
+    """(N, D) train features, those of a val split among them."""
+    y: NDArray[np.int64]
+    """(N,)"""
+    held_out: NDArray[np.bool_]
+    """(N,) the train rows on which choices are made: the val split, or a share of train."""
+    test_x: NDArray[np.float32]
+    """(Q, D)"""
+    test_y: NDArray[np.int64]
+    """(Q,)"""
+    classes: int
+    fold: NDArray[np.int64] | None = None
+    """(N,) the fold of each train row, where choices are made by cross-validation; then `held_out`
+    is empty."""
+
+
+class Classifier(Protocol[SettingsT, ClassificationProblem], abc.ABC):
+    """A protocol that is fitted to train features and scored on test features."""
+
+    kinds: ClassVar[frozenset[DatasetKind]] = CLASS_KINDS
+    outcomes: ClassVar[tuple[type[Outcome], ...]] = (ClassPredictions,)
+
+    def needs(self, settings: SettingsT, dataset: Dataset, backbone: BackboneSpec) -> Needs:
+        return classification_needs(dataset, backbone)
+
+    def build(
+        self, settings: SettingsT, dataset: Dataset, needs: Needs, inputs: Inputs, seed: int
+    ) -> ClassificationProblem:
+        return classification_problem(
+            dataset, features_by_split(needs, inputs), held_out_of(settings), seed
+        )
+
+    def uses_seed(self, settings: SettingsT, dataset: Dataset) -> bool:
+        return samples_held_out(settings, dataset)
+
+
+def classification_needs(dataset: Dataset, backbone: BackboneSpec) -> list[FeatureNeed]:
+    """Return every split that is fitted, chosen or scored on.
+
+    NotApplicableError where images have several labels, where there are fewer than two classes,
+    or where train lacks a class that another split holds.
+    """
+    require_splits(dataset, "train", "test")
+    require_single_labels(dataset)
+    require_trained_classes(dataset, SPLITS)
+    return [FeatureNeed(backbone, ImageSet(name)) for name in SPLITS if name in dataset.splits]
+
+
+def require_single_labels(dataset: Dataset, split: SplitName = "test") -> None:
+    """Raise NotApplicableError where images of a split can have several labels."""
+    if dataset.splits[split].labels is not None:
+        raise NotApplicableError(
+            f"needs one label per image; those of dataset {dataset.name!r} have several."
+        )
+
+
+def require_trained_classes(dataset: Dataset, splits: Sequence[SplitName]) -> None:
+    """Raise NotApplicableError where a classifier has fewer than two classes or lacks one."""
+    trained = set(dataset.splits["train"].y.tolist()) - {-1}
+    if len(trained) < 2:
+        classes = quoted([dataset.classes[c] for c in sorted(trained)]) or "no class"
+        raise NotApplicableError(
+            f"needs at least two classes; all train images of dataset {dataset.name!r} are of "
+            f"{classes}."
+        )
+    for name in splits:
+        if name in dataset.splits:
+            lacking = sorted(set(dataset.splits[name].y.tolist()) - trained)
+            names = [dataset.classes[c] if c >= 0 else "no class" for c in lacking]
+            if names:
+                raise NotApplicableError(
+                    f"needs train images of every class; {name} of dataset {dataset.name!r} holds "
+                    f"images of {quoted(names)}, of which train has none."
+                )
+
+
+def features_by_split(needs: Needs, inputs: Inputs) -> dict[SplitName, Features]:
+    """Return the features of train, val and test by name."""
+    wanted = {
+        need.images.split: need
+        for need in needs
+        if isinstance(need, FeatureNeed) and need.images.corruption is None
+    }
+    return {name: inputs.features(wanted[name]) for name in SPLITS if name in wanted}
+
+
+def held_out_of(settings: Any) -> float | int | None:
+    """Return the share of train that settings, or those of their probe, hold out.
+
+    An int is a number of folds; None where nothing is chosen.
+    """
+    settings = getattr(settings, "probe", None) or settings
+    held_out: float | int | None = getattr(settings, "folds", None)
+    return held_out or getattr(settings, "held_out", None)
+
+
+def samples_held_out(settings: Any, dataset: Dataset) -> bool:
+    """Whether held-out examples are sampled from train: not where there is a val split."""
+    return held_out_of(settings) is not None and "val" not in dataset.splits
+
+
+def classification_problem(
+    dataset: Dataset,
+    features: Mapping[SplitName, Features],
+    held_out: float | int | None,
+    seed: int,
+) -> ClassificationProblem:
+    """Return features with roles.
+
+    Choices are made on the val split where there is one, else on a stratified share or on folds of
+    train, with groups and byte-identical images kept on one side.
+    """
+    train = dataset.splits["train"].take(features["train"].positions)
+    test = dataset.splits["test"].take(features["test"].positions)
+    x, y = features["train"].rows, train.y
+    mask, fold = np.zeros(len(train), bool), None
+    if "val" in dataset.splits:
+        val = dataset.splits["val"].take(features["val"].positions)
+        mask = np.repeat([False, True], [len(train), len(val)])
+        x, y = np.concatenate([x, features["val"].rows]), np.concatenate([y, val.y])
+    elif isinstance(held_out, int):
+        fold = _sample(stratified_folds, train, held_out, seed)
+    elif held_out is not None:
+        mask = _sample(automatic_test, train, held_out, seed)
+    return ClassificationProblem(
+        x, y, mask, features["test"].rows, test.y, len(dataset.classes), fold
+    )
+
+
+def _sample(
+    draw: Callable[..., NDArray[Any]], train: Split, size: float | int, seed: int
+) -> NDArray[Any]:
+    try:
+        return draw(train.y, train.content, train.groups, size, seed)
+    except DatasetError as error:
+        classes = len(np.unique(train.y))
+        raise DatasetError(
+            "no train images can be held out to choose settings on: each of the "
+            f"{classes} classes has a single train image (or one group). Give at least two per "
+            "class, or a val split."
+        ) from error

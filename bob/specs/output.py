@@ -1,0 +1,86 @@
+"""Which tensor of a forward pass is read as the features of an image."""
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_serializer, model_validator
+
+from bob.specs.yaml import Closed
+
+Pool = Literal["default", "cls", "mean_patch", "cls+mean_patch", "pre_projection", "embedding"]
+Tokens = Literal["pooled", "grid"]
+TOWER_POOLS: tuple[Pool, ...] = ("pre_projection", "embedding")
+"""Pools of an image-text model's image tower: before and after the projection into the space
+that it shares with text."""
+_NAME = re.compile(r"(?P<what>[a-z_+]+)(@(?P<layers>-?\d+(,-?\d+)*))?")
+
+
+class Output(Closed):
+    """Which layers of a backbone are read, and how their tokens become features.
+
+    Pooled outputs are rows of shape (D,), grids are maps of shape (H, W, D). Several layers are
+    concatenated along D in the order in which they are named. An output is written as text in
+    keys, file names and tables: `cls`, `grid`, `cls@-4,-3,-2,-1`.
+    """
+
+    layers: Literal["last"] | Annotated[tuple[int, ...], Field(strict=False)] = "last"
+    """Indices of blocks (transformers) or stages (convolutional networks), counted from 0, or from
+    the end where negative. `last` is what the architecture's own head would read."""
+    tokens: Tokens = "pooled"
+    """One row per image, or one row per position of the feature map."""
+    pool: Pool = "default"
+    """How positions become one row. `default` is the pooling of the architecture's own head, `cls`
+    the class token, `mean_patch` the mean over positions, `cls+mean_patch` both side by side."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_name(cls, values: Any) -> Any:
+        """Accept the textual form, so that outputs can be keys of JSON objects."""
+        return parse(values) if isinstance(values, str) else values
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> "Output":
+        if self.layers != "last" and not self.layers:
+            raise ValueError("layers must name at least one layer, or be 'last'; got []")
+        if self.layers != "last" and len(set(self.layers)) < len(self.layers):
+            raise ValueError(f"layers must differ; got {list(self.layers)!r}")
+        if self.tokens == "grid" and self.pool != "default":
+            raise ValueError(f"a grid is not pooled; got pool {self.pool!r} with tokens 'grid'")
+        if self.tokens == "pooled" and self.layers != "last" and self.pool in _HEADS:
+            raise ValueError(
+                f"pool {self.pool!r} belongs to the last layer; with layers {list(self.layers)!r} "
+                "use 'cls', 'mean_patch' or 'cls+mean_patch'"
+            )
+        return self
+
+    @model_serializer
+    def __str__(self) -> str:
+        what = "grid" if self.tokens == "grid" else self.pool
+        layers = "" if self.layers == "last" else f"@{','.join(map(str, self.layers))}"
+        return what + layers
+
+    @property
+    def is_grid(self) -> bool:
+        return self.tokens == "grid"
+
+
+_HEADS: tuple[Pool, ...] = ("default", *TOWER_POOLS)
+"""Pools that only the last layer has."""
+DEFAULT = Output()
+"""What the architecture's own head reads."""
+EMBEDDING = Output(pool="embedding")
+"""An image-text model's image embedding."""
+GRID = Output(tokens="grid")
+"""The feature map of the last layer."""
+
+
+def parse(name: str) -> dict[str, Any]:
+    """Return the fields of an output written as text; ValueError where it is not one."""
+    match = _NAME.fullmatch(name)
+    if match is None:
+        raise ValueError(f"an output is written as 'cls', 'grid' or 'cls@-2,-1'; got {name!r}")
+    layers = match["layers"]
+    fields: dict[str, Any] = {
+        "layers": "last" if layers is None else tuple(map(int, layers.split(",")))
+    }
+    return fields | ({"tokens": "grid"} if match["what"] == "grid" else {"pool": match["what"]})
