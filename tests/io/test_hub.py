@@ -233,7 +233,9 @@ def test_repositories_in_each_library_s_layout_load_online_and_from_the_cache(tm
             text=True,
             check=False,
         )
-    assert (first.returncode, first.stdout.count(": passed\n")) == (0, 3), first.stdout + first.stderr
+    assert (first.returncode, first.stdout.count(": passed\n")) == (0, 3), (
+        first.stdout + first.stderr
+    )
     offline = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert (offline.returncode, offline.stdout) == (0, first.stdout), "the cache suffices"
 
