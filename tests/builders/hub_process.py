@@ -1,11 +1,26 @@
-"""Scripts in fresh processes whose Hugging Face libraries use another hub."""
+"""Entries of a loopback hub, and scripts in fresh processes that use it."""
 
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from bob.io.paths import CHECKOUT
+from tests.builders.loopback_hub import COMMIT
+
+
+def huggingface_source(hub: str, **changes: Any) -> dict[str, Any]:
+    """Return the source of a dataset at the loopback hub's commit, as an entry writes it."""
+    return {
+        "reader": "huggingface",
+        "hub": hub,
+        "revision": COMMIT,
+        "image": "image",
+        "label": "label",
+        "splits": {"train": "train"},
+        **changes,
+    }
 
 
 def run_with_hub(

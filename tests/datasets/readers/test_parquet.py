@@ -15,7 +15,7 @@ import pytest
 import xxhash
 
 from bob.specs import DatasetSpec
-from tests.builders.hub_process import run_with_hub
+from tests.builders.hub_process import huggingface_source, run_with_hub
 from tests.builders.images import png
 from tests.builders.loopback_hub import COMMIT, serving_all
 
@@ -96,19 +96,7 @@ def repositories() -> dict[str, dict[str, bytes]]:
     }
 
 
-def source(hub: str, **changes: Any) -> dict[str, Any]:
-    return {
-        "reader": "huggingface",
-        "hub": hub,
-        "revision": COMMIT,
-        "image": "image",
-        "label": "label",
-        "splits": {"train": "train"},
-        **changes,
-    }
-
-
-CARDED = source(
+CARDED = huggingface_source(
     "owner/Carded", attributes={"style": "style"}, splits={"train": "train", "test": "test"}
 )
 QRELS: dict[str, Any] = {
@@ -117,12 +105,16 @@ QRELS: dict[str, Any] = {
 }
 ENTRIES: dict[str, dict[str, Any]] = {
     "types from the card": {"source": CARDED},
-    "types from the first file": {"source": source("owner/Bare")},
+    "types from the first file": {"source": huggingface_source("owner/Bare")},
     "query, corpus, qrels": QRELS,
-    "not Parquet": {"source": source("owner/Folder")},
-    "no image column": {"source": source("owner/Words")},
-    "missing column": {"source": source("owner/Bare", label="y", attributes={"style": "styles"})},
-    "missing attribute": {"source": source("owner/Carded", attributes={"style": "styles"})},
+    "not Parquet": {"source": huggingface_source("owner/Folder")},
+    "no image column": {"source": huggingface_source("owner/Words")},
+    "missing column": {
+        "source": huggingface_source("owner/Bare", label="y", attributes={"style": "styles"})
+    },
+    "missing attribute": {
+        "source": huggingface_source("owner/Carded", attributes={"style": "styles"})
+    },
 }
 
 READ = """

@@ -12,7 +12,7 @@ import datasets
 import pytest
 
 from bob.specs import DatasetSpec
-from tests.builders.hub_process import run_with_hub
+from tests.builders.hub_process import huggingface_source, run_with_hub
 from tests.builders.images import png
 from tests.builders.loopback_hub import COMMIT, serving_all
 from tests.builders.tars import tar_bytes
@@ -94,18 +94,6 @@ def repositories(tmp_path: Path) -> dict[str, dict[str, bytes]]:
     }
 
 
-def source(hub: str, **changes: Any) -> dict[str, Any]:
-    return {
-        "reader": "huggingface",
-        "hub": hub,
-        "revision": COMMIT,
-        "image": "image",
-        "label": "label",
-        "splits": {"train": "train"},
-        **changes,
-    }
-
-
 def tars(hub: str, **changes: Any) -> dict[str, Any]:
     files = {"train": "train/*.tar", "test": "test/*.tar"}
     return {"reader": "webdataset", "hub": hub, "revision": COMMIT, "data_files": files, **changes}
@@ -114,11 +102,11 @@ def tars(hub: str, **changes: Any) -> dict[str, Any]:
 # case → (entry, beginning of the output)
 CASES: Mapping[str, tuple[dict[str, Any], str]] = {
     "parquet with ClassLabel": (
-        {"source": source("owner/ClassLabel")},
+        {"source": huggingface_source("owner/ClassLabel")},
         "['zebra', 'ape'] {'train': 8, 'test': 2}",
     ),
     "parquet with text labels": (
-        {"source": source("owner/Text")},
+        {"source": huggingface_source("owner/Text")},
         "['b9', 'b10'] {'train': 8, 'test': 2}",
     ),
     "one tar beside nshards.txt": (
@@ -158,12 +146,12 @@ CASES: Mapping[str, tuple[dict[str, Any], str]] = {
         "[] {'query': 2, 'gallery': 3} {'positive': [(0,), (2,)]}",
     ),
     "script only": (
-        {"source": source("owner/Script")},
+        {"source": huggingface_source("owner/Script")},
         "dataset 'mine' (owner/Script): Dataset scripts are no longer supported, but found "
         "Script.py. Name a revision after its conversion to Parquet",
     ),
     "gated": (
-        {"source": source("owner/Gated")},
+        {"source": huggingface_source("owner/Gated")},
         "dataset 'mine' (owner/Gated): the repository is gated. Accept its terms on its hub page",
     ),
     "gated tars": (
@@ -171,7 +159,7 @@ CASES: Mapping[str, tuple[dict[str, Any], str]] = {
         "dataset 'mine' (owner/Gated): the repository is gated. Accept its terms on its hub page",
     ),
     "revision gone": (
-        {"source": source("owner/Moved")},
+        {"source": huggingface_source("owner/Moved")},
         f"dataset 'mine' (owner/Moved): the hub has no revision '{COMMIT}' of this repository.",
     ),
     "revision of tars gone": (
@@ -183,7 +171,7 @@ CASES: Mapping[str, tuple[dict[str, Any], str]] = {
         "dataset 'mine' (owner/Unknown): the hub has no such dataset, or it is private.",
     ),
     "changed since": (
-        {"source": source("owner/Text", revision=None, revision_prefix="fedcba9")},
+        {"source": huggingface_source("owner/Text", revision=None, revision_prefix="fedcba9")},
         f"dataset 'mine' (owner/Text): the repository has changed: its current commit is "
         f"'{COMMIT}', and the entry was written for 'fedcba9'",
     ),
@@ -197,7 +185,7 @@ CASES: Mapping[str, tuple[dict[str, Any], str]] = {
         "dataset 'mine' is not as its registry entry declares: test holds 4 images, declared 5.",
     ),
     "wrong classes": (
-        {"source": source("owner/ClassLabel"), "classes": 3},
+        {"source": huggingface_source("owner/ClassLabel"), "classes": 3},
         "dataset 'mine' is not as its registry entry declares: there are 2 classes, declared 3.",
     ),
 }
