@@ -31,7 +31,9 @@ def test_a_run_writes_records_and_leaderboards(bob, photos, tmp_path):
         assert (tmp_path / "results" / name).stat().st_size > 0
     found = {(row["backbone"], row["task"], row["dataset"]) for row in rows(tmp_path / "results")}
     assert found == {
-        (backbone, task, "photos") for backbone in BASELINES.split(",") for task in ("linear", "knn")
+        (backbone, task, "photos")
+        for backbone in BASELINES.split(",")
+        for task in ("linear", "knn")
     }
     ranking = [row for row in rows(tmp_path / "results") if row["metric"] == "top1"]
     assert all(
@@ -527,7 +529,7 @@ def test_skipped_unreadable_images_are_counted(bob, photos, tmp_path):
     assert code == OK
     assert {row["bad_images"] for row in rows(tmp_path / "results")} == {"1"}
     assert {int(row["train"]) + int(row["test"]) for row in rows(tmp_path / "results")} == {60}
-    assert "1 unreadable image left out" in (tmp_path / "results" / "leaderboard.md").read_text()
+    assert "1 unreadable image excluded" in (tmp_path / "results" / "leaderboard.md").read_text()
     code, _, err = bob(*command)
     assert code == FAILED and "text.jpg" in err, "without the flag an unreadable image is an error"
 
