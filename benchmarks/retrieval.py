@@ -2,7 +2,7 @@
 
 Leave-one-out among all rows, each class's other rows its positives: whole rankings, mAP, MAP@R, R-precision, MRR and the shortlists of 1, 5 and 10.
 
-- `ours`: `bob.protocols.ranking`, whose order is that of float64 similarities.
+- `ours`: `bob.numerics.search.rankings`, whose order is that of float64 similarities.
 - `loop`: the recipe of evaluation scripts, written anew: for each query its similarities by one matrix-vector product in float32, a stable argsort,
   the query taken out, and the metrics from cumulative sums. It is timed on some of the queries.
 - `loop, products shared`: the same after one matrix product in float32 for all those queries together.
@@ -28,11 +28,11 @@ from numpy.typing import NDArray
 from pairs import machine
 from safetensors.numpy import load_file
 
-from bob.numerics.search.gallery import Exact
+from bob.numerics.search.distances import ExactDistances
+from bob.numerics.search.rankings import ranking_statistics, rankings, top_k_statistics
 from bob.numerics.search.ranks import ranks
+from bob.numerics.search.relevance import Labelled
 from bob.numerics.search.similarity import unit
-from bob.protocols.ranking import rankings, retrieved, shortlist
-from bob.protocols.relevance import Labelled
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -57,9 +57,9 @@ def ours(x: Floats, y: Ints, queries: Ints) -> NDArray[np.float64]:
         x[queries], x, {"": Labelled((y[queries], y), (queries, np.arange(len(x))))}, "cosine"
     )[""]
     for k in KS:
-        shortlist(found, k, whole=True)
-    whole = retrieved(found)
-    return np.stack([whole.ap, whole.ap_at_r, whole.r_precision, whole.first], 1)
+        top_k_statistics(found, k, full=True)
+    _, _, first, ap, _, r_precision, ap_at_r = ranking_statistics(found)
+    return np.stack([ap, ap_at_r, r_precision, first], 1)
 
 
 def loop(unit_rows: Floats, y: Ints, queries: Ints, shared: bool) -> NDArray[np.float64]:
@@ -111,7 +111,7 @@ def ranking_alone(x: Floats, y: Ints, queries: Ints) -> tuple[float, float]:
     """Seconds per query, on one core, from a row of similarities to the ranks of the positives: (ours, by a stable argsort)."""
     far, positive = torch.from_numpy(-(x[queries] @ x.T)), y[queries, None] == y
     nothing = np.zeros_like(positive)
-    mine, _, placed = timed(lambda: ranks(Exact(far), positive, nothing))
+    mine, _, placed = timed(lambda: ranks(ExactDistances(far), positive, nothing))
     theirs, _, expected = timed(
         lambda: [
             np.flatnonzero(hit[np.argsort(row, kind="stable")])

@@ -212,7 +212,7 @@ def _require_labels(
             f"looks for images of the same {label}; dataset {dataset.name!r} does not have it."
         )
     labelled = Labelled(_label_codes(label, queries, items), codes(queries.content, items.content))
-    if not any(labelled.of(np.array([row]))[0].any() for row in range(len(queries))):
+    if not any(labelled.masks(np.array([row]))[0].any() for row in range(len(queries))):
         raise NotApplicableError(
             f"no two images of dataset {dataset.name!r} have the same {label}, so that there is "
             "nothing to retrieve."

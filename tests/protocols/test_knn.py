@@ -1,22 +1,21 @@
-"""k-NN against a slow implementation by hand, faiss and scikit-learn; and its laws."""
+"""k-NN votes by hand, against a slow implementation and scikit-learn; and their laws."""
 
 import tracemalloc
 
 import faiss
 import numpy as np
 import pytest
-import torch
 from sklearn.neighbors import KNeighborsClassifier
 
 from bob.errors import ConfigError
 from bob.io.paths import shipped
 from bob.numerics.search.neighbours import Neighbours, search
-from bob.numerics.search.similarity import unit
-from bob.outcomes import Classified
+from bob.outcomes import ClassPredictions
 from bob.protocols.knn import clamped, knn, votes_per_k
 from bob.protocols.protocol import Problem
 from bob.specs import KnnSettings
 from bob.specs.yaml import build, read_yaml
+from tests.builders.search import slow_similarities
 
 SETTINGS = KnnSettings(
     k=(1, 5, 10, 20, 50, 100, 200),
@@ -55,23 +54,10 @@ def problem(x, y, test_x, test_y, classes=7) -> Problem:
     return Problem(x, y, held_out, test_x, test_y, classes)
 
 
-def similarities(x, queries, metric):
-    """(Q, N) in float64, as one would write it down."""
-    x, queries = x.astype(np.float64), queries.astype(np.float64)
-    if metric == "euclidean":
-        return np.array([-np.sqrt(((x - query) ** 2).sum(1)) for query in queries])
-    lengths = np.linalg.norm(x, axis=1), np.linalg.norm(queries, axis=1)
-    x, queries = (
-        rows / np.where(length > 0, length, 1)[:, None]
-        for rows, length in zip((x, queries), lengths, strict=True)
-    )
-    return np.array([(x * query).sum(1) for query in queries]).round(9)
-
-
 def slow_votes(x, y, queries, k, temperature, classes, metric="cosine"):
     """One query at a time, a sort by (similarity, index), one neighbour at a time."""
     votes = np.zeros((len(queries), classes))
-    for row, similarity in enumerate(similarities(x, queries, metric)):
+    for row, similarity in enumerate(slow_similarities(x, queries, metric)):
         for neighbour in sorted(range(len(x)), key=lambda i: (-similarity[i], i))[:k]:
             votes[row, y[neighbour]] += (
                 1
@@ -144,166 +130,11 @@ def test_predictions_are_scikit_learn_s(k, temperature, metric):
     assert outcome.predicted.tolist() == peer.predict(queries).tolist()
 
 
-@pytest.mark.parametrize("metric", METRICS)
-def test_neighbours_are_faiss_s(metric):
-    """Wherever faiss's own values lie further apart than float32 rounds; elsewhere float64 decides."""
-    x, _, queries, _ = blobs(n=2000, q=100, d=64)
-    found = search(x, queries, 200, metric=metric)
-    index = faiss.IndexFlatIP(64) if metric == "cosine" else faiss.IndexFlatL2(64)
-    index.add(unit(x) if metric == "cosine" else x)
-    value, neighbours = index.search(unit(queries) if metric == "cosine" else queries, 201)
-    value, rounding = (value, 5e-7) if metric == "cosine" else (-np.sqrt(value), 5e-6)
-    np.testing.assert_allclose(found.similarity, value[:, :200], rtol=0, atol=rounding)
-    apart = -np.diff(value, axis=1) > rounding
-    clear = apart & np.hstack([np.ones((100, 1), bool), apart[:, :-1]])
-    assert clear.mean() > 0.95
-    np.testing.assert_array_equal(found.index[clear], neighbours[:, :200][clear])
-
-
-def torture(kind: str) -> np.ndarray:
-    """(400, 24) rows on which float32 alone goes wrong."""
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(400, 24))
-    if kind == "collapsed":
-        x = rng.normal(size=24) + 1e-4 * x
-    elif kind == "far from zero":
-        x = x + 100
-    elif kind == "lattice":
-        x = rng.integers(-1, 2, x.shape)
-    elif kind == "forty rows, ten times each":
-        x = np.tile(x[:40], (10, 1))
-    elif kind == "constant":
-        x = np.tile(x[:1], (400, 1))
-    elif kind == "zero rows":
-        x[::3] = 0
-    elif kind == "all zero":
-        x = 0 * x
-    elif kind == "float16's largest":
-        x = 65504 * x / abs(x).max()
-    elif kind == "float16's smallest":
-        x = 6e-8 * rng.integers(-9, 10, x.shape)
-    elif kind == "last bits":
-        x = np.nextafter(
-            x[:1].astype(np.float32),
-            np.where(rng.random(x.shape) < 0.2, 9, x[:1]).astype(np.float32),
-        )
-    return x.astype(np.float32)
-
-
-TORTURES = [
-    "plain",
-    "collapsed",
-    "far from zero",
-    "lattice",
-    "forty rows, ten times each",
-    "constant",
-    "zero rows",
-    "all zero",
-    "float16's largest",
-    "float16's smallest",
-    "last bits",
-]
-
-
-@pytest.mark.parametrize("kind", TORTURES)
-@pytest.mark.parametrize("metric", METRICS)
-@pytest.mark.parametrize("device", ["cpu", "cpu:0"])
-@pytest.mark.parametrize("k", [1, 20, 300])
-def test_the_order_is_float64_s_then_the_index_s(k, device, metric, kind):
-    """With faiss and with torch. Queries are train rows, and others."""
-    x = torture(kind)
-    gallery, queries = x[:300], np.concatenate([x[:30], x[300:330]])
-    exact = similarities(gallery, queries, metric).astype(np.float32)
-    expected = np.lexsort((np.broadcast_to(np.arange(300), exact.shape), -exact))[:, :k]
-    found = search(gallery, queries, k, device, metric)
-    np.testing.assert_array_equal(found.index, expected)
-    scale = 1 if metric == "cosine" else np.linalg.norm(x, axis=1).max()
-    np.testing.assert_allclose(
-        found.similarity, np.take_along_axis(exact, expected, 1), rtol=1e-3, atol=1e-6 * scale
-    )
-
-
-def test_rows_that_are_beyond_float32_s_squares_have_a_direction():
-    x = torture("plain")
-    usual = search(x, x, 10)
-    for scale in (1e-25, 1e25):
-        np.testing.assert_array_equal(search(x * np.float32(scale), x, 10).index, usual.index)
-
-
-@pytest.mark.parametrize("metric", METRICS)
-@pytest.mark.parametrize("device", ["cpu", "cpu:0"])
-def test_features_on_which_float32_errs_most_are_settled_too(device, metric):
-    """The variance lies in the first of 2,048 columns: sums are large from the start, and lose what the many small terms add."""
-    x = (np.random.default_rng(0).normal(size=(2100, 2048)) / np.arange(1, 2049)).astype(np.float32)
-    gallery, queries = x[:2000], x[2000:]
-    exact = similarities(gallery, queries, metric).astype(np.float32)
-    expected = np.lexsort((np.broadcast_to(np.arange(2000), exact.shape), -exact))[:, :200]
-    np.testing.assert_array_equal(search(gallery, queries, 200, device, metric).index, expected)
-
-
-def test_a_library_of_fewer_digits_finds_the_same_neighbours(monkeypatch):
-    """Products of bfloat16, as an accelerator may be set to make: the tolerance is measured, so that float64 settles more."""
-
-    def coarse(metric, gallery, queries, k):
-        top = torch.topk((torch.from_numpy(queries).bfloat16() @ gallery.bfloat16().T).float(), k)
-        return top.values.numpy(), top.indices.numpy()
-
-    x = torture("plain")
-    usual = search(x, x, 20)
-    monkeypatch.setattr("bob.numerics.search.neighbours._torch", coarse)
-    np.testing.assert_array_equal(search(x, x, 20, "cpu:0").index, usual.index)
-
-
 def test_no_queries_have_no_neighbours():
     x, y, _, _ = blobs()
     found = search(x, x[:0], 5)
     assert found.index.shape == (0, 5)
     assert [len(outcome) for outcome in votes_per_k(found, y, y[:0], 7, [1, 5], 0.07)] == [0, 0]
-
-
-@pytest.mark.parametrize("metric", METRICS)
-@pytest.mark.parametrize("device", ["cpu", "cpu:0"])
-@pytest.mark.parametrize("kind", ["plain", "forty rows, ten times each"])
-def test_chunks_change_nothing(kind, device, metric, monkeypatch):
-    """Chunks of 33 gallery rows, fewer than k, of 9 or fewer queries, and of a few rows in float64."""
-    x = torture(kind)[:200]
-    whole = search(x, x, 50, device, metric)
-    for name, value in (
-        ("GALLERY_CHUNK_BYTES", 4 * 24 * 33),
-        ("QUERIES_PER_CHUNK", 9),
-        ("CELLS_PER_CHUNK", 250),
-        ("EXACT_CELLS", 1000),
-    ):
-        monkeypatch.setattr(f"bob.numerics.search.neighbours.{name}", value)
-    chunked = search(x, x, 50, device, metric)
-    np.testing.assert_array_equal(whole.index, chunked.index)
-    np.testing.assert_allclose(whole.similarity, chunked.similarity, rtol=1e-5, atol=1e-5)
-
-
-@pytest.mark.parametrize("metric", METRICS)
-@pytest.mark.parametrize("kind", ["plain", "forty rows, ten times each"])
-def test_a_search_among_some_rows_is_a_search_of_these_rows(kind, metric):
-    x, among = torture(kind), np.arange(1, 400, 3)
-    some, alone = (
-        search(x, x, 50, metric=metric, among=among),
-        search(x[among], x, 50, metric=metric),
-    )
-    np.testing.assert_array_equal(some.index, among[alone.index])
-
-
-def test_a_search_holds_no_second_copy_of_the_features(monkeypatch):
-    """20 MiB of gallery and 8 MiB of queries: chunks of 1 MiB and 0.5 MiB, and under 1 MiB of neighbours."""
-    monkeypatch.setattr("bob.numerics.search.neighbours.GALLERY_CHUNK_BYTES", 2**20)
-    monkeypatch.setattr("bob.numerics.search.neighbours.QUERIES_PER_CHUNK", 128)
-    monkeypatch.setattr("bob.numerics.search.neighbours.EXACT_CELLS", 2**17)
-    x = np.random.default_rng(0).normal(size=(5120, 1024)).astype(np.float32)
-    for metric in METRICS:
-        assert (
-            traced_mib(
-                lambda metric=metric: search(x, x[:2048], 4, metric=metric, among=np.arange(5120))
-            )
-            < 7
-        )
 
 
 def test_votes_take_memory_for_neither_classes_nor_queries():
@@ -323,24 +154,6 @@ def traced_mib(call) -> float:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     return peak / 2**20
-
-
-def test_the_accelerator_s_search_gives_the_same_answers():
-    x, _, queries, _ = blobs(n=2000, q=100, d=64)
-    x[500:510] = x[0]
-    with_faiss, with_torch = search(x, queries, 50, "cpu"), search(x, queries, 50, "cpu:0")
-    np.testing.assert_array_equal(with_faiss.index, with_torch.index)
-    np.testing.assert_allclose(with_faiss.similarity, with_torch.similarity, rtol=1e-5)
-
-
-@pytest.mark.parametrize("copies", [3, 40])
-def test_equal_similarities_go_to_the_lower_index(copies):
-    """The same row many times over, more often than is fetched beyond k: the first of them are the neighbours."""
-    rng = np.random.default_rng(0)
-    x = rng.integers(-3, 4, (100, 4)).astype(np.float32)
-    x[60 : 60 + copies] = x[5] = (1, 2, 3, 4)
-    found = search(x, x[5:6], 3)
-    assert found.index.tolist() == [[5, 60, 61]]
 
 
 def test_equal_votes_go_to_the_lower_class():
@@ -372,18 +185,6 @@ def test_a_class_beyond_the_classes_is_refused():
     neighbours = Neighbours(np.array([[1]], np.float32), np.array([[0]]))
     with pytest.raises(ValueError, match=r"query_y must lie in 0..2; got 3..3"):
         votes_per_k(neighbours, np.array([0]), np.array([3]), 3, [1], None)
-
-
-def test_neighbours_by_hand():
-    """From (3, 0): distances 3 to (0, 0), 1 to (4, 0), 5 to (3, 5), and a tie; cosines 0, 1, 3 / √34 = 0.5145, 1."""
-    x = np.array([[0, 0], [4, 0], [3, 5], [2, 0]], np.float32)
-    query = np.array([[3, 0]], np.float32)
-    near = search(x, query, 9, metric="euclidean")
-    assert near.index.tolist() == [[1, 3, 0, 2]] and near.similarity.tolist() == [[-1, -1, -3, -5]]
-    alike = search(x, query, 9, metric="cosine")
-    assert alike.index.tolist() == [[1, 3, 2, 0]] and alike.similarity[0] == pytest.approx(
-        [1, 1, 3 / 34**0.5, 0]
-    )
 
 
 def test_votes_by_hand():
@@ -588,5 +389,5 @@ def test_many_queries_are_voted_on_in_chunks(monkeypatch):
     (whole,) = votes_per_k(search(x, queries, 20), y, query_y, 7, [20], 0.07)
     monkeypatch.setattr("bob.protocols.knn.QUERIES_PER_CHUNK", 7)
     (chunked,) = votes_per_k(search(x, queries, 20), y, query_y, 7, [20], 0.07)
-    assert isinstance(chunked, Classified)
+    assert isinstance(chunked, ClassPredictions)
     np.testing.assert_array_equal(whole.rank, chunked.rank)

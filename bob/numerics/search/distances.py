@@ -1,6 +1,6 @@
-"""Distances between queries and all rows of a gallery: float64, which decides the order, or float32,
-which is several times faster and states how far it may be off.
+"""Distances between queries and all rows of a gallery, in float64 or in float32.
 
+Float64 decides the order; float32 is several times faster and states how far it may be off.
 A ranking is ordered by minus the float64 score (`bob.numerics.search.similarity`), rounded to
 float32; equal distances go to the lower gallery position. It therefore depends neither on chunks
 nor on the library or device that multiplies. Float32 distances leave few comparisons open; only
@@ -43,9 +43,7 @@ class Gallery:
         """(G,) float64 squared lengths relative to the centre."""
         self.weights = self.similarity.weights(self.squares)
         lengths = self.squares[self.squares > 0].sqrt()
-        self.float32_safe = bool(
-            ((lengths > SAFE_LENGTHS[0]) & (lengths < SAFE_LENGTHS[1])).all()
-        )
+        self.float32_safe = bool(((lengths > SAFE_LENGTHS[0]) & (lengths < SAFE_LENGTHS[1])).all())
         """Whether float32 can square the rows."""
 
     def buffer(self, queries: int) -> Tensor:
@@ -122,7 +120,9 @@ class ExactDistances:
 
     def exact(self, row: int, items: Ints) -> Floats:
         """Return the deciding distances (M,) of one query and gallery positions (M,)."""
-        exact: Floats = self.values[row, torch.from_numpy(items).to(self.values.device)].cpu().numpy()
+        exact: Floats = (
+            self.values[row, torch.from_numpy(items).to(self.values.device)].cpu().numpy()
+        )
         return exact
 
 

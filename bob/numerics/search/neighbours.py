@@ -1,7 +1,7 @@
-"""Exact nearest neighbours by cosine similarity or Euclidean distance: faiss on the CPU, torch on an
-accelerator, and the same answers from both.
+"""Exact nearest neighbours by cosine similarity or Euclidean distance.
 
-Either searches in float32, whose sums depend on the library and the machine. What float32 cannot
+faiss searches on the CPU and torch on an accelerator, and both give the same answers. Either
+searches in float32, whose sums depend on the library and the machine. What float32 cannot
 order is recomputed in float64, so that the order is always the same: by similarity in float64,
 rounded to float32 (cosines to 9 decimals first, beyond which the order of summation shows); equal
 similarities by index.
@@ -127,9 +127,7 @@ def _candidates(
     return best
 
 
-def _faiss(
-    similarity: Similarity, gallery: Floats, queries: Floats, k: int
-) -> tuple[Floats, Ints]:
+def _faiss(similarity: Similarity, gallery: Floats, queries: Floats, k: int) -> tuple[Floats, Ints]:
     """Return the k best scores and their positions among prepared rows."""
     score, index = faiss.knn(queries, gallery, k, metric=similarity.faiss_metric)
     return (-score if similarity.faiss_metric == faiss.METRIC_L2 else score), index
@@ -154,7 +152,7 @@ def _measured_factor(
     all_scores = candidates.similarity[rows]
     scale = similarity.error_scale(similarity.lengths(queries[rows]), all_scores)[:, columns]
     row, column = np.repeat(rows, len(columns)), np.tile(columns, len(rows))
-    exact = similarity.exact_score(
+    exact = similarity.exact_scores(
         _exact_pairs(similarity, gallery, queries, row, candidates.index[row, column])
     ).reshape(scale.shape)
     return safety_factor(worst_error(all_scores[:, columns] - exact, scale))
@@ -186,7 +184,7 @@ def _settled(
         else np.zeros(len(score), bool)
     )
     confused[open_end] = False
-    values = similarity.similarity(score)
+    values = similarity.similarities(score)
     row, column = np.nonzero(confused)
     values[row, column] = _exact_pairs(similarity, gallery, queries, row, index[row, column])
     touched = np.flatnonzero(confused.any(1))
@@ -203,7 +201,7 @@ def _exact_pairs(
         exact[part] = similarity.pair_scores(
             queries[row[part]].astype(np.float64), gallery[index[part]].astype(np.float64)
         )
-    return similarity.exact_similarity(exact)
+    return similarity.exact_similarities(exact)
 
 
 def _exhaustive(
@@ -222,7 +220,7 @@ def _exhaustive(
     ):
         block = similarity.centred(torch.from_numpy(chunk))
         scores = similarity.block_scores(centred, squares, block, block.square().sum(1)).numpy()
-        values = similarity.exact_similarity(scores).astype(np.float32)
+        values = similarity.exact_similarities(scores).astype(np.float32)
         index = np.arange(rows.start, rows.stop) if among is None else rows
         best = _merged(
             best,

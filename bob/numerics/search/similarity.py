@@ -1,4 +1,4 @@
-"""Cosine and Euclidean similarity of feature rows, in float32 to search by and in float64 to decide.
+"""Cosine and Euclidean similarity of feature rows: float32 to search by, float64 to decide.
 
 A *score* orders gallery rows as their similarity does: the cosine, or minus the squared distance.
 Every search takes float32 scores of all rows, and float64 scores of the few rows whose order the
@@ -79,16 +79,16 @@ class Similarity(Protocol):
     def cancelled(self, scores: Floats, tolerance: Floats) -> Bools:
         """Return where scores are too inaccurate to become similarities, whatever their order."""
 
-    def similarity(self, scores: Floats) -> Floats:
+    def similarities(self, scores: Floats) -> Floats:
         """Return the cosines, or minus the distances."""
 
     # ---- float64
 
-    def exact_similarity(self, scores: Doubles) -> Doubles:
+    def exact_similarities(self, scores: Doubles) -> Doubles:
         """Return the similarities that decide: rounded to float32, they order neighbours."""
 
-    def exact_score(self, similarities: Doubles) -> Doubles:
-        """Return the inverse of `exact_similarity`."""
+    def exact_scores(self, similarities: Doubles) -> Doubles:
+        """Return the inverse of `exact_similarities`."""
 
     def centred(self, rows: Tensor) -> Tensor:
         """Return a float64 copy of rows, relative to the centre where there is one."""
@@ -134,7 +134,8 @@ class Cosine:
         self, lengths: NDArray[Any], scores: NDArray[Any], centred: bool = True
     ) -> NDArray[Any]:
         """Partial sums are the larger, the larger the final sum; at 0 they still reach about ⅛."""
-        return np.float32(5 * EPS) * (np.abs(scores) + np.float32(0.125))
+        scale: NDArray[Any] = np.float32(5 * EPS) * (np.abs(scores) + np.float32(0.125))
+        return scale
 
     def lengths(self, queries: NDArray[Any]) -> Floats:
         return np.ones((len(queries), 1), np.float32)
@@ -142,14 +143,14 @@ class Cosine:
     def cancelled(self, scores: Floats, tolerance: Floats) -> Bools:
         return np.zeros(scores.shape, bool)
 
-    def similarity(self, scores: Floats) -> Floats:
+    def similarities(self, scores: Floats) -> Floats:
         return scores
 
-    def exact_similarity(self, scores: Doubles) -> Doubles:
+    def exact_similarities(self, scores: Doubles) -> Doubles:
         """Nine decimals: beyond them the order of summation shows."""
         return scores.round(9)
 
-    def exact_score(self, similarities: Doubles) -> Doubles:
+    def exact_scores(self, similarities: Doubles) -> Doubles:
         return similarities
 
     def centred(self, rows: Tensor) -> Tensor:
@@ -205,35 +206,37 @@ class Euclidean:
         """
         constant = (squares + 2 * (queries @ self._centre_on(queries))[:, None]).float()
         scaled = (-2.0 * queries).float()
-        return lambda rows, weights, out: torch.add(
-            product(scaled, rows), weights, out=out
-        ).add_(constant)
+        return lambda rows, weights, out: torch.add(product(scaled, rows), weights, out=out).add_(
+            constant
+        )
 
     def error_scale(
         self, lengths: NDArray[Any], scores: NDArray[Any], centred: bool = True
     ) -> NDArray[Any]:
         """The squares that are added up, ‖q‖² + ‖x‖² with ‖x‖ at most ‖q‖ + distance, and q·c."""
-        scale = lengths**2 + (lengths + np.sqrt(np.maximum(-scores, 0))) ** 2
+        squares = lengths**2 + (lengths + np.sqrt(np.maximum(-scores, 0))) ** 2
         if not centred:
-            scale = scale + 2 * lengths * np.linalg.norm(self.centre.astype(np.float64))
-        return np.float32(5 * EPS) * scale
+            squares = squares + 2 * lengths * np.linalg.norm(self.centre.astype(np.float64))
+        scale: NDArray[Any] = np.float32(5 * EPS) * squares
+        return scale
 
     def lengths(self, queries: NDArray[Any]) -> Floats:
-        return np.linalg.norm(self.prepared(queries), axis=1, keepdims=True)
+        lengths: Floats = np.linalg.norm(self.prepared(queries), axis=1, keepdims=True)
+        return lengths
 
     def cancelled(self, scores: Floats, tolerance: Floats) -> Bools:
         rough: Bools = -scores < CANCELLED * tolerance
         return rough
 
-    def similarity(self, scores: Floats) -> Floats:
+    def similarities(self, scores: Floats) -> Floats:
         distances: Floats = np.sqrt(-scores)
         return -distances
 
-    def exact_similarity(self, scores: Doubles) -> Doubles:
+    def exact_similarities(self, scores: Doubles) -> Doubles:
         distances: Doubles = np.sqrt(-scores)
         return -distances
 
-    def exact_score(self, similarities: Doubles) -> Doubles:
+    def exact_scores(self, similarities: Doubles) -> Doubles:
         return -(similarities**2)
 
     def centred(self, rows: Tensor) -> Tensor:
@@ -241,7 +244,8 @@ class Euclidean:
 
     def pair_scores(self, a: Doubles, b: Doubles) -> Doubles:
         differences = a - b
-        return -np.einsum("ij,ij->i", differences, differences)
+        scores: Doubles = -np.einsum("ij,ij->i", differences, differences)
+        return scores
 
     def block_scores(
         self,

@@ -1,20 +1,25 @@
-"""Rankings: against a full argsort, ties, chunks, what is left out, cut-off rankings; whitening against scikit-learn."""
+"""Rankings against a full argsort: ties, chunks, excluded items, shortlists."""
 
 import numpy as np
 import pytest
 import torch
-from sklearn.decomposition import PCA
 
-from bob.errors import NotApplicableError
-from bob.numerics.search import gallery as galleries
-from bob.numerics.search import ranks as counting
-from bob.numerics.search.gallery import Exact, Gallery, Rough
-from bob.numerics.search.ranks import ranks
-from bob.protocols import ranking
-from bob.protocols.ranking import Found, rankings, retrieved, shortlist, shortlists
-from bob.protocols.relevance import Judged, Labelled, codes, judged
-from bob.protocols.whitening import fit_whitening
+from bob.numerics.arrays import Floats
+from bob.numerics.search import distances
+from bob.numerics.search import rankings as module
+from bob.numerics.search.distances import ApproximateDistances, Gallery
+from bob.numerics.search.rankings import (
+    RankedPositives,
+    ranking_statistics,
+    rankings,
+    shortlists,
+    top_k_statistics,
+)
+from bob.numerics.search.relevance import Labelled, Relevance, judged
+from bob.numerics.search.similarity import MetricName
+from tests.builders.search import near_ties, ranks_in_order
 
+METRICS: tuple[MetricName, ...] = ("cosine", "euclidean")
 CASES = [
     (seed, q, g, labels)
     for seed, (q, g, labels) in enumerate(
@@ -22,267 +27,209 @@ CASES = [
     )
 ]
 
+QueryRanks = list[tuple[list[int], int]]
+"""For each query the ranks of its positives, and how many positives it has."""
 
-def drawn(
-    seed: int, q: int, g: int, labels: int, width: int = 6
-) -> tuple[np.ndarray, np.ndarray, Labelled]:
-    """Features with a few equal rows, labels, image contents with copies, groups."""
+
+def example(seed: int, q: int, g: int, labels: int) -> tuple[Floats, Floats, Labelled]:
+    """Return queries (q, 6), a gallery (g, 6) with a few equal rows, and their relevance by label,
+    with copies of images and groups to exclude.
+    """
     rng = np.random.default_rng(seed)
-    queries, gallery = (rng.normal(size=(n, width)).astype(np.float32) for n in (q, g))
+    queries, gallery = (rng.normal(size=(n, 6)).astype(np.float32) for n in (q, g))
     gallery[g // 2 :: 7] = gallery[0]
     label, image, group = (
-        ((rng.integers(most, size=q)), rng.integers(most, size=g))
+        (rng.integers(most, size=q), rng.integers(most, size=g))
         for most in (labels, 3 * g, max(2, g // 3))
     )
     return queries, gallery, Labelled(label, image, group)
 
 
 def slow_ranks(
-    queries: np.ndarray, gallery: np.ndarray, relevance: Labelled | Judged, metric: str
-) -> list[tuple[list[int], int]]:
-    """For each query, the ranks of its positives among what is not left out, and how many positives there are; by plain lists."""
+    queries: Floats, gallery: Floats, relevance: Relevance, metric: MetricName
+) -> QueryRanks:
+    """Return the ranks from float64 distances, rounded to float32, and a stable argsort."""
     a, b = queries.astype(np.float64), gallery.astype(np.float64)
     if metric == "cosine":
         a, b = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (a, b))
         far = -(a @ b.T)
     else:
         far = ((a[:, None] - b) ** 2).sum(2)
-    positive, left_out = relevance.of(np.arange(len(queries)))
-    answers = []
-    for i in range(len(queries)):
-        order = [
-            j for j in np.argsort(far[i].astype(np.float32), kind="stable") if not left_out[i, j]
-        ]
-        answers.append(
-            ([rank for rank, j in enumerate(order) if positive[i, j]], int(positive[i].sum()))
-        )
-    return answers
+    orders = np.argsort(far.astype(np.float32), axis=1, kind="stable")
+    return ranks_in_order(list(orders), *relevance.masks(np.arange(len(queries))))
 
 
-def by_query(found: list[Found]) -> list[tuple[list[int], int]]:
+def exact_ranks(
+    queries: Floats, gallery: Floats, relevance: Relevance, metric: MetricName
+) -> QueryRanks:
+    """Return the ranks from the distances that decide and a stable argsort."""
+    far = Gallery(gallery, metric, "cpu").exact(queries).values.numpy()
+    orders = np.argsort(far, axis=1, kind="stable")
+    return ranks_in_order(list(orders), *relevance.masks(np.arange(len(queries))))
+
+
+def by_query(ranked: list[RankedPositives]) -> QueryRanks:
     return [
-        (part.rank[part.row == i].tolist(), int(n))
-        for part in found
-        for i, n in enumerate(part.positives)
+        (chunk.rank[chunk.row == i].tolist(), int(n))
+        for chunk in ranked
+        for i, n in enumerate(chunk.positives)
     ]
 
 
-@pytest.mark.parametrize(("seed", "q", "g", "labels"), CASES)
-@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
-def test_ranks_against_a_full_argsort(seed: int, q: int, g: int, labels: int, metric: str) -> None:
-    queries, gallery, relevance = drawn(seed, q, g, labels)
-    assert by_query(rankings(queries, gallery, {"": relevance}, metric)[""]) == slow_ranks(
-        queries, gallery, relevance, metric
-    )
-
-
-def test_chunks_and_blocks_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
-    queries, gallery, relevance = drawn(9, 50, 120, 6)
-    whole = by_query(rankings(queries, gallery, {"": relevance}, "cosine")[""])
-    for name, value in (("QUERIES", 7), ("SORTED_CELLS", 250)):
-        monkeypatch.setattr(ranking, name, value)
-    for name, value in (("EXACT_BYTES", 8 * 6 * 11), ("ROUGH_ROWS", 17)):
-        monkeypatch.setattr(galleries, name, value)
-    assert by_query(rankings(queries, gallery, {"": relevance}, "cosine")[""]) == whole
+def ranks_of(
+    queries: Floats, gallery: Floats, relevance: Relevance, metric: MetricName = "cosine"
+) -> QueryRanks:
+    return by_query(rankings(queries, gallery, {"": relevance}, metric)[""])
 
 
 @pytest.mark.parametrize(("seed", "q", "g", "labels"), CASES)
-@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
-def test_cut_off_rankings_are_the_first_places_of_whole_ones(
-    seed: int, q: int, g: int, labels: int, metric: str
+@pytest.mark.parametrize("metric", METRICS)
+def test_ranks_equal_those_of_a_full_argsort(
+    seed: int, q: int, g: int, labels: int, metric: MetricName
 ) -> None:
-    queries, gallery, relevance = drawn(seed, q, g, labels)
-    whole = by_query(rankings(queries, gallery, {"": relevance}, metric)[""])
+    arguments = example(seed, q, g, labels)
+    assert ranks_of(*arguments, metric) == slow_ranks(*arguments, metric)
+
+
+def test_chunk_and_block_sizes_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = example(9, 50, 120, 6)
+    usual = ranks_of(*arguments)
+    for name, value in (("QUERIES_PER_CHUNK", 7), ("SORTED_CELLS", 250)):
+        monkeypatch.setattr(module, name, value)
+    for name, value in (("EXACT_BYTES", 8 * 6 * 11), ("FLOAT32_ROWS", 17)):
+        monkeypatch.setattr(distances, name, value)
+    assert ranks_of(*arguments) == usual
+
+
+@pytest.mark.parametrize(("seed", "q", "g", "labels"), CASES)
+@pytest.mark.parametrize("metric", METRICS)
+def test_shortlists_are_the_first_places_of_full_rankings(
+    seed: int, q: int, g: int, labels: int, metric: MetricName
+) -> None:
+    queries, gallery, relevance = example(seed, q, g, labels)
+    full = ranks_of(queries, gallery, relevance, metric)
     cut = by_query(shortlists(queries, gallery, {"": relevance}, metric, depth=5)[""])
-    assert cut == [([rank for rank in ranks if rank < 5], n) for ranks, n in whole]
+    assert cut == [([rank for rank in ranks if rank < 5], n) for ranks, n in full]
 
 
-def confusing(seed: int, n: int, width: int, metric: str) -> np.ndarray:
-    """Rows of which many differ by a few units in the last place of float32, and some by nothing; their mean is far from 0 for distances."""
-    rng = np.random.default_rng(seed)
-    few = rng.normal(size=(8, width)) + (3 if metric == "euclidean" else 0)
-    rows = few[rng.integers(8, size=n)] * (1 + 1e-7 * rng.integers(-3, 4, size=(n, width)))
-    rows[: n // 4] = rng.normal(size=(n // 4, width))
-    return rows.astype(np.float32)
-
-
-def in_float64(
-    queries: np.ndarray, gallery: np.ndarray, relevance: Labelled | Judged, metric: str
-) -> list[tuple[list[int], int]]:
-    """By the distances that decide and numpy's stable argsort."""
-    far = Gallery(gallery, metric, "cpu").exact(queries).far.numpy()
-    positive, left_out = relevance.of(np.arange(len(queries)))
-    orders = [
-        [j for j in np.argsort(row, kind="stable") if not gone[j]]
-        for row, gone in zip(far, left_out, strict=True)
-    ]
-    return [
-        ([rank for rank, j in enumerate(order) if hit[j]], int(hit.sum()))
-        for order, hit in zip(orders, positive, strict=True)
-    ]
-
-
-@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+@pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize(
     ("seed", "n", "width", "labels"), [(0, 300, 64, 4), (1, 240, 200, 30), (2, 200, 3, 2)]
 )
-def test_what_float32_confuses_is_settled_as_in_float64(
-    seed: int, n: int, width: int, labels: int, metric: str
+def test_rows_that_float32_confuses_are_ranked_as_in_float64(
+    seed: int, n: int, width: int, labels: int, metric: MetricName
 ) -> None:
-    """Near ties and duplicates on both sides of positives. Left to float32 alone, a third of the ranks of the first case would be others."""
-    rows = confusing(seed, n, width, metric)
+    rows = near_ties(seed, n, width, shift=3 if metric == "euclidean" else 0)
     label = np.random.default_rng(seed).integers(labels, size=n)
     relevance = Labelled((label, label), (np.arange(n), np.arange(n)))
-    expected = in_float64(rows, rows, relevance, metric)
-    assert by_query(rankings(rows, rows, {"": relevance}, metric)[""]) == expected
-    rough = Rough(Gallery(rows, metric, "cpu"), rows, torch.empty(n, n))
-    rough.__class__ = type(
-        "Unlimited", (Rough,), {"budget": None}
-    )  # settles everything one by one, however much it is
-    row, rank = ranks(rough, *relevance.of(np.arange(n))) or ([], [])
-    assert [rank[row == i].tolist() for i in range(n)] == [places for places, _ in expected]
-    trusting = ranks(Exact(rough.far), *relevance.of(np.arange(n))) or ([], [])
-    assert seed == 2 or not np.array_equal(trusting[1], rank)
+    assert ranks_of(rows, rows, relevance, metric) == exact_ranks(rows, rows, relevance, metric)
 
 
-def test_an_error_beyond_what_was_reckoned_with_is_noticed() -> None:
-    """float32 distances of which one in ten is off by many times what the others are, and a factor measured without them."""
+def test_an_error_beyond_the_measured_factor_is_noticed() -> None:
+    """One in ten float32 distances is off by many times what the others are, after the factor was
+    measured.
+    """
     rng = np.random.default_rng(5)
     rows = rng.normal(size=(2000, 16)).astype(np.float32)
     label = rng.integers(20, size=2000)
     relevance = Labelled((label[:200], label))
     gallery = Gallery(rows, "cosine", "cpu")
-    expected = in_float64(rows[:200], rows, relevance, "cosine")
-    rough = Rough(gallery, rows[:200], torch.empty(200, 2000))
-    wrong = torch.from_numpy(rng.random((200, 2000)) < 0.1)
-    rough.far += wrong * torch.from_numpy(rng.uniform(-2e-6, 2e-6, (200, 2000)).astype(np.float32))
-    before = rough.factor
-    row, rank = ranking._trusted(rough, slice(0, 200), *relevance.of(np.arange(200))) or ([], [])
-    assert rough.factor > 8 * before
-    assert [rank[row == i].tolist() for i in range(200)] == [places for places, _ in expected]
+    expected = exact_ranks(rows[:200], rows, relevance, "cosine")
+    approximate = gallery.approximate(rows[:200], gallery.buffer(200))
+    assert isinstance(approximate, ApproximateDistances)
+    wrong = rng.random((200, 2000)) < 0.1
+    error = (wrong * rng.uniform(-2e-6, 2e-6, (200, 2000))).astype(np.float32)
+    approximate.values += torch.from_numpy(error)
+    before = approximate.factor
+    masks = relevance.masks(np.arange(200))
+    row, rank = module._reliable_ranks(approximate, slice(0, 200), *masks) or ([], [])
+    assert approximate.factor > 8 * before
+    assert [rank[row == i].tolist() for i in range(200)] == [ranks for ranks, _ in expected]
 
 
-def test_lengths_that_float32_cannot_square_are_left_to_float64() -> None:
+def test_rows_too_long_or_short_for_float32_squares_are_ranked_in_float64() -> None:
     rng = np.random.default_rng(0)
     rows = (rng.normal(size=(60, 5)) * 10.0 ** rng.integers(-25, 20, size=(60, 1))).astype(
         np.float32
     )
     label = rng.integers(4, size=60)
     relevance = Labelled((label, label))
-    assert not Gallery(rows, "cosine", "cpu").safe
-    assert by_query(rankings(rows, rows, {"": relevance}, "cosine")[""]) == slow_ranks(
-        rows, rows, relevance, "cosine"
-    )
+    assert not Gallery(rows, "cosine", "cpu").float32_safe
+    assert ranks_of(rows, rows, relevance) == slow_ranks(rows, rows, relevance, "cosine")
 
 
-def test_what_stands_in_for_the_accelerator_finds_the_same() -> None:
-    """Positions of wanted values, signed zeros and equal values among them, taken ones apart."""
-    far = torch.tensor([0.5, -0.0, 0.5, 0.0, -1.0, 0.5, 2.0]).add_(0.0)
-    taken = torch.tensor([True, False, False, False, False, False, False])
-    wanted = np.array([0.0, 0.5], np.float32)
-    assert counting._members_on_cpu(far.numpy(), taken.numpy(), wanted).tolist() == [1, 2, 3, 5]
-    assert counting._members_on_device(far, taken, wanted).tolist() == [1, 2, 3, 5]
+@pytest.mark.parametrize("width", [24, 48, 64])
+def test_orthogonal_rows_of_whole_numbers_are_ranked_by_position(width: int) -> None:
+    """Cosines from integer products, which have no rounding, so that orthogonal rows tie at 0."""
+    rows = np.random.default_rng(width).integers(-1, 2, (400, width))
+    products = rows[:50] @ rows.T
+    squares = (rows**2).sum(1)
+    far = (-products / np.sqrt(squares[:50, None] * squares)).astype(np.float32)
+    assert (products == 0).sum() > 1000
+    label = np.random.default_rng(0).integers(5, size=400)
+    relevance = Labelled((label[:50], label))
+    orders = np.argsort(far, axis=1, kind="stable")
+    expected = ranks_in_order(list(orders), *relevance.masks(np.arange(50)))
+    features = rows.astype(np.float32)
+    assert ranks_of(features[:50], features, relevance) == expected
 
 
-def test_equal_features_are_ranked_by_position() -> None:
-    """A backbone that tells nothing apart has the ranking 0, 1, 2, ...: here the positives come at 1 and 3 for query 0."""
+@pytest.mark.parametrize("metric", METRICS)
+def test_float64_features_are_ranked_as_they_are(metric: MetricName) -> None:
+    queries, gallery, relevance = example(3, 30, 80, 4)
+    wide = queries.astype(np.float64), gallery.astype(np.float64)
+    expected = slow_ranks(queries, gallery, relevance, metric)
+    assert by_query(rankings(*wide, {"": relevance}, metric)[""]) == expected
+    assert np.array_equal(wide[0], queries) and np.array_equal(wide[1], gallery)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_equal_features_are_ranked_by_position(metric: MetricName) -> None:
+    """All similarities are equal, so the ranking is 0, 1, 2, 3 without the query itself."""
     same = np.ones((4, 3), np.float32)
     label = np.array([0, 0, 1, 0])
     relevance = Labelled((label, label), (np.arange(4), np.arange(4)))
-    for metric in ("cosine", "euclidean"):
-        found = by_query(rankings(same, same, {"": relevance}, metric)[""])
-        assert found == [
-            ([0, 2], 2),
-            ([0, 2], 2),
-            ([], 0),
-            ([0, 1], 2),
-        ]  # the query itself is left out
+    expected = [([0, 2], 2), ([0, 2], 2), ([], 0), ([0, 1], 2)]
+    assert ranks_of(same, same, relevance, metric) == expected
 
 
-def test_zero_rows_are_similar_to_nothing() -> None:
+def test_a_zero_row_has_cosine_0() -> None:
+    """The cosines of (2, 0) are 0, 1 and −1, so that rows 1 and 0 precede row 2."""
     gallery = np.array([[0, 0], [1, 0], [-1, 0]], np.float32)
     relevance = Labelled((np.array([0]), np.array([0, 1, 1])))
-    assert by_query(
-        rankings(np.array([[2, 0]], np.float32), gallery, {"": relevance}, "cosine")[""]
-    ) == [([1], 1)]
+    assert ranks_of(np.array([[2, 0]], np.float32), gallery, relevance) == [([1], 1)]
 
 
-def test_copies_and_groups_are_left_out_by_hand() -> None:
-    """Query 0 (content x, group g): its copy (1), a group mate (2) of its label, a positive (3), a miss (4)."""
-    image, group = codes(["x"], ["x", "x", "y", "z", "w"]), codes(["g"], ["g", "g", "g", "h", "h"])
-    label = (np.array([7]), np.array([7, 7, 7, 7, 8]))
-    rows = np.array([0])
-    for groups, expected in ((None, [2, 3]), (group, [3])):
-        positive, left_out = Labelled(label, image, groups).of(rows)
-        assert np.flatnonzero(positive[0]).tolist() == expected
-        assert np.flatnonzero(left_out[0]).tolist() == ([0, 1] if groups is None else [0, 1, 2])
-
-
-def test_difficulties_of_the_revisited_sets() -> None:
-    """Easy leaves out hard positives and junk; hard leaves out easy ones and junk; medium has both as positives."""
-    relevances = judged({"easy": [[0]], "hard": [[1, 2]], "junk": [[3]]}, gallery=6)
-    assert list(relevances) == ["medium", "easy", "hard"]
-    found = {
-        name: [np.flatnonzero(mask[0]).tolist() for mask in relevance.of(np.array([0]))]
-        for name, relevance in relevances.items()
-    }
-    assert found == {"medium": [[0, 1, 2], [3]], "easy": [[0], [1, 2, 3]], "hard": [[1, 2], [0, 3]]}
-    (plain,) = judged({"positive": [[4], []]}, gallery=6).values()
-    assert [mask.sum(1).tolist() for mask in plain.of(np.array([0, 1]))] == [[1, 0], [0, 0]]
-
-
-def test_an_item_cannot_be_positive_and_junk() -> None:
-    with pytest.raises(
-        ValueError, match="query 1: a gallery item is judged both positive and junk"
-    ):
-        Judged([[0], [1]], [[1], [1, 2]], 3).of(np.array([0, 1]))
-
-
-def test_relevance_is_asked_once_per_ranking() -> None:
-    """Several ideas of relevance share one ranking: medium's positives are those of easy and of hard."""
-    queries, gallery, _ = drawn(2, 8, 30, 3)
+def test_definitions_of_relevance_share_a_ranking() -> None:
+    """The positives of medium are those of easy and of hard."""
+    queries, gallery, _ = example(2, 8, 30, 3)
     rng = np.random.default_rng(0)
-    lists = [rng.permutation(30)[:9] for _ in range(8)]
-    relevances = judged(
-        {
-            "easy": [row[:3] for row in lists],
-            "hard": [row[3:6] for row in lists],
-            "junk": [row[6:] for row in lists],
-        },
-        30,
-    )
-    found = rankings(queries, gallery, relevances, "cosine")
-    assert {
-        name: [len(ranks) for ranks, _ in by_query(parts)] for name, parts in found.items()
-    } == {
-        "medium": [6] * 8,
-        "easy": [3] * 8,
-        "hard": [3] * 8,
+    lists = [rng.permutation(30)[:9].tolist() for _ in range(8)]
+    judgements = {
+        "easy": [row[:3] for row in lists],
+        "hard": [row[3:6] for row in lists],
+        "junk": [row[6:] for row in lists],
     }
+    relevances = judged(judgements, 30)
+    ranked = {
+        name: by_query(chunks)
+        for name, chunks in rankings(queries, gallery, relevances, "cosine").items()
+    }
+    counts = {name: [len(ranks) for ranks, _ in queries_] for name, queries_ in ranked.items()}
+    assert counts == {"medium": [6] * 8, "easy": [3] * 8, "hard": [3] * 8}
     for name, relevance in relevances.items():
-        assert by_query(found[name]) == slow_ranks(queries, gallery, relevance, "cosine")
+        assert ranked[name] == slow_ranks(queries, gallery, relevance, "cosine")
 
 
-def test_queries_without_positives_are_not_in_the_outcome() -> None:
-    found = [
-        Found(np.array([4, 5, 6]), np.array([2, 0, 1]), np.array([0, 0, 2]), np.array([0, 3, 2]))
+def test_queries_without_positives_are_excluded_from_the_statistics() -> None:
+    """Three queries at 4, 5 and 6 with two, no and one positive; ranks 0 and 3 of the first, 2 of
+    the last.
+    """
+    ranked = [
+        RankedPositives(
+            np.array([4, 5, 6]), np.array([2, 0, 1]), np.array([0, 0, 2]), np.array([0, 3, 2])
+        )
     ]
-    assert retrieved(found).query.tolist() == [4, 6]
-    assert retrieved(found).first.tolist() == [0, 2]
-    assert len(shortlist(found, 2, whole=True)) == 2
-
-
-@pytest.mark.parametrize(("n", "d", "kept"), [(200, 8, 8), (200, 8, 3), (5, 8, 8)])
-def test_whitening_is_scikit_learns_up_to_signs(n: int, d: int, kept: int) -> None:
-    rng = np.random.default_rng(n + d)
-    x = (rng.normal(size=(n, d)) @ rng.normal(size=(d, d)) + 10).astype(np.float32)
-    ours = fit_whitening(x, kept)
-    reached = ours.projection.shape[1]
-    assert reached == min(kept, n - 1)
-    theirs = PCA(reached, whiten=True, svd_solver="full").fit(x.astype(np.float64)).transform(x)
-    assert np.abs(ours.apply(x)) == pytest.approx(np.abs(theirs), abs=2e-3)
-
-
-def test_whitening_needs_rows_that_differ() -> None:
-    with pytest.raises(NotApplicableError, match="the 4 rows here are all alike"):
-        fit_whitening(np.ones((4, 3), np.float32), 2)
+    query, positives, first, *_ = ranking_statistics(ranked)
+    assert (query.tolist(), positives.tolist(), first.tolist()) == ([4, 6], [2, 1], [0, 2])
+    assert [len(values) for values in top_k_statistics(ranked, 2, full=True)] == [2] * 4
