@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 from bob.backbones.card import speed_memory
-from bob.extraction.runtimes.autotune import foreseen, recall
+from bob.extraction.runtimes.autotune import expected_seconds, load_choice
 from bob.features.key import ITEM_BYTES
 from bob.plan import Forward, Pass, Plan, Workspace
 from bob.specs import Output
@@ -83,10 +83,10 @@ def _forward_seconds(plan: Plan, workspace: Workspace, forward: Forward, images:
     memory = speed_memory(
         spec, workspace.places.cache, machine.device, precision, offline=machine.offline
     )
-    best = recall(memory) if machine.runtime != "eager" else None
+    best = load_choice(memory) if machine.runtime != "eager" else None
     eager = images * workspace.card(plan.backbones[forward.backbone]).seconds_per_image
     if best and machine.runtime in ("auto", best.runtime):
         alone = min(eager, images * best.seconds_per_image)
     else:
-        alone = foreseen(eager, machine.runtime, machine.device, precision)
+        alone = expected_seconds(eager, machine.runtime, machine.device, precision)
     return alone / len(machine.devices)

@@ -209,7 +209,7 @@ class Worker:
             backbones=[self._ready(spec, device) for device in machine.devices],
             runtime=machine.runtime,
             batch_size=machine.batch_size,
-            memory=speed_memory(
+            choice_file=speed_memory(
                 spec,
                 self.workspace.places.cache,
                 machine.device,

@@ -9,7 +9,7 @@ import torch
 
 from bob.backbones.backbone import Backbone, Embedded
 from bob.extraction.device import device_name, peak_mib, threads
-from bob.extraction.runtimes.autotune import TuningImages, make_ready
+from bob.extraction.runtimes.autotune import TuningImages, make_runtime
 from bob.extraction.runtimes.eager import Eager
 from bob.extraction.runtimes.runtime import Runtime
 from bob.features.shard import Effort
@@ -26,8 +26,8 @@ class Embedder:
     """One of `bob.extraction.runtimes.autotune.RUNTIMES`, or auto."""
     batch_size: int | None = None
     """None lets autotuning choose."""
-    memory: Path | None = None
-    """File that remembers the fastest runtime and batch size."""
+    choice_file: Path | None = None
+    """Saves the fastest runtime and batch size."""
     expected_images: int = 0
     """Images that this backbone will embed in this process."""
     _ready: dict[tuple[int, tuple[Output, ...]], Runtime] = field(default_factory=dict)
@@ -70,7 +70,7 @@ class Embedder:
                 self._ready[key] = Eager(backbone, self.batch_size)
             else:
                 images = TuningImages(crops, self.expected_images, outputs)
-                self._ready[key] = make_ready(
-                    backbone, images, self.runtime, self.batch_size, self.memory
+                self._ready[key] = make_runtime(
+                    backbone, images, self.runtime, self.batch_size, self.choice_file
                 )
         return self._ready[key]

@@ -22,7 +22,7 @@ from bob.extraction.accumulators import Accumulator
 from bob.extraction.blocks import ImageBlock, image_blocks
 from bob.extraction.embedder import Embedder
 from bob.extraction.progress import ProgressListener, Spent
-from bob.extraction.runtimes.memory import keep_memory
+from bob.extraction.runtimes.memory import keep_freed_memory
 from bob.extraction.work_queue import Span, SpanQueue
 from bob.features.key import StoreKey
 from bob.features.shard import Effort, Shard
@@ -73,7 +73,7 @@ def run_pass(
     A failure of a backbone is left in its member. UnreadableImageError where images cannot be read
     and are not to be skipped.
     """
-    keep_memory()
+    keep_freed_memory()
     keys = [target.key for member in members for target in member.targets]
     queue = SpanQueue(
         store,

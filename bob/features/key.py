@@ -62,7 +62,7 @@ class FeatureKey:
     def __hash__(self) -> int:
         return hash(self._digest)
 
-    @functools.cached_property
+    @property
     def sharding(self) -> Sharding:
         """Shards of a bounded number of bytes."""
         return Sharding.by_bytes(self.count, self.shape, ITEM_BYTES[self.stored])

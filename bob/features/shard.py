@@ -93,7 +93,7 @@ class Shard:
         rows: NDArray[Any],
         positions: NDArray[np.int64],
         bad: dict[str, str] | None = None,
-        effort: Effort = Effort(),  # noqa: B008 (immutable)
+        effort: Effort = Effort(),
     ) -> "Shard":
         """Make a shard of features."""
         return cls({"rows": rows, "positions": positions}, bad or {}, effort)

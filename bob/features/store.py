@@ -65,7 +65,7 @@ class Features:
     def batches(
         self, size: int = BATCH_ROWS
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
-        """Yield positions (n,) and features (n, *shape) float32, at most `size` images at a time."""
+        """Yield positions (n,) and features (n, *shape) float32 of at most `size` images."""
         start = 0
         for part in self.parts:
             for first in range(0, len(part), size):

@@ -1,10 +1,10 @@
-"""Backbones."""
+"""Listeners of passes."""
 
 from bob.extraction.progress import Spent
 
 
 class Count:
-    """A watcher that counts."""
+    """A progress listener that counts the images."""
 
     def __init__(self) -> None:
         self.images = 0

@@ -1,24 +1,29 @@
-"""`python counted_run.py WORDS...`: a run that prints, last of all, the shards of features that it wrote, one a line: key and number."""
+"""Run the command line and print which shards of features it wrote.
+
+`python counted_run.py WORDS...` prints one line per shard, key and number, after the run.
+"""
 
 import sys
 
 from bob.cli import main
-from bob.features.key import FeatureKey
-from bob.features.store import FeatureStore, Shard
+from bob.features.key import StoreKey
+from bob.features.shard import Shard
+from bob.features.store import FeatureStore
 
 written: list[str] = []
 write = FeatureStore.write
 
 
-def counted(store: FeatureStore, key: FeatureKey, number: int, shard: Shard) -> None:
+def counted_write(store: FeatureStore, key: StoreKey, number: int, shard: Shard) -> None:
+    """Store a shard and note its key and number."""
     write(store, key, number, shard)
     written.append(f"{key.digest()} {number}")
 
 
 if __name__ == "__main__":
-    FeatureStore.write = counted  # type: ignore[method-assign]
-    told, sys.stdout = sys.stdout, sys.stderr
+    FeatureStore.write = counted_write  # type: ignore[method-assign]
+    output, sys.stdout = sys.stdout, sys.stderr
     code = main(sys.argv[1:])
-    told.write("\n".join(written))
-    told.flush()
+    output.write("\n".join(written))
+    output.flush()
     sys.exit(code)

@@ -1,9 +1,10 @@
-"""A process that has everything imported and forks runs from itself, so that a run can be killed at its work twenty times within seconds.
+"""Fork runs from a process that has everything imported, so that twenty can be killed in seconds.
 
-`python killed_runs.py SEED KILLS UNDISTURBED KILLED WORDS...` runs WORDS once into UNDISTURBED, then KILLS times into KILLED, each run killed by
-SIGKILL just before one of the first changes that it makes on the disk (a file opened for writing, a rename, a removal, a new folder), then once to
-its end. What lies on the disk changes at no other moment, so that nothing hangs on the machine's speed. Prints how many runs were killed, and how
-many changes the undisturbed one made.
+`python killed_runs.py SEED KILLS UNDISTURBED KILLED WORDS...` runs WORDS once into UNDISTURBED,
+then KILLS times into KILLED, where SIGKILL ends each run just before one of the first changes that
+it makes on the disk (a file opened for writing, a rename, a removal, a new folder), then once to
+its end. The content of the disk changes at no other moment, so nothing depends on the machine's
+speed. Prints how many runs were killed, and how many changes the undisturbed one made.
 """
 
 import itertools
@@ -19,31 +20,38 @@ import bob.commands.run  # everything that a run imports, once
 from bob.cli import main
 
 SHARE = 8
-"""A killed run gets at most this part of the changes that an undisturbed one makes: its successors have something left to do."""
+"""A killed run makes at most this part of an undisturbed run's changes: work is left for later."""
 CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.truncate", "open"}
 
 
 def changes_disk(event: str, arguments: tuple[Any, ...], folder: str) -> bool:
-    """Whether an audit event tells of a change below the folder."""
+    """Return whether an audit event is a change below the folder."""
     if event not in CHANGES or not str(arguments[0]).startswith(folder):
         return False
     return event != "open" or bool(arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT))
 
 
-def at_change(folder: str, number: int, act: Callable[[], None]) -> Any:
-    """Acts just before this process makes its change of that number below the folder; 1 is the first. What counts them, for who wants to know."""
-    made = itertools.count(1)
+def at_change(folder: str, number: int, act: Callable[[], None]) -> "itertools.count[int]":
+    """Call `act` just before this process makes its change of that number below the folder.
 
-    def see(event: str, arguments: tuple[Any, ...]) -> None:
-        if changes_disk(event, arguments, folder) and next(made) == number:
+    The first change has number 1. Returns the counter, whose next value is one more than the
+    changes so far.
+    """
+    numbers = itertools.count(1)
+
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
+        if changes_disk(event, arguments, folder) and next(numbers) == number:
             act()
 
-    sys.addaudithook(see)
-    return made
+    sys.addaudithook(hook)
+    return numbers
 
 
 def run(words: list[str], folder: str, number: int = 0) -> tuple[bool, int]:
-    """Whether the run was killed, before its change of that number, and how many it made if it ended."""
+    """Run in a child that is killed before its change of that number.
+
+    Returns whether it was killed, and how many changes it made if it ended.
+    """
     context = multiprocessing.get_context("fork")
     total = context.Value("i", 0)
     process = context.Process(target=child, args=(words, folder, number, total))
@@ -55,20 +63,21 @@ def run(words: list[str], folder: str, number: int = 0) -> tuple[bool, int]:
 
 
 def child(words: list[str], folder: str, number: int, total: Any) -> None:
+    """Run the command line into a folder."""
     sys.stdout = sys.stderr
-    made = at_change(folder, number, lambda: os.kill(os.getpid(), signal.SIGKILL))
+    numbers = at_change(folder, number, lambda: os.kill(os.getpid(), signal.SIGKILL))
     code = main([*words, "--results", f"{folder}/results", "--cache-dir", f"{folder}/cache"])
-    total.value = next(made) - 1
+    total.value = next(numbers) - 1
     sys.exit(code)
 
 
 if __name__ == "__main__":
     assert bob.commands.run
-    seed, kills, undisturbed, killed, *asked = sys.argv[1:]
-    _, changes = run(asked, undisturbed)
+    seed, kills, undisturbed, killed, *command = sys.argv[1:]
+    _, changes = run(command, undisturbed)
     moments = random.Random(int(seed))
     hits = sum(
-        run(asked, killed, moments.randint(1, changes // SHARE))[0] for _ in range(int(kills))
+        run(command, killed, moments.randint(1, changes // SHARE))[0] for _ in range(int(kills))
     )
-    run(asked, killed)
+    run(command, killed)
     sys.stdout.write(f"{hits} {changes}\n")

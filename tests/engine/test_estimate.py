@@ -16,9 +16,9 @@ EAGER = SimpleNamespace(cards={FLOOR: SimpleNamespace(seconds_per_image=0.1)})
 
 
 def seconds(tmp_path, monkeypatch, remembered: Choice | None, **asked) -> float:
-    """Of 100 images; before a race a fifth less than eager is foreseen."""
-    monkeypatch.setattr(forecast, "recall", lambda path: remembered)
-    monkeypatch.setattr(forecast, "foreseen", lambda eager, *_: 0.8 * eager)
+    """Of 100 images; a fifth less than eager is expected before autotuning."""
+    monkeypatch.setattr(forecast, "load_choice", lambda path: remembered)
+    monkeypatch.setattr(forecast, "expected_seconds", lambda eager, *_: 0.8 * eager)
     request = Request([], [], {}, {}, tmp_path, tmp_path, offline=True, **asked)
     return forecast._forward_seconds(request, EAGER, Need(FLOOR, "train", None), 100)
 

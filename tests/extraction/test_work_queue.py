@@ -1,4 +1,7 @@
-"""Shards handed out among processes and hosts: each is computed once, none is lost with a host, and no clock is trusted."""
+"""Spans handed out among processes and hosts.
+
+Each is computed once, none is lost with a host, and no clock is trusted.
+"""
 
 import dataclasses
 import json
@@ -12,19 +15,25 @@ import numpy as np
 import psutil
 import pytest
 
-from bob.extraction import work_queue as share
-from bob.extraction.work_queue import Jobs
-from bob.features import leases as claims
-from bob.features.leases import DEAD_SECONDS, Watch, this_process
-from bob.features.store import SHARD_ROWS, FeatureStore
-from tests.builders.features import KEY, shard
+from bob.extraction import work_queue
+from bob.extraction.work_queue import SpanQueue
+from bob.features import leases
+from bob.features.leases import STALE_SECONDS, LeaseObserver, this_process
+from bob.features.sharding import SPAN_IMAGES
+from bob.features.store import FeatureStore
+from tests.builders.features import KEY as SMALL_KEY
+from tests.builders.features import shard
 
+COUNT = 3 * SPAN_IMAGES
+KEY = dataclasses.replace(SMALL_KEY, count=COUNT)
 OTHER = dataclasses.replace(KEY, weights_hash="other")
-N = 3 * SHARD_ROWS
+ONE_SPAN = dataclasses.replace(KEY, count=SPAN_IMAGES)
 ELSEWHERE = {"machine": "another host", "pid": 1, "born": 0.0, "nonce": "theirs", "beats": 0}
 
 
 class Clock:
+    """A clock that stands still until a test sets it."""
+
     now = 0.0
 
     def __call__(self) -> float:
@@ -36,250 +45,251 @@ def store(tmp_path: Path) -> FeatureStore:
     return FeatureStore(tmp_path / "features")
 
 
-def claim_file(store: FeatureStore, number: int) -> Path:
-    path = store.folder(KEY) / f"{number:06d}.claim"
+def lease_file(store: FeatureStore, span: int, key: object = KEY) -> Path:
+    path = store.folder(key) / f"{span:06d}.lease"
     path.parent.mkdir(parents=True, exist_ok=True)
     return path
 
 
-def test_two_takers_share_the_shards_and_none_is_given_twice(store):
-    ours, theirs = Jobs(store, [KEY], N), Jobs(FeatureStore(store.root), [KEY], N)
-    taken = [
+def test_two_processes_share_the_spans_and_none_is_handed_out_twice(store):
+    ours = SpanQueue(store, [KEY], COUNT)
+    theirs = SpanQueue(FeatureStore(store.root), [KEY], COUNT)
+    spans = [
         ours.next(wait=False),
         theirs.next(wait=False),
         ours.next(wait=False),
         theirs.next(wait=False),
     ]
-    assert [job and job.number for job in taken] == [0, 1, 2, None]
+    assert [span and span.number for span in spans] == [0, 1, 2, None]
 
 
-def test_a_shard_is_given_for_the_keys_that_lack_it(store):
+def test_a_span_is_handed_out_for_the_keys_that_lack_shards_of_it(store):
     store.write(OTHER, 0, shard())
-    jobs = Jobs(store, [KEY, OTHER], N)
-    assert [set(job.claims) for job in (jobs.next(wait=False), jobs.next(wait=False))] == [
-        {KEY},
-        {KEY, OTHER},
-    ]
+    queue = SpanQueue(store, [KEY, OTHER], COUNT)
+    spans = [queue.next(wait=False), queue.next(wait=False)]
+    assert [set(span.missing) for span in spans] == [{KEY}, {KEY, OTHER}]
+    assert [len(span.leases) for span in spans] == [1, 2]
 
 
-def test_what_another_stored_meanwhile_is_not_given_and_is_counted(store):
+def test_a_span_that_another_stored_meanwhile_is_counted_and_not_handed_out(store):
     counted: list[int] = []
-    jobs = Jobs(store, [KEY], N, done=counted.append)
+    queue = SpanQueue(store, [KEY], COUNT, on_stored=counted.append)
     store.write(KEY, 0, shard())
-    assert jobs.next(wait=False).number == 1
-    assert counted == [SHARD_ROWS]
+    assert queue.next(wait=False).number == 1
+    assert counted == [SPAN_IMAGES]
 
 
-def test_who_waits_gets_what_the_other_gives_up(store, monkeypatch):
-    theirs, ours, told = (
-        Jobs(FeatureStore(store.root), [KEY], SHARD_ROWS),
-        Jobs(store, [KEY], SHARD_ROWS, on_wait=lambda: told.append(1)),
-        [],
-    )
+def test_a_waiting_process_gets_the_span_that_another_gives_up(store, monkeypatch):
+    waits: list[int] = []
+    theirs = SpanQueue(FeatureStore(store.root), [ONE_SPAN], SPAN_IMAGES)
+    ours = SpanQueue(store, [ONE_SPAN], SPAN_IMAGES, on_wait=lambda: waits.append(1))
     theirs.next(wait=False)
-    monkeypatch.setattr(share.time, "sleep", lambda _: theirs.close())
-    assert ours.next(wait=True).number == 0 and told == [1]
+    monkeypatch.setattr(work_queue.time, "sleep", lambda _: theirs.close())
+    assert ours.next(wait=True).number == 0 and waits == [1]
 
 
-def test_who_waits_ends_when_the_other_has_stored_the_last(store, monkeypatch):
+def test_waiting_ends_when_another_process_has_stored_the_last_span(store, monkeypatch):
     other = FeatureStore(store.root)
-    theirs, ours = Jobs(other, [KEY], SHARD_ROWS), Jobs(store, [KEY], SHARD_ROWS)
-    job = theirs.next(wait=False)
+    theirs = SpanQueue(other, [ONE_SPAN], SPAN_IMAGES)
+    ours = SpanQueue(store, [ONE_SPAN], SPAN_IMAGES)
+    span = theirs.next(wait=False)
 
     def finish(_):
-        other.write(KEY, 0, shard())
-        theirs.finish(job)
+        other.write(ONE_SPAN, 0, shard())
+        theirs.finish(span)
 
-    monkeypatch.setattr(share.time, "sleep", finish)
+    monkeypatch.setattr(work_queue.time, "sleep", finish)
     assert ours.next(wait=True) is None
 
 
-def test_dropped_keys_are_given_no_more(store):
-    jobs = Jobs(store, [KEY, OTHER], N)
-    jobs.drop([OTHER])
-    assert set(jobs.next(wait=False).claims) == {KEY}
-    jobs.drop([KEY])
-    assert jobs.next(wait=True) is None
+def test_spans_of_dropped_keys_are_not_handed_out(store):
+    queue = SpanQueue(store, [KEY, OTHER], COUNT)
+    queue.drop([OTHER])
+    assert set(queue.next(wait=False).missing) == {KEY}
+    queue.drop([KEY])
+    assert queue.next(wait=True) is None
 
 
-def test_a_host_lost_in_mid_shard_is_known_by_its_silence_on_our_own_clock(store):
-    """Its claim lies there with a time far in the future, which means nothing: its bytes have to stay the same for DEAD_SECONDS as we count."""
-    path, watch = claim_file(store, 0), Watch(clock := Clock())
+def test_a_lease_is_stale_when_its_bytes_stay_the_same_on_the_observer_s_clock(store):
+    """A lost host's lease has a modification time far in the future, which means nothing."""
+    path, observer = lease_file(store, 0), LeaseObserver(clock := Clock())
     path.write_text(json.dumps(ELSEWHERE))
     os.utime(path, (4e9, 4e9))
-    assert not watch.is_dead(path)
-    clock.now = DEAD_SECONDS
-    assert not watch.is_dead(path) and watch.take(path) is None
-    clock.now = DEAD_SECONDS + 1
-    assert watch.is_dead(path)
-    taken = watch.take(path)
-    assert taken is not None and json.loads(path.read_text())["nonce"] == taken.about["nonce"]
-    taken.release()
+    assert not observer.is_stale(path)
+    clock.now = STALE_SECONDS
+    assert not observer.is_stale(path) and observer.acquire(path) is None
+    clock.now = STALE_SECONDS + 1
+    assert observer.is_stale(path)
+    acquired = observer.acquire(path)
+    assert acquired is not None
+    assert json.loads(path.read_text())["nonce"] == acquired.content["nonce"]
+    acquired.release()
     assert not list(path.parent.iterdir())
 
 
-def test_a_host_with_a_wrong_clock_that_lives_keeps_its_claim(store):
-    path, watch = claim_file(store, 0), Watch(clock := Clock())
+def test_a_living_host_with_a_wrong_clock_keeps_its_lease(store):
+    path, observer = lease_file(store, 0), LeaseObserver(clock := Clock())
     for beat in range(5):
         path.write_text(json.dumps(ELSEWHERE | {"beats": beat}))
         os.utime(path, (0, 0))
-        clock.now += DEAD_SECONDS
-        assert not watch.is_dead(path)
+        clock.now += STALE_SECONDS
+        assert not observer.is_stale(path)
 
 
-def test_a_machine_s_clock_that_is_set_leaves_its_claims(store, monkeypatch):
-    """psutil reckons a process' birth from the time of day: an hour later, and it seems another process."""
-    path = claim_file(store, 0)
+def test_leases_survive_when_the_machine_s_clock_is_set(store, monkeypatch):
+    """psutil derives a process's start from the time of day, which jumps by an hour here."""
+    path = lease_file(store, 0)
     path.write_text(json.dumps({**this_process(), "nonce": "x"}))
     real = psutil.Process.create_time
     monkeypatch.setattr(psutil.Process, "create_time", lambda process: real(process) + 3600)
-    assert not Watch().is_dead(path)
+    assert not LeaseObserver().is_stale(path)
 
 
-def test_who_waits_for_a_lost_host_computes_its_shard_when_it_is_known_dead_and_not_before(
-    store, monkeypatch
-):
-    """The lost host holds shard 1 of 3. Time passes in the waiting alone."""
-    claim_file(store, 1).write_text(json.dumps(ELSEWHERE))
-    store._watch, slept = Watch(clock := Clock()), []
-    jobs = Jobs(store, [KEY], N)
+def test_the_span_of_a_lost_host_is_taken_over_once_its_lease_is_stale(store, monkeypatch):
+    """The lost host leases span 1 of 3. Time passes only while the queue waits."""
+    lease_file(store, 1).write_text(json.dumps(ELSEWHERE))
+    store._observer, slept = LeaseObserver(clock := Clock()), []
+    queue = SpanQueue(store, [KEY], COUNT)
 
     def sleep(seconds):
         slept.append(seconds)
         clock.now += 50.0
 
-    monkeypatch.setattr(share.time, "sleep", sleep)
-    given = []
-    while job := jobs.next(wait=True):
-        given.append((job.number, len(slept)))
-        store.write(KEY, job.number, shard(seed=job.number))
-        jobs.finish(job)
-    assert given == [(0, 0), (2, 0), (1, 3)], (
-        "50 s and 100 s are no more than DEAD_SECONDS, 150 s are"
+    monkeypatch.setattr(work_queue.time, "sleep", sleep)
+    handed_out = []
+    while span := queue.next(wait=True):
+        handed_out.append((span.number, len(slept)))
+        store.write(KEY, span.number, shard(seed=span.number))
+        queue.finish(span)
+    assert handed_out == [(0, 0), (2, 0), (1, 3)], (
+        "50 s and 100 s are no more than STALE_SECONDS, 150 s are"
     )
 
 
-def test_a_slow_host_s_shard_is_waited_for_however_long_it_takes(store, monkeypatch):
-    """It beats between our looks, and stores its shard after an hour: nothing is left for us, and what we read is its rows."""
-    path = claim_file(store, 0)
+def test_a_slow_host_s_span_is_waited_for_while_its_lease_is_renewed(store, monkeypatch):
+    """It renews the lease between our polls, and stores its shard after an hour."""
+    path = lease_file(store, 0, SMALL_KEY)
     path.write_text(json.dumps(ELSEWHERE))
-    store._watch, beats = Watch(clock := Clock()), iter(range(1, 10**6))
+    store._observer, beats = LeaseObserver(clock := Clock()), iter(range(1, 10**6))
 
     def sleep(_):
-        clock.now += DEAD_SECONDS
+        clock.now += STALE_SECONDS
         path.write_text(json.dumps(ELSEWHERE | {"beats": next(beats)}))
         if clock.now >= 3600:
-            FeatureStore(store.root).write(KEY, 0, shard(seed=7))
+            FeatureStore(store.root).write(SMALL_KEY, 0, shard(seed=7))
             path.unlink()
 
-    monkeypatch.setattr(share.time, "sleep", sleep)
-    assert Jobs(store, [KEY], 6).next(wait=True) is None
-    np.testing.assert_array_equal(store.read(KEY, 6).rows, shard(seed=7).rows)
+    monkeypatch.setattr(work_queue.time, "sleep", sleep)
+    assert SpanQueue(store, [SMALL_KEY], 6).next(wait=True) is None
+    np.testing.assert_array_equal(store.read(SMALL_KEY).rows, shard(seed=7).rows)
 
 
 @pytest.mark.parametrize("wrong", ["pid", "born"])
-def test_a_process_of_this_machine_that_is_gone_is_known_at_once(store, wrong):
-    """Either nobody has its number, or somebody who was born at another time."""
+def test_the_lease_of_an_ended_process_of_this_machine_is_stale_at_once(store, wrong):
+    """Either no process has its id, or one that started at another time."""
     gone = {"pid": psutil.pids()[-1] + 10**6} if wrong == "pid" else {"born": 1.0}
-    path = claim_file(store, 0)
+    path = lease_file(store, 0)
     path.write_text(json.dumps({**this_process(), "nonce": "x", **gone}))
-    assert Watch().is_dead(path)
+    assert LeaseObserver().is_stale(path)
     path.write_text(json.dumps({**this_process(), "nonce": "x"}))
-    assert not Watch().is_dead(path)
+    assert not LeaseObserver().is_stale(path)
 
 
-def test_a_claim_half_written_is_a_claim(store):
-    path = claim_file(store, 0)
+def test_a_half_written_lease_is_a_lease(store):
+    path = lease_file(store, 0)
     for half in ("", '{"machine"', "[1]"):
         path.write_text(half)
-        assert not Watch().is_dead(path) and Watch().take(path) is None
+        assert not LeaseObserver().is_stale(path) and LeaseObserver().acquire(path) is None
 
 
-def test_a_taken_over_claim_is_neither_beaten_nor_released_by_its_first_owner(store):
-    path = claim_file(store, 0)
-    first = Watch().take(path)
+def test_a_lease_that_was_taken_over_is_neither_renewed_nor_released_by_its_first_owner(store):
+    path = lease_file(store, 0)
+    first = LeaseObserver().acquire(path)
     assert first is not None
     path.write_text(json.dumps(ELSEWHERE))
-    first.beat()
+    first.renew()
     first.release()
     assert json.loads(path.read_text()) == ELSEWHERE
 
 
-def test_a_beat_changes_the_bytes(store):
-    claim = Watch().take(claim_file(store, 0))
-    before = claim.path.read_bytes()
+def test_renewing_a_lease_changes_its_bytes_in_place(store):
+    """Written in place, so that a full disk cannot leave it truncated."""
+    lease = LeaseObserver().acquire(lease_file(store, 0))
+    assert lease is not None
+    before = lease.path.read_bytes()
     for _ in range(11):
-        claims._BEATING.beat()
-    after = claim.path.read_bytes()
-    assert after != before and len(after) == len(before), (
-        "written in place, so that a full disk cannot leave it cut off"
-    )
-    claim.release()
-    claims._BEATING.beat()
-    assert not claim.path.exists()
+        leases._HEARTBEAT.renew_all()
+    after = lease.path.read_bytes()
+    assert after != before and len(after) == len(before)
+    lease.release()
+    leases._HEARTBEAT.renew_all()
+    assert not lease.path.exists()
 
 
-def test_one_of_many_takers_takes_over(store):
-    """Eight observers find the same dead claim at once, a hundred times."""
-    path = claim_file(store, 0)
+def test_one_of_many_observers_takes_over_a_stale_lease(store):
+    """Eight observers find the same stale lease at once, a hundred times."""
+    path = lease_file(store, 0)
     for _ in range(100):
         path.write_text(json.dumps({**this_process(), "nonce": "x", "born": 1.0}))
-        taken, barrier = [], threading.Barrier(8)
+        acquired, barrier = [], threading.Barrier(8)
 
-        def take(taken=taken, barrier=barrier):
-            watch = Watch()
+        def acquire(acquired=acquired, barrier=barrier):
+            observer = LeaseObserver()
             barrier.wait()
-            taken.append(watch.take(path))
+            acquired.append(observer.acquire(path))
 
-        threads = [threading.Thread(target=take) for _ in range(8)]
+        threads = [threading.Thread(target=acquire) for _ in range(8)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        owners = [claim for claim in taken if claim]
-        assert owners, "somebody must go on"
+        owners = [lease for lease in acquired if lease]
+        assert owners, "at least one observer must take the lease over"
         assert [entry.name for entry in path.parent.iterdir()] == [path.name], (
-            "nothing is left beside the claim"
+            "no other file is left"
         )
-        assert sum(claim._is_ours() for claim in owners) == 1
-        for claim in owners:
-            claim.release()
+        assert sum(lease._is_valid() for lease in owners) == 1
+        for lease in owners:
+            lease.release()
 
 
 PROGRAM = """
 import sys
-import numpy as np
+import dataclasses
 from pathlib import Path
-from bob.extraction.work_queue import Jobs
-from bob.features.store import FeatureStore, SHARD_ROWS
+from bob.extraction.work_queue import SpanQueue
+from bob.features.store import FeatureStore
 from tests.builders.features import KEY, shard
-store, n, dies = FeatureStore(Path(sys.argv[1])), int(sys.argv[2]), sys.argv[3] == "dies"
-jobs = Jobs(store, [KEY], n)
+store, count, dies = FeatureStore(Path(sys.argv[1])), int(sys.argv[2]), sys.argv[3] == "dies"
+key = dataclasses.replace(KEY, count=count)
+queue = SpanQueue(store, [key], count)
 print("ready", flush=True)
 sys.stdin.readline()
-while job := jobs.next(wait=True):
-    print(job.number, flush=True)
+while span := queue.next(wait=True):
+    print(span.number, flush=True)
     if dies:
         import os, signal
         os.kill(os.getpid(), signal.SIGKILL)
-    store.write(KEY, job.number, shard(seed=job.number))
-    jobs.finish(job)
+    for number in span.missing[key]:
+        store.write(key, number, shard(seed=number))
+    queue.finish(span)
 """
 
 
-def test_four_processes_compute_each_shard_once_though_one_is_killed_in_the_middle_of_one(store):
-    """The killed one's shard is computed by another: 40 shards, 41 beginnings."""
+def test_four_processes_compute_each_span_once_though_one_is_killed_within_a_span(store):
+    """Another process computes the killed one's span: 40 spans, 41 beginnings."""
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    count = 40
+    spans = 40
+    key = dataclasses.replace(KEY, count=spans * SPAN_IMAGES)
     processes = [
         subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, str(store.root), str(count * SHARD_ROWS), ends],
+            [sys.executable, "-c", PROGRAM, str(store.root), str(key.count), end],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
             env=environment,
         )
-        for ends in ("dies", "lives", "lives", "lives")
+        for end in ("dies", "lives", "lives", "lives")
     ]
     for process in processes:
         assert process.stdout is not None and process.stdout.readline() == "ready\n"
@@ -290,9 +300,10 @@ def test_four_processes_compute_each_shard_once_though_one_is_killed_in_the_midd
     begun = [process.communicate(timeout=120)[0].split() for process in processes]
     assert [process.returncode for process in processes] == [-9, 0, 0, 0]
     lost = begun[0]
-    assert len(lost) == 1 and sorted(int(number) for some in begun for number in some) == sorted(
-        [*range(count), int(lost[0])]
+    assert len(lost) == 1
+    assert sorted(int(number) for numbers in begun for number in numbers) == sorted(
+        [*range(spans), int(lost[0])]
     )
-    assert store.missing(KEY, count * SHARD_ROWS) == []
-    expected = np.concatenate([shard(seed=number).rows for number in range(count)])
-    np.testing.assert_array_equal(store.read(KEY, count * SHARD_ROWS).rows, expected)
+    assert store.missing(key) == []
+    expected = np.concatenate([shard(seed=number).rows for number in range(spans)])
+    np.testing.assert_array_equal(store.read(key).rows, expected)

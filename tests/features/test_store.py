@@ -1,20 +1,25 @@
-"""The feature store: what is in the key, and that a damaged, missing or half-written shard never becomes rows."""
+"""The feature store: damaged, missing or half-written shards never become features."""
 
 import dataclasses
 import os
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from bob.errors import StoreError
-from bob.extraction.work_queue import Jobs
+from bob.extraction.work_queue import SpanQueue
 from bob.features.inventory import in_use
 from bob.features.key import FeatureKey
-from bob.features.store import SHARD_ROWS, FeatureStore, Shard, shard_count, shard_range
-from bob.io.files import ASIDE, write_whole
+from bob.features.shard import Shard
+from bob.features.sharding import SPAN_IMAGES
+from bob.features.store import FeatureStore
+from bob.io.files import TEMPORARY_PREFIX, write_atomically
 from tests.builders.features import KEY, shard
+
+TWO_SHARDS = dataclasses.replace(KEY, count=SPAN_IMAGES + 5)
 
 
 @pytest.fixture
@@ -22,79 +27,47 @@ def store(tmp_path: Path) -> FeatureStore:
     return FeatureStore(tmp_path / "features")
 
 
-def shard_file(store: FeatureStore) -> Path:
-    (path,) = store.folder(KEY).glob("*.safetensors")
+def shard_file(store: FeatureStore, key: FeatureKey = KEY) -> Path:
+    (path,) = store.folder(key).glob("*.safetensors")
     return path
 
 
-@pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(FeatureKey)])
-def test_every_field_of_the_key_changes_the_key(field):
-    value = getattr(KEY, field)
-    other = (
-        {**value, "more": 1}
-        if isinstance(value, dict)
-        else "float16"
-        if field == "stored"
-        else value + type(value)(1)
-    )
-    assert dataclasses.replace(KEY, **{field: other}).digest() != KEY.digest()
-
-
-def test_the_order_of_a_field_s_values_does_not_change_the_key():
-    turned = dataclasses.replace(KEY, forward=dict(reversed(KEY.forward.items())))
-    assert turned.digest() == KEY.digest()
-
-
-def test_what_is_written_is_read(store):
+def test_a_written_shard_reads_back_unchanged(store: FeatureStore) -> None:
     store.write(KEY, 0, shard())
-    features = store.read(KEY, 6)
+    features = store.read(KEY)
     np.testing.assert_array_equal(features.rows, shard().rows)
     assert features.positions.tolist() == [0, 1, 2, 3, 4]
     assert features.bad == {5: "image 'x' is empty"} and features.effort == shard().effort
 
 
-@pytest.mark.parametrize(
-    ("n", "count", "last"),
-    [
-        (1, 1, range(1)),
-        (SHARD_ROWS, 1, range(SHARD_ROWS)),
-        (SHARD_ROWS + 1, 2, range(SHARD_ROWS, SHARD_ROWS + 1)),
-    ],
-)
-def test_shards_cover_all_images(n, count, last):
-    assert shard_count(n) == count
-    assert shard_range(count - 1, n) == last
-
-
-def test_a_missing_shard_is_told_and_computed_again(store):
-    store.write(KEY, 1, shard())
-    assert store.missing(KEY, SHARD_ROWS + 5) == [0]
+def test_reading_names_the_number_of_missing_shards(store: FeatureStore) -> None:
+    store.write(TWO_SHARDS, 1, shard())
+    assert store.missing(TWO_SHARDS) == [0]
     with pytest.raises(StoreError, match="1 of 2 shards are missing or damaged"):
-        store.read(KEY, SHARD_ROWS + 5)
+        store.read(TWO_SHARDS)
 
 
-def test_a_shard_cut_off_anywhere_counts_as_missing(store):
+def test_a_truncated_shard_counts_as_missing(store: FeatureStore) -> None:
     store.write(KEY, 0, shard())
     path = shard_file(store)
-    whole = path.read_bytes()
-    for length in range(len(whole)):
-        path.write_bytes(whole[:length])
-        assert not store.has(KEY, 0), f"{length} of {len(whole)} bytes"
+    data = path.read_bytes()
+    for length in range(len(data)):
+        path.write_bytes(data[:length])
+        assert not store.has(KEY, 0), f"{length} of {len(data)} bytes"
 
 
-def test_one_flipped_byte_anywhere_counts_as_missing(store):
+def test_a_shard_with_a_flipped_byte_counts_as_missing(store: FeatureStore) -> None:
     store.write(KEY, 0, shard())
     path = shard_file(store)
-    whole = path.read_bytes()
-    for position in range(len(whole)):
-        path.write_bytes(whole[:position] + bytes([whole[position] ^ 0x10]) + whole[position + 1 :])
-        found = store.missing(KEY, 6)
-        assert found == [0] or whole_still(store), f"byte {position}"
+    data = path.read_bytes()
+    for position in range(len(data)):
+        path.write_bytes(data[:position] + bytes([data[position] ^ 0x10]) + data[position + 1 :])
+        assert store.missing(KEY) == [0] or reads_as_written(store), f"byte {position}"
 
 
-def whole_still(store: FeatureStore) -> bool:
+def reads_as_written(store: FeatureStore) -> bool:
     """Whether the shard reads exactly as written: a flipped byte of padding changes nothing."""
-    features = store.read(KEY, 6)
+    features = store.read(KEY)
     return (
         np.array_equal(features.rows, shard().rows)
         and features.positions.tolist() == [0, 1, 2, 3, 4]
@@ -102,65 +75,69 @@ def whole_still(store: FeatureStore) -> bool:
     )
 
 
-def test_shards_of_other_content_do_not_take_each_other_s_place(store):
-    """A shard copied over another one of the same size is whole, and yet not this shard."""
+def test_a_shard_copied_over_another_key_s_counts_as_missing(store: FeatureStore) -> None:
+    """The copy is an undamaged shard of the same size, but not the shard of this key."""
+    other = dataclasses.replace(KEY, weights_hash="other")
     store.write(KEY, 0, shard(seed=0))
-    store.write(dataclasses.replace(KEY, weights_hash="other"), 0, shard(seed=1))
-    other = store.folder(dataclasses.replace(KEY, weights_hash="other")) / "000000.safetensors"
-    shard_file(store).write_bytes(other.read_bytes())
+    store.write(other, 0, shard(seed=1))
+    shard_file(store).write_bytes(shard_file(store, other).read_bytes())
     assert not store.has(KEY, 0)
 
 
-def test_leftovers_of_a_killed_process_are_swept_unless_somebody_may_be_writing_them(store):
+def test_leftovers_of_a_killed_process_are_swept_once_no_lease_exists(store: FeatureStore) -> None:
     store.write(KEY, 0, shard())
-    leftover = store.folder(KEY) / f"{ASIDE}abc"
+    leftover = store.folder(KEY) / f"{TEMPORARY_PREFIX}abc"
     leftover.write_bytes(b"half a shard")
-    claim = store.claim(KEY, 1)
+    lease = store.lease(KEY, 1)
+    assert lease is not None
     store.sweep(KEY)
     assert leftover.exists()
-    claim.release()
+    lease.release()
     store.sweep(KEY)
     assert not leftover.exists() and store.has(KEY, 0)
 
 
-def test_float16_halves_the_file_and_rounds_as_numpy_does(store):
-    half = dataclasses.replace(KEY, stored="float16")
-    for key in (KEY, half):
+def test_float16_halves_the_file_and_rounds_as_numpy_does(store: FeatureStore) -> None:
+    full = dataclasses.replace(KEY, shape=(64,), count=1001)
+    half = dataclasses.replace(full, stored="float16")
+    for key in (full, half):
         store.write(key, 0, shard(n=1000, width=64))
-    sizes = [next(store.folder(key).glob("*.safetensors")).stat().st_size for key in (KEY, half)]
+    sizes = [shard_file(store, key).stat().st_size for key in (full, half)]
     assert sizes[1] < 0.6 * sizes[0]
-    read = store.read(half, 1001).rows
-    assert read.dtype == np.float32
+    rows = store.read(half).rows
+    assert rows.dtype == np.float32
     np.testing.assert_array_equal(
-        read, shard(n=1000, width=64).rows.astype(np.float16).astype(np.float32)
+        rows, shard(n=1000, width=64).rows.astype(np.float16).astype(np.float32)
     )
 
 
-def test_rows_can_be_changed_in_memory_and_stay_as_they_are_in_the_file(store):
+def test_changing_rows_in_memory_leaves_the_file_unchanged(store: FeatureStore) -> None:
     store.write(KEY, 0, shard())
-    store.read(KEY, 6).rows[:] = 0
-    np.testing.assert_array_equal(store.read(KEY, 6).rows, shard().rows)
+    store.read(KEY).rows[:] = 0
+    np.testing.assert_array_equal(store.read(KEY).rows, shard().rows)
 
 
-def test_rows_outlive_their_file(store):
+def test_rows_outlive_their_file(store: FeatureStore) -> None:
     store.write(KEY, 0, shard())
-    rows = store.read(KEY, 6).rows
+    rows = store.read(KEY).rows
     store.forget(KEY)
     np.testing.assert_array_equal(rows, shard().rows)
 
 
-def test_shards_without_a_single_readable_image_have_no_rows(store):
-    empty = Shard(np.zeros((0, 0), np.float32), np.zeros(0, np.int64), {"0": "image 'x' is empty"})
-    store.write(KEY, 0, empty)
-    assert store.read(KEY, 1).rows.shape == (0, 0) and store.read(KEY, 1).bad == {
-        0: "image 'x' is empty"
-    }
-    store.write(KEY, 1, shard())
-    np.testing.assert_array_equal(store.read(KEY, SHARD_ROWS + 5).rows, shard().rows)
+def test_shards_without_a_single_readable_image_have_no_rows(store: FeatureStore) -> None:
+    one_image = dataclasses.replace(KEY, count=1)
+    bad = {"0": "image 'x' is empty"}
+    empty = Shard.of_rows(np.zeros((0, 0), np.float32), np.zeros(0, np.int64), bad)
+    store.write(one_image, 0, empty)
+    assert store.read(one_image).rows.shape == (0, 0)
+    assert store.read(one_image).bad == {0: "image 'x' is empty"}
+    store.write(TWO_SHARDS, 0, empty)
+    store.write(TWO_SHARDS, 1, shard())
+    np.testing.assert_array_equal(store.read(TWO_SHARDS).rows, shard().rows)
 
 
-def test_a_read_only_cache_serves_what_is_there_and_says_what_it_cannot(store, tmp_path):
-    """Root may write anywhere, so the file system is mounted read-only where that can be done."""
+def test_a_read_only_cache_is_read_and_says_that_it_cannot_be_written(store: FeatureStore) -> None:
+    """Root may write anywhere, so the file system is mounted read-only where that is possible."""
     store.write(KEY, 0, shard())
     mounted = subprocess.run(
         ["mount", "--bind", "-o", "ro", str(store.root), str(store.root)],
@@ -173,17 +150,17 @@ def test_a_read_only_cache_serves_what_is_there_and_says_what_it_cannot(store, t
         pytest.skip(f"NOT TESTED, the read-only cache: cannot mount ({mounted.stderr.strip()})")
     subprocess.run(["mount", "-o", "remount,ro,bind", str(store.root)], check=True)
     try:
-        with in_use(store.root, [KEY]):
-            np.testing.assert_array_equal(store.read(KEY, 6).rows, shard().rows)
-        assert Jobs(store, [KEY], 6).next(wait=True) is None
+        with in_use(store.root, [KEY.digest()]):
+            np.testing.assert_array_equal(store.read(KEY).rows, shard().rows)
+        assert SpanQueue(store, [KEY], KEY.count).next(wait=True) is None
         with pytest.raises(StoreError, match="the file system is read-only: choose another"):
-            Jobs(store, [KEY], SHARD_ROWS + 5).next(wait=True)
+            SpanQueue(store, [TWO_SHARDS], TWO_SHARDS.count).next(wait=True)
     finally:
         subprocess.run(["umount", str(store.root)], check=True)
 
 
 @pytest.fixture
-def tiny_disk(tmp_path: Path):
+def tiny_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 64 KiB. Needs root, as CI is; elsewhere the test is skipped and says so."""
     folder = tmp_path / "disk"
     folder.mkdir()
@@ -200,20 +177,26 @@ def tiny_disk(tmp_path: Path):
     subprocess.run(["umount", str(folder)], check=True)
 
 
-def test_a_full_disk_is_told_and_leaves_no_part_of_a_shard(tiny_disk):
+def test_a_full_disk_is_reported_and_leaves_no_part_of_a_shard(tiny_disk: Path) -> None:
     store = FeatureStore(tiny_disk)
-    store.write(KEY, 0, shard())
+    store.write(TWO_SHARDS, 0, shard())
     with pytest.raises(
         StoreError,
-        match=r"cannot be written; the disk is full: free some space or choose another disk with --cache-dir",
+        match=r"cannot be written; the disk is full: free some space or choose another disk with "
+        "--cache-dir",
     ):
-        store.write(KEY, 1, shard(n=SHARD_ROWS, width=64))
-    assert store.missing(KEY, SHARD_ROWS + 5) == [1]
-    assert not list(tiny_disk.rglob(f"{ASIDE}*"))
-    np.testing.assert_array_equal(store.read(KEY, 6).rows, shard().rows)
+        store.write(TWO_SHARDS, 1, shard(n=SPAN_IMAGES, width=64))
+    assert store.missing(TWO_SHARDS) == [1]
+    assert not list(tiny_disk.rglob(f"{TEMPORARY_PREFIX}*"))
+    with pytest.raises(StoreError, match="1 of 2 shards are missing"):
+        store.read(TWO_SHARDS)
+    store.write(TWO_SHARDS, 1, shard())
+    np.testing.assert_array_equal(store.read(TWO_SHARDS).rows[:5], shard().rows)
 
 
-def test_a_full_disk_fails_the_cells_and_a_larger_one_goes_on(tiny_disk, photos, tmp_path, capfd):
+def test_a_full_disk_fails_the_cells_and_a_larger_one_completes_them(
+    tiny_disk: Path, photos: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     from bob.cli import main
     from bob.errors import FAILED, OK
 
@@ -234,19 +217,20 @@ def test_a_full_disk_fails_the_cells_and_a_larger_one_goes_on(tiny_disk, photos,
     assert main([*command, str(tmp_path / "cache")]) == OK
 
 
-def test_a_place_that_is_no_folder_is_told(tmp_path):
+def test_a_path_below_a_file_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="cannot be written"):
-        write_whole(tmp_path / "file" / "shard", b"")
+        write_atomically(tmp_path / "file" / "shard", b"")
 
 
-def test_a_shard_that_cannot_be_read_is_told(store):
+def test_a_shard_that_the_disk_refuses_to_read_is_reported(store: FeatureStore) -> None:
     (store.folder(KEY) / "000000.safetensors").mkdir(parents=True)
     with pytest.raises(StoreError, match="cannot be read"):
-        store.read(KEY, 1)
+        store.read(KEY)
 
 
-def test_forgotten_features_are_gone(store):
+def test_forgotten_features_are_gone(store: FeatureStore) -> None:
     store.write(KEY, 0, shard())
+    assert store.stored_images(KEY) == 6
     store.forget(KEY)
-    assert store.missing(KEY, 6) == [0] and store.begun(KEY, 6) == 0
+    assert store.missing(KEY) == [0] and store.stored_images(KEY) == 0

@@ -1,1 +1,1 @@
-"""Runtimes: eager PyTorch, and faster ways to the same rows."""
+"""Runtimes: eager PyTorch, and faster ways to compute the same features."""

@@ -1,4 +1,4 @@
-"""`torch.compile`: tens of seconds of compiling for a faster forward, so for large passes only."""
+"""`torch.compile`: takes tens of seconds to compile, so it serves large passes only."""
 
 import warnings
 from collections.abc import Sequence
@@ -7,12 +7,12 @@ from typing import Any
 import torch
 
 from bob.backbones.backbone import Backbone, Embedded
-from bob.extraction.runtimes.runtime import Fused, batches, joined
+from bob.extraction.runtimes.runtime import Fused, checked, concatenate, fixed_batches
 from bob.specs import Output
 
 
 class Compiled:
-    """A backbone compiled for batches of one size; on a CPU with its weights frozen into the code."""
+    """A backbone compiled for batches of one size; on a CPU the code contains its weights."""
 
     name = "compile"
 
@@ -23,13 +23,11 @@ class Compiled:
 
     @torch.no_grad()
     def embed(self, crops: torch.Tensor, outputs: Sequence[Output]) -> Embedded:
-        parts = []
+        """See `Runtime.embed`."""
+        batches = []
         with warnings.catch_warnings(), self.backbone.in_precision():
             warnings.simplefilter("ignore")  # the compiler's own deprecations, at the first call
-            for batch, real in batches(crops, self.batch_size):
-                out = self._forward(batch.to(self.backbone.device, non_blocking=True))
-                parts.append([values[:real].cpu().numpy() for values in out])
-        rows = joined(parts, self.outputs, outputs)
-        for output, values in rows.items():
-            self.backbone.check_features(output, values, len(crops))
-        return rows
+            for batch, count in fixed_batches(crops, self.batch_size):
+                features = self._forward(batch.to(self.backbone.device, non_blocking=True))
+                batches.append([values[:count].cpu().numpy() for values in features])
+        return checked(self.backbone, concatenate(batches, self.outputs, outputs), len(crops))

@@ -1,6 +1,7 @@
 """ONNX Runtime on the CPU, from PyTorch's own export, in memory.
 
-The exporter that works by tracing is used: the newer one needs two more packages. What it gets wrong is seen in the rows.
+The tracing exporter is used: the newer one needs two more packages. Errors of the export show in
+the features, which are compared with eager PyTorch's.
 """
 
 import logging
@@ -12,7 +13,7 @@ from typing import Any
 import torch
 
 from bob.backbones.backbone import Backbone, Embedded
-from bob.extraction.runtimes.runtime import Fused, batches, joined
+from bob.extraction.runtimes.runtime import Fused, checked, concatenate, fixed_batches
 from bob.specs import Output
 
 OPSET = 18
@@ -28,18 +29,16 @@ class OnnxRuntime:
         self._session = _session(_exported(backbone, outputs, batch_size))
 
     def embed(self, crops: torch.Tensor, outputs: Sequence[Output]) -> Embedded:
-        parts = []
-        for batch, real in batches(crops, self.batch_size):
-            parts.append(
-                [values[:real] for values in self._session.run(None, {"crops": batch.numpy()})]
-            )
-        rows = joined(parts, self.outputs, outputs)
-        for output, values in rows.items():
-            self.backbone.check_features(output, values, len(crops))
-        return rows
+        """See `Runtime.embed`."""
+        batches = []
+        for batch, count in fixed_batches(crops, self.batch_size):
+            features = self._session.run(None, {"crops": batch.numpy()})
+            batches.append([values[:count] for values in features])
+        return checked(self.backbone, concatenate(batches, self.outputs, outputs), len(crops))
 
 
 def _exported(backbone: Backbone, outputs: Sequence[Output], batch_size: int) -> bytes:
+    """Return the backbone as a serialised ONNX model."""
     example = torch.zeros(
         (batch_size, 3, backbone.geometry.height_px, backbone.geometry.width_px), dtype=torch.uint8
     )
@@ -62,6 +61,6 @@ def _session(model: bytes) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # errors alone
+    options.log_severity_level = 3  # errors only
     options.intra_op_num_threads = torch.get_num_threads()
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])

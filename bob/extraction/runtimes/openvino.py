@@ -1,7 +1,8 @@
 """OpenVINO on the CPU: convolutions blocked for the vector units, one stream of batches per core.
 
-The graph comes from PyTorch's tracer through OpenVINO's own frontend, read from memory: nothing is written, and its converter program, which
-reports its use over the network, is not called. float32 is asked for by name: on processors with AMX the default is bfloat16.
+PyTorch's tracer makes the graph, and OpenVINO's own frontend reads it from memory: nothing is
+written, and its converter program, which reports its use over the network, is not called. float32
+is requested explicitly: on processors with AMX the default is bfloat16.
 """
 
 import warnings
@@ -13,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from bob.backbones.backbone import Backbone, Embedded
-from bob.extraction.runtimes.runtime import Fused, batches, joined
+from bob.extraction.runtimes.runtime import Fused, checked, concatenate, fixed_batches
 from bob.specs import Output
 
 
@@ -25,30 +26,31 @@ class OpenVino:
     def __init__(self, backbone: Backbone, outputs: Sequence[Output], batch_size: int) -> None:
         self.backbone, self.outputs, self.batch_size = backbone, list(outputs), batch_size
         self._queue = _compiled(backbone, outputs, batch_size)
-        self._queue.set_callback(_keep)
+        self._queue.set_callback(_copy_features)
 
     def embed(self, crops: torch.Tensor, outputs: Sequence[Output]) -> Embedded:
-        """Batches are handed to whichever stream is free; rows come back in their places."""
-        found: dict[int, list[NDArray[np.float32]]] = {}
-        for number, (batch, real) in enumerate(batches(crops, self.batch_size)):
-            self._queue.start_async([batch.numpy()], (found, number, real), share_inputs=True)
+        """See `Runtime.embed`. Each batch goes to whichever stream is free."""
+        finished: dict[int, list[NDArray[np.float32]]] = {}
+        for number, (batch, count) in enumerate(fixed_batches(crops, self.batch_size)):
+            self._queue.start_async([batch.numpy()], (finished, number, count), share_inputs=True)
         self._queue.wait_all()
-        rows = joined([found[number] for number in sorted(found)], self.outputs, outputs)
-        for output, values in rows.items():
-            self.backbone.check_features(output, values, len(crops))
-        return rows
+        batches = [finished[number] for number in sorted(finished)]
+        return checked(self.backbone, concatenate(batches, self.outputs, outputs), len(crops))
 
 
-def _keep(request: Any, place: tuple[dict[int, list[NDArray[np.float32]]], int, int]) -> None:
-    """Copies a finished batch's rows out of the stream's own memory."""
-    found, number, real = place
-    found[number] = [
-        np.array(request.get_output_tensor(i).data[:real])
+def _copy_features(
+    request: Any, batch: tuple[dict[int, list[NDArray[np.float32]]], int, int]
+) -> None:
+    """Copy the features of a finished batch out of the stream's own memory."""
+    finished, number, count = batch
+    finished[number] = [
+        np.array(request.get_output_tensor(i).data[:count])
         for i in range(len(request.model_outputs))
     ]
 
 
 def _compiled(backbone: Backbone, outputs: Sequence[Output], batch_size: int) -> Any:
+    """Return an OpenVINO queue of the backbone for batches of one size."""
     from openvino import AsyncInferQueue, Core
     from openvino.frontend import FrontEndManager
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
@@ -56,15 +58,13 @@ def _compiled(backbone: Backbone, outputs: Sequence[Output], batch_size: int) ->
     shape = (3, backbone.geometry.height_px, backbone.geometry.width_px)
     example = torch.zeros((2, *shape), dtype=torch.uint8)
     with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter(
-            "ignore"
-        )  # the tracer warns of every shape that it takes as fixed; what it gets wrong is seen in the rows
+        # The tracer warns of every shape that it takes as fixed; errors show in the features.
+        warnings.simplefilter("ignore")
         fused = Fused(backbone, outputs).eval()
         traced = torch.jit.trace(fused, example, check_trace=False, strict=False)  # type: ignore[no-untyped-call]
         frontend = FrontEndManager().load_by_framework("pytorch")
-        decoder = TorchScriptPythonDecoder(
-            traced, example_input=example
-        )  # must outlive the conversion
+        # The decoder must outlive the conversion, hence the variable.
+        decoder = TorchScriptPythonDecoder(traced, example_input=example)
         model = frontend.convert(frontend.load(decoder))
     model.reshape({0: [batch_size, *shape]})
     compiled = Core().compile_model(
