@@ -96,13 +96,22 @@ def require_trained_classes(dataset: Dataset, splits: Sequence[SplitName]) -> No
         )
     for name in splits:
         if name in dataset.splits:
-            lacking = sorted(set(dataset.splits[name].y.tolist()) - trained)
-            names = [dataset.classes[c] if c >= 0 else "no class" for c in lacking]
-            if names:
-                raise NotApplicableError(
-                    f"needs train images of every class; {name} of dataset {dataset.name!r} holds "
-                    f"images of {quoted(names)}, of which train has none."
-                )
+            _require_trained(dataset, name, trained)
+
+
+def _require_trained(dataset: Dataset, name: SplitName, trained: set[int]) -> None:
+    """Raise NotApplicableError where images of a split have no class, or one not trained on."""
+    lacking = sorted(set(dataset.splits[name].y.tolist()) - trained)
+    if -1 in lacking:
+        raise NotApplicableError(
+            f"needs a class for each image; {name} of dataset {dataset.name!r} holds images "
+            "without one."
+        )
+    if lacking:
+        raise NotApplicableError(
+            f"needs train images of every class; {name} of dataset {dataset.name!r} holds images "
+            f"of {quoted([dataset.classes[c] for c in lacking])}, of which train has none."
+        )
 
 
 def features_by_split(needs: Needs, inputs: Inputs) -> dict[SplitName, Features]:

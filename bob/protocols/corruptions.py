@@ -7,9 +7,9 @@ severity, averaged. The corruptions are in `bob.datasets.corruptions`.
 Differs from the paper in these points:
 - the paper's networks are trained end to end, these backbones are frozen under a probe;
 - mCE divides each corruption's error by AlexNet's. On other data than ImageNet-C there is no such
-  reference, so the error is not divided (`corruption_error`), and what corruption costs is a
-  difference (`corruption_drop`) rather than the paper's relative mCE. A ratio to another backbone of
-  the pool would change with the pool; the mean of ratios follows from the scores per corruption,
+  reference, so the error is not divided (`corruption_error`), and the cost of corruption is a
+  difference (`corruption_drop`) rather than the paper's relative mCE. A ratio to another backbone
+  of the pool would change with the pool; the mean of ratios follows from the scores per corruption,
   which are in every record.
 """
 

@@ -1,10 +1,15 @@
 """Splits and features without images."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import xxhash
 
 from bob.datasets.dataset import Split
-from bob.features.store import Effort, Features
+from bob.features.shard import Effort
+from bob.features.store import Features
+from bob.numerics.arrays import Floats, Ints
 
 
 def digests(n: int, salt: str = "") -> list[str]:
@@ -12,19 +17,26 @@ def digests(n: int, salt: str = "") -> list[str]:
     return [xxhash.xxh3_128_hexdigest(f"{salt}{i}".encode()) for i in range(n)]
 
 
-def labels(*sizes: int) -> np.ndarray:
+def labels(*sizes: int) -> Ints:
     """Return labels of classes of these sizes: `labels(2, 1)` is [0, 0, 1]."""
     return np.repeat(np.arange(len(sizes)), sizes).astype(np.int64)
 
 
-def make_split(content: str, y: list[int], groups: tuple[str, ...] | None = None) -> Split:
-    """Return a split whose content digests are single letters; its images are empty."""
-    return Split(
-        tuple(f"{i}" for i in range(len(y))), np.array(y), tuple(content), lambda _: b"", groups
-    )
+def make_split(
+    content: Sequence[str], y: Sequence[int], groups: Sequence[str] | None = None, **facts: Any
+) -> Split:
+    """Return a split with these content digests (such as single letters) and empty images."""
+    ids = tuple(f"{i}" for i in range(len(y)))
+    return Split(ids, np.array(y), tuple(content), lambda _: b"", groups, **facts)
 
 
-def make_features(n: int, excluded: tuple[int, ...] = ()) -> Features:
+def make_features(n: int, excluded: Sequence[int] = ()) -> Features:
     """Return features of width 1 that hold the positions 0..n-1 without the excluded ones."""
     positions = np.array([i for i in range(n) if i not in excluded])
     return Features([positions[:, None].astype(np.float32)], positions, {}, Effort())
+
+
+def features_from(rows: Floats, positions: Sequence[int] | None = None) -> Features:
+    """Return features of the images at `positions`, or of all images."""
+    at = np.arange(len(rows)) if positions is None else np.asarray(positions)
+    return Features([rows], at, {}, Effort())

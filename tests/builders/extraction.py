@@ -1,0 +1,31 @@
+"""Features of a split, computed by passes as runs compute them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from bob.backbones.card import card, load_backbone
+from bob.backbones.fold_batchnorm import fold_batchnorm
+from bob.datasets.dataset import Split
+from bob.extraction.embedder import Embedder
+from bob.extraction.passes import Member, Target, run_pass
+from bob.features.store import Features, FeatureStore
+from bob.plan.keys import feature_key
+from bob.specs import BackboneSpec
+from tests.builders.backbones import Count
+
+
+def extract(
+    name: str, split: Split, backbones: Sequence[BackboneSpec], cache: Path
+) -> dict[str, Features]:
+    """Return the features of the split called `name` by the name of the backbone, in one pass."""
+    store, members, keys = FeatureStore(cache / "features"), [], {}
+    for spec in backbones:
+        facts = card(spec, cache, "cpu", "float32", offline=True)
+        keys[spec.name] = feature_key(facts, spec.output, name, split)
+        backbone = load_backbone(spec, "cpu", "float32", offline=True)
+        fold_batchnorm(backbone)
+        target = Target(spec.output, keys[spec.name])
+        members.append(Member(Embedder([backbone], batch_size=16), [target]))
+    run_pass(split, members, store, Count(), workers=2, skip_bad=False)
+    assert not [member.failure for member in members if member.failure]
+    return {backbone: store.read(key) for backbone, key in keys.items()}
