@@ -1,63 +1,87 @@
-"""One pass, many backbones: each image decoded once, one failure stays one failure, and a pass goes on where it stopped."""
+"""One pass, many backbones: images are decoded once, failures stay separate, passes resume."""
 
 import dataclasses
 import threading
 import weakref
 from collections import Counter
+from io import BytesIO
 
 import numpy as np
 import pytest
 import torch
-from PIL import ImageOps
+from PIL import Image, ImageOps
 from torch import nn
 
 from bob.backbones.backbone import Backbone, Loaded
-from bob.backbones.loaders.timm import TimmRows
+from bob.backbones.loaders.timm import TimmFeatures
 from bob.backbones.pixels.geometry import Geometry, Normalisation
-from bob.datasets.open import from_data_flag, open_dataset
-from bob.errors import BadImageError
-from bob.extraction import blocks, passes
-from bob.extraction.blocks import BLOCK
-from bob.extraction.passes import Member, auto_batch, auto_workers, bad_images_message, run_pass
-from bob.features.store import SHARD_ROWS, FeatureStore
-from bob.registry.registry import load_registry
+from bob.datasets.open import open_dataset, spec_from_data_flag
+from bob.errors import UnreadableImageError
+from bob.extraction import blocks, embedder
+from bob.extraction.blocks import BLOCK_IMAGES
+from bob.extraction.embedder import Embedder
+from bob.extraction.passes import Member, Target, auto_workers, bad_images_message, run_pass
+from bob.extraction.runtimes.autotune import default_batch
+from bob.features.sharding import SPAN_IMAGES
+from bob.features.store import FeatureStore
+from bob.registry import load_registry
+from bob.specs import DEFAULT, Output
 from tests.builders.backbones import Count
 from tests.builders.features import KEY
 from tests.builders.photos import make_photos
 
-OWN = load_registry().backbones["raw_pixels"].model_copy(update={"loader": "python"})
+SPEC = load_registry().backbones["raw_pixels"].model_copy(update={"loader": "python"})
+CLS = Output(pool="cls")
 
 
-class Mean(nn.Module):
-    """The mean colour, until something goes wrong."""
+class MeanColour(nn.Module):
+    """The mean colour of an image; `problem` is called on each batch first."""
 
     def __init__(self, problem=None) -> None:
         super().__init__()
         self.problem, self.batches = problem, []
 
-    def forward(self, x, poolings):
+    def forward(self, x, outputs):
         self.batches.append(len(x))
         if self.problem:
             self.problem(self, x)
-        return dict.fromkeys(poolings, x.mean((2, 3)))
+        return dict.fromkeys(outputs, x.mean((2, 3)))
 
 
-def member(problem=None, name: str = "mine", size: int = 16, batch_size: int = 16) -> Member:
+def mean_colour(problem=None, name: str = "mine", size: int = 16) -> Backbone:
     loaded = Loaded(
-        Mean(problem),
+        MeanColour(problem),
         Geometry(size, size, 1.0, "center", "bilinear"),
         Normalisation((0.5,) * 3, (0.5,) * 3),
         "test",
     )
-    backbone = Backbone(OWN.model_copy(update={"name": name}), loaded, "cpu")
-    return Member(backbone, {"default": dataclasses.replace(KEY, weights_hash=name)}, batch_size)
+    return Backbone(SPEC.model_copy(update={"name": name}), loaded, "cpu")
+
+
+def member(split, *problems, name: str = "mine", size: int = 16, batch_size: int = 16) -> Member:
+    """Return a backbone on one device per problem (on one device without any)."""
+    backbones = [mean_colour(problem, name, size) for problem in problems or (None,)]
+    key = dataclasses.replace(KEY, weights_hash=name, count=len(split))
+    return Member(Embedder(backbones, batch_size=batch_size), [Target(DEFAULT, key)])
+
+
+def key_of(member: Member):
+    return member.targets[0].key
+
+
+def batches_of(member: Member, device: int = 0) -> list[int]:
+    """Return the sizes of the batches that a device has embedded."""
+    return member.embedder.backbones[device].module.batches
+
+
+def runtimes_of(member: Member):
+    return list(member.embedder._ready.values())
 
 
 @pytest.fixture
 def split(tmp_path):
-    return open_dataset(
-        from_data_flag(str(make_photos(tmp_path / "photos", per_class=50, side_px=8))), tmp_path
-    ).splits["train"]
+    folder = make_photos(tmp_path / "photos", per_class=50, side_px=8)
+    return open_dataset(spec_from_data_flag(str(folder)), tmp_path).splits["train"]
 
 
 @pytest.fixture
@@ -65,10 +89,10 @@ def store(tmp_path):
     return FeatureStore(tmp_path / "features")
 
 
-def go(split, members, store, **options):
-    watcher = Count()
-    run_pass(split, members, store, watcher, **{"workers": 2, "skip_bad": False, **options})
-    return watcher
+def embed(split, members, store, **options):
+    listener = Count()
+    run_pass(split, members, store, listener, **{"workers": 2, "skip_bad": False, **options})
+    return listener
 
 
 def test_images_are_decoded_once_and_cropped_once_per_geometry(split, store, monkeypatch):
@@ -80,77 +104,76 @@ def test_images_are_decoded_once_and_cropped_once_per_geometry(split, store, mon
     monkeypatch.setattr(
         Geometry, "crop", lambda self, image: (crops.update([self]), real_crop(self, image))[1]
     )
-    watcher = go(split, [member(name="a"), member(name="b"), member(name="c", size=8)], store)
+    members = [member(split, name="a"), member(split, name="b"), member(split, name="c", size=8)]
+    listener = embed(split, members, store)
     assert set(decoded) == set(split.ids) and set(decoded.values()) == {1}
     assert sorted(crops.values()) == [len(split), len(split)], "two geometries, three backbones"
-    assert watcher.images == len(split)
+    assert listener.images == len(split)
 
 
-def test_one_forward_gives_all_poolings_and_only_those_that_are_missing(split, store):
-    """Second run: the shard of one pooling is gone, so that one alone is computed."""
-    asked: list[list[str]] = []
+def test_one_forward_gives_all_outputs_and_only_those_that_are_missing(split, store):
+    """Second pass: the shards of one output are gone, so that one alone is computed."""
+    requested: list[list[Output]] = []
 
-    class Two(Mean):
-        def forward(self, x, poolings):
-            asked.append(list(poolings))
-            return {
-                pooling: x.mean((2, 3)) * (1 if pooling == "default" else 2) for pooling in poolings
-            }
+    class TwoOutputs(MeanColour):
+        def forward(self, x, outputs):
+            requested.append(list(outputs))
+            return {output: x.mean((2, 3)) * (1 if output == DEFAULT else 2) for output in outputs}
 
-    one = member()
-    one.backbone.module = Two()
-    one.keys = {"default": KEY, "cls": dataclasses.replace(KEY, pooling="cls")}
-    go(split, [one], store)
-    assert asked and all(poolings == ["default", "cls"] for poolings in asked)
-    default, cls = (store.read(key, len(split)).rows for key in one.keys.values())
+    tested = member(split)
+    tested.embedder.backbone.module = TwoOutputs()
+    default_key = key_of(tested)
+    cls_key = dataclasses.replace(default_key, output="cls")
+    tested.targets = [Target(DEFAULT, default_key), Target(CLS, cls_key)]
+    embed(split, [tested], store)
+    assert requested and all(outputs == [DEFAULT, CLS] for outputs in requested)
+    default, cls = (store.read(key).rows for key in (default_key, cls_key))
     np.testing.assert_array_equal(cls, 2 * default)
-    asked.clear()
-    store.forget(one.keys["cls"])
-    go(split, [one], store)
-    assert asked and all(poolings == ["cls"] for poolings in asked)
-    np.testing.assert_array_equal(store.read(one.keys["cls"], len(split)).rows, cls)
+    requested.clear()
+    store.forget(cls_key)
+    embed(split, [tested], store)
+    assert requested and all(outputs == [CLS] for outputs in requested)
+    np.testing.assert_array_equal(store.read(cls_key).rows, cls)
 
 
-def test_a_split_s_images_are_altered_between_decoding_and_cropping(split, store):
-    """Every second image inverted: the mean m of its levels becomes 255 - m, which (x / 255 - 0.5) / 0.5 turns into the opposite;
-    resizing rounds each level, so to within one of 255 / 2 of the normalised range."""
-    plain, inverted = member(name="plain"), member(name="inverted")
-    go(split, [plain], store)
-    go(
-        dataclasses.replace(
-            split, alter=lambda i, image: ImageOps.invert(image) if i % 2 else image
-        ),
-        [inverted],
-        store,
+def test_images_are_altered_between_decoding_and_cropping(split, store):
+    """Every second image is inverted: the mean m of its levels becomes 255 - m.
+
+    (x / 255 - 0.5) / 0.5 turns that into the opposite. Resizing rounds each level, so the rows
+    agree to within one of 255 / 2 of the normalised range.
+    """
+    plain, inverted = member(split, name="plain"), member(split, name="inverted")
+    embed(split, [plain], store)
+    altered = dataclasses.replace(
+        split, alter=lambda i, image: ImageOps.invert(image) if i % 2 else image
     )
-    before, after = (store.read(one.keys["default"], len(split)).rows for one in (plain, inverted))
+    embed(altered, [inverted], store)
+    before, after = (store.read(key_of(each)).rows for each in (plain, inverted))
     np.testing.assert_array_equal(after[::2], before[::2])
     np.testing.assert_allclose(after[1::2], -before[1::2], atol=2 / 255)
 
 
-def test_a_backbone_that_fails_does_not_take_the_others_down(split, store):
+def test_a_failing_backbone_leaves_the_others_unharmed(split, store):
     def fail(module, x):
         if len(module.batches) == 3:
             raise ValueError("no luck")
 
-    good, bad = member(name="good"), member(fail, name="bad")
-    go(split, [bad, good], store)
-    assert good.failure is None and not store.missing(good.keys["default"], len(split))
-    assert (
-        bad.failure == "backbone 'bad': failed while embedding: ValueError: no luck"
-        and store.missing(bad.keys["default"], len(split)) == [0]
-    )
-    assert len(bad.backbone.module.batches) == 3, "it takes no further part"
+    good, bad = member(split, name="good"), member(split, fail, name="bad")
+    embed(split, [bad, good], store)
+    assert good.failure is None and not store.missing(key_of(good))
+    assert bad.failure == "backbone 'bad': failed while embedding: ValueError: no luck"
+    assert store.missing(key_of(bad)) == [0]
+    assert len(batches_of(bad)) == 3, "it takes no further part"
 
 
-def test_rows_that_are_not_finite_are_the_backbone_s_failure(split, store):
+def test_features_that_are_not_finite_are_a_failure_of_the_backbone(split, store):
     def spoil(module, x):
         x[0] = float("nan")
 
-    bad = member(spoil)
-    go(split, [bad], store)
+    bad = member(split, spoil)
+    embed(split, [bad], store)
     assert bad.failure is not None and "hold NaN or infinity" in bad.failure
-    assert store.missing(bad.keys["default"], len(split)) == [0], "wrong rows are never stored"
+    assert store.missing(key_of(bad)) == [0], "wrong rows are never stored"
 
 
 @pytest.mark.parametrize(
@@ -161,22 +184,17 @@ def test_rows_that_are_not_finite_are_the_backbone_s_failure(split, store):
         RuntimeError("DefaultCPUAllocator: can't allocate memory"),
     ],
 )
-def test_out_of_memory_halves_the_batch_and_goes_on(split, store, error):
-    def tight(module, x):
+def test_out_of_memory_halves_the_batch_and_the_pass_continues(split, store, error):
+    def fail_above_five(module, x):
         if len(x) > 5:
             raise error
 
-    one, other = member(tight, name="tight"), member(name="easy")
-    go(split, [one, other], store)
-    assert (
-        one.failure is None
-        and one.ready[0].batch_size == 4
-        and max(one.backbone.module.batches[2:]) == 4
-    )
+    tight, easy = member(split, fail_above_five, name="tight"), member(split, name="easy")
+    embed(split, [tight, easy], store)
+    (runtime,) = runtimes_of(tight)
+    assert tight.failure is None and runtime.batch_size == 4 and max(batches_of(tight)[2:]) == 4
     np.testing.assert_allclose(
-        store.read(one.keys["default"], len(split)).rows,
-        store.read(other.keys["default"], len(split)).rows,
-        rtol=1e-6,
+        store.read(key_of(tight)).rows, store.read(key_of(easy)).rows, rtol=1e-6
     )
 
 
@@ -184,35 +202,34 @@ def test_a_backbone_that_fits_no_single_image_fails(split, store):
     def never(module, x):
         raise MemoryError
 
-    one = member(never)
-    go(split, [one], store)
-    assert one.failure is not None and "MemoryError" in one.failure
+    tested = member(split, never)
+    embed(split, [tested], store)
+    assert tested.failure is not None and "MemoryError" in tested.failure
 
 
-def test_a_pass_goes_on_at_the_first_missing_shard(tmp_path, store, monkeypatch):
+def test_a_pass_resumes_at_the_first_missing_shard(tmp_path, store, monkeypatch):
     folder = make_photos(tmp_path / "many", per_class=700, classes=2, side_px=4)
-    whole = open_dataset(from_data_flag(str(folder)), tmp_path)
-    split = whole.splits["train"]
-    assert SHARD_ROWS < len(split) <= 2 * SHARD_ROWS
-    one = member()
-    go(split, [one], store)
-    expected = store.read(one.keys["default"], len(split)).rows
-    (store.folder(one.keys["default"]) / "000001.safetensors").unlink()
+    split = open_dataset(spec_from_data_flag(str(folder)), tmp_path).splits["train"]
+    assert SPAN_IMAGES < len(split) <= 2 * SPAN_IMAGES
+    tested = member(split)
+    embed(split, [tested], store)
+    expected = store.read(key_of(tested)).rows
+    (store.folder(key_of(tested)) / "000001.safetensors").unlink()
     decoded = Counter()
     real = blocks.decode
     monkeypatch.setattr(
         blocks, "decode", lambda data, name: (decoded.update([name]), real(data, name))[1]
     )
-    watcher = go(split, [one], store)
-    assert set(decoded) == set(split.ids[SHARD_ROWS:])
-    assert watcher.images == len(split), "progress counts what was there"
-    np.testing.assert_array_equal(store.read(one.keys["default"], len(split)).rows, expected)
+    listener = embed(split, [tested], store)
+    assert set(decoded) == set(split.ids[SPAN_IMAGES:])
+    assert listener.images == len(split), "progress counts stored images too"
+    np.testing.assert_array_equal(store.read(key_of(tested)).rows, expected)
 
 
 @pytest.fixture
-def short_shards(monkeypatch):
-    """Shards of 32 images, so that a few images fill several."""
-    monkeypatch.setattr("bob.features.store.SHARD_ROWS", 32)
+def short_spans(monkeypatch):
+    """Spans of 32 images, so that a few images fill several."""
+    monkeypatch.setattr("bob.features.sharding.SPAN_IMAGES", 32)
 
 
 WAYS = {
@@ -220,155 +237,152 @@ WAYS = {
     "one image at a time": {"batch_size": 1},
     "one worker": {"workers": 1},
     "five workers": {"workers": 5},
-    "two devices": {"lanes": 2},
-    "three devices": {"lanes": 3, "batch_size": 5},
+    "two devices": {"devices": 2},
+    "three devices": {"devices": 3, "batch_size": 5},
     "openvino": {"runtime": "openvino"},
-    "openvino on two devices": {"runtime": "openvino", "lanes": 2, "batch_size": 8},
+    "openvino on two devices": {"runtime": "openvino", "devices": 2, "batch_size": 8},
     "onnxruntime": {"runtime": "onnxruntime"},
-    "whatever is fastest": {"runtime": "auto", "batch_size": None},
-    "from the second shard on": {"resume": True},
-    "from the second shard on, by another runtime": {"resume": True, "runtime": "openvino"},
+    "the fastest runtime": {"runtime": "auto", "batch_size": None},
+    "resumed at the second shard": {"resume": True},
+    "resumed at the second shard by another runtime": {"resume": True, "runtime": "openvino"},
 }
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_no_row_depends_on_how_it_was_computed(split, short_shards, way, store):
-    """Batch size, workers, devices (lanes on the CPU), runtime, resume point: no value moves by more than 1e-5 of the largest."""
+def test_features_do_not_depend_on_how_they_were_computed(split, short_spans, way, store):
+    """Batch size, workers, devices (all CPU), runtime and resume point.
+
+    No value moves by more than 1e-5 of the largest.
+    """
     how: dict = {
         "batch_size": 16,
         "workers": 2,
-        "lanes": 1,
+        "devices": 1,
         "runtime": "eager",
         "resume": False,
     } | WAYS[way]
-    go(split, [small_network(KEY, 16)], store, workers=1)
-    reference = store.read(KEY, len(split)).rows.copy()
+    key = dataclasses.replace(KEY, count=len(split))
+    embed(split, [small_network(key, 16)], store, workers=1)
+    reference = store.read(key).rows.copy()
     if how["resume"]:
-        (store.folder(KEY) / "000001.safetensors").unlink()
+        (store.folder(key) / "000001.safetensors").unlink()
     else:
-        store.forget(KEY)
-    one = small_network(KEY, how["batch_size"], lanes=how["lanes"], runtime=how["runtime"])
-    watcher = go(split, [one], store, workers=how["workers"])
-    assert one.failure is None and watcher.images == len(split)
+        store.forget(key)
+    tested = small_network(key, how["batch_size"], how["devices"], how["runtime"])
+    listener = embed(split, [tested], store, workers=how["workers"])
+    assert tested.failure is None and listener.images == len(split)
     if how["runtime"] not in ("eager", "auto"):
-        assert {runtime.name for runtime in one.ready.values()} == {how["runtime"]}
-    found = store.read(KEY, len(split))
-    assert found.positions.tolist() == list(range(len(split)))
-    assert np.abs(found.rows - reference).max() <= 1e-5 * np.abs(reference).max()
+        assert {runtime.name for runtime in runtimes_of(tested)} == {how["runtime"]}
+    features = store.read(key)
+    assert features.positions.tolist() == list(range(len(split)))
+    assert np.abs(features.rows - reference).max() <= 1e-5 * np.abs(reference).max()
 
 
-def test_a_pass_that_goes_on_chooses_as_the_one_that_was_stopped(
-    split, short_shards, store, monkeypatch
+def test_a_resumed_pass_chooses_its_runtime_as_the_stopped_one(
+    split, short_spans, store, monkeypatch
 ):
-    """By all images of the split: what is stored of them already must not change by which runtime the rest is computed."""
-    told = []
-    real = passes.make_ready
+    """The choice counts all images of the split, stored ones included."""
+    totals = []
+    real = embedder.make_runtime
     monkeypatch.setattr(
-        passes,
-        "make_ready",
-        lambda backbone, images, *how: told.append(images.total) or real(backbone, images, *how),
+        embedder,
+        "make_runtime",
+        lambda backbone, images, *how: totals.append(images.total) or real(backbone, images, *how),
     )
-    go(split, [small_network(KEY, None)], store)
-    (store.folder(KEY) / "000001.safetensors").unlink()
-    go(split, [small_network(KEY, None)], store)
-    assert told == [len(split), len(split)]
+    key = dataclasses.replace(KEY, count=len(split))
+    embed(split, [small_network(key, None)], store)
+    (store.folder(key) / "000001.safetensors").unlink()
+    embed(split, [small_network(key, None)], store)
+    assert totals == [len(split), len(split)]
 
 
-def small_network(key, batch_size, lanes=1, runtime="eager"):
-    """A residual network of timm's, 64 px, with weights from a seed."""
+def small_network(key, batch_size, devices=1, runtime="eager"):
+    """Return timm's small residual network at 64 px, with weights from a seed."""
     import timm
 
-    def made():
+    def backbone():
         torch.manual_seed(0)
-        rows = TimmRows(timm.create_model("test_resnet", num_classes=0), "small")
-        return Backbone(
-            OWN,
-            Loaded(
-                rows,
-                Geometry(64, 64, 1.0, "center", "bilinear"),
-                Normalisation((0.5,) * 3, (0.5,) * 3),
-                "test",
-            ),
-            "cpu",
+        module = TimmFeatures(timm.create_model("test_resnet", num_classes=0), "small")
+        loaded = Loaded(
+            module,
+            Geometry(64, 64, 1.0, "center", "bilinear"),
+            Normalisation((0.5,) * 3, (0.5,) * 3),
+            "test",
         )
+        return Backbone(SPEC, loaded, "cpu")
 
-    return Member(
-        made(),
-        {"default": key},
-        batch_size,
-        replicas=[made() for _ in range(lanes - 1)],
-        runtime=runtime,
-    )
+    backbones = [backbone() for _ in range(devices)]
+    ready = Embedder(backbones, runtime, batch_size, expected_images=key.count)
+    return Member(ready, [Target(DEFAULT, key)])
 
 
-def test_several_devices_share_the_shards(split, short_shards, store):
-    """Each lane embeds a shard: it waits in its first batch until the other is in its own."""
+def test_several_devices_share_the_spans(split, short_spans, store):
+    """Each device embeds a span: it waits in its first batch until the other is in its own."""
     barrier = threading.Barrier(2)
 
     def meet(module, x):
         if len(module.batches) == 1:
             barrier.wait(timeout=60)
 
-    one = member(meet)
-    one.replicas = [member(meet).backbone]
-    go(split, [one], store)
-    assert one.failure is None and store.missing(one.keys["default"], len(split)) == []
-    assert all(backbone.module.batches for backbone in (one.backbone, *one.replicas))
+    tested = member(split, meet, meet)
+    embed(split, [tested], store)
+    assert tested.failure is None and store.missing(key_of(tested)) == []
+    assert batches_of(tested, 0) and batches_of(tested, 1)
 
 
-def test_a_failure_on_one_device_is_the_backbone_s_failure(split, short_shards, store):
+def test_a_failure_on_one_device_is_a_failure_of_the_backbone(split, short_spans, store):
     def fail(module, x):
         raise ValueError("no luck")
 
-    one, other = member(), member(name="other")
-    one.replicas, other.replicas = [member(fail).backbone], [member(name="other").backbone]
-    go(split, [one, other], store)
-    assert one.failure == "backbone 'mine': failed while embedding: ValueError: no luck"
-    assert other.failure is None and store.missing(other.keys["default"], len(split)) == []
+    failing, other = member(split, None, fail), member(split, None, None, name="other")
+    embed(split, [failing, other], store)
+    assert failing.failure == "backbone 'mine': failed while embedding: ValueError: no luck"
+    assert other.failure is None and store.missing(key_of(other)) == []
 
 
-def test_a_bad_image_on_one_device_ends_the_pass_on_all(split, short_shards, store):
-    one = member()
-    one.replicas = [member().backbone]
-    with pytest.raises(BadImageError, match="1 image cannot be used"):
-        go(with_bad(split, {100: b""}), [one], store)
-    assert not list(store.root.rglob("*.claim"))
+def test_an_unreadable_image_on_one_device_ends_the_pass_on_all(split, short_spans, store):
+    with pytest.raises(UnreadableImageError, match="1 image cannot be used"):
+        embed(with_contents(split, {100: b""}), [member(split, None, None)], store)
+    assert not list(store.root.rglob("*.lease"))
 
 
-def test_memory_does_not_grow_with_the_images(split, short_shards, store, monkeypatch):
-    """Of the blocks that are made, no more than those decoded ahead, the one embedded and the one begun live at a time."""
+def test_memory_does_not_grow_with_the_images(split, short_spans, store, monkeypatch):
+    """At most the blocks decoded ahead, the one embedded and the one begun exist at a time."""
     alive, most = weakref.WeakSet(), []
     real = blocks._begin
 
     def begin(*arguments):
-        coming = real(*arguments)
-        alive.update(coming.crops.values())
+        pending = real(*arguments)
+        alive.update(pending.crops.values())
         most.append(len(alive))
-        return coming
+        return pending
 
     monkeypatch.setattr(blocks, "_begin", begin)
-    go(split, [member()], store)
+    embed(split, [member(split)], store)
     assert len(most) == -(-len(split) // 32) > blocks.BLOCKS_AHEAD + 1
     assert max(most) <= blocks.BLOCKS_AHEAD + 2
 
 
 def test_decoding_leaves_torch_s_own_threads_asleep(split, store, monkeypatch):
-    """A tensor's copy wakes a thread per core beside each thread that decodes, and those spin while the forward needs the cores."""
+    """A tensor's copy wakes a thread per core beside each thread that decodes.
+
+    Those spin while the forward pass needs the cores.
+    """
 
     def refuse(*_):
         raise AssertionError("copied by torch")
 
     monkeypatch.setattr(torch.Tensor, "__setitem__", refuse)
     monkeypatch.setattr(torch.Tensor, "copy_", refuse)
-    one = member()
-    go(split, [one], store)
-    assert one.failure is None and store.missing(one.keys["default"], len(split)) == []
+    tested = member(split)
+    embed(split, [tested], store)
+    assert tested.failure is None and store.missing(key_of(tested)) == []
 
 
-def test_what_a_shard_took_is_stored_with_it(split, store):
-    one = member()
-    go(split, [one], store)
-    effort = store.read(one.keys["default"], len(split)).effort
+def test_the_cost_of_a_shard_is_stored_with_it(split, store):
+    tested = member(split)
+    embed(split, [tested], store)
+    effort = store.read(key_of(tested)).effort
     assert (effort.images, effort.device, effort.batch_size, effort.runtime) == (
         len(split),
         "cpu",
@@ -379,64 +393,61 @@ def test_what_a_shard_took_is_stored_with_it(split, store):
     assert effort.threads == torch.get_num_threads() and effort.device_name
 
 
-def test_bad_images_are_named_and_store_nothing(split, store, monkeypatch):
-    broken = with_bad(split, {3: b"", 70: b"text"})
-    one = member()
+def test_unreadable_images_are_named_and_nothing_is_stored(split, store):
+    broken = with_contents(split, {3: b"", 70: b"text"})
+    tested = member(split)
     with pytest.raises(
-        BadImageError,
-        match=r"(?s)2 images cannot be used:.*0 bytes.*Mend or remove them, or leave them out with --skip-bad-images",
+        UnreadableImageError,
+        match=r"(?s)2 images cannot be used:.*0 bytes.*Repair or remove them, or leave them out "
+        "with --skip-bad-images",
     ):
-        go(broken, [one], store)
-    assert store.missing(one.keys["default"], len(split)) == [0]
+        embed(broken, [tested], store)
+    assert store.missing(key_of(tested)) == [0]
 
 
-def test_bad_images_left_out_are_listed_beside_the_rows(split, store):
-    one = member()
-    go(with_bad(split, {3: b"", 70: b"text"}), [one], store, skip_bad=True)
-    features = store.read(one.keys["default"], len(split))
+def test_skipped_unreadable_images_are_listed_beside_the_rows(split, store):
+    tested = member(split)
+    embed(with_contents(split, {3: b"", 70: b"text"}), [tested], store, skip_bad=True)
+    features = store.read(key_of(tested))
     assert sorted(features.bad) == [3, 70] and len(features.rows) == len(split) - 2
     assert features.positions.tolist() == [i for i in range(len(split)) if i not in (3, 70)]
 
 
-def test_a_block_of_bad_images_only_is_no_trouble(split, store):
-    one = member()
-    go(with_bad(split, dict.fromkeys(range(BLOCK), b"")), [one], store, skip_bad=True)
-    assert store.read(one.keys["default"], len(split)).positions.tolist() == list(
-        range(BLOCK, len(split))
-    )
+def test_a_block_may_hold_unreadable_images_only(split, store):
+    tested = member(split)
+    broken = with_contents(split, dict.fromkeys(range(BLOCK_IMAGES), b""))
+    embed(broken, [tested], store, skip_bad=True)
+    assert store.read(key_of(tested)).positions.tolist() == list(range(BLOCK_IMAGES, len(split)))
 
 
-def test_an_image_that_cannot_be_opened_is_a_bad_image(split, store):
+def test_an_image_that_cannot_be_opened_is_unreadable(split, store):
     def refuse(_):
         raise PermissionError(13, "Permission denied")
 
-    with pytest.raises(BadImageError, match=r"cannot be read \(Permission denied\)"):
-        go(dataclasses.replace(split, read=refuse), [member()], store)
+    with pytest.raises(UnreadableImageError, match=r"cannot be read \(Permission denied\)"):
+        embed(dataclasses.replace(split, read=refuse), [member(split)], store)
 
 
-def test_an_image_that_would_explode_is_a_bad_image(split, store):
-    from io import BytesIO
-
-    from PIL import Image
-
+def test_an_image_too_elongated_to_resize_is_unreadable(split, store):
     strip = BytesIO()
     Image.new("RGB", (30_000, 5)).save(strip, "PNG")
     with pytest.raises(
-        BadImageError, match="is 30000 x 5 px: with its shorter side at 512 px it would have"
+        UnreadableImageError, match="is 30000 x 5 px: with its shorter side at 512 px it would have"
     ):
-        go(with_bad(split, {0: strip.getvalue()}), [member()], store)
+        embed(with_contents(split, {0: strip.getvalue()}), [member(split)], store)
 
 
-def test_a_message_names_the_first_bad_images_only():
+def test_a_message_names_the_first_unreadable_images_only():
     assert bad_images_message([f"image {i}" for i in range(12)]).count("\n  image") == 5
     assert "and 7 more" in bad_images_message(["x"] * 12)
 
 
 def test_automatic_sizes_are_sensible():
-    assert auto_batch("cpu") < auto_batch("cuda") and 1 <= auto_workers() <= 16
+    assert default_batch("cpu") < default_batch("cuda") and 1 <= auto_workers() <= 16
 
 
-def with_bad(split, contents):
+def with_contents(split, contents):
+    """Return a split in which some images have other bytes."""
     return dataclasses.replace(
         split, read=lambda i: contents[i] if i in contents else split.read(i)
     )
