@@ -1,4 +1,4 @@
-"""House rules: imports point one way, light things stay light, the README's words are true, and what is installed is complete."""
+"""Rules of the code base: layers, light imports, the README's commands, a complete wheel."""
 
 import ast
 import json
@@ -8,74 +8,44 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from pathlib import Path
+from collections import defaultdict
 
 import pytest
 
 from bob.cli import main
 from bob.errors import OK
-
-ROOT = Path(__file__).parents[1]
-LAYERS = [
-    ["errors"],
-    ["parse", "paths", "files", "digest", "hub"],
-    ["specs"],
-    ["registry", "availability", "outcomes"],
-    ["metrics", "records", "statistics"],
-    ["intervals", "recordbook", "provenance", "pictures"],
-    ["datasets", "backbones", "protocols", "leaderboard"],
-    ["runtimes"],
-    ["features", "scoring"],
-    ["wiring"],
-    ["plan"],
-    ["forecast"],
-    ["assess", "evaluate"],
-    ["engine", "console", "listing", "datasets_facts"],
-    ["datasets_page"],
-    ["datasets_command"],
-    ["publish", "sheets"],
-    ["answers", "cache", "doctor", "show"],
-    ["catalogue", "doctor"],
-    ["runner"],
-    ["given"],
-    ["cli"],
-]
-"""Lowest first. A module imports from its own package and from lower layers."""
+from tests.builders.layers import LAYER_OF, PACKAGE, ROOT, imported_rooms, picture, room_of
 
 
-def module_of(path: Path) -> str:
-    return path.relative_to(ROOT / "bob").parts[0].removesuffix(".py")
-
-
-def imports(path: Path) -> set[str]:
-    tree = ast.parse(path.read_text())
-    named = {
-        node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module
-    }
-    named |= {
-        alias.name
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Import)
-        for alias in node.names
-    }
-    return {name.split(".")[1] for name in named if name.startswith("bob.")}
-
-
-def test_every_module_has_its_layer():
-    found = {module_of(path) for path in (ROOT / "bob").rglob("*.py")} - {"__init__", "__main__"}
-    assert found == {name for layer in LAYERS for name in layer}
+def test_every_folder_has_its_layer():
+    rooms = {room_of(path) for path in PACKAGE.rglob("*.py")} - {"__init__", "__main__"}
+    assert rooms == set(LAYER_OF)
 
 
 @pytest.mark.parametrize(
-    "path", sorted((ROOT / "bob").rglob("*.py")), ids=lambda path: str(path.relative_to(ROOT))
+    "path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(ROOT))
 )
 def test_imports_point_one_way(path):
-    if path.parent.name == "bob" and path.stem in ("__init__", "__main__"):
+    room = room_of(path)
+    if room in ("__init__", "__main__"):
         return
-    height = {name: level for level, layer in enumerate(LAYERS) for name in layer}
-    own = module_of(path)
-    wrong = [other for other in imports(path) if other != own and height[other] >= height[own]]
-    assert not wrong, f"{own} must not import {wrong}"
+    others = imported_rooms(path) - {room, "__version__"}
+    wrong = [other for other in others if LAYER_OF[other] >= LAYER_OF[room]]
+    assert not wrong, f"{room} must not import {wrong}"
+
+
+def test_the_picture_shows_the_layers():
+    """`python -m tests.builders.layers` draws it again."""
+    assert (ROOT / "docs" / "architecture.svg").read_text(encoding="utf-8") == picture()
+
+
+def test_class_names_have_one_meaning():
+    places: dict[str, set[str]] = defaultdict(set)
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                places[node.name].add(str(path.relative_to(ROOT)))
+    assert {name: paths for name, paths in places.items() if len(paths) > 1} == {}
 
 
 @pytest.mark.parametrize(
@@ -85,7 +55,7 @@ def test_imports_point_one_way(path):
         "bob.cli",
         "bob.registry",
         "bob.commands.list",
-        "bob.leaderboard",
+        "bob.leaderboards",
         "bob.commands.datasets",
     ],
 )
@@ -149,7 +119,7 @@ def test_the_wheel_carries_the_registries(tmp_path):
         assert "bob-bench = bob.cli:main" in archive.read(entry).decode()
         archive.extractall(tmp_path / "installed")
     tasks = {f"bob/shipped/tasks/{path.name}" for path in (ROOT / "tasks").glob("*.yaml")}
-    assert {"bob/shipped/backbones.yaml", "bob/leaderboard/page/template.html"} | tasks <= set(
+    assert {"bob/shipped/backbones.yaml", "bob/leaderboards/page/template.html"} | tasks <= set(
         names
     )
     program = "from bob.registry import load_registry; r = load_registry(); print(len(r.backbones), len(r.tasks), len(r.datasets))"

@@ -82,7 +82,7 @@ def _add_model_facts(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--family",
         choices=("supervised", "ssl", "clip", "domain", "baseline"),
-        help="family of the model (default: given)",
+        help="family of the model (default: precomputed)",
     )
     group.add_argument("--params", metavar="N", type=count, help="number of parameters, e.g. 22M")
     group.add_argument("--gflops", metavar="N", type=float, help="GFLOPs per image")

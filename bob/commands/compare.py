@@ -7,10 +7,10 @@ from typing import Any
 
 from bob.commands.terminal import Terminal
 from bob.errors import OK, ConfigError, nearest
-from bob.leaderboard.cells import board_cells, comparable
-from bob.leaderboard.gather import gather_selection
-from bob.leaderboard.pairwise import Comparison, compare
-from bob.leaderboard.render.comparison import comparison_sentences, comparison_table, verdict_text
+from bob.leaderboards.cells import board_cells, comparable
+from bob.leaderboards.gather import gather_selection
+from bob.leaderboards.pairwise import Comparison, compare
+from bob.leaderboards.render.comparison import comparison_sentences, comparison_table, verdict_text
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -14,33 +14,43 @@ from bob.datasets.open import open_dataset
 from bob.errors import FAILED, OK, ConfigError, NotApplicableError, UnavailableError
 from bob.io.files import require_writable, slug
 from bob.io.paths import default_cache
-from bob.leaderboard.cells import board_cells, column_of, comparable
-from bob.leaderboard.gather import GatheredRecords
-from bob.leaderboard.pairwise import compare
-from bob.leaderboard.render.terminal import to_terminal
-from bob.precomputed.columns import Given, read_given
-from bob.precomputed.history import clash, kept, with_earlier
-from bob.precomputed.own_dataset import own_examples, require_same
-from bob.precomputed.record import Told, Work, solved, work
-from bob.precomputed.registered_dataset import known_examples
-from bob.precomputed.rows import Examples
+from bob.leaderboards.cells import board_cells, column_of, comparable
+from bob.leaderboards.gather import GatheredRecords
+from bob.leaderboards.pairwise import compare
+from bob.leaderboards.render.terminal import to_terminal
+from bob.precomputed.columns import read_feature_file
+from bob.precomputed.history import (
+    require_consistent_records,
+    reuse_record,
+    with_recorded_facts,
+)
+from bob.precomputed.own_dataset import file_examples, require_same_examples
+from bob.precomputed.record import (
+    DeclaredFacts,
+    PrecomputedCell,
+    PrecomputedModel,
+    evaluate_cell,
+    make_cell,
+)
+from bob.precomputed.registered_dataset import matched_examples
 from bob.records.record import Record
 from bob.records.store import RecordStore
 from bob.registry import Registry, load_registry, select, task_labels
 from bob.specs import DatasetSpec, Role
 
-FACTS = ("family", "params", "gflops", "licence", "revision")
+FACT_FLAGS = ("family", "params", "gflops", "licence", "revision")
 
 
 @dataclass(frozen=True)
-class Asked:
-    """The files and the dataset that the arguments name."""
+class FeatureSource:
+    """The feature files and the dataset that the arguments name."""
 
-    files: Mapping[str, Mapping[Role | None, Path]]
-    """Model name → its file, or one file per split."""
-    known: DatasetSpec | None
-    """The dataset with the images of the rows; None if the file holds splits and labels."""
+    paths: Mapping[str, Mapping[Role | None, Path]]
+    """Model name → its file (key None), or one file per split."""
+    spec: DatasetSpec | None
+    """The dataset to whose images rows are matched; None where the files define the dataset."""
     dataset: str
+    """Name of the dataset."""
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -50,73 +60,76 @@ def run(arguments: argparse.Namespace) -> int:
     """
     terminal, device = Terminal(), usable_device(arguments.device)
     registry = load_registry(arguments.registry, arguments.tasks_dir)
-    asked = _asked(arguments, registry)
+    source = _source(arguments, registry)
     require_writable(arguments.results)
-    works = _works(arguments, registry, asked, terminal)
+    cells = _cells(arguments, registry, source, terminal)
     record_store = RecordStore(arguments.results)
-    clash(record_store, works)
-    todo = [one for one in works if arguments.fresh or not kept(record_store, one)]
-    done = len(works) - len(todo)
+    require_consistent_records(record_store, cells)
+    todo = [cell for cell in cells if arguments.fresh or not reuse_record(record_store, cell)]
+    done = len(cells) - len(todo)
     terminal.print(
-        f"plan: {counted(len(asked.files), 'file')} of features on {device}: "
+        f"plan: {counted(len(source.paths), 'file')} of features on {device}: "
         f"{counted(len(todo), 'cell')} to do, {done} done"
     )
     try:
-        records = [_do(terminal, record_store, one, device) for one in todo]
+        records = [_compute(terminal, record_store, cell, device) for cell in todo]
     except KeyboardInterrupt:
         publish(terminal, arguments.results)
         raise
-    _show(terminal, publish(terminal, arguments.results), works)
+    _show(terminal, publish(terminal, arguments.results), cells)
     return FAILED if any(record.status == "failed" for record in records) else OK
 
 
-def _do(terminal: Terminal, record_store: RecordStore, one: Work, device: str) -> Record:
-    record, arrays = solved(one, device)
+def _compute(
+    terminal: Terminal, record_store: RecordStore, cell: PrecomputedCell, device: str
+) -> Record:
+    """Evaluate a cell, write its record and print its headline."""
+    record, arrays = evaluate_cell(cell, device)
     record_store.write(record, arrays)
     terminal.cell_ends(record)
     return record
 
 
-def _asked(arguments: argparse.Namespace, registry: Registry) -> Asked:
-    files = _files(arguments)
-    if len(files) > 1 and (
-        told := [flag for flag in FACTS if getattr(arguments, flag) is not None]
-    ):
+def _source(arguments: argparse.Namespace, registry: Registry) -> FeatureSource:
+    """Return the files and the dataset after checking their names."""
+    paths = _paths(arguments)
+    declared = [flag for flag in FACT_FLAGS if getattr(arguments, flag) is not None]
+    if len(paths) > 1 and declared:
         raise ConfigError(
-            f"--{told[0]} describes one model, but there are {len(files)} files; "
+            f"--{declared[0]} describes one model, but there are {len(paths)} files; "
             "evaluate them one by one to state it."
         )
-    for name in files:
+    for name in paths:
         if name in registry.backbones:
             raise ConfigError(
                 f"--name {name!r} is a registered backbone, which may not have computed these "
                 "rows; choose another name."
             )
-        if name != slug(name):
-            raise ConfigError(
-                f"--name {name!r} is not a valid name: use only letters, digits, '.', '_' and '-'."
-            )
-    known = _known(arguments, registry)
-    if known is None and arguments.skip_missing:
+        _require_valid_name("--name", name)
+    spec = _image_dataset(arguments, registry)
+    if spec is None and arguments.skip_missing:
         raise ConfigError(
             "--skip-missing needs the images of a dataset: "
             "name a registered one with --dataset, or give yours with --data."
         )
-    if known is None and arguments.dataset is None and len(files) > 1:
+    if spec is None and arguments.dataset is None and len(paths) > 1:
         raise ConfigError(
             "several files: name the examples that they share with --dataset NAME, "
             "or give their images with --data."
         )
-    dataset = known.name if known else arguments.dataset or next(iter(files))
-    if dataset != slug(dataset):
+    dataset = spec.name if spec else arguments.dataset or next(iter(paths))
+    _require_valid_name("--dataset", dataset)
+    return FeatureSource(paths, spec, dataset)
+
+
+def _require_valid_name(flag: str, name: str) -> None:
+    if name != slug(name):
         raise ConfigError(
-            f"--dataset {dataset!r} is not a valid name: "
-            "use only letters, digits, '.', '_' and '-'."
+            f"{flag} {name!r} is not a valid name: use only letters, digits, '.', '_' and '-'."
         )
-    return Asked(files, known, dataset)
 
 
-def _files(arguments: argparse.Namespace) -> dict[str, Mapping[Role | None, Path]]:
+def _paths(arguments: argparse.Namespace) -> dict[str, Mapping[Role | None, Path]]:
     """Return model name → its files; names come from --name or from the files."""
     sides: dict[Role, Path | None] = {
         "train": arguments.train,
@@ -148,92 +161,88 @@ def _files(arguments: argparse.Namespace) -> dict[str, Mapping[Role | None, Path
     return dict(zip(names, models, strict=True))
 
 
-def _known(arguments: argparse.Namespace, registry: Registry) -> DatasetSpec | None:
+def _image_dataset(arguments: argparse.Namespace, registry: Registry) -> DatasetSpec | None:
     """Return the dataset to whose images rows are matched: that of --data, or a registered one.
 
     None if --dataset is missing or any other name.
     """
     if arguments.data and arguments.dataset:
         raise ConfigError("--data and --dataset each name a dataset; give one of them.")
-    return (
-        local_datasets([arguments.data], registry)[0].spec
-        if arguments.data
-        else registry.datasets.get(arguments.dataset)
-    )
+    if arguments.data:
+        return local_datasets([arguments.data], registry)[0].spec
+    return registry.datasets.get(arguments.dataset)
 
 
-def _works(
-    arguments: argparse.Namespace, registry: Registry, asked: Asked, terminal: Terminal
-) -> list[Work]:
-    """Return the cells to compute, task by task, and print which tasks do not apply."""
-    record_store = RecordStore(arguments.results)
-    facts = {flag: getattr(arguments, flag) for flag in FACTS}
-    found = [
-        (with_earlier(record_store, Told(name, **facts), given), given, examples)
-        for name, (given, examples) in _examples(arguments, registry, asked).items()
-    ]
-    for note in dict.fromkeys(note for _, _, examples in found for note in examples.notes):
+def _cells(
+    arguments: argparse.Namespace, registry: Registry, source: FeatureSource, terminal: Terminal
+) -> list[PrecomputedCell]:
+    """Return the cells of all tasks and models, and print which tasks do not apply.
+
+    NotApplicableError where the dataset can carry none of the tasks.
+    """
+    models = _models(arguments, registry, source)
+    for note in dict.fromkeys(note for model in models for note in model.examples.notes):
         terminal.note(note)
-    works: list[Work] = []
-    not_applicable: list[str] = []
-    for chosen in select(arguments.tasks, registry.tasks, "task", task_labels):
-        for told, given, examples in found:
+    licence = source.spec.licence if source.spec else None
+    cells: list[PrecomputedCell] = []
+    not_applicable: list[NotApplicableError] = []
+    for selected in select(arguments.tasks, registry.tasks, "task", task_labels):
+        for model in models:
             try:
-                works.append(
-                    work(
-                        told,
-                        given,
-                        examples,
-                        chosen.spec,
-                        arguments.seeds,
-                        asked.known.licence if asked.known else None,
-                    )
-                )
+                cells.append(make_cell(model, selected.spec, arguments.seeds, licence))
             except NotApplicableError as error:
-                not_applicable.append(str(error))
-    for reason in dict.fromkeys(not_applicable):
+                not_applicable.append(error)
+    for reason in dict.fromkeys(map(str, not_applicable)):
         terminal.note(f"not applicable: {reason}")
-    return works
+    if not cells and any(error.subject == "dataset" for error in not_applicable):
+        raise NotApplicableError("no task applies to the dataset; see the reasons above.")
+    return cells
 
 
-def _examples(
-    arguments: argparse.Namespace, registry: Registry, asked: Asked
-) -> dict[str, tuple[Given, Examples]]:
-    given = {name: read_given(files) for name, files in asked.files.items()}
-    if asked.known:
-        dataset = _opened(asked.known, arguments.cache_dir or default_cache(), registry)
-        return {
-            name: (one, known_examples(one, dataset, arguments.skip_missing))
-            for name, one in given.items()
-        }
-    found = {name: (one, own_examples(one, asked.dataset)) for name, one in given.items()}
-    require_same(
-        [examples for _, examples in found.values()], [one.where for one in given.values()]
-    )
-    return found
+def _models(
+    arguments: argparse.Namespace, registry: Registry, source: FeatureSource
+) -> list[PrecomputedModel]:
+    """Read the files of all models and match their rows to the dataset's examples."""
+    record_store = RecordStore(arguments.results)
+    facts = {flag: getattr(arguments, flag) for flag in FACT_FLAGS}
+    files = {name: read_feature_file(paths) for name, paths in source.paths.items()}
+    if source.spec:
+        cache = arguments.cache_dir or default_cache()
+        dataset = _open_local(source.spec, cache, registry)
+        examples = [
+            matched_examples(file, dataset, arguments.skip_missing) for file in files.values()
+        ]
+    else:
+        examples = [file_examples(file, source.dataset) for file in files.values()]
+        require_same_examples(examples, [file.where for file in files.values()])
+    models = []
+    for (name, file), examples_of_file in zip(files.items(), examples, strict=True):
+        declared = with_recorded_facts(record_store, DeclaredFacts(name, **facts), file)
+        models.append(PrecomputedModel(declared, file, examples_of_file))
+    return models
 
 
-def _opened(known: DatasetSpec, cache: Path, registry: Registry) -> Dataset:
+def _open_local(spec: DatasetSpec, cache: Path, registry: Registry) -> Dataset:
     """Open the dataset without downloading it: the rows are already here."""
     try:
-        return open_dataset(known, cache, offline=True, entries=registry.datasets)
+        return open_dataset(spec, cache, offline=True, entries=registry.datasets)
     except UnavailableError as error:
         remedy = (
-            f"Download it with `bob-bench datasets prefetch {known.name}`; or give --dataset "
+            f"Download it with `bob-bench datasets prefetch {spec.name}`; or give --dataset "
             "another name, if the file holds splits and labels."
         )
         raise UnavailableError(f"{error} {remedy}") from error
 
 
-def _show(terminal: Terminal, gathered: GatheredRecords, works: Sequence[Work]) -> None:
+def _show(terminal: Terminal, gathered: GatheredRecords, cells: Sequence[PrecomputedCell]) -> None:
     """Print the leaderboard of the evaluated tasks, and the comparison of two models."""
-    columns = {(one.task.name, one.examples.dataset.name) for one in works}
+    columns = {(cell.task.name, cell.dataset.name) for cell in cells}
     shown = gathered.with_keys(
         {record.key for record in gathered.records if column_of(record) in columns}
     )
     if shown.records:
         terminal.render(to_terminal(shown.board()))
-    names = list(dict.fromkeys(one.told.name for one in works))
+    names = list(dict.fromkeys(cell.backbone for cell in cells))
     if len(names) == 2:
-        cells = board_cells(comparable(shown.records)[0])
-        print_comparison(terminal, compare(names[0], names[1], cells, gathered.outcomes))
+        board = board_cells(comparable(shown.records)[0])
+        print_comparison(terminal, compare(names[0], names[1], board, gathered.outcomes))

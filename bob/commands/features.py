@@ -16,16 +16,15 @@ from safetensors.numpy import save
 from bob.backbones.availability import require_code_permission
 from bob.commands.arguments import local_datasets, usable_device
 from bob.commands.terminal import Terminal, counted
-from bob.datasets.dataset import Dataset, Split
-from bob.datasets.open import open_dataset
+from bob.datasets.dataset import Dataset, SplitName
+from bob.datasets.image_sets import ImageSet
 from bob.errors import OK, ConfigError
 from bob.features.store import Features
 from bob.io.files import atomic_writer
 from bob.io.paths import default_cache
-from bob.plan import Plan, Request, card_of, whole_of
+from bob.plan import Machine, Places, RunSettings, Workspace
 from bob.registry import Registry, backbone_labels, dataset_labels, load_registry, select
 from bob.specs import BackboneSpec, DatasetSpec
-from bob.wiring import Need
 
 FORMATS = (".npz", ".safetensors")
 Columns = dict[str, NDArray[Any]]
@@ -34,27 +33,20 @@ Columns = dict[str, NDArray[Any]]
 def run(arguments: argparse.Namespace) -> int:
     """Write the features of all splits with ids, labels, classes, splits and groups.
 
-    Nothing is computed. ConfigError if features are not stored.
+    Nothing is computed. ConfigError where features are not stored.
     """
     if arguments.to.suffix.lower() not in FORMATS:
         raise ConfigError(f"--to {str(arguments.to)!r}: must end in {' or '.join(FORMATS)}.")
     registry = load_registry(arguments.registry, arguments.tasks_dir)
-    backbone, entry = _backbone(arguments, registry), _entry(arguments, registry)
-    cache = arguments.cache_dir or default_cache()
-    dataset = open_dataset(entry, cache, offline=True, entries=registry.datasets)
-    if any(split.labels is not None for split in dataset.splits.values()) or any(
-        (split.y < 0).any() for split in dataset.splits.values()
-    ):
-        raise ConfigError(
-            f"dataset {entry.name!r}: some images have several labels or none, "
-            "which feature files cannot hold."
-        )
-    request = _request(arguments, backbone, cache)
-    rows = {
-        name: _rows(request, backbone, dataset.name, Need(backbone, name, split))
-        for name, split in dataset.splits.items()
+    backbone, spec = _backbone(arguments, registry), _dataset_spec(arguments, registry)
+    workspace = _workspace(arguments, {**registry.datasets, spec.name: spec})
+    dataset = workspace.dataset(spec.name)
+    _require_single_labels(dataset)
+    features = {
+        name: _stored_features(workspace, dataset.name, backbone, ImageSet(name))
+        for name in dataset.splits
     }
-    columns = _columns(dataset, rows)
+    columns = _columns(dataset, features)
     _write(arguments.to, columns)
     terminal = Terminal()
     for shift in dataset.shifts:
@@ -67,99 +59,98 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _backbone(arguments: argparse.Namespace, registry: Registry) -> BackboneSpec:
-    chosen = [
-        one.spec
-        for one in select(arguments.backbone, registry.backbones, "backbone", backbone_labels)
-    ]
-    if len(chosen) > 1:
+    selected = select(arguments.backbone, registry.backbones, "backbone", backbone_labels)
+    if len(selected) > 1:
         raise ConfigError(
-            f"{arguments.backbone!r} selects {len(chosen)} backbones; "
+            f"{arguments.backbone!r} selects {len(selected)} backbones; "
             "a file holds the features of one."
         )
-    require_code_permission(chosen, arguments.allow_code)
-    return chosen[0]
+    spec = selected[0].spec
+    require_code_permission([spec], arguments.allow_code)
+    return spec
 
 
-def _entry(arguments: argparse.Namespace, registry: Registry) -> DatasetSpec:
+def _dataset_spec(arguments: argparse.Namespace, registry: Registry) -> DatasetSpec:
     if bool(arguments.dataset) == bool(arguments.data):
         raise ConfigError("name a registered dataset, or give your images with --data.")
     if arguments.data:
         return local_datasets([arguments.data], registry)[0].spec
-    chosen = [
-        one.spec for one in select(arguments.dataset, registry.datasets, "dataset", dataset_labels)
-    ]
-    if len(chosen) > 1:
+    selected = select(arguments.dataset, registry.datasets, "dataset", dataset_labels)
+    if len(selected) > 1:
         raise ConfigError(
-            f"{arguments.dataset!r} selects {len(chosen)} datasets; "
+            f"{arguments.dataset!r} selects {len(selected)} datasets; "
             "a file holds the features of one."
         )
-    return chosen[0]
+    return selected[0].spec
 
 
-def _request(arguments: argparse.Namespace, backbone: BackboneSpec, cache: Path) -> Request:
-    """Return the request of the run that stored the features, as far as they depend on it."""
-    return Request(
-        backbones=(),
-        tasks=(),
-        datasets={},
-        entries={},
-        cache=cache,
-        results=arguments.results,
-        device=usable_device(arguments.device),
-        precision=arguments.precision,
-        preprocessing=arguments.preprocessing,
-        stored=arguments.store_dtype,
-        offline=True,
+def _workspace(arguments: argparse.Namespace, datasets: Mapping[str, DatasetSpec]) -> Workspace:
+    """Return the workspace of the run that stored the features, as far as they depend on it."""
+    return Workspace(
+        Places(arguments.cache_dir or default_cache(), arguments.results),
+        RunSettings(
+            precision=arguments.precision,
+            preprocessing=arguments.preprocessing,
+            stored=arguments.store_dtype,
+        ),
+        Machine(devices=(usable_device(arguments.device),), offline=True),
+        datasets,
     )
 
 
-def _rows(request: Request, backbone: BackboneSpec, dataset: str, need: Need) -> Features:
-    """Return the stored features of a split. ConfigError if shards are missing."""
-    key, store = (
-        Plan(stored=request.stored, cards={backbone: card_of(request, backbone)}).key_of(need),
-        request.store(),
-    )
-    whole = len(whole_of(need)[1])
-    if lacking := store.missing(key, whole):
+def _require_single_labels(dataset: Dataset) -> None:
+    """Raise ConfigError unless every image has exactly one label."""
+    if any(split.labels is not None or (split.y < 0).any() for split in dataset.splits.values()):
         raise ConfigError(
-            f"{len(lacking)} shards of {backbone.name!r} on {dataset!r}, {need.name}, are not "
-            f"stored below {str(request.cache)!r}. Run `bob-bench run --backbones {backbone.name} "
-            "--tasks knn` on that dataset first, or give the settings of the run (--precision, "
-            "--preprocessing, --store-dtype)."
+            f"dataset {dataset.name!r}: some images have several labels or none, "
+            "which feature files cannot hold."
         )
-    found = store.read(key, whole)
-    return found.view(need.split.origin.positions) if need.split.origin else found
 
 
-def _columns(dataset: Dataset, rows: Mapping[Any, Features]) -> Columns:
+def _stored_features(
+    workspace: Workspace, dataset: str, backbone: BackboneSpec, images: ImageSet
+) -> Features:
+    """Return the stored features of a split; ConfigError where shards are missing."""
+    places = workspace.places
+    key, store = workspace.feature_key(dataset, backbone, images), places.features()
+    if missing := store.missing(key):
+        raise ConfigError(
+            f"{counted(len(missing), 'shard')} of {backbone.name!r} on {dataset!r}, {images.name}, "
+            f"{'is' if len(missing) == 1 else 'are'} not stored below {str(places.cache)!r}. Run "
+            f"`bob-bench run --backbones {backbone.name} --tasks knn` on that dataset first, or "
+            "give the settings of the run (--precision, --preprocessing, --store-dtype)."
+        )
+    features = store.read(key)
+    origin = workspace.images(dataset, images).origin
+    return features if origin is None else features.view(origin.positions)
+
+
+def _columns(dataset: Dataset, features: Mapping[SplitName, Features]) -> Columns:
     """Concatenate all splits, without unreadable images."""
-    splits = {name: dataset.splits[name].take(found.positions) for name, found in rows.items()}
+    splits = {
+        name: dataset.splits[name].take(of_split.positions) for name, of_split in features.items()
+    }
+    groups = [group for split in splits.values() for group in split.groups or ()]
     columns = {
-        "x": np.concatenate([found.rows for found in rows.values()]),
+        "x": np.concatenate([of_split.rows for of_split in features.values()]),
         "y": np.concatenate([split.y for split in splits.values()]),
-        "ids": np.array([one for split in splits.values() for one in split.ids]),
-        "content": np.array([one for split in splits.values() for one in split.content]),
+        "ids": np.array([name for split in splits.values() for name in split.ids]),
+        "content": np.array([digest for split in splits.values() for digest in split.content]),
         "split": np.repeat(list(splits), [len(split) for split in splits.values()]),
         "classes": np.array(dataset.classes),
     }
-    groups = _groups(splits)
     return columns | ({"groups": np.array(groups)} if groups else {})
 
 
-def _groups(splits: Mapping[Any, Split]) -> list[str]:
-    return [one for split in splits.values() for one in split.groups or ()]
-
-
 def _write(path: Path, columns: Columns) -> None:
+    """Write columns as .npz, or as .safetensors with text as JSON lists in the header."""
     with atomic_writer(path) as file:
         if path.suffix.lower() == ".npz":
             np.savez(file, **columns)  # type: ignore[arg-type]
-        else:
-            texts = {
-                name: json.dumps(values.tolist())
-                for name, values in columns.items()
-                if values.dtype.kind == "U"
-            }
-            file.write(
-                save({name: values for name, values in columns.items() if name not in texts}, texts)
-            )
+            return
+        is_text = {name: values.dtype.kind == "U" for name, values in columns.items()}
+        texts = {
+            name: json.dumps(values.tolist()) for name, values in columns.items() if is_text[name]
+        }
+        arrays = {name: values for name, values in columns.items() if not is_text[name]}
+        file.write(save(arrays, texts))

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from bob.commands.terminal import Terminal
 from bob.errors import FAILED, OK, ConfigError
-from bob.leaderboard.gather import GatheredRecords, gather
-from bob.leaderboard.render.terminal import to_terminal
-from bob.leaderboard.write import write_board
+from bob.leaderboards.gather import GatheredRecords, gather
+from bob.leaderboards.render.terminal import to_terminal
+from bob.leaderboards.write import write_board
 
 DEFAULT_RESULTS = Path("results")
 """The results folder if neither `--results` nor DIR names one."""
@@ -53,7 +53,7 @@ def _write_and_print(
     target = arguments.results or (folders[0] if len(folders) == 1 else DEFAULT_RESULTS)
     terminal.print_written(write_board(board, target))
     if arguments.figures:
-        from bob.leaderboard.render.figures import write_figures
+        from bob.leaderboards.render.figures import write_figures
 
         terminal.print_written(write_figures(board, target / "figures"))
     terminal.render(to_terminal(board))

@@ -7,11 +7,11 @@ from typing import Any
 
 from bob.commands.terminal import Terminal
 from bob.errors import FAILED, OK
-from bob.leaderboard.advice import Advice, advise
-from bob.leaderboard.gather import gather_selection
-from bob.leaderboard.limits import BackboneLimits
-from bob.leaderboard.render.advice import advice_sentences
-from bob.leaderboard.render.ranking_table import pool_text
+from bob.leaderboards.advice import Advice, advise
+from bob.leaderboards.gather import gather_selection
+from bob.leaderboards.limits import BackboneLimits
+from bob.leaderboards.render.advice import advice_sentences
+from bob.leaderboards.render.ranking_table import pool_text
 
 
 def run(arguments: argparse.Namespace) -> int:

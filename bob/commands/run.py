@@ -17,7 +17,7 @@ from bob.errors import FAILED, OK, ConfigError, NotApplicableError
 from bob.extraction.passes import auto_workers
 from bob.io.files import require_writable
 from bob.io.paths import default_cache
-from bob.leaderboard.render.terminal import to_terminal
+from bob.leaderboards.render.terminal import to_terminal
 from bob.plan import (
     Machine,
     Places,
@@ -64,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
         require_writable(arguments.results)
     plan, workspace = _read_plan(arguments) if arguments.plan else _make_plan(arguments, terminal)
     if arguments.json:
-        terminal.write_line(plan.model_dump_json(indent=1, exclude_defaults=True))
+        terminal.write_line(plan.to_json())
         return _exit_code(plan, [])
     _print_plan(terminal, plan, workspace)
     _require_cells(plan)

@@ -15,10 +15,10 @@ from bob.errors import OK, BobError, ConfigError
 from bob.features.store import FeatureStore
 from bob.io.files import write_atomically
 from bob.io.paths import default_cache
-from bob.leaderboard.per_example import headline_outcomes
+from bob.leaderboards.per_example import headline_outcomes
 from bob.outcomes import ClassPredictions
 from bob.outcomes.retrieval import RetrievalResults
-from bob.pictures.record_sheets import Sheets, View, of_classifier, of_retrieval
+from bob.pictures.record_sheets import Sheets, View, classifier_sheets, retrieval_sheets
 from bob.records.record import Record
 from bob.records.store import RecordStore
 from bob.registry import load_registry
@@ -67,10 +67,11 @@ def _sheets(
         record,
         _dataset(terminal, record, arguments),
         FeatureStore((arguments.cache_dir or default_cache()) / "features"),
+        terminal.note,
     )
     if isinstance(first, ClassPredictions):
-        return of_classifier(first, view)
-    return of_retrieval(first, view)
+        return classifier_sheets(first, view)
+    return retrieval_sheets(first, view)
 
 
 def _dataset(terminal: Terminal, record: Record, arguments: argparse.Namespace) -> Dataset | None:

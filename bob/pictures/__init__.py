@@ -1,1 +1,1 @@
-"""Picture sheets: which examples to look at, and how they are laid out. No records, no torch."""
+"""Sheets of images: which examples of a record to look at, and how they are laid out."""

@@ -1,36 +1,46 @@
 """Which examples of an outcome are worth a look."""
 
 import numpy as np
-from numpy.typing import NDArray
 
-from bob.outcomes import Classified, Floats, Ints
-from bob.outcomes.retrieved import Retrieved
+from bob.numerics.arrays import Floats, Ints
+from bob.outcomes import ClassPredictions
+from bob.outcomes.retrieval import RetrievalResults
 
 
-def confident_mistakes(outcome: Classified, count: int) -> Ints:
-    """(≤ count,) positions of wrong predictions, the surest first; without probabilities, those whose true class came last."""
+def confident_mistakes(outcome: ClassPredictions, count: int) -> Ints:
+    """Return the positions (≤ count,) of wrong predictions, the most confident first.
+
+    Without probabilities, the predictions that rank the true class lowest come first.
+    """
     wrong = np.flatnonzero(outcome.rank > 0)
-    sureness = outcome.rank if outcome.confidence is None else outcome.confidence
-    order: Ints = wrong[np.argsort(-sureness[wrong], kind="stable")][:count]
+    confidence = outcome.rank if outcome.confidence is None else outcome.confidence
+    order: Ints = wrong[np.argsort(-confidence[wrong], kind="stable")][:count]
     return order
 
 
-def confusion(outcome: Classified) -> NDArray[np.int64]:
-    """(C, C) how many examples of each true class (row) were taken for each class (column)."""
+def confusion(outcome: ClassPredictions) -> Ints:
+    """Return how many examples of each true class (row) are predicted as each class, (C, C)."""
     return np.bincount(
         outcome.y * outcome.classes + outcome.predicted, minlength=outcome.classes**2
     ).reshape(outcome.classes, outcome.classes)
 
 
-def most_confused(counts: NDArray[np.int64], most: int) -> Ints:
-    """(≤ most,) ascending: the classes of counts (C, C) that take part in most mistakes, where C is too large to draw."""
-    off = counts - np.diag(np.diag(counts))
-    chosen: Ints = np.sort(np.argsort(-(off.sum(0) + off.sum(1)), kind="stable")[:most])
+def most_confused(counts: Ints, most: int) -> Ints:
+    """Return the classes (≤ most,) with the most mistakes in counts (C, C), ascending.
+
+    A mistake counts for its true and for its predicted class.
+    """
+    mistakes = counts - np.diag(np.diag(counts))
+    order = np.argsort(-(mistakes.sum(0) + mistakes.sum(1)), kind="stable")
+    chosen: Ints = np.sort(order[:most])
     return chosen
 
 
-def misses(outcome: Retrieved, count: int) -> Ints:
-    """(≤ count,) positions of queries with the lowest average precision, those with the latest first hit before others."""
+def misses(outcome: RetrievalResults, count: int) -> Ints:
+    """Return the positions (≤ count,) of queries with the lowest average precision below 1.
+
+    Of equal queries, the one with the latest first hit comes first.
+    """
     order: Ints = np.lexsort((-outcome.first, outcome.ap))[:count]
     return order[outcome.ap[order] < 1]
 
@@ -38,21 +48,16 @@ def misses(outcome: Retrieved, count: int) -> Ints:
 def nearest(
     queries: Floats, gallery: Floats, count: int, excluded: Ints | None = None
 ) -> tuple[Ints, Floats]:
-    """The `count` rows of gallery (G, D) most alike to each of queries (Q, D) by cosine, and the similarities: (Q, k) and (Q, k).
+    """Return the k gallery rows (G, D) with the highest cosine to queries (Q, D), and the cosines.
 
-    excluded (Q,) is a gallery row that does not count for each query (itself), -1 for none. Equal similarities go to the lower row.
+    Both are (Q, k), k = min(count, G), or at most G − 1 with `excluded` (Q,): the gallery row that
+    each query must not retrieve (itself), −1 for none. Equal cosines go to the lower row.
     """
-    similarity = _unit(queries) @ _unit(gallery).T
-    if excluded is not None:
-        own = np.flatnonzero(excluded >= 0)
-        similarity[own, excluded[own]] = -np.inf
-    order = np.argsort(-similarity, axis=1, kind="stable")[
-        :, : min(count, len(gallery) - (excluded is not None))
-    ]
-    return order, np.take_along_axis(similarity, order, 1)
+    from bob.numerics.search.neighbours import search  # loads torch, which most of `show` spares
 
-
-def _unit(rows: Floats) -> NDArray[np.float64]:
-    length = np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True)
-    unit: NDArray[np.float64] = rows / np.where(length > 0, length, 1)
-    return unit
+    neighbours = search(gallery, queries, count + (excluded is not None))
+    index, similarity = neighbours.index, neighbours.similarity
+    if excluded is None:
+        return index, similarity
+    order = np.argsort(index == excluded[:, None], axis=1, kind="stable")[:, : index.shape[1] - 1]
+    return np.take_along_axis(index, order, 1), np.take_along_axis(similarity, order, 1)

@@ -136,6 +136,12 @@ class Plan(Closed):
             for name, task in tasks.items()
         }
 
+    def to_json(self) -> str:
+        """Return the plan as a JSON text, which `read_plan` reads; defaults of specs are left out."""
+        values = self.model_dump(mode="json", exclude_defaults=True)
+        head = {"version": self.version, "settings": self.settings.model_dump(mode="json")}
+        return json.dumps({**head, **{k: v for k, v in values.items() if k not in head}}, indent=1)
+
     def datasets_to_do(self) -> list[str]:
         """Return the names of the datasets of open cells, in order."""
         return list(dict.fromkeys(cell.dataset for cell in self.cells))

@@ -6,12 +6,20 @@ from bob.backbones.card import Card, card
 from bob.datasets.dataset import Dataset, Split
 from bob.datasets.image_sets import ImageSet
 from bob.datasets.open import limited, open_dataset
-from bob.errors import BackboneError, NotApplicableError, UnavailableError
+from bob.errors import BackboneError, UnavailableError
 from bob.extraction.accumulators import Accumulator
 from bob.features.key import FeatureKey, StoreKey
 from bob.plan.keys import feature_key, text_key
 from bob.plan.request import Machine, Places, RunSettings
-from bob.protocols import FeatureNeed, Need, Needs, StatisticsNeed, TextNeed, protocol_named
+from bob.protocols import (
+    FeatureNeed,
+    Need,
+    Needs,
+    StatisticsNeed,
+    TextNeed,
+    needs_of_task,
+    protocol_named,
+)
 from bob.specs import BackboneSpec, DatasetSpec, TaskSpec
 
 LIMIT_SEED = 0
@@ -94,18 +102,7 @@ class Workspace:
 
         NotApplicableError where the dataset or the backbone cannot carry the task.
         """
-        protocol, opened = protocol_named(task.protocol), self.dataset(dataset)
-        try:
-            if opened.kind not in protocol.kinds:
-                raise NotApplicableError(
-                    f"takes datasets of kind {' or '.join(sorted(protocol.kinds))}; dataset "
-                    f"{dataset!r} is of kind {opened.kind}."
-                )
-            needs = protocol.needs(task.settings, opened, backbone)
-        except NotApplicableError as error:
-            raise NotApplicableError(
-                f"task {task.name!r}: {error}", subject=error.subject
-            ) from error
+        needs = needs_of_task(task, self.dataset(dataset), backbone)
         return [need for need in needs if self._is_available(need)]
 
     def _is_available(self, need: Need) -> bool:

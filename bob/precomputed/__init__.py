@@ -1,1 +1,1 @@
-"""Features that somebody has already: from files to records, and from the store to files."""
+"""Features that were computed elsewhere: files are read, checked, evaluated and recorded."""

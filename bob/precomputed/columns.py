@@ -1,29 +1,35 @@
-"""Named arrays as examples: which array is what, checked as far as it can be without knowing the dataset.
+"""Feature files as examples: each array gets its meaning from its name, and is checked.
+
+The checks here need no dataset.
 
     x        (N, D) features                     also features, embeddings, ... (`NAMES`)
     y        (N,) labels: whole numbers or text  also labels, targets
     ids      (N,) names of the examples          also paths, files
     groups   (N,) patient, site, object          also group
     split    (N,) train, val, test               also splits
-    classes  (C,) names of the classes in order; whole numbers in y then count in it
+    classes  (C,) class names in order; whole numbers in y are then indices into it
     content  (N,) digests of the examples, as `bob-bench features` writes them
 
-or each of the first four once per split: x_train, y_train, x_test, y_test. Case does not matter; other arrays are left out and told.
+Each of the first four may instead be given once per split: x_train, y_train, x_test, y_test. Case
+does not matter; other arrays are ignored with a note.
 """
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bob.datasets.listing import SPLIT_NAMES
 from bob.errors import DatasetError
-from bob.precomputed.formats import Stored, read_arrays
+from bob.precomputed.formats import FileArray, read_arrays
 from bob.precomputed.labels import as_labels, as_text
+from bob.precomputed.messages import first_quoted, row_numbers
 from bob.specs import Role
 
 NAMES: Mapping[str, tuple[str, ...]] = {
@@ -46,268 +52,276 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     "classes": ("classes", "classnames", "labelnames"),
     "content": ("content",),
 }
-"""What an array is → names that people give it, in lower case and without `_`."""
-_KIND = {name: kind for kind, names in NAMES.items() for name in names}
+"""Column → the names of arrays that hold it, in lower case and without `_`."""
+_COLUMN_OF_NAME = {name: column for column, names in NAMES.items() for name in names}
 ROLES: Mapping[str, Role] = {**SPLIT_NAMES, "query": "query", "gallery": "gallery"}
-ROWS = 8_192
+CHUNK_ROWS = 8_192
 """Rows that are converted and checked at once."""
-_SHOWN = 5
+TextColumn = Literal["y", "ids", "groups", "content"]
+"""Columns of text that all splits of a file have, or none."""
+TEXT_COLUMNS: tuple[TextColumn, ...] = ("y", "ids", "groups", "content")
+_Place = tuple[str, Role | None]
+"""A column, and the split to which its name restricts it."""
 
 
 @dataclass(frozen=True, eq=False)
-class Block:
-    """N examples of one array of features."""
+class FeatureTable:
+    """N examples: one array of features with the columns that belong to it."""
 
     where: str
-    """File and array, for messages."""
+    """File and array, which begin error messages."""
     x: NDArray[Any]
-    """(N, D) as it is in the file, perhaps mapped."""
+    """(N, D) as in the file, perhaps memory-mapped."""
     dtype: str
-    """As in the file, bfloat16 among them."""
-    role: Role | None
-    """The split of all of them, or None where `split` tells it of each, or nothing does."""
-    y: tuple[str, ...] | None
-    """Labels as text; None where the file has none."""
-    ids: tuple[str, ...] | None
-    groups: tuple[str, ...] | None
-    split: tuple[Role, ...] | None
-    content: tuple[str, ...] | None
+    """Data type in the file, which may be bfloat16."""
+    role: Role | None = None
+    """Split of all examples; None where `split` names the split of each, or nothing does."""
+    y: tuple[str, ...] | None = None
+    """N labels as text."""
+    ids: tuple[str, ...] | None = None
+    groups: tuple[str, ...] | None = None
+    split: tuple[Role, ...] | None = None
+    content: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
+        """Return N."""
         return len(self.x)
 
-    def rows(self, at: NDArray[np.int64]) -> NDArray[np.float32]:
-        """(M, D) float32"""
-        return np.asarray(self.x[at], np.float32)
+    def rows(self, indices: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return the features (M, D) at indices (M,)."""
+        return np.asarray(self.x[indices], np.float32)
 
     def roles(self) -> tuple[Role, ...]:
-        """N splits; without any, all is train, of which a test split is then taken."""
+        """Return the split of each example (N,): train where the file names none."""
         return self.split or (self.role or "train",) * len(self)
 
 
 @dataclass(frozen=True, eq=False)
-class Given:
-    """All examples of one model's file or files."""
+class FeatureFile:
+    """All examples of one model, from one file or from a file per split."""
 
     where: str
-    """Its files, for messages."""
+    """Paths of the files, which begin error messages."""
     names: str
-    """The files' names without folders, for records."""
-    blocks: tuple[Block, ...]
+    """Names of the files without folders, for records."""
+    tables: tuple[FeatureTable, ...]
     classes: tuple[str, ...] | None
-    """Their official order; None orders them naturally."""
+    """Class names in their official order; None sorts them in natural order."""
     notes: tuple[str, ...]
 
     @property
     def width(self) -> int:
-        return int(self.blocks[0].x.shape[1])
+        """D."""
+        return int(self.tables[0].x.shape[1])
 
     @property
     def dtype(self) -> str:
-        return self.blocks[0].dtype
+        return self.tables[0].dtype
 
     @property
     def has_ids(self) -> bool:
-        return self.blocks[0].ids is not None
+        return self.tables[0].ids is not None
+
+    def column(self, name: TextColumn) -> list[str]:
+        """Return a column of all tables together; empty where the file lacks it."""
+        return list(chain.from_iterable(getattr(table, name) or () for table in self.tables))
 
 
-def read_given(files: Mapping[Role | None, Path]) -> Given:
-    """The examples of one file (None), or of one file per split."""
-    read = {role: _read(path, role) for role, path in files.items()}
-    where = ", ".join(str(path) for path in files.values())
-    blocks = tuple(block for found, _, _ in read.values() for block in found)
-    orders = {classes for _, classes, _ in read.values() if classes}
+def read_feature_file(paths: Mapping[Role | None, Path]) -> FeatureFile:
+    """Read one file (key None), or one file per split.
+
+    DatasetError where arrays are missing, ambiguous, of wrong shape or type, or not finite.
+    """
+    files = [_read(path, role) for role, path in paths.items()]
+    where = ", ".join(str(path) for path in paths.values())
+    tables = tuple(table for file in files for table in file.tables)
+    orders = {file.classes for file in files if file.classes}
     if len(orders) > 1:
         raise DatasetError(
-            f"{where}: the files list different classes; they must be those of one dataset, in one order."
+            f"{where}: the files list different classes; they must be those of one dataset, in the "
+            "same order."
         )
-    _check_alike(where, blocks)
-    for block in blocks:
-        _check_finite(block)
-    names = ", ".join(path.name for path in files.values())
-    return Given(
-        where,
-        names,
-        blocks,
-        next(iter(orders), None),
-        tuple(note for _, _, notes in read.values() for note in notes),
+    _check_consistent(where, tables)
+    for table in tables:
+        _check_finite(table)
+    return FeatureFile(
+        where=where,
+        names=", ".join(path.name for path in paths.values()),
+        tables=tables,
+        classes=next(iter(orders), None),
+        notes=tuple(note for file in files for note in file.notes),
     )
 
 
-def _read(path: Path, role: Role | None) -> tuple[list[Block], tuple[str, ...] | None, list[str]]:
-    """Blocks, class names and notes of one file, all of whose examples are of the split `role`, unless that is None."""
-    arrays = read_arrays(path)
-    found, notes = _sorted_out(path, arrays)
-    classes = (
-        tuple(as_text(f"{path}: classes", found.pop(("classes", None)).values))
-        if ("classes", None) in found
-        else None
-    )
-    sides = list(dict.fromkeys(side for kind, side in found if kind == "x"))
+def _read(path: Path, role: Role | None) -> FeatureFile:
+    """Read one file; with a `role`, all its examples are of that split."""
+    file_arrays = read_arrays(path)
+    arrays, notes = _recognise(path, file_arrays)
+    listed = arrays.pop(("classes", None), None)
+    classes = None if listed is None else tuple(as_text(f"{path}: classes", listed.values))
+    sides = list(dict.fromkeys(side for column, side in arrays if column == "x"))
     if not sides:
-        there = (
-            ", ".join(f"{name} {stored.values.shape}" for name, stored in arrays.items())
-            or "nothing"
-        )
+        contents = ", ".join(_described(file_arrays)) or "nothing"
         raise DatasetError(
-            f"{path}: holds no features: an array 'x' of shape (N, D), or 'x_train' and 'x_test'. There are: {there}."
+            f"{path}: holds no features: an array 'x' of shape (N, D), or 'x_train' and 'x_test'. "
+            f"It holds: {contents}."
         )
     if None in sides and len(sides) > 1:
         raise DatasetError(
-            f"{path}: holds features with and without a split's name; give either x, or x_train, x_test and so on."
+            f"{path}: holds features both with and without the name of a split; give either x, or "
+            "x_train, x_test and so on."
         )
-    if role is not None and (sides != [None] or ("split", None) in found):
+    if role is not None and (sides != [None] or ("split", None) in arrays):
         raise DatasetError(
-            f"{path}: was given as {role}, and tells splits itself; give it without --{role}."
+            f"{path}: was given as --{role} and also names splits itself; give it without --{role}."
         )
-    blocks = [
-        _block(
-            path,
-            {kind: one for (kind, of), one in found.items() if of == side},
-            role or side,
-            classes,
-        )
-        for side in sides
-    ]
-    if stray := [f"{kind}_{of}" for kind, of in found if of not in sides]:
+    if strays := [_name(column, side) for column, side in arrays if side not in sides]:
+        features = ", ".join(_name("x", side) for side in sides)
         raise DatasetError(
-            f"{path}: {stray[0]} belongs to no features; there are {', '.join(_name('x', side) for side in sides)}."
+            f"{path}: {strays[0]} belongs to no features; the file holds {features}."
         )
-    return blocks, classes, notes
+    tables = []
+    for side in sides:
+        columns = {column: array for (column, of), array in arrays.items() if of == side}
+        tables.append(_table(path, columns, role or side, classes))
+    return FeatureFile(str(path), path.name, tuple(tables), classes, tuple(notes))
 
 
-def _sorted_out(
-    path: Path, arrays: Mapping[str, Stored]
-) -> tuple[dict[tuple[str, Role | None], Stored], list[str]]:
-    """(what it is, of which split) → array; and a note on arrays that are something else."""
-    names: dict[tuple[str, Role | None], str] = {}
+def _recognise(
+    path: Path, arrays: Mapping[str, FileArray]
+) -> tuple[dict[_Place, FileArray], list[str]]:
+    """Return arrays by column and split, and a note on those that are ignored."""
+    names: dict[_Place, str] = {}
     for name in arrays:
-        if (known := _meaning(name)) is None:
+        if (place := _meaning(name)) is None:
             continue
-        if known in names:
-            both = f"{names[known]!r} and {name!r}"
+        if place in names:
             raise DatasetError(
-                f"{path}: {both} can each be {_name(*known)}; rename one, or leave it out of the file."
+                f"{path}: {names[place]!r} and {name!r} can each be {_name(*place)}; rename one, "
+                "or remove it from the file."
             )
-        names[known] = name
-    others = [
-        f"{name} {arrays[name].values.shape}" for name in arrays if name not in names.values()
-    ]
+        names[place] = name
+    ignored = {name: array for name, array in arrays.items() if name not in names.values()}
     notes = (
-        [f"{path}: left out, since their names say nothing to bob-bench: {', '.join(others)}"]
-        if others
+        [f"{path}: ignored, because the names are unknown: {', '.join(_described(ignored))}"]
+        if ignored
         else []
     )
-    return {known: arrays[name] for known, name in names.items()}, notes
+    return {place: arrays[name] for place, name in names.items()}, notes
 
 
-def _meaning(name: str) -> tuple[str, Role | None] | None:
-    """`X_train`, `train.features` → ("x", "train"); None for other names."""
+def _described(arrays: Mapping[str, FileArray]) -> list[str]:
+    return [f"{name} {array.values.shape}" for name, array in arrays.items()]
+
+
+def _meaning(name: str) -> _Place | None:
+    """Return ("x", "train") for `X_train` or `train.features`; None for unknown names."""
     words = [word for word in re.split(r"[\W_]+", name.lower()) if word]
     sides = [word for word in words if word in ROLES]
-    kind = _KIND.get("".join(word for word in words if word not in ROLES))
-    return (kind, ROLES[sides[0]] if sides else None) if kind and len(sides) <= 1 else None
+    column = _COLUMN_OF_NAME.get("".join(word for word in words if word not in ROLES))
+    if column is None or len(sides) > 1:
+        return None
+    return column, ROLES[sides[0]] if sides else None
 
 
-def _name(kind: str, side: Role | None) -> str:
-    return f"{kind}_{side}" if side else kind
+def _name(column: str, side: Role | None) -> str:
+    return f"{column}_{side}" if side else column
 
 
-def _block(
-    path: Path, arrays: Mapping[str, Stored], role: Role | None, classes: Sequence[str] | None
-) -> Block:
-    """One split's arrays, or those of all splits, checked against each other."""
+def _table(
+    path: Path, arrays: Mapping[str, FileArray], role: Role | None, classes: Sequence[str] | None
+) -> FeatureTable:
+    """Check the arrays of one split, or of all splits, against each other."""
     where, x = f"{path}: {_name('x', role)}", arrays["x"]
     _check_features(where, x.values)
-    texts = {
-        kind: as_text(f"{path}: {_name(kind, role)}", arrays[kind].values)
-        for kind in ("ids", "groups", "split", "content")
-        if kind in arrays
-    }
+    texts: dict[str, tuple[str, ...]] = {}
+    for column in ("ids", "groups", "split", "content"):
+        if column in arrays:
+            of_column = f"{path}: {_name(column, role)}"
+            texts[column] = tuple(as_text(of_column, arrays[column].values))
     if "y" in arrays:
-        texts["y"] = as_labels(f"{path}: {_name('y', role)}", arrays["y"].values, classes)
-    for kind, values in texts.items():
+        labels = as_labels(f"{path}: {_name('y', role)}", arrays["y"].values, classes)
+        texts["y"] = tuple(labels)
+    for column, values in texts.items():
         if len(values) != len(x.values):
             raise DatasetError(
-                f"{where} has {len(x.values):,} rows and {_name(kind, role)} has {len(values):,}; there must be one for each row."
+                f"{where} has {len(x.values):,} rows and {_name(column, role)} has "
+                f"{len(values):,}; there must be one value per row."
             )
-    held = {kind: tuple(values) for kind, values in texts.items()}
-    split = _roles(f"{path}: split", held["split"]) if "split" in held else None
-    return Block(
-        where,
-        x.values,
-        x.dtype,
-        role,
-        held.get("y"),
-        held.get("ids"),
-        held.get("groups"),
-        split,
-        held.get("content"),
+    return FeatureTable(
+        where=where,
+        x=x.values,
+        dtype=x.dtype,
+        role=role,
+        split=_roles(f"{path}: split", texts["split"]) if "split" in texts else None,
+        **{column: texts.get(column) for column in TEXT_COLUMNS},
     )
 
 
 def _check_features(where: str, x: NDArray[Any]) -> None:
+    """Raise DatasetError unless the features are a matrix of numbers."""
     if x.dtype.kind == "V":
         raise DatasetError(
-            f"{where}: holds raw bytes ({x.dtype}), perhaps bfloat16, which .npy does not know. Save float32, .safetensors or .pt."
+            f"{where}: holds raw bytes ({x.dtype}), perhaps bfloat16, which .npy lacks. Save "
+            "float32, .safetensors or .pt."
         )
     if x.dtype.kind not in "fiu":
         raise DatasetError(f"{where}: must hold numbers; got {x.dtype}.")
     if x.ndim != 2 or not x.size:
         hint = " Pool tokens or positions to one row per example first." if x.ndim > 2 else ""
         raise DatasetError(
-            f"{where}: must be of shape (N, D), neither of them 0; got {x.shape}.{hint}"
+            f"{where}: must be of shape (N, D) with N and D at least 1; got {x.shape}.{hint}"
         )
 
 
 def _roles(where: str, values: Sequence[str]) -> tuple[Role, ...]:
-    if strange := sorted({value for value in values if value.lower() not in ROLES}):
+    if unknown := sorted({value for value in values if value.lower() not in ROLES}):
         raise DatasetError(
-            f"{where}: must say {', '.join(ROLES)}; got {', '.join(map(repr, strange[:_SHOWN]))}."
+            f"{where}: values must be among {', '.join(ROLES)}; got {first_quoted(unknown)}."
         )
     return tuple(ROLES[value.lower()] for value in values)
 
 
-def _check_alike(where: str, blocks: Sequence[Block]) -> None:
-    """One width; labels and ids for all splits or for none; no id twice."""
-    if len({block.x.shape[1] for block in blocks}) > 1:
-        raise DatasetError(
-            f"{where}: all splits must have one width D; got {', '.join(f'{b.where} {b.x.shape[1]}' for b in blocks)}."
-        )
-    for kind in ("y", "ids", "groups", "content"):
-        having = [block for block in blocks if getattr(block, kind) is not None]
-        if lacking := [block for block in blocks if having and getattr(block, kind) is None]:
+def _check_consistent(where: str, tables: Sequence[FeatureTable]) -> None:
+    """Raise DatasetError unless widths agree, columns are in all tables or none, ids are unique."""
+    if len({table.x.shape[1] for table in tables}) > 1:
+        widths = ", ".join(f"{table.where} {table.x.shape[1]}" for table in tables)
+        raise DatasetError(f"{where}: all splits must have one width D; got {widths}.")
+    for column in TEXT_COLUMNS:
+        complete = [table for table in tables if getattr(table, column) is not None]
+        lacking = [table for table in tables if getattr(table, column) is None]
+        if complete and lacking:
             raise DatasetError(
-                f"{lacking[0].where}: has no {kind}, which {having[0].where} has; give them for all splits or for none."
+                f"{lacking[0].where}: has no {column}, but {complete[0].where} has; give them for "
+                "all splits or for none."
             )
-    ids = [name for block in blocks for name in block.ids or ()]
-    if len(set(ids)) < len(ids):
-        raise DatasetError(_twice(blocks))
+    _check_unique_ids(tables)
 
 
-def _twice(blocks: Sequence[Block]) -> str:
-    seen: dict[str, str] = {}
-    places = (
-        (name, f"row {i} of {block.where}")
-        for block in blocks
-        for i, name in enumerate(block.ids or ())
-    )
-    name, place = next(
-        (name, place) for name, place in places if seen.setdefault(name, place) != place
-    )
-    return f"{place} has the id {name!r}, which {seen[name]} has already; ids must tell examples apart."
+def _check_unique_ids(tables: Sequence[FeatureTable]) -> None:
+    counts = Counter(chain.from_iterable(table.ids or () for table in tables))
+    name = next((name for name, count in counts.items() if count > 1), None)
+    if name is not None:
+        first, second, *_ = (
+            f"row {i} of {table.where}"
+            for table in tables
+            for i, other in enumerate(table.ids or ())
+            if other == name
+        )
+        raise DatasetError(
+            f"{second} has the id {name!r}, which {first} has already; ids must be unique."
+        )
 
 
-def _check_finite(block: Block) -> None:
-    """DatasetError where a row holds NaN, infinity, or a number beyond float32."""
+def _check_finite(table: FeatureTable) -> None:
+    """Raise DatasetError where a row holds NaN, infinity, or a number beyond float32."""
     bad: list[int] = []
-    for start in range(0, len(block), ROWS):
+    for start in range(0, len(table), CHUNK_ROWS):
         with np.errstate(over="ignore"):
-            chunk = np.asarray(block.x[start : start + ROWS], np.float32)
+            chunk = np.asarray(table.x[start : start + CHUNK_ROWS], np.float32)
         bad += (start + np.flatnonzero(~np.isfinite(chunk).all(axis=1))).tolist()
     if bad:
-        shown = ", ".join(map(str, bad[:_SHOWN])) + (" and so on" if len(bad) > _SHOWN else "")
-        what = "NaN, infinity or numbers beyond float32"
         raise DatasetError(
-            f"{block.where}: {len(bad):,} of {len(block):,} rows hold {what}: rows {shown}, counted from 0."
+            f"{table.where}: {len(bad):,} of {len(table):,} rows hold NaN, infinity or numbers "
+            f"beyond float32: {row_numbers(bad)}."
         )

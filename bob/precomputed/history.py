@@ -1,116 +1,115 @@
-"""What the results hold already of given features: nothing is computed twice, and other examples are never taken for these."""
+"""Earlier records of precomputed features: what they state, reuse, and conflicts.
+
+Nothing is computed twice, and records of different examples are never mixed under one name.
+"""
 
 from collections.abc import Sequence
 from dataclasses import replace
 
 from bob.errors import ConfigError
-from bob.precomputed.columns import Given
-from bob.precomputed.record import Told, Work, facts_of
+from bob.precomputed.columns import FeatureFile
+from bob.precomputed.record import DeclaredFacts, PrecomputedCell, model_facts
 from bob.records.provenance import provenance
-from bob.records.record import GIVEN, Record, created
-from bob.records.store import RecordBook
+from bob.records.record import PRECOMPUTED, Record, created
+from bob.records.store import RecordStore
 
-_KNOWN = "Have its images, or their shifts, changed, or has the file no rows of the shifts? Evaluate all backbones anew, or name another --results."
-_OWN = "Give this dataset another name with --dataset; or, if the examples are the same, give their images with --data, or the same ids and splits."
+_CHANGED_IMAGES = (
+    "Have its images or their shifts changed, or does the file lack the rows of its shifts? "
+    "Evaluate all backbones again, or name another folder with --results."
+)
+_OTHER_EXAMPLES = (
+    "Give this dataset another name with --dataset; or, if the examples are the same, give their "
+    "images with --data, or the same ids and splits."
+)
 
 
-def with_earlier(book: RecordBook, told: Told, given: Given) -> Told:
-    """What is told of the model now, and for the rest what the results say was told of it before."""
-    found = [
-        record.backbone
-        for record in sorted(book.of(backbone=told.name), key=_age)
-        if record.backbone
-    ]
-    if ran := next((facts for facts in found if facts.loader != GIVEN), None):
+def with_recorded_facts(
+    record_store: RecordStore, declared: DeclaredFacts, file: FeatureFile
+) -> DeclaredFacts:
+    """Return declared facts, completed by those that earlier records state.
+
+    ConfigError where the name is that of a backbone that was run from images.
+    """
+    records = sorted(record_store.select(backbone=declared.name), key=_age)
+    recorded = [record.backbone for record in records if record.backbone]
+    if run := next((facts for facts in recorded if facts.loader != PRECOMPUTED), None):
         raise ConfigError(
-            f"--results {str(book.results)!r} holds a backbone {told.name!r} that was run here ({ran.architecture}), whose rows these may not be; "
-            "choose another --name."
+            f"--results {str(record_store.results)!r} holds a backbone {declared.name!r} that was "
+            f"run here ({run.architecture}) and may not have computed these rows; choose another "
+            "--name."
         )
-    facts = next(
-        (
-            facts
-            for facts in reversed(found)
-            if facts.weights_hash == facts_of(told, given).weights_hash
-        ),
-        None,
-    )
-    if facts is None:
-        return told
+    weights = model_facts(declared, file).weights_hash
+    latest = next((facts for facts in reversed(recorded) if facts.weights_hash == weights), None)
+    if latest is None:
+        return declared
     return replace(
-        told,
-        family=told.family or (None if facts.family == GIVEN else facts.family),
-        params=facts.params if told.params is None else told.params,
-        gflops=facts.gflops if told.gflops is None else told.gflops,
-        licence=told.licence or facts.licence,
+        declared,
+        family=declared.family or (None if latest.family == PRECOMPUTED else latest.family),
+        params=latest.params if declared.params is None else declared.params,
+        gflops=latest.gflops if declared.gflops is None else declared.gflops,
+        licence=declared.licence or latest.licence,
     )
 
 
-def kept(book: RecordBook, one: Work) -> bool:
-    """Whether the results have these scores. They are made the newest of their cell, with what is told of the model now."""
-    found = book.find(one.task.name, one.examples.dataset.name, one.told.name, one.key)
-    if found is None or found.status != "ok":
+def reuse_record(record_store: RecordStore, cell: PrecomputedCell) -> bool:
+    """Make the record of a cell the newest, with the facts declared now; False if there is none."""
+    dataset, backbone = cell.dataset.name, cell.backbone
+    record = record_store.find(cell.task.name, dataset, backbone, cell.key)
+    if record is None or record.status != "ok":
         return False
-    newest = max(_same_cell(book, one), key=_age)
-    if newest.key != found.key or found.backbone != one.facts:
-        told = {
-            "backbone": one.facts,
-            "family": one.facts.family,
-            "provenance": {**found.provenance, "created": provenance()["created"]},
+    of_cell = (
+        other
+        for other in record_store.select(dataset, backbone)
+        if other.task.name == cell.task.name
+    )
+    if max(of_cell, key=_age).key != record.key or record.backbone != cell.facts:
+        changes = {
+            "backbone": cell.facts,
+            "family": cell.facts.family,
+            "provenance": {**record.provenance, "created": provenance()["created"]},
         }
-        book.write(found.model_copy(update=told), {})
+        record_store.write(record.model_copy(update=changes), {})
     return True
 
 
-def clash(book: RecordBook, works: Sequence[Work]) -> None:
-    """ConfigError where a backbone that is not evaluated now has records of other examples under the name of the dataset, which is that of all works.
+def require_consistent_records(record_store: RecordStore, cells: Sequence[PrecomputedCell]) -> None:
+    """Raise ConfigError where other backbones have records of other examples of the same name.
 
-    Of records that do not agree, leaderboards keep the newest alone.
+    All cells are of one dataset. Backbones that are evaluated now are exempt: of records that
+    disagree, leaderboards show the newest only.
     """
-    names = {one.told.name for one in works}
-    held = book.of(works[0].examples.dataset.name) if works else []
-    for one in works:
-        for record in held:
-            if (
-                record.task.name == one.task.name
-                and record.backbone_name not in names
-                and _others(record, one)
-            ):
+    names = {cell.backbone for cell in cells}
+    records = record_store.select(cells[0].dataset.name) if cells else []
+    others = [record for record in records if record.backbone_name not in names]
+    for cell in cells:
+        for record in others:
+            if record.task.name == cell.task.name and _has_other_examples(record, cell):
+                remedy = _CHANGED_IMAGES if cell.model.examples.has_images else _OTHER_EXAMPLES
                 raise ConfigError(
-                    f"--results {str(book.results)!r} holds {record.backbone_name!r} on other examples under the name {record.dataset_name!r} "
-                    f"({_counts(record)}; here {_sizes(one)}). {_KNOWN if one.examples.known else _OWN}"
+                    f"--results {str(record_store.results)!r} holds {record.backbone_name!r} on "
+                    f"other examples under the name {record.dataset_name!r} ({_counts(record)}; "
+                    f"here {_sizes(cell)}). {remedy}"
                 )
 
 
-def _same_cell(book: RecordBook, one: Work) -> list[Record]:
-    return [
-        record
-        for record in book.of(one.examples.dataset.name, one.told.name)
-        if record.task.name == one.task.name
-    ]
-
-
 def _age(record: Record) -> tuple[str, str]:
-    """As the leaderboard sorts: the newest last."""
+    """Sort key of records, newest last, as in leaderboards."""
     return created(record), record.key
 
 
-def _others(record: Record, one: Work) -> bool:
+def _has_other_examples(record: Record, cell: PrecomputedCell) -> bool:
     return (
         record.dataset is not None
         and record.dataset.limit is None
-        and record.dataset.fingerprint != one.fingerprint
+        and record.dataset.fingerprint != cell.fingerprint
     )
 
 
 def _counts(record: Record) -> str:
-    return (
-        ", ".join(f"{n:,} {side}" for side, n in record.dataset.counts.items())
-        if record.dataset
-        else ""
-    )
+    counts = record.dataset.counts if record.dataset else {}
+    return ", ".join(f"{n:,} {side}" for side, n in counts.items())
 
 
-def _sizes(one: Work) -> str:
-    return ", ".join(
-        f"{len(split):,} {side}" for side, split in one.examples.dataset.splits.items()
-    )
+def _sizes(cell: PrecomputedCell) -> str:
+    splits = cell.dataset.splits
+    return ", ".join(f"{len(split):,} {side}" for side, split in splits.items())

@@ -1,4 +1,4 @@
-"""Columns of labels and names as text, in whatever form they come."""
+"""Conversion of columns of labels and names to text."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,13 +7,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bob.errors import DatasetError
-
-_SHOWN = 5
+from bob.precomputed.messages import first_quoted, row_numbers
 
 
 def as_text(where: str, values: NDArray[Any]) -> list[str]:
-    """(N,) or (N, 1) text, bytes in UTF-8 or whole numbers as N texts."""
-    values = _flat(where, values)
+    """Convert (N,) or (N, 1) text, UTF-8 bytes or whole numbers to N strings.
+
+    DatasetError, beginning with `where`, for other types and for empty strings.
+    """
+    values = _flatten(where, values)
     if values.dtype.kind == "S":
         values = np.char.decode(values, "utf-8")
     if values.dtype.kind not in "iubU":
@@ -21,68 +23,74 @@ def as_text(where: str, values: NDArray[Any]) -> list[str]:
     texts = [str(value) for value in values.tolist()]
     if empty := [i for i, text in enumerate(texts) if not text]:
         raise DatasetError(
-            f"{where}: {len(empty):,} of {len(texts):,} are empty: rows {', '.join(map(str, empty[:_SHOWN]))}, counted from 0."
+            f"{where}: {len(empty):,} of {len(texts):,} are empty: {row_numbers(empty)}."
         )
     return texts
 
 
 def as_labels(where: str, values: NDArray[Any], classes: Sequence[str] | None) -> list[str]:
-    """As `as_text`; floats that are whole numbers count as these. With `classes`, whole numbers are places in it, and text is in it."""
+    """Convert labels to N strings, as `as_text` does; floats that are whole numbers are accepted.
+
+    With `classes`, whole numbers are indices into it, and text must be among it.
+    """
     _refuse_one_hot(where, values)
-    values = _flat(where, values)
+    values = _flatten(where, values)
     if values.dtype.kind == "f":
-        if (odd := ~np.isfinite(values) | (values != np.round(values))).any():
+        fractional = ~np.isfinite(values) | (values != np.round(values))
+        if fractional.any():
             raise DatasetError(
-                f"{where}: labels must be whole numbers or text; got {values.dtype}, {values[odd][0]} among them."
+                f"{where}: labels must be whole numbers or text; got {values.dtype} with the value "
+                f"{values[fractional][0]}."
             )
         values = values.astype(np.int64)
     texts = as_text(where, values)
     if classes is None:
         return texts
-    return (
-        _named(where, values, classes)
-        if values.dtype.kind in "iub"
-        else _known(where, texts, classes)
-    )
-
-
-def _named(where: str, values: NDArray[Any], classes: Sequence[str]) -> list[str]:
-    places = values.astype(np.int64)
-    if len(places) and not 0 <= places.min() <= places.max() < len(classes):
+    if values.dtype.kind in "iub":
+        return _class_names(where, values, classes)
+    if unlisted := sorted(set(texts) - set(classes)):
+        verb = "is" if len(unlisted) == 1 else "are"
         raise DatasetError(
-            f"{where}: numbers must be places among the {len(classes)} names of 'classes', 0 to {len(classes) - 1}; "
-            f"got {places.min()} to {places.max()}."
-        )
-    return [classes[place] for place in places.tolist()]
-
-
-def _known(where: str, texts: list[str], classes: Sequence[str]) -> list[str]:
-    if strange := sorted(set(texts) - set(classes)):
-        raise DatasetError(
-            f"{where}: {', '.join(map(repr, strange[:_SHOWN]))} {'is' if len(strange) == 1 else 'are'} not in the file's 'classes'."
+            f"{where}: {first_quoted(unlisted)} {verb} not in the array 'classes' of the file."
         )
     return texts
 
 
-def _flat(where: str, values: NDArray[Any]) -> NDArray[Any]:
+def _class_names(where: str, values: NDArray[Any], classes: Sequence[str]) -> list[str]:
+    """Return the class name at each index."""
+    indices = values.astype(np.int64)
+    if len(indices) and not 0 <= indices.min() <= indices.max() < len(classes):
+        raise DatasetError(
+            f"{where}: numbers must be indices into the {len(classes)} names of 'classes', 0 to "
+            f"{len(classes) - 1}; got {indices.min()} to {indices.max()}."
+        )
+    return [classes[index] for index in indices.tolist()]
+
+
+def _flatten(where: str, values: NDArray[Any]) -> NDArray[Any]:
+    """Return (N,) values of an array (N,) or (N, 1)."""
     if values.ndim == 2 and values.shape[1] == 1:
         return values[:, 0]
     if values.ndim != 1:
-        raise DatasetError(f"{where}: must be of shape (N,), one for each row; got {values.shape}.")
+        raise DatasetError(
+            f"{where}: must be of shape (N,), one value per row; got {values.shape}."
+        )
     return values
 
 
 def _refuse_one_hot(where: str, values: NDArray[Any]) -> None:
+    """Raise DatasetError for a matrix, with the remedy for one-hot and for multi-label rows."""
     if values.ndim != 2 or values.shape[1] < 2:
         return
     zeros_and_ones = values.dtype.kind in "iubf" and np.isin(values, (0, 1)).all()
     if zeros_and_ones and (values.sum(axis=1) == 1).all():
         raise DatasetError(
-            f"{where}: is one-hot, of shape {values.shape}; give the class of each row, np.argmax({where.split()[-1]}, axis=1)."
+            f"{where}: is one-hot, of shape {values.shape}; give the class of each row, "
+            f"np.argmax({where.split()[-1]}, axis=1)."
         )
-    what = (
-        "several labels of a row are scored with --data alone"
+    remedy = (
+        "several labels per row are supported only with --data"
         if zeros_and_ones
         else "give one label per row"
     )
-    raise DatasetError(f"{where}: must be of shape (N,); got {values.shape}: {what}.")
+    raise DatasetError(f"{where}: must be of shape (N,); got {values.shape}: {remedy}.")

@@ -1,66 +1,69 @@
-"""Examples that bob-bench knows by their features alone: labels and splits from the file.
+"""Examples of a file that is its own dataset: labels and splits are those of the file.
 
-Which example a row is of, its id says: files with the same ids, labels, splits and groups hold the same examples, in whatever order and format.
-Without ids it is the place within its split, under the name that the user gives to the dataset: whoever uses that name for another file says that
-its rows are of the same examples in the same order. Neither can be taken for an image, whose digest is of its bytes; only where the file tells
-these digests (`content`, as exported by bob-bench), in the images' order, are its examples those images.
+An example is identified by its id: files with the same ids, labels, splits and groups hold the same
+examples, in whatever order and format. Without ids it is identified by its position within its
+split, under the name that the user gives to the dataset: whoever uses that name for another file
+states that its rows are of the same examples in the same order. Neither can be mistaken for an
+image, whose digest is of its bytes; only where the file holds these digests (`content`, as
+bob-bench exports them), in the order of the images, are its examples those images.
 """
 
 from collections.abc import Iterable, Sequence
-from itertools import chain
 
 import xxhash
 
 from bob.datasets.assemble import assemble
 from bob.datasets.dataset import Dataset, Split
-from bob.datasets.listing import Listing
+from bob.datasets.listing import ImageListing
 from bob.errors import DatasetError
-from bob.precomputed.columns import Given
+from bob.precomputed.columns import FeatureFile
+from bob.precomputed.messages import first_quoted
 from bob.precomputed.rows import Examples
 from bob.specs import Role
 
-BY_PLACE = "the file has no ids: an example is told by its place in its split"
+NO_IDS_NOTE = "the file has no ids: examples are identified by their positions in their splits"
 
 
-def own_examples(given: Given, name: str) -> Examples:
-    """The file's own dataset, called `name`; a test split is taken from train where the file has none."""
-    labels = list(chain.from_iterable(block.y or () for block in given.blocks))
+def file_examples(file: FeatureFile, name: str) -> Examples:
+    """Return the dataset that a file defines, called `name`.
+
+    A test split is sampled from train where the file has none. DatasetError where labels or train
+    rows are missing.
+    """
+    labels = file.column("y")
     if not labels:
         raise DatasetError(
-            f"{given.where}: holds no labels: an array 'y', or --data where a dataset that is known here has them."
+            f"{file.where}: holds no labels: add an array 'y', or give --data, or --dataset with a "
+            "registered dataset, to take labels from there."
         )
-    roles = [role for block in given.blocks for role in block.roles()]
-    if not {"train"} & {*roles} and {*roles} != {"query", "gallery"}:
+    roles = [role for table in file.tables for role in table.roles()]
+    if "train" not in roles and set(roles) != {"query", "gallery"}:
         raise DatasetError(
-            f"{given.where}: holds {' and '.join(sorted(set(roles)))} rows and no train rows. Give x_train, or --train."
+            f"{file.where}: holds {' and '.join(sorted(set(roles)))} rows and no train rows. Give "
+            "x_train, or --train."
         )
-    ids = list(chain.from_iterable(block.ids or () for block in given.blocks)) or _by_place(roles)
-    content = list(chain.from_iterable(block.content or () for block in given.blocks))
-    groups = list(chain.from_iterable(block.groups or () for block in given.blocks))
-    order = (
-        sorted(range(len(ids)), key=ids.__getitem__)
-        if given.has_ids and not content
-        else range(len(ids))
-    )
-    scope = "id" if given.has_ids else f"place in {name}"
-    listing = Listing(
-        where=given.where,
+    ids = file.column("ids") or _position_ids(roles)
+    content, groups = file.column("content"), file.column("groups")
+    sort_by_id = file.has_ids and not content
+    order = sorted(range(len(ids)), key=ids.__getitem__) if sort_by_id else range(len(ids))
+    scope = "id" if file.has_ids else f"place in {name}"
+    listing = ImageListing(
+        where=file.where,
         ids=[ids[i] for i in order],
-        content=[content[i] if content else _told(scope, ids[i]) for i in order],
-        read=_no_image,
+        content=[content[i] if content else _digest(scope, ids[i]) for i in order],
+        read=refuse_to_read,
         splits=[roles[i] for i in order],
         labels=[labels[i] for i in order],
-        classes=given.classes,
+        classes=file.classes,
         groups=[groups[i] for i in order] if groups else None,
-        notes=[] if given.has_ids else [BY_PLACE],
+        notes=[] if file.has_ids else [NO_IDS_NOTE],
     )
-    return Examples(
-        assemble(name, listing), given.blocks, {name: i for i, name in enumerate(ids)}, given.notes
-    )
+    row_of_id = {example: i for i, example in enumerate(ids)}
+    return Examples(assemble(name, listing), file.tables, row_of_id, file.notes)
 
 
-def _by_place(roles: list[Role]) -> list[str]:
-    """`train 0`, `train 1`, `test 0`: the same however the file holds its splits."""
+def _position_ids(roles: Sequence[Role]) -> list[str]:
+    """Return `train 0`, `train 1`, `test 0`, ...: the same however the file orders its splits."""
     counts: dict[Role, int] = {}
     names = []
     for role in roles:
@@ -69,48 +72,48 @@ def _by_place(roles: list[Role]) -> list[str]:
     return names
 
 
-def _told(scope: str, name: str) -> str:
+def _digest(scope: str, name: str) -> str:
+    """Return the digest that stands for the content of an example; record keys depend on it."""
     return xxhash.xxh3_128_hexdigest(f"example by {scope}: {name}".encode())
 
 
-def _no_image(position: int) -> bytes:
-    raise DatasetError(f"row {position} has no image; features are all there is.")
+def refuse_to_read(position: int) -> bytes:
+    """Raise DatasetError: stands for `Split.read` where there are features only."""
+    raise DatasetError(f"row {position} has no image; only features are available.")
 
 
-def require_same(several: Sequence[Examples], files: Sequence[str]) -> None:
-    """DatasetError where files that are to be compared do not hold the same examples; the first difference is told."""
-    first = several[0].dataset
-    for other, file in zip(several[1:], files[1:], strict=True):
+def require_same_examples(examples: Sequence[Examples], files: Sequence[str]) -> None:
+    """Raise DatasetError, with the first difference, where files hold different examples."""
+    first = examples[0].dataset
+    for other, file in zip(examples[1:], files[1:], strict=True):
         if other.dataset.fingerprint() != first.fingerprint():
             raise DatasetError(
-                f"{files[0]} and {file} hold different examples: {_difference(first, other.dataset)}. Only the same can be compared."
+                f"{files[0]} and {file} hold different examples: "
+                f"{_difference(first, other.dataset)}. Only models on the same examples can be "
+                "compared."
             )
 
 
-def _difference(one: Dataset, other: Dataset) -> str:
-    if one.classes != other.classes:
-        return f"classes {_shown(one.classes)} and {_shown(other.classes)}"
-    sides = {
-        dataset: {
-            name: (side, c)
-            for side, split in dataset.splits.items()
-            for name, c in _labelled(split)
-        }
-        for dataset in (one, other)
-    }
-    here, there = sides[one], sides[other]
-    if alone := sorted(here.keys() ^ there.keys()):
-        return f"{len(alone):,} of them are in one file alone, such as {alone[0]!r}"
+def _difference(first: Dataset, second: Dataset) -> str:
+    """Return what differs between two datasets, as text."""
+    if first.classes != second.classes:
+        return f"classes {first_quoted(first.classes)} and {first_quoted(second.classes)}"
+    here, there = _placements(first), _placements(second)
+    if unshared := sorted(here.keys() ^ there.keys()):
+        return f"{len(unshared):,} of them are in only one of the files, such as {unshared[0]!r}"
     name = next((name for name in here if here[name] != there[name]), None)
     if name is None:
         return "their groups, the order of their classes or their contents"
     (side, c), (other_side, d) = here[name], there[name]
-    return f"{name!r} is {one.classes[c]!r} in {side} and {other.classes[d]!r} in {other_side}"
+    return f"{name!r} is {first.classes[c]!r} in {side} and {second.classes[d]!r} in {other_side}"
+
+
+def _placements(dataset: Dataset) -> dict[str, tuple[str, int]]:
+    """Return the split and the class of each example by id."""
+    return {
+        name: (side, c) for side, split in dataset.splits.items() for name, c in _labelled(split)
+    }
 
 
 def _labelled(split: Split) -> Iterable[tuple[str, int]]:
     return zip(split.ids, split.y.tolist(), strict=True)
-
-
-def _shown(names: Sequence[str]) -> str:
-    return ", ".join(map(repr, names[:5])) + (", ..." if len(names) > 5 else "")

@@ -1,30 +1,32 @@
-"""Given features into records, as those of a backbone that this machine has run; what is not known of it stays unknown."""
+"""Records of precomputed features.
 
-import time
-from collections.abc import Mapping
+Facts about the model that the user does not state stay unknown.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from numpy.typing import NDArray
 
-from bob.engine.cell import arrays_of, dataset_facts, solving_on, task_facts
-from bob.engine.solve import ask
+from bob.datasets.dataset import Dataset
+from bob.engine.facts import dataset_facts, task_facts
 from bob.errors import BobError
 from bob.io.digest import digest
-from bob.plan import result_key, seeds_of
-from bob.precomputed.columns import Given
-from bob.precomputed.evaluate import UNKNOWN
+from bob.plan import result_key
+from bob.precomputed.columns import FeatureFile
 from bob.precomputed.rows import Examples
+from bob.precomputed.solve import feature_needs, solve_on_features
+from bob.protocols import FeatureNeed, protocol_named
 from bob.records.provenance import provenance
-from bob.records.record import GIVEN, BackboneFacts, Cost, Record
+from bob.records.record import PRECOMPUTED, BackboneFacts, Cost, Record
 from bob.specs import Family, TaskSpec
-from bob.wiring import WIRING, Need
 
 
 @dataclass(frozen=True)
-class Told:
-    """What the user says of whatever made the rows; None is not told."""
+class DeclaredFacts:
+    """What the user states about the model that computed the features; None is unknown."""
 
     name: str
     family: Family | None = None
@@ -32,139 +34,138 @@ class Told:
     gflops: float | None = None
     licence: str | None = None
     revision: str | None = None
-    """Which state of it; rows of another revision are another backbone's."""
+    """Version of the model; features of another revision count as another backbone's."""
 
 
 @dataclass(frozen=True, eq=False)
-class Work:
-    """One task on one file's examples."""
+class PrecomputedModel:
+    """The features of one model, matched to the examples of a dataset."""
 
-    told: Told
-    given: Given
+    declared: DeclaredFacts
+    file: FeatureFile
     examples: Examples
+
+
+@dataclass(frozen=True, eq=False)
+class PrecomputedCell:
+    """One model on one task."""
+
+    model: PrecomputedModel
     task: TaskSpec
+    needs: Sequence[FeatureNeed]
     seeds: tuple[int, ...]
     licence: str | None
-    """Of the dataset."""
+    """Licence of the dataset."""
     key: str
+    """Digest of everything that its scores depend on."""
     fingerprint: str
-    """Of the examples that the task reads."""
+    """Fingerprint of the dataset with the shifts that are read."""
 
     @property
     def facts(self) -> BackboneFacts:
-        return facts_of(self.told, self.given)
+        """The model as a record states it."""
+        return model_facts(self.model.declared, self.model.file)
+
+    @property
+    def backbone(self) -> str:
+        """Name of the model."""
+        return self.model.declared.name
+
+    @property
+    def dataset(self) -> Dataset:
+        return self.model.examples.dataset
 
 
-def work(
-    told: Told,
-    given: Given,
-    examples: Examples,
-    task: TaskSpec,
-    seeds: tuple[int, ...],
-    licence: str | None,
-) -> Work:
-    """The task's key: rows, labels, splits, settings, seeds. NotApplicableError where the task cannot be asked of these examples, or of features."""
-    needs = WIRING[task.protocol].needs(task, examples.dataset, UNKNOWN)
-    rows = [
-        (need.name, digest([_weights_hash(told, given), examples.digest(need, UNKNOWN)]))
-        for need in needs
-    ]
-    read = examples.dataset.with_shifts({need.name for need in needs})
-    drawn = seeds_of(seeds, task, examples.dataset)
-    return Work(
-        told,
-        given,
-        examples,
-        task,
-        drawn,
-        licence,
-        result_key(rows, read, task, drawn),
-        read.fingerprint(),
-    )
+def make_cell(
+    model: PrecomputedModel, task: TaskSpec, seeds: tuple[int, ...], licence: str | None
+) -> PrecomputedCell:
+    """Return a cell with its key, which covers rows, labels, splits, settings and seeds.
+
+    NotApplicableError where the dataset cannot carry the task, or the task needs images.
+    """
+    dataset, examples = model.examples.dataset, model.examples
+    needs = feature_needs(task, dataset)
+    weights = _weights_hash(model.declared, model.file)
+    features = [(need.name, digest([weights, examples.digest(need)])) for need in needs]
+    fingerprint = dataset.fingerprint(need.name for need in needs)
+    uses_seed = protocol_named(task.protocol).uses_seed(task.settings, dataset)
+    seeds = seeds if uses_seed else seeds[:1]
+    key = result_key(features, fingerprint, task, seeds)
+    return PrecomputedCell(model, task, needs, seeds, licence, key, fingerprint)
 
 
-def facts_of(told: Told, given: Given) -> BackboneFacts:
+def model_facts(declared: DeclaredFacts, file: FeatureFile) -> BackboneFacts:
+    """Return the model of a file as a record states it."""
+    revision = f", revision {declared.revision}" if declared.revision else ""
     return BackboneFacts(
-        name=told.name,
-        family=told.family or GIVEN,
-        loader=GIVEN,
-        architecture="not told",
-        weights=f"rows of {given.names}" + (f", revision {told.revision}" if told.revision else ""),
-        weights_hash=_weights_hash(told, given),
-        pooling=GIVEN,
-        precision=given.dtype,
-        width=given.width,
-        params=told.params,
-        gflops=told.gflops,
+        name=declared.name,
+        family=declared.family or PRECOMPUTED,
+        loader=PRECOMPUTED,
+        architecture="unknown",
+        weights=f"rows of {file.names}{revision}",
+        weights_hash=_weights_hash(declared, file),
+        output=PRECOMPUTED,
+        precision=file.dtype,
+        width=file.width,
+        params=declared.params,
+        gflops=declared.gflops,
         weights_mib=None,
         geometry={},
         normalisation={},
-        licence=told.licence,
+        licence=declared.licence,
     )
 
 
-def _weights_hash(told: Told, given: Given) -> str:
-    """Stands for weights that nobody here has seen: rows of one name, width and revision are taken for those of one backbone."""
-    return digest([GIVEN, told.name, given.width, told.revision])
+def _weights_hash(declared: DeclaredFacts, file: FeatureFile) -> str:
+    """Return a hash in place of that of the weights, which are not available.
+
+    Features of one name, width and revision count as those of one backbone.
+    """
+    return digest([PRECOMPUTED, declared.name, file.width, declared.revision])
 
 
-def solved(one: Work, device: str) -> tuple[Record, Mapping[str, NDArray[Any]]]:
-    """The record and its per-example arrays; a failure becomes a failed record."""
-    start = time.perf_counter()
-    dataset = one.examples.dataset
+def evaluate_cell(cell: PrecomputedCell, device: str) -> tuple[Record, Mapping[str, NDArray[Any]]]:
+    """Return the record of a cell and its per-example arrays; a failure is a record too."""
     try:
-        answer = ask(
-            one.task,
-            dataset,
-            UNKNOWN,
-            lambda need: one.examples.features(need, UNKNOWN),
-            one.seeds,
-            solving_on(device),
-        )
+        examples = cell.model.examples
+        solution = solve_on_features(cell.task, examples, cell.needs, cell.seeds, device)
     except BobError as error:
-        return _record(one, status="failed", reason=str(error)), {}
-    except Exception as error:  # a failed cell is a failed record; the others go on
-        return _record(one, status="failed", reason=f"{type(error).__name__}: {error}"), {}
-    seconds = time.perf_counter() - start
+        return _record(cell, status="failed", reason=str(error)), {}
+    except Exception as error:  # a failed cell is a failed record; the others continue
+        return _record(cell, status="failed", reason=f"{type(error).__name__}: {error}"), {}
     record = _record(
-        one,
+        cell,
         status="ok",
-        scores=answer.scores,
-        details=tuple({"seed": seed, **result.detail} for seed, result in answer.results.items()),
-        cost=_cost(device, seconds),
+        scores=solution.scores,
+        details=solution.details(),
+        cost=_cost(device, solution.seconds),
     )
-    return record, {
-        f"{seed}.{name}": values
-        for seed, result in answer.results.items()
-        for name, values in arrays_of(result).items()
+    return record, solution.arrays()
+
+
+def _record(cell: PrecomputedCell, **outcome: Any) -> Record:
+    """Return the record of a cell with what is known before it is solved."""
+    examples = cell.model.examples
+    missing = {
+        need.name: examples.without_row(need.images.open(cell.dataset)) for need in cell.needs
     }
-
-
-def _record(one: Work, **outcome: Any) -> Record:
-    needs = [
-        need
-        for need in WIRING[one.task.protocol].needs(one.task, one.examples.dataset, UNKNOWN)
-        if isinstance(need, Need)
-    ]
-    bad = {need.name: one.examples.without_row(need.split) for need in needs}
-    dataset = one.examples.dataset.with_shifts({need.name for need in needs})
-    known = dataset_facts(dataset, bad, None, one.licence)
+    dataset = dataset_facts(cell.dataset, missing.keys(), missing, None, cell.licence)
     values: dict[str, Any] = {
-        "key": one.key,
-        "backbone": one.facts,
-        "backbone_name": one.told.name,
-        "family": one.facts.family,
-        "task": task_facts(one.task),
-        "dataset": known.model_copy(update={"notes": (*known.notes, *one.examples.notes)}),
-        "dataset_name": dataset.name,
-        "seeds": one.seeds,
+        "key": cell.key,
+        "backbone": cell.facts,
+        "backbone_name": cell.backbone,
+        "family": cell.facts.family,
+        "task": task_facts(cell.task),
+        "dataset": dataset.model_copy(update={"notes": (*dataset.notes, *examples.notes)}),
+        "dataset_name": cell.dataset.name,
+        "seeds": cell.seeds,
         "provenance": provenance(),
     }
     return Record(**values, **outcome)
 
 
 def _cost(device: str, probe_seconds: float) -> Cost:
-    """Of the probe alone: what the rows took, nobody here knows."""
+    """Return the cost of the probe alone; that of extraction is unknown."""
     return Cost(
         device=device,
         threads=torch.get_num_threads(),

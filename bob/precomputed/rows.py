@@ -1,4 +1,4 @@
-"""Rows of files as the features that tasks ask for: found by the ids of a dataset's examples."""
+"""Rows of feature files as the features that tasks need, matched to a dataset's examples by id."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,85 +9,80 @@ import xxhash
 from numpy.typing import NDArray
 
 from bob.datasets.dataset import Dataset, Split
-from bob.errors import NotApplicableError
-from bob.features.store import Effort, Features
-from bob.precomputed.columns import ROWS, Block
-from bob.specs import BackboneSpec
-from bob.wiring import Need, TextNeed
+from bob.datasets.image_sets import ImageSet
+from bob.features.shard import Effort
+from bob.features.store import Features
+from bob.precomputed.columns import CHUNK_ROWS, FeatureTable
+from bob.protocols import FeatureNeed
 
 NO_ROW = "has no row in the file"
 
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """A dataset, and where each of its examples is in a file."""
+    """A dataset, and the row of each of its examples in a file."""
 
     dataset: Dataset
-    blocks: Sequence[Block]
-    places: Mapping[str, int]
-    """Id → row, counted through all blocks."""
+    tables: Sequence[FeatureTable]
+    row_of_id: Mapping[str, int]
+    """Id → row, counted through all tables."""
     notes: tuple[str, ...] = ()
-    """What a reader of the scores should know of the file."""
-    known: bool = False
-    """Whether the dataset is one of images that are known here, and no name for what the file holds."""
+    """What a reader of the scores should know about the file."""
+    has_images: bool = False
+    """Whether rows are matched to images; otherwise the file alone defines the dataset."""
 
-    _digests: dict[Split, str] = field(default_factory=dict, init=False)
-    """Remembered, since every task asks for them."""
+    _digests: dict[ImageSet, str] = field(default_factory=dict, init=False)
+    """Digests that were computed before, because every task reads them."""
 
     @cached_property
     def _starts(self) -> NDArray[np.int64]:
-        return np.cumsum([0, *(len(block) for block in self.blocks)])
+        return np.cumsum([0, *(len(table) for table in self.tables)])
 
-    def at(self, split: Split) -> NDArray[np.int64]:
-        """(N,) the row of each example of a split, -1 where there is none."""
-        return np.fromiter((self.places.get(name, -1) for name in split.ids), np.int64, len(split))
+    def indices(self, split: Split) -> NDArray[np.int64]:
+        """Return the row of each example of a split (N,), -1 where there is none."""
+        rows = (self.row_of_id.get(name, -1) for name in split.ids)
+        return np.fromiter(rows, np.int64, len(split))
 
-    def rows(self, at: NDArray[np.int64]) -> NDArray[np.float32]:
-        """(M, D) the rows at (M,) places."""
-        found = np.empty((len(at), self.blocks[0].x.shape[1]), np.float32)
-        for start, end, block in zip(self._starts, self._starts[1:], self.blocks, strict=False):
-            inside = (start <= at) & (at < end)
+    def rows(self, indices: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return the rows (M, D) at indices (M,)."""
+        rows = np.empty((len(indices), self.tables[0].x.shape[1]), np.float32)
+        for start, end, table in zip(self._starts, self._starts[1:], self.tables, strict=False):
+            inside = (start <= indices) & (indices < end)
             if inside.any():
-                found[inside] = block.rows(at[inside] - start)
-        return found
+                rows[inside] = table.rows(indices[inside] - start)
+        return rows
 
-    def features(self, need: Need | TextNeed, backbone: BackboneSpec) -> Features:
-        """The rows of a split; NotApplicableError for what needs the images themselves."""
-        split = require_plain(need, backbone).split
-        at = self.at(split)
-        return Features(
-            self.rows(at[at >= 0]), np.flatnonzero(at >= 0), self.without_row(split), Effort()
-        )
+    def features(self, need: FeatureNeed) -> Features:
+        """Return the features of a split; examples without a row count as unreadable."""
+        split = need.images.open(self.dataset)
+        indices = self.indices(split)
+        present = indices >= 0
+        rows = self.rows(indices[present])
+        return Features([rows], np.flatnonzero(present), self.without_row(split), Effort())
 
     def without_row(self, split: Split) -> dict[int, str]:
-        """Position → that the example has no row."""
-        return {i: f"{split.ids[i]}: {NO_ROW}" for i in np.flatnonzero(self.at(split) < 0).tolist()}
+        """Return position → reason for each example of a split that has no row."""
+        missing = np.flatnonzero(self.indices(split) < 0)
+        return {i: f"{split.ids[i]}: {NO_ROW}" for i in missing.tolist()}
 
-    def digest(self, need: Need | TextNeed, backbone: BackboneSpec) -> str:
-        """Hex digest of a split's rows as float32, in the order of its examples, those without a row among them."""
-        split = require_plain(need, backbone).split
-        if split not in self._digests:
-            self._digests[split] = self._digest(self.at(split))
-        return self._digests[split]
+    def digest(self, need: FeatureNeed) -> str:
+        """Return a hex digest of a split's rows as float32, in the order of its examples.
 
-    def _digest(self, at: NDArray[np.int64]) -> str:
-        found = xxhash.xxh3_128(
-            f"{self.blocks[0].x.shape[1]} {np.flatnonzero(at < 0).tolist()}".encode()
-        )
-        for chunk in _chunks(at[at >= 0]):
-            found.update(self.rows(chunk).data)
-        return found.hexdigest()
+        It covers which examples have no row.
+        """
+        if need.images not in self._digests:
+            indices = self.indices(need.images.open(self.dataset))
+            self._digests[need.images] = self._digest(indices)
+        return self._digests[need.images]
 
-
-def require_plain(need: Need | TextNeed, backbone: BackboneSpec) -> Need:
-    """A need of images as they are, seen by the backbone as it is; features cannot give any other."""
-    if not isinstance(need, Need) or need.backbone != backbone or need.split.alter is not None:
-        raise NotApplicableError(
-            f"{need.name} needs images; features are all there is.", of="backbone"
-        )
-    return need
+    def _digest(self, indices: NDArray[np.int64]) -> str:
+        missing = np.flatnonzero(indices < 0).tolist()
+        digest = xxhash.xxh3_128(f"{self.tables[0].x.shape[1]} {missing}".encode())
+        for chunk in _chunks(indices[indices >= 0]):
+            digest.update(self.rows(chunk).data)
+        return digest.hexdigest()
 
 
-def _chunks(at: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
-    for start in range(0, len(at), ROWS):
-        yield at[start : start + ROWS]
+def _chunks(indices: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    for start in range(0, len(indices), CHUNK_ROWS):
+        yield indices[start : start + CHUNK_ROWS]

@@ -1,4 +1,7 @@
-"""Features in a table: .csv or .parquet with one row per example, for files of a size at which convenience matters more than speed."""
+"""Features in tables: .csv or .parquet with one row per example.
+
+Tables are a convenience for small files; arrays are read faster.
+"""
 
 import re
 from pathlib import Path
@@ -7,64 +10,66 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bob.errors import DatasetError
+from bob.errors import DatasetError, first_line
 
-_VALUE = re.compile(
+_FEATURE_COLUMN = re.compile(
     r"(|x|f|v|d|feat|feature|features|emb|embedding|dim|pixel)_?(\d+)", re.IGNORECASE
 )
-"""Names of columns that hold one value of each row's features: 0, x0, f_1, dim2."""
+"""Names of columns that hold one feature of each example: 0, x0, f_1, dim2."""
 
 
 def read_table(path: Path) -> dict[str, Any]:
-    """Columns by name, as text; those named by a number together as `x` in the order of their numbers. In parquet, also a column of lists."""
+    """Return the columns of a table by name; numbered columns form `x` (N, D), by their numbers.
+
+    CSV columns are read as text. A parquet column may also hold a list of features per row.
+    """
     try:
         return _csv(path) if path.suffix.lower() == ".csv" else _parquet(path)
     except (ValueError, pd.errors.ParserError) as error:  # pyarrow's errors are ValueErrors
-        raise DatasetError(
-            f"{path}: cannot be read as a table ({str(error).partition(chr(10))[0]})."
-        ) from error
+        raise DatasetError(f"{path}: cannot be read as a table ({first_line(error)}).") from error
 
 
 def _csv(path: Path) -> dict[str, Any]:
     names = [str(name) for name in pd.read_csv(path, nrows=0).columns]
-    values = _values(path, names)
-    types: dict[str, Any] = {name: np.float64 if name in values else str for name in names}
-    return _joined(pd.read_csv(path, dtype=types, keep_default_na=False), values)
+    features = _feature_columns(path, names)
+    types: dict[str, Any] = {name: np.float64 if name in features else str for name in names}
+    return _columns(pd.read_csv(path, dtype=types, keep_default_na=False), features)
 
 
 def _parquet(path: Path) -> dict[str, Any]:
     table = pd.read_parquet(path)
     table.columns = table.columns.map(str)
-    return _joined(table, _values(path, list(table.columns)))
+    return _columns(table, _feature_columns(path, list(table.columns)))
 
 
-def _values(path: Path, names: list[str]) -> list[str]:
-    """The columns that hold features, in order; their numbers run without a gap."""
-    found = {name: match for name in names if (match := _VALUE.fullmatch(name))}
-    numbers = {name: int(match[2]) for name, match in found.items()}
-    ordered = sorted(found, key=lambda name: numbers[name])
+def _feature_columns(path: Path, names: list[str]) -> list[str]:
+    """Return the columns that hold features, in the order of their numbers.
+
+    DatasetError where the numbers have gaps or the columns several stems.
+    """
+    matches = {name: match for name in names if (match := _FEATURE_COLUMN.fullmatch(name))}
+    numbers = {name: int(match[2]) for name, match in matches.items()}
+    ordered = sorted(matches, key=lambda name: numbers[name])
     first = numbers[ordered[0]] if ordered else 0
-    if [numbers[name] for name in ordered] != list(range(first, first + len(ordered))) or len(
-        {match[1] for match in found.values()}
-    ) > 1:
+    has_gaps = [numbers[name] for name in ordered] != list(range(first, first + len(ordered)))
+    if has_gaps or len({match[1] for match in matches.values()}) > 1:
         raise DatasetError(
-            f"{path}: columns of features must have one name and numbers without a gap (x0, x1, ...); got {', '.join(ordered[:8])}."
+            f"{path}: columns of features must have one name and consecutive numbers "
+            f"(x0, x1, ...); got {', '.join(ordered[:8])}."
         )
     return ordered
 
 
-def _joined(table: pd.DataFrame, values: list[str]) -> dict[str, Any]:
-    columns = {name: _column(table[name]) for name in table.columns if name not in values}
-    return columns | ({"x": table[values].to_numpy()} if values else {})
+def _columns(table: pd.DataFrame, features: list[str]) -> dict[str, Any]:
+    columns = {name: _column(table[name]) for name in table.columns if name not in features}
+    return columns | ({"x": table[features].to_numpy()} if features else {})
 
 
 def _column(column: "pd.Series[Any]") -> Any:
-    """Text as text, lists of numbers one below the other."""
+    """Return a column as an array: text (N,), or lists of numbers (N, D)."""
     values = column.to_numpy()
     if values.dtype.kind != "O":
         return values
-    return (
-        np.stack(values.tolist())
-        if len(values) and isinstance(values[0], np.ndarray | list)
-        else np.array(values.tolist(), dtype=str)
-    )
+    if len(values) and isinstance(values[0], np.ndarray | list):
+        return np.stack(values.tolist())
+    return np.array(values.tolist(), dtype=str)

@@ -8,10 +8,12 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from bob.errors import ConfigError, nearest
+from bob.datasets.dataset import Dataset
+from bob.errors import ConfigError, NotApplicableError, nearest
 from bob.metrics import register
 from bob.protocols.needs import FeatureNeed, Inputs, Need, Needs, StatisticsNeed, TextNeed
 from bob.protocols.protocol import Protocol, Result, ResultPart
+from bob.specs import BackboneSpec, TaskSpec
 
 ENTRY_POINTS = "bob.protocols"
 """Group of the entry points by which other packages announce protocols."""
@@ -41,6 +43,23 @@ def protocol_named(name: str) -> Protocol[Any, Any]:
             f"unknown protocol {name!r}{nearest(name, protocols)} Known: {', '.join(protocols)}."
         )
     return protocols[name]
+
+
+def needs_of_task(task: TaskSpec, dataset: Dataset, backbone: BackboneSpec) -> Needs:
+    """Return what a task needs of a dataset and a backbone.
+
+    NotApplicableError, which begins with the task's name, where either cannot carry the task.
+    """
+    protocol = protocol_named(task.protocol)
+    try:
+        if dataset.kind not in protocol.kinds:
+            raise NotApplicableError(
+                f"takes datasets of kind {' or '.join(sorted(protocol.kinds))}; dataset "
+                f"{dataset.name!r} is of kind {dataset.kind}."
+            )
+        return protocol.needs(task.settings, dataset, backbone)
+    except NotApplicableError as error:
+        raise NotApplicableError(f"task {task.name!r}: {error}", subject=error.subject) from error
 
 
 def _built_in() -> Iterator[Protocol[Any, Any]]:
@@ -74,5 +93,6 @@ __all__ = [
     "StatisticsNeed",
     "TextNeed",
     "load_protocols",
+    "needs_of_task",
     "protocol_named",
 ]

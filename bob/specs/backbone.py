@@ -1,4 +1,4 @@
-"""Entries of the backbone registry: frozen weights, their preprocessing and the output that probes read."""
+"""Entries of the backbone registry: weights, their preprocessing and the output probes read."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -6,15 +6,15 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from bob.specs.numbers import Count
-from bob.specs.output import DEFAULT, TOWER_POOLS, Output
+from bob.specs.output import DEFAULT, PRE_PROJECTION, TOWER_POOLS, Output
 from bob.specs.weights import Weights
 from bob.specs.yaml import Closed
 
 Family = Literal["supervised", "ssl", "clip", "domain", "baseline"]
 Loader = Literal["timm", "open_clip", "checkpoint", "transformers", "onnx", "python", "baseline"]
-OWN_REPOSITORY = "hf-hub:"
+HUB_PREFIX = "hf-hub:"
 """Prefix of an architecture that is described by the configuration in its own hub repository."""
-ARCHITECTURE_OPTIONS = ("timm", "open_clip", "checkpoint", "transformers")
+OPTION_LOADERS = ("timm", "open_clip", "checkpoint", "transformers")
 """Loaders that build the architecture in code, and therefore accept `options`."""
 
 
@@ -40,7 +40,7 @@ class OnnxGraph(Closed):
     """Name of the output, or of any inner tensor, whose values are the features."""
     layout: Literal["NCHW", "NHWC"] = "NCHW"
     channels: Literal["RGB", "BGR"] = "RGB"
-    """Channel order that the graph expects. preprocessing.mean and std are in RGB order regardless."""
+    """Channel order of the graph's input. preprocessing.mean and std are in RGB order regardless."""
 
 
 class Pretraining(Closed):
@@ -51,7 +51,7 @@ class Pretraining(Closed):
     images: Count | None = None
     """Images of the largest stage that the source states; None where it states none."""
     seen: tuple[str, ...] = Field((), strict=False)
-    """Registered datasets whose images are in the pretraining data: scores on them are contaminated."""
+    """Registered datasets whose images are in the pretraining data, which contaminates scores."""
 
 
 class BackboneSpec(Closed):
@@ -72,7 +72,10 @@ class BackboneSpec(Closed):
     """Which layers are read and how they are pooled: `cls`, `mean_patch`, `cls@-4,-3,-2,-1`, ..."""
     preprocessing: Preprocessing = Preprocessing()
     input_px: Count | None = None
-    """Declared side of the input in pixels, checked on load. To change it, use preprocessing.input_px."""
+    """Declared side of the input in pixels, checked on load.
+
+    To change it, use preprocessing.input_px.
+    """
     width: Count | None = None
     """Declared feature width D, checked on load."""
     params: Annotated[int, Field(ge=0)] | None = None
@@ -108,7 +111,8 @@ class BackboneSpec(Closed):
     @property
     def forward(self) -> "BackboneSpec":
         """The entry reduced to what a forward pass depends on: outputs of one forward share it."""
-        return self.model_copy(update={"output": DEFAULT, "width": None})
+        output = PRE_PROJECTION if self.loader == "open_clip" else DEFAULT
+        return self.model_copy(update={"output": output, "width": None})
 
     def contradictions(self, input_px: int, width: int, params: int) -> list[str]:
         """List the declared facts that differ from the measured ones."""
@@ -133,22 +137,23 @@ class BackboneSpec(Closed):
         implied: dict[str, Any] = {}
         if values.get("loader") == "open_clip":
             implied["output"] = "pre_projection"
-        if architecture.startswith(OWN_REPOSITORY):
-            implied["weights"] = {"hub": architecture.removeprefix(OWN_REPOSITORY)}
+        if architecture.startswith(HUB_PREFIX):
+            implied["weights"] = {"hub": architecture.removeprefix(HUB_PREFIX)}
         elif values.get("loader") == "timm" and "." in architecture:
             implied["weights"] = {"hub": f"timm/{architecture}"}
         return {**implied, **values}
 
     @model_validator(mode="after")
     def _is_consistent(self) -> "BackboneSpec":
-        for wrong, problem in self._inconsistencies():
-            if wrong:
-                raise ValueError(problem)
+        for fails, message in self._inconsistencies():
+            if fails:
+                raise ValueError(message)
         return self
 
     def _inconsistencies(self) -> list[tuple[bool, str]]:
+        """Return every check on combinations of keys: whether it fails, and the message if so."""
         weights, loader = self.weights or Weights(random=0), self.loader
-        laid_out, drops = bool(weights.state_dict or weights.strip), bool(weights.drop)
+        has_layout = bool(weights.state_dict or weights.strip)
         return [
             (
                 loader == "open_clip" and str(self.output) not in TOWER_POOLS,
@@ -164,11 +169,11 @@ class BackboneSpec(Closed):
                 f"weights.tag belongs to loader open_clip; got loader {loader!r}",
             ),
             (
-                loader != "checkpoint" and laid_out,
+                loader != "checkpoint" and has_layout,
                 f"weights.state_dict and strip belong to loader checkpoint; got loader {loader!r}",
             ),
             (
-                drops and loader not in ("checkpoint", "transformers"),
+                bool(weights.drop) and loader not in ("checkpoint", "transformers"),
                 f"weights.drop belongs to checkpoint and transformers; got loader {loader!r}",
             ),
             (
@@ -181,10 +186,11 @@ class BackboneSpec(Closed):
             ),
             (
                 loader == "onnx" and bool(self.preprocessing.missing()),
-                f"an ONNX file does not tell its preprocessing: give {', '.join(self.preprocessing.missing())}",
+                "an ONNX file does not contain its preprocessing: give "
+                f"{', '.join(self.preprocessing.missing())}",
             ),
             (
-                bool(self.options) and loader not in ARCHITECTURE_OPTIONS,
-                f"'options' belong to {', '.join(ARCHITECTURE_OPTIONS)}; got {loader!r}",
+                bool(self.options) and loader not in OPTION_LOADERS,
+                f"'options' belong to {', '.join(OPTION_LOADERS)}; got {loader!r}",
             ),
         ]

@@ -1,9 +1,9 @@
 """Which tensor of a forward pass is read as the features of an image."""
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import Field, model_serializer, model_validator
+from pydantic import field_validator, model_serializer, model_validator
 
 from bob.specs.yaml import Closed
 
@@ -12,7 +12,8 @@ Tokens = Literal["pooled", "grid"]
 TOWER_POOLS: tuple[Pool, ...] = ("pre_projection", "embedding")
 """Pools of an image-text model's image tower: before and after the projection into the space
 that it shares with text."""
-_NAME = re.compile(r"(?P<what>[a-z_+]+)(@(?P<layers>-?\d+(,-?\d+)*))?")
+_LAST_LAYER_POOLS: tuple[Pool, ...] = ("default", *TOWER_POOLS)
+_TEXT = re.compile(r"(?P<pool>[a-z_+]+)(@(?P<layers>-?\d+(,-?\d+)*))?")
 
 
 class Output(Closed):
@@ -20,10 +21,10 @@ class Output(Closed):
 
     Pooled outputs are rows of shape (D,), grids are maps of shape (H, W, D). Several layers are
     concatenated along D in the order in which they are named. An output is written as text in
-    keys, file names and tables: `cls`, `grid`, `cls@-4,-3,-2,-1`.
+    entries, keys, file names and tables: `cls`, `grid`, `cls@-4,-3,-2,-1`.
     """
 
-    layers: Literal["last"] | Annotated[tuple[int, ...], Field(strict=False)] = "last"
+    layers: Literal["last"] | tuple[int, ...] = "last"
     """Indices of blocks (transformers) or stages (convolutional networks), counted from 0, or from
     the end where negative. `last` is what the architecture's own head would read."""
     tokens: Tokens = "pooled"
@@ -34,53 +35,69 @@ class Output(Closed):
 
     @model_validator(mode="before")
     @classmethod
-    def _from_name(cls, values: Any) -> Any:
-        """Accept the textual form, so that outputs can be keys of JSON objects."""
+    def _from_text(cls, values: Any) -> Any:
+        """Accept an output written as text, so that outputs can be keys of JSON objects."""
         return parse(values) if isinstance(values, str) else values
+
+    @field_validator("layers", mode="before")
+    @classmethod
+    def _as_tuple(cls, layers: Any) -> Any:
+        if layers == "last":
+            return layers
+        # type() rather than isinstance(): True is an int
+        if not isinstance(layers, list | tuple) or any(type(layer) is not int for layer in layers):
+            raise ValueError(f"must be 'last' or a list of whole numbers; got {layers!r}")
+        return tuple(layers)
 
     @model_validator(mode="after")
     def _is_consistent(self) -> "Output":
-        if self.layers != "last" and not self.layers:
-            raise ValueError("layers must name at least one layer, or be 'last'; got []")
-        if self.layers != "last" and len(set(self.layers)) < len(self.layers):
-            raise ValueError(f"layers must differ; got {list(self.layers)!r}")
         if self.tokens == "grid" and self.pool != "default":
             raise ValueError(f"a grid is not pooled; got pool {self.pool!r} with tokens 'grid'")
-        if self.tokens == "pooled" and self.layers != "last" and self.pool in _HEADS:
+        if self.layers == "last":
+            return self
+        layers = list(self.layers)
+        if not layers:
+            raise ValueError("layers must name at least one layer, or be 'last'; got []")
+        if len(set(layers)) < len(layers):
+            raise ValueError(f"layers must differ; got {layers!r}")
+        if self.tokens == "pooled" and self.pool in _LAST_LAYER_POOLS:
             raise ValueError(
-                f"pool {self.pool!r} belongs to the last layer; with layers {list(self.layers)!r} "
+                f"pool {self.pool!r} belongs to the last layer; with layers {layers!r} "
                 "use 'cls', 'mean_patch' or 'cls+mean_patch'"
             )
         return self
 
     @model_serializer
     def __str__(self) -> str:
-        what = "grid" if self.tokens == "grid" else self.pool
+        """Return the output as text, the inverse of `parse`."""
+        pool = "grid" if self.is_grid else self.pool
         layers = "" if self.layers == "last" else f"@{','.join(map(str, self.layers))}"
-        return what + layers
+        return pool + layers
 
     @property
     def is_grid(self) -> bool:
         return self.tokens == "grid"
 
 
-_HEADS: tuple[Pool, ...] = ("default", *TOWER_POOLS)
-"""Pools that only the last layer has."""
 DEFAULT = Output()
 """What the architecture's own head reads."""
+PRE_PROJECTION = Output(pool="pre_projection")
+"""What an image-text model's projection reads."""
 EMBEDDING = Output(pool="embedding")
 """An image-text model's image embedding."""
 GRID = Output(tokens="grid")
 """The feature map of the last layer."""
 
 
-def parse(name: str) -> dict[str, Any]:
+def parse(text: str) -> dict[str, Any]:
     """Return the fields of an output written as text; ValueError where it is not one."""
-    match = _NAME.fullmatch(name)
+    match = _TEXT.fullmatch(text)
     if match is None:
-        raise ValueError(f"an output is written as 'cls', 'grid' or 'cls@-2,-1'; got {name!r}")
+        raise ValueError(f"an output is written as 'cls', 'grid' or 'cls@-2,-1'; got {text!r}")
     layers = match["layers"]
     fields: dict[str, Any] = {
         "layers": "last" if layers is None else tuple(map(int, layers.split(",")))
     }
-    return fields | ({"tokens": "grid"} if match["what"] == "grid" else {"pool": match["what"]})
+    if match["pool"] == "grid":
+        return {**fields, "tokens": "grid"}
+    return {**fields, "pool": match["pool"]}

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from playwright.sync_api import Page
 
-from bob.leaderboard.per_example import PerExample
+from bob.leaderboards.per_example import PerExample
 from bob.records.record import Record
 from bob.specs import Pretraining
 from tests.builders.leaderboard_records import dataset, facts, failed, record, score, task

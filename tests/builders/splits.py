@@ -1,12 +1,12 @@
 """Splits and features without images."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 import numpy as np
 import xxhash
 
-from bob.datasets.dataset import Split
+from bob.datasets.dataset import Dataset, Split, SplitName
 from bob.features.shard import Effort
 from bob.features.store import Features
 from bob.numerics.arrays import Floats, Ints
@@ -28,6 +28,13 @@ def make_split(
     """Return a split with these content digests (such as single letters) and empty images."""
     ids = tuple(f"{i}" for i in range(len(y)))
     return Split(ids, np.array(y), tuple(content), lambda _: b"", groups, **facts)
+
+
+def make_dataset(
+    splits: Mapping[str, Split], classes: Sequence[str] = ("a", "b"), **facts: Any
+) -> Dataset:
+    """Return a dataset called `d`."""
+    return Dataset("d", tuple(classes), cast(Mapping[SplitName, Split], splits), **facts)
 
 
 def make_features(n: int, excluded: Sequence[int] = ()) -> Features:

@@ -21,7 +21,7 @@ from sklearn.neighbors import KNeighborsClassifier
 import bob.precomputed.history as history
 import bob.precomputed.record as precomputed_record
 from bob.io.paths import CHECKOUT
-from bob.leaderboard.render.figures import STYLE
+from bob.leaderboards.render.figures import STYLE
 from bob.records.provenance import provenance
 from bob.records.record import Record
 from bob.records.store import RecordStore
@@ -113,7 +113,7 @@ def test_unknown_facts_are_missing_rather_than_zero(bob: Bob, tmp_path: Path) ->
         row["family"] == "precomputed"
         and row[["params", "gflops", "weights_mib", "images_per_s"]].isna().all()
     )
-    assert "parameters (M) not known" in bob("recommend", "--max-params", "30M")[1]
+    assert "parameters (M) unknown" in bob("recommend", "--max-params", "30M")[1]
     before = records(tmp_path)["knn", "vit"]
     facts_now = ("--family", "ssl", "--params", "22M", "--gflops", "4.6", "--licence", "ours")
     assert (
@@ -225,18 +225,18 @@ def test_two_files_are_compared_example_by_example(bob: Bob, tmp_path: Path) -> 
         code == 0
         and "A: whole\nB: half\n" in out
         and "A is better" in out
-        and "whole is better in 1, half in 0" in out
+        and "whole is significantly better in 1, half in 0" in out
     )
-    (duel,) = json.loads(bob("compare", "whole", "half", "--json")[1])["settings"]
+    (comparison,) = json.loads(bob("compare", "whole", "half", "--json")[1])["settings"]
     right = [
         KNeighborsClassifier(5).fit(x[~TEST], Y[~TEST]).predict(x[TEST]) == Y[TEST]
         for x in (X, HALF)
     ]
     only = [(right[0] & ~right[1]).sum(), (right[1] & ~right[0]).sum()]
-    assert duel["difference"]["p"] == pytest.approx(
+    assert comparison["difference"]["p"] == pytest.approx(
         binomtest(only[0], sum(only)).pvalue, rel=1e-9
     )  # exact McNemar
-    assert duel["a"] - duel["b"] == pytest.approx(right[0].mean() - right[1].mean())
+    assert comparison["a"] - comparison["b"] == pytest.approx(right[0].mean() - right[1].mean())
 
 
 def test_different_examples_never_share_a_column(bob: Bob, tmp_path: Path) -> None:
@@ -246,7 +246,7 @@ def test_different_examples_never_share_a_column(bob: Bob, tmp_path: Path) -> No
         save(tmp_path / "b.npz", x=X, **{**SAME, "ids": np.arange(400)}),
     )
     code, _, err = bob("evaluate", a, b, *words)
-    assert code == 2 and "hold different examples: 800 of them are in one file alone" in err
+    assert code == 2 and "hold different examples: 800 of them are in only one of the files" in err
     assert bob("evaluate", a, *words)[0] == 0
     code, _, err = bob("evaluate", b, *words)
     assert (
@@ -295,8 +295,8 @@ def test_names_of_files_never_replace_backbones_or_datasets_that_were_run(
     )
     assert (
         code == 2
-        and "holds a backbone 'pixels' that was run here (raw_pixels), "
-        "whose rows these may not be; choose another --name"
+        and "holds a backbone 'pixels' that was run here (raw_pixels) "
+        "and may not have computed these rows; choose another --name"
         in err
     )
     code, _, err = bob("evaluate", file, "--dataset", "photos", "--tasks", "knn")
@@ -317,11 +317,11 @@ def test_an_interrupted_evaluation_can_be_resumed(
     )
     write, calls = RecordStore.write, []
 
-    def stop_at_the_second(*given: Any) -> Path:
-        calls.append(given)
+    def stop_at_the_second(*arguments: Any) -> Path:
+        calls.append(arguments)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return write(*given)
+        return write(*arguments)
 
     with monkeypatch.context() as patch:
         patch.setattr(RecordStore, "write", stop_at_the_second)
@@ -351,7 +351,7 @@ def test_a_failed_cell_is_a_failed_record_and_the_rest_continues(bob: Bob, tmp_p
 def test_an_exception_in_a_protocol_is_a_failed_record(
     bob: Bob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(precomputed_record, "ask", lambda *_: 1 / 0)
+    monkeypatch.setattr(precomputed_record, "solve_on_features", lambda *_: 1 / 0)
     assert bob("evaluate", save(tmp_path / "mine.npz", x=X, **SAME), "--tasks", "knn")[0] == 1
     assert records(tmp_path)["knn", "mine"].reason == "ZeroDivisionError: division by zero"
 
@@ -363,10 +363,20 @@ def test_tasks_that_need_images_are_noted_and_skipped(bob: Bob, tmp_path: Path) 
     )
     assert code == 0 and set(records(tmp_path)) == {("knn_euclidean", "mine")}
     assert (
-        "not applicable: task 'zeroshot' needs" in err
-        and "features are all there is" in err
+        "not applicable: task 'zeroshot': needs" in err
+        and "only features are available" in err
         and "digits" not in out
     )
+
+
+def test_a_dataset_that_no_task_applies_to_is_an_error(bob: Bob, tmp_path: Path) -> None:
+    file = save(tmp_path / "mine.npz", x=X, y=np.zeros(400, int), split=SPLIT)
+    code, _, err = bob("evaluate", file, "--tasks", "linear,knn")
+    assert code == 2 and "no task applies to the dataset; see the reasons above" in err
+    for task in ("linear", "knn"):
+        assert f"not applicable: task {task!r}: needs at least two classes" in err
+    assert bob("evaluate", file, "--tasks", "zeroshot")[0] == 2, "zero-shot needs two classes too"
+    assert not (tmp_path / "results" / "records").exists()
 
 
 # --- features of images on this machine
@@ -448,22 +458,22 @@ def test_precomputed_features_are_ranked_beside_a_run(bob: Bob, tmp_path: Path, 
     code, _, err = bob("evaluate", mine, "--data", run, "--tasks", "knn")
     assert code == 2 and "has no row for 1 of" in err and "--skip-missing" in err
     code, _, err = bob("evaluate", mine, "--data", run, "--tasks", "knn", "--skip-missing")
-    assert code == 0 and "which are left out" in err
+    assert code == 0 and "these images are excluded" in err
     (tmp_path / "photos.csv").write_text(
         "\n".join((tmp_path / "photos.csv").read_text().splitlines()[:-2])
     )
     code, _, err = bob("evaluate", mine, "--data", run, "--tasks", "knn", "--skip-missing")
     assert (
         code == 2
-        and "Have its images, or their shifts, changed" in err
-        and "name another --results" in err
+        and "Have its images or their shifts changed" in err
+        and "name another folder with --results" in err
     )
-    left = [
+    excluded = [
         record.dataset.bad_images
         for record in RecordStore(tmp_path / "results").read_all()[0]
         if record.dataset and record.dataset.bad_images
     ]
-    assert left == [{next(iter(left[0])): [f"{ids[0]}: has no row in the file"]}]
+    assert excluded == [{next(iter(excluded[0])): [f"{ids[0]}: has no row in the file"]}]
 
 
 def test_features_of_a_registered_dataset_use_its_splits(
@@ -511,13 +521,15 @@ def test_results_folders_merge(bob: Bob, tmp_path: Path) -> None:
     assert bob("leaderboard", tmp_path / "whole", tmp_path / "half")[0] == 0
     rows = pd.read_csv(tmp_path / "results" / "ranking.csv")
     assert list(rows["backbone"]) == ["whole", "half"] and set(rows["basis"]) == {"examples"}, (
-        "told apart on the same examples"
+        "distinguished on the same examples"
     )
 
 
 def test_page_and_figures_have_a_style_for_every_family() -> None:
     families = {
-        name for one in get_args(Record.model_fields["family"].annotation) for name in get_args(one)
+        name
+        for literal in get_args(Record.model_fields["family"].annotation)
+        for name in get_args(literal)
     }
     assert {"precomputed", "external", "clip"} <= families
     page = CHECKOUT / "bob" / "leaderboard" / "page"
@@ -623,7 +635,7 @@ WRONG_EXPORT: dict[str, tuple[tuple[str, ...], str]] = {
     ),
     "not stored": (
         ("raw_pixels", "--data", "photos", "--to", "f.npz"),
-        r"1 shards of 'raw_pixels' on 'photos', train, are not stored below '.*'\. "
+        r"1 shard of 'raw_pixels' on 'photos', train, is not stored below '.*'\. "
         "Run `bob-bench run --backbones raw_pixels --tasks knn`",
     ),
     "several labels": (

@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bob.leaderboard import board_cells
-from bob.leaderboard.advice import advise
-from bob.leaderboard.cells import BoardColumn
-from bob.leaderboard.costs import COSTS, cost_of, devices, short_number
-from bob.leaderboard.gather import gather
-from bob.leaderboard.limits import BackboneLimits
-from bob.leaderboard.pairwise import compare, paired_difference
-from bob.leaderboard.per_example import no_per_example
-from bob.leaderboard.render.advice import advice_sentences
-from bob.leaderboard.render.comparison import comparison_sentences
+from bob.leaderboards import board_cells
+from bob.leaderboards.advice import advise
+from bob.leaderboards.cells import BoardColumn
+from bob.leaderboards.costs import COSTS, cost_of, devices, short_number
+from bob.leaderboards.gather import gather
+from bob.leaderboards.limits import BackboneLimits
+from bob.leaderboards.pairwise import compare, paired_difference
+from bob.leaderboards.per_example import no_per_example
+from bob.leaderboards.render.advice import advice_sentences
+from bob.leaderboards.render.comparison import comparison_sentences
 from bob.outcomes import ClassPredictions
 from bob.records.record import Cost, Record
 from tests.builders.leaderboard_records import dataset, facts, record, score, task

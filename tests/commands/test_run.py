@@ -1,7 +1,6 @@
 """`bob-bench run`: files, skips, messages and exit codes; a second run computes nothing."""
 
 import csv
-import dataclasses
 import json
 from pathlib import Path
 
@@ -54,7 +53,7 @@ def test_a_repeated_command_computes_nothing_and_opens_no_image(bob, photos, tmp
 
     monkeypatch.setattr("bob.extraction.blocks.decode", refuse)
     monkeypatch.setattr("bob.datasets.content.digests.read_file", refuse)
-    monkeypatch.setattr("bob.engine.local.load_backbone", refuse)
+    monkeypatch.setattr("bob.engine.worker.load_backbone", refuse)
     code, out, _ = bob(*command)
     assert code == OK
     assert "0 cells to do, 4 done" in out
@@ -86,7 +85,7 @@ def test_a_run_ends_with_the_tables_of_the_leaderboard(bob, photos, tmp_path):
 def test_another_task_uses_the_stored_features(bob, photos, monkeypatch):
     bob("run", "--data", photos, "--backbones", BASELINES, "--tasks", "knn")
     monkeypatch.setattr(
-        "bob.engine.local.load_backbone",
+        "bob.engine.worker.load_backbone",
         lambda *_, **__: pytest.fail("features were extracted again"),
     )
     code, out, _ = bob("run", "--data", photos, "--backbones", BASELINES, "--tasks", "linear")
@@ -146,7 +145,7 @@ def test_unavailable_members_of_a_group_are_skipped(bob, photos):
 
 def test_skips_for_similar_reasons_share_a_line():
     def skip(kind: str, name: str, why: str) -> Skip:
-        return Skip(kind, name, f"{kind} {name!r}: {why}", exact=False)
+        return Skip(kind=kind, name=name, reason=f"{kind} {name!r}: {why}", exact=False)
 
     few = [skip("dataset", name, f"hub {name!r} cannot be reached. Try again.") for name in "xyz"]
     many = [
@@ -200,7 +199,7 @@ def test_excluded_backbones_are_named(bob, photos):
         "--max-params",
         "1K",
     )
-    assert code == OK and "plan: 0 backbones × 1 task × 1 dataset" in out
+    assert code == OK and "plan: 0 backbones × 1 task" in out and "0 cells to do" in out
     assert (
         "excluded by --max-params: efficientnet_lite0_in1k" in err and "no backbone to run" in err
     )
@@ -440,12 +439,10 @@ def test_a_damaged_record_is_noted_and_recomputed(bob, photos, tmp_path):
 def test_a_failed_cell_is_a_failed_record_and_the_rest_continues(
     bob, tmp_path, photos, monkeypatch
 ):
-    from bob.wiring import WIRING
-
     def broken(*_):
         raise RuntimeError("no luck")
 
-    monkeypatch.setitem(WIRING, "linear", dataclasses.replace(WIRING["linear"], solve=broken))
+    monkeypatch.setattr("bob.protocols.linear.LinearProbe.solve", broken)
     code, _, err = bob(
         "run", "--data", photos, "--backbones", "raw_pixels", "--tasks", "linear,knn"
     )
@@ -483,9 +480,7 @@ def test_a_failing_reader_fails_its_dataset_alone(bob, photos, tmp_path, monkeyp
 
 
 def test_fail_fast_stops_at_the_first_failure(bob, tmp_path, photos, monkeypatch):
-    from bob.wiring import WIRING
-
-    monkeypatch.setitem(WIRING, "knn", dataclasses.replace(WIRING["knn"], solve=lambda *_: 1 / 0))
+    monkeypatch.setattr("bob.protocols.knn.KNearestNeighbours.solve", lambda *_: 1 / 0)
     code, _, _ = bob(
         "run", "--data", photos, "--backbones", BASELINES, "--tasks", "knn", "--fail-fast"
     )
@@ -494,11 +489,11 @@ def test_fail_fast_stops_at_the_first_failure(bob, tmp_path, photos, monkeypatch
 
 
 def test_an_interrupted_run_can_be_resumed(bob, photos, monkeypatch):
-    from bob.engine import local as engine
+    from bob.engine.worker import Worker
     from bob.errors import INTERRUPTED
 
     command = ("run", "--data", photos, "--backbones", BASELINES, "--tasks", "knn")
-    real, done = engine._do, []
+    real, done = Worker.do_cell, []
 
     def interrupted(*arguments):
         if done:
@@ -506,7 +501,7 @@ def test_an_interrupted_run_can_be_resumed(bob, photos, monkeypatch):
         done.append(1)
         return real(*arguments)
 
-    monkeypatch.setattr("bob.engine.local._do", interrupted)
+    monkeypatch.setattr(Worker, "do_cell", interrupted)
     code, _, err = bob(*command)
     assert code == INTERRUPTED and "run the same command again to resume" in err
     monkeypatch.undo()

@@ -23,7 +23,7 @@ from bob.backbones.weights.tensors import load_strictly, read_tensors
 from bob.errors import BackboneError, ConfigError, nearest
 from bob.io.hub import hub_file, optional_file
 from bob.specs import BackboneSpec
-from bob.specs.backbone import OWN_REPOSITORY
+from bob.specs.backbone import HUB_PREFIX
 
 CONFIG_FILE = "open_clip_config.json"
 IMAGE, WRAPPED = "visual.", "module."
@@ -70,7 +70,7 @@ def config_of(spec: BackboneSpec, *, offline: bool) -> Config:
     """open_clip's own configuration of the architecture and of the tag's preprocessing, or that of the repository."""
     import open_clip
 
-    if spec.architecture.startswith(OWN_REPOSITORY):
+    if spec.architecture.startswith(HUB_PREFIX):
         found = _repository_config(spec, offline=offline)
         model, preprocess = found["model_cfg"], found.get("preprocess_cfg", {})
     else:
@@ -202,7 +202,7 @@ def _same_part(key: str, ours: Any, theirs: Any) -> bool:
 
 
 def _repository_config(spec: BackboneSpec, *, offline: bool) -> dict[str, Any]:
-    repository = spec.architecture.removeprefix(OWN_REPOSITORY)
+    repository = spec.architecture.removeprefix(HUB_PREFIX)
     revision = spec.weights.revision if spec.weights and spec.weights.hub == repository else None
     path = hub_file(f"backbone {spec.name!r}", repository, [CONFIG_FILE], revision, offline=offline)
     config: dict[str, Any] = json.loads(path.read_bytes())

@@ -1,11 +1,13 @@
-"""Backbones from timm: any architecture, or a hub repository in timm's layout (`hf-hub:owner/name`); weights from the hub, a file, an installed
-package, or a seeded random initialisation."""
+"""Backbones from timm: any architecture, or a hub repository (`hf-hub:owner/name`) in its layout.
+
+Weights come from the hub, a file, an installed package, or a seeded random initialisation.
+"""
 
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -17,9 +19,18 @@ from bob.backbones.weights.tensors import match_in_order, mismatch_error, mismat
 from bob.errors import BackboneError, ConfigError, nearest
 from bob.io.hub import hub_file
 from bob.specs import DEFAULT, BackboneSpec, Output
-from bob.specs.backbone import OWN_REPOSITORY
+from bob.specs.backbone import HUB_PREFIX
 
 CONFIG_FILE = "config.json"
+
+
+class LayerTokens(NamedTuple):
+    """The tokens of one layer."""
+
+    grid: torch.Tensor
+    """(B, H, W, D)"""
+    prefix: torch.Tensor | None
+    """(B, P, D), class token first; None where timm returns none."""
 
 
 class TimmFeatures(nn.Module):
@@ -28,164 +39,193 @@ class TimmFeatures(nn.Module):
     `default` is what the model's own classifier would read. Of the last layer, `cls` is the class
     token and `mean_patch` the mean of the patch tokens, both after the final norm. Named layers
     are read through timm's `forward_intermediates`; of plain transformers every layer passes the
-    final norm, as in the linear probes of DINOv2 (arXiv:2304.07193, section 7.1; its
-    `get_intermediate_layers(norm=True)`). Of several layers, each contributes its class token, its
-    mean, or both side by side, in the order in which the layers are named.
+    final norm, as in the linear probes of DINOv2 (arXiv:2304.07193, section B.3; its
+    `get_intermediate_layers(norm=True)`). Stages of other networks are read as they are, before
+    any layer between the last stage and the head. Of several layers, each contributes its class
+    token, its mean, or both side by side, in the order in which the layers are named.
     """
 
     def __init__(self, model: nn.Module, name: str) -> None:
         super().__init__()
         self.model: Any = model
         self.name = name
+        run = getattr(model, "forward_intermediates", None)
+        parameters = inspect.signature(run).parameters if run else {}
+        self.depth = len(getattr(model, "feature_info", None) or ()) if run else 0
+        """Number of layers that can be named; 0 where timm cannot read them."""
+        self.n_prefix: int | None = getattr(model, "num_prefix_tokens", None)
+        """Number of class and register tokens; None where timm does not separate them."""
+        self.is_transformer = self.n_prefix is not None
+        """Whether every layer is a sequence of tokens that the final norm fits."""
+        self.has_class_token = getattr(model, "cls_token", None) is not None
+        self._returns_prefix = bool(self.n_prefix) and "return_prefix_tokens" in parameters
 
     def forward(self, x: torch.Tensor, outputs: Sequence[Output]) -> dict[Output, torch.Tensor]:
         if list(outputs) == [DEFAULT]:
             return {DEFAULT: self.model(x)}
-        last = [output for output in outputs if output.layers == "last"]
-        features = self.model.forward_features(x) if last else None
-        layers = _Layers(self, x, [output for output in outputs if self._needs_layers(output)])
+        layers = {output: self._layers(output) for output in outputs if self._reads_layers(output)}
+        features, tokens = self._run(
+            x,
+            sorted({layer for named in layers.values() for layer in named}),
+            with_features=len(layers) < len(outputs),
+        )
         return {
-            output: layers.read(output)
-            if features is None or self._needs_layers(output)
-            else self._from_last(features, output)
+            output: self._from_layers([tokens[layer] for layer in layers[output]], output)
+            if output in layers
+            else self._from_features(features, output)
             for output in outputs
         }
 
-    def _needs_layers(self, output: Output) -> bool:
-        """Whether an output is read from intermediate layers; token grids are too."""
-        return output.layers != "last" or (output.is_grid and self.has_tokens)
+    def _reads_layers(self, output: Output) -> bool:
+        """Whether an output is read from intermediate layers; a transformer's grid is too."""
+        return output.layers != "last" or (output.is_grid and self.is_transformer)
 
-    def _from_last(self, features: torch.Tensor, output: Output) -> torch.Tensor:
-        """Pool the output (B, N, D) or (B, D, H, W) or (B, H, W, D) of `forward_features`."""
-        if output == DEFAULT:
-            default: torch.Tensor = self.model.forward_head(features)
-            return default
-        if features.ndim == 4:
-            grid = features if self._is_channels_last else features.permute(0, 2, 3, 1)
-            if output.is_grid:
-                return grid
-            return self.pool(grid.flatten(1, 2), None, output)
-        prefix = getattr(self.model, "num_prefix_tokens", 0)
-        return self.pool(features[:, prefix:], features[:, :prefix], output)
-
-    def pool(
-        self, patches: torch.Tensor, prefix: torch.Tensor | None, output: Output
-    ) -> torch.Tensor:
-        """Pool patch tokens (B, N, D) and prefix tokens (B, P, D) to (B, D) or (B, 2 D)."""
-        if "cls" in output.pool and (prefix is None or not self.has_class_token):
+    def _layers(self, output: Output) -> list[int]:
+        """Return the layers that an output reads, counted from 0."""
+        if not self.depth:
             raise BackboneError(
-                f"backbone {self.name!r}: has no class token for output {str(output)!r}; "
-                "use 'default' or 'mean_patch'."
-            )
-        parts = [
-            prefix[:, 0] if part == "cls" and prefix is not None else patches.mean(dim=1)
-            for part in output.pool.split("+")
-        ]
-        return torch.cat(parts, dim=1)
-
-    @property
-    def has_class_token(self) -> bool:
-        return getattr(self.model, "cls_token", None) is not None
-
-    @property
-    def has_tokens(self) -> bool:
-        """Whether the model is a plain transformer, whose layers are sequences of tokens."""
-        return hasattr(self.model, "num_prefix_tokens")
-
-    @property
-    def _is_channels_last(self) -> bool:
-        return getattr(self.model, "output_fmt", "NCHW") == "NHWC"
-
-
-class _Layers:
-    """Intermediate layers of one forward pass, computed once for several outputs."""
-
-    def __init__(self, features: TimmFeatures, x: torch.Tensor, outputs: Sequence[Output]) -> None:
-        self.features = features
-        self.depth = len(getattr(features.model, "feature_info", None) or ())
-        self._grid: dict[int, torch.Tensor] = {}
-        self._prefix: dict[int, torch.Tensor] = {}
-        if wanted := sorted({layer for output in outputs for layer in self._layers_of(output)}):
-            self._run(x, wanted)
-
-    def read(self, output: Output) -> torch.Tensor:
-        """Return the rows (B, D) or the grid (B, H, W, D) of an output."""
-        layers = self._layers_of(output)
-        if not output.is_grid:
-            pooled = [
-                self.features.pool(self._grid[i].flatten(1, 2), self._prefix.get(i), output)
-                for i in layers
-            ]
-            return torch.cat(pooled, dim=1)
-        sizes = {tuple(self._grid[layer].shape[1:3]) for layer in layers}
-        if len(sizes) > 1:
-            raise BackboneError(
-                f"backbone {self.features.name!r}: the layers of output {str(output)!r} have grids "
-                f"of different sizes, {sorted(sizes)}; name layers of one size."
-            )
-        return torch.cat([self._grid[layer] for layer in layers], dim=3)
-
-    def _run(self, x: torch.Tensor, layers: list[int]) -> None:
-        """Store the grid (B, H, W, D) and the prefix tokens (B, P, D) of each layer."""
-        run = self.features.model.forward_intermediates
-        with_prefix = "return_prefix_tokens" in inspect.signature(run).parameters
-        options = {"return_prefix_tokens": True} if with_prefix else {}
-        norm = self.features.has_tokens
-        read = run(x, indices=layers, norm=norm, intermediates_only=True, **options)
-        for layer, values in zip(layers, read, strict=True):
-            grid, prefix = values if isinstance(values, tuple) else (values, None)
-            self._grid[layer] = grid.permute(0, 2, 3, 1)
-            if prefix is not None:
-                self._prefix[layer] = prefix
-
-    def _layers_of(self, output: Output) -> list[int]:
-        """Return the layers of an output, counted from 0."""
-        if not self.depth or not hasattr(self.features.model, "forward_intermediates"):
-            raise BackboneError(
-                f"backbone {self.features.name!r}: output {str(output)!r} reads intermediate "
-                "layers, which timm does not give for this architecture."
+                f"backbone {self.name!r}: output {str(output)!r} reads intermediate layers, "
+                "which timm does not return for this architecture; use 'default'."
             )
         named = (-1,) if output.layers == "last" else output.layers
         if outside := [layer for layer in named if not -self.depth <= layer < self.depth]:
             raise BackboneError(
-                f"backbone {self.features.name!r}: has no layer {outside[0]}; its {self.depth} "
-                f"layers are numbered 0 to {self.depth - 1}, or -{self.depth} to -1."
+                f"backbone {self.name!r}: has no layer {outside[0]} for output {str(output)!r}; "
+                f"its {self.depth} layers are numbered 0 to {self.depth - 1}, or -{self.depth} "
+                "to -1."
             )
         return [layer % self.depth for layer in named]
 
+    def _run(
+        self, x: torch.Tensor, layers: list[int], *, with_features: bool
+    ) -> tuple[Any, dict[int, LayerTokens]]:
+        """Return the result of `forward_features` and the tokens of layers, in one forward pass.
+
+        `layers` are in ascending order. The result is None where no output reads it.
+        """
+        if not layers:
+            return self.model.forward_features(x), {}
+        options = {"return_prefix_tokens": True} if self._returns_prefix else {}
+        result = self.model.forward_intermediates(
+            x,
+            indices=layers,
+            norm=self.is_transformer,
+            intermediates_only=not with_features,
+            **options,
+        )
+        features, states = result if with_features else (None, result)
+        tokens = {}
+        for layer, state in zip(layers, states, strict=True):
+            grid, prefix = state if isinstance(state, tuple) else (state, None)
+            tokens[layer] = LayerTokens(grid.permute(0, 2, 3, 1), prefix)
+        return features, tokens
+
+    def _from_features(self, features: Any, output: Output) -> torch.Tensor:
+        """Read an output of the last layer from the result of `forward_features`.
+
+        The result is a map (B, D, H, W) or (B, H, W, D), tokens (B, N, D), or something else that
+        only the architecture's own head can read.
+        """
+        if output == DEFAULT:
+            default: torch.Tensor = self.model.forward_head(features)
+            return default
+        if isinstance(features, torch.Tensor) and features.ndim == 4:
+            channels_last = getattr(self.model, "output_fmt", "NCHW") == "NHWC"
+            grid = features if channels_last else features.permute(0, 2, 3, 1)
+            return grid if output.is_grid else self._pool(LayerTokens(grid, None), output)
+        if output.is_grid:
+            raise BackboneError(
+                f"backbone {self.name!r}: timm does not return the last layer of this architecture "
+                "as a grid; name a layer, as in 'grid@-1'."
+            )
+        if not isinstance(features, torch.Tensor) or (
+            self.n_prefix is None and self.has_class_token
+        ):
+            raise BackboneError(
+                f"backbone {self.name!r}: output {str(output)!r} needs patch tokens alone, which "
+                "timm does not return for the last layer of this architecture; use 'default'."
+            )
+        n_prefix = self.n_prefix or 0
+        patches = features[:, None, n_prefix:]
+        return self._pool(LayerTokens(patches, features[:, :n_prefix]), output)
+
+    def _from_layers(self, layers: list[LayerTokens], output: Output) -> torch.Tensor:
+        """Return the rows (B, D) or the grid (B, H, W, D) of layers, side by side."""
+        if not output.is_grid:
+            return torch.cat([self._pool(tokens, output) for tokens in layers], dim=1)
+        sizes = {tuple(tokens.grid.shape[1:3]) for tokens in layers}
+        if len(sizes) > 1:
+            raise BackboneError(
+                f"backbone {self.name!r}: the layers of output {str(output)!r} have grids of "
+                f"different sizes, {sorted(sizes)}; name layers of one size."
+            )
+        return torch.cat([tokens.grid for tokens in layers], dim=3)
+
+    def _pool(self, tokens: LayerTokens, output: Output) -> torch.Tensor:
+        """Return the pooled row (B, D) of one layer, or (B, 2 D) for `cls+mean_patch`."""
+        rows = []
+        for part in output.pool.split("+"):
+            if part == "cls":
+                rows.append(self._class_token(tokens, output))
+            elif part == "mean_patch":
+                rows.append(tokens.grid.flatten(1, 2).mean(dim=1))
+            else:
+                raise BackboneError(
+                    f"backbone {self.name!r}: a timm model has no output {str(output)!r}; "
+                    "use 'default', 'cls', 'mean_patch', 'cls+mean_patch' or 'grid'."
+                )
+        return torch.cat(rows, dim=1)
+
+    def _class_token(self, tokens: LayerTokens, output: Output) -> torch.Tensor:
+        if not self.has_class_token:
+            raise BackboneError(
+                f"backbone {self.name!r}: has no class token for output {str(output)!r}; "
+                "use 'default' or 'mean_patch'."
+            )
+        if tokens.prefix is None:
+            raise BackboneError(
+                f"backbone {self.name!r}: output {str(output)!r} needs class tokens of named "
+                "layers, which timm does not return for this architecture; use 'cls'."
+            )
+        return tokens.prefix[:, 0]
+
 
 def load(spec: BackboneSpec, file: Path | None, *, offline: bool) -> Loaded:
-    """The model as timm builds it, its weights checked name by name, its head removed."""
-    named = _named(spec, offline=offline)
-    model = _random(spec, named) if file is None else _from_file(spec, named, file)
+    """Load a timm model with its weights checked name by name, and remove its head."""
+    architecture = _architecture(spec, offline=offline)
+    model = _random(spec, architecture) if file is None else _from_file(spec, architecture, file)
     model.reset_classifier(0)
     return _loaded(spec, model)
 
 
 def outline(spec: BackboneSpec, *, offline: bool) -> Loaded:
-    """The model without its head and without its weights, on torch's current default device."""
-    return _loaded(spec, _create(spec, _named(spec, offline=offline), num_classes=0))
+    """Build the model without head or weights, on torch's current default device."""
+    return _loaded(spec, _create(spec, _architecture(spec, offline=offline), num_classes=0))
 
 
 def preprocessing(spec: BackboneSpec, config: Mapping[str, Any]) -> tuple[Geometry, Normalisation]:
-    """timm's own data configuration of the weights, with the spec's overrides."""
+    """Return timm's own preprocessing for the weights, with the spec's overrides."""
     from timm.data import resolve_data_config
 
-    data, own = resolve_data_config({}, pretrained_cfg=dict(config)), spec.preprocessing
-    _, height_px, width_px = data["input_size"]
+    defaults, overrides = resolve_data_config({}, pretrained_cfg=dict(config)), spec.preprocessing
+    _, height_px, width_px = defaults["input_size"]
     geometry = Geometry(
-        height_px=own.input_px or height_px,
-        width_px=own.input_px or width_px,
-        crop_pct=own.crop_pct or data["crop_pct"],
-        crop_mode=own.crop_mode or data["crop_mode"],
-        interpolation=own.interpolation or data["interpolation"],
+        height_px=overrides.input_px or height_px,
+        width_px=overrides.input_px or width_px,
+        crop_pct=overrides.crop_pct or defaults["crop_pct"],
+        crop_mode=overrides.crop_mode or defaults["crop_mode"],
+        interpolation=overrides.interpolation or defaults["interpolation"],
     )
-    return geometry, Normalisation(tuple(own.mean or data["mean"]), tuple(own.std or data["std"]))
+    normalisation = Normalisation(
+        tuple(overrides.mean or defaults["mean"]), tuple(overrides.std or defaults["std"])
+    )
+    return geometry, normalisation
 
 
 def without_head(
     state: Mapping[str, torch.Tensor], config: Mapping[str, Any]
 ) -> dict[str, torch.Tensor]:
+    """Return the tensors that are not part of the classifier that timm's configuration names."""
     heads = config.get("classifier") or ()
     heads = (heads,) if isinstance(heads, str) else tuple(heads)
     return {
@@ -196,25 +236,25 @@ def without_head(
 
 
 @dataclass(frozen=True)
-class Named:
-    """What timm is asked to build."""
+class Architecture:
+    """Arguments of `timm.create_model`."""
 
-    architecture: str
+    name: str
     options: Mapping[str, Any]
 
 
-def _named(spec: BackboneSpec, *, offline: bool) -> Named:
-    """The architecture and its arguments: the entry's, or those in the repository's own `config.json`."""
-    if not spec.architecture.startswith(OWN_REPOSITORY):
+def _architecture(spec: BackboneSpec, *, offline: bool) -> Architecture:
+    """Return the entry's architecture, or the one in its hub repository's `config.json`."""
+    if not spec.architecture.startswith(HUB_PREFIX):
         _check_architecture(spec)
-        return Named(spec.architecture, spec.options)
+        return Architecture(spec.architecture, spec.options)
     from timm.models._hub import load_model_config_from_path
 
-    repository = spec.architecture.removeprefix(OWN_REPOSITORY)
+    repository = spec.architecture.removeprefix(HUB_PREFIX)
     revision = spec.weights.revision if spec.weights and spec.weights.hub == repository else None
     file = hub_file(f"backbone {spec.name!r}", repository, [CONFIG_FILE], revision, offline=offline)
-    config, architecture, options = load_model_config_from_path(file.parent)
-    return Named(architecture, {**options, **spec.options, "pretrained_cfg": config})
+    config, name, options = load_model_config_from_path(file.parent)
+    return Architecture(name, {**options, **spec.options, "pretrained_cfg": config})
 
 
 def _loaded(spec: BackboneSpec, model: Any) -> Loaded:
@@ -226,69 +266,75 @@ def _loaded(spec: BackboneSpec, model: Any) -> Loaded:
     )
 
 
-def _create(spec: BackboneSpec, named: Named, **options: Any) -> Any:
-    """timm's model, built for the spec's input size where the architecture depends on it."""
+def _create(spec: BackboneSpec, architecture: Architecture, **options: Any) -> Any:
+    """Build a timm model, for the spec's input size where the architecture depends on it."""
     import timm
 
-    given = {**named.options, **options}
+    arguments = {**architecture.options, **options}
     resized = {"img_size": spec.preprocessing.input_px} if spec.preprocessing.input_px else {}
     try:
-        return timm.create_model(named.architecture, **{**given, **resized})
+        return timm.create_model(architecture.name, **{**arguments, **resized})
     except TypeError:
         if not resized:
             raise
-        return timm.create_model(
-            named.architecture, **given
-        )  # a convolutional architecture takes any size and no img_size
+        # a convolutional architecture takes images of any size and has no argument img_size
+        return timm.create_model(architecture.name, **arguments)
 
 
-def _random(spec: BackboneSpec, named: Named) -> Any:
-    """The architecture as timm initialises it, from the spec's seed, leaving torch's global generator as it was."""
+def _random(spec: BackboneSpec, architecture: Architecture) -> Any:
+    """Build a model as timm initialises it from the spec's seed.
+
+    torch's global generator is left as it was.
+    """
     if spec.weights is None or spec.weights.random is None:
         raise ConfigError(
             f"backbone {spec.name!r}: 'weights' is missing: give hub, package, file, url or random."
         )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(spec.weights.random)
-        return _create(spec, named)
+        return _create(spec, architecture)
 
 
-def _from_file(spec: BackboneSpec, named: Named, file: Path) -> Any:
+def _from_file(spec: BackboneSpec, architecture: Architecture, file: Path) -> Any:
     try:
-        return _pretrained(spec, named, read_tensors(spec.name, file))
+        return _pretrained(spec, architecture, read_tensors(spec.name, file))
     except BackboneError as error:
-        raise with_layout_advice(
-            error, spec.name, file, _create(spec, named, num_classes=0).state_dict()
-        ) from error
+        expected = _create(spec, architecture, num_classes=0).state_dict()
+        raise with_layout_advice(error, spec.name, file, expected) from error
 
 
-def _pretrained(spec: BackboneSpec, named: Named, state: dict[str, torch.Tensor]) -> Any:
-    """Weights that fit the architecture by name; else after timm's own conversion; else an error. Nothing stays at its initial value."""
+def _pretrained(
+    spec: BackboneSpec, architecture: Architecture, state: dict[str, torch.Tensor]
+) -> Any:
+    """Build a model with weights that fit by name, if need be after timm's own conversion.
+
+    BackboneError where they do not; no parameter keeps its initial value.
+    """
     if spec.weights and spec.weights.match == "order":
-        state = match_in_order(spec.name, state, _create(spec, named).state_dict())
-    model = _create(spec, named, num_classes=0)
+        state = match_in_order(spec.name, state, _create(spec, architecture).state_dict())
+    model = _create(spec, architecture, num_classes=0)
     body = without_head(state, model.pretrained_cfg)
-    other = mismatches(body, model.state_dict())
-    if not other:
+    problems = mismatches(body, model.state_dict())
+    if not problems:
         model.load_state_dict(body)
         return model
     config = {"pretrained_cfg_overlay": {"state_dict": state}}
-    if "pretrained_cfg" in named.options:
-        config = {"pretrained_cfg": {**named.options["pretrained_cfg"], "state_dict": state}}
+    if "pretrained_cfg" in architecture.options:
+        config = {"pretrained_cfg": {**architecture.options["pretrained_cfg"], "state_dict": state}}
+    # timm loads strictly only if the number of classes is that of the configuration
+    n_classes = model.pretrained_cfg["num_classes"]
     try:
-        return _create(
-            spec, named, pretrained=True, num_classes=model.pretrained_cfg["num_classes"], **config
-        )  # another number of classes would not be strict
+        return _create(spec, architecture, pretrained=True, num_classes=n_classes, **config)
     except (RuntimeError, KeyError, ValueError, AttributeError, TypeError) as error:
-        raise mismatch_error(spec.name, spec.architecture, other) from error
+        raise mismatch_error(spec.name, spec.architecture, problems) from error
 
 
 def _check_architecture(spec: BackboneSpec) -> None:
     import timm
 
-    bare = spec.architecture.split(".")[0]
-    if not timm.is_model(bare):
-        known = timm.list_models()
+    name = spec.architecture.split(".")[0]
+    if not timm.is_model(name):
         raise ConfigError(
-            f"backbone {spec.name!r}: timm {timm.__version__} has no architecture {bare!r}{nearest(bare, known)}"
+            f"backbone {spec.name!r}: timm {timm.__version__} has no architecture {name!r}"
+            f"{nearest(name, timm.list_models())}"
         )

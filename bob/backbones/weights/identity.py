@@ -5,12 +5,12 @@ from collections.abc import Callable, Mapping
 from bob.backbones.weights.locate import repository_of
 from bob.errors import BobError, nearest
 from bob.specs import BackboneSpec
-from bob.specs.backbone import OWN_REPOSITORY
+from bob.specs.backbone import HUB_PREFIX
 
 
 def id_problems(spec: BackboneSpec) -> list[str]:
     """Return what is wrong with the names of the architecture and of the weights, as text."""
-    if spec.architecture.startswith(OWN_REPOSITORY):
+    if spec.architecture.startswith(HUB_PREFIX):
         return []
     check = _CHECKS.get(spec.loader)
     return check(spec) if check else []

@@ -1,0 +1,141 @@
+"""Reading of records from results folders and of published tables."""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from bob.errors import ConfigError
+from bob.io.files import slug
+from bob.leaderboards.board import Board, make_board
+from bob.leaderboards.limits import select_records
+from bob.leaderboards.merge import merge, record_identity
+from bob.leaderboards.per_example import headline_outcomes, per_example_values
+from bob.leaderboards.published import read_published, rename_clashes
+from bob.numerics.arrays import Doubles
+from bob.protocols import load_protocols
+from bob.records.record import Record
+from bob.records.store import Arrays, RecordStore
+
+
+@dataclass(frozen=True)
+class GatheredRecords:
+    """Records of results folders, with published results beside them."""
+
+    records: tuple[Record, ...]
+    arrays: Callable[[Record], Arrays]
+    """Reads the arrays of a record's headline outcome; empty for published results."""
+    notes: tuple[str, ...]
+    """Notes about published tables."""
+    conflicts: tuple[str, ...]
+    """Records of one key with different values; see `bob.leaderboards.merge`."""
+    damaged: tuple[str, ...]
+    """Records that could not be read, and why."""
+
+    def per_example(self, record: Record) -> Doubles | None:
+        """Return the per-example values; see `bob.leaderboards.per_example.PerExample`."""
+        return per_example_values(record, self.arrays(record))
+
+    def outcomes(self, record: Record) -> list[Any]:
+        """Return the headline outcome per seed."""
+        return headline_outcomes(record, self.arrays(record))
+
+    def with_keys(self, keys: Collection[str]) -> "GatheredRecords":
+        """Return the selection of the records with these keys."""
+        return replace(self, records=tuple(record for record in self.records if record.key in keys))
+
+    def board(self) -> Board:
+        conflicts = [f"conflict: {text}." for text in self.conflicts]
+        return make_board(self.records, self.per_example, (*conflicts, *self.notes))
+
+
+def gather(folders: Sequence[Path], tables: Sequence[Path] = ()) -> GatheredRecords:
+    """Read and merge the records of all folders, and the results of published tables.
+
+    Raises
+    ------
+    ConfigError
+        If one of several folders has no records, or if a table is unreadable or malformed.
+    """
+    load_protocols()  # which registers the metrics of installed packages
+    stores = {str(folder): RecordStore(folder) for folder in folders}
+    contents = {name: store.read_all() for name, store in stores.items()}
+    if len(folders) > 1:
+        for name, (records, damaged) in contents.items():
+            if not records and not damaged:
+                raise ConfigError(
+                    f"{name}: no records; a results folder has them in its subfolder `records`."
+                )
+    merged = merge({name: records for name, (records, _) in contents.items()})
+    published, notes = _read_tables(merged.records, tables)
+
+    def arrays(record: Record) -> Arrays:
+        if record.external:
+            return {}
+        return stores[merged.source[record_identity(record)]].headline_arrays(record)
+
+    return GatheredRecords(
+        records=(*merged.records, *published),
+        arrays=arrays,
+        notes=tuple(notes),
+        conflicts=merged.conflicts,
+        damaged=tuple(problem for _, problems in contents.values() for problem in problems),
+    )
+
+
+def _read_tables(
+    measured: Sequence[Record], tables: Sequence[Path]
+) -> tuple[list[Record], list[str]]:
+    """Return the records of published tables, and notes about them."""
+    published: list[Record] = []
+    notes: list[str] = []
+    for path in tables:
+        if path.name in {record.external for record in published}:
+            raise ConfigError(
+                f"--external {str(path)!r}: another table is named {path.name!r}; rename one."
+            )
+        records, table_notes = read_published(_text(path), path.name)
+        published += rename_clashes([*measured, *published], records)
+        notes += table_notes
+    return published, notes
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(
+            f"--external {str(path)!r}: cannot be read ({error.strerror})."
+        ) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"--external {str(path)!r}: not UTF-8 text (byte {error.start})."
+        ) from error
+
+
+def gather_selection(
+    results: Path, tasks: str | None, datasets: str | None, data: Sequence[str]
+) -> tuple[GatheredRecords, list[Record]]:
+    """Read one results folder and select the records of some tasks and datasets.
+
+    `tasks` and `datasets` are comma-separated names and globs, and `data` are paths as passed to
+    `--data`; None and empty select everything.
+
+    Raises
+    ------
+    ConfigError
+        If there are no records, or if a pattern matches none.
+    """
+    gathered = gather([results])
+    if not gathered.records:
+        raise ConfigError(
+            f"{results}: no records; run `bob-bench run` first, or name the folder with --results."
+        )
+    names = ",".join([*([datasets] if datasets else []), *map(own_dataset_name, data)])
+    return gathered, select_records(gathered.records, tasks, names)
+
+
+def own_dataset_name(data: str) -> str:
+    """Return the dataset name that records have for a folder or table passed to `--data`."""
+    path = Path(data).expanduser()
+    return slug(path.stem if path.suffix.lower() == ".csv" else path.absolute().name)

@@ -1,0 +1,124 @@
+"""Selection of records by task and dataset, and limits on what a backbone may cost."""
+
+import fnmatch
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from bob.errors import ConfigError, nearest
+from bob.leaderboards.cells import facts_by_backbone
+from bob.leaderboards.costs import COSTS, cost_of, short_number
+from bob.records.record import Record
+
+
+@dataclass(frozen=True)
+class BackboneLimits:
+    """Limits that a recommended backbone must meet; None for no limit."""
+
+    max_params: int | None = None
+    max_gflops: float | None = None
+    max_width: int | None = None
+    min_images_per_s: float | None = None
+    licence: str | None = None
+    """A case-insensitive glob, such as `apache*`."""
+    device: str | None = None
+    """Device on which speeds were measured; None for the device with the most records."""
+    max_peak_mib: float | None = None
+
+    def describe(self) -> str:
+        """Return `at most 30 M parameters, at least 200 images/s`; empty without limits."""
+        texts = []
+        if self.max_params is not None:
+            texts.append(f"at most {self.max_params / 1e6:g} M parameters")
+        if self.max_gflops is not None:
+            texts.append(f"at most {self.max_gflops:g} GFLOPs per image")
+        if self.max_width is not None:
+            texts.append(f"width at most {self.max_width}")
+        if self.max_peak_mib is not None:
+            texts.append(f"at most {self.max_peak_mib:g} MiB in a forward pass of 4 images")
+        if self.min_images_per_s is not None:
+            texts.append(f"at least {self.min_images_per_s:g} images/s")
+        if self.licence is not None:
+            texts.append(f"licence {self.licence}")
+        return ", ".join(texts)
+
+
+def select_records(
+    records: Iterable[Record], tasks: str | None, datasets: str | None
+) -> list[Record]:
+    """Return the records of the given tasks and datasets.
+
+    Both are names and globs, separated by commas; None, empty and `all` select everything.
+
+    Raises
+    ------
+    ConfigError
+        If a pattern matches no record.
+    """
+    selected = list(records)
+    for kind, patterns in (("task", tasks), ("dataset", datasets)):
+        if patterns and patterns != "all":
+            names = sorted({_name(record, kind) for record in selected})
+            matches = {
+                name
+                for pattern in patterns.split(",")
+                for name in _matching(pattern.strip(), names, kind)
+            }
+            selected = [record for record in selected if _name(record, kind) in matches]
+    return selected
+
+
+def _name(record: Record, kind: str) -> str:
+    return record.task.name if kind == "task" else record.dataset_name
+
+
+def _matching(pattern: str, names: Sequence[str], kind: str) -> list[str]:
+    matches = fnmatch.filter(names, pattern)
+    if not matches:
+        raise ConfigError(
+            f"no records of {kind} {pattern!r}{nearest(pattern, names)} "
+            f"Records exist for: {', '.join(names) or 'none'}."
+        )
+    return matches
+
+
+def limit_violations(records: Sequence[Record], limits: BackboneLimits) -> dict[str, str]:
+    """Return the backbones that exceed a limit → every violation, as text.
+
+    A backbone whose cost is unknown violates a limit on it.
+    """
+    violations = {name: _violations(name, records, limits) for name in facts_by_backbone(records)}
+    return {name: ", ".join(texts) for name, texts in violations.items() if texts}
+
+
+def _violations(name: str, records: Sequence[Record], limits: BackboneLimits) -> list[str]:
+    maxima = {
+        "params": None if limits.max_params is None else limits.max_params / 1e6,
+        "gflops": limits.max_gflops,
+        "width": limits.max_width,
+        "peak_mib": limits.max_peak_mib,
+    }
+    violations = []
+    for cost, maximum in maxima.items():
+        if maximum is not None:
+            value = cost_of(cost, name, records)
+            if value is None:
+                violations.append(f"{COSTS[cost].label} unknown")
+            elif value > maximum:
+                violations.append(f"{short_number(value)} {COSTS[cost].noun}")
+    if limits.min_images_per_s is not None:
+        speed = cost_of("images_per_s", name, records, limits.device)
+        if speed is None:
+            device = f" on {limits.device}" if limits.device else ""
+            violations.append(f"images/s not measured{device}")
+        elif speed < limits.min_images_per_s:
+            violations.append(f"{short_number(speed)} images/s")
+    if limits.licence is not None:
+        licence = _licence(name, records) or "unknown"
+        if not fnmatch.fnmatch(licence.lower(), limits.licence.lower()):
+            violations.append(f"licence {licence}")
+    return violations
+
+
+def _licence(name: str, records: Sequence[Record]) -> str | None:
+    facts = facts_by_backbone(record for record in records if record.backbone_name == name)[name]
+    return facts.licence if facts else None

@@ -1,0 +1,111 @@
+"""Backbones, datasets, tasks and metrics as the page's cards show them, as JSON values."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bob.leaderboards.cells import is_share
+from bob.metrics import METRICS
+from bob.records.record import BackboneFacts, DatasetFacts, Record
+
+PROVENANCE = (
+    "loader",
+    "architecture",
+    "weights",
+    "weights_hash",
+    "output",
+    "precision",
+    "geometry",
+    "normalisation",
+    "paper",
+    "pretraining",
+)
+"""Fields of a backbone's card: which checkpoint, and how an image becomes a feature row."""
+
+
+def backbone_json(
+    name: str, records: Sequence[Record], facts: BackboneFacts | None, device: str | None
+) -> dict[str, Any]:
+    """Describe one backbone; its card is None where it never loaded.
+
+    `device` is the device on which the speeds that the page compares were measured.
+    """
+    family, speeds = records[0].family, _speeds(records)
+    described = {
+        "name": name,
+        "family": family,
+        "baseline": family == "baseline",
+        "external": records[0].external,
+        "card": None,
+        "speed": next((speed for where, speed in speeds if where == device), None),
+        "speeds": speeds,
+    }
+    if facts is None:
+        return described
+    pretraining = facts.pretraining
+    values = facts.model_dump(mode="json")
+    return described | {
+        "params": facts.params,
+        "gflops": facts.gflops,
+        "width": facts.width,
+        "mib": facts.weights_mib,
+        "peak_mib": facts.peak_mib,
+        "licence": facts.licence,
+        "data": pretraining.data if pretraining else None,
+        "card": {name: values[name] for name in PROVENANCE},
+    }
+
+
+def _speeds(records: Sequence[Record]) -> list[list[Any]]:
+    """Return [device, images/s] per device.
+
+    The fastest cell counts, since other load on a machine can only slow it down.
+    """
+    fastest: dict[str, float] = {}
+    for cost in (record.cost for record in records):
+        if cost and cost.images_per_s:
+            fastest[cost.device] = max(cost.images_per_s, fastest.get(cost.device, 0.0))
+    return [[device, float(f"{speed:.4g}")] for device, speed in sorted(fastest.items())]
+
+
+def dataset_json(name: str, facts: DatasetFacts | None) -> dict[str, Any]:
+    """Describe one dataset; only its name where it was never read."""
+    if facts is None:
+        return {"name": name}
+    described = facts.model_dump(mode="json", exclude={"name", "bad_images"})
+    return {"name": name, "bad_images": sum(map(len, facts.bad_images.values()))} | described
+
+
+def task_json(record: Record) -> dict[str, Any]:
+    """Describe the record's task and its metrics; the first metric ranks."""
+    facts = record.task
+    return {
+        "name": facts.name,
+        "version": facts.version,
+        "protocol": facts.protocol,
+        "settings": facts.settings,
+        "metrics": [metric_json(name) for name in facts.metrics],
+    }
+
+
+def metric_json(name: str) -> dict[str, Any]:
+    """Describe how to read a metric.
+
+    An unregistered metric, as of a later version, counts as a share where higher is better.
+    """
+    metric = METRICS.get(name)
+    percent, higher = (metric.highest == 1, metric.higher_is_better) if metric else (True, True)
+    return {
+        "name": name,
+        "summary": metric.summary if metric else "",
+        "share": is_share(name),
+        "percent": percent,
+        "higher": higher,
+    }
+
+
+def records_by_backbone(records: Sequence[Record]) -> Mapping[str, list[Record]]:
+    """Group records by backbone, in the order of the backbones' names."""
+    groups: dict[str, list[Record]] = {}
+    for record in sorted(records, key=lambda record: record.backbone_name):
+        groups.setdefault(record.backbone_name, []).append(record)
+    return groups

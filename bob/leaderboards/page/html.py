@@ -1,0 +1,38 @@
+"""leaderboard.html: one self-contained page whose scripts draw everything from embedded JSON.
+
+Nothing from a record reaches the page as markup: Jinja escapes what it prints, the JSON contains no
+`<`, and the scripts set text, never HTML. A content security policy lets only the page's own script
+run and forbids every request.
+"""
+
+from collections.abc import Iterable
+from functools import cache
+
+from jinja2 import Environment, StrictUndefined, Template
+from markupsafe import Markup
+
+from bob.leaderboards.board import Board, as_board
+from bob.leaderboards.page.assets import asset, csp_hash, script, style
+from bob.leaderboards.page.encode import script_json
+from bob.leaderboards.page.payload import PageLayout
+from bob.records.record import Record
+
+
+def to_html(board: Board | Iterable[Record]) -> str:
+    """Render the page of a board, or of bare records, which have no paired tests."""
+    layout = PageLayout(as_board(board))
+    return _template().render(
+        data=Markup(script_json(layout.payload())),
+        details=Markup(script_json(layout.details())),
+        style=Markup(style()),
+        script=Markup(script()),
+        script_hash=csp_hash("\n" + script()),
+    )
+
+
+@cache
+def _template() -> Template:
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.from_string(asset("template.html"))

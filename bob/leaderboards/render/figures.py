@@ -1,0 +1,279 @@
+"""Figures for papers, as SVG and PNG.
+
+They are quality against cost, a heat map, rank intervals, few-shot curves, and accuracy under
+shift. Each has one function, which returns None if the records have no data for it. The colours
+are those of Okabe & Ito, which colour-blind readers can distinguish, and each family has its own
+marker. The same board gives the same bytes.
+"""
+
+import io
+import warnings
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+
+from bob.io.files import write_atomically
+from bob.leaderboards.board import Board
+from bob.leaderboards.cells import facts_by_backbone, is_baseline
+from bob.leaderboards.costs import COSTS, cost_of
+from bob.leaderboards.ranking import Standing
+from bob.leaderboards.render.ranking_table import pool_text
+from bob.statistics.pareto import pareto_front
+
+STYLE = {
+    "supervised": ("#0072B2", "o"),
+    "ssl": ("#D55E00", "s"),
+    "clip": ("#009E73", "^"),
+    "domain": ("#CC79A7", "D"),
+    "precomputed": ("#E69F00", "X"),
+    "external": ("#000000", "P"),
+}
+"""Family → colour and marker."""
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+SETTINGS: dict[Any, Any] = {
+    "svg.hashsalt": "bob-bench",
+    "svg.fonttype": "path",
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+}
+MAX_ROWS = 60
+"""Most rows in a heat map or a plot of ranks, best first; more are not legible on a page."""
+MAX_CURVES = len(COLOURS)
+"""Most backbones in a plot of curves, best first."""
+
+
+def write_figures(board: Board, folder: Path) -> list[Path]:
+    """Write every figure for which the board has data, as SVG and PNG, and return the paths."""
+    written = []
+    with mpl.rc_context(SETTINGS), warnings.catch_warnings():
+        # an emoji in a name is drawn as a box
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        for name, figure in figures(board).items():
+            for kind in ("svg", "png"):
+                written.append(folder / f"{name}.{kind}")
+                write_atomically(written[-1], _bytes(figure, kind))
+    return written
+
+
+def figures(board: Board) -> dict[str, Figure]:
+    """Return every figure for which the board has data, by file name."""
+    candidates: dict[str, Figure | None] = {
+        f"quality_{cost}": quality_cost(board, cost) for cost in COSTS
+    }
+    candidates |= {
+        "heatmap": heatmap(board),
+        "places": rank_intervals(board),
+        "few_shot": few_shot(board),
+        "shifts": shifts(board),
+    }
+    return {name: figure for name, figure in candidates.items() if figure is not None}
+
+
+def quality_cost(board: Board, cost: str) -> Figure | None:
+    """Plot mean value, or mean z-score if scales differ, against one cost, with Pareto front."""
+    facts, ranking = facts_by_backbone(board.records), board.overall
+    names: list[str] = []
+    families: list[str] = []
+    qualities: list[float] = []
+    values: list[float] = []
+    for standing in ranking.standings:
+        name, quality = standing.backbone, _quality(standing)
+        fact, value = facts.get(name), cost_of(cost, name, board.records)
+        if fact is not None and value and quality is not None:
+            names.append(name)
+            families.append(fact.family)
+            qualities.append(quality)
+            values.append(value)
+    if len(names) < 2:
+        return None
+    y, costs = np.array(qualities, np.float64), np.array(values)
+    figure, axes = _axes(6.3, 4.2)
+    for family in dict.fromkeys(families):
+        inside = np.array([other == family for other in families])
+        colour, marker = STYLE[family]
+        axes.scatter(
+            costs[inside], y[inside], c=colour, marker=marker, s=26, label=family, zorder=3
+        )
+    _draw_front(axes, y, costs, COSTS[cost].less_is_better, names)
+    _log_scale(axes, float(costs.max() / costs.min()))
+    in_percent = ranking.standings[0].mean_value is not None
+    axes.set(xlabel=COSTS[cost].label, ylabel="mean value (%)" if in_percent else "mean z-score")
+    axes.legend(frameon=False, fontsize=8)
+    figure.suptitle(pool_text(ranking), fontsize=9)
+    return figure
+
+
+def _quality(standing: Standing) -> float | None:
+    return 100 * standing.mean_value if standing.mean_value is not None else standing.mean_z
+
+
+def _draw_front(
+    axes: Axes, quality: np.ndarray, costs: np.ndarray, less_is_better: bool, names: Sequence[str]
+) -> None:
+    """Draw the Pareto front: a line through the points that no other beats in both, with names."""
+    front = np.flatnonzero(pareto_front(quality, costs if less_is_better else -costs))
+    front = front[np.argsort(costs[front], kind="stable")]
+    axes.plot(costs[front], quality[front], color="#888888", lw=1, zorder=2)
+    for i in front.tolist():
+        axes.annotate(
+            plain_text(names[i]),
+            (costs[i], quality[i]),
+            xytext=(4, -9),
+            textcoords="offset points",
+            fontsize=7,
+        )
+
+
+def heatmap(board: Board) -> Figure | None:
+    """Plot backbones × settings, coloured by z-score within the pool.
+
+    The values themselves are in leaderboard_wide.csv.
+    """
+    ranking = board.overall
+    if len(ranking.standings) < 2:
+        return None
+    by_place = {
+        (cell.record.backbone_name, cell.column): cell.value
+        for cell in board.cells
+        if cell.record.external == ranking.origin
+    }
+    names = ranking.pool[:MAX_ROWS]
+    values = np.array(
+        [[by_place[name, column] for column in ranking.settings] for name in ranking.pool],
+        np.float64,
+    )
+    spread = np.where(np.ptp(values, axis=0) > 0, values.std(0, ddof=1), 1.0)
+    z = ((values - values.mean(0)) / spread)[: len(names)]
+    one_task = len({column.task for column in ranking.settings}) == 1
+    labels = [
+        plain_text(column.dataset if one_task else str(column)) for column in ranking.settings
+    ]
+    label_height = 0.05 * max(map(len, labels))
+    figure, axes = _axes(2.2 + 0.32 * len(labels), 0.9 + label_height + max(0.17 * len(names), 0.8))
+    image = axes.imshow(z, cmap="RdBu", vmin=-2.5, vmax=2.5, aspect="auto")
+    axes.set_yticks(range(len(names)), [plain_text(name) for name in names], fontsize=7)
+    axes.set_xticks(range(len(labels)), labels, fontsize=7, rotation=60, ha="right")
+    figure.colorbar(image, ax=axes, label="z-score", ticks=[-2, 0, 2])
+    figure.suptitle(pool_text(ranking), fontsize=9)
+    return figure
+
+
+def rank_intervals(board: Board) -> Figure | None:
+    """Plot the order by mean z-score with the 95 % interval of each rank over resamples.
+
+    Filled markers are statistically tied with the first.
+    """
+    ranking = board.overall
+    rows = [
+        (standing, standing.rank_low, standing.rank_high)
+        for standing in ranking.standings
+        if standing.rank_low is not None and standing.rank_high is not None
+    ][:MAX_ROWS]
+    if len(rows) < 2:
+        return None
+    figure, axes = _axes(6.3, 1.2 + 0.17 * len(rows))
+    for y, (standing, low, high) in enumerate(rows):
+        tied = standing.tie_group == 1
+        colour, fill = ("#0072B2", "full") if tied else ("#888888", "none")
+        axes.plot([low, high], [y, y], color=colour, lw=2, solid_capstyle="butt")
+        axes.plot(y + 1, y, "o", color=colour, fillstyle=fill, ms=5)
+    names = [plain_text(standing.backbone) for standing, _, _ in rows]
+    axes.set_yticks(range(len(rows)), names, fontsize=7)
+    axes.invert_yaxis()
+    resampled = "datasets" if ranking.basis == "none" else ranking.basis
+    axes.set_xlabel(f"rank, with its 95 % interval over resampled {resampled}")
+    figure.suptitle(f"{pool_text(ranking)}; blue: statistically tied with the first", fontsize=9)
+    return figure
+
+
+def few_shot(board: Board) -> Figure | None:
+    """Plot accuracy against shots per class, mean over datasets and heads, best backbones first."""
+    return _curves(board, "shots", "few_shot_top1", "examples per class", _log_ticks_at_points)
+
+
+def shifts(board: Board) -> Figure | None:
+    """Plot accuracy in distribution (`test`) and on each shifted set, best backbones first."""
+    return _curves(
+        board, "shift", "top1", "test set", lambda axes: axes.tick_params(axis="x", rotation=30)
+    )
+
+
+def _curves(
+    board: Board, facet: str, metric: str, label: str, finish: Callable[[Axes], None]
+) -> Figure | None:
+    """Draw one line per backbone over the values of a facet."""
+    curves = _curve_values(board, facet, metric)
+    if not curves:
+        return None
+    means = {
+        name: {x: fmean(values) for x, values in points.items()} for name, points in curves.items()
+    }
+    order = sorted(means, key=lambda name: -fmean(means[name].values()))[:MAX_CURVES]
+    figure, axes = _axes(6.3, 4.2)
+    for name, colour in zip(order, COLOURS, strict=False):
+        # the test set in distribution comes before the shifted ones
+        xs = sorted(means[name], key=lambda x: (isinstance(x, str), x != "test", x))
+        ys = [means[name][x] for x in xs]
+        axes.plot(xs, ys, "o-", color=colour, label=plain_text(name), ms=4, lw=1.2)
+    axes.set(xlabel=label, ylabel="%")
+    finish(axes)
+    axes.legend(frameon=False, fontsize=7)
+    return figure
+
+
+def _curve_values(
+    board: Board, facet: str, metric: str
+) -> dict[str, dict[str | int | float, list[float]]]:
+    """Return the values in percent by backbone and value of the facet, without baselines."""
+    curves: dict[str, dict[str | int | float, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for record in board.records:
+        for score in () if is_baseline(record) else record.scores:
+            on_curve = facet in score.facets and "classes_of" not in score.facets
+            if on_curve and score.metric.startswith(metric) and score.value is not None:
+                curves[record.backbone_name][score.facets[facet]].append(100 * score.value)
+    return curves
+
+
+def _log_scale(axes: Axes, ratio: float) -> None:
+    """Set a logarithmic x axis with plain numbers, for values up to `ratio` times the smallest."""
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)) if ratio > 6 else MaxNLocator(5))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def _log_ticks_at_points(axes: Axes) -> None:
+    """Set a logarithmic x axis with ticks at the measured values."""
+    _log_scale(axes, 1.0)
+    axes.set_xticks(sorted({float(x) for line in axes.lines for x in np.asarray(line.get_xdata())}))
+
+
+def _axes(width_in: float, height_in: float) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(width_in, height_in), layout="constrained")
+    return figure, figure.subplots()
+
+
+def plain_text(text: str) -> str:
+    """Return text that matplotlib draws verbatim: no formula, one line, at most 40 characters."""
+    short = " ".join(text.split())
+    return (short if len(short) <= 40 else short[:39] + "…").replace("$", r"\$")
+
+
+def _bytes(figure: Figure, kind: str) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(
+        buffer,
+        format=kind,
+        dpi=200,
+        metadata={"Date": None} if kind == "svg" else {"Software": None},
+    )
+    return buffer.getvalue()

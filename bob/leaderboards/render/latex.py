@@ -1,0 +1,111 @@
+"""leaderboard.tex: one booktabs table per task, for \\input into a paper (package: booktabs)."""
+
+from collections.abc import Iterable
+
+from bob.leaderboards.board import Board
+from bob.leaderboards.cells import BoardCell, BoardColumn, column_best
+from bob.leaderboards.render.ranking_table import pool_text
+from bob.leaderboards.render.text import MISSING, cell_text, params_text, value_text
+from bob.leaderboards.rows import BoardRow, board_rows
+
+SPECIAL = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+} | {character: "\\" + character for character in "&%$#_{}"}
+TIE_MARK = r"$^\dagger$"
+"""Marks a value that is statistically tied with the best in its column."""
+
+
+def to_latex(board: Board) -> str:
+    """Return the text of leaderboard.tex."""
+    tables = "\n".join(_task(task, board) for task in board.tasks)
+    return "% Needs \\usepackage{booktabs}.\n" + tables
+
+
+def _task(task: str, board: Board) -> str:
+    cells = board.task_cells(task)
+    columns, rows = board_rows(cells)
+    best = column_best(cells)
+    head = ["Backbone", "Params (M)", *(escape(column.dataset) for column in columns), "Mean"]
+    body = [
+        _line(
+            [
+                _name(row),
+                _params(row),
+                *(_cell(row, column, best, board) for column in columns),
+                _mean(row),
+            ]
+        )
+        for row in rows
+    ]
+    tabular = [
+        rf"\begin{{tabular}}{{lr{'r' * len(columns)}r}}",
+        r"\toprule",
+        _line(head),
+        r"\midrule",
+        *body,
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
+    label = "".join(character if character.isalnum() else "-" for character in task)
+    caption = _caption(task, cells[0].metric, board)
+    captions = [rf"\caption{{{caption}}}", rf"\label{{tab:{label}}}"]
+    return "\n".join([r"\begin{table}", r"\centering", *tabular, *captions, r"\end{table}", ""])
+
+
+def _caption(task: str, metric: str, board: Board) -> str:
+    sentences = [
+        f"{escape(task)}: {escape(metric)}, shares in percent, 95\\,\\% confidence intervals in "
+        "brackets. Bold: best in its column."
+    ]
+    if any(column.task == task for column in board.ties):
+        sentences.append(
+            f"{TIE_MARK}: statistically tied with it in a paired test (Holm-adjusted, 5\\,\\%)."
+        )
+    if task in board.by_task:
+        sentences.append(f"Pool: {escape(pool_text(board.by_task[task]))}.")
+    else:
+        sentences.append("Published results.")
+    return " ".join(sentences)
+
+
+def _name(row: BoardRow) -> str:
+    mark = " (baseline)" if row.is_baseline else " (external)" if row.external else ""
+    return escape(row.name) + mark
+
+
+def _params(row: BoardRow) -> str:
+    return _dash(params_text(row.facts.params if row.facts else None))
+
+
+def _mean(row: BoardRow) -> str:
+    return "--" if row.mean is None else value_text("top1", row.mean)
+
+
+def _cell(
+    row: BoardRow, column: BoardColumn, best: dict[BoardColumn, BoardCell], board: Board
+) -> str:
+    cell = row.cells.get(column)
+    text = _dash(cell_text(cell))
+    if cell is None or cell.value is None:
+        return text
+    if cell is best[column]:
+        return rf"\textbf{{{text}}}"
+    return text + TIE_MARK if row.name in board.tied.get(column, ()) else text
+
+
+def _dash(text: str) -> str:
+    return "--" if text == MISSING else text.replace("–", "--")
+
+
+def _line(fields: Iterable[str]) -> str:
+    return " & ".join(fields) + r" \\"
+
+
+def escape(text: str) -> str:
+    """Return text that LaTeX shows verbatim, on one line."""
+    return "".join(SPECIAL.get(character, character) for character in " ".join(text.split()))

@@ -1,0 +1,178 @@
+"""leaderboard.md: one table per task, backbones × datasets."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+from bob.leaderboards.board import Board, as_board
+from bob.leaderboards.cells import BoardCell, BoardColumn, base_metric, column_best
+from bob.leaderboards.ranking import Ranking, Standing
+from bob.leaderboards.render.ranking_table import pool_text
+from bob.leaderboards.render.text import (
+    BASIS_TEXT,
+    MISSING,
+    board_notes,
+    cell_text,
+    params_text,
+    value_text,
+)
+from bob.leaderboards.robustness import ShiftRobustness
+from bob.leaderboards.rows import BoardRow, board_rows
+from bob.metrics import METRICS
+from bob.records.record import Record
+
+LEGEND = (
+    "Values in percent (log-loss in nats), 95 % confidence intervals in brackets. Bold: best in "
+    "its column. *(baseline)*: what any useful backbone must beat."
+)
+TIED = " ≈: statistically tied with the best in its column (paired test, Holm-adjusted, 5 %)."
+ROBUSTNESS = (
+    "Effective robustness in percentage points: how far a backbone lies above the line that is "
+    "fitted to the pool, logit(shifted) against logit(in distribution)."
+)
+
+
+def to_markdown(source: Board | Iterable[Record]) -> str:
+    """Return the text of leaderboard.md, for a board or for records."""
+    board = as_board(source)
+    legend = LEGEND + (TIED if board.ties else "") if board.records else "No records yet."
+    parts = [
+        "# Leaderboard",
+        legend,
+        *_rankings(board),
+        *(_task(task, board) for task in board.tasks),
+        *_robustness(board),
+        _notes(board),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _rankings(board: Board) -> list[str]:
+    """Return one table per ranking over several settings."""
+    return [
+        _ranking(ranking)
+        for ranking in board.rankings
+        if len(ranking.standings) > 1 and len(ranking.settings) > 1
+    ]
+
+
+def _ranking(ranking: Ranking) -> str:
+    title = "Overall" if ranking.origin is None else f"Overall: {escape(ranking.origin)} (external)"
+    head = ["backbone", "mean z", "mean rank", "rank, 95 % interval", "win share", "tie group"]
+    body = [_standing(standing) for standing in ranking.standings]
+    return _section(title, f"Pool: {pool_text(ranking)}. {BASIS_TEXT[ranking.basis]}", head, body)
+
+
+def _standing(standing: Standing) -> list[str]:
+    ranks = f"{standing.rank_low}–{standing.rank_high}" if standing.rank_low else MISSING
+    z = MISSING if standing.mean_z is None else f"{standing.mean_z:.3f}"
+    share = MISSING if standing.win_share is None else f"{100 * standing.win_share:.0f} %"
+    group = MISSING if standing.tie_group is None else str(standing.tie_group)
+    return [escape(standing.backbone), z, f"{standing.mean_rank:.2f}", ranks, share, group]
+
+
+def _robustness(board: Board) -> list[str]:
+    """Return one table per task and metric, with one column per dataset and shift."""
+    groups: dict[tuple[str, str], list[ShiftRobustness]] = defaultdict(list)
+    for shift in board.robustness:
+        if shift.fit is not None:
+            groups[shift.column.task, base_metric(shift.metric, ())].append(shift)
+    return [_robustness_table(task, metric, shifts) for (task, metric), shifts in groups.items()]
+
+
+def _robustness_table(task: str, metric: str, shifts: Sequence[ShiftRobustness]) -> str:
+    pools = {shift.pool for shift in shifts}
+    pool = (
+        f"Pool: {', '.join(map(escape, min(pools)))}."
+        if len(pools) == 1
+        else "Pools differ by column: see `draws_line` in robustness.csv."
+    )
+    head = ["backbone", *(escape(f"{shift.column.dataset} → {shift.shift}") for shift in shifts)]
+    names = sorted(
+        {name for shift in shifts for name in shift.values},
+        key=lambda name: (-shifts[0].residuals.get(name, -1.0), name),
+    )
+    body = [
+        [escape(name), *(_points(shift.residuals.get(name)) for shift in shifts)] for name in names
+    ]
+    title = f"Effective robustness: {escape(task)}, {escape(metric)}"
+    return _section(title, f"{ROBUSTNESS} {pool}", head, body)
+
+
+def _points(share: float | None) -> str:
+    return MISSING if share is None else f"{100 * share:+.1f}"
+
+
+def _task(task: str, board: Board) -> str:
+    """Return one task's table, with rows ranked by this task alone."""
+    cells = board.task_cells(task)
+    columns, rows = board_rows(cells)
+    best = column_best(cells)
+    with_mean = len(columns) > 1
+    head = [
+        "backbone",
+        "params (M)",
+        *(escape(column.dataset) for column in columns),
+        *(["mean"] if with_mean else []),
+    ]
+    body = [_row(row, columns, best, with_mean, board) for row in rows]
+    return _section(escape(task), _metric_text(cells[0].record), head, body)
+
+
+def _metric_text(record: Record) -> str:
+    """Return which metric ranks, and the task's version."""
+    name = record.task.metrics[0]
+    summary = f": {METRICS[name].summary}" if name in METRICS else ""
+    return f"Metric `{name}`{summary}. Task version {record.task.version}."
+
+
+def _row(
+    row: BoardRow,
+    columns: Sequence[BoardColumn],
+    best: dict[BoardColumn, BoardCell],
+    with_mean: bool,
+    board: Board,
+) -> list[str]:
+    mark = " *(baseline)*" if row.is_baseline else " *(external)*" if row.external else ""
+    values = [
+        _cell(row.cells.get(column), best.get(column), row.name in board.tied.get(column, ()))
+        for column in columns
+    ]
+    mean = MISSING if row.mean is None else value_text("top1", row.mean)
+    return [
+        escape(row.name) + mark,
+        params_text(row.facts.params if row.facts else None),
+        *values,
+        *([mean] if with_mean else []),
+    ]
+
+
+def _cell(cell: BoardCell | None, best: BoardCell | None, tied: bool) -> str:
+    text = cell_text(cell)
+    if cell is not None and cell is best:
+        return f"**{text}**"
+    return f"{text} ≈" if tied else text
+
+
+def _notes(board: Board) -> str:
+    lines = board_notes(board)
+    return "\n".join(["## Notes", "", *(f"- {escape(line)}" for line in lines)]) if lines else ""
+
+
+def _section(title: str, text: str, head: Sequence[str], body: Iterable[Sequence[str]]) -> str:
+    """Return a heading, a paragraph and a table whose first column is left-aligned."""
+    rule = ["---", *["---:"] * (len(head) - 1)]
+    lines = [_line(fields) for fields in (head, rule, *body)]
+    return "\n".join([f"## {title}", "", text, "", *lines])
+
+
+def _line(fields: Iterable[str]) -> str:
+    return "| " + " | ".join(fields) + " |"
+
+
+def escape(text: str) -> str:
+    """Return text that Markdown shows verbatim, on one line.
+
+    Underscores inside words are not markup and stay.
+    """
+    return re.sub(r"([\\`*|<>\[\]&~])", r"\\\1", " ".join(text.split()))

@@ -1,0 +1,364 @@
+"""leaderboard.csv: one row per score."""
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bob.leaderboards.board import Board, as_board
+from bob.leaderboards.cells import is_baseline
+from bob.records.record import BackboneFacts, Record, Score, created
+
+TIDY = {
+    "backbone": "object",
+    "family": "object",
+    "baseline": "bool",
+    "task": "object",
+    "task_version": "Int64",
+    "dataset": "object",
+    "metric": "object",
+    "seed": "Int64",
+    "value": "float64",
+    "low": "float64",
+    "high": "float64",
+    "n": "Int64",
+    "interval": "object",
+    "undefined": "object",
+    "status": "object",
+    "reason": "object",
+    "primary": "bool",
+    "external": "object",
+    "output": "object",
+    "weights_hash": "object",
+    "input_px": "object",
+    "crop_pct": "float64",
+    "interpolation": "object",
+    "preprocessing": "object",
+    "mean": "object",
+    "std": "object",
+    "precision": "object",
+    "width": "Int64",
+    "params": "Int64",
+    "gflops": "float64",
+    "weights_mib": "float64",
+    "peak_mib": "float64",
+    "licence": "object",
+    "chosen": "object",
+    "train": "Int64",
+    "val": "Int64",
+    "test": "Int64",
+    "bad_images": "Int64",
+    "limit": "Int64",
+    "split_kind": "object",
+    "dataset_fingerprint": "object",
+    "record_key": "object",
+    "device": "object",
+    "device_name": "object",
+    "runtime": "object",
+    "threads": "Int64",
+    "batch_size": "Int64",
+    "images_per_s": "float64",
+    "decode_images_per_s": "float64",
+    "probe_seconds": "float64",
+    "created": "object",
+}
+"""Columns of leaderboard.csv in order, with their types.
+
+Only the columns from device on depend on the machine and the time.
+
+primary: whether this metric ranks its task.
+mean, std: normalisation, as JSON.
+chosen: what the protocol selected under this seed, as JSON.
+peak_mib: weights, and the most memory that the tensors of a forward pass of 4 images take up.
+train, val, test: number of images used.
+bad_images: number of unreadable images that were excluded.
+external: table that a published result was read from.
+
+An empty value means that there is none: see undefined, status and reason. These columns are
+followed by the facets of the scores, one column each: facet_k, facet_shots, facet_shift, ...; empty
+if a score has no such facet.
+"""
+
+FACET = "facet_"
+"""Prefix of the columns that distinguish the parts of a task."""
+
+SCORE_COLUMNS = (
+    "metric",
+    "seed",
+    "value",
+    "low",
+    "high",
+    "n",
+    "interval",
+    "undefined",
+    "primary",
+    "chosen",
+)
+"""Columns that differ between the rows of one record, beside the facets."""
+
+COST_COLUMNS = (
+    "device",
+    "device_name",
+    "runtime",
+    "threads",
+    "batch_size",
+    "images_per_s",
+    "decode_images_per_s",
+    "probe_seconds",
+)
+MACHINE = (*COST_COLUMNS, "created")
+"""Columns that differ between two runs with the same inputs."""
+
+
+@dataclass(frozen=True)
+class TidyTable:
+    """The rows of leaderboard.csv, with the columns that a record's rows share stored once."""
+
+    records: pd.DataFrame
+    """(R, ...) columns shared by all rows of a record."""
+    scores: pd.DataFrame
+    """(S, ...) columns of each score, facets included; one row for a record without scores."""
+    counts: tuple[int, ...]
+    """(R,) rows of `scores` per record."""
+    columns: tuple[str, ...]
+
+    def frame(self) -> pd.DataFrame:
+        """Return the whole table, S rows."""
+        index = np.repeat(np.arange(len(self.counts)), self.counts)
+        repeated = self.records.iloc[index].reset_index(drop=True)
+        return pd.concat([repeated, self.scores], axis=1)[list(self.columns)]
+
+    def csv(self) -> str:
+        """Return `csv_text(self.frame())`, in a third of the time."""
+        return _repeated_csv(self.records, self.scores, self.counts, self.columns)
+
+
+def tidy(source: Board | Iterable[Record]) -> pd.DataFrame:
+    """Return one row per backbone × task × dataset × metric × seed of the comparable records.
+
+    A failed record has one row. The order does not depend on that of the records.
+    """
+    return tidy_table(source).frame()
+
+
+def tidy_table(source: Board | Iterable[Record]) -> TidyTable:
+    """Return the table of which `tidy` is the frame."""
+    records = as_board(source).records
+    scores = [
+        sorted(record.scores, key=_score_order(record)) if record.status == "ok" else []
+        for record in records
+    ]
+    names = [name for name in TIDY if name not in SCORE_COLUMNS]
+    record_frame = pd.DataFrame([_record_row(record) for record in records], columns=names)
+    facets = _facet_types(score for record_scores in scores for score in record_scores)
+    score_frame = _score_frame(records, scores, list(facets))
+    return TidyTable(
+        records=record_frame.astype({name: TIDY[name] for name in names}),
+        scores=score_frame.astype({name: TIDY[name] for name in SCORE_COLUMNS} | facets),
+        counts=tuple(max(1, len(record_scores)) for record_scores in scores),
+        columns=(*TIDY, *facets),
+    )
+
+
+def csv_text(frame: pd.DataFrame) -> str:
+    """Return a frame as CSV without index, with LF line ends."""
+    return frame.to_csv(index=False, lineterminator="\n")
+
+
+def _score_frame(
+    records: Sequence[Record], scores: Sequence[Sequence[Score]], facets: Sequence[str]
+) -> pd.DataFrame:
+    """Return one row per score, with the columns SCORE_COLUMNS and `facets`.
+
+    A record without scores has one row, with the metric that ranks its task.
+    """
+    rows: list[tuple[Record, Score | None]] = []
+    selections: list[str | None] = []
+    for record, record_scores in zip(records, scores, strict=True):
+        rows += [(record, score) for score in record_scores] or [(record, None)]
+        selections += _selections(record, record_scores)
+    first = [record.task.metrics[0] for record, _ in rows]
+    columns: dict[str, list[Any]] = {
+        name: [getattr(score, name, None) for _, score in rows]
+        for name in SCORE_COLUMNS
+        if name not in ("primary", "chosen")
+    }
+    columns["metric"] = [
+        metric or fallback for metric, fallback in zip(columns["metric"], first, strict=True)
+    ]
+    columns["primary"] = [
+        metric == fallback for metric, fallback in zip(columns["metric"], first, strict=True)
+    ]
+    columns["chosen"] = selections
+    for name in facets:
+        facet = name.removeprefix(FACET)
+        columns[name] = [score.facets.get(facet) if score else None for _, score in rows]
+    return pd.DataFrame(columns, columns=[*SCORE_COLUMNS, *facets])
+
+
+def _facet_types(scores: Iterable[Score]) -> dict[str, str]:
+    """Return the columns of the scores' facets, with their types.
+
+    Integers stay integers beside missing values; a facet of mixed kinds is text.
+    """
+    kinds: dict[str, set[type]] = defaultdict(set)
+    for score in scores:
+        for name, value in score.facets.items():
+            kinds[FACET + name].add(type(value))
+    return {
+        name: "Int64" if types == {int} else "float64" if types <= {int, float} else "object"
+        for name, types in sorted(kinds.items())
+    }
+
+
+def _record_row(record: Record) -> dict[str, Any]:
+    return (
+        _record_columns(record)
+        | _backbone_columns(record.backbone)
+        | _dataset_columns(record)
+        | _cost_columns(record)
+    )
+
+
+def _score_order(record: Record) -> Callable[[Score], tuple[int, int, str, int]]:
+    """Return a sort key: the task's order of metrics, then shorter names first, then the seed.
+
+    `top1_k5` and `top1_k20` thus follow `top1`.
+    """
+    metrics = record.task.metrics
+
+    def order(score: Score) -> tuple[int, int, str, int]:
+        bases = [
+            name for name in metrics if score.metric == name or score.metric.startswith(name + "_")
+        ]
+        return (
+            metrics.index(max(bases, key=len)) if bases else len(metrics),
+            len(score.metric),
+            score.metric,
+            -1 if score.seed is None else score.seed,
+        )
+
+    return order
+
+
+def _record_columns(record: Record) -> dict[str, Any]:
+    return {
+        "backbone": record.backbone_name,
+        "family": record.family,
+        "baseline": is_baseline(record),
+        "task": record.task.name,
+        "task_version": record.task.version,
+        "dataset": record.dataset_name,
+        "status": record.status,
+        "reason": record.reason,
+        "record_key": record.key,
+        "external": record.external,
+    }
+
+
+def _selections(record: Record, scores: Sequence[Score]) -> list[str | None]:
+    """Return what the protocol selected under each score's seed, as JSON; else [None]."""
+    texts = [_json(detail) for detail in record.details]
+    indices = [
+        record.seeds.index(score.seed) if score.seed in record.seeds else 0 for score in scores
+    ]
+    return [texts[index] if index < len(texts) else None for index in indices] or [None]
+
+
+def _backbone_columns(facts: BackboneFacts | None) -> dict[str, Any]:
+    if facts is None:
+        return {}
+    names = (
+        "output",
+        "weights_hash",
+        "precision",
+        "width",
+        "params",
+        "gflops",
+        "weights_mib",
+        "peak_mib",
+        "licence",
+    )
+    return {name: getattr(facts, name) for name in names} | {
+        "input_px": _text(facts.geometry.get("input_px")),
+        "crop_pct": facts.geometry.get("crop_pct"),
+        "interpolation": facts.geometry.get("interpolation"),
+        "preprocessing": facts.geometry.get("preprocessing", "exact"),
+        "mean": _json(facts.normalisation.get("mean")),
+        "std": _json(facts.normalisation.get("std")),
+    }
+
+
+def _dataset_columns(record: Record) -> dict[str, Any]:
+    facts = record.dataset
+    if facts is None:
+        return {}
+    return {
+        **{split: facts.counts.get(split) for split in ("train", "val", "test")},
+        "bad_images": sum(map(len, facts.bad_images.values())),
+        "limit": facts.limit,
+        "split_kind": _text(facts.split_origin.get("kind")),
+        "dataset_fingerprint": facts.fingerprint,
+    }
+
+
+def _cost_columns(record: Record) -> dict[str, Any]:
+    cost = record.cost
+    measured = {name: getattr(cost, name) for name in COST_COLUMNS} if cost else {}
+    return measured | {"created": created(record)}
+
+
+def _json(value: Any) -> str | None:
+    if value is None:
+        return None
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
+
+
+def _text(value: Any) -> str | None:
+    """Return a number, text or list as text: input_px is 224 or [224, 320]."""
+    return value if isinstance(value, str) else _json(value)
+
+
+LINE_END = "\x1e\n"
+"""Line end while a CSV text is split into rows: an ASCII record separator and a line feed, so that
+line breaks inside fields do not split them."""
+
+
+def _repeated_csv(
+    records: pd.DataFrame, scores: pd.DataFrame, counts: Sequence[int], columns: Sequence[str]
+) -> str:
+    """Return the CSV text of scores (S rows) beside records (R rows), in the order of `columns`.
+
+    Each row of `records` is repeated counts (R,) times, but converted to text only once.
+    """
+    row = np.repeat(np.arange(len(records)), counts).tolist()
+    blocks = []
+    for is_shared, names in groupby(columns, lambda name: name in records.columns):
+        lines = _lines((records if is_shared else scores)[list(names)])
+        blocks.append([lines[i] for i in row] if is_shared else lines)
+    head = csv_text(pd.DataFrame(columns=list(columns)))
+    return head + "".join([",".join(fields) + "\n" for fields in zip(*blocks, strict=True)])
+
+
+def _lines(frame: pd.DataFrame) -> list[str]:
+    """Return one line per row, without line ends.
+
+    A column of zeros is prepended and cut off again, since pandas quotes a line that consists of
+    one empty field.
+    """
+    padded = pd.concat([pd.Series(0, index=frame.index, name="", dtype="int64"), frame], axis=1)
+    lines = _headless_csv(padded).split(LINE_END)[:-1]
+    if len(lines) != len(frame):  # some field contains LINE_END
+        lines = [
+            _headless_csv(padded[row : row + 1]).removesuffix(LINE_END) for row in range(len(frame))
+        ]
+    return [line[2:] for line in lines]
+
+
+def _headless_csv(frame: pd.DataFrame) -> str:
+    return frame.to_csv(index=False, header=False, lineterminator=LINE_END)

@@ -1,0 +1,46 @@
+"""Writing of the leaderboard's files; no other module of the leaderboard writes, except figures."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from bob.io.files import write_atomically
+from bob.leaderboards.board import Board, make_board
+from bob.leaderboards.page.html import to_html
+from bob.leaderboards.per_example import PerExample, no_per_example
+from bob.leaderboards.render.latex import to_latex
+from bob.leaderboards.render.markdown import to_markdown
+from bob.leaderboards.render.ranking_table import ranking_frame, task_frame
+from bob.leaderboards.render.robustness_table import robustness_frame
+from bob.leaderboards.render.tidy_table import csv_text, tidy_table
+from bob.leaderboards.render.wide_table import wide
+from bob.records.record import Record
+
+
+def write_leaderboard(
+    records: Sequence[Record], folder: Path, per_example: PerExample = no_per_example
+) -> list[Path]:
+    """Write the leaderboard's files of these records into `folder`; see `write_board`."""
+    return write_board(make_board(records, per_example), folder)
+
+
+def write_board(board: Board, folder: Path) -> list[Path]:
+    """Write the leaderboard's files into `folder`, each atomically, and return their paths.
+
+    They are leaderboard.{csv,md,tex,html}, leaderboard_wide.csv, ranking.csv, ranking_by_task.csv,
+    and robustness.csv if some task has shifts. UTF-8 with LF line ends; a float in a CSV file is
+    the shortest text that reads back as the same float.
+    """
+    texts = {
+        "leaderboard.csv": tidy_table(board).csv(),
+        "leaderboard_wide.csv": csv_text(wide(board)),
+        "ranking.csv": csv_text(ranking_frame(board.rankings)),
+        "ranking_by_task.csv": csv_text(task_frame(board.by_task.values())),
+        "leaderboard.md": to_markdown(board),
+        "leaderboard.tex": to_latex(board),
+        "leaderboard.html": to_html(board),
+    }
+    if board.robustness:
+        texts["robustness.csv"] = csv_text(robustness_frame(board.robustness))
+    for name, text in texts.items():
+        write_atomically(folder / name, text.encode("utf-8"))
+    return [folder / name for name in texts]

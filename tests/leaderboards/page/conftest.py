@@ -1,0 +1,78 @@
+"""Fixtures that open leaderboard.html in a browser."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+from bob.leaderboards.board import make_board
+from bob.leaderboards.page.html import to_html
+from bob.leaderboards.per_example import PerExample, no_per_example
+from bob.records.record import Record
+from tests.builders.leaderboard_pages import OpenPage, two_tasks
+
+FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+
+
+def chromium() -> str:
+    """Return the path of Chromium.
+
+    Without it, the tests that need it are skipped, but fail in continuous integration.
+    """
+    names = ("chromium", "chromium-browser", "google-chrome")
+    path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+    if path is None:
+        stop = pytest.fail if os.environ.get("CI") else pytest.skip
+        stop("Chromium is not installed; install it, or set CHROMIUM to its path.")
+    return path
+
+
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    path = chromium()
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+Opener = Callable[..., OpenPage]
+
+
+@pytest.fixture
+def show(browser: Browser, tmp_path: Path) -> Iterator[Opener]:
+    """Open the page of some records; check at the end that it logged and requested nothing."""
+    pages: list[OpenPage] = []
+
+    def open_page(
+        records: Sequence[Record],
+        link: str = "",
+        per_example: PerExample = no_per_example,
+        **options: object,
+    ) -> OpenPage:
+        path = tmp_path / f"page{len(pages)}.html"
+        path.write_text(to_html(make_board(records, per_example)), encoding="utf-8")
+        context = browser.new_context(**options)  # type: ignore[arg-type]
+        pages.append(OpenPage(context.new_page(), path, link))
+        return pages[-1]
+
+    yield open_page
+    for page in pages:
+        assert page.messages == []
+        assert {url.split("#")[0] for url in page.requests} == {page.path.as_uri()}
+        page.page.context.close()
+
+
+@pytest.fixture
+def overview(show: Opener) -> OpenPage:
+    """The page of `two_tasks`."""
+    return show(two_tasks())
+
+
+@pytest.fixture
+def board(show: Opener) -> OpenPage:
+    """The page of `two_tasks`, showing its table."""
+    return show(two_tasks(), "#view=table")

@@ -1,0 +1,43 @@
+"""Which should I use?: the recommended backbone within limits."""
+
+from playwright.sync_api import expect
+
+from tests.builders.leaderboard_pages import paired_results, two_tasks
+from tests.leaderboards.page.conftest import Opener
+
+
+def test_advice_names_tied_backbones_and_the_smallest_of_them(show: Opener) -> None:
+    records, per_example = paired_results()
+    advice = show(records, per_example=per_example).text("#advice")
+    assert "Use best" in advice
+    assert "Statistically tied with it: copy." in advice
+    assert "The smallest of them is copy: 2.5× fewer parameters." in advice
+
+
+def test_advice_follows_limits_and_states_their_cost(show: Opener) -> None:
+    records, per_example = paired_results()
+    page = show(records, per_example=per_example).page
+    advice = page.locator("#advice")
+    page.fill("#want-params", "3")
+    expect(advice).to_contain_text("Use copy (2 M parameters, 1280 features, 131 images/s on cpu).")
+    # From `below`, by the covariance over images.
+    assert (
+        "It is statistically distinguishable from every other backbone within the limits."
+        in advice.inner_text()
+    )
+    assert "Cost of the limits: 0.0 points of top1 compared with best" in advice.inner_text()
+    assert "not statistically significant" in advice.inner_text()
+    page.fill("#want-speed", "1000")
+    expect(advice).to_have_text(
+        "None of the 3 backbones with a value in all cells is known to meet these limits."
+    )
+    assert "wantparams=3" in page.url and "wantspeed=1000" in page.url
+
+
+def test_advice_warns_of_contamination(show: Opener) -> None:
+    page = show(two_tasks(), "#dataset=textiles").page
+    caution = "Caution: 2 of its 2 cells use images that it was pretrained on."
+    assert caution in page.locator("#advice").inner_text()
+    page.locator("#filters summary").click()
+    page.check("#clean")
+    expect(page.locator(".winner")).to_have_text("small")

@@ -1,0 +1,29 @@
+"""The rank correlation of tasks."""
+
+import scipy.stats
+
+from tests.builders.leaderboard_pages import KNN_TOP1, two_tasks, varied_tasks
+from tests.leaderboards.page.conftest import Opener
+
+
+def test_correlations_agree_with_scipy(show: Opener) -> None:
+    page = show(varied_tasks(), "#view=correlation").page
+    rho = f"{scipy.stats.spearmanr(range(5), KNN_TOP1).statistic:.2f}"
+    label = f"fewshot and knn: Spearman {rho}, 5 backbones"
+    assert page.get_by_label(label).inner_text() == rho
+    assert page.get_by_label("fewshot and ood: Spearman 1.00, 5 backbones").inner_text() == "1.00"
+    page.get_by_label(f"ood and knn: Spearman {rho}, 5 backbones").click()
+    caption = page.locator("#pair figcaption").inner_text()
+    assert caption == f"knn against ood: Spearman {rho}, 5 backbones"
+    assert page.locator("#pair .point").count() == 5
+
+
+def test_too_few_backbones_are_reported(show: Opener) -> None:
+    records = [one for one in two_tasks() if one.backbone_name in ("small", "pixels")]
+    opened = show(records, "#view=correlation")
+    assert (
+        "at least 3 backbones, without baselines, that have values in both; "
+        "any two of these 2 share at most 1" in opened.text("#view")
+    )
+    opened.page.get_by_text("Show the table").click()
+    assert opened.names == ["small", "pixels"]

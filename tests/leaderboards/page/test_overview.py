@@ -1,0 +1,110 @@
+"""The overview: the best backbone, the significance of its lead, and the best of each cell."""
+
+from bob.leaderboards.published import read_published
+from tests.builders.leaderboard_pages import OpenPage, paired_results, two_tasks
+from tests.builders.leaderboard_records import dataset, record, task
+from tests.leaderboards.page.conftest import Opener
+
+PUBLISHED = """\
+name,d1,d2,d3,d4,d5,d6,d7
+a,.9,.8,.7,.9,.8,.7,.9
+b,.5,.4,.3,.5,.4,.3,.5
+c,.4,.3,.2,.4,.3,.2,.4
+"""
+
+
+def test_overview_names_the_best_backbone_its_scores_and_the_pool(overview: OpenPage) -> None:
+    answer = overview.text(".answer")
+    assert "large" in overview.text(".winner")
+    # z-scores of two backbones are ±1/√2; the mean score is (80 + 80 + 90 + 90) / 4.
+    assert (
+        "ranks first over 2 tasks on 2 datasets: "
+        "mean z-score 0.71, mean rank 1.0, mean score 85.0" in answer
+    )
+    assert "The significance of this lead is unknown" in answer
+    assert (
+        "Pool: 2 backbones, and 1 baseline for comparison. "
+        "1 backbone without a value in some of these cells is not ranked." in answer
+    )
+
+
+def test_overview_explains_z_scores_where_it_shows_one(show: Opener) -> None:
+    explanation = "A z-score is the number of standard deviations by which a backbone lies above"
+    assert explanation in show(two_tasks()).text(".answer")
+    assert explanation not in show(two_tasks(), "#task=knn&dataset=elpv").text(".answer")
+
+
+def test_caption_states_counts_and_days(overview: OpenPage) -> None:
+    caption = overview.text("#caption")
+    assert "4 backbones · 2 tasks · 2 datasets" in caption
+    assert "2026-01-01" in caption
+
+
+def test_best_of_each_cell_states_score_and_significance(overview: OpenPage) -> None:
+    rows = overview.page.locator(".best-row").all_inner_texts()
+    assert [" ".join(text.split()) for text in rows] == [
+        "knn on elpv large 80.0 [78.0–82.0] tied with middle",
+        "knn on textiles large 80.0 [78.0–82.0] clear",
+        "linear on elpv large 90.0 [88.0–92.0] tied with middle",
+        "linear on textiles large 90.0 [88.0–92.0] tied with middle",
+    ]
+
+
+def test_paired_tests_determine_ties_where_per_image_results_exist(show: Opener) -> None:
+    records, per_example = paired_results()
+    opened = show(records, per_example=per_example)
+    assert (
+        "Not settled: 1 other is statistically tied with it on the same test images "
+        "(paired tests, Holm over the pool)." in opened.text(".answer")
+    )
+    assert opened.text(".tie-list").split() == ["copy"]
+    opened.open("table")
+    assert opened.page.locator("#board tr.tied").count() == 2
+    opened.page.locator("tr", has_text="below").locator("td[data-cell]").hover()
+    tip = opened.text("#tip")
+    assert "statistically distinguishable from the best (p < 0.001, Holm)" in tip
+
+
+def test_incomplete_backbone_that_is_better_is_named(show: Opener) -> None:
+    records = [
+        record(name, value, dataset=dataset(f"d{d}"))
+        for name, value in (("a", 0.7), ("b", 0.6))
+        for d in range(4)
+    ]
+    better = [record("gap", 0.9, dataset=dataset(f"d{d}")) for d in range(3)]
+    answer = show([*records, *better]).text(".answer")
+    assert "Incomplete, but better on the cells that both have: gap (3 of 4 cells)." in answer
+
+
+def test_baseline_above_the_best_backbone_is_named(show: Opener) -> None:
+    records = [record("a", 0.6), record("b", 0.5), record("pixels", 0.7, family="baseline")]
+    opened = show(records)
+    assert opened.text(".winner") == "a"
+    assert "No better than a baseline: pixels." in opened.text(".answer")
+
+
+def test_significance_is_unknown_where_a_task_lacks_per_image_results(show: Opener) -> None:
+    """Two tasks on one dataset, of which only one has per-image results."""
+    records, per_example = paired_results()
+    knn = task("knn", metrics=("top1",))
+    others = [
+        record(one.backbone_name, one.scores[0].value, task=knn, backbone=one.backbone)
+        for one in records
+    ]
+    opened = show(
+        [*records, *others],
+        per_example=lambda one: per_example(one) if one.task.name == "linear" else None,
+    )
+    assert "The significance of this lead is unknown" in opened.text(".answer")
+    assert "significantly worse is unknown" in opened.text("#advice")
+
+
+def test_published_table_alone_is_ranked(show: Opener) -> None:
+    records, _ = read_published(PUBLISHED, "paper.csv")
+    opened = show(records)
+    assert opened.text(".winner") == "a"
+    assert "It ranks first in 100 % of resamples" in opened.text(".answer")
+    assert "Published numbers" in opened.text("#caption")
+    # Single numbers without an interval have no known significance.
+    significance = opened.page.locator(".best-row td:last-child").all_inner_texts()
+    assert significance == ["unknown"] * 7

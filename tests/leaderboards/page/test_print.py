@@ -1,0 +1,72 @@
+"""The page on paper."""
+
+from io import BytesIO
+
+from pypdf import PdfReader
+
+from tests.builders.leaderboard_pages import OpenPage, varied_tasks
+from tests.builders.leaderboard_records import dataset, failed, record
+from tests.leaderboards.page.conftest import Opener
+
+TITLES = (
+    "Which backbone is best?",
+    "Standings",
+    "Best of each cell",
+    "Notes",
+    "Tables",
+    "Quality and cost",
+    "Per-dataset heat map",
+    "Correlation of tasks",
+    "Curves",
+    "Under shift",
+    "Datasets",
+)
+
+
+def test_print_hides_the_controls(board: OpenPage) -> None:
+    page = board.page
+    page.emulate_media(media="print")
+    for hidden in ("#controls", "#tabs", ".tools"):
+        assert not page.locator(hidden).is_visible()
+    assert page.locator("#board").is_visible() and page.locator("#caption").is_visible()
+
+
+def test_paper_has_every_view_and_leaves_the_page_as_it_was(show: Opener) -> None:
+    """Print from the table of a dark page with a search."""
+    records = [*varied_tasks(), failed("broken", "out of memory")]
+    opened = show(records, "#view=table&q=a", color_scheme="dark")
+    pdf = PdfReader(BytesIO(opened.page.pdf(prefer_css_page_size=True)))
+    sheets = [sheet.extract_text() for sheet in pdf.pages]
+    text = "\n".join(sheets)
+    assert 3 <= len(sheets) <= 12
+    assert all(sheet.strip() for sheet in sheets)
+    for present in (*TITLES, "search: a."):
+        assert present in text, present
+    for absent in ("Copy link", "Download CSV", "Filters"):
+        assert absent not in text
+    assert opened.page.locator("#paper").count() == 0
+    assert opened.names
+    assert opened.page.evaluate("document.documentElement.dataset.theme") == ""
+    opened.page.fill("#search", "broken")
+    assert opened.names == ["broken"]
+
+
+def test_paper_tables_have_few_columns_and_every_row(show: Opener) -> None:
+    """Seven datasets are printed as five and two, with intervals and failures."""
+    records = [
+        record(name, 0.5 + 0.01 * d, dataset=dataset(f"set{d}"))
+        for name in ("one", "two")
+        for d in range(7)
+    ]
+    page = show([*records, failed("three", "out of memory", dataset=dataset("set0"))]).page
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    tables = page.locator("table.paper")
+    # A backbone column each, and five means, five datasets, two datasets.
+    assert [table.locator("thead th").count() for table in tables.all()] == [6, 6, 3]
+    rows = tables.nth(1).locator("tbody tr").all_inner_texts()
+    assert [row.split("\t")[0].strip() for row in rows] == ["one", "two", "three"]
+    assert "failed" in tables.nth(1).inner_text()
+    assert "50.0 48.0–52.0" in tables.nth(1).inner_text()
+    assert "1 cell without a value" not in tables.nth(2).inner_text()
+    page.evaluate("window.dispatchEvent(new Event('afterprint'))")
+    assert page.locator("#paper").count() == 0

@@ -1,0 +1,166 @@
+"""The table: values, sorting, search and filters."""
+
+from playwright.sync_api import expect
+
+from bob.leaderboards.published import read_published
+from tests.builders.leaderboard_pages import OpenPage
+from tests.builders.leaderboard_records import dataset, facts, record, task
+from tests.leaderboards.page.conftest import Opener
+
+ZERO_SHOT = task("zeroshot", metrics=("top1",))
+
+
+def test_table_has_a_column_per_cell_and_states_gaps(board: OpenPage) -> None:
+    assert board.names == ["large", "small", "middle", "pixels"]  # by mean z-score; gaps last
+    assert board.heads == [
+        "Backbone",
+        "Params (M)",
+        "Images/s",
+        "Mean z",
+        "Mean rank",
+        "Wins",
+        "Mean",
+        "knn elpv",
+        "knn textiles",
+        "linear elpv",
+        "linear textiles",
+    ]
+    assert board.cell("large", "Mean") == "85.0"
+    assert board.cell("large", "linear elpv") == "90.0 88.0–92.0"
+    assert board.cell("middle", "Mean z") == "incomplete"
+    assert board.cell("middle", "knn textiles") == "failed"
+    assert "baseline" in board.cell("pixels", "Backbone")
+    assert board.cell("pixels", "Mean rank") == "–"
+    assert board.status == "4 of 4 backbones"
+
+
+def test_tooltip_states_reason_rank_and_contamination(board: OpenPage) -> None:
+    assert "out of memory at batch 1" in board.tip("td.failed")
+    tip = board.tip("td.contaminated")
+    for text in (
+        "contaminated: pretrained on this dataset",
+        "n = 650",
+        "rank 1 of 2, z-score 0.71",
+    ):
+        assert text in tip
+
+
+def test_table_shows_z_scores_and_ranks(board: OpenPage) -> None:
+    board.page.select_option("#show", "z")
+    # .80, .90 and .89 have mean .86333 and standard deviation (ddof 1) .05508; .03667 / .05508.
+    assert board.cell("large", "linear elpv") == "0.67"
+    board.page.select_option("#show", "rank")
+    names = ("large", "middle", "small", "pixels")
+    assert [board.cell(name, "linear elpv") for name in names] == ["1", "2", "3", "–"]
+
+
+def test_values_are_rounded_once(show: Opener) -> None:
+    opened = show([record("a", 0.9305032)], "#view=table")  # rounded to 0.93050 first: 93.0
+    assert opened.cell("a", "elpv") == "93.1 91.1–95.1"
+    opened.open("overview")
+    assert "93.1 [91.1–95.1]" in opened.text(".figures")
+
+
+def test_table_over_many_cells_has_a_column_per_task(show: Opener) -> None:
+    datasets = [f"d{d:02d}" for d in range(13)]
+    records = [
+        record(name, 0.5 + d / 100, dataset=dataset(dataset_name), task=task(task_name))
+        for name in "ab"
+        for d, dataset_name in enumerate(datasets)
+        for task_name in ("knn", "linear")
+    ]
+    opened = show(records, "#view=table")
+    assert opened.heads[-2:] == ["knn", "linear"]
+    assert opened.cell("a", "knn") == "56.0"  # the mean of .50, .51, …, .62
+    opened.page.select_option("#task", "knn")
+    assert opened.heads[-13:] == datasets
+    assert "task=knn" in opened.page.url
+
+
+def test_headings_sort_and_reverse(board: OpenPage) -> None:
+    head = board.page.locator("#board thead th").nth(1)
+    board.sort("Params")
+    assert board.names == ["pixels", "small", "middle", "large"]
+    assert head.get_attribute("aria-sort") == "ascending"
+    board.sort("Params")
+    assert board.names == ["large", "middle", "small", "pixels"]
+    assert head.get_attribute("aria-sort") == "descending"
+    assert board.page.locator("[aria-sort]").count() == 1
+
+
+def test_missing_values_sort_last_in_both_directions(board: OpenPage) -> None:
+    head = board.page.locator("#board thead button").nth(board.heads.index("knn textiles"))
+    for expected in (
+        ["large", "small", "pixels", "middle"],
+        ["pixels", "small", "large", "middle"],
+    ):
+        head.click()
+        assert board.names == expected
+
+
+def test_headings_sort_with_the_keyboard(board: OpenPage) -> None:
+    board.page.locator("#board thead button").first.focus()
+    board.page.keyboard.press("Enter")
+    assert board.names == ["large", "middle", "pixels", "small"]
+    board.page.keyboard.press("Enter")  # the focus stays on the button
+    assert board.names == ["small", "pixels", "middle", "large"]
+
+
+def test_search_filters_and_reset(board: OpenPage) -> None:
+    page = board.page
+    page.fill("#search", "LARGE")
+    assert board.names == ["large"]
+    page.fill("#search", "nothing like this")
+    assert board.names == [] and board.status == "0 of 4 backbones"
+    page.fill("#search", "")
+    page.locator("#filters summary").click()
+    page.locator("#families input[value=baseline]").uncheck()
+    assert board.names == ["large", "small", "middle"]
+    page.fill("#params", "25")
+    assert board.names == ["small", "middle"]
+    assert board.text("#filter-count") == "(2 on)"
+    page.select_option("#data-seen", "LVD-142M")
+    assert board.names == []
+    page.get_by_role("button", name="Reset").click()
+    expect(page.locator("#status")).to_have_text("4 of 4 backbones")
+    assert board.names == ["large", "small", "middle", "pixels"]
+
+
+def test_licence_filter_hides_other_licences(show: Opener) -> None:
+    records = [record("free"), record("other", backbone=facts("other", licence="CC-BY-NC-4.0"))]
+    opened = show(records, "#view=table")
+    opened.page.locator("#filters summary").click()
+    opened.page.select_option("#licence", "CC-BY-NC-4.0")
+    assert opened.names == ["other"]
+
+
+def test_long_table_shows_100_rows_until_asked_for_more(show: Opener) -> None:
+    records = [record(f"b{b:03d}", 0.5 + b / 1000) for b in range(130)]
+    opened = show(records, "#view=table")
+    assert len(opened.names) == 100
+    opened.page.get_by_role("button", name="Show 30 more").click()
+    assert len(opened.names) == 130
+
+
+def test_not_applicable_and_published_rows_are_marked_and_not_ranked(show: Opener) -> None:
+    measured = [record("a", 0.7), record("b", 0.6), record("b", task=ZERO_SHOT)]
+    not_applicable = record(
+        "a",
+        task=ZERO_SHOT,
+        status="not_applicable",
+        reason="it has no text tower",
+        scores=(),
+        details=(),
+    )
+    published, _ = read_published(
+        "backbone,dataset,metric,value,task\nelsewhere,elpv,top1,0.99,linear\n", "paper.csv"
+    )
+    opened = show([*measured, not_applicable, *published], "#view=table")
+    assert opened.cell("a", "zeroshot elpv") == "n/a"
+    assert "it has no text tower" in opened.tip("td.not-applicable")
+    assert "external" in opened.cell("elsewhere", "Backbone")
+    assert opened.cell("elsewhere", "linear elpv") == "99.0"
+    note = opened.text("#table-note")
+    assert "Excluded, since not applicable to some backbones: zeroshot." in note
+    opened.open("overview")
+    assert opened.text(".winner") == "a"

@@ -1,0 +1,296 @@
+"""Published tables: tidy and wide, scales, malformed tables, and the released retrieval table."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from bob.errors import ConfigError
+from bob.leaderboards import make_board, tidy, to_markdown, wide
+from bob.leaderboards.published import read_published, rename_clashes
+from bob.leaderboards.render.ranking_table import ranking_frame
+from bob.records.store import RecordStore
+from tests.builders.leaderboard_records import record, task
+
+Bob = Callable[..., tuple[int, str, str]]
+DATA = Path(__file__).parents[1] / "data"
+MRR = DATA / "bob_retrieval_mrr.csv"
+FIRST = "timm-swinv2_base_window12to24_192to384_22kft1k"
+WIDE = "model,CUB200,iNat\na,0.5,0.25\nb,0.75,\n"
+TIDY = "Backbone,dataset,metric,value,task\na,CUB200,top1,0.5,probe\nb,CUB200,top1,0.75,probe\n"
+
+
+def test_a_wide_table() -> None:
+    records, notes = read_published(WIDE, "paper.csv")
+    assert notes == []
+    assert [(r.backbone_name, r.task.name, r.dataset_name, r.scores[0].value) for r in records] == [
+        ("a", "paper", "CUB200", 0.5),
+        ("a", "paper", "iNat", 0.25),
+        ("b", "paper", "CUB200", 0.75),  # an empty cell is missing, not 0
+    ]
+    assert {(r.external, r.family, r.backbone, r.scores[0].n) for r in records} == {
+        ("paper.csv", "external", None, None)
+    }
+
+
+def test_a_tidy_table() -> None:
+    records, _ = read_published("\ufeff" + TIDY, "paper.csv")
+    assert [(r.backbone_name, r.task.name, r.task.metrics, r.scores[0].value) for r in records] == [
+        ("a", "probe", ("top1",), 0.5),
+        ("b", "probe", ("top1",), 0.75),
+    ]
+
+
+def test_a_tidy_table_of_two_metrics_has_a_task_for_each() -> None:
+    records, _ = read_published(
+        "backbone,dataset,metric,value\na,x,top1,0.5\na,x,mrr,0.6\n", "paper.csv"
+    )
+    assert [r.task.name for r in records] == ["paper: top1", "paper: mrr"]
+
+
+def test_percentages_are_divided_and_noted() -> None:
+    records, notes = read_published(
+        WIDE.replace("0.5", "50").replace("0.25", "25").replace("0.75", "75"), "paper.csv"
+    )
+    assert [r.scores[0].value for r in records] == [0.5, 0.25, 0.75]
+    assert notes == ["paper.csv: some values of 'value' exceed 1, so all were read as percentages."]
+
+
+def test_values_of_a_metric_without_an_upper_bound_are_unchanged() -> None:
+    records, notes = read_published(
+        "backbone,dataset,metric,value\na,x,log_loss,2.5\nb,x,log_loss,0.5\n", "paper.csv"
+    )
+    assert [r.scores[0].value for r in records] == [2.5, 0.5] and notes == []
+    assert make_board(records).overall.pool == ("b", "a")  # lower is better
+
+
+MALFORMED = {
+    "empty": ("", "paper.csv: no rows"),
+    "header only": ("a,b\n", "paper.csv: no rows"),
+    "one column": (
+        "a b\nx 1\n",
+        "only one column, 'a b'; columns must be separated by commas, semicolons or tabs",
+    ),
+    "numbered rows": (",name,iNat\n0,x,0.5\n1,y,0.6\n", "the first column contains row numbers"),
+    "text only": (
+        "a,notes,params\nx,good,5\n",
+        "no column contains scores; 'notes', 'params' contain text or facts",
+    ),
+    "some signs": (
+        "a,iNat\nx,50%\ny,60\n",
+        "row 2, column 'iNat' has a percent sign and row 3, column 'iNat' has none",
+    ),
+    "thousands": ('a,iNat\nx,0.5\ny,"1,234"\n', "'1,234' is not a number"),
+    "ragged": ("a,b\nx,1,2\n", "row 2: 3 cells for 2 columns; quote cells that contain ','"),
+    "open quote": ('a,b\n"x,1\n', "paper.csv: not a CSV table"),
+    "text among numbers": (
+        "a,iNat\nx,0.5\ny,good\n",
+        "row 3, column 'iNat': 'good' is not a number",
+    ),
+    "infinite": ("a,iNat\nx,inf\n", "row 2, column 'iNat': 'inf' is not finite"),
+    "negative": (
+        "a,iNat\nx,-0.5\n",
+        r"row 2, column 'iNat': -0.5 is neither a fraction in \[0, 1\] nor a percentage",
+    ),
+    "above 100": ("a,iNat\nx,250\n", "row 2, column 'iNat': 250.0 is neither"),
+    "two scales": (
+        "a,iNat,CUB\nx,0.5,61.5\n",
+        r"'iNat' looks like fractions \(at most 0.5\) and 'CUB' like percentages \(up to 61.5\)",
+    ),
+    "no name": (
+        "a,iNat\n ,0.5\n",
+        "row 2, column 'a': empty cell; expected the name of a backbone",
+    ),
+    "no dataset name": ("a,iNat,\nx,0.5,0.5\n", "row 1: column 3 has no name"),
+    "column twice": ("a,iNat,iNat\nx,0.5,0.5\n", "row 1: duplicate column 'iNat'"),
+    "row twice": (
+        "a,iNat\nx,0.5\nx,0.6\n",
+        "row 3, column 'iNat': 'x' on 'iNat' already has a value, in row 2, column 'iNat'",
+    ),
+    "tidy without metric": ("backbone,dataset,value\nx,y,0.5\n", "column 'metric' is missing"),
+    "tidy misspelt": (
+        "backbones,dataset,metric,value\nx,y,z,0.5\n",
+        "column 'backbone' is missing; did you mean 'backbones'",
+    ),
+    "tidy empty": (
+        "backbone,dataset,metric,value\nx,,z,0.5\n",
+        "row 2, column 'dataset': empty cell",
+    ),
+    "tidy twice": (
+        "backbone,dataset,metric,value\nx,y,z,0.5\nx,y,z,0.5\n",
+        "row 3, column 'value': 'x' on 'y' already has a value",
+    ),
+    "tidy column twice": (
+        "backbone,dataset,metric,value,value\nx,y,z,0.5,0.5\n",
+        "duplicate column 'value'",
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "backbone,iNat,CUB\nx,0.5,0.25\n",
+        "\ufeffbackbone,iNat,CUB\r\nx,0.5,0.25\r\n\r\n",
+        "backbone;iNat;CUB\nx;0,5;0,25\n",
+        "backbone\tiNat\tCUB\nx\t.5\t2.5e-1\n",
+        "backbone,iNat,CUB\nx,50 %,25%\n",
+        "backbone,iNat,CUB\nx,50,25\n",
+        ",iNat,CUB\nx,0.5,0.25\n",
+        "backbone,params,interp,iNat,CUB\nx,25.6,bicubic,0.5,0.25\n",
+    ],
+    ids=[
+        "plain",
+        "byte order mark and CRLF",
+        "semicolons",
+        "tabs",
+        "percent signs",
+        "percentages",
+        "pandas index",
+        "facts and text",
+    ],
+)
+def test_all_common_formats_of_a_table_are_read(text: str) -> None:
+    """All of these are the same table."""
+    records, _ = read_published(text, "paper.csv")
+    assert {record.dataset_name: record.scores[0].value for record in records} == {
+        "iNat": 0.5,
+        "CUB": 0.25,
+    }
+    assert {record.backbone_name for record in records} == {"x"}
+
+
+def test_the_published_results_of_timm() -> None:
+    """In timm's reference table, the first row has no value on -A, and four columns are facts."""
+    records, notes = read_published(
+        (DATA / "timm_reference_top1.csv").read_text(encoding="utf-8"), "timm_reference_top1.csv"
+    )
+    assert {record.dataset_name for record in records} == {
+        "imagenet",
+        "real",
+        "v2_mf",
+        "sketch",
+        "a",
+        "r",
+    }
+    value = {
+        (record.backbone_name, record.dataset_name): record.scores[0].value for record in records
+    }
+    assert value["resnet50.tv_in1k", "imagenet"] == pytest.approx(0.76156)
+    assert ("resnet50.tv_in1k", "a") not in value
+    assert (
+        "timm_reference_top1.csv: ignored columns 'param_M', 'img_size', 'crop_pct', 'interp': "
+        "text or facts about the backbones, not scores."
+    ) in notes
+
+
+@pytest.mark.parametrize("fault", MALFORMED)
+def test_malformed_tables_are_errors(fault: str) -> None:
+    text, message = MALFORMED[fault]
+    with pytest.raises(ConfigError, match=message):
+        read_published(text, "paper.csv")
+
+
+def test_a_row_with_a_missing_cell_is_excluded_and_listed() -> None:
+    ranking = make_board(read_published(WIDE + "c,0.1,0.9\n", "paper.csv")[0]).overall
+    assert set(ranking.pool) == {"a", "c"} and ranking.incomplete == {"b": "missing: paper/iNat"}
+    frame = ranking_frame([ranking]).set_index("backbone")
+    assert (
+        frame.loc["b", ["mean_z", "mean_rank", "mean_value", "win_share", "tie_group"]].isna().all()
+    )
+    assert frame.loc["b", "incomplete"] == "missing: paper/iNat"
+
+
+def test_two_datasets_are_too_few_for_a_significant_difference() -> None:
+    """The datasets agree, but a sign test over two gives p = 50 %."""
+    ranking = make_board(read_published("m,x,y\na,0.9,0.9\nb,0.1,0.1\n", "paper.csv")[0]).overall
+    assert [standing.tie_group for standing in ranking.standings] == [
+        1,
+        1,
+    ] and ranking.basis == "none"
+    assert [standing.win_share for standing in ranking.standings] == [1, 0]
+
+
+# --- beside measured results
+
+
+def test_published_results_do_not_change_the_measured_ones() -> None:
+    measured = [record("a", 0.9), record("b", 0.8)]
+    table = "backbone,dataset,metric,value,task\na,elpv,top1,0.99,linear\nc,elpv,top1,0.5,linear\n"
+    others = rename_clashes(measured, read_published(table, "paper.csv")[0])
+    board, alone = make_board([*measured, *others]), make_board(measured)
+    assert board.overall == alone.overall
+    assert board.by_task == alone.by_task
+    frame = wide(board).set_index("backbone")
+    assert frame["rank"].to_dict() == {"a": 1, "b": 2, "a (paper.csv)": 1, "c": 2}
+    assert frame["external"].fillna("").to_dict() == {
+        "a": "",
+        "b": "",
+        "a (paper.csv)": "paper.csv",
+        "c": "paper.csv",
+    }
+    assert frame.columns[-1] == "linear/elpv"  # one column: same task, dataset and metric
+    external = tidy(board).set_index("backbone")["external"].dropna()
+    assert external.to_dict() == {"a (paper.csv)": "paper.csv", "c": "paper.csv"}
+    assert "| c *(external)* |" in to_markdown(board)
+
+
+def test_results_by_another_metric_are_another_column() -> None:
+    measured = [record("a", 0.9, task=task(metrics=("top1",)))]
+    table = "backbone,dataset,metric,value,task\nc,elpv,mrr,0.5,linear\n"
+    (other,) = rename_clashes(measured, read_published(table, "paper.csv")[0])
+    assert other.task.name == "linear: mrr"
+
+
+# --- the command
+
+
+def test_the_released_retrieval_table(bob: Bob, tmp_path: Path) -> None:
+    """No measured records are needed. The first wins about 60 % of draws, so the top is tied."""
+    code, out, _ = bob("leaderboard", "--external", MRR)
+    assert code == 0
+    assert "bob_retrieval_mrr.csv: published results of 33 backbones" in " ".join(out.split())
+    frame = pd.read_csv(tmp_path / "results" / "ranking.csv")
+    leading = ["backbone", "mean_z", "mean_rank", "mean_value", "win_share", "tie_group"]
+    assert frame.columns[:6].tolist() == leading
+    assert len(frame) == 33
+    assert set(frame["external"]) == {"bob_retrieval_mrr.csv"}
+    assert set(frame["pool"]) == {"33 backbones × 8 settings on 8 datasets"}
+    top = frame.head(3)
+    assert top["backbone"].tolist() == [
+        FIRST,
+        "timm-convnext_xlarge_in22ft1k",
+        "timm-convnext_base_in22ft1k",
+    ]
+    assert top["mean_z"].round(3).tolist() == [1.015, 0.978, 0.961]
+    assert top["mean_value"].round(4).tolist()[:2] == [0.7606, 0.7611]
+    assert top["win_share"].iloc[0] == pytest.approx(0.60, abs=0.02)
+    assert frame["win_share"].sum() == pytest.approx(1)
+    assert top["tie_group"].tolist() == [1, 1, 1]
+    mean_ranks = pd.read_csv(MRR, index_col=0).rank(ascending=False).mean(axis=1)
+    assert frame.set_index("backbone")["mean_rank"].to_dict() == pytest.approx(mean_ranks.to_dict())
+    # published results are never stored as records
+    assert not RecordStore(tmp_path / "results").read_all()[0]
+    assert FIRST in (tmp_path / "results" / "leaderboard.html").read_text()
+
+
+def test_unreadable_tables_are_errors(bob: Bob, tmp_path: Path) -> None:
+    latin, table, same_name = (
+        tmp_path / "latin.csv",
+        tmp_path / "t.csv",
+        tmp_path / "other" / "t.csv",
+    )
+    latin.write_bytes("m,x\né,0.5\n".encode("latin-1"))
+    same_name.parent.mkdir()
+    same_name.write_text(WIDE)
+    table.write_text(WIDE)
+    for tables, message in [
+        (["none.csv"], "'none.csv': cannot be read (No such file"),
+        ([latin], "not UTF-8 text (byte 4)"),
+        ([table, same_name], "another table is named 't.csv'; rename one"),
+    ]:
+        flags = [word for path in tables for word in ("--external", path)]
+        code, _, err = bob("leaderboard", *flags)
+        assert code == 2
+        assert message in err

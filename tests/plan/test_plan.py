@@ -1,0 +1,258 @@
+"""Plans are data: they round-trip as JSON, divide into parts, and refuse other inputs."""
+
+import dataclasses
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bob.backbones.backbone import Backbone
+from bob.engine.engine import EngineListener
+from bob.engine.local import LocalEngine
+from bob.engine.worker import Worker
+from bob.errors import ConfigError, DatasetError, PlanMismatchError
+from bob.plan import (
+    Machine,
+    Places,
+    Plan,
+    Request,
+    RunSettings,
+    Workspace,
+    make_plan,
+    make_workspace,
+    read_plan,
+)
+from bob.registry import Selected, load_registry
+from bob.specs import DatasetSpec, FolderSource
+from tests.builders.photos import make_photos
+
+REGISTRY = load_registry()
+BACKBONES = ("raw_pixels", "channel_statistics", "random_convolution")
+TASKS = ("knn", "linear", "resize_normalise")
+
+
+class Silent:
+    """A listener that counts passes."""
+
+    def __init__(self) -> None:
+        self.passes: list[tuple[str, str, list[str]]] = []
+
+    def waiting(self) -> None: ...
+    def embedded(self, images: int, spent: object) -> None: ...
+    def pass_ends(self) -> None: ...
+    def cell_ends(self, record: object) -> None: ...
+
+    def pass_begins(self, dataset: str, split: str, images: int, backbones: list[str]) -> None:
+        self.passes.append((dataset, split, list(backbones)))
+
+
+@pytest.fixture
+def request_of(tmp_path: Path) -> Callable[..., Request]:
+    """Make requests over two small folders of images."""
+    folders = {
+        name: make_photos(tmp_path / name, per_class=per_class)
+        for name, per_class in (("first", 10), ("second", 8))
+    }
+    entries = {
+        name: DatasetSpec(name=name, source=FolderSource(reader="folder", path=str(folder)))
+        for name, folder in folders.items()
+    }
+
+    def make(*tasks: str, backbones: tuple[str, ...] = BACKBONES, **settings: object) -> Request:
+        datasets = [Selected(spec, exact=True) for spec in entries.values()]
+        return Request(
+            backbones=[Selected(REGISTRY.backbones[name], exact=True) for name in backbones],
+            tasks=[REGISTRY.tasks[name] for name in tasks],
+            datasets={name: datasets for name in tasks},
+            entries=entries,
+            places=Places(tmp_path / "cache", tmp_path / "results"),
+            settings=RunSettings.model_validate(settings),
+            machine=Machine(offline=True),
+        )
+
+    return make
+
+
+def run(plan: Plan, workspace: Workspace) -> Silent:
+    listener = Silent()
+    engine_listener: EngineListener = listener
+    list(LocalEngine(workspace).run(plan, engine_listener))
+    return listener
+
+
+def test_a_plan_round_trips_as_json(request_of):
+    plan = make_plan(request_of(*TASKS))
+    again = read_plan(plan.to_json(), "plan")
+    assert again == plan and again.to_json() == plan.to_json()
+    assert type(again.tasks["knn"].settings) is type(REGISTRY.tasks["knn"].settings)
+
+
+def test_a_plan_holds_names_and_digests_only(request_of):
+    """Two datasets, three backbones: one pass per split, in which each backbone appears once."""
+    plan = make_plan(request_of("knn", "linear"))
+    assert [(one.dataset, one.split, one.count) for one in plan.passes] == [
+        ("first", "train", 24),
+        ("first", "test", 6),
+        ("second", "train", 18),
+        ("second", "test", 6),
+    ]
+    for one in plan.passes:
+        assert [forward.backbone for forward in one.forwards] == list(BACKBONES)
+    assert len(plan.cells) == 2 * 2 * 3
+    stored = {key for one in plan.passes for f in one.forwards for key in f.outputs.values()}
+    assert {key for cell in plan.cells for key in cell.features} == stored
+
+
+def test_variants_are_named_in_the_plan(request_of):
+    plan = make_plan(request_of("resize_normalise", backbones=("raw_pixels",)))
+    variants = [name for name in plan.backbones if name != "raw_pixels"]
+    assert variants and all(re.fullmatch(r"raw_pixels~[0-9a-f]{8}", name) for name in variants)
+    entry = plan.backbones["raw_pixels"]
+    assert all(plan.backbones[name].preprocessing != entry.preprocessing for name in variants)
+
+
+def test_parts_are_disjoint_complete_and_self_contained(request_of):
+    plan = make_plan(request_of(*TASKS))
+    for count in (1, 2, 3, 5, 6, 9):
+        parts = [plan.part(number, count) for number in range(1, count + 1)]
+        keys = [cell.key for part in parts for cell in part.cells]
+        assert sorted(keys) == sorted(cell.key for cell in plan.cells)
+        for part in parts:
+            stored = {
+                key for one in part.passes for f in one.forwards for key in f.outputs.values()
+            }
+            assert stored == {key for cell in part.cells for key in cell.features}
+    with pytest.raises(ConfigError, match="part 3/2: must be between 1/2 and 2/2"):
+        plan.part(3, 2)
+
+
+def test_parts_in_processes_of_their_own_give_the_records_of_one_run(request_of, tmp_path):
+    """Each part is read from JSON and carried out in a fresh workspace."""
+    request = request_of("knn", "linear")
+    text = make_plan(request).to_json()
+    for number in (2, 1, 3):
+        part = read_plan(text, "plan").part(number, 3)
+        run(part, Workspace(request.places, part.settings, request.machine, part.datasets))
+    places = Places(tmp_path / "other cache", tmp_path / "other results")
+    alone = dataclasses.replace(request, places=places)
+    workspace = make_workspace(alone)
+    run(make_plan(alone, workspace), workspace)
+
+    def scores(places: Places) -> dict[str, object]:
+        records, damaged = places.records().read_all()
+        assert not damaged
+        return {record.key: record.scores for record in records}
+
+    assert scores(request.places) == scores(places) and len(scores(places)) == 12
+
+
+def test_what_is_done_is_not_planned_again(request_of):
+    request = request_of("knn")
+    workspace = make_workspace(request)
+    run(make_plan(request, workspace), workspace)
+    plan = make_plan(request)
+    assert (plan.cells, plan.passes, len(plan.done)) == ((), (), 6)
+    fresh = make_plan(request_of("knn", fresh=True))
+    assert (len(fresh.cells), fresh.done) == (6, ())
+
+
+def test_features_shared_by_datasets_are_embedded_once(request_of, tmp_path):
+    """A copy of a folder under another name has the same images, and so the same features."""
+    request = request_of("knn", backbones=("raw_pixels",))
+    copy = request.entries["first"].model_copy(update={"name": "copy"})
+    datasets = {"knn": [*request.datasets["knn"], Selected(copy, exact=True)]}
+    request = dataclasses.replace(request, datasets=datasets)
+    workspace = make_workspace(request)
+    plan = make_plan(request, workspace)
+    assert {one.dataset for one in plan.passes} == {"first", "second"}
+    assert len(run(plan, workspace).passes) == 4
+
+
+def test_other_images_than_planned_are_refused(request_of, tmp_path):
+    request = request_of("knn", backbones=("raw_pixels",))
+    plan = make_plan(request)
+    (next((tmp_path / "first").rglob("*.png"))).unlink()
+    workspace = Workspace(request.places, plan.settings, request.machine, plan.datasets)
+    run(plan, workspace)
+    records, _ = request.places.records().read_all()
+    by_dataset = {record.dataset_name: record for record in records}
+    assert by_dataset["second"].status == "ok" and by_dataset["first"].status == "failed"
+    assert "are not those of the plan" in str(by_dataset["first"].reason)
+
+
+def test_other_weights_than_planned_are_refused(request_of):
+    request = request_of("knn", backbones=("random_convolution",))
+    plan = make_plan(request)
+    other = plan.backbones["random_convolution"].model_copy(
+        update={
+            "weights": plan.backbones["random_convolution"].weights.model_copy(update={"random": 9})
+        }
+    )
+    stale = plan.model_copy(update={"backbones": {"random_convolution": other}})
+    workspace = Workspace(request.places, plan.settings, request.machine, plan.datasets)
+    listener = run(stale, workspace)
+    assert listener.passes == []
+    records, _ = request.places.records().read_all()
+    assert {record.status for record in records} == {"failed"}
+    with pytest.raises(PlanMismatchError, match="other weights, images or library versions"):
+        Worker(stale, workspace)._targets(plan.passes[0], plan.passes[0].forwards[0])
+
+
+def test_a_failing_backbone_leaves_its_reason_in_the_store(request_of, monkeypatch):
+    """Another worker, in a workspace of its own, learns from the store why there are no features."""
+    request = request_of("knn", backbones=("raw_pixels", "channel_statistics"))
+    plan = make_plan(request)
+    real = Backbone.forward
+
+    def fail(self, crops, outputs):
+        if self.spec.name == "raw_pixels":
+            raise RuntimeError("no luck")
+        return real(self, crops, outputs)
+
+    monkeypatch.setattr(Backbone, "forward", fail)
+    first = Workspace(request.places, plan.settings, request.machine, plan.datasets)
+    for one in plan.passes:
+        Worker(plan, first).do_pass(one, Silent())
+    monkeypatch.undo()
+    second = Worker(plan, Workspace(request.places, plan.settings, request.machine, plan.datasets))
+    records = [second.do_cell(cell)[0] for cell in plan.cells]
+    reasons = {r.backbone_name: (r.status, r.reason) for r in records}
+    assert reasons["channel_statistics"] == ("ok", None)
+    assert reasons["raw_pixels"][0] == "failed" and "no luck" in str(reasons["raw_pixels"][1])
+    run(plan, make_workspace(request))
+    assert {record.status for record in request.places.records().read_all()[0]} == {"ok"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "mine: is not JSON"),
+        ("[]", "mine: is not a plan of version 1 .version None."),
+        ('{"version": 99}', "mine: is not a plan of version 1 .version 99."),
+        ('{"version": 1, "settings": {}}', "mine: key 'backbones' is missing"),
+        (
+            '{"version": 1, "settings": {}, "backbones": {}, "datasets": {}, "tasks": '
+            '{"a": {"name": "a", "protocol": "nope"}}}',
+            "plan: task 'a': protocol must be one of",
+        ),
+    ],
+)
+def test_a_text_that_is_no_plan_is_refused(text, message):
+    with pytest.raises(ConfigError, match=message):
+        read_plan(text, "mine")
+
+
+def test_no_dataset_that_works_is_an_error(request_of, tmp_path):
+    request = request_of("knn")
+    for path in tmp_path.rglob("*.png"):
+        path.unlink()
+    with pytest.raises(DatasetError):
+        make_plan(request)
+
+
+def test_a_plan_is_small(request_of):
+    """A cell costs some hundred bytes, since specs are stated once."""
+    plan = make_plan(request_of("knn", "linear"))
+    assert max(len(json.dumps(cell.model_dump(mode="json"))) for cell in plan.cells) < 500
