@@ -1,9 +1,11 @@
 """What classifiers share: roles of features, and the datasets that they accept."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pytest
 
-from bob.datasets.dataset import Dataset, Split
+from bob.datasets.dataset import Split
 from bob.errors import DatasetError, NotApplicableError
 from bob.protocols.classification import (
     ClassificationProblem,
@@ -11,15 +13,19 @@ from bob.protocols.classification import (
     classification_problem,
 )
 from tests.builders.protocols import BASELINE
-from tests.builders.splits import make_features, make_split
+from tests.builders.splits import make_dataset, make_features, make_split
 
 
 def problem_of(
-    splits: dict[str, Split], held_out: float | int | None = 0.2, seed: int = 0, classes: str = "ab"
+    splits: Mapping[str, Split],
+    held_out: float | int | None = 0.2,
+    seed: int = 0,
+    classes: str = "ab",
 ) -> ClassificationProblem:
     """Return the problem of a dataset whose features are the positions of its images."""
-    features = {name: make_features(len(split)) for name, split in splits.items()}
-    return classification_problem(Dataset("d", tuple(classes), splits), features, held_out, seed)
+    dataset = make_dataset(splits, classes)
+    features = {name: make_features(len(split)) for name, split in dataset.splits.items()}
+    return classification_problem(dataset, features, held_out, seed)
 
 
 # --- roles
@@ -67,8 +73,12 @@ def test_unreadable_images_have_no_labels() -> None:
         "train": make_split("abcdef", [0, 1, 0, 1, 0, 1]),
         "test": make_split("xyz", [0, 1, 0]),
     }
-    features = {"train": make_features(6, (1,)), "test": make_features(3, (0, 2))}
-    problem = classification_problem(Dataset("d", ("a", "b"), splits), features, 0.2, 0)
+    problem = classification_problem(
+        make_dataset(splits),
+        {"train": make_features(6, (1,)), "test": make_features(3, (0, 2))},
+        0.2,
+        0,
+    )
     assert problem.y.tolist() == [0, 0, 1, 0, 1] and problem.test_y.tolist() == [1]
 
 
@@ -104,12 +114,12 @@ def test_one_image_per_class_leaves_nothing_to_hold_out(held_out: float | int) -
 
 def test_needs_are_the_splits_that_exist() -> None:
     splits = {"train": make_split("ab", [0, 1]), "test": make_split("c", [0])}
-    assert [need.name for need in classification_needs(_dataset(splits), BASELINE)] == [
+    assert [need.name for need in classification_needs(make_dataset(splits, "abc"), BASELINE)] == [
         "train",
         "test",
     ]
     splits["val"] = make_split("d", [1])
-    assert [need.name for need in classification_needs(_dataset(splits), BASELINE)] == [
+    assert [need.name for need in classification_needs(make_dataset(splits, "abc"), BASELINE)] == [
         "train",
         "val",
         "test",
@@ -149,7 +159,7 @@ def test_classifiers_need_two_classes_and_train_images_of_each(
     if val is not None:
         splits["val"] = make_split("ef", val)
     with pytest.raises(NotApplicableError, match=message):
-        classification_needs(_dataset(splits), BASELINE)
+        classification_needs(make_dataset(splits, "abc"), BASELINE)
 
 
 @pytest.mark.parametrize("missing", ["train", "test"])
@@ -159,7 +169,7 @@ def test_classifiers_need_train_and_test_images(missing: str) -> None:
     with pytest.raises(
         NotApplicableError, match=f"needs train and test images; dataset 'd' has no {missing} split"
     ):
-        classification_needs(_dataset(splits), BASELINE)
+        classification_needs(make_dataset(splits, "abc"), BASELINE)
 
 
 def test_classifiers_need_one_label_per_image() -> None:
@@ -168,8 +178,4 @@ def test_classifiers_need_one_label_per_image() -> None:
     with pytest.raises(
         NotApplicableError, match="needs one label per image; those of dataset 'd' have several"
     ):
-        classification_needs(_dataset(splits), BASELINE)
-
-
-def _dataset(splits: dict[str, Split]) -> Dataset:
-    return Dataset("d", ("a", "b", "c"), splits)
+        classification_needs(make_dataset(splits, "abc"), BASELINE)

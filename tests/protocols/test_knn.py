@@ -1,6 +1,7 @@
 """k-NN votes by hand, against a slow implementation and scikit-learn; and their laws."""
 
 import tracemalloc
+from collections.abc import Callable, Iterator
 
 import faiss
 import numpy as np
@@ -9,11 +10,13 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from bob.errors import ConfigError
 from bob.io.paths import shipped
+from bob.numerics.arrays import Doubles, Floats, Ints
 from bob.numerics.search.neighbours import Neighbours, search
+from bob.numerics.search.similarity import MetricName
 from bob.outcomes import ClassPredictions
-from bob.protocols.knn import clamped, knn, votes_per_k
-from bob.protocols.protocol import Problem
-from bob.specs import KnnSettings
+from bob.protocols.classification import ClassificationProblem
+from bob.protocols.knn import PROTOCOL, KnnSettings, clamped, votes_per_k
+from bob.protocols.protocol import Result
 from bob.specs.yaml import build, read_yaml
 from tests.builders.search import slow_similarities
 
@@ -27,12 +30,13 @@ SETTINGS = KnnSettings(
 )
 
 EUCLIDEAN = KnnSettings(k=(5,), metric="euclidean", vote="majority")
-METRICS, VOTES = ("cosine", "euclidean"), (0.07, 0.5, None)
-"""Votes by temperature; None is the majority."""
+METRICS: tuple[MetricName, ...] = ("cosine", "euclidean")
+TEMPERATURES = (0.07, 0.5, None)
+"""Temperatures of the weighted vote; None is the majority vote."""
 
 
 @pytest.fixture(scope="module", autouse=True)
-def one_thread():
+def one_thread() -> Iterator[None]:
     """The searches are small: threads would wait for each other more than work."""
     threads = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(1)
@@ -40,7 +44,10 @@ def one_thread():
     faiss.omp_set_num_threads(threads)
 
 
-def blobs(n: int = 300, q: int = 60, d: int = 16, classes: int = 7, seed: int = 0):
+def blobs(
+    n: int = 300, q: int = 60, d: int = 16, classes: int = 7, seed: int = 0
+) -> tuple[Floats, Ints, Floats, Ints]:
+    """Return Gaussian clusters: train rows and labels, then query rows and labels."""
     rng = np.random.default_rng(seed)
     centres = rng.normal(size=(classes, d))
     y, query_y = rng.integers(classes, size=n), rng.integers(classes, size=q)
@@ -48,14 +55,37 @@ def blobs(n: int = 300, q: int = 60, d: int = 16, classes: int = 7, seed: int = 
     return x, y, (centres[query_y] + 1.5 * rng.normal(size=(q, d))).astype(np.float32), query_y
 
 
-def problem(x, y, test_x, test_y, classes=7) -> Problem:
-    held_out = np.zeros(len(y), bool)
-    held_out[::5] = True
-    return Problem(x, y, held_out, test_x, test_y, classes)
+def solve(
+    x: Floats,
+    y: Ints,
+    test_x: Floats,
+    test_y: Ints,
+    settings: KnnSettings = SETTINGS,
+    held_out: np.ndarray | None = None,
+    classes: int = 7,
+) -> Result:
+    """Solve a problem of which every fifth train row is held out."""
+    if held_out is None:
+        held_out = np.arange(len(y)) % 5 == 0
+    problem = ClassificationProblem(x, y, held_out, test_x, test_y, classes)
+    return PROTOCOL.solve(problem, settings, "cpu")
 
 
-def slow_votes(x, y, queries, k, temperature, classes, metric="cosine"):
-    """One query at a time, a sort by (similarity, index), one neighbour at a time."""
+def rotation(d: int, seed: int = 1) -> Doubles:
+    turn, _ = np.linalg.qr(np.random.default_rng(seed).normal(size=(d, d)))
+    return turn
+
+
+def slow_votes(
+    x: Floats,
+    y: Ints,
+    queries: Floats,
+    k: int,
+    temperature: float | None,
+    classes: int,
+    metric: MetricName = "cosine",
+) -> Doubles:
+    """Return votes (Q, C): a sort by (similarity, index) per query, one neighbour at a time."""
     votes = np.zeros((len(queries), classes))
     for row, similarity in enumerate(slow_similarities(x, queries, metric)):
         for neighbour in sorted(range(len(x)), key=lambda i: (-similarity[i], i))[:k]:
@@ -67,8 +97,8 @@ def slow_votes(x, y, queries, k, temperature, classes, metric="cosine"):
     return votes
 
 
-def slow_rank(votes, true):
-    """How many classes come before the true one; all C where it has no votes."""
+def slow_rank(votes: Doubles, true: int) -> int:
+    """Return how many classes come before the true one; C where it has no votes."""
     if votes[true] == 0:
         return len(votes)
     return sum(
@@ -78,16 +108,66 @@ def slow_rank(votes, true):
     )
 
 
+# --- votes
+
+
+def test_equal_votes_go_to_the_lower_class() -> None:
+    """Two equally near neighbours, of classes 1 and 0, have the same votes."""
+    neighbours = Neighbours(np.array([[0.5, 0.5]], np.float32), np.array([[0, 1]]))
+    (outcome,) = votes_per_k(neighbours, np.array([1, 0]), np.array([1]), 2, [2], 0.07)
+    assert outcome.predicted.tolist() == [0] and outcome.rank.tolist() == [1]
+
+
+def test_majority_votes_by_hand() -> None:
+    """Neighbours of classes 2, 0, 0, 1, 1 have one vote each, among 3 and among 9 classes.
+
+    k = 1: class 2. k = 2: 0 and 2 tie, so 0. k = 3: 0. k = 5: 0 and 1 tie, and 2 is third.
+    """
+    neighbours = Neighbours(np.array([[0.9, 0.8, 0.7, 0.6, 0.5]], np.float32), np.arange(5)[None])
+    for classes in (3, 9):
+        outcomes = votes_per_k(
+            neighbours, np.array([2, 0, 0, 1, 1]), np.array([2]), classes, [1, 2, 3, 5], None
+        )
+        assert [int(outcome.predicted[0]) for outcome in outcomes] == [2, 0, 0, 0]
+        assert [int(outcome.rank[0]) for outcome in outcomes] == [0, 1, 1, 2]
+
+
+def test_weighted_votes_by_hand() -> None:
+    """T = 0.5, similarities 0.9, 0.8, 0.1 of classes 2, 0, 0.
+
+    k = 1: class 2. k = 2: e^0 against e^-0.2, so class 2. k = 3: 1 against 0.8187 + e^-1.6 =
+    0.2019, so 1 against 1.0206: class 0. At k = 1 class 0 has no votes at all.
+    """
+    neighbours = Neighbours(np.array([[0.9, 0.8, 0.1]], np.float32), np.array([[0, 1, 2]]))
+    outcomes = votes_per_k(neighbours, np.array([2, 0, 0]), np.array([0]), 3, [1, 2, 3], 0.5)
+    assert [int(outcome.predicted[0]) for outcome in outcomes] == [2, 2, 0]
+    assert [int(outcome.rank[0]) for outcome in outcomes] == [3, 1, 0]
+
+
+def test_a_distant_neighbour_s_vote_does_not_underflow_to_zero() -> None:
+    """e^(−2 / 0.001) is 0 in float64; the class has a neighbour all the same, and comes second."""
+    neighbours = Neighbours(np.array([[1, -1]], np.float32), np.array([[0, 1]]))
+    (outcome,) = votes_per_k(neighbours, np.array([3, 5]), np.array([5]), 9, [2], 0.001)
+    assert outcome.rank.tolist() == [1]
+
+
+def test_query_labels_beyond_the_classes_are_refused() -> None:
+    neighbours = Neighbours(np.array([[1]], np.float32), np.array([[0]]))
+    with pytest.raises(ValueError, match=r"query_y must lie in 0..2; got 3..3"):
+        votes_per_k(neighbours, np.array([0]), np.array([3]), 3, [1], None)
+
+
 @pytest.mark.parametrize("metric", METRICS)
-@pytest.mark.parametrize("temperature", VOTES)
+@pytest.mark.parametrize("temperature", TEMPERATURES)
 @pytest.mark.parametrize("classes", [7, 1000])
-def test_votes_equal_a_slow_implementation(classes, temperature, metric):
-    """Fewer classes than k, and more."""
+def test_votes_equal_a_slow_implementation(
+    classes: int, temperature: float | None, metric: MetricName
+) -> None:
+    """With fewer classes than k, and with more."""
     ks = [1, 5, 20, 100]
     x, y, queries, query_y = blobs(classes=classes)
-    query_y[::2] = y[
-        search(x, queries, 5, metric=metric).index[::2, 3]
-    ]  # so that with 1,000 classes the true one is among the neighbours
+    # so that with 1,000 classes the true one is among the neighbours
+    query_y[::2] = y[search(x, queries, 5, metric=metric).index[::2, 3]]
     outcomes = votes_per_k(
         search(x, queries, 100, metric=metric), y, query_y, classes, ks, temperature
     )
@@ -100,8 +180,10 @@ def test_votes_equal_a_slow_implementation(classes, temperature, metric):
 
 
 @pytest.mark.parametrize("metric", METRICS)
-@pytest.mark.parametrize("temperature", VOTES)
-def test_every_k_from_one_search_equals_each_k_alone(temperature, metric):
+@pytest.mark.parametrize("temperature", TEMPERATURES)
+def test_every_k_from_one_search_equals_each_k_alone(
+    temperature: float | None, metric: MetricName
+) -> None:
     x, y, queries, query_y = blobs()
     ks = [1, 3, 10, 50]
     together = votes_per_k(search(x, queries, 50, metric=metric), y, query_y, 7, ks, temperature)
@@ -114,41 +196,46 @@ def test_every_k_from_one_search_equals_each_k_alone(temperature, metric):
 
 
 @pytest.mark.parametrize("metric", METRICS)
-@pytest.mark.parametrize("temperature", VOTES)
+@pytest.mark.parametrize("temperature", TEMPERATURES)
 @pytest.mark.parametrize("k", [1, 5, 50])
-def test_predictions_are_scikit_learn_s(k, temperature, metric):
-    """Its cosine distance is 1 − similarity. Its `uniform` vote gives ties to the lower class too."""
+def test_predictions_are_scikit_learn_s(
+    k: int, temperature: float | None, metric: MetricName
+) -> None:
+    """Its cosine distance is 1 − similarity; its uniform vote gives ties to the lower class too."""
     x, y, queries, query_y = blobs(d=48)
 
-    def weighted(distance):
-        return np.exp(((1 - distance) if metric == "cosine" else -distance) / temperature)
+    def weight(distance: Doubles) -> Doubles:
+        assert temperature is not None
+        similarity: Doubles = np.exp(
+            ((1 - distance) if metric == "cosine" else -distance) / temperature
+        )
+        return similarity
 
-    peer = KNeighborsClassifier(
-        k, metric=metric, algorithm="brute", weights="uniform" if temperature is None else weighted
-    ).fit(x, y)
+    weights = "uniform" if temperature is None else weight
+    peer = KNeighborsClassifier(k, metric=metric, algorithm="brute", weights=weights).fit(x, y)
     (outcome,) = votes_per_k(search(x, queries, k, metric=metric), y, query_y, 7, [k], temperature)
     assert outcome.predicted.tolist() == peer.predict(queries).tolist()
 
 
-def test_no_queries_have_no_neighbours():
+def test_there_may_be_no_queries() -> None:
     x, y, _, _ = blobs()
-    found = search(x, x[:0], 5)
-    assert found.index.shape == (0, 5)
-    assert [len(outcome) for outcome in votes_per_k(found, y, y[:0], 7, [1, 5], 0.07)] == [0, 0]
+    neighbours = search(x, x[:0], 5)
+    assert neighbours.index.shape == (0, 5)
+    outcomes = votes_per_k(neighbours, y, y[:0], 7, [1, 5], 0.07)
+    assert [len(outcome) for outcome in outcomes] == [0, 0]
 
 
-def test_votes_take_memory_for_neither_classes_nor_queries():
+def test_memory_of_votes_depends_on_neither_classes_nor_queries() -> None:
     """Votes of 2,000 queries on 100,000 classes would be 1.6 GB."""
     rng = np.random.default_rng(0)
     y, index = rng.integers(100_000, size=5000), rng.integers(5000, size=(2000, 100))
     neighbours = Neighbours(-np.sort(-rng.random((2000, 100), np.float32), 1), index)
-    assert (
-        traced_mib(lambda: votes_per_k(neighbours, y, y[:2000], 100_000, [1, 10, 100], 0.07)) < 32
-    )
+    peak_mib = traced_mib(lambda: votes_per_k(neighbours, y, y[:2000], 100_000, [1, 10, 100], 0.07))
+    assert peak_mib < 32
 
 
-def traced_mib(call) -> float:
-    """The most that numpy held at once during a call."""
+def traced_mib(call: Callable[[], object]) -> float:
+    """Return the peak memory that numpy allocated during a call."""
     tracemalloc.start()
     call()
     peak = tracemalloc.get_traced_memory()[1]
@@ -156,82 +243,126 @@ def traced_mib(call) -> float:
     return peak / 2**20
 
 
-def test_equal_votes_go_to_the_lower_class():
-    """Two neighbours, equally near, of classes 1 and 0: both have the same votes."""
-    neighbours = Neighbours(np.array([[0.5, 0.5]], np.float32), np.array([[0, 1]]))
-    (outcome,) = votes_per_k(neighbours, np.array([1, 0]), np.array([1]), 2, [2], 0.07)
-    assert outcome.predicted.tolist() == [0] and outcome.rank.tolist() == [1]
-
-
-def test_votes_are_counted_by_hand():
-    """Classes 2, 0, 0, 1, 1, one vote each, of 3 and of 9 classes: k = 1: 2. k = 2: 0 and 2 tie: 0. k = 3: 0. k = 5: 0 and 1 tie, 2 is third."""
-    neighbours = Neighbours(np.array([[0.9, 0.8, 0.7, 0.6, 0.5]], np.float32), np.arange(5)[None])
-    for classes in (3, 9):
-        outcomes = votes_per_k(
-            neighbours, np.array([2, 0, 0, 1, 1]), np.array([2]), classes, [1, 2, 3, 5], None
-        )
-        assert [int(outcome.predicted[0]) for outcome in outcomes] == [2, 0, 0, 0]
-        assert [int(outcome.rank[0]) for outcome in outcomes] == [0, 1, 1, 2]
-
-
-def test_a_distant_neighbour_s_vote_does_not_underflow_to_none():
-    """e^(−2 / 0.001) is 0 in float64; the class has a neighbour all the same, and comes second."""
-    neighbours = Neighbours(np.array([[1, -1]], np.float32), np.array([[0, 1]]))
-    (outcome,) = votes_per_k(neighbours, np.array([3, 5]), np.array([5]), 9, [2], 0.001)
-    assert outcome.rank.tolist() == [1]
-
-
-def test_a_class_beyond_the_classes_is_refused():
-    neighbours = Neighbours(np.array([[1]], np.float32), np.array([[0]]))
-    with pytest.raises(ValueError, match=r"query_y must lie in 0..2; got 3..3"):
-        votes_per_k(neighbours, np.array([0]), np.array([3]), 3, [1], None)
-
-
-def test_votes_by_hand():
-    """T = 0.5, similarities 0.9, 0.8, 0.1 of classes 2, 0, 0.
-
-    k = 1: class 2. k = 2: e^0 against e^-0.2: class 2. k = 3: 1 against 0.8187 + e^-1.6 = 0.2019, so 1 against 1.0206: class 0.
-    """
-    neighbours = Neighbours(np.array([[0.9, 0.8, 0.1]], np.float32), np.array([[0, 1, 2]]))
-    outcomes = votes_per_k(neighbours, np.array([2, 0, 0]), np.array([0]), 3, [1, 2, 3], 0.5)
-    assert [int(outcome.predicted[0]) for outcome in outcomes] == [2, 2, 0]
-    assert [int(outcome.rank[0]) for outcome in outcomes] == [3, 1, 0], (
-        "at k = 1 class 0 has no votes at all"
-    )
-
-
-def test_k_is_clamped_to_the_train_examples():
-    assert clamped([1, 5, 200], 7) == [1, 5, 7] and clamped([10, 20], 4) == [4]
-    x, y, queries, query_y = blobs(n=30)
-    result = knn(problem(x, y, queries, query_y), SETTINGS, "cpu")
-    assert [part.suffix for part in result.parts] == ["", "k1", "k5", "k10", "k20", "k30"]
-
-
 @pytest.mark.parametrize("metric", METRICS)
-def test_all_of_train_can_vote(metric):
-    """k = N: every class has as many votes as train examples, whatever the query."""
+def test_all_train_rows_can_vote(metric: MetricName) -> None:
+    """At k = N every class has as many votes as train examples, whatever the query."""
     x, y, queries, query_y = blobs(n=40)
     (outcome,) = votes_per_k(search(x, queries, 40, metric=metric), y, query_y, 7, [40], None)
     assert set(outcome.predicted) == {np.bincount(y).argmax()}
 
 
-def test_one_k_leaves_nothing_to_choose():
-    """No row is held out, or all are: neither matters."""
+def test_chunks_of_queries_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, y, queries, query_y = blobs(q=100)
+    (together,) = votes_per_k(search(x, queries, 20), y, query_y, 7, [20], 0.07)
+    monkeypatch.setattr("bob.protocols.knn.QUERIES_PER_CHUNK", 7)
+    (chunked,) = votes_per_k(search(x, queries, 20), y, query_y, 7, [20], 0.07)
+    assert isinstance(chunked, ClassPredictions)
+    np.testing.assert_array_equal(together.rank, chunked.rank)
+
+
+def test_permuting_train_rows_and_renumbering_classes_changes_no_score() -> None:
+    x, y, queries, query_y = blobs()
+    order = np.random.default_rng(1).permutation(len(x))
+    number = np.random.default_rng(2).permutation(7)
+    (plain,) = votes_per_k(search(x, queries, 20), y, query_y, 7, [20], 0.07)
+    (other,) = votes_per_k(
+        search(x[order], queries, 20), number[y[order]], number[query_y], 7, [20], 0.07
+    )
+    np.testing.assert_array_equal(plain.rank, other.rank)
+
+
+# --- the protocol
+
+
+def test_k_is_clamped_to_the_train_examples() -> None:
+    assert clamped([1, 5, 200], 7) == [1, 5, 7] and clamped([10, 20], 4) == [4]
+    result = solve(*blobs(n=30))
+    assert [part.suffix for part in result.parts] == ["", "k1", "k5", "k10", "k20", "k30"]
+
+
+def test_a_single_k_is_not_chosen() -> None:
+    """Neither no held-out row nor only held-out rows matter."""
     x, y, queries, query_y = blobs()
     results = [
-        knn(Problem(x, y, np.full(300, held), queries, query_y, 7), EUCLIDEAN, "cpu")
-        for held in (False, True)
+        solve(x, y, queries, query_y, EUCLIDEAN, np.full(300, held)) for held in (False, True)
     ]
     for result in results:
         assert result.detail == {"k": 5} and [part.suffix for part in result.parts] == ["", "k5"]
         peer = KNeighborsClassifier(5, algorithm="brute").fit(x, y)
         assert result.outcome.predicted.tolist() == peer.predict(queries).tolist()
-    few = knn(
-        Problem(x[:4], y[:4], np.zeros(4, bool), queries, query_y, 7),
-        SETTINGS.model_copy(update={"k": (10, 20)}),
-        "cpu",
-    )
+    settings = SETTINGS.model_copy(update={"k": (10, 20)})
+    few = solve(x[:4], y[:4], queries, query_y, settings, np.zeros(4, bool))
     assert few.detail == {"k": 4}
+
+
+def test_the_choice_of_k_does_not_depend_on_test_data() -> None:
+    x, y, queries, query_y = blobs(n=600)
+    detail = solve(x, y, queries, query_y).detail
+    assert solve(x, y, queries[::-1].copy(), np.roll(query_y, 1)).detail == detail
+    curve = detail["held_out_curve"]
+    assert curve[str(detail["k"])] == max(curve.values())
+
+
+def test_held_out_queries_are_searched_among_the_other_train_rows() -> None:
+    """Each held-out row has a twin among the others, of the same class, so that its nearest
+    neighbour is always right; or of another class, so that it is always wrong: a row never votes
+    for itself.
+    """
+    x, y, queries, query_y = blobs(n=200)
+    twins, held_out = np.repeat(x, 2, axis=0), np.tile([True, False], 200)
+    same = solve(twins, np.repeat(y, 2), queries, query_y, held_out=held_out)
+    assert same.detail["held_out_curve"]["1"] == 1.0
+    other_y = np.stack([y, (y + 1) % 7], 1).ravel()
+    other = solve(twins, other_y, queries, query_y, held_out=held_out)
+    assert other.detail["held_out_curve"]["1"] == 0.0
+
+
+def test_held_out_queries_are_limited() -> None:
+    settings = SETTINGS.model_copy(update={"max_queries": 10})
+    assert solve(*blobs(n=300), settings).detail["held_out_queries"] == 10
+
+
+def test_scaling_and_rotating_features_changes_no_cosine() -> None:
+    x, y, queries, query_y = blobs()
+    turn = rotation(16)
+    plain = solve(x, y, queries, query_y).outcome
+    turned = solve(
+        (100 * x @ turn).astype(np.float32), y, (7 * queries @ turn).astype(np.float32), query_y
+    ).outcome
+    np.testing.assert_array_equal(plain.predicted, turned.predicted)
+
+
+def test_moving_and_rotating_features_changes_no_distance() -> None:
+    x, y, queries, query_y = blobs()
+    moved_x, moved_queries = (
+        (3 * rows @ rotation(16) + 5).astype(np.float32) for rows in (x, queries)
+    )
+    plain = solve(x, y, queries, query_y, EUCLIDEAN).outcome
+    moved = solve(moved_x, y, moved_queries, query_y, EUCLIDEAN).outcome
+    np.testing.assert_array_equal(plain.predicted, moved.predicted)
+
+
+def test_perfect_features_score_1_and_useless_ones_chance() -> None:
+    rng, eye = np.random.default_rng(0), np.eye(4, dtype=np.float32)
+    y, query_y = rng.integers(4, size=400), rng.integers(4, size=2000)
+    perfect = solve(eye[y], y, eye[query_y], query_y, classes=4)
+    assert (perfect.outcome.rank == 0).all()
+    noise, query_noise = (rng.normal(size=(n, 8)).astype(np.float32) for n in (400, 2000))
+    useless = solve(noise, y, query_noise, query_y, classes=4)
+    assert (useless.outcome.rank == 0).mean() == pytest.approx(
+        0.25, abs=3 * (0.25 * 0.75 / 2000) ** 0.5 + 0.02
+    )
+
+
+def test_a_zero_row_has_similarities_and_votes() -> None:
+    x, y, queries, query_y = blobs()
+    x[3] = 0
+    queries[0] = 0
+    assert np.isfinite(search(x, queries, 10).similarity).all()
+    assert solve(x, y, queries, query_y).outcome.rank.max() <= 7
+
+
+# --- settings
 
 
 @pytest.mark.parametrize(
@@ -244,150 +375,21 @@ def test_one_k_leaves_nothing_to_choose():
         ({"temperature": None}, "'temperature' is missing: vote 'weighted' needs one"),
         ({"metric": "manhattan"}, "metric must be one of 'cosine' or 'euclidean'; got 'manhattan'"),
         ({"vote": "weighed"}, "vote must be one of 'weighted' or 'majority'; got 'weighed'"),
+        ({"held_out": None}, "'held_out' is missing: with several k, the one that ranks is chosen"),
+        ({"k": [5]}, r"'held_out' belongs to several k; got 0.2 with k \[5\]"),
     ],
 )
-def test_settings_that_do_not_fit_together_are_refused(changes, message):
+def test_inconsistent_settings_are_refused(changes: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=f"^mine.yaml: settings: {message}"):
         build(KnnSettings, {**SETTINGS.model_dump(), **changes}, "mine.yaml: settings")
 
 
-def test_the_tasks_are_what_the_papers_say():
+def test_the_shipped_tasks_are_those_of_the_papers() -> None:
     dino, corley = (
         build(KnnSettings, read_yaml(shipped("tasks") / f"{name}.yaml")["settings"], name)
         for name in ("knn", "knn_euclidean")
     )
-    assert (dino.metric, dino.vote, dino.temperature) == ("cosine", "weighted", 0.07) and {
-        10,
-        20,
-        100,
-        200,
-    } <= set(dino.k)
-    assert (corley.metric, corley.vote, corley.temperature, corley.k) == (
-        "euclidean",
-        "majority",
-        None,
-        (5,),
-    )
-
-
-def test_k_is_chosen_on_held_out_train_data_alone():
-    x, y, queries, query_y = blobs(n=600)
-    honest = knn(problem(x, y, queries, query_y), SETTINGS, "cpu")
-    spoilt = knn(problem(x, y, queries[::-1].copy(), np.roll(query_y, 1)), SETTINGS, "cpu")
-    assert honest.detail == spoilt.detail, "no choice looks at test"
-    curve = honest.detail["held_out_curve"]
-    assert curve[str(honest.detail["k"])] == max(curve.values())
-
-
-def test_held_out_queries_are_searched_among_the_other_train_rows():
-    """Each held-out row has a twin of the same class among the others, so the nearest neighbour is always right; with itself in the gallery too."""
-    x, y, queries, query_y = blobs(n=200)
-    twice = Problem(
-        np.repeat(x, 2, axis=0), np.repeat(y, 2), np.tile([True, False], 200), queries, query_y, 7
-    )
-    assert knn(twice, SETTINGS, "cpu").detail["held_out_curve"]["1"] == 1.0
-    unlike = Problem(
-        np.repeat(x, 2, axis=0),
-        np.stack([y, (y + 1) % 7], 1).ravel(),
-        np.tile([True, False], 200),
-        queries,
-        query_y,
-        7,
-    )
-    assert knn(unlike, SETTINGS, "cpu").detail["held_out_curve"]["1"] == 0.0, (
-        "a row never votes for itself"
-    )
-
-
-def test_at_most_so_many_held_out_queries_are_searched():
-    x, y, queries, query_y = blobs(n=300)
-    few = SETTINGS.model_copy(update={"max_queries": 10})
-    assert knn(problem(x, y, queries, query_y), few, "cpu").detail["held_out_queries"] == 10
-
-
-def test_scaling_and_rotating_features_changes_nothing():
-    x, y, queries, query_y = blobs()
-    turn, _ = np.linalg.qr(np.random.default_rng(1).normal(size=(16, 16)))
-    plain = knn(problem(x, y, queries, query_y), SETTINGS, "cpu").outcome
-    turned = knn(
-        problem(
-            (100 * x @ turn).astype(np.float32), y, (7 * queries @ turn).astype(np.float32), query_y
-        ),
-        SETTINGS,
-        "cpu",
-    ).outcome
-    np.testing.assert_array_equal(plain.predicted, turned.predicted)
-
-
-def test_moving_and_rotating_features_changes_no_distance():
-    x, y, queries, query_y = blobs()
-    turn, _ = np.linalg.qr(np.random.default_rng(1).normal(size=(16, 16)))
-    plain = knn(problem(x, y, queries, query_y), EUCLIDEAN, "cpu").outcome
-    moved = knn(
-        problem(
-            (3 * x @ turn + 5).astype(np.float32),
-            y,
-            (3 * queries @ turn + 5).astype(np.float32),
-            query_y,
-        ),
-        EUCLIDEAN,
-        "cpu",
-    ).outcome
-    np.testing.assert_array_equal(plain.predicted, moved.predicted)
-
-
-def test_permuting_train_rows_and_relabelling_classes_changes_no_score():
-    x, y, queries, query_y = blobs()
-    order, names = (
-        np.random.default_rng(1).permutation(len(x)),
-        np.random.default_rng(2).permutation(7),
-    )
-    (plain,) = votes_per_k(search(x, queries, 20), y, query_y, 7, [20], 0.07)
-    (other,) = votes_per_k(
-        search(x[order], queries, 20), names[y[order]], names[query_y], 7, [20], 0.07
-    )
-    np.testing.assert_array_equal(plain.rank, other.rank)
-
-
-def test_perfect_features_score_1_and_useless_ones_chance():
-    rng = np.random.default_rng(0)
-    y, query_y = rng.integers(4, size=400), rng.integers(4, size=2000)
-    perfect = knn(
-        problem(
-            np.eye(4, dtype=np.float32)[y], y, np.eye(4, dtype=np.float32)[query_y], query_y, 4
-        ),
-        SETTINGS,
-        "cpu",
-    )
-    assert (perfect.outcome.rank == 0).all()
-    noise = knn(
-        problem(
-            rng.normal(size=(400, 8)).astype(np.float32),
-            y,
-            rng.normal(size=(2000, 8)).astype(np.float32),
-            query_y,
-            4,
-        ),
-        SETTINGS,
-        "cpu",
-    )
-    assert (noise.outcome.rank == 0).mean() == pytest.approx(
-        0.25, abs=3 * (0.25 * 0.75 / 2000) ** 0.5 + 0.02
-    )
-
-
-def test_a_zero_row_is_no_trouble():
-    x, y, queries, query_y = blobs()
-    x[3] = 0
-    queries[0] = 0
-    assert np.isfinite(search(x, queries, 10).similarity).all()
-    assert knn(problem(x, y, queries, query_y), SETTINGS, "cpu").outcome.rank.max() <= 7
-
-
-def test_many_queries_are_voted_on_in_chunks(monkeypatch):
-    x, y, queries, query_y = blobs(q=100)
-    (whole,) = votes_per_k(search(x, queries, 20), y, query_y, 7, [20], 0.07)
-    monkeypatch.setattr("bob.protocols.knn.QUERIES_PER_CHUNK", 7)
-    (chunked,) = votes_per_k(search(x, queries, 20), y, query_y, 7, [20], 0.07)
-    assert isinstance(chunked, ClassPredictions)
-    np.testing.assert_array_equal(whole.rank, chunked.rank)
+    assert (dino.metric, dino.vote, dino.temperature) == ("cosine", "weighted", 0.07)
+    assert {10, 20, 100, 200} <= set(dino.k)
+    assert (corley.metric, corley.vote) == ("euclidean", "majority")
+    assert (corley.temperature, corley.k) == (None, (5,))
