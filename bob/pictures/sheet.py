@@ -1,4 +1,4 @@
-"""Rows of captioned pictures, and a confusion matrix, as one image each."""
+"""Rows of captioned images, or a confusion matrix, drawn as one image."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,27 +9,29 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 TILE_PX = 160
-"""The longer side of a picture."""
+"""Largest width and height of an image with its frame."""
 GAP_PX = 10
 LINE_PX = 16
 FONT_PX = 12
 CHARACTERS = 26
-"""A caption's line at most; more does not fit under a tile."""
+"""Length of a caption's line; longer ones would not fit under a tile."""
 FRAME = {True: (0, 114, 178), False: (213, 94, 0), None: (150, 150, 150)}
-"""Right, wrong, neither: blue, vermilion and grey, told apart by colour-blind readers. Captions say it too."""
+"""Colours for right, wrong and neither: blue, vermilion and grey, which colour-blind readers can
+distinguish. Captions say it, too."""
 
 
 @dataclass(frozen=True)
 class Tile:
-    """One picture with lines under it."""
+    """An image with lines of text under it."""
 
     image: Image.Image
     lines: tuple[str, ...]
     right: bool | None = None
+    """Colour of the frame; see `FRAME`."""
 
 
 def sheet(title: str, rows: Sequence[Sequence[Tile]]) -> Image.Image:
-    """The rows below one another, under a title."""
+    """Draw rows of tiles below one another, under a title."""
     lines = max(len(tile.lines) for row in rows for tile in row)
     step_x, step_y = TILE_PX + GAP_PX, TILE_PX + lines * LINE_PX + GAP_PX
     width = max(max(map(len, rows)) * step_x + GAP_PX, int(_font().getlength(title)) + 2 * GAP_PX)
@@ -38,11 +40,11 @@ def sheet(title: str, rows: Sequence[Sequence[Tile]]) -> Image.Image:
     draw.text((GAP_PX, LINE_PX // 2), title, fill="black", font=_font())
     for r, row in enumerate(rows):
         for c, tile in enumerate(row):
-            _place(page, draw, tile, GAP_PX + c * step_x, 2 * LINE_PX + r * step_y)
+            _draw_tile(page, draw, tile, GAP_PX + c * step_x, 2 * LINE_PX + r * step_y)
     return page
 
 
-def _place(page: Image.Image, draw: ImageDraw.ImageDraw, tile: Tile, x: int, y: int) -> None:
+def _draw_tile(page: Image.Image, draw: ImageDraw.ImageDraw, tile: Tile, x: int, y: int) -> None:
     small = tile.image.copy()
     small.thumbnail((TILE_PX - 6, TILE_PX - 6))
     draw.rectangle((x, y, x + TILE_PX - 1, y + TILE_PX - 1), outline=FRAME[tile.right], width=3)
@@ -52,7 +54,7 @@ def _place(page: Image.Image, draw: ImageDraw.ImageDraw, tile: Tile, x: int, y: 
 
 
 def confusion_sheet(title: str, counts: NDArray[np.int64], names: Sequence[str]) -> Image.Image:
-    """counts (C, C), true classes below one another; darker is a larger share of the true class."""
+    """Draw counts (C, C), one row per true class; darker is a larger share of the true class."""
     cell, margin = 34, int(max(_font().getlength(shortened(name)) for name in names)) + 3 * GAP_PX
     side = margin + cell * len(names) + GAP_PX
     page = Image.new(
@@ -64,7 +66,7 @@ def confusion_sheet(title: str, counts: NDArray[np.int64], names: Sequence[str])
     top = margin + LINE_PX
     for i, name in enumerate(names):
         draw.text((GAP_PX, top + i * cell + cell // 3), shortened(name), fill="black", font=_font())
-        _upright(page, shortened(name), margin + i * cell + cell // 3, top)
+        _draw_upwards(page, shortened(name), margin + i * cell + cell // 3, top)
         for j in range(len(names)):
             shade = int(255 * (1 - share[i, j]))
             box = (
@@ -82,8 +84,8 @@ def confusion_sheet(title: str, counts: NDArray[np.int64], names: Sequence[str])
     return page
 
 
-def _upright(page: Image.Image, text: str, x: int, bottom: int) -> None:
-    """Text that runs upwards and ends at `bottom`."""
+def _draw_upwards(page: Image.Image, text: str, x: int, bottom: int) -> None:
+    """Draw text that runs upwards and ends at `bottom`."""
     band = Image.new("RGB", (int(_font().getlength(text)) + 4, LINE_PX), "white")
     ImageDraw.Draw(band).text((0, 0), text, fill="black", font=_font())
     turned = band.rotate(90, expand=True)
@@ -91,11 +93,11 @@ def _upright(page: Image.Image, text: str, x: int, bottom: int) -> None:
 
 
 def shortened(text: str) -> str:
-    """One line that fits under a tile."""
+    """Return the text as one line that fits under a tile."""
     line = " ".join(text.split())
     return line if len(line) <= CHARACTERS else line[: CHARACTERS - 1] + "…"
 
 
 def _font() -> ImageFont.FreeTypeFont:
-    """DejaVu Sans, which comes with matplotlib and knows Latin, Greek, Cyrillic, Arabic and Hebrew."""
+    """Return DejaVu Sans, which matplotlib ships: Latin, Greek, Cyrillic, Arabic and Hebrew."""
     return ImageFont.truetype(f"{mpl.get_data_path()}/fonts/ttf/DejaVuSans.ttf", FONT_PX)
