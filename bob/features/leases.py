@@ -14,55 +14,21 @@ renamed, and two owners would write the same rows.
 import contextlib
 import json
 import os
-import socket
 import threading
 import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import psutil
-
+from bob.errors import StoreError
 from bob.io.files import disk_errors
+from bob.io.processes import process_is_gone, this_process
 
 HEARTBEAT_SECONDS = 15.0
 STALE_SECONDS = 120.0
 """Eight heartbeats, and longer than a network file system caches what it has read (60 s on NFS)."""
-
-
-def this_process() -> dict[str, Any]:
-    """Identify this process across hosts, containers and reuse of process ids.
-
-    A process id is unique only within one boot of one machine and one process-id namespace, and
-    may be reused after its process ends.
-    """
-    return {"machine": _machine(), "pid": os.getpid(), "born": _start_time(psutil.Process())}
-
-
-def _start_time(process: psutil.Process) -> float:
-    """Return when a process started, which distinguishes it from later processes with its id.
-
-    Counted from the machine's boot where the system reports it, because the time of day jumps when
-    a clock is set. Raises psutil.Error if there is no such process.
-    """
-    try:
-        return float(Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[19])
-    except (OSError, IndexError):
-        return process.create_time()
-
-
-@lru_cache
-def _machine() -> str:
-    """Identify the host, its boot and the process-id namespace."""
-    parts = [socket.gethostname()]
-    with contextlib.suppress(OSError):
-        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
-    with contextlib.suppress(OSError):
-        parts.append(str(Path("/proc/self/ns/pid").readlink()))
-    return "/".join(parts)
 
 
 @dataclass(eq=False)
@@ -94,10 +60,8 @@ class Lease:
 
     def _is_valid(self) -> bool:
         """Return whether the file is still this lease's: a stale one may have been taken over."""
-        try:
-            return bool(_parsed(self.path.read_bytes()).get("nonce") == self.content["nonce"])
-        except OSError:
-            return False
+        state = _read_state(self.path)
+        return state is not None and _parsed(state).get("nonce") == self.content["nonce"]
 
 
 class _Heartbeat:
@@ -140,24 +104,23 @@ class LeaseObserver:
 
     clock: Callable[[], float] = time.monotonic
     last_change: dict[Path, tuple[bytes, float]] = field(default_factory=dict)
-    """Lease file → its bytes when last read, and when they were first seen."""
+    """Lease file → its state when last read, and when that was first seen."""
 
     def is_stale(self, path: Path) -> bool:
         """Return whether the lease's owner is gone; False if there is no such lease."""
-        try:
-            data = path.read_bytes()
-        except OSError:
+        state = _read_state(path)
+        if state is None:
             return False
         previous, since = self.last_change.get(path, (None, 0.0))
-        if data != previous:
-            self.last_change[path] = (data, self.clock())
-            return _process_is_gone(_parsed(data))
-        return self.clock() - since > STALE_SECONDS or _process_is_gone(_parsed(data))
+        if state != previous:
+            self.last_change[path] = (state, self.clock())
+            return process_is_gone(_parsed(state))
+        return self.clock() - since > STALE_SECONDS or process_is_gone(_parsed(state))
 
     def acquire(self, path: Path, **content: Any) -> Lease | None:
         """Create a lease, taking over a stale one; None if another process owns it.
 
-        Raises StoreError if the folder cannot be written.
+        Raises StoreError if the folder cannot be written, or a stale lease cannot be removed.
         """
         lease = Lease(path, {**this_process(), "nonce": uuid.uuid4().hex, **content})
         if self.is_stale(path):
@@ -169,6 +132,8 @@ class LeaseObserver:
             except FileExistsError:
                 return None
             try:
+                with contextlib.suppress(OSError):
+                    os.fchmod(handle, 0o644)  # other users must read it whatever our umask
                 os.write(handle, lease.encoded())
             except OSError:
                 path.unlink(missing_ok=True)
@@ -185,15 +150,40 @@ class LeaseObserver:
         first one's new lease, in which case it puts the lease back.
         """
         aside = path.with_name(f"{path.name}.{uuid.uuid4().hex}")
-        with contextlib.suppress(OSError):
-            stale = self.last_change[path][0]
+        stale, _ = self.last_change.pop(path, (None, 0.0))
+        try:
             path.rename(aside)
+        except FileNotFoundError:  # another observer was faster
+            return
+        except OSError as error:
+            raise StoreError(
+                f"{path}: is the lease of a process that is gone, and cannot be removed "
+                f"({error.strerror}); remove it."
+            ) from error
+        with contextlib.suppress(OSError):
             try:
-                if aside.read_bytes() != stale:
+                if _read_state(aside) != stale:
                     os.link(aside, path)
             finally:
                 aside.unlink()
-        self.last_change.pop(path, None)
+
+
+def _read_state(path: Path) -> bytes | None:
+    """Return what changes whenever a lease is renewed: its bytes; None if there is no lease.
+
+    Where the file cannot be read, its modification time changes as well: another user's lease
+    then becomes stale like any other, and nobody waits for it for ever.
+    """
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError:
+        try:
+            status = path.stat()
+        except OSError:
+            return None
+        return f"{status.st_ino} {status.st_size} {status.st_mtime_ns}".encode()
 
 
 def _parsed(data: bytes) -> dict[str, Any]:
@@ -203,16 +193,3 @@ def _parsed(data: bytes) -> dict[str, Any]:
     except ValueError:
         return {}
     return content if isinstance(content, dict) else {}
-
-
-def _process_is_gone(content: dict[str, Any]) -> bool:
-    """Return whether the owner ran on this machine and no longer does."""
-    if content.get("machine") != _machine():
-        return False
-    try:
-        owner = psutil.Process(content["pid"])
-        return bool(_start_time(owner) != content["born"] or owner.status() == psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return True
-    except (psutil.Error, KeyError, TypeError, ValueError):
-        return False

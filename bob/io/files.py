@@ -9,10 +9,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+import xxhash
+
 from bob.errors import StoreError
+from bob.io.processes import process_is_gone, this_machine, this_process
 
 TEMPORARY_PREFIX = ".writing-"
-"""Prefix of a file that is being written; a leftover one belonged to a process that was killed."""
+"""Prefix of a file that is being written; its name also identifies the process that writes it."""
+LEFTOVER_SECONDS = 24 * 3600
+"""Age from which a temporary file of another machine counts as left by a killed process."""
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -26,7 +31,8 @@ def atomic_writer(path: Path) -> Iterator[IO[bytes]]:
     """Open a temporary file that replaces `path` on success and is removed on failure."""
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, dir=path.parent)
+        handle, temporary = tempfile.mkstemp(prefix=_temporary_prefix(), dir=path.parent)
+        _sweep_once(Path(temporary))
         try:
             with os.fdopen(handle, "wb") as file:
                 yield file
@@ -44,13 +50,60 @@ def require_writable(folder: Path) -> None:
     """Raise StoreError if `folder` cannot be written: before hours of work rather than after."""
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(prefix=TEMPORARY_PREFIX, dir=folder):
+        with tempfile.NamedTemporaryFile(prefix=_temporary_prefix(), dir=folder):
             pass
 
 
 def slug(name: str) -> str:
     """Return a name as part of a path: letters, digits, '.', '_' and '-'; others become '_'."""
     return re.sub(r"[^\w.\-]", "_", name).lstrip(".") or "_"
+
+
+_WRITER = re.compile(
+    re.escape(TEMPORARY_PREFIX) + r"(?P<machine>[0-9a-f]{16})-(?P<pid>\d+)-(?P<born>[\d.]+)-.*"
+)
+_swept: set[tuple[int, Path]] = set()
+"""Process id (forks inherit the set) and folder."""
+
+
+def _temporary_prefix() -> str:
+    """Return the beginning of the names of this process's temporary files."""
+    process = this_process()
+    return f"{TEMPORARY_PREFIX}{_machine_digest()}-{process['pid']}-{process['born']}-"
+
+
+def _machine_digest() -> str:
+    return xxhash.xxh3_64_hexdigest(this_machine().encode())
+
+
+def _sweep_once(own: Path) -> None:
+    """Remove leftovers of killed processes beside a new temporary file, once per folder.
+
+    A killed process did not complete what it was writing, so the next one writes it again, into
+    the same folder. Ages are differences of the file system's own times.
+    """
+    folder = own.parent.absolute()
+    if (os.getpid(), folder) in _swept:
+        return
+    _swept.add((os.getpid(), folder))
+    with contextlib.suppress(OSError):
+        now = own.stat().st_mtime
+        for path in folder.glob(f"{TEMPORARY_PREFIX}*"):
+            if path.is_file() and _is_leftover(path, now):
+                path.unlink(missing_ok=True)
+
+
+def _is_leftover(path: Path, now: float) -> bool:
+    """Return whether the process that wrote a temporary file is gone.
+
+    A process of this machine is looked up. Another one changes its file at least once in
+    LEFTOVER_SECONDS, or has ended.
+    """
+    match = _WRITER.fullmatch(path.name)
+    if match and match["machine"] == _machine_digest():
+        pid, born = int(match["pid"]), float(match["born"])
+        return process_is_gone({"machine": this_machine(), "pid": pid, "born": born})
+    return now - path.stat().st_mtime > LEFTOVER_SECONDS
 
 
 def _flush_folder(folder: Path) -> None:

@@ -18,9 +18,10 @@ import pytest
 from bob.extraction import work_queue
 from bob.extraction.work_queue import SpanQueue
 from bob.features import leases
-from bob.features.leases import STALE_SECONDS, LeaseObserver, this_process
+from bob.features.leases import STALE_SECONDS, LeaseObserver
 from bob.features.sharding import SPAN_IMAGES
 from bob.features.store import FeatureStore
+from bob.io.processes import this_process
 from tests.builders.features import KEY as SMALL_KEY
 from tests.builders.features import shard
 
@@ -259,6 +260,7 @@ import dataclasses
 from pathlib import Path
 from bob.extraction.work_queue import SpanQueue
 from bob.features.store import FeatureStore
+from bob.io.processes import this_process
 from tests.builders.features import KEY, shard
 store, count, dies = FeatureStore(Path(sys.argv[1])), int(sys.argv[2]), sys.argv[3] == "dies"
 key = dataclasses.replace(KEY, count=count)
