@@ -532,7 +532,7 @@ def test_page_and_figures_have_a_style_for_every_family() -> None:
         for name in get_args(literal)
     }
     assert {"precomputed", "external", "clip"} <= families
-    page = CHECKOUT / "bob" / "leaderboard" / "page"
+    page = CHECKOUT / "bob" / "leaderboards" / "page"
     shapes, boxes, colours = (
         (page / name).read_text()
         for name in ("scripts/dom.js", "scripts/controls.js", "styles/base.css")
