@@ -6,6 +6,7 @@ distinct geometry, and stores the features or sums statistics over them. Memory 
 the number of images.
 """
 
+import functools
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -17,15 +18,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bob.datasets.dataset import Split
-from bob.errors import BobError, UnreadableImageError
+from bob.errors import BobError, StoreError, UnreadableImageError
 from bob.extraction.accumulators import Accumulator
 from bob.extraction.blocks import ImageBlock, image_blocks
 from bob.extraction.embedder import Embedder
 from bob.extraction.progress import ProgressListener, Spent
 from bob.extraction.runtimes.memory import keep_freed_memory
 from bob.extraction.work_queue import Span, SpanQueue
-from bob.features.key import StoreKey
-from bob.features.shard import Effort, Shard
+from bob.features.key import FeatureKey, StatisticsKey, StoreKey
+from bob.features.shard import Effort, Shard, round_to
 from bob.features.store import FeatureStore
 from bob.specs import Output
 
@@ -186,6 +187,8 @@ class _DeviceWorker:
             )
             for sink in sinks:
                 sink.add(block.positions, embedded[sink.target.output])
+        except StoreError as error:
+            return self._fail(member, f"backbone {member.name!r}: {error}")
         except BobError as error:
             return self._fail(member, str(error))
         except Exception as error:  # a backbone's own code can raise anything
@@ -218,9 +221,10 @@ class _Sink(Protocol):
 
 def _sink(target: Target, span: Span) -> _Sink:
     numbers = list(span.missing[target.key])
-    if target.accumulator is None:
-        return _RowSink(target, numbers)
-    return _StatisticsSink(target, numbers, target.accumulator)
+    if isinstance(target.key, FeatureKey):
+        return _RowSink(target, numbers, target.key.stored)
+    assert isinstance(target.key, StatisticsKey) and target.accumulator is not None
+    return _StatisticsSink(target, numbers, target.accumulator, target.key.features.shape)
 
 
 @dataclass(eq=False)
@@ -230,12 +234,17 @@ class _RowSink:
     target: Target
     numbers: list[int]
     """Shards that are missing, ascending."""
+    stored: str
+    """Data type in the store."""
     effort: Effort = field(default_factory=Effort)
-    _rows: list[NDArray[np.float32]] = field(default_factory=list)
+    _rows: list[NDArray[Any]] = field(default_factory=list)
     _positions: list[NDArray[np.int64]] = field(default_factory=list)
 
     def add(self, positions: NDArray[np.int64], features: NDArray[np.float32]) -> None:
-        self._rows.append(features)
+        wanted = np.isin(positions // self.target.key.sharding.images, self.numbers)
+        if not wanted.all():  # shards that exist already, or none that is missing any more
+            positions, features = positions[wanted], features[wanted]
+        self._rows.append(round_to(features, self.stored))
         self._positions.append(positions)
 
     def complete(self, stop: int, bad: Mapping[int, str]) -> list[tuple[int, Shard]]:
@@ -266,13 +275,17 @@ class _StatisticsSink:
     target: Target
     numbers: list[int]
     accumulator: Accumulator
+    shape: tuple[int, ...]
+    """Shape of the features of one image."""
     effort: Effort = field(default_factory=Effort)
-    _statistics: dict[str, NDArray[Any]] | None = None
+
+    @functools.cached_property
+    def statistics(self) -> dict[str, NDArray[Any]]:
+        """Sums so far; empty ones where no image of the span can be read."""
+        return self.accumulator.start(self.shape)
 
     def add(self, positions: NDArray[np.int64], features: NDArray[np.float32]) -> None:
-        if self._statistics is None:
-            self._statistics = self.accumulator.start(features.shape[1:])
-        self.accumulator.update(self._statistics, positions, features)
+        self.accumulator.update(self.statistics, positions, features)
 
     def complete(self, stop: int, bad: Mapping[int, str]) -> list[tuple[int, Shard]]:
         (number,) = self.numbers or (None,)
@@ -280,7 +293,7 @@ class _StatisticsSink:
             return []
         self.numbers = []
         images = self.target.key.sharding.positions(number)
-        return [(number, Shard(self._statistics or {}, _bad_of(images, bad), self.effort))]
+        return [(number, Shard(self.statistics, _bad_of(images, bad), self.effort))]
 
 
 def _bad_of(images: range, bad: Mapping[int, str]) -> dict[str, str]:

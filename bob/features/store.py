@@ -20,7 +20,7 @@ from bob.errors import StoreError
 from bob.features.key import FeatureKey, StatisticsKey, StoreKey
 from bob.features.leases import Lease, LeaseObserver
 from bob.features.shard import Arrays, Effort, Shard, encode_shard, load_shard
-from bob.io.files import TEMPORARY_PREFIX, write_atomically
+from bob.io.files import TEMPORARY_PREFIX, disk_errors, write_atomically
 
 LEASE_SUFFIX = ".lease"
 KEY_FILE, FAILURE_FILE = "key.json", "failure.json"
@@ -106,7 +106,7 @@ class FeatureStore:
 
     def write(self, key: StoreKey, number: int, shard: Shard) -> None:
         """Store one shard; it is complete on the disk when this returns."""
-        stored = key.stored if isinstance(key, FeatureKey) else "float64"
+        stored = key.stored if isinstance(key, FeatureKey) else None
         write_atomically(self._path(key, number), encode_shard(shard, _place(key, number), stored))
         path = self.folder(key) / KEY_FILE
         if not path.exists():
@@ -147,16 +147,21 @@ class FeatureStore:
         return accumulator.merge([shard.arrays for shard in self._read_all(key)])
 
     def forget(self, key: StoreKey) -> None:
-        """Remove a key's shards and the record of its failure."""
+        """Remove a key's shards and the record of its failure.
+
+        StoreError where the disk refuses.
+        """
         for path in self.folder(key).glob("*.safetensors"):
-            path.unlink(missing_ok=True)
+            with disk_errors(path):
+                path.unlink(missing_ok=True)
         self.clear_failure(key.digest())
 
     def record_failure(self, digest: str, reason: str) -> None:
         """Leave the reason why the features of a key could not be computed.
 
-        Where the disk refuses, it is known in this process only.
+        Where the disk refuses, only this process remembers it.
         """
+        self._unwritten_failures.pop(digest, None)
         try:
             write_atomically(self._failure_path(digest), json.dumps({"reason": reason}).encode())
         except StoreError:
@@ -164,11 +169,12 @@ class FeatureStore:
 
     def failure(self, digest: str) -> str | None:
         """Return why the features of a key could not be computed; None where nothing failed."""
+        if digest in self._unwritten_failures:
+            return self._unwritten_failures[digest]
         try:
-            reason = str(json.loads(self._failure_path(digest).read_bytes())["reason"])
+            return str(json.loads(self._failure_path(digest).read_bytes())["reason"])
         except (OSError, ValueError, KeyError, TypeError):
-            return self._unwritten_failures.get(digest)
-        return reason
+            return None
 
     def clear_failure(self, digest: str) -> None:
         """Forget a failure before another attempt."""
