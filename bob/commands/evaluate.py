@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bob.commands.arguments import local_datasets, usable_device
+from bob.backbones.devices import usable_device
 from bob.commands.compare import print_comparison
 from bob.commands.leaderboard import publish
 from bob.commands.terminal import Terminal, counted
@@ -35,7 +35,7 @@ from bob.precomputed.record import (
 from bob.precomputed.registered_dataset import matched_examples
 from bob.records.record import Record
 from bob.records.store import RecordStore
-from bob.registry import Registry, load_registry, select, task_labels
+from bob.registry import Registry, load_registry, local_datasets, select, task_labels
 from bob.specs import DatasetSpec, Role
 
 FACT_FLAGS = ("family", "params", "gflops", "licence", "revision")

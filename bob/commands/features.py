@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save
 
 from bob.backbones.availability import require_code_permission
-from bob.commands.arguments import local_datasets, usable_device
+from bob.backbones.devices import usable_device
 from bob.commands.terminal import Terminal, counted
 from bob.datasets.dataset import Dataset, SplitName
 from bob.datasets.image_sets import ImageSet
@@ -23,7 +23,14 @@ from bob.features.store import Features
 from bob.io.files import atomic_writer
 from bob.io.paths import default_cache
 from bob.plan import Machine, Places, RunSettings, Workspace
-from bob.registry import Registry, backbone_labels, dataset_labels, load_registry, select
+from bob.registry import (
+    Registry,
+    backbone_labels,
+    dataset_labels,
+    load_registry,
+    local_datasets,
+    select,
+)
 from bob.specs import BackboneSpec, DatasetSpec
 
 FORMATS = (".npz", ".safetensors")

@@ -3,11 +3,11 @@
 import argparse
 import dataclasses
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from bob.backbones.availability import backbone_unavailable_reason, require_code_permission
-from bob.commands.arguments import local_datasets, parse_devices
+from bob.backbones.devices import parse_devices
 from bob.commands.leaderboard import publish
 from bob.commands.terminal import Terminal, counted, duration
 from bob.datasets.availability import dataset_unavailable_reason
@@ -31,16 +31,7 @@ from bob.plan import (
     read_plan,
 )
 from bob.records.record import Record
-from bob.registry import (
-    Registry,
-    Selected,
-    backbone_labels,
-    dataset_labels,
-    load_registry,
-    select,
-    task_labels,
-)
-from bob.specs import BackboneSpec, DatasetSpec, TaskSpec
+from bob.registry import choose_backbones, choose_datasets, load_registry, select, task_labels
 
 SKIPS_LISTED = 3
 """Number of skips for similar reasons up to which each is printed on a line of its own."""
@@ -121,11 +112,13 @@ def make_request(arguments: argparse.Namespace) -> Request:
     """Return the arguments as plain values, with names resolved in the registries."""
     registry = load_registry(arguments.registry, arguments.tasks_dir)
     machine = _machine(arguments, arguments.precision)
+    backbones = choose_backbones(arguments.backbones, registry)
+    require_code_permission([chosen.spec for chosen in backbones], arguments.allow_code)
     tasks = [chosen.spec for chosen in select(arguments.tasks, registry.tasks, "task", task_labels)]
     return Request(
-        backbones=_backbones(arguments, registry),
+        backbones=backbones,
         tasks=tasks,
-        datasets=_datasets(arguments, registry, tasks),
+        datasets=choose_datasets(arguments.datasets, arguments.data, tasks, registry),
         entries=registry.datasets,
         places=Places(arguments.cache_dir or default_cache(), arguments.results),
         settings=RunSettings(
@@ -177,46 +170,6 @@ def _without_downloads(terminal: Terminal, request: Request) -> Request:
             f"{', '.join(sorted(absent))}"
         )
     return dataclasses.replace(request, backbones=here, datasets=datasets)
-
-
-def _backbones(arguments: argparse.Namespace, registry: Registry) -> list[Selected[BackboneSpec]]:
-    if arguments.backbones is None:
-        chosen = [
-            Selected(spec, False)
-            for spec in registry.backbones.values()
-            if backbone_unavailable_reason(spec) is None
-        ]
-    else:
-        chosen = select(arguments.backbones, registry.backbones, "backbone", backbone_labels)
-    require_code_permission([one.spec for one in chosen], arguments.allow_code)
-    return chosen
-
-
-def _datasets(
-    arguments: argparse.Namespace, registry: Registry, tasks: Sequence[TaskSpec]
-) -> Mapping[str, Sequence[Selected[DatasetSpec]]]:
-    """Return the datasets of each task.
-
-    Named datasets and those of `--data` go to every task; without them each task has its own.
-    """
-    own = local_datasets(arguments.data, registry)
-    named = (
-        []
-        if arguments.datasets is None
-        else select(arguments.datasets, registry.datasets, "dataset", dataset_labels)
-    )
-    if own or named:
-        return {task.name: [*named, *own] for task in tasks}
-    return {task.name: _own_datasets(task, registry) for task in tasks}
-
-
-def _own_datasets(task: TaskSpec, registry: Registry) -> list[Selected[DatasetSpec]]:
-    """Return the datasets of a task's file.
-
-    They were not named on the command line, so that unavailable ones are skipped.
-    """
-    chosen = select(",".join(task.datasets), registry.datasets, "dataset", dataset_labels)
-    return [Selected(one.spec, exact=False) for one in chosen]
 
 
 def _not_applicable(plan: Plan) -> list[str]:

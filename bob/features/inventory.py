@@ -2,15 +2,16 @@
 
 A running process announces which features it reads (`in_use`), and nothing that it reads is
 removed. Announcing, and looking before removing, each happen under one lock, so that nobody begins
-to read what is being removed.
+to read what is being removed. Files that the store did not write are never touched.
 """
 
 import contextlib
 import json
-import shutil
+import os
+import re
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -20,10 +21,14 @@ from bob.errors import ConfigError, StoreError
 from bob.features.key import StoreKey
 from bob.features.leases import LeaseObserver
 from bob.features.shard import load_shard
-from bob.features.store import LEASE_SUFFIX, FeatureStore
+from bob.features.store import FAILURE_FILE, KEY_FILE, LEASE_SUFFIX, FeatureStore
 from bob.io.files import TEMPORARY_PREFIX, disk_errors, write_atomically
 
 USERS_FOLDER, DESCRIPTION_FILE = "users", "about.json"
+_DIGEST = re.compile("[0-9a-f]{32}")
+_SHARD = re.compile(r"\d{6,}\.safetensors")
+_LEASE = re.compile(rf"\d{{6,}}{re.escape(LEASE_SUFFIX)}(\.[0-9a-f]{{32}})?")
+_DESCRIPTIONS = (KEY_FILE, DESCRIPTION_FILE, FAILURE_FILE)
 
 
 @dataclass(frozen=True)
@@ -91,18 +96,38 @@ def in_use(root: Path, digests: Iterable[str]) -> Iterator[None]:
 
 
 def stored_features(root: Path) -> list[StoredFeatures]:
-    """List all folders of features, the longest unused first."""
-    folders = [path for path in root.glob("??/*") if path.is_dir() and path.name[0] != "."]
-    return sorted(map(_inspect, folders), key=lambda stored: (stored.last_used, stored.digest))
+    """List all folders of features, the longest unused first. StoreError where one is unreadable.
+
+    Folders that hold only foreign files are not features.
+    """
+    with _read_errors(root):
+        folders = [
+            path
+            for path in root.glob("??/*")
+            if _DIGEST.fullmatch(path.name)
+            and path.name.startswith(path.parent.name)
+            and path.is_dir()
+            and (any(map(_is_ours, path.iterdir())) or not any(path.iterdir()))
+        ]
+        return sorted(map(_inspect, folders), key=lambda stored: (stored.last_used, stored.digest))
 
 
-def damaged_shards(stored: StoredFeatures) -> list[Path]:
-    """List the shards that are not as they were written."""
-    return [
-        path
-        for path in sorted(stored.folder.glob("*.safetensors"))
-        if load_shard(path, f"{stored.digest}/{_number(path)}") is None
-    ]
+def damaged_shards(stored: StoredFeatures) -> dict[Path, str]:
+    """Return the shards that are not as they were written, and what is wrong with each."""
+    damaged = {}
+    for path in _shards(stored.folder):
+        try:
+            if load_shard(path, _place(path)) is None:
+                damaged[path] = "damaged; the next run that needs it recomputes it."
+        except StoreError as error:
+            damaged[path] = str(error).removeprefix(f"{path}: ")
+    return damaged
+
+
+def foreign_files(stored: StoredFeatures) -> list[Path]:
+    """List what lies among the features and was not written by the store."""
+    with _read_errors(stored.folder):
+        return sorted(path for path in stored.folder.iterdir() if not _is_ours(path))
 
 
 def remove(
@@ -110,18 +135,29 @@ def remove(
 ) -> tuple[list[StoredFeatures], list[StoredFeatures]]:
     """Remove folders that no process uses, and return (removed, kept).
 
-    Each folder disappears for readers in one step, before its files are deleted.
+    Each folder disappears for readers in one step, before its files are deleted; it reappears with
+    the foreign files in it, if there are any. StoreError where the disk refuses.
     """
+    return _remove(root, folders, lambda _: True)
+
+
+def _remove(
+    root: Path, folders: Iterable[StoredFeatures], may_go: Callable[[StoredFeatures], bool]
+) -> tuple[list[StoredFeatures], list[StoredFeatures]]:
     removed, kept = [], []
     with disk_errors(root), _lock(root):
+        for leftover in root.glob(f"??/{TEMPORARY_PREFIX}*"):  # of a process that was killed here
+            if leftover.is_dir():
+                _empty(leftover)
         used = _used_digests(root)
         for stored in folders:
-            if stored.digest in used or _is_written(stored.folder):
+            if stored.digest in used or _is_written(stored.folder) or not may_go(stored):
                 kept.append(stored)
             else:
                 aside = stored.folder.with_name(f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}")
                 stored.folder.rename(aside)
-                shutil.rmtree(aside)
+                if not _empty(aside):
+                    aside.rename(stored.folder)
                 removed.append(stored)
     return removed, kept
 
@@ -131,65 +167,140 @@ def move(
 ) -> tuple[list[StoredFeatures], list[StoredFeatures]]:
     """Move folders to another store shard by shard, and return (moved, kept).
 
-    Shards that the target already holds undamaged are kept there; others are copied and verified.
-    A folder is removed here only when the target holds all of its shards and no process uses it.
-    ConfigError where both stores are one folder.
+    Undamaged shards of the target stay; undamaged ones that it lacks are copied and verified. A
+    folder is removed here only when the target holds all of its undamaged shards and no process
+    uses it. ConfigError where the target lies in the present store. StoreError where the disk
+    refuses; nothing has been removed then, and what was copied is complete.
     """
-    target.mkdir(parents=True, exist_ok=True)
-    if root.exists() and root.samefile(target):
-        raise ConfigError(f"{target}: is the store itself; name another folder.")
+    if target.resolve().is_relative_to(root.resolve()):
+        raise ConfigError(f"{target}: is the present cache folder; name another.")
+    with disk_errors(target):
+        target.mkdir(parents=True, exist_ok=True)
+        if root.exists() and root.samefile(target):  # a second mount of the same folder
+            raise ConfigError(f"{target}: is the present cache folder; name another.")
     copied, kept = [], []
     for stored in folders:
         if _is_written(stored.folder):
             kept.append(stored)
-        else:
-            _merge_into(stored, target / stored.digest[:2] / stored.digest)
-            copied.append(stored)
-    moved, used = remove(root, copied)
+            continue
+        try:
+            _copy_missing(stored, _folder_in(target, stored))
+        except StoreError as error:
+            raise StoreError(
+                f"{error} Nothing was removed from {root}, and what was copied is complete: "
+                "the same command resumes."
+            ) from error
+        copied.append(stored)
+    moved, used = _remove(
+        root, copied, lambda stored: not _missing_in(_folder_in(target, stored), stored)
+    )
     return moved, [*kept, *used]
 
 
-def _merge_into(stored: StoredFeatures, folder: Path) -> None:
-    """Copy the undamaged shards and the descriptions that the other folder lacks."""
-    for source in sorted(stored.folder.iterdir()):
-        if source.name.startswith(TEMPORARY_PREFIX) or source.name.endswith(LEASE_SUFFIX):
-            continue
-        copy = folder / source.name
-        if source.suffix != ".safetensors":
-            if source.is_file() and not copy.exists():
-                write_atomically(copy, source.read_bytes())
-            continue
-        place = f"{stored.digest}/{_number(source)}"
-        if load_shard(copy, place) is None and load_shard(source, place) is not None:
-            with disk_errors(copy):
-                write_atomically(copy, source.read_bytes())
-            if load_shard(copy, place) is None:
-                raise StoreError(
-                    f"{copy}: is not what was copied from {source}; nothing is removed."
-                )
+def _folder_in(root: Path, stored: StoredFeatures) -> Path:
+    return root / stored.digest[:2] / stored.digest
 
 
-def _number(path: Path) -> str:
-    """Return the number in a shard's file name as its place spells it."""
-    return str(int(path.stem)) if path.stem.isdigit() else path.stem
+def _copy_missing(stored: StoredFeatures, folder: Path) -> None:
+    """Copy the undamaged shards and the descriptions that another folder lacks."""
+    for source in _missing_in(folder, stored):
+        _copy(source, folder / source.name)
+        if load_shard(folder / source.name, _place(source)) is None:
+            raise StoreError(f"{folder / source.name}: differs from {source} after copying.")
+    for name in _DESCRIPTIONS:
+        if (stored.folder / name).is_file() and not (folder / name).exists():
+            _copy(stored.folder / name, folder / name)
+
+
+def _missing_in(folder: Path, stored: StoredFeatures) -> list[Path]:
+    """List the undamaged shards that another folder lacks, or holds damaged."""
+    return [
+        source
+        for source in _shards(stored.folder)
+        if load_shard(folder / source.name, _place(source)) is None
+        and load_shard(source, _place(source)) is not None
+    ]
+
+
+def _copy(source: Path, copy: Path) -> None:
+    """Copy a file with its times, by which pruning decides."""
+    with _read_errors(source):
+        data, status = source.read_bytes(), source.stat()
+    write_atomically(copy, data)
+    with contextlib.suppress(OSError):
+        os.utime(copy, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def _empty(folder: Path) -> bool:
+    """Delete the store's files in a folder, and the folder; False where foreign files remain."""
+    for path in folder.iterdir():
+        if _is_ours(path):
+            path.unlink(missing_ok=True)
+    if any(folder.iterdir()):
+        return False
+    folder.rmdir()
+    return True
+
+
+def _is_ours(path: Path) -> bool:
+    """Return whether the store writes files of this name."""
+    name = path.name
+    is_ours = (
+        name in _DESCRIPTIONS
+        or name.startswith(TEMPORARY_PREFIX)
+        or _SHARD.fullmatch(name)
+        or _LEASE.fullmatch(name)
+    )
+    return bool(is_ours) and not path.is_dir()
+
+
+def _shards(folder: Path) -> list[Path]:
+    """List the shards of a folder in the order of their numbers."""
+    shards = [path for path in folder.glob("*.safetensors") if _SHARD.fullmatch(path.name)]
+    return sorted(shards, key=lambda path: int(path.stem))
+
+
+def _place(shard: Path) -> str:
+    """Return the place for which a shard must have been written."""
+    return f"{shard.parent.name}/{int(shard.stem)}"
 
 
 def _inspect(folder: Path) -> StoredFeatures:
-    shards = [path.stat() for path in folder.glob("*.safetensors")]
-    description = folder / DESCRIPTION_FILE
-    times = [stat.st_mtime for stat in shards]
-    if description.exists():
-        times.append(description.stat().st_mtime)
-    size_bytes = sum(stat.st_size for stat in shards)
+    shards = []
+    for path in _shards(folder):
+        with contextlib.suppress(FileNotFoundError):  # a run has just replaced it
+            shards.append(path.stat())
+    times = [status.st_mtime for status in shards]
+    with contextlib.suppress(FileNotFoundError):
+        times.append((folder / DESCRIPTION_FILE).stat().st_mtime)
+    size_bytes = sum(status.st_size for status in shards)
     last_used = max(times, default=time.time())
-    return StoredFeatures(folder, _description(description), len(shards), size_bytes, last_used)
+    description = _description(folder / DESCRIPTION_FILE)
+    return StoredFeatures(folder, description, len(shards), size_bytes, last_used)
 
 
 def _description(path: Path) -> Description | None:
+    """Read a description; None where there is none, or it is not one of ours."""
     try:
-        return Description(**json.loads(path.read_bytes()))
+        values = json.loads(path.read_bytes())
+        description = Description(**values)
     except (OSError, ValueError, TypeError):
         return None
+    names = (description.backbone, description.dataset, description.split)
+    counts = (description.images, description.shards)
+    is_valid = all(isinstance(name, str) for name in names) and all(
+        isinstance(count, int) for count in counts
+    )
+    return description if is_valid else None
+
+
+@contextlib.contextmanager
+def _read_errors(path: Path) -> Iterator[None]:
+    """Turn an OSError into a StoreError that names the file."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(f"{error.filename or path}: cannot be read ({error.strerror}).") from error
 
 
 @contextlib.contextmanager
@@ -207,14 +318,25 @@ def _lock(root: Path) -> Iterator[None]:
 
 
 def _used_digests(root: Path) -> set[str]:
-    """Return the digests that living processes use; announcements of dead ones are removed."""
+    """Return the digests that living processes use; announcements of dead ones are removed.
+
+    StoreError where an announcement cannot be read: its process may use any features.
+    """
     observer, used = LeaseObserver(), set[str]()
     for lease in (root / USERS_FOLDER).glob(f"*{LEASE_SUFFIX}"):
         if observer.is_stale(lease):
-            lease.unlink(missing_ok=True)
-        else:
-            with contextlib.suppress(OSError, ValueError):
-                used |= set(json.loads(lease.read_bytes()).get("keys", []))
+            with contextlib.suppress(OSError):
+                lease.unlink(missing_ok=True)
+            continue
+        try:
+            used |= set(json.loads(lease.read_bytes())["keys"])
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise StoreError(
+                f"{lease}: cannot be read, so the features that its process uses are unknown; "
+                "remove the file if no run uses this cache."
+            ) from error
     return used
 
 

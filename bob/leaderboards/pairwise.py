@@ -1,12 +1,20 @@
 """Comparison of two backbones: paired tests on the same examples, per setting and over all."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from bob.leaderboards.cells import BoardCell, BoardColumn, higher_is_better, is_share
+from bob.errors import ConfigError, nearest
+from bob.leaderboards.cells import (
+    BoardCell,
+    BoardColumn,
+    board_cells,
+    comparable,
+    higher_is_better,
+    is_share,
+)
 from bob.leaderboards.ranking import MIN_DATASETS, Basis
 from bob.metrics import METRICS
 from bob.metrics.intervals import DRAWS, resampled
@@ -70,6 +78,27 @@ class Comparison:
     per_setting: tuple[PairedComparison, ...]
     overall: MeanDifference | None
     """None if some metric is not a share, or if there is no common setting."""
+
+
+def compare_records(a: str, b: str, records: Iterable[Record], outcomes: Outcomes) -> "Comparison":
+    """Compare two backbones by their records, setting by setting and over all settings.
+
+    ConfigError if one of them has no records, or if they share no setting.
+    """
+    kept, _ = comparable(records)
+    names = sorted({record.backbone_name for record in kept})
+    for name in (a, b):
+        if name not in names:
+            raise ConfigError(
+                f"no records of backbone {name!r}{nearest(name, names)} "
+                f"Backbones with records: {', '.join(names)}."
+            )
+    if a == b:
+        raise ConfigError(f"backbone {a!r} is given twice; name two.")
+    comparison = compare(a, b, board_cells(kept), outcomes)
+    if not comparison.per_setting:
+        raise ConfigError(f"{a!r} and {b!r} share no setting in which both have a value.")
+    return comparison
 
 
 def compare(a: str, b: str, cells: Sequence[BoardCell], outcomes: Outcomes) -> Comparison:

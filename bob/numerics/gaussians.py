@@ -1,4 +1,4 @@
-"""Mahalanobis distances to class means under one covariance, and to the mean of all."""
+"""Mahalanobis distances to class means under one covariance, and to the mean of all rows."""
 
 import numpy as np
 import torch
@@ -8,8 +8,8 @@ from bob.numerics.arrays import Doubles, Floats, Ints
 from bob.numerics.linear.feature_rows import row_slices
 
 NOISE = 1e-5
-"""Deviations below this share of the largest are not reproducible: rows are the same from machine
-to machine to 1e-5, relative."""
+"""Deviations below this share of the largest are not reproducible: rows agree between machines to
+a relative 1e-5."""
 
 
 class ClassGaussians:
@@ -30,7 +30,7 @@ class ClassGaussians:
         self.total = self.within @ _whitening(total)
 
     def distances(self, x: Floats) -> tuple[Doubles, Doubles]:
-        """Return squared distances (Q,) of rows (Q, D): to the nearest class mean, to the mean."""
+        """Return squared distances (Q,) of rows (Q, D) to the nearest class mean and the mean."""
         to_class, to_mean = [], []
         means = self.class_means @ self.within
         for rows in row_slices(*x.shape):
@@ -64,8 +64,8 @@ class ClassGaussians:
 
 
 def _whitening(covariance: Tensor) -> Tensor:
-    """Return W (D, R), with W Wᵀ the inverse on the R directions that hold more than noise."""
+    """Return W (D, R), where W Wᵀ is the inverse on the R directions with more than noise."""
     eigenvalue, basis = torch.linalg.eigh(covariance)
-    kept = eigenvalue > NOISE**2 * max(float(eigenvalue[-1]), 0.0)
-    whitening: Tensor = basis[:, kept] / eigenvalue[kept].sqrt()
+    significant = eigenvalue > NOISE**2 * max(float(eigenvalue[-1]), 0.0)
+    whitening: Tensor = basis[:, significant] / eigenvalue[significant].sqrt()
     return whitening

@@ -1,8 +1,9 @@
-"""PCA-whitening of features, learned on train: decorrelated, every direction scaled to variance 1, before similarities are taken.
+"""PCA whitening: features are projected on the leading directions of train, each of variance 1.
 
-After Jégou & Chum 2012 (doi:10.1007/978-3-642-33709-3_55): the leading directions of the covariance, each divided by its standard deviation; cosine
-similarity then normalises the rows again. With as many dimensions as the features have it is a rotation of the whitened space, the same up to signs
-as scikit-learn's `PCA(whiten=True)`; with fewer, it is that PCA.
+After Jégou & Chum 2012 (doi:10.1007/978-3-642-33709-3_55): each leading direction of the covariance
+is divided by its standard deviation; cosine similarity then normalises the rows again. The result
+equals that of scikit-learn's `PCA(whiten=True)` up to signs; with as many dimensions as the
+features have, it is a rotation of the whitened space.
 """
 
 from dataclasses import dataclass
@@ -14,12 +15,13 @@ from numpy.typing import NDArray
 from bob.errors import NotApplicableError
 
 FLAT = 1e-9
-"""A direction whose variance is below this share of the largest is noise of float32: whitening would blow it up."""
+"""A direction with less than this share of the largest variance is float32 noise, which whitening
+would amplify."""
 
 
 @dataclass(frozen=True, eq=False)
 class Whitening:
-    """x → (x − mean) @ projection."""
+    """The map x → (x − mean) @ projection."""
 
     mean: NDArray[np.float64]
     """(D,)"""
@@ -27,20 +29,24 @@ class Whitening:
     """(D, d)"""
 
     def apply(self, x: NDArray[Any]) -> NDArray[np.float32]:
-        """(N, D) → (N, d)."""
-        white: NDArray[np.float32] = ((x - self.mean) @ self.projection).astype(np.float32)
-        return white
+        """Return whitened features (N, d) of features (N, D)."""
+        whitened: NDArray[np.float32] = ((x - self.mean) @ self.projection).astype(np.float32)
+        return whitened
 
 
 def fit_whitening(x: NDArray[Any], dimensions: int) -> Whitening:
-    """From train features (N, D): at most `dimensions` directions, fewer where train does not span as many."""
+    """Learn whitening from train features (N, D).
+
+    At most `dimensions` directions are retained, fewer where train does not span as many.
+    NotApplicableError where all rows are equal.
+    """
     mean = x.mean(0, dtype=np.float64)
     centred = x - mean
     variance, direction = np.linalg.eigh(centred.T @ centred / max(1, len(x) - 1))
-    kept = np.flatnonzero(variance > FLAT * max(variance[-1], 0.0))[::-1][:dimensions]
-    if not len(kept):
+    leading = np.flatnonzero(variance > FLAT * max(variance[-1], 0.0))[::-1][:dimensions]
+    if not len(leading):
         raise NotApplicableError(
             f"whitening needs train features that differ; the {len(x)} rows here are all alike.",
             subject="backbone",
         )
-    return Whitening(mean, direction[:, kept] / np.sqrt(variance[kept]))
+    return Whitening(mean, direction[:, leading] / np.sqrt(variance[leading]))

@@ -1,5 +1,6 @@
 """The registries of backbones, tasks and datasets, and the selection of entries by name."""
 
+from bob.registry.choices import choose_backbones, choose_datasets, local_datasets
 from bob.registry.loading import (
     Registry,
     build_task,
@@ -21,10 +22,13 @@ __all__ = [
     "Selected",
     "backbone_labels",
     "build_task",
+    "choose_backbones",
+    "choose_datasets",
     "dataset_labels",
     "load_backbones",
     "load_datasets",
     "load_registry",
+    "local_datasets",
     "load_tasks",
     "select",
     "task_labels",

@@ -1,5 +1,7 @@
 """The table and the sentences of `bob-bench compare`."""
 
+from typing import Any
+
 from rich.table import Table
 from rich.text import Text
 
@@ -32,6 +34,23 @@ def comparison_table(comparison: Comparison) -> Table:
     for setting in comparison.per_setting:
         table.add_row(*map(Text, _fields(setting)))
     return table
+
+
+def comparison_rows(comparison: Comparison) -> list[dict[str, Any]]:
+    """Return one row of plain values per setting; differences are a minus b."""
+    return [
+        {
+            "task": pair.column.task,
+            "dataset": pair.column.dataset,
+            "metric": pair.metric,
+            "a": pair.a,
+            "b": pair.b,
+            "p_holm": pair.p,
+            "difference": pair.difference._asdict() if pair.difference else None,
+            "verdict": verdict_text(pair, comparison.a, comparison.b),
+        }
+        for pair in comparison.per_setting
+    ]
 
 
 def _fields(setting: PairedComparison) -> list[str]:

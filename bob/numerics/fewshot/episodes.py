@@ -2,7 +2,7 @@
 
 An episode of N ways and K shots needs only the products of its N · K support rows with each other
 and with its queries. They are looked up in the products of all rows where that is cheaper, else
-made for each episode while its rows are in the cache.
+computed for each episode while its rows are in the processor's cache.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,19 +19,20 @@ from bob.numerics.matmul import product
 from bob.numerics.threads import map_stripes
 
 Products = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-"""Support (E, n) and query (E, Q) rows → products of the support with itself (E, n, n), and of
-queries with it (E, Q, n)."""
+"""Maps support rows (E, n) and query rows (E, Q) to the products of the support with itself
+(E, n, n), and of the queries with it (E, Q, n)."""
 
-EPISODES_TOGETHER, BYTES_TOGETHER = 128, 64 << 20
-"""Episodes that one worker solves together, and what their products may take."""
+BATCH_EPISODES, BATCH_BYTES = 128, 64 << 20
+"""Largest number of episodes that a worker solves at once, and largest size of their products."""
 TABLE_CELLS = 1 << 26
-"""The products of all rows with each other are made once where they are at most these (256 MiB)
-and at most `TABLE_FACTOR` times those of the episodes."""
+"""The products of all rows are computed once where they are at most this many (256 MiB) and at most
+`TABLE_FACTOR` times those of the episodes."""
 TABLE_FACTOR = 4
 """A product within one large matrix costs less than one of gathered rows by more than this factor
 (measured: 6 to 10)."""
 TOLERANCE = 1e-6
-"""Gap at which the logistic head stops, relative to what its weights gain over none."""
+"""Gap at which the logistic head stops, relative to the objective that its weights gain over zero
+weights."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,13 +60,13 @@ def episode_accuracies(
     """
     products = _looked_up if _table_pays(episodes, len(x), len(test_x)) else _gathered
     support, query = episodes.support.shape[1], episodes.query.shape[1]
-    size = max(1, min(EPISODES_TOGETHER, BYTES_TOGETHER // (4 * support * (support + query))))
+    size = max(1, min(BATCH_EPISODES, BATCH_BYTES // (4 * support * (support + query))))
     starts = range(0, len(episodes), size)
     batches = [slice(start, min(start + size, len(episodes))) for start in starts]
     workers = torch.get_num_threads() if x.device.type == "cpu" else 1
-    of = products(x, test_x)
+    products_of = products(x, test_x)
     stripes = map_stripes(
-        lambda some: [_solve(episodes, batch, of, heads, l2, x.device) for batch in some],
+        lambda some: [_solve(episodes, batch, products_of, heads, l2, x.device) for batch in some],
         batches,
         workers,
     )
@@ -82,7 +83,7 @@ def _table_pays(episodes: Episodes, train: int, test: int) -> bool:
 def _gathered(x: Tensor, test_x: Tensor) -> Products:
     """Return products of gathered rows: on a CPU episode by episode, on a device all at once."""
 
-    def of(support: Tensor, query: Tensor) -> tuple[Tensor, Tensor]:
+    def products_of(support: Tensor, query: Tensor) -> tuple[Tensor, Tensor]:
         if x.device.type != "cpu":
             train = x[support]
             return train @ train.transpose(1, 2), test_x[query] @ train.transpose(1, 2)
@@ -95,7 +96,7 @@ def _gathered(x: Tensor, test_x: Tensor) -> Products:
             across[i] = product(test_x.index_select(0, query_rows), train)
         return among, across
 
-    return of
+    return products_of
 
 
 def _looked_up(x: Tensor, test_x: Tensor) -> Products:
@@ -110,7 +111,7 @@ def _looked_up(x: Tensor, test_x: Tensor) -> Products:
 def _solve(
     episodes: Episodes,
     batch: slice,
-    of: Products,
+    products_of: Products,
     heads: Sequence[str],
     l2: float,
     device: torch.device,
@@ -119,7 +120,7 @@ def _solve(
     support, query = (
         torch.from_numpy(rows[batch]).to(device) for rows in (episodes.support, episodes.query)
     )
-    gram, products = of(support, query)
+    gram, products = products_of(support, query)
     y, true = (
         torch.arange(episodes.ways, device=device).repeat_interleave(rows.shape[1] // episodes.ways)
         for rows in (support, query)
@@ -140,7 +141,7 @@ def _scores(
     if head == "ridge":
         solution = batched_dual.ridge(centred, y, ways, penalty)
     else:
-        of_logistic = 2 * penalty if ways == 2 else penalty  # scikit-learn's two-class objective
-        solution = batched_dual.logistic(centred, y, ways, of_logistic, TOLERANCE)
+        logistic_penalty = 2 * penalty if ways == 2 else penalty  # scikit-learn's binary objective
+        solution = batched_dual.logistic(centred, y, ways, logistic_penalty, TOLERANCE)
     queries = batched_dual.centred_queries(products, gram)
     return queries @ solution.coefficient + solution.bias[:, None], solution.gap

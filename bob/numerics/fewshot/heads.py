@@ -19,12 +19,12 @@ from bob.numerics.search.similarity import unit
 from bob.numerics.threads import map_stripes
 
 SAMPLED_BYTES = 256 << 20
-"""Sampled rows, and their products with each other, held at once."""
+"""Size of the sampled rows, and of their products, that are in memory at once."""
 LOGIT_CELLS = 1 << 24
-"""Scores of test rows held at once: 64 MiB in float32."""
+"""Scores of test rows in memory at once: 64 MiB in float32."""
 TOLERANCE = 1e-5
-"""Gap at which the logistic head stops: in the span relative to what the weights gain, else to the
-objective."""
+"""Gap at which the logistic head stops: in the span of the rows relative to the objective that the
+weights gain over zero weights, else relative to the objective."""
 
 
 def sample_accuracies(

@@ -1,39 +1,8 @@
-"""Conversion of arguments that several commands share: devices and the user's images."""
-
-from collections.abc import Sequence
+"""Names of devices, checked before anything is loaded on them."""
 
 import torch
 
-from bob.datasets.open import spec_from_data_flag
 from bob.errors import ConfigError
-from bob.registry import Registry, Selected
-from bob.specs import DatasetSpec
-
-
-def local_datasets(paths: Sequence[str], registry: Registry) -> list[Selected[DatasetSpec]]:
-    """Return the datasets of `--data`, without duplicates.
-
-    ConfigError if two of them, or one and a registered dataset, have the same name: the leaderboard
-    would treat them as one dataset.
-    """
-    if "" in paths:
-        raise ConfigError("--data '': give a folder with a subfolder per class, or a table.")
-    specs: list[DatasetSpec] = []
-    for spec in map(spec_from_data_flag, paths):
-        if spec not in specs:
-            specs.append(spec)
-    names = [spec.name for spec in specs]
-    if registered := [name for name in names if name in registry.datasets]:
-        raise ConfigError(
-            f"--data: {registered[0]!r} is the name of a registered dataset; "
-            "rename the folder or table."
-        )
-    if repeated := [name for name in names if names.count(name) > 1]:
-        raise ConfigError(
-            f"--data: {names.count(repeated[0])} folders or tables are named {repeated[0]!r}; "
-            "rename all but one."
-        )
-    return [Selected(spec, exact=True) for spec in specs]
 
 
 def parse_devices(text: str, precision: str) -> list[str]:

@@ -1,0 +1,448 @@
+"""What `import bob` offers: the command line's work as functions that return values.
+
+Everything heavy is imported when it is first used, so that `import bob` takes no time.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from bob.errors import BobError, ConfigError, NotApplicableError, UnavailableError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import ArrayLike, NDArray
+    from PIL import Image
+
+    from bob.backbones.backbone import Backbone
+    from bob.datasets.dataset import Dataset
+    from bob.engine.engine import EngineListener
+    from bob.engine.solve import Solution
+    from bob.registry import Registry
+    from bob.specs import BackboneSpec
+
+Names = str | Sequence[str]
+"""Names, globs, groups such as `family:ssl`, or `all`: separated by commas, or as a list."""
+RESULTS = "results"
+EMBEDDED_TOGETHER = 64
+
+
+def run(
+    backbones: Names | None = None,
+    tasks: Names = "group:core",
+    datasets: Names | None = None,
+    *,
+    data: "str | PathLike[str] | Sequence[str | PathLike[str]]" = (),
+    results: "str | PathLike[str]" = RESULTS,
+    cache: "str | PathLike[str] | None" = None,
+    registry: "Registry | None" = None,
+    device: str = "auto",
+    runtime: str = "auto",
+    precision: str = "float32",
+    limit: int | None = None,
+    seeds: Sequence[int] = (0,),
+    max_params: int | None = None,
+    skip_bad_images: bool = False,
+    offline: bool = False,
+    fresh: bool = False,
+    listener: "EngineListener | None" = None,
+) -> "pd.DataFrame":
+    """Embed images with backbones, run tasks on the features, and store the records.
+
+    Does what `bob-bench run` does, without writing the leaderboard's files. Work that is stored in
+    `results` and `cache` already is not done again.
+
+    Parameters
+    ----------
+    backbones, tasks, datasets
+        Selections from the registry. Without backbones, those whose weights are on this machine;
+        without datasets, those of each task, or `data` alone.
+    data
+        Folders of class folders, CSV tables or parquet files of your own.
+    results, cache
+        Folders of records and of stored features; the cache defaults to that of the command line.
+    registry
+        The result of `load_registry`, where your own files add entries.
+    listener
+        Receives the progress; None is silent.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per score of the selected cells, as in `leaderboard`. Failed cells have
+        `status == "failed"` and a reason.
+
+    Raises
+    ------
+    UnavailableError
+        A backbone or dataset that was named exactly is not available here.
+    ConfigError
+        A name is unknown, or a device does not work.
+    """
+    from bob.engine.local import LocalEngine
+    from bob.plan import Machine, Places, Request, RunSettings, make_plan, make_workspace
+    from bob.registry import choose_backbones
+
+    known = registry or load_registry()
+    chosen_tasks = _tasks(tasks, known)
+    request = Request(
+        backbones=choose_backbones(_optional(backbones), known),
+        tasks=chosen_tasks,
+        datasets=_datasets(datasets, data, chosen_tasks, known),
+        entries=known.datasets,
+        places=Places(_cache(cache), Path(results)),
+        settings=RunSettings.model_validate(
+            {
+                "precision": precision,
+                "limit": limit,
+                "seeds": tuple(seeds),
+                "skip_bad": skip_bad_images,
+                "fresh": fresh,
+            }
+        ),
+        machine=Machine(
+            devices=tuple(_devices(device, precision)),
+            workers=_workers(),
+            runtime=runtime,
+            offline=offline,
+        ),
+        max_params=max_params,
+    )
+    workspace = make_workspace(request)
+    plan = make_plan(request, workspace)
+    if missing := [skip.reason for skip in plan.skipped if skip.exact]:
+        raise UnavailableError("\n".join(missing))
+    if plan.unsuited and not any(plan.all_cells()):
+        raise NotApplicableError("\n".join(plan.unsuited))
+    for _ in LocalEngine(workspace).run(plan, listener or _Silent()):
+        pass
+    return _scores(results, {cell.key for cell in plan.all_cells()})
+
+
+def evaluate(
+    train: "tuple[ArrayLike, ArrayLike] | Any",
+    test: "tuple[ArrayLike, ArrayLike] | Any | None" = None,
+    *,
+    tasks: Names = "linear,knn",
+    **options: Any,
+) -> "dict[str, Solution]":
+    """Run tasks on features that are at hand: arrays in, scores with intervals out.
+
+    See `bob.precomputed.evaluate.evaluate` for validation sets, groups, shifts, seeds and devices.
+
+    Parameters
+    ----------
+    train, test
+        Pairs of features (N, D) and labels (N,). Without test, a fifth of each class is sampled.
+    tasks
+        Names of tasks.
+
+    Returns
+    -------
+    dict
+        Task → solution, whose `score` is the ranking metric with its interval.
+    """
+    from bob.precomputed.evaluate import evaluate
+
+    return evaluate(train, test, tasks=_joined(tasks), **options)
+
+
+def load_backbone(
+    backbone: "str | BackboneSpec",
+    *,
+    device: str = "auto",
+    precision: str = "float32",
+    offline: bool = False,
+    registry: "Registry | None" = None,
+) -> "Backbone":
+    """Load a registered backbone with its weights, frozen and checked.
+
+    Returns
+    -------
+    bob.backbones.backbone.Backbone
+        Its `geometry` crops PIL images, `embed` turns uint8 crops (B, 3, H, W) into features.
+
+    Raises
+    ------
+    UnavailableError
+        Its weights are not here and cannot be downloaded.
+    BackboneError
+        The weights do not fit, or the backbone gives other features than its entry declares.
+    """
+    from bob.backbones.card import load_backbone
+
+    (where,) = _devices(device, precision)
+    loaded = load_backbone(_spec(backbone, registry), where, precision, offline=offline)
+    loaded.check()
+    return loaded
+
+
+def extract(
+    backbone: "str | BackboneSpec | Backbone",
+    images: "Sequence[str | PathLike[str] | Image.Image]",
+    *,
+    output: str | None = None,
+    device: str = "auto",
+    offline: bool = False,
+) -> "NDArray[np.float32]":
+    """Return the features of some images, in their order.
+
+    Parameters
+    ----------
+    backbone
+        A name of the registry, an entry, or a loaded backbone.
+    images
+        Paths, or PIL images. They are decoded, cropped and normalised as in every run.
+    output
+        What is read, as text: `cls`, `mean_patch`, `cls@-4,-3,-2,-1`, `grid`; None is the entry's.
+
+    Returns
+    -------
+    numpy.ndarray
+        (N, D) float32, or (N, H, W, D) of a grid.
+
+    Raises
+    ------
+    UnreadableImageError
+        An image cannot be read; its name is in the message.
+    """
+    import numpy as np
+    import torch
+
+    from bob.backbones.backbone import Backbone
+    from bob.specs import Output
+
+    loaded = backbone
+    if not isinstance(loaded, Backbone):
+        loaded = load_backbone(loaded, device=device, offline=offline)
+    wanted = loaded.spec.output if output is None else Output.model_validate(output)
+    batches = []
+    for start in range(0, len(images), EMBEDDED_TOGETHER):
+        crops = [loaded.geometry.crop(_image(i)) for i in images[start : start + EMBEDDED_TOGETHER]]
+        batches.append(loaded.embed(torch.stack(crops), [wanted])[wanted])
+    if not batches:
+        raise ConfigError("extract: there are no images.")
+    return np.concatenate(batches)
+
+
+def open_dataset(
+    dataset: "str | PathLike[str]", *, offline: bool = False, registry: "Registry | None" = None
+) -> "Dataset":
+    """Open a registered dataset by name, or your own folder or table by its path."""
+    from bob.datasets.open import open_dataset, spec_from_data_flag
+
+    known = registry or load_registry()
+    name = str(dataset)
+    spec = known.datasets.get(name) or spec_from_data_flag(name)
+    return open_dataset(spec, _cache(None), offline, known.datasets)
+
+
+def leaderboard(
+    results: "str | PathLike[str] | Sequence[str | PathLike[str]]" = RESULTS,
+    *,
+    form: Literal["tidy", "wide"] = "tidy",
+    external: "Sequence[str | PathLike[str]]" = (),
+) -> "pd.DataFrame":
+    """Return the leaderboard of one or several results folders.
+
+    Parameters
+    ----------
+    form
+        `tidy` has one row per score with its interval, backbone, cost and provenance, as
+        leaderboard.csv; `wide` has one row per backbone and one column per task and dataset.
+    external
+        CSV tables of published results, which stand beside.
+    """
+    from bob.leaderboards import tidy, wide
+    from bob.leaderboards.gather import gather
+
+    folders = [results] if isinstance(results, str | PathLike) else list(results)
+    gathered = gather([Path(folder) for folder in folders], [Path(table) for table in external])
+    if not gathered.records:
+        raise ConfigError(f"{', '.join(map(str, folders))}: holds no records; call bob.run first.")
+    board = gathered.board()
+    return tidy(board) if form == "tidy" else wide(board)
+
+
+def compare(
+    a: str,
+    b: str,
+    *,
+    results: "str | PathLike[str]" = RESULTS,
+    tasks: Names | None = None,
+    datasets: Names | None = None,
+) -> "pd.DataFrame":
+    """Compare two backbones by paired tests on the same examples.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per task and dataset: both values, the difference a - b with its 95 % interval, p,
+        p adjusted over all rows (Holm), and the verdict. `attrs["overall"]` is the mean difference.
+    """
+    import pandas as pd
+
+    from bob.leaderboards.gather import gather_selection
+    from bob.leaderboards.pairwise import compare_records
+    from bob.leaderboards.render.comparison import comparison_rows
+
+    gathered, records = gather_selection(Path(results), _optional(tasks), _optional(datasets), ())
+    comparison = compare_records(a, b, records, gathered.outcomes)
+    frame = pd.DataFrame(comparison_rows(comparison))
+    frame.attrs["overall"] = comparison.overall
+    return frame
+
+
+def recommend(
+    *,
+    results: "str | PathLike[str]" = RESULTS,
+    tasks: Names | None = None,
+    datasets: Names | None = None,
+    **limits: Any,
+) -> "Recommendation":
+    """Recommend the best backbone within limits, from stored records.
+
+    Parameters
+    ----------
+    limits
+        Fields of `bob.leaderboards.limits.BackboneLimits`: max_params, max_gflops, max_width,
+        max_peak_mib, min_images_per_s, licence, device.
+    """
+    from bob.leaderboards.advice import advise
+    from bob.leaderboards.gather import gather_selection
+    from bob.leaderboards.limits import BackboneLimits
+    from bob.leaderboards.render.advice import advice_sentences
+
+    gathered, records = gather_selection(Path(results), _optional(tasks), _optional(datasets), ())
+    advice = advise(records, BackboneLimits(**limits), gathered.per_example, gathered.outcomes)
+    return Recommendation(
+        backbone=advice.pick.backbone if advice.pick else None,
+        tied=tuple(alternative.backbone for alternative in advice.tied),
+        sentences=tuple(advice_sentences(advice)),
+    )
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """The best backbone within limits; printing it gives the reasons."""
+
+    backbone: str | None
+    """None where no backbone meets the limits."""
+    tied: tuple[str, ...]
+    """Backbones that are statistically tied with it."""
+    sentences: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return "\n".join(self.sentences)
+
+
+def load_registry(
+    backbone_files: "Sequence[str | PathLike[str]]" = (),
+    task_folders: "Sequence[str | PathLike[str]]" = (),
+) -> "Registry":
+    """Return the registered backbones, tasks and datasets as mappings from names to entries.
+
+    Your own registry files and task folders add names.
+    """
+    from bob.registry import load_registry
+
+    return load_registry([Path(file) for file in backbone_files], [Path(f) for f in task_folders])
+
+
+class _Silent:
+    """A listener that ignores everything."""
+
+    def waiting(self) -> None: ...
+    def embedded(self, images: int, spent: Any) -> None: ...
+    def pass_begins(self, *_: Any) -> None: ...
+    def pass_ends(self) -> None: ...
+    def cell_ends(self, record: Any) -> None: ...
+
+
+def _joined(names: Names) -> str:
+    return names if isinstance(names, str) else ",".join(names)
+
+
+def _optional(names: Names | None) -> str | None:
+    return None if names is None else _joined(names)
+
+
+def _cache(cache: "str | PathLike[str] | None") -> Path:
+    from bob.io.paths import default_cache
+
+    return default_cache() if cache is None else Path(cache)
+
+
+def _devices(device: str, precision: str) -> list[str]:
+    from bob.backbones.devices import parse_devices
+
+    return parse_devices(device, precision)
+
+
+def _workers() -> int:
+    from bob.extraction.passes import auto_workers
+
+    return auto_workers()
+
+
+def _spec(backbone: "str | BackboneSpec", registry: "Registry | None") -> "BackboneSpec":
+    from bob.registry import backbone_labels, select
+
+    if not isinstance(backbone, str):
+        return backbone
+    known = (registry or load_registry()).backbones
+    (chosen,) = select(backbone, known, "backbone", backbone_labels)
+    return chosen.spec
+
+
+def _tasks(names: Names, registry: "Registry") -> list[Any]:
+    from bob.registry import select, task_labels
+
+    return [chosen.spec for chosen in select(_joined(names), registry.tasks, "task", task_labels)]
+
+
+def _datasets(
+    names: Names | None, data: Any, tasks: Sequence[Any], registry: "Registry"
+) -> Mapping[str, Sequence[Any]]:
+    from bob.registry import choose_datasets
+
+    paths = [data] if isinstance(data, str | PathLike) else list(data)
+    return choose_datasets(_optional(names), [str(path) for path in paths], tasks, registry)
+
+
+def _scores(results: "str | PathLike[str]", keys: set[str]) -> "pd.DataFrame":
+    from bob.leaderboards import tidy
+    from bob.leaderboards.gather import gather
+
+    return tidy(gather([Path(results)]).with_keys(keys).board())
+
+
+def _image(image: "str | PathLike[str] | Image.Image") -> "Image.Image":
+    from bob.datasets.content.images import decode
+    from bob.errors import UnreadableImageError
+
+    if not isinstance(image, str | PathLike):
+        return image.convert("RGB")
+    try:
+        return decode(Path(image).read_bytes(), str(image))
+    except OSError as error:
+        reason = error.strerror or error
+        raise UnreadableImageError(f"{image}: cannot be read ({reason}).") from error
+
+
+__all__ = [
+    "BobError",
+    "Recommendation",
+    "compare",
+    "evaluate",
+    "extract",
+    "leaderboard",
+    "load_backbone",
+    "load_registry",
+    "open_dataset",
+    "recommend",
+    "run",
+]

@@ -1,0 +1,70 @@
+"""What a run is asked to do: backbones and datasets, by name or by path."""
+
+from collections.abc import Mapping, Sequence
+
+from bob.backbones.availability import backbone_unavailable_reason
+from bob.datasets.own import spec_from_data_flag
+from bob.errors import ConfigError
+from bob.registry.loading import Registry
+from bob.registry.selection import Selected, backbone_labels, dataset_labels, select
+from bob.specs import BackboneSpec, DatasetSpec, TaskSpec
+
+
+def choose_backbones(names: str | None, registry: Registry) -> list[Selected[BackboneSpec]]:
+    """Return the backbones that a list of names selects.
+
+    Without names, those whose weights are on this machine.
+    """
+    if names is not None:
+        return select(names, registry.backbones, "backbone", backbone_labels)
+    return [
+        Selected(spec, exact=False)
+        for spec in registry.backbones.values()
+        if backbone_unavailable_reason(spec) is None
+    ]
+
+
+def choose_datasets(
+    names: str | None, paths: Sequence[str], tasks: Sequence[TaskSpec], registry: Registry
+) -> Mapping[str, Sequence[Selected[DatasetSpec]]]:
+    """Return the datasets of each task.
+
+    Named datasets and your own go to every task; without them each task has those of its file,
+    which nobody named, so that unavailable ones are skipped.
+    """
+    named = [] if names is None else select(names, registry.datasets, "dataset", dataset_labels)
+    chosen = [*named, *local_datasets(paths, registry)]
+    if chosen:
+        return {task.name: chosen for task in tasks}
+    return {task.name: _datasets_of_task(task, registry) for task in tasks}
+
+
+def local_datasets(paths: Sequence[str], registry: Registry) -> list[Selected[DatasetSpec]]:
+    """Return the datasets of `--data`, without duplicates.
+
+    ConfigError if two of them, or one and a registered dataset, have the same name: the leaderboard
+    would treat them as one dataset.
+    """
+    if "" in paths:
+        raise ConfigError("--data '': give a folder with a subfolder per class, or a table.")
+    specs: list[DatasetSpec] = []
+    for spec in map(spec_from_data_flag, paths):
+        if spec not in specs:
+            specs.append(spec)
+    names = [spec.name for spec in specs]
+    if registered := [name for name in names if name in registry.datasets]:
+        raise ConfigError(
+            f"--data: {registered[0]!r} is the name of a registered dataset; "
+            "rename the folder or table."
+        )
+    if repeated := [name for name in names if names.count(name) > 1]:
+        raise ConfigError(
+            f"--data: {names.count(repeated[0])} folders or tables are named {repeated[0]!r}; "
+            "rename all but one."
+        )
+    return [Selected(spec, exact=True) for spec in specs]
+
+
+def _datasets_of_task(task: TaskSpec, registry: Registry) -> list[Selected[DatasetSpec]]:
+    chosen = select(",".join(task.datasets), registry.datasets, "dataset", dataset_labels)
+    return [Selected(selected.spec, exact=False) for selected in chosen]
