@@ -9,7 +9,14 @@ from rich.table import Table
 
 from bob.commands.terminal import Terminal
 from bob.errors import FAILED, OK, ConfigError
-from bob.features.inventory import StoredFeatures, damaged_shards, move, remove, stored_features
+from bob.features.inventory import (
+    StoredFeatures,
+    damaged_shards,
+    foreign_files,
+    move,
+    remove,
+    stored_features,
+)
 from bob.io.paths import default_cache
 
 MIB = 2**20
@@ -42,9 +49,13 @@ def _show(terminal: Terminal, root: Path, _: argparse.Namespace) -> int:
 def _verify(terminal: Terminal, root: Path, _: argparse.Namespace) -> int:
     """Read every shard and report damaged ones, which runs never use."""
     stored = stored_features(root)
-    damaged = [path for features in stored for path in damaged_shards(features)]
-    for path in damaged:
-        terminal.error(f"{path}: damaged; the next run that needs it recomputes it.")
+    damaged = {
+        path: problem for features in stored for path, problem in damaged_shards(features).items()
+    }
+    for path, problem in damaged.items():
+        terminal.error(f"{path}: {problem}")
+    for path in (path for features in stored for path in foreign_files(features)):
+        terminal.note(f"{path}: is not a file of the feature store, and is left alone.")
     shards = sum(features.shards for features in stored)
     terminal.print(f"{shards} shards read, {len(damaged)} damaged")
     return FAILED if damaged else OK
@@ -65,10 +76,6 @@ def _prune(terminal: Terminal, root: Path, arguments: argparse.Namespace) -> int
 def _move(terminal: Terminal, root: Path, arguments: argparse.Namespace) -> int:
     if arguments.to is None:
         raise ConfigError("cache move: name the new cache folder with --to DIR.")
-    if arguments.to.absolute() == root.parent.absolute():
-        raise ConfigError(
-            f"cache move: --to {str(arguments.to)!r} is the present cache folder; name another."
-        )
     code = _report(terminal, "moved", *move(root, stored_features(root), arguments.to / "features"))
     terminal.print(f"to use it, give --cache-dir {arguments.to} or set BOB_CACHE={arguments.to}")
     return code

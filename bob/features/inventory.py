@@ -153,7 +153,7 @@ def _remove(
         for stored in folders:
             if stored.digest in used or _is_written(stored.folder) or not may_go(stored):
                 kept.append(stored)
-            else:
+            elif stored.folder.exists():
                 aside = stored.folder.with_name(f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}")
                 stored.folder.rename(aside)
                 if not _empty(aside):
@@ -332,7 +332,9 @@ def _used_digests(root: Path) -> set[str]:
             used |= set(json.loads(lease.read_bytes())["keys"])
         except FileNotFoundError:
             continue
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError):  # killed while announcing, since the lock is ours
+            lease.unlink(missing_ok=True)
+        except OSError as error:
             raise StoreError(
                 f"{lease}: cannot be read, so the features that its process uses are unknown; "
                 "remove the file if no run uses this cache."
