@@ -1,4 +1,7 @@
-"""Which pretrained vision backbone should I use? `python run_benchmark.py --backbones all --tasks linear,knn`"""
+"""Which pretrained vision backbone should I use?
+
+`python run_benchmark.py --backbones all --tasks linear,knn`
+"""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Shared fixtures: small folders of images, and the command line run in this process on folders of its own."""
+"""Shared fixtures: small folders of images, and the command line run in this process."""
 
 import os
 from collections.abc import Callable
@@ -18,7 +18,10 @@ def photos(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def bob(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
-    """`bob("run", "--data", ...)` → exit code, stdout, stderr; results and cache are folders of the test's own."""
+    """`bob("run", "--data", ...)` → exit code, stdout, stderr.
+
+    Results and cache are in the test's temporary folder.
+    """
     from bob.cli import main
 
     def call(*words: str) -> tuple[int, str, str]:

@@ -70,7 +70,10 @@ def test_light_modules_load_no_torch(module):
 
 
 def test_nothing_is_pickled():
-    """Files that others may have written are read as data only; `plain_pickle` refuses every name but those of numpy's arrays."""
+    """Files that others may have written are read as data only.
+
+    `plain_pickle` refuses every name but those of numpy's arrays.
+    """
     for path in (ROOT / "bob").rglob("*.py"):
         text = (
             path.read_text().replace("import pickle", "")
@@ -78,7 +81,8 @@ def test_nothing_is_pickled():
             else path.read_text()
         )
         assert not re.search(
-            r"import pickle|allow_pickle=True|weights_only=False|joblib\.load|\beval\(|\bexec\(|yaml\.unsafe",
+            r"import pickle|allow_pickle=True|weights_only=False|joblib\.load"
+            r"|\beval\(|\bexec\(|yaml\.unsafe",
             text.replace(".eval()", ""),
         ), path
 
@@ -122,7 +126,10 @@ def test_the_wheel_carries_the_registries(tmp_path):
     assert {"bob/shipped/backbones.yaml", "bob/leaderboards/page/template.html"} | tasks <= set(
         names
     )
-    program = "from bob.registry import load_registry; r = load_registry(); print(len(r.backbones), len(r.tasks), len(r.datasets))"
+    program = (
+        "from bob.registry import load_registry; r = load_registry(); "
+        "print(len(r.backbones), len(r.tasks), len(r.datasets))"
+    )
     installed, checkout = (
         subprocess.run(
             [sys.executable, "-c", program],
@@ -172,7 +179,10 @@ def cache(tmp_path_factory) -> str:
     ],
 )
 def test_the_readme_s_commands_run(command, tmp_path, photos, cache, monkeypatch, capfd):
-    """Every command as it stands, beside a folder `photos/`, the examples of the docs and one finished run; runs see a few images of each dataset."""
+    """Every command as it stands, beside `photos/`, the examples of the docs and one finished run.
+
+    Runs see a few images of each dataset.
+    """
     monkeypatch.chdir(tmp_path)
     shutil.copytree(ROOT / "docs" / "examples", tmp_path, dirs_exist_ok=True)
     assert (

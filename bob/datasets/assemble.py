@@ -1,4 +1,4 @@
-"""From a reader's listing to a Dataset. Every reader's listing is assembled here, by one set of rules.
+"""From a reader's listing to a Dataset. Listings of all readers are assembled here, by one rule.
 
 Splits are taken as given, or a test split is sampled from train; duplicates and groups that lie in
 two splits are counted in the notes. Which tasks a dataset can serve is decided by the tasks: one

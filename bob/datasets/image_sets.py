@@ -1,4 +1,4 @@
-"""Sets of images named as plain data, so that a plan can refer to them without opening a dataset."""
+"""Sets of images named as plain data: a plan refers to them without opening a dataset."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass

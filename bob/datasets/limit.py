@@ -1,4 +1,4 @@
-"""Quick looks: a stratified, seeded subset of every split; smaller subsets are part of larger ones."""
+"""Quick looks: a stratified, seeded subset of every split; smaller subsets lie in larger ones."""
 
 import dataclasses
 from collections.abc import Mapping

@@ -137,7 +137,7 @@ class Plan(Closed):
         }
 
     def to_json(self) -> str:
-        """Return the plan as a JSON text, which `read_plan` reads; defaults of specs are left out."""
+        """Return the plan as JSON text, which `read_plan` reads; defaults of specs are left out."""
         values = self.model_dump(mode="json", exclude_defaults=True)
         head = {"version": self.version, "settings": self.settings.model_dump(mode="json")}
         return json.dumps({**head, **{k: v for k, v in values.items() if k not in head}}, indent=1)

@@ -1,4 +1,4 @@
-"""From a request to a plan, without loading a backbone that this machine knows or reading images."""
+"""From a request to a plan, without reading images or loading backbones known already."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -199,7 +199,7 @@ class _Planner:
         )
 
     def _is_done(self, cell: Cell) -> bool:
-        """Whether the cell has a record, made of all images unless unreadable ones may be left out."""
+        """Whether the cell has a record, of all images unless unreadable ones may be left out."""
         if self.request.settings.fresh:
             return False
         record = self.records.find(cell.task, cell.dataset, cell.backbone, cell.key)

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 
 from bob.backbones.availability import backbone_unavailable_reason
-from bob.datasets.own import spec_from_data_flag
 from bob.errors import ConfigError
 from bob.registry.loading import Registry
 from bob.registry.selection import Selected, backbone_labels, dataset_labels, select
@@ -45,6 +44,8 @@ def local_datasets(paths: Sequence[str], registry: Registry) -> list[Selected[Da
     ConfigError if two of them, or one and a registered dataset, have the same name: the leaderboard
     would treat them as one dataset.
     """
+    from bob.datasets.own import spec_from_data_flag  # imports NumPy, which `list` does not need
+
     if "" in paths:
         raise ConfigError("--data '': give a folder with a subfolder per class, or a table.")
     specs: list[DatasetSpec] = []

@@ -40,7 +40,7 @@ class OnnxGraph(Closed):
     """Name of the output, or of any inner tensor, whose values are the features."""
     layout: Literal["NCHW", "NHWC"] = "NCHW"
     channels: Literal["RGB", "BGR"] = "RGB"
-    """Channel order of the graph's input. preprocessing.mean and std are in RGB order regardless."""
+    """Channel order of the graph's input. preprocessing.mean and std are always in RGB order."""
 
 
 class Pretraining(Closed):

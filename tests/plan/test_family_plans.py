@@ -1,4 +1,8 @@
-"""Every registered family drives `ood`: its entries, read from tiny copies of the layout that they describe, give a cell each, with all shifts."""
+"""Every registered family of datasets works with `ood`.
+
+Its entries, read from tiny copies of the layout that they describe, give a cell each, with all
+shifts.
+"""
 
 import json
 from collections.abc import Callable
@@ -38,7 +42,7 @@ def labels_of(spec: DatasetSpec) -> list[int]:
 
 
 def facts(spec: DatasetSpec) -> list[dict[str, str]]:
-    """Values of the attributes that the members of a family leave out, one combination for each group of images."""
+    """Attribute values that members of a family leave out, one combination a group of images."""
     mates = [
         other
         for other in ENTRIES.values()

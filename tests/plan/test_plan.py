@@ -65,7 +65,7 @@ def request_of(tmp_path: Path) -> Callable[..., Request]:
         return Request(
             backbones=[Selected(REGISTRY.backbones[name], exact=True) for name in backbones],
             tasks=[REGISTRY.tasks[name] for name in tasks],
-            datasets={name: datasets for name in tasks},
+            datasets=dict.fromkeys(tasks, datasets),
             entries=entries,
             places=Places(tmp_path / "cache", tmp_path / "results"),
             settings=RunSettings.model_validate(settings),
@@ -201,7 +201,7 @@ def test_other_weights_than_planned_are_refused(request_of):
 
 
 def test_a_failing_backbone_leaves_its_reason_in_the_store(request_of, monkeypatch):
-    """Another worker, in a workspace of its own, learns from the store why there are no features."""
+    """Another worker, in another workspace, learns from the store why there are no features."""
     request = request_of("knn", backbones=("raw_pixels", "channel_statistics"))
     plan = make_plan(request)
     real = Backbone.forward
