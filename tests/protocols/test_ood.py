@@ -1,235 +1,152 @@
-"""OOD generalisation: metrics by hand and against scikit-learn, class masks, groups, the solar cells' shift, and effective robustness."""
+"""OOD generalisation: parts, class masks, groups, and the solar cells' shift."""
 
 import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import accuracy_score
 
-from bob.backbones.card import card, load_backbone
-from bob.backbones.fold import fold
-from bob.datasets.dataset import Shift
+from bob.datasets.dataset import Dataset, Shift, Split
 from bob.datasets.open import open_dataset
 from bob.datasets.splits import stratified_subset
-from bob.errors import NotApplicableError, UndefinedError
-from bob.extraction.passes import Member, run_pass
-from bob.features.store import FeatureStore
-from bob.metrics.intervals import interval
-from bob.metrics.ood import METRICS, drop, relative_drop, shifted_top1, worst_group
-from bob.outcomes import Shifted
-from bob.plan import feature_key
-from bob.protocols.ood import Family, TestSet, among, ood
-from bob.protocols.protocol import Problem
-from bob.registry.registry import load_registry
-from bob.specs.settings import OodSettings
-from bob.statistics.effective_robustness import effective_robustness
-from bob.wiring import WIRING
+from bob.errors import NotApplicableError
+from bob.features.store import Features
+from bob.metrics.shifts import drop, shifted_top1, worst_group
+from bob.numerics.arrays import Floats, Ints
+from bob.outcomes import ClassPredictions, ShiftResults
+from bob.protocols.classification import ClassificationProblem
+from bob.protocols.ood import PROTOCOL, OodProblem, OodSettings, ShiftedTest, among
+from bob.protocols.protocol import Result
+from bob.registry import load_registry
+from bob.specs import TaskSpec
+from tests.builders.extraction import extract
+from tests.builders.protocols import BASELINE, make_inputs
 
 SETTINGS = OodSettings(log10_c=(-4.0, 4.0, 9), held_out=0.2, tolerance=1e-4)
-Y, N = True, False
 
 
-# --- metrics
-
-
-def test_by_hand():
-    outcome = Shifted.of([np.array([Y, Y, Y, N]), np.array([Y, N]), np.array([Y, N, N, N])])
-    assert shifted_top1(outcome) == (1 / 2 + 1 / 4) / 2
-    assert drop(outcome) == 3 / 4 - 3 / 8
-    assert relative_drop(outcome) == 1 / 2
-    assert worst_group(outcome) == 1 / 4
-
-
-def test_groups_can_be_finer_than_test_sets():
-    outcome = Shifted.of(
-        [np.array([Y, Y, Y, N]), np.array([Y, N])], [np.array([0, 0, 5, 5]), np.array([7, 7])]
-    )
-    assert worst_group(outcome) == 1 / 2
-    assert worst_group(Shifted(outcome.right, outcome.shift, np.array([0, 0, 0, 1, 2, 2]))) == 0
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_agree_with_scikit_learn(seed):
-    rng = np.random.default_rng(seed)
-    sides = [
-        (rng.integers(4, size=n), rng.integers(4, size=n)) for n in rng.integers(1, 60, size=4)
-    ]
-    outcome = Shifted.of([y == predicted for y, predicted in sides])
-    own, *shifted = (accuracy_score(y, predicted) for y, predicted in sides)
-    assert shifted_top1(outcome) == pytest.approx(np.mean(shifted))
-    assert drop(outcome) == pytest.approx(own - np.mean(shifted))
-    assert worst_group(outcome) == pytest.approx(min(own, *shifted))
-    order = rng.permutation(len(outcome))
-    for metric in METRICS:
-        if own > 0:
-            assert metric.function(outcome.take(order)) == pytest.approx(metric.function(outcome))
-
-
-def test_undefined_metrics_say_why():
-    one_sided = Shifted.of([np.array([Y, N])])
-    for metric in (shifted_top1, drop, relative_drop):
-        with pytest.raises(UndefinedError, match="there are no shifted test examples"):
-            metric(one_sided)
-        with pytest.raises(UndefinedError, match="there are no in-distribution test examples"):
-            metric(Shifted.of([np.array([], bool), np.array([Y])]))
-    with pytest.raises(UndefinedError, match="top-1 in distribution is 0"):
-        relative_drop(Shifted.of([np.array([N]), np.array([Y])]))
-    with pytest.raises(UndefinedError, match="there are no test examples"):
-        worst_group(Shifted.of([np.array([], bool)]))
-
-
-def test_a_drop_can_be_negative_and_its_interval_holds_it():
+def make_problem(
+    shift: float = 0.0,
+    groups: Sequence[str] | None = None,
+    mask: tuple[int, ...] | None = None,
+) -> OodProblem:
+    """Return 4 Gaussian classes, whose shifted images are moved by `shift` times the first mean."""
     rng = np.random.default_rng(0)
-    value, low, high, _ = interval(
-        "drop", Shifted.of([rng.random(200) < 0.6, rng.random(200) < 0.8]), seed=0
-    )
-    # Standard error of a difference of shares 0.6 and 0.8 of 200 each: sqrt((0.24 + 0.16) / 200) = 0.045, so 1.96 of them reach 0.088.
-    assert value < 0 and low < value < high and (high - low) / 2 == pytest.approx(0.088, abs=0.012)
+    means = 2 * rng.standard_normal((4, 16))
 
-
-def test_outcomes_are_checked_and_stored_bit_for_bit():
-    outcome = Shifted.of([np.array([Y, N]), np.array([N])])
-    again = Shifted.from_arrays(outcome.to_arrays())
-    assert (
-        all(
-            (getattr(again, name) == getattr(outcome, name)).all()
-            for name in ("right", "shift", "group")
+    def rows(y: Ints, moved: float = 0.0) -> Floats:
+        x: Floats = (means[y] + rng.standard_normal((len(y), 16)) + moved * means[0]).astype(
+            np.float32
         )
-        and len(again) == 3
-    )
-    with pytest.raises(
-        ValueError,
-        match=r"right, shift and group must all have shape \(N,\); got \(2,\), \(3,\) and \(2,\)",
-    ):
-        Shifted(np.zeros(2, bool), np.zeros(3, int), np.zeros(2, int))
+        return x
 
-
-# --- the protocol
-
-
-def family(shift=0.0, classes=4, seed=0, groups=None, mask=None):
-    """Gaussian classes, whose shifted images are moved by `shift` times the first mean."""
-    rng = np.random.default_rng(seed)
-    means = 2 * rng.standard_normal((classes, 16))
-
-    def rows(y, moved=0.0):
-        return (means[y] + rng.standard_normal((len(y), 16)) + moved * means[0]).astype(np.float32)
-
-    y, test_y, shifted_y = (rng.integers(classes, size=n) for n in (200, 80, 90))
+    y, test_y, shifted_y = (rng.integers(4, size=n) for n in (200, 80, 90))
     if mask is not None:
         shifted_y = np.array(mask)[rng.integers(len(mask), size=90)]
-    own = Problem(rows(y), y, np.arange(200) % 5 == 0, rows(test_y), test_y, classes)
-    return Family(own, {"moved": TestSet(rows(shifted_y, shift), shifted_y, mask, groups)})
+    problem = ClassificationProblem(rows(y), y, np.arange(200) % 5 == 0, rows(test_y), test_y, 4)
+    shifted = ShiftedTest(rows(shifted_y, shift), shifted_y, mask, groups)
+    return OodProblem(problem, {"moved": shifted})
 
 
-def test_parts_of_a_shift():
-    result = ood(family(shift=1.0), SETTINGS, "cpu")
-    headline, own, shifted, lost, same = result.parts
-    assert (
-        isinstance(headline.outcome, Shifted)
-        and headline.suffix == ""
-        and len(headline.outcome) == 170
-    )
-    assert (own.suffix, shifted.suffix, lost.suffix, same.suffix) == (
-        "test",
-        "moved",
-        "moved",
-        "test_moved",
-    )
+def solve(problem: OodProblem) -> Result:
+    return PROTOCOL.solve(problem, SETTINGS, "cpu")
+
+
+def headline_of(problem: OodProblem) -> ShiftResults:
+    outcome = solve(problem).outcome
+    assert isinstance(outcome, ShiftResults)
+    return outcome
+
+
+def test_a_shift_has_its_accuracy_its_drop_and_the_accuracy_of_the_same_task() -> None:
+    headline, test, shifted, lost, same_task = solve(make_problem(shift=1.0)).parts
+    assert isinstance(headline.outcome, ShiftResults) and len(headline.outcome) == 170
+    assert isinstance(lost.outcome, ShiftResults)
+    suffixes = [part.suffix for part in (headline, test, shifted, lost, same_task)]
+    assert suffixes == ["", "test", "moved", "moved", "test_moved"]
     assert lost.metrics == ("drop", "relative_drop") and shifted.facets == {"shift": "moved"}
-    top1 = [float((part.outcome.rank == 0).mean()) for part in (own, shifted, same)]
+    top1 = []
+    for part in (test, shifted, same_task):
+        assert isinstance(part.outcome, ClassPredictions)
+        top1.append(float((part.outcome.rank == 0).mean()))
     assert drop(lost.outcome) == pytest.approx(top1[0] - top1[1]) and top1[0] == top1[2]
     assert drop(headline.outcome) == pytest.approx(drop(lost.outcome)) and drop(lost.outcome) > 0.2
     assert worst_group(headline.outcome) == pytest.approx(min(top1))
 
 
-def test_an_unshifted_shift_loses_nothing():
-    one = family()
-    same = Family(one.problem, {"same": TestSet(one.problem.test_x, one.problem.test_y)})
-    headline = ood(same, SETTINGS, "cpu").parts[0].outcome
+def test_a_shift_of_equal_images_has_no_drop() -> None:
+    problem = make_problem().problem
+    same = OodProblem(problem, {"same": ShiftedTest(problem.test_x, problem.test_y)})
+    headline = headline_of(same)
     assert drop(headline) == 0 and worst_group(headline) == shifted_top1(headline)
 
 
-def test_a_class_mask_scores_both_sides_among_its_classes_alone():
-    one = family(mask=(1, 3))
-    own, shifted, lost, same = ood(one, SETTINGS, "cpu").parts[1:]
-    assert shifted.outcome.classes == same.outcome.classes == 2 and own.outcome.classes == 4
-    assert (
-        len(same.outcome) == np.isin(one.problem.test_y, (1, 3)).sum()
-        and len(shifted.outcome) == 90
-    )
-    assert len(lost.outcome) == len(same.outcome) + 90
-    assert same.facets == {"shift": "test", "classes_of": "moved"} and same.metrics == "all"
+def test_a_class_mask_scores_both_test_sets_among_its_classes() -> None:
+    problem = make_problem(mask=(1, 3))
+    test, shifted, lost, same_task = solve(problem).parts[1:]
+    for part, classes in ((test, 4), (shifted, 2), (same_task, 2)):
+        assert isinstance(part.outcome, ClassPredictions) and part.outcome.classes == classes
+    assert shifted.outcome is not None and same_task.outcome is not None
+    assert len(same_task.outcome) == np.isin(problem.problem.test_y, (1, 3)).sum()
+    assert len(shifted.outcome) == 90
+    assert lost.outcome is not None and len(lost.outcome) == len(same_task.outcome) + 90
+    assert same_task.facets == {"shift": "test", "classes_of": "moved"}
+    assert same_task.metrics == "all"
 
 
-def test_among_by_hand():
+def test_among_by_hand() -> None:
+    """The third image is of class 0; the first is right once class 0 is excluded."""
     logits = np.array([[9.0, 1, 2], [0, 5, 9], [9, 3, 1]])
-    outcome = among(
-        logits, np.array([2, 1, 0]), (1, 2)
-    )  # the third image is of class 0; the first is right once class 0 cannot be said
-    assert (
-        outcome.y.tolist() == [1, 0]
-        and outcome.predicted.tolist() == [1, 1]
-        and outcome.classes == 2
-    )
+    outcome = among(logits, np.array([2, 1, 0]), (1, 2))
+    assert outcome.y.tolist() == [1, 0]
+    assert outcome.predicted.tolist() == [1, 1] and outcome.classes == 2
     assert among(logits, np.array([2, 1, 0]), None).predicted.tolist() == [0, 2, 0]
 
 
-def test_the_worst_group_is_looked_for_within_test_sets_too():
-    one = family(groups=["day", "night"] * 45)
-    outcome = ood(one, SETTINGS, "cpu").parts[0].outcome
+def test_groups_of_a_test_set_are_groups_of_the_worst_group() -> None:
+    problem = make_problem(groups=["day", "night"] * 45)
+    outcome = headline_of(problem)
     assert len(np.unique(outcome.group)) == 3
-    right = outcome.right[80:]
-    assert worst_group(outcome) == min(
-        right[::2].mean(), right[1::2].mean(), outcome.right[:80].mean()
-    )
-    with_test_groups = Family(one.problem, one.shifts, ["day"] * 40 + ["night"] * 40)
-    assert (
-        len(np.unique(ood(with_test_groups, SETTINGS, "cpu").parts[0].outcome.group)) == 4
-    )  # day of test is not day of the shift
+    test, shifted = outcome.right[:80], outcome.right[80:]
+    expected = min(shifted[::2].mean(), shifted[1::2].mean(), test.mean())
+    assert worst_group(outcome) == expected
+    test_groups = ["day"] * 40 + ["night"] * 40
+    both = OodProblem(problem.problem, problem.shifts, test_groups)
+    assert len(np.unique(headline_of(both).group)) == 4, "day of test is not day of the shift"
 
 
-def test_nothing_is_chosen_on_shifted_images():
-    one = family(shift=1.0)
-    other = Family(
-        one.problem, {"moved": TestSet(one.shifts["moved"].x * 0, one.shifts["moved"].y)}
-    )
-    assert ood(one, SETTINGS, "cpu").detail == ood(other, SETTINGS, "cpu").detail
+def test_the_choice_of_c_does_not_depend_on_shifted_images() -> None:
+    problem = make_problem(shift=1.0)
+    moved = problem.shifts["moved"]
+    other = OodProblem(problem.problem, {"moved": ShiftedTest(moved.x * 0, moved.y)})
+    assert solve(problem).detail == solve(other).detail
 
 
 # --- the solar cells
 
 
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory):
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
 
 
 @pytest.fixture(scope="module")
-def cells(cache):
+def cells(cache: Path) -> Dataset:
     registry = load_registry()
     return open_dataset(registry.datasets["elpv_mono"], cache, entries=registry.datasets)
 
 
-def test_poly_cells_are_no_part_of_train_and_share_elpv_s_rows(cells):
-    assert (
-        set(cells.splits["train"].attributes["cell_type"])
-        == set(cells.splits["test"].attributes["cell_type"])
-        == {"mono"}
-    )
-    poly = cells.shifts["poly"]
-    assert (
-        set(poly.split.attributes["cell_type"]) == {"poly"}
-        and poly.kind == "shift"
-        and poly.classes is None
-    )
-    assert (
-        poly.split.origin.split.images_fingerprint()
-        == cells.splits["test"].origin.split.images_fingerprint()
-    )
-    assert not set(poly.split.content) & set(cells.splits["train"].content)
+def test_poly_cells_are_not_in_train_and_share_the_features_of_elpv(cells: Dataset) -> None:
+    train, test, poly = cells.splits["train"], cells.splits["test"], cells.shifts["poly"]
+    types = [set(split.attributes["cell_type"]) for split in (train, test, poly.split)]
+    assert types == [{"mono"}, {"mono"}, {"poly"}]
+    assert poly.kind == "shift" and poly.classes is None
+    assert poly.split.origin is not None and test.origin is not None
+    full, full_of_test = poly.split.origin.split, test.origin.split
+    assert full.images_fingerprint == full_of_test.images_fingerprint
+    assert not set(poly.split.content) & set(train.content)
     assert {name: shift.kind for name, shift in cells.shifts.items()} == {
         "poly": "shift",
         "textiles": "near",
@@ -237,153 +154,76 @@ def test_poly_cells_are_no_part_of_train_and_share_elpv_s_rows(cells):
     }
 
 
-def test_line_art_shows_the_drawings_of_the_colour_test_split(cache):
+def test_line_art_shows_the_drawings_of_the_colour_test_split(cache: Path) -> None:
     registry = load_registry()
     emoji = open_dataset(registry.datasets["openmoji"], cache, entries=registry.datasets)
-    line = emoji.shifts["line"]
-    assert [name.removesuffix(" (line)") for name in line.split.ids] == list(
-        emoji.splits["test"].ids
-    )
-    assert (line.split.y == emoji.splits["test"].y).all() and line.classes is None
-    assert not set(line.split.content) & set(emoji.splits["test"].content)
+    line, test = emoji.shifts["line"], emoji.splits["test"]
+    assert [name.removesuffix(" (line)") for name in line.split.ids] == list(test.ids)
+    assert (line.split.y == test.y).all() and line.classes is None
+    assert not set(line.split.content) & set(test.content)
 
 
-def test_scores_do_not_depend_on_shifts_that_are_not_read(cells, cache):
-    bare = open_dataset(
-        load_registry().datasets["elpv_mono"].model_copy(update={"shifts": {}}), cache
-    )
+def test_scores_do_not_depend_on_shifts_that_are_not_read(cells: Dataset, cache: Path) -> None:
+    entry = load_registry().datasets["elpv_mono"].model_copy(update={"shifts": {}})
+    bare = open_dataset(entry, cache)
     assert bare.fingerprint() == cells.with_shifts(()).fingerprint()
-    assert (
-        len(
-            {
-                cells.with_shifts(names).fingerprint()
-                for names in ((), ("poly",), ("poly", "textiles"))
-            }
-        )
-        == 3
-    )
+    chosen: tuple[tuple[str, ...], ...] = ((), ("poly",), ("poly", "textiles"))
+    assert len({cells.with_shifts(names).fingerprint() for names in chosen}) == 3
 
 
-def test_a_dataset_without_shifts_is_not_asked(cells):
-    task, backbone = load_registry().tasks["ood"], load_registry().backbones["raw_pixels"]
+def test_a_dataset_without_shifts_is_not_applicable(cells: Dataset) -> None:
     with pytest.raises(
-        NotApplicableError,
-        match="task 'ood' needs shifts of kind shift; dataset 'elpv_mono' has none",
+        NotApplicableError, match="needs shifts of kind shift; dataset 'elpv_mono' has none"
     ):
-        WIRING["ood"].needs(task, cells.with_shifts(("textiles",)), backbone)
-    with pytest.raises(
-        NotApplicableError,
-        match="task 'ood_detection' needs shifts of kind near or far; dataset 'elpv_mono' has none",
-    ):
-        WIRING["ood_detection"].needs(
-            load_registry().tasks["ood_detection"], cells.with_shifts(("poly",)), backbone
-        )
+        PROTOCOL.needs(SETTINGS, cells.with_shifts(("textiles",)), BASELINE)
 
 
 @pytest.fixture(scope="module")
-def some(cells):
-    """400 train, 150 test and 200 polycrystalline cells: enough for what is to be seen."""
+def sample(cells: Dataset) -> Dataset:
+    """Return 400 train, 150 test and 200 polycrystalline cells."""
 
-    def fewer(split, n):
+    def subset(split: Split, n: int) -> Split:
         return split.take(stratified_subset(split.y, split.content, n))
 
-    splits = {name: fewer(cells.splits[name], n) for name, n in (("train", 400), ("test", 150))}
-    return dataclasses.replace(
-        cells,
-        splits=splits,
-        shifts={"poly": Shift(fewer(cells.shifts["poly"].split, 200), "shift")},
-    )
+    train, test = subset(cells.splits["train"], 400), subset(cells.splits["test"], 150)
+    poly = Shift(subset(cells.shifts["poly"].split, 200), "shift")
+    return dataclasses.replace(cells, splits={"train": train, "test": test}, shifts={"poly": poly})
 
 
 @pytest.fixture(scope="module")
-def rows(some, cache):
-    """Features of EfficientNet-Lite0, trained on ImageNet: split → rows."""
-    spec, store = (
-        load_registry().backbones["efficientnet_lite0_in1k"],
-        FeatureStore(cache / "features"),
-    )
-    found = {}
-    for name, split in {**some.splits, "poly": some.shifts["poly"].split}.items():
-        key = feature_key(
-            card(spec, cache, "cpu", "float32", offline=True), spec.pooling, name, split
-        )
-        member = Member(
-            load_backbone(spec, "cpu", "float32", offline=True), {spec.pooling: key}, 16
-        )
-        fold(member.backbone)
-        run_pass(split, [member], store, Silent(), workers=2, skip_bad=False)
-        found[name] = store.read(key, len(split))
-    return found
+def features(sample: Dataset, cache: Path) -> dict[str, Features]:
+    """Return the features of EfficientNet-Lite0, trained on ImageNet, by split and shift."""
+    spec = load_registry().backbones["efficientnet_lite0_in1k"]
+    splits: dict[str, Split] = dict(sample.splits)
+    splits["poly"] = sample.shifts["poly"].split
+    return {name: extract(name, split, [spec], cache)[spec.name] for name, split in splits.items()}
 
 
-class Silent:
-    """Watches nothing."""
-
-    def __getattr__(self, name):
-        return lambda *words: None
-
-
-def test_the_probe_of_monocrystalline_cells_fails_on_polycrystalline_ones(some, rows):
-    """Below the share of the larger class, as a plain scikit-learn probe on the same rows does; the task shows it as drop and worst group."""
-    task, spec = load_registry().tasks["ood"], load_registry().backbones["efficientnet_lite0_in1k"]
-    needs = WIRING["ood"].needs(task, some, spec)
-    result = WIRING["ood"].solve(task, some, needs, lambda need: rows[need.name], 0, "cpu")
-    y, test_y, poly_y = some.splits["train"].y, some.splits["test"].y, some.shifts["poly"].split.y
-    plain = LogisticRegression(max_iter=2000).fit(rows["train"].rows, y)
-    own, poly = (
-        plain.score(rows[name].rows, labels)
-        for name, labels in (("test", test_y), ("poly", poly_y))
-    )
-    headline = result.parts[0].outcome
-    assert own > 0.75 and poly < np.bincount(poly_y).max() / len(poly_y)
-    assert shifted_top1(headline) < np.bincount(poly_y).max() / len(poly_y)
-    assert drop(headline) > 0.2 and drop(headline) == pytest.approx(own - poly, abs=0.12)
+def test_the_probe_of_monocrystalline_cells_fails_on_polycrystalline_ones(
+    sample: Dataset, features: dict[str, Features]
+) -> None:
+    """Its accuracy is below the share of the larger class, as that of a plain scikit-learn probe on
+    the same features; drop and worst group show it.
+    """
+    task: TaskSpec = load_registry().tasks["ood"]
+    settings = task.settings
+    assert isinstance(settings, OodSettings)
+    needs = PROTOCOL.needs(settings, sample, BASELINE)
+    problem = PROTOCOL.build(settings, sample, needs, make_inputs(features), seed=0)
+    result = PROTOCOL.solve(problem, settings, "cpu")
+    train, test, poly = (features[name].rows for name in ("train", "test", "poly"))
+    y, test_y = sample.splits["train"].y, sample.splits["test"].y
+    poly_y = sample.shifts["poly"].split.y
+    plain = LogisticRegression(max_iter=2000).fit(train, y)
+    in_distribution, shifted = plain.score(test, test_y), plain.score(poly, poly_y)
+    largest_class = np.bincount(poly_y).max() / len(poly_y)
+    headline = result.outcome
+    assert in_distribution > 0.75 and shifted < largest_class
+    assert shifted_top1(headline) < largest_class
+    assert drop(headline) > 0.2
+    assert drop(headline) == pytest.approx(in_distribution - shifted, abs=0.12)
     assert worst_group(headline) == shifted_top1(headline)
-    same = LogisticRegression(C=result.detail["c"], max_iter=10_000, tol=1e-6).fit(
-        rows["train"].rows, y
-    )
+    same_c = LogisticRegression(C=result.detail["c"], max_iter=10_000, tol=1e-6).fit(train, y)
     assert shifted_top1(headline) == pytest.approx(
-        same.score(rows["poly"].rows, poly_y), abs=2.5 / len(poly_y)
+        same_c.score(poly, poly_y), abs=2.5 / len(poly_y)
     )
-
-
-# --- effective robustness
-
-
-def test_effective_robustness_by_hand():
-    own = expit(np.array([0.0, 1, 2, 3]))
-    # On the line logit(shifted) = logit(own) - 1, but for the last, which drew no part of it and lies 0.5 above in logits.
-    shifted = expit(np.array([-1.0, 0, 1, 2.5]))
-    found = effective_robustness(own, shifted, np.array([True, True, True, False]))
-    assert (found.slope, found.intercept) == pytest.approx((1, -1))
-    assert found.residual == pytest.approx([0, 0, 0, expit(2.5) - expit(2)], abs=1e-12)
-    assert found.pool.tolist() == [True, True, True, False]
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_the_line_is_numpy_s(seed):
-    rng = np.random.default_rng(seed)
-    own, shifted = rng.uniform(0.1, 0.9, (2, 12))
-    found = effective_robustness(own, shifted)
-    slope, intercept = np.polyfit(logit(own), logit(shifted), 1)
-    assert (found.slope, found.intercept) == pytest.approx((slope, intercept))
-    assert found.residual == pytest.approx(shifted - expit(intercept + slope * logit(own)))
-
-
-def test_accuracies_of_0_and_1_draw_no_line_and_have_no_residual():
-    own, shifted = np.array([0.2, 0.5, 0.8, 1.0, 0.5]), np.array([0.1, 0.3, 0.5, 0.9, 0.0])
-    found = effective_robustness(own, shifted)
-    assert np.isnan(found.residual).tolist() == [False, False, False, True, True]
-    assert found.slope == pytest.approx(effective_robustness(own[:3], shifted[:3]).slope)
-
-
-@pytest.mark.parametrize(
-    ("own", "shifted"),
-    [
-        ([0.2, 0.5], [0.1, 0.3]),
-        ([0.5, 0.5, 0.5], [0.1, 0.2, 0.3]),
-        ([0.2, 0.5, 1.0], [0.1, 0.3, 0.5]),
-    ],
-)
-def test_too_few_or_equal_backbones_draw_no_line(own, shifted):
-    assert effective_robustness(np.array(own), np.array(shifted)) is None
