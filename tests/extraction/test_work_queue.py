@@ -15,6 +15,7 @@ import numpy as np
 import psutil
 import pytest
 
+from bob.errors import StoreError
 from bob.extraction import work_queue
 from bob.extraction.work_queue import SpanQueue
 from bob.features import leases
@@ -194,6 +195,81 @@ def test_the_lease_of_an_ended_process_of_this_machine_is_stale_at_once(store, w
     assert LeaseObserver().is_stale(path)
     path.write_text(json.dumps({**this_process(), "nonce": "x"}))
     assert not LeaseObserver().is_stale(path)
+
+
+def test_a_lease_is_readable_by_other_users_whatever_the_umask(store):
+    before = os.umask(0o077)
+    try:
+        lease = LeaseObserver().acquire(lease_file(store, 0))
+    finally:
+        os.umask(before)
+    assert lease is not None and lease.path.stat().st_mode & 0o777 == 0o644
+    lease.release()
+
+
+@pytest.fixture
+def unreadable_lease(store, monkeypatch):
+    """Another user's lease without read permission, which root would have all the same."""
+    path, real = lease_file(store, 0, SMALL_KEY), Path.read_bytes
+    path.write_text(json.dumps(ELSEWHERE))
+
+    def read_bytes(self):
+        if self.parent == path.parent and self.name.startswith(path.name):
+            raise PermissionError(13, "Permission denied", str(self))
+        return real(self)
+
+    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    return path
+
+
+def test_an_unreadable_lease_that_is_not_renewed_is_taken_over(
+    store, unreadable_lease, monkeypatch
+):
+    store._observer, slept = LeaseObserver(clock := Clock()), []
+
+    def sleep(seconds):
+        slept.append(seconds)
+        clock.now += 50.0
+
+    monkeypatch.setattr(work_queue.time, "sleep", sleep)
+    span = SpanQueue(store, [SMALL_KEY], 6).next(wait=True)
+    assert span is not None and len(slept) == 3, "after 150 s, more than STALE_SECONDS"
+    assert [path.name for path in unreadable_lease.parent.iterdir()] == [unreadable_lease.name]
+
+
+def test_an_unreadable_lease_that_is_renewed_is_waited_for(store, unreadable_lease, monkeypatch):
+    """Its owner renews it every STALE_SECONDS and stores its shard after an hour."""
+    store._observer, beats = LeaseObserver(clock := Clock()), iter(range(1, 10**6))
+
+    def sleep(_):
+        clock.now += STALE_SECONDS
+        os.utime(unreadable_lease, (0, next(beats)))
+        if clock.now >= 3600:
+            FeatureStore(store.root).write(SMALL_KEY, 0, shard(seed=7))
+            unreadable_lease.unlink()
+
+    monkeypatch.setattr(work_queue.time, "sleep", sleep)
+    assert SpanQueue(store, [SMALL_KEY], 6).next(wait=True) is None
+    np.testing.assert_array_equal(store.read(SMALL_KEY).rows, shard(seed=7).rows)
+
+
+def test_a_stale_lease_that_cannot_be_removed_is_an_error(store, unreadable_lease, monkeypatch):
+    """A folder whose sticky bit keeps others from removing the file."""
+    store._observer = LeaseObserver(clock := Clock())
+
+    def sleep(_):
+        clock.now += 50.0
+
+    def rename(self, target):
+        raise PermissionError(1, "Operation not permitted", str(self))
+
+    monkeypatch.setattr(work_queue.time, "sleep", sleep)
+    monkeypatch.setattr(Path, "rename", rename)
+    with pytest.raises(
+        StoreError, match=r"cannot be removed \(Operation not permitted\); remove it"
+    ):
+        SpanQueue(store, [SMALL_KEY], 6).next(wait=True)
+    assert clock.now <= STALE_SECONDS + 50.0
 
 
 def test_a_half_written_lease_is_a_lease(store):

@@ -3,8 +3,9 @@
 import dataclasses
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,8 +13,8 @@ import pytest
 from bob.errors import StoreError
 from bob.extraction.work_queue import SpanQueue
 from bob.features.inventory import in_use
-from bob.features.key import FeatureKey
-from bob.features.shard import Shard
+from bob.features.key import FeatureKey, StatisticsKey
+from bob.features.shard import Arrays, Shard
 from bob.features.sharding import SPAN_IMAGES
 from bob.features.store import FeatureStore
 from bob.io.files import TEMPORARY_PREFIX, write_atomically
@@ -111,6 +112,167 @@ def test_float16_halves_the_file_and_rounds_as_numpy_does(store: FeatureStore) -
     )
 
 
+@pytest.mark.parametrize(
+    ("wrong", "largest"),
+    [
+        ([70_000.0, 1.0, 0.0], "7.0e+04"),  # beyond the largest float16, 65,504
+        ([-3e38, 1.0, 0.0], "3.0e+38"),
+        ([1e-8, -1e-8, 0.0], "1.0e-08"),  # rounds to zeros
+        ([1e-40, 0.0, 0.0], "1.0e-40"),
+        # 1.5e-6 is 25.17 of float16's smallest step, 2^-24, and rounds to 25: an error of 0.7 %;
+        # 1e-6 is 16.78 steps and rounds to 17: 1.3 %.
+        ([1e-6, 0.0, 0.0], "1.0e-06"),
+    ],
+)
+def test_rows_that_float16_cannot_hold_are_refused(
+    store: FeatureStore, wrong: list[float], largest: str
+) -> None:
+    half = dataclasses.replace(KEY, stored="float16")
+    rows = np.array([[1.0, 2.0, 3.0], wrong, [0.0, 0.0, 0.0]], np.float32)
+    with pytest.raises(StoreError) as raised:
+        store.write(half, 0, Shard.of_rows(rows, np.arange(3)))
+    message = str(raised.value)
+    assert "features of 1 of 3 images cannot be stored as float16" in message
+    assert largest in message and message.endswith("Use --store-dtype float32.")
+    assert store.missing(half) == [0]
+    store.write(KEY, 0, Shard.of_rows(rows, np.arange(3)))
+    np.testing.assert_array_equal(store.read(KEY).rows, rows)
+
+
+def test_rows_that_float16_rounds_are_stored(store: FeatureStore) -> None:
+    """Zeros, the largest float16, small values beside large ones, and 1.5e-6 (see above)."""
+    half = dataclasses.replace(KEY, stored="float16")
+    rows = np.array(
+        [[0.0, 0.0, 0.0], [65_504.0, 1e-30, 0.1], [1.5e-6, 0.0, 0.0], [1 / 3, -2e-9, 7.0]],
+        np.float32,
+    )
+    store.write(half, 0, Shard.of_rows(rows, np.arange(4)))
+    np.testing.assert_array_equal(store.read(half).rows, rows.astype(np.float16))
+
+
+@pytest.mark.parametrize("shape", [(3,), (2, 2, 3)])
+@pytest.mark.parametrize("stored", ["float32", "float16"])
+@pytest.mark.parametrize("size", [1, 3, 4, 100])
+def test_batches_are_the_rows_piece_by_piece(
+    store: FeatureStore,
+    monkeypatch: pytest.MonkeyPatch,
+    shape: tuple[int, ...],
+    stored: Any,
+    size: int,
+) -> None:
+    """Eleven images in shards of four; images 4 to 7 and 9 could not be read."""
+    bytes_per_image = int(np.prod(shape)) * {"float32": 4, "float16": 2}[stored]
+    monkeypatch.setattr("bob.features.sharding.SHARD_BYTES", 4 * bytes_per_image)
+    key = dataclasses.replace(KEY, shape=shape, count=11, stored=stored)
+    rows = np.random.default_rng(0).normal(size=(11, *shape)).astype(np.float32)
+    good = np.array([0, 1, 2, 3, 8, 10])
+    for number in range(len(key.sharding)):
+        images = key.sharding.positions(number)
+        at = good[(good >= images.start) & (good < images.stop)]
+        bad = {str(i): "bad" for i in images if i not in good}
+        store.write(key, number, Shard.of_rows(rows[at], at, bad))
+    features = store.read(key)
+    batches = list(features.batches(size))
+    assert all(len(values) <= size and values.dtype == np.float32 for _, values in batches)
+    np.testing.assert_array_equal(np.concatenate([at for at, _ in batches]), good)
+    np.testing.assert_array_equal(np.concatenate([values for _, values in batches]), features.rows)
+    np.testing.assert_array_equal(features.rows, rows[good].astype(stored))
+    assert sorted(features.bad) == [4, 5, 6, 7, 9] and len(features) == 6
+
+
+def test_a_view_selects_and_repeats_images(store: FeatureStore) -> None:
+    """Of images 0 to 5, of which 5 could not be read, images 4, 5, 0 and 4 again."""
+    store.write(KEY, 0, shard())
+    features = store.read(KEY).view(np.array([4, 5, 0, 4]))
+    np.testing.assert_array_equal(features.rows, shard().rows[[4, 0, 4]])
+    assert features.positions.tolist() == [0, 2, 3] and features.bad == {1: "image 'x' is empty"}
+
+
+def test_arrays_of_statistics_keep_their_types_and_shapes(store: FeatureStore) -> None:
+    key = StatisticsKey(KEY)
+    arrays = {
+        "sums": np.array([[1.5, 2.5]], np.float64),
+        "rows": np.array([3, 4], np.int64),
+        "count": np.array(7, np.int64),
+        "seen": np.array([True, False]),
+        "sample": np.zeros((0, 3), np.float32),
+        "levels": np.array([0, 255], np.uint8),
+    }
+    store.write(key, 0, Shard(arrays))
+    read = store.read_statistics(key, OnlyShard())
+    assert set(read) == set(arrays)
+    for name, values in arrays.items():
+        assert read[name].dtype == values.dtype and read[name].shape == values.shape
+        np.testing.assert_array_equal(read[name], values)
+
+
+class OnlyShard:
+    """Returns the statistics of the only shard."""
+
+    def merge(self, states: Sequence[Arrays]) -> Arrays:
+        (state,) = states
+        return state
+
+
+def test_statistics_of_an_unsupported_type_are_refused(store: FeatureStore) -> None:
+    with pytest.raises(StoreError, match="array 'sums' of type complex128 cannot be stored"):
+        store.write(StatisticsKey(KEY), 0, Shard({"sums": np.zeros(1, np.complex128)}))
+
+
+def test_statistics_with_a_missing_shard_are_not_merged(store: FeatureStore) -> None:
+    key = StatisticsKey(TWO_SHARDS)
+    store.write(key, 0, Shard({"sums": np.zeros(1)}))
+    with pytest.raises(StoreError, match="1 of 2 shards are missing or damaged"):
+        store.read_statistics(key, OnlyShard())
+
+
+def test_a_failure_is_known_to_other_processes_until_it_is_cleared(store: FeatureStore) -> None:
+    other, digest = FeatureStore(store.root), KEY.digest()
+    assert store.failure(digest) is None
+    store.record_failure(digest, "out of memory")
+    store.record_failure(digest, "no luck")
+    assert store.failure(digest) == other.failure(digest) == "no luck"
+    other.clear_failure(digest)
+    assert store.failure(digest) is None and other.failure(digest) is None
+    store.clear_failure(digest)
+
+
+def test_forgetting_features_clears_their_failure(store: FeatureStore) -> None:
+    store.record_failure(KEY.digest(), "no luck")
+    store.forget(KEY)
+    assert store.failure(KEY.digest()) is None
+
+
+def test_a_damaged_failure_is_none(store: FeatureStore) -> None:
+    store.record_failure(KEY.digest(), "no luck")
+    (store.folder(KEY) / "failure.json").write_text('{"why": 1}')
+    assert store.failure(KEY.digest()) is None
+
+
+def test_a_failure_on_a_full_disk_is_kept_in_memory(
+    store: FeatureStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It replaces an older one that was written, until it is cleared or written over."""
+
+    def refuse(path: Path, data: bytes) -> None:
+        raise StoreError(f"{path}: cannot be written; the disk is full.")
+
+    digest = KEY.digest()
+    store.record_failure(digest, "older")
+    with monkeypatch.context() as full:
+        full.setattr("bob.features.store.write_atomically", refuse)
+        store.record_failure(digest, "no luck")
+    assert store.failure(digest) == "no luck"
+    assert FeatureStore(store.root).failure(digest) == "older"
+    store.clear_failure(digest)
+    assert store.failure(digest) is None
+    with monkeypatch.context() as full:
+        full.setattr("bob.features.store.write_atomically", refuse)
+        store.record_failure(digest, "no luck")
+    store.record_failure(digest, "newer")
+    assert store.failure(digest) == FeatureStore(store.root).failure(digest) == "newer"
+
+
 def test_changing_rows_in_memory_leaves_the_file_unchanged(store: FeatureStore) -> None:
     store.write(KEY, 0, shard())
     store.read(KEY).rows[:] = 0
@@ -155,6 +317,12 @@ def test_a_read_only_cache_is_read_and_says_that_it_cannot_be_written(store: Fea
         assert SpanQueue(store, [KEY], KEY.count).next(wait=True) is None
         with pytest.raises(StoreError, match="the file system is read-only: choose another"):
             SpanQueue(store, [TWO_SHARDS], TWO_SHARDS.count).next(wait=True)
+        with pytest.raises(StoreError, match="the file system is read-only: choose another"):
+            store.forget(KEY)
+        store.record_failure(KEY.digest(), "no luck")
+        assert store.failure(KEY.digest()) == "no luck"
+        store.clear_failure(KEY.digest())
+        assert store.failure(KEY.digest()) is None
     finally:
         subprocess.run(["umount", str(store.root)], check=True)
 
