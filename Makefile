@@ -1,22 +1,28 @@
 # Two commands do everything: `make demo` and `make test`. Both create and use .venv.
 PYTHON ?= python3
 VENV := .venv
-READY := $(VENV)/.ready
+PIP_INSTALL := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable
 
 .PHONY: demo test lint
 
-demo: $(READY)
+demo: $(VENV)/.samples
 	$(VENV)/bin/python run_benchmark.py --backbones group:samples,family:baseline --tasks linear,knn
 
-test: $(READY)
-	$(VENV)/bin/python -m pytest
+# One process a core, so one thread a process.
+test: $(VENV)/.dev
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n auto --maxprocesses 8
 
-lint: $(READY)
+lint: $(VENV)/.dev
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 
-$(READY): pyproject.toml
+$(VENV)/.samples: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[samples,dev]'
+	$(PIP_INSTALL) '.[samples]'
+	touch $@
+
+$(VENV)/.dev: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(PIP_INSTALL) '.[samples,dev]'
 	touch $@

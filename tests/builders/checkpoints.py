@@ -27,14 +27,15 @@ def body_of(architecture: str) -> nn.Module:
     """Return a headless module whose weights and BatchNorm statistics are not the initial ones."""
     torch.manual_seed(3)
     if architecture == VIT:
-        model = timm.create_model(VIT, depth=2, num_classes=0)
+        model: nn.Module = timm.create_model(VIT, depth=2, num_classes=0)
     else:
         model = torchvision.models.resnet18()
         model.fc = nn.Identity()
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
-            module.running_mean.normal_(0, 0.1)
-            module.running_var.uniform_(0.5, 2)
+            mean, variance = module.get_buffer("running_mean"), module.get_buffer("running_var")
+            mean.normal_(0, 0.1)
+            variance.uniform_(0.5, 2)
     return model.eval()
 
 
@@ -48,7 +49,7 @@ def head(name: str) -> dict[str, torch.Tensor]:
     return {f"{name}0.weight": torch.ones(4, 2), f"{name}0.bias": torch.ones(4)}
 
 
-def training(**content) -> dict:
+def training(**content: object) -> dict[str, object]:
     """Return a training checkpoint: state dicts beside epoch, arguments and optimiser state."""
     return {
         "epoch": 100,
@@ -132,7 +133,7 @@ LAYOUTS = {
 """Layout → its architecture, and what a file contains besides or around the backbone's tensors."""
 
 
-def spec(architecture: str, file: Path, **weights) -> BackboneSpec:
+def spec(architecture: str, file: Path, **weights: object) -> BackboneSpec:
     """Return an entry that reads a checkpoint file."""
     values = {
         "name": "mine",

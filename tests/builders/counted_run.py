@@ -4,6 +4,7 @@
 """
 
 import sys
+from unittest.mock import patch
 
 from bob.cli import main
 from bob.features.key import StoreKey
@@ -21,9 +22,9 @@ def counted_write(store: FeatureStore, key: StoreKey, number: int, shard: Shard)
 
 
 if __name__ == "__main__":
-    FeatureStore.write = counted_write  # type: ignore[method-assign]
     output, sys.stdout = sys.stdout, sys.stderr
-    code = main(sys.argv[1:])
+    with patch.object(FeatureStore, "write", counted_write):
+        code = main(sys.argv[1:])
     output.write("\n".join(written))
     output.flush()
     sys.exit(code)

@@ -58,7 +58,7 @@ def picture() -> str:
         for i, room in enumerate(rooms):
             x, y = GAP + i * (width + GAP), GAP + level * (HEIGHT + GAP)
             rows.append(
-                f'<g><title>{html.escape(purpose(room))}</title>'
+                f"<g><title>{html.escape(purpose(room))}</title>"
                 f'<rect x="{x:.0f}" y="{y}" width="{width:.0f}" height="{HEIGHT}" rx="6" '
                 'fill="#eef2f7" stroke="#5b6b7f"/>'
                 f'<text x="{x + width / 2:.0f}" y="{y + 29}" text-anchor="middle" '

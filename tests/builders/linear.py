@@ -8,12 +8,15 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
 
-from bob.numerics.linear.logistic_path import fit_path
-from bob.numerics.linear.path_solver import MIN_OBJECTIVE, prepare
+from bob.numerics.arrays import Doubles, Floats, Ints
+from bob.numerics.linear.logistic_path import LogisticFit, fit_path
+from bob.numerics.linear.path_solver import MIN_OBJECTIVE, LogisticProblem, prepare
 from bob.numerics.linear.reference import objective
 
 
-def clusters(n, d, classes, seed=0, apart=1.0):
+def clusters(
+    n: int, d: int, classes: int, seed: int = 0, apart: float = 1.0
+) -> tuple[Floats, Ints]:
     """Gaussian clusters, at least one row per class; eigenvalues fall as 1 / rank."""
     rng = np.random.default_rng(seed)
     y = np.concatenate((np.arange(classes), rng.integers(0, classes, n - classes)))
@@ -21,7 +24,7 @@ def clusters(n, d, classes, seed=0, apart=1.0):
     return (x / np.sqrt(1 + np.arange(d))).astype(np.float32), y
 
 
-def isotropic_clusters(n, d, classes, seed=0):
+def isotropic_clusters(n: int, d: int, classes: int, seed: int = 0) -> tuple[Floats, Ints]:
     """Gaussian clusters, at least one row per class; all features of the same scale."""
     rng = np.random.default_rng(seed)
     y = np.concatenate((np.arange(classes), rng.integers(0, classes, n - classes)))
@@ -29,7 +32,9 @@ def isotropic_clusters(n, d, classes, seed=0):
     return x.astype(np.float32), y
 
 
-def blobs(n=240, q=120, d=12, classes=4, seed=0, spread=1.5):
+def blobs(
+    n: int = 240, q: int = 120, d: int = 12, classes: int = 4, seed: int = 0, spread: float = 1.5
+) -> tuple[Floats, Ints, Floats, Ints]:
     """Gaussian clusters of equal size: train rows and labels, then `q` test rows and labels."""
     rng = np.random.default_rng(seed)
     centres = rng.normal(size=(classes, d))
@@ -54,7 +59,7 @@ DIFFICULT = (
 )
 
 
-def difficult(name):
+def difficult(name: str) -> tuple[Floats, Ints, int]:
     """Data that broke, or could break, a solver: rows, labels, number of classes."""
     x, y = clusters(150, 12, 4)
     match name:
@@ -86,19 +91,19 @@ def difficult(name):
     raise AssertionError(name)
 
 
-def total_variance(x):
+def total_variance(x: Floats) -> float:
     """Trace of the covariance: the size that C is relative to."""
     return float((x - x.mean(0)).var(0).sum())
 
 
-def sklearn_at(x, y, c, max_iter=20_000):
+def sklearn_at(x: Floats, y: Ints, c: float, max_iter: int = 20_000) -> LogisticRegression:
     """scikit-learn's logistic regression at C, in float64, converged."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         return LogisticRegression(C=c, tol=1e-10, max_iter=max_iter).fit(x.astype(np.float64), y)
 
 
-def sklearn_optimum(x, y, c):
+def sklearn_optimum(x: Floats, y: Ints, c: float) -> tuple[Doubles, Doubles]:
     """Weights and bias of the softmax objective by scikit-learn in float64.
 
     It is given features that it can handle: centred and scaled by their largest entry.
@@ -115,13 +120,13 @@ def sklearn_optimum(x, y, c):
     return weight, bias - weight @ centre
 
 
-def relative_gap(fit, x, y, optimum):
+def relative_gap(fit: LogisticFit, x: Floats, y: Ints, optimum: float) -> float:
     """Distance of a fit's objective from the optimum, as `LogisticFit.gap` bounds it."""
     value = objective((fit.weight, fit.bias), x, y, fit.c)
-    return (value - optimum) / max(value, MIN_OBJECTIVE * np.log(len(fit.bias)))
+    return float((value - optimum) / max(value, MIN_OBJECTIVE * np.log(len(fit.bias))))
 
 
-def stratified_fold_numbers(x, y, count):
+def stratified_fold_numbers(x: Floats, y: Ints, count: int) -> Ints:
     """The number of each row's fold, (N,), by scikit-learn."""
     fold = np.empty(len(y), np.int64)
     splitter = StratifiedKFold(count, shuffle=True, random_state=0)
@@ -130,7 +135,9 @@ def stratified_fold_numbers(x, y, count):
     return fold
 
 
-def fitted_problem(n=60, width=5, classes=4, c=0.3):
+def fitted_problem(
+    n: int = 60, width: int = 5, classes: int = 4, c: float = 0.3
+) -> tuple[LogisticProblem, torch.Tensor, float]:
     """Return a small problem, θ (C, R + 1) near its optimum in its eigenbasis, and λ."""
     rng = np.random.default_rng(0)
     y = np.arange(n) % classes
