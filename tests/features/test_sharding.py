@@ -1,5 +1,7 @@
 """Shards are cut by bytes into powers of two, and each lies within one span."""
 
+from itertools import pairwise
+
 import pytest
 
 from bob.features import sharding
@@ -77,7 +79,7 @@ def test_the_shards_of_all_spans_are_all_shards_and_cover_their_spans(
     for number, of_span in enumerate(numbers):
         assert cut.positions(of_span[0]).start == number * span
         assert cut.positions(of_span[-1]).stop == min(count, (number + 1) * span)
-        for before, after in zip(of_span, of_span[1:], strict=False):
+        for before, after in pairwise(of_span):
             assert cut.positions(before).stop == cut.positions(after).start
 
 
