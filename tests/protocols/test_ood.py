@@ -194,8 +194,8 @@ def sample(cells: Dataset) -> Dataset:
 def features(sample: Dataset, cache: Path) -> dict[str, Features]:
     """Return the features of EfficientNet-Lite0, trained on ImageNet, by split and shift."""
     spec = load_registry().backbones["efficientnet_lite0_in1k"]
-    splits: dict[str, Split] = dict(sample.splits)
-    splits["poly"] = sample.shifts["poly"].split
+    splits: dict[str, Split] = {"poly": sample.shifts["poly"].split}
+    splits.update((str(name), split) for name, split in sample.splits.items())
     return {name: extract(name, split, [spec], cache)[spec.name] for name, split in splits.items()}
 
 
