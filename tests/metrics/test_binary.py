@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 import sklearn.metrics as sk
 
-from bob.metrics.binary import area_under_roc, average_precision, counts_at_thresholds
+from bob.metrics.binary import (
+    area_under_roc,
+    average_precision,
+    counts_at_thresholds,
+    eleven_point_precision,
+)
 
 
 def test_counts_at_thresholds_by_hand() -> None:
@@ -39,3 +44,13 @@ def test_average_precision_agrees_with_scikit_learn(decimals: int) -> None:
     assert average_precision(scores, positive) == pytest.approx(
         sk.average_precision_score(positive, scores)
     )
+
+
+def test_eleven_point_precision_by_hand() -> None:
+    """Ranked: yes, no, yes, no, with precisions 1, 1/2, 2/3, 1/2 at recalls 1/2, 1/2, 1, 1.
+
+    The best precision is 1 at the 6 recalls 0 to 0.5 and 2/3 at the 5 above: (6 + 10/3) / 11.
+    """
+    positive = np.array([True, False, True, False])
+    precision = eleven_point_precision(np.array([4, 3, 2, 1], np.float32), positive)
+    assert precision == pytest.approx((6 + 10 / 3) / 11)
