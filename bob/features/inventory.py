@@ -82,6 +82,7 @@ def in_use(root: Path, digests: Iterable[str]) -> Iterator[None]:
     """Keep the features of these keys from being removed, and mark them as used now."""
     lease, names = None, list(digests)
     with contextlib.suppress(StoreError, OSError), _lock(root):
+        _sweep_announcements(root)
         path = root / USERS_FOLDER / f"{uuid.uuid4().hex}{LEASE_SUFFIX}"
         lease = LeaseObserver().acquire(path, keys=names)
         for name in names:
@@ -318,16 +319,12 @@ def _lock(root: Path) -> Iterator[None]:
 
 
 def _used_digests(root: Path) -> set[str]:
-    """Return the digests that living processes use; announcements of dead ones are removed.
+    """Return the digests that living processes use.
 
     StoreError where an announcement cannot be read: its process may use any features.
     """
-    observer, used = LeaseObserver(), set[str]()
-    for lease in (root / USERS_FOLDER).glob(f"*{LEASE_SUFFIX}"):
-        if observer.is_stale(lease):
-            with contextlib.suppress(OSError):
-                lease.unlink(missing_ok=True)
-            continue
+    used = set[str]()
+    for lease in _sweep_announcements(root):
         try:
             used |= set(json.loads(lease.read_bytes())["keys"])
         except FileNotFoundError:
@@ -340,6 +337,18 @@ def _used_digests(root: Path) -> set[str]:
                 "remove the file if no run uses this cache."
             ) from error
     return used
+
+
+def _sweep_announcements(root: Path) -> list[Path]:
+    """Remove the announcements of processes that are gone, and return the others."""
+    observer, others = LeaseObserver(), []
+    for lease in (root / USERS_FOLDER).glob(f"*{LEASE_SUFFIX}"):
+        if observer.is_stale(lease):
+            with contextlib.suppress(OSError):
+                lease.unlink(missing_ok=True)
+        else:
+            others.append(lease)
+    return others
 
 
 def _is_written(folder: Path) -> bool:

@@ -1,6 +1,7 @@
 """`bob-bench cache` shows, verifies, prunes and moves features, and never removes those in use."""
 
 import dataclasses
+import json
 import os
 import subprocess
 import sys
@@ -27,6 +28,7 @@ from bob.features.key import FeatureKey
 from bob.features.sharding import SPAN_IMAGES
 from bob.features.store import FeatureStore
 from bob.io.files import TEMPORARY_PREFIX
+from bob.io.processes import this_process
 from tests.builders.features import KEY, shard
 
 DAY = 86400.0
@@ -366,6 +368,17 @@ def test_an_announcement_of_a_process_killed_while_announcing_is_removed(store):
     announcement.write_text("")
     assert cache(store, "prune", "--max-size", "0K") == OK and names(store) == []
     assert not announcement.exists()
+
+
+def test_the_next_run_removes_the_announcement_of_a_killed_one(store):
+    announcement = store.root / "users" / "theirs.lease"
+    announcement.parent.mkdir()
+    announcement.write_text(json.dumps({**this_process(), "born": 1.0, "keys": []}))
+    with in_use(store.root, [COMPLETE.digest()]):
+        assert not announcement.exists()
+        (ours,) = announcement.parent.glob("*.lease")
+        assert json.loads(ours.read_bytes())["keys"] == [COMPLETE.digest()]
+    assert not ours.exists()
 
 
 def refuse_to_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
