@@ -1,6 +1,11 @@
-"""Retrieval metrics and protocol: by hand, against torchmetrics, pytorch-metric-learning and scikit-learn, known answers, what is left out."""
+"""Retrieval: rankings by hand, against torchmetrics and pytorch-metric-learning, laws, and what is
+excluded from a ranking.
+"""
 
 import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,66 +15,48 @@ from sklearn.metrics import average_precision_score
 from torchmetrics.functional import retrieval as tm
 
 from bob.datasets.dataset import Dataset, Split
-from bob.errors import NotApplicableError, UndefinedError
-from bob.features.store import Effort, Features
+from bob.errors import NotApplicableError
 from bob.metrics import METRICS, metric_named
-from bob.metrics.retrieval import (
-    hit_at,
-    map_at_r,
-    mean_ap,
-    mean_ap_at,
-    mean_ap_trapezoid,
-    mrr,
-    precision_at,
-    precision_until,
-    r_precision,
-    recall_at,
-)
-from bob.outcomes import Retrieved, Shortlist
-from bob.protocols.ranking import Found, retrieved, shortlist
-from bob.protocols.relevance import Labelled, judged
-from bob.protocols.retrieval import Search, retrieval
-from bob.specs import BackboneSpec, TaskSpec
-from bob.specs.settings import RetrievalSettings
-from bob.wiring.retrieval import RETRIEVAL
+from bob.metrics.retrieval import mean_ap_trapezoid, precision_until
+from bob.numerics.arrays import Floats, Ints
+from bob.numerics.search.relevance import Labelled, judged
+from bob.numerics.search.similarity import MetricName
+from bob.outcomes import RetrievalResults, TopKResults
+from bob.protocols.protocol import Result
+from bob.protocols.retrieval import PROTOCOL, RetrievalProblem, RetrievalSettings
+from tests.builders.protocols import BASELINE, make_inputs
+from tests.builders.splits import features_from, make_dataset, make_split
 
-GRID = [
-    (seed, q, g, labels)
-    for seed, (q, g, labels) in enumerate(
-        [(3, 2, 1), (10, 12, 2), (50, 60, 5), (80, 200, 30), (120, 121, 60)]
-    )
-]
+SHAPES = [(3, 2, 1), (10, 12, 2), (50, 60, 5), (80, 200, 30), (120, 121, 60)]
+CASES = [(seed, *shape) for seed, shape in enumerate(SHAPES)]
 COSINE = RetrievalSettings(metric="cosine", label="class", k=(1, 3, 10))
 
 
-def placed(*queries: tuple[list[int], int]) -> list[Found]:
-    """One Found of queries given as (ranks of the positives that were ranked, number of positives)."""
-    row = np.repeat(np.arange(len(queries)), [len(ranks) for ranks, _ in queries])
-    return [
-        Found(
-            np.arange(len(queries)),
-            np.array([n for _, n in queries]),
-            row,
-            np.array([rank for ranks, _ in queries for rank in ranks], int),
-        )
-    ]
+def solve(problem: RetrievalProblem, **changes: Any) -> Result:
+    return PROTOCOL.solve(problem, COSINE.model_copy(update=changes), "cpu")
 
 
-def search(
-    seed: int, q: int, g: int, labels: int, skill: float = 1.0
-) -> tuple[Search, np.ndarray, np.ndarray]:
+def make_problem(seed: int, q: int, g: int, labels: int) -> tuple[RetrievalProblem, Ints, Ints]:
+    """Return a problem of Gaussian classes, and the labels of its queries and gallery."""
     rng = np.random.default_rng(seed)
-    centres = rng.normal(size=(labels, 8)) * skill
-    y, gy = rng.integers(labels, size=q), rng.integers(labels, size=g)
-    x, gx = (
-        (rng.normal(size=(len(some), 8)) + centres[some]).astype(np.float32) for some in (y, gy)
+    centres = rng.normal(size=(labels, 8))
+    y, gallery_y = rng.integers(labels, size=q), rng.integers(labels, size=g)
+    queries, gallery = (
+        (rng.normal(size=(len(label), 8)) + centres[label]).astype(np.float32)
+        for label in (y, gallery_y)
     )
-    return Search(x, gx, {"": Labelled((y, gy))}), y, gy
+    return RetrievalProblem(queries, gallery, {"": Labelled((y, gallery_y))}), y, gallery_y
 
 
-def values(result: object, k: int | None = None) -> dict[str, float]:
-    """Every metric of the headline, or of the shortlist of k."""
-    part = next(part for part in result.parts if part.facets.get("k") == k)  # type: ignore[attr-defined]
+def leave_one_out(x: Floats, y: Ints, train: Floats | None = None) -> RetrievalProblem:
+    """Return the problem in which each row queries all others."""
+    rows = np.arange(len(x))
+    return RetrievalProblem(x, x, {"": Labelled((y, y), (rows, rows))}, train)
+
+
+def values(result: Result, k: int | None = None) -> dict[str, float]:
+    """Return every metric of the headline, or of the first k places."""
+    part = next(part for part in result.parts if part.facets.get("k") == k)
     return {
         name: metric.function(part.outcome)
         for name, metric in METRICS.items()
@@ -77,439 +64,326 @@ def values(result: object, k: int | None = None) -> dict[str, float]:
     }
 
 
-# --- metrics
-
-
-def test_by_hand() -> None:
-    """Ranking + - + - - with 3 positives of which all are ranked: +(0) +(2) +(5). Second query: one positive, at rank 1."""
-    found = placed(([0, 2, 5], 3), ([1], 1))
-    whole = retrieved(found)
-    ap = (1 / 1 + 2 / 3 + 3 / 6) / 3
-    assert mean_ap(whole) == pytest.approx((ap + 1 / 2) / 2)
-    # Between recall steps, precision goes from nth/rank (1 at rank 0) to (nth+1)/(rank+1): (1+1)/2, (1/2+2/3)/2, (2/5+3/6)/2; and (0/1+1/2)/2.
-    trapezoid = ((1 + 1) / 2 + (1 / 2 + 2 / 3) / 2 + (2 / 5 + 3 / 6) / 2) / 3
-    assert mean_ap_trapezoid(whole) == pytest.approx((trapezoid + 1 / 4) / 2)
-    assert r_precision(whole) == pytest.approx((2 / 3 + 0) / 2)
-    assert map_at_r(whole) == pytest.approx(((1 + 2 / 3) / 3 + 0) / 2)
-    assert mrr(whole) == pytest.approx((1 + 1 / 2) / 2)
-    two = shortlist(found, 2, whole=True)
-    assert (hit_at(two), precision_at(two), recall_at(two)) == pytest.approx(
-        (1.0, (1 / 2 + 1 / 2) / 2, (1 / 3 + 1) / 2)
-    )
-    assert mean_ap_at(two) == pytest.approx((1 / min(3, 2) + (1 / 2) / 1) / 2)
-    assert precision_until(shortlist(found, 4, whole=True)) == pytest.approx(
-        (2 / 4 + 1 / 2) / 2
-    )  # the second list ends at its last positive
-    assert precision_at(shortlist(found, 4, whole=True)) == pytest.approx((2 / 4 + 1 / 4) / 2)
+# --- by hand
 
 
 def test_the_revisited_rules_by_hand() -> None:
-    """One query, gallery in order of similarity: hard easy junk hard miss easy.
+    """One query has the gallery, by similarity: hard easy junk hard miss easy.
 
-    Medium: H E . H m E, without the junk: positives at 0, 1, 2, 4 of 4. Easy: the hard ones and the junk are gone: E m E: 0, 2 of 2.
-    Hard: H H m: 0, 1 of 2. Counting the easy ones as misses instead would give H m m H, and an AP of less than 1.
+    Medium: H E H m E without the junk, with the 4 positives at 0, 1, 2, 4. Easy: without the hard
+    ones too, E m E, with the 2 positives at 0, 2. Hard: without the easy ones, H H m, with the 2
+    positives at 0, 1. Counting the easy ones as misses instead would give H m m H, and an AP of
+    less than 1.
     """
-    gallery = np.array(
-        [[np.cos(angle), np.sin(angle)] for angle in (0.1, 0.2, 0.3, 0.4, 0.5, 0.6)], np.float32
-    )
+    angles = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
+    gallery = np.array([[np.cos(angle), np.sin(angle)] for angle in angles], np.float32)
     judgements = {"easy": [[1, 5]], "hard": [[0, 3]], "junk": [[2]]}
-    result = retrieval(
-        Search(np.array([[1, 0]], np.float32), gallery, judged(judgements, 6)), COSINE, "cpu"
-    )
-    whole = {
+    query = np.array([[1, 0]], np.float32)
+    result = solve(RetrievalProblem(query, gallery, judged(judgements, 6)))
+    full = {
         str(part.facets.get("difficulty", "medium")): part.outcome
         for part in result.parts
-        if isinstance(part.outcome, Retrieved)
+        if isinstance(part.outcome, RetrievalResults)
     }
     medium = (1 + 1 + 1 + (3 / 4 + 4 / 5) / 2) / 4
-    assert mean_ap_trapezoid(whole["medium"]) == pytest.approx(medium)
-    assert mean_ap_trapezoid(whole["easy"]) == pytest.approx((1 + (1 / 2 + 2 / 3) / 2) / 2)
-    assert mean_ap_trapezoid(whole["hard"]) == 1.0
-    tens = {
+    assert mean_ap_trapezoid(full["medium"]) == pytest.approx(medium)
+    assert mean_ap_trapezoid(full["easy"]) == pytest.approx((1 + (1 / 2 + 2 / 3) / 2) / 2)
+    assert mean_ap_trapezoid(full["hard"]) == 1.0
+    first_10 = {
         part.suffix: precision_until(part.outcome)
         for part in result.parts
-        if part.facets.get("k") == 10
-    }  # type: ignore[arg-type]
-    assert tens == pytest.approx(
-        {"k10": 4 / 5, "easy_k10": 2 / 3, "hard_k10": 1.0}
-    )  # k is cut to the rank of the last positive
+        if part.facets.get("k") == 10 and isinstance(part.outcome, TopKResults)
+    }
+    # k is cut to the rank of the last positive
+    assert first_10 == pytest.approx({"k10": 4 / 5, "easy_k10": 2 / 3, "hard_k10": 1.0})
     assert result.detail["queries_without_positives"] == {"medium": 0, "easy": 0, "hard": 0}
 
 
-@pytest.mark.parametrize(("seed", "q", "g", "labels"), GRID)
-def test_against_torchmetrics(seed: int, q: int, g: int, labels: int) -> None:
-    problem, y, gy = search(seed, q, g, labels)
-    result = retrieval(problem, COSINE, "cpu")
-    rows = problem.queries.astype(np.float64), problem.gallery.astype(np.float64)
-    a, b = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in rows)
-    scores, targets = (
-        torch.from_numpy(a @ b.T + 2),
-        torch.from_numpy(y[:, None] == gy),
-    )  # torchmetrics takes scores above 0 alone as found
+# --- against other libraries
+
+
+@pytest.mark.parametrize(("seed", "q", "g", "labels"), CASES)
+def test_metrics_agree_with_torchmetrics(seed: int, q: int, g: int, labels: int) -> None:
+    problem, y, gallery_y = make_problem(seed, q, g, labels)
+    result = solve(problem)
+    a, b = (
+        rows.astype(np.float64) / np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True)
+        for rows in (problem.queries, problem.gallery)
+    )
+    # torchmetrics ignores items whose score is not above 0
+    scores, targets = torch.from_numpy(a @ b.T + 2), torch.from_numpy(y[:, None] == gallery_y)
     pairs = [(score, target) for score, target in zip(scores, targets, strict=True) if target.any()]
 
-    def mean(function: object, **options: int) -> float:
+    def mean(function: Callable[..., torch.Tensor], **options: int) -> float:
         return float(
             np.mean([function(score, target, **options).item() for score, target in pairs])
-        )  # type: ignore[operator]
+        )
 
-    whole = values(result)
+    full = values(result)
     expected = (
         mean(tm.retrieval_average_precision),
         mean(tm.retrieval_reciprocal_rank),
         mean(tm.retrieval_r_precision),
     )
-    assert (whole["mean_ap"], whole["mrr"], whole["r_precision"]) == pytest.approx(
-        expected, abs=1e-6
-    )
-    assert whole["mean_ap"] == pytest.approx(
-        np.mean([average_precision_score(target, score) for score, target in pairs]), abs=1e-9
-    )
+    ours = full["mean_ap"], full["mrr"], full["r_precision"]
+    assert ours == pytest.approx(expected, abs=1e-6)
+    sklearn_ap = np.mean([average_precision_score(target, score) for score, target in pairs])
+    assert full["mean_ap"] == pytest.approx(sklearn_ap, abs=1e-9)
     for k in COSINE.k:
         at = values(result, k)
-        others = tm.retrieval_hit_rate, tm.retrieval_precision, tm.retrieval_recall
-        assert [at[name] for name in ("hit_at", "precision_at", "recall_at")] == pytest.approx(
-            [mean(one, top_k=k) for one in others], abs=1e-6
+        peers = tm.retrieval_hit_rate, tm.retrieval_precision, tm.retrieval_recall
+        names = "hit_at", "precision_at", "recall_at"
+        assert [at[name] for name in names] == pytest.approx(
+            [mean(peer, top_k=k) for peer in peers], abs=1e-6
         )
-        cut = [  # torchmetrics divides by the hits among the first k, we by min(R, k)
-            tm.retrieval_average_precision(score, target, top_k=k).item()
-            * hits
-            / min(int(target.sum()), k)
-            for score, target in pairs
-            if (hits := int(target[score.argsort(descending=True)[:k]].sum())) or True
-        ]
+        # torchmetrics divides by the hits among the first k, we by min(R, k)
+        cut = []
+        for score, target in pairs:
+            hits = int(target[score.argsort(descending=True)[:k]].sum())
+            ap = tm.retrieval_average_precision(score, target, top_k=k).item()
+            cut.append(ap * hits / min(int(target.sum()), k))
         assert at["mean_ap_at"] == pytest.approx(np.mean(cut), abs=1e-6)
 
 
 @pytest.mark.parametrize(("seed", "n", "labels"), [(0, 40, 4), (1, 90, 30), (2, 64, 2)])
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_leave_one_out_against_pytorch_metric_learning(seed: int, n: int, labels: int) -> None:
-    problem, y, _ = search(seed, n, n, labels)
-    own = np.arange(n)
-    problem = Search(problem.queries, problem.queries, {"": Labelled((y, y), (own, own))})
-    ours = values(retrieval(problem, cosine_but(metric="euclidean"), "cpu"))
+def test_leave_one_out_agrees_with_pytorch_metric_learning(seed: int, n: int, labels: int) -> None:
+    problem, y, _ = make_problem(seed, n, n, labels)
+    ours = values(solve(leave_one_out(problem.queries, y), metric="euclidean"))
+    names = {
+        "map_at_r": "mean_average_precision_at_r",
+        "r_precision": "r_precision",
+        "mean_ap": "mean_average_precision",
+        "mrr": "mean_reciprocal_rank",
+    }
     calculator = AccuracyCalculator(
-        include=("mean_average_precision_at_r", "r_precision", "mean_average_precision", "mean_reciprocal_rank", "precision_at_1"),
-        k=n - 1, device=torch.device("cpu"),
-    )  # fmt: skip
-    theirs = calculator.get_accuracy(
-        torch.from_numpy(problem.queries),
-        torch.from_numpy(y),
-        torch.from_numpy(problem.queries),
-        torch.from_numpy(y),
-        True,
+        include=tuple(names.values()), k=n - 1, device=torch.device("cpu")
     )
-    assert ours["map_at_r"] == pytest.approx(theirs["mean_average_precision_at_r"], abs=1e-6)
-    assert ours["r_precision"] == pytest.approx(theirs["r_precision"], abs=1e-6)
-    assert ours["mean_ap"] == pytest.approx(theirs["mean_average_precision"], abs=1e-6)
-    assert ours["mrr"] == pytest.approx(theirs["mean_reciprocal_rank"], abs=1e-6)
+    x, label = torch.from_numpy(problem.queries), torch.from_numpy(y)
+    theirs = calculator.get_accuracy(x, label, x, label, True)
+    for name, peer in names.items():
+        assert ours[name] == pytest.approx(theirs[peer], abs=1e-6)
 
 
-def cosine_but(**changes: object) -> RetrievalSettings:
-    return COSINE.model_copy(update=changes)
-
-
-@pytest.mark.parametrize(
-    "name", [name for name, metric in METRICS.items() if metric.outcome in (Retrieved, Shortlist)]
-)
-def test_no_query_with_positives_is_undefined(name: str) -> None:
-    nothing = placed(([], 0), ([], 0))
-    outcome = (
-        retrieved(nothing)
-        if metric_named(name).outcome is Retrieved
-        else shortlist(nothing, 3, whole=True)
-    )
-    assert len(outcome) == 0
-    with pytest.raises(UndefinedError, match="no query has a positive in the gallery"):
-        metric_named(name).function(outcome)
-
-
-@pytest.mark.parametrize(
-    "name", [name for name, metric in METRICS.items() if metric.outcome in (Retrieved, Shortlist)]
-)
-def test_each_is_what_the_metric_is_the_mean_of(name: str) -> None:
-    found = placed(([0, 4], 2), ([2], 1), ([1, 2, 3], 3))
-    metric = metric_named(name)
-    outcome = retrieved(found) if metric.outcome is Retrieved else shortlist(found, 3, whole=True)
-    assert metric.each is not None
-    assert metric.each(outcome).mean() == pytest.approx(metric.function(outcome), abs=1e-15)
-    again = metric.outcome.from_arrays(outcome.to_arrays())  # type: ignore[attr-defined]
-    assert metric.function(again.take(np.array([2, 2, 0]))) == pytest.approx(
-        metric.each(outcome)[[2, 2, 0]].mean()
-    )
-
-
-# --- the protocol
+# --- laws
 
 
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])
-def test_perfect_features_score_1_and_useless_ones_chance(metric: str) -> None:
+def test_perfect_features_score_1_and_useless_ones_chance(metric: MetricName) -> None:
     y = np.repeat(np.arange(20), 10)
-    own = np.arange(200)
-    perfect = Search(
-        np.eye(20, dtype=np.float32)[y],
-        np.eye(20, dtype=np.float32)[y],
-        {"": Labelled((y, y), (own, own))},
-    )
-    result = retrieval(perfect, cosine_but(metric=metric), "cpu")
-    assert set(values(result).values()) == {1.0}
-    assert values(result, 3)["hit_at"] == values(result, 3)["precision_at"] == 1.0
+    perfect = solve(leave_one_out(np.eye(20, dtype=np.float32)[y], y), metric=metric)
+    assert set(values(perfect).values()) == {1.0}
+    assert values(perfect, 3)["hit_at"] == values(perfect, 3)["precision_at"] == 1.0
     noise = np.random.default_rng(0).normal(size=(200, 50)).astype(np.float32)
-    useless = values(
-        retrieval(
-            Search(noise, noise, {"": Labelled((y, y), (own, own))}),
-            cosine_but(metric=metric),
-            "cpu",
-        )
-    )
-    assert useless["r_precision"] == pytest.approx(
-        9 / 199, abs=0.015
-    )  # the share of positives among the others
+    useless = values(solve(leave_one_out(noise, y), metric=metric))
+    # chance is the share of positives among the others
+    assert useless["r_precision"] == pytest.approx(9 / 199, abs=0.015)
 
 
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])
-def test_rotating_features_changes_nothing(metric: str) -> None:
-    problem, _, _ = search(5, 60, 80, 6)
+def test_rotating_features_changes_nothing(metric: MetricName) -> None:
+    problem, _, _ = make_problem(5, 60, 80, 6)
     rotation = np.linalg.qr(np.random.default_rng(1).normal(size=(8, 8)))[0]
-    turned = Search(
-        (problem.queries @ rotation).astype(np.float32),
-        (problem.gallery @ rotation).astype(np.float32),
-        problem.relevances,
+    queries, gallery = (
+        (rows @ rotation).astype(np.float32) for rows in (problem.queries, problem.gallery)
     )
-    settings = cosine_but(metric=metric)
-    assert values(retrieval(turned, settings, "cpu")) == pytest.approx(
-        values(retrieval(problem, settings, "cpu")), abs=1e-12
-    )
+    turned = RetrievalProblem(queries, gallery, problem.relevances)
+    expected = values(solve(problem, metric=metric))
+    assert values(solve(turned, metric=metric)) == pytest.approx(expected, abs=1e-12)
 
 
-def test_relabelling_and_permuting_change_nothing() -> None:
-    problem, y, gy = search(6, 40, 70, 5)
-    order, names = np.random.default_rng(2).permutation(40), np.random.default_rng(3).permutation(5)
-    other = Search(
-        problem.queries[order], problem.gallery, {"": Labelled((names[y[order]], names[gy]))}
-    )
-    assert values(retrieval(other, COSINE, "cpu")) == pytest.approx(
-        values(retrieval(problem, COSINE, "cpu")), abs=1e-12
-    )
+def test_permuting_queries_and_renumbering_classes_changes_nothing() -> None:
+    problem, y, gallery_y = make_problem(6, 40, 70, 5)
+    order = np.random.default_rng(2).permutation(40)
+    number = np.random.default_rng(3).permutation(5)
+    relevance = Labelled((number[y[order]], number[gallery_y]))
+    other = RetrievalProblem(problem.queries[order], problem.gallery, {"": relevance})
+    assert values(solve(other)) == pytest.approx(values(solve(problem)), abs=1e-12)
 
 
-def test_whitening_finds_what_a_loud_direction_hides() -> None:
-    """Two classes differ in a quiet direction; a direction a hundred times as loud says nothing. Whitening makes them equal."""
+def test_whitening_recovers_what_a_direction_of_large_variance_hides() -> None:
+    """Two classes differ in one direction; another, a hundred times as large, is noise. Whitening
+    makes both equally large.
+    """
     rng = np.random.default_rng(0)
     y = rng.integers(2, size=300)
-    x = np.stack([rng.normal(size=300) * 100, (2 * y - 1) + 0.2 * rng.normal(size=300)], 1).astype(
-        np.float32
-    )
-    own = np.arange(300)
-    problem = Search(x, x, {"": Labelled((y, y), (own, own))}, train=x)
-    plain, white = (
-        retrieval(problem, cosine_but(whiten=whiten, metric="euclidean"), "cpu")
+    noise, signal = rng.normal(size=300) * 100, (2 * y - 1) + 0.2 * rng.normal(size=300)
+    x = np.stack([noise, signal], 1).astype(np.float32)
+    plain, whitened = (
+        solve(leave_one_out(x, y, train=x), whiten=whiten, metric="euclidean")
         for whiten in (None, 2)
     )
-    assert values(plain)["mean_ap"] < 0.6 < 0.75 < values(white)["mean_ap"]
-    assert white.detail["whitened_dimensions"] == 2
+    assert values(plain)["mean_ap"] < 0.6 < 0.75 < values(whitened)["mean_ap"]
+    assert whitened.detail["whitened_dimensions"] == 2
 
 
-def test_a_depth_gives_the_same_shortlists_without_whole_rankings() -> None:
-    problem, _, _ = search(7, 50, 90, 8)
-    whole, cut = (
-        retrieval(problem, COSINE, "cpu"),
-        retrieval(problem, cosine_but(k=(1, 3), depth=10), "cpu"),
-    )
+def test_a_depth_gives_the_first_places_of_full_rankings() -> None:
+    problem, _, _ = make_problem(7, 50, 90, 8)
+    full, cut = solve(problem), solve(problem, k=(1, 3), depth=10)
     for k in (1, 3, 10):
-        expected = {
-            name: value for name, value in values(whole, k).items() if name != "precision_until"
-        }
+        expected = values(full, k)
+        del expected["precision_until"]  # needs full rankings
         part = next(part for part in cut.parts if part.facets["k"] == k)
         assert {name: metric_named(name).function(part.outcome) for name in expected} == expected
-    assert (
-        cut.parts[0].suffix == ""
-        and isinstance(cut.parts[0].outcome, Shortlist)
-        and cut.parts[0].outcome.k == 10
-    )
-    with pytest.raises(UndefinedError, match="precision_until needs whole rankings"):
-        precision_until(cut.parts[0].outcome)
+    headline = cut.parts[0]
+    assert headline.suffix == ""
+    assert isinstance(headline.outcome, TopKResults) and headline.outcome.k == 10
 
 
-def test_settings_that_contradict_themselves() -> None:
-    for changes, problem in [
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
         ({"k": (5, 1)}, "k must ascend"),
         ({"k": (1, 10), "depth": 10}, "every k must be below 'depth'"),
         ({"label": "group"}, "label 'group' needs exclude_groups: false"),
-    ]:
-        with pytest.raises(ValueError, match=problem):
-            RetrievalSettings(**{"metric": "cosine", "label": "class", **changes})
-
-
-# --- from a dataset to a search
-
-FLOOR = BackboneSpec(
-    name="raw_pixels", family="baseline", loader="floor", architecture="raw_pixels"
+    ],
 )
+def test_inconsistent_settings_are_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        RetrievalSettings(**{"metric": "cosine", "label": "class", **changes})
 
 
-def split(y: list[int], content: list[str] | None = None, **facts: object) -> Split:
-    ids = [f"{i}" for i in range(len(y))]
-    return Split(ids, np.array(y), content or [f"c{i}" for i in ids], lambda i: b"", **facts)  # type: ignore[arg-type]
+# --- from a dataset to a problem
 
 
-def task(**settings: object) -> TaskSpec:
-    known = RetrievalSettings(**{"metric": "cosine", "label": "class", "k": (1,), **settings})
-    return TaskSpec(
-        name="retrieval",
-        version=1,
-        protocol="retrieval",
-        summary="",
-        settings=known,
-        metrics=("mean_ap",),
-        datasets=("all",),
-    )
+@dataclass(frozen=True)
+class Retrieved:
+    """The needs of a dataset, and the values of full rankings and of the first place."""
+
+    needs: list[str]
+    full: dict[str, float]
+    first: dict[str, float]
+    detail: Mapping[str, Any]
 
 
-def solved(
+def retrieve(
     dataset: Dataset,
-    asked: TaskSpec,
-    rows: dict[str, np.ndarray],
-    positions: dict[str, list[int]] | None = None,
-) -> dict[str, object]:
-    def features_of(need: object) -> Features:
-        name = need.name  # type: ignore[attr-defined]
-        return Features(
-            rows[name], np.array((positions or {}).get(name, range(len(rows[name])))), {}, Effort()
-        )
-
-    needs = RETRIEVAL.needs(asked, dataset, FLOOR)
-    result = RETRIEVAL.solve(asked, dataset, needs, features_of, 0, "cpu")
-    return {
-        "values": values(result),
-        "detail": result.detail,
-        "needs": [need.name for need in needs],
-        "k": values(result, 1),
+    rows: Mapping[str, Floats],
+    positions: Mapping[str, Sequence[int]] | None = None,
+    **changes: Any,
+) -> Retrieved:
+    """Solve a dataset with these features; `positions` are the readable images of some splits."""
+    settings = RetrievalSettings(**{"metric": "cosine", "label": "class", "k": (1,), **changes})
+    needs = PROTOCOL.needs(settings, dataset, BASELINE)
+    features = {
+        name: features_from(x, (positions or {}).get(name, range(len(x))))
+        for name, x in rows.items()
     }
+    problem = PROTOCOL.build(settings, dataset, needs, make_inputs(features), seed=0)
+    result = PROTOCOL.solve(problem, settings, "cpu")
+    names = [need.name for need in needs]
+    return Retrieved(names, values(result), values(result, 1), result.detail)
 
 
-def test_self_copies_and_groups_change_the_answer_if_wrongly_handled() -> None:
-    """Angles 0, 0 (a copy of it), 1, 2, 3 degrees; classes a a b a a. Image 0 finds b first, then two of its class: AP (1/2 + 2/3) / 2.
+def test_the_query_its_copies_and_its_group_are_excluded() -> None:
+    """Images at 0, 0 (a copy), 1, 2, 3 degrees have classes a a b a a. Image 0 ranks b first, then
+    two of its class: AP (1/2 + 2/3) / 2. With itself or its copy counted as a hit its AP would be
+    above that; with them counted as misses, below.
 
-    With itself or its copy counted as a hit its AP would be above that; with them counted as misses, below.
+    Queries 0 and 1: b(1°) a(2°) a(3°). Query 3 (2°): b(1°) and a(3°) are equally far, the lower
+    position first: b a a a, where 0 and its copy remain. Query 4 (3°): a(2°) b(1°) a a. Query 2 is
+    alone in its class.
     """
-    x = np.array(
-        [[np.cos(angle), np.sin(angle)] for angle in np.deg2rad([0, 0, 1, 2, 3])], np.float32
-    )
-    test = split([0, 0, 1, 0, 0], ["same", "same", "p", "q", "r"])
-    dataset = Dataset("five", ("a", "b"), {"test": test})
-    found = solved(dataset, task(), {"test": x})
-    # Queries 0 and 1: b(1°) a(2°) a(3°). Query 3 (2°): b(1°) and a(3°) are equally far; the lower position first: b a a a, 0 and its copy stay.
-    # Query 4 (3°): a(2°) b(1°) a a. Query 2 is alone in its class.
+    degrees = np.deg2rad([0, 0, 1, 2, 3])
+    x = np.array([[np.cos(angle), np.sin(angle)] for angle in degrees], np.float32)
+    test = make_split(["same", "same", "p", "q", "r"], [0, 0, 1, 0, 0])
+    ungrouped = retrieve(make_dataset({"test": test}), {"test": x})
     ap = [(1 / 2 + 2 / 3) / 2] * 2 + [(1 / 2 + 2 / 3 + 3 / 4) / 3, (1 + 2 / 3 + 3 / 4) / 3]
-    assert found["values"]["mean_ap"] == pytest.approx(np.mean(ap))  # type: ignore[index]
-    assert found["detail"] == {"queries": 5, "queries_without_positives": 1, "gallery": 5}
-    grouped = dataclasses.replace(
-        dataset, splits={"test": dataclasses.replace(test, groups=["g", "h", "i", "g", "j"])}
-    )
-    without = [
+    assert ungrouped.full["mean_ap"] == pytest.approx(np.mean(ap))
+    assert ungrouped.detail == {"queries": 5, "queries_without_positives": 1, "gallery": 5}
+    # with groups, 0 and 3 are excluded from each other's rankings
+    grouped = make_dataset({"test": dataclasses.replace(test, groups=["g", "h", "i", "g", "j"])})
+    ap_without_groups = [
         1 / 2,
         (1 / 2 + 2 / 3) / 2,
         (1 / 2 + 2 / 3) / 2,
         (1 + 2 / 3 + 3 / 4) / 3,
-    ]  # 0 and 3 do not see each other
-    assert solved(grouped, task(), {"test": x})["values"]["mean_ap"] == pytest.approx(
-        np.mean(without)
-    )  # type: ignore[index]
-    assert solved(grouped, task(exclude_groups=False), {"test": x})["values"][
-        "mean_ap"
-    ] == pytest.approx(np.mean(ap))  # type: ignore[index]
+    ]
+    excluded = retrieve(grouped, {"test": x})
+    assert excluded.full["mean_ap"] == pytest.approx(np.mean(ap_without_groups))
+    included = retrieve(grouped, {"test": x}, exclude_groups=False)
+    assert included.full["mean_ap"] == pytest.approx(np.mean(ap))
 
 
-def test_labels_may_be_attributes_or_groups() -> None:
+def test_positives_may_share_a_group_or_an_attribute() -> None:
+    """Across the groups, 1 and 3 rank each other first, while 0 and 2 rank 3 and 1 first."""
     x = np.array([[1, 0], [1, 0.1], [0, 1], [0.1, 1]], np.float32)
-    test = split(
-        [0, 1, 0, 1], groups=["s", "s", "t", "t"], attributes={"object": ["u", "u", "", ""]}
-    )
-    dataset = Dataset("four", ("a", "b"), {"test": test})
-    by_class = solved(
-        dataset, task(), {"test": x}
-    )  # across the groups: 1 and 3 find each other first, 0 and 2 find 3 and 1
-    assert by_class["k"]["hit_at"] == 0.5  # type: ignore[index]
-    assert (
-        solved(dataset, task(label="group", exclude_groups=False), {"test": x})["k"]["hit_at"]
-        == 1.0
-    )  # type: ignore[index]
-    by_object = solved(dataset, task(label="object", exclude_groups=False), {"test": x})
-    assert by_object["k"]["hit_at"] == 1.0 and by_object["detail"]["queries_without_positives"] == 2  # type: ignore[index]
+    objects = {"object": ["u", "u", "", ""]}
+    test = make_split("abcd", [0, 1, 0, 1], ["s", "s", "t", "t"], attributes=objects)
+    dataset = make_dataset({"test": test})
+    assert retrieve(dataset, {"test": x}).first["hit_at"] == 0.5
+    by_group = retrieve(dataset, {"test": x}, label="group", exclude_groups=False)
+    assert by_group.first["hit_at"] == 1.0
+    by_object = retrieve(dataset, {"test": x}, label="object", exclude_groups=False)
+    assert by_object.first["hit_at"] == 1.0
+    assert by_object.detail["queries_without_positives"] == 2
 
 
-def test_query_and_gallery_splits_are_used_and_unreadable_images_stay_out() -> None:
-    dataset = Dataset(
-        "pairs",
-        ("a", "b"),
-        {"query": split([0, 1]), "gallery": split([0, 1, 1], ["d0", "d1", "d2"])},
-    )
-    gallery = np.array([[1, 0], [0, 1]], np.float32)
-    found = solved(
-        dataset,
-        task(),
-        {"query": np.eye(2, dtype=np.float32), "gallery": gallery},
-        {"gallery": [0, 2]},
-    )
-    assert found["needs"] == ["query", "gallery"]
-    assert found["values"]["mean_ap"] == 1.0 and found["detail"]["gallery"] == 2  # type: ignore[index]
+def test_unreadable_images_are_not_in_the_gallery() -> None:
+    splits = {"query": make_split("ab", [0, 1]), "gallery": make_split("cde", [0, 1, 1])}
+    rows = {
+        "query": np.eye(2, dtype=np.float32),
+        "gallery": np.array([[1, 0], [0, 1]], np.float32),
+    }
+    retrieved = retrieve(make_dataset(splits), rows, {"gallery": [0, 2]})
+    assert retrieved.needs == ["query", "gallery"]
+    assert retrieved.full["mean_ap"] == 1.0 and retrieved.detail["gallery"] == 2
 
 
-def test_judgements_count_in_rows_that_could_be_read() -> None:
+def test_judgements_refer_to_the_images_that_could_be_read() -> None:
+    splits = {"query": make_split("ab", [0, 0]), "gallery": make_split("cde", [0, 0, 0])}
     judgements = {"positive": [[2], [0]], "junk": [[0], []]}
-    dataset = Dataset(
-        "judged",
-        (),
-        {"query": split([0, 0]), "gallery": split([0, 0, 0], ["d0", "d1", "d2"])},
-        judgements=judgements,
-    )
+    dataset = make_dataset(splits, (), judgements=judgements)
     rows = {
         "query": np.array([[1, 0], [1, 0]], np.float32),
         "gallery": np.array([[1, 0], [1, 0.2]], np.float32),
     }
-    found = solved(dataset, task(), rows, {"gallery": [0, 2]})
-    assert found["values"]["mean_ap"] == 1.0  # type: ignore[index]
+    assert retrieve(dataset, rows, {"gallery": [0, 2]}).full["mean_ap"] == 1.0
 
 
-def test_test_images_may_look_in_train() -> None:
-    dataset = Dataset(
-        "sides", ("a", "b"), {"train": split([0, 1], ["t0", "t1"]), "test": split([0, 1])}
-    )
-    found = solved(
-        dataset,
-        task(gallery="train", whiten=2),
-        {"train": np.eye(2, dtype=np.float32), "test": np.eye(2, dtype=np.float32)},
-    )
-    assert found["needs"] == ["test", "train"]
+def test_train_can_be_the_gallery() -> None:
+    splits = {"train": make_split("ab", [0, 1]), "test": make_split("cd", [0, 1])}
+    rows = {name: np.eye(2, dtype=np.float32) for name in splits}
+    retrieved = retrieve(make_dataset(splits), rows, gallery="train", whiten=2)
+    assert retrieved.needs == ["test", "train"]
 
 
 @pytest.mark.parametrize(
-    ("facts", "settings", "reason"),
+    ("test", "settings", "reason"),
     [
         (
-            {"y": [0, 0]},
+            make_split("ab", [0, 0]),
             {"label": "object"},
-            "looks for images of the same object; dataset 'd' does not tell it",
+            "looks for images of the same object; dataset 'd' does not have it",
         ),
         (
-            {"y": [0, 0]},
+            make_split("ab", [0, 0]),
             {"label": "group", "exclude_groups": False},
             "looks for images of the same group",
         ),
-        ({"y": [0, 1]}, {}, "no two images of dataset 'd' have the same class"),
+        (make_split("ab", [0, 1]), {}, "no two images of dataset 'd' have the same class"),
+        (make_split("aa", [0, 0]), {}, "no two images of dataset 'd' have the same class"),
         (
-            {"y": [0, 0], "content": ["c", "c"]},
+            make_split("ab", [0, 0], labels=np.eye(2, dtype=bool)),
             {},
-            "no two images of dataset 'd' have the same class",
+            "needs one label per image",
         ),
-        ({"y": [0, 0], "labels": np.eye(2, dtype=bool)}, {}, "needs one label per image"),
-        ({"y": [0, 0]}, {"gallery": "train"}, "dataset 'd' has no train split"),
-        ({"y": [0, 0]}, {"whiten": 2}, "dataset 'd' has no train split"),
+        (make_split("ab", [0, 0]), {"gallery": "train"}, "dataset 'd' has no train split"),
+        (make_split("ab", [0, 0]), {"whiten": 2}, "dataset 'd' has no train split"),
     ],
 )
-def test_datasets_that_cannot_carry_retrieval_say_why(
-    facts: dict[str, object], settings: dict[str, object], reason: str
+def test_datasets_without_positives_are_not_applicable(
+    test: Split, settings: dict[str, Any], reason: str
 ) -> None:
+    chosen = RetrievalSettings(**{"metric": "cosine", "label": "class", "k": (1,), **settings})
     with pytest.raises(NotApplicableError, match=reason):
-        RETRIEVAL.needs(task(**settings), Dataset("d", ("a", "b"), {"test": split(**facts)}), FLOOR)  # type: ignore[arg-type]
+        PROTOCOL.needs(chosen, make_dataset({"test": test}), BASELINE)
+
+
+def test_a_single_class_and_classes_that_train_lacks_can_be_retrieved() -> None:
+    """Classifiers refuse both; see `tests.protocols.test_classification`."""
+    one_class = make_dataset({"test": make_split("ab", [0, 0])}, ("a",))
+    assert [need.name for need in PROTOCOL.needs(COSINE, one_class, BASELINE)] == ["test"]
+    splits = {"train": make_split("abc", [0, 0, 1]), "test": make_split("de", [2, 2])}
+    unseen = make_dataset(splits, ("a", "b", "c"))
+    assert [need.name for need in PROTOCOL.needs(COSINE, unseen, BASELINE)] == ["test"]
