@@ -31,7 +31,7 @@ def make_split(
 
 
 def make_dataset(
-    splits: Mapping[str, Split], classes: Sequence[str] = ("a", "b"), **facts: Any
+    splits: Mapping[Any, Split], classes: Sequence[str] = ("a", "b"), **facts: Any
 ) -> Dataset:
     """Return a dataset called `d`."""
     return Dataset("d", tuple(classes), cast(Mapping[SplitName, Split], splits), **facts)
