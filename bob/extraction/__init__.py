@@ -1,1 +1,1 @@
-"""From images to features: every image is decoded once for all backbones of a pass."""
+"""Extraction: passes over the images of a split, through every backbone, into the store."""

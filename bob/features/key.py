@@ -21,8 +21,26 @@ class StoreKey(Protocol):
     def sharding(self) -> Sharding: ...
 
 
-@dataclass(frozen=True)
-class FeatureKey:
+class _Digested:
+    """A frozen dataclass that equals another where all of its fields do."""
+
+    @functools.cached_property
+    def _digest(self) -> str:
+        return digest(asdict(self))  # type: ignore[call-overload]
+
+    def digest(self) -> str:
+        """Return the key as a hex digest."""
+        return self._digest
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, type(self)) and self._digest == other._digest
+
+    def __hash__(self) -> int:
+        return hash(self._digest)
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureKey(_Digested):
     """Identity of the features of one split, as one output of one backbone gives them.
 
     Batch size, device, number of workers, runtime, engine, cache path and the backbone's name are
@@ -51,17 +69,6 @@ class FeatureKey:
     order of steps than Pillow 12. Empty for texts."""
     extraction: int = EXTRACTION_VERSION
 
-    @functools.cached_property
-    def _digest(self) -> str:
-        return digest(asdict(self))
-
-    def digest(self) -> str:
-        """Return the key as a hex digest."""
-        return self._digest
-
-    def __hash__(self) -> int:
-        return hash(self._digest)
-
     @property
     def sharding(self) -> Sharding:
         """Shards of a bounded number of bytes."""
@@ -72,8 +79,8 @@ class FeatureKey:
         return self.count * math.prod(self.shape) * ITEM_BYTES[self.stored]
 
 
-@dataclass(frozen=True)
-class StatisticsKey:
+@dataclass(frozen=True, eq=False)
+class StatisticsKey(_Digested):
     """Identity of statistics accumulated over the features of one split."""
 
     features: FeatureKey
@@ -81,17 +88,6 @@ class StatisticsKey:
     """Name, version and settings of the accumulator."""
     targets: str = ""
     """Fingerprint of the targets that the accumulator reads beside the features."""
-
-    @functools.cached_property
-    def _digest(self) -> str:
-        return digest(asdict(self))
-
-    def digest(self) -> str:
-        """Return the key as a hex digest."""
-        return self._digest
-
-    def __hash__(self) -> int:
-        return hash(self._digest)
 
     @property
     def sharding(self) -> Sharding:

@@ -52,8 +52,8 @@ class Candidate:
     setup_seconds: float
     """Time to prepare it, for a backbone of 10 to 100 M parameters."""
     speedup: float
-    """Least factor by which it is faster where it is faster at all; measurements are in
-    docs/extraction.md."""
+    """Least factor by which it is faster where it is faster at all, as measured by
+    benchmarks/extraction.py."""
     cpu_only: bool = True
 
     def repays(self, eager_seconds: float) -> bool:
