@@ -1,40 +1,103 @@
-"""What a plan is said to take: by the speed that was measured on this device, once there was a race."""
+"""Estimates of plans: by hand, and by the measured speed of the fastest runtime."""
 
-from types import SimpleNamespace
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from bob.engine import estimate as forecast
+from bob.backbones.card import Card
+from bob.engine import estimate as module
+from bob.engine.estimate import DECODE_SECONDS, PROBE_SECONDS, Estimate, estimate
 from bob.extraction.runtimes.autotune import Choice
-from bob.plan import Request
-from bob.registry import load_registry
-from bob.wiring import Need
+from bob.plan import Cell, Forward, Pass, Plan, Workspace
+from bob.plan.request import Machine, Places, RunSettings
+from tests.builders.protocols import BASELINE
 
-FLOOR = load_registry().backbones["raw_pixels"]
-EAGER = SimpleNamespace(cards={FLOOR: SimpleNamespace(seconds_per_image=0.1)})
-"""A plan whose backbone takes eager PyTorch 0.1 s per image."""
+IMAGES, EAGER_SECONDS = 100, 0.1
+CARD = Card(
+    weights_hash="w",
+    forward={},
+    geometry={},
+    normalisation={},
+    precision="float32",
+    shape=(3,),
+    params=0,
+    gflops=None,
+    weights_mib=0.0,
+    peak_mib=None,
+    seconds_per_image=EAGER_SECONDS,
+    device="cpu",
+)
+AUTO = Machine(runtime="auto", offline=True)
+OPENVINO = Choice("openvino", 4, 0.02)
 
 
-def seconds(tmp_path, monkeypatch, remembered: Choice | None, **asked) -> float:
-    """Of 100 images; a fifth less than eager is expected before autotuning."""
-    monkeypatch.setattr(forecast, "load_choice", lambda path: remembered)
-    monkeypatch.setattr(forecast, "expected_seconds", lambda eager, *_: 0.8 * eager)
-    request = Request([], [], {}, {}, tmp_path, tmp_path, offline=True, **asked)
-    return forecast._forward_seconds(request, EAGER, Need(FLOOR, "train", None), 100)
+def make_plan() -> Plan:
+    """Return a plan of one cell, for which 100 images lack features of one output."""
+    forward = Forward(backbone="raw_pixels", outputs={"default": "digest"})
+    return Plan(
+        settings=RunSettings(fresh=True),
+        backbones={"raw_pixels": BASELINE},
+        tasks={},
+        datasets={},
+        passes=(
+            Pass(
+                dataset="d",
+                images={"split": "train"},
+                split="train",
+                fingerprint="f",
+                count=IMAGES,
+                forwards=(forward,),
+            ),
+        ),
+        cells=(Cell(backbone="raw_pixels", task="knn", dataset="d", key="k"),),
+    )
+
+
+def estimated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, remembered: Choice | None, machine: Machine
+) -> Estimate:
+    """Estimate the plan for a backbone of 3 features that takes eager PyTorch 0.1 s per image.
+
+    Without a remembered choice, runtimes are expected to take a fifth less than eager PyTorch.
+    """
+    monkeypatch.setattr(module, "load_choice", lambda path: remembered)
+    monkeypatch.setattr(module, "expected_seconds", lambda eager, *_: 0.8 * eager)
+    monkeypatch.setattr(Workspace, "card", lambda self, spec: CARD)
+    plan = make_plan()
+    workspace = Workspace(Places(tmp_path, tmp_path), plan.settings, machine, {})
+    return estimate(plan, workspace)
+
+
+def test_an_estimate_by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two workers decode 100 images, a runtime embeds them at 0.02 s each, and one cell is scored.
+
+    3 float32 values per image take 12 bytes.
+    """
+    forecast = estimated(tmp_path, monkeypatch, OPENVINO, replace(AUTO, workers=2))
+    assert (forecast.images_to_embed, forecast.images_to_decode) == (IMAGES, IMAGES)
+    assert forecast.seconds == pytest.approx(PROBE_SECONDS + IMAGES * (DECODE_SECONDS / 2 + 0.02))
+    assert forecast.disk_bytes == IMAGES * 12
 
 
 @pytest.mark.parametrize(
-    ("remembered", "asked", "expected"),
+    ("remembered", "changes", "expected"),
     [
-        (Choice("openvino", 4, 0.02), {"runtime": "auto"}, 2.0),
-        (Choice("openvino", 4, 0.02), {"runtime": "openvino"}, 2.0),
-        (Choice("openvino", 4, 0.02), {"runtime": "onnxruntime"}, 8.0),
-        (Choice("openvino", 4, 0.02), {"runtime": "eager"}, 8.0),
+        (OPENVINO, {"runtime": "auto"}, 2.0),
+        (OPENVINO, {"runtime": "openvino"}, 2.0),
+        (OPENVINO, {"runtime": "onnxruntime"}, 8.0),
+        (OPENVINO, {"runtime": "eager"}, 8.0),
         (None, {"runtime": "auto"}, 8.0),
-        (Choice("openvino", 4, 0.02), {"runtime": "auto", "more_devices": ("cpu",)}, 1.0),
+        (OPENVINO, {"runtime": "auto", "devices": ("cpu", "cpu")}, 1.0),
     ],
 )
-def test_the_winner_s_own_speed_is_used_where_it_will_run(
-    tmp_path, monkeypatch, remembered, asked, expected
-):
-    assert seconds(tmp_path, monkeypatch, remembered, **asked) == pytest.approx(expected)
+def test_the_speed_of_the_fastest_runtime_counts_where_that_runtime_is_used(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    remembered: Choice | None,
+    changes: dict[str, object],
+    expected: float,
+) -> None:
+    machine = replace(AUTO, **changes)  # type: ignore[arg-type]
+    seconds = estimated(tmp_path, monkeypatch, remembered, machine).seconds
+    assert seconds - PROBE_SECONDS - IMAGES * DECODE_SECONDS == pytest.approx(expected)
