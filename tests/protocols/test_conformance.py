@@ -1,0 +1,298 @@
+"""Every protocol, with the settings of every shipped task: one suite of checks for all."""
+
+import functools
+import json
+import pkgutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+
+import bob.protocols
+from bob.datasets.dataset import Dataset, Shift
+from bob.datasets.image_sets import ImageSet
+from bob.engine.scores import scores
+from bob.errors import NotApplicableError
+from bob.features.store import Features
+from bob.metrics import METRICS, metric_named
+from bob.protocols import (
+    FeatureNeed,
+    Inputs,
+    Protocol,
+    Result,
+    StatisticsNeed,
+    TextNeed,
+    load_protocols,
+    needs_of_task,
+    protocol_named,
+)
+from bob.protocols.needs import Need, Needs
+from bob.registry import load_registry
+from bob.specs import BackboneSpec, TaskSpec
+from tests.builders.protocols import TWO_TOWERS, make_inputs
+from tests.builders.splits import digests, features_from, make_dataset, make_split
+
+TASKS = load_registry().tasks
+each_task = pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
+each_protocol = pytest.mark.parametrize("protocol", load_protocols().values(), ids=load_protocols())
+
+CLASSES, PER_CLASS = 6, {"train": 12, "test": 16}
+
+
+@functools.cache
+def dataset() -> Dataset:
+    """Return a dataset that carries every protocol: classes, captions, attributes and shifts."""
+    names = tuple(f"class_{c}" for c in range(CLASSES))
+    splits = {}
+    for name, per_class in PER_CLASS.items():
+        n = CLASSES * per_class
+        splits[name] = make_split(
+            digests(n, name),
+            [i % CLASSES for i in range(n)],
+            attributes={"emoji": [f"{i % 7}" for i in range(n)]},
+            captions=[(f"{name} {i}",) for i in range(n)],
+        )
+    shifts = {
+        "poly": Shift(make_split(digests(30, "poly"), [i % 5 for i in range(30)]), "shift"),
+        "textiles": Shift(make_split(digests(20, "textiles"), [-1] * 20), "near"),
+    }
+    return make_dataset(splits, names, shifts=shifts)
+
+
+def features(need: FeatureNeed | TextNeed) -> Features:
+    """Return features of a need that depend on its images or texts alone: noisy classes."""
+    if isinstance(need, TextNeed):
+        rows = np.random.default_rng(len(need.texts)).normal(size=(len(need.texts), 8))
+        return features_from(rows.astype(np.float32))
+    split = need.images.open(dataset())
+    seed = int(split.images_fingerprint[:8], 16)
+    noise = np.random.default_rng(seed).normal(size=(len(split), 8))
+    centres = 2 * np.random.default_rng(0).normal(size=(CLASSES, 8))
+    return features_from((centres[split.y] + noise).astype(np.float32))
+
+
+INPUTS = Inputs(features, make_inputs({}).statistics)
+
+
+def needs_of(task: TaskSpec) -> Needs:
+    return needs_of_task(task, dataset(), TWO_TOWERS)
+
+
+def solve(task: TaskSpec, seed: int = 0) -> Result:
+    protocol = protocol_named(task.protocol)
+    problem = protocol.build(task.settings, dataset(), needs_of(task), INPUTS, seed)
+    return protocol.solve(problem, task.settings, "cpu")
+
+
+@functools.cache
+def result_of(name: str) -> Result:
+    """Return the result of a shipped task at seed 0."""
+    return solve(TASKS[name])
+
+
+def assert_equal(first: Result, second: Result) -> None:
+    assert first.detail == second.detail
+    assert len(first.parts) == len(second.parts)
+    for one, other in zip(first.parts, second.parts, strict=True):
+        assert (one.suffix, one.metrics, one.facets) == (other.suffix, other.metrics, other.facets)
+        assert (one.stored, one.undefined) == (other.stored, other.undefined)
+        assert type(one.outcome) is type(other.outcome)
+        if one.outcome is not None and other.outcome is not None:
+            expected = other.outcome.to_arrays()
+            for name, values in one.outcome.to_arrays().items():
+                assert np.array_equal(values, expected[name], equal_nan=values.dtype.kind == "f")
+
+
+# --- settings and metrics
+
+
+@each_protocol
+def test_a_protocol_is_named_like_its_module_and_has_a_shipped_task(
+    protocol: Protocol[Any, Any],
+) -> None:
+    assert type(protocol).__module__ == f"bob.protocols.{protocol.name}"
+    assert any(task.protocol == protocol.name for task in TASKS.values())
+
+
+@each_protocol
+def test_every_kind_of_outcome_has_a_metric(protocol: Protocol[Any, Any]) -> None:
+    read = {metric.outcome for metric in METRICS.values()}
+    assert protocol.outcomes and set(protocol.outcomes) <= read
+    assert {metric.name for metric in protocol.metrics} <= set(METRICS)
+
+
+@each_task
+def test_settings_are_those_of_the_protocol_and_round_trip(task: TaskSpec) -> None:
+    settings = protocol_named(task.protocol).settings
+    assert type(task.settings) is settings
+    plain = json.loads(json.dumps(task.settings.model_dump(mode="json")))
+    assert settings.model_validate(plain) == task.settings
+
+
+@each_task
+def test_metrics_read_an_outcome_of_the_protocol(task: TaskSpec) -> None:
+    outcomes = protocol_named(task.protocol).outcomes
+    assert all(metric_named(name).outcome in outcomes for name in task.metrics)
+
+
+# --- needs
+
+
+@each_task
+def test_needs_are_hashable_and_equal_when_computed_again(task: TaskSpec) -> None:
+    first, second = needs_of(task), needs_of(task)
+    assert list(first) == list(second)
+    assert {need: i for i, need in enumerate(first)} == {need: i for i, need in enumerate(second)}
+    assert len(set(first)) == len(first)
+
+
+@each_task
+def test_needs_round_trip_through_json(task: TaskSpec) -> None:
+    for need in needs_of(task):
+        assert from_json(json.loads(json.dumps(to_json(need)))) == need
+
+
+def to_json(need: Need) -> dict[str, Any]:
+    backbone = {"backbone": need.backbone.model_dump(mode="json"), "optional": need.optional}
+    if isinstance(need, TextNeed):
+        return {**backbone, "name": need.name, "texts": need.texts}
+    assert not isinstance(need, StatisticsNeed), "no shipped task needs statistics"
+    return {**backbone, "images": need.images.plain()}
+
+
+def from_json(values: Mapping[str, Any]) -> Need:
+    backbone = BackboneSpec.model_validate(values["backbone"])
+    if "texts" in values:
+        return TextNeed(backbone, values["name"], tuple(values["texts"]), values["optional"])
+    return FeatureNeed(backbone, ImageSet.from_plain(values["images"]), values["optional"])
+
+
+@each_task
+def test_needs_name_images_of_the_dataset(task: TaskSpec) -> None:
+    for need in needs_of(task):
+        if isinstance(need, FeatureNeed):
+            assert len(need.images.open(dataset()))
+
+
+# --- problems and results
+
+
+@each_task
+def test_building_and_solving_again_gives_the_same_result(task: TaskSpec) -> None:
+    assert_equal(result_of(task.name), solve(task))
+
+
+@each_task
+def test_results_depend_on_the_seed_only_where_the_protocol_says_so(task: TaskSpec) -> None:
+    if not protocol_named(task.protocol).uses_seed(task.settings, dataset()):
+        assert_equal(result_of(task.name), solve(task, seed=1))
+
+
+@each_task
+def test_outcomes_are_of_the_declared_kinds(task: TaskSpec) -> None:
+    outcomes = protocol_named(task.protocol).outcomes
+    for part in result_of(task.name).parts:
+        assert part.outcome is None or isinstance(part.outcome, outcomes)
+        assert (part.outcome is None) == (part.undefined is not None)
+
+
+@each_task
+def test_the_headline_has_the_ranking_metric_and_score_names_are_unique(task: TaskSpec) -> None:
+    parts = result_of(task.name).parts
+    names = [score.metric for part in parts for score in scores(part, task.metrics, seed=0)]
+    assert names[0] == task.metrics[0] and parts[0].suffix == ""
+    assert len(set(names)) == len(names)
+
+
+@each_task
+def test_details_are_json(task: TaskSpec) -> None:
+    detail = dict(result_of(task.name).detail)
+    assert json.loads(json.dumps(detail)) == detail
+
+
+# --- datasets
+
+CLASSIFIERS = (
+    *("linear", "ridge", "knn", "fewshot", "episodes"),
+    *("ood", "ood_detection", "corruptions", "resize_normalise"),
+)
+OTHERS = ("retrieval", "image_text", "multilabel", "zeroshot")
+"""Protocols that need no train images of the test images' classes."""
+
+
+def task_of(protocol: str) -> TaskSpec:
+    """Return the first shipped task of a protocol."""
+    return next(task for task in TASKS.values() if task.protocol == protocol)
+
+
+def test_every_protocol_is_a_classifier_or_not() -> None:
+    assert sorted((*CLASSIFIERS, *OTHERS)) == sorted(load_protocols())
+
+
+def with_train_labels(y: Any) -> Dataset:
+    """Return the dataset with other labels of its train images."""
+    splits = dict(dataset().splits)
+    train = splits["train"]
+    splits["train"] = make_split(train.content, y, attributes=train.attributes)
+    return make_dataset(splits, dataset().classes, shifts=dataset().shifts)
+
+
+@pytest.mark.parametrize("protocol", load_protocols())
+def test_a_single_class_in_train_is_not_applicable_for_classifiers(protocol: str) -> None:
+    one_class = with_train_labels([0] * len(dataset().splits["train"]))
+    task = task_of(protocol)
+    if protocol in CLASSIFIERS:
+        with pytest.raises(
+            NotApplicableError, match=f"^task '{task.name}': needs at least two classes"
+        ):
+            needs_of_task(task, one_class, TWO_TOWERS)
+    else:
+        assert needs_of_task(task, one_class, TWO_TOWERS)
+
+
+@pytest.mark.parametrize("protocol", load_protocols())
+def test_test_classes_that_train_lacks_are_not_applicable_for_classifiers(protocol: str) -> None:
+    unseen = with_train_labels([i % 5 for i in range(len(dataset().splits["train"]))])
+    task = task_of(protocol)
+    if protocol in CLASSIFIERS:
+        message = (
+            f"^task '{task.name}': needs train images of every class; test of dataset 'd' holds "
+            "images of 'class_5', of which train has none"
+        )
+        with pytest.raises(NotApplicableError, match=message):
+            needs_of_task(task, unseen, TWO_TOWERS)
+    else:
+        assert needs_of_task(task, unseen, TWO_TOWERS)
+
+
+@each_protocol
+def test_other_kinds_of_datasets_are_not_applicable(protocol: Protocol[Any, Any]) -> None:
+    task = task_of(protocol.name)
+    for kind in ("classification", "multi-label", "retrieval", "image-text", "detection"):
+        data = make_dataset(dataset().splits, dataset().classes, shifts=dataset().shifts, kind=kind)
+        if kind in protocol.kinds:
+            assert needs_of_task(task, data, TWO_TOWERS)
+        else:
+            reason = f"takes datasets of kind .*; dataset 'd' is of kind {kind}"
+            with pytest.raises(NotApplicableError, match=f"^task '{task.name}': {reason}"):
+                needs_of_task(task, data, TWO_TOWERS)
+
+
+# --- modules
+
+
+def test_importing_protocols_imports_no_heavy_library() -> None:
+    """Every command line imports them."""
+    modules = [module.name for module in pkgutil.iter_modules(bob.protocols.__path__)]
+    code = (
+        "import importlib, sys\n"
+        f"for name in {modules!r}:\n"
+        "    importlib.import_module(f'bob.protocols.{name}')\n"
+        "print([name for name in ('torch', 'faiss', 'numba', 'open_clip', 'sklearn', 'timm')"
+        " if name in sys.modules])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
