@@ -3,7 +3,7 @@
 import argparse
 import dataclasses
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bob.backbones.availability import backbone_unavailable_reason, require_code_permission
@@ -85,7 +85,8 @@ def _make_plan(arguments: argparse.Namespace, terminal: Terminal) -> tuple[Plan,
     """Plan what the arguments ask for."""
     request = make_request(arguments)
     if arguments.dry_run and not request.machine.offline:
-        request = _without_downloads(terminal, request)
+        report = terminal.note if arguments.json else terminal.print
+        request = _without_downloads(report, request)
     if not arguments.json:
         terminal.print("preparing backbones: each is checked when this machine first loads it")
     workspace = make_workspace(request)
@@ -146,7 +147,7 @@ def _machine(arguments: argparse.Namespace, precision: str) -> Machine:
     )
 
 
-def _without_downloads(terminal: Terminal, request: Request) -> Request:
+def _without_downloads(report: Callable[[str], None], request: Request) -> Request:
     """Return the request without what a run would have to download, and print what that is."""
     here = [
         chosen for chosen in request.backbones if backbone_unavailable_reason(chosen.spec) is None
@@ -165,7 +166,7 @@ def _without_downloads(terminal: Terminal, request: Request) -> Request:
         if dataset_unavailable_reason(chosen.spec)
     }
     if absent:
-        terminal.print(
+        report(
             "not on this machine, to be downloaded first, and not in this plan: "
             f"{', '.join(sorted(absent))}"
         )

@@ -131,6 +131,15 @@ def test_a_dry_run_lists_downloads_and_downloads_nothing(bob, photos, monkeypatc
     assert "plan: 1 backbone × 1 task × 1 dataset on" in out
 
 
+def test_a_plan_as_json_is_alone_on_standard_output(bob, photos, monkeypatch):
+    monkeypatch.setattr("bob.io.hub._downloaded", lambda *_, **__: pytest.fail("the hub was asked"))
+    backbones = ["--backbones", f"raw_pixels,{UNAVAILABLE}", "--tasks", "knn"]
+    code, out, err = bob("run", "--data", photos, *backbones, "--dry-run", "--json")
+    assert code == OK
+    assert list(json.loads(out)["backbones"]) == ["raw_pixels"]
+    assert f"to be downloaded first, and not in this plan: {UNAVAILABLE}" in err
+
+
 def test_unavailable_members_of_a_group_are_skipped(bob, photos):
     code, _, err = bob(
         "run", "--data", photos, "--backbones", f"{BASELINES},resnet*", "--tasks", "knn"
