@@ -24,7 +24,10 @@ class Accumulator(Protocol):
     """Sums statistics of some images' features."""
 
     def start(self, shape: tuple[int, ...]) -> dict[str, NDArray[Any]]:
-        """Return empty statistics for features of a shape (D,) or (H, W, D)."""
+        """Return empty statistics for features of a shape (D,) or (H, W, D).
+
+        Arrays of the data types in `bob.features.shard.DTYPES`.
+        """
 
     def update(
         self,
@@ -32,7 +35,10 @@ class Accumulator(Protocol):
         positions: NDArray[np.int64],
         features: NDArray[np.float32],
     ) -> None:
-        """Add the features (n, *shape) of the images at `positions` (n,), in place."""
+        """Add the features (n, *shape) of the images at `positions` (n,) to the statistics.
+
+        The features are shared with others and must not be changed.
+        """
 
     def merge(self, parts: Sequence[Arrays]) -> Arrays:
         """Combine the statistics of several shards, in the order of the images."""

@@ -4,6 +4,7 @@ Every span is handed out once: within a process by a lock, among processes by le
 folder of the store.
 """
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -100,17 +101,20 @@ class SpanQueue:
     def _acquire(self, number: int) -> Span | None:
         """Lease what is missing of one span; what others have stored meanwhile is struck off."""
         leases, missing = list[Lease](), dict[StoreKey, list[int]]()
-        for key in list(self._pending[number]):
-            lease = self._store.lease(key, number)
-            if lease is None:
-                continue
-            self._pending[number].remove(key)
-            shards = [i for i in key.sharding.of_span(number) if not self._store.has(key, i)]
-            if shards:
-                leases.append(lease)
-                missing[key] = shards
-            else:
-                lease.release()
+        with contextlib.ExitStack() as undo:  # where the disk refuses, nothing stays leased
+            for key in list(self._pending[number]):
+                lease = self._store.lease(key, number)
+                if lease is None:
+                    continue
+                undo.callback(lease.release)
+                shards = [i for i in key.sharding.of_span(number) if not self._store.has(key, i)]
+                self._pending[number].remove(key)
+                if shards:
+                    leases.append(lease)
+                    missing[key] = shards
+                else:
+                    lease.release()
+            undo.pop_all()
         if not missing:
             return None
         first = number * self._images

@@ -25,7 +25,7 @@ from bob.features.store import FAILURE_FILE, KEY_FILE, LEASE_SUFFIX, FeatureStor
 from bob.io.files import TEMPORARY_PREFIX, disk_errors, write_atomically
 
 USERS_FOLDER, DESCRIPTION_FILE = "users", "about.json"
-_DIGEST = re.compile("[0-9a-f]{32}")
+_PARENT, _DIGEST = re.compile("[0-9a-f]{2}"), re.compile("[0-9a-f]{32}")
 _SHARD = re.compile(r"\d{6,}\.safetensors")
 _LEASE = re.compile(rf"\d{{6,}}{re.escape(LEASE_SUFFIX)}(\.[0-9a-f]{{32}})?")
 _DESCRIPTIONS = (KEY_FILE, DESCRIPTION_FILE, FAILURE_FILE)
@@ -102,15 +102,17 @@ def stored_features(root: Path) -> list[StoredFeatures]:
     Folders that hold only foreign files are not features.
     """
     with _read_errors(root):
+        if not root.is_dir():
+            return []
+        parents = [path for path in root.iterdir() if _PARENT.fullmatch(path.name)]
         folders = [
             path
-            for path in root.glob("??/*")
-            if _DIGEST.fullmatch(path.name)
-            and path.name.startswith(path.parent.name)
-            and path.is_dir()
-            and (any(map(_is_ours, path.iterdir())) or not any(path.iterdir()))
+            for parent in parents
+            for path in (parent.iterdir() if parent.is_dir() else ())
+            if _DIGEST.fullmatch(path.name) and path.name.startswith(parent.name) and path.is_dir()
         ]
-        return sorted(map(_inspect, folders), key=lambda stored: (stored.last_used, stored.digest))
+        stored = [_inspect(path) for path in folders if not _is_foreign(path)]
+    return sorted(stored, key=lambda stored: (stored.last_used, stored.digest))
 
 
 def damaged_shards(stored: StoredFeatures) -> dict[Path, str]:
@@ -241,6 +243,12 @@ def _empty(folder: Path) -> bool:
         return False
     folder.rmdir()
     return True
+
+
+def _is_foreign(folder: Path) -> bool:
+    """Return whether a folder holds foreign files and nothing else."""
+    files = list(folder.iterdir())
+    return bool(files) and not any(map(_is_ours, files))
 
 
 def _is_ours(path: Path) -> bool:

@@ -343,6 +343,27 @@ def test_a_dangling_link_among_the_shards_is_no_shard(store, capsys):
     assert "damaged" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command", ["show", "verify"])
+def test_a_folder_that_cannot_be_read_is_named(store, monkeypatch, command, capsys):
+    """Another user's folder without read permission, which root would have all the same."""
+    folder, real = store.folder(COMPLETE), Path.iterdir
+
+    def iterdir(self):
+        if self == folder:
+            raise PermissionError(13, "Permission denied", str(self))
+        return real(self)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    assert cache(store, command) == USAGE
+    assert f"{folder}: cannot be read (Permission denied)" in capsys.readouterr().err
+
+
+def test_a_cache_without_features_is_empty(tmp_path, capsys):
+    for command in (["show"], ["verify"], ["prune", "--max-size", "0K"]):
+        assert main(["cache", *command, "--cache-dir", str(tmp_path / "none")]) == OK
+    assert "0 sets of features" in capsys.readouterr().out
+
+
 def test_what_a_killed_removal_left_is_removed_by_the_next(store):
     leftover = store.root / "ab" / f"{TEMPORARY_PREFIX}{'0' * 32}"
     leftover.mkdir(parents=True)

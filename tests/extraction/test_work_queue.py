@@ -112,6 +112,24 @@ def test_spans_of_dropped_keys_are_not_handed_out(store):
     assert queue.next(wait=True) is None
 
 
+def test_no_lease_is_left_where_the_disk_refuses_another(store, monkeypatch):
+    """The first key is leased before the folder of the second refuses a file."""
+    real = FeatureStore.lease
+
+    def lease(self, key, span):
+        if key == OTHER:
+            raise StoreError("the disk is full")
+        return real(self, key, span)
+
+    monkeypatch.setattr(FeatureStore, "lease", lease)
+    queue = SpanQueue(store, [KEY, OTHER], COUNT)
+    with pytest.raises(StoreError, match="the disk is full"):
+        queue.next(wait=True)
+    assert list(store.root.rglob("*.lease")) == []
+    renewed = {lease.path for lease in leases._HEARTBEAT._leases}
+    assert not any(path.is_relative_to(store.root) for path in renewed)
+
+
 def test_a_lease_is_stale_when_its_bytes_stay_the_same_on_the_observer_s_clock(store):
     """A lost host's lease has a modification time far in the future, which means nothing."""
     path, observer = lease_file(store, 0), LeaseObserver(clock := Clock())
