@@ -43,10 +43,10 @@ class PatchNetwork(nn.Module):
         self.first, self.second = nn.Conv2d(3, 4, 3, 2), nn.Conv2d(4, 5, 2)
         for layer in (self.first, self.second):
             for parameter in layer.parameters():
-                whole = rng.integers(-2, 3, tuple(parameter.shape)).astype(np.float32)
-                parameter.data = torch.from_numpy(whole)
+                weights = rng.integers(-2, 3, tuple(parameter.shape)).astype(np.float32)
+                parameter.data = torch.from_numpy(weights)
         self.calls: list[list[Output]] = []
-        """Outputs that each forward pass was asked for."""
+        """Outputs that each forward pass computed."""
 
     def forward(self, x: torch.Tensor, outputs: Sequence[Output]) -> dict[Output, torch.Tensor]:
         """Return thirds of whole numbers, so that sums of them are rounded."""

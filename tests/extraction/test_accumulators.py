@@ -83,13 +83,13 @@ def with_bad(split: Split) -> Split:
     return dataclasses.replace(split, read=lambda i: BAD[i] if i in BAD else split.read(i))
 
 
-def assert_equal_moments(found: Arrays, split: Split, positions: "range | list[int]") -> None:
+def assert_equal_moments(actual: Arrays, split: Split, positions: "range | list[int]") -> None:
     at = np.array(positions)
     expected = moments(split.y, at, direct_features(split, list(positions), GRID))
-    assert set(found) == set(expected)
+    assert set(actual) == set(expected)
     for name, values in expected.items():
         largest = np.abs(values).max()
-        np.testing.assert_allclose(found[name], values, rtol=0, atol=1e-10 * largest)
+        np.testing.assert_allclose(actual[name], values, rtol=0, atol=1e-10 * largest)
 
 
 WAYS: dict[str, dict[str, int]] = {
@@ -284,16 +284,16 @@ def test_rows_beside_stored_shards_are_not_kept_in_memory(
     target = rows_target(GRID, split)
     embed(split, store, member(target))
     (store.folder(target.key) / "000024.safetensors").unlink()
-    held = []
+    collected = []
 
     class Watched(passes._RowSink):
         def complete(self, stop: int, bad: Any) -> Any:
-            held.append(sum(len(rows) for rows in self._rows))
+            collected.append(sum(len(rows) for rows in self._rows))
             return super().complete(stop, bad)
 
     monkeypatch.setattr(passes, "_RowSink", Watched)
     embed(split, store, member(target))
-    assert max(held) == 4 and store.missing(target.key) == []
+    assert max(collected) == 4 and store.missing(target.key) == []
 
 
 def test_an_accumulator_that_fails_is_a_failure_of_its_backbone(
