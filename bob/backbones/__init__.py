@@ -1,1 +1,1 @@
-"""Backbones: frozen weights, their preprocessing and their poolings."""
+"""Backbones: frozen weights, their preprocessing and the outputs that can be read from them."""

@@ -215,8 +215,8 @@ class Backbone:
         if not finite.all():
             bad = int((~finite).reshape(n, -1).any(axis=1).sum())
             raise BackboneError(
-                f"backbone {self.spec.name!r}: features of {bad} of {n} images hold NaN or infinity "
-                f"(precision {self.precision})."
+                f"backbone {self.spec.name!r}: features of {bad} of {n} images hold "
+                f"NaN or infinity (precision {self.precision})."
             )
 
     def _check_batch_independence(

@@ -1,6 +1,7 @@
-"""A backbone's card: what must be known of it before it embeds, found out once per machine and remembered.
+"""A backbone's card: its measured facts, cached once per machine.
 
-Loading a backbone takes seconds, knowing it takes none: plans, keys and re-runs read the card and load nothing.
+Loading a backbone takes seconds and reading its card takes none: plans, keys and re-runs read
+cards and load nothing.
 """
 
 import time
@@ -25,12 +26,14 @@ from bob.specs import BackboneSpec
 from bob.specs.yaml import Closed, plain
 
 CARD_VERSION = 4
+DESCRIPTIVE_FIELDS = ("name", "family", "groups", "summary", "licence", "paper", "pretraining")
+"""Fields of an entry that do not affect its card."""
 WARM_BATCH, TIMED_BATCHES = 4, 5
-"""Images per batch, and batches that measure the speed."""
+"""Images per batch, and number of batches, of the speed measurement."""
 
 
 class Card(Closed):
-    """What a backbone is, measured when it was first loaded on this machine."""
+    """Facts of a backbone, measured when it was first loaded on this machine."""
 
     weights_hash: str
     forward: dict[str, Any]
@@ -41,15 +44,19 @@ class Card(Closed):
     """Shape of the features of one image: (D,), or (H, W, D) for a grid."""
     params: int
     gflops: float | None
-    """None where it is not known."""
+    """Forward cost of one image; None where the backbone does not run in PyTorch."""
     weights_mib: float
     peak_mib: float | None
-    """Weights and the most that the tensors of one forward in a batch of 4 hold at once; None where it does not run in PyTorch."""
+    """Weights, plus the largest total of live tensors in the forward pass of a batch of 4.
+
+    None where the backbone does not run in PyTorch.
+    """
     seconds_per_image: float
-    """Forward only, warm, in batches of 4, on `device`."""
-    device: str = Field()
+    """Forward pass only, after a warm-up, in batches of 4, on `device`."""
+    device: str
     text: dict[str, Any] | None = None
-    """What defines a text's row beside the text; None where there is no text tower, or none that can be loaded here."""
+    """What a text's features depend on beside the text; None where there is no text tower, or it
+    cannot be loaded here."""
     text_problem: str | None = None
     """Why the text tower cannot be loaded here, with the remedy."""
 
@@ -66,45 +73,42 @@ def load_backbone(spec: BackboneSpec, device: str, precision: str, *, offline: b
 
 
 def card(spec: BackboneSpec, cache: Path, device: str, precision: str, *, offline: bool) -> Card:
-    """The remembered card, or that of the backbone loaded and checked now."""
+    """Return the cached card, or load and check the backbone to make it.
+
+    A card whose text tower could not be loaded is not cached, since the remedy may be followed
+    before the next run.
+    """
     path = _place(spec, cache, device, precision, offline=offline)
     try:
         return Card.model_validate_json(path.read_bytes())
     except (OSError, ValidationError):
-        made = _make_card(load_backbone(spec, device, precision, offline=offline))
-        if made.text_problem is None:  # else asked again, for the remedy may have been followed
-            write_atomically(path, made.model_dump_json(indent=1).encode())
-        return made
+        new = _make_card(load_backbone(spec, device, precision, offline=offline))
+        if new.text_problem is None:
+            write_atomically(path, new.model_dump_json(indent=1).encode())
+        return new
 
 
 def speed_memory(
     spec: BackboneSpec, cache: Path, device: str, precision: str, *, offline: bool
 ) -> Path:
-    """The file beside the card that remembers the fastest runtime and batch size."""
+    """Return the file beside the card that caches the fastest runtime and batch size."""
     return _place(spec, cache, device, precision, offline=offline).with_suffix(".speed.json")
 
 
 def _place(spec: BackboneSpec, cache: Path, device: str, precision: str, *, offline: bool) -> Path:
-    return (
-        cache
-        / "backbones"
-        / f"{_card_key(spec, find_weights(spec, offline=offline), device, precision)}.json"
-    )
+    key = _card_key(spec, find_weights(spec, offline=offline), device, precision)
+    return cache / "backbones" / f"{key}.json"
 
 
 def _card_key(spec: BackboneSpec, file: Path | None, device: str, precision: str) -> str:
-    """The card holds for this spec, this very file (its stat) and these libraries."""
+    """Return the digest of what a card depends on: spec, file by its stat, libraries, device."""
     file = source_of(spec) if spec.loader == "python" else file
     stat = file.stat() if file else None
-    told = {
-        name: value
-        for name, value in plain(spec).items()
-        if name not in ("name", "family", "groups", "summary", "licence", "paper", "pretraining")
-    }
+    fields = {name: value for name, value in plain(spec).items() if name not in DESCRIPTIVE_FIELDS}
     return digest(
         {
             "card": CARD_VERSION,
-            "spec": told,
+            "spec": fields,
             "file": [str(file), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns] if stat else None,
             "libraries": library_versions(),
             "device": device,
@@ -114,12 +118,10 @@ def _card_key(spec: BackboneSpec, file: Path | None, device: str, precision: str
 
 
 def _make_card(backbone: Backbone) -> Card:
-    """Facts of the module as loaded; the speed is that of the module as passes run it, folded."""
-    shape, weights_hash, gflops = (
-        backbone.check(),
-        tensor_hash(backbone.module.state_dict()),
-        _gflops(backbone),
-    )
+    """Measure a backbone: facts as loaded, speed and memory with BatchNorm folded, as in passes."""
+    shape = backbone.check()
+    weights_hash = tensor_hash(backbone.module.state_dict())
+    gflops = _gflops(backbone)
     params, weights_mib = backbone.parameters(), backbone.weights_mib()
     text, text_problem = _text_facts(backbone)
     fold_batchnorm(backbone)
@@ -142,7 +144,10 @@ def _make_card(backbone: Backbone) -> Card:
 
 
 def _text_facts(backbone: Backbone) -> tuple[dict[str, Any] | None, str | None]:
-    """A text tower that cannot be had (its tokenizer needs a package or a download) does not keep the images from being embedded."""
+    """Return the facts of the text tower, or why it is unavailable, such as a missing tokenizer.
+
+    An unavailable text tower does not prevent images from being embedded.
+    """
     if not backbone.has_text:
         return None, None
     try:
@@ -162,7 +167,10 @@ def _runs_in_torch(backbone: Backbone) -> bool:
 
 
 def _gflops(backbone: Backbone) -> float | None:
-    """Forward cost of one image as PyTorch counts it: 2 per multiply-add of convolutions, matrix products and attention."""
+    """Return the forward cost of one image as PyTorch counts it.
+
+    2 per multiply-add of convolutions, matrix products and attention.
+    """
     if not _runs_in_torch(backbone):
         return None
     with FlopCounterMode(display=False) as counter:
@@ -171,7 +179,7 @@ def _gflops(backbone: Backbone) -> float | None:
 
 
 def _peak_mib(backbone: Backbone, weights_mib: float) -> float | None:
-    """What the forward of one batch needs beside its crops."""
+    """Return the memory of weights and of one batch's forward pass, without its crops."""
     if not _runs_in_torch(backbone):
         return None
     crops, live = _blank(backbone, WARM_BATCH), LiveTensors()
@@ -181,7 +189,7 @@ def _peak_mib(backbone: Backbone, weights_mib: float) -> float | None:
 
 
 def _seconds_per_image(backbone: Backbone) -> float:
-    """The fastest of a few batches: the machine may be busy with other things at times."""
+    """Return the time of the fastest of a few batches: others may be slowed by other processes."""
     crops = _blank(backbone, WARM_BATCH)
     seconds = []
     for _ in range(TIMED_BATCHES):

@@ -1,4 +1,4 @@
-"""A text tower: sentences in, one float32 row each out, in the space that it shares with the image tower's pooling `embedding`."""
+"""Text towers: sentences → float32 rows, in the space of the image tower's output `embedding`."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,21 +16,22 @@ TEXTS_PER_BATCH = 64
 
 @dataclass(frozen=True)
 class TextTower:
-    """The frozen text side of an image-text model."""
+    """The frozen text tower of an image-text model."""
 
     module: nn.Module
     """(n, L) int64 tokens → (n, D), as the library's own `encode_text` without normalisation."""
     tokenize: Callable[[list[str]], torch.Tensor]
     """n texts → (n, L) int64."""
     tokenizer: str
-    """Which tokenizer: its kind and a digest of its vocabulary and of how it treats a few texts."""
+    """Identity of the tokenizer: its class, and a digest of its vocabulary and of the tokens of a
+    few texts."""
     context_length: int
     logit_scale: float | None
-    """What the cosines of images and texts are multiplied with before the softmax (or the sigmoid)."""
+    """Factor of image-text cosines before the softmax or the sigmoid."""
     logit_bias: float | None
 
     def facts(self) -> dict[str, Any]:
-        """What defines a text's row, beside the text."""
+        """Return what a text's features depend on beside the text."""
         return {
             "weights_hash": tensor_hash(self.module.state_dict()),
             "tokenizer": self.tokenizer,
@@ -41,7 +42,10 @@ class TextTower:
     def embed(
         self, texts: Sequence[str], device: torch.device, dtype: torch.dtype
     ) -> NDArray[np.float32]:
-        """(n, D), not normalised; a text that is longer than the context is cut as the library cuts it."""
+        """Embed n texts: (n, D), not normalised.
+
+        The library truncates texts that are longer than the context.
+        """
         module, rows = self.module.to(device), []
         for start in range(0, len(texts), TEXTS_PER_BATCH):
             tokens = self.tokenize(list(texts[start : start + TEXTS_PER_BATCH])).to(device)

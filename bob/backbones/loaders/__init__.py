@@ -1,1 +1,1 @@
-"""Loaders."""
+"""Loaders: one module per source of architectures and weights."""

@@ -1,4 +1,7 @@
-"""Floors: what one gets without any learning. A backbone that does not clear them has learned nothing that the task needs."""
+"""Baselines: features without any learning.
+
+A backbone that is not better than these has learned nothing that the task needs.
+"""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -7,94 +10,111 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from bob.backbones.backbone import Loaded
-from bob.backbones.pixels.geometry import Geometry, Normalisation
+from bob.backbones.backbone import Loaded, refuse_outputs
+from bob.backbones.loaders.preprocessing import geometry_and_normalisation, with_defaults
 from bob.errors import ConfigError, nearest
-from bob.specs import BackboneSpec, Output
+from bob.specs import DEFAULT, BackboneSpec, Output
 
-VERSION = "bob floors 1"
-INPUT_PX = 224
+VERSION = "bob baselines 1"
+PREPROCESSING = {
+    "input_px": 224,
+    "crop_pct": 0.875,
+    "crop_mode": "center",
+    "interpolation": "bicubic",
+    "mean": (0.5, 0.5, 0.5),
+    "std": (0.5, 0.5, 0.5),
+}
+"""The crop of supervised ImageNet backbones, normalised to [-1, 1]."""
 PIXELS_SIDE = 16
 """Raw pixels: 16 × 16 × 3 = 768 values, the width of a ViT-B."""
 FILTERS = 256
 KERNEL_PX = 4
 BIAS = -1.0
-"""Random convolutional features: kernel and bias as in torchgeo's RCF, which follows Rolf et al. 2021 (MOSAIKS)."""
+"""Random convolutional features: kernel and bias as in torchgeo's RCF, after Rolf et al. 2021."""
 
 
-class ChannelStatistics(nn.Module):
-    """Per-channel mean, standard deviation, minimum and maximum: (B, 3, H, W) → (B, 12), as torchgeo-bench's image statistics."""
+class Baseline(nn.Module):
+    """A function from normalised pixels (B, 3, H, W) to rows (B, D), the output `default`."""
+
+    name: str
+    """The architecture in an entry."""
 
     def forward(self, x: torch.Tensor, outputs: Sequence[Output]) -> dict[Output, torch.Tensor]:
+        refuse_outputs(self.name, outputs, [DEFAULT], "a baseline")
+        return {DEFAULT: self.rows(x)}
+
+    def rows(self, x: torch.Tensor) -> torch.Tensor:
+        raise NotImplementedError
+
+
+class ChannelStatistics(Baseline):
+    """Mean, standard deviation, minimum and maximum per channel: (B, 3, H, W) → (B, 12).
+
+    The same as torchgeo-bench's image statistics.
+    """
+
+    name = "channel_statistics"
+
+    def rows(self, x: torch.Tensor) -> torch.Tensor:
         flat = x.flatten(2)
-        rows = torch.cat(
-            [flat.mean(2), flat.std(2, correction=0), flat.amin(2), flat.amax(2)], dim=1
-        )
-        return dict.fromkeys(outputs, rows)
+        deviation = flat.std(2, correction=0)
+        return torch.cat([flat.mean(2), deviation, flat.amin(2), flat.amax(2)], dim=1)
 
 
-class RawPixels(nn.Module):
+class RawPixels(Baseline):
     """The image averaged over a 16 × 16 grid: (B, 3, H, W) → (B, 768)."""
 
-    def forward(self, x: torch.Tensor, outputs: Sequence[Output]) -> dict[Output, torch.Tensor]:
-        return dict.fromkeys(outputs, F.adaptive_avg_pool2d(x, PIXELS_SIDE).flatten(1))
+    name = "raw_pixels"
+
+    def rows(self, x: torch.Tensor) -> torch.Tensor:
+        return F.adaptive_avg_pool2d(x, PIXELS_SIDE).flatten(1)
 
 
-class RandomConvolution(nn.Module):
-    """One layer of random filters, both signs rectified, averaged over the image: (B, 3, H, W) → (B, 512).
+class RandomConvolution(Baseline):
+    """One layer of random filters, rectified in both signs and averaged: (B, 3, H, W) → (B, 512).
 
-    Random convolutional features in their Gaussian form (Rolf et al. 2021, arXiv:2010.08168; torchgeo's RCF).
+    Random convolutional features in their Gaussian form (Rolf et al. 2021, arXiv:2010.08168;
+    torchgeo's RCF).
     """
+
+    name = "random_convolution"
 
     def __init__(self, seed: int) -> None:
         super().__init__()
-        weight = torch.randn(
-            FILTERS,
-            3,
-            KERNEL_PX,
-            KERNEL_PX,
-            generator=torch.Generator("cpu").manual_seed(seed),
-            device="cpu",
-        )
-        self.weight = nn.Parameter(weight)
+        shape = (FILTERS, 3, KERNEL_PX, KERNEL_PX)
+        generator = torch.Generator("cpu").manual_seed(seed)
+        self.weight = nn.Parameter(torch.randn(shape, generator=generator, device="cpu"))
         self.bias = nn.Parameter(torch.full((FILTERS,), BIAS, device="cpu"))
 
-    def forward(self, x: torch.Tensor, outputs: Sequence[Output]) -> dict[Output, torch.Tensor]:
+    def rows(self, x: torch.Tensor) -> torch.Tensor:
         response = F.conv2d(x, self.weight, stride=KERNEL_PX)
         bias = self.bias.view(-1, 1, 1)
-        rows = torch.cat(
-            [F.relu(sign * response + bias).mean(dim=(2, 3)) for sign in (1.0, -1.0)], dim=1
-        )
-        return dict.fromkeys(outputs, rows)
+        halves = [F.relu(sign * response + bias).mean(dim=(2, 3)) for sign in (1.0, -1.0)]
+        return torch.cat(halves, dim=1)
 
 
-FLOORS: dict[str, Callable[[int], nn.Module]] = {
-    "channel_statistics": lambda _: ChannelStatistics(),
-    "raw_pixels": lambda _: RawPixels(),
-    "random_convolution": RandomConvolution,
+BASELINES: dict[str, Callable[[int], Baseline]] = {
+    ChannelStatistics.name: lambda _: ChannelStatistics(),
+    RawPixels.name: lambda _: RawPixels(),
+    RandomConvolution.name: RandomConvolution,
 }
+"""Architecture → the baseline with a seed."""
 
 
 def load(spec: BackboneSpec, file: Path | None, *, offline: bool) -> Loaded:
-    """A floor needs no file. It sees 224 px crops as a supervised ImageNet backbone does, normalised to mean 0.5 and standard deviation 0.5."""
-    if spec.architecture not in FLOORS:
+    """Build a baseline, which needs no file."""
+    if spec.architecture not in BASELINES:
         raise ConfigError(
-            f"backbone {spec.name!r}: unknown floor {spec.architecture!r}{nearest(spec.architecture, FLOORS)} Known: {', '.join(FLOORS)}."
+            f"backbone {spec.name!r}: unknown baseline {spec.architecture!r}"
+            f"{nearest(spec.architecture, BASELINES)} Available: {', '.join(BASELINES)}."
         )
     seed = spec.weights.random if spec.weights and spec.weights.random is not None else 0
-    own = spec.preprocessing
-    size = own.input_px or INPUT_PX
-    geometry = Geometry(
-        size, size, own.crop_pct or 0.875, own.crop_mode or "center", own.interpolation or "bicubic"
+    geometry, normalisation = geometry_and_normalisation(
+        with_defaults(spec.preprocessing, PREPROCESSING)
     )
-    return Loaded(
-        FLOORS[spec.architecture](seed),
-        geometry,
-        Normalisation(own.mean or (0.5,) * 3, own.std or (0.5,) * 3),
-        VERSION,
-    )
+    return Loaded(BASELINES[spec.architecture](seed), geometry, normalisation, VERSION)
 
 
 def outline(spec: BackboneSpec, *, offline: bool) -> Loaded:
-    """All there is of a floor."""
+    """Build the baseline, which has no weights to leave out."""
     return load(spec, None, offline=offline)

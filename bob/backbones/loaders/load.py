@@ -30,17 +30,21 @@ LIBRARIES = (
     "onnx",
     "onnxruntime",
 )
-"""Whose versions may change a forward pass, or whether there is one."""
+"""Packages whose versions may change a forward pass, or whether there is one."""
 
 
 def load(spec: BackboneSpec, *, offline: bool) -> Loaded:
-    """The module with its weights; UnavailableError where they cannot be had, BackboneError where they do not fit or do not load."""
+    """Load a backbone's module with its weights.
+
+    UnavailableError where the weights are unavailable, BackboneError where they do not fit or the
+    module does not load.
+    """
     file = find_weights(spec, offline=offline)
     try:
         loaded: Loaded = LOADERS[spec.loader].load(spec, file, offline=offline)
     except BobError:
         raise
-    except Exception as error:  # a library's own errors, such as an option that it does not know, and those of a user's function
+    except Exception as error:  # a library refuses an option, or a user's function fails
         raise BackboneError(
             f"backbone {spec.name!r}: does not load: {type(error).__name__}: {error}"
         ) from error
@@ -48,7 +52,10 @@ def load(spec: BackboneSpec, *, offline: bool) -> Loaded:
 
 
 def outline(spec: BackboneSpec, *, offline: bool) -> Loaded:
-    """The module without its weights, on the meta device: shapes, parameters and preprocessing cost neither memory nor a download."""
+    """Build a backbone's module without weights, on the meta device.
+
+    Shapes, parameter counts and preprocessing thus cost neither memory nor a download.
+    """
     with torch.device("meta"):
         loaded: Loaded = LOADERS[spec.loader].outline(spec, offline=offline)
     loaded.module.to("meta").eval()
@@ -56,10 +63,11 @@ def outline(spec: BackboneSpec, *, offline: bool) -> Loaded:
 
 
 def library_versions() -> dict[str, str]:
-    found = {"torch": torch.__version__, "baselines": baselines.VERSION}
+    """Return the versions of the baselines and of all installed libraries that run backbones."""
+    versions = {"torch": torch.__version__, "baselines": baselines.VERSION}
     for library in LIBRARIES:
         try:
-            found[library] = version(library)
+            versions[library] = version(library)
         except PackageNotFoundError:
             continue
-    return found
+    return versions

@@ -1,6 +1,8 @@
-"""Backbones in ONNX files: any graph from images to features, read at an output or at any inner tensor, on the processor.
+"""Backbones in ONNX files: any graph from images to features, run on the CPU.
 
-The preprocessing is the entry's: a graph does not tell it. The graph is fed the normalised pixels in its own layout and channel order.
+The features are read at an output or at any inner tensor of the graph. A graph does not contain its
+preprocessing, which the entry therefore states. The graph's input is normalised pixels in its own
+layout and channel order.
 """
 
 import hashlib
@@ -13,8 +15,9 @@ import torch
 from torch import nn
 
 from bob.backbones.backbone import Loaded, refuse_outputs
-from bob.backbones.pixels.geometry import Geometry, Normalisation
-from bob.errors import BackboneError, UnavailableError, nearest
+from bob.backbones.loaders.preprocessing import geometry_and_normalisation
+from bob.backbones.pixels.geometry import Geometry
+from bob.errors import BackboneError, UnavailableError, first_line, nearest
 from bob.specs import DEFAULT, BackboneSpec, OnnxGraph, Output
 
 PROVIDER = "CPUExecutionProvider"
@@ -22,8 +25,12 @@ ERRORS_ONLY = 3
 """onnxruntime's log level."""
 
 
-class OnnxRows(nn.Module):
-    """(B, 3, H, W) normalised RGB → (B, D). The graph's learned constants are this module's parameters, so that they count and hash like others."""
+class OnnxFeatures(nn.Module):
+    """A graph: (B, 3, H, W) normalised RGB → (B, D).
+
+    The graph's learned constants are parameters of this module, so that they are counted and hashed
+    like those of other backbones.
+    """
 
     def __init__(
         self, name: str, graph: OnnxGraph, session: Any, constants: Mapping[str, torch.Tensor]
@@ -36,18 +43,19 @@ class OnnxRows(nn.Module):
 
     def forward(self, x: torch.Tensor, outputs: Sequence[Output]) -> dict[Output, torch.Tensor]:
         refuse_outputs(self.name, outputs, [DEFAULT], "an ONNX graph")
-        fed = x.flip(1) if self.graph.channels == "BGR" else x
-        fed = fed.permute(0, 2, 3, 1) if self.graph.layout == "NHWC" else fed
-        values = np.ascontiguousarray(fed.float().cpu().numpy())
+        pixels = x.flip(1) if self.graph.channels == "BGR" else x
+        pixels = pixels.permute(0, 2, 3, 1) if self.graph.layout == "NHWC" else pixels
+        values = np.ascontiguousarray(pixels.float().cpu().numpy())
         (rows,) = self.session.run([self.graph.output], {self.session.get_inputs()[0].name: values})
-        flat = rows.reshape(rows.shape[:2]) if rows.shape[2:] == (1,) * (rows.ndim - 2) else rows
-        return {DEFAULT: torch.from_numpy(flat).float().to(x.device)}
+        if rows.shape[2:] == (1,) * (rows.ndim - 2):
+            rows = rows.reshape(rows.shape[:2])
+        return {DEFAULT: torch.from_numpy(rows).float().to(x.device)}
 
 
 def load(spec: BackboneSpec, file: Path | None, *, offline: bool) -> Loaded:
-    """The graph up to the tensor that is read; what lies behind it is cut off."""
+    """Load the graph up to the tensor that is read, without the nodes behind it."""
     onnx, onnxruntime = _libraries(spec.name)
-    model = _cut(spec, onnx, _read(spec, onnx, file))
+    model = _pruned(spec, onnx, _read(spec, onnx, file))
     options = onnxruntime.SessionOptions()
     options.log_severity_level = ERRORS_ONLY
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=[PROVIDER])
@@ -61,29 +69,23 @@ def load(spec: BackboneSpec, file: Path | None, *, offline: bool) -> Loaded:
 
 
 def outline(spec: BackboneSpec, *, offline: bool) -> Loaded:
-    """An ONNX file is architecture and weights in one: without it only the preprocessing is known."""
+    """Return the preprocessing, and a module that cannot run.
+
+    An ONNX file is architecture and weights in one: without it nothing else is defined.
+    """
     return _loaded(spec, None, {}, "unknown")
 
 
 def _loaded(
     spec: BackboneSpec, session: Any, constants: Mapping[str, torch.Tensor], version: str
 ) -> Loaded:
-    own = spec.preprocessing
-    assert (
-        own.input_px
-        and own.crop_pct
-        and own.crop_mode
-        and own.interpolation
-        and own.mean
-        and own.std
-    )  # BackboneSpec sees to it
-    geometry = Geometry(own.input_px, own.input_px, own.crop_pct, own.crop_mode, own.interpolation)
-    module = OnnxRows(spec.name, _graph(spec), session, constants)
-    return Loaded(module, geometry, Normalisation(own.mean, own.std), f"onnxruntime {version}")
+    geometry, normalisation = geometry_and_normalisation(spec.preprocessing)
+    module = OnnxFeatures(spec.name, _graph(spec), session, constants)
+    return Loaded(module, geometry, normalisation, f"onnxruntime {version}")
 
 
 def _graph(spec: BackboneSpec) -> OnnxGraph:
-    assert spec.graph is not None  # BackboneSpec sees to it
+    assert spec.graph is not None  # checked by BackboneSpec
     return spec.graph
 
 
@@ -93,7 +95,8 @@ def _libraries(name: str) -> tuple[Any, Any]:
         import onnxruntime
     except ImportError as error:
         raise UnavailableError(
-            f"backbone {name!r}: ONNX files need the packages onnx and onnxruntime; pip install 'bob-bench[onnx]'"
+            f"backbone {name!r}: ONNX files need the packages onnx and onnxruntime; "
+            "pip install 'bob-bench[onnx]'"
         ) from error
     return onnx, onnxruntime
 
@@ -106,39 +109,42 @@ def _read(spec: BackboneSpec, onnx: Any, file: Path | None) -> Any:
     try:
         model = onnx.load(file)
         onnx.checker.check_model(model)
-    except Exception as error:  # protobuf's and onnx's own errors
+    except Exception as error:  # errors of protobuf and of onnx
         raise BackboneError(
-            f"backbone {spec.name!r}: {str(file)!r} is not a whole ONNX file ({str(error).splitlines()[0][:200]})."
+            f"backbone {spec.name!r}: {str(file)!r} is not a complete ONNX file "
+            f"({first_line(error)})."
         ) from error
     return model
 
 
-def _cut(spec: BackboneSpec, onnx: Any, model: Any) -> Any:
-    """The nodes and constants that the wanted tensor depends on, with that tensor as the only output."""
-    wanted, makers = (
-        _graph(spec).output,
-        {output: node for node in model.graph.node for output in node.output},
-    )
-    if wanted not in makers:
+def _pruned(spec: BackboneSpec, onnx: Any, model: Any) -> Any:
+    """Return a model with the requested tensor as its only output.
+
+    It contains only the nodes and constants that the tensor depends on.
+    """
+    requested = _graph(spec).output
+    nodes = {output: node for node in model.graph.node for output in node.output}
+    if requested not in nodes:
         outputs = ", ".join(output.name for output in model.graph.output)
         raise BackboneError(
-            f"backbone {spec.name!r}: the graph has no tensor {wanted!r}{nearest(wanted, makers)} Its outputs: {outputs}."
+            f"backbone {spec.name!r}: the graph has no tensor {requested!r}"
+            f"{nearest(requested, nodes)} Its outputs: {outputs}."
         )
-    needed, open_names = set(), [wanted]
-    while open_names:
-        name = open_names.pop()
+    needed: set[str] = set()
+    pending = [requested]
+    while pending:
+        name = pending.pop()
         if name not in needed:
             needed.add(name)
-            open_names += list(makers[name].input) if name in makers else []
-    nodes = [node for node in model.graph.node if needed.intersection(node.output)]
+            pending += list(nodes[name].input) if name in nodes else []
     constants = [constant for constant in model.graph.initializer if constant.name in needed]
-    inputs = [
-        value
-        for value in model.graph.input
-        if value.name in needed and value.name not in {constant.name for constant in constants}
-    ]
+    constant_names = {constant.name for constant in constants}
     graph = onnx.helper.make_graph(
-        nodes, model.graph.name, inputs, [onnx.ValueInfoProto(name=wanted)], constants
+        [node for node in model.graph.node if needed.intersection(node.output)],
+        model.graph.name,
+        [value for value in model.graph.input if value.name in needed - constant_names],
+        [onnx.ValueInfoProto(name=requested)],
+        constants,
     )
     return onnx.helper.make_model(
         graph, opset_imports=model.opset_import, ir_version=model.ir_version
@@ -146,7 +152,7 @@ def _cut(spec: BackboneSpec, onnx: Any, model: Any) -> Any:
 
 
 def _learned(onnx: Any, model: Any) -> dict[str, torch.Tensor]:
-    """The graph's floating-point constants: weights, and the statistics folded into them."""
+    """Return the graph's floating-point constants: weights, and statistics folded into them."""
     arrays = {
         constant.name: onnx.numpy_helper.to_array(constant) for constant in model.graph.initializer
     }
@@ -158,21 +164,22 @@ def _learned(onnx: Any, model: Any) -> dict[str, torch.Tensor]:
 
 
 def _check_input(spec: BackboneSpec, geometry: Geometry, shape: Sequence[int | str | None]) -> None:
-    """The graph's stated input against the entry's; what the graph leaves open fits anything."""
-    wanted = {
-        "NCHW": ["batch", 3, geometry.height_px, geometry.width_px],
-        "NHWC": ["batch", geometry.height_px, geometry.width_px, 3],
-    }
-    expected = wanted[_graph(spec).layout]
+    """Compare the graph's declared input with the entry's; symbolic sizes fit any number."""
     if isinstance(shape[0], int):
         raise BackboneError(
-            f"backbone {spec.name!r}: the graph takes batches of {shape[0]} only; export it with a dynamic batch axis."
+            f"backbone {spec.name!r}: the graph takes batches of {shape[0]} only; "
+            "export it with a dynamic batch axis."
         )
+    layout = _graph(spec).layout
+    height_px, width_px = geometry.height_px, geometry.width_px
+    expected = (
+        ["batch", 3, height_px, width_px] if layout == "NCHW" else ["batch", height_px, width_px, 3]
+    )
     if len(shape) != len(expected) or any(
-        isinstance(size, int) and size != want
-        for size, want in zip(shape[1:], expected[1:], strict=True)
+        isinstance(size, int) and size != expected_size
+        for size, expected_size in zip(shape[1:], expected[1:], strict=True)
     ):
         raise BackboneError(
-            f"backbone {spec.name!r}: the graph takes {list(shape)}, the entry says {expected} (graph.layout {_graph(spec).layout}, "
-            f"preprocessing.input_px {geometry.height_px})."
+            f"backbone {spec.name!r}: the graph takes {list(shape)}, the entry says {expected} "
+            f"(graph.layout {layout}, preprocessing.input_px {height_px})."
         )

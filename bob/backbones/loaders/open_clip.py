@@ -1,7 +1,8 @@
-"""Backbones from open_clip: the image tower before and after its projection, and the text tower beside it.
+"""Backbones from open_clip: the image tower before and after its projection, and the text tower.
 
-An architecture is a name of open_clip's, with `options` in place of parts of its configuration, or `hf-hub:owner/name` for a repository with
-an `open_clip_config.json`. Only the image tower is built for images; the text tower is loaded from the same file when texts come.
+An architecture is one of open_clip's names, with `options` that replace parts of its configuration,
+or `hf-hub:owner/name` for a repository with an `open_clip_config.json`. Only the image tower is
+built for images; the text tower is loaded from the same file when there are texts to embed.
 """
 
 import json
@@ -15,8 +16,8 @@ from typing import Any
 import torch
 
 from bob.backbones.backbone import Loaded
-from bob.backbones.loaders.open_clip_text import load_text
-from bob.backbones.loaders.towers import rows_of
+from bob.backbones.loaders.open_clip_text import IMAGE_PREFIX, load_text
+from bob.backbones.loaders.towers import tower_features
 from bob.backbones.pixels.geometry import Geometry, Normalisation
 from bob.backbones.text import TextTower
 from bob.backbones.weights.tensors import load_strictly, read_tensors
@@ -26,97 +27,108 @@ from bob.specs import BackboneSpec
 from bob.specs.backbone import HUB_PREFIX
 
 CONFIG_FILE = "open_clip_config.json"
-IMAGE, WRAPPED = "visual.", "module."
-"""Prefixes in open_clip's files: of the image tower's tensors, and of all tensors where the model was saved as it was trained, in parallel."""
+WRAPPER_PREFIX = "module."
+"""Prefix of all tensors in a file that was saved from a data-parallel model."""
 RESIZE_MODES = {"shortest": "center", "squash": "squash"}
-"""open_clip's resize modes as timm's crop modes. `longest` has no equal: open_clip pads with black, timm with the mean."""
+"""open_clip's resize modes as timm's crop modes.
+
+`longest` has no equivalent: open_clip pads with black, timm with the mean.
+"""
+MODEL_KEYS = ("embed_dim", "vision_cfg", "quick_gelu", "text_cfg", "custom_text")
+"""Keys of open_clip's configuration that determine which model is built."""
 
 
 @dataclass(frozen=True)
-class Config:
-    """What open_clip knows of a model: `model` builds it, `preprocess` overrides open_clip's default preprocessing."""
+class OpenClipConfig:
+    """open_clip's configuration of a model."""
 
     model: Mapping[str, Any]
+    """Arguments that build the model."""
     preprocess: Mapping[str, Any]
+    """Overrides of open_clip's default preprocessing."""
 
 
 def load(spec: BackboneSpec, file: Path | None, *, offline: bool) -> Loaded:
-    """The image tower with its weights, every tensor by name, and a way to the text tower."""
+    """Load the image tower, every tensor by name; the text tower is loaded on demand."""
     if file is None:
         raise ConfigError(
             f"backbone {spec.name!r}: 'weights' is missing: give hub, tag, url, file or package."
         )
-    config, state = config_of(spec, offline=offline), _state(spec.name, file)
+    config, state = load_config(spec, offline=offline), _state(spec.name, file)
     tower = _tower(spec, config)
     image = {
-        name.removeprefix(IMAGE): tensor for name, tensor in state.items() if name.startswith(IMAGE)
+        name.removeprefix(IMAGE_PREFIX): tensor
+        for name, tensor in state.items()
+        if name.startswith(IMAGE_PREFIX)
     }
     load_strictly(spec.name, tower, _resized(tower, image), spec.architecture)
-    return _outlined(
-        spec,
-        config,
-        tower,
-        lambda: load_text(spec, config.model, _state(spec.name, file), offline=offline),
-    )
+
+    def text() -> TextTower:
+        return load_text(spec, config.model, _state(spec.name, file), offline=offline)
+
+    return _loaded(spec, config, tower, text)
 
 
 def outline(spec: BackboneSpec, *, offline: bool) -> Loaded:
-    """The image tower without its weights, on torch's current default device."""
-    config = config_of(spec, offline=offline)
-    return _outlined(spec, config, _tower(spec, config), None)
+    """Build the image tower without weights, on torch's current default device."""
+    config = load_config(spec, offline=offline)
+    return _loaded(spec, config, _tower(spec, config), None)
 
 
-def config_of(spec: BackboneSpec, *, offline: bool) -> Config:
-    """open_clip's own configuration of the architecture and of the tag's preprocessing, or that of the repository."""
+def load_config(spec: BackboneSpec, *, offline: bool) -> OpenClipConfig:
+    """Return open_clip's configuration of the architecture and of the tag's preprocessing.
+
+    For `hf-hub:owner/name`, that of the repository.
+    """
     import open_clip
 
     if spec.architecture.startswith(HUB_PREFIX):
-        found = _repository_config(spec, offline=offline)
-        model, preprocess = found["model_cfg"], found.get("preprocess_cfg", {})
+        config = _repository_config(spec, offline=offline)
+        model, preprocess = config["model_cfg"], config.get("preprocess_cfg", {})
     else:
         model = open_clip.get_model_config(spec.architecture)
         if model is None:
-            near = nearest(spec.architecture, open_clip.list_models())
             raise ConfigError(
-                f"backbone {spec.name!r}: open_clip {open_clip.__version__} has no architecture {spec.architecture!r}{near}"
+                f"backbone {spec.name!r}: open_clip {open_clip.__version__} has no architecture "
+                f"{spec.architecture!r}{nearest(spec.architecture, open_clip.list_models())}"
             )
-        preprocess = _tag_config(spec, model) or _agreed_preprocessing(
+        preprocess = _tag_config(spec, model) or _repository_preprocessing(
             spec, {**model, **spec.options}, offline=offline
         )
     if "multimodal_cfg" in model:
         raise ConfigError(
-            f"backbone {spec.name!r}: {spec.architecture!r} has a captioning decoder (CoCa), which this loader does not read."
+            f"backbone {spec.name!r}: {spec.architecture!r} has a captioning decoder (CoCa), "
+            "which this loader does not read."
         )
-    return Config({**deepcopy(model), **deepcopy(dict(spec.options))}, preprocess)
+    return OpenClipConfig({**deepcopy(model), **deepcopy(dict(spec.options))}, preprocess)
 
 
-def _tower(spec: BackboneSpec, config: Config) -> Any:
+def _tower(spec: BackboneSpec, config: OpenClipConfig) -> Any:
     import open_clip
 
-    model, size = config.model, spec.preprocessing.input_px
+    model, input_px = config.model, spec.preprocessing.input_px
     vision = {**model["vision_cfg"], "timm_model_pretrained": False}
     tower = open_clip.model._build_vision_tower(
         model["embed_dim"],
-        {**vision, "image_size": size or vision["image_size"]},
+        {**vision, "image_size": input_px or vision["image_size"]},
         model.get("quick_gelu", False),
     )
-    if size and hasattr(tower, "trunk"):
-        tower.set_input_size(size)
+    if input_px and hasattr(tower, "trunk"):
+        tower.set_input_size(input_px)
     return tower
 
 
-def _outlined(
-    spec: BackboneSpec, config: Config, tower: Any, text: Callable[[], TextTower] | None
+def _loaded(
+    spec: BackboneSpec, config: OpenClipConfig, tower: Any, text: Callable[[], TextTower] | None
 ) -> Loaded:
     import open_clip
     import timm
 
     size = tower.image_size
-    geometry, normalisation = _preprocessing(
-        spec, config, size if isinstance(size, tuple) else (size, size)
-    )
+    size_px = size if isinstance(size, tuple) else (size, size)
+    geometry, normalisation = _preprocessing(spec, config, size_px)
     return Loaded(
-        rows_of(spec.name, tower),
+        tower_features(spec.name, tower),
         geometry,
         normalisation,
         f"open_clip {open_clip.__version__}, timm {timm.__version__}",
@@ -125,80 +137,81 @@ def _outlined(
 
 
 def _preprocessing(
-    spec: BackboneSpec, config: Config, size_px: tuple[int, int]
+    spec: BackboneSpec, config: OpenClipConfig, size_px: tuple[int, int]
 ) -> tuple[Geometry, Normalisation]:
-    """open_clip's own preprocessing of the weights, with the spec's overrides."""
+    """Return open_clip's own preprocessing for the weights, with the spec's overrides."""
     from open_clip.transform import PreprocessCfg
 
-    theirs = PreprocessCfg(
-        **{
-            name: value
-            for name, value in config.preprocess.items()
-            if name in PreprocessCfg.__dataclass_fields__
-        }
+    fields = PreprocessCfg.__dataclass_fields__
+    defaults = PreprocessCfg(
+        **{name: value for name, value in config.preprocess.items() if name in fields}
     )
-    own = spec.preprocessing
-    crop_mode = own.crop_mode or RESIZE_MODES.get(theirs.resize_mode)
+    overrides = spec.preprocessing
+    crop_mode = overrides.crop_mode or RESIZE_MODES.get(defaults.resize_mode)
     if crop_mode is None:
         raise ConfigError(
-            f"backbone {spec.name!r}: resize_mode {theirs.resize_mode!r} has no equal here; give preprocessing.crop_mode."
+            f"backbone {spec.name!r}: resize_mode {defaults.resize_mode!r} has no equivalent here; "
+            "give preprocessing.crop_mode."
         )
-    geometry = Geometry(
-        *size_px, own.crop_pct or 1.0, crop_mode, own.interpolation or theirs.interpolation
+    interpolation = overrides.interpolation or defaults.interpolation
+    geometry = Geometry(*size_px, overrides.crop_pct or 1.0, crop_mode, interpolation)
+    normalisation = Normalisation(
+        tuple(overrides.mean or defaults.mean), tuple(overrides.std or defaults.std)
     )
-    return geometry, Normalisation(tuple(own.mean or theirs.mean), tuple(own.std or theirs.std))
+    return geometry, normalisation
 
 
 def _tag_config(spec: BackboneSpec, model: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What open_clip says of the tag's preprocessing; its activation must be the architecture's, or every feature would be off."""
+    """Return open_clip's configuration of the tag, which contains its preprocessing.
+
+    ConfigError where its activation is not the architecture's: every feature would be wrong.
+    """
     import open_clip
 
     if spec.weights is None or spec.weights.tag is None:
         return {}
-    found: Mapping[str, Any] = open_clip.get_pretrained_cfg(spec.architecture, spec.weights.tag)
-    if found.get("quick_gelu", False) and not {**model, **spec.options}.get("quick_gelu", False):
+    config: Mapping[str, Any] = open_clip.get_pretrained_cfg(spec.architecture, spec.weights.tag)
+    if config.get("quick_gelu", False) and not {**model, **spec.options}.get("quick_gelu", False):
         raise ConfigError(
-            f"backbone {spec.name!r}: tag {spec.weights.tag!r} was trained with QuickGELU, architecture {spec.architecture!r} has GELU; "
-            f"use '{spec.architecture}-quickgelu'."
+            f"backbone {spec.name!r}: tag {spec.weights.tag!r} was trained with QuickGELU, "
+            f"architecture {spec.architecture!r} has GELU; use '{spec.architecture}-quickgelu'."
         )
-    return found
+    return config
 
 
-def _agreed_preprocessing(
+def _repository_preprocessing(
     spec: BackboneSpec, model: Mapping[str, Any], *, offline: bool
 ) -> Mapping[str, Any]:
-    """What the weights' own repository says of preprocessing; its model must be the entry's. Nothing where it says nothing."""
+    """Return the preprocessing that the weights' own repository states; empty if it states none.
+
+    BackboneError where the repository describes another model than the entry.
+    """
     weights = spec.weights
     if weights is None or weights.hub is None or weights.tag is not None:
         return {}
     path = optional_file(
         f"backbone {spec.name!r}", weights.hub, CONFIG_FILE, weights.revision, offline=offline
     )
-    told = json.loads(path.read_bytes()) if path else {}
-    theirs, shaping = (
-        told.get("model_cfg", {}),
-        ("embed_dim", "vision_cfg", "quick_gelu", "text_cfg", "custom_text"),
-    )
-    if wrong := [
-        key for key in shaping if theirs and not _same_part(key, model.get(key), theirs.get(key))
-    ]:
-        raise BackboneError(
-            f"backbone {spec.name!r}: {wrong[0]} is {model.get(wrong[0])}; {CONFIG_FILE} of {weights.hub!r} says {theirs.get(wrong[0])}."
-        )
-    preprocess: Mapping[str, Any] = told.get("preprocess_cfg", {})
+    config = json.loads(path.read_bytes()) if path else {}
+    if stated := config.get("model_cfg"):
+        for key in MODEL_KEYS:
+            if not _builds_same(key, model.get(key), stated.get(key)):
+                raise BackboneError(
+                    f"backbone {spec.name!r}: {key} is {model.get(key)}; "
+                    f"{CONFIG_FILE} of {weights.hub!r} says {stated.get(key)}."
+                )
+    preprocess: Mapping[str, Any] = config.get("preprocess_cfg", {})
     return preprocess
 
 
-def _same_part(key: str, ours: Any, theirs: Any) -> bool:
-    """Whether two values of a model's configuration build the same, defaults filled in."""
+def _builds_same(key: str, a: Any, b: Any) -> bool:
+    """Whether two values of a key build the same model, with defaults filled in."""
     from open_clip.model import CLIPTextCfg, CLIPVisionCfg
 
-    whole = {"vision_cfg": CLIPVisionCfg, "text_cfg": CLIPTextCfg}.get(key)
-    return (
-        (whole(**ours) == whole(**theirs))
-        if whole
-        else bool(ours == theirs or (not ours and not theirs))
-    )
+    config_class = {"vision_cfg": CLIPVisionCfg, "text_cfg": CLIPTextCfg}.get(key)
+    if config_class:
+        return bool(config_class(**a) == config_class(**b))
+    return bool(a == b or (not a and not b))
 
 
 def _repository_config(spec: BackboneSpec, *, offline: bool) -> dict[str, Any]:
@@ -211,17 +224,16 @@ def _repository_config(spec: BackboneSpec, *, offline: bool) -> dict[str, Any]:
 
 def _state(name: str, file: Path) -> dict[str, torch.Tensor]:
     state = read_tensors(name, file)
-    wrapped = all(key.startswith(WRAPPED) for key in state)
-    return (
-        {key.removeprefix(WRAPPED): tensor for key, tensor in state.items()} if wrapped else state
-    )
+    if not all(key.startswith(WRAPPER_PREFIX) for key in state):
+        return state
+    return {key.removeprefix(WRAPPER_PREFIX): tensor for key, tensor in state.items()}
 
 
 def _resized(tower: Any, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Position embeddings for the tower's input size, as open_clip resizes them; all else as it is."""
+    """Resize position embeddings to the tower's input size, as open_clip does."""
     import open_clip
 
-    named = {IMAGE + name: tensor for name, tensor in state.items()}
+    named = {IMAGE_PREFIX + name: tensor for name, tensor in state.items()}
     if "positional_embedding" in state:
         open_clip.model.resize_pos_embed(named, SimpleNamespace(visual=tower))
-    return {name.removeprefix(IMAGE): tensor for name, tensor in named.items()}
+    return {name.removeprefix(IMAGE_PREFIX): tensor for name, tensor in named.items()}

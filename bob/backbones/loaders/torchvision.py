@@ -1,4 +1,4 @@
-"""torchvision's classifiers without their last linear layer, for checkpoints that were trained on them."""
+"""torchvision's classifiers without their last linear layer, for checkpoints trained on them."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,13 +7,13 @@ import torch
 from torch import nn
 
 from bob.backbones.backbone import Loaded, refuse_outputs
-from bob.backbones.pixels.geometry import Geometry, Normalisation
+from bob.backbones.loaders.preprocessing import geometry_and_normalisation, with_defaults
 from bob.errors import ConfigError, nearest
 from bob.specs import DEFAULT, BackboneSpec, Output
 
 
-class TorchvisionRows(nn.Module):
-    """(B, 3, H, W) → what the classifier's last linear layer would read, (B, D)."""
+class TorchvisionFeatures(nn.Module):
+    """A classifier without its last linear layer: (B, 3, H, W) → the layer's input (B, D)."""
 
     def __init__(self, model: nn.Module, name: str) -> None:
         super().__init__()
@@ -25,55 +25,55 @@ class TorchvisionRows(nn.Module):
 
 
 def outline(spec: BackboneSpec, architecture: str) -> Loaded:
-    """The architecture without its weights, on torch's current default device; preprocessing as for torchvision's first weights of it."""
+    """Build the architecture without head or weights, on torch's current default device.
+
+    Preprocessing defaults to that of torchvision's first weights of the architecture.
+    """
     import torchvision
 
-    known = torchvision.models.list_models(torchvision.models)
-    if architecture not in known:
-        near = nearest(architecture, known)
+    architectures = torchvision.models.list_models(torchvision.models)
+    if architecture not in architectures:
         raise ConfigError(
-            f"backbone {spec.name!r}: torchvision {torchvision.__version__} has no classifier {architecture!r}{near}"
+            f"backbone {spec.name!r}: torchvision {torchvision.__version__} has no classifier "
+            f"{architecture!r}{nearest(architecture, architectures)}"
         )
     model = torchvision.models.get_model(architecture, weights=None, **dict(spec.options))
-    _behead(spec, model)
-    geometry, normalisation = _preprocessing(
-        spec, next(iter(torchvision.models.get_model_weights(architecture))).transforms()
+    _remove_head(spec, model)
+    weights = next(iter(torchvision.models.get_model_weights(architecture)))
+    geometry, normalisation = geometry_and_normalisation(
+        with_defaults(spec.preprocessing, _defaults(weights.transforms()))
     )
     return Loaded(
-        TorchvisionRows(model, spec.name),
+        TorchvisionFeatures(model, spec.name),
         geometry,
         normalisation,
         f"torchvision {torchvision.__version__}",
     )
 
 
-def _behead(spec: BackboneSpec, model: nn.Module) -> None:
-    """Takes out the last linear layer, which in torchvision's classifiers is the last module of all; what comes before it stays."""
-    last = next(
-        (
-            name
-            for name, module in reversed(list(model.named_modules()))
-            if isinstance(module, nn.Linear)
-        ),
-        None,
-    )
-    if last is None:
+def _remove_head(spec: BackboneSpec, model: nn.Module) -> None:
+    """Replace the last linear layer, which is the last of all layers in torchvision, by identity.
+
+    Layers before it stay.
+    """
+    linear = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
+    if not linear:
         raise ConfigError(
-            f"backbone {spec.name!r}: {spec.architecture!r} has no linear classifier to take out; use an architecture of timm's."
+            f"backbone {spec.name!r}: {spec.architecture!r} has no linear classifier to remove; "
+            "use an architecture of timm."
         )
-    parent, _, child = last.rpartition(".")
+    parent, _, child = linear[-1].rpartition(".")
     setattr(model.get_submodule(parent), child, nn.Identity())
 
 
-def _preprocessing(spec: BackboneSpec, theirs: Any) -> tuple[Geometry, Normalisation]:
-    own, (size,) = spec.preprocessing, theirs.crop_size
-    size_px = own.input_px or size
-    crop_pct = own.crop_pct or min(size / theirs.resize_size[0], 1.0)
-    geometry = Geometry(
-        size_px,
-        size_px,
-        crop_pct,
-        own.crop_mode or "center",
-        own.interpolation or theirs.interpolation.value,
-    )
-    return geometry, Normalisation(tuple(own.mean or theirs.mean), tuple(own.std or theirs.std))
+def _defaults(transforms: Any) -> dict[str, Any]:
+    """Return the preprocessing of torchvision's transforms, in the terms of an entry."""
+    (crop_px,), (resize_px,) = transforms.crop_size, transforms.resize_size
+    return {
+        "input_px": crop_px,
+        "crop_pct": min(crop_px / resize_px, 1.0),
+        "crop_mode": "center",
+        "interpolation": transforms.interpolation.value,
+        "mean": tuple(transforms.mean),
+        "std": tuple(transforms.std),
+    }

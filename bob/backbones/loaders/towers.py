@@ -1,57 +1,75 @@
-"""open_clip's image towers with their last step apart: (B, 3, H, W) → `pre_projection` (B, W) and `embedding` (B, D), from one forward.
+"""open_clip's image towers, read before and after their projection in one forward pass.
 
-`embedding` is open_clip's `encode_image` without normalisation. `pre_projection` is what the projection reads, the feature that CLIP's own
-linear probes use for ViTs (Radford et al. 2021, arXiv:2103.00020). A tower that projects nothing (SigLIP) has the same row twice.
+(B, 3, H, W) → `pre_projection` (B, W) and `embedding` (B, D). `embedding` is open_clip's
+`encode_image` without normalisation. `pre_projection` is the input of the projection, the feature
+that CLIP's own linear probes read from ViTs (Radford et al. 2021, arXiv:2103.00020). In a tower
+without projection (SigLIP) the two are equal.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import nn
 
+from bob.backbones.backbone import refuse_outputs
 from bob.errors import ConfigError
-from bob.specs import Output
+from bob.specs import EMBEDDING, Output
+from bob.specs.output import PRE_PROJECTION
 
-Outputs = dict[Output, torch.Tensor]
+Rows = tuple[torch.Tensor, Callable[[], torch.Tensor]]
+"""The rows before the projection, and a function that computes those after it."""
 
 
-class VitRows(nn.Module):
+class TowerFeatures(nn.Module):
+    """An image tower whose projection is separate."""
+
+    def __init__(self, tower: Any, name: str) -> None:
+        super().__init__()
+        self.tower, self.name = tower, name
+
+    def forward(self, x: torch.Tensor, outputs: Sequence[Output]) -> dict[Output, torch.Tensor]:
+        refuse_outputs(self.name, outputs, [PRE_PROJECTION, EMBEDDING], "an image tower")
+        before, project = self.rows(x)
+        return {output: before if output == PRE_PROJECTION else project() for output in outputs}
+
+    def rows(self, x: torch.Tensor) -> Rows:
+        raise NotImplementedError
+
+
+class VitFeatures(TowerFeatures):
     """open_clip's own ViT: its pooled token, before and after the product with `proj`."""
 
-    def __init__(self, tower: Any) -> None:
-        super().__init__()
-        self.tower, self.proj = tower, tower.proj
+    def __init__(self, tower: Any, name: str) -> None:
+        super().__init__(tower, name)
+        self.proj = tower.proj
         tower.proj = None
 
-    def forward(self, x: torch.Tensor, outputs: Sequence[Output]) -> Outputs:
+    def rows(self, x: torch.Tensor) -> Rows:
         before = self.tower(x)
-        return {
-            output: before if output.pool == "pre_projection" else before @ self.proj
-            for output in outputs
-        }
+        return before, lambda: before @ self.proj
 
 
-class ResNetRows(nn.Module):
-    """CLIP's ResNet: attention pooling ends with the linear map `c_proj`, which is taken out and applied afterwards."""
+class ResNetFeatures(TowerFeatures):
+    """CLIP's ResNet, without the linear map `c_proj` that its attention pooling ends with.
 
-    def __init__(self, tower: Any) -> None:
-        super().__init__()
-        self.tower, self.projection = tower, tower.attnpool.c_proj
-        tower.attnpool.c_proj = Unchanged(
+    The map is replaced by an identity and applied afterwards.
+    """
+
+    def __init__(self, tower: Any, name: str) -> None:
+        super().__init__(tower, name)
+        self.projection = tower.attnpool.c_proj
+        tower.attnpool.c_proj = LinearIdentity(
             self.projection.in_features, self.projection.weight.device
         )
 
-    def forward(self, x: torch.Tensor, outputs: Sequence[Output]) -> Outputs:
+    def rows(self, x: torch.Tensor) -> Rows:
         before = self.tower(x)
-        return {
-            output: before if output.pool == "pre_projection" else self.projection(before)
-            for output in outputs
-        }
+        return before, lambda: self.projection(before)
 
 
-class Unchanged(nn.Module):
-    """The weight and bias of a linear map that changes nothing; constants, so neither parameters nor part of the state."""
+class LinearIdentity(nn.Module):
+    """Weight and bias of a linear identity, as buffers outside of the parameters and the state."""
 
     weight: torch.Tensor
     bias: torch.Tensor
@@ -62,35 +80,30 @@ class Unchanged(nn.Module):
         self.register_buffer("bias", torch.zeros(width, device=device), persistent=False)
 
 
-class TrunkRows(nn.Module):
-    """A timm trunk: projected by open_clip's head behind it, or by the trunk's own classifier."""
+class TrunkFeatures(TowerFeatures):
+    """A timm trunk, projected by open_clip's head behind it or by the trunk's own classifier."""
 
-    def __init__(self, tower: Any) -> None:
-        super().__init__()
-        self.tower = tower
-
-    def forward(self, x: torch.Tensor, outputs: Sequence[Output]) -> Outputs:
+    def rows(self, x: torch.Tensor) -> Rows:
         trunk, head = self.tower.trunk, self.tower.head
         features = trunk.forward_features(x)
         before = trunk.forward_head(features, pre_logits=True)
         after = head(before) if len(head) else trunk.forward_head(features)
-        return {
-            output: before if output.pool == "pre_projection" else after for output in outputs
-        }
+        return before, lambda: after
 
 
-def rows_of(name: str, tower: nn.Module) -> nn.Module:
-    """The tower with its last step apart."""
+def tower_features(name: str, tower: nn.Module) -> TowerFeatures:
+    """Return an image tower with its projection separate; ConfigError if it cannot be separated."""
     from open_clip.modified_resnet import ModifiedResNet
     from open_clip.timm_model import TimmModel
     from open_clip.transformer import VisionTransformer
 
     if isinstance(tower, VisionTransformer) and not tower.output_tokens:
-        return VitRows(tower)
+        return VitFeatures(tower, name)
     if isinstance(tower, ModifiedResNet):
-        return ResNetRows(tower)
+        return ResNetFeatures(tower, name)
     if isinstance(tower, TimmModel) and not hasattr(tower.head, "pool"):
-        return TrunkRows(tower)
+        return TrunkFeatures(tower, name)
     raise ConfigError(
-        f"backbone {name!r}: its image tower has no projection that could be taken apart; its `pre_projection` is not defined."
+        f"backbone {name!r}: the projection of its image tower cannot be separated; "
+        "its output 'pre_projection' is not defined."
     )

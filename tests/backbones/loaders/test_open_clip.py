@@ -1,4 +1,7 @@
-"""open_clip's towers: the same rows as open_clip's own encoders, the projection apart, and nothing left at its initial value."""
+"""open_clip's towers: the same features as open_clip's own encoders, before and after projection.
+
+No parameter keeps its initial value.
+"""
 
 import json
 from pathlib import Path
@@ -11,11 +14,18 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from bob.backbones.backbone import Backbone
-from bob.backbones.card import card, load_backbone
 from bob.backbones.loaders.load import outline
 from bob.errors import BackboneError, ConfigError, UnavailableError
-from bob.specs import BackboneSpec, Preprocessing
-from bob.specs.yaml import build
+from bob.specs import DEFAULT, EMBEDDING, GRID, BackboneSpec, Preprocessing
+from bob.specs.output import PRE_PROJECTION
+from tests.builders.backbone_entries import (
+    embed,
+    entry,
+    load,
+    make_card,
+    random_crops,
+    relative_difference,
+)
 
 VISION = {"image_size": 32, "patch_size": 16, "layers": 2, "width": 64, "head_width": 32}
 TEXT = {"context_length": 12, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1}
@@ -70,44 +80,28 @@ TOWERS = {
 """Small models of every kind that published weights have."""
 SENTENCES = [
     "a photo of a cat",
-    "two dogs, and a very long sentence that goes on and on and on beyond the context",
+    "two dogs, and a sentence that is longer by a good many words than the short context",
 ]
 
 
 def model_of(config: dict) -> torch.nn.Module:
     torch.manual_seed(0)
-    own = json.loads(json.dumps(config))
-    kind = open_clip.CustomTextCLIP if own.pop("custom_text", False) else open_clip.CLIP
-    return kind(**own).eval()
+    arguments = json.loads(json.dumps(config))
+    custom = arguments.pop("custom_text", False)
+    return (open_clip.CustomTextCLIP if custom else open_clip.CLIP)(**arguments).eval()
 
 
 def spec(config: dict, file: Path, **fields) -> BackboneSpec:
-    values = {
-        "name": "mine",
-        "family": "clip",
-        "loader": "open_clip",
-        "architecture": "ViT-B-32",
-        "options": config,
-        "weights": {"file": str(file)},
-    }
-    return build(BackboneSpec, {**values, **fields}, "test")
-
-
-def load(entry: BackboneSpec) -> Backbone:
-    return load_backbone(entry, "cpu", "float32", offline=True)
-
-
-def relative(a: np.ndarray, b: np.ndarray) -> float:
-    return float(np.abs(a - b).max() / np.abs(b).max())
+    values = {"architecture": "ViT-B-32", "options": config, "weights": {"file": str(file)}}
+    return entry("open_clip", **{"family": "clip", **values, **fields})
 
 
 def crops_for(backbone: Backbone) -> torch.Tensor:
-    shape = (3, 3, backbone.geometry.height_px, backbone.geometry.width_px)
-    return torch.randint(256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    return random_crops(3, backbone.geometry.height_px)
 
 
 def by_hand(kind: str, model: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
-    """What the projection reads, from the tower's own parts."""
+    """Return the input of the projection, from the tower's own parts."""
     tower = model.visual
     if kind.startswith("vit"):
         tokens = tower.ln_post(tower.transformer(tower._embeds(x)))  # (B, 1 + patches, 64)
@@ -132,62 +126,66 @@ def by_hand(kind: str, model: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("kind", TOWERS)
-def test_rows_are_open_clip_s_own(tmp_path, kind):
+def test_features_are_open_clips_own(tmp_path, kind):
     model = model_of(TOWERS[kind])
     save_file(model.state_dict(), tmp_path / "model.safetensors")
     backbone = load(spec(TOWERS[kind], tmp_path / "model.safetensors"))
     crops = crops_for(backbone)
-    rows = backbone.embed(crops, ["pre_projection", "embedding"])
+    rows = backbone.embed(crops, [PRE_PROJECTION, EMBEDDING])
     with torch.inference_mode():
         x = backbone.normalisation.apply(crops)
-        assert relative(rows["embedding"], model.encode_image(x).numpy()) < 1e-5
-        assert relative(rows["pre_projection"], by_hand(kind, model, x).numpy()) < 1e-5
+        before, after = by_hand(kind, model, x).numpy(), model.encode_image(x).numpy()
         tokens = open_clip.SimpleTokenizer(context_length=12)(SENTENCES)
-        assert relative(backbone.embed_texts(SENTENCES), model.encode_text(tokens).numpy()) < 1e-5
+        texts = model.encode_text(tokens).numpy()
+    assert relative_difference(rows[PRE_PROJECTION], before) < 1e-5
+    assert relative_difference(rows[EMBEDDING], after) < 1e-5
+    assert relative_difference(backbone.embed_texts(SENTENCES), texts) < 1e-5
     assert backbone.logit_scale == pytest.approx(1 / 0.07, rel=1e-6)
     assert backbone.text.logit_bias == (-10 if kind == "siglip" else None)
     visual = sum(parameter.numel() for parameter in model.visual.parameters())
     assert backbone.parameters() == visual
-    assert backbone.check() == {"pre_projection": rows["pre_projection"].shape[1]}
+    assert backbone.check() == rows[PRE_PROJECTION].shape[1:]
+    assert list(rows) == [PRE_PROJECTION, EMBEDDING]
 
 
-def test_the_images_of_open_clip_s_own_transform(tmp_path):
-    """Pixels as open_clip makes them, for both of its ways of resizing."""
+@pytest.mark.parametrize("kind", ["vit", "resnet", "siglip"])
+@pytest.mark.parametrize("output", [DEFAULT, GRID])
+def test_a_tower_has_no_other_outputs(tmp_path, kind, output):
+    save_file(model_of(TOWERS[kind]).state_dict(), tmp_path / "model.safetensors")
+    spec_of_kind = spec(TOWERS[kind], tmp_path / "model.safetensors").variant(output=output)
+    with pytest.raises(
+        BackboneError,
+        match=f"an image tower has no output '{output}'; available: pre_projection, embedding",
+    ):
+        load(spec_of_kind).check()
+
+
+def test_pixels_are_those_of_open_clips_own_transform(tmp_path):
+    """For both of its ways of resizing."""
     photo = Image.fromarray(
         np.random.default_rng(0).integers(0, 256, (150, 211, 3), dtype=np.uint8)
     )
     for architecture, tag in (("ViT-B-32", "laion2b_s34b_b79k"), ("ViT-B-16-SigLIP", "webli")):
-        entry = spec({}, tmp_path, architecture=architecture, weights={"tag": tag})
-        built = outline(entry, offline=True)
-        theirs = open_clip.transform.image_transform_v2(
-            open_clip.transform.PreprocessCfg(
-                size=224,
-                **{
-                    k: v
-                    for k, v in open_clip.get_pretrained_cfg(architecture, tag).items()
-                    if k in ("mean", "std", "interpolation", "resize_mode")
-                },
-            ),
-            is_train=False,
+        built = outline(
+            spec({}, tmp_path, architecture=architecture, weights={"tag": tag}), offline=True
         )
-        ours = built.normalisation.apply(built.geometry.crop(photo)[None])[0]
-        torch.testing.assert_close(ours, theirs(photo), rtol=1e-5, atol=1e-6)
+        config = open_clip.get_pretrained_cfg(architecture, tag)
+        names = ("mean", "std", "interpolation", "resize_mode")
+        settings = {name: config[name] for name in names if name in config}
+        transform = open_clip.transform.image_transform_v2(
+            open_clip.transform.PreprocessCfg(size=224, **settings), is_train=False
+        )
+        pixels = built.normalisation.apply(built.geometry.crop(photo)[None])[0]
+        torch.testing.assert_close(pixels, transform(photo), rtol=1e-5, atol=1e-6)
 
 
-def test_a_text_tower_has_an_identity(tmp_path):
+def test_a_text_tower_has_an_identity_of_its_own(tmp_path):
     save_file(model_of(TOWERS["vit"]).state_dict(), tmp_path / "a.safetensors")
     changed = model_of(TOWERS["vit"]).state_dict()
     changed["text_projection"] = changed["text_projection"] + 1
     save_file(changed, tmp_path / "b.safetensors")
     first, other = (
-        card(
-            spec(TOWERS["vit"], tmp_path / f"{name}.safetensors"),
-            tmp_path,
-            "cpu",
-            "float32",
-            offline=True,
-        )
-        for name in "ab"
+        make_card(spec(TOWERS["vit"], tmp_path / f"{name}.safetensors"), tmp_path) for name in "ab"
     )
     assert first.weights_hash == other.weights_hash, "images do not depend on the text tower"
     assert first.text and other.text and first.text["weights_hash"] != other.text["weights_hash"]
@@ -195,32 +193,24 @@ def test_a_text_tower_has_an_identity(tmp_path):
         "SimpleTokenizer "
     )
     longer = {**TOWERS["vit"], "text_cfg": {**TEXT, "tokenizer_kwargs": {"clean": "canonicalize"}}}
-    again = card(spec(longer, tmp_path / "a.safetensors"), tmp_path, "cpu", "float32", offline=True)
+    again = make_card(spec(longer, tmp_path / "a.safetensors"), tmp_path)
     assert again.text and again.text["tokenizer"] != first.text["tokenizer"]
 
 
-def test_another_pooling_of_the_same_entry_has_a_card_of_its_own(tmp_path):
+def test_another_output_of_the_same_entry_has_a_card_of_its_own(tmp_path):
     save_file(model_of(TOWERS["vit"]).state_dict(), tmp_path / "a.safetensors")
-    entry = spec(TOWERS["vit"], tmp_path / "a.safetensors", width=64, input_px=32)
-    assert card(entry, tmp_path, "cpu", "float32", offline=True).widths == {"pre_projection": 64}
-    assert card(
-        entry.variant(pooling="embedding"), tmp_path, "cpu", "float32", offline=True
-    ).widths == {"embedding": 24}
-    resized = card(
-        entry.variant(preprocessing=Preprocessing(input_px=48)),
-        tmp_path,
-        "cpu",
-        "float32",
-        offline=True,
-    )
-    assert resized.geometry["input_px"] == 48 and resized.widths == {"pre_projection": 64}
+    before = spec(TOWERS["vit"], tmp_path / "a.safetensors", width=64, input_px=32)
+    assert make_card(before, tmp_path).shape == (64,)
+    assert make_card(before.variant(output=EMBEDDING), tmp_path).shape == (24,)
+    resized = make_card(before.variant(preprocessing=Preprocessing(input_px=48)), tmp_path)
+    assert resized.geometry["input_px"] == 48 and resized.shape == (64,)
 
 
 @pytest.mark.parametrize("name", ["visual.proj", "visual.transformer.resblocks.1.ln_1.weight"])
-@pytest.mark.parametrize("spoil", ["rename", "reshape"])
-def test_an_image_tower_that_does_not_fit_is_refused_by_name(tmp_path, name, spoil):
+@pytest.mark.parametrize("fault", ["rename", "reshape"])
+def test_an_image_tower_that_does_not_fit_is_refused_by_name(tmp_path, name, fault):
     state = {key: value.clone() for key, value in model_of(TOWERS["vit"]).state_dict().items()}
-    if spoil == "rename":
+    if fault == "rename":
         state[name + "x"] = state.pop(name)
     else:
         state[name] = state[name][1:].contiguous()
@@ -231,7 +221,7 @@ def test_an_image_tower_that_does_not_fit_is_refused_by_name(tmp_path, name, spo
         load(spec(TOWERS["vit"], tmp_path / "wrong.safetensors"))
 
 
-def test_a_text_tower_that_does_not_fit_is_refused_when_texts_come(tmp_path):
+def test_a_text_tower_that_does_not_fit_is_refused_when_it_is_loaded(tmp_path):
     state = model_of(TOWERS["vit"]).state_dict()
     del state["ln_final.bias"]
     save_file(state, tmp_path / "wrong.safetensors")
@@ -244,20 +234,15 @@ def test_a_text_tower_that_does_not_fit_is_refused_when_texts_come(tmp_path):
         backbone.embed_texts(["a cat"])
 
 
-def test_a_training_checkpoint_of_open_clip_s_is_read(tmp_path):
+def test_a_training_checkpoint_of_open_clip_is_read(tmp_path):
     model = model_of(TOWERS["vit"])
-    torch.save(
-        {
-            "epoch": 3,
-            "state_dict": {f"module.{name}": value for name, value in model.state_dict().items()},
-        },
-        tmp_path / "epoch_3.pt",
-    )
+    state = {f"module.{name}": value for name, value in model.state_dict().items()}
+    torch.save({"epoch": 3, "state_dict": state}, tmp_path / "epoch_3.pt")
     backbone = load(spec(TOWERS["vit"], tmp_path / "epoch_3.pt"))
     crops = crops_for(backbone)
     with torch.inference_mode():
         expected = model.encode_image(backbone.normalisation.apply(crops)).numpy()
-    assert relative(backbone.embed(crops, ["embedding"])["embedding"], expected) < 1e-5
+    assert relative_difference(embed(backbone, crops, "embedding"), expected) < 1e-5
 
 
 @pytest.mark.parametrize(
@@ -289,24 +274,9 @@ def test_a_training_checkpoint_of_open_clip_s_is_read(tmp_path):
             "'weights' is missing: give hub, tag, url, file or package",
         ),
         ({"architecture": "coca_ViT-B-32"}, ConfigError, "has a captioning decoder"),
-        (
-            {"pooling": "cls"},
-            ConfigError,
-            "loader open_clip has the poolings pre_projection and embedding; got 'cls'",
-        ),
-        (
-            {"loader": "timm", "pooling": "embedding"},
-            ConfigError,
-            "pooling 'embedding' belongs to loader open_clip; got loader 'timm'",
-        ),
-        (
-            {"loader": "timm", "weights": {"tag": "openai"}, "pooling": "cls"},
-            ConfigError,
-            "weights.tag belongs to loader open_clip",
-        ),
     ],
 )
-def test_what_is_wrong_with_an_entry_is_told(tmp_path, fields, error, message):
+def test_a_wrong_entry_is_refused(tmp_path, fields, error, message):
     save_file(model_of(TOWERS["vit"]).state_dict(), tmp_path / "a.safetensors")
     with pytest.raises(error, match=message):
         load(spec({}, tmp_path / "a.safetensors", **fields))
@@ -315,7 +285,8 @@ def test_what_is_wrong_with_an_entry_is_told(tmp_path, fields, error, message):
 def test_the_activation_of_tag_and_architecture_must_agree(tmp_path):
     with pytest.raises(
         ConfigError,
-        match="tag 'openai' was trained with QuickGELU, architecture 'ViT-B-32' has GELU; use 'ViT-B-32-quickgelu'",
+        match="tag 'openai' was trained with QuickGELU, architecture 'ViT-B-32' has GELU; "
+        "use 'ViT-B-32-quickgelu'",
     ):
         outline(spec({}, tmp_path, weights={"tag": "openai"}), offline=True)
     outline(
@@ -324,7 +295,7 @@ def test_the_activation_of_tag_and_architecture_must_agree(tmp_path):
     )
 
 
-def test_a_tower_whose_projection_cannot_be_taken_apart_is_refused(tmp_path):
+def test_a_tower_whose_projection_cannot_be_separated_is_refused(tmp_path):
     pooled = {
         "vision_cfg": {
             "timm_model_name": "resnet10t",
@@ -334,25 +305,5 @@ def test_a_tower_whose_projection_cannot_be_taken_apart_is_refused(tmp_path):
         },
         "embed_dim": 64,
     }
-    with pytest.raises(ConfigError, match="its `pre_projection` is not defined"):
+    with pytest.raises(ConfigError, match="its output 'pre_projection' is not defined"):
         outline(spec(pooled, tmp_path), offline=True)
-
-
-def test_a_backbone_without_a_text_tower_says_so():
-    backbone = load(
-        build(
-            BackboneSpec,
-            {
-                "name": "pixels",
-                "family": "baseline",
-                "loader": "floor",
-                "architecture": "raw_pixels",
-            },
-            "test",
-        )
-    )
-    assert not backbone.has_text
-    with pytest.raises(
-        BackboneError, match="'pixels': has no text tower; choose one of family clip"
-    ):
-        backbone.embed_texts(["a cat"])

@@ -5,7 +5,7 @@ import re
 import pytest
 import torch
 
-from bob.backbones.loaders.checkpoint import own_tensors
+from bob.backbones.loaders.checkpoint import backbone_tensors
 from bob.backbones.weights.layouts import CheckpointLayout, fitting_layouts
 from bob.errors import BackboneError
 from bob.specs import Weights
@@ -46,7 +46,7 @@ def test_every_offered_layout_yields_exactly_the_architecture_s_tensors(name):
         for key in (layout.state_dict or "").split("."):
             state = state[key] if key else state
         weights = Weights(file="c.pth", strip=layout.strip, drop=layout.drop)
-        tensors = own_tensors("mine", state, weights)
+        tensors = backbone_tensors("mine", state, weights)
         assert set(tensors) == set(expected)
         assert all(tensors[key].shape == expected[key].shape for key in expected)
 
