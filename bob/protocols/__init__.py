@@ -1,4 +1,4 @@
-"""The protocols: ways to score frozen features. See `bob.protocols.protocol.Protocol`."""
+"""Protocols: ways to score frozen features. See `bob.protocols.protocol.Protocol`."""
 
 import functools
 import importlib
@@ -21,7 +21,7 @@ ENTRY_POINTS = "bob.protocols"
 
 @functools.cache
 def load_protocols() -> Mapping[str, Protocol[Any, Any]]:
-    """Return every protocol by its name, and register the metrics that they bring.
+    """Return every protocol by its name, and register the metrics that protocols add.
 
     ConfigError where two protocols, or two metrics, have one name.
     """
@@ -36,7 +36,7 @@ def load_protocols() -> Mapping[str, Protocol[Any, Any]]:
 
 
 def protocol_named(name: str) -> Protocol[Any, Any]:
-    """Return the protocol of a name; ConfigError where there is none."""
+    """Return a protocol by its name; ConfigError for an unknown name."""
     protocols = load_protocols()
     if name not in protocols:
         raise ConfigError(

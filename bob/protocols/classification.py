@@ -1,4 +1,4 @@
-"""What classifiers share: train, val and test features of one class per image."""
+"""Parts that classifiers share: train, val and test features of images with one class each."""
 
 import abc
 from collections.abc import Callable, Mapping, Sequence
@@ -27,22 +27,22 @@ CLASS_KINDS: frozenset[DatasetKind] = frozenset({"classification", "detection", 
 
 @dataclass(frozen=True, eq=False)
 class ClassificationProblem:
-    """Features with roles. Choices are made on `held_out` rows of train; test is read once."""
+    """Features with their roles. Settings are chosen on held-out train rows; test is read once."""
 
     x: NDArray[np.float32]
     """(N, D) train features, those of a val split among them."""
     y: NDArray[np.int64]
     """(N,)"""
     held_out: NDArray[np.bool_]
-    """(N,) the train rows on which choices are made: the val split, or a share of train."""
+    """(N,) the train rows on which settings are chosen: the val split, or a share of train."""
     test_x: NDArray[np.float32]
     """(Q, D)"""
     test_y: NDArray[np.int64]
     """(Q,)"""
     classes: int
     fold: NDArray[np.int64] | None = None
-    """(N,) the fold of each train row, where choices are made by cross-validation; then `held_out`
-    is empty."""
+    """(N,) the fold of each train row, where settings are chosen by cross-validation; no row is then
+    held out."""
 
 
 class Classifier(Protocol[SettingsT, ClassificationProblem], abc.ABC):
@@ -66,7 +66,7 @@ class Classifier(Protocol[SettingsT, ClassificationProblem], abc.ABC):
 
 
 def classification_needs(dataset: Dataset, backbone: BackboneSpec) -> list[FeatureNeed]:
-    """Return every split that is fitted, chosen or scored on.
+    """Return the needs of train, of test, and of val where the dataset has it.
 
     NotApplicableError where images have several labels, where there are fewer than two classes,
     or where train lacks a class that another split holds.
@@ -78,7 +78,7 @@ def classification_needs(dataset: Dataset, backbone: BackboneSpec) -> list[Featu
 
 
 def require_single_labels(dataset: Dataset, split: SplitName = "test") -> None:
-    """Raise NotApplicableError where images of a split can have several labels."""
+    """Raise NotApplicableError where images of a split can have more than one label."""
     if dataset.splits[split].labels is not None:
         raise NotApplicableError(
             f"needs one label per image; those of dataset {dataset.name!r} have several."
@@ -125,7 +125,7 @@ def features_by_split(needs: Needs, inputs: Inputs) -> dict[SplitName, Features]
 
 
 def held_out_of(settings: Any) -> float | int | None:
-    """Return the share of train that settings, or those of their probe, hold out.
+    """Return the share of train that is held out by settings, or by those of their probe.
 
     An int is a number of folds; None where nothing is chosen.
     """
@@ -135,7 +135,7 @@ def held_out_of(settings: Any) -> float | int | None:
 
 
 def samples_held_out(settings: Any, dataset: Dataset) -> bool:
-    """Whether held-out examples are sampled from train: not where there is a val split."""
+    """Whether held-out examples are sampled from train, rather than taken from a val split."""
     return held_out_of(settings) is not None and "val" not in dataset.splits
 
 
@@ -145,10 +145,10 @@ def classification_problem(
     held_out: float | int | None,
     seed: int,
 ) -> ClassificationProblem:
-    """Return features with roles.
+    """Return features with their roles.
 
-    Choices are made on the val split where there is one, else on a stratified share or on folds of
-    train, with groups and byte-identical images kept on one side.
+    Settings are chosen on the val split where there is one, else on a stratified share or on folds
+    of train, which never separate images of one group or byte-identical images.
     """
     train = dataset.splits["train"].take(features["train"].positions)
     test = dataset.splits["test"].take(features["test"].positions)

@@ -2,7 +2,7 @@
 
 After Hendrycks & Dietterich 2019 (arXiv:1903.12261), with the linear probe of
 `bob.protocols.linear`, fitted once; its error on the test images under every corruption at every
-severity, averaged. The corruptions are in `bob.datasets.corruptions`.
+severity, averaged. `bob.datasets.corruptions` defines the corruptions.
 
 Differs from the paper in these points:
 - the paper's networks are trained end to end, these backbones are frozen under a probe;
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from bob.numerics.linear.logistic_path import LogisticFit
 
 SMALLEST_SIDE_PX = 32
-"""Some corruptions do not exist below."""
+"""Some corruptions are undefined for smaller images."""
 Severity = Annotated[int, Field(ge=1, le=5)]
 FamilyName = Literal["noise", "blur", "weather", "digital", "extra"]
 
@@ -60,7 +60,7 @@ class CorruptionsSettings(Closed):
     """Families of corruptions; the first four are the common 15, `extra` the 4 meant for tuning."""
     severities: tuple[Severity, ...] = Field(strict=False, min_length=1)
     images: Count | None
-    """Largest number of test images, with class proportions kept; None is all."""
+    """Largest number of test images, sampled in the proportions of classes; None is all."""
     side_px: Count
     """Length of the shorter side of an image when it is corrupted."""
     probe: LinearSettings
@@ -73,8 +73,8 @@ class CorruptionsSettings(Closed):
                 raise ValueError(f"{name} must differ; got {list(values)!r}")
         if self.side_px < SMALLEST_SIDE_PX:
             raise ValueError(
-                f"side_px must be at least {SMALLEST_SIDE_PX}, below which some corruptions do not "
-                f"exist; got {self.side_px!r}"
+                f"side_px must be at least {SMALLEST_SIDE_PX}, below which some corruptions are "
+                f"undefined; got {self.side_px!r}"
             )
         return self
 
@@ -85,15 +85,15 @@ class CorruptionsSettings(Closed):
 
 @dataclass(frozen=True, eq=False)
 class CorruptionsProblem:
-    """Clean features with roles, and features of the test images under every corruption."""
+    """Clean features with their roles, and test features under every corruption."""
 
     clean: ClassificationProblem
     corrupted: "Iterator[tuple[str, Floats]]"
-    """Corruption and its features (S, Q, D), one slice per severity; read once."""
+    """Corruptions with their features (S, Q, D), one slice per severity; can be read once."""
 
 
 class CorruptionRobustness(Protocol[CorruptionsSettings, CorruptionsProblem]):
-    """One probe of clean train images, on clean and on corrupted test images."""
+    """A probe fitted on clean train images, scored on clean and on corrupted test images."""
 
     name = "corruptions"
     settings = CorruptionsSettings
@@ -164,7 +164,7 @@ def _corruption(settings: CorruptionsSettings, name: str) -> Corruption:
 
 
 def _of_readable(features: Features, readable: Ints, images: int, severities: int) -> Floats:
-    """Return features (S, Q, D) of the readable images, from those of S x N images."""
+    """Return features (S, Q, D) of the readable images from those of S x N images."""
     at = (np.arange(severities)[:, None] * images + readable).ravel()
     rows: Floats = features.view(at).rows.reshape(severities, len(readable), -1)
     return rows

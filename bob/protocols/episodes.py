@@ -10,12 +10,12 @@ arXiv:1805.08136); nearest centroid (`bob.numerics.centroid`). Nothing is chosen
 Differs in these points:
 - train images of an episode come from the train split and its queries from the test split; the
   literature takes both from one set of novel classes;
-- classes of the dataset are those of the episodes: a frozen backbone has no base classes;
-- a class takes part where it has K train and 15 test images, byte-identical ones counted once. With
-  fewer than N such classes, N-way is undefined here, and the score says why.
+- episodes sample from all classes of the dataset: a frozen backbone has no base classes;
+- a class is eligible with at least K train and 15 test images, byte-identical ones counted once.
+  With fewer than N such classes, N-way is undefined here, and the score gives the reason.
 
 The interval is over episodes, as in the literature. Episodes share images, so that it does not
-cover another test set.
+cover the choice of test images.
 """
 
 from collections.abc import Iterator, Sequence
@@ -53,7 +53,7 @@ class EpisodesSettings(Closed):
     """Test images per class of an episode."""
     episodes: Annotated[int, Field(ge=2)]
     heads: tuple[Head, ...] = Field(strict=False, min_length=1)
-    """The first one's accuracy with the first ways and the last shots ranks."""
+    """Heads; the first one's accuracy at the first ways and the last shots ranks backbones."""
     l2: Annotated[float, Field(gt=0)]
     """Penalty of ridge and logistic regression on rows of length 1: scikit-learn's alpha and
     1 / C."""
@@ -66,22 +66,22 @@ class EpisodesSettings(Closed):
 
 @dataclass(frozen=True, eq=False)
 class EpisodesProblem:
-    """Features by class."""
+    """Features, and the rows of each class."""
 
     x: Floats
     """(N, D) train features."""
     pools: tuple[Ints, ...]
-    """Per class the rows of `x` (n_c,) that may be sampled; see `bob.numerics.sampling.pools`."""
+    """Rows (n_c,) of `x` of each class that may be sampled; see `bob.numerics.sampling.pools`."""
     test_x: Floats
     """(Q, D)"""
     test_pools: tuple[Ints, ...]
-    """Per class the rows of `test_x`."""
+    """Rows of `test_x` of each class."""
     seed: int = 0
     """Seed of the episodes."""
 
 
 class EpisodeProbes(Protocol[EpisodesSettings, EpisodesProblem]):
-    """Accuracy of every head in every episode, for every number of ways and shots."""
+    """The accuracy of every head in every episode, for all numbers of ways and shots."""
 
     name = "episodes"
     settings = EpisodesSettings
@@ -149,7 +149,7 @@ def eligible_classes(problem: EpisodesProblem, shots: int, queries: int) -> Ints
 def sample_episodes(
     problem: EpisodesProblem, able: Ints, ways: int, shots: int, settings: EpisodesSettings
 ) -> "Episodes":
-    """Sample episodes of classes in `able`; they are the same for every backbone."""
+    """Sample episodes from the classes in `able`, the same for every backbone."""
     from bob.numerics.fewshot.episodes import Episodes
 
     source = generator(problem.seed, ways * 1000 + shots)
@@ -195,10 +195,10 @@ def _facets(head: str, ways: int, shots: int) -> dict[str, Any]:
 def _headline_first(
     parts: Sequence[ResultPart], settings: EpisodesSettings
 ) -> Iterator[ResultPart]:
-    """Yield the first head with the first ways and the last shots without a suffix, then all."""
+    """Yield the first head at the first ways and last shots without a suffix, then all parts."""
     headline = _facets(settings.heads[0], settings.ways[0], settings.shots[-1])
-    (chosen,) = (part for part in parts if part.facets == headline)
-    yield ResultPart(chosen.outcome, "", chosen.metrics, chosen.facets, undefined=chosen.undefined)
+    (first,) = (part for part in parts if part.facets == headline)
+    yield ResultPart(first.outcome, "", first.metrics, first.facets, undefined=first.undefined)
     yield from parts
 
 

@@ -15,13 +15,13 @@ at any other width; for rows of length 1 it is the C = 1 of Tian et al. 2020 (ar
 (big_vision's first release took the best of 30 penalties on the reported split: a leak.)
 
 Differs from big_vision in these points:
-- 10 samples in place of 3, with Student's t interval over them. It covers another sample of train
-  images, not another test set;
+- 10 samples in place of 3, with Student's t interval over them. It covers the choice of train
+  images, not that of test images;
 - samples depend on images and labels only, not on their order, and byte-identical images count once
   (`bob.numerics.sampling`);
 - a class with fewer than N train images makes N shots undefined, where their code continues with
-  fewer. Label efficiency is then over the numbers of shots that every class can serve: the facet
-  and the detail say which;
+  fewer. Label efficiency is then over the numbers of shots that every class can serve, which the
+  facet and the detail state;
 - the penalty follows the width D of the features instead of being 2^10 throughout;
 - the intercept is free, where theirs is a constant feature of 100 under the penalty.
 """
@@ -56,7 +56,7 @@ class FewShotSettings(Closed):
     draws: Annotated[int, Field(ge=2)]
     """Number of samples of train images; an interval needs two."""
     heads: tuple[Head, ...] = Field(strict=False, min_length=1)
-    """The first one's label efficiency ranks."""
+    """Heads; the first one's label efficiency ranks backbones."""
     l2: Annotated[float, Field(gt=0)]
     """Penalty of ridge and logistic regression, in units of the mean squared length of the centred
     train rows."""
@@ -83,12 +83,12 @@ def without_repeats(heads: tuple[str, ...]) -> tuple[str, ...]:
 
 @dataclass(frozen=True, eq=False)
 class FewShotProblem:
-    """Features with roles."""
+    """Features with their roles."""
 
     x: Floats
     """(N, D) train features."""
     pools: tuple[Ints, ...]
-    """Per class the train rows (n_c,) that may be sampled; see `bob.numerics.sampling.pools`."""
+    """Train rows (n_c,) of each class that may be sampled; see `bob.numerics.sampling.pools`."""
     test_x: Floats
     """(Q, D)"""
     test_y: Ints
@@ -100,7 +100,7 @@ class FewShotProblem:
 
 
 class FewShotProbes(Protocol[FewShotSettings, FewShotProblem]):
-    """The accuracy of every head at every number of shots, sample by sample."""
+    """The accuracy of every head at every number of shots, for each sample of train images."""
 
     name = "fewshot"
     settings = FewShotSettings
@@ -148,12 +148,12 @@ class FewShotProbes(Protocol[FewShotSettings, FewShotProblem]):
 
 
 def train_and_test_needs(dataset: Dataset, backbone: BackboneSpec) -> list[FeatureNeed]:
-    """Return train and test; a val split is not read, since nothing is chosen."""
+    """Return the needs of train and test; val is not read, since nothing is chosen."""
     return [need for need in classification_needs(dataset, backbone) if need.name != "val"]
 
 
 def class_pools(dataset: Dataset, name: SplitName, features: Features) -> tuple[Ints, ...]:
-    """Return per class the rows of a split that may be sampled."""
+    """Return the rows (n_c,) of each class of a split that may be sampled."""
     split = dataset.splits[name]
     content = [split.content[i] for i in features.positions]
     return pools(split.y[features.positions], content, len(dataset.classes))
@@ -175,7 +175,7 @@ def _parts(
     served: list[int],
     top1: Sequence[Doubles],
 ) -> Iterator[ResultPart]:
-    """Yield label efficiency per head, the headline first, then every head at every shots."""
+    """Yield the label efficiency of every head, then its accuracy at every number of shots."""
     shots_range = f"{served[0]}-{served[-1]}" if served else "none"
     curves = [FewShotCurves(values, np.array(served)) if served else None for values in top1]
     for i, (head, curve) in enumerate(zip(settings.heads, curves, strict=True)):

@@ -37,7 +37,7 @@ class ImageTextSettings(Closed):
     """Settings of image-text retrieval."""
 
     k: tuple[Count, ...] = Field(strict=False, min_length=1)
-    """Lengths of shortlists; the first ranks."""
+    """Numbers of first places; the first one ranks backbones."""
 
     @model_validator(mode="after")
     def _ascends(self) -> "ImageTextSettings":
@@ -59,7 +59,7 @@ class ImageTextProblem:
 
 
 class ImageText(Protocol[ImageTextSettings, ImageTextProblem]):
-    """Both directions at every k; text to image at the first k is the headline."""
+    """Recall in both directions at every k; text to image at the first k is the headline."""
 
     name = "image_text"
     settings = ImageTextSettings
@@ -77,7 +77,7 @@ class ImageText(Protocol[ImageTextSettings, ImageTextProblem]):
     def build(
         self, settings: ImageTextSettings, dataset: Dataset, needs: Needs, inputs: Inputs, seed: int
     ) -> ImageTextProblem:
-        """Return the problem; captions of unreadable images are left out with them."""
+        """Return the problem without unreadable images and their captions."""
         images, texts = (
             inputs.features(need) for need in needs if isinstance(need, FeatureNeed | TextNeed)
         )

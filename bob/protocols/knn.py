@@ -87,7 +87,7 @@ class KnnSettings(Closed):
 
 
 class KNearestNeighbours(Classifier[KnnSettings]):
-    """All of train votes on test at every k; held-out rows choose the k that ranks."""
+    """All train rows vote at every k; the k that ranks is chosen on held-out rows."""
 
     name = "knn"
     settings = KnnSettings
@@ -112,14 +112,14 @@ class KNearestNeighbours(Classifier[KnnSettings]):
 
 
 def clamped(ks: Sequence[int], n: int) -> list[int]:
-    """Return the ks that n train examples can serve, ascending; larger ones become n."""
+    """Return the ks in ascending order, those above the n train examples clamped to n."""
     return sorted({min(k, n) for k in ks})
 
 
 def _choose_k(
     problem: ClassificationProblem, settings: KnnSettings, device: str
 ) -> tuple[int, dict[str, Any]]:
-    """Return the best k on held-out rows (the lowest of equals), and how it was chosen."""
+    """Return the k of the highest held-out top-1 (the lowest of equals), and its record."""
     queries = _spread(np.flatnonzero(problem.held_out), settings.max_queries)
     curve = _held_out_top1(problem, queries, settings, device)
     chosen = max(curve, key=lambda k: (curve[k], -k))
@@ -137,7 +137,7 @@ def _held_out_top1(
     settings: KnnSettings,
     device: str,
 ) -> dict[int, float]:
-    """Return top-1 on held-out rows by k, as k would be on all of train."""
+    """Return top-1 on held-out rows by k, clamped as on all of train."""
     from bob.numerics.search.neighbours import search
 
     others = np.flatnonzero(~problem.held_out)
@@ -153,7 +153,7 @@ def _held_out_top1(
 
 
 def _spread(positions: NDArray[np.int64], most: int) -> NDArray[np.int64]:
-    """Return at most `most` of the positions, evenly spread."""
+    """Return at most `most` of the positions, evenly spaced."""
     if len(positions) <= most:
         return positions
     return positions[np.linspace(0, len(positions) - 1, most).astype(np.int64)]

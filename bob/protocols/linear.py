@@ -5,10 +5,10 @@ al. 2019 (arXiv:1805.08974) and DINOv2 (eval/log_regression.py): raw features, C
 10^linspace(-6, 5), C chosen on held-out train data, refit on all of train.
 
 Differs in these points:
-- the grid is widened where the best C lies on its edge, and the record says so;
+- the grid is widened where the best C is at its edge, which the record states;
 - held-out data is the dataset's val split, else a stratified share of train that keeps groups and
-  byte-identical images on one side, or (`folds`) each of several such parts in turn, whose mean
-  top-1 decides;
+  byte-identical images on one side, or (`folds`) each of a number of such parts in turn, where the
+  highest mean top-1 decides;
 - the solver stops on a bound of its distance from the optimum, not on a number of iterations, and
   the record carries the bound.
 """
@@ -52,7 +52,7 @@ class LinearSettings(Closed):
 
 
 class LinearProbe(Classifier[LinearSettings]):
-    """C chosen on held-out train rows, refit on all of train, scored on test."""
+    """C is chosen on held-out train rows; a refit on all train rows is scored on test."""
 
     name = "linear"
     settings = LinearSettings
@@ -72,7 +72,7 @@ class LinearProbe(Classifier[LinearSettings]):
 def fit_probe(
     problem: ClassificationProblem, settings: LinearSettings, device: str
 ) -> tuple["LogisticFit", dict[str, Any]]:
-    """Return the probe of all of train, and how it was chosen. Test is not read."""
+    """Return the probe fitted to all train rows, and the record of its choice. Test is not read."""
     from bob.numerics.linear.selection import select_and_refit, select_by_folds
 
     first, last, count = settings.log10_c

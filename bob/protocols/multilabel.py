@@ -50,7 +50,7 @@ class MultilabelSettings(Closed):
 
 @dataclass(frozen=True, eq=False)
 class MultilabelProblem:
-    """Features with roles."""
+    """Features with their roles."""
 
     x: Floats
     """(N, D) train features, those of a val split among them."""
@@ -65,7 +65,7 @@ class MultilabelProblem:
 
 
 class MultilabelProbe(Protocol[MultilabelSettings, MultilabelProblem]):
-    """Penalty chosen on held-out train rows, refit on all of train, scored on test."""
+    """The penalty is chosen on held-out train rows; a refit on all of them is scored on test."""
 
     name = "multilabel"
     settings = MultilabelSettings
@@ -125,7 +125,7 @@ class MultilabelProbe(Protocol[MultilabelSettings, MultilabelProblem]):
 
 
 def label_sets(split: Split, classes: int) -> NDArray[np.bool_]:
-    """Return which classes each image has, (N, C)."""
+    """Return the label sets (N, C): which classes each image has."""
     if split.labels is not None:
         return split.labels
     single: NDArray[np.bool_] = split.y[:, None] == np.arange(classes)
@@ -141,7 +141,7 @@ def fit_path(x: Floats, labels: Bools, penalties: Doubles) -> "list[RidgeFit]":
 
 
 def predictions(fit: "RidgeFit", x: Floats, labels: Bools) -> MultilabelPredictions:
-    """Return the outputs (N, C) for rows (N, D), beside their label sets (N, C)."""
+    """Return the outcome of outputs (N, C) for rows (N, D) with label sets (N, C)."""
     from bob.numerics.linear import ridge_path
 
     return MultilabelPredictions(ridge_path.scores(fit, x).astype(np.float32), labels)

@@ -1,4 +1,4 @@
-"""What a protocol needs of a dataset and a backbone, as plain data."""
+"""Needs of a protocol: features, statistics and texts of a dataset and a backbone, as data."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ class FeatureNeed:
     """The registry's entry, or a variant of it in output or preprocessing."""
     images: ImageSet
     optional: bool = False
-    """Whether the task does without it where the backbone refuses the variant."""
+    """Whether the need is dropped, rather than an error, where the backbone refuses the variant."""
 
     @property
     def name(self) -> str:
@@ -61,10 +61,10 @@ Needs = Sequence[Need]
 
 @dataclass(frozen=True)
 class Inputs:
-    """Gives a protocol what it needs."""
+    """Functions that give a protocol the data of its needs."""
 
     features: Callable[[FeatureNeed | TextNeed], Features]
-    """Features of a need. Positions count in the need's images; unreadable ones are left out."""
+    """Features of a need. Positions refer to its images; unreadable ones are absent."""
     statistics: Callable[[StatisticsNeed], Arrays]
     """Statistics of a need, merged over all images."""
 

@@ -7,7 +7,7 @@ group). A shifted set that holds only some of the classes (ImageNet-A and -R: 20
 scored among these alone, as its authors do (Hendrycks et al. 2021, arXiv:2006.16241), and so is the
 in-distribution test split that it is compared with: the drop is between equal tasks.
 
-Differs from them in one point: everything has an interval, over the images of all sets. Effective
+Differs from them in one point: every score has an interval over the images of all sets. Effective
 robustness needs a pool of backbones and so belongs to the leaderboard
 (`bob.statistics.effective_robustness`); its two coordinates are the scores `top1_poly` and
 `top1_test_poly` of a shift called poly.
@@ -60,18 +60,18 @@ class ShiftedTest:
 
 @dataclass(frozen=True, eq=False)
 class OodProblem:
-    """A dataset and the shifted test sets of its family."""
+    """An in-distribution problem, and the shifted test sets of the dataset's family."""
 
     problem: ClassificationProblem
     """Train, and the in-distribution test split."""
     shifts: Mapping[str, ShiftedTest]
     """At least one, by name."""
     groups: Sequence[str] | None = None
-    """Groups of the in-distribution test split."""
+    """(Q,) names of the groups of the in-distribution test split."""
 
 
 class OodGeneralisation(Protocol[OodSettings, OodProblem]):
-    """The linear probe on the in-distribution test split and on every shifted set."""
+    """The linear probe, scored on the in-distribution test split and on every shifted set."""
 
     name = "ood"
     settings = OodSettings
@@ -158,16 +158,16 @@ def _groups(dataset: Dataset, split: Split, positions: Ints) -> list[str] | None
 
 
 def among(logits: NDArray[np.float64], y: Ints, classes: Sequence[int] | None) -> ClassPredictions:
-    """Return the outcome among some classes, which are renumbered.
+    """Return the outcome among some classes, which are renumbered; None is all classes.
 
-    Only their columns and the examples of these classes count; None counts all.
+    Only the columns and the examples of these classes count.
     """
     if classes is None:
         return ClassPredictions.from_logits(logits, y)
-    kept = np.asarray(sorted(classes))
-    examples = np.isin(y, kept)
+    scored = np.asarray(sorted(classes))
+    examples = np.isin(y, scored)
     return ClassPredictions.from_logits(
-        logits[np.ix_(examples, kept)], np.searchsorted(kept, y[examples])
+        logits[np.ix_(examples, scored)], np.searchsorted(scored, y[examples])
     )
 
 
@@ -192,9 +192,9 @@ def _combined(
     test: ClassPredictions,
     pairs: Mapping[str, tuple[ClassPredictions, ClassPredictions]],
 ) -> ShiftResults:
-    """Return the outcome over all sets.
+    """Return the outcome over all test sets.
 
-    Groups are told apart by set and name, since one name may occur in several sets.
+    A group is identified by its test set and its name, which may occur in other sets too.
     """
     correct = [_correct(test), *(_correct(shifted) for _, shifted in pairs.values())]
     names = [_group_names("test", problem.groups, len(correct[0]))]

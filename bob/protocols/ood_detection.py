@@ -1,4 +1,4 @@
-"""OOD detection: do images of other sets look less like train than in-distribution test images do?
+"""OOD detection: telling images of other sets from in-distribution test images by their features.
 
 Follows OpenOOD (Yang et al. 2022, arXiv:2210.07242; Zhang et al. 2023, arXiv:2306.09301), with six
 scores from the same features. Higher means more in distribution:
@@ -59,7 +59,7 @@ from bob.specs import BackboneSpec
 from bob.specs.numbers import Count
 
 SCORES = ("knn", "mahalanobis", "relative_mahalanobis", "msp", "max_logit", "energy")
-"""The first one on the nearest set is the headline."""
+"""The first one, on the first near set, is the headline."""
 
 
 class OodDetectionSettings(LinearSettings):
@@ -81,7 +81,7 @@ class OodDetectionProblem:
 
 
 class OodDetection(Protocol[OodDetectionSettings, OodDetectionProblem]):
-    """Every score on every other set, against the in-distribution test rows."""
+    """Every score of every other set, compared with those of the in-distribution test rows."""
 
     name = "ood_detection"
     settings = OodDetectionSettings

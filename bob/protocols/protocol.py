@@ -1,4 +1,4 @@
-"""What every protocol is: one object that says what it needs, and turns that into an outcome."""
+"""The interface of protocols: one object that states its needs and turns them into outcomes."""
 
 import abc
 from collections.abc import Mapping
@@ -19,14 +19,14 @@ ProblemT = TypeVar("ProblemT")
 
 @dataclass(frozen=True, eq=False)
 class ResultPart:
-    """One outcome of a task, and which metrics are read from it."""
+    """One outcome of a task, and the metrics that are read from it."""
 
     outcome: Outcome | None
-    """None where this part does not exist on this dataset; `undefined` says why."""
+    """None where this part is undefined on this dataset; `undefined` gives the reason."""
     suffix: str = ""
     """Suffix of the names of its scores: `k20` in `top1_k20`. Empty for the headline."""
     metrics: Literal["all", "ranking"] | tuple[str, ...] = "all"
-    """All of the task's metrics that read this kind of outcome, the ranking one, or these."""
+    """All of the task's metrics that read this kind of outcome, the ranking metric, or these."""
     facets: Mapping[str, str | int | float] = field(default_factory=dict)
     """The same as the suffix, as data: {"k": 20}."""
     stored: bool = False
@@ -37,12 +37,12 @@ class ResultPart:
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """What a protocol returns."""
+    """The outcomes of a protocol, and a record of its choices."""
 
     parts: tuple[ResultPart, ...]
     """The first is the headline, at the chosen setting."""
     detail: Mapping[str, Any]
-    """JSON-ready: what was chosen, and what a reader should know about it."""
+    """JSON-ready values: the settings that were chosen, and how."""
 
     @property
     def outcome(self) -> Any:
@@ -60,33 +60,33 @@ class Protocol(abc.ABC, Generic[SettingsT, ProblemT]):
     """
 
     name: ClassVar[str]
-    """As task files name it."""
+    """Name by which task files refer to it."""
     settings: ClassVar[type[Closed]]
-    """Model of the task file's `settings`."""
+    """Model of `settings` in a task file."""
     kinds: ClassVar[frozenset[DatasetKind]]
-    """Kinds of datasets that it accepts."""
+    """Kinds of datasets that the protocol accepts."""
     outcomes: ClassVar[tuple[type[Outcome], ...]]
-    """Kinds of outcomes that it returns: a task may list the metrics that read one of them."""
+    """Kinds of outcomes that the protocol returns; a task may list the metrics that read them."""
     metrics: ClassVar[tuple[Metric, ...]] = ()
-    """Metrics of its own, registered beside those of `bob.metrics`."""
+    """Metrics that the protocol adds to those of `bob.metrics`."""
 
     @abc.abstractmethod
     def needs(self, settings: SettingsT, dataset: Dataset, backbone: BackboneSpec) -> Needs:
-        """Return what the task needs of a dataset and a backbone.
+        """Return the features, statistics and texts that the task needs.
 
-        NotApplicableError where the dataset cannot carry the task, or the backbone cannot do it.
+        NotApplicableError where the dataset or the backbone cannot carry the task.
         """
 
     @abc.abstractmethod
     def build(
         self, settings: SettingsT, dataset: Dataset, needs: Needs, inputs: Inputs, seed: int
     ) -> ProblemT:
-        """Return the problem: features with roles, labels, and what is sampled from the seed."""
+        """Return the problem: features with roles, labels, and the samples of the seed."""
 
     @abc.abstractmethod
     def solve(self, problem: ProblemT, settings: SettingsT, device: str) -> Result:
         """Solve a problem. Pure: no files, no clock, no global state."""
 
     def uses_seed(self, settings: SettingsT, dataset: Dataset) -> bool:
-        """Whether the result depends on the seed; where not, one seed is enough."""
+        """Whether the result depends on the seed; if not, a task is solved for one seed alone."""
         return False

@@ -7,10 +7,10 @@ Euclidean distance of raw features. Here also with cosine, and the linear probe.
 Differs in these points:
 - the reference of every row is the backbone's own preprocessing, and gains over it are paired image
   by image;
-- the crop (its share and mode) and the interpolation stay the backbone's own, where the paper
+- the crop (its share and mode) and the interpolation remain those of the backbone, where the paper
   squashes the image to the size;
-- nothing is chosen among the settings: that would be a choice on test. The headline is the
-  backbone's own.
+- no point of the grid is chosen, which would be a choice on test. The headline is the backbone's
+  own preprocessing.
 """
 
 import dataclasses
@@ -58,14 +58,14 @@ class ResizeNormaliseSettings(Closed):
     """Settings of the grid of input sizes and normalisations."""
 
     input_px: tuple[Count, ...] = Field(strict=False)
-    """Sizes beside the backbone's own."""
+    """Sizes besides that of the backbone."""
     normalisation: tuple[Normalised, ...] = Field(strict=False, min_length=1)
     """`own` is the backbone's; `none` leaves pixels in [0, 1]; `imagenet` and `half` subtract and
     divide by those constants."""
     k: Count
-    """Neighbours that vote."""
+    """Number of neighbours that vote."""
     probe: LinearSettings | None = None
-    """The linear probe beside k-NN; None is none."""
+    """Settings of the linear probe beside k-NN; None omits it."""
 
     @model_validator(mode="after")
     def _is_consistent(self) -> "ResizeNormaliseSettings":
@@ -122,7 +122,7 @@ class PreprocessingGrid(Protocol[ResizeNormaliseSettings, Iterable[GridPoint]]):
         inputs: Inputs,
         seed: int,
     ) -> Iterator[GridPoint]:
-        """Yield the points of the grid, one at a time in memory; the backbone's own is first."""
+        """Yield the points of the grid, one in memory at a time, the backbone's own first."""
         own, held_out = needs[0].backbone, held_out_of(settings)
         for size, normalisation in settings.grid():
             variant = _variant(own, size, normalisation)
@@ -159,7 +159,8 @@ class PreprocessingGrid(Protocol[ResizeNormaliseSettings, Iterable[GridPoint]]):
 def _variant(backbone: BackboneSpec, size: Size, normalisation: Normalised) -> BackboneSpec:
     """Return the backbone with other preprocessing.
 
-    With everything its own it is unchanged, so that its features are those of other tasks.
+    With its own size and normalisation it is unchanged, so that it shares the features of other
+    tasks.
     """
     changes: dict[str, object] = {} if isinstance(size, str) else {"input_px": size}
     if constants := CONSTANTS[normalisation]:
@@ -173,7 +174,7 @@ def _variant(backbone: BackboneSpec, size: Size, normalisation: Normalised) -> B
 def _outcomes(
     settings: ResizeNormaliseSettings, problem: ClassificationProblem, device: str
 ) -> dict[str, ClassPredictions]:
-    """Return the outcome of every head."""
+    """Return the outcome of every head at one point."""
     outcomes: dict[str, ClassPredictions] = {}
     for metric in ("euclidean", "cosine"):
         vote = KnnSettings(k=(settings.k,), metric=metric, vote="majority")

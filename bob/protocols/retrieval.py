@@ -6,8 +6,8 @@ class, a group or an attribute, or are judged one by one as on the revisited Oxf
 decided in `bob.numerics.search.relevance`, the order in `bob.numerics.search.rankings`, and what
 each metric means in `bob.metrics.retrieval`.
 
-Queries without a positive in the gallery are left out of every metric and counted in the record, as
-the official code does.
+Queries without a positive in the gallery are excluded from every metric, as in the official code,
+and counted in the record.
 
 Differs from common practice in these points:
 - byte-identical copies of the query are excluded together with the query itself, under
@@ -56,12 +56,12 @@ class RetrievalSettings(Closed):
     """Whether images of the query's own group (patient, site, object) are excluded from its
     ranking, where a dataset has groups."""
     k: tuple[Count, ...] = Field((1, 5, 10), strict=False)
-    """Lengths of shortlists."""
+    """Numbers of first places, for metrics of shortlists."""
     depth: Count | None = None
-    """Places down to which rankings are made; None is all of them. With a depth, only metrics of
-    shortlists exist; they take less time."""
+    """Number of first places that are ranked; None ranks the full gallery. A depth takes less time,
+    and leaves only metrics of shortlists."""
     whiten: Count | None = None
-    """Most dimensions that PCA-whitening learned on train keeps; None is no whitening."""
+    """Largest number of dimensions after PCA whitening learned on train; None is no whitening."""
 
     @model_validator(mode="after")
     def _is_consistent(self) -> "RetrievalSettings":
@@ -81,20 +81,20 @@ class RetrievalSettings(Closed):
 
 @dataclass(frozen=True, eq=False)
 class RetrievalProblem:
-    """Queries, a gallery, and what is relevant."""
+    """Queries, a gallery, and the relevance of its images."""
 
     queries: Floats
     """(Q, D)"""
     gallery: Floats
     """(G, D)"""
     relevances: Mapping[str, Relevance]
-    """By difficulty, the one that ranks first; "" where there are no difficulties."""
+    """Relevance by difficulty, the ranking one first; "" where there are no difficulties."""
     train: Floats | None = None
-    """(N, D), where whitening is learned."""
+    """(N, D) train features, from which whitening is learned; None without whitening."""
 
 
 class Retrieval(Protocol[RetrievalSettings, RetrievalProblem]):
-    """Full rankings, or with `depth` their first places, of every query."""
+    """The full ranking of every query, or with `depth` its first places."""
 
     name = "retrieval"
     settings = RetrievalSettings
@@ -141,7 +141,7 @@ class Retrieval(Protocol[RetrievalSettings, RetrievalProblem]):
 
 
 def sides(settings: RetrievalSettings, dataset: Dataset) -> tuple[SplitName, SplitName]:
-    """Return the names of the query and the gallery split; one name is leave-one-out."""
+    """Return the names of the query and the gallery split; equal names mean leave-one-out."""
     if "query" in dataset.splits:
         return "query", "gallery"
     return "test", settings.gallery
@@ -154,7 +154,7 @@ def _relevances(
     query: SplitName,
     gallery: SplitName,
 ) -> Mapping[str, Relevance]:
-    """Return what is relevant; unreadable images are neither queries nor in the gallery."""
+    """Return the relevance; unreadable images are neither queries nor in the gallery."""
     if dataset.judgements is not None:
         readable = _readable_judgements(dataset, features[query], features[gallery])
         return judged(readable, len(features[gallery]))
@@ -171,7 +171,7 @@ def _relevances(
 def _readable_judgements(
     dataset: Dataset, queries: Features, gallery: Features
 ) -> dict[str, list[list[int]]]:
-    """Return the judgements by rows of the images that could be read."""
+    """Return the judgements as rows of the images that could be read."""
     row_of = {int(position): row for row, position in enumerate(gallery.positions)}
     return {
         level: [
@@ -189,9 +189,9 @@ def _label_codes(label: str, queries: Split, gallery: Split) -> Codes:
 
 
 def _label_values(label: str, split: Split) -> list[str] | None:
-    """Return the label of each image; None where the split does not have the label.
+    """Return the label of each image; None where the split lacks the label.
 
-    An image without a value gets one of its own, so that it has no positives.
+    An image without a value gets a unique one, so that it has no positives.
     """
     values = split.groups if label == "group" else split.attributes.get(label)
     if values is None:
@@ -202,7 +202,7 @@ def _label_values(label: str, split: Split) -> list[str] | None:
 def _require_labels(
     settings: RetrievalSettings, dataset: Dataset, query: SplitName, gallery: SplitName
 ) -> None:
-    """Raise NotApplicableError where the label says of no two images that they belong together."""
+    """Raise NotApplicableError where no two images have the same label."""
     label = settings.label
     queries, items = (dataset.splits[name] for name in (query, gallery))
     if label == "class":
@@ -222,7 +222,7 @@ def _require_labels(
 def _whitened(
     problem: RetrievalProblem, settings: RetrievalSettings
 ) -> tuple[Floats, Floats, dict[str, int]]:
-    """Return queries and gallery, whitened if the settings say so."""
+    """Return queries and gallery, whitened where the settings ask for it."""
     if settings.whiten is None or problem.train is None:
         return problem.queries, problem.gallery, {}
     from bob.numerics.whitening import fit_whitening
@@ -235,7 +235,7 @@ def _whitened(
 def _parts(
     name: str, ranked: "list[RankedPositives]", settings: RetrievalSettings, *, is_headline: bool
 ) -> list[ResultPart]:
-    """Return the rankings of one difficulty, full (or down to the depth) and at every k."""
+    """Return the parts of one difficulty: full rankings (or those to the depth), then every k."""
     suffix = "" if is_headline else name
     facets: dict[str, Any] = {} if is_headline else {"difficulty": name}
     full = settings.depth is None
@@ -256,21 +256,21 @@ def _parts(
 
 
 def retrieval_results(ranked: "list[RankedPositives]") -> RetrievalResults:
-    """Return the outcome of full rankings; queries without a positive are left out."""
+    """Return the outcome of full rankings; queries without a positive are excluded."""
     from bob.numerics.search.rankings import ranking_statistics
 
     return RetrievalResults(*ranking_statistics(ranked))
 
 
 def top_k_results(ranked: "list[RankedPositives]", k: int, *, full: bool) -> TopKResults:
-    """Return the outcome of the first k places; `full` says that rankings were not cut off."""
+    """Return the outcome of the first k places; `full` is whether rankings were not cut off."""
     from bob.numerics.search.rankings import top_k_statistics
 
     return TopKResults(k, *top_k_statistics(ranked, k, full=full))
 
 
 def _counts(ranked: "Mapping[str, list[RankedPositives]]") -> dict[str, Any]:
-    """Return the numbers of queries, and of queries without positives (by difficulty)."""
+    """Return the number of queries, and of those without positives by difficulty."""
     empty = {
         name: sum(int((chunk.positives == 0).sum()) for chunk in chunks)
         for name, chunks in ranked.items()

@@ -35,7 +35,7 @@ class RidgeSettings(Closed):
 
 
 class RidgeProbe(Classifier[RidgeSettings]):
-    """Penalty chosen on held-out train rows (highest top-1, then strongest), refit on all."""
+    """The penalty with the highest held-out top-1 (the strongest of equals), refit on all rows."""
 
     name = "ridge"
     settings = RidgeSettings

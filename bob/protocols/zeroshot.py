@@ -1,16 +1,16 @@
-"""Zero-shot classification: an image is of the class whose prompts are closest to it.
+"""Zero-shot classification: an image is assigned to the class with the closest prompts.
 
 As CLIP (Radford et al. 2021, arXiv:2103.00020), open_clip's build_zero_shot_classifier and
 CLIP_benchmark do it: a class is the mean of its prompts' normalised embeddings, normalised again;
 scores are cosines, times a scale for the softmax. No train image is read.
 
 Prompts are open_clip's copies of OpenAI's (notebook Prompt_Engineering_for_ImageNet): the 80 for
-ImageNet and the 7 that its authors found to do nearly as well. Classes named by WordNet ids of
-ImageNet get open_clip's class names, which are OpenAI's curated ones; any other class its own name,
+ImageNet and the 7 that its authors report to be nearly as good. Classes named by WordNet ids of
+ImageNet get open_clip's class names, which are OpenAI's curated ones; other class names are used
 with blanks for underscores.
 
-Differs in one point: the scale is the task's and not the checkpoint's (CLIP_benchmark, too, has one
-for all, 100), so that the probabilities of backbones with another scale, or with SigLIP's bias, are
+Differs in one point: the scale is the task's and not the checkpoint's (CLIP_benchmark, too, uses
+100 for all), so that the probabilities of backbones with another scale, or with SigLIP's bias, are
 not those that they were trained for. Accuracy does not depend on it.
 """
 
@@ -67,14 +67,14 @@ class ZeroshotProblem:
     images: Floats
     """(N, D)"""
     texts: Floats
-    """(C · T, D), all prompts of one class together."""
+    """(C · T, D) embedded prompts, class by class."""
     y: Ints
     """(N,)"""
     classes: int
 
 
 class ZeroShot(Protocol[ZeroshotSettings, ZeroshotProblem]):
-    """Test images against the prompts of every class."""
+    """Test images compared with the prompts of every class."""
 
     name = "zeroshot"
     settings = ZeroshotSettings
@@ -138,7 +138,7 @@ def templates_of(chosen: Templates) -> list[str]:
 
 
 def spoken_names(classes: Sequence[str], wordnet_ids: Sequence[str]) -> list[str]:
-    """Return what each class is called in a sentence.
+    """Return the name of each class as a sentence uses it.
 
     `wordnet_ids` are ImageNet's 1,000 in the order of its labels.
     """
@@ -150,13 +150,13 @@ def spoken_names(classes: Sequence[str], wordnet_ids: Sequence[str]) -> list[str
     if unknown := [name for name in classes if name[:9] not in place]:
         raise DatasetError(
             f"the class {unknown[0]!r} is a WordNet id that is not one of ImageNet's {len(place)}: "
-            "give class names that can be spoken."
+            "give class names that can be used in a sentence."
         )
     return [IMAGENET_CLASSNAMES[place[name[:9]]] for name in classes]
 
 
 def prompts(names: Sequence[str], templates: Sequence[str]) -> tuple[str, ...]:
-    """Return C · T sentences, all of one class together."""
+    """Return C · T sentences, class by class."""
     return tuple(template.replace("{}", name) for name in names for template in templates)
 
 
