@@ -41,8 +41,8 @@ class ClassificationProblem:
     """(Q,)"""
     classes: int
     fold: NDArray[np.int64] | None = None
-    """(N,) the fold of each train row, where settings are chosen by cross-validation; no row is then
-    held out."""
+    """(N,) the fold of each train row, where settings are chosen by cross-validation; then no row
+    is held out."""
 
 
 class Classifier(Protocol[SettingsT, ClassificationProblem], abc.ABC):
