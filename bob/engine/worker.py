@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from bob.backbones.backbone import Backbone
 from bob.backbones.card import load_backbone, speed_memory
 from bob.backbones.fold_batchnorm import fold_batchnorm
+from bob.datasets.image_sets import ImageSet
 from bob.engine.engine import EngineListener
 from bob.engine.facts import backbone_facts, cost_of, dataset_facts, task_facts
 from bob.engine.solve import solve_task
@@ -27,8 +28,7 @@ from bob.extraction.passes import Member, Target, bad_images_message, run_pass
 from bob.extraction.texts import store_texts
 from bob.features.inventory import Description, describe
 from bob.features.key import FeatureKey, StatisticsKey, StoreKey
-from bob.features.shard import Arrays
-from bob.features.store import Features, FeatureStore
+from bob.features.store import Features, FeatureStore, Statistics
 from bob.plan import Cell, Forward, Pass, Plan, TextPass, Workspace
 from bob.protocols import FeatureNeed, Inputs, Need, StatisticsNeed, TextNeed
 from bob.records.provenance import provenance
@@ -197,10 +197,19 @@ class Worker:
             accumulator = AccumulatorSpec(
                 facts["name"], facts["version"], tuple(sorted(facts["settings"].items()))
             )
-            need = StatisticsNeed(spec.variant(output=output), images, accumulator)
+            over = ImageSet.from_plain(statistics.images)
+            need = StatisticsNeed(spec.variant(output=output), over, accumulator)
             key = self.workspace.key(whole.dataset, need)
             self._check(f"the statistics of {spec.name}", statistics.digest, key.digest())
-            targets.append(Target(output, key, self.workspace.accumulator(whole.dataset, need)))
+            origin = self.workspace.images(whole.dataset, over).origin
+            targets.append(
+                Target(
+                    output,
+                    key,
+                    self.workspace.accumulator(whole.dataset, need),
+                    origin.positions if origin else None,
+                )
+            )
         return targets
 
     def _embedder(self, spec: BackboneSpec, images: int) -> Embedder:
@@ -269,16 +278,25 @@ class Worker:
             for need in needs
             if not isinstance(need, StatisticsNeed)
         }
+        statistics = {
+            need: self._statistics(cell, need, keys[need])
+            for need in needs
+            if isinstance(need, StatisticsNeed)
+        }
         inputs = Inputs(
             features=features.__getitem__,
-            statistics=lambda need: self._statistics(cell, need, keys[need]),
+            statistics=lambda need: statistics[need].arrays,
         )
         device = self.workspace.machine.device
         solution = solve_task(task, dataset, needs, inputs, self.plan.settings.seeds, device)
+        read_from: list[tuple[Need, Features | Statistics]] = [
+            *features.items(),
+            *statistics.items(),
+        ]
         bad = {
-            need.name: of_need.bad
-            for need, of_need in features.items()
-            if isinstance(need, FeatureNeed)
+            need.images.name: of_need.bad
+            for need, of_need in read_from
+            if not isinstance(need, TextNeed)
         }
         record = Record(
             **self._identity(cell),
@@ -287,9 +305,7 @@ class Worker:
             seeds=cell.seeds,
             scores=solution.scores,
             details=solution.details(),
-            cost=cost_of(
-                (of_need.effort for of_need in features.values()), solution.seconds, device
-            ),
+            cost=cost_of((of_need.effort for _, of_need in read_from), solution.seconds, device),
         )
         return record, solution.arrays()
 
@@ -302,15 +318,23 @@ class Worker:
         split = self.workspace.images(cell.dataset, need.images)
         if split.origin is not None:
             features = features.view(split.origin.positions)
-        if features.bad and not self.plan.settings.skip_bad:
-            message = bad_images_message(list(features.bad.values()))
-            raise UnreadableImageError(f"dataset {cell.dataset!r}, {need.name}: {message}")
+        self._require_readable(cell, need, features.bad)
         return features
 
-    def _statistics(self, cell: Cell, need: StatisticsNeed, key: StoreKey) -> Arrays:
+    def _statistics(self, cell: Cell, need: StatisticsNeed, key: StoreKey) -> Statistics:
         assert isinstance(key, StatisticsKey)
         accumulator = self.workspace.accumulator(cell.dataset, need)
-        return self._read(key, lambda: self.store.read_statistics(key, accumulator))
+        statistics = self._read(key, lambda: self.store.read_statistics(key, accumulator))
+        self._require_readable(cell, need, statistics.bad)
+        return statistics
+
+    def _require_readable(
+        self, cell: Cell, need: FeatureNeed | StatisticsNeed, bad: Mapping[int, str]
+    ) -> None:
+        """Raise UnreadableImageError for images that may not be left out."""
+        if bad and not self.plan.settings.skip_bad:
+            message = bad_images_message(list(bad.values()))
+            raise UnreadableImageError(f"dataset {cell.dataset!r}, {need.images.name}: {message}")
 
     def _read(self, key: StoreKey, read: Callable[[], T]) -> T:
         """Read from the store; where shards are missing, say why they could not be computed."""

@@ -41,6 +41,9 @@ class Target:
     output: Output
     key: StoreKey
     accumulator: Accumulator | None = None
+    part: NDArray[np.int64] | None = None
+    """Positions (M,) in the pass of the images over which to accumulate; None is all of them. The
+    accumulator counts positions in the part."""
 
 
 @dataclass(eq=False)
@@ -278,6 +281,13 @@ class _StatisticsSink:
     shape: tuple[int, ...]
     """Shape of the features of one image."""
     effort: Effort = field(default_factory=Effort)
+    _images: int = 0
+
+    @functools.cached_property
+    def within(self) -> Mapping[int, int] | None:
+        """Position in the pass → position in the part; None where the part is the whole."""
+        part = self.target.part
+        return None if part is None else {at: i for i, at in enumerate(part.tolist())}
 
     @functools.cached_property
     def statistics(self) -> dict[str, NDArray[Any]]:
@@ -285,15 +295,28 @@ class _StatisticsSink:
         return self.accumulator.start(self.shape)
 
     def add(self, positions: NDArray[np.int64], features: NDArray[np.float32]) -> None:
-        self.accumulator.update(self.statistics, positions, features)
+        if self.within is not None:
+            wanted = [i for i, at in enumerate(positions.tolist()) if at in self.within]
+            positions = np.array([self.within[at] for at in positions[wanted].tolist()], np.int64)
+            features = features[wanted]
+        self._images += len(positions)
+        if len(positions):
+            self.accumulator.update(self.statistics, positions, features)
 
     def complete(self, stop: int, bad: Mapping[int, str]) -> list[tuple[int, Shard]]:
         (number,) = self.numbers or (None,)
         if number is None or self.target.key.sharding.positions(number).stop > stop:
             return []
         self.numbers = []
-        images = self.target.key.sharding.positions(number)
-        return [(number, Shard(self.statistics, _bad_of(images, bad), self.effort))]
+        unreadable = _bad_of(self.target.key.sharding.positions(number), bad)
+        if self.within is not None:
+            unreadable = {
+                str(self.within[int(at)]): reason
+                for at, reason in unreadable.items()
+                if int(at) in self.within
+            }
+        effort = self.effort.share(self._images)
+        return [(number, Shard(self.statistics, unreadable, effort))]
 
 
 def _bad_of(images: range, bad: Mapping[int, str]) -> dict[str, str]:

@@ -86,6 +86,16 @@ class Features:
         return Features([self.rows[rows[rows >= 0]]], np.flatnonzero(rows >= 0), bad, self.effort)
 
 
+@dataclass(frozen=True, eq=False)
+class Statistics:
+    """Statistics of a set of images, merged over all its shards."""
+
+    arrays: Arrays
+    bad: dict[int, str]
+    """Position → why that image could not be read."""
+    effort: Effort
+
+
 class FeatureStore:
     """Shards below one folder, which several processes may share."""
 
@@ -142,9 +152,14 @@ class FeatureStore:
             effort=sum((shard.effort for shard in shards), Effort()),
         )
 
-    def read_statistics(self, key: StatisticsKey, accumulator: Mergeable) -> Arrays:
+    def read_statistics(self, key: StatisticsKey, accumulator: Mergeable) -> Statistics:
         """Return the sums over all shards of a key; StoreError where one is missing."""
-        return accumulator.merge([shard.arrays for shard in self._read_all(key)])
+        shards = self._read_all(key)
+        return Statistics(
+            arrays=accumulator.merge([shard.arrays for shard in shards]),
+            bad=_bad_images(shards),
+            effort=sum((shard.effort for shard in shards), Effort()),
+        )
 
     def forget(self, key: StoreKey) -> None:
         """Remove a key's shards and the record of its failure.

@@ -47,9 +47,11 @@ class Forward(Closed):
 
 
 class StatisticsOutput(Closed):
-    """Statistics that are accumulated over one output."""
+    """Statistics that are accumulated over one output of some of the images of a pass."""
 
     output: str
+    images: dict[str, Any]
+    """The set of images, as `ImageSet.plain` writes it."""
     accumulator: dict[str, Any]
     """Name, version and settings."""
     digest: str

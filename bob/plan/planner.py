@@ -279,7 +279,10 @@ class _Passes:
         output = str(need.backbone.output)
         if isinstance(need, StatisticsNeed):
             statistics = StatisticsOutput(
-                output=output, accumulator=need.accumulator.facts(), digest=key
+                output=output,
+                images=need.images.plain(),
+                accumulator=need.accumulator.facts(),
+                digest=key,
             )
             changes: Mapping[str, object] = {"statistics": (*forward.statistics, statistics)}
         else:

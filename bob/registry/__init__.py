@@ -28,8 +28,8 @@ __all__ = [
     "load_backbones",
     "load_datasets",
     "load_registry",
-    "local_datasets",
     "load_tasks",
+    "local_datasets",
     "select",
     "task_labels",
 ]

@@ -122,9 +122,41 @@ def test_statistics_equal_a_direct_computation_however_they_are_computed(
     images = with_bad(split) if with_unreadable else split
     embed(images, store, tested, skip_bad=with_unreadable)
     assert tested.failure is None
-    read = store.read_statistics(statistics_key(split), MOMENTS.create(split))
+    read = store.read_statistics(statistics_key(split), MOMENTS.create(split)).arrays
     readable = [i for i in range(COUNT) if not (with_unreadable and i in BAD)]
     assert_equal_moments(read, split, readable)
+
+
+def test_statistics_of_parts_cover_the_images_of_the_part_alone(
+    split: Split, store: FeatureStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two parts of one split, one of them in another order, beside the whole: one pass."""
+    monkeypatch.setattr("bob.features.sharding.SPAN_IMAGES", 32)
+    parts = [np.arange(1, 97, 2), np.array([98, 4, 64, 3, 40])]
+    targets = [statistics_target(split)]
+    for number, positions in enumerate(parts):
+        part = split.part("whole", positions)
+        assert part.origin is not None
+        key = MOMENTS.key(features_key(GRID, COUNT), part.fingerprint)
+        targets.append(Target(GRID, key, MOMENTS.create(part), part.origin.positions))
+    assert len({target.key.digest() for target in targets}) == 3
+    tested = member(*targets)
+    embed(with_bad(split), store, tested, skip_bad=True)
+    assert tested.failure is None
+    for target, positions in zip(targets[1:], parts, strict=True):
+        assert isinstance(target.key, StatisticsKey)
+        read = store.read_statistics(target.key, MOMENTS.create(split))
+        readable = [(i, at) for i, at in enumerate(positions.tolist()) if at not in BAD]
+        expected = moments(
+            split.y[positions],
+            np.array([i for i, _ in readable]),
+            direct_features(split, [at for _, at in readable], GRID),
+        )
+        for name, values in expected.items():
+            np.testing.assert_allclose(read.arrays[name], values, rtol=1e-10, atol=1e-9)
+        unreadable = [i for i, at in enumerate(positions.tolist()) if at in BAD]
+        assert sorted(read.bad) == unreadable
+        assert read.effort.images == len(readable)
 
 
 def test_a_resumed_pass_computes_the_missing_spans_only(
@@ -138,7 +170,8 @@ def test_a_resumed_pass_computes_the_missing_spans_only(
     resumed = member(statistics_target(split))
     embed(split, store, resumed)
     assert len(outputs_of(resumed)) == 2
-    assert_equal_moments(store.read_statistics(key, MOMENTS.create(split)), split, range(COUNT))
+    read = store.read_statistics(key, MOMENTS.create(split)).arrays
+    assert_equal_moments(read, split, range(COUNT))
 
 
 PROGRAM = """
@@ -187,7 +220,7 @@ def test_statistics_of_killed_passes_equal_a_direct_computation(
     assert [result.returncode for result in results] == [-signal.SIGKILL, -signal.SIGKILL, 0]
     assert results[-1].stdout == "4\n", results[-1].stderr
     monkeypatch.setattr("bob.features.sharding.SPAN_IMAGES", 16)
-    read = store.read_statistics(statistics_key(split), MOMENTS.create(split))
+    read = store.read_statistics(statistics_key(split), MOMENTS.create(split)).arrays
     assert_equal_moments(read, split, range(COUNT))
     rows = store.read(features_key(DEFAULT, COUNT)).rows
     np.testing.assert_array_equal(rows, direct_features(split, range(COUNT), DEFAULT))
@@ -207,7 +240,7 @@ def test_one_forward_gives_pooled_outputs_grids_and_statistics(
             store.read(features_key(target.output, COUNT)).rows,
             direct_features(split, range(COUNT), target.output),
         )
-    read = store.read_statistics(statistics_key(split), MOMENTS.create(split))
+    read = store.read_statistics(statistics_key(split), MOMENTS.create(split)).arrays
     assert_equal_moments(read, split, range(COUNT))
 
 

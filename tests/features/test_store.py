@@ -199,7 +199,7 @@ def test_arrays_of_statistics_keep_their_types_and_shapes(store: FeatureStore) -
         "levels": np.array([0, 255], np.uint8),
     }
     store.write(key, 0, Shard(arrays))
-    read = store.read_statistics(key, OnlyShard())
+    read = store.read_statistics(key, OnlyShard()).arrays
     assert set(read) == set(arrays)
     for name, values in arrays.items():
         assert read[name].dtype == values.dtype and read[name].shape == values.shape
