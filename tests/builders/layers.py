@@ -22,7 +22,7 @@ LAYERS = [
 ]
 """Lowest first. A module imports from its own folder and from lower layers."""
 LAYER_OF = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
-WIDTH, HEIGHT, GAP = 1000, 46, 10
+WIDTH, HEIGHT, GAP = 760, 40, 8
 
 
 def room_of(path: Path) -> str:
@@ -61,7 +61,7 @@ def picture() -> str:
                 f"<g><title>{html.escape(purpose(room))}</title>"
                 f'<rect x="{x:.0f}" y="{y}" width="{width:.0f}" height="{HEIGHT}" rx="6" '
                 'fill="#eef2f7" stroke="#5b6b7f"/>'
-                f'<text x="{x + width / 2:.0f}" y="{y + 29}" text-anchor="middle" '
+                f'<text x="{x + width / 2:.0f}" y="{y + 26}" text-anchor="middle" '
                 f'font-family="sans-serif" font-size="16" fill="#1d2733">{room}</text></g>'
             )
     height = GAP + len(LAYERS) * (HEIGHT + GAP)
