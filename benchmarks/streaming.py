@@ -1,10 +1,15 @@
-"""Two million images stream through an extraction that is killed in the middle: `python benchmarks/streaming.py --rows 2000000 --folder FOLDER`.
+"""Two million images stream through an extraction that is killed in the middle.
 
-Makes tars of 8 px images (192 random bytes under a PPM header) and their labels, then starts a process that indexes them and embeds them with the
-mean of their pixels, kills it (SIGKILL) once half of the shards are stored, and starts it again. Prints seconds and peak memory of each, and
-checks that the second process embedded only what was missing. The data and the features lie below --folder, which is emptied.
+    python benchmarks/streaming.py --rows 2000000 --folder FOLDER [--layout tars|parquet]
 
-With --layout parquet the images are parquet files of a hub on the loopback interface, and a tenth of them at a time may lie on the disk.
+Makes tars of 8 px images (192 random bytes after a PPM header) with labels, then starts a process
+that indexes them and embeds them with the mean of their pixels, kills it (SIGKILL) once half of the
+shards are stored, and starts it again. Prints seconds and peak memory of each, and checks that the
+second process embedded the missing images only. The data and the features are below --folder, which
+is emptied.
+
+With --layout parquet the images are parquet files of a hub on the loopback interface, of which at
+most a tenth may be on the disk at a time.
 """
 
 import argparse
@@ -31,12 +36,12 @@ if TYPE_CHECKING:
 PER_FILE = 10_000
 SIDE_PX = 8
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
-"""Of the repository on the loopback interface."""
+"""Revision of the repository on the loopback interface."""
 HEADER = f"P6 {SIDE_PX} {SIDE_PX} 255\n".encode()
 
 
 def make_tars(folder: Path, rows: int) -> None:
-    """Samples 0000000.ppm and 0000000.cls, ..., ten classes."""
+    """Write samples 0000000.ppm and 0000000.cls, ..., of ten classes."""
     rng = np.random.default_rng(0)
     folder.mkdir(parents=True)
     for t in range(-(-rows // PER_FILE)):
@@ -54,7 +59,7 @@ def make_tars(folder: Path, rows: int) -> None:
 
 
 def make_parquet(folder: Path, rows: int) -> None:
-    """The same images as {"bytes", "path"} in row groups of 1,000, ten classes."""
+    """Write the same images as {"bytes", "path"} in row groups of 1,000, of ten classes."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -71,7 +76,9 @@ def make_parquet(folder: Path, rows: int) -> None:
 
 @contextlib.contextmanager
 def served(folder: Path, layout: str) -> Iterator[dict[str, str]]:
-    """The environment of a process that finds parquet files on a hub, and may keep a tenth of them; tars lie on the disk."""
+    """Serve parquet files on a hub, and yield the environment of a process that may store a tenth
+    of them; tars are on the disk.
+    """
     if layout == "tars":
         yield {}
         return
@@ -79,30 +86,23 @@ def served(folder: Path, layout: str) -> Iterator[dict[str, str]]:
     from tests.builders.loopback_hub import serving_all
 
     files = {f"data/{path.name}": path.read_bytes() for path in sorted(folder.glob("parquet/*"))}
-    kept = max(sum(map(len, files.values())) / 10, max(map(len, files.values())))
+    stored_bytes = max(sum(map(len, files.values())) / 10, max(map(len, files.values())))
     with serving_all({"owner/Stream": files}) as address:
         yield {
             "HF_ENDPOINT": address,
             "HF_HOME": str(folder / "home"),
             "HF_HUB_OFFLINE": "0",
-            "BOB_SHARDS_GB": str(kept / 1e9),
+            "BOB_SHARDS_GB": str(stored_bytes / 1e9),
         }
 
 
-class Silent:
-    """A watcher that tells nothing."""
-
-    def waiting(self) -> None: ...
-
-    def embedded(self, *_: object) -> None: ...
-
-
 def extract(folder: Path, layout: str) -> dict[str, float]:
-    """The child: opens the dataset and stores all rows."""
+    """Open the dataset and store all features: the work of the process that is killed."""
+    from passes import Silent, key_of, member_of
+
     from bob.datasets.open import open_dataset
-    from bob.extraction.passes import Member, auto_workers, run_pass
-    from bob.features.key import FeatureKey
-    from bob.features.store import SHARD_ROWS, FeatureStore
+    from bob.extraction.passes import auto_workers, run_pass
+    from bob.features.store import FeatureStore
     from bob.specs import DatasetSpec, HuggingFaceSource, WebDatasetSource
 
     start = time.perf_counter()
@@ -119,42 +119,45 @@ def extract(folder: Path, layout: str) -> dict[str, float]:
     )
     source = tars if layout == "tars" else parquet
     split = open_dataset(DatasetSpec(name="stream", source=source), folder / "cache").splits["test"]
-    images = split.images_fingerprint()
+    images = split.images_fingerprint
     opened, after_opening = time.perf_counter() - start, peak_mib()
-    key, store = (
-        FeatureKey("stream", {}, {}, {}, "default", "float32", images, "test"),
-        FeatureStore(folder / "features"),
-    )
-    missing = len(store.missing(key, len(split)))
-    run_pass(
-        split,
-        [Member(mean_colour(), {"default": key}, 64)],
-        store,
-        Silent(),
-        workers=auto_workers(),
-        skip_bad=False,
-    )
-    assert not store.missing(key, len(split))
+    key, store = key_of("stream", len(split), 3, images), FeatureStore(folder / "features")
+    missing = len(store.missing(key))
+    member = member_of(mean_colour(), key, batch_size=64)
+    run_pass(split, [member], store, Silent(), workers=auto_workers(), skip_bad=False)
+    assert not store.missing(key)
     seconds = {"open_seconds": opened, "all_seconds": time.perf_counter() - start}
-    counts = {"rows": len(split), "rows_per_shard": SHARD_ROWS, "shards_missing": missing}
+    counts = {
+        "rows": len(split),
+        "rows_per_shard": key.sharding.images,
+        "shards_missing": missing,
+    }
     return {**seconds, **counts, "mib_after_opening": after_opening, "peak_mib": peak_mib()}
 
 
 def mean_colour() -> "Backbone":
-    """A backbone that costs next to nothing, so that it is the stream that is measured."""
+    """Return a backbone that costs almost nothing, so that the stream is measured."""
     import torch
 
     from bob.backbones.backbone import Backbone, Loaded
     from bob.backbones.pixels.geometry import Geometry, Normalisation
-    from bob.registry.registry import load_registry
+    from bob.registry import load_registry
+    from bob.specs import Output
 
     class Mean(torch.nn.Module):
-        def forward(self, x: torch.Tensor, poolings: list[str]) -> dict[str, torch.Tensor]:
-            return dict.fromkeys(poolings, x.mean((2, 3)))
+        def forward(self, x: torch.Tensor, outputs: list[Output]) -> dict[Output, torch.Tensor]:
+            return dict.fromkeys(outputs, x.mean((2, 3)))
 
     geometry = Geometry(SIDE_PX, SIDE_PX, 1.0, "center", "bilinear")
     loaded = Loaded(Mean(), geometry, Normalisation((0.5,) * 3, (0.5,) * 3), "benchmark")
     return Backbone(load_registry().backbones["channel_statistics"], loaded, "cpu")
+
+
+def shards_of(rows: int) -> int:
+    """Return the number of shards of the features of all rows."""
+    from passes import key_of
+
+    return len(key_of("stream", rows, 3).sharding)
 
 
 def peak_mib() -> float:
@@ -164,23 +167,23 @@ def peak_mib() -> float:
 def killed_in_the_middle(
     command: list[str], environment: Mapping[str, str], folder: Path, rows: int
 ) -> dict[str, float]:
-    """Runs the child until half of the shards are stored; its peak memory, and how many were."""
-    from bob.features.store import SHARD_ROWS
+    """Run a process until half of the shards are stored, and kill it.
 
+    Returns its seconds, its peak memory and the number of stored shards.
+    """
     start = time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment) as child:
-        while child.poll() is None and stored(folder) < rows // SHARD_ROWS // 2:
+        while child.poll() is None and stored(folder) < shards_of(rows) // 2:
             time.sleep(0.2)
         status = Path(f"/proc/{child.pid}/status").read_text()
         child.send_signal(signal.SIGKILL)
-    peak = (
-        next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
-        / 1024
+    peak_kib = next(
+        int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")
     )
     return {
         "all_seconds": time.perf_counter() - start,
         "shards_stored": stored(folder),
-        "peak_mib": peak,
+        "peak_mib": peak_kib / 1024,
     }
 
 
@@ -194,7 +197,10 @@ def main() -> None:
     )
     parser.add_argument("--rows", type=int, default=2_000_000)
     parser.add_argument(
-        "--folder", type=Path, required=True, help="is emptied; 2 million rows take 6 GB"
+        "--folder",
+        type=Path,
+        required=True,
+        help="folder that is emptied; 2 million rows take 6 GB",
     )
     parser.add_argument("--layout", choices=("tars", "parquet"), default="tars")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
@@ -202,8 +208,6 @@ def main() -> None:
     if arguments.child:
         print(json.dumps(extract(arguments.folder, arguments.layout)))
         return
-    from bob.features.store import SHARD_ROWS
-
     shutil.rmtree(arguments.folder, ignore_errors=True)
     make = {"tars": make_tars, "parquet": make_parquet}[arguments.layout]
     make(arguments.folder / arguments.layout, arguments.rows)
@@ -224,10 +228,8 @@ def main() -> None:
                 command, check=True, capture_output=True, text=True, env=environment
             ).stdout
         )
-    assert (
-        second["rows"] == arguments.rows
-        and second["shards_missing"] <= -(-arguments.rows // SHARD_ROWS) - first["shards_stored"]
-    ), second
+    missing = shards_of(arguments.rows) - first["shards_stored"]
+    assert second["rows"] == arguments.rows and second["shards_missing"] <= missing, second
     print(json.dumps({"killed": first, "again": second}, indent=1))
 
 
