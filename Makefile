@@ -1,9 +1,9 @@
-# Two commands do everything: `make demo` and `make test`. Both create and use .venv.
+# `make demo` and `make test` do everything, `make docs` builds the site. All create and use .venv.
 PYTHON ?= python3
 VENV := .venv
 PIP_INSTALL := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable
 
-.PHONY: demo test lint
+.PHONY: demo test lint docs
 
 demo: $(VENV)/.samples
 	$(VENV)/bin/python run_benchmark.py --backbones group:samples,family:baseline --tasks linear,knn
@@ -17,6 +17,10 @@ lint: $(VENV)/.dev
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 
+# The documentation site, in site/. Broken links are errors; nothing is downloaded.
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict
+
 $(VENV)/.samples: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(PIP_INSTALL) '.[samples]'
@@ -25,4 +29,9 @@ $(VENV)/.samples: pyproject.toml
 $(VENV)/.dev: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(PIP_INSTALL) '.[samples,dev]'
+	touch $@
+
+$(VENV)/.docs: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(PIP_INSTALL) '.[docs]'
 	touch $@

@@ -1,4 +1,7 @@
-"""The page of all shipped backbones: `python -m bob.catalogue.backbones > docs/backbones.md`."""
+"""The page of all shipped backbones, docs/reference/backbones.md.
+
+`python -m bob.catalogue.backbones > docs/reference/backbones.md` writes it.
+"""
 
 import sys
 from collections.abc import Iterable
@@ -15,8 +18,8 @@ FAMILIES = {
 }
 HEADER = """# The backbones
 
-Generated from `backbones.yaml` by `python -m bob.catalogue.backbones > docs/backbones.md`; a test
-keeps it up to date. {count} entries.
+Generated from `backbones.yaml` by `python -m bob.catalogue.backbones >
+docs/reference/backbones.md`; a test keeps it up to date. {count} entries.
 
 *Params* counts the frozen backbone without a classifier; of an image-text model, its image tower.
 *Output* is the output that probes read, and its width. *Seen* lists registered datasets whose

@@ -1,4 +1,7 @@
-"""The page of all registered datasets: `bob-bench datasets page > docs/dataset_table.md`."""
+"""The page of all registered datasets, docs/reference/dataset_table.md.
+
+`bob-bench datasets page > docs/reference/dataset_table.md` writes it.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 

@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="show: print the registry entry. check: open the dataset, count images and find those "
         "that two splits share. prefetch: download the dataset. verify: count the images on this "
         "machine, without network access. disk: print disk usage. remove: delete downloaded files. "
-        "page: print docs/dataset_table.md.",
+        "page: print docs/reference/dataset_table.md.",
     )
     parser.add_argument(
         "names",

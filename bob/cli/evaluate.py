@@ -11,7 +11,7 @@ DESCRIPTION = (
     "Run tasks on features that were computed elsewhere and add the scores to the leaderboard. A "
     "file holds arrays x (N, D) and y (N,), and optionally ids, groups and split; or x_train, "
     "y_train, x_test and y_test. Formats: .npz, .safetensors, .pt, .csv, .parquet, or a folder of "
-    ".npy files. See docs/own_features.md."
+    ".npy files. See docs/how_to/own_features.md."
 )
 
 

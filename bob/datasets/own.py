@@ -39,7 +39,8 @@ def spec_from_data_flag(path: str) -> DatasetSpec:
         remedy = (
             "Unpack the archive first."
             if suffix in _ARCHIVES
-            else "For other layouts, write an entry in a datasets.yaml (see docs/datasets.md)."
+            else "For other layouts, write an entry in a datasets.yaml "
+            "(see docs/reference/datasets.md)."
         )
         raise ConfigError(
             f"--data {path!r}: expected a folder of class folders, a .csv table or .parquet files; "

@@ -2,7 +2,8 @@
 
 The pool is complete and named: a backbone without a value in some setting is excluded and listed,
 never averaged over the rest. z-scores over the pool follow *Battle of the Backbones*
-(arXiv:2310.19909). docs/statistics.md describes how the uncertainty of an order is estimated.
+(arXiv:2310.19909). docs/explanation/statistics.md describes how the uncertainty of an order is
+estimated.
 """
 
 from collections import defaultdict

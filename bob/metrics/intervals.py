@@ -1,7 +1,7 @@
 """95 % intervals of metrics: closed forms of `bob.statistics`, and a seeded bootstrap for the rest.
 
 The test examples (queries, draws) are treated as a random sample of those of interest; training is
-taken as given. docs/statistics.md lists what each kind covers, as measured by
+taken as given. docs/explanation/statistics.md lists what each kind covers, as measured by
 `python -m tests.builders.interval_coverage`.
 """
 

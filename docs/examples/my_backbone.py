@@ -1,4 +1,7 @@
-"""A user's backbone for docs/adding.md: a function that returns a module and its preprocessing."""
+"""A user's backbone, as docs/how_to/own_backbone.md shows it.
+
+It is a function that returns a module and its preprocessing.
+"""
 
 from torch import nn
 

@@ -1,4 +1,4 @@
-"""docs/adding.md: every entry of a backbone works as printed, on small files of each kind."""
+"""docs/how_to/own_backbone.md: every entry works as printed, on small files of each kind."""
 
 import re
 from itertools import pairwise
@@ -21,12 +21,7 @@ from bob.registry import load_backbones
 from bob.specs import Weights
 from tests.builders.backbone_entries import embed, load, random_crops
 
-SECTION = (
-    (CHECKOUT / "docs" / "adding.md")
-    .read_text()
-    .partition("## A backbone")[2]
-    .partition("## A dataset")[0]
-)
+SECTION = (CHECKOUT / "docs" / "how_to" / "own_backbone.md").read_text()
 BLOCKS = {
     block.partition(":")[0]: block
     for block in re.findall(r"```yaml\n(.*?)```", SECTION, flags=re.DOTALL)

@@ -1,9 +1,9 @@
 """Coverage of the 95 % intervals over realistic test sets.
 
-`python -m tests.builders.interval_coverage [--trials 2000]` prints the table of docs/statistics.md.
-A row is one kind of interval; a grid point is one test set (size, scores, classes). The coverage of
-shares is exact: a sum over the outcomes of a binomial. tests/metrics/test_intervals.py runs the
-same grids with fewer trials.
+`python -m tests.builders.interval_coverage [--trials 2000]` prints the table of
+docs/explanation/statistics.md. A row is one kind of interval; a grid point is one test set (size,
+scores, classes). The coverage of shares is exact: a sum over the outcomes of a binomial.
+tests/metrics/test_intervals.py runs the same grids with fewer trials.
 """
 
 import argparse

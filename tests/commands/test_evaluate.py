@@ -665,15 +665,15 @@ def test_features_that_cannot_be_exported_are_an_error(
 def test_commands_of_the_documentation_run(
     bob: Bob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Run the blocks of docs/own_features.md in order, beside a folder `photos/`."""
-    text = (CHECKOUT / "docs" / "own_features.md").read_text()
+    """Run the blocks of docs/how_to/own_features.md in order, beside a folder `photos/`."""
+    text = (CHECKOUT / "docs" / "how_to" / "own_features.md").read_text()
     make_photos(tmp_path / "photos")
     monkeypatch.chdir(tmp_path)
     session: dict[str, object] = {}
     ran = 0
     for kind, block in re.findall(r"```(python|sh)\n(.*?)```", text, flags=re.DOTALL):
         if kind == "python":
-            exec(compile(block, "docs/own_features.md", "exec"), session)
+            exec(compile(block, "docs/how_to/own_features.md", "exec"), session)
             continue
         for line in block.strip().splitlines():
             assert bob(*shlex.split(line, comments=True)[1:])[0] == 0, line

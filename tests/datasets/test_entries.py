@@ -390,10 +390,10 @@ def test_folders_between_split_and_class_are_attributes(tmp_path: Path) -> None:
 
 
 def test_dataset_table_is_up_to_date() -> None:
-    """`bob-bench datasets page > docs/dataset_table.md`"""
-    assert (CHECKOUT / "docs" / "dataset_table.md").read_text(encoding="utf-8") == dataset_page(
-        ENTRIES
-    )
+    """`bob-bench datasets page > docs/reference/dataset_table.md`"""
+    assert (CHECKOUT / "docs" / "reference" / "dataset_table.md").read_text(
+        encoding="utf-8"
+    ) == dataset_page(ENTRIES)
 
 
 def test_dataset_table_contains_every_entry() -> None:

@@ -1,6 +1,5 @@
 """Scores of features in memory: those of scikit-learn, and of stored features to the last digit."""
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,6 @@ from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import KNeighborsClassifier
 
 from bob.errors import ConfigError, DatasetError, NotApplicableError
-from bob.io.paths import CHECKOUT
 from bob.precomputed.evaluate import LabelledFeatures, evaluate
 from bob.records.store import RecordStore
 from tests.builders.photos import make_photos
@@ -192,17 +190,3 @@ def test_invalid_arrays_are_errors(name: str) -> None:
     call, error, message = WRONG[name]
     with pytest.raises(error, match=message):
         call()
-
-
-def test_every_example_of_the_page_runs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, photos: Path
-) -> None:
-    """Run the blocks of docs/python.md in order in one session, beside a folder `photos/`."""
-    blocks = re.findall(
-        r"```python\n(.*?)```", (CHECKOUT / "docs" / "python.md").read_text(), flags=re.DOTALL
-    )
-    assert len(blocks) >= 4
-    monkeypatch.chdir(tmp_path)
-    session: dict[str, object] = {}
-    for block in blocks:
-        exec(compile(block, "docs/python.md", "exec"), session)

@@ -178,5 +178,7 @@ def test_names_are_lower_case_words_of_architecture_and_training():
 
 
 def test_the_table_in_the_docs_is_up_to_date():
-    """`python -m bob.catalogue.backbones > docs/backbones.md` regenerates it."""
-    assert (CHECKOUT / "docs" / "backbones.md").read_text() == backbone_page(ENTRIES.values())
+    """`python -m bob.catalogue.backbones > docs/reference/backbones.md` regenerates it."""
+    assert (CHECKOUT / "docs" / "reference" / "backbones.md").read_text() == backbone_page(
+        ENTRIES.values()
+    )

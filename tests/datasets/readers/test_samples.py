@@ -1,4 +1,4 @@
-"""The samples: counts, classes and test splits stay as documented in docs/datasets.md."""
+"""The samples: counts, classes and test splits stay as documented in docs/reference/datasets.md."""
 
 import importlib.metadata
 from collections import Counter
@@ -80,7 +80,7 @@ def test_documentation_states_the_sizes(name: str, opened: dict[str, Dataset]) -
     dataset = opened[name]
     train, test = (len(dataset.splits[split]) for split in ("train", "test"))
     row = f"| `{name}` | {len(dataset.classes)} | {train:,} | {test:,} |"
-    assert row in (CHECKOUT / "docs" / "datasets.md").read_text(encoding="utf-8")
+    assert row in (CHECKOUT / "docs" / "reference" / "datasets.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", SAMPLES)
