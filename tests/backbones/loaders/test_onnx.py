@@ -1,5 +1,6 @@
 """ONNX files: the graph's own values at the tensor that the entry names, and what is refused."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -150,7 +151,7 @@ def test_a_graph_has_only_the_default_output(tmp_path, output):
 
 
 def test_missing_packages_are_reported_with_the_remedy(tmp_path, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "onnxruntime", None)
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(UnavailableError, match=r"pip install 'bob-bench\[onnx\]'"):
         load(spec(write_graph(tmp_path)))
 

@@ -4,6 +4,7 @@ No parameter keeps its initial value.
 """
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -293,6 +294,71 @@ def test_the_activation_of_tag_and_architecture_must_agree(tmp_path):
         spec({}, tmp_path, weights={"tag": "openai"}, architecture="ViT-B-32-quickgelu"),
         offline=True,
     )
+
+
+def test_a_resize_mode_without_an_equivalent_must_be_replaced(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        open_clip, "get_pretrained_cfg", lambda *_: {"resize_mode": "longest", "mean": [0.5] * 3}
+    )
+    with pytest.raises(
+        ConfigError,
+        match=r"resize_mode 'longest' has no equivalent here; give preprocessing\.crop_mode",
+    ):
+        outline(spec({}, tmp_path, weights={"tag": "mine"}), offline=True)
+    border = spec({}, tmp_path, weights={"tag": "mine"}, preprocessing={"crop_mode": "border"})
+    assert outline(border, offline=True).geometry.crop_mode == "border"
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({}, None),
+        ({"vision_cfg": {**VISION, "mlp_ratio": 4.0}}, None),  # the default, written out
+        ({"embed_dim": 32}, "embed_dim is 24; open_clip_config.json of 'owner/clip' says 32"),
+        ({"vision_cfg": {**VISION, "layers": 3}}, "vision_cfg is .* 'owner/clip' says .*3"),
+        ({"quick_gelu": True}, "quick_gelu is None; .* 'owner/clip' says True"),
+    ],
+)
+def test_a_repository_states_preprocessing_and_must_describe_the_same_model(
+    tmp_path, monkeypatch, changed, message
+):
+    config = tmp_path / "open_clip_config.json"
+    described = {**open_clip.get_model_config("ViT-B-32"), **TOWERS["vit"], **changed}
+    preprocess = {"mean": [0.25, 0.5, 0.75], "interpolation": "bilinear"}
+    config.write_text(json.dumps({"model_cfg": described, "preprocess_cfg": preprocess}))
+    monkeypatch.setattr("bob.backbones.loaders.open_clip.optional_file", lambda *_, **__: config)
+    from_hub = spec(TOWERS["vit"], tmp_path, weights={"hub": "owner/clip"})
+    if message is None:
+        built = outline(from_hub, offline=True)
+        assert built.normalisation.mean == (0.25, 0.5, 0.75)
+        assert built.geometry.interpolation == "bilinear"
+        return
+    with pytest.raises(BackboneError, match=message):
+        outline(from_hub, offline=True)
+
+
+def test_an_unavailable_tokenizer_leaves_the_images_and_is_looked_for_again(tmp_path):
+    """The card states the problem, and is not cached: the user may follow its remedy."""
+    save_file(model_of(TOWERS["vit"]).state_dict(), tmp_path / "a.safetensors")
+    text = {**TEXT, "hf_tokenizer_name": "some/where"}
+    without = spec({**TOWERS["vit"], "text_cfg": text}, tmp_path / "a.safetensors")
+    card = make_card(without, tmp_path)
+    assert card.shape == (64,) and card.text is None
+    assert "hub repository 'some/where' is not on this machine" in card.text_problem
+    assert not list(tmp_path.glob("backbones/*.json"))
+    with pytest.raises(UnavailableError, match="hub repository 'some/where' is not on this"):
+        load(without).embed_texts(["a cat"])
+
+
+def test_a_text_tower_from_transformers_needs_the_package(tmp_path, monkeypatch):
+    save_file(model_of(TOWERS["vit"]).state_dict(), tmp_path / "a.safetensors")
+    text = {**TEXT, "hf_tokenizer_name": "some/where"}
+    backbone = load(spec({**TOWERS["vit"], "text_cfg": text}, tmp_path / "a.safetensors"))
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(
+        UnavailableError, match=r"text tower needs the package transformers; pip install"
+    ):
+        backbone.embed_texts(["a cat"])
 
 
 def test_a_tower_whose_projection_cannot_be_separated_is_refused(tmp_path):

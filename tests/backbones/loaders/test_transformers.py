@@ -2,6 +2,7 @@
 
 import json
 import logging
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -267,6 +268,20 @@ def test_a_folder_without_its_configuration_is_refused(tmp_path):
         BackboneError,
         match=r"config\.json' cannot be read; without it the weights cannot be interpreted",
     ):
+        load(spec("dinov2", file))
+
+
+def test_a_damaged_file_is_refused(tmp_path):
+    file, _ = write(tmp_path, "dinov2")
+    file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(BackboneError, match="does not load"):
+        load(spec("dinov2", file))
+
+
+def test_a_missing_package_is_reported_with_the_remedy(tmp_path, monkeypatch):
+    file, _ = write(tmp_path, "dinov2")
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(UnavailableError, match=r"pip install 'bob-bench\[transformers\]'"):
         load(spec("dinov2", file))
 
 
