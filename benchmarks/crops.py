@@ -1,8 +1,9 @@
-"""From an RGB image in memory to its crop, on one core: the loops of `bob/backbones/pixels/kernels.py` against PIL, and torchvision's 8-bit kernels (`fast`).
+"""Cropping an RGB image in memory on one core: our kernels against PIL and torchvision.
 
     python benchmarks/crops.py [--quick]
 
-Every size of image times every geometry; PIL's pixels and the loops' are compared, to the bit.
+`ours` is `bob/backbones/pixels/kernels.py`; torchvision's 8-bit kernels are those of `fast`. Every
+size of image is combined with every geometry; PIL's pixels and ours are compared bit for bit.
 """
 
 import argparse
@@ -22,18 +23,21 @@ GEOMETRIES = (
     Geometry(518, 518, 1.0, "center", "bicubic"),
 )
 CALLS = 4
-"""Crops that are timed together."""
+"""Number of crops that are timed together."""
 
 
 def compare(size: tuple[int, int], geometry: Geometry, rounds: int) -> dict[str, float]:
-    """How many times as long PIL takes, and `fast`."""
+    """Return the ratios of the seconds of PIL and of torchvision to ours."""
     image = Image.fromarray(
         np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
     )
     region, quick = region_of(geometry, size), replace(geometry, fast=True)
     assert region and np.array_equal(region.by_pil(image), region.by_kernels(image))
-    called = f"{size[0]} x {size[1]} to {geometry.height_px}, {geometry.crop_mode}, {geometry.interpolation}"
-    print(f"\n{called}: {CALLS} crops")
+    title = (
+        f"{size[0]} x {size[1]} to {geometry.height_px}, {geometry.crop_mode}, "
+        f"{geometry.interpolation}"
+    )
+    print(f"\n{title}: {CALLS} crops")
     ways = {
         "ours": region.by_kernels,
         "PIL": region.by_pil,
@@ -48,7 +52,7 @@ def compare(size: tuple[int, int], geometry: Geometry, rounds: int) -> dict[str,
         "ours",
         {name: f"{min(times) / CALLS * 1e3:.2f} ms a crop" for name, times in seconds.items()},
     )
-    return {f"{called}: {name}": ratio for name, ratio in ratios.items() if name != "ours"}
+    return {f"{title}: {name}": ratio for name, ratio in ratios.items() if name != "ours"}
 
 
 def main() -> None:
@@ -59,11 +63,11 @@ def main() -> None:
     quick = parser.parse_args().quick
     print(machine())
     torch.set_num_threads(1)
-    found: dict[str, float] = {}
+    ratios: dict[str, float] = {}
     for geometry in GEOMETRIES[:1] if quick else GEOMETRIES:
         for size in SIZES:
-            found |= compare(size, geometry, 3 if quick else 20)
-    finish(found)
+            ratios |= compare(size, geometry, 3 if quick else 20)
+    finish(ratios)
 
 
 if __name__ == "__main__":

@@ -1,15 +1,21 @@
-"""k-NN against faiss's search alone, scikit-learn and a plain torch loop: `python benchmarks/knn.py [--quick] [--features FILE.safetensors]`.
+"""k-NN against faiss's search alone, scikit-learn and a plain torch loop.
 
-Ours does more than its rivals: every k in {1, 5, 10, 20, 50, 100, 200} and both votes, from one search.
+    python benchmarks/knn.py [--quick] [--features FILE.safetensors]
 
-- `faiss`: `IndexFlatIP` search alone, of rows that are normalised and indexed before the clock starts; no votes.
+Ours does more than its peers: every k in {1, 5, 10, 20, 50, 100, 200} and both votes, from one
+search.
+
+- `faiss`: `IndexFlatIP` search alone, of rows that are normalised and indexed before the clock
+  starts; no votes.
 - `scikit-learn`: `KNeighborsClassifier`, brute force, k = 200, uniform vote: fit and predict.
-- `torch`: the recipe of DINO's eval_knn.py, written anew: chunks of queries times the gallery, topk, and for every k a one-hot vote.
-  (The official script searches anew for every k too; this one searches once.)
+- `torch`: the recipe of DINO's eval_knn.py, written anew: chunks of queries times the gallery,
+  topk, and for every k a one-hot vote. (The official script searches again for every k; this one
+  searches once.)
 
-All of them run in one process on the same features, one after the other, round after round, after a small call to warm up; a ratio is the median
-over rounds of rival / ours in the same round. The slow ones (torch, scikit-learn) get two rounds. Peak memory is the most that the process held
-during a call above what it held before.
+All of them run in one process on the same features, one after the other, round after round, after a
+small call to warm up; a ratio is the median over rounds of peer / ours in the same round. The slow
+ones (torch, scikit-learn) get two rounds. Peak memory is the most that the process held during a
+call above what it held before.
 """
 
 import argparse
@@ -43,18 +49,14 @@ class Features:
     """A gallery and queries with classes."""
 
     def __init__(self, x: Floats, y: Ints, queries: int) -> None:
-        """The last rows are the queries."""
-        self.x, self.y, self.q, self.query_y = (
-            x[:-queries],
-            y[:-queries],
-            x[-queries:],
-            y[-queries:],
-        )
+        """Take the last rows as queries."""
+        self.x, self.y = x[:-queries], y[:-queries]
+        self.q, self.query_y = x[-queries:], y[-queries:]
         self.classes = int(y.max()) + 1
 
 
 def synthetic(n: int, q: int, d: int, classes: int) -> Features:
-    """Gaussian classes in a decaying spectrum."""
+    """Return Gaussian classes in a decaying spectrum."""
     rng = np.random.default_rng(0)
     spectrum = (np.arange(1, d + 1) ** -0.5).astype(np.float32)
     y = rng.integers(classes, size=n + q)
@@ -64,7 +66,7 @@ def synthetic(n: int, q: int, d: int, classes: int) -> Features:
 
 
 def from_file(path: Path) -> Features:
-    """A fifth of the rows, in a shuffled order, are queries."""
+    """Return the features of a file, a random fifth of which are queries."""
     arrays = load_file(path)
     order = np.random.default_rng(0).permutation(len(arrays["y"]))
     return Features(
@@ -73,10 +75,10 @@ def from_file(path: Path) -> Features:
 
 
 def ours(data: Features, metric: Literal["cosine", "euclidean"], device: str = "cpu") -> float:
-    """One search, every k, both votes; top-1 of the weighted vote at k = 20."""
-    found = search(data.x, data.q, max(KS), device, metric)
-    weighted = votes_per_k(found, data.y, data.query_y, data.classes, KS, TEMPERATURE)
-    votes_per_k(found, data.y, data.query_y, data.classes, KS, None)
+    """Search once for every k and both votes; return top-1 of the weighted vote at k = 20."""
+    neighbours = search(data.x, data.q, max(KS), device, metric)
+    weighted = votes_per_k(neighbours, data.y, data.query_y, data.classes, KS, TEMPERATURE)
+    votes_per_k(neighbours, data.y, data.query_y, data.classes, KS, None)
     return float((weighted[KS.index(20)].rank == 0).mean())
 
 
@@ -93,7 +95,7 @@ def faiss_search(data: Features) -> Callable[[], float]:
 
 
 def cuml_search(data: Features) -> Callable[[], float]:
-    """As faiss: normalised and indexed before the clock starts, no votes."""
+    """Return a search like faiss's: rows normalised and indexed beforehand, no votes."""
     from cuml.neighbors import NearestNeighbors
 
     index, queries = (
@@ -119,7 +121,10 @@ def scikit_learn(data: Features, metric: str) -> float:
 
 
 def torch_loop(data: Features) -> float:
-    """Chunks of a hundredth of the queries; votes through a one-hot (chunk · k, C) tensor, for each k anew."""
+    """Return top-1 at k = 20, by chunks of a hundredth of the queries.
+
+    Votes are counted through a one-hot (chunk · k, C) tensor, for each k anew.
+    """
     gallery = torch.nn.functional.normalize(torch.from_numpy(data.x)).T.contiguous()
     queries = torch.nn.functional.normalize(torch.from_numpy(data.q))
     y, query_y = torch.from_numpy(data.y), torch.from_numpy(data.query_y)
@@ -142,7 +147,7 @@ def torch_loop(data: Features) -> float:
 def compare(
     data: Features, rounds: int, slow_rounds: int, device: str
 ) -> dict[str, list[Measured[float]]]:
-    """Each contender's measurements, by name; a contender of fewer rounds took part in the first ones."""
+    """Return each contender's measurements; those of fewer rounds run in the first rounds."""
     contenders: dict[str, tuple[Callable[[], float], int]] = {
         "ours, cosine": (lambda: ours(data, "cosine", device), rounds),
         "faiss, search alone": (faiss_search(data), rounds),
@@ -153,65 +158,67 @@ def compare(
     }
     if device != "cpu" and importlib.util.find_spec("cuml"):
         contenders["cuML, search alone"] = (cuml_search(data), rounds)
-    ours(
-        Features(data.x[:2000], data.y[:2000], 500), "cosine", device
-    )  # libraries load and threads start outside the clock
-    found: dict[str, list[Measured[float]]] = {name: [] for name in contenders}
+    # libraries load and threads start outside the clock
+    ours(Features(data.x[:2000], data.y[:2000], 500), "cosine", device)
+    runs: dict[str, list[Measured[float]]] = {name: [] for name in contenders}
     for turn in range(rounds):
-        names = (
-            list(contenders) if turn % 2 == 0 else list(contenders)[::-1]
-        )  # so that no one always runs after the same other
+        # the order is reversed in turn, so that none always runs after the same other
+        names = list(contenders) if turn % 2 == 0 else list(contenders)[::-1]
         for name in names:
             call, wanted = contenders[name]
             if turn < wanted:
-                found[name].append(measured(call))
-    return found
+                runs[name].append(measured(call))
+    return runs
 
 
-def report(found: dict[str, list[Measured[float]]]) -> dict[str, Any]:
-    """Prints a table; ratios of seconds by name of the rival, of the rival over ours with the same metric."""
+def report(measurements: dict[str, list[Measured[float]]]) -> dict[str, Any]:
+    """Print a table, and return the ratios of peers' seconds to ours with the same metric."""
     ratios = {}
     print(
-        f"{'':26}{'median s':>10}{'min':>8}{'max':>8}{'peak MiB':>10}{'rival / ours':>14}{'min':>7}{'max':>7}"
+        f"{'':26}{'median s':>10}{'min':>8}{'max':>8}{'peak MiB':>10}{'peer / ours':>14}"
+        f"{'min':>7}{'max':>7}"
     )
-    for name, runs in found.items():
-        own = found["ours, Euclidean" if name.endswith("Euclidean") else "ours, cosine"]
-        pairs = [run.seconds / mine.seconds for run, mine in zip(runs, own, strict=False)]
+    for name, runs in measurements.items():
+        same = "ours, Euclidean" if name.endswith("Euclidean") else "ours, cosine"
+        pairs = [
+            run.seconds / mine.seconds for run, mine in zip(runs, measurements[same], strict=False)
+        ]
         seconds = [run.seconds for run in runs]
         peak = max(run.peak_mib for run in runs)
-        line = f"{name:26}{statistics.median(seconds):10.2f}{min(seconds):8.2f}{max(seconds):8.2f}{peak:10.0f}"
+        line = (
+            f"{name:26}{statistics.median(seconds):10.2f}{min(seconds):8.2f}{max(seconds):8.2f}"
+            f"{peak:10.0f}"
+        )
         if not name.startswith("ours"):
             ratios[name] = round(statistics.median(pairs), 3)
             line += f"{ratios[name]:14.2f}{min(pairs):7.2f}{max(pairs):7.2f}"
         print(line)
+    mine, faiss_runs = measurements["ours, cosine"], measurements["faiss, search alone"]
+    over_faiss = [run.seconds / peer.seconds for run, peer in zip(mine, faiss_runs, strict=True)]
     return {
         "rival_over_ours": ratios,
-        "ours_over_faiss": round(
-            statistics.median(
-                o.seconds / f.seconds
-                for o, f in zip(found["ours, cosine"], found["faiss, search alone"], strict=True)
-            ),
-            3,
-        ),
-        "ours_peak_mib": round(max(run.peak_mib for run in found["ours, cosine"])),
+        "ours_over_faiss": round(statistics.median(over_faiss), 3),
+        "ours_peak_mib": round(max(run.peak_mib for run in mine)),
     }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument(
         "--quick",
         action="store_true",
         help="10,000 × 2,000 × 384 in place of 50,000 × 10,000 × 768: under 45 s",
     )
     parser.add_argument(
-        "--features", type=Path, help="a safetensors file with x (N, D), float, and y (N,), int"
+        "--features", type=Path, help="safetensors file with x (N, D), float, and y (N,), int"
     )
     parser.add_argument(
-        "--rounds", type=int, default=5, help="rounds of ours and faiss (default: 5)"
+        "--rounds", type=int, default=5, help="number of rounds of ours and faiss (default: 5)"
     )
     parser.add_argument(
-        "--device", default="cpu", help="of ours; on a GPU with cuML, that is a rival too"
+        "--device", default="cpu", help="device of ours; on a GPU with cuML, it is a peer too"
     )
     args = parser.parse_args()
     size = (10_000, 2_000, 384, 100) if args.quick else (50_000, 10_000, 768, 100)
@@ -223,8 +230,8 @@ def main() -> None:
         "classes": data.classes,
     }
     print(f"{shape}, k in {KS}, both votes; {torch.get_num_threads()} threads; {machine()}")
-    found = compare(data, args.rounds, min(args.rounds, 2), args.device)
-    print(json.dumps({"benchmark": "knn", **shape, **report(found)}))
+    measurements = compare(data, args.rounds, min(args.rounds, 2), args.device)
+    print(json.dumps({"benchmark": "knn", **shape, **report(measurements)}))
 
 
 if __name__ == "__main__":

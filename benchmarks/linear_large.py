@@ -1,9 +1,13 @@
-"""The linear probe on features that lie on disk in float16: `python benchmarks/linear_large.py [--quick] [--seconds 120]`.
+"""The linear probe on features that are stored on disk in float16.
 
-The file is made in bounded memory (synthetic clusters, decaying spectrum). From its memory map a path of C is fitted, strong regularisation first,
-until the seconds are spent: a value that was begun is finished. Printed: passes, time and certificate per value; the time of a pass over the data,
-with rows kept in memory and streamed from disk, beside that of the two matrix products that it needs, on blocks of the same size; and peak memory of
-the process, libraries included (of the GPU too, where there is one).
+    python benchmarks/linear_large.py [--quick] [--seconds 120]
+
+The file is made in bounded memory (synthetic clusters, decaying spectrum). From its memory map a
+path of C is fitted, strong regularisation first, until the seconds are spent: a value that was
+begun is finished. Printed are passes, time and certificate per value; the time of a pass over the
+data, with rows in memory and streamed from disk, beside that of the two matrix products that it
+needs, on blocks of the same size; and peak memory of the process, libraries included (and of the
+GPU, where there is one).
 """
 
 import argparse
@@ -36,7 +40,7 @@ GRID = 10.0 ** np.linspace(-6, 0, 7)
 def stored(
     path: Path, n: int, d: int, classes: int
 ) -> tuple[NDArray[np.float16], NDArray[np.int64]]:
-    """A memory map of (N, D) rows, and labels."""
+    """Return a memory map of (N, D) rows, and labels."""
     rng = np.random.default_rng(0)
     y, centres = rng.integers(0, classes, n), rng.standard_normal((classes, d), np.float32)
     deviation = (np.arange(1, d + 1) ** -0.5).astype(np.float32)
@@ -53,7 +57,7 @@ def stored(
 def fitted(
     problem: LogisticProblem, seconds: float, started: float
 ) -> tuple[torch.Tensor, dict[str, Any]]:
-    """The last θ, and what the path cost."""
+    """Return the last θ, and the cost of the path per value."""
     solver, values = start_solver(problem, problem.evaluate_origin()), []
     for c, gap, passes in solve_path(solver, GRID.tolist(), 1e-4):
         values.append(
@@ -74,7 +78,7 @@ def fitted(
 
 
 def products_alone(blocks: FeatureBlocks, classes: int, workers: int) -> None:
-    """A pass's two products on its own blocks."""
+    """Compute the two products of a pass on its blocks."""
     weight = torch.randn(
         classes, blocks.eigenbasis.vectors.shape[1], device=blocks.eigenbasis.vectors.device
     )
@@ -98,7 +102,7 @@ def seconds_of(way: Callable[[], Any], device: str) -> float:
 def rounds(
     problem: LogisticProblem, theta: torch.Tensor, x: NDArray[np.float16], classes: int, device: str
 ) -> dict[str, float]:
-    """Median seconds of a pass and of its products, in turns; all rows."""
+    """Return the median seconds of a pass over all rows and of its products, timed in turn."""
     streamed = FeatureBlocks(x, problem.eigenbasis, torch.float32, rotated=False)
     ways: dict[str, Callable[[], Any]] = {
         "pass_s": lambda: evaluate(problem.fast, problem.y, theta, problem.workers),
@@ -111,9 +115,9 @@ def rounds(
             taken[name].append(seconds_of(way, device))
     for name, times in taken.items():
         print(f"{name:16} {statistics.median(times):8.3f} ({min(times):.3f}-{max(times):.3f})")
-    found = {name: statistics.median(times) for name, times in taken.items()}
-    return found | {
-        f"{name}_over_products": found[f"{name}_s"] / found["products_s"]
+    medians = {name: statistics.median(times) for name, times in taken.items()}
+    return medians | {
+        f"{name}_over_products": medians[f"{name}_s"] / medians["products_s"]
         for name in ("pass", "streamed_pass")
     }
 
@@ -130,7 +134,7 @@ def main() -> None:
         "--seconds",
         type=float,
         default=120.0,
-        help="after which no further value of C is begun (default: 120)",
+        help="seconds after which no further value of C is begun (default: 120)",
     )
     parser.add_argument("--device", default="cpu")
     args = parser.parse_args()
@@ -144,11 +148,11 @@ def main() -> None:
         prepared = time.perf_counter() - start
         print(f"prepared in {prepared:.1f} s", flush=True)
         theta, cost = fitted(problem, seconds, start)
-        found = {"prepare_s": prepared, **rounds(problem, theta, x, classes, args.device)}
-    found["peak_gib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+        figures = {"prepare_s": prepared, **rounds(problem, theta, x, classes, args.device)}
+    figures["peak_gib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     if args.device != "cpu":
-        found["device_peak_gib"] = torch.cuda.max_memory_allocated() / 2**30
-    rounded = {name: float(f"{value:.4g}") for name, value in found.items()}
+        figures["device_peak_gib"] = torch.cuda.max_memory_allocated() / 2**30
+    rounded = {name: float(f"{value:.4g}") for name, value in figures.items()}
     print(
         json.dumps(
             {"benchmark": "linear_large", "n": n, "d": d, "classes": classes, **rounded, **cost}

@@ -1,4 +1,7 @@
-"""A path of C at equal objective, ours and that of rivals: the part `path` of `linear_probe.py`, which tells how it is measured."""
+"""A path of C at equal objective, ours and that of peers: the part `path` of `linear_probe.py`.
+
+See there for how it is measured.
+"""
 
 import argparse
 import json
@@ -29,11 +32,14 @@ Data = tuple[NDArray[np.float32], NDArray[np.int64], int]
 
 
 class Reference:
-    """Near-optimal weights per value of C in float64, and between which bounds each optimum lies. A file keeps what was found, value by value."""
+    """Near-optimal weights per value of C in float64, and bounds of each optimum.
+
+    A file stores them, value by value.
+    """
 
     def __init__(self, data: Data, grid: list[float], file: Path | None) -> None:
         x, y, classes = data
-        about = {
+        facts = {
             "of": json.dumps(
                 [
                     x.shape,
@@ -44,16 +50,16 @@ class Reference:
                 ]
             )
         }
-        kept = file is not None and file.exists() and safe_open(file, "numpy").metadata() == about
-        found: dict[str, NDArray[Any]] = load_file(file) if file and kept else {}
-        missing = [i for i in range(len(grid)) if f"bounds{i}" not in found]
+        valid = file is not None and file.exists() and safe_open(file, "numpy").metadata() == facts
+        stored: dict[str, NDArray[Any]] = load_file(file) if file and valid else {}
+        missing = [i for i in range(len(grid)) if f"bounds{i}" not in stored]
         fits = fit_path(x, y, classes, [grid[i] for i in missing], tolerance=REFERENCE_TOLERANCE)
         for i, fit in zip(missing, fits, strict=True) if missing else ():
-            found[f"w{i}"], found[f"b{i}"], found[f"bounds{i}"] = proven(fit, x, y)
+            stored[f"w{i}"], stored[f"b{i}"], stored[f"bounds{i}"] = proven(fit, x, y)
             if file:
-                save_file(found, file, about)
-        self.weights: list[Weights] = [(found[f"w{i}"], found[f"b{i}"]) for i in range(len(grid))]
-        self.low, self.high = np.array([found[f"bounds{i}"] for i in range(len(grid))]).T
+                save_file(stored, file, facts)
+        self.weights: list[Weights] = [(stored[f"w{i}"], stored[f"b{i}"]) for i in range(len(grid))]
+        self.low, self.high = np.array([stored[f"bounds{i}"] for i in range(len(grid))]).T
         self.scale = np.maximum(self.high, MIN_OBJECTIVE * np.log(classes))
         self.goal = self.high + TOLERANCE * self.scale
 
@@ -61,11 +67,12 @@ class Reference:
 def proven(
     fit: LogisticFit, x: NDArray[Any], y: NDArray[np.int64]
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """Weights, the best bias for them (Newton's method), and a lower and an upper bound of the optimum.
+    """Return weights, the best bias for them (Newton's method), and bounds of the optimum.
 
-    With the bias at its best the objective is λ-strongly convex in W alone, so that the optimum is at most ‖gradient‖² / 2λ below.
+    With the bias at its best the objective is λ-strongly convex in W alone, so that the optimum is
+    at most ‖gradient‖² / 2λ below.
     """
-    wide, own = x.astype(np.float64), np.eye(len(fit.bias))[y]
+    wide, targets = x.astype(np.float64), np.eye(len(fit.bias))[y]
     projected, bias, penalty = (
         wide @ fit.weight.T,
         fit.bias,
@@ -73,16 +80,16 @@ def proven(
     )
     for _ in range(20):
         p = softmax(projected + bias, 1)
-        slope = (p - own).mean(0)
+        slope = (p - targets).mean(0)
         bias = bias - np.linalg.lstsq(np.diag(p.mean(0)) - p.T @ p / len(y), slope, rcond=1e-12)[0]
-    gradient = (softmax(projected + bias, 1) - own).T @ wide / len(y) + penalty * fit.weight
+    gradient = (softmax(projected + bias, 1) - targets).T @ wide / len(y) + penalty * fit.weight
     value = objective((fit.weight, bias), x, y, penalty)
     return fit.weight, bias, np.array([value - (gradient**2).sum() / (2 * penalty), value])
 
 
 @dataclass
-class Rivals:
-    """Solves single values of C by other means."""
+class Peers:
+    """Solves single values of C by other solvers."""
 
     data: Data
     grid: list[float]
@@ -90,7 +97,7 @@ class Rivals:
     limit_s: float
     device: str
     threads: tuple[int | None] | None = None
-    """Of `best`, once known: one BLAS thread, or all (None)."""
+    """Threads of `best`, once determined: one BLAS thread, or all (None)."""
 
     def run(self, name: str, i: int) -> Measured[Solved]:
         task = self._task(name, i)
@@ -103,17 +110,17 @@ class Rivals:
             "torch": partial(peers.torch_lbfgs, device=self.device),
             "cuml": peers.cuml_qn,
         }
-        found = measured(partial(ways[name], task))
-        solved, x, y = found.result, self.data[0], self.data[1]
-        gap = (
-            objective(solved.weights, x, y, task.penalty) - self.reference.low[i]
-        ) / self.reference.scale[i]
+        measurement = measured(partial(ways[name], task))
+        solved, x, y = measurement.result, self.data[0], self.data[1]
+        distance = objective(solved.weights, x, y, task.penalty) - self.reference.low[i]
+        gap = distance / self.reference.scale[i]
         late = "" if solved.reached or name == "own" else "  NOT REACHED"
         print(
-            f"  {name:8} C={task.c:.1e} {solved.seconds:8.2f} s {solved.iterations:6} iterations, gap {gap:.1e}{late}",
+            f"  {name:8} C={task.c:.1e} {solved.seconds:8.2f} s {solved.iterations:6} iterations, "
+            f"gap {gap:.1e}{late}",
             flush=True,
         )
-        return found
+        return measurement
 
     def _task(self, name: str, i: int) -> Task:
         x, y, classes = self.data
@@ -137,21 +144,20 @@ def path(data: Data, args: argparse.Namespace) -> dict[str, Any]:
     first, last = args.log10_c
     grid = (10.0 ** np.linspace(first, last, VALUES)).tolist()
     reference = Reference(data, grid, args.reference)
-    print(
-        f"{VALUES} values of C in 10^[{first}, {last}]; the reference is within {((reference.high - reference.low) / reference.scale).max():.0e}"
-    )
+    width = ((reference.high - reference.low) / reference.scale).max()
+    print(f"{VALUES} values of C in 10^[{first}, {last}]; the reference is within {width:.0e}")
     if not args.rounds:
         return {"reference": str(args.reference)}
-    rivals = Rivals(data, grid, reference, args.limit, args.device)
+    solvers = Peers(data, grid, reference, args.limit, args.device)
     grids = {
         f"ours, {count} values": 10.0 ** np.linspace(first, last, count) for count in (VALUES, 45)
     }
     jobs = [(name, i) for i in args.values for name in args.peers]
-    own: dict[str, list[Measured[list[LogisticFit]]]] = {name: [] for name in grids}
+    ours: dict[str, list[Measured[list[LogisticFit]]]] = {name: [] for name in grids}
     theirs: dict[str, dict[int, Measured[Solved]]] = {name: {} for name in args.peers}
     for turn in range(args.rounds):
         for name, values in grids.items():
-            own[name].append(
+            ours[name].append(
                 measured(
                     lambda values=values: list(
                         fit_path(x, y, classes, values, tolerance=TOLERANCE, device=args.device)
@@ -159,19 +165,20 @@ def path(data: Data, args: argparse.Namespace) -> dict[str, Any]:
                 )
             )
         for name, i in jobs[turn :: args.rounds]:
-            theirs[name][i] = rivals.run(name, i)
-    return _path_report(own, theirs, reference, data, rivals.threads)
+            theirs[name][i] = solvers.run(name, i)
+    return _path_report(ours, theirs, reference, data, solvers.threads)
 
 
 def _path_report(
-    found: dict[str, list[Measured[list[LogisticFit]]]],
-    rivals: dict[str, dict[int, Measured[Solved]]],
+    ours: dict[str, list[Measured[list[LogisticFit]]]],
+    theirs: dict[str, dict[int, Measured[Solved]]],
     reference: Reference,
     data: Data,
     threads: Any,
 ) -> dict[str, Any]:
+    """Print a table, and return its figures."""
     x, y, classes = data
-    fits = found[f"ours, {VALUES} values"][-1].result
+    fits = ours[f"ours, {VALUES} values"][-1].result
     truth = np.array(
         [
             objective((fit.weight, fit.bias), x, y, penalty_of(fit.c, len(y), classes))
@@ -184,24 +191,31 @@ def _path_report(
     )
     for fit, gap, most in zip(fits, true_gap, at_most, strict=True):
         print(
-            f"  C={fit.c:.1e} {fit.passes:4} passes, true gap {gap:.1e} (proven ≤ {most:.1e}), certificate {fit.gap:.1e}"
+            f"  C={fit.c:.1e} {fit.passes:4} passes, true gap {gap:.1e} (proven ≤ {most:.1e}), "
+            f"certificate {fit.gap:.1e}"
         )
-    own = {name: [run.seconds for run in runs] for name, runs in found.items()}
-    median = statistics.median(own[f"ours, {VALUES} values"])
+    times_of = {name: [run.seconds for run in runs] for name, runs in ours.items()}
+    median = statistics.median(times_of[f"ours, {VALUES} values"])
+    certified = all(fit.gap >= gap for fit, gap in zip(fits, true_gap, strict=True))
+    peaks = {name: round(max(run.peak_mib for run in runs)) for name, runs in ours.items()}
     result: dict[str, Any] = {
         "ours_s": round(median, 3),
-        "ours_45_over_10": round(statistics.median(own["ours, 45 values"]) / median, 3),
+        "ours_45_over_10": round(statistics.median(times_of["ours, 45 values"]) / median, 3),
         "largest_true_gap": float(f"{at_most.max():.3g}"),
-        "certificate_never_smaller": bool(all(fit.gap >= gap for fit, gap in zip(fits, true_gap, strict=True))),
-        "ratios": {}, "lower_bounds": [], "peak_mib": {name: round(max(run.peak_mib for run in runs)) for name, runs in found.items()},
-    }  # fmt: skip
-    for name, times in own.items():
-        passes = sum(fit.passes for fit in found[name][-1].result)
+        "certificate_never_smaller": bool(certified),
+        "ratios": {},
+        "lower_bounds": [],
+        "peak_mib": peaks,
+    }
+    for name, times in times_of.items():
+        passes = sum(fit.passes for fit in ours[name][-1].result)
         print(
-            f"{name:28} {statistics.median(times):9.2f} s  ({min(times):.2f}-{max(times):.2f})  {result['peak_mib'][name]:5} MiB  {passes} passes"
+            f"{name:28} {statistics.median(times):9.2f} s  ({min(times):.2f}-{max(times):.2f})  "
+            f"{peaks[name]:5} MiB  {passes} passes"
         )
-    low, high = min(own[f"ours, {VALUES} values"]), max(own[f"ours, {VALUES} values"])
-    for name, runs in rivals.items():
+    same = times_of[f"ours, {VALUES} values"]
+    low, high = min(same), max(same)
+    for name, runs in theirs.items():
         values = sorted(runs)
         total = float(
             np.interp(range(VALUES), values, [runs[i].result.seconds for i in values]).sum()
@@ -216,7 +230,8 @@ def _path_report(
             else ""
         )
         print(
-            f"{name + note:28} {'≥' * bound:1}{total:8.2f} s  {result['peak_mib'][name]:5} MiB  {'≥' * bound}{total / median:.1f} times ours "
+            f"{name + note:28} {'≥' * bound:1}{total:8.2f} s  {peaks[name]:5} MiB  "
+            f"{'≥' * bound}{total / median:.1f} times ours "
             f"({total / high:.1f}-{total / low:.1f}), timed on {len(values)} values"
         )
     return result

@@ -1,7 +1,8 @@
-"""The rivals of the linear probe: other solvers of the same objective, and other recipes for a probe.
+"""Peers of the linear probe: other solvers of the same objective, and other recipes for a probe.
 
-A solver runs until its objective is first within the wanted gap of the optimum, which it is told: the least time that any tolerance of its own could
-give it. A time limit ends it before; its time is then a lower bound.
+A solver is given the optimum, and runs until its objective is first within the wanted gap of it:
+the least time that any tolerance of its own could give it. A time limit ends it before; its time is
+then a lower bound.
 """
 
 import time
@@ -22,12 +23,12 @@ Floats = NDArray[Any]
 Weights = tuple[Floats, Floats]
 """(C, D) and (C,)"""
 PROBE = 10
-"""Iterations by which the faster number of threads is found."""
+"""Number of iterations by which the faster number of threads is determined."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """One value of C to be solved."""
+    """A problem at one value of C."""
 
     x: Floats
     y: NDArray[np.int64]
@@ -36,10 +37,10 @@ class Task:
     penalty: float
     """λ of  mean cross-entropy + λ/2 ‖W‖²."""
     goal: float
-    """Objective at which it is solved; -inf leaves it to the rival's own stopping rule."""
+    """Objective at which it is solved; -inf leaves it to the peer's own stopping rule."""
     limit_s: float
     start: Weights | None
-    """Where a warm start begins."""
+    """Weights of a warm start."""
 
 
 @dataclass(frozen=True)
@@ -48,12 +49,12 @@ class Solved:
     seconds: float
     iterations: int
     reached: bool
-    """The goal, before the limit."""
+    """Whether the goal was reached before the limit."""
 
 
 @dataclass
 class _Stop:
-    """scipy's callback: ends the iteration at the goal, or at the limit."""
+    """A callback of scipy that ends the iterations at the goal, or at the limit."""
 
     task: Task
     began: float
@@ -68,7 +69,10 @@ class _Stop:
 
 
 def scikit_learn(task: Task, *, threads: int | None = None, own: bool = False) -> Solved:
-    """`LogisticRegression`, with its default stopping rule and at most 1,000 iterations where `own`."""
+    """Solve by `LogisticRegression`.
+
+    Where `own`, it stops by its default rule, after at most 1,000 iterations.
+    """
     rule = {"max_iter": 1000} if own else {"max_iter": 10**6, "tol": 0.0}
     model = LogisticRegression(C=task.c, warm_start=task.start is not None, **rule)
     if task.start is not None:
@@ -96,7 +100,7 @@ def scikit_learn(task: Task, *, threads: int | None = None, own: bool = False) -
 
 
 def faster_threads(task: Task) -> int | None:
-    """One BLAS thread, or all (None), by the time of a few iterations."""
+    """Return 1 BLAS thread or None for all, whichever is faster over a few iterations."""
 
     def seconds(threads: int | None) -> float:
         began = time.perf_counter()
@@ -109,14 +113,14 @@ def faster_threads(task: Task) -> int | None:
 
 
 class _EndedError(Exception):
-    """Leaves torch's optimiser at the point that it has just evaluated."""
+    """Raised to leave torch's optimiser at the point that it has just evaluated."""
 
     def __init__(self, reached: bool) -> None:
         self.reached = reached
 
 
 def torch_lbfgs(task: Task, device: str = "cpu") -> Solved:
-    """`torch.optim.LBFGS` with its strong Wolfe line search and 20 pairs, by autograd."""
+    """Solve by `torch.optim.LBFGS` and autograd, with a strong Wolfe line search and 20 pairs."""
     x, y = torch.from_numpy(task.x).to(device), torch.from_numpy(task.y).to(device)
     start = task.start or (np.zeros((task.classes, x.shape[1])), np.zeros(task.classes))
     weight, bias = (
@@ -161,7 +165,10 @@ def torch_lbfgs(task: Task, device: str = "cpu") -> Solved:
 
 
 def cuml_qn(task: Task) -> Solved:
-    """cuML's quasi-Newton solver, cold; its iterations are doubled until the goal is reached, and only the last fit is timed."""
+    """Solve by cuML's quasi-Newton solver, cold.
+
+    Its iterations are doubled until the goal is reached, and only the last fit is timed.
+    """
     from cuml.linear_model import LogisticRegression as OnDevice
 
     iterations, began = 25, time.perf_counter()
@@ -182,7 +189,7 @@ def cuml_qn(task: Task) -> Solved:
 
 
 def objective(weights: Weights, x: Floats, y: NDArray[np.int64], penalty: float) -> float:
-    """In float64, from the definition."""
+    """Return the objective in float64, from its definition."""
     weight, bias = (part.astype(np.float64) for part in weights)
     logits = x.astype(np.float64) @ weight.T + bias
     top = logits.max(1)
@@ -205,13 +212,16 @@ Batches = Callable[[torch.Tensor, torch.Tensor], Iterable[Labelled]]
 
 
 def gathered(x: torch.Tensor, y: torch.Tensor) -> Iterator[Labelled]:
-    """An epoch in batches of 64, each taken out at once."""
+    """Yield an epoch in batches of 64, each gathered at once."""
     for batch in torch.randperm(len(y)).split(64):
         yield x[batch], y[batch]
 
 
 def loaded(x: torch.Tensor, y: torch.Tensor) -> Iterable[Labelled]:
-    """The same through a DataLoader, as CLIP_benchmark has it, but in this process: starting its workers at every epoch takes longer."""
+    """Return the same through a DataLoader, as in CLIP_benchmark, but in this process.
+
+    Starting its workers at every epoch takes longer.
+    """
     return torch.utils.data.DataLoader(
         torch.utils.data.TensorDataset(x, y), batch_size=64, shuffle=True
     )
@@ -220,7 +230,9 @@ def loaded(x: torch.Tensor, y: torch.Tensor) -> Iterable[Labelled]:
 def adamw(
     x: torch.Tensor, y: torch.Tensor, classes: int, decay: float, epochs: int, batches: Batches
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """One head as in CLIP_benchmark (metrics/linear_probe.py): AdamW, learning rate 0.1 with cosine decay, batches of 64."""
+    """Fit one head as in CLIP_benchmark (metrics/linear_probe.py): AdamW, learning rate 0.1 with
+    cosine decay, batches of 64.
+    """
     torch.manual_seed(0)
     head = torch.nn.Linear(x.shape[1], classes)
     optimiser = torch.optim.AdamW(head.parameters(), lr=0.1, weight_decay=decay)
@@ -242,14 +254,17 @@ def adamw_sweep(
     epochs: int,
     batches: Batches = gathered,
 ) -> float:
-    """Weight decay as in CLIP_benchmark: 7 of 97 values, then the better of neighbours at 8, 4, 2 and 1 steps, on validation rows; refit on both;
-    test top-1. No value is fitted twice, where the original fits some again."""
-    known: dict[int, float] = {}
+    """Return test top-1 with the weight decay chosen as in CLIP_benchmark.
+
+    Of 97 values, 7 are tried on validation rows, then the better of neighbours at 8, 4, 2 and 1
+    steps; the refit is on both. No value is fitted twice, where the original fits some again.
+    """
+    accuracies: dict[int, float] = {}
 
     def accuracy(index: int) -> float:
-        if index not in known:
-            known[index] = top1(adamw(*fit, classes, DECAYS[index], epochs, batches), *val)
-        return known[index]
+        if index not in accuracies:
+            accuracies[index] = top1(adamw(*fit, classes, DECAYS[index], epochs, batches), *val)
+        return accuracies[index]
 
     peak = max(range(0, 97, 16), key=accuracy)
     for span in (8, 4, 2, 1):
@@ -261,14 +276,17 @@ def adamw_sweep(
 def adamw_sweep_normalised(
     fit: Labelled, val: Labelled, test: Labelled, classes: int, epochs: int
 ) -> float:
-    """On rows of length 1, CLIP_benchmark's default."""
+    """Return test top-1 of `adamw_sweep` on rows of length 1, CLIP_benchmark's default."""
     fit, val, test = ((torch.nn.functional.normalize(x), y) for x, y in (fit, val, test))
     return adamw_sweep(fit, val, test, classes, epochs)
 
 
 def sgd_sweep(fit: Labelled, val: Labelled, test: Labelled, classes: int, epochs: int) -> float:
-    """13 learning rates at once as in DINOv2 (eval/linear.py): SGD with momentum 0.9, cosine decay, batches of 128, epochs of 1,250 steps; the best
-    head on validation rows, not refitted; test top-1."""
+    """Return test top-1 of 13 learning rates trained at once as in DINOv2 (eval/linear.py).
+
+    SGD has momentum 0.9, cosine decay, batches of 128 and epochs of 1,250 steps. The best head on
+    validation rows is tested without a refit.
+    """
     torch.manual_seed(0)
     x, y = fit
     steps, rates = 1250 * epochs, torch.tensor(RATES) * 128 / 256
@@ -292,7 +310,7 @@ def sgd_sweep(fit: Labelled, val: Labelled, test: Labelled, classes: int, epochs
 
 
 def _heads(rows: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
-    """Softmax of every head, (n, 13, C)."""
+    """Return the softmax of every head, (n, 13, C)."""
     return torch.softmax(
         (rows @ weight.flatten(0, 1).T + bias.flatten()).view(len(rows), *bias.shape), 2
     )

@@ -1,20 +1,26 @@
-"""The linear probe against its peers, on the same features, in turns.
+"""The linear probe against its peers, on the same features, in turn.
 
-    python benchmarks/linear_probe.py path  [--quick] [--features FILE.safetensors] [--peers called,best] [--values 0,3,6,9]
-    python benchmarks/linear_probe.py probe [--quick] [--features FILE.safetensors] [--recipes adamw,sgd]
+    python benchmarks/linear_probe.py path [--quick] [--features FILE.safetensors]
+                                           [--peers called,best] [--values 0,3,6,9]
+    python benchmarks/linear_probe.py probe [--quick] [--features FILE.safetensors]
+                                            [--recipes adamw,sgd]
 
-`path`: the cost of 10 values of C, each to a true relative gap of 1e-4. The reference is a float64 solution to 1e-6; how far that is from the optimum
-is proven here, from the definition and by strong convexity, not by the solver's own certificate. Peers are told the optimum and stop as soon as they
-are within the gap; values that they are not timed on are interpolated; one that a peer has not solved in `--limit` seconds, or at which it gave up,
-makes its ratio a lower bound (≥).
+`path`: the cost of 10 values of C, each to a true relative gap of 1e-4. The reference is a float64
+solution to 1e-6; its distance from the optimum is proven here, from the definition and by strong
+convexity, not by the solver's certificate. Peers are given the optimum and stop as soon as they are
+within the gap; values on which they are not timed are interpolated; a value that a peer has not
+solved in `--limit` seconds, or at which it gave up, makes its ratio a lower bound (≥).
 
-- `called`: scikit-learn's `LogisticRegression` in float64, cold, all threads. `own`: the same, stopped by its own rule, at whatever gap that leaves.
-- `best`: scikit-learn in float32, one BLAS thread or all, whichever is faster, each value started at the exact optimum of the one before.
+- `called`: scikit-learn's `LogisticRegression` in float64, cold, all threads. `own`: the same,
+  stopped by its own rule, at whatever gap that leaves.
+- `best`: scikit-learn in float32, one BLAS thread or all, whichever is faster, each value started
+  at the exact optimum of the one before.
 - `torch`: `torch.optim.LBFGS` from there too. `cuml`: on a GPU with cuML.
 
-`probe`: the cost and the test accuracy of a probe with its strength chosen: 60 % of the rows to fit, 20 % to choose on, 20 % to test. Ours is the
-held-out choice among 45 values of C and the refit. `adamw`: CLIP_benchmark's sweep without its DataLoader, `adamw-loader` with it,
-`adamw-normalised` on rows of length 1; `sgd`: DINOv2's 13 learning rates. Each round is another draw.
+`probe`: the cost and the test accuracy of a probe with its strength chosen: 60 % of the rows are
+fitted, 20 % decide, 20 % test. Ours is the held-out choice among 45 values of C and the refit.
+`adamw`: CLIP_benchmark's sweep without its DataLoader, `adamw-loader` with it, `adamw-normalised`
+on rows of length 1; `sgd`: DINOv2's 13 learning rates. Each round is another random split.
 """
 
 import argparse
@@ -44,7 +50,7 @@ RECIPES = {
 
 
 def synthetic(n: int, d: int, classes: int) -> Data:
-    """Gaussian clusters in a random basis; the covariance's eigenvalues fall as 1 / rank."""
+    """Return Gaussian clusters in a random basis, whose covariance has eigenvalues 1 / rank."""
     rng = np.random.default_rng(0)
     deviation = np.sqrt(d / (1 + np.arange(d)) / np.log(d))
     y = rng.integers(0, classes, n)
@@ -70,8 +76,9 @@ def probe(data: Data, args: argparse.Namespace) -> dict[str, Any]:
                 )
             else:
                 runs[name].append(measured(partial(RECIPES[name], *parts, classes, args.epochs)))
+            last = runs[name][-1]
             print(
-                f"  draw {turn}: {name:18} {runs[name][-1].seconds:8.2f} s, test top-1 {runs[name][-1].result:.4f}",
+                f"  split {turn}: {name:18} {last.seconds:8.2f} s, test top-1 {last.result:.4f}",
                 flush=True,
             )
     mine = runs["ours"]
@@ -84,18 +91,22 @@ def probe(data: Data, args: argparse.Namespace) -> dict[str, Any]:
     }
     for name, theirs in runs.items():
         seconds, top1 = [run.seconds for run in theirs], [run.result for run in theirs]
-        ratios = [run.seconds / own.seconds for run, own in zip(theirs, mine, strict=True)]
-        ahead = [own.result - run.result for run, own in zip(theirs, mine, strict=True)]
+        pairs = list(zip(theirs, mine, strict=True))
+        ratios = [run.seconds / our_run.seconds for run, our_run in pairs]
+        gains = [our_run.result - run.result for run, our_run in pairs]
         result["test_top1"][name] = round(statistics.mean(top1), 4)
         if name != "ours":
             result["ratios"][name], result["ours_minus"][name] = (
                 round(statistics.median(ratios), 2),
-                round(statistics.mean(ahead), 4),
+                round(statistics.mean(gains), 4),
             )
         print(
-            f"{name:18} {statistics.median(seconds):9.2f} s ({min(seconds):.2f}-{max(seconds):.2f})  {max(run.peak_mib for run in theirs):5.0f} MiB  "
-            f"{statistics.median(ratios):6.1f} times ours ({min(ratios):.1f}-{max(ratios):.1f})  test top-1 {statistics.mean(top1):.4f}, "
-            f"ours minus it {statistics.mean(ahead):+.4f} ({min(ahead):+.4f} to {max(ahead):+.4f})"
+            f"{name:18} {statistics.median(seconds):9.2f} s "
+            f"({min(seconds):.2f}-{max(seconds):.2f})  "
+            f"{max(run.peak_mib for run in theirs):5.0f} MiB  "
+            f"{statistics.median(ratios):6.1f} times ours ({min(ratios):.1f}-{max(ratios):.1f})  "
+            f"test top-1 {statistics.mean(top1):.4f}, "
+            f"ours minus it {statistics.mean(gains):+.4f} ({min(gains):+.4f} to {max(gains):+.4f})"
         )
     return result
 
@@ -103,10 +114,10 @@ def probe(data: Data, args: argparse.Namespace) -> dict[str, Any]:
 def ours(
     data: Data, fit: NDArray[np.int64], val: NDArray[np.int64], test: NDArray[np.int64], device: str
 ) -> float:
-    """Test top-1."""
+    """Return test top-1."""
     x, y, classes = data
     train = np.concatenate((fit, val))
-    chosen = select_and_refit(
+    selection = select_and_refit(
         x[train],
         y[train],
         classes,
@@ -115,10 +126,11 @@ def ours(
         device=device,
     )
     print(
-        f"  C {chosen.c:.1e} of {np.isfinite(chosen.curve).sum()} tried, held-out top-1 {chosen.held_out_top1:.4f}",
+        f"  C {selection.c:.1e} of {np.isfinite(selection.curve).sum()} tried, "
+        f"held-out top-1 {selection.held_out_top1:.4f}",
         end="",
     )
-    return float((scores(chosen.fit, x[test]).argmax(1) == y[test]).mean())
+    return float((scores(selection.fit, x[test]).argmax(1) == y[test]).mean())
 
 
 def read(args: argparse.Namespace) -> Data:
@@ -144,7 +156,8 @@ def main() -> None:
     parser.add_argument(
         "--features",
         type=Path,
-        help="a safetensors file with x (N, D) and y (N,), as of linear_features.py; default: synthetic",
+        help="safetensors file with x (N, D) and y (N,), as linear_features.py writes; default: "
+        "synthetic",
     )
     parser.add_argument(
         "--size",
@@ -152,13 +165,13 @@ def main() -> None:
         nargs=3,
         default=(10_000, 1280, 100),
         metavar=("N", "D", "C"),
-        help="of synthetic features; N also of a file",
+        help="size of synthetic features; N also limits a file",
     )
     parser.add_argument(
         "--rounds",
         type=int,
         default=3,
-        help="of ours; for `probe` the draws; 0 makes the reference alone (default: 3)",
+        help="rounds of ours; random splits of `probe`; 0 makes the reference alone (default: 3)",
     )
     parser.add_argument("--device", default="cpu")
     parser.add_argument(
@@ -168,13 +181,13 @@ def main() -> None:
         "--peers",
         type=words,
         default=["called", "best", "torch"],
-        help="of called, own, best, torch, cuml (default: called,best,torch)",
+        help="some of called, own, best, torch, cuml (default: called,best,torch)",
     )
     parser.add_argument(
         "--values",
         type=lambda text: [int(i) for i in words(text)],
         default=[0, 3, 6, 9],
-        help="the peers' values of C, of 0 to 9",
+        help="indices from 0 to 9 of the values of C on which peers are timed",
     )
     parser.add_argument(
         "--limit",
@@ -185,13 +198,13 @@ def main() -> None:
     parser.add_argument(
         "--reference",
         type=Path,
-        help="a file that keeps the reference, which takes minutes on real features",
+        help="file that stores the reference, which takes minutes on real features",
     )
     parser.add_argument(
         "--recipes",
         type=words,
         default=list(RECIPES),
-        help=f"of {', '.join(RECIPES)} (default: all)",
+        help=f"some of {', '.join(RECIPES)} (default: all)",
     )
     parser.add_argument("--epochs", type=int, default=10)
     args = parser.parse_args()
@@ -203,9 +216,8 @@ def main() -> None:
             min(args.limit, 5.0),
         )
     data = read(args)
-    list(
-        fit_path(*synthetic(200, 16, 3), [1.0], device=args.device)
-    )  # libraries load and threads start outside the clock
+    # libraries load and threads start outside the clock
+    list(fit_path(*synthetic(200, 16, 3), [1.0], device=args.device))
     shape = {"n": len(data[1]), "d": data[0].shape[1], "classes": data[2]}
     print(
         f"{args.features or 'synthetic'}: {shape}; {torch.get_num_threads()} threads; {machine()}",

@@ -1,4 +1,4 @@
-"""Ways of doing one thing, timed in turns within one process, so that all meet the same machine."""
+"""Ways of doing one thing, timed in turn within one process, so that conditions are equal."""
 
 import contextlib
 import ctypes
@@ -19,18 +19,18 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Measured(Generic[Result]):
-    """One call."""
+    """A measured call."""
 
     seconds: float
     peak_mib: float
-    """The most that the process held meanwhile above what it held before."""
+    """Peak memory of the process during the call, above that before it."""
     result: Result
 
 
 def measured(call: Callable[[], Result]) -> Measured[Result]:
-    with contextlib.suppress(
-        OSError, AttributeError
-    ):  # freed memory goes back first (glibc), or the call would reuse it unseen
+    """Call a function, and measure its seconds and its peak memory."""
+    # freed memory is returned first (glibc), or the call would reuse it unnoticed
+    with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL("libc.so.6").malloc_trim(0)
     process, done = psutil.Process(), threading.Event()
     before = peak = process.memory_info().rss
@@ -55,7 +55,7 @@ def measured(call: Callable[[], Result]) -> Measured[Result]:
 def interleave(
     ways: Mapping[str, Callable[[], Any]], rounds: int
 ) -> tuple[dict[str, list[float]], dict[str, Any]]:
-    """Seconds per way, one per round, and each way's last result."""
+    """Return the seconds of each way, one per round, and each way's last result."""
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     results = {}
     for _ in range(rounds):
@@ -69,18 +69,19 @@ def interleave(
 def table(
     seconds: Mapping[str, list[float]], against: str, notes: Mapping[str, str]
 ) -> dict[str, float]:
-    """Prints medians, spreads and ratios to `against`; the ratios."""
+    """Print medians, spreads and ratios to `against`, and return the ratios."""
     ours = statistics.median(seconds[against])
     ratios = {name: statistics.median(times) / ours for name, times in seconds.items()}
     for name, times in seconds.items():
         print(
-            f"{name:34} {statistics.median(times):9.3f} s  ({min(times):.3f}-{max(times):.3f})  {ratios[name]:8.2f}x  {notes.get(name, '')}"
+            f"{name:34} {statistics.median(times):9.3f} s  ({min(times):.3f}-{max(times):.3f})  "
+            f"{ratios[name]:8.2f}x  {notes.get(name, '')}"
         )
     return ratios
 
 
 def machine() -> str:
-    """Cores, and the load before the run: another busy process makes every ratio doubtful."""
+    """Return the cores and the load before the run; another busy process distorts every ratio."""
     load = os.getloadavg()[0]
     return f"{os.cpu_count()} cores, load {load:.1f}" + (
         "  WARNING: the machine is not idle" if load > 0.5 else ""
@@ -88,5 +89,5 @@ def machine() -> str:
 
 
 def finish(ratios: Mapping[str, float]) -> None:
-    """The last line: one JSON object."""
+    """Print the ratios as one JSON object, the last line."""
     print(json.dumps({name: round(ratio, 3) for name, ratio in ratios.items()}))
