@@ -107,15 +107,15 @@ def measure(x: Floats, y: Ints, rows: Floats, looped: Ints, queries: Ints) -> di
     """Return the milliseconds per query of each way, measured in turn, and the peak of ours."""
     mine = measured(lambda: ours(x, y, queries))
     answers = mine.result[np.searchsorted(queries, looped)]
-    found = {"ours": mine.seconds / len(queries) * 1e3, "peak_mib": max(0.0, mine.peak_mib)}
+    milliseconds = {"ours": mine.seconds / len(queries) * 1e3, "peak_mib": max(0.0, mine.peak_mib)}
     for name, shared in (("loop", False), ("loop, products shared", True)):
         theirs = measured(lambda shared=shared: loop(rows, y, looped, shared))  # type: ignore[misc]
         difference = (answers - theirs.result)[:, :3]
         assert np.abs(difference).max() < 1e-3, "the metrics differ"
         assert np.abs(difference.mean(0)).max() < 1e-5, "the metrics differ"
-        found[name] = theirs.seconds / len(looped) * 1e3
+        milliseconds[name] = theirs.seconds / len(looped) * 1e3
     ranked, argsorted = ranking_alone(rows, y, looped)
-    return {**found, "ranks alone": ranked * 1e3, "argsort alone": argsorted * 1e3}
+    return {**milliseconds, "ranks alone": ranked * 1e3, "argsort alone": argsorted * 1e3}
 
 
 def main() -> None:

@@ -281,7 +281,7 @@ def test_k_is_clamped_to_the_train_examples() -> None:
 
 
 def test_a_single_k_is_not_chosen() -> None:
-    """Neither no held-out row nor only held-out rows matter."""
+    """The result is the same whether no row is held out or all rows are."""
     x, y, queries, query_y = blobs()
     results = [
         solve(x, y, queries, query_y, EUCLIDEAN, np.full(300, held)) for held in (False, True)
