@@ -95,8 +95,8 @@ def _module_file(name: str) -> Path:
     """Return the source file of an importable module; the name itself if there is none."""
     # find_spec of a submodule raises where its package cannot be imported
     package = name.split(".")[0]
-    found = importlib.util.find_spec(package) and importlib.util.find_spec(name)
-    return Path(found.origin) if found and found.origin else Path(name)
+    module = importlib.util.find_spec(package) and importlib.util.find_spec(name)
+    return Path(module.origin) if module and module.origin else Path(name)
 
 
 def _function(spec: BackboneSpec) -> tuple[Callable[[], Any], Path]:
