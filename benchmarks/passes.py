@@ -62,5 +62,5 @@ def member_of(
 
 def runtime_of(member: Member) -> Runtime:
     """Return the runtime that a member used in its last pass."""
-    (runtime,) = member.embedder._ready.values()
+    (runtime,) = member.embedder.runtimes
     return runtime

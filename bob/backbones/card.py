@@ -88,13 +88,6 @@ def card(spec: BackboneSpec, cache: Path, device: str, precision: str, *, offlin
         return new
 
 
-def speed_memory(
-    spec: BackboneSpec, cache: Path, device: str, precision: str, *, offline: bool
-) -> Path:
-    """Return the file beside the card that caches the fastest runtime and batch size."""
-    return _place(spec, cache, device, precision, offline=offline).with_suffix(".speed.json")
-
-
 def _place(spec: BackboneSpec, cache: Path, device: str, precision: str, *, offline: bool) -> Path:
     key = _card_key(spec, find_weights(spec, offline=offline), device, precision)
     return cache / "backbones" / f"{key}.json"

@@ -1,10 +1,13 @@
 """What a plan will roughly take: images, time, disk."""
 
 import math
+from collections import defaultdict
 from dataclasses import dataclass
 
-from bob.backbones.card import speed_memory
-from bob.extraction.runtimes.autotune import expected_seconds, load_choice
+import torch
+
+from bob.extraction.runtimes.candidates import expected_seconds
+from bob.extraction.runtimes.choices import choice_path, load_choice
 from bob.features.key import ITEM_BYTES
 from bob.plan import Forward, Pass, Plan, Workspace
 from bob.specs import Output
@@ -31,6 +34,8 @@ def estimate(plan: Plan, workspace: Workspace) -> Estimate:
     """Estimate a plan from the speeds that this machine measured, and nominal ones elsewhere."""
     embedded, decoded, disk = 0, 0, 0
     seconds = len(plan.cells) * PROBE_SECONDS
+    forwards: dict[str, Forward] = {}
+    images_of: dict[str, int] = defaultdict(int)
     for whole in plan.passes:
         left = {
             forward.backbone: _images_left(plan, workspace, whole, forward)
@@ -41,11 +46,14 @@ def estimate(plan: Plan, workspace: Workspace) -> Estimate:
         seconds += most * DECODE_SECONDS / workspace.machine.workers
         for forward in whole.forwards:
             images = left[forward.backbone]
+            forwards.setdefault(forward.backbone, forward)
+            images_of[forward.backbone] += images
             embedded += images * (len(forward.outputs) + len(forward.statistics))
-            seconds += _forward_seconds(plan, workspace, forward, images)
             disk += sum(
                 images * _row_bytes(plan, workspace, forward, output) for output in forward.outputs
             )
+    for name, forward in forwards.items():
+        seconds += _forward_seconds(plan, workspace, forward, images_of[name])
     return Estimate(embedded, decoded, seconds, disk)
 
 
@@ -73,20 +81,22 @@ def _images_left(plan: Plan, workspace: Workspace, whole: Pass, forward: Forward
 
 
 def _forward_seconds(plan: Plan, workspace: Workspace, forward: Forward, images: int) -> float:
-    """Return the time of forward passes.
+    """Return the time of all forward passes of a backbone.
 
-    Where a runtime was autotuned on this device, its speed counts; before that, the card's speed of
-    eager PyTorch and the least gain of faster runtimes.
+    Where its architecture was tuned on this device, the measured speed counts; before that, the
+    card's speed of eager PyTorch and the usual gain of faster runtimes.
     """
-    machine, precision = workspace.machine, plan.settings.precision
-    spec = plan.backbones[forward.backbone].forward
-    memory = speed_memory(
-        spec, workspace.places.cache, machine.device, precision, offline=machine.offline
+    machine, card = workspace.machine, workspace.card(plan.backbones[forward.backbone])
+    names = dict.fromkeys([*forward.outputs, *(each.output for each in forward.statistics)])
+    outputs = [Output.model_validate(name) for name in names]
+    device, precision = torch.device(machine.device), plan.settings.precision
+    path = choice_path(
+        workspace.places.cache, card.forward, card.geometry, outputs, device, precision
     )
-    best = load_choice(memory) if machine.runtime != "eager" else None
-    eager = images * workspace.card(plan.backbones[forward.backbone]).seconds_per_image
+    best = load_choice(path) if machine.runtime != "eager" else None
+    eager = images * card.seconds_per_image
     if best and machine.runtime in ("auto", best.runtime):
-        alone = min(eager, images * best.seconds_per_image)
+        alone = min(best.eager_seconds(images), best.seconds(images))
     else:
-        alone = expected_seconds(eager, machine.runtime, machine.device, precision)
+        alone = expected_seconds(eager, machine.runtime, device.type, precision)
     return alone / len(machine.devices)

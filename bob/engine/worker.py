@@ -6,18 +6,18 @@ learns, a backbone that fails or images that cannot be read, reaches the cells t
 """
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
-import psutil
-import torch
 from numpy.typing import NDArray
 
 from bob.backbones.backbone import Backbone
-from bob.backbones.card import load_backbone, speed_memory
+from bob.backbones.card import load_backbone
 from bob.backbones.fold_batchnorm import fold_batchnorm
 from bob.datasets.image_sets import ImageSet
+from bob.engine.embedders import EmbedderCache, needed_mib
 from bob.engine.engine import EngineListener
 from bob.engine.facts import backbone_facts, cost_of, dataset_facts, task_facts
 from bob.engine.solve import solve_task
@@ -37,11 +37,6 @@ from bob.specs import BackboneSpec, Output
 
 T = TypeVar("T")
 
-MEMORY_SHARE = 0.6
-"""Share of the free memory that the backbones of a pass may take."""
-WORKSPACE_MIB = 512
-"""Memory that a loaded backbone is allowed for activations."""
-
 
 class Worker:
     """Does the passes and cells of one plan."""
@@ -49,6 +44,11 @@ class Worker:
     def __init__(self, plan: Plan, workspace: Workspace) -> None:
         self.plan, self.workspace = plan, workspace
         self.store: FeatureStore = workspace.places.features()
+        self.embedders = EmbedderCache(workspace.machine.device)
+        self._planned_images: Counter[str] = Counter()
+        for whole in plan.passes:
+            for forward in whole.forwards:
+                self._planned_images[forward.backbone] += whole.count
 
     def do_pass(self, whole: Pass, listener: EngineListener) -> None:
         """Store the missing features of a pass; what fails leaves its reason in the store."""
@@ -67,10 +67,11 @@ class Worker:
         """Decode the images once for some forwards."""
         where = f"dataset {whole.dataset!r}, {whole.split}"
         members: dict[Member, Forward] = {}
+        names = [forward.backbone for forward in forwards]
         for forward in forwards:
             self._clear_failures(forward)
             try:
-                members[self._member(whole, forward)] = forward
+                members[self._member(whole, forward, names)] = forward
             except BobError as error:
                 self._fail([forward], str(error))
         listener.pass_begins(
@@ -94,6 +95,7 @@ class Worker:
         for member, forward in members.items():
             if member.failure:
                 self._fail([forward], member.failure)
+                self.embedders.drop(forward.backbone)
 
     def do_texts(self, texts: TextPass) -> None:
         """Store the missing embeddings of a task's texts."""
@@ -109,7 +111,9 @@ class Worker:
             assert isinstance(key, FeatureKey)
             if self.store.missing(key):
                 self.store.clear_failure(texts.digest)
-                store_texts(self.store, key, self._load(need.backbone), need.texts)
+                embedder = self.embedders.loaded(texts.backbone)
+                backbone = embedder.backbone if embedder else self._load(need.backbone)
+                store_texts(self.store, key, backbone, need.texts)
         except BobError as error:
             self.store.record_failure(texts.digest, str(error))
         except Exception as error:  # a text tower's own code
@@ -148,7 +152,7 @@ class Worker:
 
     def _fitting(self, whole: Pass) -> Iterator[list[Forward]]:
         """Yield the forwards that lack features, as many at a time as fit in memory."""
-        free_mib = _free_mib(self.workspace.machine.device) * MEMORY_SHARE
+        available_mib = self.embedders.available_mib()
         group: list[Forward] = []
         used_mib = 0.0
         for forward in whole.forwards:
@@ -161,16 +165,17 @@ class Worker:
             except BobError as error:
                 self._fail([forward], str(error))
                 continue
-            needed_mib = card.weights_mib + WORKSPACE_MIB
-            if group and used_mib + needed_mib > free_mib:
+            needed = needed_mib(card.weights_mib)
+            if group and used_mib + needed > available_mib:
                 yield group
                 group, used_mib = [], 0.0
             group.append(forward)
-            used_mib += needed_mib
+            used_mib += needed
         if group:
             yield group
 
-    def _member(self, whole: Pass, forward: Forward) -> Member:
+    def _member(self, whole: Pass, forward: Forward, together: Collection[str]) -> Member:
+        """Return a backbone of a pass in which the forwards `together` take part."""
         spec = self.plan.backbones[forward.backbone]
         targets = self._targets(whole, forward)
         for target in targets:
@@ -178,7 +183,7 @@ class Worker:
             shards = len(target.key.sharding)
             description = Description(name, whole.dataset, whole.split, whole.count, shards)
             describe(self.store, target.key, description)
-        return Member(self._embedder(spec.forward, whole.count), targets)
+        return Member(self._embedder(forward.backbone, together), targets)
 
     def _targets(self, whole: Pass, forward: Forward) -> list[Target]:
         """Return the outputs of a forward with the keys that this process makes of them."""
@@ -212,21 +217,22 @@ class Worker:
             )
         return targets
 
-    def _embedder(self, spec: BackboneSpec, images: int) -> Embedder:
-        machine = self.workspace.machine
-        return Embedder(
-            backbones=[self._ready(spec, device) for device in machine.devices],
-            runtime=machine.runtime,
-            batch_size=machine.batch_size,
-            choice_file=speed_memory(
-                spec,
-                self.workspace.places.cache,
-                machine.device,
-                self.plan.settings.precision,
-                offline=machine.offline,
-            ),
-            expected_images=images,
-        )
+    def _embedder(self, name: str, together: Collection[str]) -> Embedder:
+        """Return the embedder of a forward pass, loaded on first use and kept for later passes."""
+        machine, spec = self.workspace.machine, self.plan.backbones[name]
+        weights_mib = self.workspace.card(spec).weights_mib
+
+        def make() -> Embedder:
+            self.embedders.make_room(needed_mib(weights_mib), keep=together)
+            return Embedder(
+                backbones=[self._ready(spec, device) for device in machine.devices],
+                runtime=machine.runtime,
+                batch_size=machine.batch_size,
+                cache=self.workspace.places.cache,
+                expected_images=self._planned_images[name],
+            )
+
+        return self.embedders.get(name, weights_mib, make)
 
     def _ready(self, spec: BackboneSpec, device: str) -> Backbone:
         """Load a backbone as passes run it."""
@@ -375,9 +381,3 @@ class Worker:
 
 def _digests(forward: Forward) -> list[str]:
     return [*forward.outputs.values(), *(output.digest for output in forward.statistics)]
-
-
-def _free_mib(device: str) -> float:
-    if device.startswith("cuda"):
-        return float(torch.cuda.mem_get_info(device)[0]) / 2**20
-    return float(psutil.virtual_memory().available) / 2**20

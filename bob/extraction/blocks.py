@@ -1,10 +1,13 @@
 """Images decoded and cropped by a pool of threads, ahead of the block that is being embedded."""
 
+import contextlib
+import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -16,6 +19,8 @@ from bob.datasets.dataset import Split
 from bob.errors import UnreadableImageError
 from bob.extraction.work_queue import Span, SpanQueue
 
+T = TypeVar("T")
+
 BLOCK_IMAGES = 64
 """Images that are decoded, cropped and embedded together. With two blocks decoded ahead, a device
 holds about 30 MB per geometry at 224 px."""
@@ -26,6 +31,43 @@ ELONGATION_PX = 512
 """An image so long and thin that it explodes when its short side is resized to this is refused for
 every backbone alike, so that backbones are always scored on the same images. Above the input sizes
 of nearly all backbones."""
+
+
+class Decoders:
+    """Threads that decode, and rest while something else is measured."""
+
+    def __init__(self, pool: ThreadPoolExecutor) -> None:
+        self._pool = pool
+        self._changed = threading.Condition()
+        self._running = self._pauses = 0
+
+    def submit(self, work: Callable[..., T], *arguments: object) -> "Future[T]":
+        """Do some work in one of the threads, once nobody asks for a pause."""
+        return self._pool.submit(self._do, work, *arguments)
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Wait until all work under way has ended, and let none begin."""
+        with self._changed:
+            self._pauses += 1
+            self._changed.wait_for(lambda: not self._running)
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._pauses -= 1
+                self._changed.notify_all()
+
+    def _do(self, work: Callable[..., T], *arguments: object) -> T:
+        with self._changed:
+            self._changed.wait_for(lambda: not self._pauses)
+            self._running += 1
+        try:
+            return work(*arguments)
+        finally:
+            with self._changed:
+                self._running -= 1
+                self._changed.notify_all()
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +136,7 @@ def image_blocks(
     split: Split,
     queue: SpanQueue,
     geometries: Sequence[Geometry],
-    pool: ThreadPoolExecutor,
+    decoders: Decoders,
     *,
     pinned: bool,
 ) -> Iterator[ImageBlock]:
@@ -110,7 +152,7 @@ def image_blocks(
             continue
         for first in range(span.images.start, span.images.stop, size):
             images = range(first, min(first + size, span.images.stop))
-            pending.append(_begin(split, span, images, geometries, pool, pinned))
+            pending.append(_begin(split, span, images, geometries, decoders, pinned))
             if len(pending) > BLOCKS_AHEAD:
                 yield pending.popleft().wait()
 
@@ -120,7 +162,7 @@ def _begin(
     span: Span,
     images: range,
     geometries: Sequence[Geometry],
-    pool: ThreadPoolExecutor,
+    decoders: Decoders,
     pinned: bool,
 ) -> _PendingBlock:
     """Start decoding one block."""
@@ -133,7 +175,7 @@ def _begin(
         for geometry in geometries
     }
     decoding = [
-        pool.submit(_decode_image, split, position, crops, place)
+        decoders.submit(_decode_image, split, position, crops, place)
         for place, position in enumerate(images)
     ]
     return _PendingBlock(span, images, crops, decoding)

@@ -1,7 +1,9 @@
 """A backbone ready to embed on one or several devices; its runtimes outlive a pass."""
 
+import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,11 +11,36 @@ import torch
 
 from bob.backbones.backbone import Backbone, Embedded
 from bob.extraction.device import device_name, peak_mib, threads
-from bob.extraction.runtimes.autotune import TuningImages, make_runtime
-from bob.extraction.runtimes.eager import Eager
+from bob.extraction.machine_load import LoadMeter
+from bob.extraction.runtimes.autotune import TIMED_IMAGES, Tuned, TuningImages, tune
+from bob.extraction.runtimes.choices import choice_path, load_choice, save_choice
 from bob.extraction.runtimes.runtime import Runtime
 from bob.features.shard import Effort
 from bob.specs import Output
+
+MAX_TUNINGS = 5
+"""How often a backbone is tuned on a machine that is never quiet."""
+
+
+@dataclass(eq=False)
+class _DeviceRuntime:
+    """The runtime of one device for some outputs."""
+
+    tuned: Tuned
+    tunings: int = 1
+    blocks: int = 0
+    """Blocks embedded since it was tuned last."""
+    meter: LoadMeter = field(default_factory=LoadMeter)
+
+    def should_be_tuned_again(self) -> bool:
+        """Whether the choice rests on disturbed measurements and the machine is quiet now.
+
+        Each attempt waits twice as many blocks as the one before.
+        """
+        if self.tuned.is_settled or self.tunings >= MAX_TUNINGS:
+            return False
+        self.blocks += 1
+        return self.blocks >= 2**self.tunings and not self.meter.read().is_disturbed
 
 
 @dataclass(eq=False)
@@ -26,25 +53,36 @@ class Embedder:
     """One of `bob.extraction.runtimes.autotune.RUNTIMES`, or auto."""
     batch_size: int | None = None
     """None lets autotuning choose."""
-    choice_file: Path | None = None
-    """Saves the fastest runtime and batch size."""
+    cache: Path | None = None
+    """Folder in which the choice of a runtime is saved."""
     expected_images: int = 0
-    """Images that this backbone will embed in this process."""
-    _ready: dict[tuple[int, tuple[Output, ...]], Runtime] = field(default_factory=dict)
+    """Images that this backbone embeds in this process, stored ones included."""
+    _ready: dict[tuple[int, tuple[Output, ...]], _DeviceRuntime] = field(default_factory=dict)
 
     @property
     def backbone(self) -> Backbone:
         return self.backbones[0]
 
+    @property
+    def runtimes(self) -> list[Runtime]:
+        """The runtimes in use, one per device and set of outputs."""
+        return [ready.tuned.runtime for ready in self._ready.values()]
+
     def embed(
-        self, device: int, crops: torch.Tensor, outputs: Sequence[Output], among: Sequence[Output]
+        self,
+        device: int,
+        crops: torch.Tensor,
+        outputs: Sequence[Output],
+        among: Sequence[Output],
+        pause: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext,
     ) -> tuple[Embedded, Effort]:
         """Embed crops (n, 3, H, W) uint8 on one of the devices.
 
         `among` are all outputs of the pass, for which a runtime is made once; `outputs` are those
-        that are wanted now. Returns the features and what they cost, decoding excluded.
+        that are wanted now. `pause` keeps other threads from working while runtimes are measured.
+        Returns the features and what they cost, decoding excluded.
         """
-        runtime = self._runtime(device, crops, tuple(among))
+        runtime = self._runtime(device, crops, tuple(among), pause)
         start = time.perf_counter()
         embedded = runtime.embed(crops, outputs)
         seconds = time.perf_counter() - start
@@ -61,16 +99,33 @@ class Embedder:
         )
         return embedded, effort
 
-    def _runtime(self, device: int, crops: torch.Tensor, outputs: tuple[Output, ...]) -> Runtime:
-        """Return the runtime of a device, chosen on the first images that it sees."""
-        key = (device, outputs)
-        if key not in self._ready:
-            backbone = self.backbones[device]
-            if self.runtime == "eager" and self.batch_size:
-                self._ready[key] = Eager(backbone, self.batch_size)
-            else:
-                images = TuningImages(crops, self.expected_images, outputs)
-                self._ready[key] = make_runtime(
-                    backbone, images, self.runtime, self.batch_size, self.choice_file
-                )
-        return self._ready[key]
+    def _runtime(
+        self,
+        device: int,
+        crops: torch.Tensor,
+        outputs: tuple[Output, ...],
+        pause: Callable[[], AbstractContextManager[None]],
+    ) -> Runtime:
+        """Return the runtime of a device, tuned on the first images that it sees."""
+        backbone, key = self.backbones[device], (device, outputs)
+        ready = self._ready.get(key)
+        if ready is None or ready.should_be_tuned_again():
+            images = TuningImages(crops, self.expected_images, outputs, pause)
+            file = self._choice_file(backbone, outputs)
+            saved = load_choice(file) if file and ready is None else None
+            before = ready.tuned if ready else None
+            tuned = tune(backbone, images, self.runtime, self.batch_size, saved, before)
+            is_good = tuned.is_settled and tuned.choice != saved and len(crops) >= TIMED_IMAGES
+            if file and tuned.choice and is_good:
+                save_choice(file, tuned.choice)
+            ready = _DeviceRuntime(tuned, ready.tunings + 1 if ready else 1)
+            self._ready[key] = ready
+        return ready.tuned.runtime
+
+    def _choice_file(self, backbone: Backbone, outputs: Sequence[Output]) -> Path | None:
+        """Return where the choice is saved; None where it is given by name or by batch size."""
+        if self.cache is None or self.runtime != "auto" or self.batch_size:
+            return None
+        forward, geometry = backbone.forward_facts(), backbone.geometry.facts()
+        device, precision = backbone.device, backbone.precision
+        return choice_path(self.cache, forward, geometry, outputs, device, precision)

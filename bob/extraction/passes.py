@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from bob.datasets.dataset import Split
 from bob.errors import BobError, StoreError, UnreadableImageError
 from bob.extraction.accumulators import Accumulator
-from bob.extraction.blocks import ImageBlock, image_blocks
+from bob.extraction.blocks import Decoders, ImageBlock, image_blocks
 from bob.extraction.embedder import Embedder
 from bob.extraction.progress import ProgressListener, Spent
 from bob.extraction.runtimes.memory import keep_freed_memory
@@ -88,8 +88,9 @@ def run_pass(
     )
     devices = min((len(member.embedder.backbones) for member in members), default=1)
     with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool:
+        decoders = Decoders(pool)
         run = [
-            _DeviceWorker(device, split, members, store, listener, queue, pool, skip_bad)
+            _DeviceWorker(device, split, members, store, listener, queue, decoders, skip_bad)
             for device in range(devices)
         ]
         try:
@@ -126,7 +127,7 @@ class _DeviceWorker:
     store: FeatureStore
     listener: ProgressListener
     queue: SpanQueue
-    pool: ThreadPoolExecutor
+    decoders: Decoders
     skip_bad: bool
 
     def work(self) -> None:
@@ -135,7 +136,8 @@ class _DeviceWorker:
         pinned = any(backbone.device.type == "cuda" for backbone in backbones)
         sinks: dict[Member, list[_Sink]] = {}
         bad: dict[int, str] = {}
-        for block in image_blocks(self.split, self.queue, geometries, self.pool, pinned=pinned):
+        blocks = image_blocks(self.split, self.queue, geometries, self.decoders, pinned=pinned)
+        for block in blocks:
             if not sinks:
                 sinks = self._open_sinks(block.span)
             forward = sum(self._embed(block, member, sinks[member]) for member in sinks)
@@ -186,7 +188,7 @@ class _DeviceWorker:
         geometry = member.embedder.backbones[self.device].geometry
         try:
             embedded, effort = member.embedder.embed(
-                self.device, block.crops[geometry], outputs, member.outputs
+                self.device, block.crops[geometry], outputs, member.outputs, self.decoders.paused
             )
             for sink in sinks:
                 sink.add(block.positions, embedded[sink.target.output])

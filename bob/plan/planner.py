@@ -12,6 +12,7 @@ from bob.errors import (
     UnavailableError,
 )
 from bob.io.digest import digest
+from bob.metrics.score_ranges import score_problem
 from bob.plan.keys import result_key
 from bob.plan.plan import (
     Cell,
@@ -203,7 +204,7 @@ class _Planner:
         if self.request.settings.fresh:
             return False
         record = self.records.find(cell.task, cell.dataset, cell.backbone, cell.key)
-        if record is None or record.status != "ok":
+        if record is None or record.status != "ok" or score_problem(record):
             return False
         bad = record.dataset is not None and bool(record.dataset.bad_images)
         return self.request.settings.skip_bad or not bad
@@ -274,7 +275,7 @@ class _Passes:
                 forwards=(),
             )
             self._forwards[group] = {}
-        backbone = self._name(need.backbone.forward)
+        backbone = self._name(need.backbone)
         forward = self._forwards[group].get(backbone, Forward(backbone=backbone))
         output = str(need.backbone.output)
         if isinstance(need, StatisticsNeed):
@@ -289,11 +290,14 @@ class _Passes:
             changes = {"outputs": {**forward.outputs, output: key}}
         self._forwards[group][backbone] = forward.model_copy(update=changes)
 
-    def _name(self, forward: BackboneSpec) -> str:
-        """Return the name of a forward pass in the plan."""
-        entry = self.backbones.get(forward.name)
-        if entry is not None and entry.forward == forward:
-            return forward.name
-        name = f"{forward.name}~{digest(plain(forward))[:8]}"
-        self.backbones[name] = forward
+    def _name(self, backbone: BackboneSpec) -> str:
+        """Return the name of a backbone's forward pass in the plan.
+
+        A variant of an entry that takes another forward pass has a name of its own.
+        """
+        entry = self.backbones.get(backbone.name)
+        if entry is not None and entry.forward == backbone.forward:
+            return backbone.name
+        name = f"{backbone.name}~{digest(plain(backbone.forward))[:8]}"
+        self.backbones.setdefault(name, backbone)
         return name

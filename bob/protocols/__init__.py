@@ -57,9 +57,22 @@ def needs_of_task(task: TaskSpec, dataset: Dataset, backbone: BackboneSpec) -> N
                 f"takes datasets of kind {' or '.join(sorted(protocol.kinds))}; dataset "
                 f"{dataset.name!r} is of kind {dataset.kind}."
             )
-        return protocol.needs(task.settings, dataset, backbone)
+        needs = protocol.needs(task.settings, dataset, backbone)
+        for need in needs:
+            _refuse_grids(need)
+        return needs
     except NotApplicableError as error:
         raise NotApplicableError(f"task {task.name!r}: {error}", subject=error.subject) from error
+
+
+def _refuse_grids(need: Need) -> None:
+    """Raise NotApplicableError where one row per image is read and the output is a feature map."""
+    if isinstance(need, FeatureNeed) and need.backbone.output.is_grid and not need.accepts_grids:
+        raise NotApplicableError(
+            f"reads one row per image, and output {str(need.backbone.output)!r} is a feature map; "
+            "choose one that is pooled, such as mean_patch.",
+            subject="backbone",
+        )
 
 
 def _built_in() -> Iterator[Protocol[Any, Any]]:

@@ -21,6 +21,8 @@ class FeatureNeed:
     images: ImageSet
     optional: bool = False
     """Whether the need is dropped, rather than an error, where the backbone refuses the variant."""
+    accepts_grids: bool = False
+    """Whether feature maps (H, W, D) will do as well as rows (D,)."""
 
     @property
     def name(self) -> str:

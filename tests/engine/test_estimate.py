@@ -8,7 +8,7 @@ import pytest
 from bob.backbones.card import Card
 from bob.engine import estimate as module
 from bob.engine.estimate import DECODE_SECONDS, PROBE_SECONDS, Estimate, estimate
-from bob.extraction.runtimes.autotune import Choice
+from bob.extraction.runtimes.choices import Choice
 from bob.plan import Cell, Forward, Pass, Plan, Workspace
 from bob.plan.request import Machine, Places, RunSettings
 from tests.builders.protocols import BASELINE

@@ -134,7 +134,7 @@ def test_statistics_of_parts_cover_the_images_of_the_part_alone(
     monkeypatch.setattr("bob.features.sharding.SPAN_IMAGES", 32)
     parts = [np.arange(1, 97, 2), np.array([98, 4, 64, 3, 40])]
     targets = [statistics_target(split)]
-    for number, positions in enumerate(parts):
+    for positions in parts:
         part = split.part("whole", positions)
         assert part.origin is not None
         key = MOMENTS.key(features_key(GRID, COUNT), part.fingerprint)

@@ -17,7 +17,7 @@ from bob.backbones.loaders.timm import TimmFeatures
 from bob.backbones.pixels.geometry import Geometry, Normalisation
 from bob.datasets.open import open_dataset, spec_from_data_flag
 from bob.errors import UnreadableImageError
-from bob.extraction import blocks, embedder
+from bob.extraction import blocks
 from bob.extraction.blocks import BLOCK_IMAGES
 from bob.extraction.embedder import Embedder
 from bob.extraction.passes import Member, Target, auto_workers, bad_images_message, run_pass
@@ -75,7 +75,7 @@ def batches_of(member: Member, device: int = 0) -> list[int]:
 
 
 def runtimes_of(member: Member):
-    return list(member.embedder._ready.values())
+    return member.embedder.runtimes
 
 
 @pytest.fixture
@@ -276,24 +276,6 @@ def test_features_do_not_depend_on_how_they_were_computed(split, short_spans, wa
     features = store.read(key)
     assert features.positions.tolist() == list(range(len(split)))
     assert np.abs(features.rows - reference).max() <= 1e-5 * np.abs(reference).max()
-
-
-def test_a_resumed_pass_chooses_its_runtime_as_the_stopped_one(
-    split, short_spans, store, monkeypatch
-):
-    """The choice counts all images of the split, stored ones included."""
-    totals = []
-    real = embedder.make_runtime
-    monkeypatch.setattr(
-        embedder,
-        "make_runtime",
-        lambda backbone, images, *how: totals.append(images.total) or real(backbone, images, *how),
-    )
-    key = dataclasses.replace(KEY, count=len(split))
-    embed(split, [small_network(key, None)], store)
-    (store.folder(key) / "000001.safetensors").unlink()
-    embed(split, [small_network(key, None)], store)
-    assert totals == [len(split), len(split)]
 
 
 def small_network(key, batch_size, devices=1, runtime="eager"):

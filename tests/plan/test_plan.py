@@ -4,15 +4,18 @@ import dataclasses
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bob.backbones.backbone import Backbone
+from bob.engine import worker as worker_module
 from bob.engine.engine import EngineListener
 from bob.engine.local import LocalEngine
 from bob.engine.worker import Worker
 from bob.errors import ConfigError, DatasetError, PlanMismatchError
+from bob.extraction import embedder as embedder_module
 from bob.plan import (
     Machine,
     Places,
@@ -25,7 +28,7 @@ from bob.plan import (
     read_plan,
 )
 from bob.registry import Selected, load_registry
-from bob.specs import DatasetSpec, FolderSource
+from bob.specs import GRID, DatasetSpec, FolderSource, Output
 from tests.builders.photos import make_photos
 
 REGISTRY = load_registry()
@@ -111,6 +114,74 @@ def test_variants_are_named_in_the_plan(request_of):
     assert variants and all(re.fullmatch(r"raw_pixels~[0-9a-f]{8}", name) for name in variants)
     entry = plan.backbones["raw_pixels"]
     assert all(plan.backbones[name].preprocessing != entry.preprocessing for name in variants)
+
+
+def test_a_feature_map_is_refused_where_one_row_per_image_is_read(request_of):
+    """Before anything is embedded, and for this backbone alone."""
+    request = request_of("knn", backbones=("raw_pixels",))
+    grid = request.backbones[0].spec.variant(output=GRID).model_copy(update={"name": "grid"})
+    card = make_workspace(request).card(request.backbones[0].spec)
+    workspace = make_workspace(request)
+    workspace._cards[grid] = card.model_copy(update={"shape": (2, 2, 3)})
+    request = replace(request, backbones=[*request.backbones, Selected(grid, exact=True)])
+    plan = make_plan(request, workspace)
+    assert {cell.backbone for cell in plan.cells} == {"raw_pixels"}
+    assert {unscored.reason for unscored in plan.not_applicable} == {
+        "task 'knn': reads one row per image, and output 'grid' is a feature map; "
+        "choose one that is pooled, such as mean_patch."
+    }
+
+
+def test_a_variant_in_the_plan_is_one_that_its_loader_accepts(request_of, monkeypatch):
+    """Its forward pass may have no output of the usual name; the entry's own output is kept."""
+    request = request_of("resize_normalise", backbones=("raw_pixels",))
+    spec = request.backbones[0].spec.model_copy(update={"output": Output(pool="mean_patch")})
+    request = replace(request, backbones=[Selected(spec, exact=True)])
+    card = make_workspace(request_of("knn")).card(REGISTRY.backbones["raw_pixels"])
+
+    def card_of(self, of):
+        mode = of.preprocessing.crop_mode if of.preprocessing else None
+        return card.model_copy(update={"geometry": card.geometry | {"crop_mode": mode}})
+
+    monkeypatch.setattr(Workspace, "card", card_of)
+    plan = make_plan(request)
+    assert len(plan.backbones) > 1
+    assert {str(of.output) for of in plan.backbones.values()} == {"mean_patch"}
+
+
+def test_a_backbone_is_loaded_once_for_all_passes(request_of, monkeypatch):
+    request = request_of("knn", backbones=("raw_pixels", "channel_statistics"))
+    make_plan(request)  # makes the cards
+    workspace, loaded = make_workspace(request), []
+    real = worker_module.load_backbone
+
+    def load(spec, device, precision, *, offline):
+        loaded.append(spec.name)
+        return real(spec, device, precision, offline=offline)
+
+    monkeypatch.setattr(worker_module, "load_backbone", load)
+    plan = make_plan(request, workspace)
+    assert len(plan.passes) == 4
+    run(plan, workspace)
+    assert sorted(loaded) == ["channel_statistics", "raw_pixels"]
+
+
+def test_a_resumed_run_chooses_its_runtimes_as_the_stopped_one(request_of, monkeypatch):
+    """What pays is decided over all images of the plan, stored ones included."""
+    request = replace(request_of("knn", backbones=("raw_pixels",)), machine=Machine(runtime="auto"))
+    totals, real = [], embedder_module.tune
+    monkeypatch.setattr(
+        embedder_module,
+        "tune",
+        lambda backbone, images, *how: totals.append(images.total) or real(backbone, images, *how),
+    )
+    plan = make_plan(request)
+    run(plan, make_workspace(request))
+    shards = sorted(request.places.features().root.rglob("*.safetensors"))
+    assert len(shards) == 4
+    shards[1].unlink()
+    run(plan, make_workspace(request))
+    assert totals == [sum(one.count for one in plan.passes)] * 2
 
 
 def test_parts_are_disjoint_complete_and_self_contained(request_of):

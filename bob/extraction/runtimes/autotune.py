@@ -1,80 +1,84 @@
-"""Autotuning: the fastest runtime and batch size, measured on the first images of a pass.
+"""Autotuning: the fastest runtime and batch size, measured on the first images.
 
-The choice is saved per backbone and device. Only runtimes whose features agree with those of eager
-PyTorch are used, and they are compared again at the start of every pass, on its own images. A
-runtime is prepared only where the images of the split can repay it, stored images included, so
-that a resumed run decides like the run that was stopped. Baselines always run in eager PyTorch:
-beside decoding they take no time, and the features that everything else is measured by must not
-vary.
+A backbone is tuned once per process, for all images that the process is going to embed: a candidate
+is tried where what it usually saves repays its preparation. Decoding pauses while a runtime is
+measured. Where another process takes the processor meanwhile, every runtime is measured again, in
+turn, and a choice that no quiet measurement supports is used but not saved, and repeated later.
+
+A saved choice is prepared and timed shortly. Where its speed has changed by a factor of
+CHANGED_SPEED, all candidates are tried again. Only runtimes whose features agree with those of
+eager PyTorch, on images of the pass and on noise, are ever used. Baselines always run in eager
+PyTorch: beside decoding they take no time, and what everything else is measured by must not vary.
 """
 
-import json
+import contextlib
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from importlib.util import find_spec
-from pathlib import Path
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
 
 import torch
 
 from bob.backbones.backbone import Backbone
-from bob.errors import StoreError
-from bob.extraction.runtimes.compiled import Compiled
+from bob.errors import first_line
+from bob.extraction.machine_load import LoadMeter
+from bob.extraction.runtimes.candidates import Candidate, repays, usable_candidates
+from bob.extraction.runtimes.choices import Choice, Trial
 from bob.extraction.runtimes.eager import Eager, is_out_of_memory
-from bob.extraction.runtimes.onnx import OnnxRuntime
-from bob.extraction.runtimes.openvino import OpenVino
-from bob.extraction.runtimes.runtime import Runtime, agree
-from bob.io.files import write_atomically
+from bob.extraction.runtimes.runtime import TOLERANCE, Runtime, largest_difference
 from bob.specs import Output
 
 RUNTIMES = ("eager", "openvino", "onnxruntime", "compile")
 CPU_BATCHES, DEVICE_BATCHES = (4, 16, 1), (64, 128, 256)
 """Batch sizes to try, the likeliest first. On a CPU small batches are the fastest, since their
 activations stay in its caches."""
+BATCH_SPEEDUP = 1.03
+"""Factor by which another batch size may be faster than the first."""
 COMPARED_IMAGES = 8
 """Images whose features are compared with eager PyTorch's."""
 TIMED_IMAGES = 16
-"""Images that time one candidate on a CPU; a device takes the whole first block."""
-TUNING_SHARE = 0.05
-"""Largest share of the time of the pass that the search for a batch size may take."""
+"""Images that time one runtime on a CPU; a device takes the whole first block."""
+TIMINGS, TIMED_SECONDS, MAX_TIMINGS = 2, 0.2, 10
+"""How often they do: twice, or more where that takes too short a time to see what else the
+processor does."""
 MIN_SPEEDUP = 1.03
-"""How many times faster than the best so far a candidate must be: less is noise."""
+"""How many times faster than eager PyTorch a runtime must be: less is noise."""
+CHANGED_SPEED = 1.3
+"""Factor by which the speed of a saved choice must differ for all candidates to be tried again."""
+CHECK_SHARE = 0.05
+"""Largest share of all images that may time a saved choice."""
+QUIET_ROUNDS = 3
+"""Largest number of rounds in which all runtimes are measured again after a disturbance."""
 
 
-@dataclass(frozen=True)
-class Candidate:
-    """A runtime other than eager PyTorch, and what is expected of it before it is tried."""
+@dataclass(frozen=True, eq=False)
+class TuningImages:
+    """The first images of a pass, and what is known of those to come."""
 
-    name: str
-    make: Callable[[Backbone, Sequence[Output], int], Runtime]
-    package: str
-    setup_seconds: float
-    """Time to prepare it, for a backbone of 10 to 100 M parameters."""
-    speedup: float
-    """Least factor by which it is faster where it is faster at all, as measured by
-    benchmarks/extraction.py."""
-    cpu_only: bool = True
-
-    def repays(self, eager_seconds: float) -> bool:
-        """Return whether it saves more of a pass than it takes to prepare."""
-        return eager_seconds * (1 - 1 / self.speedup) > self.setup_seconds
+    crops: torch.Tensor
+    """(n, 3, H, W) uint8."""
+    total: int
+    """Images that the process embeds with this backbone in all, stored ones included: a run that
+    resumes decides like the run that was stopped."""
+    outputs: Sequence[Output]
+    pause: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext
+    """Pauses the decoding threads."""
 
 
-CANDIDATES = (
-    Candidate("openvino", OpenVino, "openvino", 3.0, 1.4),
-    Candidate("onnxruntime", OnnxRuntime, "onnxruntime", 5.0, 1.4),
-    Candidate("compile", Compiled, "torch", 40.0, 1.2, cpu_only=False),
-)
+@dataclass(eq=False)
+class Tuned:
+    """A runtime that is ready to embed, and why it was chosen."""
 
+    runtime: Runtime
+    choice: Choice | None = None
+    """None where nothing was measured."""
+    prepared: "dict[tuple[str, int], _Prepared]" = field(default_factory=dict)
+    """Runtimes that another round of tuning needs again; empty once the choice is settled."""
 
-@dataclass(frozen=True)
-class Choice:
-    """The fastest runtime and batch size, as saved."""
-
-    runtime: str
-    batch_size: int
-    seconds_per_image: float
+    @property
+    def is_settled(self) -> bool:
+        return self.choice is None or not self.choice.is_disturbed
 
 
 def default_batch(device: str) -> int:
@@ -82,154 +86,259 @@ def default_batch(device: str) -> int:
     return CPU_BATCHES[0] if device == "cpu" else DEVICE_BATCHES[0]
 
 
-def available(backbone: Backbone) -> list[Candidate]:
-    """Return the candidates that can run a backbone here.
-
-    Only eager PyTorch runs reduced precisions, which each runtime rounds in its own way.
-    """
-    return _usable(backbone.precision, backbone.device.type)
-
-
-def expected_seconds(eager_seconds: float, runtime: str, device: str, precision: str) -> float:
-    """Return the expected time of a pass before autotuning.
-
-    `eager_seconds` is the time that eager PyTorch takes. Candidates that repay their setup count
-    with their least speedup.
-    """
-    candidates = [
-        candidate
-        for candidate in _usable(precision, device.split(":")[0])
-        if runtime in ("auto", candidate.name) and candidate.repays(eager_seconds)
-    ]
-    return min(
-        [
-            eager_seconds,
-            *(
-                candidate.setup_seconds + eager_seconds / candidate.speedup
-                for candidate in candidates
-            ),
-        ]
-    )
-
-
-def _usable(precision: str, device_type: str) -> list[Candidate]:
-    if precision != "float32":
-        return []
-    return [
-        candidate
-        for candidate in CANDIDATES
-        if find_spec(candidate.package) and (device_type == "cpu" or not candidate.cpu_only)
-    ]
-
-
-@dataclass(frozen=True, eq=False)
-class TuningImages:
-    """The first images of a pass, and how many there are in all."""
-
-    crops: torch.Tensor
-    """(n, 3, H, W) uint8."""
-    total: int
-    """Images of the split, stored ones included."""
-    outputs: Sequence[Output]
-
-
-def make_runtime(
+def tune(
     backbone: Backbone,
     images: TuningImages,
     requested: str,
-    batch_size: int | None,
-    choice_file: Path | None,
-) -> Runtime:
-    """Return the runtime of a pass, ready to embed.
+    batch_size: int | None = None,
+    saved: Choice | None = None,
+    before: Tuned | None = None,
+) -> Tuned:
+    """Return the fastest runtime.
 
-    `requested` is "auto" or one of RUNTIMES. A `batch_size` of None is chosen by measuring.
-    `choice_file` saves the choice. A runtime whose features differ from eager PyTorch's is never
-    used, even where it is requested by name: eager PyTorch runs what another runtime cannot.
+    `requested` is "auto" or one of RUNTIMES. A `batch_size` of None is chosen by measuring. `saved`
+    is the choice of another process, `before` the unsettled one of this process. A runtime whose
+    features differ from eager PyTorch's is never used, even where it is requested by name: eager
+    PyTorch runs what another runtime cannot.
     """
     eager = Eager(backbone, batch_size or default_batch(backbone.device.type))
     if backbone.spec.loader == "baseline":
-        return eager
+        return Tuned(eager)
     candidates = [
-        candidate for candidate in available(backbone) if requested in ("auto", candidate.name)
+        candidate
+        for candidate in usable_candidates(backbone.precision, backbone.device.type)
+        if requested in ("auto", candidate.name)
     ]
-    choice = load_choice(choice_file) if choice_file and requested == "auto" else None
-    names = ["eager", *(candidate.name for candidate in candidates)]
-    if choice and choice.runtime in names:
-        return _chosen_before(choice, eager, images, batch_size)
-    fastest = _fastest_runtime(eager, candidates, images, forced=requested != "auto")
-    runtime, seconds = fastest if batch_size else _tune_batch_size(*fastest, eager, images)
-    tuned = requested == "auto" and not batch_size and len(images.crops) >= TIMED_IMAGES
-    if choice_file and tuned:
-        save_choice(choice_file, Choice(runtime.name, runtime.batch_size, seconds))
-    return runtime
+    if batch_size and (requested == "eager" or not candidates):
+        return Tuned(eager)
+    search = _Search(eager, images, dict(before.prepared) if before else {})
+    if saved and requested == "auto":
+        tuned = _tune_from(saved, search, candidates, batch_size)
+        if tuned:
+            return tuned
+    with images.pause() if backbone.device.type == "cpu" else contextlib.nullcontext():
+        return search.run(candidates, batch_size, forced=requested != "auto")
 
 
-def _chosen_before(
-    choice: Choice, eager: Eager, images: TuningImages, batch_size: int | None
-) -> Runtime:
-    """Return the saved choice where it still agrees and the images repay preparing it."""
-    eager.batch_size = batch_size or choice.batch_size
-    candidate = next((each for each in CANDIDATES if each.name == choice.runtime), None)
-    if candidate is None:
-        return eager
-    eager_seconds = choice.seconds_per_image * candidate.speedup * images.total
-    if not candidate.repays(eager_seconds):
-        return eager
-    return _prepare(candidate, eager, images, eager.batch_size) or eager
+def _tune_from(
+    saved: Choice, search: "_Search", candidates: Sequence[Candidate], batch_size: int | None
+) -> Tuned | None:
+    """Return the saved choice; None where the candidates have to be tried again."""
+    images, size = search.images, batch_size or saved.batch_size
+    candidate = next((each for each in candidates if each.name == saved.runtime), None)
+    if candidate is None and saved.runtime != "eager":
+        return None
+    too_few = saved.seconds(images.total) >= saved.eager_seconds(images.total)
+    if candidate is None or too_few:
+        search.eager.batch_size = size if candidate is None else search.eager.batch_size
+        return Tuned(search.eager, saved)
+    runtime = search.prepare(candidate, size).runtime
+    if runtime is None:
+        return None
+    if size == saved.batch_size and CHECK_SHARE * images.total >= TIMED_IMAGES:
+        with images.pause():
+            meter = LoadMeter()
+            seconds = _seconds_per_image(runtime, images)
+            ratio = seconds / saved.seconds_per_image
+        changed = max(ratio, 1 / max(ratio, 1e-9)) > CHANGED_SPEED
+        if changed and not meter.read().is_disturbed:
+            return None
+    return Tuned(runtime, saved)
 
 
-def _fastest_runtime(
-    eager: Eager, candidates: Sequence[Candidate], images: TuningImages, *, forced: bool
-) -> tuple[Runtime, float]:
-    """Return the fastest runtime at the first batch size, and its seconds per image.
-
-    A forced candidate is used if it agrees, whether it is faster or not.
-    """
-    fastest: Runtime = eager
-    least = _seconds_per_image(eager, images)
-    for candidate in candidates:
-        if forced or candidate.repays(least * images.total):
-            runtime = _prepare(candidate, eager, images, eager.batch_size)
-            seconds = _seconds_per_image(runtime, images) if runtime else math.inf
-            if runtime and (forced or seconds * MIN_SPEEDUP < least):
-                fastest, least = runtime, seconds
-    return fastest, least
+@dataclass(frozen=True, eq=False)
+class _Prepared:
+    runtime: Runtime | None
+    setup_seconds: float
+    problem: str | None = None
 
 
-def _tune_batch_size(
-    fastest: Runtime, least: float, eager: Eager, images: TuningImages
-) -> tuple[Runtime, float]:
-    """Return a runtime at its fastest batch size, and its seconds per image.
+class _Search:
+    """One tuning of one backbone on one device."""
 
-    The search ends when it has taken TUNING_SHARE of the pass.
-    """
-    first, start, allowed = fastest, time.perf_counter(), TUNING_SHARE * least * images.total
-    for size in (CPU_BATCHES if eager.backbone.device.type == "cpu" else DEVICE_BATCHES)[1:]:
-        if time.perf_counter() - start > allowed:
-            break
-        runtime = _with_batch_size(first, eager, images, size)
-        seconds = _seconds_per_image(runtime, images) if runtime else math.inf
-        if runtime and seconds * MIN_SPEEDUP < least:
-            fastest, least = runtime, seconds
-    return fastest, least
+    def __init__(
+        self, eager: Eager, images: TuningImages, prepared: "dict[tuple[str, int], _Prepared]"
+    ) -> None:
+        self.eager, self.images, self.kept = eager, images, prepared
+        self.trials: list[Trial] = []
+        self.runtimes: list[Runtime] = []
+        """The runtimes that were measured; those of `trials` that have a speed, in order."""
+        self.is_disturbed = False
+        self.meter = LoadMeter()
+
+    def run(
+        self, candidates: Sequence[Candidate], batch_size: int | None, *, forced: bool
+    ) -> Tuned:
+        """Try what may repay, and return the fastest."""
+        _warm_up(self.eager, self.images)
+        self._measure(self.eager, 0.0)
+        for candidate in candidates:
+            if forced or self._may_repay(candidate):
+                self._try(candidate, self.eager.batch_size)
+        if batch_size is None:
+            self._try_batch_sizes(candidates, forced=forced)
+        self._repeat_where_disturbed()
+        return self._tuned(forced=forced)
+
+    def prepare(self, candidate: Candidate, batch_size: int) -> _Prepared:
+        """Prepare a candidate and compare its features with eager PyTorch's.
+
+        Its runtime is None where it cannot run the backbone or gives other features.
+        """
+        key = candidate.name, batch_size
+        if key in self.kept:
+            return self.kept[key]
+        start = time.perf_counter()
+        try:
+            runtime = candidate.make(self.eager.backbone, self.images.outputs, batch_size)
+            difference = max(self._difference(runtime, crops) for crops in self._compared())
+        except Exception as error:  # a compiler can fail on any graph in any way
+            problem = f"cannot run it: {type(error).__name__}: {first_line(error)}"
+            return _Prepared(None, time.perf_counter() - start, problem)
+        seconds = time.perf_counter() - start
+        if difference <= TOLERANCE:
+            self.kept[key] = _Prepared(runtime, seconds)
+            return self.kept[key]
+        problem = f"features differ from eager PyTorch's by {difference:.1e} of the largest value"
+        return _Prepared(None, seconds, problem)
+
+    def _compared(self) -> list[torch.Tensor]:
+        """Images of the pass, and noise: on both the features have to agree."""
+        noise = torch.randint(
+            256,
+            (2, *self.images.crops.shape[1:]),
+            dtype=torch.uint8,
+            generator=torch.Generator().manual_seed(2),
+        )
+        return [self.images.crops[:COMPARED_IMAGES], noise]
+
+    def _difference(self, runtime: Runtime, crops: torch.Tensor) -> float:
+        outputs = self.images.outputs
+        return largest_difference(runtime.embed(crops, outputs), self.eager.embed(crops, outputs))
+
+    def _best(self) -> Trial:
+        return min(
+            (trial for trial in self.trials if trial.seconds_per_image is not None),
+            key=lambda trial: trial.seconds_per_image or math.inf,
+        )
+
+    def _remaining_seconds(self) -> float:
+        """Return how long all images take with the best runtime so far."""
+        return self.images.total * (self._best().seconds_per_image or 0.0)
+
+    def _may_repay(self, candidate: Candidate) -> bool:
+        is_first = self._best().runtime == "eager"
+        speedup = candidate.speedup if is_first else candidate.further_speedup
+        if repays(self._remaining_seconds(), speedup, candidate.setup_seconds):
+            return True
+        problem = "not tried: too few images to repay it"
+        self.trials.append(Trial(candidate.name, self.eager.batch_size, problem=problem))
+        return False
+
+    def _try(self, candidate: Candidate, batch_size: int) -> None:
+        prepared = self.prepare(candidate, batch_size)
+        if prepared.runtime is None:
+            self.trials.append(
+                Trial(candidate.name, batch_size, prepared.setup_seconds, None, prepared.problem)
+            )
+        else:
+            self._measure(prepared.runtime, prepared.setup_seconds)
+
+    def _try_batch_sizes(self, candidates: Sequence[Candidate], *, forced: bool) -> None:
+        """Try other batch sizes of the best runtime, as long as they may repay."""
+        best = self._best()
+        if forced and candidates:
+            best = next((t for t in self.trials if t.runtime == candidates[0].name), best)
+        candidate = next((each for each in candidates if each.name == best.runtime), None)
+        sizes = CPU_BATCHES if self.eager.backbone.device.type == "cpu" else DEVICE_BATCHES
+        for size in sizes:
+            if size == best.batch_size:
+                continue
+            timing = 2 * len(self._timed()) * (best.seconds_per_image or math.inf)
+            if not repays(self._remaining_seconds(), BATCH_SPEEDUP, best.setup_seconds + timing):
+                return
+            if candidate is None:
+                self._measure(Eager(self.eager.backbone, size), 0.0)
+            else:
+                self._try(candidate, size)
+
+    def _timed(self) -> torch.Tensor:
+        on_cpu = self.eager.backbone.device.type == "cpu"
+        return self.images.crops[:TIMED_IMAGES] if on_cpu else self.images.crops
+
+    def _measure(self, runtime: Runtime, setup_seconds: float) -> None:
+        self.meter.read()
+        seconds = _seconds_per_image(runtime, self.images)
+        self.is_disturbed |= self.meter.read().is_disturbed
+        if math.isfinite(seconds):
+            self.runtimes.append(runtime)
+            self.trials.append(Trial(runtime.name, runtime.batch_size, setup_seconds, seconds))
+        else:
+            problem = "the images do not fit in memory"
+            self.trials.append(
+                Trial(runtime.name, runtime.batch_size, setup_seconds, None, problem)
+            )
+
+    def _repeat_where_disturbed(self) -> None:
+        """Measure all runtimes again in turn, until a round is quiet.
+
+        After the last round the fastest of all measurements count: a disturbance only slows down.
+        """
+        for _ in range(QUIET_ROUNDS):
+            if not self.is_disturbed or len(self.runtimes) < 2:
+                return
+            self.meter.read()
+            seconds = [_seconds_per_image(runtime, self.images) for runtime in self.runtimes]
+            self.is_disturbed = self.meter.read().is_disturbed
+            measured = iter(seconds)
+            for i, trial in enumerate(self.trials):
+                if trial.seconds_per_image is not None:
+                    new = next(measured)
+                    fastest = min(new, trial.seconds_per_image)
+                    self.trials[i] = replace(
+                        trial, seconds_per_image=fastest if self.is_disturbed else new
+                    )
+
+    def _tuned(self, *, forced: bool) -> Tuned:
+        """Return the fastest runtime; a forced candidate whether it is faster or not."""
+        measured = [trial for trial in self.trials if trial.seconds_per_image is not None]
+        speed = dict(zip(self.runtimes, measured, strict=True))
+        choosable = [runtime for runtime in self.runtimes if not forced or runtime.name != "eager"]
+        fastest = min(choosable or self.runtimes, key=lambda each: _seconds(speed[each]))
+        eager = [runtime for runtime in self.runtimes if runtime.name == "eager"]
+        best_eager = min(eager, key=lambda each: _seconds(speed[each]))
+        gain = _seconds(speed[best_eager]) / _seconds(speed[fastest])
+        if not forced and gain < MIN_SPEEDUP:
+            fastest = best_eager
+        choice = Choice(
+            fastest.name,
+            fastest.batch_size,
+            _seconds(speed[fastest]),
+            tuple(self.trials),
+            self.is_disturbed,
+        )
+        return Tuned(fastest, choice, self.kept if self.is_disturbed else {})
 
 
-def _with_batch_size(
-    runtime: Runtime, eager: Eager, images: TuningImages, size: int
-) -> Runtime | None:
-    if runtime is eager:
-        return Eager(eager.backbone, size)
-    candidate = next(each for each in CANDIDATES if each.name == runtime.name)
-    return _prepare(candidate, eager, images, size)
+def _seconds(trial: Trial) -> float:
+    assert trial.seconds_per_image is not None
+    return max(trial.seconds_per_image, 1e-9)
+
+
+def _warm_up(runtime: Runtime, images: TuningImages) -> None:
+    """Let libraries allocate and choose their kernels."""
+    runtime.embed(images.crops[: runtime.batch_size], images.outputs)
 
 
 def _seconds_per_image(runtime: Runtime, images: TuningImages) -> float:
-    """Return the faster of two measurements; infinite where the images do not fit in memory."""
+    """Return the fastest of some measurements; infinite where images do not fit in memory."""
     on_cpu = runtime.backbone.device.type == "cpu"
     crops = images.crops[:TIMED_IMAGES] if on_cpu else images.crops
-    seconds = []
+    seconds: list[float] = []
     try:
-        for _ in range(2):
+        while len(seconds) < TIMINGS or (
+            sum(seconds) < TIMED_SECONDS and len(seconds) < MAX_TIMINGS
+        ):
             start = time.perf_counter()
             runtime.embed(crops, images.outputs)
             seconds.append(time.perf_counter() - start)
@@ -238,44 +347,3 @@ def _seconds_per_image(runtime: Runtime, images: TuningImages) -> float:
             raise
         return math.inf
     return min(seconds) / len(crops)
-
-
-def _prepare(
-    candidate: Candidate, eager: Eager, images: TuningImages, batch_size: int
-) -> Runtime | None:
-    """Return a candidate's runtime.
-
-    None where it cannot run the backbone, or gives other features than eager PyTorch on images of
-    the pass or on noise.
-    """
-    noise = torch.randint(
-        256,
-        (2, *images.crops.shape[1:]),
-        dtype=torch.uint8,
-        generator=torch.Generator().manual_seed(2),
-    )
-    try:
-        runtime = candidate.make(eager.backbone, images.outputs, batch_size)
-        is_same = all(
-            agree(runtime.embed(crops, images.outputs), eager.embed(crops, images.outputs))
-            for crops in (images.crops[:COMPARED_IMAGES], noise)
-        )
-    except Exception:  # a compiler can fail on any graph in any way; eager PyTorch takes over
-        return None
-    return runtime if is_same else None
-
-
-def load_choice(path: Path) -> Choice | None:
-    """Return the saved choice; None where none is saved, or none that can be read."""
-    try:
-        return Choice(**json.loads(path.read_bytes()))
-    except (OSError, ValueError, TypeError):
-        return None
-
-
-def save_choice(path: Path, choice: Choice) -> None:
-    """Save a choice; a full or read-only disk loses the choice but does not stop the run."""
-    try:
-        write_atomically(path, json.dumps(asdict(choice)).encode())
-    except StoreError:
-        return

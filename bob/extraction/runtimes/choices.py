@@ -1,0 +1,126 @@
+"""The fastest runtime of an architecture on this machine, saved with the evidence for it."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bob.errors import StoreError
+from bob.extraction.device import device_name, threads
+from bob.io.digest import digest
+from bob.io.files import write_atomically
+from bob.specs import Output
+
+LIBRARIES = ("torch", "openvino", "onnxruntime")
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What one runtime achieved at one batch size."""
+
+    runtime: str
+    batch_size: int
+    setup_seconds: float = 0.0
+    """Time that it took to prepare, first images included."""
+    seconds_per_image: float | None = None
+    """The fastest of several measurements; None where it is not used."""
+    problem: str | None = None
+    """Why it is not used."""
+
+    @property
+    def text(self) -> str:
+        """The trial as a person reads it."""
+        name = f"{self.runtime}, batches of {self.batch_size}"
+        if self.seconds_per_image is None:
+            return f"{name}: {self.problem}"
+        return f"{name}: {1 / self.seconds_per_image:,.0f} images/s"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The fastest runtime and batch size among those that were tried."""
+
+    runtime: str
+    batch_size: int
+    seconds_per_image: float
+    trials: tuple[Trial, ...] = ()
+    is_disturbed: bool = False
+    """Whether other processes took the processor in every measurement."""
+
+    def seconds(self, images: int) -> float:
+        """Return the time for some images, preparation included."""
+        return self._setup_seconds() + images * self.seconds_per_image
+
+    def eager_seconds(self, images: int) -> float:
+        """Return the time that eager PyTorch takes for some images."""
+        speeds = [
+            trial.seconds_per_image
+            for trial in self.trials
+            if trial.runtime == "eager" and trial.seconds_per_image is not None
+        ]
+        return images * min(speeds, default=self.seconds_per_image)
+
+    def _setup_seconds(self) -> float:
+        return next(
+            (
+                trial.setup_seconds
+                for trial in self.trials
+                if (trial.runtime, trial.batch_size) == (self.runtime, self.batch_size)
+            ),
+            0.0,
+        )
+
+
+def choice_path(
+    cache: Path,
+    forward: Mapping[str, Any],
+    geometry: Mapping[str, Any],
+    outputs: Sequence[Output],
+    device: torch.device,
+    precision: str,
+) -> Path:
+    """Return the file of a choice for a forward pass and a geometry, as a card states them.
+
+    Speed does not depend on the weights, so that all weights of an architecture share one choice.
+    It depends on the threads and on the libraries that compute.
+    """
+    architecture = str(forward.get("architecture", ""))
+    if forward.get("loader") == "timm":
+        architecture = architecture.partition(".")[0]  # without the tag of the weights
+    conditions = {
+        "forward": {**forward, "architecture": architecture},
+        "input_px": geometry.get("input_px"),
+        "outputs": sorted(map(str, outputs)),
+        "precision": precision,
+        "device": [device.type, device_name(device), threads(device)],
+        "libraries": {name: _version(name) for name in LIBRARIES},
+    }
+    return cache / "runtimes" / f"{digest(conditions)}.json"
+
+
+def load_choice(path: Path) -> Choice | None:
+    """Return the saved choice; None where none is saved, or none that can be read."""
+    try:
+        values = json.loads(path.read_bytes())
+        return Choice(**{**values, "trials": tuple(Trial(**trial) for trial in values["trials"])})
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def save_choice(path: Path, choice: Choice) -> None:
+    """Save a choice; a full or read-only disk loses the choice but does not stop the run."""
+    try:
+        write_atomically(path, json.dumps(asdict(choice), indent=1).encode())
+    except StoreError:
+        return
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
