@@ -26,6 +26,8 @@ def run(arguments: argparse.Namespace) -> int:
     )
     comparison = compare_records(arguments.a, arguments.b, selected, gathered.outcomes)
     terminal = Terminal()
+    for problem in gathered.problems:
+        terminal.note(problem)
     if arguments.json:
         terminal.write_line(json.dumps(comparison_json(comparison), indent=1))
     else:

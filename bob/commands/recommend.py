@@ -33,6 +33,8 @@ def run(arguments: argparse.Namespace) -> int:
     )
     advice = advise(records, limits, gathered.per_example, gathered.outcomes)
     terminal = Terminal()
+    for problem in gathered.problems:
+        terminal.note(problem)
     if arguments.json:
         terminal.write_line(json.dumps(advice_json(advice), indent=1))
     else:

@@ -1,5 +1,6 @@
 """From the parts of a result to scores: each metric's value with its interval and n."""
 
+import math
 from collections.abc import Sequence
 
 from bob.errors import UndefinedError
@@ -41,7 +42,15 @@ def _score(part: ResultPart, metric: str, seed: int | None) -> Score:
         if part.outcome is None:
             raise UndefinedError(part.undefined or "there is nothing to score")
         value, low, high, kind = interval(metric, part.outcome, BOOTSTRAP_SEED)
+        if not math.isfinite(value):
+            raise UndefinedError(f"the value is not finite: {value}")
     except UndefinedError as error:
         empty = {"value": None, "low": None, "high": None, "undefined": str(error)}
         return Score(**common, **empty, interval=metric_named(metric).interval)  # type: ignore[arg-type]
-    return Score(**common, value=value, low=low, high=high, interval=kind)  # type: ignore[arg-type]
+    limits = {"low": _finite(low), "high": _finite(high)}
+    return Score(**common, value=value, **limits, interval=kind)  # type: ignore[arg-type]
+
+
+def _finite(limit: float | None) -> float | None:
+    """Return a limit of an interval, or None if there is no bound on that side."""
+    return limit if limit is not None and math.isfinite(limit) else None

@@ -255,16 +255,6 @@ def is_share(metric: str) -> bool:
     )
 
 
-def base_metric(score: str, metrics: Sequence[str]) -> str:
-    """Return the metric that a score's name starts with.
-
-    `top1_k20` gives `top1` and `top1_gain_112px` gives `top1_gain`, the longest match. `metrics`
-    are the task's metrics, beside those of `bob.metrics`.
-    """
-    names = [name for name in (*metrics, *METRICS) if score == name or score.startswith(f"{name}_")]
-    return max(names, key=len, default=score)
-
-
 def facts_by_backbone(records: Iterable[Record]) -> dict[str, BackboneFacts | None]:
     """Return each backbone's facts by name, sorted, from its newest record that has any.
 

@@ -1,21 +1,26 @@
 """Reading of records from results folders and of published tables."""
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from bob.errors import ConfigError
+import numpy as np
+
+from bob.errors import ConfigError, StoreError, first_line
 from bob.io.files import slug
 from bob.leaderboards.board import Board, make_board
 from bob.leaderboards.limits import select_records
 from bob.leaderboards.merge import merge, record_identity
 from bob.leaderboards.per_example import headline_outcomes, per_example_values
 from bob.leaderboards.published import read_published, rename_clashes
+from bob.metrics.score_ranges import score_problem
 from bob.numerics.arrays import Doubles
 from bob.protocols import load_protocols
 from bob.records.record import Record
 from bob.records.store import Arrays, RecordStore
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -30,15 +35,33 @@ class GatheredRecords:
     conflicts: tuple[str, ...]
     """Records of one key with different values; see `bob.leaderboards.merge`."""
     damaged: tuple[str, ...]
-    """Records that could not be read, and why."""
+    """Records that are set aside because they cannot be read or cannot be right, and why."""
+    damaged_arrays: dict[str, None] = field(default_factory=dict, compare=False)
+    """Messages about per-example results that turned out to be damaged when they were read."""
 
     def per_example(self, record: Record) -> Doubles | None:
-        """Return the per-example values; see `bob.leaderboards.per_example.PerExample`."""
-        return per_example_values(record, self.arrays(record))
+        """Return the per-example values; see `bob.leaderboards.per_example.PerExample`.
+
+        None, with a message in `damaged_arrays`, if they are damaged.
+        """
+        return self._from_arrays(record, _finite_values, None)
 
     def outcomes(self, record: Record) -> list[Any]:
-        """Return the headline outcome per seed."""
-        return headline_outcomes(record, self.arrays(record))
+        """Return the headline outcome per seed; empty, with a message, if it is damaged."""
+        return self._from_arrays(record, headline_outcomes, [])
+
+    def _from_arrays(self, record: Record, read: Callable[[Record, Arrays], T], if_damaged: T) -> T:
+        try:
+            return read(record, self.arrays(record))
+        except StoreError as error:
+            problem = str(error)
+        except Exception as error:  # arrays of another program fail in ways of their own
+            problem = f"Its per-example results are odd ({first_line(error)})."
+        self.damaged_arrays[
+            f"{record.task.name} on {record.dataset_name}, {record.backbone_name}: differences "
+            f"cannot be tested. {problem} The next run computes the cell again."
+        ] = None
+        return if_damaged
 
     def with_keys(self, keys: Collection[str]) -> "GatheredRecords":
         """Return the selection of the records with these keys."""
@@ -46,7 +69,25 @@ class GatheredRecords:
 
     def board(self) -> Board:
         conflicts = [f"conflict: {text}." for text in self.conflicts]
-        return make_board(self.records, self.per_example, (*conflicts, *self.notes))
+        board = make_board(self.records, self.per_example, (*conflicts, *self.notes))
+        left_out = [f"{_counted(len(self.damaged))} damaged and left out."] if self.damaged else []
+        return replace(board, notes=(*board.notes, *left_out, *self.damaged_arrays))
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Messages about what is damaged, in records and in the arrays that were read so far."""
+        return (*self.damaged, *self.damaged_arrays)
+
+
+def _counted(records: int) -> str:
+    return "1 record is" if records == 1 else f"{records} records are"
+
+
+def _finite_values(record: Record, arrays: Arrays) -> Doubles | None:
+    values = per_example_values(record, arrays)
+    if values is not None and not np.isfinite(values).all():
+        raise ValueError("values that are not finite")
+    return values
 
 
 def gather(folders: Sequence[Path], tables: Sequence[Path] = ()) -> GatheredRecords:
@@ -59,7 +100,7 @@ def gather(folders: Sequence[Path], tables: Sequence[Path] = ()) -> GatheredReco
     """
     load_protocols()  # which registers the metrics of installed packages
     stores = {str(folder): RecordStore(folder) for folder in folders}
-    contents = {name: store.read_all() for name, store in stores.items()}
+    contents = {name: _read_store(store) for name, store in stores.items()}
     if len(folders) > 1:
         for name, (records, damaged) in contents.items():
             if not records and not damaged:
@@ -81,6 +122,22 @@ def gather(folders: Sequence[Path], tables: Sequence[Path] = ()) -> GatheredReco
         conflicts=merged.conflicts,
         damaged=tuple(problem for _, problems in contents.values() for problem in problems),
     )
+
+
+def _read_store(store: RecordStore) -> tuple[list[Record], list[str]]:
+    """Return the records of a folder, and messages about those that are set aside."""
+    records, damaged = store.read_all()
+    plausible = []
+    for record in records:
+        if problem := score_problem(record):
+            cell = f"{record.task.name} on {record.dataset_name}, {record.backbone_name}"
+            damaged.append(
+                f"{store.root}: record {record.key[:16]} ({cell}) is set aside: {problem}. "
+                "The next run creates it again."
+            )
+        else:
+            plausible.append(record)
+    return plausible, damaged
 
 
 def _read_tables(

@@ -9,11 +9,11 @@ import numpy as np
 from bob.leaderboards.cells import (
     BoardCell,
     BoardColumn,
-    base_metric,
     is_baseline,
     is_share,
     mean,
 )
+from bob.metrics.score_ranges import base_metric
 from bob.records.record import Score
 from bob.statistics.effective_robustness import EffectiveRobustness, effective_robustness
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from bob.errors import ConfigError
+from bob.metrics.score_ranges import score_problem
 from bob.precomputed.columns import FeatureFile
 from bob.precomputed.record import DeclaredFacts, PrecomputedCell, model_facts
 from bob.records.provenance import provenance
@@ -55,7 +56,7 @@ def reuse_record(record_store: RecordStore, cell: PrecomputedCell) -> bool:
     """Make the record of a cell the newest, with the facts declared now; False if there is none."""
     dataset, backbone = cell.dataset.name, cell.backbone
     record = record_store.find(cell.task.name, dataset, backbone, cell.key)
-    if record is None or record.status != "ok":
+    if record is None or record.status != "ok" or score_problem(record):
         return False
     of_cell = (
         other

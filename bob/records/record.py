@@ -1,16 +1,48 @@
 """Records: the scores of one backbone on one task and dataset, with provenance.
 
-A record is one JSON file, with per-example arrays in a file beside it.
+A record is one JSON file, with per-example arrays in a file beside it. Its schema is closed and its
+numbers are finite and in range, so that whatever reads a record can rely on both.
 """
 
-from typing import Any, Literal
+import math
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, FiniteFloat
 
 from bob.specs import Family, Pretraining
 from bob.specs.yaml import Closed
 
-SCHEMA = 1
+SCHEMA: Literal[2] = 2
+"""Version of this format. Records of any other version are set aside, never read as this one."""
+LARGEST_COUNT = 2**53
+"""Counts up to this number are exact in JavaScript, which shows them."""
+
+Name = Annotated[str, Field(min_length=1)]
+NonNegative = Annotated[int, Field(ge=0, le=LARGEST_COUNT)]
+Seed = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+Amount = Annotated[FiniteFloat, Field(ge=0)]
+"""Seconds, MiB, images per second and other costs."""
+
+
+def _known_geometry(geometry: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Check the types of the entries that tables have columns for; others are free."""
+    crop_pct, input_px = geometry.get("crop_pct"), geometry.get("input_px")
+    if crop_pct is not None and not _is_number(crop_pct):
+        raise ValueError(f"geometry.crop_pct must be a number; got {crop_pct!r}")
+    sides = input_px if isinstance(input_px, list | tuple) else [input_px]
+    if not all(isinstance(side, int | None) for side in sides):
+        raise ValueError(f"geometry.input_px must be pixels; got {input_px!r}")
+    for name in ("interpolation", "crop_mode", "preprocessing"):
+        if not isinstance(geometry.get(name), str | None):
+            raise ValueError(f"geometry.{name} must be text; got {geometry[name]!r}")
+    return geometry
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
 PRECOMPUTED: Literal["precomputed"] = "precomputed"
 """The loader and output of features that were computed elsewhere and evaluated from a file.
 
@@ -21,21 +53,21 @@ Also the family if the user stated none.
 class Score(Closed):
     """One metric's value with its confidence interval."""
 
-    metric: str
+    metric: Name
     """Name of the metric, with a suffix if the task has several parts: `top1_k20`."""
-    facets: dict[str, str | int | float] = {}
+    facets: dict[str, str | Seed | FiniteFloat] = {}
     """Part of the task, such as {"k": 20}, {"head": "ridge", "shots": 5} or {"shift": "poly"}.
 
     Empty for the headline score.
     """
-    seed: int | None
+    seed: Seed | None
     """None if the protocol uses no randomness."""
-    value: float | None
+    value: FiniteFloat | None
     """Fraction in [0, 1] at full precision (log-loss: nats); None if the metric is undefined."""
-    low: float | None
-    high: float | None
-    """Bounds of the 95 % interval; None if the examples do not vary."""
-    n: int | None
+    low: FiniteFloat | None
+    high: FiniteFloat | None
+    """Bounds of the 95 % interval; None if the examples do not vary, or if there is no bound."""
+    n: NonNegative | None
     """Number of test examples; None if a published number does not state it."""
     interval: str
     """Method of the interval: one of `bob.metrics.intervals.CLOSED_FORMS`, or bootstrap."""
@@ -46,7 +78,7 @@ class Score(Closed):
 class BackboneFacts(Closed):
     """Identity and costs of the backbone, as it computed the features."""
 
-    name: str
+    name: Name
     family: Family | Literal["precomputed"]
     loader: str
     architecture: str
@@ -56,17 +88,17 @@ class BackboneFacts(Closed):
     output: str
     """The output that was read, as text; `precomputed` for features of a file."""
     precision: str
-    width: int
-    params: int | None
+    width: NonNegative
+    params: NonNegative | None
     """None if unknown, as for the other costs."""
-    gflops: float | None
+    gflops: Amount | None
     """Forward pass of one image, with 2 FLOPs per multiply-add."""
-    weights_mib: float | None
-    peak_mib: float | None = None
+    weights_mib: Amount | None
+    peak_mib: Amount | None = None
     """Weights plus peak activation memory of a batch of 4, in eager PyTorch."""
-    geometry: dict[str, Any]
+    geometry: Annotated[dict[str, Any], AfterValidator(_known_geometry)]
     """input_px, crop_pct, crop_mode, interpolation."""
-    normalisation: dict[str, tuple[float, ...]] = Field(strict=False)
+    normalisation: dict[str, tuple[FiniteFloat, ...]] = Field(strict=False)
     """mean, std."""
     licence: str | None = None
     paper: str | None = None
@@ -80,26 +112,26 @@ class BackboneFacts(Closed):
 class TaskFacts(Closed):
     """Identity of the task."""
 
-    name: str
-    version: int
+    name: Name
+    version: NonNegative
     protocol: str
     settings: dict[str, Any]
-    metrics: tuple[str, ...] = Field(strict=False)
+    metrics: tuple[Name, ...] = Field(strict=False, min_length=1)
     """The first one ranks backbones."""
 
 
 class DatasetFacts(Closed):
     """Identity of the dataset: its images, labels and splits."""
 
-    name: str
+    name: Name
     fingerprint: str
     split_origin: dict[str, Any]
-    classes: int
-    counts: dict[str, int]
+    classes: NonNegative
+    counts: dict[str, NonNegative]
     """Images per split that were scored or fitted on, without unreadable ones."""
     bad_images: dict[str, list[str]] = {}
     """Per split, the unreadable images that --skip-bad-images excluded."""
-    limit: int | None = None
+    limit: NonNegative | None = None
     licence: str | None = None
     notes: tuple[str, ...] = Field((), strict=False)
 
@@ -112,49 +144,58 @@ class Cost(Closed):
     """Model of the processor or graphics card."""
     runtime: str | None = None
     """eager, openvino, onnxruntime or compile; rows agree to 1e-5 of their largest value."""
-    threads: int
+    threads: NonNegative
     """Threads of the forward pass."""
-    batch_size: int | None
-    images: int | None
+    batch_size: NonNegative | None
+    images: NonNegative | None
     """None for precomputed features, whose cost is unknown."""
-    decode_seconds: float | None
+    decode_seconds: Amount | None
     """Decoding and cropping of all splits, summed over workers.
 
     Shared by all backbones of the pass.
     """
-    forward_seconds: float | None
-    images_per_s: float | None
+    forward_seconds: Amount | None
+    images_per_s: Amount | None
     """images / forward_seconds, measured warm.
 
     Excludes loading, compiling, choosing a runtime and waiting for images.
     """
-    decode_images_per_s: float | None = None
+    decode_images_per_s: Amount | None = None
     """images / decode_seconds: the speed of one core."""
-    probe_seconds: float
-    pass_peak_mib: float | None = None
+    probe_seconds: Amount
+    pass_peak_mib: Amount | None = None
     """Peak memory of the process (on a CPU) or of the device during the passes.
 
     It includes all backbones of a pass, so it describes the run rather than the backbone.
     """
 
 
+class ArrayFile(Closed):
+    """Content of the file of per-example arrays, which has the record's name."""
+
+    digest: str
+    """xxh3-128 of its bytes, as hex."""
+    size: NonNegative
+    """Bytes."""
+
+
 class Record(Closed):
     """The result of one cell: backbone × task × dataset."""
 
-    schema_version: int = SCHEMA
-    key: str
+    schema_version: Literal[2] = SCHEMA
+    key: Name
     """Hex digest of everything that the scores depend on."""
     status: Literal["ok", "failed", "not_applicable"]
     reason: str | None = None
     """Why the cell failed, or why the task is not applicable."""
     backbone: BackboneFacts | None
     """None if the cell failed before the backbone was loaded."""
-    backbone_name: str
+    backbone_name: Name
     family: Family | Literal["precomputed", "external"]
     task: TaskFacts
     dataset: DatasetFacts | None
-    dataset_name: str
-    seeds: tuple[int, ...] = Field(strict=False)
+    dataset_name: Name
+    seeds: tuple[Seed, ...] = Field(strict=False)
     scores: tuple[Score, ...] = Field((), strict=False)
     details: tuple[dict[str, Any], ...] = Field((), strict=False)
     """Per seed, the hyper-parameters that were selected and diagnostics of the fit.
@@ -164,8 +205,8 @@ class Record(Closed):
     cost: Cost | None = None
     provenance: dict[str, Any] = {}
     """created (ISO 8601, UTC), bob, python, libraries, git."""
-    arrays: str | None = None
-    """Name of the file of per-example arrays, beside the JSON file."""
+    arrays: ArrayFile | None = None
+    """The per-example arrays that were stored beside the JSON file."""
     external: str | None = None
     """Table of a published number (`bob-bench leaderboard --external`).
 

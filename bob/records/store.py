@@ -1,30 +1,44 @@
 """The store of records below a results folder.
 
 A record is `records/TASK/DATASET/BACKBONE.KEY.json`, with its per-example arrays in a
-`.safetensors` file of the same name.
+`.safetensors` file of the same name. Nothing is read unseen: the JSON file begins with a checksum
+of the rest, and states the digest of the arrays. Whatever is damaged, of another version or no
+record at all is set aside with a message, and never stops the reader of the others.
 """
 
 import contextlib
 import hashlib
-from collections.abc import Mapping
+import itertools
+import re
+import stat
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import xxhash
 from numpy.typing import NDArray
 from pydantic import ValidationError
+from pydantic_core import from_json
 from safetensors import SafetensorError
-from safetensors.numpy import load, load_file, save
+from safetensors.numpy import load, save
 
-from bob.errors import StoreError
-from bob.io.files import slug, write_atomically
-from bob.records.record import Record
+from bob.errors import StoreError, first_line
+from bob.io.files import disk_errors, slug, write_atomically
+from bob.records.record import SCHEMA, ArrayFile, Record
 
 Arrays = Mapping[str, NDArray[Any]]
 
 LONGEST_NAME = 200
 """Bytes of a name in a path: file systems allow 255, of which key and suffix need some."""
+LARGEST_RECORD = 256 * 2**20
+"""Bytes of a JSON file; ordinary ones have a few thousand."""
+SET_ASIDE = ".set-aside.json"
+"""Suffix of what stood where a record is stored, and was none."""
+_CHECKSUM = re.compile(rb'\A\{\n "checksum": "([0-9a-f]{32})",')
+_SUSPICIOUS_NUMBER = re.compile(rb"NaN|Infinity|[0-9]{20}|[eE]\+?[0-9]{3}")
+"""Occurs in every JSON text with a number that is not finite or beyond 64 bits, and in few more."""
 
 
 @dataclass(frozen=True)
@@ -39,54 +53,47 @@ class RecordStore:
 
     def find(self, task: str, dataset: str, backbone: str, key: str) -> Record | None:
         """Return the record with this key; None if it or its arrays are missing or damaged."""
-        path = self._path(task, dataset, backbone, key)
         try:
-            record = _read(path)
+            record = _read(self._path(task, dataset, backbone, key))
+            self._array_bytes(record)
         except (FileNotFoundError, StoreError):
             return None
-        complete = record.arrays is None or (path.parent / record.arrays).exists()
-        return record if complete and record.key == key else None
+        return record if record.key == key else None
 
     def write(self, record: Record, arrays: Arrays) -> Path:
         """Store a record and return its path; it replaces failed records of the same cell.
 
-        The arrays are written first, so a record that exists is complete.
+        The arrays are written first, so a record that exists is complete. Without `arrays`, those
+        that the record states stay as they are.
         """
         path = self._path_of(record)
+        array_path = _array_path(path)
+        for occupied in (path, array_path):
+            _make_way(occupied)
         if arrays:
             contiguous = {name: np.ascontiguousarray(values) for name, values in arrays.items()}
-            array_path = path.with_suffix(".safetensors")
-            write_atomically(array_path, bytes(save(contiguous)))
-            record = record.model_copy(update={"arrays": array_path.name})
-        write_atomically(path, record.model_dump_json(indent=1).encode())
+            data = bytes(save(contiguous))
+            write_atomically(array_path, data)
+            array_file = ArrayFile(digest=_digest(data), size=len(data))
+            record = record.model_copy(update={"arrays": array_file})
+        write_atomically(path, _to_bytes(record))
+        if record.arrays is None:
+            array_path.unlink(missing_ok=True)
         for other in path.parent.glob(f"{_path_part(record.backbone_name)}.*.json"):
             if other != path:
                 _remove_if_failed(other, record.backbone_name)
         return path
 
     def read_all(self) -> tuple[list[Record], list[str]]:
-        """Return all readable records in path order, and a message for each damaged one."""
-        records, damaged = [], []
-        for path in sorted(self.root.glob("*/*/*.json")):
-            try:
-                records.append(_read(path))
-            except FileNotFoundError:
-                continue  # another process has just replaced it
-            except StoreError as error:
-                damaged.append(str(error))
-        return records, damaged
+        """Return all records in path order, and a message for each file that is set aside."""
+        return self._read_folders()
 
     def select(self, dataset: str | None = None, backbone: str | None = None) -> list[Record]:
         """Return the readable records of a dataset, a backbone or both, in path order.
 
         No other files are read.
         """
-        folder = _path_part(dataset) if dataset else "*"
-        name = _path_part(backbone) if backbone else "*"
-        records = []
-        for path in sorted(self.root.glob(f"*/{folder}/{name}.*.json")):
-            with contextlib.suppress(FileNotFoundError, StoreError):
-                records.append(_read(path))
+        records, _ = self._read_folders(dataset, backbone)
         return [
             record
             for record in records
@@ -94,24 +101,78 @@ class RecordStore:
         ]
 
     def arrays(self, record: Record) -> dict[str, NDArray[Any]]:
-        """Return the per-example arrays of a record, named `SEED.NAME`."""
-        if record.arrays is None:
+        """Return the per-example arrays of a record, named `SEED.NAME`; empty if it has none.
+
+        StoreError if their file is missing, or not the one that was stored with the record.
+        """
+        data = self._array_bytes(record)
+        if data is None:
             return {}
-        return dict(load_file(self._path_of(record).parent / record.arrays))
+        try:
+            return dict(load(data))
+        except SafetensorError as error:
+            path = _array_path(self._path_of(record))
+            raise StoreError(f"{path}: holds no arrays ({first_line(error)}).") from error
 
     def headline_arrays(self, record: Record) -> dict[str, NDArray[Any]]:
-        """Return the arrays of the headline score; empty if the file is missing or damaged.
+        """Return the arrays of the headline score; StoreError as of `arrays`.
 
         Their names are `SEED.NAME`; those of other parts of the task have more components.
         """
-        if record.arrays is None:
-            return {}
-        path = self._path_of(record).parent / record.arrays
-        try:
-            arrays = load(path.read_bytes())
-        except (OSError, SafetensorError):
-            return {}
+        arrays = self.arrays(record)
         return {name: values for name, values in arrays.items() if name.count(".") == 1}
+
+    def _array_bytes(self, record: Record) -> bytes | None:
+        """Return the file of a record's arrays, verified; None if it has none."""
+        if record.arrays is None:
+            return None
+        path = _array_path(self._path_of(record))
+        try:
+            data = _read_bytes(path)
+        except FileNotFoundError as error:
+            raise StoreError(f"{path}: is missing.") from error
+        array_file = ArrayFile(digest=_digest(data), size=len(data))
+        if array_file == record.arrays:
+            return data
+        with contextlib.suppress(FileNotFoundError, StoreError):
+            if array_file == _read(self._path_of(record)).arrays:
+                return data  # another process has replaced both files since `record` was read
+        raise StoreError(
+            f"{path}: was damaged after it was written ({len(data):,} bytes, "
+            f"{record.arrays.size:,} stored; the digest differs)."
+        )
+
+    def _read_folders(
+        self, dataset: str | None = None, backbone: str | None = None
+    ) -> tuple[list[Record], list[str]]:
+        """Read the records of some folders, in path order, with messages about all else."""
+        records: list[Record] = []
+        problems: list[str] = []
+        for path in self._paths(problems, dataset, backbone):
+            try:
+                records.append(_read(path))
+            except FileNotFoundError:
+                if path.is_symlink():  # else another process has just replaced it
+                    problems.append(f"{path}: is a link to a file that does not exist.")
+            except StoreError as error:
+                problems.append(str(error))
+        return records, problems
+
+    def _paths(
+        self, problems: list[str], dataset: str | None, backbone: str | None
+    ) -> Iterator[Path]:
+        """Yield the paths of JSON files in order; folders that cannot be listed go to `problems`.
+
+        Globs would pass over those without a word.
+        """
+        of_dataset = _path_part(dataset) if dataset else None
+        start = f"{_path_part(backbone)}." if backbone else ""
+        for task in _folders(self.root, problems):
+            for folder in _folders(task, problems):
+                if of_dataset in (None, folder.name):
+                    for name in _names(folder, problems):
+                        if name.endswith(".json") and name.startswith(start):
+                            yield folder / name
 
     def _path_of(self, record: Record) -> Path:
         return self._path(record.task.name, record.dataset_name, record.backbone_name, record.key)
@@ -119,6 +180,45 @@ class RecordStore:
     def _path(self, task: str, dataset: str, backbone: str, key: str) -> Path:
         folder = self.root / _path_part(task) / _path_part(dataset)
         return folder / f"{_path_part(backbone)}.{key[:16]}.json"
+
+
+def _folders(folder: Path, problems: list[str]) -> Iterator[Path]:
+    for name in _names(folder, problems):
+        path = folder / name
+        try:
+            if stat.S_ISDIR(path.stat().st_mode):
+                yield path
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            problems.append(_unreadable(path, error))
+
+
+def _names(folder: Path, problems: list[str]) -> list[str]:
+    """Return the sorted names in a folder; none if it does not exist or cannot be listed."""
+    try:
+        return sorted(path.name for path in folder.iterdir())
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        problems.append(_unreadable(folder, error))
+        return []
+
+
+def _unreadable(path: Path, error: OSError) -> str:
+    return f"{path}: cannot be read ({error.strerror}); its records are left out."
+
+
+def _make_way(path: Path) -> None:
+    """Rename a folder that stands where a file is to be written, so that nothing is lost."""
+    if path.is_symlink() or not path.is_dir():
+        return
+    for number in itertools.count(1):
+        target = path.with_name(f"{path.name.split('.')[0]}.{number}{SET_ASIDE}")
+        if not target.exists():
+            with disk_errors(path):
+                path.rename(target)
+            return
 
 
 def _remove_if_failed(path: Path, backbone: str) -> None:
@@ -140,12 +240,107 @@ def _path_part(name: str) -> str:
     return f"{start}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
+def _array_path(path: Path) -> Path:
+    return path.with_suffix(".safetensors")
+
+
+# --- one file
+
+
+def _to_bytes(record: Record) -> bytes:
+    """Return a record as JSON whose first entry is the checksum of what follows it."""
+    rest = record.model_dump_json(indent=1).encode()[1:]
+    return b'{\n "checksum": "' + _digest(rest).encode() + b'",' + rest
+
+
+def _digest(data: bytes) -> str:
+    return xxhash.xxh3_128_hexdigest(data)
+
+
 def _read(path: Path) -> Record:
+    """Read and verify a record; FileNotFoundError if there is none, StoreError if it is damaged.
+
+    A file without a checksum is accepted, for those who write or edit records by hand.
+    """
+    data = _read_bytes(path)
+    checksum = _CHECKSUM.match(data)
+    rest = data[checksum.end() :] if checksum else b""
     try:
-        return Record.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        problem = error.errors()[0]["msg"]
+        record = _validated(b"{" + rest if checksum else data)
+    except ValueError as error:  # pydantic's ValidationError is one
         raise StoreError(
-            f"{path}: is not a record of this version ({problem}); "
+            f"{path}: is not a record of this version ({_problem(error)}); "
             "remove it, and the next run creates it again."
         ) from error
+    if checksum and _digest(rest).encode() != checksum[1]:
+        raise StoreError(
+            f"{path}: was changed after it was written (its checksum differs); remove it, and the "
+            "next run creates it again. To keep a change of your own, delete the line 'checksum'."
+        )
+    return record
+
+
+def _read_bytes(path: Path) -> bytes:
+    """Return the content of a file; FileNotFoundError if it does not exist, else StoreError."""
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            kind = "a folder" if stat.S_ISDIR(status.st_mode) else "no regular file"
+            raise StoreError(f"{path}: is {kind}, not a record; remove it.")
+        if status.st_size > LARGEST_RECORD and path.suffix == ".json":
+            raise StoreError(f"{path}: is larger than {LARGEST_RECORD:,} bytes; no record is.")
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be read ({error.strerror}).") from error
+
+
+def _validated(data: bytes) -> Record:
+    """Return the record of a JSON text; ValueError if it is none of this version."""
+    if _SUSPICIOUS_NUMBER.search(data):
+        _require_plain_numbers(from_json(data))
+    try:
+        record = Record.model_validate_json(data)
+    except ValidationError:
+        _require_schema(data)
+        raise
+    if "schema_version" not in record.model_fields_set:
+        raise ValueError("schema_version is missing")
+    if record.external is not None or record.family == "external":
+        raise ValueError("published results are never stored")
+    return record
+
+
+def _require_schema(data: bytes) -> None:
+    """Raise ValueError if the text is a record of another version, whatever else is wrong."""
+    try:
+        values = from_json(data)
+    except ValueError:
+        return
+    version = values.get("schema_version", SCHEMA) if isinstance(values, dict) else SCHEMA
+    if version != SCHEMA:
+        raise ValueError(f"schema_version {version!r}; this version reads {SCHEMA}")
+
+
+def _require_plain_numbers(value: Any) -> None:
+    """Raise ValueError for a number that is not finite, or an integer beyond 64 bits."""
+    if isinstance(value, dict):
+        for inner in value.values():
+            _require_plain_numbers(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            _require_plain_numbers(inner)
+    elif isinstance(value, float) and not np.isfinite(value):
+        raise ValueError("a number is not finite")
+    elif isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise ValueError("an integer is beyond 64 bits")
+
+
+def _problem(error: ValueError) -> str:
+    """Return what is wrong with the content of a file, on one line."""
+    if not isinstance(error, ValidationError):
+        return first_line(error)
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    place = ".".join(map(str, first["loc"]))
+    return f"{place}: {first['msg']}"[:200] if place else first["msg"][:200]

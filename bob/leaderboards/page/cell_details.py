@@ -7,11 +7,12 @@ the values that the protocol selected, and the keys of the records.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bob.leaderboards.cells import BoardCell, BoardColumn, base_metric, mean
+from bob.leaderboards.cells import BoardCell, BoardColumn, mean
 from bob.leaderboards.page.encode import float32s
 from bob.leaderboards.page.facts import metric_json
 from bob.leaderboards.page.grid import CellGrid
 from bob.leaderboards.robustness import ShiftRobustness
+from bob.metrics.score_ranges import base_metric
 from bob.records.record import Score
 
 KEY_DIGITS = 12

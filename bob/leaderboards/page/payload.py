@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from bob.leaderboards.board import Board
-from bob.leaderboards.cells import BoardColumn, base_metric, facts_by_backbone
+from bob.leaderboards.cells import BoardColumn, facts_by_backbone
 from bob.leaderboards.costs import devices
 from bob.leaderboards.covariance import ScoreCovariance
 from bob.leaderboards.page.cell_details import cell_details
@@ -22,6 +22,7 @@ from bob.leaderboards.page.facts import (
 from bob.leaderboards.page.grid import CellGrid, grid
 from bob.leaderboards.ranking import Ranking
 from bob.leaderboards.render.text import board_notes
+from bob.metrics.score_ranges import base_metric
 from bob.records.record import BackboneFacts, Record, created
 
 

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from bob.leaderboards.board import Board, as_board
-from bob.leaderboards.cells import BoardCell, BoardColumn, base_metric, column_best
+from bob.leaderboards.cells import BoardCell, BoardColumn, column_best
 from bob.leaderboards.ranking import Ranking, Standing
 from bob.leaderboards.render.ranking_table import pool_text
 from bob.leaderboards.render.text import (
@@ -19,6 +19,7 @@ from bob.leaderboards.render.text import (
 from bob.leaderboards.robustness import ShiftRobustness
 from bob.leaderboards.rows import BoardRow, board_rows
 from bob.metrics import METRICS
+from bob.metrics.score_ranges import base_metric
 from bob.records.record import Record
 
 LEGEND = (
