@@ -140,8 +140,7 @@ def test_a_variant_in_the_plan_is_one_that_its_loader_accepts(request_of, monkey
     card = make_workspace(request_of("knn")).card(REGISTRY.backbones["raw_pixels"])
 
     def card_of(self, of):
-        mode = of.preprocessing.crop_mode if of.preprocessing else None
-        return card.model_copy(update={"geometry": card.geometry | {"crop_mode": mode}})
+        return card.model_copy(update={"geometry": {"preprocessing": str(of.preprocessing)}})
 
     monkeypatch.setattr(Workspace, "card", card_of)
     plan = make_plan(request)
