@@ -11,12 +11,19 @@ from pathlib import Path
 
 from bob.commands.terminal import Terminal
 from bob.errors import FAILED, OK, ConfigError
+from bob.io.locks import folder_lock
+from bob.leaderboards.board import Board
 from bob.leaderboards.gather import GatheredRecords, gather
 from bob.leaderboards.render.terminal import to_terminal
 from bob.leaderboards.write import write_board
+from bob.records.store import RecordStore
 
 DEFAULT_RESULTS = Path("results")
 """The results folder if neither `--results` nor DIR names one."""
+LOCK_PATIENCE_SECONDS = 120.0
+"""How long to wait for another process that writes the leaderboard; a large one takes 10 s."""
+ATTEMPTS = 5
+"""Number of times that the files are written while other processes add records, without a lock."""
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -32,32 +39,57 @@ def run(arguments: argparse.Namespace) -> int:
 def publish(terminal: Terminal, results: Path) -> GatheredRecords:
     """Write the leaderboard of one results folder, and return its records."""
     with _without_garbage_collection():
-        gathered = gather([results])
+        gathered, _, written = _gather_and_write([results], [], results)
         _print_problems(terminal, gathered)
-        if gathered.records:
-            terminal.print_written(write_board(gathered.board(), results))
+        if written:
+            terminal.print_written(written)
         return gathered
 
 
 def _write_and_print(
     terminal: Terminal, arguments: argparse.Namespace, folders: Sequence[Path]
 ) -> int:
-    gathered = gather(folders, arguments.external)
+    target = arguments.results or (folders[0] if len(folders) == 1 else DEFAULT_RESULTS)
+    gathered, board, written = _gather_and_write(folders, arguments.external, target)
     _print_problems(terminal, gathered)
-    if not gathered.records:
+    if board is None:
         raise ConfigError(
             f"{', '.join(map(str, folders))}: holds no records; run `bob-bench run` first, "
             "or name the folder with --results."
         )
-    board = gathered.board()
-    target = arguments.results or (folders[0] if len(folders) == 1 else DEFAULT_RESULTS)
-    terminal.print_written(write_board(board, target))
+    terminal.print_written(written)
     if arguments.figures:
         from bob.leaderboards.render.figures import write_figures
 
         terminal.print_written(write_figures(board, target / "figures"))
     terminal.render(to_terminal(board))
     return FAILED if gathered.conflicts else OK
+
+
+def _gather_and_write(
+    folders: Sequence[Path], tables: Sequence[Path], target: Path
+) -> tuple[GatheredRecords, Board | None, list[Path]]:
+    """Read the records of all folders, and write their leaderboard into `target` unless empty.
+
+    Of two processes that publish at once, one waits for the other, so that the files agree with
+    each other and lack no record. Where the folder cannot be locked, the files are written again if
+    records have changed meanwhile.
+    """
+    with folder_lock(target, LOCK_PATIENCE_SECONDS) as locked:
+        for _ in range(ATTEMPTS):
+            before = None if locked else _state(folders)
+            gathered = gather(folders, tables)
+            if not gathered.records:
+                return gathered, None, []
+            board = gathered.board()
+            written = write_board(board, target)
+            if locked or _state(folders) == before:
+                break
+        return gathered, board, written
+
+
+def _state(folders: Sequence[Path]) -> list[frozenset[tuple[Path, int, int]]]:
+    return [RecordStore(folder).state() for folder in folders]
 
 
 @contextlib.contextmanager

@@ -88,6 +88,15 @@ class RecordStore:
         """Return all records in path order, and a message for each file that is set aside."""
         return self._read_folders()
 
+    def state(self) -> frozenset[tuple[Path, int, int]]:
+        """Return what identifies the present files: path, size and time of the last change."""
+        state = set()
+        for path in self._paths([], None, None):
+            with contextlib.suppress(OSError):
+                status = path.stat()
+                state.add((path, status.st_size, status.st_mtime_ns))
+        return frozenset(state)
+
     def select(self, dataset: str | None = None, backbone: str | None = None) -> list[Record]:
         """Return the readable records of a dataset, a backbone or both, in path order.
 
