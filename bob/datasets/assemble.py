@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bob.datasets.dataset import Dataset, Shift, Split
-from bob.datasets.listing import ImageListing, natural_key
+from bob.datasets.labels import label_notes
+from bob.datasets.listing import ImageListing, natural_key, tally
 from bob.datasets.splits import SEED, automatic_test, count_shared_images
 from bob.errors import DatasetError
 from bob.specs import Role
@@ -40,8 +41,21 @@ def assemble(
         dataset = _with_left_out_shift(name, classes, images, listing, leave_out, seed)
     else:
         dataset = _with_splits(name, classes, images, listing, seed)
-    notes = [*listing.notes, *notes, *_untested_classes(dataset), *_overlaps(dataset.splits)]
-    return dataclasses.replace(dataset, notes=tuple(notes), kind=_kind(listing))
+    if listing.test_split is not None:
+        origin = {**dataset.split_origin, "test_split": listing.test_split}
+        dataset = dataclasses.replace(dataset, split_origin=origin)
+    notes = [
+        *([f"skipped files: {tally(listing.unread)}"] if listing.unread else []),
+        *listing.notes,
+        *notes,
+        *label_notes(_class_counts(classes, images)),
+        *dataset.notes,
+        *_untested_classes(dataset),
+        *_overlaps(dataset.splits),
+    ]
+    return dataclasses.replace(
+        dataset, notes=tuple(notes), unread=listing.unread, kind=_kind(listing)
+    )
 
 
 def require_train(listing: ImageListing) -> None:
@@ -74,13 +88,24 @@ def _with_splits(
     """Take the given splits, or sample a test split from train."""
     sides = np.array(listing.splits, dtype=object)
     origin: dict[str, object] = {"kind": "official"}
+    notes = []
     if "train" in listing.splits and "test" not in listing.splits:
         sides = _sample_test(images, listing, np.flatnonzero(sides == "train"), seed)
         origin = _automatic_origin(listing, seed)
+        if "val" in listing.splits:
+            notes.append(_val_without_test(listing))
     splits = {
         side: images.take(np.flatnonzero(sides == side)) for side in ROLES if (sides == side).any()
     }
-    return Dataset(name, classes, splits, origin, judgements=listing.judgements)
+    return Dataset(name, classes, splits, origin, tuple(notes), judgements=listing.judgements)
+
+
+def _val_without_test(listing: ImageListing) -> str:
+    return (
+        f"there is a val split and no test split: {listing.test_share:.0%} of train are drawn as "
+        "test, and val chooses settings. To test on val, use `--test-split val`, or name val as "
+        "the test split in the entry"
+    )
 
 
 def _all_images(listing: ImageListing, classes: Sequence[str]) -> Split:
@@ -138,16 +163,42 @@ def _with_left_out_shift(
 ) -> Dataset:
     """Make a shift of the images that are left out, and split the others.
 
-    All are views of the same images, whose features are stored once.
+    All are views of the same images, whose features are stored once. Groups with images in the
+    shift go to test, so that none of their images is fitted on.
     """
     out = _has_values(images, listing.where, leave_out)
-    sides = _sample_test(images, listing, np.flatnonzero(~out), seed)
+    left = "+".join(value for values in leave_out.values() for value in values)
+    shared = _shares_groups(images, out)
+    sides = _sample_test(images, listing, np.flatnonzero(~out), seed, shared[~out])
+    if not (~out & (sides == "train")).any():
+        raise DatasetError(
+            f"{listing.where}: every group has images that leave_out {dict(leave_out)!r} leaves "
+            "out, so that none is left for train. Leave out other images, or remove the groups."
+        )
     parts: tuple[Role, ...] = ("train", "test")
     splits = {side: images.part("whole", np.flatnonzero(~out & (sides == side))) for side in parts}
     shift = Shift(images.part("whole", np.flatnonzero(out)), "shift")
-    left = "+".join(value for values in leave_out.values() for value in values)
+    notes = []
+    if shared.any():
+        notes.append(
+            f"{shared.sum():,} images are in test because the shift {left!r} has images of their "
+            "groups too"
+        )
+    if given := sorted(set(listing.splits) - {"train"}):
+        notes.append(
+            f"the given splits ({', '.join(given)}) are not used: leave_out splits all images"
+        )
     origin = {**_automatic_origin(listing, seed), "left_out": left}
-    return Dataset(name, classes, splits, origin, shifts={left: shift})
+    return Dataset(name, classes, splits, origin, tuple(notes), shifts={left: shift})
+
+
+def _shares_groups(images: Split, out: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return which of the other images (N,) are in a group with one that is left out."""
+    if images.groups is None:
+        return np.zeros(len(images), bool)
+    left_out = {images.groups[int(i)] for i in np.flatnonzero(out)}
+    shares = (group in left_out for group in images.groups)
+    return np.fromiter(shares, bool, len(images)) & ~out
 
 
 def _has_values(
@@ -180,9 +231,16 @@ def _automatic_origin(listing: ImageListing, seed: int) -> dict[str, object]:
 
 
 def _sample_test(
-    images: Split, listing: ImageListing, train: NDArray[np.int64], seed: int
+    images: Split,
+    listing: ImageListing,
+    train: NDArray[np.int64],
+    seed: int,
+    not_train: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.object_]:
-    """Return the names of the splits (N,): the given ones, with a test split sampled from train."""
+    """Return the names of the splits (N,): the given ones, with a test split sampled from train.
+
+    `not_train` marks those of the train positions that may not stay there.
+    """
     if images.labels is not None or listing.labels is None:
         raise DatasetError(
             f"{listing.where}: has no test split, and none can be sampled from images without one "
@@ -193,7 +251,12 @@ def _sample_test(
     groups = None if images.groups is None else [images.groups[i] for i in train]
     try:
         test = automatic_test(
-            images.y[train], [content[i] for i in train], groups, listing.test_share, seed
+            images.y[train],
+            [content[i] for i in train],
+            groups,
+            listing.test_share,
+            seed,
+            not_train,
         )
     except DatasetError as error:
         raise DatasetError(f"{listing.where}: {error}") from error
@@ -211,10 +274,38 @@ def _untested_classes(dataset: Dataset) -> list[str]:
     return [f"classes without test images: {quoted(names)}"] if names else []
 
 
+def _class_counts(classes: Sequence[str], images: Split) -> dict[str, int]:
+    """Return the number of images of each class."""
+    if images.labels is not None:
+        counts = images.labels.sum(axis=0)
+    else:
+        counts = np.bincount(images.y[images.y >= 0], minlength=len(classes))
+    return dict(zip(classes, counts.tolist(), strict=True))
+
+
 def quoted(names: Sequence[str]) -> str:
     """Return names in quotes, the first twenty of many."""
     more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
     return ", ".join(map(repr, names[:_NAMES_SHOWN])) + more
+
+
+def shift_overlaps(dataset: Dataset) -> list[str]:
+    """Return notes on images and groups that lie in a shift and in train or val."""
+    notes = []
+    fitted: list[Role] = [side for side in ("train", "val") if side in dataset.splits]
+    digests = {side: set(dataset.splits[side].content) for side in fitted if dataset.shifts}
+    for name, shift in dataset.shifts.items():
+        for side in fitted:
+            if n := sum(digest in digests[side] for digest in shift.split.content):
+                images = (
+                    "image of the shift {0!r} is" if n == 1 else "images of the shift {0!r} are"
+                )
+                notes.append(f"{n:,} {images.format(name)} byte-identical to images of {side}")
+            there = dataset.splits[side].groups
+            if groups := set(shift.split.groups or ()) & set(there or ()):
+                have = "group has" if len(groups) == 1 else "groups have"
+                notes.append(f"{len(groups):,} {have} images in both the shift {name!r} and {side}")
+    return notes
 
 
 def _overlaps(splits: Mapping[Role, Split]) -> list[str]:

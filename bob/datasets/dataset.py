@@ -146,6 +146,8 @@ class Dataset:
     and share of an automatic one."""
     notes: tuple[str, ...] = ()
     """What a reader of the scores should know: duplicates across splits, untested classes."""
+    unread: Mapping[str, int] = field(default_factory=dict)
+    """Kind of files (or images, or rows) that are there and are not read → their number."""
     shifts: Mapping[str, Shift] = field(default_factory=dict)
     """Further test sets of its family, by name."""
     judgements: Judgements | None = None

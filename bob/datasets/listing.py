@@ -4,25 +4,12 @@ Every reader returns an `ImageListing`.
 """
 
 import re
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bob.datasets.dataset import Judgements
 from bob.datasets.splits import TEST_SHARE
 from bob.specs import Role
-
-SPLIT_NAMES: Mapping[str, Role] = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "dev": "val",
-    "test": "test",
-    "testing": "test",
-}
-"""Common names of splits → split."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +43,10 @@ class ImageListing:
     """Kind of an automatic split in records; `documented` for the fixed split of a sample."""
     test_share: float = TEST_SHARE
     """Share of each class that an automatic split puts into test."""
+    test_split: str | None = None
+    """Name of the split that serves as the test split, where the user chose one."""
+    unread: Mapping[str, int] = field(default_factory=dict)
+    """Kind of files (or images, or rows) that are there and are not read → their number."""
     notes: Sequence[str] = ()
 
 
@@ -66,6 +57,6 @@ def natural_key(name: str) -> tuple[tuple[str | int, ...], str]:
     ), name
 
 
-def tally(values: Sequence[str]) -> str:
-    """Return each distinct value with its count as text: '.json (2), .txt (1)'."""
-    return ", ".join(f"{value} ({n})" for value, n in sorted(Counter(values).items()))
+def tally(counts: Mapping[str, int]) -> str:
+    """Return values with their counts as text: '.json (2), .txt (1)'."""
+    return ", ".join(f"{value} ({n:,})" for value, n in sorted(counts.items()))

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bob.datasets.assemble import assemble, require_train
+from bob.datasets.assemble import assemble, require_train, shift_overlaps
 from bob.datasets.class_names import class_list, to_class_names
 from bob.datasets.dataset import Dataset, Shift, Split
 from bob.datasets.limit import limited
@@ -64,7 +64,8 @@ def open_dataset(
     opened = {spec.name: full}
     for name, shift in spec.shifts.items():
         dataset = _with_shift(dataset, name, shift, opened, entries or {}, cache, offline)
-    return dataset
+    notes = (*dataset.notes, *shift_overlaps(dataset))
+    return dataclasses.replace(dataset, notes=notes)
 
 
 def with_attributes(
@@ -187,9 +188,9 @@ def _listing(spec: DatasetSpec, cache: Path, offline: bool) -> ImageListing:
         medmnist = source.reader == "medmnist"
         return list_medmnist(path, cache) if medmnist else list_cifar_c(path, cache)
     if isinstance(source, FolderSource):
-        listing = list_folder(source, path, cache)
+        listing = list_folder(source, path, cache, spec.test_split)
     else:
-        listing = list_table(source, path, cache)
+        listing = list_table(source, path, cache, spec.test_split)
     if not (source.splits or getattr(source, "split", None)):
         require_train(listing)
     return listing

@@ -36,6 +36,7 @@ def automatic_test(
     groups: Sequence[str] | None = None,
     share: float = TEST_SHARE,
     seed: int = SEED,
+    not_train: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.bool_]:
     """Choose the test examples, from (N,) class indices, N content digests and N group names.
 
@@ -43,7 +44,8 @@ def automatic_test(
     at least 1 and at most n - 1; a class with one example goes to train. Units (see `_Unit`) are
     taken in hash order if they bring their classes nearer to their targets and leave each of them
     in train. A class still without test examples then receives the smallest unit that can be
-    spared.
+    spared. Units with an example that `not_train` (N,) marks are taken before all others, even
+    where they exceed a target or are all that a class has.
     """
     if not 0 < share < 1:
         raise DatasetError(f"the test share must lie between 0 and 1; got {share!r}.")
@@ -53,6 +55,10 @@ def automatic_test(
     missing = {c: min(max(int(share * n + 0.5), 1), n - 1) for c, n in sizes.items()}
     remaining = dict(sizes)
     test = np.zeros(len(y), bool)
+    if not_train is not None:
+        for unit in [unit for unit in units if not_train[unit.members].any()]:
+            _take(unit, test, missing, remaining)
+        units = [unit for unit in units if not not_train[unit.members].any()]
     for unit in units:
         if _approaches_target(unit, missing) and _can_be_spared(unit, remaining):
             _take(unit, test, missing, remaining)

@@ -25,7 +25,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bob.datasets.listing import SPLIT_NAMES
+from bob.datasets.split_names import SPLIT_NAMES
 from bob.errors import DatasetError
 from bob.precomputed.formats import FileArray, read_arrays
 from bob.precomputed.labels import as_labels, as_text

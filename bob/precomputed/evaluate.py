@@ -19,7 +19,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from bob.datasets.assemble import assemble
 from bob.datasets.dataset import Dataset, Shift, Split
-from bob.datasets.listing import SPLIT_NAMES, ImageListing
+from bob.datasets.listing import ImageListing
+from bob.datasets.split_names import SPLIT_NAMES
 from bob.engine.solve import Solution
 from bob.errors import ConfigError, DatasetError, NotApplicableError
 from bob.precomputed.columns import FeatureTable

@@ -116,6 +116,11 @@ class DatasetSpec(Closed):
     Images with one of these values form a shift, named after the value; all other images are split
     automatically.
     """
+    test_split: str | None = None
+    """Split that serves as the test split, by its name or by the name of its folder: `val`, `eval`.
+
+    For folders and tables; other sources name their splits in the source.
+    """
     shifts: dict[str, ShiftSpec] = {}
     """Additional test sets: the same classes under other conditions, or none of the classes."""
     worst_group: str | None = None
@@ -147,6 +152,8 @@ class DatasetSpec(Closed):
                 f"class_range must be [first, end] with 0 <= first < end; "
                 f"got {list(self.class_range)!r}"
             )
+        if self.test_split is not None:
+            self._check_test_split()
         self._check_attributes("worst_group", (self.worst_group,) if self.worst_group else ())
         self._check_attributes("where", self.where)
         self._check_attributes("leave_out", self.leave_out)
@@ -157,6 +164,20 @@ class DatasetSpec(Closed):
                 f"are split automatically; declare the total number of images as 'images' instead"
             )
         return self
+
+    def _check_test_split(self) -> None:
+        """Raise if the source names its splits itself, or has none to choose from."""
+        source = self.source
+        if not isinstance(source, FolderSource | TableSource) or source.splits:
+            raise ValueError(
+                "test_split applies to folders and tables without 'splits' of their own; name the "
+                f"test split in the source; got {self.test_split!r}"
+            )
+        if self.leave_out or getattr(source, "split", None) or getattr(source, "levels", ()):
+            raise ValueError(
+                "test_split cannot be combined with 'leave_out', or with the source's 'split' or "
+                f"'levels'; got {self.test_split!r}"
+            )
 
     def _check_attributes(self, field: str, names: Iterable[str]) -> None:
         """Raise if `field` names an attribute that the source does not provide."""

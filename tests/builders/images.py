@@ -7,6 +7,13 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+POINTER = (
+    b"version https://git-lfs.github.com/spec/v1\n"
+    b"oid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\n"
+    b"size 12345\n"
+)
+"""The example of Git LFS's specification (github.com/git-lfs/git-lfs, docs/spec.md)."""
+
 
 def png(shade: int) -> bytes:
     """Return a small grey PNG; every shade is another image."""

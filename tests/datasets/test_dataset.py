@@ -97,7 +97,10 @@ def test_other_files_are_skipped_and_noted(root: Path) -> None:
     (root / ".git").mkdir()
     dataset = open_folder(root)
     assert sum(len(split) for split in dataset.splits.values()) == 7
-    assert dataset.notes == ("skipped files: .txt (2), hidden (1), outside the class folders (1)",)
+    assert dataset.notes == (
+        "skipped files: .txt (2), hidden (1), hidden folders (1), outside the class folders (1)",
+        "images in folders inside class folders count as those of the class: 'cat/deeper'",
+    )
 
 
 def test_links_are_followed_but_loops_are_not(root: Path) -> None:
@@ -171,7 +174,10 @@ FOLDERS: dict[str, tuple[dict[str, int], str]] = {
         {"train__cat": 2, "val__cat": 2, "valid__cat": 2},
         "'val' and 'valid' are names of the same split. Keep one of them",
     ),
-    "images straight in a split": ({"train": 2, "test": 2}, "no train images|no images"),
+    "images straight in a split": (
+        {"train": 2, "test": 2},
+        "'train' holds 2 images and no class folders. Expected FOLDER/class/image.jpg",
+    ),
 }
 
 
@@ -207,7 +213,7 @@ def test_unreadable_folder_is_reported(root: Path, monkeypatch: pytest.MonkeyPat
             raise PermissionError(13, "Permission denied")
         return scan(folder)
 
-    monkeypatch.setattr("bob.datasets.readers.folder.os.scandir", refuse)
+    monkeypatch.setattr("bob.datasets.readers.tree.os.scandir", refuse)
     with pytest.raises(DatasetError, match=r"folder '.*dog' cannot be read \(Permission denied\)"):
         open_folder(root)
 

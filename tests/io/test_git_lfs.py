@@ -3,13 +3,7 @@
 from pathlib import Path
 
 from bob.io.git_lfs import is_pointer, is_pointer_file, pointer_message
-
-POINTER = (
-    b"version https://git-lfs.github.com/spec/v1\n"
-    b"oid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\n"
-    b"size 12345\n"
-)
-"""The example of the specification (github.com/git-lfs/git-lfs, docs/spec.md)."""
+from tests.builders.images import POINTER
 
 
 def test_pointer_is_recognised(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """Content digests of files, cached so that a second opening reads no file and stats each once.
 
-A digest is cached beside the file's size, modification time and status-change time (which a
+A digest is cached beside the file's size, inode, modification time and status-change time (which a
 restored modification time cannot hide). The cache is one JSON file per root folder below
 `<cache>/fingerprints`, written atomically. Losing it costs a recomputation, never a wrong digest.
 
@@ -20,13 +20,16 @@ import numpy as np
 import xxhash
 
 from bob.datasets.content.sequences import Digests
-from bob.errors import StoreError, UnreadableImageError
+from bob.errors import DatasetError, StoreError, UnreadableImageError
 from bob.io.files import write_atomically
+from bob.io.git_lfs import is_pointer, pointer_message
+from bob.io.names import printable
 
 THREADS = 8
 """Number of files read at once; reading is bound by the disk, not by the processor."""
 
 _HEX = re.compile("[0-9a-f]{32}")
+_POINTER = "pointer"
 
 
 def read_file(path: Path) -> bytes:
@@ -34,7 +37,9 @@ def read_file(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise UnreadableImageError(f"image '{path}' cannot be read ({error.strerror}).") from error
+        raise UnreadableImageError(
+            f"image '{printable(str(path))}' cannot be read ({error.strerror})."
+        ) from error
 
 
 def content_digest(data: bytes | memoryview) -> str:
@@ -42,21 +47,27 @@ def content_digest(data: bytes | memoryview) -> str:
     return xxhash.xxh3_128_hexdigest(data)
 
 
+def text_digest(text: str) -> str:
+    """Return the hex xxh3-128 digest of a text, which may hold file names that are not UTF-8."""
+    return content_digest(text.encode("utf-8", "surrogatepass"))
+
+
 def unreadable_digest(name: str) -> str:
     """Return a digest for an image whose bytes cannot be read."""
-    return content_digest(f"unreadable {name}".encode())
+    return text_digest(f"unreadable {name}")
 
 
 def file_version(path: Path) -> str:
-    """Return text that changes when a local file does: its path, size and times."""
+    """Return text that changes when a local file does: its path, size, times and inode."""
     stat = path.stat()
-    return f"{path.absolute()} {stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns}"
+    return f"{path.absolute()} {stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns} {stat.st_ino}"
 
 
 def file_digests(root: Path, files: Sequence[Path], cache: Path) -> Digests:
     """Return the digest of each file's bytes.
 
     The cache names files relative to `root`; a file outside `root` by its absolute path.
+    DatasetError where files are pointers of Git LFS: no image can be made of them.
     """
     cache_file = _cache_file(cache, f"files-{root.absolute()}", ".json")
     entries = _load_entries(cache_file)
@@ -69,6 +80,7 @@ def file_digests(root: Path, files: Sequence[Path], cache: Path) -> Digests:
     ]
     with ThreadPoolExecutor(THREADS) as pool:
         fresh = dict(zip(stale, pool.map(lambda i: _digest(files[i]), stale), strict=True))
+    _refuse_pointers([files[i] for i, value in fresh.items() if value == _POINTER], len(files))
     entries |= {names[i]: [*(stamps[i] or ()), value] for i, value in fresh.items() if value}
     if stale:
         _write(cache_file, json.dumps(entries).encode())
@@ -98,14 +110,23 @@ def cached_digests(
 
 
 def _digest(path: Path) -> str | None:
+    """Return the digest of a file, `_POINTER` for a pointer, or None if it cannot be read."""
     try:
-        return content_digest(read_file(path))
+        data = read_file(path)
     except UnreadableImageError:
         return None
+    return _POINTER if is_pointer(data) else content_digest(data)
+
+
+def _refuse_pointers(pointers: Sequence[Path], count: int) -> None:
+    if pointers:
+        raise DatasetError(
+            f"{len(pointers):,} of {count:,} images are no images: {pointer_message(pointers[0])}"
+        )
 
 
 def _stamp(path: Path) -> list[int] | None:
-    """Return size and times of a file; None if it does not exist.
+    """Return size, times and inode of a file; None if it does not exist.
 
     Taken before the file is read, so that a change during the read gives another stamp.
     """
@@ -113,7 +134,7 @@ def _stamp(path: Path) -> list[int] | None:
         stat = path.stat()
     except OSError:
         return None
-    return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
+    return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
 
 
 def _is_current(entry: Any, stamp: list[int] | None) -> bool:
@@ -130,7 +151,7 @@ def _name(path: Path, root: Path) -> str:
 
 
 def _cache_file(cache: Path, key: str, suffix: str) -> Path:
-    return cache / "fingerprints" / f"{content_digest(key.encode())}{suffix}"
+    return cache / "fingerprints" / f"{text_digest(key)}{suffix}"
 
 
 def _read(cache_file: Path) -> bytes:

@@ -18,7 +18,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 from PIL import Image
 
-from bob.datasets.content.digests import cached_digests, content_digest, file_version
+from bob.datasets.content.digests import cached_digests, content_digest, file_version, text_digest
 from bob.datasets.content.sequences import (
     Digests,
     LazyConcatenation,
@@ -108,7 +108,7 @@ def _member(path: Path, name: str, where: str, cache: Path) -> NDArray[Any]:
             member = archive.getinfo(f"{name}.npy")
             if member.compress_type == zipfile.ZIP_STORED:
                 return _map_array(path, _data_offset(path, member))
-            key = content_digest(f"{file_version(path)} {name}".encode())
+            key = text_digest(f"{file_version(path)} {name}")
             return _map_array(_unpack(archive, member, cache / "arrays" / f"{key}.npy"), 0)
     except (OSError, zipfile.BadZipFile, ValueError) as error:
         raise DatasetError(

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bob.datasets.content.cache import Arrays, cached_arrays
-from bob.datasets.content.digests import content_digest
+from bob.datasets.content.digests import content_digest, text_digest
 from bob.datasets.content.sequences import Digests, PartOffsets
 from bob.datasets.readers.prepared import library_errors
 from bob.datasets.readers.repository import (
@@ -190,7 +190,7 @@ class StreamedTable:
             with self.files.open(file) as handle:
                 return _build_index(handle, self.image, f"{self.files.where}, {file.name}")
 
-        key = content_digest(f"{VERSION} {file.version} {self.image}".encode())
+        key = text_digest(f"{VERSION} {file.version} {self.image}")
         return cached_arrays(self.cache / "parquet" / f"{key}.npz", compute)
 
 

@@ -6,14 +6,17 @@ spreadsheet shows them: the header is row 1. Further columns are attributes of t
 """
 
 import csv
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from bob.datasets.content.digests import file_digests, read_file
-from bob.datasets.listing import SPLIT_NAMES, ImageListing
+from bob.datasets.listing import ImageListing
+from bob.datasets.split_names import SPLIT_NAMES, SplitChoice, plain_split_name
 from bob.errors import DatasetError, nearest
+from bob.io.git_lfs import is_pointer_file, pointer_message
 from bob.specs import Role, TableSource
 
 LABEL_SEPARATOR = "|"
@@ -31,12 +34,23 @@ class _Row:
     attributes: Mapping[str, str]
 
 
-def list_table(source: TableSource, table: Path, cache: Path) -> ImageListing:
-    """List the images in the rows of a table."""
+def list_table(
+    source: TableSource, table: Path, cache: Path, test_split: str | None = None
+) -> ImageListing:
+    """List the images in the rows of a table.
+
+    `test_split` is the split, by its name in the table, that serves as the test split.
+    """
     columns, cells = _parse(source, table)
     folder = table.parent / source.images if source.images else table.parent
-    parsed = [_row(source, number, row, table, folder) for number, row in cells]
-    rows = [row for row in parsed if row is not None]
+    choice, unread, rows = SplitChoice(test_split), Counter[str](), []
+    for number, row in cells:
+        role = _role(source, choice, row, f"table '{table}', row {number}")
+        if role == "-":
+            unread[f"rows of the split {row['split']!r}"] += 1
+        else:
+            rows.append(_row(source, number, row, role, table, folder))
+    _check_choice(rows, choice, cells, table)
     files = [folder / row.path for row in rows]
     _check_unique(files, rows, table)
     separator = source.label_separator
@@ -64,6 +78,8 @@ def list_table(source: TableSource, table: Path, cache: Path) -> ImageListing:
         splits=[row.split for row in rows],
         groups=[row.group for row in rows] if "group" in columns else None,
         attributes={column: [row.attributes[column] for row in rows] for column in attributes},
+        test_split=test_split,
+        unread=unread,
         notes=notes,
     )
 
@@ -82,6 +98,8 @@ def _parse(source: TableSource, table: Path) -> tuple[list[str], list[tuple[int,
 
     Blank lines are skipped.
     """
+    if is_pointer_file(table):
+        raise DatasetError(f"table {pointer_message(table)}")
     rows = _read_rows(source, table)
     renamed = {name.lower(): standard for standard, name in source.columns.items()}
     header = [column.strip().lower() for column in rows[0]] if rows else []
@@ -146,29 +164,64 @@ def _cells(number: int, columns: list[str], row: list[str], table: Path) -> dict
     return {column: cell.strip() for column, cell in zip(columns, row, strict=True)}
 
 
+def _role(
+    source: TableSource, choice: SplitChoice, cells: Mapping[str, str], where: str
+) -> Role | Literal["-"]:
+    """Return the split of a row; `-` where it is not read."""
+    if source.split:
+        return source.split
+    if "split" not in cells:
+        return "train"
+    split = cells["split"]
+    if source.splits:
+        role: Role | Literal["-"] | None = source.splits.get(split)
+    elif plain_split_name(split) or choice.chooses(split):
+        use = choice.use(split)
+        if use == "unclear":
+            raise DatasetError(
+                f"{where}: the split {split!r} may hold val or test images. Write 'val' or 'test', "
+                f"or test on it with `--test-split {split}`."
+            )
+        role = "-" if use == "unused" or use == "unlabelled" else use
+    else:
+        role = None
+    if role is None:
+        names = list(source.splits or SPLIT_NAMES)
+        raise DatasetError(
+            f"{where}: unknown split {split!r}{nearest(split, names)} "
+            f"Known splits: {', '.join(names)}."
+        )
+    return role
+
+
+def _check_choice(
+    rows: list[_Row], choice: SplitChoice, cells: list[tuple[int, dict[str, str]]], table: Path
+) -> None:
+    """Raise where the split to test on does not occur."""
+    if choice.test_split is not None and not any(row.split == "test" for row in rows):
+        names = sorted({row.get("split", "") for _, row in cells} - {""})
+        raise DatasetError(
+            f"table '{table}': no split {choice.test_split!r} to test on; there are: "
+            f"{', '.join(names) or 'no splits'}. Correct --test-split."
+        )
+
+
 def _row(
-    source: TableSource, number: int, cells: Mapping[str, str], table: Path, folder: Path
-) -> _Row | None:
-    """Check a row and return it; None if the source skips its split."""
+    source: TableSource,
+    number: int,
+    cells: Mapping[str, str],
+    role: Role,
+    table: Path,
+    folder: Path,
+) -> _Row:
+    """Check a row and return it."""
     where = f"table '{table}', row {number}"
     for column in (*_REQUIRED, "group"):
         if cells.get(column) == "" and not (column == "label" and source.label_separator):
             raise DatasetError(
                 f"{where}: the cell in column {column!r} is empty. Fill it, or remove the row."
             )
-    roles: Mapping[str, Role | Literal["-"]] = source.splits or dict(SPLIT_NAMES)
-    split = cells.get("split", "train")
-    role = source.split or (
-        "train" if "split" not in cells else roles.get(split) or roles.get(split.lower())
-    )
-    if role is None:
-        raise DatasetError(
-            f"{where}: unknown split {split!r}{nearest(split, list(roles))} "
-            f"Known splits: {', '.join(roles)}."
-        )
-    if role == "-":
-        return None
-    if not (folder / cells["path"]).is_file():
+    if not _is_file(folder / cells["path"]):
         below = (
             f"{source.images!r} in the table's folder" if source.images else "the table's folder"
         )
@@ -181,6 +234,14 @@ def _row(
         column: cell for column, cell in cells.items() if column not in _REQUIRED + _OPTIONAL
     }
     return _Row(cells["path"], cells["label"], role, cells.get("group", ""), attributes)
+
+
+def _is_file(path: Path) -> bool:
+    """Return whether a path is a file; a name that is too long for the system is none."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def _check_unique(files: list[Path], rows: list[_Row], table: Path) -> None:

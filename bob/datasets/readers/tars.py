@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bob.datasets.content.cache import Arrays, cached_arrays
-from bob.datasets.content.digests import content_digest, unreadable_digest
-from bob.datasets.readers.folder import EXTENSIONS
+from bob.datasets.content.digests import content_digest, text_digest, unreadable_digest
+from bob.datasets.readers.tree import EXTENSIONS
 from bob.errors import DatasetError
 
 VERSION = 1
@@ -71,7 +71,7 @@ def tar_index(
             index = _build_index(tar, extensions, where)
         return {**vars(index), "image": np.array(index.image)}
 
-    key = content_digest(f"{VERSION} {version} {extensions}".encode())
+    key = text_digest(f"{VERSION} {version} {extensions}")
     arrays = dict(cached_arrays(cache / "tars" / f"{key}.npz", compute))
     return TarIndex(image=str(arrays.pop("image")), **arrays)
 

@@ -1,0 +1,77 @@
+"""Labels that may not mean what they say: missing values, splits, and two spellings of one class.
+
+Such labels can be right (wafers have the defect `none`), so that they are noted and not refused.
+"""
+
+import math
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+
+from bob.datasets.split_names import plain_split_name
+
+_MISSING = frozenset(
+    ("nan", "none", "null", "na", "n/a", "nil", "nat", "<na>", "#n/a", "?", "-1", "undefined")
+)
+_NUMBER = re.compile(r"[+-]?\d+(\.\d*)?")
+_SHOWN = 5
+
+
+def looks_missing(label: str) -> bool:
+    """Return whether a label is what programs write in place of a missing value."""
+    return label.strip().lower() in _MISSING or not label.strip()
+
+
+def looks_like_split(label: str) -> bool:
+    """Return whether a label is the name of a split, such as `train` or `unlabeled`."""
+    return plain_split_name(label) is not None
+
+
+def same_classes(classes: Sequence[str]) -> list[tuple[str, ...]]:
+    """Return the sets of classes that differ in case, spaces, accents' encoding or number format.
+
+    `1` and `1.0` are such a set; `a` and `A` are not, as the letters of handwriting are classes.
+    """
+    sets: dict[str, list[str]] = {}
+    for label in classes:
+        sets.setdefault(_spelling(label), []).append(label)
+    return [tuple(labels) for labels in sets.values() if len(labels) > 1]
+
+
+def label_notes(counts: Mapping[str, int]) -> list[str]:
+    """Return notes on suspicious labels, from the number of images of each class."""
+    notes = [
+        f"{_images(n)} the label {label!r}, which looks like a missing value; remove them if they "
+        "have no label"
+        for label, n in counts.items()
+        if looks_missing(label)
+    ]
+    notes += [
+        f"{_images(n)} the label {label!r}, which is the name of a split"
+        for label, n in counts.items()
+        if looks_like_split(label)
+    ]
+    if same := same_classes(list(counts)):
+        named = "; ".join(" and ".join(map(repr, labels)) for labels in same[:_SHOWN])
+        more = f"; and {len(same) - _SHOWN} more" if len(same) > _SHOWN else ""
+        notes.append(
+            f"classes that may be one, as they differ in case, spaces or number format only: "
+            f"{named}{more}"
+        )
+    return notes
+
+
+def number_text(value: float) -> str | None:
+    """Return the label of a number, `1` for 1.0; None where it is not a whole number."""
+    return str(int(value)) if math.isfinite(value) and value == int(value) else None
+
+
+def _spelling(label: str) -> str:
+    text = unicodedata.normalize("NFKC", label).strip()
+    if _NUMBER.fullmatch(text):
+        return f"number {float(text)!r}"
+    return " ".join(text.casefold().split()) if len(text) > 1 else text
+
+
+def _images(n: int) -> str:
+    return f"{n:,} image has" if n == 1 else f"{n:,} images have"
