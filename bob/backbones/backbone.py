@@ -15,6 +15,7 @@ from torch import nn
 from bob.backbones.pixels.geometry import Geometry, Normalisation
 from bob.backbones.text import TextTower
 from bob.errors import BackboneError, BobError
+from bob.io.stamps import Stamp
 from bob.specs import BackboneSpec, Output
 from bob.specs.yaml import plain
 
@@ -91,6 +92,10 @@ class Loaded:
     """JSON-ready facts that also define the forward pass: a graph's digest, a function's source."""
     text: Callable[[], TextTower] | None = None
     """Loads the text tower; None where there is none."""
+    notes: tuple[str, ...] = ()
+    """Choices that the loader made and that a user may want to make otherwise."""
+    files: Mapping[str, Stamp] = field(default_factory=dict)
+    """Files that were read, by path, with their stamps before that."""
 
 
 class Backbone:
@@ -104,6 +109,7 @@ class Backbone:
         self.normalisation = loaded.normalisation
         self.library = loaded.library
         self._forward, self._load_text = loaded.forward, loaded.text
+        self.notes, self.files = loaded.notes, loaded.files
         self.device = torch.device(device)
         self.precision = precision
         module = loaded.module.eval().requires_grad_(False).to(self.device)

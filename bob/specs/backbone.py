@@ -15,7 +15,8 @@ Loader = Literal["timm", "open_clip", "checkpoint", "transformers", "onnx", "pyt
 HUB_PREFIX = "hf-hub:"
 """Prefix of an architecture that is described by the configuration in its own hub repository."""
 OPTION_LOADERS = ("timm", "open_clip", "checkpoint", "transformers")
-"""Loaders that build the architecture in code, and therefore accept `options`."""
+"""Loaders that build the architecture in code, and therefore accept `options`, and read its
+tensors from a file, and therefore accept `weights.state_dict`."""
 
 
 class Preprocessing(Closed):
@@ -153,7 +154,6 @@ class BackboneSpec(Closed):
     def _inconsistencies(self) -> list[tuple[bool, str]]:
         """Return every check on combinations of keys: whether it fails, and the message if so."""
         weights, loader = self.weights or Weights(random=0), self.loader
-        has_layout = bool(weights.state_dict or weights.strip)
         return [
             (
                 loader == "open_clip" and str(self.output) not in TOWER_POOLS,
@@ -169,8 +169,12 @@ class BackboneSpec(Closed):
                 f"weights.tag belongs to loader open_clip; got loader {loader!r}",
             ),
             (
-                loader != "checkpoint" and has_layout,
-                f"weights.state_dict and strip belong to loader checkpoint; got loader {loader!r}",
+                loader != "checkpoint" and bool(weights.strip),
+                f"weights.strip belongs to loader checkpoint; got loader {loader!r}",
+            ),
+            (
+                loader not in OPTION_LOADERS and weights.state_dict is not None,
+                f"weights.state_dict belongs to {', '.join(OPTION_LOADERS)}; got loader {loader!r}",
             ),
             (
                 bool(weights.drop) and loader not in ("checkpoint", "transformers"),

@@ -41,7 +41,11 @@ class Weights(Closed):
     random: int | None = None
     """Seed of a random initialisation."""
     state_dict: str | None = None
-    """Key of the tensors in a training checkpoint, such as `teacher`; dots for nested keys."""
+    """Key of the tensors in a training checkpoint, such as `teacher`; dots for nested keys.
+
+    None is the file itself or its `state_dict`, or averaged weights beside that (`state_dict_ema`,
+    `model_ema`), as timm prefers.
+    """
     strip: str = ""
     """Prefix of the backbone's tensors in the file, such as `module.base_encoder.`."""
     drop: tuple[str, ...] = Field((), strict=False)

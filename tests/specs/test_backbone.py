@@ -44,11 +44,11 @@ def entry(**fields: Any) -> BackboneSpec:
         ({"weights": {"tag": "openai"}}, "weights.tag belongs to loader open_clip"),
         (
             {"weights": {"file": "x", "strip": "module."}},
-            "weights.state_dict and strip belong to loader checkpoint; got loader 'timm'",
+            "weights.strip belongs to loader checkpoint; got loader 'timm'",
         ),
         (
-            {"weights": {"file": "x", "state_dict": "model"}},
-            "weights.state_dict and strip belong to loader checkpoint; got loader 'timm'",
+            {"loader": "baseline", "weights": {"file": "x", "state_dict": "model"}},
+            "weights.state_dict belongs to timm, open_clip, checkpoint, transformers; got loader",
         ),
         (
             {"weights": {"file": "x", "drop": ["fc."]}},

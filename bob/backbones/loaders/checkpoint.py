@@ -7,8 +7,10 @@ filled.
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -16,7 +18,20 @@ import bob.backbones.loaders.timm
 import bob.backbones.loaders.torchvision
 from bob.backbones.backbone import Loaded
 from bob.backbones.weights.layouts import with_layout_advice
-from bob.backbones.weights.tensors import MAX_LISTED, load_strictly, match_in_order, read_tensors
+from bob.backbones.weights.positions import (
+    Resampling,
+    position_mismatches,
+    require_requested,
+)
+from bob.backbones.weights.read import read_checkpoint
+from bob.backbones.weights.tensors import (
+    MAX_LISTED,
+    State,
+    load_strictly,
+    match_in_order,
+    mismatches,
+    with_counters,
+)
 from bob.errors import BackboneError, ConfigError
 from bob.specs import BackboneSpec, Weights
 
@@ -32,16 +47,33 @@ def load(spec: BackboneSpec, file: Path | None, *, offline: bool) -> Loaded:
             "give file, url, hub or package."
         )
     loaded = outline(spec, offline=offline)
-    model = loaded.module.get_submodule("model")
+    module: Any = loaded.module
+    expected = module.model.state_dict()
     try:
-        content = read_tensors(spec.name, file, spec.weights.state_dict)
-        state = backbone_tensors(spec.name, content, spec.weights)
+        content = read_checkpoint(spec.name, file, spec.weights.state_dict)
+        state = backbone_tensors(spec.name, content.tensors, spec.weights)
         if spec.weights.match == "order":
-            state = match_in_order(spec.name, state, model.state_dict())
-        load_strictly(spec.name, model, state, spec.architecture)
+            state = match_in_order(spec.name, state, expected)
+        positions = _other_size(state, expected)
+        if not positions.tensors:
+            load_strictly(spec.name, module.model, state, spec.architecture)
     except BackboneError as error:
-        raise with_layout_advice(error, spec.name, file, model.state_dict()) from error
-    return loaded
+        raise with_layout_advice(error, spec.name, file, expected) from error
+    if positions.tensors:
+        require_requested(spec, positions, loaded.geometry.height_px)
+        module.model = bob.backbones.loaders.timm.fit(spec, with_counters(state, expected))
+    return replace(loaded, forward=positions.facts(), notes=(*content.notes, *positions.notes()))
+
+
+def _other_size(state: State, expected: State) -> Resampling:
+    """Return the position embeddings for another input size, if all else fits."""
+    fitting = with_counters(state, expected)
+    positions = list(position_mismatches(fitting, expected))
+    if len(positions) < len(mismatches(fitting, expected)):
+        return Resampling()
+    return Resampling(
+        {name: (tuple(fitting[name].shape), tuple(expected[name].shape)) for name in positions}
+    )
 
 
 def outline(spec: BackboneSpec, *, offline: bool) -> Loaded:

@@ -1,6 +1,7 @@
 """The loaders by name: each builds an architecture (`outline`) and fills it (`load`)."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
 
@@ -8,8 +9,9 @@ import torch
 
 from bob.backbones.backbone import Loaded
 from bob.backbones.loaders import baselines, checkpoint, onnx, open_clip, python, timm, transformers
-from bob.backbones.weights.locate import find_weights
+from bob.backbones.weights.locate import find_weights, weight_files
 from bob.errors import BackboneError, BobError
+from bob.io.stamps import stamps
 from bob.specs import BackboneSpec
 
 LOADERS: Mapping[str, ModuleType] = {
@@ -40,6 +42,7 @@ def load(spec: BackboneSpec, *, offline: bool) -> Loaded:
     module does not load.
     """
     file = find_weights(spec, offline=offline)
+    files = stamps(weight_files(spec.name, file)) if file else {}
     try:
         loaded: Loaded = LOADERS[spec.loader].load(spec, file, offline=offline)
     except BobError:
@@ -48,7 +51,7 @@ def load(spec: BackboneSpec, *, offline: bool) -> Loaded:
         raise BackboneError(
             f"backbone {spec.name!r}: does not load: {type(error).__name__}: {error}"
         ) from error
-    return loaded
+    return replace(loaded, files={**files, **loaded.files})
 
 
 def outline(spec: BackboneSpec, *, offline: bool) -> Loaded:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from bob.backbones.backbone import Loaded, refuse_outputs
@@ -33,10 +34,17 @@ class OnnxFeatures(nn.Module):
     """
 
     def __init__(
-        self, name: str, graph: OnnxGraph, session: Any, constants: Mapping[str, torch.Tensor]
+        self,
+        name: str,
+        graph: OnnxGraph,
+        session: Any,
+        constants: Mapping[str, torch.Tensor],
+        serialised: bytes = b"",
     ) -> None:
         super().__init__()
         self.name, self.graph, self.session = name, graph, session
+        self.serialised = serialised
+        """The graph up to the tensor that is read, for other runtimes."""
         self.constants = nn.ParameterList(
             [nn.Parameter(constants[key], requires_grad=False) for key in sorted(constants)]
         )
@@ -47,23 +55,29 @@ class OnnxFeatures(nn.Module):
         pixels = pixels.permute(0, 2, 3, 1) if self.graph.layout == "NHWC" else pixels
         values = np.ascontiguousarray(pixels.float().cpu().numpy())
         (rows,) = self.session.run([self.graph.output], {self.session.get_inputs()[0].name: values})
-        if rows.shape[2:] == (1,) * (rows.ndim - 2):
-            rows = rows.reshape(rows.shape[:2])
-        return {DEFAULT: torch.from_numpy(rows).float().to(x.device)}
+        return {DEFAULT: torch.from_numpy(without_unit_axes(rows)).float().to(x.device)}
+
+
+def without_unit_axes(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return features (B, D, 1, 1), which global pooling leaves, as (B, D)."""
+    is_pooled = rows.ndim > 2 and rows.shape[2:] == (1,) * (rows.ndim - 2)
+    return rows.reshape(rows.shape[:2]) if is_pooled else rows
 
 
 def load(spec: BackboneSpec, file: Path | None, *, offline: bool) -> Loaded:
     """Load the graph up to the tensor that is read, without the nodes behind it."""
     onnx, onnxruntime = _libraries(spec.name)
     model = _pruned(spec, onnx, _read(spec, onnx, file))
+    serialised = model.SerializeToString(deterministic=True)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = ERRORS_ONLY
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=[PROVIDER])
-    loaded = _loaded(spec, session, _learned(onnx, model), onnxruntime.__version__)
+    session = onnxruntime.InferenceSession(serialised, options, providers=[PROVIDER])
+    version = onnxruntime.__version__
+    loaded = _loaded(spec, session, _learned(onnx, model), version, serialised)
     _check_input(spec, loaded.geometry, session.get_inputs()[0].shape)
     facts = {
         "graph": _graph(spec).model_dump(),
-        "sha256": hashlib.sha256(model.SerializeToString(deterministic=True)).hexdigest(),
+        "sha256": hashlib.sha256(serialised).hexdigest(),
     }
     return Loaded(loaded.module, loaded.geometry, loaded.normalisation, loaded.library, facts)
 
@@ -77,10 +91,14 @@ def outline(spec: BackboneSpec, *, offline: bool) -> Loaded:
 
 
 def _loaded(
-    spec: BackboneSpec, session: Any, constants: Mapping[str, torch.Tensor], version: str
+    spec: BackboneSpec,
+    session: Any,
+    constants: Mapping[str, torch.Tensor],
+    version: str,
+    serialised: bytes = b"",
 ) -> Loaded:
     geometry, normalisation = geometry_and_normalisation(spec.preprocessing)
-    module = OnnxFeatures(spec.name, _graph(spec), session, constants)
+    module = OnnxFeatures(spec.name, _graph(spec), session, constants, serialised)
     return Loaded(module, geometry, normalisation, f"onnxruntime {version}")
 
 

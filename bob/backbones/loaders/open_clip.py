@@ -8,7 +8,7 @@ built for images; the text tower is loaded from the same file when there are tex
 import json
 from collections.abc import Callable, Mapping
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,15 +20,21 @@ from bob.backbones.loaders.open_clip_text import IMAGE_PREFIX, load_text
 from bob.backbones.loaders.towers import tower_features
 from bob.backbones.pixels.geometry import Geometry, Normalisation
 from bob.backbones.text import TextTower
-from bob.backbones.weights.tensors import load_strictly, read_tensors
+from bob.backbones.weights.positions import (
+    Resampling,
+    position_mismatches,
+    require_requested,
+    resampling,
+)
+from bob.backbones.weights.read import Checkpoint, read_checkpoint, without_wrapper
+from bob.backbones.weights.tensors import State, load_strictly
 from bob.errors import BackboneError, ConfigError, nearest
 from bob.io.hub import hub_file, optional_file
+from bob.io.stamps import Stamp, stamps
 from bob.specs import BackboneSpec
 from bob.specs.backbone import HUB_PREFIX
 
 CONFIG_FILE = "open_clip_config.json"
-WRAPPER_PREFIX = "module."
-"""Prefix of all tensors in a file that was saved from a data-parallel model."""
 RESIZE_MODES = {"shortest": "center", "squash": "squash"}
 """open_clip's resize modes as timm's crop modes.
 
@@ -46,6 +52,8 @@ class OpenClipConfig:
     """Arguments that build the model."""
     preprocess: Mapping[str, Any]
     """Overrides of open_clip's default preprocessing."""
+    files: Mapping[str, Stamp] = field(default_factory=dict)
+    """Configuration files of repositories that were read, by path."""
 
 
 def load(spec: BackboneSpec, file: Path | None, *, offline: bool) -> Loaded:
@@ -54,25 +62,33 @@ def load(spec: BackboneSpec, file: Path | None, *, offline: bool) -> Loaded:
         raise ConfigError(
             f"backbone {spec.name!r}: 'weights' is missing: give hub, tag, url, file or package."
         )
-    config, state = load_config(spec, offline=offline), _state(spec.name, file)
+    config, checkpoint = load_config(spec, offline=offline), _checkpoint(spec, file)
     tower = _tower(spec, config)
     image = {
         name.removeprefix(IMAGE_PREFIX): tensor
-        for name, tensor in state.items()
+        for name, tensor in checkpoint.tensors.items()
         if name.startswith(IMAGE_PREFIX)
     }
-    load_strictly(spec.name, tower, _resized(tower, image), spec.architecture)
+    positions = _fill(spec, tower, image)
 
     def text() -> TextTower:
-        return load_text(spec, config.model, _state(spec.name, file), offline=offline)
+        return load_text(spec, config.model, _checkpoint(spec, file).tensors, offline=offline)
 
-    return _loaded(spec, config, tower, text)
+    return replace(
+        _loaded(spec, config, tower, text),
+        forward=positions.facts(),
+        notes=(*checkpoint.notes, *positions.notes()),
+        files=config.files,
+    )
 
 
 def outline(spec: BackboneSpec, *, offline: bool) -> Loaded:
     """Build the image tower without weights, on torch's current default device."""
     config = load_config(spec, offline=offline)
-    return _loaded(spec, config, _tower(spec, config), None)
+    tower = _tower(spec, config)
+    if spec.preprocessing.input_px and hasattr(tower, "trunk"):
+        tower.set_input_size(spec.preprocessing.input_px)
+    return _loaded(spec, config, tower, None)
 
 
 def load_config(spec: BackboneSpec, *, offline: bool) -> OpenClipConfig:
@@ -82,8 +98,9 @@ def load_config(spec: BackboneSpec, *, offline: bool) -> OpenClipConfig:
     """
     import open_clip
 
+    files: Mapping[str, Stamp] = {}
     if spec.architecture.startswith(HUB_PREFIX):
-        config = _repository_config(spec, offline=offline)
+        config, files = _repository_config(spec, offline=offline)
         model, preprocess = config["model_cfg"], config.get("preprocess_cfg", {})
     else:
         model = open_clip.get_model_config(spec.architecture)
@@ -92,30 +109,57 @@ def load_config(spec: BackboneSpec, *, offline: bool) -> OpenClipConfig:
                 f"backbone {spec.name!r}: open_clip {open_clip.__version__} has no architecture "
                 f"{spec.architecture!r}{nearest(spec.architecture, open_clip.list_models())}"
             )
-        preprocess = _tag_config(spec, model) or _repository_preprocessing(
-            spec, {**model, **spec.options}, offline=offline
-        )
+        preprocess = _tag_config(spec, model)
+        if not preprocess:
+            preprocess, files = _repository_preprocessing(
+                spec, {**model, **spec.options}, offline=offline
+            )
     if "multimodal_cfg" in model:
         raise ConfigError(
             f"backbone {spec.name!r}: {spec.architecture!r} has a captioning decoder (CoCa), "
             "which this loader does not read."
         )
-    return OpenClipConfig({**deepcopy(model), **deepcopy(dict(spec.options))}, preprocess)
+    return OpenClipConfig({**deepcopy(model), **deepcopy(dict(spec.options))}, preprocess, files)
 
 
 def _tower(spec: BackboneSpec, config: OpenClipConfig) -> Any:
+    """Build the image tower; one of timm at the size of its configuration."""
     import open_clip
 
     model, input_px = config.model, spec.preprocessing.input_px
     vision = {**model["vision_cfg"], "timm_model_pretrained": False}
-    tower = open_clip.model._build_vision_tower(
+    return open_clip.model._build_vision_tower(
         model["embed_dim"],
         {**vision, "image_size": input_px or vision["image_size"]},
         model.get("quick_gelu", False),
     )
-    if input_px and hasattr(tower, "trunk"):
-        tower.set_input_size(input_px)
-    return tower
+
+
+def _fill(spec: BackboneSpec, tower: Any, image: State) -> Resampling:
+    """Fill the tower tensor by tensor, and adapt it to the entry's input size as open_clip does.
+
+    A tower of timm is adapted once it is filled, unless its weights are for that size already.
+    """
+    input_px = spec.preprocessing.input_px
+    if hasattr(tower, "trunk"):
+        is_early = bool(list(position_mismatches(image, tower.state_dict())))
+        if input_px and is_early:
+            tower.set_input_size(input_px)
+        load_strictly(spec.name, tower, image, spec.architecture)
+        if input_px and not is_early:
+            tower.set_input_size(input_px)
+        return resampling(image, tower.state_dict())
+    resized = _resized(tower, image)
+    load_strictly(spec.name, tower, resized, spec.architecture)
+    positions = resampling(image, resized)
+    is_published = spec.weights is not None and spec.weights.tag is not None
+    if not is_published and not spec.architecture.startswith(HUB_PREFIX):
+        require_requested(spec, positions, _side(tower.image_size))
+    return positions
+
+
+def _side(image_size: int | tuple[int, int]) -> int:
+    return image_size[0] if isinstance(image_size, tuple) else image_size
 
 
 def _loaded(
@@ -181,17 +225,20 @@ def _tag_config(spec: BackboneSpec, model: Mapping[str, Any]) -> Mapping[str, An
 
 def _repository_preprocessing(
     spec: BackboneSpec, model: Mapping[str, Any], *, offline: bool
-) -> Mapping[str, Any]:
+) -> tuple[Mapping[str, Any], Mapping[str, Stamp]]:
     """Return the preprocessing that the weights' own repository states; empty if it states none.
+
+    Beside it, the file that states it.
 
     BackboneError where the repository describes another model than the entry.
     """
     weights = spec.weights
     if weights is None or weights.hub is None or weights.tag is not None:
-        return {}
+        return {}, {}
     path = optional_file(
         f"backbone {spec.name!r}", weights.hub, CONFIG_FILE, weights.revision, offline=offline
     )
+    files = stamps([path]) if path else {}
     config = json.loads(path.read_bytes()) if path else {}
     if stated := config.get("model_cfg"):
         for key in MODEL_KEYS:
@@ -200,8 +247,7 @@ def _repository_preprocessing(
                     f"backbone {spec.name!r}: {key} is {model.get(key)}; "
                     f"{CONFIG_FILE} of {weights.hub!r} says {stated.get(key)}."
                 )
-    preprocess: Mapping[str, Any] = config.get("preprocess_cfg", {})
-    return preprocess
+    return config.get("preprocess_cfg", {}), files
 
 
 def _builds_same(key: str, a: Any, b: Any) -> bool:
@@ -214,22 +260,23 @@ def _builds_same(key: str, a: Any, b: Any) -> bool:
     return bool(a == b or (not a and not b))
 
 
-def _repository_config(spec: BackboneSpec, *, offline: bool) -> dict[str, Any]:
+def _repository_config(
+    spec: BackboneSpec, *, offline: bool
+) -> tuple[dict[str, Any], Mapping[str, Stamp]]:
     repository = spec.architecture.removeprefix(HUB_PREFIX)
     revision = spec.weights.revision if spec.weights and spec.weights.hub == repository else None
     path = hub_file(f"backbone {spec.name!r}", repository, [CONFIG_FILE], revision, offline=offline)
-    config: dict[str, Any] = json.loads(path.read_bytes())
-    return config
+    files = stamps([path])
+    return json.loads(path.read_bytes()), files
 
 
-def _state(name: str, file: Path) -> dict[str, torch.Tensor]:
-    state = read_tensors(name, file)
-    if not all(key.startswith(WRAPPER_PREFIX) for key in state):
-        return state
-    return {key.removeprefix(WRAPPER_PREFIX): tensor for key, tensor in state.items()}
+def _checkpoint(spec: BackboneSpec, file: Path) -> Checkpoint:
+    key = spec.weights.state_dict if spec.weights else None
+    tensors, notes = read_checkpoint(spec.name, file, key)
+    return Checkpoint(without_wrapper(tensors), notes)
 
 
-def _resized(tower: Any, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def _resized(tower: Any, state: State) -> dict[str, torch.Tensor]:
     """Resize position embeddings to the tower's input size, as open_clip does."""
     import open_clip
 

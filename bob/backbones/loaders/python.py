@@ -44,7 +44,8 @@ class UserFeatures(nn.Module):
 
 def load(spec: BackboneSpec, file: Path | None, *, offline: bool) -> Loaded:
     """Run the user's function. The digest of its source file is part of every key."""
-    function, source = _function(spec)
+    digest = hashlib.sha256(source_of(spec).read_bytes()).hexdigest()
+    function = _function(spec)
     result = function()
     if not (
         isinstance(result, tuple)
@@ -58,7 +59,6 @@ def load(spec: BackboneSpec, file: Path | None, *, offline: bool) -> Loaded:
         )
     module, preprocessing = result
     geometry, normalisation = _preprocessing(spec, preprocessing)
-    digest = hashlib.sha256(source.read_bytes()).hexdigest()
     return Loaded(
         UserFeatures(module, spec.name),
         geometry,
@@ -99,13 +99,13 @@ def _module_file(name: str) -> Path:
     return Path(module.origin) if module and module.origin else Path(name)
 
 
-def _function(spec: BackboneSpec) -> tuple[Callable[[], Any], Path]:
+def _function(spec: BackboneSpec) -> Callable[[], Any]:
     source, (place, _, name) = source_of(spec), spec.architecture.rpartition(":")
     module = _import_file(source) if place.endswith(".py") else importlib.import_module(place)
-    function = getattr(module, name, None)
+    function: Callable[[], Any] | None = getattr(module, name, None)
     if not callable(function):
         raise ConfigError(f"backbone {spec.name!r}: {place!r} has no function {name!r}.")
-    return function, source
+    return function
 
 
 def _import_file(path: Path) -> Any:

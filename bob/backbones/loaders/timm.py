@@ -4,8 +4,9 @@ Weights come from the hub, a file, an installed package, or a seeded random init
 """
 
 import inspect
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,13 +16,24 @@ from torch import nn
 from bob.backbones.backbone import Loaded
 from bob.backbones.pixels.geometry import Geometry, Normalisation
 from bob.backbones.weights.layouts import with_layout_advice
-from bob.backbones.weights.tensors import match_in_order, mismatch_error, mismatches, read_tensors
+from bob.backbones.weights.positions import Resampling, require_requested, resampling
+from bob.backbones.weights.read import Checkpoint, read_checkpoint, without_wrapper
+from bob.backbones.weights.tensors import (
+    State,
+    match_in_order,
+    mismatch_error,
+    mismatches,
+    with_counters,
+)
 from bob.errors import BackboneError, ConfigError, nearest
 from bob.io.hub import hub_file
+from bob.io.stamps import Stamp, stamps
 from bob.specs import DEFAULT, BackboneSpec, Output
 from bob.specs.backbone import HUB_PREFIX
 
 CONFIG_FILE = "config.json"
+_CONVERSION_ERRORS = (RuntimeError, KeyError, ValueError, AttributeError, TypeError)
+"""What timm's conversions raise on tensors of another architecture."""
 
 
 class LayerTokens(NamedTuple):
@@ -193,9 +205,17 @@ class TimmFeatures(nn.Module):
 def load(spec: BackboneSpec, file: Path | None, *, offline: bool) -> Loaded:
     """Load a timm model with its weights checked name by name, and remove its head."""
     architecture = _architecture(spec, offline=offline)
-    model = _random(spec, architecture) if file is None else _from_file(spec, architecture, file)
+    if file is None:
+        model, checkpoint, positions = _random(spec, architecture), Checkpoint({}), Resampling()
+    else:
+        model, checkpoint, positions = _from_file(spec, architecture, file)
     model.reset_classifier(0)
-    return _loaded(spec, model)
+    return replace(
+        _loaded(spec, model),
+        forward=positions.facts(),
+        notes=(*checkpoint.notes, *positions.notes()),
+        files=architecture.files,
+    )
 
 
 def outline(spec: BackboneSpec, *, offline: bool) -> Loaded:
@@ -241,6 +261,8 @@ class Architecture:
 
     name: str
     options: Mapping[str, Any]
+    files: Mapping[str, Stamp] = field(default_factory=dict)
+    """Configuration files that describe it, by path."""
 
 
 def _architecture(spec: BackboneSpec, *, offline: bool) -> Architecture:
@@ -253,8 +275,9 @@ def _architecture(spec: BackboneSpec, *, offline: bool) -> Architecture:
     repository = spec.architecture.removeprefix(HUB_PREFIX)
     revision = spec.weights.revision if spec.weights and spec.weights.hub == repository else None
     file = hub_file(f"backbone {spec.name!r}", repository, [CONFIG_FILE], revision, offline=offline)
+    files = stamps([file])
     config, name, options = load_model_config_from_path(file.parent)
-    return Architecture(name, {**options, **spec.options, "pretrained_cfg": config})
+    return Architecture(name, {**options, **spec.options, "pretrained_cfg": config}, files)
 
 
 def _loaded(spec: BackboneSpec, model: Any) -> Loaded:
@@ -295,12 +318,47 @@ def _random(spec: BackboneSpec, architecture: Architecture) -> Any:
         return _create(spec, architecture)
 
 
-def _from_file(spec: BackboneSpec, architecture: Architecture, file: Path) -> Any:
+def fit(spec: BackboneSpec, state: State) -> Any:
+    """Build the entry's architecture without its head, with position embeddings resampled to fit.
+
+    Used by the loader checkpoint, whose tensors have the architecture's names.
+    """
     try:
-        return _pretrained(spec, architecture, read_tensors(spec.name, file))
+        return _headless(spec, Architecture(spec.architecture, spec.options), state)
+    except _CONVERSION_ERRORS as error:
+        expected = _create(spec, Architecture(spec.architecture, spec.options), num_classes=0)
+        problems = mismatches(state, expected.state_dict())
+        raise mismatch_error(spec.name, spec.architecture, problems) from error
+
+
+def _from_file(
+    spec: BackboneSpec, architecture: Architecture, file: Path
+) -> tuple[Any, Checkpoint, Resampling]:
+    key = spec.weights.state_dict if spec.weights else None
+    try:
+        checkpoint = read_checkpoint(spec.name, file, key)
+        state = without_wrapper(checkpoint.tensors)
+        model = _pretrained(spec, architecture, state)
     except BackboneError as error:
         expected = _create(spec, architecture, num_classes=0).state_dict()
         raise with_layout_advice(error, spec.name, file, expected) from error
+    positions = resampling(state, model.state_dict())
+    if not _is_published(spec):
+        require_requested(spec, positions, _input_px(spec, model))
+    return model, checkpoint, positions
+
+
+def _is_published(spec: BackboneSpec) -> bool:
+    """Whether weights and architecture are one publication, whose author chose the input size."""
+    hub = spec.weights.hub if spec.weights else None
+    architecture = spec.architecture
+    tagged = "." in architecture and hub == f"timm/{architecture}"
+    return hub is not None and (tagged or architecture == HUB_PREFIX + hub)
+
+
+def _input_px(spec: BackboneSpec, model: Any) -> int:
+    geometry, _ = preprocessing(spec, model.pretrained_cfg)
+    return geometry.height_px
 
 
 def _pretrained(
@@ -308,25 +366,63 @@ def _pretrained(
 ) -> Any:
     """Build a model with weights that fit by name, if need be after timm's own conversion.
 
-    BackboneError where they do not; no parameter keeps its initial value.
+    BackboneError where they do not; no parameter keeps its initial value. The size of the file's
+    classifier makes no difference.
     """
     if spec.weights and spec.weights.match == "order":
         state = match_in_order(spec.name, state, _create(spec, architecture).state_dict())
     model = _create(spec, architecture, num_classes=0)
-    body = without_head(state, model.pretrained_cfg)
-    problems = mismatches(body, model.state_dict())
+    expected = model.state_dict()
+    body = with_counters(without_head(state, model.pretrained_cfg), expected)
+    problems = mismatches(body, expected)
     if not problems:
         model.load_state_dict(body)
         return model
-    config = {"pretrained_cfg_overlay": {"state_dict": state}}
-    if "pretrained_cfg" in architecture.options:
-        config = {"pretrained_cfg": {**architecture.options["pretrained_cfg"], "state_dict": state}}
-    # timm loads strictly only if the number of classes is that of the configuration
     n_classes = model.pretrained_cfg["num_classes"]
-    try:
-        return _create(spec, architecture, pretrained=True, num_classes=n_classes, **config)
-    except (RuntimeError, KeyError, ValueError, AttributeError, TypeError) as error:
-        raise mismatch_error(spec.name, spec.architecture, problems) from error
+    attempts: list[Callable[[], Any]] = [
+        partial(_converted, spec, architecture, state, n_classes, num_classes=n_classes),
+        partial(_headless, spec, architecture, body),
+    ]
+    if (own := _classes_in(state)) not in (None, n_classes):
+        attempts.append(partial(_converted, spec, architecture, state, own, num_classes=own))
+    for attempt in attempts:
+        try:
+            return attempt()
+        except _CONVERSION_ERRORS:
+            continue
+    raise mismatch_error(spec.name, spec.architecture, problems)
+
+
+def _converted(
+    spec: BackboneSpec,
+    architecture: Architecture,
+    state: State,
+    n_classes: int,
+    **configuration: Any,
+) -> Any:
+    """Build a model with n classes and let timm convert the tensors to its names and sizes.
+
+    timm loads strictly only if the configuration does not name a classifier of another size.
+    """
+    overlay = {**configuration, "state_dict": dict(state)}
+    config: dict[str, Any] = {"pretrained_cfg_overlay": overlay}
+    if "pretrained_cfg" in architecture.options:
+        config = {"pretrained_cfg": {**architecture.options["pretrained_cfg"], **overlay}}
+    return _create(spec, architecture, pretrained=True, num_classes=n_classes, **config)
+
+
+def _headless(spec: BackboneSpec, architecture: Architecture, body: State) -> Any:
+    return _converted(spec, architecture, body, 0, classifier=None)
+
+
+def _classes_in(state: State) -> int | None:
+    """Return the number of classes of the classifier in a file; None where it has none."""
+    sizes = [
+        tensor.shape[0]
+        for name, tensor in state.items()
+        if tensor.ndim == 2 and name.rpartition(".")[0].endswith(("head", "fc", "classifier"))
+    ]
+    return sizes[-1] if sizes else None
 
 
 def _check_architecture(spec: BackboneSpec) -> None:

@@ -8,6 +8,12 @@ _TORCH_FILES = ("model.safetensors", "pytorch_model.bin")
 _FILES_OF_LOADER: Mapping[str, tuple[str, ...]] = {
     "open_clip": ("open_clip_model.safetensors", "open_clip_pytorch_model.bin"),
     "onnx": ("model.onnx", "onnx/model.onnx"),
+    "transformers": (  # the indices are those of checkpoints that are cut into shards
+        "model.safetensors",
+        "model.safetensors.index.json",
+        "pytorch_model.bin",
+        "pytorch_model.bin.index.json",
+    ),
 }
 """Where a library has names of its own."""
 

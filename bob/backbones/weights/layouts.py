@@ -11,7 +11,8 @@ from typing import Any
 
 import torch
 
-from bob.backbones.weights.tensors import State, read_file
+from bob.backbones.weights.read import read_file
+from bob.backbones.weights.tensors import State, without_counters
 from bob.errors import BackboneError
 
 MAX_LAYOUTS = 3
@@ -64,17 +65,27 @@ def with_layout_advice(
     )
 
 
-def _state_dicts(content: Any, key: str = "") -> Iterator[tuple[str | None, State]]:
-    """Yield every mapping of names to tensors in a file's content, with its dotted key."""
-    if not isinstance(content, Mapping):
-        return
-    if content and all(isinstance(value, torch.Tensor) for value in content.values()):
-        yield key or None, content
-    for name, inner in content.items():
-        yield from _state_dicts(inner, f"{key}.{name}".lstrip("."))
+def _state_dicts(content: Any) -> Iterator[tuple[str | None, State]]:
+    """Yield every mapping of names to tensors in a file's content, with its dotted key.
+
+    A mapping is visited once, wherever else the file refers to it.
+    """
+    visited: set[int] = set()
+    pending: list[tuple[str, Any]] = [("", content)]
+    while pending:
+        key, values = pending.pop()
+        if not isinstance(values, Mapping) or id(values) in visited:
+            continue
+        visited.add(id(values))
+        if values and all(isinstance(value, torch.Tensor) for value in values.values()):
+            yield key or None, values
+            continue
+        inner = [(f"{key}.{name}".lstrip("."), value) for name, value in values.items()]
+        pending += reversed(inner)
 
 
 def _layout(key: str | None, state: State, expected: State) -> CheckpointLayout | None:
+    state, expected = without_counters(state), without_counters(expected)
     prefix = _prefix(state, expected)
     used = {prefix + name for name in expected}
     if any(

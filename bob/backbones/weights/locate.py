@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
+from bob.backbones.weights.file_kinds import require_weights
 from bob.backbones.weights.hub_files import hub_file_names
+from bob.backbones.weights.read import INDEX_SUFFIX, shards_of
 from bob.errors import BackboneError, ConfigError, UnavailableError, nearest
 from bob.io.download import fetch
 from bob.io.hub import file_sha256, hub_file
@@ -14,18 +16,25 @@ def find_weights(spec: BackboneSpec, *, offline: bool) -> Path | None:
     """Return the local path of the weight file, downloading it unless `offline`.
 
     None if the backbone needs no file: random initialisation, or a user's function. Raises
-    UnavailableError if the file cannot be obtained and BackboneError if its digest is wrong.
+    UnavailableError if the file cannot be obtained and BackboneError if its digest is wrong. Of a
+    checkpoint that is cut into shards, the path is that of its index, beside them.
     """
     weights = spec.weights
     if weights is None or weights.random is not None:
         return None
     path = _find(spec, weights, offline=offline)
+    require_weights(f"backbone {spec.name!r}", path)
     if weights.sha256 and weights.url is None and (actual := file_sha256(path)) != weights.sha256:
         raise BackboneError(
             f"backbone {spec.name!r}: {str(path)!r} has SHA-256 {actual}, "
             f"not weights.sha256 {weights.sha256}: it is another file."
         )
     return path
+
+
+def weight_files(name: str, path: Path) -> list[Path]:
+    """Return the files of the weights: a file, or an index and the shards that it lists."""
+    return [path, *(shards_of(name, path) if path.name.endswith(INDEX_SUFFIX) else ())]
 
 
 def repository_of(spec: BackboneSpec) -> str | None:
@@ -64,7 +73,10 @@ def _find(spec: BackboneSpec, weights: Weights, *, offline: bool) -> Path:
     subject = f"backbone {spec.name!r}"
     if repository := repository_of(spec):
         names = hub_file_names(spec)
-        return hub_file(subject, repository, names, weights.revision, offline=offline)
+        found = hub_file(subject, repository, names, weights.revision, offline=offline)
+        for shard in weight_files(spec.name, found)[1:]:
+            hub_file(subject, repository, [shard.name], weights.revision, offline=offline)
+        return found
     if weights.url:
         return fetch(subject, weights.url, weights.sha256, offline=offline)
     if weights.package:

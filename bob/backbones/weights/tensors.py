@@ -1,103 +1,52 @@
-"""State dicts: safe reading, strict matching with an architecture, and hashing."""
+"""State dicts: strict matching with an architecture, and hashing."""
 
-import argparse
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
 
 import torch
 import xxhash
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import nn
 
-from bob.errors import BackboneError, first_line
+from bob.errors import BackboneError
 
 State = Mapping[str, torch.Tensor]
-PYTORCH_MAGIC = (b"PK", b"\x80")
-"""First bytes of PyTorch's files: a zip archive, formerly a pickle."""
 MAX_LISTED = 3
 """Number of mismatches that a message lists."""
-SAFE_CLASSES: list[Any] = [argparse.Namespace]
-"""Allowed in a pickle besides tensors and plain values.
-
-Training checkpoints of DINO, MAE, iBOT and DeiT contain their command line as a Namespace, which
-only has plain attributes.
-"""
-
-
-def read_tensors(name: str, path: Path, key: str | None = None) -> dict[str, torch.Tensor]:
-    """Read the state dict in a safetensors or PyTorch file without running any code in the file.
-
-    Parameters
-    ----------
-    name
-        Name of the backbone, for messages.
-    key
-        Where the state dict is in the file, with dots for nested mappings; by default the file
-        itself or its `state_dict`.
-    """
-    values = _at(name, path, read_file(name, path), key)
-    if (
-        not isinstance(values, dict)
-        or not values
-        or not all(isinstance(tensor, torch.Tensor) for tensor in values.values())
-    ):
-        place = f" at {key!r}" if key else ""
-        raise BackboneError(
-            f"backbone {name!r}: {str(path)!r} contains no state dict "
-            f"(a mapping of names to tensors){place}.{_key_hint(values)}"
-        )
-    return dict(values)
-
-
-def read_file(name: str, path: Path) -> Any:
-    """Read the content of a checkpoint file: tensors, and plain values beside them."""
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        with torch.serialization.safe_globals(SAFE_CLASSES):
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        cause = f"; {type(error).__name__}: {first_line(error)}"
-        raise _damaged_error(name, path, cause) from error
-    except Exception as error:  # pickle.UnpicklingError, raised by torch
-        if not _first_bytes(path).startswith(PYTORCH_MAGIC):
-            raise _damaged_error(name, path) from error
-        raise BackboneError(
-            f"backbone {name!r}: {str(path)!r} contains more than tensors, and a pickle can run "
-            "code: not loaded. If you trust its author, load it with torch.load in your own "
-            "interpreter and save its state dict with safetensors.torch.save_file."
-        ) from error
-
-
-def _damaged_error(name: str, path: Path, cause: str = "") -> BackboneError:
-    """Describe a file that is not a checkpoint, such as a saved web page or Git LFS pointer.
-
-    The first bytes are quoted because they reveal what the file is.
-    """
-    return BackboneError(
-        f"backbone {name!r}: {str(path)!r} is not a complete checkpoint: truncated, damaged, "
-        f"or of another format (it begins with {_first_bytes(path)!r}{cause})."
-    )
-
-
-def _first_bytes(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            return file.read(20)
-    except OSError:
-        return b""
+COUNTER = "num_batches_tracked"
+"""BatchNorm's count of training batches, which no frozen forward reads. PyTorch before 0.4.1 and
+converters from other frameworks write none."""
 
 
 def load_strictly(name: str, module: nn.Module, state: State, architecture: str) -> None:
     """Load the tensors into the module; BackboneError unless all names and shapes agree.
 
-    So no parameter keeps its initial value.
+    So no parameter keeps its initial value. Counters of BatchNorm may be missing.
     """
-    if problems := mismatches(state, module.state_dict()):
+    expected = module.state_dict()
+    fitting = with_counters(state, expected)
+    if problems := mismatches(fitting, expected):
         raise mismatch_error(name, architecture, problems)
-    module.load_state_dict(dict(state))
+    module.load_state_dict(fitting)
+
+
+def with_counters(state: State, expected: State) -> dict[str, torch.Tensor]:
+    """Return the tensors with exactly the counters of BatchNorm that an architecture has.
+
+    Those that are missing are 0, as at the beginning of training.
+    """
+    fitting = {
+        name: tensor for name, tensor in state.items() if name in expected or not _is_counter(name)
+    }
+    missing = [name for name in expected if _is_counter(name) and name not in state]
+    return fitting | {name: torch.tensor(0) for name in missing}
+
+
+def without_counters(state: State) -> dict[str, torch.Tensor]:
+    """Return the tensors but for BatchNorm's counters."""
+    return {name: tensor for name, tensor in state.items() if not _is_counter(name)}
+
+
+def _is_counter(name: str) -> bool:
+    return name.rpartition(".")[2] == COUNTER
 
 
 def mismatches(state: State, expected: State) -> list[str]:
@@ -124,8 +73,11 @@ def mismatch_error(name: str, architecture: str, problems: list[str]) -> Backbon
 def match_in_order(name: str, state: State, expected: State) -> dict[str, torch.Tensor]:
     """Rename the file's tensors to the architecture's names, one to one in file order.
 
-    Raises BackboneError unless the number of tensors and all shapes agree.
+    Raises BackboneError unless the number of tensors and all shapes agree. Where only one side has
+    counters of BatchNorm, neither's are matched.
     """
+    if len(state) != len(expected):
+        state, expected = without_counters(state), without_counters(expected)
     if len(state) != len(expected):
         raise BackboneError(
             f"backbone {name!r}: the file contains {len(state)} tensors, its architecture has "
@@ -148,29 +100,3 @@ def tensor_hash(state: State) -> str:
         digest.update(f"{name}\0{tuple(tensor.shape)}\0{tensor.dtype}\0".encode())
         digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
-
-
-def _at(name: str, path: Path, values: Any, key: str | None) -> Any:
-    """Return the value at a dotted key of nested mappings; None is the usual `state_dict`."""
-    if key is None:
-        if isinstance(values, dict) and isinstance(values.get("state_dict"), dict):
-            return values["state_dict"]
-        return values
-    for part in key.split("."):
-        if not isinstance(values, dict) or part not in values:
-            raise BackboneError(
-                f"backbone {name!r}: {str(path)!r} contains nothing at weights.state_dict {key!r}."
-                f"{_key_hint(values)}"
-            )
-        values = values[part]
-    return values
-
-
-def _key_hint(values: Any) -> str:
-    """Suggest keys at which the state dict might be instead."""
-    if not isinstance(values, dict):
-        return ""
-    keys = [str(key) for key, value in values.items() if isinstance(value, dict)]
-    if not keys:
-        return ""
-    return f" It contains mappings at: {', '.join(keys[:6])}; name one as weights.state_dict."

@@ -1,73 +1,28 @@
 """ONNX files: the graph's own values at the tensor that the entry names, and what is refused."""
 
 import sys
-from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 import torch
-from onnx import TensorProto, helper, numpy_helper
+from onnx import numpy_helper
 from PIL import Image
 
 from bob.backbones.weights.locate import find_weights
 from bob.errors import BackboneError, UnavailableError
 from bob.registry import load_backbones
-from bob.specs import BackboneSpec
 from tests.builders.backbone_entries import (
     embed,
-    entry,
     load,
     make_card,
     random_crops,
     relative_difference,
 )
+from tests.builders.onnx_graphs import PREPROCESSING, spec, write_graph
 
 NSFW = load_backbones()["resnet50thin_opennsfw"]
 LITE0 = load_backbones()["efficientnet_lite0_in1k"]
-PREPROCESSING = {
-    "input_px": 4,
-    "crop_pct": 1.0,
-    "crop_mode": "center",
-    "interpolation": "bilinear",
-    "mean": [0.0, 0.25, 0.5],
-    "std": [1.0, 0.5, 0.25],
-}
-
-
-def write_graph(folder: Path, shape: tuple = ("batch", 3, 4, 4)) -> Path:
-    """Write a graph: the mean over positions (inner tensor `pooled`) times a matrix (`scores`)."""
-    axes = [1, 2] if shape[-1] == 3 else [2, 3]
-    weight = np.arange(6, dtype=np.float32).reshape(3, 2)
-    nodes = [
-        helper.make_node("ReduceMean", ["pixels", "axes"], ["pooled"], keepdims=0),
-        helper.make_node("MatMul", ["pooled", "weight"], ["scores"]),
-    ]
-    graph = helper.make_graph(
-        nodes,
-        "tiny",
-        [helper.make_tensor_value_info("pixels", TensorProto.FLOAT, shape)],
-        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, (shape[0], 2))],
-        [
-            numpy_helper.from_array(weight, "weight"),
-            numpy_helper.from_array(np.array(axes, dtype=np.int64), "axes"),
-        ],
-    )
-    opset = helper.make_opsetid("", 18)
-    path = folder / "tiny.onnx"
-    onnx.save(helper.make_model(graph, opset_imports=[opset], ir_version=9), path)
-    return path
-
-
-def spec(file: Path, **fields) -> BackboneSpec:
-    values = {
-        "weights": {"file": str(file)},
-        "preprocessing": PREPROCESSING,
-        "graph": {"output": "pooled"},
-    }
-    return entry("onnx", "tiny", **{**values, **fields})
-
-
 CROPS = random_crops(2, 4)
 MEANS = CROPS.numpy().astype(np.float64).mean((2, 3)) / 255
 NORMALISED = (MEANS - np.array([0.0, 0.25, 0.5])) / np.array([1.0, 0.5, 0.25])

@@ -7,7 +7,7 @@ import torch
 
 from bob.backbones.loaders.checkpoint import backbone_tensors
 from bob.backbones.weights.layouts import CheckpointLayout, fitting_layouts
-from bob.errors import BackboneError
+from bob.errors import BackboneError, UnavailableError
 from bob.specs import Weights
 from tests.builders.checkpoints import BODY, LAYOUTS, PUBLISHED, RESNET, VIT, load, spec
 
@@ -85,10 +85,7 @@ def test_if_no_layout_fits_the_error_shows_names_of_both_sides(tmp_path):
         load(spec(RESNET, tmp_path / "c.pth"))
 
 
-@pytest.mark.parametrize(
-    "content",
-    [b"version https://git-lfs.github.com/spec/v1", b"<!DOCTYPE html>", b"hello" * 100, b""],
-)
+@pytest.mark.parametrize("content", [b"hello" * 100, b"ONNX"])
 @pytest.mark.parametrize("name", ["c.pth", "c.safetensors"])
 def test_the_error_about_a_file_that_is_no_checkpoint_quotes_its_first_bytes(
     tmp_path, name, content
@@ -100,3 +97,20 @@ def test_the_error_about_a_file_that_is_no_checkpoint_quotes_its_first_bytes(
     )
     with pytest.raises(BackboneError, match=rf"{re.escape(message)}(; .*)?\)\.$"):
         load(spec(RESNET, tmp_path / name))
+
+
+@pytest.mark.parametrize("content", [b"version https://git-lfs.github.com/spec/v1", b"<html>"])
+def test_the_error_about_a_file_that_stands_in_for_weights_offers_no_layout(tmp_path, content):
+    (tmp_path / "c.pth").write_bytes(content)
+    with pytest.raises(UnavailableError, match=r"(git lfs pull|download the file)"):
+        load(spec(RESNET, tmp_path / "c.pth"))
+
+
+def test_content_that_refers_to_itself_is_searched_once():
+    """60 mappings, each twice in the next, would be 2^60 places."""
+    content: dict = {"x": torch.zeros(2)}
+    for _ in range(60):
+        content = {"a": content, "b": content}
+    content["self"] = content
+    (layout,) = fitting_layouts(content, {"x": torch.zeros(2)})
+    assert layout.state_dict == ".".join("a" * 60)

@@ -1,10 +1,12 @@
-"""State dicts: hashing, and files that are not plain checkpoints."""
+"""State dicts: hashing, matching in order, and counters that no forward reads."""
 
 import pytest
 import torch
 
-from bob.backbones.weights.tensors import read_tensors, tensor_hash
+from bob.backbones.weights.tensors import match_in_order, tensor_hash, with_counters
 from bob.errors import BackboneError
+
+COUNTER = torch.tensor(0)
 
 
 def test_the_hash_depends_on_names_shapes_types_and_values_and_not_on_their_order():
@@ -14,31 +16,23 @@ def test_the_hash_depends_on_names_shapes_types_and_values_and_not_on_their_orde
     assert len({tensor_hash(state) for state in states}) == len(states)
 
 
-def test_a_pickle_that_contains_code_is_refused(tmp_path):
-    path = tmp_path / "evil.pth"
-    torch.save({"state_dict": {"a": torch.zeros(1)}, "hook": print}, path)
-    with pytest.raises(
-        BackboneError, match="contains more than tensors, and a pickle can run code: not loaded"
-    ):
-        read_tensors("mine", path)
+def test_counters_of_batches_may_be_missing_or_superfluous():
+    a = torch.ones(2)
+    expected = {"bn.weight": a, "bn.num_batches_tracked": COUNTER}
+    filled = with_counters({"bn.weight": a, "norm.num_batches_tracked": COUNTER + 7}, expected)
+    assert set(filled) == set(expected)
+    assert filled["bn.num_batches_tracked"] == 0
+    kept = with_counters({"bn.weight": a, "bn.num_batches_tracked": COUNTER + 7}, expected)
+    assert kept["bn.num_batches_tracked"] == 7
 
 
-@pytest.mark.parametrize(
-    ("content", "name"),
-    [
-        (b"", "a.pth"),
-        (b"no checkpoint", "a.pth"),
-        (b"\x08\0\0\0\0\0\0\0{}", "a.safetensors"),
-        (b"", "a.safetensors"),
-    ],
-)
-def test_a_file_that_is_no_checkpoint_is_refused(tmp_path, content, name):
-    (tmp_path / name).write_bytes(content)
-    with pytest.raises(BackboneError, match="is not a complete checkpoint"):
-        read_tensors("mine", tmp_path / name)
-
-
-def test_a_file_without_a_state_dict_is_refused(tmp_path):
-    torch.save([1, 2], tmp_path / "list.pth")
-    with pytest.raises(BackboneError, match="contains no state dict"):
-        read_tensors("mine", tmp_path / "list.pth")
+def test_tensors_are_matched_in_order_whether_or_not_a_file_has_counters():
+    a, b = torch.ones(2), torch.ones(3)
+    plain, counted = {"0": a, "1": b}, {"0": a, "num_batches_tracked": COUNTER, "1": b}
+    assert match_in_order("mine", plain, {"x": a, "bn.num_batches_tracked": COUNTER, "y": b}) == {
+        "x": a,
+        "y": b,
+    }
+    assert match_in_order("mine", counted, {"x": a, "y": b}) == {"x": a, "y": b}
+    with pytest.raises(BackboneError, match="contains 2 tensors, its architecture has 1"):
+        match_in_order("mine", plain, {"x": a})
