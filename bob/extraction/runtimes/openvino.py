@@ -1,12 +1,14 @@
 """OpenVINO on the CPU: convolutions blocked for the vector units, one stream of batches per core.
 
-PyTorch's tracer makes the graph, and OpenVINO's own frontend reads it from memory: nothing is
-written, and its converter program, which reports its use over the network, is not called. float32
+PyTorch's tracer makes the graph, and OpenVINO's own frontend reads it from memory; the graphs of
+ONNX files are read as they are. Nothing is written, and OpenVINO's converter program, which reports
+its use over the network, is not called. float32
 is requested explicitly: on processors with AMX the default is bfloat16.
 """
 
 import warnings
 from collections.abc import Sequence
+from io import BytesIO
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,8 @@ import torch
 from numpy.typing import NDArray
 
 from bob.backbones.backbone import Backbone, Embedded
+from bob.backbones.loaders.onnx import OnnxFeatures, without_unit_axes
+from bob.backbones.pixels.geometry import Normalisation
 from bob.extraction.runtimes.runtime import Fused, checked, concatenate, fixed_batches
 from bob.specs import Output
 
@@ -44,7 +48,7 @@ def _copy_features(
     """Copy the features of a finished batch out of the stream's own memory."""
     finished, number, count = batch
     finished[number] = [
-        np.array(request.get_output_tensor(i).data[:count])
+        without_unit_axes(np.array(request.get_output_tensor(i).data[:count]))
         for i in range(len(request.model_outputs))
     ]
 
@@ -52,10 +56,41 @@ def _copy_features(
 def _compiled(backbone: Backbone, outputs: Sequence[Output], batch_size: int) -> Any:
     """Return an OpenVINO queue of the backbone for batches of one size."""
     from openvino import AsyncInferQueue, Core
+
+    shape = (3, backbone.geometry.height_px, backbone.geometry.width_px)
+    if isinstance(backbone.module, OnnxFeatures):
+        model = _onnx_model(backbone.module, backbone.normalisation)
+    else:
+        model = _traced_model(backbone, outputs, shape)
+    model.reshape({0: [batch_size, *shape]})
+    compiled = Core().compile_model(
+        model, "CPU", {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "THROUGHPUT"}
+    )
+    return AsyncInferQueue(compiled)
+
+
+def _onnx_model(module: OnnxFeatures, normalisation: Normalisation) -> Any:
+    """Return the graph of an ONNX file, from uint8 crops (B, 3, H, W)."""
+    from openvino import Core, Layout, Type
+    from openvino.preprocess import PrePostProcessor
+
+    model = Core().read_model(BytesIO(module.serialised))
+    processor = PrePostProcessor(model)
+    crops = processor.input()
+    crops.tensor().set_element_type(Type.u8).set_layout(Layout("NCHW"))
+    crops.model().set_layout(Layout(module.graph.layout))
+    steps = crops.preprocess().convert_element_type(Type.f32).scale(255.0)
+    steps.mean(list(normalisation.mean)).scale(list(normalisation.std))
+    if module.graph.channels == "BGR":
+        steps.reverse_channels()
+    return processor.build()
+
+
+def _traced_model(backbone: Backbone, outputs: Sequence[Output], shape: Sequence[int]) -> Any:
+    """Return the graph that PyTorch's tracer sees."""
     from openvino.frontend import FrontEndManager
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
-    shape = (3, backbone.geometry.height_px, backbone.geometry.width_px)
     example = torch.zeros((2, *shape), dtype=torch.uint8)
     with warnings.catch_warnings(), torch.no_grad():
         # The tracer warns of every shape that it takes as fixed; errors show in the features.
@@ -65,9 +100,4 @@ def _compiled(backbone: Backbone, outputs: Sequence[Output], batch_size: int) ->
         frontend = FrontEndManager().load_by_framework("pytorch")
         # The decoder must outlive the conversion, hence the variable.
         decoder = TorchScriptPythonDecoder(traced, example_input=example)
-        model = frontend.convert(frontend.load(decoder))
-    model.reshape({0: [batch_size, *shape]})
-    compiled = Core().compile_model(
-        model, "CPU", {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "THROUGHPUT"}
-    )
-    return AsyncInferQueue(compiled)
+        return frontend.convert(frontend.load(decoder))

@@ -1,0 +1,50 @@
+"""ONNX files run in OpenVINO as they do in ONNX Runtime."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from bob.backbones.card import load_backbone
+from bob.extraction.runtimes.eager import Eager
+from bob.extraction.runtimes.openvino import OpenVino
+from bob.extraction.runtimes.runtime import agree
+from bob.registry import load_registry
+from bob.specs import DEFAULT
+from tests.builders.backbone_entries import load, random_crops
+from tests.builders.onnx_graphs import spec, write_graph
+
+CROPS = random_crops(5, 4)
+MEANS = CROPS.numpy().astype(np.float64).mean((2, 3)) / 255
+NORMALISED = (MEANS - np.array([0.0, 0.25, 0.5])) / np.array([1.0, 0.5, 0.25])
+"""The mean of normalised pixels is the normalised mean: (5, 3), in the order RGB."""
+
+
+@pytest.mark.parametrize("channels", ["RGB", "BGR"])
+@pytest.mark.parametrize(
+    ("layout", "shape", "keepdims"),
+    [
+        ("NCHW", ("batch", 3, 4, 4), False),
+        ("NCHW", ("batch", 3, 4, 4), True),
+        ("NHWC", ("batch", 4, 4, 3), False),
+    ],
+)
+def test_an_onnx_graph_has_the_features_that_follow_by_hand(
+    tmp_path: Path, layout: str, shape: tuple[str | int, ...], keepdims: bool, channels: str
+) -> None:
+    """Five images in batches of two."""
+    graph = {"output": "pooled", "layout": layout, "channels": channels}
+    backbone = load(spec(write_graph(tmp_path, shape, keepdims), graph=graph))
+    features = OpenVino(backbone, [DEFAULT], 2).embed(CROPS, [DEFAULT])[DEFAULT]
+    expected = NORMALISED if channels == "RGB" else NORMALISED[:, ::-1]
+    np.testing.assert_allclose(features, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_a_published_onnx_file_agrees_with_onnx_runtime() -> None:
+    entry = load_registry().backbones["resnet50thin_opennsfw"]
+    backbone = load_backbone(entry, "cpu", "float32", offline=True)
+    generator = torch.Generator().manual_seed(0)
+    crops = torch.randint(256, (3, 3, 224, 224), dtype=torch.uint8, generator=generator)
+    openvino, eager = OpenVino(backbone, [DEFAULT], 2), Eager(backbone, 3)
+    assert agree(openvino.embed(crops, [DEFAULT]), eager.embed(crops, [DEFAULT]))
