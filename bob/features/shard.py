@@ -48,7 +48,7 @@ class Effort:
     device: str = ""
     batch_size: int = 0
     runtime: str = ""
-    """eager, openvino, onnxruntime or compile."""
+    """eager, openvino, onnxruntime or compile; joined by " + " where several took part."""
     device_name: str = ""
     """Model of the processor or graphics card."""
     threads: int = 0
@@ -56,14 +56,17 @@ class Effort:
     """Peak memory of the process (CPU) or of the device, all backbones of the pass together."""
 
     def __add__(self, other: "Effort") -> "Effort":
-        """Sum counts and seconds; of the rest, the later shard's values are kept."""
+        """Sum counts and seconds; of the rest, the later shard's values are kept.
+
+        Runtimes are joined where they differ, since their speeds are not comparable.
+        """
         return Effort(
             self.images + other.images,
             self.decode_seconds + other.decode_seconds,
             self.forward_seconds + other.forward_seconds,
             other.device or self.device,
             other.batch_size or self.batch_size,
-            other.runtime or self.runtime,
+            _joined(self.runtime, other.runtime),
             other.device_name or self.device_name,
             other.threads or self.threads,
             max(self.peak_mib, other.peak_mib),
@@ -78,6 +81,12 @@ class Effort:
             "forward_seconds": self.forward_seconds * part,
         }
         return Effort(**{**asdict(self), **costs})
+
+
+def _joined(*runtimes: str) -> str:
+    """Return the names of runtimes, each once, alphabetically."""
+    names = {name for runtime in runtimes for name in runtime.split(" + ") if name}
+    return " + ".join(sorted(names))
 
 
 @dataclass(frozen=True, eq=False)

@@ -143,7 +143,10 @@ class Cost(Closed):
     device_name: str | None = None
     """Model of the processor or graphics card."""
     runtime: str | None = None
-    """eager, openvino, onnxruntime or compile; rows agree to 1e-5 of their largest value."""
+    """eager, openvino, onnxruntime or compile; rows agree to 1e-5 of their largest value.
+
+    Joined by " + " where several took part: then `images_per_s` is that of neither.
+    """
     threads: NonNegative
     """Threads of the forward pass."""
     batch_size: NonNegative | None
