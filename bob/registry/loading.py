@@ -1,5 +1,6 @@
 """Loading of `backbones.yaml`, `tasks/*.yaml`, `tasks/datasets.yaml` and the user's own files."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,8 @@ from bob.specs import BackboneSpec, DatasetSpec, TaskSpec
 from bob.specs.yaml import Spec, build, read_yaml
 
 DATASETS_FILE = "datasets.yaml"
+NAME = re.compile(r"\w[\w.\-+]*")
+"""Names of entries; \\w is a letter or digit of any script, or '_'."""
 
 
 @dataclass(frozen=True)
@@ -132,6 +135,7 @@ def _read_tasks(folder: Path) -> dict[str, TaskSpec]:
 
 
 def _read_task(path: Path) -> TaskSpec:
+    _require_valid_name(path.stem, path)
     return build_task({"name": path.stem, **read_yaml(path)}, str(path))
 
 
@@ -183,12 +187,17 @@ def _with_name(name: str, values: Any, path: Path) -> dict[str, Any]:
         raise ConfigError(
             f"{path}: {name} must be a mapping; got {values!r} ({type(values).__name__})."
         )
-    if any(character in name for character in ",*?[]: /\\") or name == "all":
+    _require_valid_name(name, path)
+    return {"name": name, **values}
+
+
+def _require_valid_name(name: str, path: Path) -> None:
+    """Raise ConfigError for a name that cannot be typed, or that tables or paths would misread."""
+    if not NAME.fullmatch(name) or name == "all":
         raise ConfigError(
             f"{path}: {name!r} is not a valid name: use only letters, digits, '.', '_', '-' "
-            "and '+'; 'all' is reserved."
+            "and '+', first a letter or digit; 'all' is reserved."
         )
-    return {"name": name, **values}
 
 
 def _resolve_backbone_paths(spec: BackboneSpec, folder: Path) -> BackboneSpec:

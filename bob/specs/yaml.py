@@ -1,10 +1,12 @@
 """Validation of YAML files as closed, frozen specs.
 
-An error names the file, the key, the value and a remedy. Ambiguities of YAML are errors: repeated
-keys, anchors, tags, and values of the wrong type such as `1e-3` (text), `no` (False) or `1.10`
-(the number 1.1).
+An error names the file, the line or key, the value and a remedy. Ambiguities of YAML are errors:
+repeated and merged keys, anchors, tags, dates, numbers in another base such as `010` (8) or `1:30`
+(90), and values of the wrong type such as `1e-3` (text), `no` (False) or `1.10` (the number 1.1).
 """
 
+import math
+import re
 from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -13,7 +15,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
-from bob.errors import ConfigError, nearest
+from bob.errors import ConfigError, first_line, nearest
 
 
 class Closed(BaseModel):
@@ -25,24 +27,87 @@ class Closed(BaseModel):
 Spec = TypeVar("Spec", bound=Closed)
 
 
+TAG = "tag:yaml.org,2002:"
+"""Beginning of the tags of YAML's own types."""
+DEEPEST = 100
+"""Levels of nesting; entries have about five."""
+LARGEST_FILE = 16 * 2**20
+"""Characters of a file; the largest shipped one has a hundred thousand."""
+_DECIMAL = re.compile(r"[-+]?(0|[1-9][0-9_]*)")
+_CONTROL = re.compile("[^\t\n\r\x20-\x7e\u00a0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""Characters that YAML does not allow, or that are invisible and steer terminals."""
+
+
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """A safe loader that accepts no tags, no repeated keys and only text as keys."""
+    """A safe loader of mappings, lists, text, numbers, true, false and null that read one way."""
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        if isinstance(node, yaml.ScalarNode):
+            return _scalar(node)
+        return super().construct_object(node, deep=deep)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
+        mapping: dict[Hashable, Any] = {}
+        for key_node, value_node in node.value:
+            if key_node.tag == f"{TAG}merge":
+                raise _error(key_node, "merge keys are not allowed: write the values out")
             key = self.construct_object(key_node, deep=True)
             if not isinstance(key, str):
-                raise yaml.MarkedYAMLError(
-                    problem=f"key {key!r} is not text: quote it", problem_mark=key_node.start_mark
-                )
-            if key in seen:
-                raise yaml.MarkedYAMLError(
-                    problem=f"key {key!r} is repeated: remove one", problem_mark=key_node.start_mark
-                )
-            seen.add(key)
-        mapping: dict[Hashable, Any] = super().construct_mapping(node, deep=deep)
+                raise _error(key_node, f"key {key!r} is not text: quote it")
+            if key in mapping:
+                raise _error(key_node, f"key {key!r} is repeated: remove one")
+            mapping[key] = self.construct_object(value_node, deep=deep)
         return mapping
+
+
+def _scalar(node: yaml.ScalarNode) -> str | int | float | bool | None:
+    """Return the value of a scalar; MarkedYAMLError where it is ambiguous or impossible."""
+    kind, text = node.tag.removeprefix(TAG), node.value
+    if kind == "null":
+        return None
+    if kind == "bool":
+        return bool(yaml.SafeLoader.bool_values[text.lower()])
+    if kind == "int":
+        return _integer(node, text)
+    if kind == "float":
+        return _decimal(node, text)
+    if kind != "str":
+        meaning = {"timestamp": "a date", "merge": "a merge key"}.get(kind, "a special value")
+        raise _error(node, f"{_short(text)} is {meaning} in YAML: quote it")
+    if found := _CONTROL.search(text):
+        raise _error(node, f"text with the control character {found[0]!r}: remove it")
+    return str(text)
+
+
+def _integer(node: yaml.Node, text: str) -> int:
+    """Return a decimal integer of 64 bits; YAML also has octal, binary and sexagesimal ones."""
+    if not _DECIMAL.fullmatch(text):
+        raise _error(node, f"{_short(text)} is a number in another base in YAML: quote it")
+    digits = text.replace("_", "")
+    if len(digits) > 20 or not -(2**63) <= int(digits) < 2**63:
+        raise _error(node, f"the number {_short(text)} is too large: quote it if it is text")
+    return int(digits)
+
+
+def _decimal(node: yaml.Node, text: str) -> float:
+    """Return a finite decimal number."""
+    if ":" in text:
+        raise _error(node, f"{_short(text)} is a number in another base in YAML: quote it")
+    try:
+        value = float(text.replace("_", ""))
+    except ValueError:  # .inf and .nan
+        value = math.inf
+    if not math.isfinite(value):
+        raise _error(node, f"the number {_short(text)} is not finite: quote it if it is text")
+    return value
+
+
+def _short(text: str) -> str:
+    return repr(text) if len(text) <= 40 else f"{text[:40]!r}... ({len(text):,} characters)"
+
+
+def _error(node: yaml.Node, problem: str) -> yaml.MarkedYAMLError:
+    return yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
 
 
 _YAML_REMEDIES = {
@@ -50,6 +115,7 @@ _YAML_REMEDIES = {
     "and a value that begins with @, ` or % must be quoted",
     "mapping values are not allowed": ": is a ':' missing on the line before, "
     "or a value with ': ' in it not quoted?",
+    "but found another document": ": a file holds one document; remove the line '---'",
 }
 """Part of a parser's message → the usual cause."""
 
@@ -57,13 +123,14 @@ _YAML_REMEDIES = {
 def read_yaml(path: Path) -> dict[str, Any]:
     """Read a YAML file whose top level is a mapping; ConfigError if it is anything else."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}).") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: is not UTF-8 text (byte {error.start}).") from error
+    _refuse_characters(path, text)
     try:
-        _refuse_anchors(text)
+        _refuse_ambiguities(text)
         values = yaml.load(text, _Loader)  # noqa: S506 (a safe loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
@@ -73,6 +140,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise ConfigError(
             f"{path}: line {mark.line + 1 if mark else '?'}: {error.problem}{remedy}."
         ) from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: is not YAML ({first_line(error)}).") from error
     if not isinstance(values, dict):
         raise ConfigError(
             f"{path}: must contain a mapping of keys to values; got {type(values).__name__}."
@@ -80,11 +149,35 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return values
 
 
-def _refuse_anchors(text: str) -> None:
+def _refuse_characters(path: Path, text: str) -> None:
+    if len(text) > LARGEST_FILE:
+        raise ConfigError(f"{path}: is larger than {LARGEST_FILE:,} characters; is it a registry?")
+    if found := _CONTROL.search(text):
+        line = text.count("\n", 0, found.start()) + 1
+        raise ConfigError(
+            f"{path}: line {line}: the control character {found[0]!r} is not allowed: remove it."
+        )
+
+
+def _refuse_ambiguities(text: str) -> None:
+    """Raise MarkedYAMLError for anchors, tags and deep nesting, before anything is built."""
+    depth = 0
     for event in yaml.parse(text, _Loader):
+        problem = None
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
+            problem = "anchors and aliases are not allowed: write the value out"
+        elif (tag := getattr(event, "tag", None)) is not None:
+            problem = (
+                f"could not determine a constructor for the tag {tag!r}: tags are not allowed, "
+                "write the value alone"
+            )
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEEPEST:
+            problem = f"nested deeper than {DEEPEST} levels"
+        if problem:
             raise yaml.MarkedYAMLError(
-                problem="anchors and aliases are not allowed: write the value out",
+                problem=problem,
                 problem_mark=event.start_mark,  # type: ignore[arg-type]
             )
 

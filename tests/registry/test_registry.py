@@ -141,6 +141,9 @@ def test_no_weights_are_registered_under_two_names():
         ("mine: 3\n", r"mine must be a mapping; got 3 \(int\)"),
         ("a b: {}\n", "'a b' is not a valid name"),
         ("all: {}\n", "'all' is not a valid name"),
+        ("'=cmd|calc': {}\n", "'=cmd|calc' is not a valid name"),
+        ("'-x': {}\n", "'-x' is not a valid name: .*first a letter or digit"),
+        ("'a<b>': {}\n", "'a<b>' is not a valid name"),
         (
             "raw_pixels:\n" + BACKBONE.split("\n", 1)[1],
             "backbone 'raw_pixels' is already registered: choose another name",
