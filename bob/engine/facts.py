@@ -36,6 +36,7 @@ def backbone_facts(spec: BackboneSpec, card: Card) -> BackboneFacts:
         licence=spec.licence,
         paper=spec.paper,
         pretraining=spec.pretraining,
+        notes=card.notes,
     )
 
 

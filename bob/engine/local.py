@@ -1,12 +1,15 @@
 """The engine that computes in this process, on one or several devices of this machine."""
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from numpy.typing import NDArray
 
 from bob.engine.engine import EngineListener
+from bob.engine.stages import stages
 from bob.engine.worker import Worker
+from bob.errors import BobError
 from bob.features.inventory import in_use
 from bob.plan import Cell, Plan, Workspace
 from bob.records.record import Record
@@ -15,7 +18,7 @@ Arrays = Mapping[str, NDArray[Any]]
 
 
 class LocalEngine:
-    """Carries out a plan dataset by dataset: passes first, then the cells that read them."""
+    """Carries out a plan stage by stage: passes first, then the cells that read them."""
 
     def __init__(self, workspace: Workspace) -> None:
         """Compute in the folders and on the devices of a workspace."""
@@ -37,16 +40,22 @@ class LocalEngine:
             yield record
             if fail_fast:
                 return
-        embedded: set[str] = set()
-        for dataset in plan.datasets_to_do():
-            of_dataset = plan.of_dataset(dataset, without=embedded)
-            self._embed(of_dataset, worker, listener)
-            embedded |= {digest for cell in of_dataset.cells for digest in cell.features}
-            for cell in of_dataset.cells:
+        workers = self.workspace.machine.workers
+        for stage in stages(plan, self._seconds_per_image(plan), workers):
+            self._embed(stage, worker, listener)
+            for cell in stage.cells:
                 record = self._score(cell, worker, listener)
                 yield record
                 if fail_fast and record.status == "failed":
                     return
+
+    def _seconds_per_image(self, plan: Plan) -> dict[str, float]:
+        """Return the time of each backbone's forward pass, as its card states it."""
+        seconds = {}
+        for name in dict.fromkeys(cell.backbone for cell in plan.cells):
+            with contextlib.suppress(BobError):  # its cells say so
+                seconds[name] = self.workspace.card(plan.backbones[name]).seconds_per_image
+        return seconds
 
     def _store_not_applicable(self, plan: Plan, worker: Worker) -> None:
         """Store why cells are not applicable, once."""

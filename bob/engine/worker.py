@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from numpy.typing import NDArray
 
 from bob.backbones.backbone import Backbone
-from bob.backbones.card import load_backbone
+from bob.backbones.card import load_planned, require_planned_text
 from bob.backbones.fold_batchnorm import fold_batchnorm
 from bob.datasets.image_sets import ImageSet
 from bob.engine.embedders import EmbedderCache, needed_mib
@@ -113,6 +113,7 @@ class Worker:
                 self.store.clear_failure(texts.digest)
                 embedder = self.embedders.loaded(texts.backbone)
                 backbone = embedder.backbone if embedder else self._load(need.backbone)
+                require_planned_text(backbone, self.workspace.card(need.backbone))
                 store_texts(self.store, key, backbone, need.texts)
         except BobError as error:
             self.store.record_failure(texts.digest, str(error))
@@ -235,7 +236,7 @@ class Worker:
         return self.embedders.get(name, weights_mib, make)
 
     def _ready(self, spec: BackboneSpec, device: str) -> Backbone:
-        """Load a backbone as passes run it."""
+        """Load a backbone as passes run it: the one that was planned, whose key its rows get."""
         backbone = self._load(spec, device)
         fast = self.plan.settings.preprocessing == "fast"
         backbone.geometry = replace(backbone.geometry, fast=fast)
@@ -244,8 +245,13 @@ class Worker:
 
     def _load(self, spec: BackboneSpec, device: str | None = None) -> Backbone:
         machine = self.workspace.machine
-        return load_backbone(
-            spec, device or machine.device, self.plan.settings.precision, offline=machine.offline
+        return load_planned(
+            spec,
+            self.workspace.card(spec),
+            self.workspace.places.cache,
+            device or machine.device,
+            self.plan.settings.precision,
+            offline=machine.offline,
         )
 
     def _clear_failures(self, forward: Forward) -> None:

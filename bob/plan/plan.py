@@ -169,20 +169,27 @@ class Plan(Closed):
         first, end = (len(groups) * i // count for i in (number - 1, number))
         chosen = set(groups[first:end])
         cells = tuple(cell for cell in self.cells if (cell.dataset, cell.backbone) in chosen)
-        wanted = {digest for cell in cells for digest in cell.features}
-        changes: dict[str, Any] = {"cells": cells, **self._passes_for(wanted)}
-        if number > 1:
-            changes |= {"failed": (), "not_applicable": ()}
-        return self.model_copy(update=changes)
+        chosen_plan = self._of_cells(cells)
+        if number == 1:
+            return chosen_plan
+        return chosen_plan.model_copy(update={"failed": (), "not_applicable": ()})
 
-    def of_dataset(self, name: str, without: Collection[str] = ()) -> "Plan":
-        """Return the cells of one dataset, with the passes that they need.
+    def of_dataset(self, name: str) -> "Plan":
+        """Return the cells of one dataset, with the passes that they need."""
+        return self._of_cells(tuple(cell for cell in self.cells if cell.dataset == name))
 
-        `without` are digests of features that exist already.
-        """
-        cells = tuple(cell for cell in self.cells if cell.dataset == name)
+    def of_backbones(self, names: Collection[str]) -> "Plan":
+        """Return the cells of some backbones, with the passes that they need."""
+        return self._of_cells(tuple(cell for cell in self.cells if cell.backbone in names))
+
+    def without(self, embedded: Collection[str]) -> "Plan":
+        """Return the plan without the passes for features that exist already, by digest."""
+        wanted = {digest for cell in self.cells for digest in cell.features}
+        return self.model_copy(update=self._passes_for(wanted - set(embedded)))
+
+    def _of_cells(self, cells: tuple[Cell, ...]) -> "Plan":
         wanted = {digest for cell in cells for digest in cell.features}
-        return self.model_copy(update={"cells": cells, **self._passes_for(wanted - set(without))})
+        return self.model_copy(update={"cells": cells, **self._passes_for(wanted)})
 
     def _passes_for(self, wanted: set[str]) -> dict[str, Any]:
         """Return the passes narrowed to some features."""
