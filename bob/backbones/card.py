@@ -4,6 +4,7 @@ Loading a backbone takes seconds and reading its card takes none: plans, keys an
 cards and load nothing.
 """
 
+import contextlib
 import time
 from pathlib import Path
 from typing import Any
@@ -19,15 +20,18 @@ from bob.backbones.loaders.load import library_versions, load
 from bob.backbones.loaders.python import source_of
 from bob.backbones.weights.locate import find_weights
 from bob.backbones.weights.tensors import tensor_hash
-from bob.errors import UnavailableError
+from bob.errors import BackboneError, PlanMismatchError, UnavailableError
 from bob.io.digest import digest
 from bob.io.files import write_atomically
+from bob.io.stamps import stamp, stamps
 from bob.specs import BackboneSpec
 from bob.specs.yaml import Closed, plain
 
-CARD_VERSION = 4
+CARD_VERSION = 5
 DESCRIPTIVE_FIELDS = ("name", "family", "groups", "summary", "licence", "paper", "pretraining")
 """Fields of an entry that do not affect its card."""
+FAST = "preprocessing"
+"""Key of a geometry's facts that says that the run resizes fast."""
 WARM_BATCH, TIMED_BATCHES = 4, 5
 """Images per batch, and number of batches, of the speed measurement."""
 
@@ -59,6 +63,10 @@ class Card(Closed):
     cannot be loaded here."""
     text_problem: str | None = None
     """Why the text tower cannot be loaded here, with the remedy."""
+    notes: tuple[str, ...] = Field((), strict=False)
+    """Choices of the loader that a user may want to make otherwise, and what was left out."""
+    files: dict[str, tuple[int, ...]] = Field({}, strict=False)
+    """Files that were read, by path, with their stamps; the card holds while they are unchanged."""
 
 
 def load_backbone(spec: BackboneSpec, device: str, precision: str, *, offline: bool) -> Backbone:
@@ -76,16 +84,64 @@ def card(spec: BackboneSpec, cache: Path, device: str, precision: str, *, offlin
     """Return the cached card, or load and check the backbone to make it.
 
     A card whose text tower could not be loaded is not cached, since the remedy may be followed
-    before the next run.
+    before the next run. BackboneError where a file changed while it was read: nothing says which
+    of its contents the tensors are.
     """
     path = _place(spec, cache, device, precision, offline=offline)
-    try:
-        return Card.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError):
-        new = _make_card(load_backbone(spec, device, precision, offline=offline))
-        if new.text_problem is None:
-            write_atomically(path, new.model_dump_json(indent=1).encode())
-        return new
+    with contextlib.suppress(OSError, ValidationError):
+        cached = Card.model_validate_json(path.read_bytes())
+        if cached.files == stamps(map(Path, cached.files)):
+            return cached
+    new = _make_card(load_backbone(spec, device, precision, offline=offline))
+    if changed := [file for file, before in new.files.items() if stamp(Path(file)) != before]:
+        raise BackboneError(
+            f"backbone {spec.name!r}: {changed[0]!r} was written while it was read. Run again when "
+            "it is complete."
+        )
+    if new.text_problem is None:
+        write_atomically(path, new.model_dump_json(indent=1).encode())
+    return new
+
+
+def load_planned(
+    spec: BackboneSpec, planned: Card, cache: Path, device: str, precision: str, *, offline: bool
+) -> Backbone:
+    """Load a backbone to make features under the keys that follow from its card.
+
+    PlanMismatchError where its tensors or its preprocessing are not those of the card, which is
+    then forgotten.
+    """
+    backbone = load_backbone(spec, device, precision, offline=offline)
+    if difference := _difference(backbone, planned):
+        with contextlib.suppress(OSError):
+            _place(spec, cache, device, precision, offline=offline).unlink()
+        raise PlanMismatchError(
+            f"backbone {spec.name!r}: {difference} than when the run was planned. "
+            "Was its file replaced meanwhile? Run again."
+        )
+    return backbone
+
+
+def require_planned_text(backbone: Backbone, planned: Card) -> None:
+    """Raise PlanMismatchError where the text tower is not that of the card."""
+    if planned.text is not None and (facts := backbone.text_facts()) != planned.text:
+        changed = [name for name, value in planned.text.items() if facts.get(name) != value]
+        raise PlanMismatchError(
+            f"backbone {backbone.spec.name!r}: the {', '.join(changed)} of its text tower differs "
+            "from when the run was planned. Was its file replaced meanwhile? Run again."
+        )
+
+
+def _difference(backbone: Backbone, planned: Card) -> str | None:
+    """Return in which respect a loaded backbone differs from a card; None if in none."""
+    if tensor_hash(backbone.module.state_dict()) != planned.weights_hash:
+        return "has other weights"
+    if backbone.forward_facts() != planned.forward:
+        return "has another forward pass"
+    # the card of a run with fast preprocessing says so beside the backbone's own geometry
+    geometry = {name: value for name, value in planned.geometry.items() if name != FAST}
+    loaded = (backbone.geometry.facts(), backbone.normalisation.facts())
+    return None if loaded == (geometry, planned.normalisation) else "has another preprocessing"
 
 
 def _place(spec: BackboneSpec, cache: Path, device: str, precision: str, *, offline: bool) -> Path:
@@ -133,6 +189,8 @@ def _make_card(backbone: Backbone) -> Card:
         device=str(backbone.device),
         text=text,
         text_problem=text_problem,
+        notes=backbone.notes,
+        files=dict(backbone.files),
     )
 
 

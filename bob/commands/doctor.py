@@ -120,6 +120,8 @@ def _check_run(spec: BackboneSpec, *, download: bool, device: str) -> Iterator[C
         digest = tensor_hash(backbone.module.state_dict())
         weights = f"weights from {source_text(spec.weights)} with hash {digest}"
         yield CheckResult("good", f"runs: {weights}, features of width {width:,}")
+        for note in backbone.notes:
+            yield CheckResult("good", f"note: {note}")
         if backbone.has_text:
             width = backbone.embed_texts(["a photo"]).shape[1]
             tokenizer = backbone.text.tokenizer

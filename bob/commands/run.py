@@ -202,6 +202,9 @@ def _print_plan(terminal: Terminal, plan: Plan, workspace: Workspace) -> None:
     for name in plan.datasets_to_do():
         for note in workspace.dataset(name).notes:
             terminal.note(f"dataset {name}: {note}")
+    for name in sorted({cell.backbone for cell in plan.cells}):
+        for note in workspace.card(plan.backbones[name]).notes:
+            terminal.note(f"backbone {name}: {note}")
     cells = list(plan.all_cells())
     sizes = [
         counted(len({cell.backbone for cell in cells}), "backbone"),

@@ -103,6 +103,8 @@ class BackboneFacts(Closed):
     licence: str | None = None
     paper: str | None = None
     pretraining: Pretraining | None = None
+    notes: tuple[str, ...] = Field((), strict=False)
+    """What was chosen or left out when the weights were loaded."""
 
     @property
     def is_baseline(self) -> bool:

@@ -53,7 +53,7 @@ def test_a_repeated_command_computes_nothing_and_opens_no_image(bob, photos, tmp
 
     monkeypatch.setattr("bob.extraction.blocks.decode", refuse)
     monkeypatch.setattr("bob.datasets.content.digests.read_file", refuse)
-    monkeypatch.setattr("bob.engine.worker.load_backbone", refuse)
+    monkeypatch.setattr("bob.engine.worker.load_planned", refuse)
     code, out, _ = bob(*command)
     assert code == OK
     assert "0 cells to do, 4 done" in out
@@ -85,7 +85,7 @@ def test_a_run_ends_with_the_tables_of_the_leaderboard(bob, photos, tmp_path):
 def test_another_task_uses_the_stored_features(bob, photos, monkeypatch):
     bob("run", "--data", photos, "--backbones", BASELINES, "--tasks", "knn")
     monkeypatch.setattr(
-        "bob.engine.worker.load_backbone",
+        "bob.engine.worker.load_planned",
         lambda *_, **__: pytest.fail("features were extracted again"),
     )
     code, out, _ = bob("run", "--data", photos, "--backbones", BASELINES, "--tasks", "linear")

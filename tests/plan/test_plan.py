@@ -11,15 +11,12 @@ import pytest
 
 from bob.backbones.backbone import Backbone
 from bob.engine import worker as worker_module
-from bob.engine.engine import EngineListener
-from bob.engine.local import LocalEngine
 from bob.engine.worker import Worker
 from bob.errors import ConfigError, DatasetError, PlanMismatchError
 from bob.extraction import embedder as embedder_module
 from bob.plan import (
     Machine,
     Places,
-    Plan,
     Request,
     RunSettings,
     Workspace,
@@ -30,25 +27,11 @@ from bob.plan import (
 from bob.registry import Selected, load_registry
 from bob.specs import GRID, DatasetSpec, FolderSource, Output
 from tests.builders.photos import make_photos
+from tests.builders.planned_runs import Silent, run
 
 REGISTRY = load_registry()
 BACKBONES = ("raw_pixels", "channel_statistics", "random_convolution")
 TASKS = ("knn", "linear", "resize_normalise")
-
-
-class Silent:
-    """A listener that counts passes."""
-
-    def __init__(self) -> None:
-        self.passes: list[tuple[str, str, list[str]]] = []
-
-    def waiting(self) -> None: ...
-    def embedded(self, images: int, spent: object) -> None: ...
-    def pass_ends(self) -> None: ...
-    def cell_ends(self, record: object) -> None: ...
-
-    def pass_begins(self, dataset: str, split: str, images: int, backbones: list[str]) -> None:
-        self.passes.append((dataset, split, list(backbones)))
 
 
 @pytest.fixture
@@ -76,13 +59,6 @@ def request_of(tmp_path: Path) -> Callable[..., Request]:
         )
 
     return make
-
-
-def run(plan: Plan, workspace: Workspace) -> Silent:
-    listener = Silent()
-    engine_listener: EngineListener = listener
-    list(LocalEngine(workspace).run(plan, engine_listener))
-    return listener
 
 
 def test_a_plan_round_trips_as_json(request_of):
@@ -152,13 +128,13 @@ def test_a_backbone_is_loaded_once_for_all_passes(request_of, monkeypatch):
     request = request_of("knn", backbones=("raw_pixels", "channel_statistics"))
     make_plan(request)  # makes the cards
     workspace, loaded = make_workspace(request), []
-    real = worker_module.load_backbone
+    real = worker_module.load_planned
 
-    def load(spec, device, precision, *, offline):
+    def load(spec, *where, offline):
         loaded.append(spec.name)
-        return real(spec, device, precision, offline=offline)
+        return real(spec, *where, offline=offline)
 
-    monkeypatch.setattr(worker_module, "load_backbone", load)
+    monkeypatch.setattr(worker_module, "load_planned", load)
     plan = make_plan(request, workspace)
     assert len(plan.passes) == 4
     run(plan, workspace)

@@ -18,6 +18,7 @@ PROVENANCE = (
     "normalisation",
     "paper",
     "pretraining",
+    "notes",
 )
 """Fields of a backbone's card: which checkpoint, and how an image becomes a feature row."""
 

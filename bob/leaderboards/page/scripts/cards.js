@@ -176,6 +176,7 @@ function provenance(backbone) {
       ["Contaminated", seen ? `the pretraining data contains images of ${seen}` : null],
       ["Licence", backbone.licence ?? "not stated"],
       ["Paper", card.paper],
+      ["Notes", card.notes.length ? card.notes.join("; ") : null],
     ]),
     make("h3", {}, "Preprocessing and features"),
     pairs([

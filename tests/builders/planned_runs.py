@@ -1,0 +1,28 @@
+"""Plans that are carried out without a terminal."""
+
+from collections.abc import Sequence
+
+from bob.engine.local import LocalEngine
+from bob.plan import Plan, Workspace
+
+
+class Silent:
+    """A listener that counts passes."""
+
+    def __init__(self) -> None:
+        self.passes: list[tuple[str, str, list[str]]] = []
+
+    def waiting(self) -> None: ...
+    def embedded(self, images: int, spent: object) -> None: ...
+    def pass_ends(self) -> None: ...
+    def cell_ends(self, record: object) -> None: ...
+
+    def pass_begins(self, dataset: str, split: str, images: int, backbones: Sequence[str]) -> None:
+        self.passes.append((dataset, split, list(backbones)))
+
+
+def run(plan: Plan, workspace: Workspace) -> Silent:
+    """Carry out a plan and return what was counted."""
+    listener = Silent()
+    list(LocalEngine(workspace).run(plan, listener))
+    return listener
