@@ -4,11 +4,19 @@ A command's module is imported when the command runs, so that `--help` and `list
 """
 
 import importlib
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 
 from bob.cli.parser import build_parser
 from bob.errors import INTERRUPTED, OK, USAGE, BobError
+from bob.io.text import visible
+
+WAIT_POLICY = {"OMP_WAIT_POLICY": "PASSIVE"}
+"""OpenMP's threads sleep while they wait. By default they spin, and take the processor from each
+other and from other programs: on a busy machine forward passes and probes then take 3 to 8 times as
+long, on an idle one they gain little (benchmarks/waiting.py)."""
+WAIT_VARIABLES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -23,12 +31,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.command is None:
         parser.print_help(sys.stderr)
         return USAGE
+    wait_passively(os.environ)
     try:
         command = importlib.import_module(f"bob.commands.{arguments.command}")
         code: int = command.run(arguments)
         return code
     except BobError as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201 (the terminal may not be loaded)
+        print(visible(f"error: {error}"), file=sys.stderr)  # noqa: T201 (the terminal may not be loaded)
         return USAGE
     except KeyboardInterrupt:
         message = "interrupted; run the same command again to resume"
@@ -37,6 +46,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return OK
+
+
+def wait_passively(environment: MutableMapping[str, str]) -> None:
+    """Let idle threads sleep, unless the environment says how they wait.
+
+    The OpenMP runtime reads it when it is loaded, with PyTorch.
+    """
+    if not any(name in environment for name in WAIT_VARIABLES):
+        environment.update(WAIT_POLICY)
 
 
 def run_benchmark(argv: Sequence[str] | None = None) -> int:

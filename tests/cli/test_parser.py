@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import bob.commands
-from bob.cli import main
+from bob.cli import WAIT_VARIABLES, main, wait_passively
 from bob.cli.parser import COMMANDS, build_parser
 from bob.cli.quantities import period, size
 from bob.errors import USAGE
@@ -120,3 +121,27 @@ def test_periods_are_in_seconds():
 def test_an_invalid_period_is_an_error(text):
     with pytest.raises(argparse.ArgumentTypeError, match="is not a time such as 12h, 30d or 8w"):
         period(text)
+
+
+@pytest.mark.parametrize("name", ["OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"])
+def test_threads_sleep_while_they_wait_unless_the_user_says_otherwise(name):
+    environment = {}
+    wait_passively(environment)
+    assert environment == {"OMP_WAIT_POLICY": "PASSIVE"}
+    environment = {name: "7"}
+    wait_passively(environment)
+    assert environment == {name: "7"}
+
+
+def test_the_policy_is_set_before_openmp_is_loaded():
+    program = (
+        "import os, sys\n"
+        "from bob.cli import main\n"
+        "assert main(['list', 'tasks']) == 0\n"
+        "print(os.environ['OMP_WAIT_POLICY'], 'torch' in sys.modules)"
+    )
+    environment = {k: v for k, v in os.environ.items() if k not in WAIT_VARIABLES}
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "PASSIVE False"
