@@ -8,7 +8,9 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from bob.io.text import visible
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -37,29 +39,25 @@ class Terminal:
     @cached_property
     def out(self) -> "Console":
         """Standard output; tables that go to a file or a pipe have a fixed width."""
-        from rich.console import Console
-
         if sys.stdout.isatty():
-            return Console(highlight=False)
-        return Console(highlight=False, soft_wrap=True, width=FILE_COLUMNS)
+            return _console(highlight=False)
+        return _console(highlight=False, soft_wrap=True, width=FILE_COLUMNS)
 
     @cached_property
     def err(self) -> "Console":
         """Standard error."""
-        from rich.console import Console
-
-        return Console(stderr=True, highlight=False, soft_wrap=True)
+        return _console(stderr=True, highlight=False, soft_wrap=True)
 
     def print(self, text: str) -> None:
         """Print a message to standard output, wrapped at the width of the terminal."""
         self.out.print(text, markup=False)
 
     def write(self, text: str) -> None:
-        """Write text to standard output unchanged."""
-        sys.stdout.write(text)
+        """Write text to standard output without wrapping."""
+        sys.stdout.write(visible(text))
 
     def write_line(self, text: str) -> None:
-        """Write a line to standard output unchanged, for scripts and aligned columns."""
+        """Write a line to standard output without wrapping, for scripts and aligned columns."""
         self.write(f"{text}\n")
 
     def render(self, renderable: "RenderableType") -> None:
@@ -76,7 +74,7 @@ class Terminal:
 
     def confirm(self, question: str) -> bool:
         """Ask a yes-or-no question and return the answer, which is no by default."""
-        sys.stdout.write(f"{question} [y/N] ")
+        self.write(f"{question} [y/N] ")
         sys.stdout.flush()
         return sys.stdin.readline().strip().lower() in ("y", "yes")
 
@@ -199,6 +197,22 @@ class ThroughputMeter:
     def restart_line(self) -> None:
         """Record that a line of progress is printed now."""
         self.last_line = self.clock()
+
+
+def _console(**options: Any) -> "Console":
+    """Return a console that shows control characters of names and messages as escapes.
+
+    The control sequences of rich itself are separate segments, or are added to segments later.
+    """
+    from rich.console import Console
+    from rich.segment import Segment
+
+    class SafeConsole(Console):
+        def render(self, *arguments: Any, **keywords: Any) -> "Iterable[Segment]":
+            for segment in super().render(*arguments, **keywords):
+                yield segment if segment.control else segment._replace(text=visible(segment.text))
+
+    return SafeConsole(**options)
 
 
 def counted(n: int, noun: str) -> str:

@@ -21,6 +21,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from bob.io.files import write_atomically
+from bob.io.text import visible
 from bob.leaderboards.board import Board
 from bob.leaderboards.cells import facts_by_backbone, is_baseline
 from bob.leaderboards.costs import COSTS, cost_of
@@ -57,6 +58,8 @@ def write_figures(board: Board, folder: Path) -> list[Path]:
     with mpl.rc_context(SETTINGS), warnings.catch_warnings():
         # an emoji in a name is drawn as a box
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        # a name of 40 wide characters leaves no room for its axes
+        warnings.filterwarnings("ignore", message="constrained_layout not applied")
         for name, figure in figures(board).items():
             for kind in ("svg", "png"):
                 written.append(folder / f"{name}.{kind}")
@@ -223,7 +226,8 @@ def _curves(
         # the test set in distribution comes before the shifted ones
         xs = sorted(means[name], key=lambda x: (isinstance(x, str), x != "test", x))
         ys = [means[name][x] for x in xs]
-        axes.plot(xs, ys, "o-", color=colour, label=plain_text(name), ms=4, lw=1.2)
+        shown = [plain_text(x) if isinstance(x, str) else x for x in xs]
+        axes.plot(shown, ys, "o-", color=colour, label=plain_text(name), ms=4, lw=1.2)
     axes.set(xlabel=label, ylabel="%")
     finish(axes)
     axes.legend(frameon=False, fontsize=7)
@@ -264,7 +268,7 @@ def _axes(width_in: float, height_in: float) -> tuple[Figure, Axes]:
 
 def plain_text(text: str) -> str:
     """Return text that matplotlib draws verbatim: no formula, one line, at most 40 characters."""
-    short = " ".join(text.split())
+    short = visible(" ".join(text.split()))
     return (short if len(short) <= 40 else short[:39] + "…").replace("$", r"\$")
 
 

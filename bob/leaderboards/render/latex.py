@@ -1,7 +1,9 @@
 """leaderboard.tex: one booktabs table per task, for \\input into a paper (package: booktabs)."""
 
+import re
 from collections.abc import Iterable
 
+from bob.io.text import visible
 from bob.leaderboards.board import Board
 from bob.leaderboards.cells import BoardCell, BoardColumn, column_best
 from bob.leaderboards.render.ranking_table import pool_text
@@ -15,7 +17,14 @@ SPECIAL = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
+    "`": r"\textasciigrave{}",
+    '"': r'{\string"}',
 } | {character: "\\" + character for character in "&%$#_{}"}
+"""Characters with a meaning; `"` has one in several languages of babel."""
+ARGUMENT = re.compile(r"[\[\]*]")
+"""After `\\\\` and after a rule, `[` and `*` begin an argument."""
+LIGATURE = re.compile(r"-(?=-)|'(?=')|,(?=,)")
+"""Characters that merge with the next one: `--` would be a dash."""
 TIE_MARK = r"$^\dagger$"
 """Marks a value that is statistically tied with the best in its column."""
 
@@ -107,5 +116,10 @@ def _line(fields: Iterable[str]) -> str:
 
 
 def escape(text: str) -> str:
-    """Return text that LaTeX shows verbatim, on one line."""
-    return "".join(SPECIAL.get(character, character) for character in " ".join(text.split()))
+    """Return text that LaTeX shows verbatim, on one line.
+
+    Control characters, which are errors in its input, are shown as escapes.
+    """
+    shown = visible(" ".join(text.split()))
+    escaped = "".join(SPECIAL.get(character, character) for character in shown)
+    return LIGATURE.sub(r"{\g<0>}", ARGUMENT.sub(r"{\g<0>}", escaped))

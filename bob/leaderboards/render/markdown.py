@@ -4,6 +4,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
+from bob.io.text import visible
 from bob.leaderboards.board import Board, as_board
 from bob.leaderboards.cells import BoardCell, BoardColumn, column_best
 from bob.leaderboards.ranking import Ranking, Standing
@@ -31,6 +32,11 @@ ROBUSTNESS = (
     "Effective robustness in percentage points: how far a backbone lies above the line that is "
     "fitted to the pool, logit(shifted) against logit(in distribution)."
 )
+
+MARKUP = re.compile(r"[\\`*|<>\[\]&~$]|(?<![^\W_])_|_(?![^\W_])|^#|#$")
+"""Characters that are markup: `$` begins a formula on code hosts, `#` a heading or its end."""
+LIST_ITEM = re.compile(r"^(\d*)([-+.)])(?=\s|$)")
+"""`- `, `+ ` or `1. ` at the beginning of a line."""
 
 
 def to_markdown(source: Board | Iterable[Record]) -> str:
@@ -124,7 +130,13 @@ def _metric_text(record: Record) -> str:
     """Return which metric ranks, and the task's version."""
     name = record.task.metrics[0]
     summary = f": {METRICS[name].summary}" if name in METRICS else ""
-    return f"Metric `{name}`{summary}. Task version {record.task.version}."
+    return f"Metric {_code(name)}{summary}. Task version {record.task.version}."
+
+
+def _code(text: str) -> str:
+    """Return text as code; text with backticks, which would end it, as escaped text."""
+    shown = visible(" ".join(text.split()))
+    return escape(text) if "`" in shown or "|" in shown else f"`{shown}`"
 
 
 def _row(
@@ -174,6 +186,7 @@ def _line(fields: Iterable[str]) -> str:
 def escape(text: str) -> str:
     """Return text that Markdown shows verbatim, on one line.
 
-    Underscores inside words are not markup and stay.
+    Underscores inside words are not markup and stay. Control characters are shown as escapes.
     """
-    return re.sub(r"([\\`*|<>\[\]&~])", r"\\\1", " ".join(text.split()))
+    escaped = MARKUP.sub(r"\\\g<0>", visible(" ".join(text.split())))
+    return LIST_ITEM.sub(r"\1\\\2", escaped)

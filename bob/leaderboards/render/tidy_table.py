@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bob.io.text import spreadsheet_text
 from bob.leaderboards.board import Board, as_board
 from bob.leaderboards.cells import is_baseline
 from bob.records.record import BackboneFacts, Record, Score, created
@@ -166,8 +167,22 @@ def tidy_table(source: Board | Iterable[Record]) -> TidyTable:
 
 
 def csv_text(frame: pd.DataFrame) -> str:
-    """Return a frame as CSV without index, with LF line ends."""
-    return frame.to_csv(index=False, lineterminator="\n")
+    """Return a frame as CSV without index, with LF line ends and without formulas."""
+    return without_formulas(frame).to_csv(index=False, lineterminator="\n")
+
+
+def without_formulas(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a frame whose text, column names included, is none that spreadsheets calculate."""
+    changed = {
+        str(name): [spreadsheet_text(value) if isinstance(value, str) else value for value in column]
+        for name, column in frame.items()
+        if column.dtype.kind == "O" and any(map(_is_changed, set(column)))
+    }
+    return frame.assign(**changed).rename(columns=spreadsheet_text)
+
+
+def _is_changed(value: object) -> bool:
+    return isinstance(value, str) and spreadsheet_text(value) != value
 
 
 def _score_frame(
@@ -361,4 +376,4 @@ def _lines(frame: pd.DataFrame) -> list[str]:
 
 
 def _headless_csv(frame: pd.DataFrame) -> str:
-    return frame.to_csv(index=False, header=False, lineterminator=LINE_END)
+    return without_formulas(frame).to_csv(index=False, header=False, lineterminator=LINE_END)

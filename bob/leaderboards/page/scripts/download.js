@@ -37,8 +37,9 @@ const HEAD = [
 // A field, quoted where needed. Text that a spreadsheet would take for a formula is prefixed with
 // an apostrophe.
 function field(value) {
-  const text = value == null || Number.isNaN(value) ? "" : String(value);
-  const isFormula = typeof value === "string" && /^[=+\-@\t\r]/.test(text);
+  const text =
+    value == null || Number.isNaN(value) ? "" : String(value).replace(/\r\n?/g, "\n");
+  const isFormula = typeof value === "string" && /^(\s*[=+\-@＝＋－＠]|[\t\r\n])/.test(text);
   const safe = isFormula ? `'${text}` : text;
   return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
 }
