@@ -28,7 +28,15 @@ if TYPE_CHECKING:
     from bob.datasets.leakage import SplitOverlap
 
 GB = 1e9
-CACHE_FOLDERS = ("fingerprints", "tars", "parquet", "arrays", "shards", "repositories")
+CACHE_FOLDERS = (
+    "fingerprints",
+    "tars",
+    "parquet",
+    "arrays",
+    "prepared",
+    "shards",
+    "repositories",
+)
 """Folders of the cache that hold what was derived from datasets."""
 
 

@@ -16,6 +16,7 @@ from bob.datasets.own import spec_from_data_flag
 from bob.datasets.readers.arrays import list_cifar_c, list_medmnist
 from bob.datasets.readers.folder import list_folder
 from bob.datasets.readers.huggingface import list_huggingface
+from bob.datasets.readers.parquet_folder import list_parquet
 from bob.datasets.readers.qrels import list_qrels
 from bob.datasets.readers.real import list_real
 from bob.datasets.readers.revisited import list_revisited
@@ -29,6 +30,7 @@ from bob.specs import (
     DatasetSpec,
     FolderSource,
     HuggingFaceSource,
+    ParquetSource,
     QrelsSource,
     RealSource,
     RevisitedSource,
@@ -189,6 +191,8 @@ def _listing(spec: DatasetSpec, cache: Path, offline: bool) -> ImageListing:
         return list_medmnist(path, cache) if medmnist else list_cifar_c(path, cache)
     if isinstance(source, FolderSource):
         listing = list_folder(source, path, cache, spec.test_split)
+    elif isinstance(source, ParquetSource):
+        listing = list_parquet(spec.name, source, path, cache, spec.test_split)
     else:
         listing = list_table(source, path, cache, spec.test_split)
     if not (source.splits or getattr(source, "split", None)):

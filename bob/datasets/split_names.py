@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from bob.errors import DatasetError, nearest
 from bob.specs import Role
 
 SPLIT_NAMES: Mapping[str, Role] = {
@@ -147,6 +148,25 @@ class SplitChoice:
         wanted, parsed = plain_split_name(self.test_split), parse_split_name(name)
         same_split = parsed is not None and wanted == parsed.use and wanted in ROLES
         return same_split or name.strip().lower() == self.test_split.strip().lower()
+
+
+def role_of_value(value: str, choice: SplitChoice, where: str) -> Role | None:
+    """Return the split of an example from a value of a column `split`; None if it is not read.
+
+    DatasetError, beginning with `where`, for other values, and for sets of unclear use.
+    """
+    if plain_split_name(value) is None and not choice.chooses(value):
+        raise DatasetError(
+            f"{where}: unknown split {value!r}{nearest(value, list(SPLIT_NAMES))} "
+            f"Known splits: {', '.join(SPLIT_NAMES)}."
+        )
+    use = choice.use(value)
+    if use == "unclear":
+        raise DatasetError(
+            f"{where}: the split {value!r} may hold val or test images. Write 'val' or 'test', or "
+            f"test on it with `--test-split {value}`."
+        )
+    return None if use == "unused" or use == "unlabelled" else use
 
 
 def _words(name: str) -> Sequence[str]:

@@ -9,6 +9,7 @@ from bob.specs.numbers import Count
 from bob.specs.sources import (
     FolderSource,
     HuggingFaceSource,
+    ParquetSource,
     Role,
     SampleSource,
     Source,
@@ -76,7 +77,7 @@ def source_attributes(source: Source, requested: str) -> tuple[str, ...]:
     """
     if isinstance(source, TableSource | SampleSource):
         return (requested,)
-    if isinstance(source, HuggingFaceSource):
+    if isinstance(source, HuggingFaceSource | ParquetSource):
         return tuple(source.attributes)
     if isinstance(source, FolderSource):
         return source.levels
@@ -119,7 +120,7 @@ class DatasetSpec(Closed):
     test_split: str | None = None
     """Split that serves as the test split, by its name or by the name of its folder: `val`, `eval`.
 
-    For folders and tables; other sources name their splits in the source.
+    For folders, tables and Parquet files; other sources name their splits in the source.
     """
     shifts: dict[str, ShiftSpec] = {}
     """Additional test sets: the same classes under other conditions, or none of the classes."""
@@ -168,15 +169,16 @@ class DatasetSpec(Closed):
     def _check_test_split(self) -> None:
         """Raise if the source names its splits itself, or has none to choose from."""
         source = self.source
-        if not isinstance(source, FolderSource | TableSource) or source.splits:
+        if not isinstance(source, FolderSource | TableSource | ParquetSource) or source.splits:
             raise ValueError(
-                "test_split applies to folders and tables without 'splits' of their own; name the "
-                f"test split in the source; got {self.test_split!r}"
+                "test_split applies to folders, tables and Parquet files without 'splits' of their "
+                f"own; name the test split in the source; got {self.test_split!r}"
             )
-        if self.leave_out or getattr(source, "split", None) or getattr(source, "levels", ()):
+        one_split = isinstance(source, TableSource) and source.split
+        if self.leave_out or one_split or (isinstance(source, FolderSource) and source.levels):
             raise ValueError(
-                "test_split cannot be combined with 'leave_out', or with the source's 'split' or "
-                f"'levels'; got {self.test_split!r}"
+                "test_split cannot be combined with 'leave_out', nor with a table's 'split' or a "
+                f"folder's 'levels'; got {self.test_split!r}"
             )
 
     def _check_attributes(self, field: str, names: Iterable[str]) -> None:

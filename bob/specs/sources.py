@@ -34,17 +34,16 @@ class RepositorySource(Closed):
         return self
 
 
-class HuggingFaceSource(RepositorySource):
-    """A dataset that `datasets` can open: Parquet, or a folder written by `save_to_disk`."""
+class TableColumns(Closed):
+    """The columns of a table of images."""
 
-    reader: Literal["huggingface"]
-    config: str | None = None
     image: str
     """Name of the image column."""
     label: str | None = None
     """Name of the label column.
 
-    It holds a ClassLabel, integers or text; or lists of these if an image can have several labels.
+    It holds a ClassLabel, whole numbers or text; or lists of these if an image can have several
+    labels.
     """
     captions: str | None = None
     """Name of a column of text, or of lists of text."""
@@ -52,11 +51,32 @@ class HuggingFaceSource(RepositorySource):
     """Name of a column whose equal values must stay on one side of an automatic split."""
     attributes: dict[str, str] = {}
     """Attribute name → name of the column that holds it: {domain: domain}."""
+
+
+class HuggingFaceSource(RepositorySource, TableColumns):
+    """A dataset that `datasets` can open: Parquet, or a folder written by `save_to_disk`."""
+
+    reader: Literal["huggingface"]
+    config: str | None = None
     splits: Annotated[dict[Role, OneOrMany], Field(strict=False, min_length=1)]
     """Split → name of the repository's split, or a list of names to concatenate.
 
     With `train` and without `test`, `train` is split automatically.
     """
+
+
+class ParquetSource(TableColumns):
+    """Parquet files in a folder, or a single one."""
+
+    reader: Literal["parquet"]
+    path: str
+    splits: Annotated[dict[Role, OneOrMany], Field(strict=False)] = {}
+    """Split → its files, by name or glob below `path`: {train: 'data/train-*.parquet'}.
+
+    Without it, the names of the files and of their folders name the splits.
+    """
+    split: str | None = None
+    """Name of a column that names the split of each row."""
 
 
 class WebDatasetSource(RepositorySource):
@@ -169,6 +189,7 @@ class SampleSource(Closed):
 
 Source = Annotated[
     HuggingFaceSource
+    | ParquetSource
     | WebDatasetSource
     | FolderSource
     | TableSource

@@ -1,28 +1,32 @@
 """Parquet repositories on the hub, streamed file by file if `$BOB_SHARDS_GB` limits the disk.
 
 Each file is fetched once for its index (all columns but the images, the images' digests, and where
-row groups end), and once for every pass. Images are read in order, one row group at a time, and the
-last two groups are kept in memory: `datasets` writes groups of at most 100 MB (its
-MAX_ROW_GROUP_SIZE).
+row groups end), and once for every pass, in which images are read in order.
 
 `datasets` determines which files make up a split and what the columns hold, so that a streamed
 dataset equals the prepared one: names, order, labels, fingerprint.
 """
 
 import io
-import threading
-from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from bob.datasets.content.cache import Arrays, cached_arrays
-from bob.datasets.content.digests import content_digest, text_digest
+from bob.datasets.content.digests import text_digest
 from bob.datasets.content.sequences import Digests, PartOffsets
+from bob.datasets.readers.parquet_rows import (
+    ColumnRows,
+    contains_bytes,
+    group_ends,
+    image_bytes,
+    image_digests,
+    parquet_file,
+)
 from bob.datasets.readers.prepared import library_errors
 from bob.datasets.readers.repository import (
     RepositoryFile,
@@ -30,20 +34,11 @@ from bob.datasets.readers.repository import (
     cached_hub_answer,
     hub_cache_file,
 )
-from bob.datasets.readers.tables import missing_image, missing_image_digest, not_images
-from bob.errors import DatasetError
+from bob.datasets.readers.tables import missing_image, missing_image_digest
 from bob.specs import RepositorySource
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
 
 VERSION = 1
 """Version of the index format; raised if the index of an unchanged file would differ."""
-GROUPS_IN_MEMORY = 2
-"""Row groups kept in memory: a thread that reads ahead must not evict the one others still use."""
-_NO_IMAGE = bytes(16)
-"""Digest of a row without an image, in an index."""
 
 
 def streamed_tables(
@@ -164,7 +159,9 @@ class StreamedTable:
 
         schema = datasets.Features({column: self.features[column]}).arrow_schema
         tables = (
-            _parquet_file(pa.BufferReader(index["facts"])).read([column], use_threads=False)
+            parquet_file(pa.BufferReader(index["facts"]), self.files.where).read(
+                [column], use_threads=False
+            )
             for index in self.indices
         )
         return [
@@ -200,16 +197,14 @@ class StreamedImageColumn:
     def __init__(self, table: StreamedTable, column: str, where: str) -> None:
         self._table, self._column, self._where = table, column, where
         self._offsets = PartOffsets(len(index["digests"]) for index in table.indices)
-        self._groups: OrderedDict[tuple[int, int], Any] = OrderedDict()
-        self._lock = threading.Lock()
+        ends = [index["ends"] for index in table.indices]
+        self._rows = ColumnRows(
+            lambda shard: table.files.open(table.shards[shard]), ends, column, where
+        )
 
     def read(self, row: int) -> bytes:
-        """Return the encoded image of a row; threads wait for a row group being fetched."""
-        shard, row_in_shard = self._offsets.locate(row)
-        ends = self._table.indices[shard]["ends"]
-        group = int(np.searchsorted(ends, row_in_shard, side="right"))
-        first = int(ends[group - 1]) if group else 0
-        data = _image_bytes(self._group(shard, group)[row_in_shard - first])
+        """Return the encoded image of a row; threads wait for a file being fetched."""
+        data = image_bytes(self._rows.value(*self._offsets.locate(row)))
         if data is None:
             raise missing_image(self._column, row, self._where)
         return data
@@ -221,82 +216,18 @@ class StreamedImageColumn:
             values[row] = np.frombuffer(bytes.fromhex(digest), np.uint8)
         return Digests(values)
 
-    def _group(self, shard: int, group: int) -> Any:
-        """Return the images of a row group as a pyarrow column."""
-        with self._lock:
-            key = (shard, group)
-            if key not in self._groups:
-                with self._table.files.open(self._table.shards[shard]) as file:
-                    self._groups[key] = (
-                        _parquet_file(file)
-                        .read_row_group(group, [self._column], use_threads=False)
-                        .column(0)
-                    )
-            self._groups.move_to_end(key)
-            while len(self._groups) > GROUPS_IN_MEMORY:
-                self._groups.popitem(last=False)
-            return self._groups[key]
-
-
-def _parquet_file(handle: Any) -> "pq.ParquetFile":
-    """Open a Parquet file, to be read with `use_threads=False`.
-
-    A pyarrow thread that still holds a Python object when Python exits crashes the process.
-    """
-    import pyarrow.parquet as pq
-
-    return pq.ParquetFile(handle, pre_buffer=False)
-
 
 def _build_index(handle: Any, image: str | None, where: str) -> Arrays:
-    """Return the index of a file, read once from front to back, one row group at a time."""
-    import pyarrow as pa
+    """Return the index of a file."""
     import pyarrow.parquet as pq
 
-    file = _parquet_file(handle)
-    columns = [field.name for field in file.schema_arrow if not _contains_bytes(field.type)]
-    digests: list[bytes] = []
-    groups: list[pa.Table] = []
-    ends = []
-    for number in range(file.num_row_groups):
-        group = file.read_row_group(number, [*columns, *filter(None, [image])], use_threads=False)
-        groups.append(group.select(columns))
-        digests += (
-            _digests(group.column(image), image, where) if image else [_NO_IMAGE] * len(group)
-        )
-        ends.append(len(digests))
-    buffer = io.BytesIO()
-    pq.write_table(
-        pa.concat_tables(groups) if groups else file.schema_arrow.empty_table().select(columns),
-        buffer,
-    )
-    packed = np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 16)
+    file = parquet_file(handle, where)
+    columns = [field.name for field in file.schema_arrow if not contains_bytes(field.type)]
+    facts = io.BytesIO()
+    pq.write_table(file.read(columns, use_threads=False), facts)
+    rows = file.metadata.num_rows
     return {
-        "digests": packed,
-        "ends": np.array(ends, np.int64),
-        "facts": np.frombuffer(buffer.getvalue(), np.uint8),
+        "digests": image_digests(file, image, where) if image else np.zeros((rows, 16), np.uint8),
+        "ends": group_ends(file),
+        "facts": np.frombuffer(facts.getvalue(), np.uint8),
     }
-
-
-def _contains_bytes(data_type: "pa.DataType") -> bool:
-    """Return whether a type is binary, as images are, or a structure with a binary field."""
-    import pyarrow as pa
-
-    if pa.types.is_struct(data_type):
-        return any(_contains_bytes(field.type) for field in data_type)
-    return bool(pa.types.is_binary(data_type) or pa.types.is_large_binary(data_type))
-
-
-def _digests(column: Any, image: str, where: str) -> Iterator[bytes]:
-    if not _contains_bytes(column.type):
-        raise DatasetError(not_images(image, column.type, where))
-    for value in column:
-        data = _image_bytes(value)
-        yield _NO_IMAGE if data is None else bytes.fromhex(content_digest(data))
-
-
-def _image_bytes(value: Any) -> bytes | None:
-    """Return an encoded image, stored as bytes or as {"bytes", "path"}."""
-    image = value.as_py()
-    data: bytes | None = image["bytes"] if isinstance(image, dict) else image
-    return data

@@ -1,4 +1,4 @@
-"""Hub repositories that `datasets` downloads and prepares completely, and local copies.
+"""Hub repositories that `datasets` downloads and prepares completely.
 
 A pinned hub revision that was prepared on this machine is opened without asking the hub. Otherwise
 the library would ask, and if the hub cannot be reached, silently return the copy that was prepared
@@ -36,8 +36,6 @@ def open_prepared(
     """Return the splits of a config by name, each a `datasets.Dataset`."""
     import datasets
 
-    if source.path is not None:
-        return _open_local(data_path(source.path), config, where)
     if folder := prepared_folder(source, config):
         return _open_arrow_files(folder)
     with library_errors(source, where), _offline_setting(offline or not hub_reachable()):
@@ -117,29 +115,6 @@ def _revision(source: RepositorySource, where: str, offline: bool) -> str | None
     commit = str(HfApi().dataset_info(str(source.hub)).sha)
     check_prefix(source, commit, where)
     return commit
-
-
-def _open_local(path: Path, config: str | None, where: str) -> Mapping[str, Any]:
-    import datasets
-
-    if not path.exists():
-        raise UnavailableError(f"{where}: {str(path)!r} does not exist.")
-    try:
-        if config and (path / config).is_dir():
-            tables = datasets.load_dataset(str(path / config))
-        elif path.is_file():
-            tables = datasets.load_dataset("parquet", data_files=str(path))
-        elif (path / "dataset_dict.json").exists() or (path / "state.json").exists():
-            tables = datasets.load_from_disk(str(path))
-        else:
-            tables = datasets.load_dataset(str(path), config)
-    # `datasets` raises errors of a dozen classes, its own and those of pyarrow, fsspec and json.
-    except Exception as error:
-        raise DatasetError(
-            f"{where}: `datasets` cannot load {str(path)!r} ({type(error).__name__}: {error}). "
-            f"Expected Parquet files, an image folder, or a folder written by `save_to_disk`."
-        ) from error
-    return tables if isinstance(tables, datasets.DatasetDict) else {"train": tables}
 
 
 def _open_arrow_files(folder: Path) -> Mapping[str, Any]:

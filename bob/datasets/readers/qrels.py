@@ -12,16 +12,12 @@ from typing import Any
 
 from bob.datasets.content.sequences import concatenate
 from bob.datasets.listing import ImageListing
-from bob.datasets.readers.huggingface import (
-    SplitRows,
-    concatenated_reader,
-    open_tables,
-    select_split,
-)
+from bob.datasets.readers.huggingface import open_tables, select_split
 from bob.datasets.readers.prepared import config_names
+from bob.datasets.readers.split_rows import SplitRows, concatenated_reader
 from bob.datasets.readers.tables import Table
 from bob.errors import DatasetError, nearest
-from bob.specs import HuggingFaceSource, QrelsSource
+from bob.specs import QrelsSource, TableColumns
 
 CONFIGS = {
     "query": ("query", "queries"),
@@ -44,9 +40,7 @@ def list_qrels(name: str, source: QrelsSource, cache: Path, offline: bool) -> Im
         part: _single_split(splits[part], source.split, f"{where}, {config}")
         for part, config in configs.items()
     }
-    columns = HuggingFaceSource(
-        reader="huggingface", hub="a/b", image="image", splits={"test": "test"}
-    )
+    columns = TableColumns(image="image")
     parts = [SplitRows(tables[part], columns, part, where, cache) for part in ("query", "gallery")]
     queries, gallery = (
         {str(value): row for row, value in enumerate(_column(tables[part], "id", where))}

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from bob.datasets.listing import tally
-from bob.datasets.readers.tree import Folder, outside_class_folders
+from bob.datasets.readers.tree import Folder, is_parquet, outside_class_folders
 from bob.datasets.split_names import (
     ROLES,
     SplitChoice,
@@ -205,8 +205,8 @@ def _quoted(folders: Sequence[Folder]) -> str:
 
 def _hint(root: Folder) -> str:
     """Return what else the folder holds: tables that may list the images, or other files."""
-    if root.tables:
-        table = min(root.tables)
+    if tables := [table for table in root.tables if not is_parquet(table)]:
+        table = min(tables)
         return f" If {table.name!r} lists the images, give '{table}' instead."
     counts = outside_class_folders(root)
     return f" It holds: {tally(counts)}." if counts else ""

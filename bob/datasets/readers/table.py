@@ -10,11 +10,10 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from bob.datasets.content.digests import file_digests, read_file
 from bob.datasets.listing import ImageListing
-from bob.datasets.split_names import SPLIT_NAMES, SplitChoice, plain_split_name
+from bob.datasets.split_names import SplitChoice, role_of_value
 from bob.errors import DatasetError, nearest
 from bob.io.git_lfs import is_pointer_file, pointer_message
 from bob.specs import Role, TableSource
@@ -46,7 +45,7 @@ def list_table(
     choice, unread, rows = SplitChoice(test_split), Counter[str](), []
     for number, row in cells:
         role = _role(source, choice, row, f"table '{table}', row {number}")
-        if role == "-":
+        if role is None:
             unread[f"rows of the split {row['split']!r}"] += 1
         else:
             rows.append(_row(source, number, row, role, table, folder))
@@ -166,32 +165,22 @@ def _cells(number: int, columns: list[str], row: list[str], table: Path) -> dict
 
 def _role(
     source: TableSource, choice: SplitChoice, cells: Mapping[str, str], where: str
-) -> Role | Literal["-"]:
-    """Return the split of a row; `-` where it is not read."""
+) -> Role | None:
+    """Return the split of a row; None where it is not read."""
     if source.split:
         return source.split
     if "split" not in cells:
         return "train"
     split = cells["split"]
-    if source.splits:
-        role: Role | Literal["-"] | None = source.splits.get(split)
-    elif plain_split_name(split) or choice.chooses(split):
-        use = choice.use(split)
-        if use == "unclear":
-            raise DatasetError(
-                f"{where}: the split {split!r} may hold val or test images. Write 'val' or 'test', "
-                f"or test on it with `--test-split {split}`."
-            )
-        role = "-" if use == "unused" or use == "unlabelled" else use
-    else:
-        role = None
-    if role is None:
-        names = list(source.splits or SPLIT_NAMES)
+    if not source.splits:
+        return role_of_value(split, choice, where)
+    if split not in source.splits:
         raise DatasetError(
-            f"{where}: unknown split {split!r}{nearest(split, names)} "
-            f"Known splits: {', '.join(names)}."
+            f"{where}: unknown split {split!r}{nearest(split, source.splits)} "
+            f"Known splits: {', '.join(source.splits)}."
         )
-    return role
+    role = source.splits[split]
+    return None if role == "-" else role
 
 
 def _check_choice(

@@ -33,7 +33,7 @@ class Folder:
     others: Counter[str] = field(default_factory=Counter)
     """Kind of other entries → their number: `.txt`, `no extension`, or one of `HIDDEN`."""
     tables: list[Path] = field(default_factory=list)
-    """CSV files, which are also counted in `others`."""
+    """CSV and Parquet files, which are also counted in `others`."""
     folders: "list[Folder]" = field(default_factory=list)
     """Visible subfolders in natural order."""
 
@@ -68,6 +68,11 @@ class Folder:
         """Return the subfolders that hold images at any depth."""
         return [folder for folder in self.folders if any(inner.images for inner in folder.walk())]
 
+    def parquet_files(self) -> list[Path]:
+        """Return the Parquet files at any depth, in natural order of their paths."""
+        paths = [path for folder in self.walk() for path in folder.tables if is_parquet(path)]
+        return sorted(paths, key=lambda path: natural_key(path.as_posix()))
+
     def unwrapped(self) -> "Folder":
         """Return the first folder that is more than a wrapper of a single folder with images."""
         folder = self
@@ -96,6 +101,11 @@ def scan(root: Path) -> Folder:
         folder.folders.sort(key=lambda inner: natural_key(inner.path.name))
         stack += [(inner, above) for inner in folder.folders]
     return top
+
+
+def is_parquet(path: Path) -> bool:
+    """Return whether a file is called like a Parquet file."""
+    return path.suffix.lower() == ".parquet"
 
 
 def is_hidden(name: str) -> bool:
@@ -132,7 +142,7 @@ def _add_file(folder: Folder, path: Path, entry: "os.DirEntry[str]") -> None:
         folder.images.append(path)
     else:
         folder.others[printable(suffix) or "no extension"] += 1
-        if suffix == ".csv":
+        if suffix in (".csv", ".parquet"):
             folder.tables.append(path)
 
 
