@@ -1,7 +1,13 @@
-"""Quick looks: a stratified, seeded subset of every split; smaller subsets lie in larger ones."""
+"""Quick looks: a stratified, seeded subset of every split; smaller subsets lie in larger ones.
+
+Images that are positives of one another in retrieval stay together: those of a group, and of a
+dataset for retrieval alone, those of a class. Of a gallery, the answers to the remaining queries
+come first.
+"""
 
 import dataclasses
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,28 +20,38 @@ from bob.specs import Role
 def limited(dataset: Dataset, limit: int, seed: int = SEED) -> Dataset:
     """Return at most `limit` images of each split, with the class proportions kept.
 
-    Classes that train has no longer leave the other splits too. Of a gallery, the images that are
-    relevant to the remaining queries come first, so that each query still has its answers.
+    Classes that train has no longer leave the other splits too. A note counts the queries that lose
+    their last positive.
     """
     origin = {**dataset.split_origin, "limit": limit, "limit_seed": seed}
-    kept = {name: _sample(split, limit, seed) for name, split in dataset.splits.items()}
+    kept = {name: _sample(dataset, split, limit, seed) for name, split in dataset.splits.items()}
     shifts = {
-        name: dataclasses.replace(shift, split=shift.split.take(_sample(shift.split, limit, seed)))
+        name: dataclasses.replace(
+            shift, split=shift.split.take(_sample(dataset, shift.split, limit, seed))
+        )
         for name, shift in dataset.shifts.items()
     }
     judgements = dataset.judgements
     if judgements is not None:
-        kept, judgements = _answerable(dataset.splits, kept, judgements, limit, seed)
+        kept, judgements = _answerable(dataset, kept, judgements, limit, seed)
+    elif "query" in kept and "gallery" in kept:
+        kept["gallery"] = _with_positives(dataset, kept["query"], limit, seed)
     splits = {name: dataset.splits[name].take(positions) for name, positions in kept.items()}
-    dataset = dataclasses.replace(
+    cut = dataclasses.replace(
         dataset, splits=splits, shifts=shifts, split_origin=origin, judgements=judgements
     )
     if "train" in splits and splits["train"].labels is None:
-        return _with_trained_classes(dataset, limit)
-    return dataset
+        cut = _with_trained_classes(cut, limit)
+    return dataclasses.replace(cut, notes=(*cut.notes, *_lost_positives(dataset, cut, limit)))
 
 
-def _sample(split: Split, limit: int, seed: int) -> NDArray[np.int64]:
+def _sample(dataset: Dataset, split: Split, limit: int, seed: int) -> NDArray[np.int64]:
+    """Return the positions of at most `limit` images of a split."""
+    if split.groups is not None:
+        return stratified_subset(split.y, split.content, limit, seed, split.groups)
+    if dataset.kind == "retrieval" and "train" not in dataset.splits and (split.y >= 0).all():
+        classes = [str(c) for c in split.y.tolist()]
+        return stratified_subset(split.y, split.content, limit, seed, classes, every_class=False)
     return stratified_subset(split.y, split.content, limit, seed)
 
 
@@ -53,8 +69,27 @@ def _with_trained_classes(dataset: Dataset, limit: int) -> Dataset:
     return dataclasses.replace(dataset, splits=splits, notes=notes)
 
 
+def _with_positives(
+    dataset: Dataset, queries: NDArray[np.int64], limit: int, seed: int
+) -> NDArray[np.int64]:
+    """Return gallery images: those of the queries' classes first, each class with one or more."""
+    gallery = dataset.splits["gallery"]
+    classes = np.unique(dataset.splits["query"].y[queries])
+    positives = np.flatnonzero(np.isin(gallery.y, classes))
+    others = np.flatnonzero(~np.isin(gallery.y, classes))
+    parts = [positives] if len(positives) >= limit else [positives, others]
+    left, chosen = limit, []
+    for part in parts:
+        if left and len(part):
+            content = [gallery.content[int(i)] for i in part]
+            subset = stratified_subset(gallery.y[part], content, left, seed)
+            chosen.append(part[subset])
+            left -= len(subset)
+    return np.sort(np.concatenate(chosen))
+
+
 def _answerable(
-    splits: Mapping[Role, Split],
+    dataset: Dataset,
     kept: Mapping[Role, NDArray[np.int64]],
     judgements: Judgements,
     limit: int,
@@ -70,7 +105,7 @@ def _answerable(
         for position in row
     ]
     answers = np.unique(relevant).astype(np.int64)
-    others = np.setdiff1d(_sample(splits["gallery"], limit, seed), answers)
+    others = np.setdiff1d(_sample(dataset, dataset.splits["gallery"], limit, seed), answers)
     gallery = np.sort(np.concatenate([answers, others[: max(0, limit - len(answers))]]))
     place = {int(position): i for i, position in enumerate(gallery)}
     within = {
@@ -78,3 +113,29 @@ def _answerable(
         for level, rows in of_queries.items()
     }
     return {**kept, "gallery": gallery}, within
+
+
+def _lost_positives(full: Dataset, cut: Dataset, limit: int) -> list[str]:
+    """Return a note on test images that have lost all other images of their group or class."""
+    if "test" not in cut.splits or cut.judgements is not None:
+        return []
+    before, after = full.splits["test"], cut.splits["test"]
+    notes = []
+    if before.groups is not None and after.groups is not None:
+        notes += _lonely_note("group", before.groups, after.groups, limit)
+    if cut.kind == "retrieval" and (before.y >= 0).all():
+        notes += _lonely_note("class", before.y.tolist(), after.y.tolist(), limit)
+    return notes
+
+
+def _lonely_note(
+    what: str, before: Sequence[object], after: Sequence[object], limit: int
+) -> list[str]:
+    sizes = Counter(before)
+    lonely = sum(n == 1 < sizes[value] for value, n in Counter(after).items())
+    if not lonely:
+        return []
+    return [
+        f"within the limit of {limit}, {lonely:,} of {len(after):,} test images have no other "
+        f"image of their {what}, so that retrieval by {what} excludes them as queries"
+    ]

@@ -5,6 +5,7 @@ names, on the order of files, on the platform, or on the version of a random num
 the split of a dataset stays the same for as long as its images do.
 """
 
+import itertools
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import NamedTuple
@@ -19,6 +20,8 @@ TEST_SHARE = 0.2
 """Share of each class that an automatic split puts into test: the customary 80/20."""
 SEED = 0
 """Default seed of automatic splits and subsets."""
+CHUNK = 8
+"""Largest number of examples of a group that a subset takes at once."""
 _PROVIDE_SPLITS = "provide train and test images (as folders, or in a table's column 'split')."
 
 
@@ -193,7 +196,13 @@ def _link_keys(content: Sequence[str], groups: Sequence[str] | None) -> Iterable
 
 
 def stratified_subset(
-    y: NDArray[np.int64], content: Sequence[str], limit: int, seed: int = SEED
+    y: NDArray[np.int64],
+    content: Sequence[str],
+    limit: int,
+    seed: int = SEED,
+    groups: Sequence[str] | None = None,
+    *,
+    every_class: bool = True,
 ) -> NDArray[np.int64]:
     """Choose at most `limit` of N examples with the same class proportions, and return positions.
 
@@ -201,16 +210,84 @@ def stratified_subset(
     class, examples rank in hash order. One example of each class comes first, then the lowest
     (rank + 1/2) / class size: Sainte-Laguë's rule of proportional seats. A smaller subset is
     therefore contained in a larger one.
+
+    With `groups`, of which images are positives of each other in retrieval, the examples of a group
+    come together, up to `CHUNK` at a time: after one example of each class, these are completed,
+    then the groups follow by the same rule. `every_class` is False where the groups are the classes
+    and need not all be there.
     """
     if limit < 1:
         raise DatasetError(f"the limit must be at least 1 image per split; got {limit!r}.")
     place = np.empty(len(y), np.int64)
     place[_argsort([_hash(seed, digest) for digest in content])] = np.arange(len(y))
+    if groups is not None:
+        return _grouped_subset(y, place, groups, limit, every_class)
     classes, sizes = np.unique(y, return_counts=True)
     rank = np.empty(len(y), np.int64)
     rank[np.lexsort((place, y))] = np.arange(len(y)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     turn = (rank + 0.5) / sizes[np.searchsorted(classes, y)]
     return np.sort(np.lexsort((place, turn, rank > 0))[:limit]).astype(np.int64)
+
+
+def _grouped_subset(
+    y: NDArray[np.int64],
+    place: NDArray[np.int64],
+    groups: Sequence[str],
+    limit: int,
+    every_class: bool,
+) -> NDArray[np.int64]:
+    """Choose examples group by group, given their places (N,) in hash order."""
+    labels: list[int] = y.tolist()
+    order: list[int] = np.argsort(place).tolist()
+    chunks = _chunks(order, groups)
+    leaders: list[int] = []
+    if every_class:
+        first = {labels[i]: i for i in reversed(order)}
+        sizes = Counter(labels)
+        leaders = sorted(first.values(), key=lambda i: (-sizes[labels[i]], place[i]))
+    chunk_of = {i: chunk for chunk in chunks for i in chunk}
+    led = [chunk_of[i] for i in leaders]
+    sequence = itertools.chain(leaders, *led, *_by_turn(chunks, labels))
+    chosen = list(dict.fromkeys(sequence))[:limit]
+    last = chosen[-1]
+    mates = set(chunk_of[last]) - {last}
+    if mates and mates.isdisjoint(chosen) and last not in leaders:
+        chosen.pop()
+    return np.array(sorted(chosen), np.int64)
+
+
+def _chunks(order: Sequence[int], groups: Sequence[str]) -> list[list[int]]:
+    """Return the parts of each group: `CHUNK` examples in hash order, or one more at its end.
+
+    One example would otherwise be left alone.
+    """
+    members: dict[str, list[int]] = {}
+    for i in order:
+        members.setdefault(groups[i], []).append(i)
+    chunks = []
+    for positions in members.values():
+        starts = range(0, max(1, len(positions) - 1), CHUNK)
+        chunks += [
+            positions[start : None if start == starts[-1] else start + CHUNK] for start in starts
+        ]
+    return chunks
+
+
+def _by_turn(chunks: Sequence[Sequence[int]], labels: Sequence[int]) -> list[Sequence[int]]:
+    """Return chunks in the order in which they are due: by their middle's share of their class.
+
+    A chunk counts to the class of its first example; of equal shares, hash order decides.
+    """
+    sizes: Counter[int] = Counter()
+    for chunk in chunks:
+        sizes[labels[chunk[0]]] += len(chunk)
+    taken: Counter[int] = Counter()
+    turns = []
+    for chunk in chunks:
+        c = labels[chunk[0]]
+        turns.append((taken[c] + len(chunk) / 2) / sizes[c])
+        taken[c] += len(chunk)
+    return [chunks[k] for k in sorted(range(len(chunks)), key=turns.__getitem__)]
 
 
 def count_shared_images(content: Iterable[str], reference: Iterable[str]) -> int:
