@@ -1,6 +1,7 @@
 """Families that hold out one domain, label sets as shifts, and datasets without a train split."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,9 +10,9 @@ from bob.datasets.dataset import Dataset
 from bob.datasets.limit import limited
 from bob.datasets.open import open_dataset, spec_from_data_flag
 from bob.errors import ConfigError, DatasetError
-from bob.specs import DatasetSpec, FolderSource, TableSource
+from bob.specs import DatasetSpec, FolderSource, ShiftSpec, TableSource
 from bob.specs.yaml import build
-from tests.builders.images import make_class_folders
+from tests.builders.images import make_class_folders, png
 
 
 def domains(root: Path, cache: Path, left_out: str) -> Dataset:
@@ -98,6 +99,85 @@ def test_wrong_leave_out_is_reported(tmp_path: Path, cache: Path) -> None:
         open_dataset(
             DatasetSpec(name="x", source=source, leave_out={"domain": ("photo",)}, images=61), cache
         )
+
+
+def patients(root: Path, scanners: dict[str, str], **changes: Any) -> DatasetSpec:
+    """Return an entry of patients with two images of each class on each of their scanners."""
+    rows, n = ["path,label,group,scanner"], 0
+    root.mkdir(parents=True)
+    for patient, used in scanners.items():
+        for scanner in used:
+            for label in ("ill", "well"):
+                for _ in range(2):
+                    (root / f"{n}.png").write_bytes(png(n))
+                    rows.append(f"{n}.png,{label},{patient},{scanner}")
+                    n += 1
+    (root / "table.csv").write_text("\n".join(rows))
+    source = TableSource(reader="table", path=str(root / "table.csv"))
+    return DatasetSpec(name="x", source=source, leave_out={"scanner": ("B",)}, **changes)
+
+
+def test_groups_of_a_shift_are_not_in_train(tmp_path: Path, cache: Path) -> None:
+    """Patients 1 and 2 were on both scanners: their images of A are in test, not in train.
+
+    Of 10 patients on A with 4 images each, 40 in all, the target is 8: those of 1 and 2.
+    """
+    spec = patients(tmp_path / "p", {"1": "AB", "2": "AB", **dict.fromkeys("34567890", "A")})
+    dataset = open_dataset(spec, cache)
+    train, test = dataset.splits["train"], dataset.splits["test"]
+    assert set(dataset.shifts["B"].split.groups or ()) == {"1", "2"} == set(test.groups or ())
+    assert len(train) == 32 and len(test) == 8
+    assert "8 images are in test because the shift 'B' has images of their groups too" in " ".join(
+        dataset.notes
+    )
+
+
+def test_groups_of_a_shift_may_exceed_the_test_share(tmp_path: Path, cache: Path) -> None:
+    """Three of four patients were on both scanners; only the fourth can be trained on."""
+    spec = patients(tmp_path / "p", {"1": "AB", "2": "AB", "3": "AB", "4": "A"})
+    dataset = open_dataset(spec, cache)
+    assert set(dataset.splits["train"].groups or ()) == {"4"}
+    assert len(dataset.splits["test"]) == 12
+
+
+def test_shift_of_all_groups_is_refused(tmp_path: Path, cache: Path) -> None:
+    with pytest.raises(DatasetError, match=r"every group has images that leave_out .* leaves out"):
+        open_dataset(patients(tmp_path / "p", dict.fromkeys("1234", "AB")), cache)
+
+
+def test_splits_that_leave_out_replaces_are_noted(tmp_path: Path, cache: Path) -> None:
+    spec = patients(tmp_path / "p", {"1": "A", "2": "B", "3": "A"})
+    table = Path(str(spec.source.path))  # type: ignore[union-attr]
+    rows = [f"{row},train" for row in table.read_text().split("\n")]
+    rows[0], rows[1] = "path,label,group,scanner,split", rows[1].replace("train", "test")
+    table.write_text("\n".join(rows))
+    notes = open_dataset(spec, cache).notes
+    assert "the given splits (test) are not used: leave_out splits all images" in notes
+
+
+def test_overlap_of_a_shift_and_train_is_noted(tmp_path: Path, cache: Path) -> None:
+    """A shift from another entry shares an image and a patient with train."""
+    for name, first in (("a", 0), ("b", 7)):
+        (tmp_path / name).mkdir()
+        rows = ["path,label,group,split"]
+        for i in range(8):
+            (tmp_path / name / f"{i}.png").write_bytes(png(first + i))
+            rows.append(f"{i}.png,{i % 2},p{first + i},{'train' if i % 8 < 4 else 'test'}")
+        (tmp_path / name / "t.csv").write_text("\n".join(rows))
+    table = tmp_path / "b" / "t.csv"
+    table.write_text(table.read_text().replace("4.png,0,p11", "4.png,0,p1"))
+    (tmp_path / "b" / "5.png").write_bytes(png(2))
+    entries = {
+        name: DatasetSpec(
+            name=name, source=TableSource(reader="table", path=str(tmp_path / name / "t.csv"))
+        )
+        for name in "ab"
+    }
+    spec = entries["a"].model_copy(update={"shifts": {"b": ShiftSpec(dataset="b")}})
+    assert open_dataset(spec, cache, entries=entries).notes == (
+        "1 image of the shift 'b' is byte-identical to images of train",
+        "1 group has images in both the shift 'b' and train",
+    )
 
 
 def test_attribute_of_a_worst_group_score_must_exist(tmp_path: Path, cache: Path) -> None:
