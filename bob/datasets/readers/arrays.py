@@ -9,6 +9,7 @@ into the cache. An image is passed on as a PNG of its pixels, without loss.
 import io
 import shutil
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,12 +27,14 @@ from bob.datasets.content.sequences import (
     RowNames,
     concatenate,
 )
+from bob.datasets.labels import number_text
 from bob.datasets.listing import ImageListing
-from bob.errors import DatasetError
+from bob.datasets.split_names import ROLES
+from bob.errors import BobError, DatasetError, first_line
 from bob.io.digest import digest
-from bob.specs import Role
+from bob.io.files import atomic_writer
+from bob.io.git_lfs import is_pointer_file, pointer_message
 
-ROLES: tuple[Role, ...] = ("train", "val", "test")
 SEVERITIES = 5
 """Number of severities of CIFAR-C: each file holds the test images at severity 1, then 2, ..."""
 
@@ -45,24 +48,46 @@ def list_medmnist(path: Path, cache: Path) -> ImageListing:
     images = {role: _member(path, f"{role}_images", where, cache) for role in ROLES}
     labels = {role: np.asarray(_member(path, f"{role}_labels", where, cache)) for role in ROLES}
     for role in ROLES:
-        if len(images[role]) != len(labels[role]) or labels[role].ndim != 2:
-            raise DatasetError(
-                f"{where}: {role}_labels must hold one row per image; got {role}_images of shape "
-                f"{images[role].shape} and {role}_labels of shape {labels[role].shape}."
-            )
-    rows = np.concatenate(list(labels.values()))
-    multi_label = rows.shape[1] > 1
+        labels[role] = _rows(images[role], labels[role], role, where)
+    columns = {role: values.shape[1] for role, values in labels.items()}
+    if len(set(columns.values())) > 1:
+        raise DatasetError(f"{where}: the labels must have one number of columns; got {columns}.")
+    multi_label = columns["train"] > 1
+    texts = [
+        text
+        for role, values in labels.items()
+        if not multi_label
+        for text in class_labels(values[:, 0], f"{where}: {role}_labels")
+    ]
+    sets = [
+        label_set
+        for role, values in labels.items()
+        if multi_label
+        for label_set in _label_sets(values, f"{where}: {role}_labels")
+    ]
     return ImageListing(
         where=where,
         ids=LazyConcatenation([RowNames(role, len(images[role])) for role in ROLES]),
-        labels=None if multi_label else [str(int(label)) for label in rows[:, 0]],
-        label_sets=[[str(c) for c in np.flatnonzero(row)] for row in rows] if multi_label else None,
+        labels=None if multi_label else texts,
+        label_sets=sets if multi_label else None,
         content=concatenate(
             [_digests(images[role], f"{file_version(path)} {role}", where, cache) for role in ROLES]
         ),
         read=_png_reader(list(images.values())),
         splits=[role for role in ROLES for _ in range(len(images[role]))],
+        unread=_other_arrays(path),
     )
+
+
+def _rows(images: NDArray[Any], labels: NDArray[Any], role: str, where: str) -> NDArray[Any]:
+    """Return the labels of a split as rows (N, columns), one per image."""
+    rows = labels[:, None] if labels.ndim == 1 else labels
+    if rows.ndim != 2 or images.ndim < 1 or len(images) != len(rows):
+        raise DatasetError(
+            f"{where}: {role}_labels must hold one row per image; got {role}_images of shape "
+            f"{images.shape} and {role}_labels of shape {labels.shape}."
+        )
+    return rows
 
 
 def list_cifar_c(folder: Path, cache: Path) -> ImageListing:
@@ -73,19 +98,23 @@ def list_cifar_c(folder: Path, cache: Path) -> ImageListing:
         raise DatasetError(
             f"{where}: must contain labels.npy and one file per corruption, such as fog.npy."
         )
-    labels = np.load(folder / "labels.npy", allow_pickle=False)
-    images = [np.load(path, mmap_mode="r", allow_pickle=False) for path in paths]
+    labels = _load(folder / "labels.npy")
+    images = [_load(path) for path in paths]
+    if labels.ndim != 1:
+        raise DatasetError(
+            f"{where}: labels.npy must hold one label per image; got shape {labels.shape}."
+        )
     for path, array in zip(paths, images, strict=True):
-        if len(array) != len(labels):
+        if array.ndim < 1 or len(array) != len(labels):
             raise DatasetError(
                 f"{where}: {path.name} must hold one image per label in labels.npy; "
-                f"got {len(array)} images and {len(labels)} labels."
+                f"got {len(array) if array.ndim else 0} images and {len(labels)} labels."
             )
     severity = [str(1 + i * SEVERITIES // len(labels)) for i in range(len(labels))]
     return ImageListing(
         where=where,
         ids=LazyConcatenation([RowNames(path.stem, len(labels)) for path in paths]),
-        labels=[str(int(label)) for label in labels] * len(paths),
+        labels=class_labels(labels, f"{where}: labels.npy") * len(paths),
         content=concatenate(
             [
                 _digests(array, file_version(path), f"'{path}'", cache)
@@ -98,11 +127,98 @@ def list_cifar_c(folder: Path, cache: Path) -> ImageListing:
             "corruption": [path.stem for path in paths for _ in labels],
             "severity": severity * len(paths),
         },
+        unread=_other_files(folder),
     )
+
+
+def class_labels(values: NDArray[Any], where: str) -> list[str]:
+    """Return N labels as text: whole numbers of any type, text, or bytes in UTF-8.
+
+    DatasetError, beginning with `where`, for missing values and for anything else.
+    """
+    if values.dtype.kind == "f":
+        texts = [number_text(value) for value in values.tolist()]
+        if missing := int(np.isnan(values).sum()):
+            raise DatasetError(
+                f"{where}: {missing:,} of {len(values):,} labels are missing (NaN), such as that "
+                f"of row {int(np.isnan(values).argmax())}. Remove these images."
+            )
+        if None in texts:
+            raise DatasetError(
+                f"{where}: labels must be whole numbers or text; got {values.dtype} with the value "
+                f"{values[texts.index(None)]!r}."
+            )
+        return [text for text in texts if text is not None]
+    if values.dtype.kind == "S":
+        values = _decoded(values, where)
+    if values.dtype.kind not in "iubU":
+        raise DatasetError(f"{where}: labels must be whole numbers or text; got {values.dtype}.")
+    if values.dtype.kind != "U":
+        return [str(int(value)) for value in values.tolist()]
+    names = [str(value) for value in values.tolist()]
+    if blank := [i for i, name in enumerate(names) if not name.strip()]:
+        raise DatasetError(
+            f"{where}: {len(blank):,} of {len(names):,} labels are empty, such as that of row "
+            f"{blank[0]}. Remove these images."
+        )
+    return names
+
+
+def _decoded(values: NDArray[Any], where: str) -> NDArray[Any]:
+    """Return bytes (N,) as text."""
+    try:
+        return np.char.decode(values, "utf-8")
+    except UnicodeDecodeError as error:
+        raise DatasetError(
+            f"{where}: labels must be text, or bytes in UTF-8; got {error.object!r}. Decode them "
+            "before they are saved, such as by np.char.decode(labels, 'latin-1')."
+        ) from error
+
+
+def _label_sets(values: NDArray[Any], where: str) -> list[list[str]]:
+    """Return the classes of N images from indicators (N, C)."""
+    if values.dtype.kind not in "iubf" or not np.isin(values, (0, 1)).all():
+        got = np.unique(values)[:5].tolist() if values.dtype.kind in "iubf" else values.dtype
+        raise DatasetError(
+            f"{where}: labels of several columns must be 0 or 1, one per class; got {got}."
+        )
+    return [[str(c) for c in np.flatnonzero(row)] for row in values]
+
+
+def _load(path: Path) -> NDArray[Any]:
+    """Map an npy file into memory."""
+    if is_pointer_file(path):
+        raise DatasetError(pointer_message(path))
+    try:
+        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except Exception as error:  # on damaged data, NumPy's parser raises nearly anything
+        raise DatasetError(
+            f"'{path}': cannot be read as a NumPy array ({first_line(error)}). Copy it again."
+        ) from error
+    return array
+
+
+def _other_files(folder: Path) -> Counter[str]:
+    """Return the kinds of files beside the arrays of a folder."""
+    return Counter(
+        f"folder {path.name!r}" if path.is_dir() else path.suffix.lower() or "no extension"
+        for path in folder.iterdir()
+        if path.suffix != ".npy"
+    )
+
+
+def _other_arrays(path: Path) -> Counter[str]:
+    """Return the arrays of an npz file that are not read."""
+    read = {f"{role}_{what}" for role in ROLES for what in ("images", "labels")}
+    with zipfile.ZipFile(path) as archive:
+        names = [name.removesuffix(".npy") for name in archive.namelist()]
+    return Counter(f"array {name!r}" for name in names if name not in read)
 
 
 def _member(path: Path, name: str, where: str, cache: Path) -> NDArray[Any]:
     """Map an array of an npz file into memory."""
+    if is_pointer_file(path):
+        raise DatasetError(pointer_message(path))
     try:
         with zipfile.ZipFile(path) as archive:
             member = archive.getinfo(f"{name}.npy")
@@ -110,14 +226,19 @@ def _member(path: Path, name: str, where: str, cache: Path) -> NDArray[Any]:
                 return _map_array(path, _data_offset(path, member))
             key = text_digest(f"{file_version(path)} {name}")
             return _map_array(_unpack(archive, member, cache / "arrays" / f"{key}.npy"), 0)
-    except (OSError, zipfile.BadZipFile, ValueError) as error:
-        raise DatasetError(
-            f"{where}: cannot be read as an npz of NumPy arrays ({error}). Download it again."
-        ) from error
     except KeyError as error:
         raise DatasetError(
             f"{where}: no array {name!r}; a MedMNIST file holds images and labels of train, val "
             f"and test."
+        ) from error
+    except BobError:
+        raise
+    # An unknown compression is a NotImplementedError, a password a RuntimeError; and on damaged
+    # data, the parsers raise nearly anything.
+    except Exception as error:
+        raise DatasetError(
+            f"{where}: cannot be read as an npz of NumPy arrays ({first_line(error)}). Download it "
+            "again, or save it with np.savez."
         ) from error
 
 
@@ -150,11 +271,8 @@ def _map_array(path: Path, offset: int) -> NDArray[Any]:
 def _unpack(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> Path:
     """Unpack a member into the file `path`, unless it exists."""
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(".writing")
-        with archive.open(member) as packed, temporary.open("wb") as file:
+        with archive.open(member) as packed, atomic_writer(path) as file:
             shutil.copyfileobj(packed, file, 1 << 20)
-        temporary.replace(path)
     return path
 
 
@@ -166,6 +284,8 @@ def _png_reader(arrays: Sequence[NDArray[Any]]) -> Callable[[int], bytes]:
         part, row = offsets.locate(position)
         buffer = io.BytesIO()
         pixels = np.ascontiguousarray(arrays[part][row])
+        if pixels.ndim == 3 and pixels.shape[2] == 1:
+            pixels = pixels[:, :, 0]
         Image.fromarray(pixels).save(buffer, "PNG", compress_level=1)
         return buffer.getvalue()
 
@@ -174,15 +294,17 @@ def _png_reader(arrays: Sequence[NDArray[Any]]) -> Callable[[int], bytes]:
 
 def _digests(images: NDArray[Any], version: str, where: str, cache: Path) -> Digests:
     """Return digests of shape and pixels, cached under the version of the file."""
-    if images.dtype != np.uint8 or images.ndim not in (3, 4):
+    shape = images.shape
+    is_image = images.ndim == 3 or (images.ndim == 4 and shape[3] in (1, 3, 4))
+    if images.dtype != np.uint8 or not is_image or 0 in shape[1:]:
         raise DatasetError(
             f"{where}: images must be uint8 of shape (N, H, W) or (N, H, W, 3); "
-            f"got {images.dtype} of shape {images.shape}."
+            f"got {images.dtype} of shape {shape}."
         )
 
     def compute() -> Iterator[str]:
-        shape = f"pixels {images.shape[1:]} ".encode()
+        header = f"pixels {shape[1:]} ".encode()
         for image in images:
-            yield content_digest(shape + image.tobytes())
+            yield content_digest(header + image.tobytes())
 
     return cached_digests(digest(["arrays", version]), len(images), cache, compute)
