@@ -11,6 +11,7 @@ from functools import cached_property
 from statistics import fmean
 from typing import Literal, NamedTuple
 
+from bob.leaderboards.abridge import short_text
 from bob.metrics import METRICS
 from bob.records.record import BackboneFacts, Record, Score, created
 
@@ -59,7 +60,7 @@ class BoardCell:
     seeds: int = 0
     """Number of seeds averaged; 0 for a protocol without randomness."""
     reason: str | None = None
-    """Why there is no value."""
+    """Why there is no value, shortened if it is very long."""
 
     @cached_property
     def column(self) -> BoardColumn:
@@ -188,14 +189,16 @@ def board_cells(records: Iterable[Record]) -> list[BoardCell]:
 def _cell(record: Record) -> BoardCell:
     metric = record.task.metrics[0]
     if record.status != "ok":
-        return BoardCell(record, record.status, metric, reason=record.reason)
+        reason = None if record.reason is None else short_text(record.reason)
+        return BoardCell(record, record.status, metric, reason=reason)
     scores = [score for score in record.scores if score.metric == metric]
     missing = next(
         (score.undefined or "no value" for score in scores if score.value is None),
         None if scores else f"no score named {metric}",
     )
     if missing:
-        return BoardCell(record, "undefined", metric, n=_fewest_examples(scores), reason=missing)
+        n = _fewest_examples(scores)
+        return BoardCell(record, "undefined", metric, n=n, reason=short_text(missing))
     if len(scores) == 1:
         (score,) = scores
         value, low, high = score.value, score.low, score.high

@@ -7,6 +7,7 @@ the values that the protocol selected, and the keys of the records.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bob.leaderboards.abridge import short_mapping
 from bob.leaderboards.cells import BoardCell, BoardColumn, mean
 from bob.leaderboards.page.encode import float32s
 from bob.leaderboards.page.facts import metric_json
@@ -138,7 +139,10 @@ def _summary(scores: Sequence[Score]) -> ScoreSummary:
 
 def _selected(placed: Sequence[BoardCell | None]) -> dict[str, list[Any]]:
     """Return what the protocol selected with its first seed, by name; scalars only."""
-    selections = [cell.record.details[0] if cell and cell.record.details else {} for cell in placed]
+    selections = [
+        short_mapping(cell.record.details[0]) if cell and cell.record.details else {}
+        for cell in placed
+    ]
     names = dict.fromkeys(
         name
         for selection in selections

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bob.leaderboards.abridge import short_list, short_mapping
 from bob.leaderboards.cells import is_share
 from bob.metrics import METRICS
 from bob.records.record import BackboneFacts, DatasetFacts, Record
@@ -43,7 +44,7 @@ def backbone_json(
     if facts is None:
         return described
     pretraining = facts.pretraining
-    values = facts.model_dump(mode="json")
+    values = facts.model_dump(mode="json") | {"geometry": short_mapping(facts.geometry)}
     return described | {
         "params": facts.params,
         "gflops": facts.gflops,
@@ -72,8 +73,14 @@ def dataset_json(name: str, facts: DatasetFacts | None) -> dict[str, Any]:
     """Describe one dataset; only its name where it was never read."""
     if facts is None:
         return {"name": name}
-    described = facts.model_dump(mode="json", exclude={"name", "bad_images"})
-    return {"name": name, "bad_images": sum(map(len, facts.bad_images.values()))} | described
+    abridged = {"bad_images", "split_origin", "notes"}
+    described = facts.model_dump(mode="json", exclude=abridged)
+    return described | {
+        "name": name,
+        "bad_images": sum(map(len, facts.bad_images.values())),
+        "split_origin": short_mapping(facts.split_origin),
+        "notes": short_list(facts.notes),
+    }
 
 
 def task_json(record: Record) -> dict[str, Any]:
@@ -83,7 +90,7 @@ def task_json(record: Record) -> dict[str, Any]:
         "name": facts.name,
         "version": facts.version,
         "protocol": facts.protocol,
-        "settings": facts.settings,
+        "settings": short_mapping(facts.settings),
         "metrics": [metric_json(name) for name in facts.metrics],
     }
 

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 
+from bob.leaderboards.abridge import short_text
 from bob.leaderboards.board import Board
 from bob.leaderboards.cells import BoardCell, SetAside
 from bob.leaderboards.costs import short_number
@@ -124,7 +125,8 @@ def _not_applicable(records: Sequence[Record]) -> list[str]:
     names: dict[tuple[str, str], set[str]] = defaultdict(set)
     for record in records:
         if record.status == "not_applicable":
-            names[record.task.name, record.reason or "no reason given"].add(record.backbone_name)
+            reason = short_text(record.reason or "no reason given")
+            names[record.task.name, reason].add(record.backbone_name)
     return [
         f"{task} does not apply to {', '.join(sorted(backbones))}: {reason}"
         for (task, reason), backbones in sorted(names.items())

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from bob.io.text import spreadsheet_text
+from bob.leaderboards.abridge import short_mapping
 from bob.leaderboards.board import Board, as_board
 from bob.leaderboards.cells import is_baseline
 from bob.records.record import BackboneFacts, Record, Score, created
@@ -74,7 +75,7 @@ Only the columns from device on depend on the machine and the time.
 
 primary: whether this metric ranks its task.
 mean, std: normalisation, as JSON.
-chosen: what the protocol selected under this seed, as JSON.
+chosen: what the protocol selected under this seed, as JSON; long lists by their length.
 peak_mib: weights, and the most memory that the tensors of a forward pass of 4 images take up.
 train, val, test: number of images used.
 bad_images: number of unreadable images that were excluded.
@@ -174,7 +175,9 @@ def csv_text(frame: pd.DataFrame) -> str:
 def without_formulas(frame: pd.DataFrame) -> pd.DataFrame:
     """Return a frame whose text, column names included, is none that spreadsheets calculate."""
     changed = {
-        str(name): [spreadsheet_text(value) if isinstance(value, str) else value for value in column]
+        str(name): [
+            spreadsheet_text(value) if isinstance(value, str) else value for value in column
+        ]
         for name, column in frame.items()
         if column.dtype.kind == "O" and any(map(_is_changed, set(column)))
     }
@@ -278,7 +281,7 @@ def _record_columns(record: Record) -> dict[str, Any]:
 
 def _selections(record: Record, scores: Sequence[Score]) -> list[str | None]:
     """Return what the protocol selected under each score's seed, as JSON; else [None]."""
-    texts = [_json(detail) for detail in record.details]
+    texts = [_json(short_mapping(detail)) for detail in record.details]
     indices = [
         record.seeds.index(score.seed) if score.seed in record.seeds else 0 for score in scores
     ]
