@@ -6,6 +6,7 @@ is used whatever its name. A score above 0 marks a positive; an image judged 0 i
 that is not judged.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from bob.datasets.content.sequences import concatenate
 from bob.datasets.listing import ImageListing
 from bob.datasets.readers.huggingface import open_tables, select_split
 from bob.datasets.readers.prepared import config_names
-from bob.datasets.readers.split_rows import SplitRows, concatenated_reader
+from bob.datasets.readers.split_rows import SplitRows, concatenated_reader, is_missing
 from bob.datasets.readers.tables import Table
 from bob.errors import DatasetError, nearest
 from bob.specs import QrelsSource, TableColumns
@@ -43,7 +44,7 @@ def list_qrels(name: str, source: QrelsSource, cache: Path, offline: bool) -> Im
     columns = TableColumns(image="image")
     parts = [SplitRows(tables[part], columns, part, where, cache) for part in ("query", "gallery")]
     queries, gallery = (
-        {str(value): row for row, value in enumerate(_column(tables[part], "id", where))}
+        _row_of_id(_column(tables[part], "id", where), f"{where}, {configs[part]}")
         for part in ("query", "gallery")
     )
     positives: list[list[int]] = [[] for _ in queries]
@@ -61,6 +62,11 @@ def list_qrels(name: str, source: QrelsSource, cache: Path, offline: bool) -> Im
         if str(image) not in gallery:
             raise DatasetError(
                 f"{where}: a judgement names the corpus image {image!r}, which does not exist."
+            )
+        if isinstance(score, bool) or not isinstance(score, int | float) or math.isnan(score):
+            raise DatasetError(
+                f"{where}: the judgement of query {query!r} and corpus image {image!r} has the "
+                f"score {score!r}; scores must be numbers, above 0 for a positive."
             )
         if score > 0:
             positives[queries[str(query)]].append(gallery[str(image)])
@@ -94,6 +100,18 @@ def match_configs(configs: Sequence[str], where: str) -> dict[str, str]:
 def _single_split(tables: Mapping[str, Table], split: str, where: str) -> Table:
     """Return the only table, or that of `split` if there are several."""
     return next(iter(tables.values())) if len(tables) == 1 else select_split(tables, split, where)
+
+
+def _row_of_id(ids: Sequence[object], where: str) -> dict[str, int]:
+    """Return the row of each id, which must be there and unique."""
+    rows: dict[str, int] = {}
+    for row, value in enumerate(ids):
+        if is_missing(value) or rows.setdefault(str(value), row) != row:
+            problem = "is missing" if is_missing(value) else f"is that of row {rows[str(value)]}"
+            raise DatasetError(
+                f"{where}, row {row}: the id {value!r} {problem}; judgements need unique ids."
+            )
+    return rows
 
 
 def _column(table: Table, column: str, where: str) -> list[Any]:

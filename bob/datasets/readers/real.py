@@ -20,11 +20,15 @@ _NAME = re.compile(r"ILSVRC2012_val_(\d{8})\.JPEG")
 
 def list_real(folder: Path, cache: Path) -> ImageListing:
     """List the validation images below a folder, at any depth."""
-    numbered = {
-        int(match[1]): path
-        for path in folder.rglob("ILSVRC2012_val_*.JPEG")
-        if (match := _NAME.fullmatch(path.name))
-    }
+    numbered: dict[int, Path] = {}
+    for path in sorted(folder.rglob("ILSVRC2012_val_*.JPEG")):
+        if match := _NAME.fullmatch(path.name):
+            other = numbered.setdefault(int(match[1]), path)
+            if other != path:
+                raise DatasetError(
+                    f"folder '{folder}': {path.name} is there twice, as '{other}' and '{path}'. "
+                    "Keep one of them."
+                )
     if not numbered:
         raise DatasetError(
             f"folder '{folder}': no ILSVRC2012_val_00000001.JPEG or similar. Give the folder of "

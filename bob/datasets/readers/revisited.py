@@ -23,7 +23,8 @@ from bob.datasets.content.images import decode
 from bob.datasets.content.sequences import Digests, concatenate
 from bob.datasets.listing import ImageListing
 from bob.datasets.readers.plain_pickle import load_plain_pickle
-from bob.errors import DatasetError
+from bob.errors import DatasetError, first_line
+from bob.io.git_lfs import is_pointer, pointer_message
 from bob.specs import RevisitedSource
 
 LEVELS = {"easy": "easy", "hard": "hard", "junk": "junk", "ok": "positive"}
@@ -44,7 +45,7 @@ def list_revisited(source: RevisitedSource, folder: Path, cache: Path) -> ImageL
             LEVELS[level]: [_positions(query.get(level, ())) for query in truth["gnd"]]
             for level in levels
         }
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
         raise DatasetError(
             f"{where}: must contain imlist, qimlist and gnd with bbx, easy, hard, junk or ok "
             f"({type(error).__name__}: {error})."
@@ -81,6 +82,8 @@ def _load_ground_truth(path: Path) -> Mapping[str, Any]:
         data = path.read_bytes()
     except OSError as error:
         raise DatasetError(f"ground truth '{path}' cannot be read ({error.strerror}).") from error
+    if is_pointer(data):
+        raise DatasetError(f"ground truth {pointer_message(path)}")
     if path.suffix == ".json":
         try:
             values: Mapping[str, Any] = json.loads(data)
@@ -89,7 +92,12 @@ def _load_ground_truth(path: Path) -> Mapping[str, Any]:
     elif path.suffix == ".mat":
         from scipy.io import loadmat
 
-        values = loadmat(io.BytesIO(data), simplify_cells=True)
+        try:
+            values = loadmat(io.BytesIO(data), simplify_cells=True)
+        except Exception as error:  # on damaged data, its parser raises nearly anything
+            raise DatasetError(
+                f"ground truth '{path}': not a MATLAB file ({first_line(error)})."
+            ) from error
     else:
         values = load_plain_pickle(data, f"ground truth '{path}'")
     return values

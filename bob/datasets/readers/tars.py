@@ -7,6 +7,7 @@ offset, size, digest and label are kept in memory: about 50 bytes.
 
 import io
 import tarfile
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -19,9 +20,11 @@ from numpy.typing import NDArray
 from bob.datasets.content.cache import Arrays, cached_arrays
 from bob.datasets.content.digests import content_digest, text_digest, unreadable_digest
 from bob.datasets.readers.tree import EXTENSIONS
-from bob.errors import DatasetError
+from bob.errors import DatasetError, first_line
+from bob.io.git_lfs import LARGEST_BYTES, is_pointer
+from bob.io.names import printable
 
-VERSION = 1
+VERSION = 2
 """Version of the index format; raised if the index of an unchanged tar would differ."""
 Text = NDArray[np.str_]
 
@@ -52,6 +55,10 @@ class TarIndex:
     """(n,) captions, one per line; empty if captions are not read."""
     image: str
     """Extension of the images."""
+    others: Text
+    """(m,) extensions of the members that are not read, or why they have none."""
+    others_counts: NDArray[np.int64]
+    """(m,) number of members of each."""
 
 
 def tar_index(
@@ -90,7 +97,8 @@ def _build_index(tar: BinaryIO, extensions: SampleExtensions, where: str) -> Tar
     """Read a tar once from front to back."""
     image = extensions.image
     samples: list[_Sample] = []
-    for key, extension, member, data in _members(tar, where):
+    others: Counter[str] = Counter()
+    for key, extension, member, data in _members(tar, where, others):
         if image == "auto" and f".{extension}" in EXTENSIONS:
             image = extension
         if not samples or samples[-1].key != key:
@@ -103,9 +111,11 @@ def _build_index(tar: BinaryIO, extensions: SampleExtensions, where: str) -> Tar
                 content_digest(data()),
             )
         elif extension == extensions.label:
-            sample.label = _parse_label(data(), extension, f"{where}, {member.name}")
+            sample.label = _parse_label(data(), extension, f"{where}, {printable(member.name)}")
         elif extension == extensions.captions:
-            sample.captions = data().decode("utf-8", "replace").strip()
+            sample.captions = _decode(data(), f"{where}, {printable(member.name)}")
+        else:
+            others[f".{printable(extension)}"] += 1
     _check_samples(samples, extensions, where)
     return TarIndex(
         offsets=np.array([sample.offset for sample in samples], np.int64),
@@ -120,29 +130,63 @@ def _build_index(tar: BinaryIO, extensions: SampleExtensions, where: str) -> Tar
         labels=np.array([sample.label for sample in samples], np.str_),
         captions=np.array([sample.captions for sample in samples], np.str_),
         image=image,
+        others=np.array(list(others), np.str_),
+        others_counts=np.array(list(others.values()), np.int64),
     )
 
 
 def _members(
-    tar: BinaryIO, where: str
+    tar: BinaryIO, where: str, others: Counter[str]
 ) -> Iterator[tuple[str, str, tarfile.TarInfo, Callable[[], bytes]]]:
-    """Yield key, extension and header of each file in the tar, and a function that reads it."""
+    """Yield key, extension and header of each file in the tar, and a function that reads it.
+
+    Members without an extension, hidden ones and links are counted in `others`.
+    """
+    total, end = tar.seek(0, io.SEEK_END), 0
+    tar.seek(0)
+    for member in _headers(tar, where):
+        folder, _, name = member.name.rpartition("/")
+        begin, end = end, member.offset_data + (member.size if member.isfile() else 0)
+        if not begin <= member.offset_data <= end <= total:
+            raise DatasetError(
+                f"{where}: not a complete, uncompressed tar ({printable(member.name)!r} is said to "
+                f"have {member.size:,} bytes). Download it again."
+            )
+        if member.issparse():
+            raise DatasetError(
+                f"{where}: not a complete, uncompressed tar ({printable(member.name)!r} is stored "
+                "with holes). Write it again without --sparse."
+            )
+        if member.isdir():
+            continue
+        if not member.isfile():
+            others["links and devices"] += 1
+        elif name.startswith("."):
+            others["hidden"] += 1
+        elif "." not in name:
+            others["no extension"] += 1
+        else:
+            stem, _, extension = name.partition(".")
+            read = partial(read_at, tar, member.offset_data, member.size)
+            yield f"{folder}/{stem}", extension.lower(), member, read
+
+
+def _headers(tar: BinaryIO, where: str) -> Iterator[tarfile.TarInfo]:
+    """Yield the header of each member, in order."""
     try:
         with tarfile.open(fileobj=tar, mode="r:") as archive:
             while (member := archive.next()) is not None:
                 archive.members = []  # type: ignore[attr-defined]  # else all headers are kept
-                folder, _, name = member.name.rpartition("/")
-                if member.isfile() and not name.startswith(".") and "." in name:
-                    stem, _, extension = name.partition(".")
-                    yield (
-                        f"{folder}/{stem}",
-                        extension.lower(),
-                        member,
-                        partial(read_at, tar, member.offset_data, member.size),
-                    )
-    except tarfile.TarError as error:
+                yield member
+    except DatasetError:
+        raise
+    # TarError; and on odd extended headers (pax, sparse), its parser raises nearly anything.
+    except Exception as error:
+        tar.seek(0)
+        if is_pointer(tar.read(LARGEST_BYTES)):
+            raise DatasetError(f"{where}: a pointer of Git LFS. Run `git lfs pull`.") from error
         raise DatasetError(
-            f"{where}: not a complete, uncompressed tar ({error}). Download it again."
+            f"{where}: not a complete, uncompressed tar ({first_line(error)}). Download it again."
         ) from error
 
 
@@ -152,14 +196,25 @@ def read_at(tar: BinaryIO, offset: int, size: int) -> bytes:
     return tar.read(size)
 
 
+def _decode(data: bytes, where: str) -> str:
+    try:
+        return data.decode("utf-8").strip()
+    except UnicodeDecodeError as error:
+        raise DatasetError(
+            f"{where}: must be text in UTF-8; got {data[:40]!r}. Write the tar again."
+        ) from error
+
+
 def _parse_label(data: bytes, extension: str, where: str) -> str:
     """Return a label as text; of an npy vector of 0 and 1, the indices of the ones."""
     if extension != "npy":
-        return data.decode("utf-8", "replace").strip()
+        return _decode(data, where)
     try:
-        indicators = np.load(io.BytesIO(data), allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise DatasetError(f"{where}: not a NumPy array of numbers ({error}).") from error
+        indicators = np.asarray(np.load(io.BytesIO(data), allow_pickle=False))
+    except Exception as error:  # on damaged data, NumPy's parser raises nearly anything
+        raise DatasetError(
+            f"{where}: not a NumPy array of numbers ({first_line(error)})."
+        ) from error
     if indicators.ndim != 1 or not np.isin(indicators, (0, 1)).all():
         raise DatasetError(
             f"{where}: must be a vector of 0 and 1, one per class; got shape {indicators.shape}, "
@@ -176,10 +231,12 @@ def _check_samples(samples: Sequence[_Sample], extensions: SampleExtensions, whe
             f"Correct the entry's 'image'."
         )
     for field, extension in (("label", extensions.label), ("captions", extensions.captions)):
-        incomplete = [sample.key for sample in samples if not getattr(sample, field)]
+        incomplete = [
+            printable(sample.key).strip("/") for sample in samples if not getattr(sample, field)
+        ]
         if extension and extension != "npy" and incomplete:
             raise DatasetError(
-                f"{where}: sample {incomplete[0].strip('/')!r} has no .{extension} file beside its "
+                f"{where}: sample {incomplete[0]!r} has no .{extension} file beside its "
                 f"image ({len(incomplete)} of {len(samples)} samples lack it). The files of a "
                 f"sample must follow one another in the tar."
             )

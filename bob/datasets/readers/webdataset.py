@@ -5,6 +5,7 @@ their kind from the files beside them (one tar beside `nshards.txt` becomes a te
 writes all images a second time, and does not support class names.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,9 @@ from bob.datasets.content.sequences import Digests, PartOffsets, RowNames, conca
 from bob.datasets.listing import ImageListing
 from bob.datasets.readers.repository import RepositoryFile, RepositoryFiles
 from bob.datasets.readers.tars import SampleExtensions, TarIndex, read_at, tar_index
+from bob.datasets.readers.tree import is_hidden
 from bob.errors import DatasetError, UnreadableImageError
+from bob.io.names import printable
 from bob.specs import WebDatasetSource
 
 
@@ -30,7 +33,13 @@ def list_webdataset(
     tars = {role: files.matching(patterns) for role, patterns in source.data_files.items()}
     all_tars = [tar for role_tars in tars.values() for tar in role_tars]
     indices = [
-        tar_index(partial(files.open, tar), tar.version, extensions, f"{where}, {tar.name}", cache)
+        tar_index(
+            partial(files.open, tar),
+            tar.version,
+            extensions,
+            f"{where}, {printable(tar.name)}",
+            cache,
+        )
         for tar in all_tars
     ]
     _check_same_extension(indices, [tar.name for tar in all_tars], where)
@@ -59,10 +68,31 @@ def list_webdataset(
         label_sets=label_sets,
         classes=names,
         captions=captions,
+        unread=_unread(indices, files, source, all_tars),
         notes=[f"images are the .{indices[0].image} files of the tars"]
         if source.image == "auto"
         else [],
     )
+
+
+def _unread(
+    indices: Sequence[TarIndex],
+    files: RepositoryFiles,
+    source: WebDatasetSource,
+    tars: Sequence[RepositoryFile],
+) -> Counter[str]:
+    """Return the kinds of members that are not read; of a local copy, also the files."""
+    unread: Counter[str] = Counter()
+    for index in indices:
+        unread.update(dict(zip(index.others.tolist(), index.others_counts.tolist(), strict=True)))
+    if source.path:
+        used = {tar.name for tar in tars} | {source.names_file}
+        unread += Counter(
+            f"file {printable(name)!r}" if name.endswith(".tar") else Path(name).suffix or "others"
+            for name in files.by_name
+            if name not in used and not is_hidden(name)
+        )
+    return unread
 
 
 class TarImages:
@@ -85,8 +115,15 @@ class TarImages:
             raise UnreadableImageError(
                 f"sample {row} of {self._tars[t].name} has no .{index.image} file."
             )
+        size = int(index.sizes[row])
         with self._files.open(self._tars[t]) as tar:
-            return read_at(tar, int(index.offsets[row]), int(index.sizes[row]))
+            data = read_at(tar, int(index.offsets[row]), size)
+        if len(data) != size:
+            raise UnreadableImageError(
+                f"sample {row} of {self._tars[t].name} is cut short: {len(data):,} of {size:,} "
+                "bytes. Download the tar again."
+            )
+        return data
 
 
 def _check_same_extension(indices: Sequence[TarIndex], names: Sequence[str], where: str) -> None:
@@ -102,11 +139,21 @@ def _check_same_extension(indices: Sequence[TarIndex], names: Sequence[str], whe
 def _class_names(source: WebDatasetSource, files: RepositoryFiles) -> list[str] | None:
     if source.names_file is None:
         return None
-    (file,) = files.matching(source.names_file)
-    with files.open(file) as names:
-        return distinct(
-            [line.strip() for line in names.read().decode("utf-8").splitlines() if line.strip()]
+    matches = files.matching(source.names_file)
+    if len(matches) > 1:
+        raise DatasetError(
+            f"{files.where}: names_file {source.names_file!r} matches {len(matches)} files, such "
+            f"as {matches[0].name!r} and {matches[1].name!r}. Name one of them."
         )
+    with files.open(matches[0]) as names:
+        data = names.read()
+    try:
+        lines = data.decode("utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise DatasetError(
+            f"{files.where}, {matches[0].name}: must be text in UTF-8 ({error})."
+        ) from error
+    return distinct([line.strip() for line in lines if line.strip()])
 
 
 def _to_names(labels: Sequence[str], names: Sequence[str] | None, where: str) -> list[str]:

@@ -5,10 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bob.datasets.dataset import Dataset
 from bob.datasets.open import open_dataset, spec_from_data_flag
 from bob.errors import DatasetError
 from bob.specs import DatasetSpec, TableSource
-from tests.builders.images import forbid_reading, make_class_folders
+from tests.builders.images import POINTER, forbid_reading, make_class_folders
 
 
 def table(root: Path, text: str) -> DatasetSpec:
@@ -148,3 +149,66 @@ def test_take_keeps_groups_and_attributes(root: Path, cache: Path) -> None:
     split = open_dataset(table(root, "path,label,group\n" + rows), cache).splits["train"]
     taken = split.take(np.array([3, 1]))
     assert taken.groups == (split.groups[3], split.groups[1]) and taken.read(1) == split.read(1)  # type: ignore[index]
+
+
+def splits_of(root: Path, cache: Path, *names: str, test_split: str | None = None) -> Dataset:
+    """Open a table of ten images whose splits have these names in turn."""
+    make_class_folders(root, x=10)
+    rows = [f"x/{i}.png,{i // len(names) % 2},{names[i % len(names)]}" for i in range(10)]
+    (root / "list.csv").write_text("\n".join(["path,label,split", *rows]))
+    return open_dataset(spec_from_data_flag(str(root / "list.csv"), test_split), cache)
+
+
+def test_names_of_splits_are_read_as_those_of_folders(root: Path, cache: Path) -> None:
+    dataset = splits_of(root, cache, "Training set", "test_set")
+    assert {name: len(split) for name, split in dataset.splits.items()} == {"train": 5, "test": 5}
+
+
+def test_val_can_be_the_test_split(root: Path, cache: Path) -> None:
+    dataset = splits_of(root, cache, "train", "valid", test_split="val")
+    assert {name: len(split) for name, split in dataset.splits.items()} == {"train": 5, "test": 5}
+    dataset = splits_of(root, cache, "train", "val", "test", "train", "val", test_split="val")
+    assert {name: len(split) for name, split in dataset.splits.items()} == {"train": 4, "test": 4}
+    assert dataset.notes == ("skipped files: rows of the split 'test' (2)",)
+    with pytest.raises(DatasetError, match="no split 'val' to test on; there are: test, train"):
+        splits_of(root, cache, "train", "test", test_split="val")
+
+
+def test_split_of_unclear_use_is_refused_or_chosen(root: Path, cache: Path) -> None:
+    with pytest.raises(
+        DatasetError, match=r"row 3: the split 'eval' may hold val or test.* `--test-split eval`"
+    ):
+        splits_of(root, cache, "train", "eval")
+    dataset = splits_of(root, cache, "train", "eval", test_split="eval")
+    assert {name: len(split) for name, split in dataset.splits.items()} == {"train": 5, "test": 5}
+
+
+def test_rows_without_labels_are_counted(root: Path, cache: Path) -> None:
+    dataset = splits_of(root, cache, "train", "test", "unlabeled", "train", "test")
+    assert dataset.notes == ("skipped files: rows of the split 'unlabeled' (2)",)
+
+
+def test_suspicious_labels_are_noted(root: Path, cache: Path) -> None:
+    make_class_folders(root, x=9)
+    labels = ["1", "1.0", "nan"]
+    rows = "\n".join(f"x/{i}.png,{labels[i % 3]}" for i in range(9))
+    dataset = open_dataset(table(root, "path,label\n" + rows), cache)
+    assert dataset.notes == (
+        "3 images have the label 'nan', which looks like a missing value; remove them if they "
+        "have no label",
+        "classes that may be one, as they differ in case, spaces or number format only: "
+        "'1' and '1.0'",
+    )
+
+
+def test_pointer_of_git_lfs_is_no_table(root: Path, cache: Path) -> None:
+    root.mkdir()
+    (root / "list.csv").write_bytes(POINTER)
+    with pytest.raises(DatasetError, match=r"list\.csv' is a pointer of Git LFS.*git lfs pull"):
+        open_dataset(spec_from_data_flag(str(root / "list.csv")), cache)
+
+
+def test_name_that_is_too_long_is_no_file(root: Path, cache: Path) -> None:
+    make_class_folders(root, x=1)
+    with pytest.raises(DatasetError, match="row 2: no such file"):
+        open_dataset(table(root, f"path,label\n{'y' * 300},a"), cache)

@@ -1,6 +1,8 @@
 """Tars of samples: what is read of them, what can be wrong, and datasets larger than the disk."""
 
 import io
+import os
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from bob.datasets.open import open_dataset
 from bob.errors import ConfigError, DatasetError, UnavailableError, UnreadableImageError
 from bob.specs import DatasetSpec, WebDatasetSource
 from tests.builders.hub_process import run_with_hub
-from tests.builders.images import png
+from tests.builders.images import POINTER, png
 from tests.builders.loopback_hub import COMMIT, serving_all
 from tests.builders.tars import write_tar
 
@@ -143,6 +145,103 @@ def test_wrong_tars_are_reported(
     write_tar(tmp_path / "0.tar", members)
     with pytest.raises(DatasetError, match=message):
         open_dataset(entry(tmp_path, **changes), tmp_path / "cache")
+
+
+def pax_tar(path: Path, **headers: str) -> None:
+    """Write a tar of two samples, the first image of which has these extended headers."""
+    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as archive:
+        for i, (name, data) in enumerate(samples(0, 2)):
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            if i == 0:
+                member.pax_headers = headers
+            archive.addfile(member, io.BytesIO(data))
+
+
+STRANGE: list[dict[str, str]] = [
+    {"size": "-512"},
+    {"size": str(10**15)},
+    {"GNU.sparse.map": "x"},
+    {"GNU.sparse.major": "1", "GNU.sparse.minor": "0"},
+    {"GNU.sparse.major": "9", "GNU.sparse.minor": "9", "GNU.sparse.realsize": "x"},
+    {"GNU.sparse.map": "0,10,99999999999,1", "GNU.sparse.size": "7"},
+]
+
+
+@pytest.mark.parametrize("headers", STRANGE)
+def test_strange_extended_headers_are_reported(headers: dict[str, str], tmp_path: Path) -> None:
+    pax_tar(tmp_path / "0.tar", **headers)
+    with pytest.raises(DatasetError, match=r"0\.tar: not a complete, uncompressed tar"):
+        open_dataset(entry(tmp_path), tmp_path / "cache")
+
+
+@pytest.mark.parametrize(
+    "headers", [{"comment": "x"}, {"mtime": "yesterday"}, {"uid": "x"}, {"hdrcharset": "odd"}]
+)
+def test_headers_that_change_no_content_are_accepted(
+    headers: dict[str, str], tmp_path: Path
+) -> None:
+    pax_tar(tmp_path / "0.tar", **headers)
+    split = open_dataset(entry(tmp_path), tmp_path / "cache").splits["test"]
+    assert [split.read(i) for i in range(2)] == [png(0), png(1)]
+
+
+def test_names_that_are_not_utf8_are_read(tmp_path: Path) -> None:
+    """The names caf\xe9.png and caf\xe9.cls, in Latin-1."""
+    with tarfile.open(tmp_path / "0.tar", "w", encoding="latin-1") as archive:
+        for name, data in (("caf\xe9.png", png(0)), ("caf\xe9.cls", b"1"), ("th\xe9.cls", b"0")):
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    split = open_dataset(entry(tmp_path), tmp_path / "cache").splits["test"]
+    assert split.read(0) == png(0) and len(set(split.content)) == 2
+
+
+@pytest.mark.parametrize("column", ["label", "captions"])
+def test_text_that_is_not_utf8_is_refused(column: str, tmp_path: Path) -> None:
+    """The labels caf\xe9 and caf\xe8 would become one if their last bytes were replaced."""
+    write_tar(tmp_path / "0.tar", samples(0, 1, txt=b"caf\xe9") + samples(1, 1, txt=b"caf\xe8"))
+    changes = {"label": None, column: "txt"}
+    with pytest.raises(DatasetError, match=r"0000\.txt: must be text in UTF-8; got b'caf"):
+        open_dataset(entry(tmp_path, **changes), tmp_path / "cache")
+
+
+def test_what_is_not_read_is_noted(tmp_path: Path) -> None:
+    members = [*samples(0, 2, json=b"{}"), ("a/.hidden", b""), ("README", b"")]
+    write_tar(tmp_path / "0.tar", members)
+    write_tar(tmp_path / "more" / "1.tar", samples(5, 2))
+    (tmp_path / "README.md").touch()
+    notes = open_dataset(entry(tmp_path, data_files={"test": "0.tar"}), tmp_path / "cache").notes
+    assert notes[0] == (
+        "skipped files: .json (2), .md (1), file 'more/1.tar' (1), hidden (1), no extension (1)"
+    )
+
+
+def test_pointers_of_git_lfs_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "0.tar").write_bytes(POINTER)
+    with pytest.raises(DatasetError, match=r"0\.tar: a pointer of Git LFS.*git lfs pull"):
+        open_dataset(entry(tmp_path), tmp_path / "cache")
+
+
+def test_list_of_names_must_be_one_file_of_text(tmp_path: Path) -> None:
+    write_tar(tmp_path / "0.tar", samples(0, 2))
+    for name, data in (("a.txt", b"ape\nbear"), ("b.txt", b"\xff")):
+        (tmp_path / name).write_bytes(data)
+    with pytest.raises(
+        DatasetError, match=r"names_file '\*\.txt' matches 2 files, such as 'a\.txt'"
+    ):
+        open_dataset(entry(tmp_path, names_file="*.txt"), tmp_path / "cache")
+    with pytest.raises(DatasetError, match=r"b\.txt: must be text in UTF-8"):
+        open_dataset(entry(tmp_path, names_file="b.txt"), tmp_path / "cache")
+
+
+def test_image_that_is_cut_short_is_unreadable(tmp_path: Path) -> None:
+    """A tar that was cut after it was indexed."""
+    write_tar(tmp_path / "0.tar", samples(0, 3))
+    split = open_dataset(entry(tmp_path), tmp_path / "cache").splits["test"]
+    os.truncate(tmp_path / "0.tar", 520)
+    with pytest.raises(UnreadableImageError, match=r"sample 0 of 0\.tar is cut short: 8 of "):
+        split.read(0)
 
 
 def test_truncated_tar_is_reported(tmp_path: Path) -> None:
