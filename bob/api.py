@@ -36,6 +36,7 @@ def run(
     datasets: Names | None = None,
     *,
     data: "str | PathLike[str] | Sequence[str | PathLike[str]]" = (),
+    test_split: str | None = None,
     results: "str | PathLike[str]" = RESULTS,
     cache: "str | PathLike[str] | None" = None,
     registry: "Registry | None" = None,
@@ -62,6 +63,8 @@ def run(
         without datasets, those of each task, or `data` alone.
     data
         Folders of class folders, CSV tables or parquet files of your own.
+    test_split
+        Split of `data` to test on, by its name or that of its folder: `val`, `holdout`.
     results, cache
         Folders of records and of stored features; the cache defaults to that of the command line.
     registry
@@ -82,6 +85,7 @@ def run(
     ConfigError
         A name is unknown, or a device does not work.
     """
+    from bob.engine.conductor import conduct
     from bob.engine.local import LocalEngine
     from bob.plan import Machine, Places, Request, RunSettings, make_plan, make_workspace
     from bob.registry import choose_backbones
@@ -91,7 +95,7 @@ def run(
     request = Request(
         backbones=choose_backbones(_optional(backbones), known),
         tasks=chosen_tasks,
-        datasets=_datasets(datasets, data, chosen_tasks, known),
+        datasets=_datasets(datasets, data, chosen_tasks, known, test_split),
         entries=known.datasets,
         places=Places(_cache(cache), Path(results)),
         settings=RunSettings.model_validate(
@@ -117,7 +121,7 @@ def run(
         raise UnavailableError("\n".join(missing))
     if plan.unsuited and not any(plan.all_cells()):
         raise NotApplicableError("\n".join(plan.unsuited))
-    for _ in LocalEngine(workspace).run(plan, listener or _Silent()):
+    for _ in conduct(plan, workspace, LocalEngine(workspace), listener or _Silent()):
         pass
     return _scores(results, {cell.key for cell in plan.all_cells()})
 
@@ -229,14 +233,25 @@ def extract(
 
 
 def open_dataset(
-    dataset: "str | PathLike[str]", *, offline: bool = False, registry: "Registry | None" = None
+    dataset: "str | PathLike[str]",
+    *,
+    test_split: str | None = None,
+    offline: bool = False,
+    registry: "Registry | None" = None,
 ) -> "Dataset":
-    """Open a registered dataset by name, or your own folder or table by its path."""
+    """Open a registered dataset by name, or your own folder or table by its path.
+
+    `test_split` is the split of your own to test on, by its name or that of its folder.
+    """
     from bob.datasets.open import open_dataset, spec_from_data_flag
 
     known = registry or load_registry()
     name = str(dataset)
-    spec = known.datasets.get(name) or spec_from_data_flag(name)
+    spec = known.datasets.get(name)
+    if spec is None:
+        spec = spec_from_data_flag(name, test_split)
+    elif test_split is not None:
+        raise ConfigError(f"test_split {test_split!r} is for your own images, not for {name!r}.")
     return open_dataset(spec, _cache(None), offline, known.datasets)
 
 
@@ -281,18 +296,19 @@ def compare(
     -------
     pandas.DataFrame
         One row per task and dataset: both values, the difference a - b with its 95 % interval, p,
-        p adjusted over all rows (Holm), and the verdict. `attrs["overall"]` is the mean difference.
+        p adjusted for the setting's pool (Holm), and the verdict. `attrs["overall"]` is the
+        comparison over all settings.
     """
     import pandas as pd
 
     from bob.leaderboards.gather import gather_selection
     from bob.leaderboards.pairwise import compare_records
-    from bob.leaderboards.render.comparison import comparison_rows
+    from bob.leaderboards.render.comparison import comparison_rows, overall_row
 
     gathered, records = gather_selection(Path(results), _optional(tasks), _optional(datasets), ())
-    comparison = compare_records(a, b, records, gathered.outcomes)
+    comparison = compare_records(a, b, records, gathered.per_example)
     frame = pd.DataFrame(comparison_rows(comparison))
-    frame.attrs["overall"] = comparison.overall
+    frame.attrs["overall"] = overall_row(comparison)
     return frame
 
 
@@ -309,7 +325,7 @@ def recommend(
     ----------
     limits
         Fields of `bob.leaderboards.limits.BackboneLimits`: max_params, max_gflops, max_width,
-        max_peak_mib, min_images_per_s, licence, device.
+        max_peak_mib, min_images_per_s, licence, device, runtime.
     """
     from bob.leaderboards.advice import advise
     from bob.leaderboards.gather import gather_selection
@@ -317,7 +333,7 @@ def recommend(
     from bob.leaderboards.render.advice import advice_sentences
 
     gathered, records = gather_selection(Path(results), _optional(tasks), _optional(datasets), ())
-    advice = advise(records, BackboneLimits(**limits), gathered.per_example, gathered.outcomes)
+    advice = advise(records, BackboneLimits(**limits), gathered.per_example)
     return Recommendation(
         backbone=advice.pick.backbone if advice.pick else None,
         tied=tuple(alternative.backbone for alternative in advice.tied),
@@ -405,12 +421,17 @@ def _tasks(names: Names, registry: "Registry") -> list[Any]:
 
 
 def _datasets(
-    names: Names | None, data: Any, tasks: Sequence[Any], registry: "Registry"
+    names: Names | None,
+    data: Any,
+    tasks: Sequence[Any],
+    registry: "Registry",
+    test_split: str | None,
 ) -> Mapping[str, Sequence[Any]]:
     from bob.registry import choose_datasets
 
     paths = [data] if isinstance(data, str | PathLike) else list(data)
-    return choose_datasets(_optional(names), [str(path) for path in paths], tasks, registry)
+    own = [str(path) for path in paths]
+    return choose_datasets(_optional(names), own, tasks, registry, test_split)
 
 
 def _scores(results: "str | PathLike[str]", keys: set[str]) -> "pd.DataFrame":

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from bob.cli.quantities import count
-from bob.cli.shared_flags import add_registries_and_folders, add_seeds
+from bob.cli.shared_flags import add_registries_and_folders, add_seeds, add_test_split
 
 HELP = "run tasks on features that were computed elsewhere"
 DESCRIPTION = (
@@ -55,6 +55,7 @@ def _add_data_and_tasks(parser: argparse.ArgumentParser) -> None:
         help="your images, as passed to `run`: they define splits and labels, and rows are matched "
         "to them by id",
     )
+    add_test_split(group)
     group.add_argument(
         "--skip-missing",
         action="store_true",

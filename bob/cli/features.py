@@ -8,6 +8,7 @@ from bob.cli.shared_flags import (
     PREPROCESSING,
     STORE_DTYPES,
     add_registries_and_folders,
+    add_test_split,
 )
 
 HELP = "export the stored features of a backbone to a file"
@@ -24,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "dataset", metavar="DATASET", nargs="?", help="a registered dataset; or use --data"
     )
     parser.add_argument("--data", metavar="PATH", help="your images, as passed to `run`")
+    add_test_split(parser)
     parser.add_argument(
         "--to",
         metavar="FILE",

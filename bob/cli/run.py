@@ -12,6 +12,7 @@ from bob.cli.shared_flags import (
     add_offline,
     add_registries_and_folders,
     add_seeds,
+    add_test_split,
 )
 
 HELP = "extract features, run tasks on them and update the leaderboard"
@@ -60,6 +61,7 @@ def _add_selection(parser: argparse.ArgumentParser) -> None:
         help="your images: a folder with a subfolder per class, or a CSV file with columns path "
         "and label; repeatable",
     )
+    add_test_split(group)
     group.add_argument(
         "--max-params",
         metavar="N",

@@ -76,6 +76,16 @@ def add_record_selection(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_test_split(parser: "argparse._ActionsContainer") -> None:
+    """Add the flag that chooses the test split of `--data`."""
+    parser.add_argument(
+        "--test-split",
+        metavar="NAME",
+        help="split of --data to test on, by its name or that of its folder, e.g. val or holdout "
+        "(default: test, or images drawn from train where there is none)",
+    )
+
+
 def add_json(parser: argparse.ArgumentParser, content: str) -> None:
     """Add the flag that prints `content` as JSON."""
     parser.add_argument("--json", action="store_true", help=f"print {content} as JSON")

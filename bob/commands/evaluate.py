@@ -168,8 +168,9 @@ def _image_dataset(arguments: argparse.Namespace, registry: Registry) -> Dataset
     """
     if arguments.data and arguments.dataset:
         raise ConfigError("--data and --dataset each name a dataset; give one of them.")
-    if arguments.data:
-        return local_datasets([arguments.data], registry)[0].spec
+    paths = [arguments.data] if arguments.data else []
+    if local := local_datasets(paths, registry, arguments.test_split):
+        return local[0].spec
     return registry.datasets.get(arguments.dataset)
 
 
@@ -245,4 +246,4 @@ def _show(terminal: Terminal, gathered: GatheredRecords, cells: Sequence[Precomp
     names = list(dict.fromkeys(cell.backbone for cell in cells))
     if len(names) == 2:
         board = board_cells(comparable(shown.records)[0])
-        print_comparison(terminal, compare(names[0], names[1], board, gathered.outcomes))
+        print_comparison(terminal, compare(names[0], names[1], board, gathered.per_example))

@@ -80,8 +80,9 @@ def _backbone(arguments: argparse.Namespace, registry: Registry) -> BackboneSpec
 def _dataset_spec(arguments: argparse.Namespace, registry: Registry) -> DatasetSpec:
     if bool(arguments.dataset) == bool(arguments.data):
         raise ConfigError("name a registered dataset, or give your images with --data.")
-    if arguments.data:
-        return local_datasets([arguments.data], registry)[0].spec
+    paths = [arguments.data] if arguments.data else []
+    if local := local_datasets(paths, registry, arguments.test_split):
+        return local[0].spec
     selected = select(arguments.dataset, registry.datasets, "dataset", dataset_labels)
     if len(selected) > 1:
         raise ConfigError(

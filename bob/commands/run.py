@@ -12,6 +12,7 @@ from bob.commands.leaderboard import publish
 from bob.commands.terminal import Terminal, counted, duration
 from bob.datasets.availability import dataset_unavailable_reason
 from bob.engine.estimate import estimate
+from bob.engine.conductor import conduct
 from bob.engine.local import LocalEngine
 from bob.errors import FAILED, OK, ConfigError, NotApplicableError
 from bob.extraction.passes import auto_workers
@@ -69,7 +70,7 @@ def _carry_out(plan: Plan, workspace: Workspace, terminal: Terminal) -> int:
     records: list[Record] = []
     results = workspace.places.results
     try:
-        for record in LocalEngine(workspace).run(plan, terminal):
+        for record in conduct(plan, workspace, LocalEngine(workspace), terminal):
             records.append(record)
     except KeyboardInterrupt:
         publish(terminal, results)
@@ -119,7 +120,9 @@ def make_request(arguments: argparse.Namespace) -> Request:
     return Request(
         backbones=backbones,
         tasks=tasks,
-        datasets=choose_datasets(arguments.datasets, arguments.data, tasks, registry),
+        datasets=choose_datasets(
+            arguments.datasets, arguments.data, tasks, registry, arguments.test_split
+        ),
         entries=registry.datasets,
         places=Places(arguments.cache_dir or default_cache(), arguments.results),
         settings=RunSettings(

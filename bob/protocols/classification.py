@@ -12,7 +12,7 @@ from bob.datasets.assemble import quoted
 from bob.datasets.dataset import Dataset, Split, SplitName
 from bob.datasets.image_sets import ImageSet
 from bob.datasets.splits import automatic_test, stratified_folds
-from bob.errors import DatasetError, NotApplicableError
+from bob.errors import DatasetError, NotApplicableError, UnreadableImageError
 from bob.features.store import Features
 from bob.outcomes import ClassPredictions, Outcome
 from bob.protocols.needs import FeatureNeed, Inputs, Needs, require_splits
@@ -115,13 +115,21 @@ def _require_trained(dataset: Dataset, name: SplitName, trained: set[int]) -> No
 
 
 def features_by_split(needs: Needs, inputs: Inputs) -> dict[SplitName, Features]:
-    """Return the features of train, val and test by name."""
+    """Return the features of train, val and test by name.
+
+    UnreadableImageError where none of the images of a split could be read.
+    """
     wanted = {
         need.images.split: need
         for need in needs
         if isinstance(need, FeatureNeed) and need.images.corruption is None
     }
-    return {name: inputs.features(wanted[name]) for name in SPLITS if name in wanted}
+    features = {name: inputs.features(wanted[name]) for name in SPLITS if name in wanted}
+    for name, of_split in features.items():
+        if not len(of_split):
+            reason = next(iter(of_split.bad.values()), "they have no features.")
+            raise UnreadableImageError(f"none of the images of {name} can be read: {reason}")
+    return features
 
 
 def held_out_of(settings: Any) -> float | int | None:
@@ -162,9 +170,21 @@ def classification_problem(
         fold = _sample(stratified_folds, train, held_out, seed)
     elif held_out is not None:
         mask = _sample(automatic_test, train, held_out, seed)
+    _require_readable_classes(dataset, y, test.y)
     return ClassificationProblem(
         x, y, mask, features["test"].rows, test.y, len(dataset.classes), fold
     )
+
+
+def _require_readable_classes(
+    dataset: Dataset, y: NDArray[np.int64], test_y: NDArray[np.int64]
+) -> None:
+    """Raise where no train image (N,) of a class of the test images (Q,) could be read."""
+    if lacking := sorted(set(test_y.tolist()) - set(y.tolist())):
+        raise UnreadableImageError(
+            f"no train image of {quoted([dataset.classes[c] for c in lacking])} can be read, of "
+            "which there are test images. Replace the unreadable images, or remove these classes."
+        )
 
 
 def _sample(

@@ -24,32 +24,43 @@ def choose_backbones(names: str | None, registry: Registry) -> list[Selected[Bac
 
 
 def choose_datasets(
-    names: str | None, paths: Sequence[str], tasks: Sequence[TaskSpec], registry: Registry
+    names: str | None,
+    paths: Sequence[str],
+    tasks: Sequence[TaskSpec],
+    registry: Registry,
+    test_split: str | None = None,
 ) -> Mapping[str, Sequence[Selected[DatasetSpec]]]:
     """Return the datasets of each task.
 
     Named datasets and your own go to every task; without them each task has those of its file,
-    which nobody named, so that unavailable ones are skipped.
+    which nobody named, so that unavailable ones are skipped. `test_split` is the split of your own
+    to test on.
     """
     named = [] if names is None else select(names, registry.datasets, "dataset", dataset_labels)
-    chosen = [*named, *local_datasets(paths, registry)]
+    chosen = [*named, *local_datasets(paths, registry, test_split)]
     if chosen:
         return {task.name: chosen for task in tasks}
     return {task.name: _datasets_of_task(task, registry) for task in tasks}
 
 
-def local_datasets(paths: Sequence[str], registry: Registry) -> list[Selected[DatasetSpec]]:
-    """Return the datasets of `--data`, without duplicates.
+def local_datasets(
+    paths: Sequence[str], registry: Registry, test_split: str | None = None
+) -> list[Selected[DatasetSpec]]:
+    """Return the datasets of `--data`, without duplicates, tested on `test_split`.
 
     ConfigError if two of them, or one and a registered dataset, have the same name: the leaderboard
     would treat them as one dataset.
     """
     from bob.datasets.own import spec_from_data_flag  # imports NumPy, which `list` does not need
 
+    if test_split is not None and not paths:
+        raise ConfigError(
+            f"--test-split {test_split!r} belongs to --data PATH, whose split to test on it names."
+        )
     if "" in paths:
         raise ConfigError("--data '': give a folder with a subfolder per class, or a table.")
     specs: list[DatasetSpec] = []
-    for spec in map(spec_from_data_flag, paths):
+    for spec in (spec_from_data_flag(path, test_split) for path in paths):
         if spec not in specs:
             specs.append(spec)
     names = [spec.name for spec in specs]

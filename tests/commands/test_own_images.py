@@ -1,0 +1,84 @@
+"""Your own images on the command line: which split is tested on, and what is said about them."""
+
+import json
+from pathlib import Path
+
+from bob.errors import FAILED, OK, USAGE
+from tests.builders.photos import make_photos
+
+RUN = ("--backbones", "raw_pixels", "--tasks", "knn")
+
+
+def train_and_val(root: Path) -> Path:
+    """Make train/ and val/ with 20 and 12 images of two classes."""
+    make_photos(root / "train", per_class=10, classes=2, side_px=8)
+    make_photos(root / "val", per_class=6, classes=2, side_px=8)
+    for i, path in enumerate(sorted((root / "val").rglob("*.png"))):
+        path.write_bytes(path.read_bytes() + b"%d" % i)  # else they are those of train
+    return root
+
+
+def record(tmp_path: Path) -> dict:
+    (path,) = (tmp_path / "results" / "records").rglob("*.json")
+    return json.loads(path.read_text())
+
+
+def test_val_is_tested_on_where_the_flag_says_so(bob, tmp_path):
+    photos = train_and_val(tmp_path / "photos")
+    code, _, err = bob("run", "--data", photos, *RUN, "--test-split", "val")
+    assert code == OK and "no test split" not in err
+    dataset = record(tmp_path)["dataset"]
+    assert dataset["split_origin"] == {"kind": "official", "test_split": "val"}
+    assert dataset["counts"] == {"train": 20, "test": 12}
+    key = record(tmp_path)["key"]
+    code, _, err = bob("show", key[:16], "--images", "--data", photos)
+    assert code == OK and "no images" not in err
+
+
+def test_train_and_val_without_the_flag_say_what_was_chosen(bob, tmp_path):
+    photos = train_and_val(tmp_path / "photos")
+    code, _, err = bob("run", "--data", photos, *RUN)
+    assert code == OK
+    assert (
+        "note dataset photos: there is a val split and no test split: 20% of train are drawn as "
+        "test, and val chooses settings. To test on val, use `--test-split val`"
+    ) in " ".join(err.split())
+    assert record(tmp_path)["dataset"]["notes"][0].startswith("there is a val split and no test")
+
+
+def test_flag_without_own_images_is_refused(bob, tmp_path):
+    message = "--test-split 'val' belongs to --data PATH"
+    for command in (
+        ("run", *RUN),
+        ("features", "raw_pixels", "elpv", "--to", tmp_path / "x.npz"),
+    ):
+        code, _, err = bob(*command, "--test-split", "val")
+        assert code == USAGE and message in " ".join(err.split())
+
+
+def test_split_that_is_not_there_fails_the_dataset(bob, tmp_path):
+    photos = make_photos(tmp_path / "photos", per_class=5, classes=2, side_px=8)
+    code, _, err = bob("run", "--data", photos, *RUN, "--test-split", "val")
+    assert code in (FAILED, USAGE)
+    assert "no split 'val' to test on; the folder holds class folders" in " ".join(err.split())
+
+
+def test_split_without_a_readable_image_is_named(bob, tmp_path):
+    """20 files of train and 12 of val are no images; the message quotes the first."""
+    photos = train_and_val(tmp_path / "photos")
+    for path in (photos / "train").rglob("*.png"):
+        path.write_bytes(b"no image " + str(path).encode())
+    code, _, err = bob("run", "--data", photos, *RUN, "--test-split", "val", "--skip-bad-images")
+    text = " ".join(err.split())
+    assert code == FAILED and "classes" not in text
+    assert "none of the images of train can be read: image 'train/" in text
+
+
+def test_class_without_a_readable_train_image_is_named(bob, tmp_path):
+    photos = train_and_val(tmp_path / "photos")
+    lost = sorted((photos / "train").iterdir())[0]
+    for path in lost.iterdir():
+        path.write_bytes(b"no image " + str(path).encode())
+    code, _, err = bob("run", "--data", photos, *RUN, "--test-split", "val", "--skip-bad-images")
+    assert code == FAILED
+    assert f"no train image of {lost.name!r} can be read" in " ".join(err.split())
