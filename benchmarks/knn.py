@@ -34,7 +34,7 @@ from pairs import Measured, machine, measured
 from safetensors.numpy import load_file
 from sklearn.neighbors import KNeighborsClassifier
 
-from bob.numerics.search.neighbours import search
+from bob.numerics.search.neighbours import search, tied_with_last
 from bob.numerics.search.similarity import unit
 from bob.protocols.knn import votes_per_k
 
@@ -77,8 +77,14 @@ def from_file(path: Path) -> Features:
 def ours(data: Features, metric: Literal["cosine", "euclidean"], device: str = "cpu") -> float:
     """Search once for every k and both votes; return top-1 of the weighted vote at k = 20."""
     neighbours = search(data.x, data.q, max(KS), device, metric)
-    weighted = votes_per_k(neighbours, data.y, data.query_y, data.classes, KS, TEMPERATURE)
-    votes_per_k(neighbours, data.y, data.query_y, data.classes, KS, None)
+
+    def tie_counts(rows: Ints) -> Ints:
+        groups = tied_with_last(data.x, data.q[rows], neighbours.take(rows), metric)
+        return np.stack([np.bincount(data.y[tied], minlength=data.classes) for tied in groups])
+
+    labels = data.y, data.query_y, data.classes
+    weighted = votes_per_k(neighbours, *labels, KS, TEMPERATURE, tie_counts)
+    votes_per_k(neighbours, *labels, KS, None, tie_counts)
     return float((weighted[KS.index(20)].rank == 0).mean())
 
 

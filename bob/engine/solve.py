@@ -33,8 +33,11 @@ class Solution:
         return self.scores[0]
 
     def details(self) -> tuple[dict[str, Any], ...]:
-        """Return what the protocol chose, per seed."""
-        return tuple({"seed": seed, **result.detail} for seed, result in self.results.items())
+        """Return what the protocol chose, per seed, and what a reader of the scores must know."""
+        return tuple(
+            {"seed": seed, **result.detail, "caveats": [*result.caveats]}
+            for seed, result in self.results.items()
+        )
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return per-example arrays, by SEED.NAME or SEED.SUFFIX.NAME.

@@ -1,5 +1,9 @@
 """Metrics of retrieval: each is a mean over the queries that have a positive in the gallery.
 
+Where items are tied, the value of a query is the expected value over all orders of the tied items
+(`bob.numerics.search.per_query`), so that no score depends on the order of the gallery. Official
+codes leave ties to their sort.
+
 Metrics of full rankings (`RetrievalResults`): `mean_ap`, `mean_ap_trapezoid`, `map_at_r`,
 `r_precision`, `mrr`. Metrics of the first k items (`TopKResults`, one per k of the task, which is
 part of the score's name: `hit_at_k5`): `hit_at`, `precision_at`, `recall_at`, `mean_ap_at`,
@@ -63,16 +67,22 @@ def r_precision(outcome: RetrievalResults) -> float:
 
 
 def mrr(outcome: RetrievalResults) -> float:
-    """Return the mean reciprocal rank: 1 / (1-based rank of the first positive). Range (0, 1]."""
-    return mean_of(_reciprocal_ranks(outcome), if_empty=EMPTY)
+    """Return the mean reciprocal rank: 1 / (1-based rank of the first positive). Range (0, 1].
+
+    Excluded items have no rank, and queries without a positive do not count. The *Battle of the
+    Backbones* (Goldblum et al. 2023, arXiv:2310.19909) ranks before junk is removed, and divides by
+    all queries: with as many queries without a positive, its MRR is lower.
+    """
+    return mean_of(outcome.reciprocal_rank, if_empty=EMPTY)
 
 
 def hit_at(outcome: TopKResults) -> float:
     """Return the share of queries with at least one positive among the first k items.
 
+    Of a query with ties, the probability of one.
     Range [0, 1]. This is "Recall@k" of Song et al. 2016 (arXiv:1511.06452).
     """
-    return mean_of(_has_hit(outcome), if_empty=EMPTY)
+    return mean_of(outcome.found, if_empty=EMPTY)
 
 
 def precision_at(outcome: TopKResults) -> float:
@@ -109,14 +119,6 @@ def precision_until(outcome: TopKResults) -> float:
             "precision_until needs full rankings; these are cut off at the task's depth"
         )
     return mean_of(outcome.until_last, if_empty=EMPTY)
-
-
-def _reciprocal_ranks(outcome: RetrievalResults) -> Doubles:
-    return 1.0 / (outcome.first + 1)
-
-
-def _has_hit(outcome: TopKResults) -> Doubles:
-    return (outcome.hits > 0).astype(np.float64)
 
 
 def _precision(outcome: TopKResults) -> Doubles:
@@ -167,7 +169,7 @@ METRICS = (
         interval="effective",
         higher_is_better=True,
         summary="mean reciprocal rank of the first positive",
-        per_example=_reciprocal_ranks,
+        per_example=lambda outcome: outcome.reciprocal_rank,
     ),
     Metric(
         hit_at,
@@ -175,7 +177,7 @@ METRICS = (
         interval="wilson",
         higher_is_better=True,
         summary="queries with a positive among the first k (R@k)",
-        per_example=_has_hit,
+        per_example=lambda outcome: outcome.found,
     ),
     Metric(
         precision_at,

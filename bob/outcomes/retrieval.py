@@ -1,7 +1,8 @@
 """The outcomes of retrieval: where a query's positives are in its ranking of the gallery.
 
 Q counts the queries with at least one positive in the gallery. The protocol excludes the others,
-and reports how many they are.
+and reports how many they are. Where a positive is tied with other items, values are expected
+values over all orders of the tied items.
 """
 
 from collections.abc import Mapping
@@ -17,14 +18,14 @@ from bob.outcomes.outcome import ArrayOutcome
 
 @dataclass(frozen=True, eq=False)
 class RetrievalResults(ArrayOutcome):
-    """Results of Q queries over full rankings. Ranks start at 0 and skip excluded items."""
+    """Results of Q queries over full rankings, which skip excluded items."""
 
     query: Ints
     """(Q,) position of the query in its split."""
     positives: Ints
     """(Q,) R, the number of relevant gallery items, at least 1."""
-    first: Ints
-    """(Q,) rank of the first positive."""
+    reciprocal_rank: Doubles
+    """(Q,) 1 / place of the first positive, counted from 1."""
     ap: Doubles
     """(Q,) average precision: the mean over the positives of the precision at their ranks."""
     ap_trapezoid: Doubles
@@ -42,8 +43,10 @@ class TopKResults:
     k: int
     positives: Ints
     """(Q,) R, the number of relevant gallery items, at least 1."""
-    hits: Ints
+    hits: Doubles
     """(Q,) number of positives among the first k."""
+    found: Doubles
+    """(Q,) probability that a positive is among the first k: 1 or 0 without ties."""
     ap: Doubles
     """(Q,) sum of the precisions at the positives among the first k, divided by min(R, k)."""
     until_last: Doubles
@@ -61,6 +64,7 @@ class TopKResults:
             self.k,
             self.positives[positions],
             self.hits[positions],
+            self.found[positions],
             self.ap[positions],
             self.until_last[positions],
         )
@@ -76,6 +80,7 @@ class TopKResults:
             int(arrays["k"].item()),
             arrays["positives"],
             arrays["hits"],
+            arrays["found"],
             arrays["ap"],
             arrays["until_last"],
         )

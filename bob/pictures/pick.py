@@ -41,7 +41,7 @@ def misses(outcome: RetrievalResults, count: int) -> Ints:
 
     Of equal queries, the one with the latest first hit comes first.
     """
-    order: Ints = np.lexsort((-outcome.first, outcome.ap))[:count]
+    order: Ints = np.lexsort((outcome.reciprocal_rank, outcome.ap))[:count]
     return order[outcome.ap[order] < 1]
 
 

@@ -220,7 +220,7 @@ def retrieval_sheets(outcome: RetrievalResults, view: View) -> Sheets:
     lines = []
     for row, items, cosines, i in zip(rows, index, similarity, worst, strict=True):
         position = int(queries.positions[row])
-        summary = f"AP {outcome.ap[i]:.2f}, first hit at {outcome.first[i] + 1}"
+        summary = f"AP {outcome.ap[i]:.2f}, first hit at {1 / outcome.reciprocal_rank[i]:.3g}"
         lines.append(
             [
                 Tile(_image(query_split, position), (query_split.ids[position], summary)),

@@ -4,8 +4,8 @@ R@k as for COCO and Flickr30k after Karpathy & Fei-Fei 2015 (arXiv:1412.2306) an
 the share of captions (of images) with their image (with at least one of their captions) among the
 first k. All captions are used; an image may have any number of them.
 
-Differs in one point: equal similarities go to the lower position, where topk leaves them to the
-library. Nothing is excluded from a ranking.
+Differs in one point: tied items share their places, and scores are expected values over all orders
+of these items, where topk leaves ties to the library. Nothing is excluded from a ranking.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ from bob.outcomes import RetrievalResults, TopKResults
 from bob.protocols.classification import CLASS_KINDS
 from bob.protocols.needs import FeatureNeed, Inputs, Needs, TextNeed, require_splits
 from bob.protocols.protocol import Protocol, Result, ResultPart
-from bob.protocols.retrieval import retrieval_results, top_k_results
+from bob.protocols.retrieval import retrieval_results, tie_caveats, top_k_results
 from bob.protocols.zeroshot import both_towers
 from bob.specs import BackboneSpec
 from bob.specs.numbers import Count
@@ -89,6 +89,7 @@ class ImageText(Protocol[ImageTextSettings, ImageTextProblem]):
         return ImageTextProblem(images.rows, texts.rows[readable], image_of[readable])
 
     def solve(self, problem: ImageTextProblem, settings: ImageTextSettings, device: str) -> Result:
+        from bob.numerics.search.per_query import tied_share
         from bob.numerics.search.rankings import rankings
 
         images, texts = problem.images, problem.texts
@@ -107,7 +108,9 @@ class ImageText(Protocol[ImageTextSettings, ImageTextProblem]):
             top_k_results(ranked["text_to_image"], first, full=True),
             facets={"direction": "text_to_image", "k": first},
         )
-        return Result((headline, *parts), {"images": len(images), "captions": len(texts)})
+        ties = tied_share(ranked["text_to_image"])
+        detail = {"images": len(images), "captions": len(texts), "tied_positives": ties}
+        return Result((headline, *parts), detail, tie_caveats(ties))
 
 
 def _parts(direction: str, ranked: "list[RankedPositives]", ks: Sequence[int]) -> list[ResultPart]:

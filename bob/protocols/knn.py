@@ -9,9 +9,11 @@ Euclidean distance of raw features, k = 5, one vote per neighbour. `metric: eucl
 `vote: majority`.
 
 Differs from the official codes in these points:
-- equal similarities go to the lower train index, equal votes to the lower class, so that a score
-  does not depend on the sort. "Equal" is in float32 after a sum in float64, so that a score does
-  not depend on the library that searched either; see `bob.numerics.search`;
+- of n train rows that are tied for the last m places, each has m / n of its vote: the expected vote
+  over all orders of these rows (`bob.numerics.search.votes`), so that a score depends neither on
+  the order of train nor on the sort. Rows are tied by their float64 similarities, whatever library
+  searched;
+- equal votes go to the lower class, as in scikit-learn;
 - classes without votes are never counted, so that top-5 at k < 5 cannot be hit by chance;
 - weights are exp((s - s_max) / T): the same votes up to a factor per query, without overflow; no
   neighbour's vote underflows to zero;
@@ -23,14 +25,15 @@ Differs from the official codes in these points:
   exp(-distance / T). Neither source does this.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
+from bob.numerics.arrays import Floats, Ints
 from bob.outcomes import ClassPredictions
+from bob.protocols.caveats import mostly_tied
 from bob.protocols.classification import ClassificationProblem, Classifier
 from bob.protocols.protocol import Result, ResultPart
 from bob.specs.numbers import Count
@@ -38,11 +41,7 @@ from bob.specs.yaml import Closed
 
 if TYPE_CHECKING:
     from bob.numerics.search.neighbours import Neighbours
-
-QUERIES_PER_CHUNK = 1024
-"""Queries whose votes are in memory at once, where k is small."""
-NEIGHBOURS_PER_CHUNK = 2**20
-"""Neighbours, over all queries of a chunk, whose votes are in memory at once: about 50 MiB."""
+    from bob.numerics.search.votes import TieCounts
 
 
 class KnnSettings(Closed):
@@ -100,15 +99,21 @@ class KNearestNeighbours(Classifier[KnnSettings]):
         if len(ks) > 1:
             chosen, detail = _choose_k(problem, settings, device)
         neighbours = search(problem.x, problem.test_x, ks[-1], device, settings.metric)
-        votes = votes_per_k(
-            neighbours, problem.y, problem.test_y, problem.classes, ks, settings.temperature
-        )
+        votes = _votes_per_k(problem, problem.test_x, problem.test_y, neighbours, ks, settings)
         outcomes = dict(zip(ks, votes, strict=True))
         every_k = [
             ResultPart(outcome, f"k{k}", metrics="ranking", facets={"k": k})
             for k, outcome in outcomes.items()
         ]
-        return Result((ResultPart(outcomes[chosen]), *every_k), detail)
+        tied = _tied_at(neighbours, chosen)
+        return Result(
+            (ResultPart(outcomes[chosen]), *every_k),
+            {**detail, "queries_tied_at_k": tied},
+            mostly_tied(
+                tied,
+                "of test images have more equally near train images than votes",
+            ),
+        )
 
 
 def clamped(ks: Sequence[int], n: int) -> list[int]:
@@ -133,7 +138,7 @@ def _choose_k(
 
 def _held_out_top1(
     problem: ClassificationProblem,
-    queries: NDArray[np.int64],
+    queries: Ints,
     settings: KnnSettings,
     device: str,
 ) -> dict[int, float]:
@@ -145,125 +150,68 @@ def _held_out_top1(
     neighbours = search(
         problem.x, problem.x[queries], ks[-1], device, settings.metric, among=others
     )
-    outcomes = votes_per_k(
-        neighbours, problem.y, problem.y[queries], problem.classes, ks, settings.temperature
+    outcomes = _votes_per_k(
+        problem, problem.x[queries], problem.y[queries], neighbours, ks, settings, others
     )
     top1 = {k: float((outcome.rank == 0).mean()) for k, outcome in zip(ks, outcomes, strict=True)}
     return {k: top1[min(k, len(others))] for k in clamped(settings.k, len(problem.x))}
 
 
-def _spread(positions: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+def _spread(positions: Ints, most: int) -> Ints:
     """Return at most `most` of the positions, evenly spaced."""
     if len(positions) <= most:
         return positions
     return positions[np.linspace(0, len(positions) - 1, most).astype(np.int64)]
 
 
+def _votes_per_k(
+    problem: ClassificationProblem,
+    queries: Floats,
+    query_y: Ints,
+    neighbours: "Neighbours",
+    ks: Sequence[int],
+    settings: KnnSettings,
+    among: Ints | None = None,
+) -> list[ClassPredictions]:
+    """Return one outcome per k of queries (Q, D) with classes (Q,), from their neighbours."""
+    from bob.numerics.search.neighbours import tied_with_last
+
+    def tie_counts(rows: Ints) -> Ints:
+        nearest = neighbours.take(rows)
+        groups = tied_with_last(problem.x, queries[rows], nearest, settings.metric, among)
+        return np.stack([np.bincount(problem.y[g], minlength=problem.classes) for g in groups])
+
+    return votes_per_k(
+        neighbours, problem.y, query_y, problem.classes, ks, settings.temperature, tie_counts
+    )
+
+
+def _tied_at(neighbours: "Neighbours", k: int) -> float:
+    """Return the share of queries whose k-th neighbour is tied with the next one."""
+    return float(neighbours.tied[:, k - 1].mean()) if len(neighbours.tied) else 0.0
+
+
 def votes_per_k(
     neighbours: "Neighbours",
-    y: NDArray[np.int64],
-    query_y: NDArray[np.int64],
+    y: Ints,
+    query_y: Ints,
     classes: int,
     ks: Sequence[int],
     temperature: float | None,
+    tie_counts: "TieCounts",
 ) -> list[ClassPredictions]:
-    """Return one outcome per k (ascending), from one list of neighbours per query.
+    """Return one outcome per k (ascending); see `bob.numerics.search.votes.rank_by_votes`."""
+    from bob.numerics.search.votes import rank_by_votes
 
-    y (N,) and query_y (Q,) are classes. Without a temperature each neighbour has one vote. Memory
-    depends on neither C nor Q: votes are counted for the classes that a query's neighbours have.
-    """
     if len(query_y) and not (query_y.min() >= 0 and query_y.max() < classes):
         raise ValueError(
             f"query_y must lie in 0..{classes - 1}; got {query_y.min()}..{query_y.max()}."
         )
-    predicted, rank = np.empty((2, len(ks), len(query_y)), np.int64)
-    size = max(1, min(QUERIES_PER_CHUNK, NEIGHBOURS_PER_CHUNK // ks[-1]))
-    for start in range(0, len(query_y), size):
-        chunk = slice(start, start + size)
-        votes = _chunk_votes(neighbours.take(chunk), y, query_y[chunk], classes, ks, temperature)
-        for i, (best, place) in enumerate(votes):
-            predicted[i, chunk], rank[i, chunk] = best, place
+    predicted, rank = rank_by_votes(neighbours, y, query_y, classes, ks, temperature, tie_counts)
     return [
-        ClassPredictions(query_y.astype(np.int64), predicted[i], rank[i], classes)
-        for i in range(len(ks))
+        ClassPredictions(query_y.astype(np.int64), *of_k, classes)
+        for of_k in zip(predicted, rank, strict=True)
     ]
-
-
-def _chunk_votes(
-    neighbours: "Neighbours",
-    y: NDArray[np.int64],
-    query_y: NDArray[np.int64],
-    classes: int,
-    ks: Sequence[int],
-    temperature: float | None,
-) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Yield (predicted, rank) per k.
-
-    Votes grow by the neighbours between one k and the next, in ascending order of rank.
-    """
-    weight = _weights(neighbours.similarity, temperature)
-    column, class_at = _columns(y[neighbours.index[:, : ks[-1]]], classes)
-    queries, width = class_at.shape
-    votes = np.zeros((queries, width))
-    cell = column + np.arange(queries)[:, None] * width
-    counted = 0
-    for k in ks:
-        np.add.at(votes.reshape(-1), cell[:, counted:k].ravel(), weight[:, counted:k].ravel())
-        counted = k
-        yield _ranked(votes, class_at, query_y, classes)
-
-
-def _weights(similarity: NDArray[np.float32], temperature: float | None) -> NDArray[np.float64]:
-    """Return the weight of each neighbour's vote, (Q, k)."""
-    if temperature is None:
-        return np.ones(similarity.shape)
-    exponent = (similarity - similarity[:, :1].astype(np.float64)) / temperature
-    weight: NDArray[np.float64] = np.maximum(np.exp(exponent), np.finfo(np.float64).tiny)
-    return weight
-
-
-def _columns(label: NDArray[np.int64], classes: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return columns for votes, ascending by class.
-
-    The first array is the column of each neighbour (Q, k), the second the class of each column
-    (Q, W ≤ min(C, k)), -1 where a column is unused.
-    """
-    if classes <= label.shape[1]:
-        return label, np.broadcast_to(np.arange(classes), (len(label), classes))
-    # one sort of class and neighbour together is far faster than an argsort
-    key = (label << 32) | np.arange(label.shape[1])
-    key.sort(axis=1)
-    ascending, order = key >> 32, key & 0xFFFFFFFF
-    sorted_column = np.zeros_like(label)
-    np.cumsum(ascending[:, 1:] != ascending[:, :-1], axis=1, out=sorted_column[:, 1:])
-    row = np.arange(len(label))[:, None]
-    class_at = np.full((len(label), int(sorted_column[:, -1].max()) + 1), -1)
-    class_at[row, sorted_column] = ascending
-    column = np.empty_like(label)
-    column[row, order] = sorted_column
-    return column, class_at
-
-
-def _ranked(
-    votes: NDArray[np.float64], class_at: NDArray[np.int64], y: NDArray[np.int64], classes: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return (predicted, rank) of votes (Q, W); see `ClassPredictions`.
-
-    Columns ascend by class, so that the first of equals is the lower class.
-    """
-    row = np.arange(len(votes))
-    best = votes.argmax(1)
-    predicted = class_at[row, best]
-    rank = np.where(predicted == y, 0, classes)
-    missed = np.flatnonzero(predicted != y)
-    voted, column = np.nonzero(class_at[missed] == y[missed, None])
-    voted = missed[voted]
-    true_votes = votes[voted, column][:, None]
-    before = (votes[voted] > true_votes) | (
-        (votes[voted] == true_votes) & (np.arange(votes.shape[1]) < column[:, None])
-    )
-    rank[voted] = np.where(true_votes[:, 0] > 0, before.sum(1), classes)
-    return predicted, rank
 
 
 PROTOCOL = KNearestNeighbours()

@@ -43,6 +43,8 @@ class Result:
     """The first is the headline, at the chosen setting."""
     detail: Mapping[str, Any]
     """JSON-ready values: the settings that were chosen, and how."""
+    caveats: tuple[str, ...] = ()
+    """What a reader of the scores must know; see `bob.protocols.caveats`."""
 
     @property
     def outcome(self) -> Any:

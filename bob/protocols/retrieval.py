@@ -12,7 +12,9 @@ and counted in the record.
 Differs from common practice in these points:
 - byte-identical copies of the query are excluded together with the query itself, under
   leave-one-out and against a gallery alike (not where images are judged: there the judges decide);
-- equal similarities go to the lower gallery position: official codes leave ties to their sort;
+- tied items share their places, and scores are expected values over all orders of these items
+  (`bob.numerics.search.per_query`): official codes leave ties to their sort, so that the order of
+  the gallery, which often follows the classes, decides;
 - Euclidean and cosine are offered side by side; with L2-normalised features both give the same
   ranking.
 """
@@ -31,6 +33,7 @@ from bob.features.store import Features
 from bob.numerics.arrays import Floats
 from bob.numerics.search.relevance import Codes, Labelled, Relevance, codes, judged
 from bob.outcomes import RetrievalResults, TopKResults
+from bob.protocols.caveats import Caveats, mostly_tied
 from bob.protocols.classification import CLASS_KINDS, require_single_labels
 from bob.protocols.needs import FeatureNeed, Inputs, Needs, require_splits
 from bob.protocols.protocol import Protocol, Result, ResultPart
@@ -123,9 +126,10 @@ class Retrieval(Protocol[RetrievalSettings, RetrievalProblem]):
         return RetrievalProblem(features[query].rows, features[gallery].rows, relevances, train)
 
     def solve(self, problem: RetrievalProblem, settings: RetrievalSettings, device: str) -> Result:
+        from bob.numerics.search.per_query import tied_share
         from bob.numerics.search.rankings import rankings, shortlists
 
-        queries, gallery, detail = _whitened(problem, settings)
+        queries, gallery, whitened = _whitened(problem, settings)
         arguments = queries, gallery, problem.relevances, settings.metric
         if settings.depth is None:
             ranked = rankings(*arguments, device)
@@ -137,7 +141,9 @@ class Retrieval(Protocol[RetrievalSettings, RetrievalProblem]):
             for name, of_difficulty in ranked.items()
             for part in _parts(name, of_difficulty, settings, is_headline=name == headline)
         ]
-        return Result(tuple(parts), {**_counts(ranked), "gallery": len(gallery), **detail})
+        ties = tied_share(ranked[headline])
+        detail = {**_counts(ranked), "gallery": len(gallery), "tied_positives": ties, **whitened}
+        return Result(tuple(parts), detail, tie_caveats(ties))
 
 
 def sides(settings: RetrievalSettings, dataset: Dataset) -> tuple[SplitName, SplitName]:
@@ -257,16 +263,25 @@ def _parts(
 
 def retrieval_results(ranked: "list[RankedPositives]") -> RetrievalResults:
     """Return the outcome of full rankings; queries without a positive are excluded."""
-    from bob.numerics.search.rankings import ranking_statistics
+    from bob.numerics.search.per_query import ranking_statistics
 
     return RetrievalResults(*ranking_statistics(ranked))
 
 
 def top_k_results(ranked: "list[RankedPositives]", k: int, *, full: bool) -> TopKResults:
     """Return the outcome of the first k places; `full` is whether rankings were not cut off."""
-    from bob.numerics.search.rankings import top_k_statistics
+    from bob.numerics.search.per_query import top_k_statistics
 
     return TopKResults(k, *top_k_statistics(ranked, k, full=full))
+
+
+def tie_caveats(share: float) -> Caveats:
+    """Return a caveat where most positives are tied with other items."""
+    return mostly_tied(
+        share,
+        "of the positives are as similar to their query as other items; scores are expected values "
+        "over the orders of these items",
+    )
 
 
 def _counts(ranked: "Mapping[str, list[RankedPositives]]") -> dict[str, Any]:

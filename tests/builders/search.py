@@ -1,10 +1,15 @@
 """Features on which float32 alone orders rows wrongly, and slow searches to compare with."""
 
-from collections.abc import Sequence
+from itertools import groupby, pairwise
 
 import numpy as np
 
-from bob.numerics.arrays import Doubles, Floats, Ints
+from bob.numerics.arrays import Bools, Doubles, Floats, Ints
+from bob.numerics.search.ranks import Ranks, TieGroups
+
+Places = list[tuple[int, int, int]]
+"""Of one query: for each positive its rank, 1 and 0; for each group of tied items its first rank,
+its positives and its others."""
 
 HARD_FEATURES = (
     "plain",
@@ -61,27 +66,75 @@ def near_ties(seed: int, n: int, width: int, shift: float = 0.0) -> Floats:
     return rows.astype(np.float32)
 
 
-def slow_similarities(gallery: Floats, queries: Floats, metric: str) -> Doubles:
-    """Return (Q, N) in float64: cosines to 9 decimals, or minus the distances, query by query."""
+def slow_scores(gallery: Floats, queries: Floats, metric: str) -> tuple[Doubles, Doubles]:
+    """Return the cosines, or minus the squared distances, and by how much scores that are tied may
+    differ, both (Q, N) in float64, query by query.
+    """
     x, q = gallery.astype(np.float64), queries.astype(np.float64)
     if metric == "euclidean":
-        return np.array([-np.sqrt(((x - row) ** 2).sum(1)) for row in q])
+        centre = np.median(x, axis=0)
+        squares = [((rows - centre) ** 2).sum(1) for rows in (q, x)]
+        scores = np.array([-((x - row) ** 2).sum(1) for row in q])
+        return scores, 1e-13 * (squares[0][:, None] + squares[1])
     lengths = (np.linalg.norm(rows, axis=1) for rows in (x, q))
     x, q = (
         rows / np.where(length > 0, length, 1)[:, None]
         for rows, length in zip((x, q), lengths, strict=True)
     )
-    return np.array([(x * row).sum(1) for row in q]).round(9)
+    cosines = np.array([(x * row).sum(1) for row in q])
+    return cosines, np.full(cosines.shape, 1e-13)
 
 
-def ranks_in_order(
-    orders: Sequence[Ints], positive: np.ndarray, excluded: np.ndarray
-) -> list[tuple[list[int], int]]:
-    """Return for each query the ranks of its positives in an order of the gallery, excluded items
-    not counted, and the number of its positives.
-    """
-    answers = []
-    for order, hit, gone in zip(orders, positive, excluded, strict=True):
-        ranking = [item for item in order if not gone[item]]
-        answers.append(([rank for rank, item in enumerate(ranking) if hit[item]], int(hit.sum())))
-    return answers
+def tie_groups(scores: Doubles, widths: Doubles) -> list[list[int]]:
+    """Return the items of one query, best first, those that are tied together in one list."""
+    order = np.argsort(-scores, kind="stable").tolist()
+    groups = [order[:1]]
+    for previous, item in pairwise(order):
+        if scores[previous] - scores[item] <= max(widths[previous], widths[item]):
+            groups[-1].append(item)
+        else:
+            groups.append([item])
+    return groups
+
+
+def places(groups: list[list[int]], positive: Bools, excluded: Bools) -> Places:
+    """Return the places of the positives (G,) among the items that are not excluded (G,)."""
+    answer: Places = []
+    start = 0
+    for group in groups:
+        ranked = [item for item in group if not excluded[item]]
+        hits = sum(bool(positive[item]) for item in ranked)
+        if hits in (0, len(ranked)):
+            answer += [(start + i, 1, 0) for i in range(hits)]
+        else:
+            answer.append((start, hits, len(ranked) - hits))
+        start += len(ranked)
+    return answer
+
+
+def slow_places(scores: Doubles, widths: Doubles, positive: Bools, excluded: Bools) -> list[Places]:
+    """Return the places of the positives of Q queries; all arguments are (Q, G)."""
+    rows = zip(scores, widths, positive, excluded, strict=True)
+    return [places(tie_groups(*row[:2]), *row[2:]) for row in rows]
+
+
+def places_of(row: Ints, rank: Ints, ties: TieGroups, queries: int) -> list[Places]:
+    """Return the same of ranks as `bob.numerics.search.ranks.Ranks` holds them."""
+    group_of = {
+        at + i: (int(rank[at]), positives, others)
+        for at, positives, others in zip(
+            ties.at.tolist(), ties.positives.tolist(), ties.others.tolist(), strict=True
+        )
+        for i in range(positives)
+    }
+    entries = [group_of.get(i, (place, 1, 0)) for i, place in enumerate(rank.tolist())]
+    answer: list[Places] = [[] for _ in range(queries)]
+    for query, part in groupby(range(len(row)), key=lambda i: int(row[i])):
+        for entry, _ in groupby(entries[i] for i in part):
+            answer[query].append(entry)
+    return answer
+
+
+def places_of_ranks(ranks: Ranks | None, queries: int) -> list[Places]:
+    assert ranks is not None
+    return places_of(ranks.row, ranks.rank, ranks.ties, queries)

@@ -18,7 +18,9 @@ from bob.metrics.retrieval import (
     r_precision,
     recall_at,
 )
-from bob.numerics.search.rankings import RankedPositives, ranking_statistics, top_k_statistics
+from bob.numerics.search.per_query import ranking_statistics, top_k_statistics
+from bob.numerics.search.rankings import RankedPositives
+from bob.numerics.search.ranks import TieGroups
 from bob.outcomes import RetrievalResults, TopKResults
 
 Query = tuple[list[int], int]
@@ -88,6 +90,26 @@ def test_metrics_are_means_over_queries(metric: Metric) -> None:
     assert metric.per_example(outcome).mean() == pytest.approx(metric.function(outcome), abs=1e-15)
     expected = metric.per_example(outcome)[[2, 2, 0]].mean()
     assert metric.function(outcome.take(np.array([2, 2, 0]))) == pytest.approx(expected)
+
+
+def test_metrics_of_tied_items_by_hand() -> None:
+    """A positive and another item share the first two places: each order has probability 1/2. Their
+    values are those of the orders + - and - +.
+    """
+    at = TieGroups(np.array([0]), np.array([1]), np.array([1]))
+    one = np.array([1])
+    chunk = [RankedPositives(np.array([0]), one, np.array([0]), np.array([0]), at)]
+    outcome = RetrievalResults(*ranking_statistics(chunk))
+    assert mean_ap(outcome) == pytest.approx((1 + 1 / 2) / 2)
+    assert mean_ap_trapezoid(outcome) == pytest.approx((1 + 1 / 4) / 2)
+    assert mrr(outcome) == pytest.approx((1 + 1 / 2) / 2)
+    assert r_precision(outcome) == map_at_r(outcome) == pytest.approx(1 / 2)
+    first = TopKResults(1, *top_k_statistics(chunk, 1, full=True))
+    assert hit_at(first) == precision_at(first) == recall_at(first) == pytest.approx(1 / 2)
+    assert mean_ap_at(first) == precision_until(first) == pytest.approx(1 / 2)
+    two = TopKResults(2, *top_k_statistics(chunk, 2, full=True))
+    assert hit_at(two) == recall_at(two) == 1 and precision_at(two) == 1 / 2
+    assert precision_until(two) == pytest.approx((1 + 1 / 2) / 2)
 
 
 def test_precision_until_the_last_positive_needs_full_rankings() -> None:

@@ -27,8 +27,8 @@ OUTCOMES: tuple[tuple[Outcome, int], ...] = (
     (CorruptionResults(RIGHT, RNG.random((2, 3)) < 0.5), 2),
     (PairedPreprocessing(RIGHT, ~RIGHT), 2),
     (MultilabelPredictions(RNG.random((4, 2)).astype(np.float32), RNG.random((4, 2)) < 0.5), 4),
-    (RetrievalResults(*COUNTS, *RNG.random((4, 4))), 4),
-    (TopKResults(3, *COUNTS[:2], *RNG.random((2, 4))), 4),
+    (RetrievalResults(*COUNTS[:2], *RNG.random((5, 4))), 4),
+    (TopKResults(3, COUNTS[0], *RNG.random((4, 4))), 4),
 )
 
 

@@ -51,7 +51,7 @@ def test_confusion_equals_scikit_learn_s() -> None:
 def test_misses_have_the_lowest_ap_then_the_latest_first_hit() -> None:
     ap = np.array([0.5, 0.1, 1.0, 0.1])
     first = np.array([1, 5, 0, 9])
-    outcome = RetrievalResults(np.arange(4), np.ones(4, np.int64), first, ap, ap, ap, ap)
+    outcome = RetrievalResults(np.arange(4), np.ones(4, np.int64), 1 / (first + 1), ap, ap, ap, ap)
     assert misses(outcome, 3).tolist() == [3, 1, 0]
     assert misses(outcome, 9).tolist() == [3, 1, 0]  # a perfect query is no miss
 

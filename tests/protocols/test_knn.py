@@ -11,14 +11,14 @@ from sklearn.neighbors import KNeighborsClassifier
 from bob.errors import ConfigError
 from bob.io.paths import shipped
 from bob.numerics.arrays import Doubles, Floats, Ints
-from bob.numerics.search.neighbours import Neighbours, search
+from bob.numerics.search.neighbours import Neighbours, search, tied_with_last
 from bob.numerics.search.similarity import MetricName
 from bob.outcomes import ClassPredictions
 from bob.protocols.classification import ClassificationProblem
 from bob.protocols.knn import PROTOCOL, KnnSettings, clamped, votes_per_k
 from bob.protocols.protocol import Result
 from bob.specs.yaml import build, read_yaml
-from tests.builders.search import slow_similarities
+from tests.builders.search import slow_scores, tie_groups
 
 SETTINGS = KnnSettings(
     k=(1, 5, 10, 20, 50, 100, 200),
@@ -76,6 +76,34 @@ def rotation(d: int, seed: int = 1) -> Doubles:
     return turn
 
 
+def untied(similarity: list[list[float]], index: Ints) -> Neighbours:
+    return Neighbours(np.array(similarity, np.float32), index, np.zeros(index.shape, bool))
+
+
+def no_counts(rows: Ints) -> Ints:
+    raise AssertionError("no neighbour is tied with rows that are not listed")
+
+
+def vote(
+    x: Floats,
+    y: Ints,
+    queries: Floats,
+    query_y: Ints,
+    classes: int,
+    ks: list[int],
+    temperature: float | None,
+    metric: MetricName = "cosine",
+) -> list[ClassPredictions]:
+    """Return the outcomes at every k of one search."""
+    nearest = search(x, queries, ks[-1], metric=metric)
+
+    def counts(rows: Ints) -> Ints:
+        ties = tied_with_last(x, queries[rows], nearest.take(rows), metric)
+        return np.stack([np.bincount(y[tied], minlength=classes) for tied in ties])
+
+    return votes_per_k(nearest, y, query_y, classes, ks, temperature, counts)
+
+
 def slow_votes(
     x: Floats,
     y: Ints,
@@ -85,15 +113,20 @@ def slow_votes(
     classes: int,
     metric: MetricName = "cosine",
 ) -> Doubles:
-    """Return votes (Q, C): a sort by (similarity, index) per query, one neighbour at a time."""
+    """Return votes (Q, C): group by group of tied neighbours, which share places."""
     votes = np.zeros((len(queries), classes))
-    for row, similarity in enumerate(slow_similarities(x, queries, metric)):
-        for neighbour in sorted(range(len(x)), key=lambda i: (-similarity[i], i))[:k]:
-            votes[row, y[neighbour]] += (
-                1
-                if temperature is None
-                else np.exp((similarity[neighbour] - similarity.max()) / temperature)
-            )
+    scores, widths = slow_scores(x, queries, metric)
+    similarity = scores if metric == "cosine" else -np.sqrt(-scores)
+    for row, groups in enumerate(map(tie_groups, scores, widths)):
+        left = k
+        while left > 0:
+            group = groups.pop(0)
+            gap = similarity[row, group[0]] - similarity[row].max()
+            weight = 1 if temperature is None else np.exp(gap / temperature)
+            for c in set(y[group].tolist()):
+                count = int((y[group] == c).sum())
+                votes[row, c] += min(left, len(group)) * count / len(group) * weight
+            left -= len(group)
     return votes
 
 
@@ -113,8 +146,8 @@ def slow_rank(votes: Doubles, true: int) -> int:
 
 def test_equal_votes_go_to_the_lower_class() -> None:
     """Two equally near neighbours, of classes 1 and 0, have the same votes."""
-    neighbours = Neighbours(np.array([[0.5, 0.5]], np.float32), np.array([[0, 1]]))
-    (outcome,) = votes_per_k(neighbours, np.array([1, 0]), np.array([1]), 2, [2], 0.07)
+    neighbours = untied([[0.5, 0.5]], np.array([[0, 1]]))
+    (outcome,) = votes_per_k(neighbours, np.array([1, 0]), np.array([1]), 2, [2], 0.07, no_counts)
     assert outcome.predicted.tolist() == [0] and outcome.rank.tolist() == [1]
 
 
@@ -123,10 +156,10 @@ def test_majority_votes_by_hand() -> None:
 
     k = 1: class 2. k = 2: 0 and 2 tie, so 0. k = 3: 0. k = 5: 0 and 1 tie, and 2 is third.
     """
-    neighbours = Neighbours(np.array([[0.9, 0.8, 0.7, 0.6, 0.5]], np.float32), np.arange(5)[None])
+    neighbours, y = untied([[0.9, 0.8, 0.7, 0.6, 0.5]], np.arange(5)[None]), [2, 0, 0, 1, 1]
     for classes in (3, 9):
         outcomes = votes_per_k(
-            neighbours, np.array([2, 0, 0, 1, 1]), np.array([2]), classes, [1, 2, 3, 5], None
+            neighbours, np.array(y), np.array([2]), classes, [1, 2, 3, 5], None, no_counts
         )
         assert [int(outcome.predicted[0]) for outcome in outcomes] == [2, 0, 0, 0]
         assert [int(outcome.rank[0]) for outcome in outcomes] == [0, 1, 1, 2]
@@ -138,23 +171,23 @@ def test_weighted_votes_by_hand() -> None:
     k = 1: class 2. k = 2: e^0 against e^-0.2, so class 2. k = 3: 1 against 0.8187 + e^-1.6 =
     0.2019, so 1 against 1.0206: class 0. At k = 1 class 0 has no votes at all.
     """
-    neighbours = Neighbours(np.array([[0.9, 0.8, 0.1]], np.float32), np.array([[0, 1, 2]]))
-    outcomes = votes_per_k(neighbours, np.array([2, 0, 0]), np.array([0]), 3, [1, 2, 3], 0.5)
+    neighbours, y = untied([[0.9, 0.8, 0.1]], np.array([[0, 1, 2]])), np.array([2, 0, 0])
+    outcomes = votes_per_k(neighbours, y, np.array([0]), 3, [1, 2, 3], 0.5, no_counts)
     assert [int(outcome.predicted[0]) for outcome in outcomes] == [2, 2, 0]
     assert [int(outcome.rank[0]) for outcome in outcomes] == [3, 1, 0]
 
 
 def test_a_distant_neighbour_s_vote_does_not_underflow_to_zero() -> None:
     """e^(−2 / 0.001) is 0 in float64; the class has a neighbour all the same, and comes second."""
-    neighbours = Neighbours(np.array([[1, -1]], np.float32), np.array([[0, 1]]))
-    (outcome,) = votes_per_k(neighbours, np.array([3, 5]), np.array([5]), 9, [2], 0.001)
+    neighbours = untied([[1, -1]], np.array([[0, 1]]))
+    (outcome,) = votes_per_k(neighbours, np.array([3, 5]), np.array([5]), 9, [2], 0.001, no_counts)
     assert outcome.rank.tolist() == [1]
 
 
 def test_query_labels_beyond_the_classes_are_refused() -> None:
-    neighbours = Neighbours(np.array([[1]], np.float32), np.array([[0]]))
+    neighbours = untied([[1]], np.array([[0]]))
     with pytest.raises(ValueError, match=r"query_y must lie in 0..2; got 3..3"):
-        votes_per_k(neighbours, np.array([0]), np.array([3]), 3, [1], None)
+        votes_per_k(neighbours, np.array([0]), np.array([3]), 3, [1], None, no_counts)
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -168,9 +201,7 @@ def test_votes_equal_a_slow_implementation(
     x, y, queries, query_y = blobs(classes=classes)
     # so that with 1,000 classes the true one is among the neighbours
     query_y[::2] = y[search(x, queries, 5, metric=metric).index[::2, 3]]
-    outcomes = votes_per_k(
-        search(x, queries, 100, metric=metric), y, query_y, classes, ks, temperature
-    )
+    outcomes = vote(x, y, queries, query_y, classes, ks, temperature, metric)
     for k, outcome in zip(ks, outcomes, strict=True):
         expected = slow_votes(x, y, queries, k, temperature, classes, metric)
         assert outcome.predicted.tolist() == expected.argmax(1).tolist()
@@ -186,11 +217,9 @@ def test_every_k_from_one_search_equals_each_k_alone(
 ) -> None:
     x, y, queries, query_y = blobs()
     ks = [1, 3, 10, 50]
-    together = votes_per_k(search(x, queries, 50, metric=metric), y, query_y, 7, ks, temperature)
+    together = vote(x, y, queries, query_y, 7, ks, temperature, metric)
     for k, outcome in zip(ks, together, strict=True):
-        (alone,) = votes_per_k(
-            search(x, queries, k, metric=metric), y, query_y, 7, [k], temperature
-        )
+        (alone,) = vote(x, y, queries, query_y, 7, [k], temperature, metric)
         np.testing.assert_array_equal(outcome.rank, alone.rank)
         np.testing.assert_array_equal(outcome.predicted, alone.predicted)
 
@@ -213,7 +242,7 @@ def test_predictions_are_scikit_learn_s(
 
     weights = "uniform" if temperature is None else weight
     peer = KNeighborsClassifier(k, metric=metric, algorithm="brute", weights=weights).fit(x, y)
-    (outcome,) = votes_per_k(search(x, queries, k, metric=metric), y, query_y, 7, [k], temperature)
+    (outcome,) = vote(x, y, queries, query_y, 7, [k], temperature, metric)
     assert outcome.predicted.tolist() == peer.predict(queries).tolist()
 
 
@@ -221,7 +250,7 @@ def test_there_may_be_no_queries() -> None:
     x, y, _, _ = blobs()
     neighbours = search(x, x[:0], 5)
     assert neighbours.index.shape == (0, 5)
-    outcomes = votes_per_k(neighbours, y, y[:0], 7, [1, 5], 0.07)
+    outcomes = votes_per_k(neighbours, y, y[:0], 7, [1, 5], 0.07, no_counts)
     assert [len(outcome) for outcome in outcomes] == [0, 0]
 
 
@@ -229,9 +258,12 @@ def test_memory_of_votes_depends_on_neither_classes_nor_queries() -> None:
     """Votes of 2,000 queries on 100,000 classes would be 1.6 GB."""
     rng = np.random.default_rng(0)
     y, index = rng.integers(100_000, size=5000), rng.integers(5000, size=(2000, 100))
-    neighbours = Neighbours(-np.sort(-rng.random((2000, 100), np.float32), 1), index)
-    peak_mib = traced_mib(lambda: votes_per_k(neighbours, y, y[:2000], 100_000, [1, 10, 100], 0.07))
-    assert peak_mib < 32
+    similarity = -np.sort(-rng.random((2000, 100), np.float32), 1)
+    for tied in (False, True):
+        neighbours = Neighbours(similarity, index, np.full(index.shape, tied))
+        neighbours.tied[:, -1] = False
+        arguments = neighbours, y, y[:2000], 100_000, [1, 10, 100], 0.07, no_counts
+        assert traced_mib(lambda arguments=arguments: votes_per_k(*arguments)) < 64
 
 
 def traced_mib(call: Callable[[], object]) -> float:
@@ -247,15 +279,17 @@ def traced_mib(call: Callable[[], object]) -> float:
 def test_all_train_rows_can_vote(metric: MetricName) -> None:
     """At k = N every class has as many votes as train examples, whatever the query."""
     x, y, queries, query_y = blobs(n=40)
-    (outcome,) = votes_per_k(search(x, queries, 40, metric=metric), y, query_y, 7, [40], None)
+    (outcome,) = vote(x, y, queries, query_y, 7, [40], None, metric)
     assert set(outcome.predicted) == {np.bincount(y).argmax()}
 
 
 def test_chunks_of_queries_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     x, y, queries, query_y = blobs(q=100)
-    (together,) = votes_per_k(search(x, queries, 20), y, query_y, 7, [20], 0.07)
-    monkeypatch.setattr("bob.protocols.knn.QUERIES_PER_CHUNK", 7)
-    (chunked,) = votes_per_k(search(x, queries, 20), y, query_y, 7, [20], 0.07)
+    x[50:] = x[50]  # so that the last places are shared
+    (together,) = vote(x, y, queries, query_y, 7, [20], 0.07)
+    for name in ("QUERIES_PER_CHUNK", "NEIGHBOURS_PER_CHUNK"):
+        monkeypatch.setattr(f"bob.numerics.search.votes.{name}", 7)
+    (chunked,) = vote(x, y, queries, query_y, 7, [20], 0.07)
     assert isinstance(chunked, ClassPredictions)
     np.testing.assert_array_equal(together.rank, chunked.rank)
 
@@ -264,11 +298,75 @@ def test_permuting_train_rows_and_renumbering_classes_changes_no_score() -> None
     x, y, queries, query_y = blobs()
     order = np.random.default_rng(1).permutation(len(x))
     number = np.random.default_rng(2).permutation(7)
-    (plain,) = votes_per_k(search(x, queries, 20), y, query_y, 7, [20], 0.07)
-    (other,) = votes_per_k(
-        search(x[order], queries, 20), number[y[order]], number[query_y], 7, [20], 0.07
-    )
+    (plain,) = vote(x, y, queries, query_y, 7, [20], 0.07)
+    (other,) = vote(x[order], number[y[order]], queries, number[query_y], 7, [20], 0.07)
     np.testing.assert_array_equal(plain.rank, other.rank)
+
+
+# --- tied train rows
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("temperature", TEMPERATURES)
+@pytest.mark.parametrize("classes", [7, 1000])
+@pytest.mark.parametrize("kind", ["copies", "constant", "zeros and ones"])
+def test_tied_rows_share_the_last_places(
+    kind: str, classes: int, temperature: float | None, metric: MetricName
+) -> None:
+    x, y, queries, query_y = blobs(n=120, q=30, d=6, classes=classes)
+    if kind == "copies":
+        x[40:80] = x[80:] = x[:40]  # every place is shared by three rows, of any classes
+    elif kind == "constant":
+        x[:] = queries[:] = 1
+    else:
+        x, queries = (x > 0).astype(np.float32), (queries > 0).astype(np.float32)
+    ks = [1, 5, 20, 100]
+    for k, outcome in zip(
+        ks, vote(x, y, queries, query_y, classes, ks, temperature, metric), strict=True
+    ):
+        expected = slow_votes(x, y, queries, k, temperature, classes, metric)
+        best = np.take_along_axis(expected, outcome.predicted[:, None], 1)
+        np.testing.assert_allclose(best[:, 0], expected.max(1), rtol=1e-5)
+        places = [slow_rank(row, true) for row, true in zip(expected, query_y, strict=True)]
+        if temperature is None:  # whole numbers and thirds: equal votes are exactly equal
+            assert outcome.predicted.tolist() == expected.argmax(1).tolist()
+            assert outcome.rank.tolist() == places
+
+
+def test_shared_places_by_hand() -> None:
+    """All four train rows are equal, of classes 2, 0, 1, 1. At k = 1, 2 and 3 each has 1/4, 2/4 and
+    3/4 of a vote: class 1 has twice as many as 0 and 2, whatever the order of the rows.
+    """
+    x = np.ones((4, 2), np.float32)
+    for y in (np.array([2, 0, 1, 1]), np.array([0, 1, 1, 2])):
+        outcomes = vote(x, y, x[:1], np.array([2]), 3, [1, 2, 3, 4], None)
+        assert [int(outcome.predicted[0]) for outcome in outcomes] == [1] * 4
+        assert [int(outcome.rank[0]) for outcome in outcomes] == [2] * 4
+
+
+def test_equal_features_predict_the_commonest_class_in_any_order_of_train() -> None:
+    """As the prior does: 5 of 8 train rows are of class 1, and 3 of the class that comes first."""
+    y, test_y = np.array([0, 0, 0, 1, 1, 1, 1, 1]), np.array([0, 1, 1])
+    x = np.full((8, 3), 0.3, np.float32)
+    for order in (np.arange(8), np.arange(8)[::-1]):
+        result = solve(x, y[order], x[:3], test_y, held_out=order % 4 == 0, classes=2)
+        assert all(part.outcome.predicted.tolist() == [1, 1, 1] for part in result.parts)
+    assert result.detail["queries_tied_at_k"] == 1
+    assert result.caveats == (
+        "100 % of test images have more equally near train images than votes",
+    )
+
+
+def test_the_order_of_train_rows_changes_no_score_with_copies_of_other_classes() -> None:
+    x, y, queries, query_y = blobs(n=200)
+    x[100:] = x[:100]
+    order, held_out = np.random.default_rng(1).permutation(200), np.arange(200) % 5 == 0
+    for settings in (SETTINGS, EUCLIDEAN):
+        plain = solve(x, y, queries, query_y, settings, held_out)
+        other = solve(x[order], y[order], queries, query_y, settings, held_out[order])
+        assert plain.detail == other.detail
+        for part, same in zip(plain.parts, other.parts, strict=True):
+            np.testing.assert_array_equal(part.outcome.rank, same.outcome.rank)
 
 
 # --- the protocol
@@ -287,12 +385,13 @@ def test_a_single_k_is_not_chosen() -> None:
         solve(x, y, queries, query_y, EUCLIDEAN, np.full(300, held)) for held in (False, True)
     ]
     for result in results:
-        assert result.detail == {"k": 5} and [part.suffix for part in result.parts] == ["", "k5"]
+        assert result.detail == {"k": 5, "queries_tied_at_k": 0}
+        assert [part.suffix for part in result.parts] == ["", "k5"]
         peer = KNeighborsClassifier(5, algorithm="brute").fit(x, y)
         assert result.outcome.predicted.tolist() == peer.predict(queries).tolist()
     settings = SETTINGS.model_copy(update={"k": (10, 20)})
     few = solve(x[:4], y[:4], queries, query_y, settings, np.zeros(4, bool))
-    assert few.detail == {"k": 4}
+    assert few.detail["k"] == 4
 
 
 def test_the_choice_of_k_does_not_depend_on_test_data() -> None:

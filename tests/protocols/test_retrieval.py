@@ -5,6 +5,7 @@ excluded from a ranking.
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import comb
 from typing import Any
 
 import numpy as np
@@ -201,6 +202,83 @@ def test_permuting_queries_and_renumbering_classes_changes_nothing() -> None:
     assert values(solve(other)) == pytest.approx(values(solve(problem)), abs=1e-12)
 
 
+METRIC_NAMES: tuple[MetricName, ...] = ("cosine", "euclidean")
+
+
+@pytest.mark.parametrize("metric", METRIC_NAMES)
+def test_equal_features_score_chance_whatever_the_order_of_the_gallery(metric: MetricName) -> None:
+    """A dead backbone: 90 images in three classes of 50, 30 and 10, in the order of the classes. Of
+    the 89 others, 49, 29 or 9 are positive, and so is that share of any first places.
+    """
+    y = np.repeat([0, 1, 2], [50, 30, 10])
+    share = np.array([49, 29, 9])[y] / 89
+    for order in (np.arange(90), np.random.default_rng(0).permutation(90)):
+        result = solve(leave_one_out(np.full((90, 4), 0.7, np.float32), y[order]), metric=metric)
+        scores = values(result)
+        assert scores["r_precision"] == pytest.approx(share.mean())
+        for k in (1, 3, 10):
+            assert values(result, k)["precision_at"] == pytest.approx(share.mean())
+            assert values(result, k)["recall_at"] == pytest.approx(k / 89)
+        assert values(result, 1)["hit_at"] == pytest.approx(share.mean())
+        # the chance that none of three others is positive
+        none = [comb(89 - p, 3) / comb(89, 3) for p in (49, 29, 9)]
+        assert values(result, 3)["hit_at"] == pytest.approx(1 - np.array(none)[y].mean())
+        # E(AP) by hand: place j holds a positive with share s, and then 1 + (j - 1) t of the first
+        # j places are positive, t being the share among the 88 others
+        j = np.arange(1, 90)
+        ap = [(p / 89 / p * (1 + (j - 1) * (p - 1) / 88) / j).sum() for p in (49, 29, 9)]
+        assert scores["mean_ap"] == pytest.approx(np.array(ap)[y].mean())
+        assert result.detail["tied_positives"] == 1
+        assert "100 % of the positives are as similar to their query" in result.caveats[0]
+
+
+@pytest.mark.parametrize("depth", [None, 12])
+@pytest.mark.parametrize("metric", METRIC_NAMES)
+def test_the_order_of_the_gallery_changes_nothing(metric: MetricName, depth: int | None) -> None:
+    """Each row occurs four times, with labels of its own, so that every place is shared."""
+    problem, y, gallery_y = make_problem(3, 40, 100, 4)
+    gallery = np.tile(problem.gallery[:25], (4, 1))
+    order = np.random.default_rng(2).permutation(100)
+    plain = solve(
+        RetrievalProblem(problem.queries, gallery, {"": Labelled((y, gallery_y))}),
+        metric=metric,
+        depth=depth,
+    )
+    permuted = solve(
+        RetrievalProblem(problem.queries, gallery[order], {"": Labelled((y, gallery_y[order]))}),
+        metric=metric,
+        depth=depth,
+    )
+    assert len(plain.parts) == len(permuted.parts)
+    for part, other in zip(plain.parts, permuted.parts, strict=True):
+        for name, array in part.outcome.to_arrays().items():
+            np.testing.assert_allclose(other.outcome.to_arrays()[name], array, rtol=1e-12)
+    if depth is not None:
+        full = solve(
+            RetrievalProblem(problem.queries, gallery, {"": Labelled((y, gallery_y))}),
+            metric=metric,
+        )
+        by_k = {part.facets.get("k"): part.outcome for part in full.parts}
+        for part in plain.parts[1:]:
+            for name in ("positives", "hits", "found", "ap"):
+                expected = getattr(by_k[part.facets["k"]], name)
+                np.testing.assert_allclose(getattr(part.outcome, name), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("metric", METRIC_NAMES)
+def test_features_of_any_scale_have_the_same_scores(metric: MetricName) -> None:
+    problem, _, _ = make_problem(5, 60, 80, 6)
+    expected = values(solve(problem, metric=metric))
+    for exponent in (-110, -40, -3, 7, 40, 110):
+        queries, gallery = (np.ldexp(x, exponent) for x in (problem.queries, problem.gallery))
+        scaled = RetrievalProblem(queries, gallery, problem.relevances)
+        assert values(solve(scaled, metric=metric)) == expected
+    for factor in (1e-10, 1e25):
+        queries, gallery = (x * np.float32(factor) for x in (problem.queries, problem.gallery))
+        scaled = RetrievalProblem(queries, gallery, problem.relevances)
+        assert values(solve(scaled, metric=metric)) == pytest.approx(expected)
+
+
 def test_whitening_recovers_what_a_direction_of_large_variance_hides() -> None:
     """Two classes differ in one direction; another, a hundred times as large, is noise. Whitening
     makes both equally large.
@@ -276,21 +354,21 @@ def retrieve(
 
 
 def test_the_query_its_copies_and_its_group_are_excluded() -> None:
-    """Images at 0, 0 (a copy), 1, 2, 3 degrees have classes a a b a a. Image 0 ranks b first, then
-    two of its class: AP (1/2 + 2/3) / 2. With itself or its copy counted as a hit its AP would be
-    above that; with them counted as misses, below.
+    """Images at 0, 0 (a copy), 1.1, 2, 3 degrees have classes a a b a a. Image 0 ranks b first,
+    then two of its class: AP (1/2 + 2/3) / 2. With itself or its copy counted as a hit its AP would
+    be above that; with them counted as misses, below.
 
-    Queries 0 and 1: b(1°) a(2°) a(3°). Query 3 (2°): b(1°) and a(3°) are equally far, the lower
-    position first: b a a a, where 0 and its copy remain. Query 4 (3°): a(2°) b(1°) a a. Query 2 is
-    alone in its class.
+    Queries 0 and 1: b(1.1°) a(2°) a(3°). Query 3 (2°): b(1.1°) is nearer than a(3°): b a a a, where
+    0 and its copy remain. Query 4 (3°): a(2°) b(1.1°) a a. Query 2 is alone in its class.
     """
-    degrees = np.deg2rad([0, 0, 1, 2, 3])
+    degrees = np.deg2rad([0, 0, 1.1, 2, 3])
     x = np.array([[np.cos(angle), np.sin(angle)] for angle in degrees], np.float32)
     test = make_split(["same", "same", "p", "q", "r"], [0, 0, 1, 0, 0])
     ungrouped = retrieve(make_dataset({"test": test}), {"test": x})
     ap = [(1 / 2 + 2 / 3) / 2] * 2 + [(1 / 2 + 2 / 3 + 3 / 4) / 3, (1 + 2 / 3 + 3 / 4) / 3]
     assert ungrouped.full["mean_ap"] == pytest.approx(np.mean(ap))
-    assert ungrouped.detail == {"queries": 5, "queries_without_positives": 1, "gallery": 5}
+    counts = {"queries": 5, "queries_without_positives": 1, "gallery": 5, "tied_positives": 0}
+    assert ungrouped.detail == counts
     # with groups, 0 and 3 are excluded from each other's rankings
     grouped = make_dataset({"test": dataclasses.replace(test, groups=["g", "h", "i", "g", "j"])})
     ap_without_groups = [

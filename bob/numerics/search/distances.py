@@ -1,10 +1,10 @@
 """Distances between queries and all rows of a gallery, in float64 or in float32.
 
 Float64 decides the order; float32 is several times faster and states how far it may be off.
-A ranking is ordered by minus the float64 score (`bob.numerics.search.similarity`), rounded to
-float32; equal distances go to the lower gallery position. It therefore depends neither on chunks
-nor on the library or device that multiplies. Float32 distances leave few comparisons open; only
-these are decided in float64.
+A ranking is ordered by minus the float64 score, and rows whose scores are tied share their places
+(`bob.numerics.search.similarity`). It therefore depends neither on chunks and positions nor on the
+library or device that multiplies. Float32 distances leave few comparisons open; only these are
+decided in float64.
 """
 
 from collections.abc import Iterator
@@ -16,17 +16,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bob.numerics.arrays import Floats, Ints
+from bob.numerics.arrays import Doubles, Floats, Ints
 from bob.numerics.search.chunks import slices
+from bob.numerics.search.lookup import positions_of
 from bob.numerics.search.similarity import MetricName, safety_factor, similarity_of, worst_error
 
 EXACT_BYTES = 32 * 2**20
 """Size of the float64 gallery rows that are multiplied at once."""
 FLOAT32_ROWS = 4096
 """Gallery rows that are multiplied at once in float32: their products fit in a core's cache."""
-SAME_POINT = 1e-13
-"""A squared distance below this share of ‖q‖² + ‖x‖² is 0: three units in the last place of
-float32 features, above the rounding of float64 sums."""
+CHAIN = 1000
+"""Ties are sought within this many tie widths of a distance: rows of which each is tied with the
+next are one group."""
 SAMPLED = 32
 """Queries, and gallery rows of each, whose float32 errors are measured."""
 SAFE_LENGTHS = (1e-15, 1e15)
@@ -47,7 +48,7 @@ class Gallery:
         """Whether float32 can square the rows."""
 
     def buffer(self, queries: int) -> Tensor:
-        """Return uninitialised memory for the distances of a chunk of queries.
+        """Return uninitialised memory for the float32 distances of a chunk of queries.
 
         To be reused for every chunk: fresh memory costs as much as the work on it.
         """
@@ -56,10 +57,10 @@ class Gallery:
     def exact(self, queries: NDArray[Any]) -> "ExactDistances":
         """Return the distances of queries (B, D) that decide."""
         centred, squares = self._centred(queries)
-        values = self.buffer(len(queries))
+        values = self.squares.new_empty(len(queries), len(self.rows))
         for part, block in self._blocks():
             values[:, part] = self.exact_block(centred, squares, block, self.squares[part])
-        return ExactDistances(values.add_(0.0))  # so that zero has one sign
+        return ExactDistances(self, values, squares)
 
     def approximate(
         self, queries: NDArray[Any], buffer: Tensor, factor: float = 0.0
@@ -83,9 +84,17 @@ class Gallery:
         self, queries: Tensor, query_squares: Tensor, block: Tensor, squares: Tensor
     ) -> Tensor:
         """Return the float64 distances (B, g) of centred queries and gallery rows."""
-        return self.similarity.block_scores(
-            queries, query_squares, block, squares, SAME_POINT
-        ).neg_()
+        return self.similarity.block_scores(queries, query_squares, block, squares).neg_()
+
+    def tie_widths(self, query_square: Tensor, items: Tensor) -> Doubles:
+        """Return by how much the distances of one query and gallery positions (M,) may differ from
+        others and be tied with them (M,).
+        """
+        width = self.similarity.tie_width(query_square, self.squares[items])
+        widths: Doubles = np.broadcast_to(
+            width.cpu().numpy() if isinstance(width, Tensor) else width, (len(items),)
+        )
+        return widths
 
     def _centred(self, queries: NDArray[Any]) -> tuple[Tensor, Tensor]:
         """Return float64 queries (B, D) relative to the centre, and squared lengths (B, 1)."""
@@ -102,28 +111,39 @@ class Gallery:
 class ExactDistances:
     """Distances that decide the order."""
 
+    gallery: Gallery
     values: Tensor
-    """(B, G) float32, lower is more similar: minus the cosine, or the squared distance."""
+    """(B, G) float64, lower is more similar: minus the cosine, or the squared distance."""
+    squares: Tensor
+    """(B, 1) squared lengths of the queries."""
     budget: ClassVar[int | None] = None
-    """Distances that `exact` may be asked for in all; None is any number."""
+    """Distances that `decided` may be asked for in all; None is any number."""
 
     def take(self, part: slice) -> "ExactDistances":
         """Return the distances of some of the queries."""
-        return ExactDistances(self.values[part])
+        return ExactDistances(self.gallery, self.values[part], self.squares[part])
 
-    def tolerance(self, row: Ints, values: Floats) -> Floats:
+    def tolerance(self, row: Ints, items: Ints, values: NDArray[Any]) -> NDArray[Any]:
         """Return by how much distances must differ from `values` (P,) to be ordered reliably.
 
-        `row` (P,) is the query of each value.
+        These are the distances of the queries `row` (P,) and gallery positions `items` (P,).
         """
-        return np.zeros_like(values)
+        squares, positions = (torch.from_numpy(at).to(self.values.device) for at in (row, items))
+        return CHAIN * self.gallery.tie_widths(self.squares[squares, 0], positions)
 
-    def exact(self, row: int, items: Ints) -> Floats:
-        """Return the deciding distances (M,) of one query and gallery positions (M,)."""
-        exact: Floats = (
-            self.values[row, torch.from_numpy(items).to(self.values.device)].cpu().numpy()
-        )
-        return exact
+    def decided(
+        self, row: int, items: Ints, removed: Tensor, others: NDArray[Any]
+    ) -> tuple[Doubles, Doubles, Doubles, Doubles]:
+        """Return the deciding distances of one query and gallery positions (M,), and of the gallery
+        rows that have the distances `others` (K,), ascending; each with its tie widths.
+
+        `removed` (G,) are gallery rows that have none of the others.
+        """
+        positions = torch.from_numpy(items).to(self.values.device)
+        distances: Doubles = self.values[row, positions].cpu().numpy()
+        widths = self.gallery.tie_widths(self.squares[row], positions)
+        square = float(self.squares[row])
+        return distances, widths, others, self.gallery.similarity.widest_tie(square, others)
 
 
 @dataclass
@@ -135,7 +155,7 @@ class ApproximateDistances:
 
     gallery: Gallery
     values: Tensor
-    """(B, G) float32, as in `ExactDistances`."""
+    """(B, G) float32, otherwise as in `ExactDistances`."""
     queries: Tensor
     """(B, D) float64, relative to the centre."""
     squares: Tensor
@@ -163,30 +183,38 @@ class ApproximateDistances:
         """Number of single distances that cost about as much as all of them by `Gallery.exact`."""
         return len(self.values) * (8 + self.values.shape[1] // 16)
 
-    def tolerance(self, row: Ints, values: Floats) -> Floats:
+    def tolerance(self, row: Ints, items: Ints, values: NDArray[Any]) -> NDArray[Any]:
         """Return the same as `ExactDistances.tolerance`."""
         tolerance: Floats = (self.factor * self._error_scale(row, values)).astype(np.float32)
         return tolerance
 
-    def exact(self, row: int, items: Ints) -> Floats:
-        """Return the same as `ExactDistances.exact`."""
+    def decided(
+        self, row: int, items: Ints, removed: Tensor, others: NDArray[Any]
+    ) -> tuple[Doubles, Doubles, Doubles, Doubles]:
+        """Return the same as `ExactDistances.decided`."""
+        found = positions_of(self.values[row], removed, others)
+        distances, widths = self.exact(row, np.concatenate([items, found]))
+        m = len(items)
+        return distances[:m], widths[:m], distances[m:], widths[m:]
+
+    def exact(self, row: int, items: Ints) -> tuple[Doubles, Doubles]:
+        """Return the deciding distances (M,) of one query and gallery positions (M,), and their
+        tie widths (M,).
+        """
         gallery, positions = self.gallery, torch.from_numpy(items).to(self.values.device)
         block = gallery.similarity.centred(gallery.rows.index_select(0, positions))
         query = slice(row, row + 1)
-        exact: Floats = (
+        exact: Doubles = (
             gallery.exact_block(
                 self.queries[query], self.squares[query], block, gallery.squares[positions]
             )[0]
-            .float()
-            .add_(0.0)
             .cpu()
             .numpy()
         )
         values = self.values[row, positions].cpu().numpy()
-        error = values.astype(np.float64) - exact
         scale = self._error_scale(np.full(len(items), row), values)
-        self.worst = max(self.worst, worst_error(error, scale))
-        return exact
+        self.worst = max(self.worst, worst_error(values - exact, scale))
+        return exact, gallery.tie_widths(self.squares[row], positions)
 
     def measure(self) -> None:
         """Set `factor` from evenly spread queries and gallery rows."""

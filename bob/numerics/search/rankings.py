@@ -3,9 +3,9 @@
 A full ranking compares float32 distances as long as they order the gallery, and float64 distances
 from there on (`bob.numerics.search.distances`); no row is sorted as a whole
 (`bob.numerics.search.ranks`). A shortlist, the first places of a ranking, comes from the search for
-nearest neighbours (`bob.numerics.search.neighbours`). Equal rows go to the lower gallery position
-either way. Rows that are equal only after rounding may be ordered differently, as full rankings
-round scores and the search rounds similarities to float32.
+nearest neighbours (`bob.numerics.search.neighbours`). Both have one rule for ties
+(`bob.numerics.search.similarity`): items that are tied share their places, so that a ranking does
+not depend on the order of the gallery.
 
 Memory beside the features: one chunk of float32 distances per worker, 128 MiB in all, what counting
 in a part of each takes, and about 1 MiB per thousand queries for the ranks of each hundred
@@ -20,11 +20,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bob.numerics.arrays import Bools, Doubles, Ints
+from bob.numerics.arrays import Bools, Ints
 from bob.numerics.search.chunks import slices
 from bob.numerics.search.distances import ApproximateDistances, ExactDistances, Gallery
-from bob.numerics.search.neighbours import search
-from bob.numerics.search.ranks import ranks
+from bob.numerics.search.neighbours import Neighbours, rescaled, search, tied_with_last
+from bob.numerics.search.ranks import NO_TIES, Ranks, TieGroups, ranks
 from bob.numerics.search.relevance import Relevance
 from bob.numerics.search.similarity import MetricName, safety_factor
 from bob.numerics.threads import map_stripes
@@ -49,6 +49,8 @@ class RankedPositives:
     """(P,) which of the B queries, ascending."""
     rank: Ints
     """(P,) ranks from 0, excluded items not counted; ascending within a query."""
+    ties: TieGroups = NO_TIES
+    """Groups of positives and other items that share their places."""
 
 
 def rankings(
@@ -62,6 +64,7 @@ def rankings(
 
     Returns a list of chunks by name of the relevance, in the order of the queries.
     """
+    gallery, queries, _ = rescaled(gallery, queries, metric)
     prepared = Gallery(gallery, metric, device)
     workers = torch.get_num_threads() if device == "cpu" else 1
     size = min(QUERIES_PER_CHUNK, CELLS // workers // len(gallery))
@@ -86,32 +89,17 @@ def shortlists(
     excluded_most = max(
         _most_excluded(relevance, len(queries), len(gallery)) for relevance in relevances.values()
     )
-    nearest = search(gallery, queries, depth + excluded_most, device, metric).index
+    nearest = search(gallery, queries, depth + excluded_most, device, metric)
     ranked: dict[str, list[RankedPositives]] = {name: [] for name in relevances}
     for rows in _chunks(len(queries), CELLS // len(gallery)):
+        part = nearest.take(rows)
+        cut = np.flatnonzero(part.tied[:, -1])
+        rest = _tied_masks(gallery, queries[rows[cut]], part.take(cut), metric)
         for name, relevance in relevances.items():
             positive, excluded = relevance.masks(rows)
-            row, rank = _ranks_in_order(nearest[rows], positive, excluded)
-            reached = rank < depth
-            ranked[name].append(RankedPositives(rows, positive.sum(1), row[reached], rank[reached]))
+            of_chunk = _ranks_in_order(part, positive, excluded, cut, rest)
+            ranked[name].append(_first_places(rows, positive.sum(1), of_chunk, depth))
     return ranked
-
-
-def ranking_statistics(ranked: Sequence[RankedPositives]) -> tuple[NDArray[Any], ...]:
-    """Return per query of full rankings (Q,): position, positives, first rank, AP, trapezoid AP,
-    R-precision and AP at R. Queries without a positive are excluded.
-    """
-    return tuple(map(np.concatenate, zip(*map(_full_statistics, ranked), strict=True)))
-
-
-def top_k_statistics(
-    ranked: Sequence[RankedPositives], k: int, *, full: bool
-) -> tuple[NDArray[Any], ...]:
-    """Return per query of the first k places (Q,): positives, hits, AP, and the precision until the
-    last positive, which only full rankings determine. Queries without a positive are excluded.
-    """
-    chunks = (_top_k_statistics(chunk, k, full) for chunk in ranked)
-    return tuple(map(np.concatenate, zip(*chunks, strict=True)))
 
 
 def _ranked(
@@ -130,8 +118,20 @@ def _ranked(
             distances = gallery.approximate(queries[rows], buffer, factor)
             of_chunk, factor = _ranked_chunk(distances, rows, relevances), distances.factor
             use_float32 = of_chunk is not None
-        of_chunk = of_chunk or _ranked_chunk(gallery.exact(queries[rows]), rows, relevances) or {}
-        for name, parts in of_chunk.items():
+        for name, parts in (of_chunk or _exactly(gallery, queries, relevances, rows)).items():
+            ranked[name] += parts
+    return ranked
+
+
+def _exactly(
+    gallery: Gallery, queries: NDArray[Any], relevances: Mapping[str, Relevance], rows: Ints
+) -> dict[str, list[RankedPositives]]:
+    """Rank the queries at `rows` (B,) in float64, in halves that take as much memory as float32."""
+    ranked: dict[str, list[RankedPositives]] = {name: [] for name in relevances}
+    for part in slices(len(rows), (len(rows) + 1) // 2):
+        of_half = _ranked_chunk(gallery.exact(queries[rows[part]]), rows[part], relevances)
+        assert of_half is not None, "float64 decides everything"
+        for name, parts in of_half.items():
             ranked[name] += parts
     return ranked
 
@@ -145,11 +145,13 @@ def _ranked_chunk(
     ranked: dict[str, list[RankedPositives]] = {name: [] for name in relevances}
     for part in slices(len(rows), SORTED_CELLS // distances.values.shape[1]):
         for name, relevance in relevances.items():
-            row_and_rank = _reliable_ranks(distances, part, *relevance.masks(rows[part]))
-            if row_and_rank is None:
+            found = _reliable_ranks(distances, part, *relevance.masks(rows[part]))
+            if found is None:
                 return None
-            positives = np.bincount(row_and_rank[0], minlength=part.stop - part.start)
-            ranked[name].append(RankedPositives(rows[part], positives, *row_and_rank))
+            positives = np.bincount(found.row, minlength=part.stop - part.start)
+            ranked[name].append(
+                RankedPositives(rows[part], positives, found.row, found.rank, found.ties)
+            )
     return ranked
 
 
@@ -158,7 +160,7 @@ def _reliable_ranks(
     part: slice,
     positive: Bools,
     excluded: Bools,
-) -> tuple[Ints, Ints] | None:
+) -> Ranks | None:
     """Return the ranks of some queries, or None where too many comparisons would need float64.
 
     They are computed again with a larger factor where a float32 error exceeds what it covers.
@@ -167,9 +169,9 @@ def _reliable_ranks(
         return ranks(distances.take(part), positive, excluded)
     while True:
         some = distances.take(part)
-        row_and_rank = ranks(some, positive, excluded)
+        found = ranks(some, positive, excluded)
         if safety_factor(some.worst) <= distances.factor:
-            return row_and_rank
+            return found
         distances.factor = 2 * safety_factor(some.worst)
 
 
@@ -178,70 +180,60 @@ def _chunks(n: int, size: int) -> Iterator[Ints]:
     return (np.arange(part.start, part.stop) for part in slices(n, size))
 
 
-def _ranks_in_order(order: Ints, positive: Bools, excluded: Bools) -> tuple[Ints, Ints]:
-    """Return the row and rank (P,) of the positives in an order of the gallery (B, k), less the
-    number of excluded items before them.
+def _tied_masks(
+    gallery: NDArray[Any], queries: NDArray[Any], nearest: Neighbours, metric: MetricName
+) -> Bools:
+    """Return which gallery items (B, G) are tied with the last neighbour of each query."""
+    mask = np.zeros((len(queries), len(gallery)), bool)
+    if not len(queries):
+        return mask
+    for row, items in enumerate(tied_with_last(gallery, queries, nearest, metric)):
+        mask[row, items] = True
+    return mask
+
+
+def _ranks_in_order(
+    nearest: Neighbours, positive: Bools, excluded: Bools, cut: Ints, rest: Bools
+) -> Ranks:
+    """Return the ranks of the positives among the first neighbours (B, k) of B queries.
+
+    Both masks are (B, G). Of the queries `cut` (K,), the last neighbour is tied with items beyond
+    it: `rest` (K, G) are all items of that group, each of which is counted.
     """
-    width = order.shape[1]
-    hits, gone = (
-        np.flatnonzero(np.take_along_axis(mask, order, 1)) for mask in (positive, excluded)
-    )
-    row, rank = np.divmod(hits, width)
-    return row, rank - (np.searchsorted(gone, hits) - np.searchsorted(gone, row * width))
+    hit, gone = (np.take_along_axis(mask, nearest.index, 1) for mask in (positive, excluded))
+    other = ~hit & ~gone
+    starts = np.ones(hit.shape, bool)
+    starts[:, 1:] = ~nearest.tied[:, :-1]
+    group = np.cumsum(starts) - 1  # one number for each group of each query
+    hits, others = (np.bincount(group, weights=of.ravel()).astype(np.int64) for of in (hit, other))
+    first = np.flatnonzero(starts)
+    query = first // hit.shape[1]
+    last = group[(cut + 1) * hit.shape[1] - 1]
+    hits[last] = (rest & positive[cut]).sum(1)
+    others[last] = (rest & ~positive[cut] & ~excluded[cut]).sum(1)
+    items = hits + others
+    place = np.cumsum(items) - items
+    place -= place[np.searchsorted(query, query)]  # places within the query
+    row, start = np.repeat(query, hits), np.repeat(place, hits)
+    at = np.cumsum(hits) - hits
+    mixed = (hits > 0) & (others > 0)
+    ties = TieGroups(at[mixed], hits[mixed], others[mixed])
+    return Ranks(row, start + np.arange(len(row)) - np.repeat(at, hits), ties)
+
+
+def _first_places(rows: Ints, positives: Ints, of_chunk: Ranks, depth: int) -> RankedPositives:
+    """Return the positives at the first `depth` places, and groups that begin there in full."""
+    row, rank, ties = of_chunk.row, of_chunk.rank, of_chunk.ties
+    reached = rank < depth
+    groups = rank[ties.at] < depth
+    for at, count in zip(ties.at[groups].tolist(), ties.positives[groups].tolist(), strict=True):
+        reached[at : at + count] = True
+    position = np.cumsum(reached) - 1
+    kept = TieGroups(position[ties.at[groups]], ties.positives[groups], ties.others[groups])
+    return RankedPositives(rows, positives, row[reached], rank[reached], kept)
 
 
 def _most_excluded(relevance: Relevance, queries: int, gallery: int) -> int:
     """Return the largest number of gallery items that the ranking of one query excludes."""
     chunks = _chunks(queries, CELLS // gallery)
     return max((int(relevance.masks(rows)[1].sum(1).max()) for rows in chunks), default=0)
-
-
-def _full_statistics(ranked: RankedPositives) -> tuple[NDArray[Any], ...]:
-    """Return `ranking_statistics` of the queries of one chunk that have positives."""
-    has = ranked.positives > 0
-    r, nth, precision = ranked.positives[ranked.row], _nth(ranked), _precisions(ranked)
-    within_r = ranked.rank < r
-    before = np.divide(nth, ranked.rank, out=np.ones(len(nth)), where=ranked.rank > 0)
-    means = [
-        _sums(ranked, values)[has] / ranked.positives[has]
-        for values in (precision, (before + precision) / 2, within_r, precision * within_r)
-    ]
-    return (ranked.query[has], ranked.positives[has], ranked.rank[nth == 0], *means)
-
-
-def _top_k_statistics(ranked: RankedPositives, k: int, full: bool) -> tuple[NDArray[Any], ...]:
-    """Return `top_k_statistics` of the queries of one chunk that have positives."""
-    has = ranked.positives > 0
-    within, positives = ranked.rank < k, ranked.positives[has]
-    hits = _sums(ranked, within)[has].astype(np.int64)
-    ap = _sums(ranked, _precisions(ranked) * within)[has] / np.minimum(positives, k)
-    until = _precision_until_last(ranked, k)[has] if full else np.full(len(positives), np.nan)
-    return positives, hits, ap, until
-
-
-def _precision_until_last(ranked: RankedPositives, k: int) -> Doubles:
-    """Return the precision (B,) at min(k, 1-based rank of the last positive); 0 for a query without
-    positives.
-    """
-    last = np.zeros(len(ranked.query), np.int64)
-    last[ranked.row] = ranked.rank + 1  # ranks ascend within a query: the last one remains
-    end = np.minimum(np.maximum(last, 1), k)
-    return _sums(ranked, ranked.rank < end[ranked.row]) / end
-
-
-def _nth(ranked: RankedPositives) -> Ints:
-    """Return the number (P,) of each positive among those of its query, from 0."""
-    return np.arange(len(ranked.row)) - np.searchsorted(ranked.row, ranked.row)
-
-
-def _precisions(ranked: RankedPositives) -> Doubles:
-    """Return the precision (P,) at the rank of each positive."""
-    precisions: Doubles = (_nth(ranked) + 1) / (ranked.rank + 1)
-    return precisions
-
-
-def _sums(ranked: RankedPositives, values: NDArray[Any]) -> Doubles:
-    """Return the float64 sums (B,) of values (P,) per query."""
-    return np.bincount(ranked.row, weights=values, minlength=len(ranked.query)).astype(
-        np.float64, copy=False
-    )

@@ -5,9 +5,12 @@ Excluded items get an infinite distance. The rank of a positive is the number of
 other items before it. Where other items are so close to it that float32 distances leave their order
 open, only these items are located in the row and compared in float64. The order of the positives
 among themselves does not matter, since only the set of their ranks is wanted.
+
+A positive that is tied with other items has no rank of its own: the group shares its places.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,22 +18,51 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bob.numerics.arrays import Bools, Floats, Ints
+from bob.numerics.arrays import Bools, Doubles, Ints
 from bob.numerics.search.distances import ApproximateDistances, ExactDistances
-from bob.numerics.search.order import sort_keys
+from bob.numerics.search.order import tied_neighbours
 
-LOWER_HALVES = 2**16
-"""Number of values of the lower half of a float's bits. These are all but random, so that a table
-of them rules out most values that do not occur among a few floats."""
+
+@dataclass(frozen=True, eq=False)
+class TieGroups:
+    """T groups of tied items that hold both positives and others.
+
+    A group of a positives and o others has a + o places, from the rank of its first positive on;
+    every order of its items is as good as any other.
+    """
+
+    at: Ints
+    """(T,) position of the group's first positive among the P positives; the others follow it."""
+    positives: Ints
+    """(T,) at least 1."""
+    others: Ints
+    """(T,) at least 1."""
+
+    def __len__(self) -> int:
+        """Return T."""
+        return len(self.at)
+
+
+NO_TIES = TieGroups(*(np.empty(0, np.int64) for _ in range(3)))
+
+
+@dataclass(frozen=True, eq=False)
+class Ranks:
+    """Ranks of P positives, from 0; excluded items are not counted."""
+
+    row: Ints
+    """(P,) the query of each positive, ascending."""
+    rank: Ints
+    """(P,) ascending within a query. Tied positives have the first places of their group."""
+    ties: TieGroups
 
 
 def ranks(
     distances: ExactDistances | ApproximateDistances, positive: Bools, excluded: Bools
-) -> tuple[Ints, Ints] | None:
-    """Return the query (P,) of each positive, ascending, and its rank (P,) from 0, ascending per
-    query.
+) -> Ranks | None:
+    """Return the ranks of the positives; both masks are (B, G).
 
-    Both masks are (B, G). Return None where more than `distances.budget` comparisons need float64.
+    Return None where more than `distances.budget` comparisons need float64.
     """
     row, item = np.divmod(
         np.flatnonzero(positive), positive.shape[1]
@@ -41,8 +73,9 @@ def ranks(
     others = _sorted(values.masked_fill(removed, float("inf")))
     row_and_item = tuple(torch.from_numpy(at).to(values.device) for at in (row, item))
     hits = values[row_and_item].cpu().numpy()
-    tolerance = distances.tolerance(row, hits)
+    tolerance = distances.tolerance(row, item, hits)
     before, open_order = _surely_before(others, row, nth, hits, tolerance)
+    tied = np.zeros_like(before)
     compared = 0
     for some in _by_row(row, open_order):
         query = int(row[some[0]])
@@ -52,39 +85,45 @@ def ranks(
         compared += len(places) + len(some)
         if distances.budget is not None and compared > distances.budget:
             return None
-        items = np.concatenate(
-            [item[some], positions_of(values[query], removed[query], line[places])]
+        closer, tied[some] = _closer_and_tied(
+            *distances.decided(query, item[some], removed[query], line[places])
         )
-        keys = sort_keys(distances.exact(query, items), items)
-        closer = np.searchsorted(np.sort(keys[len(some) :]), keys[: len(some)])
         before[some] += closer - np.searchsorted(places, before[some])
-    return row, _ascending(row, before, values.shape[1]) + nth
+    return _in_order(row, before, tied, nth)
 
 
-def positions_of(values: Tensor, removed: Tensor, wanted: Floats) -> Ints:
-    """Return the ascending positions in values (G,) of all values that occur in wanted (K,).
+def _closer_and_tied(
+    hits: Doubles, hit_widths: Doubles, others: Doubles, other_widths: Doubles
+) -> tuple[Ints, Ints]:
+    """Return how many others are closer than each hit (M,), and how many are tied with it (M,)."""
+    values = np.concatenate([hits, others])
+    order = np.argsort(values, kind="stable")
+    apart = ~tied_neighbours(values[order], np.concatenate([hit_widths, other_widths])[order])
+    group = np.empty(len(values), np.int64)
+    group[order] = np.concatenate([[0], np.cumsum(apart)])
+    in_group = np.bincount(group[len(hits) :], minlength=len(values))
+    up_to_group = np.cumsum(in_group)
+    of_hit = group[: len(hits)]
+    tied: Ints = in_group[of_hit]
+    return up_to_group[of_hit] - tied, tied
 
-    `wanted` ascends; positions that are removed (G,) do not count.
+
+def _in_order(row: Ints, before: Ints, tied: Ints, nth: Ints) -> Ranks:
+    """Return the ranks of positives (P,) with some others before them and some tied with them.
+
+    Of positives with equally many others before them, those with ties follow those without.
     """
-    if values.device.type == "cpu":
-        return _positions_on_cpu(values.numpy(), removed.numpy(), wanted)
-    return _positions_on_device(values, removed, wanted)
-
-
-def _positions_on_cpu(values: Floats, removed: Bools, wanted: Floats) -> Ints:
-    """A table of half of the bits spares comparing all values."""
-    table = np.zeros(LOWER_HALVES, bool)
-    table[wanted.view(np.uint32).astype(np.uint16)] = True
-    possible = np.flatnonzero(table.take(values.view(np.uint32).astype(np.uint16)))
-    nearest = np.minimum(np.searchsorted(wanted, values[possible]), len(wanted) - 1)
-    positions: Ints = possible[(wanted[nearest] == values[possible]) & ~removed[possible]]
-    return positions
-
-
-def _positions_on_device(values: Tensor, removed: Tensor, wanted: Floats) -> Ints:
-    mask = torch.isin(values, torch.from_numpy(wanted).to(values.device)) & ~removed
-    positions: Ints = mask.nonzero()[:, 0].cpu().numpy()
-    return positions
+    most = int(before.max(initial=0)) + 1
+    if not tied.any():
+        start = row * most
+        return Ranks(row, np.sort(start + before) - start + nth, NO_TIES)
+    key = (row * most + before) * 2 + (tied > 0)
+    order = np.argsort(key, kind="stable")
+    key, before, tied = key[order], before[order], tied[order]
+    at, count = np.unique(key, return_index=True, return_counts=True)[1:]
+    groups = tied[at] > 0
+    ties = TieGroups(at[groups], count[groups], tied[at[groups]])
+    return Ranks(row, before + nth, ties)
 
 
 def _sorted(values: Tensor) -> Tensor:
@@ -96,13 +135,13 @@ def _sorted(values: Tensor) -> Tensor:
 
 
 def _surely_before(
-    others: Tensor, row: Ints, nth: Ints, hits: Floats, tolerance: Floats
+    others: Tensor, row: Ints, nth: Ints, hits: NDArray[Any], tolerance: NDArray[Any]
 ) -> tuple[Ints, Bools]:
     """Return how many others precede each hit (P,) by more than the tolerance (P,), and (P,)
     whether the next one is within the tolerance.
     """
     width = int(nth.max(initial=-1)) + 1
-    lowest = np.full((len(others), width), np.inf, np.float32)
+    lowest = np.full((len(others), width), np.inf, hits.dtype)
     lowest[row, nth] = hits - tolerance
     places = torch.searchsorted(others, torch.from_numpy(lowest).to(others.device))
     following = others.gather(1, places.clamp(max=others.shape[1] - 1)).cpu().numpy()[row, nth]
@@ -124,9 +163,3 @@ def _union(low: Ints, high: Ints) -> Ints:
     sizes = high - low
     places: Ints = np.arange(int(sizes.sum())) + np.repeat(low - np.cumsum(sizes) + sizes, sizes)
     return places
-
-
-def _ascending(row: Ints, values: Ints, most: int) -> NDArray[Any]:
-    """Return values (P,), at most `most`, in ascending order within each row; rows ascend."""
-    start = row * (most + 1)
-    return np.sort(start + values) - start

@@ -4,6 +4,10 @@ A *score* orders gallery rows as their similarity does: the cosine, or minus the
 Every search takes float32 scores of all rows, and float64 scores of the few rows whose order the
 float32 scores leave open. How far float32 scores are off is measured (`safety_factor`).
 
+Two float64 scores are *tied* where they differ by no more than rounding can explain: cosines by at
+most 1e-13, squared distances by at most 1e-13 (‖q‖² + ‖x‖²) around the centre (`EQUAL`). Neither
+the order of summation nor the library that multiplies can then break a tie between equal rows.
+
 Float32 scores come in two forms. A search for k neighbours copies its chunk of the gallery anyway
 and prepares the copy (`prepared`): normalised for cosines, centred for distances. A ranking uses
 the gallery where it is stored and corrects the products instead (`raw_distances`).
@@ -30,14 +34,21 @@ EPS = 2.0**-23
 """Spacing of float32 at 1."""
 MIN_SAFETY = 2.0
 """Smallest `safety_factor`."""
-CENTRE_ROWS = 1024
-"""Gallery rows, evenly spread, whose mean is the centre of Euclidean distances."""
+CENTRE_ROWS = 256
+"""Gallery rows, evenly spread, whose median is the centre of Euclidean distances."""
 CANCELLED = 1000
 """A squared distance below this many tolerances is recomputed in float64, so that the error of
 the distance stays below 1e-3 of it."""
 NEAR = 1e-6
-"""A float64 squared distance below this share of ‖q‖² + ‖x‖² is computed from differences: the
-expanded square has fewer than the 10 digits that two neighbouring float32 numbers need."""
+"""A float64 squared distance below this share of ‖q‖² + ‖x‖² is computed from differences, which
+keep the digits that the expanded square loses."""
+EQUAL = 1e-13
+"""Float64 scores within this of each other are tied, relative to the length of unit rows or to
+‖q‖² + ‖x‖². Sums of 100,000 terms, and three units in the last place of float32 features, move a
+score by less."""
+TINY = np.float32(1e-30)
+"""Squared distances below this may have vanished in float32; features are rescaled before they are
+that small (`bob.numerics.scale`)."""
 PAIRS = 2048
 """Row differences in memory at once."""
 
@@ -79,35 +90,33 @@ class Similarity(Protocol):
     def cancelled(self, scores: Floats, tolerance: Floats) -> Bools:
         """Return where scores are too inaccurate to become similarities, whatever their order."""
 
-    def similarities(self, scores: Floats) -> Floats:
-        """Return the cosines, or minus the distances."""
+    def similarities(self, scores: NDArray[Any]) -> NDArray[Any]:
+        """Return the cosines, or minus the distances, in the dtype of the scores."""
 
     # ---- float64
-
-    def exact_similarities(self, scores: Doubles) -> Doubles:
-        """Return the similarities that decide: rounded to float32, they order neighbours."""
-
-    def exact_scores(self, similarities: Doubles) -> Doubles:
-        """Return the inverse of `exact_similarities`."""
 
     def centred(self, rows: Tensor) -> Tensor:
         """Return a float64 copy of rows, relative to the centre where there is one."""
 
-    def pair_scores(self, a: Doubles, b: Doubles) -> Doubles:
-        """Return the score (M,) of each row of a (M, D) with the same row of b (M, D)."""
+    def pair_scores(self, a: Doubles, b: Doubles) -> tuple[Doubles, Doubles]:
+        """Return the score (M,) of each row of a (M, D) with the same row of b (M, D), and by how
+        much other scores may differ from it and be tied with it (M,).
+        """
 
     def block_scores(
-        self,
-        queries: Tensor,
-        query_squares: Tensor,
-        gallery: Tensor,
-        squares: Tensor,
-        same_point: float = 0.0,
+        self, queries: Tensor, query_squares: Tensor, gallery: Tensor, squares: Tensor
     ) -> Tensor:
         """Return the scores (B, g) of centred float64 rows (B, D) and (g, D).
 
-        `query_squares` (B, 1) and `squares` (g,) are the squared lengths. A squared distance below
-        `same_point` · (‖q‖² + ‖x‖²) becomes 0.
+        `query_squares` (B, 1) and `squares` (g,) are the squared lengths.
+        """
+
+    def tie_width(self, query_squares: Any, squares: Any) -> Any:
+        """Return by how much scores may differ and be tied: a number, or one for each pair."""
+
+    def widest_tie(self, query_square: float, distances: Doubles) -> Doubles:
+        """Return the largest possible tie width of a query with a squared length and any rows with
+        these negative scores (K,).
         """
 
 
@@ -143,31 +152,19 @@ class Cosine:
     def cancelled(self, scores: Floats, tolerance: Floats) -> Bools:
         return np.zeros(scores.shape, bool)
 
-    def similarities(self, scores: Floats) -> Floats:
+    def similarities(self, scores: NDArray[Any]) -> NDArray[Any]:
         return scores
-
-    def exact_similarities(self, scores: Doubles) -> Doubles:
-        """Nine decimals: beyond them the order of summation shows."""
-        return scores.round(9)
-
-    def exact_scores(self, similarities: Doubles) -> Doubles:
-        return similarities
 
     def centred(self, rows: Tensor) -> Tensor:
         return rows.to(torch.float64, copy=True)
 
-    def pair_scores(self, a: Doubles, b: Doubles) -> Doubles:
+    def pair_scores(self, a: Doubles, b: Doubles) -> tuple[Doubles, Doubles]:
         squares = np.einsum("ij,ij->i", a, a) * np.einsum("ij,ij->i", b, b)
         cosines: Doubles = np.einsum("ij,ij->i", a, b) / np.sqrt(np.where(squares > 0, squares, 1))
-        return cosines
+        return cosines, np.full(len(a), EQUAL)
 
     def block_scores(
-        self,
-        queries: Tensor,
-        query_squares: Tensor,
-        gallery: Tensor,
-        squares: Tensor,
-        same_point: float = 0.0,
+        self, queries: Tensor, query_squares: Tensor, gallery: Tensor, squares: Tensor
     ) -> Tensor:
         """The products come first, so that orthogonal rows of whole numbers have exactly 0."""
         lengths = (torch.where(s > 0, s, 1.0).sqrt_() for s in (query_squares, squares))
@@ -175,6 +172,12 @@ class Cosine:
         for length in lengths:
             cosines.div_(length)
         return cosines
+
+    def tie_width(self, query_squares: Any, squares: Any) -> Any:
+        return EQUAL
+
+    def widest_tie(self, query_square: float, distances: Doubles) -> Doubles:
+        return np.full(len(distances), EQUAL)
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,7 +188,8 @@ class Euclidean:
     """
 
     centre: Floats
-    """(D,) any point: distances do not depend on it. Near the middle it keeps the squares small."""
+    """(D,) any point: distances do not depend on it. Near the middle it keeps the squares small;
+    a median stays there even if a few rows are far away."""
     faiss_metric = faiss.METRIC_L2
 
     def prepared(self, rows: NDArray[Any]) -> Floats:
@@ -217,7 +221,7 @@ class Euclidean:
         squares = lengths**2 + (lengths + np.sqrt(np.maximum(-scores, 0))) ** 2
         if not centred:
             squares = squares + 2 * lengths * np.linalg.norm(self.centre.astype(np.float64))
-        scale: NDArray[Any] = np.float32(5 * EPS) * squares
+        scale: NDArray[Any] = np.float32(5 * EPS) * squares + TINY
         return scale
 
     def lengths(self, queries: NDArray[Any]) -> Floats:
@@ -228,32 +232,24 @@ class Euclidean:
         rough: Bools = -scores < CANCELLED * tolerance
         return rough
 
-    def similarities(self, scores: Floats) -> Floats:
-        distances: Floats = np.sqrt(-scores)
+    def similarities(self, scores: NDArray[Any]) -> NDArray[Any]:
+        distances: NDArray[Any] = np.sqrt(-scores)
         return -distances
-
-    def exact_similarities(self, scores: Doubles) -> Doubles:
-        distances: Doubles = np.sqrt(-scores)
-        return -distances
-
-    def exact_scores(self, similarities: Doubles) -> Doubles:
-        return -(similarities**2)
 
     def centred(self, rows: Tensor) -> Tensor:
         return rows.to(torch.float64, copy=True).sub_(self._centre_on(rows))
 
-    def pair_scores(self, a: Doubles, b: Doubles) -> Doubles:
+    def pair_scores(self, a: Doubles, b: Doubles) -> tuple[Doubles, Doubles]:
         differences = a - b
         scores: Doubles = -np.einsum("ij,ij->i", differences, differences)
-        return scores
+        squares = (
+            np.einsum("ij,ij->i", rows, rows)
+            for rows in (np.subtract(a, self.centre, out=differences), b - self.centre)
+        )
+        return scores, self.tie_width(*squares)
 
     def block_scores(
-        self,
-        queries: Tensor,
-        query_squares: Tensor,
-        gallery: Tensor,
-        squares: Tensor,
-        same_point: float = 0.0,
+        self, queries: Tensor, query_squares: Tensor, gallery: Tensor, squares: Tensor
     ) -> Tensor:
         total = query_squares + squares
         scores = torch.addmm(total, queries, gallery.T, beta=-1, alpha=2)
@@ -261,7 +257,15 @@ class Euclidean:
         for start in range(0, len(row), PAIRS):
             q, x = row[start : start + PAIRS], column[start : start + PAIRS]
             scores[q, x] = -(queries[q] - gallery[x]).square().sum(1)
-        return scores.masked_fill_(scores > -same_point * total, 0.0)
+        return scores.clamp_(max=0)
+
+    def tie_width(self, query_squares: Any, squares: Any) -> Any:
+        return EQUAL * (query_squares + squares)
+
+    def widest_tie(self, query_square: float, distances: Doubles) -> Doubles:
+        """‖x‖ is at most ‖q‖ + distance."""
+        length: Doubles = np.sqrt(query_square) + np.sqrt(distances)
+        return EQUAL * (query_square + length**2)
 
     def _centre_on(self, like: Tensor) -> Tensor:
         return torch.from_numpy(self.centre).to(like.device, torch.float64)
@@ -272,7 +276,7 @@ def similarity_of(metric: MetricName, gallery: NDArray[Any]) -> Similarity:
     if metric == "cosine":
         return Cosine()
     some = gallery[:: max(1, len(gallery) // CENTRE_ROWS)]
-    return Euclidean(some.mean(0, dtype=np.float64).astype(np.float32))
+    return Euclidean(np.median(some.astype(np.float64), axis=0).astype(np.float32))
 
 
 def worst_error(error: NDArray[Any], scale: NDArray[Any]) -> float:
@@ -293,15 +297,16 @@ def safety_factor(worst: float) -> float:
 
 def unit(x: NDArray[Any]) -> Floats:
     """Return rows (N, D) scaled to length 1 in float32; a zero row stays zero."""
-    squares = np.einsum("ij,ij->i", x, x)
-    extreme = np.flatnonzero(
-        ~((squares > 1e-30) & (squares < 1e30))
-    )  # float32 loses these squares, though not the rows themselves
+    with np.errstate(over="ignore"):
+        squares = np.einsum("ij,ij->i", x, x)
     length = np.sqrt(squares)[:, None]
-    if len(extreme):
-        length = length.astype(np.float64)
-        length[extreme] = np.linalg.norm(x[extreme].astype(np.float64), axis=1, keepdims=True)
     normalised: Floats = np.divide(x, np.where(length > 0, length, 1)).astype(
         np.float32, copy=False
     )
+    extreme = np.flatnonzero(~((squares > 1e-30) & (squares < 1e30)))
+    if len(extreme):  # float32 loses these squares, though not the rows themselves
+        rows = x[extreme]
+        _, exponents = np.frexp(np.abs(rows).max(1, keepdims=True))
+        if exponents.any():
+            normalised[extreme] = unit(np.ldexp(rows, -exponents))
     return normalised

@@ -7,11 +7,12 @@ import faiss
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics.pairwise import cosine_similarity
 
 from bob.numerics.arrays import Floats, Ints
-from bob.numerics.search.neighbours import search
+from bob.numerics.search.neighbours import Neighbours, search, tied_with_last
 from bob.numerics.search.similarity import MetricName, Similarity, unit
-from tests.builders.search import HARD_FEATURES, hard_features, slow_similarities
+from tests.builders.search import HARD_FEATURES, hard_features, slow_scores, tie_groups
 
 METRICS: tuple[MetricName, ...] = ("cosine", "euclidean")
 DEVICES = ("cpu", "cpu:0")
@@ -34,10 +35,22 @@ def gaussians(n: int, queries: int, width: int) -> tuple[Floats, Floats]:
     return x[:n], x[n:]
 
 
-def ordered(similarities: Floats, k: int) -> Ints:
-    """Return the k best per row by similarity, then by index."""
-    index = np.broadcast_to(np.arange(similarities.shape[1]), similarities.shape)
-    return np.lexsort((index, -similarities))[:, :k]
+def slow_search(gallery: Floats, queries: Floats, k: int, metric: MetricName) -> Neighbours:
+    """Return the k best rows by float64 score, tied ones by index."""
+    index, tied = [], []
+    scores, widths = slow_scores(gallery, queries, metric)
+    for groups in map(tie_groups, scores, widths):
+        index.append([item for group in groups for item in sorted(group)])
+        tied.append([i < len(group) - 1 for group in groups for i in range(len(group))])
+    best = np.array(index)[:, :k]
+    similarity = np.take_along_axis(scores, best, 1)
+    similarity = similarity if metric == "cosine" else -np.sqrt(-similarity)
+    return Neighbours(similarity.astype(np.float32), best, np.array(tied)[:, :k])
+
+
+def assert_same(nearest: Neighbours, expected: Neighbours) -> None:
+    np.testing.assert_array_equal(nearest.index, expected.index)
+    np.testing.assert_array_equal(nearest.tied, expected.tied)
 
 
 def test_neighbours_by_hand() -> None:
@@ -79,13 +92,12 @@ def test_order_is_by_float64_similarity_then_by_index(
     """Half of the queries are gallery rows."""
     x = hard_features(kind)
     gallery, queries = x[:300], np.concatenate([x[:30], x[300:330]])
-    exact = slow_similarities(gallery, queries, metric).astype(np.float32)
-    expected = ordered(exact, k)
+    expected = slow_search(gallery, queries, k, metric)
     nearest = search(gallery, queries, k, device, metric)
-    np.testing.assert_array_equal(nearest.index, expected)
+    assert_same(nearest, expected)
     scale = 1 if metric == "cosine" else np.linalg.norm(x, axis=1).max()
     np.testing.assert_allclose(
-        nearest.similarity, np.take_along_axis(exact, expected, 1), rtol=1e-3, atol=1e-6 * scale
+        nearest.similarity, expected.similarity, rtol=1e-3, atol=1e-6 * scale
     )
 
 
@@ -97,15 +109,49 @@ def test_order_holds_where_float32_errs_most(device: str, metric: MetricName) ->
     """
     x = (np.random.default_rng(0).normal(size=(2100, 2048)) / np.arange(1, 2049)).astype(np.float32)
     gallery, queries = x[:2000], x[2000:]
-    expected = ordered(slow_similarities(gallery, queries, metric).astype(np.float32), 200)
-    np.testing.assert_array_equal(search(gallery, queries, 200, device, metric).index, expected)
+    nearest = search(gallery, queries, 200, device, metric)
+    assert_same(nearest, slow_search(gallery, queries, 200, metric))
 
 
-def test_rows_too_long_or_short_for_float32_squares_keep_their_direction() -> None:
+@pytest.mark.parametrize("metric", METRICS)
+def test_features_of_any_scale_have_the_same_neighbours(metric: MetricName) -> None:
+    """Powers of two change no digit; 2^-110 and 2^110 leave no squares in float32."""
     x = hard_features("plain")
-    usual = search(x, x, 10)
-    for scale in (1e-25, 1e25):
-        np.testing.assert_array_equal(search(x * np.float32(scale), x, 10).index, usual.index)
+    usual = search(x, x[:50], 10, metric=metric)
+    for exponent in (-110, -40, -3, 5, 40, 110):
+        scaled = np.ldexp(x, exponent)
+        nearest = search(scaled, scaled[:50], 10, metric=metric)
+        assert_same(nearest, usual)
+        unit_of_length = 0 if metric == "cosine" else exponent
+        np.testing.assert_array_equal(
+            nearest.similarity, np.ldexp(usual.similarity, unit_of_length)
+        )
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("device", DEVICES)
+def test_a_few_rows_far_away_leave_the_order_of_the_others(metric: MetricName, device: str) -> None:
+    """Three rows are 1e20 as long as the others, which then vanish in float32 squares."""
+    x = hard_features("plain")
+    x[[7, 100, 399]] *= np.float32(1e20)
+    assert_same(search(x, x[:60], 5, device, metric), slow_search(x, x[:60], 5, metric))
+
+
+def test_cosines_are_ordered_far_from_zero() -> None:
+    """With an offset of 1,000 standard deviations, cosines differ in the seventh digit, where
+    float32 has 16 values left. The order is that of scikit-learn's float64 cosines, up to ties.
+    """
+    rng = np.random.default_rng(0)
+    x = (rng.normal(size=(600, 64)) + 1000).astype(np.float32)
+    gallery, queries = x[:400], x[400:]
+    theirs = cosine_similarity(queries.astype(np.float64), gallery.astype(np.float64))
+    best = -np.sort(-theirs, axis=1)[:, :5]
+    nearest = search(gallery, queries, 5)
+    found = np.take_along_axis(theirs, nearest.index, 1)
+    np.testing.assert_allclose(found, best, rtol=0, atol=1e-13)
+    assert nearest.tied.mean() < 0.01
+    by_float32 = np.argsort(-theirs.astype(np.float32), axis=1, kind="stable")[:, :5]
+    assert (np.take_along_axis(theirs, by_float32, 1) < best - 1e-9).mean() > 0.2
 
 
 def test_float64_features_are_searched_as_they_are() -> None:
@@ -142,13 +188,36 @@ def test_faiss_and_torch_find_the_same_neighbours() -> None:
     np.testing.assert_allclose(with_faiss.similarity, with_torch.similarity, rtol=1e-5)
 
 
+@pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("copies", [3, 40])
-def test_equal_similarities_go_to_the_lower_index(copies: int) -> None:
-    """40 copies are more than the candidates beyond k."""
-    rng = np.random.default_rng(0)
-    x = rng.integers(-3, 4, (100, 4)).astype(np.float32)
-    x[60 : 60 + copies] = x[5] = (1, 2, 3, 4)
-    assert search(x, x[5:6], 3).index.tolist() == [[5, 60, 61]]
+def test_tied_rows_are_listed_by_index_and_marked(copies: int, metric: MetricName) -> None:
+    """40 copies are more than the candidates beyond k. Beyond three, rows 4 and 6 are as far from
+    row 5 in Euclidean distance.
+    """
+    x = np.zeros((100, 4), np.float32)
+    x[:, 0], x[:, 1] = 100, np.arange(100)
+    x[60 : 60 + copies] = x[5]
+    nearest = search(x, x[5:6], 3, metric=metric)
+    assert nearest.index.tolist() == [[5, 60, 61]] and nearest.tied.tolist() == [[True] * 3]
+    (rest,) = tied_with_last(x, x[5:6], nearest, metric)
+    assert rest.tolist() == [5, *range(60, 60 + copies)]
+    five = search(x, x[5:6], 5, metric=metric)
+    assert five.tied[0].tolist() == [
+        True,
+        True,
+        True,
+        copies == 40,
+        copies == 40 or metric == "euclidean",
+    ]
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_ties_among_some_rows_are_of_these_rows(metric: MetricName) -> None:
+    x = hard_features("forty rows, ten times each")
+    among = np.arange(0, 400, 2)  # each row five times, if at an even place
+    nearest = search(x, x[:40:2], 3, metric=metric, among=among)
+    for i, rest in enumerate(tied_with_last(x, x[:40:2], nearest, metric, among)):
+        assert rest.tolist() == list(range(2 * i, 400, 40))
 
 
 def test_a_zero_row_has_finite_similarities() -> None:

@@ -1,4 +1,4 @@
-"""Rankings against a full argsort: ties, chunks, excluded items, shortlists."""
+"""Rankings against a full sort in float64: ties, chunks, excluded items, shortlists."""
 
 import numpy as np
 import pytest
@@ -8,16 +8,17 @@ from bob.numerics.arrays import Floats
 from bob.numerics.search import distances
 from bob.numerics.search import rankings as module
 from bob.numerics.search.distances import ApproximateDistances, Gallery
-from bob.numerics.search.rankings import (
-    RankedPositives,
-    ranking_statistics,
-    rankings,
-    shortlists,
-    top_k_statistics,
-)
+from bob.numerics.search.rankings import RankedPositives, rankings, shortlists
 from bob.numerics.search.relevance import Labelled, Relevance, judged
 from bob.numerics.search.similarity import MetricName
-from tests.builders.search import near_ties, ranks_in_order
+from tests.builders.search import (
+    Places,
+    near_ties,
+    places_of,
+    places_of_ranks,
+    slow_places,
+    slow_scores,
+)
 
 METRICS: tuple[MetricName, ...] = ("cosine", "euclidean")
 CASES = [
@@ -26,9 +27,6 @@ CASES = [
         [(1, 2, 1), (5, 7, 2), (40, 60, 5), (33, 200, 40), (64, 300, 3)]
     )
 ]
-
-QueryRanks = list[tuple[list[int], int]]
-"""For each query the ranks of its positives, and how many positives it has."""
 
 
 def example(seed: int, q: int, g: int, labels: int) -> tuple[Floats, Floats, Labelled]:
@@ -45,50 +43,34 @@ def example(seed: int, q: int, g: int, labels: int) -> tuple[Floats, Floats, Lab
     return queries, gallery, Labelled(label, image, group)
 
 
-def slow_ranks(
-    queries: Floats, gallery: Floats, relevance: Relevance, metric: MetricName
-) -> QueryRanks:
-    """Return the ranks from float64 distances, rounded to float32, and a stable argsort."""
-    a, b = queries.astype(np.float64), gallery.astype(np.float64)
-    if metric == "cosine":
-        a, b = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (a, b))
-        far = -(a @ b.T)
-    else:
-        far = ((a[:, None] - b) ** 2).sum(2)
-    orders = np.argsort(far.astype(np.float32), axis=1, kind="stable")
-    return ranks_in_order(list(orders), *relevance.masks(np.arange(len(queries))))
+def expected_places(
+    queries: Floats, gallery: Floats, relevance: Relevance, metric: MetricName = "cosine"
+) -> list[Places]:
+    scores = slow_scores(gallery, queries, metric)
+    return slow_places(*scores, *relevance.masks(np.arange(len(queries))))
 
 
-def exact_ranks(
-    queries: Floats, gallery: Floats, relevance: Relevance, metric: MetricName
-) -> QueryRanks:
-    """Return the ranks from the distances that decide and a stable argsort."""
-    far = Gallery(gallery, metric, "cpu").exact(queries).values.numpy()
-    orders = np.argsort(far, axis=1, kind="stable")
-    return ranks_in_order(list(orders), *relevance.masks(np.arange(len(queries))))
-
-
-def by_query(ranked: list[RankedPositives]) -> QueryRanks:
+def by_query(ranked: list[RankedPositives]) -> list[Places]:
     return [
-        (chunk.rank[chunk.row == i].tolist(), int(n))
+        places
         for chunk in ranked
-        for i, n in enumerate(chunk.positives)
+        for places in places_of(chunk.row, chunk.rank, chunk.ties, len(chunk.query))
     ]
 
 
 def ranks_of(
     queries: Floats, gallery: Floats, relevance: Relevance, metric: MetricName = "cosine"
-) -> QueryRanks:
+) -> list[Places]:
     return by_query(rankings(queries, gallery, {"": relevance}, metric)[""])
 
 
 @pytest.mark.parametrize(("seed", "q", "g", "labels"), CASES)
 @pytest.mark.parametrize("metric", METRICS)
-def test_ranks_equal_those_of_a_full_argsort(
+def test_ranks_equal_those_of_a_full_sort(
     seed: int, q: int, g: int, labels: int, metric: MetricName
 ) -> None:
     arguments = example(seed, q, g, labels)
-    assert ranks_of(*arguments, metric) == slow_ranks(*arguments, metric)
+    assert ranks_of(*arguments, metric) == expected_places(*arguments, metric)
 
 
 def test_chunk_and_block_sizes_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,9 +89,13 @@ def test_shortlists_are_the_first_places_of_full_rankings(
     seed: int, q: int, g: int, labels: int, metric: MetricName
 ) -> None:
     queries, gallery, relevance = example(seed, q, g, labels)
-    full = ranks_of(queries, gallery, relevance, metric)
-    cut = by_query(shortlists(queries, gallery, {"": relevance}, metric, depth=5)[""])
-    assert cut == [([rank for rank in ranks if rank < 5], n) for ranks, n in full]
+    full = rankings(queries, gallery, {"": relevance}, metric)[""]
+    cut = shortlists(queries, gallery, {"": relevance}, metric, depth=5)[""]
+    assert by_query(cut) == [
+        [(rank, p, others) for rank, p, others in places if rank < 5] for places in by_query(full)
+    ]
+    counts = [np.concatenate([chunk.positives for chunk in chunks]) for chunks in (full, cut)]
+    np.testing.assert_array_equal(*counts)
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -122,7 +108,7 @@ def test_rows_that_float32_confuses_are_ranked_as_in_float64(
     rows = near_ties(seed, n, width, shift=3 if metric == "euclidean" else 0)
     label = np.random.default_rng(seed).integers(labels, size=n)
     relevance = Labelled((label, label), (np.arange(n), np.arange(n)))
-    assert ranks_of(rows, rows, relevance, metric) == exact_ranks(rows, rows, relevance, metric)
+    assert ranks_of(rows, rows, relevance, metric) == expected_places(rows, rows, relevance, metric)
 
 
 def test_an_error_beyond_the_measured_factor_is_noticed() -> None:
@@ -134,7 +120,7 @@ def test_an_error_beyond_the_measured_factor_is_noticed() -> None:
     label = rng.integers(20, size=2000)
     relevance = Labelled((label[:200], label))
     gallery = Gallery(rows, "cosine", "cpu")
-    expected = exact_ranks(rows[:200], rows, relevance, "cosine")
+    expected = expected_places(rows[:200], rows, relevance)
     approximate = gallery.approximate(rows[:200], gallery.buffer(200))
     assert isinstance(approximate, ApproximateDistances)
     wrong = rng.random((200, 2000)) < 0.1
@@ -142,9 +128,9 @@ def test_an_error_beyond_the_measured_factor_is_noticed() -> None:
     approximate.values += torch.from_numpy(error)
     before = approximate.factor
     masks = relevance.masks(np.arange(200))
-    row, rank = module._reliable_ranks(approximate, slice(0, 200), *masks) or ([], [])
+    found = module._reliable_ranks(approximate, slice(0, 200), *masks)
     assert approximate.factor > 8 * before
-    assert [rank[row == i].tolist() for i in range(200)] == [ranks for ranks, _ in expected]
+    assert places_of_ranks(found, 200) == expected
 
 
 def test_rows_too_long_or_short_for_float32_squares_are_ranked_in_float64() -> None:
@@ -155,21 +141,22 @@ def test_rows_too_long_or_short_for_float32_squares_are_ranked_in_float64() -> N
     label = rng.integers(4, size=60)
     relevance = Labelled((label, label))
     assert not Gallery(rows, "cosine", "cpu").float32_safe
-    assert ranks_of(rows, rows, relevance) == slow_ranks(rows, rows, relevance, "cosine")
+    assert ranks_of(rows, rows, relevance) == expected_places(rows, rows, relevance)
 
 
 @pytest.mark.parametrize("width", [24, 48, 64])
-def test_orthogonal_rows_of_whole_numbers_are_ranked_by_position(width: int) -> None:
-    """Cosines from integer products, which have no rounding, so that orthogonal rows tie at 0."""
+def test_orthogonal_rows_of_whole_numbers_are_tied(width: int) -> None:
+    """Squared cosines from integer products are exact fractions, so that ties are certain."""
     rows = np.random.default_rng(width).integers(-1, 2, (400, width))
     products = rows[:50] @ rows.T
     squares = (rows**2).sum(1)
-    far = (-products / np.sqrt(squares[:50, None] * squares)).astype(np.float32)
     assert (products == 0).sum() > 1000
     label = np.random.default_rng(0).integers(5, size=400)
     relevance = Labelled((label[:50], label))
-    orders = np.argsort(far, axis=1, kind="stable")
-    expected = ranks_in_order(list(orders), *relevance.masks(np.arange(50)))
+    fractions = np.sign(products) * products**2 / squares  # of one query: the order of the cosines
+    expected = slow_places(
+        fractions, np.full(fractions.shape, 1e-12), *relevance.masks(np.arange(50))
+    )
     features = rows.astype(np.float32)
     assert ranks_of(features[:50], features, relevance) == expected
 
@@ -178,26 +165,30 @@ def test_orthogonal_rows_of_whole_numbers_are_ranked_by_position(width: int) -> 
 def test_float64_features_are_ranked_as_they_are(metric: MetricName) -> None:
     queries, gallery, relevance = example(3, 30, 80, 4)
     wide = queries.astype(np.float64), gallery.astype(np.float64)
-    expected = slow_ranks(queries, gallery, relevance, metric)
+    expected = expected_places(queries, gallery, relevance, metric)
     assert by_query(rankings(*wide, {"": relevance}, metric)[""]) == expected
     assert np.array_equal(wide[0], queries) and np.array_equal(wide[1], gallery)
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_equal_features_are_ranked_by_position(metric: MetricName) -> None:
-    """All similarities are equal, so the ranking is 0, 1, 2, 3 without the query itself."""
+def test_equal_features_share_all_places(metric: MetricName) -> None:
+    """All similarities are equal, so that positives and others share places 0, 1 and 2; the query
+    itself has none.
+    """
     same = np.ones((4, 3), np.float32)
     label = np.array([0, 0, 1, 0])
     relevance = Labelled((label, label), (np.arange(4), np.arange(4)))
-    expected = [([0, 2], 2), ([0, 2], 2), ([], 0), ([0, 1], 2)]
+    expected = [[(0, 2, 1)], [(0, 2, 1)], [], [(0, 2, 1)]]
     assert ranks_of(same, same, relevance, metric) == expected
+    cut = shortlists(same, same, {"": relevance}, metric, depth=1)[""]
+    assert by_query(cut) == expected
 
 
 def test_a_zero_row_has_cosine_0() -> None:
     """The cosines of (2, 0) are 0, 1 and −1, so that rows 1 and 0 precede row 2."""
     gallery = np.array([[0, 0], [1, 0], [-1, 0]], np.float32)
     relevance = Labelled((np.array([0]), np.array([0, 1, 1])))
-    assert ranks_of(np.array([[2, 0]], np.float32), gallery, relevance) == [([1], 1)]
+    assert ranks_of(np.array([[2, 0]], np.float32), gallery, relevance) == [[(1, 1, 0)]]
 
 
 def test_definitions_of_relevance_share_a_ranking() -> None:
@@ -215,21 +206,7 @@ def test_definitions_of_relevance_share_a_ranking() -> None:
         name: by_query(chunks)
         for name, chunks in rankings(queries, gallery, relevances, "cosine").items()
     }
-    counts = {name: [len(ranks) for ranks, _ in queries_] for name, queries_ in ranked.items()}
+    counts = {name: [len(places) for places in queries_] for name, queries_ in ranked.items()}
     assert counts == {"medium": [6] * 8, "easy": [3] * 8, "hard": [3] * 8}
     for name, relevance in relevances.items():
-        assert ranked[name] == slow_ranks(queries, gallery, relevance, "cosine")
-
-
-def test_queries_without_positives_are_excluded_from_the_statistics() -> None:
-    """Three queries at 4, 5 and 6 with two, no and one positive; ranks 0 and 3 of the first, 2 of
-    the last.
-    """
-    ranked = [
-        RankedPositives(
-            np.array([4, 5, 6]), np.array([2, 0, 1]), np.array([0, 0, 2]), np.array([0, 3, 2])
-        )
-    ]
-    query, positives, first, *_ = ranking_statistics(ranked)
-    assert (query.tolist(), positives.tolist(), first.tolist()) == ([4, 6], [2, 1], [0, 2])
-    assert [len(values) for values in top_k_statistics(ranked, 2, full=True)] == [2] * 4
+        assert ranked[name] == expected_places(queries, gallery, relevance)

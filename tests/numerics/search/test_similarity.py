@@ -20,10 +20,10 @@ from tests.builders.search import hard_features
 METRICS: tuple[MetricName, ...] = ("cosine", "euclidean")
 
 
-def block(similarity: Similarity, queries: Floats, gallery: Floats, **options: float) -> np.ndarray:
+def block(similarity: Similarity, queries: Floats, gallery: Floats) -> np.ndarray:
     q, x = (similarity.centred(torch.from_numpy(rows)) for rows in (queries, gallery))
     squares = q.square().sum(1, keepdim=True), x.square().sum(1)
-    return similarity.block_scores(q, squares[0], x, squares[1], **options).numpy()
+    return similarity.block_scores(q, squares[0], x, squares[1]).numpy()
 
 
 def test_scores_by_hand() -> None:
@@ -34,7 +34,7 @@ def test_scores_by_hand() -> None:
     pairs = np.repeat(q, 3, axis=0).astype(np.float64), x.astype(np.float64)
     for metric, expected in (("cosine", [1, 0, 0]), ("euclidean", [-25, -50, -25])):
         similarity = similarity_of(metric, x)  # type: ignore[arg-type]
-        assert similarity.pair_scores(*pairs).tolist() == pytest.approx(expected)
+        assert similarity.pair_scores(*pairs)[0].tolist() == pytest.approx(expected)
         assert block(similarity, q, x)[0].tolist() == pytest.approx(expected)
 
 
@@ -50,20 +50,26 @@ def test_float64_scores_equal_scipy_s(kind: str) -> None:
     ):
         similarity = similarity_of(metric, gallery)  # type: ignore[arg-type]
         row, column = (index.ravel() for index in np.indices(expected.shape))
-        pairs = similarity.pair_scores(wide[0][row], wide[1][column]).reshape(expected.shape)
+        pairs, _ = similarity.pair_scores(wide[0][row], wide[1][column])
+        pairs = pairs.reshape(expected.shape)
         np.testing.assert_allclose(pairs, expected, rtol=1e-9, atol=1e-14)
         np.testing.assert_allclose(
             block(similarity, queries, gallery), expected, rtol=1e-9, atol=1e-14
         )
 
 
-def test_squared_distances_below_the_share_of_the_same_point_are_0() -> None:
-    """‖q − x‖² = 1e-8 of ‖q‖² + ‖x‖² = 4 around the centre 0, a share of 2.5e-9."""
-    gallery = np.array([[1, 1], [-1, -1], [1, 1.0001]], np.float32)
-    similarity = similarity_of("euclidean", gallery[:2])
-    exact = block(similarity, gallery[:1], gallery)
-    assert exact[0, 2] == pytest.approx(-1e-8, rel=1e-2)
-    assert block(similarity, gallery[:1], gallery, same_point=1e-8)[0].tolist() == [0, -8, 0]
+def test_squared_distances_are_tied_within_a_share_of_the_squared_lengths() -> None:
+    """Around the median (0, 0), ‖q‖² + ‖x‖² of the rows (1, 1), (−1, −1) and (3, 0) with (1, 1) is
+    4, 4 and 11.
+    """
+    gallery = np.array([[1, 1], [-1, -1], [3, 0], [0, 0], [-3, 0]], np.float32)
+    similarity = similarity_of("euclidean", gallery)
+    squares = (gallery**2).sum(1)
+    expected = 1e-13 * np.array([4, 4, 11])
+    np.testing.assert_allclose(similarity.tie_width(squares[0], squares[:3]), expected)
+    pairs = (rows.astype(np.float64) for rows in (gallery[[0, 0, 0]], gallery[:3]))
+    np.testing.assert_allclose(similarity.pair_scores(*pairs)[1], expected)
+    assert (similarity.widest_tie(2.0, np.array([0.0, 8.0, 5.0])) >= expected).all()
 
 
 @pytest.mark.parametrize("metric", METRICS)

@@ -1,0 +1,35 @@
+"""Caveats of a result: what a reader of its scores must know, as sentences.
+
+Terminal, tables and page mark a cell that has any, and show them in these words.
+"""
+
+MOST = 0.5
+"""Ties are ordinary below this share, and decide the score above it."""
+
+Caveats = tuple[str, ...]
+
+
+def not_converged(gap: float, tolerance: float, of: str) -> Caveats:
+    """Return a caveat where the solver of a probe stopped short of its tolerance."""
+    if gap <= tolerance:
+        return ()
+    return (
+        f"{of} did not converge: its objective is within {gap:.1e} of the optimum, where "
+        f"{tolerance:.0e} is required",
+    )
+
+
+def at_edge(name: str, value: float, grid: tuple[float, float], widened: bool) -> Caveats:
+    """Return a caveat where the best value of a grid from `grid[0]` to `grid[1]` is at its edge."""
+    if value not in grid:
+        return ()
+    side = "smallest" if value == grid[0] else "largest"
+    after = ", after it was widened" if widened else ""
+    return (
+        f"the best {name}, {value:.2g}, is the {side} of its grid{after}; others may be better",
+    )
+
+
+def mostly_tied(share: float, sentence: str) -> Caveats:
+    """Return a caveat that begins with a share, where this is the larger part."""
+    return (f"{100 * share:.0f} % {sentence}",) if share > MOST else ()
