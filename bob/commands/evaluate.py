@@ -1,6 +1,7 @@
 """`bob-bench evaluate`: files of precomputed features become records and a leaderboard."""
 
 import argparse
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -182,7 +183,8 @@ def _cells(
     NotApplicableError where the dataset can carry none of the tasks.
     """
     models = _models(arguments, registry, source)
-    for note in dict.fromkeys(note for model in models for note in model.examples.notes):
+    notes = [(*model.examples.dataset.notes, *model.examples.notes) for model in models]
+    for note in dict.fromkeys(itertools.chain.from_iterable(notes)):
         terminal.note(note)
     licence = source.spec.licence if source.spec else None
     cells: list[PrecomputedCell] = []

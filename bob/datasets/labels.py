@@ -8,7 +8,11 @@ import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from bob.datasets.split_names import plain_split_name
+from bob.errors import DatasetError
 
 _MISSING = frozenset(
     ("nan", "none", "null", "na", "n/a", "nil", "nat", "<na>", "#n/a", "?", "-1", "undefined")
@@ -59,6 +63,17 @@ def label_notes(counts: Mapping[str, int]) -> list[str]:
             f"{named}{more}"
         )
     return notes
+
+
+def decode_texts(values: NDArray[np.bytes_], where: str) -> NDArray[np.str_]:
+    """Return bytes (N,) in UTF-8 as text. DatasetError, beginning with `where`, for other bytes."""
+    try:
+        return np.char.decode(values, "utf-8")
+    except UnicodeDecodeError as error:
+        raise DatasetError(
+            f"{where}: bytes must be text in UTF-8; got {error.object!r}. Decode them before they "
+            "are saved, such as by np.char.decode(values, 'latin-1')."
+        ) from error
 
 
 def number_text(value: float) -> str | None:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bob.datasets.labels import decode_texts
 from bob.errors import DatasetError
 from bob.precomputed.messages import first_quoted, row_numbers
 
@@ -17,7 +18,9 @@ def as_text(where: str, values: NDArray[Any]) -> list[str]:
     """
     values = _flatten(where, values)
     if values.dtype.kind == "S":
-        values = np.char.decode(values, "utf-8")
+        values = decode_texts(values, where)
+    if values.dtype.kind == "O":
+        values = _without_nulls(where, values)
     if values.dtype.kind not in "iubU":
         raise DatasetError(f"{where}: must hold text or whole numbers; got {values.dtype}.")
     texts = [str(value) for value in values.tolist()]
@@ -28,6 +31,22 @@ def as_text(where: str, values: NDArray[Any]) -> list[str]:
     return texts
 
 
+def _without_nulls(where: str, values: NDArray[Any]) -> NDArray[Any]:
+    """Return an array of Python objects (N,) as text. DatasetError where some are null."""
+    items = values.tolist()
+    nulls = [i for i, value in enumerate(items) if value is None or value != value]
+    _refuse_missing(where, nulls, len(items))
+    return values.astype(str) if all(isinstance(value, str | int) for value in items) else values
+
+
+def _refuse_missing(where: str, missing: Sequence[int], count: int) -> None:
+    if missing:
+        raise DatasetError(
+            f"{where}: {len(missing):,} of {count:,} are missing (null or NaN): "
+            f"{row_numbers(missing)}. Fill them, or remove these rows."
+        )
+
+
 def as_labels(where: str, values: NDArray[Any], classes: Sequence[str] | None) -> list[str]:
     """Convert labels to N strings, as `as_text` does; floats that are whole numbers are accepted.
 
@@ -36,6 +55,7 @@ def as_labels(where: str, values: NDArray[Any], classes: Sequence[str] | None) -
     _refuse_one_hot(where, values)
     values = _flatten(where, values)
     if values.dtype.kind == "f":
+        _refuse_missing(where, np.flatnonzero(np.isnan(values)).tolist(), len(values))
         fractional = ~np.isfinite(values) | (values != np.round(values))
         if fractional.any():
             raise DatasetError(

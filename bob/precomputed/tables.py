@@ -66,7 +66,12 @@ def _columns(table: pd.DataFrame, features: list[str]) -> dict[str, Any]:
 
 
 def _column(column: "pd.Series[Any]") -> Any:
-    """Return a column as an array: text (N,), or lists of numbers (N, D)."""
+    """Return a column as an array: text (N,), or lists of numbers (N, D).
+
+    Nulls are None in an array of objects.
+    """
+    if column.isna().any() and column.dtype.kind not in "fc":
+        return column.astype(object).where(column.notna(), None).to_numpy()
     values = column.to_numpy()
     if values.dtype.kind != "O":
         return values

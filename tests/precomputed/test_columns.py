@@ -4,12 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from bob.errors import DatasetError
 from bob.precomputed.columns import read_feature_file
 from bob.precomputed.own_dataset import file_examples
-from tests.builders.feature_files import IDS, LABELS, SPLIT, X, Y, npz, read_file
+from tests.builders.feature_files import IDS, LABELS, SPLIT, X, Y, npz, parquet, read_file
 
 ALIASES = [
     ("x", "y"),
@@ -67,6 +68,39 @@ def with_nan(at: int) -> np.ndarray:
     x = X.copy()
     x[at] = np.nan
     return x
+
+
+@pytest.mark.parametrize("column", ["y", "groups"])
+@pytest.mark.parametrize(
+    "values", [["a", None] * 6, [1, None] * 6, [True, None] * 6, [np.nan, "b"] * 6]
+)
+def test_null_values_of_a_table_are_refused(column: str, values: list[Any], tmp_path: Path) -> None:
+    """A null is no class called None or nan."""
+    columns = {"y": Y, "ids": IDS, column: pd.array(values, dtype=object)}
+    parquet(tmp_path, x=X, **columns)
+    if values[:2] == [1, None] and column == "groups":
+        columns[column] = pd.array(values, dtype="Int64")
+        parquet(tmp_path, x=X, **columns)
+    missing = "rows 0, 2, 4" if values[1] == "b" else "rows 1, 3, 5"
+    with pytest.raises(DatasetError, match=rf"{column}: 6 of 12 are missing .*: {missing}"):
+        read_file(tmp_path / "f.parquet")
+
+
+def test_nulls_in_columns_that_are_not_read_are_no_matter(tmp_path: Path) -> None:
+    path = parquet(tmp_path, x=X, y=Y, ids=IDS, comment=pd.array(["x", None] * 6, dtype=object))
+    assert read_file(path).tables[0].y == LABELS
+
+
+def test_bytes_that_are_not_utf8_are_refused(tmp_path: Path) -> None:
+    path = npz(tmp_path, x=X[:2], y=np.array([b"caf\xe9", b"th\xe9"]))
+    with pytest.raises(DatasetError, match=r"y: bytes must be text in UTF-8; got b'caf.*latin-1"):
+        read_file(path)
+
+
+def test_labels_called_nan_are_noted(tmp_path: Path) -> None:
+    file = read_file(npz(tmp_path, x=X[:4], y=np.array(["a", "nan", "a", "nan"]), ids=IDS[:4]))
+    (note,) = file_examples(file, "mine").dataset.notes
+    assert note.startswith("2 images have the label 'nan', which looks like a missing value")
 
 
 OBJECTS = np.array([{"a": 1}, None], dtype=object)
@@ -141,7 +175,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "nan label": (
         changed(y=np.where(Y == 1, np.nan, Y)),
-        "labels must be whole numbers or text; got float64 with the value nan",
+        r"y: 4 of 12 are missing \(null or NaN\): rows 1, 4, 7, 10, counted from 0\. Fill them",
     ),
     "empty label": (
         changed(y=np.array(["", *LABELS[1:]])),

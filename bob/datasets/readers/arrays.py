@@ -27,7 +27,7 @@ from bob.datasets.content.sequences import (
     RowNames,
     concatenate,
 )
-from bob.datasets.labels import number_text
+from bob.datasets.labels import decode_texts, number_text
 from bob.datasets.listing import ImageListing
 from bob.datasets.split_names import ROLES
 from bob.errors import BobError, DatasetError, first_line
@@ -150,7 +150,7 @@ def class_labels(values: NDArray[Any], where: str) -> list[str]:
             )
         return [text for text in texts if text is not None]
     if values.dtype.kind == "S":
-        values = _decoded(values, where)
+        values = decode_texts(values, where)
     if values.dtype.kind not in "iubU":
         raise DatasetError(f"{where}: labels must be whole numbers or text; got {values.dtype}.")
     if values.dtype.kind != "U":
@@ -162,17 +162,6 @@ def class_labels(values: NDArray[Any], where: str) -> list[str]:
             f"{blank[0]}. Remove these images."
         )
     return names
-
-
-def _decoded(values: NDArray[Any], where: str) -> NDArray[Any]:
-    """Return bytes (N,) as text."""
-    try:
-        return np.char.decode(values, "utf-8")
-    except UnicodeDecodeError as error:
-        raise DatasetError(
-            f"{where}: labels must be text, or bytes in UTF-8; got {error.object!r}. Decode them "
-            "before they are saved, such as by np.char.decode(labels, 'latin-1')."
-        ) from error
 
 
 def _label_sets(values: NDArray[Any], where: str) -> list[list[str]]:

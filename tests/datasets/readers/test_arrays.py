@@ -138,7 +138,7 @@ WRONG_LABELS: list[tuple[Any, str]] = [
     ([0, 1, 1.7, 0, 1, 2], r"must be whole numbers or text; got float64 with the value .*1\.7"),
     (
         [b"caf\xe9", b"b", b"c", b"d", b"e", b"f"],
-        r"must be text, or bytes in UTF-8; got b'caf\\xe9'. Decode them .*'latin-1'",
+        r"bytes must be text in UTF-8; got b'caf\\xe9'. Decode them .*'latin-1'",
     ),
     (["a", "", "b", " ", "c", "d"], r"2 of 6 labels are empty, such as that of row 1"),
     ([1j] * 6, "must be whole numbers or text; got complex128"),
