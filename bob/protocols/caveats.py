@@ -4,7 +4,8 @@ Terminal, tables and page mark a cell that has any, and show them in these words
 """
 
 MOST = 0.5
-"""Ties are ordinary below this share, and decide the score above it."""
+"""Ties and queries without positives are ordinary below this share, and decide the score above
+it."""
 
 Caveats = tuple[str, ...]
 
@@ -33,3 +34,13 @@ def at_edge(name: str, value: float, grid: tuple[float, float], widened: bool) -
 def mostly_tied(share: float, sentence: str) -> Caveats:
     """Return a caveat that begins with a share, where this is the larger part."""
     return (f"{100 * share:.0f} % {sentence}",) if share > MOST else ()
+
+
+def few_queries(queries: int, without_positives: int) -> Caveats:
+    """Return a caveat where most queries have no positive, so that scores rest on the others."""
+    if without_positives <= MOST * queries:
+        return ()
+    return (
+        f"scores are those of {queries - without_positives:,} of {queries:,} queries; the others "
+        "have no positive in the gallery",
+    )

@@ -33,7 +33,7 @@ from bob.features.store import Features
 from bob.numerics.arrays import Floats
 from bob.numerics.search.relevance import Codes, Labelled, Relevance, codes, judged
 from bob.outcomes import RetrievalResults, TopKResults
-from bob.protocols.caveats import Caveats, mostly_tied
+from bob.protocols.caveats import Caveats, few_queries, mostly_tied
 from bob.protocols.classification import CLASS_KINDS, require_single_labels
 from bob.protocols.needs import FeatureNeed, Inputs, Needs, require_splits
 from bob.protocols.protocol import Protocol, Result, ResultPart
@@ -143,7 +143,9 @@ class Retrieval(Protocol[RetrievalSettings, RetrievalProblem]):
         ]
         ties = tied_share(ranked[headline])
         detail = {**_counts(ranked), "gallery": len(gallery), "tied_positives": ties, **whitened}
-        return Result(tuple(parts), detail, tie_caveats(ties))
+        empty = sum(int((chunk.positives == 0).sum()) for chunk in ranked[headline])
+        caveats = tie_caveats(ties) + few_queries(len(queries), empty)
+        return Result(tuple(parts), detail, caveats)
 
 
 def sides(settings: RetrievalSettings, dataset: Dataset) -> tuple[SplitName, SplitName]:

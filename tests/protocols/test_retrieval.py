@@ -397,6 +397,17 @@ def test_positives_may_share_a_group_or_an_attribute() -> None:
     assert by_object.detail["queries_without_positives"] == 2
 
 
+def test_few_queries_with_a_positive_are_a_caveat() -> None:
+    """Of seven images, two share a class; with one more pair, half of eight do."""
+    x = np.random.default_rng(0).normal(size=(8, 3)).astype(np.float32)
+    few = solve(leave_one_out(x[:7], np.array([0, 0, 1, 2, 3, 4, 5])), k=(1,))
+    assert few.caveats == (
+        "scores are those of 2 of 7 queries; the others have no positive in the gallery",
+    )
+    half = solve(leave_one_out(x, np.array([0, 0, 1, 1, 2, 3, 4, 5])), k=(1,))
+    assert half.caveats == ()
+
+
 def test_unreadable_images_are_not_in_the_gallery() -> None:
     splits = {"query": make_split("ab", [0, 1]), "gallery": make_split("cde", [0, 1, 1])}
     rows = {
