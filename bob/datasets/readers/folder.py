@@ -19,6 +19,7 @@ from bob.datasets.readers.tree import (
     EXTENSIONS_TEXT,
     Folder,
     outside_class_folders,
+    remedy,
     scan,
     visible,
 )
@@ -173,6 +174,8 @@ def _check_names(folder: Folder) -> None:
 
 def _explain_no_images(folder: Folder, others: Mapping[str, int]) -> str:
     where = f"class folder '{printable(str(folder.path))}' contains no images"
+    if hint := remedy(others):
+        return f"{where} but {tally(others)}.{hint}"
     if visible(others):
         return (
             f"{where} but {tally(others)}. Convert these to a supported format "

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from bob.datasets.listing import tally
-from bob.datasets.readers.tree import Folder, is_parquet, outside_class_folders
+from bob.datasets.readers.tree import Folder, is_parquet, outside_class_folders, remedy
 from bob.datasets.split_names import (
     ROLES,
     SplitChoice,
@@ -209,4 +209,4 @@ def _hint(root: Folder) -> str:
         table = min(tables)
         return f" If {table.name!r} lists the images, give '{table}' instead."
     counts = outside_class_folders(root)
-    return f" It holds: {tally(counts)}." if counts else ""
+    return f" It holds: {tally(counts)}.{remedy(root.others)}" if counts else ""

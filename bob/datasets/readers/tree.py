@@ -19,6 +19,16 @@ EXTENSIONS_TEXT = (
 )
 EXTENSIONS = frozenset(EXTENSIONS_TEXT.split())
 """Extensions, in lower case, of the formats in `images.FORMATS`."""
+_REMEDIES = {
+    (".tar",): "Tars of samples need an entry with `reader: webdataset` "
+    "(docs/reference/datasets.md).",
+    (".zip", ".gz", ".tgz", ".7z", ".rar"): "Unpack the archives first.",
+    (".arrow",): "Give the folder that `save_to_disk` wrote: it holds dataset_dict.json or "
+    "state.json.",
+    (".npz", ".npy"): "Arrays need an entry with `reader: medmnist` or `cifar_c` "
+    "(docs/reference/datasets.md).",
+}
+"""Extensions → what to do about files that hold images in another form."""
 HIDDEN = ("hidden", "hidden folders")
 """Kinds of files and folders whose names begin with a dot, or with macOS's `__MACOSX`."""
 
@@ -157,6 +167,14 @@ def _true(question: Callable[[], bool]) -> bool:
 def visible(counts: Mapping[str, int]) -> dict[str, int]:
     """Return the kinds of files that are not hidden."""
     return {kind: n for kind, n in counts.items() if kind not in HIDDEN}
+
+
+def remedy(counts: Mapping[str, int]) -> str:
+    """Return what to do about files that hold images in another form; empty for other files."""
+    for extensions, sentence in _REMEDIES.items():
+        if any(extension in counts for extension in extensions):
+            return f" {sentence}"
+    return ""
 
 
 def outside_class_folders(folder: Folder) -> Counter[str]:

@@ -332,6 +332,23 @@ def test_pipes_and_links_in_a_circle_do_not_stop_the_reader(root: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("data/0.tar", r"contains no images but \.tar \(1\)\. Tars .* `reader: webdataset`"),
+        ("0.tar", r"contains no class folders.* `reader: webdataset`"),
+        ("cat/all.zip", r"Unpack the archives first"),
+        ("x/data.arrow", r"Give the folder that `save_to_disk` wrote"),
+        ("x/y.npz", r"need an entry with `reader: medmnist`"),
+    ],
+)
+def test_images_in_another_form_name_what_to_write(name: str, message: str, root: Path) -> None:
+    (root / name).parent.mkdir(parents=True)
+    (root / name).write_bytes(b"x")
+    with pytest.raises(DatasetError, match=message):
+        opened(root)
+
+
 def test_tables_and_other_files_are_named_where_there_are_no_class_folders(root: Path) -> None:
     root.mkdir()
     (root / "photos.zip").write_bytes(b"x")
