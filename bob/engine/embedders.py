@@ -10,6 +10,8 @@ from bob.extraction.embedder import Embedder
 
 MEMORY_SHARE = 0.6
 """Share of the free memory that loaded backbones may take."""
+MIN_FREE_SHARE = 0.4
+"""Share of a graphics card's memory that probes find free."""
 COPIES = 2
 """Copies of the weights: the backbone's, and those that a compiled runtime holds."""
 WORKSPACE_MIB = 512
@@ -57,6 +59,13 @@ class EmbedderCache:
                 return
             if name not in keep:
                 self.drop(name)
+
+    def leave_room(self) -> None:
+        """Forget all embedders where they leave a graphics card little memory for probes."""
+        if self._device.startswith("cuda"):
+            free, total = torch.cuda.mem_get_info(self._device)
+            if free < MIN_FREE_SHARE * total:
+                self.clear()
 
     def clear(self) -> None:
         """Forget all embedders."""

@@ -1,10 +1,11 @@
-"""What carries out a plan. Results never depend on the engine."""
+"""What carries out units of work. Results never depend on the engine."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from concurrent.futures import Future
 from typing import Protocol
 
+from bob.engine.units import Done, Unit
 from bob.extraction.progress import ProgressListener
-from bob.plan import Plan
 from bob.records.record import Record
 
 
@@ -20,12 +21,22 @@ class EngineListener(ProgressListener, Protocol):
     def cell_ends(self, record: Record) -> None: ...
 
 
+class LostError(Exception):
+    """The process or machine that did a unit is gone; the unit may be done again elsewhere."""
+
+
 class Engine(Protocol):
-    """Carries out plans on some machines."""
+    """Processes that do units of work."""
 
-    def run(self, plan: Plan, listener: EngineListener) -> Iterator[Record]:
-        """Carry out a plan and yield the record of each cell as it is stored.
+    capacity: int
+    """Units to hand over at once."""
 
-        Every cell ends as a record. The iterator ends early for fail-fast, Ctrl-C or a full disk
-        only; the same plan then resumes at what is missing.
+    def submit(self, unit: Unit, listener: EngineListener) -> "Future[Done]":
+        """Begin a unit, or do it at once.
+
+        The future raises LostError where whoever did it is gone. Other errors of a unit's own work
+        are records, or reasons in the feature store.
         """
+
+    def close(self) -> None:
+        """Stop what is under way, and release processes and memory."""

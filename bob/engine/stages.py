@@ -16,8 +16,8 @@ def stages(plan: Plan, seconds_per_image: Mapping[str, float], workers: int = 1)
 
     Datasets with few images come first. The backbones of the first one are divided, so that the
     baselines and the fastest backbone are scored after seconds, where decoding the images twice
-    costs little. `seconds_per_image` is the time of each backbone's forward pass, `workers` the number
-    of decoding threads.
+    costs little. `seconds_per_image` is the time of each backbone's forward pass, and `workers` is
+    the number of decoding threads.
     """
     embedded: set[str] = set()
     for number, dataset in enumerate(_by_size(plan)):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bob.features.key import StoreKey
-from bob.features.leases import Lease
+from bob.io.leases import Lease
 from bob.features.sharding import span_images
 from bob.features.store import FeatureStore
 

@@ -19,7 +19,7 @@ from filelock import FileLock
 
 from bob.errors import ConfigError, StoreError
 from bob.features.key import StoreKey
-from bob.features.leases import LeaseObserver
+from bob.io.leases import LeaseObserver
 from bob.features.shard import load_shard
 from bob.features.store import FAILURE_FILE, KEY_FILE, LEASE_SUFFIX, FeatureStore
 from bob.io.files import TEMPORARY_PREFIX, disk_errors, write_atomically

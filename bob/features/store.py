@@ -1,7 +1,7 @@
 """The feature store: one folder per key, one file per shard, complete or absent, checked on read.
 
 Several processes and hosts may share a store. A process leases a span of images before it computes
-their shards (`bob.features.leases`). A backbone that failed leaves the reason beside its shards,
+their shards (`bob.io.leases`). A backbone that failed leaves the reason beside its shards,
 from which other processes learn why there are no features.
 """
 
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from bob.errors import StoreError
 from bob.features.key import FeatureKey, StatisticsKey, StoreKey
-from bob.features.leases import Lease, LeaseObserver
+from bob.io.leases import Lease, LeaseObserver
 from bob.features.shard import Arrays, Effort, Shard, encode_shard, load_shard
 from bob.io.files import TEMPORARY_PREFIX, disk_errors, write_atomically
 

@@ -2,7 +2,7 @@
 
 from bob.plan.keys import feature_key, result_key, text_key
 from bob.plan.plan import Cell, Forward, Pass, Plan, Skip, TextPass, Unscored, read_plan
-from bob.plan.planner import make_plan, make_workspace
+from bob.plan.planner import finished_record, make_plan, make_workspace
 from bob.plan.request import Machine, Places, Request, RunSettings
 from bob.plan.workspace import Workspace
 
@@ -20,6 +20,7 @@ __all__ = [
     "Unscored",
     "Workspace",
     "feature_key",
+    "finished_record",
     "make_plan",
     "make_workspace",
     "read_plan",

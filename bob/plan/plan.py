@@ -6,7 +6,7 @@ from its own weights and images, and refuses where they differ from the plan's.
 """
 
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, Literal
 
 from pydantic import Field, field_validator
@@ -187,6 +187,35 @@ class Plan(Closed):
         wanted = {digest for cell in self.cells for digest in cell.features}
         return self.model_copy(update=self._passes_for(wanted - set(embedded)))
 
+    def narrowed(
+        self,
+        passes: tuple[Pass, ...] = (),
+        texts: tuple[TextPass, ...] = (),
+        cells: tuple[Cell, ...] = (),
+    ) -> "Plan":
+        """Return a plan of some of the work, with the specs that it names and nothing else."""
+        backbones = {forward.backbone for whole in passes for forward in whole.forwards}
+        backbones |= {work.backbone for work in (*texts, *cells)}
+        tasks = {work.task for work in (*texts, *cells)}
+        names = dict.fromkeys(work.dataset for work in (*passes, *texts, *cells))
+        return Plan(
+            settings=self.settings,
+            backbones={name: self.backbones[name] for name in self.backbones if name in backbones},
+            tasks={name: self.tasks[name] for name in self.tasks if name in tasks},
+            datasets=with_referred({**self.datasets}, names),
+            passes=passes,
+            texts=texts,
+            cells=cells,
+        )
+
+    def stored_digests(self) -> Iterator[str]:
+        """Yield the digest of everything that the passes store."""
+        for whole in self.passes:
+            for forward in whole.forwards:
+                yield from forward.outputs.values()
+                yield from (statistics.digest for statistics in forward.statistics)
+        yield from (texts.digest for texts in self.texts)
+
     def _of_cells(self, cells: tuple[Cell, ...]) -> "Plan":
         wanted = {digest for cell in cells for digest in cell.features}
         return self.model_copy(update={"cells": cells, **self._passes_for(wanted)})
@@ -202,6 +231,16 @@ class Plan(Closed):
             "passes": tuple(passes),
             "texts": tuple(text for text in self.texts if text.digest in wanted),
         }
+
+
+def with_referred(specs: Mapping[str, DatasetSpec], names: Iterable[str]) -> dict[str, DatasetSpec]:
+    """Return the specs of some datasets, and of those to which their shifts refer."""
+    wanted = dict.fromkeys(names)
+    for name in list(wanted):
+        if name in specs:
+            shifts = specs[name].shifts.values()
+            wanted |= dict.fromkeys(shift.dataset for shift in shifts if shift.dataset)
+    return {name: specs[name] for name in wanted if name in specs}
 
 
 def _narrowed(forward: Forward, wanted: set[str]) -> Forward | None:

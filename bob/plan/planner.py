@@ -12,7 +12,6 @@ from bob.errors import (
     UnavailableError,
 )
 from bob.io.digest import digest
-from bob.metrics.score_ranges import score_problem
 from bob.plan.keys import result_key
 from bob.plan.plan import (
     Cell,
@@ -23,10 +22,12 @@ from bob.plan.plan import (
     StatisticsOutput,
     TextPass,
     Unscored,
+    with_referred,
 )
-from bob.plan.request import Request
+from bob.plan.request import Request, RunSettings
 from bob.plan.workspace import Workspace
 from bob.protocols import Need, Needs, StatisticsNeed, TextNeed
+from bob.records.record import Record
 from bob.records.store import RecordStore
 from bob.specs import BackboneSpec, DatasetSpec, TaskSpec
 from bob.specs.yaml import plain
@@ -200,25 +201,25 @@ class _Planner:
         )
 
     def _is_done(self, cell: Cell) -> bool:
-        """Whether the cell has a record, of all images unless unreadable ones may be left out."""
-        if self.request.settings.fresh:
-            return False
-        record = self.records.find(cell.task, cell.dataset, cell.backbone, cell.key)
-        if record is None or record.status != "ok" or score_problem(record):
-            return False
-        bad = record.dataset is not None and bool(record.dataset.bad_images)
-        return self.request.settings.skip_bad or not bad
+        settings = self.request.settings
+        return not settings.fresh and finished_record(self.records, cell, settings) is not None
 
     def _datasets(self) -> dict[str, DatasetSpec]:
         """Return the specs of the cells' datasets and of those to which their shifts refer."""
-        specs = self.workspace.specs
         cells = (*self.cells, *self.done, *(u.cell for u in (*self.failed, *self.not_applicable)))
-        names = dict.fromkeys(cell.dataset for cell in cells)
-        for name in list(names):
-            names |= dict.fromkeys(
-                shift.dataset for shift in specs[name].shifts.values() if shift.dataset
-            )
-        return {name: specs[name] for name in names if name in specs}
+        return with_referred(self.workspace.specs, dict.fromkeys(cell.dataset for cell in cells))
+
+
+def finished_record(records: RecordStore, cell: Cell, settings: RunSettings) -> Record | None:
+    """Return the record of a scored cell.
+
+    It is of all images, unless unreadable ones may be left out.
+    """
+    record = records.find(cell.task, cell.dataset, cell.backbone, cell.key)
+    if record is None or record.status != "ok":
+        return None
+    bad = record.dataset is not None and bool(record.dataset.bad_images)
+    return record if settings.skip_bad or not bad else None
 
 
 def _unscored_cell(task: TaskSpec, dataset: DatasetSpec, backbone: BackboneSpec) -> Cell:

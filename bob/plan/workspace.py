@@ -41,7 +41,7 @@ class Workspace:
     ) -> None:
         """Prepare to open `datasets`, among them those that others refer to in their shifts."""
         self.places, self.settings, self.machine = places, settings, machine
-        self.specs = datasets
+        self.specs = dict(datasets)
         self._cards: dict[BackboneSpec, Card | BackboneError] = {}
         self._datasets: dict[str, Dataset] = {}
         self._splits: dict[tuple[str, ImageSet], Split] = {}
@@ -72,6 +72,14 @@ class Workspace:
         if self.settings.preprocessing == "fast":
             return made.model_copy(update={"geometry": made.geometry | {"preprocessing": "fast"}})
         return made
+
+    def add_datasets(self, specs: Mapping[str, DatasetSpec]) -> None:
+        """Make further datasets available; one of the same name and another spec is replaced."""
+        for name, spec in specs.items():
+            if self.specs.get(name) != spec:
+                self._datasets.pop(name, None)
+                self._splits = {key: s for key, s in self._splits.items() if key[0] != name}
+            self.specs[name] = spec
 
     def dataset(self, name: str) -> Dataset:
         """Open a dataset, cut to the limit where there is one."""

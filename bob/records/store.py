@@ -51,6 +51,11 @@ class RecordStore:
     def root(self) -> Path:
         return self.results / "records"
 
+    def lease_path(self, dataset: str, backbone: str) -> Path:
+        """Return the file of the lease under which the cells of a backbone are scored."""
+        name = f"{_path_part(dataset)}.{_path_part(backbone)}.lease"
+        return self.results / ".leases" / name
+
     def find(self, task: str, dataset: str, backbone: str, key: str) -> Record | None:
         """Return the record with this key; None if it or its arrays are missing or damaged."""
         try:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from bob.engine.conductor import conduct
 from bob.engine.local import LocalEngine
 from bob.plan import Plan, Workspace
 
@@ -24,5 +25,5 @@ class Silent:
 def run(plan: Plan, workspace: Workspace) -> Silent:
     """Carry out a plan and return what was counted."""
     listener = Silent()
-    list(LocalEngine(workspace).run(plan, listener))
+    list(conduct(plan, workspace, LocalEngine(workspace), listener))
     return listener

@@ -53,7 +53,7 @@ def test_a_repeated_command_computes_nothing_and_opens_no_image(bob, photos, tmp
 
     monkeypatch.setattr("bob.extraction.blocks.decode", refuse)
     monkeypatch.setattr("bob.datasets.content.digests.read_file", refuse)
-    monkeypatch.setattr("bob.engine.worker.load_planned", refuse)
+    monkeypatch.setattr("bob.engine.embedding.load_planned", refuse)
     code, out, _ = bob(*command)
     assert code == OK
     assert "0 cells to do, 4 done" in out
@@ -85,7 +85,7 @@ def test_a_run_ends_with_the_tables_of_the_leaderboard(bob, photos, tmp_path):
 def test_another_task_uses_the_stored_features(bob, photos, monkeypatch):
     bob("run", "--data", photos, "--backbones", BASELINES, "--tasks", "knn")
     monkeypatch.setattr(
-        "bob.engine.worker.load_planned",
+        "bob.engine.embedding.load_planned",
         lambda *_, **__: pytest.fail("features were extracted again"),
     )
     code, out, _ = bob("run", "--data", photos, "--backbones", BASELINES, "--tasks", "linear")
@@ -498,11 +498,11 @@ def test_fail_fast_stops_at_the_first_failure(bob, tmp_path, photos, monkeypatch
 
 
 def test_an_interrupted_run_can_be_resumed(bob, photos, monkeypatch):
-    from bob.engine.worker import Worker
+    from bob.engine.scoring import Scoring
     from bob.errors import INTERRUPTED
 
     command = ("run", "--data", photos, "--backbones", BASELINES, "--tasks", "knn")
-    real, done = Worker.do_cell, []
+    real, done = Scoring.record_of, []
 
     def interrupted(*arguments):
         if done:
@@ -510,7 +510,7 @@ def test_an_interrupted_run_can_be_resumed(bob, photos, monkeypatch):
         done.append(1)
         return real(*arguments)
 
-    monkeypatch.setattr(Worker, "do_cell", interrupted)
+    monkeypatch.setattr(Scoring, "record_of", interrupted)
     code, _, err = bob(*command)
     assert code == INTERRUPTED and "run the same command again to resume" in err
     monkeypatch.undo()

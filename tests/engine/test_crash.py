@@ -1,4 +1,4 @@
-"""A run killed at any of its changes on the disk, and then run to its end, ends in the same leaderboard as a run that nobody disturbed."""
+"""A run killed at any change on the disk, and then run to its end, ends as if undisturbed."""
 
 import os
 import subprocess
@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bob.leaderboard.render.tidy_table import MACHINE
+from bob.leaderboards.render.tidy_table import MACHINE
 from tests.builders.photos import BASELINES, make_photos
 
 KILLS = 20
@@ -97,7 +97,8 @@ def test_two_processes_at_once_give_the_leaderboard_of_one(words, tmp_path):
 
 INTERRUPTED = """
 import os, signal, sys
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts its background jobs deaf to it, and what they start inherits that
+# A shell starts its background jobs deaf to it, and what they start inherits that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from bob.cli import main
 from tests.builders.killed_runs import at_change
 at_change(sys.argv[1], int(sys.argv[2]), lambda: os.kill(os.getpid(), signal.SIGINT))

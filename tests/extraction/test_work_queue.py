@@ -18,10 +18,10 @@ import pytest
 from bob.errors import StoreError
 from bob.extraction import work_queue
 from bob.extraction.work_queue import SpanQueue
-from bob.features import leases
-from bob.features.leases import STALE_SECONDS, LeaseObserver
 from bob.features.sharding import SPAN_IMAGES
 from bob.features.store import FeatureStore
+from bob.io import leases
+from bob.io.leases import STALE_SECONDS, LeaseObserver
 from bob.io.processes import this_process
 from tests.builders.features import KEY as SMALL_KEY
 from tests.builders.features import shard

@@ -5,60 +5,39 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from bob.backbones.backbone import Backbone
-from bob.engine import worker as worker_module
-from bob.engine.worker import Worker
+from bob.engine import embedding as embedding_module
+from bob.engine.embedders import EmbedderCache
+from bob.engine.embedding import Embedding
+from bob.engine.scoring import Scoring
 from bob.errors import ConfigError, DatasetError, PlanMismatchError
 from bob.extraction import embedder as embedder_module
 from bob.plan import (
     Machine,
     Places,
     Request,
-    RunSettings,
     Workspace,
     make_plan,
     make_workspace,
     read_plan,
 )
-from bob.registry import Selected, load_registry
-from bob.specs import GRID, DatasetSpec, FolderSource, Output
-from tests.builders.photos import make_photos
+from bob.registry import Selected
+from bob.specs import GRID, Output
 from tests.builders.planned_runs import Silent, run
+from tests.builders.plans import BACKBONES, REGISTRY, make_request
 
-REGISTRY = load_registry()
-BACKBONES = ("raw_pixels", "channel_statistics", "random_convolution")
 TASKS = ("knn", "linear", "resize_normalise")
 
 
 @pytest.fixture
 def request_of(tmp_path: Path) -> Callable[..., Request]:
     """Make requests over two small folders of images."""
-    folders = {
-        name: make_photos(tmp_path / name, per_class=per_class)
-        for name, per_class in (("first", 10), ("second", 8))
-    }
-    entries = {
-        name: DatasetSpec(name=name, source=FolderSource(reader="folder", path=str(folder)))
-        for name, folder in folders.items()
-    }
-
-    def make(*tasks: str, backbones: tuple[str, ...] = BACKBONES, **settings: object) -> Request:
-        datasets = [Selected(spec, exact=True) for spec in entries.values()]
-        return Request(
-            backbones=[Selected(REGISTRY.backbones[name], exact=True) for name in backbones],
-            tasks=[REGISTRY.tasks[name] for name in tasks],
-            datasets=dict.fromkeys(tasks, datasets),
-            entries=entries,
-            places=Places(tmp_path / "cache", tmp_path / "results"),
-            settings=RunSettings.model_validate(settings),
-            machine=Machine(offline=True),
-        )
-
-    return make
+    return partial(make_request, tmp_path)
 
 
 def test_a_plan_round_trips_as_json(request_of):
@@ -128,13 +107,13 @@ def test_a_backbone_is_loaded_once_for_all_passes(request_of, monkeypatch):
     request = request_of("knn", backbones=("raw_pixels", "channel_statistics"))
     make_plan(request)  # makes the cards
     workspace, loaded = make_workspace(request), []
-    real = worker_module.load_planned
+    real = embedding_module.load_planned
 
     def load(spec, *where, offline):
         loaded.append(spec.name)
         return real(spec, *where, offline=offline)
 
-    monkeypatch.setattr(worker_module, "load_planned", load)
+    monkeypatch.setattr(embedding_module, "load_planned", load)
     plan = make_plan(request, workspace)
     assert len(plan.passes) == 4
     run(plan, workspace)
@@ -243,7 +222,8 @@ def test_other_weights_than_planned_are_refused(request_of):
     records, _ = request.places.records().read_all()
     assert {record.status for record in records} == {"failed"}
     with pytest.raises(PlanMismatchError, match="other weights, images or library versions"):
-        Worker(stale, workspace)._targets(plan.passes[0], plan.passes[0].forwards[0])
+        embedding = Embedding(stale, workspace, EmbedderCache("cpu"), {})
+        embedding._targets(plan.passes[0], plan.passes[0].forwards[0])
 
 
 def test_a_failing_backbone_leaves_its_reason_in_the_store(request_of, monkeypatch):
@@ -260,10 +240,10 @@ def test_a_failing_backbone_leaves_its_reason_in_the_store(request_of, monkeypat
     monkeypatch.setattr(Backbone, "forward", fail)
     first = Workspace(request.places, plan.settings, request.machine, plan.datasets)
     for one in plan.passes:
-        Worker(plan, first).do_pass(one, Silent())
+        Embedding(plan, first, EmbedderCache("cpu"), {}).do_pass(one, Silent())
     monkeypatch.undo()
-    second = Worker(plan, Workspace(request.places, plan.settings, request.machine, plan.datasets))
-    records = [second.do_cell(cell)[0] for cell in plan.cells]
+    again = Workspace(request.places, plan.settings, request.machine, plan.datasets)
+    records = [Scoring(plan, again).record_of(cell)[0] for cell in plan.cells]
     reasons = {r.backbone_name: (r.status, r.reason) for r in records}
     assert reasons["channel_statistics"] == ("ok", None)
     assert reasons["raw_pixels"][0] == "failed" and "no luck" in str(reasons["raw_pixels"][1])

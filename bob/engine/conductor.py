@@ -1,0 +1,167 @@
+"""Carries out a plan on any engine: order, attempts, lost machines, and an early end."""
+
+import contextlib
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+
+from bob.engine.embedding import digests_of
+from bob.engine.engine import Engine, EngineListener, LostError
+from bob.engine.scoring import Scoring
+from bob.engine.units import Done, Unit, units
+from bob.errors import BobError
+from bob.features.inventory import in_use
+from bob.plan import Plan, Workspace
+from bob.records.record import Record
+
+ATTEMPTS = 3
+"""How often a unit is begun whose machine is lost each time."""
+POLL_SECONDS = 0.5
+"""Interval at which cells are asked for again that another process is scoring."""
+
+
+def conduct(
+    plan: Plan,
+    workspace: Workspace,
+    engine: Engine,
+    listener: EngineListener,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Iterator[Record]:
+    """Carry out a plan and yield the record of each cell as it is stored.
+
+    Every cell ends as a record. The iterator ends early for fail-fast, Ctrl-C or a full disk only;
+    the same plan then resumes at what is missing.
+    """
+    root = workspace.places.features().root
+    with in_use(root, {digest for cell in plan.cells for digest in cell.features}):
+        try:
+            yield from _Conductor(plan, workspace, engine, listener, sleep).run()
+        finally:
+            engine.close()
+
+
+class _Conductor:
+    """One run of one plan."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        workspace: Workspace,
+        engine: Engine,
+        listener: EngineListener,
+        sleep: Callable[[float], None],
+    ) -> None:
+        self.plan, self.workspace, self.engine = plan, workspace, engine
+        self.listener, self.sleep = listener, sleep
+        self.records, self.store = workspace.places.records(), workspace.places.features()
+        self.waiting: deque[Unit] = deque()
+        self.running: dict[Future[Done], Unit] = {}
+        self.attempts: Counter[str] = Counter()
+        self.missing: Counter[str] = Counter()
+        """Digest → units under way or waiting that store it."""
+        self.recorded: set[str] = set()
+        """Keys of cells whose record was yielded."""
+
+    def run(self) -> Iterator[Record]:
+        fail_fast = self.workspace.machine.fail_fast
+        for record in self._run():
+            yield record
+            if fail_fast and record.status == "failed":
+                return
+
+    def _run(self) -> Iterator[Record]:
+        self._store_not_applicable()
+        for unscored in self.plan.failed:
+            record = Scoring(self.plan, self.workspace).unscored(
+                unscored.cell, "failed", unscored.reason
+            )
+            self.records.write(record, {})
+            yield record
+        workers = self.workspace.machine.workers
+        self.waiting.extend(units(self.plan, self._seconds_per_image(), workers))
+        for unit in self.waiting:
+            self.missing.update(unit.provides)
+        while self.waiting or self.running:
+            self._submit_ready()
+            finished, _ = wait(self.running, return_when=FIRST_COMPLETED)
+            deferred = 0
+            for future in finished:
+                unit = self.running.pop(future)
+                done = self._result(unit, future)
+                if done is not None:
+                    deferred += done.deferred
+                    yield from self._accept(unit, done)
+            if deferred == len(finished) and not self.running:
+                self.sleep(POLL_SECONDS)
+
+    def _submit_ready(self) -> None:
+        """Hand over units, in order, whose features are stored."""
+        while len(self.running) < self.engine.capacity:
+            ready = (i for i, unit in enumerate(self.waiting) if self._is_ready(unit))
+            position = next(ready, None)
+            if position is None:
+                return
+            unit = self.waiting[position]
+            del self.waiting[position]
+            self.running[self.engine.submit(unit, self.listener)] = unit
+
+    def _is_ready(self, unit: Unit) -> bool:
+        return not any(self.missing[digest] for digest in unit.requires)
+
+    def _result(self, unit: Unit, future: "Future[Done]") -> Done | None:
+        """Return what was done; None where the unit is begun again."""
+        try:
+            return future.result()
+        except LostError as error:
+            self.attempts[unit.id] += 1
+            if self.attempts[unit.id] < ATTEMPTS:
+                self.waiting.appendleft(unit)
+                return None
+            return self._give_up(unit, f"its machine was lost {ATTEMPTS} times ({error})")
+
+    def _give_up(self, unit: Unit, reason: str) -> Done:
+        """Leave the reason where the cells look for it, or fail the cells."""
+        for whole in unit.plan.passes:
+            for forward in whole.forwards:
+                for digest in digests_of(forward):
+                    self.store.record_failure(digest, reason)
+        for texts in unit.plan.texts:
+            self.store.record_failure(texts.digest, reason)
+        scoring, records = Scoring(unit.plan, self.workspace), []
+        for cell in unit.plan.cells:
+            record = scoring.unscored(cell, "failed", reason)
+            self.records.write(record, {})
+            self.listener.cell_ends(record)
+            records.append(record)
+        return Done(records=tuple(records))
+
+    def _accept(self, unit: Unit, done: Done) -> Iterator[Record]:
+        """Yield new records; what was deferred waits for its turn."""
+        if done.deferred:
+            self.waiting.append(unit)
+            return
+        self.missing.subtract(unit.provides)
+        for record in done.records:
+            if record.key not in self.recorded:
+                self.recorded.add(record.key)
+                yield record
+
+    def _seconds_per_image(self) -> dict[str, float]:
+        """Return the time of each backbone's forward pass, as its card states it."""
+        seconds = {}
+        for name in dict.fromkeys(cell.backbone for cell in self.plan.cells):
+            with contextlib.suppress(BobError):  # its cells say so
+                card = self.workspace.card(self.plan.backbones[name])
+                seconds[name] = card.seconds_per_image
+        return seconds
+
+    def _store_not_applicable(self) -> None:
+        """Store why cells are not applicable, once."""
+        for unscored in self.plan.not_applicable:
+            cell = unscored.cell
+            known = self.records.find(cell.task, cell.dataset, cell.backbone, cell.key)
+            if known is None or known.reason != unscored.reason:
+                scoring = Scoring(self.plan, self.workspace)
+                record = scoring.unscored(cell, "not_applicable", unscored.reason)
+                self.records.write(record, {})

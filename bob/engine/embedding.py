@@ -1,0 +1,249 @@
+"""The passes of a plan, carried out in this process.
+
+Datasets are opened by name and keys made from the weights and images that are here. Where a key
+differs from the plan's, the plan was made for other inputs, and the work is refused. What a pass
+learns, a backbone that fails or images that cannot be read, reaches the cells through the store.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from bob.backbones.backbone import Backbone
+from bob.backbones.card import load_planned, require_planned_text
+from bob.backbones.fold_batchnorm import fold_batchnorm
+from bob.datasets.image_sets import ImageSet
+from bob.engine.embedders import EmbedderCache, needed_mib
+from bob.engine.engine import EngineListener
+from bob.errors import BobError, PlanMismatchError
+from bob.extraction.accumulators import AccumulatorSpec
+from bob.extraction.embedder import Embedder
+from bob.extraction.passes import Member, Target, run_pass
+from bob.extraction.texts import store_texts
+from bob.features.inventory import Description, describe
+from bob.features.key import FeatureKey, StoreKey
+from bob.features.store import FeatureStore
+from bob.plan import Forward, Pass, Plan, TextPass, Workspace
+from bob.protocols import StatisticsNeed, TextNeed
+from bob.specs import BackboneSpec, Output
+
+
+@dataclass(eq=False)
+class Embedding:
+    """Stores the features of a plan's passes."""
+
+    plan: Plan
+    workspace: Workspace
+    embedders: EmbedderCache
+    expected_images: Mapping[str, int]
+    """Images that each forward pass embeds in the whole run, by its name in the plan."""
+
+    def __post_init__(self) -> None:
+        self.store: FeatureStore = self.workspace.places.features()
+
+    def do_pass(self, whole: Pass, listener: EngineListener) -> None:
+        """Store the missing features of a pass; what fails leaves its reason in the store."""
+        try:
+            split = self.workspace.full_split(whole.dataset, whole.image_set())[1]
+            require_planned(
+                f"the images of {whole.split}", whole.fingerprint, split.images_fingerprint
+            )
+        except BobError as error:
+            self._fail(whole.forwards, str(error))
+            return
+        for forwards in self._fitting(whole):
+            self._do_forwards(whole, forwards, listener)
+
+    def _do_forwards(
+        self, whole: Pass, forwards: Sequence[Forward], listener: EngineListener
+    ) -> None:
+        """Decode the images once for some forwards."""
+        where = f"dataset {whole.dataset!r}, {whole.split}"
+        members: dict[Member, Forward] = {}
+        names = [forward.backbone for forward in forwards]
+        for forward in forwards:
+            self._clear_failures(forward)
+            try:
+                members[self._member(whole, forward, names)] = forward
+            except BobError as error:
+                self._fail([forward], str(error))
+        listener.pass_begins(
+            whole.dataset, whole.split, whole.count, [member.name for member in members]
+        )
+        try:
+            run_pass(
+                self.workspace.full_split(whole.dataset, whole.image_set())[1],
+                list(members),
+                self.store,
+                listener,
+                workers=self.workspace.machine.workers,
+                skip_bad=self.plan.settings.skip_bad,
+            )
+        except BobError as error:
+            self._fail(members.values(), f"{where}: {error}")
+        except Exception as error:  # a reader's own code can raise anything
+            self._fail(members.values(), f"{where}: {type(error).__name__}: {error}")
+        finally:
+            listener.pass_ends()
+        for member, forward in members.items():
+            if member.failure:
+                self._fail([forward], member.failure)
+                self.embedders.drop(forward.backbone)
+
+    def do_texts(self, texts: TextPass) -> None:
+        """Store the missing embeddings of a task's texts."""
+        spec = self.plan.backbones[texts.backbone]
+        try:
+            need = next(
+                need
+                for need in self.workspace.needs(self.plan.tasks[texts.task], texts.dataset, spec)
+                if isinstance(need, TextNeed)
+            )
+            key = self.workspace.key(texts.dataset, need)
+            require_planned("the texts", texts.digest, key.digest())
+            assert isinstance(key, FeatureKey)
+            if self.store.missing(key):
+                self.store.clear_failure(texts.digest)
+                embedder = self.embedders.loaded(texts.backbone)
+                backbone = embedder.backbone if embedder else self._load(need.backbone)
+                require_planned_text(backbone, self.workspace.card(need.backbone))
+                store_texts(self.store, key, backbone, need.texts)
+        except BobError as error:
+            self.store.record_failure(texts.digest, str(error))
+        except Exception as error:  # a text tower's own code
+            kind = type(error).__name__
+            self.store.record_failure(
+                texts.digest,
+                f"backbone {spec.name!r}: failed while embedding text: {kind}: {error}",
+            )
+
+    def forget(self, whole: Pass) -> None:
+        """Remove the stored features of a pass."""
+        for forward in whole.forwards:
+            for target in self._targets(whole, forward):
+                self.store.forget(target.key)
+
+    def _fitting(self, whole: Pass) -> Iterator[list[Forward]]:
+        """Yield the forwards that lack features, as many at a time as fit in memory."""
+        available_mib = self.embedders.available_mib()
+        group: list[Forward] = []
+        used_mib = 0.0
+        for forward in whole.forwards:
+            try:
+                if not any(
+                    self.store.missing(target.key) for target in self._targets(whole, forward)
+                ):
+                    continue
+                card = self.workspace.card(self.plan.backbones[forward.backbone])
+            except BobError as error:
+                self._fail([forward], str(error))
+                continue
+            needed = needed_mib(card.weights_mib)
+            if group and used_mib + needed > available_mib:
+                yield group
+                group, used_mib = [], 0.0
+            group.append(forward)
+            used_mib += needed
+        if group:
+            yield group
+
+    def _member(self, whole: Pass, forward: Forward, together: Collection[str]) -> Member:
+        """Return a backbone of a pass in which the forwards `together` take part."""
+        spec = self.plan.backbones[forward.backbone]
+        targets = self._targets(whole, forward)
+        for target in targets:
+            name = f"{spec.name} {target.output}"
+            shards = len(target.key.sharding)
+            description = Description(name, whole.dataset, whole.split, whole.count, shards)
+            describe(self.store, target.key, description)
+        return Member(self._embedder(forward.backbone, together), targets)
+
+    def _targets(self, whole: Pass, forward: Forward) -> list[Target]:
+        """Return the outputs of a forward with the keys that this process makes of them."""
+        spec, images = self.plan.backbones[forward.backbone], whole.image_set()
+        targets = []
+        for name, digest in forward.outputs.items():
+            output = Output.model_validate(name)
+            key: StoreKey = self.workspace.feature_key(
+                whole.dataset, spec.variant(output=output), images
+            )
+            require_planned(f"the features of {spec.name}", digest, key.digest())
+            targets.append(Target(output, key))
+        for statistics in forward.statistics:
+            output = Output.model_validate(statistics.output)
+            facts = statistics.accumulator
+            accumulator = AccumulatorSpec(
+                facts["name"], facts["version"], tuple(sorted(facts["settings"].items()))
+            )
+            over = ImageSet.from_plain(statistics.images)
+            need = StatisticsNeed(spec.variant(output=output), over, accumulator)
+            key = self.workspace.key(whole.dataset, need)
+            require_planned(f"the statistics of {spec.name}", statistics.digest, key.digest())
+            origin = self.workspace.images(whole.dataset, over).origin
+            targets.append(
+                Target(
+                    output,
+                    key,
+                    self.workspace.accumulator(whole.dataset, need),
+                    origin.positions if origin else None,
+                )
+            )
+        return targets
+
+    def _embedder(self, name: str, together: Collection[str]) -> Embedder:
+        """Return the embedder of a forward pass, loaded on first use and kept for later passes."""
+        machine, spec = self.workspace.machine, self.plan.backbones[name]
+        weights_mib = self.workspace.card(spec).weights_mib
+
+        def make() -> Embedder:
+            self.embedders.make_room(needed_mib(weights_mib), keep=together)
+            return Embedder(
+                backbones=[self._ready(spec, device) for device in machine.devices],
+                runtime=machine.runtime,
+                batch_size=machine.batch_size,
+                cache=self.workspace.places.cache,
+                expected_images=self.expected_images.get(name, 0),
+            )
+
+        return self.embedders.get(name, weights_mib, make)
+
+    def _ready(self, spec: BackboneSpec, device: str) -> Backbone:
+        """Load a backbone as passes run it: the one that was planned, whose key its rows get."""
+        backbone = self._load(spec, device)
+        fast = self.plan.settings.preprocessing == "fast"
+        backbone.geometry = replace(backbone.geometry, fast=fast)
+        fold_batchnorm(backbone)
+        return backbone
+
+    def _load(self, spec: BackboneSpec, device: str | None = None) -> Backbone:
+        machine = self.workspace.machine
+        return load_planned(
+            spec,
+            self.workspace.card(spec),
+            self.workspace.places.cache,
+            device or machine.device,
+            self.plan.settings.precision,
+            offline=machine.offline,
+        )
+
+    def _clear_failures(self, forward: Forward) -> None:
+        for digest in digests_of(forward):
+            self.store.clear_failure(digest)
+
+    def _fail(self, forwards: Iterable[Forward], reason: str) -> None:
+        for forward in forwards:
+            for digest in digests_of(forward):
+                self.store.record_failure(digest, reason)
+
+
+def require_planned(what: str, planned: str, here: str) -> None:
+    """Raise PlanMismatchError where this process would make or read other features than planned."""
+    if planned != here:
+        raise PlanMismatchError(
+            f"{what} here are not those of the plan ({here[:12]}, planned {planned[:12]}): "
+            "other weights, images or library versions. Plan again on this machine."
+        )
+
+
+def digests_of(forward: Forward) -> list[str]:
+    """Return the digests of everything that a forward pass stores."""
+    return [*forward.outputs.values(), *(output.digest for output in forward.statistics)]

@@ -1,0 +1,166 @@
+"""The cells of a plan, scored in this process on features that are stored."""
+
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from numpy.typing import NDArray
+
+from bob.engine.embedding import require_planned
+from bob.engine.facts import backbone_facts, cost_of, dataset_facts, task_facts
+from bob.engine.solve import solve_task
+from bob.errors import BobError, StoreError, UnreadableImageError
+from bob.extraction.passes import bad_images_message
+from bob.features.key import FeatureKey, StatisticsKey, StoreKey
+from bob.features.store import Features, FeatureStore, Statistics
+from bob.plan import Cell, Plan, Workspace
+from bob.protocols import FeatureNeed, Inputs, Need, StatisticsNeed, TextNeed
+from bob.records.provenance import provenance
+from bob.records.record import Record
+
+T = TypeVar("T")
+Arrays = Mapping[str, NDArray[Any]]
+
+
+@dataclass(eq=False)
+class Scoring:
+    """Makes the records of a plan's cells; features that several cells read are read once."""
+
+    plan: Plan
+    workspace: Workspace
+    _features_read: dict[str, Features] = field(default_factory=dict)
+    """By the digest of their key."""
+
+    def __post_init__(self) -> None:
+        self.store: FeatureStore = self.workspace.places.features()
+
+    def record_of(self, cell: Cell) -> tuple[Record, Arrays]:
+        """Return the record of a cell, and its per-example arrays; a failure is a record too."""
+        try:
+            return self._scored(cell)
+        except BobError as error:
+            return self.unscored(cell, "failed", str(error)), {}
+        except Exception as error:  # a failed cell is a failed record; the others continue
+            return self.unscored(cell, "failed", f"{type(error).__name__}: {error}"), {}
+
+    def unscored(self, cell: Cell, status: str, reason: str) -> Record:
+        """Return the record of a cell that has no scores."""
+        facts = None
+        with contextlib.suppress(BobError):
+            facts = self._dataset_facts(cell, (), {})
+        values = {"status": status, "reason": reason, "dataset": facts}
+        return Record.model_validate(
+            {**self._identity(cell), **values, "seeds": self.plan.settings.seeds}
+        )
+
+    def _scored(self, cell: Cell) -> tuple[Record, Arrays]:
+        task, spec = self.plan.tasks[cell.task], self.plan.backbones[cell.backbone]
+        dataset = self.workspace.dataset(cell.dataset)
+        needs = self.workspace.needs(task, cell.dataset, spec)
+        keys = {need: self.workspace.key(cell.dataset, need) for need in needs}
+        read = [need.name for need in needs]
+        require_planned("the dataset's labels", cell.fingerprint, dataset.fingerprint(read))
+        for planned, key in zip(cell.features, keys.values(), strict=True):
+            require_planned("the features", planned, key.digest())
+        features = {
+            need: self._features(cell, need, keys[need])
+            for need in needs
+            if not isinstance(need, StatisticsNeed)
+        }
+        statistics = {
+            need: self._statistics(cell, need, keys[need])
+            for need in needs
+            if isinstance(need, StatisticsNeed)
+        }
+        inputs = Inputs(
+            features=features.__getitem__,
+            statistics=lambda need: statistics[need].arrays,
+        )
+        device = self.workspace.machine.device
+        solution = solve_task(task, dataset, needs, inputs, self.plan.settings.seeds, device)
+        read_from: list[tuple[Need, Features | Statistics]] = [
+            *features.items(),
+            *statistics.items(),
+        ]
+        bad = {
+            need.images.name: of_need.bad
+            for need, of_need in read_from
+            if not isinstance(need, TextNeed)
+        }
+        record = Record(
+            **self._identity(cell),
+            status="ok",
+            dataset=self._dataset_facts(cell, read, bad),
+            seeds=cell.seeds,
+            scores=solution.scores,
+            details=solution.details(),
+            cost=cost_of((of_need.effort for _, of_need in read_from), solution.seconds, device),
+        )
+        return record, solution.arrays()
+
+    def _features(self, cell: Cell, need: FeatureNeed | TextNeed, key: StoreKey) -> Features:
+        """Read the features of a need; positions count in the need's own images."""
+        assert isinstance(key, FeatureKey)
+        digest = key.digest()
+        if digest not in self._features_read:
+            self._features_read[digest] = self._read(key, lambda: self.store.read(key))
+        features = self._features_read[digest]
+        if isinstance(need, TextNeed):
+            return features
+        split = self.workspace.images(cell.dataset, need.images)
+        if split.origin is not None:
+            features = features.view(split.origin.positions)
+        self._require_readable(cell, need, features.bad)
+        return features
+
+    def _statistics(self, cell: Cell, need: StatisticsNeed, key: StoreKey) -> Statistics:
+        assert isinstance(key, StatisticsKey)
+        accumulator = self.workspace.accumulator(cell.dataset, need)
+        statistics = self._read(key, lambda: self.store.read_statistics(key, accumulator))
+        self._require_readable(cell, need, statistics.bad)
+        return statistics
+
+    def _require_readable(
+        self, cell: Cell, need: FeatureNeed | StatisticsNeed, bad: Mapping[int, str]
+    ) -> None:
+        """Raise UnreadableImageError for images that may not be left out."""
+        if bad and not self.plan.settings.skip_bad:
+            message = bad_images_message(list(bad.values()))
+            raise UnreadableImageError(f"dataset {cell.dataset!r}, {need.images.name}: {message}")
+
+    def _read(self, key: StoreKey, read: Callable[[], T]) -> T:
+        """Read from the store; where shards are missing, say why they could not be computed."""
+        try:
+            return read()
+        except StoreError as error:
+            if reason := self.store.failure(key.digest()):
+                raise StoreError(reason) from error
+            raise
+
+    def _dataset_facts(
+        self, cell: Cell, read: Sequence[str], bad: Mapping[str, Mapping[int, str]]
+    ) -> Any:
+        spec = self.plan.datasets.get(cell.dataset)
+        return dataset_facts(
+            self.workspace.dataset(cell.dataset),
+            read,
+            bad,
+            self.plan.settings.limit,
+            spec.licence if spec else None,
+        )
+
+    def _identity(self, cell: Cell) -> dict[str, Any]:
+        spec = self.plan.backbones[cell.backbone]
+        facts = None
+        with contextlib.suppress(BobError):
+            facts = backbone_facts(spec, self.workspace.card(spec))
+        return {
+            "key": cell.key,
+            "backbone": facts,
+            "backbone_name": cell.backbone,
+            "family": spec.family,
+            "task": task_facts(self.plan.tasks[cell.task]),
+            "dataset_name": cell.dataset,
+            "provenance": provenance(),
+        }

@@ -1,0 +1,231 @@
+"""Every cell of a plan ends as one record, whatever an engine loses, repeats or reorders."""
+
+import random
+import subprocess
+import sys
+import threading
+from collections import Counter
+from concurrent.futures import Future
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bob.engine.conductor import ATTEMPTS, POLL_SECONDS, conduct
+from bob.engine.engine import EngineListener, LostError
+from bob.engine.scoring import Scoring
+from bob.engine.units import Done, Unit, units
+from bob.engine.worker import Worker
+from bob.plan import Plan, Workspace, make_plan, make_workspace
+from bob.records.record import Record
+from tests.builders.planned_runs import Silent, run
+from tests.builders.plans import BACKBONES, make_request
+
+
+class FakeEngine:
+    """Does units in a thread of its own, in random order, and loses, repeats and defers some."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        workspace: Workspace,
+        seed: int = 0,
+        lost: float = 0.0,
+        deferred: float = 0.0,
+        capacity: int = 3,
+    ) -> None:
+        self.capacity, self.lost, self.deferred = capacity, lost, deferred
+        scoring = Scoring(plan, workspace)
+        self.records = {
+            cell.key: scoring.unscored(cell, "failed", "made by the fake") for cell in plan.cells
+        }
+        self.random = random.Random(seed)
+        self.stored: set[str] = set()
+        self.begun: list[str] = []
+        self.losses: Counter[str] = Counter()
+        self.most_under_way = 0
+        self._under_way: list[tuple[Unit, Future[Done]]] = []
+        self._changed, self._closed = threading.Condition(), False
+        self._thread = threading.Thread(target=self._work, daemon=True)
+        self._thread.start()
+
+    def submit(self, unit: Unit, listener: EngineListener) -> "Future[Done]":
+        future: Future[Done] = Future()
+        with self._changed:
+            given_up = {digest for digest in unit.requires if digest not in self.stored}
+            assert all(self.losses[digest] >= ATTEMPTS for digest in given_up), "not stored yet"
+            self.begun.append(unit.name)
+            self._under_way.append((unit, future))
+            self.most_under_way = max(self.most_under_way, len(self._under_way))
+            self._changed.notify_all()
+        return future
+
+    def close(self) -> None:
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        self._thread.join()
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._under_way or self._closed)
+                if self._closed:
+                    return
+                at = self.random.randrange(len(self._under_way))
+                unit, future = self._under_way.pop(at)
+                is_lost = self.random.random() < self.lost
+                if not is_lost or self.random.random() < 0.5:  # some are lost after their work
+                    self.stored |= unit.provides
+                if is_lost:
+                    self.losses.update([*unit.provides, unit.id])
+            if is_lost:
+                future.set_exception(LostError("the fake"))
+            elif unit.kind == "score" and self.random.random() < self.deferred:
+                future.set_result(Done(deferred=True))
+            else:
+                keys = [cell.key for cell in unit.plan.cells]
+                future.set_result(Done(records=tuple(self.records[key] for key in keys)))
+
+
+@pytest.fixture(scope="module")
+def planned(tmp_path_factory: pytest.TempPathFactory) -> tuple[Plan, Workspace]:
+    request = make_request(tmp_path_factory.mktemp("plan"), "knn", "linear")
+    workspace = make_workspace(request)
+    return make_plan(request, workspace), workspace
+
+
+def conducted(engine: FakeEngine, plan: Plan, workspace: Workspace) -> list[Record]:
+    return list(conduct(plan, workspace, engine, Silent(), sleep=lambda seconds: None))
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_every_cell_ends_as_one_record(planned: tuple[Plan, Workspace], seed: int) -> None:
+    plan, workspace = planned
+    engine = FakeEngine(plan, workspace, seed, lost=0.2, deferred=0.3, capacity=1 + seed % 5)
+    records = conducted(engine, plan, workspace)
+    assert sorted(r.key for r in records) == sorted(cell.key for cell in plan.cells)
+    assert engine.most_under_way <= engine.capacity
+    for record in records:
+        reason = str(record.reason)
+        assert reason == "made by the fake" or reason.startswith("its machine was lost 3 times")
+
+
+def test_without_losses_each_unit_is_begun_once(planned: tuple[Plan, Workspace]) -> None:
+    plan, workspace = planned
+    engine = FakeEngine(plan, workspace, capacity=100)
+    conducted(engine, plan, workspace)
+    assert len(engine.begun) == len(set(engine.begun)) == 4 + 2 * len(BACKBONES)
+
+
+def test_a_unit_that_is_always_lost_is_given_up_after_three_attempts(
+    planned: tuple[Plan, Workspace],
+) -> None:
+    plan, workspace = planned
+    engine = FakeEngine(plan, workspace, lost=1.0)
+    records = conducted(engine, plan, workspace)
+    assert {str(record.reason) for record in records} == {"its machine was lost 3 times (the fake)"}
+    assert len(records) == len(plan.cells)
+    assert set(Counter(engine.begun).values()) == {ATTEMPTS}
+    store = workspace.places.features()
+    for digest in plan.stored_digests():
+        assert store.failure(digest) == "its machine was lost 3 times (the fake)"
+        store.clear_failure(digest)
+
+
+def test_deferred_cells_are_asked_for_again_after_a_pause(
+    planned: tuple[Plan, Workspace],
+) -> None:
+    plan, workspace = planned
+    engine, pauses = FakeEngine(plan, workspace, seed=1, deferred=0.9, capacity=1), list[float]()
+    records = list(conduct(plan, workspace, engine, Silent(), sleep=pauses.append))
+    assert len(records) == len(plan.cells)
+    assert pauses and set(pauses) == {POLL_SECONDS}
+
+
+def test_fail_fast_ends_at_the_first_failure(planned: tuple[Plan, Workspace]) -> None:
+    plan, workspace = planned
+    quick = Workspace(
+        workspace.places,
+        workspace.settings,
+        replace(workspace.machine, fail_fast=True),
+        workspace.specs,
+    )
+    records = conducted(FakeEngine(plan, workspace), plan, quick)
+    assert len(records) == 1
+
+
+# --- the worker
+
+
+def test_a_unit_done_twice_computes_nothing_twice(tmp_path: Path) -> None:
+    request = make_request(tmp_path, "knn", backbones=("raw_pixels",))
+    plan = make_plan(request)
+    run(plan, make_workspace(request))
+    stored = [*tmp_path.rglob("*.safetensors"), *(tmp_path / "results").rglob("*.json")]
+    before = {path: path.stat().st_mtime_ns for path in stored}
+    listener = run(plan, make_workspace(request))
+    assert before and listener.passes == []
+    assert {path: path.stat().st_mtime_ns for path in stored} == before
+
+
+def test_cells_that_another_process_scores_are_deferred(tmp_path: Path) -> None:
+    request = make_request(tmp_path, "knn", backbones=("raw_pixels",))
+    plan, workspace = make_plan(request), make_workspace(request)
+    first, second = Worker(workspace), Worker(make_workspace(request))
+    lease = first._leases.acquire(first.records.lease_path("first", "raw_pixels"))
+    assert lease is not None
+    unit = next(
+        unit
+        for unit in units(plan, {}, workers=1)
+        if unit.kind == "score" and unit.plan.cells[0].dataset == "first"
+    )
+    assert second.do(unit, Silent()).deferred
+    lease.release()
+    assert not second.do(unit, Silent()).deferred
+
+
+PROGRAM = """
+import sys
+from pathlib import Path
+from bob.engine.scoring import Scoring
+from bob.plan import make_plan, make_workspace
+from tests.builders.planned_runs import run
+from tests.builders.plans import make_request
+
+real = Scoring.record_of
+def record_of(self, cell):
+    print(cell.key, flush=True)
+    return real(self, cell)
+Scoring.record_of = record_of
+request = make_request(Path(sys.argv[1]), "knn", "linear")
+plan = make_plan(request)
+print("planned", len(plan.cells), flush=True)
+sys.stdin.readline()
+run(plan, make_workspace(request))
+"""
+
+
+def test_two_processes_with_one_plan_compute_each_cell_once(tmp_path: Path) -> None:
+    """Both plan all cells before either begins, so that neither knows of the other's."""
+    make_plan(make_request(tmp_path, "knn", "linear"))  # makes images and cards
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, str(tmp_path)],
+            cwd=Path(__file__).parents[2],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    for process in processes:
+        assert process.stdout is not None and process.stdin is not None
+        assert process.stdout.readline().split() == ["planned", "12"]
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+    scored = [process.communicate(timeout=300)[0].split() for process in processes]
+    assert [process.returncode for process in processes] == [0, 0]
+    assert len(scored[0] + scored[1]) == len(set(scored[0] + scored[1])) == 12
