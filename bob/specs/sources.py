@@ -189,10 +189,10 @@ class SampleSource(Closed):
 
 Source = Annotated[
     HuggingFaceSource
-    | ParquetSource
     | WebDatasetSource
     | FolderSource
     | TableSource
+    | ParquetSource
     | ArraysSource
     | RevisitedSource
     | QrelsSource
