@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bob.datasets.dataset import Dataset, Shift, Split
-from bob.datasets.labels import label_notes
+from bob.datasets.labels import group_notes, label_notes
 from bob.datasets.listing import ImageListing, natural_key, tally
 from bob.datasets.splits import SEED, automatic_test, count_shared_images
 from bob.errors import DatasetError
@@ -49,6 +49,7 @@ def assemble(
         *listing.notes,
         *notes,
         *label_notes(_class_counts(classes, images)),
+        *group_notes(images.groups),
         *dataset.notes,
         *_untested_classes(dataset),
         *_overlaps(dataset.splits),

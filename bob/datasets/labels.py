@@ -6,6 +6,7 @@ Such labels can be right (wafers have the defect `none`), so that they are noted
 import math
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -63,6 +64,17 @@ def label_notes(counts: Mapping[str, int]) -> list[str]:
             f"{named}{more}"
         )
     return notes
+
+
+def group_notes(groups: Sequence[str] | None) -> list[str]:
+    """Return notes on groups (N,) that look like missing values, and so link unrelated images."""
+    counts = Counter(groups or ())
+    return [
+        f"{n:,} images are in the group {group!r}, which looks like a missing value; as one group, "
+        "they stay on one side of a split"
+        for group, n in counts.items()
+        if n > 1 and looks_missing(group)
+    ]
 
 
 def decode_texts(values: NDArray[np.bytes_], where: str) -> NDArray[np.str_]:

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from bob.datasets.labels import label_notes, looks_missing, number_text, same_classes
+from bob.datasets.labels import group_notes, label_notes, looks_missing, number_text, same_classes
 
 
 @pytest.mark.parametrize("label", ["nan", "NaN", "None", "null", "N/A", "", "  ", "-1", "<NA>"])
@@ -33,6 +33,13 @@ def test_notes_count_images() -> None:
     assert missing.startswith("3 images have the label 'nan', which looks like a missing value")
     assert split == "1 image has the label 'train', which is the name of a split"
     assert same.endswith("number format only: '1' and '1.0'")
+
+
+def test_groups_that_look_missing_are_noted() -> None:
+    """A single image is a group of its own anyway."""
+    assert group_notes(None) == group_notes(["a", "b", "a", "nan"]) == []
+    (note,) = group_notes(["a", "nan", "nan", "nan"])
+    assert note.startswith("3 images are in the group 'nan', which looks like a missing value")
 
 
 @pytest.mark.parametrize(

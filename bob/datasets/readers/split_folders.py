@@ -208,5 +208,5 @@ def _hint(root: Folder) -> str:
     if tables := [table for table in root.tables if not is_parquet(table)]:
         table = min(tables)
         return f" If {table.name!r} lists the images, give '{table}' instead."
-    counts = outside_class_folders(root)
+    counts = root.others + Counter(images=len(root.images))
     return f" It holds: {tally(counts)}.{remedy(root.others)}" if counts else ""

@@ -355,7 +355,7 @@ def test_tables_and_other_files_are_named_where_there_are_no_class_folders(root:
     (root / "0.png").write_bytes(png(0))
     with pytest.raises(
         DatasetError,
-        match=r"It holds: images outside the class folders \(1\), outside the class folders \(1\)",
+        match=r"It holds: \.zip \(1\), images \(1\)\. Unpack the archives first",
     ):
         opened(root)
 
