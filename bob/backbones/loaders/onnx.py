@@ -7,6 +7,7 @@ layout and channel order.
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from bob.backbones.backbone import Loaded, refuse_outputs
 from bob.backbones.loaders.preprocessing import geometry_and_normalisation
 from bob.backbones.pixels.geometry import Geometry
 from bob.errors import BackboneError, UnavailableError, first_line, nearest
+from bob.io.stamps import stamps
 from bob.specs import DEFAULT, BackboneSpec, OnnxGraph, Output
 
 PROVIDER = "CPUExecutionProvider"
@@ -67,6 +69,7 @@ def without_unit_axes(rows: NDArray[np.float32]) -> NDArray[np.float32]:
 def load(spec: BackboneSpec, file: Path | None, *, offline: bool) -> Loaded:
     """Load the graph up to the tensor that is read, without the nodes behind it."""
     onnx, onnxruntime = _libraries(spec.name)
+    files = stamps(_external_files(onnx, file)) if file else {}
     model = _pruned(spec, onnx, _read(spec, onnx, file))
     serialised = model.SerializeToString(deterministic=True)
     options = onnxruntime.SessionOptions()
@@ -79,7 +82,7 @@ def load(spec: BackboneSpec, file: Path | None, *, offline: bool) -> Loaded:
         "graph": _graph(spec).model_dump(),
         "sha256": hashlib.sha256(serialised).hexdigest(),
     }
-    return Loaded(loaded.module, loaded.geometry, loaded.normalisation, loaded.library, facts)
+    return replace(loaded, forward=facts, files=files)
 
 
 def outline(spec: BackboneSpec, *, offline: bool) -> Loaded:
@@ -133,6 +136,19 @@ def _read(spec: BackboneSpec, onnx: Any, file: Path | None) -> Any:
             f"({first_line(error)})."
         ) from error
     return model
+
+
+def _external_files(onnx: Any, file: Path) -> list[Path]:
+    """Return the files beside a graph that hold its tensors; none where it cannot be read.
+
+    That they are in its folder, and no links, is checked by onnx when it reads them.
+    """
+    try:
+        graph = onnx.load(file, load_external_data=False).graph
+    except Exception:  # `_read` reports it
+        return []
+    entries = (entry for tensor in graph.initializer for entry in tensor.external_data)
+    return sorted({file.parent / entry.value for entry in entries if entry.key == "location"})
 
 
 def _pruned(spec: BackboneSpec, onnx: Any, model: Any) -> Any:

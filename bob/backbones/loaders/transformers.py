@@ -5,8 +5,10 @@ Such a folder contains `config.json`, the weights and, often, `preprocessor_conf
 agree with the repository's own. No code of the repository is run.
 """
 
+import inspect
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +16,21 @@ import torch
 from torch import nn
 
 from bob.backbones.backbone import Loaded, refuse_outputs
-from bob.backbones.loaders.preprocessing import geometry_and_normalisation, with_defaults
-from bob.backbones.pixels.geometry import Geometry, Normalisation
-from bob.backbones.weights.tensors import mismatch_error
+from bob.backbones.loaders.image_processor import Adopted, adopt
+from bob.backbones.loaders.transformers_preprocessing import Combined, combine
+from bob.backbones.pixels.geometry import Geometry
+from bob.backbones.weights.layouts import prefixes_to_drop
+from bob.backbones.weights.positions import Resampling, require_requested
+from bob.backbones.weights.read import read_checkpoint
+from bob.backbones.weights.tensors import State, listed
 from bob.errors import BackboneError, ConfigError, UnavailableError, first_line, nearest
 from bob.io.hub import hub_snapshot
+from bob.io.stamps import stamps
 from bob.specs import DEFAULT, GRID, BackboneSpec, Output
 
-CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
-INTERPOLATIONS = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}
-"""Pillow's numbers, as in preprocessor_config.json."""
+CONFIG = "config.json"
+PREPROCESSORS = ("preprocessor_config.json", "processor_config.json")
+"""Files that may state the preprocessing."""
 MAP_OUTPUTS = (DEFAULT, GRID)
 TOKEN_OUTPUTS = (
     Output(pool="cls"),
@@ -31,6 +38,8 @@ TOKEN_OUTPUTS = (
     Output(pool="cls+mean_patch"),
     GRID,
 )
+INTERPOLATE = "interpolate_pos_encoding"
+"""Argument of models that resample their position embedding on request only."""
 
 
 class TransformersFeatures(nn.Module):
@@ -42,18 +51,41 @@ class TransformersFeatures(nn.Module):
     between model types.
     """
 
-    def __init__(self, model: nn.Module, name: str) -> None:
+    def __init__(
+        self, model: nn.Module, name: str, *, is_bgr: bool = False, interpolates: bool = False
+    ) -> None:
         super().__init__()
         self.model: Any = model
         self.name = name
+        self.is_bgr = is_bgr
+        """Whether the model sees the channels as blue, green, red."""
+        self.options = {INTERPOLATE: True} if interpolates else {}
 
     def forward(self, x: torch.Tensor, outputs: Sequence[Output]) -> dict[Output, torch.Tensor]:
-        states = self.model(pixel_values=x).last_hidden_state
+        pixels = x.flip(1) if self.is_bgr else x
+        states = self.model(pixel_values=pixels, **self.options).last_hidden_state
+        available, kind = self.available(states, x.shape[-2:])
+        refuse_outputs(self.name, outputs, available, kind)
         if states.ndim == 4:
-            refuse_outputs(self.name, outputs, MAP_OUTPUTS, "a model with feature maps")
             return {output: self._from_map(states, output) for output in outputs}
-        refuse_outputs(self.name, outputs, TOKEN_OUTPUTS, "a model with tokens")
         return {output: self._from_tokens(states, output, x.shape[-2:]) for output in outputs}
+
+    def available(
+        self, states: torch.Tensor, size_px: Sequence[int]
+    ) -> tuple[tuple[Output, ...], str]:
+        """Return the outputs that can be read from hidden states, and what kind of model it is."""
+        if states.ndim == 4:
+            return MAP_OUTPUTS, "a model with feature maps"
+        height, width = self._grid(size_px)
+        if states.shape[1] > height * width:
+            return TOKEN_OUTPUTS, "a model with tokens"
+        without_class = tuple(output for output in TOKEN_OUTPUTS if "cls" not in output.pool)
+        return without_class, "a model without a class token"
+
+    def _grid(self, size_px: Sequence[int]) -> tuple[int, int]:
+        """Return the number of patches along height and width."""
+        patch_px = _pair(self.model.config.patch_size)
+        return size_px[0] // patch_px[0], size_px[1] // patch_px[1]
 
     def _from_map(self, states: torch.Tensor, output: Output) -> torch.Tensor:
         return states.permute(0, 2, 3, 1) if output.is_grid else states.mean(dim=(2, 3))
@@ -61,25 +93,53 @@ class TransformersFeatures(nn.Module):
     def _from_tokens(
         self, states: torch.Tensor, output: Output, size_px: Sequence[int]
     ) -> torch.Tensor:
-        patch_px = self.model.config.patch_size
-        height, width = size_px[0] // patch_px, size_px[1] // patch_px
+        height, width = self._grid(size_px)
         patches = states[:, -height * width :]
         if output.is_grid:
             return patches.reshape(len(states), height, width, -1)
-        if "cls" in output.pool and states.shape[1] <= height * width:
-            raise BackboneError(
-                f"backbone {self.name!r}: has no class token for output {str(output)!r}; "
-                "use 'mean_patch'."
-            )
         parts = {"cls": states[:, 0], "mean_patch": patches.mean(dim=1)}
         return torch.cat([parts[part] for part in output.pool.split("+")], dim=1)
 
 
-def load(spec: BackboneSpec, file: Path | None, *, offline: bool) -> Loaded:
-    """Load the model in the folder that contains the weights.
+@dataclass(frozen=True)
+class Fault:
+    """What of a repository and its entry does not fit."""
 
-    Every tensor of the file is used or dropped by name, and none of the model's keeps its initial
-    value.
+    text: str
+    remedy: str | None = None
+    """What to write in the entry; None where that is of no use."""
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """A repository's `config.json`."""
+
+    model: Any
+    """Configuration of the vision model."""
+    declared: Any
+    """Configuration of the class that was saved, of which the vision model may be a part."""
+    class_names: tuple[str, ...]
+    """Names of the class that was saved."""
+
+
+@dataclass(frozen=True)
+class Filled:
+    """A model with the tensors of a file, and what did not fit."""
+
+    model: Any
+    missing: list[str]
+    unexpected: list[str]
+    mismatched: list[str]
+    heads: list[str]
+    """Tensors of the file that the library knows as parts of a head or pooler."""
+
+
+def load(spec: BackboneSpec, file: Path | None, *, offline: bool) -> Loaded:
+    """Load the model that the repository describes, with the tensors of the entry's file.
+
+    Every tensor of the file is used, or belongs to a head that the library defines, or is dropped
+    by name; none of the model's keeps its initial value. BackboneError with all that does not fit
+    at once, and what to write in the entry.
     """
     library = _library(spec.name)
     if file is None or spec.weights is None:
@@ -87,11 +147,25 @@ def load(spec: BackboneSpec, file: Path | None, *, offline: bool) -> Loaded:
             f"backbone {spec.name!r}: loader transformers needs weights: give hub or file."
         )
     folder = _folder(spec, file, offline=offline)
-    config = _read_config(spec, library, folder)
-    model, report = _from_folder(spec, library, folder, config)
-    if problems := _problems(report, spec.weights.drop):
-        raise mismatch_error(spec.name, spec.architecture, problems)
-    return _loaded(spec, library, model, _read_preprocessor(folder))
+    files = stamps(folder / name for name in (CONFIG, *PREPROCESSORS))
+    configuration = _read_config(spec, library, folder)
+    checkpoint = read_checkpoint(spec.name, file, spec.weights.state_dict)
+    filled = _fill(spec, library, configuration, checkpoint.tensors)
+    processor = _adopt(library, folder)
+    preprocessing = combine(spec.preprocessing, processor)
+    faults = [
+        *_option_faults(spec, configuration.model),
+        *_tensor_faults(spec, filled),
+        *_preprocessing_faults(processor, preprocessing),
+        *_output_faults(spec, library, configuration.model, preprocessing),
+    ]
+    if faults:
+        raise _error(spec, folder, faults)
+    assert preprocessing.geometry
+    positions = _positions(spec, filled.model, preprocessing.geometry)
+    loaded = _loaded(spec, library, filled.model, preprocessing, positions)
+    notes = (*checkpoint.notes, *_head_notes(filled), *positions.notes(), *preprocessing.notes)
+    return Loaded(**{**vars(loaded), "notes": notes, "files": files})
 
 
 def outline(spec: BackboneSpec, *, offline: bool) -> Loaded:
@@ -99,12 +173,35 @@ def outline(spec: BackboneSpec, *, offline: bool) -> Loaded:
     if missing := spec.preprocessing.missing():
         raise UnavailableError(
             f"backbone {spec.name!r}: {', '.join(missing)} of its preprocessing are in its "
-            f"{PREPROCESSOR}, which is read with its weights."
+            f"{PREPROCESSORS[0]}, which is read with its weights."
         )
     library = _library(spec.name)
     _check_model_type(spec, library)
     config = library.AutoConfig.for_model(spec.architecture, **dict(spec.options))
-    return _loaded(spec, library, _without_pooler(library.AutoModel.from_config, config), {})
+    model = _without_pooler(library.AutoModel.from_config, config)
+    return _loaded(spec, library, model, combine(spec.preprocessing, Adopted()), Resampling())
+
+
+def _loaded(
+    spec: BackboneSpec, library: Any, model: Any, preprocessing: Combined, positions: Resampling
+) -> Loaded:
+    assert preprocessing.geometry and preprocessing.normalisation
+    module = TransformersFeatures(
+        model,
+        spec.name,
+        is_bgr=preprocessing.is_bgr,
+        interpolates=bool(positions.tensors) and _interpolates_on_request(model),
+    )
+    return Loaded(
+        module,
+        preprocessing.geometry,
+        preprocessing.normalisation,
+        f"transformers {library.__version__}",
+        {**positions.facts(), **({"channels": "BGR"} if preprocessing.is_bgr else {})},
+    )
+
+
+# --- the library and the repository's configuration
 
 
 def _library(name: str) -> Any:
@@ -138,79 +235,115 @@ def _folder(spec: BackboneSpec, file: Path, *, offline: bool) -> Path:
         f"backbone {spec.name!r}",
         weights.hub,
         [CONFIG],
-        [PREPROCESSOR],
+        PREPROCESSORS,
         weights.revision,
         offline=offline,
     )
 
 
-def _read_config(spec: BackboneSpec, library: Any, folder: Path) -> Any:
-    """Return the folder's own configuration; BackboneError where the entry contradicts it."""
+def _read_config(spec: BackboneSpec, library: Any, folder: Path) -> Configuration:
+    """Return the folder's own configuration; BackboneError where it is of another model type.
+
+    The vision model may be a part of the one that was saved, as in image-text models.
+    """
     _check_model_type(spec, library)
     try:
         values = json.loads((folder / CONFIG).read_bytes())
-    except (OSError, ValueError) as error:
+        model_type, names = values.get("model_type"), tuple(values.get("architectures") or ())
+    except (OSError, ValueError, AttributeError, TypeError) as error:
         raise BackboneError(
             f"backbone {spec.name!r}: {str(folder / CONFIG)!r} cannot be read; "
             "without it the weights cannot be interpreted."
         ) from error
-    if values.get("model_type") != spec.architecture:
-        raise BackboneError(
-            f"backbone {spec.name!r}: architecture is {spec.architecture!r}; "
-            f"{CONFIG} says {values.get('model_type')!r}."
-        )
-    config = library.AutoConfig.for_model(**values)
+    if model_type in library.models.auto.configuration_auto.CONFIG_MAPPING_NAMES:
+        declared = library.AutoConfig.for_model(**values)
+        for config in (declared, getattr(declared, "vision_config", None)):
+            if getattr(config, "model_type", None) == spec.architecture:
+                return Configuration(config, declared, names)
+    raise BackboneError(
+        f"backbone {spec.name!r}: architecture is {spec.architecture!r}; "
+        f"{CONFIG} says {model_type!r}."
+    )
+
+
+def _option_faults(spec: BackboneSpec, config: Any) -> Iterator[Fault]:
     for key, value in spec.options.items():
-        if getattr(config, key, None) != value:
-            raise BackboneError(
-                f"backbone {spec.name!r}: options.{key} is {value!r}; "
-                f"{CONFIG} says {getattr(config, key, None)!r}."
-            )
-    return config
+        if (stated := getattr(config, key, None)) != value:
+            text = f"options.{key} is {value!r}; {CONFIG} says {stated!r}"
+            yield Fault(text, f"options: {{{key}: {json.dumps(stated, default=str)}}}")
 
 
-def _from_folder(
-    spec: BackboneSpec, library: Any, folder: Path, config: Any
-) -> tuple[Any, Mapping[str, Any]]:
-    """Return the model and transformers' report on tensors that do not fit.
+# --- tensors
 
-    Shapes that differ are reported too, rather than raised, so that `load` can name them.
+
+def _fill(spec: BackboneSpec, library: Any, configuration: Configuration, state: State) -> Filled:
+    """Return the model filled from tensors, and those that do not fit.
+
+    Shapes that differ are reported too, rather than raised, so that all faults can be told.
     """
+    config = configuration.model
+    model_class = type(_on_meta(library.AutoModel.from_config, config))
+    dtype = "dtype" if _is_new(library) else "torch_dtype"
 
     def read(config: Any, **options: Any) -> Any:
-        return library.AutoModel.from_pretrained(
-            folder,
+        return model_class.from_pretrained(
+            None,
             config=config,
+            state_dict=dict(state),
             ignore_mismatched_sizes=True,
             output_loading_info=True,
-            local_files_only=True,
-            trust_remote_code=False,
-            dtype=torch.float32,
+            **{dtype: torch.float32},
             **options,
         )
 
     try:
-        result: tuple[Any, Mapping[str, Any]] = _without_pooler(read, config)
+        model, report = _without_pooler(read, config)
     except (OSError, RuntimeError, ValueError) as error:
         raise BackboneError(
-            f"backbone {spec.name!r}: {str(folder)!r} does not load ({first_line(error)})."
+            f"backbone {spec.name!r}: its tensors do not load ({first_line(error)})."
         ) from error
-    return result
-
-
-def _problems(report: Mapping[str, Any], drop: tuple[str, ...]) -> list[str]:
-    """List the tensors that do not fit, except those that the entry drops by name."""
-    missing = [f"missing {name}" for name in sorted(report["missing_keys"])]
-    unexpected = [
-        f"unexpected {name}"
-        for name in sorted(report["unexpected_keys"])
-        if not name.startswith(drop)
-    ]
-    shapes = [
+    _own_memory(model)
+    known = _known_names(library, configuration, model)
+    unexpected = sorted(report["unexpected_keys"])
+    mismatched = [
         f"{name} is {tuple(shape)}, not {tuple(expected)}"
         for name, shape, expected in sorted(report["mismatched_keys"])
     ]
-    return [*missing, *unexpected, *shapes]
+    heads = [name for name in unexpected if _plain(model, name) in known]
+    others = [name for name in unexpected if name not in heads]
+    return Filled(model, sorted(report["missing_keys"]), others, mismatched, heads)
+
+
+def _is_new(library: Any) -> bool:
+    return int(library.__version__.split(".")[0]) >= 5
+
+
+def _own_memory(model: nn.Module) -> None:
+    """Copy the tensors out of the file, which is mapped and could be overwritten."""
+    with torch.no_grad():
+        for tensor in (*model.parameters(), *model.buffers()):
+            tensor.data = tensor.data.clone()
+
+
+def _known_names(library: Any, configuration: Configuration, model: Any) -> set[str]:
+    """Return the tensors of the class that was saved, with its heads, and of the pooler."""
+    made = [_on_meta(type(model), configuration.model)]
+    for name in configuration.class_names:
+        try:
+            made.append(_on_meta(getattr(library, name), configuration.declared))
+        except Exception:  # no class of this library, or one that cannot be made so
+            continue
+    return {_plain(model, name) for one in made for name in one.state_dict()}
+
+
+def _plain(model: Any, name: str) -> str:
+    """Return a tensor's name without the prefix that it has in a model with a head."""
+    return name.removeprefix(f"{model.base_model_prefix}.")
+
+
+def _on_meta(make: Any, config: Any) -> Any:
+    with torch.device("meta"):
+        return make(config)
 
 
 def _without_pooler(make: Any, config: Any) -> Any:
@@ -224,58 +357,117 @@ def _without_pooler(make: Any, config: Any) -> Any:
         return make(config)
 
 
-def _loaded(spec: BackboneSpec, library: Any, model: Any, processor: Mapping[str, Any]) -> Loaded:
-    module = TransformersFeatures(model, spec.name)
-    geometry, normalisation = _preprocessing(spec, processor)
-    return Loaded(module, geometry, normalisation, f"transformers {library.__version__}")
-
-
-def _read_preprocessor(folder: Path) -> Mapping[str, Any]:
-    path = folder / PREPROCESSOR
-    values: Mapping[str, Any] = json.loads(path.read_bytes()) if path.exists() else {}
-    return values
-
-
-def _preprocessing(
-    spec: BackboneSpec, processor: Mapping[str, Any]
-) -> tuple[Geometry, Normalisation]:
-    """Return the repository's own preprocessing with the spec's overrides; none may be missing."""
-    preprocessing = with_defaults(spec.preprocessing, _defaults(processor))
-    if missing := preprocessing.missing():
-        raise BackboneError(
-            f"backbone {spec.name!r}: {PREPROCESSOR} does not state {', '.join(missing)}; "
-            "give them as preprocessing."
+def _tensor_faults(spec: BackboneSpec, filled: Filled) -> Iterator[Fault]:
+    """Yield the tensors that do not fit, except those that the entry drops by name."""
+    drop = spec.weights.drop if spec.weights else ()
+    extra = [
+        name
+        for name in filled.unexpected
+        if not name.startswith(drop) and not _plain(filled.model, name).startswith(drop)
+    ]
+    problems = [
+        *(f"missing {name}" for name in filled.missing),
+        *(f"unexpected {name}" for name in extra),
+        *filled.mismatched,
+    ]
+    if problems:
+        prefixes = prefixes_to_drop(extra, set(filled.model.state_dict())) if extra else None
+        remedy = f"weights.drop: [{', '.join([*drop, *prefixes])}]" if prefixes else None
+        yield Fault(
+            f"the checkpoint does not fit architecture {spec.architecture!r}: {listed(problems)}",
+            None if filled.missing or filled.mismatched else remedy,
         )
-    return geometry_and_normalisation(preprocessing)
 
 
-def _defaults(processor: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the preprocessing of a preprocessor_config.json, in the terms of an entry.
+def _head_notes(filled: Filled) -> tuple[str, ...]:
+    if not filled.heads:
+        return ()
+    parts = dict.fromkeys(_plain(filled.model, name).split(".")[0] for name in filled.heads)
+    return (f"left out as parts of its head: {', '.join(parts)} ({len(filled.heads)} tensors)",)
 
-    Values that it omits, and sizes that are not square, are None.
+
+# --- preprocessing and outputs
+
+
+def _adopt(library: Any, folder: Path) -> Adopted:
+    """Return the preprocessing of the folder's processor; an empty one where it has none."""
+    if not any((folder / name).exists() for name in PREPROCESSORS):
+        return Adopted()
+    return adopt(library, folder)
+
+
+def _preprocessing_faults(processor: Adopted, preprocessing: Combined) -> Iterator[Fault]:
+    if not preprocessing.missing:
+        return
+    missing = ", ".join(preprocessing.missing)
+    reason = processor.problem or f"there is no {PREPROCESSORS[0]}"
+    fields = ", ".join(f"{name}: ..." for name in preprocessing.missing)
+    yield Fault(f"{reason}; the entry must state {missing}", f"preprocessing: {{{fields}}}")
+
+
+def _output_faults(
+    spec: BackboneSpec, library: Any, config: Any, preprocessing: Combined
+) -> Iterator[Fault]:
+    """Check the output on an outline of the model, which costs neither memory nor time."""
+    geometry = preprocessing.geometry
+    side = _pair(spec.preprocessing.input_px or getattr(config, "image_size", None) or 224)
+    size = (geometry.height_px, geometry.width_px) if geometry else side
+    try:
+        model = _on_meta(
+            lambda config: _without_pooler(library.AutoModel.from_config, config), config
+        ).eval()
+        module = TransformersFeatures(
+            model, spec.name, interpolates=_interpolates_on_request(model)
+        )
+        with torch.inference_mode():
+            x = torch.zeros(1, 3, *size, device="meta")
+            states = model(pixel_values=x, **module.options).last_hidden_state
+        available, kind = module.available(states, size)
+    except Exception:  # what an outline cannot run is checked when the backbone runs
+        return
+    if spec.output not in available:
+        outputs = ", ".join(map(str, available))
+        text = f"{kind} has no output {str(spec.output)!r}; available: {outputs}"
+        yield Fault(text, f"output: {available[0]}")
+
+
+def _error(spec: BackboneSpec, folder: Path, faults: Collection[Fault]) -> BackboneError:
+    """Return all faults in one error, with the lines that the entry needs."""
+    texts = [fault.text for fault in faults]
+    remedies = [fault.remedy for fault in faults if fault.remedy]
+    numbered = "; ".join(f"({i}) {text}" for i, text in enumerate(texts, 1))
+    return BackboneError(
+        f"backbone {spec.name!r}: {texts[0] if len(texts) == 1 else numbered}."
+        + (f" Write in the entry: {'; '.join(remedies)}." if remedies else "")
+    )
+
+
+def _positions(spec: BackboneSpec, model: Any, geometry: Geometry) -> Resampling:
+    """Return what the model's forward pass resamples for crops of this size.
+
+    Models that do so on request only are refused at another size unless the entry states it.
     """
-    size, crop = _edges(processor.get("size")), _edges(processor.get("crop_size"))
-    short_side = size.get("shortest_edge")
-    if processor.get("do_center_crop"):
-        height = crop.get("height") or crop.get("shortest_edge")
-        width = crop.get("width", height)
-    else:
-        height, width = size.get("height"), size.get("width")
-    input_px = height if height == width else None
-    if short_side and height:
-        crop_pct = min(height / short_side, 1.0)
-    else:
-        crop_pct = 1.0 if height and size.get("height") == height else None
-    return {
-        "input_px": input_px,
-        "crop_pct": crop_pct,
-        "crop_mode": "center" if short_side else "squash" if size.get("height") else None,
-        "interpolation": INTERPOLATIONS.get(processor.get("resample", -1)),
-        "mean": processor.get("image_mean"),
-        "std": processor.get("image_std"),
-    }
+    config, size = model.config, (geometry.height_px, geometry.width_px)
+    trained = _pair(getattr(config, "image_size", None) or size)
+    names = [name for name in model.state_dict() if "position_embed" in name]
+    if trained == size or not names or getattr(config, "patch_size", None) is None:
+        return Resampling()
+    patch = _pair(config.patch_size)
+    before, after = ((a // patch[0]) * (b // patch[1]) for a, b in (trained, size))
+    shape = tuple(model.state_dict()[names[0]].shape)
+    resampled = (*shape[:-2], shape[-2] - before + after, shape[-1])
+    positions = Resampling({names[0]: (shape, resampled)})
+    if _interpolates_on_request(model):
+        require_requested(spec, positions, geometry.height_px)
+    return positions
 
 
-def _edges(size: Any) -> Mapping[str, Any]:
-    """Return a size as a mapping; older files have a single number, the shortest edge."""
-    return size if isinstance(size, dict) else {"shortest_edge": size}
+def _interpolates_on_request(model: Any) -> bool:
+    return INTERPOLATE in inspect.signature(model.forward).parameters
+
+
+def _pair(value: Any) -> tuple[int, int]:
+    """Return a size along height and width, of which configurations state one or both."""
+    if isinstance(value, Mapping):
+        return int(value["height"]), int(value["width"])
+    return (int(value[0]), int(value[1])) if isinstance(value, list | tuple) else (value, value)

@@ -43,16 +43,23 @@ class Geometry:
     """
     fill: tuple[float, ...] | None = None
     """The padding of `border`, per channel in [0, 1]; None is timm's default, ImageNet's mean."""
+    resize: tuple[int, ...] | None = None
+    """The size before the crop, as processors of transformers state it: the shorter side, or height
+    and width. They round the offset of the crop down, and pad images that are smaller than it with
+    black. None is timm's arithmetic, which follows from `crop_pct`."""
 
     def crop(self, image: Image.Image) -> torch.Tensor:
         """Return the (3, height, width) uint8 crop of an RGB image.
 
-        Unless `fast`, its pixels are bit for bit those of timm's own evaluation transform.
+        Unless `fast`, its pixels are bit for bit those of timm's own evaluation transform or, with
+        `resize`, of transformers' processors.
         """
         if self.fast and (transform := _fast_transform(self)):
             return transform(torch.from_numpy(np.array(image)).permute(2, 0, 1))
         if region := region_of(self, image.size):
             return torch.from_numpy(region.crop(image))
+        if self.resize:
+            return torch.from_numpy(_resize_region(self, image.size).by_pil(image))
         return _transform(self)(image)
 
     def with_fill(self, mean: tuple[float, ...]) -> "Geometry":
@@ -70,6 +77,8 @@ class Geometry:
         }
         if self.fast:
             values["preprocessing"] = "fast"
+        if self.resize:
+            values["resize"] = list(self.resize)
         if self.fill:
             values["fill"] = list(self.fill)
         return values
@@ -131,6 +140,30 @@ def region_of(geometry: Geometry, size: tuple[int, int]) -> Region | None:
     None if the transform does anything but resize and crop the centre, or with another filter than
     ours, or if the image is smaller than the crop or too long.
     """
+    region = _resize_region(geometry, size) if geometry.resize else _timm_region(geometry, size)
+    if region is None or (
+        region.resample not in FILTERS
+        or any(axis.crop_px > axis.resized_px for axis in (region.x, region.y))
+        or max(size) > LONGEST_PX
+    ):
+        return None
+    return region
+
+
+def _resize_region(geometry: Geometry, size: tuple[int, int]) -> Region:
+    """Return the region that a processor of transformers crops: around images that are smaller."""
+    assert geometry.resize is not None
+    target = geometry.resize[0] if len(geometry.resize) == 1 else geometry.resize
+    width, height = _resized(size, target)
+    return Region(
+        Axis(size[0], width, (width - geometry.width_px) // 2, geometry.width_px),
+        Axis(size[1], height, (height - geometry.height_px) // 2, geometry.height_px),
+        Image.Resampling[geometry.interpolation.upper()],
+    )
+
+
+def _timm_region(geometry: Geometry, size: tuple[int, int]) -> Region | None:
+    """Return the region that timm's transform crops; None if it does anything else."""
     from torchvision.transforms import CenterCrop, Resize
 
     steps: list[Any] = list(getattr(_transform(geometry), "transforms", ()))
@@ -140,13 +173,6 @@ def region_of(geometry: Geometry, size: tuple[int, int]) -> Region | None:
     assert isinstance(resize, Resize) and isinstance(crop, CenterCrop)
     resample = Image.Resampling[resize.interpolation.name]
     (crop_height, crop_width), (width, height) = crop.size, _resized(size, resize.size)
-    if (
-        resample not in FILTERS
-        or crop_width > width
-        or crop_height > height
-        or max(size) > LONGEST_PX
-    ):
-        return None
     axes = (
         Axis(size[0], width, round((width - crop_width) / 2), crop_width),
         Axis(size[1], height, round((height - crop_height) / 2), crop_height),
@@ -176,6 +202,8 @@ def _fast_transform(geometry: Geometry) -> Callable[[torch.Tensor], torch.Tensor
     """
     from torchvision.transforms import CenterCrop, InterpolationMode, Resize, v2
 
+    if geometry.resize:
+        return _FastResize(geometry) if geometry.interpolation in ("bilinear", "bicubic") else None
     steps: list[Any] = []
     for step in getattr(_transform(geometry), "transforms", ()):
         if isinstance(step, Resize) and step.interpolation in (
@@ -189,3 +217,26 @@ def _fast_transform(geometry: Geometry) -> Callable[[torch.Tensor], torch.Tensor
             return None
     transform: Callable[[torch.Tensor], torch.Tensor] = v2.Compose(steps)
     return transform
+
+
+class _FastResize:
+    """The steps of a processor of transformers, for (3, H, W) uint8 tensors."""
+
+    def __init__(self, geometry: Geometry) -> None:
+        self.geometry = geometry
+
+    def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
+        from torchvision.transforms import InterpolationMode
+        from torchvision.transforms.v2 import functional
+
+        region = _resize_region(self.geometry, (pixels.shape[2], pixels.shape[1]))
+        resized = functional.resize(
+            pixels,
+            [region.y.resized_px, region.x.resized_px],
+            interpolation=InterpolationMode(self.geometry.interpolation),
+            antialias=True,
+        )
+        crop: torch.Tensor = functional.crop(
+            resized, region.y.start, region.x.start, region.y.crop_px, region.x.crop_px
+        )
+        return crop

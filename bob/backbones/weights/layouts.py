@@ -93,7 +93,7 @@ def _layout(key: str | None, state: State, expected: State) -> CheckpointLayout 
         for name in used
     ):
         return None
-    drop = _prefixes_to_drop([name for name in state if name not in used], used)
+    drop = prefixes_to_drop([name for name in state if name not in used], used)
     return None if drop is None else CheckpointLayout(key, prefix, tuple(drop))
 
 
@@ -109,7 +109,7 @@ def _cuts(name: str) -> list[int]:
     return [0, *(i + 1 for i, character in enumerate(name) if character == ".")]
 
 
-def _prefixes_to_drop(unused: Sequence[str], used: set[str]) -> list[str] | None:
+def prefixes_to_drop(unused: Sequence[str], used: set[str]) -> list[str] | None:
     """Return the shortest prefixes that cover all unused names and no used one.
 
     A prefix ends after a dot or is a full name. None if there are no such prefixes, or more than a

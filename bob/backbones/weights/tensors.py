@@ -63,11 +63,16 @@ def mismatches(state: State, expected: State) -> list[str]:
 
 def mismatch_error(name: str, architecture: str, problems: list[str]) -> BackboneError:
     """Return an error that lists the first mismatches and counts the others."""
-    more = f" and {len(problems) - MAX_LISTED} more" if len(problems) > MAX_LISTED else ""
     return BackboneError(
         f"backbone {name!r}: the checkpoint does not fit architecture {architecture!r}: "
-        f"{'; '.join(problems[:MAX_LISTED])}{more}."
+        f"{listed(problems)}."
     )
+
+
+def listed(problems: list[str]) -> str:
+    """Return the first mismatches, and the number of the others."""
+    more = f" and {len(problems) - MAX_LISTED} more" if len(problems) > MAX_LISTED else ""
+    return f"{'; '.join(problems[:MAX_LISTED])}{more}"
 
 
 def match_in_order(name: str, state: State, expected: State) -> dict[str, torch.Tensor]:

@@ -155,3 +155,65 @@ def test_efficientnet_lite0_exported_to_onnx_has_the_same_features(tmp_path):
     exported = load(spec(tmp_path / "lite0.onnx", graph={"output": "rows"}, preprocessing=facts))
     crops = random_crops(3, 224, seed=1)
     assert relative_difference(embed(exported, crops), embed(original, crops)) < 1e-4
+
+
+# --- tensors in files beside the graph
+
+
+def external(folder, location: str, offset: int = 0, length: int = 24):
+    """Write a graph whose weights (3, 2) are in another file, and that file; return the graph."""
+    file = write_graph(folder)
+    model = onnx.load(file)
+    (tensor,) = [one for one in model.graph.initializer if list(one.dims) == [3, 2]]
+    values = numpy_helper.to_array(tensor).astype(np.float32)
+    tensor.ClearField("raw_data")
+    tensor.ClearField("float_data")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    settings = {"location": location, "offset": str(offset), "length": str(length)}
+    for key, value in settings.items():
+        entry = tensor.external_data.add()
+        entry.key, entry.value = key, value
+    file.write_bytes(model.SerializeToString())
+    (folder / "w.bin").write_bytes(values.tobytes())
+    return file
+
+
+def test_weights_beside_the_graph_are_read_and_watched(tmp_path):
+    (tmp_path / "own").mkdir()
+    inside = write_graph(tmp_path / "own")
+    scores = embed(load(spec(inside, graph={"output": "scores"})), CROPS)
+    file = external(tmp_path, "w.bin")
+    entry = spec(file, graph={"output": "scores"})
+    np.testing.assert_array_equal(embed(load(entry), CROPS), scores)
+    first = make_card(entry, tmp_path)
+    assert str(tmp_path / "w.bin") in first.files
+    (tmp_path / "w.bin").write_bytes(np.ones(6, np.float32).tobytes())
+    assert make_card(entry, tmp_path).weights_hash != first.weights_hash
+
+
+@pytest.mark.parametrize(
+    ("location", "settings"),
+    [
+        ("../secret.bin", {}),
+        ("link.bin", {}),
+        ("w.bin", {"offset": 4}),
+        ("w.bin", {"offset": -4}),
+        ("w.bin", {"length": 2400}),
+        ("missing.bin", {}),
+    ],
+)
+def test_weights_outside_of_the_graphs_folder_or_of_their_file_are_refused(
+    tmp_path, location, settings
+):
+    (tmp_path / "secret.bin").write_bytes(bytes(24))
+    folder = tmp_path / "graph"
+    folder.mkdir()
+    (folder / "link.bin").symlink_to(tmp_path / "secret.bin")
+    with pytest.raises(BackboneError, match="is not a complete ONNX file"):
+        load(spec(external(folder, location, **settings), graph={"output": "scores"}))
+
+
+def test_an_absolute_place_of_weights_is_refused(tmp_path):
+    (tmp_path / "secret.bin").write_bytes(bytes(24))
+    with pytest.raises(BackboneError, match="is not a complete ONNX file"):
+        load(spec(external(tmp_path, str(tmp_path / "secret.bin")), graph={"output": "scores"}))

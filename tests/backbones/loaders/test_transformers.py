@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import sys
 from pathlib import Path
 
@@ -9,12 +10,27 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoConfig, AutoModel
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    CLIPConfig,
+    CLIPModel,
+    ViTConfig,
+    ViTForImageClassification,
+)
 
 from bob.backbones.loaders.load import outline
+from bob.backbones.weights.tensors import tensor_hash
 from bob.errors import BackboneError, ConfigError, UnavailableError
 from bob.specs import BackboneSpec, Output
-from tests.builders.backbone_entries import embed, entry, load, preprocessing, random_crops
+from tests.builders.backbone_entries import (
+    embed,
+    entry,
+    load,
+    make_card,
+    preprocessing,
+    random_crops,
+)
 
 SIZES = {
     "hidden_size": 16,
@@ -30,6 +46,7 @@ TYPES = {
     "ijepa": {**SIZES, "intermediate_size": 32},
 }
 PROCESSOR = {
+    "image_processor_type": "BitImageProcessor",
     "do_resize": True,
     "size": {"shortest_edge": 32},
     "do_center_crop": True,
@@ -87,7 +104,8 @@ def test_features_are_read_from_the_models_last_tokens(tmp_path, kind):
     np.testing.assert_allclose(mean, tokens[:, -4:].sum(1) / 4, atol=1e-5)
     if kind == "ijepa":
         with pytest.raises(
-            BackboneError, match="has no class token for output 'cls'; use 'mean_patch'"
+            BackboneError,
+            match="a model without a class token has no output 'cls'; available: mean_patch, grid",
         ):
             embed(backbone, CROPS, "cls")
         return
@@ -140,13 +158,13 @@ def test_feature_maps_have_no_tokens_or_layers(tmp_path, text):
 
 @pytest.mark.parametrize("text", ["default", "cls@-1", "grid@0"])
 def test_models_with_tokens_have_no_head_of_their_own_and_no_layers(tmp_path, text):
-    backbone = load(spec("dinov2", write(tmp_path, "dinov2")[0], text))
+    file, _ = write(tmp_path, "dinov2")
     with pytest.raises(
         BackboneError,
         match=f"a model with tokens has no output '{text}'; "
-        r"available: cls, mean_patch, cls\+mean_patch, grid",
+        r"available: cls, mean_patch, cls\+mean_patch, grid\. Write in the entry: output: cls\.$",
     ):
-        backbone.check()
+        load(spec("dinov2", file, text))
 
 
 def test_one_forward_serves_several_outputs(tmp_path):
@@ -160,64 +178,97 @@ def test_one_forward_serves_several_outputs(tmp_path):
         np.testing.assert_array_equal(together[output], embed(backbone, CROPS, str(output)))
 
 
-@pytest.mark.parametrize(
-    ("processor", "expected"),
-    [
-        (
-            PROCESSOR,
-            {
-                "input_px": 28,
-                "crop_pct": 28 / 32,
-                "crop_mode": "center",
-                "interpolation": "bicubic",
-            },
-        ),
-        (
-            {
-                "size": {"height": 28, "width": 28},
-                "resample": 2,
-                "image_mean": [0.5, 0.4, 0.3],
-                "image_std": [0.2] * 3,
-            },
-            {"input_px": 28, "crop_pct": 1.0, "crop_mode": "squash", "interpolation": "bilinear"},
-        ),
-        (
-            {**PROCESSOR, "size": 32, "crop_size": 28, "resample": 1},
-            {
-                "input_px": 28,
-                "crop_pct": 28 / 32,
-                "crop_mode": "center",
-                "interpolation": "lanczos",
-            },
-        ),
-    ],
-)
-def test_preprocessing_is_the_repositorys_own(tmp_path, processor, expected):
-    backbone = load(spec("dinov2", write(tmp_path, "dinov2", processor)[0]))
-    assert backbone.geometry.facts() == expected
-    assert backbone.normalisation.mean == (0.5, 0.4, 0.3)
+def test_preprocessing_is_the_repositorys_own(tmp_path):
+    """tests/backbones/loaders/test_image_processor.py compares every class of the library."""
+    backbone = load(spec("dinov2", write(tmp_path, "dinov2")[0]))
+    assert backbone.geometry.facts() == {
+        "input_px": 28,
+        "crop_pct": 28 / 32,
+        "crop_mode": "center",
+        "interpolation": "bicubic",
+        "resize": [32],
+    }
+    assert backbone.normalisation.facts() == {"mean": [0.5, 0.4, 0.3], "std": [0.2, 0.2, 0.2]}
+
+
+def test_a_flag_that_changes_the_channels_is_applied_to_them(tmp_path):
+    """MobileViT's processor makes BGR images of values in [0, 1], and does not normalise them."""
+    processor = {
+        "image_processor_type": "MobileViTImageProcessor",
+        "size": {"shortest_edge": 32},
+        "crop_size": {"height": 28, "width": 28},
+    }
+    file, model = write(tmp_path, "dinov2", processor)
+    backbone = load(spec("dinov2", file))
+    with torch.inference_mode():
+        pixels = CROPS.flip(1) / 255
+        tokens = model(pixel_values=pixels).last_hidden_state
+    np.testing.assert_allclose(embed(backbone, CROPS, "cls"), tokens[:, 0], atol=1e-5)
+    assert backbone.forward_facts()["channels"] == "BGR"
 
 
 @pytest.mark.parametrize(
-    ("processor", "missing"),
+    ("processor", "message"),
     [
-        (None, "input_px, crop_pct, crop_mode, interpolation, mean, std"),
-        ({**PROCESSOR, "crop_size": {"height": 28, "width": 14}}, "input_px;"),
         (
-            {**PROCESSOR, "do_center_crop": False, "size": {"height": 28, "width": 14}},
-            "input_px;",
+            None,
+            "there is no preprocessor_config.json; the entry must state "
+            "input_px, crop_pct, crop_mode, interpolation, mean, std",
         ),
-        ({**PROCESSOR, "resample": 9}, "interpolation;"),
+        (
+            {**PROCESSOR, "do_center_crop": False},
+            "its BitImageProcessor crops as bob-bench cannot: do_center_crop False; "
+            "the entry must state input_px, crop_pct, crop_mode",
+        ),
+        (
+            {**PROCESSOR, "image_processor_type": "ViltImageProcessor", "size_divisor": 14},
+            "its ViltImageProcessor crops as bob-bench cannot: ",
+        ),
+        ({**PROCESSOR, "resample": 9}, "its BitImageProcessor cannot be run on an image (Unknown"),
+        (
+            {**PROCESSOR, "image_processor_type": "TheirImageProcessor"},
+            "its image processor cannot be loaded (",
+        ),
     ],
 )
-def test_preprocessing_that_the_repository_lacks_must_be_in_the_entry(tmp_path, processor, missing):
+def test_preprocessing_that_cannot_be_adopted_must_be_in_the_entry(tmp_path, processor, message):
     file, _ = write(tmp_path, "dinov2", processor)
-    with pytest.raises(
-        BackboneError, match=rf"preprocessor_config\.json does not state {missing}"
-    ) as error:
+    with pytest.raises(BackboneError, match=re.escape(message)) as error:
         load(spec("dinov2", file))
-    assert "give them as preprocessing" in str(error.value)
-    assert load(spec("dinov2", file, preprocessing=preprocessing(28))).check() == (16,)
+    assert "Write in the entry: preprocessing: {input_px: ..., crop_pct: ..., " in str(error.value)
+    backbone = load(spec("dinov2", file, preprocessing=preprocessing(28)))
+    assert backbone.check() == (16,)
+    told = [note for note in backbone.notes if "the entry's preprocessing is used" in note]
+    assert len(told) == (0 if processor is None else 1)
+
+
+def test_code_of_the_repository_is_not_run(tmp_path):
+    processor = {**PROCESSOR, "auto_map": {"AutoImageProcessor": "evil.EvilProcessor"}}
+    del processor["image_processor_type"]
+    file, _ = write(tmp_path, "dinov2_with_registers", processor)
+    (tmp_path / "evil.py").write_text("raise SystemExit")
+    with pytest.raises(BackboneError, match="its image processor cannot be loaded"):
+        load(spec("dinov2_with_registers", file))
+
+
+def test_fields_of_the_entry_replace_those_of_the_processor(tmp_path):
+    file, _ = write(tmp_path, "dinov2")
+    changed = load(spec("dinov2", file, preprocessing={"input_px": 42, "std": [1.0, 1.0, 1.0]}))
+    assert changed.geometry.facts() == {
+        "input_px": 42,
+        "crop_pct": 28 / 32,
+        "crop_mode": "center",
+        "interpolation": "bicubic",
+        "resize": [48],  # 42 / 28 * 32
+    }
+    assert changed.normalisation.facts() == {"mean": [0.5, 0.4, 0.3], "std": [1, 1, 1]}
+    squashed = load(spec("dinov2", file, preprocessing={"crop_mode": "squash", "crop_pct": 1.0}))
+    assert squashed.geometry.facts()["resize"] == [28, 28]
+    padded = load(spec("dinov2", file, preprocessing={"crop_mode": "border"}))
+    assert "resize" not in padded.geometry.facts()
+
+
+# --- tensors
 
 
 @pytest.mark.parametrize("fault", ["rename", "reshape", "add"])
@@ -274,7 +325,7 @@ def test_a_folder_without_its_configuration_is_refused(tmp_path):
 def test_a_damaged_file_is_refused(tmp_path):
     file, _ = write(tmp_path, "dinov2")
     file.write_bytes(file.read_bytes()[:100])
-    with pytest.raises(BackboneError, match="does not load"):
+    with pytest.raises(BackboneError, match="is not a complete checkpoint"):
         load(spec("dinov2", file))
 
 
@@ -299,3 +350,162 @@ def test_an_outline_is_built_from_the_entry_alone():
     cls = Output(pool="cls")
     rows = built.module(torch.zeros(1, 3, 28, 28, device="meta"), [cls])[cls]
     assert rows.shape == (1, 16) and built.library.startswith("transformers ")
+
+
+# --- folders of save_pretrained
+
+
+def write_classifier(folder: Path, processor: dict | None = PROCESSOR) -> Path:
+    """Write a ViT with a classifier as `save_pretrained` does."""
+    torch.manual_seed(0)
+    config = ViTConfig(**TYPES["vit"], num_labels=7)
+    ViTForImageClassification(config).save_pretrained(folder)
+    if processor is not None:
+        (folder / "preprocessor_config.json").write_text(json.dumps(processor))
+    return folder / "model.safetensors"
+
+
+def test_heads_that_the_library_knows_need_no_line_in_the_entry(tmp_path):
+    """A classifier's, and the pooler that a saved ViT has behind its last hidden states."""
+    classifier = load(entry_of("vit", write_classifier(tmp_path / "a")))
+    assert classifier.notes == ("left out as parts of its head: classifier (2 tensors)",)
+    pooler = load(entry_of("vit", write(tmp_path / "b", "vit")[0]))
+    assert pooler.notes == ("left out as parts of its head: pooler (2 tensors)",)
+
+
+def entry_of(kind: str, file: Path, **fields) -> BackboneSpec:
+    """Return the shortest entry of a folder."""
+    values = {"architecture": kind, "output": "cls", "weights": {"file": str(file)}}
+    return entry("transformers", **{**values, **fields})
+
+
+def test_layers_are_never_left_out_as_a_head(tmp_path):
+    """A configuration with fewer layers than the file has."""
+    file = write_classifier(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, "num_hidden_layers": 1}))
+    with pytest.raises(BackboneError, match=r"does not fit architecture 'vit': unexpected .*layer"):
+        load(entry_of("vit", file))
+
+
+def test_all_faults_of_a_folder_are_told_at_once_with_the_lines_to_write(tmp_path):
+    file = write_classifier(tmp_path, processor=None)
+    state = load_file(file)
+    state["projector.weight"] = torch.ones(2)
+    save_file(state, file, metadata={"format": "pt"})
+    options = {"num_hidden_layers": 3}
+    with pytest.raises(BackboneError) as caught:
+        load(entry_of("vit", file, output="default", options=options))
+    assert str(caught.value) == (
+        "backbone 'mine': (1) options.num_hidden_layers is 3; config.json says 2; "
+        "(2) the checkpoint does not fit architecture 'vit': unexpected projector.weight; "
+        "(3) there is no preprocessor_config.json; the entry must state input_px, crop_pct, "
+        "crop_mode, interpolation, mean, std; "
+        "(4) a model with tokens has no output 'default'; "
+        "available: cls, mean_patch, cls+mean_patch, grid. "
+        "Write in the entry: options: {num_hidden_layers: 2}; weights.drop: [projector.]; "
+        "preprocessing: {input_px: ..., crop_pct: ..., crop_mode: ..., interpolation: ..., "
+        "mean: ..., std: ...}; output: cls."
+    )
+    weights = {"file": str(file), "drop": ["projector."]}
+    assert load(entry_of("vit", file, weights=weights, preprocessing=preprocessing(28))).check()
+
+
+def test_an_image_text_model_is_read_by_its_vision_model(tmp_path):
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    vision = {**sizes, "intermediate_size": 32, "image_size": 28, "patch_size": 14}
+    torch.manual_seed(0)
+    model = CLIPModel(
+        CLIPConfig(vision_config=vision, text_config={**sizes, "vocab_size": 49408})
+    ).eval()
+    model.save_pretrained(tmp_path)
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(PROCESSOR))
+    backbone = load(entry_of("clip_vision_model", tmp_path / "model.safetensors"))
+    with torch.inference_mode():
+        pixels = backbone.normalisation.apply(CROPS)
+        tokens = model.vision_model(pixel_values=pixels).last_hidden_state
+    np.testing.assert_allclose(embed(backbone, CROPS, "cls"), tokens[:, 0], atol=1e-5)
+    (note,) = backbone.notes
+    assert "text_model" in note and "logit_scale" in note
+
+
+# --- files
+
+
+def test_the_tensors_are_those_of_the_entrys_file_and_not_of_its_neighbour(tmp_path):
+    file, _ = write(tmp_path, "dinov2")
+    other = tmp_path / "epoch_99.safetensors"
+    save_file({name: tensor + 1 for name, tensor in load_file(file).items()}, other)
+    both = [load(entry_of("dinov2", path)).module.model.layernorm.weight for path in (file, other)]
+    assert torch.equal(both[1], both[0] + 1)
+
+
+def test_a_checkpoint_in_shards_is_read_by_its_index(tmp_path):
+    whole, model = write(tmp_path / "whole", "dinov2")
+    model.save_pretrained(tmp_path / "shards", max_shard_size="10KB")
+    (tmp_path / "shards" / "preprocessor_config.json").write_text(json.dumps(PROCESSOR))
+    index = tmp_path / "shards" / "model.safetensors.index.json"
+    assert len(list(index.parent.glob("*.safetensors"))) > 1
+    states = [load(entry_of("dinov2", file)).module.state_dict() for file in (whole, index)]
+    assert tensor_hash(states[0]) == tensor_hash(states[1])
+
+
+def test_a_file_that_is_overwritten_after_it_was_read_changes_nothing(tmp_path):
+    """safetensors are mapped into memory: tensors must be copied out of the file."""
+    file, _ = write(tmp_path, "dinov2")
+    backbone = load(entry_of("dinov2", file))
+    before = tensor_hash(backbone.module.state_dict())
+    with file.open("r+b") as opened:
+        opened.seek(file.stat().st_size // 2)
+        opened.write(b"\x7f" * (file.stat().st_size // 3))
+    assert tensor_hash(backbone.module.state_dict()) == before
+
+
+@pytest.mark.parametrize("name", ["config.json", "preprocessor_config.json"])
+def test_a_card_is_made_again_when_a_configuration_changes(tmp_path, name):
+    file, _ = write(tmp_path / "model", "dinov2")
+    first = make_card(entry_of("dinov2", file), tmp_path)
+    path = file.with_name(name)
+    values = json.loads(path.read_text())
+    values |= {"layer_norm_eps": 0.1} if name == "config.json" else {"image_mean": [0.1] * 3}
+    path.write_text(json.dumps(values))
+    again = make_card(entry_of("dinov2", file), tmp_path)
+    assert again.files != first.files
+    if name != "config.json":
+        assert again.normalisation["mean"] == [0.1] * 3 != first.normalisation["mean"]
+
+
+# --- position embeddings
+
+
+@pytest.mark.parametrize("kind", ["vit", "dinov2"])
+def test_position_embeddings_are_resampled_where_the_entry_states_a_size(tmp_path, kind):
+    """2 x 2 patches of 14 px become 3 x 3."""
+    file, model = write(tmp_path, kind)
+    backbone = load(entry_of(kind, file, preprocessing={"input_px": 42}))
+    crops = random_crops(2, 42)
+    options = {"interpolate_pos_encoding": True} if kind == "vit" else {}
+    with torch.inference_mode():
+        pixels = backbone.normalisation.apply(crops)
+        tokens = model(pixel_values=pixels, **options).last_hidden_state
+    np.testing.assert_allclose(embed(backbone, crops, "cls"), tokens[:, 0], atol=1e-5)
+    assert backbone.forward_facts()["resampled"] == {
+        "embeddings.position_embeddings": [[1, 5, 16], [1, 10, 16]]
+    }
+    assert any("from 2 x 2 patches to 3 x 3 patches" in note for note in backbone.notes)
+
+
+def test_a_model_at_its_own_size_is_not_resampled(tmp_path):
+    assert "resampled" not in load(entry_of("vit", write(tmp_path, "vit")[0])).forward_facts()
+
+
+def test_a_processor_for_another_size_than_the_models_is_told_or_refused(tmp_path):
+    """A DINOv2 resamples by itself, as its repositories expect; a ViT needs the entry's word."""
+    larger = {**PROCESSOR, "crop_size": {"height": 42, "width": 42}, "size": {"shortest_edge": 48}}
+    backbone = load(entry_of("dinov2", write(tmp_path / "a", "dinov2", larger)[0]))
+    assert any("resampled from 2 x 2 patches to 3 x 3" in note for note in backbone.notes)
+    assert backbone.check() == (16,)
+    file, _ = write(tmp_path / "b", "vit", larger)
+    with pytest.raises(BackboneError, match=r"input size than 42 px .* own size 28, or 42 to re"):
+        load(entry_of("vit", file))
+    assert load(entry_of("vit", file, preprocessing={"input_px": 28})).check() == (16,)

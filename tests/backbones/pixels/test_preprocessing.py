@@ -4,6 +4,7 @@ Exact preprocessing gives the pixels of timm and open_clip bit for bit; fast pre
 within a stated distance of them.
 """
 
+import dataclasses
 import itertools
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -428,3 +429,51 @@ def test_a_decoded_rgb_image_is_not_copied(monkeypatch):
     buffer = BytesIO()
     Image.new("RGB", (5, 5), "red").save(buffer, "JPEG")
     assert decode(buffer.getvalue(), "x").size == (5, 5)
+
+
+# --- transformers
+
+RESIZED = [
+    Geometry(64, 64, 0.875, "center", "bicubic", resize=(73,)),
+    Geometry(48, 80, 1.0, "squash", "bilinear", resize=(48, 80)),
+    Geometry(61, 61, 0.9, "squash", "bicubic", resize=(68, 68)),
+    Geometry(96, 96, 1.0, "center", "bicubic", resize=(64,)),  # padded
+    Geometry(64, 64, 1.0, "center", "lanczos", resize=(70,)),
+]
+
+
+@pytest.mark.parametrize("geometry", RESIZED, ids=str)
+def test_exact_pixels_of_resized_geometries_equal_those_of_transformers(
+    photographs, geometry, kernels_at_once
+):
+    """The steps of a processor: a shorter side or (height, width), then a centre crop."""
+    from transformers import BitImageProcessorPil
+
+    size = geometry.resize
+    processor = BitImageProcessorPil(
+        size={"shortest_edge": size[0]}
+        if len(size) == 1
+        else {"height": size[0], "width": size[1]},
+        crop_size={"height": geometry.height_px, "width": geometry.width_px},
+        resample=Image.Resampling[geometry.interpolation.upper()],
+        do_rescale=False,
+        do_normalize=False,
+    )
+    for data, what in [*photographs, *photographs]:  # kernels make the second round
+        image = decode(data, what)
+        expected = processor(images=image, return_tensors="np")["pixel_values"][0]
+        assert np.array_equal(geometry.crop(image).numpy(), expected), what
+
+
+@pytest.mark.parametrize("geometry", [RESIZED[0], RESIZED[1], RESIZED[3]], ids=str)
+def test_fast_pixels_of_resized_geometries_are_within_the_stated_distance(photographs, geometry):
+    fast = dataclasses.replace(geometry, fast=True)
+    for data, what in photographs:
+        image = decode(data, what)
+        difference = (fast.crop(image).int() - geometry.crop(image).int()).abs()
+        assert int(difference.max()) <= FAST_LEVELS, what
+
+
+def test_the_size_before_the_crop_is_part_of_the_key():
+    plain = Geometry(64, 64, 0.875, "center", "bicubic")
+    assert dataclasses.replace(plain, resize=(73,)).facts() == {**plain.facts(), "resize": [73]}
