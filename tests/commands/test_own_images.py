@@ -1,6 +1,7 @@
 """Your own images on the command line: which split is tested on, and what is said about them."""
 
 import json
+import os
 from pathlib import Path
 
 from bob.errors import FAILED, OK, USAGE
@@ -82,3 +83,17 @@ def test_class_without_a_readable_train_image_is_named(bob, tmp_path):
     code, _, err = bob("run", "--data", photos, *RUN, "--test-split", "val", "--skip-bad-images")
     assert code == FAILED
     assert f"no train image of {lost.name!r} can be read" in " ".join(err.split())
+
+
+def test_names_that_are_not_utf8_run_end_to_end(bob, tmp_path):
+    """Folders and files whose names are Latin-1, as old archives hold them."""
+    photos = make_photos(tmp_path / "photos", per_class=10, classes=2, side_px=8)
+    for n, folder in enumerate(sorted(photos.iterdir())):
+        renamed = Path(os.fsdecode(os.fsencode(photos) + b"/caf\xe9%d" % n))
+        folder.rename(renamed)
+        for i, path in enumerate(sorted(renamed.iterdir())):
+            path.rename(Path(os.fsdecode(os.fsencode(renamed) + b"/\xe4%d.png" % i)))
+    code, _, err = bob("run", "--data", photos, *RUN)
+    assert code == OK and "20 names are not UTF-8" in " ".join(err.split())
+    code, _, err = bob("show", record(tmp_path)["key"][:16], "--images", "--data", photos)
+    assert code == OK and "no images" not in err

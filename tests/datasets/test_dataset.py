@@ -329,6 +329,13 @@ def test_data_flag_names_the_dataset_after_its_folder(
         spec_from_data_flag("cat/0.png")
 
 
+def test_path_that_is_not_utf8_is_refused_with_the_remedy(root: Path) -> None:
+    folder = Path(os.fsdecode(os.fsencode(root) + b"/caf\xe9"))
+    folder.mkdir(parents=True)
+    with pytest.raises(ConfigError, match=r"--data '.*caf\\\\xe9': the path is not UTF-8.* a link"):
+        spec_from_data_flag(str(folder))
+
+
 def test_limit_keeps_class_proportions(root: Path) -> None:
     dataset = limited(open_folder(make_class_folders(root, cat=20, dog=10)), 6)
     assert np.bincount(dataset.splits["train"].y).tolist() == [4, 2] and np.bincount(
