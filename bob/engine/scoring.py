@@ -124,10 +124,14 @@ class Scoring:
     def _require_readable(
         self, cell: Cell, need: FeatureNeed | StatisticsNeed, bad: Mapping[int, str]
     ) -> None:
-        """Raise UnreadableImageError for images that may not be left out."""
+        """Raise UnreadableImageError for images that may not be left out, or if none is left."""
+        where = f"dataset {cell.dataset!r}, {need.images.name}"
         if bad and not self.plan.settings.skip_bad:
-            message = bad_images_message(list(bad.values()))
-            raise UnreadableImageError(f"dataset {cell.dataset!r}, {need.images.name}: {message}")
+            raise UnreadableImageError(f"{where}: {bad_images_message(list(bad.values()))}")
+        if bad and len(bad) == len(self.workspace.images(cell.dataset, need.images)):
+            raise UnreadableImageError(
+                f"{where}: none of the {len(bad):,} images can be read: {next(iter(bad.values()))}"
+            )
 
     def _read(self, key: StoreKey, read: Callable[[], T]) -> T:
         """Read from the store; where shards are missing, say why they could not be computed."""

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from bob.datasets.dataset import Dataset
 from bob.engine.scores import scores
-from bob.protocols import Inputs, Needs, Result, protocol_named
+from bob.errors import UndefinedError
+from bob.protocols import Inputs, Needs, Result, ResultPart, protocol_named
 from bob.records.record import Score
 from bob.specs import TaskSpec
 
@@ -61,14 +62,20 @@ def solve_task(
     seeds: Sequence[int],
     device: str,
 ) -> Solution:
-    """Solve a task for every seed, or for the first one where the result does not depend on it."""
+    """Solve a task for every seed, or for the first one where the result does not depend on it.
+
+    Where a protocol raises UndefinedError, all its scores are undefined, for that reason.
+    """
     protocol = protocol_named(task.protocol)
     uses_seed = protocol.uses_seed(task.settings, dataset)
     start = time.perf_counter()
     results: dict[int, Result] = {}
     for seed in seeds if uses_seed else seeds[:1]:
-        problem = protocol.build(task.settings, dataset, needs, inputs, seed)
-        results[seed] = protocol.solve(problem, task.settings, solver_device(device))
+        try:
+            problem = protocol.build(task.settings, dataset, needs, inputs, seed)
+            results[seed] = protocol.solve(problem, task.settings, solver_device(device))
+        except UndefinedError as error:
+            results[seed] = Result((ResultPart(None, undefined=str(error)),), {})
     seconds = time.perf_counter() - start
     all_scores = [
         score

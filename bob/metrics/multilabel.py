@@ -67,12 +67,18 @@ def label_set_top1(outcome: MultilabelPredictions) -> float:
 
 def _label_set_share(outcome: MultilabelPredictions) -> tuple[Doubles, Doubles]:
     """Return the numbers (1,) of images with a right best class, and of images with a label."""
+    right = _right_per_labelled_image(outcome)
+    return np.array([right.sum()]), np.array([len(right)], np.float64)
+
+
+def _right_per_labelled_image(outcome: MultilabelPredictions) -> Doubles:
+    """Return (M,) whether the best class of each labelled image is right, as 0 or 1."""
     labelled = outcome.labels.any(1)
     if not labelled.any():
         raise UndefinedError("no test image has a class")
     best = outcome.scores.argmax(1)
     right = outcome.labels[np.arange(len(outcome)), best]
-    return np.array([right.sum()], np.float64), np.array([labelled.sum()], np.float64)
+    return np.asarray(right[labelled], np.float64)
 
 
 def _mean_over_classes(
@@ -129,6 +135,7 @@ METRICS = (
         interval="score",
         higher_is_better=True,
         summary="best-scored class is one of the image's",
+        per_example=_right_per_labelled_image,
         shares=_label_set_share,
     ),
 )

@@ -81,6 +81,25 @@ def _counts_by(outcome: ShiftResults, key: Ints) -> tuple[Doubles, Doubles]:
     return right, count[count > 0].astype(np.float64)
 
 
+def _shifted_top1_per_image(outcome: ShiftResults) -> Doubles:
+    """Return (M,) right predictions on the shifted images, weighted by the size of their set."""
+    return _weighted(outcome.take(np.flatnonzero(outcome.shift != 0)))
+
+
+def _drop_per_image(outcome: ShiftResults) -> Doubles:
+    """Return (N,) right predictions, in distribution with weight 1, on shifted sets with -1."""
+    inside, shifts = outcome.shift == 0, len(np.unique(outcome.shift)) - 1
+    sign = np.where(inside, 1.0, -1.0 / max(shifts, 1)) * (1 + shifts)
+    return np.asarray(sign * _weighted(outcome))
+
+
+def _weighted(outcome: ShiftResults) -> Doubles:
+    """Return (N,) values whose mean is the mean over test sets of top-1."""
+    count = np.bincount(outcome.shift)
+    sets = np.count_nonzero(count)
+    return np.asarray(outcome.right * (len(outcome) / (sets * count[outcome.shift])), np.float64)
+
+
 METRICS = (
     Metric(
         shifted_top1,
@@ -88,6 +107,7 @@ METRICS = (
         interval="score",
         higher_is_better=True,
         summary="accuracy on shifted test sets",
+        per_example=_shifted_top1_per_image,
         shares=_counts_of_shifts,
     ),
     Metric(
@@ -97,6 +117,7 @@ METRICS = (
         higher_is_better=False,
         summary="accuracy lost from in distribution to shifted",
         lowest=-1.0,
+        per_example=_drop_per_image,
         shares=_counts_per_shift,
     ),
     Metric(

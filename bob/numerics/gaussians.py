@@ -6,10 +6,13 @@ from torch import Tensor
 
 from bob.numerics.arrays import Doubles, Floats, Ints
 from bob.numerics.linear.feature_rows import row_slices
+from bob.numerics.scale import largest
 
 NOISE = 1e-5
 """Deviations below this share of the largest are not reproducible: rows agree between machines to
 a relative 1e-5."""
+ROUNDING = 1e-12
+"""Deviations below this share of the features themselves are the rounding of float64 sums."""
 
 
 class ClassGaussians:
@@ -25,9 +28,15 @@ class ClassGaussians:
         for rows in row_slices(*x.shape):
             sums.index_add_(0, labels[rows], self._centred(x[rows]))
         self.class_means = sums / torch.bincount(labels)[:, None]
-        self.within = _whitening(self._covariance(x, labels, self.class_means))
+        smallest = (ROUNDING * largest(x)) ** 2
+        self.within = _whitening(self._covariance(x, labels, self.class_means), smallest)
         total = self.within.T @ self._covariance(x, labels, None) @ self.within
         self.total = self.within @ _whitening(total)
+
+    @property
+    def varies(self) -> bool:
+        """Whether rows vary within a class in any direction, without which distances are 0."""
+        return self.within.shape[1] > 0
 
     def distances(self, x: Floats) -> tuple[Doubles, Doubles]:
         """Return squared distances (Q,) of rows (Q, D) to the nearest class mean and the mean."""
@@ -63,9 +72,13 @@ class ClassGaussians:
         return total / len(x)
 
 
-def _whitening(covariance: Tensor) -> Tensor:
-    """Return W (D, R), where W Wᵀ is the inverse on the R directions with more than noise."""
+def _whitening(covariance: Tensor, smallest: float = 0.0) -> Tensor:
+    """Return W (D, R), where W Wᵀ is the inverse on the R directions with more than noise.
+
+    These are the directions with an eigenvalue above `smallest`, too.
+    """
     eigenvalue, basis = torch.linalg.eigh(covariance)
-    significant = eigenvalue > NOISE**2 * max(float(eigenvalue[-1]), 0.0)
+    noise = NOISE**2 * eigenvalue.max() if len(eigenvalue) else eigenvalue.new_zeros(())
+    significant = eigenvalue > noise.clamp(min=smallest)
     whitening: Tensor = basis[:, significant] / eigenvalue[significant].sqrt()
     return whitening

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bob.errors import NotApplicableError
+from bob.errors import UndefinedError
 
 FLAT = 1e-9
 """A direction with less than this share of the largest variance is float32 noise, which whitening
@@ -38,15 +38,14 @@ def fit_whitening(x: NDArray[Any], dimensions: int) -> Whitening:
     """Learn whitening from train features (N, D).
 
     At most `dimensions` directions are retained, fewer where train does not span as many.
-    NotApplicableError where all rows are equal.
+    UndefinedError where all rows are equal.
     """
     mean = x.mean(0, dtype=np.float64)
     centred = x - mean
     variance, direction = np.linalg.eigh(centred.T @ centred / max(1, len(x) - 1))
     leading = np.flatnonzero(variance > FLAT * max(variance[-1], 0.0))[::-1][:dimensions]
     if not len(leading):
-        raise NotApplicableError(
-            f"whitening needs train features that differ; the {len(x)} rows here are all alike.",
-            subject="backbone",
+        raise UndefinedError(
+            f"whitening needs train features that differ; the {len(x):,} rows here are all equal"
         )
     return Whitening(mean, direction[:, leading] / np.sqrt(variance[leading]))

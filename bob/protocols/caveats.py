@@ -3,11 +3,47 @@
 Terminal, tables and page mark a cell that has any, and show them in these words.
 """
 
+import numpy as np
+
+from bob.errors import UndefinedError
+from bob.numerics.arrays import Floats
+from bob.numerics.search.chunks import slices
+
 MOST = 0.5
 """Ties and queries without positives are ordinary below this share, and decide the score above
 it."""
+CELLS = 2**22
+"""Features that are checked at once."""
 
 Caveats = tuple[str, ...]
+
+
+def features_checked(**features: Floats) -> Caveats:
+    """Return a caveat for each set of features (N, D) whose rows are all equal.
+
+    UndefinedError where a feature is not a finite number: no score can be right.
+    """
+    for name, rows in features.items():
+        if bad := _not_finite(rows):
+            raise UndefinedError(
+                f"the {name} features hold NaN or infinity in {bad:,} of {len(rows):,} rows"
+            )
+    return tuple(
+        f"all {len(rows):,} {name} features are equal: they say nothing about the images"
+        for name, rows in features.items()
+        if len(rows) > 1 and _all_equal(rows)
+    )
+
+
+def _not_finite(rows: Floats) -> int:
+    """Return the number of rows that hold NaN or infinity."""
+    parts = slices(len(rows), CELLS // max(1, rows.shape[1]))
+    return sum(int((~np.isfinite(rows[part]).all(1)).sum()) for part in parts)
+
+
+def _all_equal(rows: Floats) -> bool:
+    parts = slices(len(rows), CELLS // max(1, rows.shape[1]))
+    return bool((rows[1] == rows[0]).all()) and all((rows[p] == rows[0]).all() for p in parts)
 
 
 def not_converged(gap: float, tolerance: float, of: str) -> Caveats:

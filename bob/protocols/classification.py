@@ -12,7 +12,7 @@ from bob.datasets.assemble import quoted
 from bob.datasets.dataset import Dataset, Split, SplitName
 from bob.datasets.image_sets import ImageSet
 from bob.datasets.splits import automatic_test, stratified_folds
-from bob.errors import DatasetError, NotApplicableError, UnreadableImageError
+from bob.errors import DatasetError, NotApplicableError, UndefinedError, UnreadableImageError
 from bob.features.store import Features
 from bob.outcomes import ClassPredictions, Outcome
 from bob.protocols.needs import FeatureNeed, Inputs, Needs, require_splits
@@ -156,7 +156,8 @@ def classification_problem(
     """Return features with their roles.
 
     Settings are chosen on the val split where there is one, else on a stratified share or on folds
-    of train, which never separate images of one group or byte-identical images.
+    of train, which never separate images of one group or byte-identical images. UndefinedError
+    where none can be held out.
     """
     train = dataset.splits["train"].take(features["train"].positions)
     test = dataset.splits["test"].take(features["test"].positions)
@@ -194,7 +195,7 @@ def _sample(
         return draw(train.y, train.content, train.groups, size, seed)
     except DatasetError as error:
         classes = len(np.unique(train.y))
-        raise DatasetError(
+        raise UndefinedError(
             "no train images can be held out to choose settings on: each of the "
             f"{classes} classes has a single train image (or one group). Give at least two per "
             "class, or a val split."

@@ -139,7 +139,8 @@ class CorruptionRobustness(Protocol[CorruptionsSettings, CorruptionsProblem]):
     def solve(
         self, problem: CorruptionsProblem, settings: CorruptionsSettings, device: str
     ) -> Result:
-        fit, detail = fit_probe(problem.clean, settings.probe, device)
+        probe = fit_probe(problem.clean, settings.probe, device)
+        fit = probe.fit
         y = problem.clean.test_y
         clean = _predictions(fit, problem.clean.test_x, y)
         conditions = {
@@ -153,7 +154,8 @@ class CorruptionRobustness(Protocol[CorruptionsSettings, CorruptionsProblem]):
             *_summaries(results, list(conditions), settings.corruptions()),
             *_condition_parts(clean, conditions),
         ]
-        return Result(tuple(parts), {**detail, "images": len(y), "conditions": len(conditions)})
+        detail = {**probe.detail, "images": len(y), "conditions": len(conditions)}
+        return Result(tuple(parts), detail, probe.caveats)
 
     def uses_seed(self, settings: CorruptionsSettings, dataset: Dataset) -> bool:
         return samples_held_out(settings, dataset)

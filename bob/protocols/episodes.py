@@ -30,6 +30,7 @@ from bob.errors import NotApplicableError
 from bob.numerics.arrays import Doubles, Floats, Ints
 from bob.numerics.sampling import choose, generator
 from bob.outcomes import FewShotCurves
+from bob.protocols.caveats import features_checked, not_converged
 from bob.protocols.classification import CLASS_KINDS, features_by_split
 from bob.protocols.fewshot import Head, class_pools, train_and_test_needs, without_repeats
 from bob.protocols.needs import Inputs, Needs
@@ -105,14 +106,16 @@ class EpisodeProbes(Protocol[EpisodesSettings, EpisodesProblem]):
     def solve(self, problem: EpisodesProblem, settings: EpisodesSettings, device: str) -> Result:
         import torch
 
-        from bob.numerics.fewshot.episodes import TOLERANCE, episode_accuracies
+        from bob.numerics.fewshot.episodes import episode_accuracies
+        from bob.numerics.linear.batched_dual import TOLERANCE
         from bob.numerics.search.similarity import unit
 
+        checked = features_checked(train=problem.x, test=problem.test_x)
         x, test_x = (torch.from_numpy(unit(rows)) for rows in (problem.x, problem.test_x))
         centre = x.mean(0)  # no head depends on the origin; float32 keeps more digits near 0
         x, test_x = (x - centre).to(device), (test_x - centre).to(device)
         parts: list[ResultPart] = []
-        gaps = [0.0]
+        largest_gap = 0.0
         for ways in settings.ways:
             for shots in settings.shots:
                 able = eligible_classes(problem, shots, settings.queries)
@@ -121,17 +124,18 @@ class EpisodeProbes(Protocol[EpisodesSettings, EpisodesProblem]):
                     continue
                 episodes = sample_episodes(problem, able, ways, shots, settings)
                 top1, gap = episode_accuracies(episodes, x, test_x, settings.heads, settings.l2)
-                gaps.append(gap)
+                largest_gap = max(gap, largest_gap)
                 parts += [
                     _part(head, ways, shots, values)
                     for head, values in zip(settings.heads, top1, strict=True)
                 ]
         detail = {
             "episodes": settings.episodes,
-            "logistic_gap": max(gaps),
-            "converged": max(gaps) <= TOLERANCE,
+            "logistic_gap": largest_gap,
+            "converged": largest_gap <= TOLERANCE,
         }
-        return Result(tuple(_headline_first(parts, settings)), detail)
+        caveats = checked + not_converged(largest_gap, TOLERANCE, "the logistic head")
+        return Result(tuple(_headline_first(parts, settings)), detail, caveats)
 
     def uses_seed(self, settings: EpisodesSettings, dataset: Dataset) -> bool:
         return True

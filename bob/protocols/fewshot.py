@@ -38,6 +38,7 @@ from bob.features.store import Features
 from bob.numerics.arrays import Doubles, Floats, Ints
 from bob.numerics.sampling import choose, generator, pools
 from bob.outcomes import FewShotCurves
+from bob.protocols.caveats import features_checked, not_converged
 from bob.protocols.classification import CLASS_KINDS, classification_needs, features_by_split
 from bob.protocols.needs import FeatureNeed, Inputs, Needs
 from bob.protocols.protocol import Protocol, Result, ResultPart
@@ -120,8 +121,10 @@ class FewShotProbes(Protocol[FewShotSettings, FewShotProblem]):
         return FewShotProblem(x, train, test_x, test_y, dataset.classes, seed)
 
     def solve(self, problem: FewShotProblem, settings: FewShotSettings, device: str) -> Result:
-        from bob.numerics.fewshot.heads import TOLERANCE, sample_accuracies
+        from bob.numerics.fewshot.heads import sample_accuracies
+        from bob.numerics.linear.batched_dual import TOLERANCE
 
+        checked = features_checked(train=problem.x, test=problem.test_x)
         smallest = min(len(pool) for pool in problem.pools)
         served = [shots for shots in settings.shots if shots <= smallest]
         samples = sample_rows(problem.pools, settings.draws, max(served, default=0), problem.seed)
@@ -141,7 +144,8 @@ class FewShotProbes(Protocol[FewShotSettings, FewShotProblem]):
             "logistic_gap": gap,
             "converged": gap <= TOLERANCE,
         }
-        return Result(tuple(parts), detail)
+        caveats = checked + not_converged(gap, TOLERANCE, "the logistic head")
+        return Result(tuple(parts), detail, caveats)
 
     def uses_seed(self, settings: FewShotSettings, dataset: Dataset) -> bool:
         return True

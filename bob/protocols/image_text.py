@@ -20,6 +20,7 @@ from bob.errors import NotApplicableError
 from bob.numerics.arrays import Floats, Ints
 from bob.numerics.search.relevance import Labelled
 from bob.outcomes import RetrievalResults, TopKResults
+from bob.protocols.caveats import features_checked
 from bob.protocols.classification import CLASS_KINDS
 from bob.protocols.needs import FeatureNeed, Inputs, Needs, TextNeed, require_splits
 from bob.protocols.protocol import Protocol, Result, ResultPart
@@ -93,6 +94,7 @@ class ImageText(Protocol[ImageTextSettings, ImageTextProblem]):
         from bob.numerics.search.rankings import rankings
 
         images, texts = problem.images, problem.texts
+        checked = features_checked(image=images, text=texts)
         position = np.arange(len(images))
         to_image = {"text_to_image": Labelled((problem.image_of, position))}
         to_text = {"image_to_text": Labelled((position, problem.image_of))}
@@ -110,7 +112,7 @@ class ImageText(Protocol[ImageTextSettings, ImageTextProblem]):
         )
         ties = tied_share(ranked["text_to_image"])
         detail = {"images": len(images), "captions": len(texts), "tied_positives": ties}
-        return Result((headline, *parts), detail, tie_caveats(ties))
+        return Result((headline, *parts), detail, checked + tie_caveats(ties))
 
 
 def _parts(direction: str, ranked: "list[RankedPositives]", ks: Sequence[int]) -> list[ResultPart]:

@@ -33,7 +33,7 @@ from pydantic import Field, model_validator
 
 from bob.numerics.arrays import Floats, Ints
 from bob.outcomes import ClassPredictions
-from bob.protocols.caveats import mostly_tied
+from bob.protocols.caveats import features_checked, mostly_tied
 from bob.protocols.classification import ClassificationProblem, Classifier
 from bob.protocols.protocol import Result, ResultPart
 from bob.specs.numbers import Count
@@ -94,6 +94,7 @@ class KNearestNeighbours(Classifier[KnnSettings]):
     def solve(self, problem: ClassificationProblem, settings: KnnSettings, device: str) -> Result:
         from bob.numerics.search.neighbours import search
 
+        checked = features_checked(train=problem.x, test=problem.test_x)
         ks = clamped(settings.k, len(problem.x))
         chosen, detail = ks[0], {"k": ks[0]}
         if len(ks) > 1:
@@ -109,10 +110,8 @@ class KNearestNeighbours(Classifier[KnnSettings]):
         return Result(
             (ResultPart(outcomes[chosen]), *every_k),
             {**detail, "queries_tied_at_k": tied},
-            mostly_tied(
-                tied,
-                "of test images have more equally near train images than votes",
-            ),
+            checked
+            + mostly_tied(tied, "of test images have more equally near train images than votes"),
         )
 
 

@@ -5,7 +5,10 @@ al. 2019 (arXiv:1805.08974) and DINOv2 (eval/log_regression.py): raw features, C
 10^linspace(-6, 5), C chosen on held-out train data, refit on all of train.
 
 Differs in these points:
-- the grid is widened where the best C is at its edge, which the record states;
+- the grid is widened where the best C is at its edge, and moved by whole steps where the features'
+  spread (root mean square around the mean) is below 1e-3 or above 1e3, so that features in any unit
+  have the same predictions. The record states both; a best C that is still at the edge, and a refit
+  that did not converge, are marked in every table;
 - held-out data is the dataset's val split, else a stratified share of train that keeps groups and
   byte-identical images on one side, or (`folds`) each of a number of such parts in turn, where the
   highest mean top-1 decides;
@@ -13,12 +16,14 @@ Differs in these points:
   the record carries the bound.
 """
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from pydantic import Field, model_validator
 
 from bob.outcomes import ClassPredictions
+from bob.protocols.caveats import Caveats, at_edge, features_checked, not_converged
 from bob.protocols.classification import ClassificationProblem, Classifier
 from bob.protocols.protocol import Result, ResultPart
 from bob.specs.numbers import Count
@@ -26,6 +31,7 @@ from bob.specs.yaml import Closed
 
 if TYPE_CHECKING:
     from bob.numerics.linear.logistic_path import LogisticFit
+    from bob.numerics.linear.selection import Selection
 
 
 class LinearSettings(Closed):
@@ -62,19 +68,27 @@ class LinearProbe(Classifier[LinearSettings]):
     ) -> Result:
         from bob.numerics.linear.logistic_path import scores
 
-        fit, detail = fit_probe(problem, settings, device)
+        probe = fit_probe(problem, settings, device)
         outcome = ClassPredictions.from_logits_in_blocks(
-            lambda rows: scores(fit, problem.test_x[rows]), problem.test_y, problem.classes
+            lambda rows: scores(probe.fit, problem.test_x[rows]), problem.test_y, problem.classes
         )
-        return Result((ResultPart(outcome),), detail)
+        return Result((ResultPart(outcome),), probe.detail, probe.caveats)
 
 
-def fit_probe(
-    problem: ClassificationProblem, settings: LinearSettings, device: str
-) -> tuple["LogisticFit", dict[str, Any]]:
-    """Return the probe fitted to all train rows, and the record of its choice. Test is not read."""
+@dataclass(frozen=True, eq=False)
+class FittedProbe:
+    """A linear probe, and the record of how its C was chosen."""
+
+    fit: "LogisticFit"
+    detail: dict[str, Any]
+    caveats: Caveats
+
+
+def fit_probe(problem: ClassificationProblem, settings: LinearSettings, device: str) -> FittedProbe:
+    """Return the probe fitted to all train rows. Test rows are checked, and not used."""
     from bob.numerics.linear.selection import select_and_refit, select_by_folds
 
+    checked = features_checked(train=problem.x, test=problem.test_x)
     first, last, count = settings.log10_c
     grid = 10.0 ** np.linspace(first, last, count)
     data = problem.x, problem.y, problem.classes, grid
@@ -89,10 +103,12 @@ def fit_probe(
         )
         rows = {"held_out_rows": len(problem.y), "folds": len(np.unique(problem.fold))}
     fit = selection.fit
-    return fit, {
+    detail = {
         "c": selection.c,
         "c_at_edge": selection.at_edge,
         "grid_widened": selection.widened,
+        "feature_spread": selection.spread,
+        "grid_moved_decades": selection.moved,
         "held_out_top1": selection.held_out_top1,
         **rows,
         "converged": fit.converged,
@@ -100,6 +116,19 @@ def fit_probe(
         "objective": fit.objective,
         "passes": fit.passes,
     }
+    return FittedProbe(fit, detail, checked or _caveats(selection, settings.tolerance))
+
+
+def _caveats(selection: "Selection", tolerance: float) -> Caveats:
+    """Return caveats on the refit and on the choice of C.
+
+    Where all train rows are certain, a weaker penalty could do little, and the last C is no doubt.
+    """
+    first, last = selection.grid[0], selection.grid[-1]
+    edge: Caveats = ()
+    if len(selection.grid) > 1 and not (selection.certain and selection.c == last):
+        edge = at_edge("C", selection.c, (first, last), selection.widened)
+    return not_converged(selection.fit.gap, tolerance, "the linear probe") + edge
 
 
 PROTOCOL = LinearProbe()

@@ -25,9 +25,11 @@ from bob.errors import DatasetError, UndefinedError
 from bob.metrics.multilabel import label_ap
 from bob.numerics.arrays import Bools, Doubles, Floats
 from bob.outcomes import MultilabelPredictions
+from bob.protocols.caveats import features_checked
 from bob.protocols.classification import CLASS_KINDS, SPLITS, features_by_split
 from bob.protocols.needs import FeatureNeed, Inputs, Needs, require_splits
 from bob.protocols.protocol import Protocol, Result, ResultPart
+from bob.protocols.ridge import penalty_at_edge
 from bob.specs import BackboneSpec
 from bob.specs.numbers import Count
 from bob.specs.yaml import Closed
@@ -103,6 +105,7 @@ class MultilabelProbe(Protocol[MultilabelSettings, MultilabelProblem]):
     def solve(
         self, problem: MultilabelProblem, settings: MultilabelSettings, device: str
     ) -> Result:
+        checked = features_checked(train=problem.x, test=problem.test_x)
         first, last, count = settings.log10_l2
         grid, held = 10.0 ** np.linspace(first, last, count), problem.held_out
         fits = fit_path(problem.x[~held], problem.labels[~held], grid)
@@ -118,7 +121,7 @@ class MultilabelProbe(Protocol[MultilabelSettings, MultilabelProblem]):
             "held_out_rows": int(held.sum()),
         }
         outcome = predictions(fit, problem.test_x, problem.test_labels)
-        return Result((ResultPart(outcome),), detail)
+        return Result((ResultPart(outcome),), detail, checked or penalty_at_edge(grid, best))
 
     def uses_seed(self, settings: MultilabelSettings, dataset: Dataset) -> bool:
         return "val" not in dataset.splits
@@ -160,7 +163,7 @@ def _sample_held_out(train: Split, share: float, seed: int) -> NDArray[np.bool_]
     try:
         return automatic_test(train.y, train.content, train.groups, share, seed)
     except DatasetError as error:
-        raise DatasetError(
+        raise UndefinedError(
             f"no train images can be held out to choose the penalty on: {error}"
         ) from error
 

@@ -25,6 +25,7 @@ from bob.errors import NotApplicableError
 from bob.features.store import Features
 from bob.numerics.arrays import Bools, Ints
 from bob.outcomes import ClassPredictions, ShiftResults
+from bob.protocols.caveats import features_checked
 from bob.protocols.classification import (
     CLASS_KINDS,
     ClassificationProblem,
@@ -100,13 +101,14 @@ class OodGeneralisation(Protocol[OodSettings, OodProblem]):
     def solve(self, problem: OodProblem, settings: OodSettings, device: str) -> Result:
         from bob.numerics.linear.logistic_path import scores
 
-        fit, detail = fit_probe(problem.problem, settings, device)
-        logits, y = scores(fit, problem.problem.test_x), problem.problem.test_y
+        checked = features_checked(**{name: shift.x for name, shift in problem.shifts.items()})
+        probe = fit_probe(problem.problem, settings, device)
+        logits, y = scores(probe.fit, problem.problem.test_x), problem.problem.test_y
         test, shifts = ClassPredictions.from_logits(logits, y), problem.shifts
         pairs = {
             name: (
                 among(logits, y, shift.classes),
-                among(scores(fit, shift.x), shift.y, shift.classes),
+                among(scores(probe.fit, shift.x), shift.y, shift.classes),
             )
             for name, shift in shifts.items()
         }
@@ -121,7 +123,8 @@ class OodGeneralisation(Protocol[OodSettings, OodProblem]):
             name: len(shift.classes) for name, shift in shifts.items() if shift.classes is not None
         }
         images = {name: len(shift.y) for name, shift in shifts.items()}
-        return Result(tuple(parts), {**detail, "images": images, "scored_among_classes": masks})
+        detail = {**probe.detail, "images": images, "scored_among_classes": masks}
+        return Result(tuple(parts), detail, probe.caveats + checked)
 
     def uses_seed(self, settings: OodSettings, dataset: Dataset) -> bool:
         return samples_held_out(settings, dataset)

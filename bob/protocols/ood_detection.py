@@ -33,15 +33,14 @@ Differs from OpenOOD's code in these points:
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bob.datasets.dataset import Dataset
 from bob.datasets.image_sets import ImageSet
 from bob.numerics.arrays import Doubles, Floats
 from bob.outcomes import OodScores
+from bob.protocols.caveats import features_checked
 from bob.protocols.classification import (
     CLASS_KINDS,
     ClassificationProblem,
@@ -60,6 +59,8 @@ from bob.specs.numbers import Count
 
 SCORES = ("knn", "mahalanobis", "relative_mahalanobis", "msp", "max_logit", "energy")
 """The first one, on the first near set, is the headline."""
+OF_GAUSSIANS = ("mahalanobis", "relative_mahalanobis")
+DOES_NOT_VARY = "Mahalanobis distances need train features that vary within a class"
 
 
 class OodDetectionSettings(LinearSettings):
@@ -118,20 +119,22 @@ class OodDetection(Protocol[OodDetectionSettings, OodDetectionProblem]):
     ) -> Result:
         from bob.numerics.gaussians import ClassGaussians
         from bob.numerics.linear.logistic_path import scores
-        from bob.numerics.search.neighbours import search
+        from bob.numerics.search.neighbours import exact_similarities, search
 
         train = problem.problem
-        fit, detail = fit_probe(train, settings, device)
+        checked = features_checked(**problem.others)
+        probe = fit_probe(train, settings, device)
         k = min(settings.k, len(train.x))
         gaussians = ClassGaussians(train.x, train.y, device)
 
         def score(x: Floats) -> dict[str, Doubles]:
             to_class, to_mean = gaussians.distances(x)
+            furthest = search(train.x, x, k, device).index[:, -1]
             return {
-                "knn": -_distance(search(train.x, x, k, device).similarity[:, -1]),
+                "knn": -_distance(exact_similarities(train.x, x, furthest)),
                 "mahalanobis": -to_class,
                 "relative_mahalanobis": -to_class + to_mean,
-                **logit_scores(scores(fit, x)),
+                **logit_scores(scores(probe.fit, x)),
             }
 
         inside = score(train.test_x)
@@ -142,8 +145,9 @@ class OodDetection(Protocol[OodDetectionSettings, OodDetectionProblem]):
             for kind in SCORES
         }
         sets = {name: len(x) for name, x in problem.others.items()}
-        parts = tuple(_parts(outcomes, problem.kinds))
-        return Result(parts, {**detail, "k": k, "sets": sets})
+        undefined = {} if gaussians.varies else dict.fromkeys(OF_GAUSSIANS, DOES_NOT_VARY)
+        parts = tuple(_parts(outcomes, problem.kinds, undefined))
+        return Result(parts, {**probe.detail, "k": k, "sets": sets}, probe.caveats + checked)
 
     def uses_seed(self, settings: OodDetectionSettings, dataset: Dataset) -> bool:
         return samples_held_out(settings, dataset)
@@ -157,16 +161,21 @@ def logit_scores(logits: Doubles) -> dict[str, Doubles]:
     return {"msp": largest - energy, "max_logit": largest, "energy": energy}
 
 
-def _distance(cosine: NDArray[Any]) -> Doubles:
+def _distance(cosine: Doubles) -> Doubles:
     """Return the distance between rows of length 1."""
-    distance: Doubles = np.sqrt(np.maximum(2 - 2 * cosine.astype(np.float64), 0))
+    distance: Doubles = np.sqrt(np.maximum(2 - 2 * cosine, 0))
     return distance
 
 
 def _parts(
-    outcomes: Mapping[tuple[str, str], OodScores], kinds: Mapping[str, str]
+    outcomes: Mapping[tuple[str, str], OodScores],
+    kinds: Mapping[str, str],
+    undefined: Mapping[str, str],
 ) -> Iterator[ResultPart]:
-    """Yield the first score on the first near set (else on the first set), then all."""
+    """Yield the first score on the first near set (else on the first set), then all.
+
+    `undefined` gives the reason of scores that are undefined.
+    """
     first, *_ = sorted(kinds, key=lambda name: kinds[name] != "near")
     yield ResultPart(
         outcomes[first, SCORES[0]],
@@ -174,10 +183,11 @@ def _parts(
     )
     for (name, score), outcome in outcomes.items():
         yield ResultPart(
-            outcome,
+            None if score in undefined else outcome,
             f"{name}_{score}",
             facets={"set": name, "kind": kinds[name], "score": score},
             stored=True,
+            undefined=undefined.get(score),
         )
 
 

@@ -14,7 +14,7 @@ Differs in these points:
 """
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -138,19 +138,22 @@ class PreprocessingGrid(Protocol[ResizeNormaliseSettings, Iterable[GridPoint]]):
         self, problem: Iterable[GridPoint], settings: ResizeNormaliseSettings, device: str
     ) -> Result:
         parts: list[ResultPart] = []
+        caveats: dict[str, None] = {}
         own: dict[str, ClassPredictions] = {}
         for point in problem:
-            if point.problem is None:
-                outcomes: dict[str, ClassPredictions | None] = dict.fromkeys(own)
-            else:
-                outcomes = {**_outcomes(settings, point.problem, device)}
+            outcomes: dict[str, ClassPredictions | None] = dict.fromkeys(own)
+            if point.problem is not None:
+                results = _results(settings, point.problem, device)
+                outcomes = {head: result.outcome for head, result in results.items()}
+                caveats |= dict.fromkeys(_caveats(point, results))
             own = own or {
                 head: outcome for head, outcome in outcomes.items() if outcome is not None
             }
             for head, outcome in outcomes.items():
                 parts += _parts(head, outcome, own[head], point)
         count = len({part.suffix for part in parts})
-        return Result((ResultPart(parts[0].outcome), *parts), {"settings": count})
+        headline = ResultPart(parts[0].outcome)
+        return Result((headline, *parts), {"settings": count}, tuple(caveats))
 
     def uses_seed(self, settings: ResizeNormaliseSettings, dataset: Dataset) -> bool:
         return samples_held_out(settings, dataset)
@@ -171,18 +174,24 @@ def _variant(backbone: BackboneSpec, size: Size, normalisation: Normalised) -> B
     return backbone.variant(preprocessing=Preprocessing.model_validate(values))
 
 
-def _outcomes(
+def _results(
     settings: ResizeNormaliseSettings, problem: ClassificationProblem, device: str
-) -> dict[str, ClassPredictions]:
-    """Return the outcome of every head at one point."""
-    outcomes: dict[str, ClassPredictions] = {}
+) -> dict[str, Result]:
+    """Return the result of every head at one point."""
+    results: dict[str, Result] = {}
     for metric in ("euclidean", "cosine"):
         vote = KnnSettings(k=(settings.k,), metric=metric, vote="majority")
-        outcomes[f"knn_{metric}"] = knn.PROTOCOL.solve(problem, vote, device).outcome
+        results[f"knn_{metric}"] = knn.PROTOCOL.solve(problem, vote, device)
     if settings.probe is not None:
-        result = linear.PROTOCOL.solve(problem, settings.probe, device)
-        outcomes["linear"] = result.outcome
-    return outcomes
+        results["linear"] = linear.PROTOCOL.solve(problem, settings.probe, device)
+    return results
+
+
+def _caveats(point: GridPoint, results: Mapping[str, Result]) -> Iterator[str]:
+    """Yield the caveats of one point, with its place in the grid."""
+    for head, result in results.items():
+        for caveat in result.caveats:
+            yield f"{head} at size {point.input_px}, normalisation {point.normalisation}: {caveat}"
 
 
 def _parts(

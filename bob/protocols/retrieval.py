@@ -33,7 +33,7 @@ from bob.features.store import Features
 from bob.numerics.arrays import Floats
 from bob.numerics.search.relevance import Codes, Labelled, Relevance, codes, judged
 from bob.outcomes import RetrievalResults, TopKResults
-from bob.protocols.caveats import Caveats, few_queries, mostly_tied
+from bob.protocols.caveats import Caveats, features_checked, few_queries, mostly_tied
 from bob.protocols.classification import CLASS_KINDS, require_single_labels
 from bob.protocols.needs import FeatureNeed, Inputs, Needs, require_splits
 from bob.protocols.protocol import Protocol, Result, ResultPart
@@ -129,6 +129,8 @@ class Retrieval(Protocol[RetrievalSettings, RetrievalProblem]):
         from bob.numerics.search.per_query import tied_share
         from bob.numerics.search.rankings import rankings, shortlists
 
+        train = {} if problem.train is None else {"train": problem.train}
+        checked = features_checked(query=problem.queries, gallery=problem.gallery, **train)
         queries, gallery, whitened = _whitened(problem, settings)
         arguments = queries, gallery, problem.relevances, settings.metric
         if settings.depth is None:
@@ -144,7 +146,7 @@ class Retrieval(Protocol[RetrievalSettings, RetrievalProblem]):
         ties = tied_share(ranked[headline])
         detail = {**_counts(ranked), "gallery": len(gallery), "tied_positives": ties, **whitened}
         empty = sum(int((chunk.positives == 0).sum()) for chunk in ranked[headline])
-        caveats = tie_caveats(ties) + few_queries(len(queries), empty)
+        caveats = checked + tie_caveats(ties) + few_queries(len(queries), empty)
         return Result(tuple(parts), detail, caveats)
 
 

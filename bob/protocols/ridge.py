@@ -18,7 +18,9 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
+from bob.numerics.arrays import Doubles
 from bob.outcomes import ClassPredictions
+from bob.protocols.caveats import Caveats, at_edge, features_checked
 from bob.protocols.classification import ClassificationProblem, Classifier
 from bob.protocols.protocol import Result, ResultPart
 from bob.specs.numbers import Count
@@ -43,6 +45,7 @@ class RidgeProbe(Classifier[RidgeSettings]):
     def solve(self, problem: ClassificationProblem, settings: RidgeSettings, device: str) -> Result:
         from bob.numerics.linear.ridge_path import fit_path, scores
 
+        checked = features_checked(train=problem.x, test=problem.test_x)
         first, last, count = settings.log10_l2
         grid, held = 10.0 ** np.linspace(first, last, count), problem.held_out
         x, y, classes = problem.x, problem.y, problem.classes
@@ -60,7 +63,16 @@ class RidgeProbe(Classifier[RidgeSettings]):
             "held_out_rows": int(held.sum()),
         }
         # outputs are not logits: there are no probabilities
-        return Result((ResultPart(replace(outcome, log_prob=None, confidence=None)),), detail)
+        part = ResultPart(replace(outcome, log_prob=None, confidence=None))
+        return Result((part,), detail, checked or penalty_at_edge(grid, best))
+
+
+def penalty_at_edge(grid: Doubles, best: int) -> Caveats:
+    """Return a caveat where the best of several penalties is the first or the last."""
+    if len(grid) < 2:
+        return ()
+    ends = float(grid[0]), float(grid[-1])
+    return at_edge("penalty per example", float(grid[best]), ends, widened=False)
 
 
 PROTOCOL = RidgeProbe()

@@ -27,6 +27,7 @@ from bob.datasets.image_sets import ImageSet
 from bob.errors import DatasetError, NotApplicableError
 from bob.numerics.arrays import Floats, Ints
 from bob.outcomes import ClassPredictions
+from bob.protocols.caveats import features_checked
 from bob.protocols.classification import CLASS_KINDS, require_single_labels
 from bob.protocols.needs import FeatureNeed, Inputs, Needs, TextNeed, require_splits
 from bob.protocols.protocol import Protocol, Result, ResultPart
@@ -104,10 +105,12 @@ class ZeroShot(Protocol[ZeroshotSettings, ZeroshotProblem]):
     def solve(self, problem: ZeroshotProblem, settings: ZeroshotSettings, device: str) -> Result:
         from bob.numerics.search.similarity import unit
 
+        checked = features_checked(image=problem.images, text=problem.texts)
         classes = class_embeddings(problem.texts, problem.classes)
         logits = settings.logit_scale * (unit(problem.images) @ classes.T)
         detail = {"prompts_per_class": len(problem.texts) // problem.classes}
-        return Result((ResultPart(ClassPredictions.from_logits(logits, problem.y)),), detail)
+        part = ResultPart(ClassPredictions.from_logits(logits, problem.y))
+        return Result((part,), detail, checked)
 
 
 def both_towers(

@@ -72,7 +72,19 @@ def test_split_without_a_readable_image_is_named(bob, tmp_path):
     code, _, err = bob("run", "--data", photos, *RUN, "--test-split", "val", "--skip-bad-images")
     text = " ".join(err.split())
     assert code == FAILED and "classes" not in text
-    assert "none of the images of train can be read: image 'train/" in text
+    assert "dataset 'photos', train: none of the 20 images can be read: image 'train/" in text
+
+
+def test_images_for_retrieval_of_which_none_is_readable_are_named(bob, tmp_path):
+    photos = make_photos(tmp_path / "photos", per_class=20, classes=2, side_px=8)
+    for path in photos.rglob("*.png"):
+        path.write_bytes(b"no image " + str(path).encode())
+    code, _, err = bob(
+        "run", "--data", photos, "--backbones", "raw_pixels", "--tasks", "retrieval",
+        "--skip-bad-images",
+    )  # fmt: skip
+    assert code == FAILED
+    assert "test: none of the 8 images can be read" in " ".join(err.split())
 
 
 def test_class_without_a_readable_train_image_is_named(bob, tmp_path):

@@ -5,6 +5,7 @@ import pytest
 from sklearn.metrics import accuracy_score
 
 from bob.errors import UndefinedError
+from bob.metrics import metric_named
 from bob.metrics.intervals import interval
 from bob.metrics.shifts import METRICS, drop, relative_drop, shifted_top1, worst_group
 from bob.outcomes import ShiftResults
@@ -70,3 +71,21 @@ def test_a_drop_can_be_negative_and_its_interval_contains_it() -> None:
     value, low, high, _ = interval("drop", outcome, seed=0)
     assert low is not None and high is not None
     assert value < 0 and low < value < high and (high - low) / 2 == pytest.approx(0.088, abs=0.012)
+
+
+def test_values_per_image_average_to_the_metric() -> None:
+    """Three shifted sets of very different sizes, in mixed order."""
+    rng = np.random.default_rng(0)
+    shift = rng.permutation(np.repeat([0, 1, 2, 3], [40, 5, 100, 20]))
+    outcome = ShiftResults(rng.random(165) < 0.7, shift, shift)
+    for name in ("shifted_top1", "drop"):
+        metric = metric_named(name)
+        assert metric.per_example is not None
+        assert metric.per_example(outcome).mean() == pytest.approx(metric.function(outcome))
+
+
+def test_only_shifted_images_count_for_the_accuracy_on_them() -> None:
+    outcome = ShiftResults.from_test_sets([np.ones(4, bool), np.array([True, False, True])])
+    per_example = metric_named("shifted_top1").per_example
+    assert per_example is not None
+    assert per_example(outcome).tolist() == [1, 0, 1]

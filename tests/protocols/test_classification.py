@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bob.datasets.dataset import Split
-from bob.errors import DatasetError, NotApplicableError
+from bob.errors import NotApplicableError, UndefinedError
 from bob.protocols.classification import (
     ClassificationProblem,
     classification_needs,
@@ -102,7 +102,7 @@ def test_nothing_is_held_out_where_nothing_is_chosen() -> None:
 def test_one_image_per_class_leaves_nothing_to_hold_out(held_out: float | int) -> None:
     splits = {"train": make_split("abc", [0, 1, 2]), "test": make_split("d", [0])}
     with pytest.raises(
-        DatasetError,
+        UndefinedError,
         match="no train images can be held out to choose settings on: each of the 3 classes has a "
         "single train image",
     ):

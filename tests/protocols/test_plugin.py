@@ -48,7 +48,7 @@ def test_a_protocol_of_another_package_runs_end_to_end(installed):
     record = json.loads(path.read_text())
     (score,) = record["scores"]
     assert score["metric"] == "hit_rate" and score["low"] <= score["value"] <= score["high"]
-    assert record["details"] == [{"seed": 0, "dimension": 0}]
+    assert record["details"] == [{"seed": 0, "dimension": 0, "caveats": []}]
     again = bob_bench(installed, "run", *words, *tasks)
     assert "0 cells to do, 2 done" in again.stdout
     compared = bob_bench(installed, "compare", "raw_pixels", "channel_statistics")

@@ -229,7 +229,10 @@ def test_equal_features_score_chance_whatever_the_order_of_the_gallery(metric: M
         ap = [(p / 89 / p * (1 + (j - 1) * (p - 1) / 88) / j).sum() for p in (49, 29, 9)]
         assert scores["mean_ap"] == pytest.approx(np.array(ap)[y].mean())
         assert result.detail["tied_positives"] == 1
-        assert "100 % of the positives are as similar to their query" in result.caveats[0]
+        queries, gallery, tied = result.caveats
+        assert queries == "all 90 query features are equal: they say nothing about the images"
+        assert gallery == "all 90 gallery features are equal: they say nothing about the images"
+        assert "100 % of the positives are as similar to their query" in tied
 
 
 @pytest.mark.parametrize("depth", [None, 12])

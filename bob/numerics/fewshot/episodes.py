@@ -30,9 +30,6 @@ TABLE_CELLS = 1 << 26
 TABLE_FACTOR = 4
 """A product within one large matrix costs less than one of gathered rows by more than this factor
 (measured: 6 to 10)."""
-TOLERANCE = 1e-6
-"""Gap at which the logistic head stops, relative to the objective that its weights gain over zero
-weights."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +53,8 @@ def episode_accuracies(
 ) -> tuple[Doubles, float]:
     """Return the share of queries predicted right (heads, E), and the largest gap.
 
-    x (N, D) and test_x (Q, D) are rows of length 1, moved to one common origin.
+    x (N, D) and test_x (Q, D) are rows of length 1, moved to one common origin. In an episode whose
+    support rows are all equal, all classes tie, and the share is that of guesses.
     """
     products = _looked_up if _table_pays(episodes, len(x), len(test_x)) else _gathered
     support, query = episodes.support.shape[1], episodes.query.shape[1]
@@ -127,7 +125,16 @@ def _solve(
     )
     labels = y.expand(len(gram), -1)
     scores = [_scores(head, gram, products, labels, episodes.ways, l2) for head in heads]
-    top1 = [(score.argmax(2) == true).double().mean(1).cpu().numpy() for score, _ in scores]
+    spread = gram.diagonal(dim1=1, dim2=2).mean(1) - gram.mean((1, 2))
+    guesses = (spread <= batched_dual.SAME_ROWS).cpu().numpy()
+    top1 = [
+        np.where(
+            guesses,
+            1 / episodes.ways,
+            (score.argmax(2) == true).double().mean(1).cpu().numpy(),
+        )
+        for score, _ in scores
+    ]
     return np.stack(top1), max(gap for _, gap in scores)
 
 
@@ -142,6 +149,6 @@ def _scores(
         solution = batched_dual.ridge(centred, y, ways, penalty)
     else:
         logistic_penalty = 2 * penalty if ways == 2 else penalty  # scikit-learn's binary objective
-        solution = batched_dual.logistic(centred, y, ways, logistic_penalty, TOLERANCE)
+        solution = batched_dual.logistic(centred, y, ways, logistic_penalty)
     queries = batched_dual.centred_queries(products, gram)
     return queries @ solution.coefficient + solution.bias[:, None], solution.gap

@@ -2,7 +2,8 @@
 
 A sample of n = C · shots rows with n ≤ D is solved in the span of its rows, all samples together
 (`bob.numerics.linear.batched_dual`); a larger one by the solvers of the linear and ridge probes.
-The penalty is l2 times the mean squared length of the centred rows.
+The penalty is l2 times the mean squared length of the centred rows. A sample whose rows are all
+equal separates no classes: all tie, and one in C predictions is right.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,7 +15,9 @@ from torch import Tensor
 from bob.numerics import centroid
 from bob.numerics.arrays import Doubles, Floats, Ints
 from bob.numerics.linear import batched_dual, logistic_path, ridge_path
+from bob.numerics.linear.path_solver import penalty_of
 from bob.numerics.matmul import product, products
+from bob.numerics.scale import common_scale, divided
 from bob.numerics.search.similarity import unit
 from bob.numerics.threads import map_stripes
 
@@ -22,9 +25,6 @@ SAMPLED_BYTES = 256 << 20
 """Size of the sampled rows, and of their products, that are in memory at once."""
 LOGIT_CELLS = 1 << 24
 """Scores of test rows in memory at once: 64 MiB in float32."""
-TOLERANCE = 1e-5
-"""Gap at which the logistic head stops: in the span of the rows relative to the objective that the
-weights gain over zero weights, else relative to the objective."""
 
 
 def sample_accuracies(
@@ -42,6 +42,8 @@ def sample_accuracies(
     `samples` (R, C, max shots) are train rows, of which n shots are the first n of each class.
     """
     classes, top1 = samples.shape[1], np.empty((len(samples), len(shots)))
+    scale = common_scale(x, test_x)
+    x, test_x = divided(x, scale), divided(test_x, scale)
     centre = x.mean(0, dtype=np.float64).astype(np.float32)
     test = _prepared(head, test_x, centre, device)
 
@@ -72,10 +74,13 @@ def fit_head(
 ) -> tuple[Tensor, Tensor, float]:
     """Return weights (B, C, D), bias (B, C) and gap of one head.
 
-    x (B, n, D) are the rows of B samples, which all have the labels y (n,).
+    x (B, n, D) are the rows of B samples, which all have the labels y (n,). The gap at which the
+    logistic head stops is, in the span of the rows, relative to the objective that the weights gain
+    over zero weights, and else relative to the objective.
     """
     if head == "centroid":
-        return *centroid.fit(x, _labels(y, x), classes), 0.0
+        weight, bias = centroid.fit(x, _labels(y, x), classes)
+        return *_without_noise(weight, bias, _same_rows(x, x - x.mean(1, keepdim=True))), 0.0
     if x.shape[1] > x.shape[2]:
         fits = [_fit_one(head, rows, y, classes, l2) for rows in x]
         weights, biases, gaps = zip(*fits, strict=True)
@@ -89,18 +94,19 @@ def _fit_in_span(
     """Fit all samples at once, in the span of their rows."""
     mean = x.mean(1, keepdim=True)
     rows = x - mean
+    same = _same_rows(x, rows)
     scale = _inverse_deviation(rows) if head == "ridge" else torch.ones_like(mean)
+    scale = torch.where(same[:, None, None], 0.0, scale)
     rows = rows * scale
     gram, labels = batched_dual.centred(products(rows, rows)), _labels(y, x)
-    smallest = torch.finfo(gram.dtype).tiny
-    penalty = (l2 * gram.diagonal(dim1=1, dim2=2).mean(1)).clamp(min=smallest)
+    penalty = torch.where(same, 1.0, l2 * gram.diagonal(dim1=1, dim2=2).mean(1))
     if head == "ridge":
         solution = batched_dual.ridge(gram, labels, classes, penalty)
     else:
-        solution = batched_dual.logistic(gram, labels, classes, penalty, TOLERANCE)
+        solution = batched_dual.logistic(gram, labels, classes, penalty)
     weight = solution.coefficient.transpose(1, 2) @ rows * scale
     bias = solution.bias - (weight @ mean.transpose(1, 2))[:, :, 0]
-    return weight, bias, solution.gap
+    return *_without_noise(weight, bias, same), solution.gap
 
 
 def _fit_one(
@@ -108,14 +114,28 @@ def _fit_one(
 ) -> tuple[Tensor, Tensor, float]:
     """Fit one sample of more rows than features by the solvers of the probes."""
     rows, device = x.cpu().numpy(), str(x.device)
+    if _same_rows(x[None], (x - x.mean(0))[None]).item():
+        return x.new_zeros(classes, x.shape[1]), x.new_zeros(classes), 0.0
     if head == "ridge":
         varying = int((rows != rows[0]).any(0).sum())
         (ridge,) = ridge_path.fit_path(rows, y, classes, [l2 * max(varying, 1)], device=device)
         return torch.from_numpy(ridge.weight).to(x), torch.from_numpy(ridge.bias).to(x), 0.0
     penalty = l2 * float((x - x.mean(0)).square().sum(1).mean())
-    c = logistic_path.penalty_of(penalty, 1, classes)  # 1 / penalty, or 2 / penalty of two classes
-    (fit,) = logistic_path.fit_path(rows, y, classes, [c], tolerance=TOLERANCE, device=device)
+    c = penalty_of(penalty, 1, classes)  # 1 / penalty, or 2 / penalty of two classes
+    tolerance = batched_dual.TOLERANCE
+    (fit,) = logistic_path.fit_path(rows, y, classes, [c], tolerance=tolerance, device=device)
     return torch.from_numpy(fit.weight).to(x), torch.from_numpy(fit.bias).to(x), fit.gap
+
+
+def _same_rows(x: Tensor, centred: Tensor) -> Tensor:
+    """Return whether the rows of each sample (B, n, D) are equal up to rounding, (B,)."""
+    size, variation = (values.square().mean((1, 2)) for values in (x, centred))
+    return variation <= batched_dual.SAME_ROWS * size
+
+
+def _without_noise(weight: Tensor, bias: Tensor, same: Tensor) -> tuple[Tensor, Tensor]:
+    """Return weights (B, C, D) and biases (B, C), 0 for samples of equal rows (B,)."""
+    return weight.masked_fill(same[:, None, None], 0.0), bias.masked_fill(same[:, None], 0.0)
 
 
 def _inverse_deviation(rows: Tensor) -> Tensor:
@@ -146,7 +166,8 @@ def _prepared(head: str, rows: Floats, centre: Floats, device: str) -> Tensor:
 def accuracy(weight: Tensor, bias: Tensor, x: Tensor, y: Ints) -> Doubles:
     """Return the share (B,) of rows (Q, D) whose largest score is their class's.
 
-    Equal scores go to the lower class.
+    Equal scores go to the lower class. Without weights and biases all classes tie, and the share is
+    that of guesses.
     """
     flat, true = weight.flatten(0, 1), torch.as_tensor(y, device=x.device)
     right = torch.zeros(len(weight), dtype=torch.int64, device=x.device)
@@ -156,7 +177,8 @@ def accuracy(weight: Tensor, bias: Tensor, x: Tensor, y: Ints) -> Doubles:
         scores = product(rows, flat).view(len(rows), *bias.shape) + bias
         right += (scores.argmax(2) == true[start : start + size, None]).sum(0)
     share: Doubles = right.cpu().numpy() / len(x)
-    return share
+    guesses = ~(weight.flatten(1).any(1) | bias.any(1))
+    return np.where(guesses.cpu().numpy(), 1 / bias.shape[1], share)
 
 
 def _chunks(count: int, rows: int, width: int) -> Iterator[slice]:

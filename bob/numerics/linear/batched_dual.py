@@ -16,6 +16,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+TOLERANCE = 1e-7
+"""Gap at which the logistic heads stop. At 1e-5 the slack decided up to 15 of 2,000 test rows at
+one shot; float32 reaches 1e-7 in as much time."""
+SAME_ROWS = (4 * torch.finfo(torch.float32).eps) ** 2
+"""Rows whose mean squared distance from their mean is a smaller share of their mean square differ
+by rounding alone."""
 MAX_STEPS = 2000
 """Most gradient steps of one solution; 10 to 100 are usual."""
 FIRST_CHECK, CHECK_EVERY = 10, 5
@@ -72,12 +78,12 @@ def ridge(gram: Tensor, y: Tensor, classes: int, l2: Tensor) -> DualSolution:
 
 
 def logistic(
-    gram: Tensor, y: Tensor, classes: int, l2: Tensor, tolerance: float = 1e-6
+    gram: Tensor, y: Tensor, classes: int, l2: Tensor, tolerance: float = TOLERANCE
 ) -> DualSolution:
     """Minimise  Σ cross-entropy + l2/2 ‖W‖²  with a free bias.
 
     `gram` (B, n, n) is centred; y (B, n) int64; l2 (B,) is 1 / C of scikit-learn. (Two classes:
-    scikit-learn's objective at 2 / l2; see `bob.numerics.linear.logistic_path.penalty_of`.)
+    scikit-learn's objective at 2 / l2; see `bob.numerics.linear.path_solver.penalty_of`.)
 
     Method: Nesterov's accelerated gradient with the constant momentum of strong convexity (Nesterov
     2004, scheme 2.2.22). A step in W is one in A: the gradient is (R + l2 A)ᵀ X with R = softmax -

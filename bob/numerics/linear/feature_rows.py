@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import sqrt
 from typing import Any, Protocol
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor
 
 from bob.numerics.arrays import Doubles, Ints
+from bob.numerics.scale import divided
 
 BLOCK_BYTES = 3 << 20
 """Approximate size of a block: small enough to stay in cache between the two products of a pass."""
@@ -24,6 +26,23 @@ class FeatureRows(Protocol):
     def shape(self) -> tuple[int, ...]: ...
 
     def __getitem__(self, rows: Any, /) -> Any: ...
+
+
+@dataclass(frozen=True, eq=False)
+class ScaledRows:
+    """Rows that are divided by a power of two when they are read."""
+
+    x: FeatureRows
+    scale: float
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.x.shape
+
+    def __getitem__(self, rows: Any, /) -> Any:
+        values = self.x[rows]
+        values = values.cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
+        return divided(values, self.scale)
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +72,18 @@ def row_slices(count: int, width: int, blocks: int = 1) -> Iterator[slice]:
     """Cut `count` rows into slices of about `blocks` blocks of float32, at least 64 rows each."""
     step = max(64, blocks * BLOCK_BYTES // (4 * width))
     return (slice(start, min(start + step, count)) for start in range(0, count, step))
+
+
+def spread_of(x: FeatureRows, device: str) -> float:
+    """Return the root mean square of all features minus their means, in float64."""
+    n, width = x.shape
+    total = torch.zeros(width, dtype=torch.float64, device=device)
+    for rows in row_slices(n, width, 8):
+        total += read_rows(x, rows, device, torch.float64).sum(0)
+    mean, squares = total / n, 0.0
+    for rows in row_slices(n, width, 8):
+        squares += float(read_rows(x, rows, device, torch.float64).sub_(mean).square_().sum())
+    return sqrt(squares / (n * width))
 
 
 def linear_scores(weight: Doubles, bias: Doubles, x: FeatureRows) -> Doubles:

@@ -16,6 +16,8 @@ that are still undecided between two classes are added exactly
 The path runs from strong to weak λ. Each value starts from an extrapolation in log λ and keeps all
 curvature pairs, corrected for the new λ. Products are float32; steps, and sums of losses and of
 Gram matrices, float64. Where float32 cannot reach the tolerance, float64 passes finish.
+Features are divided by a power of two near their spread first, which is exact, so that features of
+any scale have the same solution at the same λ · (scale)².
 A class without examples keeps weights near 0 and a bias e⁻³⁰ below the others: it is never
 predicted.
 """
@@ -43,11 +45,6 @@ FLOAT32_TOLERANCE = 1e-5
 """Float32 passes go no further than this; float64 passes do the rest."""
 
 
-def penalty_of(c: float, n: int, classes: int) -> float:
-    """Return λ of scikit-learn's C for N rows, as derived in this module's docstring."""
-    return (2 if classes == 2 else 1) / (c * n)
-
-
 @dataclass(frozen=True, eq=False)
 class LogisticFit:
     """A logistic regression at one penalty."""
@@ -55,7 +52,7 @@ class LogisticFit:
     c: float
     """scikit-learn's C, for two classes too; see `penalty_of`."""
     weight: Doubles
-    """(C, D), for the features before centring and rotation."""
+    """(C, D), for the features as given."""
     bias: Doubles
     """(C,)"""
     objective: float
@@ -80,7 +77,7 @@ def solve_path(
     for c in grid:
         passes = problem.passes
         with one_thread(solver.current.theta.numel() < SINGLE_THREAD_ENTRIES):
-            solver.change_penalty(penalty_of(c, len(problem.y), problem.classes))
+            solver.change_penalty(problem.penalty(c))
             if len(solutions) == 2:
                 (c0, theta0), (c1, theta1) = solutions
                 theta = theta1 + log(c / c1) / log(c1 / c0) * (theta1 - theta0)
@@ -106,7 +103,7 @@ def _fit(solver: PathSolver, c: float, gap: float, passes: int, tolerance: float
     bias = theta[:, -1] - weight @ eigenbasis.centre
     return LogisticFit(
         c,
-        weight.cpu().numpy(),
+        weight.cpu().numpy() / solver.problem.scale,
         bias.cpu().numpy(),
         solver.current.objective(solver.penalty),
         gap,
@@ -138,7 +135,7 @@ def refit(problem: LogisticProblem, theta: Tensor, c: float, tolerance: float) -
     If no weights are better than θ, start from none.
     """
     solver = start_solver(problem, problem.evaluate_origin())
-    solver.penalty = penalty_of(c, len(problem.y), problem.classes)
+    solver.penalty = problem.penalty(c)
     solver.accept(problem.evaluate(theta), 0.0)
     ((_, gap, passes),) = solve_path(solver, [c], tolerance)
     return _fit(solver, c, gap, passes, tolerance)

@@ -19,11 +19,12 @@ from bob.numerics.linear.eigenbasis import (
     compute_eigenbasis,
     feature_blocks,
 )
-from bob.numerics.linear.feature_rows import FeatureRows
+from bob.numerics.linear.feature_rows import FeatureRows, ScaledRows, spread_of
 from bob.numerics.linear.hessian import CholeskyPreconditioner, Hessian, full_hessian, is_small
 from bob.numerics.linear.lbfgs import CurvaturePairs
 from bob.numerics.linear.preconditioner import Curvature, Preconditioner, estimate_curvature
 from bob.numerics.linear.softmax import Evaluation, evaluate
+from bob.numerics.scale import power_of_two
 from bob.numerics.threads import torch_threads
 
 MEMORY = 30
@@ -61,6 +62,11 @@ SINGLE_THREAD_ENTRIES = 1 << 20
 """Problems with fewer weights are stepped on one thread: see `bob.numerics.threads`."""
 
 
+def penalty_of(c: float, n: int, classes: int) -> float:
+    """Return λ of scikit-learn's C for N rows; see `bob.numerics.linear.logistic_path`."""
+    return (2 if classes == 2 else 1) / (c * n)
+
+
 @dataclass(eq=False)
 class LogisticProblem:
     """Labelled rows, prepared for passes over them."""
@@ -72,12 +78,26 @@ class LogisticProblem:
     y: Tensor
     """(N,) int64."""
     classes: int
+    spread: float
+    """Root mean square of the features around their means, before they were divided."""
     workers: int
     """Threads that share a pass."""
     passes: int = 0
     """Passes made so far."""
     entropy: float = field(init=False)
     """Of the labels, nats: the objective without weights. Set by `evaluate_origin`."""
+
+    @property
+    def scale(self) -> float:
+        """The power of two by which features are divided, so that their spread is about 1."""
+        return power_of_two(self.spread)
+
+    def penalty(self, c: float) -> float:
+        """Return λ on weights for divided features, of scikit-learn's C for the features as given.
+
+        Weights for features divided by s are s times as large, so that λ is divided by s².
+        """
+        return penalty_of(c, len(self.y), self.classes) / self.scale**2
 
     @property
     def eigenbasis(self) -> Eigenbasis:
@@ -133,7 +153,13 @@ class LogisticProblem:
 
 
 def prepare(x: FeatureRows, y: Ints, classes: int, device: str) -> LogisticProblem:
-    """Prepare rows (N, D) with labels (N,) once, for any number of penalties."""
+    """Prepare rows (N, D) with labels (N,) once, for any number of penalties.
+
+    They are divided by a power of two first, so that no square leaves float32's range.
+    """
+    spread = spread_of(x, device)
+    if (scale := power_of_two(spread)) != 1:
+        x = ScaledRows(x, scale)
     eigenbasis = compute_eigenbasis(x, device)
     resident = is_small(classes, eigenbasis)
     return LogisticProblem(
@@ -141,6 +167,7 @@ def prepare(x: FeatureRows, y: Ints, classes: int, device: str) -> LogisticProbl
         feature_blocks(x, eigenbasis, torch.float64, classes, resident=resident),
         torch.as_tensor(np.asarray(y), dtype=torch.int64).to(device),
         classes,
+        spread,
         torch.get_num_threads() if device == "cpu" else 1,
     )
 

@@ -16,8 +16,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from bob.numerics.arrays import Bools, Ints
-from bob.numerics.linear.eigenbasis import FeatureBlocks
-from bob.numerics.linear.feature_rows import FeatureRows, SelectedRows
+from bob.numerics.linear.feature_rows import FeatureRows, ScaledRows, SelectedRows
 from bob.numerics.linear.lbfgs import CurvaturePairs
 from bob.numerics.linear.logistic_path import LogisticFit, refit, solve_path
 from bob.numerics.linear.path_solver import (
@@ -51,6 +50,12 @@ WIDENED_DECADES = 3.0
 """How far the grid is extended, in its own step, if the best value is at its edge."""
 WIDENINGS = 2
 """How often the grid is extended at most, on either side."""
+ORDINARY_SPREAD = (2.0**-10, 2.0**10)
+"""Spreads of features for which the values of C are those of the grid.
+
+Between about 1e-3 and 1e3, C means what it means in published results, and the grid with its
+extensions holds the best value. Elsewhere the grid follows the features (`moved`).
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +75,13 @@ class Selection:
     """Held-out top-1 per value of `grid`; NaN where the path had ended."""
     widened: bool
     """Whether the grid was extended."""
+    spread: float
+    """Root mean square of the features around their means."""
+    moved: float
+    """By how many decades of C the grid was moved to suit this spread."""
+    certain: bool
+    """Whether the path ended where all train rows are certain, so that a weaker penalty could do
+    little but scale the weights."""
 
 
 def select_and_refit(
@@ -126,7 +138,9 @@ def _select(
     order = np.argsort(fold, kind="stable")
     problem = prepare(SelectedRows(x, order), np.asarray(y)[order], classes, device)
     bounds = [(int((fold < number).sum()), int((fold <= number).sum())) for number in held_out]
-    search = _GridSearch(problem, bounds, sorted(np.asarray(grid, dtype=float).tolist()))
+    values = sorted(np.asarray(grid, dtype=float).tolist())
+    decades = moved(values, problem.spread)
+    search = _GridSearch(problem, bounds, [c * 10**decades for c in values] if decades else values)
     best = search.run()
     fit = refit(problem, search.theta[best.c], best.c, tolerance)
     top1 = {score.c: score.top1 for score in search.scores}
@@ -138,7 +152,23 @@ def _select(
         grid=tuple(search.grid),
         curve=tuple(top1.get(c, float("nan")) for c in search.grid),
         widened=len(search.grid) > np.size(grid),
+        spread=problem.spread,
+        moved=decades,
+        certain=search.certain,
     )
+
+
+def moved(grid: Sequence[float], spread: float) -> float:
+    """Return by how many decades of C a grid moves for features with this spread.
+
+    Features that are s times as large have the same solution at C / s². A grid moves by whole
+    steps, so that features and the same features in other units of tens are compared at the same
+    values. A single value is not moved: nothing is chosen.
+    """
+    if len(grid) < 2 or not spread or ORDINARY_SPREAD[0] <= spread <= ORDINARY_SPREAD[1]:
+        return 0.0
+    step = log10(grid[1] / grid[0])
+    return round(-2 * log10(spread) / step) * step
 
 
 @dataclass(frozen=True)
@@ -273,20 +303,21 @@ def _without(problem: LogisticProblem, start: int, stop: int) -> LogisticProblem
         for blocks in (problem.fast, problem.exact)
     )
     y = torch.cat((problem.y[:start], problem.y[stop:]))
-    return LogisticProblem(fast, exact, y, problem.classes, problem.workers)
+    return replace(problem, fast=fast, exact=exact, y=y, passes=0)
 
 
 def _only(problem: LogisticProblem, start: int, stop: int) -> LogisticProblem:
     """Return the problem of the rows from `start` to `stop` alone."""
     fast, exact = (
-        replace(blocks, x=_slice_rows(blocks, slice(start, stop)))
+        replace(blocks, x=_slice_rows(blocks.x, slice(start, stop)))
         for blocks in (problem.fast, problem.exact)
     )
-    return LogisticProblem(fast, exact, problem.y[start:stop], problem.classes, problem.workers)
+    return replace(problem, fast=fast, exact=exact, y=problem.y[start:stop], passes=0)
 
 
-def _slice_rows(blocks: FeatureBlocks, rows: slice) -> Any:
-    x = blocks.x
+def _slice_rows(x: FeatureRows | Tensor, rows: slice) -> Any:
+    if isinstance(x, ScaledRows):
+        return ScaledRows(_slice_rows(x.x, rows), x.scale)
     return SelectedRows(x.x, x.index[rows]) if isinstance(x, SelectedRows) else x[rows]
 
 

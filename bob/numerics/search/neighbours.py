@@ -119,6 +119,15 @@ def tied_with_last(
             yield rows[np.abs(score - score[at]) <= np.maximum(width, width[at])]
 
 
+def exact_similarities(
+    gallery: NDArray[Any], queries: NDArray[Any], index: Ints, metric: MetricName = "cosine"
+) -> Doubles:
+    """Return the float64 similarity (Q,) of each query with the gallery row at `index` (Q,)."""
+    similarity = similarity_of(metric, gallery)
+    scores, _ = _exact_pairs(similarity, gallery, queries, np.arange(len(index)), index)
+    return similarity.similarities(scores)
+
+
 def rescaled(
     gallery: NDArray[Any], queries: NDArray[Any], metric: MetricName
 ) -> tuple[NDArray[Any], NDArray[Any], float]:

@@ -1,0 +1,152 @@
+"""Every shipped task on features of any scale, on equal features, and on features that no score can
+be right for.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from bob.engine.solve import solve_task
+from bob.errors import UndefinedError
+from bob.features.store import Features
+from bob.metrics import metric_named
+from bob.numerics.arrays import Floats
+from bob.protocols import FeatureNeed, Inputs, Result, TextNeed, protocol_named
+from bob.specs import TaskSpec
+from tests.builders.protocols import make_inputs
+from tests.protocols.test_conformance import (
+    dataset,
+    each_task,
+    features,
+    needs_of,
+    result_of,
+)
+
+Change = Callable[[Floats], Floats]
+
+
+def solve_changed(task: TaskSpec, change: Change) -> Result:
+    """Return the result of a shipped task on changed features."""
+    protocol = protocol_named(task.protocol)
+    problem = protocol.build(task.settings, dataset(), needs_of(task), changed(change), 0)
+    return protocol.solve(problem, task.settings, "cpu")
+
+
+def changed(change: Change) -> Inputs:
+    def read(need: FeatureNeed | TextNeed) -> Features:
+        original = features(need)
+        return replace(original, parts=[change(original.rows)])
+
+    return Inputs(read, make_inputs({}).statistics)
+
+
+def values(result: Result, task: TaskSpec) -> dict[str, float]:
+    """Return every value of every part."""
+    found: dict[str, float] = {}
+    for part in result.parts:
+        names = {"all": task.metrics, "ranking": task.metrics[:1]}.get(str(part.metrics))
+        for name in names or part.metrics:
+            metric = metric_named(name)
+            if part.outcome is not None and isinstance(part.outcome, metric.outcome):
+                found[f"{name} {part.suffix}"] = metric.function(part.outcome)
+    return found
+
+
+def reasons(result: Result) -> set[str]:
+    """Return why parts are undefined."""
+    return {part.undefined for part in result.parts if part.undefined is not None}
+
+
+@pytest.mark.parametrize("factor", [1e-25, 1e-10, 1e-7, 1e-4, 1e2, 1e7, 1e10, 1e25])
+@each_task
+def test_features_of_any_scale_have_the_same_scores(task: TaskSpec, factor: float) -> None:
+    """Up to the rounding of the products, of which log-loss shows the most."""
+    expected = values(result_of(task.name), task)
+    result = solve_changed(task, lambda rows: rows * np.float32(factor))
+    assert values(result, task) == pytest.approx(expected, rel=2e-3, abs=1e-6)
+    assert result.caveats == result_of(task.name).caveats
+    for name in ("c_at_edge", "l2_at_edge"):
+        assert not result.detail.get(name)
+    assert result.detail.get("converged", True)
+
+
+def ap_of_chance(positives: int, items: int) -> float:
+    """Return the expected AP of a random order: p / n of the orders have a positive at place j, and
+    then (j - 1) (p - 1) / (n - 1) of the places before it have one.
+    """
+    j = np.arange(1, items + 1)
+    before = (j - 1) * (positives - 1) / (items - 1)
+    return float(((before + 1) / j).mean())
+
+
+CHANCE = {
+    "linear": 1 / 6,
+    "ridge": 1 / 6,
+    "knn": 1 / 6,
+    "knn_euclidean": 1 / 6,
+    "resize_normalise": 1 / 6,
+    "zeroshot": 1 / 6,
+    "fewshot": 1 / 6,
+    "fewshot_big_vision": 1 / 6,
+    "episodes": 1 / 5,
+    "corruptions": None,
+    "ood": 6 / 30,
+    "ood_detection": 1 / 2,
+    "multilabel": 1 / 6,
+    "retrieval": ap_of_chance(15, 95),
+    "retrieval_instance": float(np.mean([ap_of_chance(p - 1, 95) for p in [14] * 70 + [13] * 26])),
+    "retrieval_landmarks": None,
+    "image_text": 1 / 96,
+}
+"""Headline scores of features that are all equal, among 6 classes of 16 test images: a constant
+prediction is right for one class in 6 (errors: wrong for 5), 5-way guesses for one in 5, a pair of
+an image in distribution and one that is not is a tie, and so is every ranking. The shifted set has
+6 of 30 images in each of 5 classes, and the 96 images 7 emoji. Of the 64 images that are corrupted,
+a class has 10 or 11.
+"""
+
+
+@each_task
+def test_equal_features_score_chance_and_are_marked(task: TaskSpec) -> None:
+    """All rows and texts are (0.1, ..., 0.8) / 3, which sums and means round."""
+    row = np.arange(1, 9, dtype=np.float32) / np.float32(30)
+    equal = changed(lambda rows: np.tile(row, (len(rows), 1)))
+    solution = solve_task(task, dataset(), needs_of(task), equal, [0], "cpu")
+    result = solution.results[0]
+    if task.name == "retrieval_whitened":
+        reason = "whitening needs train features that differ; the 72 rows here are all equal"
+        assert {score.undefined for score in solution.scores} == {reason}
+        return
+    expected = CHANCE[task.name]
+    if expected is not None:
+        assert solution.score.value == pytest.approx(expected)
+    if task.name == "corruptions":
+        assert solution.score.value in (53 / 64, 54 / 64)
+    undefined = reasons(result) - reasons(result_of(task.name))
+    if task.name == "ood_detection":
+        assert undefined == {"Mahalanobis distances need train features that vary within a class"}
+    else:
+        assert not undefined
+    assert any("features are equal" in caveat for caveat in result.caveats)
+    assert list(result.caveats) == solution.details()[0]["caveats"]
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@each_task
+def test_features_that_are_not_finite_leave_every_score_undefined(
+    task: TaskSpec, bad: float
+) -> None:
+    def spoiled(rows: Floats) -> Floats:
+        rows = rows.copy()
+        rows[3, 2] = bad
+        return rows
+
+    with pytest.raises(UndefinedError, match=r"the \w+ features hold NaN or infinity in 1 of \d+"):
+        solve_changed(task, spoiled)
+    solution = solve_task(task, dataset(), needs_of(task), changed(spoiled), [0], "cpu")
+    assert len(solution.scores) == len(task.metrics)
+    (reason,) = {score.undefined for score in solution.scores}
+    assert "features hold NaN or infinity in 1 of" in str(reason)
+    assert all(score.value is None for score in solution.scores)
