@@ -32,14 +32,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--min-images-per-s",
         metavar="N",
         type=float,
-        help="minimum throughput in images per second, as measured by runs on --device",
+        help="minimum throughput in images per second, as measured by runs on --device with "
+        "--runtime",
     )
     group.add_argument(
         "--licence", metavar="GLOB", help="glob that the licence matches, e.g. 'apache*'"
     )
     group.add_argument(
         "--device",
-        help="device whose measured speeds are used (default: the one with most records)",
+        help="device whose measured speeds are used (default: that of most backbones)",
+    )
+    group.add_argument(
+        "--runtime",
+        help="runtime whose measured speeds are used: eager, openvino, onnxruntime or compile "
+        "(default: any; speeds of different runtimes are not compared with each other)",
     )
     add_record_selection(parser)
     add_json(parser, "the recommendation")

@@ -1,7 +1,6 @@
 """`bob-bench compare`: paired tests of two backbones. Does not import torch."""
 
 import argparse
-import dataclasses
 import json
 from typing import Any
 
@@ -13,6 +12,7 @@ from bob.leaderboards.render.comparison import (
     comparison_rows,
     comparison_sentences,
     comparison_table,
+    overall_row,
 )
 
 
@@ -24,7 +24,7 @@ def run(arguments: argparse.Namespace) -> int:
     gathered, selected = gather_selection(
         arguments.results, arguments.tasks, arguments.datasets, arguments.data
     )
-    comparison = compare_records(arguments.a, arguments.b, selected, gathered.outcomes)
+    comparison = compare_records(arguments.a, arguments.b, selected, gathered.per_example)
     terminal = Terminal()
     for problem in gathered.problems:
         terminal.note(problem)
@@ -44,10 +44,9 @@ def print_comparison(terminal: Terminal, comparison: Comparison) -> None:
 
 def comparison_json(comparison: Comparison) -> dict[str, Any]:
     """Return a comparison as plain values; differences are a minus b."""
-    settings = comparison_rows(comparison)
     return {
         "a": comparison.a,
         "b": comparison.b,
-        "settings": settings,
-        "overall": dataclasses.asdict(comparison.overall) if comparison.overall else None,
+        "settings": comparison_rows(comparison),
+        "overall": overall_row(comparison),
     }

@@ -30,8 +30,9 @@ def run(arguments: argparse.Namespace) -> int:
         min_images_per_s=arguments.min_images_per_s,
         licence=arguments.licence,
         device=arguments.device,
+        runtime=arguments.runtime,
     )
-    advice = advise(records, limits, gathered.per_example, gathered.outcomes)
+    advice = advise(records, limits, gathered.per_example)
     terminal = Terminal()
     for problem in gathered.problems:
         terminal.note(problem)
@@ -48,17 +49,21 @@ def advice_json(advice: Advice) -> dict[str, Any]:
     pick, without_limits = advice.pick, advice.without_limits
     return {
         "limits": dataclasses.asdict(advice.limits),
-        "device": advice.device,
+        "speeds": advice.conditions._asdict() if advice.conditions else None,
         "pool": pool_text(advice.ranking),
         "settings": [str(column) for column in advice.ranking.settings],
         "basis": advice.ranking.basis,
+        "candidates": advice.candidates,
         "pick": dataclasses.asdict(pick) | {"costs": advice.costs} if pick else None,
         "tied": [dataclasses.asdict(alternative) for alternative in advice.tied],
+        "not_tested": advice.untested,
         "without_limits": dataclasses.asdict(without_limits) if without_limits else None,
-        "left_out": advice.ranking.incomplete,
+        "left_out": advice.incomplete,
         "excluded": advice.excluded,
+        "not_comparable": advice.not_comparable,
         "baseline_is_better": {
-            str(column): baseline for column, baseline in advice.better_baselines.items()
+            str(column): dataclasses.asdict(baseline)
+            for column, baseline in advice.better_baselines.items()
         },
         "sentences": advice_sentences(advice),
     }

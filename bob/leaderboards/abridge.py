@@ -28,7 +28,7 @@ def short_text(text: str, limit: int = MAX_TEXT) -> str:
 
 def short_mapping(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the first entries of a mapping, with long values replaced by their sizes."""
-    shown = {}
+    shown: dict[str, Any] = {}
     for name, value in values.items():
         if len(shown) == MAX_ENTRIES:
             return shown | {REST: f"{len(values) - MAX_ENTRIES:,} more entries"}

@@ -11,11 +11,13 @@ from bob.leaderboards.cells import (
     comparable,
     is_baseline,
 )
-from bob.leaderboards.costs import COSTS, cost_of, devices
-from bob.leaderboards.limits import BackboneLimits, limit_violations
-from bob.leaderboards.pairwise import MeanDifference, Outcomes, compare
-from bob.leaderboards.per_example import PerExample
-from bob.leaderboards.ranking import Ranking, Standing, ranking
+from bob.leaderboards.costs import COSTS, cost_of
+from bob.leaderboards.limits import BackboneLimits, check_limits
+from bob.leaderboards.pairwise import MeanDifference, mean_difference
+from bob.leaderboards.per_example import ExampleValues, PerExample
+from bob.leaderboards.ranking import Ranking, Rankings, Standing
+from bob.leaderboards.speeds import SpeedConditions, speeds
+from bob.leaderboards.verdicts import Relation
 from bob.records.record import Record
 
 
@@ -24,9 +26,20 @@ class Alternative:
     """Another backbone in place of the recommended one."""
 
     backbone: str
+    relation: Relation
+    """What the ranking's test says of it against the recommended one."""
     change: MeanDifference | None
     """Its values minus the recommended one's, mean over settings; None if scales differ."""
     costs: dict[str, float | None]
+
+
+@dataclass(frozen=True)
+class BetterBaseline:
+    """A baseline that has a better score than the recommended backbone in one setting."""
+
+    backbone: str
+    relation: Relation
+    """What the test says of the baseline against the recommended backbone."""
 
 
 @dataclass(frozen=True)
@@ -35,79 +48,104 @@ class Advice:
 
     limits: BackboneLimits
     ranking: Ranking
-    """Ranking of the backbones within the limits."""
+    """Ranking of all backbones. Limits select among them, and change no verdict."""
+    candidates: tuple[str, ...]
+    """The ranked backbones within the limits, best first."""
     pick: Standing | None
     """The recommended backbone; None if none within the limits has a value in every setting."""
     costs: dict[str, float | None]
     """Costs of the recommended backbone."""
     tied: tuple[Alternative, ...]
-    """Backbones statistically tied with it, best first."""
+    """Candidates statistically tied with it, best first."""
+    untested: tuple[str, ...]
+    """Candidates that were not tested against it."""
     without_limits: Alternative | None
     """The best backbone without limits, if that is another one."""
     excluded: dict[str, str]
     """Backbones that violate the limits → the violations."""
-    device: str | None
-    """Device on which speeds were measured."""
-    better_baselines: dict[BoardColumn, str]
-    """Settings in which a baseline is better than the recommended backbone → that baseline."""
+    not_comparable: dict[str, str]
+    """Backbones whose speed cannot be compared with the limit → under which conditions it was
+    measured."""
+    conditions: SpeedConditions | None
+    """Conditions of the speeds that are compared."""
+    better_baselines: dict[BoardColumn, BetterBaseline]
+    """Settings in which a baseline has a better score than the recommended backbone."""
+
+    @property
+    def incomplete(self) -> dict[str, str]:
+        """Backbones within the limits that are not ranked → the missing settings."""
+        outside = {**self.excluded, **self.not_comparable}
+        return {
+            name: missing
+            for name, missing in self.ranking.incomplete.items()
+            if name not in outside
+        }
 
 
-def advise(
-    records: Sequence[Record], limits: BackboneLimits, per_example: PerExample, outcomes: Outcomes
-) -> Advice:
+def advise(records: Sequence[Record], limits: BackboneLimits, per_example: PerExample) -> Advice:
     """Recommend the best backbone within the limits.
 
     Only measured results count; baselines and published results are never recommended.
     """
-    measured = [record for record in comparable(records)[0] if record.external is None]
-    excluded = limit_violations([record for record in measured if not is_baseline(record)], limits)
-    cells = board_cells(measured)
-    within = ranking(
-        "within limits",
-        [cell for cell in cells if cell.record.backbone_name not in excluded],
-        per_example,
-    )
-    unlimited = ranking("without limits", cells, per_example) if excluded else within
-    pick = within.standings[0] if within.standings else None
-    device = limits.device or next(iter(devices(measured)), None)
+    kept = [record for record in comparable(records)[0] if record.external is None]
+    ranked_records = [record for record in kept if not is_baseline(record)]
+    measured = speeds(ranked_records, limits.device, limits.runtime)
+    check = check_limits(ranked_records, limits, measured)
+    cells, examples = board_cells(kept), ExampleValues(per_example)
+    rankings = Rankings(cells, examples)
+    ranking = rankings.over(rankings.columns)
+    outside = check.excluded.keys() | check.not_comparable.keys()
+    candidates = tuple(name for name in ranking.pool if name not in outside)
+    standings = {standing.backbone: standing for standing in ranking.standings}
+    pick = standings[candidates[0]] if candidates else None
 
     def costs(name: str) -> dict[str, float | None]:
-        return {cost: cost_of(cost, name, measured, device) for cost in COSTS}
+        return {cost: cost_of(cost, name, ranked_records, measured) for cost in COSTS}
 
-    def alternative(name: str, scope: Ranking) -> Alternative:
-        scope_cells = [cell for cell in cells if cell.column in scope.settings]
-        change = compare(name, pick.backbone, scope_cells, outcomes).overall if pick else None
-        return Alternative(name, change, costs(name))
+    def alternative(name: str, instead_of: str) -> Alternative:
+        rows = ranking.data.ranked
+        pairs = [(rows[name][column], rows[instead_of][column]) for column in ranking.settings]
+        relation = ranking.verdicts.relation(name, instead_of)
+        return Alternative(name, relation, mean_difference(pairs, examples), costs(name))
 
-    tied = [standing.backbone for standing in within.standings[1:] if standing.tie_group == 1]
-    best = unlimited.standings[0].backbone if unlimited.standings else None
+    def related(relation: Relation) -> tuple[str, ...]:
+        if pick is None:
+            return ()
+        return ranking.verdicts.related(pick.backbone, relation, candidates)
+
     return Advice(
         limits=limits,
-        ranking=within,
+        ranking=ranking,
+        candidates=candidates,
         pick=pick,
         costs=costs(pick.backbone) if pick else {},
-        tied=tuple(alternative(name, within) for name in tied),
-        without_limits=alternative(best, unlimited)
-        if best and pick and best != pick.backbone
+        tied=tuple(alternative(name, candidates[0]) for name in related("tied")),
+        untested=related("untested"),
+        without_limits=alternative(ranking.pool[0], candidates[0])
+        if candidates and candidates[0] != ranking.pool[0]
         else None,
-        excluded=excluded,
-        device=device,
-        better_baselines=_better_baselines(pick, within.settings, cells) if pick else {},
+        excluded=check.excluded,
+        not_comparable=check.not_comparable,
+        conditions=measured.reference,
+        better_baselines=_better_baselines(pick.backbone, ranking.settings, cells, rankings)
+        if pick
+        else {},
     )
 
 
 def _better_baselines(
-    pick: Standing, settings: Sequence[BoardColumn], cells: Sequence[BoardCell]
-) -> dict[BoardColumn, str]:
+    pick: str, settings: Sequence[BoardColumn], cells: Sequence[BoardCell], rankings: Rankings
+) -> dict[BoardColumn, BetterBaseline]:
+    """Return the best baseline of each setting in which one is better than the pick."""
     valued = [cell for cell in cells if cell.value is not None and cell.column in settings]
-    pick_cells = {
-        cell.column: cell for cell in valued if cell.record.backbone_name == pick.backbone
-    }
-    better = [
-        cell
-        for cell in valued
-        if is_baseline(cell.record)
-        and cell.column in pick_cells
-        and best_first(cell)[:2] < best_first(pick_cells[cell.column])[:2]
-    ]
-    return dict(sorted((cell.column, cell.record.backbone_name) for cell in better))
+    pick_cells = {cell.column: cell for cell in valued if cell.record.backbone_name == pick}
+    better: dict[BoardColumn, BoardCell] = {}
+    for cell in sorted(filter(lambda cell: is_baseline(cell.record), valued), key=best_first):
+        if best_first(cell)[:2] < best_first(pick_cells[cell.column])[:2]:
+            better.setdefault(cell.column, cell)
+    result = {}
+    for column, cell in sorted(better.items()):
+        name = cell.record.backbone_name
+        verdicts = rankings.over([column], resample=False).verdicts
+        result[column] = BetterBaseline(name, verdicts.relation(name, pick))
+    return result

@@ -1,17 +1,16 @@
 """The board: everything that the leaderboard's files show, computed once from the records."""
 
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass, replace
 
 from threadpoolctl import threadpool_limits
 
 from bob.leaderboards.cells import BoardCell, BoardColumn, SetAside, board_cells, comparable
-from bob.leaderboards.covariance import ScoreCovariance, covariances
-from bob.leaderboards.per_example import PerExample, TieStatus, column_ties, no_per_example, tied
-from bob.leaderboards.ranking import Ranking, ranking
+from bob.leaderboards.per_example import ExampleValues, PerExample, no_per_example
+from bob.leaderboards.ranking import Ranking, Rankings
 from bob.leaderboards.robustness import ShiftRobustness, shift_robustness
+from bob.leaderboards.verdicts import Verdicts
+from bob.leaderboards.views import BoardView, views
 from bob.records.record import Record
 
 OVERALL = "overall"
@@ -30,25 +29,22 @@ class Board:
     set_aside: tuple[SetAside, ...]
     cells: tuple[BoardCell, ...]
     """Cells of `records`, in the same order."""
-    ties: dict[BoardColumn, dict[str, TieStatus]]
-    """Column → backbone → comparison with the column's best, if there are per-example results."""
+    views: tuple[BoardView, ...]
+    """A ranking of each selection of columns that a reader of the page can make."""
     overall: Ranking
     """Ranking of the measured results; of the first published table if there are none."""
     by_task: dict[str, Ranking]
     """Ranking of the measured results of each task."""
     published: dict[str, Ranking]
     """Ranking of each published table, never together with measured results."""
-    covariances: dict[str, ScoreCovariance] = field(default_factory=dict)
-    """By dataset, of small sweeps: for tie groups under limits that a reader of the page sets."""
+    published_by_task: dict[tuple[str, str], Ranking]
+    """Ranking of each task of each published table."""
+    verdicts: dict[BoardColumn, Verdicts]
+    """Verdicts on each column: of its measured results, else of the first table that has it."""
     robustness: tuple[ShiftRobustness, ...] = ()
     """Effective robustness of the backbones under each shift."""
     notes: tuple[str, ...] = ()
     """Notes from reading the records: conflicts between folders, scales of published tables."""
-
-    @cached_property
-    def tied(self) -> dict[BoardColumn, frozenset[str]]:
-        """Column → the backbones that are marked as tied with its best."""
-        return {column: tied(ties) for column, ties in self.ties.items()}
 
     @property
     def tasks(self) -> list[str]:
@@ -60,6 +56,11 @@ class Board:
         measured = [self.overall] if self.overall.origin is None else []
         return [*measured, *self.published.values()]
 
+    @property
+    def task_rankings(self) -> list[Ranking]:
+        """Ranking of each task: of the measured results, then of each published table."""
+        return [*self.by_task.values(), *self.published_by_task.values()]
+
     def task_cells(self, task: str) -> list[BoardCell]:
         return [cell for cell in self.cells if cell.column.task == task]
 
@@ -69,7 +70,7 @@ def make_board(
     per_example: PerExample = no_per_example,
     notes: tuple[str, ...] = (),
 ) -> Board:
-    """Select the comparable records, and compute tie groups per column and all rankings."""
+    """Select the comparable records, and compute the rankings and verdicts of all scopes."""
     kept, set_aside = comparable(records)
     with threadpool_limits(1, "blas"):  # hundreds of small products, slower on several threads
         return _board(kept, set_aside, per_example, notes)
@@ -82,20 +83,44 @@ def _board(
     notes: tuple[str, ...],
 ) -> Board:
     cells = board_cells(records)
-    measured = [cell for cell in cells if cell.record.external is None]
+    rankings = Rankings(cells, ExampleValues(per_example))
+    all_views = views(rankings)
+    by_columns = {view.columns: view.ranking for view in all_views if not view.clean}
+
+    def ranking(columns: Sequence[BoardColumn], scope: str, origin: str | None) -> Ranking:
+        known = by_columns.get(tuple(columns))
+        if known is not None and known.origin == origin and len(columns) > 1:
+            return replace(known, scope=scope)
+        return rankings.over(columns, scope, origin)  # with win shares, also of a single column
+
     tables = sorted({record.external for record in records if record.external is not None})
-    published = {table: ranking(OVERALL, cells, per_example, table) for table in tables}
+    columns = {
+        origin: sorted({cell.column for cell in cells if cell.record.external == origin})
+        for origin in (None, *tables)
+    }
+    published = {table: ranking(columns[table], OVERALL, table) for table in tables}
     return Board(
         records=tuple(records),
         set_aside=tuple(set_aside),
         cells=tuple(cells),
-        ties=_ties(measured, per_example),
-        overall=ranking(OVERALL, cells, per_example)
-        if measured or not tables
+        views=tuple(all_views),
+        overall=ranking(columns[None], OVERALL, None)
+        if columns[None] or not tables
         else published[tables[0]],
-        by_task=_by_task(measured, per_example),
+        by_task={
+            task: ranking(of_task, task, None) for task, of_task in _by_task(columns[None]).items()
+        },
         published=published,
-        covariances=covariances(cells, per_example),
+        published_by_task={
+            (table, task): ranking(of_task, task, table)
+            for table in tables
+            for task, of_task in _by_task(columns[table]).items()
+        },
+        verdicts={
+            view.columns[0]: view.ranking.verdicts
+            for view in all_views
+            if len(view.columns) == 1 and not view.clean
+        },
         robustness=shift_robustness(cells),
         notes=notes,
     )
@@ -106,23 +131,13 @@ def as_board(source: Board | Iterable[Record]) -> Board:
     return source if isinstance(source, Board) else make_board(source)
 
 
-def _ties(
-    cells: Iterable[BoardCell], per_example: PerExample
-) -> dict[BoardColumn, dict[str, TieStatus]]:
-    columns: dict[BoardColumn, list[BoardCell]] = defaultdict(list)
-    for cell in cells:
-        columns[cell.column].append(cell)
-    ties = {column: column_ties(group, per_example) for column, group in sorted(columns.items())}
-    return {column: statuses for column, statuses in ties.items() if statuses}
+def _by_task(columns: Sequence[BoardColumn]) -> dict[str, list[BoardColumn]]:
+    """Group columns by task.
 
-
-def _by_task(cells: Iterable[BoardCell], per_example: PerExample) -> dict[str, Ranking]:
-    """Rank each task among the backbones to which it applies.
-
-    Otherwise one backbone to which a task does not apply would exclude all settings of that task.
+    A task is ranked among the backbones to which it applies; otherwise one backbone to which it
+    does not apply would exclude all settings of that task.
     """
-    tasks: dict[str, list[BoardCell]] = defaultdict(list)
-    for cell in cells:
-        if cell.status != "not_applicable":
-            tasks[cell.column.task].append(cell)
-    return {task: ranking(task, group, per_example) for task, group in sorted(tasks.items())}
+    tasks: dict[str, list[BoardColumn]] = {}
+    for column in columns:
+        tasks.setdefault(column.task, []).append(column)
+    return tasks

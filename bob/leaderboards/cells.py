@@ -233,15 +233,6 @@ def best_first(cell: BoardCell) -> tuple[bool, float, str]:
     return cell.value is None, sign * value, cell.record.backbone_name
 
 
-def column_best(cells: Iterable[BoardCell]) -> dict[BoardColumn, BoardCell]:
-    """Return the best cell of every column that has a value, in column order."""
-    columns: dict[BoardColumn, list[BoardCell]] = defaultdict(list)
-    for cell in cells:
-        if cell.value is not None:
-            columns[cell.column].append(cell)
-    return {column: min(group, key=best_first) for column, group in sorted(columns.items())}
-
-
 def higher_is_better(metric: str) -> bool:
     """Return whether higher values are better; True for unknown metrics of published tables."""
     return METRICS[metric].higher_is_better if metric in METRICS else True

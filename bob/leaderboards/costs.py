@@ -1,14 +1,15 @@
 """Costs of a backbone: stated by its facts, or measured on the machines that ran it."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from bob.records.record import BackboneFacts, Cost, Record
+from bob.leaderboards.speeds import Speeds, speeds
+from bob.records.record import BackboneFacts, Record
 
 
 @dataclass(frozen=True)
 class CostKind:
-    """Definition of one cost; exactly one of `from_facts` and `from_cost` is set."""
+    """Definition of one cost."""
 
     label: str
     """Label of an axis."""
@@ -16,7 +17,7 @@ class CostKind:
     """Text that follows the number in a sentence."""
     less_is_better: bool
     from_facts: Callable[[BackboneFacts], float | None] | None = None
-    from_cost: Callable[[Cost], float | None] | None = None
+    """None for the speed, which is measured."""
 
 
 COSTS: dict[str, CostKind] = {
@@ -33,9 +34,7 @@ COSTS: dict[str, CostKind] = {
     "weights_mib": CostKind(
         "weights (MiB)", "MiB of weights", True, from_facts=lambda facts: facts.weights_mib
     ),
-    "images_per_s": CostKind(
-        "images/s", "images/s", False, from_cost=lambda cost: cost.images_per_s
-    ),
+    "images_per_s": CostKind("images/s", "images/s", False),
     "peak_mib": CostKind(
         "memory of a forward pass (MiB)",
         "MiB in a forward pass of 4 images",
@@ -46,50 +45,22 @@ COSTS: dict[str, CostKind] = {
 """Every cost that scores can be plotted against."""
 
 
-def short_number(value: float) -> str:
-    """Return a number with 3 significant digits and no exponent below a million: `4590`, `0.77`."""
-    return f"{float(f'{value:.3g}'):g}"
-
-
-def devices(records: Iterable[Record]) -> list[str]:
-    """Return the devices on which speeds were measured, the one with the most records first.
-
-    Speeds of different devices are never compared.
-    """
-    counts: dict[str, int] = {}
-    for record in records:
-        if record.cost and record.cost.images_per_s:
-            counts[record.cost.device] = counts.get(record.cost.device, 0) + 1
-    return sorted(counts, key=lambda device: (-counts[device], device))
-
-
 def cost_of(
-    name: str, backbone: str, records: Sequence[Record], device: str | None = None
+    name: str, backbone: str, records: Sequence[Record], measured: Speeds | None = None
 ) -> float | None:
     """Return the cost `name` of a backbone, or None if it is unknown.
 
-    A measured cost is the best over the backbone's records on `device` (by default the one with the
-    most records), since other load on a machine can only slow it down.
+    A speed is the one under the conditions at which speeds are compared: those of `measured`, by
+    default of all records.
     """
     kind = COSTS[name]
-    backbone_records = [record for record in records if record.backbone_name == backbone]
-    if kind.from_facts is not None:
-        stated = [
-            value
-            for record in backbone_records
-            if record.backbone and (value := kind.from_facts(record.backbone)) is not None
-        ]
-        return stated[-1] if stated else None
-    if kind.from_cost is None:
-        return None
-    device = device or next(iter(devices(records)), None)
-    measured = [
+    if kind.from_facts is None:
+        return (measured or speeds(records)).comparable(backbone)
+    stated = [
         value
-        for record in backbone_records
-        if record.cost
-        and record.cost.device == device
-        and (value := kind.from_cost(record.cost)) is not None
+        for record in records
+        if record.backbone_name == backbone
+        and record.backbone
+        and (value := kind.from_facts(record.backbone)) is not None
     ]
-    if not measured:
-        return None
-    return min(measured) if kind.less_is_better else max(measured)
+    return stated[-1] if stated else None

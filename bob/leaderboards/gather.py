@@ -10,6 +10,7 @@ import numpy as np
 from bob.errors import ConfigError, StoreError, first_line
 from bob.io.files import slug
 from bob.leaderboards.board import Board, make_board
+from bob.leaderboards.cells import comparable
 from bob.leaderboards.limits import select_records
 from bob.leaderboards.merge import merge, record_identity
 from bob.leaderboards.per_example import headline_outcomes, per_example_values
@@ -173,10 +174,11 @@ def _text(path: Path) -> str:
 def gather_selection(
     results: Path, tasks: str | None, datasets: str | None, data: Sequence[str]
 ) -> tuple[GatheredRecords, list[Record]]:
-    """Read one results folder and select the records of some tasks and datasets.
+    """Read one results folder and select the comparable records of some tasks and datasets.
 
-    `tasks` and `datasets` are comma-separated names and globs, and `data` are paths as passed to
-    `--data`; None and empty select everything.
+    Which records are comparable does not depend on the selection. `tasks` and `datasets` are
+    comma-separated names and globs, and `data` are paths as passed to `--data`; None and empty
+    select everything.
 
     Raises
     ------
@@ -189,7 +191,7 @@ def gather_selection(
             f"{results}: no records; run `bob-bench run` first, or name the folder with --results."
         )
     names = ",".join([*([datasets] if datasets else []), *map(own_dataset_name, data)])
-    return gathered, select_records(gathered.records, tasks, names)
+    return gathered, select_records(comparable(gathered.records)[0], tasks, names)
 
 
 def own_dataset_name(data: str) -> str:

@@ -1,12 +1,13 @@
 """Selection of records by task and dataset, and limits on what a backbone may cost."""
 
 import fnmatch
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bob.errors import ConfigError, nearest
 from bob.leaderboards.cells import facts_by_backbone
-from bob.leaderboards.costs import COSTS, cost_of, short_number
+from bob.leaderboards.costs import COSTS, cost_of
+from bob.leaderboards.speeds import Speeds, short_number
 from bob.records.record import Record
 
 
@@ -21,8 +22,10 @@ class BackboneLimits:
     licence: str | None = None
     """A case-insensitive glob, such as `apache*`."""
     device: str | None = None
-    """Device on which speeds were measured; None for the device with the most records."""
+    """Device on which speeds were measured; None for that of the most backbones."""
     max_peak_mib: float | None = None
+    runtime: str | None = None
+    """Runtime with which speeds were measured; None for any, as far as they are comparable."""
 
     def describe(self) -> str:
         """Return `at most 30 M parameters, at least 200 images/s`; empty without limits."""
@@ -81,16 +84,37 @@ def _matching(pattern: str, names: Sequence[str], kind: str) -> list[str]:
     return matches
 
 
-def limit_violations(records: Sequence[Record], limits: BackboneLimits) -> dict[str, str]:
-    """Return the backbones that exceed a limit → every violation, as text.
+@dataclass(frozen=True)
+class LimitCheck:
+    """What the limits say of the backbones that do not meet them."""
+
+    excluded: dict[str, str]
+    """Backbones that violate a limit → every violation, as text."""
+    not_comparable: dict[str, str]
+    """Other backbones whose speed was measured under other conditions only → these, as text."""
+
+
+def check_limits(records: Sequence[Record], limits: BackboneLimits, measured: Speeds) -> LimitCheck:
+    """Compare every backbone of the records with the limits.
 
     A backbone whose cost is unknown violates a limit on it.
     """
-    violations = {name: _violations(name, records, limits) for name in facts_by_backbone(records)}
-    return {name: ", ".join(texts) for name, texts in violations.items() if texts}
+    check = LimitCheck({}, {})
+    for name in facts_by_backbone(records):
+        violations = _violations(name, records, limits)
+        doubt = ""
+        if limits.min_images_per_s is not None:
+            violation, doubt = _too_slow(name, limits, measured)
+            violations += [violation] if violation else []
+        if violations:
+            check.excluded[name] = ", ".join(violations)
+        elif doubt:
+            check.not_comparable[name] = doubt
+    return check
 
 
 def _violations(name: str, records: Sequence[Record], limits: BackboneLimits) -> list[str]:
+    """Return the violations of all limits but that on the speed."""
     maxima = {
         "params": None if limits.max_params is None else limits.max_params / 1e6,
         "gflops": limits.max_gflops,
@@ -105,18 +129,52 @@ def _violations(name: str, records: Sequence[Record], limits: BackboneLimits) ->
                 violations.append(f"{COSTS[cost].label} unknown")
             elif value > maximum:
                 violations.append(f"{short_number(value)} {COSTS[cost].noun}")
-    if limits.min_images_per_s is not None:
-        speed = cost_of("images_per_s", name, records, limits.device)
-        if speed is None:
-            device = f" on {limits.device}" if limits.device else ""
-            violations.append(f"images/s not measured{device}")
-        elif speed < limits.min_images_per_s:
-            violations.append(f"{short_number(speed)} images/s")
     if limits.licence is not None:
         licence = _licence(name, records) or "unknown"
         if not fnmatch.fnmatch(licence.lower(), limits.licence.lower()):
             violations.append(f"licence {licence}")
     return violations
+
+
+def _too_slow(name: str, limits: BackboneLimits, measured: Speeds) -> tuple[str, str]:
+    """Return whether a backbone violates the limit on the speed, and why that is undecided.
+
+    Each as text, empty if not. With any runtime, a speed of at least the limit meets it.
+    """
+    found = measured.on_machine(name)
+    if any(speed >= (limits.min_images_per_s or 0.0) for speed in found.values()):
+        return "", ""
+    undecided = undecided_speed(name, measured)
+    if undecided or found:
+        return ("", undecided) if undecided else (_speed_texts(found), "")
+    conditions = f" on {limits.device}" if limits.device else ""
+    return f"images/s not measured{conditions}{_with(limits.runtime or '')}", ""
+
+
+def undecided_speed(name: str, measured: Speeds) -> str:
+    """Return why a speed below a limit decides nothing; empty if it does, or if there is none.
+
+    It decides where it was measured with all runtimes that others were measured with on the
+    machine: those that are missing may be faster.
+    """
+    found = measured.on_machine(name)
+    others = sorted(measured.runtimes - found.keys())
+    if not found:
+        return measured.not_comparable(name)
+    if not others:
+        return ""
+    listed = " or ".join(runtime or "an unknown runtime" for runtime in others)
+    return f"{_speed_texts(found)}; not measured with {listed}"
+
+
+def _speed_texts(found: Mapping[str, float]) -> str:
+    return ", ".join(
+        f"{short_number(speed)} images/s{_with(runtime)}" for runtime, speed in found.items()
+    )
+
+
+def _with(runtime: str) -> str:
+    return f" with {runtime}" if runtime else ""
 
 
 def _licence(name: str, records: Sequence[Record]) -> str | None:

@@ -1,57 +1,105 @@
-"""Per-example results of records, and the backbones of a column that are statistically tied."""
+"""Per-example values of records, by which backbones are compared on the same examples."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bob.errors import UndefinedError
-from bob.leaderboards.cells import BoardCell, best_first, is_baseline
 from bob.metrics import METRICS
+from bob.metrics.intervals import DRAWS, resampled
+from bob.metrics.metric import Metric
 from bob.numerics.arrays import Doubles
 from bob.records.record import Record
-from bob.statistics.paired_tests import PairedTest, choose_test, p_values
-from bob.statistics.ties import holm, tie_groups
+from bob.statistics.jackknife import one_sample_values, resample_values
+from bob.statistics.paired_tests import PairedTest, choose_test
 
 PerExample = Callable[[Record], Doubles | None]
-"""Maps a record to the (N,) values of its examples (or queries, or draws), whose mean is its first
-metric; to None if they are unavailable."""
+"""Maps a record to the (N,) values of its examples (or queries, draws, resamples).
+
+Their mean is its first metric, and their covariance divided by N that of its sampling error. None
+if they are unavailable.
+"""
+
+CACHE_BYTES = 400 * 2**20
+"""Most bytes of values that are kept for the next scope."""
 
 
 def no_per_example(record: Record) -> None:
     """Return None: only the records are available."""
 
 
-@dataclass(frozen=True)
-class TieStatus:
-    """Paired comparison of one backbone with the best of its column."""
+class ExampleValues:
+    """Reads per-example values, and keeps those that were read last."""
 
-    group: int
-    """1: statistically tied with the best. 2: tied with the best of the rest; and so on."""
-    p: float
-    """p-value against the best, adjusted for the number of comparisons (Holm); 1 for the best."""
-    test: PairedTest
+    def __init__(self, read: PerExample, most_bytes: int = CACHE_BYTES) -> None:
+        self._read, self._most_bytes = read, most_bytes
+        self._values: dict[tuple[str, str, str, str], Doubles | None] = {}
+        self._bytes = 0
+
+    def __call__(self, record: Record) -> Doubles | None:
+        """Return the (N,) values of a record; None for none, and for published results."""
+        if record.external is not None:
+            return None
+        key = (record.key, record.backbone_name, record.task.name, record.dataset_name)
+        if key not in self._values:
+            values = self._read(record)
+            self._bytes += 0 if values is None else values.nbytes
+            self._values[key] = values
+            while self._bytes > self._most_bytes and len(self._values) > 1:
+                oldest = self._values.pop(next(iter(self._values)))
+                self._bytes -= 0 if oldest is None else oldest.nbytes
+        return self._values[key]
 
 
 def per_example_values(record: Record, arrays: Mapping[str, NDArray[np.generic]]) -> Doubles | None:
-    """Return the value of the record's first metric for each example (N,), mean over seeds.
+    """Return values (N,) as of `PerExample`, mean over seeds.
 
-    `arrays` are the record's, by `SEED.NAME`. None if the metric is not a mean over examples, or if
-    the arrays were stored by another version.
+    `arrays` are the record's, by `SEED.NAME`. None if the metric is undefined or unknown, or if the
+    arrays were stored by another version.
     """
     metric = METRICS.get(record.task.metrics[0])
-    if metric is None or metric.per_example is None:
+    outcomes = headline_outcomes(record, arrays)
+    if metric is None or not outcomes:
         return None
     try:
-        by_seed = [metric.per_example(outcome) for outcome in headline_outcomes(record, arrays)]
+        by_seed = [_outcome_values(metric, outcome) for outcome in outcomes]
     except UndefinedError:
         return None
-    if len({len(values) for values in by_seed}) != 1:
+    present = [values for values in by_seed if values is not None]
+    if len(present) < len(by_seed) or len({len(values) for values in present}) != 1:
         return None
-    mean: Doubles = np.mean(by_seed, axis=0, dtype=np.float64)
+    mean: Doubles = np.mean(present, axis=0, dtype=np.float64)
     return mean
+
+
+def _outcome_values(metric: Metric, outcome: Any) -> Doubles | None:
+    """Return the values (N,) of one outcome.
+
+    Of a metric that is not a mean over examples, they are made from its jackknife, or else from
+    bootstrap resamples.
+    """
+    if metric.per_example is not None:
+        return metric.per_example(outcome)
+    value = metric.function(outcome)
+    if metric.leave_one_out is not None:
+        strata = np.zeros(len(outcome)) if metric.strata is None else metric.strata(outcome)
+        return one_sample_values(value, np.asarray(metric.leave_one_out(outcome)), strata)
+    return resample_values(value, resampled(outcome, metric, 0, DRAWS))
+
+
+def paired_test(values: Doubles, metric: str) -> PairedTest:
+    """Return the test that suits per-example values (R, N) of a metric."""
+    definition = METRICS.get(metric)
+    if definition is None or definition.per_example is not None:
+        return choose_test(values, draws=has_draws(metric))
+    return "jackknife" if definition.leave_one_out is not None else "bootstrap"
+
+
+def has_draws(metric: str) -> bool:
+    """Return whether the examples of a metric are draws of train images (few-shot)."""
+    return metric in METRICS and METRICS[metric].interval == "t"
 
 
 def headline_outcomes(record: Record, arrays: Mapping[str, NDArray[np.generic]]) -> list[Any]:
@@ -71,46 +119,3 @@ def headline_outcomes(record: Record, arrays: Mapping[str, NDArray[np.generic]])
         return [metric.outcome.from_arrays(named) for named in by_seed.values()]
     except (ValueError, KeyError, TypeError):
         return []
-
-
-def column_ties(cells: Sequence[BoardCell], per_example: PerExample) -> dict[str, TieStatus]:
-    """Compare every backbone of one column with the best one on the same examples.
-
-    Cells without a value or per-example results have no entry, nor do baselines. `cells` share task
-    and dataset fingerprint, so that arrays of equal length are of the same examples.
-    """
-    ranked = sorted(
-        (cell for cell in cells if cell.value is not None and not is_baseline(cell.record)),
-        key=best_first,
-    )
-    arrays = {
-        cell.record.backbone_name: values
-        for cell in ranked
-        if (values := per_example(cell.record)) is not None
-    }
-    if not ranked or ranked[0].record.backbone_name not in arrays:
-        return {}
-    n = len(arrays[ranked[0].record.backbone_name])
-    names = [name for name, values in arrays.items() if len(values) == n]
-    p, test = p_matrix([arrays[name] for name in names], ranked[0].metric)
-    adjusted = [1.0, *holm(p[0, 1:]).tolist()]
-    return {
-        name: TieStatus(group, adjusted_p, test)
-        for name, group, adjusted_p in zip(names, tie_groups(p), adjusted, strict=True)
-    }
-
-
-def tied(ties: Mapping[str, TieStatus]) -> frozenset[str]:
-    """Return the backbones tied with the best of a column, including the best.
-
-    Empty if no other backbone is tied with it.
-    """
-    group = frozenset(name for name, tie in ties.items() if tie.group == 1)
-    return group if len(group) > 1 else frozenset()
-
-
-def p_matrix(values: Sequence[Doubles], metric: str) -> tuple[Doubles, PairedTest]:
-    """Return (R, R) p-values of every pair of R backbones on the same N examples, and the test."""
-    stacked = np.stack(values)
-    test = choose_test(stacked, draws=METRICS[metric].interval == "t")
-    return p_values(stacked, test), test

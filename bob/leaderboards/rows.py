@@ -8,11 +8,12 @@ from statistics import fmean
 from bob.leaderboards.cells import (
     BoardCell,
     BoardColumn,
+    best_first,
     facts_by_backbone,
     is_baseline,
     is_share,
 )
-from bob.leaderboards.ranking import common_settings, missing_settings
+from bob.leaderboards.pools import common_settings, missing_settings
 from bob.records.record import BackboneFacts
 
 
@@ -72,11 +73,19 @@ def _rows(
         _row(name, facts[name], row_cells, settings, averaged, origin)
         for name, row_cells in by_name.items()
     ]
-    rows.sort(key=lambda row: (row.mean is None, -(row.mean or 0.0), row.name))
+    if len(settings) == 1:
+        rows.sort(key=lambda row: _best_first(row, settings[0]))
+    else:
+        rows.sort(key=lambda row: (row.mean is None, -(row.mean or 0.0), row.name))
     return [
         replace(row, rank=index + 1) if row.mean is not None else row
         for index, row in enumerate(rows)
     ]
+
+
+def _best_first(row: BoardRow, setting: BoardColumn) -> tuple[bool, float, str]:
+    cell = row.cells.get(setting)
+    return best_first(cell) if cell else (True, 0.0, row.name)
 
 
 def _row(

@@ -34,7 +34,7 @@ def write_board(board: Board, folder: Path) -> list[Path]:
         "leaderboard.csv": tidy_table(board).csv(),
         "leaderboard_wide.csv": csv_text(wide(board)),
         "ranking.csv": csv_text(ranking_frame(board.rankings)),
-        "ranking_by_task.csv": csv_text(task_frame(board.by_task.values())),
+        "ranking_by_task.csv": csv_text(task_frame(board.task_rankings)),
         "leaderboard.md": to_markdown(board),
         "leaderboard.tex": to_latex(board),
         "leaderboard.html": to_html(board),

@@ -9,21 +9,34 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bob.numerics.arrays import Doubles
+from bob.numerics.arrays import Doubles, Ints
 
 
-def z_scores(values: Doubles, higher: Sequence[bool]) -> Doubles:
+def z_scores(values: Doubles, higher: Sequence[bool], pool: int | None = None) -> Doubles:
     """Return (R, S) standard deviations from the pool's mean in each setting; better is positive.
 
-    As in *Battle of the Backbones* (arXiv:2310.19909): per setting, with ddof 1. A setting in which
-    all values are equal gives 0 to all. A pool of one has no spread and gives NaN.
+    As in *Battle of the Backbones* (arXiv:2310.19909): per setting, with ddof 1. The first `pool`
+    rows are the pool (all by default). A setting in which all values of the pool are equal gives 0
+    to all. A pool of one has no spread and gives NaN.
     """
-    if len(values) < 2:
+    pooled = values[:pool]
+    if len(pooled) < 2:
         return np.full(values.shape, np.nan)
-    gap = values - values.mean(0)
-    spread = np.where(np.ptp(values, axis=0) > 0, values.std(0, ddof=1), np.inf)
-    z: Doubles = np.where(np.asarray(higher, bool), 1, -1) * gap / spread
+    z: Doubles = _sign(higher) * (values - pooled.mean(0)) / _spread(pooled)
     return z
+
+
+def scales(values: Doubles, higher: Sequence[bool]) -> Doubles:
+    """Return (S,) the z-score per unit of value: ± 1 / standard deviation, 0 without a spread."""
+    return np.asarray(_sign(higher) / _spread(values))
+
+
+def _sign(higher: Sequence[bool]) -> Ints:
+    return np.where(np.asarray(higher, bool), 1, -1)
+
+
+def _spread(values: Doubles) -> Doubles:
+    return np.where(np.ptp(values, axis=0) > 0, values.std(0, ddof=1), np.inf)
 
 
 def wins(values: Doubles, higher: Sequence[bool]) -> Doubles:

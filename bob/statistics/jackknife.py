@@ -68,6 +68,44 @@ def jackknife_bias(value: float, leave_one_out: Doubles) -> float:
     return float((len(leave_one_out) - 1) * (leave_one_out.mean() - value))
 
 
+def one_sample_values(value: float, leave_one_out: Doubles, strata: NDArray[Any]) -> Doubles | None:
+    """Return (N,) values whose mean is the estimate and whose standard error is the jackknife's.
+
+    Arguments as of `jackknife_limits`. They are the pseudo-values, centred at the estimate and
+    scaled so that the variance of their mean as one sample of N, `var / N`, is the sum over the
+    samples that they come from. So two estimates on the same examples can be compared by a paired
+    test: for areas under the ROC curve the variance of their difference is that of DeLong et al.
+    1988 (doi:10.2307/2531595). None under the same conditions as there.
+    """
+    total = len(leave_one_out)
+    values = np.full(total, float(value))
+    for stratum in np.unique(strata):
+        inside = strata == stratum
+        n = int(inside.sum())
+        if n < 2 or np.isnan(leave_one_out[inside]).any():
+            return None
+        deviation = (n - 1) * (leave_one_out[inside].mean() - leave_one_out[inside])
+        values[inside] += deviation * np.sqrt(total * (total - 1) / (n * (n - 1)))
+    return values
+
+
+def resample_values(value: float, drawn: Doubles) -> Doubles | None:
+    """Return (draws,) values with the mean of the estimate and the standard error of the bootstrap.
+
+    drawn (draws,): the estimate on resamples, NaN where it is undefined. Estimates on the same
+    resamples can be compared by a paired test of these values. None if half of the resamples or
+    more are undefined.
+    """
+    defined = ~np.isnan(drawn)
+    count = int(defined.sum())
+    if count <= len(drawn) / 2:
+        return None
+    values = np.full(len(drawn), float(value))
+    deviation = drawn[defined] - drawn[defined].mean()
+    values[defined] += deviation * len(drawn) / np.sqrt(count)
+    return values
+
+
 def _variance(leave_one_out: Doubles) -> tuple[float, float]:
     """Return the contribution of one sample (n,) to the variance, and the variance of it."""
     n, squared = len(leave_one_out), (leave_one_out - leave_one_out.mean()) ** 2

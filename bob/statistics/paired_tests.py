@@ -30,7 +30,8 @@ MANY = 2_000
 BLOCK = 1_000
 """Sign vectors in memory at once: 16 MB at MANY examples."""
 
-PairedTest = Literal["mcnemar", "sign_flip", "t", "bootstrap"]
+PairedTest = Literal["mcnemar", "sign_flip", "t", "jackknife", "bootstrap"]
+"""The last two are normal tests of values that a jackknife or a bootstrap made."""
 
 
 class PairedDifference(NamedTuple):
@@ -59,20 +60,28 @@ def p_values(values: Doubles, test: PairedTest, seed: int = 0) -> Doubles:
     """Return (R, R) two-sided p-values of all pairs by `test`."""
     if test == "mcnemar":
         return mcnemar(values)
-    return t_tests(values) if test == "t" else sign_flips(values, seed)
+    if test == "t":
+        return t_tests(values)
+    return sign_flips(values, seed) if test == "sign_flip" else normal_flips(values)
 
 
-def compare_paired(a: Doubles, b: Doubles, draws: bool = False, seed: int = 0) -> PairedDifference:
-    """Return a minus b, both (N,), with its 95 % interval and its p-value."""
+def compare_paired(
+    a: Doubles, b: Doubles, test: PairedTest | None = None, p: float | None = None
+) -> PairedDifference:
+    """Return a minus b, both (N,), with its 95 % interval and its p-value.
+
+    The test is chosen by the values, and the p-value computed, where they are not given.
+    """
     values = np.stack([a, b])
-    test = choose_test(values, draws)
+    test = test or choose_test(values, draws=False)
     gap = float((a - b).mean())
     low, high = (
         clip_limits(gap, paired_shares((a > b).sum(), (b > a).sum(), len(a)), -1, 1)
         if test == "mcnemar"
         else mean_limits(a - b)
     )
-    return PairedDifference(gap, low, high, float(p_values(values, test, seed)[0, 1]), len(a), test)
+    p = float(p_values(values, test)[0, 1]) if p is None else p
+    return PairedDifference(gap, low, high, p, len(a), test)
 
 
 def mcnemar(right: Doubles) -> Doubles:
@@ -102,7 +111,7 @@ def sign_flips(values: Doubles, seed: int = 0) -> Doubles:
     """
     n = values.shape[1]
     if n > MANY:
-        return _normal_flips(values)
+        return normal_flips(values)
     sums = values.sum(1)
     flipped = np.concatenate([signs @ values.T for signs in _signs(n, seed)])
     p = np.ones((len(values),) * 2)
@@ -124,7 +133,11 @@ def _signs(n: int, seed: int) -> Iterator[NDArray[Any]]:
         yield 1.0 - 2.0 * rng.integers(0, 2, size=(min(BLOCK, FLIPS - start), n), dtype=np.int8)
 
 
-def _normal_flips(values: Doubles) -> Doubles:
+def normal_flips(values: Doubles) -> Doubles:
+    """Return (R, R) p-values of normal mean differences, with the variance of `sign_flips`.
+
+    The variance is sum d² / N²: with few examples, no difference is significant.
+    """
     gap = values.sum(1)[:, None] - values.sum(1)
     square = (values**2).sum(1)
     spread = np.sqrt(np.maximum(0.0, square[:, None] + square - 2 * values @ values.T))

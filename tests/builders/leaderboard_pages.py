@@ -131,6 +131,15 @@ def two_tasks() -> list[Record]:
     return records
 
 
+def two_tasks_values(record: Record) -> np.ndarray:
+    """Return results for `two_tasks` on 650 images: each is right on the first ones.
+
+    `middle` trails `large` by five images, p = 2 / 2^5; `small` trails it by 65.
+    """
+    right = {"large": 585, "middle": 580, "small": 520, "pixels": 325}
+    return (np.arange(650) < right[record.backbone_name]).astype(float)
+
+
 def varied_tasks() -> list[Record]:
     """Return five backbones on three tasks of one dataset, with scores named as protocols do.
 

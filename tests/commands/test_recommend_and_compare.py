@@ -10,16 +10,18 @@ import pytest
 from scipy import stats
 
 from bob.leaderboards import board_cells
-from bob.leaderboards.advice import advise
+from bob.leaderboards.advice import BetterBaseline, advise
 from bob.leaderboards.cells import BoardColumn
-from bob.leaderboards.costs import COSTS, cost_of, devices, short_number
+from bob.leaderboards.costs import COSTS, cost_of
 from bob.leaderboards.gather import gather
 from bob.leaderboards.limits import BackboneLimits
-from bob.leaderboards.pairwise import compare, paired_difference
-from bob.leaderboards.per_example import no_per_example
+from bob.leaderboards.pairwise import compare
+from bob.leaderboards.per_example import no_per_example, per_example_values
 from bob.leaderboards.render.advice import advice_sentences
 from bob.leaderboards.render.comparison import comparison_sentences
-from bob.outcomes import ClassPredictions
+from bob.leaderboards.speeds import short_number, speeds
+from bob.metrics import metric_named
+from bob.outcomes import ClassPredictions, OodScores, ShiftResults
 from bob.records.record import Cost, Record
 from tests.builders.leaderboard_records import dataset, facts, record, score, task
 from tests.builders.stored_sweep import N, sample_correct, store
@@ -118,7 +120,9 @@ def test_recommend_as_json(sweep: Path, bob: Bob) -> None:
     assert advice["basis"] == "examples"
     assert advice["without_limits"]["backbone"] == "slow"
     assert set(advice["excluded"]) == {"large", "slow"}
-    assert advice["baseline_is_better"] == {"linear/elpv": "pixels"}
+    assert advice["baseline_is_better"] == {
+        "linear/elpv": {"backbone": "pixels", "relation": "better"}
+    }
 
 
 def test_recommend_without_limits(sweep: Path, bob: Bob) -> None:
@@ -155,16 +159,17 @@ def test_recommend_fails_if_no_backbone_within_the_limits_is_complete(
     sweep: Path, bob: Bob
 ) -> None:
     store(sweep, "partial", {SETTINGS[0]: SMALL}, backbone=facts("partial", params=500_000))
-    code, out, _ = bob("recommend", "--max-params", "1M")
-    assert code == 0  # its only setting is the only one within the limits
+    code, out, _ = bob("recommend", "--max-params", "1M", "--tasks", "linear")
+    assert code == 0
+    assert "No other ranked backbone meets the limits." in one_line(out)
     store(sweep, "other", {SETTINGS[1]: SMALL}, backbone=facts("other", params=500_000))
     code, out, _ = bob("recommend", "--max-params", "1M")
     assert code == 1
     text = one_line(out)
     assert text.startswith(
         "No backbone within the limits (at most 1 M parameters) has a value in every setting. "
-        "Not ranked, because values are missing: other (missing: linear/elpv); "
-        "partial (missing: knn/textiles)."
+        "`--tasks` and `--datasets` select fewer. Not ranked, because values are missing: "
+        "other (missing: linear/elpv); partial (missing: knn/textiles)."
     )
 
 
@@ -173,7 +178,7 @@ def test_recommend_by_licence_and_dataset(sweep: Path, bob: Bob, tmp_path: Path)
     assert text.startswith(
         "Use large: the best backbone with licence mit, over 1 backbone × 1 setting on 1 dataset"
     )
-    assert "It is the only backbone in the pool, so nothing was compared." in text
+    assert "No other ranked backbone meets the limits." in text
     assert "licence Apache-2.0" in text
 
 
@@ -230,9 +235,11 @@ def test_settings_in_which_a_baseline_is_better_are_named() -> None:
         )
         for (name, dataset_name), value in values.items()
     ]
-    advice = advise(records, BackboneLimits(), no_per_example, no_outcomes)
-    assert advice.better_baselines == {BoardColumn("linear", "elpv"): "pixels"}
-    sentence = "A baseline is better in 1 of 2 settings: linear/elpv (pixels)."
+    advice = advise(records, BackboneLimits(), no_per_example)
+    assert advice.better_baselines == {
+        BoardColumn("linear", "elpv"): BetterBaseline("pixels", "untested")
+    }
+    sentence = "A baseline has a better score in 1 of 2 settings: linear/elpv (pixels: not tested)."
     assert sentence in advice_sentences(advice)
 
 
@@ -245,7 +252,6 @@ def test_costs_are_the_stated_facts_and_the_best_measurement() -> None:
         record("a", cost=cost(140), dataset=dataset("b")),  # without peak_mib
         record("a", cost=cost(9000, "cuda"), dataset=dataset("c")),
     ]
-    assert devices(records) == ["cpu", "cuda"]
     assert {name: cost_of(name, "a", records) for name in COSTS} == {
         "params": 3.371024,
         "gflops": 0.77,
@@ -254,7 +260,7 @@ def test_costs_are_the_stated_facts_and_the_best_measurement() -> None:
         "images_per_s": 140,
         "peak_mib": 65.5,
     }
-    assert cost_of("images_per_s", "a", records, "cuda") == 9000
+    assert cost_of("images_per_s", "a", records, speeds(records, "cuda")) == 9000
 
 
 def test_unknown_costs_are_none() -> None:
@@ -273,8 +279,9 @@ def test_short_numbers_have_three_digits_and_no_exponent(value: float, text: str
 
 
 def test_compare_agrees_with_scipy(sweep: Path) -> None:
+    """In each setting, `large` is compared with both backbones below it: Holm over two."""
     gathered = gather([sweep])
-    comparison = compare("large", "small", board_cells(gathered.records), gathered.outcomes)
+    comparison = compare("large", "small", board_cells(gathered.records), gathered.per_example)
     only_large, only_small = int((LARGE & ~SMALL).sum()), int((SMALL & ~LARGE).sum())
     p = stats.binomtest(only_large, only_large + only_small).pvalue
     first, second = comparison.per_setting
@@ -283,15 +290,16 @@ def test_compare_agrees_with_scipy(sweep: Path) -> None:
     for setting in (first, second):
         assert setting.difference is not None
         assert setting.difference.p == pytest.approx(p)
-        assert setting.p == pytest.approx(2 * p)  # Holm over two settings
-        assert setting.winner == 1
-    overall = comparison.overall
-    assert overall is not None
-    assert overall.value == pytest.approx(LARGE.mean() - SMALL.mean())
+        assert setting.p == pytest.approx(2 * p)  # twin, which equals small, is below it as well
+        assert setting.relation == "better"
+    difference = comparison.overall.difference
+    assert difference is not None
+    assert difference.value == pytest.approx(LARGE.mean() - SMALL.mean())
     # the mean of two independent differences: the standard error of one divided by the root of 2
     error = (LARGE.astype(float) - SMALL).std(ddof=1) / np.sqrt(N) / np.sqrt(2)
-    assert overall.high is not None
-    assert overall.high - overall.value == pytest.approx(1.96 * error, rel=1e-3)
+    assert difference.high is not None
+    assert difference.high - difference.value == pytest.approx(1.96 * error, rel=1e-3)
+    assert comparison.overall.relation == "better"
 
 
 def test_compare_as_sentences(sweep: Path, bob: Bob) -> None:
@@ -299,7 +307,8 @@ def test_compare_as_sentences(sweep: Path, bob: Bob) -> None:
     text = one_line(out)
     assert code == 0
     assert (
-        "Paired tests on the same examples: exact McNemar; p-values adjusted for 2 settings (Holm)."
+        "Paired tests on the same examples: exact McNemar; in each setting, p-values are adjusted "
+        "for its pool of 4 backbones (Holm), as on the leaderboard."
     ) in text
     assert (
         "large is significantly better in 2, twin in 0; statistically tied in 0, not tested in 0."
@@ -307,15 +316,34 @@ def test_compare_as_sentences(sweep: Path, bob: Bob) -> None:
     difference = points(LARGE, SMALL)
     assert f"Mean difference over 2 settings, in percentage points: {difference} [" in text
     assert "(95 % confidence interval over examples, as there are too few datasets)." in text
+    assert (
+        "Over 4 backbones × 2 settings on 2 datasets, large is significantly better (paired test "
+        "on the same examples of mean z-scores, p < 0.001, adjusted for the pool (Holm))."
+    ) in text
 
 
 def test_compare_as_json(sweep: Path, bob: Bob) -> None:
     found = json.loads(bob("compare", "small", "twin", "--tasks", "linear", "--json")[1])
     (setting,) = found["settings"]
     assert setting["verdict"] == "statistically tied"
-    assert setting["p_holm"] == 1
-    assert found["overall"]["basis"] == "examples"
-    assert found["overall"]["value"] == 0
+    assert (setting["p"], setting["p_holm"]) == (1, 1)
+    overall = found["overall"]
+    assert (overall["basis"], overall["value"], overall["verdict"]) == (
+        "examples",
+        0,
+        "statistically tied",
+    )
+
+
+def test_a_backbone_is_compared_with_a_baseline(sweep: Path, bob: Bob) -> None:
+    """The baseline is right on every image: p is tiny, also for a family of four comparisons."""
+    found = json.loads(bob("compare", "pixels", "slow", "--json")[1])
+    (setting,) = found["settings"]
+    assert setting["verdict"] == "pixels is better"
+    wrong = int((~SLOW).sum())
+    p = stats.binomtest(wrong, wrong).pvalue
+    assert setting["p_holm"] == pytest.approx(p)  # the largest of the four
+    assert found["overall"]["not_ranked"] == "pixels (outside the pool)"
 
 
 @pytest.mark.parametrize(
@@ -336,19 +364,16 @@ def test_backbones_that_cannot_be_compared_are_errors(
     assert message in one_line(err)
 
 
-def no_outcomes(_: Record) -> list[Any]:
-    return []
-
-
 def test_nothing_is_tested_without_per_example_results() -> None:
     cells = board_cells([record("a", 0.9), record("b", 0.1)])
-    comparison = compare("a", "b", cells, no_outcomes)
+    comparison = compare("a", "b", cells, no_per_example)
     (setting,) = comparison.per_setting
     assert setting.difference is None
-    assert setting.winner == 0
+    assert setting.relation == "untested"
     overall = comparison.overall
-    assert overall is not None
-    assert (overall.low, overall.basis, overall.is_significant) == (None, "none", False)
+    assert overall.difference is not None
+    assert (overall.difference.low, overall.difference.basis) == (None, "none")
+    assert overall.relation == "untested"
     assert comparison_sentences(comparison) == [
         "a is significantly better in 0, b in 0; statistically tied in 0, not tested in 1.",
         "Mean difference over 1 setting, in percentage points: +80.0 "
@@ -363,11 +388,24 @@ def test_the_mean_difference_over_six_datasets_has_an_interval_over_datasets() -
         for name, value in (("a", 0.8), ("b", 0.7))
         for d in range(6)
     ]
-    overall = compare("a", "b", board_cells(records), no_outcomes).overall
-    assert overall is not None
-    assert overall.basis == "datasets"
-    assert overall.is_significant
-    assert (overall.low, overall.high) == pytest.approx((0.1, 0.1))
+    overall = compare("a", "b", board_cells(records), no_per_example).overall
+    assert overall.difference is not None
+    assert overall.difference.basis == overall.ranking.basis == "datasets"
+    assert overall.relation == "better"
+    assert (overall.difference.low, overall.difference.high) == pytest.approx((0.1, 0.1))
+
+
+def test_severities_of_a_corruption_are_not_six_datasets() -> None:
+    """Five severities are the same images: the mean over them has no interval over datasets."""
+    names = [*(f"imagenet-c.fog.{severity}" for severity in range(1, 6)), "pets"]
+    records = [
+        record(name, value, dataset=dataset(data))
+        for name, value in (("a", 0.8), ("b", 0.7))
+        for data in names
+    ]
+    overall = compare("a", "b", board_cells(records), no_per_example).overall
+    assert overall.difference is not None
+    assert (overall.difference.basis, overall.relation) == ("none", "untested")
 
 
 def test_there_is_no_mean_difference_over_different_scales() -> None:
@@ -375,9 +413,9 @@ def test_there_is_no_mean_difference_over_different_scales() -> None:
     records = [
         record(name, 0.5, task=record_task) for name in "ab" for record_task in (task(), log_loss)
     ]
-    comparison = compare("a", "b", board_cells(records), no_outcomes)
-    assert comparison.overall is None
-    assert comparison_sentences(comparison)[-1] == (
+    comparison = compare("a", "b", board_cells(records), no_per_example)
+    assert comparison.overall.difference is None
+    assert comparison_sentences(comparison)[-2] == (
         "No mean difference over settings: their metrics are on different scales."
     )
 
@@ -389,32 +427,63 @@ def predictions(seed: int, skill: float) -> ClassPredictions:
     return ClassPredictions.from_logits(rng.normal(size=(300, 4)) + skill * np.eye(4)[y], y)
 
 
-def test_a_metric_that_is_not_a_mean_is_bootstrapped() -> None:
-    outcomes = {"a": predictions(0, 3.0), "b": predictions(1, 1.0), "c": predictions(0, 3.0)}
-    macro_f1 = task("linear", metrics=("macro_f1",))
-    a, b, c = board_cells([record(name, 0.5, task=macro_f1) for name in "abc"])
+def compared(metric: str, **outcomes: Any) -> dict[str, Any]:
+    """Return the comparison of backbones a and the others, by name, from their outcomes."""
 
-    def outcomes_of(of: Record) -> list[ClassPredictions]:
-        return [outcomes[of.backbone_name]]
+    def values(of: Record) -> np.ndarray | None:
+        arrays = outcomes[of.backbone_name].to_arrays()
+        return per_example_values(of, {f"0.{name}": array for name, array in arrays.items()})
 
-    difference = paired_difference(a, b, outcomes_of)
-    assert difference is not None
-    assert difference.test == "bootstrap"
+    records = [
+        record(name, task=task("linear", metrics=(metric,)), scores=(score(metric, value),))
+        for name, outcome in outcomes.items()
+        for value in [metric_named(metric).function(outcome)]
+    ]
+    others = [name for name in outcomes if name != "a"]
+    return {
+        name: compare("a", name, board_cells(records), values).per_setting[0] for name in others
+    }
+
+
+@pytest.mark.parametrize(
+    ("metric", "test"), [("macro_f1", "jackknife"), ("worst_group", "bootstrap")]
+)
+def test_metrics_that_are_not_means_are_compared(metric: str, test: str) -> None:
+    outcomes: dict[str, Any] = {
+        name: predictions(seed, skill)
+        for name, seed, skill in (("a", 0, 3.0), ("b", 1, 1.0), ("c", 0, 3.0))
+    }
+    if metric == "worst_group":
+        groups = np.arange(300) % 3
+        outcomes = {
+            name: ShiftResults(outcome.rank == 0, groups, groups)
+            for name, outcome in outcomes.items()
+        }
+    found = compared(metric, **outcomes)
+    difference = found["b"].difference
+    assert difference.test == test
     assert difference.p < 0.01
-    assert difference.low is not None
-    assert difference.high is not None
     assert 0 < difference.low < difference.value < difference.high
-    identical = paired_difference(a, c, outcomes_of)
-    assert identical is not None
-    assert (identical.value, identical.p) == (0, 1)
+    assert (found["c"].difference.value, found["c"].p, found["c"].relation) == (0, 1, "tied")
+
+
+def test_areas_are_compared_as_delong_did() -> None:
+    """The variance of the difference of two areas is DeLong's, from the shares that each image
+    wins; the test adds the square of the difference, as sign flips do."""
+    rng = np.random.default_rng(3)
+    inside = np.arange(120) < 50
+    noise = rng.normal(size=(3, 120))
+    strong, weak = 1.5 * inside + noise[0], 0.7 * inside + 0.5 * noise[0] + noise[1]
+    found = compared("auroc", a=OodScores(strong, inside), b=OodScores(weak, inside))["b"]
+    won = [score[inside, None] > score[None, ~inside] for score in (strong, weak)]
+    gap = won[0].mean() - won[1].mean()
+    positives, negatives = ((won[0].mean(axis) - won[1].mean(axis)) for axis in (1, 0))
+    variance = positives.var(ddof=1) / 50 + negatives.var(ddof=1) / 70
+    expected = 2 * stats.norm.sf(gap / np.sqrt(variance * 119 / 120 + gap**2 / 120))
+    assert found.difference.value == pytest.approx(gap)
+    assert found.difference.p == pytest.approx(expected)
 
 
 def test_the_winner_has_the_lower_value_if_lower_is_better() -> None:
-    log_loss = task("linear", metrics=("log_loss",))
-    outcomes = {"a": predictions(0, 3.0), "b": predictions(1, 1.0)}
-    records = [
-        record(name, value, task=log_loss, scores=(score("log_loss", value),))
-        for name, value in (("a", 0.2), ("b", 0.9))
-    ]
-    comparison = compare("a", "b", board_cells(records), lambda of: [outcomes[of.backbone_name]])
-    assert comparison.per_setting[0].winner == 1
+    found = compared("log_loss", a=predictions(0, 3.0), b=predictions(1, 1.0))["b"]
+    assert found.a < found.b and found.relation == "better"

@@ -26,7 +26,7 @@ from bob.leaderboards import (
     wide,
     write_leaderboard,
 )
-from bob.leaderboards.cells import column_best
+from bob.leaderboards.cells import BoardColumn
 from bob.leaderboards.page.html import script_json
 from bob.leaderboards.render.text import board_notes, cell_text
 from bob.leaderboards.render.tidy_table import MACHINE, TIDY, csv_text, tidy_table
@@ -69,7 +69,7 @@ def sweep() -> list[Record]:
 def test_tidy_columns_and_their_order() -> None:
     assert ",".join(tidy(sweep()).columns) == (
         "backbone,family,baseline,task,task_version,dataset,metric,seed,value,low,high,n,interval,"
-        "undefined,status,reason,primary,external,output,weights_hash,input_px,crop_pct,"
+        "undefined,status,reason,primary,verdict,p_holm,external,output,weights_hash,input_px,crop_pct,"
         "interpolation,preprocessing,mean,std,precision,width,params,gflops,weights_mib,peak_mib,"
         "licence,chosen,train,val,test,bad_images,limit,split_kind,dataset_fingerprint,record_key,"
         "device,device_name,runtime,threads,batch_size,images_per_s,decode_images_per_s,"
@@ -337,21 +337,32 @@ def test_wide_agrees_with_tidy() -> None:
         assert row[f"{task_name}/{dataset_name}"] == fmean(scores["value"])
 
 
+def best_of(column: BoardColumn, records: list[Record]) -> str | None:
+    return make_board(records).verdicts[column].best
+
+
 def test_the_best_of_a_column_has_the_highest_value() -> None:
     records = [record("a", 0.80), record("b", 0.83), record("c", 0.1), failed("d")]
-    (best,) = column_best(board_cells(records)).values()
-    assert best.record.backbone_name == "b"
+    assert best_of(BoardColumn("linear", "elpv"), records) == "b"
 
 
 def test_the_best_of_a_column_has_the_lowest_value_if_lower_is_better() -> None:
     ece = task("calibration", metrics=("ece",))
-    cells = board_cells([record("a", 0.30, task=ece), record("b", 0.05, task=ece)])
-    (best,) = column_best(cells).values()
-    assert best.record.backbone_name == "b"
+    records = [record("a", 0.30, task=ece), record("b", 0.05, task=ece)]
+    assert best_of(BoardColumn("calibration", "elpv"), records) == "b"
+    assert "| b | 3.37 | **5.0 [3.0–7.0]** ? |\n| a |" in to_markdown(records)  # best first
+
+
+def test_the_best_of_a_column_is_one_that_is_ranked() -> None:
+    """A baseline is what the others must beat; it is not bold where it beats them."""
+    records = [record("a", 0.80), record("pixels", 0.9, family="baseline")]
+    assert best_of(BoardColumn("linear", "elpv"), records) == "a"
+    assert "**80.0 [78.0–82.0]**" in to_markdown(records)
+    assert "**90.0" not in to_markdown(records)
 
 
 def test_a_column_without_values_has_no_best() -> None:
-    assert column_best(board_cells([failed("a")])) == {}
+    assert best_of(BoardColumn("linear", "elpv"), [failed("a")]) is None
 
 
 def test_cell_texts() -> None:
@@ -419,7 +430,8 @@ def test_notes_name_the_first_twelve_of_many_backbones() -> None:
 def test_markdown_tables() -> None:
     lines = to_markdown(sweep()).splitlines()
     assert "| backbone | params (M) | elpv | textiles | mean |" in lines
-    assert "| best | 3.37 | **90.0 [88.0–92.0]** | **90.0 [88.0–92.0]** | 90.0 |" in lines
+    # in the second column no other backbone has a value
+    assert "| best | 3.37 | **90.0 [88.0–92.0]** ? | **90.0 [88.0–92.0]** | 90.0 |" in lines
     assert "| pixels *(baseline)* | 3.37 | 50.0 [48.0–52.0] | 50.0 [48.0–52.0] | 50.0 |" in lines
     assert "| good | 3.37 | 80.0 [78.0–82.0] | failed | – |" in lines
     assert "- good on knn/textiles: failed. out of memory" in lines

@@ -5,7 +5,13 @@ import pytest
 from scipy.stats import kurtosis
 from scipy.stats import t as student_t
 
-from bob.statistics.jackknife import jackknife_bias, jackknife_limits
+from bob.metrics.binary import area_under_roc, area_under_roc_leave_one_out
+from bob.statistics.jackknife import (
+    jackknife_bias,
+    jackknife_limits,
+    one_sample_values,
+    resample_values,
+)
 from bob.statistics.limits import wilson
 
 
@@ -31,3 +37,52 @@ def test_the_jackknife_estimates_the_bias_of_a_square() -> None:
     assert jackknife_bias(values.mean() ** 2, leave_one_out) == pytest.approx(
         values.var(ddof=1) / 30
     )
+
+
+# ---- values per example
+
+
+def test_jackknife_values_of_a_mean_are_its_values() -> None:
+    values = np.random.default_rng(0).random(30)
+    leave_one_out = (values.sum() - values) / 29
+    made = one_sample_values(values.mean(), leave_one_out, np.zeros(30))
+    assert made == pytest.approx(values)
+
+
+def test_jackknife_values_of_areas_have_delongs_covariance() -> None:
+    """DeLong, DeLong & Clarke-Pearson 1988: the covariance of two areas on the same images is that
+    of the shares won by each positive, divided by their number, plus that of the negatives."""
+    rng = np.random.default_rng(1)
+    inside = np.arange(50) < 20
+    scores = rng.normal(size=(2, 50)) + inside
+    won = (scores[:, inside, None] > scores[:, None, ~inside]).astype(float)  # no scores are equal
+    expected = np.cov(won.mean(2)) / 20 + np.cov(won.mean(1)) / 30
+    values = [
+        one_sample_values(
+            area_under_roc(row, inside), area_under_roc_leave_one_out(row, inside), inside
+        )
+        for row in scores
+    ]
+    stacked = np.stack([made for made in values if made is not None])
+    assert stacked.mean(1) == pytest.approx(won.mean((1, 2)))
+    assert np.cov(stacked) / 50 == pytest.approx(expected)
+
+
+def test_values_are_none_for_a_stratum_of_one_or_an_undefined_estimate() -> None:
+    strata = np.array([0, 0, 0, 1])
+    assert one_sample_values(0.5, np.full(4, 0.5), strata) is None
+    assert one_sample_values(0.5, np.array([0.5, np.nan]), np.zeros(2)) is None
+
+
+def test_resample_values_have_the_bootstraps_standard_error() -> None:
+    drawn = np.random.default_rng(2).normal(0.7, 0.05, 1000)
+    values = resample_values(0.72, drawn)
+    assert values is not None
+    assert values.mean() == pytest.approx(0.72)
+    assert np.sqrt(values.var() / 1000) == pytest.approx(drawn.std())
+    drawn[:499] = np.nan
+    some = resample_values(0.72, drawn)
+    assert some is not None
+    assert np.sqrt(some.var() / 1000) == pytest.approx(np.nanstd(drawn))
+    drawn[:500] = np.nan
+    assert resample_values(0.72, drawn) is None

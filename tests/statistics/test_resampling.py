@@ -2,13 +2,12 @@
 
 import numpy as np
 import pytest
-from scipy import stats
 
 from bob.statistics.aggregate import z_scores
 from bob.statistics.resampling import (
     dataset_contributions,
+    mean_interval,
     normal_draws,
-    normal_p_values,
     rank_interval,
     resampled_means,
     win_share,
@@ -67,15 +66,14 @@ def test_normal_draws_have_the_given_means_and_covariance() -> None:
     assert np.cov(drawn.T) == pytest.approx(covariance, abs=2e-3)
 
 
-def test_normal_p_values_by_hand() -> None:
-    means = np.array([1.0, 0.9, 0.0])
-    covariance = np.array([[0.04, 0.03, 0.0], [0.03, 0.04, 0.0], [0.0, 0.0, 0.01]])
-    p = normal_p_values(means, covariance)
-    # var(first - second) = 0.04 + 0.04 - 2 * 0.03 = 0.02
-    assert p[0, 1] == pytest.approx(2 * stats.norm.sf(0.1 / np.sqrt(0.02))) and p[0, 0] == 1
+def test_rank_intervals_agree_with_counting_who_is_ahead() -> None:
+    """With equal values, which share the best of their ranks."""
+    drawn = np.random.default_rng(5).integers(0, 6, (300, 7)).astype(float)
+    ranks = 1 + (drawn[:, None, :] > drawn[:, :, None]).sum(2)
+    low, high = np.percentile(ranks, (2.5, 97.5), axis=0, method="nearest")
+    assert [limits.tolist() for limits in rank_interval(drawn)] == [low.tolist(), high.tolist()]
 
 
-def test_copies_have_p_1_and_better_on_every_example_has_p_0() -> None:
-    covariance = np.full((2, 2), 0.04)
-    assert normal_p_values(np.array([1.0, 1.0]), covariance)[0, 1] == 1
-    assert normal_p_values(np.array([1.0, 0.5]), covariance)[0, 1] == 0
+def test_mean_intervals_are_percentiles_of_the_draws() -> None:
+    low, high = mean_interval(np.arange(201.0)[:, None] * [1, -1])
+    assert low.tolist() == [5, -195] and high.tolist() == [195, -5]

@@ -18,6 +18,7 @@ SCRIPTS = (
     "data",
     "statistics",
     "state",
+    "verdicts",
     "selection",
     "tooltip",
     "axes",

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 
 def float64s(values: Iterable[float | None]) -> str:
@@ -25,6 +26,11 @@ def float32s(values: Iterable[float | None]) -> str:
 def _floats(values: Iterable[float | None], dtype: str) -> str:
     array = np.array([np.nan if value is None else value for value in values], dtype)
     return b64encode(array.tobytes()).decode("ascii")
+
+
+def bits(values: NDArray[np.bool_]) -> str:
+    """Encode booleans (N,) with 1 bit each, the first one as the lowest bit of the first byte."""
+    return b64encode(np.packbits(values, bitorder="little").tobytes()).decode("ascii")
 
 
 def script_json(value: Any) -> str:

@@ -5,6 +5,8 @@ from typing import Any
 
 from bob.leaderboards.abridge import short_list, short_mapping
 from bob.leaderboards.cells import is_share
+from bob.leaderboards.limits import undecided_speed
+from bob.leaderboards.speeds import Speeds
 from bob.metrics import METRICS
 from bob.records.record import BackboneFacts, DatasetFacts, Record
 
@@ -25,21 +27,28 @@ PROVENANCE = (
 
 
 def backbone_json(
-    name: str, records: Sequence[Record], facts: BackboneFacts | None, device: str | None
+    name: str, records: Sequence[Record], facts: BackboneFacts | None, speeds: Speeds
 ) -> dict[str, Any]:
     """Describe one backbone; its card is None where it never loaded.
 
-    `device` is the device on which the speeds that the page compares were measured.
+    `speed` is the one under the conditions at which speeds are compared, `fastest` that with any
+    runtime on the same machine, `speeds` are all of them with their conditions as text, and
+    `undecided` says why a speed below a limit decides nothing.
     """
-    family, speeds = records[0].family, _speeds(records)
+    family = records[0].family
     described = {
         "name": name,
         "family": family,
         "baseline": family == "baseline",
         "external": records[0].external,
         "card": None,
-        "speed": next((speed for where, speed in speeds if where == device), None),
-        "speeds": speeds,
+        "speed": _rounded(speeds.comparable(name)),
+        "fastest": _rounded(max(speeds.on_machine(name).values(), default=None)),
+        "undecided": undecided_speed(name, speeds),
+        "speeds": [
+            [conditions.text(speeds.reference), _rounded(speed)]
+            for conditions, speed in sorted(speeds.measured.get(name, {}).items())
+        ],
     }
     if facts is None:
         return described
@@ -57,16 +66,8 @@ def backbone_json(
     }
 
 
-def _speeds(records: Sequence[Record]) -> list[list[Any]]:
-    """Return [device, images/s] per device.
-
-    The fastest cell counts, since other load on a machine can only slow it down.
-    """
-    fastest: dict[str, float] = {}
-    for cost in (record.cost for record in records):
-        if cost and cost.images_per_s:
-            fastest[cost.device] = max(cost.images_per_s, fastest.get(cost.device, 0.0))
-    return [[device, float(f"{speed:.4g}")] for device, speed in sorted(fastest.items())]
+def _rounded(speed: float | None) -> float | None:
+    return None if speed is None else float(f"{speed:.4g}")
 
 
 def dataset_json(name: str, facts: DatasetFacts | None) -> dict[str, Any]:

@@ -3,16 +3,13 @@
 Every table and chart of the page is drawn from these two.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import cached_property
 from typing import Any
 
 from bob.leaderboards.board import Board
 from bob.leaderboards.cells import BoardColumn, facts_by_backbone
-from bob.leaderboards.costs import devices
-from bob.leaderboards.covariance import ScoreCovariance
 from bob.leaderboards.page.cell_details import cell_details
-from bob.leaderboards.page.encode import float32s
 from bob.leaderboards.page.facts import (
     backbone_json,
     dataset_json,
@@ -20,8 +17,9 @@ from bob.leaderboards.page.facts import (
     task_json,
 )
 from bob.leaderboards.page.grid import CellGrid, grid
-from bob.leaderboards.ranking import Ranking
+from bob.leaderboards.page.view_list import view_list
 from bob.leaderboards.render.text import board_notes
+from bob.leaderboards.speeds import Speeds, speeds
 from bob.metrics.score_ranges import base_metric
 from bob.records.record import BackboneFacts, Record, created
 
@@ -45,17 +43,15 @@ class PageLayout:
         datasets = {
             record.dataset_name: record.dataset for record in self.records if record.dataset
         }
-        rankings = (*self.board.rankings, *self.board.by_task.values())
         return {
             "created": creation_summary(self.records),
-            "device": self.device,
+            "conditions": self.speeds.reference.text() if self.speeds.reference else None,
             "backbones": self._backbones(),
             "datasets": [dataset_json(name, datasets.get(name)) for name in self.datasets],
             "tasks": [task_json(tasks[name]) for name in self.tasks],
             "columns": [self._column(column) for column in self.columns],
             "cells": grid(self.columns, self.names, self.cells),
-            "rankings": [self._ranking(ranking) for ranking in rankings],
-            "covariance": self._covariances(),
+            "views": view_list(self.board.views, self.columns, self.names),
             "has": {"curves": has_curves(self.records), "shifts": has_facet(self.records, "shift")},
             "notes": board_notes(self.board),
         }
@@ -65,18 +61,13 @@ class PageLayout:
         return cell_details(self.columns, self.names, self.cells, self.board.robustness)
 
     @cached_property
-    def device(self) -> str | None:
-        """The device on which the speeds that the page compares were measured."""
-        return next(iter(devices(self.records)), None)
-
-    @cached_property
-    def _backbone_index(self) -> Mapping[str, int]:
-        return {name: index for index, name in enumerate(self.names)}
+    def speeds(self) -> Speeds:
+        return speeds(self.records)
 
     def _backbones(self) -> list[dict[str, Any]]:
         facts, records = facts_by_backbone(self.records), records_by_backbone(self.records)
         return [
-            backbone_json(name, records[name], facts[name], self.device)
+            backbone_json(name, records[name], facts[name], self.speeds)
             | {"pretrained_on": self._pretrained_on(facts[name])}
             for name in self.names
         ]
@@ -87,63 +78,10 @@ class PageLayout:
         return [self.datasets.index(name) for name in seen if name in self.datasets]
 
     def _column(self, column: BoardColumn) -> dict[str, Any]:
-        """Describe a column: its task and dataset, and the paired tests against its best backbone.
-
-        `tied` lists the backbones tied with the best, `p` maps each backbone to its p-value.
-        """
-        described: dict[str, Any] = {
+        return {
             "task": self.tasks.index(column.task),
             "dataset": self.datasets.index(column.dataset),
         }
-        ties = self.board.ties.get(column)
-        if ties:
-            described["tied"] = [
-                self._backbone_index[name] for name, tie in ties.items() if tie.group == 1
-            ]
-            described["p"] = {
-                str(self._backbone_index[name]): float(f"{tie.p:.2g}") for name, tie in ties.items()
-            }
-        return described
-
-    def _ranking(self, ranking: Ranking) -> dict[str, Any]:
-        """Describe a ranking together with its columns, by which the page looks it up.
-
-        Each standing is [backbone, win share, lowest rank, highest rank, tie group].
-        """
-        standings = [
-            [
-                self._backbone_index[standing.backbone],
-                standing.win_share,
-                standing.rank_low,
-                standing.rank_high,
-                standing.tie_group,
-            ]
-            for standing in ranking.standings
-        ]
-        return {
-            "columns": [self.columns.index(column) for column in ranking.settings],
-            "basis": ranking.basis,
-            "standings": standings,
-        }
-
-    def _covariances(self) -> dict[str, Any] | None:
-        """Return, per dataset, the indices of its cells and their covariances row by row."""
-        covariances = self.board.covariances
-        if not covariances:
-            return None
-        return {
-            "datasets": [
-                self._covariance(covariances[name]) if name in covariances else None
-                for name in self.datasets
-            ]
-        }
-
-    def _covariance(self, covariance: ScoreCovariance) -> dict[str, Any]:
-        indices = [
-            self.columns.index(column) * len(self.names) + self._backbone_index[name]
-            for column, name in covariance.cells
-        ]
-        return {"cells": indices, "values": float32s(covariance.values.ravel().tolist())}
 
 
 def has_facet(records: Iterable[Record], name: str) -> bool:

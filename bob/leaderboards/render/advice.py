@@ -3,11 +3,12 @@
 from collections.abc import Iterable, Mapping
 
 from bob.leaderboards.advice import Advice, Alternative
-from bob.leaderboards.costs import COSTS, short_number
+from bob.leaderboards.costs import COSTS
 from bob.leaderboards.pairwise import MeanDifference
 from bob.leaderboards.ranking import Standing
 from bob.leaderboards.render.ranking_table import pool_text
-from bob.leaderboards.render.text import BASIS_TEXT, difference_text
+from bob.leaderboards.render.text import BASIS_TEXT, difference_text, listed, unranked_sentence
+from bob.leaderboards.speeds import SpeedConditions, short_number
 
 MAX_SETTINGS = 4
 """Settings named in one sentence."""
@@ -19,24 +20,25 @@ SUPERLATIVES = {"params": "smallest", "images_per_s": "fastest"}
 def advice_sentences(advice: Advice) -> list[str]:
     """Return the recommendation as sentences."""
     if advice.pick is None:
-        return [_no_pick(advice), *_incomplete(advice), *_excluded(advice)]
+        return [_no_pick(advice), *_left_out(advice)]
     return [
         _pick(advice, advice.pick),
         *_basis(advice),
         *_tied(advice),
         *_better_baselines(advice),
         *_cost_of_limits(advice),
-        *_incomplete(advice),
-        *_excluded(advice),
+        *_left_out(advice),
     ]
 
 
 def _no_pick(advice: Advice) -> str:
     limits = advice.limits.describe()
-    if advice.excluded and not advice.ranking.incomplete:
-        return f"No backbone meets the limits ({limits})."
+    if not advice.incomplete and (advice.excluded or advice.not_comparable):
+        known = " as far as can be told" if advice.not_comparable else ""
+        return f"No backbone meets the limits ({limits}){known}."
     within = f" within the limits ({limits})" if limits else ""
-    return f"No backbone{within} has a value in every setting."
+    remedy = "`--tasks` and `--datasets` select fewer."
+    return f"No backbone{within} has a value in every setting. {remedy}"
 
 
 def _pick(advice: Advice, pick: Standing) -> str:
@@ -46,10 +48,12 @@ def _pick(advice: Advice, pick: Standing) -> str:
     if pick.mean_value is not None:
         scores.append(f"mean {100 * pick.mean_value:.1f} %")
     if pick.mean_z is not None:
-        scores.append(f"mean z-score {pick.mean_z:.2f}")
-    details = ", ".join([*scores, _cost_text(advice.costs, advice.device)])
-    pool = pool_text(advice.ranking)
-    return f"Use {pick.backbone}: the best backbone{within} over {pool} ({details})."
+        ranked = len(advice.ranking.standings)
+        among = f" among all {ranked}" if len(advice.candidates) < ranked else ""
+        scores.append(f"mean z-score {pick.mean_z:.2f}{among}")
+    details = ", ".join([*scores, _cost_text(advice.costs, advice.conditions)])
+    scope = pool_text(advice.ranking, len(advice.candidates))
+    return f"Use {pick.backbone}: the best backbone{within} over {scope} ({details})."
 
 
 def _basis(advice: Advice) -> list[str]:
@@ -57,14 +61,24 @@ def _basis(advice: Advice) -> list[str]:
 
 
 def _tied(advice: Advice) -> list[str]:
+    """Return what the tests say of the other candidates against the recommended one."""
     if len(advice.ranking.standings) == 1:
         return ["It is the only backbone in the pool, so nothing was compared."]
+    if len(advice.candidates) == 1:
+        return ["No other ranked backbone meets the limits."]
+    sentences = []
+    others = "All other backbones" + (" within the limits" if advice.limits.describe() else "")
     if advice.tied:
-        listed = "; ".join(_alternative_text(other, advice.device) for other in advice.tied)
-        return [f"Statistically tied with it: {listed}.", *_preferable(advice)]
-    if advice.ranking.standings[0].tie_group is not None:
-        return ["All other backbones are significantly worse."]
-    return []
+        texts = [_alternative_text(other, advice.conditions) for other in advice.tied]
+        sentences = [f"Statistically tied with it: {listed(texts, '; ')}.", *_preferable(advice)]
+    elif not advice.untested:
+        sentences = [f"{others} are significantly worse."]
+    if advice.untested and advice.ranking.basis != "none":
+        sentences.append(
+            f"Not tested against it, for want of results on the same examples: "
+            f"{listed(advice.untested)}."
+        )
+    return sentences
 
 
 def _preferable(advice: Advice) -> list[str]:
@@ -89,14 +103,26 @@ def _preferable(advice: Advice) -> list[str]:
     return sentences
 
 
+BASELINE_RELATIONS = {
+    "better": "significantly better",
+    "tied": "statistically tied",
+    "untested": "not tested",
+    "worse": "significantly worse",
+}
+"""What the test says of a baseline with a better score."""
+
+
 def _better_baselines(advice: Advice) -> list[str]:
     if not advice.better_baselines:
         return []
-    listed = [f"{column} ({baseline})" for column, baseline in advice.better_baselines.items()]
-    more = f" and {len(listed) - MAX_SETTINGS} more" if len(listed) > MAX_SETTINGS else ""
+    texts = [
+        f"{column} ({baseline.backbone}: {BASELINE_RELATIONS[baseline.relation]})"
+        for column, baseline in advice.better_baselines.items()
+    ]
+    more = f" and {len(texts) - MAX_SETTINGS} more" if len(texts) > MAX_SETTINGS else ""
     return [
-        f"A baseline is better in {len(listed)} of {len(advice.ranking.settings)} settings: "
-        f"{', '.join(listed[:MAX_SETTINGS])}{more}."
+        f"A baseline has a better score in {len(texts)} of {len(advice.ranking.settings)} "
+        f"settings: {', '.join(texts[:MAX_SETTINGS])}{more}."
     ]
 
 
@@ -107,34 +133,35 @@ def _cost_of_limits(advice: Advice) -> list[str]:
     best = advice.without_limits
     if best is None:
         return ["The limits cost nothing: it is also the best without them."]
-    consequence = "this difference is what the limits cost"
-    if best.change is not None and not best.change.is_significant:
-        consequence = "the limits may cost nothing, since this difference is not significant"
-    return [
-        f"Without the limits, the best is {_alternative_text(best, advice.device)}: {consequence}."
-    ]
+    consequence = {
+        "better": "this difference is what the limits cost",
+        "tied": "the limits may cost nothing, since this difference is not significant",
+    }.get(best.relation, "whether the limits cost anything cannot be tested")
+    text = _alternative_text(best, advice.conditions)
+    return [f"Without the limits, the best is {text}: {consequence}."]
 
 
-def _incomplete(advice: Advice) -> list[str]:
-    if not advice.ranking.incomplete:
-        return []
-    return [f"Not ranked, because values are missing: {_listed(advice.ranking.incomplete)}."]
-
-
-def _excluded(advice: Advice) -> list[str]:
-    if not advice.excluded:
-        return []
-    return [f"Excluded by the limits: {_listed(advice.excluded)}."]
+def _left_out(advice: Advice) -> list[str]:
+    sentences = [unranked_sentence(advice.ranking, advice.incomplete)]
+    if advice.excluded:
+        sentences.append(f"Excluded by the limits: {_listed(advice.excluded)}.")
+    if advice.not_comparable:
+        sentences.append(
+            f"Left out, because speeds under different conditions are not comparable: "
+            f"{_listed(advice.not_comparable)}. `--runtime` and `--device` compare within one; "
+            "`bob-bench run --runtime NAME --fresh` measures again."
+        )
+    return [sentence for sentence in sentences if sentence]
 
 
 def _listed(reasons: Mapping[str, str]) -> str:
     return "; ".join(f"{name} ({reason})" for name, reason in reasons.items())
 
 
-def _alternative_text(alternative: Alternative, device: str | None) -> str:
+def _alternative_text(alternative: Alternative, conditions: SpeedConditions | None) -> str:
     """Return `NAME (+1.2 points [-0.3, +2.7], 20 M parameters)`."""
-    change = _change_text(alternative.change)
-    return f"{alternative.backbone} ({_joined([change, _cost_text(alternative.costs, device)])})"
+    details = [_change_text(alternative.change), _cost_text(alternative.costs, conditions)]
+    return f"{alternative.backbone} ({_joined(details)})"
 
 
 def _change_text(change: MeanDifference | None) -> str:
@@ -147,11 +174,11 @@ def _change_text(change: MeanDifference | None) -> str:
     return f"{difference} points{' ' + interval if interval else ''}"
 
 
-def _cost_text(costs: Mapping[str, float | None], device: str | None) -> str:
+def _cost_text(costs: Mapping[str, float | None], conditions: SpeedConditions | None) -> str:
     params, speed = costs["params"], costs["images_per_s"]
     texts = [
         f"{short_number(params)} M parameters" if params is not None else "",
-        f"{short_number(speed)} images/s on {device}" if speed is not None else "",
+        f"{short_number(speed)} images/s on {conditions.text()}" if speed and conditions else "",
     ]
     return _joined(texts) or "costs unknown"
 

@@ -5,13 +5,16 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from bob.leaderboards.pairwise import Comparison, MeanDifference, PairedComparison, tally
-from bob.leaderboards.render.text import MISSING, difference_text, value_text
+from bob.leaderboards.pairwise import Comparison, Overall, PairedComparison, tally
+from bob.leaderboards.render.ranking_table import pool_text
+from bob.leaderboards.render.text import MISSING, difference_text, p_text, value_text
+from bob.leaderboards.verdicts import Relation
 
 TEST_TEXT = {
     "mcnemar": "exact McNemar",
     "sign_flip": "sign-flip permutation",
     "t": "paired t",
+    "jackknife": "paired jackknife",
     "bootstrap": "paired bootstrap",
 }
 
@@ -21,6 +24,13 @@ OVERALL_TEXT = {
     "none": "no confidence interval: too few datasets, and no per-example results",
 }
 """What the interval of the mean difference is over."""
+
+TESTED_OVER = {
+    "datasets": "paired t-test over datasets",
+    "examples": "paired test on the same examples",
+    "none": "",
+}
+"""What the verdict over all settings comes from."""
 
 HEAD = ("setting", "metric", "A", "B", "A - B [95 % CI]", "p", "p (Holm)", "verdict")
 
@@ -45,12 +55,30 @@ def comparison_rows(comparison: Comparison) -> list[dict[str, Any]]:
             "metric": pair.metric,
             "a": pair.a,
             "b": pair.b,
+            "p": pair.difference.p if pair.difference else None,
             "p_holm": pair.p,
             "difference": pair.difference._asdict() if pair.difference else None,
-            "verdict": verdict_text(pair, comparison.a, comparison.b),
+            "verdict": verdict_text(pair.relation, comparison.a, comparison.b),
         }
         for pair in comparison.per_setting
     ]
+
+
+def overall_row(comparison: Comparison) -> dict[str, Any]:
+    """Return the comparison over all settings as plain values."""
+    overall = comparison.overall
+    difference = overall.difference
+    return {
+        "settings": [str(column) for column in overall.settings],
+        "value": difference.value if difference else None,
+        "low": difference.low if difference else None,
+        "high": difference.high if difference else None,
+        "basis": difference.basis if difference else overall.ranking.basis,
+        "p_holm": overall.p,
+        "verdict": verdict_text(overall.relation, comparison.a, comparison.b),
+        "pool": pool_text(overall.ranking),
+        "not_ranked": overall.unranked,
+    }
 
 
 def _fields(setting: PairedComparison) -> list[str]:
@@ -59,7 +87,7 @@ def _fields(setting: PairedComparison) -> list[str]:
     if difference is not None:
         gap = difference_text(setting.metric, difference.value, difference.low, difference.high)
         if setting.p is not None:
-            p, holm = _p_text(difference.p), _p_text(setting.p)
+            p, holm = p_text(difference.p), p_text(setting.p)
     return [
         str(setting.column),
         setting.metric,
@@ -68,42 +96,44 @@ def _fields(setting: PairedComparison) -> list[str]:
         gap,
         p,
         holm,
-        verdict_text(setting, "A", "B"),
+        verdict_text(setting.relation, "A", "B"),
     ]
 
 
-def _p_text(p: float) -> str:
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
-
-
-def verdict_text(setting: PairedComparison, a: str, b: str) -> str:
+def verdict_text(relation: Relation, a: str, b: str) -> str:
     """Return which backbone is significantly better, where `a` and `b` are their names."""
-    if setting.p is None:
+    if relation == "untested":
         return "not tested: no per-example results on the same examples"
-    if setting.winner == 0:
+    if relation == "tied":
         return "statistically tied"
-    return f"{a if setting.winner == 1 else b} is better"
+    return f"{a if relation == 'better' else b} is better"
 
 
 def comparison_sentences(comparison: Comparison) -> list[str]:
-    """Return the tests used, the number of wins, and the mean difference."""
-    return [
-        *_tests(comparison),
+    """Return the tests used, the number of wins, the mean difference, and the overall verdict."""
+    sentences = [
+        _tests(comparison),
         _wins(comparison),
-        _mean_difference(comparison.overall, len(comparison.per_setting)),
+        _mean_difference(comparison.overall),
+        _verdict(comparison),
     ]
+    return [sentence for sentence in sentences if sentence]
 
 
-def _tests(comparison: Comparison) -> list[str]:
-    differences = [setting.difference for setting in comparison.per_setting if setting.difference]
-    if not differences:
-        return []
-    tests = ", ".join(sorted({TEST_TEXT[difference.test] for difference in differences}))
-    noun = "setting" if len(differences) == 1 else "settings"
-    return [
-        f"Paired tests on the same examples: {tests}; p-values adjusted for {len(differences)} "
-        f"{noun} (Holm)."
-    ]
+def _tests(comparison: Comparison) -> str:
+    tested = [setting for setting in comparison.per_setting if setting.difference]
+    if not tested:
+        return ""
+    tests = ", ".join(
+        sorted({TEST_TEXT[setting.difference.test] for setting in tested if setting.difference})
+    )
+    sizes = sorted({setting.pool for setting in tested})
+    size = str(sizes[0]) if len(sizes) == 1 else f"{sizes[0]}-{sizes[-1]}"
+    noun = "backbone" if sizes == [1] else "backbones"
+    return (
+        f"Paired tests on the same examples: {tests}; in each setting, p-values are adjusted for "
+        f"its pool of {size} {noun} (Holm), as on the leaderboard."
+    )
 
 
 def _wins(comparison: Comparison) -> str:
@@ -114,12 +144,33 @@ def _wins(comparison: Comparison) -> str:
     )
 
 
-def _mean_difference(overall: MeanDifference | None, settings: int) -> str:
-    if overall is None:
+def _mean_difference(overall: Overall) -> str:
+    if overall.difference is None:
         return "No mean difference over settings: their metrics are on different scales."
-    difference = difference_text("top1", overall.value, overall.low, overall.high)
-    noun = "setting" if settings == 1 else "settings"
+    mean = overall.difference
+    difference = difference_text("top1", mean.value, mean.low, mean.high)
+    count = len(overall.settings)
+    noun = "setting" if count == 1 else "settings"
     return (
-        f"Mean difference over {settings} {noun}, in percentage points: {difference} "
-        f"({OVERALL_TEXT[overall.basis]})."
+        f"Mean difference over {count} {noun}, in percentage points: {difference} "
+        f"({OVERALL_TEXT[mean.basis]})."
     )
+
+
+def _verdict(comparison: Comparison) -> str:
+    """Return the verdict over all settings; empty for a single one, which the table shows."""
+    overall, ranking = comparison.overall, comparison.overall.ranking
+    if overall.unranked:
+        return f"No verdict over all settings: not ranked {overall.unranked}."
+    if len(ranking.settings) < 2:
+        return ""
+    scope = f"Over {pool_text(ranking)}"
+    if overall.relation == "untested":
+        reason = "too few datasets, and no per-example results on the same examples"
+        return f"{scope}, their difference cannot be tested: {reason}."
+    p = f"p {text if (text := p_text(overall.p or 0.0)).startswith('<') else f'= {text}'}"
+    test = f"{TESTED_OVER[ranking.basis]} of mean z-scores, {p}, adjusted for the pool (Holm)"
+    if overall.relation == "tied":
+        return f"{scope}, both are statistically tied ({test})."
+    winner = comparison.a if overall.relation == "better" else comparison.b
+    return f"{scope}, {winner} is significantly better ({test})."

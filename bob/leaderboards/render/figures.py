@@ -27,6 +27,7 @@ from bob.leaderboards.cells import facts_by_backbone, is_baseline
 from bob.leaderboards.costs import COSTS, cost_of
 from bob.leaderboards.ranking import Standing
 from bob.leaderboards.render.ranking_table import pool_text
+from bob.leaderboards.speeds import speeds
 from bob.statistics.pareto import pareto_front
 
 STYLE = {
@@ -84,13 +85,14 @@ def figures(board: Board) -> dict[str, Figure]:
 def quality_cost(board: Board, cost: str) -> Figure | None:
     """Plot mean value, or mean z-score if scales differ, against one cost, with Pareto front."""
     facts, ranking = facts_by_backbone(board.records), board.overall
+    measured = speeds(board.records)
     names: list[str] = []
     families: list[str] = []
     qualities: list[float] = []
     values: list[float] = []
     for standing in ranking.standings:
         name, quality = standing.backbone, _quality(standing)
-        fact, value = facts.get(name), cost_of(cost, name, board.records)
+        fact, value = facts.get(name), cost_of(cost, name, board.records, measured)
         if fact is not None and value and quality is not None:
             names.append(name)
             families.append(fact.family)
@@ -109,7 +111,10 @@ def quality_cost(board: Board, cost: str) -> Figure | None:
     _draw_front(axes, y, costs, COSTS[cost].less_is_better, names)
     _log_scale(axes, float(costs.max() / costs.min()))
     in_percent = ranking.standings[0].mean_value is not None
-    axes.set(xlabel=COSTS[cost].label, ylabel="mean value (%)" if in_percent else "mean z-score")
+    label = COSTS[cost].label
+    if cost == "images_per_s" and measured.reference is not None:
+        label += f" on {measured.reference.text()}"
+    axes.set(xlabel=label, ylabel="mean value (%)" if in_percent else "mean z-score")
     axes.legend(frameon=False, fontsize=8)
     figure.suptitle(pool_text(ranking), fontsize=9)
     return figure
@@ -192,8 +197,7 @@ def rank_intervals(board: Board) -> Figure | None:
     names = [plain_text(standing.backbone) for standing, _, _ in rows]
     axes.set_yticks(range(len(rows)), names, fontsize=7)
     axes.invert_yaxis()
-    resampled = "datasets" if ranking.basis == "none" else ranking.basis
-    axes.set_xlabel(f"rank, with its 95 % interval over resampled {resampled}")
+    axes.set_xlabel(f"rank, with its 95 % interval over resampled {ranking.basis}")
     figure.suptitle(f"{pool_text(ranking)}; blue: statistically tied with the first", fontsize=9)
     return figure
 

@@ -5,9 +5,18 @@ from collections.abc import Iterable
 
 from bob.io.text import visible
 from bob.leaderboards.board import Board
-from bob.leaderboards.cells import BoardCell, BoardColumn, column_best
+from bob.leaderboards.cells import BoardColumn
 from bob.leaderboards.render.ranking_table import pool_text
-from bob.leaderboards.render.text import MISSING, cell_text, params_text, value_text
+from bob.leaderboards.render.text import (
+    MISSING,
+    TIED_MARK,
+    UNTESTED_MARK,
+    cell_text,
+    mark,
+    marks_of,
+    params_text,
+    value_text,
+)
 from bob.leaderboards.rows import BoardRow, board_rows
 
 SPECIAL = {
@@ -25,8 +34,8 @@ ARGUMENT = re.compile(r"[\[\]*]")
 """After `\\\\` and after a rule, `[` and `*` begin an argument."""
 LIGATURE = re.compile(r"-(?=-)|'(?=')|,(?=,)")
 """Characters that merge with the next one: `--` would be a dash."""
-TIE_MARK = r"$^\dagger$"
-"""Marks a value that is statistically tied with the best in its column."""
+MARKS = {TIED_MARK: r"$^\dagger$", UNTESTED_MARK: r"$^?$", "": ""}
+"""Marks of the other formats → here."""
 
 
 def to_latex(board: Board) -> str:
@@ -38,14 +47,13 @@ def to_latex(board: Board) -> str:
 def _task(task: str, board: Board) -> str:
     cells = board.task_cells(task)
     columns, rows = board_rows(cells)
-    best = column_best(cells)
     head = ["Backbone", "Params (M)", *(escape(column.dataset) for column in columns), "Mean"]
     body = [
         _line(
             [
                 _name(row),
                 _params(row),
-                *(_cell(row, column, best, board) for column in columns),
+                *(_cell(row, column, board) for column in columns),
                 _mean(row),
             ]
         )
@@ -69,11 +77,19 @@ def _task(task: str, board: Board) -> str:
 def _caption(task: str, metric: str, board: Board) -> str:
     sentences = [
         f"{escape(task)}: {escape(metric)}, shares in percent, 95\\,\\% confidence intervals in "
-        "brackets. Bold: best in its column."
+        "brackets. Bold: best of its column's ranked backbones."
     ]
-    if any(column.task == task for column in board.ties):
+    of_task = [verdicts for column, verdicts in board.verdicts.items() if column.task == task]
+    used = {marked for verdicts in of_task for marked in marks_of(verdicts)}
+    if TIED_MARK in used:
         sentences.append(
-            f"{TIE_MARK}: statistically tied with it in a paired test (Holm-adjusted, 5\\,\\%)."
+            f"{MARKS[TIED_MARK]}: statistically tied with it in a paired test (Holm-adjusted, "
+            "5\\,\\%); on the best itself, that others are."
+        )
+    if UNTESTED_MARK in used:
+        sentences.append(
+            f"{MARKS[UNTESTED_MARK]}: not tested against it; on the best itself, that others are "
+            "not."
         )
     if task in board.by_task:
         sentences.append(f"Pool: {escape(pool_text(board.by_task[task]))}.")
@@ -95,16 +111,11 @@ def _mean(row: BoardRow) -> str:
     return "--" if row.mean is None else value_text("top1", row.mean)
 
 
-def _cell(
-    row: BoardRow, column: BoardColumn, best: dict[BoardColumn, BoardCell], board: Board
-) -> str:
-    cell = row.cells.get(column)
+def _cell(row: BoardRow, column: BoardColumn, board: Board) -> str:
+    cell, verdicts = row.cells.get(column), board.verdicts[column]
     text = _dash(cell_text(cell))
-    if cell is None or cell.value is None:
-        return text
-    if cell is best[column]:
-        return rf"\textbf{{{text}}}"
-    return text + TIE_MARK if row.name in board.tied.get(column, ()) else text
+    shown = rf"\textbf{{{text}}}" if cell and row.name == verdicts.best else text
+    return shown + MARKS[mark(verdicts, row.name)]
 
 
 def _dash(text: str) -> str:

@@ -6,28 +6,42 @@ from collections.abc import Iterable, Sequence
 
 from bob.io.text import visible
 from bob.leaderboards.board import Board, as_board
-from bob.leaderboards.cells import BoardCell, BoardColumn, column_best
+from bob.leaderboards.cells import BoardCell, BoardColumn
 from bob.leaderboards.ranking import Ranking, Standing
 from bob.leaderboards.render.ranking_table import pool_text
 from bob.leaderboards.render.text import (
     BASIS_TEXT,
     MISSING,
+    TIED_MARK,
+    UNTESTED_MARK,
     board_notes,
     cell_text,
+    mark,
+    marks_of,
     params_text,
+    share_text,
+    unranked_sentence,
     value_text,
 )
 from bob.leaderboards.robustness import ShiftRobustness
 from bob.leaderboards.rows import BoardRow, board_rows
+from bob.leaderboards.verdicts import Verdicts
 from bob.metrics import METRICS
 from bob.metrics.score_ranges import base_metric
 from bob.records.record import Record
 
 LEGEND = (
-    "Values in percent (log-loss in nats), 95 % confidence intervals in brackets. Bold: best in "
-    "its column. *(baseline)*: what any useful backbone must beat."
+    "Values in percent (log-loss in nats), 95 % confidence intervals in brackets. Bold: best of "
+    "its column's ranked backbones. *(baseline)*: what any useful backbone must beat."
 )
-TIED = " ≈: statistically tied with the best in its column (paired test, Holm-adjusted, 5 %)."
+TIED = (
+    f" {TIED_MARK}: statistically tied with the best in its column (paired test, Holm-adjusted, "
+    f"5 %); on the best itself, that others are."
+)
+UNTESTED = (
+    f" {UNTESTED_MARK}: not tested against the best in its column, for want of results on the same "
+    "examples; on the best itself, that others were not."
+)
 ROBUSTNESS = (
     "Effective robustness in percentage points: how far a backbone lies above the line that is "
     "fitted to the pool, logit(shifted) against logit(in distribution)."
@@ -42,10 +56,12 @@ LIST_ITEM = re.compile(r"^(\d*)([-+.)])(?=\s|$)")
 def to_markdown(source: Board | Iterable[Record]) -> str:
     """Return the text of leaderboard.md, for a board or for records."""
     board = as_board(source)
-    legend = LEGEND + (TIED if board.ties else "") if board.records else "No records yet."
+    used = {marked for verdicts in board.verdicts.values() for marked in marks_of(verdicts)}
+    explained = {TIED_MARK: TIED, UNTESTED_MARK: UNTESTED}
+    legend = LEGEND + "".join(text for marked, text in explained.items() if marked in used)
     parts = [
         "# Leaderboard",
-        legend,
+        legend if board.records else "No records yet.",
         *_rankings(board),
         *(_task(task, board) for task in board.tasks),
         *_robustness(board),
@@ -55,11 +71,11 @@ def to_markdown(source: Board | Iterable[Record]) -> str:
 
 
 def _rankings(board: Board) -> list[str]:
-    """Return one table per ranking over several settings."""
+    """Return one table per ranking over several settings, or which backbones lack one."""
     return [
         _ranking(ranking)
         for ranking in board.rankings
-        if len(ranking.standings) > 1 and len(ranking.settings) > 1
+        if len(ranking.settings) > 1 and len(ranking.standings) + len(ranking.incomplete) > 1
     ]
 
 
@@ -67,13 +83,17 @@ def _ranking(ranking: Ranking) -> str:
     title = "Overall" if ranking.origin is None else f"Overall: {escape(ranking.origin)} (external)"
     head = ["backbone", "mean z", "mean rank", "rank, 95 % interval", "win share", "tie group"]
     body = [_standing(standing) for standing in ranking.standings]
-    return _section(title, f"Pool: {pool_text(ranking)}. {BASIS_TEXT[ranking.basis]}", head, body)
+    sentences = [f"Pool: {pool_text(ranking)}."]
+    if len(ranking.standings) > 1:
+        sentences.append(BASIS_TEXT[ranking.basis])
+    sentences.append(escape(unranked_sentence(ranking)))
+    return _section(title, " ".join(filter(None, sentences)), head, body)
 
 
 def _standing(standing: Standing) -> list[str]:
     ranks = f"{standing.rank_low}–{standing.rank_high}" if standing.rank_low else MISSING
     z = MISSING if standing.mean_z is None else f"{standing.mean_z:.3f}"
-    share = MISSING if standing.win_share is None else f"{100 * standing.win_share:.0f} %"
+    share = MISSING if standing.win_share is None else share_text(standing.win_share)
     group = MISSING if standing.tie_group is None else str(standing.tie_group)
     return [escape(standing.backbone), z, f"{standing.mean_rank:.2f}", ranks, share, group]
 
@@ -114,7 +134,6 @@ def _task(task: str, board: Board) -> str:
     """Return one task's table, with rows ranked by this task alone."""
     cells = board.task_cells(task)
     columns, rows = board_rows(cells)
-    best = column_best(cells)
     with_mean = len(columns) > 1
     head = [
         "backbone",
@@ -122,7 +141,7 @@ def _task(task: str, board: Board) -> str:
         *(escape(column.dataset) for column in columns),
         *(["mean"] if with_mean else []),
     ]
-    body = [_row(row, columns, best, with_mean, board) for row in rows]
+    body = [_row(row, columns, with_mean, board) for row in rows]
     return _section(escape(task), _metric_text(cells[0].record), head, body)
 
 
@@ -142,15 +161,11 @@ def _code(text: str) -> str:
 def _row(
     row: BoardRow,
     columns: Sequence[BoardColumn],
-    best: dict[BoardColumn, BoardCell],
     with_mean: bool,
     board: Board,
 ) -> list[str]:
     mark = " *(baseline)*" if row.is_baseline else " *(external)*" if row.external else ""
-    values = [
-        _cell(row.cells.get(column), best.get(column), row.name in board.tied.get(column, ()))
-        for column in columns
-    ]
+    values = [_cell(row.cells.get(column), board.verdicts[column]) for column in columns]
     mean = MISSING if row.mean is None else value_text("top1", row.mean)
     return [
         escape(row.name) + mark,
@@ -160,11 +175,13 @@ def _row(
     ]
 
 
-def _cell(cell: BoardCell | None, best: BoardCell | None, tied: bool) -> str:
+def _cell(cell: BoardCell | None, verdicts: Verdicts) -> str:
     text = cell_text(cell)
-    if cell is not None and cell is best:
-        return f"**{text}**"
-    return f"{text} ≈" if tied else text
+    if cell is None:
+        return text
+    name = cell.record.backbone_name
+    shown = f"**{text}**" if name == verdicts.best else text
+    return f"{shown} {mark(verdicts, name)}".rstrip()
 
 
 def _notes(board: Board) -> str:

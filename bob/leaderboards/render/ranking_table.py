@@ -42,7 +42,7 @@ def ranking_frame(rankings: Iterable[Ranking]) -> pd.DataFrame:
 
 
 def task_frame(rankings: Iterable[Ranking]) -> pd.DataFrame:
-    """Return the same with the task's name in the first column."""
+    """Return the same with the task's name in the first column, of published tables as well."""
     rows = [{"task": ranking.scope} | row for ranking in rankings for row in _rows(ranking)]
     return pd.DataFrame(rows, columns=["task", *COLUMNS]).astype(COLUMNS)
 
@@ -62,14 +62,17 @@ def _rows(ranking: Ranking) -> list[dict[str, Any]]:
     return ranked + excluded
 
 
-def pool_text(ranking: Ranking) -> str:
-    """Return the size of the pool: `33 backbones × 8 settings on 8 datasets`."""
+def pool_text(ranking: Ranking, backbones: int | None = None) -> str:
+    """Return the size of the pool: `33 backbones × 8 settings on 8 datasets`.
+
+    `backbones` is their number if not that of the pool.
+    """
     counts = {
-        "backbone": len(ranking.standings),
+        "backbone": len(ranking.standings) if backbones is None else backbones,
         "setting": len(ranking.settings),
         "dataset": ranking.datasets,
     }
-    backbones, settings, datasets = (
+    rows, settings, datasets = (
         f"{count} {noun}{'' if count == 1 else 's'}" for noun, count in counts.items()
     )
-    return f"{backbones} × {settings} on {datasets}"
+    return f"{rows} × {settings} on {datasets}"

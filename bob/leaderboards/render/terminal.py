@@ -3,106 +3,134 @@
 from collections.abc import Iterable, Sequence
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from bob.leaderboards.board import Board, as_board
-from bob.leaderboards.cells import BoardCell, BoardColumn, column_best
+from bob.leaderboards.cells import BoardCell, BoardColumn
 from bob.leaderboards.ranking import Ranking
+from bob.leaderboards.render.fitted_table import CellText, FittedTable, RowText
 from bob.leaderboards.render.ranking_table import pool_text
 from bob.leaderboards.render.text import (
     MISSING,
+    TIED_MARK,
+    UNTESTED_MARK,
     board_notes,
     cell_text,
     interval_text,
+    listed,
+    mark,
+    marks_of,
     params_text,
+    share_text,
+    unranked_sentence,
     value_text,
 )
 from bob.leaderboards.rows import BoardRow, board_rows
+from bob.leaderboards.verdicts import Verdicts
 from bob.records.record import Record
 
 STATUS_STYLE = {"failed": "red", "undefined": "yellow", "not_applicable": "dim"}
+MARK_TEXT = {
+    TIED_MARK: "statistically tied with the best",
+    UNTESTED_MARK: "the best, or against the best, not tested",
+}
+MOST_ROWS = 240
+"""Rows of all tables together."""
+LEAST_ROWS = 12
+"""Rows that each table has in any case."""
+MOST_NOTES = 30
 
 
 def to_terminal(source: Board | Iterable[Record]) -> RenderableType:
     """Return one table per task, the overall leaders, and the notes.
 
-    Rows are best first, with baselines and ties marked.
+    Rows are best first, with baselines and ties marked. Tables fit the width of the terminal.
     """
     board = as_board(source)
     if not board.records:
         return Text("No records yet.")
     leaders = [line for ranking in board.rankings if (line := leader_sentence(ranking))]
+    notes = board_notes(board)
+    if len(notes) > MOST_NOTES + 1:
+        more = len(notes) - MOST_NOTES
+        notes = [*notes[:MOST_NOTES], f"{more} more notes are in leaderboard.md."]
     return Group(
         *(_task(task, board) for task in board.tasks),
         *(Text(f"• {line}") for line in leaders),
-        *(Text(f"• {line}", style="dim") for line in board_notes(board)),
+        *(Text(f"• {line}", style="dim") for line in notes),
     )
 
 
-def _task(task: str, board: Board) -> Table:
+def _task(task: str, board: Board) -> FittedTable:
     cells = board.task_cells(task)
     columns, rows = board_rows(cells)
-    best = column_best(cells)
-    title = f"{task}: {cells[0].metric} [95 % CI]"
-    if any(tied and column.task == task for column, tied in board.tied.items()):
-        title += "; ≈ statistically tied with the best"
-    table = Table(title=Text(title), title_justify="left")
-    table.add_column("backbone", overflow="fold")
-    means = ["mean"] if len(columns) > 1 else []
-    for name in ["params (M)", *(column.dataset for column in columns), *means]:
-        table.add_column(Text(name), justify="right")
-    for row in rows:
-        style = "dim" if row.is_baseline else ""
-        table.add_row(*_fields(row, columns, best, board), style=style)
-    return table
+    used = {marked for column in columns for marked in marks_of(board.verdicts[column])}
+    explained = [f"; {marked} {text}" for marked, text in MARK_TEXT.items() if marked in used]
+    most = max(LEAST_ROWS, MOST_ROWS // len(board.tasks))
+    shown = rows if len(rows) <= most + 1 else rows[:most]
+    return FittedTable(
+        title=f"{task}: {cells[0].metric}",
+        legend="".join(explained),
+        datasets=tuple(column.dataset for column in columns),
+        rows=tuple(_row(row, columns, board) for row in shown),
+        more_rows=len(rows) - len(shown),
+        has_mean=len(columns) > 1,
+    )
 
 
-def _fields(
-    row: BoardRow,
-    columns: Sequence[BoardColumn],
-    best: dict[BoardColumn, BoardCell],
-    board: Board,
-) -> list[Text]:
-    mark = " (baseline)" if row.is_baseline else " (external)" if row.external else ""
-    fields = [
-        Text(row.name) + Text(mark, style="italic"),
-        Text(params_text(row.facts.params if row.facts else None)),
-    ]
-    for column in columns:
-        tied = row.name in board.tied.get(column, ())
-        fields.append(_cell(row.cells.get(column), best.get(column), tied))
-    if len(columns) > 1:
-        fields.append(Text(MISSING if row.mean is None else value_text("top1", row.mean)))
-    return fields
+def _row(row: BoardRow, columns: Sequence[BoardColumn], board: Board) -> RowText:
+    return RowText(
+        name=row.name,
+        kind="(baseline)" if row.is_baseline else "(external)" if row.external else "",
+        params=params_text(row.facts.params if row.facts else None),
+        cells=tuple(_cell(row.cells.get(column), board.verdicts[column]) for column in columns),
+        mean=MISSING if row.mean is None else value_text("top1", row.mean),
+        style="dim" if row.is_baseline else "",
+    )
 
 
-def _cell(cell: BoardCell | None, best: BoardCell | None, tied: bool) -> Text:
+def _cell(cell: BoardCell | None, verdicts: Verdicts) -> CellText:
     if cell is None or cell.value is None:
-        return Text(cell_text(cell), style=STATUS_STYLE[cell.status] if cell else "dim")
-    is_best = cell is best
-    value = Text(value_text(cell.metric, cell.value), style="bold" if is_best else "")
-    mark = Text(" ≈" if tied and not is_best else "")
-    return value + Text(interval_text(cell), style="dim") + mark
+        return CellText(cell_text(cell), style=STATUS_STYLE[cell.status] if cell else "dim")
+    name = cell.record.backbone_name
+    return CellText(
+        value_text(cell.metric, cell.value),
+        interval_text(cell).strip(),
+        mark(verdicts, name),
+        "bold" if name == verdicts.best else "",
+    )
 
 
 def leader_sentence(ranking: Ranking) -> str:
-    """Return which backbone leads over several settings, and which are tied with it.
+    """Return which backbone leads over several settings, and which are tied with it or not ranked.
 
-    Empty for a single backbone or setting.
+    Empty for a single setting, and for a single backbone that lacks nothing.
     """
-    if len(ranking.standings) < 2 or len(ranking.settings) < 2:
+    if len(ranking.settings) < 2:
         return ""
+    if len(ranking.standings) < 2:
+        return unranked_sentence(ranking) if ranking.incomplete else ""
+    return f"{_lead(ranking)} {unranked_sentence(ranking)}".rstrip()
+
+
+def _lead(ranking: Ranking) -> str:
     first, *others = ranking.standings
     origin = "" if ranking.origin is None else f" ({ranking.origin})"
     leader = f"Over {pool_text(ranking)}{origin}, {first.backbone} has the highest mean z-score"
     if first.win_share is not None:
-        leader += f" and ranks first in {100 * first.win_share:.0f} % of resamples"
-    tied = [standing.backbone for standing in others if standing.tie_group == 1]
+        leader += f" and ranks first in {share_text(first.win_share)} of resamples"
     if ranking.basis == "none":
-        uncertainty = "differences cannot be tested: too few datasets, and no per-example results"
-    elif tied:
-        uncertainty = f"statistically tied with it: {', '.join(tied)}"
-    else:
-        uncertainty = "all others are significantly worse"
-    return f"{leader}; {uncertainty}."
+        return (
+            f"{leader}; differences cannot be tested: too few datasets, and no per-example results."
+        )
+    names = [standing.backbone for standing in others]
+    tied = ranking.verdicts.related(first.backbone, "tied", names)
+    untested = ranking.verdicts.related(first.backbone, "untested", names)
+    parts = []
+    if tied:
+        parts.append(f"statistically tied with it: {listed(tied)}")
+    if untested:
+        parts.append(f"not tested against it: {listed(untested)}")
+    if not tied and len(untested) < len(others):
+        parts.insert(0, f"all {'tested ' if untested else ''}others are significantly worse")
+    return f"{leader}; {'; '.join(parts)}."

@@ -1,20 +1,30 @@
 """Values and notes as text; percent and rounding exist only here and in the page's scripts."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from bob.leaderboards.abridge import short_text
 from bob.leaderboards.board import Board
 from bob.leaderboards.cells import BoardCell, SetAside
-from bob.leaderboards.costs import short_number
+from bob.leaderboards.dataset_units import condition_note
+from bob.leaderboards.ranking import Ranking
+from bob.leaderboards.speeds import short_number
+from bob.leaderboards.verdicts import Verdicts
 from bob.metrics import METRICS
 from bob.records.record import Record
+from bob.statistics.ties import ALPHA
 
 MISSING = "–"
 MAX_NAMES = 12
 """Names written out in one line of the notes."""
+MAX_MISSING = 3
+"""Missing settings written out per backbone."""
 STATUS_TEXT = {"not_applicable": "n/a"}
 """Text for a status whose name is not a word."""
+
+TIED_MARK, UNTESTED_MARK = "≈", "?"
+"""Marks of a value: statistically tied with the best of its column, and not tested against it. On
+the best itself: another is tied with it, or was not tested against it."""
 
 BASIS_TEXT = {
     "datasets": "The z-scores are relative to this pool; rank intervals and win shares come from "
@@ -22,9 +32,88 @@ BASIS_TEXT = {
     "examples": "The z-scores are relative to this pool; there are too few datasets to resample, "
     "so intervals and tie groups cover only what other test images might change.",
     "none": "The z-scores are relative to this pool; there are too few datasets to resample and no "
-    "per-example results, so no difference can be tested and all backbones count as tied.",
+    "per-example results, so no difference can be tested.",
 }
 """What the uncertainty of a ranking is estimated from."""
+
+
+def mark(verdicts: Verdicts | None, name: str) -> str:
+    """Return the mark of a backbone's value in one column; empty for none.
+
+    A best value without a mark is significantly better than all others of its pool. Where nothing
+    was tested, only the best has a mark.
+    """
+    status = verdicts.status(name) if verdicts else None
+    if verdicts and verdicts.basis == "none" and name != verdicts.best:
+        return ""
+    return {"tied": TIED_MARK, "untested": UNTESTED_MARK}.get(status or "", "")
+
+
+VERDICT_TEXT = {
+    "clear": "best",
+    "alone": "best",
+    "tied": "tied",
+    "untested": "not tested",
+    "worse": "worse",
+}
+"""Words of the CSV files for a backbone's status against the best."""
+
+
+def verdict_words(verdicts: Verdicts | None, name: str) -> str | None:
+    """Return `best`, `best, tied`, `tied`, `worse`, ...; None for a backbone outside the pool."""
+    status = verdicts.status(name) if verdicts else None
+    if verdicts is None or status is None:
+        return None
+    words = VERDICT_TEXT[status]
+    return f"best, {words}" if name == verdicts.best and words != "best" else words
+
+
+def share_text(share: float) -> str:
+    """Return a share of resamples in percent; only an exact 0 or 1 looks like one."""
+    if 0 < share < 0.005:
+        return "< 1 %"
+    return "> 99 %" if 0.995 < share < 1 else f"{100 * share:.0f} %"
+
+
+def marks_of(verdicts: Verdicts) -> set[str]:
+    """Return the marks that a column contains."""
+    return {mark(verdicts, name) for name in verdicts.order} - {""}
+
+
+def p_text(p: float) -> str:
+    """Return a p-value with three decimals; one below the significance level never looks equal."""
+    if p < 0.001:
+        return "< 0.001"
+    text = f"{p:.3f}"
+    return f"< {text}" if p < ALPHA <= float(text) else text
+
+
+def unranked_sentence(ranking: Ranking, incomplete: Mapping[str, str] | None = None) -> str:
+    """Return which backbones are not in the pool and why, and which settings are not averaged.
+
+    `incomplete` are the backbones to name, by default all; empty if there is nothing to say.
+    """
+    incomplete = ranking.incomplete if incomplete is None else incomplete
+    sentences = []
+    if incomplete:
+        sentences.append(f"Not ranked, because values are missing: {_reasons(incomplete)}.")
+    by_reason: dict[str, list[str]] = defaultdict(list)
+    for column, reason in ranking.excluded_settings.items():
+        by_reason[reason.removesuffix(".")].append(str(column))
+    for reason, columns in by_reason.items():
+        sentences.append(f"Not averaged: {listed(columns)} ({reason}).")
+    return " ".join(sentences)
+
+
+def _reasons(incomplete: Mapping[str, str]) -> str:
+    """Return the names with what each lacks, shortened where there is much."""
+    texts = [f"{name} ({_few(missing.split('; '))})" for name, missing in incomplete.items()]
+    return listed(texts, "; ")
+
+
+def _few(missing: Sequence[str]) -> str:
+    more = len(missing) - MAX_MISSING
+    return "; ".join(missing if more <= 1 else [*missing[:MAX_MISSING], f"{more} more"])
 
 
 def value_text(metric: str, value: float) -> str:
@@ -77,8 +166,10 @@ def board_notes(board: Board) -> list[str]:
 
     Failures, undefined values, unreadable images, limits, published tables, records set aside.
     """
+    conditions = condition_note(cell.column.dataset for cell in board.cells)
     return [
         *board.notes,
+        *([conditions] if conditions else []),
         *_missing_values(board.cells),
         *_not_applicable(board.records),
         *_unreadable_images(board.records),
@@ -111,13 +202,15 @@ def _cells_text(cells: Sequence[BoardCell]) -> str:
         return f"{names[0]} on {cells[0].column}"
     product = len(names) * len(tasks) * len(datasets)
     share = "" if len(cells) == product else f" ({len(cells)} of these {product} cells)"
-    return f"{_listed(names)} on {_listed(tasks)} × {_listed(datasets)}{share}"
+    return f"{listed(names)} on {listed(tasks)} × {listed(datasets)}{share}"
 
 
-def _listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str], separator: str = ", ") -> str:
     """Return all names, or the first MAX_NAMES of many."""
     rest = len(names) - MAX_NAMES
-    return ", ".join(names) if rest <= 1 else f"{', '.join(names[:MAX_NAMES])} and {rest} more"
+    if rest <= 1:
+        return separator.join(names)
+    return f"{separator.join(names[:MAX_NAMES])} and {rest} more"
 
 
 def _not_applicable(records: Sequence[Record]) -> list[str]:

@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -13,7 +13,9 @@ import pandas as pd
 from bob.io.text import spreadsheet_text
 from bob.leaderboards.abridge import short_mapping
 from bob.leaderboards.board import Board, as_board
-from bob.leaderboards.cells import is_baseline
+from bob.leaderboards.cells import BoardColumn, column_of, is_baseline
+from bob.leaderboards.render.text import verdict_words
+from bob.leaderboards.verdicts import Verdicts
 from bob.records.record import BackboneFacts, Record, Score, created
 
 TIDY = {
@@ -34,6 +36,8 @@ TIDY = {
     "status": "object",
     "reason": "object",
     "primary": "bool",
+    "verdict": "object",
+    "p_holm": "float64",
     "external": "object",
     "output": "object",
     "weights_hash": "object",
@@ -74,6 +78,9 @@ TIDY = {
 Only the columns from device on depend on the machine and the time.
 
 primary: whether this metric ranks its task.
+verdict, p_holm: of the backbone against the best of its setting, on rows of the metric that ranks
+("best", "best, tied", "best, not tested", "tied", "worse", "not tested"; empty outside the pool),
+and the p-value of the paired test after Holm's correction.
 mean, std: normalisation, as JSON.
 chosen: what the protocol selected under this seed, as JSON; long lists by their length.
 peak_mib: weights, and the most memory that the tensors of a forward pass of 4 images take up.
@@ -99,6 +106,8 @@ SCORE_COLUMNS = (
     "interval",
     "undefined",
     "primary",
+    "verdict",
+    "p_holm",
     "chosen",
 )
 """Columns that differ between the rows of one record, beside the facets."""
@@ -150,7 +159,8 @@ def tidy(source: Board | Iterable[Record]) -> pd.DataFrame:
 
 def tidy_table(source: Board | Iterable[Record]) -> TidyTable:
     """Return the table of which `tidy` is the frame."""
-    records = as_board(source).records
+    board = as_board(source)
+    records = board.records
     scores = [
         sorted(record.scores, key=_score_order(record)) if record.status == "ok" else []
         for record in records
@@ -158,7 +168,7 @@ def tidy_table(source: Board | Iterable[Record]) -> TidyTable:
     names = [name for name in TIDY if name not in SCORE_COLUMNS]
     record_frame = pd.DataFrame([_record_row(record) for record in records], columns=names)
     facets = _facet_types(score for record_scores in scores for score in record_scores)
-    score_frame = _score_frame(records, scores, list(facets))
+    score_frame = _score_frame(records, scores, list(facets), board.verdicts)
     return TidyTable(
         records=record_frame.astype({name: TIDY[name] for name in names}),
         scores=score_frame.astype({name: TIDY[name] for name in SCORE_COLUMNS} | facets),
@@ -189,7 +199,10 @@ def _is_changed(value: object) -> bool:
 
 
 def _score_frame(
-    records: Sequence[Record], scores: Sequence[Sequence[Score]], facets: Sequence[str]
+    records: Sequence[Record],
+    scores: Sequence[Sequence[Score]],
+    facets: Sequence[str],
+    verdicts: Mapping[BoardColumn, Verdicts],
 ) -> pd.DataFrame:
     """Return one row per score, with the columns SCORE_COLUMNS and `facets`.
 
@@ -204,7 +217,7 @@ def _score_frame(
     columns: dict[str, list[Any]] = {
         name: [getattr(score, name, None) for _, score in rows]
         for name in SCORE_COLUMNS
-        if name not in ("primary", "chosen")
+        if name not in ("primary", "verdict", "p_holm", "chosen")
     }
     columns["metric"] = [
         metric or fallback for metric, fallback in zip(columns["metric"], first, strict=True)
@@ -212,11 +225,28 @@ def _score_frame(
     columns["primary"] = [
         metric == fallback for metric, fallback in zip(columns["metric"], first, strict=True)
     ]
+    by_row = [
+        _verdict(record, verdicts) if is_primary else (None, None)
+        for (record, _), is_primary in zip(rows, columns["primary"], strict=True)
+    ]
+    columns["verdict"], columns["p_holm"] = ([row[part] for row in by_row] for part in (0, 1))
     columns["chosen"] = selections
     for name in facets:
         facet = name.removeprefix(FACET)
         columns[name] = [score.facets.get(facet) if score else None for _, score in rows]
     return pd.DataFrame(columns, columns=[*SCORE_COLUMNS, *facets])
+
+
+def _verdict(
+    record: Record, verdicts: Mapping[BoardColumn, Verdicts]
+) -> tuple[str | None, float | None]:
+    """Return a backbone's verdict against the best of its setting, and the adjusted p-value."""
+    of_column, name = verdicts[column_of(record)], record.backbone_name
+    words = verdict_words(of_column, name)
+    if words is None or of_column.best is None or words.startswith("best"):
+        return words, None
+    p_values = of_column.p_values(name, of_column.best)
+    return words, p_values[1] if p_values else None
 
 
 def _facet_types(scores: Iterable[Score]) -> dict[str, str]:

@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import Page
 
-from tests.builders.leaderboard_pages import OpenPage, two_tasks
+from tests.builders.leaderboard_pages import OpenPage, two_tasks, two_tasks_values
 from tests.leaderboards.page.conftest import Opener
 
 MIN_CONTRAST = 4.5
@@ -36,7 +36,7 @@ def contrast(page: Page, selector: str, background: str) -> float:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_has_enough_contrast_in_both_themes(show: Opener, scheme: str) -> None:
-    page = show(two_tasks(), "#view=table", color_scheme=scheme).page
+    page = show(two_tasks(), "#view=table", two_tasks_values, color_scheme=scheme).page
     for is_switched in (False, True):
         if is_switched:
             page.get_by_role("button", name="Dark").click()

@@ -1,6 +1,6 @@
 """The cards of backbones and datasets."""
 
-from tests.builders.leaderboard_pages import OpenPage, two_tasks
+from tests.builders.leaderboard_pages import OpenPage, two_tasks, two_tasks_values
 from tests.leaderboards.page.conftest import Opener
 
 
@@ -23,7 +23,8 @@ def test_backbone_card_states_provenance_and_failures(board: OpenPage) -> None:
     assert not card.is_visible()
 
 
-def test_backbone_card_states_details_of_a_cell_on_demand(board: OpenPage) -> None:
+def test_backbone_card_states_details_of_a_cell_on_demand(show: Opener) -> None:
+    board = show(two_tasks(), "#view=table", two_tasks_values)
     board.page.get_by_role("button", name="middle", exact=True).first.click()
     row = board.page.locator("#card .results tbody tr", has_text="89.0").first
     row.locator("summary").click()

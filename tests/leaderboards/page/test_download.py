@@ -2,13 +2,15 @@
 
 import csv
 
+import numpy as np
+
 from tests.builders.leaderboard_records import failed, record
 from tests.leaderboards.page.conftest import Opener
 
 
 def test_csv_has_the_rows_shown_at_full_precision(show: Opener) -> None:
     records = [record("=1+1", 1 / 3), record("plain", 0.25), failed("no", "out of memory")]
-    opened = show(records, "#view=table&q=%3D1%2B1")
+    opened = show(records, "#view=table&q=%3D1%2B1", lambda _: np.ones(20))
     with opened.page.expect_download() as download:
         opened.page.get_by_role("button", name="Download CSV").click()
     (row,) = csv.DictReader(download.value.path().read_text(encoding="utf-8").splitlines())

@@ -18,7 +18,6 @@ def test_table_has_a_column_per_cell_and_states_gaps(board: OpenPage) -> None:
         "Images/s",
         "Mean z",
         "Mean rank",
-        "Wins",
         "Mean",
         "knn elpv",
         "knn textiles",

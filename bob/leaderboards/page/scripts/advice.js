@@ -18,9 +18,10 @@ import { fixed, listed, millions, plural, short, signed } from "./format.js";
 import {
   averageable,
   chosenColumns,
+  relatedTo,
   scopeText,
   summarise,
-  tiesAmong,
+  whyUntested,
   within,
 } from "./selection.js";
 import { change, state } from "./state.js";
@@ -109,7 +110,7 @@ function writeAdvice(text) {
   text.replaceChildren(
     ...(candidates.length
       ? recommendation(summary, candidates)
-      : [paragraph("", noCandidateText(summary))]),
+      : [paragraph("", noCandidateText(summary)), ...notComparable()]),
   );
 }
 
@@ -121,13 +122,14 @@ function noCandidateText({ order }) {
 
 function recommendation(summary, candidates) {
   const [pick] = candidates;
-  const tied = tiesAmong(summary, candidates, pick);
+  const tied = relatedTo(pick, "tied", candidates, summary);
   return [
     paragraph("pick", "Use ", nameButton(pick), `${costsText(pick)}.`),
     paragraph("", rankText(summary, candidates)),
-    paragraph("", tieText(pick, tied, candidates)),
+    paragraph("", tieText(summary, pick, tied, candidates)),
     ...smallestTied(pick, tied),
-    paragraph("", costOfLimitsText(summary, pick)),
+    ...costOfLimits(summary, pick),
+    ...notComparable(),
     ...contaminationWarning(summary, pick),
   ];
 }
@@ -157,29 +159,31 @@ function costsText(b) {
   const costs = [
     params == null ? null : `${millions(params)} M parameters`,
     width ? `${width} features` : null,
-    speed === null ? null : `${short(speed)} images/s on ${DATA.device}`,
+    speed === null ? null : `${short(speed)} images/s on ${DATA.conditions}`,
   ].filter(Boolean);
   return costs.length ? ` (${costs.join(", ")})` : "";
 }
 
-function tieText(pick, tied, candidates) {
-  if (tied === null) {
-    return (
-      "Whether the next backbones are significantly worse is unknown: there are too few " +
-      "datasets, and per-image results are unavailable."
-    );
+function tieText(summary, pick, tied, candidates) {
+  const untested = relatedTo(pick, "untested", candidates, summary);
+  if (candidates.length === 1) {
+    return isLimited() ? "No other backbone meets the limits." : "No other backbone is ranked.";
   }
-  const others = tied.filter((b) => b !== pick).map((b) => BACKBONES[b].name);
-  if (others.length) return `Statistically tied with it: ${listed(others, 3)}.`;
-  return candidates.length > 1
-    ? "It is statistically distinguishable from every other backbone within the limits."
-    : "No other backbone meets the limits.";
+  if (untested.length === candidates.length - 1) {
+    return `Whether the next backbones are significantly worse is unknown: ${whyUntested(summary)}.`;
+  }
+  const names = (backbones) => listed(backbones.map((b) => BACKBONES[b].name), 3);
+  const rest = untested.length ? ` Not tested against it: ${names(untested)}.` : "";
+  if (tied.length) return `Statistically tied with it: ${names(tied)}.${rest}`;
+  const others = untested.length ? "the others that were tested" : "every other backbone";
+  const within = isLimited() ? " within the limits" : "";
+  return `It is statistically distinguishable from ${others}${within}.${rest}`;
 }
 
 // The smallest backbone tied with the pick, where it is clearly smaller.
 function smallestTied(pick, tied) {
   const params = (b) => BACKBONES[b].params;
-  const smallest = (tied ?? [])
+  const smallest = tied
     .filter((b) => params(b) != null)
     .reduce((best, b) => (best === null || params(b) < params(best) ? b : best), null);
   if (smallest === null || params(pick) == null) return [];
@@ -192,9 +196,15 @@ function smallestTied(pick, tied) {
   return [paragraph("", "The smallest of them is ", nameButton(smallest), text)];
 }
 
-// The difference to the best backbone without limits.
-function costOfLimitsText(summary, pick) {
-  if (pick === summary.best) return "The limits cost nothing: it is also the best without them.";
+const isLimited = () => Boolean(state.wantparams || state.wantspeed || state.wantlicence);
+
+// What the limits cost: the difference to the best backbone without them. Nothing is said where no
+// limit is set.
+function costOfLimits(summary, pick) {
+  if (!isLimited()) return [];
+  if (pick === summary.best) {
+    return [paragraph("", "The limits cost nothing: it is also the best without them.")];
+  }
   const best = summary.rows.get(summary.best);
   const row = summary.rows.get(pick);
   const { columns } = summary;
@@ -202,11 +212,25 @@ function costOfLimitsText(summary, pick) {
   const difference = averageable(columns)
     ? `${signed(100 * (row.value - best.value), 1)} points of ${score}`
     : `${signed(row.z - best.z)} in mean z-score`;
-  const tied = tiesAmong(summary, summary.order, summary.best);
-  const significance =
-    tied === null
-      ? ""
-      : `, a difference that is ${tied.includes(pick) ? "not " : ""}statistically significant`;
+  const significance = {
+    untested: ", a difference that was not tested",
+    tied: ", a difference that is not statistically significant",
+  };
+  const relation = summary.verdicts?.relation(pick, summary.best) ?? "untested";
+  const verdict = significance[relation] ?? ", a difference that is statistically significant";
   const reference = `${BACKBONES[summary.best].name}${costsText(summary.best)}`;
-  return `Cost of the limits: ${difference} compared with ${reference}${significance}.`;
+  const text = `Cost of the limits: ${difference} compared with ${reference}${verdict}.`;
+  return [paragraph("", text)];
+}
+
+// The backbones whose speed decides nothing, since it was measured under other conditions.
+function notComparable() {
+  if (!state.wantspeed) return [];
+  const names = BACKBONES.filter(
+    (backbone, b) =>
+      !backbone.baseline && backbone.undecided && !within(b, "", state.wantspeed),
+  ).map((backbone) => `${backbone.name} (${backbone.undecided})`);
+  if (!names.length) return [];
+  const text = `Left out, since speeds under other conditions are not comparable: ${listed(names)}.`;
+  return [paragraph("", text)];
 }

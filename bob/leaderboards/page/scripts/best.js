@@ -22,6 +22,7 @@ import {
   datasetIndex,
   highAt,
   lowAt,
+  statusOn,
   summarise,
   taskIndex,
   valueAt,
@@ -58,7 +59,7 @@ const bestRow = (scope, ...cells) =>
 const emptyCells = (text) => make("td", { colspan: 3, class: "soft" }, text);
 
 function bestOfColumn(column) {
-  const { best, tied, tiesDetermined } = columnOf(column);
+  const { best, status, tied } = columnOf(column);
   const scope = [named(taskOf(column).name), " on ", named(datasetOf(column).name)];
   if (best === null) return bestRow(scope, emptyCells("no backbone has a value"));
   const metric = metricOf(column);
@@ -69,35 +70,37 @@ function bestOfColumn(column) {
     scope,
     make("td", {}, nameButton(best)),
     make("td", { class: "num" }, value, interval),
-    significanceCell(tiesDetermined ? tied : null, best),
+    significanceCell(status, tied, best),
   );
 }
 
 function bestOfGroup(columns) {
-  const { best, order, rows, datasets, columns: counted } = summarise(columns);
+  const summary = summarise(columns);
+  const { best, order, rows, datasets, columns: counted } = summary;
   const where = make("span", { class: "soft" }, ` on ${plural(datasets, "dataset")}`);
   const scope = [named(taskOf(columns[0]).name), where];
   if (best === null) return bestRow(scope, emptyCells("no backbone has a value in all cells"));
-  const { value, z, tied } = rows.get(best);
+  const { value, z } = rows.get(best);
   const mean = averageable(counted) ? `${(100 * value).toFixed(1)} mean, ` : "";
-  const tiedSet = new Set(order.filter((b) => rows.get(b).tied));
+  const tied = order.filter((b) => rows.get(b).tied);
   return bestRow(
     scope,
     make("td", {}, nameButton(best)),
     make("td", { class: "num" }, `${mean}z ${fixed(z, 2)}`),
-    significanceCell(tied === undefined ? null : tiedSet, best),
+    significanceCell(statusOn(summary), tied, best),
   );
 }
 
-function significanceCell(tied, best) {
-  if (!tied) {
+function significanceCell(status, tied, best) {
+  if (status === "alone") return make("td", { class: "soft" }, "the only one ranked");
+  if (status === "untested") {
     const reason =
-      "Neither intervals nor per-image results are available, so the significance of this order " +
-      "is unknown.";
+      "Not tested, for want of per-image results on the same images (or of datasets), so the " +
+      "significance of this order is unknown.";
     return make("td", { class: "soft", "data-tip": reason }, "unknown");
   }
+  if (status === "clear") return make("td", { class: "verdict clear" }, "clear");
   const others = [...tied].filter((b) => b !== best).map((b) => BACKBONES[b].name);
-  if (!others.length) return make("td", { class: "verdict clear" }, "clear");
   const shown = others.slice(0, TIED_IN_TIP);
   if (others.length > TIED_IN_TIP) shown.push(`and ${others.length - TIED_IN_TIP} more`);
   const tip = ["Statistically tied with the best:", ...shown].join("\n");

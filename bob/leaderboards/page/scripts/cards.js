@@ -45,7 +45,6 @@ import {
 import {
   chosenColumns,
   columnOf,
-  hasPairedTests,
   highAt,
   lowAt,
   scopeText,
@@ -192,7 +191,7 @@ function provenance(backbone) {
       ["Compute", unless(backbone.gflops, (gflops) => `${short(gflops)} GFLOPs per image`)],
       ["Weights", unless(backbone.mib, (mib) => `${short(mib)} MiB`)],
       ["Peak memory", unless(backbone.peak_mib, peakMemoryText)],
-      ...backbone.speeds.map(([device, speed]) => ["Measured", `${speed} images/s on ${device}`]),
+      ...backbone.speeds.map(([where, speed]) => ["Measured", `${speed} images/s on ${where}`]),
     ]),
   ];
 }
@@ -314,9 +313,10 @@ function leaders(column) {
 }
 
 function tieNote(column) {
-  const { tied, tiesDetermined } = columnOf(column);
-  if (!tiesDetermined) return "The significance of this order is unknown.";
-  if (tied.size < 2) return "The best is statistically distinguishable from all others.";
-  const test = hasPairedTests(column) ? "paired tests, Holm" : "overlapping intervals";
-  return `${plural(tied.size, "backbone")} statistically tied for the best (${test}).`;
+  const { status, tied } = columnOf(column);
+  if (status === "alone") return "";
+  if (status === "untested") return "The significance of this order is unknown: it was not tested.";
+  if (status === "clear") return "The best is statistically distinguishable from all others.";
+  const count = plural(tied.size, "backbone");
+  return `${count} statistically tied for the best (paired tests, Holm).`;
 }

@@ -45,29 +45,17 @@ export function reasonOf(column, backbone) {
   return texts[byCell[cellIndex(column, backbone)]] ?? "no record";
 }
 
-// Images/s on the one device whose speeds are compared; null if not measured there.
+// Images/s under the conditions at which speeds are compared; null if not measured there.
 export const speedOf = (backbone) => BACKBONES[backbone].speed;
+// Images/s with the fastest runtime on the same machine: what a limit is compared with.
+export const fastestOf = (backbone) => BACKBONES[backbone].fastest;
 export const hasSpeeds = ALL_BACKBONES.some((backbone) => speedOf(backbone) !== null);
 export const hasParams = BACKBONES.some((backbone) => backbone.params != null);
 
-// Covariance of two cells' values over resampled examples: 0 on different datasets.
-const COVARIANCE =
-  DATA.covariance &&
-  DATA.covariance.datasets.map(
-    (matrix) =>
-      matrix && {
-        at: new Map(matrix.cells.map((cell, index) => [cell, index])),
-        values: new Float32Array(bytes(matrix.values)),
-      },
-  );
-
-export function covarianceOf(columnA, a, columnB, b) {
-  const { dataset } = COLUMNS[columnA];
-  const matrix = COVARIANCE[dataset];
-  if (COLUMNS[columnB].dataset !== dataset) return 0;
-  const i = matrix.at.get(cellIndex(columnA, a));
-  const j = matrix.at.get(cellIndex(columnB, b));
-  return i === undefined || j === undefined ? NaN : matrix.values[i * matrix.at.size + j];
+// Bits as a function of their index.
+export function decodeBits(base64) {
+  const packed = new Uint8Array(bytes(base64));
+  return (index) => Boolean((packed[index >> 3] >> (index & 7)) & 1);
 }
 
 // ---- details for cards and curves, parsed on first use

@@ -56,7 +56,9 @@ function row(column, b) {
   const { name, family, params } = BACKBONES[b];
   const index = cellIndex(column, b);
   const status = statusOf(column, b);
-  const { tiesDetermined, tied, rank } = columnOf(column);
+  const { against, best, status: lead } = columnOf(column);
+  const isUndecided = b === best && ["untested", "alone"].includes(lead);
+  const isTested = against.has(b) && against.get(b) !== "untested" && !isUndecided;
   return [
     name,
     family,
@@ -69,7 +71,7 @@ function row(column, b) {
     HIGH[index],
     status === "ok" ? countsOf(column, b).n || null : null,
     status.replace(" ", "_"),
-    tiesDetermined && rank.has(b) ? tied.has(b) : null,
+    isTested ? against.get(b) === "tied" : null,
     contaminated(column, b),
     keyOf(column, b),
   ];

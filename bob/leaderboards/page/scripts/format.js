@@ -63,7 +63,12 @@ export function shareText(share) {
 export const rankRange = (limits) =>
   limits ? [...new Set(limits.map(Math.round))].join("–") : MISSING;
 
-export const pText = (p) => (p < 0.001 ? "p < 0.001" : `p = ${p.toFixed(3)}`);
+// A p-value below the level of 5 % never looks equal to it.
+export function pText(p) {
+  if (p < 0.001) return "p < 0.001";
+  const text = p.toFixed(3);
+  return p < 0.05 && text === "0.050" ? "p < 0.050" : `p = ${text}`;
+}
 
 export const plural = (count, noun) => `${grouped(count)} ${noun}${count === 1 ? "" : "s"}`;
 

@@ -1,7 +1,7 @@
 // The first view: the best backbone, the backbones tied with it, the significance of its lead, and
 // what to use within limits.
 
-import { BACKBONES, metricOf, taskOf } from "./data.js";
+import { BACKBONES, datasetOf, metricOf, statusOf, taskOf } from "./data.js";
 import { coloured, headRow, make, paragraph, section, styled } from "./dom.js";
 import { adviceSection } from "./advice.js";
 import { bestSection, notesSection } from "./best.js";
@@ -17,12 +17,21 @@ import {
   shareText,
   valueText,
 } from "./format.js";
-import { chosenColumns, limitsOf, scopeText, summarise } from "./selection.js";
+import {
+  chosenColumns,
+  limitsOf,
+  relatedTo,
+  scopeText,
+  statusOn,
+  summarise,
+  whyUntested,
+} from "./selection.js";
 import { mean } from "./statistics.js";
 
 const STANDINGS = 15; // rows; up to twice as many where they are tied
 const TIED_NAMES = 8;
 const NAMES_IN_SENTENCE = 3;
+const NOT_APPLICABLE = "does not apply to every backbone"; // as in bob/leaderboards/pools.py
 
 export function drawOverview(view) {
   const summary = summarise(chosenColumns());
@@ -52,12 +61,14 @@ function answer(summary) {
   return box;
 }
 
-function noBestText({ columns }) {
-  if (!columns.length) return "No cell has a value yet.";
+function noBestText(summary) {
+  const { columns } = summary;
+  const excluded = excludedTexts(summary).join(" ");
+  if (!columns.length) return excluded || "No cell has a value yet.";
   const cells = plural(columns.length, "cell");
   return (
     `No backbone has a value in every one of the ${cells} of ${scopeText(columns)}. ` +
-    "Choose one task or dataset."
+    `Choose one task or dataset. ${excluded}`
   );
 }
 
@@ -78,27 +89,26 @@ function scoresText({ rows, best, columns }) {
 const BASIS = {
   datasets: "by paired tests over the datasets",
   examples: "on the same test images",
-  none: "by their intervals alone",
 };
 
 function verdict(summary, tied) {
-  const { basis, columns, datasets, pool, rows, best } = summary;
+  const { basis, columns, pool, rows, best } = summary;
   const row = rows.get(best);
   const others = pool.length - 1;
   const open = (text) => paragraph("verdict open", text);
   if (!others) return open("No other backbone has a value in all of these cells.");
-  if (row.tied === undefined) {
-    return open(
-      `The significance of this lead is unknown: there are too few datasets to resample ` +
-        `(${datasets}), and per-image results are unavailable.`,
-    );
+  if (statusOn(summary) === "untested") {
+    return open(`The significance of this lead is unknown: ${whyUntested(summary)}.`);
   }
   const wins = row.wins == null ? "" : ` It ranks first in ${shareText(row.wins)} of resamples.`;
   const isPaired = columns.length === 1 && basis === "examples";
   const method = BASIS[basis] + (isPaired ? " (paired tests, Holm over the pool)" : "");
   if (tied.length) {
     const verb = tied.length === 1 ? "other is" : "others are";
-    return open(`Not settled: ${tied.length} ${verb} statistically tied with it ${method}.${wins}`);
+    const untested = relatedTo(best, "untested", pool, summary).length;
+    const rest = untested ? ` ${untested} of the others could not be tested.` : "";
+    const count = `${tied.length} ${verb} statistically tied with it ${method}`;
+    return open(`Not settled: ${count}.${rest}${wins}`);
   }
   const rest = others === 1 ? "the other backbone" : `all ${others} others`;
   return paragraph(
@@ -129,27 +139,53 @@ function cautions(summary) {
     lines.push(`Incomplete, but better on the cells that both have: ${names}.`);
   }
   if (baselines.length) {
-    lines.push(`No better than a baseline: ${listed(baselines, NAMES_IN_SENTENCE)}.`);
+    lines.push(`Scores no better than a baseline: ${listed(baselines, NAMES_IN_SENTENCE)}.`);
   }
   return lines.map((line) => paragraph("caution note", line));
 }
 
 export function poolText(summary) {
   const baselines = BACKBONES.filter((backbone) => backbone.baseline).length;
-  const incomplete = BACKBONES.length - baselines - summary.pool.length;
-  const excluded = [...new Set(summary.excluded.map((column) => taskOf(column).name))];
   const beside = baselines ? `, and ${plural(baselines, "baseline")} for comparison` : "";
   const sentences = [`Pool: ${plural(summary.pool.length, "backbone")}${beside}.`];
-  if (incomplete) {
-    const verb = incomplete === 1 ? "is" : "are";
-    const backbones = plural(incomplete, "backbone");
-    sentences.push(`${backbones} without a value in some of these cells ${verb} not ranked.`);
-  }
-  if (excluded.length) {
-    const tasks = listed(excluded);
-    sentences.push(`Excluded, since not applicable to some backbones: ${tasks}.`);
-  }
+  sentences.push(...unrankedTexts(summary), ...excludedTexts(summary));
   return sentences.join(" ");
+}
+
+// Which measured backbones are not ranked, and what they lack.
+function unrankedTexts({ missing, pool }) {
+  const ranked = new Set(pool);
+  const isTable = pool.some((b) => BACKBONES[b].external);
+  const names = [...missing]
+    .filter(([b]) => !ranked.has(b) && !BACKBONES[b].baseline)
+    .filter(([b]) => isTable === Boolean(BACKBONES[b].external))
+    .filter(([, gaps]) => gaps.length)
+    .map(([b, gaps]) => `${BACKBONES[b].name} (${gapsText(gaps, b)})`);
+  if (!names.length) return [];
+  return [`Not ranked, for want of values: ${listed(names, NAMES_IN_SENTENCE)}.`];
+}
+
+function gapsText(gaps, b) {
+  const [first] = gaps;
+  const text = `${statusOf(first, b)}: ${taskOf(first).name} on ${datasetOf(first).name}`;
+  return gaps.length > 1 ? `${text} and ${gaps.length - 1} more` : text;
+}
+
+// Which of the chosen cells are not averaged, and why: what is undefined for every backbone is a
+// property of the dataset.
+function excludedTexts({ excluded }) {
+  const byReason = new Map();
+  for (const [column, reason] of excluded) {
+    byReason.set(reason, [...(byReason.get(reason) ?? []), column]);
+  }
+  return [...byReason].map(([reason, columns]) => {
+    if (reason === NOT_APPLICABLE) {
+      const tasks = [...new Set(columns.map((column) => taskOf(column).name))];
+      return `Excluded, since not applicable to some backbones: ${listed(tasks)}.`;
+    }
+    const names = columns.map((column) => `${taskOf(column).name} on ${datasetOf(column).name}`);
+    return `Not counted: ${listed(names)} (${reason.replace(/\.$/, "")}).`;
+  });
 }
 
 // Baselines whose mean z-score is at least that of the best.

@@ -3,7 +3,6 @@
 import {
   ALL_BACKBONES,
   BACKBONES,
-  COLUMNS,
   cellIndex,
   contaminated,
   countsOf,
@@ -256,10 +255,11 @@ function rankLine(column, b) {
 }
 
 function tieLine(column, b) {
-  const { rank, tied, tiesDetermined, best } = columnOf(column);
-  if (!tiesDetermined || b === best || !rank.has(b)) return [];
-  const p = COLUMNS[column].p?.[b];
+  const { against, best, pOf } = columnOf(column);
+  if (b === best || !against.has(b)) return [];
+  if (against.get(b) === "untested") return ["not tested against the best"];
+  const p = pOf.get(b);
   const test = p == null ? "" : ` (${pText(p)}, Holm)`;
-  const relation = tied.has(b) ? "tied with" : "distinguishable from";
+  const relation = against.get(b) === "tied" ? "tied with" : "distinguishable from";
   return [`statistically ${relation} the best${test}`];
 }

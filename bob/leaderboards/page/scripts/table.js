@@ -73,7 +73,9 @@ const SUMMARIES = {
 const NAMES = { name: "Backbone", params: "Params (M)", speed: "Images/s" };
 const TIPS = {
   params: "Parameters of the frozen backbone, in millions.",
-  speed: `Images per second, measured on ${DATA.device}.`,
+  speed:
+    `Images per second on ${DATA.conditions}. Speeds under other conditions are not comparable; ` +
+    "they are in the cards.",
 };
 
 // ---- what the columns are
@@ -217,7 +219,7 @@ function groupTip({ columns }) {
 
 const LEGEND_HELP =
   "Tied: not significantly different from the best of its column, by paired tests on the same " +
-  "images where per-image results are available, else by overlapping intervals. Contaminated: " +
+  "images; without per-image results, nothing is tested and no tie is marked. Contaminated: " +
   "the dataset is in the backbone's pretraining data. Bars: 95 % intervals on the column's own " +
   "scale.";
 

@@ -1,0 +1,83 @@
+"""Which datasets of a leaderboard are conditions of one dataset, and count as one.
+
+Statements over datasets treat each dataset as an independent draw. Severities of corruptions,
+seeds, folds and perturbation sizes are the same images again, which only the names show.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+
+from bob.datasets.corruptions import CORRUPTION_FAMILIES
+
+MIN_CORRUPTIONS = 3
+"""So many corruptions without severities count as conditions of one dataset; one or two may be
+names of datasets, such as `snow`."""
+
+_ENDS = "_ .:/=()-"
+_SEPARATOR = rf"[\s{_ENDS}]"
+_LEVEL = r"(?:severity|sev|level|lvl|intensity|strength)"
+_NAMES = "|".join(
+    name.replace("_", r"[\s_-]?") for family in CORRUPTION_FAMILIES.values() for name in family
+)
+_CORRUPTION = re.compile(
+    rf"(?:^|{_SEPARATOR})(?P<name>{_NAMES})"
+    rf"(?:{_SEPARATOR}*(?:{_LEVEL}|s)?{_SEPARATOR}*(?P<severity>[1-5])(?!\d).*|{_SEPARATOR}*)$"
+)
+"""A corruption at the end of a name or before its severity: `imagenet-c.fog.3_in-memory`."""
+_PARAMETER = re.compile(
+    rf"(?:^|{_SEPARATOR})+"
+    rf"(?:(?:{_LEVEL}|eps|epsilon|pm|seed|fold|run|trial|shots?){_SEPARATOR}*\d+(?:\.\d+)?"
+    rf"|\d+{_SEPARATOR}?shots?)(?={_SEPARATOR}|$)"
+)
+"""A parameter with its number: `_severity_3`, `.eps0.5`, `_pm10`, ` fold 2`, `-5shot`."""
+
+
+def dataset_units(names: Iterable[str]) -> dict[str, str]:
+    """Return the unit of each dataset, by name; datasets of one unit count as one.
+
+    The unit is the name without conditions: `imagenet-c` for `imagenet-c.fog.3_on-disk`, `digits`
+    for `digits_seed1`. A dataset without conditions is its own unit.
+    """
+    lowered = {name: name.lower() for name in sorted(set(names))}
+    corrupted = {name: _CORRUPTION.search(text) for name, text in lowered.items()}
+    bare: dict[str, set[str]] = defaultdict(set)
+    for match in corrupted.values():
+        if match:
+            bare[_base(match)].add(re.sub(r"[\s-]", "_", match["name"]))
+    stems = {}
+    for name, text in lowered.items():
+        match = corrupted[name]
+        if match and (match["severity"] or len(bare[_base(match)]) >= MIN_CORRUPTIONS):
+            stems[name] = _base(match) or "corruptions"
+        elif _PARAMETER.search(text):
+            stems[name] = _without_parameters(text)
+    taken = set(stems.values())
+    return {
+        name: stems.get(name, text if text in taken else name) for name, text in lowered.items()
+    }
+
+
+def _base(corrupted: re.Match[str]) -> str:
+    return _without_parameters(corrupted.string[: corrupted.start()])
+
+
+def _without_parameters(name: str) -> str:
+    """Return a name without parameters; of a name that is nothing else, the parameter's name."""
+    stem = _PARAMETER.sub("", name).strip(_ENDS)
+    return stem or re.sub(r"[\d.]+", "", name).strip(_ENDS)
+
+
+def condition_note(names: Iterable[str]) -> str:
+    """Return which datasets count as one, as a sentence; empty if each is its own unit."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for name, unit in dataset_units(names).items():
+        groups[unit].append(name)
+    texts = [
+        f"{unit} ({len(members)}: {members[0]}, {members[1]}{', ...' if members[2:] else ''})"
+        for unit, members in sorted(groups.items())
+        if len(members) > 1
+    ]
+    if not texts:
+        return ""
+    return f"Conditions of the same images count as one dataset: {'; '.join(texts)}."

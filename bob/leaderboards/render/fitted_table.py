@@ -1,0 +1,178 @@
+"""A table of one task that fits the width of the terminal.
+
+It never makes a column too narrow for its numbers. Where the width does not suffice, intervals move
+below their values; then parameters are dropped, then intervals, then datasets from the last one.
+What was dropped is said below the table.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.table import Table
+from rich.text import Text
+
+from bob.leaderboards.render.text import listed
+
+NAME_WIDTH = 24
+"""Widest column of names, and widest heading, once the table has to be narrowed."""
+HEADING_WIDTH = 12
+BORDERS = 3
+"""Width that a column adds to its text: a space on both sides and a line."""
+BREAK = re.compile(r"(?<=[\s_./:-])")
+"""Names are wrapped after these characters."""
+
+
+@dataclass(frozen=True)
+class CellText:
+    """Content of a cell."""
+
+    value: str
+    interval: str = ""
+    """Such as `[84.0–86.7]`; empty if there is none."""
+    mark: str = ""
+    style: str = ""
+
+
+@dataclass(frozen=True)
+class RowText:
+    """Content of a row."""
+
+    name: str
+    kind: str
+    """Such as `(baseline)`; empty for most."""
+    params: str
+    cells: tuple[CellText, ...]
+    mean: str
+    style: str = ""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a table shows of its content."""
+
+    datasets: int
+    """Number of datasets."""
+    intervals: bool = True
+    stacked: bool = False
+    """Whether intervals are below their values instead of beside them."""
+    params: bool = True
+    narrow: bool = False
+    """Whether names and headings are wrapped."""
+
+
+@dataclass(frozen=True)
+class FittedTable:
+    """One task's table: backbones × datasets, with parameters and mean."""
+
+    title: str
+    legend: str
+    datasets: tuple[str, ...]
+    rows: tuple[RowText, ...]
+    more_rows: int
+    """Rows beyond those."""
+    has_mean: bool
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        layout, widths = self._fit(options.max_width)
+        table = Table()
+        table.add_column("backbone", width=widths[0], overflow="fold")
+        for heading, width in zip(self._headings(layout), widths[1:], strict=True):
+            shown = wrapped(heading, width) if layout.narrow else heading
+            table.add_column(Text(shown), width=width, justify="right", overflow="fold")
+        for row in self.rows:
+            table.add_row(*self._fields(row, layout, widths[0]), style=row.style)
+        yield Text(self.title + (" [95 % CI]" if layout.intervals else "") + self.legend)
+        yield table
+        dropped = self._dropped(layout)
+        if dropped:
+            yield Text(f"Not shown: {dropped}; leaderboard.md has all.", style="dim")
+
+    def _fit(self, width: int) -> tuple[Layout, list[int]]:
+        """Return the first layout that fits, and the widths of its columns."""
+        for layout in self._layouts():
+            widths = self._widths(layout)
+            if sum(widths) + BORDERS * len(widths) + 1 <= width:
+                return layout, widths
+        excess = sum(widths) + BORDERS * len(widths) + 1 - width
+        return layout, [max(1, widths[0] - excess), *widths[1:]]
+
+    def _layouts(self) -> Iterator[Layout]:
+        count = len(self.datasets)
+        for narrow in (False, True):
+            yield Layout(count, narrow=narrow)
+        for params in (True, False):
+            for narrow in (False, True):
+                yield Layout(count, stacked=True, params=params, narrow=narrow)
+        for narrow in (False, True):
+            yield Layout(count, intervals=False, params=False, narrow=narrow)
+        for fewer in range(count - 1, 0, -1):
+            yield Layout(fewer, intervals=False, params=False, narrow=True)
+
+    def _headings(self, layout: Layout) -> list[str]:
+        return [
+            *(["params (M)"] if layout.params else []),
+            *self.datasets[: layout.datasets],
+            *(["mean"] if self.has_mean else []),
+        ]
+
+    def _widths(self, layout: Layout) -> list[int]:
+        """Return the widths of the texts of all columns."""
+        names = [cell_len(f"{row.name} {row.kind}".rstrip()) for row in self.rows]
+        name = max([len("backbone"), *names])
+        texts = [self._texts(row, layout) for row in self.rows]
+        widths = [min(name, NAME_WIDTH) if layout.narrow else name]
+        for i, heading in enumerate(self._headings(layout)):
+            lines = [line for row in texts for line in row[i].split("\n")]
+            most = min(cell_len(heading), HEADING_WIDTH if layout.narrow else cell_len(heading))
+            widths.append(max([most, *map(cell_len, lines)]))
+        return widths
+
+    def _texts(self, row: RowText, layout: Layout) -> list[str]:
+        return [field.plain for field in self._fields(row, layout, NAME_WIDTH)[1:]]
+
+    def _fields(self, row: RowText, layout: Layout, name_width: int) -> list[Text]:
+        name = wrapped(f"{row.name} {row.kind}".rstrip(), name_width)
+        shown = Text(name)
+        if row.kind:
+            shown.stylize("italic", max(0, len(name) - len(row.kind)))
+        return [
+            shown,
+            *([Text(row.params)] if layout.params else []),
+            *(_cell(cell, layout) for cell in row.cells[: layout.datasets]),
+            *([Text(row.mean)] if self.has_mean else []),
+        ]
+
+    def _dropped(self, layout: Layout) -> str:
+        parts = [] if layout.params else ["parameters"]
+        parts += [] if layout.intervals else ["confidence intervals"]
+        left = self.datasets[layout.datasets :]
+        if left:
+            noun = "dataset" if len(left) == 1 else "datasets"
+            parts.append(f"{len(left)} {noun} ({listed(left)})")
+        if self.more_rows:
+            parts.append(f"{self.more_rows} more rows")
+        return ", ".join(parts)
+
+
+def _cell(cell: CellText, layout: Layout) -> Text:
+    text = Text(cell.value, style=cell.style)
+    marked = Text(f" {cell.mark}") if cell.mark else Text()
+    if not layout.intervals or not cell.interval:
+        return text + marked
+    interval = Text(cell.interval, style="dim")
+    if layout.stacked:
+        return Text.assemble(text, marked, "\n", interval)
+    return Text.assemble(text, " ", interval, marked)
+
+
+def wrapped(text: str, width: int) -> str:
+    """Return a name in lines of at most `width`, broken after separators where there are any."""
+    lines = [""]
+    for part in BREAK.split(text):
+        if lines[-1] and cell_len(lines[-1] + part.rstrip()) > width:
+            lines.append("")
+        lines[-1] += part
+    return "\n".join(line.rstrip() for line in lines)
