@@ -45,7 +45,7 @@ import numpy as np
 import torch
 from extraction_peers import EAGER_BATCHES, Eager, as_loaded, photograph, plain, spec_of, visbench
 from pairs import finish, interleave, machine, table
-from passes import Silent, key_of, load_folded, member_of, runtime_of, width_of
+from passes import key_of, load_folded, member_of, runtime_of, width_of
 from PIL import Image
 
 from bob.backbones.backbone import Backbone
@@ -54,6 +54,7 @@ from bob.backbones.pixels.region import COMPILED_AFTER
 from bob.datasets.content.images import decode
 from bob.datasets.dataset import Split
 from bob.extraction.passes import Target, auto_workers, run_pass
+from bob.extraction.progress import SilentListener
 from bob.extraction.runtimes import eager as eager_runtime
 from bob.features.shard import Shard
 from bob.features.store import FeatureStore
@@ -206,7 +207,7 @@ class Comparison:
             member.targets = [Target(DEFAULT, key)]
         members = list(self.members.values())
         store = FeatureStore(self.folder / "ours")
-        run_pass(split, members, store, Silent(), workers=auto_workers(), skip_bad=False)
+        run_pass(split, members, store, SilentListener(), workers=auto_workers(), skip_bad=False)
         if failures := [member.failure for member in members if member.failure]:
             raise SystemExit(failures[0])
         return self._stored(self.names[0], len(split))
@@ -325,7 +326,7 @@ def print_peak(n: int) -> None:
         file, store = Path(folder) / "0.jpg", FeatureStore(Path(folder) / "store")
         Image.new("RGB", (64, 64), "red").save(file)
         split = split_of([file], n)
-        run_pass(split, [member], store, Silent(), workers=auto_workers(), skip_bad=False)
+        run_pass(split, [member], store, SilentListener(), workers=auto_workers(), skip_bad=False)
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10)
 
 

@@ -21,7 +21,7 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
-from passes import Silent, load_folded, member_of
+from passes import load_folded, member_of
 from safetensors.numpy import save_file
 
 from bob.backbones.card import card
@@ -29,6 +29,7 @@ from bob.datasets.availability import SAMPLE_FILES
 from bob.datasets.dataset import Split
 from bob.datasets.readers.samples import list_sample
 from bob.extraction.passes import run_pass
+from bob.extraction.progress import SilentListener
 from bob.features.store import FeatureStore
 from bob.io.paths import in_package
 from bob.numerics.arrays import Floats
@@ -74,7 +75,7 @@ def rows(split: Split, cache: Path) -> Floats:
     key = feature_key(facts, spec.output, "train", split)
     member = member_of(load_folded(spec), key, batch_size=16)
     store = FeatureStore(cache / "features")
-    run_pass(split, [member], store, Silent(), workers=2, skip_bad=False)
+    run_pass(split, [member], store, SilentListener(), workers=2, skip_bad=False)
     if member.failure:
         raise SystemExit(member.failure)
     return store.read(key).rows

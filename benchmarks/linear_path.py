@@ -21,8 +21,8 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 from scipy.special import softmax
 
-from bob.numerics.linear.logistic_path import LogisticFit, fit_path, penalty_of
-from bob.numerics.linear.path_solver import MIN_OBJECTIVE
+from bob.numerics.linear.logistic_path import LogisticFit, fit_path
+from bob.numerics.linear.path_solver import MIN_OBJECTIVE, penalty_of
 
 TOLERANCE = 1e-4
 REFERENCE_TOLERANCE = 1e-6

@@ -7,19 +7,10 @@ from bob.backbones.card import load_backbone
 from bob.backbones.fold_batchnorm import fold_batchnorm
 from bob.extraction.embedder import Embedder
 from bob.extraction.passes import Member, Target
-from bob.extraction.progress import Spent
 from bob.extraction.runtimes.runtime import Runtime
 from bob.features.key import FeatureKey
 from bob.specs import BackboneSpec
 from bob.specs.output import DEFAULT
-
-
-class Silent:
-    """A progress listener that reports nothing."""
-
-    def waiting(self) -> None: ...
-
-    def embedded(self, images: int, spent: Spent) -> None: ...
 
 
 def load_folded(spec: BackboneSpec) -> Backbone:

@@ -98,10 +98,11 @@ def served(folder: Path, layout: str) -> Iterator[dict[str, str]]:
 
 def extract(folder: Path, layout: str) -> dict[str, float]:
     """Open the dataset and store all features: the work of the process that is killed."""
-    from passes import Silent, key_of, member_of
+    from passes import key_of, member_of
 
     from bob.datasets.open import open_dataset
     from bob.extraction.passes import auto_workers, run_pass
+    from bob.extraction.progress import SilentListener
     from bob.features.store import FeatureStore
     from bob.specs import DatasetSpec, HuggingFaceSource, WebDatasetSource
 
@@ -124,7 +125,7 @@ def extract(folder: Path, layout: str) -> dict[str, float]:
     key, store = key_of("stream", len(split), 3, images), FeatureStore(folder / "features")
     missing = len(store.missing(key))
     member = member_of(mean_colour(), key, batch_size=64)
-    run_pass(split, [member], store, Silent(), workers=auto_workers(), skip_bad=False)
+    run_pass(split, [member], store, SilentListener(), workers=auto_workers(), skip_bad=False)
     assert not store.missing(key)
     seconds = {"open_seconds": opened, "all_seconds": time.perf_counter() - start}
     counts = {

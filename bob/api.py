@@ -86,6 +86,7 @@ def run(
         A name is unknown, or a device does not work.
     """
     from bob.engine.conductor import conduct
+    from bob.engine.engine import SilentEngineListener
     from bob.engine.local import LocalEngine
     from bob.plan import Machine, Places, Request, RunSettings, make_plan, make_workspace
     from bob.registry import choose_backbones
@@ -121,7 +122,7 @@ def run(
         raise UnavailableError("\n".join(missing))
     if plan.unsuited and not any(plan.all_cells()):
         raise NotApplicableError("\n".join(plan.unsuited))
-    for _ in conduct(plan, workspace, LocalEngine(workspace), listener or _Silent()):
+    for _ in conduct(plan, workspace, LocalEngine(workspace), listener or SilentEngineListener()):
         pass
     return _scores(results, {cell.key for cell in plan.all_cells()})
 
@@ -366,16 +367,6 @@ def load_registry(
     from bob.registry import load_registry
 
     return load_registry([Path(file) for file in backbone_files], [Path(f) for f in task_folders])
-
-
-class _Silent:
-    """A listener that ignores everything."""
-
-    def waiting(self) -> None: ...
-    def embedded(self, images: int, spent: Any) -> None: ...
-    def pass_begins(self, *_: Any) -> None: ...
-    def pass_ends(self) -> None: ...
-    def cell_ends(self, record: Any) -> None: ...
 
 
 def _joined(names: Names) -> str:

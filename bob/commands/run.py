@@ -11,8 +11,8 @@ from bob.backbones.devices import parse_devices
 from bob.commands.leaderboard import publish
 from bob.commands.terminal import Terminal, counted, duration
 from bob.datasets.availability import dataset_unavailable_reason
-from bob.engine.estimate import estimate
 from bob.engine.conductor import conduct
+from bob.engine.estimate import estimate
 from bob.engine.local import LocalEngine
 from bob.errors import FAILED, OK, ConfigError, NotApplicableError
 from bob.extraction.passes import auto_workers
@@ -224,9 +224,8 @@ def _print_plan(terminal: Terminal, plan: Plan, workspace: Workspace) -> None:
         expected = estimate(plan, workspace)
         mib = f"{expected.disk_bytes / 2**20:.0f} MiB of features"
         terminal.print(
-            f"      {expected.images_to_decode:,} images to decode, "
-            f"{expected.images_to_embed:,} rows to embed, {mib}; "
-            f"estimated time {duration(expected.seconds)}"
+            f"      {expected.work.decoded:,} images to decode, {expected.rows:,} rows to embed, "
+            f"{mib}; estimated time {duration(expected.work.seconds)}"
         )
 
 

@@ -10,12 +10,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bob.engine.progress import PassMeter, RunMeter
 from bob.io.text import visible
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
-    from rich.progress import Progress, TaskID
+    from rich.live import Live
 
+    from bob.engine.estimate import Work
     from bob.extraction.progress import Spent
     from bob.records.record import Record
 
@@ -28,12 +30,15 @@ LINE_SECONDS = 30.0
 class Terminal:
     """Standard output and standard error of a command, and the progress of a run.
 
-    Progress is a live bar on a terminal, and a line every `LINE_SECONDS` elsewhere.
+    Progress is two live lines on a terminal, and a line every `LINE_SECONDS` elsewhere.
     """
 
     def __init__(self) -> None:
-        self.meter = ThroughputMeter()
-        self.progress: Progress | None = None
+        self.run_meter: RunMeter | None = None
+        self.pass_meter: PassMeter | None = None
+        self.live: Live | None = None
+        self.stage_text = ""
+        self.last_line = time.monotonic()
         self.printed_reasons: frozenset[str] = frozenset()
 
     @cached_property
@@ -82,37 +87,73 @@ class Terminal:
         """Print the paths of files that were written."""
         self.print("written: " + ", ".join(str(path) for path in paths))
 
+    def run_begins(self, work: "Work") -> None:
+        self.run_meter = RunMeter(work, time.monotonic)
+        if self.out.is_terminal:
+            self.live = _start_live(self.out, self._progress_lines)
+
+    def run_ends(self) -> None:
+        if self.live:
+            self.live.stop()
+        self.run_meter = self.pass_meter = self.live = None
+
     def waiting(self) -> None:
         self.print("another process is computing the same features; waiting for it")
 
+    def stage(self, name: str, subject: str) -> None:
+        self.stage_text = f"{name} {subject}"
+
     def pass_begins(self, dataset: str, split: str, images: int, backbones: Sequence[str]) -> None:
-        self.meter = ThroughputMeter(images)
-        title = f"{dataset} {split}: {counted(len(backbones), 'backbone')}"
-        if self.out.is_terminal:
-            self.progress, self.bar = _start_bar(self.out, title, images)
-        else:
-            self.print(f"{title}, {counted(images, 'image')}")
+        title = f"{dataset} {split}, {counted(len(backbones), 'backbone')}"
+        self.pass_meter = PassMeter(title, images, time.monotonic)
+        self.stage_text = ""
+        if self.run_meter:
+            self.run_meter.pass_begins(dataset, split)
+        if not self.out.is_terminal:
+            self.print(f"embedding {title}, {counted(images, 'image')}")
+
+    def forwarded(self, backbone: str, images: int, seconds: float) -> None:
+        if self.run_meter:
+            self.run_meter.forwarded(backbone, images, seconds)
+        self._print_progress()
 
     def embedded(self, images: int, spent: "Spent") -> None:
-        self.meter.add(images, spent)
-        if self.progress:
-            self.progress.update(self.bar, advance=images, rate=self.meter.rate())
-        elif self.meter.seconds_since_line() > LINE_SECONDS:
-            self.meter.restart_line()
-            done = f"{self.meter.done:,}/{self.meter.total:,} images"
-            self.print(f"  {done}, {self.meter.rate()}, {self.meter.time_left()}")
+        if self.pass_meter:
+            self.pass_meter.add(images, spent)
+        if self.run_meter:
+            self.run_meter.embedded(spent)
 
     def pass_ends(self) -> None:
-        if self.progress:
-            self.progress.stop()
-            self.progress = None
+        self.pass_meter, self.stage_text = None, ""
+        if self.run_meter:
+            self.run_meter.pass_ends()
 
     def cell_ends(self, record: "Record") -> None:
+        if self.run_meter:
+            self.run_meter.cell_ends()
         cell = f"{record.task.name} · {record.dataset_name} · {record.backbone_name}"
         if record.status == "failed":
             self.error(f"{cell}: failed: {self._abridged(str(record.reason))}")
         else:
             self.print(f"  {cell}: {_headline(record)}")
+
+    def _print_progress(self) -> None:
+        """Print a line where there is no live display, every `LINE_SECONDS`."""
+        if self.live is None and time.monotonic() - self.last_line > LINE_SECONDS:
+            self.last_line = time.monotonic()
+            self.print("  " + "; ".join(filter(None, self._progress_lines())))
+
+    def _progress_lines(self) -> tuple[str, str]:
+        """Return what is being done, and how much of the run is done."""
+        doing = self.stage_text
+        if self.pass_meter and not doing.startswith(("loading", "tuning")):
+            doing = f"embedding {self.pass_meter.text()}"
+        if self.run_meter is None:
+            return doing, ""
+        meter = self.run_meter
+        cells = f"{meter.cells_done:,} of {counted(meter.cells, 'cell')}"
+        share, left = meter.share_done(), duration(meter.seconds_left())
+        return doing, f"{100 * share:.0f} % of the run, {cells}, about {left} left"
 
     def _print_labelled(self, label: str, text: str) -> None:
         from rich.markup import escape
@@ -127,76 +168,6 @@ class Terminal:
         repeated = reason in self.printed_reasons
         self.printed_reasons |= {reason}
         return f"{reason.splitlines()[0]} (as above)" if repeated and "\n" in reason else reason
-
-
-class ThroughputMeter:
-    """Progress of a pass: images done, images per second, the slowest stage, and the time left."""
-
-    def __init__(self, total: int = 0, clock: Callable[[], float] = time.monotonic) -> None:
-        self.total, self.clock = total, clock
-        self.done = 0
-        self.embedded = 0
-        """Images embedded by this pass, without those whose features were stored before."""
-        self.stage_seconds = dict.fromkeys(("decode", "forward", "write"), 0.0)
-        """Wall-clock seconds of the pass's own thread: waiting for decoded images, forward passes
-        and writing. The largest is the bottleneck."""
-        self.decode_seconds = 0.0
-        """Seconds of decoding, summed over workers."""
-        self.start = self.last_line = clock()
-        self.warm_start: tuple[float, int] | None = None
-        """Time at which the first block had been embedded, and the number of its images. Loading,
-        compiling and autotuning come before it."""
-
-    def add(self, images: int, spent: "Spent") -> None:
-        """Count a block of images and the time it took."""
-        self.done += images
-        self.embedded += images if spent.forward_seconds else 0
-        self.decode_seconds += spent.decode_seconds
-        if self.warm_start is None and spent.forward_seconds:
-            self.warm_start = (self.clock(), self.embedded)
-        self.stage_seconds["decode"] += spent.waited_seconds
-        self.stage_seconds["forward"] += spent.forward_seconds
-        self.stage_seconds["write"] += spent.write_seconds
-
-    def images_per_s(self) -> float:
-        """Return the rate since the first block, or since the start while there is only one."""
-        start, before = self.start, 0
-        if self.warm_start and self.embedded > self.warm_start[1]:
-            start, before = self.warm_start
-        return (self.embedded - before) / max(self.clock() - start, 1e-9)
-
-    def rate(self) -> str:
-        """Return `85 images/s (decode 412 per core, forward 96, write 20,114; bottleneck forward)`.
-
-        The text is empty while no image has been embedded.
-        """
-        if not self.embedded:
-            return ""
-        per_core, forward, write = (
-            self.embedded / max(seconds, 1e-9)
-            for seconds in (
-                self.decode_seconds,
-                self.stage_seconds["forward"],
-                self.stage_seconds["write"],
-            )
-        )
-        stages = f"decode {per_core:,.0f} per core, forward {forward:,.0f}"
-        if self.stage_seconds["write"]:
-            stages += f", write {write:,.0f}"
-        bottleneck = max(self.stage_seconds, key=lambda name: self.stage_seconds[name])
-        return f"{self.images_per_s():,.0f} images/s ({stages}; bottleneck {bottleneck})"
-
-    def time_left(self) -> str:
-        """Return the time that the remaining images take at the present rate, as text."""
-        return f"{duration((self.total - self.done) / max(self.images_per_s(), 1e-9))} left"
-
-    def seconds_since_line(self) -> float:
-        """Return the seconds since the last line of progress."""
-        return self.clock() - self.last_line
-
-    def restart_line(self) -> None:
-        """Record that a line of progress is printed now."""
-        self.last_line = self.clock()
 
 
 def _console(**options: Any) -> "Console":
@@ -215,6 +186,21 @@ def _console(**options: Any) -> "Console":
     return SafeConsole(**options)
 
 
+def _start_live(console: "Console", lines: "Callable[[], tuple[str, str]]") -> "Live":
+    """Show two lines below what is printed, until the display is stopped."""
+    from rich.console import Group
+    from rich.live import Live
+    from rich.text import Text
+
+    def show() -> "RenderableType":
+        doing, run = lines()
+        return Group(Text(doing, overflow="fold"), Text(run, style="bold", overflow="fold"))
+
+    live = Live(get_renderable=show, console=console, transient=True, refresh_per_second=4)
+    live.start()
+    return live
+
+
 def counted(n: int, noun: str) -> str:
     """Return a number with its noun: '1 cell', '2 cells'."""
     return f"{n:,} {noun}{'' if n == 1 else 's'}"
@@ -225,30 +211,6 @@ def duration(seconds: float) -> str:
     if seconds < 100:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
-def _start_bar(console: "Console", title: str, total: int) -> "tuple[Progress, TaskID]":
-    from rich.markup import escape
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    progress = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-    )
-    bar = progress.add_task(escape(title), total=total, rate="")
-    progress.start()
-    return progress, bar
 
 
 def _headline(record: "Record") -> str:

@@ -1,6 +1,5 @@
 """Carries out a plan on any engine: order, attempts, lost machines, and an early end."""
 
-import contextlib
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
@@ -8,9 +7,9 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 
 from bob.engine.embedding import digests_of
 from bob.engine.engine import Engine, EngineListener, LostError
+from bob.engine.estimate import estimate
 from bob.engine.scoring import Scoring
 from bob.engine.units import Done, Unit, units
-from bob.errors import BobError
 from bob.features.inventory import in_use
 from bob.plan import Plan, Workspace
 from bob.records.record import Record
@@ -38,6 +37,7 @@ def conduct(
         try:
             yield from _Conductor(plan, workspace, engine, listener, sleep).run()
         finally:
+            listener.run_ends()
             engine.close()
 
 
@@ -78,8 +78,9 @@ class _Conductor:
             )
             self.records.write(record, {})
             yield record
-        workers = self.workspace.machine.workers
-        self.waiting.extend(units(self.plan, self._seconds_per_image(), workers))
+        work = estimate(self.plan, self.workspace).work
+        self.listener.run_begins(work)
+        self.waiting.extend(units(self.plan, work.seconds_per_image, work.workers))
         for unit in self.waiting:
             self.missing.update(unit.provides)
         while self.waiting or self.running:
@@ -146,15 +147,6 @@ class _Conductor:
             if record.key not in self.recorded:
                 self.recorded.add(record.key)
                 yield record
-
-    def _seconds_per_image(self) -> dict[str, float]:
-        """Return the time of each backbone's forward pass, as its card states it."""
-        seconds = {}
-        for name in dict.fromkeys(cell.backbone for cell in self.plan.cells):
-            with contextlib.suppress(BobError):  # its cells say so
-                card = self.workspace.card(self.plan.backbones[name])
-                seconds[name] = card.seconds_per_image
-        return seconds
 
     def _store_not_applicable(self) -> None:
         """Store why cells are not applicable, once."""

@@ -63,7 +63,7 @@ class Embedding:
         for forward in forwards:
             self._clear_failures(forward)
             try:
-                members[self._member(whole, forward, names)] = forward
+                members[self._member(whole, forward, names, listener)] = forward
             except BobError as error:
                 self._fail([forward], str(error))
         listener.pass_begins(
@@ -146,7 +146,9 @@ class Embedding:
         if group:
             yield group
 
-    def _member(self, whole: Pass, forward: Forward, together: Collection[str]) -> Member:
+    def _member(
+        self, whole: Pass, forward: Forward, together: Collection[str], listener: EngineListener
+    ) -> Member:
         """Return a backbone of a pass in which the forwards `together` take part."""
         spec = self.plan.backbones[forward.backbone]
         targets = self._targets(whole, forward)
@@ -155,7 +157,7 @@ class Embedding:
             shards = len(target.key.sharding)
             description = Description(name, whole.dataset, whole.split, whole.count, shards)
             describe(self.store, target.key, description)
-        return Member(self._embedder(forward.backbone, together), targets)
+        return Member(self._embedder(forward.backbone, together, listener), targets)
 
     def _targets(self, whole: Pass, forward: Forward) -> list[Target]:
         """Return the outputs of a forward with the keys that this process makes of them."""
@@ -189,12 +191,13 @@ class Embedding:
             )
         return targets
 
-    def _embedder(self, name: str, together: Collection[str]) -> Embedder:
+    def _embedder(self, name: str, together: Collection[str], listener: EngineListener) -> Embedder:
         """Return the embedder of a forward pass, loaded on first use and kept for later passes."""
         machine, spec = self.workspace.machine, self.plan.backbones[name]
         weights_mib = self.workspace.card(spec).weights_mib
 
         def make() -> Embedder:
+            listener.stage("loading", spec.name)
             self.embedders.make_room(needed_mib(weights_mib), keep=together)
             return Embedder(
                 backbones=[self._ready(spec, device) for device in machine.devices],

@@ -1,11 +1,12 @@
 """What a plan will roughly take: images, time, disk."""
 
 import math
-from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 
+from bob.errors import BobError
 from bob.extraction.runtimes.candidates import expected_seconds
 from bob.extraction.runtimes.choices import choice_path, load_choice
 from bob.features.key import ITEM_BYTES
@@ -19,42 +20,73 @@ PROBE_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
+class Work:
+    """What is to be done in a run, and how fast it is expected to be."""
+
+    images: Mapping[tuple[str, str, str], int]
+    """Dataset, split and backbone → images to embed."""
+    seconds_per_image: Mapping[str, float]
+    """Backbone → seconds of its forward pass, preparation included."""
+    cells: int
+    workers: int = 1
+    """Decoding threads."""
+
+    @property
+    def decoded(self) -> int:
+        """Images to decode, each once for all backbones of its pass."""
+        most: dict[tuple[str, str], int] = {}
+        for (dataset, split, _), images in self.images.items():
+            most[dataset, split] = max(images, most.get((dataset, split), 0))
+        return sum(most.values())
+
+    @property
+    def seconds(self) -> float:
+        """Expected seconds of the whole run."""
+        forward = sum(
+            images * self.seconds_per_image[backbone]
+            for (_, _, backbone), images in self.images.items()
+        )
+        decode = self.decoded * DECODE_SECONDS / self.workers
+        return forward + decode + self.cells * PROBE_SECONDS
+
+
+@dataclass(frozen=True)
 class Estimate:
     """What a plan will roughly take."""
 
-    images_to_embed: int
-    """Summed over backbones."""
-    images_to_decode: int
-    """Each once, however many backbones and tasks read it."""
-    seconds: float
+    work: Work
+    rows: int
+    """Features to compute, of all backbones and outputs."""
     disk_bytes: int
 
 
 def estimate(plan: Plan, workspace: Workspace) -> Estimate:
     """Estimate a plan from the speeds that this machine measured, and nominal ones elsewhere."""
-    embedded, decoded, disk = 0, 0, 0
-    seconds = len(plan.cells) * PROBE_SECONDS
+    rows, disk = 0, 0
+    images: dict[tuple[str, str, str], int] = {}
+    totals: dict[str, int] = {}
     forwards: dict[str, Forward] = {}
-    images_of: dict[str, int] = defaultdict(int)
     for whole in plan.passes:
-        left = {
-            forward.backbone: _images_left(plan, workspace, whole, forward)
-            for forward in whole.forwards
-        }
-        most = max(left.values())
-        decoded += most
-        seconds += most * DECODE_SECONDS / workspace.machine.workers
         for forward in whole.forwards:
-            images = left[forward.backbone]
-            forwards.setdefault(forward.backbone, forward)
-            images_of[forward.backbone] += images
-            embedded += images * (len(forward.outputs) + len(forward.statistics))
-            disk += sum(
-                images * _row_bytes(plan, workspace, forward, output) for output in forward.outputs
-            )
-    for name, forward in forwards.items():
-        seconds += _forward_seconds(plan, workspace, forward, images_of[name])
-    return Estimate(embedded, decoded, seconds, disk)
+            name = forward.backbone
+            try:
+                left = _images_left(plan, workspace, whole, forward)
+                row_bytes = sum(
+                    _row_bytes(plan, workspace, forward, output) for output in forward.outputs
+                )
+            except BobError:  # its cells say so
+                continue
+            forwards.setdefault(name, forward)
+            images[whole.dataset, whole.split, name] = left
+            totals[name] = totals.get(name, 0) + left
+            rows += left * (len(forward.outputs) + len(forward.statistics))
+            disk += left * row_bytes
+    speeds = {
+        name: _forward_seconds(plan, workspace, forward, totals[name]) / max(totals[name], 1)
+        for name, forward in forwards.items()
+    }
+    work = Work(images, speeds, len(plan.cells), workspace.machine.workers)
+    return Estimate(work, rows, disk)
 
 
 def _row_bytes(plan: Plan, workspace: Workspace, forward: Forward, output: str) -> int:

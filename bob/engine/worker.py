@@ -55,6 +55,7 @@ class Worker:
         scoring, records = Scoring(unit.plan, self.workspace), list[Record]()
         try:
             for cell in unit.plan.cells:
+                listener.stage("scoring", f"{cell.task} · {cell.dataset} · {cell.backbone}")
                 record = self._finished(cell, unit.plan.settings) or self._new(cell, scoring)
                 records.append(record)
                 listener.cell_ends(record)

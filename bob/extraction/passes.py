@@ -6,10 +6,11 @@ distinct geometry, and stores the features or sums statistics over them. Memory 
 the number of images.
 """
 
+import contextlib
 import functools
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
@@ -188,7 +189,11 @@ class _DeviceWorker:
         geometry = member.embedder.backbones[self.device].geometry
         try:
             embedded, effort = member.embedder.embed(
-                self.device, block.crops[geometry], outputs, member.outputs, self.decoders.paused
+                self.device,
+                block.crops[geometry],
+                outputs,
+                member.outputs,
+                lambda: self._tuning(member),
             )
             for sink in sinks:
                 sink.add(block.positions, embedded[sink.target.output])
@@ -204,7 +209,16 @@ class _DeviceWorker:
         effort = replace(effort, decode_seconds=block.decode_seconds)
         for sink in sinks:
             sink.effort += effort
+        self.listener.forwarded(member.name, effort.images, effort.forward_seconds)
         return effort.forward_seconds
+
+    @contextlib.contextmanager
+    def _tuning(self, member: Member) -> Iterator[None]:
+        """Report that a member is tuned, and pause the decoders meanwhile."""
+        self.listener.stage("tuning", member.name)
+        with self.decoders.paused():
+            yield
+        self.listener.stage("embedding", member.name)
 
     def _fail(self, member: Member, reason: str) -> float:
         member.failure = reason

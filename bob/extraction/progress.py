@@ -22,5 +22,23 @@ class ProgressListener(Protocol):
     def waiting(self) -> None:
         """Another process is computing the same features."""
 
+    def stage(self, name: str, subject: str) -> None:
+        """Something begins: `loading`, `tuning` or `embedding` a backbone, or `scoring` a cell."""
+
+    def forwarded(self, backbone: str, images: int, seconds: float) -> None:
+        """One backbone has embedded more images."""
+
     def embedded(self, images: int, spent: Spent) -> None:
         """Every backbone of the pass has embedded more images; stored ones cost nothing."""
+
+
+class SilentListener:
+    """A listener that ignores everything, to be overridden in parts."""
+
+    def waiting(self) -> None: ...
+
+    def stage(self, name: str, subject: str) -> None: ...
+
+    def forwarded(self, backbone: str, images: int, seconds: float) -> None: ...
+
+    def embedded(self, images: int, spent: Spent) -> None: ...

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bob.features.key import StoreKey
-from bob.io.leases import Lease
 from bob.features.sharding import span_images
 from bob.features.store import FeatureStore
+from bob.io.leases import Lease
 
 POLL_SECONDS = 0.2
 """Interval at which a process that waits for others looks again."""

@@ -3,20 +3,16 @@
 from collections.abc import Sequence
 
 from bob.engine.conductor import conduct
+from bob.engine.engine import SilentEngineListener
 from bob.engine.local import LocalEngine
 from bob.plan import Plan, Workspace
 
 
-class Silent:
+class Silent(SilentEngineListener):
     """A listener that counts passes."""
 
     def __init__(self) -> None:
         self.passes: list[tuple[str, str, list[str]]] = []
-
-    def waiting(self) -> None: ...
-    def embedded(self, images: int, spent: object) -> None: ...
-    def pass_ends(self) -> None: ...
-    def cell_ends(self, record: object) -> None: ...
 
     def pass_begins(self, dataset: str, split: str, images: int, backbones: Sequence[str]) -> None:
         self.passes.append((dataset, split, list(backbones)))

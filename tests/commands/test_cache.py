@@ -457,7 +457,7 @@ def test_a_run_announces_the_features_it_uses_and_describes_those_it_stores(
     used = []
     real = in_use
     monkeypatch.setattr(
-        "bob.engine.local.in_use",
+        "bob.engine.conductor.in_use",
         lambda root, digests: used.extend(digests := list(digests)) or real(root, digests),
     )
     assert bob("run", "--data", photos, "--backbones", "raw_pixels", "--tasks", "knn")[0] == OK

@@ -1,38 +1,14 @@
-"""Progress on the terminal: rates, the bottleneck, the time left, and repeated reasons."""
+"""What the terminal shows: progress as lines or as a live display, and repeated reasons."""
 
-from bob.commands.terminal import Terminal, ThroughputMeter, counted, duration
+import io
+import re
+
+import pytest
+
+from bob.commands.terminal import Terminal, counted, duration
+from bob.engine.estimate import Work
 from bob.extraction.progress import Spent
 from tests.builders.leaderboard_records import record
-
-
-def test_the_meter_names_the_bottleneck():
-    """100 images in 10 s.
-
-    Decoding took 20 s of cores, 7 s of which were waited for; forward passes 2 s; writing 0.5 s: 5
-    images/s per core, 50, 200.
-    """
-    now = [0.0]
-    meter = ThroughputMeter(200, clock=lambda: now[0])
-    meter.add(50, Spent())
-    assert meter.rate() == "", "features that were stored before have no speed"
-    now[0] = 10.0
-    meter.add(100, Spent(decode_seconds=20.0, waited_seconds=7.0, forward_seconds=2.0))
-    meter.add(0, Spent(write_seconds=0.5))
-    stages = "decode 5 per core, forward 50, write 200"
-    assert meter.rate() == f"10 images/s ({stages}; bottleneck decode)"
-    assert meter.time_left() == "5 s left"
-
-
-def test_the_time_left_excludes_the_first_block():
-    """The first 20 images take 60 s, compiling among them; the next 20 take 2 s: 6 s for 60."""
-    now = [0.0]
-    meter = ThroughputMeter(100, clock=lambda: now[0])
-    now[0] = 60.0
-    meter.add(20, Spent(forward_seconds=50.0))
-    assert meter.time_left() == "4 min left"
-    now[0] = 62.0
-    meter.add(20, Spent(forward_seconds=2.0))
-    assert meter.time_left() == "6 s left"
 
 
 def test_a_reason_of_several_lines_is_abridged_when_repeated(capfd):
@@ -52,3 +28,70 @@ def test_messages_are_printed_without_markup(capfd):
 def test_numbers_and_durations_as_text():
     assert [counted(1, "cell"), counted(2000, "cell")] == ["1 cell", "2,000 cells"]
     assert [duration(40), duration(360), duration(10800)] == ["40 s", "6 min", "3.0 h"]
+
+
+class Screen:
+    """Standard output as a terminal of some columns."""
+
+    def __init__(self, columns: int) -> None:
+        from rich.console import Console
+
+        self.file = io.StringIO()
+        self.console = Console(file=self.file, force_terminal=True, width=columns, height=24)
+
+    def lines(self) -> list[str]:
+        """Return what was written, without control sequences."""
+        return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self.file.getvalue()).splitlines()
+
+
+@pytest.mark.parametrize("columns", [40, 80, 200])
+def test_live_progress_is_complete_at_any_width(monkeypatch, columns):
+    """What is being done, the cells, the share and the time left; nothing is cut."""
+    terminal, screen = Terminal(), Screen(columns)
+    terminal.out = screen.console
+    terminal.run_begins(Work({("a-long-name-of-photos", "train", "b"): 1_000}, {"b": 0.1}, 4))
+    terminal.pass_begins("a-long-name-of-photos", "train", 1_000, ["b"])
+    for _ in range(2):
+        terminal.forwarded("b", 100, 10.0)
+        terminal.embedded(100, Spent(forward_seconds=10.0))
+    terminal.live.refresh()
+    written = " ".join(screen.lines())
+    terminal.run_ends()
+    joined = re.sub(r"\s+", "", written)
+    assert "embeddinga-long-name-of-photostrain,1backbone:200/1,000images" in joined
+    assert "0of4cells" in joined and "about84sleft" in joined
+    assert all(len(line) <= columns for line in screen.lines())
+    assert "-:--:--" not in written and " 0 images/s" not in written
+
+
+def test_stages_are_shown_until_images_are_embedded():
+    terminal = Terminal()
+    terminal.run_begins(Work({}, {}, 1))
+    terminal.pass_begins("photos", "train", 10, ["b"])
+    terminal.stage("tuning", "b")
+    assert terminal._progress_lines()[0] == "tuning b"
+    terminal.stage("embedding", "b")
+    expected = "embedding photos train, 1 backbone: 0/10 images"
+    assert terminal._progress_lines()[0] == expected
+    terminal.pass_ends()
+    terminal.stage("scoring", "knn · photos · b")
+    assert terminal._progress_lines()[0] == "scoring knn · photos · b"
+
+
+def test_in_a_pipe_a_line_is_printed_every_30_seconds(monkeypatch, capfd):
+    now = [0.0]
+    monkeypatch.setattr("bob.commands.terminal.time.monotonic", lambda: now[0])
+    terminal = Terminal()
+    terminal.run_begins(Work({("photos", "train", "b"): 100}, {"b": 1.0}, 2))
+    terminal.pass_begins("photos", "train", 100, ["b"])
+    for _ in range(10):
+        now[0] += 10.0
+        terminal.forwarded("b", 10, 10.0)
+        terminal.embedded(10, Spent(forward_seconds=10.0))
+    lines = capfd.readouterr().out.splitlines()
+    assert lines[0] == "embedding photos train, 1 backbone, 100 images"
+    assert len(lines) == 3, "at 40 and 80 seconds"
+    assert lines[1].startswith(
+        "  embedding photos train, 1 backbone: 30/100 images, 1.5 s per image; "
+    )
+    assert lines[1].endswith("0 of 2 cells, about 62 s left")

@@ -75,8 +75,10 @@ def test_an_estimate_by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     3 float32 values per image take 12 bytes.
     """
     forecast = estimated(tmp_path, monkeypatch, OPENVINO, replace(AUTO, workers=2))
-    assert (forecast.images_to_embed, forecast.images_to_decode) == (IMAGES, IMAGES)
-    assert forecast.seconds == pytest.approx(PROBE_SECONDS + IMAGES * (DECODE_SECONDS / 2 + 0.02))
+    assert (forecast.rows, forecast.work.decoded) == (IMAGES, IMAGES)
+    assert forecast.work.seconds == pytest.approx(
+        PROBE_SECONDS + IMAGES * (DECODE_SECONDS / 2 + 0.02)
+    )
     assert forecast.disk_bytes == IMAGES * 12
 
 
@@ -99,5 +101,5 @@ def test_the_speed_of_the_fastest_runtime_counts_where_that_runtime_is_used(
     expected: float,
 ) -> None:
     machine = replace(AUTO, **changes)  # type: ignore[arg-type]
-    seconds = estimated(tmp_path, monkeypatch, remembered, machine).seconds
+    seconds = estimated(tmp_path, monkeypatch, remembered, machine).work.seconds
     assert seconds - PROBE_SECONDS - IMAGES * DECODE_SECONDS == pytest.approx(expected)

@@ -1,0 +1,131 @@
+"""Progress of a run: what is being done, how much is done, and how long the rest takes."""
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # `list` imports this module and must start fast
+    from bob.engine.estimate import Work
+    from bob.extraction.progress import Spent
+
+PROBE_SECONDS = 1.0
+"""Seconds of a cell, before one is measured."""
+OVERHEAD = 1.05
+"""Factor by which a pass takes longer than its forward passes, before it is measured."""
+MEASURED_IMAGES = 16
+"""Images after which the speed of a backbone counts as measured."""
+
+
+class RunMeter:
+    """Counts the work of a run as it is done, and estimates the time left.
+
+    The rest of each backbone counts with its own speed: as measured in this run, or as expected and
+    corrected by how wrong the expectations of the others were. Waiting for decoded images and
+    writing are added in the proportion in which they occurred.
+    """
+
+    def __init__(self, work: "Work", clock: Callable[[], float] = time.monotonic) -> None:
+        self._work, self._clock = work, clock
+        self._start = clock()
+        self._left = dict(work.images)
+        self._forward: dict[str, tuple[int, float]] = {}
+        """Backbone → images and seconds of its forward passes."""
+        self._spent, self._forward_seconds = 0.0, 0.0
+        self._pass: tuple[str, str] | None = None
+        self._cell_seconds, self._cell_start = 0.0, clock()
+        self.cells, self.cells_done = work.cells, 0
+
+    def pass_begins(self, dataset: str, split: str) -> None:
+        """Count what follows to a pass."""
+        self._pass = dataset, split
+
+    def pass_ends(self) -> None:
+        """Count the rest of the pass as done: others have stored it, or it failed."""
+        self._left = {key: n for key, n in self._left.items() if key[:2] != self._pass}
+        self._pass = None
+        self._cell_start = self._clock()
+
+    def forwarded(self, backbone: str, images: int, seconds: float) -> None:
+        """Count images that one backbone has embedded."""
+        if self._pass is not None:
+            key = (*self._pass, backbone)
+            self._left[key] = max(self._left.get(key, 0) - images, 0)
+        before = self._forward.get(backbone, (0, 0.0))
+        self._forward[backbone] = before[0] + images, before[1] + seconds
+
+    def embedded(self, spent: "Spent") -> None:
+        """Count the seconds of a block of images."""
+        self._forward_seconds += spent.forward_seconds
+        self._spent += spent.waited_seconds + spent.forward_seconds + spent.write_seconds
+
+    def cell_ends(self) -> None:
+        """Count a cell."""
+        now = self._clock()
+        self.cells_done += 1
+        self._cell_seconds += now - self._cell_start
+        self._cell_start = now
+
+    def seconds_left(self) -> float:
+        """Return the seconds that the rest of the run takes."""
+        forward = sum(n * self._seconds_per_image(key[2]) for key, n in self._left.items())
+        overhead = self._spent / self._forward_seconds if self._forward_seconds else OVERHEAD
+        per_cell = self._cell_seconds / self.cells_done if self.cells_done else PROBE_SECONDS
+        return forward * overhead + max(self.cells - self.cells_done, 0) * per_cell
+
+    def share_done(self) -> float:
+        """Return the share of the run's time that has passed, from 0 to 1."""
+        elapsed = self._clock() - self._start
+        return elapsed / max(elapsed + self.seconds_left(), 1e-9)
+
+    def _seconds_per_image(self, backbone: str) -> float:
+        images, seconds = self._forward.get(backbone, (0, 0.0))
+        if images >= MEASURED_IMAGES:
+            return seconds / images
+        return self._work.seconds_per_image.get(backbone, 0.0) * self._correction()
+
+    def _correction(self) -> float:
+        """Return by how much measured backbones are slower than expected."""
+        expected = actual = 0.0
+        for name, (images, seconds) in self._forward.items():
+            if images >= MEASURED_IMAGES:
+                expected += images * self._work.seconds_per_image.get(name, 0.0)
+                actual += seconds
+        return actual / expected if expected else 1.0
+
+
+class PassMeter:
+    """Images of one pass: done, speed, and whether decoding holds it up."""
+
+    def __init__(self, title: str, total: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self.title, self.total, self._clock = title, total, clock
+        self.done = 0
+        self._embedded, self._forward, self._waited = 0, 0.0, 0.0
+        self._first: tuple[float, int] | None = None
+        """Time at which the first block had been embedded, and its images: loading and tuning come
+        before."""
+
+    def add(self, images: int, spent: "Spent") -> None:
+        """Count a block of images and the time it took."""
+        self.done += images
+        self._forward += spent.forward_seconds
+        self._waited += spent.waited_seconds
+        if spent.forward_seconds:
+            self._embedded += images
+            if self._first is None:
+                self._first = self._clock(), self._embedded
+
+    def images_per_s(self) -> float | None:
+        """Return the images per second since the first block; None until a second one is done."""
+        if self._first is None or self._embedded <= self._first[1]:
+            return None
+        return (self._embedded - self._first[1]) / max(self._clock() - self._first[0], 1e-9)
+
+    def text(self) -> str:
+        """Return `photos train, 8 backbones: 812/1,423 images, 96 images/s`."""
+        parts = [f"{self.title}: {self.done:,}/{self.total:,} images"]
+        speed = self.images_per_s()
+        if speed is not None:
+            parts.append(f"{speed:,.0f} images/s" if speed >= 1 else f"{1 / speed:.1f} s per image")
+            if self._waited > self._forward:
+                parts.append("waiting for decoding")
+        return ", ".join(parts)
