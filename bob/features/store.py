@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from bob.errors import StoreError
 from bob.features.key import FeatureKey, StatisticsKey, StoreKey
-from bob.io.leases import Lease, LeaseObserver
 from bob.features.shard import Arrays, Effort, Shard, encode_shard, load_shard
 from bob.io.files import TEMPORARY_PREFIX, disk_errors, write_atomically
+from bob.io.leases import Lease, LeaseObserver
 
 LEASE_SUFFIX = ".lease"
 KEY_FILE, FAILURE_FILE = "key.json", "failure.json"

@@ -195,9 +195,10 @@ class Plan(Closed):
     ) -> "Plan":
         """Return a plan of some of the work, with the specs that it names and nothing else."""
         backbones = {forward.backbone for whole in passes for forward in whole.forwards}
-        backbones |= {work.backbone for work in (*texts, *cells)}
-        tasks = {work.task for work in (*texts, *cells)}
-        names = dict.fromkeys(work.dataset for work in (*passes, *texts, *cells))
+        readers: list[TextPass | Cell] = [*texts, *cells]
+        backbones |= {work.backbone for work in readers}
+        tasks = {work.task for work in readers}
+        names = [whole.dataset for whole in passes] + [work.dataset for work in readers]
         return Plan(
             settings=self.settings,
             backbones={name: self.backbones[name] for name in self.backbones if name in backbones},
