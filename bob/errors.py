@@ -4,7 +4,8 @@
     ├── ConfigError             a registry file, a name or a flag is wrong
     ├── UnavailableError        a backbone or dataset cannot be obtained on this machine
     ├── DatasetError            a dataset's folder, table, labels or splits are wrong
-    │   └── UnreadableImageError    one image cannot be read
+    │   ├── UnreadableImageError    one image cannot be read
+    │   └── ChangedImageError   an image is not the one that the run was planned for
     ├── BackboneError           a backbone does not load, or returns wrong rows
     ├── StoreError              features or records cannot be read or written
     ├── PlanMismatchError       a plan was made for other weights, images or libraries
@@ -39,6 +40,10 @@ class DatasetError(BobError):
 
 class UnreadableImageError(DatasetError):
     """One image cannot be read."""
+
+
+class ChangedImageError(DatasetError):
+    """An image is not the one that the run was planned for: its features belong to no key."""
 
 
 class BackboneError(BobError):

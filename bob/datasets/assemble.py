@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from bob.datasets.content.planned import planned_reader
 from bob.datasets.dataset import Dataset, Shift, Split
 from bob.datasets.labels import group_notes, label_notes
 from bob.datasets.listing import ImageListing, natural_key, tally
@@ -116,7 +117,11 @@ def _all_images(listing: ImageListing, classes: Sequence[str]) -> Split:
         ids=tuple(listing.ids) if isinstance(listing.ids, list) else listing.ids,
         y=y,
         content=tuple(listing.content) if isinstance(listing.content, list) else listing.content,
-        read=listing.read,
+        read=(
+            listing.read
+            if listing.is_derived
+            else planned_reader(listing.read, listing.content, listing.ids)
+        ),
         groups=None if listing.groups is None else tuple(listing.groups),
         attributes={key: tuple(values) for key, values in listing.attributes.items()},
         labels=labels,

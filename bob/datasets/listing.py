@@ -22,6 +22,7 @@ class ImageListing:
     content: Sequence[str]
     """N hex digests, as in `Split.content`."""
     read: Callable[[int], bytes]
+    """Position in 0..N-1 → the encoded image, whose digest is compared with `content`."""
     splits: Sequence[Role]
     """N split names. With "train" and without "test", "train" is split automatically."""
     labels: Sequence[str] | None = None
@@ -39,6 +40,9 @@ class ImageListing:
 
     Set if `content` also depends on something that must not move the split: a renderer's version.
     """
+    is_derived: bool = False
+    """Whether `read` makes images of other bytes, and compares those with their digests itself;
+    `content` then also covers how they are made."""
     automatic_kind: str = "automatic"
     """Kind of an automatic split in records; `documented` for the fixed split of a sample."""
     test_share: float = TEST_SHARE

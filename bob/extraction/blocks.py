@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from bob.backbones.pixels.geometry import Geometry
 from bob.datasets.content.images import check_elongation, decode
 from bob.datasets.dataset import Split
-from bob.errors import UnreadableImageError
+from bob.errors import ChangedImageError, UnreadableImageError
 from bob.extraction.work_queue import Span, SpanQueue
 
 T = TypeVar("T")
@@ -83,6 +83,8 @@ class ImageBlock:
     """(n, 3, H, W) uint8 per geometry."""
     bad: Mapping[int, str]
     """Position → why that image could not be read."""
+    changed: Mapping[int, str]
+    """Position → why an image is not the planned one: it has no features under this key."""
     decode_seconds: float
     """Summed over workers."""
     waited_seconds: float
@@ -100,7 +102,12 @@ class ImageBlock:
 class _Decoded:
     position: int
     bad: str | None
+    changed: str | None
     seconds: float
+
+    @property
+    def is_good(self) -> bool:
+        return self.bad is None and self.changed is None
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +124,7 @@ class _PendingBlock:
         start = time.perf_counter()
         images = [future.result() for future in self.decoding]
         waited = time.perf_counter() - start
-        good = [i for i, image in enumerate(images) if image.bad is None]
+        good = [i for i, image in enumerate(images) if image.is_good]
         crops = self.crops
         if len(good) < len(images):
             crops = {geometry: pixels[good] for geometry, pixels in self.crops.items()}
@@ -127,6 +134,9 @@ class _PendingBlock:
             positions=np.array([images[i].position for i in good], np.int64),
             crops=crops,
             bad={image.position: image.bad for image in images if image.bad is not None},
+            changed={
+                image.position: image.changed for image in images if image.changed is not None
+            },
             decode_seconds=sum(image.seconds for image in images),
             waited_seconds=waited,
         )
@@ -186,7 +196,7 @@ def _decode_image(
 ) -> _Decoded:
     """Decode one image and write its crops to their place."""
     start = time.perf_counter()
-    bad = None
+    bad = changed = None
     try:
         image = decode(split.read(position), split.ids[position])
         check_elongation(*image.size, ELONGATION_PX, split.ids[position])
@@ -194,8 +204,10 @@ def _decode_image(
         for geometry, pixels in crops.items():
             # numpy, since torch's copy would wake its own threads and disturb the forward pass
             pixels.numpy()[place] = geometry.crop(image).numpy()
+    except ChangedImageError as error:
+        changed = str(error)
     except UnreadableImageError as error:
         bad = str(error)
     except OSError as error:
         bad = f"{split.ids[position]}: cannot be read ({error.strerror or error})."
-    return _Decoded(position, bad, time.perf_counter() - start)
+    return _Decoded(position, bad, changed, time.perf_counter() - start)

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bob.datasets.dataset import Split
-from bob.errors import BobError, StoreError, UnreadableImageError
+from bob.errors import BobError, ChangedImageError, StoreError, UnreadableImageError
 from bob.extraction.accumulators import Accumulator
 from bob.extraction.blocks import Decoders, ImageBlock, image_blocks
 from bob.extraction.embedder import Embedder
@@ -76,7 +76,7 @@ def run_pass(
     """Compute and store the missing shards of every member.
 
     A failure of a backbone is left in its member. UnreadableImageError where images cannot be read
-    and are not to be skipped.
+    and are not to be skipped; ChangedImageError where images are not those that were planned.
     """
     keep_freed_memory()
     keys = [target.key for member in members for target in member.targets]
@@ -137,17 +137,21 @@ class _DeviceWorker:
         pinned = any(backbone.device.type == "cuda" for backbone in backbones)
         sinks: dict[Member, list[_Sink]] = {}
         bad: dict[int, str] = {}
+        changed: dict[int, str] = {}
         blocks = image_blocks(self.split, self.queue, geometries, self.decoders, pinned=pinned)
         for block in blocks:
             if not sinks:
                 sinks = self._open_sinks(block.span)
             forward = sum(self._embed(block, member, sinks[member]) for member in sinks)
             bad |= block.bad
+            changed |= block.changed
             spent = Spent(block.decode_seconds, block.waited_seconds, forward)
             images = 0 if block.span.is_repeated else len(block.images)
             self.listener.embedded(images, spent)
-            self._store_complete(block, sinks, bad)
+            self._store_complete(block, sinks, bad, changed)
             if block.ends_span:
+                if changed:
+                    raise ChangedImageError(changed_images_message(list(changed.values())))
                 if bad and not self.skip_bad:
                     raise UnreadableImageError(bad_images_message(list(bad.values())))
                 self.queue.finish(block.span)
@@ -167,13 +171,19 @@ class _DeviceWorker:
         block: ImageBlock,
         sinks: "Mapping[Member, Sequence[_Sink]]",
         bad: Mapping[int, str],
+        changed: Mapping[int, str],
     ) -> None:
-        """Write the shards that end within the block, of members that have not failed."""
+        """Write the shards that end within the block, of members that have not failed.
+
+        A shard with a changed image is not written: its key is that of the planned images.
+        """
         start = time.perf_counter()
         for member, open_sinks in sinks.items():
             for sink in open_sinks if not member.failure else ():
                 for number, shard in sink.complete(block.images.stop, bad):
-                    if self.skip_bad or not shard.bad:
+                    images = sink.target.key.sharding.positions(number)
+                    is_planned = not any(position in images for position in changed)
+                    if is_planned and (self.skip_bad or not shard.bad):
                         self.store.write(sink.target.key, number, shard)
         seconds = time.perf_counter() - start
         self.listener.embedded(0, Spent(write_seconds=seconds))
@@ -341,14 +351,26 @@ def _bad_of(images: range, bad: Mapping[int, str]) -> dict[str, str]:
 
 def bad_images_message(reasons: Sequence[str]) -> str:
     """Return one message for all images that could not be read."""
-    count = f"{len(reasons)} image{'s' if len(reasons) > 1 else ''}"
-    shown = "".join(f"\n  {reason}" for reason in reasons[:SHOWN_IMAGES])
-    rest = len(reasons) - SHOWN_IMAGES
-    more = f"\n  and {rest} more" if rest > 0 else ""
     return (
-        f"{count} cannot be used:{shown}{more}\n"
+        f"{_count(reasons)} cannot be used:{_listed(reasons)}\n"
         "  Repair or remove them, or leave them out with --skip-bad-images."
     )
+
+
+def changed_images_message(reasons: Sequence[str]) -> str:
+    """Return one message for all images that are not those that were planned."""
+    verb = "was" if len(reasons) == 1 else "were"
+    return f"{_count(reasons)} {verb} changed during the run:{_listed(reasons)}"
+
+
+def _count(reasons: Sequence[str]) -> str:
+    return f"{len(reasons)} image{'s' if len(reasons) > 1 else ''}"
+
+
+def _listed(reasons: Sequence[str]) -> str:
+    shown = "".join(f"\n  {reason}" for reason in reasons[:SHOWN_IMAGES])
+    rest = len(reasons) - SHOWN_IMAGES
+    return shown + (f"\n  and {rest} more" if rest > 0 else "")
 
 
 def auto_workers() -> int:

@@ -5,7 +5,8 @@ restored modification time cannot hide). The cache is one JSON file per root fol
 `<cache>/fingerprints`, written atomically. Losing it costs a recomputation, never a wrong digest.
 
 A file that cannot be read gets a digest of its name alone, which is not cached: it counts as an
-unreadable image when it is embedded, and as another image once it can be read.
+unreadable image when it is embedded, and as another image once it can be read. Such a digest is
+recognisable, as it begins with a mark.
 """
 
 import contextlib
@@ -30,6 +31,7 @@ THREADS = 8
 
 _HEX = re.compile("[0-9a-f]{32}")
 _POINTER = "pointer"
+_UNREADABLE = b"no image".hex()
 
 
 def read_file(path: Path) -> bytes:
@@ -54,7 +56,12 @@ def text_digest(text: str) -> str:
 
 def unreadable_digest(name: str) -> str:
     """Return a digest for an image whose bytes cannot be read."""
-    return text_digest(f"unreadable {name}")
+    return _UNREADABLE + text_digest(name)[len(_UNREADABLE) :]
+
+
+def is_unreadable(digest: str) -> bool:
+    """Return whether a digest is that of an image whose bytes could not be read."""
+    return digest.startswith(_UNREADABLE)
 
 
 def file_version(path: Path) -> str:

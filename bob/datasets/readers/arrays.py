@@ -10,7 +10,7 @@ import io
 import shutil
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bob.datasets.content.digests import cached_digests, content_digest, file_version, text_digest
+from bob.datasets.content.planned import require_planned_bytes
 from bob.datasets.content.sequences import (
     Digests,
     LazyConcatenation,
@@ -65,15 +66,17 @@ def list_medmnist(path: Path, cache: Path) -> ImageListing:
         if multi_label
         for label_set in _label_sets(values, f"{where}: {role}_labels")
     ]
+    content = concatenate(
+        [_digests(images[role], f"{file_version(path)} {role}", where, cache) for role in ROLES]
+    )
     return ImageListing(
         where=where,
         ids=LazyConcatenation([RowNames(role, len(images[role])) for role in ROLES]),
         labels=None if multi_label else texts,
         label_sets=sets if multi_label else None,
-        content=concatenate(
-            [_digests(images[role], f"{file_version(path)} {role}", where, cache) for role in ROLES]
-        ),
-        read=_png_reader(list(images.values())),
+        content=content,
+        read=_png_reader(list(images.values()), content, where),
+        is_derived=True,
         splits=[role for role in ROLES for _ in range(len(images[role]))],
         unread=_other_arrays(path),
     )
@@ -110,18 +113,20 @@ def list_cifar_c(folder: Path, cache: Path) -> ImageListing:
                 f"{where}: {path.name} must hold one image per label in labels.npy; "
                 f"got {len(array) if array.ndim else 0} images and {len(labels)} labels."
             )
+    content = concatenate(
+        [
+            _digests(array, file_version(path), f"'{path}'", cache)
+            for path, array in zip(paths, images, strict=True)
+        ]
+    )
     severity = [str(1 + i * SEVERITIES // len(labels)) for i in range(len(labels))]
     return ImageListing(
         where=where,
         ids=LazyConcatenation([RowNames(path.stem, len(labels)) for path in paths]),
         labels=class_labels(labels, f"{where}: labels.npy") * len(paths),
-        content=concatenate(
-            [
-                _digests(array, file_version(path), f"'{path}'", cache)
-                for path, array in zip(paths, images, strict=True)
-            ]
-        ),
-        read=_png_reader(images),
+        content=content,
+        read=_png_reader(images, content, where),
+        is_derived=True,
         splits=["test"] * (len(labels) * len(paths)),
         attributes={
             "corruption": [path.stem for path in paths for _ in labels],
@@ -265,20 +270,31 @@ def _unpack(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> Pa
     return path
 
 
-def _png_reader(arrays: Sequence[NDArray[Any]]) -> Callable[[int], bytes]:
-    """Return a function from a position in the concatenated arrays to a PNG of that image."""
+def _png_reader(
+    arrays: Sequence[NDArray[Any]], content: Sequence[str], where: str
+) -> Callable[[int], bytes]:
+    """Return a function from a position in the concatenated arrays to a PNG of that image.
+
+    It raises ChangedImageError where the pixels are not those of the digests `content`.
+    """
     offsets = PartOffsets(len(array) for array in arrays)
 
     def read(position: int) -> bytes:
         part, row = offsets.locate(position)
-        buffer = io.BytesIO()
-        pixels = np.ascontiguousarray(arrays[part][row])
+        pixels = np.array(arrays[part][row], order="C")  # a copy: what is checked is what is used
+        require_planned_bytes(_pixels_digest(pixels), content[position], f"{where}, {position}")
         if pixels.ndim == 3 and pixels.shape[2] == 1:
             pixels = pixels[:, :, 0]
+        buffer = io.BytesIO()
         Image.fromarray(pixels).save(buffer, "PNG", compress_level=1)
         return buffer.getvalue()
 
     return read
+
+
+def _pixels_digest(image: NDArray[Any]) -> str:
+    """Return the digest of the shape and pixels of an image."""
+    return content_digest(f"pixels {image.shape} ".encode() + image.tobytes())
 
 
 def _digests(images: NDArray[Any], version: str, where: str, cache: Path) -> Digests:
@@ -291,9 +307,5 @@ def _digests(images: NDArray[Any], version: str, where: str, cache: Path) -> Dig
             f"got {images.dtype} of shape {shape}."
         )
 
-    def compute() -> Iterator[str]:
-        header = f"pixels {shape[1:]} ".encode()
-        for image in images:
-            yield content_digest(header + image.tobytes())
-
-    return cached_digests(digest(["arrays", version]), len(images), cache, compute)
+    key = digest(["arrays", version])
+    return cached_digests(key, len(images), cache, lambda: map(_pixels_digest, images))

@@ -20,6 +20,7 @@ from PIL import Image
 
 from bob.datasets.content.digests import content_digest, file_digests, read_file
 from bob.datasets.content.images import decode
+from bob.datasets.content.planned import planned_reader
 from bob.datasets.content.sequences import Digests, concatenate
 from bob.datasets.listing import ImageListing
 from bob.datasets.readers.plain_pickle import load_plain_pickle
@@ -56,9 +57,10 @@ def list_revisited(source: RevisitedSource, folder: Path, cache: Path) -> ImageL
         for name in (*queries, *gallery)
     ]
     content = file_digests(folder, files, cache)
+    read_whole = planned_reader(lambda i: read_file(files[i]), content, [*map(str, files)])
 
     def read(i: int) -> bytes:
-        data = read_file(files[i])
+        data = read_whole(i)
         box = boxes[i] if i < len(queries) else None
         return data if box is None else _crop(data, box, files[i].name)
 
@@ -72,6 +74,7 @@ def list_revisited(source: RevisitedSource, folder: Path, cache: Path) -> ImageL
         ids=[*(f"query/{name}" for name in queries), *(f"gallery/{name}" for name in gallery)],
         content=concatenate([query_content, gallery_content]),
         read=read,
+        is_derived=True,
         splits=["query" if i < len(queries) else "gallery" for i in range(len(files))],
         judgements=judgements,
     )

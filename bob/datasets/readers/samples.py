@@ -21,6 +21,7 @@ from typing import Any
 
 from bob.datasets.availability import SAMPLE_FILES, missing_packages
 from bob.datasets.content.digests import content_digest, file_digests, read_file
+from bob.datasets.content.planned import planned_reader
 from bob.datasets.listing import ImageListing
 from bob.errors import UnavailableError
 from bob.io.paths import in_package
@@ -121,7 +122,9 @@ def _openmoji(paths: list[Path], cache: Path, source: SampleSource) -> ImageList
         for drawing in _drawings(entry, svg, source)
     ]
     entries = [drawing.entry for drawing in drawings]
-    svg_digests = file_digests(svg, [drawing.svg for drawing in drawings], cache)
+    files = [drawing.svg for drawing in drawings]
+    svg_digests = file_digests(svg, files, cache)
+    read_svg = planned_reader(lambda i: read_file(files[i]), svg_digests, [*map(str, files)])
     codes = [str(entry["unified"]) for entry in entries]
     return ImageListing(
         where="sample openmoji",
@@ -134,7 +137,8 @@ def _openmoji(paths: list[Path], cache: Path, source: SampleSource) -> ImageList
             content_digest(f"{digest} {_renderer(drawing.style)}".encode())
             for digest, drawing in zip(svg_digests, drawings, strict=True)
         ],
-        read=lambda i: _render(drawings[i].svg, drawings[i].style),
+        read=lambda i: _render(read_svg(i), drawings[i].style),
+        is_derived=True,
         splits=["train"] * len(drawings),
         groups=codes if len(source.styles) > 1 or source.skin_tones else None,
         attributes={
@@ -193,11 +197,11 @@ def _renderer(style: str) -> str:
     return f"resvg-py {version} {RENDER_PX} px on {BACKGROUND}{style_sheet}"
 
 
-def _render(svg: Path, style: str) -> bytes:
+def _render(svg: bytes, style: str) -> bytes:
     """Render a drawing as PNG bytes."""
     import resvg_py
 
-    text = read_file(svg).decode("utf-8")
+    text = svg.decode("utf-8")
     if style == "line":
         text = text.replace(">", f">{LINE_ART}", 1)  # after the opening <svg ...>
     return bytes(

@@ -19,6 +19,9 @@ from bob.datasets.content.sequences import Digests
 from bob.errors import DatasetError, UnreadableImageError
 from bob.io.digest import digest
 
+VERSION = 2
+"""Version of cached digests; raised if the digests of unchanged rows would differ."""
+
 
 class ImageColumn(Protocol):
     """The images of a table's rows."""
@@ -101,7 +104,7 @@ class PreparedImageColumn:
             return file_digests(files[0].parent if files else Path(), files, cache)
         versions = [file_version(Path(file["filename"])) for file in self._table.cache_files]
         return cached_digests(
-            digest([self._column, versions]),
+            digest([VERSION, self._column, versions]),
             len(self._table),
             cache,
             lambda: self._hash_bytes(chunks),

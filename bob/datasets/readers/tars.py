@@ -24,7 +24,7 @@ from bob.errors import DatasetError, first_line
 from bob.io.git_lfs import LARGEST_BYTES, is_pointer
 from bob.io.names import printable
 
-VERSION = 2
+VERSION = 3
 """Version of the index format; raised if the index of an unchanged tar would differ."""
 Text = NDArray[np.str_]
 

@@ -11,7 +11,13 @@ import pytest
 import xxhash
 
 from bob.datasets.open import open_dataset
-from bob.errors import ConfigError, DatasetError, UnavailableError, UnreadableImageError
+from bob.errors import (
+    ChangedImageError,
+    ConfigError,
+    DatasetError,
+    UnavailableError,
+    UnreadableImageError,
+)
 from bob.specs import DatasetSpec, WebDatasetSource
 from tests.builders.hub_process import run_with_hub
 from tests.builders.images import POINTER, png
@@ -235,12 +241,12 @@ def test_list_of_names_must_be_one_file_of_text(tmp_path: Path) -> None:
         open_dataset(entry(tmp_path, names_file="b.txt"), tmp_path / "cache")
 
 
-def test_image_that_is_cut_short_is_unreadable(tmp_path: Path) -> None:
+def test_image_that_is_cut_short_is_refused(tmp_path: Path) -> None:
     """A tar that was cut after it was indexed."""
     write_tar(tmp_path / "0.tar", samples(0, 3))
     split = open_dataset(entry(tmp_path), tmp_path / "cache").splits["test"]
     os.truncate(tmp_path / "0.tar", 520)
-    with pytest.raises(UnreadableImageError, match=r"sample 0 of 0\.tar is cut short: 8 of "):
+    with pytest.raises(ChangedImageError, match=r"sample 0 of 0\.tar is cut short: 8 of "):
         split.read(0)
 
 
