@@ -261,6 +261,7 @@ def leaderboard(
     *,
     form: Literal["tidy", "wide"] = "tidy",
     external: "Sequence[str | PathLike[str]]" = (),
+    external_columns: Sequence[str] = (),
 ) -> "pd.DataFrame":
     """Return the leaderboard of one or several results folders.
 
@@ -271,12 +272,20 @@ def leaderboard(
         leaderboard.csv; `wide` has one row per backbone and one column per task and dataset.
     external
         CSV tables of published results, which stand beside.
+    external_columns
+        How to read columns of these tables, as `ROLE=COLUMN`; the roles are those of
+        `--external-column`.
     """
     from bob.leaderboards import tidy, wide
+    from bob.leaderboards.column_roles import parse_roles
     from bob.leaderboards.gather import gather
 
     folders = [results] if isinstance(results, str | PathLike) else list(results)
-    gathered = gather([Path(folder) for folder in folders], [Path(table) for table in external])
+    gathered = gather(
+        [Path(folder) for folder in folders],
+        [Path(table) for table in external],
+        parse_roles(external_columns),
+    )
     if not gathered.records:
         raise ConfigError(f"{', '.join(map(str, folders))}: holds no records; call bob.run first.")
     board = gathered.board()

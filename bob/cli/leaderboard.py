@@ -31,6 +31,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="table of published numbers to include; repeatable",
     )
     parser.add_argument(
+        "--external-column",
+        metavar="ROLE=COLUMN",
+        action="append",
+        default=[],
+        help="how to read a column of these tables; ROLE is name (of backbones; several are "
+        "joined), dataset, higher or lower (scores where that is better) or ignore; repeatable",
+    )
+    parser.add_argument(
         "--figures", action="store_true", help="also write figures/*.svg and figures/*.png"
     )
     add_registries_and_folders(parser)

@@ -13,6 +13,7 @@ from bob.commands.terminal import Terminal
 from bob.errors import FAILED, OK, ConfigError
 from bob.io.locks import folder_lock
 from bob.leaderboards.board import Board
+from bob.leaderboards.column_roles import NO_ROLES, ColumnRoles, parse_roles
 from bob.leaderboards.gather import GatheredRecords, gather
 from bob.leaderboards.render.terminal import to_terminal
 from bob.leaderboards.write import write_board
@@ -49,8 +50,9 @@ def publish(terminal: Terminal, results: Path) -> GatheredRecords:
 def _write_and_print(
     terminal: Terminal, arguments: argparse.Namespace, folders: Sequence[Path]
 ) -> int:
+    roles = parse_roles(arguments.external_column)
     target = arguments.results or (folders[0] if len(folders) == 1 else DEFAULT_RESULTS)
-    gathered, board, written = _gather_and_write(folders, arguments.external, target)
+    gathered, board, written = _gather_and_write(folders, arguments.external, target, roles)
     _print_problems(terminal, gathered)
     if board is None:
         raise ConfigError(
@@ -67,7 +69,10 @@ def _write_and_print(
 
 
 def _gather_and_write(
-    folders: Sequence[Path], tables: Sequence[Path], target: Path
+    folders: Sequence[Path],
+    tables: Sequence[Path],
+    target: Path,
+    roles: ColumnRoles = NO_ROLES,
 ) -> tuple[GatheredRecords, Board | None, list[Path]]:
     """Read the records of all folders, and write their leaderboard into `target` unless empty.
 
@@ -78,7 +83,7 @@ def _gather_and_write(
     with folder_lock(target, LOCK_PATIENCE_SECONDS) as locked:
         for _ in range(ATTEMPTS):
             before = None if locked else _state(folders)
-            gathered = gather(folders, tables)
+            gathered = gather(folders, tables, roles)
             if not gathered.records:
                 return gathered, None, []
             board = gathered.board()

@@ -12,7 +12,7 @@ from statistics import fmean
 from typing import Literal, NamedTuple
 
 from bob.leaderboards.abridge import short_text
-from bob.metrics import METRICS
+from bob.leaderboards.metric_traits import metric_traits
 from bob.records.record import BackboneFacts, Record, Score, created
 
 SetAsideReason = Literal[
@@ -229,24 +229,8 @@ def _seed_count(scores: Sequence[Score]) -> int:
 def best_first(cell: BoardCell) -> tuple[bool, float, str]:
     """Sort key within one column: best value first, cells without a value last, ties by name."""
     value = cell.value if cell.value is not None else 0.0
-    sign = -1 if higher_is_better(cell.metric) else 1
+    sign = -1 if metric_traits(cell.metric).higher_is_better else 1
     return cell.value is None, sign * value, cell.record.backbone_name
-
-
-def higher_is_better(metric: str) -> bool:
-    """Return whether higher values are better; True for unknown metrics of published tables."""
-    return METRICS[metric].higher_is_better if metric in METRICS else True
-
-
-def is_share(metric: str) -> bool:
-    """Return whether a metric may be averaged over columns: in [0, 1], and higher is better.
-
-    Unknown metrics of published tables count as such.
-    """
-    metadata = METRICS.get(metric)
-    return metadata is None or (
-        (metadata.lowest, metadata.highest) == (0, 1) and metadata.higher_is_better
-    )
 
 
 def facts_by_backbone(records: Iterable[Record]) -> dict[str, BackboneFacts | None]:

@@ -11,6 +11,8 @@ from bob.errors import ConfigError, StoreError, first_line
 from bob.io.files import slug
 from bob.leaderboards.board import Board, make_board
 from bob.leaderboards.cells import comparable
+from bob.leaderboards.column_roles import NO_ROLES, ColumnRoles
+from bob.leaderboards.csv_table import read_rows
 from bob.leaderboards.limits import select_records
 from bob.leaderboards.merge import merge, record_identity
 from bob.leaderboards.per_example import headline_outcomes, per_example_values
@@ -91,8 +93,12 @@ def _finite_values(record: Record, arrays: Arrays) -> Doubles | None:
     return values
 
 
-def gather(folders: Sequence[Path], tables: Sequence[Path] = ()) -> GatheredRecords:
+def gather(
+    folders: Sequence[Path], tables: Sequence[Path] = (), roles: ColumnRoles = NO_ROLES
+) -> GatheredRecords:
     """Read and merge the records of all folders, and the results of published tables.
+
+    `roles` are those of columns of the tables.
 
     Raises
     ------
@@ -109,7 +115,7 @@ def gather(folders: Sequence[Path], tables: Sequence[Path] = ()) -> GatheredReco
                     f"{name}: no records; a results folder has them in its subfolder `records`."
                 )
     merged = merge({name: records for name, (records, _) in contents.items()})
-    published, notes = _read_tables(merged.records, tables)
+    published, notes = _read_tables(merged.records, tables, roles)
 
     def arrays(record: Record) -> Arrays:
         if record.external:
@@ -142,17 +148,19 @@ def _read_store(store: RecordStore) -> tuple[list[Record], list[str]]:
 
 
 def _read_tables(
-    measured: Sequence[Record], tables: Sequence[Path]
+    measured: Sequence[Record], tables: Sequence[Path], roles: ColumnRoles
 ) -> tuple[list[Record], list[str]]:
     """Return the records of published tables, and notes about them."""
     published: list[Record] = []
     notes: list[str] = []
-    for path in tables:
+    texts = [_text(path) for path in tables]
+    roles.check([read_rows(text, path.name)[0] for path, text in zip(tables, texts, strict=True)])
+    for path, text in zip(tables, texts, strict=True):
         if path.name in {record.external for record in published}:
             raise ConfigError(
                 f"--external {str(path)!r}: another table is named {path.name!r}; rename one."
             )
-        records, table_notes = read_published(_text(path), path.name)
+        records, table_notes = read_published(text, path.name, roles)
         published += rename_clashes([*measured, *published], records)
         notes += table_notes
     return published, notes

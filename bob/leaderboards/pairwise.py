@@ -14,9 +14,9 @@ from bob.leaderboards.cells import (
     BoardColumn,
     board_cells,
     comparable,
-    is_share,
 )
 from bob.leaderboards.dataset_units import dataset_units
+from bob.leaderboards.metric_traits import metric_traits
 from bob.leaderboards.per_example import ExampleValues, PerExample
 from bob.leaderboards.ranking import Ranking, Rankings
 from bob.leaderboards.verdicts import MIN_DATASETS, Basis, Relation
@@ -183,7 +183,7 @@ def mean_difference(pairs: Sequence[CellPair], examples: ExampleValues) -> MeanD
 
     The interval is Student's over datasets, or normal over examples with too few datasets.
     """
-    if not pairs or not all(is_share(first.metric) for first, _ in pairs):
+    if not pairs or not all(metric_traits(first.metric).is_share for first, _ in pairs):
         return None
     gaps = np.array([float(first.value or 0) - float(second.value or 0) for first, second in pairs])
     mean = float(gaps.mean())

@@ -7,8 +7,9 @@ from functools import cached_property
 
 import numpy as np
 
-from bob.leaderboards.cells import BoardCell, BoardColumn, higher_is_better, is_baseline, is_share
+from bob.leaderboards.cells import BoardCell, BoardColumn, is_baseline
 from bob.leaderboards.dataset_units import dataset_units
+from bob.leaderboards.metric_traits import metric_traits
 from bob.numerics.arrays import Doubles
 from bob.statistics.aggregate import scales, z_scores
 
@@ -54,12 +55,12 @@ class Pool:
     @cached_property
     def higher(self) -> list[bool]:
         """(S,) whether higher values are better."""
-        return [higher_is_better(metric) for metric in self.metrics]
+        return [metric_traits(metric).higher_is_better for metric in self.metrics]
 
     @property
     def is_averageable(self) -> bool:
         """Whether the plain mean of the values over settings is meaningful."""
-        return all(map(is_share, self.metrics))
+        return all(metric_traits(metric).is_share for metric in self.metrics)
 
     @cached_property
     def scale(self) -> Doubles:

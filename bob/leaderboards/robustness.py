@@ -10,9 +10,9 @@ from bob.leaderboards.cells import (
     BoardCell,
     BoardColumn,
     is_baseline,
-    is_share,
     mean,
 )
+from bob.leaderboards.metric_traits import metric_traits
 from bob.metrics.score_ranges import base_metric
 from bob.records.record import Score
 from bob.statistics.effective_robustness import EffectiveRobustness, effective_robustness
@@ -94,7 +94,7 @@ def _reference(score: Score, scores: Iterable[Score], metrics: Sequence[str]) ->
     None if the metric is not a share, or if there is no such score.
     """
     metric, shift = base_metric(score.metric, metrics), score.facets[SHIFT]
-    if shift == IN_DISTRIBUTION or not is_share(metric):
+    if shift == IN_DISTRIBUTION or not metric_traits(metric).is_share:
         return None
     references = [
         other

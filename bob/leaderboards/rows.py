@@ -11,8 +11,8 @@ from bob.leaderboards.cells import (
     best_first,
     facts_by_backbone,
     is_baseline,
-    is_share,
 )
+from bob.leaderboards.metric_traits import metric_traits
 from bob.leaderboards.pools import common_settings, missing_settings
 from bob.records.record import BackboneFacts
 
@@ -68,7 +68,7 @@ def _rows(
     for cell in sorted(cells, key=lambda cell: cell.column):
         by_name[cell.record.backbone_name][cell.column] = cell
     settings, _ = common_settings(by_name)
-    averaged = all(is_share(cell.metric) for cell in cells)
+    averaged = all(metric_traits(cell.metric).is_share for cell in cells)
     rows = [
         _row(name, facts[name], row_cells, settings, averaged, origin)
         for name, row_cells in by_name.items()

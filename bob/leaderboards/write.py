@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import pandas as pd
+
 from bob.io.files import write_atomically
 from bob.leaderboards.board import Board, make_board
 from bob.leaderboards.page.html import to_html
@@ -26,21 +28,29 @@ def write_leaderboard(
 def write_board(board: Board, folder: Path) -> list[Path]:
     """Write the leaderboard's files into `folder`, each atomically, and return their paths.
 
-    They are leaderboard.{csv,md,tex,html}, leaderboard_wide.csv, ranking.csv, ranking_by_task.csv,
-    and robustness.csv if some task has shifts. UTF-8 with LF line ends; a float in a CSV file is
-    the shortest text that reads back as the same float.
+    They are leaderboard.{csv,md,tex,html} and leaderboard_wide.csv; ranking.csv and
+    ranking_by_task.csv if some backbone is ranked; robustness.csv if some task has shifts. One of
+    an earlier call that would have no rows now is removed. UTF-8 with LF line ends; a float in a
+    CSV file is the shortest text that reads back as the same float.
     """
     texts = {
         "leaderboard.csv": tidy_table(board).csv(),
         "leaderboard_wide.csv": csv_text(wide(board)),
-        "ranking.csv": csv_text(ranking_frame(board.rankings)),
-        "ranking_by_task.csv": csv_text(task_frame(board.task_rankings)),
+        "ranking.csv": _rows_text(ranking_frame(board.rankings)),
+        "ranking_by_task.csv": _rows_text(task_frame(board.task_rankings)),
         "leaderboard.md": to_markdown(board),
         "leaderboard.tex": to_latex(board),
         "leaderboard.html": to_html(board),
+        "robustness.csv": _rows_text(robustness_frame(board.robustness)),
     }
-    if board.robustness:
-        texts["robustness.csv"] = csv_text(robustness_frame(board.robustness))
     for name, text in texts.items():
-        write_atomically(folder / name, text.encode("utf-8"))
-    return [folder / name for name in texts]
+        if text:
+            write_atomically(folder / name, text.encode("utf-8"))
+        else:
+            (folder / name).unlink(missing_ok=True)
+    return [folder / name for name, text in texts.items() if text]
+
+
+def _rows_text(frame: pd.DataFrame) -> str:
+    """Return the text of a CSV file, or "" for a table without rows."""
+    return csv_text(frame) if len(frame) else ""

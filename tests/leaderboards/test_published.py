@@ -8,6 +8,7 @@ import pytest
 
 from bob.errors import ConfigError
 from bob.leaderboards import make_board, tidy, to_markdown, wide
+from bob.leaderboards.column_roles import parse_roles
 from bob.leaderboards.published import read_published, rename_clashes
 from bob.leaderboards.render.ranking_table import ranking_frame
 from bob.records.store import RecordStore
@@ -72,6 +73,33 @@ MALFORMED = {
         "a b\nx 1\n",
         "only one column, 'a b'; columns must be separated by commas, semicolons or tabs",
     ),
+    "numbers first": (
+        "Rank,Model,Food101\n1,a,0.5\n2,b,0.25\n",
+        "the first column, 'Rank', contains numbers, and 'Model' text. Name the column of the "
+        "backbones: --external-column 'name=Model'",
+    ),
+    "ranks only": ("Rank,Food101\n1,0.5\n", "'Rank', contains numbers, not the names of backb"),
+    "facts only": ("model,img_size,gflops\na,224,4.1\n", "no column contains scores; 'img_size'"),
+    "average only": ("model,Average\na,0.5\n", "'Average' .*--external-column 'higher=COLUMN'"),
+    "standard error": (
+        "model,top1,top1_err\na,0.5,0.01\n",
+        "'top1_err' beside 'top1' may be its error or its standard error",
+    ),
+    "one name, two models": (
+        "name,pretrained,iNat\nViT,openai,0.5\nViT,laion,0.6\n",
+        "row 3, column 'iNat': 'ViT' on 'iNat' already has a value, in row 2, column 'iNat'. "
+        "'pretrained' can tell such rows apart: pass --external-column 'name=name' "
+        "--external-column 'name=pretrained'",
+    ),
+    "two rows of a dataset": (
+        "model,some_dataset,acc1\na,x,0.5\na,y,0.5\n",
+        "pass --external-column 'dataset=some_dataset'",
+    ),
+    "names in doubt": (
+        "dataset,model,pretrained,acc1\nx,ViT,openai,0.5\n",
+        "column 'backbone' is missing, and 'model', 'pretrained' contain text. .*name=model",
+    ),
+    "no dataset": ("backbone,dataset,acc1\na,,0.5\n", "row 2, column 'dataset': empty cell"),
     "numbered rows": (",name,iNat\n0,x,0.5\n1,y,0.6\n", "the first column contains row numbers"),
     "text only": (
         "a,notes,params\nx,good,5\n",
@@ -192,6 +220,147 @@ def test_malformed_tables_are_errors(fault: str) -> None:
         read_published(text, "paper.csv")
 
 
+# --- meanings of columns
+
+TIMM = (
+    "model,img_size,top1,top1_err,top5,top5_err,param_count,crop_pct,interpolation,rank_diff\n"
+    'big.a1,448,90.06,9.94,99.05,0.95,"1,013.01",1.000,bicubic,+2\n'
+    "small.a1,288,81.25,18.75,95.5,4.5,25.56,1.000,bicubic,-1\n"
+    "small.a1,224,80.5,19.5,95,5,25.56,0.950,bicubic,0\n"
+)
+OPEN_CLIP = (
+    "name,pretrained,params (M),FLOPs (B),Average perf. on 2 datasets,ImageNet 1k,EuroSAT\n"
+    "ViT-B-32,openai,151.28,14.78,0.5,0.6,0.4\nViT-B-32,laion2b,151.28,14.78,0.6,0.7,0.5\n"
+)
+CLIP_BENCHMARK = (
+    "acc1,acc5,dataset,model,pretrained,task,recall@5\n"
+    "0.5,0.75,cars,ViT,openai,zeroshot_classification,\n"
+    "0.25,0.5,pets,ViT,openai,zeroshot_classification,\n"
+    ",,flickr,ViT,openai,zeroshot_retrieval,0.875\n"
+)
+
+
+def values(text: str, *roles: str) -> dict[tuple[str, str, str], float | None]:
+    """Return backbone, task and dataset → value of the table `paper.csv`."""
+    records, _ = read_published(text, "paper.csv", parse_roles(roles))
+    return {
+        (record.backbone_name, record.task.name, record.dataset_name): record.scores[0].value
+        for record in records
+    }
+
+
+def test_a_table_of_timm_has_two_metrics_of_one_dataset_and_names_with_sizes() -> None:
+    assert values(TIMM) == {
+        ("big.a1", "paper: top1", "paper"): pytest.approx(0.9006),
+        ("big.a1", "paper: top5", "paper"): pytest.approx(0.9905),
+        ("small.a1 (img_size 288)", "paper: top1", "paper"): pytest.approx(0.8125),
+        ("small.a1 (img_size 288)", "paper: top5", "paper"): pytest.approx(0.955),
+        ("small.a1 (img_size 224)", "paper: top1", "paper"): pytest.approx(0.805),
+        ("small.a1 (img_size 224)", "paper: top5", "paper"): pytest.approx(0.95),
+    }
+    notes = read_published(TIMM, "paper.csv")[1]
+    assert (
+        "paper.csv: ignored columns 'top1_err', 'top5_err': 100 % minus the scores of another "
+        "column."
+    ) in notes
+    assert "paper.csv: 1 backbone has several rows; 'img_size' is added to their names." in notes
+
+
+def test_as_many_facts_are_added_to_a_name_as_tell_the_rows_apart() -> None:
+    table = "model,img_size,crop_pct,top1\na,224,0.9,0.5\na,224,1.0,0.6\na,288,1.0,0.7\n"
+    assert [name for name, _, _ in values(table)] == [
+        "a (img_size 224, crop_pct 0.9)",
+        "a (img_size 224, crop_pct 1.0)",
+        "a (img_size 288, crop_pct 1.0)",
+    ]
+
+
+def test_a_table_of_open_clip_has_names_of_two_columns_and_no_average() -> None:
+    assert values(OPEN_CLIP, "name=name", "name=pretrained") == {
+        ("ViT-B-32 openai", "paper", "ImageNet 1k"): 0.6,
+        ("ViT-B-32 openai", "paper", "EuroSAT"): 0.4,
+        ("ViT-B-32 laion2b", "paper", "ImageNet 1k"): 0.7,
+        ("ViT-B-32 laion2b", "paper", "EuroSAT"): 0.5,
+    }
+
+
+def test_a_table_of_clip_benchmark_has_a_row_per_dataset() -> None:
+    assert values(CLIP_BENCHMARK, "name=model", "name=pretrained") == {
+        ("ViT openai", "zeroshot_classification: acc1", "cars"): 0.5,
+        ("ViT openai", "zeroshot_classification: acc5", "cars"): 0.75,
+        ("ViT openai", "zeroshot_classification: acc1", "pets"): 0.25,
+        ("ViT openai", "zeroshot_classification: acc5", "pets"): 0.5,
+        ("ViT openai", "zeroshot_retrieval: recall@5", "flickr"): 0.875,
+    }
+
+
+@pytest.mark.parametrize(
+    ("table", "first"),
+    [
+        ("model,ImageNet error,CUB error\na,0.5,0.25\nb,0.25,0.125\n", "b"),
+        ("model,ImageNet loss\na,3.5\nb,2.5\n", "b"),
+        ("backbone,dataset,metric,value\na,x,top1_err,0.5\nb,x,top1_err,0.25\n", "b"),
+        ("backbone,dataset,metric,value\na,x,perplexity,5\nb,x,perplexity,120\n", "a"),
+    ],
+)
+def test_lower_errors_and_losses_are_better(table: str, first: str) -> None:
+    ranking = make_board(read_published(table, "paper.csv")[0]).overall
+    assert ranking.pool[0] == first
+    assert all(standing.mean_value is None for standing in ranking.standings)
+
+
+def test_the_user_states_roles_of_columns() -> None:
+    table = "id,arch,x,y,Average\n1,a,0.5,0.25,0.1\n2,b,0.75,0.5,0.2\n"
+    roles = ("name=ARCH", "lower=x", "ignore=y", "higher=Average")
+    records, notes = read_published(table, "paper.csv", parse_roles(roles))
+    assert [(r.backbone_name, r.dataset_name, *r.task.metrics) for r in records] == [
+        ("a", "x", "loss"),
+        ("b", "x", "loss"),
+        ("a", "Average", "value"),
+        ("b", "Average", "value"),
+    ]
+    assert "paper.csv: lower is better in 'x'." in notes
+    assert "paper.csv: read as scores: 'x', 'Average'." in " ".join(notes)
+
+
+def test_a_tidy_table_names_its_backbones_in_a_stated_column() -> None:
+    table = "model,size,dataset,metric,value\na,s,x,top1,0.5\na,l,x,top1,0.6\n"
+    assert values(table, "name=model", "name=size") == {
+        ("a s", "paper", "x"): 0.5,
+        ("a l", "paper", "x"): 0.6,
+    }
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        "backbone,dataset,metric,value\na,x,top1,0.5\na,x,params,86\na,Average,top1,0.4\n",
+        "backbone,dataset,top1\na,x,0.5\na,Average,0.4\n",
+    ],
+)
+def test_rows_of_facts_and_averages_are_no_results(table: str) -> None:
+    assert values(table) == {("a", "paper", "x"): 0.5}
+    assert "ignored" in " ".join(read_published(table, "paper.csv")[1])
+
+
+def test_a_backbone_without_values_is_noted() -> None:
+    assert read_published("m,x\na,0.5\nb,\n", "t.csv")[1] == ["t.csv: no values of 'b'."]
+
+
+@pytest.mark.parametrize(
+    ("roles", "message"),
+    [
+        (["size=img"], "expected ROLE=COLUMN, where ROLE is one of name, dataset, higher, lower"),
+        (["name"], "expected ROLE=COLUMN"),
+        (["name="], "expected ROLE=COLUMN"),
+        (["name=x", "ignore=X"], "the column already has the role 'name'"),
+    ],
+)
+def test_roles_that_cannot_be_meant_are_errors(roles: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        parse_roles(roles)
+
+
 def test_a_row_with_a_missing_cell_is_excluded_and_listed() -> None:
     ranking = make_board(read_published(WIDE + "c,0.1,0.9\n", "paper.csv")[0]).overall
     assert set(ranking.pool) == {"a", "c"} and ranking.incomplete == {"b": "missing: paper/iNat"}
@@ -296,3 +465,52 @@ def test_unreadable_tables_are_errors(bob: Bob, tmp_path: Path) -> None:
         code, _, err = bob("leaderboard", *flags)
         assert code == 2
         assert message in err
+
+
+def test_a_role_of_a_column_that_no_table_has_is_an_error(bob: Bob, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("model,x\na,0.5\n")
+    (tmp_path / "b.csv").write_text("arch,tag,x\na,s,0.5\n")
+    flags = ["--external", tmp_path / "a.csv", "--external", tmp_path / "b.csv"]
+    code, _, err = bob("leaderboard", *flags, "--external-column", "name=modle")
+    assert code == 2
+    assert "'name=modle': no table has a column of that name; did you mean 'model'?" in err
+    # columns that some table has are used there
+    roles = ["--external-column", "name=arch", "--external-column", "name=tag"]
+    code, _, _ = bob("leaderboard", *flags, *roles)
+    assert code == 0
+    frame = pd.read_csv(tmp_path / "results" / "leaderboard.csv")
+    assert set(frame["backbone"]) == {"a", "a s"}
+
+
+def test_the_ranking_sentence_names_who_is_outside_the_pool(bob: Bob, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("m,x,y\na,0.5,0.5\nb,0.4,0.3\nlate,0.9,\n")
+    code, out, _ = bob("leaderboard", "--external", tmp_path / "t.csv")
+    assert code == 0
+    text = " ".join(out.split())
+    assert "Over 2 backbones × 2 settings on 2 datasets (t.csv), a has the highest" in text
+    assert "Not ranked, because values are missing: late (missing: t/y)." in text
+
+
+def test_files_without_a_ranked_backbone_are_removed(bob: Bob, tmp_path: Path) -> None:
+    """A ranking with a header only would be read as a ranking of nothing."""
+    store = RecordStore(tmp_path / "results")
+    store.write(record("chance", 0.5, family="baseline"), {})
+    stale = tmp_path / "results" / "ranking_by_task.csv"
+    stale.write_text("task,backbone\nlinear,old\n")
+    (tmp_path / "results" / "robustness.csv").write_text("task\nold\n")
+    assert bob("leaderboard")[0] == 0
+    names = {path.name for path in (tmp_path / "results").iterdir()}
+    assert "leaderboard.csv" in names
+    assert not names & {"ranking.csv", "ranking_by_task.csv", "robustness.csv"}
+
+
+def test_a_table_of_two_hundred_columns_prints_a_bounded_text(bob: Bob, tmp_path: Path) -> None:
+    """The tables fit the width, and lines too long for a terminal are those of notes."""
+    header = ["model", *(f"benchmark {i} accuracy of zero-shot" for i in range(213))]
+    rows = [[f"backbone_{j}", *["0.5"] * 213] for j in range(120)]
+    (tmp_path / "wide.csv").write_text("\n".join(map(",".join, [header, *rows])))
+    code, out, _ = bob("leaderboard", "--external", tmp_path / "wide.csv")
+    assert code == 0
+    assert len(out.encode()) < 60_000
+    assert "Not shown:" in out
+    assert max(len(line) for line in out.splitlines() if "│" in line) <= 200

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bob.leaderboards.abridge import short_list, short_mapping
-from bob.leaderboards.cells import is_share
 from bob.leaderboards.limits import undecided_speed
+from bob.leaderboards.metric_traits import metric_traits
 from bob.leaderboards.speeds import Speeds
 from bob.metrics import METRICS
 from bob.records.record import BackboneFacts, DatasetFacts, Record
@@ -99,16 +99,15 @@ def task_json(record: Record) -> dict[str, Any]:
 def metric_json(name: str) -> dict[str, Any]:
     """Describe how to read a metric.
 
-    An unregistered metric, as of a later version, counts as a share where higher is better.
+    An unregistered metric, as of a later version, counts as what its name shows.
     """
-    metric = METRICS.get(name)
-    percent, higher = (metric.highest == 1, metric.higher_is_better) if metric else (True, True)
+    metric, traits = METRICS.get(name), metric_traits(name)
     return {
         "name": name,
         "summary": metric.summary if metric else "",
-        "share": is_share(name),
-        "percent": percent,
-        "higher": higher,
+        "share": traits.is_share,
+        "percent": traits.at_most_one,
+        "higher": traits.higher_is_better,
     }
 
 

@@ -7,10 +7,10 @@ from bob.leaderboards.abridge import short_text
 from bob.leaderboards.board import Board
 from bob.leaderboards.cells import BoardCell, SetAside
 from bob.leaderboards.dataset_units import condition_note
+from bob.leaderboards.metric_traits import metric_traits
 from bob.leaderboards.ranking import Ranking
 from bob.leaderboards.speeds import short_number
 from bob.leaderboards.verdicts import Verdicts
-from bob.metrics import METRICS
 from bob.records.record import Record
 from bob.statistics.ties import ALPHA
 
@@ -125,7 +125,7 @@ def value_text(metric: str, value: float) -> str:
 
 
 def _is_unbounded(metric: str) -> bool:
-    return metric in METRICS and METRICS[metric].highest != 1
+    return not metric_traits(metric).at_most_one
 
 
 def cell_text(cell: BoardCell | None) -> str:

@@ -1,0 +1,34 @@
+"""How the values of a metric read: registered metrics, and those that published tables name."""
+
+from typing import NamedTuple
+
+from bob.leaderboards.column_meanings import meaning_of
+from bob.metrics import METRICS
+
+
+class MetricTraits(NamedTuple):
+    """Direction and scale of a metric."""
+
+    higher_is_better: bool
+    at_most_one: bool
+    """Whether the highest value is 1, so that values are shown in percent."""
+    is_share: bool
+    """Whether it may be averaged over columns: in [0, 1], and higher is better."""
+
+
+def metric_traits(name: str) -> MetricTraits:
+    """Return the traits of a metric; of an unregistered one, those that its name shows.
+
+    A name that shows nothing counts as a share where higher is better.
+    """
+    if name in METRICS:
+        metric = METRICS[name]
+        bounds = (metric.lowest, metric.highest)
+        return MetricTraits(
+            metric.higher_is_better,
+            metric.highest == 1,
+            metric.higher_is_better and bounds == (0, 1),
+        )
+    meaning = meaning_of(name)
+    lower = meaning in ("error", "loss")
+    return MetricTraits(not lower, meaning != "loss", not lower)
