@@ -37,6 +37,7 @@ def run(
     *,
     data: "str | PathLike[str] | Sequence[str | PathLike[str]]" = (),
     test_split: str | None = None,
+    normal: Sequence[str] = (),
     results: "str | PathLike[str]" = RESULTS,
     cache: "str | PathLike[str] | None" = None,
     registry: "Registry | None" = None,
@@ -65,6 +66,8 @@ def run(
         Folders of class folders, CSV tables or parquet files of your own.
     test_split
         Split of `data` to test on, by its name or that of its folder: `val`, `holdout`.
+    normal
+        Classes of `data` that are normal, for task `anomaly`; all others are anomalies.
     results, cache
         Folders of records and of stored features; the cache defaults to that of the command line.
     registry
@@ -96,7 +99,7 @@ def run(
     request = Request(
         backbones=choose_backbones(_optional(backbones), known),
         tasks=chosen_tasks,
-        datasets=_datasets(datasets, data, chosen_tasks, known, test_split),
+        datasets=_datasets(datasets, data, chosen_tasks, known, test_split, normal),
         entries=known.datasets,
         places=Places(_cache(cache), Path(results)),
         settings=RunSettings.model_validate(
@@ -426,12 +429,13 @@ def _datasets(
     tasks: Sequence[Any],
     registry: "Registry",
     test_split: str | None,
+    normal: Sequence[str],
 ) -> Mapping[str, Sequence[Any]]:
     from bob.registry import choose_datasets
 
     paths = [data] if isinstance(data, str | PathLike) else list(data)
     own = [str(path) for path in paths]
-    return choose_datasets(_optional(names), own, tasks, registry, test_split)
+    return choose_datasets(_optional(names), own, tasks, registry, test_split, normal)
 
 
 def _scores(results: "str | PathLike[str]", keys: set[str]) -> "pd.DataFrame":

@@ -4,7 +4,12 @@ import argparse
 from pathlib import Path
 
 from bob.cli.quantities import count
-from bob.cli.shared_flags import add_registries_and_folders, add_seeds, add_test_split
+from bob.cli.shared_flags import (
+    add_normal,
+    add_registries_and_folders,
+    add_seeds,
+    add_test_split,
+)
 
 HELP = "run tasks on features that were computed elsewhere"
 DESCRIPTION = (
@@ -56,6 +61,7 @@ def _add_data_and_tasks(parser: argparse.ArgumentParser) -> None:
         "to them by id",
     )
     add_test_split(group)
+    add_normal(group)
     group.add_argument(
         "--skip-missing",
         action="store_true",

@@ -9,6 +9,7 @@ from bob.cli.shared_flags import (
     PRECISIONS,
     PREPROCESSING,
     STORE_DTYPES,
+    add_normal,
     add_offline,
     add_registries_and_folders,
     add_seeds,
@@ -62,6 +63,7 @@ def _add_selection(parser: argparse.ArgumentParser) -> None:
         "and label; repeatable",
     )
     add_test_split(group)
+    add_normal(group)
     group.add_argument(
         "--max-params",
         metavar="N",

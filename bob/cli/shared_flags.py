@@ -86,6 +86,18 @@ def add_test_split(parser: "argparse._ActionsContainer") -> None:
     )
 
 
+def add_normal(parser: "argparse._ActionsContainer") -> None:
+    """Add the flag that names the normal classes of `--data`."""
+    parser.add_argument(
+        "--normal",
+        metavar="CLASS",
+        action="append",
+        default=[],
+        help="class of --data that is normal, for task anomaly: all others are anomalies; "
+        "repeatable (default: the only class of train, where it has one)",
+    )
+
+
 def add_json(parser: argparse.ArgumentParser, content: str) -> None:
     """Add the flag that prints `content` as JSON."""
     parser.add_argument("--json", action="store_true", help=f"print {content} as JSON")

@@ -170,7 +170,7 @@ def _image_dataset(arguments: argparse.Namespace, registry: Registry) -> Dataset
     if arguments.data and arguments.dataset:
         raise ConfigError("--data and --dataset each name a dataset; give one of them.")
     paths = [arguments.data] if arguments.data else []
-    if local := local_datasets(paths, registry, arguments.test_split):
+    if local := local_datasets(paths, registry, arguments.test_split, arguments.normal):
         return local[0].spec
     return registry.datasets.get(arguments.dataset)
 

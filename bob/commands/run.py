@@ -121,7 +121,12 @@ def make_request(arguments: argparse.Namespace) -> Request:
         backbones=backbones,
         tasks=tasks,
         datasets=choose_datasets(
-            arguments.datasets, arguments.data, tasks, registry, arguments.test_split
+            arguments.datasets,
+            arguments.data,
+            tasks,
+            registry,
+            arguments.test_split,
+            arguments.normal,
         ),
         entries=registry.datasets,
         places=Places(arguments.cache_dir or default_cache(), arguments.results),

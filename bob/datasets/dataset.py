@@ -155,6 +155,8 @@ class Dataset:
     worst_group: str | None = None
     """The attribute whose values are the groups of a worst-group score; None takes each test set
     as one group."""
+    normal: tuple[int, ...] | None = None
+    """The classes that are normal, where the others are anomalies; None is not declared."""
     kind: DatasetKind = "classification"
     """What the images are for; see `bob.specs.dataset`."""
 
@@ -178,6 +180,8 @@ class Dataset:
             )
         if self.worst_group is not None:
             digest.update(f"\0{self.worst_group}".encode())
+        if self.normal is not None:
+            digest.update(f"\0normal {self.normal}".encode())
         if self.judgements is not None:
             digest.update(self._judgements_digest.encode())
         return digest.hexdigest()

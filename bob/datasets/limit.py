@@ -41,7 +41,7 @@ def limited(dataset: Dataset, limit: int, seed: int = SEED) -> Dataset:
         dataset, splits=splits, shifts=shifts, split_origin=origin, judgements=judgements
     )
     if "train" in splits and splits["train"].labels is None:
-        cut = _with_trained_classes(cut, limit)
+        cut = _with_trained_classes(cut, np.unique(dataset.splits["train"].y), limit)
     return dataclasses.replace(cut, notes=(*cut.notes, *_lost_positives(dataset, cut, limit)))
 
 
@@ -55,14 +55,14 @@ def _sample(dataset: Dataset, split: Split, limit: int, seed: int) -> NDArray[np
     return stratified_subset(split.y, split.content, limit, seed)
 
 
-def _with_trained_classes(dataset: Dataset, limit: int) -> Dataset:
-    """Remove the images of classes that train has no longer."""
-    trained = np.unique(dataset.splits["train"].y)
+def _with_trained_classes(dataset: Dataset, before: NDArray[np.int64], limit: int) -> Dataset:
+    """Remove the images of classes of train `before` the limit that train has no longer."""
+    gone = np.setdiff1d(before, dataset.splits["train"].y)
     splits = {
-        name: split.take(np.flatnonzero(np.isin(split.y, trained)))
+        name: split.take(np.flatnonzero(~np.isin(split.y, gone)))
         for name, split in dataset.splits.items()
     }
-    lost = [repr(label) for c, label in enumerate(dataset.classes) if c not in trained]
+    lost = [repr(dataset.classes[c]) for c in gone if c >= 0]
     notes = dataset.notes
     if lost:
         notes += (f"classes without images within the limit of {limit}: {', '.join(lost)}",)

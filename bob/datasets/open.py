@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bob.datasets.assemble import assemble, require_train, shift_overlaps
+from bob.datasets.assemble import assemble, quoted, require_train, shift_overlaps
 from bob.datasets.class_names import class_list, to_class_names
 from bob.datasets.dataset import Dataset, Shift, Split
 from bob.datasets.limit import limited
@@ -61,6 +61,9 @@ def open_dataset(
     }
     kind = spec.kind if "kind" in spec.model_fields_set else full.kind
     dataset = dataclasses.replace(full, splits=splits, worst_group=spec.worst_group, kind=kind)
+    if spec.normal:
+        origin = {**dataset.split_origin, "normal": [*spec.normal]}
+        dataset = dataclasses.replace(dataset, normal=_normal(spec, dataset), split_origin=origin)
     _check_declared(spec, dataset)
     _check_worst_group(spec, dataset)
     opened = {spec.name: full}
@@ -220,6 +223,18 @@ def _in_class_range(dataset: Dataset, class_range: tuple[int, int]) -> Dataset:
         kept = split.take(np.flatnonzero((split.y >= first) & (split.y < end)))
         splits[name] = dataclasses.replace(kept, y=kept.y - first)
     return dataclasses.replace(dataset, classes=dataset.classes[first:end], splits=splits)
+
+
+def _normal(spec: DatasetSpec, dataset: Dataset) -> tuple[int, ...]:
+    """Return the normal classes by index; DatasetError where the dataset lacks one."""
+    index = {label: c for c, label in enumerate(dataset.classes)}
+    for label in spec.normal:
+        if label not in index:
+            raise DatasetError(
+                f"dataset {spec.name!r}: normal names the class {label!r}, which it does not "
+                f"have{nearest(label, dataset.classes)} Classes: {quoted(dataset.classes)}."
+            )
+    return tuple(sorted(index[label] for label in spec.normal))
 
 
 def _check_worst_group(spec: DatasetSpec, dataset: Dataset) -> None:

@@ -3,7 +3,7 @@
 import itertools
 import json
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +31,13 @@ _DEPTH_SEARCHED = 3
 """Where Parquet files are looked for: those of a dataset are near its top, images may be many."""
 
 
-def spec_from_data_flag(path: str, test_split: str | None = None) -> DatasetSpec:
+def spec_from_data_flag(
+    path: str, test_split: str | None = None, normal: Sequence[str] = ()
+) -> DatasetSpec:
     """Return the entry for `--data FOLDER`, `--data table.csv` or `--data images.parquet`.
 
     It is named after the last part of the path. `test_split` is the split that serves as the test
-    split, by its name or by that of its folder or file.
+    split, by its name or by that of its folder or file; `normal` are the normal classes.
     """
     place = Path(path).expanduser().absolute()
     if printable(str(place)) != str(place):
@@ -47,7 +49,9 @@ def spec_from_data_flag(path: str, test_split: str | None = None) -> DatasetSpec
         raise ConfigError(f"--data {path!r}: no such file or folder. Check the path.")
     name = slug(place.resolve().name if place.is_dir() else place.stem)
     if place.is_dir() and is_saved(place):
-        return DatasetSpec(name=name, source=_saved(place, SplitChoice(test_split)))
+        return DatasetSpec(
+            name=name, source=_saved(place, SplitChoice(test_split)), normal=tuple(normal)
+        )
     kind: DatasetKind = "classification"
     source: FolderSource | ParquetSource | TableSource
     if place.is_dir():
@@ -61,7 +65,7 @@ def spec_from_data_flag(path: str, test_split: str | None = None) -> DatasetSpec
         raise ConfigError(_unknown_format(path, place.suffix.lower()))
     values = {"kind": kind} if kind != "classification" else {}
     return DatasetSpec.model_validate(
-        {"name": name, "source": source, "test_split": test_split, **values}
+        {"name": name, "source": source, "test_split": test_split, "normal": normal, **values}
     )
 
 

@@ -98,7 +98,7 @@ def average_precision_leave_one_out(scores: Floats | Doubles, positive: Bools) -
 
 
 def mean_over_classes_leave_one_out(
-    measure: Callable[[Floats, Bools], Doubles], scores: Floats, labels: Bools
+    measure: Callable[[Floats | Doubles, Bools], Doubles], scores: Floats | Doubles, labels: Bools
 ) -> Doubles:
     """Return (N,) the mean of a leave-one-out `measure` over classes; scores and labels (N, C).
 

@@ -82,7 +82,7 @@ def _right_per_labelled_image(outcome: MultilabelPredictions) -> Doubles:
 
 
 def _mean_over_classes(
-    outcome: MultilabelPredictions, measure: Callable[[Floats, Bools], float]
+    outcome: MultilabelPredictions, measure: Callable[[Floats | Doubles, Bools], float]
 ) -> float:
     counts = outcome.labels.sum(0)
     classes = np.flatnonzero((counts > 0) & (counts < len(outcome)))

@@ -73,6 +73,28 @@ def fpr_at_95_tpr(outcome: OodScores) -> float:
     return float(misses[first] / misses[-1])
 
 
+def f1_max(outcome: OodScores) -> float:
+    """Return the best F1 of any threshold, out-of-distribution images being the positives.
+
+    The maximum of 2 TP / (2 TP + FP + FN) over thresholds at the distinct scores, that which
+    rejects every image among them. Range (0, 1]. The threshold is chosen on the test images, so
+    that the value is never below `f1_all_anomalous`. Common for MVTec AD (anomalib's `F1Max`).
+    """
+    _require_both_sides(outcome)
+    hits, counts = counts_at_thresholds(-outcome.score, ~outcome.inside)
+    return float((2 * hits / (hits[-1] + counts)).max())
+
+
+def f1_all_anomalous(outcome: OodScores) -> float:
+    """Return the F1 of calling every image out of distribution: 2π / (1 + π) of their share π.
+
+    Range (0, 1): what `f1_max` is without any skill.
+    """
+    _require_both_sides(outcome)
+    share = float((~outcome.inside).mean())
+    return 2 * share / (1 + share)
+
+
 def _require_both_sides(outcome: OodScores) -> None:
     if outcome.inside.all() or not outcome.inside.any():
         missing = "out-of" if outcome.inside.any() else "in"
@@ -103,6 +125,12 @@ def _aupr_in_leave_one_out(outcome: OodScores) -> Doubles:
 
 def _aupr_out_leave_one_out(outcome: OodScores) -> Doubles:
     return average_precision_leave_one_out(-outcome.score, ~outcome.inside)
+
+
+def _f1_all_anomalous_leave_one_out(outcome: OodScores) -> Doubles:
+    n, positive = len(outcome), ~outcome.inside
+    positives = positive.sum() - positive
+    return np.asarray(2 * positives / (n - 1 + positives))
 
 
 def _scores_and_tpr(outcome: OodScores) -> tuple[Doubles, Doubles, float]:
@@ -146,5 +174,22 @@ METRICS = (
         summary="in-distribution images rejected where 95 % of the others are",
         strata=_side,
         at_quantile=_scores_and_tpr,
+    ),
+    Metric(
+        f1_max,
+        OodScores,
+        interval="bootstrap",
+        higher_is_better=True,
+        summary="best F1 of any threshold, chosen on the test images; see f1_all_anomalous",
+        strata=_side,
+        biased=True,
+    ),
+    Metric(
+        f1_all_anomalous,
+        OodScores,
+        interval="jackknife",
+        higher_is_better=True,
+        summary="F1 of calling every image an anomaly, which f1_max always reaches",
+        leave_one_out=_f1_all_anomalous_leave_one_out,
     ),
 )

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from bob.numerics.arrays import Bools, Floats
+from bob.numerics.arrays import Bools, Doubles, Floats
 from bob.outcomes.outcome import ArrayOutcome
 
 
@@ -10,7 +10,7 @@ from bob.outcomes.outcome import ArrayOutcome
 class MultilabelPredictions(ArrayOutcome):
     """Scores and labels of N test images and C classes."""
 
-    scores: Floats
+    scores: Floats | Doubles
     """(N, C), higher if the class is more likely present; compared across images of one class."""
     labels: Bools
     """(N, C) whether the class is present."""

@@ -29,24 +29,30 @@ def choose_datasets(
     tasks: Sequence[TaskSpec],
     registry: Registry,
     test_split: str | None = None,
+    normal: Sequence[str] = (),
 ) -> Mapping[str, Sequence[Selected[DatasetSpec]]]:
     """Return the datasets of each task.
 
     Named datasets and your own go to every task; without them each task has those of its file,
     which nobody named, so that unavailable ones are skipped. `test_split` is the split of your own
-    to test on.
+    to test on, and `normal` are its normal classes.
     """
     named = [] if names is None else select(names, registry.datasets, "dataset", dataset_labels)
-    chosen = [*named, *local_datasets(paths, registry, test_split)]
+    chosen = [*named, *local_datasets(paths, registry, test_split, normal)]
     if chosen:
         return {task.name: chosen for task in tasks}
     return {task.name: _datasets_of_task(task, registry) for task in tasks}
 
 
 def local_datasets(
-    paths: Sequence[str], registry: Registry, test_split: str | None = None
+    paths: Sequence[str],
+    registry: Registry,
+    test_split: str | None = None,
+    normal: Sequence[str] = (),
 ) -> list[Selected[DatasetSpec]]:
     """Return the datasets of `--data`, without duplicates, tested on `test_split`.
+
+    The classes `normal` are normal, the others anomalies.
 
     ConfigError if two of them, or one and a registered dataset, have the same name: the leaderboard
     would treat them as one dataset.
@@ -57,10 +63,14 @@ def local_datasets(
         raise ConfigError(
             f"--test-split {test_split!r} belongs to --data PATH, whose split to test on it names."
         )
+    if normal and not paths:
+        raise ConfigError(
+            f"--normal {', '.join(normal)!r} belongs to --data PATH, whose normal class it names."
+        )
     if "" in paths:
         raise ConfigError("--data '': give a folder with a subfolder per class, or a table.")
     specs: list[DatasetSpec] = []
-    for spec in (spec_from_data_flag(path, test_split) for path in paths):
+    for spec in (spec_from_data_flag(path, test_split, normal) for path in paths):
         if spec not in specs:
             specs.append(spec)
     names = [spec.name for spec in specs]

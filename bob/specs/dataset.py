@@ -126,6 +126,8 @@ class DatasetSpec(Closed):
     """Additional test sets: the same classes under other conditions, or none of the classes."""
     worst_group: str | None = None
     """Attribute whose values define the groups of a worst-group score."""
+    normal: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    """Classes that are normal, where all others are anomalies: [functional]."""
     licence: str | None = None
     gated: bool = False
     """Whether terms must be accepted, or a form sent, before the download."""

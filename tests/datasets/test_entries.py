@@ -45,6 +45,7 @@ GROUPS = {
     "remote-sensing",
     "multi-label",
     "image-text",
+    "anomaly",
 }
 UNQUOTED = {
     "stanford_dogs",
@@ -58,8 +59,8 @@ UNQUOTED = {
     "patternnet",
 }
 """Datasets for which no public source states which metric is quoted."""
-FAMILIES = {"pacs", "officehome", "domainnet", "terra-incognita"}
-"""Groups of entries that hold out one domain each."""
+FAMILIES = {"pacs", "officehome", "domainnet", "terra-incognita", "mvtec", "visa"}
+"""Groups of entries that hold out one domain each, or have one category each."""
 
 # images of (train, val, test, query, gallery) as counted by the datasets' papers, READMEs or
 # code; 0 means that there is no such split

@@ -7,13 +7,22 @@ import torch
 from scipy.optimize import brentq
 from scipy.stats import beta, kurtosis, norm
 from scipy.stats import t as student_t
+from sklearn.metrics import f1_score, precision_recall_curve
 from statsmodels.stats.proportion import proportion_confint
 from torchmetrics.functional.classification import binary_average_precision
 
 from bob.errors import UndefinedError
 from bob.metrics.intervals import interval
 from bob.metrics.metric import Metric
-from bob.metrics.ood_detection import METRICS, aupr_in, aupr_out, auroc, fpr_at_95_tpr
+from bob.metrics.ood_detection import (
+    METRICS,
+    aupr_in,
+    aupr_out,
+    auroc,
+    f1_all_anomalous,
+    f1_max,
+    fpr_at_95_tpr,
+)
 from bob.outcomes import OodScores
 
 
@@ -109,10 +118,12 @@ def test_order_monotone_maps_and_repetition_change_no_metric(levels: int | None)
 def test_perfect_useless_and_reversed_scores() -> None:
     perfect = OodScores.from_scores(np.ones(4), np.zeros(6))
     reversed_ = OodScores.from_scores(np.zeros(4), np.ones(6))
-    assert [metric.function(perfect) for metric in METRICS] == [1, 1, 1, 0]
+    assert [metric.function(perfect) for metric in METRICS] == pytest.approx([1, 1, 1, 0, 1, 0.75])
     assert auroc(reversed_) == 0 and fpr_at_95_tpr(reversed_) == 1
     useless = OodScores.from_scores(np.zeros(4), np.zeros(6))
-    assert [metric.function(useless) for metric in METRICS] == pytest.approx([0.5, 0.4, 0.6, 1])
+    assert [metric.function(useless) for metric in METRICS] == pytest.approx(
+        [0.5, 0.4, 0.6, 1, 0.75, 0.75]
+    )
 
 
 @pytest.mark.parametrize(
@@ -238,3 +249,36 @@ def test_intervals_contain_the_value() -> None:
         value, low, high, _ = interval(metric.name, random_scores(0, 60, 40), seed=0)
         assert low is not None and high is not None
         assert 0 <= low <= value <= high <= 1 and high > low
+
+
+# --- F1
+
+
+def test_f1_by_hand() -> None:
+    """Anomaly scores .1, .4 of normal images and .35, .8 of anomalies: at .35, 2 · 2 / (2 + 3) is
+    the best F1; calling all four anomalies has 2 · 2 / (2 + 4).
+    """
+    outcome = OodScores.from_scores(-np.array([0.1, 0.4]), -np.array([0.35, 0.8]))
+    assert f1_max(outcome) == 0.8
+    assert f1_all_anomalous(outcome) == pytest.approx(2 / 3)
+    assert auroc(outcome) == 0.75
+    assert aupr_out(outcome) == pytest.approx(0.8333333333)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_f1_is_that_of_scikit_learn(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    inside, outside = rng.integers(6, size=9) + 1.0, rng.integers(6, size=int(rng.integers(1, 9)))
+    outcome = OodScores.from_scores(inside, outside)
+    precision, recall, _ = precision_recall_curve(~outcome.inside, -outcome.score)
+    expected = (2 * precision * recall / np.maximum(precision + recall, 1e-12)).max()
+    assert f1_max(outcome) == pytest.approx(expected)
+    assert f1_all_anomalous(outcome) == pytest.approx(
+        f1_score(~outcome.inside, np.ones(len(outcome)))
+    )
+    assert f1_max(outcome) >= f1_all_anomalous(outcome) - 1e-15
+
+
+def test_f1_without_skill_is_that_of_calling_all_anomalous() -> None:
+    outcome = OodScores.from_scores(np.zeros(3), np.zeros(5))
+    assert f1_max(outcome) == pytest.approx(f1_all_anomalous(outcome)) == pytest.approx(10 / 13)

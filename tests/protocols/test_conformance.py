@@ -6,6 +6,7 @@ import pkgutil
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -59,7 +60,7 @@ def dataset() -> Dataset:
         "poly": Shift(make_split(digests(30, "poly"), [i % 5 for i in range(30)]), "shift"),
         "textiles": Shift(make_split(digests(20, "textiles"), [-1] * 20), "near"),
     }
-    return make_dataset(splits, names, shifts=shifts)
+    return make_dataset(splits, names, shifts=shifts, normal=(0,))
 
 
 def features(need: FeatureNeed | TextNeed) -> Features:
@@ -219,7 +220,7 @@ CLASSIFIERS = (
     *("linear", "ridge", "knn", "fewshot", "episodes"),
     *("ood", "ood_detection", "corruptions", "resize_normalise"),
 )
-OTHERS = ("retrieval", "image_text", "multilabel", "zeroshot")
+OTHERS = ("retrieval", "image_text", "multilabel", "zeroshot", "anomaly")
 """Protocols that need no train images of the test images' classes."""
 
 
@@ -237,7 +238,7 @@ def with_train_labels(y: Any) -> Dataset:
     splits = dict(dataset().splits)
     train = splits["train"]
     splits["train"] = make_split(train.content, y, attributes=train.attributes)
-    return make_dataset(splits, dataset().classes, shifts=dataset().shifts)
+    return make_dataset(splits, dataset().classes, shifts=dataset().shifts, normal=(0,))
 
 
 @pytest.mark.parametrize("protocol", load_protocols())
@@ -272,7 +273,7 @@ def test_test_classes_that_train_lacks_are_not_applicable_for_classifiers(protoc
 def test_other_kinds_of_datasets_are_not_applicable(protocol: Protocol[Any, Any]) -> None:
     task = task_of(protocol.name)
     for kind in ("classification", "multi-label", "retrieval", "image-text", "detection"):
-        data = make_dataset(dataset().splits, dataset().classes, shifts=dataset().shifts, kind=kind)
+        data = replace(dataset(), kind=kind)
         if kind in protocol.kinds:
             assert needs_of_task(task, data, TWO_TOWERS)
         else:

@@ -28,6 +28,8 @@ LAYOUTS = (
 )
 _CLASS_NAMES = frozenset(("train", "valid", "dev"))
 """Names of splits that are words for classes too: vehicles, documents, circuit boards."""
+_MASKS = frozenset(("ground_truth", "groundtruth", "masks"))
+"""Names of folders beside splits that hold pixel masks of test images, as in MVTec AD."""
 _SHOWN = 5
 
 
@@ -50,7 +52,7 @@ def find_splits(root: Folder, choice: SplitChoice, where: str) -> SplitFolders |
         raise DatasetError(f"{where}: contains no class folders. {LAYOUTS}{_hint(root)}")
     candidates = _candidates(root, choice, where)
     others = [folder for folder in root.folders if folder not in candidates]
-    holding = [folder for folder in others if folder.count_images()]
+    holding = [folder for folder in others if folder.count_images() and not _is_masks(folder)]
     if not candidates or _is_class(candidates, holding):
         if choice.test_split is not None:
             raise DatasetError(_no_such_split(choice, (), where))
@@ -60,7 +62,8 @@ def find_splits(root: Folder, choice: SplitChoice, where: str) -> SplitFolders |
     for folder in others:
         splits.unread += folder.count_others()
         if n := folder.count_images():
-            splits.unread[f"images of {folder.name!r}, beside the splits"] += n
+            noun = "masks" if _is_masks(folder) else "images"
+            splits.unread[f"{noun} of {folder.name!r}, beside the splits"] += n
     for folder in candidates:
         _add(splits, root, folder, choice, where)
     if choice.test_split is not None and "test" not in splits.folders:
@@ -97,6 +100,10 @@ def _candidates(root: Folder, choice: SplitChoice, where: str) -> list[Folder]:
             f"{where}: the names of {_quoted(folders)} hold a class and a split. {LAYOUTS}"
         )
     return several[0] if several else []
+
+
+def _is_masks(folder: Folder) -> bool:
+    return folder.name.lower() in _MASKS
 
 
 def _is_class(candidates: Sequence[Folder], others: Sequence[Folder]) -> bool:
