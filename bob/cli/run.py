@@ -81,6 +81,13 @@ def _add_execution(parser: argparse.ArgumentParser) -> None:
         "(default: auto)",
     )
     group.add_argument(
+        "--engine",
+        choices=("local", "ray", "ray:local"),
+        default="local",
+        help="what computes: local, this process; ray, the Ray cluster in RAY_ADDRESS or on this "
+        "machine; ray:local, a cluster that is started here and ends with the run (default: local)",
+    )
+    group.add_argument(
         "--runtime",
         choices=("auto", "eager", "openvino", "onnxruntime", "compile"),
         default="auto",

@@ -12,6 +12,7 @@ from bob.commands.leaderboard import publish
 from bob.commands.terminal import Terminal, counted, duration
 from bob.datasets.availability import dataset_unavailable_reason
 from bob.engine.conductor import conduct
+from bob.engine.engine import Engine
 from bob.engine.estimate import estimate
 from bob.engine.local import LocalEngine
 from bob.errors import FAILED, OK, ConfigError, NotApplicableError
@@ -62,15 +63,17 @@ def run(arguments: argparse.Namespace) -> int:
     _require_cells(plan)
     if arguments.dry_run:
         return _exit_code(plan, [])
-    return _carry_out(plan, workspace, terminal)
+    return _carry_out(plan, workspace, terminal, arguments)
 
 
-def _carry_out(plan: Plan, workspace: Workspace, terminal: Terminal) -> int:
+def _carry_out(
+    plan: Plan, workspace: Workspace, terminal: Terminal, arguments: argparse.Namespace
+) -> int:
     """Compute what the plan asks for and write the leaderboard, after an interruption too."""
     records: list[Record] = []
     results = workspace.places.results
     try:
-        for record in conduct(plan, workspace, LocalEngine(workspace), terminal):
+        for record in conduct(plan, workspace, _engine(arguments, workspace), terminal):
             records.append(record)
     except KeyboardInterrupt:
         publish(terminal, results)
@@ -80,6 +83,18 @@ def _carry_out(plan: Plan, workspace: Workspace, terminal: Terminal) -> int:
     if shown.records:
         terminal.render(to_terminal(shown.board()))
     return _exit_code(plan, records)
+
+
+def _engine(arguments: argparse.Namespace, workspace: Workspace) -> Engine:
+    """Return what carries out the units of a run."""
+    if arguments.engine == "local":
+        return LocalEngine(workspace)
+    from bob.engine.ray_cluster import connect
+
+    ray = connect(arguments.engine)
+    from bob.engine.ray_engine import RayEngine  # after the environment of Ray is set
+
+    return RayEngine(ray, workspace, arguments.workers)
 
 
 def _make_plan(arguments: argparse.Namespace, terminal: Terminal) -> tuple[Plan, Workspace]:

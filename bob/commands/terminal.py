@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rich.live import Live
 
     from bob.engine.estimate import Work
+    from bob.engine.progress import ClusterState, RemotelyEmbedded
     from bob.extraction.progress import Spent
     from bob.records.record import Record
 
@@ -38,6 +39,7 @@ class Terminal:
         self.pass_meter: PassMeter | None = None
         self.live: Live | None = None
         self.stage_text = ""
+        self.cluster_state: ClusterState | None = None
         self.last_line = time.monotonic()
         self.printed_reasons: frozenset[str] = frozenset()
 
@@ -95,7 +97,7 @@ class Terminal:
     def run_ends(self) -> None:
         if self.live:
             self.live.stop()
-        self.run_meter = self.pass_meter = self.live = None
+        self.run_meter = self.pass_meter = self.live = self.cluster_state = None
 
     def waiting(self) -> None:
         self.print("another process is computing the same features; waiting for it")
@@ -137,6 +139,17 @@ class Terminal:
         else:
             self.print(f"  {cell}: {_headline(record)}")
 
+    def notice(self, text: str) -> None:
+        self.note(text)
+
+    def cluster(self, state: "ClusterState", embedded: "Sequence[RemotelyEmbedded]") -> None:
+        self.cluster_state = state
+        if self.run_meter:
+            self.run_meter.workers = max(state.workers, 1)
+            for images in embedded:
+                self.run_meter.remotely_embedded(images)
+        self._print_progress()
+
     def _print_progress(self) -> None:
         """Print a line where there is no live display, every `LINE_SECONDS`."""
         if self.live is None and time.monotonic() - self.last_line > LINE_SECONDS:
@@ -148,6 +161,8 @@ class Terminal:
         doing = self.stage_text
         if self.pass_meter and not doing.startswith(("loading", "tuning")):
             doing = f"embedding {self.pass_meter.text()}"
+        if self.cluster_state:
+            doing = self.cluster_state.text()
         if self.run_meter is None:
             return doing, ""
         meter = self.run_meter

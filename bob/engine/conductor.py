@@ -1,14 +1,16 @@
 """Carries out a plan on any engine: order, attempts, lost machines, and an early end."""
 
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import Future
 
 from bob.engine.embedding import digests_of
 from bob.engine.engine import Engine, EngineListener, LostError
 from bob.engine.estimate import estimate
 from bob.engine.scoring import Scoring
+from bob.engine.takeover import release_leases
+from bob.engine.unit_queue import UnitQueue
 from bob.engine.units import Done, Unit, units
 from bob.features.inventory import in_use
 from bob.plan import Plan, Workspace
@@ -55,11 +57,11 @@ class _Conductor:
         self.plan, self.workspace, self.engine = plan, workspace, engine
         self.listener, self.sleep = listener, sleep
         self.records, self.store = workspace.places.records(), workspace.places.features()
-        self.waiting: deque[Unit] = deque()
-        self.running: dict[Future[Done], Unit] = {}
+        self.running: dict[Future[Done], tuple[int, Unit]] = {}
+        """Units under way, with their positions in the queue."""
         self.attempts: Counter[str] = Counter()
-        self.missing: Counter[str] = Counter()
-        """Digest → units under way or waiting that store it."""
+        self.begun: set[str] = set()
+        """Digests of features of which some unit was begun; a failure since then is of this run."""
         self.recorded: set[str] = set()
         """Keys of cells whose record was yielded."""
 
@@ -80,44 +82,44 @@ class _Conductor:
             yield record
         work = estimate(self.plan, self.workspace).work
         self.listener.run_begins(work)
-        self.waiting.extend(units(self.plan, work.seconds_per_image, work.workers))
-        for unit in self.waiting:
-            self.missing.update(unit.provides)
-        while self.waiting or self.running:
+        self.queue = UnitQueue(
+            [*units(self.plan, work.seconds_per_image, work.workers, self.engine.unit_seconds)]
+        )
+        while self.queue or self.running:
             self._submit_ready()
-            finished, _ = wait(self.running, return_when=FIRST_COMPLETED)
+            self.engine.wait(self.running)
+            finished = [future for future in self.running if future.done()]
             deferred = 0
             for future in finished:
-                unit = self.running.pop(future)
-                done = self._result(unit, future)
+                position, unit = self.running.pop(future)
+                done = self._result(position, unit, future)
                 if done is not None:
                     deferred += done.deferred
                     yield from self._accept(unit, done)
-            if deferred == len(finished) and not self.running:
+            if finished and deferred == len(finished):
                 self.sleep(POLL_SECONDS)
 
     def _submit_ready(self) -> None:
-        """Hand over units, in order, whose features are stored."""
-        while len(self.running) < self.engine.capacity:
-            ready = (i for i, unit in enumerate(self.waiting) if self._is_ready(unit))
-            position = next(ready, None)
-            if position is None:
+        """Hand over units, in order, until there is no room or one of them is done."""
+        while following := self.queue.pop(self.engine.has_room):
+            for digest in following[1].provides - self.begun:
+                self.store.clear_failure(digest)
+            self.begun |= following[1].provides
+            future = self.engine.submit(following[1], self.listener)
+            self.running[future] = following
+            if future.done():
                 return
-            unit = self.waiting[position]
-            del self.waiting[position]
-            self.running[self.engine.submit(unit, self.listener)] = unit
 
-    def _is_ready(self, unit: Unit) -> bool:
-        return not any(self.missing[digest] for digest in unit.requires)
-
-    def _result(self, unit: Unit, future: "Future[Done]") -> Done | None:
+    def _result(self, position: int, unit: Unit, future: "Future[Done]") -> Done | None:
         """Return what was done; None where the unit is begun again."""
         try:
             return future.result()
         except LostError as error:
+            if error.process is not None:
+                release_leases(unit, error.process, self.workspace.places)
             self.attempts[unit.id] += 1
             if self.attempts[unit.id] < ATTEMPTS:
-                self.waiting.appendleft(unit)
+                self.queue.put_back(position, unit)
                 return None
             return self._give_up(unit, f"its machine was lost {ATTEMPTS} times ({error})")
 
@@ -140,9 +142,9 @@ class _Conductor:
     def _accept(self, unit: Unit, done: Done) -> Iterator[Record]:
         """Yield new records; what was deferred waits for its turn."""
         if done.deferred:
-            self.waiting.append(unit)
+            self.queue.append(unit)
             return
-        self.missing.subtract(unit.provides)
+        self.queue.ended(unit)
         for record in done.records:
             if record.key not in self.recorded:
                 self.recorded.add(record.key)

@@ -21,6 +21,7 @@ from bob.extraction.passes import Member, Target, run_pass
 from bob.extraction.texts import store_texts
 from bob.features.inventory import Description, describe
 from bob.features.key import FeatureKey, StoreKey
+from bob.features.sharding import images_of
 from bob.features.store import FeatureStore
 from bob.plan import Forward, Pass, Plan, TextPass, Workspace
 from bob.protocols import StatisticsNeed, TextNeed
@@ -36,6 +37,8 @@ class Embedding:
     embedders: EmbedderCache
     expected_images: Mapping[str, int]
     """Images that each forward pass embeds in the whole run, by its name in the plan."""
+    spans: range | None = None
+    """Spans of images to embed; None is all."""
 
     def __post_init__(self) -> None:
         self.store: FeatureStore = self.workspace.places.features()
@@ -61,13 +64,13 @@ class Embedding:
         members: dict[Member, Forward] = {}
         names = [forward.backbone for forward in forwards]
         for forward in forwards:
-            self._clear_failures(forward)
             try:
                 members[self._member(whole, forward, names, listener)] = forward
             except BobError as error:
                 self._fail([forward], str(error))
+        images = whole.count if self.spans is None else images_of(self.spans, whole.count)
         listener.pass_begins(
-            whole.dataset, whole.split, whole.count, [member.name for member in members]
+            whole.dataset, whole.split, images, [member.name for member in members]
         )
         try:
             run_pass(
@@ -77,6 +80,7 @@ class Embedding:
                 listener,
                 workers=self.workspace.machine.workers,
                 skip_bad=self.plan.settings.skip_bad,
+                spans=self.spans,
             )
         except BobError as error:
             self._fail(members.values(), f"{where}: {error}")
@@ -102,7 +106,6 @@ class Embedding:
             require_planned("the texts", texts.digest, key.digest())
             assert isinstance(key, FeatureKey)
             if self.store.missing(key):
-                self.store.clear_failure(texts.digest)
                 embedder = self.embedders.loaded(texts.backbone)
                 backbone = embedder.backbone if embedder else self._load(need.backbone)
                 require_planned_text(backbone, self.workspace.card(need.backbone))
@@ -120,7 +123,7 @@ class Embedding:
         """Remove the stored features of a pass."""
         for forward in whole.forwards:
             for target in self._targets(whole, forward):
-                self.store.forget(target.key)
+                self.store.forget(target.key, self.spans)
 
     def _fitting(self, whole: Pass) -> Iterator[list[Forward]]:
         """Yield the forwards that lack features, as many at a time as fit in memory."""
@@ -128,10 +131,11 @@ class Embedding:
         group: list[Forward] = []
         used_mib = 0.0
         for forward in whole.forwards:
+            if any(self.store.failure(digest) for digest in digests_of(forward)):
+                continue
             try:
-                if not any(
-                    self.store.missing(target.key) for target in self._targets(whole, forward)
-                ):
+                keys = [target.key for target in self._targets(whole, forward)]
+                if not any(self.store.missing(key, self.spans) for key in keys):
                     continue
                 card = self.workspace.card(self.plan.backbones[forward.backbone])
             except BobError as error:
@@ -227,10 +231,6 @@ class Embedding:
             self.plan.settings.precision,
             offline=machine.offline,
         )
-
-    def _clear_failures(self, forward: Forward) -> None:
-        for digest in digests_of(forward):
-            self.store.clear_failure(digest)
 
     def _fail(self, forwards: Iterable[Forward], reason: str) -> None:
         for forward in forwards:

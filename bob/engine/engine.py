@@ -1,11 +1,12 @@
 """What carries out units of work. Results never depend on the engine."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Future
-from typing import Protocol
+from typing import Any, Protocol
 
 from bob.engine.estimate import Work
-from bob.engine.units import Done, Unit
+from bob.engine.progress import ClusterState, RemotelyEmbedded
+from bob.engine.units import Done, Unit, UnitKind
 from bob.extraction.progress import ProgressListener, SilentListener
 from bob.records.record import Record
 
@@ -28,6 +29,12 @@ class EngineListener(ProgressListener, Protocol):
     def cell_ends(self, record: Record) -> None:
         """A cell has its record."""
 
+    def notice(self, text: str) -> None:
+        """Something happened that the user should know."""
+
+    def cluster(self, state: ClusterState, embedded: Sequence[RemotelyEmbedded]) -> None:
+        """Several machines are at work; these images were embedded since the last call."""
+
 
 class SilentEngineListener(SilentListener):
     """A listener that ignores everything, to be overridden in parts."""
@@ -44,16 +51,28 @@ class SilentEngineListener(SilentListener):
 
     def cell_ends(self, record: Record) -> None: ...
 
+    def notice(self, text: str) -> None: ...
+
+    def cluster(self, state: ClusterState, embedded: Sequence[RemotelyEmbedded]) -> None: ...
+
 
 class LostError(Exception):
     """The process or machine that did a unit is gone; the unit may be done again elsewhere."""
+
+    def __init__(self, reason: str, process: Mapping[str, Any] | None = None) -> None:
+        """Name the process that is gone, as `bob.io.processes.this_process` does there."""
+        super().__init__(reason)
+        self.process = process
 
 
 class Engine(Protocol):
     """Processes that do units of work."""
 
-    capacity: int
-    """Units to hand over at once."""
+    unit_seconds: float
+    """Time that one unit should take at most; passes are divided accordingly."""
+
+    def has_room(self, kind: UnitKind) -> bool:
+        """Whether a unit of this kind may be handed over now."""
 
     def submit(self, unit: Unit, listener: EngineListener) -> "Future[Done]":
         """Begin a unit, or do it at once.
@@ -61,6 +80,9 @@ class Engine(Protocol):
         The future raises LostError where whoever did it is gone. Other errors of a unit's own work
         are records, or reasons in the feature store.
         """
+
+    def wait(self, running: Collection["Future[Done]"]) -> None:
+        """Return when one of these futures is complete."""
 
     def close(self) -> None:
         """Stop what is under way, and release processes and memory."""

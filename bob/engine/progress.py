@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # `list` imports this module and must start fast
@@ -14,6 +15,45 @@ OVERHEAD = 1.05
 """Factor by which a pass takes longer than its forward passes, before it is measured."""
 MEASURED_IMAGES = 16
 """Images after which the speed of a backbone counts as measured."""
+
+
+@dataclass(frozen=True)
+class ClusterState:
+    """What a cluster is doing."""
+
+    nodes: int
+    """Machines with a worker."""
+    workers: int
+    """Processes that embed."""
+    scoring: int
+    """Units of cells under way."""
+    waiting: int
+    """Units handed over that no process has begun."""
+    images_per_s: float
+    """Images embedded by all backbones of their unit, over the last minute."""
+
+    def text(self) -> str:
+        """Return `2 nodes, 8 workers, 3 scoring, 1,200 images/s`."""
+        parts = [
+            f"{self.nodes} node{'' if self.nodes == 1 else 's'}",
+            f"{self.workers} worker{'' if self.workers == 1 else 's'}",
+            f"{self.scoring} scoring",
+        ]
+        if self.waiting:
+            parts.append(f"{self.waiting} waiting for a machine")
+        return ", ".join([*parts, f"{self.images_per_s:,.0f} images/s"])
+
+
+@dataclass(frozen=True)
+class RemotelyEmbedded:
+    """Images that one backbone has embedded on another machine."""
+
+    dataset: str
+    split: str
+    backbone: str
+    images: int
+    seconds: float
+    """Of the forward pass; 0 where the features were stored already."""
 
 
 class RunMeter:
@@ -34,6 +74,8 @@ class RunMeter:
         self._pass: tuple[str, str] | None = None
         self._cell_seconds, self._cell_start = 0.0, clock()
         self.cells, self.cells_done = work.cells, 0
+        self.workers = 1
+        """Processes that share the work."""
 
     def pass_begins(self, dataset: str, split: str) -> None:
         """Count what follows to a pass."""
@@ -48,10 +90,15 @@ class RunMeter:
     def forwarded(self, backbone: str, images: int, seconds: float) -> None:
         """Count images that one backbone has embedded."""
         if self._pass is not None:
-            key = (*self._pass, backbone)
-            self._left[key] = max(self._left.get(key, 0) - images, 0)
-        before = self._forward.get(backbone, (0, 0.0))
-        self._forward[backbone] = before[0] + images, before[1] + seconds
+            self._strike_off((*self._pass, backbone), images)
+        self._measure(backbone, images, seconds)
+
+    def remotely_embedded(self, embedded: RemotelyEmbedded) -> None:
+        """Count images that one backbone has embedded on another machine."""
+        place = embedded.dataset, embedded.split, embedded.backbone
+        self._strike_off(place, embedded.images)
+        if embedded.seconds:
+            self._measure(embedded.backbone, embedded.images, embedded.seconds)
 
     def embedded(self, spent: "Spent") -> None:
         """Count the seconds of a block of images."""
@@ -70,12 +117,20 @@ class RunMeter:
         forward = sum(n * self._seconds_per_image(key[2]) for key, n in self._left.items())
         overhead = self._spent / self._forward_seconds if self._forward_seconds else OVERHEAD
         per_cell = self._cell_seconds / self.cells_done if self.cells_done else PROBE_SECONDS
-        return forward * overhead + max(self.cells - self.cells_done, 0) * per_cell
+        cells = max(self.cells - self.cells_done, 0) * per_cell
+        return forward * overhead / self.workers + cells
 
     def share_done(self) -> float:
         """Return the share of the run's time that has passed, from 0 to 1."""
         elapsed = self._clock() - self._start
         return elapsed / max(elapsed + self.seconds_left(), 1e-9)
+
+    def _strike_off(self, place: tuple[str, str, str], images: int) -> None:
+        self._left[place] = max(self._left.get(place, 0) - images, 0)
+
+    def _measure(self, backbone: str, images: int, seconds: float) -> None:
+        before = self._forward.get(backbone, (0, 0.0))
+        self._forward[backbone] = before[0] + images, before[1] + seconds
 
     def _seconds_per_image(self, backbone: str) -> float:
         images, seconds = self._forward.get(backbone, (0, 0.0))

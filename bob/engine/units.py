@@ -5,23 +5,32 @@ with the specs that they name. It round-trips through JSON, and any process that
 folders can carry it out.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from functools import cached_property
+from itertools import pairwise
 from typing import Literal
 
+from pydantic import Field
+
 from bob.engine.stages import stages
+from bob.features.sharding import span_images
 from bob.io.digest import digest
-from bob.plan import Plan
+from bob.plan import Cell, Forward, Pass, Plan
 from bob.records.record import Record
 from bob.specs.yaml import Closed
+
+UnitKind = Literal["embed", "score"]
 
 
 class Unit(Closed):
     """Passes to embed or cells to score."""
 
-    kind: Literal["embed", "score"]
+    kind: UnitKind
     plan: Plan
     """Narrowed to this unit's work."""
+    spans: tuple[int, int] | None = Field(None, strict=False)
+    """Its spans of the pass, from the first to before the second number; None is all."""
     expected_images: dict[str, int] = {}
     """Images that each of its forward passes embeds in the whole run: runtimes are tuned once."""
 
@@ -30,7 +39,7 @@ class Unit(Closed):
         """The digest of what the unit does."""
         plan = self.plan
         work = [self.kind, sorted(self.provides), sorted(cell.key for cell in plan.cells)]
-        return digest([*work, [whole.fingerprint for whole in plan.passes]])
+        return digest([*work, [whole.fingerprint for whole in plan.passes], self.spans])
 
     @cached_property
     def provides(self) -> frozenset[str]:
@@ -46,7 +55,8 @@ class Unit(Closed):
     def name(self) -> str:
         """The unit as a person reads it."""
         if self.kind == "embed":
-            passes = [f"{whole.dataset} {whole.split}" for whole in self.plan.passes]
+            part = f" (spans {self.spans[0]} to {self.spans[1] - 1})" if self.spans else ""
+            passes = [f"{whole.dataset} {whole.split}{part}" for whole in self.plan.passes]
             return ", ".join([*passes, *(f"texts of {text.task}" for text in self.plan.texts)])
         cell = self.plan.cells[0]
         return f"{cell.backbone} on {cell.dataset}"
@@ -61,21 +71,63 @@ class Done(Closed):
     """Whether another process scores these cells at this moment."""
 
 
-def units(plan: Plan, seconds_per_image: Mapping[str, float], workers: int) -> Iterator[Unit]:
-    """Yield the units of a plan in the order in which they are best done; see `stages`."""
+def units(
+    plan: Plan,
+    seconds_per_image: Mapping[str, float],
+    workers: int,
+    unit_seconds: float = math.inf,
+) -> Iterator[Unit]:
+    """Yield the units of a plan in the order in which they are best done; see `stages`.
+
+    Passes whose forwards take longer than `unit_seconds` are divided, by spans of images first: the
+    images of a unit are decoded once for all of its backbones.
+    """
     images: dict[str, int] = {}
     for whole in plan.passes:
         for forward in whole.forwards:
             images[forward.backbone] = images.get(forward.backbone, 0) + whole.count
     for stage in stages(plan, seconds_per_image, workers):
         for whole in stage.passes:
-            expected = {f.backbone: images[f.backbone] for f in whole.forwards}
-            part = stage.narrowed(passes=(whole,))
-            yield Unit(kind="embed", plan=part, expected_images=expected)
+            for forwards in _groups(whole, seconds_per_image, unit_seconds):
+                group = whole.model_copy(update={"forwards": forwards})
+                part = stage.narrowed(passes=(group,))
+                expected = {f.backbone: images[f.backbone] for f in forwards}
+                for spans in _span_ranges(group, seconds_per_image, unit_seconds):
+                    yield Unit(kind="embed", plan=part, expected_images=expected, spans=spans)
         for texts in stage.texts:
             yield Unit(kind="embed", plan=stage.narrowed(texts=(texts,)))
-        for dataset, backbone in dict.fromkeys((c.dataset, c.backbone) for c in stage.cells):
-            cells = tuple(
-                cell for cell in stage.cells if (cell.dataset, cell.backbone) == (dataset, backbone)
-            )
-            yield Unit(kind="score", plan=stage.narrowed(cells=cells))
+        cells: dict[tuple[str, str], list[Cell]] = {}
+        for cell in stage.cells:
+            cells.setdefault((cell.dataset, cell.backbone), []).append(cell)
+        for of_backbone in cells.values():
+            yield Unit(kind="score", plan=stage.narrowed(cells=tuple(of_backbone)))
+
+
+def _groups(
+    whole: Pass, seconds_per_image: Mapping[str, float], unit_seconds: float
+) -> Iterator[tuple[Forward, ...]]:
+    """Yield the forwards of a pass, as many at a time as embed one span within a unit's time."""
+    images = min(span_images(whole.count), whole.count)
+    group, seconds = list[Forward](), 0.0
+    for forward in whole.forwards:
+        of_forward = images * seconds_per_image.get(forward.backbone, 0.0)
+        if group and seconds + of_forward > unit_seconds:
+            yield tuple(group)
+            group, seconds = [], 0.0
+        group.append(forward)
+        seconds += of_forward
+    yield tuple(group)
+
+
+def _span_ranges(
+    whole: Pass, seconds_per_image: Mapping[str, float], unit_seconds: float
+) -> Iterator[tuple[int, int] | None]:
+    """Yield ranges of spans of about equal size that embed within a unit's time, at least one."""
+    spans = -(-whole.count // span_images(whole.count))
+    seconds = whole.count * sum(seconds_per_image.get(f.backbone, 0.0) for f in whole.forwards)
+    parts = max(1, min(spans, math.ceil(seconds / unit_seconds)))
+    if parts == 1:
+        yield None
+        return
+    cuts = [spans * i // parts for i in range(parts + 1)]
+    yield from pairwise(cuts)

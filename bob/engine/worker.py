@@ -38,7 +38,8 @@ class Worker:
 
     def _embed(self, unit: Unit, listener: EngineListener) -> None:
         plan = unit.plan
-        embedding = Embedding(plan, self.workspace, self.embedders, unit.expected_images)
+        spans = range(*unit.spans) if unit.spans else None
+        embedding = Embedding(plan, self.workspace, self.embedders, unit.expected_images, spans)
         for whole in plan.passes:
             if plan.settings.fresh:
                 embedding.forget(whole)

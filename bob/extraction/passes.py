@@ -72,8 +72,9 @@ def run_pass(
     *,
     workers: int,
     skip_bad: bool,
+    spans: range | None = None,
 ) -> None:
-    """Compute and store the missing shards of every member.
+    """Compute and store the missing shards of every member, of some spans or all.
 
     A failure of a backbone is left in its member. UnreadableImageError where images cannot be read
     and are not to be skipped; ChangedImageError where images are not those that were planned.
@@ -86,6 +87,7 @@ def run_pass(
         len(split),
         listener.waiting,
         lambda images: listener.embedded(images, Spent()),
+        spans,
     )
     devices = min((len(member.embedder.backbones) for member in members), default=1)
     with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool:

@@ -45,8 +45,9 @@ class SpanQueue:
         count: int,
         on_wait: Callable[[], None] = lambda: None,
         on_stored: Callable[[int], None] = lambda _: None,
+        spans: range | None = None,
     ) -> None:
-        """Look for the missing shards of `keys` over `count` images.
+        """Look for the missing shards of `keys` over `count` images, or over some spans of them.
 
         `on_stored` is called with the number of images of each span that others have stored.
         """
@@ -54,10 +55,10 @@ class SpanQueue:
         self._count, self._images = count, span_images(count)
         self._lock, self._has_waited = threading.Lock(), False
         self._leased, self._handed_out = set[Span](), set[int]()
-        missing = {key: set(store.missing(key)) for key in keys}
+        missing = {key: set(store.missing(key, spans)) for key in keys}
         self._pending = {
             number: [key for key in keys if missing[key].intersection(key.sharding.of_span(number))]
-            for number in range(-(-count // self._images))
+            for number in spans or range(-(-count // self._images))
         }
         self._settle()
 

@@ -26,6 +26,12 @@ def span_images(count: int) -> int:
     return LARGE_SPAN_IMAGES if count >= LARGE_SPLIT else SPAN_IMAGES
 
 
+def images_of(spans: range, count: int) -> int:
+    """Return the number of images in consecutive spans of a split of `count` images."""
+    size = span_images(count)
+    return min(count, spans.stop * size) - spans.start * size
+
+
 @dataclass(frozen=True)
 class Sharding:
     """The shards of one key over `count` images."""

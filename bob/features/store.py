@@ -106,13 +106,14 @@ class FeatureStore:
 
     def folder(self, key: StoreKey) -> Path:
         """Return the folder of a key's shards."""
-        return self._folder(key.digest())
+        return self.folder_of(key.digest())
 
-    def _folder(self, digest: str) -> Path:
+    def folder_of(self, digest: str) -> Path:
+        """Return the folder of the key with a digest."""
         return self.root / digest[:2] / digest
 
     def _failure_path(self, digest: str) -> Path:
-        return self._folder(digest) / FAILURE_FILE
+        return self.folder_of(digest) / FAILURE_FILE
 
     def write(self, key: StoreKey, number: int, shard: Shard) -> None:
         """Store one shard; it is complete on the disk when this returns."""
@@ -126,9 +127,9 @@ class FeatureStore:
         """Whether a shard exists and is undamaged."""
         return self._load(key, number) is not None
 
-    def missing(self, key: StoreKey) -> list[int]:
-        """List the shards that are absent or damaged."""
-        return [number for number in range(len(key.sharding)) if not self.has(key, number)]
+    def missing(self, key: StoreKey, spans: range | None = None) -> list[int]:
+        """List the shards that are absent or damaged, of some spans or all."""
+        return [number for number in _shards(key, spans) if not self.has(key, number)]
 
     def stored_images(self, key: StoreKey) -> int:
         """Count the images whose shards exist, by file names alone: for plans."""
@@ -161,12 +162,13 @@ class FeatureStore:
             effort=sum((shard.effort for shard in shards), Effort()),
         )
 
-    def forget(self, key: StoreKey) -> None:
-        """Remove a key's shards and the record of its failure.
+    def forget(self, key: StoreKey, spans: range | None = None) -> None:
+        """Remove a key's shards, of some spans or all, and the record of its failure.
 
         StoreError where the disk refuses.
         """
-        for path in self.folder(key).glob("*.safetensors"):
+        for number in _shards(key, spans):
+            path = self._path(key, number)
             with disk_errors(path):
                 path.unlink(missing_ok=True)
         self.clear_failure(key.digest())
@@ -229,6 +231,13 @@ class FeatureStore:
                 "the same command computes them."
             )
         return complete
+
+
+def _shards(key: StoreKey, spans: range | None) -> Sequence[int]:
+    """Return the numbers of the shards of some spans, or of all."""
+    if spans is None:
+        return range(len(key.sharding))
+    return [number for span in spans for number in key.sharding.of_span(span)]
 
 
 def _place(key: StoreKey, number: int) -> str:

@@ -17,7 +17,7 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -166,6 +166,19 @@ class LeaseObserver:
                     os.link(aside, path)
             finally:
                 aside.unlink()
+
+
+def remove_leases(folder: Path, process: Mapping[str, Any], pattern: str = "*.lease") -> None:
+    """Remove the leases in a folder of a process that is known to be gone.
+
+    `process` identifies it as `bob.io.processes.this_process` does. For those who learn of its end
+    in another way than by its silence.
+    """
+    with contextlib.suppress(OSError):
+        for path in folder.glob(pattern):
+            content = _parsed(_read_state(path) or b"")
+            if all(content.get(name) == value for name, value in process.items()):
+                path.unlink(missing_ok=True)
 
 
 def _read_state(path: Path) -> bytes | None:

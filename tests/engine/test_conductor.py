@@ -1,11 +1,14 @@
 """Every cell of a plan ends as one record, whatever an engine loses, repeats or reorders."""
 
+import json
+import math
 import random
 import subprocess
 import sys
 import threading
 from collections import Counter
-from concurrent.futures import Future
+from collections.abc import Collection
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +17,7 @@ import pytest
 from bob.engine.conductor import ATTEMPTS, POLL_SECONDS, conduct
 from bob.engine.engine import EngineListener, LostError
 from bob.engine.scoring import Scoring
-from bob.engine.units import Done, Unit, units
+from bob.engine.units import Done, Unit, UnitKind, units
 from bob.engine.worker import Worker
 from bob.plan import Plan, Workspace, make_plan, make_workspace
 from bob.records.record import Record
@@ -24,6 +27,8 @@ from tests.builders.plans import BACKBONES, make_request
 
 class FakeEngine:
     """Does units in a thread of its own, in random order, and loses, repeats and defers some."""
+
+    unit_seconds = math.inf
 
     def __init__(
         self,
@@ -40,6 +45,8 @@ class FakeEngine:
             cell.key: scoring.unscored(cell, "failed", "made by the fake") for cell in plan.cells
         }
         self.random = random.Random(seed)
+        self.process: dict[str, object] | None = None
+        """The process that each unit loses."""
         self.stored: set[str] = set()
         self.begun: list[str] = []
         self.losses: Counter[str] = Counter()
@@ -48,6 +55,12 @@ class FakeEngine:
         self._changed, self._closed = threading.Condition(), False
         self._thread = threading.Thread(target=self._work, daemon=True)
         self._thread.start()
+
+    def has_room(self, kind: UnitKind) -> bool:
+        return len(self._under_way) < self.capacity
+
+    def wait(self, running: Collection["Future[Done]"]) -> None:
+        wait(running, return_when=FIRST_COMPLETED)
 
     def submit(self, unit: Unit, listener: EngineListener) -> "Future[Done]":
         future: Future[Done] = Future()
@@ -80,7 +93,7 @@ class FakeEngine:
                 if is_lost:
                     self.losses.update([*unit.provides, unit.id])
             if is_lost:
-                future.set_exception(LostError("the fake"))
+                future.set_exception(LostError("the fake", self.process))
             elif unit.kind == "score" and self.random.random() < self.deferred:
                 future.set_result(Done(deferred=True))
             else:
@@ -131,6 +144,30 @@ def test_a_unit_that_is_always_lost_is_given_up_after_three_attempts(
     for digest in plan.stored_digests():
         assert store.failure(digest) == "its machine was lost 3 times (the fake)"
         store.clear_failure(digest)
+
+
+def test_the_leases_of_a_lost_machine_are_removed(
+    planned: tuple[Plan, Workspace],
+) -> None:
+    """They would be valid for two minutes; those of others stay."""
+    plan, workspace = planned
+    lost = {"machine": "elsewhere", "pid": 7, "born": 1.0}
+    other = {"machine": "elsewhere", "pid": 8, "born": 1.0}
+    store, records = workspace.places.features(), workspace.places.records()
+    digest, cell = next(plan.stored_digests()), plan.cells[0]
+    paths = [
+        store.folder_of(digest) / "000000.lease",
+        store.folder_of(digest) / "000001.lease",
+        records.lease_path(cell.dataset, cell.backbone),
+    ]
+    for path, owner in zip(paths, (lost, other, lost), strict=True):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(owner))
+    engine = FakeEngine(plan, workspace, lost=1.0)
+    engine.process = lost
+    conducted(engine, plan, workspace)
+    assert [path.exists() for path in paths] == [False, True, False]
+    paths[1].unlink()
 
 
 def test_deferred_cells_are_asked_for_again_after_a_pause(

@@ -2,9 +2,10 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 from bob.engine.units import Unit, units
-from bob.plan import make_plan
+from bob.plan import Plan, make_plan
 from tests.builders.plans import BACKBONES, make_request
 
 LARGEST_BYTES = 64 * 1024
@@ -66,3 +67,30 @@ def test_a_unit_round_trips_as_json_in_another_process(tmp_path) -> None:
         [sys.executable, "-c", program, str(file)], capture_output=True, text=True
     )
     assert done.stdout.split() == [unit.id, "True"], done.stderr
+
+
+def large_plan(tmp_path: Path, images: int) -> Plan:
+    """Return a plan whose passes claim to have more images than there are."""
+    plan = make_plan(make_request(tmp_path, "knn"))
+    passes = tuple(whole.model_copy(update={"count": images}) for whole in plan.passes)
+    return plan.model_copy(update={"passes": passes})
+
+
+def test_passes_are_divided_by_spans_that_fit_the_time_of_a_unit(tmp_path: Path) -> None:
+    """3,000 images are 3 spans of 1,024; at 3 x 0.1 s per image they take 900 s."""
+    plan, speeds = large_plan(tmp_path, 3000), dict.fromkeys(BACKBONES, 0.1)
+    embedding = [u for u in units(plan, speeds, 1, unit_seconds=500.0) if u.kind == "embed"]
+    first = [u for u in embedding if u.plan.passes[0] == embedding[0].plan.passes[0]]
+    assert [unit.spans for unit in first] == [(0, 1), (1, 3)]
+    assert all(len(unit.plan.passes[0].forwards) == 3 for unit in first)
+    assert len({unit.id for unit in embedding}) == len(embedding)
+
+
+def test_backbones_share_a_unit_as_long_as_one_span_fits_its_time(tmp_path: Path) -> None:
+    """One span takes 102.4 s per backbone."""
+    plan, speeds = large_plan(tmp_path, 3000), dict.fromkeys(BACKBONES, 0.1)
+    embedding = [u for u in units(plan, speeds, 1, unit_seconds=210.0) if u.kind == "embed"]
+    sizes = [len(unit.plan.passes[0].forwards) for unit in embedding]
+    assert sizes[:5] == [2, 2, 2, 1, 1] and set(sizes) == {1, 2}
+    stored = [digest for unit in embedding for digest in unit.plan.stored_digests()]
+    assert set(stored) == set(plan.stored_digests())

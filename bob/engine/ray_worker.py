@@ -1,0 +1,180 @@
+"""What runs on the nodes of a Ray cluster: a worker that reports its progress while it works."""
+
+import contextlib
+import functools
+import os
+import queue
+import socket
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bob.backbones.loaders.load import library_versions
+from bob.engine.engine import SilentEngineListener
+from bob.engine.units import Done, Unit
+from bob.engine.worker import Worker
+from bob.io.processes import this_process
+from bob.plan import Machine, Places, RunSettings, Workspace
+from bob.records.provenance import provenance
+from bob.records.record import Record
+
+REPORT_SECONDS = 1.0
+"""Interval of reports while a unit is under way."""
+
+
+@dataclass(frozen=True)
+class Terms:
+    """Where and how a worker computes; the same for all units of a run."""
+
+    places: Places
+    settings: RunSettings
+    machine: Machine
+    threads: int
+    """Threads of PyTorch."""
+    folder: Path
+    """Working directory of the driver, to which relative paths of specs refer."""
+
+
+@dataclass(frozen=True)
+class Began:
+    """The first report of a unit: which process does it."""
+
+    host: str
+    process: dict[str, Any]
+    """As `bob.io.processes.this_process` identifies it."""
+    versions: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a unit has done since its last report."""
+
+    embedded: Sequence[tuple[str, int, float]] = ()
+    """Backbone, images, seconds of the forward pass."""
+    records: Sequence[str] = ()
+    """Of cells, as JSON."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The last report of a unit."""
+
+    done: str
+    """A `Done` as JSON."""
+
+
+Report = Began | Progress | Ended
+
+
+class RayWorker:
+    """Does units in one process of a node; see `Worker`."""
+
+    def __init__(self, terms: Terms) -> None:
+        os.chdir(terms.folder)
+        torch.set_num_threads(terms.threads)
+        self._worker = Worker(Workspace(terms.places, terms.settings, terms.machine, {}))
+        self._listener: _ReportingListener | None = None
+
+    def describe(self) -> Began:
+        """Return who this worker is."""
+        return Began(socket.gethostname(), this_process(), versions())
+
+    def do(self, unit: str) -> Iterator[Report]:
+        """Do a unit (JSON text) and yield reports, the last of which says what was done."""
+        yield self.describe()
+        listener = self._listener = _ReportingListener()
+        outcome: list[Done | BaseException] = []
+
+        def work() -> None:
+            try:
+                outcome.append(self._worker.do(Unit.model_validate_json(unit), listener))
+            except BaseException as error:  # is raised again below
+                outcome.append(error)
+            listener.end()
+
+        thread = threading.Thread(target=work, name="unit", daemon=True)
+        thread.start()
+        try:
+            while (progress := listener.take()) is not None:
+                yield progress
+        finally:
+            listener.stop()
+            thread.join()
+        if isinstance(outcome[0], BaseException):
+            raise outcome[0]
+        yield Ended(outcome[0].model_dump_json())
+
+    def stop(self) -> None:
+        """End the unit that is under way at the next block of images or cell."""
+        if self._listener:
+            self._listener.stop()
+
+
+class _ReportingListener(SilentEngineListener):
+    """Collects what is to be reported; after `stop`, the next call ends the work."""
+
+    def __init__(self) -> None:
+        self._events: queue.SimpleQueue[tuple[str, int, float] | str | None] = queue.SimpleQueue()
+        self._stopped, self._ended = threading.Event(), False
+
+    def stop(self) -> None:
+        self._stopped.set()
+
+    def end(self) -> None:
+        self._events.put(None)
+
+    def take(self) -> Progress | None:
+        """Return what happened within the next second; None after the end."""
+        if self._ended:
+            return None
+        embedded, records = list[tuple[str, int, float]](), list[str]()
+        end = time.monotonic() + REPORT_SECONDS
+        with contextlib.suppress(queue.Empty):
+            while event := self._events.get(timeout=max(end - time.monotonic(), 0.0)):
+                if isinstance(event, str):
+                    records.append(event)
+                else:
+                    embedded.append(event)
+            self._ended = True
+        return Progress(embedded, records)
+
+    def waiting(self) -> None:
+        self._check()
+
+    def stage(self, name: str, subject: str) -> None:
+        self._check()
+
+    def forwarded(self, backbone: str, images: int, seconds: float) -> None:
+        self._events.put((backbone, images, seconds))
+        self._check()
+
+    def cell_ends(self, record: Record) -> None:
+        self._events.put(record.model_dump_json())
+        self._check()
+
+    def _check(self) -> None:
+        if self._stopped.is_set():
+            raise KeyboardInterrupt
+
+
+@functools.lru_cache(maxsize=1)
+def _worker_of(terms: Terms) -> RayWorker:
+    """Return the worker of this process: datasets stay open from task to task."""
+    return RayWorker(terms)
+
+
+def do_unit(terms: Terms, unit: str) -> Iterator[Report]:
+    """Do one unit as a Ray task."""
+    yield from _worker_of(terms).do(unit)
+
+
+def versions() -> dict[str, str]:
+    """Return the versions on which results may depend, by library."""
+    here = provenance()
+    libraries = {**library_versions(), **here["libraries"]}
+    return {"python": here["python"], "bob": here["bob"], **libraries}
