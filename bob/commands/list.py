@@ -88,7 +88,9 @@ def _summary(kind: str, row: Row) -> Sequence[str]:
     if kind == "datasets":
         classes = f"{row['classes']} classes" if row["classes"] else ""
         return row["name"], groups, classes, availability
-    value = f"{100 * row['value']:.1f} %" if row["value"] is not None else row["status"]
+    from bob.leaderboards.render.text import unit_text
+
+    value = row["status"] if row["value"] is None else unit_text(row["metric"], row["value"])
     return row["key"][:16], row["task"], row["dataset"], row["backbone"], row["metric"], value
 
 

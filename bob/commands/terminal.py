@@ -229,10 +229,13 @@ def duration(seconds: float) -> str:
 
 
 def _headline(record: "Record") -> str:
-    """Return the ranking metric of the first seed with its interval, in percent."""
+    """Return the ranking metric of the first seed, with its interval where it has one.
+
+    In percent, or in the metric's own unit if it has no upper bound.
+    """
+    from bob.leaderboards.render.text import score_text
+
     first = next((score for score in record.scores if score.metric == record.task.metrics[0]), None)
-    if first is None or first.value is None or first.low is None or first.high is None:
-        return "undefined" + (f" ({first.undefined})" if first else "")
-    return (
-        f"{first.metric} {100 * first.value:.1f} % [{100 * first.low:.1f}-{100 * first.high:.1f}]"
-    )
+    if first is None or first.value is None:
+        return f"undefined ({first.undefined})" if first and first.undefined else "undefined"
+    return f"{first.metric} {score_text(first)}"

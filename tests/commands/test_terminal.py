@@ -8,7 +8,9 @@ import pytest
 from bob.commands.terminal import Terminal, counted, duration
 from bob.engine.estimate import Work
 from bob.extraction.progress import Spent
-from tests.builders.leaderboard_records import record
+from bob.records.record import Score
+from bob.records.store import RecordStore
+from tests.builders.leaderboard_records import record, task
 
 
 def test_a_reason_of_several_lines_is_abridged_when_repeated(capfd):
@@ -28,6 +30,32 @@ def test_messages_are_printed_without_markup(capfd):
 def test_numbers_and_durations_as_text():
     assert [counted(1, "cell"), counted(2000, "cell")] == ["1 cell", "2,000 cells"]
     assert [duration(40), duration(360), duration(10800)] == ["40 s", "6 min", "3.0 h"]
+
+
+@pytest.mark.parametrize(
+    ("metric", "result", "text"),
+    [
+        ("top1", (0.854, 0.84, 0.867), "top1 85.4 % [84.0–86.7]"),
+        ("few_shot_top1", (0.2, None, None), "few_shot_top1 20.0 %"),  # equal draws
+        ("log_loss", (1.25, 1.0, 1.5), "log_loss 1.250 [1.000–1.500]"),
+        ("top1", (None, None, None), "undefined (no images)"),
+    ],
+)
+def test_the_line_of_a_cell_has_its_value_with_or_without_an_interval(capfd, metric, result, text):
+    value, low, high = result
+    undefined = None if value is not None else "no images"
+    first = Score(
+        metric=metric,
+        seed=None,
+        value=value,
+        low=low,
+        high=high,
+        n=10,
+        interval="none" if low is None else "wilson",
+        undefined=undefined,
+    )
+    Terminal().cell_ends(record("a", task=task(metrics=(metric,)), scores=(first,)))
+    assert capfd.readouterr().out.strip().endswith(f"a: {text}")
 
 
 class Screen:
@@ -95,3 +123,14 @@ def test_in_a_pipe_a_line_is_printed_every_30_seconds(monkeypatch, capfd):
         "  embedding photos train, 1 backbone: 30/100 images, 1.5 s per image; "
     )
     assert lines[1].endswith("0 of 2 cells, about 62 s left")
+
+
+def test_a_listed_record_has_its_value_in_its_unit(bob, tmp_path):
+    store = RecordStore(tmp_path / "results")
+    for name, metric, value in (("a", "top1", 0.5), ("b", "log_loss", 1.25)):
+        store.write(record(name, value, task=task(metric, metrics=(metric,))), {})
+    _, out, _ = bob("list", "records")
+    assert [line.split()[-2:] for line in out.splitlines()] == [
+        ["log_loss", "1.250"],
+        ["50.0", "%"],
+    ]

@@ -121,6 +121,36 @@ def test_links_lead_to_files(path: Path) -> None:
     assert not missing
 
 
+@pytest.mark.parametrize("path", [*OUTSIDE, *PAGES], ids=lambda path: str(path.name))
+def test_modules_named_in_a_page_exist(path: Path) -> None:
+    """Files may be listed as in `bob/leaderboards/{ranking,pairwise}.py`.
+
+    A dotted name may end with what the module defines.
+    """
+    text = path.read_text(encoding="utf-8")
+    files = [
+        f"{before}{name}{after}"
+        for before, names, after in re.findall(r"`(bob/[\w/]*)(?:\{([\w,]+)\})?([\w/.]*)`", text)
+        for name in names.split(",")
+    ]
+    missing = [file for file in files if "NAME" not in file and not (CHECKOUT / file).exists()]
+    names = re.findall(r"`(bob(?:\.\w+)+)", text)
+    assert not missing + [name for name in names if not _is_defined(name)]
+
+
+def _is_defined(name: str) -> bool:
+    """Return whether a dotted name is a module, or is defined or imported in one."""
+    module = CHECKOUT
+    for i, part in enumerate(parts := name.split(".")):
+        if (module / part).is_dir():
+            module = module / part
+        elif (file := module / f"{part}.py").exists():
+            return i + 1 == len(parts) or parts[i + 1] in file.read_text(encoding="utf-8")
+        else:
+            return part in (module / "__init__.py").read_text(encoding="utf-8")
+    return True
+
+
 def test_notebook_links_lead_to_files() -> None:
     path = DOCS / "notebooks" / "first_answer.ipynb"
     for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:

@@ -11,7 +11,7 @@ from bob.leaderboards.metric_traits import metric_traits
 from bob.leaderboards.ranking import Ranking
 from bob.leaderboards.speeds import short_number
 from bob.leaderboards.verdicts import Verdicts
-from bob.records.record import Record
+from bob.records.record import Record, Score
 from bob.statistics.ties import ALPHA
 
 MISSING = "–"
@@ -137,11 +137,23 @@ def cell_text(cell: BoardCell | None) -> str:
     return f"{value_text(cell.metric, cell.value)}{interval_text(cell)}"
 
 
-def interval_text(cell: BoardCell) -> str:
-    """Return ` [84.0–86.7]`; empty if the cell has no interval."""
+def interval_text(cell: BoardCell | Score) -> str:
+    """Return ` [84.0–86.7]`; empty if there is no interval."""
     if cell.low is None or cell.high is None:
         return ""
     return f" [{value_text(cell.metric, cell.low)}–{value_text(cell.metric, cell.high)}]"
+
+
+def score_text(score: Score) -> str:
+    """Return `85.4 % [84.0–86.7]`, or a dash if there is no value."""
+    if score.value is None:
+        return MISSING
+    return unit_text(score.metric, score.value) + interval_text(score)
+
+
+def unit_text(metric: str, value: float) -> str:
+    """Return `85.4 %`, without the sign for a metric without an upper bound."""
+    return value_text(metric, value) + ("" if _is_unbounded(metric) else " %")
 
 
 def difference_text(metric: str, value: float, low: float | None, high: float | None) -> str:
