@@ -12,6 +12,7 @@ from bob.errors import (
     UnavailableError,
 )
 from bob.io.digest import digest
+from bob.metrics.score_ranges import score_problem
 from bob.plan.keys import result_key
 from bob.plan.plan import (
     Cell,
@@ -211,12 +212,12 @@ class _Planner:
 
 
 def finished_record(records: RecordStore, cell: Cell, settings: RunSettings) -> Record | None:
-    """Return the record of a scored cell.
+    """Return the record of a scored cell; None if its scores cannot be right.
 
     It is of all images, unless unreadable ones may be left out.
     """
     record = records.find(cell.task, cell.dataset, cell.backbone, cell.key)
-    if record is None or record.status != "ok":
+    if record is None or record.status != "ok" or score_problem(record):
         return None
     bad = record.dataset is not None and bool(record.dataset.bad_images)
     return record if settings.skip_bad or not bad else None

@@ -445,6 +445,18 @@ def test_a_damaged_record_is_noted_and_recomputed(bob, photos, tmp_path):
     assert json.loads(path.read_text())["scores"] == whole["scores"]
 
 
+def test_a_record_with_an_impossible_score_is_computed_again(bob, photos, tmp_path):
+    command = ("run", "--data", photos, "--backbones", "raw_pixels", "--tasks", "knn")
+    bob(*command)
+    (path,) = (tmp_path / "results" / "records").rglob("*.json")
+    whole = json.loads(path.read_text())
+    edited = {name: value for name, value in whole.items() if name != "checksum"}
+    edited["scores"] = [score | {"value": 5.0} for score in whole["scores"]]
+    path.write_text(json.dumps(edited))
+    assert "1 cell to do" in bob(*command)[1]
+    assert json.loads(path.read_text())["scores"] == whole["scores"]
+
+
 def test_a_failed_cell_is_a_failed_record_and_the_rest_continues(
     bob, tmp_path, photos, monkeypatch
 ):

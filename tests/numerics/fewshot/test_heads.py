@@ -46,10 +46,10 @@ def test_scores_agree_with_scikit_learn(
         unit: Floats = normalize(rows.reshape(-1, width)).reshape(rows.shape)
         return unit
 
-    # a gap of 1e-5 leaves weights a few times its root away from the optimum
-    tolerance = 2e-2 if head == "logistic" else 1e-4
+    # a gap of 1e-7 leaves weights a few times its root away from the optimum
+    tolerance = 2e-3 if head == "logistic" else 1e-4
     weight, bias, gap = fit_head(head, torch.from_numpy(prepared(samples)), y, classes, l2)
-    assert gap <= 1e-5
+    assert gap <= 1e-7
     for i in range(len(samples)):
         ours = prepared(test_x) @ weight[i].numpy().T + bias[i].numpy()
         wide, wide_test = samples[i].astype(np.float64), test_x.astype(np.float64)
@@ -78,3 +78,20 @@ def test_the_gap_bounds_the_distance_from_the_optimum() -> None:
     gain = 20 * np.log(4) - objective(rough)
     distance = (objective(rough) - objective(exact)) / gain
     assert 1e-9 < distance <= rough.gap <= 1e-2
+
+
+def test_hardly_a_prediction_is_decided_by_the_slack_of_the_solver() -> None:
+    """With one image per class, margins are small: a gap of 1e-5 decided 14 of these 8,000."""
+    classes, width, queries, decided = 20, 64, 2_000, 0
+    y = np.arange(classes)
+    for seed in range(7, 11):
+        rng = np.random.default_rng(seed)
+        centres = rng.standard_normal((classes, width))
+        train = (centres + rng.standard_normal((classes, width)) + 1).astype(np.float32)
+        truth = rng.integers(0, classes, queries)
+        test = (centres[truth] + rng.standard_normal((queries, width)) + 1).astype(np.float32)
+        weight, bias, _ = fit_head("logistic", torch.from_numpy(train[None]), y, classes, 1.0)
+        ours = test @ weight[0].numpy().T + bias[0].numpy()
+        wide = train.astype(np.float64), y, classes, 1.0, test.astype(np.float64)
+        decided += int((ours.argmax(1) != sklearn_scores("logistic", *wide).argmax(1)).sum())
+    assert decided <= 4
