@@ -23,6 +23,7 @@ from bob.datasets.readers.revisited import list_revisited
 from bob.datasets.readers.samples import list_sample
 from bob.datasets.readers.table import list_table
 from bob.datasets.readers.webdataset import list_webdataset
+from bob.datasets.relabel import relabelled
 from bob.errors import ConfigError, DatasetError, UnavailableError, nearest
 from bob.io.paths import data_path
 from bob.specs import (
@@ -59,6 +60,9 @@ def open_dataset(
         name: with_attributes(name, split, spec.where, spec.name)
         for name, split in full.splits.items()
     }
+    if spec.label is not None or spec.least:
+        full = relabelled(dataclasses.replace(full, splits=splits), spec.label, spec.least)
+        splits = dict(full.splits)
     kind = spec.kind if "kind" in spec.model_fields_set else full.kind
     dataset = dataclasses.replace(full, splits=splits, worst_group=spec.worst_group, kind=kind)
     if spec.normal:

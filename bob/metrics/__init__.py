@@ -8,9 +8,11 @@ from types import MappingProxyType
 
 from bob.errors import ConfigError, nearest
 from bob.metrics import (
+    class_subsets,
     classification,
     corruptions,
     fewshot,
+    incremental,
     multilabel,
     ood_detection,
     paired_preprocessing,
@@ -56,6 +58,8 @@ for _module in (
     corruptions,
     paired_preprocessing,
     multilabel,
+    class_subsets,
+    incremental,
 ):
     for _metric in _module.METRICS:
         register(_metric)

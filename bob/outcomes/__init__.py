@@ -4,9 +4,11 @@ Every metric, interval and paired test is computed from an outcome. Each class i
 it holds: predictions, scores, curves or results.
 """
 
+from bob.outcomes.class_subsets import ClassSubsets
 from bob.outcomes.classification import ClassPredictions
 from bob.outcomes.corruptions import CorruptionResults
 from bob.outcomes.fewshot_curves import FewShotCurves
+from bob.outcomes.incremental import IncrementalResults
 from bob.outcomes.multilabel import MultilabelPredictions
 from bob.outcomes.ood_scores import OodScores
 from bob.outcomes.outcome import Outcome
@@ -16,8 +18,10 @@ from bob.outcomes.shifts import ShiftResults
 
 __all__ = [
     "ClassPredictions",
+    "ClassSubsets",
     "CorruptionResults",
     "FewShotCurves",
+    "IncrementalResults",
     "MultilabelPredictions",
     "OodScores",
     "Outcome",

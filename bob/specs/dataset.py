@@ -109,6 +109,10 @@ class DatasetSpec(Closed):
     """
     class_range: tuple[int, int] | None = Field(None, strict=False)
     """Half-open range of class indices to keep: the half that metric learning tests on."""
+    label: str | None = None
+    """Attribute whose values are the classes, in place of the source's labels."""
+    least: dict[Role, Count] = {}
+    """Split → fewest images of a class; classes with fewer are left out: {train: 12, test: 2}."""
     where: dict[str, Annotated[tuple[str, ...], Field(strict=False)]] = {}
     """Attribute → admitted values: {cell_type: [mono]}. Other images are dropped."""
     leave_out: dict[str, Annotated[tuple[str, ...], Field(strict=False)]] = {}
@@ -158,6 +162,7 @@ class DatasetSpec(Closed):
         if self.test_split is not None:
             self._check_test_split()
         self._check_attributes("worst_group", (self.worst_group,) if self.worst_group else ())
+        self._check_attributes("label", (self.label,) if self.label else ())
         self._check_attributes("where", self.where)
         self._check_attributes("leave_out", self.leave_out)
         if self.leave_out and (self.where or self.counts):

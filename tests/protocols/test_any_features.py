@@ -101,6 +101,8 @@ CHANCE = {
     "image_text": 1 / 96,
     "anomaly": 1 / 2,
     "one_class": 1 / 2,
+    "centroid": 1 / 6,
+    "incremental": float(np.mean([1 / k for k in range(1, 7)])),
 }
 """Headline scores of features that are all equal, among 6 classes of 16 test images: a constant
 prediction is right for one class in 6 (errors: wrong for 5), 5-way guesses for one in 5, a pair of

@@ -145,6 +145,7 @@ def _openmoji(paths: list[Path], cache: Path, source: SampleSource) -> ImageList
             "name": [str(entry["name"]) for entry in entries],
             "emoji": codes,
             "category": [str(entry["category"]) for entry in entries],
+            "subcategory": [str(entry["subcategory"]) for entry in entries],
             "style": [drawing.style for drawing in drawings],
             "skin_tone": [drawing.tone for drawing in drawings],
         },
