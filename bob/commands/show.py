@@ -86,11 +86,9 @@ def _dataset(terminal: Terminal, record: Record, arguments: argparse.Namespace) 
 def _open_same_images(record: Record, arguments: argparse.Namespace) -> Dataset:
     """Open the dataset of the record. ConfigError if its images are not those of the record."""
     registry = load_registry(arguments.registry, arguments.tasks_dir)
-    origin = record.dataset.split_origin if record.dataset else {}
-    specs = (
-        spec_from_data_flag(path, origin.get("test_split"), origin.get("normal", ()))
-        for path in arguments.data
-    )
+    test_split = record.dataset.split_origin.get("test_split") if record.dataset else None
+    normal = record.dataset.normal if record.dataset else ()
+    specs = (spec_from_data_flag(path, test_split, normal) for path in arguments.data)
     local = {spec.name: spec for spec in specs}
     spec = local.get(record.dataset_name) or registry.datasets.get(record.dataset_name)
     if spec is None or record.dataset is None:

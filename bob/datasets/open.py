@@ -66,8 +66,7 @@ def open_dataset(
     kind = spec.kind if "kind" in spec.model_fields_set else full.kind
     dataset = dataclasses.replace(full, splits=splits, worst_group=spec.worst_group, kind=kind)
     if spec.normal:
-        origin = {**dataset.split_origin, "normal": [*spec.normal]}
-        dataset = dataclasses.replace(dataset, normal=_normal(spec, dataset), split_origin=origin)
+        dataset = dataclasses.replace(dataset, normal=_normal(spec, dataset))
     _check_declared(spec, dataset)
     _check_worst_group(spec, dataset)
     opened = {spec.name: full}

@@ -70,6 +70,7 @@ def dataset_facts(
         counts={name: size - len(bad.get(name, {})) for name, size in sizes.items()},
         bad_images={name: list(reasons.values()) for name, reasons in bad.items() if reasons},
         limit=limit,
+        normal=tuple(dataset.classes[c] for c in dataset.normal or ()),
         licence=licence,
         notes=dataset.notes,
     )

@@ -134,6 +134,8 @@ class DatasetFacts(Closed):
     bad_images: dict[str, list[str]] = {}
     """Per split, the unreadable images that --skip-bad-images excluded."""
     limit: NonNegative | None = None
+    normal: tuple[str, ...] = Field((), strict=False)
+    """The classes declared as normal, for anomaly detection."""
     licence: str | None = None
     notes: tuple[str, ...] = Field((), strict=False)
 

@@ -109,3 +109,16 @@ def test_names_that_are_not_utf8_run_end_to_end(bob, tmp_path):
     assert code == OK and "20 names are not UTF-8" in " ".join(err.split())
     code, _, err = bob("show", record(tmp_path)["key"][:16], "--images", "--data", photos)
     assert code == OK and "no images" not in err
+
+
+def test_the_normal_class_is_named_recorded_and_shown_again(bob, tmp_path):
+    make_photos(tmp_path / "parts", per_class=10, classes=2, side_px=8)
+    names = sorted(path.name for path in (tmp_path / "parts").iterdir())
+    data = ("--data", tmp_path / "parts")
+    assert bob("run", *data, *RUN, "--normal", names[0])[0] == OK
+    assert record(tmp_path)["dataset"]["normal"] == [names[0]]
+    code, _, err = bob("show", record(tmp_path)["key"][:16], "--images", *data)
+    assert code == OK and "no images" not in err
+    assert bob("run", *data, *RUN[:-1], "anomaly", "--normal", names[0])[0] == OK
+    code, _, err = bob("run", *RUN, "--normal", "x")
+    assert code == USAGE and "--normal 'x' belongs to --data PATH" in " ".join(err.split())
