@@ -44,6 +44,7 @@ def run(
     device: str = "auto",
     runtime: str = "auto",
     precision: str = "float32",
+    alpha: str = "white",
     limit: int | None = None,
     seeds: Sequence[int] = (0,),
     max_params: int | None = None,
@@ -72,6 +73,9 @@ def run(
         Folders of records and of stored features; the cache defaults to that of the command line.
     registry
         The result of `load_registry`, where your own files add entries.
+    alpha
+        Background on which transparent images are laid: `white`, `black`, or `drop` for the colours
+        that are stored under transparent pixels.
     listener
         Receives the progress; None is silent.
 
@@ -105,6 +109,7 @@ def run(
         settings=RunSettings.model_validate(
             {
                 "precision": precision,
+                "alpha": alpha,
                 "limit": limit,
                 "seeds": tuple(seeds),
                 "skip_bad": skip_bad_images,

@@ -7,6 +7,7 @@ from bob.cli.shared_flags import (
     PRECISIONS,
     PREPROCESSING,
     STORE_DTYPES,
+    add_alpha,
     add_registries_and_folders,
     add_test_split,
 )
@@ -46,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="exact",
         help="preprocessing of images (default: exact)",
     )
+    add_alpha(group)
     group.add_argument(
         "--store-dtype",
         choices=STORE_DTYPES,

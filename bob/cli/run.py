@@ -9,6 +9,7 @@ from bob.cli.shared_flags import (
     PRECISIONS,
     PREPROCESSING,
     STORE_DTYPES,
+    add_alpha,
     add_normal,
     add_offline,
     add_registries_and_folders,
@@ -101,6 +102,7 @@ def _add_execution(parser: argparse.ArgumentParser) -> None:
         help="exact: the same pixels as the backbone's library; fast: torchvision's kernels, "
         "within two grey levels of these pixels and stored as other features (default: exact)",
     )
+    add_alpha(group)
     group.add_argument(
         "--store-dtype",
         choices=STORE_DTYPES,

@@ -8,6 +8,7 @@ from bob.cli.quantities import seeds
 PRECISIONS = ("float32", "tf32", "bfloat16", "float16")
 PREPROCESSING = ("exact", "fast")
 STORE_DTYPES = ("float32", "float16")
+ALPHA = ("white", "black", "drop")
 
 
 def add_registries_and_folders(parser: argparse.ArgumentParser) -> None:
@@ -95,6 +96,17 @@ def add_normal(parser: "argparse._ActionsContainer") -> None:
         default=[],
         help="class of --data that is normal, for task anomaly: all others are anomalies; "
         "repeatable (default: the only class of train, where it has one)",
+    )
+
+
+def add_alpha(parser: "argparse._ActionsContainer") -> None:
+    """Add the flag that chooses the background of transparent images."""
+    parser.add_argument(
+        "--alpha",
+        choices=ALPHA,
+        default="white",
+        help="background on which transparent images are laid; drop: ignore transparency, and use "
+        "the colours stored under it (default: white)",
     )
 
 

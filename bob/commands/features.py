@@ -99,6 +99,7 @@ def _workspace(arguments: argparse.Namespace, datasets: Mapping[str, DatasetSpec
         RunSettings(
             precision=arguments.precision,
             preprocessing=arguments.preprocessing,
+            alpha=arguments.alpha,
             stored=arguments.store_dtype,
         ),
         Machine(devices=(usable_device(arguments.device),), offline=True),
@@ -126,7 +127,7 @@ def _stored_features(
             f"{counted(len(missing), 'shard')} of {backbone.name!r} on {dataset!r}, {images.name}, "
             f"{'is' if len(missing) == 1 else 'are'} not stored below {str(places.cache)!r}. Run "
             f"`bob-bench run --backbones {backbone.name} --tasks knn` on that dataset first, or "
-            "give the settings of the run (--precision, --preprocessing, --store-dtype)."
+            "give the settings of the run (--precision, --preprocessing, --alpha, --store-dtype)."
         )
     features = store.read(key)
     origin = workspace.images(dataset, images).origin

@@ -148,6 +148,7 @@ def make_request(arguments: argparse.Namespace) -> Request:
         settings=RunSettings(
             precision=arguments.precision,
             preprocessing=arguments.preprocessing,
+            alpha=arguments.alpha,
             stored=arguments.store_dtype,
             limit=arguments.limit,
             seeds=arguments.seeds,

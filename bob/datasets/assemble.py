@@ -11,7 +11,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from bob.datasets.conflicts import conflict_notes, unreadable_notes
 from bob.datasets.content.planned import planned_reader
+from bob.datasets.content.traits import Trait, traits_of
 from bob.datasets.dataset import Dataset, Shift, Split
 from bob.datasets.labels import group_notes, label_notes
 from bob.datasets.listing import ImageListing, natural_key, tally
@@ -51,9 +53,12 @@ def assemble(
         *notes,
         *label_notes(_class_counts(classes, images)),
         *group_notes(images.groups),
+        *_alpha_notes(images),
+        *conflict_notes([images], classes),
         *dataset.notes,
         *_untested_classes(dataset),
         *_overlaps(dataset.splits),
+        *unreadable_notes({str(side): split for side, split in dataset.splits.items()}),
     ]
     return dataclasses.replace(
         dataset, notes=tuple(notes), unread=listing.unread, kind=_kind(listing)
@@ -110,6 +115,17 @@ def _val_without_test(listing: ImageListing) -> str:
     )
 
 
+def _alpha_notes(images: Split) -> list[str]:
+    """Return a note on how images with alpha are shown to the backbones."""
+    n = int((traits_of(images.content) & Trait.ALPHA > 0).sum())
+    if not n:
+        return []
+    have = f"{n:,} of {len(images):,} images {'has' if n == 1 else 'have'} an alpha channel"
+    if images.alpha == "drop":
+        return [f"{have}, which is ignored: the colours stored under it are seen (--alpha drop)"]
+    return [f"{have}: transparent pixels are shown on {images.alpha} (see --alpha)"]
+
+
 def _all_images(listing: ImageListing, classes: Sequence[str]) -> Split:
     """Return all images of a listing as one split."""
     y, labels = _labels(listing, classes)
@@ -126,6 +142,7 @@ def _all_images(listing: ImageListing, classes: Sequence[str]) -> Split:
         attributes={key: tuple(values) for key, values in listing.attributes.items()},
         labels=labels,
         captions=None if listing.captions is None else tuple(listing.captions),
+        alpha=listing.alpha,
     )
 
 

@@ -28,6 +28,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bob.datasets.content.digests import content_digest
+from bob.datasets.content.sequences import Digests
+from bob.datasets.content.traits import traits_of
 from bob.datasets.dataset import Split
 from bob.io.paths import in_package
 
@@ -64,12 +66,15 @@ def corrupted_split(
     """
     made_by = " ".join(f"{name} {importlib.metadata.version(name)}" for name in LIBRARIES)
     cases = [(severity, i) for severity in severities for i in range(len(split))]
-    content = [
-        content_digest(
-            f"{split.content[i]} {corruption} {severity} {side_px} px {made_by}".encode()
-        )
-        for severity, i in cases
-    ]
+    content = Digests.of(
+        (
+            content_digest(
+                f"{split.content[i]} {corruption} {severity} {side_px} px {made_by}".encode()
+            )
+            for severity, i in cases
+        ),
+        np.tile(traits_of(split.content), len(severities)),
+    )
 
     def alter(position: int, image: Image.Image) -> Image.Image:
         severity, i = cases[position]
@@ -83,6 +88,7 @@ def corrupted_split(
         content=content,
         read=lambda position: split.read(cases[position][1]),
         alter=alter,
+        alpha=split.alpha,
     )
 
 

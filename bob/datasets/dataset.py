@@ -1,4 +1,4 @@
-"""Datasets: encoded images, labels and splits. Nothing is decoded here."""
+"""Datasets: encoded images, labels and splits. No image is decoded before it is asked for."""
 
 import dataclasses
 import functools
@@ -11,7 +11,9 @@ import xxhash
 from numpy.typing import NDArray
 from PIL import Image
 
+from bob.datasets.content.images import DEFAULT_ALPHA, Alpha, decode
 from bob.datasets.content.sequences import take
+from bob.datasets.content.traits import may_have_alpha
 from bob.specs import Role
 from bob.specs.dataset import DatasetKind
 
@@ -50,10 +52,24 @@ class Split:
     it. None leaves images unchanged."""
     origin: "Origin | None" = None
     """The split whose stored features these images share; see `part`."""
+    alpha: Alpha = DEFAULT_ALPHA
+    """The background on which transparent images are laid."""
 
     def __len__(self) -> int:
         """Return N."""
         return len(self.ids)
+
+    def decode(self, i: int) -> Image.Image:
+        """Return the image at a position in 0..N-1 in mode RGB, before `alter`.
+
+        UnreadableImageError, or OSError, where it cannot be read.
+        """
+        return decode(self.read(i), self.ids[i], self.alpha)
+
+    @functools.cached_property
+    def alpha_used(self) -> Alpha | None:
+        """The background of transparent images; None where no image can be transparent."""
+        return self.alpha if may_have_alpha(self.content) else None
 
     @functools.cached_property
     def images_fingerprint(self) -> str:
@@ -97,6 +113,7 @@ class Split:
             labels=None if self.labels is None else self.labels[positions],
             captions=None if self.captions is None else tuple(self.captions[i] for i in positions),
             alter=None if alter is None else lambda i, image: alter(int(positions[i]), image),
+            alpha=self.alpha,
         )
 
     def part(self, name: str, positions: NDArray[np.int64]) -> "Split":
@@ -159,6 +176,12 @@ class Dataset:
     """The classes that are normal, where the others are anomalies; None is not declared."""
     kind: DatasetKind = "classification"
     """What the images are for; see `bob.specs.dataset`."""
+
+    @property
+    def alpha_used(self) -> Alpha | None:
+        """The background of transparent images; None where no image can be transparent."""
+        splits = (*self.splits.values(), *(shift.split for shift in self.shifts.values()))
+        return next((split.alpha for split in splits if split.alpha_used), None)
 
     def with_shifts(self, names: Collection[str]) -> "Dataset":
         """Return the dataset with some of its shifts only, on which the others have no effect."""

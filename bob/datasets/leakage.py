@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from bob.datasets.content.images import decode
 from bob.datasets.dataset import Dataset, Split
 from bob.errors import UnreadableImageError
 
@@ -149,7 +148,7 @@ def match_near_duplicates(
 def _signature(split: Split, i: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]] | None:
     """Return the hash (8,) and the reduction (256,) of an image, or None if it is unreadable."""
     try:
-        image = decode(split.read(i), split.ids[i])
+        image = split.decode(i)
     except (UnreadableImageError, OSError):
         return None
     grey = (image if split.alter is None else split.alter(i, image)).convert("L")

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from bob.datasets.content.images import DEFAULT_ALPHA, Alpha
 from bob.datasets.dataset import Judgements
 from bob.datasets.splits import TEST_SHARE
 from bob.specs import Role
@@ -49,6 +50,8 @@ class ImageListing:
     """Share of each class that an automatic split puts into test."""
     test_split: str | None = None
     """Name of the split that serves as the test split, where the user chose one."""
+    alpha: Alpha = DEFAULT_ALPHA
+    """The background on which transparent images are laid."""
     unread: Mapping[str, int] = field(default_factory=dict)
     """Kind of files (or images, or rows) that are there and are not read → their number."""
     notes: Sequence[str] = ()

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from bob.datasets.assemble import assemble, quoted, require_train, shift_overlaps
 from bob.datasets.class_names import class_list, to_class_names
+from bob.datasets.content.images import DEFAULT_ALPHA, Alpha
 from bob.datasets.dataset import Dataset, Shift, Split
 from bob.datasets.limit import limited
 from bob.datasets.listing import ImageListing
@@ -48,14 +49,16 @@ def open_dataset(
     cache: Path,
     offline: bool = False,
     entries: Mapping[str, DatasetSpec] | None = None,
+    alpha: Alpha = DEFAULT_ALPHA,
 ) -> Dataset:
     """Open the dataset of a registry entry.
 
     No image is decoded, and none is read whose digest is remembered below `cache`. `entries` are
     those that its shifts may refer to; a shift that is unavailable here is left out, with a note.
+    `alpha` is the background on which transparent images are laid.
     UnavailableError where the dataset is not here, DatasetError where it is not as declared.
     """
-    full = _read(spec, cache, offline)
+    full = _read(spec, cache, offline, alpha)
     splits = {
         name: with_attributes(name, split, spec.where, spec.name)
         for name, split in full.splits.items()
@@ -71,7 +74,7 @@ def open_dataset(
     _check_worst_group(spec, dataset)
     opened = {spec.name: full}
     for name, shift in spec.shifts.items():
-        dataset = _with_shift(dataset, name, shift, opened, entries or {}, cache, offline)
+        dataset = _with_shift(dataset, name, shift, opened, entries or {}, cache, offline, alpha)
     notes = (*dataset.notes, *shift_overlaps(dataset))
     return dataclasses.replace(dataset, notes=notes)
 
@@ -102,6 +105,7 @@ def _with_shift(
     entries: Mapping[str, DatasetSpec],
     cache: Path,
     offline: bool,
+    alpha: Alpha,
 ) -> Dataset:
     """Return the dataset with one more shift; `opened` caches the datasets of earlier ones."""
     source = spec.dataset or dataset.name
@@ -113,7 +117,7 @@ def _with_shift(
             )
         without_shifts = entries[source].model_copy(update={"shifts": {}})
         try:
-            opened[source] = open_dataset(without_shifts, cache, offline)
+            opened[source] = open_dataset(without_shifts, cache, offline, alpha=alpha)
         except UnavailableError as error:
             note = f"without the shift {name}: {error}"
             return dataclasses.replace(dataset, notes=(*dataset.notes, note))
@@ -165,9 +169,9 @@ def _matched_labels(
     return matched
 
 
-def _read(spec: DatasetSpec, cache: Path, offline: bool) -> Dataset:
+def _read(spec: DatasetSpec, cache: Path, offline: bool, alpha: Alpha) -> Dataset:
     """Return the entry's dataset before its `where` and `shifts`."""
-    listing = _listing(spec, cache, offline)
+    listing = dataclasses.replace(_listing(spec, cache, offline), alpha=alpha)
     dataset = assemble(spec.name, _with_class_names(spec, listing), spec.leave_out)
     return _in_class_range(dataset, spec.class_range) if spec.class_range else dataset
 

@@ -71,6 +71,7 @@ def dataset_facts(
         bad_images={name: list(reasons.values()) for name, reasons in bad.items() if reasons},
         limit=limit,
         normal=tuple(dataset.classes[c] for c in dataset.normal or ()),
+        alpha=narrowed.alpha_used,
         licence=licence,
         notes=dataset.notes,
     )

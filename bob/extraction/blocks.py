@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from bob.backbones.pixels.geometry import Geometry
-from bob.datasets.content.images import check_elongation, decode
+from bob.datasets.content.images import check_elongation
 from bob.datasets.dataset import Split
 from bob.errors import ChangedImageError, UnreadableImageError
 from bob.extraction.work_queue import Span, SpanQueue
@@ -198,7 +198,7 @@ def _decode_image(
     start = time.perf_counter()
     bad = changed = None
     try:
-        image = decode(split.read(position), split.ids[position])
+        image = split.decode(position)
         check_elongation(*image.size, ELONGATION_PX, split.ids[position])
         image = split.alter(position, image) if split.alter else image
         for geometry, pixels in crops.items():

@@ -64,6 +64,8 @@ class FeatureKey(_Digested):
     split: str
     stored: Literal["float32", "float16"] = "float32"
     """Data type in the store; float16 changes values by up to 5e-4 of their size."""
+    alpha: str | None = None
+    """The background of transparent images; None where no image can be transparent."""
     pixels: str = ""
     """Versions of the libraries that decode and resize: Pillow 13 resizes some sizes in another
     order of steps than Pillow 12. Empty for texts."""

@@ -118,7 +118,8 @@ def _age(record: Record) -> tuple[str, str]:
 
 def _comparison_key(record: Record) -> str:
     """Return what comparable records of one column share: not backbone, seeds or machine."""
-    data = (record.dataset.fingerprint, record.dataset.limit) if record.dataset else None
+    facts = record.dataset
+    data = (facts.fingerprint, facts.limit, facts.alpha) if facts else None
     return json.dumps(
         [record.task.version, record.task.settings, data], sort_keys=True, default=str
     )

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from bob.datasets.content.images import decode
 from bob.datasets.dataset import Dataset, Split
 from bob.errors import BobError
 from bob.features.key import FeatureKey
@@ -252,5 +251,5 @@ def _retrieved_tile(
 
 def _image(split: Split, position: int) -> Image.Image:
     """Return an image as it is embedded."""
-    image = decode(split.read(int(position)), split.ids[int(position)])
+    image = split.decode(int(position))
     return image if split.alter is None else split.alter(int(position), image)

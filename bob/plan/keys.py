@@ -31,6 +31,7 @@ def feature_key(
         count=len(split),
         split=split_name,
         stored=stored,  # type: ignore[arg-type]
+        alpha=split.alpha_used,
         pixels=pixel_libraries(card.geometry),
     )
 

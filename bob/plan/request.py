@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from bob.datasets.content.images import DEFAULT_ALPHA, Alpha
 from bob.features.store import FeatureStore
 from bob.records.store import RecordStore
 from bob.registry import Selected
@@ -19,6 +20,8 @@ class RunSettings(Closed):
 
     precision: Literal["float32", "tf32", "bfloat16", "float16"] = "float32"
     preprocessing: Literal["exact", "fast"] = "exact"
+    alpha: Alpha = DEFAULT_ALPHA
+    """The background on which transparent images are laid."""
     stored: Literal["float32", "float16"] = "float32"
     """Data type of stored features."""
     limit: int | None = None

@@ -87,7 +87,11 @@ class Workspace:
             if name not in self.specs:
                 raise UnavailableError(f"dataset {name!r} is not among those of the plan.")
             dataset = open_dataset(
-                self.specs[name], self.places.cache, self.machine.offline, self.specs
+                self.specs[name],
+                self.places.cache,
+                self.machine.offline,
+                self.specs,
+                self.settings.alpha,
             )
             if self.settings.limit:
                 dataset = limited(dataset, self.settings.limit, LIMIT_SEED)

@@ -136,6 +136,8 @@ class DatasetFacts(Closed):
     limit: NonNegative | None = None
     normal: tuple[str, ...] = Field((), strict=False)
     """The classes declared as normal, for anomaly detection."""
+    alpha: Literal["white", "black", "drop"] | None = None
+    """Background of transparent images; None where no image can be transparent."""
     licence: str | None = None
     notes: tuple[str, ...] = Field((), strict=False)
 

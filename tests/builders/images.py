@@ -55,4 +55,4 @@ def forbid_reading(monkeypatch: pytest.MonkeyPatch) -> None:
         return read_bytes(path)
 
     monkeypatch.setattr("bob.datasets.content.digests.Path.read_bytes", read_caches_only)
-    monkeypatch.setattr("bob.datasets.readers.tables.content_digest", fail)
+    monkeypatch.setattr("bob.datasets.readers.tables.image_content", fail)

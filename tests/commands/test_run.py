@@ -51,7 +51,7 @@ def test_a_repeated_command_computes_nothing_and_opens_no_image(bob, photos, tmp
     def refuse(*_):
         raise AssertionError("an image was opened")
 
-    monkeypatch.setattr("bob.extraction.blocks.decode", refuse)
+    monkeypatch.setattr("bob.datasets.dataset.decode", refuse)
     monkeypatch.setattr("bob.datasets.content.digests.read_file", refuse)
     monkeypatch.setattr("bob.engine.embedding.load_planned", refuse)
     code, out, _ = bob(*command)
@@ -481,15 +481,15 @@ def test_a_failed_cell_is_a_failed_record_and_the_rest_continues(
 def test_a_failing_reader_fails_its_dataset_alone(bob, photos, tmp_path, monkeypatch):
     other = make_photos(tmp_path / "other", per_class=9)
 
-    def broken(data, name):
+    def broken(data, name, alpha):
         if b"tEXtbroken" in data:
             raise ZeroDivisionError("no luck")
-        return decode(data, name)
+        return decode(data, name, alpha)
 
     (photos / "class0" / "000.png").write_bytes(
         (photos / "class0" / "000.png").read_bytes() + b"tEXtbroken"
     )
-    monkeypatch.setattr("bob.extraction.blocks.decode", broken)
+    monkeypatch.setattr("bob.datasets.dataset.decode", broken)
     code, _, err = bob(
         "run", "--data", photos, "--data", other, "--backbones", BASELINES, "--tasks", "knn"
     )

@@ -128,9 +128,9 @@ def test_split_does_not_depend_on_file_names(root: Path) -> None:
 
 def test_duplicates_across_splits_are_noted(root: Path) -> None:
     make_class_folders(root, train__cat=3, train__dog=3, test__cat=2, test__dog=2)
-    (root / "test" / "dog" / "1.png").write_bytes(png(0))
+    (root / "test" / "cat" / "1.png").write_bytes(png(0))
     assert open_folder(root).notes == ("1 image of test is byte-identical to images of train",)
-    (root / "test" / "dog" / "0.png").write_bytes(png(1))
+    (root / "test" / "cat" / "0.png").write_bytes(png(1))
     assert open_folder(root).notes == ("2 images of test are byte-identical to images of train",)
 
 

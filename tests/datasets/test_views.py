@@ -80,7 +80,7 @@ def entries(tmp_path, monkeypatch) -> dict[str, DatasetSpec]:
     """`home` has classes x, y, z; `away` has z and x, in this order; `strange` has q."""
     sets = {"home": ("x", "y", "z"), "away": ("z", "x"), "strange": ("q", "x")}
 
-    def read(spec: DatasetSpec, cache: Path, offline: bool) -> Dataset:
+    def read(spec: DatasetSpec, cache: Path, offline: bool, alpha: object) -> Dataset:
         split = make_split(6)
         split = dataclasses.replace(
             split,

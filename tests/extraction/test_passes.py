@@ -15,6 +15,7 @@ from torch import nn
 from bob.backbones.backbone import Backbone, Loaded
 from bob.backbones.loaders.timm import TimmFeatures
 from bob.backbones.pixels.geometry import Geometry, Normalisation
+from bob.datasets import dataset as dataset_module
 from bob.datasets.open import open_dataset, spec_from_data_flag
 from bob.errors import UnreadableImageError
 from bob.extraction import blocks
@@ -97,9 +98,11 @@ def embed(split, members, store, **options):
 
 def test_images_are_decoded_once_and_cropped_once_per_geometry(split, store, monkeypatch):
     decoded, crops = Counter(), Counter()
-    real_decode, real_crop = blocks.decode, Geometry.crop
+    real_decode, real_crop = dataset_module.decode, Geometry.crop
     monkeypatch.setattr(
-        blocks, "decode", lambda data, name: (decoded.update([name]), real_decode(data, name))[1]
+        dataset_module,
+        "decode",
+        lambda data, name, alpha: (decoded.update([name]), real_decode(data, name, alpha))[1],
     )
     monkeypatch.setattr(
         Geometry, "crop", lambda self, image: (crops.update([self]), real_crop(self, image))[1]
@@ -216,9 +219,11 @@ def test_a_pass_resumes_at_the_first_missing_shard(tmp_path, store, monkeypatch)
     expected = store.read(key_of(tested)).rows
     (store.folder(key_of(tested)) / "000001.safetensors").unlink()
     decoded = Counter()
-    real = blocks.decode
+    real = dataset_module.decode
     monkeypatch.setattr(
-        blocks, "decode", lambda data, name: (decoded.update([name]), real(data, name))[1]
+        dataset_module,
+        "decode",
+        lambda data, name, alpha: (decoded.update([name]), real(data, name, alpha))[1],
     )
     listener = embed(split, [tested], store)
     assert set(decoded) == set(split.ids[SPAN_IMAGES:])

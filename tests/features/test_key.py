@@ -24,6 +24,7 @@ OTHER_VALUES: dict[str, Any] = {
     "count": 7,
     "split": "test",
     "stored": "float16",
+    "alpha": "white",
     "pixels": "pillow 13",
     "extraction": KEY.extraction + 1,
 }

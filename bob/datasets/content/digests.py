@@ -1,6 +1,6 @@
-"""Content digests of files, cached so that a second opening reads no file and stats each once.
+"""Digests and traits of files, cached so that a second opening reads no file and stats each once.
 
-A digest is cached beside the file's size, inode, modification time and status-change time (which a
+They are cached beside the file's size, inode, modification time and status-change time (which a
 restored modification time cannot hide). The cache is one JSON file per root folder below
 `<cache>/fingerprints`, written atomically. Losing it costs a recomputation, never a wrong digest.
 
@@ -15,12 +15,14 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import xxhash
+from numpy.typing import NDArray
 
 from bob.datasets.content.sequences import Digests
+from bob.datasets.content.traits import Trait, header_traits
 from bob.errors import DatasetError, StoreError, UnreadableImageError
 from bob.io.files import write_atomically
 from bob.io.git_lfs import is_pointer, pointer_message
@@ -30,8 +32,12 @@ THREADS = 8
 """Number of files read at once; reading is bound by the disk, not by the processor."""
 
 _HEX = re.compile("[0-9a-f]{32}")
-_POINTER = "pointer"
 _UNREADABLE = b"no image".hex()
+_POINTER: Literal["pointer"] = "pointer"
+_ROW_BYTES = 17
+"""A digest and the traits of an image, as they are cached."""
+Content = tuple[str, int]
+"""The digest of an image and the bits of its traits."""
 
 
 def read_file(path: Path) -> bytes:
@@ -47,6 +53,16 @@ def read_file(path: Path) -> bytes:
 def content_digest(data: bytes | memoryview) -> str:
     """Return the hex xxh3-128 digest that `Split.content` holds."""
     return xxhash.xxh3_128_hexdigest(data)
+
+
+def image_content(data: bytes | memoryview) -> Content:
+    """Return the digest and the traits of an encoded image."""
+    return content_digest(data), header_traits(data)
+
+
+def unreadable_content(name: str) -> Content:
+    """Return a digest and the traits of an image whose bytes cannot be read."""
+    return unreadable_digest(name), int(Trait.UNREADABLE)
 
 
 def text_digest(text: str) -> str:
@@ -71,7 +87,7 @@ def file_version(path: Path) -> str:
 
 
 def file_digests(root: Path, files: Sequence[Path], cache: Path) -> Digests:
-    """Return the digest of each file's bytes.
+    """Return the digest and the traits of each file's bytes.
 
     The cache names files relative to `root`; a file outside `root` by its absolute path.
     DatasetError where files are pointers of Git LFS: no image can be made of them.
@@ -86,43 +102,56 @@ def file_digests(root: Path, files: Sequence[Path], cache: Path) -> Digests:
         if stamps[i] and not _is_current(entries.get(name), stamps[i])
     ]
     with ThreadPoolExecutor(THREADS) as pool:
-        fresh = dict(zip(stale, pool.map(lambda i: _digest(files[i]), stale), strict=True))
+        fresh = dict(zip(stale, pool.map(lambda i: _content(files[i]), stale), strict=True))
     _refuse_pointers([files[i] for i, value in fresh.items() if value == _POINTER], len(files))
-    entries |= {names[i]: [*(stamps[i] or ()), value] for i, value in fresh.items() if value}
+    entries |= {names[i]: [*(stamps[i] or ()), *value] for i, value in fresh.items() if value}
     if stale:
         _write(cache_file, json.dumps(entries).encode())
     unreadable = {i for i, stamp in enumerate(stamps) if stamp is None} | {
         i for i, value in fresh.items() if value is None
     }
-    return Digests.of(
-        unreadable_digest(name) if i in unreadable else entries[name][-1]
+    contents = [
+        unreadable_content(name) if i in unreadable else entries[name][-2:]
         for i, name in enumerate(names)
-    )
+    ]
+    return Digests.of((digest for digest, _ in contents), (traits for _, traits in contents))
 
 
 def cached_digests(
-    key: str, count: int, cache: Path, compute: Callable[[], Iterable[str]]
+    key: str, count: int, cache: Path, compute: Callable[[], Iterable[Content]]
 ) -> Digests:
-    """Load the `count` digests cached under `key`, or compute and cache them.
+    """Load the `count` digests and traits cached under `key`, or compute and cache them.
 
     `key` must name content that cannot change.
     """
     cache_file = _cache_file(cache, f"rows-{key}", ".xxh3")
     data = _read(cache_file)
-    if len(data) != 16 * (count + 1) or xxhash.xxh3_128_digest(data[16:]) != data[:16]:
-        values = Digests.of(compute()).values.tobytes()
+    if len(data) != 16 + _ROW_BYTES * count or xxhash.xxh3_128_digest(data[16:]) != data[:16]:
+        values = b"".join(packed(content) for content in compute())
         data = xxhash.xxh3_128_digest(values) + values
         _write(cache_file, data)
-    return Digests(np.frombuffer(data[16:], np.uint8).reshape(-1, 16))
+    return unpacked(np.frombuffer(data[16:], np.uint8))
 
 
-def _digest(path: Path) -> str | None:
-    """Return the digest of a file, `_POINTER` for a pointer, or None if it cannot be read."""
+def packed(content: Content) -> bytes:
+    """Return a digest and traits as 17 bytes."""
+    digest, traits = content
+    return bytes.fromhex(digest) + bytes([traits])
+
+
+def unpacked(values: NDArray[np.uint8]) -> Digests:
+    """Return the digests and traits of 17 bytes each, joined."""
+    rows = values.reshape(-1, _ROW_BYTES)
+    return Digests(rows[:, :-1], rows[:, -1])
+
+
+def _content(path: Path) -> Content | Literal["pointer"] | None:
+    """Return the content of a file, `_POINTER` for a pointer, or None if it cannot be read."""
     try:
         data = read_file(path)
     except UnreadableImageError:
         return None
-    return _POINTER if is_pointer(data) else content_digest(data)
+    return _POINTER if is_pointer(data) else image_content(data)
 
 
 def _refuse_pointers(pointers: Sequence[Path], count: int) -> None:
@@ -145,11 +174,14 @@ def _stamp(path: Path) -> list[int] | None:
 
 
 def _is_current(entry: Any, stamp: list[int] | None) -> bool:
+    if not isinstance(entry, list) or len(entry) != 6 or entry[:-2] != stamp:
+        return False
+    digest, traits = entry[-2:]
     return (
-        isinstance(entry, list)
-        and entry[:-1] == stamp
-        and isinstance(entry[-1], str)
-        and _HEX.fullmatch(entry[-1]) is not None
+        isinstance(digest, str)
+        and _HEX.fullmatch(digest) is not None
+        and isinstance(traits, int)
+        and 0 <= traits < 256
     )
 
 

@@ -1,16 +1,18 @@
 """Decoding of encoded bytes into RGB pixels: the only module that decodes images.
 
 Pixels are those of PIL's `convert("RGB")`, by which the backbones' own libraries (timm, open_clip)
-read images: grey is repeated, alpha dropped, palettes looked up, CMYK converted without a profile,
-and the first frame of an animation taken. There are two differences:
+read images: grey is repeated, palettes looked up, CMYK converted without a profile, and the first
+frame of an animation taken. There are three differences:
 
 * EXIF orientation is applied, so that a photograph is upright as in every viewer.
 * 16-bit grey is scaled to 8 bits; `convert` clips it, and nearly every pixel turns white.
+* Transparent images are laid on a background, white by default. `convert` drops alpha, and shows
+  what the file holds under it, which no viewer does. docs/decisions/010-alpha.md gives the reasons.
 """
 
 import warnings
 from io import BytesIO
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +20,9 @@ from PIL import Image, UnidentifiedImageError
 
 from bob.errors import UnreadableImageError
 
+Alpha = Literal["white", "black", "drop"]
+"""The background of transparent images; `drop` shows the colours that are stored under alpha."""
+DEFAULT_ALPHA: Alpha = "white"
 MAX_PIXELS = 178_956_970
 """Largest number of pixels that is decoded or resized to: PIL's own limit, 0.5 GiB of RGB."""
 
@@ -46,17 +51,17 @@ _TURN = {
 }
 
 
-def decode(data: bytes, name: str) -> Image.Image:
+def decode(data: bytes, name: str, alpha: Alpha = DEFAULT_ALPHA) -> Image.Image:
     """Return the image upright in mode RGB, fully loaded; `name` appears in error messages.
 
-    Equal bytes give equal pixels, from any thread.
+    `alpha` is the background of transparent pixels. Equal bytes give equal pixels, from any thread.
     """
-    image = _open(data, name)
-    _check_pixels(*image.size, name)
+    image = open_image(data, name)
+    check_pixels(image, name)
     try:
         image.load()
         turn = _TURN.get(_orientation(image))
-        rgb = _to_rgb(image, name)
+        rgb = _to_rgb(image, alpha)
         return rgb if turn is None else rgb.transpose(turn)
     except (UnreadableImageError, MemoryError):  # running out of memory is not the image's fault
         raise
@@ -83,9 +88,9 @@ def check_elongation(width: int, height: int, short_px: int, name: str) -> None:
         )
 
 
-def _open(data: bytes, name: str) -> Image.Image:
+def open_image(data: bytes | memoryview, name: str) -> Image.Image:
     """Open an image and read its header only."""
-    if not data:
+    if not len(data):
         raise UnreadableImageError(f"image {name!r} is empty (0 bytes). Replace or remove it.")
     _silence_pil()
     try:
@@ -93,7 +98,7 @@ def _open(data: bytes, name: str) -> Image.Image:
     except UnidentifiedImageError as error:
         raise UnreadableImageError(
             f"image {name!r} is not in a supported format ({', '.join(FORMATS)}), or its header is "
-            f"damaged: it begins with {data[:16]!r}. Convert or replace it."
+            f"damaged: it begins with {bytes(data[:16])!r}. Convert or replace it."
         ) from error
     except MemoryError:
         raise
@@ -103,20 +108,39 @@ def _open(data: bytes, name: str) -> Image.Image:
         ) from error
 
 
-def _check_pixels(width: int, height: int, name: str) -> None:
+def check_pixels(image: Image.Image, name: str) -> None:
+    """Raise UnreadableImageError for an opened image that is too large or of unknown range."""
+    width, height = image.size
     if width * height > MAX_PIXELS:
         raise UnreadableImageError(
             f"image {name!r} is {width} x {height} px: {width * height:,} pixels; "
             f"at most {MAX_PIXELS:,} are allowed. Scale it down."
         )
-
-
-def _to_rgb(image: Image.Image, name: str) -> Image.Image:
     if image.mode == "F":
         raise UnreadableImageError(
             f"image {name!r} holds floating-point pixels (PIL mode 'F'), whose range is unknown. "
             f"Save it with 8 or 16 bits per channel."
         )
+
+
+def has_alpha(image: Image.Image) -> bool:
+    """Return whether an opened image has an alpha channel or a transparent colour."""
+    return bool(image.has_transparency_data)
+
+
+def is_turned(image: Image.Image) -> bool:
+    """Return whether EXIF says that an opened image is rotated or mirrored.
+
+    A PNG file may hold EXIF behind its pixels, which are not read.
+    """
+    if image.format == "PNG" and "exif" not in image.info:
+        return False
+    return _orientation(image) in _TURN
+
+
+def _to_rgb(image: Image.Image, alpha: Alpha) -> Image.Image:
+    if alpha != "drop" and has_alpha(image):
+        return _on_background(image, alpha)
     if image.mode in _GREY_16:
         return Image.fromarray(_to_8_bits(np.asarray(image))).convert("RGB")
     # RGB cannot express it; PIL would warn, or look for a free palette entry.
@@ -125,6 +149,23 @@ def _to_rgb(image: Image.Image, name: str) -> Image.Image:
         return image  # PIL would copy it, which takes longer than decoding a large JPEG
     rgb: Image.Image = image.convert("RGB")
     return rgb
+
+
+def _on_background(image: Image.Image, alpha: Alpha) -> Image.Image:
+    """Lay a transparent image on a background: (alpha * colour + (255 - alpha) * background) / 255.
+
+    It is rounded, and computed on stored (gamma-encoded) values, as browsers do.
+    """
+    if image.mode in _GREY_16:
+        transparent = np.asarray(image) == image.info["transparency"]
+        opacity = Image.fromarray(np.where(transparent, 0, 255).astype(np.uint8))
+        colours = Image.fromarray(_to_8_bits(np.asarray(image))).convert("RGB")
+    else:
+        rgba = image.convert("RGBA")
+        opacity, colours = rgba.getchannel("A"), rgba.convert("RGB")
+    laid = Image.new("RGB", image.size, alpha)
+    laid.paste(colours, mask=opacity)
+    return laid
 
 
 def _to_8_bits(grey: NDArray[Any]) -> NDArray[np.uint8]:

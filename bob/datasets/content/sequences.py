@@ -66,23 +66,24 @@ class LazySequence(Sequence[str]):
 
 
 class Digests(LazySequence):
-    """N hex digests of 16 bytes each."""
+    """N hex digests of 16 bytes each, and the traits of the images that they identify."""
 
-    def __init__(self, values: NDArray[np.uint8]) -> None:
-        """Wrap the bytes of the digests, of shape (N, 16)."""
+    def __init__(self, values: NDArray[np.uint8], traits: NDArray[np.uint8]) -> None:
+        """Wrap the bytes of the digests (N, 16), and bits of `traits.Trait` (N,)."""
         super().__init__(len(values))
-        self.values = values
+        self.values, self.traits = values, traits
 
     @classmethod
-    def of(cls, digests: Iterable[str]) -> "Digests":
-        """Pack digests of 32 hex digits each."""
-        return cls(np.frombuffer(bytes.fromhex("".join(digests)), np.uint8).reshape(-1, 16))
+    def of(cls, digests: Iterable[str], traits: Iterable[int]) -> "Digests":
+        """Pack digests of 32 hex digits each, with their traits."""
+        values = np.frombuffer(bytes.fromhex("".join(digests)), np.uint8).reshape(-1, 16)
+        return cls(values, np.fromiter(traits, np.uint8, len(values)))
 
     def item(self, i: int) -> str:
         return bytes(self.values[i]).hex()
 
     def take(self, positions: NDArray[np.int64]) -> "Digests":
-        return Digests(self.values[positions])
+        return Digests(self.values[positions], self.traits[positions])
 
 
 class RowNames(LazySequence):
@@ -132,6 +133,10 @@ def take(values: Sequence[str], positions: NDArray[np.int64]) -> Sequence[str]:
 
 def concatenate(parts: Sequence[Sequence[str]]) -> Sequence[str]:
     """Return the items of all parts as one sequence, made on access if there are several parts."""
-    if parts and all(isinstance(part, Digests) for part in parts):
-        return Digests(np.concatenate([part.values for part in parts if isinstance(part, Digests)]))
+    digests = [part for part in parts if isinstance(part, Digests)]
+    if parts and len(digests) == len(parts):
+        return Digests(
+            np.concatenate([part.values for part in digests]),
+            np.concatenate([part.traits for part in digests]),
+        )
     return parts[0] if len(parts) == 1 else LazyConcatenation(parts)

@@ -10,7 +10,7 @@ import io
 import shutil
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,13 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 from PIL import Image
 
-from bob.datasets.content.digests import cached_digests, content_digest, file_version, text_digest
+from bob.datasets.content.digests import (
+    Content,
+    cached_digests,
+    content_digest,
+    file_version,
+    text_digest,
+)
 from bob.datasets.content.planned import require_planned_bytes
 from bob.datasets.content.sequences import (
     Digests,
@@ -28,6 +34,7 @@ from bob.datasets.content.sequences import (
     RowNames,
     concatenate,
 )
+from bob.datasets.content.traits import Trait
 from bob.datasets.labels import decode_texts, number_text
 from bob.datasets.listing import ImageListing
 from bob.datasets.split_names import ROLES
@@ -307,5 +314,9 @@ def _digests(images: NDArray[Any], version: str, where: str, cache: Path) -> Dig
             f"got {images.dtype} of shape {shape}."
         )
 
-    key = digest(["arrays", version])
-    return cached_digests(key, len(images), cache, lambda: map(_pixels_digest, images))
+    key, traits = digest(["arrays", version]), int(Trait.ALPHA) if shape[3:] == (4,) else 0
+
+    def compute() -> Iterator[Content]:
+        return ((_pixels_digest(image), traits) for image in images)
+
+    return cached_digests(key, len(images), cache, compute)

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bob.datasets.content.cache import Arrays, cached_arrays
-from bob.datasets.content.digests import file_digests, file_version, read_file, text_digest
+from bob.datasets.content.digests import (
+    file_digests,
+    file_version,
+    packed,
+    read_file,
+    text_digest,
+    unpacked,
+)
 from bob.datasets.content.sequences import Digests, PartOffsets
 from bob.datasets.readers.parquet_rows import (
     NO_IMAGE,
@@ -22,7 +29,7 @@ from bob.datasets.readers.parquet_rows import (
     image_digests,
     parquet_file,
 )
-from bob.datasets.readers.tables import missing_image, missing_image_digest, not_images
+from bob.datasets.readers.tables import missing_image, missing_image_content, not_images
 from bob.errors import DatasetError, first_line
 from bob.io.git_lfs import is_pointer_file, pointer_message
 from bob.io.names import printable
@@ -31,7 +38,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-VERSION = 1
+VERSION = 2
 """Version of the index format; raised if the index of an unchanged file would differ."""
 
 
@@ -134,13 +141,12 @@ class LocalImageColumn:
             shard, row_in_shard = self._offsets.locate(row)
             if (path := _path(self._rows.value(shard, row_in_shard))) is not None:
                 files[row] = self._paths[shard].parent / path
-        digests = dict(
-            zip(files, file_digests(self._folder, list(files.values()), cache), strict=True)
-        )
+        digests = file_digests(self._folder, list(files.values()), cache)
+        contents = dict(zip(files, zip(digests, digests.traits.tolist(), strict=True), strict=True))
         for row in rows:
-            digest = digests.get(row) or missing_image_digest(row, self._where)
-            values[row] = np.frombuffer(bytes.fromhex(digest), np.uint8)
-        return Digests(values)
+            content = contents.get(row) or missing_image_content(row, self._where)
+            values[row] = np.frombuffer(packed(content), np.uint8)
+        return unpacked(values)
 
     @cached_property
     def _folder(self) -> Path:
@@ -157,14 +163,14 @@ class LocalImageColumn:
         return cached_arrays(cache / "parquet" / f"{key}.npz", compute)
 
     def _digests(self, file: "pq.ParquetFile", path: Path) -> Any:
-        """Return digests (n, 16); zero where a row holds a path, or nothing."""
+        """Return digests and traits (n, 17), packed; zero where a row holds a path, or nothing."""
         column_type = file.schema_arrow.field(self._column).type
         if _holds_paths(column_type):
             return self._no_digests(file, path, column_type)
         return image_digests(file, self._column, self._where)
 
     def _no_digests(self, file: "pq.ParquetFile", path: Path, column_type: Any) -> Any:
-        """Return zeros (n, 16), after a check that the text in a column names files."""
+        """Return zeros (n, 17), after a check that the text in a column names files."""
         rows = file.metadata.num_rows
         first = _path(self._rows.value(self._paths.index(path), 0)) if rows else None
         if first is not None and not (path.parent / first).is_file():
@@ -172,7 +178,7 @@ class LocalImageColumn:
                 f"{not_images(self._column, column_type, self._where)} Paths of images are "
                 f"relative to the file's folder; there is no {first!r}."
             )
-        return np.frombuffer(NO_IMAGE * rows, np.uint8).reshape(-1, 16)
+        return np.frombuffer(NO_IMAGE * rows, np.uint8).reshape(-1, len(NO_IMAGE))
 
 
 def _rows(ends: Any) -> int:

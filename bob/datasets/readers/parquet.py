@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bob.datasets.content.cache import Arrays, cached_arrays
-from bob.datasets.content.digests import text_digest
+from bob.datasets.content.digests import packed, text_digest, unpacked
 from bob.datasets.content.sequences import Digests, PartOffsets
 from bob.datasets.readers.parquet_rows import (
+    NO_IMAGE,
     ColumnRows,
     contains_bytes,
     group_ends,
@@ -34,10 +36,10 @@ from bob.datasets.readers.repository import (
     cached_hub_answer,
     hub_cache_file,
 )
-from bob.datasets.readers.tables import missing_image, missing_image_digest
+from bob.datasets.readers.tables import missing_image, missing_image_content
 from bob.specs import RepositorySource
 
-VERSION = 1
+VERSION = 2
 """Version of the index format; raised if the index of an unchanged file would differ."""
 
 
@@ -177,8 +179,8 @@ class StreamedTable:
     def indices(self) -> list[Arrays]:
         """The index of each file.
 
-        `digests` (n, 16) of the images; `ends` (row groups,), the number of rows before each
-        group's end; `facts`, the other columns as the bytes of a Parquet file.
+        `digests` (n, 17) and traits of the images, packed; `ends` (row groups,), the number of rows
+        before each group's end; `facts`, the other columns as the bytes of a Parquet file.
         """
         return [self._index(file) for file in self.shards]
 
@@ -212,9 +214,13 @@ class StreamedImageColumn:
     def digests(self, cache: Path) -> Digests:
         values = np.concatenate([index["digests"] for index in self._table.indices])
         for row in np.flatnonzero(~values.any(1)):
-            digest = missing_image_digest(int(row), self._where)
-            values[row] = np.frombuffer(bytes.fromhex(digest), np.uint8)
-        return Digests(values)
+            missing = missing_image_content(int(row), self._where)
+            values[row] = np.frombuffer(packed(missing), np.uint8)
+        return unpacked(values)
+
+
+def _no_digests(rows: int) -> NDArray[np.uint8]:
+    return np.frombuffer(NO_IMAGE * rows, np.uint8).reshape(-1, len(NO_IMAGE))
 
 
 def _build_index(handle: Any, image: str | None, where: str) -> Arrays:
@@ -227,7 +233,7 @@ def _build_index(handle: Any, image: str | None, where: str) -> Arrays:
     pq.write_table(file.read(columns, use_threads=False), facts)
     rows = file.metadata.num_rows
     return {
-        "digests": image_digests(file, image, where) if image else np.zeros((rows, 16), np.uint8),
+        "digests": image_digests(file, image, where) if image else _no_digests(rows),
         "ends": group_ends(file),
         "facts": np.frombuffer(facts.getvalue(), np.uint8),
     }

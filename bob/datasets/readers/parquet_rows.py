@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from bob.datasets.content.digests import content_digest
+from bob.datasets.content.digests import image_content, packed
 from bob.datasets.readers.tables import not_images
 from bob.errors import DatasetError, first_line, nearest
 
@@ -28,8 +28,8 @@ BATCHES_IN_MEMORY = 16
 """Batches that are kept: a thread that reads ahead must not evict what others still use."""
 BUFFER_BYTES = 1 << 20
 """Part of a column that is read from the disk at once."""
-NO_IMAGE = bytes(16)
-"""Digest of a row without the bytes of an image, in an index."""
+NO_IMAGE = bytes(17)
+"""Digest and traits of a row without the bytes of an image, in an index."""
 
 
 def parquet_file(handle: BinaryIO, where: str) -> "pq.ParquetFile":
@@ -64,7 +64,10 @@ def image_bytes(value: Any) -> bytes | None:
 
 
 def image_digests(file: "pq.ParquetFile", image: str, where: str) -> NDArray[np.uint8]:
-    """Return digests (n, 16) of the images of a file; `NO_IMAGE` for a row without bytes."""
+    """Return digests and traits (n, 17) of the images of a file, packed.
+
+    `NO_IMAGE` for a row without bytes.
+    """
     if image not in file.schema_arrow.names:
         raise DatasetError(
             f"{where}: no column {image!r}{nearest(image, file.schema_arrow.names)} "
@@ -77,8 +80,8 @@ def image_digests(file: "pq.ParquetFile", image: str, where: str) -> NDArray[np.
     for batch in _batches(file, range(file.num_row_groups), image, where):
         for value in batch:
             data = image_bytes(value.as_py())
-            digests += NO_IMAGE if data is None else bytes.fromhex(content_digest(data))
-    return np.frombuffer(bytes(digests), np.uint8).reshape(-1, 16)
+            digests += NO_IMAGE if data is None else packed(image_content(data))
+    return np.frombuffer(bytes(digests), np.uint8).reshape(-1, len(NO_IMAGE))
 
 
 def group_ends(file: "pq.ParquetFile") -> NDArray[np.int64]:

@@ -22,6 +22,7 @@ from bob.datasets.content.digests import content_digest, file_digests, read_file
 from bob.datasets.content.images import decode
 from bob.datasets.content.planned import planned_reader
 from bob.datasets.content.sequences import Digests, concatenate
+from bob.datasets.content.traits import Trait
 from bob.datasets.listing import ImageListing
 from bob.datasets.readers.plain_pickle import load_plain_pickle
 from bob.errors import DatasetError, first_line
@@ -65,8 +66,14 @@ def list_revisited(source: RevisitedSource, folder: Path, cache: Path) -> ImageL
         return data if box is None else _crop(data, box, files[i].name)
 
     query_content = Digests.of(
-        content_digest(f"{content[i]} {box}".encode()) if box else content[i]
-        for i, box in enumerate(boxes)
+        (
+            content_digest(f"{content[i]} {box}".encode()) if box else content[i]
+            for i, box in enumerate(boxes)
+        ),
+        (
+            int(content.traits[i]) & ~int(Trait.ALPHA) if box else int(content.traits[i])
+            for i, box in enumerate(boxes)
+        ),
     )
     gallery_content = content.take(np.arange(len(queries), len(files)))
     return ImageListing(

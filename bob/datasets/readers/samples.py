@@ -22,6 +22,7 @@ from typing import Any
 from bob.datasets.availability import SAMPLE_FILES, missing_packages
 from bob.datasets.content.digests import content_digest, file_digests, read_file
 from bob.datasets.content.planned import planned_reader
+from bob.datasets.content.sequences import Digests
 from bob.datasets.listing import ImageListing
 from bob.errors import UnavailableError
 from bob.io.paths import in_package
@@ -133,10 +134,13 @@ def _openmoji(paths: list[Path], cache: Path, source: SampleSource) -> ImageList
             for drawing in drawings
         ],
         labels=[entry["category"] for entry in entries],
-        content=[
-            content_digest(f"{digest} {_renderer(drawing.style)}".encode())
-            for digest, drawing in zip(svg_digests, drawings, strict=True)
-        ],
+        content=Digests.of(
+            (
+                content_digest(f"{digest} {_renderer(drawing.style)}".encode())
+                for digest, drawing in zip(svg_digests, drawings, strict=True)
+            ),
+            (0 for _ in drawings),
+        ),
         read=lambda i: _render(read_svg(i), drawings[i].style),
         is_derived=True,
         splits=["train"] * len(drawings),

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from bob.datasets.content.digests import (
+    Content,
     cached_digests,
-    content_digest,
     file_digests,
     file_version,
+    image_content,
     read_file,
-    unreadable_digest,
+    unreadable_content,
 )
 from bob.datasets.content.sequences import Digests
 from bob.errors import DatasetError, UnreadableImageError
@@ -107,22 +108,22 @@ class PreparedImageColumn:
             digest([VERSION, self._column, versions]),
             len(self._table),
             cache,
-            lambda: self._hash_bytes(chunks),
+            lambda: self._contents(chunks),
         )
 
-    def _hash_bytes(self, chunks: Sequence[Any]) -> Iterator[str]:
-        """Yield digests of the bytes, which are memory-mapped and not copied."""
+    def _contents(self, chunks: Sequence[Any]) -> Iterator[Content]:
+        """Yield digests and traits of the bytes, which are memory-mapped and not copied."""
         for row, image in enumerate(value for chunk in chunks for value in chunk.field("bytes")):
             yield (
-                content_digest(memoryview(image.as_buffer()))
+                image_content(memoryview(image.as_buffer()))
                 if image.is_valid
-                else missing_image_digest(row, self._where)
+                else missing_image_content(row, self._where)
             )
 
 
-def missing_image_digest(row: int, where: str) -> str:
-    """Return a digest for a row without an image."""
-    return unreadable_digest(f"{where} {row}")
+def missing_image_content(row: int, where: str) -> Content:
+    """Return a digest and the traits of a row without an image."""
+    return unreadable_content(f"{where} {row}")
 
 
 def missing_image(column: str, row: int, where: str) -> UnreadableImageError:

@@ -18,7 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bob.datasets.content.cache import Arrays, cached_arrays
-from bob.datasets.content.digests import content_digest, text_digest, unreadable_digest
+from bob.datasets.content.digests import (
+    Content,
+    image_content,
+    packed,
+    text_digest,
+    unreadable_content,
+)
 from bob.datasets.readers.tree import EXTENSIONS
 from bob.errors import DatasetError, first_line
 from bob.io.git_lfs import LARGEST_BYTES, is_pointer
@@ -48,7 +54,7 @@ class TarIndex:
     sizes: NDArray[np.int64]
     """(n,) size of each image in bytes; 0 if a sample has no image."""
     digests: NDArray[np.uint8]
-    """(n, 16) xxh3-128 digests of the images."""
+    """(n, 17) xxh3-128 digests and traits of the images, packed."""
     labels: Text
     """(n,) labels as text, several as '0 3 7'; empty if labels are not read."""
     captions: Text
@@ -88,7 +94,7 @@ class _Sample:
     key: str
     offset: int = 0
     size: int = 0
-    digest: str = ""
+    content: Content | None = None
     label: str = ""
     captions: str = ""
 
@@ -105,10 +111,10 @@ def _build_index(tar: BinaryIO, extensions: SampleExtensions, where: str) -> Tar
             samples.append(_Sample(key))
         sample = samples[-1]
         if extension == image:
-            sample.offset, sample.size, sample.digest = (
+            sample.offset, sample.size, sample.content = (
                 member.offset_data,
                 member.size,
-                content_digest(data()),
+                image_content(data()),
             )
         elif extension == extensions.label:
             sample.label = _parse_label(data(), extension, f"{where}, {printable(member.name)}")
@@ -122,11 +128,11 @@ def _build_index(tar: BinaryIO, extensions: SampleExtensions, where: str) -> Tar
         sizes=np.array([sample.size for sample in samples], np.int64),
         digests=np.frombuffer(
             b"".join(
-                bytes.fromhex(sample.digest or unreadable_digest(f"{where} {sample.key}"))
+                packed(sample.content or unreadable_content(f"{where} {sample.key}"))
                 for sample in samples
             ),
             np.uint8,
-        ).reshape(-1, 16),
+        ).reshape(len(samples), -1),
         labels=np.array([sample.label for sample in samples], np.str_),
         captions=np.array([sample.captions for sample in samples], np.str_),
         image=image,

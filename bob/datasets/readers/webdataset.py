@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from bob.datasets.class_names import distinct
-from bob.datasets.content.sequences import Digests, PartOffsets, RowNames, concatenate
+from bob.datasets.content.digests import unpacked
+from bob.datasets.content.sequences import PartOffsets, RowNames, concatenate
 from bob.datasets.listing import ImageListing
 from bob.datasets.readers.repository import RepositoryFile, RepositoryFiles
 from bob.datasets.readers.tars import SampleExtensions, TarIndex, read_at, tar_index
@@ -61,7 +62,7 @@ def list_webdataset(
     return ImageListing(
         where=where,
         ids=concatenate([RowNames(role, n) for role, n in sizes.items()]),
-        content=Digests(np.concatenate([index.digests for index in indices])),
+        content=unpacked(np.concatenate([index.digests for index in indices])),
         read=TarImages(files, all_tars, indices).read,
         splits=[role for role, n in sizes.items() for _ in range(n)],
         labels=labels,

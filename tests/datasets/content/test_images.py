@@ -80,7 +80,7 @@ LIKE_PIL = {
 
 @pytest.mark.parametrize("what", LIKE_PIL)
 def test_pixels_equal_those_of_pil(what: str) -> None:
-    image = decode(LIKE_PIL[what], what)
+    image = decode(LIKE_PIL[what], what, "drop")
     assert image.mode == "RGB"
     np.testing.assert_array_equal(np.asarray(image), by_pil(LIKE_PIL[what]))
 
@@ -88,7 +88,7 @@ def test_pixels_equal_those_of_pil(what: str) -> None:
 def test_palette_with_transparency_equals_conversion_through_rgba() -> None:
     data = LIKE_PIL["palette png with transparency bytes"]
     np.testing.assert_array_equal(
-        np.asarray(decode(data, "p")),
+        np.asarray(decode(data, "p", "drop")),
         np.asarray(Image.open(BytesIO(data)).convert("RGBA").convert("RGB")),
     )
 
@@ -261,7 +261,7 @@ def test_threads_decode_the_same_pixels() -> None:
 
     def work() -> None:
         for what, data in LIKE_PIL.items():
-            equal.append(np.array_equal(np.asarray(decode(data, what)), expected[what]))
+            equal.append(np.array_equal(np.asarray(decode(data, what, "drop")), expected[what]))
 
     expected = {what: by_pil(data) for what, data in LIKE_PIL.items()}
     threads = [threading.Thread(target=work) for _ in range(8)]

@@ -1,0 +1,98 @@
+"""Byte-identical images that have different labels, and images that cannot be read."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from bob.datasets.content.repeats import repeats
+from bob.datasets.content.sequences import concatenate
+from bob.datasets.content.traits import Trait, traits_of
+from bob.datasets.dataset import Split
+
+IMAGES_NAMED = 3
+"""Unreadable images that a note names per split."""
+
+
+@dataclass(frozen=True)
+class LabelConflict:
+    """Images with the same bytes and two or more labels."""
+
+    images: tuple[str, ...]
+    """Ids of all of them, split by split."""
+    labels: tuple[str, ...]
+    """The label of each."""
+
+    def example(self) -> dict[str, str]:
+        """Return label → id of the first image with that label."""
+        first: dict[str, str] = {}
+        for image, label in zip(self.images, self.labels, strict=True):
+            first.setdefault(label, image)
+        return first
+
+
+def label_conflicts(splits: Sequence[Split], classes: Sequence[str]) -> list[LabelConflict]:
+    """Return the contents that occur with different labels, within a split or in several."""
+    labelled = [split for split in splits if split.labels is not None or (split.y >= 0).any()]
+    if not labelled:
+        return []
+    offsets = np.cumsum([0, *map(len, labelled)])
+    conflicts = []
+    for positions in repeats(concatenate([split.content for split in labelled])):
+        parts = np.searchsorted(offsets, positions, side="right") - 1
+        places = [
+            (labelled[part], position - int(offsets[part]))
+            for part, position in zip(parts.tolist(), positions, strict=True)
+        ]
+        labels = [_label(split, i, classes) for split, i in places]
+        if len(set(labels) - {""}) > 1:
+            conflicts.append(LabelConflict(tuple(s.ids[i] for s, i in places), tuple(labels)))
+    return conflicts
+
+
+def conflict_notes(splits: Sequence[Split], classes: Sequence[str]) -> list[str]:
+    """Return a note on byte-identical images that have different labels."""
+    conflicts = label_conflicts(splits, classes)
+    if not conflicts:
+        return []
+    images = sum(len(conflict.images) for conflict in conflicts)
+    example = " and ".join(
+        f"{image!r} ({label})" for label, image in list(conflicts[0].example().items())[:2]
+    )
+    others = f" ({len(conflicts):,} different images)" if len(conflicts) > 1 else ""
+    return [
+        f"{images:,} images{others} are byte-identical to images with another label, such as "
+        f"{example}: no classifier can get all of them right"
+    ]
+
+
+def unreadable_ids(split: Split) -> list[str]:
+    """Return the ids of the images whose header cannot be read."""
+    unreadable = np.flatnonzero(traits_of(split.content) & Trait.UNREADABLE)
+    return [split.ids[int(i)] for i in unreadable]
+
+
+def unreadable_notes(splits: Mapping[str, Split]) -> list[str]:
+    """Return a note on the images of all splits that cannot be read."""
+    unreadable = {name: ids for name, split in splits.items() if (ids := unreadable_ids(split))}
+    if not unreadable:
+        return []
+    total = sum(map(len, unreadable.values()))
+    named = "; ".join(f"{name}: {_named(ids)}" for name, ids in unreadable.items())
+    return [
+        f"{total:,} {'file is no image' if total == 1 else 'files are no images'} that can be "
+        f"read ({named}). Repair or remove {'it' if total == 1 else 'them'}, or leave "
+        f"{'it' if total == 1 else 'them'} out with --skip-bad-images"
+    ]
+
+
+def _named(ids: Sequence[str]) -> str:
+    more = f" and {len(ids) - IMAGES_NAMED:,} more" if len(ids) > IMAGES_NAMED else ""
+    return ", ".join(map(repr, ids[:IMAGES_NAMED])) + more
+
+
+def _label(split: Split, i: int, classes: Sequence[str]) -> str:
+    """Return the label of an image, or its labels joined; "" for none."""
+    if split.labels is not None:
+        return " + ".join(classes[int(c)] for c in np.flatnonzero(split.labels[i]))
+    return classes[split.y[i]] if split.y[i] >= 0 else ""
