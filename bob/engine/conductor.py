@@ -119,9 +119,20 @@ class _Conductor:
                 release_leases(unit, error.process, self.workspace.places)
             self.attempts[unit.id] += 1
             if self.attempts[unit.id] < ATTEMPTS:
-                self.queue.put_back(position, unit)
+                self._begin_again(position, unit)
                 return None
             return self._give_up(unit, f"its machine was lost {ATTEMPTS} times ({error})")
+
+    def _begin_again(self, position: int, unit: Unit) -> None:
+        """Queue a lost unit; before the last attempt in parts, one of which may be the cause."""
+        attempts = self.attempts[unit.id]
+        parts = unit.divided() if attempts == ATTEMPTS - 1 else [unit]
+        if len(parts) == 1:
+            self.queue.put_back(position, unit)
+            return
+        for part in parts:
+            self.attempts[part.id] = attempts
+            self.queue.append(part)
 
     def _give_up(self, unit: Unit, reason: str) -> Done:
         """Leave the reason where the cells look for it, or fail the cells."""

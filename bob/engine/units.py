@@ -61,6 +61,21 @@ class Unit(Closed):
         cell = self.plan.cells[0]
         return f"{cell.backbone} on {cell.dataset}"
 
+    def divided(self) -> "list[Unit]":
+        """Return units of one backbone, or of one cell, that are this unit together."""
+        plan = self.plan
+        parts = [
+            plan.narrowed(passes=(whole.model_copy(update={"forwards": (forward,)}),))
+            for whole in plan.passes
+            for forward in whole.forwards
+        ]
+        parts += [plan.narrowed(texts=(texts,)) for texts in plan.texts]
+        parts += [plan.narrowed(cells=(cell,)) for cell in plan.cells]
+        images, spans = self.expected_images, self.spans
+        return [
+            Unit(kind=self.kind, plan=part, expected_images=images, spans=spans) for part in parts
+        ]
+
 
 class Done(Closed):
     """What a worker reports of a unit."""

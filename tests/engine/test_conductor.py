@@ -47,6 +47,8 @@ class FakeEngine:
         self.random = random.Random(seed)
         self.process: dict[str, object] | None = None
         """The process that each unit loses."""
+        self.deadly: set[str] = set()
+        """Digests of features that end the machine that computes them."""
         self.stored: set[str] = set()
         self.begun: list[str] = []
         self.losses: Counter[str] = Counter()
@@ -87,7 +89,7 @@ class FakeEngine:
                     return
                 at = self.random.randrange(len(self._under_way))
                 unit, future = self._under_way.pop(at)
-                is_lost = self.random.random() < self.lost
+                is_lost = self.random.random() < self.lost or bool(unit.provides & self.deadly)
                 if not is_lost or self.random.random() < 0.5:  # some are lost after their work
                     self.stored |= unit.provides
                 if is_lost:
@@ -139,11 +141,32 @@ def test_a_unit_that_is_always_lost_is_given_up_after_three_attempts(
     records = conducted(engine, plan, workspace)
     assert {str(record.reason) for record in records} == {"its machine was lost 3 times (the fake)"}
     assert len(records) == len(plan.cells)
-    assert set(Counter(engine.begun).values()) == {ATTEMPTS}
+    assert {engine.losses[digest] for digest in plan.stored_digests()} == {ATTEMPTS}
     store = workspace.places.features()
     for digest in plan.stored_digests():
         assert store.failure(digest) == "its machine was lost 3 times (the fake)"
         store.clear_failure(digest)
+
+
+def test_what_ends_every_machine_does_so_alone_in_its_last_attempt(
+    planned: tuple[Plan, Workspace],
+) -> None:
+    """It is one of three backbones of its passes; the others are scored."""
+    plan, workspace = planned
+    engine = FakeEngine(plan, workspace)
+    engine.deadly = {
+        digest
+        for whole in plan.passes
+        for forward in whole.forwards
+        for digest in forward.outputs.values()
+        if forward.backbone == "raw_pixels"
+    }
+    conducted(engine, plan, workspace)
+    store = workspace.places.features()
+    for digest in plan.stored_digests():
+        is_deadly = digest in engine.deadly
+        assert engine.losses[digest] == (ATTEMPTS if is_deadly else ATTEMPTS - 1)
+        assert (store.failure(digest) is not None) == is_deadly
 
 
 def test_the_leases_of_a_lost_machine_are_removed(

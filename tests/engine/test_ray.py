@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -24,39 +25,44 @@ ENVIRONMENT = {
     "RAY_AUTH_MODE": "token",
     "RAY_AUTH_TOKEN": "0123456789abcdef" * 4,
 }
-CODE = '''
+CODE = """
 import os
 from pathlib import Path
 
 import torch
 
+VICTIM = Path({victim!r})
+
 
 class Mean(torch.nn.Module):
-    """The mean colour; the first call per entry leaves a file, and ends something."""
-
-    def __init__(self, folder, ends):
+    def __init__(self):
         super().__init__()
         self.scale = torch.nn.Parameter(torch.ones(1))
-        self.folder, self.ends = folder, ends
+        self.calls = 0
 
     def forward(self, x):
-        if Path(self.folder, "armed").exists():
-            if self.ends == "process":
-                os._exit(1)
-            try:
-                Path(self.folder, "node").touch(exist_ok=False)
-            except FileExistsError:
-                pass
-            else:
-                os.kill(os.getppid(), 9)  # the node's manager, and with it the node
-                while True:
-                    pass
+        self.calls += 1
+        if self.calls > {calls} and VICTIM.exists():
+            end()
         return self.scale * x.mean(dim=(2, 3))
 
 
-def build(folder, ends):
-    return Mean(folder, ends)
-'''
+def end():
+    if VICTIM.name == "process":
+        os._exit(1)
+    try:
+        VICTIM.unlink()
+    except FileNotFoundError:
+        return
+    os.kill(os.getppid(), 9)  # the manager of the node
+    os.kill(os.getpid(), 9)
+
+
+def build():
+    pixels = dict(input_px=16, crop_pct=1.0, crop_mode="center", interpolation="bilinear")
+    return Mean(), pixels | dict(mean=[0.0] * 3, std=[1.0] * 3)
+"""
+"""A backbone that ends its process, or its node once, at a later call and while a file exists."""
 
 
 @pytest.fixture(scope="module")
@@ -67,17 +73,39 @@ def nodes() -> Iterator[FakeNodes]:
         yield nodes
 
 
-def bob_run(folder: Path, *words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
-    """Run the command with results and cache in a folder, reproducibly."""
+def command(folder: Path, *words: str) -> list[str]:
+    """Return a run with results and cache in a folder, whose results do not depend on speed."""
     fixed = ["--device", "cpu", "--runtime", "eager", "--batch-size", "8", "--offline"]
     places = ["--results", str(folder / "results"), "--cache-dir", str(folder / "cache")]
+    return [sys.executable, "-m", "bob", "run", *words, *fixed, *places]
+
+
+def bob_run(folder: Path, *words: str, address: str = "") -> "subprocess.CompletedProcess[str]":
+    """Run in one process, or on the cluster at an address."""
+    engine = ["--engine", "ray"] if address else []
     return subprocess.run(
-        [sys.executable, "-m", "bob", "run", *words, *fixed, *places],
+        command(folder, *words, *engine),
         capture_output=True,
         text=True,
         timeout=300,
-        env={**ENVIRONMENT, **environment},
+        env={**ENVIRONMENT, "RAY_ADDRESS": address},
     )
+
+
+def fragile(folder: Path, victim: str, calls: int) -> list[str]:
+    """Write the entry of a backbone that ends `victim`; return the flags that select it."""
+    code, registry = folder / "fragile.py", folder / "fragile.yaml"
+    code.write_text(CODE.format(victim=str(folder / victim), calls=calls))
+    registry.write_text(f"fragile: {{family: ssl, loader: python, architecture: '{code}:build'}}\n")
+    return ["--registry", str(registry), "--allow-code", "--backbones", f"fragile,{BASELINES}"]
+
+
+def planned(folder: Path, *words: str) -> list[str]:
+    """Plan a run and return the flags that carry the plan out."""
+    done = bob_run(folder, *words, "--dry-run", "--json")
+    assert done.returncode == 0, done.stderr
+    (folder / "plan.json").write_text(done.stdout)
+    return ["--plan", str(folder / "plan.json"), "--allow-code"]
 
 
 def features(folder: Path) -> dict[str, dict[str, np.ndarray]]:
@@ -116,7 +144,68 @@ def test_a_cluster_gives_the_bytes_of_one_process(nodes: FakeNodes, tmp_path: Pa
     words = ["--data", str(photos), "--backbones", BASELINES, "--tasks", "knn,linear"]
     done = bob_run(tmp_path / "local", *words)
     assert done.returncode == 0, done.stderr
-    done = bob_run(tmp_path / "ray", *words, "--engine", "ray", RAY_ADDRESS=nodes.address)
+    done = bob_run(tmp_path / "ray", *words, address=nodes.address)
     assert done.returncode == 0, done.stderr
+    assert_same_results(tmp_path / "ray", tmp_path / "local")
+    assert not [*tmp_path.rglob("*.lease")]
+
+
+def test_a_backbone_that_ends_its_process_fails_after_three_attempts_alone(
+    nodes: FakeNodes, tmp_path: Path
+) -> None:
+    """The baselines are in the same unit at first; the third attempt is each backbone's own."""
+    photos = make_photos(tmp_path / "photos")
+    words = [*fragile(tmp_path, "process", 0), "--data", str(photos), "--tasks", "knn"]
+    plan = planned(tmp_path, *words)
+    (tmp_path / "process").touch()
+    done = bob_run(tmp_path, *plan, address=nodes.address)
+    assert done.returncode == 1, done.stderr
+    by_backbone = {record["backbone_name"]: record for record in records(tmp_path).values()}
+    assert by_backbone["fragile"]["status"] == "failed"
+    assert "its machine was lost 3 times" in str(by_backbone["fragile"]["reason"])
+    assert by_backbone["raw_pixels"]["status"] == "ok"
+
+
+def test_ctrl_c_ends_a_run_that_any_engine_resumes(nodes: FakeNodes, tmp_path: Path) -> None:
+    """The signal goes to the driver alone, after the first shard was stored."""
+    photos = make_photos(tmp_path / "photos", per_class=700, classes=2, side_px=6)
+    words = ["--data", str(photos), "--backbones", BASELINES, "--tasks", "knn"]
+    done = bob_run(tmp_path / "local", *words)
+    assert done.returncode == 0, done.stderr
+    with subprocess.Popen(
+        command(tmp_path / "ray", *words, "--engine", "ray"),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**ENVIRONMENT, "RAY_ADDRESS": nodes.address},
+    ) as running:
+        while not [*tmp_path.glob("ray/cache/features/*/*/*.safetensors")]:
+            assert running.poll() is None
+        running.send_signal(signal.SIGINT)
+        _, err = running.communicate(timeout=60)
+    assert running.returncode == 130 and "to resume" in err and "Traceback" not in err, err
+    assert not [*tmp_path.rglob("*.lease")]
+    done = bob_run(tmp_path / "ray", *words)
+    assert done.returncode == 0, done.stderr
+    assert_same_results(tmp_path / "ray", tmp_path / "local")
+
+
+def test_a_node_that_is_killed_costs_no_result(nodes: FakeNodes, tmp_path: Path) -> None:
+    """It ends in the second of two spans; another node joins afterwards."""
+    photos = make_photos(tmp_path / "photos", per_class=700, classes=2, side_px=6)
+    words = [*fragile(tmp_path, "node", 132), "--data", str(photos), "--tasks", "knn"]
+    done = bob_run(tmp_path / "local", *words)
+    assert done.returncode == 0, done.stderr
+    (tmp_path / "node").touch()
+    running = subprocess.Popen(
+        command(tmp_path / "ray", *words, "--engine", "ray"),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**ENVIRONMENT, "RAY_ADDRESS": nodes.address},
+    )
+    nodes.add()
+    assert running.communicate(timeout=300)[1] == ""
+    assert running.returncode == 0 and not (tmp_path / "node").exists()
     assert_same_results(tmp_path / "ray", tmp_path / "local")
     assert not [*tmp_path.rglob("*.lease")]
