@@ -6,10 +6,10 @@ from pathlib import Path
 from bob.cli.quantities import period, size
 from bob.cli.shared_flags import add_cache_dir
 
-HELP = "inspect, verify, prune or move stored features"
+HELP = "inspect, verify, prune or move stored features; show tuned runtimes"
 DESCRIPTION = (
-    "Inspect, verify, prune or move stored features. Features that a running process uses are "
-    "never removed."
+    "Inspect, verify, prune or move stored features, or show which runtime each architecture uses. "
+    "Features that a running process uses are never removed."
 )
 
 
@@ -17,12 +17,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.add_argument(
         "what",
-        choices=("show", "verify", "prune", "move"),
+        choices=("show", "verify", "prune", "move", "runtimes"),
         nargs="?",
         default="show",
         help="show: list stored features. verify: read all files and report damaged ones. prune: "
         "remove features by age or size, least recently used first. move: move features to another "
-        "folder. (default: show)",
+        "folder. runtimes: list the runtime chosen for each architecture and the speeds of all that "
+        "were tried. (default: show)",
     )
     parser.add_argument(
         "--older-than",

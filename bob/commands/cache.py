@@ -1,4 +1,4 @@
-"""`bob-bench cache`: show, verify, prune and move stored features."""
+"""`bob-bench cache`: show, verify, prune and move stored features, and show tuned runtimes."""
 
 import argparse
 import time
@@ -23,8 +23,11 @@ MIB = 2**20
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Show, verify, prune or move the features below `<cache>/features`."""
-    root: Path = (arguments.cache_dir or default_cache()) / "features"
+    """Show, verify, prune or move the features below `<cache>/features`, or show runtimes."""
+    cache: Path = arguments.cache_dir or default_cache()
+    if arguments.what == "runtimes":
+        return _show_runtimes(Terminal(), cache)
+    root = cache / "features"
     actions = {"show": _show, "verify": _verify, "prune": _prune, "move": _move}
     return actions[arguments.what](Terminal(), root, arguments)
 
@@ -43,6 +46,26 @@ def _show(terminal: Terminal, root: Path, _: argparse.Namespace) -> int:
     if stored:
         terminal.render(table)
     terminal.print(f"{root}: {len(stored)} sets of features, {_total_mib(stored):,.0f} MiB")
+    return OK
+
+
+def _show_runtimes(terminal: Terminal, cache: Path) -> int:
+    """Print the chosen runtime of each architecture, and what every other one achieved."""
+    from bob.extraction.runtimes.choices import saved_choices  # loads torch
+
+    choices = saved_choices(cache)
+    for conditions, choice in choices:
+        device_type, device_name, threads = conditions["device"]
+        terminal.print(
+            f"{conditions['forward']['architecture'] or conditions['forward']['loader']}, "
+            f"{conditions['input_px']} px, output {', '.join(conditions['outputs'])}, "
+            f"{conditions['precision']}, {device_type} ({device_name}, {threads} threads)"
+        )
+        for trial in choice.trials:
+            is_chosen = (trial.runtime, trial.batch_size) == (choice.runtime, choice.batch_size)
+            terminal.print(f"  {'*' if is_chosen else ' '} {trial.text}")
+    count = f"{len(choices)} architecture{'' if len(choices) == 1 else 's'}"
+    terminal.print(f"{cache / 'runtimes'}: {count}; * is the runtime in use")
     return OK
 
 

@@ -8,7 +8,7 @@ import torch
 
 from bob.errors import BobError
 from bob.extraction.runtimes.candidates import expected_seconds
-from bob.extraction.runtimes.choices import choice_path, load_choice
+from bob.extraction.runtimes.choices import choice_file
 from bob.features.key import ITEM_BYTES
 from bob.plan import Forward, Pass, Plan, Workspace
 from bob.specs import Output
@@ -122,10 +122,10 @@ def _forward_seconds(plan: Plan, workspace: Workspace, forward: Forward, images:
     names = dict.fromkeys([*forward.outputs, *(each.output for each in forward.statistics)])
     outputs = [Output.model_validate(name) for name in names]
     device, precision = torch.device(machine.device), plan.settings.precision
-    path = choice_path(
+    file = choice_file(
         workspace.places.cache, card.forward, card.geometry, outputs, device, precision
     )
-    best = load_choice(path) if machine.runtime != "eager" else None
+    best = file.load() if machine.runtime != "eager" else None
     eager = images * card.seconds_per_image
     if best and machine.runtime in ("auto", best.runtime):
         alone = min(best.eager_seconds(images), best.seconds(images))

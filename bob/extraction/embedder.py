@@ -13,7 +13,7 @@ from bob.backbones.backbone import Backbone, Embedded
 from bob.extraction.device import device_name, peak_mib, threads
 from bob.extraction.machine_load import LoadMeter
 from bob.extraction.runtimes.autotune import TIMED_IMAGES, Tuned, TuningImages, tune
-from bob.extraction.runtimes.choices import choice_path, load_choice, save_choice
+from bob.extraction.runtimes.choices import ChoiceFile, choice_file
 from bob.extraction.runtimes.runtime import Runtime
 from bob.features.shard import Effort
 from bob.specs import Output
@@ -112,20 +112,20 @@ class Embedder:
         if ready is None or ready.should_be_tuned_again():
             images = TuningImages(crops, self.expected_images, outputs, pause)
             file = self._choice_file(backbone, outputs)
-            saved = load_choice(file) if file and ready is None else None
+            saved = file.load() if file and ready is None else None
             before = ready.tuned if ready else None
             tuned = tune(backbone, images, self.runtime, self.batch_size, saved, before)
             is_good = tuned.is_settled and tuned.choice != saved and len(crops) >= TIMED_IMAGES
             if file and tuned.choice and is_good:
-                save_choice(file, tuned.choice)
+                file.save(tuned.choice)
             ready = _DeviceRuntime(tuned, ready.tunings + 1 if ready else 1)
             self._ready[key] = ready
         return ready.tuned.runtime
 
-    def _choice_file(self, backbone: Backbone, outputs: Sequence[Output]) -> Path | None:
+    def _choice_file(self, backbone: Backbone, outputs: Sequence[Output]) -> ChoiceFile | None:
         """Return where the choice is saved; None where it is given by name or by batch size."""
         if self.cache is None or self.runtime != "auto" or self.batch_size:
             return None
         forward, geometry = backbone.forward_facts(), backbone.geometry.facts()
         device, precision = backbone.device, backbone.precision
-        return choice_path(self.cache, forward, geometry, outputs, device, precision)
+        return choice_file(self.cache, forward, geometry, outputs, device, precision)

@@ -14,6 +14,7 @@ import pytest
 from bob.cli import main
 from bob.commands.cache import features_to_prune
 from bob.errors import FAILED, OK, USAGE
+from bob.extraction.runtimes.choices import Choice, ChoiceFile, Trial
 from bob.features import inventory
 from bob.features.inventory import (
     Description,
@@ -475,3 +476,33 @@ def test_a_run_announces_the_features_it_uses_and_describes_those_it_stores(
         ("raw_pixels default", "photos", "test", True),
         ("raw_pixels default", "photos", "train", True),
     ]
+
+
+def test_runtimes_are_listed_with_the_speeds_of_all_that_were_tried(tmp_path, capsys):
+    """0.02 and 0.005 s per image are 50 and 200 images/s."""
+    conditions = {
+        "forward": {"architecture": "resnet50"},
+        "input_px": 224,
+        "outputs": ["default"],
+        "precision": "float32",
+        "device": ["cpu", "AMD EPYC", 2],
+        "libraries": {},
+    }
+    trials = (
+        Trial("eager", 4, 0.0, 0.02),
+        Trial("openvino", 4, 1.5, 0.005),
+        Trial("onnxruntime", 4, 0.2, None, "cannot run it: Error"),
+    )
+    ChoiceFile(tmp_path / "runtimes", conditions).save(Choice("openvino", 4, 0.005, trials))
+    assert main(["cache", "runtimes", "--cache-dir", str(tmp_path)]) == OK
+    assert capsys.readouterr().out.splitlines()[:4] == [
+        "resnet50, 224 px, output default, float32, cpu (AMD EPYC, 2 threads)",
+        "    eager, batches of 4: 50 images/s",
+        "  * openvino, batches of 4: 200 images/s",
+        "    onnxruntime, batches of 4: cannot run it: Error",
+    ]
+
+
+def test_no_runtimes_are_listed_where_nothing_was_tuned(tmp_path, capsys):
+    assert main(["cache", "runtimes", "--cache-dir", str(tmp_path)]) == OK
+    assert "0 architectures" in capsys.readouterr().out

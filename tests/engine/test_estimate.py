@@ -8,7 +8,7 @@ import pytest
 from bob.backbones.card import Card
 from bob.engine import estimate as module
 from bob.engine.estimate import DECODE_SECONDS, PROBE_SECONDS, Estimate, estimate
-from bob.extraction.runtimes.choices import Choice
+from bob.extraction.runtimes.choices import Choice, ChoiceFile
 from bob.plan import Cell, Forward, Pass, Plan, Workspace
 from bob.plan.request import Machine, Places, RunSettings
 from tests.builders.protocols import BASELINE
@@ -61,7 +61,7 @@ def estimated(
 
     Without a remembered choice, runtimes are expected to take a fifth less than eager PyTorch.
     """
-    monkeypatch.setattr(module, "load_choice", lambda path: remembered)
+    monkeypatch.setattr(ChoiceFile, "load", lambda self: remembered)
     monkeypatch.setattr(module, "expected_seconds", lambda eager, *_: 0.8 * eager)
     monkeypatch.setattr(Workspace, "card", lambda self, spec: CARD)
     plan = make_plan()

@@ -1,5 +1,6 @@
 """The fastest runtime of an architecture on this machine, saved with the evidence for it."""
 
+import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -75,19 +76,42 @@ class Choice:
         )
 
 
-def choice_path(
+@dataclass(frozen=True)
+class ChoiceFile:
+    """Where the choice for one forward pass is saved, and the conditions under which it holds.
+
+    Speed does not depend on the weights, so that all weights of an architecture share one choice.
+    It depends on the threads and on the libraries that compute.
+    """
+
+    folder: Path
+    conditions: Mapping[str, Any]
+
+    @property
+    def path(self) -> Path:
+        return self.folder / f"{digest(self.conditions)}.json"
+
+    def load(self) -> Choice | None:
+        """Return the saved choice; None where none is saved, or none that can be read."""
+        saved = _read(self.path)
+        return saved[1] if saved else None
+
+    def save(self, choice: Choice) -> None:
+        """Save a choice; a full or read-only disk loses the choice but does not stop the run."""
+        content = {"conditions": self.conditions, "choice": asdict(choice)}
+        with contextlib.suppress(StoreError):
+            write_atomically(self.path, json.dumps(content, indent=1).encode())
+
+
+def choice_file(
     cache: Path,
     forward: Mapping[str, Any],
     geometry: Mapping[str, Any],
     outputs: Sequence[Output],
     device: torch.device,
     precision: str,
-) -> Path:
-    """Return the file of a choice for a forward pass and a geometry, as a card states them.
-
-    Speed does not depend on the weights, so that all weights of an architecture share one choice.
-    It depends on the threads and on the libraries that compute.
-    """
+) -> ChoiceFile:
+    """Return the file of a choice for a forward pass and a geometry, as a card states them."""
     architecture = str(forward.get("architecture", ""))
     if forward.get("loader") == "timm":
         architecture = architecture.partition(".")[0]  # without the tag of the weights
@@ -99,24 +123,27 @@ def choice_path(
         "device": [device.type, device_name(device), threads(device)],
         "libraries": {name: _version(name) for name in LIBRARIES},
     }
-    return cache / "runtimes" / f"{digest(conditions)}.json"
+    return ChoiceFile(_folder(cache), conditions)
 
 
-def load_choice(path: Path) -> Choice | None:
-    """Return the saved choice; None where none is saved, or none that can be read."""
+def saved_choices(cache: Path) -> list[tuple[Mapping[str, Any], Choice]]:
+    """Return the conditions and the choice of every file that can be read, by architecture."""
+    found = [saved for path in _folder(cache).glob("*.json") if (saved := _read(path))]
+    return sorted(found, key=lambda saved: json.dumps(saved[0], sort_keys=True))
+
+
+def _folder(cache: Path) -> Path:
+    return cache / "runtimes"
+
+
+def _read(path: Path) -> tuple[Mapping[str, Any], Choice] | None:
     try:
-        values = json.loads(path.read_bytes())
-        return Choice(**{**values, "trials": tuple(Trial(**trial) for trial in values["trials"])})
+        content = json.loads(path.read_bytes())
+        values = content["choice"]
+        trials = tuple(Trial(**trial) for trial in values["trials"])
+        return dict(content["conditions"]), Choice(**{**values, "trials": trials})
     except (OSError, ValueError, TypeError, KeyError):
         return None
-
-
-def save_choice(path: Path, choice: Choice) -> None:
-    """Save a choice; a full or read-only disk loses the choice but does not stop the run."""
-    try:
-        write_atomically(path, json.dumps(asdict(choice), indent=1).encode())
-    except StoreError:
-        return
 
 
 def _version(package: str) -> str | None:
