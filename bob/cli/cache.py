@@ -22,8 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="show",
         help="show: list stored features. verify: read all files and report damaged ones. prune: "
         "remove features by age or size, least recently used first. move: move features to another "
-        "folder. runtimes: list the runtime chosen for each architecture and the speeds of all that "
-        "were tried. (default: show)",
+        "folder. runtimes: list the runtime chosen for each architecture and the speeds of all "
+        "that were tried. (default: show)",
     )
     parser.add_argument(
         "--older-than",

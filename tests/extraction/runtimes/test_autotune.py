@@ -3,6 +3,8 @@
 import contextlib
 import dataclasses
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -23,6 +25,7 @@ from bob.extraction.runtimes.compiled import Compiled
 from bob.extraction.runtimes.eager import Eager
 from bob.extraction.runtimes.onnx import OnnxRuntime
 from bob.extraction.runtimes.openvino import OpenVino
+from bob.extraction.runtimes.prefetch import Prefetcher
 from bob.extraction.runtimes.runtime import agree
 from bob.registry import load_registry
 from bob.specs import DEFAULT, GRID, Output
@@ -457,3 +460,139 @@ def test_a_choice_that_cannot_be_saved_or_read_is_only_lost(tmp_path):
     assert saved_choices(tmp_path) == [({"input_px": 224}, SAVED)]
     file.path.write_text(json.dumps({"runtime": "eager"}))
     assert file.load() is None
+
+
+def test_only_eager_runs_reduced_precisions():
+    assert candidates.usable_candidates("bfloat16", "cpu") == []
+    names = {candidate.name for candidate in candidates.usable_candidates("float32", "cpu")}
+    assert names == {"openvino", "onnxruntime", "compile"}
+
+
+class SimulatedCard:
+    """Streams of a graphics card that only log what is requested of them, in order."""
+
+    def __init__(self, monkeypatch) -> None:
+        self.log: list[str] = []
+        self.copies = 0
+        card = self
+
+        class Stream:
+            def __init__(self, name="copying"):
+                self.name = name
+
+            def record_event(self):
+                card.copies += 1
+                card.log.append(f"copy {card.copies}")
+                return card.copies
+
+            def wait_event(self, event):
+                card.log.append(f"wait {event}")
+
+            def synchronize(self):
+                card.log.append("synchronise")
+
+        monkeypatch.setattr(torch.cuda, "Stream", lambda device: Stream())
+        monkeypatch.setattr(torch.cuda, "stream", lambda stream: contextlib.nullcontext())
+        monkeypatch.setattr(torch.cuda, "current_stream", lambda device: Stream("computing"))
+        monkeypatch.setattr(
+            torch.Tensor,
+            "record_stream",
+            lambda tensor, stream: card.log.append(f"in use by {stream.name}"),
+        )
+
+
+def test_a_card_computes_a_batch_while_the_next_is_copied(monkeypatch):
+    """Each copy begins before the one ahead of it is waited for; features are awaited once."""
+    card, tested = SimulatedCard(monkeypatch), backbone(Convolutions())
+    expected = Eager(tested, 4).embed(crops(10), [DEFAULT])[DEFAULT]
+    on_card = Eager(tested, 4)
+    on_card._prefetcher = Prefetcher(torch.device("cpu"))
+    for _ in range(2):
+        card.log.clear()
+        card.copies = 0
+        np.testing.assert_array_equal(on_card.embed(crops(10), [DEFAULT])[DEFAULT], expected)
+        in_use = "in use by computing"
+        assert card.log == [
+            "copy 1",
+            "copy 2",
+            "wait 1",
+            in_use,
+            "copy 3",
+            "wait 2",
+            in_use,
+            "wait 3",
+            in_use,
+            "synchronise",
+        ]
+
+
+def test_a_prefetched_batch_is_copied_again_when_it_is_halved(monkeypatch):
+    """Ten images in batches of 4: the second does not fit, so 2 are copied from its start."""
+    SimulatedCard(monkeypatch)
+    tested = backbone(Convolutions())
+    expected = Eager(tested, 10).embed(crops(10), [DEFAULT])[DEFAULT]
+    on_card, sizes, real = Eager(tested, 4), [], tested.forward
+    on_card._prefetcher = Prefetcher(torch.device("cpu"))
+
+    def forward(batch, outputs):
+        sizes.append(len(batch))
+        if sizes == [4, 4]:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return real(batch, outputs)
+
+    monkeypatch.setattr(tested, "forward", forward)
+    np.testing.assert_allclose(
+        on_card.embed(crops(10), [DEFAULT])[DEFAULT], expected, rtol=0, atol=1e-5
+    )
+    assert sizes == [4, 4, 2, 2, 2]
+
+
+def test_tf32_is_on_inside_the_forward_pass_and_off_after_it():
+    seen = []
+
+    class Looks(nn.Module):
+        def forward(self, x, outputs):
+            seen.append((torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32))
+            return {DEFAULT: x.mean((2, 3))}
+
+    torch.backends.cudnn.allow_tf32 = False
+    for precision in ("tf32", "float32"):
+        backbone(Looks(), precision).embed(crops(1), [DEFAULT])
+    assert seen == [(True, True), (False, False)]
+    assert not torch.backends.cuda.matmul.allow_tf32 and not torch.backends.cudnn.allow_tf32
+
+
+def test_every_runtime_that_can_be_requested_exists():
+    names = ("eager", *(candidate.name for candidate in candidates.CANDIDATES))
+    assert names == autotune.RUNTIMES
+    assert all(
+        dataclasses.is_dataclass(candidate) and candidate.speedup > 1
+        for candidate in candidates.CANDIDATES
+    )
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="a setting of glibc")
+def test_memory_that_a_forward_pass_frees_is_kept():
+    """Five more passes through layers of 12 to 25 MB clear thousands of pages, or none if kept."""
+    program = (
+        "import resource, sys, torch\n"
+        "from torch import nn\n"
+        "from bob.extraction.runtimes.memory import keep_freed_memory\n"
+        "assert keep_freed_memory() if sys.argv[1] == 'kept' else True\n"
+        "net = nn.Sequential(nn.Conv2d(3, 64, 1), nn.ReLU(), nn.Conv2d(64, 128, 1), nn.ReLU(),"
+        " nn.Conv2d(128, 32, 1))\n"
+        "def faults(times):\n"
+        "    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "    for _ in range(times): net(torch.zeros(4, 3, 112, 112))\n"
+        "    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before\n"
+        "with torch.inference_mode(): faults(3), print(faults(5))\n"
+    )
+    returned, kept = (
+        int(
+            subprocess.run(
+                [sys.executable, "-c", program, how], capture_output=True, text=True, check=True
+            ).stdout
+        )
+        for how in ("plain", "kept")
+    )
+    assert kept < 1_000 < 10_000 < returned
