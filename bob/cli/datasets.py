@@ -3,7 +3,12 @@
 import argparse
 
 from bob.cli.quantities import positive_int
-from bob.cli.shared_flags import add_offline, add_registries_and_folders
+from bob.cli.shared_flags import (
+    add_json,
+    add_offline,
+    add_registries_and_folders,
+    add_test_split,
+)
 
 HELP = "inspect, check, download or remove datasets"
 DESCRIPTION = "Inspect, check, download or remove registered datasets."
@@ -14,17 +19,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "what",
         choices=("show", "check", "prefetch", "verify", "disk", "remove", "page"),
-        help="show: print the registry entry. check: open the dataset, count images and find those "
-        "that two splits share. prefetch: download the dataset. verify: count the images on this "
-        "machine, without network access. disk: print disk usage. remove: delete downloaded files. "
-        "page: print docs/reference/dataset_table.md.",
+        help="show: print the registry entry. check: report what the dataset consists of: images, "
+        "classes, splits, duplicates, labels and files that need attention. prefetch: download the "
+        "dataset. verify: count the images on this machine, without network access. disk: print "
+        "disk usage. remove: delete downloaded files. page: print "
+        "docs/reference/dataset_table.md.",
     )
     parser.add_argument(
         "names",
         nargs="?",
         default="all",
-        help="names, globs, groups such as group:vtab, or 'all', separated by commas "
-        "(default: all)",
+        metavar="NAMES",
+        help="names, globs, groups such as group:vtab, or 'all', separated by commas (default: "
+        "all); check: also the path of your own images, as for `run --data`",
     )
     parser.add_argument(
         "--images",
@@ -36,6 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="remove: delete the files (default: list them); prefetch: do not ask for confirmation",
     )
+    add_test_split(parser)
+    add_json(parser, "the reports of check")
     add_offline(parser)
     parser.add_argument(
         "--workers",

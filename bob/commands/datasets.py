@@ -4,6 +4,7 @@ Does not import torch.
 """
 
 import argparse
+import json
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -18,9 +19,16 @@ from bob.datasets.availability import (
     dataset_unavailable_reason,
     hub_repository_folder,
 )
-from bob.errors import FAILED, OK, BobError, UnavailableError
+from bob.errors import FAILED, OK, BobError, ConfigError, UnavailableError
 from bob.io.paths import default_cache
-from bob.registry import Registry, Selected, dataset_labels, load_registry, select
+from bob.registry import (
+    Registry,
+    Selected,
+    dataset_labels,
+    load_registry,
+    local_datasets,
+    select,
+)
 from bob.specs import DatasetSpec, HuggingFaceSource, RepositorySource, WebDatasetSource
 
 if TYPE_CHECKING:
@@ -49,6 +57,8 @@ class Context:
     selected: Sequence[Selected[DatasetSpec]]
     cache: Path
     offline: bool
+    json: bool
+    """Whether standard output is for JSON alone."""
 
     @property
     def specs(self) -> list[DatasetSpec]:
@@ -64,9 +74,10 @@ def run(arguments: argparse.Namespace) -> int:
     context = Context(
         terminal=Terminal(),
         registry=registry,
-        selected=select(arguments.names, registry.datasets, "dataset", dataset_labels),
+        selected=_selected(arguments, registry),
         cache=arguments.cache_dir or default_cache(),
         offline=arguments.offline or arguments.what == "verify",
+        json=arguments.json,
     )
     actions = {
         "show": _show,
@@ -78,6 +89,19 @@ def run(arguments: argparse.Namespace) -> int:
         "page": _page,
     }
     return actions[arguments.what](context, arguments)
+
+
+def _selected(arguments: argparse.Namespace, registry: Registry) -> list[Selected[DatasetSpec]]:
+    """Return the datasets that are named, or those at a path to check."""
+    names = arguments.names
+    is_path = names not in registry.datasets and Path(names).expanduser().exists()
+    if arguments.json and arguments.what != "check":
+        raise ConfigError("--json belongs to `datasets check`, whose reports it prints.")
+    if is_path and arguments.what == "check":
+        return local_datasets([names], registry, arguments.test_split)
+    if arguments.test_split is not None:
+        raise ConfigError("--test-split belongs to `datasets check PATH`, your own images.")
+    return select(names, registry.datasets, "dataset", dataset_labels)
 
 
 def _page(context: Context, _: argparse.Namespace) -> int:
@@ -98,7 +122,9 @@ def _show(context: Context, _: argparse.Namespace) -> int:
 
 
 def _check(context: Context, arguments: argparse.Namespace) -> int:
-    """Open each dataset, and print its counts, notes and the images that two splits share."""
+    """Open each dataset, and print its report; with --images also near-duplicates."""
+    if arguments.json:
+        return _print_reports(context)
     failures = 0
     for spec, dataset in _open_each(context, context.selected):
         if dataset is None:
@@ -108,16 +134,35 @@ def _check(context: Context, arguments: argparse.Namespace) -> int:
     return FAILED if failures else OK
 
 
+def _print_reports(context: Context) -> int:
+    """Print the reports as one JSON object, by name of the dataset."""
+    from bob.datasets.report import data_report
+
+    reports, failures = {}, 0
+    for spec, dataset in _open_each(context, context.selected):
+        if dataset is None:
+            failures += 1
+        else:
+            report = data_report(dataset, spec).model_dump(mode="json")
+            reports[spec.name] = {**report, "notes": list(dataset.notes)}
+    context.terminal.write_line(json.dumps(reports, indent=1, ensure_ascii=False))
+    return FAILED if failures else OK
+
+
 def _check_dataset(
     terminal: Terminal, spec: DatasetSpec, dataset: "Dataset", arguments: argparse.Namespace
 ) -> int:
     """Print the results for one dataset, and return the number of splits with unreadable images."""
     from bob.datasets.leakage import all_splits, image_signatures, split_overlaps
+    from bob.datasets.report import data_report
+    from bob.leaderboards.render.data_report import report_facts
 
     declared = "as declared" if spec.counts or spec.images else "no counts are declared"
     terminal.write_line(f"{spec.name}: {_size_text(dataset)}: {declared}")
     if spec.download:
         terminal.write_line(f"  download: {download_size(spec)}")
+    for name, text in report_facts(data_report(dataset, spec)):
+        terminal.write_line(f"  {name:<11}{text}")
     for note in dataset.notes:
         terminal.write_line(f"  note: {note}")
     signatures = None
@@ -261,7 +306,8 @@ def _open_each(
         try:
             dataset = open_dataset(spec, context.cache, context.offline, context.registry.datasets)
         except BobError as error:
-            context.terminal.write_line(f"{spec.name}: {error}")
+            report = context.terminal.note if context.json else context.terminal.write_line
+            report(f"{spec.name}: {error}")
             if entry.exact or not isinstance(error, UnavailableError):
                 yield spec, None
         else:

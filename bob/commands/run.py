@@ -19,6 +19,7 @@ from bob.errors import FAILED, OK, ConfigError, NotApplicableError
 from bob.extraction.passes import auto_workers
 from bob.io.files import require_writable
 from bob.io.paths import default_cache
+from bob.leaderboards.render.data_report import summary_line
 from bob.leaderboards.render.terminal import to_terminal
 from bob.plan import (
     Machine,
@@ -224,6 +225,7 @@ def _print_plan(terminal: Terminal, plan: Plan, workspace: Workspace) -> None:
     for reason in (*plan.unsuited, *_not_applicable(plan)):
         terminal.note(f"not applicable: {reason}")
     for name in plan.datasets_to_do():
+        terminal.print(summary_line(name, workspace.report(name)))
         for note in workspace.dataset(name).notes:
             terminal.note(f"dataset {name}: {note}")
     for name in sorted({cell.backbone for cell in plan.cells}):

@@ -9,6 +9,7 @@ import io
 from PIL import Image
 
 from bob.commands.terminal import Terminal
+from bob.datasets.content.images import DEFAULT_ALPHA
 from bob.datasets.dataset import Dataset
 from bob.datasets.open import limited, open_dataset, spec_from_data_flag
 from bob.errors import OK, BobError, ConfigError
@@ -97,7 +98,11 @@ def _open_same_images(record: Record, arguments: argparse.Namespace) -> Dataset:
             "give its folder or table with --data PATH."
         )
     dataset = open_dataset(
-        spec, arguments.cache_dir or default_cache(), offline=True, entries=registry.datasets
+        spec,
+        arguments.cache_dir or default_cache(),
+        offline=True,
+        entries=registry.datasets,
+        alpha=record.dataset.alpha or DEFAULT_ALPHA,
     )
     if record.dataset.limit is not None:
         dataset = limited(dataset, record.dataset.limit)

@@ -8,6 +8,7 @@ from bob.backbones.card import Card
 from bob.backbones.weights.locate import source_text
 from bob.datasets.dataset import Dataset
 from bob.features.shard import Effort
+from bob.records.data_report import DataReport
 from bob.records.record import BackboneFacts, Cost, DatasetFacts, TaskFacts
 from bob.specs import BackboneSpec, TaskSpec
 
@@ -57,6 +58,7 @@ def dataset_facts(
     bad: UnreadableImages,
     limit: int | None,
     licence: str | None,
+    report: DataReport | None = None,
 ) -> DatasetFacts:
     """Return a dataset as a record states it; of its shifts, those that were `read`."""
     narrowed = dataset.with_shifts(read)
@@ -74,6 +76,7 @@ def dataset_facts(
         alpha=narrowed.alpha_used,
         licence=licence,
         notes=dataset.notes,
+        report=report,
     )
 
 

@@ -152,6 +152,7 @@ class Scoring:
             bad,
             self.plan.settings.limit,
             spec.licence if spec else None,
+            self.workspace.report(cell.dataset),
         )
 
     def _identity(self, cell: Cell) -> dict[str, Any]:

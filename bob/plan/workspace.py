@@ -6,6 +6,7 @@ from bob.backbones.card import Card, card
 from bob.datasets.dataset import Dataset, Split
 from bob.datasets.image_sets import ImageSet
 from bob.datasets.open import limited, open_dataset
+from bob.datasets.report import data_report
 from bob.errors import BackboneError, UnavailableError
 from bob.extraction.accumulators import Accumulator
 from bob.features.key import FeatureKey, StoreKey
@@ -20,6 +21,7 @@ from bob.protocols import (
     needs_of_task,
     protocol_named,
 )
+from bob.records.data_report import DataReport
 from bob.specs import BackboneSpec, DatasetSpec, TaskSpec
 
 LIMIT_SEED = 0
@@ -44,6 +46,8 @@ class Workspace:
         self.specs = dict(datasets)
         self._cards: dict[BackboneSpec, Card | BackboneError] = {}
         self._datasets: dict[str, Dataset] = {}
+        self._full: dict[str, Dataset] = {}
+        self._reports: dict[str, DataReport] = {}
         self._splits: dict[tuple[str, ImageSet], Split] = {}
 
     def card(self, spec: BackboneSpec) -> Card:
@@ -78,6 +82,7 @@ class Workspace:
         for name, spec in specs.items():
             if self.specs.get(name) != spec:
                 self._datasets.pop(name, None)
+                self._reports.pop(name, None)
                 self._splits = {key: s for key, s in self._splits.items() if key[0] != name}
             self.specs[name] = spec
 
@@ -93,10 +98,18 @@ class Workspace:
                 self.specs,
                 self.settings.alpha,
             )
+            self._full[name] = dataset
             if self.settings.limit:
                 dataset = limited(dataset, self.settings.limit, LIMIT_SEED)
             self._datasets[name] = dataset
         return self._datasets[name]
+
+    def report(self, name: str) -> DataReport:
+        """Return the report on a dataset before it is cut to a limit."""
+        if name not in self._reports:
+            self.dataset(name)
+            self._reports[name] = data_report(self._full[name], self.specs[name])
+        return self._reports[name]
 
     def images(self, dataset: str, images: ImageSet) -> Split:
         """Open a set of images of a dataset."""

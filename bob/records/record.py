@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, FiniteFloat
 
+from bob.records.data_report import DataReport
 from bob.specs import Family, Pretraining
 from bob.specs.yaml import Closed
 
@@ -140,6 +141,8 @@ class DatasetFacts(Closed):
     """Background of transparent images; None where no image can be transparent."""
     licence: str | None = None
     notes: tuple[str, ...] = Field((), strict=False)
+    report: DataReport | None = None
+    """What the dataset consists of before a limit; None for features from files."""
 
 
 class Cost(Closed):

@@ -1,6 +1,7 @@
 """`bob-bench datasets`: facts, counts, overlaps of splits, downloads, disk usage and removal."""
 
 import io
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from bob.datasets.readers.repository import (
     cached_streaming_folders,
     hub_cache_file,
 )
-from bob.errors import FAILED, OK
+from bob.errors import FAILED, OK, USAGE
 from bob.registry import load_registry
 from bob.specs import RepositorySource
 from tests.builders.images import make_class_folders, png
@@ -204,3 +205,36 @@ def test_remove_names_the_other_datasets_that_use_the_files(call: Call, entries:
         file.write(f"tars_again:\n  source: {TARS}\n")
     (hub_repository_folder("owner/Tars") / "blobs").mkdir(parents=True)
     assert "(also used by tars_again)" in call("remove", "tars")[1]
+
+
+def test_check_reports_on_a_path(bob: Call, tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    make_class_folders(photos, train__cat=4, train__dog=3, test__cat=2, test__dog=2)
+    (photos / "test" / "dog" / "0.png").write_bytes(b"no image")
+    code, out, _ = bob("datasets", "check", photos)
+    assert code == OK
+    for line in (
+        "  images     11 of 2 classes (5 to 6 each)",
+        "  splits     names of folders",
+        "  train      7 images; 2 classes of 3 (dog) to 4 (cat)",
+        "  test       4 images; 2 classes of 2 (cat) to 2 (dog); 1 unreadable",
+        "  unreadable test: 'test/dog/0.png'",
+    ):
+        assert line in out.splitlines()
+    code, out, _ = bob("datasets", "check", photos, "--json")
+    report = json.loads(out)["photos"]
+    assert code == OK and report["splits"]["test"]["traits"] == {"unreadable": 1}
+    assert any("1 file is no image that can be read" in note for note in report["notes"])
+
+
+def test_errors_do_not_disturb_json(bob: Call, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    code, out, err = bob("datasets", "check", tmp_path / "empty", "--json")
+    assert code == FAILED and json.loads(out) == {} and "empty" in err
+
+
+def test_flags_of_check_are_refused_elsewhere(bob: Call) -> None:
+    code, _, err = bob("datasets", "show", "elpv", "--json")
+    assert code == USAGE and "--json belongs to `datasets check`" in err
+    code, _, err = bob("datasets", "check", "elpv", "--test-split", "val")
+    assert code == USAGE and "--test-split belongs to `datasets check PATH`" in err

@@ -122,3 +122,15 @@ def test_the_normal_class_is_named_recorded_and_shown_again(bob, tmp_path):
     assert bob("run", *data, *RUN[:-1], "anomaly", "--normal", names[0])[0] == OK
     code, _, err = bob("run", *RUN, "--normal", "x")
     assert code == USAGE and "--normal 'x' belongs to --data PATH" in " ".join(err.split())
+
+
+def test_run_prints_and_records_what_was_given(bob, tmp_path):
+    photos = train_and_val(tmp_path / "photos")
+    code, out, _ = bob("run", "--data", photos, *RUN, "--test-split", "val")
+    assert code == OK
+    assert (
+        "data photos: 32 images of 2 classes (16 each); train 20, test 12 (names of folders, tested "
+        "on 'val')"
+    ) in " ".join(out.split())
+    report = record(tmp_path)["dataset"]["report"]
+    assert report["images"] == 32 and report["splits"]["test"]["images"] == 12

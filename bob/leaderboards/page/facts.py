@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bob.leaderboards.abridge import short_list, short_mapping
+from bob.leaderboards.abridge import MAX_ENTRIES, short_list, short_mapping, short_text
 from bob.leaderboards.limits import undecided_speed
 from bob.leaderboards.metric_traits import metric_traits
+from bob.leaderboards.render.data_report import report_facts
 from bob.leaderboards.speeds import Speeds
 from bob.metrics import METRICS
 from bob.records.record import BackboneFacts, DatasetFacts, Record
@@ -74,13 +75,15 @@ def dataset_json(name: str, facts: DatasetFacts | None) -> dict[str, Any]:
     """Describe one dataset; only its name where it was never read."""
     if facts is None:
         return {"name": name}
-    abridged = {"bad_images", "split_origin", "notes"}
+    abridged = {"bad_images", "split_origin", "notes", "report"}
+    report = report_facts(facts.report) if facts.report else []
     described = facts.model_dump(mode="json", exclude=abridged)
     return described | {
         "name": name,
         "bad_images": sum(map(len, facts.bad_images.values())),
         "split_origin": short_mapping(facts.split_origin),
         "notes": short_list(facts.notes),
+        "report": [[short_text(name), short_text(text)] for name, text in report[:MAX_ENTRIES]],
     }
 
 

@@ -1,5 +1,6 @@
 """The cards of backbones and datasets."""
 
+from bob.records.data_report import ClassSize, DataReport, SplitReport
 from tests.builders.leaderboard_pages import OpenPage, two_tasks, two_tasks_values
 from tests.leaderboards.page.conftest import Opener
 
@@ -47,3 +48,32 @@ def test_dataset_card_states_splits_and_contaminated_backbones(show: Opener) -> 
         assert fact in card.inner_text()
     card.get_by_role("button", name="Close").click()
     assert not card.is_visible()
+
+
+def test_dataset_card_reports_what_was_given_behind_a_fold(show: Opener) -> None:
+    split = SplitReport(
+        images=9,
+        classes=2,
+        smallest=ClassSize(name="<b>cat</b>", images=4),
+        largest=ClassSize(name="dog", images=5),
+        duplicates=1,
+        traits={"alpha": 3},
+    )
+    report = DataReport(
+        images=9, classes=2, split_source="names of folders", splits={"train": split}
+    )
+    records = [
+        record.model_copy(update={"dataset": record.dataset.model_copy(update={"report": report})})
+        for record in two_tasks()
+        if record.dataset
+    ]
+    page = show(records, "#view=datasets").page
+    page.locator("#view").get_by_role("button", name="textiles").click()
+    fold = page.locator("#card details.report")
+    assert not fold.get_by_text("names of folders").is_visible()
+    fold.locator("summary").click()
+    for fact in (
+        "names of folders",
+        "9 images; 2 classes of 4 (<b>cat</b>) to 5 (dog); 1 repeated; 3 with an alpha channel",
+    ):
+        assert fact in fold.inner_text()

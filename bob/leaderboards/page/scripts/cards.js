@@ -84,7 +84,7 @@ export function drawCard() {
   const close = button({ id: "card-close" }, () => card.close(), "Close");
   card.replaceChildren(
     make("div", { class: "card-head" }, heading, close),
-    make("div", { class: "card-body" }, ...body),
+    make("div", { class: "card-body" }, ...body.filter(Boolean)),
   );
   if (!card.open) card.showModal();
   card.scrollTop = 0;
@@ -265,7 +265,8 @@ function cellDetails(column, b) {
 // ---- a dataset
 
 function datasetCard(d) {
-  const { name, classes, counts, licence, limit, fingerprint, notes, ...dataset } = DATASETS[d];
+  const { name, classes, counts, licence, limit, fingerprint, notes, report, ...dataset } =
+    DATASETS[d];
   const columns = ALL_COLUMNS.filter((column) => COLUMNS[column].dataset === d);
   const tags = [
     licence ? tag(licence) : null,
@@ -288,7 +289,14 @@ function datasetCard(d) {
     make("h3", {}, named(taskOf(column).name)),
     leaders(column),
   ]);
-  return [named(name), spaced(tags), [facts, ...leaderLists]];
+  return [named(name), spaced(tags), [facts, reportBox(report), ...leaderLists]];
+}
+
+// What the dataset consists of, behind a fold; null where no record says so.
+function reportBox(report) {
+  if (!report?.length) return null;
+  const summary = make("summary", {}, "What the dataset consists of");
+  return make("details", { class: "report" }, summary, pairs(report));
 }
 
 const LEADERS = 10;
