@@ -129,8 +129,8 @@ def test_run_prints_and_records_what_was_given(bob, tmp_path):
     code, out, _ = bob("run", "--data", photos, *RUN, "--test-split", "val")
     assert code == OK
     assert (
-        "data photos: 32 images of 2 classes (16 each); train 20, test 12 (names of folders, tested "
-        "on 'val')"
+        "data photos: 32 images of 2 classes (16 each); train 20, test 12 (names of folders, "
+        "tested on 'val')"
     ) in " ".join(out.split())
     report = record(tmp_path)["dataset"]["report"]
     assert report["images"] == 32 and report["splits"]["test"]["images"] == 12
