@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from bob.errors import ConfigError, nearest
 from bob.metrics import (
+    calibration,
     class_subsets,
     classification,
     corruptions,
@@ -60,6 +61,7 @@ for _module in (
     multilabel,
     class_subsets,
     incremental,
+    calibration,
 ):
     for _metric in _module.METRICS:
         register(_metric)

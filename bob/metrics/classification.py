@@ -5,15 +5,15 @@ from collections.abc import Callable
 import numpy as np
 
 from bob.errors import UndefinedError
+from bob.metrics.binned import (
+    binned_bias,
+    binned_error,
+    binned_leave_one_out,
+    equal_width_bins,
+)
 from bob.metrics.metric import Metric
 from bob.numerics.arrays import Doubles, Ints
 from bob.outcomes import ClassPredictions
-
-ECE_BINS = 15
-"""Equal-width bins of the calibration error; used throughout Guo et al. 2017 (arXiv:1706.04599)."""
-
-MAX_RATIO = 40.0
-"""Ratio of a gap to its standard error above which erfc(ratio / sqrt 2) is 0 in float64."""
 
 
 def top1(outcome: ClassPredictions) -> float:
@@ -121,43 +121,14 @@ def ece(outcome: ClassPredictions) -> float:
 
     Computed as the sum over bins of |sum of (right - confidence)| / N, which is the same.
     """
-    gap, bins = _gaps(outcome)
-    return float(np.abs(np.bincount(bins, weights=gap)).sum() / len(outcome))
+    return binned_error(*_gaps(outcome))
 
 
 def _gaps(outcome: ClassPredictions) -> tuple[Doubles, Ints]:
     """Return correctness (1 or 0) minus confidence (N,), and the bin of the confidence (N,)."""
     _require_examples(outcome)
     confidence = _probabilities(outcome.confidence)
-    bins = np.clip(np.ceil(confidence * ECE_BINS).astype(np.int64) - 1, 0, ECE_BINS - 1)
-    return (outcome.rank == 0) - confidence, bins
-
-
-def _ece_leave_one_out(outcome: ClassPredictions) -> Doubles:
-    """Return (N,) `ece` without each example; NaN for a single example."""
-    gap, bins = _gaps(outcome)
-    sums = np.bincount(bins, weights=gap)
-    total = np.abs(sums).sum() - np.abs(sums[bins]) + np.abs(sums[bins] - gap)
-    return np.asarray(total / (len(gap) - 1)) if len(gap) > 1 else np.full(1, np.nan)
-
-
-def _ece_bias(outcome: ClassPredictions) -> float:
-    """Return the expected excess of `ece` over the sum of the bins' true absolute gaps.
-
-    The gap g of a bin is nearly normal with standard error s, so its absolute value is folded
-    normal, with mean sqrt(2 / pi) s exp(-g² / 2 s²) + |g| erf(|g| / s sqrt 2); the bias is this
-    mean minus |g|, summed over bins.
-    """
-    from scipy.special import erfc  # 0.1 s that `list` and `--help` need not pay
-
-    gap, bins = _gaps(outcome)
-    n = len(gap)
-    g = np.bincount(bins, weights=gap) / n
-    squares = np.bincount(bins, weights=gap**2) / n
-    error = np.sqrt(np.maximum((squares - g**2) / max(n - 1, 1), np.finfo(float).tiny))
-    ratio = np.minimum(np.abs(g) / error, MAX_RATIO)  # so that no square overflows
-    spread = np.sqrt(2 / np.pi) * error * np.exp(-(ratio**2) / 2)
-    return float((spread - np.abs(g) * erfc(ratio / np.sqrt(2))).sum())
+    return (outcome.rank == 0) - confidence, equal_width_bins(confidence)
 
 
 def _counts_per_class(outcome: ClassPredictions) -> tuple[Doubles, Doubles]:
@@ -260,7 +231,7 @@ METRICS = (
         interval="jackknife",
         higher_is_better=False,
         summary="expected calibration error, 15 bins",
-        leave_one_out=_ece_leave_one_out,
-        bias=_ece_bias,
+        leave_one_out=lambda outcome: binned_leave_one_out(*_gaps(outcome)),
+        bias=lambda outcome: binned_bias(*_gaps(outcome)),
     ),
 )

@@ -4,6 +4,7 @@ Every metric, interval and paired test is computed from an outcome. Each class i
 it holds: predictions, scores, curves or results.
 """
 
+from bob.outcomes.class_probabilities import ClassProbabilities
 from bob.outcomes.class_subsets import ClassSubsets
 from bob.outcomes.classification import ClassPredictions
 from bob.outcomes.corruptions import CorruptionResults
@@ -14,10 +15,12 @@ from bob.outcomes.ood_scores import OodScores
 from bob.outcomes.outcome import Outcome
 from bob.outcomes.paired_preprocessing import PairedPreprocessing
 from bob.outcomes.retrieval import RetrievalResults, TopKResults
+from bob.outcomes.selective import SelectivePredictions
 from bob.outcomes.shifts import ShiftResults
 
 __all__ = [
     "ClassPredictions",
+    "ClassProbabilities",
     "ClassSubsets",
     "CorruptionResults",
     "FewShotCurves",
@@ -27,6 +30,7 @@ __all__ = [
     "Outcome",
     "PairedPreprocessing",
     "RetrievalResults",
+    "SelectivePredictions",
     "ShiftResults",
     "TopKResults",
 ]

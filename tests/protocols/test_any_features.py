@@ -102,6 +102,7 @@ CHANCE = {
     "anomaly": 1 / 2,
     "one_class": 1 / 2,
     "centroid": 1 / 6,
+    "calibration": float(np.log(6)),
     "incremental": float(np.mean([1 / k for k in range(1, 7)])),
 }
 """Headline scores of features that are all equal, among 6 classes of 16 test images: a constant
