@@ -5,16 +5,17 @@ import dataclasses
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import ModuleType
 
 from bob.backbones.availability import backbone_unavailable_reason, require_code_permission
 from bob.backbones.devices import parse_devices
+from bob.commands.engines import connect_engine, device_of_cluster, make_engine
 from bob.commands.leaderboard import publish
 from bob.commands.terminal import Terminal, counted, duration
 from bob.datasets.availability import dataset_unavailable_reason
 from bob.engine.conductor import conduct
 from bob.engine.engine import Engine
 from bob.engine.estimate import estimate
-from bob.engine.local import LocalEngine
 from bob.errors import FAILED, OK, ConfigError, NotApplicableError
 from bob.extraction.passes import auto_workers
 from bob.io.files import require_writable
@@ -32,6 +33,7 @@ from bob.plan import (
     make_plan,
     make_workspace,
     read_plan,
+    specs_to_check,
 )
 from bob.records.record import Record
 from bob.registry import choose_backbones, choose_datasets, load_registry, select, task_labels
@@ -56,7 +58,9 @@ def run(arguments: argparse.Namespace) -> int:
     if not arguments.dry_run:
         # a cache may be read-only where all features are in it
         require_writable(arguments.results)
-    plan, workspace = _read_plan(arguments) if arguments.plan else _make_plan(arguments, terminal)
+    cluster = connect_engine(arguments)
+    make = _read_plan if arguments.plan else _make_plan
+    plan, workspace, engine = make(arguments, terminal, cluster)
     if arguments.json:
         terminal.write_line(plan.to_json())
         return _exit_code(plan, [])
@@ -64,17 +68,15 @@ def run(arguments: argparse.Namespace) -> int:
     _require_cells(plan)
     if arguments.dry_run:
         return _exit_code(plan, [])
-    return _carry_out(plan, workspace, terminal, arguments)
+    return _carry_out(plan, workspace, terminal, engine)
 
 
-def _carry_out(
-    plan: Plan, workspace: Workspace, terminal: Terminal, arguments: argparse.Namespace
-) -> int:
+def _carry_out(plan: Plan, workspace: Workspace, terminal: Terminal, engine: Engine) -> int:
     """Compute what the plan asks for and write the leaderboard, after an interruption too."""
     records: list[Record] = []
     results = workspace.places.results
     try:
-        for record in conduct(plan, workspace, _engine(arguments, workspace), terminal):
+        for record in conduct(plan, workspace, engine, terminal):
             records.append(record)
     except KeyboardInterrupt:
         publish(terminal, results)
@@ -86,31 +88,26 @@ def _carry_out(
     return _exit_code(plan, records)
 
 
-def _engine(arguments: argparse.Namespace, workspace: Workspace) -> Engine:
-    """Return what carries out the units of a run."""
-    if arguments.engine == "local":
-        return LocalEngine(workspace)
-    from bob.engine.ray_cluster import connect
-
-    ray = connect(arguments.engine)
-    from bob.engine.ray_engine import RayEngine  # after the environment of Ray is set
-
-    return RayEngine(ray, workspace, arguments.workers)
-
-
-def _make_plan(arguments: argparse.Namespace, terminal: Terminal) -> tuple[Plan, Workspace]:
+def _make_plan(
+    arguments: argparse.Namespace, terminal: Terminal, cluster: ModuleType | None
+) -> tuple[Plan, Workspace, Engine]:
     """Plan what the arguments ask for."""
-    request = make_request(arguments)
+    request = make_request(arguments, cluster)
     if arguments.dry_run and not request.machine.offline:
         report = terminal.note if arguments.json else terminal.print
         request = _without_downloads(report, request)
     if not arguments.json:
         terminal.print("preparing backbones: each is checked when this machine first loads it")
     workspace = make_workspace(request)
-    return make_plan(request, workspace), workspace
+    engine = make_engine(arguments, workspace, cluster, terminal)
+    if workspace.card_source:
+        workspace.add_cards(workspace.card_source(specs_to_check(request, workspace)))
+    return make_plan(request, workspace), workspace, engine
 
 
-def _read_plan(arguments: argparse.Namespace) -> tuple[Plan, Workspace]:
+def _read_plan(
+    arguments: argparse.Namespace, terminal: Terminal, cluster: ModuleType | None
+) -> tuple[Plan, Workspace, Engine]:
     """Read a plan, or one part of it; its settings replace those of the command line."""
     path: Path = arguments.plan
     try:
@@ -122,14 +119,18 @@ def _read_plan(arguments: argparse.Namespace) -> tuple[Plan, Workspace]:
         plan = plan.part(*arguments.part)
     require_code_permission(list(plan.backbones.values()), arguments.allow_code)
     places = Places(arguments.cache_dir or default_cache(), arguments.results)
-    machine = _machine(arguments, plan.settings.precision)
-    return plan, Workspace(places, plan.settings, machine, plan.datasets)
+    machine = _machine(arguments, plan.settings.precision, cluster)
+    workspace = Workspace(places, plan.settings, machine, plan.datasets)
+    engine = make_engine(arguments, workspace, cluster, terminal)
+    if workspace.card_source:
+        workspace.add_cards(workspace.card_source(plan.specs_to_check()))
+    return plan, workspace, engine
 
 
-def make_request(arguments: argparse.Namespace) -> Request:
+def make_request(arguments: argparse.Namespace, cluster: ModuleType | None = None) -> Request:
     """Return the arguments as plain values, with names resolved in the registries."""
     registry = load_registry(arguments.registry, arguments.tasks_dir)
-    machine = _machine(arguments, arguments.precision)
+    machine = _machine(arguments, arguments.precision, cluster)
     backbones = choose_backbones(arguments.backbones, registry)
     require_code_permission([chosen.spec for chosen in backbones], arguments.allow_code)
     tasks = [chosen.spec for chosen in select(arguments.tasks, registry.tasks, "task", task_labels)]
@@ -161,9 +162,18 @@ def make_request(arguments: argparse.Namespace) -> Request:
     )
 
 
-def _machine(arguments: argparse.Namespace, precision: str) -> Machine:
+def _machine(
+    arguments: argparse.Namespace, precision: str, cluster: ModuleType | None = None
+) -> Machine:
+    devices = (
+        tuple(parse_devices(arguments.device, precision))
+        if cluster is None
+        else (device_of_cluster(arguments, cluster),)
+    )
     return Machine(
-        devices=tuple(parse_devices(arguments.device, precision)),
+        devices=devices,
+        scoring_device=None if cluster is None else "cpu",
+        is_remote=cluster is not None,
         batch_size=arguments.batch_size,
         workers=arguments.workers or auto_workers(),
         runtime=arguments.runtime,

@@ -62,7 +62,7 @@ class EmbedderCache:
 
     def leave_room(self) -> None:
         """Forget all embedders where they leave a graphics card little memory for probes."""
-        if self._device.startswith("cuda"):
+        if self._embedders and self._device.startswith("cuda"):
             free, total = torch.cuda.mem_get_info(self._device)
             if free < MIN_FREE_SHARE * total:
                 self.clear()

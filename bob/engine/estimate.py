@@ -119,14 +119,16 @@ def _forward_seconds(plan: Plan, workspace: Workspace, forward: Forward, images:
     card's speed of eager PyTorch and the usual gain of faster runtimes.
     """
     machine, card = workspace.machine, workspace.card(plan.backbones[forward.backbone])
-    names = dict.fromkeys([*forward.outputs, *(each.output for each in forward.statistics)])
-    outputs = [Output.model_validate(name) for name in names]
     device, precision = torch.device(machine.device), plan.settings.precision
-    file = choice_file(
-        workspace.places.cache, card.forward, card.geometry, outputs, device, precision
-    )
-    best = file.load() if machine.runtime != "eager" else None
     eager = images * card.seconds_per_image
+    best = None
+    if machine.runtime != "eager" and not machine.is_remote:
+        names = dict.fromkeys([*forward.outputs, *(each.output for each in forward.statistics)])
+        outputs = [Output.model_validate(name) for name in names]
+        file = choice_file(
+            workspace.places.cache, card.forward, card.geometry, outputs, device, precision
+        )
+        best = file.load()
     if best and machine.runtime in ("auto", best.runtime):
         alone = min(best.eager_seconds(images), best.seconds(images))
     else:

@@ -90,6 +90,18 @@ def slots(
     return Slot(gpus, embed, share=EMBED_SHARE), Slot(0, score)
 
 
+def cluster_device(nodes: Sequence[Mapping[str, float]], requested: str) -> str:
+    """Return the device of each worker; `auto` is a GPU where a node has one.
+
+    ConfigError for a device with a number: each worker has one device, which Ray chooses.
+    """
+    if requested == "auto":
+        return "cuda" if any(node.get("GPU", 0) for node in nodes) else "cpu"
+    if requested not in ("cpu", "cuda"):
+        raise ConfigError(f"--device {requested!r} is of one machine; on a cluster, use cuda.")
+    return requested
+
+
 def node_resources(ray: ModuleType) -> list[dict[str, float]]:
     """Return the resources of each living node."""
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]

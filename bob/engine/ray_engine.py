@@ -62,14 +62,16 @@ class RayEngine:
 
     def has_room(self, kind: UnitKind) -> bool:
         """Whether a unit is begun soon."""
-        if kind == "embed":
+        if kind != "score":
             return len(self._queued) < LOOKAHEAD * max(len(self._pool.actors), 1)
         scoring = sum(sent.unit.kind == "score" for sent in self._sent)
         return scoring < LOOKAHEAD * max(self._places(self._score_slot), 1)
 
     def submit(self, unit: Unit, listener: EngineListener) -> "Future[Done]":
-        """Queue a unit for a worker that embeds, or send it out as a task that scores."""
-        if unit.kind == "embed":
+        """Queue a unit for a worker with a device, or send it out as a task that scores."""
+        names = {spec.name for spec in unit.plan.backbones.values()}
+        unit = unit.model_copy(update={"cards": self._workspace.cards_of(names)})
+        if unit.kind != "score":
             sent = SentUnit(unit, listener, self._embed_slot)
             self._queued.append(sent)
             return sent.future
@@ -213,8 +215,10 @@ class RayEngine:
 
     def _terms(self, slot: Slot) -> Terms:
         workspace = self._workspace
-        device = "cuda" if slot.gpus else workspace.machine.device
-        machine = replace(workspace.machine, devices=(device,), workers=slot.threads)
+        device = workspace.machine.device
+        machine = replace(
+            workspace.machine, devices=(device,), workers=slot.threads, is_remote=False
+        )
         places = replace(
             workspace.places,
             cache=workspace.places.cache.absolute(),
@@ -224,16 +228,22 @@ class RayEngine:
 
     def _require_same_versions(self, began: Began) -> None:
         """Raise ConfigError where a node has other libraries than this process."""
+        here, there = _without_builds(self._versions), _without_builds(began.versions)
         different = [
-            f"{name} {began.versions.get(name, 'none')} (here {self._versions.get(name, 'none')})"
-            for name in sorted({*began.versions, *self._versions})
-            if began.versions.get(name) != self._versions.get(name)
+            f"{name} {there.get(name, 'none')} (here {here.get(name, 'none')})"
+            for name in sorted({*here, *there})
+            if here.get(name) != there.get(name)
         ]
         if different:
             raise ConfigError(
                 f"node {began.host!r} has other versions: {', '.join(different)}. Results may "
                 "depend on them: start every node from the same environment or image."
             )
+
+
+def _without_builds(versions: Mapping[str, str]) -> dict[str, str]:
+    """Return versions without `+cpu` and the like: a head without a GPU has another build."""
+    return {name: version.partition("+")[0] for name, version in versions.items()}
 
 
 def _node_text(node: Mapping[str, float]) -> str:

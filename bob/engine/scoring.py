@@ -77,7 +77,8 @@ class Scoring:
             features=features.__getitem__,
             statistics=lambda need: statistics[need].arrays,
         )
-        device = self.workspace.machine.device
+        machine = self.workspace.machine
+        device = machine.scoring_device or machine.device
         solution = solve_task(task, dataset, needs, inputs, self.plan.settings.seeds, device)
         read_from: list[tuple[Need, Features | Statistics]] = [
             *features.items(),

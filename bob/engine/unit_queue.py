@@ -4,6 +4,7 @@ import heapq
 import itertools
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
+from typing import get_args
 
 from bob.engine.units import Unit, UnitKind
 
@@ -22,7 +23,7 @@ class UnitQueue:
         self._readers: dict[str, list[int]] = defaultdict(list)
         self._blocked: dict[int, int] = {}
         """Position → features that are still to be stored."""
-        self._ready: dict[UnitKind, list[int]] = {"embed": [], "score": []}
+        self._ready: dict[UnitKind, list[int]] = {kind: [] for kind in get_args(UnitKind)}
         for position, unit in self._units.items():
             missing = [digest for digest in unit.requires if self._providers[digest]]
             self._blocked[position] = len(missing)

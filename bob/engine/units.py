@@ -6,31 +6,37 @@ folders can carry it out.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
 from bob.engine.stages import stages
 from bob.features.sharding import span_images
 from bob.io.digest import digest
-from bob.plan import Cell, Forward, Pass, Plan
+from bob.plan import CardReport, Cell, Forward, Pass, Plan, RunSettings
 from bob.records.record import Record
-from bob.specs.yaml import Closed
+from bob.specs import BackboneSpec
+from bob.specs.yaml import Closed, plain
 
-UnitKind = Literal["embed", "score"]
+UNIT_BACKBONES = 16
+"""Most backbones of a unit of a divided pass: as many fit in the memory of most devices, and the
+unit stays below 64 kB."""
+UnitKind = Literal["check", "embed", "score"]
 
 
 class Unit(Closed):
-    """Passes to embed or cells to score."""
+    """Backbones to check, passes to embed or cells to score."""
 
     kind: UnitKind
     plan: Plan
     """Narrowed to this unit's work."""
     spans: tuple[int, int] | None = Field(None, strict=False)
     """Its spans of the pass, from the first to before the second number; None is all."""
+    cards: tuple[CardReport, ...] = Field((), strict=False)
+    """Cards that the planner knows, so that a worker need not make them."""
     expected_images: dict[str, int] = {}
     """Images that each of its forward passes embeds in the whole run: runtimes are tuned once."""
 
@@ -38,7 +44,13 @@ class Unit(Closed):
     def id(self) -> str:
         """The digest of what the unit does."""
         plan = self.plan
-        work = [self.kind, sorted(self.provides), sorted(cell.key for cell in plan.cells)]
+        work: list[Any] = [
+            self.kind,
+            sorted(self.provides),
+            sorted(cell.key for cell in plan.cells),
+        ]
+        if self.kind == "check":
+            work += [plain(spec) for spec in plan.backbones.values()]
         return digest([*work, [whole.fingerprint for whole in plan.passes], self.spans])
 
     @cached_property
@@ -58,6 +70,8 @@ class Unit(Closed):
             part = f" (spans {self.spans[0]} to {self.spans[1] - 1})" if self.spans else ""
             passes = [f"{whole.dataset} {whole.split}{part}" for whole in self.plan.passes]
             return ", ".join([*passes, *(f"texts of {text.task}" for text in self.plan.texts)])
+        if self.kind == "check":
+            return ", ".join(self.plan.backbones)
         cell = self.plan.cells[0]
         return f"{cell.backbone} on {cell.dataset}"
 
@@ -82,6 +96,8 @@ class Done(Closed):
 
     records: tuple[Record, ...] = ()
     """Of the unit's cells, stored."""
+    cards: tuple[CardReport, ...] = Field((), strict=False)
+    """Of the backbones to check."""
     deferred: bool = False
     """Whether another process scores these cells at this moment."""
 
@@ -126,7 +142,10 @@ def _groups(
     group, seconds = list[Forward](), 0.0
     for forward in whole.forwards:
         of_forward = images * seconds_per_image.get(forward.backbone, 0.0)
-        if group and seconds + of_forward > unit_seconds:
+        is_full = seconds + of_forward > unit_seconds or (
+            len(group) == UNIT_BACKBONES and math.isfinite(unit_seconds)
+        )
+        if group and is_full:
             yield tuple(group)
             group, seconds = [], 0.0
         group.append(forward)
@@ -146,3 +165,14 @@ def _span_ranges(
         return
     cuts = [spans * i // parts for i in range(parts + 1)]
     yield from pairwise(cuts)
+
+
+def check_units(specs: Iterable[BackboneSpec], settings: RunSettings) -> Iterator[Unit]:
+    """Yield a unit for each backbone, which checks the backbone and its variants."""
+    of_name: dict[str, list[BackboneSpec]] = {}
+    for spec in specs:
+        of_name.setdefault(spec.name, []).append(spec)
+    for name, variants in of_name.items():
+        backbones = {f"{name}~{i}" if i else name: spec for i, spec in enumerate(variants)}
+        plan = Plan(settings=settings, backbones=backbones, tasks={}, datasets={})
+        yield Unit(kind="check", plan=plan)

@@ -3,13 +3,15 @@
 Doing a unit again is harmless: what is stored is not computed again.
 """
 
+from collections.abc import Iterator
+
 from bob.engine.embedders import EmbedderCache
 from bob.engine.embedding import Embedding
 from bob.engine.engine import EngineListener
 from bob.engine.scoring import Scoring
 from bob.engine.units import Done, Unit
 from bob.io.leases import LeaseObserver
-from bob.plan import Cell, RunSettings, Workspace, finished_record
+from bob.plan import CardReport, Cell, RunSettings, Workspace, finished_record
 from bob.records.record import Record
 
 
@@ -30,11 +32,19 @@ class Worker:
         follow when that process has ended.
         """
         self.workspace.add_datasets(unit.plan.datasets)
+        self.workspace.add_cards(unit.cards)
+        if unit.kind == "check":
+            return Done(cards=tuple(self._check(unit, listener)))
         if unit.kind == "embed":
             self._embed(unit, listener)
             return Done()
         self.embedders.leave_room()
         return self._score(unit, listener)
+
+    def _check(self, unit: Unit, listener: EngineListener) -> Iterator[CardReport]:
+        for spec in unit.plan.backbones.values():
+            listener.stage("checking", spec.name)
+            yield self.workspace.card_report(spec)
 
     def _embed(self, unit: Unit, listener: EngineListener) -> None:
         plan = unit.plan

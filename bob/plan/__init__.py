@@ -2,11 +2,12 @@
 
 from bob.plan.keys import feature_key, result_key, text_key
 from bob.plan.plan import Cell, Forward, Pass, Plan, Skip, TextPass, Unscored, read_plan
-from bob.plan.planner import finished_record, make_plan, make_workspace
+from bob.plan.planner import finished_record, make_plan, make_workspace, specs_to_check
 from bob.plan.request import Machine, Places, Request, RunSettings
-from bob.plan.workspace import Workspace
+from bob.plan.workspace import CardReport, Workspace
 
 __all__ = [
+    "CardReport",
     "Cell",
     "Forward",
     "Machine",
@@ -25,5 +26,6 @@ __all__ = [
     "make_workspace",
     "read_plan",
     "result_key",
+    "specs_to_check",
     "text_key",
 ]

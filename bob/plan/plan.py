@@ -15,7 +15,7 @@ from bob.datasets.image_sets import ImageSet
 from bob.errors import ConfigError
 from bob.plan.request import RunSettings
 from bob.registry import build_task
-from bob.specs import BackboneSpec, DatasetSpec, TaskSpec
+from bob.specs import BackboneSpec, DatasetSpec, Output, TaskSpec
 from bob.specs.yaml import Closed, build
 
 PLAN_VERSION = 1
@@ -153,6 +153,17 @@ class Plan(Closed):
         yield from self.cells
         yield from self.done
         yield from (unscored.cell for unscored in (*self.failed, *self.not_applicable))
+
+    def specs_to_check(self) -> list[BackboneSpec]:
+        """Return the backbones whose cards the work reads, once per output."""
+        specs = {self.backbones[cell.backbone]: None for cell in self.all_cells()}
+        for whole in self.passes:
+            for forward in whole.forwards:
+                outputs = [*forward.outputs, *(each.output for each in forward.statistics)]
+                for name in outputs:
+                    output = Output.model_validate(name)
+                    specs[self.backbones[forward.backbone].variant(output=output)] = None
+        return list(specs)
 
     def part(self, number: int, count: int) -> "Plan":
         """Return the number-th of `count` parts (counted from 1), which need no communication.

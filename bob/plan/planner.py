@@ -1,5 +1,6 @@
 """From a request to a plan, without reading images or loading backbones known already."""
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -27,7 +28,7 @@ from bob.plan.plan import (
 )
 from bob.plan.request import Request, RunSettings
 from bob.plan.workspace import Workspace
-from bob.protocols import Need, Needs, StatisticsNeed, TextNeed
+from bob.protocols import Need, Needs, StatisticsNeed, TextNeed, needs_of_task
 from bob.records.record import Record
 from bob.records.store import RecordStore
 from bob.specs import BackboneSpec, DatasetSpec, TaskSpec
@@ -209,6 +210,26 @@ class _Planner:
         """Return the specs of the cells' datasets and of those to which their shifts refer."""
         cells = (*self.cells, *self.done, *(u.cell for u in (*self.failed, *self.not_applicable)))
         return with_referred(self.workspace.specs, dict.fromkeys(cell.dataset for cell in cells))
+
+
+def specs_to_check(request: Request, workspace: Workspace) -> list[BackboneSpec]:
+    """Return the backbones of a request and the variants of them whose cards a plan reads.
+
+    Datasets of one kind ask for the same variants; one that asks for others is noticed later.
+    """
+    specs = {chosen.spec: None for chosen in request.backbones}
+    seen: set[tuple[str, str]] = set()
+    for task in request.tasks:
+        for chosen in request.datasets[task.name]:
+            with contextlib.suppress(BobError):
+                dataset = workspace.dataset(chosen.spec.name)
+                if (task.name, dataset.kind) not in seen:
+                    seen.add((task.name, dataset.kind))
+                    for backbone in request.backbones:
+                        with contextlib.suppress(NotApplicableError):
+                            needs = needs_of_task(task, dataset, backbone.spec)
+                            specs |= {need.backbone: None for need in needs}
+    return list(specs)
 
 
 def finished_record(records: RecordStore, cell: Cell, settings: RunSettings) -> Record | None:

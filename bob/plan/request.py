@@ -63,6 +63,11 @@ class Machine:
     fail_fast: bool = False
     """Stop at the first cell that fails."""
 
+    scoring_device: str | None = None
+    """Device of protocols; None is the one that embeds."""
+    is_remote: bool = False
+    """Whether other machines compute, whose devices this process cannot ask."""
+
     @property
     def device(self) -> str:
         return self.devices[0]

@@ -1,13 +1,14 @@
 """What one process knows of backbones and datasets: opened once, shared by planning and working."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Literal
 
 from bob.backbones.card import Card, card
 from bob.datasets.dataset import Dataset, Split
 from bob.datasets.image_sets import ImageSet
 from bob.datasets.open import limited, open_dataset
 from bob.datasets.report import data_report
-from bob.errors import BackboneError, UnavailableError
+from bob.errors import BackboneError, BobError, ConfigError, UnavailableError
 from bob.extraction.accumulators import Accumulator
 from bob.features.key import FeatureKey, StoreKey
 from bob.plan.keys import feature_key, text_key
@@ -23,8 +24,25 @@ from bob.protocols import (
 )
 from bob.records.data_report import DataReport
 from bob.specs import BackboneSpec, DatasetSpec, TaskSpec
+from bob.specs.yaml import Closed
 
 LIMIT_SEED = 0
+
+
+class CardReport(Closed):
+    """The card of a backbone, or why there is none, as plain data for other processes."""
+
+    spec: BackboneSpec
+    made: Card | None = None
+    error: Literal["BackboneError", "UnavailableError", "ConfigError"] | None = None
+    message: str = ""
+
+    def result(self) -> Card | BobError:
+        """Return the card, or the error that says why there is none."""
+        if self.made is not None:
+            return self.made
+        kinds = {kind.__name__: kind for kind in (BackboneError, UnavailableError, ConfigError)}
+        return kinds[self.error or "BackboneError"](self.message)
 
 
 class Workspace:
@@ -44,7 +62,9 @@ class Workspace:
         """Prepare to open `datasets`, among them those that others refer to in their shifts."""
         self.places, self.settings, self.machine = places, settings, machine
         self.specs = dict(datasets)
-        self._cards: dict[BackboneSpec, Card | BackboneError] = {}
+        self.card_source: Callable[[Sequence[BackboneSpec]], Iterable[CardReport]] | None = None
+        """Makes cards where the devices are; None makes them in this process."""
+        self._cards: dict[BackboneSpec, Card | BobError] = {}
         self._datasets: dict[str, Dataset] = {}
         self._full: dict[str, Dataset] = {}
         self._reports: dict[str, DataReport] = {}
@@ -56,14 +76,38 @@ class Workspace:
         BackboneError where it does not work, UnavailableError where its weights are not here.
         """
         if spec not in self._cards:
-            try:
-                self._cards[spec] = self._make_card(spec)
-            except BackboneError as error:
-                self._cards[spec] = error
+            if self.card_source:
+                self.add_cards(self.card_source([spec]))
+            else:
+                try:
+                    self._cards[spec] = self._make_card(spec)
+                except BackboneError as error:
+                    self._cards[spec] = error
         made = self._cards[spec]
-        if isinstance(made, BackboneError):
+        if isinstance(made, BobError):
             raise made
         return made
+
+    def card_report(self, spec: BackboneSpec) -> CardReport:
+        """Return the card of a backbone, or why there is none."""
+        try:
+            return CardReport(spec=spec, made=self.card(spec))
+        except (BackboneError, UnavailableError, ConfigError) as error:
+            kind = type(error).__name__
+            return CardReport.model_validate({"spec": spec, "error": kind, "message": str(error)})
+
+    def add_cards(self, reports: Iterable[CardReport]) -> None:
+        """Take cards that were made elsewhere."""
+        for report in reports:
+            self._cards[report.spec] = report.result()
+
+    def cards_of(self, names: Collection[str]) -> tuple[CardReport, ...]:
+        """Return the cards that are known of some backbones and of their variants."""
+        return tuple(
+            CardReport(spec=spec, made=made)
+            for spec, made in self._cards.items()
+            if spec.name in names and isinstance(made, Card)
+        )
 
     def _make_card(self, spec: BackboneSpec) -> Card:
         made = card(

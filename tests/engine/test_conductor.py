@@ -14,12 +14,14 @@ from pathlib import Path
 
 import pytest
 
+from bob.engine.checking import check_backbones
 from bob.engine.conductor import ATTEMPTS, POLL_SECONDS, conduct
 from bob.engine.engine import EngineListener, LostError
 from bob.engine.scoring import Scoring
 from bob.engine.units import Done, Unit, UnitKind, units
 from bob.engine.worker import Worker
-from bob.plan import Plan, Workspace, make_plan, make_workspace
+from bob.errors import BackboneError
+from bob.plan import CardReport, Plan, Workspace, make_plan, make_workspace, specs_to_check
 from bob.records.record import Record
 from tests.builders.planned_runs import Silent, run
 from tests.builders.plans import BACKBONES, make_request
@@ -213,6 +215,66 @@ def test_fail_fast_ends_at_the_first_failure(planned: tuple[Plan, Workspace]) ->
     )
     records = conducted(FakeEngine(plan, workspace), plan, quick)
     assert len(records) == 1
+
+
+# --- checking backbones
+
+
+class LosingWorker:
+    """Does each unit at once, after it was lost a number of times."""
+
+    unit_seconds = math.inf
+
+    def __init__(self, workspace: Workspace, losses: int) -> None:
+        self.worker, self.losses = Worker(workspace), losses
+        self.begun: Counter[str] = Counter()
+
+    def has_room(self, kind: UnitKind) -> bool:
+        return True
+
+    def submit(self, unit: Unit, listener: EngineListener) -> "Future[Done]":
+        future: Future[Done] = Future()
+        self.begun[unit.id] += 1
+        if self.begun[unit.id] <= self.losses:
+            future.set_exception(LostError("the fake"))
+        else:  # as it crosses a network
+            done = self.worker.do(Unit.model_validate_json(unit.model_dump_json()), listener)
+            future.set_result(Done.model_validate_json(done.model_dump_json()))
+        return future
+
+    def wait(self, running: Collection["Future[Done]"]) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def test_a_plan_of_cards_made_elsewhere_is_that_of_cards_made_here(tmp_path: Path) -> None:
+    request = make_request(tmp_path, "knn", "linear")
+    expected = make_plan(request)
+    workspace, remote = make_workspace(request), make_workspace(request)
+    specs = specs_to_check(request, workspace)
+    engine = LosingWorker(remote, losses=ATTEMPTS - 1)
+    workspace.add_cards(check_backbones(specs, request.settings, engine, Silent()))
+    workspace.card_source = lambda specs: pytest.fail(f"{specs} was not checked")
+    assert make_plan(request, workspace) == expected
+    assert set(specs) <= set(expected.specs_to_check()) and len(engine.begun) == len(BACKBONES)
+
+
+def test_a_backbone_whose_machine_is_always_lost_does_not_work(tmp_path: Path) -> None:
+    request = make_request(tmp_path, "knn", backbones=("raw_pixels",))
+    workspace = make_workspace(request)
+    engine = LosingWorker(workspace, losses=ATTEMPTS)
+    reports = check_backbones([request.backbones[0].spec], request.settings, engine, Silent())
+    workspace.add_cards(reports)
+    with pytest.raises(BackboneError, match=r"'raw_pixels': the machine .* was lost 3 times"):
+        workspace.card(request.backbones[0].spec)
+
+
+def test_what_is_unavailable_elsewhere_is_skipped_here(tmp_path: Path) -> None:
+    request = make_request(tmp_path, "knn", backbones=("raw_pixels",))
+    workspace, spec = make_workspace(request), request.backbones[0].spec
+    workspace.add_cards([CardReport(spec=spec, error="UnavailableError", message="no weights")])
+    (skip,) = make_plan(request, workspace).skipped
+    assert skip.reason == "no weights" and skip.exact
 
 
 # --- the worker
