@@ -63,16 +63,7 @@ class Scoring:
         require_planned("the dataset's labels", cell.fingerprint, dataset.fingerprint(read))
         for planned, key in zip(cell.features, keys.values(), strict=True):
             require_planned("the features", planned, key.digest())
-        features = {
-            need: self._features(cell, need, keys[need])
-            for need in needs
-            if not isinstance(need, StatisticsNeed)
-        }
-        statistics = {
-            need: self._statistics(cell, need, keys[need])
-            for need in needs
-            if isinstance(need, StatisticsNeed)
-        }
+        features, statistics = self._read_needs(cell, keys)
         inputs = Inputs(
             features=features.__getitem__,
             statistics=lambda need: statistics[need].arrays,
@@ -99,6 +90,28 @@ class Scoring:
             cost=cost_of((of_need.effort for _, of_need in read_from), solution.seconds, device),
         )
         return record, solution.arrays()
+
+    def _read_needs(
+        self, cell: Cell, keys: Mapping[Need, StoreKey]
+    ) -> tuple[dict[Need, Features], dict[Need, Statistics]]:
+        """Read what a cell needs. StoreError or UnreadableImageError with all reasons that differ.
+
+        Unreadable images of all splits are in one message, so that they can be repaired at once.
+        """
+        features: dict[Need, Features] = {}
+        statistics: dict[Need, Statistics] = {}
+        errors: list[StoreError | UnreadableImageError] = []
+        for need, key in keys.items():
+            try:
+                if isinstance(need, StatisticsNeed):
+                    statistics[need] = self._statistics(cell, need, key)
+                else:
+                    features[need] = self._features(cell, need, key)
+            except (StoreError, UnreadableImageError) as error:
+                errors.append(error)
+        if errors:
+            raise type(errors[0])("\n".join(dict.fromkeys(map(str, errors)))) from errors[0]
+        return features, statistics
 
     def _features(self, cell: Cell, need: FeatureNeed | TextNeed, key: StoreKey) -> Features:
         """Read the features of a need; positions count in the need's own images."""

@@ -140,6 +140,7 @@ class _DeviceWorker:
         sinks: dict[Member, list[_Sink]] = {}
         bad: dict[int, str] = {}
         changed: dict[int, str] = {}
+        unreadable: dict[int, str] = {}
         blocks = image_blocks(self.split, self.queue, geometries, self.decoders, pinned=pinned)
         for block in blocks:
             if not sinks:
@@ -154,10 +155,11 @@ class _DeviceWorker:
             if block.ends_span:
                 if changed:
                     raise ChangedImageError(changed_images_message(list(changed.values())))
-                if bad and not self.skip_bad:
-                    raise UnreadableImageError(bad_images_message(list(bad.values())))
+                unreadable |= bad
                 self.queue.finish(block.span)
                 sinks, bad = {}, {}
+        if unreadable and not self.skip_bad:
+            raise UnreadableImageError(bad_images_message(list(unreadable.values())))
 
     def _open_sinks(self, span: Span) -> "dict[Member, list[_Sink]]":
         """Open what receives the features of a span, for the shards that each member lacks."""

@@ -134,3 +134,16 @@ def test_run_prints_and_records_what_was_given(bob, tmp_path):
     ) in " ".join(out.split())
     report = record(tmp_path)["dataset"]["report"]
     assert report["images"] == 32 and report["splits"]["test"]["images"] == 12
+
+
+def test_unreadable_images_of_all_splits_are_reported_by_one_run(bob, tmp_path):
+    """Two images are cut short behind their headers, which only decoding finds."""
+    photos = tmp_path / "photos"
+    for n, split in enumerate(("train", "test")):
+        make_photos(photos / split, per_class=6, classes=2, side_px=32 + n)
+        path = photos / split / "class0" / "000.png"
+        path.write_bytes(path.read_bytes()[:200])
+    code, _, err = bob("run", "--data", photos, *RUN)
+    assert code == FAILED
+    for split in ("train", "test"):
+        assert f"image '{split}/class0/000.png' cannot be decoded" in err
