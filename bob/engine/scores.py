@@ -1,23 +1,60 @@
 """From the parts of a result to scores: each metric's value with its interval and n."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from bob.engine.majority import majority_predictions
 from bob.errors import UndefinedError
 from bob.metrics import metric_named
 from bob.metrics.intervals import interval
+from bob.outcomes import ClassPredictions, Outcome
 from bob.protocols import ResultPart
 from bob.records.record import Score
 
 BOOTSTRAP_SEED = 0
 
 
-def scores(part: ResultPart, metrics: Sequence[str], seed: int | None) -> list[Score]:
-    """Return the scores of a part.
+def scores(
+    part: ResultPart,
+    metrics: Sequence[str],
+    seed: int | None,
+    train_y: NDArray[np.int64] | None = None,
+) -> list[Score]:
+    """Return the scores of a part, with those of the majority class and of chance.
 
-    `metrics` are the task's; `seed` is the protocol's, None where it uses none.
+    `metrics` are the task's; `seed` is the protocol's, None where it uses none; `train_y` (N,) are
+    the classes of the train images, None where they have no single label.
     """
-    return [_score(part, name, seed) for name in _metrics_of(part, metrics)]
+    majority = None
+    if train_y is not None and isinstance(part.outcome, ClassPredictions):
+        majority = majority_predictions(train_y, part.outcome)
+    return [
+        _score(part, name, seed).model_copy(update=_references(name, part.outcome, majority))
+        for name in _metrics_of(part, metrics)
+    ]
+
+
+def _references(
+    metric: str, outcome: Outcome | None, majority: Outcome | None
+) -> dict[str, float | None]:
+    """Return the values of the majority class and of chance that exist."""
+    definition = metric_named(metric)
+    chance = definition.chance
+    return {
+        "majority": None if majority is None else _defined(definition.function, majority),
+        "chance": None if chance is None or outcome is None else _defined(chance, outcome),
+    }
+
+
+def _defined(function: Callable[[Any], float], outcome: Outcome) -> float | None:
+    try:
+        return _finite(function(outcome))
+    except UndefinedError:
+        return None
 
 
 def _metrics_of(part: ResultPart, metrics: Sequence[str]) -> Sequence[str]:

@@ -77,11 +77,13 @@ def solve_task(
         except UndefinedError as error:
             results[seed] = Result((ResultPart(None, undefined=str(error)),), {})
     seconds = time.perf_counter() - start
+    train = dataset.splits.get("train")
+    train_y = train.y if train is not None and train.labels is None else None
     all_scores = [
         score
         for seed, result in results.items()
         for part in result.parts
-        for score in scores(part, task.metrics, seed if uses_seed else None)
+        for score in scores(part, task.metrics, seed if uses_seed else None, train_y)
     ]
     return Solution(task, tuple(all_scores), results, seconds)
 

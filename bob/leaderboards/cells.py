@@ -61,6 +61,9 @@ class BoardCell:
     """Number of seeds averaged; 0 for a protocol without randomness."""
     reason: str | None = None
     """Why there is no value, shortened if it is very long."""
+    majority: float | None = None
+    """Value of a classifier that knows the class frequencies of train alone; see `Score`."""
+    chance: float | None = None
 
     @cached_property
     def column(self) -> BoardColumn:
@@ -207,8 +210,18 @@ def _cell(record: Record) -> BoardCell:
         value = mean(score.value for score in scores)
         low = mean(score.low for score in scores)
         high = mean(score.high for score in scores)
-    n, seeds = _fewest_examples(scores), _seed_count(scores)
-    return BoardCell(record, "ok", metric, value, low, high, n, seeds)
+    return BoardCell(
+        record,
+        "ok",
+        metric,
+        value,
+        low,
+        high,
+        n=_fewest_examples(scores),
+        seeds=_seed_count(scores),
+        majority=mean(score.majority for score in scores),
+        chance=mean(score.chance for score in scores),
+    )
 
 
 def mean(values: Iterable[float | None]) -> float | None:

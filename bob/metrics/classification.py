@@ -1,6 +1,7 @@
 """Metrics of single-label classification."""
 
 from collections.abc import Callable
+from math import log
 
 import numpy as np
 
@@ -144,6 +145,11 @@ def _in_top(k: int) -> Callable[[ClassPredictions], Doubles]:
     return lambda outcome: (outcome.rank < k).astype(np.float64)
 
 
+def _guessed(k: int) -> Callable[[ClassPredictions], float]:
+    """Return a function to the expected share of k guesses among C classes that are right."""
+    return lambda outcome: k / outcome.classes
+
+
 def _weighted_by_class(outcome: ClassPredictions) -> Doubles:
     """Return (N,) values whose mean is `mean_per_class`.
 
@@ -180,6 +186,7 @@ METRICS = (
         higher_is_better=True,
         summary="accuracy of the best-scored class",
         per_example=_in_top(1),
+        chance=_guessed(1),
     ),
     Metric(
         top5,
@@ -188,6 +195,7 @@ METRICS = (
         higher_is_better=True,
         summary="true class among the five best-scored",
         per_example=_in_top(5),
+        chance=_guessed(5),
     ),
     Metric(
         mean_per_class,
@@ -197,6 +205,7 @@ METRICS = (
         summary="accuracy averaged over classes",
         per_example=_weighted_by_class,
         shares=_counts_per_class,
+        chance=_guessed(1),
     ),
     Metric(
         balanced_accuracy,
@@ -206,6 +215,7 @@ METRICS = (
         summary="mean_per_class under scikit-learn's name",
         per_example=_weighted_by_class,
         shares=_counts_per_class,
+        chance=_guessed(1),
     ),
     Metric(
         macro_f1,
@@ -224,6 +234,7 @@ METRICS = (
         summary="mean negative log-probability of the true class, in nats",
         highest=float("inf"),
         per_example=_negative_log_likelihood,
+        chance=lambda outcome: log(outcome.classes),
     ),
     Metric(
         ece,

@@ -84,6 +84,8 @@ class Metric:
 
     The jackknife and the bootstrap then subtract the bias that they estimate.
     """
+    chance: Callable[[Any], float] | None = None
+    """Outcome → expected value of random answers, or that of equal scores for all examples."""
     bias: Callable[[Any], float] | None = None
     """Outcome → expected shift by noise, for metrics whose bias the jackknife does not estimate."""
 

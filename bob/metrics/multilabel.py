@@ -103,6 +103,11 @@ def _roc_auc_leave_one_out(outcome: MultilabelPredictions) -> Doubles:
     )
 
 
+def _alike(outcome: MultilabelPredictions) -> MultilabelPredictions:
+    """Return the outcome of a classifier that scores all images alike."""
+    return MultilabelPredictions(np.zeros(outcome.labels.shape), outcome.labels)
+
+
 METRICS = (
     Metric(
         label_ap,
@@ -112,6 +117,7 @@ METRICS = (
         summary="average precision, averaged over classes",
         leave_one_out=_label_ap_leave_one_out,
         biased=True,
+        chance=lambda outcome: label_ap(_alike(outcome)),
     ),
     Metric(
         label_ap_11_point,
@@ -128,6 +134,7 @@ METRICS = (
         higher_is_better=True,
         summary="area under the ROC curve, averaged over classes",
         leave_one_out=_roc_auc_leave_one_out,
+        chance=lambda _: 0.5,
     ),
     Metric(
         label_set_top1,

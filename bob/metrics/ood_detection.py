@@ -147,6 +147,7 @@ METRICS = (
         summary="probability that an in-distribution image scores higher than another",
         strata=_side,
         leave_one_out=_auroc_leave_one_out,
+        chance=lambda _: 0.5,
     ),
     Metric(
         aupr_in,
@@ -156,6 +157,7 @@ METRICS = (
         summary="average precision of finding in-distribution images",
         strata=_side,
         leave_one_out=_aupr_in_leave_one_out,
+        chance=lambda outcome: float(outcome.inside.mean()),
     ),
     Metric(
         aupr_out,
@@ -165,6 +167,7 @@ METRICS = (
         summary="average precision of finding out-of-distribution images",
         strata=_side,
         leave_one_out=_aupr_out_leave_one_out,
+        chance=lambda outcome: 1 - float(outcome.inside.mean()),
     ),
     Metric(
         fpr_at_95_tpr,

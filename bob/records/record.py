@@ -74,6 +74,10 @@ class Score(Closed):
     """Method of the interval: one of `bob.metrics.intervals.CLOSED_FORMS`, or bootstrap."""
     undefined: str | None = None
     """Why the value is None."""
+    majority: FiniteFloat | None = None
+    """Value of a classifier that knows the class frequencies of train alone, where it has one."""
+    chance: FiniteFloat | None = None
+    """Value expected of random answers, where the metric has one."""
 
 
 class BackboneFacts(Closed):

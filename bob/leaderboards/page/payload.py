@@ -18,6 +18,7 @@ from bob.leaderboards.page.facts import (
 )
 from bob.leaderboards.page.grid import CellGrid, grid
 from bob.leaderboards.page.view_list import view_list
+from bob.leaderboards.references import ReferenceRow, reference_rows
 from bob.leaderboards.render.text import board_notes
 from bob.leaderboards.speeds import Speeds, speeds
 from bob.metrics.score_ranges import base_metric
@@ -64,6 +65,10 @@ class PageLayout:
     def speeds(self) -> Speeds:
         return speeds(self.records)
 
+    @cached_property
+    def _references(self) -> dict[str, list[ReferenceRow]]:
+        return {task: reference_rows(self.board.task_cells(task)) for task in self.tasks}
+
     def _backbones(self) -> list[dict[str, Any]]:
         facts, records = facts_by_backbone(self.records), records_by_backbone(self.records)
         return [
@@ -81,6 +86,11 @@ class PageLayout:
         return {
             "task": self.tasks.index(column.task),
             "dataset": self.datasets.index(column.dataset),
+            "references": [
+                [row.name, row.values[column]]
+                for row in self._references[column.task]
+                if column in row.values
+            ],
         }
 
 

@@ -8,6 +8,7 @@ from bob.io.text import visible
 from bob.leaderboards.board import Board, as_board
 from bob.leaderboards.cells import BoardCell, BoardColumn
 from bob.leaderboards.ranking import Ranking, Standing
+from bob.leaderboards.references import ReferenceRow, reference_rows
 from bob.leaderboards.render.ranking_table import pool_text
 from bob.leaderboards.render.text import (
     BASIS_TEXT,
@@ -142,7 +143,19 @@ def _task(task: str, board: Board) -> str:
         *(["mean"] if with_mean else []),
     ]
     body = [_row(row, columns, with_mean, board) for row in rows]
+    metric = cells[0].metric
+    body += [_reference(row, columns, with_mean, metric) for row in reference_rows(cells)]
     return _section(escape(task), _metric_text(cells[0].record), head, body)
+
+
+def _reference(
+    row: ReferenceRow, columns: Sequence[BoardColumn], with_mean: bool, metric: str
+) -> list[str]:
+    values = [
+        value_text(metric, row.values[column]) if column in row.values else MISSING
+        for column in columns
+    ]
+    return [f"*{row.name}*", MISSING, *values, *([MISSING] if with_mean else [])]
 
 
 def _metric_text(record: Record) -> str:

@@ -8,6 +8,7 @@ from rich.text import Text
 from bob.leaderboards.board import Board, as_board
 from bob.leaderboards.cells import BoardCell, BoardColumn
 from bob.leaderboards.ranking import Ranking
+from bob.leaderboards.references import ReferenceRow, reference_rows
 from bob.leaderboards.render.fitted_table import CellText, FittedTable, RowText
 from bob.leaderboards.render.ranking_table import pool_text
 from bob.leaderboards.render.text import (
@@ -72,7 +73,10 @@ def _task(task: str, board: Board) -> FittedTable:
         title=f"{task}: {cells[0].metric}",
         legend="".join(explained),
         datasets=tuple(column.dataset for column in columns),
-        rows=tuple(_row(row, columns, board) for row in shown),
+        rows=(
+            *(_row(row, columns, board) for row in shown),
+            *(_reference(row, columns, cells[0].metric) for row in reference_rows(cells)),
+        ),
         more_rows=len(rows) - len(shown),
         has_mean=len(columns) > 1,
     )
@@ -86,6 +90,19 @@ def _row(row: BoardRow, columns: Sequence[BoardColumn], board: Board) -> RowText
         cells=tuple(_cell(row.cells.get(column), board.verdicts[column]) for column in columns),
         mean=MISSING if row.mean is None else value_text("top1", row.mean),
         style="dim" if row.is_baseline else "",
+    )
+
+
+def _reference(row: ReferenceRow, columns: Sequence[BoardColumn], metric: str) -> RowText:
+    values = (row.values.get(column) for column in columns)
+    texts = (MISSING if value is None else value_text(metric, value) for value in values)
+    return RowText(
+        name=row.name,
+        kind="",
+        params=MISSING,
+        cells=tuple(CellText(text) for text in texts),
+        mean=MISSING,
+        style="dim italic",
     )
 
 

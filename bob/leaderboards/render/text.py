@@ -5,10 +5,11 @@ from collections.abc import Mapping, Sequence
 
 from bob.leaderboards.abridge import short_text
 from bob.leaderboards.board import Board
-from bob.leaderboards.cells import BoardCell, SetAside
+from bob.leaderboards.cells import BoardCell, BoardColumn, SetAside, is_baseline
 from bob.leaderboards.dataset_units import condition_note
 from bob.leaderboards.metric_traits import metric_traits
 from bob.leaderboards.ranking import Ranking
+from bob.leaderboards.references import is_clear_of_majority
 from bob.leaderboards.speeds import short_number
 from bob.leaderboards.verdicts import Verdicts
 from bob.records.record import Record, Score
@@ -182,6 +183,7 @@ def board_notes(board: Board) -> list[str]:
     return [
         *board.notes,
         *([conditions] if conditions else []),
+        *_below_majority(board.cells),
         *_missing_values(board.cells),
         *_not_applicable(board.records),
         *_unreadable_images(board.records),
@@ -189,6 +191,24 @@ def board_notes(board: Board) -> list[str]:
         *_published(board.records),
         *_set_aside(board.set_aside),
     ]
+
+
+def _below_majority(cells: Sequence[BoardCell]) -> list[str]:
+    """Return one line per setting, with the backbones that do not clear the majority class."""
+    by_column: dict[BoardColumn, list[BoardCell]] = defaultdict(list)
+    for cell in cells:
+        if not is_clear_of_majority(cell) and not is_baseline(cell.record):
+            by_column[cell.column].append(cell)
+    lines = []
+    for column, group in by_column.items():
+        names = sorted(cell.record.backbone_name for cell in group)
+        majority = unit_text(group[0].metric, group[0].majority or 0.0)
+        intervals = "the interval reaches" if len(names) == 1 else "intervals reach"
+        lines.append(
+            f"{column}: {listed(names)}: {intervals} the majority class ({majority}), which needs "
+            "no image."
+        )
+    return lines
 
 
 def _missing_values(cells: Sequence[BoardCell]) -> list[str]:

@@ -33,6 +33,8 @@ TIDY = {
     "n": "Int64",
     "interval": "object",
     "undefined": "object",
+    "majority": "float64",
+    "chance": "float64",
     "status": "object",
     "reason": "object",
     "primary": "bool",
@@ -77,6 +79,8 @@ TIDY = {
 
 Only the columns from device on depend on the machine and the time.
 
+majority, chance: values of a classifier that knows the class frequencies of train alone, and of
+random answers, where the metric has them.
 primary: whether this metric ranks its task.
 verdict, p_holm: of the backbone against the best of its setting, on rows of the metric that ranks
 ("best", "best, tied", "best, not tested", "tied", "worse", "not tested"; empty outside the pool),
@@ -105,6 +109,8 @@ SCORE_COLUMNS = (
     "n",
     "interval",
     "undefined",
+    "majority",
+    "chance",
     "primary",
     "verdict",
     "p_holm",

@@ -77,3 +77,22 @@ def test_dataset_card_reports_what_was_given_behind_a_fold(show: Opener) -> None
         "9 images; 2 classes of 4 (<b>cat</b>) to 5 (dog); 1 repeated; 3 with an alpha channel",
     ):
         assert fact in fold.inner_text()
+
+
+def test_cards_state_the_majority_class_and_chance(show: Opener) -> None:
+    records = [
+        record.model_copy(
+            update={
+                "scores": tuple(
+                    score.model_copy(update={"majority": 0.688, "chance": 0.5})
+                    for score in record.scores
+                )
+            }
+        )
+        for record in two_tasks()
+    ]
+    board = show(records, "#view=table", two_tasks_values)
+    board.page.get_by_role("button", name="middle", exact=True).first.click()
+    row = board.page.locator("#card .results tbody tr", has_text="89.0").first
+    row.locator("summary").click()
+    row.get_by_text("majority class 68.8 · chance 50.0").wait_for()

@@ -256,10 +256,19 @@ function cellDetails(column, b) {
   return pairs([
     ["Metric", `${name}${summary ? `: ${summary}` : ""}`],
     ["n", n ? `${grouped(n)}${seeds > 1 ? `, mean over ${seeds} seeds` : ""}` : null],
+    ["For comparison", referenceText(column)],
     ["Other scores", others.join(" · ")],
     ["Selected", joined(Object.fromEntries(selectedOf(column, b)))],
     ["Record", make("code", {}, `bob-bench show ${keyOf(column, b)}`)],
   ]);
+}
+
+// "majority class 55.0 · chance 50.0": what needs no backbone.
+function referenceText(column) {
+  const metric = metricOf(column);
+  return COLUMNS[column].references
+    .map(([name, value]) => `${name} ${valueText(value, metric)}`)
+    .join(" · ");
 }
 
 // ---- a dataset
@@ -316,7 +325,9 @@ function leaders(column) {
       make("span", { class: "ci" }, range),
     );
   });
-  const note = paragraph("hint", `${metric.name}. ${tieNote(column)}`);
+  const references = referenceText(column);
+  const compared = references ? ` For comparison: ${references}.` : "";
+  const note = paragraph("hint", `${metric.name}. ${tieNote(column)}${compared}`);
   return make("div", {}, make("ol", { class: "leaders" }, ...items), note);
 }
 
