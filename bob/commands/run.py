@@ -9,10 +9,10 @@ from types import ModuleType
 
 from bob.backbones.availability import backbone_unavailable_reason, require_code_permission
 from bob.backbones.devices import parse_devices
-from bob.commands.engines import connect_engine, device_of_cluster, make_engine
 from bob.commands.leaderboard import publish
 from bob.commands.terminal import Terminal, counted, duration
 from bob.datasets.availability import dataset_unavailable_reason
+from bob.engine.choose import connect_engine, device_of_cluster, make_engine
 from bob.engine.conductor import conduct
 from bob.engine.engine import Engine
 from bob.engine.estimate import estimate
@@ -58,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not arguments.dry_run:
         # a cache may be read-only where all features are in it
         require_writable(arguments.results)
-    cluster = connect_engine(arguments)
+    cluster = connect_engine(arguments.engine)
     make = _read_plan if arguments.plan else _make_plan
     plan, workspace, engine = make(arguments, terminal, cluster)
     if arguments.json:
@@ -99,7 +99,7 @@ def _make_plan(
     if not arguments.json:
         terminal.print("preparing backbones: each is checked when this machine first loads it")
     workspace = make_workspace(request)
-    engine = make_engine(arguments, workspace, cluster, terminal)
+    engine = make_engine(cluster, workspace, arguments.workers, terminal)
     if workspace.card_source:
         workspace.add_cards(workspace.card_source(specs_to_check(request, workspace)))
     return make_plan(request, workspace), workspace, engine
@@ -121,7 +121,7 @@ def _read_plan(
     places = Places(arguments.cache_dir or default_cache(), arguments.results)
     machine = _machine(arguments, plan.settings.precision, cluster)
     workspace = Workspace(places, plan.settings, machine, plan.datasets)
-    engine = make_engine(arguments, workspace, cluster, terminal)
+    engine = make_engine(cluster, workspace, arguments.workers, terminal)
     if workspace.card_source:
         workspace.add_cards(workspace.card_source(plan.specs_to_check()))
     return plan, workspace, engine
@@ -168,7 +168,7 @@ def _machine(
     devices = (
         tuple(parse_devices(arguments.device, precision))
         if cluster is None
-        else (device_of_cluster(arguments, cluster),)
+        else (device_of_cluster(cluster, arguments.device),)
     )
     return Machine(
         devices=devices,

@@ -1,0 +1,49 @@
+"""The engine of a run: this process, or a Ray cluster, whose package is imported only on demand."""
+
+from collections.abc import Sequence
+from types import ModuleType
+
+from bob.engine.checking import check_backbones
+from bob.engine.engine import Engine, EngineListener
+from bob.engine.local import LocalEngine
+from bob.plan import CardReport, Workspace
+from bob.specs import BackboneSpec
+
+LOCAL = "local"
+"""Name of the engine that is this process."""
+
+
+def connect_engine(name: str) -> ModuleType | None:
+    """Connect to the Ray cluster that an engine's name stands for; None for this process."""
+    if name == LOCAL:
+        return None
+    from bob.engine.ray_cluster import connect
+
+    return connect(name)
+
+
+def make_engine(
+    cluster: ModuleType | None, workspace: Workspace, workers: int | None, listener: EngineListener
+) -> Engine:
+    """Return what carries out the units of a run, and on a cluster also checks backbones.
+
+    `workers` are the decoding threads of each worker of a cluster.
+    """
+    if cluster is None:
+        return LocalEngine(workspace)
+    from bob.engine.ray_engine import RayEngine
+
+    engine = RayEngine(cluster, workspace, workers)
+
+    def check(specs: Sequence[BackboneSpec]) -> Sequence[CardReport]:
+        return check_backbones(specs, workspace.settings, engine, listener)
+
+    workspace.card_source = check
+    return engine
+
+
+def device_of_cluster(cluster: ModuleType, requested: str) -> str:
+    """Return the device of each worker of a cluster."""
+    from bob.engine.ray_cluster import cluster_device, node_resources
+
+    return cluster_device(node_resources(cluster), requested)
