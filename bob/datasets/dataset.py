@@ -174,6 +174,8 @@ class Dataset:
     as one group."""
     normal: tuple[int, ...] | None = None
     """The classes that are normal, where the others are anomalies; None is not declared."""
+    target: str | None = None
+    """The attribute whose numbers a regression predicts; None where there is none."""
     kind: DatasetKind = "classification"
     """What the images are for; see `bob.specs.dataset`."""
 
@@ -205,6 +207,8 @@ class Dataset:
             digest.update(f"\0{self.worst_group}".encode())
         if self.normal is not None:
             digest.update(f"\0normal {self.normal}".encode())
+        if self.target is not None:
+            digest.update(f"\0target {self.target}".encode())
         if self.judgements is not None:
             digest.update(self._judgements_digest.encode())
         return digest.hexdigest()

@@ -68,6 +68,8 @@ def open_dataset(
         splits = dict(full.splits)
     kind = spec.kind if "kind" in spec.model_fields_set else full.kind
     dataset = dataclasses.replace(full, splits=splits, worst_group=spec.worst_group, kind=kind)
+    if (target := _target(spec, dataset)) is not None:
+        dataset = dataclasses.replace(dataset, target=target)
     if spec.normal:
         dataset = dataclasses.replace(dataset, normal=_normal(spec, dataset))
     _check_declared(spec, dataset)
@@ -230,6 +232,14 @@ def _in_class_range(dataset: Dataset, class_range: tuple[int, int]) -> Dataset:
         kept = split.take(np.flatnonzero((split.y >= first) & (split.y < end)))
         splits[name] = dataclasses.replace(kept, y=kept.y - first)
     return dataclasses.replace(dataset, classes=dataset.classes[first:end], splits=splits)
+
+
+def _target(spec: DatasetSpec, dataset: Dataset) -> str | None:
+    """Return the attribute with numbers to predict: the entry's, or a column `target` of all."""
+    if spec.target is not None:
+        return spec.target
+    everywhere = all("target" in split.attributes for split in dataset.splits.values())
+    return "target" if everywhere else None
 
 
 def _normal(spec: DatasetSpec, dataset: Dataset) -> tuple[int, ...]:

@@ -11,12 +11,14 @@ from bob.metrics import (
     calibration,
     class_subsets,
     classification,
+    clusters,
     corruptions,
     fewshot,
     incremental,
     multilabel,
     ood_detection,
     paired_preprocessing,
+    regression,
     retrieval,
     shifts,
 )
@@ -62,6 +64,8 @@ for _module in (
     class_subsets,
     incremental,
     calibration,
+    clusters,
+    regression,
 ):
     for _metric in _module.METRICS:
         register(_metric)

@@ -153,23 +153,28 @@ CLOSED_FORMS: Mapping[str, Callable[[float, Metric, Outcome], Interval | None]] 
 
 
 def bootstrap(outcome: Outcome, metric: Metric, seed: int, draws: int = DRAWS) -> Interval | None:
-    """Return Wilson's limits of a metric in [0, 1], with the standard error of a bootstrap.
+    """Return Wilson's limits of a bounded metric, with the standard error of a bootstrap.
+
+    Its range is mapped to [0, 1].
 
     If all resamples agree (all right, all wrong, one example) the effective size is that of the
     sample. Resamples in which the metric is undefined (one side of a two-sided test set is missing)
     are excluded; the result is None if they are half of all or more.
     """
-    value = metric.function(outcome)
-    drawn = resampled(outcome, metric, seed, draws)
+    lowest, span = metric.lowest, metric.highest - metric.lowest
+    value = (metric.function(outcome) - lowest) / span
+    drawn = (resampled(outcome, metric, seed, draws) - lowest) / span
     drawn = drawn[~np.isnan(drawn)]
     if len(drawn) <= draws / 2:
         return None
     if np.ptp(drawn) < ROUNDING:
         n = np.asarray(float(len(outcome)))
-        return clip_limits(value, closed.wilson(np.asarray(value * len(outcome)), n), 0, 1)
-    centre = np.clip(2 * value - drawn.mean(), 0, 1) if metric.biased else np.asarray(value)
-    limits = closed.effective_wilson(centre, drawn.var(ddof=1), len(outcome))
-    return clip_limits(value, limits, metric.lowest, metric.highest)
+        low, high = clip_limits(value, closed.wilson(np.asarray(value * len(outcome)), n), 0, 1)
+    else:
+        centre = np.clip(2 * value - drawn.mean(), 0, 1) if metric.biased else np.asarray(value)
+        limits = closed.effective_wilson(centre, drawn.var(ddof=1), len(outcome))
+        low, high = clip_limits(value, limits, 0, 1)
+    return lowest + span * low, lowest + span * high
 
 
 def resampled(outcome: Outcome, metric: Metric, seed: int, draws: int) -> Doubles:

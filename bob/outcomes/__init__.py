@@ -7,6 +7,7 @@ it holds: predictions, scores, curves or results.
 from bob.outcomes.class_probabilities import ClassProbabilities
 from bob.outcomes.class_subsets import ClassSubsets
 from bob.outcomes.classification import ClassPredictions
+from bob.outcomes.clusters import ClusterAssignments
 from bob.outcomes.corruptions import CorruptionResults
 from bob.outcomes.fewshot_curves import FewShotCurves
 from bob.outcomes.incremental import IncrementalResults
@@ -14,6 +15,7 @@ from bob.outcomes.multilabel import MultilabelPredictions
 from bob.outcomes.ood_scores import OodScores
 from bob.outcomes.outcome import Outcome
 from bob.outcomes.paired_preprocessing import PairedPreprocessing
+from bob.outcomes.regression import RegressionResults
 from bob.outcomes.retrieval import RetrievalResults, TopKResults
 from bob.outcomes.selective import SelectivePredictions
 from bob.outcomes.shifts import ShiftResults
@@ -22,6 +24,7 @@ __all__ = [
     "ClassPredictions",
     "ClassProbabilities",
     "ClassSubsets",
+    "ClusterAssignments",
     "CorruptionResults",
     "FewShotCurves",
     "IncrementalResults",
@@ -29,6 +32,7 @@ __all__ = [
     "OodScores",
     "Outcome",
     "PairedPreprocessing",
+    "RegressionResults",
     "RetrievalResults",
     "SelectivePredictions",
     "ShiftResults",

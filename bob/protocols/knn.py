@@ -26,6 +26,7 @@ Differs from the official codes in these points:
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
@@ -188,6 +189,23 @@ def _votes_per_k(
 def _tied_at(neighbours: "Neighbours", k: int) -> float:
     """Return the share of queries whose k-th neighbour is tied with the next one."""
     return float(neighbours.tied[:, k - 1].mean()) if len(neighbours.tied) else 0.0
+
+
+def knn_predictions(
+    problem: ClassificationProblem,
+    x: Floats,
+    test_x: Floats,
+    settings: KnnSettings,
+    device: str,
+) -> ClassPredictions:
+    """Return the predictions of other features (N, D), (Q, D) of a problem, at the first k."""
+    from bob.numerics.search.neighbours import search
+
+    encoded = replace(problem, x=x, test_x=test_x)
+    ks = clamped(settings.k[:1], len(x))
+    neighbours = search(x, test_x, ks[-1], device, settings.metric)
+    (outcome,) = _votes_per_k(encoded, test_x, problem.test_y, neighbours, ks, settings)
+    return outcome
 
 
 def votes_per_k(

@@ -40,11 +40,14 @@ def test_every_metric_suits_its_kind_of_interval(metric: Metric) -> None:
         assert (metric.lowest, metric.highest) == (0, 1)
 
 
-def test_every_bootstrapped_metric_lies_between_0_and_1() -> None:
-    """The bootstrap's standard error goes into Wilson's limits, which are those of a share."""
+def test_every_bootstrapped_metric_is_bounded() -> None:
+    """The bootstrap's standard error goes into Wilson's limits, which are those of a share: of the
+    metric's place in its range.
+    """
     bootstrapped = {name: one for name, one in METRICS.items() if one.interval == "bootstrap"}
     assert {"worst_group", "label_ap_11_point"} <= set(bootstrapped)
-    assert {(metric.lowest, metric.highest) for metric in bootstrapped.values()} == {(0, 1)}
+    ranges = {(metric.lowest, metric.highest) for metric in bootstrapped.values()}
+    assert ranges == {(0, 1), (-0.5, 1), (-1, 1)}
 
 
 @pytest.mark.parametrize("name", CLASSIFICATION)

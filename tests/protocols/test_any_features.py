@@ -103,6 +103,9 @@ CHANCE = {
     "one_class": 1 / 2,
     "centroid": 1 / 6,
     "calibration": float(np.log(6)),
+    "compression": 1 / 6,
+    "cluster": 0,
+    "regress": None,
     "incremental": float(np.mean([1 / k for k in range(1, 7)])),
 }
 """Headline scores of features that are all equal, among 6 classes of 16 test images: a constant

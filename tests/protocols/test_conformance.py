@@ -53,14 +53,17 @@ def dataset() -> Dataset:
         splits[name] = make_split(
             digests(n, name),
             [i % CLASSES for i in range(n)],
-            attributes={"emoji": [f"{i % 7}" for i in range(n)]},
+            attributes={
+                "emoji": [f"{i % 7}" for i in range(n)],
+                "size": [f"{(i % CLASSES == 2) + i * 31 % 17 / 8}" for i in range(n)],
+            },
             captions=[(f"{name} {i}",) for i in range(n)],
         )
     shifts = {
         "poly": Shift(make_split(digests(30, "poly"), [i % 5 for i in range(30)]), "shift"),
         "textiles": Shift(make_split(digests(20, "textiles"), [-1] * 20), "near"),
     }
-    return make_dataset(splits, names, shifts=shifts, normal=(0,))
+    return make_dataset(splits, names, shifts=shifts, normal=(0,), target="size")
 
 
 def features(need: FeatureNeed | TextNeed) -> Features:
@@ -219,9 +222,9 @@ def test_details_are_json(task: TaskSpec) -> None:
 CLASSIFIERS = (
     *("linear", "ridge", "knn", "fewshot", "episodes"),
     *("ood", "ood_detection", "corruptions", "resize_normalise", "centroid", "incremental"),
-    "calibration",
+    *("calibration", "compression"),
 )
-OTHERS = ("retrieval", "image_text", "multilabel", "zeroshot", "anomaly")
+OTHERS = ("retrieval", "image_text", "multilabel", "zeroshot", "anomaly", "cluster", "regress")
 """Protocols that need no train images of the test images' classes."""
 
 
@@ -239,7 +242,8 @@ def with_train_labels(y: Any) -> Dataset:
     splits = dict(dataset().splits)
     train = splits["train"]
     splits["train"] = make_split(train.content, y, attributes=train.attributes)
-    return make_dataset(splits, dataset().classes, shifts=dataset().shifts, normal=(0,))
+    facts = {"shifts": dataset().shifts, "normal": (0,), "target": "size"}
+    return make_dataset(splits, dataset().classes, **facts)
 
 
 @pytest.mark.parametrize("protocol", load_protocols())

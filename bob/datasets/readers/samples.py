@@ -80,7 +80,10 @@ def _elpv(paths: list[Path], cache: Path) -> ImageListing:
         read=lambda i: read_file(files[i]),
         splits=["train"] * len(rows),
         classes=("functional", "defective"),
-        attributes={"cell_type": [cell_type for _, _, cell_type in rows]},
+        attributes={
+            "cell_type": [cell_type for _, _, cell_type in rows],
+            "defect_probability": [probability for _, probability, _ in rows],
+        },
     )
 
 
