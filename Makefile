@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 PIP_INSTALL := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable
 
-.PHONY: demo test lint docs
+.PHONY: demo test lint docs fuzz
 
 demo: $(VENV)/.samples
 	$(VENV)/bin/python run_benchmark.py --backbones group:samples,family:baseline --tasks linear,knn
@@ -11,6 +11,12 @@ demo: $(VENV)/.samples
 # One process a core, so one thread a process.
 test: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n auto --maxprocesses 8
+
+# Damaged and hostile inputs for every reader: `make fuzz COUNT=20000 SEED=7`. The tests try a few.
+COUNT ?= 1000
+SEED ?= 1
+fuzz: $(VENV)/.dev
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m tests.fuzz --count $(COUNT) --seed $(SEED)
 
 lint: $(VENV)/.dev
 	$(VENV)/bin/ruff check .

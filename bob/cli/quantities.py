@@ -10,8 +10,11 @@ def count(text: str) -> int:
     if text[-1:].upper() in factors:
         number, factor = text[:-1], factors[text[-1].upper()]
     try:
-        return int(float(number) * factor)
-    except ValueError:
+        value = float(number) * factor
+        if value < 0:
+            raise ValueError("negative")
+        return int(value)
+    except (ValueError, OverflowError):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number such as 30M or 500K") from None
 
 

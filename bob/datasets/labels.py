@@ -5,6 +5,7 @@ Such labels can be right (wafers have the defect `none`), so that they are noted
 
 import math
 import re
+import sys
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -86,6 +87,19 @@ def decode_texts(values: NDArray[np.bytes_], where: str) -> NDArray[np.str_]:
             f"{where}: bytes must be text in UTF-8; got {error.object!r}. Decode them before they "
             "are saved, such as by np.char.decode(values, 'latin-1')."
         ) from error
+
+
+def require_characters(values: NDArray[np.str_], where: str) -> None:
+    """Raise DatasetError, beginning with `where`, for text (N,) of numbers beyond Unicode's.
+
+    NumPy reads any 32-bit number as a character, and Python fails where it meets one.
+    """
+    codes = np.ascontiguousarray(values).view(np.dtype("u4").newbyteorder(values.dtype.byteorder))
+    if codes.size and codes.max() > sys.maxunicode:
+        raise DatasetError(
+            f"{where}: is damaged: it holds the number {codes.max():,} in place of a character. "
+            "Copy or write it again."
+        )
 
 
 def number_text(value: float) -> str | None:

@@ -196,6 +196,9 @@ def _decode(data: mmap.mmap, place: str) -> Shard | None:
         entries = json.loads(data[8 : 8 + length])
         header = entries.pop("__metadata__")
         arrays = {name: _array(data, 8 + length, entry) for name, entry in entries.items()}
+        end = max((entry["data_offsets"][1] for entry in entries.values()), default=0)
+        if len(data) != 8 + length + end:
+            return None
         if header.pop("checksum") != _checksum(arrays, header) or header["place"] != place:
             return None
         return Shard(arrays, json.loads(header["bad"]), Effort(**json.loads(header["effort"])))

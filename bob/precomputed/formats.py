@@ -14,7 +14,7 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bob.errors import DatasetError, first_line
+from bob.errors import BobError, DatasetError, first_line
 from bob.precomputed.tables import read_table
 
 SUFFIXES = (".npz", ".safetensors", ".pt", ".pth", ".csv", ".parquet")
@@ -56,8 +56,15 @@ def read_arrays(path: Path) -> dict[str, FileArray]:
         )
     try:
         arrays = _folder(path) if path.is_dir() else readers[suffix](path)
+    except BobError:
+        raise
     except OSError as error:
         raise DatasetError(f"{path}: cannot be read ({error.strerror or error}).") from error
+    except Exception as error:  # on damaged data, the parsers raise nearly anything
+        raise DatasetError(
+            f"{path}: is damaged, or not of the format that its name says ({first_line(error)}). "
+            "Copy or write it again."
+        ) from error
     return {
         name: values if isinstance(values, FileArray) else _with_dtype(values)
         for name, values in arrays.items()

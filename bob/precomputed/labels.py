@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bob.datasets.labels import decode_texts
+from bob.datasets.labels import decode_texts, require_characters
 from bob.errors import DatasetError
 from bob.precomputed.messages import first_quoted, row_numbers
 
@@ -23,6 +23,8 @@ def as_text(where: str, values: NDArray[Any]) -> list[str]:
         values = _without_nulls(where, values)
     if values.dtype.kind not in "iubU":
         raise DatasetError(f"{where}: must hold text or whole numbers; got {values.dtype}.")
+    if values.dtype.kind == "U":
+        require_characters(values, where)
     texts = [str(value) for value in values.tolist()]
     if empty := [i for i, text in enumerate(texts) if not text]:
         raise DatasetError(

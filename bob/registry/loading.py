@@ -139,7 +139,7 @@ def _read_task(path: Path) -> TaskSpec:
     return build_task({"name": path.stem, **read_yaml(path)}, str(path))
 
 
-def build_task(values: Mapping[str, Any], where: str) -> TaskSpec:
+def build_task(values: object, where: str) -> TaskSpec:
     """Return a task with settings of its protocol's own model.
 
     ConfigError, beginning with `where`, for an unknown protocol or metric, wrong settings, or a
@@ -149,8 +149,10 @@ def build_task(values: Mapping[str, Any], where: str) -> TaskSpec:
     from bob.protocols import load_protocols
 
     protocols = load_protocols()
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{where}: must be a mapping; got {values!r}.")
     name = values.get("protocol")
-    if name is not None and name not in protocols:
+    if name is not None and (not isinstance(name, str) or name not in protocols):
         raise ConfigError(
             f"{where}: protocol must be one of {', '.join(protocols)}; got {name!r}"
             f"{nearest(str(name), protocols)}"

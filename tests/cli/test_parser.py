@@ -12,7 +12,7 @@ import pytest
 import bob.commands
 from bob.cli import WAIT_VARIABLES, main, wait_passively
 from bob.cli.parser import COMMANDS, build_parser
-from bob.cli.quantities import period, size
+from bob.cli.quantities import count, period, size
 from bob.errors import USAGE
 
 NAMES = [module.__name__.rpartition(".")[2] for module in COMMANDS]
@@ -121,6 +121,13 @@ def test_periods_are_in_seconds():
 def test_an_invalid_period_is_an_error(text):
     with pytest.raises(argparse.ArgumentTypeError, match="is not a time such as 12h, 30d or 8w"):
         period(text)
+
+
+@pytest.mark.parametrize("text", ["", "M", "x", "-1", "-3M", "nan", "inf", "1e999"])
+def test_a_count_is_a_finite_number_of_at_least_0(text):
+    assert [count("30M"), count("1.5K"), count("0")] == [30_000_000, 1500, 0]
+    with pytest.raises(argparse.ArgumentTypeError, match="is not a number such as 30M or 500K"):
+        count(text)
 
 
 @pytest.mark.parametrize("name", ["OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"])

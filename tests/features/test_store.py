@@ -57,6 +57,14 @@ def test_a_truncated_shard_counts_as_missing(store: FeatureStore) -> None:
         assert not store.has(KEY, 0), f"{length} of {len(data)} bytes"
 
 
+def test_a_shard_with_bytes_after_its_end_counts_as_missing(store: FeatureStore) -> None:
+    """Not as it was written, though all that belongs to it is there."""
+    store.write(KEY, 0, shard())
+    path = shard_file(store)
+    path.write_bytes(path.read_bytes() + b"x")
+    assert not store.has(KEY, 0)
+
+
 def test_a_shard_with_a_flipped_byte_counts_as_missing(store: FeatureStore) -> None:
     store.write(KEY, 0, shard())
     path = shard_file(store)

@@ -263,6 +263,10 @@ def test_a_failing_backbone_leaves_its_reason_in_the_store(request_of, monkeypat
             '{"a": {"name": "a", "protocol": "nope"}}}',
             "plan: task 'a': protocol must be one of",
         ),
+        (
+            '{"version": 1, "settings": {}, "backbones": {}, "datasets": {}, "tasks": {"a": 1.5}}',
+            "plan: task 'a': must be a mapping; got 1.5",
+        ),
     ],
 )
 def test_a_text_that_is_no_plan_is_refused(text, message):

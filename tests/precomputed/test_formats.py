@@ -139,6 +139,24 @@ def tensor(folder: Path) -> Path:
     return folder / "f.pt"
 
 
+def bad_name(folder: Path) -> Path:
+    """Write a zip whose directory says that a name is UTF-8, and it is not."""
+    path = npz(folder, x=X, y=Y)
+    data = bytearray(path.read_bytes())
+    at = data.rindex(b"PK\x01\x02")  # the last entry of the directory
+    data[at + 8 : at + 10] = (0x800).to_bytes(2, "little")
+    data[at + 46] = 0xB0
+    path.write_bytes(data)
+    return path
+
+
+def beyond_unicode(folder: Path) -> Path:
+    """Write text in which a character has a number that no character has."""
+    ids = IDS.copy()
+    ids.view(np.uint32)[3] = 2**32 - 1
+    return npz(folder, x=X, y=Y, ids=ids)
+
+
 UNREADABLE: dict[str, tuple[Callable[[Path], Path], str]] = {
     "missing": (lambda folder: folder / "f.npz", r"f\.npz: there is no such file"),
     "another suffix": (
@@ -184,6 +202,11 @@ UNREADABLE: dict[str, tuple[Callable[[Path], Path], str]] = {
     ),
     "a broken array": (broken_array, r"f\.npz: x: is not a complete NumPy array"),
     "a broken compressed array": (broken_compressed_array, r"f\.npz: (x: )?is not a complete"),
+    "a name in no encoding": (bad_name, r"f\.npz: is damaged, or not of the format that its name"),
+    "numbers that are no characters": (
+        beyond_unicode,
+        r"ids: is damaged: it holds the number 4,294,967,295 in place of a character",
+    ),
     "no parquet": (text_file("f.parquet", b"nothing"), r"f\.parquet: cannot be read as a table"),
 }
 

@@ -179,6 +179,10 @@ def test_an_invalid_backbone_entry_is_an_error_that_names_file_and_key(write, te
             TASK.replace("protocol: knn", "protocol: kn"),
             "protocol must be one of .*linear, .*; got 'kn'; did you mean 'knn'",
         ),
+        (
+            TASK.replace("protocol: knn", "protocol: [knn]"),
+            r"protocol must be one of .*; got \['knn'\]",
+        ),
         (TASK.replace("[top1]", "[]"), "metrics"),
         (
             TASK.replace("[top1]", "[top-1]"),

@@ -35,7 +35,7 @@ from bob.datasets.content.sequences import (
     concatenate,
 )
 from bob.datasets.content.traits import Trait
-from bob.datasets.labels import decode_texts, number_text
+from bob.datasets.labels import decode_texts, number_text, require_characters
 from bob.datasets.listing import ImageListing
 from bob.datasets.split_names import ROLES
 from bob.errors import BobError, DatasetError, first_line
@@ -167,6 +167,7 @@ def class_labels(values: NDArray[Any], where: str) -> list[str]:
         raise DatasetError(f"{where}: labels must be whole numbers or text; got {values.dtype}.")
     if values.dtype.kind != "U":
         return [str(int(value)) for value in values.tolist()]
+    require_characters(values, where)
     names = [str(value) for value in values.tolist()]
     if blank := [i for i, name in enumerate(names) if not name.strip()]:
         raise DatasetError(

@@ -19,13 +19,13 @@ import numpy as np
 from PIL import Image
 
 from bob.datasets.content.digests import content_digest, file_digests, read_file
-from bob.datasets.content.images import decode
+from bob.datasets.content.images import MAX_PIXELS, decode
 from bob.datasets.content.planned import planned_reader
 from bob.datasets.content.sequences import Digests, concatenate
 from bob.datasets.content.traits import Trait
 from bob.datasets.listing import ImageListing
 from bob.datasets.readers.plain_pickle import load_plain_pickle
-from bob.errors import DatasetError, first_line
+from bob.errors import DatasetError, UnreadableImageError, first_line
 from bob.io.git_lfs import is_pointer, pointer_message
 from bob.specs import RevisitedSource
 
@@ -114,8 +114,10 @@ def _load_ground_truth(path: Path) -> Mapping[str, Any]:
 
 
 def _box(values: Sequence[float]) -> Box:
-    """Round a box to whole pixels, as PIL's crop does."""
+    """Round a box to whole pixels, as PIL's crop does. ValueError where it is empty or huge."""
     left, upper, right, lower = (round(float(value)) for value in values)
+    if not (left < right and upper < lower and (right - left) * (lower - upper) <= MAX_PIXELS):
+        raise ValueError(f"a box from ({left}, {upper}) to ({right}, {lower})")
     return left, upper, right, lower
 
 
@@ -150,6 +152,13 @@ def _check(
 def _crop(data: bytes, box: Box, name: str) -> bytes:
     """Return the image inside the box as a PNG."""
     buffer = io.BytesIO()
-    image: Image.Image = decode(data, name).crop(box)
+    whole = decode(data, name)
+    left, upper, right, lower = box
+    if left >= whole.width or upper >= whole.height or right <= 0 or lower <= 0:
+        raise UnreadableImageError(
+            f"image {name!r} is {whole.width} x {whole.height} px: the box of its query, from "
+            f"({left}, {upper}) to ({right}, {lower}), lies outside. Correct the ground truth."
+        )
+    image: Image.Image = whole.crop(box)
     image.save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()

@@ -175,6 +175,27 @@ def _members(
             stem, _, extension = name.partition(".")
             read = partial(read_at, tar, member.offset_data, member.size)
             yield f"{folder}/{stem}", extension.lower(), member, read
+    _check_end(tar, end, where)
+
+
+def _check_end(tar: BinaryIO, end: int, where: str) -> None:
+    """Raise DatasetError where a tar is cut after a member, or followed by another tar.
+
+    `end` is the end of the last member. POSIX (pax, "ustar Interchange Format") ends an archive by
+    two blocks of zeros, of which some writers leave out the second; what follows is padding.
+    """
+    tar.seek(-(-end // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE)
+    if tar.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+        raise DatasetError(
+            f"{where}: not a complete, uncompressed tar (it ends without a mark of its end). "
+            "Download it again."
+        )
+    while padding := tar.read(1 << 20):
+        if any(padding):
+            raise DatasetError(
+                f"{where}: holds more data after its end, such as a second tar. Write all members "
+                "into one tar, or give each its own file."
+            )
 
 
 def _headers(tar: BinaryIO, where: str) -> Iterator[tarfile.TarInfo]:

@@ -14,7 +14,7 @@ from scipy.io import savemat
 from bob.datasets.limit import limited
 from bob.datasets.open import open_dataset
 from bob.engine.scores import scores
-from bob.errors import DatasetError
+from bob.errors import DatasetError, UnreadableImageError
 from bob.features.store import Effort, Features
 from bob.protocols.needs import Inputs
 from bob.protocols.retrieval import PROTOCOL
@@ -206,6 +206,14 @@ WRONG = [
         "'hard' names the gallery position 4; positions of the 4 images run from 0 to 3",
     ),
     ({**TRUTH, "gnd": [{}, {}]}, "no judgements; gnd must hold one of easy, hard, junk, ok"),
+    (
+        {**TRUTH, "gnd": [{"bbx": [2, 1, 2, 5], "easy": [0]}, {"easy": [1]}]},
+        r"must contain .*a box from \(2, 1\) to \(2, 5\)",
+    ),
+    (
+        {**TRUTH, "gnd": [{"bbx": [0, 0, 1e9, 1e9], "easy": [0]}, {"easy": [1]}]},
+        r"must contain .*a box from \(0, 0\) to \(1000000000, 1000000000\)",
+    ),
     ({"imlist": []}, "must contain imlist, qimlist and gnd"),
 ]
 
@@ -221,6 +229,17 @@ def test_wrong_ground_truth_is_reported(
     (folder / "gnd.json").write_text("no json")
     with pytest.raises(DatasetError, match=r"gnd\.json': not valid JSON"):
         open_dataset(entry(folder, "gnd.json"), tmp_path / "cache")
+
+
+def test_a_box_outside_its_image_is_an_unreadable_query(tmp_path: Path) -> None:
+    folder = landmarks(tmp_path / "jpg")
+    outside = {"bbx": [12, 0, 20, 8], "easy": [0]}
+    truth = {**TRUTH, "gnd": [outside, TRUTH["gnd"][1]]}
+    (folder / "gnd.json").write_text(json.dumps(truth))
+    query = open_dataset(entry(folder, "gnd.json"), tmp_path / "cache").splits["query"]
+    with pytest.raises(UnreadableImageError, match=r"is 12 x 8 px: the box .*\(12, 0\) .* outside"):
+        query.read(0)
+    assert query.read(1)
 
 
 def test_missing_ground_truth_is_reported(tmp_path: Path) -> None:

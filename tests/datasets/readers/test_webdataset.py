@@ -260,6 +260,27 @@ def test_truncated_tar_is_reported(tmp_path: Path) -> None:
         open_dataset(entry(tmp_path), tmp_path / "cache")
 
 
+def test_tar_that_is_cut_between_two_members_is_reported(tmp_path: Path) -> None:
+    """Its last samples would be missing, and nothing in it is damaged."""
+    write_tar(tmp_path / "0.tar", samples(0, 5))
+    with tarfile.open(tmp_path / "0.tar") as archive:
+        cut = archive.getmembers()[6].offset
+    os.truncate(tmp_path / "0.tar", cut)
+    with pytest.raises(DatasetError, match=r"0\.tar: not a complete.*without a mark of its end"):
+        open_dataset(entry(tmp_path), tmp_path / "cache")
+
+
+def test_tar_that_is_followed_by_another_one_is_reported(tmp_path: Path) -> None:
+    """`cat 0.tar 1.tar`, of which programs read the first."""
+    write_tar(tmp_path / "0.tar", samples(0, 2))
+    write_tar(tmp_path / "1.tar", samples(2, 2))
+    both = (tmp_path / "0.tar").read_bytes() + (tmp_path / "1.tar").read_bytes()
+    (tmp_path / "0.tar").write_bytes(both)
+    (tmp_path / "1.tar").unlink()
+    with pytest.raises(DatasetError, match=r"0\.tar: holds more data after its end, such as a sec"):
+        open_dataset(entry(tmp_path), tmp_path / "cache")
+
+
 def test_sample_without_an_image_is_an_unreadable_image(tmp_path: Path) -> None:
     write_tar(tmp_path / "0.tar", [*samples(0, 2), ("a/0007.cls", b"1")])
     split = open_dataset(entry(tmp_path), tmp_path / "cache").splits["test"]
