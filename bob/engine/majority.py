@@ -7,15 +7,14 @@ from bob.outcomes import ClassPredictions
 
 
 def majority_predictions(
-    train_y: NDArray[np.int64], outcome: ClassPredictions
+    counts: NDArray[np.int64], outcome: ClassPredictions
 ) -> ClassPredictions | None:
     """Return what a classifier predicts that knows the class frequencies of train alone.
 
-    It ranks classes by their number of train images (N,), ties by the lower index, and gives their
-    shares as probabilities, as scikit-learn's DummyClassifier(strategy="prior"). None where train
-    has no labels.
+    It ranks classes by their number of train images `counts` (C,), ties by the lower index, and
+    gives their shares as probabilities, as scikit-learn's DummyClassifier(strategy="prior"). None
+    where train has no labels, or where the outcome is one among fewer classes.
     """
-    counts = np.bincount(train_y[train_y >= 0], minlength=outcome.classes)
     if len(counts) != outcome.classes or not counts.sum():
         return None
     rank = np.empty(outcome.classes, np.int64)

@@ -22,31 +22,29 @@ def scores(
     part: ResultPart,
     metrics: Sequence[str],
     seed: int | None,
-    train_y: NDArray[np.int64] | None = None,
+    train_counts: NDArray[np.int64] | None = None,
 ) -> list[Score]:
     """Return the scores of a part, with those of the majority class and of chance.
 
-    `metrics` are the task's; `seed` is the protocol's, None where it uses none; `train_y` (N,) are
-    the classes of the train images, None where they have no single label.
+    `metrics` are the task's; `seed` is the protocol's, None where it uses none; `train_counts` (C,)
+    are the train images of each class, None where they have no single label.
     """
     majority = None
-    if train_y is not None and isinstance(part.outcome, ClassPredictions):
-        majority = majority_predictions(train_y, part.outcome)
+    if train_counts is not None and isinstance(part.outcome, ClassPredictions):
+        majority = majority_predictions(train_counts, part.outcome)
     return [
-        _score(part, name, seed).model_copy(update=_references(name, part.outcome, majority))
+        _score(part, name, seed).model_copy(update=_references(name, part, majority))
         for name in _metrics_of(part, metrics)
     ]
 
 
-def _references(
-    metric: str, outcome: Outcome | None, majority: Outcome | None
-) -> dict[str, float | None]:
+def _references(metric: str, part: ResultPart, majority: Outcome | None) -> dict[str, float | None]:
     """Return the values of the majority class and of chance that exist."""
     definition = metric_named(metric)
-    chance = definition.chance
+    chance, outcome = definition.chance, part.outcome
     return {
         "majority": None if majority is None else _defined(definition.function, majority),
-        "chance": None if chance is None or outcome is None else _defined(chance, outcome),
+        "chance": part.chance if chance is None or outcome is None else _defined(chance, outcome),
     }
 
 

@@ -78,12 +78,14 @@ def solve_task(
             results[seed] = Result((ResultPart(None, undefined=str(error)),), {})
     seconds = time.perf_counter() - start
     train = dataset.splits.get("train")
-    train_y = train.y if train is not None and train.labels is None else None
+    counts = None
+    if train is not None and train.labels is None:
+        counts = np.bincount(train.y[train.y >= 0], minlength=len(dataset.classes))
     all_scores = [
         score
         for seed, result in results.items()
         for part in result.parts
-        for score in scores(part, task.metrics, seed if uses_seed else None, train_y)
+        for score in scores(part, task.metrics, seed if uses_seed else None, counts)
     ]
     return Solution(task, tuple(all_scores), results, seconds)
 

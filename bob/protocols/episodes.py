@@ -19,7 +19,7 @@ cover the choice of test images.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
@@ -176,7 +176,8 @@ def _sample_rows(
 def _part(head: str, ways: int, shots: int, top1: Doubles) -> ResultPart:
     curve = FewShotCurves(top1[:, None], np.array([shots]))
     suffix = f"{head}_{ways}way_{shots}shot"
-    return ResultPart(curve, suffix, facets=_facets(head, ways, shots), stored=True)
+    facets = _facets(head, ways, shots)
+    return ResultPart(curve, suffix, facets=facets, stored=True, chance=1 / ways)
 
 
 def _undefined(
@@ -202,7 +203,7 @@ def _headline_first(
     """Yield the first head at the first ways and last shots without a suffix, then all parts."""
     headline = _facets(settings.heads[0], settings.ways[0], settings.shots[-1])
     (first,) = (part for part in parts if part.facets == headline)
-    yield ResultPart(first.outcome, "", first.metrics, first.facets, undefined=first.undefined)
+    yield replace(first, suffix="", stored=False)
     yield from parts
 
 

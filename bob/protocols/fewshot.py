@@ -196,6 +196,7 @@ def _parts(
             {"head": head, "shots": shots_range},
             stored=True,
             undefined=undefined,
+            chance=1 / len(problem.classes),
         )
     for head, curve in zip(settings.heads, curves, strict=True):
         for shots in settings.shots:
@@ -212,6 +213,7 @@ def _parts(
                 {"head": head, "shots": shots},
                 stored=True,
                 undefined=undefined,
+                chance=1 / len(problem.classes),
             )
 
 

@@ -33,6 +33,8 @@ class ResultPart:
     """Whether its per-example arrays are stored; the headline's always are."""
     undefined: str | None = None
     """Why there is no outcome."""
+    chance: float | None = None
+    """Value expected of random answers, for metrics that cannot compute it from the outcome."""
 
 
 @dataclass(frozen=True, eq=False)

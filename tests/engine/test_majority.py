@@ -10,10 +10,11 @@ from sklearn.metrics import balanced_accuracy_score, f1_score, log_loss
 from bob.engine.majority import majority_predictions
 from bob.engine.scores import scores
 from bob.metrics import METRICS
-from bob.outcomes import ClassPredictions, MultilabelPredictions, OodScores
+from bob.outcomes import ClassPredictions, FewShotCurves, MultilabelPredictions, OodScores
 from bob.protocols import ResultPart
 
-TRAIN = np.array([0, 0, 0, 1, 1, 2])
+TRAIN = np.array([3, 2, 1])
+"""Train images of each class."""
 TEST = np.array([0, 0, 1, 1, 1, 2, 2, 2])
 
 
@@ -46,7 +47,7 @@ def test_majority_is_that_of_scikit_learn(seed: int) -> None:
     dummy = DummyClassifier(strategy="prior").fit(np.zeros((60, 1)), train)
     predicted = dummy.predict(np.zeros((40, 1)))
     probabilities = dummy.predict_proba(np.zeros((40, 1)))
-    majority = majority_predictions(train, predictions(test, 7))
+    majority = majority_predictions(np.bincount(train), predictions(test, 7))
     assert majority is not None
     values = {
         name: METRICS[name].function(majority)
@@ -62,13 +63,13 @@ def test_majority_is_that_of_scikit_learn(seed: int) -> None:
 
 def test_majority_of_the_five_largest_classes_counts_for_top5() -> None:
     """Classes 0 to 4 lead train, and 3 of 4 test images are of these."""
-    train = np.repeat(np.arange(7), [9, 8, 7, 6, 5, 2, 1])
+    train = np.array([9, 8, 7, 6, 5, 2, 1])
     (score,) = scores(ResultPart(predictions(np.array([0, 4, 4, 6]), 7)), ("top5",), None, train)
     assert score.majority == 3 / 4 and score.chance == pytest.approx(5 / 7)
 
 
 def test_ties_between_classes_go_to_the_lower_index() -> None:
-    majority = majority_predictions(np.array([2, 1, 1, 2]), predictions(TEST))
+    majority = majority_predictions(np.array([0, 2, 2]), predictions(TEST))
     assert majority is not None and set(majority.predicted.tolist()) == {1}
     assert majority.rank.tolist() == [2, 2, 0, 0, 0, 1, 1, 1]
 
@@ -76,7 +77,20 @@ def test_ties_between_classes_go_to_the_lower_index() -> None:
 def test_without_labels_of_train_there_is_no_majority() -> None:
     part = ResultPart(predictions(TEST))
     assert scores(part, ("top1",), None)[0].majority is None
-    assert scores(part, ("top1",), None, np.full(4, -1))[0].majority is None
+    assert scores(part, ("top1",), None, np.zeros(3, np.int64))[0].majority is None
+
+
+def test_among_fewer_classes_there_is_no_majority() -> None:
+    (score,) = scores(ResultPart(predictions(np.array([0, 1]), 2)), ("top1",), None, TRAIN)
+    assert score.majority is None and score.chance == 1 / 2
+
+
+def test_a_constant_curve_has_the_value_of_chance_in_every_few_shot_metric() -> None:
+    curve = FewShotCurves(np.full((3, 4), 1 / 5), np.array([1, 2, 5, 10]))
+    part = ResultPart(curve, chance=1 / 5)
+    for score in scores(part, ("label_efficiency", "few_shot_top1"), 0):
+        if score.value is not None:
+            assert score.value == pytest.approx(1 / 5) and score.chance == 1 / 5
 
 
 def test_chance_of_detection_is_that_of_equal_scores() -> None:
