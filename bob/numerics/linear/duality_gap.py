@@ -219,10 +219,16 @@ def _tilt_gradient(blocks: FeatureBlocks, evaluation: Evaluation, y: Tensor, v: 
 def bias_step(
     blocks: FeatureBlocks, evaluation: Evaluation, y: Tensor, gradient: Tensor, iterations: int = 50
 ) -> Tensor:
-    """Solve  S v = -gradient  for v (C,) by conjugate gradients; 0 for classes without examples."""
+    """Solve  S v = -gradient  for v (C,) by conjugate gradients; 0 for classes without examples.
+
+    Equal biases change nothing: S has no inverse in their direction. The gradient has nothing there
+    but rounding, which is removed, or it would be divided by a curvature that is rounding too.
+    """
     variance = evaluation.variance
-    scale = torch.where(variance > 0, 1 / variance.clamp(min=1e-30), 0.0)
-    step, residual = torch.zeros_like(gradient), -gradient
+    present = variance > 0
+    scale = torch.where(present, 1 / variance.clamp(min=1e-30), 0.0)
+    rounding = gradient.sum() / present.sum().clamp(min=1)
+    step, residual = torch.zeros_like(gradient), torch.where(present, rounding, 0.0) - gradient
     direction = scale * residual
     start = norm = float(residual @ direction)
     for _ in range(iterations):

@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from bob.numerics.linear.duality_gap import DualPoint, best_shares, gap_bound, move_undecided
+from bob.numerics.linear.duality_gap import (
+    DualPoint,
+    best_shares,
+    bias_step,
+    gap_bound,
+    move_undecided,
+)
 from bob.numerics.linear.logistic_path import fit_path
 from bob.numerics.linear.path_solver import prepare, start_solver
 from tests.builders.linear import clusters, fitted_problem
@@ -63,6 +69,33 @@ def test_moving_undecided_examples_gives_a_valid_bound_and_a_tighter_one(penalty
         assert moved >= gap - 1e-7
         tighter += moved < 0.7 * alone
     assert tighter >= 2
+
+
+@pytest.mark.parametrize("rounding", [1e-9, -1e-7, 1e-6])
+@pytest.mark.parametrize("classes", [4, 7])
+def test_rounding_in_the_direction_of_equal_biases_changes_no_tilt(classes, rounding):
+    """Without its removal, the last of these tilts exceeds 1, for which there is no bound.
+
+    Three of seven classes have no examples.
+    """
+    x, y = clusters(60, 3, 4, apart=1.0)[0], np.arange(60) % 4
+    problem = prepare(x, y, classes, "cpu")
+    evaluation = problem.evaluate_origin()
+    gradient = torch.zeros(classes, dtype=torch.float64)
+    gradient[:4] = torch.tensor([3.0, -1.0, 0.0, -2.0]) * 1e-4
+    off = gradient.clone()
+    off[:4] += rounding
+    exact, tilt = (
+        bias_step(problem.fast, evaluation, problem.y, values)[:4] for values in (gradient, off)
+    )
+    # biases of frequency 1/4: S is 1/4 (1 - 1/4) on the diagonal and -1/16 beside it
+    assert (exact - exact.mean()).tolist() == pytest.approx(
+        (-4 * gradient[:4]).tolist(), rel=1e-5, abs=1e-9
+    )
+    assert (tilt - tilt.mean()).tolist() == pytest.approx(
+        (-4 * gradient[:4]).tolist(), rel=1e-3, abs=1e-9
+    )
+    assert float(tilt.max() - tilt.min()) < 1
 
 
 def test_the_bound_of_a_float64_evaluation_by_float32_rows_agrees_with_float64_rows():
