@@ -6,8 +6,8 @@ What was dropped is said below the table.
 """
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -94,12 +94,18 @@ class FittedTable:
         """Return the first layout that fits, and the widths of its columns."""
         for layout in self._layouts():
             widths = self._widths(layout)
-            if sum(widths) + BORDERS * len(widths) + 1 <= width:
+            if _total(widths) <= width:
                 return layout, widths
-        excess = sum(widths) + BORDERS * len(widths) + 1 - width
+        datasets, beside = len(self.datasets), len(self._headings(replace(layout, datasets=0)))
+        while _total(widths) > width and datasets > 1:
+            datasets -= 1
+            del widths[len(widths) - beside - 1]
+        excess = max(0, _total(widths) - width)
+        layout = replace(layout, datasets=datasets)
         return layout, [max(1, widths[0] - excess), *widths[1:]]
 
     def _layouts(self) -> Iterator[Layout]:
+        """Yield the layouts with all datasets, the one to prefer first."""
         count = len(self.datasets)
         for narrow in (False, True):
             yield Layout(count, narrow=narrow)
@@ -108,8 +114,6 @@ class FittedTable:
                 yield Layout(count, stacked=True, params=params, narrow=narrow)
         for narrow in (False, True):
             yield Layout(count, intervals=False, params=False, narrow=narrow)
-        for fewer in range(count - 1, 0, -1):
-            yield Layout(fewer, intervals=False, params=False, narrow=True)
 
     def _headings(self, layout: Layout) -> list[str]:
         return [
@@ -155,6 +159,11 @@ class FittedTable:
         if self.more_rows:
             parts.append(f"{self.more_rows} more rows")
         return ", ".join(parts)
+
+
+def _total(widths: Sequence[int]) -> int:
+    """Return the width of a table whose columns have these widths."""
+    return sum(widths) + BORDERS * len(widths) + 1
 
 
 def _cell(cell: CellText, layout: Layout) -> Text:
