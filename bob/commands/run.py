@@ -20,6 +20,9 @@ from bob.errors import FAILED, OK, ConfigError, NotApplicableError
 from bob.extraction.passes import auto_workers
 from bob.io.files import require_writable
 from bob.io.paths import default_cache
+from bob.leaderboards.advice import advise
+from bob.leaderboards.limits import BackboneLimits
+from bob.leaderboards.render.conclusion import conclusion_sentences
 from bob.leaderboards.render.data_report import summary_line
 from bob.leaderboards.render.terminal import to_terminal
 from bob.plan import (
@@ -85,6 +88,9 @@ def _carry_out(plan: Plan, workspace: Workspace, terminal: Terminal, engine: Eng
     shown = gathered.with_keys({cell.key for cell in plan.all_cells()})
     if shown.records:
         terminal.render(to_terminal(shown.board()))
+        advice = advise(shown.records, BackboneLimits(), shown.per_example)
+        for sentence in conclusion_sentences(advice):
+            terminal.print(sentence)
     return _exit_code(plan, records)
 
 

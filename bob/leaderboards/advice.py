@@ -20,6 +20,9 @@ from bob.leaderboards.speeds import SpeedConditions, speeds
 from bob.leaderboards.verdicts import Relation
 from bob.records.record import Record
 
+MOST_WORSE = 3
+"""Backbones that are worse than the recommended one, and described."""
+
 
 @dataclass(frozen=True)
 class Alternative:
@@ -57,6 +60,8 @@ class Advice:
     """Costs of the recommended backbone."""
     tied: tuple[Alternative, ...]
     """Candidates statistically tied with it, best first."""
+    worse: tuple[Alternative, ...]
+    """Candidates significantly worse than it, best first; of many, the first MOST_WORSE."""
     untested: tuple[str, ...]
     """Candidates that were not tested against it."""
     without_limits: Alternative | None
@@ -120,6 +125,7 @@ def advise(records: Sequence[Record], limits: BackboneLimits, per_example: PerEx
         pick=pick,
         costs=costs(pick.backbone) if pick else {},
         tied=tuple(alternative(name, candidates[0]) for name in related("tied")),
+        worse=tuple(alternative(name, candidates[0]) for name in related("worse")[:MOST_WORSE]),
         untested=related("untested"),
         without_limits=alternative(ranking.pool[0], candidates[0])
         if candidates and candidates[0] != ranking.pool[0]

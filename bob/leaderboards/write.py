@@ -28,19 +28,19 @@ def write_leaderboard(
 def write_board(board: Board, folder: Path) -> list[Path]:
     """Write the leaderboard's files into `folder`, each atomically, and return their paths.
 
-    They are leaderboard.{csv,md,tex,html} and leaderboard_wide.csv; ranking.csv and
-    ranking_by_task.csv if some backbone is ranked; robustness.csv if some task has shifts. One of
-    an earlier call that would have no rows now is removed. UTF-8 with LF line ends; a float in a
-    CSV file is the shortest text that reads back as the same float.
+    The page comes first. They are leaderboard.{html,csv,md,tex} and leaderboard_wide.csv;
+    ranking.csv and ranking_by_task.csv if some backbone is ranked; robustness.csv if some task has
+    shifts. One of an earlier call that would have no rows now is removed. UTF-8 with LF line ends;
+    a float in a CSV file is the shortest text that reads back as the same float.
     """
     texts = {
+        "leaderboard.html": to_html(board),
         "leaderboard.csv": tidy_table(board).csv(),
         "leaderboard_wide.csv": csv_text(wide(board)),
         "ranking.csv": _rows_text(ranking_frame(board.rankings)),
         "ranking_by_task.csv": _rows_text(task_frame(board.task_rankings)),
         "leaderboard.md": to_markdown(board),
         "leaderboard.tex": to_latex(board),
-        "leaderboard.html": to_html(board),
         "robustness.csv": _rows_text(robustness_frame(board.robustness)),
     }
     for name, text in texts.items():

@@ -29,7 +29,11 @@ def predictions(correct: np.ndarray) -> ClassPredictions:
 
 
 def store(
-    folder: Path, name: str, correct: Mapping[tuple[str, str], np.ndarray], **changes: Any
+    folder: Path,
+    name: str,
+    correct: Mapping[tuple[str, str], np.ndarray],
+    majority: float | None = None,
+    **changes: Any,
 ) -> list[Record]:
     """Write and return one backbone's records with arrays; `correct` is by (task, dataset)."""
     records = []
@@ -39,7 +43,7 @@ def store(
             name,
             task=task(task_name, metrics=("top1",)),
             dataset=dataset(dataset_name, f"print of {dataset_name}"),
-            scores=(score("top1", float(examples.mean()), n=len(examples)),),
+            scores=(score("top1", float(examples.mean()), n=len(examples), majority=majority),),
             **changes,
         )
         RecordStore(folder).write(stored, {f"0.{key}": values for key, values in arrays.items()})

@@ -34,13 +34,13 @@ from bob.records.record import Record
 from tests.builders.leaderboard_records import dataset, facts, failed, record, score, task
 
 FILES = [
+    "leaderboard.html",
     "leaderboard.csv",
     "leaderboard_wide.csv",
     "ranking.csv",
     "ranking_by_task.csv",
     "leaderboard.md",
     "leaderboard.tex",
-    "leaderboard.html",
 ]
 HOSTILE = "<script>alert(1)</script> \"quoted\" & 'single' | pipe\n# 🦊 שלום " + "x" * 300
 
@@ -492,7 +492,7 @@ def test_a_page_of_many_cells_is_small() -> None:
 
 def test_an_unwritable_folder_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(StoreError, match=r"leaderboard\.csv: cannot be written"):
+    with pytest.raises(StoreError, match=r"leaderboard\.html: cannot be written"):
         write_leaderboard([], tmp_path / "file")
 
 

@@ -25,7 +25,7 @@ def advice_sentences(advice: Advice) -> list[str]:
         _pick(advice, advice.pick),
         *_basis(advice),
         *_tied(advice),
-        *_better_baselines(advice),
+        *baseline_sentences(advice),
         *_cost_of_limits(advice),
         *_left_out(advice),
     ]
@@ -112,7 +112,8 @@ BASELINE_RELATIONS = {
 """What the test says of a baseline with a better score."""
 
 
-def _better_baselines(advice: Advice) -> list[str]:
+def baseline_sentences(advice: Advice) -> list[str]:
+    """Return a sentence about the settings in which a baseline is better, if there are any."""
     if not advice.better_baselines:
         return []
     texts = [

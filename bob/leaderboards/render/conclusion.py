@@ -1,0 +1,143 @@
+"""The last lines of a run: which backbone to take, how sure that is, and what would decide."""
+
+from collections.abc import Sequence
+
+from bob.leaderboards.advice import Advice, Alternative
+from bob.leaderboards.pairwise import MeanDifference
+from bob.leaderboards.references import is_clear_of_majority
+from bob.leaderboards.render.advice import baseline_sentences
+from bob.leaderboards.render.text import listed, unit_text
+from bob.statistics.power import examples_needed
+
+MOST_GAPS = 4
+"""Backbones whose distance to the best is stated."""
+SMALLEST_DIFFERENCE = 0.01
+"""No number of examples is stated for a smaller difference: it would matter to nobody."""
+
+
+def conclusion_sentences(advice: Advice) -> list[str]:
+    """Return the result of a run as sentences; none where no backbone is ranked."""
+    if advice.pick is None:
+        return []
+    if len(advice.ranking.standings) == 1:
+        return [
+            f"{advice.pick.backbone} is the only backbone beside baselines: nothing was compared.",
+            *_majority(advice),
+            *baseline_sentences(advice),
+        ]
+    if advice.ranking.basis == "none":
+        return [
+            f"{advice.pick.backbone} has the best scores {_where(advice)}; whether the others are "
+            "worse cannot be tested with these results."
+        ]
+    return [
+        _choice(advice, advice.pick.backbone),
+        *_needed(advice),
+        *_worse(advice),
+        *_majority(advice),
+        *baseline_sentences(advice),
+    ]
+
+
+def _choice(advice: Advice, best: str) -> str:
+    """Return which backbones to choose from, and why."""
+    gaps = _gaps(advice.tied)
+    if len(advice.tied) == 1:
+        other = advice.tied[0].backbone
+        return f"Take {best} or {other}: {_where(advice)} they cannot be told apart{gaps}."
+    if advice.tied:
+        names = listed([best, *(other.backbone for other in advice.tied[:-1])])
+        return (
+            f"Take {names} or {advice.tied[-1].backbone}: {_where(advice)} none of them can be "
+            f"told apart from {best}{gaps}."
+        )
+    all_others = "all that were tested against it" if advice.untested else "all others"
+    return f"Take {best}: {_where(advice)} it is significantly better than {all_others}."
+
+
+def _worse(advice: Advice) -> list[str]:
+    sentences = []
+    count = len(advice.candidates) - 1 - len(advice.tied) - len(advice.untested)
+    if count:
+        names = [
+            f"{other.backbone} ({_gap(other.change)})" if other.change else other.backbone
+            for other in advice.worse
+        ]
+        more = f" and {count - len(names)} more" if count > len(names) else ""
+        sentences.append(f"Significantly worse: {', '.join(names)}{more}.")
+    if advice.untested:
+        sentences.append(f"Not tested against it: {listed(advice.untested)}.")
+    return sentences
+
+
+def _where(advice: Advice) -> str:
+    """Return what the comparison rests on."""
+    settings = advice.ranking.settings
+    if len(settings) > 1:
+        datasets = advice.ranking.datasets
+        return f"over {len(settings)} settings on {datasets} dataset{'' if datasets == 1 else 's'}"
+    examples = _examples(advice)
+    many = f"{examples:,} test examples" if examples else "test examples"
+    return f"in task {settings[0].task} on the {many} of {settings[0].dataset}"
+
+
+def _examples(advice: Advice) -> int | None:
+    """Return the number of test examples of a single setting."""
+    (column, *others) = advice.ranking.settings
+    cells = [row[column] for row in advice.ranking.data.ranked.values()]
+    return None if others else min((cell.n for cell in cells if cell.n), default=None)
+
+
+def _gaps(others: Sequence[Alternative]) -> str:
+    """Return ` (B: 1.2 points behind, 95 % interval -0.3 to 2.7)`; empty where scales differ."""
+    texts = [
+        f"{other.backbone}: {_gap(other.change)}"
+        for other in others[:MOST_GAPS]
+        if other.change is not None
+    ]
+    return f" ({'; '.join(texts)})" if texts else ""
+
+
+def _gap(change: MeanDifference) -> str:
+    """Return a difference to the best in words."""
+    sign, word = (1, "ahead") if change.value > 0 else (-1, "behind")
+    text = f"{abs(100 * change.value):.1f} points {word}"
+    if change.low is None or change.high is None:
+        return text
+    low, high = sorted((sign * 100 * change.low, sign * 100 * change.high))
+    return f"{text}, 95 % interval {low:.1f} to {high:.1f}"
+
+
+def _needed(advice: Advice) -> list[str]:
+    """Return how many test examples would tell the best from the next, in a single setting."""
+    examples = _examples(advice)
+    change = advice.tied[0].change if advice.tied else None
+    if not examples or change is None or change.low is None or change.high is None:
+        return []
+    difference = max(abs(change.value), SMALLEST_DIFFERENCE)
+    count = examples_needed(change.low, change.high, examples, difference)
+    if count <= examples:
+        return []
+    return [
+        f"About {_rounded(count):,} test examples would be needed to detect a difference of "
+        f"{100 * difference:.1f} points (power 80 %)."
+    ]
+
+
+def _majority(advice: Advice) -> list[str]:
+    """Report that all backbones clear the majority class; notes name those that do not."""
+    rows = advice.ranking.data.ranked.values()
+    cells = [row[column] for row in rows for column in advice.ranking.settings]
+    known = {cell.majority for cell in cells if cell.majority is not None}
+    if not known or not all(is_clear_of_majority(cell) for cell in cells):
+        return []
+    who = "All are" if len(rows) > 1 else "It is"
+    if len(advice.ranking.settings) > 1:
+        return [f"{who} better than the majority class in every setting that has classes."]
+    share = unit_text(cells[0].metric, max(known))
+    return [f"{who} better than the majority class ({share})."]
+
+
+def _rounded(count: int) -> int:
+    """Round a count to two digits: it follows from an estimated variance."""
+    return int(float(f"{count:.1e}"))

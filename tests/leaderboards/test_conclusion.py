@@ -1,0 +1,124 @@
+"""The last lines of a run, on results whose differences are known by hand.
+
+Of 400 test examples, `first` has 300 right. `second` has 24 of these wrong and 20 others right: 1.0
+points less, with variance (44 - 400 · 0.01²) / 399 of a difference, standard error 0.0166 and 95 %
+interval -2.3 to 4.3. `third` has 40 of `first`'s wrong: 10.0 points less, variance
+(40 - 400 · 0.1²) / 399, standard error 0.0150, interval 7.1 to 12.9.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bob.leaderboards.advice import advise
+from bob.leaderboards.gather import gather
+from bob.leaderboards.limits import BackboneLimits
+from bob.leaderboards.per_example import PerExample, no_per_example
+from bob.leaderboards.render.conclusion import conclusion_sentences
+from tests.builders.stored_sweep import N, store
+
+FIRST = np.arange(N) < 300
+SECOND = np.r_[np.zeros(24, bool), np.ones(296, bool), np.zeros(80, bool)]
+THIRD = np.r_[np.zeros(40, bool), np.ones(260, bool), np.zeros(100, bool)]
+SETTING = ("linear", "photos")
+WHERE = "in task linear on the 400 test examples of photos"
+BEHIND = "1.0 points behind, 95 % interval -2.3 to 4.3"
+
+
+def conclusion(
+    results: Path, correct: Mapping[str, np.ndarray], per_example: PerExample | None = None
+) -> list[str]:
+    for name, right in correct.items():
+        store(results, name, {SETTING: right})
+    gathered = gather([results])
+    return conclusion_sentences(
+        advise(gathered.records, BackboneLimits(), per_example or gathered.per_example)
+    )
+
+
+def test_two_that_cannot_be_told_apart_and_how_many_examples_would_tell(tmp_path: Path) -> None:
+    """s = 20 · 0.016597, and (2.80159 s / 0.01)² = 8,648 examples."""
+    assert conclusion(tmp_path, {"first": FIRST, "second": SECOND, "third": THIRD}) == [
+        f"Take first or second: {WHERE} they cannot be told apart (second: {BEHIND}).",
+        "About 8,600 test examples would be needed to detect a difference of 1.0 points (power "
+        "80 %).",
+        "Significantly worse: third (10.0 points behind, 95 % interval 7.1 to 12.9).",
+    ]
+
+
+def test_several_that_cannot_be_told_apart(tmp_path: Path) -> None:
+    sentences = conclusion(tmp_path, {"first": FIRST, "second": SECOND, "twin": SECOND})
+    assert sentences[0] == (
+        f"Take first, second or twin: {WHERE} none of them can be told apart from first "
+        f"(second: {BEHIND}; twin: {BEHIND})."
+    )
+
+
+def test_one_that_is_better_than_all_others(tmp_path: Path) -> None:
+    assert conclusion(tmp_path, {"first": FIRST, "third": THIRD}) == [
+        f"Take first: {WHERE} it is significantly better than all others.",
+        "Significantly worse: third (10.0 points behind, 95 % interval 7.1 to 12.9).",
+    ]
+
+
+def test_many_that_are_worse_are_counted(tmp_path: Path) -> None:
+    others = {f"third_{i}": THIRD for i in range(6)}
+    sentences = conclusion(tmp_path, {"first": FIRST, **others})
+    assert sentences[1].count("third_") == 3 and sentences[1].endswith(" and 3 more.")
+
+
+def test_without_results_by_example_nothing_is_tested(tmp_path: Path) -> None:
+    assert conclusion(tmp_path, {"first": FIRST, "third": THIRD}, no_per_example) == [
+        f"first has the best scores {WHERE}; whether the others are worse cannot be tested with "
+        "these results."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("majority", "expected"),
+    [(0.3, ["All are better than the majority class (30.0 %)."]), (0.64, [])],
+)
+def test_the_majority_class_is_named_where_all_intervals_are_above_it(
+    tmp_path: Path, majority: float, expected: list[str]
+) -> None:
+    """`third` has 65 % right, and its interval begins at 63 %."""
+    for name, right in {"first": FIRST, "third": THIRD}.items():
+        store(tmp_path, name, {SETTING: right}, majority=majority)
+    gathered = gather([tmp_path])
+    sentences = conclusion_sentences(
+        advise(gathered.records, BackboneLimits(), gathered.per_example)
+    )
+    assert sentences[2:] == expected
+
+
+def test_nothing_is_concluded_without_records(tmp_path: Path) -> None:
+    tmp_path.joinpath("records").mkdir()
+    assert conclusion(tmp_path, {}) == []
+
+
+def test_a_single_backbone_is_compared_with_the_majority_class_and_baselines(
+    tmp_path: Path,
+) -> None:
+    store(tmp_path, "third", {SETTING: THIRD}, majority=0.5)
+    store(tmp_path, "pixels", {SETTING: FIRST}, majority=0.5, family="baseline")
+    assert conclusion(tmp_path, {}) == [
+        "third is the only backbone beside baselines: nothing was compared.",
+        "It is better than the majority class (50.0 %).",
+        "A baseline has a better score in 1 of 1 settings: linear/photos (pixels: significantly "
+        "better).",
+    ]
+
+
+def test_several_settings(tmp_path: Path) -> None:
+    settings = {("linear", "photos"): FIRST, ("knn", "photos"): FIRST}
+    store(tmp_path, "first", settings)
+    store(tmp_path, "third", dict.fromkeys(settings, THIRD))
+    gathered = gather([tmp_path])
+    (sentence, _) = conclusion_sentences(
+        advise(gathered.records, BackboneLimits(), gathered.per_example)
+    )
+    assert sentence == (
+        "Take first: over 2 settings on 1 dataset it is significantly better than all others."
+    )
