@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 PIP_INSTALL := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable
 
-.PHONY: demo test lint docs fuzz
+.PHONY: demo test test-old-cpu lint docs fuzz
 
 demo: $(VENV)/.samples
 	$(VENV)/bin/python run_benchmark.py --backbones group:samples,family:baseline --tasks linear,knn
@@ -11,6 +11,14 @@ demo: $(VENV)/.samples
 # One process a core, so one thread a process.
 test: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n auto --maxprocesses 8
+
+# Numerics as on an old processor: other instructions sum in another order. A minute on two cores.
+OLD_CPU := ATEN_CPU_CAPABILITY=default OPENBLAS_CORETYPE=Prescott ONEDNN_MAX_CPU_ISA=SSE41 \
+	MKL_ENABLE_INSTRUCTIONS=SSE4_2 FAISS_OPT_LEVEL=generic
+PROTOCOLS := any_features fewshot knn linear ood_detection retrieval ridge
+test-old-cpu: $(VENV)/.dev
+	$(OLD_CPU) OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n auto --maxprocesses 8 \
+		tests/numerics $(PROTOCOLS:%=tests/protocols/test_%.py)
 
 # Damaged and hostile inputs for every reader: `make fuzz COUNT=20000 SEED=7`. The tests try a few.
 COUNT ?= 1000
