@@ -174,6 +174,8 @@ class Dataset:
     as one group."""
     normal: tuple[int, ...] | None = None
     """The classes that are normal, where the others are anomalies; None is not declared."""
+    group_by: tuple[str, ...] | None = None
+    """Attributes by which accuracy is compared; None is those with few values."""
     target: str | None = None
     """The attribute whose numbers a regression predicts; None where there is none."""
     kind: DatasetKind = "classification"
@@ -207,6 +209,8 @@ class Dataset:
             digest.update(f"\0{self.worst_group}".encode())
         if self.normal is not None:
             digest.update(f"\0normal {self.normal}".encode())
+        if self.group_by is not None:
+            digest.update(f"\0group_by {self.group_by}".encode())
         if self.target is not None:
             digest.update(f"\0target {self.target}".encode())
         if self.judgements is not None:

@@ -1,7 +1,8 @@
 """Open the dataset of a registry entry."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -68,12 +69,15 @@ def open_dataset(
         splits = dict(full.splits)
     kind = spec.kind if "kind" in spec.model_fields_set else full.kind
     dataset = dataclasses.replace(full, splits=splits, worst_group=spec.worst_group, kind=kind)
+    if spec.group_by:
+        _check_attributes(spec, dataset, "group_by", spec.group_by)
+        dataset = dataclasses.replace(dataset, group_by=spec.group_by)
     if (target := _target(spec, dataset)) is not None:
         dataset = dataclasses.replace(dataset, target=target)
     if spec.normal:
         dataset = dataclasses.replace(dataset, normal=_normal(spec, dataset))
     _check_declared(spec, dataset)
-    _check_worst_group(spec, dataset)
+    _check_attributes(spec, dataset, "worst_group", filter(None, [spec.worst_group]))
     opened = {spec.name: full}
     for name, shift in spec.shifts.items():
         dataset = _with_shift(dataset, name, shift, opened, entries or {}, cache, offline, alpha)
@@ -254,15 +258,17 @@ def _normal(spec: DatasetSpec, dataset: Dataset) -> tuple[int, ...]:
     return tuple(sorted(index[label] for label in spec.normal))
 
 
-def _check_worst_group(spec: DatasetSpec, dataset: Dataset) -> None:
-    """Raise DatasetError where the attribute of a worst-group score is missing."""
-    for name, split in dataset.splits.items():
-        if spec.worst_group and spec.worst_group not in split.attributes:
+def _check_attributes(
+    spec: DatasetSpec, dataset: Dataset, field: str, names: Iterable[str]
+) -> None:
+    """Raise DatasetError where images lack an attribute that a field of the entry names."""
+    for attribute, (name, split) in itertools.product(names, dataset.splits.items()):
+        if attribute not in split.attributes:
             known = ", ".join(split.attributes) or "none"
-            near = nearest(spec.worst_group, split.attributes)
+            near = nearest(attribute, split.attributes)
             raise DatasetError(
-                f"dataset {spec.name!r}: worst_group names {spec.worst_group!r}, which images of "
-                f"{name} do not have{near} Known: {known}."
+                f"dataset {spec.name!r}: {field} names {attribute!r}, which images of {name} do "
+                f"not have{near} Known: {known}."
             )
 
 

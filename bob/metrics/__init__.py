@@ -14,6 +14,7 @@ from bob.metrics import (
     clusters,
     corruptions,
     fewshot,
+    groups,
     incremental,
     multilabel,
     ood_detection,
@@ -66,6 +67,7 @@ for _module in (
     calibration,
     clusters,
     regression,
+    groups,
 ):
     for _metric in _module.METRICS:
         register(_metric)

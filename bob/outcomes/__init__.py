@@ -10,6 +10,7 @@ from bob.outcomes.classification import ClassPredictions
 from bob.outcomes.clusters import ClusterAssignments
 from bob.outcomes.corruptions import CorruptionResults
 from bob.outcomes.fewshot_curves import FewShotCurves
+from bob.outcomes.groups import GroupResults
 from bob.outcomes.incremental import IncrementalResults
 from bob.outcomes.multilabel import MultilabelPredictions
 from bob.outcomes.ood_scores import OodScores
@@ -27,6 +28,7 @@ __all__ = [
     "ClusterAssignments",
     "CorruptionResults",
     "FewShotCurves",
+    "GroupResults",
     "IncrementalResults",
     "MultilabelPredictions",
     "OodScores",

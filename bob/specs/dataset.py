@@ -130,6 +130,8 @@ class DatasetSpec(Closed):
     """Additional test sets: the same classes under other conditions, or none of the classes."""
     worst_group: str | None = None
     """Attribute whose values define the groups of a worst-group score."""
+    group_by: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    """Attributes by which accuracy is compared: [cell_type]."""
     target: str | None = None
     """Attribute whose numbers a regression predicts; a table's column `target` without it."""
     normal: Annotated[tuple[str, ...], Field(strict=False)] = ()
@@ -166,6 +168,7 @@ class DatasetSpec(Closed):
         self._check_attributes("worst_group", (self.worst_group,) if self.worst_group else ())
         self._check_attributes("label", (self.label,) if self.label else ())
         self._check_attributes("target", (self.target,) if self.target else ())
+        self._check_attributes("group_by", self.group_by)
         self._check_attributes("where", self.where)
         self._check_attributes("leave_out", self.leave_out)
         if self.leave_out and (self.where or self.counts):

@@ -46,6 +46,7 @@ GROUPS = {
     "multi-label",
     "image-text",
     "anomaly",
+    "fairness",
 }
 UNQUOTED = {
     "stanford_dogs",

@@ -106,6 +106,7 @@ CHANCE = {
     "compression": 1 / 6,
     "cluster": 0,
     "regress": None,
+    "groups": None,
     "incremental": float(np.mean([1 / k for k in range(1, 7)])),
 }
 """Headline scores of features that are all equal, among 6 classes of 16 test images: a constant
