@@ -80,8 +80,7 @@ def unreadable_notes(splits: Mapping[str, Split]) -> list[str]:
     total = sum(map(len, unreadable.values()))
     named = "; ".join(f"{name}: {_named(ids)}" for name, ids in unreadable.items())
     return [
-        f"{total:,} {'file is no image' if total == 1 else 'files are no images'} that can be "
-        f"read ({named}). Repair or remove {'it' if total == 1 else 'them'}, or leave "
+        f"{total:,} {'file' if total == 1 else 'files'} cannot be read as images ({named}). Repair or remove {'it' if total == 1 else 'them'}, or leave "
         f"{'it' if total == 1 else 'them'} out with --skip-bad-images"
     ]
 

@@ -313,7 +313,7 @@ def test_a_reason_of_several_lines_is_printed_once(bob, photos):
         (photos / "class0" / f"bad{i}.png").write_bytes(b"")
     _, _, err = bob("run", "--data", photos, "--backbones", "raw_pixels", "--tasks", "knn,linear")
     assert (
-        err.count("class0/bad0.png") == 1
+        err.count("image 'class0/bad0.png' is empty") == 1
         and err.count("2 images cannot be used:") == 2
         and "(as above)" in err
     )

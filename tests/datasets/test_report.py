@@ -83,7 +83,7 @@ def test_unreadable_files_of_all_splits_are_named_at_once(photos: Path) -> None:
     assert report.splits["train"].unreadable == ("train/cat/0.png", "train/cat/1.png")
     assert report.splits["test"].traits == {"unreadable": 1}
     assert (
-        "3 files are no images that can be read (train: 'train/cat/0.png', 'train/cat/1.png'; "
+        "3 files cannot be read as images (train: 'train/cat/0.png', 'train/cat/1.png'; "
         "test: 'test/dog/0.png'). Repair or remove them, or leave them out with --skip-bad-images"
     ) in opened(photos).notes
 
