@@ -6,7 +6,7 @@ Cases (all by default):
 - `images`: plan a run over one folder of 100,000 tiny images, three times: first, again, and with
   one class more; the second and third read the cache of the first.
 - `classes`: run k-NN and retrieval on 5,000 classes of four tiny images.
-- `probe`: `evaluate --tasks linear` on 2,000 classes of 25 rows, 512 features.
+- `probe`: `evaluate --tasks linear` on 2,000 classes of about 8 train rows, 512 features.
 - `records`: `leaderboard` of 20,160 records: 84 backbones, 40 datasets, 6 tasks.
 - `table`: `leaderboard --external` of a table of 120 backbones and 282 columns.
 - `features`: `evaluate --tasks knn,linear` on 1,000,000 rows of 512 features in float16, with 1,000
@@ -106,7 +106,7 @@ def write_features(folder: Path, rows: int, width: int, classes: int, test: int)
 
 def probe(folder: Path, scale: float) -> None:
     count = round(2_000 * scale)
-    write_features(folder / "many_classes", 25 * count, 512, count, 5 * count)
+    write_features(folder / "many_classes", 10 * count, 512, count, 2 * count)
     places = ("--results", folder / "results")
     command("probe: linear", "evaluate", folder / "many_classes", "--tasks", "linear", *places)
 

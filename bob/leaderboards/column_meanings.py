@@ -30,24 +30,27 @@ _METRIC = re.compile(
 )
 """Names of metrics where higher is better, in lower case with underscores."""
 _WHOLE: dict[Meaning, re.Pattern[str]] = {
-    "rank": re.compile(r"#|ids?|no|nr|idx|index|position|place"),
+    "rank": re.compile(r"ids?|no|nr|idx|index|position|place"),
     "spread": re.compile(r"se|ci\d*|±|n|seeds?"),
-    "average": re.compile(r"total|mean(?:_\w+)?"),
-    "cost": re.compile(r"ms|seconds?|[mg]b|width|dim|size|time|batch|year|crop"),
+    "average": re.compile(r"total|sum|median|mean(?:_\w+)?"),
+    "cost": re.compile(
+        r"ms|seconds?|hours|[mg]b|width|depth|layers|heads|dim|size|time|batch|year|crop|res|lr"
+        r"|num_\w+|n_\w+"
+    ),
 }
 """Names that mean something only on their own: `ms` and `no` are also codes of languages."""
 _WORDS_OF: dict[Meaning, str] = {
-    "difference": r"diff\w*|delta|gap|drop|gains?|change|improvement",
+    "difference": r"diff\w*|delta|δ|gap|drop|gains?|change|improvement",
     "spread": r"std|stdev|std_?err|sem|variance|ci_\w+|ci95",
     "rank": r"rank|ranking",
     "average": r"average|avg|overall|geomean|mean$",
     "cost": r"[mgk]?params?|parameters?|\w*flops?|[gmt]?macs|[gm]?macts|\w*samples?"
-    r"|\w*latency|throughput|fps|img_s|\w+_per_s(?:ec(?:ond)?)?|memory|vram|\w*mib"
+    r"|\w*latency|throughput|fps|im(?:g|ages?)?/s(?:ec)?|gpu_hours|\w+_per_s(?:ec(?:ond)?)?|memory|vram|\w*mib"
     r"|(?:img|image|input|model|batch|crop|patch|file)_size|(?:image|text)_width"
     r"|(?:embed|feature)_dim|resolution|input_px|crop_pct|interp(?:olation)?"
     r"|(?:step|train\w*|infer\w*|run)_time|epochs?",
     "loss": r"\w*loss|nll|perplexity|ppl|cross_entropy|mse|rmse|fid",
-    "error": r"err|errors?|mce|fpr\d*|fnr|eer|ece|brier|misclass\w*",
+    "error": r"err(?:@?\d+)?|errors?|mce|fpr\d*|fnr|eer|ece|brier|misclass\w*",
 }
 _WORDS: dict[Meaning, re.Pattern[str]] = {
     meaning: re.compile(rf"(?:^|_)(?:{words})(?:_|$)") for meaning, words in _WORDS_OF.items()
@@ -57,17 +60,22 @@ _ERROR_WORD = re.compile(r"(?:^|_)(?:err|errors?)(?=_|$)")
 
 
 def normalised(name: str) -> str:
-    """Return a name in lower case, with one underscore for blanks, hyphens and brackets."""
-    return re.sub(r"[^\w@#%±/.+]+", "_", name.strip().lower()).strip("_")
+    """Return a name in lower case, with one underscore for whatever is no letter or digit.
+
+    Points within numbers and the signs of `R@1`, `img/s` and `±` stay.
+    """
+    return re.sub(r"(?:[^\w@±/.+]|(?<!\d)\.|\.(?!\d))+", "_", name.strip().lower()).strip("_")
 
 
 @lru_cache(maxsize=4096)
 def meaning_of(name: str) -> Meaning:
     """Return what a column or metric of this name means; "score" if the name does not show it.
 
-    A registered metric means what its registration says.
+    A registered metric means what its registration says; an arrow ↓ says that lower is better.
     """
     text = normalised(name)
+    if name.strip() == "#":
+        return "rank"
     if text in METRICS:
         metric = METRICS[text]
         return "score" if metric.higher_is_better else "error" if metric.highest == 1 else "loss"
@@ -75,7 +83,8 @@ def meaning_of(name: str) -> Meaning:
         return "score"
     whole = (meaning for meaning, pattern in _WHOLE.items() if pattern.fullmatch(text))
     words = (meaning for meaning, pattern in _WORDS.items() if pattern.search(text))
-    return next(chain(whole, words), "score")
+    meaning = next(chain(whole, words), "score")
+    return "error" if meaning == "score" and "↓" in name else meaning
 
 
 def names_metric(name: str) -> bool:

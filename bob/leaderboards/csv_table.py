@@ -77,6 +77,12 @@ def is_text(cells: Sequence[str]) -> bool:
     return bool(values) and not any(_parse(value) for value in values)
 
 
+def is_numeric(cells: Sequence[str]) -> bool:
+    """Return whether a column has values, all of which are numbers."""
+    values = [cell.strip() for cell in cells if cell.strip().lower() not in MISSING]
+    return bool(values) and all(_parse(value) for value in values)
+
+
 def parse_number(text: str, table: str, place: str) -> ParsedNumber | None:
     """Return the number in a cell, or None if the value is missing; `50 %` is 0.5.
 

@@ -16,6 +16,7 @@ from bob.leaderboards.csv_table import (
     MISSING,
     NumberedRows,
     ParsedNumber,
+    is_numeric,
     is_text,
     parse_number,
 )
@@ -186,7 +187,7 @@ class _Sheet:
         if self.dataset is not None:
             return self._name_column_of_rows(texts)
         first = self.header[0]
-        numeric = not is_text([row[0] for _, row in self.rows])
+        numeric = is_numeric([row[0] for _, row in self.rows])
         if not first and all(row[0].strip().isdigit() for _, row in self.rows):
             raise ConfigError(
                 f"{self.table}: the first column contains row numbers, not the names of backbones "

@@ -7,17 +7,20 @@ from bob.leaderboards.dataset_units import dataset_units
 from bob.leaderboards.metric_traits import metric_traits
 
 MEANINGS: dict[Meaning, str] = {
-    "score": "top1 Top-5 acc@1 mean_per_class_recall mean_average_precision MRR "
+    "score": "top1 Top-1|(%) Acc.|↑ Top-5 acc@1 mean_per_class_recall mean_average_precision MRR "
     "mean_reciprocal_rank ImageNet-1k iNat Country211 STL-10 CLEVR|Counts dsprites_x_position "
     "KITTI|Vehicle|Distance crossmodal3600|no crossmodal3600|ms FGVC|Aircraft a r real "
     "auroc recall_at",
-    "error": "top1_err ImageNet|error mCE FPR95 ece corruption_error",
-    "loss": "loss val_loss NLL perplexity log_loss",
-    "average": "avg Average|perf.|on|35|datasets Mean mean_top1 Overall Average|score",
-    "difference": "top1_diff rank_diff delta gain|over|baseline",
+    "error": "top1_err Top-1|Err. Err@1 ImageNet|↓ mCE|↓ ImageNet|error mCE FPR95 ece "
+    "corruption_error",
+    "loss": "loss FID|↓ val_loss NLL perplexity log_loss",
+    "average": "avg Avg. Mean|Acc. Sum Average|perf.|on|35|datasets Mean mean_top1 Overall "
+    "Average|score",
+    "difference": "top1_diff Δ rank_diff delta gain|over|baseline",
     "rank": "Rank ranking # id overall_rank",
     "spread": "top1_std acc|stderr ci95",
-    "cost": "params params|(M) FLOPs|(B) gmacs mparams infer_samples_per_sec images_per_s img_size "
+    "cost": "params #Params Param.|(M) #param. img/s Depth num_classes GPU|hours params|(M) "
+    "FLOPs|(B) gmacs mparams infer_samples_per_sec images_per_s img_size "
     "samples_seen embed_dim infer_step_time latency epochs interp",
 }
 
@@ -35,7 +38,12 @@ def test_the_meaning_of_a_column(name: str, meaning: Meaning) -> None:
 
 
 def test_columns_named_after_metrics() -> None:
-    assert all(map(names_metric, ("top1", "Top-5", "acc1", "top1_err", "mAP", "R@5", "log_loss")))
+    assert all(
+        map(
+            names_metric,
+            ("top1", "Top-1 (%)", "Acc.", "Top-5", "acc1", "top1_err", "mAP", "R@5", "log_loss"),
+        )
+    )
     assert not any(map(names_metric, ("ImageNet", "a", "r", "ImageNet error", "MAE", "STL-10")))
 
 

@@ -343,6 +343,13 @@ def test_rows_of_facts_and_averages_are_no_results(table: str) -> None:
     assert "ignored" in " ".join(read_published(table, "paper.csv")[1])
 
 
+def test_a_name_may_be_a_number() -> None:
+    assert values("model,notes,x\n18,good,0.5\nresnet,bad,0.25\n") == {
+        ("18", "paper", "x"): 0.5,
+        ("resnet", "paper", "x"): 0.25,
+    }
+
+
 def test_a_backbone_without_values_is_noted() -> None:
     assert read_published("m,x\na,0.5\nb,\n", "t.csv")[1] == ["t.csv: no values of 'b'."]
 
