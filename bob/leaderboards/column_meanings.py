@@ -83,7 +83,7 @@ def meaning_of(name: str) -> Meaning:
         return "score"
     whole = (meaning for meaning, pattern in _WHOLE.items() if pattern.fullmatch(text))
     words = (meaning for meaning, pattern in _WORDS.items() if pattern.search(text))
-    meaning = next(chain(whole, words), "score")
+    meaning: Meaning = next(chain(whole, words), "score")
     return "error" if meaning == "score" and "↓" in name else meaning
 
 
