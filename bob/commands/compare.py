@@ -12,6 +12,8 @@ from bob.leaderboards.render.comparison import (
     comparison_rows,
     comparison_sentences,
     comparison_table,
+    complementarity_sentence,
+    complementarity_table,
     overall_row,
 )
 
@@ -40,6 +42,9 @@ def print_comparison(terminal: Terminal, comparison: Comparison) -> None:
     terminal.render(comparison_table(comparison))
     for sentence in comparison_sentences(comparison):
         terminal.print(sentence)
+    if (table := complementarity_table(comparison)) is not None:
+        terminal.render(table)
+        terminal.print(complementarity_sentence(comparison))
 
 
 def comparison_json(comparison: Comparison) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from bob.leaderboards.ranking import Ranking, Rankings
 from bob.leaderboards.verdicts import MIN_DATASETS, Basis, Relation
 from bob.numerics.arrays import Doubles
 from bob.records.record import Record
+from bob.statistics.complementarity import Complementarity, complementarity
 from bob.statistics.limits import Z
 from bob.statistics.paired_tests import PairedDifference, compare_paired, mean_limits
 from bob.statistics.resampling import dataset_contributions
@@ -47,6 +48,8 @@ class PairedComparison:
     """What the test says of a against b."""
     pool: int
     """Number of backbones in the setting's pool."""
+    complementarity: Complementarity | None = None
+    """Which examples each has right, where the metric is right or wrong for each example."""
 
 
 @dataclass(frozen=True)
@@ -149,6 +152,7 @@ def _compare_in_setting(
         p=p_values[1] if p_values else None,
         relation=verdicts.relation(a, b),
         pool=len(verdicts.order),
+        complementarity=(None if left is None or right is None else complementarity(left, right)),
     )
 
 

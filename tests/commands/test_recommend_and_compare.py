@@ -335,6 +335,25 @@ def test_compare_as_json(sweep: Path, bob: Bob) -> None:
     )
 
 
+def test_compare_shows_which_images_both_have_right(sweep: Path, bob: Bob) -> None:
+    both, only_large = int((LARGE & SMALL).sum()), int((LARGE & ~SMALL).sum())
+    only_small = int((SMALL & ~LARGE).sum())
+    found = json.loads(bob("compare", "large", "small", "--json")[1])
+    for setting in found["settings"]:
+        counts = setting["complementarity"]
+        assert (counts["both"], counts["only_a"], counts["only_b"]) == (
+            both,
+            only_large,
+            only_small,
+        )
+        assert counts["neither"] == N - both - only_large - only_small
+        assert counts["oracle_gain"] == pytest.approx(only_small / N)
+        low, high = counts["oracle_gain_limits"]
+        assert low < counts["oracle_gain"] < high
+    text = one_line(bob("compare", "large", "small")[1])
+    assert "images that are right, in %" in text and "only bounds what a fusion can gain" in text
+
+
 def test_a_backbone_is_compared_with_a_baseline(sweep: Path, bob: Bob) -> None:
     """The baseline is right on every image: p is tiny, also for a family of four comparisons."""
     found = json.loads(bob("compare", "pixels", "slow", "--json")[1])

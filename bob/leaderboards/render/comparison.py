@@ -9,6 +9,7 @@ from bob.leaderboards.pairwise import Comparison, Overall, PairedComparison, tal
 from bob.leaderboards.render.ranking_table import pool_text
 from bob.leaderboards.render.text import MISSING, difference_text, p_text, value_text
 from bob.leaderboards.verdicts import Relation
+from bob.statistics.complementarity import Complementarity
 
 TEST_TEXT = {
     "mcnemar": "exact McNemar",
@@ -34,6 +35,11 @@ TESTED_OVER = {
 
 HEAD = ("setting", "metric", "A", "B", "A - B [95 % CI]", "p", "p (Holm)", "verdict")
 
+COMPLEMENTARITY_HEAD = (
+    *("setting", "both", "only A", "only B", "neither"),
+    *("A rescues", "B rescues", "oracle gain", "κ"),
+)
+
 
 def comparison_table(comparison: Comparison) -> Table:
     """Return one row per setting, with backbones A and B: their names would take up the width."""
@@ -44,6 +50,75 @@ def comparison_table(comparison: Comparison) -> Table:
     for setting in comparison.per_setting:
         table.add_row(*map(Text, _fields(setting)))
     return table
+
+
+def complementarity_table(comparison: Comparison) -> Table | None:
+    """Return which test images A and B have right, setting by setting; None without any."""
+    settings = [setting for setting in comparison.per_setting if setting.complementarity]
+    if not settings:
+        return None
+    table = Table(title=Text("images that are right, in %"), title_justify="left")
+    for head in COMPLEMENTARITY_HEAD:
+        table.add_column(Text(head), overflow="fold", no_wrap=head != "setting")
+    for setting in settings:
+        table.add_row(*map(Text, _complementarity_fields(setting)))
+    return table
+
+
+def _complementarity_fields(setting: PairedComparison) -> list[str]:
+    counts = setting.complementarity
+    assert counts is not None
+    shares = (counts.both, counts.only_a, counts.only_b, counts.neither)
+    low, high = counts.oracle_gain_limits
+    gain = f"{100 * counts.oracle_gain:.1f} [{100 * low:.1f}–{100 * high:.1f}]"
+    return [
+        str(setting.column),
+        *(f"{100 * count / counts.n:.1f}" for count in shares),
+        *(
+            MISSING if rate is None else f"{100 * rate:.0f}"
+            for rate in (counts.rescued_by_a, counts.rescued_by_b)
+        ),
+        gain,
+        _kappa_text(counts),
+    ]
+
+
+def _kappa_text(counts: Complementarity) -> str:
+    if counts.kappa is None:
+        return MISSING
+    if (limits := counts.kappa_limits) is None:
+        return f"{counts.kappa:.2f}"
+    return f"{counts.kappa:.2f} [{limits[0]:.2f}–{limits[1]:.2f}]"
+
+
+def complementarity_sentence(comparison: Comparison) -> str:
+    """Return what the table of complementarity says and does not say; empty without it."""
+    if not any(setting.complementarity for setting in comparison.per_setting):
+        return ""
+    return (
+        "B rescues: share of A's errors that B has right. Oracle gain: what a choice of the right "
+        "one of both would add to the better one; it is above 0 with baselines as partners too, "
+        "and only bounds what a fusion can gain. κ: consistency of errors, 0 if independent, 1 if "
+        "the same."
+    )
+
+
+def complementarity_row(counts: Complementarity | None) -> dict[str, Any] | None:
+    """Return the counts and what follows from them as plain values."""
+    if counts is None:
+        return None
+    return {
+        "both": counts.both,
+        "only_a": counts.only_a,
+        "only_b": counts.only_b,
+        "neither": counts.neither,
+        "rescued_by_a": counts.rescued_by_a,
+        "rescued_by_b": counts.rescued_by_b,
+        "oracle_gain": counts.oracle_gain,
+        "oracle_gain_limits": counts.oracle_gain_limits,
+        "kappa": counts.kappa,
+        "kappa_limits": counts.kappa_limits,
+    }
 
 
 def comparison_rows(comparison: Comparison) -> list[dict[str, Any]]:
@@ -59,6 +134,7 @@ def comparison_rows(comparison: Comparison) -> list[dict[str, Any]]:
             "p_holm": pair.p,
             "difference": pair.difference._asdict() if pair.difference else None,
             "verdict": verdict_text(pair.relation, comparison.a, comparison.b),
+            "complementarity": complementarity_row(pair.complementarity),
         }
         for pair in comparison.per_setting
     ]
