@@ -79,9 +79,10 @@ def unreadable_notes(splits: Mapping[str, Split]) -> list[str]:
         return []
     total = sum(map(len, unreadable.values()))
     named = "; ".join(f"{name}: {_named(ids)}" for name, ids in unreadable.items())
+    file, them = ("file", "it") if total == 1 else ("files", "them")
     return [
-        f"{total:,} {'file' if total == 1 else 'files'} cannot be read as images ({named}). Repair or remove {'it' if total == 1 else 'them'}, or leave "
-        f"{'it' if total == 1 else 'them'} out with --skip-bad-images"
+        f"{total:,} {file} cannot be read as images ({named}). Repair or remove {them}, or leave "
+        f"{them} out with --skip-bad-images"
     ]
 
 
