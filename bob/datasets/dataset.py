@@ -59,6 +59,11 @@ class Split:
         """Return N."""
         return len(self.ids)
 
+    @functools.cached_property
+    def present_classes(self) -> frozenset[int]:
+        """The class indices that occur in `y`, among them -1 where an image has no class."""
+        return frozenset(np.unique(self.y).tolist())
+
     def decode(self, i: int) -> Image.Image:
         """Return the image at a position in 0..N-1 in mode RGB, before `alter`.
 

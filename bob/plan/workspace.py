@@ -69,6 +69,7 @@ class Workspace:
         self._full: dict[str, Dataset] = {}
         self._reports: dict[str, DataReport] = {}
         self._splits: dict[tuple[str, ImageSet], Split] = {}
+        self._keys: dict[tuple[str, Need], StoreKey] = {}
 
     def card(self, spec: BackboneSpec) -> Card:
         """Return the card of a backbone with the requested preprocessing.
@@ -128,6 +129,7 @@ class Workspace:
                 self._datasets.pop(name, None)
                 self._reports.pop(name, None)
                 self._splits = {key: s for key, s in self._splits.items() if key[0] != name}
+                self._keys = {key: k for key, k in self._keys.items() if key[0] != name}
             self.specs[name] = spec
 
     def dataset(self, name: str) -> Dataset:
@@ -186,6 +188,11 @@ class Workspace:
 
     def key(self, dataset: str, need: Need) -> StoreKey:
         """Return the key of the stored features (or statistics) that a need reads."""
+        if (dataset, need) not in self._keys:
+            self._keys[dataset, need] = self._make_key(dataset, need)
+        return self._keys[dataset, need]
+
+    def _make_key(self, dataset: str, need: Need) -> StoreKey:
         if isinstance(need, TextNeed):
             return text_key(self.card(need.backbone), need.texts, self.settings.stored)
         features = self.feature_key(dataset, need.backbone, need.images)

@@ -126,7 +126,7 @@ def normal_classes(dataset: Dataset) -> tuple[int, ...]:
 
     NotApplicableError where neither says what is normal, or where train has no normal image.
     """
-    trained = sorted(set(dataset.splits["train"].y.tolist()) - {-1})
+    trained = sorted(dataset.splits["train"].present_classes - {-1})
     if dataset.normal is None:
         if len(trained) == 1:
             return (trained[0],)

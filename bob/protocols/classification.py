@@ -87,7 +87,7 @@ def require_single_labels(dataset: Dataset, split: SplitName = "test") -> None:
 
 def require_trained_classes(dataset: Dataset, splits: Sequence[SplitName]) -> None:
     """Raise NotApplicableError where a classifier has fewer than two classes or lacks one."""
-    trained = set(dataset.splits["train"].y.tolist()) - {-1}
+    trained = dataset.splits["train"].present_classes - {-1}
     if len(trained) < 2:
         classes = quoted([dataset.classes[c] for c in sorted(trained)]) or "no class"
         raise NotApplicableError(
@@ -99,9 +99,9 @@ def require_trained_classes(dataset: Dataset, splits: Sequence[SplitName]) -> No
             _require_trained(dataset, name, trained)
 
 
-def _require_trained(dataset: Dataset, name: SplitName, trained: set[int]) -> None:
+def _require_trained(dataset: Dataset, name: SplitName, trained: frozenset[int]) -> None:
     """Raise NotApplicableError where images of a split have no class, or one not trained on."""
-    lacking = sorted(set(dataset.splits[name].y.tolist()) - trained)
+    lacking = sorted(dataset.splits[name].present_classes - trained)
     if -1 in lacking:
         raise NotApplicableError(
             f"needs a class for each image; {name} of dataset {dataset.name!r} holds images "

@@ -19,6 +19,7 @@ Differs from common practice in these points:
   ranking.
 """
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -221,12 +222,18 @@ def _require_labels(
         raise NotApplicableError(
             f"looks for images of the same {label}; dataset {dataset.name!r} does not have it."
         )
-    labelled = Labelled(_label_codes(label, queries, items), codes(queries.content, items.content))
-    if not any(labelled.masks(np.array([row]))[0].any() for row in range(len(queries))):
+    if not _has_pairs(label, queries, items):
         raise NotApplicableError(
             f"no two images of dataset {dataset.name!r} have the same {label}, so that there is "
             "nothing to retrieve."
         )
+
+
+@functools.lru_cache(maxsize=8)
+def _has_pairs(label: str, queries: Split, items: Split) -> bool:
+    """Whether some query has another image of its label; asked for every backbone of a plan."""
+    labelled = Labelled(_label_codes(label, queries, items), codes(queries.content, items.content))
+    return any(labelled.masks(np.array([row]))[0].any() for row in range(len(queries)))
 
 
 def _whitened(

@@ -1,5 +1,6 @@
 """Preprocessing: from a decoded image to uint8 crops, and from crops to normalised input."""
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -87,7 +88,13 @@ class Geometry:
 def pixel_libraries(facts: Mapping[str, Any]) -> str:
     """Return the libraries, with versions, that a geometry's pixels depend on."""
     fast = ["torchvision"] if facts.get("preprocessing") == "fast" else []
-    return ", ".join(f"{library} {version(library)}" for library in ("pillow", *fast))
+    return ", ".join(f"{library} {_version(library)}" for library in ("pillow", *fast))
+
+
+@functools.cache
+def _version(library: str) -> str:
+    """Return the version of an installed package, which is read from a file once."""
+    return version(library)
 
 
 @dataclass(frozen=True)
