@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+import bob as bob_package
 from bob.errors import ConfigError
 from bob.leaderboards import make_board, tidy, to_markdown, wide
 from bob.leaderboards.column_roles import parse_roles
@@ -472,6 +473,16 @@ def test_unreadable_tables_are_errors(bob: Bob, tmp_path: Path) -> None:
         code, _, err = bob("leaderboard", *flags)
         assert code == 2
         assert message in err
+
+
+def test_roles_are_stated_in_python_as_well(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(OPEN_CLIP)
+    frame = bob_package.leaderboard(
+        tmp_path,
+        external=[tmp_path / "t.csv"],
+        external_columns=["name=name", "name=pretrained"],
+    )
+    assert set(frame["backbone"]) == {"ViT-B-32 openai", "ViT-B-32 laion2b"}
 
 
 def test_a_role_of_a_column_that_no_table_has_is_an_error(bob: Bob, tmp_path: Path) -> None:
