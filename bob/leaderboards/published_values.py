@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from bob.errors import ConfigError, nearest
-from bob.leaderboards.column_meanings import SCORED, meaning_of, tells_apart
+from bob.leaderboards.column_meanings import SCORED, meaning_of, names_metric, tells_apart
 from bob.leaderboards.column_roles import ColumnRoles, flag_texts
 from bob.leaderboards.csv_table import (
     MISSING,
@@ -54,7 +54,9 @@ def read_values(
     lowered = [name.lower() for name in header]
     stem = table.rsplit(".", 1)[0]
     datasets = roles.columns("dataset", header) or [
-        name for name in header if name.lower() == "dataset"
+        name
+        for name in header
+        if name.lower() == "dataset" and name not in roles.columns("ignore", header)
     ]
     if "value" in lowered or {"dataset", "metric"} <= set(lowered):
         return _tidy_values(lowered, rows, table, stem, roles)
@@ -135,6 +137,7 @@ class _Sheet:
         plan = plan_columns(
             self.header, self.rows, self.table, self.roles, others, self.dataset is not None
         )
+        self._check_metrics(plan.scores)
         contexts = [
             (self._cell(row, self.dataset, number), self._cell(row, task, number))
             for number, row in self.rows
@@ -222,6 +225,17 @@ class _Sheet:
                 f"{self.table}, row 1: column {self.header.index('', 1) + 1} has no name; every "
                 "column of a wide table after the first must be named after a dataset."
             )
+
+    def _check_metrics(self, columns: Sequence[ScoreColumn]) -> None:
+        """Raise ConfigError if a column `dataset` may name what backbones were trained on."""
+        stated = self.roles.columns("dataset", self.header)
+        if self.dataset is None or stated or any(names_metric(column.name) for column in columns):
+            return
+        raise ConfigError(
+            f"{self.table}: {quoted([column.name for column in columns])} may be metrics on the "
+            f"datasets that column {self.dataset!r} names, or datasets themselves. Pass "
+            f"{flag_texts('dataset', [self.dataset])} or {flag_texts('ignore', [self.dataset])}."
+        )
 
     def _cell(self, row: Sequence[str], column: str | None, number: int) -> str | None:
         """Return the text in a column of datasets or tasks; None without such a column."""

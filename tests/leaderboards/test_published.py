@@ -100,6 +100,12 @@ MALFORMED = {
         "dataset,model,pretrained,acc1\nx,ViT,openai,0.5\n",
         "column 'backbone' is missing, and 'model', 'pretrained' contain text. .*name=model",
     ),
+    "pretraining data": (
+        "backbone,dataset,iNat,CUB\na,ImageNet,0.5,0.6\n",
+        "'iNat', 'CUB' may be metrics on the datasets that column 'dataset' names, or datasets "
+        "themselves. Pass --external-column 'dataset=dataset' or --external-column "
+        "'ignore=dataset'",
+    ),
     "no dataset": ("backbone,dataset,acc1\na,,0.5\n", "row 2, column 'dataset': empty cell"),
     "numbered rows": (",name,iNat\n0,x,0.5\n1,y,0.6\n", "the first column contains row numbers"),
     "text only": (
@@ -342,6 +348,18 @@ def test_a_tidy_table_names_its_backbones_in_a_stated_column() -> None:
 def test_rows_of_facts_and_averages_are_no_results(table: str) -> None:
     assert values(table) == {("a", "paper", "x"): 0.5}
     assert "ignored" in " ".join(read_published(table, "paper.csv")[1])
+
+
+def test_a_column_of_pretraining_datasets_is_ignored_where_the_user_says_so() -> None:
+    table = "backbone,dataset,iNat,CUB\na,ImageNet,0.5,0.6\n"
+    assert values(table, "ignore=dataset") == {
+        ("a", "paper", "iNat"): 0.5,
+        ("a", "paper", "CUB"): 0.6,
+    }
+    assert values(table, "dataset=dataset") == {
+        ("a", "paper: iNat", "ImageNet"): 0.5,
+        ("a", "paper: CUB", "ImageNet"): 0.6,
+    }
 
 
 def test_a_name_may_be_a_number() -> None:
