@@ -14,6 +14,8 @@ class MetricTraits(NamedTuple):
     """Whether the highest value is 1, so that values are shown in percent."""
     is_share: bool
     """Whether it may be averaged over columns: in [0, 1], and higher is better."""
+    describes: bool = False
+    """Whether nothing is ranked by it."""
 
 
 def metric_traits(name: str) -> MetricTraits:
@@ -27,7 +29,8 @@ def metric_traits(name: str) -> MetricTraits:
         return MetricTraits(
             metric.higher_is_better,
             metric.highest == 1,
-            metric.higher_is_better and bounds == (0, 1),
+            metric.higher_is_better and bounds == (0, 1) and not metric.describes,
+            metric.describes,
         )
     meaning = meaning_of(name)
     lower = meaning in ("error", "loss")

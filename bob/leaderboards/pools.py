@@ -148,6 +148,8 @@ def _why_excluded(cells: Sequence[BoardCell]) -> str:
     What is undefined for every backbone that was scored, for the same reason, is a property of the
     dataset: a class without enough images, say.
     """
+    if any(metric_traits(cell.metric).describes for cell in cells):
+        return "describes features, which says nothing about which are better"
     statuses = {cell.status for cell in cells}
     if "ok" in statuses:
         return "does not apply to every backbone" if "not_applicable" in statuses else ""

@@ -13,6 +13,7 @@ from bob.metrics import (
     classification,
     clusters,
     corruptions,
+    diagnostics,
     fewshot,
     groups,
     incremental,
@@ -68,6 +69,7 @@ for _module in (
     clusters,
     regression,
     groups,
+    diagnostics,
 ):
     for _metric in _module.METRICS:
         register(_metric)

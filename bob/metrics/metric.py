@@ -86,6 +86,8 @@ class Metric:
     """
     chance: Callable[[Any], float] | None = None
     """Outcome → expected value of random answers, or that of equal scores for all examples."""
+    describes: bool = False
+    """Whether it describes features without saying which are better: nothing is ranked by it."""
     bias: Callable[[Any], float] | None = None
     """Outcome → expected shift by noise, for metrics whose bias the jackknife does not estimate."""
 

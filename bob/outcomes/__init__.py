@@ -9,6 +9,7 @@ from bob.outcomes.class_subsets import ClassSubsets
 from bob.outcomes.classification import ClassPredictions
 from bob.outcomes.clusters import ClusterAssignments
 from bob.outcomes.corruptions import CorruptionResults
+from bob.outcomes.diagnostics import FeatureDiagnostics
 from bob.outcomes.fewshot_curves import FewShotCurves
 from bob.outcomes.groups import GroupResults
 from bob.outcomes.incremental import IncrementalResults
@@ -27,6 +28,7 @@ __all__ = [
     "ClassSubsets",
     "ClusterAssignments",
     "CorruptionResults",
+    "FeatureDiagnostics",
     "FewShotCurves",
     "GroupResults",
     "IncrementalResults",

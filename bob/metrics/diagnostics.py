@@ -1,0 +1,112 @@
+"""Descriptions of features. They rank nothing; `bob.numerics.diagnostics` defines each.
+
+Intervals are Student's, over the pseudo-values of a jackknife that leaves out one of J parts of the
+rows at a time (Tukey 1958).
+"""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from bob.errors import UndefinedError
+from bob.metrics.metric import Metric
+from bob.numerics.arrays import Doubles
+from bob.outcomes import FeatureDiagnostics
+from bob.outcomes.diagnostics import DIAGNOSTICS
+
+
+def rank_me(outcome: FeatureDiagnostics) -> float:
+    """Return RankMe, the exponential of the entropy of the singular values, at least 1."""
+    return _value(outcome, "rank_me")
+
+
+def participation_ratio(outcome: FeatureDiagnostics) -> float:
+    """Return the number of directions that share the variance, at least 1."""
+    return _value(outcome, "participation_ratio")
+
+
+def intrinsic_dimension(outcome: FeatureDiagnostics) -> float:
+    """Return the TwoNN estimate of the dimension, above 0."""
+    return _value(outcome, "intrinsic_dimension")
+
+
+def alpha_req(outcome: FeatureDiagnostics) -> float:
+    """Return the exponent of the decay of the eigenvalues, at least 0."""
+    return _value(outcome, "alpha_req")
+
+
+def log_me(outcome: FeatureDiagnostics) -> float:
+    """Return LogME, the log evidence of the labels per row, in nats; unbounded."""
+    return _value(outcome, "log_me")
+
+
+def h_score(outcome: FeatureDiagnostics) -> float:
+    """Return the H-score, from 0 to the number of classes minus 1."""
+    return _value(outcome, "h_score")
+
+
+def shrunk_h_score(outcome: FeatureDiagnostics) -> float:
+    """Return the H-score with a shrunk covariance, at least 0."""
+    return _value(outcome, "shrunk_h_score")
+
+
+def trans_rate(outcome: FeatureDiagnostics) -> float:
+    """Return TransRate, in nats, of features whose mean squared length is 1; at least 0."""
+    return _value(outcome, "trans_rate")
+
+
+def nearest_is_same(outcome: FeatureDiagnostics) -> float:
+    """Return the share of train rows whose nearest other row has the same class, in [0, 1]."""
+    return _value(outcome, "nearest_is_same")
+
+
+def _value(outcome: FeatureDiagnostics, name: str) -> float:
+    value = float(outcome.value[DIAGNOSTICS.index(name)])
+    if math.isnan(value):
+        raise UndefinedError(f"{name} is undefined for these features: too few rows or directions")
+    return value
+
+
+def _pseudo_values(name: str) -> Callable[[FeatureDiagnostics], Doubles]:
+    """Return a function to (J,) pseudo-values around the value of all rows."""
+    column = DIAGNOSTICS.index(name)
+
+    def pseudo_values(outcome: FeatureDiagnostics) -> Doubles:
+        without = outcome.without[:, column]
+        gaps = without.mean() - without
+        return np.asarray(outcome.value[column] + (len(without) - 1) * gaps)
+
+    return pseudo_values
+
+
+def _metric(
+    function: Callable[[FeatureDiagnostics], float],
+    summary: str,
+    lowest: float = 0.0,
+    highest: float = float("inf"),
+) -> Metric:
+    return Metric(
+        function,
+        FeatureDiagnostics,
+        interval="t",
+        higher_is_better=True,
+        summary=summary,
+        lowest=lowest,
+        highest=highest,
+        per_example=_pseudo_values(function.__name__),
+        describes=True,
+    )
+
+
+METRICS = (
+    _metric(rank_me, "exponential of the entropy of the singular values", 0.0),
+    _metric(participation_ratio, "number of directions that share the variance"),
+    _metric(intrinsic_dimension, "TwoNN estimate of the dimension"),
+    _metric(alpha_req, "exponent of the decay of the eigenvalues", -float("inf")),
+    _metric(log_me, "log evidence of the labels per row", -float("inf")),
+    _metric(h_score, "variance between classes relative to all variance, over directions"),
+    _metric(shrunk_h_score, "H-score with a shrunk covariance"),
+    _metric(trans_rate, "coding rate of all rows minus that within classes"),
+    _metric(nearest_is_same, "train rows whose nearest other row has their class", highest=1.0),
+)

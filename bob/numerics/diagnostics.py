@@ -1,0 +1,162 @@
+"""Descriptions of features: their dimension, and how well labels follow from them without training.
+
+X is (N, D) in float64, y (N,) classes 0 … C − 1. Sources are in the functions. None of them
+replaces a probe: docs/explanation/further_tasks.md states how well they order backbones.
+"""
+
+import math
+
+import numpy as np
+
+from bob.numerics.arrays import Doubles, Ints
+
+CUT = 1e-10
+"""Variances below this share of the largest count as 0."""
+SPECTRUM = (11, 100)
+"""Places of the eigenvalues through which the power law of α-ReQ is fitted."""
+FIXED_POINT_STEPS = 200
+TRANS_RATE_EPSILON = 1e-4
+
+
+def eigenvalues(x: Doubles, centred: bool) -> Doubles:
+    """Return the eigenvalues (min(N, D),) of XᵀX / N, descending.
+
+    `centred` subtracts the mean row first.
+    """
+    rows = x - x.mean(0) if centred else x
+    gram = rows.T @ rows if rows.shape[1] <= len(rows) else rows @ rows.T
+    values: Doubles = np.linalg.eigvalsh(gram)[::-1].clip(min=0) / len(x)
+    return values
+
+
+def rank_me(uncentred: Doubles) -> float:
+    """Return exp of the entropy of the singular values, from eigenvalues without centring.
+
+    Range [1, min(N, D)]. Garrido et al. 2023 (arXiv:2210.02885), with their 1e-7; they compare runs
+    of one method only.
+    """
+    singular = np.sqrt(uncentred)
+    p = singular / singular.sum() + 1e-7
+    return float(np.exp(-(p * np.log(p)).sum()))
+
+
+def participation_ratio(centred: Doubles) -> float:
+    """Return (Σλ)² / Σλ² of the covariance: the number of directions that share the variance."""
+    return float(centred.sum() ** 2 / (centred**2).sum())
+
+
+def alpha_req(centred: Doubles) -> float:
+    """Return minus the slope of ln λ on ln i for i = 11 … 100, weighted by 1/i; NaN with few.
+
+    Agrawal et al. 2022 ("α-ReQ", NeurIPS); a value near 1 is said to be good.
+    """
+    first, last = SPECTRUM
+    kept = int((centred > CUT * centred[0]).sum())
+    place = np.arange(first, min(last, kept) + 1)
+    if len(place) < 10:
+        return math.nan
+    log_place, log_value = np.log(place), np.log(centred[place - 1])
+    weight = 1 / place
+    gap = log_place - np.average(log_place, weights=weight)
+    return float(-(weight * gap * log_value).sum() / (weight * gap**2).sum())
+
+
+def intrinsic_dimension(nearest: Doubles, second: Doubles) -> float:
+    """Return the TwoNN estimate from distances (N,) to the two nearest other rows.
+
+    N / Σ ln(r₂ / r₁), the maximum likelihood of Facco et al. 2017 (doi:10.1038/s41598-017-11873-y)
+    over rows whose nearest row is not equal; NaN where none is left or all ratios are 1.
+    """
+    usable = nearest > 0
+    total = np.log(second[usable] / nearest[usable]).sum()
+    return float(usable.sum() / total) if total > 0 else math.nan
+
+
+def log_me(x: Doubles, y: Ints) -> float:
+    """Return the mean over classes of the log evidence per row of a Bayesian linear model.
+
+    For targets t (N,) of 0 and 1 it is the maximum over α and β of
+    ln N(t; 0, β⁻¹ I + α⁻¹ XXᵀ) / N (You et al. 2021, arXiv:2102.11005), found by their fixed point,
+    on rows that are not centred. Their default code sums the logarithm over min(N, D) terms only,
+    which is wrong for N < D; here only directions with variance count, which is the same as D.
+    """
+    basis, squares = _left_basis(x)
+    scores = [_log_evidence(basis, squares, (y == c).astype(np.float64)) for c in np.unique(y)]
+    return float(np.mean(scores))
+
+
+def h_score(x: Doubles, y: Ints, shrunk: bool = False) -> float:
+    """Return tr(Σ⁻¹ Σ_between), in [0, C − 1] (Bao et al. 2019, doi:10.1109/ICIP.2019.8803726).
+
+    Directions below 1e-10 of the largest variance are left out. `shrunk`: with the covariance of
+    Ledoit & Wolf, and the numerator times 1 − ρ (Ibrahim et al. 2022, arXiv:2110.06893), which as
+    in their code divides by N − 1 where the covariance divides by N.
+    """
+    centred = x - x.mean(0)
+    means = np.stack([centred[y == c].mean(0) for c in np.unique(y)])
+    share = np.bincount(y)[np.unique(y)] / len(y)
+    values, vectors = np.linalg.eigh(centred.T @ centred / len(x))
+    factor = 1.0
+    if shrunk:
+        level = values.sum() / len(values)
+        delta = ((values - level) ** 2).sum() / len(values)
+        fourth = ((centred**2).sum(1) ** 2).sum() / len(x)
+        beta = (fourth - (values**2).sum()) / (len(x) * len(values))
+        rho = min(max(beta, 0.0), delta) / delta if delta > 0 else 0.0
+        values = (1 - rho) * values + rho * level
+        factor = (1 - rho) * len(x) / (len(x) - 1)
+    kept = values > CUT * values[-1]
+    along = (means @ vectors[:, kept]) ** 2 / values[kept]
+    return float(factor * (share[:, None] * along).sum())
+
+
+def trans_rate(x: Doubles, y: Ints, epsilon: float = TRANS_RATE_EPSILON) -> float:
+    """Return the coding rate of all rows minus the mean of those of each class.
+
+    R(Z) = ½ ln det(I + ZᵀZ / (n ε)) of centred rows, classes weighted by their share (Huang et al.
+    2022, arXiv:2106.09362). Depends on the scale of the features.
+    """
+    centred = x - x.mean(0)
+    rate = _coding_rate(centred, epsilon)
+    for c in np.unique(y):
+        rate -= (y == c).mean() * _coding_rate(centred[y == c], epsilon)
+    return float(rate)
+
+
+def _coding_rate(rows: Doubles, epsilon: float) -> float:
+    gram = rows.T @ rows if rows.shape[1] <= len(rows) else rows @ rows.T
+    values = np.linalg.eigvalsh(gram).clip(min=0)
+    return float(np.log1p(values / (len(rows) * epsilon)).sum() / 2)
+
+
+def _left_basis(x: Doubles) -> tuple[Doubles, Doubles]:
+    """Return left singular vectors (N, r) and squared singular values (r,) above 0."""
+    if x.shape[1] <= len(x):
+        squares, right = np.linalg.eigh(x.T @ x)
+        kept = squares > CUT * squares[-1]
+        return x @ right[:, kept] / np.sqrt(squares[kept]), squares[kept]
+    squares, left = np.linalg.eigh(x @ x.T)
+    kept = squares > CUT * squares[-1]
+    return left[:, kept], squares[kept]
+
+
+def _log_evidence(basis: Doubles, squares: Doubles, t: Doubles) -> float:
+    """Return the evidence of one target per row, at the fixed point of α and β."""
+    n = len(t)
+    z2, total = (basis.T @ t) ** 2, float((t**2).sum())
+    outside = max(total - float(z2.sum()), 0.0)
+    alpha = beta = 1.0
+    for _ in range(FIXED_POINT_STEPS):
+        ratio = alpha / beta
+        gamma = float((squares / (squares + ratio)).sum())
+        m2 = float((squares * z2 / (squares + ratio) ** 2).sum())
+        r2 = float((z2 * ratio**2 / (squares + ratio) ** 2).sum()) + outside
+        alpha, beta = gamma / (m2 + 1e-300), (n - gamma) / (r2 + 1e-300)
+        if abs(alpha / beta - ratio) <= 1e-12 * ratio:
+            break
+    ratio = alpha / beta
+    m2 = float((squares * z2 / (squares + ratio) ** 2).sum())
+    r2 = float((z2 * ratio**2 / (squares + ratio) ** 2).sum()) + outside
+    log_det = float(np.log1p(squares / ratio).sum())
+    evidence = n * math.log(beta) - log_det - beta * r2 - alpha * m2 - n * math.log(2 * math.pi)
+    return evidence / (2 * n)

@@ -1,0 +1,103 @@
+"""Descriptions of features against the official codes' values on iris, by hand, and in limits."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy.optimize import minimize
+from scipy.stats import multivariate_normal
+from sklearn.datasets import load_iris
+
+from bob.numerics.diagnostics import (
+    alpha_req,
+    eigenvalues,
+    h_score,
+    intrinsic_dimension,
+    log_me,
+    participation_ratio,
+    rank_me,
+    trans_rate,
+)
+
+X = np.array([[1, 0, 2], [0, 1, 1], [2, 1, 0], [1, 3, 1], [0, 2, 4], [3, 1, 1]], np.float64)
+Y = np.array([0, 0, 1, 1, 1, 0])
+IRIS, SPECIES = load_iris(return_X_y=True)
+
+
+def test_scores_of_iris_are_those_of_the_official_codes() -> None:
+    assert log_me(IRIS, SPECIES) == pytest.approx(-0.1600602436, abs=1e-9)
+    assert h_score(IRIS, SPECIES) == pytest.approx(1.1918988250)
+    assert h_score(IRIS, SPECIES, shrunk=True) == pytest.approx(1.1778424993)
+    assert trans_rate(IRIS, SPECIES) == pytest.approx(0.5894054064)
+
+
+def test_log_me_is_the_maximum_of_the_evidence() -> None:
+    """Over α and β, of the density of the targets, class by class."""
+    best = []
+    for c in (0, 1):
+        t = (c == Y).astype(float)
+
+        def minus_evidence(logs: np.ndarray, t: np.ndarray = t) -> float:
+            alpha, beta = np.exp(logs)
+            covariance = np.eye(6) / beta + X @ X.T / alpha
+            return float(-multivariate_normal(np.zeros(6), covariance).logpdf(t) / 6)
+
+        best.append(-minimize(minus_evidence, np.zeros(2), method="Nelder-Mead").fun)
+    assert log_me(X, Y) == pytest.approx(np.mean(best), abs=1e-6)
+
+
+@pytest.mark.parametrize("width", [8, 200])
+def test_log_me_with_more_features_than_rows(width: int) -> None:
+    """Features of 0 add nothing, on either side of N = D."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(50, 8)), rng.integers(2, size=50)
+    padded = np.concatenate([x, np.zeros((50, width - 8))], 1)
+    assert log_me(padded, y) == pytest.approx(log_me(x, y), abs=1e-6)
+
+
+def test_the_rank_by_hand_and_of_equal_directions() -> None:
+    """Singular values of the identity are equal: the rank is D. One direction: 1."""
+    assert rank_me(eigenvalues(np.eye(5), False)) == pytest.approx(5, rel=1e-4)
+    one = np.outer(np.arange(1.0, 9), np.ones(4))
+    assert rank_me(eigenvalues(one, False)) == pytest.approx(1, abs=1e-4)
+    assert rank_me(eigenvalues(X, False)) == pytest.approx(2.76002347)
+    assert participation_ratio(eigenvalues(X, True)) == pytest.approx(2.22017867)
+
+
+def test_h_score_and_trans_rate_of_six_rows() -> None:
+    assert h_score(X, Y) == pytest.approx(0.50159431)
+    assert trans_rate(X, Y) == pytest.approx(1.41054675)
+    assert trans_rate(X, Y, 1.0) == pytest.approx(0.13058671)
+
+
+def test_h_score_is_between_0_and_the_number_of_classes_minus_1() -> None:
+    y = np.arange(60) % 3
+    assert h_score(np.eye(3)[y] + 0.0, y) == pytest.approx(2)
+    noise = np.random.default_rng(0).normal(size=(3000, 4))
+    assert h_score(noise, np.arange(3000) % 3) < 0.02
+    assert h_score(np.ones((9, 2)), np.arange(9) % 3) == 0
+
+
+def test_scores_ignore_rotation_and_h_score_any_linear_map() -> None:
+    turn = np.linalg.qr(np.random.default_rng(3).normal(size=(4, 4)))[0]
+    for score in (log_me, h_score, trans_rate):
+        assert score(IRIS @ turn, SPECIES) == pytest.approx(score(IRIS, SPECIES))
+    mixed = IRIS @ np.triu(np.ones((4, 4))) + 7
+    assert h_score(mixed, SPECIES) == pytest.approx(h_score(IRIS, SPECIES))
+    assert log_me(100 * IRIS, SPECIES) == pytest.approx(log_me(IRIS, SPECIES), abs=1e-8)
+
+
+def test_the_exponent_of_a_power_law_is_found() -> None:
+    assert alpha_req(np.arange(1.0, 301) ** -1.5) == pytest.approx(1.5)
+    assert math.isnan(alpha_req(np.arange(1.0, 15) ** -1.5))
+
+
+def test_the_intrinsic_dimension_by_hand_and_of_a_plane() -> None:
+    """Ratios e and e²: two rows / (1 + 2); a row with a copy is left out."""
+    nearest, second = np.array([1.0, 1.0, 0.0]), np.array([np.e, np.e**2, 5.0])
+    assert intrinsic_dimension(nearest, second) == pytest.approx(2 / 3)
+    assert math.isnan(intrinsic_dimension(np.ones(2), np.ones(2)))
+    rng = np.random.default_rng(0)
+    plane = rng.random((1500, 2)) @ rng.normal(size=(2, 30))
+    distances = np.sort(np.linalg.norm(plane[:, None] - plane, axis=2), axis=1)
+    assert intrinsic_dimension(distances[:, 1], distances[:, 2]) == pytest.approx(2, abs=0.15)
