@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 PIP_INSTALL := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable
 
-.PHONY: demo test test-old-cpu lint docs fuzz
+.PHONY: demo test test-old-cpu lint docs fuzz crash
 
 demo: $(VENV)/.samples
 	$(VENV)/bin/python run_benchmark.py --backbones group:samples,family:baseline --tasks linear,knn
@@ -25,6 +25,11 @@ COUNT ?= 1000
 SEED ?= 1
 fuzz: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(VENV)/bin/python -m tests.fuzz --count $(COUNT) --seed $(SEED)
+
+# Runs killed at random and finished, compared with undisturbed ones: `make crash KILLS=200 SEED=7`.
+KILLS ?= 200
+crash: $(VENV)/.dev
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m tests.builders.crash_harness --kills $(KILLS) --seed $(SEED)
 
 lint: $(VENV)/.dev
 	$(VENV)/bin/ruff check .

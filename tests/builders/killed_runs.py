@@ -63,10 +63,11 @@ def run(words: list[str], folder: str, number: int = 0) -> tuple[bool, int]:
 
 
 def child(words: list[str], folder: str, number: int, total: Any) -> None:
-    """Run the command line into a folder."""
+    """Run the command line; the path of the folder replaces `{folder}` in the words."""
+    words = [word.replace("{folder}", folder) for word in words]
     sys.stdout = sys.stderr
     numbers = at_change(folder, number, lambda: os.kill(os.getpid(), signal.SIGKILL))
-    code = main([*words, "--results", f"{folder}/results", "--cache-dir", f"{folder}/cache"])
+    code = main(words)
     total.value = next(numbers) - 1
     sys.exit(code)
 
@@ -74,6 +75,7 @@ def child(words: list[str], folder: str, number: int, total: Any) -> None:
 if __name__ == "__main__":
     assert bob.commands.run
     seed, kills, undisturbed, killed, *command = sys.argv[1:]
+    command += ["--results", "{folder}/results", "--cache-dir", "{folder}/cache"]
     _, changes = run(command, undisturbed)
     moments = random.Random(int(seed))
     hits = sum(

@@ -77,6 +77,16 @@ def test_a_run_killed_twenty_times_ends_as_an_undisturbed_one(words, tmp_path):
     assert leaderboard(killed) == leaderboard(undisturbed)
 
 
+def test_every_stage_killed_at_random_ends_as_an_undisturbed_one():
+    """Extraction, scoring, publishing and a move of the cache; `make crash` kills 200 runs."""
+    harness = [sys.executable, "-m", "tests.builders.crash_harness", "--seed", "3"]
+    command = [*harness, "--kills", str(KILLS // 2)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900, env=ALONE, cwd=ROOT)
+    assert done.returncode == 0, done.stdout + done.stderr
+    totals = done.stdout.splitlines()[-1]
+    assert "; 0 faults" in totals and ": 0 of" not in totals and ", 0 of" not in totals, totals
+
+
 def test_two_processes_at_once_give_the_leaderboard_of_one(words, tmp_path):
     """And write each shard once between them."""
     alone, shared = tmp_path / "alone", tmp_path / "shared"
