@@ -10,6 +10,7 @@ from collections.abc import MutableMapping, Sequence
 
 from bob.cli.parser import build_parser
 from bob.errors import INTERRUPTED, OK, USAGE, BobError
+from bob.io.encodings import allow_any_encoding
 from bob.io.text import visible
 
 WAIT_POLICY = {"OMP_WAIT_POLICY": "PASSIVE"}
@@ -24,6 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns the exit code. A `BobError` is printed without a traceback.
     """
+    allow_any_encoding(sys.stdout, sys.stderr)
     parser = build_parser()
     arguments, unknown = parser.parse_known_args(argv)
     if unknown:

@@ -20,7 +20,7 @@ from bob.datasets.availability import (
     hub_repository_folder,
 )
 from bob.errors import FAILED, OK, BobError, ConfigError, UnavailableError
-from bob.io.paths import default_cache
+from bob.io.paths import default_cache, user_path
 from bob.registry import (
     Registry,
     Selected,
@@ -94,7 +94,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _selected(arguments: argparse.Namespace, registry: Registry) -> list[Selected[DatasetSpec]]:
     """Return the datasets that are named, or those at a path to check."""
     names = arguments.names
-    is_path = names not in registry.datasets and Path(names).expanduser().exists()
+    is_path = names not in registry.datasets and user_path(names).exists()
     if arguments.json and arguments.what != "check":
         raise ConfigError("--json belongs to `datasets check`, whose reports it prints.")
     if is_path and arguments.what == "check":

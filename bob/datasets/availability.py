@@ -7,7 +7,7 @@ import os
 import re
 from pathlib import Path
 
-from bob.io.paths import data_path, hub_cache, in_package
+from bob.io.paths import data_path, hub_cache, in_package, user_cache, user_path
 from bob.specs import (
     DatasetSpec,
     HuggingFaceSource,
@@ -99,16 +99,13 @@ def arrow_folder(hub: str) -> Path:
 
     Computed as that library does it, because importing it takes long.
     """
-    home = (
-        os.environ.get("HF_HOME")
-        or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "huggingface"
-    )
+    home = os.environ.get("HF_HOME") or user_cache() / "huggingface"
     root = Path(os.environ.get("HF_DATASETS_CACHE") or Path(home) / "datasets")
     owner, _, name = hub.rpartition("/")
     snake = re.sub(
         r"([a-z\d])([A-Z])", r"\1_\2", re.sub(r"([A-Z]+)([A-Z][a-z])", r"\1_\2", name)
     ).lower()
-    return root.expanduser() / (f"{owner}___{snake}" if owner else snake)
+    return user_path(root) / (f"{owner}___{snake}" if owner else snake)
 
 
 def _is_cached(source: RepositorySource) -> bool:

@@ -14,6 +14,7 @@ from bob.datasets.split_names import ROLES, SplitChoice
 from bob.errors import ConfigError
 from bob.io.files import slug
 from bob.io.names import printable
+from bob.io.paths import user_path
 from bob.specs import (
     DatasetSpec,
     FolderSource,
@@ -39,7 +40,7 @@ def spec_from_data_flag(
     It is named after the last part of the path. `test_split` is the split that serves as the test
     split, by its name or by that of its folder or file; `normal` are the normal classes.
     """
-    place = Path(path).expanduser().absolute()
+    place = user_path(path).absolute()
     if printable(str(place)) != str(place):
         raise ConfigError(
             f"--data {printable(path)!r}: the path is not UTF-8, so that records cannot hold it. "

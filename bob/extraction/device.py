@@ -16,7 +16,7 @@ def device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return str(torch.cuda.get_device_name(device))
     try:
-        facts = Path("/proc/cpuinfo").read_text()
+        facts = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
         facts = ""
     model = re.search(r"^model name\s*:\s*(.+)$", facts, flags=re.MULTILINE)

@@ -13,7 +13,7 @@ from filelock import FileLock
 from bob.errors import UnavailableError
 from bob.io.files import is_disk_full
 from bob.io.hub import BLOCK_BYTES, file_sha256
-from bob.io.paths import download_path
+from bob.io.paths import default_cache, download_path
 
 TIMEOUT_SECONDS = 30.0
 """How long a connection may deliver no byte before it counts as stalled."""
@@ -32,6 +32,7 @@ def fetch(subject: str, url: str, sha256: str | None, *, offline: bool) -> Path:
     sha256
         Expected SHA-256 of the file; a download with another one is removed and refused.
     """
+    default_cache()  # raises where there is no folder to download to
     path = download_path(url)
     if path.exists():
         return path

@@ -5,6 +5,8 @@ import importlib.metadata
 import os
 from pathlib import Path
 
+from bob.errors import ConfigError
+
 PACKAGE = Path(__file__).resolve().parents[1]
 CHECKOUT = PACKAGE.parent
 
@@ -18,16 +20,21 @@ def shipped(name: str) -> Path:
 def default_cache() -> Path:
     """Return the folder of features, fingerprints and backbone cards.
 
-    It is $BOB_CACHE, else $XDG_CACHE_HOME/bob-bench, else ~/.cache/bob-bench.
+    It is $BOB_CACHE, else $XDG_CACHE_HOME/bob-bench, else ~/.cache/bob-bench. ConfigError where
+    neither is set and the user has no home folder, as in a container with another user's number.
     """
-    if folder := os.environ.get("BOB_CACHE"):
-        return Path(folder)
-    return _user_cache() / "bob-bench"
+    cache = _cache()
+    if cache.parts[:1] == ("~",):
+        raise ConfigError(
+            "this user has no home folder to store features in: set the environment variable "
+            "BOB_CACHE, or give --cache-dir."
+        )
+    return cache
 
 
 def downloads() -> Path:
     """Return the folder of files downloaded from the web, other than from the hub."""
-    return default_cache() / "downloads"
+    return _cache() / "downloads"
 
 
 def download_path(url: str) -> Path:
@@ -42,8 +49,8 @@ def data_path(path: str) -> Path:
     The folder is that of the environment variable, else `data` in the default cache.
     """
     if not path.startswith("$BOB_DATA"):
-        return Path(path).expanduser()
-    root = Path(os.environ.get("BOB_DATA") or default_cache() / "data").expanduser()
+        return user_path(path)
+    root = user_path(os.environ.get("BOB_DATA") or _cache() / "data")
     return root / path.removeprefix("$BOB_DATA").lstrip("/")
 
 
@@ -54,7 +61,7 @@ def hub_cache() -> Path:
     """
     if folder := os.environ.get("HF_HUB_CACHE"):
         return Path(folder)
-    return Path(os.environ.get("HF_HOME") or _user_cache() / "huggingface") / "hub"
+    return Path(os.environ.get("HF_HOME") or user_cache() / "huggingface") / "hub"
 
 
 def hub_snapshot_path(repository: str, revision: str | None = None) -> Path:
@@ -66,7 +73,7 @@ def hub_snapshot_path(repository: str, revision: str | None = None) -> Path:
     folder = hub_cache() / f"models--{repository.replace('/', '--')}"
     commit = revision or "main"
     if (reference := folder / "refs" / commit).is_file():
-        commit = reference.read_text()
+        commit = reference.read_text(encoding="utf-8")
     return folder / "snapshots" / commit
 
 
@@ -80,5 +87,16 @@ def in_package(distribution: str, file: str) -> Path | None:
     return path if path.exists() else None
 
 
-def _user_cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+def user_path(path: str | Path) -> Path:
+    """Replace a leading `~` by the user's home folder; it stays where the user has none."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 (pathlib's raises RuntimeError there)
+
+
+def user_cache() -> Path:
+    """Return the folder in which programs keep caches; below `~` where the user has no home."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or user_path("~/.cache"))
+
+
+def _cache() -> Path:
+    """Return the cache folder to look things up in; it may be below a `~` that does not exist."""
+    return Path(os.environ.get("BOB_CACHE") or user_cache() / "bob-bench")

@@ -47,10 +47,15 @@ def this_machine() -> str:
     """Identify the host, its boot and the process-id namespace."""
     parts = [socket.gethostname()]
     with contextlib.suppress(OSError):
-        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
+        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip())
     with contextlib.suppress(OSError):
         parts.append(str(Path("/proc/self/ns/pid").readlink()))
     return "/".join(parts)
+
+
+def _stat(pid: int) -> str:
+    """Return the kernel's line about a process, which holds its name in any encoding."""
+    return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
 
 
 def _start_time(process: "psutil.Process") -> float:
@@ -60,6 +65,6 @@ def _start_time(process: "psutil.Process") -> float:
     a clock is set. Raises psutil.Error if there is no such process.
     """
     try:
-        return float(Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[19])
+        return float(_stat(process.pid).rpartition(")")[2].split()[19])
     except (OSError, IndexError):
         return process.create_time()

@@ -9,6 +9,7 @@ import numpy as np
 
 from bob.errors import ConfigError, StoreError, first_line
 from bob.io.files import slug
+from bob.io.paths import user_path
 from bob.leaderboards.board import Board, make_board
 from bob.leaderboards.cells import comparable
 from bob.leaderboards.column_roles import NO_ROLES, ColumnRoles
@@ -204,5 +205,5 @@ def gather_selection(
 
 def own_dataset_name(data: str) -> str:
     """Return the dataset name that records have for a folder or table passed to `--data`."""
-    path = Path(data).expanduser()
+    path = user_path(data)
     return slug(path.stem if path.suffix.lower() == ".csv" else path.absolute().name)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bob.errors import ConfigError, nearest
-from bob.io.paths import shipped
+from bob.io.paths import shipped, user_path
 from bob.registry.selection import Entry
 from bob.specs import BackboneSpec, DatasetSpec, TaskSpec
 from bob.specs.yaml import Spec, build, read_yaml
@@ -205,12 +205,12 @@ def _require_valid_name(name: str, path: Path) -> None:
 def _resolve_backbone_paths(spec: BackboneSpec, folder: Path) -> BackboneSpec:
     """Resolve the path of a checkpoint or Python file against the folder of the registry file."""
     if spec.loader == "python" and ".py:" in spec.architecture:
-        architecture = str(folder / Path(spec.architecture).expanduser())
+        architecture = str(folder / user_path(spec.architecture))
         return spec.model_copy(update={"architecture": architecture})
     weights = spec.weights
     if weights is None or weights.file is None or weights.hub or weights.package:
         return spec
-    file = str(folder / Path(weights.file).expanduser())
+    file = str(folder / user_path(weights.file))
     return spec.model_copy(update={"weights": weights.model_copy(update={"file": file})})
 
 
@@ -219,5 +219,5 @@ def _resolve_dataset_path(spec: DatasetSpec, folder: Path) -> DatasetSpec:
     path = getattr(spec.source, "path", None)
     if path is None or path.startswith("$BOB_DATA"):
         return spec
-    source = spec.source.model_copy(update={"path": str(folder / Path(path).expanduser())})
+    source = spec.source.model_copy(update={"path": str(folder / user_path(path))})
     return spec.model_copy(update={"source": source})
