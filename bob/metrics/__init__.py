@@ -15,6 +15,7 @@ from bob.metrics import (
     corruptions,
     diagnostics,
     fewshot,
+    frequency,
     groups,
     incremental,
     multilabel,
@@ -70,6 +71,7 @@ for _module in (
     regression,
     groups,
     diagnostics,
+    frequency,
 ):
     for _metric in _module.METRICS:
         register(_metric)

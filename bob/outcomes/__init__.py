@@ -11,6 +11,7 @@ from bob.outcomes.clusters import ClusterAssignments
 from bob.outcomes.corruptions import CorruptionResults
 from bob.outcomes.diagnostics import FeatureDiagnostics
 from bob.outcomes.fewshot_curves import FewShotCurves
+from bob.outcomes.frequency import FrequencyResults
 from bob.outcomes.groups import GroupResults
 from bob.outcomes.incremental import IncrementalResults
 from bob.outcomes.multilabel import MultilabelPredictions
@@ -30,6 +31,7 @@ __all__ = [
     "CorruptionResults",
     "FeatureDiagnostics",
     "FewShotCurves",
+    "FrequencyResults",
     "GroupResults",
     "IncrementalResults",
     "MultilabelPredictions",

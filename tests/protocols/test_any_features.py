@@ -110,6 +110,7 @@ CHANCE = {
     "regress": None,
     "groups": None,
     "diagnostics": None,
+    "long_tail": 1 / 6,
     "incremental": float(np.mean([1 / k for k in range(1, 7)])),
 }
 """Headline scores of features that are all equal, among 6 classes of 16 test images: a constant

@@ -222,7 +222,7 @@ def test_details_are_json(task: TaskSpec) -> None:
 CLASSIFIERS = (
     *("linear", "ridge", "knn", "fewshot", "episodes"),
     *("ood", "ood_detection", "corruptions", "resize_normalise", "centroid", "incremental"),
-    *("calibration", "compression", "groups", "diagnostics"),
+    *("calibration", "compression", "groups", "diagnostics", "long_tail"),
 )
 OTHERS = ("retrieval", "image_text", "multilabel", "zeroshot", "anomaly", "cluster", "regress")
 """Protocols that need no train images of the test images' classes."""

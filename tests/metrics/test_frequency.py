@@ -1,0 +1,74 @@
+"""Accuracy by the number of train images: by hand, and laws."""
+
+import numpy as np
+import pytest
+from scipy.stats import spearmanr
+
+from bob.errors import UndefinedError
+from bob.metrics.frequency import (
+    METRICS,
+    few_shot_class_top1,
+    frequency_correlation,
+    head_tail_gap,
+    many_shot_top1,
+    medium_shot_top1,
+)
+from bob.metrics.intervals import interval
+from bob.outcomes import FrequencyResults
+
+
+def results(classes: list[tuple[int, int, int]]) -> FrequencyResults:
+    """Return classes with so many right, of so many test images, with so many train images."""
+    right = np.concatenate([np.arange(n) < hits for hits, n, _ in classes])
+    y = np.repeat(np.arange(len(classes)), [n for _, n, _ in classes])
+    return FrequencyResults(right, y, np.array([images for *_, images in classes])[y])
+
+
+CLASSES = [(9, 10, 200), (16, 20, 100), (6, 10, 50), (2, 10, 20), (8, 20, 3)]
+"""Accuracies .9, .8, .6, .2 and .4."""
+
+
+def test_metrics_by_hand() -> None:
+    """Exactly 100 and exactly 20 are many and few. The upper half of five is .9 and .8, the lower
+    .4 and .2. Ranks of accuracy from the rarest class: 2, 1, 3, 4, 5, so that ρ = 1 − 6 · 2 / 120.
+    """
+    outcome = results(CLASSES)
+    assert many_shot_top1(outcome) == pytest.approx(0.85)
+    assert medium_shot_top1(outcome) == pytest.approx(0.6)
+    assert few_shot_class_top1(outcome) == pytest.approx(0.3)
+    assert head_tail_gap(outcome) == pytest.approx(0.55)
+    assert frequency_correlation(outcome) == pytest.approx(0.9)
+
+
+def test_parts_weighed_by_their_classes_are_the_mean_over_classes() -> None:
+    outcome = results(CLASSES)
+    total = 2 * many_shot_top1(outcome) + medium_shot_top1(outcome)
+    total += 2 * few_shot_class_top1(outcome)
+    assert total / 5 == pytest.approx(np.mean([0.9, 0.8, 0.6, 0.2, 0.4]))
+
+
+def test_the_correlation_is_scipy_s_with_ties() -> None:
+    outcome = results([(5, 10, 30), (5, 10, 30), (7, 10, 90), (2, 10, 7)])
+    expected = spearmanr([0.5, 0.5, 0.7, 0.2], [30, 30, 90, 7]).statistic
+    assert frequency_correlation(outcome) == pytest.approx(expected)
+
+
+def test_equal_counts_leave_one_part() -> None:
+    outcome = results([(5, 10, 30), (7, 10, 30)])
+    assert medium_shot_top1(outcome) == pytest.approx(0.6)
+    for metric, part in ((many_shot_top1, "many"), (few_shot_class_top1, "few")):
+        with pytest.raises(UndefinedError, match=f"no class has {part} train images"):
+            metric(outcome)
+    for metric in (head_tail_gap, frequency_correlation):
+        with pytest.raises(UndefinedError, match="all classes have equally many train images"):
+            metric(outcome)
+
+
+def test_intervals_contain_the_value_and_empty_outcomes_are_undefined() -> None:
+    for metric in METRICS:
+        value, low, high, _ = interval(metric.name, results(CLASSES), 0)
+        assert low is not None and high is not None and low < value < high
+        with pytest.raises(UndefinedError, match="no test examples"):
+            metric.function(results(CLASSES).take(np.array([], np.int64)))
+    with pytest.raises(ValueError, match="right, y and train_images"):
+        FrequencyResults(np.ones(2, bool), np.zeros(2, np.int64), np.zeros(1, np.int64))
