@@ -5,12 +5,11 @@ column `dataset` and without `value` has one row per backbone and dataset, and o
 metric. Any other table is wide: one row per backbone, and one column per dataset or metric.
 """
 
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from bob.errors import ConfigError, nearest
-from bob.leaderboards.column_meanings import SCORED, meaning_of, names_metric, tells_apart
+from bob.leaderboards.column_meanings import SCORED, meaning_of, names_metric
 from bob.leaderboards.column_roles import ColumnRoles, flag_texts
 from bob.leaderboards.csv_table import (
     MISSING,
@@ -21,6 +20,7 @@ from bob.leaderboards.csv_table import (
     parse_number,
 )
 from bob.leaderboards.published_columns import ScoreColumn, plan_columns, quoted
+from bob.leaderboards.repeated_rows import RepeatedRows
 
 TIDY_COLUMNS = ("backbone", "dataset", "metric", "value")
 
@@ -143,7 +143,8 @@ class _Sheet:
             for number, row in self.rows
         ]
         names = [self._name(row, naming, number) for number, row in self.rows]
-        names, notes = self._told_apart(names, contexts, naming, plan.scores)
+        repeated = RepeatedRows(self.table, self.header, self.rows, naming, self.dataset)
+        names, notes = repeated.tell_apart(names, contexts, plan.scores)
         values: list[PublishedValue] = []
         averages: set[str] = set()
         for (number, row), name, (dataset, of_task) in zip(self.rows, names, contexts, strict=True):
@@ -255,83 +256,3 @@ class _Sheet:
                 "of a backbone."
             )
         return " ".join(present)
-
-    def _told_apart(
-        self,
-        names: Sequence[str],
-        contexts: Sequence[tuple[str | None, str | None]],
-        naming: Sequence[str],
-        scores: Sequence[ScoreColumn],
-    ) -> tuple[list[str], list[str]]:
-        """Return names that are unique among the rows of a dataset and task, and a note.
-
-        Rows of one backbone are told apart by columns such as `img_size`.
-        """
-        keys = list(zip(names, contexts, strict=True))
-        groups: dict[object, list[int]] = defaultdict(list)
-        for i, key in enumerate(keys):
-            groups[key].append(i)
-        repeated = [rows for rows in groups.values() if len(rows) > 1]
-        if not repeated:
-            return list(names), []
-        facts = [name for name in self.header if tells_apart(name) and name not in naming]
-        used: list[str] = []
-        for fact in facts:
-            if self._unique(repeated, used):
-                break
-            used.append(fact)
-        if not self._unique(repeated, used):
-            raise ConfigError(self._repeated_text(repeated, names, naming, scores))
-        several = {names[rows[0]] for rows in repeated}
-        shown = [
-            f"{name} ({', '.join(f'{fact} {self._at(i, fact)}' for fact in used)})"
-            if name in several
-            else name
-            for i, name in enumerate(names)
-        ]
-        noun = "backbone has" if len(several) == 1 else "backbones have"
-        note = (
-            f"{self.table}: {len(several)} {noun} several rows; {quoted(used)} is added to "
-            "their names."
-        )
-        return shown, [note]
-
-    def _at(self, row: int, column: str) -> str:
-        return self.rows[row][1][self.header.index(column)].strip()
-
-    def _unique(self, groups: Sequence[Sequence[int]], columns: Sequence[str]) -> bool:
-        """Return whether columns differ between all rows of each group."""
-        return all(
-            len({tuple(self._at(i, column) for column in columns) for i in rows}) == len(rows)
-            for rows in groups
-        )
-
-    def _repeated_text(
-        self,
-        groups: Sequence[Sequence[int]],
-        names: Sequence[str],
-        naming: Sequence[str],
-        scores: Sequence[ScoreColumn],
-    ) -> str:
-        """Return what to do about rows that no fact tells apart."""
-        scored = {column.name for column in scores}
-        candidates = [
-            name for name in self.header if name and name not in scored and name not in naming
-        ]
-        first, second = next(rows for rows in groups if not self._unique([rows], []))[:2]
-        column = scores[0].name
-        dataset = self._at(first, self.dataset) if self.dataset is not None else column
-        text = (
-            f"{self.table}, row {self.rows[second][0]}, column {column!r}: {names[first]!r} on "
-            f"{dataset!r} already has a value, in row {self.rows[first][0]}, column {column!r}."
-        )
-        apart = [name for name in candidates if self._unique(groups, [name])]
-        if not apart:
-            return f"{text} Remove one of the rows, or add a column that tells them apart."
-        datasets = [name for name in apart if "dataset" in name.lower() and self.dataset is None]
-        flags = (
-            flag_texts("dataset", datasets[:1])
-            if datasets
-            else flag_texts("name", [*naming, apart[0]])
-        )
-        return f"{text} {quoted(apart)} can tell such rows apart: pass {flags}."
