@@ -6,6 +6,7 @@ from tests.fuzz import (
     command_lines,
     feature_files,
     image_containers,
+    loaders,
     pictures,
     published_tables,
     registries,
@@ -25,4 +26,6 @@ TARGETS: Mapping[str, Prepare] = {
     "shards": stored_files.prepare_shards,
     "weights": stored_files.prepare_weights,
     "plans": stored_files.prepare_plans,
+    "graphs": loaders.prepare_graphs,
+    "image_processors": loaders.prepare_processors,
 }

@@ -18,6 +18,8 @@ COUNTS = {
     "shards": 3000,
     "weights": 2000,
     "plans": 2000,
+    "graphs": 2000,
+    "image_processors": 400,
 }
 """Inputs of each target: a few seconds of processor time."""
 SEED = 0

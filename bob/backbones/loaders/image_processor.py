@@ -71,12 +71,17 @@ def adopt(library: Any, folder: Path) -> Adopted:
         return Adopted(problem=f"its image processor cannot be loaded ({first_line(error)})")
     name = type(processor).__name__.removesuffix("Pil")
     try:
-        side = _run(processor, _noise(64, 48)).shape[1:]
-        if max(side) > MAX_SIDE_PX:
-            return Adopted(problem=f"its {name} makes images of {side[0]} x {side[1]} px")
-        colours = _Colours.measured(processor, side)
-    except Exception as error:  # other inputs or outputs than images, or settings that do not fit
+        return _adopted(processor, name)
+    # Other inputs or outputs than images; settings that do not fit, or are of other types.
+    except Exception as error:
         return Adopted(problem=f"its {name} cannot be run on an image ({first_line(error)})")
+
+
+def _adopted(processor: Any, name: str) -> Adopted:
+    side = _run(processor, _noise(64, 48)).shape[1:]
+    if max(side) > MAX_SIDE_PX:
+        return Adopted(problem=f"its {name} makes images of {side[0]} x {side[1]} px")
+    colours = _Colours.measured(processor, side)
     if colours is None:
         return Adopted(problem=f"its {name} mixes channels, or does not keep their values apart")
     geometry = _geometry(processor, colours)

@@ -251,3 +251,17 @@ def test_a_nested_processor_is_found(tmp_path):
         json.dumps({"image_processor": inner, "processor_class": "AnyProcessor"})
     )
     assert adopt(transformers, tmp_path).geometry.facts()["input_px"] == 32
+
+
+@pytest.mark.parametrize(
+    "changes", [{"resample": "bicubic"}, {"resample": "NaN"}, {"image_mean": ["a", "b", "c"]}]
+)
+def test_settings_of_other_types_are_a_problem_and_no_traceback(
+    tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    size = {"height": 32, "width": 32}
+    settings = {"image_processor_type": "ViTImageProcessor", "size": size, **changes}
+    assert (
+        "ViTImageProcessor cannot be run"
+        in adopt(transformers, written(tmp_path, **settings)).problem
+    )
