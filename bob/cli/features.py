@@ -4,11 +4,8 @@ import argparse
 from pathlib import Path
 
 from bob.cli.shared_flags import (
-    PRECISIONS,
-    PREPROCESSING,
-    STORE_DTYPES,
-    add_alpha,
     add_registries_and_folders,
+    add_stored_settings,
     add_test_split,
 )
 
@@ -34,25 +31,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         required=True,
         help="file to write, which ends in .npz or .safetensors",
     )
-    group = parser.add_argument_group("settings of the run that stored the features")
-    group.add_argument(
-        "--precision",
-        choices=PRECISIONS,
-        default="float32",
-        help="numerical precision of the forward pass (default: float32)",
-    )
-    group.add_argument(
-        "--preprocessing",
-        choices=PREPROCESSING,
-        default="exact",
-        help="preprocessing of images (default: exact)",
-    )
-    add_alpha(group)
-    group.add_argument(
-        "--store-dtype",
-        choices=STORE_DTYPES,
-        default="float32",
-        help="data type of stored features (default: float32)",
-    )
-    group.add_argument("--device", default="cpu", help="device of the forward pass (default: cpu)")
+    add_stored_settings(parser)
     add_registries_and_folders(parser)

@@ -17,6 +17,7 @@ from bob.cli import (
     recommend,
     run,
     show,
+    similarity,
 )
 from bob.errors import USAGE
 
@@ -28,6 +29,7 @@ COMMANDS = (
     leaderboard,
     recommend,
     compare,
+    similarity,
     show,
     datasets,
     cache,

@@ -129,3 +129,28 @@ def add_seeds(parser: "argparse._ActionsContainer") -> None:
         default=(0,),
         help="seeds of the sampling of held-out data, separated by commas (default: 0)",
     )
+
+
+def add_stored_settings(parser: argparse.ArgumentParser) -> None:
+    """Add the settings of the run that stored features, on which their keys depend."""
+    group = parser.add_argument_group("settings of the run that stored the features")
+    group.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        default="float32",
+        help="numerical precision of the forward pass (default: float32)",
+    )
+    group.add_argument(
+        "--preprocessing",
+        choices=PREPROCESSING,
+        default="exact",
+        help="preprocessing of images (default: exact)",
+    )
+    add_alpha(group)
+    group.add_argument(
+        "--store-dtype",
+        choices=STORE_DTYPES,
+        default="float32",
+        help="data type of stored features (default: float32)",
+    )
+    group.add_argument("--device", default="cpu", help="device of the forward pass (default: cpu)")

@@ -45,12 +45,12 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.to.suffix.lower() not in FORMATS:
         raise ConfigError(f"--to {str(arguments.to)!r}: must end in {' or '.join(FORMATS)}.")
     registry = load_registry(arguments.registry, arguments.tasks_dir)
-    backbone, spec = _backbone(arguments, registry), _dataset_spec(arguments, registry)
-    workspace = _workspace(arguments, {**registry.datasets, spec.name: spec})
+    backbone, spec = _backbone(arguments, registry), dataset_spec(arguments, registry)
+    workspace = stored_workspace(arguments, {**registry.datasets, spec.name: spec})
     dataset = workspace.dataset(spec.name)
     _require_single_labels(dataset)
     features = {
-        name: _stored_features(workspace, dataset.name, backbone, ImageSet(name))
+        name: stored_features(workspace, dataset.name, backbone, ImageSet(name))
         for name in dataset.splits
     }
     columns = _columns(dataset, features)
@@ -77,7 +77,8 @@ def _backbone(arguments: argparse.Namespace, registry: Registry) -> BackboneSpec
     return spec
 
 
-def _dataset_spec(arguments: argparse.Namespace, registry: Registry) -> DatasetSpec:
+def dataset_spec(arguments: argparse.Namespace, registry: Registry) -> DatasetSpec:
+    """Return the dataset that is named, or that of --data; ConfigError unless it is one."""
     if bool(arguments.dataset) == bool(arguments.data):
         raise ConfigError("name a registered dataset, or give your images with --data.")
     paths = [arguments.data] if arguments.data else []
@@ -92,7 +93,9 @@ def _dataset_spec(arguments: argparse.Namespace, registry: Registry) -> DatasetS
     return selected[0].spec
 
 
-def _workspace(arguments: argparse.Namespace, datasets: Mapping[str, DatasetSpec]) -> Workspace:
+def stored_workspace(
+    arguments: argparse.Namespace, datasets: Mapping[str, DatasetSpec]
+) -> Workspace:
     """Return the workspace of the run that stored the features, as far as they depend on it."""
     return Workspace(
         Places(arguments.cache_dir or default_cache(), arguments.results),
@@ -116,7 +119,7 @@ def _require_single_labels(dataset: Dataset) -> None:
         )
 
 
-def _stored_features(
+def stored_features(
     workspace: Workspace, dataset: str, backbone: BackboneSpec, images: ImageSet
 ) -> Features:
     """Return the stored features of a split; ConfigError where shards are missing."""
