@@ -93,7 +93,7 @@ def write_features(folder: Path, rows: int, width: int, classes: int, test: int)
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(0)
     centres = rng.standard_normal((classes, width)).astype(np.float32)
-    y = rng.integers(0, classes, rows)
+    y = rng.permutation(np.arange(rows) % classes)
     x = open_memmap(folder / "x.npy", "w+", np.float16, (rows, width))
     for start in range(0, rows, 10_000):
         part = y[start : start + 10_000]

@@ -44,12 +44,12 @@ class Examples:
         return np.fromiter(rows, np.int64, len(split))
 
     def rows(self, indices: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Return the rows (M, D) at indices (M,)."""
+        """Return the rows (M, D) at indices (M,), with a small part of them in memory twice."""
         rows = np.empty((len(indices), self.tables[0].x.shape[1]), np.float32)
         for start, end, table in zip(self._starts, self._starts[1:], self.tables, strict=False):
-            inside = (start <= indices) & (indices < end)
-            if inside.any():
-                rows[inside] = table.rows(indices[inside] - start)
+            inside = np.flatnonzero((start <= indices) & (indices < end))
+            for chunk in _chunks(inside):
+                rows[chunk] = table.rows(indices[chunk] - start)
         return rows
 
     def features(self, need: FeatureNeed) -> Features:
