@@ -31,7 +31,7 @@ from bob.protocols.classification import (
     held_out_of,
     samples_held_out,
 )
-from bob.protocols.linear import LinearSettings, fit_probe
+from bob.protocols.linear import LinearSettings, fit_probe, held_out_logits
 from bob.protocols.needs import FeatureNeed, Inputs, Needs
 from bob.protocols.ood import features_of_shifts
 from bob.protocols.protocol import Protocol, Result, ResultPart
@@ -119,8 +119,10 @@ class Calibration(Protocol[CalibrationSettings, CalibrationProblem]):
         data = problem.problem
         checked = features_checked(**{name: test.x for name, test in problem.shifts.items()})
         probe = fit_probe(data, settings, device)
-        logits, y = _held_out_logits(data, probe.fit.c, settings, device)
-        temperature = best_temperature(logits, y)
+        logits = held_out_logits(data, probe.fit.c, settings, device)
+        # no probe could be right on rows of classes that only held-out rows have
+        known = np.isin(data.y[data.held_out], data.y[~data.held_out])
+        temperature = best_temperature(logits[known], data.y[data.held_out][known])
         tests = {"": CalibrationTest(data.test_x, data.test_y), **problem.shifts}
         parts = [
             part
@@ -138,22 +140,6 @@ class Calibration(Protocol[CalibrationSettings, CalibrationProblem]):
 def _rounded(temperature: float) -> float:
     """Return the temperature to three digits, so that one beside an edge is at the edge."""
     return float(f"{temperature:.3g}")
-
-
-def _held_out_logits(
-    data: ClassificationProblem, c: float, settings: CalibrationSettings, device: str
-) -> tuple[Doubles, Ints]:
-    """Return logits (H, C) of the held-out rows by a probe fitted without them, and their classes.
-
-    Rows of classes that only held-out rows have are left out: no probe could be right there.
-    """
-    from bob.numerics.linear.logistic_path import fit_path, scores
-
-    held = data.held_out
-    x, y = data.x[~held], data.y[~held]
-    (fit,) = fit_path(x, y, data.classes, [c], tolerance=settings.tolerance, device=device)
-    rows = held & np.isin(data.y, y)
-    return scores(fit, data.x[rows]), data.y[rows]
 
 
 def _parts(

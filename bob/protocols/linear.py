@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from pydantic import Field, model_validator
 
+from bob.numerics.arrays import Doubles
 from bob.outcomes import ClassPredictions
 from bob.protocols.caveats import Caveats, at_edge, features_checked, not_converged
 from bob.protocols.classification import ClassificationProblem, Classifier
@@ -117,6 +118,17 @@ def fit_probe(problem: ClassificationProblem, settings: LinearSettings, device: 
         "passes": fit.passes,
     }
     return FittedProbe(fit, detail, checked or _caveats(selection, settings.tolerance))
+
+
+def held_out_logits(
+    problem: ClassificationProblem, c: float, settings: LinearSettings, device: str
+) -> Doubles:
+    """Return logits (H, C) of the held-out rows by a probe at C = `c`, fitted without them."""
+    from bob.numerics.linear.logistic_path import fit_path, scores
+
+    x, y = problem.x[~problem.held_out], problem.y[~problem.held_out]
+    (fit,) = fit_path(x, y, problem.classes, [c], tolerance=settings.tolerance, device=device)
+    return scores(fit, problem.x[problem.held_out])
 
 
 def _caveats(selection: "Selection", tolerance: float) -> Caveats:

@@ -1,0 +1,35 @@
+"""Arguments of `bob-bench fuse`."""
+
+import argparse
+
+from bob.cli.shared_flags import (
+    add_json,
+    add_registries_and_folders,
+    add_stored_settings,
+    add_test_split,
+)
+
+HELP = "measure what several backbones gain together over the best of them"
+DESCRIPTION = (
+    "Fit linear probes to the stored features of several backbones, average their predictions and "
+    "concatenate their features, and test the gain over the best single backbone. Backbone and "
+    "fusion are chosen on held-out train images."
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.add_argument(
+        "backbones", metavar="NAMES", help="names and groups of backbones, separated by commas"
+    )
+    parser.add_argument(
+        "dataset", metavar="DATASET", nargs="?", help="a registered dataset; or use --data"
+    )
+    parser.add_argument("--data", metavar="PATH", help="your images, as passed to `run`")
+    add_test_split(parser)
+    parser.add_argument(
+        "--seed", type=int, default=0, help="seed of the held-out images (default: 0)"
+    )
+    add_json(parser, "the fusion")
+    add_stored_settings(parser)
+    add_registries_and_folders(parser)

@@ -1,0 +1,154 @@
+"""`bob-bench fuse`: what several backbones gain together over the best of them."""
+
+import argparse
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from rich.table import Table
+from rich.text import Text
+
+from bob.backbones.availability import require_code_permission
+from bob.backbones.devices import usable_device
+from bob.commands.features import dataset_spec, stored_features, stored_workspace
+from bob.commands.terminal import Terminal
+from bob.datasets.dataset import Dataset, SplitName
+from bob.datasets.image_sets import ImageSet
+from bob.engine.solve import solver_device
+from bob.errors import OK, ConfigError
+from bob.features.store import Features
+from bob.plan import Workspace
+from bob.protocols.classification import (
+    ClassificationProblem,
+    classification_needs,
+    classification_problem,
+    held_out_of,
+)
+from bob.protocols.fusion import Fusion, fuse
+from bob.protocols.linear import LinearSettings
+from bob.registry import Registry, backbone_labels, load_registry, select
+from bob.specs import BackboneSpec
+
+TASK = "linear"
+"""The task whose settings the probes have."""
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the accuracy of each backbone and of each fusion, and the gain with its interval.
+
+    ConfigError where features are not stored, NotApplicableError where no probe can be fitted.
+    """
+    registry = load_registry(arguments.registry, arguments.tasks_dir)
+    chosen = select(arguments.backbones, registry.backbones, "backbone", backbone_labels)
+    require_code_permission([one.spec for one in chosen], arguments.allow_code)
+    if len(chosen) < 2:
+        raise ConfigError(f"{arguments.backbones!r} selects one backbone; name two or more.")
+    spec = dataset_spec(arguments, registry)
+    workspace = stored_workspace(arguments, {**registry.datasets, spec.name: spec})
+    dataset = workspace.dataset(spec.name)
+    settings = _settings(registry)
+    problems = _problems(workspace, dataset, [one.spec for one in chosen], settings, arguments.seed)
+    fusion = fuse(problems, settings, solver_device(usable_device(arguments.device)))
+    terminal = Terminal()
+    if arguments.json:
+        terminal.write_line(json.dumps(fusion_json(fusion), indent=1))
+        return OK
+    terminal.render(_table(fusion))
+    for sentence in sentences(fusion):
+        terminal.print(sentence)
+    return OK
+
+
+def fusion_json(fusion: Fusion) -> dict[str, Any]:
+    """Return a fusion as plain values."""
+    return {
+        "backbones": {
+            name: {"held_out_top1": row.held_out_top1, "top1": row.top1}
+            for name, row in fusion.singles.items()
+        },
+        "fusions": {
+            mode: {"held_out_top1": row.held_out_top1, "top1": row.top1}
+            for mode, row in fusion.fused.items()
+        },
+        "best_single": fusion.best_single,
+        "mode": fusion.mode,
+        "gain": fusion.gain._asdict(),
+        "oracle_gain": fusion.oracle_gain,
+    }
+
+
+def sentences(fusion: Fusion) -> list[str]:
+    """Return the gain with its interval, and what an oracle would gain."""
+    gain, points = fusion.gain, 100 * fusion.gain.value
+    interval = (
+        ""
+        if gain.low is None or gain.high is None
+        else f" [{100 * gain.low:+.1f}, {100 * gain.high:+.1f}]"
+    )
+    return [
+        f"Gain of {fusion.mode} over {fusion.best_single}, both chosen on held-out train images: "
+        f"{points:+.1f} percentage points{interval} (95 % confidence interval over test images, "
+        f"exact McNemar p = {gain.p:.3g}).",
+        f"A choice of the right backbone for each image would gain {100 * fusion.oracle_gain:.1f} "
+        "points; part of that is luck that no fusion can use.",
+        "A fusion costs as much as all of its backbones together; it is no record, and is ranked "
+        "on no leaderboard.",
+    ]
+
+
+def _settings(registry: Registry) -> LinearSettings:
+    settings = registry.tasks[TASK].settings
+    assert isinstance(settings, LinearSettings)
+    return settings
+
+
+def _problems(
+    workspace: Workspace,
+    dataset: Dataset,
+    backbones: list[BackboneSpec],
+    settings: LinearSettings,
+    seed: int,
+) -> Mapping[str, ClassificationProblem]:
+    """Return the problem of each backbone on the images that all could read."""
+    needed = {need.images.split for need in classification_needs(dataset, backbones[0])}
+    names: list[SplitName] = [name for name in dataset.splits if name in needed]
+    features = {
+        spec.name: {
+            name: stored_features(workspace, dataset.name, spec, ImageSet(name)) for name in names
+        }
+        for spec in backbones
+    }
+    common = {
+        name: np.array(
+            sorted(set.intersection(*(set(f[name].positions.tolist()) for f in features.values()))),
+            np.int64,
+        )
+        for name in names
+    }
+    problems = {}
+    for backbone, of_backbone in features.items():
+        shared = {name: _among(of_backbone[name], common[name]) for name in names}
+        problems[backbone] = classification_problem(dataset, shared, held_out_of(settings), seed)
+    return problems
+
+
+def _among(features: Features, positions: np.ndarray) -> Features:
+    """Return the features of these images, which count in the split as before."""
+    viewed = features.view(positions)
+    return Features(viewed.parts, positions, features.bad, features.effort)
+
+
+def _table(fusion: Fusion) -> Table:
+    table = Table(title=Text("linear probe, top1 in %"), title_justify="left")
+    for head in ("backbones", "held-out", "test"):
+        table.add_column(Text(head), justify="left" if head == "backbones" else "right")
+    rows = [
+        *((name, row, name == fusion.best_single) for name, row in fusion.singles.items()),
+        *((f"all, {mode}", row, mode == fusion.mode) for mode, row in fusion.fused.items()),
+    ]
+    for name, row, is_chosen in rows:
+        marked = f"{name} (chosen)" if is_chosen else name
+        cells = (marked, f"{100 * row.held_out_top1:.1f}", f"{100 * row.top1:.1f}")
+        table.add_row(*map(Text, cells))
+    return table
