@@ -6,6 +6,8 @@ from types import ModuleType
 from bob.engine.checking import check_backbones
 from bob.engine.engine import Engine, EngineListener
 from bob.engine.local import LocalEngine
+from bob.errors import ConfigError
+from bob.io.shared_storage import storage_notes, storage_problems
 from bob.plan import CardReport, Workspace
 from bob.specs import BackboneSpec
 
@@ -27,12 +29,18 @@ def make_engine(
 ) -> Engine:
     """Return what carries out the units of a run, and on a cluster also checks backbones.
 
-    `workers` are the decoding threads of each worker of a cluster.
+    `workers` are the decoding threads of each worker of a cluster. ConfigError where the folders
+    cannot be shared.
     """
     if cluster is None:
         return LocalEngine(workspace)
     from bob.engine.ray_engine import RayEngine
 
+    for folder in (workspace.places.cache, workspace.places.results):
+        if problems := storage_problems(folder):
+            raise ConfigError("\n".join(problems))
+        for note in storage_notes(folder):
+            listener.notice(note)
     engine = RayEngine(cluster, workspace, workers)
 
     def check(specs: Sequence[BackboneSpec]) -> Sequence[CardReport]:

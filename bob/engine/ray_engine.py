@@ -23,6 +23,7 @@ from bob.engine.ray_worker import Began, Ended, Progress, Report, Terms, do_unit
 from bob.engine.takeover import release_leases
 from bob.engine.units import Done, Unit, UnitKind
 from bob.errors import ConfigError, first_line
+from bob.io.shared_storage import marked
 from bob.plan import Workspace
 from bob.records.record import Record
 
@@ -50,6 +51,11 @@ class RayEngine:
         """
         self._ray, self._workspace = ray, workspace
         self._nodes = node_resources(ray)
+        self._open = contextlib.ExitStack()
+        self._marks = tuple(
+            self._open.enter_context(marked(folder))
+            for folder in (workspace.places.cache.absolute(), workspace.places.results.absolute())
+        )
         device = workspace.machine.device
         embed, self._score_slot = slots(self._nodes, device, workers)
         self._embed_slot = embed
@@ -105,6 +111,7 @@ class RayEngine:
         for sent in self._sent:
             if sent.process:
                 release_leases(sent.unit, sent.process, self._workspace.places)
+        self._open.close()
         self._ray.shutdown()
 
     # --- following the cluster
@@ -121,7 +128,7 @@ class RayEngine:
         ready, _ = self._ray.wait(waiting, num_returns=len(waiting), timeout=0, fetch_local=False)
         for reference in ready:
             if reference in starting:
-                self._pool.started(starting[reference], self._require_same_versions)
+                self._pool.started(starting[reference], self._require_same_inputs)
             else:
                 self._take_report(reporting[reference])
 
@@ -145,7 +152,7 @@ class RayEngine:
     def _take(self, sent: SentUnit, report: Report) -> None:
         if isinstance(report, Began):
             sent.began = report
-            self._require_same_versions(report)
+            self._require_same_inputs(report)
         elif isinstance(report, Progress):
             for backbone, images, seconds in report.embedded:
                 self._meter.count(sent.unit, backbone, images, seconds)
@@ -224,10 +231,15 @@ class RayEngine:
             cache=workspace.places.cache.absolute(),
             results=workspace.places.results.absolute(),
         )
-        return Terms(places, workspace.settings, machine, slot.threads, Path.cwd())
+        return Terms(places, workspace.settings, machine, slot.threads, Path.cwd(), self._marks)
 
-    def _require_same_versions(self, began: Began) -> None:
-        """Raise ConfigError where a node has other libraries than this process."""
+    def _require_same_inputs(self, began: Began) -> None:
+        """Raise ConfigError where a node has other folders or libraries than this process."""
+        if began.unshared:
+            raise ConfigError(
+                f"node {began.host!r} sees other folders at {', '.join(began.unshared)}: name "
+                "folders that all nodes share with --cache-dir and --results."
+            )
         here, there = _without_builds(self._versions), _without_builds(began.versions)
         different = [
             f"{name} {there.get(name, 'none')} (here {here.get(name, 'none')})"

@@ -38,6 +38,8 @@ class Terms:
     """Threads of PyTorch."""
     folder: Path
     """Working directory of the driver, to which relative paths of specs refer."""
+    marks: tuple[Path, ...] = ()
+    """Files that the driver left in the shared folders."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,8 @@ class Began:
     process: dict[str, Any]
     """As `bob.io.processes.this_process` identifies it."""
     versions: dict[str, str]
+    unshared: tuple[str, ...] = ()
+    """Folders of the run that are others on this machine."""
 
 
 @dataclass(frozen=True)
@@ -75,14 +79,17 @@ class RayWorker:
     """Does units in one process of a node; see `Worker`."""
 
     def __init__(self, terms: Terms) -> None:
-        os.chdir(terms.folder)
+        with contextlib.suppress(OSError):  # specs with absolute paths do not need it
+            os.chdir(terms.folder)
+        self._marks = terms.marks
         torch.set_num_threads(terms.threads)
         self._worker = Worker(Workspace(terms.places, terms.settings, terms.machine, {}))
         self._listener: _ReportingListener | None = None
 
     def describe(self) -> Began:
         """Return who this worker is."""
-        return Began(socket.gethostname(), this_process(), versions())
+        unshared = tuple(str(mark.parent) for mark in self._marks if not mark.exists())
+        return Began(socket.gethostname(), this_process(), versions(), unshared)
 
     def do(self, unit: str) -> Iterator[Report]:
         """Do a unit (JSON text) and yield reports, the last of which says what was done."""
