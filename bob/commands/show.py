@@ -29,7 +29,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the record with the given key or first characters of it, or write its sheets."""
     terminal = Terminal()
     record_store = RecordStore(arguments.results)
-    record = _find_record(record_store, arguments.record)
+    record = record_store.with_prefix(arguments.record)
     if not arguments.images:
         terminal.write_line(record.model_dump_json(indent=1))
         return OK
@@ -39,18 +39,6 @@ def run(arguments: argparse.Namespace) -> int:
         write_atomically(path, _png(image))
         terminal.write_line(f"written: {path}")
     return OK
-
-
-def _find_record(record_store: RecordStore, prefix: str) -> Record:
-    """Return the only record whose key starts with `prefix`."""
-    matches = [record for record in record_store.read_all()[0] if record.key.startswith(prefix)]
-    if len(matches) != 1:
-        keys = ": " + ", ".join(record.key for record in matches[:5]) if matches else ""
-        raise ConfigError(
-            f"{len(matches)} records have a key that begins with {prefix!r}{keys}; "
-            "see `bob-bench list records`."
-        )
-    return matches[0]
 
 
 def _sheets(

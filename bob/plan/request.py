@@ -39,9 +39,11 @@ class Places:
 
     cache: Path
     results: Path
+    feature_folder: Path | None = None
+    """Folder of stored features; None is the one in the cache."""
 
     def features(self) -> FeatureStore:
-        return FeatureStore(self.cache / "features")
+        return FeatureStore(self.feature_folder or self.cache / "features")
 
     def records(self) -> RecordStore:
         return RecordStore(self.results)

@@ -24,7 +24,7 @@ from pydantic_core import from_json
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from bob.errors import StoreError, first_line
+from bob.errors import ConfigError, StoreError, first_line
 from bob.io.files import disk_errors, slug, write_atomically
 from bob.records.record import SCHEMA, ArrayFile, Record
 
@@ -64,6 +64,17 @@ class RecordStore:
         except (FileNotFoundError, StoreError):
             return None
         return record if record.key == key else None
+
+    def with_prefix(self, prefix: str) -> Record:
+        """Return the record whose key starts with `prefix`; ConfigError for none or several."""
+        matches = [record for record in self.read_all()[0] if record.key.startswith(prefix)]
+        if len(matches) != 1:
+            keys = ": " + ", ".join(record.key for record in matches[:5]) if matches else ""
+            raise ConfigError(
+                f"{len(matches)} records have a key that begins with {prefix!r}{keys}; "
+                "see `bob-bench list records`."
+            )
+        return matches[0]
 
     def write(self, record: Record, arrays: Arrays) -> Path:
         """Store a record and return its path; it replaces failed records of the same cell.
