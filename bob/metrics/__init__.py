@@ -17,6 +17,7 @@ from bob.metrics import (
     fewshot,
     frequency,
     groups,
+    image_text,
     incremental,
     multilabel,
     ood_detection,
@@ -72,6 +73,7 @@ for _module in (
     groups,
     diagnostics,
     frequency,
+    image_text,
 ):
     for _metric in _module.METRICS:
         register(_metric)

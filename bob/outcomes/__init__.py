@@ -18,6 +18,7 @@ from bob.outcomes.multilabel import MultilabelPredictions
 from bob.outcomes.ood_scores import OodScores
 from bob.outcomes.outcome import Outcome
 from bob.outcomes.paired_preprocessing import PairedPreprocessing
+from bob.outcomes.recall_sums import RecallSums
 from bob.outcomes.regression import RegressionResults
 from bob.outcomes.retrieval import RetrievalResults, TopKResults
 from bob.outcomes.selective import SelectivePredictions
@@ -38,6 +39,7 @@ __all__ = [
     "OodScores",
     "Outcome",
     "PairedPreprocessing",
+    "RecallSums",
     "RegressionResults",
     "RetrievalResults",
     "SelectivePredictions",

@@ -8,7 +8,7 @@ Differs in one point: tied items share their places, and scores are expected val
 of these items, where topk leaves ties to the library. Nothing is excluded from a ranking.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,7 @@ from bob.datasets.dataset import Dataset
 from bob.errors import NotApplicableError
 from bob.numerics.arrays import Floats, Ints
 from bob.numerics.search.relevance import Labelled
-from bob.outcomes import RetrievalResults, TopKResults
+from bob.outcomes import RecallSums, RetrievalResults, TopKResults
 from bob.protocols.caveats import features_checked
 from bob.protocols.classification import CLASS_KINDS
 from bob.protocols.needs import FeatureNeed, Inputs, Needs, TextNeed, require_splits
@@ -65,7 +65,7 @@ class ImageText(Protocol[ImageTextSettings, ImageTextProblem]):
     name = "image_text"
     settings = ImageTextSettings
     kinds = CLASS_KINDS | {"image-text", "multi-label"}
-    outcomes = (TopKResults, RetrievalResults)
+    outcomes = (TopKResults, RetrievalResults, RecallSums)
 
     def needs(self, settings: ImageTextSettings, dataset: Dataset, backbone: BackboneSpec) -> Needs:
         require_splits(dataset, "test")
@@ -112,7 +112,17 @@ class ImageText(Protocol[ImageTextSettings, ImageTextProblem]):
         )
         ties = tied_share(ranked["text_to_image"])
         detail = {"images": len(images), "captions": len(texts), "tied_positives": ties}
-        return Result((headline, *parts), detail, checked + tie_caveats(ties))
+        together = ResultPart(_recall_sums(ranked), "both", ("rsum",), {"direction": "both"})
+        return Result((headline, together, *parts), detail, checked + tie_caveats(ties))
+
+
+def _recall_sums(ranked: "Mapping[str, list[RankedPositives]]") -> RecallSums:
+    """Return what both directions find among the first 1, 5 and 10 places."""
+    found = [
+        np.stack([top_k_results(ranked[side], k, full=True).found for k in (1, 5, 10)], axis=1)
+        for side in ("text_to_image", "image_to_text")
+    ]
+    return RecallSums(np.concatenate(found), np.repeat([0, 1], [len(side) for side in found]))
 
 
 def _parts(direction: str, ranked: "list[RankedPositives]", ks: Sequence[int]) -> list[ResultPart]:

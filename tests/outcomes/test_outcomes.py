@@ -6,13 +6,23 @@ import numpy as np
 import pytest
 
 from bob.outcomes import (
+    ClassProbabilities,
+    ClassSubsets,
+    ClusterAssignments,
     CorruptionResults,
+    FeatureDiagnostics,
     FewShotCurves,
+    FrequencyResults,
+    GroupResults,
+    IncrementalResults,
     MultilabelPredictions,
     OodScores,
     Outcome,
     PairedPreprocessing,
+    RecallSums,
+    RegressionResults,
     RetrievalResults,
+    SelectivePredictions,
     ShiftResults,
     TopKResults,
 )
@@ -29,6 +39,16 @@ OUTCOMES: tuple[tuple[Outcome, int], ...] = (
     (MultilabelPredictions(RNG.random((4, 2)).astype(np.float32), RNG.random((4, 2)) < 0.5), 4),
     (RetrievalResults(*COUNTS[:2], *RNG.random((5, 4))), 4),
     (TopKResults(3, COUNTS[0], *RNG.random((4, 4))), 4),
+    (ClassProbabilities(COUNTS[0], RNG.random((4, 3))), 4),
+    (ClassSubsets(COUNTS[0], COUNTS[1], 12, np.array([1, 5])), 4),
+    (ClusterAssignments(*COUNTS[:2]), 4),
+    (FeatureDiagnostics(RNG.random(9), RNG.random((5, 9))), 5),
+    (FrequencyResults(RNG.random(4) < 0.5, *COUNTS[:2]), 4),
+    (GroupResults(RNG.random(4) < 0.5, *COUNTS[:2]), 4),
+    (IncrementalResults(RNG.random((4, 3)) < 0.5, COUNTS[0]), 4),
+    (RecallSums(RNG.random((4, 3)), COUNTS[0] % 2), 4),
+    (RegressionResults(*RNG.random((2, 4))), 4),
+    (SelectivePredictions(RIGHT, RNG.random(2), 0.5), 2),
 )
 
 

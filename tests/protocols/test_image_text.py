@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from bob.datasets.dataset import Dataset
-from bob.errors import ConfigError, NotApplicableError
+from bob.errors import ConfigError, NotApplicableError, UndefinedError
 from bob.metrics import metric_named
+from bob.metrics.intervals import interval
 from bob.numerics.arrays import Doubles, Floats, Ints
+from bob.outcomes import RecallSums
 from bob.protocols.image_text import PROTOCOL, ImageTextProblem, ImageTextSettings
 from bob.protocols.protocol import Result, ResultPart
 from bob.specs import BackboneSpec
@@ -110,3 +112,23 @@ def test_a_text_tower_and_captions_are_needed(
 def test_k_must_ascend() -> None:
     with pytest.raises(ConfigError, match=r"k must ascend; got \[5, 1\]"):
         build(ImageTextSettings, {"k": [5, 1]}, "x")
+
+
+def test_rsum_is_the_sum_of_all_six_recalls() -> None:
+    rng = np.random.default_rng(0)
+    images = rng.normal(size=(30, 12)).astype(np.float32)
+    image_of = np.repeat(np.arange(30), 2)
+    texts = (images[image_of] + 2 * rng.normal(size=(60, 12))).astype(np.float32)
+    parts = {part.suffix: part for part in solve(images, texts, image_of, 1, 5, 10).parts}
+    (together,) = (
+        part for part in solve(images, texts, image_of, 1, 5, 10).parts if part.metrics == ("rsum",)
+    )
+    rsum = metric_named("rsum").function(together.outcome)
+    recalls = [hit_at(parts[f"{side}_k{k}"]) for side in DIRECTIONS for k in (1, 5, 10)]
+    assert rsum == pytest.approx(sum(recalls)) and 0 < rsum < 6
+    _, low, high, _ = interval("rsum", together.outcome, 0)
+    assert low is not None and high is not None and 0 < low < rsum < high < 6
+    with pytest.raises(UndefinedError, match="rsum needs queries in both directions"):
+        metric_named("rsum").function(together.outcome.take(np.arange(60)))
+    with pytest.raises(ValueError, match=r"found must have shape \(Q, 3\)"):
+        RecallSums(np.zeros((2, 2)), np.zeros(2, np.int64))
