@@ -44,9 +44,10 @@ def read_file(path: Path) -> bytes:
     """Return the bytes of an image file, or raise an UnreadableImageError that names it."""
     try:
         return path.read_bytes()
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError for a path with a null byte
+        reason = error.strerror if isinstance(error, OSError) else error
         raise UnreadableImageError(
-            f"image '{printable(str(path))}' cannot be read ({error.strerror})."
+            f"image '{printable(str(path))}' cannot be read ({reason})."
         ) from error
 
 
@@ -168,7 +169,7 @@ def _stamp(path: Path) -> list[int] | None:
     """
     try:
         stat = path.stat()
-    except OSError:
+    except (OSError, ValueError):  # ValueError for a path with a null byte
         return None
     return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
 

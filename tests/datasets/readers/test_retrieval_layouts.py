@@ -231,6 +231,15 @@ def test_wrong_ground_truth_is_reported(
         open_dataset(entry(folder, "gnd.json"), tmp_path / "cache")
 
 
+def test_a_name_that_no_file_can_have_is_an_unreadable_image(tmp_path: Path) -> None:
+    folder = landmarks(tmp_path / "jpg")
+    truth = {**TRUTH, "imlist": ["g0", "g\0", "g2", "g3"]}
+    (folder / "gnd.json").write_text(json.dumps(truth))
+    gallery = open_dataset(entry(folder, "gnd.json"), tmp_path / "cache").splits["gallery"]
+    with pytest.raises(UnreadableImageError, match=r"cannot be read .embedded null byte"):
+        gallery.read(1)
+
+
 def test_a_box_outside_its_image_is_an_unreadable_query(tmp_path: Path) -> None:
     folder = landmarks(tmp_path / "jpg")
     outside = {"bbx": [12, 0, 20, 8], "easy": [0]}
