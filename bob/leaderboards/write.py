@@ -1,6 +1,7 @@
 """Writing of the leaderboard's files; no other module of the leaderboard writes, except figures."""
 
-from collections.abc import Sequence
+import gzip
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -17,6 +18,9 @@ from bob.leaderboards.render.tidy_table import csv_text, tidy_table
 from bob.leaderboards.render.wide_table import wide
 from bob.records.record import Record
 
+PLAIN_BYTES = 64 * 2**20
+"""Largest size of a CSV file that is not compressed."""
+
 
 def write_leaderboard(
     records: Sequence[Record], folder: Path, per_example: PerExample = no_per_example
@@ -31,24 +35,38 @@ def write_board(board: Board, folder: Path) -> list[Path]:
     The page comes first. They are leaderboard.{html,csv,md,tex} and leaderboard_wide.csv;
     ranking.csv and ranking_by_task.csv if some backbone is ranked; robustness.csv if some task has
     shifts. One of an earlier call that would have no rows now is removed. UTF-8 with LF line ends;
-    a float in a CSV file is the shortest text that reads back as the same float.
+    a float in a CSV file is the shortest text that reads back as the same float. A CSV file of more
+    than PLAIN_BYTES is compressed and ends in .csv.gz, which pandas reads as it is.
     """
-    texts = {
-        "leaderboard.html": to_html(board),
-        "leaderboard.csv": tidy_table(board).csv(),
-        "leaderboard_wide.csv": csv_text(wide(board)),
-        "ranking.csv": _rows_text(ranking_frame(board.rankings)),
-        "ranking_by_task.csv": _rows_text(task_frame(board.task_rankings)),
-        "leaderboard.md": to_markdown(board),
-        "leaderboard.tex": to_latex(board),
-        "robustness.csv": _rows_text(robustness_frame(board.robustness)),
+    texts: dict[str, Callable[[], str]] = {
+        "leaderboard.html": lambda: to_html(board),
+        "leaderboard.csv": lambda: tidy_table(board).csv(),
+        "leaderboard_wide.csv": lambda: csv_text(wide(board)),
+        "ranking.csv": lambda: _rows_text(ranking_frame(board.rankings)),
+        "ranking_by_task.csv": lambda: _rows_text(task_frame(board.task_rankings)),
+        "leaderboard.md": lambda: to_markdown(board),
+        "leaderboard.tex": lambda: to_latex(board),
+        "robustness.csv": lambda: _rows_text(robustness_frame(board.robustness)),
     }
-    for name, text in texts.items():
-        if text:
-            write_atomically(folder / name, text.encode("utf-8"))
-        else:
-            (folder / name).unlink(missing_ok=True)
-    return [folder / name for name, text in texts.items() if text]
+    written = [_write(folder / name, text().encode("utf-8")) for name, text in texts.items()]
+    return [path for path in written if path]
+
+
+def _write(path: Path, data: bytes) -> Path | None:
+    """Write a file, compressed if it is a large table, and remove what an earlier call wrote.
+
+    Returns its path; None where there are no data.
+    """
+    packed = path.with_name(f"{path.name}.gz")
+    is_large = path.suffix == ".csv" and len(data) > PLAIN_BYTES
+    target = packed if is_large else path
+    if data:
+        # no time in the header: equal tables are equal files
+        write_atomically(target, gzip.compress(data, 6, mtime=0) if is_large else data)
+    for other in (path, packed):
+        if not data or other != target:
+            other.unlink(missing_ok=True)
+    return target if data else None
 
 
 def _rows_text(frame: pd.DataFrame) -> str:

@@ -1,8 +1,11 @@
 """What workers ask the nodes of a cluster for."""
 
+import sys
+
 import pytest
 
-from bob.engine.ray_cluster import Slot, slots
+from bob.engine.ray_cluster import PRIVATE, Slot, cluster_device, connect, slots
+from bob.errors import ConfigError
 
 
 def test_a_gpu_node_holds_a_worker_per_gpu_and_leaves_a_quarter_of_its_cores() -> None:
@@ -41,3 +44,23 @@ def test_no_node_has_a_place_for_what_it_lacks() -> None:
     assert slot.places({"CPU": 8.0, "GPU": 4.0, "memory": 2.0**31}) == 2
     assert slot.text() == "1 GPU and 4 CPU and 1.0 GiB"
     assert slot.options() == {"num_gpus": 1, "num_cpus": 4, "memory": 2**30}
+
+
+def test_without_ray_the_engine_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(ConfigError, match=r"pip install 'bob-bench\[ray\]'"):
+        connect("ray")
+
+
+def test_a_cluster_computes_on_gpus_where_a_node_has_one() -> None:
+    nodes = [{"CPU": 4.0}, {"CPU": 4.0, "GPU": 1.0}]
+    assert cluster_device(nodes, "auto") == "cuda" and cluster_device(nodes[:1], "auto") == "cpu"
+    assert cluster_device(nodes, "cpu") == "cpu"
+    with pytest.raises(ConfigError, match=r"'cuda:1' is of one machine"):
+        cluster_device(nodes, "cuda:1")
+
+
+def test_a_cluster_of_ours_reports_nothing_and_needs_a_token() -> None:
+    """The address receives nothing: port 9 of this machine is closed, or discards."""
+    assert PRIVATE["RAY_USAGE_STATS_ENABLED"] == "0" and PRIVATE["RAY_AUTH_MODE"] == "token"
+    assert PRIVATE["RAY_USAGE_STATS_REPORT_URL"].startswith("http://127.0.0.1:")

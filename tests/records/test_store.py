@@ -42,6 +42,21 @@ def test_a_record_is_read_as_it_was_written(stored: tuple[RecordStore, Record, P
     assert store.arrays(read)["0.correct"].tolist() == ARRAYS["0.correct"].tolist()
 
 
+def test_records_share_their_equal_facts_and_are_otherwise_their_own(tmp_path: Path) -> None:
+    store = RecordStore(tmp_path / "results")
+    for name in ("a", "b"):
+        store.write(record(name, 0.5), ARRAYS)
+    (first, second), _ = store.read_all()
+    assert first.dataset is second.dataset and first.task is second.task
+    assert first.backbone is not second.backbone
+    score, other = first.scores[0], second.scores[0]
+    assert score.model_fields_set is other.model_fields_set
+    changed = score.model_copy(update={"undefined": "for a reason"})
+    assert score.model_fields_set == other.model_fields_set
+    assert "undefined" in changed.model_fields_set
+    assert first == find(store, first)
+
+
 # --- damage
 
 
