@@ -24,7 +24,15 @@ EMBED_SHARE = 0.75
 place a second one where scoring needs the rest."""
 SCORE_CPUS = 4
 """Cores of a worker that scores: solvers gain little from more."""
+REPORT_SECONDS = 20.0
+"""Time after which a unit that no node can take is reported."""
+PATIENCE_SECONDS = 200.0
+"""Time after which an attempt at a unit that no node can take ends; three are ten minutes."""
 GIB = 2**30
+SCORE_COPIES = 3
+"""Copies of the features that a probe holds: as read, as one array, as the solver needs them."""
+SMALL_BYTES = 2**26
+"""Memory that is not asked for: every task has it."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +76,31 @@ class Slot:
         return f"{gpus}{self.cpus:g} CPU{memory}"
 
 
+class PlacementWatch:
+    """Notices units that no node can take: Ray waits for a place without a word."""
+
+    def __init__(self) -> None:
+        self._reported: set[str] = set()
+
+    def problem(self, slot: Slot, nodes: Sequence[Mapping[str, float]]) -> str | None:
+        """Return why no node can ever take a request; None where one can."""
+        if any(slot.places(node) for node in nodes):
+            return None
+        return f"no node of the cluster can take a unit that needs {slot.text()}"
+
+    def notice(self, problem: str, nodes: Sequence[Mapping[str, float]], waited: float) -> str:
+        """Return what to report of a unit that has waited for some seconds; once per problem."""
+        if waited <= REPORT_SECONDS or problem in self._reported:
+            return ""
+        self._reported.add(problem)
+        here = [f"{node.get('CPU', 0):g} CPU, {node.get('GPU', 0):g} GPU" for node in nodes]
+        return f"{problem} (nodes: {'; '.join(here) or 'none'}); waiting for one that can"
+
+    def is_hopeless(self, waited: float) -> bool:
+        """Whether a unit that no node can take has waited long enough."""
+        return waited > PATIENCE_SECONDS
+
+
 def slots(
     nodes: Sequence[Mapping[str, float]], device: str, workers: int | None
 ) -> tuple[Slot, Slot]:
@@ -88,6 +121,15 @@ def slots(
     left = cores - EMBED_SHARE * cores
     score = min(float(SCORE_CPUS), math.floor(left)) if left >= 1 else left or 1.0
     return Slot(gpus, embed, share=EMBED_SHARE), Slot(0, score)
+
+
+def score_memory(rows: int, width: int, losses: int = 0) -> int:
+    """Return the bytes to ask for scoring on features (rows, width) float32.
+
+    Twice as much after each loss for want of memory; 0 for little.
+    """
+    needed = SCORE_COPIES * rows * width * 4 * 2**losses
+    return needed if needed >= SMALL_BYTES else 0
 
 
 def cluster_device(nodes: Sequence[Mapping[str, float]], requested: str) -> str:

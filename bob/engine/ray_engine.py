@@ -18,7 +18,7 @@ from bob.engine.cluster_meter import ClusterMeter
 from bob.engine.engine import EngineListener, LostError
 from bob.engine.progress import ClusterState
 from bob.engine.ray_actors import ActorPool, SentUnit
-from bob.engine.ray_cluster import Slot, node_resources, slots
+from bob.engine.ray_cluster import PlacementWatch, Slot, node_resources, score_memory, slots
 from bob.engine.ray_worker import Began, Ended, Progress, Report, Terms, do_unit, versions
 from bob.engine.takeover import release_leases
 from bob.engine.units import Done, Unit, UnitKind
@@ -33,10 +33,6 @@ LOOKAHEAD = 2
 """Units per worker that are handed over at once: a worker gets one whose backbones it has."""
 GRACE_SECONDS = 8.0
 """Time in which workers end by themselves after an interruption."""
-REPORT_SECONDS = 20.0
-"""Time after which a unit that no node can take is reported."""
-PATIENCE_SECONDS = 600.0
-"""Time after which a unit that no node can take is given up."""
 
 
 class RayEngine:
@@ -64,7 +60,7 @@ class RayEngine:
         self._sent: list[SentUnit] = []
         self._losses_of_memory: Counter[str] = Counter()
         self._versions, self._meter = versions(), ClusterMeter()
-        self._last_look, self._reported = time.monotonic(), set[str]()
+        self._last_look, self._places_watch = time.monotonic(), PlacementWatch()
 
     def has_room(self, kind: UnitKind) -> bool:
         """Whether a unit is begun soon."""
@@ -81,7 +77,7 @@ class RayEngine:
             sent = SentUnit(unit, listener, self._embed_slot)
             self._queued.append(sent)
             return sent.future
-        slot = self._score_slot
+        slot = replace(self._score_slot, memory_bytes=self._memory_bytes(unit))
         sent = SentUnit(unit, listener, slot)
         options = {**slot.options(), "max_retries": 0, "num_returns": "streaming"}
         task = self._ray.remote(**options)(do_unit)
@@ -185,8 +181,9 @@ class RayEngine:
         listener = under_way[0].listener
         listener.cluster(self._state(), self._meter.take())
         for sent in under_way:
-            if sent.began is None and not self._places(sent.slot):
-                self._report_unplaceable(sent)
+            problem = self._places_watch.problem(sent.slot, self._nodes)
+            if sent.began is None and problem:
+                self._report_unplaceable(sent, problem)
 
     def _state(self) -> ClusterState:
         actors = [actor for actor in self._pool.actors if actor.began]
@@ -201,21 +198,27 @@ class RayEngine:
             images_per_s=self._meter.images_per_s(),
         )
 
-    def _report_unplaceable(self, sent: SentUnit) -> None:
-        """Say once per request that no node can take it; give the unit up after a while."""
+    def _report_unplaceable(self, sent: SentUnit, problem: str) -> None:
+        """Report a unit that no node can take; give it up after a while."""
         waited = time.monotonic() - sent.since
-        reason = f"no node of the cluster can take a unit that needs {sent.slot.text()}"
-        if waited > REPORT_SECONDS and reason not in self._reported:
-            self._reported.add(reason)
-            here = "; ".join(_node_text(node) for node in self._nodes) or "none"
-            sent.listener.notice(f"{reason} (nodes: {here}); waiting for one that can")
-        if waited > PATIENCE_SECONDS:
+        if notice := self._places_watch.notice(problem, self._nodes, waited):
+            sent.listener.notice(notice)
+        if self._places_watch.is_hopeless(waited):
             if sent in self._queued:
                 self._queued.remove(sent)
             else:
                 self._ray.cancel(sent.reports, force=True)
                 self._sent.remove(sent)
-            sent.future.set_exception(LostError(reason))
+            sent.future.set_exception(LostError(problem))
+
+    def _memory_bytes(self, unit: Unit) -> int:
+        """Return the memory that scoring a unit needs, by the images of its dataset."""
+        dataset = self._workspace.dataset(unit.plan.cells[0].dataset)
+        shifts = [shift.split for shift in dataset.shifts.values()]
+        rows = sum(len(split) for split in (*dataset.splits.values(), *shifts))
+        cards = [report.made for report in unit.cards if report.made]
+        width = max((card.shape[-1] for card in cards), default=0)  # of maps, sums are stored
+        return score_memory(rows, width, self._losses_of_memory[unit.id])
 
     def _places(self, slot: Slot) -> int:
         return sum(slot.places(node) for node in self._nodes)
@@ -256,7 +259,3 @@ class RayEngine:
 def _without_builds(versions: Mapping[str, str]) -> dict[str, str]:
     """Return versions without `+cpu` and the like: a head without a GPU has another build."""
     return {name: version.partition("+")[0] for name, version in versions.items()}
-
-
-def _node_text(node: Mapping[str, float]) -> str:
-    return f"{node.get('CPU', 0):g} CPU, {node.get('GPU', 0):g} GPU"

@@ -4,7 +4,15 @@ import sys
 
 import pytest
 
-from bob.engine.ray_cluster import PRIVATE, Slot, cluster_device, connect, slots
+from bob.engine.ray_cluster import (
+    PRIVATE,
+    PlacementWatch,
+    Slot,
+    cluster_device,
+    connect,
+    score_memory,
+    slots,
+)
 from bob.errors import ConfigError
 
 
@@ -64,3 +72,23 @@ def test_a_cluster_of_ours_reports_nothing_and_needs_a_token() -> None:
     """The address receives nothing: port 9 of this machine is closed, or discards."""
     assert PRIVATE["RAY_USAGE_STATS_ENABLED"] == "0" and PRIVATE["RAY_AUTH_MODE"] == "token"
     assert PRIVATE["RAY_USAGE_STATS_REPORT_URL"].startswith("http://127.0.0.1:")
+
+
+def test_scoring_asks_for_three_copies_of_the_features_and_for_more_after_a_loss() -> None:
+    """ImageNet: 1,331,167 x 1,024 x 4 bytes are 5.45 GB."""
+    assert score_memory(1_331_167, 1024) == 3 * 5_452_460_032
+    assert score_memory(1_331_167, 1024, losses=1) == 6 * 5_452_460_032
+    assert score_memory(1000, 512) == 0
+
+
+def test_a_unit_that_no_node_can_take_is_reported_once_within_30_seconds() -> None:
+    watch, nodes = PlacementWatch(), [{"CPU": 4.0}, {"CPU": 2.0}]
+    assert watch.problem(Slot(0, 4), nodes) is None
+    problem = watch.problem(Slot(1, 4), nodes)
+    assert problem is not None and "needs 1 GPU and 4 CPU" in problem
+    assert watch.notice(problem, nodes, waited=10.0) == ""
+    notice = watch.notice(problem, nodes, waited=25.0)
+    assert "(nodes: 4 CPU, 0 GPU; 2 CPU, 0 GPU); waiting for one that can" in notice
+    assert watch.notice(problem, nodes, waited=30.0) == ""
+    assert not watch.is_hopeless(150.0) and watch.is_hopeless(201.0)
+    assert watch.problem(Slot(1, 4), [*nodes, {"CPU": 8.0, "GPU": 1.0}]) is None
