@@ -15,12 +15,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from filelock import FileLock
-
 from bob.errors import ConfigError, StoreError
 from bob.features.key import StoreKey
 from bob.features.shard import load_shard
 from bob.features.store import FAILURE_FILE, KEY_FILE, LEASE_SUFFIX, FeatureStore
+from bob.io.exclusive import exclusive
 from bob.io.files import TEMPORARY_PREFIX, disk_errors, write_atomically
 from bob.io.leases import LeaseObserver
 
@@ -316,14 +315,11 @@ def _read_errors(path: Path) -> Iterator[None]:
 def _lock(root: Path) -> Iterator[None]:
     """Let one process at a time announce what it uses, or look and remove."""
     folder = root / USERS_FOLDER
-    with disk_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / "lock")
-        lock.acquire()
-    try:
+    with contextlib.ExitStack() as inside:
+        with disk_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            inside.enter_context(exclusive(folder / "lock"))
         yield
-    finally:
-        lock.release()
 
 
 def _used_digests(root: Path) -> set[str]:

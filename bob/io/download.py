@@ -8,9 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from filelock import FileLock
-
 from bob.errors import UnavailableError
+from bob.io.exclusive import exclusive
 from bob.io.files import is_disk_full
 from bob.io.hub import BLOCK_BYTES, file_sha256
 from bob.io.paths import default_cache, download_path
@@ -42,7 +41,7 @@ def fetch(subject: str, url: str, sha256: str | None, *, offline: bool) -> Path:
             f"Run once without --offline, or put the file at {str(path)!r}."
         )
     path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_name("lock")):
+    with exclusive(path.with_name("lock")):
         if not path.exists():
             _download(subject, url, sha256, path)
     return path
