@@ -34,7 +34,7 @@ from bob.records.differences import (
     input_differences,
     score_pairs,
 )
-from bob.records.record import Record
+from bob.records.record import PRECOMPUTED, Record
 from bob.records.store import RecordStore
 from bob.registry import Registry, Selected, load_registry
 from bob.specs import BackboneSpec, DatasetSpec, TaskSpec
@@ -122,7 +122,7 @@ def _specs(
     recorded: Record, registry: Registry, arguments: argparse.Namespace
 ) -> tuple[TaskSpec, BackboneSpec, DatasetSpec]:
     """Return the entries of a record's task, backbone and dataset."""
-    if recorded.family == "precomputed":
+    if recorded.backbone and recorded.backbone.output == PRECOMPUTED:
         raise ConfigError(
             f"record {recorded.key[:16]} was computed from a file of features; "
             "`bob-bench evaluate FILE --fresh` computes it again."

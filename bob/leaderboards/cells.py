@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 
 from bob.leaderboards.abridge import short_text
 from bob.leaderboards.metric_traits import metric_traits
-from bob.records.record import BackboneFacts, Record, Score, created
+from bob.records.record import PRECOMPUTED, BackboneFacts, Record, Score, created
 
 SetAsideReason = Literal[
     "different settings or data",
@@ -122,10 +122,16 @@ def _age(record: Record) -> tuple[str, str]:
 def _comparison_key(record: Record) -> str:
     """Return what comparable records of one column share: not backbone, seeds or machine."""
     facts = record.dataset
-    data = (facts.fingerprint, facts.limit, facts.alpha) if facts else None
+    data = (facts.fingerprint, facts.limit) if facts else None
     return json.dumps(
         [record.task.version, record.task.settings, data], sort_keys=True, default=str
     )
+
+
+def _states_alpha(record: Record) -> bool:
+    """Return whether the background of transparent images is known: not of a file of features."""
+    from_file = record.backbone is not None and record.backbone.output == PRECOMPUTED
+    return record.dataset is not None and not from_file
 
 
 def _newest_group(records: Sequence[Record]) -> tuple[list[Record], list[SetAside]]:
@@ -136,18 +142,19 @@ def _newest_group(records: Sequence[Record]) -> tuple[list[Record], list[SetAsid
     with_dataset = [record for record in records if record.dataset] or records
     newest_record = max(with_dataset, key=lambda record: (_is_full(record), _age(record)))
     group_key = _comparison_key(newest_record)
-    newest = {
-        record.backbone_name: record
-        for record in with_dataset
-        if _comparison_key(record) == group_key
-    }
+    same_key = [record for record in with_dataset if _comparison_key(record) == group_key]
+    alphas = [_alpha(record) for record in same_key if _states_alpha(record)]
+    comparable_records = [
+        record for record in same_key if not _states_alpha(record) or _alpha(record) == alphas[-1]
+    ]
+    newest = {record.backbone_name: record for record in comparable_records}
     for record in records:
         if record.dataset is None and (
             record.backbone_name not in newest or newest[record.backbone_name].dataset is None
         ):
             newest[record.backbone_name] = record
     set_aside = [
-        SetAside(record, _reason(record, group_key))
+        SetAside(record, _reason(record, comparable_records))
         for record in records
         if newest.get(record.backbone_name) is not record
     ]
@@ -158,8 +165,12 @@ def _is_full(record: Record) -> bool:
     return record.dataset is not None and record.dataset.limit is None
 
 
-def _reason(record: Record, group_key: str) -> SetAsideReason:
-    if record.dataset is None or _comparison_key(record) == group_key:
+def _alpha(record: Record) -> str | None:
+    return record.dataset.alpha if record.dataset else None
+
+
+def _reason(record: Record, comparable_records: Sequence[Record]) -> SetAsideReason:
+    if record.dataset is None or any(record is other for other in comparable_records):
         return "superseded by a newer record"
     return "different settings or data"
 

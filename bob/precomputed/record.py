@@ -150,13 +150,15 @@ def _record(cell: PrecomputedCell, **outcome: Any) -> Record:
         need.name: examples.without_row(need.images.open(cell.dataset)) for need in cell.needs
     }
     dataset = dataset_facts(cell.dataset, missing.keys(), missing, None, cell.licence)
+    notes = (*dataset.notes, *examples.notes)
     values: dict[str, Any] = {
         "key": cell.key,
         "backbone": cell.facts,
         "backbone_name": cell.backbone,
         "family": cell.facts.family,
         "task": task_facts(cell.task),
-        "dataset": dataset.model_copy(update={"notes": (*dataset.notes, *examples.notes)}),
+        # which background transparent images had is not known
+        "dataset": dataset.model_copy(update={"notes": notes, "alpha": None}),
         "dataset_name": cell.dataset.name,
         "seeds": cell.seeds,
         "provenance": provenance(),
