@@ -84,6 +84,7 @@ def _carry_out(plan: Plan, workspace: Workspace, terminal: Terminal, engine: Eng
     except KeyboardInterrupt:
         publish(terminal, results)
         raise
+    workspace.places.records().sweep()
     gathered = publish(terminal, results)
     shown = gathered.with_keys({cell.key for cell in plan.all_cells()})
     if shown.records:

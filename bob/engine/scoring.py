@@ -119,6 +119,7 @@ class Scoring:
         digest = key.digest()
         if digest not in self._features_read:
             self._features_read[digest] = self._read(key, lambda: self.store.read(key))
+            self.store.sweep(key)
         features = self._features_read[digest]
         if isinstance(need, TextNeed):
             return features
@@ -132,6 +133,7 @@ class Scoring:
         assert isinstance(key, StatisticsKey)
         accumulator = self.workspace.accumulator(cell.dataset, need)
         statistics = self._read(key, lambda: self.store.read_statistics(key, accumulator))
+        self.store.sweep(key)
         self._require_readable(cell, need, statistics.bad)
         return statistics
 

@@ -18,10 +18,10 @@ from pathlib import Path
 from bob.errors import ConfigError, StoreError
 from bob.features.key import StoreKey
 from bob.features.shard import load_shard
-from bob.features.store import FAILURE_FILE, KEY_FILE, LEASE_SUFFIX, FeatureStore
+from bob.features.store import FAILURE_FILE, KEY_FILE, FeatureStore
 from bob.io.exclusive import exclusive
 from bob.io.files import TEMPORARY_PREFIX, disk_errors, write_atomically
-from bob.io.leases import LeaseObserver
+from bob.io.leases import LEASE_SUFFIX, LeaseObserver
 
 USERS_FOLDER, DESCRIPTION_FILE = "users", "about.json"
 _PARENT, _DIGEST = re.compile("[0-9a-f]{2}"), re.compile("[0-9a-f]{32}")

@@ -20,9 +20,8 @@ from bob.errors import StoreError
 from bob.features.key import FeatureKey, StatisticsKey, StoreKey
 from bob.features.shard import Arrays, Effort, Shard, encode_shard, load_shard
 from bob.io.files import TEMPORARY_PREFIX, disk_errors, write_atomically
-from bob.io.leases import Lease, LeaseObserver
+from bob.io.leases import LEASE_SUFFIX, Lease, LeaseObserver
 
-LEASE_SUFFIX = ".lease"
 KEY_FILE, FAILURE_FILE = "key.json", "failure.json"
 BATCH_ROWS = 8192
 
@@ -204,7 +203,7 @@ class FeatureStore:
         return self._observer.acquire(self.folder(key) / f"{span:06d}{LEASE_SUFFIX}", span=span)
 
     def sweep(self, key: StoreKey) -> None:
-        """Remove temporary files of killed processes.
+        """Remove temporary files and leases of killed processes.
 
         A living writer holds a lease from before it begins to after it renames, so a file that was
         there at a moment without leases has no writer.
@@ -214,6 +213,7 @@ class FeatureStore:
         if leftovers and all(self._observer.is_stale(lease) for lease in leases):
             for leftover in leftovers:
                 leftover.unlink(missing_ok=True)
+        self._observer.remove_stale(self.folder(key))
 
     def _path(self, key: StoreKey, number: int) -> Path:
         return self.folder(key) / f"{number:06d}.safetensors"

@@ -26,6 +26,7 @@ from bob.errors import StoreError
 from bob.io.files import disk_errors
 from bob.io.processes import process_is_gone, this_process
 
+LEASE_SUFFIX = ".lease"
 HEARTBEAT_SECONDS = 15.0
 STALE_SECONDS = 120.0
 """Eight heartbeats, and longer than a network file system caches what it has read (60 s on NFS)."""
@@ -116,6 +117,13 @@ class LeaseObserver:
             self.last_change[path] = (state, self.clock())
             return process_is_gone(_parsed(state))
         return self.clock() - since > STALE_SECONDS or process_is_gone(_parsed(state))
+
+    def remove_stale(self, folder: Path) -> None:
+        """Remove the leases in a folder whose owners are gone, as far as the disk allows."""
+        for path in folder.glob(f"*{LEASE_SUFFIX}"):
+            if self.is_stale(path):
+                with contextlib.suppress(StoreError):
+                    self._evict(path)
 
     def acquire(self, path: Path, **content: Any) -> Lease | None:
         """Create a lease, taking over a stale one; None if another process owns it.

@@ -26,6 +26,7 @@ from safetensors.numpy import load, save
 
 from bob.errors import ConfigError, StoreError, first_line
 from bob.io.files import disk_errors, slug, write_atomically
+from bob.io.leases import LEASE_SUFFIX, LeaseObserver
 from bob.records.record import SCHEMA, ArrayFile, Record
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -53,8 +54,16 @@ class RecordStore:
 
     def lease_path(self, dataset: str, backbone: str) -> Path:
         """Return the file of the lease under which the cells of a backbone are scored."""
-        name = f"{_path_part(dataset)}.{_path_part(backbone)}.lease"
-        return self.results / ".leases" / name
+        name = f"{_path_part(dataset)}.{_path_part(backbone)}{LEASE_SUFFIX}"
+        return self._leases / name
+
+    @property
+    def _leases(self) -> Path:
+        return self.results / ".leases"
+
+    def sweep(self) -> None:
+        """Remove the leases of killed processes."""
+        LeaseObserver().remove_stale(self._leases)
 
     def find(self, task: str, dataset: str, backbone: str, key: str) -> Record | None:
         """Return the record with this key; None if it or its arrays are missing or damaged."""

@@ -403,3 +403,14 @@ def test_four_processes_compute_each_span_once_though_one_is_killed_within_a_spa
     assert store.missing(key) == []
     expected = np.concatenate([shard(seed=number).rows for number in range(spans)])
     np.testing.assert_array_equal(store.read(key).rows, expected)
+
+
+def test_leases_of_ended_processes_are_removed_and_those_of_living_ones_stay(tmp_path):
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    (tmp_path / "a.lease").write_text(json.dumps({**this_process(), "pid": ended.pid, "born": 1.0}))
+    lease = LeaseObserver().acquire(tmp_path / "b.lease")
+    LeaseObserver().remove_stale(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["b.lease"]
+    lease.release()
+    LeaseObserver().remove_stale(tmp_path / "nowhere")
