@@ -61,7 +61,7 @@ def test_a_repeated_command_computes_nothing_and_opens_no_image(bob, photos, tmp
 
 
 def test_a_run_ends_with_the_tables_of_the_leaderboard(bob, photos, tmp_path):
-    """With paired tests: two entries of one backbone are statistically tied."""
+    """And with what to take: two entries of one backbone are statistically tied."""
     entry = "{family: ssl, loader: baseline, architecture: raw_pixels"
     (tmp_path / "mine.yaml").write_text(
         f"a: {entry}}}\nb: {entry}, preprocessing: {{input_px: 192}}}}\n"
@@ -79,7 +79,10 @@ def test_a_run_ends_with_the_tables_of_the_leaderboard(bob, photos, tmp_path):
     )
     _, leaderboard, _ = bob("leaderboard")
     tables = leaderboard[leaderboard.index("knn: top1") :]
-    assert "≈ statistically tied with the best" in tables and run.endswith(tables)
+    assert "≈ statistically tied with the best" in tables
+    conclusion = " ".join(run.partition(tables)[2].split())
+    assert conclusion.startswith("Take a or b: in task knn on the 12 test examples of photos they ")
+    assert "(b: 0.0 points behind, 95 % interval 0.0 to 0.0)" in conclusion
 
 
 def test_another_task_uses_the_stored_features(bob, photos, monkeypatch):

@@ -104,7 +104,8 @@ def _gap(change: MeanDifference) -> str:
     text = f"{abs(100 * change.value):.1f} points {word}"
     if change.low is None or change.high is None:
         return text
-    low, high = sorted((sign * 100 * change.low, sign * 100 * change.high))
+    limits = sorted((sign * 100 * change.low, sign * 100 * change.high))
+    low, high = (round(limit, 1) + 0.0 for limit in limits)  # -0.0 becomes 0.0
     return f"{text}, 95 % interval {low:.1f} to {high:.1f}"
 
 
