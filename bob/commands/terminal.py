@@ -110,7 +110,7 @@ class Terminal:
         self.pass_meter = PassMeter(title, images, time.monotonic)
         self.stage_text = ""
         if self.run_meter:
-            self.run_meter.pass_begins(dataset, split)
+            self.run_meter.pass_begins(dataset, split, backbones)
         if not self.out.is_terminal:
             self.print(f"embedding {title}, {counted(images, 'image')}")
 

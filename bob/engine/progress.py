@@ -1,7 +1,7 @@
 """Progress of a run: what is being done, how much is done, and how long the rest takes."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -72,18 +72,24 @@ class RunMeter:
         """Backbone → images and seconds of its forward passes."""
         self._spent, self._forward_seconds = 0.0, 0.0
         self._pass: tuple[str, str] | None = None
+        self._members: frozenset[str] = frozenset()
+        """Backbones of the pass; others may embed the same split in another one."""
         self._cell_seconds, self._cell_start = 0.0, clock()
         self.cells, self.cells_done = work.cells, 0
         self.workers = 1
         """Processes that share the work."""
 
-    def pass_begins(self, dataset: str, split: str) -> None:
-        """Count what follows to a pass."""
-        self._pass = dataset, split
+    def pass_begins(self, dataset: str, split: str, backbones: Sequence[str]) -> None:
+        """Count what follows to a pass of some backbones."""
+        self._pass, self._members = (dataset, split), frozenset(backbones)
 
     def pass_ends(self) -> None:
         """Count the rest of the pass as done: others have stored it, or it failed."""
-        self._left = {key: n for key, n in self._left.items() if key[:2] != self._pass}
+        self._left = {
+            key: n
+            for key, n in self._left.items()
+            if key[:2] != self._pass or key[2] not in self._members
+        }
         self._pass = None
         self._cell_start = self._clock()
 

@@ -31,7 +31,7 @@ def test_before_anything_is_measured_the_expectations_count() -> None:
 def test_measured_speeds_correct_the_expectations_of_the_others() -> None:
     """The fast one takes twice as long as expected, so the slow one is expected to, too."""
     meter = RunMeter(make_work(), Clock())
-    meter.pass_begins("a", "train")
+    meter.pass_begins("a", "train", ["fast", "slow"])
     meter.forwarded("fast", 50, 1.0)
     meter.embedded(Spent(forward_seconds=1.0))
     assert meter.seconds_left() == pytest.approx(150 * 0.02 + 200 * 0.2 + 4 * PROBE_SECONDS)
@@ -47,7 +47,7 @@ def test_the_time_left_is_right_from_the_first_tenth_on() -> None:
     meter = RunMeter(make_work(), clock)
     readings: list[tuple[float, float]] = []
     for dataset in ("a", "b"):
-        meter.pass_begins(dataset, "train")
+        meter.pass_begins(dataset, "train", list(speeds))
         for _ in range(10):
             spent = 0.0
             for backbone, seconds in speeds.items():
@@ -69,9 +69,17 @@ def test_the_time_left_is_right_from_the_first_tenth_on() -> None:
 
 def test_what_others_stored_is_done_at_the_end_of_the_pass() -> None:
     meter = RunMeter(make_work(), Clock())
-    meter.pass_begins("a", "train")
+    meter.pass_begins("a", "train", ["fast", "slow"])
     meter.pass_ends()
     assert meter.seconds_left() == pytest.approx(OVERHEAD * (1 + 10) + 4 * PROBE_SECONDS)
+
+
+def test_the_end_of_one_pass_leaves_another_of_the_same_images() -> None:
+    """The fast backbone embeds a split first, in a pass of its own."""
+    meter = RunMeter(make_work(), Clock())
+    meter.pass_begins("a", "train", ["fast"])
+    meter.pass_ends()
+    assert meter.seconds_left() == pytest.approx(OVERHEAD * (1 + 20) + 4 * PROBE_SECONDS)
 
 
 def test_a_pass_states_its_speed_once_there_is_one() -> None:
