@@ -4,7 +4,7 @@ import pytest
 
 from bob.leaderboards.column_meanings import Meaning, meaning_of, names_metric, tells_apart
 from bob.leaderboards.dataset_units import dataset_units
-from bob.leaderboards.metric_traits import metric_traits
+from bob.leaderboards.metric_traits import MetricTraits, metric_traits
 
 MEANINGS: dict[Meaning, str] = {
     "score": "top1 Top-1|(%) Acc.|↑ Top-5 acc@1 mean_per_class_recall mean_average_precision MRR "
@@ -64,7 +64,7 @@ def test_columns_that_tell_rows_of_one_backbone_apart() -> None:
     ],
 )
 def test_the_traits_of_a_metric(metric: str, traits: tuple[bool, bool, bool]) -> None:
-    assert metric_traits(metric) == traits
+    assert metric_traits(metric) == MetricTraits(*traits, describes=False)
 
 
 UNITS = {
