@@ -15,7 +15,7 @@ test: $(VENV)/.dev
 # Numerics as on an old processor: other instructions sum in another order. A minute on two cores.
 OLD_CPU := ATEN_CPU_CAPABILITY=default OPENBLAS_CORETYPE=Prescott ONEDNN_MAX_CPU_ISA=SSE41 \
 	MKL_ENABLE_INSTRUCTIONS=SSE4_2 FAISS_OPT_LEVEL=generic
-PROTOCOLS := any_features fewshot knn linear ood_detection retrieval ridge
+PROTOCOLS := any_features fewshot knn ood_detection retrieval ridge
 test-old-cpu: $(VENV)/.dev
 	$(OLD_CPU) OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n auto --maxprocesses 8 \
 		tests/numerics $(PROTOCOLS:%=tests/protocols/test_%.py)
