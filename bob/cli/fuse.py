@@ -5,8 +5,8 @@ import argparse
 from bob.cli.shared_flags import (
     add_json,
     add_registries_and_folders,
+    add_several_backbones,
     add_stored_settings,
-    add_test_split,
 )
 
 HELP = "measure what several backbones gain together over the best of them"
@@ -19,14 +19,7 @@ DESCRIPTION = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument(
-        "backbones", metavar="NAMES", help="names and groups of backbones, separated by commas"
-    )
-    parser.add_argument(
-        "dataset", metavar="DATASET", nargs="?", help="a registered dataset; or use --data"
-    )
-    parser.add_argument("--data", metavar="PATH", help="your images, as passed to `run`")
-    add_test_split(parser)
+    add_several_backbones(parser)
     parser.add_argument(
         "--seed", type=int, default=0, help="seed of the held-out images (default: 0)"
     )

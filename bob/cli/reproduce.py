@@ -2,7 +2,7 @@
 
 import argparse
 
-from bob.cli.shared_flags import add_registries_and_folders
+from bob.cli.shared_flags import add_offline, add_record, add_registries_and_folders
 
 HELP = "recompute a record from scratch and compare the scores"
 DESCRIPTION = (
@@ -14,20 +14,11 @@ DESCRIPTION = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument(
-        "record", help="key of the record, or its first characters, as in leaderboard.csv"
-    )
-    parser.add_argument(
-        "--data",
-        metavar="PATH",
-        action="append",
-        default=[],
-        help="your images, as passed to `run`, if the record was computed on them; repeatable",
-    )
+    add_record(parser)
     parser.add_argument(
         "--device",
         default="auto",
         help="auto, cpu, mps, cuda or cuda:1 (default: auto)",
     )
-    parser.add_argument("--offline", action="store_true", help="do not access the network")
+    add_offline(parser)
     add_registries_and_folders(parser)

@@ -77,6 +77,32 @@ def add_record_selection(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_record(parser: argparse.ArgumentParser) -> None:
+    """Add the argument that names a record, and the flag for its images."""
+    parser.add_argument(
+        "record", help="key of the record, or its first characters, as in leaderboard.csv"
+    )
+    parser.add_argument(
+        "--data",
+        metavar="PATH",
+        action="append",
+        default=[],
+        help="your images, as passed to `run`, if the record was computed on them; repeatable",
+    )
+
+
+def add_several_backbones(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that name several backbones and one dataset."""
+    parser.add_argument(
+        "backbones", metavar="NAMES", help="names and groups of backbones, separated by commas"
+    )
+    parser.add_argument(
+        "dataset", metavar="DATASET", nargs="?", help="a registered dataset; or use --data"
+    )
+    parser.add_argument("--data", metavar="PATH", help="your images, as passed to `run`")
+    add_test_split(parser)
+
+
 def add_test_split(parser: "argparse._ActionsContainer") -> None:
     """Add the flag that chooses the test split of `--data`."""
     parser.add_argument(

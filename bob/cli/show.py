@@ -2,7 +2,7 @@
 
 import argparse
 
-from bob.cli.shared_flags import add_registries_and_folders
+from bob.cli.shared_flags import add_record, add_registries_and_folders
 
 HELP = "show a record, or the images behind its scores"
 DESCRIPTION = (
@@ -13,19 +13,10 @@ DESCRIPTION = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument(
-        "record", help="key of the record, or its first characters, as in leaderboard.csv"
-    )
+    add_record(parser)
     parser.add_argument(
         "--images",
         action="store_true",
         help="write sheets of images: mistakes, confusions, nearest neighbours, retrieval misses",
-    )
-    parser.add_argument(
-        "--data",
-        metavar="PATH",
-        action="append",
-        default=[],
-        help="your images, as passed to `run`, if the record was computed on them; repeatable",
     )
     add_registries_and_folders(parser)

@@ -7,8 +7,8 @@ from bob.cli.quantities import count
 from bob.cli.shared_flags import (
     add_json,
     add_registries_and_folders,
+    add_several_backbones,
     add_stored_settings,
-    add_test_split,
 )
 
 HELP = "compare the stored features of backbones with each other"
@@ -20,14 +20,7 @@ DESCRIPTION = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument(
-        "backbones", metavar="NAMES", help="names and groups of backbones, separated by commas"
-    )
-    parser.add_argument(
-        "dataset", metavar="DATASET", nargs="?", help="a registered dataset; or use --data"
-    )
-    parser.add_argument("--data", metavar="PATH", help="your images, as passed to `run`")
-    add_test_split(parser)
+    add_several_backbones(parser)
     parser.add_argument(
         "--split",
         default="test",

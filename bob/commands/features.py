@@ -86,11 +86,25 @@ def dataset_spec(arguments: argparse.Namespace, registry: Registry) -> DatasetSp
         return local[0].spec
     selected = select(arguments.dataset, registry.datasets, "dataset", dataset_labels)
     if len(selected) > 1:
-        raise ConfigError(
-            f"{arguments.dataset!r} selects {len(selected)} datasets; "
-            "a file holds the features of one."
-        )
+        raise ConfigError(f"{arguments.dataset!r} selects {len(selected)} datasets; name one.")
     return selected[0].spec
+
+
+def several_backbones(
+    arguments: argparse.Namespace, registry: Registry
+) -> tuple[list[BackboneSpec], Workspace, Dataset]:
+    """Return the backbones that are named, and the dataset with the workspace of its features.
+
+    ConfigError unless at least two backbones and one dataset are named.
+    """
+    selected = select(arguments.backbones, registry.backbones, "backbone", backbone_labels)
+    backbones = [each.spec for each in selected]
+    require_code_permission(backbones, arguments.allow_code)
+    if len(backbones) < 2:
+        raise ConfigError(f"{arguments.backbones!r} selects one backbone; name two or more.")
+    spec = dataset_spec(arguments, registry)
+    workspace = stored_workspace(arguments, {**registry.datasets, spec.name: spec})
+    return backbones, workspace, workspace.dataset(spec.name)
 
 
 def stored_workspace(

@@ -9,14 +9,13 @@ import numpy as np
 from rich.table import Table
 from rich.text import Text
 
-from bob.backbones.availability import require_code_permission
 from bob.backbones.devices import usable_device
-from bob.commands.features import dataset_spec, stored_features, stored_workspace
+from bob.commands.features import several_backbones, stored_features
 from bob.commands.terminal import Terminal
 from bob.datasets.dataset import Dataset, SplitName
 from bob.datasets.image_sets import ImageSet
 from bob.engine.solve import solver_device
-from bob.errors import OK, ConfigError
+from bob.errors import OK
 from bob.features.store import Features
 from bob.plan import Workspace
 from bob.protocols.classification import (
@@ -27,7 +26,7 @@ from bob.protocols.classification import (
 )
 from bob.protocols.fusion import Fusion, fuse
 from bob.protocols.linear import LinearSettings
-from bob.registry import Registry, backbone_labels, load_registry, select
+from bob.registry import Registry, load_registry
 from bob.specs import BackboneSpec
 
 TASK = "linear"
@@ -40,15 +39,9 @@ def run(arguments: argparse.Namespace) -> int:
     ConfigError where features are not stored, NotApplicableError where no probe can be fitted.
     """
     registry = load_registry(arguments.registry, arguments.tasks_dir)
-    chosen = select(arguments.backbones, registry.backbones, "backbone", backbone_labels)
-    require_code_permission([one.spec for one in chosen], arguments.allow_code)
-    if len(chosen) < 2:
-        raise ConfigError(f"{arguments.backbones!r} selects one backbone; name two or more.")
-    spec = dataset_spec(arguments, registry)
-    workspace = stored_workspace(arguments, {**registry.datasets, spec.name: spec})
-    dataset = workspace.dataset(spec.name)
+    backbones, workspace, dataset = several_backbones(arguments, registry)
     settings = _settings(registry)
-    problems = _problems(workspace, dataset, [one.spec for one in chosen], settings, arguments.seed)
+    problems = _problems(workspace, dataset, backbones, settings, arguments.seed)
     fusion = fuse(problems, settings, solver_device(usable_device(arguments.device)))
     terminal = Terminal()
     if arguments.json:

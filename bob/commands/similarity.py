@@ -11,15 +11,14 @@ import pandas as pd
 from rich.table import Table
 from rich.text import Text
 
-from bob.backbones.availability import require_code_permission
-from bob.commands.features import dataset_spec, stored_features, stored_workspace
+from bob.commands.features import several_backbones, stored_features
 from bob.commands.terminal import Terminal
 from bob.datasets.image_sets import ImageSet
 from bob.errors import OK, ConfigError
 from bob.leaderboards.render.tidy_table import csv_text, without_formulas
 from bob.numerics.arrays import Doubles
 from bob.numerics.representation_similarity import similarity
-from bob.registry import backbone_labels, load_registry, select
+from bob.registry import load_registry
 from bob.statistics.limits import student
 
 PARTS = 5
@@ -51,13 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
     Nothing is computed but the measures. ConfigError where features are not stored.
     """
     registry = load_registry(arguments.registry, arguments.tasks_dir)
-    chosen = select(arguments.backbones, registry.backbones, "backbone", backbone_labels)
-    require_code_permission([one.spec for one in chosen], arguments.allow_code)
-    if len(chosen) < 2:
-        raise ConfigError(f"{arguments.backbones!r} selects one backbone; name two or more.")
-    spec = dataset_spec(arguments, registry)
-    workspace = stored_workspace(arguments, {**registry.datasets, spec.name: spec})
-    dataset = workspace.dataset(spec.name)
+    backbones, workspace, dataset = several_backbones(arguments, registry)
     if arguments.split not in dataset.splits:
         raise ConfigError(
             f"dataset {dataset.name!r} has no split {arguments.split!r}; "
@@ -65,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
         )
     images = ImageSet(arguments.split)
     features = {
-        one.spec.name: stored_features(workspace, dataset.name, one.spec, images) for one in chosen
+        spec.name: stored_features(workspace, dataset.name, spec, images) for spec in backbones
     }
     common = sorted(set.intersection(*(set(f.positions.tolist()) for f in features.values())))
     count = min(len(common), arguments.most)

@@ -3,7 +3,7 @@
 This is the only place where a p-value is compared with the significance level. Terminal, Markdown,
 LaTeX, CSV files, page, `compare` and `recommend` read the `Verdicts` of a scope and compute none of
 their own. Verdicts depend on the scope alone, never on limits or filters: those select backbones.
-docs/decisions/009-one-verdict.md gives the reasons.
+docs/decisions/011-one-verdict.md gives the reasons.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -1,7 +1,7 @@
 """Correction for multiple tests, and groups of statistically tied backbones.
 
 Backbones are given best first. A family of tests belongs to one backbone: its comparisons with all
-backbones below it (docs/decisions/009-one-verdict.md). The p-value of a pair is the one in the
+backbones below it (docs/decisions/011-one-verdict.md). The p-value of a pair is the one in the
 family of the better backbone, so that it depends neither on who asks nor on what a reader filters.
 """
 

@@ -641,7 +641,7 @@ WRONG_EXPORT: dict[str, tuple[tuple[str, ...], str]] = {
     ),
     "several datasets": (
         ("raw_pixels", "group:samples", "--to", "f.npz"),
-        r"'group:samples' selects \d+ datasets; a file holds the features of one",
+        r"'group:samples' selects \d+ datasets; name one",
     ),
     "not stored": (
         ("raw_pixels", "--data", "photos", "--to", "f.npz"),

@@ -138,6 +138,16 @@ def test_modules_named_in_a_page_exist(path: Path) -> None:
     assert not missing + [name for name in names if not _is_defined(name)]
 
 
+def test_pages_named_in_code_exist() -> None:
+    named = {
+        (page, path)
+        for path in (CHECKOUT / "bob").rglob("*.py")
+        for page in re.findall(r"docs/[\w/-]+\.\w+", path.read_text(encoding="utf-8"))
+    }
+    assert named
+    assert not [(page, path) for page, path in named if not (CHECKOUT / page).exists()]
+
+
 def _is_defined(name: str) -> bool:
     """Return whether a dotted name is a module, or is defined or imported in one."""
     module = CHECKOUT
