@@ -16,9 +16,9 @@ PRIVATE = {
     "RAY_USAGE_STATS_REPORT_URL": "http://127.0.0.1:9",
     "RAY_AUTH_MODE": "token",
 }
-"""Environment of a cluster that this process starts: it sends no usage statistics (a cluster whose
-statistics are off still reports that they are, hence the address), and accepts nobody without its
-token."""
+"""Environment of a cluster that this process starts: it sends no usage statistics and refuses
+connections without its token. The address is needed because Ray also reports that its statistics
+are switched off."""
 EMBED_SHARE = 0.75
 """Share of a node's processor cores for workers that embed, more than half, so that Ray does not
 place a second one where scoring needs the rest."""
@@ -126,7 +126,7 @@ def slots(
 def score_memory(rows: int, width: int, losses: int = 0) -> int:
     """Return the bytes to ask for scoring on features (rows, width) float32.
 
-    Twice as much after each loss for want of memory; 0 for little.
+    Twice as much after each loss that was caused by lack of memory; 0 for little.
     """
     needed = SCORE_COPIES * rows * width * 4 * 2**losses
     return needed if needed >= SMALL_BYTES else 0

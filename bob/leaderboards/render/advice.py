@@ -75,7 +75,7 @@ def _tied(advice: Advice) -> list[str]:
         sentences = [f"{others} are significantly worse."]
     if advice.untested and advice.ranking.basis != "none":
         sentences.append(
-            f"Not tested against it, for want of results on the same examples: "
+            "Not tested against it, because there are no results on the same examples: "
             f"{listed(advice.untested)}."
         )
     return sentences

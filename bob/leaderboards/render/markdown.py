@@ -40,8 +40,8 @@ TIED = (
     f"5 %); on the best itself, that others are."
 )
 UNTESTED = (
-    f" {UNTESTED_MARK}: not tested against the best in its column, for want of results on the same "
-    "examples; on the best itself, that others were not."
+    f" {UNTESTED_MARK}: not tested against the best in its column, because there are no results on "
+    "the same examples; on the best itself, that others were not."
 )
 ROBUSTNESS = (
     "Effective robustness in percentage points: how far a backbone lies above the line that is "

@@ -29,7 +29,7 @@ def test_overview_names_the_best_backbone_its_scores_and_the_pool(overview: Open
     assert "The significance of this lead is unknown" in answer
     assert (
         "Pool: 2 backbones, and 1 baseline for comparison. "
-        "Not ranked, for want of values: middle (failed: knn on textiles)." in answer
+        "Not ranked, because values are missing: middle (failed: knn on textiles)." in answer
     )
 
 

@@ -95,8 +95,8 @@ function significanceCell(status, tied, best) {
   if (status === "alone") return make("td", { class: "soft" }, "the only one ranked");
   if (status === "untested") {
     const reason =
-      "Not tested, for want of per-image results on the same images (or of datasets), so the " +
-      "significance of this order is unknown.";
+      "Not tested, because there are no per-image results on the same images and too few datasets. " +
+      "The significance of this order is unknown.";
     return make("td", { class: "soft", "data-tip": reason }, "unknown");
   }
   if (status === "clear") return make("td", { class: "verdict clear" }, "clear");

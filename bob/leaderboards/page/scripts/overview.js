@@ -162,7 +162,7 @@ function unrankedTexts({ missing, pool }) {
     .filter(([, gaps]) => gaps.length)
     .map(([b, gaps]) => `${BACKBONES[b].name} (${gapsText(gaps, b)})`);
   if (!names.length) return [];
-  return [`Not ranked, for want of values: ${listed(names, NAMES_IN_SENTENCE)}.`];
+  return [`Not ranked, because values are missing: ${listed(names, NAMES_IN_SENTENCE)}.`];
 }
 
 function gapsText(gaps, b) {
