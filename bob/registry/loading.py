@@ -1,16 +1,17 @@
 """Loading of `backbones.yaml`, `tasks/*.yaml`, `tasks/datasets.yaml` and the user's own files."""
 
+import functools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from bob.errors import ConfigError, nearest
 from bob.io.paths import shipped, user_path
 from bob.registry.selection import Entry
 from bob.specs import BackboneSpec, DatasetSpec, TaskSpec
-from bob.specs.yaml import Spec, build, read_yaml
+from bob.specs.yaml import Spec, build, parse_yaml, read_text
 
 DATASETS_FILE = "datasets.yaml"
 NAME = re.compile(r"\w[\w.\-+]*")
@@ -54,7 +55,8 @@ def load_backbones(
     )
     if datasets is None:
         return backbones
-    return {name: _with_related_datasets_seen(spec, datasets) for name, spec in backbones.items()}
+    sources = {name: _image_source(dataset) for name, dataset in datasets.items()}
+    return {name: _with_related_datasets_seen(spec, sources) for name, spec in backbones.items()}
 
 
 def load_tasks(folders: Sequence[Path] = ()) -> Mapping[str, TaskSpec]:
@@ -80,22 +82,17 @@ def _task_folders(folders: Sequence[Path]) -> list[Path]:
     return [shipped("tasks"), *folders]
 
 
-def _with_related_datasets_seen(
-    spec: BackboneSpec, datasets: Mapping[str, DatasetSpec]
-) -> BackboneSpec:
+def _with_related_datasets_seen(spec: BackboneSpec, sources: Mapping[str, str]) -> BackboneSpec:
     """Add to `pretraining.seen` every dataset that reads the same images as one listed there.
 
-    Examples are the other members of a family and the retrieval variant of a dataset.
+    Examples are the other members of a family and the retrieval variant of a dataset. `sources`
+    has the source of the images by dataset.
     """
     if spec.pretraining is None or not spec.pretraining.seen:
         return spec
     seen = spec.pretraining.seen
-    sources = {_image_source(datasets[name]) for name in seen if name in datasets}
-    related = [
-        name
-        for name, dataset in datasets.items()
-        if _image_source(dataset) in sources and name not in seen
-    ]
+    of_seen = {sources[name] for name in seen if name in sources}
+    related = [name for name, source in sources.items() if source in of_seen and name not in seen]
     pretraining = spec.pretraining.model_copy(update={"seen": (*seen, *related)})
     return spec.model_copy(update={"pretraining": pretraining})
 
@@ -117,26 +114,48 @@ def _merge(kind: str, sources: Sequence[tuple[Path, Mapping[str, Entry]]]) -> di
     return merged
 
 
-def _read_backbones(path: Path) -> dict[str, BackboneSpec]:
-    entries = _read_entries(BackboneSpec, path)
+Parsed = TypeVar("Parsed")
+
+
+def _read(parse: Callable[[Path, str], Parsed], path: Path) -> Parsed:
+    """Parse a file; a shipped one only once per content, since a process may load it often."""
+    text = read_text(path)
+    is_shipped = path == shipped("backbones.yaml") or path.parent == shipped("tasks")
+    return _parse_once(parse, path, text) if is_shipped else parse(path, text)
+
+
+@functools.lru_cache(maxsize=64)
+def _parse_once(parse: Callable[[Path, str], Any], path: Path, text: str) -> Any:
+    """Return what `parse` returns; the caller must not change it."""
+    return parse(path, text)
+
+
+def _read_backbones(path: Path) -> Mapping[str, BackboneSpec]:
+    return _read(_parse_backbones, path)
+
+
+def _parse_backbones(path: Path, text: str) -> Mapping[str, BackboneSpec]:
+    entries = _parse_entries(BackboneSpec, path, text)
     return {name: _resolve_backbone_paths(spec, path.parent) for name, spec in entries.items()}
 
 
-def _read_datasets(path: Path) -> dict[str, DatasetSpec]:
-    if not path.exists():
-        return {}
-    entries = _read_entries(DatasetSpec, path)
+def _read_datasets(path: Path) -> Mapping[str, DatasetSpec]:
+    return _read(_parse_datasets, path) if path.exists() else {}
+
+
+def _parse_datasets(path: Path, text: str) -> Mapping[str, DatasetSpec]:
+    entries = _parse_entries(DatasetSpec, path, text)
     return {name: _resolve_dataset_path(spec, path.parent) for name, spec in entries.items()}
 
 
-def _read_tasks(folder: Path) -> dict[str, TaskSpec]:
+def _read_tasks(folder: Path) -> Mapping[str, TaskSpec]:
     files = sorted(path for path in folder.glob("*.yaml") if path.name != DATASETS_FILE)
-    return {path.stem: _read_task(path) for path in files}
+    return {path.stem: _read(_parse_task, path) for path in files}
 
 
-def _read_task(path: Path) -> TaskSpec:
+def _parse_task(path: Path, text: str) -> TaskSpec:
     _require_valid_name(path.stem, path)
-    return build_task({"name": path.stem, **read_yaml(path)}, str(path))
+    return build_task({"name": path.stem, **parse_yaml(path, text)}, str(path))
 
 
 def build_task(values: object, where: str) -> TaskSpec:
@@ -177,10 +196,10 @@ def build_task(values: object, where: str) -> TaskSpec:
     return task
 
 
-def _read_entries(spec: type[Spec], path: Path) -> dict[str, Spec]:
+def _parse_entries(spec: type[Spec], path: Path, text: str) -> dict[str, Spec]:
     return {
         name: build(spec, _with_name(name, values, path), f"{path}: {name}")
-        for name, values in read_yaml(path).items()
+        for name, values in parse_yaml(path, text).items()
     }
 
 

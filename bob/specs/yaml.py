@@ -122,12 +122,21 @@ _YAML_REMEDIES = {
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """Read a YAML file whose top level is a mapping; ConfigError if it is anything else."""
+    return parse_yaml(path, read_text(path))
+
+
+def read_text(path: Path) -> str:
+    """Read a UTF-8 file; ConfigError if it cannot be read or is not UTF-8."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        return path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}).") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: is not UTF-8 text (byte {error.start}).") from error
+
+
+def parse_yaml(path: Path, text: str) -> dict[str, Any]:
+    """Parse the text of a YAML file as `read_yaml` does; errors name the path."""
     _refuse_characters(path, text)
     try:
         _refuse_ambiguities(text)

@@ -3,11 +3,13 @@
 Every error names the file, the key, the value and the remedy.
 """
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 from bob.errors import ConfigError, nearest
+from bob.io.paths import shipped
 from bob.metrics import METRICS
 from bob.protocols import load_protocols
 from bob.registry import (
@@ -239,6 +241,36 @@ def test_user_entries_add_to_the_shipped_ones(write):
     )
     assert registry.datasets["mine"].source.path == str(tasks.parent / "photos")
     assert registry.tasks["mine"].protocol == "knn" and "raw_pixels" in registry.backbones
+
+
+def test_a_shipped_file_is_parsed_again_only_when_its_text_changes(tmp_path, monkeypatch):
+    for name in ("backbones.yaml", "tasks/datasets.yaml", "tasks/knn.yaml"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copyfile(shipped(name.partition("/")[0]).parent / name, tmp_path / name)
+    monkeypatch.setattr("bob.registry.loading.shipped", lambda name: tmp_path / name)
+    first, again = load_registry(), load_registry()
+    assert again == first and again.datasets["elpv"] is first.datasets["elpv"]
+    for path in (tmp_path / "backbones.yaml", tmp_path / "tasks" / "datasets.yaml"):
+        text = BACKBONE if path.stem == "backbones" else DATASET
+        path.write_text(path.read_text() + text)
+    changed = load_registry()
+    assert (
+        {*changed.backbones} - {*first.backbones}
+        == {"mine"}
+        == {*changed.datasets} - {*first.datasets}
+    )
+    path = tmp_path / "tasks" / "knn.yaml"
+    path.write_text(path.read_text().replace("protocol: knn", "protocol: k_nn"))
+    with pytest.raises(ConfigError, match=r"knn\.yaml: protocol must be one of"):
+        load_registry()
+
+
+def test_a_registry_can_be_changed_without_changing_the_next():
+    registry = load_registry()
+    for entries in (registry.backbones, registry.tasks, registry.datasets):
+        entries.clear()
+    assert "raw_pixels" in load_registry().backbones and "knn" in load_registry().tasks
+    assert "elpv" in load_registry().datasets
 
 
 def test_unreadable_files_are_errors(tmp_path):
