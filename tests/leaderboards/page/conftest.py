@@ -1,7 +1,6 @@
 """Fixtures that open leaderboard.html in a browser."""
 
 import os
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -12,9 +11,8 @@ from bob.leaderboards.board import make_board
 from bob.leaderboards.page.html import to_html
 from bob.leaderboards.per_example import PerExample, no_per_example
 from bob.records.record import Record
+from tests.builders.chromium import CHROMIUM_FLAGS, chromium_path
 from tests.builders.leaderboard_pages import OpenPage, two_tasks
-
-FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
 
 def chromium() -> str:
@@ -22,8 +20,7 @@ def chromium() -> str:
 
     Without it, the tests that need it are skipped, but fail in continuous integration.
     """
-    names = ("chromium", "chromium-browser", "google-chrome")
-    path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+    path = chromium_path()
     if path is None:
         stop = pytest.fail if os.environ.get("CI") else pytest.skip
         stop("Chromium is not installed; install it, or set CHROMIUM to its path.")
@@ -34,7 +31,7 @@ def chromium() -> str:
 def browser() -> Iterator[Browser]:
     path = chromium()
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=path, args=CHROMIUM_FLAGS)
         yield browser
         browser.close()
 
