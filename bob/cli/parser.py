@@ -15,6 +15,7 @@ from bob.cli import (
     fuse,
     leaderboard,
     list,
+    race,
     recommend,
     reproduce,
     run,
@@ -25,6 +26,7 @@ from bob.errors import USAGE
 
 COMMANDS = (
     run,
+    race,
     evaluate,
     features,
     list,

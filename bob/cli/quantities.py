@@ -60,6 +60,29 @@ def part(text: str) -> tuple[int, int]:
     return int(number), int(count)
 
 
+def share(text: str) -> float:
+    """Parse a fraction between 0 and 1, both excluded."""
+    value = _fraction(text)
+    if value == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a fraction above 0, such as 0.05")
+    return value
+
+
+def margin(text: str) -> float:
+    """Parse a fraction of at least 0 and below 1."""
+    return _fraction(text)
+
+
+def _fraction(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a fraction below 1, such as 0.01")
+    return value
+
+
 def _quantity(text: str, units: dict[str, int], expected: str) -> float:
     number, unit = text[:-1], text[-1:]
     if unit not in units or not number.replace(".", "", 1).isdecimal():

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from bob.cli.quantities import seeds
+from bob.cli.quantities import margin, seeds, share
 
 PRECISIONS = ("float32", "tf32", "bfloat16", "float16")
 PREPROCESSING = ("exact", "fast")
@@ -154,6 +154,26 @@ def add_seeds(parser: "argparse._ActionsContainer") -> None:
         type=seeds,
         default=(0,),
         help="seeds of the sampling of held-out data, separated by commas (default: 0)",
+    )
+
+
+def add_race_test(parser: "argparse._ActionsContainer") -> None:
+    """Add the settings of the test that drops backbones from a race."""
+    parser.add_argument(
+        "--indifference",
+        metavar="X",
+        type=margin,
+        default=0.0,
+        help="drop only what another beats by more than this difference in accuracy, a fraction "
+        "such as 0.01 (default: 0)",
+    )
+    parser.add_argument(
+        "--race-error",
+        metavar="P",
+        type=share,
+        default=0.05,
+        help="bound of the probability that anything is dropped wrongly, over all comparisons and "
+        "looks (default: 0.05)",
     )
 
 

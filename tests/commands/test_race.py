@@ -1,0 +1,108 @@
+"""`bob-bench race`: a race on given predictions."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bob.cli import main
+from bob.errors import OK, USAGE
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> list[str]:
+    """Three models that have 9, 9 and 1 of 10 examples right, in blocks of 10 equal examples."""
+    y = np.repeat(np.arange(10), 30)
+    predicted = np.stack([y, y, y], axis=1)
+    predicted[y == 0, 0] = predicted[y == 1, 1] = 5
+    predicted[y > 0, 2] = 0
+    np.save(tmp_path / "predicted.npy", predicted)
+    np.save(tmp_path / "y.npy", y)
+    return ["--matrix", str(tmp_path / "predicted.npy"), "--labels", str(tmp_path / "y.npy")]
+
+
+def test_the_loser_is_dropped_early(files: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["race", *files, "--json"]) == OK
+    race = json.loads(capsys.readouterr().out)
+    (dropped,) = race["dropped"]
+    assert {each["model"] for each in race["survivors"]} == {"model 0", "model 1"}
+    assert [each["accuracy"] for each in race["survivors"]] == [0.9, 0.9]
+    assert dropped["column"] == 2 and dropped["examples"] < 100
+    assert race["evaluations"] == 600 + dropped["examples"]
+    assert race["evaluations_saved"] == pytest.approx(1 - race["evaluations"] / 900)
+
+
+def test_the_table_names_models_and_says_what_is_certified(
+    files: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "names.txt").write_text("good\nfine\npoor\n")
+    flags = [
+        "--names",
+        str(tmp_path / "names.txt"),
+        "--target",
+        "test-set",
+        "--indifference",
+        "0.2",
+    ]
+    assert main(["race", *files, *flags]) == OK
+    text = capsys.readouterr().out
+    assert "poor" in text and "dropped at" in text and "2 survivors of 3" in text
+    assert "worse by more than 0.2 than some other model on these examples" in text
+
+
+def test_a_budget_ends_the_race(files: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["race", *files, "--json", "--budget", "3"]) == OK
+    race = json.loads(capsys.readouterr().out)
+    assert (race["examples_seen"], race["evaluations"], race["dropped"]) == (3, 9, [])
+
+
+def test_text_classes_race_too(files: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    for path in files[1::2]:
+        np.save(path, np.load(path).astype(str))
+    assert main(["race", *files]) == OK
+    assert "2 survivors of 3" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("predicted", "y", "message"),
+    [
+        (np.zeros((3, 9), int), np.zeros(9, int), "Transpose the matrix"),
+        (np.zeros((9, 3), int), np.zeros(8, int), r"got \(9, 3\) and \(8,\)"),
+        (np.zeros((9, 1), int), np.zeros(9, int), "two models"),
+        (np.full((9, 2), 0.5), np.zeros(9, int), "values that are no classes"),
+        (np.full((9, 2), "a"), np.zeros(9, int), "both as text"),
+        (np.array([[None, None]]), np.zeros(1, int), "not a readable .npy file"),
+    ],
+)
+def test_other_arrays_are_refused(
+    predicted: np.ndarray,
+    y: np.ndarray,
+    message: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    np.save(tmp_path / "p.npy", predicted)
+    np.save(tmp_path / "y.npy", y)
+    flags = ["--matrix", str(tmp_path / "p.npy"), "--labels", str(tmp_path / "y.npy")]
+    assert main(["race", *flags]) == USAGE
+    import re
+
+    assert re.search(message, capsys.readouterr().err.replace("\n", " "))
+
+
+def test_names_must_be_as_many_as_models(
+    files: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "names.txt").write_text("good\ngood\n")
+    assert main(["race", *files, "--names", str(tmp_path / "names.txt")]) == USAGE
+    assert "3 different names" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("flags", [["--race-error", "0"], ["--indifference", "1.5"]])
+def test_fractions_out_of_range_are_refused(
+    files: list[str], flags: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["race", *files, *flags])
+    assert "is not a fraction" in capsys.readouterr().err
