@@ -22,10 +22,12 @@ if TYPE_CHECKING:
     from bob.engine.engine import EngineListener
     from bob.engine.solve import Solution
     from bob.registry import Registry
-    from bob.specs import BackboneSpec
+    from bob.specs import BackboneSpec, DataOptions
 
 Names = str | Sequence[str]
 """Names, globs, groups such as `family:ssl`, or `all`: separated by commas, or as a list."""
+Conditions = Mapping[str, str | Sequence[str]]
+"""Column → the values of the images of a split, or one of them: `{"vendor": "apple"}`."""
 RESULTS = "results"
 EMBEDDED_TOGETHER = 64
 
@@ -38,6 +40,14 @@ def run(
     data: "str | PathLike[str] | Sequence[str | PathLike[str]]" = (),
     test_split: str | None = None,
     normal: Sequence[str] = (),
+    levels: Sequence[str] = (),
+    label: Names = (),
+    group: str | None = None,
+    train: Conditions | None = None,
+    val: Conditions | None = None,
+    test: Conditions | None = None,
+    shift: Conditions | None = None,
+    retrieve: Names = (),
     results: "str | PathLike[str]" = RESULTS,
     cache: "str | PathLike[str] | None" = None,
     registry: "Registry | None" = None,
@@ -69,6 +79,17 @@ def run(
         Split of `data` to test on, by its name or that of its folder: `val`, `holdout`.
     normal
         Classes of `data` that are normal, for task `anomaly`; all others are anomalies.
+    levels
+        Names of the levels of folders in `data`, the uppermost first: `["vendor", "label"]`.
+    label
+        Columns of `data` with the classes; several give a dataset each.
+    group
+        Column whose equal values are never divided between train and test.
+    train, val, test, shift
+        Column → values of the images of each split, such as `train={"vendor": "apple"}`; each value
+        of `shift` is a further test set.
+    retrieve
+        Columns whose equal values are to be retrieved among all images.
     results, cache
         Folders of records and of stored features; the cache defaults to that of the command line.
     registry
@@ -100,10 +121,13 @@ def run(
 
     known = registry or load_registry()
     chosen_tasks = _tasks(tasks, known)
+    columns = {"levels": levels, "group": group, "test_split": test_split, "normal": normal}
+    sides = {"train": train, "val": val, "test": test, "shift": shift}
+    options = _data_options(columns, sides, label, retrieve)
     request = Request(
         backbones=choose_backbones(_optional(backbones), known),
         tasks=chosen_tasks,
-        datasets=_datasets(datasets, data, chosen_tasks, known, test_split, normal),
+        datasets=_datasets(datasets, data, chosen_tasks, known, options),
         entries=known.datasets,
         places=Places(_cache(cache), Path(results)),
         settings=RunSettings.model_validate(
@@ -253,12 +277,13 @@ def open_dataset(
     `test_split` is the split of your own to test on, by its name or that of its folder.
     """
     from bob.datasets.open import open_dataset, spec_from_data_flag
+    from bob.specs import DataOptions
 
     known = registry or load_registry()
     name = str(dataset)
     spec = known.datasets.get(name)
     if spec is None:
-        spec = spec_from_data_flag(name, test_split)
+        spec = spec_from_data_flag(name, DataOptions(test_split=test_split))
     elif test_split is not None:
         raise ConfigError(f"test_split {test_split!r} is for your own images, not for {name!r}.")
     return open_dataset(spec, _cache(None), offline, known.datasets)
@@ -433,14 +458,40 @@ def _datasets(
     data: Any,
     tasks: Sequence[Any],
     registry: "Registry",
-    test_split: str | None,
-    normal: Sequence[str],
+    options: "Sequence[DataOptions]",
 ) -> Mapping[str, Sequence[Any]]:
     from bob.registry import choose_datasets
 
     paths = [data] if isinstance(data, str | PathLike) else list(data)
     own = [str(path) for path in paths]
-    return choose_datasets(_optional(names), own, tasks, registry, test_split, normal)
+    return choose_datasets(_optional(names), own, tasks, registry, options)
+
+
+def _data_options(
+    columns: Mapping[str, Any],
+    sides: Mapping[str, Conditions | None],
+    label: Names,
+    retrieve: Names,
+) -> "tuple[DataOptions, ...]":
+    """Return the options of `data`: one for each column of classes or of things to retrieve."""
+    from bob.specs import DataOptions
+
+    common = dict(columns)
+    for side, conditions in sides.items():
+        common[side] = {
+            name: (values,) if isinstance(values, str) else tuple(values)
+            for name, values in (conditions or {}).items()
+        }
+    common |= {"levels": tuple(columns["levels"]), "normal": tuple(columns["normal"])}
+    datasets: list[dict[str, str | None]] = [{"label": name} for name in _listed(label)]
+    datasets += [{"retrieve": name} for name in _listed(retrieve)]
+    return tuple(
+        DataOptions.model_validate(common | dataset) for dataset in datasets or [{"label": None}]
+    )
+
+
+def _listed(names: Names) -> list[str]:
+    return [name for name in _joined(names).split(",") if name]
 
 
 def _scores(results: "str | PathLike[str]", keys: set[str]) -> "pd.DataFrame":

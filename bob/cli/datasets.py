@@ -2,12 +2,12 @@
 
 import argparse
 
+from bob.cli.data_flags import add_data_options
 from bob.cli.quantities import positive_int
 from bob.cli.shared_flags import (
     add_json,
     add_offline,
     add_registries_and_folders,
-    add_test_split,
 )
 
 HELP = "inspect, check, download or remove datasets"
@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="remove: delete the files (default: list them); prefetch: do not ask for confirmation",
     )
-    add_test_split(parser)
+    add_data_options(parser)
     add_json(parser, "the reports of check")
     add_offline(parser)
     parser.add_argument(

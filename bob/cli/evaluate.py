@@ -3,12 +3,11 @@
 import argparse
 from pathlib import Path
 
+from bob.cli.data_flags import add_normal, add_test_split
 from bob.cli.quantities import count
 from bob.cli.shared_flags import (
-    add_normal,
     add_registries_and_folders,
     add_seeds,
-    add_test_split,
 )
 
 HELP = "run tasks on features that were computed elsewhere"

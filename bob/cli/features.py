@@ -3,10 +3,10 @@
 import argparse
 from pathlib import Path
 
+from bob.cli.data_flags import add_data_options
 from bob.cli.shared_flags import (
     add_registries_and_folders,
     add_stored_settings,
-    add_test_split,
 )
 
 HELP = "export the stored features of a backbone to a file"
@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "dataset", metavar="DATASET", nargs="?", help="a registered dataset; or use --data"
     )
     parser.add_argument("--data", metavar="PATH", help="your images, as passed to `run`")
-    add_test_split(parser)
+    add_data_options(parser)
     parser.add_argument(
         "--to",
         metavar="FILE",

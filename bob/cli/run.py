@@ -4,17 +4,16 @@ import argparse
 from pathlib import Path
 
 from bob import __version__
+from bob.cli.data_flags import add_data_options, add_normal, add_retrieve
 from bob.cli.quantities import auto_count, count, part, positive_int
 from bob.cli.shared_flags import (
     PRECISIONS,
     PREPROCESSING,
     STORE_DTYPES,
     add_alpha,
-    add_normal,
     add_offline,
     add_registries_and_folders,
     add_seeds,
-    add_test_split,
 )
 
 HELP = "extract features, run tasks on them and update the leaderboard"
@@ -28,6 +27,7 @@ DESCRIPTION = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     _add_selection(parser)
+    _add_data_options(parser)
     _add_execution(parser)
     add_registries_and_folders(parser)
 
@@ -63,14 +63,22 @@ def _add_selection(parser: argparse.ArgumentParser) -> None:
         help="your images: a folder with a subfolder per class, or a CSV file with columns path "
         "and label; repeatable",
     )
-    add_test_split(group)
-    add_normal(group)
     group.add_argument(
         "--max-params",
         metavar="N",
         type=count,
         help="skip backbones with more than N parameters, e.g. 30M (default: no limit)",
     )
+
+
+def _add_data_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group(
+        "your images",
+        "COLUMN is a column of the table in --data, or a level of folders that --levels names.",
+    )
+    add_data_options(group)
+    add_retrieve(group)
+    add_normal(group)
 
 
 def _add_execution(parser: argparse.ArgumentParser) -> None:

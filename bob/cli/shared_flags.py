@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from bob.cli.data_flags import add_data_options
 from bob.cli.quantities import margin, seeds, share
 
 PRECISIONS = ("float32", "tf32", "bfloat16", "float16")
@@ -100,29 +101,7 @@ def add_several_backbones(parser: argparse.ArgumentParser) -> None:
         "dataset", metavar="DATASET", nargs="?", help="a registered dataset; or use --data"
     )
     parser.add_argument("--data", metavar="PATH", help="your images, as passed to `run`")
-    add_test_split(parser)
-
-
-def add_test_split(parser: "argparse._ActionsContainer") -> None:
-    """Add the flag that chooses the test split of `--data`."""
-    parser.add_argument(
-        "--test-split",
-        metavar="NAME",
-        help="split of --data to test on, by its name or that of its folder, e.g. val or holdout "
-        "(default: test, or images drawn from train where there is none)",
-    )
-
-
-def add_normal(parser: "argparse._ActionsContainer") -> None:
-    """Add the flag that names the normal classes of `--data`."""
-    parser.add_argument(
-        "--normal",
-        metavar="CLASS",
-        action="append",
-        default=[],
-        help="class of --data that is normal, for task anomaly: all others are anomalies; "
-        "repeatable (default: the only class of train, where it has one)",
-    )
+    add_data_options(parser)
 
 
 def add_alpha(parser: "argparse._ActionsContainer") -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bob.catalogue.dataset_facts import data_source, dataset_facts, download_size, image_counts
+from bob.cli.data_flags import data_options
 from bob.commands.terminal import Terminal
 from bob.datasets.availability import (
     arrow_folder,
@@ -97,10 +98,12 @@ def _selected(arguments: argparse.Namespace, registry: Registry) -> list[Selecte
     is_path = names not in registry.datasets and user_path(names).exists()
     if arguments.json and arguments.what != "check":
         raise ConfigError("--json belongs to `datasets check`, whose reports it prints.")
+    options = data_options(arguments)
     if is_path and arguments.what == "check":
-        return local_datasets([names], registry, arguments.test_split)
-    if arguments.test_split is not None:
-        raise ConfigError("--test-split belongs to `datasets check PATH`, your own images.")
+        return local_datasets([names], registry, options)
+    if stated := [name for option in options for name in option.stated()]:
+        flag = stated[0].replace("_", "-")
+        raise ConfigError(f"--{flag} belongs to `datasets check PATH`, your own images.")
     return select(names, registry.datasets, "dataset", dataset_labels)
 
 

@@ -37,7 +37,7 @@ from bob.precomputed.registered_dataset import matched_examples
 from bob.records.record import Record
 from bob.records.store import RecordStore
 from bob.registry import Registry, load_registry, local_datasets, select, task_labels
-from bob.specs import DatasetSpec, Role
+from bob.specs import DataOptions, DatasetSpec, Role
 
 FACT_FLAGS = ("family", "params", "gflops", "licence", "revision")
 
@@ -170,7 +170,9 @@ def _image_dataset(arguments: argparse.Namespace, registry: Registry) -> Dataset
     if arguments.data and arguments.dataset:
         raise ConfigError("--data and --dataset each name a dataset; give one of them.")
     paths = [arguments.data] if arguments.data else []
-    if local := local_datasets(paths, registry, arguments.test_split, arguments.normal):
+    # --train, --val and --test are files of features here, not conditions
+    options = DataOptions(test_split=arguments.test_split, normal=tuple(arguments.normal))
+    if local := local_datasets(paths, registry, [options]):
         return local[0].spec
     return registry.datasets.get(arguments.dataset)
 

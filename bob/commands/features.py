@@ -15,6 +15,7 @@ from safetensors.numpy import save
 
 from bob.backbones.availability import require_code_permission
 from bob.backbones.devices import usable_device
+from bob.cli.data_flags import data_options
 from bob.commands.terminal import Terminal, counted
 from bob.datasets.dataset import Dataset, SplitName
 from bob.datasets.image_sets import ImageSet
@@ -82,7 +83,10 @@ def dataset_spec(arguments: argparse.Namespace, registry: Registry) -> DatasetSp
     if bool(arguments.dataset) == bool(arguments.data):
         raise ConfigError("name a registered dataset, or give your images with --data.")
     paths = [arguments.data] if arguments.data else []
-    if local := local_datasets(paths, registry, arguments.test_split):
+    options = data_options(arguments)
+    if len(options) > 1:
+        raise ConfigError(f"--label is given {len(options)} times, for one dataset each; name one.")
+    if local := local_datasets(paths, registry, options):
         return local[0].spec
     selected = select(arguments.dataset, registry.datasets, "dataset", dataset_labels)
     if len(selected) > 1:

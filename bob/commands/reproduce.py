@@ -10,7 +10,7 @@ from bob.backbones.availability import require_code_permission
 from bob.backbones.devices import parse_devices
 from bob.commands.terminal import Terminal
 from bob.datasets.content.images import DEFAULT_ALPHA
-from bob.datasets.open import spec_from_data_flag
+from bob.datasets.own import recorded_options, spec_from_data_flag
 from bob.engine.conductor import conduct
 from bob.engine.local import LocalEngine
 from bob.errors import FAILED, OK, ConfigError
@@ -127,9 +127,8 @@ def _specs(
             f"record {recorded.key[:16]} was computed from a file of features; "
             "`bob-bench evaluate FILE --fresh` computes it again."
         )
-    origin = recorded.dataset.split_origin if recorded.dataset else {}
-    normal = recorded.dataset.normal if recorded.dataset else ()
-    own = (spec_from_data_flag(path, origin.get("test_split"), normal) for path in arguments.data)
+    options = recorded_options(recorded)
+    own = (spec_from_data_flag(path, options) for path in arguments.data)
     datasets = {**registry.datasets, **{spec.name: spec for spec in own}}
     for kind, name, entries, remedy in (
         ("task", recorded.task.name, registry.tasks, "--tasks-dir DIR"),

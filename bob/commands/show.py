@@ -11,7 +11,8 @@ from PIL import Image
 from bob.commands.terminal import Terminal
 from bob.datasets.content.images import DEFAULT_ALPHA
 from bob.datasets.dataset import Dataset
-from bob.datasets.open import limited, open_dataset, spec_from_data_flag
+from bob.datasets.open import limited, open_dataset
+from bob.datasets.own import recorded_options, spec_from_data_flag
 from bob.errors import OK, BobError, ConfigError
 from bob.features.store import FeatureStore
 from bob.io.files import write_atomically
@@ -75,9 +76,7 @@ def _dataset(terminal: Terminal, record: Record, arguments: argparse.Namespace) 
 def _open_same_images(record: Record, arguments: argparse.Namespace) -> Dataset:
     """Open the dataset of the record. ConfigError if its images are not those of the record."""
     registry = load_registry(arguments.registry, arguments.tasks_dir)
-    test_split = record.dataset.split_origin.get("test_split") if record.dataset else None
-    normal = record.dataset.normal if record.dataset else ()
-    specs = (spec_from_data_flag(path, test_split, normal) for path in arguments.data)
+    specs = (spec_from_data_flag(path, recorded_options(record)) for path in arguments.data)
     local = {spec.name: spec for spec in specs}
     spec = local.get(record.dataset_name) or registry.datasets.get(record.dataset_name)
     if spec is None or record.dataset is None:

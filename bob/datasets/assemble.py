@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from bob.datasets.conditions import SplitConditions, split_by_conditions
 from bob.datasets.conflicts import conflict_notes, unreadable_notes
 from bob.datasets.content.planned import planned_reader
 from bob.datasets.content.traits import Trait, traits_of
@@ -31,17 +32,21 @@ def assemble(
     listing: ImageListing,
     leave_out: Mapping[str, Sequence[str]] | None = None,
     seed: int = SEED,
+    conditions: SplitConditions | None = None,
 ) -> Dataset:
     """Return the dataset of a listing; `seed` samples the test split where none is given.
 
     `leave_out` names values of attributes ({domain: (photo,)}): images that have one form a shift,
-    and all others are split automatically. DatasetError where the listing has no images, or where
-    a test split is needed and cannot be sampled.
+    and all others are split automatically. `conditions` choose the images of each split.
+    DatasetError where the listing has no images, or where a test split is needed and cannot be
+    sampled.
     """
     classes, notes = _classes(listing)
     images = _all_images(listing, classes)
     if leave_out:
         dataset = _with_left_out_shift(name, classes, images, listing, leave_out, seed)
+    elif conditions is not None:
+        dataset = split_by_conditions(name, classes, images, listing, conditions, seed)
     else:
         dataset = _with_splits(name, classes, images, listing, seed)
     if listing.test_split is not None:

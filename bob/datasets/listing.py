@@ -32,6 +32,8 @@ class ImageListing:
     """N sets of class names, which replace `labels` if an image can have several labels."""
     classes: Sequence[str] | None = None
     """Class names in their official order; None sorts them in natural order."""
+    label_column: str | None = None
+    """Name of the column that holds the labels, where it is not an attribute too."""
     groups: Sequence[str] | None = None
     attributes: Mapping[str, Sequence[str]] = field(default_factory=dict)
     captions: Sequence[tuple[str, ...]] | None = None

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from bob.datasets.assemble import assemble, quoted, require_train, shift_overlaps
 from bob.datasets.class_names import class_list, to_class_names
+from bob.datasets.columns import conditions_of, with_columns
 from bob.datasets.content.images import DEFAULT_ALPHA, Alpha
 from bob.datasets.dataset import Dataset, Shift, Split
 from bob.datasets.limit import limited
@@ -64,7 +65,7 @@ def open_dataset(
         name: with_attributes(name, split, spec.where, spec.name)
         for name, split in full.splits.items()
     }
-    if spec.label is not None or spec.least:
+    if (spec.label is not None and not spec.has_conditions) or spec.least:
         full = relabelled(dataclasses.replace(full, splits=splits), spec.label, spec.least)
         splits = dict(full.splits)
     kind = spec.kind if "kind" in spec.model_fields_set else full.kind
@@ -178,7 +179,11 @@ def _matched_labels(
 def _read(spec: DatasetSpec, cache: Path, offline: bool, alpha: Alpha) -> Dataset:
     """Return the entry's dataset before its `where` and `shifts`."""
     listing = dataclasses.replace(_listing(spec, cache, offline), alpha=alpha)
-    dataset = assemble(spec.name, _with_class_names(spec, listing), spec.leave_out)
+    listing = with_columns(spec, _with_class_names(spec, listing))
+    dataset = assemble(spec.name, listing, spec.leave_out, conditions=conditions_of(spec))
+    if spec.options is not None and (stated := spec.options.stated()):
+        origin = {**dataset.split_origin, "options": stated}
+        dataset = dataclasses.replace(dataset, split_origin=origin)
     return _in_class_range(dataset, spec.class_range) if spec.class_range else dataset
 
 

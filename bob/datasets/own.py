@@ -3,28 +3,37 @@
 import itertools
 import json
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+from pydantic import ValidationError
 
 from bob.datasets.readers.local_copy import is_saved
 from bob.datasets.readers.table import LABEL_SEPARATOR, header_columns
 from bob.datasets.readers.tree import EXTENSIONS, is_hidden, is_parquet
 from bob.datasets.split_names import ROLES, SplitChoice
-from bob.errors import ConfigError
+from bob.errors import ConfigError, nearest
 from bob.io.files import slug
 from bob.io.names import printable
 from bob.io.paths import user_path
+from bob.records.record import Record
 from bob.specs import (
+    DataOptions,
     DatasetSpec,
     FolderSource,
     HuggingFaceSource,
     ParquetSource,
     Role,
+    Source,
     TableSource,
 )
+from bob.specs.data_options import LABEL
 from bob.specs.dataset import DatasetKind
 
+NO_OPTIONS = DataOptions()
+_ENTRY_KEYS = frozenset({"normal", "train", "val", "test", "shift", "group", "retrieve"})
+"""Options that are keys of an entry too."""
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar")
 _FOLDERS_SEARCHED = 200
 _ENTRIES_SEARCHED = 2_000
@@ -32,13 +41,11 @@ _DEPTH_SEARCHED = 3
 """Where Parquet files are looked for: those of a dataset are near its top, images may be many."""
 
 
-def spec_from_data_flag(
-    path: str, test_split: str | None = None, normal: Sequence[str] = ()
-) -> DatasetSpec:
+def spec_from_data_flag(path: str, options: DataOptions = NO_OPTIONS) -> DatasetSpec:
     """Return the entry for `--data FOLDER`, `--data table.csv` or `--data images.parquet`.
 
-    It is named after the last part of the path. `test_split` is the split that serves as the test
-    split, by its name or by that of its folder or file; `normal` are the normal classes.
+    It is named after the last part of the path, and after the columns and values of `options` that
+    make another dataset of the same images: `scans_species`, `scans_vendor-apple`.
     """
     place = user_path(path).absolute()
     if printable(str(place)) != str(place):
@@ -49,25 +56,77 @@ def spec_from_data_flag(
     if not place.exists():
         raise ConfigError(f"--data {path!r}: no such file or folder. Check the path.")
     name = slug(place.resolve().name if place.is_dir() else place.stem)
+    source, kind, options = _source(path, place, options)
+    stated = options.stated()
+    values = {
+        "name": "_".join([name, *_name_parts(options)]),
+        "source": source,
+        "kind": kind,
+        "test_split": None if is_saved(place) else options.test_split,
+        **{key: stated[key] for key in _ENTRY_KEYS & stated.keys()},
+    }
+    if kind == "classification":
+        del values["kind"]
+    if set(stated) - {"test_split", "normal"}:
+        values["options"] = options
+    try:
+        return DatasetSpec.model_validate(values)
+    except ValidationError as error:
+        problem = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
+        raise ConfigError(f"--data {path!r}: {problem}.") from error
+
+
+def recorded_options(record: Record) -> DataOptions:
+    """Return the options of `--data` with which a record was computed."""
+    if record.dataset is None:
+        return NO_OPTIONS
+    origin = record.dataset.split_origin
+    stated = {"test_split": origin.get("test_split"), "normal": record.dataset.normal}
+    return DataOptions.model_validate(stated | dict(origin.get("options") or {}))
+
+
+def _name_parts(options: DataOptions) -> Iterator[str]:
+    """Yield what distinguishes the dataset of some options from that of the same path alone."""
+    if options.label is not None:
+        yield slug(options.label)
+    if options.retrieve is not None:
+        yield f"same_{slug(options.retrieve)}"
+    for conditions in (options.train, options.test if options.test != options.train else {}):
+        for name, values in conditions.items():
+            yield "-".join(map(slug, (name, *values)))
+
+
+def _source(
+    path: str, place: Path, options: DataOptions
+) -> tuple[Source, DatasetKind, DataOptions]:
+    """Return the source of a path and the kind of its dataset, with the options as they apply."""
+    kind: DatasetKind = "retrieval" if options.retrieve else "classification"
     if place.is_dir() and is_saved(place):
-        return DatasetSpec(
-            name=name, source=_saved(place, SplitChoice(test_split)), normal=tuple(normal)
-        )
-    kind: DatasetKind = "classification"
-    source: FolderSource | ParquetSource | TableSource
+        return _saved(place, options), kind, options
     if place.is_dir():
         parquet = _parquet_of_images(place)
-        source = _parquet(place, parquet) if parquet else _folder(place)
-    elif is_parquet(place):
-        source = _parquet(place, place)
-    elif place.suffix.lower() == ".csv":
-        source, kind = _table(place)
-    else:
-        raise ConfigError(_unknown_format(path, place.suffix.lower()))
-    values = {"kind": kind} if kind != "classification" else {}
-    return DatasetSpec.model_validate(
-        {"name": name, "source": source, "test_split": test_split, "normal": normal, **values}
-    )
+        if parquet is None:
+            return _folder(place, options), kind, options
+        return _parquet(place, parquet, options), kind, options
+    if options.levels:
+        raise ConfigError(f"--levels names levels of folders; {path!r} is a file.")
+    if is_parquet(place):
+        return _parquet(place, place, options), kind, options
+    if place.suffix.lower() == ".csv":
+        options = _in_lower_case(options)
+        source, table_kind = _table(place, options)
+        return source, table_kind if kind == "classification" else kind, options
+    raise ConfigError(_unknown_format(path, place.suffix.lower()))
+
+
+def _in_lower_case(options: DataOptions) -> DataOptions:
+    """Return the options with column names as tables are read: in lower case."""
+    plain = options.model_dump()
+    for side in ("train", "val", "test", "shift"):
+        plain[side] = {name.lower(): values for name, values in plain[side].items()}
+    for name in ("label", "group", "retrieve"):
+        plain[name] = plain[name] and plain[name].lower()
+    return DataOptions.model_validate(plain)
 
 
 def _unknown_format(path: str, suffix: str) -> str:
@@ -83,14 +142,36 @@ def _unknown_format(path: str, suffix: str) -> str:
     )
 
 
-def _folder(place: Path) -> FolderSource:
-    return FolderSource(reader="folder", path=str(place))
+def _folder(place: Path, options: DataOptions) -> FolderSource:
+    """Return the source of a folder; `label` names the level whose folders are the classes."""
+    levels = options.levels
+    if options.label is not None and options.label != LABEL:
+        if options.label not in levels:
+            raise ConfigError(
+                f"--label {options.label!r}: no level of folders has this name"
+                f"{nearest(options.label, levels)} Name them with --levels, the uppermost first."
+            )
+        classes = {LABEL: "class", options.label: LABEL}
+        levels = tuple(classes.get(level, level) for level in levels)
+    return FolderSource(reader="folder", path=str(place), levels=levels)
 
 
-def _table(place: Path) -> tuple[TableSource, DatasetKind]:
+def _table(place: Path, options: DataOptions) -> tuple[TableSource, DatasetKind]:
     """Return the source of a CSV table; a column `labels` gives each image several labels."""
     columns = header_columns(place)
-    if "labels" not in columns or "label" in columns:
+    label = options.label
+    if label is None and options.retrieve and not {"label", "labels"} & set(columns):
+        label = options.retrieve
+    if label is not None and label != "label" and label != "labels":
+        if columns and label not in columns:
+            raise ConfigError(
+                f"--data {str(place)!r}: column {label!r} is missing{nearest(label, columns)} "
+                f"Columns: {', '.join(columns)}."
+            )
+        return TableSource(
+            reader="table", path=str(place), columns={"label": label}
+        ), "classification"
+    if "labels" not in columns or ("label" in columns and label != "labels"):
         return TableSource(reader="table", path=str(place)), "classification"
     source = TableSource(
         reader="table",
@@ -101,7 +182,7 @@ def _table(place: Path) -> tuple[TableSource, DatasetKind]:
     return source, "multi-label"
 
 
-def _parquet(place: Path, file: Path) -> ParquetSource:
+def _parquet(place: Path, file: Path, options: DataOptions) -> ParquetSource:
     """Return the source of Parquet files with the columns of one of them."""
     from bob.datasets.readers.local_parquet import open_local
 
@@ -111,10 +192,18 @@ def _parquet(place: Path, file: Path) -> ParquetSource:
         reader="parquet",
         path=str(place),
         image="image",
-        label=_label(columns),
+        label=options.label or _label(columns),
         group="group" if "group" in columns else None,
         split="split" if "split" in columns else None,
+        attributes=_attributes(options),
     )
+
+
+def _attributes(options: DataOptions) -> dict[str, str]:
+    """Return the columns that the options name, as attributes; classes and groups have names."""
+    named = {*options.train, *options.val, *options.test, *options.shift}
+    named |= {name for name in (options.group, options.retrieve) if name}
+    return {name: name for name in sorted(named)}
 
 
 def _label(columns: Collection[str]) -> str:
@@ -172,8 +261,9 @@ def _first_entries(folder: Path) -> list["os.DirEntry[str]"]:
         return []
 
 
-def _saved(place: Path, choice: SplitChoice) -> HuggingFaceSource:
+def _saved(place: Path, options: DataOptions) -> HuggingFaceSource:
     """Return the source of a folder that `save_to_disk` wrote."""
+    choice = SplitChoice(options.test_split)
     names = [str(name) for name in _json(place / "dataset_dict.json").get("splits") or ()]
     first = place / names[0] if names else place
     columns = [str(name) for name in _json(first / "dataset_info.json").get("features") or ()]
@@ -181,8 +271,9 @@ def _saved(place: Path, choice: SplitChoice) -> HuggingFaceSource:
         reader="huggingface",
         path=str(place),
         image="image",
-        label=_label(columns),
+        label=options.label or _label(columns),
         group="group" if "group" in columns else None,
+        attributes=_attributes(options),
         splits=_roles(names or ["train"], choice, str(place)),
     )
 

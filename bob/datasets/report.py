@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -70,12 +71,30 @@ def data_report(dataset: Dataset, spec: DatasetSpec) -> DataReport:
 def split_source(dataset: Dataset, spec: DatasetSpec) -> str:
     """Return where the splits come from, as text."""
     origin, source = dataset.split_origin, spec.source
+    if spec.retrieve is not None:
+        return f"all images, by which those of the same {spec.retrieve} are retrieved"
+    if "conditions" in origin:
+        return _conditions_text(origin)
     if origin.get("kind") != "official":
         share, seed = origin.get("share", 0.0), origin.get("seed")
         fixed = "the documented split" if isinstance(source, SampleSource) else "automatically"
         return f"{share:.0%} of train drawn as test, {fixed} (seed {seed})"
     chosen = f", tested on {spec.test_split!r}" if spec.test_split else ""
     return f"{_declared_splits(spec)}{chosen}"
+
+
+def _conditions_text(origin: Mapping[str, Any]) -> str:
+    """Return the conditions of splits as text: 'train vendor=apple; shift vendor=google'."""
+    sides = [
+        f"{side} {name}={','.join(values)}"
+        for side, conditions in origin["conditions"].items()
+        for name, values in conditions.items()
+    ]
+    if share := origin.get("share"):
+        sides.append(
+            f"{share:.0%} of what train and test share drawn as test (seed {origin['seed']})"
+        )
+    return "; ".join(sides)
 
 
 def _declared_splits(spec: DatasetSpec) -> str:

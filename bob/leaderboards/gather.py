@@ -199,8 +199,23 @@ def gather_selection(
         raise ConfigError(
             f"{results}: no records; run `bob-bench run` first, or name the folder with --results."
         )
-    names = ",".join([*([datasets] if datasets else []), *map(own_dataset_name, data)])
-    return gathered, select_records(comparable(gathered.records)[0], tasks, names)
+    records = comparable(gathered.records)[0]
+    own = [name for path in data for name in own_dataset_names(path, records)]
+    names = ",".join([*([datasets] if datasets else []), *own])
+    return gathered, select_records(records, tasks, names)
+
+
+def own_dataset_names(data: str, records: Sequence[Record]) -> list[str]:
+    """Return the datasets that records have for a path passed to `--data`, with any columns."""
+    name = own_dataset_name(data)
+    with_options = {
+        record.dataset_name
+        for record in records
+        if record.dataset and "options" in record.dataset.split_origin
+    }
+    variants = sorted(other for other in with_options if other.startswith(f"{name}_"))
+    has_plain = any(record.dataset_name == name for record in records)
+    return [name, *variants] if has_plain or not variants else variants
 
 
 def own_dataset_name(data: str) -> str:

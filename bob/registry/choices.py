@@ -6,7 +6,7 @@ from bob.backbones.availability import backbone_unavailable_reason
 from bob.errors import ConfigError
 from bob.registry.loading import Registry
 from bob.registry.selection import Selected, backbone_labels, dataset_labels, select
-from bob.specs import BackboneSpec, DatasetSpec, TaskSpec
+from bob.specs import BackboneSpec, DataOptions, DatasetSpec, TaskSpec
 
 
 def choose_backbones(names: str | None, registry: Registry) -> list[Selected[BackboneSpec]]:
@@ -28,49 +28,45 @@ def choose_datasets(
     paths: Sequence[str],
     tasks: Sequence[TaskSpec],
     registry: Registry,
-    test_split: str | None = None,
-    normal: Sequence[str] = (),
+    options: Sequence[DataOptions] = (DataOptions(),),
 ) -> Mapping[str, Sequence[Selected[DatasetSpec]]]:
     """Return the datasets of each task.
 
     Named datasets and your own go to every task; without them each task has those of its file,
-    which nobody named, so that unavailable ones are skipped. `test_split` is the split of your own
-    to test on, and `normal` are its normal classes.
+    which nobody named, so that unavailable ones are skipped. `options` make one dataset each of
+    every path. ConfigError where images are to be retrieved and no task retrieves.
     """
     named = [] if names is None else select(names, registry.datasets, "dataset", dataset_labels)
-    chosen = [*named, *local_datasets(paths, registry, test_split, normal)]
+    chosen = [*named, *local_datasets(paths, registry, options)]
+    retrieve = [option.retrieve for option in options if option.retrieve]
+    if retrieve and not any(task.protocol == "retrieval" for task in tasks):
+        raise ConfigError(
+            f"--retrieve {retrieve[0]!r} needs a task of retrieval, and --tasks names none. Add "
+            "`retrieval`."
+        )
     if chosen:
-        return {task.name: chosen for task in tasks}
+        return {task.name: _for_task(task, chosen) for task in tasks}
     return {task.name: _datasets_of_task(task, registry) for task in tasks}
 
 
 def local_datasets(
     paths: Sequence[str],
     registry: Registry,
-    test_split: str | None = None,
-    normal: Sequence[str] = (),
+    options: Sequence[DataOptions] = (DataOptions(),),
 ) -> list[Selected[DatasetSpec]]:
-    """Return the datasets of `--data`, without duplicates, tested on `test_split`.
-
-    The classes `normal` are normal, the others anomalies.
+    """Return the datasets of `--data`, without duplicates: one for each path and each of `options`.
 
     ConfigError if two of them, or one and a registered dataset, have the same name: the leaderboard
     would treat them as one dataset.
     """
     from bob.datasets.own import spec_from_data_flag  # imports NumPy, which `list` does not need
 
-    if test_split is not None and not paths:
-        raise ConfigError(
-            f"--test-split {test_split!r} belongs to --data PATH, whose split to test on it names."
-        )
-    if normal and not paths:
-        raise ConfigError(
-            f"--normal {', '.join(normal)!r} belongs to --data PATH, whose normal class it names."
-        )
+    if not paths:
+        _require_no_options(options)
     if "" in paths:
         raise ConfigError("--data '': give a folder with a subfolder per class, or a table.")
     specs: list[DatasetSpec] = []
-    for spec in (spec_from_data_flag(path, test_split, normal) for path in paths):
+    for spec in (spec_from_data_flag(path, option) for path in paths for option in options):
         if spec not in specs:
             specs.append(spec)
     names = [spec.name for spec in specs]
@@ -85,6 +81,34 @@ def local_datasets(
             "rename all but one."
         )
     return [Selected(spec, exact=True) for spec in specs]
+
+
+def _for_task(
+    task: TaskSpec, chosen: Sequence[Selected[DatasetSpec]]
+) -> Sequence[Selected[DatasetSpec]]:
+    """Return the datasets of a task: those for retrieval are for tasks of retrieval alone."""
+    if task.protocol == "retrieval":
+        return chosen
+    return [selected for selected in chosen if selected.spec.retrieve is None]
+
+
+def _require_no_options(options: Sequence[DataOptions]) -> None:
+    """Raise if options are stated, of which there are no images."""
+    for option in options:
+        if option.test_split is not None:
+            raise ConfigError(
+                f"--test-split {option.test_split!r} belongs to --data PATH, whose split to test "
+                "on it names."
+            )
+        if option.normal:
+            raise ConfigError(
+                f"--normal {', '.join(option.normal)!r} belongs to --data PATH, whose normal class "
+                "it names."
+            )
+        if stated := option.stated():
+            raise ConfigError(
+                f"--{next(iter(stated))} belongs to --data PATH, about whose images it is."
+            )
 
 
 def _datasets_of_task(task: TaskSpec, registry: Registry) -> list[Selected[DatasetSpec]]:

@@ -7,6 +7,7 @@ from bob.specs.backbone import (
     Preprocessing,
     Pretraining,
 )
+from bob.specs.data_options import DataOptions
 from bob.specs.dataset import METRICS_BY_KIND, UNSCORED_METRICS, DatasetSpec, ShiftSpec
 from bob.specs.output import DEFAULT, EMBEDDING, GRID, Output
 from bob.specs.sources import (
@@ -36,6 +37,7 @@ __all__ = [
     "UNSCORED_METRICS",
     "ArraysSource",
     "BackboneSpec",
+    "DataOptions",
     "DatasetSpec",
     "Family",
     "FolderSource",

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from bob.specs.data_options import GROUP, LABEL, Conditions, DataOptions
 from bob.specs.numbers import Count
 from bob.specs.sources import (
     FolderSource,
@@ -40,6 +41,8 @@ UNSCORED_METRICS: dict[OfficialMetric, str] = {
     "gap": "average precision of all queries as one list",
 }
 """Metrics that publications quote but no task computes, with their definitions."""
+
+_OF_IMAGES = (LABEL, GROUP)
 
 
 class DownloadSize(Closed):
@@ -77,10 +80,8 @@ def source_attributes(source: Source, requested: str) -> tuple[str, ...]:
     """
     if isinstance(source, TableSource | SampleSource):
         return (requested,)
-    if isinstance(source, HuggingFaceSource | ParquetSource):
+    if isinstance(source, HuggingFaceSource | ParquetSource | FolderSource):
         return tuple(source.attributes)
-    if isinstance(source, FolderSource):
-        return source.levels
     return ("corruption", "severity") if source.reader == "cifar_c" else ()
 
 
@@ -121,6 +122,23 @@ class DatasetSpec(Closed):
     Images with one of these values form a shift, named after the value; all other images are split
     automatically.
     """
+    train: Conditions = {}
+    val: Conditions = {}
+    test: Conditions = {}
+    """Images of each split by the values of attributes: train: {vendor: [apple]}.
+
+    Images that train and test both admit are divided automatically. Without `train`, it admits all
+    images that no other split or shift names; without `test`, it admits what train does.
+    """
+    shift: Conditions = {}
+    """Attribute → values, each of which is a further test set: {vendor: [google, twitter]}."""
+    group: str | None = None
+    """Attribute whose equal values stay on one side of every split: patient."""
+    retrieve: str | None = None
+    """Attribute whose equal values are to be retrieved. All images are queries and gallery, in
+    place of splits."""
+    options: DataOptions | None = None
+    """The flags that made this entry of `--data`; None for entries of a registry."""
     test_split: str | None = None
     """Split that serves as the test split, by its name or by the name of its folder: `val`, `eval`.
 
@@ -171,6 +189,7 @@ class DatasetSpec(Closed):
         self._check_attributes("group_by", self.group_by)
         self._check_attributes("where", self.where)
         self._check_attributes("leave_out", self.leave_out)
+        self._check_conditions()
         if self.leave_out and (self.where or self.counts):
             conflict = "where" if self.where else "counts"
             raise ValueError(
@@ -178,6 +197,30 @@ class DatasetSpec(Closed):
                 f"are split automatically; declare the total number of images as 'images' instead"
             )
         return self
+
+    @property
+    def has_conditions(self) -> bool:
+        """Whether splits are chosen by values of attributes."""
+        return bool(self.train or self.val or self.test or self.shift)
+
+    def _check_conditions(self) -> None:
+        """Raise if conditions of splits name other attributes, or contradict other keys."""
+        stated = {"train": self.train, "val": self.val, "test": self.test, "shift": self.shift}
+        for field, conditions in stated.items():
+            self._check_attributes(field, [name for name in conditions if name not in _OF_IMAGES])
+        for field, name in (("group", self.group), ("retrieve", self.retrieve)):
+            self._check_attributes(field, (name,) if name and name not in _OF_IMAGES else ())
+        if not (self.has_conditions or self.retrieve):
+            return
+        used = [field for field, conditions in stated.items() if conditions]
+        if self.retrieve and set(used) - {"test"}:
+            raise ValueError(
+                "retrieve makes all images queries and gallery; it can be combined with 'test', "
+                f"which chooses them, and not with {(set(used) - {'test'}).pop()!r}"
+            )
+        for field, value in (("leave_out", self.leave_out), ("least", self.least)):
+            if value:
+                raise ValueError(f"{field} cannot be combined with {(used or ['retrieve'])[0]!r}")
 
     def _check_test_split(self) -> None:
         """Raise if the source names its splits itself, or has none to choose from."""

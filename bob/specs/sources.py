@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from bob.specs.data_options import LABEL
 from bob.specs.yaml import Closed
 
 Role = Literal["train", "val", "test", "query", "gallery"]
@@ -103,7 +104,16 @@ class FolderSource(Closed):
     splits: Annotated[dict[Role, str], Field(strict=False)] = {}
     """Split → the folder that contains its class folders, if these have other names."""
     levels: tuple[str, ...] = Field((), strict=False)
-    """Attributes that the folders between split and class encode: [corruption, severity]."""
+    """Attributes that the folders between split and class encode: [corruption, severity].
+
+    `label` is the level of the classes, where folders below it encode attributes too: [label,
+    vendor] for `cat/apple/1.png`. Without it, classes are the level below the last one.
+    """
+
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        """The levels that encode attributes."""
+        return tuple(level for level in self.levels if level != LABEL)
 
 
 class TableSource(Closed):

@@ -10,6 +10,7 @@ from bob.datasets.open import open_dataset, spec_from_data_flag
 from bob.errors import ConfigError, DatasetError
 from bob.registry import load_registry
 from bob.registry.choices import local_datasets
+from bob.specs import DataOptions
 from tests.builders.images import make_class_folders, png
 
 MVTEC = {
@@ -102,14 +103,16 @@ def test_the_categories_are_those_of_the_papers() -> None:
 def test_the_normal_class_of_your_own_images_is_named(tmp_path: Path) -> None:
     make_class_folders(tmp_path / "parts", fine=6, scratched=4)
     path = str(tmp_path / "parts")
-    dataset = open_dataset(spec_from_data_flag(path, normal=["fine"]), tmp_path / "cache")
+    dataset = open_dataset(
+        spec_from_data_flag(path, DataOptions(normal=("fine",))), tmp_path / "cache"
+    )
     plain = open_dataset(spec_from_data_flag(path), tmp_path / "cache")
     assert dataset.normal == (0,) and plain.normal is None
     assert dataset.fingerprint() != plain.fingerprint()
     with pytest.raises(
         DatasetError, match="normal names the class 'fin', which it does not have; did you mean"
     ):
-        open_dataset(spec_from_data_flag(path, normal=["fin"]), tmp_path / "cache")
+        open_dataset(spec_from_data_flag(path, DataOptions(normal=("fin",))), tmp_path / "cache")
 
 
 def test_a_normal_class_without_images_of_your_own_is_refused() -> None:

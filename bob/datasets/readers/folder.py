@@ -27,6 +27,7 @@ from bob.datasets.split_names import SplitChoice
 from bob.errors import DatasetError, nearest
 from bob.io.names import printable
 from bob.specs import FolderSource, Role
+from bob.specs.data_options import LABEL
 
 __all__ = ["EXTENSIONS", "list_folder"]
 
@@ -39,7 +40,7 @@ class _Image:
     label: str
     split: Role
     levels: tuple[str, ...] = ()
-    """Names of the folders between the split and the class."""
+    """Names of the folders that encode attributes."""
 
 
 @dataclass
@@ -82,7 +83,7 @@ def list_folder(
         splits=[image.split for image in found.images],
         attributes={
             level: [image.levels[n] for image in found.images]
-            for n, level in enumerate(source.levels)
+            for n, level in enumerate(source.attributes)
         },
         test_split=test_split,
         unread=found.unread,
@@ -111,6 +112,12 @@ def _add_declared(found: _Found, source: FolderSource) -> None:
     for role, name in declared.items():
         folder = _split_folder(found.root, name)
         _add_below(found, scan(folder), role, source.levels, ())
+    if not found.images:
+        levels = ", ".join(source.levels) or "none"
+        raise DatasetError(
+            f"folder '{printable(str(found.root))}': no image is as many folders deep as the "
+            f"levels say ({levels}, then the classes)."
+        )
     if "." not in declared.values():
         used = {Path(name).parts[0] for name in declared.values()}
         found.unread += Counter(
@@ -137,16 +144,25 @@ def _add_below(
     found: _Found, folder: Folder, role: Role, levels: Sequence[str], parents: tuple[str, ...]
 ) -> None:
     """Add the images of a split whose class folders are `levels` folders further down."""
-    if not levels:
-        _add_classes(found, folder, role, parents)
+    if not levels or levels[0] == LABEL:
+        _add_classes(found, folder, role, parents, levels[1:])
         return
     found.unread += outside_class_folders(folder)
     for inner in folder.folders:
         _add_below(found, inner, role, levels[1:], (*parents, inner.name))
 
 
-def _add_classes(found: _Found, folder: Folder, role: Role, levels: tuple[str, ...]) -> None:
-    """Add the images of class folders, each of which must hold at least one."""
+def _add_classes(
+    found: _Found,
+    folder: Folder,
+    role: Role,
+    levels: tuple[str, ...],
+    inner_levels: Sequence[str] = (),
+) -> None:
+    """Add the images of class folders, each of which must hold at least one.
+
+    `levels` are the folders above, and `inner_levels` the names of those inside class folders.
+    """
     found.unread += outside_class_folders(folder)
     _check_names(folder)
     for inner in folder.folders:
@@ -154,12 +170,26 @@ def _add_classes(found: _Found, folder: Folder, role: Role, levels: tuple[str, .
         if not paths:
             raise DatasetError(_explain_no_images(inner, others))
         found.unread += others
-        found.images += [_Image(path, inner.name, role, levels) for path in paths]
+        found.images += [
+            _Image(path, inner.name, role, (*levels, *_inner_levels(path, inner, inner_levels)))
+            for path in paths
+        ]
         found.subfolders += [
             nested.below(found.root)
             for nested in inner.walk()
-            if nested is not inner and nested.images
+            if nested is not inner and nested.images and not inner_levels
         ]
+
+
+def _inner_levels(path: Path, folder: Folder, levels: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of the folders inside a class folder that encode attributes."""
+    inside = path.relative_to(folder.path).parts[:-1]
+    if len(inside) < len(levels):
+        raise DatasetError(
+            f"image '{printable(str(path))}' is {len(inside)} folders below its class folder, "
+            f"where the levels name {len(levels)}: {', '.join(levels)}. Move it, or correct them."
+        )
+    return tuple(map(printable, inside[: len(levels)]))
 
 
 def _check_names(folder: Folder) -> None:

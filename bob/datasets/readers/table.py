@@ -72,6 +72,7 @@ def list_table(
         ids=[row.path for row in rows],
         labels=labels,
         label_sets=label_sets,
+        label_column=source.columns.get("label"),
         content=file_digests(folder, files, cache),
         read=lambda i: read_file(files[i]),
         splits=[row.split for row in rows],
@@ -100,9 +101,11 @@ def _parse(source: TableSource, table: Path) -> tuple[list[str], list[tuple[int,
     if is_pointer_file(table):
         raise DatasetError(f"table {pointer_message(table)}")
     rows = _read_rows(source, table)
-    renamed = {name.lower(): standard for standard, name in source.columns.items()}
+    renamed: dict[str, str] = {name.lower(): standard for standard, name in source.columns.items()}
     header = [column.strip().lower() for column in rows[0]] if rows else []
-    columns = [renamed.get(column, column) for column in header]
+    # a column `label` is not read where another column holds the classes
+    replaced = {name: f"unused {name}" for name in renamed.values()}
+    columns = [renamed.get(column, replaced.get(column, column)) for column in header]
     _check_columns(columns, table)
     return columns, [
         (number, _cells(number, columns, row, table))

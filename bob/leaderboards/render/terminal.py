@@ -11,6 +11,7 @@ from bob.leaderboards.ranking import Ranking
 from bob.leaderboards.references import ReferenceRow, reference_rows
 from bob.leaderboards.render.fitted_table import CellText, FittedTable, RowText
 from bob.leaderboards.render.ranking_table import pool_text
+from bob.leaderboards.render.shift_table import shift_tables
 from bob.leaderboards.render.text import (
     MISSING,
     TIED_MARK,
@@ -43,7 +44,7 @@ MOST_NOTES = 30
 
 
 def to_terminal(source: Board | Iterable[Record]) -> RenderableType:
-    """Return one table per task, the overall leaders, and the notes.
+    """Return one table per task and per dataset with shifts, the overall leaders, and the notes.
 
     Rows are best first, with baselines and ties marked. Tables fit the width of the terminal.
     """
@@ -56,7 +57,11 @@ def to_terminal(source: Board | Iterable[Record]) -> RenderableType:
         more = len(notes) - MOST_NOTES
         notes = [*notes[:MOST_NOTES], f"{more} more notes are in leaderboard.md."]
     return Group(
-        *(_task(task, board) for task in board.tasks),
+        *(
+            table
+            for task in board.tasks
+            for table in (_task(task, board), *shift_tables(task, board))
+        ),
         *(Text(f"• {line}") for line in leaders),
         *(Text(f"• {line}", style="dim") for line in notes),
     )

@@ -15,7 +15,7 @@ import xxhash
 from bob.datasets.dataset import Dataset
 from bob.datasets.open import open_dataset, spec_from_data_flag
 from bob.errors import ConfigError, DatasetError, UnreadableImageError
-from bob.specs import DatasetSpec, ParquetSource
+from bob.specs import DataOptions, DatasetSpec, ParquetSource
 from tests.builders.images import POINTER, make_class_folders, png
 
 
@@ -35,7 +35,7 @@ def write(path: Path, n: int = 10, start: int = 0, labels: Any = None, **columns
 
 
 def opened(place: Path, cache: Path, test_split: str | None = None) -> Dataset:
-    return open_dataset(spec_from_data_flag(str(place), test_split), cache)
+    return open_dataset(spec_from_data_flag(str(place), DataOptions(test_split=test_split)), cache)
 
 
 def counts(dataset: Dataset) -> dict[str, int]:

@@ -8,7 +8,7 @@ import pytest
 from bob.datasets.dataset import Dataset
 from bob.datasets.open import open_dataset, spec_from_data_flag
 from bob.errors import DatasetError
-from bob.specs import DatasetSpec, TableSource
+from bob.specs import DataOptions, DatasetSpec, TableSource
 from tests.builders.images import POINTER, forbid_reading, make_class_folders
 
 
@@ -156,7 +156,9 @@ def splits_of(root: Path, cache: Path, *names: str, test_split: str | None = Non
     make_class_folders(root, x=10)
     rows = [f"x/{i}.png,{i // len(names) % 2},{names[i % len(names)]}" for i in range(10)]
     (root / "list.csv").write_text("\n".join(["path,label,split", *rows]))
-    return open_dataset(spec_from_data_flag(str(root / "list.csv"), test_split), cache)
+    return open_dataset(
+        spec_from_data_flag(str(root / "list.csv"), DataOptions(test_split=test_split)), cache
+    )
 
 
 def test_names_of_splits_are_read_as_those_of_folders(root: Path, cache: Path) -> None:

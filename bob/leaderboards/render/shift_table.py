@@ -1,0 +1,79 @@
+"""One table per dataset with shifts: backbone × test set, in distribution first."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from bob.leaderboards.board import Board
+from bob.leaderboards.cells import BoardCell, BoardColumn, is_baseline, mean
+from bob.leaderboards.render.fitted_table import CellText, FittedTable, RowText
+from bob.leaderboards.render.text import MISSING, interval_text, params_text, value_text
+from bob.leaderboards.robustness import IN_DISTRIBUTION, SHIFT
+from bob.metrics.score_ranges import base_metric
+from bob.records.record import Record, Score
+
+
+def shift_tables(task: str, board: Board) -> Iterator[FittedTable]:
+    """Yield the tables of a task that scores several test sets; none for other tasks."""
+    by_column: dict[BoardColumn, list[BoardCell]] = {}
+    for cell in board.task_cells(task):
+        if cell.status == "ok" and cell.record.external is None:
+            by_column.setdefault(cell.column, []).append(cell)
+    for column, cells in sorted(by_column.items()):
+        metric = _metric(cells[0].record)
+        if metric is not None:
+            yield _table(column, cells, metric)
+
+
+def _table(column: BoardColumn, cells: Sequence[BoardCell], metric: str) -> FittedTable:
+    scores = {cell.record.backbone_name: _scores(cell.record, metric) for cell in cells}
+    names = list(dict.fromkeys(name for of_sets in scores.values() for name in of_sets))
+    names.sort(key=lambda name: name != IN_DISTRIBUTION)
+    ordered = sorted(cells, key=lambda cell: (-(cell.value or 0.0), cell.record.backbone_name))
+    return FittedTable(
+        title=f"{column.task} on {column.dataset}: {metric} on each test set",
+        legend="",
+        datasets=tuple(names),
+        rows=tuple(_row(cell.record, scores[cell.record.backbone_name], names) for cell in ordered),
+        more_rows=0,
+        has_mean=False,
+    )
+
+
+def _row(record: Record, scores: Mapping[str, Sequence[Score]], names: Sequence[str]) -> RowText:
+    return RowText(
+        name=record.backbone_name,
+        kind="(baseline)" if is_baseline(record) else "",
+        params=params_text(record.backbone.params if record.backbone else None),
+        cells=tuple(_cell(scores.get(name, ())) for name in names),
+        mean="",
+        style="dim" if is_baseline(record) else "",
+    )
+
+
+def _cell(seeds: Sequence[Score]) -> CellText:
+    """Return the mean over seeds; the interval where there is one seed."""
+    value = mean([score.value for score in seeds]) if seeds else None
+    if value is None:
+        return CellText(MISSING)
+    interval = interval_text(seeds[0]).strip() if len(seeds) == 1 else ""
+    return CellText(value_text(seeds[0].metric, value), interval)
+
+
+def _metric(record: Record) -> str | None:
+    """Return the first of the task's metrics that has a value on the test set and on a shift."""
+    for metric in record.task.metrics:
+        sets = _scores(record, metric)
+        if IN_DISTRIBUTION in sets and len(sets) > 1:
+            return metric
+    return None
+
+
+def _scores(record: Record, metric: str) -> dict[str, list[Score]]:
+    """Return test set → the metric's scores by seed, where all classes of the set count."""
+    sets: dict[str, list[Score]] = {}
+    for score in record.scores:
+        if (
+            set(score.facets) == {SHIFT}
+            and base_metric(score.metric, record.task.metrics) == metric
+        ):
+            sets.setdefault(str(score.facets[SHIFT]), []).append(score)
+    return sets
