@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bob.catalogue.dataset_facts import data_source, dataset_facts, download_size, image_counts
-from bob.cli.data_flags import data_options
+from bob.commands.arguments import data_options
 from bob.commands.terminal import Terminal
 from bob.datasets.availability import (
     arrow_folder,

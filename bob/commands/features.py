@@ -15,7 +15,7 @@ from safetensors.numpy import save
 
 from bob.backbones.availability import require_code_permission
 from bob.backbones.devices import usable_device
-from bob.cli.data_flags import data_options
+from bob.commands.arguments import data_options
 from bob.commands.terminal import Terminal, counted
 from bob.datasets.dataset import Dataset, SplitName
 from bob.datasets.image_sets import ImageSet

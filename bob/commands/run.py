@@ -9,7 +9,7 @@ from types import ModuleType
 
 from bob.backbones.availability import backbone_unavailable_reason, require_code_permission
 from bob.backbones.devices import parse_devices
-from bob.cli.data_flags import data_options
+from bob.commands.arguments import data_options
 from bob.commands.leaderboard import publish
 from bob.commands.terminal import Terminal, counted, duration
 from bob.datasets.availability import dataset_unavailable_reason

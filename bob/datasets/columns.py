@@ -68,7 +68,9 @@ def _for_retrieval(spec: DatasetSpec, listing: ImageListing, name: str) -> Image
             attribute: take(of_images, positions)
             for attribute, of_images in listing.attributes.items()
         },
-        captions=None if listing.captions is None else [listing.captions[i] for i in positions],
+        captions=None
+        if listing.captions is None
+        else [listing.captions[i] for i in positions.tolist()],
         split_content=None,
         unread=unread,
     )
