@@ -53,7 +53,7 @@ def _for_retrieval(spec: DatasetSpec, listing: ImageListing, name: str) -> Image
             f"{listing.where}: no image that test admits has a value of {name!r}, by which to "
             "retrieve."
         )
-    read = listing.read
+    read, captions = listing.read, listing.captions
     return dataclasses.replace(
         listing,
         ids=take(listing.ids, positions),
@@ -68,9 +68,7 @@ def _for_retrieval(spec: DatasetSpec, listing: ImageListing, name: str) -> Image
             attribute: take(of_images, positions)
             for attribute, of_images in listing.attributes.items()
         },
-        captions=None
-        if listing.captions is None
-        else [listing.captions[i] for i in positions.tolist()],
+        captions=captions and [captions[i] for i in positions.tolist()],
         split_content=None,
         unread=unread,
     )

@@ -117,4 +117,4 @@ def test_the_normal_class_of_your_own_images_is_named(tmp_path: Path) -> None:
 
 def test_a_normal_class_without_images_of_your_own_is_refused() -> None:
     with pytest.raises(ConfigError, match="--normal 'fine' belongs to --data PATH"):
-        local_datasets([], load_registry(), normal=["fine"])
+        local_datasets([], load_registry(), [DataOptions(normal=("fine",))])
