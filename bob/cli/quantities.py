@@ -1,6 +1,23 @@
 """Types of command-line arguments: counts, sizes, periods and seeds."""
 
 import argparse
+from typing import NamedTuple
+
+
+class BudgetArgument(NamedTuple):
+    """What a race may take: one of the two, or nothing for no limit."""
+
+    seconds: float | None = None
+    images: int | None = None
+
+
+def budget(text: str) -> BudgetArgument:
+    """Parse a time, '30m', '2h' or '90s', or a number of images, '20000'."""
+    if text.isdecimal() and int(text) > 0:
+        return BudgetArgument(images=int(text))
+    units = {"s": 1, "m": 60, "h": 3600}
+    seconds = _quantity(text, units, "a time such as 30m or 2h, or a number of images")
+    return BudgetArgument(seconds=seconds)
 
 
 def count(text: str) -> int:

@@ -5,13 +5,14 @@ from pathlib import Path
 
 from bob import __version__
 from bob.cli.data_flags import add_data_options, add_normal, add_retrieve
-from bob.cli.quantities import auto_count, count, part, positive_int
+from bob.cli.quantities import BudgetArgument, auto_count, budget, count, part, positive_int
 from bob.cli.shared_flags import (
     PRECISIONS,
     PREPROCESSING,
     STORE_DTYPES,
     add_alpha,
     add_offline,
+    add_race_test,
     add_registries_and_folders,
     add_seeds,
 )
@@ -29,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_selection(parser)
     _add_data_options(parser)
     _add_execution(parser)
+    _add_race(parser)
     add_registries_and_folders(parser)
 
 
@@ -175,3 +177,31 @@ def _add_execution(parser: argparse.ArgumentParser) -> None:
         help="with --plan: carry out the I-th of N parts, e.g. in a SLURM array (default: all)",
     )
     group.add_argument("--version", action="version", version=f"bob-bench {__version__}")
+
+
+def _add_race(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group(
+        "race", "Only backbones that may be the best are run on all images."
+    )
+    group.add_argument(
+        "--race",
+        action="store_true",
+        help="embed images block by block, and drop backbones once another is shown to be better "
+        "at that many train images; the survivors are run in full (tasks such as knn and linear)",
+    )
+    add_race_test(group)
+    group.add_argument(
+        "--budget",
+        metavar="TIME|N",
+        type=budget,
+        default=BudgetArgument(),
+        help="end the race after a time, such as 30m, or before more than N images are embedded, "
+        "counted for each backbone; the same command without it continues (default: no limit)",
+    )
+    group.add_argument(
+        "--race-seed",
+        metavar="N",
+        type=int,
+        default=0,
+        help="seed of the order in which images are used (default: 0)",
+    )

@@ -1,20 +1,25 @@
-"""`bob-bench race`: a race of models on given predictions. Does not import torch."""
+"""`bob-bench race` on given predictions, and what `bob-bench run --race` adds to a run."""
 
 import argparse
+import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.table import Table
-from rich.text import Text
 
-from bob.commands.terminal import Terminal, counted
-from bob.errors import OK, ConfigError
+from bob.commands.terminal import Terminal
+from bob.errors import OK, ConfigError, NotApplicableError
+from bob.leaderboards.render.race import matrix_sentences, matrix_table
 from bob.numerics.arrays import Bools
 from bob.statistics.racing import RaceResult, race_matrix, random_order
+
+if TYPE_CHECKING:
+    from bob.engine.engine import Engine
+    from bob.plan import Plan, Request, Workspace
+    from bob.records.record import Record
 
 LEAST_BLOCK = 10
 
@@ -40,8 +45,15 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         terminal.write_line(json.dumps(race_json(result, names, count, arguments), indent=1))
     else:
-        terminal.render(_table(result, names))
-        for sentence in race_sentences(result, names, count, arguments):
+        terminal.render(matrix_table(result, names))
+        for sentence in matrix_sentences(
+            result,
+            models,
+            count,
+            arguments.race_error,
+            arguments.indifference,
+            arguments.target,
+        ):
             terminal.print(sentence)
     return OK
 
@@ -141,38 +153,57 @@ def race_json(
     }
 
 
-def race_sentences(
-    result: RaceResult, names: Sequence[str], count: int, arguments: argparse.Namespace
-) -> list[str]:
-    """Return what a race has shown, and what it saved."""
-    everything = count * len(names)
-    share = 100 * result.evaluations / everything
-    beyond = f" by more than {arguments.indifference:g}" if arguments.indifference else ""
-    what = "these examples" if arguments.target == "test-set" else "the population sampled"
-    return [
-        f"{counted(len(result.survivors), 'survivor')} of {len(names)}; "
-        f"{result.examples:,} of {counted(count, 'example')} seen; "
-        f"{result.evaluations:,} of {everything:,} evaluations ({share:.0f} %).",
-        "With a probability of at least "
-        f"{100 * (1 - arguments.race_error):g} %, each dropped model is worse{beyond} than some "
-        f"other model on {what}.",
-    ]
+def check_flags(arguments: argparse.Namespace) -> None:
+    """Raise ConfigError for flags of `run` that do not go together with or without --race."""
+    if not arguments.race:
+        changed = {
+            "--indifference": arguments.indifference,
+            "--budget": any(arguments.budget),
+            "--race-seed": arguments.race_seed,
+        }
+        for flag, value in changed.items():
+            if value:
+                raise ConfigError(f"{flag} belongs to --race.")
+        return
+    if arguments.plan:
+        raise ConfigError("--race makes a plan of its own as it goes; leave out --plan.")
+    if arguments.engine != "local":
+        raise ConfigError(f"--race runs in this process; got --engine {arguments.engine!r}.")
 
 
-def _table(result: RaceResult, names: Sequence[str]) -> Table:
-    table = Table()
-    for title in ("model", "", "accuracy", "rival", "its accuracy"):
-        table.add_column(title, justify="right" if "accuracy" in title else "left")
-    for i in result.survivors:
-        accuracy = f"{100 * result.right[i] / result.examples:.1f} %"
-        table.add_row(Text(names[i], style="bold"), "survives", accuracy, "", "")
-    for drop in reversed(result.drops):
-        table.add_row(
-            Text(names[drop.backbone]),
-            f"dropped at {drop.examples:,}",
-            f"{100 * drop.right / drop.examples:.1f} %",
-            Text(names[drop.rival]),
-            f"{100 * drop.rival_right / drop.examples:.1f} %",
-            style="dim",
-        )
-    return table
+def raceable(request: "Request", terminal: Terminal) -> "Request":
+    """Return the request with those of its tasks that can be raced, and note the others.
+
+    NotApplicableError where there is none.
+    """
+    from bob.engine.racing.trial import require_raceable
+
+    tasks, problems = [], []
+    for task in request.tasks:
+        try:
+            require_raceable(task)
+            tasks.append(task)
+        except NotApplicableError as error:
+            problems.append((task.name, error))
+    if not tasks:
+        raise NotApplicableError("\n".join(str(error) for _, error in problems))
+    if problems:
+        names = ", ".join(name for name, _ in problems)
+        terminal.note(f"left out, since they cannot be raced: {names}")
+    return dataclasses.replace(request, tasks=tasks)
+
+
+def race_records(
+    arguments: argparse.Namespace,
+    plan: "Plan",
+    workspace: "Workspace",
+    engine: "Engine",
+    terminal: Terminal,
+) -> "Iterator[Record]":
+    """Carry out a plan with races, and yield its records."""
+    from bob.engine.racing.contest import RaceSettings
+    from bob.engine.racing.run import RaceBudget, RaceRun
+
+    settings = RaceSettings(arguments.race_error, arguments.indifference, arguments.race_seed)
+    budget = RaceBudget(arguments.budget.seconds, arguments.budget.images)
+    return RaceRun(plan, workspace, engine, terminal, settings, budget).run()

@@ -3,12 +3,13 @@
 import argparse
 import dataclasses
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import ModuleType
 
 from bob.backbones.availability import backbone_unavailable_reason, require_code_permission
 from bob.backbones.devices import parse_devices
+from bob.commands import race
 from bob.commands.arguments import data_options
 from bob.commands.leaderboard import publish
 from bob.commands.terminal import Terminal, counted, duration
@@ -62,6 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not arguments.dry_run:
         # a cache may be read-only where all features are in it
         require_writable(arguments.results)
+    race.check_flags(arguments)
     cluster = connect_engine(arguments.engine)
     make = _read_plan if arguments.plan else _make_plan
     plan, workspace, engine = make(arguments, terminal, cluster)
@@ -72,16 +74,21 @@ def run(arguments: argparse.Namespace) -> int:
     _require_cells(plan)
     if arguments.dry_run:
         return _exit_code(plan, [])
-    return _carry_out(plan, workspace, terminal, engine)
+    if arguments.race:
+        carried_out = race.race_records(arguments, plan, workspace, engine, terminal)
+    else:
+        carried_out = conduct(plan, workspace, engine, terminal)
+    return _finish(plan, workspace, terminal, carried_out)
 
 
-def _carry_out(plan: Plan, workspace: Workspace, terminal: Terminal, engine: Engine) -> int:
-    """Compute what the plan asks for and write the leaderboard, after an interruption too."""
+def _finish(
+    plan: Plan, workspace: Workspace, terminal: Terminal, carried_out: Iterable[Record]
+) -> int:
+    """Collect the records of a run and write the leaderboard, after an interruption too."""
     records: list[Record] = []
     results = workspace.places.results
     try:
-        for record in conduct(plan, workspace, engine, terminal):
-            records.append(record)
+        records += carried_out
     except KeyboardInterrupt:
         publish(terminal, results)
         raise
@@ -101,6 +108,8 @@ def _make_plan(
 ) -> tuple[Plan, Workspace, Engine]:
     """Plan what the arguments ask for."""
     request = make_request(arguments, cluster)
+    if arguments.race:
+        request = race.raceable(request, terminal)
     if arguments.dry_run and not request.machine.offline:
         report = terminal.note if arguments.json else terminal.print
         request = _without_downloads(report, request)

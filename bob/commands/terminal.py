@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
     from bob.engine.estimate import Work
     from bob.engine.progress import ClusterState, RemotelyEmbedded
+    from bob.engine.racing.contest import DroppedCell
+    from bob.engine.racing.run import RaceSummary
+    from bob.engine.racing.schedule import RaceStep
     from bob.extraction.progress import Spent
     from bob.records.record import Record
 
@@ -138,6 +141,31 @@ class Terminal:
             self.error(f"{cell}: failed: {self._abridged(str(record.reason))}")
         else:
             self.print(f"  {cell}: {_headline(record)}")
+
+    def race_begins(self, task: str, dataset: str, backbones: int, steps: int) -> None:
+        if steps:
+            self.print(f"race: {task} on {dataset}, {counted(backbones, 'backbone')}")
+        else:
+            self.note(
+                f"{task} on {dataset}: too few train images of each class for a race; all "
+                "backbones are run in full"
+            )
+
+    def race_step(self, step: "RaceStep", dropped: "Sequence[DroppedCell]", left: int) -> None:
+        for each in dropped:
+            self.print(f"  dropped {each.cell.backbone} {each.reason}")
+        self.print(f"  at {step.train:,} train and {step.test:,} test images: {left:,} left")
+
+    def race_ends(self, summary: "RaceSummary") -> None:
+        names = ", ".join(cell.backbone for cell in summary.result.survivors)
+        if not summary.result.has_ended:
+            self.print(f"  the budget is spent; not dropped: {names}")
+            return
+        share = 100 * summary.images / max(summary.all_images, 1)
+        self.print(
+            f"  survivors, run in full: {names}\n  {summary.images:,} of {summary.all_images:,} "
+            f"images × backbones to embed ({share:.0f} %)"
+        )
 
     def notice(self, text: str) -> None:
         self.note(text)

@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bob.datasets.corruptions import corrupted_split
 from bob.datasets.dataset import Dataset, Split
-from bob.datasets.splits import stratified_subset
+from bob.datasets.splits import stratified_order, stratified_subset
 from bob.errors import DatasetError, nearest
 
 
@@ -26,21 +26,46 @@ class Corruption:
 
 
 @dataclass(frozen=True)
+class OrderedBlock:
+    """Consecutive images of a split in a seeded order, for a race."""
+
+    order: Literal["random", "stratified"]
+    """Uniformly random, on which a claim about a test set rests; or `stratified_order`."""
+    seed: int
+    start: int
+    stop: int
+
+    def positions(self, split: Split) -> NDArray[np.int64]:
+        """Return the positions in the split of the block's images, in their order."""
+        if self.order == "random":
+            positions = np.random.default_rng(self.seed).permutation(len(split))
+        else:
+            positions = stratified_order(split.y, split.content, self.seed)
+        return positions[self.start : self.stop]
+
+
+@dataclass(frozen=True)
 class ImageSet:
-    """A split or a shift of a dataset, as it is or corrupted."""
+    """A split or a shift of a dataset, as it is, in part, or corrupted."""
 
     split: str
     """train, val, test, query, gallery, or the name of a shift."""
     corruption: Corruption | None = None
+    block: OrderedBlock | None = None
 
     @property
     def name(self) -> str:
         """The name of the set as a person reads it: `train`, `poly`, `gaussian_noise`."""
+        if self.block is not None:
+            block = self.block
+            return f"{self.split} {block.start}-{block.stop} ({block.order} order)"
         return self.split if self.corruption is None else self.corruption.name
 
     def open(self, dataset: Dataset) -> Split:
         """Return the images; those of a corruption are S x N, severity by severity."""
         split = self._clean(dataset)
+        if self.block is not None:
+            return split.take(self.block.positions(split))
         if self.corruption is None:
             return split
         chosen = split.take(sample_positions(split, self.corruption.images))
@@ -71,7 +96,8 @@ class ImageSet:
         if corruption is not None:
             severities = tuple(corruption["severities"])
             corruption = Corruption(**{**corruption, "severities": severities})
-        return cls(values["split"], corruption)
+        block = values.get("block")
+        return cls(values["split"], corruption, None if block is None else OrderedBlock(**block))
 
 
 def sample_positions(split: Split, images: int | None) -> NDArray[np.int64]:

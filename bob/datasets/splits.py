@@ -218,15 +218,31 @@ def stratified_subset(
     """
     if limit < 1:
         raise DatasetError(f"the limit must be at least 1 image per split; got {limit!r}.")
-    place = np.empty(len(y), np.int64)
-    place[_argsort([_hash(seed, digest) for digest in content])] = np.arange(len(y))
     if groups is not None:
-        return _grouped_subset(y, place, groups, limit, every_class)
+        return _grouped_subset(y, _hash_places(content, seed), groups, limit, every_class)
+    return np.sort(stratified_order(y, content, seed)[:limit])
+
+
+def stratified_order(
+    y: NDArray[np.int64], content: Sequence[str], seed: int = SEED
+) -> NDArray[np.int64]:
+    """Return (N,) the positions of N examples in the order in which `stratified_subset` takes them.
+
+    Every class has about its share of any first part, and as soon as possible one example.
+    """
+    place = _hash_places(content, seed)
     classes, sizes = np.unique(y, return_counts=True)
     rank = np.empty(len(y), np.int64)
     rank[np.lexsort((place, y))] = np.arange(len(y)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     turn = (rank + 0.5) / sizes[np.searchsorted(classes, y)]
-    return np.sort(np.lexsort((place, turn, rank > 0))[:limit]).astype(np.int64)
+    return np.lexsort((place, turn, rank > 0)).astype(np.int64)
+
+
+def _hash_places(content: Sequence[str], seed: int) -> NDArray[np.int64]:
+    """Return (N,) the places of N examples in hash order."""
+    place = np.empty(len(content), np.int64)
+    place[_argsort([_hash(seed, digest) for digest in content])] = np.arange(len(content))
+    return place
 
 
 def _grouped_subset(

@@ -44,7 +44,7 @@ class BoardCell:
     """Result of one backbone on one task and dataset, by the task's first metric."""
 
     record: Record
-    status: Literal["ok", "undefined", "failed", "not_applicable"]
+    status: Literal["ok", "undefined", "failed", "not_applicable", "dropped"]
     metric: str
     value: float | None = None
     """Mean over seeds; None unless `status` is "ok"."""

@@ -180,18 +180,18 @@ class Plan(Closed):
         first, end = (len(groups) * i // count for i in (number - 1, number))
         chosen = set(groups[first:end])
         cells = tuple(cell for cell in self.cells if (cell.dataset, cell.backbone) in chosen)
-        chosen_plan = self._of_cells(cells)
+        chosen_plan = self.of_cells(cells)
         if number == 1:
             return chosen_plan
         return chosen_plan.model_copy(update={"failed": (), "not_applicable": ()})
 
     def of_dataset(self, name: str) -> "Plan":
         """Return the cells of one dataset, with the passes that they need."""
-        return self._of_cells(tuple(cell for cell in self.cells if cell.dataset == name))
+        return self.of_cells(tuple(cell for cell in self.cells if cell.dataset == name))
 
     def of_backbones(self, names: Collection[str]) -> "Plan":
         """Return the cells of some backbones, with the passes that they need."""
-        return self._of_cells(tuple(cell for cell in self.cells if cell.backbone in names))
+        return self.of_cells(tuple(cell for cell in self.cells if cell.backbone in names))
 
     def without(self, embedded: Collection[str]) -> "Plan":
         """Return the plan without the passes for features that exist already, by digest."""
@@ -228,7 +228,8 @@ class Plan(Closed):
                 yield from (statistics.digest for statistics in forward.statistics)
         yield from (texts.digest for texts in self.texts)
 
-    def _of_cells(self, cells: tuple[Cell, ...]) -> "Plan":
+    def of_cells(self, cells: tuple[Cell, ...]) -> "Plan":
+        """Return some of the cells, with the passes that they need."""
         wanted = {digest for cell in cells for digest in cell.features}
         return self.model_copy(update={"cells": cells, **self._passes_for(wanted)})
 

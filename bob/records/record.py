@@ -201,9 +201,10 @@ class Record(Closed):
     schema_version: Literal[2] = SCHEMA
     key: Name
     """Hex digest of everything that the scores depend on."""
-    status: Literal["ok", "failed", "not_applicable"]
+    status: Literal["ok", "failed", "not_applicable", "dropped"]
+    """Dropped: a race ended for this backbone before it was scored on all images."""
     reason: str | None = None
-    """Why the cell failed, or why the task is not applicable."""
+    """Why the cell failed, why the task is not applicable, or at how many images it was dropped."""
     backbone: BackboneFacts | None
     """None if the cell failed before the backbone was loaded."""
     backbone_name: Name

@@ -111,11 +111,18 @@ class Race:
         )
 
     def look(self, right: Bools) -> list[Drop]:
-        """Add a block of examples, and return the backbones that are dropped after it.
+        """Add a block of examples, and drop and return what is rejected after it.
 
         right (B, K): whether each backbone has each example right. Values of dropped backbones are
         not read.
         """
+        self.add(right)
+        rejected = self.rejected()
+        self.drop(rejected)
+        return rejected
+
+    def add(self, right: Bools) -> None:
+        """Add a block of examples, right (B, K), without dropping anything."""
         at = np.flatnonzero(self.active)
         block = right[:, at].astype(np.float64)
         pairs = np.ix_(at, at)
@@ -128,7 +135,25 @@ class Race:
         self._sum[pairs] += block.sum(0)[:, None] - block.sum(0)
         self.right[at] += right[:, at].sum(0)
         self.seen += len(block)
-        return self._drop()
+
+    def rejected(self) -> list[Drop]:
+        """Return the active backbones whose hypothesis is rejected; dropping them is not a duty."""
+        if self.active.sum() < 2:
+            return []
+        pairs = self.log_evidence()
+        adjusted = closed_log_evidence(_log_total(pairs.T) - np.log(self.count - 1))
+        drops = []
+        for j in np.flatnonzero(self.active & (adjusted >= -np.log(self.error))).tolist():
+            i = int(np.where(self.active, pairs[:, j], -np.inf).argmax())
+            right, rival_right = int(self.right[j]), int(self.right[i])
+            drops.append(Drop(j, i, self.seen, right, rival_right, float(adjusted[j])))
+        return drops
+
+    def drop(self, drops: Iterable[Drop]) -> None:
+        """Take rejected backbones out of the race."""
+        for drop in drops:
+            self.active[drop.backbone] = False
+            self.drops.append(drop)
 
     def log_evidence(self) -> Doubles:
         """Return (K, K) the logarithm of the evidence that i (row) is better than j (column)."""
@@ -138,21 +163,6 @@ class Race:
             evidence[better & self.active[:, None] & self.active] = MOST
         np.fill_diagonal(evidence, -np.inf)
         return evidence
-
-    def _drop(self) -> list[Drop]:
-        if self.active.sum() < 2:
-            return []
-        pairs = self.log_evidence()
-        adjusted = closed_log_evidence(_log_total(pairs.T) - np.log(self.count - 1))
-        dropped = self.active & (adjusted >= -np.log(self.error))
-        drops = []
-        for j in np.flatnonzero(dropped):
-            i = int(np.where(self.active, pairs[:, j], -np.inf).argmax())
-            right, rival_right = int(self.right[j]), int(self.right[i])
-            drops.append(Drop(int(j), i, self.seen, right, rival_right, float(adjusted[j])))
-        self.active &= ~dropped
-        self.drops += drops
-        return drops
 
     def _log_growth_of_remaining(self, block: Doubles, before: Doubles) -> Doubles:
         """Return (A, A, S) the growth of capital over a block, drawn without replacement.

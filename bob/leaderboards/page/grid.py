@@ -10,7 +10,7 @@ from typing import Any
 from bob.leaderboards.cells import BoardCell, BoardColumn
 from bob.leaderboards.page.encode import float64s
 
-STATUS = {"ok": "o", "failed": "f", "undefined": "u", "not_applicable": "a"}
+STATUS = {"ok": "o", "failed": "f", "undefined": "u", "not_applicable": "a", "dropped": "d"}
 """Letter of each status; a dot stands for a cell without a record."""
 
 CellGrid = Mapping[tuple[BoardColumn, str], BoardCell]

@@ -31,7 +31,7 @@ from bob.leaderboards.rows import BoardRow, board_rows
 from bob.leaderboards.verdicts import Verdicts
 from bob.records.record import Record
 
-STATUS_STYLE = {"failed": "red", "undefined": "yellow", "not_applicable": "dim"}
+STATUS_STYLE = {"failed": "red", "undefined": "yellow", "not_applicable": "dim", "dropped": "dim"}
 MARK_TEXT = {
     TIED_MARK: "statistically tied with the best",
     UNTESTED_MARK: "the best, or against the best, not tested",

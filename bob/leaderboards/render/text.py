@@ -133,6 +133,8 @@ def cell_text(cell: BoardCell | None) -> str:
     """Return `85.4 [84.0–86.7]`, a status such as `failed`, or a dash if there is no cell."""
     if cell is None:
         return MISSING
+    if cell.status == "dropped":  # its reason begins with `at 240 images (`
+        return f"dropped {(cell.reason or '').partition(' (')[0]}".rstrip()
     if cell.value is None:
         return STATUS_TEXT.get(cell.status, cell.status)
     return f"{value_text(cell.metric, cell.value)}{interval_text(cell)}"

@@ -13,7 +13,9 @@ export const VALUE = new Float64Array(bytes(DATA.cells.value));
 export const LOW = new Float64Array(bytes(DATA.cells.low));
 export const HIGH = new Float64Array(bytes(DATA.cells.high));
 
-const STATUSES = { o: "ok", f: "failed", u: "undefined", a: "not applicable", ".": "missing" };
+const STATUSES = {
+  o: "ok", f: "failed", u: "undefined", a: "not applicable", d: "dropped", ".": "missing",
+};
 const PRETRAINED_ON = BACKBONES.map((backbone) => new Set(backbone.pretrained_on));
 
 export const ALL_COLUMNS = COLUMNS.map((_, column) => column);

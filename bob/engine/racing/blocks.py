@@ -1,0 +1,124 @@
+"""Features of the first images of a race's order: embedded in blocks, or rows of full splits."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bob.datasets.dataset import Split, SplitName
+from bob.datasets.image_sets import ImageSet, OrderedBlock
+from bob.engine.racing.schedule import RaceStep
+from bob.features.key import FeatureKey
+from bob.features.shard import Effort
+from bob.features.store import Features, FeatureStore
+from bob.plan import Forward, Pass, Workspace
+from bob.specs import BackboneSpec
+
+
+@dataclass(eq=False)
+class RaceBlocks:
+    """The blocks of one dataset in a race, and their features.
+
+    A block that is stored is read, so that a race that was killed resumes with the same rows. Else
+    its rows are those of the full split where this is stored; else it is embedded.
+    """
+
+    dataset: str
+    workspace: Workspace
+    steps: Sequence[RaceStep]
+    seed: int
+
+    def __post_init__(self) -> None:
+        self.store: FeatureStore = self.workspace.places.features()
+
+    def passes(self, step: RaceStep, specs: Mapping[str, BackboneSpec]) -> Iterator[Pass]:
+        """Yield the passes that are missing up to a step, for backbones by their name in a plan."""
+        for split, count in step.counts.items():
+            for images in self._sets(split, count):
+                lacking = {n: spec for n, spec in specs.items() if self._is_lacking(spec, images)}
+                if lacking:
+                    yield self._pass(images, lacking)
+
+    def images(self, step: RaceStep, spec: BackboneSpec) -> int:
+        """Return how many images up to a step the race embeds, or has embedded, with a backbone."""
+        return sum(
+            _size(images)
+            for split, count in step.counts.items()
+            for images in self._sets(split, count)
+            if self._is_stored(self._key(spec, images)) or self._is_lacking(spec, images)
+        )
+
+    def features(self, spec: BackboneSpec, split: str, count: int) -> Features:
+        """Return the features of the first `count` images of a split.
+
+        Positions count in the race's order. StoreError where features are missing, as those of a
+        backbone that failed are.
+        """
+        parts: list[NDArray[np.float32]] = []
+        positions, bad, effort, start = [], dict[int, str](), Effort(), 0
+        for images in self._sets(split, count):
+            features = self._read(spec, images)
+            parts += features.parts
+            positions.append(start + features.positions)
+            bad |= {start + at: reason for at, reason in features.bad.items()}
+            effort += features.effort
+            start += _size(images)
+        of_blocks = Features(parts, np.concatenate(positions), bad, effort)
+        return of_blocks if start == count else of_blocks.view(np.arange(count))
+
+    def split(self, name: str, count: int) -> Split:
+        """Return the first `count` images of a split in the race's order."""
+        return self._block(name, 0, count).open(self.workspace.dataset(self.dataset))
+
+    def _sets(self, split: str, count: int) -> Iterator[ImageSet]:
+        """Yield the blocks that hold the first `count` images of a split."""
+        cuts = sorted({0, *(step.counts[split] for step in self.steps)})
+        for start, stop in pairwise(cuts):
+            if start < count:
+                yield self._block(split, start, stop)
+
+    def _block(self, split: str, start: int, stop: int) -> ImageSet:
+        order: Literal["random", "stratified"] = "random" if split == "test" else "stratified"
+        return ImageSet(split, block=OrderedBlock(order, self.seed, start, stop))
+
+    def _key(self, spec: BackboneSpec, images: ImageSet) -> FeatureKey:
+        return self.workspace.feature_key(self.dataset, spec, images)
+
+    def _is_stored(self, key: FeatureKey) -> bool:
+        return self.store.stored_images(key) == key.count
+
+    def _is_lacking(self, spec: BackboneSpec, images: ImageSet) -> bool:
+        """Whether a block has to be embedded: it is absent or damaged, and so is the full split."""
+        full = self._key(spec, ImageSet(images.split))
+        return bool(self.store.missing(self._key(spec, images))) and not self._is_stored(full)
+
+    def _read(self, spec: BackboneSpec, images: ImageSet) -> Features:
+        key, full = self._key(spec, images), self._key(spec, ImageSet(images.split))
+        if self._is_stored(key) or not self._is_stored(full):
+            return self.store.read(key)
+        split = self.workspace.dataset(self.dataset).splits[cast(SplitName, images.split)]
+        assert images.block is not None
+        return self.store.read(full).view(images.block.positions(split))
+
+    def _pass(self, images: ImageSet, specs: Mapping[str, BackboneSpec]) -> Pass:
+        name, split = self.workspace.full_split(self.dataset, images)
+        forwards = [
+            Forward(backbone=name, outputs={str(spec.output): self._key(spec, images).digest()})
+            for name, spec in specs.items()
+        ]
+        return Pass(
+            dataset=self.dataset,
+            images=images.plain(),
+            split=name,
+            fingerprint=split.images_fingerprint,
+            count=len(split),
+            forwards=tuple(forwards),
+        )
+
+
+def _size(images: ImageSet) -> int:
+    assert images.block is not None
+    return images.block.stop - images.block.start

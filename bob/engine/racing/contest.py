@@ -1,0 +1,212 @@
+"""The race of the backbones of one task and dataset: embed, score, look, drop, and again."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from bob.engine.engine import Engine, EngineListener
+from bob.engine.racing.blocks import RaceBlocks
+from bob.engine.racing.schedule import RaceStep, rungs, schedule
+from bob.engine.racing.trial import right_answers
+from bob.engine.units import Unit
+from bob.errors import NotApplicableError, StoreError, UndefinedError, UnreadableImageError
+from bob.features.inventory import in_use
+from bob.numerics.arrays import Bools
+from bob.plan import Cell, Plan, Workspace
+from bob.statistics.racing import Drop, Race
+
+DECAY = 2**-0.5
+"""How much smaller a change of accuracy is with each doubling of the train images, if errors fall
+like the inverse square root of their number."""
+
+
+@dataclass(frozen=True)
+class RaceSettings:
+    """How a race decides."""
+
+    error: float = 0.05
+    margin: float = 0.0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class DroppedCell:
+    """A cell whose backbone was dropped, and what was known then."""
+
+    cell: Cell
+    rival: str
+    step: RaceStep
+    right: int
+    rival_right: int
+    tested: int
+    """Number of readable test images."""
+
+    @property
+    def reason(self) -> str:
+        """What the leaderboard says; it begins with `at N images (`."""
+        total = self.step.train + self.step.test
+        return (
+            f"at {total:,} images ({self.step.train:,} train, {self.step.test:,} test): "
+            f"{self.right:,} of {self.tested:,} right, {self.rival} {self.rival_right:,}"
+        )
+
+
+@dataclass(frozen=True)
+class ContestResult:
+    """How a race ended."""
+
+    survivors: tuple[Cell, ...]
+    dropped: tuple[DroppedCell, ...]
+    images: Mapping[str, int]
+    """Backbone → images that were embedded with it for the race."""
+    has_ended: bool
+    """Whether all steps were taken; False where the budget ended it."""
+
+
+@dataclass(eq=False)
+class Contest:
+    """A race of cells of one task and dataset; `plan` holds their specs."""
+
+    plan: Plan
+    cells: Sequence[Cell]
+    workspace: Workspace
+    engine: Engine
+    listener: EngineListener
+    settings: RaceSettings
+    report: Callable[[RaceStep, Sequence[DroppedCell], int], None]
+    """Called after each step with what was dropped, and the number of backbones that are left."""
+    may_continue: Callable[[int], bool] = lambda images: True
+    """Whether so many more images may be embedded, asked before each step."""
+    _withdrawn: set[str] = field(default_factory=set)
+    """Backbones that failed: the ordinary run says why."""
+    _begun: set[str] = field(default_factory=set)
+    """Digests of features whose embedding was begun; a failure since then is of this run."""
+
+    def __post_init__(self) -> None:
+        first = self.cells[0]
+        self.dataset, self.task = first.dataset, self.plan.tasks[first.task]
+        self.names = [cell.backbone for cell in self.cells]
+        dataset = self.workspace.dataset(self.dataset)
+        counts = {str(name): len(dataset.splits[name]) for name in dataset.splits}
+        counts = {name: counts[name] for name in ("train", "val", "test") if name in counts}
+        self.counts = counts
+        self.steps = schedule(counts, len(np.unique(dataset.splits["train"].y)))
+        self.blocks = RaceBlocks(self.dataset, self.workspace, self.steps, self.settings.seed)
+
+    def run(self) -> ContestResult:
+        """Race until one backbone is left, the steps are taken, or the budget is spent."""
+        active = np.ones(len(self.cells), bool)
+        dropped: list[DroppedCell] = []
+        last: dict[str, RaceStep] = {}
+        race, consumed, has_ended = self._race(active), 0, True
+        for number, step in enumerate(self.steps):
+            if active.sum() - len(self._withdrawn) < 2:
+                break
+            if not self.may_continue(self._images_to_embed(step, active)):
+                has_ended = False
+                break
+            if number and step.rung != self.steps[number - 1].rung:
+                race, consumed = self._race(active), 0
+            self._embed(step, active)
+            last |= dict.fromkeys(self._names(active), step)
+            right = self._right(step, active)
+            new: list[DroppedCell] = []
+            if right is not None:
+                race.active &= self._takes_part()
+                race.add(right[consumed:])
+                consumed = len(right)
+                confirmed = [d for d in race.rejected() if self._lasts(d, step, right)]
+                race.drop(confirmed)
+                new = [self._dropped(drop, step) for drop in confirmed]
+                active[[drop.backbone for drop in confirmed]] = False
+            dropped += new
+            self.report(step, new, int(active.sum()))
+        survivors = tuple(cell for cell, here in zip(self.cells, active, strict=True) if here)
+        images = {
+            name: self.blocks.images(step, self.plan.backbones[name]) for name, step in last.items()
+        }
+        return ContestResult(survivors, tuple(dropped), images, has_ended)
+
+    def _race(self, active: Bools) -> Race:
+        """Begin a rung: the hypotheses are new, and share the error with those of other rungs."""
+        error = self.settings.error / max(1, rungs(self.steps))
+        return Race(len(self.cells), error, self.settings.margin, contenders=active.copy())
+
+    def _takes_part(self) -> Bools:
+        return np.array([name not in self._withdrawn for name in self.names])
+
+    def _names(self, active: Bools) -> list[str]:
+        here = active & self._takes_part()
+        return [name for name, is_here in zip(self.names, here, strict=True) if is_here]
+
+    def _images_to_embed(self, step: RaceStep, active: Bools) -> int:
+        specs = {name: self.plan.backbones[name] for name in self._names(active)}
+        return sum(whole.count * len(whole.forwards) for whole in self.blocks.passes(step, specs))
+
+    def _embed(self, step: RaceStep, active: Bools) -> None:
+        """Embed what is missing up to a step; what fails leaves its reason in the store."""
+        specs = {name: self.plan.backbones[name] for name in self._names(active)}
+        store = self.workspace.places.features()
+        for whole in self.blocks.passes(step, specs):
+            plan = self.plan.narrowed(passes=(whole,))
+            digests = set(plan.stored_digests())
+            for digest in digests - self._begun:
+                store.clear_failure(digest)
+            self._begun |= digests
+            images = dict.fromkeys(specs, sum(self.counts.values()))
+            unit = Unit(kind="embed", plan=plan, expected_images=images)
+            with in_use(store.root, digests):
+                self.engine.submit(unit, self.listener).result()
+
+    def _right(self, step: RaceStep, active: Bools) -> Bools | None:
+        """Return (M, K) right answers; False for backbones out of the race. None if undefined."""
+        columns: dict[str, Bools] = {}
+        for name in self._names(active):
+            self.listener.stage("scoring", f"{self.task.name} · {self.dataset} · {name}")
+            try:
+                columns[name] = right_answers(
+                    self.task, self.plan.backbones[name], self.blocks, step.counts
+                )
+            except (UndefinedError, NotApplicableError):
+                return None
+            except (StoreError, UnreadableImageError) as error:
+                self._withdrawn.add(name)
+                self.listener.notice(f"{name} leaves the race, and is run in full: {error}")
+        if len(columns) < 2:
+            return None
+        rows = len(next(iter(columns.values())))
+        absent = np.zeros(rows, bool)
+        return np.stack([columns.get(name, absent) for name in self.names], axis=1)
+
+    def _lasts(self, drop: Drop, step: RaceStep, right: Bools) -> bool:
+        """Whether more train images are unlikely to reverse a decision.
+
+        The gap is measured with half of the train images too, and its change continued to all of
+        them, decaying by `DECAY` with each doubling. A heuristic that only delays decisions.
+        """
+        halved = {name: n if name == "test" else max(1, n // 2) for name, n in step.counts.items()}
+        try:
+            at_half = [
+                right_answers(self.task, self.plan.backbones[self.names[i]], self.blocks, halved)
+                for i in (drop.rival, drop.backbone)
+            ]
+        except (UndefinedError, NotApplicableError):
+            return True
+        before = float(np.mean(at_half[0]) - np.mean(at_half[1]))
+        now = float(right[:, drop.rival].mean() - right[:, drop.backbone].mean())
+        doublings = math.log2(self.counts["train"] / step.counts["train"])
+        whole, part = math.floor(doublings), doublings % 1
+        change = sum(DECAY**k for k in range(1, whole + 1)) + part * DECAY ** (whole + 1)
+        return now + min(0.0, now - before) * change > self.settings.margin
+
+    def _dropped(self, drop: Drop, step: RaceStep) -> DroppedCell:
+        return DroppedCell(
+            self.cells[drop.backbone],
+            self.names[drop.rival],
+            step,
+            drop.right,
+            drop.rival_right,
+            drop.examples,
+        )

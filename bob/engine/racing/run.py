@@ -1,0 +1,145 @@
+"""A run with races: backbones race on each task and dataset, and survivors run to the end."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from bob.engine.conductor import conduct
+from bob.engine.engine import Engine, EngineListener
+from bob.engine.estimate import estimate
+from bob.engine.racing.contest import Contest, ContestResult, DroppedCell, RaceSettings
+from bob.engine.racing.schedule import RaceStep
+from bob.engine.scoring import Scoring
+from bob.plan import Cell, Plan, Workspace, finished_record
+from bob.records.record import Record
+
+
+class RaceListener(EngineListener, Protocol):
+    """Receives the progress of races, too."""
+
+    def race_begins(self, task: str, dataset: str, backbones: int, steps: int) -> None:
+        """Backbones begin to race; with 0 steps, there are too few train images for it."""
+
+    def race_step(self, step: RaceStep, dropped: Sequence[DroppedCell], left: int) -> None:
+        """A step of a race is complete, after which so many backbones are left."""
+
+    def race_ends(self, summary: "RaceSummary") -> None:
+        """A race is decided, or its budget is spent."""
+
+
+@dataclass(frozen=True)
+class RaceSummary:
+    """What a race of one task and dataset has found, and what it embeds of all."""
+
+    task: str
+    dataset: str
+    result: ContestResult
+    images: int
+    """Images × backbones that are embedded, those of the survivors' full run among them."""
+    all_images: int
+    """Images × backbones of a run without a race."""
+
+
+@dataclass(eq=False)
+class RaceBudget:
+    """What races and the runs of their survivors may take."""
+
+    seconds: float | None = None
+    images: int | None = None
+    """Images × backbones that may be embedded."""
+    clock: Callable[[], float] = time.monotonic
+    spent_images: int = 0
+    _start: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._start = self.clock()
+
+    def allows(self, images: int) -> bool:
+        """Whether so many more images may be embedded, beginning now."""
+        if self.seconds is not None and self.clock() - self._start >= self.seconds:
+            return False
+        return self.images is None or self.spent_images + images <= self.images
+
+    def spend(self, images: int) -> bool:
+        """Take note of images that are embedded next; False, and none is, if they are too many."""
+        is_allowed = self.allows(images)
+        self.spent_images += images if is_allowed else 0
+        return is_allowed
+
+
+@dataclass(eq=False)
+class RaceRun:
+    """A plan, carried out with a race for each task and dataset."""
+
+    plan: Plan
+    workspace: Workspace
+    engine: Engine
+    listener: RaceListener
+    settings: RaceSettings
+    budget: RaceBudget = field(default_factory=RaceBudget)
+
+    def run(self) -> Iterator[Record]:
+        """Yield the records of dropped backbones, then those of the survivors' full run.
+
+        Where the budget ends a race, its survivors have no record; the same plan resumes later.
+        """
+        try:
+            survivors: set[str] = set()
+            for cells in self._settings():
+                result = self._race(cells)
+                yield from self._records_of(result.dropped)
+                if result.has_ended:
+                    survivors |= {cell.key for cell in result.survivors}
+            left = tuple(cell for cell in self.plan.cells if cell.key in survivors)
+            yield from self._full_run(self.plan.of_cells(left))
+        finally:
+            self.engine.close()
+
+    def _settings(self) -> Iterator[list[Cell]]:
+        """Yield the cells of each task and dataset of which some are open."""
+        groups: dict[tuple[str, str], list[Cell]] = {}
+        for cell in (*self.plan.cells, *self.plan.done):
+            groups.setdefault((cell.dataset, cell.task), []).append(cell)
+        is_open = {(cell.dataset, cell.task) for cell in self.plan.cells}
+        yield from (cells for setting, cells in groups.items() if setting in is_open)
+
+    def _race(self, cells: Sequence[Cell]) -> ContestResult:
+        first = cells[0]
+        contest = Contest(
+            self.plan,
+            cells,
+            self.workspace,
+            self.engine,
+            self.listener,
+            self.settings,
+            report=self.listener.race_step,
+            may_continue=self.budget.spend,
+        )
+        self.listener.race_begins(first.task, first.dataset, len(cells), len(contest.steps))
+        result = contest.run()
+        full = sum(contest.counts.values())
+        embedded = sum(result.images.values()) + full * len(result.survivors)
+        self.listener.race_ends(
+            RaceSummary(first.task, first.dataset, result, embedded, full * len(cells))
+        )
+        return result
+
+    def _records_of(self, dropped: Sequence[DroppedCell]) -> Iterator[Record]:
+        """Store a record for each dropped cell, unless it has been scored before."""
+        records, scoring = self.workspace.places.records(), Scoring(self.plan, self.workspace)
+        for each in dropped:
+            if finished_record(records, each.cell, self.plan.settings) is None:
+                record = scoring.unscored(each.cell, "dropped", each.reason)
+                records.write(record, {})
+                yield record
+
+    def _full_run(self, plan: Plan) -> Iterator[Record]:
+        """Carry out what is left, as long as the budget lasts."""
+        work = estimate(plan, self.workspace).work
+        if not self.budget.spend(sum(work.images.values())):
+            return
+        for record in conduct(plan, self.workspace, self.engine, self.listener):
+            yield record
+            if not self.budget.allows(0):
+                return

@@ -1,0 +1,56 @@
+"""The race of a matrix of predictions as a table and sentences."""
+
+from collections.abc import Sequence
+
+from rich.table import Table
+from rich.text import Text
+
+from bob.statistics.racing import RaceResult
+
+
+def matrix_sentences(
+    result: RaceResult, models: int, count: int, error: float, margin: float, target: str
+) -> list[str]:
+    """Return what a race of so many models and examples has shown, and what it saved.
+
+    `target` is population or test-set.
+    """
+    everything = count * models
+    share = 100 * result.evaluations / everything
+    what = "these examples" if target == "test-set" else "the population sampled"
+    return [
+        f"{len(result.survivors):,} of {models:,} survive; {result.examples:,} of {count:,} "
+        f"examples seen; {result.evaluations:,} of {everything:,} evaluations ({share:.0f} %).",
+        f"{certain_text(error)} each dropped model is worse{beyond_text(margin)} than some other "
+        f"model on {what}.",
+    ]
+
+
+def certain_text(error: float) -> str:
+    """Return the probability with which all claims of a race are true, to begin a sentence."""
+    return f"With a probability of at least {100 * (1 - error):g} %,"
+
+
+def beyond_text(margin: float) -> str:
+    """Return ` by more than 0.01`; empty without a margin."""
+    return f" by more than {margin:g}" if margin else ""
+
+
+def matrix_table(result: RaceResult, names: Sequence[str]) -> Table:
+    """Return the survivors, best first, and the dropped ones, the last first."""
+    table = Table()
+    for title in ("model", "", "accuracy", "rival", "its accuracy"):
+        table.add_column(title, justify="right" if "accuracy" in title else "left")
+    for i in result.survivors:
+        accuracy = f"{100 * result.right[i] / result.examples:.1f} %"
+        table.add_row(Text(names[i], style="bold"), "survives", accuracy, "", "")
+    for drop in reversed(result.drops):
+        table.add_row(
+            Text(names[drop.backbone]),
+            f"dropped at {drop.examples:,}",
+            f"{100 * drop.right / drop.examples:.1f} %",
+            Text(names[drop.rival]),
+            f"{100 * drop.rival_right / drop.examples:.1f} %",
+            style="dim",
+        )
+    return table

@@ -1,0 +1,121 @@
+"""`run --race` on images: who is dropped, what survivors score, and what an interruption leaves."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bob.engine.racing import contest
+from bob.errors import INTERRUPTED, OK, USAGE, BobError
+from tests.builders.photos import BASELINES
+from tests.builders.stripes import make_stripes
+
+
+@pytest.fixture(scope="module")
+def stripes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_stripes(tmp_path_factory.mktemp("images") / "stripes")
+
+
+def command(stripes: Path, *more: str) -> tuple[str, ...]:
+    flags = ("--backbones", BASELINES, "--tasks", "knn", "--device", "cpu")
+    return ("run", "--data", str(stripes), *flags, *more)
+
+
+def records(results: Path) -> dict[str, dict[str, Any]]:
+    found = [json.loads(path.read_text()) for path in (results / "records").rglob("*.json")]
+    return {record["backbone_name"]: record for record in found}
+
+
+def test_the_loser_is_dropped_and_the_winner_scores_as_in_an_ordinary_run(bob, stripes, tmp_path):
+    code, out, _ = bob(*command(stripes, "--race"))
+    assert code == OK
+    assert "dropped channel_statistics at " in out and "survivors, run in full: raw_pixels" in out
+    raced = records(tmp_path / "results")
+    loser = raced["channel_statistics"]
+    assert (loser["status"], loser["scores"]) == ("dropped", [])
+    with (tmp_path / "results" / "leaderboard.csv").open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["backbone"] == "channel_statistics"]
+    assert all(row["status"] == "dropped" and row["value"] == "" for row in rows)
+    images, text = loser["reason"].split()[1], (tmp_path / "results/leaderboard.md").read_text()
+    assert f"dropped at {images} images" in text
+
+    (tmp_path / "cache").rename(tmp_path / "cache of the race")
+    (tmp_path / "results").rename(tmp_path / "results of the race")
+    assert bob(*command(stripes))[0] == OK
+    ordinary = records(tmp_path / "results")
+    assert raced["raw_pixels"]["scores"] == ordinary["raw_pixels"]["scores"]
+    assert raced["raw_pixels"]["key"] == ordinary["raw_pixels"]["key"]
+    assert ordinary["channel_statistics"]["key"] == loser["key"]
+
+    (tmp_path / "results").rename(tmp_path / "results of an ordinary run")
+    (tmp_path / "results of the race").rename(tmp_path / "results")
+    assert "1 cell to do, 1 done" in bob(*command(stripes))[1]
+    rescored = records(tmp_path / "results")["channel_statistics"]
+    assert rescored["scores"] == ordinary["channel_statistics"]["scores"]
+
+
+def test_an_interrupted_race_resumes_to_the_same_decisions(bob, stripes, tmp_path, monkeypatch):
+    bob(*command(stripes, "--race"))
+    undisturbed = records(tmp_path / "results")["channel_statistics"]["reason"]
+    (tmp_path / "cache").rename(tmp_path / "undisturbed cache")
+    (tmp_path / "results").rename(tmp_path / "undisturbed results")
+    score, calls = contest.right_answers, []
+
+    def interrupted(*arguments: Any) -> Any:
+        calls.append(arguments)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return score(*arguments)
+
+    monkeypatch.setattr(contest, "right_answers", interrupted)
+    assert bob(*command(stripes, "--race"))[0] == INTERRUPTED
+    monkeypatch.setattr(contest, "right_answers", score)
+    assert bob(*command(stripes, "--race"))[0] == OK
+    assert records(tmp_path / "results")["channel_statistics"]["reason"] == undisturbed
+
+
+def test_a_budget_ends_the_race_before_more_images(bob, stripes, tmp_path):
+    code, out, _ = bob(*command(stripes, "--race", "--budget", "60"))
+    assert code == OK
+    assert "the budget is spent; not dropped: channel_statistics, raw_pixels" in out
+    assert records(tmp_path / "results") == {}
+
+
+def test_a_backbone_that_fails_leaves_the_race_and_is_a_failed_record(
+    bob, stripes, tmp_path, monkeypatch
+):
+    from bob.extraction.embedder import Embedder
+
+    embed = Embedder.embed
+
+    def failing(self: Embedder, *arguments: Any) -> Any:
+        if "channel_statistics" in str(self.backbone.forward_facts()):
+            raise BobError("out of luck")
+        return embed(self, *arguments)
+
+    monkeypatch.setattr(Embedder, "embed", failing)
+    err = bob(*command(stripes, "--race"))[2]
+    assert "channel_statistics leaves the race, and is run in full" in err
+    found = records(tmp_path / "results")
+    assert found["channel_statistics"]["status"] == "failed"
+    assert found["raw_pixels"]["status"] == "ok", found["raw_pixels"]["reason"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--budget", "30m"), "--budget belongs to --race"),
+        (("--race", "--plan", "x.json"), "leave out --plan"),
+        (("--race", "--engine", "ray"), "--race runs in this process"),
+    ],
+)
+def test_flags_that_do_not_go_together_are_refused(bob, stripes, flags, message):
+    code, _, err = bob(*command(stripes, *flags))
+    assert code == USAGE and message in err
+
+
+def test_tasks_that_cannot_be_raced_are_refused(bob, stripes):
+    code, _, err = bob(*command(stripes, "--race", "--tasks", "retrieval"))
+    assert code == USAGE and "task 'retrieval' cannot be raced" in err
