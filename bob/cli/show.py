@@ -2,12 +2,12 @@
 
 import argparse
 
-from bob.cli.shared_flags import add_record, add_registries_and_folders
+from bob.cli.shared_flags import add_json, add_record, add_registries_and_folders
 
 HELP = "show a record, or the images behind its scores"
 DESCRIPTION = (
-    "Print a record as JSON, with settings, scores, costs and provenance; or write sheets of the "
-    "images behind its scores."
+    "Print a record: scores, backbone, data, settings, costs and provenance; or write sheets of "
+    "the images behind its scores."
 )
 
 
@@ -19,4 +19,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="write sheets of images: mistakes, confusions, nearest neighbours, retrieval misses",
     )
+    add_json(parser, "all fields of the record")
     add_registries_and_folders(parser)

@@ -1,4 +1,4 @@
-"""`bob-bench show`: a record as JSON, or sheets of the images behind its scores.
+"""`bob-bench show`: a record as text or JSON, or sheets of the images behind its scores.
 
 Does not import torch.
 """
@@ -18,6 +18,7 @@ from bob.features.store import FeatureStore
 from bob.io.files import write_atomically
 from bob.io.paths import default_cache
 from bob.leaderboards.per_example import headline_outcomes
+from bob.leaderboards.render.record_text import notes_of, record_lines
 from bob.outcomes import ClassPredictions
 from bob.outcomes.retrieval import RetrievalResults
 from bob.pictures.record_sheets import Sheets, View, classifier_sheets, retrieval_sheets
@@ -27,12 +28,17 @@ from bob.registry import load_registry
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the record with the given key or first characters of it, or write its sheets."""
+    """Print the record with this key or these first characters of it, or write its sheets."""
     terminal = Terminal()
     record_store = RecordStore(arguments.results)
     record = record_store.with_prefix(arguments.record)
-    if not arguments.images:
+    if arguments.json and arguments.images:
+        raise ConfigError("--json prints the record, and --images writes sheets: give one of them.")
+    if arguments.json:
         terminal.write_line(record.model_dump_json(indent=1))
+        return OK
+    if not arguments.images:
+        _print_record(terminal, record)
         return OK
     folder = arguments.results / "sheets" / record.key[:16]
     for name, image in _sheets(terminal, record, record_store, arguments):
@@ -40,6 +46,13 @@ def run(arguments: argparse.Namespace) -> int:
         write_atomically(path, _png(image))
         terminal.write_line(f"written: {path}")
     return OK
+
+
+def _print_record(terminal: Terminal, record: Record) -> None:
+    for line in record_lines(record):
+        terminal.print_indented(line)
+    for note in notes_of(record):
+        terminal.note(note)
 
 
 def _sheets(

@@ -3,7 +3,9 @@
 rich is imported on first use, because `bob-bench list` prints plain lines and must start fast.
 """
 
+import shutil
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 
 FILE_COLUMNS = 120
 """Width of tables that are written to a file or a pipe."""
+CONTINUED = 16
+"""Indentation of the further lines of a wrapped one."""
 LINE_SECONDS = 30.0
 """Seconds between two lines of progress where standard output is not a terminal."""
 
@@ -58,6 +62,11 @@ class Terminal:
         """Standard error."""
         return _console(stderr=True, highlight=False, soft_wrap=True)
 
+    @property
+    def line_width(self) -> int | None:
+        """Columns of the terminal; None where standard output is a file or a pipe."""
+        return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
     def print(self, text: str) -> None:
         """Print a message to standard output, wrapped at the width of the terminal."""
         self.out.print(text, markup=False)
@@ -69,6 +78,14 @@ class Terminal:
     def write_line(self, text: str) -> None:
         """Write a line to standard output without wrapping, for scripts and aligned columns."""
         self.write(f"{text}\n")
+
+    def print_indented(self, text: str) -> None:
+        """Write a line that is wrapped below its second column, where it has one."""
+        indent = " " * CONTINUED if text.startswith(" ") else ""
+        width = self.line_width or FILE_COLUMNS
+        lines = textwrap.wrap(text, width, subsequent_indent=indent, drop_whitespace=True)
+        for line in lines or [""]:
+            self.write_line(line)
 
     def render(self, renderable: "RenderableType") -> None:
         """Print a table or another rich renderable to standard output."""

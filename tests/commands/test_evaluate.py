@@ -512,7 +512,9 @@ def test_show_notes_missing_images(bob: Bob, tmp_path: Path) -> None:
         "digits",
     )
     key = records(tmp_path)["knn", "mine"].key
-    assert json.loads(bob("show", key[:12])[1])["backbone"]["weights"] == "rows of mine.npz"
+    assert (
+        json.loads(bob("show", key[:12], "--json")[1])["backbone"]["weights"] == "rows of mine.npz"
+    )
     code, _, err = bob("show", key[:12], "--images")
     assert code == 0 and "no images: dataset 'digits' is not in the registry" in err
 

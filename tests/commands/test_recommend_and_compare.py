@@ -394,6 +394,7 @@ def test_nothing_is_tested_without_per_example_results() -> None:
     assert (overall.difference.low, overall.difference.basis) == (None, "none")
     assert overall.relation == "untested"
     assert comparison_sentences(comparison) == [
+        "Not tested: no per-example results on the same examples, or both are baselines.",
         "a is significantly better in 0, b in 0; statistically tied in 0, not tested in 1.",
         "Mean difference over 1 setting, in percentage points: +80.0 "
         "(no confidence interval: too few datasets, and no per-example results).",

@@ -418,7 +418,7 @@ def test_list_and_show_print_json(bob, photos):
     _, out, _ = bob("list", "records", "--json")
     (row,) = json.loads(out)
     assert (row["backbone"], row["task"], row["status"]) == ("raw_pixels", "knn", "ok")
-    _, out, _ = bob("show", row["key"][:10])
+    _, out, _ = bob("show", row["key"][:10], "--json")
     assert json.loads(out)["key"] == row["key"]
     code, _, err = bob("show", "zzz")
     assert code == USAGE and "0 records have a key that begins with 'zzz'" in err

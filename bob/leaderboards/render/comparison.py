@@ -2,10 +2,8 @@
 
 from typing import Any
 
-from rich.table import Table
-from rich.text import Text
-
 from bob.leaderboards.pairwise import Comparison, Overall, PairedComparison, tally
+from bob.leaderboards.render.narrowing_table import NarrowingColumn, NarrowingTable
 from bob.leaderboards.render.ranking_table import pool_text
 from bob.leaderboards.render.text import MISSING, difference_text, p_text, value_text
 from bob.leaderboards.verdicts import Relation
@@ -33,36 +31,45 @@ TESTED_OVER = {
 }
 """What the verdict over all settings comes from."""
 
-HEAD = ("setting", "metric", "A", "B", "A - B [95 % CI]", "p", "p (Holm)", "verdict")
-
-COMPLEMENTARITY_HEAD = (
-    *("setting", "both", "only A", "only B", "neither"),
-    *("A rescues", "B rescues", "oracle gain", "κ"),
-)
+ELSEWHERE = "--json has all"
+"""Where a terminal that is too narrow for a column finds it."""
 
 
-def comparison_table(comparison: Comparison) -> Table:
+def comparison_table(comparison: Comparison) -> NarrowingTable:
     """Return one row per setting, with backbones A and B: their names would take up the width."""
-    title = Text(f"A: {comparison.a}\nB: {comparison.b}")
-    table = Table(title=title, title_justify="left")
-    for head in HEAD:
-        table.add_column(Text(head), overflow="fold", no_wrap=head.startswith(("A", "B", "p")))
-    for setting in comparison.per_setting:
-        table.add_row(*map(Text, _fields(setting)))
-    return table
+    rows = list(zip(*map(_fields, comparison.per_setting), strict=True))
+    heads = (
+        *(("setting", 0), ("metric", 3), ("A", 2), ("B", 2)),
+        *(("A - B [95 % CI]", 0), ("p", 5), ("p (Holm)", 4), ("verdict", 1)),
+    )
+    return NarrowingTable(
+        title=f"A: {comparison.a}\nB: {comparison.b}",
+        columns=tuple(
+            NarrowingColumn(head, texts, rank, is_name=head in ("setting", "metric"))
+            for (head, rank), texts in zip(heads, rows, strict=True)
+        ),
+        elsewhere=ELSEWHERE,
+    )
 
 
-def complementarity_table(comparison: Comparison) -> Table | None:
+def complementarity_table(comparison: Comparison) -> NarrowingTable | None:
     """Return which test images A and B have right, setting by setting; None without any."""
     settings = [setting for setting in comparison.per_setting if setting.complementarity]
     if not settings:
         return None
-    table = Table(title=Text("images that are right, in %"), title_justify="left")
-    for head in COMPLEMENTARITY_HEAD:
-        table.add_column(Text(head), overflow="fold", no_wrap=head != "setting")
-    for setting in settings:
-        table.add_row(*map(Text, _complementarity_fields(setting)))
-    return table
+    heads = (
+        *(("setting", 0), ("both", 1), ("only A", 0), ("only B", 0), ("neither", 1)),
+        *(("A rescues", 4), ("B rescues", 4), ("oracle gain", 3), ("κ", 2)),
+    )
+    rows = list(zip(*map(_complementarity_fields, settings), strict=True))
+    return NarrowingTable(
+        title="images that are right, in %",
+        columns=tuple(
+            NarrowingColumn(head, texts, rank, is_name=head == "setting")
+            for (head, rank), texts in zip(heads, rows, strict=True)
+        ),
+        elsewhere=ELSEWHERE,
+    )
 
 
 def _complementarity_fields(setting: PairedComparison) -> list[str]:
@@ -172,8 +179,15 @@ def _fields(setting: PairedComparison) -> list[str]:
         gap,
         p,
         holm,
-        verdict_text(setting.relation, "A", "B"),
+        _short_verdict(setting.relation),
     ]
+
+
+def _short_verdict(relation: Relation) -> str:
+    """Return the verdict of one setting in a word or two; a sentence explains `not tested`."""
+    return {"untested": "not tested", "tied": "tied", "better": "A better"}.get(
+        relation, "B better"
+    )
 
 
 def verdict_text(relation: Relation, a: str, b: str) -> str:
@@ -189,6 +203,7 @@ def comparison_sentences(comparison: Comparison) -> list[str]:
     """Return the tests used, the number of wins, the mean difference, and the overall verdict."""
     sentences = [
         _tests(comparison),
+        _untested(comparison),
         _wins(comparison),
         _mean_difference(comparison.overall),
         _verdict(comparison),
@@ -210,6 +225,13 @@ def _tests(comparison: Comparison) -> str:
         f"Paired tests on the same examples: {tests}; in each setting, p-values are adjusted for "
         f"its pool of {size} {noun} (Holm), as on the leaderboard."
     )
+
+
+def _untested(comparison: Comparison) -> str:
+    """Return why settings are not tested; empty where all are."""
+    if not any(setting.relation == "untested" for setting in comparison.per_setting):
+        return ""
+    return "Not tested: no per-example results on the same examples, or both are baselines."
 
 
 def _wins(comparison: Comparison) -> str:
