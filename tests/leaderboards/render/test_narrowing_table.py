@@ -26,7 +26,7 @@ def printed(width: int) -> list[str]:
 
 @pytest.mark.parametrize(
     ("width", "left_out"),
-    [(120, ""), (80, ""), (65, "p"), (55, "p, q"), (42, "value, p, q"), (38, "value, p, q")],
+    [(120, ""), (80, ""), (65, "p"), (55, "p, q"), (42, "value, p, q"), (40, "value, p, q")],
 )
 def test_columns_are_left_out_by_rank(width: int, left_out: str) -> None:
     """A column takes 3 characters more: 4 of 13 and a name of 14 + 3 make 70 with the border."""
