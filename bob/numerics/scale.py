@@ -37,5 +37,11 @@ def divided(rows: NDArray[Any], scale: float) -> NDArray[Any]:
     """Return rows divided by a power of two, in their dtype; the rows themselves for 1."""
     if scale == 1:
         return rows
-    quotient: NDArray[Any] = np.ldexp(rows, 1 - frexp(scale)[1])
+    exponent = 1 - frexp(scale)[1]
+    limits = np.finfo(rows.dtype)
+    quotient: NDArray[Any]
+    if limits.minexp <= exponent < limits.maxexp:
+        quotient = rows * rows.dtype.type(ldexp(1.0, exponent))  # as exact, and faster
+    else:
+        quotient = np.ldexp(rows, exponent)
     return quotient

@@ -102,8 +102,11 @@ class BackboneSpec(Closed):
     ) -> "BackboneSpec":
         """Return the same weights with another output or preprocessing.
 
-        Declared facts that may not hold for the variant are dropped.
+        Declared facts that may not hold for the variant are dropped. The entry itself is returned
+        where nothing changes, so that its card serves both.
         """
+        if preprocessing is None and output in (None, self.output):
+            return self
         changed: dict[str, Any] = {"output": output or self.output, "width": None}
         if preprocessing:
             changed |= {"preprocessing": preprocessing, "input_px": None, "params": None}

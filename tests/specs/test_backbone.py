@@ -103,6 +103,12 @@ def test_a_variant_drops_declared_facts_that_may_not_hold_for_it():
     assert other_size.output == spec.output
 
 
+def test_a_variant_without_a_change_is_the_entry_itself_and_shares_its_card():
+    spec = entry(width=384)
+    assert spec.variant() is spec
+    assert spec.variant(output=Output()) is spec
+
+
 @pytest.mark.parametrize("fields", [{}, {"output": "cls@-2,-1"}, {"output": "grid"}, CLIP])
 def test_outputs_of_one_forward_share_its_entry_which_is_valid_itself(fields):
     spec = entry(**fields, width=4)

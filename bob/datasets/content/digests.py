@@ -95,7 +95,7 @@ def file_digests(root: Path, files: Sequence[Path], cache: Path) -> Digests:
     """
     cache_file = _cache_file(cache, f"files-{root.absolute()}", ".json")
     entries = _load_entries(cache_file)
-    names = [_name(path, root) for path in files]
+    names = _names(files, root)
     stamps = [_stamp(path) for path in files]
     stale = [
         i
@@ -184,6 +184,17 @@ def _is_current(entry: Any, stamp: list[int] | None) -> bool:
         and isinstance(traits, int)
         and 0 <= traits < 256
     )
+
+
+def _names(files: Sequence[Path], root: Path) -> list[str]:
+    """Return the name of each file in the cache, by text where that is enough: paths are slow."""
+    prefix = f"{root.as_posix()}/"
+    return [
+        text.removeprefix(prefix)
+        if (text := path.as_posix()).startswith(prefix)
+        else _name(path, root)
+        for path in files
+    ]
 
 
 def _name(path: Path, root: Path) -> str:

@@ -12,6 +12,7 @@ share 0.25 and seed 0, applied to the packages' own files.
 """
 
 import dataclasses
+import functools
 import importlib.metadata
 import json
 from collections.abc import Mapping
@@ -198,8 +199,12 @@ def _captions(entry: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
+@functools.cache
 def _renderer(style: str) -> str:
-    """Return text that covers everything beside the SVG that determines the pixels."""
+    """Return text that covers everything beside the SVG that determines the pixels.
+
+    Cached, since a package's version is read from its files: 3 ms, for each of 1,900 drawings.
+    """
     version = importlib.metadata.version("resvg-py")
     style_sheet = f", {LINE_ART}" if style == "line" else ""
     return f"resvg-py {version} {RENDER_PX} px on {BACKGROUND}{style_sheet}"

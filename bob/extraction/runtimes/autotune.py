@@ -7,7 +7,8 @@ turn, and a choice that no quiet measurement supports is used but not saved, and
 
 A saved choice is prepared and timed shortly. Where its speed has changed by a factor of
 CHANGED_SPEED, all candidates are tried again. Only runtimes whose features agree with those of
-eager PyTorch, on images of the pass and on noise, are ever used. Baselines always run in eager
+eager PyTorch, on images of the pass and on noise, are ever used. The eager forward pass of an ONNX
+file is ONNX Runtime's, so that only OpenVINO is tried beside it. Baselines always run in eager
 PyTorch: beside decoding they take no time, and what everything else is measured by must not vary.
 """
 
@@ -21,6 +22,7 @@ from dataclasses import dataclass, field, replace
 import torch
 
 from bob.backbones.backbone import Backbone
+from bob.backbones.loaders.onnx import OnnxFeatures
 from bob.errors import first_line
 from bob.extraction.machine_load import LoadMeter
 from bob.extraction.runtimes.candidates import Candidate, repays, usable_candidates
@@ -108,6 +110,7 @@ def tune(
         candidate
         for candidate in usable_candidates(backbone.precision, backbone.device.type)
         if requested in ("auto", candidate.name)
+        and (candidate.runs_onnx_files or not isinstance(backbone.module, OnnxFeatures))
     ]
     if batch_size and (requested == "eager" or not candidates):
         return Tuned(eager)

@@ -27,10 +27,12 @@ class Candidate:
     further_speedup: float = 1.05
     """Factor by which it may be faster than another compiled runtime."""
     cpu_only: bool = True
+    runs_onnx_files: bool = False
+    """Whether it runs the graph of an ONNX file, which PyTorch cannot trace."""
 
 
 CANDIDATES = (
-    Candidate("openvino", OpenVino, "openvino", 3.0, 2.0),
+    Candidate("openvino", OpenVino, "openvino", 3.0, 2.0, runs_onnx_files=True),
     Candidate("onnxruntime", OnnxRuntime, "onnxruntime", 5.0, 1.6),
     Candidate("compile", Compiled, "torch", 40.0, 1.3, cpu_only=False),
 )

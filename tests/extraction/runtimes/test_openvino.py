@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from bob.backbones.card import load_backbone
+from bob.extraction.runtimes.autotune import TuningImages, tune
 from bob.extraction.runtimes.eager import Eager
 from bob.extraction.runtimes.openvino import OpenVino
 from bob.extraction.runtimes.runtime import agree
@@ -48,3 +49,16 @@ def test_a_published_onnx_file_agrees_with_onnx_runtime() -> None:
     crops = torch.randint(256, (3, 3, 224, 224), dtype=torch.uint8, generator=generator)
     openvino, eager = OpenVino(backbone, [DEFAULT], 2), Eager(backbone, 3)
     assert agree(openvino.embed(crops, [DEFAULT]), eager.embed(crops, [DEFAULT]))
+
+
+def test_an_onnx_file_is_tried_in_openvino_alone(tmp_path: Path) -> None:
+    """Its eager forward pass is ONNX Runtime's, and PyTorch's tracer cannot see the graph."""
+    shape = ("batch", 3, 4, 4)
+    graph = {"output": "pooled", "layout": "NCHW", "channels": "RGB"}
+    backbone = load(spec(write_graph(tmp_path, shape, False), graph=graph))
+    tuned = tune(backbone, TuningImages(CROPS, 10**9, [DEFAULT]), "auto")
+    assert tuned.choice is not None
+    assert {trial.runtime for trial in tuned.choice.trials} == {"eager", "openvino"}
+    assert (
+        tune(backbone, TuningImages(CROPS, 10**9, [DEFAULT]), "compile", 2).runtime.name == "eager"
+    )
