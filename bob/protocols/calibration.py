@@ -114,15 +114,12 @@ class Calibration(Protocol[CalibrationSettings, CalibrationProblem]):
         self, problem: CalibrationProblem, settings: CalibrationSettings, device: str
     ) -> Result:
         from bob.numerics.linear.logistic_path import scores
-        from bob.numerics.temperature import RANGE, best_temperature
+        from bob.numerics.temperature import RANGE
 
         data = problem.problem
         checked = features_checked(**{name: test.x for name, test in problem.shifts.items()})
         probe = fit_probe(data, settings, device)
-        logits = held_out_logits(data, probe.fit.c, settings, device)
-        # no probe could be right on rows of classes that only held-out rows have
-        known = np.isin(data.y[data.held_out], data.y[~data.held_out])
-        temperature = best_temperature(logits[known], data.y[data.held_out][known])
+        temperature = held_out_temperature(data, probe.fit.c, settings, device)
         tests = {"": CalibrationTest(data.test_x, data.test_y), **problem.shifts}
         parts = [
             part
@@ -135,6 +132,19 @@ class Calibration(Protocol[CalibrationSettings, CalibrationProblem]):
 
     def uses_seed(self, settings: CalibrationSettings, dataset: Dataset) -> bool:
         return samples_held_out(settings, dataset)
+
+
+def held_out_temperature(
+    problem: ClassificationProblem, c: float, settings: LinearSettings, device: str
+) -> float:
+    """Return the best temperature for held-out rows under the probe at `c` fitted without them."""
+    from bob.numerics.temperature import best_temperature
+
+    logits = held_out_logits(problem, c, settings, device)
+    y = problem.y[problem.held_out]
+    # no probe could be right on rows of classes that only held-out rows have
+    known = np.isin(y, problem.y[~problem.held_out])
+    return best_temperature(logits[known], y[known])
 
 
 def _rounded(temperature: float) -> float:

@@ -16,7 +16,7 @@ LAYERS = [
     ["registry", "leaderboards"],
     ["plan", "catalogue"],
     ["engine"],
-    ["precomputed"],
+    ["precomputed", "heads"],
     ["commands", "api"],
     ["cli"],
 ]

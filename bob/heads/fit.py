@@ -1,0 +1,84 @@
+"""The probe of a recorded cell, fitted again to the same features to keep its weights."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from bob.datasets.dataset import Dataset, SplitName
+from bob.errors import ConfigError
+from bob.features.store import Features
+from bob.numerics.arrays import Doubles
+from bob.outcomes import ClassPredictions
+from bob.protocols.calibration import held_out_temperature
+from bob.protocols.classification import classification_problem, held_out_of
+from bob.protocols.linear import LinearSettings, fit_probe
+
+LARGEST_DIFFERENCE = 1e-6
+"""Of a predicted class's probability between a probe and the recorded outcome."""
+
+
+@dataclass(frozen=True, eq=False)
+class KeptProbe:
+    """A fitted probe, and what it predicts for the test images."""
+
+    weight: Doubles
+    """(C, D)"""
+    bias: Doubles
+    """(C,)"""
+    c: float
+    temperature: float | None
+    """None where settings were chosen by folds, which leave no held-out rows, and where the best
+    one is an end of the range that is searched: then every held-out row is right, or none."""
+    test: ClassPredictions
+
+
+def fit_to_keep(
+    dataset: Dataset,
+    features: Mapping[SplitName, Features],
+    settings: LinearSettings,
+    seed: int,
+    device: str,
+) -> KeptProbe:
+    """Return the probe of the task `linear` with a temperature chosen on its held-out rows."""
+    from bob.numerics.linear.logistic_path import scores
+
+    problem = classification_problem(dataset, features, held_out_of(settings), seed)
+    fit = fit_probe(problem, settings, device).fit
+    temperature = None
+    if problem.fold is None:
+        temperature = _within_range(held_out_temperature(problem, fit.c, settings, device))
+    test = ClassPredictions.from_logits_in_blocks(
+        lambda rows: scores(fit, problem.test_x[rows]), problem.test_y, problem.classes
+    )
+    return KeptProbe(fit.weight, fit.bias, fit.c, temperature, test)
+
+
+def _within_range(temperature: float) -> float | None:
+    """Return the temperature; None at an end of the range, where it calibrates nothing."""
+    from bob.numerics.temperature import RANGE
+
+    lowest, highest = RANGE
+    return temperature if lowest * 1.01 < temperature < highest / 1.01 else None
+
+
+def require_recorded(predictions: ClassPredictions, recorded: ClassPredictions) -> float:
+    """Return the largest difference of confidence from the recorded outcome.
+
+    ConfigError where it exceeds `LARGEST_DIFFERENCE`, or where another class is predicted: the
+    probe would not be the one whose score is recorded.
+    """
+    if predictions.confidence is None or recorded.confidence is None:
+        raise ConfigError("the recorded outcome has no probabilities; run with --fresh.")
+    same_images = len(predictions) == len(recorded) and np.array_equal(predictions.y, recorded.y)
+    if not same_images:
+        raise ConfigError("the recorded outcome is that of other images; run with --fresh.")
+    difference = float(np.abs(predictions.confidence - recorded.confidence).max(initial=0))
+    others = int((predictions.predicted != recorded.predicted).sum())
+    if difference > LARGEST_DIFFERENCE or others:
+        raise ConfigError(
+            f"the probe differs from the recorded outcome: by up to {difference:.2g} in "
+            f"probability, and in the class of {others} images. Was the record computed with "
+            "another version or device? Run again with --fresh."
+        )
+    return difference

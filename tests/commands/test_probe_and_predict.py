@@ -1,0 +1,137 @@
+"""A probe that is kept predicts what the run recorded, also for images that it never saw."""
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+from scipy.special import softmax
+
+from bob.cli import main
+from bob.errors import FAILED, OK, USAGE
+from bob.leaderboards.per_example import headline_outcomes
+from bob.records.store import RecordStore
+from tests.builders.photos import make_photos
+
+Bob = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """photos/ with 40 train and 20 test images, half of wrong class, and the probe of raw pixels."""
+    root = tmp_path_factory.mktemp("probe")
+    make_photos(root / "photos" / "train", per_class=20, classes=2, side_px=8)
+    make_photos(root / "photos" / "test", per_class=30, classes=2, side_px=8)
+    for path in sorted((root / "photos" / "test").rglob("*.png")):
+        if int(path.stem) < 20:
+            path.unlink()
+    for path in sorted((root / "photos").rglob("class0/*[0-4].png")):  # wrong labels
+        other = path.parents[1] / "class1" / path.name
+        path.rename(path.with_suffix(".tmp"))
+        other.rename(path)
+        path.with_suffix(".tmp").rename(other)
+    places = ("--results", root / "results", "--cache-dir", root / "cache")
+    words = ("probe", "raw_pixels", "--data", root / "photos", "--to", root / "h.safetensors")
+    assert main([str(word) for word in (*words, *places)]) == OK
+    return root
+
+
+@pytest.fixture
+def head(folder: Path) -> Path:
+    return folder / "h.safetensors"
+
+
+def predicted(head: Path, images: Path, to: Path, *flags: str) -> list[dict[str, str]]:
+    words = ["predict", str(head), "--images", str(images), "--to", str(to), *flags]
+    assert main(words) in (OK, FAILED)
+    with to.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_predictions_for_the_test_images_are_the_recorded_ones(
+    head: Path, folder: Path, tmp_path: Path
+) -> None:
+    rows = predicted(head, folder / "photos" / "test", tmp_path / "p.csv", "--probabilities")
+    store = RecordStore(folder / "results")
+    (record,), _ = store.read_all()
+    (recorded,) = headline_outcomes(record, store.headline_arrays(record))
+    assert [row["path"] for row in rows][:2] == ["class0/020.png", "class0/021.png"]
+    assert [row["predicted"] for row in rows] == [f"class{c}" for c in recorded.predicted]
+    confidence = np.array([float(row["confidence"]) for row in rows])
+    np.testing.assert_allclose(confidence, recorded.confidence, atol=1e-6)
+    right = np.mean([row["predicted"] == row["path"].split("/")[0] for row in rows])
+    assert right == pytest.approx(record.scores[0].value)
+    shares = np.array([[float(row["p_class0"]), float(row["p_class1"])] for row in rows])
+    np.testing.assert_allclose(shares.sum(1), 1)
+    calibrated = [float(row["calibrated_confidence"]) for row in rows]
+    np.testing.assert_allclose(shares.max(1), calibrated)
+
+
+def test_the_temperature_divides_the_logits(head: Path, folder: Path, tmp_path: Path) -> None:
+    """Of two classes: the logit of the confidence, divided by T, is the calibrated logit."""
+    facts = json.loads(_header(head)["bob_bench_probe"])
+    rows = predicted(head, folder / "photos" / "test", tmp_path / "p.csv")
+    for row in rows:
+        confidence = float(row["confidence"])
+        logit = np.log(confidence / (1 - confidence)) / facts["temperature"]
+        expected = softmax([logit, 0])[0]
+        assert float(row["calibrated_confidence"]) == pytest.approx(expected, abs=1e-6)
+
+
+def _header(path: Path) -> dict[str, str]:
+    from safetensors import safe_open
+
+    with safe_open(path, framework="numpy") as file:
+        return dict(file.metadata())
+
+
+def test_the_file_says_what_it_is_made_of(head: Path) -> None:
+    facts = json.loads(_header(head)["bob_bench_probe"])
+    assert facts["classes"] == ["class0", "class1"] and facts["backbone"]["name"] == "raw_pixels"
+    assert facts["geometry"]["input_px"] == 224 and len(facts["normalisation"]["mean"]) == 3
+    assert facts["temperature"] > 0 and facts["dataset"] == "photos" and len(facts["record"]) == 32
+    tensors = load_file(head)
+    assert tensors["weight"].shape == (2, 768) and tensors["bias"].shape == (2,)
+
+
+def test_unreadable_images_have_a_row_with_the_reason(
+    head: Path, folder: Path, tmp_path: Path
+) -> None:
+    new = make_photos(tmp_path / "new", per_class=1, classes=2, side_px=8)
+    (new / "class0" / "broken.png").write_bytes(b"no image")
+    rows = predicted(head, new, tmp_path / "p.csv")
+    assert [bool(row["problem"]) for row in rows] == [False, True, False]
+    assert rows[1]["predicted"] == "" and "not in a supported format" in rows[1]["problem"]
+
+
+def test_a_table_and_a_single_image_are_read(head: Path, folder: Path, tmp_path: Path) -> None:
+    (folder / "photos" / "list.csv").write_text("path\ntest/class1/025.png\n")
+    rows = predicted(head, folder / "photos" / "list.csv", tmp_path / "p.csv")
+    assert [row["path"] for row in rows] == ["test/class1/025.png"]
+    one = predicted(head, folder / "photos" / "test" / "class1" / "025.png", tmp_path / "q.csv")
+    assert one[0]["confidence"] == rows[0]["confidence"]
+
+
+def test_mistakes_are_named(head: Path, folder: Path, tmp_path: Path, bob: Bob) -> None:
+    to = ("--to", tmp_path / "p.csv")
+
+    other = tmp_path / "other.safetensors"
+    save_file({"weight": np.zeros((2, 3))}, other)
+    for probe, images in (
+        (tmp_path / "absent.safetensors", head),
+        (other, head),
+        (head, tmp_path / "nowhere"),
+        (head, head),
+    ):
+        words = ("predict", probe, "--images", images, *to)
+        assert main([str(word) for word in words]) == USAGE
+    photos = ("--data", folder / "photos", "--to", tmp_path / "h2.safetensors")
+    code, _, err = bob("probe", "raw_pixels", *photos, "--task", "knn")
+    assert code == USAGE and "one task of the linear probe; those are linear" in err
+    code, _, err = bob("probe", "raw_pixels", "--data", folder / "photos", "--to", "head.pt")
+    assert code == USAGE and "must end in .safetensors" in err
+    code, _, err = bob("probe", "channel_statistics,raw_pixels", *photos)
+    assert code == USAGE and "a probe belongs to one" in err
