@@ -7,6 +7,7 @@
     │   ├── UnreadableImageError    one image cannot be read
     │   └── ChangedImageError   an image is not the one that the run was planned for
     ├── BackboneError           a backbone does not load, or returns wrong rows
+    │   └── OutputError         a backbone does not have the output that is to be read
     ├── StoreError              features or records cannot be read or written
     ├── PlanMismatchError       a plan was made for other weights, images or libraries
     ├── NotApplicableError      a task is not defined for a dataset or backbone
@@ -48,6 +49,10 @@ class ChangedImageError(DatasetError):
 
 class BackboneError(BobError):
     """A backbone does not load, or returns wrong rows."""
+
+
+class OutputError(BackboneError):
+    """A backbone does not have the output that is to be read, such as a map of patches."""
 
 
 class StoreError(BobError):

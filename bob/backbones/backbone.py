@@ -14,7 +14,7 @@ from torch import nn
 
 from bob.backbones.pixels.geometry import Geometry, Normalisation
 from bob.backbones.text import TextTower
-from bob.errors import BackboneError, BobError
+from bob.errors import BackboneError, BobError, OutputError
 from bob.io.stamps import Stamp
 from bob.specs import BackboneSpec, Output
 from bob.specs.yaml import plain
@@ -70,9 +70,9 @@ class OutputModule(Protocol):
 def refuse_outputs(
     name: str, outputs: Sequence[Output], available: Sequence[Output], reason: str
 ) -> None:
-    """Raise BackboneError where an output is requested that the module does not have."""
+    """Raise OutputError where an output is requested that the module does not have."""
     if unknown := [output for output in outputs if output not in available]:
-        raise BackboneError(
+        raise OutputError(
             f"backbone {name!r}: {reason} has no output {str(unknown[0])!r}; "
             f"available: {', '.join(map(str, available))}."
         )

@@ -85,6 +85,8 @@ def require_train(listing: ImageListing) -> None:
 
 def _kind(listing: ImageListing) -> DatasetKind:
     """Infer what images of a listing are for; a registry entry states it."""
+    if listing.masks is not None:
+        return "segmentation"
     if listing.judgements is not None:
         return "retrieval"
     if listing.label_sets is not None:
@@ -147,6 +149,7 @@ def _all_images(listing: ImageListing, classes: Sequence[str]) -> Split:
         attributes={key: tuple(values) for key, values in listing.attributes.items()},
         labels=labels,
         captions=None if listing.captions is None else tuple(listing.captions),
+        masks=listing.masks,
         alpha=listing.alpha,
     )
 
@@ -171,6 +174,8 @@ def _classes(listing: ImageListing) -> tuple[tuple[str, ...], list[str]]:
     """Return the classes that have images, and a note of those that have none."""
     if not len(listing.ids):
         raise DatasetError(f"{listing.where}: holds no images.")
+    if listing.masks is not None:  # which classes occur is in the masks, and no mask is read here
+        return tuple(listing.classes or ()), []
     present = set(listing.labels or ())
     for label_set in listing.label_sets or ():
         present |= set(label_set)
@@ -269,7 +274,7 @@ def _sample_test(
 
     `not_train` marks those of the train positions that may not stay there.
     """
-    if images.labels is not None or listing.labels is None:
+    if images.labels is not None or (listing.labels is None and listing.masks is None):
         raise DatasetError(
             f"{listing.where}: has no test split, and none can be sampled from images without one "
             "label each. Give test images."

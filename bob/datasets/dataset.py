@@ -14,6 +14,7 @@ from PIL import Image
 from bob.datasets.content.images import DEFAULT_ALPHA, Alpha, decode
 from bob.datasets.content.sequences import take
 from bob.datasets.content.traits import may_have_alpha
+from bob.datasets.masks import Masks
 from bob.specs import Role
 from bob.specs.dataset import DatasetKind
 
@@ -47,6 +48,8 @@ class Split:
     """(N, C) the classes of each image where it can have several; `y` is then the first of them."""
     captions: Sequence[tuple[str, ...]] | None = None
     """N tuples of sentences that describe each image, or None."""
+    masks: Masks | None = None
+    """The class of every pixel, or None."""
     alter: Callable[[int, Image.Image], Image.Image] | None = None
     """Position and decoded RGB image → the image that is cropped and embedded; `content` covers
     it. None leaves images unchanged."""
@@ -87,7 +90,7 @@ class Split:
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """Hex digest of the images and of all their labels, groups, attributes and captions."""
+        """Hex digest of the images and of their labels, groups, attributes, captions and masks."""
         attributes = {name: list(values) for name, values in sorted(self.attributes.items())}
         facts = (
             self.groups and list(self.groups),
@@ -98,6 +101,8 @@ class Split:
         digest.update(self.y.tobytes())
         digest.update(repr(facts).encode())
         digest.update(b"" if self.labels is None else np.packbits(self.labels).tobytes())
+        if self.masks is not None:
+            digest.update("\n".join(["\0masks", *self.masks.content]).encode())
         return digest.hexdigest()
 
     @property
@@ -117,6 +122,7 @@ class Split:
             attributes={name: take(values, positions) for name, values in self.attributes.items()},
             labels=None if self.labels is None else self.labels[positions],
             captions=None if self.captions is None else tuple(self.captions[i] for i in positions),
+            masks=None if self.masks is None else self.masks.take(positions),
             alter=None if alter is None else lambda i, image: alter(int(positions[i]), image),
             alpha=self.alpha,
         )

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from bob.datasets.corruptions import corrupted_split
 from bob.datasets.dataset import Dataset, Split
-from bob.datasets.splits import stratified_order, stratified_subset
+from bob.datasets.splits import automatic_test, stratified_order, stratified_subset
 from bob.errors import DatasetError, nearest
 
 
@@ -45,6 +45,21 @@ class OrderedBlock:
 
 
 @dataclass(frozen=True)
+class HoldOut:
+    """The images of a split that are held out to choose a setting on, or those that are not."""
+
+    share: float
+    seed: int
+    held_out: bool
+
+    def positions(self, split: Split) -> NDArray[np.int64]:
+        """Return the positions (n,) of the images, by their content; groups stay together."""
+        y = np.zeros(len(split), np.int64)
+        chosen = automatic_test(y, split.content, split.groups, self.share, self.seed)
+        return np.flatnonzero(chosen == self.held_out)
+
+
+@dataclass(frozen=True)
 class ImageSet:
     """A split or a shift of a dataset, as it is, in part, or corrupted."""
 
@@ -52,6 +67,8 @@ class ImageSet:
     """train, val, test, query, gallery, or the name of a shift."""
     corruption: Corruption | None = None
     block: OrderedBlock | None = None
+    part: HoldOut | None = None
+    """A part whose images are embedded without the others; None is all images."""
 
     @property
     def name(self) -> str:
@@ -59,13 +76,20 @@ class ImageSet:
         if self.block is not None:
             block = self.block
             return f"{self.split} {block.start}-{block.stop} ({block.order} order)"
+        if self.part is not None:
+            return f"{self.split} ({'held out' if self.part.held_out else 'fitted'})"
         return self.split if self.corruption is None else self.corruption.name
 
     def open(self, dataset: Dataset) -> Split:
-        """Return the images; those of a corruption are S x N, severity by severity."""
+        """Return the images; those of a corruption are S x N, severity by severity.
+
+        DatasetError where no image of a part can be held out.
+        """
         split = self._clean(dataset)
         if self.block is not None:
             return split.take(self.block.positions(split))
+        if self.part is not None:
+            return split.take(self.part.positions(split))
         if self.corruption is None:
             return split
         chosen = split.take(sample_positions(split, self.corruption.images))
@@ -96,8 +120,13 @@ class ImageSet:
         if corruption is not None:
             severities = tuple(corruption["severities"])
             corruption = Corruption(**{**corruption, "severities": severities})
-        block = values.get("block")
-        return cls(values["split"], corruption, None if block is None else OrderedBlock(**block))
+        block, part = values.get("block"), values.get("part")
+        return cls(
+            values["split"],
+            corruption,
+            None if block is None else OrderedBlock(**block),
+            None if part is None else HoldOut(**part),
+        )
 
 
 def sample_positions(split: Split, images: int | None) -> NDArray[np.int64]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from bob.datasets.content.images import DEFAULT_ALPHA, Alpha
 from bob.datasets.dataset import Judgements
+from bob.datasets.masks import Masks
 from bob.datasets.splits import TEST_SHARE
 from bob.specs import Role
 
@@ -37,6 +38,8 @@ class ImageListing:
     groups: Sequence[str] | None = None
     attributes: Mapping[str, Sequence[str]] = field(default_factory=dict)
     captions: Sequence[tuple[str, ...]] | None = None
+    masks: Masks | None = None
+    """The class of every pixel, as an index into `classes`, which then must be given."""
     judgements: Judgements | None = None
     split_content: Sequence[str] | None = None
     """N digests for the automatic split; None uses `content`.

@@ -5,6 +5,7 @@ differs from the plan's, the plan was made for other inputs, and the work is ref
 learns, a backbone that fails or images that cannot be read, reaches the cells through the store.
 """
 
+import functools
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -20,10 +21,11 @@ from bob.extraction.embedder import Embedder
 from bob.extraction.passes import Member, Target, run_pass
 from bob.extraction.texts import store_texts
 from bob.features.inventory import Description, describe
-from bob.features.key import FeatureKey, StoreKey
+from bob.features.key import FeatureKey, StatisticsKey, StoreKey
+from bob.features.shard import Arrays
 from bob.features.sharding import images_of
 from bob.features.store import FeatureStore
-from bob.plan import Forward, Pass, Plan, TextPass, Workspace
+from bob.plan import Forward, Pass, Plan, StatisticsOutput, TextPass, Workspace
 from bob.protocols import StatisticsNeed, TextNeed
 from bob.specs import BackboneSpec, Output
 
@@ -133,6 +135,9 @@ class Embedding:
         for forward in whole.forwards:
             if any(self.store.failure(digest) for digest in digests_of(forward)):
                 continue
+            if reason := self._earlier_failure(forward):
+                self._fail([forward], reason)
+                continue
             try:
                 keys = [target.key for target in self._targets(whole, forward)]
                 if not any(self.store.missing(key, self.spans) for key in keys):
@@ -175,25 +180,38 @@ class Embedding:
             require_planned(f"the features of {spec.name}", digest, key.digest())
             targets.append(Target(output, key))
         for statistics in forward.statistics:
-            output = Output.model_validate(statistics.output)
-            facts = statistics.accumulator
-            accumulator = AccumulatorSpec(
-                facts["name"], facts["version"], tuple(sorted(facts["settings"].items()))
-            )
-            over = ImageSet.from_plain(statistics.images)
-            need = StatisticsNeed(spec.variant(output=output), over, accumulator)
+            need = _statistics_need(spec, statistics)
             key = self.workspace.key(whole.dataset, need)
             require_planned(f"the statistics of {spec.name}", statistics.digest, key.digest())
-            origin = self.workspace.images(whole.dataset, over).origin
+            origin = self.workspace.images(whole.dataset, need.images).origin
+            earlier = functools.partial(self._earlier, whole.dataset, need)
             targets.append(
                 Target(
-                    output,
+                    need.backbone.output,
                     key,
-                    self.workspace.accumulator(whole.dataset, need),
+                    self.workspace.accumulator(whole.dataset, need, earlier),
                     origin.positions if origin else None,
                 )
             )
         return targets
+
+    def _earlier(self, dataset: str, need: StatisticsNeed) -> list[Arrays]:
+        """Read the statistics on which others depend."""
+        found = []
+        for earlier in need.after:
+            key = self.workspace.key(dataset, earlier)
+            assert isinstance(key, StatisticsKey)
+            accumulator = self.workspace.accumulator(dataset, earlier)
+            found.append(self.store.read_statistics(key, accumulator).arrays)
+        return found
+
+    def _earlier_failure(self, forward: Forward) -> str | None:
+        """Return why statistics on which a forward depends could not be computed, if so."""
+        for statistics in forward.statistics:
+            for earlier in statistics.after:
+                if reason := self.store.failure(earlier.digest):
+                    return reason
+        return None
 
     def _embedder(self, name: str, together: Collection[str], listener: EngineListener) -> Embedder:
         """Return the embedder of a forward pass, loaded on first use and kept for later passes."""
@@ -245,6 +263,18 @@ def require_planned(what: str, planned: str, here: str) -> None:
             f"{what} here are not those of the plan ({here[:12]}, planned {planned[:12]}): "
             "other weights, images or library versions. Plan again on this machine."
         )
+
+
+def _statistics_need(spec: BackboneSpec, statistics: StatisticsOutput) -> StatisticsNeed:
+    """Return the need that a plan states as plain data."""
+    facts = statistics.accumulator
+    settings = tuple(sorted(facts["settings"].items()))
+    return StatisticsNeed(
+        spec.variant(output=Output.model_validate(statistics.output)),
+        ImageSet.from_plain(statistics.images),
+        AccumulatorSpec(facts["name"], facts["version"], settings),
+        after=tuple(_statistics_need(spec, earlier) for earlier in statistics.after),
+    )
 
 
 def digests_of(forward: Forward) -> list[str]:

@@ -29,8 +29,8 @@ def scores(
     `metrics` are the task's; `seed` is the protocol's, None where it uses none; `train_counts` (C,)
     are the train images of each class, None where they have no single label.
     """
-    majority = None
-    if train_counts is not None and isinstance(part.outcome, ClassPredictions):
+    majority = part.majority
+    if majority is None and train_counts is not None and isinstance(part.outcome, ClassPredictions):
         majority = majority_predictions(train_counts, part.outcome)
     return [
         _score(part, name, seed).model_copy(update=_references(name, part, majority))

@@ -60,8 +60,9 @@ class Unit(Closed):
 
     @cached_property
     def requires(self) -> frozenset[str]:
-        """Digests of the features that it reads."""
-        return frozenset(digest for cell in self.plan.cells for digest in cell.features)
+        """Digests of the features that it reads, and of statistics on which its own depend."""
+        features = (digest for cell in self.plan.cells for digest in cell.features)
+        return frozenset(features) | frozenset(self.plan.earlier_digests())
 
     @property
     def name(self) -> str:

@@ -5,6 +5,10 @@ them. It registers an accumulator instead: sums of products, class sums, histogr
 The pass calls it with the features of a few images at a time, stores what it has summed over each
 shard, and merges the shards when they are read. A killed pass therefore resumes at the first
 missing shard, and sums of several devices or machines merge in the same way.
+
+An accumulator may depend on statistics of earlier passes: one that counts the errors of a linear
+head needs the sums from which the head is solved. Since the head is a function of these sums, the
+keys of the sums identify it, and a plan can name the later statistics before any are computed.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -57,16 +61,26 @@ class AccumulatorSpec:
         """Return the spec as JSON-ready values."""
         return {"name": self.name, "version": self.version, "settings": dict(self.settings)}
 
-    def key(self, features: FeatureKey, targets: str) -> StatisticsKey:
-        """Return the key of the statistics of some features and targets."""
-        return StatisticsKey(features, self.facts(), targets)
+    def key(
+        self, features: FeatureKey, targets: str, after: tuple[str, ...] = ()
+    ) -> StatisticsKey:
+        """Return the key of the statistics of some features and targets.
 
-    def create(self, split: Split) -> Accumulator:
-        """Make the accumulator for the images (and targets) of a split."""
-        return _factory(self.name)(dict(self.settings), split)
+        `after` are the digests of the keys of the statistics on which they depend.
+        """
+        return StatisticsKey(features, self.facts(), targets, after)
+
+    def create(self, split: Split, earlier: "Earlier | None" = None) -> Accumulator:
+        """Make the accumulator for the images (and targets) of a split.
+
+        `earlier` returns the statistics on which it depends; merging needs none.
+        """
+        return _factory(self.name)(dict(self.settings), split, earlier or _no_earlier)
 
 
-Factory = Callable[[Mapping[str, Any], Split], Accumulator]
+Earlier = Callable[[], Sequence[Arrays]]
+"""Returns the statistics of earlier passes, in the order in which a need names them."""
+Factory = Callable[[Mapping[str, Any], Split, Earlier], Accumulator]
 _FACTORIES: dict[str, Factory] = {}
 
 
@@ -74,6 +88,10 @@ def register_accumulator(name: str, factory: Factory) -> None:
     """Make an accumulator available by name; ConfigError where the name is taken by another."""
     if _FACTORIES.setdefault(name, factory) is not factory:
         raise ConfigError(f"accumulator {name!r} exists already: choose another name.")
+
+
+def _no_earlier() -> Sequence[Arrays]:
+    return ()
 
 
 def _factory(name: str) -> Factory:

@@ -90,6 +90,8 @@ class StatisticsKey(_Digested):
     """Name, version and settings of the accumulator."""
     targets: str = ""
     """Fingerprint of the targets that the accumulator reads beside the features."""
+    after: tuple[str, ...] = ()
+    """Digests of the keys of the statistics on which these depend."""
 
     @property
     def sharding(self) -> Sharding:

@@ -24,6 +24,7 @@ from bob.metrics import (
     paired_preprocessing,
     regression,
     retrieval,
+    segmentation,
     shifts,
 )
 from bob.metrics.metric import IntervalKind, Metric
@@ -74,6 +75,7 @@ for _module in (
     diagnostics,
     frequency,
     image_text,
+    segmentation,
 ):
     for _metric in _module.METRICS:
         register(_metric)

@@ -21,6 +21,7 @@ from bob.outcomes.paired_preprocessing import PairedPreprocessing
 from bob.outcomes.recall_sums import RecallSums
 from bob.outcomes.regression import RegressionResults
 from bob.outcomes.retrieval import RetrievalResults, TopKResults
+from bob.outcomes.segmentation import SegmentationCounts
 from bob.outcomes.selective import SelectivePredictions
 from bob.outcomes.shifts import ShiftResults
 
@@ -42,6 +43,7 @@ __all__ = [
     "RecallSums",
     "RegressionResults",
     "RetrievalResults",
+    "SegmentationCounts",
     "SelectivePredictions",
     "ShiftResults",
     "TopKResults",

@@ -1,7 +1,17 @@
 """Planning: from a request to passes over images and cells to score, as plain data."""
 
 from bob.plan.keys import feature_key, result_key, text_key
-from bob.plan.plan import Cell, Forward, Pass, Plan, Skip, TextPass, Unscored, read_plan
+from bob.plan.plan import (
+    Cell,
+    Forward,
+    Pass,
+    Plan,
+    Skip,
+    StatisticsOutput,
+    TextPass,
+    Unscored,
+    read_plan,
+)
 from bob.plan.planner import finished_record, make_plan, make_workspace, specs_to_check
 from bob.plan.request import Machine, Places, Request, RunSettings
 from bob.plan.workspace import CardReport, Workspace
@@ -17,6 +27,7 @@ __all__ = [
     "Request",
     "RunSettings",
     "Skip",
+    "StatisticsOutput",
     "TextPass",
     "Unscored",
     "Workspace",

@@ -55,6 +55,8 @@ class StatisticsOutput(Closed):
     accumulator: dict[str, Any]
     """Name, version and settings."""
     digest: str
+    after: tuple["StatisticsOutput", ...] = Field((), strict=False)
+    """Statistics of earlier passes on which these depend."""
 
 
 class Pass(Closed):
@@ -219,6 +221,13 @@ class Plan(Closed):
             texts=texts,
             cells=cells,
         )
+
+    def earlier_digests(self) -> Iterator[str]:
+        """Yield the digest of all statistics on which those of the passes depend."""
+        for whole in self.passes:
+            for forward in whole.forwards:
+                for statistics in forward.statistics:
+                    yield from (earlier.digest for earlier in statistics.after)
 
     def stored_digests(self) -> Iterator[str]:
         """Yield the digest of everything that the passes store."""

@@ -302,16 +302,20 @@ class _Passes:
         forward = self._forwards[group].get(backbone, Forward(backbone=backbone))
         output = str(need.backbone.output)
         if isinstance(need, StatisticsNeed):
-            statistics = StatisticsOutput(
-                output=output,
-                images=need.images.plain(),
-                accumulator=need.accumulator.facts(),
-                digest=key,
-            )
+            statistics = self._statistics(dataset, need)
             changes: Mapping[str, object] = {"statistics": (*forward.statistics, statistics)}
         else:
             changes = {"outputs": {**forward.outputs, output: key}}
         self._forwards[group][backbone] = forward.model_copy(update=changes)
+
+    def _statistics(self, dataset: str, need: StatisticsNeed) -> StatisticsOutput:
+        return StatisticsOutput(
+            output=str(need.backbone.output),
+            images=need.images.plain(),
+            accumulator=need.accumulator.facts(),
+            digest=self.workspace.key(dataset, need).digest(),
+            after=tuple(self._statistics(dataset, earlier) for earlier in need.after),
+        )
 
     def _name(self, backbone: BackboneSpec) -> str:
         """Return the name of a backbone's forward pass in the plan.

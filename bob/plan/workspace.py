@@ -8,8 +8,15 @@ from bob.datasets.dataset import Dataset, Split
 from bob.datasets.image_sets import ImageSet
 from bob.datasets.open import limited, open_dataset
 from bob.datasets.report import data_report
-from bob.errors import BackboneError, BobError, ConfigError, UnavailableError
-from bob.extraction.accumulators import Accumulator
+from bob.errors import (
+    BackboneError,
+    BobError,
+    ConfigError,
+    NotApplicableError,
+    OutputError,
+    UnavailableError,
+)
+from bob.extraction.accumulators import Accumulator, Earlier
 from bob.features.key import FeatureKey, StoreKey
 from bob.plan.keys import feature_key, text_key
 from bob.plan.request import Machine, Places, RunSettings
@@ -34,14 +41,15 @@ class CardReport(Closed):
 
     spec: BackboneSpec
     made: Card | None = None
-    error: Literal["BackboneError", "UnavailableError", "ConfigError"] | None = None
+    error: Literal["BackboneError", "OutputError", "UnavailableError", "ConfigError"] | None = None
     message: str = ""
 
     def result(self) -> Card | BobError:
         """Return the card, or the error that says why there is none."""
         if self.made is not None:
             return self.made
-        kinds = {kind.__name__: kind for kind in (BackboneError, UnavailableError, ConfigError)}
+        errors = (BackboneError, OutputError, UnavailableError, ConfigError)
+        kinds = {kind.__name__: kind for kind in errors}
         return kinds[self.error or "BackboneError"](self.message)
 
 
@@ -174,12 +182,19 @@ class Workspace:
         NotApplicableError where the dataset or the backbone cannot carry the task.
         """
         needs = needs_of_task(task, self.dataset(dataset), backbone)
-        return [need for need in needs if self._is_available(need)]
+        try:
+            return [need for need in needs if self._is_available(need)]
+        except NotApplicableError as error:
+            raise NotApplicableError(f"task {task.name!r}: {error}", subject="backbone") from error
 
     def _is_available(self, need: Need) -> bool:
         """Whether the backbone accepts a variant; raises where the task cannot do without it."""
         try:
             self.card(need.backbone)
+        except OutputError as error:
+            if not need.optional:
+                raise NotApplicableError(str(error), subject="backbone") from error
+            return False
         except BackboneError:
             if not need.optional:
                 raise
@@ -198,16 +213,20 @@ class Workspace:
         features = self.feature_key(dataset, need.backbone, need.images)
         if isinstance(need, FeatureNeed):
             return features
-        return need.accumulator.key(features, self.images(dataset, need.images).fingerprint)
+        targets = self.images(dataset, need.images).fingerprint
+        after = tuple(self.key(dataset, earlier).digest() for earlier in need.after)
+        return need.accumulator.key(features, targets, after)
 
     def feature_key(self, dataset: str, backbone: BackboneSpec, images: ImageSet) -> FeatureKey:
         """Return the key of the features of a set of images, which are those of its full split."""
         name, split = self.full_split(dataset, images)
         return feature_key(self.card(backbone), backbone.output, name, split, self.settings.stored)
 
-    def accumulator(self, dataset: str, need: StatisticsNeed) -> Accumulator:
-        """Make the accumulator of a need."""
-        return need.accumulator.create(self.images(dataset, need.images))
+    def accumulator(
+        self, dataset: str, need: StatisticsNeed, earlier: Earlier | None = None
+    ) -> Accumulator:
+        """Make the accumulator of a need; `earlier` returns the statistics on which it depends."""
+        return need.accumulator.create(self.images(dataset, need.images), earlier)
 
     def seeds(self, task: TaskSpec, dataset: str) -> tuple[int, ...]:
         """Return the seeds of a cell: one where the result does not depend on it."""

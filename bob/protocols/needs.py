@@ -37,6 +37,8 @@ class StatisticsNeed:
     images: ImageSet
     accumulator: AccumulatorSpec
     optional: bool = False
+    after: tuple["StatisticsNeed", ...] = ()
+    """Statistics of earlier passes on which the accumulator depends, of the same forward pass."""
 
     @property
     def name(self) -> str:

@@ -35,6 +35,9 @@ class ResultPart:
     """Why there is no outcome."""
     chance: float | None = None
     """Value expected of random answers, for metrics that cannot compute it from the outcome."""
+    majority: Outcome | None = None
+    """What a classifier would give that knows the class frequencies of train alone; None where
+    the engine makes it, or where there is none."""
 
 
 @dataclass(frozen=True, eq=False)

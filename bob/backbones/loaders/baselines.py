@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from bob.backbones.backbone import Loaded, refuse_outputs
 from bob.backbones.loaders.preprocessing import geometry_and_normalisation, with_defaults
 from bob.errors import ConfigError, nearest
-from bob.specs import DEFAULT, BackboneSpec, Output
+from bob.specs import DEFAULT, GRID, BackboneSpec, Output
 
 VERSION = "bob baselines 1"
 PREPROCESSING = {
@@ -34,14 +34,21 @@ BIAS = -1.0
 
 
 class Baseline(nn.Module):
-    """A function from normalised pixels (B, 3, H, W) to rows (B, D), the output `default`."""
+    """A function from normalised pixels (B, 3, H, W) to rows (B, D), the output `default`.
+
+    Some also have a map (B, 16, 16, D), the output `grid`.
+    """
 
     name: str
     """The architecture in an entry."""
+    outputs: tuple[Output, ...] = (DEFAULT,)
 
     def forward(self, x: torch.Tensor, outputs: Sequence[Output]) -> dict[Output, torch.Tensor]:
-        refuse_outputs(self.name, outputs, [DEFAULT], "a baseline")
-        return {DEFAULT: self.rows(x)}
+        refuse_outputs(self.name, outputs, self.outputs, "a baseline")
+        return {output: self.grid(x) if output.is_grid else self.rows(x) for output in outputs}
+
+    def grid(self, x: torch.Tensor) -> torch.Tensor:
+        raise NotImplementedError
 
     def rows(self, x: torch.Tensor) -> torch.Tensor:
         raise NotImplementedError
@@ -62,22 +69,29 @@ class ChannelStatistics(Baseline):
 
 
 class RawPixels(Baseline):
-    """The image averaged over a 16 × 16 grid: (B, 3, H, W) → (B, 768)."""
+    """The image averaged over a 16 × 16 grid: (B, 3, H, W) → (B, 768), or (B, 16, 16, 3)."""
 
     name = "raw_pixels"
+    outputs = (DEFAULT, GRID)
 
     def rows(self, x: torch.Tensor) -> torch.Tensor:
         return F.adaptive_avg_pool2d(x, PIXELS_SIDE).flatten(1)
 
+    def grid(self, x: torch.Tensor) -> torch.Tensor:
+        return F.adaptive_avg_pool2d(x, PIXELS_SIDE).permute(0, 2, 3, 1)
+
 
 class RandomConvolution(Baseline):
     """One layer of random filters, rectified in both signs and averaged: (B, 3, H, W) → (B, 512).
+
+    The map holds averages over the cells of a 16 × 16 grid.
 
     Random convolutional features in their Gaussian form (Rolf et al. 2021, arXiv:2010.08168;
     torchgeo's RCF).
     """
 
     name = "random_convolution"
+    outputs = (DEFAULT, GRID)
 
     def __init__(self, seed: int) -> None:
         super().__init__()
@@ -87,10 +101,17 @@ class RandomConvolution(Baseline):
         self.bias = nn.Parameter(torch.full((FILTERS,), BIAS, device="cpu"))
 
     def rows(self, x: torch.Tensor) -> torch.Tensor:
+        halves = [half.mean(dim=(2, 3)) for half in self._rectified(x)]
+        return torch.cat(halves, dim=1)
+
+    def grid(self, x: torch.Tensor) -> torch.Tensor:
+        halves = [F.adaptive_avg_pool2d(half, PIXELS_SIDE) for half in self._rectified(x)]
+        return torch.cat(halves, dim=1).permute(0, 2, 3, 1)
+
+    def _rectified(self, x: torch.Tensor) -> list[torch.Tensor]:
         response = F.conv2d(x, self.weight, stride=KERNEL_PX)
         bias = self.bias.view(-1, 1, 1)
-        halves = [F.relu(sign * response + bias).mean(dim=(2, 3)) for sign in (1.0, -1.0)]
-        return torch.cat(halves, dim=1)
+        return [F.relu(sign * response + bias) for sign in (1.0, -1.0)]
 
 
 BASELINES: dict[str, Callable[[int], Baseline]] = {

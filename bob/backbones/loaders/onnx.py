@@ -68,6 +68,7 @@ def without_unit_axes(rows: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def load(spec: BackboneSpec, file: Path | None, *, offline: bool) -> Loaded:
     """Load the graph up to the tensor that is read, without the nodes behind it."""
+    refuse_outputs(spec.name, [spec.output], [DEFAULT], "an ONNX graph")
     onnx, onnxruntime = _libraries(spec.name)
     files = stamps(_external_files(onnx, file)) if file else {}
     model = _pruned(spec, onnx, _read(spec, onnx, file))

@@ -25,7 +25,7 @@ from bob.backbones.weights.tensors import (
     mismatches,
     with_counters,
 )
-from bob.errors import BackboneError, ConfigError, nearest
+from bob.errors import BackboneError, ConfigError, OutputError, nearest
 from bob.io.hub import hub_file
 from bob.io.stamps import Stamp, stamps
 from bob.specs import DEFAULT, BackboneSpec, Output
@@ -95,13 +95,13 @@ class TimmFeatures(nn.Module):
     def _layers(self, output: Output) -> list[int]:
         """Return the layers that an output reads, counted from 0."""
         if not self.depth:
-            raise BackboneError(
+            raise OutputError(
                 f"backbone {self.name!r}: output {str(output)!r} reads intermediate layers, "
                 "which timm does not return for this architecture; use 'default'."
             )
         named = (-1,) if output.layers == "last" else output.layers
         if outside := [layer for layer in named if not -self.depth <= layer < self.depth]:
-            raise BackboneError(
+            raise OutputError(
                 f"backbone {self.name!r}: has no layer {outside[0]} for output {str(output)!r}; "
                 f"its {self.depth} layers are numbered 0 to {self.depth - 1}, or -{self.depth} "
                 "to -1."
@@ -146,14 +146,14 @@ class TimmFeatures(nn.Module):
             grid = features if channels_last else features.permute(0, 2, 3, 1)
             return grid if output.is_grid else self._pool(LayerTokens(grid, None), output)
         if output.is_grid:
-            raise BackboneError(
+            raise OutputError(
                 f"backbone {self.name!r}: timm does not return the last layer of this architecture "
                 "as a grid; name a layer, as in 'grid@-1'."
             )
         if not isinstance(features, torch.Tensor) or (
             self.n_prefix is None and self.has_class_token
         ):
-            raise BackboneError(
+            raise OutputError(
                 f"backbone {self.name!r}: output {str(output)!r} needs patch tokens alone, which "
                 "timm does not return for the last layer of this architecture; use 'default'."
             )
@@ -167,7 +167,7 @@ class TimmFeatures(nn.Module):
             return torch.cat([self._pool(tokens, output) for tokens in layers], dim=1)
         sizes = {tuple(tokens.grid.shape[1:3]) for tokens in layers}
         if len(sizes) > 1:
-            raise BackboneError(
+            raise OutputError(
                 f"backbone {self.name!r}: the layers of output {str(output)!r} have grids of "
                 f"different sizes, {sorted(sizes)}; name layers of one size."
             )
@@ -182,7 +182,7 @@ class TimmFeatures(nn.Module):
             elif part == "mean_patch":
                 rows.append(tokens.grid.flatten(1, 2).mean(dim=1))
             else:
-                raise BackboneError(
+                raise OutputError(
                     f"backbone {self.name!r}: a timm model has no output {str(output)!r}; "
                     "use 'default', 'cls', 'mean_patch', 'cls+mean_patch' or 'grid'."
                 )
@@ -190,12 +190,12 @@ class TimmFeatures(nn.Module):
 
     def _class_token(self, tokens: LayerTokens, output: Output) -> torch.Tensor:
         if not self.has_class_token:
-            raise BackboneError(
+            raise OutputError(
                 f"backbone {self.name!r}: has no class token for output {str(output)!r}; "
                 "use 'default' or 'mean_patch'."
             )
         if tokens.prefix is None:
-            raise BackboneError(
+            raise OutputError(
                 f"backbone {self.name!r}: output {str(output)!r} needs class tokens of named "
                 "layers, which timm does not return for this architecture; use 'cls'."
             )

@@ -7,16 +7,14 @@ share 0.25 and seed 0, applied to the packages' own files.
   defective if the experts' probability is over 0.5.
 * openmoji: emoji drawings by category, rendered on white at 256 px, in colour or as line art; by
   default in colour and without skin-tone variants.
+* openmoji_scenes: several drawings on a background, with the category of every pixel.
 * textiles: simulated images of woven textile without a defect (nominal), with a local one, and with
   a global one (Megahed et al. 2025, arXiv:2501.12596).
 """
 
 import dataclasses
-import functools
-import importlib.metadata
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +23,8 @@ from bob.datasets.content.digests import content_digest, file_digests, read_file
 from bob.datasets.content.planned import planned_reader
 from bob.datasets.content.sequences import Digests
 from bob.datasets.listing import ImageListing
+from bob.datasets.readers.openmoji import render, renderer, variants
+from bob.datasets.readers.scenes import list_scenes
 from bob.errors import UnavailableError
 from bob.io.paths import in_package
 from bob.specs import SampleSource
@@ -33,19 +33,6 @@ TEST_SHARE = 0.25
 """Share of each class in the documented test split."""
 DEFECT_PROBABILITY = 0.5
 """Cells with a higher probability count as defective, as in the paper; it is 0, 1/3, 2/3 or 1."""
-RENDER_PX = 256
-"""Side of a rendered emoji in pixels."""
-_COLOUR_LAYERS = (
-    "color", "color-2", "color-2-2", "color-3", "color_1_", "color-foreground",
-    "skin", "skin-2", "skin-a", "skin-b", "skin-shadow", "hair", "hair-2", "hair-a", "hair-b",
-)  # fmt: skip
-LINE_ART = f"<style>{','.join(f'#{layer}' for layer in _COLOUR_LAYERS)}{{display:none}}</style>"
-"""CSS that hides all layers but the lines.
-
-The layers with colour are listed by name, because the renderer does not support prefixes.
-"""
-BACKGROUND = "white"
-"""Colour under the drawings, which have no background; on black, their lines would vanish."""
 
 
 def list_sample(name: str, source: SampleSource, cache: Path) -> ImageListing:
@@ -54,6 +41,8 @@ def list_sample(name: str, source: SampleSource, cache: Path) -> ImageListing:
         raise UnavailableError(f"dataset {name!r}: {missing}")
     paths = [in_package(distribution, file) for distribution, file in SAMPLE_FILES[source.reader]]
     existing = [path for path in paths if path]
+    if source.reader == "openmoji_scenes":
+        return list_scenes(existing[0], existing[1], cache, source.styles[0])
     listing = (
         _openmoji(existing, cache, source)
         if source.reader == "openmoji"
@@ -103,18 +92,6 @@ def _textiles(paths: list[Path], cache: Path) -> ImageListing:
     )
 
 
-@dataclass(frozen=True)
-class _Drawing:
-    """A drawing of an emoji in one style and skin tone."""
-
-    svg: Path
-    style: str
-    tone: str
-    """Code of the skin tone; "" for the default yellow."""
-    entry: Mapping[str, Any]
-    """The emoji's entry in the table."""
-
-
 def _openmoji(paths: list[Path], cache: Path, source: SampleSource) -> ImageListing:
     """List drawings by emoji category.
 
@@ -124,7 +101,7 @@ def _openmoji(paths: list[Path], cache: Path, source: SampleSource) -> ImageList
     drawings = [
         drawing
         for entry in json.loads(table.read_text(encoding="utf-8"))
-        for drawing in _drawings(entry, svg, source)
+        for drawing in variants(entry, svg, source)
     ]
     entries = [drawing.entry for drawing in drawings]
     files = [drawing.svg for drawing in drawings]
@@ -140,12 +117,12 @@ def _openmoji(paths: list[Path], cache: Path, source: SampleSource) -> ImageList
         labels=[entry["category"] for entry in entries],
         content=Digests.of(
             (
-                content_digest(f"{digest} {_renderer(drawing.style)}".encode())
+                content_digest(f"{digest} {renderer(drawing.style)}".encode())
                 for digest, drawing in zip(svg_digests, drawings, strict=True)
             ),
             (0 for _ in drawings),
         ),
-        read=lambda i: _render(read_svg(i), drawings[i].style),
+        read=lambda i: render(read_svg(i), drawings[i].style),
         is_derived=True,
         splits=["train"] * len(drawings),
         groups=codes if len(source.styles) > 1 or source.skin_tones else None,
@@ -162,34 +139,6 @@ def _openmoji(paths: list[Path], cache: Path, source: SampleSource) -> ImageList
     )
 
 
-def _drawings(entry: Mapping[str, Any], svg: Path, source: SampleSource) -> list[_Drawing]:
-    """Return the drawings of an emoji, if it has any.
-
-    The category 'Component' holds skin tones on their own, which are not emoji.
-    """
-    plain = None if entry["category"] == "Component" else _file(entry, svg)
-    if plain is None:
-        return []
-    variants = entry.get("skin_variations", {}).items() if source.skin_tones else ()
-    tones = [
-        (tone, file)
-        for tone, variant in variants
-        if "-" not in tone  # pairs of people have pairs of tones
-        and (file := _file(variant, svg))
-    ]
-    return [_Drawing(plain, style, "", entry) for style in source.styles] + [
-        _Drawing(file, "colour", tone, entry) for tone, file in tones
-    ]
-
-
-def _file(entry: Mapping[str, Any], svg: Path) -> Path | None:
-    """Return the SVG file of an emoji, by its code or the older one without variation selectors."""
-    codes = [entry["unified"], entry.get("non_qualified")]
-    return next(
-        (svg / f"{code}.svg" for code in codes if code and (svg / f"{code}.svg").exists()), None
-    )
-
-
 def _captions(entry: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the name in lower case, and the short names that differ from it."""
     names = [
@@ -197,32 +146,3 @@ def _captions(entry: Mapping[str, Any]) -> tuple[str, ...]:
         *(str(name).replace("_", " ").replace("-", " ") for name in entry["short_names"]),
     ]
     return tuple(dict.fromkeys(names))
-
-
-@functools.cache
-def _renderer(style: str) -> str:
-    """Return text that covers everything beside the SVG that determines the pixels.
-
-    Cached, since a package's version is read from its files: 3 ms, for each of 1,900 drawings.
-    """
-    version = importlib.metadata.version("resvg-py")
-    style_sheet = f", {LINE_ART}" if style == "line" else ""
-    return f"resvg-py {version} {RENDER_PX} px on {BACKGROUND}{style_sheet}"
-
-
-def _render(svg: bytes, style: str) -> bytes:
-    """Render a drawing as PNG bytes."""
-    import resvg_py
-
-    text = svg.decode("utf-8")
-    if style == "line":
-        text = text.replace(">", f">{LINE_ART}", 1)  # after the opening <svg ...>
-    return bytes(
-        resvg_py.svg_to_bytes(
-            svg_string=text,
-            width=RENDER_PX,
-            height=RENDER_PX,
-            background=BACKGROUND,
-            skip_system_fonts=True,
-        )
-    )

@@ -1,0 +1,35 @@
+"""Which classes the cells of a grid show, where the grid covers an image exactly.
+
+An image of H x W pixels is squashed to the input of a backbone, whose grid has h x w cells. Cell
+(i, j) covers the rows from i H / h to (i + 1) H / h and the columns from j W / w to (j + 1) W / w
+of the image, so that targets follow from the mask at its own size, without resampling it.
+"""
+
+import numpy as np
+
+from bob.numerics.arrays import Doubles, Ints
+
+
+def cell_shares(mask: Ints, grid: tuple[int, int], classes: int) -> Doubles:
+    """Return the share of each cell's area that each class covers, (h, w, C).
+
+    `mask` (H, W) holds class indices, negative ones where pixels do not count. The shares of a cell
+    sum to the share of its pixels that count.
+    """
+    rows, columns = overlaps(mask.shape[0], grid[0]), overlaps(mask.shape[1], grid[1])
+    shares = np.zeros((*grid, classes))
+    for c in np.unique(mask).tolist():
+        if c >= 0:
+            shares[:, :, c] = rows @ (mask == c).astype(np.float64) @ columns.T
+    return shares
+
+
+def overlaps(pixels: int, cells: int) -> Doubles:
+    """Return the share of each cell's length that each pixel covers, (cells, pixels).
+
+    Every row sums to 1.
+    """
+    edges = np.arange(cells + 1) * (pixels / cells)
+    left = np.arange(pixels)
+    shared = np.minimum(edges[1:, None], left + 1) - np.maximum(edges[:-1, None], left)
+    return np.asarray(shared.clip(min=0) * (cells / pixels), np.float64)

@@ -1,0 +1,50 @@
+"""Predictions for pixels from logits of a grid, and their agreement with a mask."""
+
+import numpy as np
+
+from bob.numerics.arrays import Doubles, Ints
+
+
+def upsampled_classes(logits: Doubles, size: tuple[int, int]) -> Ints:
+    """Return the class (H, W) int64 with the largest logit of each pixel.
+
+    `logits` (h, w, C) are upsampled bilinearly to `size`, as torch's `interpolate` does with
+    `align_corners=False`, in float32. Equal logits give the lower class. One class after the other
+    is upsampled: an image of 2,000 x 3,000 pixels and 150 classes has 900 million logits.
+    """
+    height, width = size
+    left, right, across = _neighbours(logits.shape[1], width)
+    upper, lower, down = _neighbours(logits.shape[0], height)
+    across, down = across.astype(np.float32), down.astype(np.float32)[:, None]
+    by_class = np.ascontiguousarray(logits.transpose(2, 0, 1), np.float32)
+    wide = by_class[:, :, left] * (1 - across) + by_class[:, :, right] * across
+    best = np.full(size, -np.inf, np.float32)
+    predicted = np.zeros(size, np.int64)
+    for c, rows in enumerate(wide):
+        upsampled = rows[upper] * (1 - down)
+        upsampled += rows[lower] * down
+        predicted[upsampled > best] = c
+        np.maximum(best, upsampled, out=best)
+    return predicted
+
+
+def _neighbours(cells: int, pixels: int) -> tuple[Ints, Ints, Doubles]:
+    """Return the two cells around the centre of each pixel, and the weight of the second."""
+    place = ((np.arange(pixels) + 0.5) * (cells / pixels) - 0.5).clip(min=0)
+    first = np.minimum(place.astype(np.int64), cells - 1)
+    return first, np.minimum(first + 1, cells - 1), place - first
+
+
+def agreement(mask: Ints, predicted: Ints, classes: int) -> Ints:
+    """Return the pixels that are right, predicted and true of each class, (3, C) int64.
+
+    Pixels of a negative class in `mask` (H, W) do not count.
+    """
+    counted = mask >= 0
+    true, said = mask[counted].astype(np.int64), predicted[counted]
+    return np.stack(
+        [
+            np.bincount(values, minlength=classes)
+            for values in (true[true == said], said, true)
+        ]
+    ).astype(np.int64)
