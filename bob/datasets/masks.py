@@ -1,5 +1,7 @@
 """Masks: the class of every pixel of an image, which dense tasks learn and predict."""
 
+import threading
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -14,6 +16,8 @@ IGNORED = -1
 """Class of pixels that are neither learnt nor scored."""
 Mask = NDArray[np.int16]
 """(H, W) class index of each pixel, or IGNORED."""
+CACHE_BYTES = 96 * 2**20
+"""Most bytes of masks that are kept: a block of 256 images of 400 x 450 pixels."""
 _INDEX_MODES = ("L", "P", "1", "I;16", "I;16L", "I;16B", "I;16N", "I")
 """PIL's modes whose values are indices; those of palettes are not looked up."""
 
@@ -36,6 +40,35 @@ class Masks:
     def take(self, positions: NDArray[np.int64]) -> "Masks":
         """Return the masks of the images at these positions, in this order."""
         return Masks(take(self.content, positions), lambda i: self.read(int(positions[i])))
+
+
+class MaskCache:
+    """Reads masks, and keeps those that were read last: several backbones need them in turn.
+
+    Safe to call from several threads.
+    """
+
+    def __init__(self, read: Callable[[int], Mask], most_bytes: int = CACHE_BYTES) -> None:
+        self._read, self._most_bytes = read, most_bytes
+        self._masks: OrderedDict[int, Mask] = OrderedDict()
+        self._bytes = 0
+        self._lock = threading.Lock()
+
+    def __call__(self, position: int) -> Mask:
+        """Return the mask of an image."""
+        with self._lock:
+            if position in self._masks:
+                self._masks.move_to_end(position)
+                return self._masks[position]
+        mask = self._read(position)
+        mask.setflags(write=False)
+        with self._lock:
+            if position not in self._masks:
+                self._masks[position] = mask
+                self._bytes += mask.nbytes
+            while self._bytes > self._most_bytes and len(self._masks) > 1:
+                self._bytes -= self._masks.popitem(last=False)[1].nbytes
+        return mask
 
 
 def decode_indices(data: bytes, name: str) -> NDArray[np.int32]:

@@ -61,9 +61,7 @@ class AccumulatorSpec:
         """Return the spec as JSON-ready values."""
         return {"name": self.name, "version": self.version, "settings": dict(self.settings)}
 
-    def key(
-        self, features: FeatureKey, targets: str, after: tuple[str, ...] = ()
-    ) -> StatisticsKey:
+    def key(self, features: FeatureKey, targets: str, after: tuple[str, ...] = ()) -> StatisticsKey:
         """Return the key of the statistics of some features and targets.
 
         `after` are the digests of the keys of the statistics on which they depend.

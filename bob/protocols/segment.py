@@ -29,7 +29,7 @@ from bob.datasets.image_sets import HoldOut, ImageSet
 from bob.errors import DatasetError, NotApplicableError
 from bob.features.shard import Arrays
 from bob.metrics.segmentation import class_iou
-from bob.numerics.arrays import Ints
+from bob.numerics.arrays import Doubles, Ints
 from bob.numerics.linear.class_sums import HeadKind, Prior
 from bob.outcomes import SegmentationCounts
 from bob.protocols.needs import Inputs, Needs, StatisticsNeed, require_splits
@@ -94,7 +94,7 @@ class SegmentProblem:
     """Counts of pixels (N, 3, C) of the test sets, and of held-out images at every strength."""
 
     classes: tuple[str, ...]
-    train_pixels: Ints
+    train_pixels: Doubles
     """(C,) train pixels of each class, in cells: shares of cells are summed."""
     held_out: Ints | None
     """(M, S, 3, C)"""
@@ -181,13 +181,19 @@ def squashed(backbone: BackboneSpec, settings: SegmentSettings) -> BackboneSpec:
     """Return the backbone with maps as output, of whole images squashed to a square.
 
     Targets then follow from the mask at its own size; see `bob.numerics.dense.cells`.
+    NotApplicableError where the backbone's loader has no maps.
     """
     changes = {"crop_mode": "squash", "crop_pct": 1.0}
     size = {} if settings.input_px is None else {"input_px": settings.input_px}
-    return backbone.variant(
+    variant = backbone.variant(
         output=Output(layers=settings.layers, tokens="grid"),
         preprocessing=backbone.preprocessing.model_copy(update={**changes, **size}),
     )
+    if problem := variant.problem():
+        raise NotApplicableError(
+            f"needs maps of patches; backbone {backbone.name!r}: {problem}.", subject="backbone"
+        )
+    return variant
 
 
 def _fitted_and_held_out(
@@ -215,7 +221,7 @@ def _fitted_and_held_out(
     return fitted, held_out
 
 
-def _majority(train_pixels: Ints, outcome: SegmentationCounts) -> SegmentationCounts:
+def _majority(train_pixels: Doubles, outcome: SegmentationCounts) -> SegmentationCounts:
     """Return what predicting the most frequent class of train for every pixel gives."""
     common = int(np.argmax(train_pixels))
     right, predicted = np.zeros_like(outcome.true), np.zeros_like(outcome.true)

@@ -1,8 +1,8 @@
 """What segmentation sums over feature maps while they are computed; no map is stored.
 
-`patch_sums` are the class sums of patches, from which linear heads are solved. `segmentation_counts`
-are the pixels that such heads have right, image by image. Targets of a patch are the shares of its
-pixels in each class; predictions are upsampled to the mask's own size.
+`patch_sums` are the class sums of patches, from which linear heads are solved; and
+`segmentation_counts` the pixels that such heads have right, image by image. Targets of a patch are
+the shares of its pixels in each class; predictions are upsampled to the mask's own size.
 """
 
 import functools
@@ -162,7 +162,10 @@ class HeadCounts:
         names = ("positions", "counts", "ceiling")
         joined = {name: np.concatenate([part[name] for part in parts]) for name in names}
         order = np.argsort(joined["positions"], kind="stable")
-        return {**{name: values[order] for name, values in joined.items()}, "grid": parts[0]["grid"]}
+        return {
+            **{name: values[order] for name, values in joined.items()},
+            "grid": parts[0]["grid"],
+        }
 
 
 def class_sums(statistics: Arrays) -> ClassSums:
@@ -206,9 +209,7 @@ def _make_sums(settings: Mapping[str, Any], split: Split, earlier: Earlier) -> P
 def _make_counts(settings: Mapping[str, Any], split: Split, earlier: Earlier) -> HeadCounts:
     names = ("head", "prior", "first", "last", "count")
     head = HeadSettings(**{name: settings[name] for name in names})
-    return HeadCounts(
-        _masks(split), settings["classes"], head, settings["every_strength"], earlier
-    )
+    return HeadCounts(_masks(split), settings["classes"], head, settings["every_strength"], earlier)
 
 
 register_accumulator("patch_sums", _make_sums)

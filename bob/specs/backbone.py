@@ -149,10 +149,13 @@ class BackboneSpec(Closed):
 
     @model_validator(mode="after")
     def _is_consistent(self) -> "BackboneSpec":
-        for fails, message in self._inconsistencies():
-            if fails:
-                raise ValueError(message)
+        if message := self.problem():
+            raise ValueError(message)
         return self
+
+    def problem(self) -> str | None:
+        """Return which keys contradict each other, as they can in a variant; None if none do."""
+        return next((message for fails, message in self._inconsistencies() if fails), None)
 
     def _inconsistencies(self) -> list[tuple[bool, str]]:
         """Return every check on combinations of keys: whether it fails, and the message if so."""

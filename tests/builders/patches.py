@@ -19,7 +19,12 @@ from bob.backbones.backbone import Backbone, Loaded
 from bob.backbones.pixels.geometry import Geometry, Normalisation
 from bob.datasets.content.images import decode
 from bob.datasets.dataset import Split
-from bob.extraction.accumulators import AccumulatorSpec, add_arrays, register_accumulator
+from bob.extraction.accumulators import (
+    AccumulatorSpec,
+    Earlier,
+    add_arrays,
+    register_accumulator,
+)
 from bob.features.key import FeatureKey
 from bob.features.shard import Arrays
 from bob.registry import load_registry
@@ -151,7 +156,7 @@ def moments(
     }
 
 
-def make_moments(settings: Mapping[str, Any], split: Split) -> PatchMoments:
+def make_moments(settings: Mapping[str, Any], split: Split, earlier: Earlier) -> PatchMoments:
     """Make the accumulator for the labels of a split."""
     return PatchMoments(split.y)
 

@@ -363,7 +363,9 @@ def test_features_that_float16_cannot_hold_fail_their_backbone_alone(
 def test_a_registered_name_belongs_to_one_accumulator() -> None:
     register_accumulator(MOMENTS.name, make_moments)
     with pytest.raises(ConfigError, match="'test_patch_moments' exists already: choose another"):
-        register_accumulator(MOMENTS.name, lambda settings, split: make_moments({}, split))
+        register_accumulator(
+            MOMENTS.name, lambda settings, split, earlier: make_moments({}, split, earlier)
+        )
 
 
 def test_an_unknown_accumulator_suggests_a_registered_one(split: Split) -> None:

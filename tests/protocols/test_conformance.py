@@ -7,16 +7,17 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 
 import bob.protocols
-from bob.datasets.dataset import Dataset, Shift
+from bob.datasets.dataset import Dataset, Shift, Split
 from bob.datasets.image_sets import ImageSet
 from bob.engine.scores import scores
 from bob.errors import NotApplicableError
+from bob.extraction.accumulators import AccumulatorSpec
 from bob.features.store import Features
 from bob.metrics import METRICS, metric_named
 from bob.protocols import (
@@ -33,7 +34,9 @@ from bob.protocols import (
 from bob.protocols.needs import Need, Needs
 from bob.registry import load_registry
 from bob.specs import BackboneSpec, TaskSpec
-from tests.builders.protocols import TWO_TOWERS, make_inputs
+from bob.specs.dataset import DatasetKind
+from tests.builders.protocols import BASELINE, TWO_TOWERS, make_inputs
+from tests.builders.segmentation import blocky_masks, mask_dataset, statistics_of
 from tests.builders.splits import digests, features_from, make_dataset, make_split
 
 TASKS = load_registry().tasks
@@ -81,13 +84,39 @@ def features(need: FeatureNeed | TextNeed) -> Features:
 INPUTS = Inputs(features, make_inputs({}).statistics)
 
 
+@functools.cache
+def masks_dataset() -> Dataset:
+    """Return a dataset for protocols that read masks."""
+    splits = {name: blocky_masks(6, 3, 4, 3, i) for i, name in enumerate(("train", "test"))}
+    return mask_dataset(splits, 3)
+
+
+def maps(split: Split, at: Any) -> Any:
+    """Return feature maps of some images, which depend on these alone."""
+    seeds = [int(split.content[i][:8], 16) for i in at.tolist()]
+    grids = [np.random.default_rng(seed).normal(size=(4, 4, 5)) for seed in seeds]
+    return np.stack(grids).astype(np.float32)
+
+
+def dataset_of(task: TaskSpec) -> Dataset:
+    is_dense = "segmentation" in protocol_named(task.protocol).kinds
+    return masks_dataset() if is_dense else dataset()
+
+
 def needs_of(task: TaskSpec) -> Needs:
-    return needs_of_task(task, dataset(), TWO_TOWERS)
+    return needs_of_task(task, dataset_of(task), backbone_of(task))
+
+
+def backbone_of(task: TaskSpec) -> BackboneSpec:
+    """Return a backbone with text, or one with maps."""
+    return BASELINE if dataset_of(task) is masks_dataset() else TWO_TOWERS
 
 
 def solve(task: TaskSpec, seed: int = 0) -> Result:
-    protocol = protocol_named(task.protocol)
-    problem = protocol.build(task.settings, dataset(), needs_of(task), INPUTS, seed)
+    protocol, needs, data = protocol_named(task.protocol), needs_of(task), dataset_of(task)
+    is_dense = data is masks_dataset()
+    inputs = statistics_of(needs, data, maps) if is_dense else INPUTS
+    problem = protocol.build(task.settings, data, needs, inputs, seed)
     return protocol.solve(problem, task.settings, "cpu")
 
 
@@ -163,22 +192,33 @@ def to_json(need: Need) -> dict[str, Any]:
     backbone = {"backbone": need.backbone.model_dump(mode="json"), "optional": need.optional}
     if isinstance(need, TextNeed):
         return {**backbone, "name": need.name, "texts": need.texts}
-    assert not isinstance(need, StatisticsNeed), "no shipped task needs statistics"
-    return {**backbone, "images": need.images.plain()}
+    images = {**backbone, "images": need.images.plain()}
+    if isinstance(need, StatisticsNeed):
+        facts = need.accumulator.facts()
+        return {**images, "accumulator": facts, "after": [to_json(each) for each in need.after]}
+    return images
 
 
 def from_json(values: Mapping[str, Any]) -> Need:
     backbone = BackboneSpec.model_validate(values["backbone"])
     if "texts" in values:
         return TextNeed(backbone, values["name"], tuple(values["texts"]), values["optional"])
-    return FeatureNeed(backbone, ImageSet.from_plain(values["images"]), values["optional"])
+    images, optional = ImageSet.from_plain(values["images"]), values["optional"]
+    if "accumulator" not in values:
+        return FeatureNeed(backbone, images, optional)
+    facts = values["accumulator"]
+    accumulator = AccumulatorSpec(
+        facts["name"], facts["version"], tuple(sorted(facts["settings"].items()))
+    )
+    after = tuple(from_json(each) for each in values["after"])
+    return StatisticsNeed(backbone, images, accumulator, optional, after)  # type: ignore[arg-type]
 
 
 @each_task
 def test_needs_name_images_of_the_dataset(task: TaskSpec) -> None:
     for need in needs_of(task):
         if isinstance(need, FeatureNeed):
-            assert len(need.images.open(dataset()))
+            assert len(need.images.open(dataset_of(task)))
 
 
 # --- problems and results
@@ -191,7 +231,7 @@ def test_building_and_solving_again_gives_the_same_result(task: TaskSpec) -> Non
 
 @each_task
 def test_results_depend_on_the_seed_only_where_the_protocol_says_so(task: TaskSpec) -> None:
-    if not protocol_named(task.protocol).uses_seed(task.settings, dataset()):
+    if not protocol_named(task.protocol).uses_seed(task.settings, dataset_of(task)):
         assert_equal(result_of(task.name), solve(task, seed=1))
 
 
@@ -233,8 +273,12 @@ def task_of(protocol: str) -> TaskSpec:
     return next(task for task in TASKS.values() if task.protocol == protocol)
 
 
+DENSE = ("segment",)
+"""Protocols of datasets with masks."""
+
+
 def test_every_protocol_is_a_classifier_or_not() -> None:
-    assert sorted((*CLASSIFIERS, *OTHERS)) == sorted(load_protocols())
+    assert sorted((*CLASSIFIERS, *OTHERS, *DENSE)) == sorted(load_protocols())
 
 
 def with_train_labels(y: Any) -> Dataset:
@@ -246,7 +290,7 @@ def with_train_labels(y: Any) -> Dataset:
     return make_dataset(splits, dataset().classes, **facts)
 
 
-@pytest.mark.parametrize("protocol", load_protocols())
+@pytest.mark.parametrize("protocol", (*CLASSIFIERS, *OTHERS))
 def test_a_single_class_in_train_is_not_applicable_for_classifiers(protocol: str) -> None:
     one_class = with_train_labels([0] * len(dataset().splits["train"]))
     task = task_of(protocol)
@@ -259,7 +303,7 @@ def test_a_single_class_in_train_is_not_applicable_for_classifiers(protocol: str
         assert needs_of_task(task, one_class, TWO_TOWERS)
 
 
-@pytest.mark.parametrize("protocol", load_protocols())
+@pytest.mark.parametrize("protocol", (*CLASSIFIERS, *OTHERS))
 def test_test_classes_that_train_lacks_are_not_applicable_for_classifiers(protocol: str) -> None:
     unseen = with_train_labels([i % 5 for i in range(len(dataset().splits["train"]))])
     task = task_of(protocol)
@@ -277,10 +321,10 @@ def test_test_classes_that_train_lacks_are_not_applicable_for_classifiers(protoc
 @each_protocol
 def test_other_kinds_of_datasets_are_not_applicable(protocol: Protocol[Any, Any]) -> None:
     task = task_of(protocol.name)
-    for kind in ("classification", "multi-label", "retrieval", "image-text", "detection"):
-        data = replace(dataset(), kind=kind)
+    for kind in get_args(DatasetKind):
+        data = replace(dataset_of(task), kind=kind)
         if kind in protocol.kinds:
-            assert needs_of_task(task, data, TWO_TOWERS)
+            assert needs_of_task(task, data, backbone_of(task))
         else:
             reason = f"takes datasets of kind .*; dataset 'd' is of kind {kind}"
             with pytest.raises(NotApplicableError, match=f"^task '{task.name}': {reason}"):

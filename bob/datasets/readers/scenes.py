@@ -1,9 +1,10 @@
 """Scenes of several OpenMoji drawings, in which the category of every pixel is known.
 
 A scene is a background of smooth random colours, on which 3 to 6 drawings are laid, one over
-another, and noise over all of it, so that flat colours do not tell drawings from ground. Each has one of eight categories (`Symbols` is left out: its signs look like anything)
-and a random place, size and direction. The mask holds the category of the uppermost drawing, 0
-where the background shows, and ignores the pixels of an outline that a drawing covers in part.
+another, and noise over all of it, so that flat colours do not tell drawings from ground. Each has
+one of eight categories (`Symbols` is left out: its signs look like anything) and a random place,
+size and direction. The mask holds the category of the uppermost drawing, 0 where the background
+shows, and ignores the pixels of an outline that a drawing covers in part.
 
 Train scenes are made of the train drawings of `openmoji`, test scenes of its test drawings. Scenes
 are made when they are read, and depend on their number, the SVG files, and the versions of the
@@ -30,7 +31,7 @@ from bob.datasets.content.images import decode
 from bob.datasets.content.planned import planned_reader
 from bob.datasets.content.sequences import Digests
 from bob.datasets.listing import ImageListing
-from bob.datasets.masks import IGNORED, Mask, Masks
+from bob.datasets.masks import IGNORED, Mask, MaskCache, Masks
 from bob.datasets.readers.openmoji import Drawing, render, renderer, variants
 from bob.datasets.splits import automatic_test
 from bob.specs import Role, SampleSource
@@ -111,7 +112,7 @@ def list_scenes(svg: Path, table: Path, cache: Path, style: str) -> ImageListing
         classes=CLASSES,
         masks=Masks(
             [content_digest(f"mask {digest}".encode()) for digest in content],
-            lambda i: composer.layers(scenes[i][0], scenes[i][2]).mask,
+            MaskCache(lambda i: composer.layers(scenes[i][0], scenes[i][2]).mask),
         ),
     )
 
@@ -194,7 +195,7 @@ def background(name: str) -> NDArray[np.uint8]:
     """Return smooth random colours, (SIDE_PX, SIDE_PX, 3)."""
     corners = _random(f"background {name}").randint(0, 256, (4, 4, 3)).astype(np.uint8)
     smooth = Image.fromarray(corners).resize((SIDE_PX, SIDE_PX), Image.Resampling.BICUBIC)
-    return np.asarray(smooth)
+    return np.array(smooth, np.uint8)
 
 
 def with_noise(pixels: NDArray[np.uint8], name: str) -> NDArray[np.uint8]:
@@ -212,9 +213,7 @@ def _libraries(style: str) -> str:
     return f"{renderer(style)}, pillow {importlib.metadata.version('pillow')}"
 
 
-def _digest(
-    name: str, placements: Sequence[Placement], digests: Sequence[str], style: str
-) -> str:
+def _digest(name: str, placements: Sequence[Placement], digests: Sequence[str], style: str) -> str:
     """Return the digest of everything that a scene is made from."""
     parts = [f"{digests[place.drawing]} {place}" for place in placements]
     text = "\n".join([f"scenes {VERSION} {SIDE_PX} px {_libraries(style)}", name, *parts])

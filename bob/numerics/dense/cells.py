@@ -5,12 +5,15 @@ An image of H x W pixels is squashed to the input of a backbone, whose grid has 
 of the image, so that targets follow from the mask at its own size, without resampling it.
 """
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
-from bob.numerics.arrays import Doubles, Ints
+from bob.numerics.arrays import Doubles
 
 
-def cell_shares(mask: Ints, grid: tuple[int, int], classes: int) -> Doubles:
+def cell_shares(mask: NDArray[np.integer[Any]], grid: tuple[int, int], classes: int) -> Doubles:
     """Return the share of each cell's area that each class covers, (h, w, C).
 
     `mask` (H, W) holds class indices, negative ones where pixels do not count. The shares of a cell

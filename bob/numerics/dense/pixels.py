@@ -1,8 +1,11 @@
 """Predictions for pixels from logits of a grid, and their agreement with a mask."""
 
-import numpy as np
+from typing import Any
 
-from bob.numerics.arrays import Doubles, Ints
+import numpy as np
+from numpy.typing import NDArray
+
+from bob.numerics.arrays import Doubles, Floats, Ints
 
 
 def upsampled_classes(logits: Doubles, size: tuple[int, int]) -> Ints:
@@ -15,7 +18,7 @@ def upsampled_classes(logits: Doubles, size: tuple[int, int]) -> Ints:
     height, width = size
     left, right, across = _neighbours(logits.shape[1], width)
     upper, lower, down = _neighbours(logits.shape[0], height)
-    across, down = across.astype(np.float32), down.astype(np.float32)[:, None]
+    down = down[:, None]
     by_class = np.ascontiguousarray(logits.transpose(2, 0, 1), np.float32)
     wide = by_class[:, :, left] * (1 - across) + by_class[:, :, right] * across
     best = np.full(size, -np.inf, np.float32)
@@ -28,14 +31,14 @@ def upsampled_classes(logits: Doubles, size: tuple[int, int]) -> Ints:
     return predicted
 
 
-def _neighbours(cells: int, pixels: int) -> tuple[Ints, Ints, Doubles]:
+def _neighbours(cells: int, pixels: int) -> tuple[Ints, Ints, Floats]:
     """Return the two cells around the centre of each pixel, and the weight of the second."""
     place = ((np.arange(pixels) + 0.5) * (cells / pixels) - 0.5).clip(min=0)
     first = np.minimum(place.astype(np.int64), cells - 1)
-    return first, np.minimum(first + 1, cells - 1), place - first
+    return first, np.minimum(first + 1, cells - 1), (place - first).astype(np.float32)
 
 
-def agreement(mask: Ints, predicted: Ints, classes: int) -> Ints:
+def agreement(mask: NDArray[np.integer[Any]], predicted: Ints, classes: int) -> Ints:
     """Return the pixels that are right, predicted and true of each class, (3, C) int64.
 
     Pixels of a negative class in `mask` (H, W) do not count.
@@ -43,8 +46,5 @@ def agreement(mask: Ints, predicted: Ints, classes: int) -> Ints:
     counted = mask >= 0
     true, said = mask[counted].astype(np.int64), predicted[counted]
     return np.stack(
-        [
-            np.bincount(values, minlength=classes)
-            for values in (true[true == said], said, true)
-        ]
+        [np.bincount(values, minlength=classes) for values in (true[true == said], said, true)]
     ).astype(np.int64)

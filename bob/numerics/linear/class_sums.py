@@ -64,9 +64,7 @@ class ClassSums:
 
     def __add__(self, other: "ClassSums") -> "ClassSums":
         """Return the sums over both sets of examples."""
-        return ClassSums(
-            self.counts + other.counts, self.sums + other.sums, self.gram + other.gram
-        )
+        return ClassSums(self.counts + other.counts, self.sums + other.sums, self.gram + other.gram)
 
 
 @dataclass(frozen=True, eq=False)

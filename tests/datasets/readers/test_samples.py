@@ -172,7 +172,7 @@ def test_threads_render_the_same_pixels(opened: dict[str, Dataset]) -> None:
 def test_renderer_version_changes_the_content_but_not_the_split(
     opened: dict[str, Dataset], cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(samples, "_renderer", lambda *_: "another")
+    monkeypatch.setattr(samples, "renderer", lambda *_: "another")
     other, before = (
         open_dataset(ENTRIES["openmoji"], cache, entries=ENTRIES).splits["test"],
         opened["openmoji"].splits["test"],

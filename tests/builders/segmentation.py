@@ -1,0 +1,64 @@
+"""Datasets of small masks, and the statistics that a protocol needs of given feature maps."""
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bob.datasets.dataset import Dataset, Split
+from bob.datasets.masks import Mask, Masks
+from bob.features.shard import Arrays
+from bob.protocols import Inputs, Needs, StatisticsNeed
+from bob.protocols.needs import FeatureNeed, TextNeed
+from tests.builders.splits import digests, make_dataset, make_split
+
+Maps = Callable[[Split, NDArray[np.int64]], NDArray[np.float32]]
+"""Split and positions (n,) → feature maps (n, h, w, D)."""
+
+
+def blocky_masks(n: int, classes: int, cells: int, cell_px: int, seed: int) -> list[Mask]:
+    """Return masks of `cells` x `cells` cells, each of one class."""
+    rng = np.random.default_rng(seed)
+    grids = rng.integers(0, classes, (n, cells, cells)).astype(np.int16)
+    return list(np.kron(grids, np.ones((cell_px, cell_px), np.int16)))
+
+
+def mask_dataset(masks: Mapping[str, list[Mask]], classes: int) -> Dataset:
+    """Return a dataset with these masks by split."""
+    splits = {}
+    for name, of_split in masks.items():
+        content = digests(len(of_split), name)
+        facts = Masks([f"mask {digest}" for digest in content], of_split.__getitem__)
+        splits[name] = make_split(content, [-1] * len(of_split), masks=facts)
+    names = [f"class_{c}" for c in range(classes)]
+    return make_dataset(splits, names, kind="segmentation")
+
+
+def statistics_of(needs: Needs, dataset: Dataset, maps: Maps, shard: int = 1000) -> Inputs:
+    """Return the statistics of every need, in shards of `shard` images."""
+    found: dict[StatisticsNeed, Arrays] = {}
+    for need in needs:
+        assert isinstance(need, StatisticsNeed)
+        split = need.images.open(dataset)
+        earlier = functools.partial(_all_of, found, need.after)
+        accumulator = need.accumulator.create(split, earlier)
+        parts = []
+        for start in range(0, len(split), shard):
+            at = np.arange(start, min(len(split), start + shard))
+            features = maps(split, at)
+            part = accumulator.start(features.shape[1:])
+            accumulator.update(part, at, features)
+            parts.append(part)
+        found[need] = accumulator.merge(parts)
+
+    def refuse(need: FeatureNeed | TextNeed) -> None:
+        raise AssertionError(f"no features: {need.name}")
+
+    return Inputs(refuse, found.__getitem__)  # type: ignore[arg-type]
+
+
+def _all_of(
+    found: Mapping[StatisticsNeed, Arrays], needs: Sequence[StatisticsNeed]
+) -> list[Arrays]:
+    return [found[need] for need in needs]
