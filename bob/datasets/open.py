@@ -19,6 +19,7 @@ from bob.datasets.own import spec_from_data_flag
 from bob.datasets.readers.arrays import list_cifar_c, list_medmnist
 from bob.datasets.readers.folder import list_folder
 from bob.datasets.readers.huggingface import list_huggingface
+from bob.datasets.readers.masks import list_masks
 from bob.datasets.readers.parquet_folder import list_parquet
 from bob.datasets.readers.qrels import list_qrels
 from bob.datasets.readers.real import list_real
@@ -34,6 +35,7 @@ from bob.specs import (
     DatasetSpec,
     FolderSource,
     HuggingFaceSource,
+    MasksSource,
     ParquetSource,
     QrelsSource,
     RealSource,
@@ -210,6 +212,8 @@ def _listing(spec: DatasetSpec, cache: Path, offline: bool) -> ImageListing:
     if isinstance(source, ArraysSource):
         medmnist = source.reader == "medmnist"
         return list_medmnist(path, cache) if medmnist else list_cifar_c(path, cache)
+    if isinstance(source, MasksSource):
+        return list_masks(source, path, cache, _entry_class_names(spec), spec.test_split)
     if isinstance(source, FolderSource):
         listing = list_folder(source, path, cache, spec.test_split)
     elif isinstance(source, ParquetSource):
@@ -223,14 +227,21 @@ def _listing(spec: DatasetSpec, cache: Path, offline: bool) -> ImageListing:
 
 def _with_class_names(spec: DatasetSpec, listing: ImageListing) -> ImageListing:
     """Replace labels that are numbers by the entry's class names."""
-    if spec.class_names is None:
+    names = _entry_class_names(spec)
+    if names is None or listing.masks is not None:
         return listing
-    names = class_list(spec.class_names) if isinstance(spec.class_names, str) else spec.class_names
     if listing.label_sets is not None:
         label_sets = [to_class_names(labels, names, listing) for labels in listing.label_sets]
         return dataclasses.replace(listing, label_sets=label_sets, classes=names)
     labels = to_class_names(listing.labels or (), names, listing)
     return dataclasses.replace(listing, labels=labels, classes=names)
+
+
+def _entry_class_names(spec: DatasetSpec) -> tuple[str, ...] | None:
+    """Return the class names that an entry states; None where it states none."""
+    if isinstance(spec.class_names, str):
+        return class_list(spec.class_names)
+    return spec.class_names
 
 
 def _in_class_range(dataset: Dataset, class_range: tuple[int, int]) -> Dataset:

@@ -23,6 +23,7 @@ from bob.specs import (
     DatasetSpec,
     FolderSource,
     HuggingFaceSource,
+    MasksSource,
     ParquetSource,
     Role,
     Source,
@@ -103,6 +104,9 @@ def _source(
     kind: DatasetKind = "retrieval" if options.retrieve else "classification"
     if place.is_dir() and is_saved(place):
         return _saved(place, options), kind, options
+    if place.is_dir() and (masks := _masks(place)):
+        _refuse_for_masks(path, options)
+        return masks, "segmentation", options
     if place.is_dir():
         parquet = _parquet_of_images(place)
         if parquet is None:
@@ -117,6 +121,22 @@ def _source(
         source, table_kind = _table(place, options)
         return source, table_kind if kind == "classification" else kind, options
     raise ConfigError(_unknown_format(path, place.suffix.lower()))
+
+
+def _masks(place: Path) -> MasksSource | None:
+    """Return the source of a folder with `images` and `masks`; None for another layout."""
+    source = MasksSource(reader="masks", path=str(place))
+    is_masks = (place / source.images).is_dir() and (place / source.masks).is_dir()
+    return source if is_masks else None
+
+
+def _refuse_for_masks(path: str, options: DataOptions) -> None:
+    """Raise ConfigError for options about labels of images."""
+    if refused := sorted(set(options.stated()) - {"test_split"}):
+        raise ConfigError(
+            f"--data {path!r} holds images with masks, to which --{refused[0]} does not apply; "
+            "only --test-split does."
+        )
 
 
 def _in_lower_case(options: DataOptions) -> DataOptions:

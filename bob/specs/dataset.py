@@ -10,6 +10,7 @@ from bob.specs.numbers import Count
 from bob.specs.sources import (
     FolderSource,
     HuggingFaceSource,
+    MasksSource,
     ParquetSource,
     Role,
     SampleSource,
@@ -228,7 +229,8 @@ class DatasetSpec(Closed):
     def _check_test_split(self) -> None:
         """Raise if the source names its splits itself, or has none to choose from."""
         source = self.source
-        if not isinstance(source, FolderSource | TableSource | ParquetSource) or source.splits:
+        readers = FolderSource | TableSource | ParquetSource | MasksSource
+        if not isinstance(source, readers) or source.splits:
             raise ValueError(
                 "test_split applies to folders, tables and Parquet files without 'splits' of their "
                 f"own; name the test split in the source; got {self.test_split!r}"

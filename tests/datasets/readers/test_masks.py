@@ -1,0 +1,241 @@
+"""Folders of images with masks: own data, declared layouts, and what is refused."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from bob.cli import main
+from bob.datasets.dataset import Dataset
+from bob.datasets.open import open_dataset, spec_from_data_flag
+from bob.errors import ConfigError, DatasetError, UnreadableImageError
+from bob.specs import DataOptions, DatasetSpec, MasksSource
+
+MASK = np.array([[0, 1, 255], [1, 1, 0]], np.uint8)
+
+
+def save(path: Path, pixels: NDArray[np.uint8]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+
+
+def add(root: Path, name: str, mask: NDArray[np.uint8] = MASK, seed: int = 0) -> None:
+    """Write an image and its mask."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (*mask.shape, 3), np.uint8)
+    save(root / "images" / f"{name}.jpg", pixels)
+    save(root / "masks" / f"{name}.png", mask)
+
+
+def rooms(root: Path, *names: str) -> Path:
+    """Write a folder of images with masks of two classes."""
+    for i, name in enumerate(names):
+        add(root, name, seed=i)
+    (root / "classes.txt").write_text("floor\nwall\n")
+    return root
+
+
+def opened(root: Path, **source: Any) -> Dataset:
+    if not source:
+        return open_dataset(spec_from_data_flag(str(root)), root.parent / "cache")
+    names = source.pop("class_names", None)
+    masks = MasksSource(reader="masks", path=str(root), **source)
+    spec = DatasetSpec(name="x", source=masks, kind="segmentation", class_names=names)
+    return open_dataset(spec, root.parent / "cache")
+
+
+def masks_of(data: Dataset, split: str) -> list[Any]:
+    masks = data.splits[split].masks  # type: ignore[index]
+    assert masks is not None
+    return [masks.read(i).tolist() for i in range(len(masks))]
+
+
+CLASSES = [[0, 1, -1], [1, 1, 0]]
+
+
+def test_folders_of_splits_are_read_as_given(tmp_path: Path) -> None:
+    root = rooms(tmp_path / "rooms", "train/2", "train/10", "val/a", "test/b")
+    data = opened(root)
+    assert data.name == "rooms" and data.kind == "segmentation"
+    assert data.classes == ("floor", "wall") and data.split_origin == {"kind": "official"}
+    assert [*data.splits["train"].ids] == ["images/train/2.jpg", "images/train/10.jpg"]
+    assert masks_of(data, "val") == masks_of(data, "test") == [CLASSES]
+
+
+def test_a_test_split_is_sampled_without_folders_of_splits(tmp_path: Path) -> None:
+    data = opened(rooms(tmp_path / "rooms", *"abcdefghij"))
+    assert {name: len(split) for name, split in data.splits.items()} == {"train": 8, "test": 2}
+    assert data.split_origin == {"kind": "automatic", "share": 0.2, "seed": 0}
+
+
+def test_the_test_split_can_be_chosen(tmp_path: Path) -> None:
+    root = rooms(tmp_path / "rooms", "training/a", "validation/b")
+    spec = spec_from_data_flag(str(root), DataOptions(test_split="validation"))
+    data = open_dataset(spec, tmp_path / "cache")
+    assert data.split_origin == {"kind": "official", "test_split": "validation"}
+    assert {name: [*split.ids] for name, split in data.splits.items()} == {
+        "train": ["images/training/a.jpg"],
+        "test": ["images/validation/b.jpg"],
+    }
+    wrong = spec_from_data_flag(str(root), DataOptions(test_split="dev"))
+    with pytest.raises(DatasetError, match="no folder 'dev' in 'images' to test on"):
+        open_dataset(wrong, tmp_path / "cache")
+
+
+def test_options_about_labels_of_images_are_refused(tmp_path: Path) -> None:
+    root = rooms(tmp_path / "rooms", "a", "b")
+    with pytest.raises(ConfigError, match="holds images with masks, to which --label does not"):
+        spec_from_data_flag(str(root), DataOptions(label="room"))
+
+
+def test_the_layout_of_ade20k(tmp_path: Path) -> None:
+    """images/training/*.jpg, annotations/training/*.png; 0 is no class, classes start at 1."""
+    root = tmp_path / "ADEChallengeData2016"
+    mask = np.array([[0, 1, 2], [3, 1, 0]], np.uint8)
+    for split, name in (("training", "ADE_train_1"), ("validation", "ADE_val_1")):
+        save(root / "images" / split / f"{name}.jpg", np.zeros((2, 3, 3), np.uint8))
+        save(root / "annotations" / split / f"{name}.png", mask)
+    data = opened(
+        root,
+        masks="annotations",
+        splits={"train": "training", "test": "validation"},
+        first_index=1,
+        ignored=(0,),
+        class_names=("wall", "building", "sky"),
+    )
+    assert masks_of(data, "test") == [[[-1, 0, 1], [2, 0, -1]]]
+
+
+def test_the_layout_of_pascal_voc(tmp_path: Path) -> None:
+    """Lists name the images of a split; others have no mask; masks are palette images."""
+    root = tmp_path / "VOC2012"
+    for name in ("a", "b", "unused"):
+        save(root / "JPEGImages" / f"{name}.jpg", np.zeros((2, 3, 3), np.uint8))
+    for name in ("a", "b"):
+        image = Image.fromarray(MASK)
+        image.putpalette([0, 0, 0, 128, 0, 0] + [0] * 762)
+        (root / "SegmentationClass").mkdir(exist_ok=True)
+        image.save(root / "SegmentationClass" / f"{name}.png")
+    lists = root / "ImageSets" / "Segmentation"
+    lists.mkdir(parents=True)
+    (lists / "train.txt").write_text("a\n")
+    (lists / "val.txt").write_text("b\n")
+    data = opened(
+        root,
+        images="JPEGImages",
+        masks="SegmentationClass",
+        lists={"train": f"{lists}/train.txt", "test": "ImageSets/Segmentation/val.txt"},
+        class_names=("background", "aeroplane"),
+    )
+    assert [*data.splits["test"].ids] == ["JPEGImages/b.jpg"]
+    assert masks_of(data, "train") == [CLASSES]
+
+
+def test_the_layout_of_cityscapes(tmp_path: Path) -> None:
+    root = tmp_path / "cityscapes"
+    for split in ("train", "val"):
+        save(
+            root / "leftImg8bit" / split / "bonn" / "bonn_1_leftImg8bit.png",
+            np.zeros((2, 3, 3), np.uint8),
+        )
+        save(root / "gtFine" / split / "bonn" / "bonn_1_gtFine_labelTrainIds.png", MASK)
+        save(root / "gtFine" / split / "bonn" / "bonn_1_gtFine_instanceIds.png", MASK)
+    data = opened(
+        root,
+        images="leftImg8bit",
+        masks="gtFine",
+        image_suffix="_leftImg8bit",
+        mask_suffix="_gtFine_labelTrainIds",
+        splits={"train": "train", "test": "val"},
+        class_names=("road", "car"),
+    )
+    assert masks_of(data, "train") == masks_of(data, "test") == [CLASSES]
+    assert data.unread == {".png": 2}
+
+
+def test_a_missing_mask_or_image_is_named(tmp_path: Path) -> None:
+    root = rooms(tmp_path / "rooms", "a", "b")
+    (root / "masks" / "b.png").unlink()
+    with pytest.raises(DatasetError, match=r"no mask in 'images' for 'b'. Expected images/NAME"):
+        opened(root)
+    add(root, "b")
+    (root / "images" / "a.jpg").unlink()
+    with pytest.raises(DatasetError, match="no image in 'images' for 'a'"):
+        opened(root)
+
+
+def test_class_names_are_needed_once_each(tmp_path: Path) -> None:
+    root = rooms(tmp_path / "rooms", "a", "b")
+    (root / "classes.txt").write_text("floor\nfloor\n")
+    with pytest.raises(DatasetError, match="must name at least two classes, each once"):
+        opened(root)
+    (root / "classes.txt").unlink()
+    with pytest.raises(DatasetError, match=r"classes.txt is missing or cannot be read"):
+        opened(root)
+
+
+def test_a_folder_that_is_no_split_is_refused(tmp_path: Path) -> None:
+    root = rooms(tmp_path / "rooms", "train/a", "kitchen/b")
+    with pytest.raises(DatasetError, match="folder 'kitchen' of 'images' is not a split"):
+        opened(root)
+
+
+@pytest.mark.parametrize(
+    ("mask", "message"),
+    [
+        (np.zeros((4, 4), np.uint8), r"is 4 x 4 px, its image 3 x 2 px. They must have the same"),
+        (np.full((2, 3), 7, np.uint8), "holds the index 7; the 2 classes are 0 to 1, and 255"),
+        (np.zeros((2, 3, 3), np.uint8), "holds colours"),
+    ],
+)
+def test_a_wrong_mask_is_named(tmp_path: Path, mask: NDArray[np.uint8], message: str) -> None:
+    root = rooms(tmp_path / "rooms", "a", "b")
+    save(root / "masks" / "a.png", mask)
+    data = opened(root)
+    masks = [m for split in data.splits.values() for m in [split.masks] if m is not None]
+    with pytest.raises(UnreadableImageError, match=f"mask 'masks/a.png' {message}"):
+        for of_split in masks:
+            for i in range(len(of_split)):
+                of_split.read(i)
+
+
+def test_turned_images_are_refused(tmp_path: Path) -> None:
+    root = rooms(tmp_path / "rooms", "train/a", "test/b")
+    exif = Image.Exif()
+    exif[274] = 3
+    Image.new("RGB", (3, 2)).save(root / "images" / "train" / "a.jpg", exif=exif)
+    masks = opened(root).splits["train"].masks
+    assert masks is not None
+    with pytest.raises(
+        UnreadableImageError, match=r"a.jpg' is turned by EXIF, and its mask is not"
+    ):
+        masks.read(0)
+
+
+def test_splits_are_folders_or_lists(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="needs at most one of splits, lists; got both"):
+        MasksSource(reader="masks", path="x", splits={"train": "a"}, lists={"train": "b"})
+
+
+def test_own_images_with_masks_are_scored_by_the_command(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Floors are dark and walls bright, so that mean colours suffice; one mask is broken later."""
+    root, rng = tmp_path / "rooms", np.random.default_rng(0)
+    for i in range(10):
+        mask = np.kron(rng.integers(0, 2, (4, 4)), np.ones((16, 16))).astype(np.uint8)
+        pixels = np.where(mask, 220, 30)[:, :, None] + rng.integers(0, 20, (64, 64, 3))
+        save(root / "images" / f"{i}.png", pixels.astype(np.uint8))
+        save(root / "masks" / f"{i}.png", mask)
+    (root / "classes.txt").write_text("floor\nwall\n")
+    words = ["run", "--data", str(root), "--backbones", "raw_pixels", "--tasks", "segment,knn"]
+    places = ["--cache-dir", str(tmp_path / "cache"), "--results", str(tmp_path / "results")]
+    assert main([*words, *places, "--runtime", "eager"]) == 0
+    shown = capfd.readouterr()
+    assert "task 'knn': takes datasets of kind" in shown.out + shown.err
+    table = (tmp_path / "results" / "leaderboard.csv").read_text().splitlines()
+    header, row = (line.split(",") for line in table[:2])
+    values = dict(zip(header, row, strict=False))
+    assert values["metric"] == "mean_iou" and float(values["value"]) > 0.95
