@@ -32,6 +32,7 @@ OTHER_STATISTICS: dict[str, Any] = {
     "features": dataclasses.replace(KEY, weights_hash="other"),
     "accumulator": dataclasses.replace(ACCUMULATOR, version=2).facts(),
     "targets": "other labels",
+    "after": ("0" * 32,),
 }
 
 

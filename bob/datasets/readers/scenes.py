@@ -195,7 +195,8 @@ def background(name: str) -> NDArray[np.uint8]:
     """Return smooth random colours, (SIDE_PX, SIDE_PX, 3)."""
     corners = _random(f"background {name}").randint(0, 256, (4, 4, 3)).astype(np.uint8)
     smooth = Image.fromarray(corners).resize((SIDE_PX, SIDE_PX), Image.Resampling.BICUBIC)
-    return np.array(smooth, np.uint8)
+    pixels: NDArray[np.uint8] = np.array(smooth, np.uint8)
+    return pixels
 
 
 def with_noise(pixels: NDArray[np.uint8], name: str) -> NDArray[np.uint8]:
