@@ -195,14 +195,14 @@ def background(name: str) -> NDArray[np.uint8]:
     """Return smooth random colours, (SIDE_PX, SIDE_PX, 3)."""
     corners = _random(f"background {name}").randint(0, 256, (4, 4, 3)).astype(np.uint8)
     smooth = Image.fromarray(corners).resize((SIDE_PX, SIDE_PX), Image.Resampling.BICUBIC)
-    pixels: NDArray[np.uint8] = np.array(smooth, np.uint8)
-    return pixels
+    return np.array(smooth, np.uint8)
 
 
 def with_noise(pixels: NDArray[np.uint8], name: str) -> NDArray[np.uint8]:
     """Return an image (H, W, 3) with the same noise in all channels of a pixel."""
     noise = _random(f"noise {name}").randint(-NOISE, NOISE + 1, (*pixels.shape[:2], 1))
-    return np.clip(pixels.astype(np.int64) + noise, 0, 255).astype(np.uint8)
+    noisy: NDArray[np.uint8] = np.clip(pixels + noise, 0, 255).astype(np.uint8)
+    return noisy
 
 
 def _random(text: str) -> np.random.RandomState:
