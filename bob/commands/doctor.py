@@ -1,30 +1,43 @@
 """`bob-bench doctor`: checks of the registry entries of backbones, before hours are spent on them.
 
+For a checkpoint, the entry is written.
+
 Names and shapes are checked without weights and without network access. Backbones whose weights are
 on this machine are also loaded and run.
 """
 
 import argparse
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import torch
+import yaml
 
 from bob.backbones.availability import backbone_unavailable_reason, require_code_permission
 from bob.backbones.card import load_backbone
+from bob.backbones.draft_entry import DraftEntry, draft_entry
 from bob.backbones.loaders.load import outline
 from bob.backbones.weights.identity import id_problems
 from bob.backbones.weights.locate import source_text
 from bob.backbones.weights.tensors import tensor_hash
 from bob.commands.terminal import Terminal
-from bob.errors import FAILED, OK, BobError, UnavailableError
+from bob.errors import FAILED, OK, BobError, ConfigError, UnavailableError
+from bob.io.files import write_atomically
+from bob.io.paths import user_path
 from bob.registry import backbone_labels, load_backbones, select
 from bob.specs import BackboneSpec
 
 Verdict = Literal["good", "wrong", "unknown"]
 FACTS = ("pretraining", "licence", "paper", "input_px", "width", "params")
 """Optional fields that every entry should state, because the leaderboard shows them."""
+KEYS = (
+    *("family", "loader", "architecture", "options", "weights", "output", "preprocessing"),
+    *("width", "params"),
+)
+"""Keys of a written entry, in this order."""
 BUILT_WITHOUT_WEIGHTS = ("timm", "open_clip", "checkpoint", "transformers", "baseline")
 """Loaders whose architecture can be built without weights."""
 
@@ -41,6 +54,10 @@ def run(arguments: argparse.Namespace) -> int:
     """Check the selected backbones. Returns FAILED if anything is wrong."""
     terminal = Terminal()
     backbones = load_backbones(arguments.registry)
+    place = user_path(arguments.names)
+    if arguments.names not in backbones and place.exists():
+        return _write_entry(arguments, place, backbones, terminal)
+    _require_no_entry_flags(arguments)
     selected = select(arguments.names, backbones, "backbone", backbone_labels)
     specs = [selected_backbone.spec for selected_backbone in selected]
     require_code_permission(specs, arguments.allow_code)
@@ -55,6 +72,67 @@ def run(arguments: argparse.Namespace) -> int:
             _print_passed(terminal, spec, results)
     terminal.print(f"passed: {passed} of {len(specs)}")
     return OK if passed == len(specs) else FAILED
+
+
+def _require_no_entry_flags(arguments: argparse.Namespace) -> None:
+    """Raise ConfigError for flags of an entry without a checkpoint."""
+    for flag in ("architecture", "name", "output", "to"):
+        if getattr(arguments, flag) is not None:
+            raise ConfigError(
+                f"--{flag} belongs to `doctor FILE`, which writes the entry of a checkpoint; "
+                f"{arguments.names!r} is no file here."
+            )
+
+
+def _write_entry(
+    arguments: argparse.Namespace,
+    place: Path,
+    backbones: Mapping[str, BackboneSpec],
+    terminal: Terminal,
+) -> int:
+    """Write the entry of a checkpoint, or print it, and check it as any other."""
+    draft = draft_entry(
+        place, arguments.architecture, arguments.name, arguments.family, arguments.output
+    )
+    if draft.spec.name in backbones:
+        raise ConfigError(f"{draft.spec.name!r} is registered already; give another --name.")
+    text = entry_text(draft, arguments.to.parent if arguments.to else None)
+    if arguments.to is None:
+        terminal.write(text)
+    else:
+        _add_entry(arguments.to, draft.spec.name, text)
+    for note in draft.notes:
+        terminal.note(note)
+    results = list(examine(draft.spec, download=False, device=arguments.device))
+    _print_results(terminal, draft.spec, results)
+    if arguments.to is not None:
+        terminal.print_written([arguments.to])
+    return FAILED if any(result.verdict == "wrong" for result in results) else OK
+
+
+def entry_text(draft: DraftEntry, folder: Path | None) -> str:
+    """Return an entry as YAML; the path of its weights is relative to `folder`, where given.
+
+    Keys that only its author knows are comments.
+    """
+    values = {key: draft.values[key] for key in KEYS if key in draft.values}
+    if folder is not None:
+        file = os.path.relpath(draft.values["weights"]["file"], folder.absolute())
+        values["weights"] = {**draft.values["weights"], "file": file}
+    body = yaml.safe_dump({draft.spec.name: values}, sort_keys=False, width=96)
+    return (
+        f"{body}  # pretraining: {{method: , data: , seen: []}}  # seen: datasets that are in it\n"
+        "  # licence:\n  # paper:\n"
+    )
+
+
+def _add_entry(file: Path, name: str, text: str) -> None:
+    """Write a registry file, or add an entry to the one that is there."""
+    before = file.read_text(encoding="utf-8") if file.exists() else ""
+    if name in (yaml.safe_load(before) or {}):
+        raise ConfigError(f"{str(file)!r} has an entry {name!r} already; give another --name.")
+    gap = "\n" if before and not before.endswith("\n\n") else ""
+    write_atomically(file, f"{before}{gap}{text}".encode())
 
 
 def examine(spec: BackboneSpec, *, download: bool, device: str) -> Iterator[CheckResult]:
