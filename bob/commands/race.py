@@ -167,6 +167,8 @@ def check_flags(arguments: argparse.Namespace) -> None:
         return
     if arguments.plan:
         raise ConfigError("--race makes a plan of its own as it goes; leave out --plan.")
+    if arguments.fresh:
+        raise ConfigError("--race resumes from stored features; leave out --fresh.")
     if arguments.engine != "local":
         raise ConfigError(f"--race runs in this process; got --engine {arguments.engine!r}.")
 

@@ -29,8 +29,9 @@ class Corruption:
 class OrderedBlock:
     """Consecutive images of a split in a seeded order, for a race."""
 
-    order: Literal["random", "stratified"]
-    """Uniformly random, on which a claim about a test set rests; or `stratified_order`."""
+    order: Literal["random", "stratified", "listed"]
+    """Uniformly random, on which a claim about a test set rests; `stratified_order`; or that of the
+    split, which uses no seed."""
     seed: int
     start: int
     stop: int
@@ -39,8 +40,10 @@ class OrderedBlock:
         """Return the positions in the split of the block's images, in their order."""
         if self.order == "random":
             positions = np.random.default_rng(self.seed).permutation(len(split))
-        else:
+        elif self.order == "stratified":
             positions = stratified_order(split.y, split.content, self.seed)
+        else:
+            positions = np.arange(len(split))
         return positions[self.start : self.stop]
 
 

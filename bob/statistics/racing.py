@@ -193,13 +193,13 @@ def closed_log_evidence(evidence: Doubles) -> Doubles:
     """
     order = np.argsort(evidence, kind="stable")
     values = np.exp(np.minimum(evidence[order], MOST))
-    smaller = np.concatenate([[0.0], np.cumsum(values)])
-    sizes = np.arange(1, len(values) + 1)
+    size = np.arange(1, len(values) + 1)
+    sum_of_smaller = np.concatenate([[0.0], np.cumsum(values)[:-1]])
+    means = (values[:, None] + sum_of_smaller) / size  # row: element, column: size of the set
+    means[size > size[:, None]] = np.inf  # larger elements raise the mean
     adjusted = np.empty(len(values))
-    for place, (index, value) in enumerate(zip(order, values, strict=True)):
-        means = (value + smaller[: place + 1]) / sizes[: place + 1]
-        with np.errstate(divide="ignore"):
-            adjusted[index] = np.log(means.min())
+    with np.errstate(divide="ignore"):
+        adjusted[order] = np.log(means.min(1))
     return adjusted
 
 

@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 from bob.datasets.dataset import Split, SplitName
 from bob.datasets.image_sets import ImageSet, OrderedBlock
 from bob.engine.racing.schedule import RaceStep
+from bob.extraction.blocks import BLOCK_IMAGES
 from bob.features.key import FeatureKey
 from bob.features.shard import Effort
 from bob.features.store import Features, FeatureStore
+from bob.numerics.arrays import Ints
 from bob.plan import Forward, Pass, Workspace
 from bob.specs import BackboneSpec
 
@@ -39,8 +41,13 @@ class RaceBlocks:
         for split, count in step.counts.items():
             for images in self._sets(split, count):
                 lacking = {n: spec for n, spec in specs.items() if self._is_lacking(spec, images)}
-                if lacking:
-                    yield self._pass(images, lacking)
+                yield from self.passes_over(images, lacking)
+
+    def passes_over(self, images: ImageSet, specs: Mapping[str, BackboneSpec]) -> Iterator[Pass]:
+        """Yield the pass over a block for the backbones that lack it, if there are any."""
+        lacking = {n: s for n, s in specs.items() if self.store.missing(self._key(s, images))}
+        if lacking:
+            yield self._pass(images, lacking)
 
     def images(self, step: RaceStep, spec: BackboneSpec) -> int:
         """Return how many images up to a step the race embeds, or has embedded, with a backbone."""
@@ -60,7 +67,7 @@ class RaceBlocks:
         parts: list[NDArray[np.float32]] = []
         positions, bad, effort, start = [], dict[int, str](), Effort(), 0
         for images in self._sets(split, count):
-            features = self._read(spec, images)
+            features = self.read(spec, images)
             parts += features.parts
             positions.append(start + features.positions)
             bad |= {start + at: reason for at, reason in features.bad.items()}
@@ -75,10 +82,40 @@ class RaceBlocks:
 
     def _sets(self, split: str, count: int) -> Iterator[ImageSet]:
         """Yield the blocks that hold the first `count` images of a split."""
-        cuts = sorted({0, *(step.counts[split] for step in self.steps)})
+        cuts = sorted({0, *(step.counts[split] for step in self.steps), self._size_of(split)})
         for start, stop in pairwise(cuts):
             if start < count:
                 yield self._block(split, start, stop)
+
+    def sample(self, split: str) -> ImageSet:
+        """Return the first images of a split in its own order, which a run embeds together."""
+        count = min(BLOCK_IMAGES, self._size_of(split))
+        return ImageSet(split, block=OrderedBlock("listed", 0, 0, count))
+
+    def order(self, split: str, count: int) -> Ints:
+        """Return the positions (count,) in a split of its first images in the race's order."""
+        block = self._block(split, 0, count).block
+        assert block is not None
+        return block.positions(self._full_split(split))
+
+    def full_key(self, spec: BackboneSpec, split: str) -> FeatureKey:
+        """Return the key of the features of a full split."""
+        return self._key(spec, ImageSet(split))
+
+    def is_full(self, spec: BackboneSpec, split: str) -> bool:
+        """Whether the features of a full split are stored."""
+        return self._is_stored(self.full_key(spec, split))
+
+    def forget(self, spec: BackboneSpec, split: str) -> None:
+        """Remove the blocks of a split, which are rows of the full split as well."""
+        for images in (*self._sets(split, self._size_of(split)), self.sample(split)):
+            self.store.forget(self._key(spec, images))
+
+    def _full_split(self, name: str) -> Split:
+        return self.workspace.dataset(self.dataset).splits[cast(SplitName, name)]
+
+    def _size_of(self, split: str) -> int:
+        return len(self._full_split(split))
 
     def _block(self, split: str, start: int, stop: int) -> ImageSet:
         order: Literal["random", "stratified"] = "random" if split == "test" else "stratified"
@@ -92,16 +129,17 @@ class RaceBlocks:
 
     def _is_lacking(self, spec: BackboneSpec, images: ImageSet) -> bool:
         """Whether a block has to be embedded: it is absent or damaged, and so is the full split."""
-        full = self._key(spec, ImageSet(images.split))
-        return bool(self.store.missing(self._key(spec, images))) and not self._is_stored(full)
+        is_missing = bool(self.store.missing(self._key(spec, images)))
+        return is_missing and not self.is_full(spec, images.split)
 
-    def _read(self, spec: BackboneSpec, images: ImageSet) -> Features:
+    def read(self, spec: BackboneSpec, images: ImageSet) -> Features:
+        """Return the features of a block. StoreError where they are missing."""
         key, full = self._key(spec, images), self._key(spec, ImageSet(images.split))
         if self._is_stored(key) or not self._is_stored(full):
             return self.store.read(key)
-        split = self.workspace.dataset(self.dataset).splits[cast(SplitName, images.split)]
         assert images.block is not None
-        return self.store.read(full).view(images.block.positions(split))
+        positions = images.block.positions(self._full_split(images.split))
+        return self.store.read(full).view(positions)
 
     def _pass(self, images: ImageSet, specs: Mapping[str, BackboneSpec]) -> Pass:
         name, split = self.workspace.full_split(self.dataset, images)

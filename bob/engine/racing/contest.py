@@ -1,7 +1,7 @@
 """The race of the backbones of one task and dataset: embed, score, look, drop, and again."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,7 +14,7 @@ from bob.engine.units import Unit
 from bob.errors import NotApplicableError, StoreError, UndefinedError, UnreadableImageError
 from bob.features.inventory import in_use
 from bob.numerics.arrays import Bools
-from bob.plan import Cell, Plan, Workspace
+from bob.plan import Cell, Pass, Plan, Workspace
 from bob.statistics.racing import Drop, Race
 
 DECAY = 2**-0.5
@@ -146,16 +146,20 @@ class Contest:
         return sum(whole.count * len(whole.forwards) for whole in self.blocks.passes(step, specs))
 
     def _embed(self, step: RaceStep, active: Bools) -> None:
-        """Embed what is missing up to a step; what fails leaves its reason in the store."""
+        """Embed what is missing up to a step."""
         specs = {name: self.plan.backbones[name] for name in self._names(active)}
+        self.embed(self.blocks.passes(step, specs))
+
+    def embed(self, passes: Iterable[Pass]) -> None:
+        """Carry out passes over blocks; what fails leaves its reason in the store."""
         store = self.workspace.places.features()
-        for whole in self.blocks.passes(step, specs):
+        for whole in passes:
             plan = self.plan.narrowed(passes=(whole,))
             digests = set(plan.stored_digests())
             for digest in digests - self._begun:
                 store.clear_failure(digest)
             self._begun |= digests
-            images = dict.fromkeys(specs, sum(self.counts.values()))
+            images = dict.fromkeys(plan.backbones, sum(self.counts.values()))
             unit = Unit(kind="embed", plan=plan, expected_images=images)
             with in_use(store.root, digests):
                 self.engine.submit(unit, self.listener).result()

@@ -8,6 +8,7 @@ from typing import Protocol
 from bob.engine.conductor import conduct
 from bob.engine.engine import Engine, EngineListener
 from bob.engine.estimate import estimate
+from bob.engine.racing.completion import complete, completing_passes
 from bob.engine.racing.contest import Contest, ContestResult, DroppedCell, RaceSettings
 from bob.engine.racing.schedule import RaceStep
 from bob.engine.scoring import Scoring
@@ -86,13 +87,16 @@ class RaceRun:
         """
         try:
             survivors: set[str] = set()
+            decided: list[tuple[Contest, ContestResult]] = []
             for cells in self._settings():
-                result = self._race(cells)
+                contest, result = self._race(cells)
                 yield from self._records_of(result.dropped)
                 if result.has_ended:
                     survivors |= {cell.key for cell in result.survivors}
+                    decided.append((contest, result))
             left = tuple(cell for cell in self.plan.cells if cell.key in survivors)
-            yield from self._full_run(self.plan.of_cells(left))
+            if all(self._complete(*each) for each in decided):
+                yield from self._full_run(self.plan.of_cells(left))
         finally:
             self.engine.close()
 
@@ -104,7 +108,7 @@ class RaceRun:
         is_open = {(cell.dataset, cell.task) for cell in self.plan.cells}
         yield from (cells for setting, cells in groups.items() if setting in is_open)
 
-    def _race(self, cells: Sequence[Cell]) -> ContestResult:
+    def _race(self, cells: Sequence[Cell]) -> tuple[Contest, ContestResult]:
         first = cells[0]
         contest = Contest(
             self.plan,
@@ -119,11 +123,35 @@ class RaceRun:
         self.listener.race_begins(first.task, first.dataset, len(cells), len(contest.steps))
         result = contest.run()
         full = sum(contest.counts.values())
-        embedded = sum(result.images.values()) + full * len(result.survivors)
+        raced = sum(result.images[each.cell.backbone] for each in result.dropped)
+        embedded = raced + full * len(result.survivors)
         self.listener.race_ends(
             RaceSummary(first.task, first.dataset, result, embedded, full * len(cells))
         )
-        return result
+        return contest, result
+
+    def _complete(self, contest: Contest, result: ContestResult) -> bool:
+        """Embed what the survivors' full splits lack; False where the budget does not allow it."""
+        blocks, counts = contest.blocks, contest.counts
+        if not contest.steps:
+            return True
+        open_keys = {cell.key for cell in self.plan.cells}
+        specs = {
+            cell.backbone: self.plan.backbones[cell.backbone]
+            for cell in result.survivors
+            if cell.key in open_keys
+        }
+        passes = list(completing_passes(blocks, counts, specs))
+        if not self.budget.spend(sum(whole.count * len(whole.forwards) for whole in passes)):
+            return False
+        contest.embed(passes)
+        for name, spec in specs.items():
+            if not complete(blocks, counts, spec):
+                self.listener.notice(
+                    f"{name}: a sample of {contest.dataset} embedded in an ordinary run has other "
+                    "bits than in the race, so that all images are embedded again"
+                )
+        return True
 
     def _records_of(self, dropped: Sequence[DroppedCell]) -> Iterator[Record]:
         """Store a record for each dropped cell, unless it has been scored before."""

@@ -7,9 +7,8 @@ fitted to these train images, and test images are added block by block.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-TRAIN_SHARES = (1 / 8, 1 / 4)
-"""Share of train images at each rung. Survivors are embedded in full afterwards, so that a rung at
-a half would cost more than it saves unless it drops more than a third of what is left."""
+TRAIN_SHARES = (1 / 8, 1 / 4, 1 / 2)
+"""Share of train images at each rung."""
 TEST_SHARES = (1 / 4, 1 / 2, 1.0)
 """Share of test images after each step of the first rung; later rungs begin with all."""
 LEAST_PER_CLASS = 2
@@ -42,8 +41,6 @@ def schedule(counts: Mapping[str, int], classes: int) -> tuple[RaceStep, ...]:
     """
     least = LEAST_PER_CLASS * classes
     shares = [share for share in TRAIN_SHARES if share * counts["train"] >= least]
-    if not shares and counts["train"] >= 2 * least:
-        shares = [least / counts["train"]]
     steps = []
     for rung, share in enumerate(shares):
         sizes = {name: _part(n, share) for name, n in counts.items() if name != "test"}

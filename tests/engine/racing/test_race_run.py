@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bob.engine.racing import contest
+from bob.engine.racing import completion, contest
 from bob.errors import INTERRUPTED, OK, USAGE, BobError
 from tests.builders.photos import BASELINES
 from tests.builders.stripes import make_stripes
@@ -32,6 +32,7 @@ def test_the_loser_is_dropped_and_the_winner_scores_as_in_an_ordinary_run(bob, s
     code, out, _ = bob(*command(stripes, "--race"))
     assert code == OK
     assert "dropped channel_statistics at " in out and "survivors, run in full: raw_pixels" in out
+    assert "embedding stripes train, 1 backbone" not in out  # its images were embedded in the race
     raced = records(tmp_path / "results")
     loser = raced["channel_statistics"]
     assert (loser["status"], loser["scores"]) == ("dropped", [])
@@ -76,6 +77,17 @@ def test_an_interrupted_race_resumes_to_the_same_decisions(bob, stripes, tmp_pat
     assert records(tmp_path / "results")["channel_statistics"]["reason"] == undisturbed
 
 
+def test_survivors_are_embedded_again_where_batches_decide_the_last_bits(
+    bob, stripes, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(completion, "_has_sample", lambda *_: False)
+    code, out, err = bob(*command(stripes, "--race"))
+    assert code == OK
+    assert "raw_pixels: a sample of stripes embedded in an ordinary run has other bits" in err
+    assert "embedding stripes train, 1 backbone" in out
+    assert records(tmp_path / "results")["raw_pixels"]["status"] == "ok"
+
+
 def test_a_budget_ends_the_race_before_more_images(bob, stripes, tmp_path):
     code, out, _ = bob(*command(stripes, "--race", "--budget", "60"))
     assert code == OK
@@ -109,6 +121,7 @@ def test_a_backbone_that_fails_leaves_the_race_and_is_a_failed_record(
         (("--budget", "30m"), "--budget belongs to --race"),
         (("--race", "--plan", "x.json"), "leave out --plan"),
         (("--race", "--engine", "ray"), "--race runs in this process"),
+        (("--race", "--fresh"), "leave out --fresh"),
     ],
 )
 def test_flags_that_do_not_go_together_are_refused(bob, stripes, flags, message):

@@ -1,0 +1,153 @@
+"""Races on real features: who survives, and how many images that takes; needs the extra `samples`.
+
+    python benchmarks/race_features.py [--quick] [--datasets NAMES] [--tasks NAMES] [--seeds N]
+                                       [--limit N] [--cache FOLDER]
+
+27 backbones from the sample weights (EfficientNet-Lite0 to 2 at 64, 96 and 128 px, read at the last
+layer and after two earlier stages) and the four baselines run in full on each dataset; then they
+race, with N seeds of the order of images. Features are stored in the cache folder, and the races
+read them. Printed for each task and dataset: the share of races in which the winner of the full run
+survives; the share in which it survives or a backbone does that an exact McNemar test does not tell
+apart from it (p of 0.05 or more, without correction); and the images × backbones embedded, of those
+of the full run. The last line is JSON.
+"""
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+
+from bob.cli import main as bob_bench
+from bob.cli.parser import build_parser
+from bob.commands.run import make_request
+from bob.engine.engine import SilentEngineListener
+from bob.engine.local import LocalEngine
+from bob.engine.racing.contest import Contest, ContestResult, RaceSettings
+from bob.leaderboards.per_example import per_example_values
+from bob.numerics.arrays import Doubles
+from bob.plan import Plan, Workspace, make_plan, make_workspace
+from bob.registry import load_registry
+from bob.specs.yaml import plain
+from bob.statistics.paired_tests import mcnemar
+
+LITES = [f"efficientnet_lite{i}_in1k" for i in range(3)]
+BASELINES = "channel_statistics,raw_pixels,random_convolution,efficientnet_lite0_random"
+SIDES_PX, OUTPUTS = (64, 96, 128), ("default", "mean_patch@-2", "mean_patch@-3")
+QUICK_SIDES_PX, QUICK_OUTPUTS = (64,), ("default", "mean_patch@-3")
+
+
+def write_entries(path: Path, quick: bool) -> list[str]:
+    """Write the registry file of the variants, and return their names."""
+    registry = load_registry()
+    entries = {}
+    for lite in LITES:
+        values = plain(registry.backbones[lite])
+        shared = {name: values[name] for name in ("family", "loader", "architecture", "weights")}
+        for side_px in QUICK_SIDES_PX if quick else SIDES_PX:
+            for output in QUICK_OUTPUTS if quick else OUTPUTS:
+                name = f"{lite.removesuffix('_in1k')}_{side_px}px_{output.replace('@', '')}"
+                variant = {"preprocessing": {"input_px": side_px}, "output": output}
+                entries[name] = {**shared, **variant}
+    path.write_text(json.dumps(entries))  # JSON is YAML
+    return list(entries)
+
+
+def full_values(plan: Plan, workspace: Workspace, task: str) -> dict[str, Doubles]:
+    """Return (N,) right answers of each backbone in the full run."""
+    records = workspace.places.records()
+    values = {}
+    for cell in plan.done:
+        if cell.task == task:
+            record = records.find(cell.task, cell.dataset, cell.backbone, cell.key)
+            assert record is not None
+            of_record = per_example_values(record, records.headline_arrays(record))
+            assert of_record is not None
+            values[cell.backbone] = of_record
+    return values
+
+
+def images(contest: Contest, result: ContestResult) -> float:
+    """Return the share of images × backbones that a race and the survivors' full run embed."""
+    full = sum(contest.counts.values())
+    dropped = sum(each.step.train + each.step.test for each in result.dropped)
+    return (dropped + full * len(result.survivors)) / (full * len(contest.cells))
+
+
+def races(plan: Plan, workspace: Workspace, task: str, seeds: int) -> dict[str, float]:
+    """Race the backbones of a plan whose cells are done, and compare with the full run."""
+    values = full_values(plan, workspace, task)
+    names = list(values)
+    stacked = np.stack([values[name] for name in names])
+    winner = int(stacked.mean(1).argmax())
+    p = mcnemar(stacked)[winner]
+    tied = {name for name, of_name in zip(names, p, strict=True) if of_name >= 0.05}
+    cells = [cell for cell in plan.done if cell.task == task]
+    survives, ties, shares, survivors = [], [], [], []
+    for seed in range(seeds):
+        contest = Contest(
+            plan,
+            cells,
+            workspace,
+            LocalEngine(workspace),
+            SilentEngineListener(),
+            RaceSettings(seed=seed),
+            report=lambda *_: None,
+        )
+        result = contest.run()
+        left = {cell.backbone for cell in result.survivors}
+        survives.append(names[winner] in left)
+        ties.append(bool(left & tied))
+        shares.append(images(contest, result))
+        survivors.append(len(left))
+    return {
+        "backbones": len(names),
+        "races": seeds,
+        "winner_survives": float(np.mean(survives)),
+        "winner_or_tie_survives": float(np.mean(ties)),
+        "median_images": round(median(shares), 3),
+        "most_images": round(max(shares), 3),
+        "median_survivors": median(survivors),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser.add_argument("--quick", action="store_true", help="10 backbones, 160 images, 3 seeds")
+    parser.add_argument("--datasets", default="elpv,openmoji,textiles")
+    parser.add_argument("--tasks", default="knn,linear")
+    parser.add_argument("--seeds", type=int, default=30, help="races per dataset (default: 30)")
+    parser.add_argument("--limit", type=int, help="images per split (default: all)")
+    parser.add_argument("--cache", type=Path, help="folder of features (default: temporary)")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        cache = arguments.cache or Path(folder)
+        cache.mkdir(parents=True, exist_ok=True)
+        names = write_entries(cache / "entries.yaml", arguments.quick)
+        limit = arguments.limit or (160 if arguments.quick else None)
+        words = [
+            *("run", "--registry", str(cache / "entries.yaml"), "--device", "cpu"),
+            *("--backbones", ",".join([*names, BASELINES]), "--datasets", arguments.datasets),
+            *("--tasks", arguments.tasks, "--results", str(cache / "results")),
+            *("--cache-dir", str(cache), *(("--limit", str(limit)) if limit else ())),
+        ]
+        if bob_bench(words):
+            raise SystemExit("the full run has failures; see above")
+        results = {}
+        for dataset in arguments.datasets.split(","):
+            of_dataset = [dataset if word == arguments.datasets else word for word in words]
+            request = make_request(build_parser().parse_args(of_dataset))
+            workspace = make_workspace(request)
+            plan = make_plan(request, workspace)
+            for task in arguments.tasks.split(","):
+                seeds = 3 if arguments.quick else arguments.seeds
+                found = races(plan, workspace, task, seeds)
+                print(f"{task} on {dataset}: {found}", flush=True)
+                results[f"{task}/{dataset}"] = found
+    print(json.dumps({"limit": limit, **results}))
+
+
+if __name__ == "__main__":
+    main()
