@@ -9,6 +9,7 @@ from bob.datasets.content.repeats import repeats
 from bob.datasets.content.sequences import concatenate
 from bob.datasets.content.traits import Trait, traits_of
 from bob.datasets.dataset import Split
+from bob.errors import UnreadableImageError
 
 IMAGES_NAMED = 3
 """Unreadable images that a note names per split."""
@@ -70,6 +71,19 @@ def unreadable_ids(split: Split) -> list[str]:
     """Return the ids of the images whose header cannot be read."""
     unreadable = np.flatnonzero(traits_of(split.content) & Trait.UNREADABLE)
     return [split.ids[int(i)] for i in unreadable]
+
+
+def unreadable_reasons(split: Split) -> dict[int, str]:
+    """Return position → reason of the images whose header cannot be read; no other is opened."""
+    reasons = {}
+    for i in np.flatnonzero(traits_of(split.content) & Trait.UNREADABLE).tolist():
+        try:
+            split.decode(i)
+        except UnreadableImageError as error:
+            reasons[i] = str(error)
+        except OSError as error:
+            reasons[i] = f"{split.ids[i]}: cannot be read ({error.strerror or error})."
+    return reasons
 
 
 def unreadable_notes(splits: Mapping[str, Split]) -> list[str]:

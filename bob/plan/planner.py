@@ -166,6 +166,8 @@ class _Planner:
             return
         try:
             needs = self.workspace.needs(task, dataset.name, backbone)
+            if not self.request.settings.skip_bad:
+                self.workspace.require_readable(dataset.name, needs)
             cell = self._cell(task, dataset.name, backbone, needs)
         except NotApplicableError as error:
             if error.subject == "backbone":

@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Literal
 
 from bob.backbones.card import Card, card
+from bob.datasets.conflicts import unreadable_reasons
 from bob.datasets.dataset import Dataset, Split
 from bob.datasets.image_sets import ImageSet
 from bob.datasets.open import limited, open_dataset
@@ -15,8 +16,10 @@ from bob.errors import (
     NotApplicableError,
     OutputError,
     UnavailableError,
+    UnreadableImageError,
 )
 from bob.extraction.accumulators import Accumulator, Earlier
+from bob.extraction.passes import bad_images_message
 from bob.features.key import FeatureKey, StoreKey
 from bob.plan.keys import feature_key, text_key
 from bob.plan.request import Machine, Places, RunSettings
@@ -78,6 +81,8 @@ class Workspace:
         self._reports: dict[str, DataReport] = {}
         self._splits: dict[tuple[str, ImageSet], Split] = {}
         self._keys: dict[tuple[str, Need], StoreKey] = {}
+        self._unreadable: dict[tuple[str, ImageSet], str] = {}
+        """Why a set of images cannot be embedded; empty where every header can be read."""
 
     def card(self, spec: BackboneSpec) -> Card:
         """Return the card of a backbone with the requested preprocessing.
@@ -138,6 +143,7 @@ class Workspace:
                 self._reports.pop(name, None)
                 self._splits = {key: s for key, s in self._splits.items() if key[0] != name}
                 self._keys = {key: k for key, k in self._keys.items() if key[0] != name}
+                self._unreadable.clear()
             self.specs[name] = spec
 
     def dataset(self, name: str) -> Dataset:
@@ -186,6 +192,25 @@ class Workspace:
             return [need for need in needs if self._is_available(need)]
         except NotApplicableError as error:
             raise NotApplicableError(f"task {task.name!r}: {error}", subject="backbone") from error
+
+    def require_readable(self, dataset: str, needs: Needs) -> None:
+        """Raise UnreadableImageError where headers say that images of a cell cannot be decoded.
+
+        A run then ends before hours of embedding; damage behind a header shows in the pass.
+        """
+        of_images = [need.images for need in needs if not isinstance(need, TextNeed)]
+        reasons = [self._unreadable_reason(dataset, images) for images in dict.fromkeys(of_images)]
+        if any(reasons):
+            raise UnreadableImageError("\n".join(filter(None, reasons)))
+
+    def _unreadable_reason(self, dataset: str, images: ImageSet) -> str:
+        if (dataset, images) not in self._unreadable:
+            reasons = unreadable_reasons(self.images(dataset, images))
+            where = f"dataset {dataset!r}, {images.name}"
+            self._unreadable[dataset, images] = (
+                f"{where}: {bad_images_message(list(reasons.values()))}" if reasons else ""
+            )
+        return self._unreadable[dataset, images]
 
     def _is_available(self, need: Need) -> bool:
         """Whether the backbone accepts a variant; raises where the task cannot do without it."""

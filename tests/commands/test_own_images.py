@@ -147,3 +147,16 @@ def test_unreadable_images_of_all_splits_are_reported_by_one_run(bob, tmp_path):
     assert code == FAILED
     for split in ("train", "test"):
         assert f"image '{split}/class0/000.png' cannot be decoded" in err
+
+
+def test_images_without_a_readable_header_end_a_run_before_any_is_embedded(bob, tmp_path):
+    photos = tmp_path / "photos"
+    for n, split in enumerate(("train", "test")):
+        make_photos(photos / split, per_class=6, classes=2, side_px=32 + n)
+        (photos / split / "class0" / "000.png").write_bytes(b"not an image")
+    code, out, err = bob("run", "--data", photos, *RUN)
+    assert code == FAILED and "0 cells to do" in out and "embedding" not in out + err
+    for split in ("train", "test"):
+        assert f"image '{split}/class0/000.png' is not in a supported format" in err
+    code, out, _ = bob("run", "--data", photos, *RUN, "--skip-bad-images")
+    assert code == OK and "1 cell to do" in out
