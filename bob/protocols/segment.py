@@ -19,7 +19,7 @@ docs/explanation/dense.md compares the two.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -28,23 +28,28 @@ from bob.datasets.dataset import Dataset
 from bob.datasets.image_sets import HoldOut, ImageSet
 from bob.errors import DatasetError, NotApplicableError
 from bob.features.shard import Arrays
-from bob.metrics.segmentation import class_iou
 from bob.numerics.arrays import Doubles, Ints
 from bob.numerics.linear.class_sums import HeadKind, Prior
 from bob.outcomes import SegmentationCounts
-from bob.protocols.needs import Inputs, Needs, StatisticsNeed, require_splits
-from bob.protocols.protocol import Protocol, Result, ResultPart
+from bob.protocols.needs import Inputs, Needs, StatisticsNeed
+from bob.protocols.protocol import Protocol, Result
+from bob.protocols.segmentation import (
+    MapSettings,
+    detail_of_test,
+    require_masks,
+    result_parts,
+    sets_to_test,
+    squashed,
+)
 from bob.protocols.segmentation_statistics import (
     HeadSettings,
     best_strength,
     counts_spec,
     mean_ious,
-    outcome_of,
     sums_spec,
 )
-from bob.specs import BackboneSpec, Output
+from bob.specs import BackboneSpec
 from bob.specs.numbers import Count
-from bob.specs.yaml import Closed
 
 HELD_OUT_SEED = 0
 FLOOR = 1e-4
@@ -52,15 +57,11 @@ FLOOR = 1e-4
 of 1e9."""
 
 
-class SegmentSettings(Closed):
+class SegmentSettings(MapSettings):
     """Settings of segmentation."""
 
     head: HeadKind
     """`lda`, a linear discriminant, or `ridge`, ridge regression on shares."""
-    input_px: Count | None
-    """Side to which images are squashed; None is the backbone's own."""
-    layers: Literal["last"] | Annotated[tuple[int, ...], Field(strict=False)] = "last"
-    """Layers whose maps are concatenated, as in an output `grid@-2,-1`."""
     log10_strength: tuple[float, float, Count] = Field(strict=False)
     """First and last log10 of the shrinkage (lda: 0 to 1) or of the penalty per pixel (ridge), and
     the number of values."""
@@ -111,11 +112,7 @@ class Segment(Protocol[SegmentSettings, SegmentProblem]):
     outcomes = (SegmentationCounts,)
 
     def needs(self, settings: SegmentSettings, dataset: Dataset, backbone: BackboneSpec) -> Needs:
-        require_splits(dataset, "train", "test")
-        if missing := [name for name, split in dataset.splits.items() if split.masks is None]:
-            raise NotApplicableError(
-                f"needs a mask for each image; {missing[0]} of dataset {dataset.name!r} has none."
-            )
+        require_masks(dataset)
         classes, head = len(dataset.classes), settings.head_settings()
         variant = squashed(backbone, settings)
         sums = sums_spec(classes)
@@ -126,9 +123,9 @@ class Segment(Protocol[SegmentSettings, SegmentProblem]):
             needs.append(StatisticsNeed(variant, held_out, sums))
             needs.append(StatisticsNeed(variant, held_out, every, after=(needs[0],)))
         chosen, after = counts_spec(classes, head, every_strength=False), tuple(needs)
-        tests = ["test", *(name for name, s in dataset.shifts.items() if s.kind == "shift")]
         return needs + [
-            StatisticsNeed(variant, ImageSet(name), chosen, after=after) for name in tests
+            StatisticsNeed(variant, ImageSet(name), chosen, after=after)
+            for name in sets_to_test(dataset)
         ]
 
     def build(
@@ -146,54 +143,18 @@ class Segment(Protocol[SegmentSettings, SegmentProblem]):
             statistics = inputs.statistics(need)
             if "gram" in statistics:
                 counts += statistics["counts"]
-            elif need.images.name in ("test", *dataset.shifts):
+            elif need.images.name in sets_to_test(dataset):
                 tests[need.images.name] = statistics
             else:
                 held_out = statistics["counts"]
         return SegmentProblem(dataset.classes, counts, held_out, tests)
 
     def solve(self, problem: SegmentProblem, settings: SegmentSettings, device: str) -> Result:
-        test = problem.tests["test"]
-        headline, ceiling = outcome_of(test["counts"][:, 0]), outcome_of(test["ceiling"])
-        parts = [
-            ResultPart(headline, majority=_majority(problem.train_pixels, headline)),
-            ResultPart(ceiling, "ceiling", facets={"bound": "ceiling"}),
-        ]
-        for name, counts in problem.tests.items():
-            if name != "test":
-                shifted = outcome_of(counts["counts"][:, 0])
-                majority = _majority(problem.train_pixels, shifted)
-                facets = {"shift": name}
-                parts.append(ResultPart(shifted, name, facets=facets, majority=majority))
-        ious = class_iou(headline)
         detail = {
-            "grid": test["grid"].tolist(),
+            **detail_of_test(problem.tests["test"], problem.classes),
             **_choice(problem, settings.head_settings()),
-            "class_iou": {
-                name: None if np.isnan(iou) else float(iou)
-                for name, iou in zip(problem.classes, ious, strict=True)
-            },
         }
-        return Result(tuple(parts), detail)
-
-
-def squashed(backbone: BackboneSpec, settings: SegmentSettings) -> BackboneSpec:
-    """Return the backbone with maps as output, of whole images squashed to a square.
-
-    Targets then follow from the mask at its own size; see `bob.numerics.dense.cells`.
-    NotApplicableError where the backbone's loader has no maps.
-    """
-    changes = {"crop_mode": "squash", "crop_pct": 1.0}
-    size = {} if settings.input_px is None else {"input_px": settings.input_px}
-    variant = backbone.variant(
-        output=Output(layers=settings.layers, tokens="grid"),
-        preprocessing=backbone.preprocessing.model_copy(update={**changes, **size}),
-    )
-    if problem := variant.problem():
-        raise NotApplicableError(
-            f"needs maps of patches; backbone {backbone.name!r}: {problem}.", subject="backbone"
-        )
-    return variant
+        return Result(result_parts(problem.tests, problem.train_pixels), detail)
 
 
 def _fitted_and_held_out(
@@ -219,15 +180,6 @@ def _fitted_and_held_out(
             f"{len(dataset.splits['train'])} that cannot be divided."
         ) from error
     return fitted, held_out
-
-
-def _majority(train_pixels: Doubles, outcome: SegmentationCounts) -> SegmentationCounts:
-    """Return what predicting the most frequent class of train for every pixel gives."""
-    common = int(np.argmax(train_pixels))
-    right, predicted = np.zeros_like(outcome.true), np.zeros_like(outcome.true)
-    right[:, common] = outcome.true[:, common]
-    predicted[:, common] = outcome.true.sum(axis=1)
-    return SegmentationCounts(right, predicted, outcome.true)
 
 
 def _choice(problem: SegmentProblem, head: HeadSettings) -> dict[str, Any]:

@@ -6,7 +6,7 @@ the shares of its pixels in each class; predictions are upsampled to the mask's 
 """
 
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bob.datasets.dataset import Split
-from bob.datasets.masks import Masks
+from bob.datasets.masks import Mask, Masks
 from bob.errors import DatasetError
 from bob.extraction.accumulators import (
     AccumulatorSpec,
@@ -24,7 +24,7 @@ from bob.extraction.accumulators import (
 )
 from bob.features.shard import Arrays
 from bob.metrics.segmentation import mean_iou
-from bob.numerics.arrays import Floats, Ints
+from bob.numerics.arrays import Doubles, Floats, Ints
 from bob.numerics.dense.cells import cell_shares
 from bob.numerics.dense.pixels import agreement, upsampled_classes
 from bob.numerics.linear.class_sums import ClassSums, HeadKind, LinearHead, Prior, head_path
@@ -86,7 +86,7 @@ class PatchSums:
         self, statistics: dict[str, NDArray[Any]], positions: Ints, features: Floats
     ) -> None:
         """Add the maps (n, h, w, D) of the images at `positions` (n,)."""
-        for at in _chunks(features):
+        for at in chunks(features):
             shares = [
                 cell_shares(self.masks.read(position), features.shape[1:3], self.classes)
                 for position in positions[at].tolist()
@@ -101,40 +101,28 @@ class PatchSums:
         return add_arrays(parts)
 
 
-@dataclass(frozen=True, eq=False)
-class HeadCounts:
-    """Pixels right, predicted and true, per image and class, of one head or several.
+Predict = Callable[[Floats], Doubles]
+"""Maps of images (n, h, w, D) → logits of S predictors (S, n, h, w, C)."""
 
-    S heads, C classes; `counts` (N, S, 3, C). `ceiling` (N, 3, C) are those of the true shares of
-    the cells: what a grid of this size can reach.
+
+@dataclass(frozen=True, eq=False)
+class PixelCounts:
+    """Pixels right, predicted and true, per image and class, of one predictor or several.
+
+    S predictors, C classes; `counts` (N, S, 3, C). `ceiling` (N, 3, C) are those of the true shares
+    of the cells: what a grid of this size can reach.
     """
 
     masks: Masks
     classes: int
-    head: HeadSettings
-    every_strength: bool
-    earlier: Earlier
-
-    @functools.cached_property
-    def heads(self) -> list[LinearHead]:
-        """The S heads, solved from the statistics of earlier passes."""
-        earlier = self.earlier()
-        sums = class_sums(earlier[0])
-        strengths = self.head.strengths
-        if not self.every_strength:
-            chosen = 0
-            if len(earlier) > 1:
-                chosen = best_strength(earlier[2]["counts"])
-                sums += class_sums(earlier[1])
-            strengths = [strengths[chosen]]
-        return head_path(self.head.head, sums, strengths, self.head.prior)
+    predictors: int
+    predict: Predict
 
     def start(self, shape: tuple[int, ...]) -> dict[str, NDArray[Any]]:
         """Return counts of no image."""
-        heads = self.head.count if self.every_strength else 1
         return {
             "positions": np.zeros(0, np.int64),
-            "counts": np.zeros((0, heads, 3, self.classes), np.int64),
+            "counts": np.zeros((0, self.predictors, 3, self.classes), np.int64),
             "ceiling": np.zeros((0, 3, self.classes), np.int64),
             "grid": np.array(shape[:2], np.int64),
         }
@@ -143,29 +131,61 @@ class HeadCounts:
         self, statistics: dict[str, NDArray[Any]], positions: Ints, features: Floats
     ) -> None:
         """Add the maps (n, h, w, D) of the images at `positions` (n,)."""
-        counts, ceilings = [], []
-        for position, grid in zip(positions.tolist(), features, strict=True):
-            mask = self.masks.read(position)
-            counts.append(np.stack([self._counts(head, grid, mask) for head in self.heads]))
-            shares = cell_shares(mask, grid.shape[:2], self.classes)
-            best = upsampled_classes(shares, mask.shape)
-            ceilings.append(agreement(mask, best, self.classes))
-        added = {"positions": positions, "counts": np.stack(counts), "ceiling": np.stack(ceilings)}
-        for name, values in added.items():
-            statistics[name] = np.concatenate([statistics[name], values])
+        for at in chunks(features):
+            logits = self.predict(features[at])
+            for i, position in enumerate(positions[at].tolist()):
+                mask = self.masks.read(position)
+                shares = cell_shares(mask, features.shape[1:3], self.classes)
+                added = {
+                    "positions": np.array([position]),
+                    "counts": np.stack([self._counts(of[i], mask) for of in logits])[None],
+                    "ceiling": self._counts(shares, mask)[None],
+                }
+                for name, values in added.items():
+                    statistics[name] = np.concatenate([statistics[name], values])
 
-    def _counts(self, head: LinearHead, grid: Floats, mask: NDArray[Any]) -> Ints:
-        return agreement(mask, upsampled_classes(head.logits(grid), mask.shape), self.classes)
+    def _counts(self, logits: Doubles, mask: Mask) -> Ints:
+        return agreement(mask, upsampled_classes(logits, mask.shape), self.classes)
 
     def merge(self, parts: Sequence[Arrays]) -> Arrays:
         """Join the images of all shards, in their order."""
-        names = ("positions", "counts", "ceiling")
-        joined = {name: np.concatenate([part[name] for part in parts]) for name in names}
-        order = np.argsort(joined["positions"], kind="stable")
-        return {
-            **{name: values[order] for name, values in joined.items()},
-            "grid": parts[0]["grid"],
-        }
+        joined = join_images(parts, ("counts", "ceiling"))
+        return {**joined, "grid": parts[0]["grid"]}
+
+
+@dataclass(frozen=True, eq=False)
+class LinearHeads:
+    """Linear heads that are solved from the statistics of earlier passes."""
+
+    settings: HeadSettings
+    every_strength: bool
+    earlier: Earlier
+
+    @functools.cached_property
+    def heads(self) -> list[LinearHead]:
+        """The head of every strength, or of the chosen one."""
+        earlier = self.earlier()
+        sums, strengths = class_sums(earlier[0]), self.settings.strengths
+        if not self.every_strength:
+            chosen = 0
+            if len(earlier) > 1:
+                chosen = best_strength(earlier[2]["counts"])
+                sums += class_sums(earlier[1])
+            strengths = [strengths[chosen]]
+        return head_path(self.settings.head, sums, strengths, self.settings.prior)
+
+    def __call__(self, maps: Floats) -> Doubles:
+        """Return the logits (S, n, h, w, C) of maps (n, h, w, D)."""
+        return np.stack([head.logits(maps) for head in self.heads])
+
+
+def join_images(parts: Sequence[Arrays], names: Sequence[str]) -> dict[str, NDArray[Any]]:
+    """Join arrays with a row for each image, in the order of their positions."""
+    joined = {
+        name: np.concatenate([part[name] for part in parts]) for name in ("positions", *names)
+    }
+    order = np.argsort(joined["positions"], kind="stable")
+    return {name: values[order] for name, values in joined.items()}
 
 
 def class_sums(statistics: Arrays) -> ClassSums:
@@ -189,27 +209,30 @@ def best_strength(counts: Ints) -> int:
     return max(range(len(ious)), key=lambda s: (ious[s], s))
 
 
-def _chunks(features: Floats) -> Iterator[slice]:
+def chunks(features: Floats) -> Iterator[slice]:
     """Yield slices of the images (n, h, w, D) of a bounded number of values."""
     images = max(1, CHUNK_VALUES // max(1, int(np.prod(features.shape[1:]))))
     for start in range(0, len(features), images):
         yield slice(start, start + images)
 
 
-def _masks(split: Split) -> Masks:
+def masks_of(split: Split) -> Masks:
+    """Return the masks of a split; DatasetError where it has none."""
     if split.masks is None:
         raise DatasetError("segmentation needs a mask for each image; these images have none.")
     return split.masks
 
 
 def _make_sums(settings: Mapping[str, Any], split: Split, earlier: Earlier) -> PatchSums:
-    return PatchSums(_masks(split), settings["classes"])
+    return PatchSums(masks_of(split), settings["classes"])
 
 
-def _make_counts(settings: Mapping[str, Any], split: Split, earlier: Earlier) -> HeadCounts:
+def _make_counts(settings: Mapping[str, Any], split: Split, earlier: Earlier) -> PixelCounts:
     names = ("head", "prior", "first", "last", "count")
     head = HeadSettings(**{name: settings[name] for name in names})
-    return HeadCounts(_masks(split), settings["classes"], head, settings["every_strength"], earlier)
+    every = settings["every_strength"]
+    predict = LinearHeads(head, every, earlier)
+    return PixelCounts(masks_of(split), settings["classes"], head.count if every else 1, predict)
 
 
 register_accumulator("patch_sums", _make_sums)

@@ -273,7 +273,7 @@ def task_of(protocol: str) -> TaskSpec:
     return next(task for task in TASKS.values() if task.protocol == protocol)
 
 
-DENSE = ("segment",)
+DENSE = ("segment", "segment_knn")
 """Protocols of datasets with masks."""
 
 

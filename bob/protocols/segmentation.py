@@ -1,0 +1,98 @@
+"""What protocols of semantic segmentation share: their needs and the parts of their results."""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from bob.datasets.dataset import Dataset
+from bob.errors import NotApplicableError
+from bob.features.shard import Arrays
+from bob.metrics.segmentation import class_iou
+from bob.numerics.arrays import Doubles
+from bob.outcomes import SegmentationCounts
+from bob.protocols.needs import require_splits
+from bob.protocols.protocol import ResultPart
+from bob.protocols.segmentation_statistics import outcome_of
+from bob.specs import BackboneSpec, Output
+from bob.specs.numbers import Count
+from bob.specs.yaml import Closed
+
+
+class MapSettings(Closed):
+    """Which maps are read."""
+
+    input_px: Count | None
+    """Side to which images are squashed; None is the backbone's own."""
+    layers: Literal["last"] | Annotated[tuple[int, ...], Field(strict=False)] = "last"
+    """Layers whose maps are concatenated, as in an output `grid@-2,-1`."""
+
+
+def squashed(backbone: BackboneSpec, settings: MapSettings) -> BackboneSpec:
+    """Return the backbone with maps as output, of whole images squashed to a square.
+
+    Targets then follow from the mask at its own size; see `bob.numerics.dense.cells`.
+    NotApplicableError where the backbone's loader has no maps.
+    """
+    changes = {"crop_mode": "squash", "crop_pct": 1.0}
+    size = {} if settings.input_px is None else {"input_px": settings.input_px}
+    variant = backbone.variant(
+        output=Output(layers=settings.layers, tokens="grid"),
+        preprocessing=backbone.preprocessing.model_copy(update={**changes, **size}),
+    )
+    if problem := variant.problem():
+        raise NotApplicableError(
+            f"needs maps of patches; backbone {backbone.name!r}: {problem}.", subject="backbone"
+        )
+    return variant
+
+
+def require_masks(dataset: Dataset) -> None:
+    """Raise NotApplicableError where there are no train or test images, or images without masks."""
+    require_splits(dataset, "train", "test")
+    if missing := [name for name, split in dataset.splits.items() if split.masks is None]:
+        raise NotApplicableError(
+            f"needs a mask for each image; {missing[0]} of dataset {dataset.name!r} has none."
+        )
+
+
+def sets_to_test(dataset: Dataset) -> list[str]:
+    """Return the names of the test split and of its shifts with the same classes."""
+    return ["test", *(name for name, shift in dataset.shifts.items() if shift.kind == "shift")]
+
+
+def result_parts(tests: Mapping[str, Arrays], train_pixels: Doubles) -> tuple[ResultPart, ...]:
+    """Return the parts of a result from the counts of each test set, `test` among them.
+
+    The headline, the ceiling of the grid, and each shifted test set; beside them the most frequent
+    class of train, by its pixels (C,).
+    """
+    test = tests["test"]
+    ceiling = ResultPart(outcome_of(test["ceiling"]), "ceiling", facets={"bound": "ceiling"})
+    parts = [_part(test, train_pixels), ceiling]
+    parts += [_part(of, train_pixels, name) for name, of in tests.items() if name != "test"]
+    return tuple(parts)
+
+
+def _part(statistics: Arrays, train_pixels: Doubles, shift: str = "") -> ResultPart:
+    outcome = outcome_of(statistics["counts"][:, 0])
+    common = int(np.argmax(train_pixels))
+    right, predicted = np.zeros_like(outcome.true), np.zeros_like(outcome.true)
+    right[:, common] = outcome.true[:, common]
+    predicted[:, common] = outcome.true.sum(axis=1)
+    majority = SegmentationCounts(right, predicted, outcome.true)
+    facets = {"shift": shift} if shift else {}
+    return ResultPart(outcome, shift, facets=facets, majority=majority)
+
+
+def detail_of_test(test: Arrays, classes: Sequence[str]) -> dict[str, Any]:
+    """Return the grid and the IoU of each class as JSON-ready values."""
+    ious = class_iou(outcome_of(test["counts"][:, 0]))
+    return {
+        "grid": test["grid"].tolist(),
+        "class_iou": {
+            name: None if np.isnan(iou) else float(iou)
+            for name, iou in zip(classes, ious, strict=True)
+        },
+    }
