@@ -5,6 +5,7 @@ from typing import Any
 from bob.leaderboards.pairwise import Comparison, Overall, PairedComparison, tally
 from bob.leaderboards.render.narrowing_table import NarrowingColumn, NarrowingTable
 from bob.leaderboards.render.ranking_table import pool_text
+from bob.leaderboards.render.separation import images_to_separate, separation_sentence
 from bob.leaderboards.render.text import MISSING, difference_text, p_text, value_text
 from bob.leaderboards.verdicts import Relation
 from bob.statistics.complementarity import Complementarity
@@ -142,6 +143,7 @@ def comparison_rows(comparison: Comparison) -> list[dict[str, Any]]:
             "difference": pair.difference._asdict() if pair.difference else None,
             "verdict": verdict_text(pair.relation, comparison.a, comparison.b),
             "complementarity": complementarity_row(pair.complementarity),
+            "images_to_separate": images_to_separate(pair),
         }
         for pair in comparison.per_setting
     ]
@@ -200,13 +202,14 @@ def verdict_text(relation: Relation, a: str, b: str) -> str:
 
 
 def comparison_sentences(comparison: Comparison) -> list[str]:
-    """Return the tests used, the number of wins, the mean difference, and the overall verdict."""
+    """Return tests, wins, mean difference, overall verdict, and what would decide ties."""
     sentences = [
         _tests(comparison),
         _untested(comparison),
         _wins(comparison),
         _mean_difference(comparison.overall),
         _verdict(comparison),
+        separation_sentence(comparison.per_setting),
     ]
     return [sentence for sentence in sentences if sentence]
 

@@ -120,7 +120,7 @@ def _needed(advice: Advice) -> list[str]:
     if count <= examples:
         return []
     return [
-        f"About {_rounded(count):,} test examples would be needed to detect a difference of "
+        f"About {rounded_count(count):,} test examples would be needed to detect a difference of "
         f"{100 * difference:.1f} points (power 80 %)."
     ]
 
@@ -139,6 +139,6 @@ def _majority(advice: Advice) -> list[str]:
     return [f"{who} better than the majority class ({share})."]
 
 
-def _rounded(count: int) -> int:
+def rounded_count(count: int) -> int:
     """Round a count to two digits: it follows from an estimated variance."""
     return int(float(f"{count:.1e}"))
