@@ -45,6 +45,7 @@ GROUPS = {
     "remote-sensing",
     "multi-label",
     "image-text",
+    "segmentation",
     "anomaly",
     "fairness",
 }
@@ -78,6 +79,9 @@ COUNTED = {
     "pathmnist": (89996, 10004, 7180, 0, 0),
     "roxford5k": (0, 0, 0, 70, 4993),
     "instre": (0, 0, 0, 1250, 27293),
+    "ade20k": (20210, 0, 2000, 0, 0),
+    "voc2012_segmentation": (1464, 0, 1449, 0, 0),
+    "cityscapes": (2975, 0, 500, 0, 0),
 }
 
 
@@ -257,6 +261,14 @@ def test_class_masks_equal_those_of_timm(letter: str) -> None:
     assert list(thousand) == timm_file("imagenet_synsets.txt")
     places = [thousand.index(name) for name in class_list(f"imagenet_{letter}")]
     assert places == [int(place) for place in timm_file(f"imagenet_{letter}_indices.txt")]
+
+
+def test_the_classes_of_ade20k_are_those_of_the_benchmark() -> None:
+    """The first and last of the 150, and some between, by their index in the benchmark's table."""
+    names = class_list("ade20k")
+    places = {1: "wall", 13: "person", 20: "chair", 21: "car", 61: "river", 150: "flag"}
+    assert len(set(names)) == len(names) == 150
+    assert {place: names[place - 1] for place in places} == places
 
 
 def test_class_masks_have_known_sizes_and_overlaps() -> None:

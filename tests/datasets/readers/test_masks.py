@@ -12,7 +12,8 @@ from bob.cli import main
 from bob.datasets.dataset import Dataset
 from bob.datasets.open import open_dataset, spec_from_data_flag
 from bob.errors import ConfigError, DatasetError, UnreadableImageError
-from bob.specs import DataOptions, DatasetSpec, MasksSource
+from bob.registry import load_registry
+from bob.specs import DataOptions, MasksSource
 
 MASK = np.array([[0, 1, 255], [1, 1, 0]], np.uint8)
 
@@ -37,13 +38,17 @@ def rooms(root: Path, *names: str) -> Path:
     return root
 
 
-def opened(root: Path, **source: Any) -> Dataset:
-    if not source:
-        return open_dataset(spec_from_data_flag(str(root)), root.parent / "cache")
-    names = source.pop("class_names", None)
-    masks = MasksSource(reader="masks", path=str(root), **source)
-    spec = DatasetSpec(name="x", source=masks, kind="segmentation", class_names=names)
-    return open_dataset(spec, root.parent / "cache")
+def opened(root: Path) -> Dataset:
+    return open_dataset(spec_from_data_flag(str(root)), root.parent / "cache")
+
+
+def shipped(name: str, root: Path) -> Dataset:
+    """Open a registered dataset at another place, without its counts."""
+    spec = load_registry().datasets[name]
+    source = spec.source.model_copy(update={"path": str(root)})
+    return open_dataset(
+        spec.model_copy(update={"source": source, "counts": {}}), root.parent / "cache"
+    )
 
 
 def masks_of(data: Dataset, split: str) -> list[Any]:
@@ -97,14 +102,8 @@ def test_the_layout_of_ade20k(tmp_path: Path) -> None:
     for split, name in (("training", "ADE_train_1"), ("validation", "ADE_val_1")):
         save(root / "images" / split / f"{name}.jpg", np.zeros((2, 3, 3), np.uint8))
         save(root / "annotations" / split / f"{name}.png", mask)
-    data = opened(
-        root,
-        masks="annotations",
-        splits={"train": "training", "test": "validation"},
-        first_index=1,
-        ignored=(0,),
-        class_names=("wall", "building", "sky"),
-    )
+    data = shipped("ade20k", root)
+    assert data.classes[:3] == ("wall", "building", "sky")
     assert masks_of(data, "test") == [[[-1, 0, 1], [2, 0, -1]]]
 
 
@@ -122,13 +121,7 @@ def test_the_layout_of_pascal_voc(tmp_path: Path) -> None:
     lists.mkdir(parents=True)
     (lists / "train.txt").write_text("a\n")
     (lists / "val.txt").write_text("b\n")
-    data = opened(
-        root,
-        images="JPEGImages",
-        masks="SegmentationClass",
-        lists={"train": f"{lists}/train.txt", "test": "ImageSets/Segmentation/val.txt"},
-        class_names=("background", "aeroplane"),
-    )
+    data = shipped("voc2012_segmentation", root)
     assert [*data.splits["test"].ids] == ["JPEGImages/b.jpg"]
     assert masks_of(data, "train") == [CLASSES]
 
@@ -142,15 +135,7 @@ def test_the_layout_of_cityscapes(tmp_path: Path) -> None:
         )
         save(root / "gtFine" / split / "bonn" / "bonn_1_gtFine_labelTrainIds.png", MASK)
         save(root / "gtFine" / split / "bonn" / "bonn_1_gtFine_instanceIds.png", MASK)
-    data = opened(
-        root,
-        images="leftImg8bit",
-        masks="gtFine",
-        image_suffix="_leftImg8bit",
-        mask_suffix="_gtFine_labelTrainIds",
-        splits={"train": "train", "test": "val"},
-        class_names=("road", "car"),
-    )
+    data = shipped("cityscapes", root)
     assert masks_of(data, "train") == masks_of(data, "test") == [CLASSES]
     assert data.unread == {".png": 2}
 
