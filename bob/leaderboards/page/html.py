@@ -11,11 +11,15 @@ from functools import cache
 from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
+from bob.leaderboards.abridge import short_text
 from bob.leaderboards.board import Board, as_board
 from bob.leaderboards.page.assets import asset, csp_hash, script, style
 from bob.leaderboards.page.encode import script_json
 from bob.leaderboards.page.payload import PageLayout
 from bob.records.record import Record
+
+TITLE_LETTERS = 60
+"""Letters of a dataset's name in the title."""
 
 
 def to_html(board: Board | Iterable[Record]) -> str:
@@ -27,7 +31,17 @@ def to_html(board: Board | Iterable[Record]) -> str:
         style=Markup(style()),
         script=Markup(script()),
         script_hash=csp_hash("\n" + script()),
+        title=page_title(layout),
     )
+
+
+def page_title(layout: PageLayout) -> str:
+    """Return the question that the page answers, and its data: `Which backbone for photos?`."""
+    if len(layout.datasets) == 1:
+        return f"Which backbone for {short_text(layout.datasets[0], TITLE_LETTERS)}?"
+    if not layout.datasets:
+        return "Which backbone?"
+    return f"Which backbone? {len(layout.names)} compared on {len(layout.datasets)} datasets"
 
 
 @cache

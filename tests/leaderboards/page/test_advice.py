@@ -22,7 +22,7 @@ def test_advice_follows_limits_and_states_their_cost(show: Opener) -> None:
     expect(advice).to_contain_text("Use copy (2 M parameters, 1280 features, 131 images/s on cpu).")
     # From `below`, by the covariance over images.
     assert (
-        "It is statistically distinguishable from every other backbone within the limits."
+        "It is significantly better than every other backbone within the limits."
         in advice.inner_text()
     )
     assert "Cost of the limits: 0.0 points of top1 compared with best" in advice.inner_text()

@@ -1,5 +1,6 @@
 """The heat map of z-scores."""
 
+from tests.builders import synthetic_sweep
 from tests.builders.leaderboard_pages import two_tasks
 from tests.leaderboards.page.conftest import Opener
 
@@ -18,5 +19,32 @@ def test_arrow_keys_move_over_the_heat_map(show: Opener) -> None:
 
 def test_pointer_over_a_row_shows_its_tooltip(show: Opener) -> None:
     opened = show(two_tasks(), "#view=heatmap")
-    opened.page.locator("#heat").hover(position={"x": 200, "y": 105})
+    opened.page.locator("#heat").hover(position={"x": 200, "y": 44})
     assert "large" in opened.text("#tip")
+
+
+def test_task_names_are_never_cut(show: Opener) -> None:
+    """On a phone, six tasks on eight datasets leave 38 px for the name of a task."""
+    opened = show(synthetic_sweep.records(3, 8), "#view=heatmap")
+    opened.page.evaluate(
+        """() => {
+            window.texts = [];
+            const { prototype } = CanvasRenderingContext2D;
+            const { fillText } = prototype;
+            prototype.fillText = function (...words) {
+                window.texts.push(words[0]);
+                return fillText.apply(this, words);
+            };
+        }"""
+    )
+    opened.page.set_viewport_size({"width": 390, "height": 800})
+    opened.page.wait_for_function("window.texts.length > 0")
+    drawn = set(opened.page.evaluate("window.texts"))
+    assert {"fewshot", "knn", "linear", "ood", "ood_detection", "retrieval"} <= drawn
+
+
+def test_wide_cells_show_their_values(show: Opener) -> None:
+    opened = show(two_tasks(), "#view=heatmap")
+    assert "Numbers are scores." in opened.text("#heat-note")
+    width = opened.page.locator("#heat").evaluate("canvas => canvas.clientWidth")
+    assert width == 190 + 4 * 110  # names, and four cells of the largest width

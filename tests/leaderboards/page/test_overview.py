@@ -21,10 +21,10 @@ c,.4,.3,.2,.4,.3,.2,.4
 def test_overview_names_the_best_backbone_its_scores_and_the_pool(overview: OpenPage) -> None:
     answer = overview.text(".answer")
     assert "large" in overview.text(".winner")
-    # z-scores of two backbones are ±1/√2; the mean score is (80 + 80 + 90 + 90) / 4.
+    # (80 + 80 + 90 + 90) / 4, and 10 points more than (70 + 70 + 80 + 80) / 4
+    assert "85.0 % on average over 2 tasks on 2 datasets" in answer
     assert (
-        "ranks first over 2 tasks on 2 datasets: "
-        "mean z-score 0.71, mean rank 1.0, mean score 85.0" in answer
+        "Next is small, 10.0 points behind. Cost: 90 M parameters, 131 images/s on cpu." in answer
     )
     assert "The significance of this lead is unknown" in answer
     assert (
@@ -35,8 +35,37 @@ def test_overview_names_the_best_backbone_its_scores_and_the_pool(overview: Open
 
 def test_overview_explains_z_scores_where_it_shows_one(show: Opener) -> None:
     explanation = "A z-score is the number of standard deviations by which a backbone lies above"
-    assert explanation in show(two_tasks()).text(".answer")
-    assert explanation not in show(two_tasks(), "#task=knn&dataset=elpv").text(".answer")
+    opened = show(two_tasks())
+    assert "z-score" not in opened.text(".answer")  # points behind the best say it better
+    opened.page.locator(".help", has_text="?").nth(0).hover()
+    assert explanation in opened.text("#tip")
+    losses = [
+        record(name, value, task=task("calibrated", metrics=("log_loss",)), dataset=dataset(where))
+        for name, value in (("a", 0.7), ("b", 0.9))
+        for where in ("d1", "d2")
+    ]
+    assert explanation in show(losses).text(".answer")
+
+
+def test_title_asks_the_question_and_names_the_data(show: Opener) -> None:
+    records, per_example = paired_results()
+    opened = show(records, per_example=per_example)
+    assert opened.page.title() == opened.text("h1") == "Which backbone for elpv?"
+    assert show(two_tasks()).page.title() == "Which backbone? 4 compared on 2 datasets"
+
+
+def test_standings_state_the_distance_to_the_best(show: Opener) -> None:
+    records, per_example = paired_results()
+    opened = show(records, per_example=per_example)
+    rows = opened.page.locator(".standings tbody tr").all_inner_texts()
+    cells = [row.split() for row in rows]
+    # 900, 900 and 880 of 1,000 images
+    assert [cell[1:4] for cell in cells] == [
+        ["best", "90.0", "–"],
+        ["copy", "90.0", "0.0"],
+        ["below", "88.0", "2.0"],
+    ]
+    assert "Next is copy, with the same score." in opened.text(".answer")
 
 
 def test_caption_states_counts_and_days(overview: OpenPage) -> None:
@@ -62,7 +91,7 @@ def test_paired_tests_determine_ties_where_per_image_results_exist(show: Opener)
     opened = show(records, per_example=per_example)
     assert (
         "Not settled: 1 other is statistically tied with it on the same test images "
-        "(paired tests, Holm over the pool)." in opened.text(".answer")
+        "(paired tests, Holm over the pool); it may be as good." in opened.text(".answer")
     )
     assert opened.text(".tie-list").split() == ["copy"]
     opened.open("table")

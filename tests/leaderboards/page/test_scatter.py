@@ -55,3 +55,9 @@ def test_single_backbone_is_drawn_by_its_mean_score(show: Opener, gap: bool) -> 
     assert "Not all 6 cells" in note
     score_line = opened.tip("#plot .point[aria-label^=small] .shape").split("\n")[1]
     assert score_line == ("mean score 73.3" if gap else "mean score 75.0")
+
+
+def test_all_of_few_points_are_named(show: Opener) -> None:
+    opened = show(two_tasks(), "#view=cost&task=linear&dataset=elpv")
+    names = set(opened.page.locator("#plot .label").all_text_contents())
+    assert names == {"large", "middle", "small", "pixels"}

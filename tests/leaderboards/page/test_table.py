@@ -3,7 +3,7 @@
 from playwright.sync_api import expect
 
 from bob.leaderboards.published import read_published
-from tests.builders.leaderboard_pages import OpenPage
+from tests.builders.leaderboard_pages import OpenPage, two_tasks
 from tests.builders.leaderboard_records import dataset, facts, record, task
 from tests.leaderboards.page.conftest import Opener
 
@@ -16,9 +16,9 @@ def test_table_has_a_column_per_cell_and_states_gaps(board: OpenPage) -> None:
         "Backbone",
         "Params (M)",
         "Images/s",
+        "Mean",
         "Mean z",
         "Mean rank",
-        "Mean",
         "knn elpv",
         "knn textiles",
         "linear elpv",
@@ -26,7 +26,7 @@ def test_table_has_a_column_per_cell_and_states_gaps(board: OpenPage) -> None:
     ]
     assert board.cell("large", "Mean") == "85.0"
     assert board.cell("large", "linear elpv") == "90.0 88.0–92.0"
-    assert board.cell("middle", "Mean z") == "incomplete"
+    assert board.cell("middle", "Mean") == "incomplete"
     assert board.cell("middle", "knn textiles") == "failed"
     assert "baseline" in board.cell("pixels", "Backbone")
     assert board.cell("pixels", "Mean rank") == "–"
@@ -163,3 +163,11 @@ def test_not_applicable_and_published_rows_are_marked_and_not_ranked(show: Opene
     assert "Excluded, since not applicable to some backbones: zeroshot." in note
     opened.open("overview")
     assert opened.text(".winner") == "a"
+
+
+def test_a_phone_shows_scores_before_ranks(show: Opener) -> None:
+    opened = show(two_tasks(), "#view=table", viewport={"width": 390, "height": 800})
+    heads = opened.page.locator("#board thead button:visible").all_inner_texts()
+    assert [" ".join(head.split()) for head in heads][:3] == ["Backbone", "Mean", "knn elpv"]
+    box = opened.page.locator("#board td[data-cell]").first.bounding_box()
+    assert box is not None and box["x"] + box["width"] < 390

@@ -138,10 +138,11 @@ function rankText(summary, candidates) {
   const row = summary.rows.get(candidates[0]);
   const limited = candidates.length < summary.order.length ? " within the limits" : "";
   const pool = `${plural(candidates.length, "backbone")}${limited}`;
-  const scores =
-    summary.columns.length > 1
-      ? `: mean z-score ${fixed(row.z, 2)}, mean rank ${fixed(row.meanRank, 1)}`
-      : "";
+  const isMean = summary.columns.length > 1;
+  const score = averageable(summary.columns)
+    ? `mean score ${(100 * row.value).toFixed(1)}`
+    : `mean z-score ${fixed(row.z, 2)}`;
+  const scores = isMean ? `: ${score}, mean rank ${fixed(row.meanRank, 1)}` : "";
   return `It ranks first of ${pool} over ${scopeText(summary.columns)}${scores}.`;
 }
 
@@ -177,7 +178,7 @@ function tieText(summary, pick, tied, candidates) {
   if (tied.length) return `Statistically tied with it: ${names(tied)}.${rest}`;
   const others = untested.length ? "the others that were tested" : "every other backbone";
   const within = isLimited() ? " within the limits" : "";
-  return `It is statistically distinguishable from ${others}${within}.${rest}`;
+  return `It is significantly better than ${others}${within}.${rest}`;
 }
 
 // The smallest backbone tied with the pick, where it is clearly smaller.

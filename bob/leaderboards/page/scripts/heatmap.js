@@ -8,21 +8,24 @@ import {
   contaminated,
   datasetOf,
   isBaseline,
+  metricOf,
   taskOf,
 } from "./data.js";
 import { $, make, on, paragraph, section, styled } from "./dom.js";
 import { openBackbone } from "./cards.js";
-import { Z_SCORE, cut, plural } from "./format.js";
+import { Z_SCORE, cut, plural, valueText } from "./format.js";
 import { chosenColumns, columnOf, scopeText, summarise, valueAt, visible } from "./selection.js";
 import { cellTip } from "./rows.js";
 import { hideTip, showTip } from "./tooltip.js";
 
 const ROW = 18; // px
-const HEAD = 96; // px for the dataset names
-const LABEL = 190; // px for the backbone names
-const LETTER = 7; // px, of a task's name
+const DATASET_HEAD = 76; // px for the dataset names
+const TASK_LINE = 15; // px, of a line of task names
+const LABEL = [110, 190, 300]; // px for backbone names: on a phone, and at least and at most beside it
 const NARROW = 640; // px
 const NAMED_SIDE = 11; // px: narrower cells have no dataset names
+const VALUE_SIDE = 46; // px: wider cells show their values
+const MOST_SIDE = 110; // px
 const RANGE = 2.5; // z-scores beyond have the colour of this one
 const LOW = [196, 93, 20]; // orange and blue differ in every common colour vision deficiency
 const HIGH = [25, 95, 170];
@@ -46,7 +49,7 @@ export function drawHeatmap(view) {
   paint(canvas, map, null);
   listen(canvas, map);
   note.textContent =
-    `${scopeText(columns)}. Rows are ordered by mean z-score. Dot: contaminated; diagonal line: ` +
+    `${scopeText(columns)}. ${map.side >= VALUE_SIDE ? "Numbers are scores. " : ""}Rows are ordered by mean z-score. Dot: contaminated; diagonal line: ` +
     `no value. ${Z_SCORE}`;
   $("status").textContent =
     `${plural(rows.length, "backbone")} × ${plural(columns.length, "cell")}`;
@@ -74,22 +77,74 @@ function layout(canvas) {
       z(b) - z(a) ||
       (BACKBONES[a].name < BACKBONES[b].name ? -1 : 1),
   );
-  const available = canvas.parentElement.clientWidth;
+  const box = window.getComputedStyle(canvas.parentElement);
+  const padding = parseFloat(box.paddingLeft) + parseFloat(box.paddingRight);
+  const available = canvas.parentElement.clientWidth - padding;
   const narrow = available < NARROW;
-  const label = narrow ? 110 : LABEL;
-  const fitting = Math.floor((available - label - 12) / Math.max(1, columns.length));
-  const side = Math.max(4, Math.min(34, fitting));
-  const head = side >= NAMED_SIDE ? HEAD : 24;
+  const context = contextOf(canvas);
+  const label = narrow ? LABEL[0] : labelWidth(context, rows);
+  const fitting = Math.floor((4 * (available - label)) / Math.max(1, columns.length)) / 4;
+  const side = Math.max(4, Math.min(MOST_SIDE, fitting));
+  const width = label + side * columns.length;
+  const tasks = taskLabels(context, columns, label, side, width);
+  const lines = Math.max(0, ...tasks.map(({ line }) => line + 1));
+  const flat = columns.every(
+    (column) => context.measureText(datasetOf(column).name).width + 8 <= side,
+  );
+  const datasetHead = side >= NAMED_SIDE ? DATASET_HEAD : 6;
+  const head = lines * TASK_LINE + (flat ? TASK_LINE + 8 : datasetHead);
   return {
     columns,
     rows,
     label,
     side,
     head,
-    letters: narrow ? 15 : 27,
-    width: label + side * columns.length + 12,
+    tasks,
+    flat,
+    letters: narrow ? 15 : 46,
+    width,
     height: head + ROW * rows.length + 4,
   };
+}
+
+function contextOf(canvas) {
+  const context = canvas.getContext("2d");
+  context.font = `12px ${window.getComputedStyle(document.body).fontFamily}`;
+  return context;
+}
+
+// The width of the longest name, within limits.
+function labelWidth(context, rows) {
+  const [, least, most] = LABEL;
+  const widest = Math.max(0, ...rows.map((b) => context.measureText(BACKBONES[b].name).width));
+  return Math.max(least, Math.min(most, Math.ceil(widest) + 16));
+}
+
+// {name, left, text, line} of each task, where there are several: its name begins at `left`, above
+// its first column, or is moved to the left where it would leave the map. `line` is the highest line
+// in which it covers no other name, and where no mark from a name down to its column crosses one.
+// Names are never cut.
+function taskLabels(context, columns, label, side, width) {
+  const taskAt = (c) => COLUMNS[columns[c]].task;
+  const firsts = columns.map((_, c) => c).filter((c) => c === 0 || taskAt(c - 1) !== taskAt(c));
+  if (firsts.length < 2) return [];
+  const ends = []; // of each line, the right end of its last name
+  const placed = [];
+  for (const c of firsts) {
+    const { name } = taskOf(columns[c]);
+    const left = label + c * side;
+    const size = context.measureText(name).width + 6;
+    const text = Math.max(0, Math.min(left, width - size));
+    const isFree = (line) =>
+      (ends[line] ?? 0) <= text &&
+      ends.slice(line + 1).every((end) => end <= left) &&
+      placed.every((task) => task.line >= line || task.left < text || task.left > text + size);
+    const free = [...ends.keys()].find(isFree);
+    const line = free ?? ends.length;
+    ends[line] = text + size;
+    placed.push({ name, left, text, line });
+  }
+  return placed;
 }
 
 const property = (name) =>
@@ -114,8 +169,7 @@ function paint(canvas, map, focus) {
     height: Math.ceil(map.height * density),
   });
   Object.assign(canvas.style, { width: `${map.width}px`, height: `${map.height}px` });
-  context.scale(density, density);
-  context.font = `12px ${window.getComputedStyle(document.body).fontFamily}`;
+  contextOf(canvas).scale(density, density);
   paintHeads(context, map);
   map.rows.forEach((b, r) => paintRow(context, map, b, r));
   if (focus) {
@@ -147,12 +201,20 @@ function paintCell(context, left, top, side, column, b) {
     context.stroke();
     return;
   }
-  context.fillStyle = shade(columnOf(column).z(b));
+  const z = columnOf(column).z(b);
+  context.fillStyle = shade(z);
   context.fillRect(left, top, side - gap, ROW - 1);
+  if (side >= VALUE_SIDE) {
+    context.fillStyle = Math.abs(z) > 1.2 ? "#fff" : property("--ink");
+    context.textAlign = "center";
+    const text = valueText(valueAt(column, b), metricOf(column));
+    context.fillText(text, left + side / 2, top + 13, side - 4);
+  }
   if (contaminated(column, b)) {
     context.fillStyle = property("--ink");
     context.beginPath();
-    context.arc(left + (side - gap) / 2, top + ROW / 2 - 0.5, 2, 0, 7);
+    const middle = side >= VALUE_SIDE ? side - 8 : (side - gap) / 2;
+    context.arc(left + middle, top + ROW / 2 - 0.5, 2, 0, 7);
     context.fill();
   }
 }
@@ -167,22 +229,24 @@ function shade(z) {
   return SHADES.get(key);
 }
 
-// Task names above vertical dataset names; only task names where cells are narrow.
+// Task names above dataset names, which are vertical where cells are narrower than a name, and left
+// out where they are narrower than a line of text.
 function paintHeads(context, map) {
-  const taskAt = (c) => COLUMNS[map.columns[c]].task;
-  const hasManyTasks = new Set(map.columns.map((_, c) => taskAt(c))).size > 1;
+  context.fillStyle = property("--soft");
+  context.textAlign = "left";
+  for (const { name, left, text, line } of map.tasks) {
+    const bottom = (line + 1) * TASK_LINE;
+    context.fillText(name, text, bottom - 4);
+    context.fillRect(left, bottom, 1, map.head - bottom - 2);
+  }
+  if (map.side < NAMED_SIDE) return;
   map.columns.forEach((column, c) => {
     const left = map.label + c * map.side;
-    const isFirst = c === 0 || taskAt(c - 1) !== taskAt(c);
-    context.fillStyle = property("--soft");
-    context.textAlign = "left";
-    if (isFirst && hasManyTasks) {
-      const count = map.columns.filter((_, other) => taskAt(other) === taskAt(c)).length;
-      const letters = Math.max(3, Math.floor((count * map.side) / LETTER));
-      context.fillText(cut(taskOf(column).name, letters), left, 12);
-      context.fillRect(left, 16, 1, map.head - 18);
+    if (map.flat) {
+      context.textAlign = "center";
+      context.fillText(datasetOf(column).name, left + map.side / 2, map.head - 6);
+      return;
     }
-    if (map.side < NAMED_SIDE) return;
     context.save();
     context.translate(left + map.side / 2 + 3, map.head - 5);
     context.rotate(-Math.PI / 2);

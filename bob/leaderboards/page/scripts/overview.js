@@ -1,7 +1,16 @@
 // The first view: the best backbone, the backbones tied with it, the significance of its lead, and
 // what to use within limits.
 
-import { BACKBONES, datasetOf, metricOf, statusOf, taskOf } from "./data.js";
+import {
+  BACKBONES,
+  DATA,
+  datasetOf,
+  metricOf,
+  signOf,
+  speedOf,
+  statusOf,
+  taskOf,
+} from "./data.js";
 import { coloured, headRow, make, paragraph, section, styled } from "./dom.js";
 import { adviceSection } from "./advice.js";
 import { bestSection, notesSection } from "./best.js";
@@ -11,13 +20,16 @@ import {
   Z_SCORE,
   fixed,
   listed,
+  millions,
   plural,
   rangeText,
   rankRange,
   shareText,
+  short,
   valueText,
 } from "./format.js";
 import {
+  averageable,
   chosenColumns,
   limitsOf,
   relatedTo,
@@ -54,10 +66,12 @@ function answer(summary) {
     paragraph("winner", nameButton(summary.best)),
     paragraph("figures", scoresText(summary)),
     verdict(summary, tied),
+    paragraph("comparison", comparisonText(summary)),
   );
   if (tied.length) box.append(tieList(tied));
   box.append(...cautions(summary), paragraph("hint", poolText(summary)));
-  if (summary.columns.length > 1) box.append(paragraph("hint", Z_SCORE));
+  const isByZ = summary.columns.length > 1 && !averageable(summary.columns);
+  if (isByZ) box.append(paragraph("hint", Z_SCORE));
   return box;
 }
 
@@ -80,10 +94,48 @@ function scoresText({ rows, best, columns }) {
     const range = rangeText(row.low, row.high, metric);
     return `${valueText(row.value, metric)}${range ? ` [${range}]` : ""} ${metric.name}, ${scope}`;
   }
-  const score = row.value === null ? "" : `, mean score ${(100 * row.value).toFixed(1)}`;
+  if (row.value !== null) {
+    return `${(100 * row.value).toFixed(1)} % on average over ${scope}`;
+  }
   const z = fixed(row.z, 2);
-  const rank = fixed(row.meanRank, 1);
-  return `ranks first over ${scope}: mean z-score ${z}, mean rank ${rank}${score}`;
+  return `ranks first over ${scope}: mean z-score ${z}, mean rank ${fixed(row.meanRank, 1)}`;
+}
+
+// How far the next backbone is behind, and what the best one costs.
+function comparisonText({ rows, best, order, columns }) {
+  const sentences = [];
+  const [, next] = order;
+  const behind = next === undefined ? null : pointsBehind(rows.get(next), rows.get(best), columns);
+  if (behind !== null) {
+    sentences.push(`Next is ${BACKBONES[next].name}, ${distanceText(behind)}.`);
+  }
+  const costs = costTexts(best);
+  if (costs.length) sentences.push(`Cost: ${costs.join(", ")}.`);
+  return sentences.join(" ");
+}
+
+function distanceText(behind) {
+  const points = Math.abs(behind).toFixed(1);
+  if (Number(points) === 0) return "with the same score";
+  return behind > 0
+    ? `${points} points behind`
+    : `${points} points ahead in mean score and behind in mean z-score`;
+}
+
+function costTexts(b) {
+  const { params } = BACKBONES[b];
+  const speed = speedOf(b);
+  return [
+    params == null ? null : `${millions(params)} M parameters`,
+    speed === null ? null : `${short(speed)} images/s on ${DATA.conditions}`,
+  ].filter(Boolean);
+}
+
+// The distance to the best in percentage points; null where scores are not shares.
+export function pointsBehind(row, best, columns) {
+  if (!averageable(columns)) return null;
+  const sign = columns.length === 1 ? signOf(columns[0]) : 1;
+  return 100 * sign * (best.value - row.value);
 }
 
 const BASIS = {
@@ -108,12 +160,13 @@ function verdict(summary, tied) {
     const untested = relatedTo(best, "untested", pool, summary).length;
     const rest = untested ? ` ${untested} of the others could not be tested.` : "";
     const count = `${tied.length} ${verb} statistically tied with it ${method}`;
-    return open(`Not settled: ${count}.${rest}${wins}`);
+    const who = tied.length === 1 ? "it" : "any of them";
+    return open(`Not settled: ${count}; ${who} may be as good.${rest}${wins}`);
   }
   const rest = others === 1 ? "the other backbone" : `all ${others} others`;
   return paragraph(
     "verdict clear",
-    `Clear: statistically distinguishable from ${rest} ${method}.${wins}`,
+    `Clear: significantly better than ${rest} ${method}.${wins}`,
   );
 }
 
@@ -216,7 +269,8 @@ function aheadButIncomplete({ columns, missing, z, best }) {
 const BRACKET = "The bracket marks the backbones statistically tied with the best.";
 const COLUMN_HELP = `Value and 95 % interval, best first. ${BRACKET}`;
 const MEAN_HELP =
-  `Mean z-score over all cells. ${Z_SCORE} Bars: 95 % of resamples of the datasets. ` +
+  `Ordered by mean z-score over all cells. ${Z_SCORE} Behind: percentage points of the mean ` +
+  "score. Bars: mean z-score and 95 % of its resamples. " +
   `Wins: the share of resamples in which a backbone ranks first. ${BRACKET}`;
 
 function standings(summary) {
@@ -240,26 +294,38 @@ function standings(summary) {
 }
 
 function standingsHead(columns) {
+  const value = averageable(columns) ? "Mean score" : "Mean z";
   const names =
     columns.length === 1
       ? ["", "Backbone", metricOf(columns[0]).name, "95 % interval"]
-      : ["", "Backbone", "Mean z", "95 % of resamples", "Mean rank", "Rank in 95 %", "Wins"];
+      : ["", "Backbone", value, "Mean z-score, 95 %", "Mean rank", "Rank in 95 %", "Wins"];
+  if (averageable(columns)) names.splice(3, 0, "Behind");
   const row = headRow(names);
-  row.children[3].className = "wide";
+  row.children[averageable(columns) ? 4 : 3].className = "wide";
   return row;
 }
 
-function standingsRow(b, { rows, columns }, limits, scale) {
+// "4.7" points behind the best, "+0.3" where the mean score is ahead of it, a dash for itself.
+function behindText(points, isBest) {
+  if (isBest) return MISSING;
+  const text = Math.abs(points).toFixed(1);
+  return points < 0 && Number(text) > 0 ? `+${text}` : text;
+}
+
+function standingsRow(b, { rows, columns, best }, limits, scale) {
   const row = rows.get(b);
   const single = columns.length === 1;
   const value = single ? row.value : row.z;
-  const text = single ? valueText(value, metricOf(columns[0])) : fixed(value, 2);
+  const meanText = averageable(columns) ? (100 * row.value).toFixed(1) : fixed(value, 2);
+  const text = single ? valueText(value, metricOf(columns[0])) : meanText;
   const cells = [
     make("td", { class: "rank" }, String(row.rank)),
     make("th", { scope: "row" }, nameButton(b)),
     make("td", { class: "val" }, text),
-    make("td", { class: "wide" }, bar(value, limits, b, scale)),
   ];
+  const behind = pointsBehind(row, rows.get(best), columns);
+  if (behind !== null) cells.push(make("td", {}, behindText(behind, b === best)));
+  cells.push(make("td", { class: "wide" }, bar(value, limits, b, scale)));
   if (!single) {
     cells.push(
       make("td", {}, fixed(row.meanRank, 1)),

@@ -91,17 +91,19 @@ function nameCell(b) {
 // ---- means over all chosen columns
 
 export const summaryIds = ({ order, rows, columns }) => [
+  ...(averageable(columns) ? ["value"] : []),
   "z",
   "rank",
   ...(order.some((b) => rows.get(b).wins != null) ? ["wins"] : []),
-  ...(averageable(columns) ? ["value"] : []),
 ];
 
 function summaryCells(b, summary) {
   const ids = summaryIds(summary);
   const row = summary.rows.get(b);
   if (!row) {
-    const [first, ...rest] = ids.map(() => make("td", { class: "none" }, MISSING));
+    const [first, ...rest] = ids.map((id) =>
+      make("td", { class: id === ids[0] ? "none" : "none extra" }, MISSING),
+    );
     first.textContent = "incomplete";
     first.dataset.tip = gapsTip(b, summary.missing.get(b));
     return [first, ...rest];
@@ -113,10 +115,10 @@ function summaryCells(b, summary) {
     value: row.value == null ? MISSING : (100 * row.value).toFixed(1),
   };
   return ids.map((id) => {
-    const isBest = id === "z" && b === summary.best;
+    const isBest = id === ids[0] && b === summary.best;
     const cell = make(
       "td",
-      { class: classList("sum", isBest && "best") },
+      { class: classList("sum", id === ids[0] || "extra", isBest && "best") },
       make("span", { class: "val" }, texts[id]),
     );
     if (id === "rank" && row.rankLimits) {

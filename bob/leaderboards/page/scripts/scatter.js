@@ -69,6 +69,16 @@ const COSTS = {
 const HEIGHT = 460; // px
 const NARROW = 640; // px: below, labels have no margin at the right
 const LETTER = 6.6; // px, mean width of a letter in a label
+const ALL_NAMED = 14; // points: of more, only those of the front have their names
+// Places of a name: right (1) or left (-1) of its point, and the distance of its baseline, in px.
+const PLACES = [
+  [1, -8],
+  [1, 4],
+  [-1, -8],
+  [-1, 4],
+  [1, 16],
+  [-1, 16],
+];
 
 const availableCosts = () =>
   Object.keys(COSTS).filter((name) => ALL_BACKBONES.some((b) => COSTS[name].of(b) != null));
@@ -179,7 +189,7 @@ function plotOf(points, front, quality, cost) {
     xAxis(x, box, cost.tick, cost.label),
     make("polyline", { class: "front", points: frontSteps(front, x, y) }),
     points.map((point) => pointMark(point, x, y, quality, cost, front.includes(point))),
-    frontLabels(front, x, y, box, wide),
+    pointLabels(points, front, x, y, box, wide),
   );
 }
 
@@ -256,20 +266,30 @@ function pointMark({ b, row, value, cost: costValue }, x, y, quality, cost, onFr
 
 const areasOverlap = (a, b) => a.x1 < b.x2 && b.x1 < a.x2 && a.y1 < b.y2 && b.y1 < a.y2;
 
-// Names along the front, the best first; a name that would cover another is only in the tooltip.
-function frontLabels(front, x, y, box, wide) {
-  const placed = [];
-  return [...front].reverse().flatMap((point) => {
+// Names of points: those of the front, the best first, then all others where points are few. A name
+// goes where it covers no other name and no point; without such a place, it is only in the tooltip.
+function pointLabels(points, front, x, y, box, wide) {
+  const others = points.filter((point) => !front.includes(point));
+  const named = [...front].reverse().concat(points.length <= ALL_NAMED ? others : []);
+  const taken = points.map((point) => {
+    const [px, py] = [x.at(point.cost), y.at(point.value)];
+    return { x1: px - 7, x2: px + 7, y1: py - 7, y2: py + 7 };
+  });
+  const right = box.right + (wide ? 145 : 10);
+  return named.flatMap((point) => {
     const text = cut(BACKBONES[point.b].name, wide ? 28 : 18);
     const width = LETTER * [...text].length;
-    const px = x.at(point.cost);
-    const py = y.at(point.value);
-    const onLeft = px + 12 + width > box.right + (wide ? 145 : 10);
-    const from = onLeft ? px - 12 - width : px + 12;
-    const area = { x1: from, x2: from + width, y1: py - 20, y2: py - 4 };
-    if (from < box.left || placed.some((other) => areasOverlap(area, other))) return [];
-    placed.push(area);
-    const anchor = { x: onLeft ? px - 10 : px + 10, "text-anchor": onLeft ? "end" : "start" };
-    return [make("text", { class: "label", y: py - 8, ...anchor }, text)];
+    const [px, py] = [x.at(point.cost), y.at(point.value)];
+    for (const [side, dy] of PLACES) {
+      const from = side > 0 ? px + 10 : px - 10 - width;
+      const area = { x1: from, x2: from + width, y1: py + dy - 11, y2: py + dy + 3 };
+      const isInside = area.x1 >= box.left && area.x2 <= right && area.y2 <= box.bottom + 2;
+      if (!isInside || taken.some((other) => areasOverlap(area, other))) continue;
+      taken.push(area);
+      const anchor = { x: side > 0 ? px + 10 : px - 10, "text-anchor": side > 0 ? "start" : "end" };
+      const kind = front.includes(point) ? "label" : "label soft";
+      return [make("text", { class: kind, y: py + dy, ...anchor }, text)];
+    }
+    return [];
   });
 }

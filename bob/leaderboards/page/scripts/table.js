@@ -172,10 +172,12 @@ function heads(plan, sorting) {
   return make("tr", {}, make("td", { class: "rank" }), ...cells);
 }
 
-function headClass(id) {
+// `extra` columns are left out on a phone: all means but the first.
+function headClass(id, plan) {
   if (id === "name") return "names";
   if (id === "params" || id === "speed") return "size";
-  return id in SUMMARIES ? "sum" : "value";
+  if (!(id in SUMMARIES)) return "value";
+  return id === summaryIds(plan.summary)[0] ? "sum" : "sum extra";
 }
 
 function headCell(id, sorting, plan, manyTasks) {
@@ -191,7 +193,7 @@ function headCell(id, sorting, plan, manyTasks) {
   const direction = sorting.descending ? "descending" : "ascending";
   return make(
     "th",
-    { scope: "col", class: headClass(id), "aria-sort": isSorted ? direction : null },
+    { scope: "col", class: headClass(id, plan), "aria-sort": isSorted ? direction : null },
     button({ "data-sort": id, "data-tip": tip }, sort, ...label),
   );
 }
