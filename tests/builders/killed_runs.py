@@ -16,13 +16,27 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import faiss
+import pyarrow.pandas_compat
+import timm.data
 import torch._dynamo
 import torch.utils.flop_counter
+import torchvision.transforms
 
 import bob.commands.run
+from bob.backbones.pixels import kernels
 from bob.cli import main
 
-LOADED = (bob.commands.run, torch._dynamo, torch.utils.flop_counter)
+LOADED = (
+    bob.commands.run,
+    faiss,
+    kernels,
+    pyarrow.pandas_compat,
+    timm.data,
+    torch._dynamo,
+    torch.utils.flop_counter,
+    torchvision.transforms,
+)
 """Everything that a run imports and that takes seconds: imported once, before the process forks."""
 SHARE = 8
 """A killed run makes at most this part of an undisturbed run's changes: work is left for later."""

@@ -308,46 +308,54 @@ def test_cells_that_another_process_scores_are_deferred(tmp_path: Path) -> None:
 
 
 PROGRAM = """
+import json
+import multiprocessing
 import sys
 from pathlib import Path
 from bob.engine.scoring import Scoring
 from bob.plan import make_plan, make_workspace
+from tests.builders.killed_runs import LOADED  # imported before the process forks
 from tests.builders.planned_runs import run
 from tests.builders.plans import make_request
 
+assert LOADED
 real = Scoring.record_of
-def record_of(self, cell):
-    print(cell.key, flush=True)
-    return real(self, cell)
-Scoring.record_of = record_of
-request = make_request(Path(sys.argv[1]), "knn", "linear")
-plan = make_plan(request)
-print("planned", len(plan.cells), flush=True)
-sys.stdin.readline()
-run(plan, make_workspace(request))
+
+def child(pipe, planned):
+    scored = []
+    def record_of(self, cell):
+        scored.append(cell.key)
+        return real(self, cell)
+    Scoring.record_of = record_of
+    request = make_request(Path(sys.argv[1]), "knn", "linear")
+    plan = make_plan(request)
+    planned.wait()
+    run(plan, make_workspace(request))
+    pipe.send([len(plan.cells), *scored])
+
+context = multiprocessing.get_context("fork")
+planned, pipes = context.Barrier(2), [context.Pipe(duplex=False) for _ in range(2)]
+processes = [context.Process(target=child, args=(theirs, planned)) for _, theirs in pipes]
+for process in processes:
+    process.start()
+for process in processes:
+    process.join()
+print(json.dumps([ours.recv() for ours, _ in pipes if ours.poll()]))
+sys.exit(max(process.exitcode for process in processes))
 """
 
 
 def test_two_processes_with_one_plan_compute_each_cell_once(tmp_path: Path) -> None:
     """Both plan all cells before either begins, so that neither knows of the other's."""
     make_plan(make_request(tmp_path, "knn", "linear"))  # makes images and cards
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, str(tmp_path)],
-            cwd=Path(__file__).parents[2],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(2)
-    ]
-    for process in processes:
-        assert process.stdout is not None and process.stdin is not None
-        assert process.stdout.readline().split() == ["planned", "12"]
-    for process in processes:
-        assert process.stdin is not None
-        process.stdin.write("\n")
-        process.stdin.flush()
-    scored = [process.communicate(timeout=300)[0].split() for process in processes]
-    assert [process.returncode for process in processes] == [0, 0]
-    assert len(scored[0] + scored[1]) == len(set(scored[0] + scored[1])) == 12
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, str(tmp_path)],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    (planned, *first), (also_planned, *second) = json.loads(done.stdout)
+    assert planned == also_planned == 12
+    assert len(first + second) == len(set(first + second)) == 12

@@ -1,5 +1,6 @@
 """A run killed at any change on the disk, and then run to its end, ends as if undisturbed."""
 
+import json
 import os
 import subprocess
 import sys
@@ -34,21 +35,6 @@ def words(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
         "knn,linear",
         "--offline",
     ]
-
-
-def start(words: list[str], folder: Path) -> "subprocess.Popen[str]":
-    places = ["--results", str(folder / "results"), "--cache-dir", str(folder / "cache")]
-    command = [sys.executable, str(BUILDERS / "counted_run.py"), *words, *places]
-    return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ALONE
-    )
-
-
-def finish(process: "subprocess.Popen[str]") -> list[str]:
-    """The shards that it wrote."""
-    out, err = process.communicate(timeout=300)
-    assert process.returncode == 0, err
-    return out.split("\n") if out else []
 
 
 def leaderboard(folder: Path) -> bytes:
@@ -90,14 +76,12 @@ def test_every_stage_killed_at_random_ends_as_an_undisturbed_one():
 def test_two_processes_at_once_give_the_leaderboard_of_one(words, tmp_path):
     """And write each shard once between them."""
     alone, shared = tmp_path / "alone", tmp_path / "shared"
-    expected = finish(start(words, alone))
-    together = [
-        shard
-        for process in [start(words, shared), start(words, shared)]
-        for shard in finish(process)
-    ]
-    assert sorted(together) == sorted(expected) and len(expected) == len(set(expected)) > 4
-    assert finish(start(words, shared)) == []
+    command = [sys.executable, str(BUILDERS / "counted_run.py"), str(alone), str(shared), *words]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, env=ALONE)
+    assert done.returncode == 0, done.stderr
+    expected, first, second, again = json.loads(done.stdout)
+    assert sorted(first + second) == sorted(expected) and len(expected) == len(set(expected)) > 4
+    assert again == []
     assert leaderboard(shared) == leaderboard(alone)
     shards = sorted(path.name for path in (shared / "cache" / "features").rglob("*.safetensors"))
     assert shards == sorted(
