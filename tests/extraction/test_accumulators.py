@@ -180,6 +180,7 @@ import bob.features.sharding as sharding
 sharding.SPAN_IMAGES = 16
 from bob.features.store import FeatureStore
 from bob.specs import DEFAULT, GRID
+from tests.builders.killed_runs import LOADED
 from tests.builders.patches import random_split
 from tests.extraction.test_accumulators import (
     COUNT, embed, member, outputs_of, rows_target, statistics_target
@@ -198,7 +199,8 @@ def run(kill_at):
     embed(split, FeatureStore(Path(sys.argv[1])), tested)
     return len(outputs_of(tested))
 
-for kill_at in (2, 1, -1):  # each in a process of its own, which has everything imported
+assert LOADED  # imported before the process forks
+for kill_at in (2, 1, -1):
     child = os.fork()
     if child == 0:
         print("forward passes:", run(kill_at), flush=True)

@@ -16,6 +16,7 @@ limit on the longer side, a size that varies, or an offset that is rounded other
 import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,7 @@ def _run(processor: Any, image: Image.Image) -> Values:
     return pixels
 
 
+@lru_cache(maxsize=64)
 def _noise(width: int, height: int) -> Image.Image:
     """Return an image whose resized values stay within 8 bits, so that clipping plays no part."""
     values = np.random.default_rng([width, height]).integers(64, 192, (height, width, 3))

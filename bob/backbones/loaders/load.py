@@ -1,5 +1,6 @@
 """The loaders by name: each builds an architecture (`outline`) and fills it (`load`)."""
 
+import functools
 from collections.abc import Mapping
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
@@ -68,9 +69,14 @@ def outline(spec: BackboneSpec, *, offline: bool) -> Loaded:
 def library_versions() -> dict[str, str]:
     """Return the versions of the baselines and of all installed libraries that run backbones."""
     versions = {"torch": torch.__version__, "baselines": baselines.VERSION}
-    for library in LIBRARIES:
-        try:
-            versions[library] = version(library)
-        except PackageNotFoundError:
-            continue
-    return versions
+    installed = {library: _installed_version(library) for library in LIBRARIES}
+    return versions | {library: found for library, found in installed.items() if found}
+
+
+@functools.cache
+def _installed_version(library: str) -> str | None:
+    """Return the version of an installed package, which is read from a file once."""
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return None
