@@ -27,6 +27,7 @@ SCRIPTS = (
     "advice",
     "best",
     "overview",
+    "compare",
     "rows",
     "table",
     "scatter",

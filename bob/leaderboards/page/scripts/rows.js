@@ -18,6 +18,7 @@ import {
 } from "./data.js";
 import { coloured, make, styled, tag } from "./dom.js";
 import { nameButton } from "./cards.js";
+import { pickBox } from "./compare.js";
 import {
   MISSING,
   fixed,
@@ -85,7 +86,7 @@ function nameCell(b) {
       tag("external", "external", `Published numbers from ${external}, not measured here.`),
     );
   }
-  return make("th", { scope: "row" }, make("div", { class: "backbone" }, nameButton(b), ...tags));
+  return make("th", { scope: "row" }, make("div", { class: "backbone" }, make("span", { class: "picked" }, pickBox(b), nameButton(b)), ...tags));
 }
 
 // ---- means over all chosen columns

@@ -21,6 +21,7 @@ export const INITIAL = {
   facet: "",
   shift: "",
   card: "",
+  compare: "",
   want: "",
   wantparams: "",
   wantspeed: "",

@@ -16,6 +16,7 @@ import {
   taskOf,
 } from "./data.js";
 import { $, button, help, make, named, on, paragraph, picker, styled } from "./dom.js";
+import { comparison, showPicks } from "./compare.js";
 import { Z_SCORE, plural } from "./format.js";
 import {
   chosenColumns,
@@ -238,6 +239,7 @@ export function drawTable(view) {
   };
   view.append(
     make("div", { class: "bar" }, make("label", {}, "Show ", show), legend()),
+    make("div", { id: "comparison" }),
     make("div", region, on(table, { pointerover: addCellTip })),
     paragraph("more-rows"),
     make("p", { class: "hint", id: "table-note" }),
@@ -262,7 +264,7 @@ function legend() {
 let rowLimit = ROWS_PER_PAGE;
 
 export function fillTable(view, changed = new Set()) {
-  if ([...changed].some((name) => !["sort", "dir"].includes(name))) rowLimit = ROWS_PER_PAGE;
+  if ([...changed].some((name) => !["sort", "dir", "compare"].includes(name))) rowLimit = ROWS_PER_PAGE;
   const plan = makePlan();
   const sorting = sorted(plan);
   const table = view.querySelector("#board");
@@ -277,6 +279,8 @@ export function fillTable(view, changed = new Set()) {
   const body = table.querySelector("tbody");
   placeRows(body, rowSetOf(plan), sorting.backbones, new Set(shown.slice(0, rowLimit)));
   placeMoreButton(view, shown.length - rowLimit);
+  showPicks(body);
+  $("comparison").replaceChildren(...comparison());
   const isZShown = plan.groups.length > 1 || state.show === "z";
   $("table-note").textContent = [
     `${scopeText(plan.chosen)}.`,
