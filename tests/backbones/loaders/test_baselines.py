@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from bob.backbones.loaders import baselines
-from bob.errors import BackboneError, ConfigError
-from bob.specs import DEFAULT, Output
+from bob.errors import ConfigError, OutputError
+from bob.specs import DEFAULT, GRID, Output
 from tests.builders.backbone_entries import entry, load
 
 
@@ -50,12 +50,28 @@ def test_random_convolution_follows_its_seed():
     assert torch.equal(a, again) and not torch.equal(a, other)
 
 
+def test_the_grid_of_raw_pixels_holds_the_means_of_its_row():
+    x = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(2))
+    grid = baselines.RawPixels()(x, [GRID])[GRID]
+    assert grid.shape == (2, 16, 16, 3)
+    assert torch.equal(grid.permute(0, 3, 1, 2).flatten(1), rows_of(baselines.RawPixels(), x))
+
+
+def test_the_grid_of_random_convolutions_averages_to_its_row():
+    """At 128 px there are 32 x 32 responses, 2 x 2 in each cell."""
+    module = baselines.RandomConvolution(seed=0)
+    x = torch.randn(2, 3, 128, 128, generator=torch.Generator().manual_seed(2))
+    both = module(x, [DEFAULT, GRID])
+    assert both[GRID].shape == (2, 16, 16, 512)
+    torch.testing.assert_close(both[GRID].mean(dim=(1, 2)), both[DEFAULT])
+
+
 @pytest.mark.parametrize("architecture", baselines.BASELINES)
-def test_a_baseline_has_only_its_default_output(architecture):
+def test_a_baseline_refuses_outputs_that_it_does_not_have(architecture):
     module = baselines.BASELINES[architecture](0)
     assert module.name == architecture
-    for output in (Output(pool="cls"), Output(tokens="grid")):
-        with pytest.raises(BackboneError, match=f"a baseline has no output '{output}'; available"):
+    for output in {Output(pool="cls"), GRID} - {*module.outputs}:
+        with pytest.raises(OutputError, match=f"a baseline has no output '{output}'; available"):
             module(torch.zeros(1, 3, 32, 32), [DEFAULT, output])
 
 
