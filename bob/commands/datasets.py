@@ -165,7 +165,7 @@ def _check_dataset(
     if spec.download:
         terminal.write_line(f"  download: {download_size(spec)}")
     for name, text in report_facts(data_report(dataset, spec)):
-        terminal.write_line(f"  {name:<11}{text}")
+        terminal.write_line(f"  {name:<10} {text}")
     for note in dataset.notes:
         terminal.write_line(f"  note: {note}")
     signatures = None

@@ -95,6 +95,9 @@ def _name_parts(options: DataOptions) -> Iterator[str]:
     for conditions in (options.train, options.test if options.test != options.train else {}):
         for name, values in conditions.items():
             yield "-".join(map(slug, (name, *values)))
+    if not options.train:  # else shifts leave train and test as they are
+        for name, values in options.shift.items():
+            yield "-".join(map(slug, ("shift", name, *values)))
 
 
 def _source(

@@ -110,7 +110,10 @@ def test_all_datasets_of_a_table_share_their_features(tmp_path):
     shift = {"vendor": ("google",)}
     first = opened(path, tmp_path, label="label", shift=shift)
     second = opened(path, tmp_path, label="colour", shift=shift)
-    assert (first.name, second.name) == ("t_label", "t_colour")
+    assert (first.name, second.name) == (
+        "t_label_shift-vendor-google",
+        "t_colour_shift-vendor-google",
+    )
     assert second.classes == ("blue", "red")
     (name, whole), (other_name, other) = (
         dataset.splits["train"].full for dataset in (first, second)
