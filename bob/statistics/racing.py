@@ -141,9 +141,12 @@ class Race:
         if self.active.sum() < 2:
             return []
         pairs = self.log_evidence()
-        adjusted = closed_log_evidence(_log_total(pairs.T) - np.log(self.count - 1))
+        evidence, threshold = _log_total(pairs.T) - np.log(self.count - 1), -np.log(self.error)
+        if evidence[self.active].max() < threshold:  # no smaller mean reaches it either
+            return []
+        adjusted = closed_log_evidence(evidence)
         drops = []
-        for j in np.flatnonzero(self.active & (adjusted >= -np.log(self.error))).tolist():
+        for j in np.flatnonzero(self.active & (adjusted >= threshold)).tolist():
             i = int(np.where(self.active, pairs[:, j], -np.inf).argmax())
             right, rival_right = int(self.right[j]), int(self.right[i])
             drops.append(Drop(j, i, self.seen, right, rival_right, float(adjusted[j])))
