@@ -2,16 +2,16 @@
 
     python benchmarks/race_validity.py [--quick] [--races N] [--seed N]
 
-20 backbones answer 1,000 examples. Latent normals, correlated between backbones by 0 to 0.99, decide
-which examples each knows; of the others it guesses the class, among 2 to 100. A look follows every
-block of 20 examples, N races (default: 1,000) each of the 12 settings, for two claims:
+20 backbones answer 1,000 examples. Latent normals, correlated between backbones by 0 to 0.99,
+decide which examples each knows; of the others it guesses the class, among 2 to 100. A look follows
+every block of 20 examples, N races (default: 1,000) each of the 12 settings, for two claims:
 
 - about the population. In an equal pool, any dropped backbone is an error; in an unequal one, with
   accuracies about 2 points apart, dropping the best is.
 - about the test set alone: dropping what has the most examples right is the error. A quarter of the
   races, since it takes longer.
 
-`wrong` is the largest share of races with an error over the settings, `wrong_on_average` their mean;
+`wrong` is the largest share of races with an error over the settings, `wrong_on_average` the mean;
 `best_of_sample` is the largest share that drop the backbone with the most examples right of all.
 The last line is JSON.
 """
