@@ -1,0 +1,208 @@
+"""Segmentation heads on the same maps: solved from sums, and trained as papers do; needs `samples`.
+
+    python benchmarks/dense.py [--train N] [--test N] [--epochs 5,20] [--px 448] [--backbone NAME]
+
+The maps of N train and N test scenes of `openmoji_scenes` are computed once, in eager PyTorch, and
+held in memory for all heads:
+
+- `lda` and `ridge`: the heads of the tasks `segment` and `segment_ridge`, by their own
+  accumulators: sums over fitted images, the strength chosen on a fifth of the train images, refit
+  on all of them;
+- `adamw`: DINOv3's linear head (dropout 0.1, batch norm, 1 x 1 convolution from N(0, 0.01), AdamW
+  at 1e-3 with weight decay 1e-3, one cycle after a warm-up, cross-entropy of pixels), for as many
+  epochs of batches of 16 images, without augmentation. Papers augment, and therefore run the
+  backbone again in each epoch: `with forwards` counts these.
+
+Printed for each head: mean IoU with its interval over images, pixel accuracy, processor seconds of
+the head, and with the forward passes that it needs, and their ratio to `lda`. Then a line of JSON.
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from bob.backbones.card import load_backbone
+from bob.datasets.dataset import Dataset
+from bob.datasets.masks import IGNORED, Masks
+from bob.datasets.open import open_dataset
+from bob.features.shard import Arrays
+from bob.io.paths import default_cache
+from bob.metrics.intervals import interval
+from bob.numerics.arrays import Floats, Ints
+from bob.numerics.dense.pixels import agreement
+from bob.protocols import StatisticsNeed, protocol_named
+from bob.protocols.segmentation import MapSettings, squashed
+from bob.protocols.segmentation_statistics import outcome_of
+from bob.registry import load_registry
+from bob.specs import BackboneSpec
+
+BATCH, WARM_UP, SEED = 16, 0.0375, 0
+"""Images per step; share of the steps that warm up, as 1,500 of 40,000."""
+
+
+def main() -> None:
+    """Compare the heads."""
+    arguments = parse()
+    registry = load_registry()
+    entry = registry.datasets["openmoji_scenes"].model_copy(update={"shifts": {}})
+    cache = default_cache() if arguments.cache is None else arguments.cache
+    data = first_images(open_dataset(entry, cache), arguments.train, arguments.test)
+    spec = squashed(registry.backbones[arguments.backbone], MapSettings(input_px=arguments.px))
+    maps, forward = all_maps(spec, data)
+    images = sum(map(len, maps.values()))
+    print(f"{arguments.backbone} at {arguments.px} px, grid {maps['train'].shape[1:3]}: ", end="")
+    print(f"{arguments.train} train and {arguments.test} test images, ", end="")
+    print(f"forward {forward:.1f} processor seconds, {1000 * forward / images:.0f} ms an image")
+    rows = [solved_head(name, spec, data, maps) for name in ("segment", "segment_ridge")]
+    for row in rows:
+        row["with_forwards"] = row["seconds"] + forward
+    of_train = forward * len(maps["train"]) / images
+    for epochs in arguments.epochs:
+        row = trained_head(data, maps, epochs)
+        row["with_forwards"] = row["seconds"] + forward + (epochs - 1) * of_train
+        rows.append(row)
+    report(rows)
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--train", type=int, default=400)
+    parser.add_argument("--test", type=int, default=160)
+    parser.add_argument("--epochs", type=lambda text: [*map(int, text.split(","))], default=[5, 20])
+    parser.add_argument("--px", type=int, default=448)
+    parser.add_argument("--backbone", default="efficientnet_lite0_in1k")
+    parser.add_argument("--cache", type=Path)
+    return parser.parse_args()
+
+
+def first_images(data: Dataset, train: int, test: int) -> Dataset:
+    """Return the first images of each split."""
+    splits = {
+        name: data.splits[name].take(np.arange(min(n, len(data.splits[name]))))  # type: ignore[index]
+        for name, n in (("train", train), ("test", test))
+    }
+    return Dataset(data.name, data.classes, splits, kind="segmentation")  # type: ignore[arg-type]
+
+
+def all_maps(spec: BackboneSpec, data: Dataset) -> tuple[dict[str, Floats], float]:
+    """Return the maps (N, h, w, D) of each split, and the seconds of their forward passes."""
+    backbone = load_backbone(spec, "cpu", "float32", offline=True)
+    seconds, maps = 0.0, {}
+    for name, split in data.splits.items():
+        found = []
+        for start in range(0, len(split), BATCH):
+            at = range(start, min(len(split), start + BATCH))
+            crops = torch.stack([backbone.geometry.crop(split.decode(i)) for i in at])
+            begin = time.process_time()
+            found.append(backbone.embed(crops, [spec.output])[spec.output])
+            seconds += time.process_time() - begin
+            for i in at:  # decoded before heads are timed
+                masks_of(data, name).read(i)
+        maps[str(name)] = np.concatenate(found)
+    return maps, seconds
+
+
+def masks_of(data: Dataset, name: str) -> Masks:
+    masks = data.splits[name].masks  # type: ignore[index]
+    assert masks is not None
+    return masks
+
+
+def solved_head(
+    task: str, spec: BackboneSpec, data: Dataset, maps: dict[str, Floats]
+) -> dict[str, Any]:
+    """Solve a task from maps by the accumulators of its protocol."""
+    entry = load_registry().tasks[task]
+    protocol = protocol_named(entry.protocol)
+    base = spec.variant()
+    found: dict[StatisticsNeed, Arrays] = {}
+    rows = {digest: i for i, digest in enumerate(data.splits["train"].content)}
+    begin = time.process_time()
+    for need in protocol.needs(entry.settings, data, base):
+        assert isinstance(need, StatisticsNeed)
+        split = need.images.open(data)
+        at = range(len(split))
+        places = [rows[split.content[i]] for i in at] if need.images.split == "train" else at
+        after = need.after
+        accumulator = need.accumulator.create(split, lambda after=after: [found[n] for n in after])
+        of_split = maps[need.images.split]
+        statistics = accumulator.start(of_split.shape[1:])
+        for start in range(0, len(split), 64):
+            block = np.arange(start, min(len(split), start + 64))
+            accumulator.update(statistics, block, of_split[[places[i] for i in block]])
+        found[need] = accumulator.merge([statistics])
+    seconds = time.process_time() - begin
+    counts = found[need]["counts"][:, 0]
+    name = {"segment": "lda", "segment_ridge": "ridge"}[task]
+    return row_of(name, counts, seconds)
+
+
+def trained_head(data: Dataset, maps: dict[str, Floats], epochs: int) -> dict[str, Any]:
+    """Train DINOv3's linear head, and count the pixels that it has right."""
+    torch.manual_seed(SEED)
+    train = torch.from_numpy(maps["train"]).permute(0, 3, 1, 2)
+    masks, test_masks = masks_of(data, "train"), masks_of(data, "test")
+    begin = time.process_time()
+    width, classes = train.shape[1], len(data.classes)
+    convolution = nn.Conv2d(width, classes, 1)
+    nn.init.normal_(convolution.weight, std=0.01)
+    nn.init.zeros_(convolution.bias)  # type: ignore[arg-type]
+    head = nn.Sequential(nn.Dropout2d(0.1), nn.BatchNorm2d(width), convolution)
+    steps = epochs * -(-len(train) // BATCH)
+    optimiser = torch.optim.AdamW(head.parameters(), lr=1e-3, weight_decay=1e-3)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, 1e-3, steps, pct_start=max(WARM_UP, 1 / steps)
+    )
+    for _ in range(epochs):
+        for at in torch.randperm(len(train)).split(BATCH):
+            targets = torch.stack(
+                [torch.from_numpy(masks.read(i).astype(np.int64)) for i in at.tolist()]
+            )
+            logits = F.interpolate(head(train[at]), targets.shape[1:], mode="bilinear")
+            loss = F.cross_entropy(logits, targets, ignore_index=IGNORED)
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            schedule.step()
+    head.eval()
+    counts = []
+    with torch.inference_mode():
+        for i, grid in enumerate(torch.from_numpy(maps["test"]).permute(0, 3, 1, 2)):
+            mask = test_masks.read(i)
+            logits = F.interpolate(head(grid[None]), mask.shape, mode="bilinear")
+            counts.append(agreement(mask, logits[0].argmax(0).numpy(), classes))
+    return row_of(f"adamw, {epochs} epochs", np.stack(counts), time.process_time() - begin)
+
+
+def row_of(name: str, counts: Ints, seconds: float) -> dict[str, Any]:
+    """Return the scores of a head from its counts (N, 3, C)."""
+    outcome = outcome_of(counts)
+    value, low, high, _ = interval("mean_iou", outcome, 0)
+    accuracy = interval("pixel_accuracy", outcome, 0)[0]
+    scores = {"mean_iou": value, "low": low, "high": high, "pixel_accuracy": accuracy}
+    return {"head": name, **scores, "seconds": seconds}
+
+
+def report(rows: list[dict[str, Any]]) -> None:
+    ours = rows[0]
+    print("\n| head | mean IoU | pixel accuracy | head, s | ratio | with forwards, s | ratio |")
+    print("|---|---:|---:|---:|---:|---:|---:|")
+    for row in rows:
+        limits = f"{100 * row['mean_iou']:.1f} [{100 * row['low']:.1f}, {100 * row['high']:.1f}]"
+        print(
+            f"| {row['head']} | {limits} | {100 * row['pixel_accuracy']:.1f} | "
+            f"{row['seconds']:.1f} | {row['seconds'] / ours['seconds']:.1f} | "
+            f"{row['with_forwards']:.0f} | {row['with_forwards'] / ours['with_forwards']:.1f} |"
+        )
+    print(json.dumps(rows))
+
+
+if __name__ == "__main__":
+    main()
