@@ -13,6 +13,7 @@ from bob.engine.solve import solve_task
 from bob.errors import BobError, StoreError, UnreadableImageError
 from bob.extraction.passes import bad_images_message
 from bob.features.key import FeatureKey, StatisticsKey, StoreKey
+from bob.features.shard import Effort
 from bob.features.store import Features, FeatureStore, Statistics
 from bob.plan import Cell, Plan, Workspace
 from bob.protocols import FeatureNeed, Inputs, Need, StatisticsNeed, TextNeed
@@ -75,11 +76,7 @@ class Scoring:
             *features.items(),
             *statistics.items(),
         ]
-        bad = {
-            need.images.name: of_need.bad
-            for need, of_need in read_from
-            if not isinstance(need, TextNeed)
-        }
+        bad = _bad_by_split(read_from)
         record = Record(
             **self._identity(cell),
             status="ok",
@@ -87,7 +84,7 @@ class Scoring:
             seeds=cell.seeds,
             scores=solution.scores,
             details=solution.details(),
-            cost=cost_of((of_need.effort for _, of_need in read_from), solution.seconds, device),
+            cost=cost_of(_efforts(read_from), solution.seconds, device),
         )
         return record, solution.arrays()
 
@@ -185,3 +182,29 @@ class Scoring:
             "dataset_name": cell.dataset,
             "provenance": provenance(),
         }
+
+
+def _efforts(read_from: Sequence[tuple[Need, Features | Statistics]]) -> list[Effort]:
+    """Return what each set of images cost, once however many statistics were made of it."""
+    efforts: dict[object, Effort] = {}
+    for need, of_need in read_from:
+        images = need if isinstance(need, TextNeed) else (need.backbone, need.images)
+        efforts.setdefault(images, of_need.effort)
+    return list(efforts.values())
+
+
+def _bad_by_split(
+    read_from: Sequence[tuple[Need, Features | Statistics]],
+) -> dict[str, dict[int, str]]:
+    """Return the reasons for unreadable images by split; parts of a split are joined."""
+    by_images = {
+        need.images: of_need.bad for need, of_need in read_from if not isinstance(need, TextNeed)
+    }
+    bad: dict[str, dict[int, str]] = {}
+    for images, reasons in by_images.items():
+        if images.part is None:
+            bad[images.name] = dict(reasons)
+        else:
+            joined = bad.setdefault(images.split, {})
+            joined |= {len(joined) + i: reason for i, reason in enumerate(reasons.values())}
+    return bad

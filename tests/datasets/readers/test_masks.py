@@ -1,5 +1,6 @@
 """Folders of images with masks: own data, declared layouts, and what is refused."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -207,7 +208,10 @@ def test_splits_are_folders_or_lists(tmp_path: Path) -> None:
 def test_own_images_with_masks_are_scored_by_the_command(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Floors are dark and walls bright, so that mean colours suffice; one mask is broken later."""
+    """Floors are dark and walls bright, so that mean colours suffice; 2 of 10 images are broken.
+
+    Of the 8 train images 2 are held out; all are counted once.
+    """
     root, rng = tmp_path / "rooms", np.random.default_rng(0)
     for i in range(10):
         mask = np.kron(rng.integers(0, 2, (4, 4)), np.ones((16, 16))).astype(np.uint8)
@@ -224,3 +228,11 @@ def test_own_images_with_masks_are_scored_by_the_command(
     header, row = (line.split(",") for line in table[:2])
     values = dict(zip(header, row, strict=False))
     assert values["metric"] == "mean_iou" and float(values["value"]) > 0.95
+    for split in opened(root).splits.values():
+        (root / split.ids[0]).write_bytes(b"")
+    again = [*words[:-1], "segment", *places[:2], "--results", str(tmp_path / "skipped")]
+    assert main([*again, "--runtime", "eager", "--skip-bad-images"]) == 0
+    (path,) = (tmp_path / "skipped" / "records").glob("segment/*/*.json")
+    record = json.loads(path.read_text())
+    assert sum(record["dataset"]["counts"].values()) == record["cost"]["images"] == 8
+    assert sorted(map(len, record["dataset"]["bad_images"].values())) in ([1, 1], [2])
