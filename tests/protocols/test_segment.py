@@ -163,6 +163,14 @@ def test_images_without_masks_are_not_applicable() -> None:
         PROTOCOL.needs(LDA, bare, BASELINE)
 
 
+def test_maps_are_those_of_the_layers_of_the_whole_squashed_image() -> None:
+    settings = LDA.model_copy(update={"layers": (-2, -1), "input_px": 64})
+    variant = PROTOCOL.needs(settings, dataset(), BASELINE)[0].backbone
+    assert str(variant.output) == "grid@-2,-1"
+    shown = variant.preprocessing
+    assert (shown.input_px, shown.crop_mode, shown.crop_pct) == (64, "squash", 1.0)
+
+
 def test_backbones_of_loaders_without_maps_are_not_applicable() -> None:
     with pytest.raises(NotApplicableError, match="needs maps of patches; backbone 'mine': loader"):
         PROTOCOL.needs(LDA, dataset(), TWO_TOWERS)
