@@ -33,6 +33,9 @@ from bob.specs import Output
 
 SHOWN_IMAGES = 5
 MAX_WORKERS = 16
+HOLD_SHARE = 0.2
+"""Decoding is held while a forward pass computes if it takes at most this share of the forward
+passes' time: more of it had better go on beside them."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,9 @@ def run_pass(
     with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool:
         decoders = Decoders(pool)
         run = [
-            _DeviceWorker(device, split, members, store, listener, queue, decoders, skip_bad)
+            _DeviceWorker(
+                device, split, members, store, listener, queue, decoders, skip_bad, workers
+            )
             for device in range(devices)
         ]
         try:
@@ -132,6 +137,10 @@ class _DeviceWorker:
     queue: SpanQueue
     decoders: Decoders
     skip_bad: bool
+    workers: int
+    """Threads that decode."""
+    _decode_seconds: float = 0.0
+    _forward_seconds: float = 0.0
 
     def work(self) -> None:
         backbones = [member.embedder.backbones[self.device] for member in self.members]
@@ -148,6 +157,8 @@ class _DeviceWorker:
             forward = sum(self._embed(block, member, sinks[member]) for member in sinks)
             bad |= block.bad
             changed |= block.changed
+            self._decode_seconds += block.decode_seconds
+            self._forward_seconds += forward
             spent = Spent(block.decode_seconds, block.waited_seconds, forward)
             images = 0 if block.span.is_repeated else len(block.images)
             self.listener.embedded(images, spent)
@@ -208,6 +219,7 @@ class _DeviceWorker:
                 outputs,
                 member.outputs,
                 lambda: self._tuning(member),
+                self.decoders.paused if self._holds_decoders() else contextlib.nullcontext,
             )
             for sink in sinks:
                 sink.add(block.positions, embedded[sink.target.output])
@@ -225,6 +237,11 @@ class _DeviceWorker:
             sink.effort += effort
         self.listener.forwarded(member.name, effort.images, effort.forward_seconds)
         return effort.forward_seconds
+
+    def _holds_decoders(self) -> bool:
+        """Whether decoding has taken so little time so far that it can wait for forward passes."""
+        decoding = self._decode_seconds / self.workers
+        return 0 < decoding <= HOLD_SHARE * self._forward_seconds
 
     @contextlib.contextmanager
     def _tuning(self, member: Member) -> Iterator[None]:

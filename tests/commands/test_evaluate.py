@@ -227,7 +227,7 @@ def test_two_files_are_compared_example_by_example(bob: Bob, tmp_path: Path) -> 
     assert (
         code == 0
         and "A: whole\nB: half\n" in out
-        and "A is better" in out
+        and "A better" in out
         and "whole is significantly better in 1, half in 0" in out
     )
     (comparison,) = json.loads(bob("compare", "whole", "half", "--json")[1])["settings"]

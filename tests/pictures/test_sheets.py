@@ -227,7 +227,7 @@ def test_a_note_says_that_neighbours_need_stored_features(
 
 def test_a_record_is_printed_as_json(ran: Path, show: Callable[..., tuple[int, str, str]]) -> None:
     key = key_of(ran, "linear")
-    assert json.loads(show(key[:9])[1])["key"] == key
+    assert json.loads(show(key[:9], "--json")[1])["key"] == key
 
 
 def test_a_key_must_name_one_record(ran: Path, show: Callable[..., tuple[int, str, str]]) -> None:
