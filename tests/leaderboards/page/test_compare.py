@@ -48,7 +48,7 @@ def test_a_third_pick_replaces_the_first_and_the_link_holds_both(show: Opener) -
     assert rows(again) == rows(opened)
     again.page.get_by_role("button", name="Close").click()
     assert again.text("#comparison") == ""
-    assert again.page.locator(".pick:checked").count() == 0
+    assert again.page.locator(".tick:checked").count() == 0
 
 
 def test_without_per_image_results_nothing_is_tested(show: Opener) -> None:

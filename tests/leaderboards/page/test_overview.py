@@ -144,3 +144,14 @@ def test_published_table_alone_is_ranked(show: Opener) -> None:
     # Single numbers without an interval have no known significance.
     significance = opened.page.locator(".best-row td:last-child").all_inner_texts()
     assert significance == ["unknown"] * 7
+
+
+def test_no_paragraph_of_the_first_screen_is_squeezed(overview: OpenPage) -> None:
+    """Paragraphs of several lines take more than half of the width of what holds them."""
+    squeezed = overview.page.evaluate(
+        """[...document.querySelectorAll(".answers p")]
+          .filter((p) => p.scrollHeight > 60 && p.offsetWidth < p.parentElement.offsetWidth / 2)
+          .map((p) => p.textContent)"""
+    )
+    assert squeezed == []
+    assert overview.page.locator(".answers p").count() >= 4

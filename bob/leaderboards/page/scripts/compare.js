@@ -31,7 +31,7 @@ export function pickBox(b) {
   };
   const attributes = {
     type: "checkbox",
-    class: "pick",
+    class: "tick",
     "data-pick": name,
     "aria-label": `Compare ${name}`,
     "data-tip": "Pick two backbones to compare them.",
@@ -41,7 +41,7 @@ export function pickBox(b) {
 
 export function showPicks(body) {
   const chosen = new Set(names());
-  for (const box of body.querySelectorAll(".pick")) box.checked = chosen.has(box.dataset.pick);
+  for (const box of body.querySelectorAll(".tick")) box.checked = chosen.has(box.dataset.pick);
 }
 
 // What is shown above the table: nothing, a hint, or the comparison.
