@@ -56,6 +56,20 @@ def test_several_that_cannot_be_told_apart(tmp_path: Path) -> None:
     )
 
 
+def test_an_interval_without_0_is_explained_where_the_adjusted_test_does_not_decide(
+    tmp_path: Path,
+) -> None:
+    """12 of `first`'s wrong and 2 others right: exact McNemar p = 2 (1 + 14 + 91) / 2¹⁴ = 0.0129,
+    0.0518 for four such backbones. Variance (14 - 400 · 0.025²) / 399, standard error 0.0093.
+    """
+    near = np.r_[np.zeros(12, bool), np.ones(290, bool), np.zeros(98, bool)]
+    sentences = conclusion(tmp_path, {"first": FIRST, **{f"near_{i}": near for i in range(4)}})
+    assert sentences[0].count("2.5 points behind, 95 % interval 0.7 to 4.3") == 4
+    assert sentences[1] == (
+        "An interval without 0 is that of one pair alone; the tests allow for all backbones (Holm)."
+    )
+
+
 def test_one_that_is_better_than_all_others(tmp_path: Path) -> None:
     assert conclusion(tmp_path, {"first": FIRST, "third": THIRD}) == [
         f"Take first: {WHERE} it is significantly better than all others.",

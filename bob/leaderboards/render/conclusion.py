@@ -32,6 +32,7 @@ def conclusion_sentences(advice: Advice) -> list[str]:
         ]
     return [
         _choice(advice, advice.pick.backbone),
+        *_adjustment(advice),
         *_needed(advice),
         *_worse(advice),
         *_majority(advice),
@@ -53,6 +54,23 @@ def _choice(advice: Advice, best: str) -> str:
         )
     all_others = "all that were tested against it" if advice.untested else "all others"
     return f"Take {best}: {_where(advice)} it is significantly better than {all_others}."
+
+
+def _adjustment(advice: Advice) -> list[str]:
+    """Explain why an interval without 0 does not tell a pair apart, where there is one."""
+    changes = [other.change for other in advice.tied[:MOST_GAPS] if other.change is not None]
+    without_0 = [
+        change
+        for change in changes
+        if change.low is not None and change.high is not None and change.low * change.high > 0
+    ]
+    if not without_0:
+        return []
+    rests_on = "" if len(advice.ranking.settings) == 1 else " and compare mean z-scores"
+    return [
+        "An interval without 0 is that of one pair alone; the tests allow for all backbones "
+        f"(Holm){rests_on}."
+    ]
 
 
 def _worse(advice: Advice) -> list[str]:
