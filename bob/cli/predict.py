@@ -5,7 +5,7 @@ from pathlib import Path
 
 from bob.cli.shared_flags import add_offline
 
-HELP = "predict the classes of images with a probe that was kept"
+HELP = "predict the classes of images with a saved probe"
 DESCRIPTION = (
     "Predict the class of each image with a file that `bob-bench probe` wrote, and write one row "
     "per image: path, class, its probability, and its calibrated probability. Images are decoded, "

@@ -10,7 +10,7 @@ from bob.cli.shared_flags import (
     add_stored_settings,
 )
 
-HELP = "keep the linear probe of a backbone as a file that predicts"
+HELP = "save the linear probe of a backbone to a file"
 DESCRIPTION = (
     "Fit the linear probe of a backbone to labelled images and write it to a file with its "
     "classes, preprocessing, temperature and provenance. The probe is the one whose score a run "

@@ -6,7 +6,7 @@ from pathlib import Path
 from bob.cli.quantities import positive_int
 from bob.cli.shared_flags import add_json, add_race_test
 
-HELP = "race models on given predictions, and drop the losers before all examples are used"
+HELP = "find the best model of a table of predictions without using all examples"
 DESCRIPTION = (
     "Race models on given predictions: examples are used in a random order, and a model is "
     "dropped once an anytime-valid paired test says that another is better. Prints the survivors, "

@@ -1,4 +1,4 @@
-"""`bob-bench predict`: classes of images by a probe that was kept, as a CSV table."""
+"""`bob-bench predict`: predict the classes of images with a saved probe, as a CSV table."""
 
 import argparse
 import csv

@@ -1,4 +1,4 @@
-"""`bob-bench probe`: the linear probe of a recorded cell as a file that predicts."""
+"""`bob-bench probe`: save the linear probe of a recorded cell."""
 
 import argparse
 
@@ -81,8 +81,7 @@ def _task(name: str, registry: Registry) -> TaskSpec:
     if len(selected) > 1 or selected[0].spec.protocol != "linear":
         linear = [task.name for task in registry.tasks.values() if task.protocol == "linear"]
         raise ConfigError(
-            f"--task {name!r}: weights are kept of one task of the linear probe; those are "
-            f"{', '.join(linear)}."
+            f"--task {name!r}: only the linear probe can be saved; its tasks: {', '.join(linear)}."
         )
     return selected[0].spec
 

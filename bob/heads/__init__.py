@@ -1,1 +1,1 @@
-"""Linear probes that are kept: a file with weights, preprocessing and provenance, and its uses."""
+"""Saved linear probes: a file with weights, preprocessing and provenance, and its uses."""

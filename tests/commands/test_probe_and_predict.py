@@ -130,7 +130,7 @@ def test_mistakes_are_named(head: Path, folder: Path, tmp_path: Path, bob: Bob) 
         assert main([str(word) for word in words]) == USAGE
     photos = ("--data", folder / "photos", "--to", tmp_path / "h2.safetensors")
     code, _, err = bob("probe", "raw_pixels", *photos, "--task", "knn")
-    assert code == USAGE and "one task of the linear probe; those are linear" in err
+    assert code == USAGE and "only the linear probe can be saved; its tasks: linear" in err
     code, _, err = bob("probe", "raw_pixels", "--data", folder / "photos", "--to", "head.pt")
     assert code == USAGE and "must end in .safetensors" in err
     code, _, err = bob("probe", "channel_statistics,raw_pixels", *photos)
