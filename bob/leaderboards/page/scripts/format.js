@@ -80,11 +80,12 @@ export function listed(names, most = 4) {
   return `${shown.slice(0, -1).join(", ")} and ${shown[shown.length - 1]}`;
 }
 
-// Shorten a long name in the middle, at whole characters.
+// Shorten a long name in the middle, at whole characters. More of the end is left than of the
+// start: backbones of one family differ there (efficientnet_lite0_in1k, efficientnet_lite1_in1k).
 export function cut(text, most = 30) {
   const letters = [...text];
   if (letters.length <= most) return text;
-  const head = Math.ceil((most - 1) * 0.6);
+  const head = Math.ceil((most - 1) * 0.4);
   const tail = letters.slice(letters.length - (most - 1 - head));
   return `${letters.slice(0, head).join("")}…${tail.join("")}`;
 }
