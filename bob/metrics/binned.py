@@ -44,18 +44,25 @@ def binned_leave_one_out(gap: Doubles, bins: Ints) -> Doubles:
 
 
 def binned_bias(gap: Doubles, bins: Ints) -> float:
-    """Return the expected excess of the error over the sum of the bins' true absolute gaps.
+    """Return the expected excess of the error over the sum of the bins' true absolute gaps."""
+    n = len(gap)
+    return bias_of_bins(
+        np.bincount(bins, weights=gap) / n, np.bincount(bins, weights=gap**2) / n, n
+    )
 
-    The gap g of a bin is nearly normal with standard error s, so its absolute value is folded
-    normal, with mean sqrt(2 / pi) s exp(-g² / 2 s²) + |g| erf(|g| / s sqrt 2); the bias is this
-    mean minus |g|, summed over bins.
+
+def bias_of_bins(mean: Doubles, mean_square: Doubles, n: int) -> float:
+    """Return the expected excess of a sum of absolute means of `n` independent examples.
+
+    `mean` and `mean_square` (B,) are those of the examples' gaps in each bin, 0 outside of it. The
+    mean g of a bin is nearly normal with standard error s, so its absolute value is folded normal,
+    with mean sqrt(2 / pi) s exp(-g² / 2 s²) + |g| erf(|g| / s sqrt 2); the bias is this mean minus
+    |g|, summed over bins.
     """
     from scipy.special import erfc  # 0.1 s that `list` and `--help` need not pay
 
-    n = len(gap)
-    g = np.bincount(bins, weights=gap) / n
-    squares = np.bincount(bins, weights=gap**2) / n
-    error = np.sqrt(np.maximum((squares - g**2) / max(n - 1, 1), np.finfo(float).tiny))
-    ratio = np.minimum(np.abs(g) / error, MAX_RATIO)  # so that no square overflows
+    variance = (mean_square - mean**2) / max(n - 1, 1)
+    error = np.sqrt(np.maximum(variance, np.finfo(float).tiny))
+    ratio = np.minimum(np.abs(mean) / error, MAX_RATIO)  # so that no square overflows
     spread = np.sqrt(2 / np.pi) * error * np.exp(-(ratio**2) / 2)
-    return float((spread - np.abs(g) * erfc(ratio / np.sqrt(2))).sum())
+    return float((spread - np.abs(mean) * erfc(ratio / np.sqrt(2))).sum())

@@ -8,7 +8,7 @@ from bob.outcomes.class_probabilities import ClassProbabilities
 from bob.outcomes.class_subsets import ClassSubsets
 from bob.outcomes.classification import ClassPredictions
 from bob.outcomes.clusters import ClusterAssignments
-from bob.outcomes.corruptions import CorruptionResults
+from bob.outcomes.corruptions import CorruptionProbabilities, CorruptionResults
 from bob.outcomes.diagnostics import FeatureDiagnostics
 from bob.outcomes.fewshot_curves import FewShotCurves
 from bob.outcomes.frequency import FrequencyResults
@@ -30,6 +30,7 @@ __all__ = [
     "ClassProbabilities",
     "ClassSubsets",
     "ClusterAssignments",
+    "CorruptionProbabilities",
     "CorruptionResults",
     "FeatureDiagnostics",
     "FewShotCurves",

@@ -21,7 +21,7 @@ from bob.datasets.dataset import Dataset
 from bob.datasets.image_sets import ImageSet
 from bob.numerics.arrays import Doubles, Floats, Ints
 from bob.outcomes import ClassPredictions, ClassProbabilities, SelectivePredictions
-from bob.protocols.caveats import at_edge, features_checked
+from bob.protocols.caveats import Caveats, at_edge, features_checked
 from bob.protocols.classification import (
     CLASS_KINDS,
     ClassificationProblem,
@@ -114,7 +114,6 @@ class Calibration(Protocol[CalibrationSettings, CalibrationProblem]):
         self, problem: CalibrationProblem, settings: CalibrationSettings, device: str
     ) -> Result:
         from bob.numerics.linear.logistic_path import scores
-        from bob.numerics.temperature import RANGE
 
         data = problem.problem
         checked = features_checked(**{name: test.x for name, test in problem.shifts.items()})
@@ -126,9 +125,9 @@ class Calibration(Protocol[CalibrationSettings, CalibrationProblem]):
             for name, test in tests.items()
             for part in _parts(name, scores(probe.fit, test.x), test, temperature, settings)
         ]
-        caveats = at_edge("temperature", _rounded(temperature), RANGE, widened=False)
         detail = {**probe.detail, "temperature": temperature}
-        return Result(tuple(parts), detail, probe.caveats + checked + caveats)
+        caveats = probe.caveats + checked + temperature_caveats(temperature)
+        return Result(tuple(parts), detail, caveats)
 
     def uses_seed(self, settings: CalibrationSettings, dataset: Dataset) -> bool:
         return samples_held_out(settings, dataset)
@@ -147,9 +146,11 @@ def held_out_temperature(
     return best_temperature(logits[known], y[known])
 
 
-def _rounded(temperature: float) -> float:
-    """Return the temperature to three digits, so that one beside an edge is at the edge."""
-    return float(f"{temperature:.3g}")
+def temperature_caveats(temperature: float) -> Caveats:
+    """Return a caveat where the temperature, to three digits, is at an edge of its range."""
+    from bob.numerics.temperature import RANGE
+
+    return at_edge("temperature", float(f"{temperature:.3g}"), RANGE, widened=False)
 
 
 def _parts(

@@ -4,6 +4,9 @@ After Hendrycks & Dietterich 2019 (arXiv:1903.12261), with the linear probe of
 `bob.protocols.linear`, fitted once; its error on the test images under every corruption at every
 severity, averaged. `bob.datasets.corruptions` defines the corruptions.
 
+Calibration is that of `bob.protocols.calibration`, as in Ovadia et al. 2019 (arXiv:1906.02530): one
+temperature from clean held-out train rows, applied unchanged under every corruption.
+
 Differs from the paper in these points:
 - the paper's networks are trained end to end, these backbones are frozen under a probe;
 - mCE divides each corruption's error by AlexNet's. On other data than ImageNet-C there is no such
@@ -26,8 +29,10 @@ from bob.datasets.dataset import Dataset
 from bob.datasets.image_sets import Corruption, ImageSet, sample_positions
 from bob.errors import NotApplicableError
 from bob.features.store import Features
-from bob.numerics.arrays import Floats, Ints
-from bob.outcomes import ClassPredictions, CorruptionResults
+from bob.numerics.arrays import Bools, Doubles, Floats, Ints
+from bob.outcomes import ClassPredictions, CorruptionProbabilities, CorruptionResults
+from bob.protocols.calibration import held_out_temperature, temperature_caveats
+from bob.protocols.caveats import Caveats
 from bob.protocols.classification import (
     CLASS_KINDS,
     ClassificationProblem,
@@ -37,7 +42,7 @@ from bob.protocols.classification import (
     held_out_of,
     samples_held_out,
 )
-from bob.protocols.linear import LinearSettings, fit_probe
+from bob.protocols.linear import FittedProbe, LinearSettings, fit_probe
 from bob.protocols.needs import FeatureNeed, Inputs, Needs
 from bob.protocols.protocol import Protocol, Result, ResultPart
 from bob.specs import BackboneSpec
@@ -49,6 +54,7 @@ if TYPE_CHECKING:
 
 SMALLEST_SIDE_PX = 32
 """Some corruptions are undefined for smaller images."""
+OF_CALIBRATION = ("corruption_log_loss", "corruption_ece", "corruption_brier")
 Severity = Annotated[int, Field(ge=1, le=5)]
 FamilyName = Literal["noise", "blur", "weather", "digital", "extra"]
 
@@ -98,7 +104,7 @@ class CorruptionRobustness(Protocol[CorruptionsSettings, CorruptionsProblem]):
     name = "corruptions"
     settings = CorruptionsSettings
     kinds = CLASS_KINDS
-    outcomes = (CorruptionResults, ClassPredictions)
+    outcomes = (CorruptionResults, CorruptionProbabilities, ClassPredictions)
 
     def needs(
         self, settings: CorruptionsSettings, dataset: Dataset, backbone: BackboneSpec
@@ -140,22 +146,31 @@ class CorruptionRobustness(Protocol[CorruptionsSettings, CorruptionsProblem]):
         self, problem: CorruptionsProblem, settings: CorruptionsSettings, device: str
     ) -> Result:
         probe = fit_probe(problem.clean, settings.probe, device)
-        fit = probe.fit
+        temperatures, caveats = _temperatures(problem.clean, probe, settings.probe, device)
         y = problem.clean.test_y
-        clean = _predictions(fit, problem.clean.test_x, y)
-        conditions = {
-            (corruption, severity): _predictions(fit, rows[i], y)
-            for corruption, rows in problem.corrupted
-            for i, severity in enumerate(settings.severities)
+        clean_logits = _logits(probe.fit, problem.clean.test_x)
+        clean = ClassPredictions.from_logits(clean_logits, y)
+        conditions: dict[tuple[str, int], ClassPredictions] = {}
+        probabilities = {
+            kind: [_calibrated(clean_logits, y, t)] for kind, t in temperatures.items()
         }
+        for corruption, rows in problem.corrupted:
+            for i, severity in enumerate(settings.severities):
+                logits = _logits(probe.fit, rows[i])
+                conditions[corruption, severity] = ClassPredictions.from_logits(logits, y)
+                for kind, t in temperatures.items():
+                    probabilities[kind].append(_calibrated(logits, y, t))
         correct = np.stack([outcome.rank == 0 for outcome in conditions.values()], 1)
-        results = CorruptionResults(clean.rank == 0, correct)
+        subsets = [*_subsets(list(conditions), settings.corruptions())]
         parts = [
-            *_summaries(results, list(conditions), settings.corruptions()),
+            *_summaries(CorruptionResults(clean.rank == 0, correct), subsets),
             *_condition_parts(clean, conditions),
+            *_calibration_parts(probabilities, subsets),
         ]
         detail = {**probe.detail, "images": len(y), "conditions": len(conditions)}
-        return Result(tuple(parts), detail, probe.caveats)
+        if "calibrated" in temperatures:
+            detail["temperature"] = temperatures["calibrated"]
+        return Result(tuple(parts), detail, probe.caveats + caveats)
 
     def uses_seed(self, settings: CorruptionsSettings, dataset: Dataset) -> bool:
         return samples_held_out(settings, dataset)
@@ -172,29 +187,79 @@ def _of_readable(features: Features, readable: Ints, images: int, severities: in
     return rows
 
 
-def _predictions(fit: "LogisticFit", rows: Floats, y: Ints) -> ClassPredictions:
+def _logits(fit: "LogisticFit", rows: Floats) -> Doubles:
     from bob.numerics.linear.logistic_path import scores
 
-    return ClassPredictions.from_logits(scores(fit, rows), y)
+    return scores(fit, rows)
 
 
-def _summaries(
-    results: CorruptionResults,
-    conditions: Sequence[tuple[str, int]],
-    families: Mapping[str, Sequence[str]],
-) -> Iterator[ResultPart]:
-    """Yield the headline over all conditions, then by family, by corruption and by severity."""
+def _calibrated(logits: Doubles, y: Ints, temperature: float) -> CorruptionProbabilities:
+    return CorruptionProbabilities.from_logits(logits / temperature, y)
+
+
+def _temperatures(
+    clean: ClassificationProblem, probe: FittedProbe, settings: LinearSettings, device: str
+) -> tuple[dict[str, float], Caveats]:
+    """Return the temperatures by kind of probabilities; `raw` alone without one held-out share."""
+    if clean.fold is not None:
+        return {"raw": 1.0}, ()
+    temperature = held_out_temperature(clean, probe.fit.c, settings, device)
+    return {"calibrated": temperature, "raw": 1.0}, temperature_caveats(temperature)
+
+
+@dataclass(frozen=True, eq=False)
+class _Subset:
+    """Some of the conditions."""
+
+    suffix: str
+    facets: Mapping[str, str | int | float]
+    conditions: Bools
+    """(K,) which conditions are in it."""
+    metrics: Literal["all", "ranking"] = "ranking"
+    """Metrics of the errors under these conditions."""
+
+
+def _subsets(
+    conditions: Sequence[tuple[str, int]], families: Mapping[str, Sequence[str]]
+) -> Iterator[_Subset]:
+    """Yield all conditions, then those of each family, corruption and severity."""
     corruption, severity = (np.array(values) for values in zip(*conditions, strict=True))
-    yield ResultPart(results)
+    yield _Subset("", {}, np.ones(len(conditions), bool), "all")
     for family, names in families.items():
-        outcome = results.under(np.isin(corruption, names))
-        yield ResultPart(outcome, family, facets={"family": family})
+        yield _Subset(family, {"family": family}, np.isin(corruption, names), "all")
     for name in dict.fromkeys(corruption.tolist()):
-        outcome = results.under(corruption == name)
-        yield ResultPart(outcome, name, "ranking", {"corruption": name})
+        yield _Subset(name, {"corruption": name}, corruption == name)
     for level in dict.fromkeys(severity.tolist()):
-        outcome = results.under(severity == level)
-        yield ResultPart(outcome, f"severity{level}", "ranking", {"severity": level})
+        yield _Subset(f"severity{level}", {"severity": level}, severity == level)
+
+
+def _summaries(results: CorruptionResults, subsets: Sequence[_Subset]) -> Iterator[ResultPart]:
+    """Yield the errors of each subset of conditions; that of all is the headline."""
+    for subset in subsets:
+        outcome = results.under(subset.conditions)
+        yield ResultPart(outcome, subset.suffix, subset.metrics, subset.facets)
+
+
+def _calibration_parts(
+    probabilities: Mapping[str, Sequence[CorruptionProbabilities]], subsets: Sequence[_Subset]
+) -> Iterator[ResultPart]:
+    """Yield log-loss, ECE and Brier score without corruption and of each subset.
+
+    The first of the `probabilities` of each kind, calibrated and raw, are those of clean images.
+    """
+    for kind, (clean, *conditions) in probabilities.items():
+        corrupted = CorruptionProbabilities.side_by_side(conditions)
+        of_subsets = [
+            (subset.suffix, corrupted.under(subset.conditions), subset.facets) for subset in subsets
+        ]
+        for suffix, outcome, facets in [("clean", clean, {"severity": 0}), *of_subsets]:
+            words = [suffix, "raw" if kind == "raw" else ""]
+            yield ResultPart(
+                outcome,
+                "_".join(filter(None, words)),
+                OF_CALIBRATION,
+                {**facets, "probabilities": kind},
+            )
 
 
 def _condition_parts(

@@ -19,7 +19,13 @@ from scipy.stats import binom
 from bob.metrics import METRICS
 from bob.metrics.intervals import CLOSED_FORMS, bootstrap
 from bob.numerics.arrays import Doubles
-from bob.outcomes import ClassPredictions, MultilabelPredictions, OodScores, ShiftResults
+from bob.outcomes import (
+    ClassPredictions,
+    CorruptionProbabilities,
+    MultilabelPredictions,
+    OodScores,
+    ShiftResults,
+)
 from bob.statistics import limits
 
 SIZES = (100, 300, 1_000, 5_000, 50_000)
@@ -307,6 +313,27 @@ def ece_points(trials: int, sizes: tuple[int, ...] = (300, 1_000)) -> Iterator[P
         for n in sizes:
             arguments = (n, 10, 0.0, skill, sharp)
             yield metric_point("ece", class_predictions, arguments, large, trials)
+
+
+def corruption_probabilities(
+    n: int, conditions: int, skill: float, sharp: float, seed: int
+) -> CorruptionProbabilities:
+    """Return ten classes of n images, half of whose noise all conditions share."""
+    rng = np.random.default_rng(seed)
+    y = rng.integers(10, size=n)
+    shared = rng.normal(size=(n, 10)) * np.sqrt(0.5) + skill * np.eye(10)[y]
+    noise = rng.normal(size=(conditions, n, 10)) * np.sqrt(0.5)
+    logits = sharp * skill * (shared + noise)
+    return CorruptionProbabilities.side_by_side(
+        [CorruptionProbabilities.from_logits(condition, y) for condition in logits]
+    )
+
+
+def corruption_ece_point(n: int, conditions: int, skill: float, sharp: float, trials: int) -> Point:
+    """Return the point of the calibration error over conditions of the same images."""
+    large = corruption_probabilities(LARGE // 20, conditions, skill, sharp, 0)
+    arguments = (n, conditions, skill, sharp)
+    return metric_point("corruption_ece", corruption_probabilities, arguments, large, trials)
 
 
 def bootstrap_points(trials: int) -> Iterator[Point]:

@@ -1,5 +1,6 @@
 """Robustness to corruptions: known answers, needs, and unreadable images."""
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,10 @@ from bob.errors import NotApplicableError
 from bob.features.store import Features
 from bob.metrics import metric_named
 from bob.metrics.corruptions import corruption_drop, corruption_error
-from bob.outcomes import CorruptionResults
+from bob.outcomes import CorruptionProbabilities, CorruptionResults
 from bob.protocols import FeatureNeed, Inputs
+from bob.protocols.calibration import PROTOCOL as CALIBRATION
+from bob.protocols.calibration import CalibrationProblem, CalibrationSettings
 from bob.protocols.classification import ClassificationProblem
 from bob.protocols.corruptions import PROTOCOL, CorruptionsProblem, CorruptionsSettings
 from bob.protocols.linear import LinearSettings
@@ -48,7 +51,11 @@ def test_corruptions_that_change_nothing_cost_nothing_and_swapped_classes_cost_a
     corrupted = {"gaussian_noise": np.stack([x, x]), "contrast": np.stack([x, swapped])}
     problem = CorruptionsProblem(clean, iter(corrupted.items()))
     result = PROTOCOL.solve(problem, SETTINGS, "cpu")
-    parts = {part.suffix: part for part in result.parts}
+    parts = {
+        part.suffix: part
+        for part in result.parts
+        if not isinstance(part.outcome, CorruptionProbabilities)
+    }
     assert corruption_error(result.outcome) == corruption_drop(result.outcome) == 1 / 4
     errors = {
         name: corruption_error(part.outcome)
@@ -73,6 +80,41 @@ def test_corruptions_that_change_nothing_cost_nothing_and_swapped_classes_cost_a
         "contrast_5": 0,
     }
     assert parts["contrast_5"].facets == {"corruption": "contrast", "severity": 5}
+
+
+def parts_by_metrics(result: Result) -> dict[str, Any]:
+    return {p.suffix: p for p in result.parts if isinstance(p.outcome, CorruptionProbabilities)}
+
+
+def test_one_temperature_of_clean_held_out_rows_serves_every_corruption() -> None:
+    """It changes no prediction, and equals that of the calibration task on the same rows."""
+    clean = make_problem()
+    conditions = np.stack([clean.test_x + 1, clean.test_x[:, [1, 0, 2]]])
+    problem = CorruptionsProblem(clean, iter({"contrast": conditions}.items()))
+    settings = SETTINGS.model_copy(update={"families": ("digital",)})
+    result = PROTOCOL.solve(problem, settings, "cpu")
+    of = parts_by_metrics(result)
+    suffixes = ["clean", "", "digital", "contrast", "severity1", "severity5"]
+    assert set(of) == {*suffixes, *(f"{name}_raw".lstrip("_") for name in suffixes)}
+    for name in suffixes:
+        calibrated, raw = of[name].outcome, of[f"{name}_raw".lstrip("_")].outcome
+        assert np.array_equal(calibrated.right, raw.right)
+        assert not np.allclose(calibrated.confidence, raw.confidence)
+    probe = CalibrationSettings(**PROBE.model_dump(), coverages=(1.0,))
+    expected = CALIBRATION.solve(CalibrationProblem(clean, {}), probe, "cpu").detail
+    assert result.detail["temperature"] == expected["temperature"]
+    assert of["severity5_raw"].facets == {"severity": 5, "probabilities": "raw"}
+    assert of["clean"].facets["severity"] == 0
+
+
+def test_folds_leave_no_rows_for_a_temperature_but_raw_scores_stay() -> None:
+    clean = dataclasses.replace(make_problem(), held_out=np.zeros(80, bool), fold=np.arange(80) % 4)
+    probe = PROBE.model_copy(update={"held_out": None, "folds": 4})
+    settings = SETTINGS.model_copy(update={"probe": probe, "families": ("noise",)})
+    conditions = {"gaussian_noise": np.stack([clean.test_x, clean.test_x])}
+    result = PROTOCOL.solve(CorruptionsProblem(clean, iter(conditions.items())), settings, "cpu")
+    assert "temperature" not in result.detail
+    assert all(suffix.endswith("raw") for suffix in parts_by_metrics(result))
 
 
 # --- from a dataset to its features
