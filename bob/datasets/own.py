@@ -3,18 +3,18 @@
 import itertools
 import json
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from bob.datasets.own_names import NO_OPTIONS, own_dataset_name
 from bob.datasets.readers.local_copy import is_saved
 from bob.datasets.readers.table import LABEL_SEPARATOR, header_columns
 from bob.datasets.readers.tree import EXTENSIONS, is_hidden, is_parquet
 from bob.datasets.split_names import ROLES, SplitChoice
 from bob.errors import ConfigError, nearest
-from bob.io.files import slug
 from bob.io.names import printable
 from bob.io.paths import user_path
 from bob.records.record import Record
@@ -32,7 +32,6 @@ from bob.specs import (
 from bob.specs.data_options import LABEL
 from bob.specs.dataset import DatasetKind
 
-NO_OPTIONS = DataOptions()
 _ENTRY_KEYS = frozenset({"normal", "train", "val", "test", "shift", "group", "retrieve"})
 """Options that are keys of an entry too."""
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar")
@@ -45,8 +44,7 @@ _DEPTH_SEARCHED = 3
 def spec_from_data_flag(path: str, options: DataOptions = NO_OPTIONS) -> DatasetSpec:
     """Return the entry for `--data FOLDER`, `--data table.csv` or `--data images.parquet`.
 
-    It is named after the last part of the path, and after the columns and values of `options` that
-    make another dataset of the same images: `scans_species`, `scans_vendor-apple`.
+    `bob.datasets.own_names` says how it is named.
     """
     place = user_path(path).absolute()
     if printable(str(place)) != str(place):
@@ -56,11 +54,10 @@ def spec_from_data_flag(path: str, options: DataOptions = NO_OPTIONS) -> Dataset
         )
     if not place.exists():
         raise ConfigError(f"--data {path!r}: no such file or folder. Check the path.")
-    name = slug(place.resolve().name if place.is_dir() else place.stem)
     source, kind, options = _source(path, place, options)
     stated = options.stated()
     values = {
-        "name": "_".join([name, *_name_parts(options)]),
+        "name": own_dataset_name(path, options),
         "source": source,
         "kind": kind,
         "test_split": None if is_saved(place) else options.test_split,
@@ -68,7 +65,7 @@ def spec_from_data_flag(path: str, options: DataOptions = NO_OPTIONS) -> Dataset
     }
     if kind == "classification":
         del values["kind"]
-    if set(stated) - {"test_split", "normal"}:
+    if stated:
         values["options"] = options
     try:
         return DatasetSpec.model_validate(values)
@@ -78,26 +75,18 @@ def spec_from_data_flag(path: str, options: DataOptions = NO_OPTIONS) -> Dataset
 
 
 def recorded_options(record: Record) -> DataOptions:
-    """Return the options of `--data` with which a record was computed."""
-    if record.dataset is None:
-        return NO_OPTIONS
-    origin = record.dataset.split_origin
-    stated = {"test_split": origin.get("test_split"), "normal": record.dataset.normal}
-    return DataOptions.model_validate(stated | dict(origin.get("options") or {}))
+    """Return the options of `--data` with which a record was computed.
 
-
-def _name_parts(options: DataOptions) -> Iterator[str]:
-    """Yield what distinguishes the dataset of some options from that of the same path alone."""
-    if options.label is not None:
-        yield slug(options.label)
-    if options.retrieve is not None:
-        yield f"same_{slug(options.retrieve)}"
-    for conditions in (options.train, options.test if options.test != options.train else {}):
-        for name, values in conditions.items():
-            yield "-".join(map(slug, (name, *values)))
-    if not options.train:  # else shifts leave train and test as they are
-        for name, values in options.shift.items():
-            yield "-".join(map(slug, ("shift", name, *values)))
+    ConfigError if another version recorded them, whose options are others.
+    """
+    stated = record.dataset.split_origin.get("options") if record.dataset else None
+    try:
+        return DataOptions.model_validate(stated or {})
+    except ValidationError as error:
+        raise ConfigError(
+            f"record {record.key[:16]}: its options of --data are not those of this version; got "
+            f"{stated!r}. Run the cell again."
+        ) from error
 
 
 def _source(

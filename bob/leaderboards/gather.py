@@ -7,9 +7,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from bob.datasets.own import recorded_options
+from bob.datasets.own_names import own_dataset_name
 from bob.errors import ConfigError, StoreError, first_line
-from bob.io.files import slug
-from bob.io.paths import user_path
 from bob.leaderboards.board import Board, make_board
 from bob.leaderboards.cells import comparable
 from bob.leaderboards.column_roles import NO_ROLES, ColumnRoles
@@ -206,19 +206,17 @@ def gather_selection(
 
 
 def own_dataset_names(data: str, records: Sequence[Record]) -> list[str]:
-    """Return the datasets that records have for a path passed to `--data`, with any columns."""
-    name = own_dataset_name(data)
-    with_options = {
-        record.dataset_name
-        for record in records
-        if record.dataset and "options" in record.dataset.split_origin
-    }
-    variants = sorted(other for other in with_options if other.startswith(f"{name}_"))
-    has_plain = any(record.dataset_name == name for record in records)
-    return [name, *variants] if has_plain or not variants else variants
+    """Return the datasets that records have for a path passed to `--data`, with any options.
+
+    The name of the path alone, where there are none.
+    """
+    names = {record.dataset_name for record in records if _is_of_path(record, data)}
+    return sorted(names) or [own_dataset_name(data)]
 
 
-def own_dataset_name(data: str) -> str:
-    """Return the dataset name that records have for a folder or table passed to `--data`."""
-    path = user_path(data)
-    return slug(path.stem if path.suffix.lower() == ".csv" else path.absolute().name)
+def _is_of_path(record: Record, data: str) -> bool:
+    """Return whether the dataset of a record was made from the path."""
+    try:
+        return record.dataset_name == own_dataset_name(data, recorded_options(record))
+    except ConfigError:  # of another version, whose names are others
+        return False

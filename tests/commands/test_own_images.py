@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 from bob.errors import FAILED, OK, USAGE
+from bob.leaderboards.gather import gather_selection
 from tests.builders.photos import make_photos
 
 RUN = ("--backbones", "raw_pixels", "--tasks", "knn")
@@ -29,7 +30,11 @@ def test_val_is_tested_on_where_the_flag_says_so(bob, tmp_path):
     code, _, err = bob("run", "--data", photos, *RUN, "--test-split", "val")
     assert code == OK and "no test split" not in err
     dataset = record(tmp_path)["dataset"]
-    assert dataset["split_origin"] == {"kind": "official", "test_split": "val"}
+    assert dataset["split_origin"] == {
+        "kind": "official",
+        "test_split": "val",
+        "options": {"test_split": "val"},
+    }
     assert dataset["counts"] == {"train": 20, "test": 12}
     key = record(tmp_path)["key"]
     code, _, err = bob("show", key[:16], "--images", "--data", photos)
@@ -45,6 +50,21 @@ def test_train_and_val_without_the_flag_say_what_was_chosen(bob, tmp_path):
         "test, and val chooses settings. To test on val, use `--test-split val`"
     ) in " ".join(err.split())
     assert record(tmp_path)["dataset"]["notes"][0].startswith("there is a val split and no test")
+
+
+def test_results_with_and_without_groups_stand_side_by_side(bob, tmp_path):
+    """The groups divide other images into train and test, so that the scores differ."""
+    photos = make_photos(tmp_path / "photos", per_class=8, classes=2, side_px=8)
+    files = sorted(photos.rglob("*.png"))
+    rows = [
+        f"{path.relative_to(photos)},{path.parent.name},{i // 2}" for i, path in enumerate(files)
+    ]
+    table = photos / "t.csv"
+    table.write_text("\n".join(["path,label,pair", *rows]))
+    for flags in ((), ("--group", "pair")):
+        assert bob("run", "--data", table, *RUN, *flags)[0] == OK
+    _, selected = gather_selection(tmp_path / "results", None, None, [str(table)])
+    assert sorted(one.dataset_name for one in selected) == ["t", "t_group-pair"]
 
 
 def test_flag_without_own_images_is_refused(bob, tmp_path):
@@ -72,7 +92,9 @@ def test_split_without_a_readable_image_is_named(bob, tmp_path):
     code, _, err = bob("run", "--data", photos, *RUN, "--test-split", "val", "--skip-bad-images")
     text = " ".join(err.split())
     assert code == FAILED and "classes" not in text
-    assert "dataset 'photos', train: none of the 20 images can be read: image 'train/" in text
+    assert (
+        "dataset 'photos_test-val', train: none of the 20 images can be read: image 'train/" in text
+    )
 
 
 def test_images_for_retrieval_of_which_none_is_readable_are_named(bob, tmp_path):
@@ -129,8 +151,8 @@ def test_run_prints_and_records_what_was_given(bob, tmp_path):
     code, out, _ = bob("run", "--data", photos, *RUN, "--test-split", "val")
     assert code == OK
     assert (
-        "data photos: 32 images of 2 classes (16 each); train 20, test 12 (names of folders, "
-        "tested on 'val')"
+        "data photos_test-val: 32 images of 2 classes (16 each); train 20, test 12 (names of "
+        "folders, tested on 'val')"
     ) in " ".join(out.split())
     report = record(tmp_path)["dataset"]["report"]
     assert report["images"] == 32 and report["splits"]["test"]["images"] == 12

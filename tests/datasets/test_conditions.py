@@ -147,7 +147,7 @@ def test_retrieval_makes_all_images_with_a_value_queries_and_gallery(tmp_path):
     rows[0]["emoji"] = ""
     path = write_table(tmp_path / "emoji", rows)
     dataset = opened(path, tmp_path, retrieve="emoji", group="vendor")
-    assert dataset.name == "t_same_emoji" and dataset.kind == "retrieval"
+    assert dataset.name == "t_retrieve-emoji_group-vendor" and dataset.kind == "retrieval"
     assert list(dataset.splits) == ["test"] and len(dataset.splits["test"]) == 29
     assert dataset.classes == tuple(f"e{i}" for i in range(10))
     assert set(dataset.splits["test"].groups or ()) == {"apple", "google", "twitter"}

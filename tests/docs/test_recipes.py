@@ -160,7 +160,7 @@ def test_a_record_of_a_recipe_is_shown_with_its_images(
     code, out, err = bob("show", key[:16], "--images", "--data", "emoji.csv")
     assert code == OK and "no images" not in err
     code, out, err = bob("compare", "raw_pixels", "channel_statistics", "--data", "emoji.csv")
-    assert code == OK and "emoji_label_vendor" in out + err
+    assert code == OK and "emoji_label_train" in out + err
 
 
 def test_the_entry_of_the_page_is_that_of_the_flags(folder: Path, tmp_path: Path) -> None:

@@ -80,7 +80,11 @@ def test_the_test_split_can_be_chosen(tmp_path: Path) -> None:
     root = rooms(tmp_path / "rooms", "training/a", "validation/b")
     spec = spec_from_data_flag(str(root), DataOptions(test_split="validation"))
     data = open_dataset(spec, tmp_path / "cache")
-    assert data.split_origin == {"kind": "official", "test_split": "validation"}
+    assert data.split_origin == {
+        "kind": "official",
+        "test_split": "validation",
+        "options": {"test_split": "validation"},
+    }
     assert {name: [*split.ids] for name, split in data.splits.items()} == {
         "train": ["images/training/a.jpg"],
         "test": ["images/validation/b.jpg"],

@@ -134,7 +134,11 @@ def test_val_without_test_is_noted_and_can_be_the_test_split(root: Path, cache: 
     assert "`--test-split val`" in dataset.notes[0]
     chosen = opened(root, cache, "val")
     assert counts(chosen) == {"train": 10, "test": 10} and chosen.notes == ()
-    assert chosen.split_origin == {"kind": "official", "test_split": "val"}
+    assert chosen.split_origin == {
+        "kind": "official",
+        "test_split": "val",
+        "options": {"test_split": "val"},
+    }
 
 
 def test_file_of_unclear_use_can_be_the_test_split(root: Path, cache: Path) -> None:
