@@ -123,9 +123,8 @@ def test_the_wheel_carries_the_registries(tmp_path):
         assert "bob-bench = bob.cli:main" in archive.read(entry).decode()
         archive.extractall(tmp_path / "installed")
     tasks = {f"bob/shipped/tasks/{path.name}" for path in (ROOT / "tasks").glob("*.yaml")}
-    assert {"bob/shipped/backbones.yaml", "bob/leaderboards/page/template.html"} | tasks <= set(
-        names
-    )
+    templates = {"bob/leaderboards/page/template.html", "bob/pictures/page.html"}
+    assert {"bob/shipped/backbones.yaml"} | templates | tasks <= set(names)
     program = (
         "from bob.registry import load_registry; r = load_registry(); "
         "print(len(r.backbones), len(r.tasks), len(r.datasets))"

@@ -6,8 +6,8 @@ from bob.cli.shared_flags import add_json, add_record, add_registries_and_folder
 
 HELP = "show a record, or the images behind its scores"
 DESCRIPTION = (
-    "Print a record: scores, backbone, data, settings, costs and provenance; or write sheets of "
-    "the images behind its scores."
+    "Print a record: scores, backbone, data, settings, costs and provenance; or write a page "
+    "of the images behind its scores."
 )
 
 
@@ -17,7 +17,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--images",
         action="store_true",
-        help="write sheets of images: mistakes, confusions, nearest neighbours, retrieval misses",
+        help="write a page of images: confusions, mistakes, their nearest train images, outliers; "
+        "of retrieval, the misses",
     )
     add_json(parser, "all fields of the record")
     add_registries_and_folders(parser)

@@ -1,21 +1,37 @@
-"""`bob-bench compare`: paired tests of two backbones. Does not import torch."""
+"""`bob-bench compare`: paired tests of two backbones, and the images on which they differ.
+
+Does not import torch.
+"""
 
 import argparse
 import json
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
+from bob.commands.recorded_images import view_of
 from bob.commands.terminal import Terminal
-from bob.errors import OK
-from bob.leaderboards.gather import gather_selection
-from bob.leaderboards.pairwise import Comparison, compare_records
+from bob.errors import OK, ConfigError
+from bob.io.files import write_atomically
+from bob.leaderboards.cells import column_of
+from bob.leaderboards.gather import GatheredRecords, gather_selection
+from bob.leaderboards.pairwise import Comparison, PairedComparison, compare_records
 from bob.leaderboards.render.comparison import (
     comparison_rows,
     comparison_sentences,
     comparison_table,
     complementarity_sentence,
     complementarity_table,
+    difference_sentence,
     overall_row,
 )
+from bob.leaderboards.render.record_text import headline_text
+from bob.outcomes import ClassPredictions
+from bob.pictures.comparison import comparison_sections
+from bob.pictures.page import to_page
+from bob.pictures.places import page_of_comparison
+from bob.records.record import Record
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -26,15 +42,58 @@ def run(arguments: argparse.Namespace) -> int:
     gathered, selected = gather_selection(
         arguments.results, arguments.tasks, arguments.datasets, arguments.data
     )
+    if arguments.json and arguments.images:
+        raise ConfigError("--json prints the comparison, and --images writes pages: give one.")
     comparison = compare_records(arguments.a, arguments.b, selected, gathered.per_example)
     terminal = Terminal()
     for problem in gathered.problems:
         terminal.note(problem)
     if arguments.json:
         terminal.write_line(json.dumps(comparison_json(comparison), indent=1))
-    else:
-        print_comparison(terminal, comparison)
+        return OK
+    print_comparison(terminal, comparison)
+    if arguments.images:
+        for setting in comparison.per_setting:
+            _write_images(terminal, comparison, setting, selected, gathered, arguments)
     return OK
+
+
+def _write_images(
+    terminal: Terminal,
+    comparison: Comparison,
+    setting: PairedComparison,
+    records: Sequence[Record],
+    gathered: GatheredRecords,
+    arguments: argparse.Namespace,
+) -> None:
+    """Write the page of one setting, or print why there is none."""
+    a, b = (_record_of(name, setting, records) for name in (comparison.a, comparison.b))
+    first, second = (next(iter(gathered.outcomes(record)), None) for record in (a, b))
+    if not isinstance(first, ClassPredictions) or not isinstance(second, ClassPredictions):
+        terminal.note(f"{setting.column}: no images, as these are not results of two classifiers.")
+        return
+    if not np.array_equal(first.y, second.y):
+        terminal.note(f"{setting.column}: no images, as the test images are not the same.")
+        return
+    view = view_of(terminal, a, arguments)
+    sections = comparison_sections(comparison.a, comparison.b, (first, second), view)
+    facts = [f"{letter}: {headline_text(record)}" for letter, record in (("A", a), ("B", b))]
+    if max(len(a.seeds), len(b.seeds)) > 1:
+        facts.append("The images are those of the first seed of each.")
+    title = f"{comparison.a} (A) and {comparison.b} (B): {view.scope}"
+    page = to_page(title, [*facts, difference_sentence(setting)], list(sections))
+    path = page_of_comparison(arguments.results, a, b)
+    write_atomically(path, page.encode())
+    terminal.write_line(f"written: {path} ({setting.column})")
+
+
+def _record_of(name: str, setting: PairedComparison, records: Sequence[Record]) -> Record:
+    """Return the record of a backbone in a setting."""
+    return next(
+        record
+        for record in records
+        if record.backbone_name == name and column_of(record) == setting.column
+    )
 
 
 def print_comparison(terminal: Terminal, comparison: Comparison) -> None:

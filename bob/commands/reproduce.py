@@ -10,7 +10,7 @@ from bob.backbones.availability import require_code_permission
 from bob.backbones.devices import parse_devices
 from bob.commands.terminal import Terminal
 from bob.datasets.content.images import DEFAULT_ALPHA
-from bob.datasets.own import recorded_options, spec_from_data_flag
+from bob.datasets.own import recorded_spec
 from bob.engine.conductor import conduct
 from bob.engine.local import LocalEngine
 from bob.errors import FAILED, OK, ConfigError
@@ -127,9 +127,8 @@ def _specs(
             f"record {recorded.key[:16]} was computed from a file of features; "
             "`bob-bench evaluate FILE --fresh` computes it again."
         )
-    options = recorded_options(recorded)
-    own = (spec_from_data_flag(path, options) for path in arguments.data)
-    datasets = {**registry.datasets, **{spec.name: spec for spec in own}}
+    own = recorded_spec(recorded, arguments.data)
+    datasets = {**registry.datasets, **({own.name: own} if own else {})}
     for kind, name, entries, remedy in (
         ("task", recorded.task.name, registry.tasks, "--tasks-dir DIR"),
         ("backbone", recorded.backbone_name, registry.backbones, "--registry FILE"),

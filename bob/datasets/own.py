@@ -3,7 +3,7 @@
 import itertools
 import json
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +87,15 @@ def recorded_options(record: Record) -> DataOptions:
             f"record {record.key[:16]}: its options of --data are not those of this version; got "
             f"{stated!r}. Run the cell again."
         ) from error
+
+
+def recorded_spec(record: Record, paths: Iterable[str]) -> DatasetSpec | None:
+    """Return the entry of the path from whose images a record was made; None if it is another."""
+    options = recorded_options(record)
+    for path in paths:
+        if own_dataset_name(path, options) == record.dataset_name:
+            return spec_from_data_flag(path, options)
+    return None
 
 
 def _source(

@@ -1,1 +1,1 @@
-"""Sheets of images: which examples of a record to look at, and how they are laid out."""
+"""Pages of images: which examples of a record, or of two, to look at, and how they are shown."""

@@ -1,5 +1,7 @@
 """Which examples of an outcome are worth a look."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from bob.numerics.arrays import Floats, Ints
@@ -7,15 +9,57 @@ from bob.outcomes import ClassPredictions
 from bob.outcomes.retrieval import RetrievalResults
 
 
+class Agreement(NamedTuple):
+    """Positions (ascending) of the examples that two classifiers a and b have right or wrong."""
+
+    both: Ints
+    only_a: Ints
+    only_b: Ints
+    neither: Ints
+
+
 def confident_mistakes(outcome: ClassPredictions, count: int) -> Ints:
     """Return the positions (≤ count,) of wrong predictions, the most confident first.
 
     Without probabilities, the predictions that rank the true class lowest come first.
     """
-    wrong = np.flatnonzero(outcome.rank > 0)
+    return most_wrong(outcome, np.flatnonzero(outcome.rank > 0))[:count]
+
+
+def most_wrong(outcome: ClassPredictions, positions: Ints) -> Ints:
+    """Return positions (M,) of wrong predictions, the most confident first; equal ones stay.
+
+    Without probabilities, the predictions that rank the true class lowest come first.
+    """
     confidence = outcome.rank if outcome.confidence is None else outcome.confidence
-    order: Ints = wrong[np.argsort(-confidence[wrong], kind="stable")][:count]
+    order: Ints = positions[np.argsort(-confidence[positions], kind="stable")]
     return order
+
+
+def agreement(a: ClassPredictions, b: ClassPredictions) -> Agreement:
+    """Return which examples each of two classifiers has right; their true classes must agree."""
+    if not np.array_equal(a.y, b.y):
+        raise ValueError("the two outcomes are not of the same examples in the same order.")
+    a_right, b_right = a.rank == 0, b.rank == 0
+    masks = (a_right & b_right, a_right & ~b_right, ~a_right & b_right, ~a_right & ~b_right)
+    return Agreement(*map(np.flatnonzero, masks))
+
+
+def spread_over_classes(y: Ints, positions: Ints, count: int) -> Ints:
+    """Return at most `count` of positions (M,), taken from their classes y (N,) in turn.
+
+    Each class gives its first ones, in the order of `positions`. The result is ordered by class.
+    """
+    by_class: dict[int, list[int]] = {}
+    for position in positions.tolist():
+        by_class.setdefault(int(y[position]), []).append(position)
+    turns = sorted(
+        (turn, label, position)
+        for label, of_class in by_class.items()
+        for turn, position in enumerate(of_class)
+    )[:count]
+    chosen = sorted((label, turn, position) for turn, label, position in turns)
+    return np.array([position for _, _, position in chosen], np.int64)
 
 
 def confusion(outcome: ClassPredictions) -> Ints:
@@ -45,19 +89,22 @@ def misses(outcome: RetrievalResults, count: int) -> Ints:
     return order[outcome.ap[order] < 1]
 
 
-def nearest(
-    queries: Floats, gallery: Floats, count: int, excluded: Ints | None = None
-) -> tuple[Ints, Floats]:
+def nearest(queries: Floats, gallery: Floats, count: int) -> tuple[Ints, Floats]:
     """Return the k gallery rows (G, D) with the highest cosine to queries (Q, D), and the cosines.
 
-    Both are (Q, k), k = min(count, G), or at most G − 1 with `excluded` (Q,): the gallery row that
-    each query must not retrieve (itself), −1 for none. Equal cosines go to the lower row.
+    Both are (Q, k), k = min(count, G). Equal cosines go to the lower row.
     """
     from bob.numerics.search.neighbours import search  # loads torch, which most of `show` spares
 
-    neighbours = search(gallery, queries, count + (excluded is not None))
-    index, similarity = neighbours.index, neighbours.similarity
-    if excluded is None:
-        return index, similarity
-    order = np.argsort(index == excluded[:, None], axis=1, kind="stable")[:, : index.shape[1] - 1]
-    return np.take_along_axis(index, order, 1), np.take_along_axis(similarity, order, 1)
+    neighbours = search(gallery, queries, count)
+    return neighbours.index, neighbours.similarity
+
+
+def outliers(similarity: Floats, count: int) -> Ints:
+    """Return the rows (≤ count,) of similarity (Q, k) whose k-th neighbour is the least similar.
+
+    The distance to the k-th nearest train image is the score for out-of-distribution detection of
+    Sun et al. 2022 (arXiv:2204.06507). Equal rows stay in order.
+    """
+    order: Ints = np.argsort(similarity[:, -1], kind="stable")[:count]
+    return order

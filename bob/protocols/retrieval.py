@@ -122,9 +122,9 @@ class Retrieval(Protocol[RetrievalSettings, RetrievalProblem]):
             need.name: inputs.features(need) for need in needs if isinstance(need, FeatureNeed)
         }
         query, gallery = sides(settings, dataset)
-        relevances = _relevances(settings, dataset, features, query, gallery)
+        relevance = relevances(settings, dataset, features, query, gallery)
         train = features["train"].rows if settings.whiten is not None else None
-        return RetrievalProblem(features[query].rows, features[gallery].rows, relevances, train)
+        return RetrievalProblem(features[query].rows, features[gallery].rows, relevance, train)
 
     def solve(self, problem: RetrievalProblem, settings: RetrievalSettings, device: str) -> Result:
         from bob.numerics.search.per_query import tied_share
@@ -132,7 +132,7 @@ class Retrieval(Protocol[RetrievalSettings, RetrievalProblem]):
 
         train = {} if problem.train is None else {"train": problem.train}
         checked = features_checked(query=problem.queries, gallery=problem.gallery, **train)
-        queries, gallery, whitened = _whitened(problem, settings)
+        queries, gallery, whitening = whitened(problem, settings)
         arguments = queries, gallery, problem.relevances, settings.metric
         if settings.depth is None:
             ranked = rankings(*arguments, device)
@@ -145,7 +145,7 @@ class Retrieval(Protocol[RetrievalSettings, RetrievalProblem]):
             for part in _parts(name, of_difficulty, settings, is_headline=name == headline)
         ]
         ties = tied_share(ranked[headline])
-        detail = {**_counts(ranked), "gallery": len(gallery), "tied_positives": ties, **whitened}
+        detail = {**_counts(ranked), "gallery": len(gallery), "tied_positives": ties, **whitening}
         empty = sum(int((chunk.positives == 0).sum()) for chunk in ranked[headline])
         caveats = checked + tie_caveats(ties) + few_queries(len(queries), empty)
         return Result(tuple(parts), detail, caveats)
@@ -158,7 +158,7 @@ def sides(settings: RetrievalSettings, dataset: Dataset) -> tuple[SplitName, Spl
     return "test", settings.gallery
 
 
-def _relevances(
+def relevances(
     settings: RetrievalSettings,
     dataset: Dataset,
     features: Mapping[str, Features],
@@ -236,7 +236,7 @@ def _has_pairs(label: str, queries: Split, items: Split) -> bool:
     return any(labelled.masks(np.array([row]))[0].any() for row in range(len(queries)))
 
 
-def _whitened(
+def whitened(
     problem: RetrievalProblem, settings: RetrievalSettings
 ) -> tuple[Floats, Floats, dict[str, int]]:
     """Return queries and gallery, whitened where the settings ask for it."""

@@ -185,6 +185,17 @@ def _fields(setting: PairedComparison) -> list[str]:
     ]
 
 
+def difference_sentence(setting: PairedComparison) -> str:
+    """Return A minus B in one setting, with its interval and verdict."""
+    verdict = verdict_text(setting.relation, "A", "B")
+    if setting.difference is None:
+        return f"A minus B: {verdict}."
+    gap = difference_text(
+        setting.metric, setting.difference.value, setting.difference.low, setting.difference.high
+    )
+    return f"A minus B, with its 95 % interval: {gap}; {verdict}."
+
+
 def _short_verdict(relation: Relation) -> str:
     """Return the verdict of one setting in a word or two; a sentence explains `not tested`."""
     return {"untested": "not tested", "tied": "tied", "better": "A better"}.get(

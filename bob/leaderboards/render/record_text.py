@@ -56,6 +56,16 @@ def _headline(record: Record) -> Iterator[str]:
         yield f"{INDENT}{more} more scores; --json has all"
 
 
+def headline_text(record: Record) -> str:
+    """Return the ranking metric with its value, such as `top1 85.4 % [84.0–86.7], n 80`.
+
+    Of several seeds, each one's.
+    """
+    first = record.task.metrics[0]
+    scores = [score for score in record.scores if score.metric == first]
+    return "; ".join(f"{_score_name(score, record)} {_score(score)}" for score in scores)
+
+
 def _score_name(score: Score, record: Record) -> str:
     seed = f" (seed {score.seed})" if len(record.seeds) > 1 and score.seed is not None else ""
     return f"{score.metric}{seed}"
