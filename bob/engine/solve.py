@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from bob.datasets.dataset import Dataset
 from bob.engine.scores import scores
 from bob.errors import UndefinedError
-from bob.protocols import Inputs, Needs, Result, ResultPart, protocol_named
+from bob.numerics.arrays import Ints
+from bob.protocols import FeatureNeed, Inputs, Needs, Result, ResultPart, protocol_named
+from bob.protocols.attribute_groups import with_groups
 from bob.records.record import Score
 from bob.specs import TaskSpec
 
@@ -68,12 +70,22 @@ def solve_task(
     """
     protocol = protocol_named(task.protocol)
     uses_seed = protocol.uses_seed(task.settings, dataset)
+    by_name = {
+        need.name: need
+        for need in needs
+        if isinstance(need, FeatureNeed) and need.images.corruption is None
+    }
+
+    def positions(images: str) -> Ints:
+        return inputs.features(by_name[images]).positions
+
     start = time.perf_counter()
     results: dict[int, Result] = {}
     for seed in seeds if uses_seed else seeds[:1]:
         try:
             problem = protocol.build(task.settings, dataset, needs, inputs, seed)
-            results[seed] = protocol.solve(problem, task.settings, solver_device(device))
+            result = protocol.solve(problem, task.settings, solver_device(device))
+            results[seed] = with_groups(result, dataset, positions)
         except UndefinedError as error:
             results[seed] = Result((ResultPart(None, undefined=str(error)),), {})
     seconds = time.perf_counter() - start

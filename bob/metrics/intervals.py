@@ -163,7 +163,12 @@ def bootstrap(outcome: Outcome, metric: Metric, seed: int, draws: int = DRAWS) -
     """
     lowest, span = metric.lowest, metric.highest - metric.lowest
     value = (metric.function(outcome) - lowest) / span
-    drawn = (resampled(outcome, metric, seed, draws) - lowest) / span
+    values = (
+        resampled(outcome, metric, seed, draws)
+        if metric.redrawn is None
+        else metric.redrawn(outcome, np.random.default_rng(seed), draws)
+    )
+    drawn = (values - lowest) / span
     drawn = drawn[~np.isnan(drawn)]
     if len(drawn) <= draws / 2:
         return None

@@ -72,6 +72,11 @@ class Metric:
 
     The bootstrap resamples within each stratum.
     """
+    redrawn: Callable[[Any, np.random.Generator, int], Doubles] | None = None
+    """(outcome, generator, draws) → (draws,) values on resamples within `strata`, NaN if undefined.
+
+    For metrics of counts, which can be resampled without their examples.
+    """
     leave_one_out: Callable[[Any], Doubles] | None = None
     """Outcome → (N,) the metric without each example, NaN where it is then undefined."""
     at_quantile: Callable[[Any], tuple[Doubles, Doubles, float]] | None = None

@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 
-from bob.numerics.arrays import Bools, Ints
+import numpy as np
+
+from bob.numerics.arrays import Doubles, Ints
 from bob.outcomes.outcome import ArrayOutcome
 
 
@@ -13,8 +15,9 @@ class GroupResults(ArrayOutcome):
     A group is a value and a class together.
     """
 
-    right: Bools
-    """(N,) whether the prediction is right."""
+    right: Doubles
+    """(N,) 1 where the prediction is right, else 0; between them the share of several classifiers
+    that are right."""
     y: Ints
     """(N,) the true class."""
     value: Ints
@@ -29,6 +32,6 @@ class GroupResults(ArrayOutcome):
 
     @property
     def group(self) -> Ints:
-        """Return (N,) the number of each image's group."""
+        """Return (N,) the number of each image's group: ascending in the class, then the value."""
         values = int(self.value.max()) + 1 if len(self.value) else 1
-        return self.y * values + self.value
+        return np.asarray(self.y * values + self.value)

@@ -12,7 +12,7 @@ from bob.datasets.dataset import Dataset
 from bob.errors import ConfigError, NotApplicableError, nearest
 from bob.metrics import register
 from bob.protocols.needs import FeatureNeed, Inputs, Need, Needs, StatisticsNeed, TextNeed
-from bob.protocols.protocol import Protocol, Result, ResultPart
+from bob.protocols.protocol import Answers, Protocol, Result, ResultPart
 from bob.specs import BackboneSpec, TaskSpec
 
 ENTRY_POINTS = "bob.protocols"
@@ -96,6 +96,7 @@ def _installed() -> Iterator[Protocol[Any, Any]]:
 
 
 __all__ = [
+    "Answers",
     "FeatureNeed",
     "Inputs",
     "Need",

@@ -22,7 +22,7 @@ from pydantic import Field
 from bob.numerics.arrays import Doubles, Floats, Ints
 from bob.outcomes import ClassPredictions, ClassSubsets
 from bob.protocols.caveats import features_checked
-from bob.protocols.classification import ClassificationProblem, Classifier
+from bob.protocols.classification import ClassificationProblem, Classifier, answers_of
 from bob.protocols.protocol import Result, ResultPart
 from bob.specs.yaml import Closed
 
@@ -69,7 +69,7 @@ class NearestCentroid(Classifier[CentroidSettings]):
                 for size in sizes.tolist()
             ),
         ]
-        return Result(tuple(parts), {"sizes": sizes.tolist()}, checked)
+        return Result(tuple(parts), {"sizes": sizes.tolist()}, checked, {"": answers_of(outcome)})
 
 
 def prototypes(

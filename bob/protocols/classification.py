@@ -14,9 +14,10 @@ from bob.datasets.image_sets import ImageSet
 from bob.datasets.splits import automatic_test, stratified_folds
 from bob.errors import DatasetError, NotApplicableError, UndefinedError, UnreadableImageError
 from bob.features.store import Features
+from bob.numerics.arrays import Bools
 from bob.outcomes import ClassPredictions, Outcome
 from bob.protocols.needs import FeatureNeed, Inputs, Needs, require_splits
-from bob.protocols.protocol import Protocol, SettingsT
+from bob.protocols.protocol import Answers, Protocol, SettingsT
 from bob.specs import BackboneSpec
 from bob.specs.dataset import DatasetKind
 
@@ -63,6 +64,13 @@ class Classifier(Protocol[SettingsT, ClassificationProblem], abc.ABC):
 
     def uses_seed(self, settings: SettingsT, dataset: Dataset) -> bool:
         return samples_held_out(settings, dataset)
+
+
+def answers_of(
+    outcome: ClassPredictions, images: str = "test", rows: Bools | None = None
+) -> Answers:
+    """Return the answers of predictions for readable images in their order; see `Answers`."""
+    return Answers((outcome.rank == 0).astype(np.float64), images, rows)
 
 
 def classification_needs(dataset: Dataset, backbone: BackboneSpec) -> list[FeatureNeed]:

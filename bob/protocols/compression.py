@@ -16,9 +16,9 @@ from typing import Annotated
 from pydantic import Field, field_validator
 
 from bob.protocols.caveats import features_checked
-from bob.protocols.classification import ClassificationProblem, Classifier
+from bob.protocols.classification import ClassificationProblem, Classifier, answers_of
 from bob.protocols.knn import KnnSettings, knn_predictions
-from bob.protocols.protocol import Result, ResultPart
+from bob.protocols.protocol import Answers, Result, ResultPart
 from bob.specs.numbers import Count
 from bob.specs.yaml import Closed
 
@@ -60,6 +60,7 @@ class CompressedFeatures(Classifier[CompressionSettings]):
         )
         parts: list[ResultPart] = []
         sizes: dict[str, int] = {}
+        answers: dict[str, Answers] = {}
         for encoding in settings.encodings:
             rows = compress(problem.x, problem.test_x, encoding)
             outcome = knn_predictions(problem, rows.train, rows.test, votes, device)
@@ -67,8 +68,9 @@ class CompressedFeatures(Classifier[CompressionSettings]):
             facets: dict[str, str | int] = {"encoding": encoding, "bytes": rows.bytes_per_image}
             if not parts:
                 parts.append(ResultPart(outcome, facets=facets))
+                answers = {"": answers_of(outcome)}
             parts.append(ResultPart(outcome, encoding, "ranking", facets, stored=True))
-        return Result(tuple(parts), {"bytes_per_image": sizes}, checked)
+        return Result(tuple(parts), {"bytes_per_image": sizes}, checked, answers)
 
 
 PROTOCOL = CompressedFeatures()

@@ -24,6 +24,9 @@ Differs from big_vision in these points:
   facet and the detail state;
 - the penalty follows the width D of the features instead of being 2^10 throughout;
 - the intercept is free, where theirs is a constant feature of 100 under the penalty.
+
+Groups of test images are compared by the first head at most shots: an image counts by the share of
+samples whose head is right, and intervals are over images.
 """
 
 from collections.abc import Iterator, Sequence
@@ -41,7 +44,7 @@ from bob.outcomes import FewShotCurves
 from bob.protocols.caveats import features_checked, not_converged
 from bob.protocols.classification import CLASS_KINDS, classification_needs, features_by_split
 from bob.protocols.needs import FeatureNeed, Inputs, Needs
-from bob.protocols.protocol import Protocol, Result, ResultPart
+from bob.protocols.protocol import Answers, Protocol, Result, ResultPart
 from bob.specs import BackboneSpec
 from bob.specs.numbers import Count
 from bob.specs.yaml import Closed
@@ -121,7 +124,7 @@ class FewShotProbes(Protocol[FewShotSettings, FewShotProblem]):
         return FewShotProblem(x, train, test_x, test_y, dataset.classes, seed)
 
     def solve(self, problem: FewShotProblem, settings: FewShotSettings, device: str) -> Result:
-        from bob.numerics.fewshot.heads import sample_accuracies
+        from bob.numerics.fewshot.heads import sample_answers
         from bob.numerics.linear.batched_dual import TOLERANCE
 
         checked = features_checked(train=problem.x, test=problem.test_x)
@@ -129,12 +132,12 @@ class FewShotProbes(Protocol[FewShotSettings, FewShotProblem]):
         served = [shots for shots in settings.shots if shots <= smallest]
         samples = sample_rows(problem.pools, settings.draws, max(served, default=0), problem.seed)
         x, test_x, test_y = problem.x, problem.test_x, problem.test_y
-        accuracies = [
-            sample_accuracies(head, x, samples, served, test_x, test_y, settings.l2, device)
+        of_heads = [
+            sample_answers(head, x, samples, served, test_x, test_y, settings.l2, device)
             for head in settings.heads
         ]
-        gap = max(gap for _, gap in accuracies)
-        parts = _parts(problem, settings, served, [top1 for top1, _ in accuracies])
+        gap = max(of_head.gap for of_head in of_heads)
+        parts = _parts(problem, settings, served, [of_head.top1 for of_head in of_heads])
         detail = {
             "draws": settings.draws,
             "shots": served,
@@ -145,7 +148,10 @@ class FewShotProbes(Protocol[FewShotSettings, FewShotProblem]):
             "converged": gap <= TOLERANCE,
         }
         caveats = checked + not_converged(gap, TOLERANCE, "the logistic head")
-        return Result(tuple(parts), detail, caveats)
+        answers: dict[str, Answers] = {}
+        if served:
+            answers[f"{settings.heads[0]}_{served[-1]}shot"] = Answers(of_heads[0].right)
+        return Result(tuple(parts), detail, caveats, answers)
 
     def uses_seed(self, settings: FewShotSettings, dataset: Dataset) -> bool:
         return True

@@ -35,7 +35,7 @@ from pydantic import Field, model_validator
 from bob.numerics.arrays import Floats, Ints
 from bob.outcomes import ClassPredictions
 from bob.protocols.caveats import features_checked, mostly_tied
-from bob.protocols.classification import ClassificationProblem, Classifier
+from bob.protocols.classification import ClassificationProblem, Classifier, answers_of
 from bob.protocols.protocol import Result, ResultPart
 from bob.specs.numbers import Count
 from bob.specs.yaml import Closed
@@ -113,6 +113,7 @@ class KNearestNeighbours(Classifier[KnnSettings]):
             {**detail, "queries_tied_at_k": tied},
             checked
             + mostly_tied(tied, "of test images have more equally near train images than votes"),
+            {"": answers_of(outcomes[chosen])},
         )
 
 

@@ -25,7 +25,7 @@ from pydantic import Field, model_validator
 from bob.numerics.arrays import Doubles
 from bob.outcomes import ClassPredictions
 from bob.protocols.caveats import Caveats, at_edge, features_checked, not_converged
-from bob.protocols.classification import ClassificationProblem, Classifier
+from bob.protocols.classification import ClassificationProblem, Classifier, answers_of
 from bob.protocols.protocol import Result, ResultPart
 from bob.specs.numbers import Count
 from bob.specs.yaml import Closed
@@ -73,7 +73,9 @@ class LinearProbe(Classifier[LinearSettings]):
         outcome = ClassPredictions.from_logits_in_blocks(
             lambda rows: scores(probe.fit, problem.test_x[rows]), problem.test_y, problem.classes
         )
-        return Result((ResultPart(outcome),), probe.detail, probe.caveats)
+        return Result(
+            (ResultPart(outcome),), probe.detail, probe.caveats, {"": answers_of(outcome)}
+        )
 
 
 @dataclass(frozen=True, eq=False)

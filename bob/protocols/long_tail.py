@@ -19,12 +19,13 @@ import numpy as np
 from pydantic import Field
 
 from bob.datasets.dataset import Dataset
-from bob.numerics.arrays import Doubles, Ints
+from bob.numerics.arrays import Ints
 from bob.numerics.sampling import pools
 from bob.outcomes import ClassPredictions, FrequencyResults
 from bob.protocols.classification import (
     ClassificationProblem,
     Classifier,
+    answers_of,
     classification_problem,
     features_by_split,
     held_out_of,
@@ -76,11 +77,17 @@ class LongTail(Classifier[LongTailSettings]):
         count = np.bincount(problem.y, minlength=problem.classes)
         log_share = np.log(np.maximum(count, 1) / count.sum())
         detail = {**probe.detail, "train_images_per_class": count.tolist()}
+        predictions = {
+            "": ClassPredictions.from_logits(logits, problem.test_y),
+            "adjusted": ClassPredictions.from_logits(logits - log_share, problem.test_y),
+        }
         parts = [
-            *_parts("", logits, problem.test_y, count),
-            *_parts("adjusted", logits - log_share, problem.test_y, count),
+            part
+            for suffix, outcome in predictions.items()
+            for part in _parts(suffix, outcome, count)
         ]
-        return Result(tuple(parts), detail, probe.caveats)
+        answers = {suffix: answers_of(outcome) for suffix, outcome in predictions.items()}
+        return Result(tuple(parts), detail, probe.caveats, answers)
 
 
 def tail_sizes(sizes: Ints, imbalance: float) -> Ints:
@@ -100,9 +107,8 @@ def tail_rows(y: Ints, content: list[str], classes: int, imbalance: float) -> In
     return np.sort(np.concatenate([rows[:n] for rows, n in zip(of_class, sizes, strict=True)]))
 
 
-def _parts(suffix: str, logits: Doubles, y: Ints, count: Ints) -> Iterator[ResultPart]:
+def _parts(suffix: str, predictions: ClassPredictions, count: Ints) -> Iterator[ResultPart]:
     """Yield predictions, and the same by the number of train images."""
-    predictions = ClassPredictions.from_logits(logits, y)
     facets = {"logits": suffix or "raw"}
     yield ResultPart(predictions, suffix, "all", facets, stored=True)
     results = FrequencyResults(predictions.rank == 0, predictions.y, count[predictions.y])

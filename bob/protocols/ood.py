@@ -29,6 +29,7 @@ from bob.protocols.caveats import features_checked
 from bob.protocols.classification import (
     CLASS_KINDS,
     ClassificationProblem,
+    answers_of,
     classification_needs,
     classification_problem,
     features_by_split,
@@ -124,7 +125,10 @@ class OodGeneralisation(Protocol[OodSettings, OodProblem]):
         }
         images = {name: len(shift.y) for name, shift in shifts.items()}
         detail = {**probe.detail, "images": images, "scored_among_classes": masks}
-        return Result(tuple(parts), detail, probe.caveats + checked)
+        answers = {"test": answers_of(test)}
+        for name, (_, shifted) in pairs.items():
+            answers[name] = answers_of(shifted, name, _is_scored(shifts[name]))
+        return Result(tuple(parts), detail, probe.caveats + checked, answers)
 
     def uses_seed(self, settings: OodSettings, dataset: Dataset) -> bool:
         return samples_held_out(settings, dataset)

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 from bob.datasets.dataset import Dataset
 from bob.metrics import Metric
+from bob.numerics.arrays import Bools, Doubles
 from bob.outcomes import Outcome
 from bob.protocols.needs import Inputs, Needs
 from bob.specs import BackboneSpec
@@ -41,6 +42,21 @@ class ResultPart:
 
 
 @dataclass(frozen=True, eq=False)
+class Answers:
+    """Right and wrong answers for test images, whose accuracy is reported by groups of images.
+
+    See `bob.protocols.attribute_groups`.
+    """
+
+    right: Doubles
+    """(M,) 1 for a right answer, else 0; or the share of several classifiers that are right."""
+    images: str = "test"
+    """The test split, or the name of a shift."""
+    rows: Bools | None = None
+    """(n,) for which M of its n readable images, in their order; None is all."""
+
+
+@dataclass(frozen=True, eq=False)
 class Result:
     """The outcomes of a protocol, and a record of its choices."""
 
@@ -50,6 +66,9 @@ class Result:
     """JSON-ready values: the settings that were chosen, and how."""
     caveats: tuple[str, ...] = ()
     """What a reader of the scores must know; see `bob.protocols.caveats`."""
+    answers: Mapping[str, Answers] = field(default_factory=dict)
+    """Suffix of the scores by groups → answers. Classifiers state at least those of their headline,
+    by the empty suffix."""
 
     @property
     def outcome(self) -> Any:

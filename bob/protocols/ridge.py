@@ -21,7 +21,7 @@ from pydantic import Field
 from bob.numerics.arrays import Doubles
 from bob.outcomes import ClassPredictions
 from bob.protocols.caveats import Caveats, at_edge, features_checked
-from bob.protocols.classification import ClassificationProblem, Classifier
+from bob.protocols.classification import ClassificationProblem, Classifier, answers_of
 from bob.protocols.protocol import Result, ResultPart
 from bob.specs.numbers import Count
 from bob.specs.yaml import Closed
@@ -64,7 +64,8 @@ class RidgeProbe(Classifier[RidgeSettings]):
         }
         # outputs are not logits: there are no probabilities
         part = ResultPart(replace(outcome, log_prob=None, confidence=None))
-        return Result((part,), detail, checked or penalty_at_edge(grid, best))
+        caveats = checked or penalty_at_edge(grid, best)
+        return Result((part,), detail, caveats, {"": answers_of(outcome)})
 
 
 def penalty_at_edge(grid: Doubles, best: int) -> Caveats:

@@ -28,7 +28,7 @@ from bob.errors import DatasetError, NotApplicableError
 from bob.numerics.arrays import Floats, Ints
 from bob.outcomes import ClassPredictions
 from bob.protocols.caveats import features_checked
-from bob.protocols.classification import CLASS_KINDS, require_single_labels
+from bob.protocols.classification import CLASS_KINDS, answers_of, require_single_labels
 from bob.protocols.needs import FeatureNeed, Inputs, Needs, TextNeed, require_splits
 from bob.protocols.protocol import Protocol, Result, ResultPart
 from bob.specs import EMBEDDING, BackboneSpec
@@ -109,8 +109,8 @@ class ZeroShot(Protocol[ZeroshotSettings, ZeroshotProblem]):
         classes = class_embeddings(problem.texts, problem.classes)
         logits = settings.logit_scale * (unit(problem.images) @ classes.T)
         detail = {"prompts_per_class": len(problem.texts) // problem.classes}
-        part = ResultPart(ClassPredictions.from_logits(logits, problem.y))
-        return Result((part,), detail, checked)
+        outcome = ClassPredictions.from_logits(logits, problem.y)
+        return Result((ResultPart(outcome),), detail, checked, {"": answers_of(outcome)})
 
 
 def both_towers(

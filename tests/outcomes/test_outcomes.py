@@ -46,7 +46,7 @@ OUTCOMES: tuple[tuple[Outcome, int], ...] = (
     (ClusterAssignments(*COUNTS[:2]), 4),
     (FeatureDiagnostics(RNG.random(9), RNG.random((5, 9))), 5),
     (FrequencyResults(RNG.random(4) < 0.5, *COUNTS[:2]), 4),
-    (GroupResults(RNG.random(4) < 0.5, *COUNTS[:2]), 4),
+    (GroupResults(RNG.random(4), *COUNTS[:2]), 4),
     (IncrementalResults(RNG.random((4, 3)) < 0.5, COUNTS[0]), 4),
     (RecallSums(RNG.random((4, 3)), COUNTS[0] % 2), 4),
     (RegressionResults(*RNG.random((2, 4))), 4),

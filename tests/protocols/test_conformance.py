@@ -20,6 +20,7 @@ from bob.errors import NotApplicableError
 from bob.extraction.accumulators import AccumulatorSpec
 from bob.features.store import Features
 from bob.metrics import METRICS, metric_named
+from bob.outcomes import ClassPredictions
 from bob.protocols import (
     FeatureNeed,
     Inputs,
@@ -346,3 +347,20 @@ def test_importing_protocols_imports_no_heavy_library() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+PREDICTIONS_OF_OTHER_TASKS = frozenset({"calibration", "resize_normalise"})
+"""Tasks whose headline has the predictions of `linear`, and of k-NN."""
+
+
+@each_task
+def test_classifiers_state_the_answers_of_their_headline(task: TaskSpec) -> None:
+    """From these, accuracy is reported by groups; see `bob.protocols.attribute_groups`."""
+    result = result_of(task.name)
+    if isinstance(result.outcome, ClassPredictions) and task.name not in PREDICTIONS_OF_OTHER_TASKS:
+        assert np.array_equal(result.answers[""].right, result.outcome.rank == 0)
+    for answers in result.answers.values():
+        images = dataset_of(task).with_shifts([answers.images]).shifts.get(answers.images)
+        split = dataset_of(task).splits["test"] if images is None else images.split
+        answered = len(split) if answers.rows is None else answers.rows.sum()
+        assert len(answers.right) == answered

@@ -8,7 +8,7 @@ import pytest
 from bob.datasets.dataset import Dataset
 from bob.datasets.open import open_dataset, spec_from_data_flag
 from bob.errors import DatasetError, NotApplicableError
-from bob.metrics.groups import worst_group_top1
+from bob.metrics.groups import group_top1, worst_group_top1
 from bob.outcomes import ClassPredictions, GroupResults
 from bob.protocols.classification import ClassificationProblem
 from bob.protocols.groups import PROTOCOL, GroupsProblem, GroupsSettings, group_attributes
@@ -36,7 +36,9 @@ def problem(spoiled: bool = True, seed: int = 0) -> GroupsProblem:
         x.astype(np.float32), y, np.arange(200) % 5 == 0, test_x.astype(np.float32), test_y, 2
     )
     camera = ["rare" if i < 12 else "common" for i in range(200)]
-    return GroupsProblem(data, {"lens": lens.tolist(), "camera": camera}, ("cat", "dog"))
+    attributes = {"lens": lens.tolist(), "camera": camera}
+    test = make_split(digests(200, "test"), test_y.tolist(), attributes=attributes)
+    return GroupsProblem(data, test, ("lens", "camera"), ("cat", "dog"))
 
 
 def parts_of(result: Result) -> dict[str, object]:
@@ -55,7 +57,7 @@ def test_the_worst_group_is_found_and_the_average_is_the_probe_s() -> None:
     assert isinstance(result.outcome, GroupResults)
     groups = [part for part in result.parts if "value" in part.facets]
     of_lens = {
-        (part.facets["value"], part.facets["class"]): (part.outcome.rank == 0).mean()
+        (part.facets["value"], part.facets["class"]): group_top1(part.outcome)
         for part in groups
         if part.facets["attribute"] == "lens"
     }

@@ -22,6 +22,7 @@ SCRIPTS = (
     "selection",
     "tooltip",
     "axes",
+    "groups",
     "cards",
     "controls",
     "advice",

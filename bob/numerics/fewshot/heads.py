@@ -7,6 +7,7 @@ equal separates no classes: all tie, and one in C predictions is right.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -27,7 +28,19 @@ LOGIT_CELLS = 1 << 24
 """Scores of test rows in memory at once: 64 MiB in float32."""
 
 
-def sample_accuracies(
+@dataclass(frozen=True, eq=False)
+class SampleAnswers:
+    """Answers of a head to Q test rows, fitted to R samples at S numbers of shots."""
+
+    top1: Doubles
+    """(R, S) accuracy."""
+    right: Doubles
+    """(Q,) the share of samples that answer right at the last number of shots; 0 without any."""
+    gap: float
+    """The largest gap of a fit."""
+
+
+def sample_answers(
     head: str,
     x: Floats,
     samples: Ints,
@@ -36,12 +49,13 @@ def sample_accuracies(
     test_y: Ints,
     l2: float,
     device: str,
-) -> tuple[Doubles, float]:
-    """Return the test accuracy (R, S) of R samples at S numbers of shots, and the largest gap.
+) -> SampleAnswers:
+    """Return the answers to the test rows of R samples at S numbers of shots.
 
     `samples` (R, C, max shots) are train rows, of which n shots are the first n of each class.
     """
     classes, top1 = samples.shape[1], np.empty((len(samples), len(shots)))
+    right = np.zeros((len(samples), len(test_y)))
     scale = common_scale(x, test_x)
     x, test_x = divided(x, scale), divided(test_x, scale)
     centre = x.mean(0, dtype=np.float64).astype(np.float32)
@@ -55,7 +69,10 @@ def sample_accuracies(
             train = _prepared(head, x[rows], centre, device)
             y = np.repeat(np.arange(classes), shots[j])
             weight, bias, gap = fit_head(head, train, y, classes, l2)
-            top1[part, j] = accuracy(weight, bias, test, test_y)
+            answers = right_answers(weight, bias, test, test_y)
+            top1[part, j] = answers.mean(1)
+            if j == len(shots) - 1:
+                right[part] = answers
             largest = max(gap, largest)
         return largest
 
@@ -66,7 +83,8 @@ def sample_accuracies(
     ]
     balanced = jobs[::2] + jobs[1::2]  # more shots are more work
     workers = torch.get_num_threads() if device == "cpu" else 1
-    return top1, max(map_stripes(solve, balanced, workers))
+    gap = max(map_stripes(solve, balanced, workers))
+    return SampleAnswers(top1, right.mean(0), gap)
 
 
 def fit_head(
@@ -163,22 +181,23 @@ def _prepared(head: str, rows: Floats, centre: Floats, device: str) -> Tensor:
     return torch.from_numpy(rows - centre).to(device)
 
 
-def accuracy(weight: Tensor, bias: Tensor, x: Tensor, y: Ints) -> Doubles:
-    """Return the share (B,) of rows (Q, D) whose largest score is their class's.
+def right_answers(weight: Tensor, bias: Tensor, x: Tensor, y: Ints) -> Doubles:
+    """Return (B, Q) whether the largest score of each row (Q, D) is that of its class, 1 or 0.
 
-    Equal scores go to the lower class. Without weights and biases all classes tie, and the share is
-    that of guesses.
+    Equal scores go to the lower class. Without weights and biases all classes tie, and 1 / C of
+    every answer is right: that of guesses.
     """
     flat, true = weight.flatten(0, 1), torch.as_tensor(y, device=x.device)
-    right = torch.zeros(len(weight), dtype=torch.int64, device=x.device)
+    right = torch.empty((len(weight), len(x)), dtype=torch.bool, device=x.device)
     size = max(1, LOGIT_CELLS // len(flat))
     for start in range(0, len(x), size):
-        rows = x[start : start + size]
-        scores = product(rows, flat).view(len(rows), *bias.shape) + bias
-        right += (scores.argmax(2) == true[start : start + size, None]).sum(0)
-    share: Doubles = right.cpu().numpy() / len(x)
+        rows = slice(start, start + size)
+        scores = product(x[rows], flat).view(-1, *bias.shape) + bias
+        right[:, rows] = (scores.argmax(2) == true[rows, None]).T
+    answers: Doubles = right.cpu().numpy().astype(np.float64)
     guesses = ~(weight.flatten(1).any(1) | bias.any(1))
-    return np.where(guesses.cpu().numpy(), 1 / bias.shape[1], share)
+    answers[guesses.cpu().numpy()] = 1 / bias.shape[1]
+    return answers
 
 
 def _chunks(count: int, rows: int, width: int) -> Iterator[slice]:

@@ -2,6 +2,7 @@
 
 from bob.records.data_report import ClassSize, DataReport, SplitReport
 from tests.builders.leaderboard_pages import OpenPage, two_tasks, two_tasks_values
+from tests.builders.leaderboard_records import score
 from tests.leaderboards.page.conftest import Opener
 
 
@@ -96,3 +97,31 @@ def test_cards_state_the_majority_class_and_chance(show: Opener) -> None:
     row = board.page.locator("#card .results tbody tr", has_text="89.0").first
     row.locator("summary").click()
     row.get_by_text("majority class 68.8 · chance 50.0").wait_for()
+
+
+def test_cards_list_the_groups_of_a_cell_from_the_worst_on(show: Opener) -> None:
+    """Not among the other scores; of another set of images under a heading of their own."""
+    of_type = {"attribute": "cell type"}
+    groups = (
+        score("worst_group_top1_type", 0.58, facets=of_type),
+        *(
+            score(f"group_top1_type={value}×{label}", top1, facets=facets)
+            for value, label, top1 in (("mono", "defect", 0.71), ("poly", "<b>defect</b>", 0.58))
+            for facets in [of_type | {"value": value, "class": label}]
+        ),
+        score("worst_group_top1_night_type", 0.4, facets=of_type | {"set": "night"}),
+    )
+    records = [
+        record.model_copy(update={"scores": (*record.scores, *groups)}) for record in two_tasks()
+    ]
+    board = show(records, "#view=table", two_tasks_values)
+    board.page.get_by_role("button", name="middle", exact=True).first.click()
+    row = board.page.locator("#card .results tbody tr", has_text="89.0").first
+    row.locator("summary").first.click()
+    row.locator("table.groups").wait_for()
+    listed = [" ".join(text.split()) for text in row.locator(".groups tbody tr").all_inner_texts()]
+    assert listed == ["poly <b>defect</b> 58.0 56.0–60.0", "mono defect 71.0 69.0–73.0"]
+    text = " ".join(row.inner_text().split())
+    assert "Groups by cell type worst_group_top1 58.0 Value Class" in text
+    assert "Groups by cell type, night worst_group_top1 40.0" in text
+    assert "Other scores ece 3.1 Groups" in text

@@ -15,6 +15,7 @@ import {
   table,
   tag,
 } from "./dom.js";
+import { groupEntries, isOfGroups } from "./groups.js";
 import {
   ALL_COLUMNS,
   BACKBONES,
@@ -250,14 +251,20 @@ function cellDetails(column, b) {
   const { name, summary } = metricOf(column);
   const { n, seeds } = countsOf(column, b);
   const index = taskCellIndex(column, b);
-  const others = scoresOf(COLUMNS[column].task)
-    .filter((score) => !Number.isNaN(score.value[index]))
+  const scores = scoresOf(COLUMNS[column].task).filter(({ value }) => !Number.isNaN(value[index]));
+  const others = scores
+    .filter((score) => !isOfGroups(score))
     .map((score) => `${score.name} ${valueText(score.value[index], score.metric)}`);
+  const ofGroups = scores.filter(isOfGroups).map((score) => {
+    const [value, low, high] = [score.value, score.low, score.high].map((of) => of[index]);
+    return { score, value, low, high };
+  });
   return pairs([
     ["Metric", `${name}${summary ? `: ${summary}` : ""}`],
     ["n", n ? `${grouped(n)}${seeds > 1 ? `, mean over ${seeds} seeds` : ""}` : null],
     ["For comparison", referenceText(column)],
     ["Other scores", others.join(" · ")],
+    ...groupEntries(ofGroups),
     ["Selected", joined(Object.fromEntries(selectedOf(column, b)))],
     ["Record", make("code", {}, `bob-bench show ${keyOf(column, b)}`)],
   ]);
