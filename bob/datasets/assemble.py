@@ -85,6 +85,8 @@ def require_train(listing: ImageListing) -> None:
 
 def _kind(listing: ImageListing) -> DatasetKind:
     """Infer what images of a listing are for; a registry entry states it."""
+    if listing.depths is not None:
+        return "depth"
     if listing.masks is not None:
         return "segmentation"
     if listing.judgements is not None:
@@ -94,6 +96,10 @@ def _kind(listing: ImageListing) -> DatasetKind:
     if listing.labels is None and listing.captions is not None:
         return "image-text"
     return "classification"
+
+
+def _has_pixel_targets(listing: ImageListing) -> bool:
+    return listing.masks is not None or listing.depths is not None
 
 
 def _with_splits(
@@ -150,6 +156,7 @@ def _all_images(listing: ImageListing, classes: Sequence[str]) -> Split:
         labels=labels,
         captions=None if listing.captions is None else tuple(listing.captions),
         masks=listing.masks,
+        depths=listing.depths,
         alpha=listing.alpha,
     )
 
@@ -174,7 +181,7 @@ def _classes(listing: ImageListing) -> tuple[tuple[str, ...], list[str]]:
     """Return the classes that have images, and a note of those that have none."""
     if not len(listing.ids):
         raise DatasetError(f"{listing.where}: holds no images.")
-    if listing.masks is not None:  # which classes occur is in the masks, and no mask is read here
+    if _has_pixel_targets(listing):  # which classes occur is in the masks, which are not read here
         return tuple(listing.classes or ()), []
     present = set(listing.labels or ())
     for label_set in listing.label_sets or ():
@@ -274,7 +281,7 @@ def _sample_test(
 
     `not_train` marks those of the train positions that may not stay there.
     """
-    if images.labels is not None or (listing.labels is None and listing.masks is None):
+    if images.labels is not None or (listing.labels is None and not _has_pixel_targets(listing)):
         raise DatasetError(
             f"{listing.where}: has no test split, and none can be sampled from images without one "
             "label each. Give test images."

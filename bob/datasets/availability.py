@@ -25,6 +25,7 @@ _OPENMOJI = (
 SAMPLE_FILES = {
     "elpv": (("elpv-dataset", "elpv_dataset/data/labels.csv"),),
     "openmoji": _OPENMOJI,
+    "openmoji_depth": _OPENMOJI,
     "openmoji_scenes": _OPENMOJI,
     "textiles": (("conformal-clip-data", "conformal_clip_data/data/textile_images/simulated"),),
 }

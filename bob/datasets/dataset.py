@@ -14,6 +14,7 @@ from PIL import Image
 from bob.datasets.content.images import DEFAULT_ALPHA, Alpha, decode
 from bob.datasets.content.sequences import take
 from bob.datasets.content.traits import may_have_alpha
+from bob.datasets.depths import Depths
 from bob.datasets.masks import Masks
 from bob.specs import Role
 from bob.specs.dataset import DatasetKind
@@ -50,6 +51,8 @@ class Split:
     """N tuples of sentences that describe each image, or None."""
     masks: Masks | None = None
     """The class of every pixel, or None."""
+    depths: Depths | None = None
+    """The depth of every pixel, or None."""
     alter: Callable[[int, Image.Image], Image.Image] | None = None
     """Position and decoded RGB image → the image that is cropped and embedded; `content` covers
     it. None leaves images unchanged."""
@@ -90,7 +93,7 @@ class Split:
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """Hex digest of the images and of their labels, groups, attributes, captions and masks."""
+        """Hex digest of the images and of their labels, groups, attributes, captions, targets."""
         attributes = {name: list(values) for name, values in sorted(self.attributes.items())}
         facts = (
             self.groups and list(self.groups),
@@ -103,6 +106,9 @@ class Split:
         digest.update(b"" if self.labels is None else np.packbits(self.labels).tobytes())
         if self.masks is not None:
             digest.update("\n".join(["\0masks", *self.masks.content]).encode())
+        if self.depths is not None:
+            scored = f"\0depths {self.depths.range_m} {self.depths.crop}"
+            digest.update("\n".join([scored, *self.depths.content]).encode())
         return digest.hexdigest()
 
     @property
@@ -123,6 +129,7 @@ class Split:
             labels=None if self.labels is None else self.labels[positions],
             captions=None if self.captions is None else tuple(self.captions[i] for i in positions),
             masks=None if self.masks is None else self.masks.take(positions),
+            depths=None if self.depths is None else self.depths.take(positions),
             alter=None if alter is None else lambda i, image: alter(int(positions[i]), image),
             alpha=self.alpha,
         )

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from bob.datasets.content.images import DEFAULT_ALPHA, Alpha
 from bob.datasets.dataset import Judgements
+from bob.datasets.depths import Depths
 from bob.datasets.masks import Masks
 from bob.datasets.splits import TEST_SHARE
 from bob.specs import Role
@@ -40,6 +41,8 @@ class ImageListing:
     captions: Sequence[tuple[str, ...]] | None = None
     masks: Masks | None = None
     """The class of every pixel, as an index into `classes`, which then must be given."""
+    depths: Depths | None = None
+    """The depth of every pixel."""
     judgements: Judgements | None = None
     split_content: Sequence[str] | None = None
     """N digests for the automatic split; None uses `content`.

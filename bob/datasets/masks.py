@@ -1,14 +1,12 @@
 """Masks: the class of every pixel of an image, which dense tasks learn and predict."""
 
-import threading
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bob.datasets.content.images import check_pixels, open_image
+from bob.datasets.content.images import pixel_values
 from bob.datasets.content.sequences import take
 from bob.errors import UnreadableImageError
 
@@ -16,10 +14,6 @@ IGNORED = -1
 """Class of pixels that are neither learnt nor scored."""
 Mask = NDArray[np.int16]
 """(H, W) class index of each pixel, or IGNORED."""
-CACHE_BYTES = 96 * 2**20
-"""Most bytes of masks that are kept: a block of 256 images of 400 x 450 pixels."""
-_INDEX_MODES = ("L", "P", "1", "I;16", "I;16L", "I;16B", "I;16N", "I")
-"""PIL's modes whose values are indices; those of palettes are not looked up."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,56 +36,13 @@ class Masks:
         return Masks(take(self.content, positions), lambda i: self.read(int(positions[i])))
 
 
-class MaskCache:
-    """Reads masks, and keeps those that were read last: several backbones need them in turn.
-
-    Safe to call from several threads.
-    """
-
-    def __init__(self, read: Callable[[int], Mask], most_bytes: int = CACHE_BYTES) -> None:
-        self._read, self._most_bytes = read, most_bytes
-        self._masks: OrderedDict[int, Mask] = OrderedDict()
-        self._bytes = 0
-        self._lock = threading.Lock()
-
-    def __call__(self, position: int) -> Mask:
-        """Return the mask of an image."""
-        with self._lock:
-            if position in self._masks:
-                self._masks.move_to_end(position)
-                return self._masks[position]
-        mask = self._read(position)
-        mask.setflags(write=False)
-        with self._lock:
-            if position not in self._masks:
-                self._masks[position] = mask
-                self._bytes += mask.nbytes
-            while self._bytes > self._most_bytes and len(self._masks) > 1:
-                self._bytes -= self._masks.popitem(last=False)[1].nbytes
-        return mask
-
-
 def decode_indices(data: bytes, name: str) -> NDArray[np.int32]:
     """Return the indices (H, W) of a grey or palette image; `name` appears in error messages.
 
     UnreadableImageError where it cannot be decoded, or holds colours instead of indices.
     """
-    image = open_image(data, name)
-    check_pixels(image, name)
-    if image.mode not in _INDEX_MODES:
-        raise UnreadableImageError(
-            f"mask {name!r} holds colours (PIL mode {image.mode!r}). Save it as a PNG with one "
-            "channel or a palette, whose values are class indices."
-        )
-    try:
-        return np.asarray(image).astype(np.int32)
-    except MemoryError:
-        raise
-    except Exception as error:  # on damaged data, PIL's parsers raise nearly anything
-        raise UnreadableImageError(
-            f"mask {name!r} cannot be decoded: the file is truncated or damaged ({error}). "
-            "Replace it."
-        ) from error
+    remedy = "Save it as a PNG with one channel or a palette, whose values are class indices."
+    return pixel_values(data, name, "mask", remedy)
 
 
 def to_classes(

@@ -11,7 +11,7 @@ head needs the sums from which the head is solved. Since the head is a function 
 keys of the sums identify it, and a plan can name the later statistics before any are computed.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -22,6 +22,9 @@ from bob.datasets.dataset import Split
 from bob.errors import ConfigError, nearest
 from bob.features.key import FeatureKey, StatisticsKey
 from bob.features.shard import Arrays
+
+CHUNK_VALUES = 2**22
+"""Features that are converted to float64 at once."""
 
 
 class Accumulator(Protocol):
@@ -101,3 +104,19 @@ def _factory(name: str) -> Factory:
 def add_arrays(parts: Sequence[Arrays]) -> Arrays:
     """Merge by addition: the usual `merge` of sums."""
     return {name: np.sum([part[name] for part in parts], axis=0) for name in parts[0]}
+
+
+def join_images(parts: Sequence[Arrays], names: Sequence[str]) -> dict[str, NDArray[Any]]:
+    """Join arrays with a row for each image, in the order of their positions."""
+    joined = {
+        name: np.concatenate([part[name] for part in parts]) for name in ("positions", *names)
+    }
+    order = np.argsort(joined["positions"], kind="stable")
+    return {name: values[order] for name, values in joined.items()}
+
+
+def image_chunks(features: NDArray[np.float32]) -> Iterator[slice]:
+    """Yield slices of the images (n, h, w, D) of a bounded number of values."""
+    images = max(1, CHUNK_VALUES // max(1, int(np.prod(features.shape[1:]))))
+    for start in range(0, len(features), images):
+        yield slice(start, start + images)

@@ -13,6 +13,7 @@ from bob.metrics import (
     classification,
     clusters,
     corruptions,
+    depth,
     diagnostics,
     fewshot,
     frequency,
@@ -76,6 +77,7 @@ for _module in (
     frequency,
     image_text,
     segmentation,
+    depth,
 ):
     for _metric in _module.METRICS:
         register(_metric)

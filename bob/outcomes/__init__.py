@@ -9,6 +9,7 @@ from bob.outcomes.class_subsets import ClassSubsets
 from bob.outcomes.classification import ClassPredictions
 from bob.outcomes.clusters import ClusterAssignments
 from bob.outcomes.corruptions import CorruptionProbabilities, CorruptionResults
+from bob.outcomes.depth import DepthErrors
 from bob.outcomes.diagnostics import FeatureDiagnostics
 from bob.outcomes.fewshot_curves import FewShotCurves
 from bob.outcomes.frequency import FrequencyResults
@@ -32,6 +33,7 @@ __all__ = [
     "ClusterAssignments",
     "CorruptionProbabilities",
     "CorruptionResults",
+    "DepthErrors",
     "FeatureDiagnostics",
     "FewShotCurves",
     "FrequencyResults",

@@ -30,22 +30,21 @@ from pydantic import Field
 
 from bob.datasets.dataset import Dataset, Split
 from bob.datasets.image_sets import ImageSet
-from bob.extraction.accumulators import AccumulatorSpec, Earlier, register_accumulator
+from bob.extraction.accumulators import (
+    AccumulatorSpec,
+    Earlier,
+    join_images,
+    register_accumulator,
+)
 from bob.features.shard import Arrays
 from bob.numerics.arrays import Doubles, Floats, Ints
 from bob.numerics.dense.cells import cell_shares
 from bob.outcomes import SegmentationCounts
+from bob.protocols.dense import DENSE_KINDS, MapSettings, sets_to_test, squashed
 from bob.protocols.needs import Inputs, Needs, StatisticsNeed
 from bob.protocols.protocol import Protocol, Result
-from bob.protocols.segmentation import (
-    MapSettings,
-    detail_of_test,
-    require_masks,
-    result_parts,
-    sets_to_test,
-    squashed,
-)
-from bob.protocols.segmentation_statistics import PixelCounts, join_images, masks_of
+from bob.protocols.segmentation import detail_of_test, require_masks, result_parts
+from bob.protocols.segmentation_statistics import PixelCounts, masks_of
 from bob.specs import BackboneSpec
 from bob.specs.numbers import Count
 
@@ -77,7 +76,7 @@ class SegmentKnn(Protocol[SegmentKnnSettings, KnnProblem]):
 
     name = "segment_knn"
     settings = SegmentKnnSettings
-    kinds = frozenset({"segmentation"})
+    kinds = DENSE_KINDS
     outcomes = (SegmentationCounts,)
 
     def needs(

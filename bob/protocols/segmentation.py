@@ -1,10 +1,9 @@
 """What protocols of semantic segmentation share: their needs and the parts of their results."""
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import numpy as np
-from pydantic import Field
 
 from bob.datasets.dataset import Dataset
 from bob.errors import NotApplicableError
@@ -15,37 +14,6 @@ from bob.outcomes import SegmentationCounts
 from bob.protocols.needs import require_splits
 from bob.protocols.protocol import ResultPart
 from bob.protocols.segmentation_statistics import outcome_of
-from bob.specs import BackboneSpec, Output
-from bob.specs.numbers import Count
-from bob.specs.yaml import Closed
-
-
-class MapSettings(Closed):
-    """Which maps are read."""
-
-    input_px: Count | None
-    """Side to which images are squashed; None is the backbone's own."""
-    layers: Literal["last"] | Annotated[tuple[int, ...], Field(strict=False)] = "last"
-    """Layers whose maps are concatenated, as in an output `grid@-2,-1`."""
-
-
-def squashed(backbone: BackboneSpec, settings: MapSettings) -> BackboneSpec:
-    """Return the backbone with maps as output, of whole images squashed to a square.
-
-    Targets then follow from the mask at its own size; see `bob.numerics.dense.cells`.
-    NotApplicableError where the backbone's loader has no maps.
-    """
-    changes = {"crop_mode": "squash", "crop_pct": 1.0}
-    size = {} if settings.input_px is None else {"input_px": settings.input_px}
-    variant = backbone.variant(
-        output=Output(layers=settings.layers, tokens="grid"),
-        preprocessing=backbone.preprocessing.model_copy(update={**changes, **size}),
-    )
-    if problem := variant.problem():
-        raise NotApplicableError(
-            f"needs maps of patches; backbone {backbone.name!r}: {problem}.", subject="backbone"
-        )
-    return variant
 
 
 def require_masks(dataset: Dataset) -> None:
@@ -55,11 +23,6 @@ def require_masks(dataset: Dataset) -> None:
         raise NotApplicableError(
             f"needs a mask for each image; {missing[0]} of dataset {dataset.name!r} has none."
         )
-
-
-def sets_to_test(dataset: Dataset) -> list[str]:
-    """Return the names of the test split and of its shifts with the same classes."""
-    return ["test", *(name for name, shift in dataset.shifts.items() if shift.kind == "shift")]
 
 
 def result_parts(tests: Mapping[str, Arrays], train_pixels: Doubles) -> tuple[ResultPart, ...]:

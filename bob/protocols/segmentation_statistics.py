@@ -6,7 +6,7 @@ the shares of its pixels in each class; predictions are upsampled to the mask's 
 """
 
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,8 @@ from bob.extraction.accumulators import (
     AccumulatorSpec,
     Earlier,
     add_arrays,
+    image_chunks,
+    join_images,
     register_accumulator,
 )
 from bob.features.shard import Arrays
@@ -29,25 +31,15 @@ from bob.numerics.dense.cells import cell_shares
 from bob.numerics.dense.pixels import agreement, upsampled_classes
 from bob.numerics.linear.class_sums import ClassSums, HeadKind, LinearHead, Prior, head_path
 from bob.outcomes import SegmentationCounts
-
-CHUNK_VALUES = 2**22
-"""Features that are converted to float64 at once."""
+from bob.protocols.dense import StrengthPath
 
 
 @dataclass(frozen=True)
-class HeadSettings:
+class HeadSettings(StrengthPath):
     """A path of linear heads, as plain data."""
 
     head: HeadKind
     prior: Prior
-    first: float
-    last: float
-    count: int
-    """The strengths are 10^first to 10^last, `count` of them."""
-
-    @property
-    def strengths(self) -> list[float]:
-        return [float(value) for value in 10.0 ** np.linspace(self.first, self.last, self.count)]
 
 
 def sums_spec(classes: int) -> AccumulatorSpec:
@@ -86,7 +78,7 @@ class PatchSums:
         self, statistics: dict[str, NDArray[Any]], positions: Ints, features: Floats
     ) -> None:
         """Add the maps (n, h, w, D) of the images at `positions` (n,)."""
-        for at in chunks(features):
+        for at in image_chunks(features):
             shares = [
                 cell_shares(self.masks.read(position), features.shape[1:3], self.classes)
                 for position in positions[at].tolist()
@@ -131,7 +123,7 @@ class PixelCounts:
         self, statistics: dict[str, NDArray[Any]], positions: Ints, features: Floats
     ) -> None:
         """Add the maps (n, h, w, D) of the images at `positions` (n,)."""
-        for at in chunks(features):
+        for at in image_chunks(features):
             logits = self.predict(features[at])
             for i, position in enumerate(positions[at].tolist()):
                 mask = self.masks.read(position)
@@ -179,15 +171,6 @@ class LinearHeads:
         return np.stack([head.logits(maps) for head in self.heads])
 
 
-def join_images(parts: Sequence[Arrays], names: Sequence[str]) -> dict[str, NDArray[Any]]:
-    """Join arrays with a row for each image, in the order of their positions."""
-    joined = {
-        name: np.concatenate([part[name] for part in parts]) for name in ("positions", *names)
-    }
-    order = np.argsort(joined["positions"], kind="stable")
-    return {name: values[order] for name, values in joined.items()}
-
-
 def class_sums(statistics: Arrays) -> ClassSums:
     """Return the sums that a pass has stored."""
     return ClassSums(statistics["counts"], statistics["sums"], statistics["gram"])
@@ -207,13 +190,6 @@ def best_strength(counts: Ints) -> int:
     """Return the head with the highest mean IoU, the strongest of equals."""
     ious = mean_ious(counts)
     return max(range(len(ious)), key=lambda s: (ious[s], s))
-
-
-def chunks(features: Floats) -> Iterator[slice]:
-    """Yield slices of the images (n, h, w, D) of a bounded number of values."""
-    images = max(1, CHUNK_VALUES // max(1, int(np.prod(features.shape[1:]))))
-    for start in range(0, len(features), images):
-        yield slice(start, start + images)
 
 
 def masks_of(split: Split) -> Masks:

@@ -214,10 +214,10 @@ class MasksSource(Closed):
 class SampleSource(Closed):
     """A dataset installed from the package index: `pip install 'bob-bench[samples]'`."""
 
-    reader: Literal["elpv", "openmoji", "openmoji_scenes", "textiles"]
+    reader: Literal["elpv", "openmoji", "openmoji_depth", "openmoji_scenes", "textiles"]
     styles: tuple[Literal["colour", "line"], ...] = Field(("colour",), strict=False, min_length=1)
-    """For openmoji: render each emoji in colour, as line art, or both. For openmoji_scenes: one of
-    these."""
+    """For openmoji: render each emoji in colour, as line art, or both. For the datasets of
+    scenes, openmoji_depth and openmoji_scenes: one of these."""
     skin_tones: bool = False
     """For openmoji: add the five skin tones in colour. The images of an emoji form a group."""
 
@@ -225,12 +225,13 @@ class SampleSource(Closed):
     def _check_openmoji_options(self) -> "SampleSource":
         if self.reader == "openmoji":
             return self
-        if self.skin_tones or (self.styles != ("colour",) and self.reader != "openmoji_scenes"):
+        is_composed = self.reader in ("openmoji_depth", "openmoji_scenes")
+        if self.skin_tones or (self.styles != ("colour",) and not is_composed):
             raise ValueError(
                 f"'styles' and 'skin_tones' apply only to reader 'openmoji'; got {self.reader!r}"
             )
         if len(self.styles) > 1:
-            raise ValueError(f"openmoji_scenes has one style; got {list(self.styles)!r}")
+            raise ValueError(f"{self.reader} has one style; got {list(self.styles)!r}")
         return self
 
 

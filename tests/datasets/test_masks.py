@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bob.datasets.masks import IGNORED, MaskCache, decode_indices, to_classes
+from bob.datasets.content.target_cache import TargetCache
+from bob.datasets.masks import IGNORED, decode_indices, to_classes
 from bob.errors import UnreadableImageError
 from tests.builders.segmentation import blocky_masks, mask_dataset
 
@@ -62,7 +63,7 @@ def test_masks_read_last_are_kept_within_a_bound() -> None:
         read.append(position)
         return np.zeros((10, 10), np.int16)
 
-    cached = MaskCache(mask, most_bytes=450)  # two masks of 200 bytes
+    cached = TargetCache(mask, most_bytes=450)  # two masks of 200 bytes
     for position in (0, 1, 0, 1, 2, 1, 0):
         assert not cached(position).flags.writeable
     assert read == [0, 1, 2, 0]

@@ -36,6 +36,7 @@ from bob.protocols.needs import Need, Needs
 from bob.registry import load_registry
 from bob.specs import BackboneSpec, TaskSpec
 from bob.specs.dataset import DatasetKind
+from tests.builders.depth import blocky_depths, with_depths
 from tests.builders.protocols import BASELINE, TWO_TOWERS, make_inputs
 from tests.builders.segmentation import blocky_masks, mask_dataset, statistics_of
 from tests.builders.splits import digests, features_from, make_dataset, make_split
@@ -87,9 +88,10 @@ INPUTS = Inputs(features, make_inputs({}).statistics)
 
 @functools.cache
 def masks_dataset() -> Dataset:
-    """Return a dataset for protocols that read masks."""
-    splits = {name: blocky_masks(6, 3, 4, 3, i) for i, name in enumerate(("train", "test"))}
-    return mask_dataset(splits, 3)
+    """Return a dataset for protocols that read masks or depth maps."""
+    names = {"train": 0, "test": 1}
+    masks = mask_dataset({name: blocky_masks(6, 3, 4, 3, i) for name, i in names.items()}, 3)
+    return with_depths(masks, {name: blocky_depths(6, 4, 3, i) for name, i in names.items()})
 
 
 def maps(split: Split, at: Any) -> Any:
@@ -274,8 +276,8 @@ def task_of(protocol: str) -> TaskSpec:
     return next(task for task in TASKS.values() if task.protocol == protocol)
 
 
-DENSE = ("segment", "segment_knn")
-"""Protocols of datasets with masks."""
+DENSE = ("segment", "segment_knn", "depth")
+"""Protocols of datasets with masks or depth maps."""
 
 
 def test_every_protocol_is_a_classifier_or_not() -> None:

@@ -38,6 +38,8 @@ FORMATS = tuple(
 )
 """PIL's names of the supported formats. A closed list: some of PIL's formats start programs."""
 
+INDEX_MODES = ("L", "P", "1", "I;16", "I;16L", "I;16B", "I;16N", "I")
+"""PIL's modes of images with one value per pixel; those of palettes are not looked up."""
 _GREY_16 = {"I", "I;16", "I;16L", "I;16B", "I;16N"}
 _ORIENTATION = 274  # the EXIF tag
 _TURN = {
@@ -49,6 +51,29 @@ _TURN = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+
+
+def pixel_values(data: bytes, name: str, what: str, remedy: str) -> NDArray[np.int32]:
+    """Return the values (H, W) of an image that holds data and no colours: a mask, a depth map.
+
+    `what`, `name` and `remedy` appear in messages. UnreadableImageError where it cannot be decoded,
+    or holds colours.
+    """
+    image = open_image(data, name)
+    check_pixels(image, name)
+    if image.mode not in INDEX_MODES:
+        raise UnreadableImageError(
+            f"{what} {name!r} holds colours (PIL mode {image.mode!r}). {remedy}"
+        )
+    try:
+        return np.asarray(image).astype(np.int32)
+    except MemoryError:
+        raise
+    except Exception as error:  # on damaged data, PIL's parsers raise nearly anything
+        raise UnreadableImageError(
+            f"{what} {name!r} cannot be decoded: the file is truncated or damaged ({error}). "
+            "Replace it."
+        ) from error
 
 
 def decode(data: bytes, name: str, alpha: Alpha = DEFAULT_ALPHA) -> Image.Image:

@@ -18,8 +18,9 @@ from pathlib import Path
 from bob.datasets.content.digests import file_digests, read_file
 from bob.datasets.content.images import is_turned, open_image
 from bob.datasets.content.planned import planned_reader
+from bob.datasets.content.target_cache import TargetCache
 from bob.datasets.listing import ImageListing, natural_key
-from bob.datasets.masks import Mask, MaskCache, Masks, decode_indices, to_classes
+from bob.datasets.masks import Mask, Masks, decode_indices, to_classes
 from bob.datasets.readers.tree import EXTENSIONS
 from bob.datasets.split_names import plain_split_name
 from bob.errors import DatasetError, UnreadableImageError, nearest
@@ -82,7 +83,7 @@ def list_masks(
         read=lambda i: read_file(images[i]),
         splits=[pair.split for pair in pairs],
         classes=classes,
-        masks=Masks(tuple(digests), MaskCache(mask)),
+        masks=Masks(tuple(digests), TargetCache(mask)),
         test_split=test_split,
         unread=unread,
     )

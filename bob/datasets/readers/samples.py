@@ -8,6 +8,7 @@ share 0.25 and seed 0, applied to the packages' own files.
 * openmoji: emoji drawings by category, rendered on white at 256 px, in colour or as line art; by
   default in colour and without skin-tone variants.
 * openmoji_scenes: several drawings on a background, with the category of every pixel.
+* openmoji_depth: drawings that stand on a ground, with the depth and the category of every pixel.
 * textiles: simulated images of woven textile without a defect (nominal), with a local one, and with
   a global one (Megahed et al. 2025, arXiv:2501.12596).
 """
@@ -23,6 +24,7 @@ from bob.datasets.content.digests import content_digest, file_digests, read_file
 from bob.datasets.content.planned import planned_reader
 from bob.datasets.content.sequences import Digests
 from bob.datasets.listing import ImageListing
+from bob.datasets.readers.ground_scenes import list_ground_scenes
 from bob.datasets.readers.openmoji import render, renderer, variants
 from bob.datasets.readers.scenes import list_scenes
 from bob.errors import UnavailableError
@@ -34,6 +36,9 @@ TEST_SHARE = 0.25
 DEFECT_PROBABILITY = 0.5
 """Cells with a higher probability count as defective, as in the paper; it is 0, 1/3, 2/3 or 1."""
 
+COMPOSED = {"openmoji_depth": list_ground_scenes, "openmoji_scenes": list_scenes}
+"""Samples that are composed of openmoji drawings, in one style."""
+
 
 def list_sample(name: str, source: SampleSource, cache: Path) -> ImageListing:
     """List the images of a sample, whose automatic split is documented."""
@@ -41,8 +46,8 @@ def list_sample(name: str, source: SampleSource, cache: Path) -> ImageListing:
         raise UnavailableError(f"dataset {name!r}: {missing}")
     paths = [in_package(distribution, file) for distribution, file in SAMPLE_FILES[source.reader]]
     existing = [path for path in paths if path]
-    if source.reader == "openmoji_scenes":
-        return list_scenes(existing[0], existing[1], cache, source.styles[0])
+    if source.reader in COMPOSED:
+        return COMPOSED[source.reader](existing[0], existing[1], cache, source.styles[0])
     listing = (
         _openmoji(existing, cache, source)
         if source.reader == "openmoji"

@@ -18,7 +18,7 @@ import functools
 import importlib.metadata
 import io
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,8 +30,9 @@ from bob.datasets.content.digests import content_digest, file_digests, read_file
 from bob.datasets.content.images import decode
 from bob.datasets.content.planned import planned_reader
 from bob.datasets.content.sequences import Digests
+from bob.datasets.content.target_cache import TargetCache
 from bob.datasets.listing import ImageListing
-from bob.datasets.masks import IGNORED, Mask, MaskCache, Masks
+from bob.datasets.masks import IGNORED, Mask, Masks
 from bob.datasets.readers.openmoji import Drawing, render, renderer, variants
 from bob.datasets.splits import automatic_test
 from bob.specs import Role, SampleSource
@@ -83,8 +84,44 @@ class Layers:
     """(H, W) class of each pixel, or IGNORED."""
 
 
-def list_scenes(svg: Path, table: Path, cache: Path, style: str) -> ImageListing:
-    """List the scenes in one style, with their masks."""
+@dataclass(frozen=True, eq=False)
+class SceneDrawings:
+    """The drawings that scenes are made of."""
+
+    drawings: Sequence[Drawing]
+    digests: Sequence[str]
+    """Of their SVG files."""
+    read_svg: Callable[[int], bytes]
+    pools: Mapping[Role, Sequence[Sequence[int]]]
+    """Split → its drawings by category, in the order of `CLASSES`: positions in `drawings`."""
+
+    def draw(self, drawing: int, style: str, side_px: int, mirrored: bool) -> "Drawn":
+        """Return a drawing's colours and its opacity, which is that of the colour style."""
+        svg = self.read_svg(drawing)
+        png = render(svg, "colour", side_px, None)
+        with Image.open(io.BytesIO(png)) as drawn:
+            opacity = drawn.convert("RGBA").getchannel("A")
+        colours = decode(
+            png if style == "colour" else render(svg, "line", side_px, "white"),
+            "drawing",
+            "drop" if style == "colour" else "white",
+        )
+        if mirrored:
+            flip = Image.Transpose.FLIP_LEFT_RIGHT
+            return colours.transpose(flip), opacity.transpose(flip)
+        return colours, opacity
+
+    def category(self, drawing: int) -> int:
+        """Return the class index of a drawing."""
+        return CLASSES.index(str(self.drawings[drawing].entry["category"]))
+
+
+Drawn = tuple[Image.Image, Image.Image]
+"""Colours (mode RGB) and opacity (mode L)."""
+
+
+def scene_drawings(svg: Path, table: Path, cache: Path) -> SceneDrawings:
+    """Return the drawings of the train and of the test scenes."""
     source = SampleSource(reader="openmoji")
     drawings = [
         drawing
@@ -94,14 +131,19 @@ def list_scenes(svg: Path, table: Path, cache: Path, style: str) -> ImageListing
     files = [drawing.svg for drawing in drawings]
     digests = file_digests(svg, files, cache)
     read_svg = planned_reader(lambda i: read_file(files[i]), digests, [*map(str, files)])
-    pools = _pools(drawings, digests)
+    return SceneDrawings(drawings, digests, read_svg, _pools(drawings, digests))
+
+
+def list_scenes(svg: Path, table: Path, cache: Path, style: str) -> ImageListing:
+    """List the scenes in one style, with their masks."""
+    drawings = scene_drawings(svg, table, cache)
     scenes = [
-        (f"{split}/{number:03d}", split, place_drawings(pools[split], split, number))
+        (f"{split}/{number:03d}", split, place_drawings(drawings.pools[split], split, number))
         for split, count in SCENES.items()
         for number in range(count)
     ]
-    composer = Composer(drawings, read_svg, style)
-    content = [_digest(name, places, digests, style) for name, _, places in scenes]
+    composer = Composer(drawings, style)
+    content = [_digest(name, places, drawings.digests, style) for name, _, places in scenes]
     return ImageListing(
         where="sample openmoji_scenes",
         ids=[f"{name}{' (line)' * (style == 'line')}" for name, _, _ in scenes],
@@ -112,7 +154,7 @@ def list_scenes(svg: Path, table: Path, cache: Path, style: str) -> ImageListing
         classes=CLASSES,
         masks=Masks(
             [content_digest(f"mask {digest}".encode()) for digest in content],
-            MaskCache(lambda i: composer.layers(scenes[i][0], scenes[i][2]).mask),
+            TargetCache(lambda i: composer.layers(scenes[i][0], scenes[i][2]).mask),
         ),
     )
 
@@ -133,7 +175,7 @@ def _pools(drawings: Sequence[Drawing], digests: Sequence[str]) -> dict[Role, li
 
 def place_drawings(pool: Sequence[Sequence[int]], split: str, number: int) -> list[Placement]:
     """Return the drawings of a scene, the lowest first; equal numbers give equal scenes."""
-    rng = _random(f"places {split} {number}")
+    rng = random_state(f"places {split} {number}")
     placements = []
     for _ in range(rng.randint(DRAWINGS_LEAST, DRAWINGS_MOST + 1)):
         of_category = pool[rng.randint(len(pool))]
@@ -148,74 +190,68 @@ def place_drawings(pool: Sequence[Sequence[int]], split: str, number: int) -> li
 class Composer:
     """Lays drawings on backgrounds."""
 
-    drawings: Sequence[Drawing]
-    read_svg: Callable[[int], bytes]
+    drawings: SceneDrawings
     style: str
 
     def image(self, name: str, placements: Sequence[Placement]) -> bytes:
         """Return a scene as PNG bytes."""
-        file = io.BytesIO()
-        self.layers(name, placements).image.save(file, "PNG", compress_level=1)
-        return file.getvalue()
+        return png_bytes(self.layers(name, placements).image)
 
     def layers(self, name: str, placements: Sequence[Placement]) -> Layers:
         """Compose a scene."""
         image = Image.fromarray(background(name))
         mask = np.zeros((SIDE_PX, SIDE_PX), np.int16)
-        for placement in placements:
-            colours, opacity = self._drawn(placement)
-            at = placement.left, placement.top
-            image.paste(colours, at, opacity)
-            laid = Image.new("L", image.size)
-            laid.paste(opacity, at)
-            covered = np.asarray(laid)
-            category = CLASSES.index(str(self.drawings[placement.drawing].entry["category"]))
+        for place in placements:
+            drawn = self.drawings.draw(place.drawing, self.style, place.side_px, place.mirrored)
+            covered = lay(image, drawn, (place.left, place.top))
             mask[covered > UNCOVERED] = IGNORED
-            mask[covered >= COVERED] = category
+            mask[covered >= COVERED] = self.drawings.category(place.drawing)
         return Layers(Image.fromarray(with_noise(np.asarray(image), name)), mask)
 
-    def _drawn(self, placement: Placement) -> tuple[Image.Image, Image.Image]:
-        """Return a drawing's colours and its opacity, which is that of the colour style."""
-        svg = self.read_svg(placement.drawing)
-        png = render(svg, "colour", placement.side_px, None)
-        with Image.open(io.BytesIO(png)) as drawn:
-            opacity = drawn.convert("RGBA").getchannel("A")
-        colours = decode(
-            png if self.style == "colour" else render(svg, "line", placement.side_px, "white"),
-            "drawing",
-            "drop" if self.style == "colour" else "white",
-        )
-        if placement.mirrored:
-            flip = Image.Transpose.FLIP_LEFT_RIGHT
-            return colours.transpose(flip), opacity.transpose(flip)
-        return colours, opacity
+
+def lay(image: Image.Image, drawn: Drawn, at: tuple[int, int]) -> NDArray[np.uint8]:
+    """Lay a drawing on an image, left and top at `at`; return its opacity there (H, W)."""
+    colours, opacity = drawn
+    image.paste(colours, at, opacity)
+    laid = Image.new("L", image.size)
+    laid.paste(opacity, at)
+    return np.asarray(laid)
+
+
+def png_bytes(image: Image.Image) -> bytes:
+    """Return an image as PNG bytes."""
+    file = io.BytesIO()
+    image.save(file, "PNG", compress_level=1)
+    return file.getvalue()
 
 
 def background(name: str) -> NDArray[np.uint8]:
     """Return smooth random colours, (SIDE_PX, SIDE_PX, 3)."""
-    corners = _random(f"background {name}").randint(0, 256, (4, 4, 3)).astype(np.uint8)
+    corners = random_state(f"background {name}").randint(0, 256, (4, 4, 3)).astype(np.uint8)
     smooth = Image.fromarray(corners).resize((SIDE_PX, SIDE_PX), Image.Resampling.BICUBIC)
     return np.array(smooth, np.uint8)
 
 
 def with_noise(pixels: NDArray[np.uint8], name: str) -> NDArray[np.uint8]:
     """Return an image (H, W, 3) with the same noise in all channels of a pixel."""
-    noise = _random(f"noise {name}").randint(-NOISE, NOISE + 1, (*pixels.shape[:2], 1))
+    noise = random_state(f"noise {name}").randint(-NOISE, NOISE + 1, (*pixels.shape[:2], 1))
     noisy: NDArray[np.uint8] = np.clip(pixels + noise, 0, 255).astype(np.uint8)
     return noisy
 
 
-def _random(text: str) -> np.random.RandomState:
+def random_state(text: str) -> np.random.RandomState:
+    """Return random numbers that a text determines."""
     return np.random.RandomState(int(content_digest(f"scenes {VERSION} {text}".encode())[:8], 16))
 
 
 @functools.cache
-def _libraries(style: str) -> str:
+def libraries(style: str) -> str:
+    """Return text that covers what determines the pixels beside SVG files and this package."""
     return f"{renderer(style)}, pillow {importlib.metadata.version('pillow')}"
 
 
 def _digest(name: str, placements: Sequence[Placement], digests: Sequence[str], style: str) -> str:
     """Return the digest of everything that a scene is made from."""
     parts = [f"{digests[place.drawing]} {place}" for place in placements]
-    text = "\n".join([f"scenes {VERSION} {SIDE_PX} px {_libraries(style)}", name, *parts])
+    text = "\n".join([f"scenes {VERSION} {SIDE_PX} px {libraries(style)}", name, *parts])
     return content_digest(text.encode())

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bob.numerics.arrays import Doubles
+from bob.numerics.arrays import Bools, Doubles
 
 
 def cell_shares(mask: NDArray[np.integer[Any]], grid: tuple[int, int], classes: int) -> Doubles:
@@ -36,3 +36,16 @@ def overlaps(pixels: int, cells: int) -> Doubles:
     left = np.arange(pixels)
     shared = np.minimum(edges[1:, None], left + 1) - np.maximum(edges[:-1, None], left)
     return np.asarray(shared.clip(min=0) * (cells / pixels), np.float64)
+
+
+def cell_means(
+    values: NDArray[np.floating[Any]], counted: Bools, grid: tuple[int, int]
+) -> tuple[Doubles, Doubles]:
+    """Return the means of the pixels of each cell that count, and their share of its area.
+
+    `values` and `counted` (H, W); means and shares (h, w). A cell without pixels has a mean of 0.
+    """
+    rows, columns = overlaps(values.shape[0], grid[0]), overlaps(values.shape[1], grid[1])
+    shares = rows @ counted.astype(np.float64) @ columns.T
+    sums = rows @ np.where(counted, values, 0).astype(np.float64) @ columns.T
+    return np.where(shares > 0, sums / np.where(shares > 0, shares, 1), 0.0), shares

@@ -31,6 +31,15 @@ def upsampled_classes(logits: Doubles, size: tuple[int, int]) -> Ints:
     return predicted
 
 
+def upsampled(values: Doubles, size: tuple[int, int]) -> Doubles:
+    """Return values (h, w) upsampled bilinearly to `size` (H, W), as `upsampled_classes` does."""
+    height, width = size
+    left, right, across = _neighbours(values.shape[1], width)
+    upper, lower, down = _neighbours(values.shape[0], height)
+    wide = values[:, left] * (1 - across) + values[:, right] * across
+    return np.asarray(wide[upper] * (1 - down[:, None]) + wide[lower] * down[:, None], np.float64)
+
+
 def _neighbours(cells: int, pixels: int) -> tuple[Ints, Ints, Floats]:
     """Return the two cells around the centre of each pixel, and the weight of the second."""
     place = ((np.arange(pixels) + 0.5) * (cells / pixels) - 0.5).clip(min=0)

@@ -94,7 +94,7 @@ def head_path(
         raise UndefinedError("there are no labelled train pixels")
     mean = sums.sums.sum(axis=0) / total
     present = sums.counts > 0
-    scale = _scale(sums.gram, mean, total)
+    scale = feature_scale(sums.gram, mean, total)
     solve = _discriminants if kind == "lda" else _ridge
     weights, biases = solve(sums, present, mean, scale, strengths, prior)
     heads = []
@@ -111,7 +111,7 @@ Path = tuple[list[Doubles], list[Doubles]]
 """Weights (C', D) of standardised features and biases (C',) of the classes that occur."""
 
 
-def _scale(gram: Doubles, mean: Doubles, total: float) -> Doubles:
+def feature_scale(gram: Doubles, mean: Doubles, total: float) -> Doubles:
     """Return 1 / standard deviation of each feature (D,); 0 for a constant one."""
     square = np.diag(gram) / total
     variance = square - mean**2
@@ -154,8 +154,15 @@ def _ridge(
 ) -> Path:
     counts, total = sums.counts[present], sums.counts.sum()
     covariance = (sums.gram / total - np.outer(mean, mean)) * np.outer(scale, scale)
-    values, vectors = np.linalg.eigh(covariance)
     products = (sums.sums[present] - counts[:, None] * mean) * scale / total
-    rotated = products @ vectors
-    weights = [(rotated / (values.clip(min=0) + strength)) @ vectors.T for strength in strengths]
+    weights = ridge_weights(covariance, products, strengths)
     return weights, [counts / total] * len(weights)
+
+
+def ridge_weights(
+    covariance: Doubles, products: Doubles, strengths: Sequence[float]
+) -> list[Doubles]:
+    """Return B (T + s I)^-1 (K, D) for each strength s, from T (D, D) and B (K, D)."""
+    values, vectors = np.linalg.eigh(covariance)
+    rotated = products @ vectors
+    return [(rotated / (values.clip(min=0) + strength)) @ vectors.T for strength in strengths]

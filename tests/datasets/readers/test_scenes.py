@@ -83,7 +83,8 @@ def test_a_drawing_covers_the_pixels_that_the_mask_says(monkeypatch: pytest.Monk
     """The left half of 80 px at (10, 20); mirrored, the right half. Noise is off."""
     monkeypatch.setattr(scenes, "NOISE", 0)
     drawing = scenes.Drawing(Path("x.svg"), "colour", "", {"category": "Objects"})
-    composer = Composer([drawing], lambda _: SQUARE, "colour")
+    drawings = scenes.SceneDrawings([drawing], ["x"], lambda _: SQUARE, {})
+    composer = Composer(drawings, "colour")
     for mirrored, left in ((False, 10), (True, 50)):
         layers = composer.layers("x", [Placement(0, 10, 20, 80, mirrored)])
         expected = np.zeros((SIDE_PX, SIDE_PX), bool)

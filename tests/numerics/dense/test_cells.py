@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from bob.backbones.pixels.geometry import Geometry
-from bob.numerics.dense.cells import cell_shares, overlaps
+from bob.numerics.dense.cells import cell_means, cell_shares, overlaps
 
 
 def test_shares_of_three_columns_in_two_cells() -> None:
@@ -20,6 +20,16 @@ def test_cells_smaller_than_pixels_have_the_class_of_theirs() -> None:
     shares = cell_shares(mask, (4, 4), 2)
     np.testing.assert_array_equal(shares.argmax(2), np.kron(mask, np.ones((2, 2), int)))
     np.testing.assert_array_equal(shares.max(2), 1)
+
+
+def test_means_of_three_columns_in_two_cells() -> None:
+    """Cells of 1.5 pixels: the middle column belongs half to each, the last does not count."""
+    values, counted = np.array([[2.0, 5.0, np.nan]]), np.array([[True, True, False]])
+    means, shares = cell_means(values, counted, (1, 2))
+    # left: (1 x 2 + 0.5 x 5) / 1.5; right: 5, of a third of its area
+    np.testing.assert_allclose(means, [[3.0, 5.0]])
+    np.testing.assert_allclose(shares, [[1.0, 1 / 3]])
+    assert cell_means(values, np.zeros_like(counted), (1, 1)) == (0.0, 0.0)
 
 
 @pytest.mark.parametrize(("pixels", "cells"), [(7, 3), (3, 7), (256, 14), (5, 5), (1, 4)])
@@ -46,6 +56,8 @@ def test_targets_follow_the_crop_of_a_column_coded_image(
         code = (np.arange(length) * 5 // length).astype(np.int16)
         mask = np.broadcast_to(code if axis else code[:, None], (height, width))
         shares = cell_shares(mask, (7, 7), 5)
+        means, _ = cell_means(mask.astype(np.float64), mask >= 0, (7, 7))
+        np.testing.assert_allclose(means, shares @ np.arange(5), atol=1e-12)
         for c in range(5):
             grey = np.where(mask == c, 255, 0).astype(np.uint8)
             image = Image.fromarray(np.repeat(grey[:, :, None], 3, axis=2))

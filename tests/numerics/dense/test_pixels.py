@@ -6,7 +6,7 @@ import torch
 from sklearn.metrics import confusion_matrix
 from torch.nn.functional import interpolate
 
-from bob.numerics.dense.pixels import agreement, upsampled_classes
+from bob.numerics.dense.pixels import agreement, upsampled, upsampled_classes
 
 
 @pytest.mark.parametrize("size", [(37, 61), (4, 5), (3, 2), (64, 8), (1, 1)])
@@ -15,6 +15,14 @@ def test_predictions_are_those_of_interpolated_logits(size: tuple[int, int]) -> 
     tensor = torch.from_numpy(logits).permute(2, 0, 1)[None].float()
     expected = interpolate(tensor, size=size, mode="bilinear", align_corners=False)[0].argmax(0)
     np.testing.assert_array_equal(upsampled_classes(logits, size), expected.numpy())
+
+
+@pytest.mark.parametrize("size", [(37, 61), (4, 5), (3, 2), (1, 1)])
+def test_values_are_upsampled_as_torch_interpolates(size: tuple[int, int]) -> None:
+    values = np.random.default_rng(0).normal(size=(4, 5))
+    tensor = torch.from_numpy(values)[None, None]
+    expected = interpolate(tensor, size=size, mode="bilinear", align_corners=False)[0, 0]
+    np.testing.assert_allclose(upsampled(values, size), expected.numpy(), atol=1e-6)
 
 
 def test_equal_logits_give_the_lower_class() -> None:

@@ -1,0 +1,38 @@
+"""A cache of the targets of pixels: several backbones of a pass read the same ones in turn."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+from numpy.typing import NDArray
+
+CACHE_BYTES = 96 * 2**20
+"""Most bytes that are kept: masks of a block of 256 images of 400 x 450 pixels."""
+ArrayT = TypeVar("ArrayT", bound=NDArray[Any])
+
+
+class TargetCache(Generic[ArrayT]):
+    """Reads arrays, and keeps those that were read last. Safe to call from several threads."""
+
+    def __init__(self, read: Callable[[int], ArrayT], most_bytes: int = CACHE_BYTES) -> None:
+        self._read, self._most_bytes = read, most_bytes
+        self._targets: OrderedDict[int, ArrayT] = OrderedDict()
+        self._bytes = 0
+        self._lock = threading.Lock()
+
+    def __call__(self, position: int) -> ArrayT:
+        """Return the target of an image, which is read-only."""
+        with self._lock:
+            if position in self._targets:
+                self._targets.move_to_end(position)
+                return self._targets[position]
+        target = self._read(position)
+        target.setflags(write=False)
+        with self._lock:
+            if position not in self._targets:
+                self._targets[position] = target
+                self._bytes += target.nbytes
+            while self._bytes > self._most_bytes and len(self._targets) > 1:
+                self._bytes -= self._targets.popitem(last=False)[1].nbytes
+        return target

@@ -1,0 +1,139 @@
+"""What protocols on maps of patches share: their settings, the maps they read, and their images."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from bob.datasets.dataset import Dataset
+from bob.datasets.image_sets import HoldOut, ImageSet
+from bob.errors import DatasetError, NotApplicableError
+from bob.extraction.accumulators import AccumulatorSpec
+from bob.protocols.needs import StatisticsNeed
+from bob.specs import BackboneSpec, Output
+from bob.specs.dataset import DatasetKind
+from bob.specs.numbers import Count
+from bob.specs.yaml import Closed
+
+DENSE_KINDS: frozenset[DatasetKind] = frozenset({"segmentation", "depth"})
+"""Kinds of datasets with targets of pixels; one dataset can have masks and depth maps."""
+HELD_OUT_SEED = 0
+
+
+class MapSettings(Closed):
+    """Which maps are read."""
+
+    input_px: Count | None
+    """Side to which images are squashed; None is the backbone's own."""
+    layers: Literal["last"] | Annotated[tuple[int, ...], Field(strict=False)] = "last"
+    """Layers whose maps are concatenated, as in an output `grid@-2,-1`."""
+
+
+class PathSettings(MapSettings):
+    """Which strengths of a head are tried, and on what one of them is chosen."""
+
+    log10_strength: tuple[float, float, Count] = Field(strict=False)
+    """First and last log10 of the strength, and the number of values: of the shrinkage (0 to 1) of
+    a discriminant, of the penalty per pixel of a ridge regression."""
+    held_out: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Share of train images on which one of several strengths is chosen without a val split."""
+
+    @model_validator(mode="after")
+    def _holds_out_images_for_a_choice(self) -> "PathSettings":
+        first, last, count = self.log10_strength
+        if last < first:
+            raise ValueError(f"log10_strength must ascend; got {list(self.log10_strength)!r}")
+        if (count > 1) != (self.held_out is not None):
+            raise ValueError(
+                "'held_out' goes with several strengths, of which one is chosen on held-out train "
+                f"images; got {self.held_out!r} with {count}"
+            )
+        return self
+
+
+@dataclass(frozen=True)
+class StrengthPath:
+    """The strengths of a path of heads, as plain data."""
+
+    first: float
+    last: float
+    count: int
+    """The strengths are 10^first to 10^last, `count` of them."""
+
+    @property
+    def strengths(self) -> list[float]:
+        return [float(value) for value in 10.0 ** np.linspace(self.first, self.last, self.count)]
+
+
+def squashed(backbone: BackboneSpec, settings: MapSettings) -> BackboneSpec:
+    """Return the backbone with maps as output, of whole images squashed to a square.
+
+    Targets then follow from the mask at its own size; see `bob.numerics.dense.cells`.
+    NotApplicableError where the backbone's loader has no maps.
+    """
+    changes = {"crop_mode": "squash", "crop_pct": 1.0}
+    size = {} if settings.input_px is None else {"input_px": settings.input_px}
+    variant = backbone.variant(
+        output=Output(layers=settings.layers, tokens="grid"),
+        preprocessing=backbone.preprocessing.model_copy(update={**changes, **size}),
+    )
+    if problem := variant.problem():
+        raise NotApplicableError(
+            f"needs maps of patches; backbone {backbone.name!r}: {problem}.", subject="backbone"
+        )
+    return variant
+
+
+def sets_to_test(dataset: Dataset) -> list[str]:
+    """Return the names of the test split and of its shifts with the same classes."""
+    return ["test", *(name for name, shift in dataset.shifts.items() if shift.kind == "shift")]
+
+
+def fitted_and_held_out(share: float | None, dataset: Dataset) -> tuple[ImageSet, ImageSet | None]:
+    """Return the train images to fit, and those to choose a strength on.
+
+    The latter are `share` of the train images, or the val split where there is one; None where
+    nothing is to be chosen. NotApplicableError where no train image can be held out.
+    """
+    if share is None:
+        return ImageSet("train"), None
+    if "val" in dataset.splits:
+        return ImageSet("train"), ImageSet("val")
+    fitted, held_out = (
+        ImageSet("train", part=HoldOut(share, HELD_OUT_SEED, held)) for held in (False, True)
+    )
+    try:
+        held_out.open(dataset)
+    except DatasetError as error:
+        raise NotApplicableError(
+            f"needs train images to hold out; dataset {dataset.name!r} has "
+            f"{len(dataset.splits['train'])} that cannot be divided."
+        ) from error
+    return fitted, held_out
+
+
+def path_needs(
+    variant: BackboneSpec,
+    dataset: Dataset,
+    share: float | None,
+    sums: AccumulatorSpec,
+    scored: Callable[[bool], AccumulatorSpec],
+) -> list[StatisticsNeed]:
+    """Return the needs of heads that are solved from sums, and of which one is chosen.
+
+    `sums` of the images to fit; and of the held-out images, which are `share` of train, the sums
+    and `scored(True)`, the scores of every strength; then `scored(False)` of each test set.
+    NotApplicableError where no train image can be held out.
+    """
+    fitted, held_out = fitted_and_held_out(share, dataset)
+    needs = [StatisticsNeed(variant, fitted, sums)]
+    if held_out is not None:
+        needs.append(StatisticsNeed(variant, held_out, sums))
+        needs.append(StatisticsNeed(variant, held_out, scored(True), after=(needs[0],)))
+    after = tuple(needs)
+    return needs + [
+        StatisticsNeed(variant, ImageSet(name), scored(False), after=after)
+        for name in sets_to_test(dataset)
+    ]

@@ -1,0 +1,295 @@
+"""What depth prediction sums over feature maps while they are computed; no map is stored.
+
+`depth_sums` are the sums over patches from which linear regressions on depth are solved, for both
+kinds of heads; and `depth_errors` the errors of such heads, image by image. The targets of a patch
+are the means over its pixels of known depth; predictions are upsampled to the depth map's own size.
+"""
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bob.datasets.dataset import Split
+from bob.datasets.depths import Depths
+from bob.errors import DatasetError
+from bob.extraction.accumulators import (
+    AccumulatorSpec,
+    Earlier,
+    add_arrays,
+    image_chunks,
+    join_images,
+    register_accumulator,
+)
+from bob.features.shard import Arrays
+from bob.numerics.arrays import Doubles, Floats, Ints
+from bob.numerics.dense.cells import cell_means, cell_shares
+from bob.numerics.dense.depth import (
+    ERRORS,
+    Spacing,
+    bin_centres,
+    depth_errors,
+    expected_depth,
+    nearest_bins,
+    scale_and_shift,
+)
+from bob.numerics.dense.pixels import upsampled
+from bob.numerics.linear.class_sums import LinearHead
+from bob.numerics.linear.target_sums import TargetSums, ridge_path
+from bob.protocols.dense import StrengthPath
+
+DepthHeadKind = Literal["log", "bins"]
+PREDICTORS = ("head", "ceiling", "constant", "place")
+"""What is scored on test images: the chosen head; the true depth of the cells; and, without looking
+at the image, the exponential of the mean log depth of train, of all pixels and of those at the same
+place. Each as it is, and then aligned by scale and shift."""
+_UNKNOWN = -1
+
+
+@dataclass(frozen=True)
+class DepthBins:
+    """Bins of depth, as plain data."""
+
+    bins: int
+    spacing: Spacing
+
+
+@dataclass(frozen=True)
+class DepthHead(StrengthPath):
+    """A path of regressions, as plain data."""
+
+    head: DepthHeadKind
+
+
+def depth_sums_spec(bins: DepthBins) -> AccumulatorSpec:
+    """Return the sums over patches."""
+    return AccumulatorSpec("depth_sums", 1, tuple(sorted(vars(bins).items())))
+
+
+def depth_errors_spec(head: DepthHead, bins: DepthBins, *, every_strength: bool) -> AccumulatorSpec:
+    """Return the errors of the heads of `every_strength`, or of the chosen one and its bounds.
+
+    They depend on earlier statistics as those of `segmentation_statistics.counts_spec` do.
+    """
+    settings = {**vars(head), **vars(bins), "every_strength": every_strength}
+    return AccumulatorSpec("depth_errors", 1, tuple(sorted(settings.items())))
+
+
+@dataclass(frozen=True, eq=False)
+class DepthTargets:
+    """Targets of cells, and depth from targets: log depth first, then the share of each bin."""
+
+    depths: Depths
+    bins: DepthBins
+
+    @functools.cached_property
+    def centres(self) -> Doubles:
+        return bin_centres(self.depths.range_m, self.bins.bins, self.bins.spacing)
+
+    def of(self, position: int, grid: tuple[int, int]) -> tuple[Doubles, Doubles]:
+        """Return the targets (h, w, 1 + B) of an image's cells, and their weight (h, w).
+
+        The weight is the share of the cell's pixels whose depth is known.
+        """
+        depth = self.depths.read(position)
+        counted = self.depths.counted(depth)
+        known = np.where(counted, depth, self.centres[0]).astype(np.float64)
+        log_depth, weight = cell_means(np.log(known), counted, grid)
+        bins, spacing = self.bins.bins, self.bins.spacing
+        index = nearest_bins(known, self.depths.range_m, bins, spacing)
+        shares = cell_shares(np.where(counted, index, _UNKNOWN), grid, bins)
+        shares /= np.where(weight > 0, weight, 1)[..., None]
+        return np.concatenate([log_depth[..., None], shares], axis=2), weight
+
+    def columns(self, head: DepthHeadKind) -> slice:
+        """Return which targets a head predicts."""
+        return slice(0, 1) if head == "log" else slice(1, None)
+
+    def decode(self, head: DepthHeadKind, targets: Doubles) -> Doubles:
+        """Return depth in metres (...), within the range, from a head's targets (..., K)."""
+        least, most = self.depths.range_m
+        if head == "bins":
+            return expected_depth(targets, self.centres)
+        log_depth = targets[..., 0].clip(np.log(least), np.log(most))
+        return np.asarray(np.exp(log_depth), np.float64)
+
+
+@dataclass(frozen=True, eq=False)
+class DepthSums:
+    """Sums over patches of features and targets, in float64.
+
+    `place` (2, h, w) sums log depth and weight over images.
+    """
+
+    targets: DepthTargets
+
+    def start(self, shape: tuple[int, ...]) -> dict[str, NDArray[Any]]:
+        """Return sums of nothing."""
+        width, count = shape[-1], 1 + self.targets.bins.bins
+        return {
+            "place": np.zeros((2, *shape[:2])),
+            "weight": np.zeros(1),
+            "features": np.zeros(width),
+            "targets": np.zeros(count),
+            "products": np.zeros((count, width)),
+            "gram": np.zeros((width, width)),
+        }
+
+    def update(
+        self, statistics: dict[str, NDArray[Any]], positions: Ints, features: Floats
+    ) -> None:
+        """Add the maps (n, h, w, D) of the images at `positions` (n,)."""
+        grid = features.shape[1], features.shape[2]
+        for at in image_chunks(features):
+            of_images = [self.targets.of(position, grid) for position in positions[at].tolist()]
+            targets = np.concatenate([y.reshape(-1, y.shape[2]) for y, _ in of_images])
+            weight = np.concatenate([w.reshape(-1) for _, w in of_images])
+            for y, w in of_images:
+                statistics["place"] += [y[..., 0] * w, w]
+            x = features[at].reshape(-1, features.shape[3])
+            for name, values in vars(TargetSums.of(x, weight, targets)).items():
+                statistics[name] += values
+
+    def merge(self, parts: Sequence[Arrays]) -> Arrays:
+        """Add the sums of shards."""
+        return add_arrays(parts)
+
+
+@dataclass(frozen=True, eq=False)
+class DepthErrorSums:
+    """Errors per image, in the order of `bob.numerics.dense.depth.ERRORS`.
+
+    `errors` (N, S, 7) of the heads of every strength; or (N, 8, 7) of `PREDICTORS`, and then of the
+    same predictions aligned by scale and shift.
+    """
+
+    targets: DepthTargets
+    head: DepthHead
+    every_strength: bool
+    earlier: Earlier
+
+    def start(self, shape: tuple[int, ...]) -> dict[str, NDArray[Any]]:
+        """Return errors of no image."""
+        rows = self.head.count if self.every_strength else 2 * len(PREDICTORS)
+        return {
+            "positions": np.zeros(0, np.int64),
+            "errors": np.zeros((0, rows, len(ERRORS))),
+            "grid": np.array(shape[:2], np.int64),
+        }
+
+    def update(
+        self, statistics: dict[str, NDArray[Any]], positions: Ints, features: Floats
+    ) -> None:
+        """Add the maps (n, h, w, D) of the images at `positions` (n,)."""
+        for position, grid in zip(positions.tolist(), features, strict=True):
+            errors = self._errors(position, grid)
+            added = {"positions": np.array([position]), "errors": errors[None]}
+            for name, values in added.items():
+                statistics[name] = np.concatenate([statistics[name], values])
+
+    def _errors(self, position: int, grid: Floats) -> Doubles:
+        depths, kind = self.targets.depths, self.head.head
+        true = depths.read(position)
+        scored = depths.scored(true)
+        known = true[scored].astype(np.float64)
+        cells = [self.targets.decode(kind, head.logits(grid)) for head in self.heads]
+        if self.every_strength:
+            return np.stack([depth_errors(upsampled(c, true.shape)[scored], known) for c in cells])
+        targets, weight = self.targets.of(position, grid.shape[:2])
+        ceiling = self.targets.decode(kind, targets[..., self.targets.columns(kind)])
+        ceiling[weight == 0] = self.constant
+        cells += [ceiling, np.full(grid.shape[:2], self.constant), self.place]
+        predicted = [upsampled(c, true.shape)[scored] for c in cells]
+        aligned = [self._aligned(p, known) for p in predicted]
+        return np.stack([depth_errors(p, known) for p in (*predicted, *aligned)])
+
+    def _aligned(self, predicted: Doubles, known: Doubles) -> Doubles:
+        if not len(known):
+            return predicted
+        scale, shift = scale_and_shift(predicted, known)
+        return (scale * predicted + shift).clip(*self.targets.depths.range_m)
+
+    def merge(self, parts: Sequence[Arrays]) -> Arrays:
+        """Join the images of all shards, in their order."""
+        return {**join_images(parts, ("errors",)), "grid": parts[0]["grid"]}
+
+    @functools.cached_property
+    def heads(self) -> list[LinearHead]:
+        """The head of every strength, or of the chosen one."""
+        strengths = self.head.strengths
+        if not self.every_strength:
+            earlier = self.earlier()
+            chosen = best_strength(earlier[2]["errors"]) if len(earlier) > 1 else 0
+            strengths = [strengths[chosen]]
+        return ridge_path(self.sums.only(self.targets.columns(self.head.head)), strengths)
+
+    @functools.cached_property
+    def sums(self) -> TargetSums:
+        """Sums over the images to fit; with a chosen strength, over all train images."""
+        earlier = self.earlier()
+        sums = target_sums(earlier[0])
+        return sums if len(earlier) == 1 else sums + target_sums(earlier[1])
+
+    @functools.cached_property
+    def constant(self) -> float:
+        """The exponential of the mean log depth of train pixels."""
+        return float(np.exp(self.sums.targets[0] / self.sums.weight[0]))
+
+    @functools.cached_property
+    def place(self) -> Doubles:
+        """The same of the pixels of each cell (h, w)."""
+        log_depth, weight = np.sum([each["place"] for each in self.earlier()[:2]], axis=0)
+        mean = log_depth / np.where(weight > 0, weight, 1)
+        return np.asarray(np.where(weight > 0, np.exp(mean), self.constant), np.float64)
+
+
+def target_sums(statistics: Arrays) -> TargetSums:
+    """Return the sums that a pass has stored."""
+    return TargetSums(
+        *(statistics[name] for name in ("weight", "features", "targets", "products", "gram"))
+    )
+
+
+def mean_delta1(errors: Doubles) -> list[float]:
+    """Return the mean over images of delta1 of each of S heads, from errors (N, S, 7).
+
+    Zero for each where no image has a pixel of known depth.
+    """
+    counted = errors[~np.isnan(errors[:, 0, 0])]
+    if not len(counted):
+        return [0.0] * errors.shape[1]
+    return [float(value) for value in counted[:, :, 0].mean(axis=0)]
+
+
+def best_strength(errors: Doubles) -> int:
+    """Return the head with the highest mean delta1, the strongest of equals."""
+    means = mean_delta1(errors)
+    return max(range(len(means)), key=lambda s: (means[s], s))
+
+
+def depths_of(split: Split) -> Depths:
+    """Return the depth maps of a split; DatasetError where it has none."""
+    if split.depths is None:
+        raise DatasetError("depth needs a depth map for each image; these images have none.")
+    return split.depths
+
+
+def _targets(settings: Mapping[str, Any], split: Split) -> DepthTargets:
+    bins = DepthBins(settings["bins"], settings["spacing"])
+    return DepthTargets(depths_of(split), bins)
+
+
+def _make_sums(settings: Mapping[str, Any], split: Split, earlier: Earlier) -> DepthSums:
+    return DepthSums(_targets(settings, split))
+
+
+def _make_errors(settings: Mapping[str, Any], split: Split, earlier: Earlier) -> DepthErrorSums:
+    head = DepthHead(**{name: settings[name] for name in ("head", "first", "last", "count")})
+    return DepthErrorSums(_targets(settings, split), head, settings["every_strength"], earlier)
+
+
+register_accumulator("depth_sums", _make_sums)
+register_accumulator("depth_errors", _make_errors)
