@@ -1,7 +1,7 @@
 """Races on real features: who survives, and how many images that takes; needs the extra `samples`.
 
     python benchmarks/race_features.py [--quick] [--datasets NAMES] [--tasks NAMES] [--seeds N]
-                                       [--limit N] [--cache FOLDER]
+                                       [--limit N] [--sides-px N,N] [--cache FOLDER]
 
 27 backbones from the sample weights (EfficientNet-Lite0 to 2 at 64, 96 and 128 px, read at the last
 layer and after two earlier stages) and the four baselines run in full on each dataset; then they
@@ -15,6 +15,7 @@ of the full run. The last line is JSON.
 import argparse
 import json
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
@@ -39,15 +40,15 @@ SIDES_PX, OUTPUTS = (64, 96, 128), ("default", "mean_patch@-2", "mean_patch@-3")
 QUICK_SIDES_PX, QUICK_OUTPUTS = (64,), ("default", "mean_patch@-3")
 
 
-def write_entries(path: Path, quick: bool) -> list[str]:
+def write_entries(path: Path, sides_px: Sequence[int], outputs: Sequence[str]) -> list[str]:
     """Write the registry file of the variants, and return their names."""
     registry = load_registry()
     entries = {}
     for lite in LITES:
         values = plain(registry.backbones[lite])
         shared = {name: values[name] for name in ("family", "loader", "architecture", "weights")}
-        for side_px in QUICK_SIDES_PX if quick else SIDES_PX:
-            for output in QUICK_OUTPUTS if quick else OUTPUTS:
+        for side_px in sides_px:
+            for output in outputs:
                 name = f"{lite.removesuffix('_in1k')}_{side_px}px_{output.replace('@', '')}"
                 variant = {"preprocessing": {"input_px": side_px}, "output": output}
                 entries[name] = {**shared, **variant}
@@ -120,12 +121,17 @@ def main() -> None:
     parser.add_argument("--tasks", default="knn,linear")
     parser.add_argument("--seeds", type=int, default=30, help="races per dataset (default: 30)")
     parser.add_argument("--limit", type=int, help="images per split (default: all)")
+    parser.add_argument("--sides-px", help="input sizes of the variants (default: 64,96,128)")
     parser.add_argument("--cache", type=Path, help="folder of features (default: temporary)")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         cache = arguments.cache or Path(folder)
         cache.mkdir(parents=True, exist_ok=True)
-        names = write_entries(cache / "entries.yaml", arguments.quick)
+        sides_px = QUICK_SIDES_PX if arguments.quick else SIDES_PX
+        if arguments.sides_px:
+            sides_px = tuple(int(side) for side in arguments.sides_px.split(","))
+        outputs = QUICK_OUTPUTS if arguments.quick else OUTPUTS
+        names = write_entries(cache / "entries.yaml", sides_px, outputs)
         limit = arguments.limit or (160 if arguments.quick else None)
         words = [
             *("run", "--registry", str(cache / "entries.yaml"), "--device", "cpu"),

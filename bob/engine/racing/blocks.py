@@ -35,10 +35,16 @@ class RaceBlocks:
 
     def __post_init__(self) -> None:
         self.store: FeatureStore = self.workspace.places.features()
+        self._splits: dict[tuple[str, int], Split] = {}
 
-    def passes(self, step: RaceStep, specs: Mapping[str, BackboneSpec]) -> Iterator[Pass]:
-        """Yield the passes that are missing up to a step, for backbones by their name in a plan."""
-        for split, count in step.counts.items():
+    def passes(
+        self, counts: Mapping[str, int], specs: Mapping[str, BackboneSpec]
+    ) -> Iterator[Pass]:
+        """Yield the passes that are missing for the first images of each split.
+
+        counts: split → number of images; specs: backbones by their name in a plan.
+        """
+        for split, count in counts.items():
             for images in self._sets(split, count):
                 lacking = {n: spec for n, spec in specs.items() if self._is_lacking(spec, images)}
                 yield from self.passes_over(images, lacking)
@@ -49,11 +55,14 @@ class RaceBlocks:
         if lacking:
             yield self._pass(images, lacking)
 
-    def images(self, step: RaceStep, spec: BackboneSpec) -> int:
-        """Return how many images up to a step the race embeds, or has embedded, with a backbone."""
+    def images(self, counts: Mapping[str, int], spec: BackboneSpec) -> int:
+        """Return how many of the first images of each split the race embeds with a backbone.
+
+        Those that it has embedded already count, and those of full splits stored before do not.
+        """
         return sum(
             _size(images)
-            for split, count in step.counts.items()
+            for split, count in counts.items()
             for images in self._sets(split, count)
             if self._is_stored(self._key(spec, images)) or self._is_lacking(spec, images)
         )
@@ -78,7 +87,10 @@ class RaceBlocks:
 
     def split(self, name: str, count: int) -> Split:
         """Return the first `count` images of a split in the race's order."""
-        return self._block(name, 0, count).open(self.workspace.dataset(self.dataset))
+        if (name, count) not in self._splits:
+            opened = self._block(name, 0, count).open(self.workspace.dataset(self.dataset))
+            self._splits[name, count] = opened
+        return self._splits[name, count]
 
     def _sets(self, split: str, count: int) -> Iterator[ImageSet]:
         """Yield the blocks that hold the first `count` images of a split."""

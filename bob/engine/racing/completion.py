@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from bob.engine.racing.blocks import RaceBlocks
-from bob.engine.racing.schedule import RaceStep
 from bob.errors import StoreError
 from bob.features.shard import Shard, round_to
 from bob.features.store import Features
@@ -26,7 +25,7 @@ def completing_passes(
 
     counts: split → number of all its images.
     """
-    yield from blocks.passes(RaceStep(0, counts), specs)
+    yield from blocks.passes(counts, specs)
     for split in counts:
         lacking = {name: spec for name, spec in specs.items() if not blocks.is_full(spec, split)}
         yield from blocks.passes_over(blocks.sample(split), lacking)

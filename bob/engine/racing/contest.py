@@ -8,8 +8,8 @@ import numpy as np
 
 from bob.engine.engine import Engine, EngineListener
 from bob.engine.racing.blocks import RaceBlocks
-from bob.engine.racing.schedule import RaceStep, rungs, schedule
-from bob.engine.racing.trial import right_answers
+from bob.engine.racing.schedule import RaceStep, schedule
+from bob.engine.racing.trial import can_score_train, right_answers
 from bob.engine.units import Unit
 from bob.errors import NotApplicableError, StoreError, UndefinedError, UnreadableImageError
 from bob.features.inventory import in_use
@@ -40,8 +40,8 @@ class DroppedCell:
     step: RaceStep
     right: int
     rival_right: int
-    tested: int
-    """Number of readable test images."""
+    scored: int
+    """Number of images scored, until it was dropped."""
 
     @property
     def reason(self) -> str:
@@ -49,7 +49,7 @@ class DroppedCell:
         total = self.step.train + self.step.test
         return (
             f"at {total:,} images ({self.step.train:,} train, {self.step.test:,} test): "
-            f"{self.right:,} of {self.tested:,} right, {self.rival} {self.rival_right:,}"
+            f"{self.right:,} of {self.scored:,} right, {self.rival} {self.rival_right:,}"
         )
 
 
@@ -92,7 +92,8 @@ class Contest:
         counts = {str(name): len(dataset.splits[name]) for name in dataset.splits}
         counts = {name: counts[name] for name in ("train", "val", "test") if name in counts}
         self.counts = counts
-        self.steps = schedule(counts, len(np.unique(dataset.splits["train"].y)))
+        classes = len(np.unique(dataset.splits["train"].y))
+        self.steps = schedule(counts, classes, can_score_train(dataset))
         self.blocks = RaceBlocks(self.dataset, self.workspace, self.steps, self.settings.seed)
 
     def run(self) -> ContestResult:
@@ -100,24 +101,21 @@ class Contest:
         active = np.ones(len(self.cells), bool)
         dropped: list[DroppedCell] = []
         last: dict[str, RaceStep] = {}
-        race, consumed, has_ended = self._race(active), 0, True
-        for number, step in enumerate(self.steps):
+        race, has_ended = Race(len(self.cells), self.settings.error, self.settings.margin), True
+        for step in self.steps:
             if active.sum() - len(self._withdrawn) < 2:
                 break
             if not self.may_continue(self._images_to_embed(step, active)):
                 has_ended = False
                 break
-            if number and step.rung != self.steps[number - 1].rung:
-                race, consumed = self._race(active), 0
             self._embed(step, active)
             last |= dict.fromkeys(self._names(active), step)
             right = self._right(step, active)
             new: list[DroppedCell] = []
             if right is not None:
                 race.active &= self._takes_part()
-                race.add(right[consumed:])
-                consumed = len(right)
-                confirmed = [d for d in race.rejected() if self._lasts(d, step, right)]
+                race.add(right)
+                confirmed = [d for d in race.rejected() if self._lasts(d, step)]
                 race.drop(confirmed)
                 new = [self._dropped(drop, step) for drop in confirmed]
                 active[[drop.backbone for drop in confirmed]] = False
@@ -125,14 +123,10 @@ class Contest:
             self.report(step, new, int(active.sum()))
         survivors = tuple(cell for cell, here in zip(self.cells, active, strict=True) if here)
         images = {
-            name: self.blocks.images(step, self.plan.backbones[name]) for name, step in last.items()
+            name: self.blocks.images(step.counts, self.plan.backbones[name])
+            for name, step in last.items()
         }
         return ContestResult(survivors, tuple(dropped), images, has_ended)
-
-    def _race(self, active: Bools) -> Race:
-        """Begin a rung: the hypotheses are new, and share the error with those of other rungs."""
-        error = self.settings.error / max(1, rungs(self.steps))
-        return Race(len(self.cells), error, self.settings.margin, contenders=active.copy())
 
     def _takes_part(self) -> Bools:
         return np.array([name not in self._withdrawn for name in self.names])
@@ -143,12 +137,14 @@ class Contest:
 
     def _images_to_embed(self, step: RaceStep, active: Bools) -> int:
         specs = {name: self.plan.backbones[name] for name in self._names(active)}
-        return sum(whole.count * len(whole.forwards) for whole in self.blocks.passes(step, specs))
+        return sum(
+            whole.count * len(whole.forwards) for whole in self.blocks.passes(step.counts, specs)
+        )
 
     def _embed(self, step: RaceStep, active: Bools) -> None:
         """Embed what is missing up to a step."""
         specs = {name: self.plan.backbones[name] for name in self._names(active)}
-        self.embed(self.blocks.passes(step, specs))
+        self.embed(self.blocks.passes(step.counts, specs))
 
     def embed(self, passes: Iterable[Pass]) -> None:
         """Carry out passes over blocks; what fails leaves its reason in the store."""
@@ -171,7 +167,7 @@ class Contest:
             self.listener.stage("scoring", f"{self.task.name} · {self.dataset} · {name}")
             try:
                 columns[name] = right_answers(
-                    self.task, self.plan.backbones[name], self.blocks, step.counts
+                    self.task, self.plan.backbones[name], self.blocks, step.fitted, step.scored
                 )
             except (UndefinedError, NotApplicableError):
                 return None
@@ -184,26 +180,34 @@ class Contest:
         absent = np.zeros(rows, bool)
         return np.stack([columns.get(name, absent) for name in self.names], axis=1)
 
-    def _lasts(self, drop: Drop, step: RaceStep, right: Bools) -> bool:
+    def _lasts(self, drop: Drop, step: RaceStep) -> bool:
         """Whether more train images are unlikely to reverse a decision.
 
-        The gap is measured with half of the train images too, and its change continued to all of
-        them, decaying by `DECAY` with each doubling. A heuristic that only delays decisions.
+        The gap is measured with all train images that probes are fitted to and with half of them,
+        and its change continued to all of the split, decaying by `DECAY` with each doubling. The
+        images are those of the step and all test images before. A heuristic that only delays
+        decisions.
         """
-        halved = {name: n if name == "test" else max(1, n // 2) for name, n in step.counts.items()}
+        halved = {name: max(1, n // 2) if name == "train" else n for name, n in step.fitted.items()}
+        scored = {**step.scored, "test": range(step.test)}
         try:
-            at_half = [
-                right_answers(self.task, self.plan.backbones[self.names[i]], self.blocks, halved)
-                for i in (drop.rival, drop.backbone)
-            ]
+            before, now = (self._gap(drop, fitted, scored) for fitted in (halved, step.fitted))
         except (UndefinedError, NotApplicableError):
             return True
-        before = float(np.mean(at_half[0]) - np.mean(at_half[1]))
-        now = float(right[:, drop.rival].mean() - right[:, drop.backbone].mean())
-        doublings = math.log2(self.counts["train"] / step.counts["train"])
+        doublings = math.log2(self.counts["train"] / step.fitted["train"])
         whole, part = math.floor(doublings), doublings % 1
         change = sum(DECAY**k for k in range(1, whole + 1)) + part * DECAY ** (whole + 1)
         return now + min(0.0, now - before) * change > self.settings.margin
+
+    def _gap(self, drop: Drop, fitted: Mapping[str, int], scored: Mapping[str, range]) -> float:
+        """Return how much more of the scored images the rival of a backbone has right."""
+        rival, dropped = (
+            right_answers(
+                self.task, self.plan.backbones[self.names[i]], self.blocks, fitted, scored
+            )
+            for i in (drop.rival, drop.backbone)
+        )
+        return float(rival.mean() - dropped.mean())
 
     def _dropped(self, drop: Drop, step: RaceStep) -> DroppedCell:
         return DroppedCell(

@@ -1,32 +1,36 @@
-"""How many images of each split a race has embedded after each step.
+"""How many images of each split a race has embedded after each step, and which it scores then.
 
-A race has rungs: numbers of train images, each twice the one before. Within a rung, probes are
-fitted to these train images, and test images are added block by block.
+Every step embeds more train and test images, by a factor of about √2. Where train images are
+scored, each is scored by probes fitted to the train images of the steps before it, and is trained
+on afterwards. Every image is scored once.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-TRAIN_SHARES = (1 / 8, 1 / 4, 1 / 2)
-"""Share of train images at each rung."""
-TEST_SHARES = (1 / 4, 1 / 2, 1.0)
-"""Share of test images after each step of the first rung; later rungs begin with all."""
+SHARES = tuple(2 ** (-halvings / 2) for halvings in range(8, 0, -1))
+"""Shares of images embedded after each step: a sixteenth to seven tenths."""
+TEST_FACTOR = 4
+"""How much larger the share of test images is where they are the only ones that are scored."""
 LEAST_PER_CLASS = 2
-"""Train images per class at the first rung, so that some can be held out."""
+"""Train images per class that probes are fitted to, so that some can be held out."""
 LEAST_TEST = 20
 
 
 @dataclass(frozen=True)
 class RaceStep:
-    """A look at the race."""
+    """A look at the race. Images are the first ones of the race's order of each split."""
 
-    rung: int
     counts: Mapping[str, int]
-    """Split → number of its images, the first ones of the race's order."""
+    """Split → number of its images that are embedded."""
+    fitted: Mapping[str, int]
+    """Split (train, perhaps val) → number of images that probes are fitted to or chosen on."""
+    scored: Mapping[str, range]
+    """Split (test, perhaps train) → its images that are scored, none of which was before."""
 
     @property
     def train(self) -> int:
-        """Images that probes are fitted to or chosen on."""
+        """Train and val images that are embedded."""
         return self.counts["train"] + self.counts.get("val", 0)
 
     @property
@@ -34,31 +38,31 @@ class RaceStep:
         return self.counts["test"]
 
 
-def schedule(counts: Mapping[str, int], classes: int) -> tuple[RaceStep, ...]:
-    """Return the steps of a race; none where train is too small for two of a class at a half.
+def schedule(counts: Mapping[str, int], classes: int, scores_train: bool) -> tuple[RaceStep, ...]:
+    """Return the steps of a race; none where train is too small for two images of each class.
 
     counts: split (train, test, perhaps val) → number of its images.
     """
     least = LEAST_PER_CLASS * classes
-    shares = [share for share in TRAIN_SHARES if share * counts["train"] >= least]
-    steps = []
-    for rung, share in enumerate(shares):
-        sizes = {name: _part(n, share) for name, n in counts.items() if name != "test"}
-        for test in _test_counts(counts["test"]) if rung == 0 else [counts["test"]]:
-            steps.append(RaceStep(rung, {**sizes, "test": test}))
+    shares = [share for share in SHARES if share * counts["train"] >= least]
+    embedded = [_embedded(counts, share, 1 if scores_train else TEST_FACTOR) for share in shares]
+    steps, tested = [], 0
+    for number, after in enumerate(embedded):
+        fitted = after
+        scored = {"test": range(tested, after["test"])}
+        if scores_train:
+            if number == 0:  # there is no probe yet
+                continue
+            fitted = embedded[number - 1]
+            scored["train"] = range(fitted["train"], after["train"])
+        if any(scored.values()):
+            fitted = {name: n for name, n in fitted.items() if name != "test"}
+            steps.append(RaceStep(after, fitted, scored))
+            tested = after["test"]
     return tuple(steps)
 
 
-def rungs(steps: Sequence[RaceStep]) -> int:
-    """Return the number of rungs."""
-    return len({step.rung for step in steps})
-
-
-def _part(count: int, share: float) -> int:
-    return max(1, round(count * share))
-
-
-def _test_counts(count: int) -> list[int]:
-    """Return ascending numbers of test images, the last of which is all."""
-    parts = {min(count, max(LEAST_TEST, _part(count, share))) for share in TEST_SHARES}
-    return sorted(parts)
+def _embedded(counts: Mapping[str, int], share: float, test_factor: int) -> dict[str, int]:
+    embedded = {name: max(1, round(n * share)) for name, n in counts.items()}
+    test = max(LEAST_TEST, round(counts["test"] * share * test_factor))
+    return embedded | {"test": min(counts["test"], test)}

@@ -1,0 +1,79 @@
+"""Which images of a race are scored, and by probes fitted to what."""
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import pytest
+
+from bob.datasets.dataset import Split
+from bob.engine.racing.blocks import RaceBlocks
+from bob.engine.racing.trial import can_score_train, right_answers
+from bob.errors import UndefinedError
+from bob.features.store import Features
+from bob.protocols.knn import KnnSettings
+from bob.registry import load_registry
+from tests.builders.backbone_entries import entry
+from tests.builders.splits import digests, features_from, make_dataset, make_split
+
+TRAIN = {"content": "abacde", "y": [0, 1, 0, 1, 0, 1], "x": [0.0, 1.0, 0.0, 0.9, 0.8, 0.7]}
+TEST = {"content": "vwx", "y": [0, 0, 1], "x": [0.1, 0.6, 0.2]}
+
+
+class BlocksOfLists:
+    """Blocks of two splits with features of width 1, in the order of the lists."""
+
+    dataset = "d"
+
+    def __init__(self) -> None:
+        self.lists: dict[str, dict[str, Any]] = {"train": TRAIN, "test": TEST}
+        splits = {name: make_split(of["content"], of["y"]) for name, of in self.lists.items()}
+        self.workspace = SimpleNamespace(
+            dataset=lambda _: make_dataset(splits),
+            settings=SimpleNamespace(seeds=(0,)),
+            machine=SimpleNamespace(device="cpu"),
+        )
+
+    def split(self, name: str, count: int) -> Split:
+        of = self.lists[name]
+        return make_split(of["content"][:count], of["y"][:count])
+
+    def features(self, spec: object, split: str, count: int) -> Features:
+        return features_from(np.array(self.lists[split]["x"][:count], np.float32)[:, None])
+
+
+def right(fitted: int, train: range, test: range) -> list[bool]:
+    """Return which scored images the nearest of the first `fitted` train images has right."""
+    task = load_registry().tasks["knn_euclidean"]
+    nearest = KnnSettings(k=(1,), metric="euclidean", vote="majority")
+    task = task.model_copy(update={"settings": nearest})
+    blocks = cast(RaceBlocks, BlocksOfLists())
+    scored = {"train": train, "test": test}
+    return right_answers(task, entry(), blocks, {"train": fitted}, scored).tolist()
+
+
+def test_scored_images_are_judged_by_the_train_images_before_them() -> None:
+    """Fitted: 0.0 of class 0, 1.0 of class 1. Train 0.9 → 1 is right, 0.8 → 1 is not (0).
+
+    Test 0.1 → 0 and 0.6 → 1, of which the second is wrong. The train image of class 0 at 0.8 would
+    have turned the answer for 0.7, to which nothing but the first two is fitted: 1, right.
+    """
+    assert right(2, range(3, 6), range(2)) == [True, False, True, True, False]
+
+
+def test_a_train_image_that_is_fitted_already_is_not_scored() -> None:
+    """The third is a copy of the first."""
+    assert right(2, range(2, 4), range(2)) == [True, True, False]
+    with pytest.raises(UndefinedError, match="no image to score"):
+        right(2, range(2, 3), range(0))
+
+
+def test_train_images_are_scored_where_test_images_were_drawn_from_them() -> None:
+    content = digests(4)
+    alone = {"train": make_split(content[:2], [0, 1]), "test": make_split(content[2:], [0, 1])}
+    grouped = {**alone, "train": make_split(content[:2], [0, 1], groups=["p", "q"])}
+    drawn = {"kind": "automatic", "share": 0.5, "seed": 0}
+    assert can_score_train(make_dataset(alone, split_origin=drawn))
+    assert not can_score_train(make_dataset(grouped, split_origin=drawn))
+    assert not can_score_train(make_dataset(alone, split_origin={**drawn, "conditions": {}}))
+    assert not can_score_train(make_dataset(alone, split_origin={"kind": "official"}))
