@@ -127,7 +127,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         cache = arguments.cache or Path(folder)
         cache.mkdir(parents=True, exist_ok=True)
-        sides_px = QUICK_SIDES_PX if arguments.quick else SIDES_PX
+        sides_px: tuple[int, ...] = QUICK_SIDES_PX if arguments.quick else SIDES_PX
         if arguments.sides_px:
             sides_px = tuple(int(side) for side in arguments.sides_px.split(","))
         outputs = QUICK_OUTPUTS if arguments.quick else OUTPUTS

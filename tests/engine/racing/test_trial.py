@@ -49,7 +49,8 @@ def right(fitted: int, train: range, test: range) -> list[bool]:
     task = task.model_copy(update={"settings": nearest})
     blocks = cast(RaceBlocks, BlocksOfLists())
     scored = {"train": train, "test": test}
-    return right_answers(task, entry(), blocks, {"train": fitted}, scored).tolist()
+    answers = right_answers(task, entry(), blocks, {"train": fitted}, scored)
+    return [bool(answer) for answer in answers]
 
 
 def test_scored_images_are_judged_by_the_train_images_before_them() -> None:
