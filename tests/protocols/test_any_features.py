@@ -120,6 +120,7 @@ CHANCE = {
     "image_text": 1 / 96,
     "anomaly": 1 / 2,
     "one_class": 1 / 2,
+    "anomaly_levels": None,
     "centroid": 1 / 6,
     "calibration": float(np.log(6)),
     "compression": 1 / 6,
@@ -142,6 +143,7 @@ OF_GAUSSIANS = {
     "ood_detection": "train features that vary within a class",
     "anomaly": "normal train features that vary",
     "one_class": "normal train features that vary within each class",
+    "anomaly_levels": "normal train features that vary",
 }
 
 

@@ -111,8 +111,9 @@ def needs_of(task: TaskSpec) -> Needs:
 
 
 def backbone_of(task: TaskSpec) -> BackboneSpec:
-    """Return a backbone with text, or one with maps."""
-    return BASELINE if dataset_of(task) is masks_dataset() else TWO_TOWERS
+    """Return a backbone with text, or one with layers and maps where these are read."""
+    reads_layers = task.protocol == "anomaly_levels" or dataset_of(task) is masks_dataset()
+    return BASELINE if reads_layers else TWO_TOWERS
 
 
 def solve(task: TaskSpec, seed: int = 0) -> Result:
@@ -267,7 +268,10 @@ CLASSIFIERS = (
     *("ood", "ood_detection", "corruptions", "resize_normalise", "centroid", "incremental"),
     *("calibration", "compression", "groups", "diagnostics", "long_tail"),
 )
-OTHERS = ("retrieval", "image_text", "multilabel", "zeroshot", "anomaly", "cluster", "regress")
+OTHERS = (
+    *("retrieval", "image_text", "multilabel", "zeroshot", "anomaly", "anomaly_levels"),
+    *("cluster", "regress"),
+)
 """Protocols that need no train images of the test images' classes."""
 
 
@@ -301,9 +305,9 @@ def test_a_single_class_in_train_is_not_applicable_for_classifiers(protocol: str
         with pytest.raises(
             NotApplicableError, match=f"^task '{task.name}': needs at least two classes"
         ):
-            needs_of_task(task, one_class, TWO_TOWERS)
+            needs_of_task(task, one_class, backbone_of(task))
     else:
-        assert needs_of_task(task, one_class, TWO_TOWERS)
+        assert needs_of_task(task, one_class, backbone_of(task))
 
 
 @pytest.mark.parametrize("protocol", (*CLASSIFIERS, *OTHERS))
@@ -316,9 +320,9 @@ def test_test_classes_that_train_lacks_are_not_applicable_for_classifiers(protoc
             "images of 'class_5', of which train has none"
         )
         with pytest.raises(NotApplicableError, match=message):
-            needs_of_task(task, unseen, TWO_TOWERS)
+            needs_of_task(task, unseen, backbone_of(task))
     else:
-        assert needs_of_task(task, unseen, TWO_TOWERS)
+        assert needs_of_task(task, unseen, backbone_of(task))
 
 
 @each_protocol
