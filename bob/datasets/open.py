@@ -17,6 +17,7 @@ from bob.datasets.limit import limited
 from bob.datasets.listing import ImageListing
 from bob.datasets.own import spec_from_data_flag
 from bob.datasets.readers.arrays import list_cifar_c, list_medmnist
+from bob.datasets.readers.depth_lists import list_depth_lists
 from bob.datasets.readers.folder import list_folder
 from bob.datasets.readers.huggingface import list_huggingface
 from bob.datasets.readers.masks import list_masks
@@ -33,6 +34,7 @@ from bob.io.paths import data_path
 from bob.specs import (
     ArraysSource,
     DatasetSpec,
+    DepthListsSource,
     FolderSource,
     HuggingFaceSource,
     MasksSource,
@@ -214,6 +216,8 @@ def _listing(spec: DatasetSpec, cache: Path, offline: bool) -> ImageListing:
         return list_medmnist(path, cache) if medmnist else list_cifar_c(path, cache)
     if isinstance(source, MasksSource):
         return list_masks(source, path, cache, _entry_class_names(spec), spec.test_split)
+    if isinstance(source, DepthListsSource):
+        return list_depth_lists(source, path, cache)
     if isinstance(source, FolderSource):
         listing = list_folder(source, path, cache, spec.test_split)
     elif isinstance(source, ParquetSource):

@@ -12,6 +12,7 @@ from bob.specs.dataset import METRICS_BY_KIND, UNSCORED_METRICS, DatasetSpec, Sh
 from bob.specs.output import DEFAULT, EMBEDDING, GRID, Output
 from bob.specs.sources import (
     ArraysSource,
+    DepthListsSource,
     FolderSource,
     HuggingFaceSource,
     MasksSource,
@@ -40,6 +41,7 @@ __all__ = [
     "BackboneSpec",
     "DataOptions",
     "DatasetSpec",
+    "DepthListsSource",
     "Family",
     "FolderSource",
     "HuggingFaceSource",

@@ -211,6 +211,31 @@ class MasksSource(Closed):
         return self
 
 
+class DepthListsSource(Closed):
+    """Images with a depth map each, which lists pair, as in depth estimation on NYUv2 and KITTI."""
+
+    reader: Literal["depth_lists"]
+    path: str
+    lists: Annotated[dict[Role, str], Field(strict=False, min_length=1)]
+    """Split → its list below `path`: an image and its depth map per line."""
+    images: str = ""
+    """Folder below `path` from which the paths of images count."""
+    depths: str = ""
+    """Folder below `path` from which the paths of depth maps count."""
+    per_metre: Annotated[float, Field(gt=0)]
+    """What the depth maps hold for a metre: 1000 where they are in millimetres."""
+    range_m: tuple[Annotated[float, Field(gt=0)], float] = Field(strict=False)
+    """Least and most depth in metres, between which pixels count."""
+    crop: Literal["eigen", "garg"] | None = None
+    """Part of a test image that is scored; None is all of it."""
+
+    @model_validator(mode="after")
+    def _has_a_range(self) -> "DepthListsSource":
+        if self.range_m[1] <= self.range_m[0]:
+            raise ValueError(f"range_m must ascend; got {list(self.range_m)!r}")
+        return self
+
+
 class SampleSource(Closed):
     """A dataset installed from the package index: `pip install 'bob-bench[samples]'`."""
 
@@ -246,6 +271,7 @@ Source = Annotated[
     | QrelsSource
     | RealSource
     | MasksSource
+    | DepthListsSource
     | SampleSource,
     Field(discriminator="reader"),
 ]

@@ -45,6 +45,7 @@ GROUPS = {
     "remote-sensing",
     "multi-label",
     "image-text",
+    "depth",
     "segmentation",
     "anomaly",
     "fairness",
@@ -82,6 +83,7 @@ COUNTED = {
     "ade20k": (20210, 0, 2000, 0, 0),
     "voc2012_segmentation": (1464, 0, 1449, 0, 0),
     "cityscapes": (2975, 0, 500, 0, 0),
+    "nyu_depth_v2": (24231, 0, 654, 0, 0),
 }
 
 

@@ -222,3 +222,23 @@ def _silence_pil() -> None:
 with warnings.catch_warnings():
     warnings.filterwarnings("ignore", module=r"PIL\.")
     _QUIET = warnings.filters[0]
+
+
+def require_same_size(
+    what: str, name: str, shape: tuple[int, ...], image: bytes, image_name: str
+) -> None:
+    """Raise UnreadableImageError where a mask or a depth map has another size than its image.
+
+    `what` it is, its `name` and its `shape` (H, W); `image` are the encoded bytes of the image.
+    """
+    opened = open_image(image, image_name)
+    if is_turned(opened):
+        raise UnreadableImageError(
+            f"image {image_name!r} is turned by EXIF, and its {what} is not. Save it upright."
+        )
+    if opened.size != (shape[1], shape[0]):
+        width, height = opened.size
+        raise UnreadableImageError(
+            f"{what} {name!r} is {shape[1]} x {shape[0]} px, its image {width} x {height} px. "
+            "They must have the same size."
+        )

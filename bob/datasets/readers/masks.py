@@ -16,14 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bob.datasets.content.digests import file_digests, read_file
-from bob.datasets.content.images import is_turned, open_image
+from bob.datasets.content.images import require_same_size
 from bob.datasets.content.planned import planned_reader
 from bob.datasets.content.target_cache import TargetCache
 from bob.datasets.listing import ImageListing, natural_key
 from bob.datasets.masks import Mask, Masks, decode_indices, to_classes
 from bob.datasets.readers.tree import EXTENSIONS
 from bob.datasets.split_names import plain_split_name
-from bob.errors import DatasetError, UnreadableImageError, nearest
+from bob.errors import DatasetError, nearest
 from bob.io.names import printable
 from bob.specs import MasksSource, Role
 
@@ -73,7 +73,7 @@ def list_masks(
 
     def mask(i: int) -> Mask:
         indices = decode_indices(read_mask(i), names[i])
-        _require_size(indices.shape, images[i], ids[i], names[i])
+        require_same_size("mask", names[i], indices.shape, read_file(images[i]), ids[i])
         return to_classes(indices, len(classes), ignored, source.first_index, names[i])
 
     return ImageListing(
@@ -196,18 +196,3 @@ def _require_same(
             shown = ", ".join(repr(printable(name)) for name in lacking[:_SHOWN])
             more = f" and {len(lacking) - _SHOWN} more" if len(lacking) > _SHOWN else ""
             raise DatasetError(f"{where}: no {kind} in {folder!r} for {shown}{more}. {_LAYOUT}")
-
-
-def _require_size(shape: tuple[int, ...], image: Path, image_id: str, mask_id: str) -> None:
-    """Raise UnreadableImageError where a mask has another size than its upright image."""
-    opened = open_image(read_file(image), image_id)
-    if is_turned(opened):
-        raise UnreadableImageError(
-            f"image {image_id!r} is turned by EXIF, and its mask is not. Save it upright."
-        )
-    if opened.size != (shape[1], shape[0]):
-        width, height = opened.size
-        raise UnreadableImageError(
-            f"mask {mask_id!r} is {shape[1]} x {shape[0]} px, its image {width} x {height} px. "
-            "They must have the same size."
-        )
