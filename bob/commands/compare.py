@@ -30,7 +30,7 @@ from bob.leaderboards.render.record_text import headline_text
 from bob.outcomes import ClassPredictions
 from bob.pictures.comparison import comparison_sections
 from bob.pictures.page import to_page
-from bob.pictures.places import page_of_comparison
+from bob.records.image_pages import page_of_comparison
 from bob.records.record import Record
 
 

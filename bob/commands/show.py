@@ -15,7 +15,7 @@ from bob.outcomes import ClassPredictions
 from bob.outcomes.retrieval import RetrievalResults
 from bob.pictures.classifier import classifier_sections
 from bob.pictures.page import to_page
-from bob.pictures.places import page_of_record
+from bob.records.image_pages import page_of_record
 from bob.records.record import Record
 from bob.records.store import RecordStore
 

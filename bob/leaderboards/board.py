@@ -1,11 +1,12 @@
 """The board: everything that the leaderboard's files show, computed once from the records."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from threadpoolctl import threadpool_limits
 
 from bob.leaderboards.cells import BoardCell, BoardColumn, SetAside, board_cells, comparable
+from bob.leaderboards.pair_gaps import PairGaps, pair_gaps
 from bob.leaderboards.per_example import ExampleValues, PerExample, no_per_example
 from bob.leaderboards.ranking import Ranking, Rankings
 from bob.leaderboards.robustness import ShiftRobustness, shift_robustness
@@ -41,6 +42,8 @@ class Board:
     """Ranking of each task of each published table."""
     verdicts: dict[BoardColumn, Verdicts]
     """Verdicts on each column: of its measured results, else of the first table that has it."""
+    pair_gaps: Mapping[BoardColumn, PairGaps] = field(default_factory=dict)
+    """Paired differences of all backbones by column; empty for a board with very many."""
     robustness: tuple[ShiftRobustness, ...] = ()
     """Effective robustness of the backbones under each shift."""
     notes: tuple[str, ...] = ()
@@ -83,7 +86,8 @@ def _board(
     notes: tuple[str, ...],
 ) -> Board:
     cells = board_cells(records)
-    rankings = Rankings(cells, ExampleValues(per_example))
+    examples = ExampleValues(per_example)
+    rankings = Rankings(cells, examples)
     all_views = views(rankings)
     by_columns = {view.columns: view.ranking for view in all_views if not view.clean}
 
@@ -121,6 +125,7 @@ def _board(
             for view in all_views
             if len(view.columns) == 1 and not view.clean
         },
+        pair_gaps=pair_gaps({one: rankings.cells([one]) for one in rankings.columns}, examples),
         robustness=shift_robustness(cells),
         notes=notes,
     )

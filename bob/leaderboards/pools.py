@@ -63,6 +63,32 @@ class Pool:
         return all(metric_traits(metric).is_share for metric in self.metrics)
 
     @cached_property
+    def value_limits(self) -> tuple[Doubles, Doubles]:
+        """(R,) and (R,) 95 % limits of the mean value; NaN where values may not be averaged, or
+        where one has no interval.
+
+        They cover other test images, not other datasets. Each distance of a limit to its value
+        counts as that of a standard error: settings of the same images move together at worst, so
+        that their distances add up; those of different datasets are independent, and their squares
+        add up. The limits are thus too wide rather than too narrow.
+        """
+        size = len(self.ranked)
+        if not size or not self.is_averageable:
+            return np.full(size, np.nan), np.full(size, np.nan)
+        values, units = self.values[:size], np.array(self.units)
+        mean = values.mean(1)
+        distances = []
+        for limit in ("low", "high"):
+            limits = [
+                [getattr(row[column], limit) for column in self.settings]
+                for row in self.ranked.values()
+            ]
+            distance = np.abs(np.array(limits, np.float64) - values)
+            by_unit = [distance[:, units == unit].sum(1) for unit in np.unique(units)]
+            distances.append(np.sqrt(np.sum(np.square(by_unit), 0)) / len(self.settings))
+        return np.maximum(0.0, mean - distances[0]), np.minimum(1.0, mean + distances[1])
+
+    @cached_property
     def scale(self) -> Doubles:
         """(S,) z-score per unit of each setting's value; 0 where all of the pool are equal."""
         return scales(self.values[: len(self.ranked)], self.higher)

@@ -48,6 +48,9 @@ class Standing:
     z_low: float | None
     z_high: float | None
     """95 % interval of its mean z-score over resamples."""
+    value_low: float | None
+    value_high: float | None
+    """95 % interval of the mean value; see `Pool.value_limits`."""
     tie_group: int | None
     """1: statistically tied with the first. None if it was not tested against its group's best."""
 
@@ -176,6 +179,7 @@ def _standings(
     values, z, names = pool.values[:size], pool.z[:size].mean(1), list(pool.ranked)
     rank = size - wins(values, pool.higher).mean(1)
     mean_value = values.mean(1) if pool.is_averageable else np.full(size, np.nan)
+    low, high = pool.value_limits
     rates, points = win_rate(values, pool.higher), borda(values, pool.higher)
 
     def uncertain(name: str, i: int) -> float | None:
@@ -198,6 +202,8 @@ def _standings(
             rank_high=rank_limit("rank_high", i),
             z_low=uncertain("z_low", i),
             z_high=uncertain("z_high", i),
+            value_low=_float_or_none(low[i]),
+            value_high=_float_or_none(high[i]),
             tie_group=verdicts.groups[name],
         )
         for i, name in enumerate(names)

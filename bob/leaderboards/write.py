@@ -16,6 +16,7 @@ from bob.leaderboards.render.ranking_table import ranking_frame, task_frame
 from bob.leaderboards.render.robustness_table import robustness_frame
 from bob.leaderboards.render.tidy_table import csv_text, tidy_table
 from bob.leaderboards.render.wide_table import wide
+from bob.records.image_pages import image_pages
 from bob.records.record import Record
 
 PLAIN_BYTES = 64 * 2**20
@@ -39,7 +40,7 @@ def write_board(board: Board, folder: Path) -> list[Path]:
     than PLAIN_BYTES is compressed and ends in .csv.gz, which pandas reads as it is.
     """
     texts: dict[str, Callable[[], str]] = {
-        "leaderboard.html": lambda: to_html(board),
+        "leaderboard.html": lambda: to_html(board, image_pages(folder)),
         "leaderboard.csv": lambda: tidy_table(board).csv(),
         "leaderboard_wide.csv": lambda: csv_text(wide(board)),
         "ranking.csv": lambda: _rows_text(ranking_frame(board.rankings)),

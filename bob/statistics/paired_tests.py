@@ -84,6 +84,24 @@ def compare_paired(
     return PairedDifference(gap, low, high, p, len(a), test)
 
 
+def pairwise_limits(values: Doubles, test: PairedTest) -> tuple[Doubles, Doubles]:
+    """Return the 95 % limits (P,) of the differences of all pairs of values (R, N).
+
+    The pairs (i, j) are those of i < j, row by row, and each difference is i minus j. The limits
+    are those of `compare_paired`; NaN for a single example.
+    """
+    first, second = np.triu_indices(len(values), 1)
+    if test != "mcnemar":
+        limits = [mean_limits(values[i] - values[j]) for i, j in zip(first, second, strict=True)]
+        low, high = np.array(limits, np.float64).reshape(-1, 2).T
+        return low, high
+    n, right = values.shape[1], values.sum(1)
+    both = (values @ values.T)[first, second]
+    gap = (right[first] - right[second]) / n
+    low, high = paired_shares(right[first] - both, right[second] - both, n)
+    return np.clip(low, -1, gap), np.clip(high, gap, 1)
+
+
 def mcnemar(right: Doubles) -> Doubles:
     """Return (R, R) p-values of the exact McNemar test (1947); right (R, N) is 1 or 0.
 

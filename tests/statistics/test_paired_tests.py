@@ -18,6 +18,7 @@ from bob.statistics.paired_tests import (
     compare_paired,
     mcnemar,
     p_values,
+    pairwise_limits,
     sign_flips,
     t_tests,
 )
@@ -171,6 +172,19 @@ def test_the_interval_of_a_mean_difference_agrees_with_scipy() -> None:
     assert (compared.low, compared.high) == pytest.approx((expected.low, expected.high))
     assert compared.value == pytest.approx((a - b).mean())
     assert (compared.n, compared.test) == (50, "sign_flip")
+
+
+@pytest.mark.parametrize("test", ["mcnemar", "sign_flip"])
+def test_limits_of_all_pairs_equal_those_of_each_pair(test: PairedTest) -> None:
+    values = (
+        right(40, 0.9, 0.9, 0.5) if test == "mcnemar" else np.random.default_rng(0).random((3, 40))
+    )
+    low, high = pairwise_limits(values, test)
+    for k, (i, j) in enumerate(((0, 1), (0, 2), (1, 2))):
+        pair = compare_paired(values[i], values[j], test)
+        assert (low[k], high[k]) == pytest.approx((pair.low, pair.high), abs=1e-12)
+    single = pairwise_limits(np.array([[0.1], [0.2]]), "sign_flip")
+    assert np.isnan(single).all()
 
 
 def test_a_difference_on_one_example_has_no_interval() -> None:

@@ -5,7 +5,7 @@ Nothing from a record reaches the page as markup: Jinja escapes what it prints, 
 run and forbids every request.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
 
 from jinja2 import Environment, StrictUndefined, Template
@@ -22,9 +22,12 @@ TITLE_LETTERS = 60
 """Letters of a dataset's name in the title."""
 
 
-def to_html(board: Board | Iterable[Record]) -> str:
-    """Render the page of a board, or of bare records, which have no paired tests."""
-    layout = PageLayout(as_board(board))
+def to_html(board: Board | Iterable[Record], images: Sequence[str] = ()) -> str:
+    """Render the page of a board, or of bare records, which have no paired tests.
+
+    `images` are the pages of images to link, relative to the page; see `bob.records.image_pages`.
+    """
+    layout = PageLayout(as_board(board), images)
     return _template().render(
         data=Markup(script_json(layout.payload())),
         details=Markup(script_json(layout.details())),

@@ -3,13 +3,15 @@
 Every table and chart of the page is drawn from these two.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property
+from itertools import combinations
 from typing import Any
 
 from bob.leaderboards.board import Board
 from bob.leaderboards.cells import BoardColumn, facts_by_backbone
 from bob.leaderboards.page.cell_details import cell_details
+from bob.leaderboards.page.encode import float32s
 from bob.leaderboards.page.facts import (
     backbone_json,
     dataset_json,
@@ -28,8 +30,8 @@ from bob.records.record import BackboneFacts, Record, created
 class PageLayout:
     """The columns, backbones, tasks and datasets of the page in order; the JSON uses indices."""
 
-    def __init__(self, board: Board) -> None:
-        self.board, self.records = board, board.records
+    def __init__(self, board: Board, images: Sequence[str] = ()) -> None:
+        self.board, self.records, self.images = board, board.records, images
         self.cells: CellGrid = {
             (cell.column, cell.record.backbone_name): cell for cell in board.cells
         }
@@ -58,8 +60,32 @@ class PageLayout:
         }
 
     def details(self) -> dict[str, Any]:
-        """Return what only cards and curves need."""
-        return cell_details(self.columns, self.names, self.cells, self.board.robustness)
+        """Return what only cards, curves and comparisons need."""
+        details = cell_details(self.columns, self.names, self.cells, self.board.robustness)
+        return details | {"pairs": self._pairs(), "images": list(self.images)}
+
+    def _pairs(self) -> dict[str, Any]:
+        """Return the paired differences of each column that has some, by its index.
+
+        of: backbones; low, high, both and relation (first letters of `Relation`, i against j):
+        over their pairs (i, j), i < j, row by row; right: over the backbones.
+        """
+        place = {name: index for index, name in enumerate(self.names)}
+        pairs = {}
+        for index, column in enumerate(self.columns):
+            if (gaps := self.board.pair_gaps.get(column)) is not None:
+                verdicts = self.board.verdicts[column]
+                relations = (verdicts.relation(a, b)[0] for a, b in combinations(gaps.names, 2))
+                pairs[str(index)] = {
+                    "of": [place[name] for name in gaps.names],
+                    "n": gaps.n,
+                    "low": float32s(gaps.low.tolist()),
+                    "high": float32s(gaps.high.tolist()),
+                    "relation": "".join(relations),
+                    "right": None if gaps.right is None else gaps.right.tolist(),
+                    "both": None if gaps.both is None else gaps.both.tolist(),
+                }
+        return pairs
 
     @cached_property
     def speeds(self) -> Speeds:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from bob.leaderboards.cells import BoardColumn
-from bob.leaderboards.page.encode import bits
+from bob.leaderboards.page.encode import bits, float32s
 from bob.leaderboards.ranking import Ranking, Standing
 from bob.leaderboards.verdicts import Verdicts
 from bob.leaderboards.views import BoardView
@@ -26,8 +26,9 @@ def view_list(
 
     columns: the selection; counted: those of them that are averaged; clean: whether contaminated
     cells are excluded; basis and order as in `Verdicts`; excluded: why columns are not counted, by
-    column; resampled: RESAMPLED of each
-    backbone of the order, where something was resampled. For pairs see `_pairs`.
+    column; resampled: RESAMPLED of each backbone of the order, where something was resampled;
+    means: the limits of the mean value, all lower ones first, where several columns may be
+    averaged. For pairs see `_pairs`.
     """
     column_index = {column: index for index, column in enumerate(columns)}
     name_index = {name: index for index, name in enumerate(names)}
@@ -47,7 +48,7 @@ def _view(
     if view.clean:
         described["clean"] = True
     if len(view.columns) > 1:
-        described |= _outside(ranking, columns, names)
+        described |= _outside(ranking, columns, names) | _means(ranking)
     if any(standing.win_share is not None for standing in ranking.standings):
         described["resampled"] = [_resampled(standing) for standing in ranking.standings]
     return described | _pairs(verdicts, single=len(view.columns) == 1)
@@ -61,6 +62,13 @@ def _outside(
         str(columns[column]): reason for column, reason in ranking.excluded_settings.items()
     }
     return {"excluded": excluded} if excluded else {}
+
+
+def _means(ranking: Ranking) -> dict[str, str]:
+    """Return the limits of the mean values; nothing where no backbone has some."""
+    limits = [standing.value_low for standing in ranking.standings]
+    limits += [standing.value_high for standing in ranking.standings]
+    return {"means": float32s(limits)} if any(limit is not None for limit in limits) else {}
 
 
 def _resampled(standing: Standing) -> list[float | None]:

@@ -48,10 +48,11 @@ def show(browser: Browser, tmp_path: Path) -> Iterator[Opener]:
         records: Sequence[Record],
         link: str = "",
         per_example: PerExample = no_per_example,
+        images: Sequence[str] = (),
         **options: object,
     ) -> OpenPage:
         path = tmp_path / f"page{len(pages)}.html"
-        path.write_text(to_html(make_board(records, per_example)), encoding="utf-8")
+        path.write_text(to_html(make_board(records, per_example), images), encoding="utf-8")
         context = browser.new_context(**options)  # type: ignore[arg-type]
         pages.append(OpenPage(context.new_page(), path, link))
         return pages[-1]

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.builders.leaderboard_pages import two_tasks
-from tests.builders.leaderboard_records import failed, score, task
+from tests.builders.leaderboard_records import facts, failed, record, score, task
 from tests.leaderboards.page.conftest import Opener
 
 LARGE = "#plot .point[aria-label^=large] .shape"
@@ -32,7 +32,10 @@ def test_scatter_of_one_cell_draws_intervals_and_opens_cards(show: Opener) -> No
 
 @pytest.mark.parametrize("gap", [False, True], ids=["complete", "with a failed cell"])
 def test_single_backbone_is_drawn_by_its_mean_score(show: Opener, gap: bool) -> None:
-    """A single backbone has no z-score: the means of 80, 80, 70, 70, and of 80, 70, 70."""
+    """A single backbone has no z-score: the means of 80, 80, 70, 70, and of 80, 70, 70.
+
+    The interval of the mean is that of `test_means_have_error_bars`.
+    """
     records = [one for one in two_tasks() if one.backbone_name in ("small", "pixels")]
     log_loss = task("calibrated", metrics=("log_loss",))
     records += [
@@ -54,7 +57,36 @@ def test_single_backbone_is_drawn_by_its_mean_score(show: Opener, gap: bool) -> 
     assert "Not drawn" not in note
     assert "Not all 6 cells" in note
     score_line = opened.tip("#plot .point[aria-label^=small] .shape").split("\n")[1]
-    assert score_line == ("mean score 73.3" if gap else "mean score 75.0")
+    assert score_line == ("mean score 73.3" if gap else "mean score 75.0 [73.6–76.4]")
+
+
+def test_means_have_error_bars(show: Opener) -> None:
+    """Of 4 cells with ± 2 points: 4 per dataset, sqrt(4² + 4²) / 4 = 1.41 of the mean."""
+    opened = show(two_tasks(), "#view=cost")
+    assert opened.page.locator("#plot .whisker").count() == 2  # the baseline is not in the pool
+    assert "mean score 85.0 [83.6–86.4]" in opened.tip(LARGE)
+    assert "which cover other test images of these datasets" in opened.text("#plot-note")
+
+
+@pytest.mark.parametrize(
+    ("params", "expected"),
+    [
+        ((3_370_000, 4_650_000), ["3M", "5M"]),
+        ((86_000_000, 86_600_000), ["80M", "90M", "100M"]),
+        ((1_000_000, 900_000_000), ["1M", "10M", "100M", "1B"]),
+    ],
+    ids=["two small ones", "nearly equal", "three decades"],
+)
+def test_the_axis_of_cost_has_round_ticks(
+    show: Opener, params: tuple[int, int], expected: list[str]
+) -> None:
+    records = [
+        record(name, value, backbone=facts(name, params=count))
+        for name, value, count in zip("ab", (0.7, 0.8), params, strict=True)
+    ]
+    page = show(records, "#view=cost").page
+    ticks = page.locator("#plot .notch + .tick").all_text_contents()
+    assert ticks == expected
 
 
 def test_all_of_few_points_are_named(show: Opener) -> None:

@@ -29,6 +29,32 @@ export function linear(values, from, to, count = 6, pad = 0.06) {
   return { at, ticks, step, low, high };
 }
 
+// Leading digits of the ticks of a logarithmic scale, the roundest first.
+const LEADING = [[1], [1, 2, 5], [1, 1.5, 2, 3, 5, 7], [1, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9]];
+const MANY_DECADES = 2.2;
+
+// Ticks between two powers of ten, at the roundest numbers of which there are two; of a range that
+// is too narrow for that, at multiples of a round step.
+function roundTicks(low, high) {
+  for (const digits of high - low < MANY_DECADES ? LEADING.slice(1) : LEADING) {
+    const ticks = [];
+    for (let power = Math.floor(low); power <= high; power += 1) {
+      for (const digit of digits) {
+        const exponent = Math.log10(digit) + power;
+        if (exponent >= low && exponent <= high) ticks.push(Number(`${digit}e${power}`));
+      }
+    }
+    if (ticks.length > 1) return ticks;
+  }
+  const [least, most] = [10 ** low, 10 ** high];
+  const step = niceStep(most - least, 4);
+  const count = Math.floor(most / step) - Math.ceil(least / step) + 1;
+  return Array.from({ length: count }, (_, index) => {
+    const tick = (Math.ceil(least / step) + index) * step;
+    return Number(tick.toPrecision(6));
+  });
+}
+
 // A logarithmic scale; 0 has a position of its own before the first positive value.
 export function logarithmic(values, from, to) {
   const positive = values.filter((value) => value > 0);
@@ -38,15 +64,8 @@ export function logarithmic(values, from, to) {
   const start = from + (hasZero ? 44 : 0);
   const at = (value) =>
     value > 0 ? start + ((to - start) * (Math.log10(value) - low)) / (high - low || 1) : from + 14;
-  const steps = high - low < 2.2 ? [1, 2, 5] : [1];
-  const ticks = hasZero ? [0] : [];
-  for (let power = Math.floor(low); positive.length && power <= high; power += 1) {
-    for (const step of steps) {
-      const exponent = Math.log10(step) + power;
-      if (exponent >= low && exponent <= high) ticks.push(Number(`${step}e${power}`));
-    }
-  }
-  return { at, ticks };
+  const ticks = positive.length ? roundTicks(low, high) : [];
+  return { at, ticks: hasZero ? [0, ...ticks] : ticks };
 }
 
 // The decimals that multiples of a step need.

@@ -24,6 +24,7 @@ import {
   contaminated,
   countsOf,
   datasetOf,
+  imagesOf,
   keyOf,
   metricOf,
   reasonOf,
@@ -251,6 +252,7 @@ function cellDetails(column, b) {
   const { name, summary } = metricOf(column);
   const { n, seeds } = countsOf(column, b);
   const index = taskCellIndex(column, b);
+  const images = imagesOf(column, b);
   const scores = scoresOf(COLUMNS[column].task).filter(({ value }) => !Number.isNaN(value[index]));
   const others = scores
     .filter((score) => !isOfGroups(score))
@@ -267,6 +269,7 @@ function cellDetails(column, b) {
     ...groupEntries(ofGroups),
     ["Selected", joined(Object.fromEntries(selectedOf(column, b)))],
     ["Record", make("code", {}, `bob-bench show ${keyOf(column, b)}`)],
+    ["Images", images ? make("a", { class: "images", href: images }, "mistakes and outliers") : null],
   ]);
 }
 

@@ -1,9 +1,9 @@
-// Two backbones side by side: the scores of both in every chosen cell, their difference, and what
-// the paired tests of the build say.
+// Two backbones side by side: the scores of both in every chosen cell, their difference with its
+// interval, what the paired tests of the build say, and how often only one of them is right.
 
-import { BACKBONES, datasetOf, metricOf, signOf, taskOf } from "./data.js";
+import { BACKBONES, datasetOf, imagesOf, metricOf, pairOf, signOf, taskOf } from "./data.js";
 import { button, headRow, make, named, on, paragraph, section, table } from "./dom.js";
-import { plural, signed, valueText } from "./format.js";
+import { MISSING, grouped, plural, signed, valueText } from "./format.js";
 import { averageable, chosenColumns, valueAt } from "./selection.js";
 import { change, state } from "./state.js";
 import { verdictsOn } from "./verdicts.js";
@@ -12,7 +12,12 @@ const SEPARATOR = "\n"; // between two names in the state; no name holds one
 const OPEN_ROWS = 12; // more cells are folded
 const HELP =
   "Difference: the first backbone's score minus the second's, in percentage points where scores are " +
-  "shares. Verdict: the paired test on the same test images, adjusted for the pool (Holm).";
+  "shares, with the 95 % interval of the paired difference on the same test images. Verdict: the " +
+  "paired test, adjusted for the pool (Holm). Images right: how many test images both backbones, " +
+  "only one, or neither predict correctly.";
+const NO_PAIRS =
+  "This page is too large to hold intervals and counts of all pairs, or has no per-image results; " +
+  "where there are some, the command compare prints them.";
 const WORDS = { tied: "tied", untested: "not tested" };
 
 const names = () => state.compare.split(SEPARATOR).filter(Boolean);
@@ -61,38 +66,69 @@ export function comparison() {
     return [section("Comparison", "", paragraph("", "No cell has a value of both."), clear)];
   }
   const [first, second] = [a, b].map((one) => BACKBONES[one].name);
-  const head = headRow(["Task and dataset", "Difference", "Verdict", first, second]);
-  const rows = columns.map((column) => comparisonRow(column, a, b));
+  const pairs = new Map(columns.map((column) => [column, pairOf(column, a, b)]));
+  const hasCounts = columns.some((column) => pairs.get(column)?.counts);
+  const heads = ["Task and dataset", "Difference", "Verdict", first, second];
+  if (hasCounts) heads.push("Both right", `Only ${first}`, `Only ${second}`, "Neither");
+  const head = headRow(heads);
+  const rows = columns.map((column) => comparisonRow(column, a, b, pairs.get(column), hasCounts));
   const content = make("div", { class: "scroll" }, table("bests compared", head, rows));
   const folded = make("details", {}, make("summary", {}, plural(rows.length, "cell")), content);
   const body = rows.length > OPEN_ROWS ? folded : content;
-  return [section("Comparison", HELP, summaryOf(columns, a, b), body, clear)];
+  const hint = columns.some((column) => pairs.get(column)) ? "" : NO_PAIRS;
+  const note = hint ? paragraph("hint", hint) : null;
+  return [section("Comparison", HELP, summaryOf(columns, a, b), body, ...(note ? [note] : []), clear)];
 }
 
 const relationOn = (columns, a, b) =>
   verdictsOn(columns, Boolean(state.clean))?.relation(a, b) ?? "untested";
 
-function comparisonRow(column, a, b) {
+// In one cell, a baseline is outside the pool of the page's verdicts; the pair has its own.
+function relationIn(column, a, b) {
+  const relation = relationOn([column], a, b);
+  return relation === "untested" ? (pairOf(column, a, b)?.relation ?? relation) : relation;
+}
+
+function comparisonRow(column, a, b, pair, hasCounts) {
   const metric = metricOf(column);
   const [first, second] = [a, b].map((one) => valueAt(column, one));
   const scale = metric.percent ? 100 : 1;
-  const relation = relationOn([column], a, b);
+  const relation = relationIn(column, a, b);
   const better = relation === "better" ? a : b;
   const verdict = WORDS[relation] ?? named(BACKBONES[better].name);
+  const digits = metric.percent ? 1 : 3;
+  const limits = pair && !Number.isNaN(pair.low) ? [pair.low, pair.high] : null;
+  const range = limits && limits.map((limit) => signed(scale * limit, digits)).join(", ");
+  const page = imagesOf(column, a, b);
+  const counts = pair?.counts
+    ? [pair.counts.both, pair.counts.onlyA, pair.counts.onlyB, pair.counts.neither]
+    : Array(hasCounts ? 4 : 0).fill(null);
   return make(
     "tr",
     {},
     make("td", { class: "scope" }, named(taskOf(column).name), " on ", named(datasetOf(column).name)),
-    make("td", { class: "num val" }, signed(scale * (first - second), metric.percent ? 1 : 3)),
-    make("td", {}, verdict, WORDS[relation] ? "" : " is better"),
+    make(
+      "td",
+      { class: "num val" },
+      signed(scale * (first - second), digits),
+      range ? make("span", { class: "ci" }, ` [${range}]`) : null,
+    ),
+    make(
+      "td",
+      {},
+      verdict,
+      WORDS[relation] ? "" : " is better",
+      page ? make("a", { class: "images", href: page }, "images") : null,
+    ),
     ...[first, second].map((value) => make("td", { class: "num" }, valueText(value, metric))),
+    ...counts.map((count) => make("td", { class: "num" }, count === null ? MISSING : grouped(count))),
   );
 }
 
 // How often either is better, and by how much on average.
 function summaryOf(columns, a, b) {
   const counts = { better: 0, worse: 0, tied: 0, untested: 0 };
-  for (const column of columns) counts[relationOn([column], a, b)] += 1;
+  for (const column of columns) counts[relationIn(column, a, b)] += 1;
   const [first, second] = [a, b].map((one) => BACKBONES[one].name);
   const cells = plural(columns.length, "cell");
   const untested = counts.untested ? `, not tested in ${counts.untested}` : "";

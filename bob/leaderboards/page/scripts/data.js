@@ -54,13 +54,18 @@ export const fastestOf = (backbone) => BACKBONES[backbone].fastest;
 export const hasSpeeds = ALL_BACKBONES.some((backbone) => speedOf(backbone) !== null);
 export const hasParams = BACKBONES.some((backbone) => backbone.params != null);
 
+export const decodeFloats = (base64) => new Float32Array(bytes(base64));
+
+// The pair (i, j), i < j, in arrays over all pairs of n, row by row.
+export const pairIndex = (i, j, n) => (i * (2 * n - i - 1)) / 2 + (j - i - 1);
+
 // Bits as a function of their index.
 export function decodeBits(base64) {
   const packed = new Uint8Array(bytes(base64));
   return (index) => Boolean((packed[index >> 3] >> (index & 7)) & 1);
 }
 
-// ---- details for cards and curves, parsed on first use
+// ---- details for cards, curves and comparisons, parsed on first use
 
 let parsedDetails = null;
 
@@ -70,7 +75,7 @@ function details() {
 }
 
 const SCORE_ARRAYS = ["value", "low", "high", "effective_robustness"];
-const decoded = (value) => (typeof value === "string" ? new Float32Array(bytes(value)) : value);
+const decoded = (value) => (typeof value === "string" ? decodeFloats(value) : value);
 const COLUMNS_OF_TASK = new Map(
   TASKS.map((_, task) => [task, ALL_COLUMNS.filter((column) => COLUMNS[column].task === task)]),
 );
@@ -100,4 +105,39 @@ export function keyOf(column, backbone) {
   const { keys, digits } = details();
   const start = cellIndex(column, backbone) * digits;
   return keys.slice(start, start + digits).trim();
+}
+
+// The page of images of a cell, or of two cells of one column, in either order; null where none was
+// written.
+export function imagesOf(column, a, b = null) {
+  const [first, second] = [a, b].map((one) => (one === null ? "" : keyOf(column, one)));
+  const find = (start, end) =>
+    details().images.find((path) => {
+      const [left, right = ""] = path.replace(/^.*\//, "").replace(/\.html$/, "").split("_");
+      return start && left.startsWith(start) && (end ? right.startsWith(end) : !right);
+    });
+  const href = find(first, second) ?? (second ? find(second, first) : null);
+  return href ?? null;
+}
+
+// The paired difference of two backbones in a column as the build computed it: {low, high} of the
+// first minus the second, its relation to the second, and counts: how many images both, only the
+// first, only the second or neither has right (null where the metric is not right or wrong). Null
+// where there is no paired difference.
+const RELATIONS = { b: "better", w: "worse", t: "tied", u: "untested" };
+const REVERSED = { b: "w", w: "b", t: "t", u: "u" };
+export function pairOf(column, a, b) {
+  const pairs = details().pairs[column];
+  const [i, j] = [a, b].map((one) => pairs?.of.indexOf(one) ?? -1);
+  if (i < 0 || j < 0) return null;
+  const index = pairIndex(Math.min(i, j), Math.max(i, j), pairs.of.length);
+  pairs.low = decoded(pairs.low);
+  pairs.high = decoded(pairs.high);
+  const limits = [pairs.low[index], pairs.high[index]];
+  const [low, high] = i < j ? limits : [-limits[1], -limits[0]];
+  const relation = RELATIONS[i < j ? pairs.relation[index] : REVERSED[pairs.relation[index]]];
+  if (!pairs.both) return { low, high, relation, counts: null };
+  const both = pairs.both[index];
+  const [onlyA, onlyB] = [pairs.right[i] - both, pairs.right[j] - both];
+  return { low, high, relation, counts: { both, onlyA, onlyB, neither: pairs.n - both - onlyA - onlyB } };
 }

@@ -113,16 +113,24 @@ function familyLegend() {
 }
 
 // What the vertical axis measures: the score in a single column, the mean score where scores may be
-// averaged, else the mean z-score.
-function qualityOf({ columns }) {
+// averaged, else the mean z-score; with its 95 % interval, and what that covers.
+function qualityOf({ columns, basis }) {
   if (columns.length === 1) {
     const metric = metricOf(columns[0]);
-    return { of: (row) => row.value, metric, label: metric.name, sign: signOf(columns[0]) };
+    const limits = (row) => [row.low, row.high];
+    const bars = "Bars: the 95 % interval of the score.";
+    const of = (row) => row.value;
+    return { of, limits, bars, metric, label: metric.name, sign: signOf(columns[0]) };
   }
   if (averageable(columns)) {
-    return { of: (row) => row.value, metric: { percent: true }, label: "mean score", sign: 1 };
+    const limits = (row) => [row.meanLow, row.meanHigh];
+    const bars = "Bars: 95 % intervals of the mean, which cover other test images of these datasets.";
+    const metric = { percent: true };
+    return { of: (row) => row.value, limits, bars, metric, label: "mean score", sign: 1 };
   }
-  return { of: (row) => row.z, metric: null, label: "mean z-score", sign: 1 };
+  const limits = (row) => row.zLimits ?? [];
+  const bars = `Bars: 95 % intervals over resampled ${basis === "datasets" ? "datasets" : "images"}.`;
+  return { of: (row) => row.z, limits, bars, metric: null, label: "mean z-score", sign: 1 };
 }
 
 // The summary that is drawn: over all chosen columns where their mean exists. Otherwise (a single
@@ -139,6 +147,12 @@ function drawableSummary(columns) {
   return [shares, single].map(summarise).find(isDrawable) ?? full;
 }
 
+// The limits of a point's quality; null where one of them is unknown.
+function limitsOf({ row }, quality) {
+  const [low, high] = quality.limits(row);
+  return low == null || high == null || Number.isNaN(low + high) ? null : [low, high];
+}
+
 function drawPlot() {
   const chosen = chosenColumns();
   const summary = drawableSummary(chosen);
@@ -148,7 +162,7 @@ function drawPlot() {
   const points = shown
     .map((b) => ({ b, row: summary.rows.get(b), cost: cost.of(b) }))
     .filter((point) => point.row && point.cost != null)
-    .map((point) => ({ ...point, value: quality.of(point.row) }))
+    .map((point) => ({ ...point, value: quality.of(point.row), limits: limitsOf(point, quality) }))
     .filter((point) => !Number.isNaN(point.value))
     .map((point) => ({ ...point, quality: quality.sign * point.value }));
   const ranked = points.filter(({ b }) => !isBaseline(b));
@@ -158,6 +172,7 @@ function drawPlot() {
   const note = [
     `${label}, ${scopeText(summary.columns)}, against ${cost.title}.`,
     `Line: the Pareto front (${plural(front.length, "backbone")}).`,
+    ...(points.some((point) => point.limits) ? [quality.bars] : []),
     "Baselines outside the scales are drawn on the axes.",
   ];
   if (summary !== summarise(chosen)) {
@@ -207,11 +222,7 @@ function costScale(points, box) {
 }
 
 function qualityScale(points, box) {
-  const values = scaledPoints(points).flatMap(({ row, value }) => [
-    value,
-    row.low ?? value,
-    row.high ?? value,
-  ]);
+  const values = scaledPoints(points).flatMap(({ value, limits }) => [value, ...(limits ?? [])]);
   const scale = linear(values, box.bottom, box.top, 7);
   return { ...scale, at: (value) => Math.max(box.top, Math.min(box.bottom, scale.at(value))) };
 }
@@ -226,11 +237,14 @@ function frontSteps(front, x, y) {
     .join(" ");
 }
 
-function pointMark({ b, row, value, cost: costValue }, x, y, quality, cost, onFront) {
+const limitsText = ([low, high], metric) =>
+  metric ? rangeText(low, high, metric) : `${fixed(low, 2)} to ${fixed(high, 2)}`;
+
+function pointMark({ b, value, limits, cost: costValue }, x, y, quality, cost, onFront) {
   const { name, family } = BACKBONES[b];
   const { metric, label } = quality;
   const [px, py] = [x.at(costValue), y.at(value)];
-  const range = metric && row.low != null ? rangeText(row.low, row.high, metric) : "";
+  const range = limits ? limitsText(limits, metric) : "";
   const text = metric ? valueText(value, metric) : fixed(value, 2);
   const lines = [
     `${name}${isBaseline(b) ? " (baseline)" : ""}`,
@@ -244,7 +258,7 @@ function pointMark({ b, row, value, cost: costValue }, x, y, quality, cost, onFr
     role: "button",
     "aria-label": lines.join(", "),
   };
-  const [low, high] = range ? [y.at(row.low), y.at(row.high)] : [];
+  const [low, high] = limits ? limits.map((limit) => y.at(limit)) : [];
   const shape = make("path", {
     class: "shape",
     d: shapeOf(family),
@@ -253,7 +267,7 @@ function pointMark({ b, row, value, cost: costValue }, x, y, quality, cost, onFr
   const group = make(
     "g",
     attributes,
-    range ? make("line", { class: "whisker", x1: px, x2: px, y1: low, y2: high }) : null,
+    limits ? make("line", { class: "whisker", x1: px, x2: px, y1: low, y2: high }) : null,
     make("circle", { class: "halo", cx: px, cy: py, r: 12 }),
     shape,
   );

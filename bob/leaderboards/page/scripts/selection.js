@@ -212,6 +212,8 @@ function addVerdicts({ columns, order, rows, verdicts }) {
     const isUndecided = ["untested", "alone"].includes(verdicts.status);
     const isTested = b === verdicts.best ? !isUndecided : against !== "untested";
     if (isTested) row.tied = against === "tied";
+    const [meanLow, meanHigh] = verdicts.means.get(b) ?? [];
+    if (meanLow >= 0) Object.assign(row, { meanLow, meanHigh });
     const [wins, low, high, zLow, zHigh] = verdicts.resampled.get(b) ?? [];
     if (wins != null) Object.assign(row, { wins, rankLimits: [low, high], zLimits: [zLow, zHigh] });
   }

@@ -1,11 +1,19 @@
 // Distribution shift: the score on images like those that the probe was fitted on, the score on
 // shifted images, and the difference.
 
-import { ALL_BACKBONES, BACKBONES, TASKS, scoresOf, taskCellIndex, taskColumns } from "./data.js";
+import {
+  ALL_BACKBONES,
+  BACKBONES,
+  TASKS,
+  datasetOf,
+  scoresOf,
+  taskCellIndex,
+  taskColumns,
+} from "./data.js";
 import { $, coloured, make, paragraph, picker, section } from "./dom.js";
 import { chart, linear, tickText, widthOf, xAxis } from "./axes.js";
 import { openBackbone } from "./cards.js";
-import { cut, plural, signed, valueText } from "./format.js";
+import { cut, plural, rangeText, signed, valueText } from "./format.js";
 import { chosenColumns, scopeText, visible } from "./selection.js";
 import { mean } from "./statistics.js";
 import { change, state } from "./state.js";
@@ -15,11 +23,15 @@ const ROW = 22; // px
 const MAX_ROWS = 40;
 const LABEL = 210; // px
 const NARROW = 640; // px
+const PANEL = 170; // px, least width of one of several panels
+const PANEL_HEAD = 40; // px
+const ALL = "all"; // the choice of all shifts side by side
 const IN_DISTRIBUTION = "test"; // the facet value of the test split of the probe's own dataset
 
 const EXPLANATION =
   "Ring: the score in distribution, on images like those that the probe was fitted on. Dot: the " +
-  "score on shifted images. The bar between them is the change. Effective robustness (in the " +
+  "score on shifted images, with its 95 % interval between two caps where a single dataset is drawn. " +
+  "The bar between them is the change. Effective robustness (in the " +
   "tooltip) is how far the shifted score lies above the line that the scores of all backbones " +
   "except baselines predict, fitted on logits per dataset. Ordered by the score on shifted images.";
 
@@ -52,25 +64,31 @@ function referenceOf(score, task) {
 
 export function drawShifts(view) {
   const sets = shiftSets();
-  const set =
-    sets.find((item) => item.id === state.shift) ??
-    sets.find((item) => TASKS[item.task].name === state.task) ??
-    sets[0];
-  if (!set) {
+  if (!sets.length) {
     const text = "No score on shifted images has a matching score in distribution.";
     view.append(section("Under shift", null, paragraph("", text)));
     return;
   }
+  const ofTask = sets.filter((item) => TASKS[item.task].name === state.task);
+  const panels = panelsOf(ofTask.length ? ofTask : sets);
+  const chosen = sets.find((item) => item.id === state.shift);
+  const set = chosen ?? (panels.length > 1 ? null : (ofTask[0] ?? sets[0]));
   const options = sets.map((item) => [
     item.id,
     `${TASKS[item.task].name}: ${item.score.base}, ${item.shift}`,
   ]);
-  const select = picker("shift", options, set.id, (shift) => change({ shift }));
-  const columns = columnsOf(set);
-  const rows = rowsOf(set, columns);
+  if (panels.length > 1) options.unshift([ALL, "all side by side"]);
+  const select = picker("shift", options, set?.id ?? ALL, (shift) => change({ shift }));
   const figure = make("figure");
   const legend = paragraph("legend", "● shifted · ○ in distribution · at the right, the change");
   const bar = make("div", { class: "bar" }, make("label", {}, "Shift ", select), legend);
+  if (!set) {
+    view.append(section("Under shift", EXPLANATION, bar, figure));
+    drawPanels(figure, panels);
+    return;
+  }
+  const columns = columnsOf(set);
+  const rows = rowsOf(set, columns);
   view.append(section("Under shift", EXPLANATION, bar, figure, noteOf(columns, rows)));
   figure.append(
     rows.length
@@ -88,6 +106,83 @@ function noteOf(columns, rows) {
       : "";
   return paragraph("hint", scope + cutOff);
 }
+
+// ---- all shifts side by side
+
+// One panel for each shift of each dataset: {set, column}.
+const panelsOf = (sets) =>
+  sets.flatMap((set) => columnsOf(set).map((column) => ({ set, column })));
+
+// Draw the panels in lines of as many as fit, all with the same order of backbones; those whose
+// scores are shares have one axis, so that they can be compared.
+function drawPanels(figure, panels) {
+  const drawn = panels.map(({ set, column }) => ({ set, column, rows: rowsOf(set, [column]) }));
+  const order = [...new Set(drawn.flatMap(({ rows }) => rows.map(({ b }) => b)))];
+  const meanShifted = (b) => {
+    const own = drawn.flatMap(({ rows }) => rows.filter((row) => row.b === b));
+    return mean(own.map(({ to }) => to));
+  };
+  order.sort((a, b) => meanShifted(b) - meanShifted(a));
+  const shown = order.slice(0, MAX_ROWS);
+  $("status").textContent = plural(order.length, "backbone");
+  if (!shown.length) {
+    figure.append("No backbone shown has a value here.");
+    return;
+  }
+  const width = widthOf(figure);
+  const label = width < NARROW ? 120 : LABEL;
+  const perLine = Math.max(1, Math.floor((width - label) / PANEL));
+  const lines = Math.ceil(drawn.length / perLine);
+  const panelWidth = (width - label) / Math.min(perLine, drawn.length);
+  const lineHeight = PANEL_HEAD + ROW * shown.length + 60;
+  const shares = drawn.filter(({ set }) => set.score.metric.percent);
+  const content = drawn.flatMap((panel, index) => {
+    const left = label + (index % perLine) * panelWidth;
+    const top = Math.floor(index / perLine) * lineHeight + PANEL_HEAD;
+    const box = { left: left + 8, right: left + panelWidth - 54, top, bottom: top + lineHeight - 92 };
+    const alike = panel.set.score.metric.percent ? shares : [panel];
+    return panelOf(panel, shown, alike, box, index % perLine === 0 ? label : null);
+  });
+  const title = `Scores in distribution and on ${plural(drawn.length, "shift")}`;
+  figure.append(chart(width, lines * lineHeight, title, content));
+  if (order.length > shown.length) {
+    const text = `The first ${MAX_ROWS} of ${order.length}; search or filter for others.`;
+    figure.append(paragraph("hint", text));
+  }
+}
+
+// One panel; `label` is the width of the names before it, null where it has none.
+function panelOf({ set, column, rows }, order, alike, box, label) {
+  const { base, metric } = set.score;
+  const values = alike.flatMap((panel) => panel.rows.flatMap(extentOf));
+  const x = linear(values, box.left, box.right, 3, 0.03);
+  const middle = (box.left + box.right) / 2;
+  const letters = Math.floor((box.right - box.left + 40) / 7);
+  const heading = (text, y, name) =>
+    make("text", { class: name, x: middle, y, "text-anchor": "middle" }, cut(text, letters));
+  const placed = rows.filter(({ b }) => order.includes(b));
+  const y = (b) => box.top + ROW * (order.indexOf(b) + 0.5);
+  return [
+    heading(datasetOf(column).name, box.top - 24, "axis panel"),
+    heading(`${set.shift}, ${base}`, box.top - 8, "tick"),
+    ...x.ticks.map((tick) => {
+      const at = x.at(tick);
+      return make("line", { class: "grid", x1: at, x2: at, y1: box.top, y2: box.bottom });
+    }),
+    ...xAxis(x, box, tickText(x, metric.percent), ""),
+    ...(label === null ? [] : order.map((b) => rowName(b, y(b), label))),
+    ...placed.map((row) => dumbbell(row, y(row.b), x, metric, null, box)),
+  ];
+}
+
+const extentOf = ({ from, to, limits }) => [from, to, ...(limits ?? [])];
+
+const rowName = (b, y, label) =>
+  make(
+    "text",
+    { class: "row", x: label - 12, y: y + 4, "text-anchor": "end" },
+    cut(BACKBONES[b].name, label < LABEL ? 15 : 28),
+  );
 
 // The chosen columns in which some backbone has this shift; all of the task where none is chosen.
 function columnsOf(set) {
@@ -109,10 +204,17 @@ function rowsOf({ score, reference }, columns) {
       b,
       from: meanOf(reference.value, b),
       to: meanOf(score.value, b),
+      limits: columns.length === 1 ? limitsIn(score, columns[0], b) : null,
       robustness: robustness ? meanOf(robustness, b) : NaN,
     }))
     .filter(({ from, to }) => !Number.isNaN(from) && !Number.isNaN(to))
     .sort((a, b) => b.to - a.to);
+}
+
+// The 95 % interval of a score in one column; null without one.
+function limitsIn({ low, high }, column, b) {
+  const index = taskCellIndex(column, b);
+  return low && !Number.isNaN(low[index] + high[index]) ? [low[index], high[index]] : null;
 }
 
 function dumbbells(figure, rows, set) {
@@ -121,7 +223,7 @@ function dumbbells(figure, rows, set) {
   const label = width < NARROW ? 120 : LABEL;
   const height = ROW * rows.length + 60;
   const box = { left: label, right: width - 70, top: 6, bottom: height - 50 };
-  const values = rows.flatMap((row) => [row.from, row.to]);
+  const values = rows.flatMap(extentOf);
   const x = linear(values, box.left, box.right, 7, 0.03);
   const grid = x.ticks.map((tick) => {
     const at = x.at(tick);
@@ -137,13 +239,19 @@ function dumbbells(figure, rows, set) {
   );
 }
 
-function dumbbell({ b, from, to, robustness }, y, x, metric, label, box) {
+// A horizontal line with a cap at each end, which shows on the bar of the change.
+const capped = (low, high, y) =>
+  `M${low} ${y - 5}V${y + 5}M${low} ${y}H${high}M${high} ${y - 5}V${y + 5}`;
+
+// A backbone's scores; `label` is the width of the name before it, null where it has none.
+function dumbbell({ b, from, to, limits, robustness }, y, x, metric, label, box) {
   const { name, family, baseline } = BACKBONES[b];
+  const range = limits ? ` [${rangeText(...limits, metric)}]` : "";
   const change = metric.percent ? signed(100 * (to - from), 1) : signed(to - from, 3);
   const lines = [
     name,
     `in distribution ${valueText(from, metric)}`,
-    `shifted ${valueText(to, metric)}`,
+    `shifted ${valueText(to, metric)}${range}`,
     `change ${change}${metric.percent ? " points" : ""}`,
   ];
   if (!Number.isNaN(robustness)) {
@@ -158,17 +266,20 @@ function dumbbell({ b, from, to, robustness }, y, x, metric, label, box) {
     role: "button",
     "aria-label": lines.join(", "),
   };
-  const halo = { x: 0, y: y - ROW / 2, width: box.right + 70, height: ROW };
+  const start = label === null ? box.left : 0;
+  const halo = { x: start, y: y - ROW / 2, width: box.right + 50 - start, height: ROW };
+  const [low, high] = limits ? limits.map((limit) => x.at(limit)) : [];
   const dot = make("circle", { class: "dot", cx: x2, cy: y, r: 4.5 });
   const group = make(
     "g",
     attributes,
     make("rect", { class: "halo", ...halo }),
-    text("row", label - 12, cut(name, label < LABEL ? 15 : 28)),
+    label === null ? null : rowName(b, y, label),
     make("line", { class: "change", x1, x2, y1: y, y2: y }),
+    limits ? make("path", { class: "whisker", d: capped(low, high, y) }) : null,
     make("circle", { class: "ring", cx: x1, cy: y, r: 4.5 }),
     dot,
-    text("tick", box.right + 64, change),
+    text("tick", box.right + (label === null ? 48 : 64), change),
   );
   const tip = (event) => {
     const { right, top } = dot.getBoundingClientRect();

@@ -1,13 +1,10 @@
 // The verdicts that the build computed: which backbones are tied, better or not tested, for every
 // selection of columns that a reader can make. Nothing here computes a statistic.
 
-import { DATA, decodeBits } from "./data.js";
+import { DATA, decodeBits, decodeFloats, pairIndex } from "./data.js";
 
 const keyOf = (columns, clean) => `${columns.join()}|${clean}`;
 const VIEWS = new Map(DATA.views.map((view) => [keyOf(view.columns, Boolean(view.clean)), view]));
-
-// The pair (i, j), i < j, in bits over all pairs of n, row by row.
-const pairIndex = (i, j, n) => (i * (2 * n - i - 1)) / 2 + (j - i - 1);
 
 // What the paired test says of a backbone of the order against another: "better", "worse", "tied",
 // or "untested" where it was not made.
@@ -30,7 +27,7 @@ const memo = new Map();
 
 // The verdicts on a selection; a clean one excludes contaminated cells, and exists where there are
 // some: {counted, excluded, basis, order, best, relation, status, against,
-// pOf, resampled}; null for a selection that the page does not hold. `counted` are the columns that
+// pOf, resampled, means}; null for a selection that the page does not hold. `counted` are the columns that
 // are averaged, `excluded` maps the others to the reason. `against` maps each backbone of the order
 // to its relation to the best; `status` sums that up: "alone", "clear", "tied" or "untested".
 export function verdictsOn(columns, clean) {
@@ -41,7 +38,8 @@ export function verdictsOn(columns, clean) {
 }
 
 function describe(view) {
-  const { counted, basis, order, excluded = {}, resampled = [], p = [] } = view;
+  const { counted, basis, order, excluded = {}, resampled = [], means, p = [] } = view;
+  const limits = means && decodeFloats(means);
   const [best = null] = order;
   const relation = relationsOf(view);
   const against = new Map(order.map((b) => [b, b === best ? "tied" : relation(b, best)]));
@@ -60,6 +58,9 @@ function describe(view) {
     against,
     status,
     pOf: new Map(order.slice(1).map((b, index) => [b, p[index] ?? null])),
+    means: new Map(
+      limits ? order.map((b, i) => [b, [limits[i], limits[order.length + i]]]) : [],
+    ),
     resampled: new Map(resampled.map((values, index) => [order[index], values])),
   };
 }
