@@ -324,7 +324,8 @@ def _size_text(dataset: "Dataset") -> str:
         *((name, shift.split) for name, shift in dataset.shifts.items()),
     ]
     sizes = ", ".join(f"{name} {len(split):,}" for name, split in splits)
-    return f"{len(dataset.classes)} classes, {sizes}"
+    noun = "class" if len(dataset.classes) == 1 else "classes"
+    return f"{len(dataset.classes):,} {noun}, {sizes}"
 
 
 def _folders(spec: DatasetSpec, cache: Path) -> list[Path]:

@@ -61,7 +61,7 @@ def assemble(
         *_alpha_notes(images),
         *conflict_notes([images], classes),
         *dataset.notes,
-        *_untested_classes(dataset),
+        *_one_sided_classes(dataset),
         *_overlaps(dataset.splits),
         *unreadable_notes({str(side): split for side, split in dataset.splits.items()}),
     ]
@@ -304,14 +304,23 @@ def _sample_test(
     return sides
 
 
-def _untested_classes(dataset: Dataset) -> list[str]:
-    """Return a note on classes that have train images and no test images."""
+def _one_sided_classes(dataset: Dataset) -> list[str]:
+    """Return notes on classes with train images and no test images, and the other way round.
+
+    Where some classes are declared normal, the anomalies are expected in test alone.
+    """
     train, test = dataset.splits.get("train"), dataset.splits.get("test")
     if train is None or test is None or test.labels is not None:
         return []
-    lost = sorted(set(train.y.tolist()) - set(test.y.tolist()))
-    names = [dataset.classes[c] for c in lost if c >= 0]
-    return [f"classes without test images: {quoted(names)}"] if names else []
+    trained, tested = (set(split.y[split.y >= 0].tolist()) for split in (train, test))
+    lost = {"test": trained - tested}
+    if dataset.normal is None:
+        lost["train"] = tested - trained
+    return [
+        f"classes without {side} images: {quoted([dataset.classes[c] for c in sorted(classes)])}"
+        for side, classes in lost.items()
+        if classes
+    ]
 
 
 def _class_counts(classes: Sequence[str], images: Split) -> dict[str, int]:

@@ -372,9 +372,10 @@ def _bad_of(images: range, bad: Mapping[int, str]) -> dict[str, str]:
 
 def bad_images_message(reasons: Sequence[str]) -> str:
     """Return one message for all images that could not be read."""
+    them = "it" if len(reasons) == 1 else "them"
     return (
         f"{_count(reasons)} cannot be used:{_listed(reasons)}\n"
-        "  Repair or remove them, or leave them out with --skip-bad-images."
+        f"  Repair or remove {them}, or leave {them} out with --skip-bad-images."
     )
 
 

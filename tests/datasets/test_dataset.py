@@ -150,6 +150,10 @@ def test_class_that_only_test_has_is_assembled(root: Path) -> None:
     dataset = open_folder(make_class_folders(root, **counts))
     assert dataset.classes == ("cat", "dog", "owl")
     assert dataset.splits["test"].y.tolist() == [0, 2]
+    assert dataset.notes == (
+        "classes without test images: 'dog'",
+        "classes without train images: 'owl'",
+    )
 
 
 FOLDERS: dict[str, tuple[dict[str, int], str]] = {
