@@ -1,12 +1,13 @@
 """Writing of the leaderboard's files; no other module of the leaderboard writes, except figures."""
 
 import gzip
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from bob.io.files import write_atomically
+from bob.io.files import atomic_writer
 from bob.leaderboards.board import Board, make_board
 from bob.leaderboards.page.html import to_html
 from bob.leaderboards.per_example import PerExample, no_per_example
@@ -14,7 +15,7 @@ from bob.leaderboards.render.latex import to_latex
 from bob.leaderboards.render.markdown import to_markdown
 from bob.leaderboards.render.ranking_table import ranking_frame, task_frame
 from bob.leaderboards.render.robustness_table import robustness_frame
-from bob.leaderboards.render.tidy_table import csv_text, tidy_table
+from bob.leaderboards.render.tidy_table import csv_text, tidy_csv
 from bob.leaderboards.render.wide_table import wide
 from bob.records.image_pages import image_pages
 from bob.records.record import Record
@@ -39,35 +40,52 @@ def write_board(board: Board, folder: Path) -> list[Path]:
     a float in a CSV file is the shortest text that reads back as the same float. A CSV file of more
     than PLAIN_BYTES is compressed and ends in .csv.gz, which pandas reads as it is.
     """
-    texts: dict[str, Callable[[], str]] = {
-        "leaderboard.html": lambda: to_html(board, image_pages(folder)),
-        "leaderboard.csv": lambda: tidy_table(board).csv(),
-        "leaderboard_wide.csv": lambda: csv_text(wide(board)),
-        "ranking.csv": lambda: _rows_text(ranking_frame(board.rankings)),
-        "ranking_by_task.csv": lambda: _rows_text(task_frame(board.task_rankings)),
-        "leaderboard.md": lambda: to_markdown(board),
-        "leaderboard.tex": lambda: to_latex(board),
-        "robustness.csv": lambda: _rows_text(robustness_frame(board.robustness)),
+    texts: dict[str, Callable[[], Iterable[str]]] = {
+        "leaderboard.html": lambda: [to_html(board, image_pages(folder))],
+        "leaderboard.csv": lambda: tidy_csv(board),
+        "leaderboard_wide.csv": lambda: [csv_text(wide(board))],
+        "ranking.csv": lambda: [_rows_text(ranking_frame(board.rankings))],
+        "ranking_by_task.csv": lambda: [_rows_text(task_frame(board.task_rankings))],
+        "leaderboard.md": lambda: [to_markdown(board)],
+        "leaderboard.tex": lambda: [to_latex(board)],
+        "robustness.csv": lambda: [_rows_text(robustness_frame(board.robustness))],
     }
-    written = [_write(folder / name, text().encode("utf-8")) for name, text in texts.items()]
+    written = [_write(folder / name, text()) for name, text in texts.items()]
     return [path for path in written if path]
 
 
-def _write(path: Path, data: bytes) -> Path | None:
+def _write(path: Path, parts: Iterable[str]) -> Path | None:
     """Write a file, compressed if it is a large table, and remove what an earlier call wrote.
 
-    Returns its path; None where there are no data.
+    The parts of its text are made one by one, as they are written. Returns its path; None where
+    there is no text.
     """
     packed = path.with_name(f"{path.name}.gz")
-    is_large = path.suffix == ".csv" and len(data) > PLAIN_BYTES
+    data = (part.encode("utf-8") for part in parts)
+    first = b"".join(_up_to(PLAIN_BYTES + 1, data))
+    is_large = path.suffix == ".csv" and len(first) > PLAIN_BYTES
     target = packed if is_large else path
-    if data:
-        # no time in the header: equal tables are equal files
-        write_atomically(target, gzip.compress(data, 6, mtime=0) if is_large else data)
+    if first:
+        with atomic_writer(target) as file:
+            if is_large:
+                # neither name nor time in the header: equal tables are equal files
+                with gzip.GzipFile("", "wb", 6, file, mtime=0) as table:
+                    for part in itertools.chain((first,), data):
+                        table.write(part)
+            else:
+                file.write(first)
+                file.writelines(data)
     for other in (path, packed):
-        if not data or other != target:
+        if not first or other != target:
             other.unlink(missing_ok=True)
-    return target if data else None
+    return target if first else None
+
+
+def _up_to(size: int, data: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield the first parts that hold at least `size` bytes together."""
+    while size > 0 and (part := next(data, None)) is not None:
+        size -= len(part)
+        yield part
 
 
 def _rows_text(frame: pd.DataFrame) -> str:

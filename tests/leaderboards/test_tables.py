@@ -28,8 +28,9 @@ from bob.leaderboards import (
 )
 from bob.leaderboards.cells import BoardColumn
 from bob.leaderboards.page.html import script_json
+from bob.leaderboards.render import tidy_table
 from bob.leaderboards.render.text import board_notes, cell_text
-from bob.leaderboards.render.tidy_table import MACHINE, TIDY, csv_text, tidy_table
+from bob.leaderboards.render.tidy_table import MACHINE, TIDY, csv_text, tidy_csv
 from bob.records.record import Record
 from tests.builders.leaderboard_records import dataset, facts, failed, record, score, task
 
@@ -209,8 +210,12 @@ def test_only_the_machine_columns_depend_on_the_machine() -> None:
         "a record separator \x1e\nbefore a line break",
     ],
 )
-def test_the_csv_text_is_that_of_the_frame(reason: str) -> None:
+@pytest.mark.parametrize("at_a_time", [1, 2, 4096])
+def test_the_csv_text_is_that_of_the_frame(
+    reason: str, at_a_time: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Byte for byte what pandas writes for the whole frame, whatever a field contains."""
+    monkeypatch.setattr(tidy_table, "RECORDS_AT_A_TIME", at_a_time)
     scores = (
         score("top1", 0.5, seed=0),
         score("top1_k20", 1 / 3, seed=0, facets={"k": 20}),
@@ -221,7 +226,7 @@ def test_the_csv_text_is_that_of_the_frame(reason: str) -> None:
         failed("b", reason, dataset=None),
         record("c", 1.0),
     ]
-    assert tidy_table(records).csv() == csv_text(tidy(records))
+    assert "".join(tidy_csv(records)) == csv_text(tidy(records))
     assert csv_text(tidy(records)) == tidy(records).to_csv(index=False, lineterminator="\n")
 
 

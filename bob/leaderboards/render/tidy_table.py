@@ -1,8 +1,9 @@
 """leaderboard.csv: one row per score."""
 
+import itertools
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -97,6 +98,9 @@ followed by the facets of the scores, one column each: facet_k, facet_shots, fac
 if a score has no such facet.
 """
 
+RECORDS_AT_A_TIME = 4096
+"""Records whose rows are in memory at once, as text, while the table is written."""
+
 FACET = "facet_"
 """Prefix of the columns that distinguish the parts of a task."""
 
@@ -150,8 +154,8 @@ class TidyTable:
         repeated = self.records.iloc[index].reset_index(drop=True)
         return pd.concat([repeated, self.scores], axis=1)[list(self.columns)]
 
-    def csv(self) -> str:
-        """Return `csv_text(self.frame())`, in a third of the time."""
+    def csv_rows(self) -> str:
+        """Return the rows of `csv_text(self.frame())`, in a third of the time."""
         return _repeated_csv(self.records, self.scores, self.counts, self.columns)
 
 
@@ -166,18 +170,35 @@ def tidy(source: Board | Iterable[Record]) -> pd.DataFrame:
 def tidy_table(source: Board | Iterable[Record]) -> TidyTable:
     """Return the table of which `tidy` is the frame."""
     board = as_board(source)
-    records = board.records
+    return _table(board.records, _facet_types(board.records), board.verdicts)
+
+
+def tidy_csv(source: Board | Iterable[Record]) -> Iterator[str]:
+    """Yield the text `csv_text(tidy(source))` in parts, each of RECORDS_AT_A_TIME records."""
+    board = as_board(source)
+    facets = _facet_types(board.records)
+    yield csv_text(pd.DataFrame(columns=[*TIDY, *facets]))
+    for start in range(0, len(board.records), RECORDS_AT_A_TIME):
+        records = board.records[start : start + RECORDS_AT_A_TIME]
+        yield _table(records, facets, board.verdicts).csv_rows()
+
+
+def _table(
+    records: Sequence[Record],
+    facets: Mapping[str, str],
+    verdicts: Mapping[BoardColumn, Verdicts],
+) -> TidyTable:
+    """Return the table of some records; `facets` are the columns of all, with their types."""
     scores = [
         sorted(record.scores, key=_score_order(record)) if record.status == "ok" else []
         for record in records
     ]
     names = [name for name in TIDY if name not in SCORE_COLUMNS]
     record_frame = pd.DataFrame([_record_row(record) for record in records], columns=names)
-    facets = _facet_types(score for record_scores in scores for score in record_scores)
-    score_frame = _score_frame(records, scores, list(facets), board.verdicts)
+    score_frame = _score_frame(records, scores, list(facets), verdicts)
     return TidyTable(
         records=record_frame.astype({name: TIDY[name] for name in names}),
-        scores=score_frame.astype({name: TIDY[name] for name in SCORE_COLUMNS} | facets),
+        scores=score_frame.astype({name: TIDY[name] for name in SCORE_COLUMNS} | dict(facets)),
         counts=tuple(max(1, len(record_scores)) for record_scores in scores),
         columns=(*TIDY, *facets),
     )
@@ -255,13 +276,14 @@ def _verdict(
     return words, p_values[1] if p_values else None
 
 
-def _facet_types(scores: Iterable[Score]) -> dict[str, str]:
-    """Return the columns of the scores' facets, with their types.
+def _facet_types(records: Iterable[Record]) -> dict[str, str]:
+    """Return the columns of the facets of all scores, with their types.
 
     Integers stay integers beside missing values; a facet of mixed kinds is text.
     """
     kinds: dict[str, set[type]] = defaultdict(set)
-    for score in scores:
+    scored = (record for record in records if record.status == "ok")
+    for score in itertools.chain.from_iterable(record.scores for record in scored):
         for name, value in score.facets.items():
             kinds[FACET + name].add(type(value))
     return {
@@ -386,7 +408,7 @@ line breaks inside fields do not split them."""
 def _repeated_csv(
     records: pd.DataFrame, scores: pd.DataFrame, counts: Sequence[int], columns: Sequence[str]
 ) -> str:
-    """Return the CSV text of scores (S rows) beside records (R rows), in the order of `columns`.
+    """Return the rows of scores (S rows) beside records (R rows), in the order of `columns`.
 
     Each row of `records` is repeated counts (R,) times, but converted to text only once.
     """
@@ -395,8 +417,7 @@ def _repeated_csv(
     for is_shared, names in groupby(columns, lambda name: name in records.columns):
         lines = _lines((records if is_shared else scores)[list(names)])
         blocks.append([lines[i] for i in row] if is_shared else lines)
-    head = csv_text(pd.DataFrame(columns=list(columns)))
-    return head + "".join([",".join(fields) + "\n" for fields in zip(*blocks, strict=True)])
+    return "".join([",".join(fields) + "\n" for fields in zip(*blocks, strict=True)])
 
 
 def _lines(frame: pd.DataFrame) -> list[str]:
