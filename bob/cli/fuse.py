@@ -23,6 +23,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seed", type=int, default=0, help="seed of the held-out images (default: 0)"
     )
+    parser.add_argument(
+        "--record",
+        action="store_true",
+        help="write the chosen fusion as a record, which leaderboards show beside single backbones "
+        "with the summed cost and never rank",
+    )
     add_json(parser, "the fusion")
     add_stored_settings(parser)
     add_registries_and_folders(parser)

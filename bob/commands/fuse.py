@@ -2,7 +2,7 @@
 
 import argparse
 import json
-from collections.abc import Mapping
+import time
 from typing import Any
 
 import numpy as np
@@ -14,12 +14,12 @@ from bob.commands.features import several_backbones, stored_features
 from bob.commands.terminal import Terminal
 from bob.datasets.dataset import Dataset, SplitName
 from bob.datasets.image_sets import ImageSet
+from bob.engine.fused import fused_record
 from bob.engine.solve import solver_device
 from bob.errors import OK
 from bob.features.store import Features
 from bob.plan import Workspace
 from bob.protocols.classification import (
-    ClassificationProblem,
     classification_needs,
     classification_problem,
     held_out_of,
@@ -41,9 +41,21 @@ def run(arguments: argparse.Namespace) -> int:
     registry = load_registry(arguments.registry, arguments.tasks_dir)
     backbones, workspace, dataset = several_backbones(arguments, registry)
     settings = _settings(registry)
-    problems = _problems(workspace, dataset, backbones, settings, arguments.seed)
+    features = _features(workspace, dataset, backbones)
+    start = time.perf_counter()
+    problems = {
+        name: classification_problem(dataset, splits, held_out_of(settings), arguments.seed)
+        for name, splits in features.items()
+    }
     fusion = fuse(problems, settings, solver_device(usable_device(arguments.device)))
+    seconds = time.perf_counter() - start
     terminal = Terminal()
+    if arguments.record:
+        task = registry.tasks[TASK]
+        record, arrays = fused_record(
+            fusion, task, workspace, dataset, features, backbones, arguments.seed, seconds
+        )
+        terminal.note(f"recorded: {workspace.places.records().write(record, arrays)}")
     if arguments.json:
         terminal.write_line(json.dumps(fusion_json(fusion), indent=1))
         return OK
@@ -85,8 +97,8 @@ def sentences(fusion: Fusion) -> list[str]:
         f"exact McNemar p = {gain.p:.3g}).",
         f"A choice of the right backbone for each image would gain {100 * fusion.oracle_gain:.1f} "
         "points; part of that is luck that no fusion can use.",
-        "A fusion costs as much as all of its backbones together; it is no record, and is ranked "
-        "on no leaderboard.",
+        "A fusion costs as much as all of its backbones together, and is ranked on no leaderboard; "
+        "with --record, leaderboards show it beside the single backbones.",
     ]
 
 
@@ -96,14 +108,10 @@ def _settings(registry: Registry) -> LinearSettings:
     return settings
 
 
-def _problems(
-    workspace: Workspace,
-    dataset: Dataset,
-    backbones: list[BackboneSpec],
-    settings: LinearSettings,
-    seed: int,
-) -> Mapping[str, ClassificationProblem]:
-    """Return the problem of each backbone on the images that all could read."""
+def _features(
+    workspace: Workspace, dataset: Dataset, backbones: list[BackboneSpec]
+) -> dict[str, dict[SplitName, Features]]:
+    """Return the features of each backbone, by split, of the images that all could read."""
     needed = {need.images.split for need in classification_needs(dataset, backbones[0])}
     names: list[SplitName] = [name for name in dataset.splits if name in needed]
     features = {
@@ -112,18 +120,12 @@ def _problems(
         }
         for spec in backbones
     }
-    common = {
-        name: np.array(
-            sorted(set.intersection(*(set(f[name].positions.tolist()) for f in features.values()))),
-            np.int64,
-        )
-        for name in names
-    }
-    problems = {}
-    for backbone, of_backbone in features.items():
-        shared = {name: _among(of_backbone[name], common[name]) for name in names}
-        problems[backbone] = classification_problem(dataset, shared, held_out_of(settings), seed)
-    return problems
+    for name in names:
+        read = [set(splits[name].positions.tolist()) for splits in features.values()]
+        common = np.array(sorted(set.intersection(*read)), np.int64)
+        for splits in features.values():
+            splits[name] = _among(splits[name], common)
+    return features
 
 
 def _among(features: Features, positions: np.ndarray) -> Features:

@@ -5,7 +5,14 @@ from dataclasses import dataclass, field, replace
 
 from threadpoolctl import threadpool_limits
 
-from bob.leaderboards.cells import BoardCell, BoardColumn, SetAside, board_cells, comparable
+from bob.leaderboards.cells import (
+    BoardCell,
+    BoardColumn,
+    SetAside,
+    board_cells,
+    comparable,
+    comparable_fusions,
+)
 from bob.leaderboards.pair_gaps import PairGaps, pair_gaps
 from bob.leaderboards.per_example import ExampleValues, PerExample, no_per_example
 from bob.leaderboards.ranking import Ranking, Rankings
@@ -46,6 +53,8 @@ class Board:
     """Paired differences of all backbones by column; empty for a board with very many."""
     robustness: tuple[ShiftRobustness, ...] = ()
     """Effective robustness of the backbones under each shift."""
+    fused: tuple[Record, ...] = ()
+    """Several backbones together: shown beside the records, in no ranking and no test."""
     notes: tuple[str, ...] = ()
     """Notes from reading the records: conflicts between folders, scales of published tables."""
 
@@ -74,9 +83,11 @@ def make_board(
     notes: tuple[str, ...] = (),
 ) -> Board:
     """Select the comparable records, and compute the rankings and verdicts of all scopes."""
+    records = list(records)
     kept, set_aside = comparable(records)
     with threadpool_limits(1, "blas"):  # hundreds of small products, slower on several threads
-        return _board(kept, set_aside, per_example, notes)
+        board = _board(kept, set_aside, per_example, notes)
+    return replace(board, fused=tuple(comparable_fusions(records, kept)))
 
 
 def _board(

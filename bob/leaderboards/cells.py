@@ -90,9 +90,10 @@ def comparable(records: Iterable[Record]) -> tuple[list[Record], list[SetAside]]
     newest record. A failure before the dataset was read fits every group and is used if its
     backbone has no other record there.
 
-    Published results are always kept: their tables do not say how they were computed.
+    Published results are always kept: their tables do not say how they were computed. Fusions are
+    neither kept nor set aside; see `comparable_fusions`.
     """
-    records = list(records)
+    records = [record for record in records if not record.fused]
     by_column: dict[BoardColumn, list[Record]] = defaultdict(list)
     for record in sorted((record for record in records if record.external is None), key=_age):
         by_column[column_of(record)].append(record)
@@ -108,6 +109,23 @@ def comparable(records: Iterable[Record]) -> tuple[list[Record], list[SetAside]]
         set_aside + other_weights,
         key=lambda aside: (*_board_order(aside.record), *_age(aside.record)),
     )
+
+
+def comparable_fusions(records: Iterable[Record], kept: Iterable[Record]) -> list[Record]:
+    """Return the fusions that share settings and data with the `kept` records of their column.
+
+    Of each set of backbones the newest, and any where no other record of the column is kept.
+    """
+    known: dict[BoardColumn, set[str]] = defaultdict(set)
+    for record in kept:
+        if record.external is None:
+            known[column_of(record)].add(_comparison_key(record))
+    newest: dict[tuple[BoardColumn, str], Record] = {}
+    for record in sorted((record for record in records if record.fused), key=_age):
+        keys = known.get(column_of(record))
+        if keys is None or _comparison_key(record) in keys:
+            newest[column_of(record), record.backbone_name] = record
+    return sorted(newest.values(), key=_board_order)
 
 
 def _board_order(record: Record) -> tuple[str, str, str]:

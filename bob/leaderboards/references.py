@@ -1,24 +1,32 @@
-"""The majority class and chance beside the scores of backbones. Neither is ever ranked."""
+"""What stands beside the scores of backbones and is never ranked: the majority class, chance, and
+several backbones that were fused.
+"""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from bob.leaderboards.cells import BoardCell, BoardColumn
+from bob.leaderboards.cells import BoardCell, BoardColumn, board_cells
 from bob.leaderboards.metric_traits import metric_traits
+from bob.records.record import Record
 
 
 @dataclass(frozen=True)
 class ReferenceRow:
-    """A row of a task's table that no backbone produced."""
+    """A row of a task's table that no single backbone produced."""
 
     name: str
     values: dict[BoardColumn, float]
     """Setting → value of the metric that ranks; settings without one are absent."""
 
 
-def reference_rows(cells: Sequence[BoardCell]) -> list[ReferenceRow]:
-    """Return the rows of a task's table for the majority class and for chance, where they exist."""
+def reference_rows(cells: Sequence[BoardCell], fused: Iterable[Record] = ()) -> list[ReferenceRow]:
+    """Return the rows of a task's table for fusions, the majority class and chance.
+
+    `fused` are fusions of any tasks; rows without a value do not exist.
+    """
+    tasks = {cell.column.task for cell in cells}
     rows = (
+        *_fusions(board_cells([record for record in fused if record.task.name in tasks])),
         ReferenceRow("majority class", _by_column((cell.column, cell.majority) for cell in cells)),
         ReferenceRow("chance", _by_column((cell.column, cell.chance) for cell in cells)),
     )
@@ -37,8 +45,15 @@ def is_clear_of_majority(cell: BoardCell) -> bool:
     return limit > cell.majority if higher else limit < cell.majority
 
 
+def _fusions(cells: Sequence[BoardCell]) -> Iterable[ReferenceRow]:
+    """Yield a row for each set of backbones, with the costs that it sums in its record."""
+    for name in dict.fromkeys(cell.record.backbone_name for cell in cells):
+        values = ((cell.column, cell.value) for cell in cells if cell.record.backbone_name == name)
+        yield ReferenceRow(f"{name} (fused)", _by_column(values))
+
+
 def _by_column(values: Iterable[tuple[BoardColumn, float | None]]) -> dict[BoardColumn, float]:
-    """Return the first value of each setting: it depends on labels, not on the backbone."""
+    """Return the first value of each setting."""
     first: dict[BoardColumn, float] = {}
     for column, value in values:
         if value is not None:

@@ -17,6 +17,7 @@ from typing import Literal
 import numpy as np
 
 from bob.numerics.arrays import Bools, Doubles, Floats, Ints
+from bob.outcomes import ClassPredictions
 from bob.protocols.classification import ClassificationProblem
 from bob.protocols.linear import LinearSettings, fit_probe, held_out_logits
 from bob.statistics.paired_tests import PairedDifference, compare_paired
@@ -29,8 +30,13 @@ class FusedRow:
     """A backbone or a fusion: its accuracy on held-out rows, and what it gets right on test."""
 
     held_out_top1: float
-    right: Bools
-    """(Q,)"""
+    outcome: ClassPredictions
+    """Predictions for the Q test images."""
+
+    @property
+    def right(self) -> Bools:
+        """Return (Q,) whether the prediction is right."""
+        return np.asarray(self.outcome.rank == 0)
 
     @property
     def top1(self) -> float:
@@ -123,4 +129,5 @@ def _log_softmax(logits: Doubles) -> Doubles:
 
 
 def _row(held: Doubles, test: Doubles, held_y: Ints, test_y: Ints) -> FusedRow:
-    return FusedRow(float((held.argmax(1) == held_y).mean()), test.argmax(1) == test_y)
+    outcome = ClassPredictions.from_logits(test, test_y)
+    return FusedRow(float((held.argmax(1) == held_y).mean()), outcome)

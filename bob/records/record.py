@@ -44,6 +44,8 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
+FUSED: Literal["fused"] = "fused"
+"""The family and loader of several backbones together, which `bob-bench fuse --record` writes."""
 PRECOMPUTED: Literal["precomputed"] = "precomputed"
 """The loader and output of features that were computed elsewhere and evaluated from a file.
 
@@ -84,7 +86,7 @@ class BackboneFacts(Closed):
     """Identity and costs of the backbone, as it computed the features."""
 
     name: Name
-    family: Family | Literal["precomputed"]
+    family: Family | Literal["precomputed", "fused"]
     loader: str
     architecture: str
     weights: str
@@ -208,7 +210,7 @@ class Record(Closed):
     backbone: BackboneFacts | None
     """None if the cell failed before the backbone was loaded."""
     backbone_name: Name
-    family: Family | Literal["precomputed", "external"]
+    family: Family | Literal["precomputed", "external", "fused"]
     task: TaskFacts
     dataset: DatasetFacts | None
     dataset_name: Name
@@ -224,6 +226,11 @@ class Record(Closed):
     """created (ISO 8601, UTC), bob, python, libraries, git."""
     arrays: ArrayFile | None = None
     """The per-example arrays that were stored beside the JSON file."""
+    fused: tuple[Name, ...] = Field((), strict=False)
+    """The backbones that were fused, whose costs are summed; empty for a single one.
+
+    A fusion is shown beside single backbones and never ranked among them.
+    """
     external: str | None = None
     """Table of a published number (`bob-bench leaderboard --external`).
 

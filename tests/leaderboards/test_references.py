@@ -4,8 +4,12 @@ import io
 
 from rich.console import Console
 
+from bob.leaderboards.advice import advise
 from bob.leaderboards.board import make_board
 from bob.leaderboards.cells import BoardColumn
+from bob.leaderboards.limits import BackboneLimits
+from bob.leaderboards.page.payload import PageLayout
+from bob.leaderboards.per_example import no_per_example
 from bob.leaderboards.references import reference_rows
 from bob.leaderboards.render.markdown import to_markdown
 from bob.leaderboards.render.terminal import to_terminal
@@ -73,3 +77,39 @@ def test_where_lower_is_better_the_upper_end_of_the_interval_counts() -> None:
 def test_scores_without_references_add_no_rows() -> None:
     board = make_board([record("plain", 0.8)])
     assert reference_rows(board.cells) == [] and "majority" not in to_markdown(board)
+
+
+# --- fusions
+
+FUSED = scored("good + close", 0.9).model_copy(
+    update={"family": "fused", "fused": ("good", "close")}
+)
+
+
+def test_a_fusion_is_a_row_beside_the_backbones_in_no_ranking_and_no_test() -> None:
+    board, column = make_board([FUSED, *BOARD.records]), BoardColumn("linear", "elpv")
+    assert board.fused == (FUSED,)
+    assert board.verdicts[column].order == ("good", "close")
+    assert [standing.backbone for standing in board.overall.standings] == ["good", "close"]
+    assert reference_rows(board.cells, board.fused)[0].values == {column: 0.9}
+    text = to_markdown(board)
+    assert "| *good + close (fused)* | – | 90.0 |" in text
+    advice = advise([FUSED, *BOARD.records], BackboneLimits(), no_per_example)
+    assert advice.pick is not None and advice.pick.backbone == "good"
+    frame = tidy(board).set_index("backbone")
+    assert frame["fused"].fillna("").to_dict() == {
+        "good": "",
+        "close": "",
+        "good + close": "good + close",
+    }
+    references = PageLayout(board).payload()["columns"][0]["references"]
+    assert references[0] == ["good + close (fused)", 0.9]
+
+
+def test_of_fusions_the_newest_counts_and_only_with_the_settings_of_the_column() -> None:
+    newer = FUSED.model_copy(update={"key": "newer", "provenance": {"created": "2026-02-01"}})
+    other = FUSED.model_copy(update={"key": "other", "task": task(version=2)})
+    alone = FUSED.model_copy(update={"dataset_name": "textiles"})
+    board = make_board([newer, other, FUSED, alone, *BOARD.records])
+    assert board.fused == (newer, alone)
+    assert "good + close" not in to_markdown(make_board([other, *BOARD.records]))

@@ -93,7 +93,10 @@ class PageLayout:
 
     @cached_property
     def _references(self) -> dict[str, list[ReferenceRow]]:
-        return {task: reference_rows(self.board.task_cells(task)) for task in self.tasks}
+        return {task: self._task_references(task) for task in self.tasks}
+
+    def _task_references(self, task: str) -> list[ReferenceRow]:
+        return reference_rows(self.board.task_cells(task), self.board.fused)
 
     def _backbones(self) -> list[dict[str, Any]]:
         facts, records = facts_by_backbone(self.records), records_by_backbone(self.records)

@@ -144,7 +144,8 @@ def _task(task: str, board: Board) -> str:
     ]
     body = [_row(row, columns, with_mean, board) for row in rows]
     metric = cells[0].metric
-    body += [_reference(row, columns, with_mean, metric) for row in reference_rows(cells)]
+    references = reference_rows(cells, board.fused)
+    body += [_reference(row, columns, with_mean, metric) for row in references]
     return _section(escape(task), _metric_text(cells[0].record), head, body)
 
 
@@ -155,7 +156,7 @@ def _reference(
         value_text(metric, row.values[column]) if column in row.values else MISSING
         for column in columns
     ]
-    return [f"*{row.name}*", MISSING, *values, *([MISSING] if with_mean else [])]
+    return [f"*{escape(row.name)}*", MISSING, *values, *([MISSING] if with_mean else [])]
 
 
 def _metric_text(record: Record) -> str:

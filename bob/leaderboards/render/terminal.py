@@ -80,7 +80,10 @@ def _task(task: str, board: Board) -> FittedTable:
         datasets=tuple(column.dataset for column in columns),
         rows=(
             *(_row(row, columns, board) for row in shown),
-            *(_reference(row, columns, cells[0].metric) for row in reference_rows(cells)),
+            *(
+                _reference(row, columns, cells[0].metric)
+                for row in reference_rows(cells, board.fused)
+            ),
         ),
         more_rows=len(rows) - len(shown),
         has_mean=len(columns) > 1,

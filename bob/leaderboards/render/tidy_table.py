@@ -42,6 +42,7 @@ TIDY = {
     "verdict": "object",
     "p_holm": "float64",
     "external": "object",
+    "fused": "object",
     "output": "object",
     "weights_hash": "object",
     "input_px": "object",
@@ -92,6 +93,7 @@ peak_mib: weights, and the most memory that the tensors of a forward pass of 4 i
 train, val, test: number of images used.
 bad_images: number of unreadable images that were excluded.
 external: table that a published result was read from.
+fused: the backbones of a fusion, whose costs are sums; empty for single ones.
 
 An empty value means that there is none: see undefined, status and reason. These columns are
 followed by the facets of the scores, one column each: facet_k, facet_shots, facet_shift, ...; empty
@@ -170,17 +172,24 @@ def tidy(source: Board | Iterable[Record]) -> pd.DataFrame:
 def tidy_table(source: Board | Iterable[Record]) -> TidyTable:
     """Return the table of which `tidy` is the frame."""
     board = as_board(source)
-    return _table(board.records, _facet_types(board.records), board.verdicts)
+    records = _shown(board)
+    return _table(records, _facet_types(records), board.verdicts)
 
 
 def tidy_csv(source: Board | Iterable[Record]) -> Iterator[str]:
     """Yield the text `csv_text(tidy(source))` in parts, each of RECORDS_AT_A_TIME records."""
     board = as_board(source)
-    facets = _facet_types(board.records)
+    shown = _shown(board)
+    facets = _facet_types(shown)
     yield csv_text(pd.DataFrame(columns=[*TIDY, *facets]))
-    for start in range(0, len(board.records), RECORDS_AT_A_TIME):
-        records = board.records[start : start + RECORDS_AT_A_TIME]
+    for start in range(0, len(shown), RECORDS_AT_A_TIME):
+        records = shown[start : start + RECORDS_AT_A_TIME]
         yield _table(records, facets, board.verdicts).csv_rows()
+
+
+def _shown(board: Board) -> tuple[Record, ...]:
+    """Return the records that have rows: single backbones, then fusions."""
+    return (*board.records, *board.fused)
 
 
 def _table(
@@ -267,7 +276,12 @@ def _score_frame(
 def _verdict(
     record: Record, verdicts: Mapping[BoardColumn, Verdicts]
 ) -> tuple[str | None, float | None]:
-    """Return a backbone's verdict against the best of its setting, and the adjusted p-value."""
+    """Return a backbone's verdict against the best of its setting, and the adjusted p-value.
+
+    A fusion has neither.
+    """
+    if record.fused:
+        return None, None
     of_column, name = verdicts[column_of(record)], record.backbone_name
     words = verdict_words(of_column, name)
     if words is None or of_column.best is None or words.startswith("best"):
@@ -334,6 +348,7 @@ def _record_columns(record: Record) -> dict[str, Any]:
         "reason": record.reason,
         "record_key": record.key,
         "external": record.external,
+        "fused": " + ".join(record.fused) or None,
     }
 
 
