@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from bob.errors import BobError, ConfigError, NotApplicableError, UnavailableError
 
@@ -20,9 +20,11 @@ if TYPE_CHECKING:
     from bob.backbones.backbone import Backbone
     from bob.datasets.dataset import Dataset
     from bob.engine.engine import EngineListener
+    from bob.engine.racing.run import RaceListener
     from bob.engine.solve import Solution
+    from bob.plan import Plan, Workspace
     from bob.registry import Registry
-    from bob.specs import BackboneSpec, DataOptions
+    from bob.specs import BackboneSpec, DataOptions, TaskSpec
 
 Names = str | Sequence[str]
 """Names, globs, groups such as `family:ssl`, or `all`: separated by commas, or as a list."""
@@ -61,7 +63,12 @@ def run(
     skip_bad_images: bool = False,
     offline: bool = False,
     fresh: bool = False,
-    listener: "EngineListener | None" = None,
+    race: bool = False,
+    indifference: float = 0.0,
+    race_error: float = 0.05,
+    race_seed: int = 0,
+    budget: int | None = None,
+    listener: "EngineListener | RaceListener | None" = None,
 ) -> "pd.DataFrame":
     """Embed images with backbones, run tasks on the features, and store the records.
 
@@ -97,21 +104,31 @@ def run(
     alpha
         Background on which transparent images are laid: `white`, `black`, or `drop` for the colours
         that are stored under transparent pixels.
+    race
+        Embed images block by block, and drop backbones once another is shown to be better. Only the
+        survivors are run in full.
+    indifference, race_error, race_seed
+        Difference of accuracies up to which nothing is dropped, bound of the probability that
+        anything is dropped wrongly, and seed of the order of images.
+    budget
+        Largest number of images that a race embeds, counted for each backbone.
     listener
-        Receives the progress; None is silent.
+        Receives the progress, with `race` a `RaceListener`; None is silent.
 
     Returns
     -------
     pandas.DataFrame
         One row per score of the selected cells, as in `leaderboard`. Failed cells have
-        `status == "failed"` and a reason.
+        `status == "failed"` and a reason, backbones dropped by a race `status == "dropped"`.
 
     Raises
     ------
     UnavailableError
         A backbone or dataset that was named exactly is not available here.
     ConfigError
-        A name is unknown, or a device does not work.
+        A name is unknown, a device does not work, or a race is to compute everything afresh.
+    NotApplicableError
+        No task applies to the datasets, or a task cannot be raced.
     """
     from bob.engine.conductor import conduct
     from bob.engine.engine import SilentEngineListener
@@ -121,6 +138,8 @@ def run(
 
     known = registry or load_registry()
     chosen_tasks = _tasks(tasks, known)
+    if race:
+        _require_raceable(chosen_tasks, fresh)
     columns = {"levels": levels, "group": group, "test_split": test_split, "normal": normal}
     sides = {"train": train, "val": val, "test": test, "shift": shift}
     options = _data_options(columns, sides, label, retrieve)
@@ -154,9 +173,43 @@ def run(
         raise UnavailableError("\n".join(missing))
     if plan.unsuited and not any(plan.all_cells()):
         raise NotApplicableError("\n".join(plan.unsuited))
-    for _ in conduct(plan, workspace, LocalEngine(workspace), listener or SilentEngineListener()):
-        pass
+    if race:
+        _run_races(plan, workspace, listener, indifference, race_error, race_seed, budget)
+    else:
+        engine = LocalEngine(workspace)
+        for _ in conduct(plan, workspace, engine, listener or SilentEngineListener()):
+            pass
     return _scores(results, {cell.key for cell in plan.all_cells()})
+
+
+def _require_raceable(tasks: "Sequence[TaskSpec]", fresh: bool) -> None:
+    from bob.engine.racing.trial import require_raceable
+
+    if fresh:
+        raise ConfigError("a race resumes from stored features; leave out fresh=True.")
+    for task in tasks:
+        require_raceable(task)
+
+
+def _run_races(
+    plan: "Plan",
+    workspace: "Workspace",
+    listener: "EngineListener | RaceListener | None",
+    indifference: float,
+    race_error: float,
+    race_seed: int,
+    budget: int | None,
+) -> None:
+    """Compute the records of a plan with races."""
+    from bob.engine.local import LocalEngine
+    from bob.engine.racing.contest import RaceSettings
+    from bob.engine.racing.run import RaceBudget, RaceListener, RaceRun, SilentRaceListener
+
+    received = cast(RaceListener, listener) if listener else SilentRaceListener()
+    settings = RaceSettings(race_error, indifference, race_seed)
+    engine, images = LocalEngine(workspace), RaceBudget(images=budget)
+    for _ in RaceRun(plan, workspace, engine, received, settings, images).run():
+        pass
 
 
 def evaluate(

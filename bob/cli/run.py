@@ -187,7 +187,8 @@ def _add_race(parser: argparse.ArgumentParser) -> None:
         "--race",
         action="store_true",
         help="embed images block by block, and drop backbones once another is shown to be better "
-        "at that many train images; the survivors are run in full (tasks such as knn and linear)",
+        "at that many images; the survivors are run in full (tasks such as knn, linear and "
+        "retrieval)",
     )
     add_race_test(group)
     group.add_argument(

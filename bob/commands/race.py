@@ -132,7 +132,7 @@ def race_json(
         "seed": arguments.seed,
         "examples_seen": result.examples,
         "survivors": [
-            {"model": names[i], "column": i, "accuracy": int(result.right[i]) / result.examples}
+            {"model": names[i], "column": i, "accuracy": float(result.sums[i]) / result.examples}
             for i in result.survivors
         ],
         "dropped": [
@@ -140,9 +140,9 @@ def race_json(
                 "model": names[drop.backbone],
                 "column": drop.backbone,
                 "examples": drop.examples,
-                "accuracy": drop.right / drop.examples,
+                "accuracy": drop.value / drop.examples,
                 "rival": names[drop.rival],
-                "rival_accuracy": drop.rival_right / drop.examples,
+                "rival_accuracy": drop.rival_value / drop.examples,
                 "log_evidence": drop.log_evidence,
             }
             for drop in result.drops

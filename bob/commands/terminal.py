@@ -164,14 +164,14 @@ class Terminal:
             self.print(f"race: {task} on {dataset}, {counted(backbones, 'backbone')}")
         else:
             self.note(
-                f"{task} on {dataset}: too few train images of each class for a race; all "
-                "backbones are run in full"
+                f"{task} on {dataset}: no race, as there are too few images (of each class), or "
+                "a query and a gallery split; all backbones are run in full"
             )
 
     def race_step(self, step: "RaceStep", dropped: "Sequence[DroppedCell]", left: int) -> None:
         for each in dropped:
             self.print(f"  dropped {each.cell.backbone} {each.reason}")
-        self.print(f"  at {step.train:,} train and {step.test:,} test images: {left:,} left")
+        self.print(f"  at {step.text}: {left:,} left")
 
     def race_ends(self, summary: "RaceSummary") -> None:
         names = ", ".join(cell.backbone for cell in summary.result.survivors)

@@ -1,11 +1,12 @@
 """Races: which of K backbones can be dropped before all examples have been scored.
 
-Let X_ti be 1 if backbone i has example t right, else 0, and let m >= 0 be the margin (the
-indifference). For an ordered pair, the hypothesis H_ij says that i is better than j by at most m:
-E[X_ti - X_tj | examples before t] <= m. H_j is the intersection of H_ij over all i: no backbone is
-better than j by more than m. Backbone j is dropped when H_j is rejected.
+Let X_ti in [0, 1] be the value of example t with backbone i, such as 1 if i has it right, else 0,
+and let m >= 0 be the margin (the indifference). For an ordered pair, the hypothesis H_ij says that
+i is better than j by at most m: E[X_ti - X_tj | examples before t] <= m. H_j is the intersection of
+H_ij over all i: no backbone is better than j by more than m. Backbone j is dropped when H_j is
+rejected.
 
-**Evidence of a pair.** With d = X_ti - X_tj in {-1, 0, 1} and 0 < b < 1, a bettor who stakes the
+**Evidence of a pair.** With d = X_ti - X_tj in [-1, 1] and 0 < b < 1, a bettor who stakes the
 share b of what is permitted multiplies the capital at each example by
 
     1 + b (d - m) / (1 + m) >= 0,
@@ -14,8 +15,8 @@ whose expectation under H_ij is at most 1. The capital, averaged over a fixed gr
 nonnegative supermartingale that starts at 1, so that by Ville's inequality it ever reaches 1 / a
 with a probability of at most a, whatever the looks and stopping rules (Waudby-Smith & Ramdas 2024,
 doi:10.1093/jrsssb/qkad009, sections 3 and 4; mixtures: Howard et al. 2021, doi:10.1214/20-AOS1991).
-At m = 0 examples that both have right, or both wrong, change nothing: only discordant examples
-count, as in McNemar's test.
+At m = 0 examples of the same value with both change nothing: of right and wrong answers only
+discordant ones count, as in McNemar's test.
 
 **Evidence of a backbone.** E_j is the mean over i of the evidence of the K - 1 pairs (i, j), which
 is a nonnegative supermartingale under H_j, whatever the dependence between backbones.
@@ -65,9 +66,9 @@ class Drop:
     better."""
     examples: int
     """Number of examples seen when it was dropped."""
-    right: int
-    rival_right: int
-    """How many of them each of the two has right."""
+    value: float
+    rival_value: float
+    """Sum of their values with each of the two: how many are right, where values are 0 or 1."""
     log_evidence: float
     """Natural logarithm of the smallest mean of evidence that contains this backbone's."""
 
@@ -92,8 +93,8 @@ class Race:
     active: Bools = field(init=False)
     """(K,) the backbones that are not dropped."""
     seen: int = field(init=False, default=0)
-    right: Ints = field(init=False)
-    """(K,) number of examples that each has right, of those seen until it was dropped."""
+    sums: Doubles = field(init=False)
+    """(K,) sum of the values of each, over the examples seen until it was dropped."""
     drops: list[Drop] = field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:
@@ -103,37 +104,39 @@ class Race:
             raise ValueError(f"margin must be at least 0 and below 1; got {self.margin!r}.")
         here = np.ones(self.count, bool) if self.contenders is None else self.contenders
         self.active = here.copy()
-        self.right = np.zeros(self.count, np.int64)
+        self.sums = np.zeros(self.count)
         shape = (self.count, self.count)
         self._sum = np.zeros(shape)
         self._capital = np.where((here[:, None] & here)[..., None], 0.0, -np.inf) + np.zeros(
             (*shape, len(STAKES))
         )
 
-    def look(self, right: Bools) -> list[Drop]:
+    def look(self, values: Bools | Doubles) -> list[Drop]:
         """Add a block of examples, and drop and return what is rejected after it.
 
-        right (B, K): whether each backbone has each example right. Values of dropped backbones are
-        not read.
+        values (B, K): the value of each example with each backbone, in [0, 1]; True is 1. Those of
+        dropped backbones are not read.
         """
-        self.add(right)
+        self.add(values)
         rejected = self.rejected()
         self.drop(rejected)
         return rejected
 
-    def add(self, right: Bools) -> None:
-        """Add a block of examples, right (B, K), without dropping anything."""
+    def add(self, values: Bools | Doubles) -> None:
+        """Add a block of examples, values (B, K), without dropping anything."""
         at = np.flatnonzero(self.active)
-        block = right[:, at].astype(np.float64)
-        pairs = np.ix_(at, at)
-        if self.total is None:
-            self._capital[pairs] += _log_growth(block, self.margin)
-        elif self.seen + len(block) > self.total:
+        block = values[:, at].astype(np.float64)
+        if not ((block >= 0) & (block <= 1)).all():
+            raise ValueError("values must lie in [0, 1].")
+        if self.total is not None and self.seen + len(block) > self.total:
             raise ValueError(f"more than the total of {self.total} examples.")
+        pairs = np.ix_(at, at)
+        if self.total is None and np.isin(block, (0, 1)).all():
+            self._capital[pairs] += _log_growth(block, self.margin)
         else:
-            self._capital[pairs] += self._log_growth_of_remaining(block, self._sum[pairs])
+            self._capital[pairs] += self._log_growth_by_example(block, self._sum[pairs])
         self._sum[pairs] += block.sum(0)[:, None] - block.sum(0)
-        self.right[at] += right[:, at].sum(0)
+        self.sums[at] += block.sum(0)
         self.seen += len(block)
 
     def rejected(self) -> list[Drop]:
@@ -148,8 +151,8 @@ class Race:
         drops = []
         for j in np.flatnonzero(self.active & (adjusted >= threshold)).tolist():
             i = int(np.where(self.active, pairs[:, j], -np.inf).argmax())
-            right, rival_right = int(self.right[j]), int(self.right[i])
-            drops.append(Drop(j, i, self.seen, right, rival_right, float(adjusted[j])))
+            value, rival_value = float(self.sums[j]), float(self.sums[i])
+            drops.append(Drop(j, i, self.seen, value, rival_value, float(adjusted[j])))
         return drops
 
     def drop(self, drops: Iterable[Drop]) -> None:
@@ -167,18 +170,19 @@ class Race:
         np.fill_diagonal(evidence, -np.inf)
         return evidence
 
-    def _log_growth_of_remaining(self, block: Doubles, before: Doubles) -> Doubles:
-        """Return (A, A, S) the growth of capital over a block, drawn without replacement.
+    def _log_growth_by_example(self, block: Doubles, before: Doubles) -> Doubles:
+        """Return (A, A, S) the growth of capital over a block, example by example.
 
-        block (B, A); before (A, A) sums of differences.
+        block (B, A); before (A, A) sums of differences, on which the margin that remains depends.
         """
-        assert self.total is not None
         growth = np.empty((*before.shape, len(STAKES)))
-        left = self.total - self.seen - np.arange(len(block))
         for j in range(block.shape[1]):
             d = block - block[:, [j]]
-            seen = before[:, j] + np.cumsum(d, axis=0) - d
-            bound = (self.total * self.margin - seen) / left[:, None]
+            bound = np.full_like(d, self.margin)
+            if self.total is not None:
+                left = self.total - self.seen - np.arange(len(block))
+                seen = before[:, j] + np.cumsum(d, axis=0) - d
+                bound = (self.total * self.margin - seen) / left[:, None]
             ratio = (d - bound) / np.maximum(1 + bound, 1e-12)
             factor = 1 + STAKES[:, None, None] * np.where(bound < 1, ratio, 0.0)
             starts = np.arange(0, len(block), MULTIPLIED)
@@ -239,37 +243,37 @@ class RaceResult:
     """A race that has ended."""
 
     survivors: tuple[int, ...]
-    """The backbones that were not dropped; most examples right first, then by index."""
+    """The backbones that were not dropped; largest sum of values first, then by index."""
     drops: tuple[Drop, ...]
     """In the order in which they were dropped."""
     examples: int
     """Number of examples seen in all."""
-    right: Ints
-    """(K,) number of examples that each has right, of those seen until it was dropped."""
+    sums: Doubles
+    """(K,) sum of the values of each, over the examples seen until it was dropped."""
     evaluations: int
     """Pairs of a backbone and an example that were scored."""
 
 
 def race_matrix(
-    right: Bools,
+    values: Bools | Doubles,
     looks: Iterable[int],
     error: float,
     margin: float = 0.0,
     total: int | None = None,
 ) -> RaceResult:
-    """Race K backbones on examples in the order of right (N, K), until one is left.
+    """Race K backbones on examples in the order of values (N, K), until one is left.
 
     A look follows each of the ascending numbers of examples in `looks`.
     """
-    race, start = Race(right.shape[1], error, margin, total), 0
+    race, start = Race(values.shape[1], error, margin, total), 0
     for stop in looks:
-        race.look(right[start:stop])
+        race.look(values[start:stop])
         start = stop
         if race.active.sum() == 1:
             break
-    survivors = sorted(np.flatnonzero(race.active).tolist(), key=lambda i: (-race.right[i], i))
+    survivors = sorted(np.flatnonzero(race.active).tolist(), key=lambda i: (-race.sums[i], i))
     scored = sum(drop.examples for drop in race.drops) + len(survivors) * race.seen
-    return RaceResult(tuple(survivors), tuple(race.drops), race.seen, race.right, scored)
+    return RaceResult(tuple(survivors), tuple(race.drops), race.seen, race.sums, scored)
 
 
 def random_order(count: int, seed: int) -> Ints:

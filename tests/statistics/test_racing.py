@@ -28,6 +28,30 @@ def test_with_a_margin_examples_on_which_both_agree_count_against_the_first() ->
     assert evidence([1, 0], margin=0.25) == pytest.approx(by_hand)
 
 
+def test_values_between_0_and_1_are_staked_on_by_their_difference() -> None:
+    """Differences of 0.5 and -0.25: (1 + b / 2) (1 - b / 4); a margin of 0.25 takes it off both.
+
+    With it, the capital is multiplied by 1 + 0.2 b and by 1 - 0.4 b.
+    """
+    values = np.array([[0.75, 0.25], [0.0, 0.25]])
+    for margin, by_hand in [
+        (0.0, np.mean((1 + STAKES / 2) * (1 - STAKES / 4))),
+        (0.25, np.mean((1 + 0.2 * STAKES) * (1 - 0.4 * STAKES))),
+    ]:
+        race = Race(2, 1e-9, margin)
+        race.look(values)
+        assert math.exp(race.log_evidence()[0, 1]) == pytest.approx(by_hand)
+
+
+def test_right_and_wrong_answers_count_the_same_example_by_example() -> None:
+    """Values next to 0 and 1 are not counted but multiplied, to nearly the same evidence."""
+    right = np.random.default_rng(8).random((50, 3)) < [0.7, 0.6, 0.5]
+    counted, multiplied = Race(3, 1e-9, 0.1), Race(3, 1e-9, 0.1)
+    counted.add(right)
+    multiplied.add(np.clip(right, 1e-12, 1 - 1e-12))
+    assert multiplied.log_evidence() == pytest.approx(counted.log_evidence(), abs=1e-6)
+
+
 def test_the_next_example_without_replacement_is_judged_by_the_mean_of_the_rest() -> None:
     """Of 4 examples with mean 0 the first is a win, so that the rest has mean -1/3.
 
@@ -99,7 +123,7 @@ def test_a_clearly_worse_backbone_is_dropped_and_equal_ones_survive() -> None:
     result = race_matrix(right, [10, 20, 30, 40], 0.05)
     (drop,) = result.drops
     assert result.survivors == (0, 1)
-    assert (drop.backbone, drop.rival, drop.right, drop.rival_right) == (2, 0, 0, drop.examples)
+    assert (drop.backbone, drop.rival, drop.value, drop.rival_value) == (2, 0, 0, drop.examples)
     assert result.evaluations == 2 * 40 + drop.examples
 
 
@@ -155,6 +179,12 @@ def test_settings_out_of_range_are_refused(values: dict[str, float], match: str)
 def test_more_examples_than_the_total_are_refused() -> None:
     with pytest.raises(ValueError, match="more than the total of 3"):
         Race(2, 0.05, total=3).look(np.ones((4, 2), bool))
+
+
+@pytest.mark.parametrize("value", [1.5, -0.1, np.nan])
+def test_values_out_of_range_are_refused(value: float) -> None:
+    with pytest.raises(ValueError, match=r"values must lie in \[0, 1\]"):
+        Race(2, 0.05).look(np.array([[value, 0.5]]))
 
 
 def test_orders_are_permutations_of_their_seed() -> None:

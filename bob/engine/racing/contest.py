@@ -6,14 +6,20 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from bob.datasets.dataset import Dataset
 from bob.engine.engine import Engine, EngineListener
 from bob.engine.racing.blocks import RaceBlocks
-from bob.engine.racing.schedule import RaceStep, schedule
-from bob.engine.racing.trial import can_score_train, right_answers
+from bob.engine.racing.schedule import RaceStep, gallery_schedule, schedule
+from bob.engine.racing.trial import (
+    can_score_train,
+    example_values,
+    is_retrieval,
+    race_splits,
+)
 from bob.engine.units import Unit
 from bob.errors import NotApplicableError, StoreError, UndefinedError, UnreadableImageError
 from bob.features.inventory import in_use
-from bob.numerics.arrays import Bools
+from bob.numerics.arrays import Bools, Doubles
 from bob.plan import Cell, Pass, Plan, Workspace
 from bob.statistics.racing import Drop, Race
 
@@ -27,8 +33,11 @@ class RaceSettings:
     """How a race decides."""
 
     error: float = 0.05
+    """Bound of the probability that anything is dropped wrongly, in (0, 1)."""
     margin: float = 0.0
+    """Difference of accuracies up to which nothing is dropped, in [0, 1)."""
     seed: int = 0
+    """Seed of the order of images."""
 
 
 @dataclass(frozen=True)
@@ -38,19 +47,28 @@ class DroppedCell:
     cell: Cell
     rival: str
     step: RaceStep
-    right: int
-    rival_right: int
+    value: float
+    rival_value: float
+    """Sum of the values of the scored images with each of the two: right answers, or precisions."""
     scored: int
     """Number of images scored, until it was dropped."""
+    has_right_answers: bool = True
+    """Whether values are 1 for right and 0 for wrong answers, not average precisions."""
 
     @property
     def reason(self) -> str:
-        """What the leaderboard says; it begins with `at N images (`."""
-        total = self.step.train + self.step.test
-        return (
-            f"at {total:,} images ({self.step.train:,} train, {self.step.test:,} test): "
-            f"{self.right:,} of {self.scored:,} right, {self.rival} {self.rival_right:,}"
-        )
+        """What the leaderboard says; it begins with `at N images`."""
+        if self.has_right_answers:
+            values = (
+                f"{self.value:,.0f} of {self.scored:,} right, {self.rival} {self.rival_value:,.0f}"
+            )
+        else:
+            mean, of_rival = self.value / self.scored, self.rival_value / self.scored
+            values = (
+                f"mean average precision {100 * mean:.1f} % of {self.scored:,} queries, "
+                f"{self.rival} {100 * of_rival:.1f} %"
+            )
+        return f"at {self.step.text}: {values}"
 
 
 @dataclass(frozen=True)
@@ -89,12 +107,20 @@ class Contest:
         self.dataset, self.task = first.dataset, self.plan.tasks[first.task]
         self.names = [cell.backbone for cell in self.cells]
         dataset = self.workspace.dataset(self.dataset)
-        counts = {str(name): len(dataset.splits[name]) for name in dataset.splits}
-        counts = {name: counts[name] for name in ("train", "val", "test") if name in counts}
-        self.counts = counts
-        classes = len(np.unique(dataset.splits["train"].y))
-        self.steps = schedule(counts, classes, can_score_train(dataset))
+        self.counts = {
+            str(name): len(dataset.splits[name]) for name in race_splits(self.task, dataset)
+        }
+        self.steps = self._steps(dataset)
         self.blocks = RaceBlocks(self.dataset, self.workspace, self.steps, self.settings.seed)
+
+    def _steps(self, dataset: Dataset) -> tuple[RaceStep, ...]:
+        """Return the steps of the race; none where the dataset cannot be raced."""
+        if not self.counts:
+            return ()
+        if is_retrieval(self.task):
+            return gallery_schedule(self.counts["test"])
+        classes = len(np.unique(dataset.splits["train"].y))
+        return schedule(self.counts, classes, can_score_train(dataset))
 
     def run(self) -> ContestResult:
         """Race until one backbone is left, the steps are taken, or the budget is spent."""
@@ -110,11 +136,11 @@ class Contest:
                 break
             self._embed(step, active)
             last |= dict.fromkeys(self._names(active), step)
-            right = self._right(step, active)
+            values = self._values(step, active)
             new: list[DroppedCell] = []
-            if right is not None:
+            if values is not None:
                 race.active &= self._takes_part()
-                race.add(right)
+                race.add(values)
                 confirmed = [d for d in race.rejected() if self._lasts(d, step)]
                 race.drop(confirmed)
                 new = [self._dropped(drop, step) for drop in confirmed]
@@ -160,13 +186,13 @@ class Contest:
             with in_use(store.root, digests):
                 self.engine.submit(unit, self.listener).result()
 
-    def _right(self, step: RaceStep, active: Bools) -> Bools | None:
-        """Return (M, K) right answers; False for backbones out of the race. None if undefined."""
-        columns: dict[str, Bools] = {}
+    def _values(self, step: RaceStep, active: Bools) -> Doubles | None:
+        """Return (M, K) values of images; 0 for backbones out of the race. None if undefined."""
+        columns: dict[str, Doubles] = {}
         for name in self._names(active):
             self.listener.stage("scoring", f"{self.task.name} · {self.dataset} · {name}")
             try:
-                columns[name] = right_answers(
+                columns[name] = example_values(
                     self.task, self.plan.backbones[name], self.blocks, step.fitted, step.scored
                 )
             except (UndefinedError, NotApplicableError):
@@ -176,33 +202,35 @@ class Contest:
                 self.listener.notice(f"{name} leaves the race, and is run in full: {error}")
         if len(columns) < 2:
             return None
-        rows = len(next(iter(columns.values())))
-        absent = np.zeros(rows, bool)
+        absent = np.zeros(len(next(iter(columns.values()))))
         return np.stack([columns.get(name, absent) for name in self.names], axis=1)
 
     def _lasts(self, drop: Drop, step: RaceStep) -> bool:
-        """Whether more train images are unlikely to reverse a decision.
+        """Whether more train images, or a larger gallery, are unlikely to reverse a decision.
 
-        The gap is measured with all train images that probes are fitted to and with half of them,
-        and its change continued to all of the split, decaying by `DECAY` with each doubling. The
-        images are those of the step and all test images before. A heuristic that only delays
-        decisions.
+        The gap is measured with all images that probes are fitted to, or that are searched, and
+        with half of them, and its change continued to all of the split, decaying by `DECAY` with
+        each doubling. The images are those of the step, and for classifiers all test images before.
+        A heuristic that only delays decisions.
         """
-        halved = {name: max(1, n // 2) if name == "train" else n for name, n in step.fitted.items()}
-        scored = {**step.scored, "test": range(step.test)}
+        grown = "test" if is_retrieval(self.task) else "train"
+        halved = {name: max(1, n // 2) if name == grown else n for name, n in step.fitted.items()}
+        scored = dict(step.scored)
+        if grown != "test":
+            scored["test"] = range(step.test)
         try:
             before, now = (self._gap(drop, fitted, scored) for fitted in (halved, step.fitted))
         except (UndefinedError, NotApplicableError):
             return True
-        doublings = math.log2(self.counts["train"] / step.fitted["train"])
+        doublings = math.log2(self.counts[grown] / step.fitted[grown])
         whole, part = math.floor(doublings), doublings % 1
         change = sum(DECAY**k for k in range(1, whole + 1)) + part * DECAY ** (whole + 1)
         return now + min(0.0, now - before) * change > self.settings.margin
 
     def _gap(self, drop: Drop, fitted: Mapping[str, int], scored: Mapping[str, range]) -> float:
-        """Return how much more of the scored images the rival of a backbone has right."""
+        """Return by how much the mean value of the scored images is larger with the rival."""
         rival, dropped = (
-            right_answers(
+            example_values(
                 self.task, self.plan.backbones[self.names[i]], self.blocks, fitted, scored
             )
             for i in (drop.rival, drop.backbone)
@@ -214,7 +242,8 @@ class Contest:
             self.cells[drop.backbone],
             self.names[drop.rival],
             step,
-            drop.right,
-            drop.rival_right,
+            drop.value,
+            drop.rival_value,
             drop.examples,
+            not is_retrieval(self.task),
         )

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from bob.engine.conductor import conduct
-from bob.engine.engine import Engine, EngineListener
+from bob.engine.engine import Engine, EngineListener, SilentEngineListener
 from bob.engine.estimate import estimate
 from bob.engine.racing.completion import complete, completing_passes
 from bob.engine.racing.contest import Contest, ContestResult, DroppedCell, RaceSettings
@@ -20,13 +20,23 @@ class RaceListener(EngineListener, Protocol):
     """Receives the progress of races, too."""
 
     def race_begins(self, task: str, dataset: str, backbones: int, steps: int) -> None:
-        """Backbones begin to race; with 0 steps, there are too few train images for it."""
+        """Backbones begin to race; with 0 steps, there are too few images for it."""
 
     def race_step(self, step: RaceStep, dropped: Sequence[DroppedCell], left: int) -> None:
         """A step of a race is complete, after which so many backbones are left."""
 
     def race_ends(self, summary: "RaceSummary") -> None:
         """A race is decided, or its budget is spent."""
+
+
+class SilentRaceListener(SilentEngineListener):
+    """A listener that ignores races, too."""
+
+    def race_begins(self, task: str, dataset: str, backbones: int, steps: int) -> None: ...
+
+    def race_step(self, step: RaceStep, dropped: Sequence[DroppedCell], left: int) -> None: ...
+
+    def race_ends(self, summary: "RaceSummary") -> None: ...
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,13 @@
 
 Every step embeds more train and test images, by a factor of about √2. Where train images are
 scored, each is scored by probes fitted to the train images of the steps before it, and is trained
-on afterwards. Every image is scored once.
+on afterwards. In retrieval the images of the steps before are the gallery of new queries, which
+join it afterwards. Every image is scored once.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 SHARES = tuple(2 ** (-halvings / 2) for halvings in range(8, 0, -1))
 """Shares of images embedded after each step: a sixteenth to seven tenths."""
@@ -24,18 +26,34 @@ class RaceStep:
     counts: Mapping[str, int]
     """Split → number of its images that are embedded."""
     fitted: Mapping[str, int]
-    """Split (train, perhaps val) → number of images that probes are fitted to or chosen on."""
+    """Split (train, perhaps val) → number of images that probes are fitted to or chosen on; or test
+    → size of the gallery."""
     scored: Mapping[str, range]
     """Split (test, perhaps train) → its images that are scored, none of which was before."""
 
     @property
     def train(self) -> int:
         """Train and val images that are embedded."""
-        return self.counts["train"] + self.counts.get("val", 0)
+        return self.counts.get("train", 0) + self.counts.get("val", 0)
 
     @property
     def test(self) -> int:
         return self.counts["test"]
+
+    @property
+    def text(self) -> str:
+        """How many images are embedded: `90 images (60 train, 30 test)`."""
+        total = f"{self.train + self.test:,} images"
+        return f"{total} ({self.train:,} train, {self.test:,} test)" if self.train else total
+
+
+def gallery_schedule(images: int) -> tuple[RaceStep, ...]:
+    """Return the steps of a race of leave-one-out retrieval among so many test images."""
+    sizes = [round(images * share) for share in SHARES if images * share >= LEAST_TEST]
+    return tuple(
+        RaceStep({"test": after}, {"test": before}, {"test": range(before, after)})
+        for before, after in pairwise(sizes)
+    )
 
 
 def schedule(counts: Mapping[str, int], classes: int, scores_train: bool) -> tuple[RaceStep, ...]:

@@ -1,4 +1,4 @@
-"""Which images a backbone has right, with a probe fitted to the first train images of a race."""
+"""Values of images with a backbone: right answers of a probe, or the precision of a ranking."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -14,23 +14,45 @@ from bob.engine.solve import solve_task
 from bob.errors import NotApplicableError, UndefinedError
 from bob.features.shard import Arrays, Effort
 from bob.features.store import Features
-from bob.numerics.arrays import Bools, Ints
-from bob.outcomes import ClassPredictions
+from bob.numerics.arrays import Doubles, Ints
+from bob.outcomes import ClassPredictions, RetrievalResults
 from bob.protocols import FeatureNeed, Inputs, Need, StatisticsNeed, needs_of_task, protocol_named
-from bob.protocols.classification import Classifier
+from bob.protocols.classification import SPLITS, Classifier
+from bob.protocols.retrieval import Retrieval, RetrievalSettings
 from bob.specs import BackboneSpec, TaskSpec
 
 
 def require_raceable(task: TaskSpec) -> None:
     """Raise NotApplicableError where a task cannot be raced.
 
-    A race compares top-1 predictions of a classifier that is fitted to train features.
+    A race compares top-1 predictions of a classifier that is fitted to train features, or the
+    average precision of queries among all other test images.
     """
-    if not isinstance(protocol_named(task.protocol), Classifier) or task.metrics[0] != "top1":
-        raise NotApplicableError(
-            f"task {task.name!r} cannot be raced: a race compares top-1 predictions of classifiers "
-            "of one row per image, such as knn, linear and ridge."
-        )
+    metric, settings = task.metrics[0], task.settings
+    if isinstance(protocol_named(task.protocol), Classifier) and metric == "top1":
+        return
+    if isinstance(settings, RetrievalSettings) and metric == "mean_ap":
+        has_other_inputs = settings.gallery != "test" or settings.whiten is not None
+        if not has_other_inputs:
+            return
+    raise NotApplicableError(
+        f"task {task.name!r} cannot be raced: a race compares top-1 predictions of classifiers of "
+        "one row per image, such as knn, linear and ridge, or the mean average precision of "
+        "retrieval among the test images, without whitening."
+    )
+
+
+def race_splits(task: TaskSpec, dataset: Dataset) -> tuple[SplitName, ...]:
+    """Return the splits that a race of a task embeds; none where the dataset cannot be raced."""
+    if not is_retrieval(task):
+        return tuple(name for name in SPLITS if name in dataset.splits)
+    has_sides = "query" in dataset.splits or dataset.judgements is not None
+    return () if has_sides or "test" not in dataset.splits else ("test",)
+
+
+def is_retrieval(task: TaskSpec) -> bool:
+    """Return whether test images are queries, and those before them their gallery."""
+    return isinstance(protocol_named(task.protocol), Retrieval)
 
 
 def can_score_train(dataset: Dataset) -> bool:
@@ -45,19 +67,21 @@ def can_score_train(dataset: Dataset) -> bool:
     return is_drawn and all(split.groups is None for split in dataset.splits.values())
 
 
-def right_answers(
+def example_values(
     task: TaskSpec,
     spec: BackboneSpec,
     blocks: RaceBlocks,
     fitted: Mapping[str, int],
     scored: Mapping[str, range],
-) -> Bools:
-    """Return (M,) which of the scored images a backbone has right, split by split.
+) -> Doubles:
+    """Return (M,) values of the scored images with a backbone, split by split.
 
-    Probes are fitted to the first train images and chosen on the first val images, `fitted` of each
-    split. Unreadable images, and train images that are byte-identical to a fitted one, are left
-    out. UndefinedError where the task is undefined on so few images, StoreError where the backbone
-    has failed.
+    They are 1 for a right answer of a classifier and 0 for a wrong one, or the average precision of
+    a query. Probes are fitted to the first train images and chosen on the first val images,
+    `fitted` of each split; or the first test images are the gallery. Left out are unreadable
+    images, train images that are byte-identical to a fitted one, and queries without a positive.
+    UndefinedError where the task is undefined on so few images, StoreError where the backbone has
+    failed.
     """
     workspace = blocks.workspace
     splits = {name: blocks.split(name, count) for name, count in fitted.items()}
@@ -67,12 +91,17 @@ def right_answers(
     ]
     if not sum(map(len, parts)):
         raise UndefinedError("there is no image to score")
-    dataset = _with_splits(blocks, {**splits, "test": _joined(parts)})
+    new = parts[0] if len(parts) == 1 else _joined(parts)
+    if is_retrieval(task):
+        dataset = _with_splits(blocks, {"query": new, "gallery": splits["test"]})
+    else:
+        dataset = _with_splits(blocks, {**splits, "test": new})
 
     def features(need: Need) -> Features:
         split = _split_of(need)
-        if split != "test":
-            return blocks.features(spec, split, fitted[split])
+        if split not in ("test", "query"):
+            name = "test" if split == "gallery" else split
+            return blocks.features(spec, name, fitted[name])
         return _stacked(
             [
                 blocks.features(spec, name, images.stop).view(positions[name])
@@ -90,10 +119,13 @@ def right_answers(
         workspace.machine.device,
     )
     (result,) = solution.results.values()
-    if not isinstance(result.outcome, ClassPredictions):
-        raise UndefinedError(result.parts[0].undefined or "there is no prediction")
-    right: Bools = result.outcome.predicted == result.outcome.y
-    return right
+    headline = result.parts[0]
+    if isinstance(headline.outcome, ClassPredictions):
+        right = headline.outcome.predicted == headline.outcome.y
+        return np.asarray(right, np.float64)
+    if isinstance(headline.outcome, RetrievalResults) and len(headline.outcome):
+        return headline.outcome.ap
+    raise UndefinedError(headline.undefined or "there is no prediction")
 
 
 def _unfitted(blocks: RaceBlocks, name: str, images: range, fitted: Mapping[str, Split]) -> Ints:

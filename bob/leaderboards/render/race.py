@@ -42,15 +42,15 @@ def matrix_table(result: RaceResult, names: Sequence[str]) -> Table:
     for title in ("model", "", "accuracy", "rival", "its accuracy"):
         table.add_column(title, justify="right" if "accuracy" in title else "left")
     for i in result.survivors:
-        accuracy = f"{100 * result.right[i] / result.examples:.1f} %"
+        accuracy = f"{100 * result.sums[i] / result.examples:.1f} %"
         table.add_row(Text(names[i], style="bold"), "survives", accuracy, "", "")
     for drop in reversed(result.drops):
         table.add_row(
             Text(names[drop.backbone]),
             f"dropped at {drop.examples:,}",
-            f"{100 * drop.right / drop.examples:.1f} %",
+            f"{100 * drop.value / drop.examples:.1f} %",
             Text(names[drop.rival]),
-            f"{100 * drop.rival_right / drop.examples:.1f} %",
+            f"{100 * drop.rival_value / drop.examples:.1f} %",
             style="dim",
         )
     return table

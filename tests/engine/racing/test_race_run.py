@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+import bob as bob_package
 from bob.engine.racing import completion, contest
-from bob.errors import INTERRUPTED, OK, USAGE, BobError
+from bob.errors import INTERRUPTED, OK, USAGE, BobError, ConfigError, NotApplicableError
 from tests.builders.photos import BASELINES
 from tests.builders.stripes import make_stripes
 
@@ -16,6 +17,12 @@ from tests.builders.stripes import make_stripes
 @pytest.fixture(scope="module")
 def stripes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_stripes(tmp_path_factory.mktemp("images") / "stripes")
+
+
+@pytest.fixture(scope="module")
+def more_stripes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """800 images, of which 160 are test images."""
+    return make_stripes(tmp_path_factory.mktemp("more images") / "stripes", per_class=400)
 
 
 def command(stripes: Path, *more: str) -> tuple[str, ...]:
@@ -57,12 +64,16 @@ def test_the_loser_is_dropped_and_the_winner_scores_as_in_an_ordinary_run(bob, s
     assert rescored["scores"] == ordinary["channel_statistics"]["scores"]
 
 
-def test_an_interrupted_race_resumes_to_the_same_decisions(bob, stripes, tmp_path, monkeypatch):
-    bob(*command(stripes, "--race"))
-    undisturbed = records(tmp_path / "results")["channel_statistics"]["reason"]
+@pytest.mark.parametrize(("task", "images"), [("knn", "stripes"), ("retrieval", "more_stripes")])
+def test_an_interrupted_race_resumes_to_the_same_decisions(
+    bob, request, tmp_path, monkeypatch, task, images
+):
+    stripes = request.getfixturevalue(images)
+    bob(*command(stripes, "--race", "--tasks", task))
+    undisturbed = records(tmp_path / "results")
     (tmp_path / "cache").rename(tmp_path / "undisturbed cache")
     (tmp_path / "results").rename(tmp_path / "undisturbed results")
-    score, calls = contest.right_answers, []
+    score, calls = contest.example_values, []
 
     def interrupted(*arguments: Any) -> Any:
         calls.append(arguments)
@@ -70,11 +81,67 @@ def test_an_interrupted_race_resumes_to_the_same_decisions(bob, stripes, tmp_pat
             raise KeyboardInterrupt
         return score(*arguments)
 
-    monkeypatch.setattr(contest, "right_answers", interrupted)
-    assert bob(*command(stripes, "--race"))[0] == INTERRUPTED
-    monkeypatch.setattr(contest, "right_answers", score)
-    assert bob(*command(stripes, "--race"))[0] == OK
-    assert records(tmp_path / "results")["channel_statistics"]["reason"] == undisturbed
+    monkeypatch.setattr(contest, "example_values", interrupted)
+    assert bob(*command(stripes, "--race", "--tasks", task))[0] == INTERRUPTED
+    monkeypatch.setattr(contest, "example_values", score)
+    assert bob(*command(stripes, "--race", "--tasks", task))[0] == OK
+    resumed = records(tmp_path / "results")
+    assert resumed["channel_statistics"]["status"] == "dropped"
+    for name in ("channel_statistics", "raw_pixels"):
+        assert resumed[name]["reason"] == undisturbed[name]["reason"]
+        assert resumed[name]["scores"] == undisturbed[name]["scores"]
+
+
+def test_retrieval_is_raced_by_precisions_in_a_gallery_of_earlier_images(
+    bob, more_stripes, tmp_path
+):
+    """The first gallery is an eighth of 160 test images, and each further step √2 times as large.
+
+    Eight queries are too few: each multiplies the capital by less than 2 - 0.5. Twenty are enough,
+    or the next step's 37.
+    """
+    code, out, _ = bob(*command(more_stripes, "--race", "--tasks", "retrieval"))
+    assert code == OK
+    race = out.split("race: ")[1].split("survivors")[0]
+    assert "stripes test 0-28 (random order)" in race and "train" not in race
+    reason = records(tmp_path / "results")["channel_statistics"]["reason"]
+    queries = {"40": 20, "57": 37}[reason.split()[1]]
+    assert f"% of {queries} queries, raw_pixels 100.0 %" in reason
+
+
+def test_a_race_from_python_takes_the_decisions_of_the_command_line(bob, stripes, tmp_path):
+    bob(*command(stripes, "--race", "--race-seed", "3"))
+    of_command_line = records(tmp_path / "results")
+    scores = bob_package.run(
+        BASELINES,
+        "knn",
+        data=stripes,
+        device="cpu",
+        race=True,
+        race_seed=3,
+        results=tmp_path / "of python",
+        cache=tmp_path / "cache of python",
+    )
+    statuses = scores.set_index("backbone").status.to_dict()
+    assert statuses == {"channel_statistics": "dropped", "raw_pixels": "ok"}
+    of_python = records(tmp_path / "of python")
+    for name, record in of_command_line.items():
+        assert of_python[name]["reason"] == record["reason"]
+        assert of_python[name]["scores"] == record["scores"]
+
+
+def test_a_race_from_python_ends_within_its_budget_and_refuses_other_tasks(stripes, tmp_path):
+    places = {"results": tmp_path / "results", "cache": tmp_path / "cache"}
+
+    def race(tasks: str, **options: Any) -> Any:
+        data = {"data": stripes, "device": "cpu", "race": True}
+        return bob_package.run(BASELINES, tasks, **data, **places, **options)
+
+    assert len(race("knn", budget=60)) == 0
+    with pytest.raises(NotApplicableError, match="task 'fewshot' cannot be raced"):
+        race("knn,fewshot")
+    with pytest.raises(ConfigError, match="leave out fresh=True"):
+        race("knn", fresh=True)
 
 
 def test_survivors_are_embedded_again_where_batches_decide_the_last_bits(
@@ -130,5 +197,6 @@ def test_flags_that_do_not_go_together_are_refused(bob, stripes, flags, message)
 
 
 def test_tasks_that_cannot_be_raced_are_refused(bob, stripes):
-    code, _, err = bob(*command(stripes, "--race", "--tasks", "retrieval"))
-    assert code == USAGE and "task 'retrieval' cannot be raced" in err
+    for task in ("fewshot", "retrieval_whitened"):
+        code, _, err = bob(*command(stripes, "--race", "--tasks", task))
+        assert code == USAGE and f"task '{task}' cannot be raced" in err

@@ -1,6 +1,6 @@
 """Steps of a race: which images are embedded, fitted to and scored."""
 
-from bob.engine.racing.schedule import schedule
+from bob.engine.racing.schedule import gallery_schedule, schedule
 
 
 def test_train_images_are_scored_before_probes_are_fitted_to_them() -> None:
@@ -46,3 +46,12 @@ def test_probes_are_fitted_to_two_train_images_of_each_class_or_there_is_no_race
 def test_few_test_images_are_one_step() -> None:
     (step,) = schedule({"train": 800, "test": 12}, 2, scores_train=False)
     assert (step.train, step.test) == (50, 12)
+
+
+def test_queries_join_the_gallery_of_the_next_step() -> None:
+    """Of 400 test images at least 20 are the first gallery: a sixteenth are 25."""
+    first, second, *_ = gallery_schedule(400)
+    assert (first.fitted, first.scored) == ({"test": 25}, {"test": range(25, 35)})
+    assert (second.fitted, second.scored) == ({"test": 35}, {"test": range(35, 50)})
+    assert first.text == "35 images"
+    assert gallery_schedule(28) == ()

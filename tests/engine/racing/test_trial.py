@@ -8,10 +8,11 @@ import pytest
 
 from bob.datasets.dataset import Split
 from bob.engine.racing.blocks import RaceBlocks
-from bob.engine.racing.trial import can_score_train, right_answers
+from bob.engine.racing.trial import can_score_train, example_values
 from bob.errors import UndefinedError
 from bob.features.store import Features
 from bob.protocols.knn import KnnSettings
+from bob.protocols.retrieval import RetrievalSettings
 from bob.registry import load_registry
 from tests.builders.backbone_entries import entry
 from tests.builders.splits import digests, features_from, make_dataset, make_split
@@ -49,7 +50,7 @@ def right(fitted: int, train: range, test: range) -> list[bool]:
     task = task.model_copy(update={"settings": nearest})
     blocks = cast(RaceBlocks, BlocksOfLists())
     scored = {"train": train, "test": test}
-    answers = right_answers(task, entry(), blocks, {"train": fitted}, scored)
+    answers = example_values(task, entry(), blocks, {"train": fitted}, scored)
     return [bool(answer) for answer in answers]
 
 
@@ -67,6 +68,24 @@ def test_a_train_image_that_is_fitted_already_is_not_scored() -> None:
     assert right(2, range(2, 4), range(2)) == [True, True, False]
     with pytest.raises(UndefinedError, match="no image to score"):
         right(2, range(2, 3), range(0))
+
+
+def test_queries_search_the_first_test_images() -> None:
+    """The gallery is 0.0 and 0.4 of class 0, and 1.0 of class 1.
+
+    Query 0.9 of class 0 finds 1.0, 0.4, 0.0: (1/2 + 2/3) / 2. Query 0.25 of class 1 finds 0.4, 0.0,
+    1.0: 1/3.
+    """
+    blocks = BlocksOfLists()
+    blocks.lists["test"] = {"content": "pqrst", "y": [0, 1, 0, 0, 1], "x": [0, 1, 0.4, 0.9, 0.25]}
+    task = load_registry().tasks["retrieval"]
+    task = task.model_copy(
+        update={"settings": RetrievalSettings(metric="euclidean", label="class", k=())}
+    )
+    values = example_values(
+        task, entry(), cast(RaceBlocks, blocks), {"test": 3}, {"test": range(3, 5)}
+    )
+    assert values == pytest.approx([7 / 12, 1 / 3])
 
 
 def test_train_images_are_scored_where_test_images_were_drawn_from_them() -> None:
