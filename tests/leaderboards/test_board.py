@@ -19,6 +19,7 @@ from bob.leaderboards.per_example import per_example_values
 from bob.leaderboards.render.latex import escape, to_latex
 from bob.leaderboards.render.ranking_table import pool_text, ranking_frame
 from bob.leaderboards.render.terminal import leader_sentence
+from bob.records.record import Record
 from tests.builders.leaderboard_records import dataset, facts, failed, record, score, task
 from tests.builders.stored_sweep import N, sample_correct, store
 
@@ -328,6 +329,43 @@ def test_latex_table() -> None:
     assert r"c & -- & failed & -- \\" in text
     assert text.count(r"\begin{tabular}{lrrr}") == text.count(r"\end{tabular}") == 1
     assert r"Pool: 2 backbones × 1 setting on 1 dataset." in text
+
+
+def tasks_on_one_dataset(*tasks: str) -> list[Record]:
+    """Two backbones and a baseline; the baseline failed on the last task."""
+    names = {"a_b": 0.9, "b&c": 0.5, "pixels": 0.1}
+    records = [
+        record(
+            name,
+            value,
+            task=task(one, metrics=("top1",)),
+            family="baseline" if name == "pixels" else "supervised",
+        )
+        for name, value in names.items()
+        for one in tasks
+    ]
+    return [*records[:-1], failed("pixels", task=task(tasks[-1]), family="baseline")]
+
+
+def test_latex_has_one_table_for_tasks_on_a_single_dataset() -> None:
+    text = to_latex(make_board(tasks_on_one_dataset("knn", "linear_probe")))
+    assert text.count(r"\begin{tabular}{lrrr}") == text.count(r"\end{tabular}") == 1
+    assert r"Backbone & Params (M) & knn & linear\_probe \\" in text
+    assert r" &  & top1 & top1 \\" in text
+    rows = [line for line in text.splitlines() if line.endswith(r"\\")]
+    assert [line.split(" & ")[0] for line in rows[2:]] == [r"a\_b", r"b\&c", "pixels (baseline)"]
+    assert rows[-1].endswith(r"& 10.0 [8.0--12.0] & failed \\")
+    assert "Results on elpv, shares in percent" in text and r"\label{tab:elpv}" in text
+    assert "Pool: 2 backbones × 2 settings on 1 dataset." in text
+
+
+def test_latex_of_more_tasks_than_backbones_has_a_row_for_each_task() -> None:
+    text = to_latex(make_board(tasks_on_one_dataset("k1", "k2", "k3", "k4")))
+    assert r"\begin{tabular}{llrrr}" in text
+    rows = [line for line in text.splitlines() if line.endswith(r"\\")]
+    assert rows[0] == r"Task & Metric & a\_b & b\&c & pixels (baseline) \\"
+    assert [line.split(" & ")[0] for line in rows[1:]] == ["k1", "k2", "k3", "k4"]
+    assert {line.replace(r"\&", "").count("&") for line in rows} == {4}
 
 
 def test_latex_marks_ties(tmp_path: Path) -> None:

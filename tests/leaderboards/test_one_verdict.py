@@ -217,18 +217,31 @@ def terminal_marks(board: Board) -> Marks:
 def latex_marks(board: Board) -> Marks:
     marks: Marks = {}
     for table in to_latex(board).split(r"\begin{table}")[1:]:
-        task = re.search(r"\\caption\{(.+): [\w\\]+, shares", table)
-        assert task
         rows = [
             line.removesuffix(r" \\").split(" & ") for line in table.splitlines() if " & " in line
         ]
-        for fields in rows[1:]:
+        if single := re.search(r"\\caption\{Results on (.+), shares", table):
+            heads, *body = rows
+            if heads[0] == "Task":  # tasks × backbones
+                _, _, *heads = heads
+                body = [
+                    [heads[i], "", *texts]
+                    for i, texts in enumerate(zip(*(row[2:] for row in body), strict=True))
+                ]
+                heads = ["", "", *(row[0] for row in rows[1:])]
+            columns = [BoardColumn(task, single[1]) for task in heads[2:]]
+        else:
+            task = re.search(r"\\caption\{(.+): [\w\\]+, shares", table)
+            assert task
+            columns = [BoardColumn(task[1], dataset) for dataset in rows[0][2:-1]]
+            body = [fields[:-1] for fields in rows[1:]]
+        for fields in body:
             name = re.sub(r" \(\w+\)$", "", fields[0])
-            for dataset, field in zip(rows[0][2:-1], fields[2:-1], strict=True):
+            for column, field in zip(columns, fields[2:], strict=True):
                 if re.search(r"\d+\.\d", field):
                     symbol = re.search(r"\$\^(\\dagger|\?)\$", field)
                     mark = {r"\dagger": "≈", "?": "?"}[symbol[1]] if symbol else ""
-                    marks[BoardColumn(task[1].replace("\\_", "_"), dataset), name] = mark
+                    marks[BoardColumn(column.task.replace("\\_", "_"), column.dataset), name] = mark
     return marks
 
 

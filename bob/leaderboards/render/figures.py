@@ -8,10 +8,8 @@ marker. The same board gives the same bytes.
 
 import io
 import warnings
-from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 import matplotlib as mpl
@@ -23,9 +21,16 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from bob.io.files import write_atomically
 from bob.io.text import visible
 from bob.leaderboards.board import Board
-from bob.leaderboards.cells import facts_by_backbone, is_baseline
+from bob.leaderboards.cells import facts_by_backbone
 from bob.leaderboards.costs import COSTS, cost_of
-from bob.leaderboards.ranking import Standing
+from bob.leaderboards.ranking import Ranking, Standing
+from bob.leaderboards.render.figure_panels import (
+    Curve,
+    CurvePanel,
+    best_of,
+    shift_panels,
+    shot_panels,
+)
 from bob.leaderboards.render.ranking_table import pool_text
 from bob.leaderboards.speeds import speeds
 from bob.statistics.pareto import pareto_front
@@ -51,6 +56,12 @@ MAX_ROWS = 60
 """Most rows in a heat map or a plot of ranks, best first; more are not legible on a page."""
 MAX_CURVES = len(COLOURS)
 """Most backbones in a plot of curves, best first."""
+ROUND = (1, 2, 5, 10)
+"""Steps between ticks of a linear axis, times powers of ten."""
+MAX_PANELS = 12
+PANEL_COLUMNS = 3
+MAX_NAMED = 6
+"""Most datasets that a title names."""
 
 
 def write_figures(board: Board, folder: Path) -> list[Path]:
@@ -83,13 +94,18 @@ def figures(board: Board) -> dict[str, Figure]:
 
 
 def quality_cost(board: Board, cost: str) -> Figure | None:
-    """Plot mean value, or mean z-score if scales differ, against one cost, with Pareto front."""
+    """Plot mean value, or mean z-score if scales differ, against one cost, with Pareto front.
+
+    The bars are 95 % intervals: of the mean value over test images, of the mean z-score over what
+    the ranking resamples.
+    """
     facts, ranking = facts_by_backbone(board.records), board.overall
     measured = speeds(board.records)
     names: list[str] = []
     families: list[str] = []
     qualities: list[float] = []
     values: list[float] = []
+    reach: list[tuple[float, float]] = []
     for standing in ranking.standings:
         name, quality = standing.backbone, _quality(standing)
         fact, value = facts.get(name), cost_of(cost, name, board.records, measured)
@@ -98,6 +114,7 @@ def quality_cost(board: Board, cost: str) -> Figure | None:
             families.append(fact.family)
             qualities.append(quality)
             values.append(value)
+            reach.append(_limits_reach(standing, quality))
     if len(names) < 2:
         return None
     y, costs = np.array(qualities, np.float64), np.array(values)
@@ -108,6 +125,7 @@ def quality_cost(board: Board, cost: str) -> Figure | None:
         axes.scatter(
             costs[inside], y[inside], c=colour, marker=marker, s=26, label=family, zorder=3
         )
+    axes.errorbar(costs, y, yerr=np.array(reach).T, fmt="none", ecolor="#bbbbbb", lw=1, zorder=1)
     _draw_front(axes, y, costs, COSTS[cost].less_is_better, names)
     _log_scale(axes, float(costs.max() / costs.min()))
     in_percent = ranking.standings[0].mean_value is not None
@@ -115,13 +133,32 @@ def quality_cost(board: Board, cost: str) -> Figure | None:
     if cost == "images_per_s" and measured.reference is not None:
         label += f" on {measured.reference.text()}"
     axes.set(xlabel=label, ylabel="mean value (%)" if in_percent else "mean z-score")
+    axes.yaxis.set_major_locator(MaxNLocator(6, steps=ROUND))
     axes.legend(frameon=False, fontsize=8)
-    figure.suptitle(pool_text(ranking), fontsize=9)
+    bars = ""
+    if any(low or high for low, high in reach):
+        bars = "; bars: 95 % intervals over "
+        bars += "test images" if in_percent else f"resampled {ranking.basis}"
+    title = f"Quality against {COSTS[cost].label.partition(' (')[0]}"
+    _set_title(figure, title, f"{_scope_text(ranking)}{bars}")
     return figure
 
 
 def _quality(standing: Standing) -> float | None:
     return 100 * standing.mean_value if standing.mean_value is not None else standing.mean_z
+
+
+def _limits_reach(standing: Standing, quality: float) -> tuple[float, float]:
+    """Return the distances of the limits below and above the quality; 0 without limits."""
+    low, high = standing.z_low, standing.z_high
+    if standing.mean_value is not None:
+        low, high = (
+            None if limit is None else 100 * limit
+            for limit in (standing.value_low, standing.value_high)
+        )
+    if low is None or high is None:
+        return 0.0, 0.0
+    return max(0.0, quality - low), max(0.0, high - quality)
 
 
 def _draw_front(
@@ -171,7 +208,7 @@ def heatmap(board: Board) -> Figure | None:
     axes.set_yticks(range(len(names)), [plain_text(name) for name in names], fontsize=7)
     axes.set_xticks(range(len(labels)), labels, fontsize=7, rotation=60, ha="right")
     figure.colorbar(image, ax=axes, label="z-score", ticks=[-2, 0, 2])
-    figure.suptitle(pool_text(ranking), fontsize=9)
+    _set_title(figure, "z-scores within the pool", _scope_text(ranking))
     return figure
 
 
@@ -198,57 +235,134 @@ def rank_intervals(board: Board) -> Figure | None:
     axes.set_yticks(range(len(rows)), names, fontsize=7)
     axes.invert_yaxis()
     axes.set_xlabel(f"rank, with its 95 % interval over resampled {ranking.basis}")
-    figure.suptitle(f"{pool_text(ranking)}; blue: statistically tied with the first", fontsize=9)
+    scope = f"{_scope_text(ranking)}; blue: statistically tied with the first"
+    _set_title(figure, "Ranks by mean z-score", scope)
     return figure
 
 
 def few_shot(board: Board) -> Figure | None:
-    """Plot accuracy against shots per class, mean over datasets and heads, best backbones first."""
-    return _curves(board, "shots", "few_shot_top1", "examples per class", _log_ticks_at_points)
-
-
-def shifts(board: Board) -> Figure | None:
-    """Plot accuracy in distribution (`test`) and on each shifted set, best backbones first."""
-    return _curves(
-        board, "shift", "top1", "test set", lambda axes: axes.tick_params(axis="x", rotation=30)
-    )
-
-
-def _curves(
-    board: Board, facet: str, metric: str, label: str, finish: Callable[[Axes], None]
-) -> Figure | None:
-    """Draw one line per backbone over the values of a facet."""
-    curves = _curve_values(board, facet, metric)
-    if not curves:
+    """Plot accuracy against shots per class, one panel for each head, best backbones first."""
+    panels = shot_panels(board)
+    figure, grid, names = _panel_grid("Few-shot accuracy", panels)
+    if figure is None:
         return None
-    means = {
-        name: {x: fmean(values) for x, values in points.items()} for name, points in curves.items()
-    }
-    order = sorted(means, key=lambda name: -fmean(means[name].values()))[:MAX_CURVES]
-    figure, axes = _axes(6.3, 4.2)
-    for name, colour in zip(order, COLOURS, strict=False):
-        # the test set in distribution comes before the shifted ones
-        xs = sorted(means[name], key=lambda x: (isinstance(x, str), x != "test", x))
-        ys = [means[name][x] for x in xs]
-        shown = [plain_text(x) if isinstance(x, str) else x for x in xs]
-        axes.plot(shown, ys, "o-", color=colour, label=plain_text(name), ms=4, lw=1.2)
-    axes.set(xlabel=label, ylabel="%")
-    finish(axes)
-    axes.legend(frameon=False, fontsize=7)
+    for axes, panel in zip(grid, panels, strict=False):
+        for name, colour in zip(names, COLOURS, strict=False):
+            curve = panel.curves.get(name, {})
+            shots = [float(shot) for shot in curve]
+            axes.plot(shots, _percent(curve), "o-", color=colour, ms=4, lw=1.2)
+            axes.errorbar(
+                shots,
+                _percent(curve),
+                yerr=_reach(curve),
+                fmt="none",
+                ecolor=colour,
+                elinewidth=0.8,
+            )
+        axes.set(xlabel="examples per class")
+        _log_ticks_at_points(axes)
     return figure
 
 
-def _curve_values(
-    board: Board, facet: str, metric: str
-) -> dict[str, dict[str | int | float, list[float]]]:
-    """Return the values in percent by backbone and value of the facet, without baselines."""
-    curves: dict[str, dict[str | int | float, list[float]]] = defaultdict(lambda: defaultdict(list))
-    for record in board.records:
-        for score in () if is_baseline(record) else record.scores:
-            on_curve = facet in score.facets and "classes_of" not in score.facets
-            if on_curve and score.metric.startswith(metric) and score.value is not None:
-                curves[record.backbone_name][score.facets[facet]].append(100 * score.value)
-    return curves
+def shifts(board: Board) -> Figure | None:
+    """Plot accuracy in distribution (`test`) and on each shifted set, one panel for each dataset.
+
+    Best backbones first; the test sets are no scale, so that no line connects them.
+    """
+    panels = shift_panels(board)
+    figure, grid, names = _panel_grid("Accuracy in distribution (test) and under shift", panels)
+    if figure is None:
+        return None
+    for axes, panel in zip(grid, panels, strict=False):
+        places = list(dict.fromkeys(place for curve in panel.curves.values() for place in curve))
+        for i, (name, colour) in enumerate(zip(names, COLOURS, strict=False)):
+            curve = panel.curves.get(name, {})
+            offset = 0.09 * (i - (len(names) - 1) / 2)
+            axes.errorbar(
+                [places.index(place) + offset for place in curve],
+                _percent(curve),
+                yerr=_reach(curve),
+                fmt="o",
+                color=colour,
+                ms=4,
+                elinewidth=1,
+            )
+        axes.set_xticks(
+            range(len(places)),
+            [plain_text(str(place)) for place in places],
+            rotation=30,
+            ha="right",
+        )
+    return figure
+
+
+def _panel_grid(
+    title: str, panels: Sequence[CurvePanel]
+) -> tuple[Figure | None, list[Axes], list[str]]:
+    """Return a figure with axes for each panel, and the backbones to draw; None without panels."""
+    names = best_of(panels, MAX_CURVES)
+    if not names:
+        return None, [], []
+    shown = panels[:MAX_PANELS]
+    columns = min(PANEL_COLUMNS, len(shown))
+    rows = -(-len(shown) // columns)
+    figure = Figure(figsize=(max(4.2, 2.6 * columns), 1.5 + 2.5 * rows), layout="constrained")
+    grid = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel().tolist()
+    for axes in grid[len(shown) :]:
+        axes.remove()
+    for axes, panel in zip(grid, shown, strict=False):
+        axes.set_title(plain_text(panel.title), fontsize=8)
+        axes.yaxis.set_major_locator(MaxNLocator(6, steps=ROUND))
+    for axes in grid[: len(shown) : columns]:
+        axes.set_ylabel("%")
+    lines = [
+        grid[0].plot([], [], "o-", color=colour, label=plain_text(name), ms=4, lw=1.2)[0]
+        for name, colour in zip(names, COLOURS, strict=False)
+    ]
+    figure.legend(handles=lines, loc="outside lower center", ncols=3, frameon=False, fontsize=7)
+    sets = {panel.datasets for panel in shown}
+    over = f"mean over {datasets_text(max(sets, key=len))}; " if max(map(len, sets)) > 1 else ""
+    more = f"; {len(shown)} of {len(panels)} panels" if len(panels) > len(shown) else ""
+    _set_title(figure, title, f"{over}bars: 95 % intervals{more}")
+    return figure, grid[: len(shown)], names
+
+
+def _percent(curve: Curve) -> list[float]:
+    return [100 * point.value for point in curve.values()]
+
+
+def _reach(curve: Curve) -> list[list[float]]:
+    """Return the distances of the limits below and above each value, in percent."""
+    points = list(curve.values())
+    return [
+        [
+            100 * (point.value - (point.value if point.low is None else point.low))
+            for point in points
+        ],
+        [
+            100 * ((point.value if point.high is None else point.high) - point.value)
+            for point in points
+        ],
+    ]
+
+
+def _set_title(figure: Figure, title: str, scope: str) -> None:
+    """Set the title, and below it what the figure is over."""
+    figure.suptitle(f"{title}\n{scope}", fontsize=9)
+
+
+def datasets_text(names: Sequence[str]) -> str:
+    """Return the names of a few datasets, or the number of many."""
+    if len(names) > MAX_NAMED:
+        return f"{len(names)} datasets"
+    return ", ".join(plain_text(name) for name in names)
+
+
+def _scope_text(ranking: Ranking) -> str:
+    """Return the size of the pool and the datasets: `3 backbones × 2 settings on elpv`."""
+    names = sorted({column.dataset for column in ranking.settings})
+    sizes, _, _ = pool_text(ranking).rpartition(" on ")
+    return f"{sizes} on {datasets_text(names)}"
 
 
 def _log_scale(axes: Axes, ratio: float) -> None:

@@ -1,7 +1,11 @@
-"""leaderboard.tex: one booktabs table per task, for \\input into a paper (package: booktabs)."""
+"""leaderboard.tex: booktabs tables, for \\input into a paper (package: booktabs).
+
+There is one table per task, backbones × datasets. Several tasks on a single dataset are one table,
+backbones × tasks, or tasks × backbones where there are more tasks.
+"""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from bob.io.text import visible
 from bob.leaderboards.board import Board
@@ -18,6 +22,7 @@ from bob.leaderboards.render.text import (
     value_text,
 )
 from bob.leaderboards.rows import BoardRow, board_rows
+from bob.leaderboards.verdicts import Verdicts
 
 SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -40,8 +45,37 @@ MARKS = {TIED_MARK: r"$^\dagger$", UNTESTED_MARK: r"$^?$", "": ""}
 
 def to_latex(board: Board) -> str:
     """Return the text of leaderboard.tex."""
-    tables = "\n".join(_task(task, board) for task in board.tasks)
-    return "% Needs \\usepackage{booktabs}.\n" + tables
+    is_single = len({cell.column.dataset for cell in board.cells}) == 1 and not board.published
+    if is_single and len(board.tasks) > 1:
+        tables = [_single_dataset(board)]
+    else:
+        tables = [_task(task, board) for task in board.tasks]
+    return "% Needs \\usepackage{booktabs}.\n" + "\n".join(tables)
+
+
+def _single_dataset(board: Board) -> str:
+    """Return one table of all tasks on the only dataset, in the order of the overall ranking."""
+    columns, rows = board_rows(board.cells)
+    place = {name: i for i, name in enumerate(board.overall.pool)}
+    rows = sorted(rows, key=lambda row: (place.get(row.name, len(place)), row.is_baseline))
+    metrics = {cell.column: cell.metric for cell in board.cells}
+    texts = [[_cell(row, column, board) for column in columns] for row in rows]
+    titles = [[escape(column.task), escape(metrics[column])] for column in columns]
+    if len(columns) <= len(rows):
+        heads = [["Backbone", "Params (M)", *(task for task, _ in titles)]]
+        heads.append(["", "", *(metric for _, metric in titles)])
+        body = [[_name(row), _params(row), *cells] for row, cells in zip(rows, texts, strict=True)]
+        layout = "lr" + "r" * len(columns)
+    else:
+        heads = [["Task", "Metric", *(_name(row) for row in rows)]]
+        body = [
+            [*title, *cells] for title, cells in zip(titles, zip(*texts, strict=True), strict=True)
+        ]
+        layout = "ll" + "r" * len(rows)
+    dataset = escape(columns[0].dataset)
+    caption = _caption(f"Results on {dataset}", "best of its task's", board.verdicts.values())
+    caption += f" Pool: {escape(pool_text(board.overall))}."
+    return _table(layout, heads, body, caption, columns[0].dataset)
 
 
 def _task(task: str, board: Board) -> str:
@@ -49,38 +83,53 @@ def _task(task: str, board: Board) -> str:
     columns, rows = board_rows(cells)
     head = ["Backbone", "Params (M)", *(escape(column.dataset) for column in columns), "Mean"]
     body = [
-        _line(
-            [
-                _name(row),
-                _params(row),
-                *(_cell(row, column, board) for column in columns),
-                _mean(row),
-            ]
-        )
+        [_name(row), _params(row), *(_cell(row, column, board) for column in columns), _mean(row)]
         for row in rows
     ]
-    tabular = [
-        rf"\begin{{tabular}}{{lr{'r' * len(columns)}r}}",
+    of_task = [verdicts for column, verdicts in board.verdicts.items() if column.task == task]
+    title = f"{escape(task)}: {escape(cells[0].metric)}"
+    caption = _caption(title, "best of its column's", of_task)
+    if task in board.by_task:
+        caption += f" Pool: {escape(pool_text(board.by_task[task]))}."
+    else:
+        caption += " Published results."
+    return _table(f"lr{'r' * len(columns)}r", [head], body, caption, task)
+
+
+def _table(
+    layout: str,
+    heads: Iterable[Sequence[str]],
+    body: Iterable[Sequence[str]],
+    caption: str,
+    name: str,
+) -> str:
+    """Return a table environment; `layout` are the alignments of its columns."""
+    label = "".join(character if character.isalnum() else "-" for character in name)
+    lines = [
+        r"\begin{table}",
+        r"\centering",
+        rf"\begin{{tabular}}{{{layout}}}",
         r"\toprule",
-        _line(head),
+        *map(_line, heads),
         r"\midrule",
-        *body,
+        *map(_line, body),
         r"\bottomrule",
         r"\end{tabular}",
+        rf"\caption{{{caption}}}",
+        rf"\label{{tab:{label}}}",
+        r"\end{table}",
+        "",
     ]
-    label = "".join(character if character.isalnum() else "-" for character in task)
-    caption = _caption(task, cells[0].metric, board)
-    captions = [rf"\caption{{{caption}}}", rf"\label{{tab:{label}}}"]
-    return "\n".join([r"\begin{table}", r"\centering", *tabular, *captions, r"\end{table}", ""])
+    return "\n".join(lines)
 
 
-def _caption(task: str, metric: str, board: Board) -> str:
+def _caption(title: str, best: str, verdicts: Iterable[Verdicts]) -> str:
+    """Return the caption of a table, up to the pool: what bold and marks mean."""
     sentences = [
-        f"{escape(task)}: {escape(metric)}, shares in percent, 95\\,\\% confidence intervals in "
-        "brackets. Bold: best of its column's ranked backbones."
+        f"{title}, shares in percent, 95\\,\\% confidence intervals in brackets. Bold: {best} "
+        "ranked backbones."
     ]
-    of_task = [verdicts for column, verdicts in board.verdicts.items() if column.task == task]
-    used = {marked for verdicts in of_task for marked in marks_of(verdicts)}
+    used = {marked for of_column in verdicts for marked in marks_of(of_column)}
     if TIED_MARK in used:
         sentences.append(
             f"{MARKS[TIED_MARK]}: statistically tied with it in a paired test (Holm-adjusted, "
@@ -91,10 +140,6 @@ def _caption(task: str, metric: str, board: Board) -> str:
             f"{MARKS[UNTESTED_MARK]}: not tested against it; on the best itself, that others are "
             "not."
         )
-    if task in board.by_task:
-        sentences.append(f"Pool: {escape(pool_text(board.by_task[task]))}.")
-    else:
-        sentences.append("Published results.")
     return " ".join(sentences)
 
 

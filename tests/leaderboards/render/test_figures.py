@@ -4,13 +4,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from bob.leaderboards import make_board
 from bob.leaderboards.published import read_published
+from bob.leaderboards.render.figure_panels import shift_panels, shot_panels
 from bob.leaderboards.render.figures import figures, plain_text, quality_cost, write_figures
 from bob.records.record import Record, Score
-from tests.builders.leaderboard_records import dataset, facts, failed, record, score
+from tests.builders.leaderboard_records import dataset, facts, failed, record, score, task
 
 HOSTILE = "$x_1$ & <b> \\frac{ 🦊 שלום " + "x" * 300
 
@@ -100,6 +102,101 @@ def test_logarithmic_axes_have_plain_numbers() -> None:
         assert len(ticks) >= 3, ticks
         assert all(float(tick) > 0 for tick in ticks), ticks
     assert ticks == ["1", "2", "5"]
+
+
+def texts(figure: Figure) -> str:
+    """Return the title of a figure and those of its panels."""
+    title = figure.get_suptitle()
+    return "\n".join([title, *(axes.get_title() for axes in figure.axes)])
+
+
+def few_shot_records() -> list[Record]:
+    """Two datasets and heads: accuracies 0.1 and 0.3 for ridge, 0.5 and 0.7 for centroid."""
+    on = task("fewshot", metrics=("label_efficiency", "few_shot_top1"))
+    return [
+        record(
+            "a",
+            task=on,
+            dataset=dataset(name),
+            scores=(
+                score("label_efficiency", 0.5),
+                *(
+                    score(
+                        f"few_shot_top1_{head}_{shots}shot",
+                        value + added,
+                        facets={"head": head, "shots": shots},
+                        half_width=width,
+                    )
+                    for head, value in (("ridge", 0.1), ("centroid", 0.5))
+                    for shots in (1, 5)
+                ),
+            ),
+        )
+        for name, added, width in (("elpv", 0.0, 0.03), ("textiles", 0.2, 0.04))
+    ]
+
+
+def test_heads_have_panels_of_their_own() -> None:
+    """The mean over two datasets of ± 3 and ± 4 points is ± sqrt(3² + 4²) / 2 = 2.5."""
+    panels = {panel.title: panel for panel in shot_panels(make_board(few_shot_records()))}
+    assert list(panels) == ["fewshot: head centroid", "fewshot: head ridge"]
+    for title, value in (("fewshot: head ridge", 0.2), ("fewshot: head centroid", 0.6)):
+        assert panels[title].datasets == ("elpv", "textiles")
+        assert list(panels[title].curves["a"]) == [1, 5]
+        point = panels[title].curves["a"][5]
+        assert point == pytest.approx((value, value - 0.025, value + 0.025))
+    text = texts(figures(make_board(few_shot_records()))["few_shot"])
+    assert "Few-shot accuracy\nmean over elpv, textiles; bars: 95 % intervals" in text
+
+
+def test_unlike_datasets_are_not_averaged() -> None:
+    """A dataset without 5 shots, and one that a backbone lacks."""
+    first, second = few_shot_records()
+    shorter = second.model_copy(update={"scores": second.scores[::2]})
+    other = first.model_copy(update={"backbone_name": "b", "key": "b-first"})
+    for records in ([first, shorter], [first, second, other]):
+        titles = [panel.title for panel in shot_panels(make_board(records))]
+        assert titles == [
+            f"fewshot: head {head}, {name}"
+            for head in ("centroid", "ridge")
+            for name in ("elpv", "textiles")
+        ]
+
+
+def test_shifts_have_a_panel_for_each_dataset_and_no_lines() -> None:
+    scores = (
+        score("top1", 0.8),
+        *(score(f"top1_{name}", 0.5, facets={"shift": name}) for name in ("poly", "test")),
+        score("top1_poly_test", 0.6, facets={"shift": "test", "classes_of": "poly"}),
+    )
+    records = [record("a", scores=scores, dataset=dataset(name)) for name in ("elpv", "photos")]
+    board = make_board(records)
+    panels = shift_panels(board)
+    assert [panel.title for panel in panels] == ["linear: elpv", "linear: photos"]
+    assert list(panels[0].curves["a"]) == ["test", "poly"]
+    figure = figures(board)["shifts"]
+    for axes in figure.axes:
+        assert all(line.get_linestyle() == "None" for line in axes.lines if len(line.get_xdata()))
+        assert len(axes.containers) == 1  # the error bars of one backbone
+
+
+def test_titles_name_datasets_and_intervals() -> None:
+    few = figures(make_board([one for one in sweep("a", "b") if one.dataset_name in ("d0", "d1")]))
+    assert texts(few["quality_params"]).strip() == (
+        "Quality against parameters\n"
+        "2 backbones × 2 settings on d0, d1; bars: 95 % intervals over test images"
+    )
+    assert "on 7 datasets" in texts(figures(make_board(sweep("a", "b")))["heatmap"])
+
+
+def test_quality_has_the_interval_of_the_mean() -> None:
+    """Seven datasets of ± 2 points: sqrt(7) * 2 / 7 = 0.76 points on each side."""
+    figure = quality_cost(make_board(sweep("a", "b")), "params")
+    assert figure is not None
+    (bars,) = figure.axes[0].containers
+    segments = bars[2][0].get_segments()
+    heights = [segment[1, 1] - segment[0, 1] for segment in segments]
+    assert heights == pytest.approx([2 * 2 / 7**0.5] * 2)
 
 
 def test_a_heat_map_of_two_backbones_has_room_for_its_labels() -> None:
