@@ -56,6 +56,11 @@ def trans_rate(outcome: FeatureDiagnostics) -> float:
     return _value(outcome, "trans_rate")
 
 
+def nleep(outcome: FeatureDiagnostics) -> float:
+    """Return N-LEEP, the mean log-probability of classes given a Gaussian mixture; at most 0."""
+    return _value(outcome, "nleep")
+
+
 def nearest_is_same(outcome: FeatureDiagnostics) -> float:
     """Return the share of train rows whose nearest other row has the same class, in [0, 1]."""
     return _value(outcome, "nearest_is_same")
@@ -108,5 +113,6 @@ METRICS = (
     _metric(h_score, "variance between classes relative to all variance, over directions"),
     _metric(shrunk_h_score, "H-score with a shrunk covariance"),
     _metric(trans_rate, "coding rate of all rows minus that within classes"),
+    _metric(nleep, "log-probability of classes given a Gaussian mixture", -float("inf"), 0.0),
     _metric(nearest_is_same, "train rows whose nearest other row has their class", highest=1.0),
 )

@@ -5,6 +5,7 @@ replaces a probe: docs/explanation/further_tasks.md states how well they order b
 """
 
 import math
+import warnings
 
 import numpy as np
 
@@ -16,6 +17,8 @@ SPECTRUM = (11, 100)
 """Places of the eigenvalues through which the power law of α-ReQ is fitted."""
 FIXED_POINT_STEPS = 200
 TRANS_RATE_EPSILON = 1e-4
+MIXTURE_VARIANCE = 0.8
+"""Share of the variance that the principal components of N-LEEP hold."""
 
 
 def eigenvalues(x: Doubles, centred: bool) -> Doubles:
@@ -121,6 +124,40 @@ def trans_rate(x: Doubles, y: Ints, epsilon: float = TRANS_RATE_EPSILON) -> floa
     for c in np.unique(y):
         rate -= (y == c).mean() * _coding_rate(centred[y == c], epsilon)
     return float(rate)
+
+
+def mixture_responsibilities(x: Doubles, components: int) -> Doubles:
+    """Return (N, K) the probability of each component of a Gaussian mixture of rows (N, D).
+
+    Of the principal components that hold 80 % of the variance (Li et al. 2021, arXiv:2011.11200).
+    Covariances are diagonal, since a component has too few rows for a full one; the start is
+    seeded, so that equal rows have equal mixtures.
+    """
+    from sklearn.decomposition import PCA
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.mixture import GaussianMixture
+
+    rows = PCA(n_components=MIXTURE_VARIANCE, svd_solver="full").fit_transform(x)
+    rows = rows / np.sqrt((rows**2).sum(1).mean())
+    mixture = GaussianMixture(components, covariance_type="diag", random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # fewer distinct rows, or 100 steps
+        responsibilities: Doubles = mixture.fit(rows).predict_proba(rows)
+    return responsibilities
+
+
+def nleep(responsibilities: Doubles, y: Ints) -> float:
+    """Return N-LEEP: the mean log-probability of classes (N,) given mixture components, at most 0.
+
+    ln Σ_z P(y | z) p(z | x), where P(y | z) is the share of class y in the weight of component z
+    (Li et al. 2021, arXiv:2011.11200, after LEEP of Nguyen et al. 2020, arXiv:2002.12462). A
+    published code (SFDA) leaves out the logarithm.
+    """
+    _, index = np.unique(y, return_inverse=True)
+    joint = np.eye(index.max() + 1)[index].T @ responsibilities
+    of_component = joint / np.maximum(joint.sum(0), np.finfo(float).tiny)
+    likelihood = (responsibilities * of_component[index]).sum(1)
+    return float(np.log(likelihood).mean())
 
 
 def _coding_rate(rows: Doubles, epsilon: float) -> float:

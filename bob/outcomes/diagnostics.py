@@ -11,7 +11,7 @@ from bob.numerics.arrays import Doubles
 
 DIAGNOSTICS = (
     *("rank_me", "participation_ratio", "intrinsic_dimension", "alpha_req"),
-    *("log_me", "h_score", "shrunk_h_score", "trans_rate", "nearest_is_same"),
+    *("log_me", "h_score", "shrunk_h_score", "trans_rate", "nleep", "nearest_is_same"),
 )
 """The columns of `FeatureDiagnostics`; each has a metric of its name."""
 

@@ -1,8 +1,8 @@
 """Descriptions of train features: effective dimensions, and transferability scores.
 
-RankMe, participation ratio, TwoNN and α-ReQ need no label; LogME, the H-score, TransRate and the
-share of images whose nearest other image has the same class do. `bob.numerics.diagnostics` has
-formulas and sources. Nothing is trained and no test image is read.
+RankMe, participation ratio, TwoNN and α-ReQ need no label; LogME, the H-score, TransRate, N-LEEP
+and the share of images whose nearest other image has the same class do. `bob.numerics.diagnostics`
+has formulas and sources. Nothing is trained and no test image is read.
 
 They are descriptions: the leaderboard shows them and ranks nothing by them. The exact probe costs
 seconds once features are stored, and these scores order backbones worse than it
@@ -36,6 +36,9 @@ from bob.protocols.protocol import Protocol, Result, ResultPart
 from bob.specs import BackboneSpec
 from bob.specs.numbers import Count
 from bob.specs.yaml import Closed
+
+COMPONENTS_PER_CLASS = 5
+"""Components of N-LEEP's mixture (Li et al. 2021, arXiv:2011.11200)."""
 
 
 class DiagnosticsSettings(Closed):
@@ -98,13 +101,33 @@ class Diagnostics(Protocol[DiagnosticsSettings, DiagnosticsProblem]):
         x /= np.abs(x).max()  # so that no square leaves float64's range
         x /= math.sqrt(float((x**2).sum(1).mean()))
         part = np.arange(len(x)) % settings.parts
-        without = [describe(x[part != j], problem.y[part != j]) for j in range(settings.parts)]
-        outcome = FeatureDiagnostics(describe(x, problem.y), np.stack(without))
+        mixture = mixture_of(x, problem.y)
+        without = []
+        for j in range(settings.parts):
+            rows = part != j
+            of_rows = None if mixture is None else mixture[rows]
+            without.append(describe(x[rows], problem.y[rows], of_rows))
+        outcome = FeatureDiagnostics(describe(x, problem.y, mixture), np.stack(without))
         return Result((ResultPart(outcome),), {"rows": len(x)}, checked)
 
 
-def describe(x: Doubles, y: Ints) -> Doubles:
-    """Return the values (S,) of `DIAGNOSTICS` of rows (N, D) of classes (N,)."""
+def mixture_of(x: Doubles, y: Ints) -> Doubles | None:
+    """Return the responsibilities (N, 5 C) of a mixture with five components per class.
+
+    None where a component would have fewer than two rows.
+    """
+    from bob.numerics.diagnostics import mixture_responsibilities
+
+    components = COMPONENTS_PER_CLASS * len(np.unique(y))
+    return mixture_responsibilities(x, components) if len(x) >= 2 * components else None
+
+
+def describe(x: Doubles, y: Ints, mixture: Doubles | None) -> Doubles:
+    """Return the values (S,) of `DIAGNOSTICS` of rows (N, D) of classes (N,).
+
+    `mixture` (N, K) are their responsibilities under the mixture of all rows, which parts share:
+    a new one of fewer rows would differ by its start more than by the rows. None is undefined.
+    """
     from bob.numerics import diagnostics
 
     uncentred, centred = (diagnostics.eigenvalues(x, flag) for flag in (False, True))
@@ -118,6 +141,7 @@ def describe(x: Doubles, y: Ints) -> Doubles:
         "h_score": diagnostics.h_score(x, y),
         "shrunk_h_score": diagnostics.h_score(x, y, shrunk=True),
         "trans_rate": diagnostics.trans_rate(x, y),
+        "nleep": math.nan if mixture is None else diagnostics.nleep(mixture, y),
         "nearest_is_same": same,
     }
     return np.array([values[name] for name in DIAGNOSTICS])

@@ -14,6 +14,8 @@ from bob.numerics.diagnostics import (
     h_score,
     intrinsic_dimension,
     log_me,
+    mixture_responsibilities,
+    nleep,
     participation_ratio,
     rank_me,
     trans_rate,
@@ -53,6 +55,27 @@ def test_log_me_with_more_features_than_rows(width: int) -> None:
     x, y = rng.normal(size=(50, 8)), rng.integers(2, size=50)
     padded = np.concatenate([x, np.zeros((50, width - 8))], 1)
     assert log_me(padded, y) == pytest.approx(log_me(x, y), abs=1e-6)
+
+
+def test_nleep_by_hand() -> None:
+    """Component 0 has the weight 2.5, of which class 0 has 2; component 1 has 1.5, class 0 has 0.
+    Then P(0 | z) is 0.8 and 0, P(1 | z) 0.2 and 1: likelihoods .8, .8, .6 and 1.
+    """
+    responsibilities = np.array([[1, 0], [1, 0], [0.5, 0.5], [0, 1]])
+    expected = np.log([0.8, 0.8, 0.5 * 0.2 + 0.5, 1]).mean()
+    assert nleep(responsibilities, np.array([0, 0, 1, 1])) == pytest.approx(expected)
+    assert nleep(responsibilities, np.array([7, 7, 9, 9])) == pytest.approx(expected)
+
+
+def test_nleep_of_pure_components_is_0_and_of_labels_without_relation_their_entropy() -> None:
+    rng = np.random.default_rng(0)
+    y = np.arange(400) % 4
+    x = 20 * np.eye(4, 6)[y] + rng.normal(size=(400, 6))
+    of_classes = mixture_responsibilities(x, 20)
+    assert nleep(of_classes, y) == pytest.approx(0, abs=1e-6)
+    assert np.log(1 / 4) < nleep(of_classes, rng.permutation(y)) < -1.2
+    turn = np.linalg.qr(rng.normal(size=(6, 6)))[0]
+    assert nleep(mixture_responsibilities(100 * x @ turn, 20), y) == pytest.approx(0, abs=1e-6)
 
 
 def test_the_rank_by_hand_and_of_equal_directions() -> None:

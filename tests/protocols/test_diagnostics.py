@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from bob.errors import UndefinedError
 from bob.leaderboards.metric_traits import metric_traits
 from bob.metrics.diagnostics import METRICS, nearest_is_same
 from bob.metrics.intervals import interval
@@ -46,9 +47,17 @@ def test_nearest_rows_are_those_of_all_pairs() -> None:
 
 def test_equal_rows_are_told_from_the_row_itself() -> None:
     data = problem(60)
-    doubled = describe(np.repeat(data.x, 2, 0).astype(np.float64), np.repeat(data.y, 2))
+    doubled = describe(np.repeat(data.x, 2, 0).astype(np.float64), np.repeat(data.y, 2), None)
     assert doubled[DIAGNOSTICS.index("nearest_is_same")] == 1
     assert np.isnan(doubled[DIAGNOSTICS.index("intrinsic_dimension")])
+
+
+def test_nleep_needs_two_rows_per_component() -> None:
+    """Four classes have 20 components; 39 rows are too few."""
+    enough, few = (PROTOCOL.solve(problem(n, 6), SETTINGS, "cpu").outcome for n in (40, 39))
+    assert interval("nleep", enough, 0)[0] < 0
+    with pytest.raises(UndefinedError, match="nleep is undefined for these features"):
+        interval("nleep", few, 0)
 
 
 def test_nothing_is_ranked_by_a_description() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from bob.io.text import visible
 from bob.leaderboards.board import Board, as_board
 from bob.leaderboards.cells import BoardCell, BoardColumn
+from bob.leaderboards.description_agreement import description_agreements
 from bob.leaderboards.ranking import Ranking, Standing
 from bob.leaderboards.references import ReferenceRow, reference_rows
 from bob.leaderboards.render.ranking_table import pool_text
@@ -48,6 +49,12 @@ ROBUSTNESS = (
     "fitted to the pool, logit(shifted) against logit(in distribution)."
 )
 
+AGREEMENT = (
+    "Rank correlation, over backbones without baselines, of each description of features with the "
+    "score of the task `linear` on the same dataset. 1: the same order; 0: none in common. In "
+    "brackets the 95 % interval over backbones, from 6 on. Nothing is ranked by a description."
+)
+
 MARKUP = re.compile(r"[\\`*|<>\[\]&~$]|(?<![^\W_])_|_(?![^\W_])|^#|#$")
 """Characters that are markup: `$` begins a formula on code hosts, `#` a heading or its end."""
 LIST_ITEM = re.compile(r"^(\d*)([-+.)])(?=\s|$)")
@@ -66,6 +73,7 @@ def to_markdown(source: Board | Iterable[Record]) -> str:
         *_rankings(board),
         *(_task(task, board) for task in board.tasks),
         *_robustness(board),
+        _agreements(board),
         _notes(board),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -129,6 +137,22 @@ def _robustness_table(task: str, metric: str, shifts: Sequence[ShiftRobustness])
 
 def _points(share: float | None) -> str:
     return MISSING if share is None else f"{100 * share:+.1f}"
+
+
+def _agreements(board: Board) -> str:
+    """Return a table of how descriptions order backbones; empty without any."""
+    agreements = description_agreements(board.records)
+    body = []
+    for agreement in agreements:
+        tau = f"{agreement.tau:.2f}"
+        if agreement.low is not None and agreement.high is not None:
+            tau += f" [{agreement.low:.2f}, {agreement.high:.2f}]"
+        row = [agreement.description, agreement.dataset, str(agreement.backbones), tau]
+        body.append([escape(text) for text in row[:2]] + row[2:])
+    if not body:
+        return ""
+    head = ["description", "dataset", "backbones", "Kendall's tau"]
+    return _section("Descriptions beside the probe", AGREEMENT, head, body)
 
 
 def _task(task: str, board: Board) -> str:
