@@ -46,13 +46,17 @@ def test_baselines_and_other_datasets_do_not_count() -> None:
         record("pixels", 0.1, family="baseline"),
         described("pixels", 1.0, family="baseline"),
     ]
-    elsewhere = [
-        described(name, 1.0 + i, dataset=dataset("textiles")) for i, name in enumerate("abcd")
-    ]
-    assert description_agreements([*records(), *pixels, *elsewhere]) == description_agreements(
-        records()
-    )
+    textiles = dataset("textiles")
+    elsewhere = [described(name, 1.0 + i, dataset=textiles) for i, name in enumerate("abcd")]
+    expected = description_agreements(records())
+    assert description_agreements([*records(), *pixels, *elsewhere]) == expected
     assert description_agreements(records()[:2] + records()[4:]) == []
+
+
+def test_a_description_without_a_score_is_left_out() -> None:
+    other = task("diagnostics", metrics=("rank_me", "log_me"))
+    lacking = [one.model_copy(update={"task": other}) for one in records()[4:]]
+    assert len(description_agreements([*records()[:4], *lacking])) == 1
 
 
 def test_limits_contain_the_true_tau() -> None:

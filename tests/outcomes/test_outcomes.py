@@ -44,7 +44,7 @@ OUTCOMES: tuple[tuple[Outcome, int], ...] = (
     (ClassProbabilities(COUNTS[0], RNG.random((4, 3))), 4),
     (ClassSubsets(COUNTS[0], COUNTS[1], 12, np.array([1, 5])), 4),
     (ClusterAssignments(*COUNTS[:2]), 4),
-    (FeatureDiagnostics(RNG.random(9), RNG.random((5, 9))), 5),
+    (FeatureDiagnostics(RNG.random(10), RNG.random((5, 10))), 5),
     (FrequencyResults(RNG.random(4) < 0.5, *COUNTS[:2]), 4),
     (GroupResults(RNG.random(4), *COUNTS[:2]), 4),
     (IncrementalResults(RNG.random((4, 3)) < 0.5, COUNTS[0]), 4),
