@@ -85,6 +85,8 @@ def require_train(listing: ImageListing) -> None:
 
 def _kind(listing: ImageListing) -> DatasetKind:
     """Infer what images of a listing are for; a registry entry states it."""
+    if listing.points is not None:
+        return "correspondence"
     if listing.depths is not None:
         return "depth"
     if listing.masks is not None:
@@ -99,7 +101,7 @@ def _kind(listing: ImageListing) -> DatasetKind:
 
 
 def _has_pixel_targets(listing: ImageListing) -> bool:
-    return listing.masks is not None or listing.depths is not None
+    return not (listing.masks is None and listing.depths is None and listing.points is None)
 
 
 def _with_splits(
@@ -157,6 +159,7 @@ def _all_images(listing: ImageListing, classes: Sequence[str]) -> Split:
         captions=None if listing.captions is None else tuple(listing.captions),
         masks=listing.masks,
         depths=listing.depths,
+        points=listing.points,
         alpha=listing.alpha,
     )
 

@@ -16,6 +16,7 @@ from bob.datasets.content.sequences import take
 from bob.datasets.content.traits import may_have_alpha
 from bob.datasets.depths import Depths
 from bob.datasets.masks import Masks
+from bob.datasets.points import PointSets
 from bob.specs import Role
 from bob.specs.dataset import DatasetKind
 
@@ -53,6 +54,8 @@ class Split:
     """The class of every pixel, or None."""
     depths: Depths | None = None
     """The depth of every pixel, or None."""
+    points: PointSets | None = None
+    """Points that correspond between source (query) and target (gallery) images, or None."""
     alter: Callable[[int, Image.Image], Image.Image] | None = None
     """Position and decoded RGB image → the image that is cropped and embedded; `content` covers
     it. None leaves images unchanged."""
@@ -109,6 +112,8 @@ class Split:
         if self.depths is not None:
             scored = f"\0depths {self.depths.range_m} {self.depths.crop}"
             digest.update("\n".join([scored, *self.depths.content]).encode())
+        if self.points is not None:
+            digest.update("\n".join(["\0points", *self.points.content]).encode())
         return digest.hexdigest()
 
     @property
@@ -130,6 +135,7 @@ class Split:
             captions=None if self.captions is None else tuple(self.captions[i] for i in positions),
             masks=None if self.masks is None else self.masks.take(positions),
             depths=None if self.depths is None else self.depths.take(positions),
+            points=None if self.points is None else self.points.take(positions),
             alter=None if alter is None else lambda i, image: alter(int(positions[i]), image),
             alpha=self.alpha,
         )

@@ -34,6 +34,8 @@ def limited(dataset: Dataset, limit: int, seed: int = SEED) -> Dataset:
     judgements = dataset.judgements
     if judgements is not None:
         kept, judgements = _answerable(dataset, kept, judgements, limit, seed)
+    elif dataset.kind == "correspondence":
+        kept["gallery"] = _with_sources(dataset, kept["query"], limit)
     elif "query" in kept and "gallery" in kept:
         kept["gallery"] = _with_positives(dataset, kept["query"], limit, seed)
     splits = {name: dataset.splits[name].take(positions) for name, positions in kept.items()}
@@ -86,6 +88,15 @@ def _with_positives(
             chosen.append(part[subset])
             left -= len(subset)
     return np.sort(np.concatenate(chosen))
+
+
+def _with_sources(dataset: Dataset, queries: NDArray[np.int64], limit: int) -> NDArray[np.int64]:
+    """Return the first target images that show points of these source images."""
+    sources = {dataset.splits["query"].ids[int(q)] for q in queries}
+    points = dataset.splits["gallery"].points
+    assert points is not None
+    shown = [i for i, ids in enumerate(points.sources) if sources & set(ids)]
+    return np.array(shown[:limit], np.int64)
 
 
 def _answerable(

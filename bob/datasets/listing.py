@@ -11,6 +11,7 @@ from bob.datasets.content.images import DEFAULT_ALPHA, Alpha
 from bob.datasets.dataset import Judgements
 from bob.datasets.depths import Depths
 from bob.datasets.masks import Masks
+from bob.datasets.points import PointSets
 from bob.datasets.splits import TEST_SHARE
 from bob.specs import Role
 
@@ -43,6 +44,8 @@ class ImageListing:
     """The class of every pixel, as an index into `classes`, which then must be given."""
     depths: Depths | None = None
     """The depth of every pixel."""
+    points: PointSets | None = None
+    """Points that correspond between images of the splits query and gallery."""
     judgements: Judgements | None = None
     split_content: Sequence[str] | None = None
     """N digests for the automatic split; None uses `content`.

@@ -26,6 +26,7 @@ from bob.datasets.readers.qrels import list_qrels
 from bob.datasets.readers.real import list_real
 from bob.datasets.readers.revisited import list_revisited
 from bob.datasets.readers.samples import list_sample
+from bob.datasets.readers.spair import list_spair
 from bob.datasets.readers.table import list_table
 from bob.datasets.readers.webdataset import list_webdataset
 from bob.datasets.relabel import relabelled
@@ -44,6 +45,7 @@ from bob.specs import (
     RevisitedSource,
     SampleSource,
     ShiftSpec,
+    SPairSource,
     WebDatasetSource,
 )
 
@@ -218,6 +220,8 @@ def _listing(spec: DatasetSpec, cache: Path, offline: bool) -> ImageListing:
         return list_masks(source, path, cache, _entry_class_names(spec), spec.test_split)
     if isinstance(source, DepthListsSource):
         return list_depth_lists(source, path, cache)
+    if isinstance(source, SPairSource):
+        return list_spair(source, path, cache)
     if isinstance(source, FolderSource):
         listing = list_folder(source, path, cache, spec.test_split)
     elif isinstance(source, ParquetSource):

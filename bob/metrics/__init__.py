@@ -12,6 +12,7 @@ from bob.metrics import (
     class_subsets,
     classification,
     clusters,
+    correspondence,
     corruptions,
     depth,
     diagnostics,
@@ -78,6 +79,7 @@ for _module in (
     image_text,
     segmentation,
     depth,
+    correspondence,
 ):
     for _metric in _module.METRICS:
         register(_metric)

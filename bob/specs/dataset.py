@@ -21,12 +21,12 @@ from bob.specs.yaml import Closed
 
 DatasetKind = Literal[
     "classification", "multi-label", "retrieval", "image-text", "detection", "segmentation",
-    "depth",
+    "depth", "correspondence",
 ]  # fmt: skip
 OfficialMetric = Literal[
     "top1", "mean_per_class", "macro_f1", "worst_group", "label_set_top1", "label_ap",
     "label_ap_11_point", "roc_auc", "hit_at", "mean_ap", "mean_ap_trapezoid", "mean_ap_at",
-    "auroc", "aupr_out", "mce", "micro_ap", "gap", "mean_iou", "delta1", "depth_rmse",
+    "auroc", "aupr_out", "mce", "micro_ap", "gap", "mean_iou", "delta1", "depth_rmse", "pck",
 ]  # fmt: skip
 METRICS_BY_KIND: dict[DatasetKind, tuple[OfficialMetric, ...]] = {
     "classification": ("top1", "mean_per_class", "macro_f1", "worst_group", "roc_auc", "mce"),
@@ -36,6 +36,7 @@ METRICS_BY_KIND: dict[DatasetKind, tuple[OfficialMetric, ...]] = {
     "detection": ("aupr_out", "auroc"),
     "segmentation": ("mean_iou",),
     "depth": ("delta1", "depth_rmse"),
+    "correspondence": ("pck",),
 }
 """Metrics that `metric` may name, by kind of dataset.
 

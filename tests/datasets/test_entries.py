@@ -45,6 +45,7 @@ GROUPS = {
     "remote-sensing",
     "multi-label",
     "image-text",
+    "correspondence",
     "depth",
     "segmentation",
     "anomaly",

@@ -36,6 +36,7 @@ from bob.protocols.needs import Need, Needs
 from bob.registry import load_registry
 from bob.specs import BackboneSpec, TaskSpec
 from bob.specs.dataset import DatasetKind
+from tests.builders.correspondence import point_dataset, random_points
 from tests.builders.depth import blocky_depths, with_depths
 from tests.builders.protocols import BASELINE, TWO_TOWERS, make_inputs
 from tests.builders.segmentation import blocky_masks, mask_dataset, statistics_of
@@ -101,9 +102,17 @@ def maps(split: Split, at: Any) -> Any:
     return np.stack(grids).astype(np.float32)
 
 
+@functools.cache
+def points_dataset() -> Dataset:
+    """Return a dataset for protocols that read points of images."""
+    return point_dataset(random_points(6, 3, 0), random_points(6, 3, 1))
+
+
 def dataset_of(task: TaskSpec) -> Dataset:
-    is_dense = "segmentation" in protocol_named(task.protocol).kinds
-    return masks_dataset() if is_dense else dataset()
+    kinds = protocol_named(task.protocol).kinds
+    if "correspondence" in kinds:
+        return points_dataset()
+    return masks_dataset() if "segmentation" in kinds else dataset()
 
 
 def needs_of(task: TaskSpec) -> Needs:
@@ -112,14 +121,13 @@ def needs_of(task: TaskSpec) -> Needs:
 
 def backbone_of(task: TaskSpec) -> BackboneSpec:
     """Return a backbone with text, or one with layers and maps where these are read."""
-    reads_layers = task.protocol == "anomaly_levels" or dataset_of(task) is masks_dataset()
+    reads_layers = task.protocol == "anomaly_levels" or dataset_of(task) is not dataset()
     return BASELINE if reads_layers else TWO_TOWERS
 
 
 def solve(task: TaskSpec, seed: int = 0) -> Result:
     protocol, needs, data = protocol_named(task.protocol), needs_of(task), dataset_of(task)
-    is_dense = data is masks_dataset()
-    inputs = statistics_of(needs, data, maps) if is_dense else INPUTS
+    inputs = INPUTS if data is dataset() else statistics_of(needs, data, maps)
     problem = protocol.build(task.settings, data, needs, inputs, seed)
     return protocol.solve(problem, task.settings, "cpu")
 
@@ -280,8 +288,8 @@ def task_of(protocol: str) -> TaskSpec:
     return next(task for task in TASKS.values() if task.protocol == protocol)
 
 
-DENSE = ("segment", "segment_knn", "depth")
-"""Protocols of datasets with masks or depth maps."""
+DENSE = ("segment", "segment_knn", "depth", "correspondence")
+"""Protocols of datasets with masks, depth maps or points."""
 
 
 def test_every_protocol_is_a_classifier_or_not() -> None:

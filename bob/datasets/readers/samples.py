@@ -7,6 +7,7 @@ share 0.25 and seed 0, applied to the packages' own files.
   defective if the experts' probability is over 0.5.
 * openmoji: emoji drawings by category, rendered on white at 256 px, in colour or as line art; by
   default in colour and without skin-tone variants.
+* openmoji_pairs: two images of a drawing each, one of them warped, with points that correspond.
 * openmoji_scenes: several drawings on a background, with the category of every pixel.
 * openmoji_depth: drawings that stand on a ground, with the depth and the category of every pixel.
 * textiles: simulated images of woven textile without a defect (nominal), with a local one, and with
@@ -27,6 +28,7 @@ from bob.datasets.listing import ImageListing
 from bob.datasets.readers.ground_scenes import list_ground_scenes
 from bob.datasets.readers.openmoji import render, renderer, variants
 from bob.datasets.readers.scenes import list_scenes
+from bob.datasets.readers.warped_pairs import list_warped_pairs
 from bob.errors import UnavailableError
 from bob.io.paths import in_package
 from bob.specs import SampleSource
@@ -36,7 +38,11 @@ TEST_SHARE = 0.25
 DEFECT_PROBABILITY = 0.5
 """Cells with a higher probability count as defective, as in the paper; it is 0, 1/3, 2/3 or 1."""
 
-COMPOSED = {"openmoji_depth": list_ground_scenes, "openmoji_scenes": list_scenes}
+COMPOSED = {
+    "openmoji_depth": list_ground_scenes,
+    "openmoji_pairs": list_warped_pairs,
+    "openmoji_scenes": list_scenes,
+}
 """Samples that are composed of openmoji drawings, in one style."""
 
 

@@ -16,8 +16,8 @@ def upsampled_classes(logits: Doubles, size: tuple[int, int]) -> Ints:
     is upsampled: an image of 2,000 x 3,000 pixels and 150 classes has 900 million logits.
     """
     height, width = size
-    left, right, across = _neighbours(logits.shape[1], width)
-    upper, lower, down = _neighbours(logits.shape[0], height)
+    left, right, across = _of_pixels(logits.shape[1], width)
+    upper, lower, down = _of_pixels(logits.shape[0], height)
     down = down[:, None]
     by_class = np.ascontiguousarray(logits.transpose(2, 0, 1), np.float32)
     wide = by_class[:, :, left] * (1 - across) + by_class[:, :, right] * across
@@ -34,17 +34,27 @@ def upsampled_classes(logits: Doubles, size: tuple[int, int]) -> Ints:
 def upsampled(values: Doubles, size: tuple[int, int]) -> Doubles:
     """Return values (h, w) upsampled bilinearly to `size` (H, W), as `upsampled_classes` does."""
     height, width = size
-    left, right, across = _neighbours(values.shape[1], width)
-    upper, lower, down = _neighbours(values.shape[0], height)
+    left, right, across = _of_pixels(values.shape[1], width)
+    upper, lower, down = _of_pixels(values.shape[0], height)
     wide = values[:, left] * (1 - across) + values[:, right] * across
     return np.asarray(wide[upper] * (1 - down[:, None]) + wide[lower] * down[:, None], np.float64)
 
 
-def _neighbours(cells: int, pixels: int) -> tuple[Ints, Ints, Floats]:
-    """Return the two cells around the centre of each pixel, and the weight of the second."""
-    place = ((np.arange(pixels) + 0.5) * (cells / pixels) - 0.5).clip(min=0)
+def neighbours(cells: int, places: Doubles) -> tuple[Ints, Ints, Doubles]:
+    """Return the two cells around places along an axis, and the weight of the second.
+
+    `places` are shares of the axis: 0 is its start, 1 its end. Cells have their values at their
+    centres; before the first and behind the last centre, values are constant.
+    """
+    place = (places * cells - 0.5).clip(min=0)
     first = np.minimum(place.astype(np.int64), cells - 1)
-    return first, np.minimum(first + 1, cells - 1), (place - first).astype(np.float32)
+    return first, np.minimum(first + 1, cells - 1), place - first
+
+
+def _of_pixels(cells: int, pixels: int) -> tuple[Ints, Ints, Floats]:
+    """Return the neighbours of the centre of each pixel, with weights in float32."""
+    first, second, weight = neighbours(cells, (np.arange(pixels) + 0.5) / pixels)
+    return first, second, weight.astype(np.float32)
 
 
 def agreement(mask: NDArray[np.integer[Any]], predicted: Ints, classes: int) -> Ints:
