@@ -22,10 +22,11 @@ if TYPE_CHECKING:
     from bob.engine.estimate import Work
     from bob.engine.progress import ClusterState, RemotelyEmbedded
     from bob.engine.racing.contest import DroppedCell
-    from bob.engine.racing.run import RaceSummary
+    from bob.engine.racing.run import RaceStart, RaceSummary
     from bob.engine.racing.schedule import RaceStep
     from bob.extraction.progress import Spent
     from bob.records.record import Record
+    from bob.statistics.standing import Standing
 
 FILE_COLUMNS = 120
 """Width of tables that are written to a file or a pipe."""
@@ -49,6 +50,10 @@ class Terminal:
         self.cluster_state: ClusterState | None = None
         self.last_line = time.monotonic()
         self.printed_reasons: frozenset[str] = frozenset()
+        self.race: RaceStart | None = None
+        self.standings: Sequence[Standing] = ()
+        self.forward_images: dict[str, int] = {}
+        self.forward_seconds: dict[str, float] = {}
 
     @cached_property
     def out(self) -> "Console":
@@ -135,6 +140,8 @@ class Terminal:
             self.print(f"embedding {title}, {counted(images, 'image')}")
 
     def forwarded(self, backbone: str, images: int, seconds: float) -> None:
+        self.forward_images[backbone] = self.forward_images.get(backbone, 0) + images
+        self.forward_seconds[backbone] = self.forward_seconds.get(backbone, 0.0) + seconds
         if self.run_meter:
             self.run_meter.forwarded(backbone, images, seconds)
         self._print_progress()
@@ -159,28 +166,52 @@ class Terminal:
         else:
             self.print(f"  {cell}: {_headline(record)}")
 
-    def race_begins(self, task: str, dataset: str, backbones: int, steps: int) -> None:
-        if steps:
-            self.print(f"race: {task} on {dataset}, {counted(backbones, 'backbone')}")
-        else:
+    def race_begins(self, start: "RaceStart") -> None:
+        setting = f"{start.task} on {start.dataset}"
+        if not start.steps:
             self.note(
-                f"{task} on {dataset}: no race, as there are too few images (of each class), or "
-                "a query and a gallery split; all backbones are run in full"
+                f"{setting}: no race, as there are too few images (of each class), or a query and "
+                "a gallery split; all backbones are run in full"
             )
+            return
+        self.print(f"race: {setting}, {counted(start.backbones, 'backbone')}")
+        self.race, self.standings = start, ()
+        if self.out.is_terminal:
+            self.live = _start_live(self.out, self._race_lines, self._race_table)
 
-    def race_step(self, step: "RaceStep", dropped: "Sequence[DroppedCell]", left: int) -> None:
+    def race_step(
+        self,
+        step: "RaceStep",
+        dropped: "Sequence[DroppedCell]",
+        standings: "Sequence[Standing]",
+    ) -> None:
+        from bob.leaderboards.render.standings import standings_line
+
         for each in dropped:
             self.print(f"  dropped {each.cell.backbone} {each.reason}")
-        self.print(f"  at {step.text}: {left:,} left")
+        if standings:
+            self.standings = standings
+            left = sum(not each.is_dropped for each in standings)
+            self.print(f"  at {step.text}: {left:,} left; {self._saved_text()}")
+            if not self.out.is_terminal:
+                self.print(f"    {standings_line(standings)}")
+
+    def race_stops(self) -> None:
+        if self.live:
+            self.live.stop()
+        self.live = self.race = None
 
     def race_ends(self, summary: "RaceSummary") -> None:
         names = ", ".join(cell.backbone for cell in summary.result.survivors)
         if not summary.result.has_ended:
             self.print(f"  the budget is spent; not dropped: {names}")
             return
-        share = 100 * summary.images / max(summary.all_images, 1)
+        self.print(f"  survivors, run in full: {names}")
+        if not summary.all_images:
+            return
+        share = 100 * summary.images / summary.all_images
         self.print(
-            f"  survivors, run in full: {names}\n  {summary.images:,} of {summary.all_images:,} "
+            f"  {summary.images:,} of {summary.all_images:,} "
             f"images × backbones to embed ({share:.0f} %)"
         )
 
@@ -215,6 +246,31 @@ class Terminal:
         share, left = meter.share_done(), duration(meter.seconds_left())
         return doing, f"{100 * share:.0f} % of the run, {cells}, about {left} left"
 
+    def _race_lines(self) -> tuple[str, str]:
+        """Return what a race is doing, and what it has saved."""
+        race = self.race
+        title = f"race: {race.task} on {race.dataset}; " if race else ""
+        return self._progress_lines()[0], f"{title}{self._saved_text()}"
+
+    def _race_table(self) -> "RenderableType":
+        from bob.leaderboards.render.standings import standings_table
+
+        return standings_table(self.standings, self.out.width)
+
+    def _saved_text(self) -> str:
+        """Return the images and the time that dropped backbones have saved."""
+        from bob.leaderboards.render.standings import saved_images, saved_seconds
+
+        full = self.race.images if self.race else 0
+        speeds = {
+            name: self.forward_seconds[name] / images
+            for name, images in self.forward_images.items()
+            if images
+        }
+        seconds = saved_seconds(self.standings, full, speeds)
+        time_text = f", about {duration(seconds)}" if seconds >= 1 else ""
+        return f"{saved_images(self.standings, full):,} images × backbones saved{time_text}"
+
     def _print_labelled(self, label: str, text: str) -> None:
         from rich.markup import escape
 
@@ -246,15 +302,20 @@ def _console(**options: Any) -> "Console":
     return SafeConsole(**options)
 
 
-def _start_live(console: "Console", lines: "Callable[[], tuple[str, str]]") -> "Live":
-    """Show two lines below what is printed, until the display is stopped."""
+def _start_live(
+    console: "Console",
+    lines: "Callable[[], tuple[str, str]]",
+    table: "Callable[[], RenderableType] | None" = None,
+) -> "Live":
+    """Show two lines, and above them a table, below what is printed, until it is stopped."""
     from rich.console import Group
     from rich.live import Live
     from rich.text import Text
 
     def show() -> "RenderableType":
         doing, run = lines()
-        return Group(Text(doing, overflow="fold"), Text(run, style="bold", overflow="fold"))
+        above = [table()] if table else []
+        return Group(*above, Text(doing, overflow="fold"), Text(run, style="bold", overflow="fold"))
 
     live = Live(get_renderable=show, console=console, transient=True, refresh_per_second=4)
     live.start()

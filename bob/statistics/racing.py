@@ -143,17 +143,22 @@ class Race:
         """Return the active backbones whose hypothesis is rejected; dropping them is not a duty."""
         if self.active.sum() < 2:
             return []
-        pairs = self.log_evidence()
-        evidence, threshold = _log_total(pairs.T) - np.log(self.count - 1), -np.log(self.error)
-        if evidence[self.active].max() < threshold:  # no smaller mean reaches it either
-            return []
-        adjusted = closed_log_evidence(evidence)
+        pairs, adjusted = self.log_evidence(), self._closed_log_evidence()
         drops = []
-        for j in np.flatnonzero(self.active & (adjusted >= threshold)).tolist():
+        for j in np.flatnonzero(self.active & (adjusted >= -np.log(self.error))).tolist():
             i = int(np.where(self.active, pairs[:, j], -np.inf).argmax())
             value, rival_value = float(self.sums[j]), float(self.sums[i])
             drops.append(Drop(j, i, self.seen, value, rival_value, float(adjusted[j])))
         return drops
+
+    def progress(self) -> Doubles:
+        """Return (K,) the share of the logarithm of evidence that it takes to drop each, 0 to 1."""
+        share: Doubles = np.clip(self._closed_log_evidence() / -np.log(self.error), 0, 1)
+        return share
+
+    def _closed_log_evidence(self) -> Doubles:
+        evidence = _log_total(self.log_evidence().T) - np.log(self.count - 1)
+        return closed_log_evidence(evidence)
 
     def drop(self, drops: Iterable[Drop]) -> None:
         """Take rejected backbones out of the race."""

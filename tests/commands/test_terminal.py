@@ -7,9 +7,12 @@ import pytest
 
 from bob.commands.terminal import Terminal, counted, duration
 from bob.engine.estimate import Work
+from bob.engine.racing.run import RaceStart
+from bob.engine.racing.schedule import RaceStep
 from bob.extraction.progress import Spent
 from bob.records.record import Score
 from bob.records.store import RecordStore
+from bob.statistics.standing import Standing
 from tests.builders.leaderboard_records import record, task
 
 
@@ -90,6 +93,44 @@ def test_live_progress_is_complete_at_any_width(monkeypatch, columns):
     assert "0of4cells" in joined and "about84sleft" in joined
     assert all(len(line) <= columns for line in screen.lines())
     assert "-:--:--" not in written and " 0 images/s" not in written
+
+
+STANDINGS = (
+    Standing("a-good-backbone", 0.8, 0.7, 0.9, 50, 60, 0.0),
+    Standing("a-poor-backbone", 0.4, 0.3, 0.5, 50, 60, 1.0, is_dropped=True),
+)
+STEP = RaceStep({"train": 40, "test": 20}, {"train": 30}, {"test": range(20)})
+
+
+@pytest.mark.parametrize("columns", [45, 120])
+def test_a_live_race_shows_intervals_what_was_dropped_and_what_was_saved(columns):
+    """The dropped backbone saves 240 of 300 images, at 0.5 s each."""
+    terminal, screen = Terminal(), Screen(columns)
+    terminal.out = screen.console
+    terminal.race_begins(RaceStart("knn", "photos", 2, 3, 300))
+    terminal.forwarded("a-poor-backbone", 60, 30.0)
+    terminal.race_step(STEP, (), STANDINGS)
+    terminal.live.refresh()
+    written = "".join("".join(screen.lines()).split())
+    terminal.race_stops()
+    assert terminal.live is None
+    for text in ("80.0%[70.0–90.0]", "droppedat60", "evidence0%"):
+        assert text in written, text
+    assert ("█" in written) == (columns > 45)
+    assert "240images×backbonessaved,about2min" in written
+    assert all(len(line) <= columns for line in screen.lines())
+
+
+def test_a_race_in_a_pipe_is_plain_lines(capfd):
+    terminal = Terminal()
+    terminal.race_begins(RaceStart("knn", "photos", 2, 3, 300))
+    terminal.race_step(STEP, (), STANDINGS)
+    terminal.race_stops()
+    assert capfd.readouterr().out.splitlines() == [
+        "race: knn on photos, 2 backbones",
+        "  at 60 images (40 train, 20 test): 1 left; 240 images × backbones saved",
+        "    best so far: a-good-backbone 80.0 % [70.0–90.0]",
+    ]
 
 
 def test_stages_are_shown_until_images_are_embedded():

@@ -22,6 +22,7 @@ from bob.features.inventory import in_use
 from bob.numerics.arrays import Bools, Doubles
 from bob.plan import Cell, Pass, Plan, Workspace
 from bob.statistics.racing import Drop, Race
+from bob.statistics.standing import Standing, Standings
 
 DECAY = 2**-0.5
 """How much smaller a change of accuracy is with each doubling of the train images, if errors fall
@@ -93,8 +94,8 @@ class Contest:
     engine: Engine
     listener: EngineListener
     settings: RaceSettings
-    report: Callable[[RaceStep, Sequence[DroppedCell], int], None]
-    """Called after each step with what was dropped, and the number of backbones that are left."""
+    report: Callable[[RaceStep, Sequence[DroppedCell], Sequence[Standing]], None]
+    """Called after each step with what was dropped, and how all stand where it was scored."""
     may_continue: Callable[[int], bool] = lambda images: True
     """Whether so many more images may be embedded, asked before each step."""
     _withdrawn: set[str] = field(default_factory=set)
@@ -127,7 +128,8 @@ class Contest:
         active = np.ones(len(self.cells), bool)
         dropped: list[DroppedCell] = []
         last: dict[str, RaceStep] = {}
-        race, has_ended = Race(len(self.cells), self.settings.error, self.settings.margin), True
+        race, standings = self._race(), Standings(self.names)
+        has_ended = True
         for step in self.steps:
             if active.sum() - len(self._withdrawn) < 2:
                 break
@@ -138,6 +140,7 @@ class Contest:
             last |= dict.fromkeys(self._names(active), step)
             values = self._values(step, active)
             new: list[DroppedCell] = []
+            standing: tuple[Standing, ...] = ()
             if values is not None:
                 race.active &= self._takes_part()
                 race.add(values)
@@ -145,14 +148,18 @@ class Contest:
                 race.drop(confirmed)
                 new = [self._dropped(drop, step) for drop in confirmed]
                 active[[drop.backbone for drop in confirmed]] = False
+                standing = standings.after(race, values, step.train + step.test)
             dropped += new
-            self.report(step, new, int(active.sum()))
+            self.report(step, new, standing)
         survivors = tuple(cell for cell, here in zip(self.cells, active, strict=True) if here)
         images = {
             name: self.blocks.images(step.counts, self.plan.backbones[name])
             for name, step in last.items()
         }
         return ContestResult(survivors, tuple(dropped), images, has_ended)
+
+    def _race(self) -> Race:
+        return Race(len(self.cells), self.settings.error, self.settings.margin)
 
     def _takes_part(self) -> Bools:
         return np.array([name not in self._withdrawn for name in self.names])

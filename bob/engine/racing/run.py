@@ -14,29 +14,52 @@ from bob.engine.racing.schedule import RaceStep
 from bob.engine.scoring import Scoring
 from bob.plan import Cell, Plan, Workspace, finished_record
 from bob.records.record import Record
+from bob.statistics.standing import Standing
 
 
 class RaceListener(EngineListener, Protocol):
     """Receives the progress of races, too."""
 
-    def race_begins(self, task: str, dataset: str, backbones: int, steps: int) -> None:
-        """Backbones begin to race; with 0 steps, there are too few images for it."""
+    def race_begins(self, start: "RaceStart") -> None:
+        """Backbones begin to race."""
 
-    def race_step(self, step: RaceStep, dropped: Sequence[DroppedCell], left: int) -> None:
-        """A step of a race is complete, after which so many backbones are left."""
+    def race_step(
+        self, step: RaceStep, dropped: Sequence[DroppedCell], standings: Sequence[Standing]
+    ) -> None:
+        """A step of a race is complete; without standings, the task was undefined on it."""
+
+    def race_stops(self) -> None:
+        """A race is over, or was interrupted."""
 
     def race_ends(self, summary: "RaceSummary") -> None:
-        """A race is decided, or its budget is spent."""
+        """A race is decided, or its budget is spent. Follows `race_stops`."""
 
 
 class SilentRaceListener(SilentEngineListener):
     """A listener that ignores races, too."""
 
-    def race_begins(self, task: str, dataset: str, backbones: int, steps: int) -> None: ...
+    def race_begins(self, start: "RaceStart") -> None: ...
 
-    def race_step(self, step: RaceStep, dropped: Sequence[DroppedCell], left: int) -> None: ...
+    def race_step(
+        self, step: RaceStep, dropped: Sequence[DroppedCell], standings: Sequence[Standing]
+    ) -> None: ...
+
+    def race_stops(self) -> None: ...
 
     def race_ends(self, summary: "RaceSummary") -> None: ...
+
+
+@dataclass(frozen=True)
+class RaceStart:
+    """A race of one task and dataset that begins."""
+
+    task: str
+    dataset: str
+    backbones: int
+    steps: int
+    """0 where there are too few images for a race."""
+    images: int
+    """Images of a full run, for each backbone."""
 
 
 @dataclass(frozen=True)
@@ -130,9 +153,14 @@ class RaceRun:
             report=self.listener.race_step,
             may_continue=self.budget.spend,
         )
-        self.listener.race_begins(first.task, first.dataset, len(cells), len(contest.steps))
-        result = contest.run()
         full = sum(contest.counts.values())
+        self.listener.race_begins(
+            RaceStart(first.task, first.dataset, len(cells), len(contest.steps), full)
+        )
+        try:
+            result = contest.run()
+        finally:
+            self.listener.race_stops()
         raced = sum(result.images[each.cell.backbone] for each in result.dropped)
         embedded = raced + full * len(result.survivors)
         self.listener.race_ends(
