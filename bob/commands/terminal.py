@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from bob.engine.racing.schedule import RaceStep
     from bob.extraction.progress import Spent
     from bob.records.record import Record
-    from bob.statistics.standing import Standing
+    from bob.statistics.standing import RaceStanding
 
 FILE_COLUMNS = 120
 """Width of tables that are written to a file or a pipe."""
@@ -51,7 +51,7 @@ class Terminal:
         self.last_line = time.monotonic()
         self.printed_reasons: frozenset[str] = frozenset()
         self.race: RaceStart | None = None
-        self.standings: Sequence[Standing] = ()
+        self.standings: Sequence[RaceStanding] = ()
         self.forward_images: dict[str, int] = {}
         self.forward_seconds: dict[str, float] = {}
 
@@ -183,7 +183,7 @@ class Terminal:
         self,
         step: "RaceStep",
         dropped: "Sequence[DroppedCell]",
-        standings: "Sequence[Standing]",
+        standings: "Sequence[RaceStanding]",
     ) -> None:
         from bob.leaderboards.render.standings import standings_line
 

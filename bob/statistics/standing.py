@@ -11,7 +11,7 @@ from bob.statistics.racing import Race
 
 
 @dataclass(frozen=True)
-class Standing:
+class RaceStanding:
     """A backbone after a look, or when it was dropped. No decision rests on the interval."""
 
     name: str
@@ -28,17 +28,17 @@ class Standing:
 
 
 @dataclass(eq=False)
-class Standings:
+class RaceStandings:
     """The values that the backbones of a race have had so far."""
 
     names: Sequence[str]
     _values: list[list[Doubles]] = field(init=False)
-    _last: dict[str, Standing] = field(init=False, default_factory=dict)
+    _last: dict[str, RaceStanding] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self._values = [[] for _ in self.names]
 
-    def after(self, race: Race, values: Doubles, images: int) -> tuple[Standing, ...]:
+    def after(self, race: Race, values: Doubles, images: int) -> tuple[RaceStanding, ...]:
         """Return the standings after a look at values (M, K), the best first, dropped ones last.
 
         `images` were embedded with each backbone that was not dropped at an earlier look.
@@ -54,7 +54,7 @@ class Standings:
             self._values[at].append(values[:, at])
             of_backbone = np.concatenate(self._values[at])
             low, high = mean_of_bounded(of_backbone)
-            self._last[name] = Standing(
+            self._last[name] = RaceStanding(
                 name,
                 float(of_backbone.mean()),
                 float(low),

@@ -12,7 +12,7 @@ from bob.engine.racing.schedule import RaceStep
 from bob.extraction.progress import Spent
 from bob.records.record import Score
 from bob.records.store import RecordStore
-from bob.statistics.standing import Standing
+from bob.statistics.standing import RaceStanding
 from tests.builders.leaderboard_records import record, task
 
 
@@ -96,8 +96,8 @@ def test_live_progress_is_complete_at_any_width(monkeypatch, columns):
 
 
 STANDINGS = (
-    Standing("a-good-backbone", 0.8, 0.7, 0.9, 50, 60, 0.0),
-    Standing("a-poor-backbone", 0.4, 0.3, 0.5, 50, 60, 1.0, is_dropped=True),
+    RaceStanding("a-good-backbone", 0.8, 0.7, 0.9, 50, 60, 0.0),
+    RaceStanding("a-poor-backbone", 0.4, 0.3, 0.5, 50, 60, 1.0, is_dropped=True),
 )
 STEP = RaceStep({"train": 40, "test": 20}, {"train": 30}, {"test": range(20)})
 

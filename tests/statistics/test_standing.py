@@ -5,17 +5,19 @@ import pytest
 from scipy.stats import binomtest
 
 from bob.statistics.racing import Race
-from bob.statistics.standing import Standing, Standings
+from bob.statistics.standing import RaceStanding, RaceStandings
 
 
-def look(race: Race, standings: Standings, values: np.ndarray, images: int) -> list[Standing]:
+def look(
+    race: Race, standings: RaceStandings, values: np.ndarray, images: int
+) -> list[RaceStanding]:
     race.look(values)
     return list(standings.after(race, values, images))
 
 
 def test_standings_are_means_of_what_was_scored_until_a_backbone_was_dropped() -> None:
     """40 examples: the first has all right, the second 30, the third none; then 10 more."""
-    race, standings = Race(3, 0.05), Standings(["a", "b", "c"])
+    race, standings = Race(3, 0.05), RaceStandings(["a", "b", "c"])
     values = np.zeros((40, 3))
     values[:, 0] = values[:30, 1] = 1
     a, b, c = look(race, standings, values, 100)
@@ -29,7 +31,7 @@ def test_standings_are_means_of_what_was_scored_until_a_backbone_was_dropped() -
 
 def test_the_interval_of_right_answers_is_wilsons_with_students_t() -> None:
     """Nearly scipy's Wilson interval where there are many examples."""
-    race, standings = Race(2, 0.05), Standings(["a", "b"])
+    race, standings = Race(2, 0.05), RaceStandings(["a", "b"])
     right = np.zeros((1000, 2))
     right[:600] = 1
     a, _ = look(race, standings, right, 1000)
@@ -45,7 +47,7 @@ def test_progress_is_the_share_of_the_evidence_that_it_takes() -> None:
     """
     from bob.statistics.racing import STAKES
 
-    race, standings = Race(2, 0.05), Standings(["a", "b"])
+    race, standings = Race(2, 0.05), RaceStandings(["a", "b"])
     first, second = look(race, standings, np.tile([1.0, 0.0], (2, 1)), 2)
     against_b, against_a = np.mean((1 + STAKES) ** 2), np.mean((1 - STAKES) ** 2)
     joint = min(against_b, (against_a + against_b) / 2)
@@ -54,7 +56,7 @@ def test_progress_is_the_share_of_the_evidence_that_it_takes() -> None:
 
 
 def test_a_backbone_that_failed_does_not_stand_anywhere() -> None:
-    race, standings = Race(2, 0.05), Standings(["a", "b"])
+    race, standings = Race(2, 0.05), RaceStandings(["a", "b"])
     race.active[1] = False
     values = np.ones((3, 2))
     race.add(values)

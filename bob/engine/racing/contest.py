@@ -22,7 +22,7 @@ from bob.features.inventory import in_use
 from bob.numerics.arrays import Bools, Doubles
 from bob.plan import Cell, Pass, Plan, Workspace
 from bob.statistics.racing import Drop, Race
-from bob.statistics.standing import Standing, Standings
+from bob.statistics.standing import RaceStanding, RaceStandings
 
 DECAY = 2**-0.5
 """How much smaller a change of accuracy is with each doubling of the train images, if errors fall
@@ -94,7 +94,7 @@ class Contest:
     engine: Engine
     listener: EngineListener
     settings: RaceSettings
-    report: Callable[[RaceStep, Sequence[DroppedCell], Sequence[Standing]], None]
+    report: Callable[[RaceStep, Sequence[DroppedCell], Sequence[RaceStanding]], None]
     """Called after each step with what was dropped, and how all stand where it was scored."""
     may_continue: Callable[[int], bool] = lambda images: True
     """Whether so many more images may be embedded, asked before each step."""
@@ -128,7 +128,7 @@ class Contest:
         active = np.ones(len(self.cells), bool)
         dropped: list[DroppedCell] = []
         last: dict[str, RaceStep] = {}
-        race, standings = self._race(), Standings(self.names)
+        race, standings = self._race(), RaceStandings(self.names)
         has_ended = True
         for step in self.steps:
             if active.sum() - len(self._withdrawn) < 2:
@@ -140,7 +140,7 @@ class Contest:
             last |= dict.fromkeys(self._names(active), step)
             values = self._values(step, active)
             new: list[DroppedCell] = []
-            standing: tuple[Standing, ...] = ()
+            standing: tuple[RaceStanding, ...] = ()
             if values is not None:
                 race.active &= self._takes_part()
                 race.add(values)

@@ -14,7 +14,7 @@ from bob.engine.racing.schedule import RaceStep
 from bob.engine.scoring import Scoring
 from bob.plan import Cell, Plan, Workspace, finished_record
 from bob.records.record import Record
-from bob.statistics.standing import Standing
+from bob.statistics.standing import RaceStanding
 
 
 class RaceListener(EngineListener, Protocol):
@@ -24,7 +24,7 @@ class RaceListener(EngineListener, Protocol):
         """Backbones begin to race."""
 
     def race_step(
-        self, step: RaceStep, dropped: Sequence[DroppedCell], standings: Sequence[Standing]
+        self, step: RaceStep, dropped: Sequence[DroppedCell], standings: Sequence[RaceStanding]
     ) -> None:
         """A step of a race is complete; without standings, the task was undefined on it."""
 
@@ -41,7 +41,7 @@ class SilentRaceListener(SilentEngineListener):
     def race_begins(self, start: "RaceStart") -> None: ...
 
     def race_step(
-        self, step: RaceStep, dropped: Sequence[DroppedCell], standings: Sequence[Standing]
+        self, step: RaceStep, dropped: Sequence[DroppedCell], standings: Sequence[RaceStanding]
     ) -> None: ...
 
     def race_stops(self) -> None: ...

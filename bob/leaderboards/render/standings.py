@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from rich.table import Table
 from rich.text import Text
 
-from bob.statistics.standing import Standing
+from bob.statistics.standing import RaceStanding
 
 BAR_CELLS = 24
 LEAST_BAR = 6
@@ -17,7 +17,7 @@ MOST_NAMES = 3
 """Backbones that a line names."""
 
 
-def standings_table(standings: Sequence[Standing], width: int) -> Table:
+def standings_table(standings: Sequence[RaceStanding], width: int) -> Table:
     """Return a row per backbone, the best first; dropped ones are last, and grey.
 
     A narrow terminal has shorter bars, or none.
@@ -47,7 +47,7 @@ def standings_table(standings: Sequence[Standing], width: int) -> Table:
     return table
 
 
-def interval_bar(standing: Standing, low: float, high: float, cells: int) -> str:
+def interval_bar(standing: RaceStanding, low: float, high: float, cells: int) -> str:
     """Return the interval and its mean on a scale from `low` to `high`, as wide as `cells`."""
     span = max(high - low, 1e-12)
 
@@ -60,7 +60,7 @@ def interval_bar(standing: Standing, low: float, high: float, cells: int) -> str
     )
 
 
-def standings_line(standings: Sequence[Standing]) -> str:
+def standings_line(standings: Sequence[RaceStanding]) -> str:
     """Return the best backbones that are left, and the one that is nearest to being dropped."""
     left = [each for each in standings if not each.is_dropped]
     names = ", ".join(f"{each.name} {_value_text(each)}" for each in left[:MOST_NAMES])
@@ -74,13 +74,13 @@ def standings_line(standings: Sequence[Standing]) -> str:
     return text
 
 
-def saved_images(standings: Sequence[Standing], full: int) -> int:
+def saved_images(standings: Sequence[RaceStanding], full: int) -> int:
     """Return the images × backbones that need not be embedded, of `full` for each backbone."""
     return sum(full - each.images for each in standings if each.is_dropped)
 
 
 def saved_seconds(
-    standings: Sequence[Standing], full: int, seconds_per_image: Mapping[str, float]
+    standings: Sequence[RaceStanding], full: int, seconds_per_image: Mapping[str, float]
 ) -> float:
     """Return the time that was saved, by the backbones whose speed has been measured."""
     return sum(
@@ -90,12 +90,12 @@ def saved_seconds(
     )
 
 
-def _value_text(standing: Standing) -> str:
+def _value_text(standing: RaceStanding) -> str:
     limits = f"[{100 * standing.low:.1f}–{100 * standing.high:.1f}]"
     return f"{100 * standing.mean:.1f} % {limits}"
 
 
-def _state_text(standing: Standing) -> str:
+def _state_text(standing: RaceStanding) -> str:
     """Return where it was dropped, or how much of the evidence that takes there is."""
     if standing.is_dropped:
         return f"dropped at {standing.images:,}"

@@ -6,11 +6,11 @@ from bob.leaderboards.render.standings import (
     saved_seconds,
     standings_line,
 )
-from bob.statistics.standing import Standing
+from bob.statistics.standing import RaceStanding
 
-BEST = Standing("best", 0.8, 0.7, 0.9, 50, 60, 0.0)
-NEXT = Standing("next", 0.7, 0.6, 0.8, 50, 60, 0.25)
-LAST = Standing("last", 0.4, 0.3, 0.5, 20, 30, 1.0, is_dropped=True)
+BEST = RaceStanding("best", 0.8, 0.7, 0.9, 50, 60, 0.0)
+NEXT = RaceStanding("next", 0.7, 0.6, 0.8, 50, 60, 0.25)
+LAST = RaceStanding("last", 0.4, 0.3, 0.5, 20, 30, 1.0, is_dropped=True)
 
 
 def test_a_bar_runs_from_the_lower_to_the_upper_limit() -> None:
