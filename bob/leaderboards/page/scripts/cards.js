@@ -202,7 +202,7 @@ const peakMemoryText = (mib) => `${short(mib)} MiB in a forward pass of 4 images
 
 function resultsTable(b) {
   const columns = ALL_COLUMNS.filter((column) => statusOf(column, b) !== "missing");
-  const head = headRow(["Task", "Dataset", "Score", "95 % interval", "Rank", ""]);
+  const head = headRow(["Task", "Dataset", "Score", "95 % interval", "Rank", "Details"]);
   const rows = columns.map((column) => resultRow(column, b));
   return make("div", { class: "scroll" }, table("results", head, rows));
 }

@@ -58,10 +58,8 @@ export function drawHeatmap(view) {
 function scaleBar() {
   const steps = [-2, -1, 0, 1, 2].map((z) => {
     const text = z > 0 ? `+${z}` : String(z).replace("-", "\u2212");
-    return styled(make("span", { class: "step" }, text), {
-      background: colour(z),
-      color: Math.abs(z) > 1 ? "#fff" : "var(--ink)",
-    });
+    const { fill, text: color } = colour(z);
+    return styled(make("span", { class: "step" }, text), { background: fill, color });
   });
   return paragraph("legend scale", "z-score ", ...steps);
 }
@@ -150,16 +148,30 @@ function taskLabels(context, columns, label, side, width) {
 const property = (name) =>
   window.getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-// A colour mixed with the background of the heat map.
+// A colour mixed with the background of the heat map, as channels.
 function mix(rgb, share) {
   const background = property("--heat").split(",").map(Number);
-  const mixed = rgb.map((value, index) =>
+  return rgb.map((value, index) =>
     Math.round(background[index] + (value - background[index]) * share),
   );
-  return `rgb(${mixed.join(" ")})`;
 }
 
-const colour = (z) => mix(z < 0 ? LOW : HIGH, Math.min(1, Math.abs(z) / RANGE));
+// Relative luminance (WCAG 2) of channels in 0..255.
+function luminance(rgb) {
+  const [red, green, blue] = rgb.map((value) => {
+    const channel = value / 255;
+    return channel <= 0.03928 ? channel / 12.92 : ((channel + 0.055) / 1.055) ** 2.4;
+  });
+  return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+}
+
+// The colour of a z-score, and that of text on it: black or white, whichever has more contrast,
+// which is at least 4.5.
+function colour(z) {
+  const channels = mix(z < 0 ? LOW : HIGH, Math.min(1, Math.abs(z) / RANGE));
+  const text = luminance(channels) > 0.179 ? "#000" : "#fff";
+  return { fill: `rgb(${channels.join(" ")})`, text };
+}
 
 function paint(canvas, map, focus) {
   const density = Math.max(2, window.devicePixelRatio || 1); // sharp on paper too
@@ -202,16 +214,17 @@ function paintCell(context, left, top, side, column, b) {
     return;
   }
   const z = columnOf(column).z(b);
-  context.fillStyle = shade(z);
+  const { fill, text: ink } = shade(z);
+  context.fillStyle = fill;
   context.fillRect(left, top, side - gap, ROW - 1);
   if (side >= VALUE_SIDE) {
-    context.fillStyle = Math.abs(z) > 1.2 ? "#fff" : property("--ink");
+    context.fillStyle = ink;
     context.textAlign = "center";
     const text = valueText(valueAt(column, b), metricOf(column));
     context.fillText(text, left + side / 2, top + 13, side - 4);
   }
   if (contaminated(column, b)) {
-    context.fillStyle = property("--ink");
+    context.fillStyle = ink;
     context.beginPath();
     const middle = side >= VALUE_SIDE ? side - 8 : (side - gap) / 2;
     context.arc(left + middle, top + ROW / 2 - 0.5, 2, 0, 7);

@@ -297,8 +297,8 @@ function standingsHead(columns) {
   const value = averageable(columns) ? "Mean score" : "Mean z";
   const names =
     columns.length === 1
-      ? ["", "Backbone", metricOf(columns[0]).name, "95 % interval"]
-      : ["", "Backbone", value, "Mean z-score, 95 %", "Mean rank", "Rank in 95 %", "Wins"];
+      ? ["Place", "Backbone", metricOf(columns[0]).name, "95 % interval"]
+      : ["Place", "Backbone", value, "Mean z-score, 95 %", "Mean rank", "Rank in 95 %", "Wins"];
   if (averageable(columns)) names.splice(3, 0, "Behind");
   const row = headRow(names);
   row.children[averageable(columns) ? 4 : 3].className = "wide";

@@ -1,0 +1,84 @@
+"""No view violates a rule of axe-core (https://github.com/dequelabs/axe-core), light or dark."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, Page
+
+from bob.pictures.page import (
+    PageSection,
+    PageTable,
+    Picture,
+    Strip,
+    TableCell,
+    thumbnail,
+    to_page,
+)
+from bob.records.record import Record
+from tests.builders.leaderboard_pages import VIEWS, two_tasks, two_tasks_values, varied_tasks
+from tests.leaderboards.page.conftest import Opener
+
+axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs the extra dev")
+
+SCHEMES = ("light", "dark")
+
+
+def violations(page: Page) -> list[str]:
+    """Return the rules that the page violates, with the first element of each."""
+    found = axe.Axe().run(page).response["violations"]
+    return [f"{rule['id']}: {rule['nodes'][0]['html']}" for rule in found]
+
+
+def values(record: Record) -> np.ndarray | None:
+    """Return the results of two backbones on each image."""
+    return two_tasks_values(record) if record.backbone_name in ("large", "small") else None
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_no_view_violates_a_rule(show: Opener, scheme: str) -> None:
+    """Of a page that has every view; with a comparison, and with a card of results."""
+    records = [*two_tasks(), *varied_tasks()]
+    opened = show(records, per_example=values, color_scheme=scheme)
+    for view in VIEWS:
+        opened.open(view)
+        if view == "table":
+            opened.page.get_by_label("Compare large", exact=True).check()
+            opened.page.get_by_label("Compare small", exact=True).check()
+        assert violations(opened.page) == [], view
+    opened.open("table")
+    opened.page.locator("#board .name").first.click()
+    assert opened.page.locator("#card").is_visible()
+    assert violations(opened.page) == []
+
+
+@pytest.fixture
+def page_of_images(tmp_path: Path) -> Path:
+    """A page with every element that pages of images have."""
+    picture = Picture(
+        thumbnail(Image.new("RGB", (64, 48), (0, 200, 0))), "a.png", ("is cat",), True
+    )
+    cells = [TableCell("9", 1.0, right=True), TableCell("1", 0.1), TableCell("10")]
+    table = PageTable("10 test images", ["true class", "cat", "dog", "total"], [("cat", cells)])
+    sections = [
+        PageSection("Confusion", "Rows are true classes.", table=table),
+        PageSection("Mistakes", "The first ones.", [Strip("cat", [picture, picture], leads=True)]),
+    ]
+    path = tmp_path / "images.html"
+    path.write_text(to_page("title", ["fact"], sections), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_page_of_images_violates_no_rule(
+    browser: Browser, page_of_images: Path, scheme: str
+) -> None:
+    context = browser.new_context(color_scheme=scheme)  # type: ignore[arg-type]
+    page = context.new_page()
+    messages: list[str] = []
+    page.on("console", lambda message: messages.append(message.text))
+    page.goto(page_of_images.as_uri())
+    assert page.evaluate("[...document.images].every((image) => image.naturalWidth > 0)")
+    assert (messages, violations(page)) == ([], [])
+    context.close()
