@@ -271,7 +271,7 @@ def _print_plan(terminal: Terminal, plan: Plan, workspace: Workspace) -> None:
         terminal.note("no backbone to run; `bob-bench list backbones` shows those on this machine")
     if plan.cells:
         expected = estimate(plan, workspace)
-        mib = f"{expected.disk_bytes / 2**20:.0f} MiB of features"
+        mib = f"{expected.disk_bytes / 2**20:.0f} MiB of features and statistics"
         terminal.print(
             f"      {expected.work.decoded:,} images to decode, {expected.rows:,} rows to embed, "
             f"{mib}; estimated time {duration(expected.work.seconds)}"

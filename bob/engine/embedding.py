@@ -12,11 +12,9 @@ from dataclasses import dataclass, replace
 from bob.backbones.backbone import Backbone
 from bob.backbones.card import load_planned, require_planned_text
 from bob.backbones.fold_batchnorm import fold_batchnorm
-from bob.datasets.image_sets import ImageSet
 from bob.engine.embedders import EmbedderCache, needed_mib
 from bob.engine.engine import EngineListener
 from bob.errors import BobError, PlanMismatchError
-from bob.extraction.accumulators import AccumulatorSpec
 from bob.extraction.embedder import Embedder
 from bob.extraction.passes import Member, Target, run_pass
 from bob.extraction.texts import store_texts
@@ -25,7 +23,7 @@ from bob.features.key import FeatureKey, StatisticsKey, StoreKey
 from bob.features.shard import Arrays
 from bob.features.sharding import images_of
 from bob.features.store import FeatureStore
-from bob.plan import Forward, Pass, Plan, StatisticsOutput, TextPass, Workspace
+from bob.plan import Forward, Pass, Plan, TextPass, Workspace, statistics_need
 from bob.protocols import StatisticsNeed, TextNeed
 from bob.specs import BackboneSpec, Output
 
@@ -180,7 +178,7 @@ class Embedding:
             require_planned(f"the features of {spec.name}", digest, key.digest())
             targets.append(Target(output, key))
         for statistics in forward.statistics:
-            need = _statistics_need(spec, statistics)
+            need = statistics_need(spec, statistics)
             key = self.workspace.key(whole.dataset, need)
             require_planned(f"the statistics of {spec.name}", statistics.digest, key.digest())
             origin = self.workspace.images(whole.dataset, need.images).origin
@@ -263,18 +261,6 @@ def require_planned(what: str, planned: str, here: str) -> None:
             f"{what} here are not those of the plan ({here[:12]}, planned {planned[:12]}): "
             "other weights, images or library versions. Plan again on this machine."
         )
-
-
-def _statistics_need(spec: BackboneSpec, statistics: StatisticsOutput) -> StatisticsNeed:
-    """Return the need that a plan states as plain data."""
-    facts = statistics.accumulator
-    settings = tuple(sorted(facts["settings"].items()))
-    return StatisticsNeed(
-        spec.variant(output=Output.model_validate(statistics.output)),
-        ImageSet.from_plain(statistics.images),
-        AccumulatorSpec(facts["name"], facts["version"], settings),
-        after=tuple(_statistics_need(spec, earlier) for earlier in statistics.after),
-    )
 
 
 def digests_of(forward: Forward) -> list[str]:

@@ -9,8 +9,9 @@ import torch
 from bob.errors import BobError
 from bob.extraction.runtimes.candidates import expected_seconds
 from bob.extraction.runtimes.choices import choice_file
-from bob.features.key import ITEM_BYTES
-from bob.plan import Forward, Pass, Plan, Workspace
+from bob.features.key import ITEM_BYTES, StoreKey
+from bob.features.shard import Arrays
+from bob.plan import Forward, Pass, Plan, StatisticsOutput, Workspace, statistics_need
 from bob.specs import Output
 
 DECODE_SECONDS = 0.004
@@ -56,7 +57,7 @@ class Estimate:
 
     work: Work
     rows: int
-    """Features to compute, of all backbones and outputs."""
+    """Features to compute, of all backbones and outputs; those of maps are not stored."""
     disk_bytes: int
 
 
@@ -74,13 +75,17 @@ def estimate(plan: Plan, workspace: Workspace) -> Estimate:
                 row_bytes = sum(
                     _row_bytes(plan, workspace, forward, output) for output in forward.outputs
                 )
+                summed = sum(
+                    _statistics_bytes(plan, workspace, whole, forward, statistics)
+                    for statistics in forward.statistics
+                )
             except BobError:  # its cells say so
                 continue
             forwards.setdefault(name, forward)
             images[whole.dataset, whole.split, name] = left
             totals[name] = totals.get(name, 0) + left
-            rows += left * (len(forward.outputs) + len(forward.statistics))
-            disk += left * row_bytes
+            rows += left * len({*forward.outputs, *(each.output for each in forward.statistics)})
+            disk += left * row_bytes + summed
     speeds = {
         name: _forward_seconds(plan, workspace, forward, totals[name]) / max(totals[name], 1)
         for name, forward in forwards.items()
@@ -99,17 +104,40 @@ def _images_left(plan: Plan, workspace: Workspace, whole: Pass, forward: Forward
     if plan.settings.fresh:
         return whole.count
     store, spec = workspace.places.features(), plan.backbones[forward.backbone]
-    stored = [
-        store.stored_images(
-            workspace.feature_key(
-                whole.dataset,
-                spec.variant(output=Output.model_validate(output)),
-                whole.image_set(),
-            )
+    keys: list[StoreKey] = [
+        workspace.feature_key(
+            whole.dataset, spec.variant(output=Output.model_validate(output)), whole.image_set()
         )
         for output in forward.outputs
     ]
-    return whole.count - min(stored, default=0)
+    needs = (statistics_need(spec, statistics) for statistics in forward.statistics)
+    keys += [workspace.key(whole.dataset, need) for need in needs]
+    return whole.count - min((store.stored_images(key) for key in keys), default=0)
+
+
+def _statistics_bytes(
+    plan: Plan, workspace: Workspace, whole: Pass, forward: Forward, statistics: StatisticsOutput
+) -> int:
+    """Return the bytes of the shards that statistics lack."""
+    need = statistics_need(plan.backbones[forward.backbone], statistics)
+    key = workspace.key(whole.dataset, need)
+    empty = workspace.accumulator(whole.dataset, need).start(workspace.card(need.backbone).shape)
+    left = whole.count
+    if not plan.settings.fresh:
+        left -= workspace.places.features().stored_images(key)
+    part = len(workspace.images(whole.dataset, need.images))
+    return statistics_bytes(empty, -(-left // key.sharding.images), min(left, part))
+
+
+def statistics_bytes(empty: Arrays, shards: int, images: int) -> int:
+    """Return the bytes of statistics of some images, as far as the `empty` ones tell.
+
+    Sums have their size from the start, in every shard. Other arrays grow: they count as a row for
+    each image, and hold more of points, of which an image has several.
+    """
+    grow = [values for values in empty.values() if not values.size]
+    of_image = sum(math.prod(values.shape[1:]) * values.itemsize for values in grow)
+    return shards * sum(values.nbytes for values in empty.values()) + images * of_image
 
 
 def _forward_seconds(plan: Plan, workspace: Workspace, forward: Forward, images: int) -> float:

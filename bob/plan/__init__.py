@@ -12,7 +12,13 @@ from bob.plan.plan import (
     Unscored,
     read_plan,
 )
-from bob.plan.planner import finished_record, make_plan, make_workspace, specs_to_check
+from bob.plan.planner import (
+    finished_record,
+    make_plan,
+    make_workspace,
+    specs_to_check,
+    statistics_need,
+)
 from bob.plan.request import Machine, Places, Request, RunSettings
 from bob.plan.workspace import CardReport, Workspace
 
@@ -38,5 +44,6 @@ __all__ = [
     "read_plan",
     "result_key",
     "specs_to_check",
+    "statistics_need",
     "text_key",
 ]

@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from bob.datasets.image_sets import ImageSet
 from bob.errors import (
     BackboneError,
     BobError,
@@ -12,6 +13,7 @@ from bob.errors import (
     NotApplicableError,
     UnavailableError,
 )
+from bob.extraction.accumulators import AccumulatorSpec
 from bob.io.digest import digest
 from bob.metrics.score_ranges import score_problem
 from bob.plan.keys import result_key
@@ -31,7 +33,7 @@ from bob.plan.workspace import Workspace
 from bob.protocols import Need, Needs, StatisticsNeed, TextNeed, needs_of_task
 from bob.records.record import Record
 from bob.records.store import RecordStore
-from bob.specs import BackboneSpec, DatasetSpec, TaskSpec
+from bob.specs import BackboneSpec, DatasetSpec, Output, TaskSpec
 from bob.specs.yaml import plain
 
 
@@ -330,3 +332,15 @@ class _Passes:
         name = f"{backbone.name}~{digest(plain(backbone.forward))[:8]}"
         self.backbones.setdefault(name, backbone)
         return name
+
+
+def statistics_need(spec: BackboneSpec, statistics: StatisticsOutput) -> StatisticsNeed:
+    """Return the need that a plan states as plain data."""
+    facts = statistics.accumulator
+    settings = tuple(sorted(facts["settings"].items()))
+    return StatisticsNeed(
+        spec.variant(output=Output.model_validate(statistics.output)),
+        ImageSet.from_plain(statistics.images),
+        AccumulatorSpec(facts["name"], facts["version"], settings),
+        after=tuple(statistics_need(spec, earlier) for earlier in statistics.after),
+    )

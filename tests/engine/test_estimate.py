@@ -3,11 +3,18 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from bob.backbones.card import Card
 from bob.engine import estimate as module
-from bob.engine.estimate import DECODE_SECONDS, PROBE_SECONDS, Estimate, estimate
+from bob.engine.estimate import (
+    DECODE_SECONDS,
+    PROBE_SECONDS,
+    Estimate,
+    estimate,
+    statistics_bytes,
+)
 from bob.extraction.runtimes.choices import Choice, ChoiceFile
 from bob.plan import Cell, Forward, Pass, Plan, Workspace
 from bob.plan.request import Machine, Places, RunSettings
@@ -103,3 +110,15 @@ def test_the_speed_of_the_fastest_runtime_counts_where_that_runtime_is_used(
     machine = replace(AUTO, **changes)  # type: ignore[arg-type]
     seconds = estimated(tmp_path, monkeypatch, remembered, machine).work.seconds
     assert seconds - PROBE_SECONDS - IMAGES * DECODE_SECONDS == pytest.approx(expected)
+
+
+def test_statistics_count_as_sums_and_as_a_row_for_each_image() -> None:
+    """Sums have their full size when they are empty; arrays without rows grow with the images."""
+    empty = {
+        "gram": np.zeros((4, 4)),
+        "grid": np.zeros(2, np.int64),
+        "counts": np.zeros((0, 3, 5), np.int64),
+        "positions": np.zeros(0, np.int64),
+    }
+    # 16 + 2 values of 8 bytes in each of 2 shards; 15 + 1 values of 8 bytes for each of 100 images
+    assert statistics_bytes(empty, shards=2, images=100) == 2 * 18 * 8 + 100 * 16 * 8
