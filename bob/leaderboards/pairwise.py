@@ -14,6 +14,7 @@ from bob.leaderboards.cells import (
     BoardColumn,
     board_cells,
     comparable,
+    is_baseline,
 )
 from bob.leaderboards.dataset_units import dataset_units
 from bob.leaderboards.metric_traits import metric_traits
@@ -50,6 +51,8 @@ class PairedComparison:
     """Number of backbones in the setting's pool."""
     complementarity: Complementarity | None = None
     """Which examples each has right, where the metric is right or wrong for each example."""
+    why_untested: str | None = None
+    """Why there is no verdict; None where there is one."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,8 @@ class Overall:
     ranking: Ranking
     unranked: str
     """Why the ranking lacks a or b, as text; empty if it has both."""
+    why_untested: str | None = None
+    """Why there is no verdict; None where there is one."""
 
 
 @dataclass(frozen=True)
@@ -153,7 +158,23 @@ def _compare_in_setting(
         relation=verdicts.relation(a, b),
         pool=len(verdicts.order),
         complementarity=(None if left is None or right is None else complementarity(left, right)),
+        why_untested=(
+            _why_untested(pair, left, right) if verdicts.relation(a, b) == "untested" else None
+        ),
     )
+
+
+def _why_untested(pair: CellPair, left: Doubles | None, right: Doubles | None) -> str:
+    """Return why a pair of cells has no verdict."""
+    names = [cell.record.backbone_name for cell in pair]
+    lacking = [name for name, values in zip(names, (left, right), strict=True) if values is None]
+    if lacking:
+        return f"no per-example results of {' and '.join(lacking)}"
+    if left is not None and right is not None and len(left) != len(right):
+        return f"their results are on different examples ({len(left)} and {len(right)})"
+    if all(is_baseline(cell.record) for cell in pair):
+        return "both are baselines, and there is no pool of backbones beside them"
+    return "one of them is outside the pool that is tested"
 
 
 def _overall(
@@ -168,13 +189,28 @@ def _overall(
     absent = [name for name in (a, b) if name not in ranking.verdicts.names]
     settings = tuple(pairs) if absent else ranking.settings
     p_values = ranking.verdicts.p_values(a, b)
+    unranked = "; ".join(_why_unranked(name, ranking) for name in absent)
+    relation = ranking.verdicts.relation(a, b)
     return Overall(
         settings=settings,
         difference=mean_difference([pairs[column] for column in settings], examples),
-        relation=ranking.verdicts.relation(a, b),
+        relation=relation,
         p=p_values[1] if p_values else None,
         ranking=ranking,
-        unranked="; ".join(_why_unranked(name, ranking) for name in absent),
+        unranked=unranked,
+        why_untested=_why_untested_overall(ranking, unranked) if relation == "untested" else None,
+    )
+
+
+def _why_untested_overall(ranking: Ranking, unranked: str) -> str:
+    """Return why there is no verdict over all settings."""
+    if unranked:
+        return f"not ranked: {unranked}"
+    if len(ranking.settings) > 1 and len(ranking.pool) < 2:
+        return "mean z-scores need a pool of two backbones beside baselines"
+    return (
+        f"too few datasets ({ranking.datasets} of {MIN_DATASETS}), and no per-example results on "
+        "the same examples"
     )
 
 

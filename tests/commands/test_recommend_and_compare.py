@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from bob.commands.compare import comparison_json
 from bob.leaderboards import board_cells
 from bob.leaderboards.advice import BetterBaseline, advise
 from bob.leaderboards.cells import BoardColumn
@@ -366,6 +367,53 @@ def test_a_backbone_is_compared_with_a_baseline(sweep: Path, bob: Bob) -> None:
 
 
 @pytest.mark.parametrize(
+    ("examples", "reason"),
+    [
+        ((4, 0), "no per-example results of b"),
+        ((4, 5), "their results are on different examples (4 and 5)"),
+    ],
+    ids=["no results", "other examples"],
+)
+def test_a_pair_without_a_verdict_has_the_reason(examples: tuple[int, int], reason: str) -> None:
+    """c, which has results on 4 images, is there so that there is a pool."""
+    counts = {"a": examples[0], "b": examples[1], "c": 4}
+    cells = board_cells([record(name, 0.5) for name in counts])
+
+    def values(one: Record) -> np.ndarray | None:
+        count = counts[one.backbone_name]
+        return np.arange(count) % 2.0 if count else None
+
+    found = comparison_json(compare("a", "b", cells, values))
+    assert found["settings"][0]["verdict"] == "not tested"
+    assert found["settings"][0]["why_untested"].startswith(reason)
+    assert comparison_json(compare("a", "c", cells, values))["settings"][0]["why_untested"] is None
+
+
+def test_baselines_without_a_pool_have_the_reason() -> None:
+    cells = board_cells([record(name, 0.5, family="baseline") for name in "ab"])
+    (setting,) = compare("a", "b", cells, lambda _: np.ones(4)).per_setting
+    assert setting.why_untested == (
+        "both are baselines, and there is no pool of backbones beside them"
+    )
+
+
+def test_a_pool_of_one_backbone_has_no_verdict_over_settings() -> None:
+    """With a baseline beside it, each setting is tested, and their mean z-score is undefined."""
+    cells = board_cells(
+        [
+            record(name, value, family=family, dataset=dataset(on))
+            for name, value, family in (("a", 0.9, "ssl"), ("pixels", 0.1, "baseline"))
+            for on in ("elpv", "textiles")
+        ]
+    )
+    comparison = compare("a", "pixels", cells, lambda one: np.ones(4) * (one.family == "ssl"))
+    assert comparison_sentences(comparison)[-1] == (
+        "Over 1 backbone × 2 settings on 2 datasets, their difference cannot be tested: mean "
+        "z-scores need a pool of two backbones beside baselines."
+    )
+
+
+@pytest.mark.parametrize(
     ("words", "message"),
     [
         (("small", "twni"), "no records of backbone 'twni'; did you mean 'twin'?"),
@@ -394,7 +442,7 @@ def test_nothing_is_tested_without_per_example_results() -> None:
     assert (overall.difference.low, overall.difference.basis) == (None, "none")
     assert overall.relation == "untested"
     assert comparison_sentences(comparison) == [
-        "Not tested: no per-example results on the same examples, or both are baselines.",
+        "Not tested: no per-example results of a and b.",
         "a is significantly better in 0, b in 0; statistically tied in 0, not tested in 1.",
         "Mean difference over 1 setting, in percentage points: +80.0 "
         "(no confidence interval: too few datasets, and no per-example results).",

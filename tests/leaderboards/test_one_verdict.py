@@ -291,7 +291,7 @@ def check_compare(sweep: RandomSweep, board: Board, page: Page) -> None:
             "better": f"{a} is better",
             "worse": f"{b} is better",
             "tied": "statistically tied",
-            "untested": "not tested: no per-example results on the same examples",
+            "untested": "not tested",
         }
         found = comparison_json(compare(a, b, cells, sweep.per_example))
         for setting in found["settings"]:

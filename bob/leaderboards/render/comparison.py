@@ -142,6 +142,7 @@ def comparison_rows(comparison: Comparison) -> list[dict[str, Any]]:
             "p_holm": pair.p,
             "difference": pair.difference._asdict() if pair.difference else None,
             "verdict": verdict_text(pair.relation, comparison.a, comparison.b),
+            "why_untested": pair.why_untested,
             "complementarity": complementarity_row(pair.complementarity),
             "images_to_separate": images_to_separate(pair),
         }
@@ -161,6 +162,7 @@ def overall_row(comparison: Comparison) -> dict[str, Any]:
         "basis": difference.basis if difference else overall.ranking.basis,
         "p_holm": overall.p,
         "verdict": verdict_text(overall.relation, comparison.a, comparison.b),
+        "why_untested": overall.why_untested,
         "pool": pool_text(overall.ranking),
         "not_ranked": overall.unranked,
     }
@@ -189,7 +191,7 @@ def difference_sentence(setting: PairedComparison) -> str:
     """Return A minus B in one setting, with its interval and verdict."""
     verdict = verdict_text(setting.relation, "A", "B")
     if setting.difference is None:
-        return f"A minus B: {verdict}."
+        return f"A minus B: {verdict}, {setting.why_untested}."
     gap = difference_text(
         setting.metric, setting.difference.value, setting.difference.low, setting.difference.high
     )
@@ -206,7 +208,7 @@ def _short_verdict(relation: Relation) -> str:
 def verdict_text(relation: Relation, a: str, b: str) -> str:
     """Return which backbone is significantly better, where `a` and `b` are their names."""
     if relation == "untested":
-        return "not tested: no per-example results on the same examples"
+        return "not tested"
     if relation == "tied":
         return "statistically tied"
     return f"{a if relation == 'better' else b} is better"
@@ -243,9 +245,14 @@ def _tests(comparison: Comparison) -> str:
 
 def _untested(comparison: Comparison) -> str:
     """Return why settings are not tested; empty where all are."""
-    if not any(setting.relation == "untested" for setting in comparison.per_setting):
-        return ""
-    return "Not tested: no per-example results on the same examples, or both are baselines."
+    reasons: dict[str, list[str]] = {}
+    for setting in comparison.per_setting:
+        if setting.why_untested is not None:
+            reasons.setdefault(setting.why_untested, []).append(str(setting.column))
+    if len(reasons) == 1:
+        return f"Not tested: {next(iter(reasons))}."
+    texts = [f"{', '.join(columns)} ({reason})" for reason, columns in reasons.items()]
+    return f"Not tested: {'; '.join(texts)}." if texts else ""
 
 
 def _wins(comparison: Comparison) -> str:
@@ -273,13 +280,12 @@ def _verdict(comparison: Comparison) -> str:
     """Return the verdict over all settings; empty for a single one, which the table shows."""
     overall, ranking = comparison.overall, comparison.overall.ranking
     if overall.unranked:
-        return f"No verdict over all settings: not ranked {overall.unranked}."
+        return f"No verdict over all settings: {overall.why_untested}."
     if len(ranking.settings) < 2:
         return ""
     scope = f"Over {pool_text(ranking)}"
-    if overall.relation == "untested":
-        reason = "too few datasets, and no per-example results on the same examples"
-        return f"{scope}, their difference cannot be tested: {reason}."
+    if overall.why_untested is not None:
+        return f"{scope}, their difference cannot be tested: {overall.why_untested}."
     p = f"p {text if (text := p_text(overall.p or 0.0)).startswith('<') else f'= {text}'}"
     test = f"{TESTED_OVER[ranking.basis]} of mean z-scores, {p}, adjusted for the pool (Holm)"
     if overall.relation == "tied":
