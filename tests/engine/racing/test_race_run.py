@@ -2,6 +2,7 @@
 
 import csv
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import pytest
 import bob as bob_package
 from bob.engine.racing import completion, contest
 from bob.errors import INTERRUPTED, OK, USAGE, BobError, ConfigError, NotApplicableError
+from bob.features.store import FeatureStore
+from bob.records.store import RecordStore
 from tests.builders.photos import BASELINES
 from tests.builders.stripes import make_stripes
 
@@ -65,31 +68,44 @@ def test_the_loser_is_dropped_and_the_winner_scores_as_in_an_ordinary_run(bob, s
 
 
 @pytest.mark.parametrize(("task", "images"), [("knn", "stripes"), ("retrieval", "more_stripes")])
-def test_an_interrupted_race_resumes_to_the_same_decisions(
+def test_a_race_killed_at_several_points_resumes_to_the_same_decisions(
     bob, request, tmp_path, monkeypatch, task, images
 ):
-    stripes = request.getfixturevalue(images)
-    bob(*command(stripes, "--race", "--tasks", task))
+    """While features are stored, while backbones are scored, before a dropped one has its record,
+    and before the blocks of a survivor become its full split."""
+    race = command(request.getfixturevalue(images), "--race", "--tasks", task)
+    bob(*race)
     undisturbed = records(tmp_path / "results")
     (tmp_path / "cache").rename(tmp_path / "undisturbed cache")
     (tmp_path / "results").rename(tmp_path / "undisturbed results")
-    score, calls = contest.example_values, []
-
-    def interrupted(*arguments: Any) -> Any:
-        calls.append(arguments)
-        if len(calls) == 4:
-            raise KeyboardInterrupt
-        return score(*arguments)
-
-    monkeypatch.setattr(contest, "example_values", interrupted)
-    assert bob(*command(stripes, "--race", "--tasks", task))[0] == INTERRUPTED
-    monkeypatch.setattr(contest, "example_values", score)
-    assert bob(*command(stripes, "--race", "--tasks", task))[0] == OK
+    for place, name, last_call in [
+        (FeatureStore, "write", 2),
+        (contest, "example_values", 4),
+        (RecordStore, "write", 1),
+        (completion, "_store", 1),
+    ]:
+        with monkeypatch.context() as patch:
+            patch.setattr(place, name, killed_at(getattr(place, name), last_call))
+            assert bob(*race)[0] == INTERRUPTED, name
+    assert bob(*race)[0] == OK
     resumed = records(tmp_path / "results")
     assert resumed["channel_statistics"]["status"] == "dropped"
     for name in ("channel_statistics", "raw_pixels"):
         assert resumed[name]["reason"] == undisturbed[name]["reason"]
         assert resumed[name]["scores"] == undisturbed[name]["scores"]
+
+
+def killed_at(function: Callable[..., Any], last_call: int) -> Callable[..., Any]:
+    """Return a function that is interrupted instead of its n-th call."""
+    calls: list[object] = []
+
+    def killed(*arguments: Any) -> Any:
+        calls.append(arguments)
+        if len(calls) == last_call:
+            raise KeyboardInterrupt
+        return function(*arguments)
+
+    return killed
 
 
 def test_retrieval_is_raced_by_precisions_in_a_gallery_of_earlier_images(
