@@ -17,6 +17,7 @@ from bob.datasets.content.traits import may_have_alpha
 from bob.datasets.depths import Depths
 from bob.datasets.masks import Masks
 from bob.datasets.points import PointSets
+from bob.numerics.arrays import Ints
 from bob.specs import Role
 from bob.specs.dataset import DatasetKind
 
@@ -200,6 +201,8 @@ class Dataset:
     """The classes that are normal, where the others are anomalies; None is not declared."""
     group_by: tuple[str, ...] | None = None
     """Attributes by which accuracy is compared; None is those with few values."""
+    concept_counts: Mapping[str, Ints] = field(default_factory=dict)
+    """Corpus → (C,) how often each class occurs in it; see `bob.datasets.concept_counts`."""
     target: str | None = None
     """The attribute whose numbers a regression predicts; None where there is none."""
     kind: DatasetKind = "classification"
@@ -237,6 +240,8 @@ class Dataset:
             digest.update(f"\0group_by {self.group_by}".encode())
         if self.target is not None:
             digest.update(f"\0target {self.target}".encode())
+        for corpus, count in sorted(self.concept_counts.items()):
+            digest.update(f"\0frequency {corpus}\0".encode() + count.tobytes())
         if self.judgements is not None:
             digest.update(self._judgements_digest.encode())
         return digest.hexdigest()

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from bob.datasets.assemble import assemble, quoted, require_train, shift_overlaps
 from bob.datasets.class_names import class_list, to_class_names
 from bob.datasets.columns import conditions_of, with_columns
+from bob.datasets.concept_counts import read_concept_counts
 from bob.datasets.content.images import DEFAULT_ALPHA, Alpha
 from bob.datasets.dataset import Dataset, Shift, Split
 from bob.datasets.limit import limited
@@ -32,6 +33,7 @@ from bob.datasets.readers.webdataset import list_webdataset
 from bob.datasets.relabel import relabelled
 from bob.errors import ConfigError, DatasetError, UnavailableError, nearest
 from bob.io.paths import data_path
+from bob.numerics.arrays import Ints
 from bob.specs import (
     ArraysSource,
     DatasetSpec,
@@ -83,6 +85,8 @@ def open_dataset(
         dataset = dataclasses.replace(dataset, target=target)
     if spec.normal:
         dataset = dataclasses.replace(dataset, normal=_normal(spec, dataset))
+    if spec.frequency:
+        dataset = dataclasses.replace(dataset, concept_counts=_concept_counts(spec, dataset))
     _check_declared(spec, dataset)
     _check_attributes(spec, dataset, "worst_group", filter(None, [spec.worst_group]))
     opened = {spec.name: full}
@@ -268,6 +272,15 @@ def _target(spec: DatasetSpec, dataset: Dataset) -> str | None:
         return spec.target
     everywhere = all("target" in split.attributes for split in dataset.splits.values())
     return "target" if everywhere else None
+
+
+def _concept_counts(spec: DatasetSpec, dataset: Dataset) -> dict[str, Ints]:
+    """Return how often each class occurs in each corpus."""
+    where = f"dataset {spec.name!r}, frequency"
+    return {
+        corpus: read_concept_counts(data_path(file), dataset.classes, where)
+        for corpus, file in spec.frequency.items()
+    }
 
 
 def _normal(spec: DatasetSpec, dataset: Dataset) -> tuple[int, ...]:

@@ -14,6 +14,7 @@ from bob.errors import UndefinedError
 from bob.numerics.arrays import Ints
 from bob.protocols import FeatureNeed, Inputs, Needs, Result, ResultPart, protocol_named
 from bob.protocols.attribute_groups import with_groups
+from bob.protocols.concept_frequency import with_concepts
 from bob.records.record import Score
 from bob.specs import TaskSpec
 
@@ -85,7 +86,8 @@ def solve_task(
         try:
             problem = protocol.build(task.settings, dataset, needs, inputs, seed)
             result = protocol.solve(problem, task.settings, solver_device(device))
-            results[seed] = with_groups(result, dataset, positions)
+            grouped = with_groups(result, dataset, positions)
+            results[seed] = with_concepts(grouped, dataset, positions)
         except UndefinedError as error:
             results[seed] = Result((ResultPart(None, undefined=str(error)),), {})
     seconds = time.perf_counter() - start

@@ -57,16 +57,26 @@ def head_tail_gap(outcome: FrequencyResults) -> float:
 def frequency_correlation(outcome: FrequencyResults) -> float:
     """Return the rank correlation, over classes, of accuracy and the number of train images.
 
-    Range [-1, 1]; undefined where either is equal for all classes. Ties share their mean rank.
+    Range [-1, 1]; undefined where either is equal for all classes.
+    """
+    value = rank_correlation(*_by_class(outcome))
+    if value is None:
+        raise UndefinedError("all classes have equally many train images, or equal accuracies")
+    return value
+
+
+def rank_correlation(a: Doubles, b: Doubles) -> float | None:
+    """Return Spearman's correlation of a and b (K,); None where either is equal throughout.
+
+    Ties share their mean rank.
     """
     from scipy.stats import rankdata  # 0.2 s that `list` and `--help` need not pay
 
-    ranks = [rankdata(values) for values in _by_class(outcome)]
-    a, b = (rank - rank.mean() for rank in ranks)
-    lengths = np.sqrt((a**2).sum() * (b**2).sum())
+    first, second = (ranks - ranks.mean() for ranks in (rankdata(a), rankdata(b)))
+    lengths = np.sqrt((first**2).sum() * (second**2).sum())
     if lengths == 0:
-        raise UndefinedError("all classes have equally many train images, or equal accuracies")
-    return float(np.clip((a * b).sum() / lengths, -1, 1))
+        return None
+    return float(np.clip((first * second).sum() / lengths, -1, 1))
 
 
 def _by_class(outcome: FrequencyResults) -> tuple[Doubles, Doubles]:

@@ -8,6 +8,7 @@ from bob.outcomes.class_probabilities import ClassProbabilities
 from bob.outcomes.class_subsets import ClassSubsets
 from bob.outcomes.classification import ClassPredictions
 from bob.outcomes.clusters import ClusterAssignments
+from bob.outcomes.concepts import ConceptResults
 from bob.outcomes.correspondence import PairHits
 from bob.outcomes.corruptions import CorruptionProbabilities, CorruptionResults
 from bob.outcomes.depth import DepthErrors
@@ -32,6 +33,7 @@ __all__ = [
     "ClassProbabilities",
     "ClassSubsets",
     "ClusterAssignments",
+    "ConceptResults",
     "CorruptionProbabilities",
     "CorruptionResults",
     "DepthErrors",

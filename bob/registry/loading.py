@@ -234,9 +234,14 @@ def _resolve_backbone_paths(spec: BackboneSpec, folder: Path) -> BackboneSpec:
 
 
 def _resolve_dataset_path(spec: DatasetSpec, folder: Path) -> DatasetSpec:
-    """Resolve the path of a dataset's images against the folder of the registry file."""
-    path = getattr(spec.source, "path", None)
-    if path is None or path.startswith("$BOB_DATA"):
-        return spec
-    source = spec.source.model_copy(update={"path": str(folder / user_path(path))})
-    return spec.model_copy(update={"source": source})
+    """Resolve the paths of images and of counts against the folder of the registry file."""
+    frequency = {corpus: _resolved(file, folder) for corpus, file in spec.frequency.items()}
+    changes: dict[str, Any] = {"frequency": frequency} if frequency else {}
+    if (path := getattr(spec.source, "path", None)) is not None:
+        changes["source"] = spec.source.model_copy(update={"path": _resolved(path, folder)})
+    return spec.model_copy(update=changes) if changes else spec
+
+
+def _resolved(path: str, folder: Path) -> str:
+    """Return a path against a folder; one below `$BOB_DATA` stays as it is."""
+    return path if path.startswith("$BOB_DATA") else str(folder / user_path(path))

@@ -161,6 +161,11 @@ class DatasetSpec(Closed):
     """Attribute whose numbers a regression predicts; a table's column `target` without it."""
     normal: Annotated[tuple[str, ...], Field(strict=False)] = ()
     """Classes that are normal, where all others are anomalies: [functional]."""
+    frequency: dict[str, str] = {}
+    """Corpus → JSON file of class name → how often the class occurs in it: {laion400m: a.json}.
+
+    `$BOB_DATA/...` is resolved as for sources; other paths are relative to the entry's file.
+    """
     licence: str | None = None
     gated: bool = False
     """Whether terms must be accepted, or a form sent, before the download."""
