@@ -53,12 +53,12 @@ def test_an_entry_names_files_beside_it_which_are_part_of_the_fingerprint(tmp_pa
         folder = tmp_path / "images" / ("train" if i < 4 else "test") / "ab"[i % 2]
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{i}.png").write_bytes(png(i))
-    entry = "pets:\n  source: {reader: folder, path: images}\n  frequency: {laion: counts.json}\n"
+    entry = "my_pets:\n  source: {reader: folder, path: images}\n  frequency: {laion: counts.json}\n"
     (tmp_path / "datasets.yaml").write_text(entry)
     fingerprints = []
     for count in (5, 6):
         write(tmp_path, json.dumps({"a": count, "b": 0}))
-        spec = load_datasets([tmp_path])["pets"]
+        spec = load_datasets([tmp_path])["my_pets"]
         dataset = open_dataset(spec, tmp_path / "cache")
         assert dataset.concept_counts["laion"].tolist() == [count, 0]
         fingerprints.append(dataset.fingerprint())
