@@ -70,7 +70,7 @@ def sweep() -> list[Record]:
 def test_tidy_columns_and_their_order() -> None:
     assert ",".join(tidy(sweep()).columns) == (
         "backbone,family,baseline,task,task_version,dataset,metric,seed,value,low,high,n,interval,"
-        "undefined,majority,chance,status,reason,primary,verdict,p_holm,external,fused,output,weights_hash,input_px,crop_pct,"
+        "undefined,majority,chance,status,reason,primary,verdict,p_holm,external,fused,output,weights_hash,input_px,grid,crop_pct,"
         "interpolation,preprocessing,mean,std,precision,width,params,gflops,weights_mib,peak_mib,"
         "licence,chosen,train,val,test,bad_images,limit,split_kind,dataset_fingerprint,record_key,"
         "device,device_name,runtime,threads,batch_size,images_per_s,decode_images_per_s,"

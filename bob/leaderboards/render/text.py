@@ -7,6 +7,7 @@ from bob.leaderboards.abridge import short_text
 from bob.leaderboards.board import Board
 from bob.leaderboards.cells import BoardCell, BoardColumn, SetAside, is_baseline
 from bob.leaderboards.dataset_units import condition_note
+from bob.leaderboards.grids import dense_settings_note, grid_notes
 from bob.leaderboards.metric_traits import metric_traits
 from bob.leaderboards.ranking import Ranking
 from bob.leaderboards.references import is_clear_of_majority
@@ -186,6 +187,8 @@ def board_notes(board: Board) -> list[str]:
         *board.notes,
         *([conditions] if conditions else []),
         *_below_majority(board.cells),
+        *grid_notes(board.cells),
+        *dense_settings_note(board.overall.settings, board.cells),
         *_missing_values(board.cells),
         *_not_applicable(board.records),
         *_unreadable_images(board.records),

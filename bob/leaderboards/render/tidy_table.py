@@ -15,6 +15,7 @@ from bob.io.text import spreadsheet_text
 from bob.leaderboards.abridge import short_mapping
 from bob.leaderboards.board import Board, as_board
 from bob.leaderboards.cells import BoardColumn, column_of, is_baseline
+from bob.leaderboards.grids import grid_of
 from bob.leaderboards.render.text import verdict_words
 from bob.leaderboards.verdicts import Verdicts
 from bob.records.record import BackboneFacts, Record, Score, created
@@ -46,6 +47,7 @@ TIDY = {
     "output": "object",
     "weights_hash": "object",
     "input_px": "object",
+    "grid": "object",
     "crop_pct": "float64",
     "interpolation": "object",
     "preprocessing": "object",
@@ -87,6 +89,7 @@ primary: whether this metric ranks its task.
 verdict, p_holm: of the backbone against the best of its setting, on rows of the metric that ranks
 ("best", "best, tied", "best, not tested", "tied", "worse", "not tested"; empty outside the pool),
 and the p-value of the paired test after Holm's correction.
+grid: rows and columns of the map of patches, for tasks that read maps (14 x 14).
 mean, std: normalisation, as JSON.
 chosen: what the protocol selected under this seed, as JSON; long lists by their length.
 peak_mib: weights, and the most memory that the tensors of a forward pass of 4 images take up.
@@ -348,6 +351,7 @@ def _record_columns(record: Record) -> dict[str, Any]:
         "reason": record.reason,
         "record_key": record.key,
         "external": record.external,
+        "grid": grid_of(record),
         "fused": " + ".join(record.fused) or None,
     }
 
