@@ -26,6 +26,7 @@ import torchvision.transforms
 import bob.commands.run
 from bob.backbones.pixels import kernels
 from bob.cli import main
+from bob.registry import load_registry
 
 LOADED = (
     bob.commands.run,
@@ -36,8 +37,9 @@ LOADED = (
     torch._dynamo,
     torch.utils.flop_counter,
     torchvision.transforms,
+    load_registry(),  # which keeps what it parsed
 )
-"""Everything that a run imports and that takes seconds: imported once, before the process forks."""
+"""What a run imports and reads, and what takes seconds: done once, before the process forks."""
 SHARE = 8
 """A killed run makes at most this part of an undisturbed run's changes: work is left for later."""
 CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.truncate", "open"}

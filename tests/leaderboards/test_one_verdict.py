@@ -30,7 +30,7 @@ from bob.leaderboards.render.tidy_table import tidy
 from bob.leaderboards.render.wide_table import wide
 from tests.builders.random_sweeps import RandomSweep, random_sweep
 
-SETS = 240
+SETS = 80
 PER_TEST = 20
 Marks = dict[tuple[BoardColumn, str], str]
 """(Column, backbone) → mark, of the cells with a value."""
