@@ -543,10 +543,10 @@ def test_files_without_a_ranked_backbone_are_removed(bob: Bob, tmp_path: Path) -
 def test_a_table_of_two_hundred_columns_prints_a_bounded_text(bob: Bob, tmp_path: Path) -> None:
     """The tables fit the width, and lines too long for a terminal are those of notes."""
     header = ["model", *(f"benchmark {i} accuracy of zero-shot" for i in range(213))]
-    rows = [[f"backbone_{j}", *["0.5"] * 213] for j in range(120)]
+    rows = [[f"backbone_{j}", *["0.5"] * 213] for j in range(30)]
     (tmp_path / "wide.csv").write_text("\n".join(map(",".join, [header, *rows])))
     code, out, _ = bob("leaderboard", "--external", tmp_path / "wide.csv")
     assert code == 0
-    assert len(out.encode()) < 60_000
+    assert len(out.encode()) < 40_000
     assert "Not shown:" in out
     assert max(len(line) for line in out.splitlines() if "│" in line) <= 200
