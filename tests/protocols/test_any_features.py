@@ -78,7 +78,7 @@ def reasons(result: Result) -> set[str]:
     return {part.undefined for part in result.parts if part.undefined is not None}
 
 
-@pytest.mark.parametrize("factor", [1e-25, 1e-10, 1e-7, 1e-4, 1e2, 1e7, 1e10, 1e25])
+@pytest.mark.parametrize("factor", [1e-25, 1e-7, 1e2, 1e10, 1e25])
 @each_task
 def test_features_of_any_scale_have_the_same_scores(task: TaskSpec, factor: float) -> None:
     """Up to the rounding of the products, of which log-loss shows the most."""
