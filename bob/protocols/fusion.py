@@ -12,7 +12,7 @@ without these; test images are read once. Ensembles and rescues: Gontijo-Lopes e
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -20,7 +20,9 @@ from bob.numerics.arrays import Bools, Doubles, Floats, Ints
 from bob.outcomes import ClassPredictions
 from bob.protocols.classification import ClassificationProblem
 from bob.protocols.linear import LinearSettings, fit_probe, held_out_logits
-from bob.statistics.paired_tests import PairedDifference, compare_paired
+
+if TYPE_CHECKING:
+    from bob.statistics.paired_tests import PairedDifference
 
 FusionMode = Literal["average", "concatenation"]
 
@@ -61,8 +63,10 @@ class Fusion:
         return max(self.fused, key=lambda mode: self.fused[mode].held_out_top1)
 
     @property
-    def gain(self) -> PairedDifference:
+    def gain(self) -> "PairedDifference":
         """The chosen fusion minus the chosen single backbone, on the same test images."""
+        from bob.statistics.paired_tests import compare_paired  # loads scipy, which lists need not
+
         fused, single = self.fused[self.mode].right, self.singles[self.best_single].right
         return compare_paired(fused.astype(np.float64), single.astype(np.float64))
 
