@@ -53,7 +53,8 @@ def test_an_entry_names_files_beside_it_which_are_part_of_the_fingerprint(tmp_pa
         folder = tmp_path / "images" / ("train" if i < 4 else "test") / "ab"[i % 2]
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{i}.png").write_bytes(png(i))
-    entry = "my_pets:\n  source: {reader: folder, path: images}\n  frequency: {laion: counts.json}\n"
+    source, counts = "{reader: folder, path: images}", "{laion: counts.json}"
+    entry = f"my_pets:\n  source: {source}\n  frequency: {counts}\n"
     (tmp_path / "datasets.yaml").write_text(entry)
     fingerprints = []
     for count in (5, 6):

@@ -1,14 +1,14 @@
 """Figures for papers, as SVG and PNG.
 
-They are quality against cost, a heat map, rank intervals, few-shot curves, and accuracy under
-shift. Each has one function, which returns None if the records have no data for it. The colours
+They are quality against cost, a power law of the error, a heat map, rank intervals, few-shot
+curves, and accuracy under shift. Each has one function, which returns None if the records have no data for it. The colours
 are those of Okabe & Ito, which colour-blind readers can distinguish, and each family has its own
 marker. The same board gives the same bytes.
 """
 
 import io
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,9 @@ from bob.leaderboards.render.figure_panels import (
 )
 from bob.leaderboards.render.ranking_table import pool_text
 from bob.leaderboards.speeds import speeds
+from bob.records.record import BackboneFacts
 from bob.statistics.pareto import pareto_front
+from bob.statistics.scaling import scaling_fit
 
 STYLE = {
     "supervised": ("#0072B2", "o"),
@@ -52,6 +54,19 @@ SETTINGS: dict[Any, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
 }
+SCALES: dict[str, tuple[str, Callable[[BackboneFacts], float | None]]] = {
+    "params": ("parameters (M)", lambda facts: facts.params and facts.params / 1e6),
+    "gflops": ("GFLOPs per image", lambda facts: facts.gflops),
+    "pretraining_images": (
+        "pretraining images (M)",
+        lambda facts: (
+            facts.pretraining.images / 1e6
+            if facts.pretraining and facts.pretraining.images
+            else None
+        ),
+    ),
+}
+"""What a power law of the error is fitted in: label of the axis, and its value of a backbone."""
 MAX_ROWS = 60
 """Most rows in a heat map or a plot of ranks, best first; more are not legible on a page."""
 MAX_CURVES = len(COLOURS)
@@ -84,6 +99,7 @@ def figures(board: Board) -> dict[str, Figure]:
     candidates: dict[str, Figure | None] = {
         f"quality_{cost}": quality_cost(board, cost) for cost in COSTS
     }
+    candidates |= {f"scaling_{name}": scaling(board, name) for name in SCALES}
     candidates |= {
         "heatmap": heatmap(board),
         "places": rank_intervals(board),
@@ -141,6 +157,45 @@ def quality_cost(board: Board, cost: str) -> Figure | None:
         bars += "test images" if in_percent else f"resampled {ranking.basis}"
     title = f"Quality against {COSTS[cost].label.partition(' (')[0]}"
     _set_title(figure, title, f"{_scope_text(ranking)}{bars}")
+    return figure
+
+
+def scaling(board: Board, name: str) -> Figure | None:
+    """Plot the mean value against one of SCALES, with a power law of the error.
+
+    None without six ranked backbones of known size, or where values are no shares.
+    """
+    facts, ranking = facts_by_backbone(board.records), board.overall
+    families: list[str] = []
+    points: list[tuple[float, float]] = []
+    for standing in ranking.standings:
+        fact = facts.get(standing.backbone)
+        size = None if fact is None else SCALES[name][1](fact)
+        if fact is not None and size and standing.mean_value is not None:
+            families.append(fact.family)
+            points.append((size, 1 - standing.mean_value))
+    x, error = np.array(points, np.float64).reshape(-1, 2).T
+    fit = scaling_fit(x, error)
+    if fit is None:
+        return None
+    figure, axes = _axes(6.3, 4.2)
+    for family in dict.fromkeys(families):
+        inside = np.array([other == family for other in families])
+        colour, marker = STYLE[family]
+        axes.scatter(x[inside], 100 * (1 - error[inside]), c=colour, marker=marker, label=family)
+    along = np.geomspace(x.min(), x.max(), 100)
+    axes.plot(along, 100 * (1 - fit.law(along)), color="#888888", lw=1)
+    _log_scale(axes, float(x.max() / x.min()))
+    axes.set(xlabel=SCALES[name][0], ylabel="mean value (%)")
+    axes.legend(frameon=False, fontsize=8)
+    largest, predicted = (100 * (1 - of) for of in (fit.largest, fit.largest_predicted))
+    law = (
+        f"error falls as x to the power -{fit.law.exponent:.2f}, 95 % over backbones "
+        f"{fit.exponent_low:.2f} to {fit.exponent_high:.2f}".replace("--", "")
+    )
+    miss = f"the largest, left out: {predicted:.1f} % predicted, {largest:.1f} % measured"
+    caveat = "families and data differ with size: no cause is shown"
+    _set_title(figure, _scope_text(ranking), f"{law}\n{miss}; {caveat}")
     return figure
 
 

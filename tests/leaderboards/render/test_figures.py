@@ -189,6 +189,22 @@ def test_titles_name_datasets_and_intervals() -> None:
     assert "on 7 datasets" in texts(figures(make_board(sweep("a", "b")))["heatmap"])
 
 
+def test_a_power_law_is_drawn_through_six_sizes_and_predicts_the_largest() -> None:
+    """Errors 2 x^-0.5 + 0.1 of 16 to 512 M parameters; of five sizes nothing is drawn."""
+    records = [
+        record(f"b{m}", 0.9 - 2 * m**-0.5, backbone=facts(f"b{m}", params=m * 1_000_000))
+        for m in (16, 32, 64, 128, 256, 512)
+    ]
+    drawn = figures(make_board(records))
+    assert {name for name in drawn if "scaling" in name} == {"scaling_params"}
+    title = texts(drawn["scaling_params"])
+    assert "error falls as x to the power -0.50" in title
+    assert "the largest, left out: 81.2 % predicted, 81.2 % measured" in title
+    (line,) = drawn["scaling_params"].axes[0].lines
+    assert np.asarray(line.get_ydata())[[0, -1]] == pytest.approx([40.0, 81.16], abs=0.01)
+    assert "scaling_params" not in figures(make_board(records[1:]))
+
+
 def test_quality_has_the_interval_of_the_mean() -> None:
     """Seven datasets of ± 2 points: sqrt(7) * 2 / 7 = 0.76 points on each side."""
     figure = quality_cost(make_board(sweep("a", "b")), "params")
