@@ -1,9 +1,9 @@
 """Figures for papers, as SVG and PNG.
 
 They are quality against cost, a power law of the error, a heat map, rank intervals, few-shot
-curves, and accuracy under shift. Each has one function, which returns None if the records have no data for it. The colours
-are those of Okabe & Ito, which colour-blind readers can distinguish, and each family has its own
-marker. The same board gives the same bytes.
+curves, and accuracy under shift. Each has one function, which returns None if the records have no
+data for it. The colours are those of Okabe & Ito, which colour-blind readers can distinguish, and
+each family has its own marker. The same board gives the same bytes.
 """
 
 import io
