@@ -5,12 +5,13 @@ An image of H x W pixels is squashed to the input of a backbone, whose grid has 
 of the image, so that targets follow from the mask at its own size, without resampling it.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bob.numerics.arrays import Bools, Doubles
+from bob.numerics.arrays import Bools, Doubles, Ints
 
 
 def cell_shares(mask: NDArray[np.integer[Any]], grid: tuple[int, int], classes: int) -> Doubles:
@@ -19,12 +20,27 @@ def cell_shares(mask: NDArray[np.integer[Any]], grid: tuple[int, int], classes: 
     `mask` (H, W) holds class indices, negative ones where pixels do not count. The shares of a cell
     sum to the share of its pixels that count.
     """
-    rows, columns = overlaps(mask.shape[0], grid[0]), overlaps(mask.shape[1], grid[1])
-    shares = np.zeros((*grid, classes))
-    for c in np.unique(mask).tolist():
-        if c >= 0:
-            shares[:, :, c] = rows @ (mask == c).astype(np.float64) @ columns.T
-    return shares
+    shares = np.zeros(grid[0] * grid[1] * classes)
+    for rows, i, down in _cells_of_pixels(mask.shape[0], grid[0]):
+        for columns, j, across in _cells_of_pixels(mask.shape[1], grid[1]):
+            labels = mask[np.ix_(rows, columns)].astype(np.int64)
+            index = (i[:, None] * grid[1] + j) * classes + labels
+            counted = labels >= 0
+            weight = (down[:, None] * across)[counted]
+            shares += np.bincount(index[counted], weight, minlength=len(shares))
+    return shares.reshape(*grid, classes)
+
+
+def _cells_of_pixels(pixels: int, cells: int) -> Iterator[tuple[Ints, Ints, Doubles]]:
+    """Yield pixels (n,), a cell of each, and its share of the cell: first cells, then second ones.
+
+    Few pixels have a second cell, unless cells are smaller than pixels; then some have more.
+    """
+    shared = overlaps(pixels, cells)
+    first, of = (shared > 0).argmax(axis=0), (shared > 0).sum(axis=0)
+    for k in range(int(of.max())):
+        has = np.flatnonzero(of > k)
+        yield has, first[has] + k, shared[first[has] + k, has]
 
 
 def overlaps(pixels: int, cells: int) -> Doubles:
