@@ -11,7 +11,7 @@ from bob.errors import OK, ConfigError
 from bob.io.files import write_atomically
 from bob.leaderboards.per_example import headline_outcomes
 from bob.leaderboards.render.record_text import headline_text, notes_of, record_lines
-from bob.outcomes import ClassPredictions
+from bob.outcomes import ClassPredictions, DepthErrors, PairHits, SegmentationCounts
 from bob.outcomes.retrieval import RetrievalResults
 from bob.pictures.classifier import classifier_sections
 from bob.pictures.page import to_page
@@ -50,10 +50,18 @@ def _write_images(
     outcomes = headline_outcomes(record, record_store.headline_arrays(record))
     first = next(iter(outcomes), None)
     if not isinstance(first, ClassPredictions | RetrievalResults):
-        raise ConfigError(
+        where = (
             f"record {record.key[:16]} ({record.task.name} on {record.dataset_name}, "
-            f"{record.status}) has no per-example results of a classifier or of retrieval, "
-            "whose images could be shown."
+            f"{record.status})"
+        )
+        if isinstance(first, SegmentationCounts | DepthErrors | PairHits):
+            raise ConfigError(
+                f"{where} holds counts or errors of each image and no predictions of pixels, which "
+                "are not stored, so that they cannot be shown."
+            )
+        raise ConfigError(
+            f"{where} has no per-example results of a classifier or of retrieval, whose images "
+            "could be shown."
         )
     view = view_of(terminal, record, arguments)
     if isinstance(first, ClassPredictions):

@@ -30,7 +30,7 @@ from bob.pictures.page import (
 from bob.pictures.view import View
 from bob.records.record import Record
 from bob.records.store import RecordStore
-from tests.builders.leaderboard_records import record
+from tests.builders.leaderboard_records import record, task
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -277,3 +277,14 @@ def test_a_record_without_per_example_results_has_no_page(
         "(linear on elpv, ok) has no per-example results of a classifier or of retrieval"
         in " ".join(capfd.readouterr().err.split())
     )
+
+
+def test_a_record_of_pixels_says_that_predictions_are_not_stored(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    dense = record("a", task=task("segment", metrics=("mean_iou",)))
+    counts = {f"0.{name}": np.ones((2, 3), np.int64) for name in ("right", "predicted", "true")}
+    RecordStore(tmp_path).write(dense, counts)
+    assert main(["show", "a-segment", "--images", "--results", str(tmp_path)]) == 2
+    shown = " ".join(capfd.readouterr().err.split())
+    assert "holds counts or errors of each image and no predictions of pixels" in shown

@@ -13,6 +13,7 @@ from bob.leaderboards.ranking import Ranking
 from bob.leaderboards.references import is_clear_of_majority
 from bob.leaderboards.speeds import short_number
 from bob.leaderboards.verdicts import Verdicts
+from bob.metrics.score_ranges import base_metric
 from bob.records.record import Record, Score
 from bob.statistics.ties import ALPHA
 
@@ -127,7 +128,8 @@ def value_text(metric: str, value: float) -> str:
 
 
 def _is_unbounded(metric: str) -> bool:
-    return not metric_traits(metric).at_most_one
+    """Whether a metric has no upper bound, or the one that the name of a part starts with."""
+    return not metric_traits(base_metric(metric, ())).at_most_one
 
 
 def cell_text(cell: BoardCell | None) -> str:

@@ -38,3 +38,10 @@ def test_notes_are_those_of_data_backbone_and_fit() -> None:
         ),
     )
     assert notes_of(noted) == ["data: 4 images repeat", "task: C at the edge"]
+
+
+def test_parts_of_a_metric_have_its_unit() -> None:
+    """Errors without an upper bound are no percentages, and neither are those of a part."""
+    scores = (score("abs_rel", 0.317), score("abs_rel_ceiling", 0.035), score("top1_k20", 0.5))
+    words = [line.split()[1:3] for line in list(record_lines(record("vit", scores=scores)))[1:4]]
+    assert words[0][0] == "0.317" and words[1][0] == "0.035" and words[2] == ["50.0", "%"]
