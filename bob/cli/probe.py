@@ -10,12 +10,12 @@ from bob.cli.shared_flags import (
     add_stored_settings,
 )
 
-HELP = "save the linear probe of a backbone to a file"
+HELP = "save the linear or ridge probe of a backbone to a file"
 DESCRIPTION = (
-    "Fit the linear probe of a backbone to labelled images and write it to a file with its "
-    "classes, preprocessing, temperature and provenance. The probe is the one whose score a run "
-    "records: the cell is run first where it has no record, and the file is written only if its "
-    "predictions for the test images are the recorded ones."
+    "Fit the linear or ridge probe of a backbone to labelled images and write it to a file with "
+    "its classes, preprocessing, temperature and provenance. The probe is the one whose score a "
+    "run records: the cell is run first where it has no record, and the file is written only if "
+    "its predictions for the test images are the recorded ones."
 )
 
 
@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--task",
         metavar="NAME",
         default="linear",
-        help="a task of the linear probe (default: linear)",
+        help="a task whose probe is linear or ridge (default: linear)",
     )
     parser.add_argument(
         "--seed",

@@ -19,6 +19,11 @@ def run(arguments: argparse.Namespace) -> int:
         raise ConfigError(f"--python {str(arguments.python)!r}: must end in .py.")
     terminal = Terminal()
     probe = read_probe(arguments.probe)
+    if probe.facts.is_ridge and probe.facts.temperature is None:
+        raise ConfigError(
+            f"{str(arguments.probe)!r}: the outputs of a ridge probe without a temperature have no "
+            "probabilities to export; save the probe of the task linear instead."
+        )
     require_code_permission([probe.facts.backbone], arguments.allow_code)
     if arguments.python is not None:
         plain = load_recorded(probe.facts, "cpu", offline=arguments.offline, folded=False)

@@ -89,8 +89,9 @@ def table(
 ) -> pd.DataFrame:
     """Return one row per image: path, predicted, confidence, calibrated_confidence, problem.
 
-    `confidence` is the probability whose calibration a run scores; without a temperature, the
-    calibrated column is left out. `every_class` adds a column `p_CLASS` of each class.
+    `confidence` is the probability whose calibration a run scores, which a ridge probe lacks;
+    without a temperature, the calibrated column is left out. `every_class` adds a column `p_CLASS`
+    of each class where there are probabilities.
     """
     classes, temperature = probe.facts.classes, probe.facts.temperature
     readable = np.isfinite(predictions.logits).all(1)
@@ -99,12 +100,13 @@ def table(
     columns: dict[str, object] = {
         "path": list(names),
         "predicted": [classes[c] if c >= 0 else None for c in best.tolist()],
-        "confidence": predictions.probabilities()[rows, best],
     }
+    if not probe.facts.is_ridge:
+        columns["confidence"] = predictions.probabilities()[rows, best]
     calibrated = predictions.probabilities(temperature or 1.0)
     if temperature is not None:
         columns["calibrated_confidence"] = calibrated[rows, best]
-    if every_class:
+    if every_class and (temperature is not None or not probe.facts.is_ridge):
         columns |= {f"p_{name}": calibrated[:, c] for c, name in enumerate(classes)}
     columns["problem"] = [predictions.problems.get(i) for i in rows.tolist()]
     return pd.DataFrame(columns)

@@ -1,4 +1,4 @@
-"""`bob-bench probe`: save the linear probe of a recorded cell."""
+"""`bob-bench probe`: save the linear or ridge probe of a recorded cell."""
 
 import argparse
 
@@ -29,15 +29,19 @@ from bob.plan import (
     make_workspace,
 )
 from bob.protocols.linear import LinearSettings
+from bob.protocols.ridge import RidgeSettings
 from bob.records.record import Record
 from bob.registry import Registry, Selected, backbone_labels, load_registry, select, task_labels
 from bob.specs import BackboneSpec, TaskSpec
+
+PROTOCOLS = ("linear", "ridge")
+"""Those whose probes can be saved."""
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the cell where it has no record, fit its probe again, and write it.
 
-    ConfigError where the task has no linear probe, or where the probe is not the recorded one.
+    ConfigError where the task has no such probe, or where the probe is not the recorded one.
     """
     if arguments.to.suffix.lower() != ".safetensors":
         raise ConfigError(f"--to {str(arguments.to)!r}: must end in .safetensors.")
@@ -54,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
         if name in {need.name for need in needs}
     }
     device = solver_device(workspace.machine.device)
-    assert isinstance(task.settings, LinearSettings)
+    assert isinstance(task.settings, LinearSettings | RidgeSettings)
     kept = fit_to_keep(dataset, features, task.settings, arguments.seed, device)
     (outcome,) = headline_outcomes(record, workspace.places.records().headline_arrays(record))
     assert isinstance(outcome, ClassPredictions)
@@ -64,24 +68,31 @@ def run(arguments: argparse.Namespace) -> int:
     if kept.temperature is None:
         terminal.note(
             "no temperature: no held-out images, or all of them are predicted right, so that "
-            "probabilities are not calibrated"
+            + (
+                "there are no probabilities"
+                if facts.is_ridge
+                else "probabilities are not calibrated"
+            )
         )
+    agreement = "all classes are the recorded ones"
+    if difference is not None:
+        agreement = f"probabilities differ from the recorded ones by {difference:.1g}"
     terminal.print(
         f"{backbone.name} on {record.dataset_name}, {len(dataset.classes)} classes: "
-        f"{record.task.metrics[0]} {facts.score} on {len(kept.test):,} test images; probabilities "
-        f"differ from the recorded ones by {difference:.1g}"
+        f"{record.task.metrics[0]} {facts.score} on {len(kept.test):,} test images; {agreement}"
     )
     terminal.print_written([arguments.to])
     return OK
 
 
 def _task(name: str, registry: Registry) -> TaskSpec:
-    """Return the task; ConfigError where it is not one linear probe."""
+    """Return the task; ConfigError where it is not one linear or ridge probe."""
     selected = select(name, registry.tasks, "task", task_labels)
-    if len(selected) > 1 or selected[0].spec.protocol != "linear":
-        linear = [task.name for task in registry.tasks.values() if task.protocol == "linear"]
+    if len(selected) > 1 or selected[0].spec.protocol not in PROTOCOLS:
+        tasks = [task.name for task in registry.tasks.values() if task.protocol in PROTOCOLS]
         raise ConfigError(
-            f"--task {name!r}: only the linear probe can be saved; its tasks: {', '.join(linear)}."
+            f"--task {name!r}: only linear and ridge probes can be saved; their tasks: "
+            f"{', '.join(tasks)}."
         )
     return selected[0].spec
 
@@ -150,6 +161,7 @@ def _facts(
 ) -> ProbeFacts:
     card, settings = workspace.card(backbone), workspace.settings
     runtime = record.cost.runtime if record.cost else None
+    is_ridge = record.task.protocol == "ridge"
     return ProbeFacts(
         classes=classes,
         backbone=backbone,
@@ -162,7 +174,8 @@ def _facts(
         runtime="eager" if runtime is None or "+" in runtime else runtime,
         batch_size=record.cost.batch_size if record.cost else None,
         temperature=kept.temperature,
-        c=kept.c,
+        c=None if is_ridge else kept.penalty,
+        l2_per_example=kept.penalty if is_ridge else None,
         dataset=record.dataset_name,
         fingerprint=record.dataset.fingerprint if record.dataset else "",
         task=record.task.name,

@@ -1,7 +1,7 @@
 """The probe of a recorded cell, fitted again to the same features to keep its weights."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -10,9 +10,14 @@ from bob.errors import ConfigError
 from bob.features.store import Features
 from bob.numerics.arrays import Doubles
 from bob.outcomes import ClassPredictions
-from bob.protocols.calibration import held_out_temperature
-from bob.protocols.classification import classification_problem, held_out_of
+from bob.protocols.calibration import held_out_temperature, temperature_of
+from bob.protocols.classification import (
+    ClassificationProblem,
+    classification_problem,
+    held_out_of,
+)
 from bob.protocols.linear import LinearSettings, fit_probe
+from bob.protocols.ridge import RidgeSettings, fit_ridge
 
 LARGEST_DIFFERENCE = 1e-6
 """Of a predicted class's probability between a probe and the recorded outcome."""
@@ -26,7 +31,8 @@ class KeptProbe:
     """(C, D)"""
     bias: Doubles
     """(C,)"""
-    c: float
+    penalty: float
+    """scikit-learn's C of a linear probe; the penalty per train example of a ridge probe."""
     temperature: float | None
     """None where settings were chosen by folds, which leave no held-out rows, and where the best
     one is an end of the range that is searched: then every held-out row is right, or none."""
@@ -36,22 +42,51 @@ class KeptProbe:
 def fit_to_keep(
     dataset: Dataset,
     features: Mapping[SplitName, Features],
-    settings: LinearSettings,
+    settings: LinearSettings | RidgeSettings,
     seed: int,
     device: str,
 ) -> KeptProbe:
-    """Return the probe of the task `linear` with a temperature chosen on its held-out rows."""
-    from bob.numerics.linear.logistic_path import scores
+    """Return a probe of the protocol `linear` or `ridge`, with a temperature chosen on its held-out
+    rows.
 
+    The predictions of a ridge probe have no probabilities without a temperature: its outputs are no
+    logits.
+    """
     problem = classification_problem(dataset, features, held_out_of(settings), seed)
+    if isinstance(settings, RidgeSettings):
+        return _ridge_to_keep(problem, settings, device)
     fit = fit_probe(problem, settings, device).fit
     temperature = None
     if problem.fold is None:
         temperature = _within_range(held_out_temperature(problem, fit.c, settings, device))
-    test = ClassPredictions.from_logits_in_blocks(
-        lambda rows: scores(fit, problem.test_x[rows]), problem.test_y, problem.classes
-    )
+    test = _test_predictions(problem, fit.weight, fit.bias)
     return KeptProbe(fit.weight, fit.bias, fit.c, temperature, test)
+
+
+def _ridge_to_keep(
+    problem: ClassificationProblem, settings: RidgeSettings, device: str
+) -> KeptProbe:
+    from bob.numerics.linear.ridge_path import scores
+
+    chosen = fit_ridge(problem, settings, device)
+    held_out = scores(chosen.held_out_fit, problem.x[problem.held_out])
+    temperature = _within_range(temperature_of(problem, held_out))
+    test = _test_predictions(problem, chosen.fit.weight, chosen.fit.bias)
+    test = replace(test, log_prob=None, confidence=None)
+    penalty = float(chosen.grid[chosen.best])
+    return KeptProbe(chosen.fit.weight, chosen.fit.bias, penalty, temperature, test)
+
+
+def _test_predictions(
+    problem: ClassificationProblem, weight: Doubles, bias: Doubles
+) -> ClassPredictions:
+    from bob.numerics.linear.feature_rows import linear_scores
+
+    return ClassPredictions.from_logits_in_blocks(
+        lambda rows: linear_scores(weight, bias, problem.test_x[rows]),
+        problem.test_y,
+        problem.classes,
+    )
 
 
 def _within_range(temperature: float) -> float | None:
@@ -62,22 +97,24 @@ def _within_range(temperature: float) -> float | None:
     return temperature if lowest * 1.01 < temperature < highest / 1.01 else None
 
 
-def require_recorded(predictions: ClassPredictions, recorded: ClassPredictions) -> float:
-    """Return the largest difference of confidence from the recorded outcome.
+def require_recorded(predictions: ClassPredictions, recorded: ClassPredictions) -> float | None:
+    """Return the largest difference of confidence from the recorded outcome; None without any.
 
     ConfigError where it exceeds `LARGEST_DIFFERENCE`, or where another class is predicted: the
     probe would not be the one whose score is recorded.
     """
-    if predictions.confidence is None or recorded.confidence is None:
+    if (predictions.confidence is None) != (recorded.confidence is None):
         raise ConfigError("the recorded outcome has no probabilities; run with --fresh.")
     same_images = len(predictions) == len(recorded) and np.array_equal(predictions.y, recorded.y)
     if not same_images:
         raise ConfigError("the recorded outcome is that of other images; run with --fresh.")
-    difference = float(np.abs(predictions.confidence - recorded.confidence).max(initial=0))
+    difference = None
+    if predictions.confidence is not None and recorded.confidence is not None:
+        difference = float(np.abs(predictions.confidence - recorded.confidence).max(initial=0))
     others = int((predictions.predicted != recorded.predicted).sum())
-    if difference > LARGEST_DIFFERENCE or others:
+    if (difference or 0) > LARGEST_DIFFERENCE or others:
         raise ConfigError(
-            f"the probe differs from the recorded outcome: by up to {difference:.2g} in "
+            f"the probe differs from the recorded outcome: by up to {difference or 0:.2g} in "
             f"probability, and in the class of {others} images. Was the record computed with "
             "another version or device? Run again with --fresh."
         )

@@ -1,4 +1,4 @@
-"""A linear probe with everything that is needed to predict: the content of `head.safetensors`."""
+"""A probe with everything that is needed to predict: the content of `head.safetensors`."""
 
 import json
 from collections.abc import Mapping
@@ -43,8 +43,10 @@ class ProbeFacts(Closed):
     batch_size: int | None = None
     temperature: float | None = None
     """Divides the logits of calibrated probabilities; None where no single share was held out."""
-    c: float
-    """scikit-learn's C."""
+    c: float | None = None
+    """scikit-learn's C of a logistic probe."""
+    l2_per_example: float | None = None
+    """Penalty of a ridge probe, whose outputs have no probabilities without a temperature."""
     dataset: str
     fingerprint: str
     task: str
@@ -54,6 +56,10 @@ class ProbeFacts(Closed):
     record: str
     """Key of the record."""
     provenance: dict[str, Any] = {}
+
+    @property
+    def is_ridge(self) -> bool:
+        return self.l2_per_example is not None
 
 
 class SavedProbe:

@@ -137,9 +137,13 @@ def held_out_temperature(
     problem: ClassificationProblem, c: float, settings: LinearSettings, device: str
 ) -> float:
     """Return the best temperature for held-out rows under the probe at `c` fitted without them."""
+    return temperature_of(problem, held_out_logits(problem, c, settings, device))
+
+
+def temperature_of(problem: ClassificationProblem, logits: Doubles) -> float:
+    """Return the best temperature for the logits (H, C) of the held-out rows."""
     from bob.numerics.temperature import best_temperature
 
-    logits = held_out_logits(problem, c, settings, device)
     y = problem.y[problem.held_out]
     # no probe could be right on rows of classes that only held-out rows have
     known = np.isin(y, problem.y[~problem.held_out])

@@ -12,8 +12,8 @@ Differs in these points:
   and counts per train example, so that it means the same in the refit on all of train.
 """
 
-from dataclasses import replace
-from typing import Annotated
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 from pydantic import Field
@@ -25,6 +25,9 @@ from bob.protocols.classification import ClassificationProblem, Classifier, answ
 from bob.protocols.protocol import Result, ResultPart
 from bob.specs.numbers import Count
 from bob.specs.yaml import Closed
+
+if TYPE_CHECKING:
+    from bob.numerics.linear.ridge_path import RidgeFit
 
 
 class RidgeSettings(Closed):
@@ -43,29 +46,53 @@ class RidgeProbe(Classifier[RidgeSettings]):
     settings = RidgeSettings
 
     def solve(self, problem: ClassificationProblem, settings: RidgeSettings, device: str) -> Result:
-        from bob.numerics.linear.ridge_path import fit_path, scores
+        from bob.numerics.linear.ridge_path import scores
 
         checked = features_checked(train=problem.x, test=problem.test_x)
-        first, last, count = settings.log10_l2
-        grid, held = 10.0 ** np.linspace(first, last, count), problem.held_out
-        x, y, classes = problem.x, problem.y, problem.classes
-        fits = fit_path(x[~held], y[~held], classes, grid * (~held).sum(), device=device)
-        top1 = [float((scores(fit, x[held]).argmax(1) == y[held]).mean()) for fit in fits]
-        best = max(range(count), key=lambda i: (top1[i], grid[i]))
-        (fit,) = fit_path(x, y, classes, [grid[best] * len(y)], device=device)
+        chosen = fit_ridge(problem, settings, device)
+        grid, best = chosen.grid, chosen.best
         outcome = ClassPredictions.from_logits_in_blocks(
-            lambda rows: scores(fit, problem.test_x[rows]), problem.test_y, classes
+            lambda rows: scores(chosen.fit, problem.test_x[rows]), problem.test_y, problem.classes
         )
         detail = {
             "l2_per_example": float(grid[best]),
-            "l2_at_edge": count > 1 and best in (0, count - 1),
-            "held_out_top1": top1[best],
-            "held_out_rows": int(held.sum()),
+            "l2_at_edge": len(grid) > 1 and best in (0, len(grid) - 1),
+            "held_out_top1": chosen.held_out_top1,
+            "held_out_rows": int(problem.held_out.sum()),
         }
         # outputs are not logits: there are no probabilities
         part = ResultPart(replace(outcome, log_prob=None, confidence=None))
         caveats = checked or penalty_at_edge(grid, best)
         return Result((part,), detail, caveats, {"": answers_of(outcome)})
+
+
+@dataclass(frozen=True, eq=False)
+class ChosenRidge:
+    """A ridge probe whose penalty was chosen on held-out rows."""
+
+    fit: "RidgeFit"
+    """That of all rows."""
+    held_out_fit: "RidgeFit"
+    """That with the same penalty per example, fitted without the held-out rows."""
+    grid: Doubles
+    """(P,) penalties per example, ascending."""
+    best: int
+    """Place of the chosen one."""
+    held_out_top1: float
+
+
+def fit_ridge(problem: ClassificationProblem, settings: RidgeSettings, device: str) -> ChosenRidge:
+    """Return the probe with the highest held-out top-1, refit on all rows."""
+    from bob.numerics.linear.ridge_path import fit_path, scores
+
+    first, last, count = settings.log10_l2
+    grid, held = 10.0 ** np.linspace(first, last, count), problem.held_out
+    x, y, classes = problem.x, problem.y, problem.classes
+    fits = fit_path(x[~held], y[~held], classes, grid * (~held).sum(), device=device)
+    top1 = [float((scores(fit, x[held]).argmax(1) == y[held]).mean()) for fit in fits]
+    best = max(range(count), key=lambda i: (top1[i], grid[i]))
+    (fit,) = fit_path(x, y, classes, [grid[best] * len(y)], device=device)
+    return ChosenRidge(fit, fits[best], grid, best, top1[best])
 
 
 def penalty_at_edge(grid: Doubles, best: int) -> Caveats:

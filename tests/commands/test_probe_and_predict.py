@@ -12,6 +12,7 @@ from scipy.special import softmax
 
 from bob.cli import main
 from bob.errors import FAILED, OK, USAGE
+from bob.heads.saved_probe import SavedProbe, read_probe
 from bob.leaderboards.per_example import headline_outcomes
 from bob.records.store import RecordStore
 from tests.builders.photos import make_photos
@@ -115,6 +116,41 @@ def test_a_table_and_a_single_image_are_read(head: Path, folder: Path, tmp_path:
     assert one[0]["confidence"] == rows[0]["confidence"]
 
 
+def test_a_ridge_probe_predicts_the_recorded_classes(folder: Path, tmp_path: Path) -> None:
+    """Its outputs are no logits: there are only the probabilities after the temperature."""
+    head = tmp_path / "ridge.safetensors"
+    places = ("--results", folder / "ridge", "--cache-dir", folder / "cache")
+    words = ("probe", "raw_pixels", "--task", "ridge", "--data", folder / "photos", "--to", head)
+    assert main([str(word) for word in (*words, *places)]) == OK
+    rows = predicted(head, folder / "photos" / "test", tmp_path / "p.csv", "--probabilities")
+    store = RecordStore(folder / "ridge")
+    (record,), _ = store.read_all()
+    (recorded,) = headline_outcomes(record, store.headline_arrays(record))
+    assert [row["predicted"] for row in rows] == [f"class{c}" for c in recorded.predicted]
+    facts = json.loads(_header(head)["bob_bench_probe"])
+    assert facts["c"] is None
+    assert facts["l2_per_example"] == record.details[0]["l2_per_example"]
+    assert "confidence" not in rows[0]
+    # two outputs of a ridge on ±1 are opposite numbers: p = 1 / (1 + exp(-2 |output| / T))
+    shares = [float(row[f"p_{row['predicted']}"]) for row in rows]
+    assert shares == pytest.approx([float(row["calibrated_confidence"]) for row in rows])
+    assert min(shares) >= 0.5 and facts["temperature"] > 0
+
+
+def test_a_ridge_probe_without_a_temperature_has_no_probabilities(
+    head: Path, folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    probe = read_probe(head)
+    changes = {"c": None, "l2_per_example": 0.1, "temperature": None}
+    path = tmp_path / "ridge.safetensors"
+    SavedProbe(probe.weight, probe.bias, probe.facts.model_copy(update=changes)).write(path)
+    rows = predicted(path, folder / "photos" / "test", tmp_path / "p.csv", "--probabilities")
+    assert list(rows[0]) == ["path", "predicted", "problem"]
+    assert main(["export", str(path), "--onnx", str(tmp_path / "m.onnx")]) == USAGE
+    err = " ".join(capfd.readouterr().err.split())
+    assert "a ridge probe without a temperature have no probabilities" in err
+
+
 def test_mistakes_are_named(head: Path, folder: Path, tmp_path: Path, bob: Bob) -> None:
     to = ("--to", tmp_path / "p.csv")
 
@@ -130,7 +166,8 @@ def test_mistakes_are_named(head: Path, folder: Path, tmp_path: Path, bob: Bob) 
         assert main([str(word) for word in words]) == USAGE
     photos = ("--data", folder / "photos", "--to", tmp_path / "h2.safetensors")
     code, _, err = bob("probe", "raw_pixels", *photos, "--task", "knn")
-    assert code == USAGE and "only the linear probe can be saved; its tasks: linear" in err
+    message = "only linear and ridge probes can be saved; their tasks: linear, ridge"
+    assert code == USAGE and message in err
     code, _, err = bob("probe", "raw_pixels", "--data", folder / "photos", "--to", "head.pt")
     assert code == USAGE and "must end in .safetensors" in err
     code, _, err = bob("probe", "channel_statistics,raw_pixels", *photos)
