@@ -20,6 +20,9 @@ from bob.metrics.metric import Metric
 from bob.numerics.arrays import Bools, Doubles, Floats
 from bob.outcomes import MultilabelPredictions
 
+BLOCK_CELLS = 4_000_000
+"""Scores that are compared at once: 16 MB."""
+
 
 def label_ap(outcome: MultilabelPredictions) -> float:
     """Return the mean over classes of the average precision (mAP of multilabel classification).
@@ -63,6 +66,35 @@ def label_set_top1(outcome: MultilabelPredictions) -> float:
     """
     right, count = _label_set_share(outcome)
     return float(right[0] / count[0])
+
+
+def label_set_top_k(outcome: MultilabelPredictions) -> float:
+    """Return the share of an image's k labels among its k best-scored classes, over images.
+
+    Every image is asked for as many classes as it has labels, so that one with several is no
+    easier than one with a single label, where it is `label_set_top1` (arXiv:2412.18409). Range
+    [0, 1]. Images without labels are excluded. Ties go to the lower class.
+    """
+    return float(_share_of_labels_found(outcome).mean())
+
+
+def _share_of_labels_found(outcome: MultilabelPredictions) -> Doubles:
+    """Return (M,) the share of the k labels of each labelled image among its k best classes."""
+    labels_of = outcome.labels.sum(1)
+    if not labels_of.any():
+        raise UndefinedError("no test image has a class")
+    found = np.zeros(len(outcome))
+    image, label = np.nonzero(outcome.labels)
+    classes = np.arange(outcome.labels.shape[1])
+    step = max(1, BLOCK_CELLS // len(classes))
+    for start in range(0, len(image), step):
+        i, c = image[start : start + step], label[start : start + step, None]
+        scores = np.asarray(outcome.scores[i], np.float64)
+        of_label = np.take_along_axis(scores, c, 1)
+        before = (scores > of_label) | ((scores == of_label) & (classes < c))
+        np.add.at(found, i, before.sum(1) < labels_of[i])
+    labelled = labels_of > 0
+    return np.asarray(found[labelled] / labels_of[labelled])
 
 
 def _label_set_share(outcome: MultilabelPredictions) -> tuple[Doubles, Doubles]:
@@ -144,5 +176,13 @@ METRICS = (
         summary="best-scored class is one of the image's",
         per_example=_right_per_labelled_image,
         shares=_label_set_share,
+    ),
+    Metric(
+        label_set_top_k,
+        MultilabelPredictions,
+        interval="effective",
+        higher_is_better=True,
+        summary="share of an image's k classes among its k best-scored",
+        per_example=_share_of_labels_found,
     ),
 )

@@ -10,6 +10,7 @@ from bob.metrics.multilabel import (
     METRICS,
     label_ap,
     label_set_top1,
+    label_set_top_k,
     roc_auc,
 )
 from bob.outcomes import MultilabelPredictions
@@ -30,6 +31,29 @@ def test_label_sets_by_hand() -> None:
     scores = np.array([[9, 1, 2], [0, 1, 5], [3, 4, 1], [1, 0, 0]], np.float32)
     labels = np.array([[1, 0, 1], [1, 1, 0], [0, 1, 0], [0, 0, 0]], bool)
     assert label_set_top1(MultilabelPredictions(scores, labels)) == pytest.approx(2 / 3)
+
+
+def test_as_many_guesses_as_labels_by_hand() -> None:
+    """The first image has classes 0 and 2 and finds both, the second 0 and 1 of which it finds
+    class 1 (2 and 1 are best), the third class 1; the fourth has none and does not count.
+    """
+    scores = np.array([[9, 1, 2], [0, 1, 5], [3, 4, 1], [1, 0, 0]], np.float32)
+    labels = np.array([[1, 0, 1], [1, 1, 0], [0, 1, 0], [0, 0, 0]], bool)
+    outcome = MultilabelPredictions(scores, labels)
+    assert label_set_top_k(outcome) == pytest.approx((1 + 1 / 2 + 1) / 3)
+    everything = MultilabelPredictions(scores, np.ones((4, 3), bool))
+    assert label_set_top_k(everything) == 1
+    ties = MultilabelPredictions(np.zeros((3, 3), np.float32), np.eye(3, dtype=bool))
+    assert label_set_top_k(ties) == pytest.approx(1 / 3), "ties go to the lower class"
+    with pytest.raises(UndefinedError, match="no test image has a class"):
+        label_set_top_k(MultilabelPredictions(scores, np.zeros((4, 3), bool)))
+
+
+def test_with_one_label_each_it_is_the_accuracy_of_the_best_class() -> None:
+    rng = np.random.default_rng(0)
+    scores = rng.integers(0, 3, size=(50, 4)).astype(np.float32)
+    outcome = MultilabelPredictions(scores, np.eye(4, dtype=bool)[rng.integers(4, size=50)])
+    assert label_set_top_k(outcome) == pytest.approx(label_set_top1(outcome))
 
 
 @pytest.mark.parametrize("ties", [False, True])
