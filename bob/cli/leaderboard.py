@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from bob.cli.shared_flags import add_registries_and_folders
+from bob.cli.shared_flags import add_external_columns, add_registries_and_folders
 
 HELP = "write the leaderboard from records"
 DESCRIPTION = (
@@ -30,14 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="table of published numbers to include; repeatable",
     )
-    parser.add_argument(
-        "--external-column",
-        metavar="ROLE=COLUMN",
-        action="append",
-        default=[],
-        help="how to read a column of these tables; ROLE is name (of backbones; several are "
-        "joined), dataset, higher or lower (scores where that is better) or ignore; repeatable",
-    )
+    add_external_columns(parser)
     parser.add_argument(
         "--figures", action="store_true", help="also write figures/*.svg and figures/*.png"
     )

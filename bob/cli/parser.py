@@ -17,6 +17,7 @@ from bob.cli import (
     leaderboard,
     list,
     predict,
+    prerank,
     probe,
     race,
     recommend,
@@ -30,6 +31,7 @@ from bob.errors import USAGE
 COMMANDS = (
     run,
     race,
+    prerank,
     evaluate,
     features,
     list,

@@ -56,6 +56,18 @@ def add_cache_dir(parser: "argparse._ActionsContainer") -> None:
     )
 
 
+def add_external_columns(parser: argparse.ArgumentParser) -> None:
+    """Add the flag that states how to read columns of published tables."""
+    parser.add_argument(
+        "--external-column",
+        metavar="ROLE=COLUMN",
+        action="append",
+        default=[],
+        help="how to read a column of these tables; ROLE is name (of backbones; several are "
+        "joined), dataset, higher or lower (scores where that is better) or ignore; repeatable",
+    )
+
+
 def add_record_selection(parser: argparse.ArgumentParser) -> None:
     """Add the flags that select records by task and dataset."""
     group = parser.add_argument_group("selection of records")

@@ -151,20 +151,40 @@ def _read_store(store: RecordStore) -> tuple[list[Record], list[str]]:
 def _read_tables(
     measured: Sequence[Record], tables: Sequence[Path], roles: ColumnRoles
 ) -> tuple[list[Record], list[str]]:
-    """Return the records of published tables, and notes about them."""
+    """Return the records of published tables, renamed where names clash, and notes about them."""
     published: list[Record] = []
+    by_table, notes = read_tables(tables, roles)
+    for records in by_table:
+        published += rename_clashes([*measured, *published], records)
+    return published, notes
+
+
+def read_tables(
+    tables: Sequence[Path], roles: ColumnRoles = NO_ROLES
+) -> tuple[list[list[Record]], list[str]]:
+    """Return the records of each published table, and notes about the tables.
+
+    Raises
+    ------
+    ConfigError
+        If a table is unreadable or malformed, if two have the same file name, or if no table has a
+        column to which `roles` gives a role.
+    """
+    by_table: list[list[Record]] = []
     notes: list[str] = []
     texts = [_text(path) for path in tables]
     roles.check([read_rows(text, path.name)[0] for path, text in zip(tables, texts, strict=True)])
+    names: set[str] = set()
     for path, text in zip(tables, texts, strict=True):
-        if path.name in {record.external for record in published}:
+        if path.name in names:
             raise ConfigError(
                 f"--external {str(path)!r}: another table is named {path.name!r}; rename one."
             )
+        names.add(path.name)
         records, table_notes = read_published(text, path.name, roles)
-        published += rename_clashes([*measured, *published], records)
+        by_table.append(records)
         notes += table_notes
-    return published, notes
+    return by_table, notes
 
 
 def _text(path: Path) -> str:
