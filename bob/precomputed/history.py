@@ -11,7 +11,7 @@ from bob.metrics.score_ranges import score_problem
 from bob.precomputed.columns import FeatureFile
 from bob.precomputed.record import DeclaredFacts, PrecomputedCell, model_facts
 from bob.records.provenance import provenance
-from bob.records.record import PRECOMPUTED, Record, created
+from bob.records.record import FUSED, PRECOMPUTED, Record, created
 from bob.records.store import RecordStore
 
 _CHANGED_IMAGES = (
@@ -43,9 +43,12 @@ def with_recorded_facts(
     latest = next((facts for facts in reversed(recorded) if facts.weights_hash == weights), None)
     if latest is None:
         return declared
+    stated = None
+    if latest.family != PRECOMPUTED and latest.family != FUSED:
+        stated = latest.family
     return replace(
         declared,
-        family=declared.family or (None if latest.family == PRECOMPUTED else latest.family),
+        family=declared.family or stated,
         params=latest.params if declared.params is None else declared.params,
         gflops=latest.gflops if declared.gflops is None else declared.gflops,
         licence=declared.licence or latest.licence,
