@@ -82,14 +82,18 @@ def reasons(result: Result) -> set[str]:
     }
 
 
-@pytest.mark.parametrize("factor", [1e-25, 1e-7, 1e2, 1e10, 1e25])
+@pytest.mark.parametrize("factor", [1e-25, 1e-10, 1e-4, 1e7, 1e25])
 @each_task
 def test_features_of_any_scale_have_the_same_scores(task: TaskSpec, factor: float) -> None:
     """Up to the rounding of the products, of which log-loss shows the most."""
-    expected = values(result_of(task.name), task)
+    reference = result_of(task.name)
+    if task.protocol == "long_tail":  # the shipped tail leaves three held-out rows, all right
+        settings = task.settings.model_copy(update={"imbalance": 4.0})
+        task = task.model_copy(update={"settings": settings})
+        reference = solve_changed(task, lambda rows: rows)
     result = solve_changed(task, lambda rows: rows * np.float32(factor))
-    assert values(result, task) == pytest.approx(expected, rel=2e-3, abs=1e-6)
-    assert result.caveats == result_of(task.name).caveats
+    assert values(result, task) == pytest.approx(values(reference, task), rel=2e-3, abs=1e-6)
+    assert result.caveats == reference.caveats
     for name in ("c_at_edge", "l2_at_edge"):
         assert not result.detail.get(name)
     assert result.detail.get("converged", True)
