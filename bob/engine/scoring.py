@@ -45,12 +45,16 @@ class Scoring:
         except Exception as error:  # a failed cell is a failed record; the others continue
             return self.unscored(cell, "failed", f"{type(error).__name__}: {error}"), {}
 
-    def unscored(self, cell: Cell, status: str, reason: str) -> Record:
-        """Return the record of a cell that has no scores."""
+    def unscored(
+        self, cell: Cell, status: str, reason: str, details: Mapping[str, Any] | None = None
+    ) -> Record:
+        """Return the record of a cell that has no scores; `details` are what it holds instead."""
         facts = None
         with contextlib.suppress(BobError):
             facts = self._dataset_facts(cell, (), {})
         values = {"status": status, "reason": reason, "dataset": facts}
+        if details:
+            values["details"] = (dict(details),)
         return Record.model_validate(
             {**self._identity(cell), **values, "seeds": self.plan.settings.seeds}
         )

@@ -221,3 +221,32 @@ def hostile() -> list[Record]:
         record("plain", 0.7),
         failed("b" + HOSTILE, HOSTILE),
     ]
+
+
+def raced() -> list[Record]:
+    """Two backbones run in full on 1,000 images, and two dropped at 250 and 125."""
+    return [
+        record("good", 0.8, dataset=dataset("photos")),
+        record("better", 0.9, dataset=dataset("photos")),
+        _dropped("fair", 250, 0.6, 0.9),
+        _dropped("poor", 125, 0.25, 0.75),
+    ]
+
+
+def _dropped(name: str, images: int, value: float, rival_value: float) -> Record:
+    """Return the record of a backbone that was dropped; 100 images were scored until then."""
+    details = {
+        "images": images,
+        "images_of_all": 1000,
+        "scored": 100,
+        "value": value,
+        "rival": "better",
+        "rival_value": rival_value,
+    }
+    return failed(
+        name,
+        f"at {images} images",
+        status="dropped",
+        details=(details,),
+        dataset=dataset("photos"),
+    )

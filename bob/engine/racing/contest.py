@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -53,8 +54,22 @@ class DroppedCell:
     """Sum of the values of the scored images with each of the two: right answers, or precisions."""
     scored: int
     """Number of images scored, until it was dropped."""
+    all_images: int
+    """Images of a full run."""
     has_right_answers: bool = True
     """Whether values are 1 for right and 0 for wrong answers, not average precisions."""
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """What the record holds, so that the page can draw the race; values are means."""
+        return {
+            "images": self.step.train + self.step.test,
+            "images_of_all": self.all_images,
+            "scored": self.scored,
+            "value": self.value / self.scored,
+            "rival": self.rival,
+            "rival_value": self.rival_value / self.scored,
+        }
 
     @property
     def reason(self) -> str:
@@ -252,5 +267,6 @@ class Contest:
             drop.value,
             drop.rival_value,
             drop.examples,
+            sum(self.counts.values()),
             not is_retrieval(self.task),
         )

@@ -196,7 +196,7 @@ class RaceRun:
         records, scoring = self.workspace.places.records(), Scoring(self.plan, self.workspace)
         for each in dropped:
             if finished_record(records, each.cell, self.plan.settings) is None:
-                record = scoring.unscored(each.cell, "dropped", each.reason)
+                record = scoring.unscored(each.cell, "dropped", each.reason, each.details)
                 records.write(record, {})
                 yield record
 

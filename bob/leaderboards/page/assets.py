@@ -36,6 +36,7 @@ SCRIPTS = (
     "correlation",
     "curves",
     "shifts",
+    "race",
     "datasets",
     "download",
     "print",

@@ -55,7 +55,11 @@ class PageLayout:
             "columns": [self._column(column) for column in self.columns],
             "cells": grid(self.columns, self.names, self.cells),
             "views": view_list(self.board.views, self.columns, self.names),
-            "has": {"curves": has_curves(self.records), "shifts": has_facet(self.records, "shift")},
+            "has": {
+                "curves": has_curves(self.records),
+                "shifts": has_facet(self.records, "shift"),
+                "races": has_races(self.records),
+            },
             "notes": board_notes(self.board),
         }
 
@@ -126,6 +130,11 @@ class PageLayout:
 def has_facet(records: Iterable[Record], name: str) -> bool:
     """Return whether some score has the facet `name`."""
     return any(name in score.facets for record in records for score in record.scores)
+
+
+def has_races(records: Iterable[Record]) -> bool:
+    """Return whether some backbone was dropped from a race, with what is known of it."""
+    return any(record.status == "dropped" and record.details for record in records)
 
 
 def has_curves(records: Iterable[Record]) -> bool:

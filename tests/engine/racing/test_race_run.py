@@ -51,6 +51,11 @@ def test_the_loser_is_dropped_and_the_winner_scores_as_in_an_ordinary_run(bob, s
     assert all(row["status"] == "dropped" and row["value"] == "" for row in rows)
     images, text = loser["reason"].split()[1], (tmp_path / "results/leaderboard.md").read_text()
     assert f"dropped at {images} images" in text
+    (details,) = loser["details"]
+    assert details["images"] == int(images.replace(",", ""))
+    right, scored = details["value"] * details["scored"], details["scored"]
+    assert f": {right:,.0f} of {scored:,} right, raw_pixels " in loser["reason"]
+    assert details["rival"] == "raw_pixels"
 
     (tmp_path / "cache").rename(tmp_path / "cache of the race")
     (tmp_path / "results").rename(tmp_path / "results of the race")
@@ -92,6 +97,7 @@ def test_a_race_killed_at_several_points_resumes_to_the_same_decisions(
     assert resumed["channel_statistics"]["status"] == "dropped"
     for name in ("channel_statistics", "raw_pixels"):
         assert resumed[name]["reason"] == undisturbed[name]["reason"]
+        assert resumed[name]["details"] == undisturbed[name]["details"]
         assert resumed[name]["scores"] == undisturbed[name]["scores"]
 
 

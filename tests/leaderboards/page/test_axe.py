@@ -17,7 +17,7 @@ from bob.pictures.page import (
     to_page,
 )
 from bob.records.record import Record
-from tests.builders.leaderboard_pages import VIEWS, two_tasks, two_tasks_values, varied_tasks
+from tests.builders.leaderboard_pages import VIEWS, raced, two_tasks, two_tasks_values, varied_tasks
 from tests.leaderboards.page.conftest import Opener
 
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs the extra dev")
@@ -39,9 +39,9 @@ def values(record: Record) -> np.ndarray | None:
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_no_view_violates_a_rule(show: Opener, scheme: str) -> None:
     """Of a page that has every view; with a comparison, and with a card of results."""
-    records = [*two_tasks(), *varied_tasks()]
+    records = [*two_tasks(), *varied_tasks(), *raced()]
     opened = show(records, per_example=values, color_scheme=scheme)
-    for view in VIEWS:
+    for view in (*VIEWS, "race"):
         opened.open(view)
         if view == "table":
             opened.page.get_by_label("Compare large", exact=True).check()

@@ -98,6 +98,13 @@ export function yAxis(scale, box, text, title) {
   return [...lines, label];
 }
 
+// Vertical lines at the ticks of a horizontal scale.
+export const gridAlong = (scale, box) =>
+  scale.ticks.map((tick) => {
+    const x = scale.at(tick);
+    return make("line", { class: "grid", x1: x, x2: x, y1: box.top, y2: box.bottom });
+  });
+
 export function xAxis(scale, box, text, title) {
   const { left, right, bottom } = box;
   const centred = (name, x, y, content) =>

@@ -251,6 +251,7 @@ function detailsBox(column, b) {
 function cellDetails(column, b) {
   const { name, summary } = metricOf(column);
   const { n, seeds } = countsOf(column, b);
+  const isScored = statusOf(column, b) === "ok";
   const index = taskCellIndex(column, b);
   const images = imagesOf(column, b);
   const scores = scoresOf(COLUMNS[column].task).filter(({ value }) => !Number.isNaN(value[index]));
@@ -267,7 +268,7 @@ function cellDetails(column, b) {
     ["For comparison", referenceText(column)],
     ["Other scores", others.join(" · ")],
     ...groupEntries(ofGroups),
-    ["Selected", joined(Object.fromEntries(selectedOf(column, b)))],
+    ["Selected", isScored ? joined(Object.fromEntries(selectedOf(column, b))) : null],
     ["Record", make("code", {}, `bob-bench show ${keyOf(column, b)}`)],
     ["Images", images ? make("a", { class: "images", href: images }, "mistakes and outliers") : null],
   ]);

@@ -13,6 +13,7 @@ import { plural } from "./format.js";
 import { drawHeatmap } from "./heatmap.js";
 import { drawOverview } from "./overview.js";
 import { listenForPrint } from "./print.js";
+import { drawRace } from "./race.js";
 import { drawScatter, hasCosts } from "./scatter.js";
 import { drawShifts } from "./shifts.js";
 import { change, followAddress, onChange, readState, state } from "./state.js";
@@ -28,6 +29,7 @@ const VIEWS = [
   ["correlation", "Correlation", drawCorrelation],
   ["curves", "Curves", drawCurves, () => DATA.has.curves],
   ["shifts", "Shifts", drawShifts, () => DATA.has.shifts],
+  ["race", "Race", drawRace, () => DATA.has.races],
   ["datasets", "Datasets", drawDatasets],
 ];
 

@@ -11,13 +11,13 @@ import {
   taskColumns,
 } from "./data.js";
 import { $, coloured, make, paragraph, picker, section } from "./dom.js";
-import { chart, linear, tickText, widthOf, xAxis } from "./axes.js";
+import { chart, gridAlong, linear, tickText, widthOf, xAxis } from "./axes.js";
 import { openBackbone } from "./cards.js";
 import { cut, plural, rangeText, signed, valueText } from "./format.js";
 import { chosenColumns, scopeText, visible } from "./selection.js";
 import { mean } from "./statistics.js";
 import { change, state } from "./state.js";
-import { interactive, showTip } from "./tooltip.js";
+import { explained } from "./tooltip.js";
 
 const ROW = 22; // px
 const MAX_ROWS = 40;
@@ -165,10 +165,7 @@ function panelOf({ set, column, rows }, order, alike, box, label) {
   return [
     heading(datasetOf(column).name, box.top - 24, "axis panel"),
     heading(`${set.shift}, ${base}`, box.top - 8, "tick"),
-    ...x.ticks.map((tick) => {
-      const at = x.at(tick);
-      return make("line", { class: "grid", x1: at, x2: at, y1: box.top, y2: box.bottom });
-    }),
+    ...gridAlong(x, box),
     ...xAxis(x, box, tickText(x, metric.percent), ""),
     ...(label === null ? [] : order.map((b) => rowName(b, y(b), label))),
     ...placed.map((row) => dumbbell(row, y(row.b), x, metric, null, box)),
@@ -225,15 +222,11 @@ function dumbbells(figure, rows, set) {
   const box = { left: label, right: width - 70, top: 6, bottom: height - 50 };
   const values = rows.flatMap(extentOf);
   const x = linear(values, box.left, box.right, 7, 0.03);
-  const grid = x.ticks.map((tick) => {
-    const at = x.at(tick);
-    return make("line", { class: "grid", x1: at, x2: at, y1: box.top, y2: box.bottom });
-  });
   return chart(
     width,
     height,
     `Scores on ${set.shift} against scores in distribution`,
-    grid,
+    gridAlong(x, box),
     xAxis(x, box, tickText(x, metric.percent), base),
     rows.map((row, index) => dumbbell(row, box.top + ROW * (index + 0.5), x, metric, label, box)),
   );
@@ -281,11 +274,5 @@ function dumbbell({ b, from, to, limits, robustness }, y, x, metric, label, box)
     dot,
     text("tick", box.right + (label === null ? 48 : 64), change),
   );
-  const tip = (event) => {
-    const { right, top } = dot.getBoundingClientRect();
-    showTip(lines, event.clientX ?? right, event.clientY ?? top);
-  };
-  interactive(coloured(group, family), tip, () => openBackbone(b));
-  group.addEventListener("pointermove", tip);
-  return group;
+  return explained(coloured(group, family), dot, lines, () => openBackbone(b));
 }

@@ -46,6 +46,17 @@ function showTipOf(event) {
   showTip(lines, event.clientX ?? box.right, event.clientY ?? box.top);
 }
 
+// Let a row of a chart show lines at the pointer, or at its dot for the keyboard, and act on a click.
+export function explained(row, dot, lines, action) {
+  const tip = (event) => {
+    const { right, top } = dot.getBoundingClientRect();
+    showTip(lines, event.clientX ?? right, event.clientY ?? top);
+  };
+  interactive(row, tip, action);
+  row.addEventListener("pointermove", tip);
+  return row;
+}
+
 export function listenForTips() {
   document.addEventListener("pointerover", showTipOf);
   document.addEventListener("focusin", showTipOf);

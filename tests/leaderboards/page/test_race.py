@@ -1,0 +1,40 @@
+"""The view of races: how many images each backbone was embedded with until it was dropped."""
+
+from tests.builders.leaderboard_pages import raced, two_tasks
+from tests.leaderboards.page.conftest import Opener
+
+
+def test_bars_end_where_backbones_were_dropped(show: Opener) -> None:
+    """Of 1,000 images x 4 backbones, 750 + 875 are not embedded: 1,625 of 4,000, 40.6 %."""
+    page = show(raced(), "#view=race").page
+    labels = [point.get_attribute("aria-label") for point in page.locator("#view .point").all()]
+    assert labels == [
+        "better, run in full: 90.0",
+        "good, run in full: 80.0",
+        "fair, dropped at 250 images, 60.0 on 100 scored images, better: 90.0",
+        "poor, dropped at 125 images, 25.0 on 100 scored images, better: 75.0",
+    ]
+    lengths = [
+        float(line.get_attribute("x2") or 0) - float(line.get_attribute("x1") or 0)
+        for line in page.locator("#view .point .change").all()
+    ]
+    assert [round(length / lengths[0], 3) for length in lengths] == [1, 1, 0.25, 0.125]
+    assert "2 of 4 backbones dropped; 1,625 of 4,000" in page.locator("#view .hint").inner_text()
+    assert "(40.6 %)" in page.locator("#view .hint").inner_text()
+
+
+def test_a_bar_opens_the_backbone(show: Opener) -> None:
+    page = show(raced(), "#view=race").page
+    page.locator("#view .point").nth(2).press("Enter")
+    assert page.locator("#card-name").inner_text() == "fair"
+
+
+def test_a_page_without_races_has_no_such_view(show: Opener) -> None:
+    page = show(two_tasks()).page
+    assert page.locator("#tab-race").count() == 0
+
+
+def test_where_filters_hide_what_was_dropped_a_sentence_says_so(show: Opener) -> None:
+    page = show(raced(), "#view=race&q=good").page
+    assert page.locator("#view .point").count() == 0
+    assert "No backbone shown was dropped" in page.locator("#view").inner_text()
