@@ -5,8 +5,10 @@ PIP_INSTALL := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-c
 
 .PHONY: demo test test-old-cpu lint docs fuzz crash
 
+# The largest sample backbone, efficientnet_lite2_in1k, ties with a smaller one: left out for time.
+DEMO := efficientnet_lite[01]_in1k,resnet50thin_opennsfw,family:baseline
 demo: $(VENV)/.samples
-	$(VENV)/bin/python run_benchmark.py --backbones group:samples,family:baseline --tasks linear,knn
+	$(VENV)/bin/python run_benchmark.py --backbones '$(DEMO)' --tasks linear,knn
 
 # One process a core, so one thread a process.
 test: $(VENV)/.dev

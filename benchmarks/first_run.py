@@ -132,7 +132,9 @@ def compare(cache: Path, names: Sequence[str], rounds: int) -> Iterator[dict[str
 def main() -> None:
     """Run the demo, then the bare forward passes."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--backbones", default="group:samples,family:baseline")
+    parser.add_argument(
+        "--backbones", default="efficientnet_lite[01]_in1k,resnet50thin_opennsfw,family:baseline"
+    )
     parser.add_argument("--datasets")
     parser.add_argument("--busy", type=int, default=0)
     parser.add_argument("--rounds", type=int, default=5)
