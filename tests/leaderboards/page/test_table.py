@@ -4,7 +4,7 @@ from playwright.sync_api import expect
 
 from bob.leaderboards.published import read_published
 from tests.builders.leaderboard_pages import OpenPage, two_tasks
-from tests.builders.leaderboard_records import dataset, facts, record, task
+from tests.builders.leaderboard_records import dataset, facts, record, score, task
 from tests.leaderboards.page.conftest import Opener
 
 ZERO_SHOT = task("zeroshot", metrics=("top1",))
@@ -31,6 +31,25 @@ def test_table_has_a_column_per_cell_and_states_gaps(board: OpenPage) -> None:
     assert "baseline" in board.cell("pixels", "Backbone")
     assert board.cell("pixels", "Mean rank") == "–"
     assert board.status == "4 of 4 backbones"
+
+
+def test_rows_below_the_backbones_show_what_needs_none(show: Opener) -> None:
+    """The majority class and chance, under the scores of each column that has them."""
+    known = score("top1", 0.854).model_copy(update={"majority": 0.688, "chance": 0.5})
+    records = [
+        *(record(name, scores=(known,), dataset=dataset("elpv")) for name in "ab"),
+        *(record(name, 0.4, dataset=dataset("textiles")) for name in "ab"),
+    ]
+    opened = show(records, "#view=table")
+    rows = opened.page.locator("#board tfoot tr")
+    texts = [row.locator("th, td").all_inner_texts() for row in rows.all()]
+    assert [(text[1], *text[-2:]) for text in texts] == [
+        ("majority class", "68.8", "–"),
+        ("chance", "50.0", "–"),
+    ]
+    assert len(texts[0]) == 1 + len(opened.heads)
+    opened.page.select_option("#show", "z")
+    expect(rows).to_have_count(0)
 
 
 def test_tooltip_states_reason_rank_and_contamination(board: OpenPage) -> None:

@@ -17,7 +17,7 @@ import {
 } from "./data.js";
 import { $, button, help, make, named, on, paragraph, picker, styled } from "./dom.js";
 import { comparison, showPicks } from "./compare.js";
-import { Z_SCORE, plural } from "./format.js";
+import { MISSING, Z_SCORE, plural, valueText } from "./format.js";
 import {
   chosenColumns,
   datasetIndex,
@@ -218,6 +218,29 @@ function groupTip({ columns }) {
   return `${task} on ${datasetOf(column).name}\n${metric}${direction}`;
 }
 
+// ---- below the backbones
+
+// One row for each score that needs no backbone, as of the majority class and of chance.
+function referenceRows(plan) {
+  if (plan.grouped || state.show !== "value") return [];
+  const columns = plan.groups.map((group) => group.columns[0]);
+  const references = columns.map((column) => new Map(COLUMNS[column].references));
+  const names = new Set(references.flatMap((values) => [...values.keys()]));
+  const blank = headIds(plan).slice(1, -columns.length || undefined);
+  return [...names].map((name) => {
+    const value = (column, i) =>
+      references[i].has(name) ? valueText(references[i].get(name), metricOf(column)) : MISSING;
+    return make(
+      "tr",
+      {},
+      make("td", { class: "rank" }),
+      make("th", { scope: "row" }, name),
+      ...blank.map((id) => make("td", { class: headClass(id, plan) }, MISSING)),
+      ...columns.map((column, i) => make("td", {}, value(column, i))),
+    );
+  });
+}
+
 // ---- drawing
 
 const LEGEND_HELP =
@@ -230,7 +253,7 @@ export function drawTable(view) {
   const show = picker("show", SHOW, state.show, (value) =>
     change({ show: value, sort: "", dir: "" }),
   );
-  const table = make("table", { id: "board" }, make("thead"), make("tbody"));
+  const table = make("table", { id: "board" }, make("thead"), make("tbody"), make("tfoot"));
   const region = {
     class: "scroll",
     role: "region",
@@ -306,6 +329,7 @@ function placeHeads(table, plan, sorting) {
   if (table.dataset.heads === key) return;
   table.dataset.heads = key;
   table.querySelector("thead").replaceChildren(heads(plan, sorting));
+  table.querySelector("tfoot").replaceChildren(...referenceRows(plan));
   if (plan.dense) styled(table, { width: `${FIXED_REM + CELL_REM * plan.groups.length}rem` });
 }
 
