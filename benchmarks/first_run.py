@@ -95,7 +95,8 @@ def bare_speed(backbone: Backbone, batch: int, rounds: int) -> tuple[str, float]
     runtimes: list[Runtime] = [Eager(backbone, batch)]
     if backbone.spec.loader != "baseline":
         for candidate in usable_candidates("float32", "cpu"):
-            if candidate.name not in SLOW_SETUP:
+            fits = candidate.runs_onnx_files or backbone.spec.loader != "onnx"
+            if fits and candidate.name not in SLOW_SETUP:
                 with contextlib.suppress(Exception):  # a graph that it cannot run
                     runtimes.append(candidate.make(backbone, [DEFAULT], batch))
     speeds = {}
