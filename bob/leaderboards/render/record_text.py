@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from bob.leaderboards.render.text import MISSING, score_text
+from bob.leaderboards.render.text import MISSING, score_text, value_text
 from bob.leaderboards.speeds import short_number
 from bob.records.record import Record, Score
 
@@ -78,7 +78,7 @@ def _score(score: Score) -> str:
     if score.n is not None:
         text += f", n {score.n:,}"
     if score.majority is not None:
-        text += f", majority class {100 * score.majority:.1f}"
+        text += f", majority class {value_text(score.metric, score.majority)}"
     return text
 
 

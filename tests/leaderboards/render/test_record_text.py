@@ -45,3 +45,10 @@ def test_parts_of_a_metric_have_its_unit() -> None:
     scores = (score("abs_rel", 0.317), score("abs_rel_ceiling", 0.035), score("top1_k20", 0.5))
     words = [line.split()[1:3] for line in list(record_lines(record("vit", scores=scores)))[1:4]]
     assert words[0][0] == "0.317" and words[1][0] == "0.035" and words[2] == ["50.0", "%"]
+
+
+def test_the_majority_class_has_the_unit_of_its_score() -> None:
+    scores = (score("top1", 0.8, majority=0.6), score("log_loss", 0.91, majority=2.119))
+    lines = list(record_lines(record("vit", scores=scores)))
+    assert lines[1].endswith("majority class 60.0")
+    assert lines[2].endswith("majority class 2.119")
