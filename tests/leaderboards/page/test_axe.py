@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 from playwright.sync_api import Browser, Page
 
@@ -20,14 +21,12 @@ from bob.records.record import Record
 from tests.builders.leaderboard_pages import VIEWS, raced, two_tasks, two_tasks_values, varied_tasks
 from tests.leaderboards.page.conftest import Opener
 
-axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs the extra dev")
-
 SCHEMES = ("light", "dark")
 
 
 def violations(page: Page) -> list[str]:
     """Return the rules that the page violates, with the first element of each."""
-    found = axe.Axe().run(page).response["violations"]
+    found = Axe().run(page).response["violations"]
     return [f"{rule['id']}: {rule['nodes'][0]['html']}" for rule in found]
 
 
