@@ -18,6 +18,17 @@ def test_correlations_agree_with_scipy(show: Opener) -> None:
     assert page.locator("#pair .point").count() == 5
 
 
+def test_so_few_that_chance_orders_them_alike_is_said(show: Opener) -> None:
+    """Of 4! orders two have a correlation of 1 or -1: p = 2 / 24, which 5 backbones make 2 / 120."""
+    names = {one.backbone_name for one in varied_tasks() if one.family != "baseline"}
+    for count, is_doubtful in ((4, True), (5, False)):
+        kept = sorted(names)[:count]
+        records = [one for one in varied_tasks() if one.backbone_name in kept]
+        caption = show(records, "#view=correlation").text("#pair figcaption")
+        assert f"{count} backbones" in caption
+        assert caption.endswith(": too few to tell it from chance") == is_doubtful
+
+
 def test_too_few_backbones_are_reported(show: Opener) -> None:
     records = [one for one in two_tasks() if one.backbone_name in ("small", "pixels")]
     opened = show(records, "#view=correlation")

@@ -14,6 +14,7 @@ import { interactive, showTip } from "./tooltip.js";
 const MAX_NUMBERED = 14; // groups: with more, cells are too small for numbers
 const HEIGHT = 380; // px
 const MIN_BACKBONES = 3; // any two backbones correlate perfectly
+const MIN_TELLING = 5; // of four, chance orders one set in twelve alike or in reverse: p > 5 %
 
 const TITLE = "Correlation of tasks";
 const EXPLANATION =
@@ -154,7 +155,8 @@ function pairChart(figure, a, b) {
     xAxis(across, box, tickText(across, false), `z-score, ${cut(a.name, 30)}`),
     points,
   );
-  return make("div", {}, plot, make("figcaption", {}, title));
+  const doubt = backbones.length < MIN_TELLING ? ": too few to tell it from chance" : "";
+  return make("div", {}, plot, make("figcaption", {}, title + doubt));
 }
 
 function pairPoint(b, x, y, scores) {
