@@ -19,7 +19,7 @@ def test_correlations_agree_with_scipy(show: Opener) -> None:
 
 
 def test_so_few_that_chance_orders_them_alike_is_said(show: Opener) -> None:
-    """Two of 4! orders have a correlation of 1 or -1: p = 2 / 24; with 5 backbones it is 2 / 120."""
+    """Two of 4! orders have a correlation of 1 or -1: p = 2 / 24; of five backbones, 2 / 120."""
     names = {one.backbone_name for one in varied_tasks() if one.family != "baseline"}
     for count, is_doubtful in ((4, True), (5, False)):
         kept = sorted(names)[:count]
