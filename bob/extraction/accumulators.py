@@ -106,6 +106,12 @@ def add_arrays(parts: Sequence[Arrays]) -> Arrays:
     return {name: np.sum([part[name] for part in parts], axis=0) for name in parts[0]}
 
 
+def extend_images(statistics: dict[str, NDArray[Any]], added: Mapping[str, NDArray[Any]]) -> None:
+    """Append the rows of some images to the statistics of these names."""
+    for name, values in added.items():
+        statistics[name] = np.concatenate([statistics[name], values])
+
+
 def join_images(parts: Sequence[Arrays], names: Sequence[str]) -> dict[str, NDArray[Any]]:
     """Join arrays with a row for each image, in the order of their positions."""
     joined = {

@@ -31,7 +31,12 @@ from bob.datasets.dataset import Dataset, Split
 from bob.datasets.image_sets import ImageSet
 from bob.datasets.points import PointSets, TargetPoints
 from bob.errors import DatasetError, NotApplicableError
-from bob.extraction.accumulators import AccumulatorSpec, Earlier, register_accumulator
+from bob.extraction.accumulators import (
+    AccumulatorSpec,
+    Earlier,
+    extend_images,
+    register_accumulator,
+)
 from bob.features.shard import Arrays
 from bob.numerics.arrays import Doubles, Floats, Ints
 from bob.numerics.dense.matching import PixelSearch, features_at
@@ -167,7 +172,7 @@ class SourceFeatures:
             rows = features_at(grid, points.xy, points.size)
             lengths = np.linalg.norm(rows, axis=1, keepdims=True)
             unit = rows / np.where(lengths > 0, lengths, 1)
-            _extend(statistics, {"ids": points.ids, "features": unit.astype(np.float32)})
+            extend_images(statistics, {"ids": points.ids, "features": unit.astype(np.float32)})
 
     def merge(self, parts: Sequence[Arrays]) -> Arrays:
         """Join the points of all shards."""
@@ -208,7 +213,7 @@ class PointMatches:
             points = self.points.read(position)
             assert isinstance(points, TargetPoints)
             pairs = np.array([len(np.unique(points.pair))])
-            _extend(statistics, {**self._matches(points, grid), "pairs": pairs})
+            extend_images(statistics, {**self._matches(points, grid), "pairs": pairs})
 
     def _matches(self, points: TargetPoints, grid: Floats) -> dict[str, NDArray[Any]]:
         search, rows = PixelSearch.of(grid, points.size), self.source_rows
@@ -238,11 +243,6 @@ class PointMatches:
         """Join the points of all shards."""
         names = ("pair", "xy", "found", "same_place", "extent", "size", "pairs")
         return {**_joined(parts, names), "grid": parts[0]["grid"]}
-
-
-def _extend(statistics: dict[str, NDArray[Any]], added: Mapping[str, NDArray[Any]]) -> None:
-    for name, values in added.items():
-        statistics[name] = np.concatenate([statistics[name], values])
 
 
 def _joined(parts: Sequence[Arrays], names: Sequence[str]) -> dict[str, NDArray[Any]]:

@@ -1,17 +1,19 @@
 """What protocols on maps of patches share: their settings, the maps they read, and their images."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Annotated, Literal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from bob.datasets.dataset import Dataset
 from bob.datasets.image_sets import HoldOut, ImageSet
 from bob.errors import DatasetError, NotApplicableError
-from bob.extraction.accumulators import AccumulatorSpec
-from bob.protocols.needs import StatisticsNeed
+from bob.extraction.accumulators import AccumulatorSpec, Earlier, add_arrays
+from bob.features.shard import Arrays
+from bob.protocols.needs import Inputs, Needs, StatisticsNeed
 from bob.specs import BackboneSpec, Output
 from bob.specs.dataset import DatasetKind
 from bob.specs.numbers import Count
@@ -20,6 +22,9 @@ from bob.specs.yaml import Closed
 DENSE_KINDS: frozenset[DatasetKind] = frozenset({"segmentation", "depth"})
 """Kinds of datasets with targets of pixels; one dataset can have masks and depth maps."""
 HELD_OUT_SEED = 0
+ScoresT = TypeVar("ScoresT", bound=NDArray[Any])
+Curve = Sequence[float]
+"""The held-out score of each strength of a path; higher is better."""
 
 
 class MapSettings(Closed):
@@ -61,6 +66,11 @@ class StrengthPath:
     last: float
     count: int
     """The strengths are 10^first to 10^last, `count` of them."""
+
+    @classmethod
+    def read(cls, settings: Mapping[str, Any]) -> Self:
+        """Return the path from an accumulator's settings, which can hold further ones."""
+        return cls(**{field.name: settings[field.name] for field in fields(cls)})
 
     @property
     def strengths(self) -> list[float]:
@@ -137,3 +147,76 @@ def path_needs(
         StatisticsNeed(variant, ImageSet(name), scored(False), after=after)
         for name in sets_to_test(dataset)
     ]
+
+
+@dataclass(frozen=True, eq=False)
+class PathStatistics:
+    """The statistics of the needs of `path_needs`."""
+
+    sums: tuple[Arrays, ...]
+    """Those of the images to fit, and of the held-out ones."""
+    held_out: Arrays | None
+    """Scores of every strength on held-out images; None where nothing is chosen."""
+    tests: Mapping[str, Arrays]
+    """Test set → scores of the chosen strength; `test` is the first."""
+
+
+def path_statistics(dataset: Dataset, needs: Needs, inputs: Inputs) -> PathStatistics:
+    """Read the statistics of the needs of `path_needs`."""
+    sums: list[Arrays] = []
+    held_out, tests = None, {}
+    for need in needs:
+        assert isinstance(need, StatisticsNeed)
+        statistics = inputs.statistics(need)
+        if not need.after:
+            sums.append(statistics)
+        elif need.images.name in sets_to_test(dataset):
+            tests[need.images.name] = statistics
+        else:
+            held_out = statistics
+    return PathStatistics(tuple(sums), held_out, tests)
+
+
+def sums_and_strengths(
+    path: StrengthPath, every_strength: bool, earlier: Earlier, curve: Callable[[Arrays], Curve]
+) -> tuple[Arrays, list[float]]:
+    """Return the sums from which the heads of a path are solved, and their strengths.
+
+    The heads of every strength are solved from the sums of the images to fit; that of the chosen
+    one from those of all train images. `earlier` are the statistics of the needs of `path_needs` on
+    which the accumulator depends, and `curve` gives the held-out score of each strength.
+    """
+    sums, *held_out = earlier()
+    if every_strength or not held_out:
+        return sums, path.strengths
+    of_held_out, scores = held_out
+    return add_arrays([sums, of_held_out]), [path.strengths[best_strength(curve(scores))]]
+
+
+def best_strength(curve: Curve) -> int:
+    """Return the position of the highest score of a path, the strongest of equals."""
+    return max(range(len(curve)), key=lambda s: (curve[s], s))
+
+
+def choice_detail(
+    path: StrengthPath,
+    measure: str,
+    held_out: ScoresT | None,
+    curve: Callable[[ScoresT], Curve],
+) -> dict[str, Any]:
+    """Return which strength was chosen, and how, as JSON-ready values.
+
+    `held_out` (M, S, ...) are scores of the strengths on held-out images; None where nothing was
+    chosen. `curve` gives the measure of each strength.
+    """
+    if held_out is None:
+        return {"strength": path.strengths[0]}
+    scores = curve(held_out)
+    chosen = best_strength(scores)
+    return {
+        "strength": path.strengths[chosen],
+        "strength_at_edge": chosen in (0, path.count - 1),
+        f"held_out_{measure}": scores[chosen],
+        "held_out_curve": list(scores),
+        "held_out_images": len(held_out),
+    }

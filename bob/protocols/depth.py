@@ -26,7 +26,7 @@ depth, as in Probe3D and DINOv3), which leave the shape of the scene.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field
 
@@ -39,8 +39,9 @@ from bob.outcomes import DepthErrors
 from bob.protocols.dense import (
     DENSE_KINDS,
     PathSettings,
+    choice_detail,
     path_needs,
-    sets_to_test,
+    path_statistics,
     squashed,
 )
 from bob.protocols.depth_statistics import (
@@ -48,12 +49,11 @@ from bob.protocols.depth_statistics import (
     DepthBins,
     DepthHead,
     DepthHeadKind,
-    best_strength,
     depth_errors_spec,
     depth_sums_spec,
     mean_delta1,
 )
-from bob.protocols.needs import Inputs, Needs, StatisticsNeed, require_splits
+from bob.protocols.needs import Inputs, Needs, require_splits
 from bob.protocols.protocol import Protocol, Result, ResultPart
 from bob.specs import BackboneSpec
 
@@ -114,23 +114,14 @@ class DepthProbe(Protocol[DepthSettings, DepthProblem]):
         inputs: Inputs,
         seed: int,
     ) -> DepthProblem:
-        held_out, tests = None, {}
-        for need in needs:
-            assert isinstance(need, StatisticsNeed)
-            if need.accumulator.name == "depth_sums":
-                continue
-            statistics = inputs.statistics(need)
-            if need.images.name in sets_to_test(dataset):
-                tests[need.images.name] = statistics
-            else:
-                held_out = statistics["errors"]
-        return DepthProblem(held_out, tests)
+        statistics = path_statistics(dataset, needs, inputs)
+        held_out = None if statistics.held_out is None else statistics.held_out["errors"]
+        return DepthProblem(held_out, statistics.tests)
 
     def solve(self, problem: DepthProblem, settings: DepthSettings, device: str) -> Result:
-        detail = {
-            "grid": problem.tests["test"]["grid"].tolist(),
-            **_choice(problem.held_out, settings.head_settings()),
-        }
+        path = settings.head_settings()
+        choice = choice_detail(path, "delta1", problem.held_out, mean_delta1)
+        detail = {"grid": problem.tests["test"]["grid"].tolist(), **choice}
         return Result(tuple(_parts(problem.tests)), detail)
 
 
@@ -162,20 +153,6 @@ def _parts(tests: Mapping[str, Arrays]) -> list[ResultPart]:
 def _outcome(statistics: Arrays, row: int) -> DepthErrors:
     errors = statistics["errors"][:, row]
     return DepthErrors(**{name: errors[:, i] for i, name in enumerate(ERRORS)})
-
-
-def _choice(held_out: Doubles | None, head: DepthHead) -> dict[str, Any]:
-    """Return which strength was chosen, and how."""
-    if held_out is None:
-        return {"strength": head.strengths[0]}
-    chosen, curve = best_strength(held_out), mean_delta1(held_out)
-    return {
-        "strength": head.strengths[chosen],
-        "strength_at_edge": chosen in (0, head.count - 1),
-        "held_out_delta1": curve[chosen],
-        "held_out_curve": curve,
-        "held_out_images": len(held_out),
-    }
 
 
 PROTOCOL = DepthProbe()

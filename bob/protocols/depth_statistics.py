@@ -20,6 +20,7 @@ from bob.extraction.accumulators import (
     AccumulatorSpec,
     Earlier,
     add_arrays,
+    extend_images,
     image_chunks,
     join_images,
     register_accumulator,
@@ -39,7 +40,7 @@ from bob.numerics.dense.depth import (
 from bob.numerics.dense.pixels import upsampled
 from bob.numerics.linear.class_sums import LinearHead
 from bob.numerics.linear.target_sums import TargetSums, ridge_path
-from bob.protocols.dense import StrengthPath
+from bob.protocols.dense import StrengthPath, sums_and_strengths
 
 DepthHeadKind = Literal["log", "bins"]
 PREDICTORS = ("head", "ceiling", "constant", "place")
@@ -186,9 +187,7 @@ class DepthErrorSums:
         """Add the maps (n, h, w, D) of the images at `positions` (n,)."""
         for position, grid in zip(positions.tolist(), features, strict=True):
             errors = self._errors(position, grid)
-            added = {"positions": np.array([position]), "errors": errors[None]}
-            for name, values in added.items():
-                statistics[name] = np.concatenate([statistics[name], values])
+            extend_images(statistics, {"positions": np.array([position]), "errors": errors[None]})
 
     def _errors(self, position: int, grid: Floats) -> Doubles:
         depths, kind = self.targets.depths, self.head.head
@@ -219,29 +218,27 @@ class DepthErrorSums:
     @functools.cached_property
     def heads(self) -> list[LinearHead]:
         """The head of every strength, or of the chosen one."""
-        strengths = self.head.strengths
-        if not self.every_strength:
-            earlier = self.earlier()
-            chosen = best_strength(earlier[2]["errors"]) if len(earlier) > 1 else 0
-            strengths = [strengths[chosen]]
-        return ridge_path(self.sums.only(self.targets.columns(self.head.head)), strengths)
+        sums, strengths = self.sums_and_strengths
+        columns = self.targets.columns(self.head.head)
+        return ridge_path(target_sums(sums).only(columns), strengths)
 
     @functools.cached_property
-    def sums(self) -> TargetSums:
+    def sums_and_strengths(self) -> tuple[Arrays, list[float]]:
         """Sums over the images to fit; with a chosen strength, over all train images."""
-        earlier = self.earlier()
-        sums = target_sums(earlier[0])
-        return sums if len(earlier) == 1 else sums + target_sums(earlier[1])
+        return sums_and_strengths(
+            self.head, self.every_strength, self.earlier, lambda of: mean_delta1(of["errors"])
+        )
 
     @functools.cached_property
     def constant(self) -> float:
         """The exponential of the mean log depth of train pixels."""
-        return float(np.exp(self.sums.targets[0] / self.sums.weight[0]))
+        sums, _ = self.sums_and_strengths
+        return float(np.exp(sums["targets"][0] / sums["weight"][0]))
 
     @functools.cached_property
     def place(self) -> Doubles:
         """The same of the pixels of each cell (h, w)."""
-        log_depth, weight = np.sum([each["place"] for each in self.earlier()[:2]], axis=0)
+        log_depth, weight = self.sums_and_strengths[0]["place"]
         mean = log_depth / np.where(weight > 0, weight, 1)
         return np.asarray(np.where(weight > 0, np.exp(mean), self.constant), np.float64)
 
@@ -264,12 +261,6 @@ def mean_delta1(errors: Doubles) -> list[float]:
     return [float(value) for value in counted[:, :, 0].mean(axis=0)]
 
 
-def best_strength(errors: Doubles) -> int:
-    """Return the head with the highest mean delta1, the strongest of equals."""
-    means = mean_delta1(errors)
-    return max(range(len(means)), key=lambda s: (means[s], s))
-
-
 def depths_of(split: Split) -> Depths:
     """Return the depth maps of a split; DatasetError where it has none."""
     if split.depths is None:
@@ -287,8 +278,8 @@ def _make_sums(settings: Mapping[str, Any], split: Split, earlier: Earlier) -> D
 
 
 def _make_errors(settings: Mapping[str, Any], split: Split, earlier: Earlier) -> DepthErrorSums:
-    head = DepthHead(**{name: settings[name] for name in ("head", "first", "last", "count")})
-    return DepthErrorSums(_targets(settings, split), head, settings["every_strength"], earlier)
+    head, every = DepthHead.read(settings), settings["every_strength"]
+    return DepthErrorSums(_targets(settings, split), head, every, earlier)
 
 
 register_accumulator("depth_sums", _make_sums)

@@ -19,7 +19,6 @@ docs/explanation/dense.md compares the two.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from pydantic import model_validator
@@ -32,16 +31,16 @@ from bob.outcomes import SegmentationCounts
 from bob.protocols.dense import (
     DENSE_KINDS,
     PathSettings,
+    choice_detail,
     path_needs,
-    sets_to_test,
+    path_statistics,
     squashed,
 )
-from bob.protocols.needs import Inputs, Needs, StatisticsNeed
+from bob.protocols.needs import Inputs, Needs
 from bob.protocols.protocol import Protocol, Result
 from bob.protocols.segmentation import detail_of_test, require_masks, result_parts
 from bob.protocols.segmentation_statistics import (
     HeadSettings,
-    best_strength,
     counts_spec,
     mean_ious,
     sums_spec,
@@ -116,39 +115,16 @@ class Segment(Protocol[SegmentSettings, SegmentProblem]):
         inputs: Inputs,
         seed: int,
     ) -> SegmentProblem:
-        counts = np.zeros(len(dataset.classes))
-        held_out, tests = None, {}
-        for need in needs:
-            assert isinstance(need, StatisticsNeed)
-            statistics = inputs.statistics(need)
-            if "gram" in statistics:
-                counts += statistics["counts"]
-            elif need.images.name in sets_to_test(dataset):
-                tests[need.images.name] = statistics
-            else:
-                held_out = statistics["counts"]
-        return SegmentProblem(dataset.classes, counts, held_out, tests)
+        statistics = path_statistics(dataset, needs, inputs)
+        pixels = np.sum([sums["counts"] for sums in statistics.sums], axis=0)
+        held_out = None if statistics.held_out is None else statistics.held_out["counts"]
+        return SegmentProblem(dataset.classes, pixels, held_out, statistics.tests)
 
     def solve(self, problem: SegmentProblem, settings: SegmentSettings, device: str) -> Result:
-        detail = {
-            **detail_of_test(problem.tests["test"], problem.classes),
-            **_choice(problem, settings.head_settings()),
-        }
+        path = settings.head_settings()
+        choice = choice_detail(path, "mean_iou", problem.held_out, mean_ious)
+        detail = {**detail_of_test(problem.tests["test"], problem.classes), **choice}
         return Result(result_parts(problem.tests, problem.train_pixels), detail)
-
-
-def _choice(problem: SegmentProblem, head: HeadSettings) -> dict[str, Any]:
-    """Return which strength was chosen, and how."""
-    if problem.held_out is None:
-        return {"strength": head.strengths[0]}
-    chosen, ious = best_strength(problem.held_out), mean_ious(problem.held_out)
-    return {
-        "strength": head.strengths[chosen],
-        "strength_at_edge": chosen in (0, head.count - 1),
-        "held_out_mean_iou": ious[chosen],
-        "held_out_curve": ious,
-        "held_out_images": len(problem.held_out),
-    }
 
 
 PROTOCOL = Segment()

@@ -33,6 +33,7 @@ from bob.datasets.image_sets import ImageSet
 from bob.extraction.accumulators import (
     AccumulatorSpec,
     Earlier,
+    extend_images,
     join_images,
     register_accumulator,
 )
@@ -154,8 +155,7 @@ class PatchMemory:
             added["keys"].append(unit_rows(grid.reshape(len(shares), -1)[kept]))
             added["shares"].append(shares[kept].astype(np.float32))
             added["pixels"].append(shares.sum(axis=0))
-        for name, values in added.items():
-            statistics[name] = np.concatenate([statistics[name], np.stack(values)])
+        extend_images(statistics, {name: np.stack(values) for name, values in added.items()})
 
     def merge(self, parts: Sequence[Arrays]) -> Arrays:
         """Join the images of all shards, in their order."""

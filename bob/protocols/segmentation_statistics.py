@@ -20,6 +20,7 @@ from bob.extraction.accumulators import (
     AccumulatorSpec,
     Earlier,
     add_arrays,
+    extend_images,
     image_chunks,
     join_images,
     register_accumulator,
@@ -31,7 +32,7 @@ from bob.numerics.dense.cells import cell_shares
 from bob.numerics.dense.pixels import agreement, upsampled_classes
 from bob.numerics.linear.class_sums import ClassSums, HeadKind, LinearHead, Prior, head_path
 from bob.outcomes import SegmentationCounts
-from bob.protocols.dense import StrengthPath
+from bob.protocols.dense import StrengthPath, sums_and_strengths
 
 
 @dataclass(frozen=True)
@@ -133,8 +134,7 @@ class PixelCounts:
                     "counts": np.stack([self._counts(of[i], mask) for of in logits])[None],
                     "ceiling": self._counts(shares, mask)[None],
                 }
-                for name, values in added.items():
-                    statistics[name] = np.concatenate([statistics[name], values])
+                extend_images(statistics, added)
 
     def _counts(self, logits: Doubles, mask: Mask) -> Ints:
         return agreement(mask, upsampled_classes(logits, mask.shape), self.classes)
@@ -156,15 +156,10 @@ class LinearHeads:
     @functools.cached_property
     def heads(self) -> list[LinearHead]:
         """The head of every strength, or of the chosen one."""
-        earlier = self.earlier()
-        sums, strengths = class_sums(earlier[0]), self.settings.strengths
-        if not self.every_strength:
-            chosen = 0
-            if len(earlier) > 1:
-                chosen = best_strength(earlier[2]["counts"])
-                sums += class_sums(earlier[1])
-            strengths = [strengths[chosen]]
-        return head_path(self.settings.head, sums, strengths, self.settings.prior)
+        sums, strengths = sums_and_strengths(
+            self.settings, self.every_strength, self.earlier, lambda of: mean_ious(of["counts"])
+        )
+        return head_path(self.settings.head, class_sums(sums), strengths, self.settings.prior)
 
     def __call__(self, maps: Floats) -> Doubles:
         """Return the logits (S, n, h, w, C) of maps (n, h, w, D)."""
@@ -186,12 +181,6 @@ def mean_ious(counts: Ints) -> list[float]:
     return [mean_iou(outcome_of(counts[:, s])) for s in range(counts.shape[1])]
 
 
-def best_strength(counts: Ints) -> int:
-    """Return the head with the highest mean IoU, the strongest of equals."""
-    ious = mean_ious(counts)
-    return max(range(len(ious)), key=lambda s: (ious[s], s))
-
-
 def masks_of(split: Split) -> Masks:
     """Return the masks of a split; DatasetError where it has none."""
     if split.masks is None:
@@ -204,9 +193,7 @@ def _make_sums(settings: Mapping[str, Any], split: Split, earlier: Earlier) -> P
 
 
 def _make_counts(settings: Mapping[str, Any], split: Split, earlier: Earlier) -> PixelCounts:
-    names = ("head", "prior", "first", "last", "count")
-    head = HeadSettings(**{name: settings[name] for name in names})
-    every = settings["every_strength"]
+    head, every = HeadSettings.read(settings), settings["every_strength"]
     predict = LinearHeads(head, every, earlier)
     return PixelCounts(masks_of(split), settings["classes"], head.count if every else 1, predict)
 

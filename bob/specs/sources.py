@@ -179,36 +179,41 @@ class RealSource(Closed):
     """Folder that contains ILSVRC2012_val_00000001.JPEG ... at any depth."""
 
 
-class MasksSource(Closed):
-    """Images with a mask each, in two folders of files with the same names."""
+class PairedFoldersSource(Closed):
+    """Images and targets of their pixels, in two folders of files with the same names."""
 
-    reader: Literal["masks"]
     path: str
     images: str = "images"
     """Folder of the images below `path`."""
-    masks: str = "masks"
-    """Folder of the masks below `path`: PNG files whose values are class indices."""
     image_suffix: str = ""
-    """End of the images' names that masks lack: `_leftImg8bit`."""
-    mask_suffix: str = ""
-    """End of the masks' names that images lack: `_gtFine_labelTrainIds`."""
+    """End of the images' names that targets lack: `_leftImg8bit`."""
     splits: Annotated[dict[Role, str], Field(strict=False)] = {}
-    """Split → its folder, below those of images and of masks: {train: training, test: validation}.
+    """Split → its folder below those of both: {train: training, test: validation}.
 
     Without it, folders called train, val and test are splits.
     """
     lists: Annotated[dict[Role, str], Field(strict=False)] = {}
     """Split → the file that names its images, one per line, instead of folders."""
+
+    @model_validator(mode="after")
+    def _has_one_kind_of_splits(self) -> "PairedFoldersSource":
+        if self.splits and self.lists:
+            raise ValueError("needs at most one of splits, lists; got both")
+        return self
+
+
+class MasksSource(PairedFoldersSource):
+    """Images with a mask each."""
+
+    reader: Literal["masks"]
+    masks: str = "masks"
+    """Folder of the masks below `path`: PNG files whose values are class indices."""
+    mask_suffix: str = ""
+    """End of the masks' names that images lack: `_gtFine_labelTrainIds`."""
     first_index: Annotated[int, Field(ge=0)] = 0
     """Index of the first class in the masks: 1 where 0 stands for no class."""
     ignored: tuple[Annotated[int, Field(ge=0)], ...] = Field((255,), strict=False)
     """Indices of pixels that do not count."""
-
-    @model_validator(mode="after")
-    def _has_one_kind_of_splits(self) -> "MasksSource":
-        if self.splits and self.lists:
-            raise ValueError("needs at most one of splits, lists; got both")
-        return self
 
 
 class DepthListsSource(Closed):

@@ -19,8 +19,9 @@ from bob.numerics.linear.class_sums import ClassSums, head_path
 from bob.plan import Plan
 from bob.plan.plan import read_plan
 from bob.protocols import Result, StatisticsNeed, needs_of_task
+from bob.protocols.dense import best_strength
 from bob.protocols.segment import PROTOCOL, SegmentSettings
-from bob.protocols.segmentation_statistics import best_strength
+from bob.protocols.segmentation_statistics import mean_ious
 from bob.registry import load_registry
 from bob.specs import BackboneSpec
 from tests.builders.protocols import BASELINE, TWO_TOWERS
@@ -125,7 +126,7 @@ def test_the_chosen_head_is_refit_on_all_train_images() -> None:
 def test_the_strongest_of_equally_good_strengths_is_chosen() -> None:
     counts = np.zeros((1, 3, 3, 2), np.int64)
     counts[0, :, 0], counts[0, :, 1], counts[0, :, 2] = [[1, 1], [2, 2], [2, 2]], 2, 2
-    assert best_strength(counts) == 2
+    assert best_strength(mean_ious(counts)) == 2
 
 
 def test_one_strength_needs_no_held_out_images() -> None:

@@ -11,31 +11,16 @@ bits; 0 is unknown.
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from bob.datasets.content.digests import file_digests, read_file
-from bob.datasets.content.images import require_same_size
-from bob.datasets.content.planned import planned_reader
-from bob.datasets.content.target_cache import TargetCache
-from bob.datasets.depths import Depths, decode_depth
+from bob.datasets.depths import DepthCrop, Depths, decode_depth
 from bob.datasets.listing import ImageListing
+from bob.datasets.readers.paired_files import PairedFiles, TargetPair
 from bob.errors import DatasetError
-from bob.io.names import printable
-from bob.numerics.arrays import Floats
+from bob.io.names import printable, some_names
 from bob.specs import DepthListsSource, Role
 
 NO_DEPTH = "None"
-_SHOWN = 3
-
-
-@dataclass(frozen=True)
-class _DepthPair:
-    """An image and its depth map."""
-
-    image: Path
-    depth: Path
-    split: Role
 
 
 def list_depth_lists(source: DepthListsSource, root: Path, cache: Path) -> ImageListing:
@@ -47,38 +32,34 @@ def list_depth_lists(source: DepthListsSource, root: Path, cache: Path) -> Image
         for role, file in source.lists.items()
         for pair in _pairs(source, root, file, role, unread)
     ]
-    images, maps = [pair.image for pair in pairs], [pair.depth for pair in pairs]
-    _require_files(where, [*images, *maps])
-    ids, names = (
-        [printable(path.relative_to(root).as_posix()) for path in paths] for paths in (images, maps)
-    )
-    digests = file_digests(root, maps, cache)
-    read_map = planned_reader(lambda i: read_file(maps[i]), digests, names)
-
-    def depth(i: int) -> Floats:
-        metres = decode_depth(read_map(i), source.per_metre, names[i])
-        require_same_size("depth map", names[i], metres.shape, read_file(images[i]), ids[i])
-        return metres
-
+    _require_files(where, [*(pair.image for pair in pairs), *(pair.target for pair in pairs)])
+    files = PairedFiles.of(root, pairs, cache)
     return ImageListing(
         where=where,
-        ids=ids,
-        content=file_digests(root, images, cache),
-        read=lambda i: read_file(images[i]),
-        splits=[pair.split for pair in pairs],
-        depths=Depths(
-            [f"{digest} {source.per_metre:g}" for digest in digests],
-            TargetCache(depth),
-            source.range_m,
-            source.crop,
-        ),
+        ids=files.ids,
+        content=files.content,
+        read=files.read_image,
+        splits=files.splits,
+        depths=depths_of_files(files, source.per_metre, source.range_m, source.crop),
         unread=unread,
+    )
+
+
+def depths_of_files(
+    files: PairedFiles, per_metre: float, range_m: tuple[float, float], crop: DepthCrop | None
+) -> Depths:
+    """Return the depth maps in files of 16 bits; `per_metre` are the steps of a metre."""
+    return Depths(
+        [f"{digest} {per_metre:g}" for digest in files.digests],
+        files.target_reader("depth map", lambda data, name: decode_depth(data, per_metre, name)),
+        range_m,
+        crop,
     )
 
 
 def _pairs(
     source: DepthListsSource, root: Path, file: str, role: Role, unread: Counter[str]
-) -> list[_DepthPair]:
+) -> list[TargetPair]:
     """Return the pairs of a list, in its order."""
     try:
         lines = (root / file).read_text(encoding="utf-8").splitlines()
@@ -101,13 +82,12 @@ def _pairs(
             root / folder / word.lstrip("/")
             for folder, word in ((source.images, words[0]), (source.depths, words[1]))
         )
-        pairs.append(_DepthPair(image, depth, role))
+        pairs.append(TargetPair(image, depth, role))
     return pairs
 
 
 def _require_files(where: str, paths: Sequence[Path]) -> None:
     """Raise DatasetError where files do not exist."""
     if missing := [path for path in paths if not path.is_file()]:
-        shown = ", ".join(repr(printable(str(path))) for path in missing[:_SHOWN])
-        more = f" and {len(missing) - _SHOWN:,} more" if len(missing) > _SHOWN else ""
-        raise DatasetError(f"{where}: the lists name files that do not exist: {shown}{more}.")
+        names = some_names([str(path) for path in missing])
+        raise DatasetError(f"{where}: the lists name files that do not exist: {names}.")

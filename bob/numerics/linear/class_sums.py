@@ -62,10 +62,6 @@ class ClassSums:
         # NumPy computes a product with its own transpose by half of the operations
         return cls(shares.sum(axis=0), shares.T @ examples, weighted.T @ weighted)
 
-    def __add__(self, other: "ClassSums") -> "ClassSums":
-        """Return the sums over both sets of examples."""
-        return ClassSums(self.counts + other.counts, self.sums + other.sums, self.gram + other.gram)
-
 
 @dataclass(frozen=True, eq=False)
 class LinearHead:

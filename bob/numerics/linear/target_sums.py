@@ -52,10 +52,6 @@ class TargetSums:
             gram=halves.T @ halves,
         )
 
-    def __add__(self, other: "TargetSums") -> "TargetSums":
-        """Return the sums over both sets of examples."""
-        return TargetSums(**{name: mine + vars(other)[name] for name, mine in vars(self).items()})
-
     def only(self, columns: slice) -> "TargetSums":
         """Return the sums of some targets."""
         targets, products = self.targets[columns], self.products[columns]

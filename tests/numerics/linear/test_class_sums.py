@@ -77,9 +77,10 @@ def test_sums_are_the_normal_equations_of_all_pixels() -> None:
 def test_sums_of_parts_add_up() -> None:
     x, shares, _, _ = examples()
     whole = ClassSums.of(x, shares)
-    parts = ClassSums.of(x[:70], shares[:70]) + ClassSums.of(x[70:], shares[70:])
+    first, second = (ClassSums.of(x[at], shares[at]) for at in (slice(70), slice(70, None)))
     for name, values in vars(whole).items():
-        np.testing.assert_allclose(vars(parts)[name], values, rtol=1e-12)
+        parts = vars(first)[name] + vars(second)[name]
+        np.testing.assert_allclose(parts, values, rtol=1e-12)
 
 
 @pytest.mark.parametrize("kind", ["lda", "ridge"])

@@ -44,9 +44,12 @@ def test_patches_of_means_are_the_regression_of_scikit_learn_on_pixels(penalty: 
 def test_sums_of_parts_add_up() -> None:
     x, weight, targets, _ = patches()
     whole = TargetSums.of(x, weight, targets)
-    parts = [TargetSums.of(x[at], weight[at], targets[at]) for at in (slice(50), slice(50, None))]
-    for name, values in vars(parts[0] + parts[1]).items():
-        np.testing.assert_allclose(values, vars(whole)[name], rtol=1e-12)
+    first, second = (
+        TargetSums.of(x[at], weight[at], targets[at]) for at in (slice(50), slice(50, None))
+    )
+    for name, values in vars(whole).items():
+        parts = vars(first)[name] + vars(second)[name]
+        np.testing.assert_allclose(parts, values, rtol=1e-12)
 
 
 def test_one_target_alone_is_that_column() -> None:

@@ -1,0 +1,146 @@
+"""Two folders of files with the same names: images, and the targets of their pixels.
+
+    rooms/images/train/a.jpg       rooms/masks/train/a.png
+    rooms/images/test/b.jpg        rooms/masks/test/b.png
+
+Without folders for splits, a test split is sampled. Suffixes of names, folders of splits, and lists
+that name the images of a split can be declared.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bob.datasets.listing import natural_key
+from bob.datasets.readers.paired_files import TargetPair
+from bob.datasets.readers.tree import EXTENSIONS
+from bob.datasets.split_names import plain_split_name
+from bob.errors import DatasetError, nearest
+from bob.io.names import printable, some_names
+from bob.specs import PairedFoldersSource, Role
+
+TARGET_EXTENSIONS = (".png",)
+Part = tuple[Role, str, list[str] | None]
+"""Split, folder below those of images and targets, names of the images; None is all."""
+
+
+@dataclass(frozen=True)
+class PairedFolders:
+    """The folders of a dataset, and how their files are paired."""
+
+    source: PairedFoldersSource
+    root: Path
+    targets: str
+    """Folder of the targets below the root."""
+    target_suffix: str
+    """End of the targets' names that images lack."""
+    test_split: str | None
+    """Folder that serves as the test split."""
+    what: str
+    """What the targets are, for messages: `mask`."""
+    layout: str
+    """What is expected, for messages."""
+
+    @property
+    def where(self) -> str:
+        """The dataset's folder, for messages."""
+        return f"folder '{printable(str(self.root))}'"
+
+    def require_folders(self) -> None:
+        """Raise DatasetError where a folder is missing."""
+        if not self.root.is_dir():
+            raise DatasetError(f"'{printable(str(self.root))}' is not a folder. {self.layout}")
+        for folder in (self.source.images, self.targets):
+            if not (self.root / folder).is_dir():
+                raise DatasetError(f"{self.where}: has no folder {folder!r}. {self.layout}")
+
+    def pairs(self) -> tuple[list[TargetPair], Counter[str]]:
+        """Return the pairs in the natural order of paths, and what is not read.
+
+        DatasetError where one of the two files of a pair is missing.
+        """
+        source, root = self.source, self.root
+        pairs: list[TargetPair] = []
+        unread: Counter[str] = Counter()
+        for role, folder, names in self._parts():
+            images = _stems(root / source.images / folder, source.image_suffix, EXTENSIONS, unread)
+            targets = _stems(
+                root / self.targets / folder, self.target_suffix, TARGET_EXTENSIONS, unread
+            )
+            if names is not None:
+                images = {name: images[name] for name in names if name in images}
+                targets = {name: targets[name] for name in names if name in targets}
+            self._require_same(images, targets, names, folder or source.images)
+            ordered = sorted(images, key=natural_key)
+            pairs += [TargetPair(images[name], targets[name], role) for name in ordered]
+        if not pairs:
+            raise DatasetError(f"{self.where}: holds no images with {self.what}s. {self.layout}")
+        return pairs, unread
+
+    def _parts(self) -> list[Part]:
+        """Return the parts of the dataset: declared, or found by the names of folders."""
+        source, test_split = self.source, self.test_split
+        if source.lists:
+            return [(role, "", _listed(self.root / file)) for role, file in source.lists.items()]
+        if source.splits:
+            return [(role, folder, None) for role, folder in source.splits.items()]
+        children = (self.root / source.images).iterdir()
+        folders = sorted(path.name for path in children if path.is_dir())
+        if test_split is not None and test_split not in folders:
+            raise DatasetError(
+                f"{self.where}: no folder {test_split!r} in {source.images!r} to test on"
+                f"{nearest(test_split, folders)} There are: {', '.join(folders) or 'none'}."
+            )
+        parts: list[Part] = []
+        for name in folders:
+            role = "test" if name == test_split else plain_split_name(name)
+            if role not in ("train", "val", "test"):
+                raise DatasetError(
+                    f"{self.where}: folder {name!r} of {source.images!r} is not a split"
+                    f"{nearest(name, ('train', 'val', 'test'))} Name it train, val or test."
+                )
+            if role != "test" or test_split in (None, name):
+                parts.append((role, name, None))
+        return parts or [("train", "", None)]
+
+    def _require_same(
+        self,
+        images: Mapping[str, Path],
+        targets: Mapping[str, Path],
+        names: Sequence[str] | None,
+        folder: str,
+    ) -> None:
+        """Raise DatasetError where an image has no target, or the other way round."""
+        wanted = {*images, *targets} if names is None else set(names)
+        for kind, there in ((self.what, targets), ("image", images)):
+            if lacking := sorted(wanted - set(there), key=natural_key):
+                raise DatasetError(
+                    f"{self.where}: no {kind} in {folder!r} for {some_names(lacking)}. "
+                    f"{self.layout}"
+                )
+
+
+def _listed(file: Path) -> list[str]:
+    """Return the names in a list, one per line."""
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DatasetError(f"'{printable(str(file))}': cannot be read ({error}).") from error
+    return [line.split()[0] for line in lines if line.strip()]
+
+
+def _stems(
+    folder: Path, suffix: str, extensions: Collection[str], unread: Counter[str]
+) -> dict[str, Path]:
+    """Return the files below a folder by their path without suffix and extension."""
+    found: dict[str, Path] = {}
+    for path in sorted(folder.rglob("*")) if folder.is_dir() else ():
+        if path.is_dir():
+            continue
+        name = path.relative_to(folder).with_suffix("").as_posix()
+        if path.suffix.lower() not in extensions or not name.endswith(suffix):
+            unread[path.suffix.lower() or "without extension"] += 1
+        else:
+            found[name.removesuffix(suffix)] = path
+    return found
