@@ -3,16 +3,20 @@
 from collections.abc import Sequence
 from types import ModuleType
 
+import torch
+
 from bob.engine.checking import check_backbones
 from bob.engine.engine import Engine, EngineListener
 from bob.engine.local import LocalEngine
 from bob.errors import ConfigError
 from bob.io.shared_storage import storage_notes, storage_problems
-from bob.plan import CardReport, Workspace
+from bob.plan import CardReport, Machine, Workspace
 from bob.specs import BackboneSpec
 
 LOCAL = "local"
 """Name of the engine that is this process."""
+MOST_PROCESSES = 16
+"""Processes that score on one machine: each holds PyTorch, 0.3 GiB, and its features."""
 
 
 def connect_engine(name: str) -> ModuleType | None:
@@ -33,7 +37,7 @@ def make_engine(
     cannot be shared.
     """
     if cluster is None:
-        return LocalEngine(workspace)
+        return LocalEngine(workspace, scoring_processes(workspace.machine))
     from bob.engine.ray_engine import RayEngine
 
     for folder in (workspace.places.cache, workspace.places.results):
@@ -48,6 +52,12 @@ def make_engine(
 
     workspace.card_source = check
     return engine
+
+
+def scoring_processes(machine: Machine) -> int:
+    """Return how many processes score side by side: one per core, one in all on a GPU."""
+    device = machine.scoring_device or machine.device
+    return min(torch.get_num_threads(), MOST_PROCESSES) if device == "cpu" else 1
 
 
 def device_of_cluster(cluster: ModuleType, requested: str) -> str:

@@ -29,10 +29,6 @@ REPORT_SECONDS = 20.0
 PATIENCE_SECONDS = 200.0
 """Time after which an attempt at a unit that no node can take ends; three are ten minutes."""
 GIB = 2**30
-SCORE_COPIES = 3
-"""Copies of the features that a probe holds: as read, as one array, as the solver needs them."""
-SMALL_BYTES = 2**26
-"""Memory that is not asked for: every task has it."""
 
 
 @dataclass(frozen=True)
@@ -121,15 +117,6 @@ def slots(
     left = cores - EMBED_SHARE * cores
     score = min(float(SCORE_CPUS), math.floor(left)) if left >= 1 else left or 1.0
     return Slot(gpus, embed, share=EMBED_SHARE), Slot(0, score)
-
-
-def score_memory(rows: int, width: int, losses: int = 0) -> int:
-    """Return the bytes to ask for scoring on features (rows, width) float32.
-
-    Twice as much after each loss that was caused by lack of memory; 0 for little.
-    """
-    needed = SCORE_COPIES * rows * width * 4 * 2**losses
-    return needed if needed >= SMALL_BYTES else 0
 
 
 def cluster_device(nodes: Sequence[Mapping[str, float]], requested: str) -> str:

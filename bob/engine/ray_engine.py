@@ -18,8 +18,9 @@ from bob.engine.cluster_meter import ClusterMeter
 from bob.engine.engine import EngineListener, LostError
 from bob.engine.progress import ClusterState
 from bob.engine.ray_actors import ActorPool, SentUnit
-from bob.engine.ray_cluster import PlacementWatch, Slot, node_resources, score_memory, slots
+from bob.engine.ray_cluster import PlacementWatch, Slot, node_resources, slots
 from bob.engine.ray_worker import Began, Ended, Progress, Report, Terms, do_unit, versions
+from bob.engine.scoring_memory import unit_memory
 from bob.engine.takeover import release_leases
 from bob.engine.units import Done, Unit, UnitKind
 from bob.errors import ConfigError, first_line
@@ -77,7 +78,9 @@ class RayEngine:
             sent = SentUnit(unit, listener, self._embed_slot)
             self._queued.append(sent)
             return sent.future
-        slot = replace(self._score_slot, memory_bytes=self._memory_bytes(unit))
+        losses = self._losses_of_memory[unit.id]
+        needed = unit_memory(unit, self._workspace, losses)
+        slot = replace(self._score_slot, memory_bytes=needed)
         sent = SentUnit(unit, listener, slot)
         options = {**slot.options(), "max_retries": 0, "num_returns": "streaming"}
         task = self._ray.remote(**options)(do_unit)
@@ -210,15 +213,6 @@ class RayEngine:
                 self._ray.cancel(sent.reports, force=True)
                 self._sent.remove(sent)
             sent.future.set_exception(LostError(problem))
-
-    def _memory_bytes(self, unit: Unit) -> int:
-        """Return the memory that scoring a unit needs, by the images of its dataset."""
-        dataset = self._workspace.dataset(unit.plan.cells[0].dataset)
-        shifts = [shift.split for shift in dataset.shifts.values()]
-        rows = sum(len(split) for split in (*dataset.splits.values(), *shifts))
-        cards = [report.made for report in unit.cards if report.made]
-        width = max((card.shape[-1] for card in cards), default=0)  # of maps, sums are stored
-        return score_memory(rows, width, self._losses_of_memory[unit.id])
 
     def _places(self, slot: Slot) -> int:
         return sum(slot.places(node) for node in self._nodes)

@@ -18,9 +18,14 @@ if TYPE_CHECKING:
 
 def this_process() -> dict[str, Any]:
     """Identify this process, as JSON-ready values."""
+    return process_identity(os.getpid())
+
+
+def process_identity(pid: int) -> dict[str, Any]:
+    """Identify a process of this machine, as JSON-ready values."""
     import psutil  # on first use: commands that write nothing start faster
 
-    return {"machine": this_machine(), "pid": os.getpid(), "born": _start_time(psutil.Process())}
+    return {"machine": this_machine(), "pid": pid, "born": _start_time(psutil.Process(pid))}
 
 
 def process_is_gone(process: Mapping[str, Any]) -> bool:

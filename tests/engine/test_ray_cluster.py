@@ -10,7 +10,6 @@ from bob.engine.ray_cluster import (
     Slot,
     cluster_device,
     connect,
-    score_memory,
     slots,
 )
 from bob.errors import ConfigError
@@ -72,13 +71,6 @@ def test_a_cluster_of_ours_reports_nothing_and_needs_a_token() -> None:
     """The address receives nothing: port 9 of this machine is closed, or discards."""
     assert PRIVATE["RAY_USAGE_STATS_ENABLED"] == "0" and PRIVATE["RAY_AUTH_MODE"] == "token"
     assert PRIVATE["RAY_USAGE_STATS_REPORT_URL"].startswith("http://127.0.0.1:")
-
-
-def test_scoring_asks_for_three_copies_of_the_features_and_for_more_after_a_loss() -> None:
-    """ImageNet: 1,331,167 x 1,024 x 4 bytes are 5.45 GB."""
-    assert score_memory(1_331_167, 1024) == 3 * 5_452_460_032
-    assert score_memory(1_331_167, 1024, losses=1) == 6 * 5_452_460_032
-    assert score_memory(1000, 512) == 0
 
 
 def test_a_unit_that_no_node_can_take_is_reported_once_within_30_seconds() -> None:

@@ -1,0 +1,132 @@
+"""Scoring in several processes gives the results of one, whatever becomes of a process."""
+
+import json
+import multiprocessing
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bob.engine.choose import MOST_PROCESSES, scoring_processes
+from bob.engine.conductor import conduct
+from bob.engine.engine import LostError, SilentEngineListener
+from bob.engine.local import LocalEngine
+from bob.engine.scoring_pool import ScoringPool
+from bob.engine.scoring_process import Terms, score_units
+from bob.engine.units import Done, Unit, units
+from bob.engine.worker import Worker
+from bob.errors import UndefinedError
+from bob.io.processes import process_is_gone
+from bob.plan import Machine, Workspace, make_plan, make_workspace
+from bob.records.record import Record
+from tests.builders.plans import make_request
+
+
+class Counting(SilentEngineListener):
+    """A listener that keeps the records that it is shown."""
+
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+
+    def cell_ends(self, record: Record) -> None:
+        self.records.append(record)
+
+
+def a_unit(folder: Path) -> tuple[Unit, Workspace]:
+    """Return a unit that scores, on features that are not stored."""
+    request = make_request(folder, "knn", backbones=("raw_pixels",))
+    workspace = make_workspace(request)
+    unit = next(unit for unit in units(make_plan(request), {}, workers=1) if unit.kind == "score")
+    return unit, workspace
+
+
+def test_processes_side_by_side_give_the_records_of_one(tmp_path: Path) -> None:
+    """All cells but those of the first unit, which this process scores; `cost` says what it took.
+
+    Two of three backbones are scored in processes, on features of their own run.
+    """
+    request = make_request(tmp_path, "knn", "linear")
+    other = make_request(tmp_path, "knn", "linear")
+    other = replace(other, places=replace(other.places, results=tmp_path / "several"))
+    workspaces = make_workspace(request), make_workspace(other)
+    one, several = Counting(), Counting()
+    list(conduct(make_plan(request), workspaces[0], LocalEngine(workspaces[0]), one))
+    engine = LocalEngine(workspaces[1], processes=2, seconds_here=1e-9)
+    yielded = list(conduct(make_plan(other), workspaces[1], engine, several))
+    assert len(one.records) == len(several.records) == len(yielded) == 12
+    threads = {record.cost.threads for record in several.records if record.cost}
+    assert 1 in threads
+    ours = {record.key: record for record in one.records}
+    for record in several.records:
+        twin = ours[record.key]
+        assert (record.scores, record.details) == (twin.scores, twin.details)
+        arrays = workspaces[1].places.records().arrays(record)
+        for name, values in workspaces[0].places.records().arrays(twin).items():
+            np.testing.assert_array_equal(arrays[name], values)
+
+
+def test_a_process_that_is_killed_loses_its_unit(tmp_path: Path) -> None:
+    unit, workspace = a_unit(tmp_path)
+    pool = ScoringPool(workspace, 1)
+    future = pool.submit(unit, Counting())
+    (process,) = pool._processes
+    process.popen.kill()
+    while not future.done():
+        pool.wait()
+    with pytest.raises(LostError, match="ended with exit code -9") as lost:
+        future.result()
+    assert lost.value.process == process.identity and process_is_gone(process.identity)
+    assert pool.busy == 0
+    pool.close()
+
+
+def test_closing_ends_processes_and_releases_their_leases(tmp_path: Path) -> None:
+    unit, workspace = a_unit(tmp_path)
+    pool = ScoringPool(workspace, 1)
+    pool.submit(unit, Counting())
+    (process,) = pool._processes
+    cell = unit.plan.cells[0]
+    lease = workspace.places.records().lease_path(cell.dataset, cell.backbone)
+    lease.parent.mkdir(parents=True, exist_ok=True)
+    lease.write_text(json.dumps(process.identity))
+    pool.close()
+    assert process_is_gone(process.identity) and not lease.exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "sent"),
+    [
+        (OSError(28, "No space left on device"), OSError(28, "No space left on device")),
+        (UndefinedError("of a kind"), UndefinedError("of a kind")),
+        (KeyError("of a library"), RuntimeError("KeyError: 'of a library'")),
+    ],
+)
+def test_errors_of_a_unit_reach_the_other_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, sent: Exception
+) -> None:
+    unit, workspace = a_unit(tmp_path)
+
+    def fail(worker: Worker, unit: Unit, listener: SilentEngineListener) -> Done:
+        raise error
+
+    monkeypatch.setattr(Worker, "do", fail)
+    ours, theirs = multiprocessing.Pipe()
+    thread = threading.Thread(target=score_units, args=[theirs])
+    thread.start()
+    ours.send(Terms(workspace.places, workspace.settings, workspace.machine))
+    ours.send(unit)
+    report = ours.recv()
+    ours.close()
+    thread.join()
+    assert type(report) is type(sent) and report.args == sent.args
+
+
+def test_each_core_scores_and_a_gpu_scores_in_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.get_num_threads", lambda: 64)
+    assert scoring_processes(Machine()) == MOST_PROCESSES
+    assert scoring_processes(Machine(devices=("cuda:0",))) == 1
+    assert scoring_processes(Machine(devices=("cuda:0",), scoring_device="cpu")) == MOST_PROCESSES
+    monkeypatch.setattr("torch.get_num_threads", lambda: 1)
+    assert scoring_processes(Machine()) == 1
