@@ -43,6 +43,7 @@ class _Process:
     def begin(self, unit: Unit, listener: EngineListener) -> "Future[Done]":
         """Send a unit; return the future of its result."""
         self.unit, self.listener, self.future = unit, listener, Future()
+        listener.stage("scoring", unit.name)
         with contextlib.suppress(OSError):  # its end is noticed where its reports are read
             self.connection.send(unit)
         return self.future
