@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from bob.engine.engine import EngineListener, LostError
-from bob.engine.scoring_process import Report, Terms
+from bob.engine.scoring_process import Report, ScoringTerms
 from bob.engine.takeover import release_leases
 from bob.engine.units import Done, Unit
 from bob.io.processes import process_identity
@@ -35,7 +35,7 @@ class _Process:
     popen: "subprocess.Popen[bytes]"
     identity: dict[str, Any]
     """As leases name it."""
-    connection: "Connection[Terms | Unit, Report]"
+    connection: "Connection[ScoringTerms | Unit, Report]"
     unit: Unit | None = None
     listener: EngineListener | None = None
     future: "Future[Done]" = field(default_factory=Future)
@@ -118,7 +118,7 @@ class ScoringPool:
         theirs.close()
         workspace = self._workspace
         process = _Process(popen, process_identity(popen.pid), ours)
-        ours.send(Terms(workspace.places, workspace.settings, workspace.machine))
+        ours.send(ScoringTerms(workspace.places, workspace.settings, workspace.machine))
         self._processes.append(process)
         return process
 

@@ -15,7 +15,7 @@ from bob.records.record import Record
 
 
 @dataclass(frozen=True)
-class Terms:
+class ScoringTerms:
     """Where and how the process scores; the same for all units."""
 
     places: Places
@@ -27,11 +27,11 @@ Report = Record | Done | Exception
 """The record of a cell, or how a unit has ended."""
 
 
-def score_units(connection: "Connection[Report, Terms | Unit]") -> None:
+def score_units(connection: "Connection[Report, ScoringTerms | Unit]") -> None:
     """Receive the terms, then one unit at a time, until the other end of a connection is closed."""
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         terms = connection.recv()
-        assert isinstance(terms, Terms)
+        assert isinstance(terms, ScoringTerms)
         worker = Worker(Workspace(terms.places, terms.settings, terms.machine, {}))
         while True:
             unit = connection.recv()
@@ -53,7 +53,7 @@ def _done(worker: Worker, unit: Unit, listener: "_SendingListener") -> Done | Ex
 class _SendingListener(SilentEngineListener):
     """Sends each record as soon as it is stored."""
 
-    def __init__(self, connection: "Connection[Report, Terms | Unit]") -> None:
+    def __init__(self, connection: "Connection[Report, ScoringTerms | Unit]") -> None:
         self._connection = connection
 
     def cell_ends(self, record: Record) -> None:

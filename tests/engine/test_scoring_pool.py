@@ -14,7 +14,7 @@ from bob.engine.conductor import conduct
 from bob.engine.engine import LostError, SilentEngineListener
 from bob.engine.local import LocalEngine
 from bob.engine.scoring_pool import ScoringPool
-from bob.engine.scoring_process import Terms, score_units
+from bob.engine.scoring_process import ScoringTerms, score_units
 from bob.engine.units import Done, Unit, units
 from bob.engine.worker import Worker
 from bob.errors import UndefinedError
@@ -115,7 +115,7 @@ def test_errors_of_a_unit_reach_the_other_end(
     ours, theirs = multiprocessing.Pipe()
     thread = threading.Thread(target=score_units, args=[theirs])
     thread.start()
-    ours.send(Terms(workspace.places, workspace.settings, workspace.machine))
+    ours.send(ScoringTerms(workspace.places, workspace.settings, workspace.machine))
     ours.send(unit)
     report = ours.recv()
     ours.close()
