@@ -92,7 +92,7 @@ def _kind(listing: ImageListing) -> DatasetKind:
     if listing.masks is not None:
         return "segmentation"
     if listing.judgements is not None:
-        return "retrieval"
+        return "triplets" if "chosen" in listing.judgements else "retrieval"
     if listing.label_sets is not None:
         return "multi-label"
     if listing.labels is None and listing.captions is not None:

@@ -18,10 +18,12 @@ from bob.datasets.limit import limited
 from bob.datasets.listing import ImageListing
 from bob.datasets.own import spec_from_data_flag
 from bob.datasets.readers.arrays import list_cifar_c, list_medmnist
+from bob.datasets.readers.class_lists import list_class_lists
 from bob.datasets.readers.depth_lists import list_depth_lists
 from bob.datasets.readers.folder import list_folder
 from bob.datasets.readers.huggingface import list_huggingface
 from bob.datasets.readers.masks import list_masks
+from bob.datasets.readers.nights import list_nights
 from bob.datasets.readers.parquet_folder import list_parquet
 from bob.datasets.readers.qrels import list_qrels
 from bob.datasets.readers.real import list_real
@@ -36,11 +38,13 @@ from bob.io.paths import data_path
 from bob.numerics.arrays import Ints
 from bob.specs import (
     ArraysSource,
+    ClassListsSource,
     DatasetSpec,
     DepthListsSource,
     FolderSource,
     HuggingFaceSource,
     MasksSource,
+    NightsSource,
     ParquetSource,
     QrelsSource,
     RealSource,
@@ -226,6 +230,10 @@ def _listing(spec: DatasetSpec, cache: Path, offline: bool) -> ImageListing:
         return list_depth_lists(source, path, cache)
     if isinstance(source, SPairSource):
         return list_spair(source, path, cache)
+    if isinstance(source, NightsSource):
+        return list_nights(source, path, cache)
+    if isinstance(source, ClassListsSource):
+        return list_class_lists(path, cache)
     if isinstance(source, FolderSource):
         listing = list_folder(source, path, cache, spec.test_split)
     elif isinstance(source, ParquetSource):

@@ -29,6 +29,7 @@ from bob.metrics import (
     retrieval,
     segmentation,
     shifts,
+    triplets,
 )
 from bob.metrics.metric import IntervalKind, Metric
 
@@ -82,6 +83,7 @@ for _module in (
     segmentation,
     depth,
     correspondence,
+    triplets,
 ):
     for _metric in _module.METRICS:
         register(_metric)

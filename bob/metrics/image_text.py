@@ -1,8 +1,10 @@
-"""The metric of image-text retrieval that joins both directions."""
+"""Metrics of image-text retrieval: the sum of recalls of both directions, and the median rank."""
+
+import numpy as np
 
 from bob.errors import UndefinedError
 from bob.metrics.metric import Metric
-from bob.outcomes import RecallSums
+from bob.outcomes import FirstPlaces, RecallSums
 
 
 def rsum(outcome: RecallSums) -> float:
@@ -16,7 +18,29 @@ def rsum(outcome: RecallSums) -> float:
     return float(sum(side.mean(0).sum() for side in sides))
 
 
+def median_rank(outcome: FirstPlaces) -> float:
+    """Return the median place of the first positive, counted from 1 and rounded down.
+
+    At least 1; 1 where at least half of the queries find a positive first. As "Med r" of Karpathy &
+    Fei-Fei 2015 (arXiv:1412.2306) and in the code of VSE++, `floor(median(ranks)) + 1` of ranks
+    from 0.
+    """
+    if not len(outcome):
+        raise UndefinedError("no query has a positive in the gallery")
+    return float(np.floor(np.median(outcome.place)))
+
+
 METRICS = (
+    Metric(
+        median_rank,
+        FirstPlaces,
+        interval="median",
+        higher_is_better=False,
+        summary="median place of the first positive",
+        lowest=1.0,
+        highest=float("inf"),
+        median_of=lambda outcome: outcome.place,
+    ),
     Metric(
         rsum,
         RecallSums,

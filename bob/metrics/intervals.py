@@ -16,7 +16,12 @@ from bob.metrics import Metric, metric_named
 from bob.numerics.arrays import Doubles, Ints
 from bob.outcomes import Outcome
 from bob.statistics import limits as closed
-from bob.statistics.jackknife import jackknife_bias, jackknife_limits, rate_at_quantile
+from bob.statistics.jackknife import (
+    jackknife_bias,
+    jackknife_limits,
+    median_limits,
+    rate_at_quantile,
+)
 from bob.statistics.limits import clip_limits
 
 DRAWS = 1000
@@ -128,6 +133,12 @@ def _quantile(value: float, metric: Metric, outcome: Outcome) -> Interval:
     return clip_limits(value, rate_at_quantile(*metric.at_quantile(outcome)), 0, 1)
 
 
+def _median(value: float, metric: Metric, outcome: Outcome) -> Interval:
+    assert metric.median_of is not None, metric.name
+    limits = median_limits(metric.median_of(outcome))
+    return clip_limits(value, limits, metric.lowest, metric.highest)
+
+
 def _strata(metric: Metric, outcome: Outcome) -> NDArray[Any]:
     return np.zeros(len(outcome)) if metric.strata is None else metric.strata(outcome)
 
@@ -148,6 +159,7 @@ CLOSED_FORMS: Mapping[str, Callable[[float, Metric, Outcome], Interval | None]] 
     "t": _student,
     "jackknife": _jackknife,
     "quantile": _quantile,
+    "median": _median,
 }
 """Kind of interval → function of (value, metric, outcome) to its limits."""
 

@@ -22,6 +22,7 @@ IntervalKind = Literal[
     "t",
     "jackknife",
     "quantile",
+    "median",
     "bootstrap",
 ]
 """How the 95 % interval of a metric is computed; see `bob.metrics.intervals`."""
@@ -36,6 +37,7 @@ READS: Mapping[IntervalKind, str] = {
     "t": "per_example",
     "jackknife": "leave_one_out",
     "quantile": "at_quantile",
+    "median": "median_of",
 }
 """Kind of interval → the function of the metric from which it is computed."""
 
@@ -84,6 +86,8 @@ class Metric:
 
     The metric is the share of `counted` at or below the `level` quantile of `ordered_by`.
     """
+    median_of: Callable[[Any], Doubles] | None = None
+    """Outcome → (N,) values of which the metric is the median."""
     biased: bool = False
     """Whether noise moves the metric in one direction.
 

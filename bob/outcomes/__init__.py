@@ -23,10 +23,11 @@ from bob.outcomes.outcome import Outcome
 from bob.outcomes.paired_preprocessing import PairedPreprocessing
 from bob.outcomes.recall_sums import RecallSums
 from bob.outcomes.regression import RegressionResults
-from bob.outcomes.retrieval import RetrievalResults, TopKResults
+from bob.outcomes.retrieval import FirstPlaces, RetrievalResults, TopKResults
 from bob.outcomes.segmentation import SegmentationCounts
 from bob.outcomes.selective import SelectivePredictions
 from bob.outcomes.shifts import ShiftResults
+from bob.outcomes.triplets import TripletChoices
 
 __all__ = [
     "ClassPredictions",
@@ -39,6 +40,7 @@ __all__ = [
     "DepthErrors",
     "FeatureDiagnostics",
     "FewShotCurves",
+    "FirstPlaces",
     "FrequencyResults",
     "GroupResults",
     "IncrementalResults",
@@ -54,4 +56,5 @@ __all__ = [
     "SelectivePredictions",
     "ShiftResults",
     "TopKResults",
+    "TripletChoices",
 ]

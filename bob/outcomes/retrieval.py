@@ -37,6 +37,14 @@ class RetrievalResults(ArrayOutcome):
 
 
 @dataclass(frozen=True, eq=False)
+class FirstPlaces(ArrayOutcome):
+    """Where Q queries find their first positive."""
+
+    place: Doubles
+    """(Q,) place of the first positive, counted from 1."""
+
+
+@dataclass(frozen=True, eq=False)
 class TopKResults:
     """Results of Q queries over the first k items of each ranking."""
 

@@ -12,10 +12,12 @@ from bob.specs.dataset import METRICS_BY_KIND, UNSCORED_METRICS, DatasetSpec, Sh
 from bob.specs.output import DEFAULT, EMBEDDING, GRID, Output
 from bob.specs.sources import (
     ArraysSource,
+    ClassListsSource,
     DepthListsSource,
     FolderSource,
     HuggingFaceSource,
     MasksSource,
+    NightsSource,
     PairedFoldersSource,
     ParquetSource,
     QrelsSource,
@@ -41,6 +43,7 @@ __all__ = [
     "UNSCORED_METRICS",
     "ArraysSource",
     "BackboneSpec",
+    "ClassListsSource",
     "DataOptions",
     "DatasetSpec",
     "DepthListsSource",
@@ -48,6 +51,7 @@ __all__ = [
     "FolderSource",
     "HuggingFaceSource",
     "MasksSource",
+    "NightsSource",
     "OnnxGraph",
     "Output",
     "PairedFoldersSource",

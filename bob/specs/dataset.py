@@ -21,12 +21,13 @@ from bob.specs.yaml import Closed
 
 DatasetKind = Literal[
     "classification", "multi-label", "retrieval", "image-text", "detection", "segmentation",
-    "depth", "correspondence",
+    "depth", "correspondence", "triplets",
 ]  # fmt: skip
 OfficialMetric = Literal[
     "top1", "mean_per_class", "macro_f1", "worst_group", "label_set_top1", "label_ap",
     "label_ap_11_point", "roc_auc", "hit_at", "mean_ap", "mean_ap_trapezoid", "mean_ap_at",
     "auroc", "aupr_out", "mce", "micro_ap", "gap", "mean_iou", "delta1", "depth_rmse", "pck",
+    "two_afc",
 ]  # fmt: skip
 METRICS_BY_KIND: dict[DatasetKind, tuple[OfficialMetric, ...]] = {
     "classification": ("top1", "mean_per_class", "macro_f1", "worst_group", "roc_auc", "mce"),
@@ -37,6 +38,7 @@ METRICS_BY_KIND: dict[DatasetKind, tuple[OfficialMetric, ...]] = {
     "segmentation": ("mean_iou",),
     "depth": ("delta1", "depth_rmse"),
     "correspondence": ("pck",),
+    "triplets": ("two_afc",),
 }
 """Metrics that `metric` may name, by kind of dataset.
 
@@ -50,6 +52,9 @@ UNSCORED_METRICS: dict[OfficialMetric, str] = {
 """Metrics that publications quote but no task computes, with their definitions."""
 
 _OF_IMAGES = (LABEL, GROUP)
+
+
+_ATTRIBUTES_OF_READERS = {"cifar_c": ("corruption", "severity"), "nights": ("prompts",)}
 
 
 class DownloadSize(Closed):
@@ -89,7 +94,7 @@ def source_attributes(source: Source, requested: str) -> tuple[str, ...]:
         return (requested,)
     if isinstance(source, HuggingFaceSource | ParquetSource | FolderSource):
         return tuple(source.attributes)
-    return ("corruption", "severity") if source.reader == "cifar_c" else ()
+    return _ATTRIBUTES_OF_READERS.get(source.reader, ())
 
 
 class DatasetSpec(Closed):

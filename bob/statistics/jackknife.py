@@ -139,6 +139,17 @@ def rate_at_quantile(counted: Doubles, ordered_by: Doubles, level: float) -> Lim
     return lower, rate + np.sqrt(added[1] + (high - rate) ** 2)
 
 
+def median_limits(values: Doubles) -> Limits:
+    """Return the limits of the median of values (m,), whatever their distribution.
+
+    These are sorted values at fractional places (Hutson 1999, doi:10.1080/02664769922458); the
+    smallest and the largest where few values leave no place beyond them.
+    """
+    low, high = (np.asarray(place) for place in _places(len(values), 0.5))
+    ordered, at = np.sort(values), np.arange(1, len(values) + 1)
+    return np.interp(low, at, ordered), np.interp(high, at, ordered)
+
+
 def _places(m: int, level: float) -> Iterator[float]:
     """Yield the places k in 0 ... m + 1 among m sorted values that bound the `level` quantile.
 

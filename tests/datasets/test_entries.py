@@ -50,6 +50,7 @@ GROUPS = {
     "segmentation",
     "anomaly",
     "fairness",
+    "triplets",
 }
 UNQUOTED = {
     "stanford_dogs",
@@ -77,6 +78,7 @@ COUNTED = {
     "stanford_cars": (8144, 0, 8041, 0, 0),
     "imagenet1k": (1281167, 0, 50000, 0, 0),
     "imagenet_sketch": (0, 0, 50889, 0, 0),
+    "nabirds": (23929, 0, 24633, 0, 0),
     "camelyon17_wilds": (302436, 0, 85054, 0, 0),
     "pathmnist": (89996, 10004, 7180, 0, 0),
     "roxford5k": (0, 0, 0, 70, 4993),

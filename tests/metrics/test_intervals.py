@@ -36,6 +36,7 @@ def test_every_metric_suits_its_kind_of_interval(metric: Metric) -> None:
     assert metric.per_example is not None or kind not in ("effective", "hall", "tango", "t")
     assert (metric.leave_one_out is not None) == (kind == "jackknife")
     assert (metric.at_quantile is not None) == (kind == "quantile")
+    assert (metric.median_of is not None) == (kind == "median")
     if kind in ("effective", "jackknife", "quantile"):
         assert (metric.lowest, metric.highest) == (0, 1)
 

@@ -77,13 +77,14 @@ def features(need: FeatureNeed | TextNeed) -> Features:
     if isinstance(need, TextNeed):
         rows = np.random.default_rng(len(need.texts)).normal(size=(len(need.texts), 8))
         return features_from(rows.astype(np.float32))
-    split = need.images.open(dataset())
+    split = need.images.open(triplets_dataset() if need.name in SIDES else dataset())
     seed = int(split.images_fingerprint[:8], 16)
     noise = np.random.default_rng(seed).normal(size=(len(split), 8))
     centres = 2 * np.random.default_rng(0).normal(size=(CLASSES, 8))
     return features_from((centres[split.y] + noise).astype(np.float32))
 
 
+SIDES = ("query", "gallery")
 INPUTS = Inputs(features, make_inputs({}).statistics)
 
 
@@ -108,10 +109,26 @@ def points_dataset() -> Dataset:
     return point_dataset(random_points(6, 3, 0), random_points(6, 3, 1))
 
 
+@functools.cache
+def triplets_dataset() -> Dataset:
+    """Return a dataset for protocols that read choices between two images."""
+    splits = {
+        "query": make_split(digests(6, "query"), [-1] * 6, attributes={"prompts": [*"ababab"]}),
+        "gallery": make_split(digests(12, "gallery"), [-1] * 12),
+    }
+    judged = {level: [(2 * i + side,) for i in range(6)] for side, level in enumerate(CHOICES)}
+    return make_dataset(splits, kind="triplets", judgements=judged, group_by=("prompts",))
+
+
+CHOICES = ("chosen", "other")
+
+
 def dataset_of(task: TaskSpec) -> Dataset:
     kinds = protocol_named(task.protocol).kinds
     if "correspondence" in kinds:
         return points_dataset()
+    if "triplets" in kinds:
+        return triplets_dataset()
     return masks_dataset() if "segmentation" in kinds else dataset()
 
 
@@ -121,13 +138,15 @@ def needs_of(task: TaskSpec) -> Needs:
 
 def backbone_of(task: TaskSpec) -> BackboneSpec:
     """Return a backbone with text, or one with layers and maps where these are read."""
-    reads_layers = task.protocol == "anomaly_levels" or dataset_of(task) is not dataset()
+    reads_maps = dataset_of(task) in (points_dataset(), masks_dataset())
+    reads_layers = task.protocol == "anomaly_levels" or reads_maps
     return BASELINE if reads_layers else TWO_TOWERS
 
 
 def solve(task: TaskSpec, seed: int = 0) -> Result:
     protocol, needs, data = protocol_named(task.protocol), needs_of(task), dataset_of(task)
-    inputs = INPUTS if data is dataset() else statistics_of(needs, data, maps)
+    has_rows = data in (dataset(), triplets_dataset())
+    inputs = INPUTS if has_rows else statistics_of(needs, data, maps)
     problem = protocol.build(task.settings, data, needs, inputs, seed)
     return protocol.solve(problem, task.settings, "cpu")
 
@@ -288,12 +307,12 @@ def task_of(protocol: str) -> TaskSpec:
     return next(task for task in TASKS.values() if task.protocol == protocol)
 
 
-DENSE = ("segment", "segment_knn", "depth", "correspondence")
-"""Protocols of datasets with masks, depth maps or points."""
+WITHOUT_CLASSES = ("segment", "segment_knn", "depth", "correspondence", "triplets")
+"""Protocols of datasets with masks, depth maps, points or choices."""
 
 
 def test_every_protocol_is_a_classifier_or_not() -> None:
-    assert sorted((*CLASSIFIERS, *OTHERS, *DENSE)) == sorted(load_protocols())
+    assert sorted((*CLASSIFIERS, *OTHERS, *WITHOUT_CLASSES)) == sorted(load_protocols())
 
 
 def with_train_labels(y: Any) -> Dataset:

@@ -1,14 +1,18 @@
 """The jackknife on statistics whose variance and bias are known exactly."""
 
+import math
+
 import numpy as np
 import pytest
-from scipy.stats import kurtosis
+from scipy.optimize import brentq
+from scipy.stats import beta, kurtosis
 from scipy.stats import t as student_t
 
 from bob.metrics.binary import area_under_roc, area_under_roc_leave_one_out
 from bob.statistics.jackknife import (
     jackknife_bias,
     jackknife_limits,
+    median_limits,
     one_sample_values,
     resample_values,
 )
@@ -86,3 +90,29 @@ def test_resample_values_have_the_bootstraps_standard_error() -> None:
     assert np.sqrt(some.var() / 1000) == pytest.approx(np.nanstd(drawn))
     drawn[:500] = np.nan
     assert resample_values(0.72, drawn) is None
+
+
+# ---- medians
+
+
+def test_the_limits_of_a_median_are_order_statistics() -> None:
+    """The share of the population below the k-th of 9 values is Beta(k, 10 - k); scipy finds the
+    places at which the median is beyond with 2.5 %."""
+    low, high = (
+        brentq(lambda k, p=p: beta.sf(0.5, k, 10 - k) - p, 0.01, 9.99) for p in (0.025, 0.975)
+    )
+    limits = median_limits(np.arange(9.0, 0.0, -1.0))
+    assert limits == pytest.approx((low, high), abs=1e-6) and 1 < low < 5 < high < 9
+
+
+def test_the_limits_of_few_values_are_their_ends() -> None:
+    """Both of 2 values are beyond the median with 25 % each: no place is beyond with 2.5 %."""
+    assert median_limits(np.array([4.0, 1.0])) == (1.0, 4.0)
+
+
+def test_the_limits_of_a_median_cover() -> None:
+    """Exponential draws of 30; 95 % of 1,000 intervals hold ln 2, within four standard errors."""
+    draws = np.random.default_rng(0).exponential(size=(1000, 30))
+    limits = np.array([median_limits(values) for values in draws])
+    covered = ((limits[:, 0] <= math.log(2)) & (math.log(2) <= limits[:, 1])).mean()
+    assert covered == pytest.approx(0.95, abs=4 * math.sqrt(0.95 * 0.05 / 1000))

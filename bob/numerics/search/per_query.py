@@ -33,6 +33,16 @@ def ranking_statistics(ranked: Sequence[RankedPositives]) -> tuple[NDArray[Any],
     return tuple(map(np.concatenate, zip(*map(_full_statistics, ranked), strict=True)))
 
 
+def first_places(ranked: Sequence[RankedPositives]) -> Doubles:
+    """Return the places (Q,) of the first positives of full rankings, counted from 1.
+
+    Of a first positive that is tied, the expected place: s + (n + 1) / (p + 1), since p positives
+    cut the other n - p places of the group into p + 1 parts of equal expected length. Queries
+    without a positive are excluded.
+    """
+    return np.concatenate([_first_places_of(chunk) for chunk in ranked])
+
+
 def top_k_statistics(
     ranked: Sequence[RankedPositives], k: int, *, full: bool
 ) -> tuple[NDArray[Any], ...]:
@@ -106,8 +116,20 @@ class _Groups:
         return replaced
 
 
+def _first_places_of(ranked: RankedPositives) -> Doubles:
+    """Return `first_places` of the queries of one chunk that have positives."""
+    place: Doubles = (ranked.rank[_nth(ranked) == 0] + 1).astype(np.float64)
+    groups = _groups(ranked)
+    if groups is not None:
+        first = groups.before == 0
+        position = np.cumsum(ranked.positives > 0) - 1
+        expected = groups.start + (groups.size + 1) / (groups.positives + 1)
+        place[position[groups.query[first]]] = expected[first]
+    return place
+
+
 @functools.lru_cache(maxsize=64)
-def _first_places(size: int, positives: int) -> Doubles:
+def _place_chances(size: int, positives: int) -> Doubles:
     """Return the probabilities (n - p + 1,) that the first positive has place 1, 2, ..."""
     j = np.arange(1, size - positives + 1)
     ratios = (size - j - positives + 1) / (size - j)
@@ -141,7 +163,7 @@ def _replace_reciprocal_ranks(first: Doubles, groups: _Groups, position: Ints) -
     """Put the expected values where the first positive is tied; `position` is that of a query."""
     for at in np.flatnonzero(groups.before == 0).tolist():
         start = int(groups.start[at])
-        chance = _first_places(int(groups.size[at]), int(groups.positives[at]))
+        chance = _place_chances(int(groups.size[at]), int(groups.positives[at]))
         places = start + np.arange(1, len(chance) + 1)
         first[position[groups.query[at]]] = float((chance / places).sum())
 
@@ -174,7 +196,7 @@ def _top_k_statistics(ranked: RankedPositives, k: int, full: bool) -> tuple[NDAr
 def _replace_chances(found: Doubles, groups: _Groups, position: Ints, k: int) -> None:
     """Put the probabilities of a hit where the first positive is tied."""
     for at in np.flatnonzero((groups.before == 0) & (groups.start < k)).tolist():
-        chance = _first_places(int(groups.size[at]), int(groups.positives[at]))
+        chance = _place_chances(int(groups.size[at]), int(groups.positives[at]))
         some = chance[: k - int(groups.start[at])]
         found[position[groups.query[at]]] = 1.0 if len(some) == len(chance) else float(some.sum())
 
@@ -192,7 +214,7 @@ def _replace_until_last(
         query, start, size = (
             int(values[at]) for values in (groups.query, groups.start, groups.size)
         )
-        chance = _first_places(size, int(groups.positives[at]))[::-1]
+        chance = _place_chances(size, int(groups.positives[at]))[::-1]
         places = start + size - np.arange(len(chance))[::-1]
         inside = places <= k
         certain = int(all_positives[at]) * chance[inside]
