@@ -16,6 +16,7 @@ from bob.errors import OK, ConfigError
 from bob.io.files import write_atomically
 from bob.leaderboards.cells import column_of
 from bob.leaderboards.gather import GatheredRecords, gather_selection
+from bob.leaderboards.learning_curves import forecasts
 from bob.leaderboards.pairwise import Comparison, PairedComparison, compare_records
 from bob.leaderboards.render.comparison import (
     comparison_rows,
@@ -26,6 +27,7 @@ from bob.leaderboards.render.comparison import (
     difference_sentence,
     overall_row,
 )
+from bob.leaderboards.render.forecast import forecast_row, forecast_sentence
 from bob.leaderboards.render.record_text import headline_text
 from bob.outcomes import ClassPredictions
 from bob.pictures.comparison import comparison_sections
@@ -48,10 +50,17 @@ def run(arguments: argparse.Namespace) -> int:
     terminal = Terminal()
     for problem in gathered.problems:
         terminal.note(problem)
+    later = list(forecasts(comparison, selected, gathered.outcomes))
     if arguments.json:
-        terminal.write_line(json.dumps(comparison_json(comparison), indent=1))
+        values = {
+            **comparison_json(comparison),
+            "more_train_images": [forecast_row(*each) for each in later],
+        }
+        terminal.write_line(json.dumps(values, indent=1))
         return OK
     print_comparison(terminal, comparison)
+    for each in later:
+        terminal.print(forecast_sentence(*each))
     if arguments.images:
         for setting in comparison.per_setting:
             _write_images(terminal, comparison, setting, selected, gathered, arguments)

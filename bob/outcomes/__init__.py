@@ -17,6 +17,7 @@ from bob.outcomes.fewshot_curves import FewShotCurves
 from bob.outcomes.frequency import FrequencyResults
 from bob.outcomes.groups import GroupResults
 from bob.outcomes.incremental import IncrementalResults
+from bob.outcomes.learning_curve import LearningCurve
 from bob.outcomes.multilabel import MultilabelPredictions
 from bob.outcomes.ood_scores import OodScores
 from bob.outcomes.outcome import Outcome
@@ -44,6 +45,7 @@ __all__ = [
     "FrequencyResults",
     "GroupResults",
     "IncrementalResults",
+    "LearningCurve",
     "MultilabelPredictions",
     "OodScores",
     "Outcome",

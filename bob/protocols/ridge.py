@@ -46,24 +46,18 @@ class RidgeProbe(Classifier[RidgeSettings]):
     settings = RidgeSettings
 
     def solve(self, problem: ClassificationProblem, settings: RidgeSettings, device: str) -> Result:
-        from bob.numerics.linear.ridge_path import scores
-
         checked = features_checked(train=problem.x, test=problem.test_x)
         chosen = fit_ridge(problem, settings, device)
         grid, best = chosen.grid, chosen.best
-        outcome = ClassPredictions.from_logits_in_blocks(
-            lambda rows: scores(chosen.fit, problem.test_x[rows]), problem.test_y, problem.classes
-        )
+        outcome = predictions(chosen.fit, problem)
         detail = {
             "l2_per_example": float(grid[best]),
             "l2_at_edge": len(grid) > 1 and best in (0, len(grid) - 1),
             "held_out_top1": chosen.held_out_top1,
             "held_out_rows": int(problem.held_out.sum()),
         }
-        # outputs are not logits: there are no probabilities
-        part = ResultPart(replace(outcome, log_prob=None, confidence=None))
         caveats = checked or penalty_at_edge(grid, best)
-        return Result((part,), detail, caveats, {"": answers_of(outcome)})
+        return Result((ResultPart(outcome),), detail, caveats, {"": answers_of(outcome)})
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,6 +87,19 @@ def fit_ridge(problem: ClassificationProblem, settings: RidgeSettings, device: s
     best = max(range(count), key=lambda i: (top1[i], grid[i]))
     (fit,) = fit_path(x, y, classes, [grid[best] * len(y)], device=device)
     return ChosenRidge(fit, fits[best], grid, best, top1[best])
+
+
+def predictions(fit: "RidgeFit", problem: ClassificationProblem) -> ClassPredictions:
+    """Return the predictions of a probe for the test rows.
+
+    They have no probabilities: outputs are not logits.
+    """
+    from bob.numerics.linear.ridge_path import scores
+
+    outcome = ClassPredictions.from_logits_in_blocks(
+        lambda rows: scores(fit, problem.test_x[rows]), problem.test_y, problem.classes
+    )
+    return replace(outcome, log_prob=None, confidence=None)
 
 
 def penalty_at_edge(grid: Doubles, best: int) -> Caveats:
