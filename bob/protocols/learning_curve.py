@@ -19,6 +19,7 @@ from pydantic import Field
 from bob.datasets.dataset import Dataset
 from bob.numerics.arrays import Ints
 from bob.outcomes import ClassPredictions, LearningCurve
+from bob.protocols.caveats import features_checked
 from bob.protocols.classification import (
     ClassificationProblem,
     Classifier,
@@ -29,7 +30,13 @@ from bob.protocols.classification import (
 )
 from bob.protocols.needs import Inputs, Needs
 from bob.protocols.protocol import Result, ResultPart
-from bob.protocols.ridge import RidgeSettings, fit_ridge, predictions
+from bob.protocols.ridge import (
+    ChosenRidge,
+    RidgeSettings,
+    fit_ridge,
+    penalty_at_edge,
+    predictions,
+)
 
 
 class LearningCurveSettings(RidgeSettings):
@@ -78,24 +85,28 @@ class LearningCurves(Classifier[LearningCurveSettings]):
         self, problem: ClassificationProblem, settings: LearningCurveSettings, device: str
     ) -> Result:
         assert isinstance(problem, NestedProblem)
-        outcomes, penalties = list[ClassPredictions](), list[float]()
+        checked = features_checked(train=problem.x, test=problem.test_x)
+        outcomes, probes = list[ClassPredictions](), list[ChosenRidge]()
         for rows in problem.parts:
             part = dataclasses.replace(
                 problem, x=problem.x[rows], y=problem.y[rows], held_out=problem.held_out[rows]
             )
-            chosen = fit_ridge(part, settings, device)
-            outcomes.append(predictions(chosen.fit, problem))
-            penalties.append(float(chosen.grid[chosen.best]))
+            probes.append(fit_ridge(part, settings, device))
+            outcomes.append(predictions(probes[-1].fit, problem))
         sizes = [len(rows) for rows in problem.parts]
         curve = LearningCurve.of_sizes([outcome.rank == 0 for outcome in outcomes], sizes)
-        detail = {"train_images": sizes, "l2_per_example": penalties}
+        detail = {
+            "train_images": sizes,
+            "l2_per_example": [float(probe.grid[probe.best]) for probe in probes],
+        }
         headline = ResultPart(curve, metrics=("data_efficiency",), chance=1 / problem.classes)
         of_sizes = [
             ResultPart(outcome, f"n{size}", ("top1",), {"train_images": size})
             for outcome, size in zip(outcomes, sizes, strict=True)
         ]
         answers = {f"n{sizes[-1]}": answers_of(outcomes[-1])}
-        return Result((headline, *of_sizes), detail, answers=answers)
+        caveats = checked or penalty_at_edge(probes[-1].grid, probes[-1].best)
+        return Result((headline, *of_sizes), detail, caveats, answers)
 
 
 def nested_parts(strata: Ints, content: Sequence[str], halvings: int) -> tuple[Ints, ...]:

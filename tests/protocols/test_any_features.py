@@ -111,6 +111,7 @@ def ap_of_chance(positives: int, items: int) -> float:
 CHANCE = {
     "linear": 1 / 6,
     "ridge": 1 / 6,
+    "learning_curve": 1 / 6,
     "knn": 1 / 6,
     "knn_euclidean": 1 / 6,
     "resize_normalise": 1 / 6,
