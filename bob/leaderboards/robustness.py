@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -39,7 +40,7 @@ class ShiftRobustness:
     fit: EffectiveRobustness | None
     """None if the pool is too small to fit a line."""
 
-    @property
+    @cached_property
     def residuals(self) -> dict[str, float]:
         """Backbone → effective robustness, for backbones that have one."""
         if self.fit is None:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from bob.io.files import atomic_writer
 from bob.leaderboards.board import Board, make_board
-from bob.leaderboards.page.html import to_html
+from bob.leaderboards.page.html import page_files
 from bob.leaderboards.per_example import PerExample, no_per_example
 from bob.leaderboards.render.latex import to_latex
 from bob.leaderboards.render.markdown import to_markdown
@@ -35,13 +35,17 @@ def write_board(board: Board, folder: Path) -> list[Path]:
     """Write the leaderboard's files into `folder`, each atomically, and return their paths.
 
     The page comes first. They are leaderboard.{html,csv,md,tex} and leaderboard_wide.csv;
-    ranking.csv and ranking_by_task.csv if some backbone is ranked; robustness.csv if some task has
-    shifts. One of an earlier call that would have no rows now is removed. UTF-8 with LF line ends;
-    a float in a CSV file is the shortest text that reads back as the same float. A CSV file of more
-    than PLAIN_BYTES is compressed and ends in .csv.gz, which pandas reads as it is.
+    leaderboard_detail.js if the page is large; ranking.csv and ranking_by_task.csv if some backbone
+    is ranked; robustness.csv if some task has shifts. One of an earlier call that would be empty
+    now is removed. UTF-8 with LF line ends; a float in a CSV file is the shortest text that reads
+    back as the same float. A CSV file of more than PLAIN_BYTES is compressed and ends in .csv.gz,
+    which pandas reads as it is.
     """
+    page = [
+        _write(folder / name, [text])
+        for name, text in page_files(board, image_pages(folder)).items()
+    ]
     texts: dict[str, Callable[[], Iterable[str]]] = {
-        "leaderboard.html": lambda: [to_html(board, image_pages(folder))],
         "leaderboard.csv": lambda: tidy_csv(board),
         "leaderboard_wide.csv": lambda: [csv_text(wide(board))],
         "ranking.csv": lambda: [_rows_text(ranking_frame(board.rankings))],
@@ -50,8 +54,8 @@ def write_board(board: Board, folder: Path) -> list[Path]:
         "leaderboard.tex": lambda: [to_latex(board)],
         "robustness.csv": lambda: [_rows_text(robustness_frame(board.robustness))],
     }
-    written = [_write(folder / name, text()) for name, text in texts.items()]
-    return [path for path in written if path]
+    tables = [_write(folder / name, text()) for name, text in texts.items()]
+    return [path for path in (*reversed(page), *tables) if path]
 
 
 def _write(path: Path, parts: Iterable[str]) -> Path | None:

@@ -1,6 +1,5 @@
 """Whether stored scores lie in the ranges of their metrics."""
 
-from collections.abc import Sequence
 from functools import cache
 from itertools import pairwise
 
@@ -11,7 +10,8 @@ TOLERANCE = 1e-6
 """How far rounding may move a value beyond its metric's range."""
 
 
-def base_metric(score: str, metrics: Sequence[str]) -> str:
+@cache
+def base_metric(score: str, metrics: tuple[str, ...]) -> str:
     """Return the metric that a score's name starts with.
 
     `top1_k20` gives `top1` and `top1_gain_112px` gives `top1_gain`, the longest match. `metrics`
@@ -28,7 +28,7 @@ def score_problem(record: Record) -> str | None:
     """
     for score in record.scores:
         if _is_out_of_range(score, _range(score.metric, record.task.metrics)):
-            metric = _base(score.metric, record.task.metrics)
+            metric = base_metric(score.metric, record.task.metrics)
             lowest, highest = METRICS[metric].lowest, METRICS[metric].highest
             return (
                 f"{score.metric} is {score.value!r} [{score.low!r}, {score.high!r}], "
@@ -47,10 +47,7 @@ def _is_out_of_range(score: Score, limits: tuple[float, float] | None) -> bool:
     return any(after < before - TOLERANCE for before, after in pairwise(numbers))
 
 
-_base = cache(base_metric)
-
-
 @cache
 def _range(score: str, metrics: tuple[str, ...]) -> tuple[float, float] | None:
-    metric = METRICS.get(_base(score, metrics))
+    metric = METRICS.get(base_metric(score, metrics))
     return (metric.lowest, metric.highest) if metric else None

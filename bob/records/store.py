@@ -7,6 +7,7 @@ record at all is set aside with a message, and never stops the reader of the oth
 """
 
 import contextlib
+import functools
 import hashlib
 import itertools
 import re
@@ -38,7 +39,7 @@ LARGEST_RECORD = 256 * 2**20
 SET_ASIDE = ".set-aside.json"
 """Suffix of what stood where a record is stored, and was none."""
 _CHECKSUM = re.compile(rb'\A\{\n "checksum": "([0-9a-f]{32})",')
-_SUSPICIOUS_NUMBER = re.compile(rb"NaN|Infinity|[0-9]{20}|[eE]\+?[0-9]{3}")
+_SUSPICIOUS_NUMBER = re.compile(rb"[\s:\[,]-?(?:NaN|Inf|[0-9](?:[0-9]{18}|[0-9.]*[eE]\+?[0-9]{3}))")
 """Occurs in every JSON text with a number that is not finite or beyond 64 bits, and in few more."""
 
 
@@ -290,6 +291,7 @@ def _remove_if_failed(path: Path, backbone: str) -> None:
         path.unlink(missing_ok=True)
 
 
+@functools.cache
 def _path_part(name: str) -> str:
     """Return a name as part of a path; a long one is truncated and gets a hash of the full name."""
     encoded = slug(name).encode()

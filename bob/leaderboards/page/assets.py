@@ -16,6 +16,7 @@ SCRIPTS = (
     "format",
     "dom",
     "data",
+    "beside",
     "statistics",
     "state",
     "verdicts",

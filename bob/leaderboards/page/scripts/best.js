@@ -34,12 +34,14 @@ const MANY = 12; // cells: with more over all tasks and datasets, one row per ta
 const TIED_IN_TIP = 12;
 const OPEN_NOTES = 8; // more notes are folded
 
+// Whether the overview sums up tasks, so that it needs no verdicts on single cells.
+export const isByTask = () =>
+  taskIndex() < 0 && datasetIndex() < 0 && ALL_COLUMNS.length > MANY;
+
 export function bestSection() {
-  const chosen = chosenColumns();
-  const byTask = taskIndex() < 0 && datasetIndex() < 0 && chosen.length > MANY;
-  const groups = byTask
+  const groups = isByTask()
     ? TASKS.map((_, task) => taskColumns(task))
-    : chosen.map((column) => [column]);
+    : chosenColumns().map((column) => [column]);
   const isGroup = (columns) => columns.length > 1;
   const rows = groups.map((columns) =>
     isGroup(columns) ? bestOfGroup(columns) : bestOfColumn(columns[0]),

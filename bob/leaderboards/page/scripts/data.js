@@ -9,9 +9,12 @@ export const TASKS = DATA.tasks;
 export const COLUMNS = DATA.columns;
 
 const bytes = (base64) => Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0)).buffer;
-export const VALUE = new Float64Array(bytes(DATA.cells.value));
-export const LOW = new Float64Array(bytes(DATA.cells.low));
-export const HIGH = new Float64Array(bytes(DATA.cells.high));
+const doubles = (base64) => new Float64Array(bytes(base64));
+export const VALUE = doubles(DATA.cells.value);
+// Interval limits; NaN until they are loaded where they are in the file beside the page.
+const limits = (base64) => (base64 ? doubles(base64) : new Float64Array(VALUE.length).fill(NaN));
+export const LOW = limits(DATA.cells.low);
+export const HIGH = limits(DATA.cells.high);
 
 const STATUSES = {
   o: "ok", f: "failed", u: "undefined", a: "not applicable", d: "dropped", ".": "missing",
@@ -65,13 +68,26 @@ export function decodeBits(base64) {
   return (index) => Boolean((packed[index >> 3] >> (index & 7)) & 1);
 }
 
-// ---- details for cards, curves and comparisons, parsed on first use
+// ---- details for cards, curves and comparisons, parsed on first use; see beside.js for pages that
+// do not hold them
 
 let parsedDetails = null;
+const detailListeners = [];
+
+export const hasDetails = () => !DATA.beside || parsedDetails !== null;
+export const onDetails = (listener) => detailListeners.push(listener);
 
 function details() {
   parsedDetails ??= JSON.parse($("details").textContent);
   return parsedDetails;
+}
+
+// Take in the details that were loaded, and the interval limits and verdicts beside them.
+export function takeDetails(text) {
+  parsedDetails = JSON.parse(text);
+  LOW.set(doubles(parsedDetails.cells.low));
+  HIGH.set(doubles(parsedDetails.cells.high));
+  detailListeners.forEach((listener) => listener(parsedDetails));
 }
 
 const SCORE_ARRAYS = ["value", "low", "high", "effective_robustness"];

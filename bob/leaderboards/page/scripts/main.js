@@ -1,8 +1,10 @@
 // Assembles the page: tabs, theme, links, and what is redrawn when the state changes.
 
 import { $, button, make, paragraph } from "./dom.js";
-import { BACKBONES, DATA, DATASETS, TASKS } from "./data.js";
+import { BACKBONES, DATA, DATASETS, TASKS, hasDetails } from "./data.js";
 import { isAdvice } from "./advice.js";
+import { withDetails } from "./beside.js";
+import { isByTask } from "./best.js";
 import { drawCard, listenForCard } from "./cards.js";
 import { fillControls, listenToControls, showControls } from "./controls.js";
 import { drawCorrelation } from "./correlation.js";
@@ -83,19 +85,40 @@ function draw() {
   hideTip();
   showTab(name);
   $("view").replaceWith(view);
-  $("status").textContent = "";
+  showStatus("");
   document.body.dataset.view = name;
-  drawView(view);
+  if (isDrawable(name)) drawView(view);
+  else drawLater(view);
 }
+
+const isDrawable = (name) => hasDetails() || (name === "overview" && isByTask());
+
+// Draw once the details are loaded, or say why they cannot be.
+function drawLater(view) {
+  view.append(paragraph("hint", "Loading…"));
+  withDetails(
+    () => view.isConnected && draw(),
+    (problem) => view.replaceChildren(paragraph("failed", problem)),
+  );
+}
+
+function showCard() {
+  if (state.card) withDetails(drawCard, showStatus);
+  else drawCard();
+}
+
+const showStatus = (text) => {
+  $("status").textContent = text;
+};
 
 function redraw(names) {
   const only = (set) => [...names].every((name) => set.has(name));
   const { view } = $("view").dataset;
   showControls();
   if (names.has("theme")) showTheme();
-  if (names.has("card")) drawCard();
+  if (names.has("card")) showCard();
   if (only(new Set(["card"])) || (isAdvice(names) && view === "overview")) return;
-  if (view === "table" && only(ROWS_ONLY)) fillTable($("view"), names);
+  if (view === "table" && only(ROWS_ONLY) && hasDetails()) fillTable($("view"), names);
   else if (!(view === "overview" && only(ROWS_ONLY))) draw();
 }
 
@@ -111,7 +134,7 @@ function showTheme() {
 }
 
 function listenForTools() {
-  $("csv").addEventListener("click", download);
+  $("csv").addEventListener("click", () => withDetails(download, showStatus));
   $("theme").addEventListener("click", () => change({ theme: showTheme() ? "light" : "dark" }));
   $("link").addEventListener("click", copyLink);
 }
@@ -121,9 +144,9 @@ function listenForTools() {
 async function copyLink() {
   try {
     await navigator.clipboard.writeText(window.location.href);
-    $("status").textContent = "Link copied.";
+    showStatus("Link copied.");
   } catch {
-    $("status").textContent = "The link to this view is in the address bar.";
+    showStatus("The link to this view is in the address bar.");
   }
 }
 
@@ -184,13 +207,13 @@ function start() {
   $("caption").textContent = captionText();
   $("footer").append(paragraph("", FOOTER));
   draw();
-  drawCard();
+  showCard();
   listenToControls();
   listenForCard();
   listenForTools();
   listenForTips();
   listenForSize();
-  listenForPrint(views, hideTip);
+  listenForPrint(() => views().filter(([name]) => isDrawable(name)), hideTip);
   followAddress();
   onChange(redraw);
 }

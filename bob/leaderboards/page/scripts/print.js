@@ -1,7 +1,15 @@
 // The printed page: every view of the chosen columns in turn, laid out for A4 before the browser
 // prints and removed afterwards.
 
-import { BACKBONES, COLUMNS, datasetOf, metricOf, statusOf, taskOf } from "./data.js";
+import {
+  BACKBONES,
+  COLUMNS,
+  datasetOf,
+  hasDetails,
+  metricOf,
+  statusOf,
+  taskOf,
+} from "./data.js";
 import { $, headRow, make, mark, named, paragraph, table } from "./dom.js";
 import { MISSING, fixed, millions, plural, rangeText, rankRange, valueText } from "./format.js";
 import {
@@ -61,6 +69,7 @@ function selectionText() {
     `${scopeText()}.`,
     ...filters.map(([name, text]) => `${text}: ${state[name]}.`),
     ...(state.clean ? ["Contaminated cells excluded."] : []),
+    ...(hasDetails() ? [] : ["Only the overview: open another view before printing for the rest."]),
   ];
   return sentences.join(" ");
 }

@@ -15,6 +15,7 @@ import {
   fastestOf,
   isBaseline,
   metricOf,
+  onDetails,
   signOf,
   statusOf,
 } from "./data.js";
@@ -46,6 +47,7 @@ export const highAt = (column, backbone) => HIGH[cellIndex(column, backbone)];
 const hasValue = (column, backbone) => !Number.isNaN(valueAt(column, backbone));
 
 const memo = new Map();
+onDetails(() => memo.clear());
 
 function memoised(name, compute) {
   const key = `${name}|${state.clean}`;

@@ -1,10 +1,17 @@
 // The verdicts that the build computed: which backbones are tied, better or not tested, for every
 // selection of columns that a reader can make. Nothing here computes a statistic.
 
-import { DATA, decodeBits, decodeFloats, pairIndex } from "./data.js";
+import { DATA, decodeBits, decodeFloats, onDetails, pairIndex } from "./data.js";
 
 const keyOf = (columns, clean) => `${columns.join()}|${clean}`;
-const VIEWS = new Map(DATA.views.map((view) => [keyOf(view.columns, Boolean(view.clean)), view]));
+const VIEWS = new Map();
+
+function addViews(views) {
+  for (const view of views) VIEWS.set(keyOf(view.columns, Boolean(view.clean)), view);
+}
+
+addViews(DATA.views);
+onDetails((details) => addViews(details.views));
 
 // What the paired test says of a backbone of the order against another: "better", "worse", "tied",
 // or "untested" where it was not made.
