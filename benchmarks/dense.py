@@ -38,7 +38,7 @@ from bob.metrics.intervals import interval
 from bob.numerics.arrays import Floats, Ints
 from bob.numerics.dense.pixels import agreement
 from bob.protocols import StatisticsNeed, protocol_named
-from bob.protocols.segmentation import MapSettings, squashed
+from bob.protocols.dense import MapSettings, squashed
 from bob.protocols.segmentation_statistics import outcome_of
 from bob.registry import load_registry
 from bob.specs import BackboneSpec

@@ -91,6 +91,8 @@ def _kind(listing: ImageListing) -> DatasetKind:
         return "depth"
     if listing.masks is not None:
         return "segmentation"
+    if listing.boxes is not None:
+        return "object-detection"
     if listing.judgements is not None:
         return "triplets" if "chosen" in listing.judgements else "retrieval"
     if listing.label_sets is not None:
@@ -101,7 +103,8 @@ def _kind(listing: ImageListing) -> DatasetKind:
 
 
 def _has_pixel_targets(listing: ImageListing) -> bool:
-    return not (listing.masks is None and listing.depths is None and listing.points is None)
+    targets = (listing.masks, listing.depths, listing.boxes, listing.points)
+    return any(target is not None for target in targets)
 
 
 def _with_splits(
@@ -159,6 +162,7 @@ def _all_images(listing: ImageListing, classes: Sequence[str]) -> Split:
         captions=None if listing.captions is None else tuple(listing.captions),
         masks=listing.masks,
         depths=listing.depths,
+        boxes=listing.boxes,
         points=listing.points,
         alpha=listing.alpha,
     )

@@ -11,6 +11,7 @@ import xxhash
 from numpy.typing import NDArray
 from PIL import Image
 
+from bob.datasets.boxes import BoxSets
 from bob.datasets.content.images import DEFAULT_ALPHA, Alpha, decode
 from bob.datasets.content.sequences import take
 from bob.datasets.content.traits import may_have_alpha
@@ -55,6 +56,8 @@ class Split:
     """The class of every pixel, or None."""
     depths: Depths | None = None
     """The depth of every pixel, or None."""
+    boxes: BoxSets | None = None
+    """Where the objects of each image are, or None."""
     points: PointSets | None = None
     """Points that correspond between source (query) and target (gallery) images, or None."""
     alter: Callable[[int, Image.Image], Image.Image] | None = None
@@ -113,6 +116,8 @@ class Split:
         if self.depths is not None:
             scored = f"\0depths {self.depths.range_m} {self.depths.crop}"
             digest.update("\n".join([scored, *self.depths.content]).encode())
+        if self.boxes is not None:
+            digest.update("\n".join(["\0boxes", *self.boxes.content]).encode())
         if self.points is not None:
             digest.update("\n".join(["\0points", *self.points.content]).encode())
         return digest.hexdigest()
@@ -136,6 +141,7 @@ class Split:
             captions=None if self.captions is None else tuple(self.captions[i] for i in positions),
             masks=None if self.masks is None else self.masks.take(positions),
             depths=None if self.depths is None else self.depths.take(positions),
+            boxes=None if self.boxes is None else self.boxes.take(positions),
             points=None if self.points is None else self.points.take(positions),
             alter=None if alter is None else lambda i, image: alter(int(positions[i]), image),
             alpha=self.alpha,

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from bob.datasets.boxes import BoxSets
 from bob.datasets.content.images import DEFAULT_ALPHA, Alpha
 from bob.datasets.dataset import Judgements
 from bob.datasets.depths import Depths
@@ -44,6 +45,8 @@ class ImageListing:
     """The class of every pixel, as an index into `classes`, which then must be given."""
     depths: Depths | None = None
     """The depth of every pixel."""
+    boxes: BoxSets | None = None
+    """Where the objects of each image are; `classes` then must be given."""
     points: PointSets | None = None
     """Points that correspond between images of the splits query and gallery."""
     judgements: Judgements | None = None

@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from bob.errors import ConfigError, nearest
 from bob.metrics import (
+    boxes,
     calibration,
     class_subsets,
     classification,
@@ -86,6 +87,7 @@ for _module in (
     depth,
     correspondence,
     triplets,
+    boxes,
 ):
     for _metric in _module.METRICS:
         register(_metric)

@@ -4,6 +4,7 @@ Every metric, interval and paired test is computed from an outcome. Each class i
 it holds: predictions, scores, curves or results.
 """
 
+from bob.outcomes.boxes import BoxMatches
 from bob.outcomes.class_probabilities import ClassProbabilities
 from bob.outcomes.class_subsets import ClassSubsets
 from bob.outcomes.classification import ClassPredictions
@@ -31,6 +32,7 @@ from bob.outcomes.shifts import ShiftResults
 from bob.outcomes.triplets import TripletChoices
 
 __all__ = [
+    "BoxMatches",
     "ClassPredictions",
     "ClassProbabilities",
     "ClassSubsets",

@@ -1,11 +1,10 @@
 """What protocols on maps of patches share: their settings, the maps they read, and their images."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Sized
 from dataclasses import dataclass, fields
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from bob.datasets.dataset import Dataset
@@ -19,10 +18,10 @@ from bob.specs.dataset import DatasetKind
 from bob.specs.numbers import Count
 from bob.specs.yaml import Closed
 
-DENSE_KINDS: frozenset[DatasetKind] = frozenset({"segmentation", "depth"})
-"""Kinds of datasets with targets of pixels; one dataset can have masks and depth maps."""
+DENSE_KINDS: frozenset[DatasetKind] = frozenset({"segmentation", "depth", "object-detection"})
+"""Kinds of datasets with targets of pixels or boxes; one dataset can have several of them."""
 HELD_OUT_SEED = 0
-ScoresT = TypeVar("ScoresT", bound=NDArray[Any])
+ScoresT = TypeVar("ScoresT", bound=Sized)
 Curve = Sequence[float]
 """The held-out score of each strength of a path; higher is better."""
 
@@ -206,7 +205,7 @@ def choice_detail(
 ) -> dict[str, Any]:
     """Return which strength was chosen, and how, as JSON-ready values.
 
-    `held_out` (M, S, ...) are scores of the strengths on held-out images; None where nothing was
+    `held_out` are scores of the strengths on M held-out images, its length; None where nothing was
     chosen. `curve` gives the measure of each strength.
     """
     if held_out is None:

@@ -36,6 +36,7 @@ from bob.protocols.needs import Need, Needs
 from bob.registry import load_registry
 from bob.specs import BackboneSpec, TaskSpec
 from bob.specs.dataset import DatasetKind
+from tests.builders.boxes import image_boxes, with_boxes
 from tests.builders.correspondence import point_dataset, random_points
 from tests.builders.depth import blocky_depths, with_depths
 from tests.builders.protocols import BASELINE, TWO_TOWERS, make_inputs
@@ -90,10 +91,12 @@ INPUTS = Inputs(features, make_inputs({}).statistics)
 
 @functools.cache
 def masks_dataset() -> Dataset:
-    """Return a dataset for protocols that read masks or depth maps."""
+    """Return a dataset for protocols that read masks, depth maps or boxes."""
     names = {"train": 0, "test": 1}
     masks = mask_dataset({name: blocky_masks(6, 3, 4, 3, i) for name, i in names.items()}, 3)
-    return with_depths(masks, {name: blocky_depths(6, 4, 3, i) for name, i in names.items()})
+    data = with_depths(masks, {name: blocky_depths(6, 4, 3, i) for name, i in names.items()})
+    box = image_boxes([[0, 0, 9, 6], [3, 5, 12, 12]], [0, 2], size=(12, 12))
+    return with_boxes(data, dict.fromkeys(names, [box] * 6))
 
 
 def maps(split: Split, at: Any) -> Any:
@@ -307,8 +310,8 @@ def task_of(protocol: str) -> TaskSpec:
     return next(task for task in TASKS.values() if task.protocol == protocol)
 
 
-WITHOUT_CLASSES = ("segment", "segment_knn", "depth", "correspondence", "triplets")
-"""Protocols of datasets with masks, depth maps, points or choices."""
+WITHOUT_CLASSES = ("segment", "segment_knn", "depth", "correspondence", "detect", "triplets")
+"""Protocols of datasets with masks, depth maps, points, boxes or choices."""
 
 
 def test_every_protocol_is_a_classifier_or_not() -> None:

@@ -4,7 +4,8 @@ A scene is a background of smooth random colours, on which 3 to 6 drawings are l
 another, and noise over all of it, so that flat colours do not tell drawings from ground. Each has
 one of eight categories (`Symbols` is left out: its signs look like anything) and a random place,
 size and direction. The mask holds the category of the uppermost drawing, 0 where the background
-shows, and ignores the pixels of an outline that a drawing covers in part.
+shows, and ignores the pixels of an outline that a drawing covers in part. Boxes are around what is
+visible of each drawing, and one that is nearly hidden is ignored.
 
 Train scenes are made of the train drawings of `openmoji`, test scenes of its test drawings. Scenes
 are made when they are read, and depend on their number, the SVG files, and the versions of the
@@ -26,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from bob.datasets.boxes import BoxSets, ImageBoxes
 from bob.datasets.content.digests import content_digest, file_digests, read_file
 from bob.datasets.content.images import decode
 from bob.datasets.content.planned import planned_reader
@@ -34,6 +36,7 @@ from bob.datasets.content.target_cache import TargetCache
 from bob.datasets.listing import ImageListing
 from bob.datasets.masks import IGNORED, Mask, Masks
 from bob.datasets.readers.openmoji import Drawing, render, renderer, variants
+from bob.datasets.readers.scene_boxes import VisibleDrawings
 from bob.datasets.splits import automatic_test
 from bob.specs import Role, SampleSource
 
@@ -82,6 +85,7 @@ class Layers:
     image: Image.Image
     mask: Mask
     """(H, W) class of each pixel, or IGNORED."""
+    boxes: ImageBoxes
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,7 +139,7 @@ def scene_drawings(svg: Path, table: Path, cache: Path) -> SceneDrawings:
 
 
 def list_scenes(svg: Path, table: Path, cache: Path, style: str) -> ImageListing:
-    """List the scenes in one style, with their masks."""
+    """List the scenes in one style, with their masks and boxes."""
     drawings = scene_drawings(svg, table, cache)
     scenes = [
         (f"{split}/{number:03d}", split, place_drawings(drawings.pools[split], split, number))
@@ -155,6 +159,10 @@ def list_scenes(svg: Path, table: Path, cache: Path, style: str) -> ImageListing
         masks=Masks(
             [content_digest(f"mask {digest}".encode()) for digest in content],
             TargetCache(lambda i: composer.layers(scenes[i][0], scenes[i][2]).mask),
+        ),
+        boxes=BoxSets(
+            [content_digest(f"boxes {digest}".encode()) for digest in content],
+            functools.cache(lambda i: composer.layers(scenes[i][0], scenes[i][2]).boxes),
         ),
     )
 
@@ -201,12 +209,16 @@ class Composer:
         """Compose a scene."""
         image = Image.fromarray(background(name))
         mask = np.zeros((SIDE_PX, SIDE_PX), np.int16)
+        visible = VisibleDrawings.of_size(SIDE_PX, SIDE_PX)
         for place in placements:
             drawn = self.drawings.draw(place.drawing, self.style, place.side_px, place.mirrored)
             covered = lay(image, drawn, (place.left, place.top))
             mask[covered > UNCOVERED] = IGNORED
-            mask[covered >= COVERED] = self.drawings.category(place.drawing)
-        return Layers(Image.fromarray(with_noise(np.asarray(image), name)), mask)
+            category = self.drawings.category(place.drawing)
+            mask[covered >= COVERED] = category
+            visible.add(category, covered >= COVERED, covered > UNCOVERED)
+        noisy = Image.fromarray(with_noise(np.asarray(image), name))
+        return Layers(noisy, mask, visible.boxes())
 
 
 def lay(image: Image.Image, drawn: Drawn, at: tuple[int, int]) -> NDArray[np.uint8]:

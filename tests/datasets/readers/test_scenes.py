@@ -9,6 +9,7 @@ from bob.datasets.dataset import Dataset
 from bob.datasets.masks import IGNORED
 from bob.datasets.open import open_dataset
 from bob.datasets.readers import scenes
+from bob.datasets.readers.scene_boxes import VisibleDrawings
 from bob.datasets.readers.scenes import CLASSES, SIDE_PX, Composer, Placement
 from bob.registry import load_registry
 
@@ -92,3 +93,45 @@ def test_a_drawing_covers_the_pixels_that_the_mask_says(monkeypatch: pytest.Monk
         np.testing.assert_array_equal(layers.mask == CLASSES.index("Objects"), expected)
         red = (np.asarray(layers.image) == [255, 0, 0]).all(axis=2)
         np.testing.assert_array_equal(red, expected)
+
+
+def test_boxes_are_around_what_is_visible() -> None:
+    """Drawings of 40 x 80 px: the second covers half of the first, the fourth all of the third."""
+    drawing = scenes.Drawing(Path("x.svg"), "colour", "", {"category": "Objects"})
+    drawings = scenes.SceneDrawings([drawing], ["x"], lambda _: SQUARE, {})
+    places = [(10, 20), (30, 20), (100, 150), (100, 150), (230, 240), (225, 232)]
+    placements = [Placement(0, left, top, 80, False) for left, top in places]
+    boxes = Composer(drawings, "colour").layers("x", placements).boxes
+    assert boxes.size == (SIDE_PX, SIDE_PX)
+    # of the last but one, 26 x 16 px are in the image, all of which the last one covers
+    expected = [[10, 20, 30, 100], [30, 20, 70, 100], [100, 150, 140, 230], [225, 232, 256, 256]]
+    assert boxes.xyxy.tolist() == expected
+    assert boxes.areas.tolist() == [20 * 80, 40 * 80, 40 * 80, 31 * 24]
+    assert set(boxes.labels.tolist()) == {CLASSES.index("Objects")}
+    assert not boxes.ignored.any() and not boxes.crowds.any()
+
+
+def test_a_drawing_of_which_little_is_left_is_ignored() -> None:
+    """8 of 40 columns of the first are visible, less than a quarter."""
+    visible = VisibleDrawings.of_size(100, 100)
+    for label, left in ((3, 0), (5, 8)):
+        covered = np.zeros((100, 100), bool)
+        covered[:80, left : left + 40] = True
+        visible.add(label, covered, covered)
+    boxes = visible.boxes()
+    assert boxes.labels.tolist() == [3, 5] and boxes.ignored.tolist() == [True, False]
+    assert boxes.xyxy.tolist() == [[0, 0, 8, 80], [8, 0, 48, 80]]
+
+
+def test_boxes_hold_the_pixels_of_their_class(data: Dataset) -> None:
+    split = data.splits["test"]
+    assert split.masks is not None and split.boxes is not None
+    for i in (0, 7):
+        mask, boxes = split.masks.read(i), split.boxes.read(i)
+        outside = np.ones_like(mask, bool)
+        for (left, top, right, bottom), label in zip(
+            boxes.xyxy.astype(int), boxes.labels, strict=True
+        ):
+            assert (mask[top:bottom, left:right] == label).any()
+            outside[top:bottom, left:right] = False
+        assert len(boxes.labels) >= 3 and (mask[outside] <= 0).all()

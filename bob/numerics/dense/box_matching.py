@@ -1,0 +1,81 @@
+"""Which predicted boxes of an image are right, as COCO's evaluation decides it (pycocotools).
+
+In descending order of scores, each prediction takes the true box of its class with which it has the
+largest intersection over union, of those that no earlier prediction has taken, if that is at least
+a threshold. There are ten thresholds, and four ranges of areas: of all, small, medium and large
+objects. True boxes outside of the range are ignored: whoever takes them is neither right nor wrong;
+neither is a prediction outside of the range that takes none. A prediction takes an ignored box only
+where no other is left. Ignored objects of the dataset (crowds, difficult ones) can be taken any
+number of times.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bob.numerics.arrays import Bools, Doubles, Ints
+from bob.numerics.dense.boxes import box_areas, box_overlaps
+
+THRESHOLDS = np.linspace(0.5, 0.95, 10)
+"""Intersection over union from which a prediction is right."""
+AREAS = {
+    "all": (0.0, 1e10),
+    "small": (0.0, 32.0**2),
+    "medium": (32.0**2, 96.0**2),
+    "large": (96.0**2, 1e10),
+}
+"""Range → least and most area of its objects, in pixels, both included."""
+WRONG, RIGHT, NEUTRAL = 0, 1, 2
+States = NDArray[np.uint8]
+"""(n, A, T) whether n predictions are WRONG, RIGHT or NEUTRAL in each range, at each threshold."""
+
+
+@dataclass(frozen=True, eq=False)
+class TrueBoxes:
+    """The m true boxes of one class in an image; see `bob.datasets.boxes`."""
+
+    xyxy: Doubles
+    areas: Doubles
+    ignored: Bools
+    crowds: Bools
+
+    def only(self, chosen: Bools) -> "TrueBoxes":
+        """Return some of the boxes."""
+        return TrueBoxes(**{name: values[chosen] for name, values in vars(self).items()})
+
+    def ignored_by_range(self) -> Bools:
+        """Return which boxes do not count in each range of areas, (A, m)."""
+        return self.ignored | outside_ranges(self.areas)
+
+
+def outside_ranges(areas: Doubles) -> Bools:
+    """Return which areas (m,) are outside of each range, (A, m)."""
+    least, most = np.array(list(AREAS.values())).T[..., None]
+    return np.asarray((areas < least) | (areas > most))
+
+
+def match_boxes(found: Doubles, true: TrueBoxes) -> States:
+    """Return the states of predictions (n, 4) of one class, whose scores descend."""
+    outside = outside_ranges(box_areas(found))
+    states = np.where(outside.T[:, :, None], NEUTRAL, WRONG).astype(np.uint8)
+    states = np.repeat(states, len(THRESHOLDS), axis=2)
+    overlaps = box_overlaps(found, true.xyxy, true.crowds)
+    ignored = true.ignored_by_range()
+    taken = np.zeros((len(AREAS), len(THRESHOLDS), len(true.xyxy)), bool)
+    needed = np.minimum(THRESHOLDS, 1 - 1e-10)[:, None]
+    for n in np.flatnonzero((overlaps >= needed[0]).any(axis=1)):
+        can_take = (overlaps[n] >= needed) & (~taken | true.ignored)
+        counted = can_take & ~ignored[:, None]
+        can_take = np.where(counted.any(axis=2, keepdims=True), counted, can_take)
+        areas, thresholds = np.nonzero(can_take.any(axis=2))
+        best = _last_largest(np.where(can_take, overlaps[n], -1.0))[areas, thresholds]
+        taken[areas, thresholds, best] = True
+        states[n, areas, thresholds] = np.where(ignored[areas, best], NEUTRAL, RIGHT)
+    return states
+
+
+def _last_largest(values: Doubles) -> Ints:
+    """Return the positions of the largest values along the last axis, the last of equal ones."""
+    last = values.shape[-1] - 1
+    return np.asarray(last - values[..., ::-1].argmax(axis=-1), np.int64)

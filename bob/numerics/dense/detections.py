@@ -1,0 +1,88 @@
+"""From scores and boxes of cells to the detections of an image, and how they match the truth."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bob.numerics.arrays import Doubles, Floats, Ints
+from bob.numerics.dense.box_matching import (
+    AREAS,
+    THRESHOLDS,
+    WRONG,
+    States,
+    TrueBoxes,
+    match_boxes,
+)
+from bob.numerics.dense.boxes import boxes_at_cells
+
+CANDIDATES = 1000
+"""Pairs of cell and class with the highest scores that are considered."""
+MOST = 100
+"""Detections of an image, as in COCO's evaluation."""
+NMS_OVERLAP = 0.5
+"""Intersection over union above which a detection suppresses others of its class."""
+NO_CLASS = -1
+
+
+@dataclass(frozen=True, eq=False)
+class Detections:
+    """n detections of an image, by descending scores."""
+
+    xyxy: Doubles
+    """(n, 4)"""
+    scores: Doubles
+    """(n,)"""
+    labels: Ints
+    """(n,)"""
+
+
+def detect(scores: Doubles, log_distances: Doubles, size: tuple[int, int]) -> Detections:
+    """Return the detections of an image of `size` (H, W) from cells.
+
+    `scores` (h, w, C) of classes, which are left out where they are -inf; `log_distances`
+    (h, w, 4) of each cell's box. Boxes of a class that overlap a better one are suppressed.
+    """
+    import torch  # slow to import: command lines read protocols without it
+    from torchvision.ops import batched_nms
+
+    height, width, classes = scores.shape
+    flat = scores.reshape(-1)
+    best = np.argsort(-flat, kind="stable")[:CANDIDATES]
+    best = best[flat[best] > -np.inf]
+    boxes = boxes_at_cells(log_distances, size, (height, width)).reshape(-1, 4)[best // classes]
+    kept = batched_nms(
+        *(torch.from_numpy(values) for values in (boxes, flat[best], best % classes)), NMS_OVERLAP
+    ).numpy()[:MOST]
+    return Detections(boxes[kept], flat[best][kept], best[kept] % classes)
+
+
+@dataclass(frozen=True, eq=False)
+class MatchedDetections:
+    """Detections of an image with their states, filled up to `MOST`."""
+
+    scores: Floats
+    """(M,)"""
+    labels: Ints
+    """(M,) NO_CLASS where there are fewer."""
+    states: States
+    """(M, A, T)"""
+
+
+def matched(found: Detections, true: TrueBoxes, labels: Ints) -> MatchedDetections:
+    """Return which detections are right, class by class; `labels` (m,) are the true ones."""
+    scores = np.zeros(MOST, np.float32)
+    classes = np.full(MOST, NO_CLASS)
+    states = np.full((MOST, len(AREAS), len(THRESHOLDS)), WRONG, np.uint8)
+    n = len(found.scores)
+    scores[:n], classes[:n] = found.scores, found.labels
+    for c in np.unique(found.labels):
+        of_class = np.flatnonzero(found.labels == c)
+        states[of_class] = match_boxes(found.xyxy[of_class], true.only(labels == c))
+    return MatchedDetections(scores, classes, states)
+
+
+def counted_boxes(true: TrueBoxes, labels: Ints, classes: int) -> Ints:
+    """Return how many boxes of each class count in each range of areas, (C, A)."""
+    counted = np.zeros((classes, len(AREAS)), np.int64)
+    np.add.at(counted, labels, ~true.ignored_by_range().T)
+    return counted

@@ -1,0 +1,299 @@
+"""What detection sums over feature maps while they are computed; no map is stored.
+
+`box_sums` are the sums over cells from which two linear regressions are solved: the classes of
+cells, and the boxes of those that predict one; and `box_matches` which detections of such heads are
+right, image by image. `bob.numerics.dense.boxes` says which box a cell predicts.
+"""
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bob.datasets.boxes import BoxSets, ImageBoxes
+from bob.datasets.dataset import Split
+from bob.errors import DatasetError
+from bob.extraction.accumulators import (
+    AccumulatorSpec,
+    Earlier,
+    add_arrays,
+    extend_images,
+    image_chunks,
+    join_images,
+    register_accumulator,
+)
+from bob.features.shard import Arrays
+from bob.metrics.boxes import box_ap
+from bob.numerics.arrays import Doubles, Floats, Ints
+from bob.numerics.dense.box_matching import AREAS, THRESHOLDS, TrueBoxes
+from bob.numerics.dense.boxes import NO_BOX, boxes_of_cells, centreness, edge_distances
+from bob.numerics.dense.detections import MOST, counted_boxes, detect, matched
+from bob.numerics.linear.class_sums import LinearHead
+from bob.numerics.linear.target_sums import TargetSums, ridge_path
+from bob.outcomes import BoxMatches
+from bob.protocols.dense import StrengthPath, sums_and_strengths
+
+PREDICTORS = ("head", "ceiling", "constant")
+"""What is scored on test images: the chosen heads; the true classes and boxes of the cells; and the
+mean scores and distances of train, without looking at the image."""
+SIDES = 4
+
+
+def sums_spec(classes: int) -> AccumulatorSpec:
+    """Return the sums over cells."""
+    return AccumulatorSpec("box_sums", 1, (("classes", classes),))
+
+
+def matches_spec(classes: int, path: StrengthPath, *, every_strength: bool) -> AccumulatorSpec:
+    """Return the matches of the heads of `every_strength`, or of the chosen one and its bounds.
+
+    They depend on earlier statistics as those of `segmentation_statistics.counts_spec` do.
+    """
+    settings = {**vars(path), "classes": classes, "every_strength": every_strength}
+    return AccumulatorSpec("box_matches", 1, tuple(sorted(settings.items())))
+
+
+@dataclass(frozen=True, eq=False)
+class CellTargets:
+    """What the cells of an image are to predict."""
+
+    classes: Doubles
+    """(h, w, C) the centreness for the class of the cell's box, else 0."""
+    weight: Doubles
+    """(h, w) 0 where the cell's box is ignored, else 1."""
+    log_distances: Doubles
+    """(h, w, 4) of the cell's box; 0 without one."""
+    centreness: Doubles
+    """(h, w) in the cell's box; 0 without one."""
+
+
+def cell_targets(boxes: ImageBoxes, grid: tuple[int, int], classes: int) -> CellTargets:
+    """Return the targets of the cells of a grid (h, w)."""
+    box = boxes_of_cells(boxes.xyxy, boxes.size, grid)
+    has_any = box != NO_BOX
+    is_ignored = np.zeros(grid, bool)
+    is_ignored[has_any] = boxes.ignored[box[has_any]]
+    cells = np.nonzero(has_any & ~is_ignored)
+    targets = CellTargets(
+        classes=np.zeros((*grid, classes)),
+        weight=1.0 - is_ignored,
+        log_distances=np.zeros((*grid, SIDES)),
+        centreness=np.zeros(grid),
+    )
+    if len(cells[0]):
+        distances = edge_distances(boxes.xyxy, boxes.size, grid)[(box[cells], *cells)]
+        targets.log_distances[cells] = np.log(distances)
+        targets.centreness[cells] = centreness(distances)
+        targets.classes[(*cells, boxes.labels[box[cells]])] = targets.centreness[cells]
+    return targets
+
+
+@dataclass(frozen=True, eq=False)
+class BoxSums:
+    """Sums over cells of features and targets, in float64: `TargetSums` of classes and of boxes."""
+
+    boxes: BoxSets
+    classes: int
+
+    def start(self, shape: tuple[int, ...]) -> dict[str, NDArray[Any]]:
+        """Return sums of nothing."""
+        none = np.zeros((0, shape[-1]), np.float32)
+        return {
+            f"{name}_{field}": values
+            for name, count in (("class", self.classes), ("box", SIDES))
+            for field, values in vars(
+                TargetSums.of(none, np.zeros(0), np.zeros((0, count)))
+            ).items()
+        }
+
+    def update(
+        self, statistics: dict[str, NDArray[Any]], positions: Ints, features: Floats
+    ) -> None:
+        """Add the maps (n, h, w, D) of the images at `positions` (n,)."""
+        grid = features.shape[1], features.shape[2]
+        for at in image_chunks(features):
+            targets = [
+                cell_targets(self.boxes.read(position), grid, self.classes)
+                for position in positions[at].tolist()
+            ]
+            of = {
+                name: np.stack([vars(each)[name] for each in targets]) for name in vars(targets[0])
+            }
+            x = features[at].reshape(-1, features.shape[3])
+            for name, weight, values in (
+                ("class", of["weight"], of["classes"]),
+                ("box", of["centreness"], of["log_distances"]),
+            ):
+                sums = TargetSums.of(x, weight.reshape(-1), values.reshape(len(x), -1))
+                for field, added in vars(sums).items():
+                    statistics[f"{name}_{field}"] += added
+
+    def merge(self, parts: Sequence[Arrays]) -> Arrays:
+        """Add the sums of shards."""
+        return add_arrays(parts)
+
+
+@dataclass(frozen=True, eq=False)
+class BoxHeads:
+    """Linear regressions of the classes of cells and of their boxes."""
+
+    classes: LinearHead
+    distances: LinearHead
+    known: NDArray[np.bool_]
+    """(C,) classes with train boxes; the others are never predicted."""
+
+    def predict(self, grid: Floats) -> tuple[Doubles, Doubles]:
+        """Return scores (h, w, C) and logarithms of distances (h, w, 4) of a map (h, w, D)."""
+        scores = np.where(self.known, self.classes.logits(grid), -np.inf)
+        return scores, self.distances.logits(grid)
+
+
+@dataclass(frozen=True, eq=False)
+class BoxMatchSums:
+    """Detections of each image, and which of them are right.
+
+    P predictors: the heads of every strength, or `PREDICTORS`. `scores` and `labels` (N, P, M),
+    `states` (N, P, M, A, T), and `true` (N, C, A) boxes that count; see `bob.outcomes.BoxMatches`.
+    """
+
+    boxes: BoxSets
+    classes: int
+    path: StrengthPath
+    every_strength: bool
+    earlier: Earlier
+
+    def start(self, shape: tuple[int, ...]) -> dict[str, NDArray[Any]]:
+        """Return matches of no image."""
+        predictors = self.path.count if self.every_strength else len(PREDICTORS)
+        return {
+            "positions": np.zeros(0, np.int64),
+            "scores": np.zeros((0, predictors, MOST), np.float32),
+            "labels": np.zeros((0, predictors, MOST), np.int64),
+            "states": np.zeros((0, predictors, MOST, len(AREAS), len(THRESHOLDS)), np.uint8),
+            "true": np.zeros((0, self.classes, len(AREAS)), np.int64),
+            "grid": np.array(shape[:2], np.int64),
+        }
+
+    def update(
+        self, statistics: dict[str, NDArray[Any]], positions: Ints, features: Floats
+    ) -> None:
+        """Add the maps (n, h, w, D) of the images at `positions` (n,)."""
+        for position, grid in zip(positions.tolist(), features, strict=True):
+            boxes = self.boxes.read(position)
+            true = TrueBoxes(boxes.xyxy, boxes.areas, boxes.ignored, boxes.crowds)
+            found = [
+                vars(matched(detect(*cells, boxes.size), true, boxes.labels))
+                for cells in self._predictions(grid, boxes)
+            ]
+            added = {
+                "positions": np.array([position]),
+                "true": counted_boxes(true, boxes.labels, self.classes)[None],
+                **{name: np.stack([each[name] for each in found])[None] for name in found[0]},
+            }
+            extend_images(statistics, added)
+
+    def _predictions(self, grid: Floats, boxes: ImageBoxes) -> list[tuple[Doubles, Doubles]]:
+        predicted = [heads.predict(grid) for heads in self.heads]
+        if self.every_strength:
+            return predicted
+        targets = cell_targets(boxes, grid.shape[:2], self.classes)
+        scores = np.where(targets.classes > 0, targets.classes, -np.inf)
+        return [*predicted, (scores, targets.log_distances), self.constant.predict(grid)]
+
+    def merge(self, parts: Sequence[Arrays]) -> Arrays:
+        """Join the images of all shards, in their order."""
+        joined = join_images(parts, ("scores", "labels", "states", "true"))
+        return {**joined, "grid": parts[0]["grid"]}
+
+    @functools.cached_property
+    def heads(self) -> list[BoxHeads]:
+        """The heads of every strength, or of the chosen one."""
+        classes, boxes = (ridge_path(sums, self._sums_and_strengths[1]) for sums in self.sums)
+        return [BoxHeads(*of, self.known) for of in zip(classes, boxes, strict=True)]
+
+    @functools.cached_property
+    def constant(self) -> BoxHeads:
+        """The mean targets of train."""
+        means = [LinearHead(0 * of.products, of.targets / of.weight) for of in self.sums]
+        return BoxHeads(means[0], means[1], self.known)
+
+    @property
+    def known(self) -> NDArray[np.bool_]:
+        """Which classes (C,) have train boxes."""
+        return np.asarray(self.sums[0].targets > 0)
+
+    @property
+    def sums(self) -> tuple[TargetSums, TargetSums]:
+        """Sums of classes and of boxes, over the images to fit or over all train images."""
+        return box_sums(self._sums_and_strengths[0])
+
+    @functools.cached_property
+    def _sums_and_strengths(self) -> tuple[Arrays, list[float]]:
+        return sums_and_strengths(
+            self.path,
+            self.every_strength,
+            self.earlier,
+            lambda of: average_precisions(PredictorMatches(of)),
+        )
+
+
+def box_sums(statistics: Arrays) -> tuple[TargetSums, TargetSums]:
+    """Return the sums of classes and of boxes that a pass has stored."""
+    names = ("weight", "features", "targets", "products", "gram")
+    classes, boxes = (
+        TargetSums(*(statistics[f"{of}_{name}"] for name in names)) for of in ("class", "box")
+    )
+    return classes, boxes
+
+
+@dataclass(frozen=True, eq=False)
+class PredictorMatches:
+    """The matches of P predictors on N images, as `BoxMatchSums` sums them."""
+
+    statistics: Arrays
+
+    def __len__(self) -> int:
+        """Return N."""
+        return len(self.statistics["true"])
+
+    @property
+    def predictors(self) -> int:
+        """P"""
+        return int(self.statistics["scores"].shape[1])
+
+    def of(self, predictor: int) -> BoxMatches:
+        """Return the outcome of one predictor."""
+        scores, labels, states = (
+            self.statistics[name][:, predictor] for name in ("scores", "labels", "states")
+        )
+        return BoxMatches(scores, labels, states, self.statistics["true"])
+
+
+def average_precisions(matches: PredictorMatches) -> list[float]:
+    """Return `box_ap` of each predictor; zero for each where no image has a box that counts."""
+    if not matches.statistics["true"][:, :, 0].any():
+        return [0.0] * matches.predictors
+    return [box_ap(matches.of(predictor)) for predictor in range(matches.predictors)]
+
+
+def boxes_of(split: Split) -> BoxSets:
+    """Return the boxes of a split; DatasetError where it has none."""
+    if split.boxes is None:
+        raise DatasetError("detection needs the boxes of each image; these images have none.")
+    return split.boxes
+
+
+def _make_sums(settings: Mapping[str, Any], split: Split, earlier: Earlier) -> BoxSums:
+    return BoxSums(boxes_of(split), settings["classes"])
+
+
+def _make_matches(settings: Mapping[str, Any], split: Split, earlier: Earlier) -> BoxMatchSums:
+    path, every = StrengthPath.read(settings), settings["every_strength"]
+    return BoxMatchSums(boxes_of(split), settings["classes"], path, every, earlier)
+
+
+register_accumulator("box_sums", _make_sums)
+register_accumulator("box_matches", _make_matches)

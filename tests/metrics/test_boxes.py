@@ -1,0 +1,175 @@
+"""Average precision: by hand, against pycocotools, and resamples against repeated images."""
+
+import numpy as np
+import pytest
+import torch
+from torchmetrics.detection import MeanAveragePrecision
+
+from bob.errors import UndefinedError
+from bob.metrics import metric_named
+from bob.metrics.boxes import (
+    average_precision,
+    box_ap,
+    box_ap_50,
+    box_ap_75,
+    box_ap_large,
+    box_ap_small,
+)
+from bob.metrics.intervals import interval, resampled
+from bob.numerics.dense.detections import Detections
+from bob.outcomes import BoxMatches
+from tests.builders.boxes import image_boxes, matches, random_boxes, random_detections
+
+CLASSES, IMAGES = 4, 25
+OFFICIAL = {
+    "box_ap": "map",
+    "box_ap_50": "map_50",
+    "box_ap_75": "map_75",
+    "box_ap_small": "map_small",
+    "box_ap_medium": "map_medium",
+    "box_ap_large": "map_large",
+}
+"""Metric → its name in torchmetrics."""
+
+
+def detections(*rows: tuple[list[float], float, int]) -> Detections:
+    boxes, scores, labels = zip(*rows, strict=True) if rows else ([], [], [])
+    return Detections(np.reshape(boxes, (-1, 4)), np.array(scores), np.array(labels, np.int64))
+
+
+def one_class(*found: Detections, true: int = 2) -> BoxMatches:
+    """Return matches of images with `true` boxes of 10 x 10 px, 50 px apart."""
+    boxes = [[50.0 * k, 0, 50.0 * k + 10, 10] for k in range(true)]
+    return matches(found, [image_boxes(boxes, [0] * true)] * len(found), 1)
+
+
+RIGHT_1, RIGHT_2, WRONG = [0, 0, 10, 10], [50, 0, 60, 10], [200, 200, 210, 210]
+
+
+def test_a_wrong_box_between_two_right_ones() -> None:
+    """Recalls 0 to 0.5 (51 of 101) at precision 1; 0.51 to 1 (50) at 2/3."""
+    outcome = one_class(detections((RIGHT_1, 0.9, 0), (WRONG, 0.8, 0), (RIGHT_2, 0.7, 0)))
+    assert box_ap_50(outcome) == pytest.approx((51 + 50 * 2 / 3) / 101)
+    assert box_ap(outcome) == box_ap_small(outcome) == pytest.approx(box_ap_50(outcome))
+
+
+def test_a_box_half_as_wide_is_right_up_to_an_overlap_of_a_half() -> None:
+    """5 x 10 of 10 x 10 px: right at 0.5, wrong at 0.55 to 0.95."""
+    outcome = one_class(detections(([0, 0, 5, 10], 0.9, 0)), true=1)
+    assert box_ap_50(outcome) == 1 and box_ap_75(outcome) == 0
+    assert box_ap(outcome) == pytest.approx(1 / 10)
+
+
+def test_a_second_detection_of_an_object_is_wrong() -> None:
+    """Precision 1 at recall 0.5 and 2/3 at 1, as one of three is a repetition."""
+    outcome = one_class(detections((RIGHT_1, 0.9, 0), (RIGHT_1, 0.8, 0), (RIGHT_2, 0.7, 0)))
+    assert box_ap_50(outcome) == pytest.approx((51 + 50 * 2 / 3) / 101)
+
+
+@pytest.mark.parametrize("kind", ["crowds", "difficult"])
+def test_ignored_objects_are_neither_missed_nor_wrong(kind: str) -> None:
+    """Two detections of the ignored object, before one of the object that counts."""
+    true = image_boxes([RIGHT_1, RIGHT_2], [0, 0], **{kind: [True, False]})  # type: ignore[arg-type]
+    found = detections((RIGHT_1, 0.9, 0), (RIGHT_1, 0.8, 0), (RIGHT_2, 0.7, 0))
+    assert box_ap(matches([found], [true], 1)) == 1
+
+
+def test_a_small_part_of_a_crowd_is_neutral_and_of_a_difficult_object_wrong() -> None:
+    """A tenth of the ignored object, then the object that counts."""
+    found = detections(([0, 0, 1, 10], 0.9, 0), (RIGHT_2, 0.7, 0))
+    values = [
+        box_ap(matches([found], [image_boxes([RIGHT_1, RIGHT_2], [0, 0], *flags)], 1))
+        for flags in ([(True, False)], [(), (True, False)])
+    ]
+    assert values == pytest.approx([1, 1 / 2])
+
+
+def test_true_boxes_as_detections_are_perfect() -> None:
+    rng = np.random.default_rng(0)
+    true = [random_boxes(rng, 8, CLASSES) for _ in range(IMAGES)]
+    found = [Detections(of.xyxy, np.linspace(0.9, 0.1, 8), of.labels) for of in true]
+    outcome = matches(found, true, CLASSES)
+    for name in OFFICIAL:
+        assert metric_named(name).function(outcome) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_random_detections_score_as_pycocotools_scores_them(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    true = [random_boxes(rng, int(rng.integers(0, 12)), CLASSES) for _ in range(IMAGES)]
+    found = [random_detections(rng, of, 40, CLASSES) for of in true]
+    # torchmetrics' own thresholds are pycocotools' rounded to float32
+    official = MeanAveragePrecision(
+        backend="pycocotools",
+        iou_thresholds=np.linspace(0.5, 0.95, 10).tolist(),
+        rec_thresholds=np.linspace(0, 1, 101).tolist(),
+    )
+    official.update(
+        [
+            {
+                "boxes": torch.from_numpy(of.xyxy.astype(np.float32)),
+                "scores": torch.from_numpy(of.scores.copy()),
+                "labels": torch.from_numpy(of.labels),
+            }
+            for of in found
+        ],
+        [
+            {
+                "boxes": torch.from_numpy(of.xyxy.astype(np.float32)),
+                "labels": torch.from_numpy(of.labels),
+                "iscrowd": torch.from_numpy(of.ignored.astype(np.int64)),
+                "area": torch.from_numpy(of.areas),
+            }
+            for of in true
+        ],
+    )
+    expected = official.compute()
+    outcome = matches(found, true, CLASSES)
+    for name, theirs in OFFICIAL.items():
+        assert 0.05 < expected[theirs] < 0.95
+        value = metric_named(name).function(outcome)
+        assert value == pytest.approx(float(expected[theirs]), abs=1e-6)
+
+
+def random_outcome() -> BoxMatches:
+    rng = np.random.default_rng(7)
+    true = [random_boxes(rng, 5, CLASSES) for _ in range(12)]
+    return matches([random_detections(rng, of, 20, CLASSES) for of in true], true, CLASSES)
+
+
+def test_weights_are_repetitions_of_images() -> None:
+    outcome, rng = random_outcome(), np.random.default_rng(0)
+    weights = rng.integers(0, 4, (20, len(outcome)))
+    for area in ("all", "medium"):
+        values = average_precision(outcome, area, slice(None), weights.astype(np.float64))
+        for value, counts in zip(values, weights, strict=True):
+            repeated = outcome.take(np.repeat(np.arange(len(outcome)), counts))
+            one = np.ones((1, len(repeated)))
+            (expected,) = average_precision(repeated, area, slice(None), one)
+            assert value == pytest.approx(expected, abs=1e-12)
+
+
+def test_intervals_are_those_of_resampled_images() -> None:
+    outcome, metric = random_outcome(), metric_named("box_ap")
+    value, low, high, kind = interval("box_ap", outcome, 0)
+    assert low is not None and high is not None and low < value < high and kind == "bootstrap"
+    assert metric.redrawn is not None
+    drawn = metric.redrawn(outcome, np.random.default_rng(0), 2000)
+    taken = resampled(outcome, metric, 1, 300)
+    # standard errors are known to 1.6 % and 4 %
+    assert drawn.std() == pytest.approx(taken.std(), rel=0.2)
+    assert drawn.mean() == pytest.approx(taken.mean(), abs=4 * taken.std() / 300**0.5)
+
+
+def test_images_without_boxes_are_undefined() -> None:
+    nothing = matches([detections((WRONG, 0.9, 0))], [image_boxes([], [])], 1)
+    with pytest.raises(UndefinedError, match=r"no test image has true boxes$"):
+        box_ap(nothing)
+    with pytest.raises(UndefinedError, match="no test image has true boxes of large objects"):
+        box_ap_large(one_class(detections()))
+
+
+def test_shapes_must_agree() -> None:
+    arrays = dict(random_outcome().to_arrays())
+    with pytest.raises(ValueError, match=r"must have shapes \(N, M\), \(N, M\), \(N, M, A, T\)"):
+        BoxMatches(**{**arrays, "labels": arrays["labels"][:, :3]})
