@@ -9,7 +9,8 @@ import pandas as pd
 
 from bob.io.files import atomic_writer
 from bob.leaderboards.board import Board, make_board
-from bob.leaderboards.page.html import page_files
+from bob.leaderboards.page.beside import DETAIL_FILE
+from bob.leaderboards.page.html import PAGE_FILE, page_files
 from bob.leaderboards.per_example import PerExample, no_per_example
 from bob.leaderboards.render.latex import to_latex
 from bob.leaderboards.render.markdown import to_markdown
@@ -41,10 +42,9 @@ def write_board(board: Board, folder: Path) -> list[Path]:
     back as the same float. A CSV file of more than PLAIN_BYTES is compressed and ends in .csv.gz,
     which pandas reads as it is.
     """
-    page = [
-        _write(folder / name, [text])
-        for name, text in page_files(board, image_pages(folder)).items()
-    ]
+    page = page_files(board, image_pages(folder))
+    needed_first = sorted(page.items(), key=lambda file: not file[1])
+    paths = {name: _write(folder / name, [text]) for name, text in needed_first}
     texts: dict[str, Callable[[], Iterable[str]]] = {
         "leaderboard.csv": lambda: tidy_csv(board),
         "leaderboard_wide.csv": lambda: [csv_text(wide(board))],
@@ -55,7 +55,7 @@ def write_board(board: Board, folder: Path) -> list[Path]:
         "robustness.csv": lambda: [_rows_text(robustness_frame(board.robustness))],
     }
     tables = [_write(folder / name, text()) for name, text in texts.items()]
-    return [path for path in (*reversed(page), *tables) if path]
+    return [path for path in (paths[PAGE_FILE], paths[DETAIL_FILE], *tables) if path]
 
 
 def _write(path: Path, parts: Iterable[str]) -> Path | None:
