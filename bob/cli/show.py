@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--images",
         action="store_true",
         help="write a page of images: confusions, mistakes, their nearest train images, outliers; "
-        "of retrieval, the misses",
+        "of retrieval, the misses; of dense tasks, targets, predictions, errors and features",
     )
     add_json(parser, "all fields of the record")
     add_registries_and_folders(parser)

@@ -5,14 +5,14 @@ Does not import torch.
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from bob.commands.recorded_images import view_of
 from bob.commands.terminal import Terminal
-from bob.errors import OK, ConfigError
+from bob.errors import OK, ConfigError, NotApplicableError
 from bob.io.files import write_atomically
 from bob.leaderboards.cells import column_of
 from bob.leaderboards.gather import GatheredRecords, gather_selection
@@ -31,9 +31,12 @@ from bob.leaderboards.render.forecast import forecast_row, forecast_sentence
 from bob.leaderboards.render.record_text import headline_text
 from bob.outcomes import ClassPredictions
 from bob.pictures.comparison import comparison_sections
+from bob.pictures.dense import dense_sections_of
 from bob.pictures.page import to_page
+from bob.pictures.view import Sections, View
 from bob.records.image_pages import page_of_comparison
 from bob.records.record import Record
+from bob.records.store import RecordStore
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -77,23 +80,41 @@ def _write_images(
 ) -> None:
     """Write the page of one setting, or print why there is none."""
     a, b = (_record_of(name, setting, records) for name in (comparison.a, comparison.b))
-    first, second = (next(iter(gathered.outcomes(record)), None) for record in (a, b))
-    if not isinstance(first, ClassPredictions) or not isinstance(second, ClassPredictions):
-        terminal.note(f"{setting.column}: no images, as these are not results of two classifiers.")
-        return
-    if not np.array_equal(first.y, second.y):
-        terminal.note(f"{setting.column}: no images, as the test images are not the same.")
+    try:
+        sections_of = _sections_of(a, b, gathered, RecordStore(arguments.results))
+    except NotApplicableError as error:
+        terminal.note(f"{setting.column}: no images, as {error}")
         return
     view = view_of(terminal, a, arguments)
-    sections = comparison_sections(comparison.a, comparison.b, (first, second), view)
     facts = [f"{letter}: {headline_text(record)}" for letter, record in (("A", a), ("B", b))]
     if max(len(a.seeds), len(b.seeds)) > 1:
         facts.append("The images are those of the first seed of each.")
     title = f"{comparison.a} (A) and {comparison.b} (B): {view.scope}"
-    page = to_page(title, [*facts, difference_sentence(setting)], list(sections))
+    page = to_page(title, [*facts, difference_sentence(setting)], list(sections_of(view)))
     path = page_of_comparison(arguments.results, a, b)
     write_atomically(path, page.encode())
     terminal.write_line(f"written: {path} ({setting.column})")
+
+
+def _sections_of(
+    a: Record, b: Record, gathered: GatheredRecords, store: RecordStore
+) -> Callable[[View], Sections]:
+    """Return a function from a view to the sections of two records.
+
+    NotApplicableError where they have no images to compare.
+    """
+    first, second = (next(iter(gathered.outcomes(record)), None) for record in (a, b))
+    if isinstance(first, ClassPredictions) and isinstance(second, ClassPredictions):
+        if not np.array_equal(first.y, second.y):
+            raise NotApplicableError("the test images are not the same.")
+        pair = first, second
+        return lambda view: comparison_sections(a.backbone_name, b.backbone_name, pair, view)
+    if type(first) is type(second) and (dense := dense_sections_of(first)):
+        shown = [(label, store.shown_arrays(record)) for label, record in (("A", a), ("B", b))]
+        if not all(arrays for _, arrays in shown):
+            raise NotApplicableError("another version made one of the records.")
+        return lambda view: dense(shown, view)
+    raise NotApplicableError("these are not results of two classifiers or of one dense task.")
 
 
 def _record_of(name: str, setting: PairedComparison, records: Sequence[Record]) -> Record:

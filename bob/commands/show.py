@@ -4,17 +4,22 @@ Does not import torch, except for similarities of features.
 """
 
 import argparse
+from collections.abc import Callable
+from typing import Any
 
 from bob.commands.recorded_images import view_of
 from bob.commands.terminal import Terminal
-from bob.errors import OK, ConfigError
+from bob.errors import OK, ConfigError, NotApplicableError
 from bob.io.files import write_atomically
 from bob.leaderboards.per_example import headline_outcomes
 from bob.leaderboards.render.record_text import headline_text, notes_of, record_lines
-from bob.outcomes import ClassPredictions, DepthErrors, PairHits, SegmentationCounts
+from bob.outcomes import ClassPredictions
 from bob.outcomes.retrieval import RetrievalResults
 from bob.pictures.classifier import classifier_sections
+from bob.pictures.dense import dense_sections_of
+from bob.pictures.examples import ShownArrays
 from bob.pictures.page import to_page
+from bob.pictures.view import Sections, View
 from bob.records.image_pages import page_of_record
 from bob.records.record import Record
 from bob.records.store import RecordStore
@@ -46,30 +51,18 @@ def _print_record(terminal: Terminal, record: Record) -> None:
 def _write_images(
     terminal: Terminal, record: Record, record_store: RecordStore, arguments: argparse.Namespace
 ) -> None:
-    """Write the page of a record of a classifier or of retrieval."""
+    """Write the page of a record of a classifier, of retrieval or of a dense task."""
     outcomes = headline_outcomes(record, record_store.headline_arrays(record))
     first = next(iter(outcomes), None)
-    if not isinstance(first, ClassPredictions | RetrievalResults):
-        where = (
-            f"record {record.key[:16]} ({record.task.name} on {record.dataset_name}, "
-            f"{record.status})"
-        )
-        if isinstance(first, SegmentationCounts | DepthErrors | PairHits):
-            raise ConfigError(
-                f"{where} holds counts or errors of each image and no predictions of pixels, which "
-                "are not stored, so that they cannot be shown."
-            )
+    try:
+        sections_of = _sections_of(first, record_store.shown_arrays(record))
+    except NotApplicableError as error:
         raise ConfigError(
-            f"{where} has no per-example results of a classifier or of retrieval, whose images "
-            "could be shown."
-        )
+            f"record {record.key[:16]} ({record.task.name} on {record.dataset_name}, "
+            f"{record.status}) has {error}"
+        ) from error
     view = view_of(terminal, record, arguments)
-    if isinstance(first, ClassPredictions):
-        sections = list(classifier_sections(first, view))
-    else:
-        from bob.pictures.retrieval import retrieval_sections
-
-        sections = list(retrieval_sections(first, view))
+    sections = list(sections_of(view))
     if not sections:
         terminal.note("no page is written: there is nothing to show.")
         return
@@ -80,3 +73,26 @@ def _write_images(
     path = page_of_record(arguments.results, record)
     write_atomically(path, to_page(title, facts, sections).encode())
     terminal.write_line(f"written: {path}")
+
+
+def _sections_of(outcome: Any, shown: ShownArrays) -> Callable[[View], Sections]:
+    """Return a function from a view to the sections of an outcome.
+
+    NotApplicableError, with what is missing, where it has no images to show.
+    """
+    if isinstance(outcome, ClassPredictions):
+        return lambda view: classifier_sections(outcome, view)
+    if isinstance(outcome, RetrievalResults):
+        from bob.pictures.retrieval import retrieval_sections
+
+        return lambda view: retrieval_sections(outcome, view)
+    if (dense := dense_sections_of(outcome)) is None:
+        raise NotApplicableError(
+            "no per-example results of a classifier, of retrieval or of a dense task, whose images "
+            "could be shown."
+        )
+    if not shown:
+        raise NotApplicableError(
+            "no predictions of a sample of images, as another version made it: run the cell again."
+        )
+    return lambda view: dense([("", shown)], view)

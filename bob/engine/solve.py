@@ -16,6 +16,7 @@ from bob.protocols import FeatureNeed, Inputs, Needs, Result, ResultPart, protoc
 from bob.protocols.attribute_groups import with_groups
 from bob.protocols.concept_frequency import with_concepts
 from bob.records.record import Score
+from bob.records.store import SHOWN
 from bob.specs import TaskSpec
 
 
@@ -46,9 +47,14 @@ class Solution:
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return per-example arrays, by SEED.NAME or SEED.SUFFIX.NAME.
 
-        They are those of the headline and of the parts that are stored.
+        They are those of the headline, of the parts that are stored, and of the examples to show.
         """
-        return {
+        shown = {
+            f"{seed}.{SHOWN}.{name}": np.asarray(values)
+            for seed, result in self.results.items()
+            for name, values in result.shown.items()
+        }
+        return shown | {
             f"{seed}.{part.suffix}.{name}" if part.suffix else f"{seed}.{name}": np.asarray(values)
             for seed, result in self.results.items()
             for i, part in enumerate(result.parts)

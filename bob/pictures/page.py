@@ -11,14 +11,19 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
+import numpy as np
 from jinja2 import Environment, StrictUndefined, Template
+from numpy.typing import NDArray
 from PIL import Image
 
 from bob.io.text import visible
 
 THUMBNAIL_PX = 144
 """Longest side of an image on the page; larger ones are reduced to it."""
+WIDE_PX = 400
+"""Longest side of a wide picture."""
 _JPEG_QUALITY = 85
+_MOST_COLOURS = 256
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,8 @@ class Picture:
     """What is said of it."""
     right: bool | None = None
     """Whether it is framed as right or wrong; None is neither. The lines say it, too."""
+    is_wide: bool = False
+    """Whether it is shown larger, as it consists of two images side by side."""
 
 
 @dataclass(frozen=True)
@@ -76,14 +83,27 @@ class PageSection:
     table: PageTable | None = None
 
 
-def thumbnail(image: Image.Image) -> str:
-    """Return an RGB image of any size as the data URI of a JPEG, at most THUMBNAIL_PX wide and
-    high; smaller images are not enlarged."""
+def thumbnail(image: Image.Image, most_px: int = THUMBNAIL_PX) -> str:
+    """Return an RGB image of any size as the data URI of a JPEG, at most `most_px` wide and high;
+    smaller images are not enlarged."""
     small = image.copy()
-    small.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
+    small.thumbnail((most_px, most_px))
     buffer = io.BytesIO()
     small.save(buffer, "JPEG", quality=_JPEG_QUALITY)
     return f"data:image/jpeg;base64,{b64encode(buffer.getvalue()).decode()}"
+
+
+def map_uri(pixels: NDArray[np.uint8]) -> str:
+    """Return a map of colours (h, w, 3) as a data URI.
+
+    A map of few colours is a PNG, which keeps its edges; any other a JPEG, which is smaller.
+    """
+    image = Image.fromarray(pixels)
+    if image.getcolors(_MOST_COLOURS) is None:
+        return thumbnail(image)
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", optimize=True)
+    return f"data:image/png;base64,{b64encode(buffer.getvalue()).decode()}"
 
 
 def to_page(title: str, facts: Sequence[str], sections: Sequence[PageSection]) -> str:

@@ -108,10 +108,11 @@ def scored_positions(n: int, view: View, split: Split) -> Ints | None:
 def picture(split: Split, position: int, *lines: str, right: bool | None = None) -> Picture:
     """Return an image as it is embedded, with a caption."""
     position = int(position)
-    return Picture(thumbnail(_image(split, position)), split.ids[position], lines, right)
+    return Picture(thumbnail(image_at(split, position)), split.ids[position], lines, right)
 
 
-def _image(split: Split, position: int) -> Image.Image:
+def image_at(split: Split, position: int) -> Image.Image:
+    """Return an image as it is embedded, before it is cropped."""
     image = split.decode(position)
     return image if split.alter is None else split.alter(position, image)
 

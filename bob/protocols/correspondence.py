@@ -42,6 +42,7 @@ from bob.numerics.arrays import Doubles, Floats, Ints
 from bob.numerics.dense.matching import PixelSearch, features_at
 from bob.outcomes import PairHits
 from bob.protocols.dense import MapSettings, squashed
+from bob.protocols.kept_images import SAMPLED, WORST
 from bob.protocols.needs import Inputs, Needs, StatisticsNeed, require_splits
 from bob.protocols.protocol import Protocol, Result, ResultPart
 from bob.specs import BackboneSpec
@@ -84,7 +85,7 @@ class Correspondence(Protocol[CorrespondenceSettings, CorrespondenceProblem]):
         variant = squashed(backbone, settings)
         spec = AccumulatorSpec("source_points", 1)
         sources = StatisticsNeed(variant, ImageSet("query"), spec)
-        matches = AccumulatorSpec("point_matches", 1)
+        matches = AccumulatorSpec("point_matches", 2)
         return [sources, StatisticsNeed(variant, ImageSet("gallery"), matches, after=(sources,))]
 
     def build(
@@ -119,7 +120,20 @@ class Correspondence(Protocol[CorrespondenceSettings, CorrespondenceProblem]):
             "points": int(headline.points.sum()),
             "pairs_without_source": int(matches["pairs"].sum()) - len(headline),
         }
-        return Result(tuple(parts), detail)
+        return Result(tuple(parts), detail, shown=_shown(matches, headline))
+
+
+def _shown(matches: Arrays, hits: PairHits) -> dict[str, NDArray[Any]]:
+    """Return the points of a sample of pairs, and of those with the fewest points found.
+
+    The sample is at equal distances among the pairs' numbers, the same for all backbones.
+    """
+    numbers = np.unique(matches["pair"])
+    worst = np.argsort(hits.hits / hits.points, kind="stable")[:WORST]
+    sampled = np.arange(0, len(numbers), max(1, len(numbers) // SAMPLED))[:SAMPLED]
+    rows = np.isin(matches["pair"], numbers[np.union1d(worst, sampled)])
+    shown = {name: matches[name][rows] for name in ("pair", "id", "target", "xy", "found")}
+    return {**shown, "sampled": np.isin(shown["pair"], numbers[sampled])}
 
 
 def _pair_hits(matches: Arrays, predicted: str, within: float) -> PairHits:
@@ -183,7 +197,8 @@ class SourceFeatures:
 class PointMatches:
     """Where the points of source images are found in target images.
 
-    Of each of M points whose source is there: the number of its `pair`; `xy` where it is, `found`
+    Of each of M points whose source is there: its `id`, the number of its `pair` and the position
+    of the `target` image; `xy` where it is, `found`
     and `same_place` where it is predicted (M, 2); the `extent` of the object, and the `size` of the
     image (M, 2), height first. All lengths are in pixels of the target image. `pairs` (N,) counts
     the pairs of each image.
@@ -195,7 +210,9 @@ class PointMatches:
     def start(self, shape: tuple[int, ...]) -> dict[str, NDArray[Any]]:
         """Return no matches."""
         return {
+            "id": np.zeros(0, np.int64),
             "pair": np.zeros(0, np.int64),
+            "target": np.zeros(0, np.int64),
             "xy": np.zeros((0, 2)),
             "found": np.zeros((0, 2)),
             "same_place": np.zeros((0, 2)),
@@ -213,7 +230,9 @@ class PointMatches:
             points = self.points.read(position)
             assert isinstance(points, TargetPoints)
             pairs = np.array([len(np.unique(points.pair))])
-            extend_images(statistics, {**self._matches(points, grid), "pairs": pairs})
+            matches = self._matches(points, grid)
+            target = np.full(len(matches["pair"]), position)
+            extend_images(statistics, {**matches, "target": target, "pairs": pairs})
 
     def _matches(self, points: TargetPoints, grid: Floats) -> dict[str, NDArray[Any]]:
         search, rows = PixelSearch.of(grid, points.size), self.source_rows
@@ -222,6 +241,7 @@ class PointMatches:
         found = [search.nearest(self.source_features[row].astype(np.float64)) for row in wanted]
         height, width = points.size
         return {
+            "id": points.ids[there],
             "pair": points.pair[there],
             "xy": points.xy[there],
             "found": np.reshape(np.array(found, np.float64), (-1, 2)),
@@ -241,7 +261,7 @@ class PointMatches:
 
     def merge(self, parts: Sequence[Arrays]) -> Arrays:
         """Join the points of all shards."""
-        names = ("pair", "xy", "found", "same_place", "extent", "size", "pairs")
+        names = ("id", "pair", "target", "xy", "found", "same_place", "extent", "size", "pairs")
         return {**_joined(parts, names), "grid": parts[0]["grid"]}
 
 

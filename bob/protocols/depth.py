@@ -53,6 +53,7 @@ from bob.protocols.depth_statistics import (
     depth_sums_spec,
     mean_delta1,
 )
+from bob.protocols.kept_images import kept_of
 from bob.protocols.needs import Inputs, Needs, require_splits
 from bob.protocols.protocol import Protocol, Result, ResultPart
 from bob.specs import BackboneSpec
@@ -122,7 +123,7 @@ class DepthProbe(Protocol[DepthSettings, DepthProblem]):
         path = settings.head_settings()
         choice = choice_detail(path, "delta1", problem.held_out, mean_delta1)
         detail = {"grid": problem.tests["test"]["grid"].tolist(), **choice}
-        return Result(tuple(_parts(problem.tests)), detail)
+        return Result(tuple(_parts(problem.tests)), detail, shown=kept_of(problem.tests["test"]))
 
 
 def _require_depths(dataset: Dataset) -> None:

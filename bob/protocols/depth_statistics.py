@@ -38,9 +38,11 @@ from bob.numerics.dense.depth import (
     scale_and_shift,
 )
 from bob.numerics.dense.pixels import upsampled
+from bob.numerics.dense.principal import PrincipalColours
 from bob.numerics.linear.class_sums import LinearHead
 from bob.numerics.linear.target_sums import TargetSums, ridge_path
 from bob.protocols.dense import StrengthPath, sums_and_strengths
+from bob.protocols.kept_images import KeptImages
 
 DepthHeadKind = Literal["log", "bins"]
 PREDICTORS = ("head", "ceiling", "constant", "place")
@@ -76,7 +78,7 @@ def depth_errors_spec(head: DepthHead, bins: DepthBins, *, every_strength: bool)
     They depend on earlier statistics as those of `segmentation_statistics.counts_spec` do.
     """
     settings = {**vars(head), **vars(bins), "every_strength": every_strength}
-    return AccumulatorSpec("depth_errors", 1, tuple(sorted(settings.items())))
+    return AccumulatorSpec("depth_errors", 2, tuple(sorted(settings.items())))
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,43 +166,60 @@ class DepthErrorSums:
     """Errors per image, in the order of `bob.numerics.dense.depth.ERRORS`.
 
     `errors` (N, S, 7) of the heads of every strength; or (N, 8, 7) of `PREDICTORS`, and then of the
-    same predictions aligned by scale and shift.
+    same predictions aligned by scale and shift. Of the images to keep, `depth` (K, h, w) are the
+    predictions of cells in metres, and `colours` (K, h, w, 3) show the features of patches.
     """
 
     targets: DepthTargets
     head: DepthHead
     every_strength: bool
     earlier: Earlier
+    kept: KeptImages | None
+    """None with every strength."""
 
     def start(self, shape: tuple[int, ...]) -> dict[str, NDArray[Any]]:
         """Return errors of no image."""
         rows = self.head.count if self.every_strength else 2 * len(PREDICTORS)
-        return {
+        errors = {
             "positions": np.zeros(0, np.int64),
             "errors": np.zeros((0, rows, len(ERRORS))),
             "grid": np.array(shape[:2], np.int64),
         }
+        if self.kept is None:
+            return errors
+        depth = np.zeros((0, *shape[:2]), np.float32)
+        colours = np.zeros((0, *shape[:2], 3), np.uint8)
+        return {**errors, **self.kept.start({"depth": depth, "colours": colours})}
 
     def update(
         self, statistics: dict[str, NDArray[Any]], positions: Ints, features: Floats
     ) -> None:
         """Add the maps (n, h, w, D) of the images at `positions` (n,)."""
         for position, grid in zip(positions.tolist(), features, strict=True):
-            errors = self._errors(position, grid)
+            cells = [self.targets.decode(self.head.head, head.logits(grid)) for head in self.heads]
+            errors = self._errors(position, grid, cells)
+            if self.kept is not None:
+                shown: dict[str, NDArray[Any]] = {
+                    "depth": cells[0].astype(np.float32),
+                    "colours": self.colours(grid),
+                }
+                self.kept.add(statistics, position, errors[0, 0], shown)
             extend_images(statistics, {"positions": np.array([position]), "errors": errors[None]})
 
-    def _errors(self, position: int, grid: Floats) -> Doubles:
+    def _errors(self, position: int, grid: Floats, of_heads: Sequence[Doubles]) -> Doubles:
+        """Return the errors of an image from the depth of its cells (h, w) by each head."""
         depths, kind = self.targets.depths, self.head.head
         true = depths.read(position)
         scored = depths.scored(true)
         known = true[scored].astype(np.float64)
-        cells = [self.targets.decode(kind, head.logits(grid)) for head in self.heads]
         if self.every_strength:
-            return np.stack([depth_errors(upsampled(c, true.shape)[scored], known) for c in cells])
+            return np.stack(
+                [depth_errors(upsampled(c, true.shape)[scored], known) for c in of_heads]
+            )
         targets, weight = self.targets.of(position, grid.shape[:2])
         ceiling = self.targets.decode(kind, targets[..., self.targets.columns(kind)])
         ceiling[weight == 0] = self.constant
-        cells += [ceiling, np.full(grid.shape[:2], self.constant), self.place]
+        cells = [*of_heads, ceiling, np.full(grid.shape[:2], self.constant), self.place]
         predicted = [upsampled(c, true.shape)[scored] for c in cells]
         aligned = [self._aligned(p, known) for p in predicted]
         return np.stack([depth_errors(p, known) for p in (*predicted, *aligned)])
@@ -213,7 +232,8 @@ class DepthErrorSums:
 
     def merge(self, parts: Sequence[Arrays]) -> Arrays:
         """Join the images of all shards, in their order."""
-        return {**join_images(parts, ("errors",)), "grid": parts[0]["grid"]}
+        kept = {} if self.kept is None else self.kept.merge(parts)
+        return {**join_images(parts, ("errors",)), **kept, "grid": parts[0]["grid"]}
 
     @functools.cached_property
     def heads(self) -> list[LinearHead]:
@@ -228,6 +248,12 @@ class DepthErrorSums:
         return sums_and_strengths(
             self.head, self.every_strength, self.earlier, lambda of: mean_delta1(of["errors"])
         )
+
+    @functools.cached_property
+    def colours(self) -> PrincipalColours:
+        """Colours of features along the principal axes of train patches."""
+        sums, _ = self.sums_and_strengths
+        return PrincipalColours.of(float(sums["weight"][0]), sums["features"], sums["gram"])
 
     @functools.cached_property
     def constant(self) -> float:
@@ -279,7 +305,8 @@ def _make_sums(settings: Mapping[str, Any], split: Split, earlier: Earlier) -> D
 
 def _make_errors(settings: Mapping[str, Any], split: Split, earlier: Earlier) -> DepthErrorSums:
     head, every = DepthHead.read(settings), settings["every_strength"]
-    return DepthErrorSums(_targets(settings, split), head, every, earlier)
+    kept = None if every else KeptImages.of(split)
+    return DepthErrorSums(_targets(settings, split), head, every, earlier, kept)
 
 
 register_accumulator("depth_sums", _make_sums)

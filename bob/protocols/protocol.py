@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
+from numpy.typing import NDArray
+
 from bob.datasets.dataset import Dataset
 from bob.metrics import Metric
 from bob.numerics.arrays import Bools, Doubles
@@ -69,6 +71,9 @@ class Result:
     answers: Mapping[str, Answers] = field(default_factory=dict)
     """Suffix of the scores by groups → answers. Classifiers state at least those of their headline,
     by the empty suffix."""
+    shown: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    """Arrays of a few test examples for pages of images, such as predictions of pixels; they are
+    stored with the record."""
 
     @property
     def outcome(self) -> Any:

@@ -36,6 +36,7 @@ from bob.protocols.dense import (
     path_statistics,
     squashed,
 )
+from bob.protocols.kept_images import kept_of
 from bob.protocols.needs import Inputs, Needs
 from bob.protocols.protocol import Protocol, Result
 from bob.protocols.segmentation import detail_of_test, require_masks, result_parts
@@ -124,7 +125,8 @@ class Segment(Protocol[SegmentSettings, SegmentProblem]):
         path = settings.head_settings()
         choice = choice_detail(path, "mean_iou", problem.held_out, mean_ious)
         detail = {**detail_of_test(problem.tests["test"], problem.classes), **choice}
-        return Result(result_parts(problem.tests, problem.train_pixels), detail)
+        parts = result_parts(problem.tests, problem.train_pixels)
+        return Result(parts, detail, shown=kept_of(problem.tests["test"]))
 
 
 PROTOCOL = Segment()

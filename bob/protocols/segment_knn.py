@@ -42,6 +42,7 @@ from bob.numerics.arrays import Doubles, Floats, Ints
 from bob.numerics.dense.cells import cell_shares
 from bob.outcomes import SegmentationCounts
 from bob.protocols.dense import DENSE_KINDS, MapSettings, sets_to_test, squashed
+from bob.protocols.kept_images import KeptImages, kept_of
 from bob.protocols.needs import Inputs, Needs, StatisticsNeed
 from bob.protocols.protocol import Protocol, Result
 from bob.protocols.segmentation import detail_of_test, require_masks, result_parts
@@ -90,7 +91,7 @@ class SegmentKnn(Protocol[SegmentKnnSettings, KnnProblem]):
             "patch_memory", 1, (("classes", classes), ("per_image", per_image))
         )
         votes = {"classes": classes, "k": settings.k, "temperature": settings.temperature}
-        counts = AccumulatorSpec("segmentation_knn_counts", 1, tuple(sorted(votes.items())))
+        counts = AccumulatorSpec("segmentation_knn_counts", 2, tuple(sorted(votes.items())))
         kept = StatisticsNeed(variant, ImageSet("train"), memory)
         return [kept] + [
             StatisticsNeed(variant, ImageSet(name), counts, after=(kept,))
@@ -116,7 +117,8 @@ class SegmentKnn(Protocol[SegmentKnnSettings, KnnProblem]):
     def solve(self, problem: KnnProblem, settings: SegmentKnnSettings, device: str) -> Result:
         detail = detail_of_test(problem.tests["test"], problem.classes)
         detail["memory_patches"] = problem.memory_patches
-        return Result(result_parts(problem.tests, problem.train_pixels), detail)
+        parts = result_parts(problem.tests, problem.train_pixels)
+        return Result(parts, detail, shown=kept_of(problem.tests["test"]))
 
 
 # --- the memory
@@ -212,7 +214,7 @@ def _make_memory(settings: Mapping[str, Any], split: Split, earlier: Earlier) ->
 
 def _make_counts(settings: Mapping[str, Any], split: Split, earlier: Earlier) -> PixelCounts:
     votes = PatchVotes(settings["k"], settings["temperature"], earlier)
-    return PixelCounts(masks_of(split), settings["classes"], 1, votes)
+    return PixelCounts(masks_of(split), settings["classes"], 1, votes, KeptImages.of(split))
 
 
 register_accumulator("patch_memory", _make_memory)

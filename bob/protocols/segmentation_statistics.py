@@ -26,13 +26,18 @@ from bob.extraction.accumulators import (
     register_accumulator,
 )
 from bob.features.shard import Arrays
-from bob.metrics.segmentation import mean_iou
+from bob.metrics.segmentation import class_iou, mean_iou
 from bob.numerics.arrays import Doubles, Floats, Ints
 from bob.numerics.dense.cells import cell_shares
-from bob.numerics.dense.pixels import agreement, upsampled_classes
+from bob.numerics.dense.pixels import agreement, at_centres, upsampled_classes
+from bob.numerics.dense.principal import PrincipalColours
 from bob.numerics.linear.class_sums import ClassSums, HeadKind, LinearHead, Prior, head_path
 from bob.outcomes import SegmentationCounts
 from bob.protocols.dense import StrengthPath, sums_and_strengths
+from bob.protocols.kept_images import KeptImages
+
+SHOWN_PX = 72
+"""Side of the map of predicted classes that is kept of an image: 5 kB."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,7 @@ def counts_spec(classes: int, head: HeadSettings, *, every_strength: bool) -> Ac
     on all train images.
     """
     settings = {**vars(head), "classes": classes, "every_strength": every_strength}
-    return AccumulatorSpec("segmentation_counts", 1, tuple(sorted(settings.items())))
+    return AccumulatorSpec("segmentation_counts", 2, tuple(sorted(settings.items())))
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,22 +108,33 @@ class PixelCounts:
     """Pixels right, predicted and true, per image and class, of one predictor or several.
 
     S predictors, C classes; `counts` (N, S, 3, C). `ceiling` (N, 3, C) are those of the true shares
-    of the cells: what a grid of this size can reach.
+    of the cells: what a grid of this size can reach. Of the images to keep, `classes`
+    (K, 72, 72) are those that the first predictor gives to pixels at equal distances, and `colours`
+    (K, h, w, 3) show the features of patches.
     """
 
     masks: Masks
     classes: int
     predictors: int
     predict: Predict
+    kept: KeptImages | None = None
+    colours: Callable[[Floats], NDArray[np.uint8]] | None = None
+    """Map of an image (h, w, D) → colours (h, w, 3)."""
 
     def start(self, shape: tuple[int, ...]) -> dict[str, NDArray[Any]]:
         """Return counts of no image."""
-        return {
+        counts = {
             "positions": np.zeros(0, np.int64),
             "counts": np.zeros((0, self.predictors, 3, self.classes), np.int64),
             "ceiling": np.zeros((0, 3, self.classes), np.int64),
             "grid": np.array(shape[:2], np.int64),
         }
+        if self.kept is None:
+            return counts
+        shown = {"classes": np.zeros((0, SHOWN_PX, SHOWN_PX), self._shown_type)}
+        if self.colours is not None:
+            shown["colours"] = np.zeros((0, *shape[:2], 3), np.uint8)
+        return {**counts, **self.kept.start(shown)}
 
     def update(
         self, statistics: dict[str, NDArray[Any]], positions: Ints, features: Floats
@@ -129,20 +145,44 @@ class PixelCounts:
             for i, position in enumerate(positions[at].tolist()):
                 mask = self.masks.read(position)
                 shares = cell_shares(mask, features.shape[1:3], self.classes)
+                predicted = [upsampled_classes(of[i], mask.shape) for of in logits]
+                ceiling = upsampled_classes(shares, mask.shape)
                 added = {
                     "positions": np.array([position]),
-                    "counts": np.stack([self._counts(of[i], mask) for of in logits])[None],
-                    "ceiling": self._counts(shares, mask)[None],
+                    "counts": np.stack([self._counts(of, mask) for of in predicted])[None],
+                    "ceiling": self._counts(ceiling, mask)[None],
                 }
                 extend_images(statistics, added)
+                if self.kept is not None:
+                    score = image_score(added["counts"][0, 0])
+                    shown = self._shown(predicted[0], features[at][i])
+                    self.kept.add(statistics, position, score, shown)
 
-    def _counts(self, logits: Doubles, mask: Mask) -> Ints:
-        return agreement(mask, upsampled_classes(logits, mask.shape), self.classes)
+    def _counts(self, predicted: Ints, mask: Mask) -> Ints:
+        return agreement(mask, predicted, self.classes)
+
+    def _shown(self, predicted: Ints, grid: Floats) -> dict[str, NDArray[Any]]:
+        """Return what is kept of an image."""
+        classes = at_centres(predicted, (SHOWN_PX, SHOWN_PX)).astype(self._shown_type)
+        colours = {} if self.colours is None else {"colours": self.colours(grid)}
+        return {"classes": classes, **colours}
+
+    @property
+    def _shown_type(self) -> type[np.uint8 | np.int32]:
+        return np.uint8 if self.classes <= 256 else np.int32
 
     def merge(self, parts: Sequence[Arrays]) -> Arrays:
         """Join the images of all shards, in their order."""
         joined = join_images(parts, ("counts", "ceiling"))
-        return {**joined, "grid": parts[0]["grid"]}
+        kept = {} if self.kept is None else self.kept.merge(parts)
+        return {**joined, **kept, "grid": parts[0]["grid"]}
+
+
+def image_score(counts: Ints) -> float:
+    """Return the mean IoU of one image from its counts (3, C); NaN without labelled pixels."""
+    if not counts[2].any():
+        return float("nan")
+    return float(np.nanmean(class_iou(outcome_of(counts[None]))))
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,10 +196,22 @@ class LinearHeads:
     @functools.cached_property
     def heads(self) -> list[LinearHead]:
         """The head of every strength, or of the chosen one."""
+        sums, strengths = self.sums_and_strengths
+        return head_path(self.settings.head, sums, strengths, self.settings.prior)
+
+    @functools.cached_property
+    def sums_and_strengths(self) -> tuple[ClassSums, list[float]]:
+        """Sums over the images to fit; with a chosen strength, over all train images."""
         sums, strengths = sums_and_strengths(
             self.settings, self.every_strength, self.earlier, lambda of: mean_ious(of["counts"])
         )
-        return head_path(self.settings.head, class_sums(sums), strengths, self.settings.prior)
+        return class_sums(sums), strengths
+
+    @functools.cached_property
+    def colours(self) -> PrincipalColours:
+        """Colours of features along the principal axes of train patches."""
+        sums, _ = self.sums_and_strengths
+        return PrincipalColours.of(float(sums.counts.sum()), sums.sums.sum(axis=0), sums.gram)
 
     def __call__(self, maps: Floats) -> Doubles:
         """Return the logits (S, n, h, w, C) of maps (n, h, w, D)."""
@@ -194,8 +246,11 @@ def _make_sums(settings: Mapping[str, Any], split: Split, earlier: Earlier) -> P
 
 def _make_counts(settings: Mapping[str, Any], split: Split, earlier: Earlier) -> PixelCounts:
     head, every = HeadSettings.read(settings), settings["every_strength"]
-    predict = LinearHeads(head, every, earlier)
-    return PixelCounts(masks_of(split), settings["classes"], head.count if every else 1, predict)
+    masks, classes, heads = masks_of(split), settings["classes"], LinearHeads(head, every, earlier)
+    if every:
+        return PixelCounts(masks, classes, head.count, heads)
+    kept = KeptImages.of(split)
+    return PixelCounts(masks, classes, 1, heads, kept, lambda grid: heads.colours(grid))
 
 
 register_accumulator("patch_sums", _make_sums)

@@ -32,6 +32,8 @@ from bob.records.record import SCHEMA, ArrayFile, Record
 
 Arrays = Mapping[str, NDArray[Any]]
 
+SHOWN = "shown"
+"""Second component of the names of arrays that are stored for pages of images."""
 LONGEST_NAME = 200
 """Bytes of a name in a path: file systems allow 255, of which key and suffix need some."""
 LARGEST_RECORD = 256 * 2**20
@@ -156,6 +158,18 @@ class RecordStore:
         """
         arrays = self.arrays(record)
         return {name: values for name, values in arrays.items() if name.count(".") == 1}
+
+    def shown_arrays(self, record: Record) -> dict[str, NDArray[Any]]:
+        """Return the arrays of the examples to show, by name; StoreError as of `arrays`.
+
+        They are those of the first seed; empty where a record has none.
+        """
+        by_seed: dict[str, dict[str, NDArray[Any]]] = {}
+        for full_name, values in self.arrays(record).items():
+            seed, _, name = full_name.partition(f".{SHOWN}.")
+            if name:
+                by_seed.setdefault(seed, {})[name] = values
+        return by_seed[min(by_seed, key=int)] if by_seed else {}
 
     def _array_bytes(self, record: Record) -> bytes | None:
         """Return the file of a record's arrays, verified; None if it has none."""

@@ -2,14 +2,17 @@
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors.numpy import load_file
 
 from bob.datasets.dataset import Dataset, Split
 from bob.datasets.masks import Mask, Masks
 from bob.features.shard import Arrays
 from bob.protocols import Inputs, Needs, StatisticsNeed
+from bob.protocols.kept_images import kept_of
 from bob.protocols.needs import FeatureNeed, TextNeed
 from tests.builders.splits import digests, make_dataset, make_split
 
@@ -62,3 +65,13 @@ def _all_of(
     found: Mapping[StatisticsNeed, Arrays], needs: Sequence[StatisticsNeed]
 ) -> list[Arrays]:
     return [found[need] for need in needs]
+
+
+def stored_bytes(cache: Path) -> list[tuple[int, int]]:
+    """Return the bytes of each stored shard: of what pages show of few images, and of all else."""
+    sizes = []
+    for path in (cache / "features").rglob("*.safetensors"):
+        arrays = load_file(path)
+        kept = sum(values.nbytes for values in kept_of(arrays).values())
+        sizes.append((kept, sum(values.nbytes for values in arrays.values()) - kept))
+    return sizes

@@ -25,7 +25,13 @@ from bob.protocols.segmentation_statistics import mean_ious
 from bob.registry import load_registry
 from bob.specs import BackboneSpec
 from tests.builders.protocols import BASELINE, TWO_TOWERS
-from tests.builders.segmentation import Maps, blocky_masks, mask_dataset, statistics_of
+from tests.builders.segmentation import (
+    Maps,
+    blocky_masks,
+    mask_dataset,
+    statistics_of,
+    stored_bytes,
+)
 
 CLASSES, CELLS = 3, 4
 LDA = SegmentSettings(head="lda", input_px=None, log10_strength=(-3.0, 0.0, 4), held_out=0.25)
@@ -238,9 +244,14 @@ def test_backbones_without_maps_are_not_applicable(run: Path) -> None:
 
 
 def test_a_run_stores_sums_and_no_maps(run: Path) -> None:
-    """Shards of raw pixels' maps of 8 images would hold 16 x 16 x 3 x 8 values."""
-    shards = [*(run / "cache" / "features").rglob("*.safetensors")]
-    assert len(shards) == 2 + 2 * 3 and max(path.stat().st_size for path in shards) < 9000
+    """Shards of raw pixels' maps of 8 images would hold 16 x 16 x 3 x 8 values.
+
+    What is kept for pages are predictions of 72 x 72 bytes and colours of 16 x 16 x 3, with the
+    position and the score, of 8 bytes each, and a flag.
+    """
+    kept, sums = zip(*stored_bytes(run / "cache"), strict=True)
+    assert len(sums) == 2 + 2 * 3 and max(sums) < 9000
+    assert max(kept) == 8 * (72 * 72 + 16 * 16 * 3 + 8 + 8 + 1)
 
 
 def test_a_plan_of_waves_round_trips_and_its_units_wait_for_each_other(

@@ -294,3 +294,13 @@ def test_a_record_without_arrays_leaves_none_of_an_earlier_one(
     assert not path.with_suffix(".safetensors").exists()
     ((read,), _) = store.read_all()
     assert read.arrays is None and store.arrays(read) == {}
+
+
+def test_arrays_to_show_are_those_of_the_first_seed(tmp_path: Path) -> None:
+    store = RecordStore(tmp_path)
+    names = ("2.rank", "2.shown.score", "10.shown.score", "2.worst_group.right", "plain")
+    store.write(record("a"), {name: np.array([i]) for i, name in enumerate(names)})
+    store.write(record("b"), {name: np.zeros(1) for name in ("0.rank", "0.worst_group.right")})
+    a, b = store.read_all()[0]
+    assert {name: of.tolist() for name, of in store.shown_arrays(a).items()} == {"score": [1]}
+    assert store.shown_arrays(b) == {}

@@ -57,6 +57,18 @@ def _of_pixels(cells: int, pixels: int) -> tuple[Ints, Ints, Floats]:
     return first, second, weight.astype(np.float32)
 
 
+def at_centres(values: NDArray[Any], grid: tuple[int, int]) -> NDArray[Any]:
+    """Return the values (h, w, ...) of a map (H, W, ...) at the centres of a grid's cells.
+
+    Where the grid has more cells than the map, values are repeated.
+    """
+    rows, columns = (
+        ((np.arange(cells) + 0.5) * (pixels / cells)).astype(np.int64)
+        for cells, pixels in zip(grid, values.shape[:2], strict=True)
+    )
+    return np.asarray(values[np.ix_(rows, columns)])
+
+
 def agreement(mask: NDArray[np.integer[Any]], predicted: Ints, classes: int) -> Ints:
     """Return the pixels that are right, predicted and true of each class, (3, C) int64.
 

@@ -1,0 +1,22 @@
+"""Which pages the outcomes of dense tasks have."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from bob.outcomes import DepthErrors, PairHits, SegmentationCounts
+from bob.pictures.correspondence import correspondence_sections
+from bob.pictures.examples import LabelledArrays
+from bob.pictures.pixels import depth_sections, segmentation_sections
+from bob.pictures.view import Sections, View
+
+DenseSections = Callable[[Sequence[LabelledArrays], View], Sections]
+_SECTIONS: dict[type, DenseSections] = {
+    SegmentationCounts: segmentation_sections,
+    DepthErrors: depth_sections,
+    PairHits: correspondence_sections,
+}
+
+
+def dense_sections_of(outcome: Any) -> DenseSections | None:
+    """Return the function that shows an outcome's images; None where it is of no dense task."""
+    return _SECTIONS.get(type(outcome))
