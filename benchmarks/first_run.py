@@ -134,7 +134,9 @@ def main() -> None:
     """Run the demo, then the bare forward passes."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "--backbones", default="efficientnet_lite[01]_in1k,resnet50thin_opennsfw,family:baseline"
+        "--backbones",
+        default="efficientnet_lite[01]_in1k,resnet50thin_opennsfw,"
+        "raw_pixels,channel_statistics,random_convolution",
     )
     parser.add_argument("--datasets")
     parser.add_argument("--busy", type=int, default=0)
