@@ -1,7 +1,7 @@
 """Progress of a run: what is being done, how much is done, and how long the rest takes."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -66,7 +66,6 @@ class RunMeter:
 
     def __init__(self, work: "Work", clock: Callable[[], float] = time.monotonic) -> None:
         self._work, self._clock = work, clock
-        self._start = clock()
         self._left = dict(work.images)
         self._forward: dict[str, tuple[int, float]] = {}
         """Backbone → images and seconds of its forward passes."""
@@ -120,16 +119,22 @@ class RunMeter:
 
     def seconds_left(self) -> float:
         """Return the seconds that the rest of the run takes."""
-        forward = sum(n * self._seconds_per_image(key[2]) for key, n in self._left.items())
-        overhead = self._spent / self._forward_seconds if self._forward_seconds else OVERHEAD
-        per_cell = self._cell_seconds / self.cells_done if self.cells_done else PROBE_SECONDS
-        cells = max(self.cells - self.cells_done, 0) * per_cell
-        return forward * overhead / self.workers + cells
+        return self._seconds(self._left, max(self.cells - self.cells_done, 0))
 
     def share_done(self) -> float:
-        """Return the share of the run's time that has passed, from 0 to 1."""
-        elapsed = self._clock() - self._start
-        return elapsed / max(elapsed + self.seconds_left(), 1e-9)
+        """Return the share of the run's work that is done, from 0 to 1.
+
+        Images and cells are weighted by the time that they take. Loading and tuning are no share of
+        it: a run that has embedded nothing is at 0.
+        """
+        return 1 - self.seconds_left() / max(self._seconds(self._work.images, self.cells), 1e-9)
+
+    def _seconds(self, images: Mapping[tuple[str, str, str], int], cells: int) -> float:
+        """Return the seconds that images, by dataset, split and backbone, and cells take."""
+        forward = sum(n * self._seconds_per_image(key[2]) for key, n in images.items())
+        overhead = self._spent / self._forward_seconds if self._forward_seconds else OVERHEAD
+        per_cell = self._cell_seconds / self.cells_done if self.cells_done else PROBE_SECONDS
+        return forward * overhead / self.workers + cells * per_cell
 
     def _strike_off(self, place: tuple[str, str, str], images: int) -> None:
         self._left[place] = max(self._left.get(place, 0) - images, 0)

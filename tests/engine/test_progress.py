@@ -28,6 +28,34 @@ def test_before_anything_is_measured_the_expectations_count() -> None:
     assert meter.share_done() == 0.0
 
 
+def test_what_precedes_the_first_image_is_no_share_of_the_run() -> None:
+    """Loading and tuning take longer than the forward passes were expected to: 0 of 400 images."""
+    clock = Clock()
+    meter = RunMeter(make_work(), clock)
+    meter.pass_begins("a", "train", ["fast", "slow"])
+    clock.now = 60.0
+    assert meter.share_done() == 0.0
+
+
+def test_the_share_of_a_run_counts_the_time_of_its_images_and_cells() -> None:
+    """At the expected speeds of 0.01 and 0.1 s, and cells of 2 s, of which 2 of 4 are done.
+
+    Forward passes take 22 s in all, those of dataset a 11 s; (11 + 4) / (22 + 8) = 1 / 2.
+    """
+    clock = Clock()
+    meter = RunMeter(make_work(), clock)
+    meter.pass_begins("a", "train", ["fast", "slow"])
+    for backbone, seconds in (("fast", 1.0), ("slow", 10.0)):
+        meter.forwarded(backbone, 100, seconds)
+        meter.embedded(Spent(forward_seconds=seconds))
+        clock.now += seconds
+    meter.pass_ends()
+    for _ in range(2):
+        clock.now += 2.0
+        meter.cell_ends()
+    assert meter.share_done() == pytest.approx(0.5)
+
+
 def test_measured_speeds_correct_the_expectations_of_the_others() -> None:
     """The fast one takes twice as long as expected, so the slow one is expected to, too."""
     meter = RunMeter(make_work(), Clock())
