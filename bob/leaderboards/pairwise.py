@@ -18,14 +18,19 @@ from bob.leaderboards.cells import (
 )
 from bob.leaderboards.dataset_units import dataset_units
 from bob.leaderboards.metric_traits import metric_traits
-from bob.leaderboards.per_example import ExampleValues, PerExample
+from bob.leaderboards.per_example import ExampleValues, PerExample, paired_test
 from bob.leaderboards.ranking import Ranking, Rankings
 from bob.leaderboards.verdicts import MIN_DATASETS, Basis, Relation
 from bob.numerics.arrays import Doubles
 from bob.records.record import Record
 from bob.statistics.complementarity import Complementarity, complementarity
 from bob.statistics.limits import Z
-from bob.statistics.paired_tests import PairedDifference, compare_paired, mean_limits
+from bob.statistics.paired_tests import (
+    PairedDifference,
+    compare_paired,
+    mean_limits,
+    pairwise_limits,
+)
 from bob.statistics.resampling import dataset_contributions
 from bob.statistics.sums_of_means import Sample, sum_covariance
 
@@ -221,12 +226,15 @@ def _why_unranked(name: str, ranking: Ranking) -> str:
 def mean_difference(pairs: Sequence[CellPair], examples: ExampleValues) -> MeanDifference | None:
     """Return the mean difference over settings; None if some metric is not a share.
 
-    The interval is Student's over datasets, or normal over examples with too few datasets.
+    The interval is Student's over datasets, or normal over examples with too few datasets; that of
+    a single setting is the paired difference's, as `compare_paired` and the page state it.
     """
     if not pairs or not all(metric_traits(first.metric).is_share for first, _ in pairs):
         return None
     gaps = np.array([float(first.value or 0) - float(second.value or 0) for first, second in pairs])
     mean = float(gaps.mean())
+    if len(pairs) == 1:
+        return _paired_difference(mean, *pairs[0], examples)
     units = dataset_units(first.column.dataset for first, _ in pairs)
     datasets = [units[first.column.dataset] for first, _ in pairs]
     if len(set(datasets)) >= MIN_DATASETS:
@@ -236,6 +244,18 @@ def mean_difference(pairs: Sequence[CellPair], examples: ExampleValues) -> MeanD
     if error is None:
         return MeanDifference(mean, None, None, "none")
     return MeanDifference(mean, mean - Z * error, mean + Z * error, "examples")
+
+
+def _paired_difference(
+    value: float, first: BoardCell, second: BoardCell, examples: ExampleValues
+) -> MeanDifference:
+    """Return the difference in one setting with the interval of the pair."""
+    left, right = examples(first.record), examples(second.record)
+    if left is None or right is None or len(left) != len(right) or len(left) < 2:
+        return MeanDifference(value, None, None, "none")
+    values = np.stack([left, right])
+    low, high = pairwise_limits(values, paired_test(values, first.metric))
+    return MeanDifference(value, low.item(), high.item(), "examples")
 
 
 def _standard_error(pairs: Sequence[CellPair], examples: ExampleValues) -> float | None:

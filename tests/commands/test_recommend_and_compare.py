@@ -19,7 +19,7 @@ from bob.leaderboards.limits import BackboneLimits
 from bob.leaderboards.pairwise import compare
 from bob.leaderboards.per_example import no_per_example, per_example_values
 from bob.leaderboards.render.advice import advice_sentences
-from bob.leaderboards.render.comparison import comparison_sentences
+from bob.leaderboards.render.comparison import comparison_sentences, overall_row
 from bob.leaderboards.speeds import short_number, speeds
 from bob.metrics import metric_named
 from bob.outcomes import ClassPredictions, OodScores, ShiftResults
@@ -444,9 +444,25 @@ def test_nothing_is_tested_without_per_example_results() -> None:
     assert comparison_sentences(comparison) == [
         "Not tested: no per-example results of a and b.",
         "a is significantly better in 0, b in 0; statistically tied in 0, not tested in 1.",
-        "Mean difference over 1 setting, in percentage points: +80.0 "
-        "(no confidence interval: too few datasets, and no per-example results).",
     ]
+
+
+@pytest.mark.parametrize("is_binary", [True, False])
+def test_a_single_setting_has_one_interval(is_binary: bool) -> None:
+    """That of the pair: by counts of right and wrong, or by the means over several seeds."""
+    rng = np.random.default_rng(0)
+    values = {name: rng.random(60) for name in "ab"}
+    if is_binary:
+        values = {name: np.round(of_name) for name, of_name in values.items()}
+    records = [record(name, float(of_name.mean())) for name, of_name in values.items()]
+    comparison = compare("a", "b", board_cells(records), lambda of: values[of.backbone_name])
+    (setting,) = comparison.per_setting
+    assert setting.difference is not None and setting.difference.low is not None
+    overall = overall_row(comparison)
+    pair = setting.difference.value, setting.difference.low, setting.difference.high
+    assert (overall["value"], overall["low"], overall["high"]) == pytest.approx(pair)
+    text = " ".join(comparison_sentences(comparison))
+    assert "ean difference" not in text and "[" not in text
 
 
 def test_the_mean_difference_over_six_datasets_has_an_interval_over_datasets() -> None:

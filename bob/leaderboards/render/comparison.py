@@ -264,15 +264,16 @@ def _wins(comparison: Comparison) -> str:
 
 
 def _mean_difference(overall: Overall) -> str:
+    """Return the mean difference; empty for a single setting, which the table shows."""
+    if len(overall.settings) == 1:
+        return ""
     if overall.difference is None:
         return "No mean difference over settings: their metrics are on different scales."
     mean = overall.difference
     difference = difference_text("top1", mean.value, mean.low, mean.high)
-    count = len(overall.settings)
-    noun = "setting" if count == 1 else "settings"
     return (
-        f"Mean difference over {count} {noun}, in percentage points: {difference} "
-        f"({OVERALL_TEXT[mean.basis]})."
+        f"Mean difference over {len(overall.settings)} settings, in percentage points: "
+        f"{difference} ({OVERALL_TEXT[mean.basis]})."
     )
 
 
