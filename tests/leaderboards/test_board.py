@@ -1,5 +1,6 @@
 """The board: tie groups from per-example results, pools, and the uncertainty of rankings."""
 
+import re
 from io import StringIO
 from pathlib import Path
 
@@ -299,8 +300,8 @@ def test_the_leader_sentence_says_how_certain_the_order_is(datasets: int, ending
     assert bool(sentence) == bool(ending)
 
 
-def printed(board: Board) -> str:
-    console = Console(file=StringIO(), width=200, color_system=None)
+def printed(board: Board, width: int = 200) -> str:
+    console = Console(file=StringIO(), width=width, color_system=None)
     console.print(to_terminal(board))
     assert isinstance(console.file, StringIO)
     return console.file.getvalue()
@@ -366,6 +367,47 @@ def test_latex_of_more_tasks_than_backbones_has_a_row_for_each_task() -> None:
     assert rows[0] == r"Task & Metric & a\_b & b\&c & pixels (baseline) \\"
     assert [line.split(" & ")[0] for line in rows[1:]] == ["k1", "k2", "k3", "k4"]
     assert {line.replace(r"\&", "").count("&") for line in rows} == {4}
+
+
+def test_markdown_has_one_table_for_tasks_on_a_single_dataset() -> None:
+    text = to_markdown(make_board(tasks_on_one_dataset("knn", "linear_probe")))
+    tables = text.split("## ")[1:]
+    assert [part.splitlines()[0] for part in tables] == ["Overall", "Results on elpv", "Notes"]
+    assert "| backbone | params (M) | knn (`top1`) | linear_probe (`top1`) |" in tables[1]
+    rows = [line for line in tables[1].splitlines() if line.startswith("| ")]
+    assert [row.split(" | ")[0] for row in rows[2:]] == [
+        "| a_b",
+        "| b\\&c",
+        "| pixels *(baseline)*",
+    ]
+    assert rows[-1] == "| pixels *(baseline)* | 3.37 | 10.0 [8.0–12.0] | failed |"
+
+
+def test_markdown_of_more_tasks_than_backbones_has_a_row_for_each_task() -> None:
+    text = to_markdown(make_board(tasks_on_one_dataset("k1", "k2", "k3", "k4")))
+    assert "| task | a_b | b\\&c | pixels *(baseline)* |" in text
+    assert "| k4 (`top1`) | **90.0 [88.0–92.0]** ? | 50.0 [48.0–52.0] | failed |" in text
+
+
+def test_the_terminal_has_one_table_for_tasks_on_a_single_dataset() -> None:
+    two = printed(make_board(tasks_on_one_dataset("knn", "linear_probe")), 80)
+    assert two.count("┏") == 1
+    assert re.search(r"backbone +┃ params \(M\) ┃ +knn top1 ┃ +linear_probe top1", two)
+    four = printed(make_board(tasks_on_one_dataset("k1", "k2", "k3", "k4")), 80)
+    assert four.count("┏") == 1
+    assert re.search(r"task ┃ metric ┃ +a_b ┃ +b&c ┃ pixels \(baseline\)", four)
+    assert re.search(r"k4 +│ +top1 │ 90\.0 \[88\.0–92\.0\] \? │ 50\.0", four)
+
+
+def test_where_one_table_has_no_room_for_intervals_each_task_has_its_own() -> None:
+    records = [
+        record(f"backbone_{i}", 0.5 + i / 20, task=task(of_task))
+        for i in range(7)
+        for of_task in [f"task_{t}" for t in range(7)]
+    ]
+    text = printed(make_board(records), 80)
+    assert text.count("┏") == 7 and "Not shown" not in text
+    assert len(re.findall(r"\[\d+\.0–\d+\.0\]", text)) == 49
 
 
 def test_latex_marks_ties(tmp_path: Path) -> None:

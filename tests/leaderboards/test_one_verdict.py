@@ -174,24 +174,35 @@ def check_columns(board: Board, page: Page) -> None:
 def markdown_marks(board: Board) -> Marks:
     """Read the marks; exactly the best of a column is bold."""
     marks: Marks = {}
-    for task, datasets, rows in markdown_tables(to_markdown(board)):
+    for columns, rows in markdown_tables(to_markdown(board)):
         for fields in rows:
             name = re.sub(r" \*\(\w+\)\*$", "", fields[0])
-            for dataset, field in zip(datasets, fields[2:], strict=False):
+            for column, field in zip(columns, fields[2:], strict=False):
                 found = re.fullmatch(r"(\**)([\d.-]+(?: \[[^]]*\])?)\**( [≈?])?", field)
-                if found:
-                    column = BoardColumn(task, dataset)
+                if found and not name.startswith("*"):
                     marks[column, name] = (found[3] or "").strip()
                     assert bool(found[1]) == (board.verdicts[column].best == name)
     return marks
 
 
-def markdown_tables(text: str) -> Iterator[tuple[str, list[str], list[list[str]]]]:
+def markdown_tables(text: str) -> Iterator[tuple[list[BoardColumn], list[list[str]]]]:
+    """Yield columns and rows; a table of tasks × backbones as backbones × tasks."""
     for section in text.split("\n## ")[1:]:
-        task, *lines = section.splitlines()
+        title, *lines = section.splitlines()
         table = [line[2:-2].split(" | ") for line in lines if line.startswith("| ")]
-        if table and table[0][:2] == ["backbone", "params (M)"]:
-            yield task, [name for name in table[0][2:] if name != "mean"], table[2:]
+        if table and table[0][0] == "task":
+            head, _, *body = table
+            first, *rest = zip(head, *body, strict=True)
+            table = [list(first), [], *map(list, rest)]
+            table[0][:2] = ["backbone", "params (M)"]
+        if not table or table[0][:2] != ["backbone", "params (M)"]:
+            continue
+        heads = [name for name in table[0][2:] if name != "mean"]
+        if title.startswith("Results on "):
+            dataset = title.removeprefix("Results on ")
+            yield [BoardColumn(head.split(" (")[0], dataset) for head in heads], table[2:]
+        else:
+            yield [BoardColumn(title, dataset) for dataset in heads], table[2:]
 
 
 def terminal_marks(board: Board) -> Marks:
@@ -199,18 +210,24 @@ def terminal_marks(board: Board) -> Marks:
     console.print(to_terminal(board))
     assert isinstance(console.file, io.StringIO)
     marks: Marks = {}
-    task, datasets = "", []
+    task, heads, is_single, by_task = "", [], False, False
     for line in console.file.getvalue().splitlines():
-        if title := re.match(r"(.+): \w+ \[95 % CI\]", line):
-            task = title[1]
+        if title := re.match(r"(.+?)(: \w+)? \[95 % CI\]", line):
+            task, is_single = title[1], title[2] is None
         fields = [field.strip() for field in re.split("[│┃]", line)[1:-1]]
-        if fields[:1] == ["backbone"]:
-            datasets = [name for name in fields[2:] if name != "mean"]
+        if fields[:1] in (["backbone"], ["task"]):
+            by_task = fields[0] == "task"
+            heads = [name for name in fields[2:] if name != "mean"]
         elif fields:
-            name = re.sub(r" \(\w+\)$", "", fields[0])
-            for dataset, field in zip(datasets, fields[2:], strict=False):
+            for head, field in zip(heads, fields[2:], strict=False):
                 if found := re.fullmatch(r"[\d.-]+(?: \[[^]]*\])?( [≈?])?", field):
-                    marks[BoardColumn(task, dataset), name] = (found[1] or "").strip()
+                    name, other = (head, fields[0]) if by_task else (fields[0], head)
+                    column = (
+                        BoardColumn(other.split()[0], task)
+                        if is_single
+                        else (BoardColumn(task, other))
+                    )
+                    marks[column, re.sub(r" \(\w+\)$", "", name)] = (found[1] or "").strip()
     return marks
 
 

@@ -1,8 +1,8 @@
-"""A table of one task that fits the width of the terminal.
+"""A table of scores that fits the width of the terminal.
 
 It never makes a column too narrow for its numbers. Where the width does not suffice, intervals move
-below their values; then parameters are dropped, then intervals, then datasets from the last one.
-What was dropped is said below the table.
+below their values; then the second column is dropped, then intervals, then columns of scores from
+the last one. What was dropped is said below the table.
 """
 
 import re
@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from rich.cells import cell_len
-from rich.console import Console, ConsoleOptions, RenderResult
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
@@ -43,7 +43,8 @@ class RowText:
     name: str
     kind: str
     """Such as `(baseline)`; empty for most."""
-    params: str
+    about: str
+    """Content of the second column: parameters of a backbone, or the metric of a task."""
     cells: tuple[CellText, ...]
     mean: str
     style: str = ""
@@ -53,32 +54,42 @@ class RowText:
 class Layout:
     """What a table shows of its content."""
 
-    datasets: int
-    """Number of datasets."""
+    columns: int
+    """Number of columns of scores."""
     intervals: bool = True
     stacked: bool = False
     """Whether intervals are below their values instead of beside them."""
-    params: bool = True
+    about: bool = True
     narrow: bool = False
     """Whether names and headings are wrapped."""
 
 
 @dataclass(frozen=True)
 class FittedTable:
-    """One task's table: backbones × datasets, with parameters and mean."""
+    """One task's table, backbones × datasets with parameters and mean, or one of other columns."""
 
     title: str
     legend: str
-    datasets: tuple[str, ...]
+    headings: tuple[str, ...]
+    """Those of the columns of scores."""
     rows: tuple[RowText, ...]
     more_rows: int
     """Rows beyond those."""
     has_mean: bool
+    row_noun: str = "backbone"
+    about: str = "params (M)"
+    """Heading of the second column."""
+    column_noun: str = "dataset"
+
+    def shows_all(self, width: int) -> bool:
+        """Return whether all scores have room for their intervals."""
+        layout, _ = self._fit(width)
+        return layout.intervals and layout.columns == len(self.headings)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         layout, widths = self._fit(options.max_width)
         table = Table()
-        table.add_column("backbone", width=widths[0], overflow="fold")
+        table.add_column(self.row_noun, width=widths[0], overflow="fold")
         for heading, width in zip(self._headings(layout), widths[1:], strict=True):
             shown = wrapped(heading, width) if layout.narrow else heading
             table.add_column(Text(shown), width=width, justify="right", overflow="fold")
@@ -96,36 +107,36 @@ class FittedTable:
             widths = self._widths(layout)
             if _total(widths) <= width:
                 return layout, widths
-        datasets, beside = len(self.datasets), len(self._headings(replace(layout, datasets=0)))
-        while _total(widths) > width and datasets > 1:
-            datasets -= 1
+        columns, beside = len(self.headings), len(self._headings(replace(layout, columns=0)))
+        while _total(widths) > width and columns > 1:
+            columns -= 1
             del widths[len(widths) - beside - 1]
         excess = max(0, _total(widths) - width)
-        layout = replace(layout, datasets=datasets)
+        layout = replace(layout, columns=columns)
         return layout, [max(1, widths[0] - excess), *widths[1:]]
 
     def _layouts(self) -> Iterator[Layout]:
-        """Yield the layouts with all datasets, the one to prefer first."""
-        count = len(self.datasets)
+        """Yield the layouts with all columns, the one to prefer first."""
+        count = len(self.headings)
         for narrow in (False, True):
             yield Layout(count, narrow=narrow)
-        for params in (True, False):
+        for about in (True, False):
             for narrow in (False, True):
-                yield Layout(count, stacked=True, params=params, narrow=narrow)
+                yield Layout(count, stacked=True, about=about, narrow=narrow)
         for narrow in (False, True):
-            yield Layout(count, intervals=False, params=False, narrow=narrow)
+            yield Layout(count, intervals=False, about=False, narrow=narrow)
 
     def _headings(self, layout: Layout) -> list[str]:
         return [
-            *(["params (M)"] if layout.params else []),
-            *self.datasets[: layout.datasets],
+            *([self.about] if layout.about else []),
+            *self.headings[: layout.columns],
             *(["mean"] if self.has_mean else []),
         ]
 
     def _widths(self, layout: Layout) -> list[int]:
         """Return the widths of the texts of all columns."""
         names = [cell_len(f"{row.name} {row.kind}".rstrip()) for row in self.rows]
-        name = max([len("backbone"), *names])
+        name = max([len(self.row_noun), *names])
         texts = [self._texts(row, layout) for row in self.rows]
         widths = [min(name, NAME_WIDTH) if layout.narrow else name]
         for i, heading in enumerate(self._headings(layout)):
@@ -144,21 +155,34 @@ class FittedTable:
             shown.stylize("italic", max(0, len(name) - len(row.kind)))
         return [
             shown,
-            *([Text(row.params)] if layout.params else []),
-            *(_cell(cell, layout) for cell in row.cells[: layout.datasets]),
+            *([Text(row.about)] if layout.about else []),
+            *(_cell(cell, layout) for cell in row.cells[: layout.columns]),
             *([Text(row.mean)] if self.has_mean else []),
         ]
 
     def _dropped(self, layout: Layout) -> str:
-        parts = [] if layout.params else ["parameters"]
+        named = {"params (M)": "parameters"}.get(self.about, f"{self.about}s")
+        parts = [] if layout.about else [named]
         parts += [] if layout.intervals else ["confidence intervals"]
-        left = self.datasets[layout.datasets :]
+        left = self.headings[layout.columns :]
         if left:
-            noun = "dataset" if len(left) == 1 else "datasets"
+            noun = self.column_noun if len(left) == 1 else f"{self.column_noun}s"
             parts.append(f"{len(left)} {noun} ({listed(left)})")
         if self.more_rows:
             parts.append(f"{self.more_rows} more rows")
         return ", ".join(parts)
+
+
+@dataclass(frozen=True)
+class FirstFitting:
+    """The first of several tables that has room for all intervals, or else what replaces them."""
+
+    tables: tuple[FittedTable, ...]
+    otherwise: RenderableType
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        fitting = (table for table in self.tables if table.shows_all(options.max_width))
+        yield next(fitting, self.otherwise)
 
 
 def _total(widths: Sequence[int]) -> int:

@@ -22,6 +22,7 @@ from bob.leaderboards.render.text import (
     value_text,
 )
 from bob.leaderboards.rows import BoardRow, board_rows
+from bob.leaderboards.single_dataset import SingleDataset, single_dataset
 from bob.leaderboards.verdicts import Verdicts
 
 SPECIAL = {
@@ -45,23 +46,20 @@ MARKS = {TIED_MARK: r"$^\dagger$", UNTESTED_MARK: r"$^?$", "": ""}
 
 def to_latex(board: Board) -> str:
     """Return the text of leaderboard.tex."""
-    is_single = len({cell.column.dataset for cell in board.cells}) == 1 and not board.published
-    if is_single and len(board.tasks) > 1:
-        tables = [_single_dataset(board)]
+    single = single_dataset(board)
+    if single is not None:
+        tables = [_single_dataset(single, board)]
     else:
         tables = [_task(task, board) for task in board.tasks]
     return "% Needs \\usepackage{booktabs}.\n" + "\n".join(tables)
 
 
-def _single_dataset(board: Board) -> str:
-    """Return one table of all tasks on the only dataset, in the order of the overall ranking."""
-    columns, rows = board_rows(board.cells)
-    place = {name: i for i, name in enumerate(board.overall.pool)}
-    rows = sorted(rows, key=lambda row: (place.get(row.name, len(place)), row.is_baseline))
-    metrics = {cell.column: cell.metric for cell in board.cells}
+def _single_dataset(single: SingleDataset, board: Board) -> str:
+    """Return one table of all tasks on the only dataset."""
+    columns, rows = single.columns, single.rows
     texts = [[_cell(row, column, board) for column in columns] for row in rows]
-    titles = [[escape(column.task), escape(metrics[column])] for column in columns]
-    if len(columns) <= len(rows):
+    titles = [[escape(column.task), escape(single.metrics[column])] for column in columns]
+    if not single.is_wide:
         heads = [["Backbone", "Params (M)", *(task for task, _ in titles)]]
         heads.append(["", "", *(metric for _, metric in titles)])
         body = [[_name(row), _params(row), *cells] for row, cells in zip(rows, texts, strict=True)]
@@ -72,10 +70,10 @@ def _single_dataset(board: Board) -> str:
             [*title, *cells] for title, cells in zip(titles, zip(*texts, strict=True), strict=True)
         ]
         layout = "ll" + "r" * len(rows)
-    dataset = escape(columns[0].dataset)
-    caption = _caption(f"Results on {dataset}", "best of its task's", board.verdicts.values())
+    title = f"Results on {escape(single.name)}"
+    caption = _caption(title, "best of its task's", board.verdicts.values())
     caption += f" Pool: {escape(pool_text(board.overall))}."
-    return _table(layout, heads, body, caption, columns[0].dataset)
+    return _table(layout, heads, body, caption, single.name)
 
 
 def _task(task: str, board: Board) -> str:

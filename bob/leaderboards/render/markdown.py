@@ -1,8 +1,12 @@
-"""leaderboard.md: one table per task, backbones × datasets."""
+"""leaderboard.md: one table per task, backbones × datasets.
+
+Several tasks on a single dataset are one table, backbones × tasks, or tasks × backbones where there
+are more tasks.
+"""
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from bob.io.text import visible
 from bob.leaderboards.board import Board, as_board
@@ -27,22 +31,23 @@ from bob.leaderboards.render.text import (
 )
 from bob.leaderboards.robustness import ShiftRobustness
 from bob.leaderboards.rows import BoardRow, board_rows
+from bob.leaderboards.single_dataset import SingleDataset, single_dataset
 from bob.leaderboards.verdicts import Verdicts
 from bob.metrics import METRICS
 from bob.metrics.score_ranges import base_metric
 from bob.records.record import Record
 
 LEGEND = (
-    "Values in percent (log-loss in nats), 95 % confidence intervals in brackets. Bold: best of "
-    "its column's ranked backbones. *(baseline)*: what any useful backbone must beat."
+    "Values in percent (log-loss in nats), 95 % confidence intervals in brackets. Bold: best "
+    "ranked backbone of a task on a dataset. *(baseline)*: what any useful backbone must beat."
 )
 TIED = (
-    f" {TIED_MARK}: statistically tied with the best in its column (paired test, Holm-adjusted, "
-    f"5 %); on the best itself, that others are."
+    f" {TIED_MARK}: statistically tied with the best of its task and dataset (paired test, "
+    f"Holm-adjusted, 5 %); on the best itself, that others are."
 )
 UNTESTED = (
-    f" {UNTESTED_MARK}: not tested against the best in its column, because there are no results on "
-    "the same examples; on the best itself, that others were not."
+    f" {UNTESTED_MARK}: not tested against the best of its task and dataset, because there are no "
+    "results on the same examples; on the best itself, that others were not."
 )
 ROBUSTNESS = (
     "Effective robustness in percentage points: how far a backbone lies above the line that is "
@@ -71,7 +76,7 @@ def to_markdown(source: Board | Iterable[Record]) -> str:
         "# Leaderboard",
         legend if board.records else "No records yet.",
         *_rankings(board),
-        *(_task(task, board) for task in board.tasks),
+        *_tables(board),
         *_robustness(board),
         _agreements(board),
         _notes(board),
@@ -155,6 +160,32 @@ def _agreements(board: Board) -> str:
     return _section("Descriptions beside the probe", AGREEMENT, head, body)
 
 
+def _tables(board: Board) -> list[str]:
+    """Return one table per task, or the only one of a single dataset."""
+    single = single_dataset(board)
+    if single is not None:
+        return [_single_dataset(single, board)]
+    return [_task(task, board) for task in board.tasks]
+
+
+def _single_dataset(single: SingleDataset, board: Board) -> str:
+    """Return one table of all tasks on the only dataset."""
+    columns = single.columns
+    heads = [f"{escape(column.task)} ({_code(single.metrics[column])})" for column in columns]
+    body = [_row(row, columns, False, board) for row in single.rows]
+    body += [
+        _reference(row, columns, False, single.metrics)
+        for row in reference_rows(board.cells, board.fused)
+    ]
+    head = ["backbone", "params (M)", *heads]
+    if single.is_wide:
+        head, *body = (list(row) for row in zip(head, *body, strict=True))
+        head[0] = "task"
+    of_task = {cell.column: cell.record for cell in board.cells}
+    texts = [f"- {escape(column.task)}: {_metric_text(of_task[column])}" for column in columns]
+    return _section(f"Results on {escape(single.name)}", "\n".join(texts), head, body)
+
+
 def _task(task: str, board: Board) -> str:
     """Return one task's table, with rows ranked by this task alone."""
     cells = board.task_cells(task)
@@ -167,17 +198,20 @@ def _task(task: str, board: Board) -> str:
         *(["mean"] if with_mean else []),
     ]
     body = [_row(row, columns, with_mean, board) for row in rows]
-    metric = cells[0].metric
+    metrics = {cell.column: cell.metric for cell in cells}
     references = reference_rows(cells, board.fused)
-    body += [_reference(row, columns, with_mean, metric) for row in references]
+    body += [_reference(row, columns, with_mean, metrics) for row in references]
     return _section(escape(task), _metric_text(cells[0].record), head, body)
 
 
 def _reference(
-    row: ReferenceRow, columns: Sequence[BoardColumn], with_mean: bool, metric: str
+    row: ReferenceRow,
+    columns: Sequence[BoardColumn],
+    with_mean: bool,
+    metrics: Mapping[BoardColumn, str],
 ) -> list[str]:
     values = [
-        value_text(metric, row.values[column]) if column in row.values else MISSING
+        value_text(metrics[column], row.values[column]) if column in row.values else MISSING
         for column in columns
     ]
     return [f"*{escape(row.name)}*", MISSING, *values, *([MISSING] if with_mean else [])]

@@ -31,10 +31,11 @@ def _table(column: BoardColumn, cells: Sequence[BoardCell], metric: str) -> Fitt
     return FittedTable(
         title=f"{column.task} on {column.dataset}: {metric} on each test set",
         legend="",
-        datasets=tuple(names),
+        headings=tuple(names),
         rows=tuple(_row(cell.record, scores[cell.record.backbone_name], names) for cell in ordered),
         more_rows=0,
         has_mean=False,
+        column_noun="test set",
     )
 
 
@@ -42,7 +43,7 @@ def _row(record: Record, scores: Mapping[str, Sequence[Score]], names: Sequence[
     return RowText(
         name=record.backbone_name,
         kind="(baseline)" if is_baseline(record) else "",
-        params=params_text(record.backbone.params if record.backbone else None),
+        about=params_text(record.backbone.params if record.backbone else None),
         cells=tuple(_cell(scores.get(name, ())) for name in names),
         mean="",
         style="dim" if is_baseline(record) else "",

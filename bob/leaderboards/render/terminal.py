@@ -1,6 +1,7 @@
 """The leaderboard as a rich renderable, which the caller prints."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from rich.console import Group, RenderableType
 from rich.text import Text
@@ -9,7 +10,7 @@ from bob.leaderboards.board import Board, as_board
 from bob.leaderboards.cells import BoardCell, BoardColumn
 from bob.leaderboards.ranking import Ranking
 from bob.leaderboards.references import ReferenceRow, reference_rows
-from bob.leaderboards.render.fitted_table import CellText, FittedTable, RowText
+from bob.leaderboards.render.fitted_table import CellText, FirstFitting, FittedTable, RowText
 from bob.leaderboards.render.ranking_table import pool_text
 from bob.leaderboards.render.shift_table import shift_tables
 from bob.leaderboards.render.text import (
@@ -28,6 +29,7 @@ from bob.leaderboards.render.text import (
     value_text,
 )
 from bob.leaderboards.rows import BoardRow, board_rows
+from bob.leaderboards.single_dataset import SingleDataset, single_dataset
 from bob.leaderboards.verdicts import Verdicts
 from bob.records.record import Record
 
@@ -47,6 +49,7 @@ def to_terminal(source: Board | Iterable[Record]) -> RenderableType:
     """Return one table per task and per dataset with shifts, the overall leaders, and the notes.
 
     Rows are best first, with baselines and ties marked. Tables fit the width of the terminal.
+    Several tasks on a single dataset are one table where it has room for all intervals.
     """
     board = as_board(source)
     if not board.records:
@@ -57,33 +60,88 @@ def to_terminal(source: Board | Iterable[Record]) -> RenderableType:
         more = len(notes) - MOST_NOTES
         notes = [*notes[:MOST_NOTES], f"{more} more notes are in leaderboard.md."]
     return Group(
-        *(
-            table
-            for task in board.tasks
-            for table in (_task(task, board), *shift_tables(task, board))
-        ),
+        *_tables(board),
         *(Text(f"• {line}") for line in leaders),
         *(Text(f"• {line}", style="dim") for line in notes),
     )
 
 
+def _tables(board: Board) -> Iterator[RenderableType]:
+    """Yield the tables of scores, and those of test sets."""
+    shifts = {task: list(shift_tables(task, board)) for task in board.tasks}
+    single = single_dataset(board)
+    if single is None:
+        for task in board.tasks:
+            yield _task(task, board)
+            yield from shifts[task]
+        return
+    by_task = Group(*(_task(task, board) for task in board.tasks))
+    tables = [_single_dataset(single, board), _by_task(single, board)]
+    if single.is_wide:
+        tables.reverse()
+    yield FirstFitting(tuple(tables), by_task)
+    for of_task in shifts.values():
+        yield from of_task
+
+
+def _single_dataset(single: SingleDataset, board: Board) -> FittedTable:
+    """Return the table of backbones × tasks."""
+    references = reference_rows(board.cells, board.fused)
+    return FittedTable(
+        title=single.name,
+        legend=_legend(single.columns, board),
+        headings=tuple(f"{column.task} {single.metrics[column]}" for column in single.columns),
+        rows=(
+            *(_row(row, single.columns, board) for row in single.rows[:MOST_ROWS]),
+            *(_reference(row, single.columns, single.metrics) for row in references),
+        ),
+        more_rows=max(0, len(single.rows) - MOST_ROWS),
+        has_mean=False,
+        column_noun="task",
+    )
+
+
+def _by_task(single: SingleDataset, board: Board) -> FittedTable:
+    """Return the table of tasks × backbones."""
+    table = _single_dataset(single, board)
+    return replace(
+        table,
+        headings=tuple(f"{row.name} {row.kind}".rstrip() for row in table.rows),
+        rows=tuple(
+            RowText(
+                name=column.task,
+                kind="",
+                about=single.metrics[column],
+                cells=tuple(row.cells[i] for row in table.rows),
+                mean="",
+            )
+            for i, column in enumerate(single.columns)
+        ),
+        row_noun="task",
+        about="metric",
+        column_noun="backbone",
+    )
+
+
+def _legend(columns: Iterable[BoardColumn], board: Board) -> str:
+    """Return what the marks in these columns mean."""
+    used = {marked for column in columns for marked in marks_of(board.verdicts[column])}
+    return "".join(f"; {marked} {text}" for marked, text in MARK_TEXT.items() if marked in used)
+
+
 def _task(task: str, board: Board) -> FittedTable:
     cells = board.task_cells(task)
     columns, rows = board_rows(cells)
-    used = {marked for column in columns for marked in marks_of(board.verdicts[column])}
-    explained = [f"; {marked} {text}" for marked, text in MARK_TEXT.items() if marked in used]
+    metrics = {cell.column: cell.metric for cell in cells}
     most = max(LEAST_ROWS, MOST_ROWS // len(board.tasks))
     shown = rows if len(rows) <= most + 1 else rows[:most]
     return FittedTable(
         title=f"{task}: {cells[0].metric}",
-        legend="".join(explained),
-        datasets=tuple(column.dataset for column in columns),
+        legend=_legend(columns, board),
+        headings=tuple(column.dataset for column in columns),
         rows=(
             *(_row(row, columns, board) for row in shown),
-            *(
-                _reference(row, columns, cells[0].metric)
-                for row in reference_rows(cells, board.fused)
-            ),
+            *(_reference(row, columns, metrics) for row in reference_rows(cells, board.fused)),
         ),
         more_rows=len(rows) - len(shown),
         has_mean=len(columns) > 1,
@@ -94,20 +152,24 @@ def _row(row: BoardRow, columns: Sequence[BoardColumn], board: Board) -> RowText
     return RowText(
         name=row.name,
         kind="(baseline)" if row.is_baseline else "(external)" if row.external else "",
-        params=params_text(row.facts.params if row.facts else None),
+        about=params_text(row.facts.params if row.facts else None),
         cells=tuple(_cell(row.cells.get(column), board.verdicts[column]) for column in columns),
         mean=MISSING if row.mean is None else value_text("top1", row.mean),
         style="dim" if row.is_baseline else "",
     )
 
 
-def _reference(row: ReferenceRow, columns: Sequence[BoardColumn], metric: str) -> RowText:
-    values = (row.values.get(column) for column in columns)
-    texts = (MISSING if value is None else value_text(metric, value) for value in values)
+def _reference(
+    row: ReferenceRow, columns: Sequence[BoardColumn], metrics: Mapping[BoardColumn, str]
+) -> RowText:
+    texts = (
+        value_text(metrics[column], row.values[column]) if column in row.values else MISSING
+        for column in columns
+    )
     return RowText(
         name=row.name,
         kind="",
-        params=MISSING,
+        about=MISSING,
         cells=tuple(CellText(text) for text in texts),
         mean=MISSING,
         style="dim italic",

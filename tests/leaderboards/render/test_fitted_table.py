@@ -14,12 +14,12 @@ def table(rows: int, datasets: int) -> FittedTable:
     return FittedTable(
         title="linear: top1",
         legend="",
-        datasets=tuple(f"dataset_number_{i}_of_many" for i in range(datasets)),
+        headings=tuple(f"dataset_number_{i}_of_many" for i in range(datasets)),
         rows=tuple(
             RowText(
                 name=f"vit_base_patch16_{row}.augreg_in21k_ft_in1k",
                 kind="(baseline)" if row == 0 else "",
-                params="86.6",
+                about="86.6",
                 cells=tuple(
                     CellText(f"{10 + row}.{i}", f"[{row}.1–{row}.9]", "≈") for i in range(datasets)
                 ),
