@@ -23,6 +23,7 @@ SCRIPTS = (
     "selection",
     "tooltip",
     "axes",
+    "names",
     "groups",
     "cards",
     "controls",

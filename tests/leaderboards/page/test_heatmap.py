@@ -39,33 +39,55 @@ def record_texts(opened: OpenPage) -> None:
     )
 
 
-def test_task_names_are_never_cut(show: Opener) -> None:
-    """On a phone, six tasks on eight datasets leave 38 px for the name of a task."""
-    opened = show(synthetic_sweep.records(3, 8), "#view=heatmap")
+def drawn_on_a_phone(opened: OpenPage) -> set[str]:
+    """The texts that the heat map draws at 390 px."""
     record_texts(opened)
     opened.page.set_viewport_size({"width": 390, "height": 800})
-    opened.page.wait_for_function("window.texts.length > 0")
-    drawn = set(opened.page.evaluate("window.texts"))
+    opened.page.wait_for_function("texts.length > 0")
+    return set(opened.page.evaluate("texts"))
+
+
+def test_task_names_are_never_cut(show: Opener) -> None:
+    """On a phone, six tasks on eight datasets leave 38 px for the name of a task."""
+    drawn = drawn_on_a_phone(show(synthetic_sweep.records(3, 8), "#view=heatmap"))
     assert {"fewshot", "knn", "linear", "ood", "ood_detection", "retrieval"} <= drawn
 
 
 def test_names_that_differ_at_their_ends_differ_on_a_phone(show: Opener) -> None:
-    names = [f"efficientnet_lite{i}_in1k" for i in range(3)]
+    names = [f"tf_efficientnetv2_lite{i}_in21k_ft_in1k" for i in range(3)]
     records = [
         record(name, 0.7 + 0.1 * i, task=task("knn"), dataset=dataset(where))
         for i, name in enumerate(names)
         for where in ("d1", "d2")
     ]
-    opened = show(records, "#view=heatmap")
-    record_texts(opened)
-    opened.page.set_viewport_size({"width": 390, "height": 800})
-    opened.page.wait_for_function("texts.filter((text) => text.endsWith('_in1k')).length >= 3")
-    texts = opened.page.evaluate("texts")
+    texts = drawn_on_a_phone(show(records, "#view=heatmap"))
     assert len({text for text in texts if text.endswith("_in1k") and "…" in text}) == 3
 
 
-def test_wide_cells_show_their_values(show: Opener) -> None:
+def test_names_of_common_length_are_never_cut(show: Opener) -> None:
+    """Two of 23 and 22 letters; datasets stand upright over cells of 12 px."""
+    records = [
+        record("efficientnet_lite0_in1k", 0.8, task=task("knn"), dataset=dataset(where))
+        for where in [f"imagenet-c.contrast.{i}" for i in range(1, 18)]
+    ]
+    texts = drawn_on_a_phone(show(records, "#view=heatmap"))
+    assert {"efficientnet_lite0_in1k", "imagenet-c.contrast.1"} <= texts
+    assert not any("…" in text for text in texts)
+
+
+def test_the_map_uses_its_width_and_wide_cells_have_intervals(show: Opener) -> None:
     opened = show(two_tasks(), "#view=heatmap")
-    assert "Numbers are scores." in opened.text("#heat-note")
-    width = opened.page.locator("#heat").evaluate("canvas => canvas.clientWidth")
-    assert width == 190 + 4 * 110  # names, and four cells of the largest width
+    assert "Numbers are scores with 95 % intervals." in opened.text("#heat-note")
+    free = opened.page.locator("#heat").evaluate(
+        """canvas => {
+            const style = getComputedStyle(canvas.parentElement);
+            const padding = parseFloat(style.paddingLeft) + parseFloat(style.paddingRight);
+            return canvas.parentElement.clientWidth - padding - canvas.clientWidth;
+        }"""
+    )
+    assert 0 <= free < 4  # four cells, whose widths are quarters of a pixel
+
+
+def test_narrow_cells_have_values_without_intervals(show: Opener) -> None:
+    opened = show(two_tasks(), "#view=heatmap", viewport={"width": 560, "height": 800})
+    assert "Numbers are scores. " in opened.text("#heat-note")

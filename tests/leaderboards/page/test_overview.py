@@ -155,3 +155,18 @@ def test_no_paragraph_of_the_first_screen_is_squeezed(overview: OpenPage) -> Non
     )
     assert squeezed == []
     assert overview.page.locator(".answers p").count() >= 4
+
+
+def test_the_best_of_each_cell_needs_no_scrolling_on_a_phone(show: Opener) -> None:
+    names = ("vit_base_patch16_224.augreg_in21k", "vit_base_patch32_224.augreg_in21k")
+    records = [
+        record(name, value, dataset=dataset(where))
+        for name, value in zip(names, (0.9, 0.8), strict=True)
+        for where in ("diabetic_retinopathy", "imagenet-sketch")
+    ]
+    page = show(records, viewport={"width": 390, "height": 800}).page
+    overflow = page.locator(".bests").evaluate(
+        "table => table.parentElement.scrollWidth - table.parentElement.clientWidth"
+    )
+    assert overflow <= 0
+    assert page.locator(".best-row td:last-child").first.is_visible()

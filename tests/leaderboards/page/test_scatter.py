@@ -92,4 +92,25 @@ def test_the_axis_of_cost_has_round_ticks(
 def test_all_of_few_points_are_named(show: Opener) -> None:
     opened = show(two_tasks(), "#view=cost&task=linear&dataset=elpv")
     names = set(opened.page.locator("#plot .label").all_text_contents())
-    assert names == {"large", "middle", "small", "pixels"}
+    assert names == {"large", "middle", "small", "pixels (50.0)"}  # below the scale
+
+
+def test_baselines_below_the_scale_stand_side_by_side_with_their_scores(show: Opener) -> None:
+    """Both have no parameters, and would be drawn on one place of the axis."""
+    no_params = {"gflops": 0.1, "params": 0}
+    records = [
+        *(record(name, value) for name, value in (("a", 0.9), ("b", 0.88))),
+        *(
+            record(name, value, family="baseline", backbone=facts(name, "baseline", **no_params))
+            for name, value in (("pixels", 0.3), ("statistics", 0.2))
+        ),
+    ]
+    page = show(records, "#view=cost").page
+    names = set(page.locator("#plot .label").all_text_contents())
+    assert {"pixels (30.0)", "statistics (20.0)"} <= names
+    boxes = [
+        page.locator(f"#plot .point[aria-label^='{name}'] .shape").bounding_box()
+        for name in ("pixels", "statistics")
+    ]
+    left, right = sorted(box["x"] for box in boxes if box)
+    assert right - left >= 12  # as wide as a mark

@@ -190,3 +190,9 @@ def test_a_phone_shows_scores_before_ranks(show: Opener) -> None:
     assert [" ".join(head.split()) for head in heads][:3] == ["Backbone", "Mean", "knn elpv"]
     box = opened.page.locator("#board td[data-cell]").first.bounding_box()
     assert box is not None and box["x"] + box["width"] < 390
+
+
+def test_of_several_means_the_one_that_orders_is_bold(board: OpenPage) -> None:
+    """The first by mean z-score has not always the highest mean score."""
+    bold = board.page.locator("#board td.sum.best").all_inner_texts()
+    assert bold == [board.cell("large", "Mean z")]

@@ -6,20 +6,26 @@ import { $, button, coloured, make, named, paragraph, section, shapeOf, styled }
 import { chart, linear, tickText, widthOf, xAxis, yAxis } from "./axes.js";
 import { openBackbone } from "./cards.js";
 import { MISSING, Z_SCORE, cut, fixed, plural } from "./format.js";
+import { familyLegend, pointNames } from "./names.js";
 import { chosenColumns, summarise, taskIndex } from "./selection.js";
-import { spearman } from "./statistics.js";
+import { ranks, spearman, spearmanLimits } from "./statistics.js";
 import { change, state } from "./state.js";
 import { interactive, showTip } from "./tooltip.js";
 
 const MAX_NUMBERED = 14; // groups: with more, cells are too small for numbers
 const HEIGHT = 380; // px
+const MOST_WIDTH = 900; // px
+const WIDE = 480; // px: with room for names at the right of the points
+const MOST_NAMED = 14; // points: names of more would cover the chart
 const MIN_BACKBONES = 3; // any two backbones correlate perfectly
 const MIN_TELLING = 5; // of four, chance orders one set in twelve alike or in reverse: p > 5 %
 
 const TITLE = "Correlation of tasks";
 const EXPLANATION =
   "Spearman's rank correlation of the backbones' mean z-scores: at 1 both order the backbones " +
-  `alike, at 0 one predicts nothing about the other. Baselines are excluded. ${Z_SCORE}`;
+  "alike, at 0 one predicts nothing about the other. Baselines are excluded. In brackets: the 95 % " +
+  "interval over backbones, by Fisher's transformation (Bonett & Wright 2000), for at least six of " +
+  `them that are not in the same order throughout. ${Z_SCORE}`;
 
 // The groups of columns that are compared: tasks, or the datasets of one task.
 function columnGroups() {
@@ -50,10 +56,18 @@ function pairedScores(a, b) {
 
 function correlation(a, b) {
   const { backbones, x, y } = pairedScores(a, b);
-  return { rho: spearman(x, y), n: backbones.length };
+  const rho = spearman(x, y);
+  return { rho, limits: spearmanLimits(rho, backbones.length), n: backbones.length };
 }
 
 const rhoText = (rho) => (rho === null ? MISSING : fixed(rho, 2));
+
+// "Spearman 0.71 [0.12 to 0.93], 9 backbones".
+function resultText({ rho, limits, n }) {
+  const range = limits ? ` [${limits.map((limit) => fixed(limit, 2)).join(" to ")}]` : "";
+  const text = rho === null ? "correlation undefined" : `Spearman ${rhoText(rho)}${range}`;
+  return `${text}, ${plural(n, "backbone")}`;
+}
 
 export function drawCorrelation(view) {
   const groups = columnGroups();
@@ -112,9 +126,9 @@ function matrix(groups, a, b) {
 }
 
 function matrixCell(a, b, isNumbered, isCurrent) {
-  const { rho, n } = correlation(a, b);
-  const result = rho === null ? "correlation undefined" : `Spearman ${rhoText(rho)}`;
-  const label = `${a.name} and ${b.name}: ${result}, ${plural(n, "backbone")}`;
+  const result = correlation(a, b);
+  const { rho } = result;
+  const label = `${a.name} and ${b.name}: ${resultText(result)}`;
   const attributes = {
     class: "pair",
     "aria-label": label,
@@ -134,19 +148,26 @@ function matrixCell(a, b, isNumbered, isCurrent) {
 function pairChart(figure, a, b) {
   const { backbones, x, y } = pairedScores(a, b);
   if (!backbones.length) return paragraph("", "No backbone has a value in both.");
-  const width = Math.min(560, widthOf(figure));
-  const box = { left: 48, right: width - 12, top: 30, bottom: HEIGHT - 50 };
+  const width = Math.min(MOST_WIDTH, widthOf(figure));
+  const isWide = width >= WIDE;
+  const box = { left: 48, right: width - (isWide ? 120 : 12), top: 30, bottom: HEIGHT - 50 };
   const across = linear(x, box.left, box.right);
   const up = linear(y, box.bottom, box.top);
+  const places = backbones.map((_, index) => ({ x: across.at(x[index]), y: up.at(y[index]) }));
   const points = backbones.map((backbone, index) =>
-    pairPoint(backbone, across.at(x[index]), up.at(y[index]), [
+    pairPoint(backbone, places[index], [
       `${a.name}: z-score ${fixed(x[index], 2)}`,
       `${b.name}: z-score ${fixed(y[index], 2)}`,
     ]),
   );
-  const { rho } = correlation(a, b);
+  const named = byDisagreement(x, y).map((index) => ({
+    b: backbones[index],
+    ...places[index],
+    isSoft: true,
+  }));
+  const area = { left: box.left, right: width - 4, top: 0, bottom: box.bottom + 2 };
   const names = `${cut(b.name, 24)} against ${cut(a.name, 24)}`;
-  const title = `${names}: Spearman ${rhoText(rho)}, ${plural(backbones.length, "backbone")}`;
+  const title = `${names}: ${resultText(correlation(a, b))}`;
   const plot = chart(
     width,
     HEIGHT,
@@ -154,12 +175,20 @@ function pairChart(figure, a, b) {
     yAxis(up, box, tickText(up, false), `z-score, ${cut(b.name, 30)}`),
     xAxis(across, box, tickText(across, false), `z-score, ${cut(a.name, 30)}`),
     points,
+    pointNames(named, places, area, isWide ? 40 : 24),
   );
   const doubt = backbones.length < MIN_TELLING ? ": too few to tell it from chance" : "";
-  return make("div", {}, plot, make("figcaption", {}, title + doubt));
+  return make("div", {}, familyLegend(backbones), plot, make("figcaption", {}, title + doubt));
 }
 
-function pairPoint(b, x, y, scores) {
+// The indices of the points that are named: of many, those whose ranks differ most.
+function byDisagreement(x, y) {
+  const [across, up] = [ranks(x), ranks(y)];
+  const gap = (index) => Math.abs(across[index] - up[index]);
+  return [...x.keys()].sort((i, j) => gap(j) - gap(i)).slice(0, MOST_NAMED);
+}
+
+function pairPoint(b, { x, y }, scores) {
   const { name, family } = BACKBONES[b];
   const lines = [name, ...scores];
   const shape = make("path", {

@@ -59,7 +59,7 @@ const chosenSet = (sets) =>
 
 const EXPLANATION =
   "Mean over the datasets shown; on a single dataset with 95 % intervals. Only backbones with a " +
-  "value on every dataset have a curve.";
+  "value on every dataset have a curve. All panels have the same axes, which end where values do.";
 
 export function drawCurves(view) {
   const sets = curveSets();
@@ -81,10 +81,13 @@ export function drawCurves(view) {
   const bar = make("div", { class: "bar" }, make("label", {}, "Curve ", select), legend(shown));
   const note = paragraph("hint", noteText(columns, shown));
   view.append(section("Curves", EXPLANATION, bar, panels, note));
-  const panelScores = panelsOf(set);
-  for (const [title, scores] of panelScores) {
-    panels.append(panel(panels, panelScores.length, title, scores, set, columns, shown));
-  }
+  const drawn = panelsOf(set).map(([title, scores]) => ({
+    heading: title || TASKS[set.task].name,
+    scores,
+    curves: curvesOf(scores, set, columns, shown),
+  }));
+  const range = rangeOf(drawn);
+  panels.append(...drawn.map((one) => panel(one, panelWidth(panels, drawn.length), range, set)));
   $("status").textContent = plural(shown.length, "curve");
 }
 
@@ -140,32 +143,37 @@ function legend(shown) {
   return paragraph("legend", ...keys);
 }
 
-function panel(panels, count, title, scores, set, columns, shown) {
-  const heading = title || TASKS[set.task].name;
-  const figure = make("figure", {}, make("h3", {}, heading));
-  const curves = shown
+const panelWidth = (panels, count) =>
+  Math.min(560, Math.max(300, Math.floor(widthOf(panels) / Math.min(3, count)) - 48));
+
+const curvesOf = (scores, set, columns, shown) =>
+  shown
     .map((b, index) => ({ b, index, points: pointsOf(scores, set, columns, b) }))
     .filter((curve) => curve.points.length);
-  const values = curves.flatMap((curve) =>
-    curve.points.flatMap(({ value, low, high }) => [value, low ?? value, high ?? value]),
-  );
-  if (!values.length) {
+
+// What the axes of all panels cover: values with their limits, and the facet's values that have one.
+function rangeOf(panels) {
+  const points = panels.flatMap(({ curves }) => curves.flatMap((curve) => curve.points));
+  return {
+    values: points.flatMap(({ value, low, high }) => [value, low ?? value, high ?? value]),
+    facetValues: [...new Set(points.map((point) => point.x))].sort((a, b) => a - b),
+  };
+}
+
+function panel({ heading, scores, curves }, width, { values, facetValues }, set) {
+  const figure = make("figure", {}, make("h3", {}, heading));
+  if (!curves.length) {
     figure.append("No backbone shown has a value on every dataset.");
     return figure;
   }
-  const fitting = Math.floor(widthOf(panels) / Math.min(3, count)) - 48;
-  const width = Math.min(560, Math.max(300, fitting));
   const box = { left: 46, right: width - 14, top: 26, bottom: HEIGHT - 48 };
-  const facetValues = scores.map((score) => score.facets[set.facet]);
   const x =
     set.facet === "severity"
       ? linear(facetValues, box.left, box.right)
       : logarithmic(facetValues, box.left + 6, box.right - 6);
   const y = linear(values, box.bottom, box.top, 6);
   const [{ metric, base }] = scores;
-  x.ticks = [...new Set(facetValues)].filter(
-    (_, index, distinct) => distinct.length < TICKS || index % 2 === 0,
-  );
+  x.ticks = facetValues.filter((_, index) => facetValues.length < TICKS || index % 2 === 0);
   figure.append(
     chart(
       width,

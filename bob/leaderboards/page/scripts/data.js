@@ -8,13 +8,27 @@ export const DATASETS = DATA.datasets;
 export const TASKS = DATA.tasks;
 export const COLUMNS = DATA.columns;
 
-const bytes = (base64) => Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0)).buffer;
-const doubles = (base64) => new Float64Array(bytes(base64));
-export const VALUE = doubles(DATA.cells.value);
-// Interval limits; NaN until they are loaded where they are in the file beside the page.
-const limits = (base64) => (base64 ? doubles(base64) : new Float64Array(VALUE.length).fill(NaN));
-export const LOW = limits(DATA.cells.low);
-export const HIGH = limits(DATA.cells.high);
+// The bytes of a text in base64; by a loop, which is ten times as fast as Uint8Array.from.
+function bytes(base64) {
+  const letters = atob(base64);
+  const array = new Uint8Array(letters.length);
+  for (let index = 0; index < letters.length; index += 1) array[index] = letters.charCodeAt(index);
+  return array.buffer;
+}
+
+const decodedCells = new Map();
+const unknown = new Float64Array(COLUMNS.length * BACKBONES.length).fill(NaN);
+
+// A field of the cells (value, low, high), decoded on first use. Interval limits are NaN until they
+// are loaded where they are in the file beside the page.
+export function cellValues(field) {
+  if (!decodedCells.has(field)) {
+    const text = DATA.cells[field] ?? parsedDetails?.cells[field];
+    if (!text) return unknown;
+    decodedCells.set(field, new Float64Array(bytes(text)));
+  }
+  return decodedCells.get(field);
+}
 
 const STATUSES = {
   o: "ok", f: "failed", u: "undefined", a: "not applicable", d: "dropped", ".": "missing",
@@ -85,8 +99,6 @@ function details() {
 // Take in the details that were loaded, and the interval limits and verdicts beside them.
 export function takeDetails(text) {
   parsedDetails = JSON.parse(text);
-  LOW.set(doubles(parsedDetails.cells.low));
-  HIGH.set(doubles(parsedDetails.cells.high));
   detailListeners.forEach((listener) => listener(parsedDetails));
 }
 

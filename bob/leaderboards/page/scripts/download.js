@@ -2,10 +2,8 @@
 
 import {
   BACKBONES,
-  HIGH,
-  LOW,
-  VALUE,
   cellIndex,
+  cellValues,
   contaminated,
   countsOf,
   datasetOf,
@@ -66,9 +64,7 @@ function row(column, b) {
     taskOf(column).name,
     datasetOf(column).name,
     metricOf(column).name,
-    VALUE[index],
-    LOW[index],
-    HIGH[index],
+    ...["value", "low", "high"].map((field) => cellValues(field)[index]),
     status === "ok" ? countsOf(column, b).n || null : null,
     status.replace(" ", "_"),
     isTested ? against.get(b) === "tied" : null,

@@ -80,12 +80,28 @@ export function listed(names, most = 4) {
   return `${shown.slice(0, -1).join(", ")} and ${shown[shown.length - 1]}`;
 }
 
-// Shorten a long name in the middle, at whole characters. More of the end is left than of the
-// start: backbones of one family differ there (efficientnet_lite0_in1k, efficientnet_lite1_in1k).
-export function cut(text, most = 30) {
+// Shorten a long name in the middle, at whole characters. `share` is that of the start in what is
+// left; by default more is left of the end, where backbones of one family differ
+// (efficientnet_lite0_in1k, efficientnet_lite1_in1k).
+export function cut(text, most = 30, share = 0.4) {
   const letters = [...text];
   if (letters.length <= most) return text;
-  const head = Math.ceil((most - 1) * 0.4);
+  const head = Math.ceil((most - 1) * share);
   const tail = letters.slice(letters.length - (most - 1 - head));
   return `${letters.slice(0, head).join("")}…${tail.join("")}`;
+}
+
+const SHARES = [0.4, 0.2, 0.6, 0.8];
+
+// Names by shorten(name, share), with the first share that leaves the most of them different.
+export function shortened(names, shorten) {
+  const different = new Set(names).size;
+  let best = null;
+  for (const share of SHARES) {
+    const texts = names.map((name) => shorten(name, share));
+    const count = new Set(texts).size;
+    if (!best || count > best.count) best = { texts, count };
+    if (count === different) break;
+  }
+  return best.texts;
 }

@@ -13,19 +13,29 @@ import {
 } from "./data.js";
 import { $, make, on, paragraph, section, styled } from "./dom.js";
 import { openBackbone } from "./cards.js";
-import { Z_SCORE, cut, plural, valueText } from "./format.js";
-import { chosenColumns, columnOf, scopeText, summarise, valueAt, visible } from "./selection.js";
+import { Z_SCORE, cut, plural, rangeText, shortened, valueText } from "./format.js";
+import {
+  chosenColumns,
+  columnOf,
+  highAt,
+  lowAt,
+  scopeText,
+  summarise,
+  valueAt,
+  visible,
+} from "./selection.js";
 import { cellTip } from "./rows.js";
 import { hideTip, showTip } from "./tooltip.js";
 
 const ROW = 18; // px
-const DATASET_HEAD = 76; // px for the dataset names
+const DATASET_HEAD = [40, 170]; // px for vertical dataset names: at least and at most
 const TASK_LINE = 15; // px, of a line of task names
-const LABEL = [110, 190, 300]; // px for backbone names: on a phone, and at least and at most beside it
-const NARROW = 640; // px
+const LABEL = [90, 340]; // px for backbone names: at least and at most
+const LABEL_SHARE = 0.4; // of the width: at most for backbone names
+const NARROW = 640; // px: smaller letters
 const NAMED_SIDE = 11; // px: narrower cells have no dataset names
 const VALUE_SIDE = 46; // px: wider cells show their values
-const MOST_SIDE = 110; // px
+const RANGE_SIDE = 116; // px: wider cells show their intervals too
 const RANGE = 2.5; // z-scores beyond have the colour of this one
 const LOW = [196, 93, 20]; // orange and blue differ in every common colour vision deficiency
 const HIGH = [25, 95, 170];
@@ -48,9 +58,10 @@ export function drawHeatmap(view) {
   const { rows, columns } = map;
   paint(canvas, map, null);
   listen(canvas, map);
+  const intervals = map.side >= RANGE_SIDE ? " with 95 % intervals" : "";
   note.textContent =
-    `${scopeText(columns)}. ${map.side >= VALUE_SIDE ? "Numbers are scores. " : ""}Rows are ordered by mean z-score. Dot: contaminated; diagonal line: ` +
-    `no value. ${Z_SCORE}`;
+    `${scopeText(columns)}. ${map.side >= VALUE_SIDE ? `Numbers are scores${intervals}. ` : ""}` +
+    `Rows are ordered by mean z-score. Dot: contaminated; diagonal line: no value. ${Z_SCORE}`;
   $("status").textContent =
     `${plural(rows.length, "backbone")} × ${plural(columns.length, "cell")}`;
 }
@@ -79,17 +90,19 @@ function layout(canvas) {
   const padding = parseFloat(box.paddingLeft) + parseFloat(box.paddingRight);
   const available = canvas.parentElement.clientWidth - padding;
   const narrow = available < NARROW;
-  const context = contextOf(canvas);
-  const label = narrow ? LABEL[0] : labelWidth(context, rows);
+  const context = contextOf(canvas, narrow);
+  const names = rows.map((b) => BACKBONES[b].name);
+  const [least, most] = LABEL;
+  const label = clampTo(widest(context, names) + 12, least, Math.min(most, LABEL_SHARE * available));
   const fitting = Math.floor((4 * (available - label)) / Math.max(1, columns.length)) / 4;
-  const side = Math.max(4, Math.min(MOST_SIDE, fitting));
+  const side = Math.max(4, fitting);
   const width = label + side * columns.length;
   const tasks = taskLabels(context, columns, label, side, width);
   const lines = Math.max(0, ...tasks.map(({ line }) => line + 1));
-  const flat = columns.every(
-    (column) => context.measureText(datasetOf(column).name).width + 8 <= side,
-  );
-  const datasetHead = side >= NAMED_SIDE ? DATASET_HEAD : 6;
+  const datasets = columns.map((column) => datasetOf(column).name);
+  const flat = widest(context, datasets) + 8 <= side;
+  const vertical = clampTo(widest(context, datasets) + 10, ...DATASET_HEAD);
+  const datasetHead = side >= NAMED_SIDE ? vertical : 6;
   const head = lines * TASK_LINE + (flat ? TASK_LINE + 8 : datasetHead);
   return {
     columns,
@@ -99,24 +112,35 @@ function layout(canvas) {
     head,
     tasks,
     flat,
-    letters: narrow ? 15 : 46,
+    rowNames: fitted(context, names, label - 12),
+    columnNames: flat ? datasets : fitted(context, datasets, datasetHead - 8),
+    narrow,
     width,
     height: head + ROW * rows.length + 4,
   };
 }
 
-function contextOf(canvas) {
+function contextOf(canvas, narrow) {
   const context = canvas.getContext("2d");
-  context.font = `12px ${window.getComputedStyle(document.body).fontFamily}`;
+  context.font = `${narrow ? 11 : 12}px ${window.getComputedStyle(document.body).fontFamily}`;
   return context;
 }
 
-// The width of the longest name, within limits.
-function labelWidth(context, rows) {
-  const [, least, most] = LABEL;
-  const widest = Math.max(0, ...rows.map((b) => context.measureText(BACKBONES[b].name).width));
-  return Math.max(least, Math.min(most, Math.ceil(widest) + 16));
-}
+const clampTo = (value, least, most) => Math.max(least, Math.min(most, Math.ceil(value)));
+
+const widest = (context, names) =>
+  Math.max(0, ...names.map((name) => context.measureText(name).width));
+
+// Names that are cut only as far as the width demands.
+const fitted = (context, names, width) =>
+  shortened(names, (name, share) => {
+    let text = name;
+    for (let most = [...name].length - 1; most > 3; most -= 1) {
+      if (context.measureText(text).width <= width) break;
+      text = cut(name, most, share);
+    }
+    return text;
+  });
 
 // {name, left, text, line} of each task, where there are several: its name begins at `left`, above
 // its first column, or is moved to the left where it would leave the map. `line` is the highest line
@@ -181,7 +205,7 @@ function paint(canvas, map, focus) {
     height: Math.ceil(map.height * density),
   });
   Object.assign(canvas.style, { width: `${map.width}px`, height: `${map.height}px` });
-  contextOf(canvas).scale(density, density);
+  contextOf(canvas, map.narrow).scale(density, density);
   paintHeads(context, map);
   map.rows.forEach((b, r) => paintRow(context, map, b, r));
   if (focus) {
@@ -194,7 +218,7 @@ function paint(canvas, map, focus) {
 
 function paintRow(context, map, b, r) {
   const top = map.head + r * ROW;
-  const name = cut(BACKBONES[b].name, map.letters);
+  const name = map.rowNames[r];
   context.fillStyle = property(isBaseline(b) ? "--soft" : "--ink");
   context.textAlign = "right";
   context.fillText(name, map.label - 8, top + 13, map.label - 12);
@@ -220,7 +244,9 @@ function paintCell(context, left, top, side, column, b) {
   if (side >= VALUE_SIDE) {
     context.fillStyle = ink;
     context.textAlign = "center";
-    const text = valueText(valueAt(column, b), metricOf(column));
+    const metric = metricOf(column);
+    const range = side >= RANGE_SIDE ? rangeText(lowAt(column, b), highAt(column, b), metric) : "";
+    const text = `${valueText(valueAt(column, b), metric)}${range ? ` [${range}]` : ""}`;
     context.fillText(text, left + side / 2, top + 13, side - 4);
   }
   if (contaminated(column, b)) {
@@ -253,17 +279,17 @@ function paintHeads(context, map) {
     context.fillRect(left, bottom, 1, map.head - bottom - 2);
   }
   if (map.side < NAMED_SIDE) return;
-  map.columns.forEach((column, c) => {
+  map.columns.forEach((_, c) => {
     const left = map.label + c * map.side;
     if (map.flat) {
       context.textAlign = "center";
-      context.fillText(datasetOf(column).name, left + map.side / 2, map.head - 6);
+      context.fillText(map.columnNames[c], left + map.side / 2, map.head - 6);
       return;
     }
     context.save();
     context.translate(left + map.side / 2 + 3, map.head - 5);
     context.rotate(-Math.PI / 2);
-    context.fillText(cut(datasetOf(column).name, 12), 0, 0);
+    context.fillText(map.columnNames[c], 0, 0);
     context.restore();
   });
 }

@@ -70,11 +70,14 @@ function showTab(current) {
     const selected = tab.dataset.view === current;
     tab.setAttribute("aria-selected", String(selected));
     tab.tabIndex = selected ? 0 : -1;
-    if (selected) {
-      $("tabs").scrollLeft = Math.max(0, tab.offsetLeft - $("tabs").clientWidth / 2);
-    }
   }
   $("panel").setAttribute("aria-labelledby", `tab-${current}`);
+}
+
+// Scroll the tabs to the chosen one. This lays out the page, so that it waits for the next frame.
+function scrollTabs(current) {
+  const tab = $(`tab-${current}`);
+  $("tabs").scrollLeft = Math.max(0, tab.offsetLeft - $("tabs").clientWidth / 2);
 }
 
 // ---- drawing
@@ -89,6 +92,7 @@ function draw() {
   document.body.dataset.view = name;
   if (isDrawable(name)) drawView(view);
   else drawLater(view);
+  window.requestAnimationFrame(() => scrollTabs(name));
 }
 
 const isDrawable = (name) => hasDetails() || (name === "overview" && isByTask());

@@ -116,7 +116,7 @@ function summaryCells(b, summary) {
     value: row.value == null ? MISSING : (100 * row.value).toFixed(1),
   };
   return ids.map((id) => {
-    const isBest = id === ids[0] && b === summary.best;
+    const isBest = id === "z" && b === summary.best; // which the order is by
     const cell = make(
       "td",
       { class: classList("sum", id === ids[0] || "extra", isBest && "best") },

@@ -1,12 +1,11 @@
 // Quality against cost, with the Pareto front.
 
 import { ALL_BACKBONES, BACKBONES, isBaseline, metricOf, signOf, speedOf } from "./data.js";
-import { $, coloured, make, mark, paragraph, picker, section, shapeOf } from "./dom.js";
+import { $, coloured, make, picker, section, shapeOf } from "./dom.js";
 import { chart, linear, logarithmic, tickText, widthOf, xAxis, yAxis } from "./axes.js";
 import { openBackbone } from "./cards.js";
 import {
   Z_SCORE,
-  cut,
   fixed,
   millions,
   plural,
@@ -15,6 +14,7 @@ import {
   sizeText,
   valueText,
 } from "./format.js";
+import { familyLegend, pointNames } from "./names.js";
 import { averageable, chosenColumns, scopeText, summarise, visible } from "./selection.js";
 import { paretoFront } from "./statistics.js";
 import { change, state } from "./state.js";
@@ -68,18 +68,8 @@ const COSTS = {
 };
 const HEIGHT = 460; // px
 const NARROW = 640; // px: below, labels have no margin at the right
-const LETTER = 6.6; // px, mean width of a letter in a label
+const MARK = 15; // px: marks that are closer cover each other
 const ALL_NAMED = 14; // points: of more, only those of the front have their names
-// Places of a name: right (1) or left (-1) of its point, and the distance of its baseline, in px.
-const PLACES = [
-  [1, -8],
-  [1, 4],
-  [-1, -8],
-  [-1, 4],
-  [1, 16],
-  [-1, 16],
-];
-
 const availableCosts = () =>
   Object.keys(COSTS).filter((name) => ALL_BACKBONES.some((b) => COSTS[name].of(b) != null));
 export const hasCosts = () => availableCosts().length > 0;
@@ -96,20 +86,11 @@ const FRONT_HELP =
 export function drawScatter(view) {
   const options = availableCosts().map((name) => [name, COSTS[name].title]);
   const select = picker("cost", options, chosenCost(), (cost) => change({ cost }));
-  const bar = make("div", { class: "bar" }, make("label", {}, "Cost ", select), familyLegend());
+  const bar = make("div", { class: "bar" }, make("label", {}, "Cost ", select), familyLegend(ALL_BACKBONES));
   const plot = make("div", { id: "plot" });
   const figure = make("figure", {}, plot, make("figcaption", { id: "plot-note" }));
   view.append(section("Quality and cost", FRONT_HELP, bar, figure));
   drawPlot();
-}
-
-function familyLegend() {
-  const families = [...new Set(BACKBONES.map((backbone) => backbone.family))];
-  const keys = families.flatMap((family) => [
-    make("span", { class: "key" }, mark(family), family),
-    " ",
-  ]);
-  return paragraph("legend", ...keys);
 }
 
 // What the vertical axis measures: the score in a single column, the mean score where scores may be
@@ -173,7 +154,7 @@ function drawPlot() {
     `${label}, ${scopeText(summary.columns)}, against ${cost.title}.`,
     `Line: the Pareto front (${plural(front.length, "backbone")}).`,
     ...(points.some((point) => point.limits) ? [quality.bars] : []),
-    "Baselines outside the scales are drawn on the axes.",
+    "Baselines outside the scales are drawn on the axes, with their scores.",
   ];
   if (summary !== summarise(chosen)) {
     const cells = plural(chosen.length, "cell");
@@ -196,6 +177,7 @@ function plotOf(points, front, quality, cost) {
   const box = { left: 52, right: width - (wide ? 150 : 16), top: 30, bottom: HEIGHT - 50 };
   const x = costScale(points, box);
   const y = qualityScale(points, box);
+  place(points, x, y);
   return chart(
     width,
     HEIGHT,
@@ -203,8 +185,8 @@ function plotOf(points, front, quality, cost) {
     yAxis(y, box, tickText(y, quality.metric?.percent), quality.label),
     xAxis(x, box, cost.tick, cost.label),
     make("polyline", { class: "front", points: frontSteps(front, x, y) }),
-    points.map((point) => pointMark(point, x, y, quality, cost, front.includes(point))),
-    pointLabels(points, front, x, y, box, wide),
+    points.map((point) => pointMark(point, y, quality, cost, front.includes(point))),
+    pointLabels(points, front, y, quality, box, wide),
   );
 }
 
@@ -224,7 +206,22 @@ function costScale(points, box) {
 function qualityScale(points, box) {
   const values = scaledPoints(points).flatMap(({ value, limits }) => [value, ...(limits ?? [])]);
   const scale = linear(values, box.bottom, box.top, 7);
-  return { ...scale, at: (value) => Math.max(box.top, Math.min(box.bottom, scale.at(value))) };
+  return {
+    ...scale,
+    at: (value) => Math.max(box.top, Math.min(box.bottom, scale.at(value))),
+    covers: (value) => value >= scale.low && value <= scale.high,
+  };
+}
+
+// Set the pixels (px, py) of points; baselines that would cover a mark stand beside it.
+function place(points, x, y) {
+  const taken = [];
+  for (const point of points) {
+    Object.assign(point, { px: x.at(point.cost), py: y.at(point.value) });
+    const isCovering = ({ px, py }) => Math.hypot(px - point.px, py - point.py) < MARK;
+    while (isBaseline(point.b) && taken.some(isCovering)) point.px += MARK;
+    taken.push(point);
+  }
 }
 
 // The front as stairs: between two of its points, the best quality for a cost is the cheaper one's.
@@ -237,15 +234,17 @@ function frontSteps(front, x, y) {
     .join(" ");
 }
 
+const qualityText = (value, metric) => (metric ? valueText(value, metric) : fixed(value, 2));
+
 const limitsText = ([low, high], metric) =>
   metric ? rangeText(low, high, metric) : `${fixed(low, 2)} to ${fixed(high, 2)}`;
 
-function pointMark({ b, value, limits, cost: costValue }, x, y, quality, cost, onFront) {
+function pointMark(point, y, quality, cost, onFront) {
+  const { b, value, limits, cost: costValue, px, py } = point;
   const { name, family } = BACKBONES[b];
   const { metric, label } = quality;
-  const [px, py] = [x.at(costValue), y.at(value)];
   const range = limits ? limitsText(limits, metric) : "";
-  const text = metric ? valueText(value, metric) : fixed(value, 2);
+  const text = qualityText(value, metric);
   const lines = [
     `${name}${isBaseline(b) ? " (baseline)" : ""}`,
     `${label} ${text}${range ? ` [${range}]` : ""}`,
@@ -278,32 +277,20 @@ function pointMark({ b, value, limits, cost: costValue }, x, y, quality, cost, o
   return interactive(coloured(group, family), tip, () => openBackbone(b));
 }
 
-const areasOverlap = (a, b) => a.x1 < b.x2 && b.x1 < a.x2 && a.y1 < b.y2 && b.y1 < a.y2;
-
-// Names of points: those of the front, the best first, then all others where points are few. A name
-// goes where it covers no other name and no point; without such a place, it is only in the tooltip.
-function pointLabels(points, front, x, y, box, wide) {
+// Names of points: those of the front, the best first, then all others where points are few. A
+// baseline outside the scale has its value beside its name.
+function pointLabels(points, front, y, { metric }, box, wide) {
   const others = points.filter((point) => !front.includes(point));
   const named = [...front].reverse().concat(points.length <= ALL_NAMED ? others : []);
-  const taken = points.map((point) => {
-    const [px, py] = [x.at(point.cost), y.at(point.value)];
-    return { x1: px - 7, x2: px + 7, y1: py - 7, y2: py + 7 };
-  });
+  const marked = named.map((point) => ({
+    b: point.b,
+    x: point.px,
+    y: point.py,
+    isSoft: !front.includes(point),
+    note: y.covers(point.value) ? "" : ` (${qualityText(point.value, metric)})`,
+  }));
   const right = box.right + (wide ? 145 : 10);
-  return named.flatMap((point) => {
-    const text = cut(BACKBONES[point.b].name, wide ? 28 : 18);
-    const width = LETTER * [...text].length;
-    const [px, py] = [x.at(point.cost), y.at(point.value)];
-    for (const [side, dy] of PLACES) {
-      const from = side > 0 ? px + 10 : px - 10 - width;
-      const area = { x1: from, x2: from + width, y1: py + dy - 11, y2: py + dy + 3 };
-      const isInside = area.x1 >= box.left && area.x2 <= right && area.y2 <= box.bottom + 2;
-      if (!isInside || taken.some((other) => areasOverlap(area, other))) continue;
-      taken.push(area);
-      const anchor = { x: side > 0 ? px + 10 : px - 10, "text-anchor": side > 0 ? "start" : "end" };
-      const kind = front.includes(point) ? "label" : "label soft";
-      return [make("text", { class: kind, y: py + dy, ...anchor }, text)];
-    }
-    return [];
-  });
+  const area = { left: box.left, right, top: 0, bottom: box.bottom + 2 };
+  const places = points.map(({ px, py }) => ({ x: px, y: py }));
+  return pointNames(marked, places, area, wide ? 40 : 24);
 }

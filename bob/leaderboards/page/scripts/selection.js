@@ -6,11 +6,9 @@ import {
   BACKBONES,
   COLUMNS,
   DATASETS,
-  HIGH,
-  LOW,
   TASKS,
-  VALUE,
   cellIndex,
+  cellValues,
   contaminated,
   fastestOf,
   isBaseline,
@@ -40,9 +38,9 @@ export function chosenColumns() {
 
 // A cell's value; NaN where there is none, or where it is contaminated and such cells are excluded.
 export const valueAt = (column, backbone) =>
-  state.clean && contaminated(column, backbone) ? NaN : VALUE[cellIndex(column, backbone)];
-export const lowAt = (column, backbone) => LOW[cellIndex(column, backbone)];
-export const highAt = (column, backbone) => HIGH[cellIndex(column, backbone)];
+  state.clean && contaminated(column, backbone) ? NaN : cellValues("value")[cellIndex(column, backbone)];
+export const lowAt = (column, backbone) => cellValues("low")[cellIndex(column, backbone)];
+export const highAt = (column, backbone) => cellValues("high")[cellIndex(column, backbone)];
 
 const hasValue = (column, backbone) => !Number.isNaN(valueAt(column, backbone));
 
@@ -176,15 +174,19 @@ function scaleOf(column, pool) {
   return { centre: mean(values), width: values.length < 2 ? NaN : width };
 }
 
-// Mean ranks, and the order: that of the verdicts; without them, by mean z-score or, in a single
-// column, by value.
+// Mean ranks, which are computed when the first one is read, and the order: that of the verdicts;
+// without them, by mean z-score or, in a single column, by value.
 function addRanks(summary) {
   const { pool, rows, columns, verdicts } = summary;
-  const columnRanks = columns.map((column) =>
-    ranks(pool.map((b) => signOf(column) * valueAt(column, b))),
-  );
+  let columnRanks = null;
+  const ranksByColumn = () =>
+    columns.map((column) => ranks(pool.map((b) => signOf(column) * valueAt(column, b))));
   pool.forEach((b, index) => {
-    rows.get(b).meanRank = mean(columnRanks.map((poolRanks) => poolRanks[index]));
+    const get = () => {
+      columnRanks ??= ranksByColumn();
+      return mean(columnRanks.map((poolRanks) => poolRanks[index]));
+    };
+    Object.defineProperty(rows.get(b), "meanRank", { get });
   });
   const sortKey = (b) => {
     const { value, z } = rows.get(b);

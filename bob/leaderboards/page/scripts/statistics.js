@@ -36,6 +36,18 @@ export function spearman(x, y) {
   return covariance / Math.sqrt(varianceA * varianceB);
 }
 
+const Z = 1.959963984540054; // the 97.5 % point of the standard normal distribution
+const LEAST_FOR_LIMITS = 6; // values, as for Kendall's tau in bob/leaderboards/description_agreement.py
+
+// 95 % limits of Spearman's correlation over n values, by Fisher's transformation with the variance
+// (1 + rho^2 / 2) / (n - 3) (Bonett & Wright 2000, doi:10.1007/BF02294183); null for fewer than 6
+// values, and where the order is the same or reversed throughout.
+export function spearmanLimits(rho, n) {
+  if (rho === null || n < LEAST_FOR_LIMITS || Math.abs(rho) > 1 - 1e-9) return null;
+  const reach = Z * Math.sqrt((1 + rho ** 2 / 2) / (n - 3));
+  return [-reach, reach].map((shift) => Math.tanh(Math.atanh(rho) + shift));
+}
+
 // The points that no other point dominates in quality (more is better) and cost (less is better).
 export function paretoFront(points) {
   const dominates = (a, b) =>

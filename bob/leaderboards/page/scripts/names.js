@@ -1,0 +1,54 @@
+// What identifies the points of a chart: the marks of their families, and their names, each where it
+// covers no other name and no point.
+
+import { BACKBONES } from "./data.js";
+import { make, mark, paragraph } from "./dom.js";
+import { cut, shortened } from "./format.js";
+
+const LETTER = 6.6; // px, mean width of a letter
+// Places of a name: right (1) or left (-1) of its point, and the distance of its baseline, in px.
+const PLACES = [
+  [1, -8],
+  [1, 4],
+  [-1, -8],
+  [-1, 4],
+  [1, 16],
+  [-1, 16],
+  [1, -22],
+  [-1, -22],
+];
+
+const overlap = (a, b) => a.x1 < b.x2 && b.x1 < a.x2 && a.y1 < b.y2 && b.y1 < a.y2;
+
+// The names of points [{b, x, y, isSoft, note}], the first ones first, of at most so many letters
+// before their notes. `points` [{x, y}] are all that must stay visible, `area` {left, right, top, bottom} is that of the names. A
+// name without a place is left out: it is in the tooltip of its point.
+export function pointNames(named, points, area, letters) {
+  const names = named.map(({ b }) => BACKBONES[b].name);
+  const texts = shortened(names, (name, share) => cut(name, letters, share));
+  const taken = points.map(({ x, y }) => ({ x1: x - 7, x2: x + 7, y1: y - 7, y2: y + 7 }));
+  return named.flatMap(({ x, y, isSoft, note = "" }, index) => {
+    const text = texts[index] + note;
+    const width = LETTER * [...text].length;
+    for (const [side, dy] of PLACES) {
+      const x1 = side > 0 ? x + 10 : x - 10 - width;
+      const box = { x1, x2: x1 + width, y1: y + dy - 11, y2: y + dy + 3 };
+      const isInside =
+        box.x1 >= area.left && box.x2 <= area.right && box.y1 >= area.top && box.y2 <= area.bottom;
+      if (!isInside || taken.some((other) => overlap(box, other))) continue;
+      taken.push(box);
+      const anchor = { x: x + 10 * side, "text-anchor": side > 0 ? "start" : "end" };
+      return [make("text", { class: isSoft ? "label soft" : "label", y: y + dy, ...anchor }, text)];
+    }
+    return [];
+  });
+}
+
+export function familyLegend(backbones) {
+  const families = [...new Set(backbones.map((b) => BACKBONES[b].family))];
+  const keys = families.flatMap((family) => [
+    make("span", { class: "key" }, mark(family), family),
+    " ",
+  ]);
+  return paragraph("legend", ...keys);
+}
