@@ -26,7 +26,7 @@ from bob.records.record import Record
 PAGE_FILE = "leaderboard.html"
 MOST_BYTES = 3_000_000
 """Size of a self-contained page that is written as it is; a larger one is divided."""
-TITLE_LETTERS = 60
+TITLE_LETTERS = 90
 """Letters of a dataset's name in the title."""
 
 

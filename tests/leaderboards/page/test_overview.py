@@ -157,6 +157,16 @@ def test_no_paragraph_of_the_first_screen_is_squeezed(overview: OpenPage) -> Non
     assert overview.page.locator(".answers p").count() >= 4
 
 
+def test_names_of_own_data_are_never_cut_in_the_title_nor_among_the_datasets(show: Opener) -> None:
+    """`--data` with conditions names a dataset after all of them."""
+    name = "emoji_category_train-vendor-colour_shift-vendor-grey-line-n-ae19a0"
+    records = [record(one, 0.8, dataset=dataset(name)) for one in "ab"]
+    opened = show(records, "#view=datasets", viewport={"width": 390, "height": 800})
+    assert opened.text("h1") == f"Which backbone for {name}?"
+    shown = opened.page.locator(".datasets th .name bdi")
+    assert shown.evaluate("bdi => bdi.scrollHeight - bdi.clientHeight") <= 0
+
+
 def test_the_best_of_each_cell_needs_no_scrolling_on_a_phone(show: Opener) -> None:
     names = ("vit_base_patch16_224.augreg_in21k", "vit_base_patch32_224.augreg_in21k")
     records = [

@@ -61,6 +61,11 @@ def test_shifts_of_all_datasets_stand_side_by_side_with_intervals(show: Opener) 
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
+def test_of_a_single_dataset_the_panels_are_named_after_their_shifts(show: Opener) -> None:
+    page = show(shifted("openmoji", ("line", "dots")), "#view=shifts").page
+    assert page.locator("#panel .axis.panel").all_text_contents() == ["line", "dots"]
+
+
 def test_scores_without_a_reference_are_not_offered(show: Opener) -> None:
     page = show(varied_tasks(), "#view=shifts").page
     # The score drop_poly has no counterpart in distribution.

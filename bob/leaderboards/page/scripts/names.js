@@ -20,6 +20,13 @@ const PLACES = [
 
 const overlap = (a, b) => a.x1 < b.x2 && b.x1 < a.x2 && a.y1 < b.y2 && b.y1 < a.y2;
 
+// The names of backbones before their rows, as texts that are at most so many px wide.
+export const rowNames = (backbones, width) =>
+  shortened(
+    backbones.map((b) => BACKBONES[b].name),
+    (name, share) => cut(name, Math.floor(width / LETTER), share),
+  );
+
 // The names of points [{b, x, y, isSoft, note}], the first ones first, of at most so many letters
 // before their notes. `points` [{x, y}] are all that must stay visible, `area` {left, right, top, bottom} is that of the names. A
 // name without a place is left out: it is in the tooltip of its point.

@@ -5,13 +5,14 @@ import { BACKBONES, metricOf, selectedOf, statusOf } from "./data.js";
 import { $, coloured, make, paragraph, section } from "./dom.js";
 import { chart, gridAlong, linear, widthOf, xAxis } from "./axes.js";
 import { openBackbone } from "./cards.js";
-import { cut, grouped, plural, valueText } from "./format.js";
+import { grouped, plural, valueText } from "./format.js";
+import { rowNames } from "./names.js";
 import { chosenColumns, scopeText, valueAt, visible } from "./selection.js";
 import { explained } from "./tooltip.js";
 
 const ROW = 22; // px
 const MAX_ROWS = 60;
-const LABEL = 210; // px
+const LABEL = [150, 210]; // px for names: on a phone, and beside it
 const NARROW = 640; // px
 
 const EXPLANATION =
@@ -73,11 +74,15 @@ function noteOf(rows) {
 
 function bars(figure, column, rows) {
   const width = widthOf(figure);
-  const label = width < NARROW ? 120 : LABEL;
+  const label = LABEL[width < NARROW ? 0 : 1];
   const drawn = rows.slice(0, MAX_ROWS);
   const height = ROW * drawn.length + 60;
   const box = { left: label, right: width - 70, top: 6, bottom: height - 50 };
   const { drop } = rows.find((row) => row.drop);
+  const names = rowNames(
+    drawn.map(({ b }) => b),
+    label - 12,
+  );
   const x = linear([0, drop.images_of_all], box.left, box.right, 6, 0.001);
   return chart(
     width,
@@ -87,7 +92,7 @@ function bars(figure, column, rows) {
     xAxis(x, box, grouped, "images embedded"),
     drawn.map((row, index) => {
       const y = box.top + ROW * (index + 0.5);
-      return bar(row, y, x, column, label, box, drop.images_of_all);
+      return bar(row, y, x, column, { name: names[index], label }, box, drop.images_of_all);
     }),
   );
 }
@@ -105,9 +110,9 @@ function linesOf({ b, drop }, column) {
   ];
 }
 
-function bar(row, y, x, column, label, box, all) {
+function bar(row, y, x, column, { name, label }, box, all) {
   const { b, drop } = row;
-  const { name, family } = BACKBONES[b];
+  const { family } = BACKBONES[b];
   const lines = linesOf(row, column);
   const end = x.at(drop ? drop.images : all);
   const text = (className, at, content) =>
@@ -122,7 +127,7 @@ function bar(row, y, x, column, label, box, all) {
       "aria-label": lines.join(", "),
     },
     make("rect", { class: "halo", x: 0, y: y - ROW / 2, width: box.right + 64, height: ROW }),
-    text("row", label - 12, cut(name, label < LABEL ? 15 : 28)),
+    text("row", label - 12, name),
     make("line", { class: "change", x1: x.at(0), x2: end, y1: y, y2: y }),
     dot,
     text("tick", box.right + 64, drop ? grouped(drop.images) : "in full"),

@@ -4,6 +4,7 @@
 import {
   ALL_BACKBONES,
   BACKBONES,
+  DATASETS,
   TASKS,
   datasetOf,
   scoresOf,
@@ -14,6 +15,7 @@ import { $, coloured, make, paragraph, picker, section } from "./dom.js";
 import { chart, gridAlong, linear, tickText, widthOf, xAxis } from "./axes.js";
 import { openBackbone } from "./cards.js";
 import { cut, plural, rangeText, signed, valueText } from "./format.js";
+import { rowNames } from "./names.js";
 import { chosenColumns, scopeText, visible } from "./selection.js";
 import { mean } from "./statistics.js";
 import { change, state } from "./state.js";
@@ -21,7 +23,7 @@ import { explained } from "./tooltip.js";
 
 const ROW = 22; // px
 const MAX_ROWS = 40;
-const LABEL = 210; // px
+const LABEL = [150, 210]; // px for names: on a phone, and beside it
 const NARROW = 640; // px
 const PANEL = 170; // px, least width of one of several panels
 const PANEL_HEAD = 40; // px
@@ -130,7 +132,7 @@ function drawPanels(figure, panels) {
     return;
   }
   const width = widthOf(figure);
-  const label = width < NARROW ? 120 : LABEL;
+  const label = LABEL[width < NARROW ? 0 : 1];
   const perLine = Math.max(1, Math.floor((width - label) / PANEL));
   const lines = Math.ceil(drawn.length / perLine);
   const panelWidth = (width - label) / Math.min(perLine, drawn.length);
@@ -160,26 +162,25 @@ function panelOf({ set, column, rows }, order, alike, box, label) {
   const letters = Math.floor((box.right - box.left + 40) / 7);
   const heading = (text, y, name) =>
     make("text", { class: name, x: middle, y, "text-anchor": "middle" }, cut(text, letters));
+  const [above, below] =
+    DATASETS.length > 1 ? [datasetOf(column).name, `${set.shift}, ${base}`] : [set.shift, base];
   const placed = rows.filter(({ b }) => order.includes(b));
   const y = (b) => box.top + ROW * (order.indexOf(b) + 0.5);
+  const names = label === null ? [] : rowNames(order, label - 12);
   return [
-    heading(datasetOf(column).name, box.top - 24, "axis panel"),
-    heading(`${set.shift}, ${base}`, box.top - 8, "tick"),
+    heading(above, box.top - 24, "axis panel"),
+    heading(below, box.top - 8, "tick"),
     ...gridAlong(x, box),
     ...xAxis(x, box, tickText(x, metric.percent), ""),
-    ...(label === null ? [] : order.map((b) => rowName(b, y(b), label))),
+    ...names.map((name, index) => rowName(name, y(order[index]), label)),
     ...placed.map((row) => dumbbell(row, y(row.b), x, metric, null, box)),
   ];
 }
 
 const extentOf = ({ from, to, limits }) => [from, to, ...(limits ?? [])];
 
-const rowName = (b, y, label) =>
-  make(
-    "text",
-    { class: "row", x: label - 12, y: y + 4, "text-anchor": "end" },
-    cut(BACKBONES[b].name, label < LABEL ? 15 : 28),
-  );
+const rowName = (text, y, label) =>
+  make("text", { class: "row", x: label - 12, y: y + 4, "text-anchor": "end" }, text);
 
 // The chosen columns in which some backbone has this shift; all of the task where none is chosen.
 function columnsOf(set) {
@@ -217,18 +218,25 @@ function limitsIn({ low, high }, column, b) {
 function dumbbells(figure, rows, set) {
   const { metric, base } = set.score;
   const width = widthOf(figure);
-  const label = width < NARROW ? 120 : LABEL;
+  const label = LABEL[width < NARROW ? 0 : 1];
   const height = ROW * rows.length + 60;
   const box = { left: label, right: width - 70, top: 6, bottom: height - 50 };
   const values = rows.flatMap(extentOf);
   const x = linear(values, box.left, box.right, 7, 0.03);
+  const names = rowNames(
+    rows.map(({ b }) => b),
+    label - 12,
+  );
   return chart(
     width,
     height,
     `Scores on ${set.shift} against scores in distribution`,
     gridAlong(x, box),
     xAxis(x, box, tickText(x, metric.percent), base),
-    rows.map((row, index) => dumbbell(row, box.top + ROW * (index + 0.5), x, metric, label, box)),
+    rows.map((row, index) => {
+      const y = box.top + ROW * (index + 0.5);
+      return dumbbell(row, y, x, metric, rowName(names[index], y, label), box);
+    }),
   );
 }
 
@@ -236,8 +244,8 @@ function dumbbells(figure, rows, set) {
 const capped = (low, high, y) =>
   `M${low} ${y - 5}V${y + 5}M${low} ${y}H${high}M${high} ${y - 5}V${y + 5}`;
 
-// A backbone's scores; `label` is the width of the name before it, null where it has none.
-function dumbbell({ b, from, to, limits, robustness }, y, x, metric, label, box) {
+// A backbone's scores; `rowName` is the name before it, null where it has none.
+function dumbbell({ b, from, to, limits, robustness }, y, x, metric, rowName, box) {
   const { name, family, baseline } = BACKBONES[b];
   const range = limits ? ` [${rangeText(...limits, metric)}]` : "";
   const change = metric.percent ? signed(100 * (to - from), 1) : signed(to - from, 3);
@@ -259,7 +267,7 @@ function dumbbell({ b, from, to, limits, robustness }, y, x, metric, label, box)
     role: "button",
     "aria-label": lines.join(", "),
   };
-  const start = label === null ? box.left : 0;
+  const start = rowName === null ? box.left : 0;
   const halo = { x: start, y: y - ROW / 2, width: box.right + 50 - start, height: ROW };
   const [low, high] = limits ? limits.map((limit) => x.at(limit)) : [];
   const dot = make("circle", { class: "dot", cx: x2, cy: y, r: 4.5 });
@@ -267,12 +275,12 @@ function dumbbell({ b, from, to, limits, robustness }, y, x, metric, label, box)
     "g",
     attributes,
     make("rect", { class: "halo", ...halo }),
-    label === null ? null : rowName(b, y, label),
+    rowName,
     make("line", { class: "change", x1, x2, y1: y, y2: y }),
     limits ? make("path", { class: "whisker", d: capped(low, high, y) }) : null,
     make("circle", { class: "ring", cx: x1, cy: y, r: 4.5 }),
     dot,
-    text("tick", box.right + (label === null ? 48 : 64), change),
+    text("tick", box.right + (rowName === null ? 48 : 64), change),
   );
   return explained(coloured(group, family), dot, lines, () => openBackbone(b));
 }

@@ -6,6 +6,7 @@ import {
   BACKBONES,
   COLUMNS,
   DATA,
+  DATASETS,
   TASKS,
   datasetOf,
   hasParams,
@@ -203,7 +204,7 @@ function groupLabel({ columns }, manyTasks) {
   const task = named(taskOf(columns[0]).name);
   if (columns.length > 1) return [task];
   const dataset = named(datasetOf(columns[0]).name);
-  if (datasetIndex() >= 0) return [task];
+  if (DATASETS.length === 1 || datasetIndex() >= 0) return [task];
   return manyTasks ? [make("small", {}, task), dataset] : [dataset];
 }
 
