@@ -1,7 +1,7 @@
 """Shared fixtures: small folders of images, and the command line run in this process."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -9,6 +9,14 @@ import pytest
 from tests.builders.photos import make_photos
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before any library reads it: no test may reach for a hub
+
+
+@pytest.fixture(scope="session", autouse=True)
+def unflushed_disk() -> Iterator[None]:
+    """Skip flushing files to the disk, for which tests would wait: no power fails here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("os.fsync", lambda _: None)
+        yield
 
 
 @pytest.fixture

@@ -77,6 +77,19 @@ def test_the_temporary_file_of_a_living_process_is_kept(
     assert (tmp_path / "theirs").read_bytes() == b"half of it" and leftovers(tmp_path) == []
 
 
+def test_a_file_is_flushed_before_it_has_its_name_and_the_folder_afterwards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that a power cut leaves the old file or the new one in full."""
+    path = tmp_path / "ours"
+    flushed: list[tuple[int, bool]] = []
+    monkeypatch.setattr(
+        "os.fsync", lambda handle: flushed.append((os.fstat(handle).st_ino, path.exists()))
+    )
+    write_atomically(path, b"all of it")
+    assert flushed == [(path.stat().st_ino, False), (tmp_path.stat().st_ino, True)]
+
+
 @pytest.mark.parametrize("name", ["abc", "0123456789abcdef-1-1.0-abc", "0-x"])
 def test_temporary_files_of_other_machines_are_swept_after_a_day(tmp_path: Path, name: str) -> None:
     old, recent = (tmp_path / f"{TEMPORARY_PREFIX}{name}{age}" for age in ("old", "recent"))
