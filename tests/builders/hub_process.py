@@ -1,12 +1,10 @@
 """Entries of a loopback hub, and scripts in fresh processes that use it."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
-from bob.io.paths import CHECKOUT
+from tests.builders.fresh_process import run_python
 from tests.builders.loopback_hub import COMMIT
 
 
@@ -35,15 +33,8 @@ def run_with_hub(
         "HF_ENDPOINT": address,
         "HF_HOME": str(home),
         "HF_HUB_OFFLINE": "0",
-        "PYTHONPATH": str(CHECKOUT),
     }
-    done = subprocess.run(
-        [sys.executable, "-c", script, *arguments],
-        env={**os.environ, **settings, **environment},
-        input=text,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    everything = {**os.environ, **settings, **environment}
+    done = run_python(["-c", script, *arguments], everything, text=text)
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()

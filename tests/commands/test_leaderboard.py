@@ -3,8 +3,8 @@
 import contextlib
 import csv
 import subprocess
-import sys
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, TimeoutError
 from pathlib import Path
 
 import pytest
@@ -14,9 +14,9 @@ from bob.commands.terminal import Terminal
 from bob.leaderboards.board import Board
 from bob.leaderboards.write import write_board
 from bob.records.store import RecordStore
+from tests.builders.fresh_process import run_python
 from tests.builders.leaderboard_records import record
 
-ROOT = Path(__file__).parents[2]
 PUBLISH = """
 import sys
 from pathlib import Path
@@ -32,6 +32,11 @@ for number in range(count):
 """
 
 
+def publish(folder: Path, name: str, count: int) -> "subprocess.CompletedProcess[str]":
+    """Add records one at a time in another process, and publish after each."""
+    return run_python(["-c", PUBLISH, str(folder), name, str(count)])
+
+
 def backbones(folder: Path, file: str = "leaderboard.csv") -> set[str]:
     with (folder / file).open(encoding="utf-8") as lines:
         return {row["backbone"] for row in csv.DictReader(lines)}
@@ -39,15 +44,9 @@ def backbones(folder: Path, file: str = "leaderboard.csv") -> set[str]:
 
 def test_no_process_that_publishes_loses_the_row_of_another(tmp_path: Path) -> None:
     """Three processes add a record at a time and publish after each."""
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", PUBLISH, str(tmp_path), name, "6"],
-            cwd=ROOT,
-            stdout=subprocess.DEVNULL,
-        )
-        for name in "abc"
-    ]
-    assert [process.wait() for process in processes] == [0, 0, 0]
+    with ThreadPoolExecutor(3) as pool:
+        done = [*pool.map(lambda name: publish(tmp_path, name, 6), "abc")]
+    assert [process.returncode for process in done] == [0, 0, 0]
     everyone = {f"{name}{number}" for name in "abc" for number in range(6)}
     for file in ("leaderboard.csv", "leaderboard_wide.csv", "ranking.csv"):
         assert backbones(tmp_path, file) == everyone
@@ -60,18 +59,17 @@ def test_a_record_that_is_added_while_the_files_are_written_is_published(
     """The other process adds its record after ours was read, and publishes before we write."""
     store = RecordStore(tmp_path)
     store.write(record("a", 0.5), {})
-    others: list[subprocess.Popen[bytes]] = []
+    others: list[Future[subprocess.CompletedProcess[str]]] = []
 
     def write_late(board: Board, folder: Path) -> Sequence[Path]:
         if not others:
-            script = [sys.executable, "-c", PUBLISH, str(folder), "other", "1"]
-            others.append(subprocess.Popen(script, cwd=ROOT, stdout=subprocess.DEVNULL))
+            others.append(pool.submit(publish, folder, "other", 1))
             if locks:  # the other one waits for us
                 while not store.find("linear", "elpv", "other0", record("other0").key):
-                    with contextlib.suppress(subprocess.TimeoutExpired):
-                        pytest.fail(f"ended with {others[0].wait(timeout=0.1)}")
+                    with contextlib.suppress(TimeoutError):
+                        pytest.fail(f"ended with {others[0].result(timeout=0.1)}")
             else:
-                assert others[0].wait() == 0
+                assert others[0].result().returncode == 0
         return write_board(board, folder)
 
     if not locks:
@@ -81,6 +79,7 @@ def test_a_record_that_is_added_while_the_files_are_written_is_published(
 
         monkeypatch.setattr("fcntl.flock", no_locks)
     monkeypatch.setattr(command, "write_board", write_late)
-    command.publish(Terminal(), tmp_path)
-    assert others[0].wait() == 0
+    with ThreadPoolExecutor() as pool:
+        command.publish(Terminal(), tmp_path)
+        assert others[0].result().returncode == 0
     assert backbones(tmp_path) == {"a", "other0"}

@@ -3,8 +3,6 @@
 import json
 import math
 import random
-import subprocess
-import sys
 import threading
 from collections import Counter
 from collections.abc import Collection
@@ -23,6 +21,7 @@ from bob.engine.worker import Worker
 from bob.errors import BackboneError
 from bob.plan import CardReport, Plan, Workspace, make_plan, make_workspace, specs_to_check
 from bob.records.record import Record
+from tests.builders.fresh_process import run_python
 from tests.builders.planned_runs import Silent, run
 from tests.builders.plans import BACKBONES, make_request
 
@@ -348,13 +347,7 @@ sys.exit(max(process.exitcode for process in processes))
 def test_two_processes_with_one_plan_compute_each_cell_once(tmp_path: Path) -> None:
     """Both plan all cells before either begins, so that neither knows of the other's."""
     make_plan(make_request(tmp_path, "knn", "linear"))  # makes images and cards
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(tmp_path)],
-        cwd=Path(__file__).parents[2],
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    done = run_python(["-c", PROGRAM, str(tmp_path)])
     assert done.returncode == 0, done.stderr
     (planned, *first), (also_planned, *second) = json.loads(done.stdout)
     assert planned == also_planned == 12

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from tests.builders.fresh_process import run_python
 from tests.builders.photos import BASELINES, make_photos
 from tests.builders.ray_nodes import FakeNodes
 
@@ -75,21 +76,26 @@ def nodes() -> Iterator[FakeNodes]:
 
 
 def command(folder: Path, *words: str) -> list[str]:
-    """Return a run with results and cache in a folder, whose results do not depend on speed."""
+    """Return the words of a run with results and cache in a folder, alike at any speed."""
     fixed = ["--device", "cpu", "--runtime", "eager", "--batch-size", "8", "--offline"]
     places = ["--results", str(folder / "results"), "--cache-dir", str(folder / "cache")]
-    return [sys.executable, "-m", "bob", "run", *words, *fixed, *places]
+    return ["-m", "bob", "run", *words, *fixed, *places]
 
 
 def bob_run(folder: Path, *words: str, address: str = "") -> "subprocess.CompletedProcess[str]":
     """Run in one process, or on the cluster at an address."""
     engine = ["--engine", "ray"] if address else []
-    return subprocess.run(
-        command(folder, *words, *engine),
-        capture_output=True,
+    return run_python(command(folder, *words, *engine), {**ENVIRONMENT, "RAY_ADDRESS": address})
+
+
+def cluster_run(nodes: FakeNodes, folder: Path, *words: str) -> "subprocess.Popen[str]":
+    """Begin a run on the cluster."""
+    return subprocess.Popen(
+        [sys.executable, *command(folder, *words, "--engine", "ray")],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=300,
-        env={**ENVIRONMENT, "RAY_ADDRESS": address},
+        env={**ENVIRONMENT, "RAY_ADDRESS": nodes.address},
     )
 
 
@@ -98,7 +104,7 @@ def fragile(folder: Path, victim: str, calls: int) -> list[str]:
     code, registry = folder / "fragile.py", folder / "fragile.yaml"
     code.write_text(CODE.format(victim=str(folder / victim), calls=calls))
     registry.write_text(f"fragile: {{family: ssl, loader: python, architecture: '{code}:build'}}\n")
-    return ["--registry", str(registry), "--allow-code", "--backbones", f"fragile,{BASELINES}"]
+    return ["--registry", str(registry), "--allow-code", "--backbones", "fragile,raw_pixels"]
 
 
 def planned(folder: Path, *words: str) -> list[str]:
@@ -154,7 +160,7 @@ def test_a_cluster_gives_the_bytes_of_one_process(nodes: FakeNodes, tmp_path: Pa
 def test_a_backbone_that_ends_its_process_fails_after_three_attempts_alone(
     nodes: FakeNodes, tmp_path: Path
 ) -> None:
-    """The baselines are in the same unit at first; the third attempt is each backbone's own."""
+    """The baseline is in the same unit at first; the third attempt is each backbone's own."""
     photos = make_photos(tmp_path / "photos")
     words = [*fragile(tmp_path, "process", 0), "--data", str(photos), "--tasks", "knn"]
     plan = planned(tmp_path, *words)
@@ -176,13 +182,7 @@ def test_ctrl_c_ends_a_run_that_any_engine_resumes(nodes: FakeNodes, tmp_path: P
     words = ["--data", str(photos), "--backbones", BASELINES, "--tasks", "knn"]
     done = bob_run(tmp_path / "local", *words)
     assert done.returncode == 0, done.stderr
-    with subprocess.Popen(
-        command(tmp_path / "ray", *words, "--engine", "ray"),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**ENVIRONMENT, "RAY_ADDRESS": nodes.address},
-    ) as running:
+    with cluster_run(nodes, tmp_path / "ray", *words) as running:
         while not [*tmp_path.glob("ray/cache/features/*/*/*.safetensors")]:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 pytest.fail(f"ended with {running.wait(timeout=0.1)} before the first shard")
@@ -203,15 +203,9 @@ def test_a_node_that_is_killed_costs_no_result(nodes: FakeNodes, tmp_path: Path)
     done = bob_run(tmp_path / "local", *words)
     assert done.returncode == 0, done.stderr
     (tmp_path / "node").touch()
-    running = subprocess.Popen(
-        command(tmp_path / "ray", *words, "--engine", "ray"),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**ENVIRONMENT, "RAY_ADDRESS": nodes.address},
-    )
-    nodes.add()
-    assert running.communicate(timeout=300)[1] == ""
+    with cluster_run(nodes, tmp_path / "ray", *words) as running:
+        nodes.add()
+        assert running.communicate(timeout=300)[1] == ""
     assert running.returncode == 0 and not (tmp_path / "node").exists()
     assert_same_results(tmp_path / "ray", tmp_path / "local")
     assert not [*tmp_path.rglob("*.lease")]

@@ -1,11 +1,10 @@
 """Units of work are small plain data, and together they are the plan."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 from bob.engine.units import Unit, units
 from bob.plan import Plan, make_plan
+from tests.builders.fresh_process import run_python
 from tests.builders.plans import BACKBONES, make_request
 
 LARGEST_BYTES = 64 * 1024
@@ -63,9 +62,7 @@ def test_a_unit_round_trips_as_json_in_another_process(tmp_path) -> None:
         "unit = Unit.model_validate_json(Path(sys.argv[1]).read_text())\n"
         "print(unit.id, unit.model_dump_json() == Path(sys.argv[1]).read_text())"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program, str(file)], capture_output=True, text=True
-    )
+    done = run_python(["-c", program, str(file)])
     assert done.stdout.split() == [unit.id, "True"], done.stderr
 
 

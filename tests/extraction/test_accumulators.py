@@ -5,9 +5,6 @@ Statistics are compared with a direct float64 computation over all images at onc
 
 import dataclasses
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +22,7 @@ from bob.features.shard import Arrays
 from bob.features.store import FeatureStore
 from bob.specs import DEFAULT, GRID, Output
 from tests.builders.backbones import Count
+from tests.builders.fresh_process import run_python
 from tests.builders.patches import (
     MEAN_PATCH,
     MOMENTS,
@@ -216,13 +214,7 @@ def test_statistics_of_killed_passes_equal_a_direct_computation(
 
     The first process stores two spans and is killed in the third, the second stores one more.
     """
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(store.root)],
-        capture_output=True,
-        text=True,
-        env=environment,
-    )
+    done = run_python(["-c", PROGRAM, str(store.root)])
     expected = ["exit code: -9", "exit code: -9", "forward passes: 4", "exit code: 0"]
     assert done.stdout.splitlines() == expected, done.stderr
     monkeypatch.setattr("bob.features.sharding.SPAN_IMAGES", 16)

@@ -5,7 +5,6 @@ import errno
 import hashlib
 import json
 import os
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -28,6 +27,7 @@ from bob.io.hub import _responds, hub_file, hub_reachable
 from bob.registry import load_backbones
 from bob.specs import DEFAULT, BackboneSpec
 from bob.specs.yaml import build
+from tests.builders.fresh_process import run_python
 from tests.builders.loopback_hub import COMMIT, Handler, running, serving_all
 
 LITE0 = load_backbones()["efficientnet_lite0_in1k"]
@@ -100,10 +100,10 @@ def cards(address: str, tmp_path: Path, *hubs: str) -> list[str]:
 
     The hub's client reads the address on import, hence the process.
     """
-    command = [sys.executable, "-c", PROGRAM, str(tmp_path / "cache"), ARCHITECTURE, *hubs]
-    return subprocess.run(
-        command, env=hub_environment(address, tmp_path), capture_output=True, text=True, check=True
-    ).stdout.splitlines()
+    words = ["-c", PROGRAM, str(tmp_path / "cache"), ARCHITECTURE, *hubs]
+    done = run_python(words, hub_environment(address, tmp_path))
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
 
 
 def test_weights_are_downloaded_once_and_then_read_from_the_cache(tmp_path):
@@ -177,12 +177,7 @@ def test_a_pinned_revision_is_downloaded_also_by_doctor(tmp_path):
     )
     with running(Hub) as address:
         arguments = ["doctor", "mine", "--registry", str(tmp_path / "mine.yaml"), "--download"]
-        doctor = subprocess.run(
-            [sys.executable, "-m", "bob", *arguments],
-            env=hub_environment(address, tmp_path),
-            capture_output=True,
-            text=True,
-        )
+        doctor = run_python(["-m", "bob", *arguments], hub_environment(address, tmp_path))
         hashes = cards(address, tmp_path, f"owner/small@{OLD_COMMIT}", "owner/small")
     for model in (old, new):
         model.reset_classifier(0)
@@ -209,15 +204,8 @@ def test_any_response_means_that_the_hub_is_reachable(monkeypatch):
 
 def test_repositories_in_each_library_s_layout_load_online_and_from_the_cache(tmp_path):
     """A timm, an open_clip and a transformers repository, each described by its own files."""
-    command = [
-        sys.executable,
-        "-m",
-        "bob",
-        "doctor",
-        "of_timm,of_open_clip,of_transformers",
-        "--registry",
-        str(tmp_path / "mine.yaml"),
-    ]
+    names = "of_timm,of_open_clip,of_transformers"
+    command = ["-m", "bob", "doctor", names, "--registry", str(tmp_path / "mine.yaml")]
     (tmp_path / "mine.yaml").write_text(
         "of_timm: {family: ssl, loader: timm, architecture: 'hf-hub:owner/timm'}\n"
         "of_open_clip: {family: clip, loader: open_clip, architecture: 'hf-hub:owner/clip'}\n"
@@ -226,17 +214,11 @@ def test_repositories_in_each_library_s_layout_load_online_and_from_the_cache(tm
     )
     with serving_all(hub_layouts(tmp_path)) as address:
         environment = hub_environment(address, tmp_path)
-        first = subprocess.run(
-            [*command, "--download"],
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        first = run_python([*command, "--download"], environment)
     assert (first.returncode, first.stdout.count(": passed\n")) == (0, 3), (
         first.stdout + first.stderr
     )
-    offline = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    offline = run_python(command, environment)
     assert (offline.returncode, offline.stdout) == (0, first.stdout), "the cache suffices"
 
 

@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ import pytest
 from bob.errors import ConfigError
 from bob.metrics import METRICS
 from bob.protocols import load_protocols, protocol_named
+from tests.builders.fresh_process import run_python
 from tests.builders.photos import make_photos
 from tests.builders.toy_protocol import PROTOCOL, install
 
@@ -21,12 +21,7 @@ def bob_bench(folder: Path, *words: str) -> "subprocess.CompletedProcess[str]":
     """Run the command line in a process that has the toy package installed in `folder`."""
     places = ["--results", str(folder / "results"), "--cache-dir", str(folder / "cache")]
     environment = {**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"}
-    return subprocess.run(
-        [sys.executable, "-m", "bob", *words, *places],
-        capture_output=True,
-        text=True,
-        env=environment,
-    )
+    return run_python(["-m", "bob", *words, *places], environment)
 
 
 @pytest.fixture(scope="module")
