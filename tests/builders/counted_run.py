@@ -16,7 +16,7 @@ from bob.cli import main
 from bob.features.key import StoreKey
 from bob.features.shard import Shard
 from bob.features.store import FeatureStore
-from tests.builders.killed_runs import LOADED
+from tests.builders.killed_runs import LOADED, cut_into_small_spans
 
 assert LOADED  # imported before the process forks
 write = FeatureStore.write
@@ -50,6 +50,7 @@ def child(pipe: Connection, words: Sequence[str]) -> None:
         written.append(f"{key.digest()} {number}")
 
     sys.stdout = sys.stderr
+    cut_into_small_spans()
     with patch.object(FeatureStore, "write", counted_write):
         code = main(words)
     pipe.send(written)

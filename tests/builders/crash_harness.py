@@ -55,7 +55,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--kills", type=int, default=200)
-    parser.add_argument("--per-class", type=int, default=650, help="images of each of two classes")
+    parser.add_argument("--per-class", type=int, default=20, help="images of each of two classes")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         report = crash(Path(folder), options.seed, options.kills, options.per_class)

@@ -26,6 +26,7 @@ import torchvision.transforms
 import bob.commands.run
 from bob.backbones.pixels import kernels
 from bob.cli import main
+from bob.features import sharding
 from bob.registry import load_registry
 
 LOADED = (
@@ -42,6 +43,8 @@ LOADED = (
 """What a run imports and reads, and what takes seconds: done once, before the process forks."""
 SHARE = 8
 """A killed run makes at most this part of an undisturbed run's changes: work is left for later."""
+SPAN_IMAGES = 32
+"""Images per span of these runs, instead of 1,024: few images make several shards."""
 CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.truncate", "open"}
 
 
@@ -68,6 +71,11 @@ def at_change(folder: str, number: int, act: Callable[[], None]) -> "itertools.c
     return numbers
 
 
+def cut_into_small_spans() -> None:
+    """Let this process divide splits into spans and shards of a few images."""
+    sharding.SPAN_IMAGES = SPAN_IMAGES
+
+
 def run(words: list[str], folder: str, number: int = 0) -> tuple[bool, int]:
     """Run in a child that is killed before its change of that number.
 
@@ -87,6 +95,7 @@ def child(words: list[str], folder: str, number: int, total: Any) -> None:
     """Run the command line; the path of the folder replaces `{folder}` in the words."""
     words = [word.replace("{folder}", folder) for word in words]
     sys.stdout = sys.stderr
+    cut_into_small_spans()
     numbers = at_change(folder, number, lambda: os.kill(os.getpid(), signal.SIGKILL))
     code = main(words)
     total.value = next(numbers) - 1

@@ -1,29 +1,23 @@
 """A run killed at any change on the disk, and then run to its end, ends as if undisturbed."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from bob.leaderboards.render.tidy_table import MACHINE
+from tests.builders.fresh_process import run_python
 from tests.builders.photos import BASELINES, make_photos
 
 KILLS = 10
-ROOT = Path(__file__).parents[2]
-BUILDERS = ROOT / "tests" / "builders"
-ALONE = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-"""Several runs at once: threads of each for every core would only hinder each other."""
 
 
 @pytest.fixture(scope="module")
 def words(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """A run over 1,400 small images: two shards of train, so that there is something to lose."""
+    """A run over 50 small images: two shards of train, so that there is something to lose."""
     photos = make_photos(
-        tmp_path_factory.mktemp("data") / "photos", per_class=700, classes=2, side_px=6
+        tmp_path_factory.mktemp("data") / "photos", per_class=25, classes=2, side_px=6
     )
     return [
         "run",
@@ -45,16 +39,8 @@ def leaderboard(folder: Path) -> bytes:
 
 def test_a_run_killed_ten_times_ends_as_an_undisturbed_one(words, tmp_path):
     undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
-    command = [
-        sys.executable,
-        str(BUILDERS / "killed_runs.py"),
-        "0",
-        str(KILLS),
-        str(undisturbed),
-        str(killed),
-        *words,
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600, env=ALONE)
+    arguments = ["0", str(KILLS), str(undisturbed), str(killed), *words]
+    done = run_python(["-m", "tests.builders.killed_runs", *arguments])
     assert done.returncode == 0, done.stderr
     hits, changes = map(int, done.stdout.split())
     assert changes > 100 and hits >= KILLS // 2, (
@@ -65,9 +51,7 @@ def test_a_run_killed_ten_times_ends_as_an_undisturbed_one(words, tmp_path):
 
 def test_every_stage_killed_at_random_ends_as_an_undisturbed_one():
     """Extraction, scoring, publishing and a move of the cache; `make crash` kills 200 runs."""
-    harness = [sys.executable, "-m", "tests.builders.crash_harness", "--seed", "3"]
-    command = [*harness, "--kills", "8"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=900, env=ALONE, cwd=ROOT)
+    done = run_python(["-m", "tests.builders.crash_harness", "--seed", "3", "--kills", "8"])
     assert done.returncode == 0, done.stdout + done.stderr
     totals = done.stdout.splitlines()[-1]
     assert "; 0 faults" in totals and ": 0 of" not in totals and ", 0 of" not in totals, totals
@@ -76,8 +60,7 @@ def test_every_stage_killed_at_random_ends_as_an_undisturbed_one():
 def test_two_processes_at_once_give_the_leaderboard_of_one(words, tmp_path):
     """And write each shard once between them."""
     alone, shared = tmp_path / "alone", tmp_path / "shared"
-    command = [sys.executable, str(BUILDERS / "counted_run.py"), str(alone), str(shared), *words]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600, env=ALONE)
+    done = run_python(["-m", "tests.builders.counted_run", str(alone), str(shared), *words])
     assert done.returncode == 0, done.stderr
     expected, first, second, again = json.loads(done.stdout)
     assert sorted(first + second) == sorted(expected) and len(expected) == len(set(expected)) > 4
@@ -94,7 +77,8 @@ import os, signal, sys
 # A shell starts its background jobs deaf to it, and what they start inherits that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 from bob.cli import main
-from tests.builders.killed_runs import at_change
+from tests.builders.killed_runs import at_change, cut_into_small_spans
+cut_into_small_spans()
 at_change(sys.argv[1], int(sys.argv[2]), lambda: os.kill(os.getpid(), signal.SIGINT))
 sys.exit(main(sys.argv[3:]))
 """
@@ -106,16 +90,8 @@ sys.exit(main(sys.argv[3:]))
 def test_ctrl_c_ends_a_run_with_its_own_exit_code(words, tmp_path, below, number):
     """The signal comes while backbones are met, while shards are written, and while records are."""
     places = ["--results", str(tmp_path / "results"), "--cache-dir", str(tmp_path / "cache")]
-    command = [
-        sys.executable,
-        "-c",
-        INTERRUPTED,
-        str(tmp_path / below),
-        str(number),
-        *words,
-        *places,
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=ALONE)
+    moment = [str(tmp_path / below), str(number)]
+    done = run_python(["-c", INTERRUPTED, *moment, *words, *places])
     assert (
         done.returncode == 130
         and "interrupted; run the same command again to resume" in done.stderr
