@@ -2,11 +2,10 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 from bob.io.paths import CHECKOUT
+from tests.builders.fresh_process import run_python
 
 NOTEBOOK = CHECKOUT / "docs" / "notebooks" / "first_answer.ipynb"
 LIMIT = "LIMIT = 200"
@@ -17,23 +16,16 @@ def code_cells() -> list[str]:
     return ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
 
 
-def test_the_notebook_runs(tmp_path: Path) -> None:
+def test_the_notebook_runs(tmp_path: Path, shared_cache: Path) -> None:
     program = "\n\n".join(code_cells())
     assert LIMIT in program
     environment = {
         **os.environ,
-        "BOB_CACHE": str(tmp_path / "cache"),
+        "BOB_CACHE": str(shared_cache),
         "MPLBACKEND": "agg",
-        "PYTHONPATH": str(CHECKOUT),
         "TMPDIR": str(tmp_path),
     }
-    done = subprocess.run(
-        [sys.executable, "-c", program.replace(LIMIT, "LIMIT = 16")],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        env=environment,
-    )
+    done = run_python(["-c", program.replace(LIMIT, "LIMIT = 16")], environment, tmp_path)
     assert done.returncode == 0, done.stderr
     assert "of 16 images" in done.stdout
 

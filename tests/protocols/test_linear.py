@@ -2,6 +2,7 @@
 published figures on solar cells.
 """
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -139,15 +140,15 @@ Rows = dict[str, tuple[Floats, Ints]]
 
 
 @pytest.fixture(scope="module")
-def cells(tmp_path_factory: pytest.TempPathFactory) -> tuple[Floats, Ints, Rows]:
+def cells(shared_cache: Path) -> tuple[Floats, Ints, Rows]:
     """Return the features of all 2,624 solar cells by EfficientNet-Lite0, their labels, and the
     features and labels of the 656 test cells by every backbone.
     """
-    cache, registry = tmp_path_factory.mktemp("cache"), load_registry()
-    splits = open_dataset(registry.datasets["elpv"], cache).splits
+    registry = load_registry()
+    splits = open_dataset(registry.datasets["elpv"], shared_cache).splits
     backbones = [registry.backbones[name] for name in (BACKBONE, *BASELINES)]
-    test = extract("test", splits["test"], backbones, cache)
-    train = extract("train", splits["train"], backbones[:1], cache)
+    test = extract("test", splits["test"], backbones, shared_cache)
+    train = extract("train", splits["train"], backbones[:1], shared_cache)
     rows = np.concatenate([train[BACKBONE].rows, test[BACKBONE].rows])
     y = np.concatenate([splits["train"].y, splits["test"].y])
     return rows, y, {name: (features.rows, splits["test"].y) for name, features in test.items()}

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from bob.datasets.dataset import Dataset, Shift, Split
+from bob.datasets.dataset import Dataset, Shift, Split, SplitName
 from bob.datasets.open import open_dataset
 from bob.datasets.splits import stratified_subset
 from bob.errors import NotApplicableError
@@ -128,14 +128,9 @@ def test_the_choice_of_c_does_not_depend_on_shifted_images() -> None:
 
 
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture(scope="module")
-def cells(cache: Path) -> Dataset:
+def cells(shared_cache: Path) -> Dataset:
     registry = load_registry()
-    return open_dataset(registry.datasets["elpv_mono"], cache, entries=registry.datasets)
+    return open_dataset(registry.datasets["elpv_mono"], shared_cache, entries=registry.datasets)
 
 
 def test_poly_cells_are_not_in_train_and_share_the_features_of_elpv(cells: Dataset) -> None:
@@ -154,18 +149,20 @@ def test_poly_cells_are_not_in_train_and_share_the_features_of_elpv(cells: Datas
     }
 
 
-def test_line_art_shows_the_drawings_of_the_colour_test_split(cache: Path) -> None:
+def test_line_art_shows_the_drawings_of_the_colour_test_split(shared_cache: Path) -> None:
     registry = load_registry()
-    emoji = open_dataset(registry.datasets["openmoji"], cache, entries=registry.datasets)
+    emoji = open_dataset(registry.datasets["openmoji"], shared_cache, entries=registry.datasets)
     line, test = emoji.shifts["line"], emoji.splits["test"]
     assert [name.removesuffix(" (line)") for name in line.split.ids] == list(test.ids)
     assert (line.split.y == test.y).all() and line.classes is None
     assert not set(line.split.content) & set(test.content)
 
 
-def test_scores_do_not_depend_on_shifts_that_are_not_read(cells: Dataset, cache: Path) -> None:
+def test_scores_do_not_depend_on_shifts_that_are_not_read(
+    cells: Dataset, shared_cache: Path
+) -> None:
     entry = load_registry().datasets["elpv_mono"].model_copy(update={"shifts": {}})
-    bare = open_dataset(entry, cache)
+    bare = open_dataset(entry, shared_cache)
     assert bare.fingerprint() == cells.with_shifts(()).fingerprint()
     chosen: tuple[tuple[str, ...], ...] = ((), ("poly",), ("poly", "textiles"))
     assert len({cells.with_shifts(names).fingerprint() for names in chosen}) == 3
@@ -191,12 +188,22 @@ def sample(cells: Dataset) -> Dataset:
 
 
 @pytest.fixture(scope="module")
-def features(sample: Dataset, cache: Path) -> dict[str, Features]:
-    """Return the features of EfficientNet-Lite0, trained on ImageNet, by split and shift."""
-    spec = load_registry().backbones["efficientnet_lite0_in1k"]
-    splits: dict[str, Split] = {"poly": sample.shifts["poly"].split}
-    splits.update((str(name), split) for name, split in sample.splits.items())
-    return {name: extract(name, split, [spec], cache)[spec.name] for name, split in splits.items()}
+def features(sample: Dataset, shared_cache: Path) -> dict[str, Features]:
+    """Return the features of EfficientNet-Lite0, trained on ImageNet, by split and shift.
+
+    They are views of those of all solar cells, which tests of the linear probe need as well.
+    """
+    registry = load_registry()
+    spec = registry.backbones["efficientnet_lite0_in1k"]
+    full = open_dataset(registry.datasets["elpv"], shared_cache).splits
+
+    def view(name: SplitName, split: Split) -> Features:
+        rows = extract(name, full[name], [spec], shared_cache)[spec.name]
+        places = {cell: position for position, cell in enumerate(full[name].ids)}
+        return rows.view(np.array([places[cell] for cell in split.ids]))
+
+    train, test, poly = *sample.splits.values(), sample.shifts["poly"].split
+    return {"train": view("train", train), "test": view("test", test), "poly": view("test", poly)}
 
 
 def test_the_probe_of_monocrystalline_cells_fails_on_polycrystalline_ones(

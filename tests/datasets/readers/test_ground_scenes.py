@@ -29,9 +29,8 @@ SQUARE = b"""<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 4 4">
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    cache = tmp_path_factory.mktemp("cache")
-    return open_dataset(ENTRIES["openmoji_depth"], cache, entries=ENTRIES)
+def data(shared_cache: Path) -> Dataset:
+    return open_dataset(ENTRIES["openmoji_depth"], shared_cache, entries=ENTRIES)
 
 
 def test_depth_and_masks_are_those_of_the_image(data: Dataset) -> None:

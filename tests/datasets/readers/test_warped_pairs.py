@@ -21,9 +21,8 @@ HALVES = b"""<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 4 4">
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    cache = tmp_path_factory.mktemp("cache")
-    return open_dataset(ENTRIES["openmoji_pairs"], cache, entries=ENTRIES)
+def data(shared_cache: Path) -> Dataset:
+    return open_dataset(ENTRIES["openmoji_pairs"], shared_cache, entries=ENTRIES)
 
 
 def test_points_of_both_images_have_the_same_numbers_and_lie_inside(data: Dataset) -> None:
