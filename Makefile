@@ -11,17 +11,18 @@ DEMO := efficientnet_lite[01]_in1k,resnet50thin_opennsfw,raw_pixels,channel_stat
 demo: $(VENV)/.samples
 	$(VENV)/bin/python run_benchmark.py --backbones '$(DEMO)' --tasks linear,knn
 
-# One process a core, so one thread a process.
+# One process a core, so one thread a process. Each begins with a share of neighbouring tests, which
+# have fixtures in common, and takes from others when it has done them.
+PARALLEL := OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n auto --maxprocesses 8 --dist worksteal
 test: $(VENV)/.dev
-	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n auto --maxprocesses 8
+	$(PARALLEL)
 
 # Numerics as on an old processor: other instructions sum in another order. A minute on two cores.
 OLD_CPU := ATEN_CPU_CAPABILITY=default OPENBLAS_CORETYPE=Prescott ONEDNN_MAX_CPU_ISA=SSE41 \
 	MKL_ENABLE_INSTRUCTIONS=SSE4_2 FAISS_OPT_LEVEL=generic
 PROTOCOLS := any_features fewshot knn ood_detection retrieval ridge
 test-old-cpu: $(VENV)/.dev
-	$(OLD_CPU) OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n auto --maxprocesses 8 \
-		tests/numerics $(PROTOCOLS:%=tests/protocols/test_%.py)
+	$(OLD_CPU) $(PARALLEL) tests/numerics $(PROTOCOLS:%=tests/protocols/test_%.py)
 
 # Damaged and hostile inputs for every reader: `make fuzz COUNT=20000 SEED=7`. The tests try a few.
 COUNT ?= 1000
