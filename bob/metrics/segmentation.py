@@ -32,6 +32,19 @@ def image_mean_iou(outcome: SegmentationCounts) -> float:
     return mean_of(_image_ious(outcome), if_empty="no test image has labelled pixels")
 
 
+def boundary_f(outcome: SegmentationCounts) -> float:
+    """Return the mean over images of the F of their classes' boundaries. Range [0, 1].
+
+    After Csurka et al. 2013; images without a boundary in mask and prediction are left out. See
+    `bob.numerics.dense.boundaries`.
+    """
+    return mean_of(_defined_f(outcome), if_empty="no test image has a boundary between classes")
+
+
+def _defined_f(outcome: SegmentationCounts) -> Doubles:
+    return outcome.boundary_f[~np.isnan(outcome.boundary_f)]
+
+
 def pixel_accuracy(outcome: SegmentationCounts) -> float:
     """Return the share of labelled pixels that are right, of all images together. Range [0, 1]."""
     if not (total := int(outcome.true.sum())):
@@ -72,6 +85,14 @@ METRICS = (
         higher_is_better=True,
         summary="mean intersection over union of an image, averaged over images",
         per_example=_image_ious,
+    ),
+    Metric(
+        boundary_f,
+        SegmentationCounts,
+        interval="effective",
+        higher_is_better=True,
+        summary="F of an image's boundaries between classes, averaged over images",
+        per_example=_defined_f,
     ),
     Metric(
         pixel_accuracy,

@@ -1,8 +1,8 @@
-"""The outcome of semantic segmentation: pixels of each class, image by image."""
+"""The outcome of semantic segmentation: pixels of each class and boundaries, image by image."""
 
 from dataclasses import dataclass
 
-from bob.numerics.arrays import Ints
+from bob.numerics.arrays import Doubles, Ints
 from bob.outcomes.outcome import ArrayOutcome
 
 
@@ -16,6 +16,9 @@ class SegmentationCounts(ArrayOutcome):
     """(N, C) pixels that are predicted as a class."""
     true: Ints
     """(N, C) pixels of a class."""
+    boundary_f: Doubles
+    """(N,) F of the boundaries of each image's classes, NaN where it has none; see
+    `bob.numerics.dense.boundaries`."""
 
     def __post_init__(self) -> None:
         shapes = {self.right.shape, self.predicted.shape, self.true.shape}
@@ -23,4 +26,8 @@ class SegmentationCounts(ArrayOutcome):
             raise ValueError(
                 "right, predicted and true must all have shape (N, C); got "
                 f"{self.right.shape}, {self.predicted.shape} and {self.true.shape}."
+            )
+        if self.boundary_f.shape != (len(self.right),):
+            raise ValueError(
+                f"boundary_f must have shape ({len(self.right)},); got {self.boundary_f.shape}."
             )

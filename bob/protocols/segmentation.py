@@ -32,19 +32,21 @@ def result_parts(tests: Mapping[str, Arrays], train_pixels: Doubles) -> tuple[Re
     class of train, by its pixels (C,).
     """
     test = tests["test"]
-    ceiling = ResultPart(outcome_of(test["ceiling"]), "ceiling", facets={"bound": "ceiling"})
+    of_ceiling = outcome_of(test["ceiling"], test["boundary_f"][:, 1])
+    ceiling = ResultPart(of_ceiling, "ceiling", facets={"bound": "ceiling"})
     parts = [_part(test, train_pixels), ceiling]
     parts += [_part(of, train_pixels, name) for name, of in tests.items() if name != "test"]
     return tuple(parts)
 
 
 def _part(statistics: Arrays, train_pixels: Doubles, shift: str = "") -> ResultPart:
-    outcome = outcome_of(statistics["counts"][:, 0])
+    outcome = outcome_of(statistics["counts"][:, 0], statistics["boundary_f"][:, 0])
     common = int(np.argmax(train_pixels))
     right, predicted = np.zeros_like(outcome.true), np.zeros_like(outcome.true)
     right[:, common] = outcome.true[:, common]
     predicted[:, common] = outcome.true.sum(axis=1)
-    majority = SegmentationCounts(right, predicted, outcome.true)
+    none_right = np.where(np.isnan(outcome.boundary_f), np.nan, 0.0)
+    majority = SegmentationCounts(right, predicted, outcome.true, none_right)
     facets = {"shift": shift} if shift else {}
     return ResultPart(outcome, shift, facets=facets, majority=majority)
 

@@ -28,6 +28,7 @@ from bob.extraction.accumulators import (
 from bob.features.shard import Arrays
 from bob.metrics.segmentation import class_iou, mean_iou
 from bob.numerics.arrays import Doubles, Floats, Ints
+from bob.numerics.dense.boundaries import boundary_f
 from bob.numerics.dense.cells import cell_shares
 from bob.numerics.dense.pixels import agreement, at_centres, upsampled_classes
 from bob.numerics.dense.principal import PrincipalColours
@@ -108,7 +109,8 @@ class PixelCounts:
     """Pixels right, predicted and true, per image and class, of one predictor or several.
 
     S predictors, C classes; `counts` (N, S, 3, C). `ceiling` (N, 3, C) are those of the true shares
-    of the cells: what a grid of this size can reach. Of the images to keep, `classes`
+    of the cells: what a grid of this size can reach. Of test images, `boundary_f` (N, 2) are the F
+    of boundaries by the first predictor and by those shares. Of the images to keep, `classes`
     (K, 72, 72) are those that the first predictor gives to pixels at equal distances, and `colours`
     (K, h, w, 3) show the features of patches.
     """
@@ -118,6 +120,7 @@ class PixelCounts:
     predictors: int
     predict: Predict
     kept: KeptImages | None = None
+    """None of held-out images, of which only pixels are counted."""
     colours: Callable[[Floats], NDArray[np.uint8]] | None = None
     """Map of an image (h, w, D) → colours (h, w, 3)."""
 
@@ -134,7 +137,7 @@ class PixelCounts:
         shown = {"classes": np.zeros((0, SHOWN_PX, SHOWN_PX), self._shown_type)}
         if self.colours is not None:
             shown["colours"] = np.zeros((0, *shape[:2], 3), np.uint8)
-        return {**counts, **self.kept.start(shown)}
+        return {**counts, "boundary_f": np.zeros((0, 2)), **self.kept.start(shown)}
 
     def update(
         self, statistics: dict[str, NDArray[Any]], positions: Ints, features: Floats
@@ -152,11 +155,13 @@ class PixelCounts:
                     "counts": np.stack([self._counts(of, mask) for of in predicted])[None],
                     "ceiling": self._counts(ceiling, mask)[None],
                 }
-                extend_images(statistics, added)
                 if self.kept is not None:
+                    of_both = [boundary_f(mask, of) for of in (predicted[0], ceiling)]
+                    added["boundary_f"] = np.array([of_both])
                     score = image_score(added["counts"][0, 0])
                     shown = self._shown(predicted[0], features[at][i])
                     self.kept.add(statistics, position, score, shown)
+                extend_images(statistics, added)
 
     def _counts(self, predicted: Ints, mask: Mask) -> Ints:
         return agreement(mask, predicted, self.classes)
@@ -173,9 +178,11 @@ class PixelCounts:
 
     def merge(self, parts: Sequence[Arrays]) -> Arrays:
         """Join the images of all shards, in their order."""
-        joined = join_images(parts, ("counts", "ceiling"))
-        kept = {} if self.kept is None else self.kept.merge(parts)
-        return {**joined, **kept, "grid": parts[0]["grid"]}
+        grid = {"grid": parts[0]["grid"]}
+        if self.kept is None:
+            return {**join_images(parts, ("counts", "ceiling")), **grid}
+        joined = join_images(parts, ("counts", "ceiling", "boundary_f"))
+        return {**joined, **self.kept.merge(parts), **grid}
 
 
 def image_score(counts: Ints) -> float:
@@ -223,9 +230,10 @@ def class_sums(statistics: Arrays) -> ClassSums:
     return ClassSums(statistics["counts"], statistics["sums"], statistics["gram"])
 
 
-def outcome_of(counts: Ints) -> SegmentationCounts:
-    """Return the outcome of counts (N, 3, C)."""
-    return SegmentationCounts(counts[:, 0], counts[:, 1], counts[:, 2])
+def outcome_of(counts: Ints, boundary_f: Doubles | None = None) -> SegmentationCounts:
+    """Return the outcome of counts (N, 3, C), and of the F of boundaries (N,) where computed."""
+    of_images = np.full(len(counts), np.nan) if boundary_f is None else boundary_f
+    return SegmentationCounts(counts[:, 0], counts[:, 1], counts[:, 2], of_images)
 
 
 def mean_ious(counts: Ints) -> list[float]:

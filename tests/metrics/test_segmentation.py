@@ -7,7 +7,13 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassJaccardInd
 
 from bob.errors import UndefinedError
 from bob.metrics.intervals import interval
-from bob.metrics.segmentation import class_iou, image_mean_iou, mean_iou, pixel_accuracy
+from bob.metrics.segmentation import (
+    boundary_f,
+    class_iou,
+    image_mean_iou,
+    mean_iou,
+    pixel_accuracy,
+)
 from bob.numerics.dense.pixels import agreement
 from bob.outcomes import SegmentationCounts
 
@@ -15,7 +21,8 @@ from bob.outcomes import SegmentationCounts
 def counts(pairs: list[tuple[list[int], list[int]]], classes: int) -> SegmentationCounts:
     """Return the outcome of (mask, prediction) of each image."""
     rows = np.stack([agreement(np.array(m), np.array(p), classes) for m, p in pairs])
-    return SegmentationCounts(rows[:, 0], rows[:, 1], rows[:, 2])
+    of_images = np.random.default_rng(0).uniform(0.2, 0.8, len(rows))
+    return SegmentationCounts(rows[:, 0], rows[:, 1], rows[:, 2], of_images)
 
 
 HAND = counts([([0, 0, 1, -1], [0, 1, 1, 2]), ([1, 1], [1, 1])], 4)
@@ -47,7 +54,7 @@ def test_torchmetrics_agrees() -> None:
 def test_intervals_hold_the_value_and_need_images_that_differ() -> None:
     rng = np.random.default_rng(1)
     pairs = [(rng.integers(0, 3, 50).tolist(), rng.integers(0, 3, 50).tolist()) for _ in range(30)]
-    for metric in ("mean_iou", "image_mean_iou", "pixel_accuracy"):
+    for metric in ("mean_iou", "image_mean_iou", "pixel_accuracy", "boundary_f"):
         value, low, high, _ = interval(metric, counts(pairs, 3), 0)
         assert low is not None and high is not None and low < value < high
 
@@ -60,4 +67,17 @@ def test_images_without_labelled_pixels_are_undefined(metric: object) -> None:
 
 def test_shapes_must_agree() -> None:
     with pytest.raises(ValueError, match=r"must all have shape \(N, C\)"):
-        SegmentationCounts(np.zeros((1, 2), int), np.zeros((1, 3), int), np.zeros((1, 2), int))
+        SegmentationCounts(
+            np.zeros((1, 2), int), np.zeros((1, 3), int), np.zeros((1, 2), int), np.zeros(1)
+        )
+    with pytest.raises(ValueError, match=r"boundary_f must have shape \(2,\); got \(1,\)"):
+        SegmentationCounts(*np.zeros((3, 2, 2), int), boundary_f=np.zeros(1))
+
+
+def test_images_without_a_boundary_are_left_out() -> None:
+    """The mean of 0.5 and 1; without any boundary there is no value."""
+    rows = np.zeros((3, 3, 2), int)
+    outcome = SegmentationCounts(*rows, boundary_f=np.array([0.5, np.nan, 1.0]))
+    assert boundary_f(outcome) == 0.75
+    with pytest.raises(UndefinedError, match="no test image has a boundary between classes"):
+        boundary_f(outcome.take(np.array([1])))

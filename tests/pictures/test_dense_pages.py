@@ -184,4 +184,4 @@ def test_a_record_holds_colours_and_classes_of_each_test_image(ran: Path) -> Non
     (raw,) = store.select(backbone="raw_pixels")
     shown = store.shown_arrays(raw)
     assert shown["classes"].shape == (2, 72, 72) and shown["colours"].shape == (2, 16, 16, 3)
-    assert shown["sampled"].all() and len(store.headline_arrays(raw)) == 3
+    assert shown["sampled"].all() and len(store.headline_arrays(raw)) == 4

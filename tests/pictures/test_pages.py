@@ -284,6 +284,7 @@ def test_a_record_of_pixels_without_predictions_says_so(
 ) -> None:
     dense = record("a", task=task("segment", metrics=("mean_iou",)))
     counts = {f"0.{name}": np.ones((2, 3), np.int64) for name in ("right", "predicted", "true")}
+    counts["0.boundary_f"] = np.ones(2)
     RecordStore(tmp_path).write(dense, counts)
     assert main(["show", "a-segment", "--images", "--results", str(tmp_path)]) == 2
     shown = " ".join(capfd.readouterr().err.split())

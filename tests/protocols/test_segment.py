@@ -225,10 +225,12 @@ def records_of(run: Path, task: str, backbone: str) -> dict[str, Any]:
 def test_a_run_scores_test_images_and_the_shift_with_ceiling_and_floor(run: Path) -> None:
     record = records_of(run, "segment", "raw_pixels")
     scores = {score["metric"]: score for score in record["scores"]}
-    names = ("mean_iou", "image_mean_iou", "pixel_accuracy")
+    names = ("mean_iou", "image_mean_iou", "pixel_accuracy", "boundary_f")
     assert set(scores) == {f"{n}{end}" for n in names for end in ("", "_ceiling", "_line")}
     assert scores["mean_iou"]["majority"] is not None and scores["mean_iou"]["n"] == 8
     assert scores["mean_iou"]["value"] <= scores["mean_iou_ceiling"]["value"]
+    assert scores["boundary_f"]["value"] < scores["boundary_f_ceiling"]["value"] < 1
+    assert scores["boundary_f"]["majority"] == 0
     assert record["details"][0]["grid"] == [16, 16]
 
 
