@@ -1,8 +1,9 @@
-"""How descriptions of features order backbones, beside the probe on the same data.
+"""How descriptions of features order backbones, beside what was measured on the same data.
 
 A description (RankMe, LogME, N-LEEP, ...) ranks nothing. What it would say is measured instead:
 Kendall's tau of its values with the scores of the linear probe, over the backbones that have both
-on a dataset. Baselines are left out: they are far below on any scale, which inflates the tau.
+on a dataset; of distances of shifted sets, with the accuracy lost there. Baselines are left out:
+they are far below on any scale, which inflates the tau.
 """
 
 import math
@@ -14,11 +15,15 @@ import numpy as np
 
 from bob.leaderboards.cells import is_baseline, mean
 from bob.leaderboards.metric_traits import metric_traits
+from bob.metrics import METRICS
+from bob.outcomes import ShiftDistances
 from bob.records.record import Record
 from bob.statistics.correlation import kendall
 
 PROBE = "linear"
-"""The task whose first metric descriptions are compared with."""
+"""The task whose first metric descriptions of features are compared with."""
+LOST = "drop"
+"""The metric of shifts that distances of shifted sets are compared with."""
 LEAST_BACKBONES = 3
 LEAST_FOR_AN_INTERVAL = 6
 FIELLER = 0.437
@@ -27,11 +32,12 @@ FIELLER = 0.437
 
 @dataclass(frozen=True)
 class DescriptionAgreement:
-    """Kendall's tau of one description with the probe on one dataset."""
+    """Kendall's tau of one description with what was measured on one dataset."""
 
     dataset: str
     description: str
-    probe_metric: str
+    measured: str
+    """The metric of the probe, or of the shift, that it is compared with."""
     backbones: int
     tau: float
     low: float | None
@@ -41,24 +47,26 @@ class DescriptionAgreement:
 
 def description_agreements(records: Iterable[Record]) -> list[DescriptionAgreement]:
     """Return the agreement of every description of comparable records, by dataset."""
-    probes: dict[str, dict[str, float]] = defaultdict(dict)
+    measured: dict[tuple[str, str], dict[str, float]] = defaultdict(dict)
     described: dict[tuple[str, str], dict[str, float]] = defaultdict(dict)
     probe_metric = ""
     for record in records:
         if is_baseline(record) or record.external is not None or record.status != "ok":
             continue
-        metrics = record.task.metrics
-        if record.task.name == PROBE:
-            probe_metric = metrics[0]
-            if (value := _value(record, probe_metric)) is not None:
-                probes[record.dataset_name][record.backbone_name] = value
-        for name in metrics:
-            if metric_traits(name).describes and (value := _value(record, name)) is not None:
-                described[record.dataset_name, name][record.backbone_name] = value
-    found = (
-        _agreement(dataset, name, probe_metric, values, probes.get(dataset, {}))
-        for (dataset, name), values in described.items()
-    )
+        for name in record.task.metrics:
+            describes = metric_traits(name).describes
+            is_probe = record.task.name == PROBE and name == record.task.metrics[0]
+            if not (describes or is_probe or name == LOST):
+                continue
+            probe_metric = name if is_probe else probe_metric
+            if (value := _value(record, name)) is not None:
+                values = described if describes else measured
+                values[record.dataset_name, name][record.backbone_name] = value
+    found = []
+    for (dataset, name), values in described.items():
+        reference = LOST if METRICS[name].outcome is ShiftDistances else probe_metric
+        of_backbones = measured.get((dataset, reference), {})
+        found.append(_agreement(dataset, name, reference, values, of_backbones))
     return [agreement for agreement in found if agreement is not None]
 
 
@@ -82,20 +90,23 @@ def _value(record: Record, metric: str) -> float | None:
 def _agreement(
     dataset: str,
     description: str,
-    probe_metric: str,
+    measured: str,
     values: Mapping[str, float],
-    probes: Mapping[str, float],
+    of_backbones: Mapping[str, float],
 ) -> DescriptionAgreement | None:
-    """Return the agreement over backbones with both values; None where it is undefined."""
-    names = sorted(set(values) & set(probes))
+    """Return the agreement over backbones with both values; None where it is undefined.
+
+    Of a loss of accuracy it is with the loss itself, of other errors with what is right.
+    """
+    names = sorted(set(values) & set(of_backbones))
     if len(names) < LEAST_BACKBONES:
         return None
-    sign = 1.0 if metric_traits(probe_metric).higher_is_better else -1.0
+    is_as_it_reads = measured == LOST or metric_traits(measured).higher_is_better
     tau = kendall(
         np.array([values[name] for name in names]),
-        sign * np.array([probes[name] for name in names]),
+        (1.0 if is_as_it_reads else -1.0) * np.array([of_backbones[name] for name in names]),
     )
     if tau is None:
         return None
     low, high = tau_limits(tau, len(names)) or (None, None)
-    return DescriptionAgreement(dataset, description, probe_metric, len(names), tau, low, high)
+    return DescriptionAgreement(dataset, description, measured, len(names), tau, low, high)

@@ -13,7 +13,7 @@ from bob.outcomes.concepts import ConceptResults
 from bob.outcomes.correspondence import PairHits
 from bob.outcomes.corruptions import CorruptionProbabilities, CorruptionResults
 from bob.outcomes.depth import DepthErrors
-from bob.outcomes.diagnostics import FeatureDiagnostics
+from bob.outcomes.descriptions import FeatureDiagnostics, ShiftDistances
 from bob.outcomes.fewshot_curves import FewShotCurves
 from bob.outcomes.frequency import FrequencyResults
 from bob.outcomes.groups import GroupResults
@@ -58,6 +58,7 @@ __all__ = [
     "RetrievalResults",
     "SegmentationCounts",
     "SelectivePredictions",
+    "ShiftDistances",
     "ShiftResults",
     "TopKResults",
     "TripletChoices",

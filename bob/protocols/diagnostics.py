@@ -22,7 +22,6 @@ from bob.datasets.dataset import Dataset
 from bob.datasets.image_sets import ImageSet
 from bob.numerics.arrays import Doubles, Floats, Ints
 from bob.outcomes import FeatureDiagnostics
-from bob.outcomes.diagnostics import DIAGNOSTICS
 from bob.protocols.caveats import features_checked
 from bob.protocols.classification import (
     CLASS_KINDS,
@@ -123,7 +122,7 @@ def mixture_of(x: Doubles, y: Ints) -> Doubles | None:
 
 
 def describe(x: Doubles, y: Ints, mixture: Doubles | None) -> Doubles:
-    """Return the values (S,) of `DIAGNOSTICS` of rows (N, D) of classes (N,).
+    """Return the values (S,) of `FeatureDiagnostics` of rows (N, D) of classes (N,).
 
     `mixture` (N, K) are their responsibilities under the mixture of all rows, which parts share:
     a new one of fewer rows would differ by its start more than by the rows. None is undefined.
@@ -144,7 +143,7 @@ def describe(x: Doubles, y: Ints, mixture: Doubles | None) -> Doubles:
         "nleep": math.nan if mixture is None else diagnostics.nleep(mixture, y),
         "nearest_is_same": same,
     }
-    return np.array([values[name] for name in DIAGNOSTICS])
+    return np.array([values[name] for name in FeatureDiagnostics.NAMES])
 
 
 def _neighbours(x: Floats, y: Ints) -> tuple[Doubles, Doubles, float]:

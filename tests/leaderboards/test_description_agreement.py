@@ -35,7 +35,7 @@ def records() -> list[Record]:
 def test_tau_by_hand() -> None:
     """Five of six pairs agree: (5 - 1) / 6. All three pairs of N-LEEP disagree."""
     ranks, nleep = description_agreements(records())
-    assert (ranks.dataset, ranks.description, ranks.probe_metric) == ("elpv", "rank_me", "top1")
+    assert (ranks.dataset, ranks.description, ranks.measured) == ("elpv", "rank_me", "top1")
     assert ranks.tau == pytest.approx(4 / 6) and ranks.backbones == 4
     assert nleep.tau == -1 and nleep.backbones == 3
     assert ranks.low is None and nleep.high is None
@@ -51,6 +51,21 @@ def test_baselines_and_other_datasets_do_not_count() -> None:
     expected = description_agreements(records())
     assert description_agreements([*records(), *pixels, *elsewhere]) == expected
     assert description_agreements(records()[:2] + records()[4:]) == []
+
+
+def test_distances_of_shifts_are_compared_with_the_loss_of_accuracy() -> None:
+    """Distances 1, 2, 4, 3 and losses .1, .2, .3, .4: five of six pairs agree, (5 - 1) / 6."""
+    drops = {"a": 0.1, "b": 0.2, "c": 0.3, "d": 0.4}
+    distances = {"a": 1.0, "b": 2.0, "c": 4.0, "d": 3.0}
+    of_ood, of_sets = task("ood", metrics=("drop",)), task("x", metrics=("frechet_distance",))
+    lost = [record(name, task=of_ood, scores=(score("drop", drops[name]),)) for name in drops]
+    far = [
+        record(name, task=of_sets, scores=(score("frechet_distance", distances[name]),))
+        for name in distances
+    ]
+    (agreement,) = description_agreements([*records()[:4], *lost, *far])
+    assert (agreement.description, agreement.measured) == ("frechet_distance", "drop")
+    assert agreement.tau == pytest.approx(4 / 6)
 
 
 def test_a_description_without_a_score_is_left_out() -> None:
@@ -77,5 +92,5 @@ def test_no_limits_of_few_backbones_or_of_a_single_order() -> None:
 def test_markdown_shows_the_agreement_as_a_description() -> None:
     text = to_markdown(records())
     assert "## Descriptions beside the probe" in text
-    assert "| rank_me | elpv | 4 | 0.67 |" in text
+    assert "| rank_me | top1 | elpv | 4 | 0.67 |" in text
     assert "Descriptions beside" not in to_markdown(records()[:4])

@@ -300,7 +300,7 @@ CLASSIFIERS = (
 )
 OTHERS = (
     *("retrieval", "image_text", "multilabel", "zeroshot", "anomaly", "anomaly_levels"),
-    *("cluster", "regress"),
+    *("cluster", "regress", "shift_distance"),
 )
 """Protocols that need no train images of the test images' classes."""
 

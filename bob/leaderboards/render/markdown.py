@@ -56,7 +56,8 @@ ROBUSTNESS = (
 
 AGREEMENT = (
     "Rank correlation, over backbones without baselines, of each description of features with the "
-    "score of the task `linear` on the same dataset. 1: the same order; 0: none in common. In "
+    "score of the task `linear` on the same dataset; of distances of shifted sets, with the accuracy "
+    "lost there (`drop`). 1: the same order; 0: none in common. In "
     "brackets the 95 % interval over backbones, from 6 on. Nothing is ranked by a description."
 )
 
@@ -152,11 +153,11 @@ def _agreements(board: Board) -> str:
         tau = f"{agreement.tau:.2f}"
         if agreement.low is not None and agreement.high is not None:
             tau += f" [{agreement.low:.2f}, {agreement.high:.2f}]"
-        row = [agreement.description, agreement.dataset, str(agreement.backbones), tau]
-        body.append([escape(text) for text in row[:2]] + row[2:])
+        names = (agreement.description, agreement.measured, agreement.dataset)
+        body.append([*map(escape, names), str(agreement.backbones), tau])
     if not body:
         return ""
-    head = ["description", "dataset", "backbones", "Kendall's tau"]
+    head = ["description", "measured", "dataset", "backbones", "Kendall's tau"]
     return _section("Descriptions beside the probe", AGREEMENT, head, body)
 
 

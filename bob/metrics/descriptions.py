@@ -1,4 +1,4 @@
-"""Descriptions of features. They rank nothing; `bob.numerics.diagnostics` defines each.
+"""Descriptions of features. They rank nothing; `bob.numerics` defines each.
 
 Intervals are Student's, over the pseudo-values of a jackknife that leaves out one of J parts of the
 rows at a time (Tukey 1958).
@@ -12,8 +12,8 @@ import numpy as np
 from bob.errors import UndefinedError
 from bob.metrics.metric import Metric
 from bob.numerics.arrays import Doubles
-from bob.outcomes import FeatureDiagnostics
-from bob.outcomes.diagnostics import DIAGNOSTICS
+from bob.outcomes import FeatureDiagnostics, ShiftDistances
+from bob.outcomes.descriptions import Descriptions
 
 
 def rank_me(outcome: FeatureDiagnostics) -> float:
@@ -66,18 +66,43 @@ def nearest_is_same(outcome: FeatureDiagnostics) -> float:
     return _value(outcome, "nearest_is_same")
 
 
-def _value(outcome: FeatureDiagnostics, name: str) -> float:
-    value = float(outcome.value[DIAGNOSTICS.index(name)])
+def frechet_distance(outcome: ShiftDistances) -> float:
+    """Return the Fréchet distance to train features, relative to the variance of these; ≥ 0."""
+    return _value(outcome, "frechet_distance")
+
+
+def prdc_precision(outcome: ShiftDistances) -> float:
+    """Return the share of images that are near some train image, in [0, 1]."""
+    return _value(outcome, "prdc_precision")
+
+
+def prdc_recall(outcome: ShiftDistances) -> float:
+    """Return the share of train images that are near some image, in [0, 1]."""
+    return _value(outcome, "prdc_recall")
+
+
+def prdc_density(outcome: ShiftDistances) -> float:
+    """Return how many train images have an image within reach, relative to k; at least 0."""
+    return _value(outcome, "prdc_density")
+
+
+def prdc_coverage(outcome: ShiftDistances) -> float:
+    """Return the share of train images that have an image within their reach, in [0, 1]."""
+    return _value(outcome, "prdc_coverage")
+
+
+def _value(outcome: Descriptions, name: str) -> float:
+    value = float(outcome.value[outcome.NAMES.index(name)])
     if math.isnan(value):
         raise UndefinedError(f"{name} is undefined for these features: too few rows or directions")
     return value
 
 
-def _pseudo_values(name: str) -> Callable[[FeatureDiagnostics], Doubles]:
+def _pseudo_values(name: str) -> Callable[[Descriptions], Doubles]:
     """Return a function to (J,) pseudo-values around the value of all rows."""
-    column = DIAGNOSTICS.index(name)
 
-    def pseudo_values(outcome: FeatureDiagnostics) -> Doubles:
+    def pseudo_values(outcome: Descriptions) -> Doubles:
+        column = outcome.NAMES.index(name)
         without = outcome.without[:, column]
         gaps = without.mean() - without
         return np.asarray(outcome.value[column] + (len(without) - 1) * gaps)
@@ -86,14 +111,15 @@ def _pseudo_values(name: str) -> Callable[[FeatureDiagnostics], Doubles]:
 
 
 def _metric(
-    function: Callable[[FeatureDiagnostics], float],
+    function: Callable[..., float],
     summary: str,
     lowest: float = 0.0,
     highest: float = float("inf"),
+    outcome: type[Descriptions] = FeatureDiagnostics,
 ) -> Metric:
     return Metric(
         function,
-        FeatureDiagnostics,
+        outcome,
         interval="t",
         higher_is_better=True,
         summary=summary,
@@ -102,6 +128,12 @@ def _metric(
         per_example=_pseudo_values(function.__name__),
         describes=True,
     )
+
+
+def _distance(
+    function: Callable[..., float], summary: str, highest: float = float("inf")
+) -> Metric:
+    return _metric(function, summary, highest=highest, outcome=ShiftDistances)
 
 
 METRICS = (
@@ -115,4 +147,9 @@ METRICS = (
     _metric(trans_rate, "coding rate of all rows minus that within classes"),
     _metric(nleep, "log-probability of classes given a Gaussian mixture", -float("inf"), 0.0),
     _metric(nearest_is_same, "train rows whose nearest other row has their class", highest=1.0),
+    _distance(frechet_distance, "Fréchet distance to train, relative to the variance of train"),
+    _distance(prdc_precision, "images that are near some train image", 1.0),
+    _distance(prdc_recall, "train images that are near some image", 1.0),
+    _distance(prdc_density, "train images within whose reach an image is, relative to k"),
+    _distance(prdc_coverage, "train images within whose reach some image is", 1.0),
 )
