@@ -11,6 +11,7 @@ from bob.leaderboards.limits import BackboneLimits
 from bob.leaderboards.page.payload import PageLayout
 from bob.leaderboards.per_example import no_per_example
 from bob.leaderboards.references import reference_rows
+from bob.leaderboards.render.latex import to_latex
 from bob.leaderboards.render.markdown import to_markdown
 from bob.leaderboards.render.terminal import to_terminal
 from bob.leaderboards.render.tidy_table import tidy
@@ -42,6 +43,24 @@ def test_markdown_shows_references_below_the_backbones_and_notes_who_does_not_cl
     assert "| *majority class* | – | 68.8 |\n| *chance* | – | 50.0 |" in text
     assert text.index("| close |") < text.index("*majority class*")
     assert NOTE in text and "good: the interval" not in text
+
+
+def test_latex_shows_references_below_a_rule() -> None:
+    """In the table of one task, in that of several on one dataset, and in its transpose."""
+    end = (
+        r"\midrule"
+        + "\n"
+        + r"majority class & -- & 68.8 & -- \\"
+        + "\n"
+        + r"chance & -- & 50.0 & -- \\"
+    )
+    assert end + "\n" + r"\bottomrule" in to_latex(BOARD)
+    knn = scored("good", 0.9, task=task("knn", metrics=("top1",)))
+    several = to_latex(make_board([*BOARD.records, knn]))
+    assert r"majority class & -- & 68.8 & 68.8 \\" in several
+    transposed = to_latex(make_board([scored("good", 0.8), knn]))
+    assert r"Task & Metric & good & majority class & chance \\" in transposed
+    assert r"knn & top1 & \textbf{90.0 [88.0--92.0]} & 68.8 & 50.0 \\" in transposed
 
 
 def test_terminal_shows_references() -> None:
@@ -94,6 +113,7 @@ def test_a_fusion_is_a_row_beside_the_backbones_in_no_ranking_and_no_test() -> N
     assert reference_rows(board.cells, board.fused)[0].values == {column: 0.9}
     text = to_markdown(board)
     assert "| *good + close (fused)* | – | 90.0 |" in text
+    assert r"good + close (fused) & -- & 90.0 & -- \\" in to_latex(board)
     advice = advise([FUSED, *BOARD.records], BackboneLimits(), no_per_example)
     assert advice.pick is not None and advice.pick.backbone == "good"
     frame = tidy(board).set_index("backbone")

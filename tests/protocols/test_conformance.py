@@ -15,10 +15,18 @@ import pytest
 import bob.protocols
 from bob.datasets.dataset import Dataset, Shift, Split
 from bob.datasets.image_sets import ImageSet
+from bob.engine.facts import task_facts
 from bob.engine.scores import scores
 from bob.errors import NotApplicableError
 from bob.extraction.accumulators import AccumulatorSpec
 from bob.features.store import Features
+from bob.leaderboards.board import Board, make_board
+from bob.leaderboards.page.encode import float64s
+from bob.leaderboards.page.payload import PageLayout
+from bob.leaderboards.render.latex import to_latex
+from bob.leaderboards.render.markdown import to_markdown
+from bob.leaderboards.render.text import cell_text
+from bob.leaderboards.render.tidy_table import tidy
 from bob.metrics import METRICS, metric_named
 from bob.outcomes import ClassPredictions
 from bob.protocols import (
@@ -39,6 +47,7 @@ from bob.specs.dataset import DatasetKind
 from tests.builders.boxes import image_boxes, with_boxes
 from tests.builders.correspondence import point_dataset, random_points
 from tests.builders.depth import blocky_depths, with_depths
+from tests.builders.leaderboard_records import record
 from tests.builders.protocols import BASELINE, TWO_TOWERS, make_inputs
 from tests.builders.segmentation import blocky_masks, mask_dataset, statistics_of
 from tests.builders.splits import digests, features_from, make_dataset, make_split
@@ -400,3 +409,44 @@ def test_classifiers_state_the_answers_of_their_headline(task: TaskSpec) -> None
         split = dataset_of(task).splits["test"] if images is None else images.split
         answered = len(split) if answers.rows is None else answers.rows.sum()
         assert len(answers.right) == answered
+
+
+# --- leaderboards
+
+
+def board_of(task: TaskSpec) -> Board:
+    """Return the board of one record with all scores of a task."""
+    made = [of for part in result_of(task.name).parts for of in scores(part, task.metrics, None)]
+    return make_board([record("mine", task=task_facts(task), scores=tuple(made))])
+
+
+@each_task
+def test_every_score_is_in_the_csv_and_on_the_page(task: TaskSpec) -> None:
+    """With its value and limits: the one that ranks in the page's grid, the others in details."""
+    board = board_of(task)
+    expected = {score.metric: score for score in board.records[0].scores}
+    table = tidy(board).set_index("metric")
+    assert set(table.index) == set(expected)
+    for name, score in expected.items():
+        for column in ("value", "low", "high"):
+            number = table.loc[name, column]
+            assert getattr(score, column) == (None if np.isnan(number) else number)
+    layout = PageLayout(board)
+    shown = layout.details()["tasks"][task.name]["scores"]
+    ranking = task.metrics[0]
+    assert [score["name"] for score in shown] == [name for name in expected if name != ranking]
+    cells = layout.payload()["cells"]
+    for column in ("value", "low", "high"):
+        assert cells[column] == float64s([getattr(expected[ranking], column)])
+
+
+@each_task
+def test_the_score_that_ranks_is_in_markdown_and_latex(task: TaskSpec) -> None:
+    board = board_of(task)
+    (cell,) = board.cells
+    text = cell_text(cell)
+    assert f"| mine | 3.37 | {text} |" in to_markdown(board).replace("**", "")
+    latex = to_latex(board).replace(r"\textbf{", "").replace("}", "")
+    assert f"mine & 3.37 & {text.replace('–', '--')} & " in latex
+    if cell.value is not None and METRICS[task.metrics[0]].interval != "bootstrap":
+        assert "[" in text, "the interval is shown"

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from bob.io.text import visible
 from bob.leaderboards.board import Board
 from bob.leaderboards.cells import BoardColumn
+from bob.leaderboards.references import ReferenceRow, reference_rows
 from bob.leaderboards.render.ranking_table import pool_text
 from bob.leaderboards.render.text import (
     MISSING,
@@ -59,21 +60,29 @@ def _single_dataset(single: SingleDataset, board: Board) -> str:
     columns, rows = single.columns, single.rows
     texts = [[_cell(row, column, board) for column in columns] for row in rows]
     titles = [[escape(column.task), escape(single.metrics[column])] for column in columns]
+    others = reference_rows(board.cells, board.fused)
+    of_others = [
+        [_reference(row, column, single.metrics[column]) for column in columns] for row in others
+    ]
+    references: list[list[str]] = []
     if not single.is_wide:
         heads = [["Backbone", "Params (M)", *(task for task, _ in titles)]]
         heads.append(["", "", *(metric for _, metric in titles)])
         body = [[_name(row), _params(row), *cells] for row, cells in zip(rows, texts, strict=True)]
+        references = [
+            [escape(row.name), "--", *cells] for row, cells in zip(others, of_others, strict=True)
+        ]
         layout = "lr" + "r" * len(columns)
     else:
-        heads = [["Task", "Metric", *(_name(row) for row in rows)]]
-        body = [
-            [*title, *cells] for title, cells in zip(titles, zip(*texts, strict=True), strict=True)
-        ]
-        layout = "ll" + "r" * len(rows)
+        names = [*map(_name, rows), *(escape(row.name) for row in others)]
+        heads = [["Task", "Metric", *names]]
+        by_column = zip(*texts, *of_others, strict=True)
+        body = [[*title, *cells] for title, cells in zip(titles, by_column, strict=True)]
+        layout = "ll" + "r" * len(names)
     title = f"Results on {escape(single.name)}"
     caption = _caption(title, "best of its task's", board.verdicts.values())
     caption += f" Pool: {escape(pool_text(board.overall))}."
-    return _table(layout, heads, body, caption, single.name)
+    return _table(layout, heads, body, references, caption, single.name)
 
 
 def _task(task: str, board: Board) -> str:
@@ -84,24 +93,33 @@ def _task(task: str, board: Board) -> str:
         [_name(row), _params(row), *(_cell(row, column, board) for column in columns), _mean(row)]
         for row in rows
     ]
+    metric = cells[0].metric
+    references = [
+        [escape(row.name), "--", *(_reference(row, column, metric) for column in columns), "--"]
+        for row in reference_rows(cells, board.fused)
+    ]
     of_task = [verdicts for column, verdicts in board.verdicts.items() if column.task == task]
-    title = f"{escape(task)}: {escape(cells[0].metric)}"
+    title = f"{escape(task)}: {escape(metric)}"
     caption = _caption(title, "best of its column's", of_task)
     if task in board.by_task:
         caption += f" Pool: {escape(pool_text(board.by_task[task]))}."
     else:
         caption += " Published results."
-    return _table(f"lr{'r' * len(columns)}r", [head], body, caption, task)
+    return _table(f"lr{'r' * len(columns)}r", [head], body, references, caption, task)
 
 
 def _table(
     layout: str,
     heads: Iterable[Sequence[str]],
     body: Iterable[Sequence[str]],
+    references: Sequence[Sequence[str]],
     caption: str,
     name: str,
 ) -> str:
-    """Return a table environment; `layout` are the alignments of its columns."""
+    """Return a table environment; `layout` are the alignments of its columns.
+
+    `references` are rows below a rule, if there are any.
+    """
     label = "".join(character if character.isalnum() else "-" for character in name)
     lines = [
         r"\begin{table}",
@@ -111,6 +129,8 @@ def _table(
         *map(_line, heads),
         r"\midrule",
         *map(_line, body),
+        *([r"\midrule"] if references else []),
+        *map(_line, references),
         r"\bottomrule",
         r"\end{tabular}",
         rf"\caption{{{caption}}}",
@@ -159,6 +179,11 @@ def _cell(row: BoardRow, column: BoardColumn, board: Board) -> str:
     text = _dash(cell_text(cell))
     shown = rf"\textbf{{{text}}}" if cell and row.name == verdicts.best else text
     return shown + MARKS[mark(verdicts, row.name)]
+
+
+def _reference(row: ReferenceRow, column: BoardColumn, metric: str) -> str:
+    """Return the value of a fusion, of the majority class or of chance."""
+    return value_text(metric, row.values[column]) if column in row.values else "--"
 
 
 def _dash(text: str) -> str:

@@ -56,9 +56,9 @@ ROBUSTNESS = (
 
 AGREEMENT = (
     "Rank correlation, over backbones without baselines, of each description of features with the "
-    "score of the task `linear` on the same dataset; of distances of shifted sets, with the accuracy "
-    "lost there (`drop`). 1: the same order; 0: none in common. In "
-    "brackets the 95 % interval over backbones, from 6 on. Nothing is ranked by a description."
+    "score of the task `linear` on the same dataset; of distances of shifted sets, with the loss "
+    "of accuracy there (`drop`). 1: the same order; 0: none in common. In brackets the 95 % "
+    "interval over backbones, from 6 on. Nothing is ranked by a description."
 )
 
 MARKUP = re.compile(r"[\\`*|<>\[\]&~$]|(?<![^\W_])_|_(?![^\W_])|^#|#$")
