@@ -267,6 +267,11 @@ def _print_plan(terminal: Terminal, plan: Plan, workspace: Workspace) -> None:
         f"plan: {' × '.join(sizes)} on {workspace.machine.device}: "
         f"{counted(len(plan.cells), 'cell')} to do, {len(plan.done)} done"
     )
+    if plan.lacking:
+        terminal.print(
+            f"      {counted(plan.lacking, 'record')} among these cells: their tasks have gained "
+            "scores since, which are added from stored features"
+        )
     if not cells and not plan.unsuited:
         terminal.note("no backbone to run; `bob-bench list backbones` shows those on this machine")
     if plan.cells:

@@ -46,6 +46,7 @@ def task_facts(task: TaskSpec) -> TaskFacts:
     return TaskFacts(
         name=task.name,
         version=task.version,
+        additions=task.additions,
         protocol=task.protocol,
         settings=task.settings.model_dump(mode="json"),
         metrics=task.metrics,

@@ -11,8 +11,8 @@ from bob.engine.engine import EngineListener
 from bob.engine.scoring import Scoring
 from bob.engine.units import Done, Unit
 from bob.io.leases import LeaseObserver
-from bob.plan import CardReport, Cell, RunSettings, Workspace, finished_record
-from bob.records.record import Record
+from bob.plan import CardReport, Cell, Plan, Workspace, finished_record
+from bob.records.record import Record, lacks_scores
 
 
 class Worker:
@@ -67,7 +67,7 @@ class Worker:
         try:
             for cell in unit.plan.cells:
                 listener.stage("scoring", f"{cell.task} · {cell.dataset} · {cell.backbone}")
-                record = self._finished(cell, unit.plan.settings) or self._new(cell, scoring)
+                record = self._finished(cell, unit.plan) or self._new(cell, scoring)
                 records.append(record)
                 listener.cell_ends(record)
                 if record.status == "failed" and self.workspace.machine.fail_fast:
@@ -76,9 +76,13 @@ class Worker:
             lease.release()
         return Done(records=tuple(records))
 
-    def _finished(self, cell: Cell, settings: RunSettings) -> Record | None:
+    def _finished(self, cell: Cell, plan: Plan) -> Record | None:
         """Return the record of a cell that another process scored since the plan was made."""
-        return None if settings.fresh else finished_record(self.records, cell, settings)
+        if plan.settings.fresh:
+            return None
+        record = finished_record(self.records, cell, plan.settings)
+        lacks = record is not None and lacks_scores(record, plan.tasks[cell.task].additions)
+        return None if lacks else record
 
     def _new(self, cell: Cell, scoring: Scoring) -> Record:
         record, arrays = scoring.record_of(cell)

@@ -11,7 +11,7 @@ from bob.io.digest import digest
 from bob.specs import EMBEDDING, Output, TaskSpec
 from bob.specs.yaml import plain
 
-UNSCORED_FIELDS = ("summary", "datasets", "groups")
+UNSCORED_FIELDS = ("summary", "datasets", "groups", "additions")
 """Fields of a task that change no score."""
 
 

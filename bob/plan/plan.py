@@ -119,6 +119,8 @@ class Plan(Closed):
     """Cells to score, dataset by dataset."""
     done: tuple[Cell, ...] = Field((), strict=False)
     """Cells that have their record."""
+    lacking: int = 0
+    """How many of the cells to score have a record that lacks scores added to its task since."""
     failed: tuple[Unscored, ...] = Field((), strict=False)
     """Cells that fail before they start."""
     not_applicable: tuple[Unscored, ...] = Field((), strict=False)

@@ -31,7 +31,7 @@ from bob.plan.plan import (
 from bob.plan.request import Request, RunSettings
 from bob.plan.workspace import Workspace
 from bob.protocols import Need, Needs, StatisticsNeed, TextNeed, needs_of_task
-from bob.records.record import Record
+from bob.records.record import Record, lacks_scores
 from bob.records.store import RecordStore
 from bob.specs import BackboneSpec, DatasetSpec, Output, TaskSpec
 from bob.specs.yaml import plain
@@ -76,6 +76,7 @@ class _Planner:
         self.backbones: dict[str, BackboneSpec] = {}
         self.cells: list[Cell] = []
         self.done: list[Cell] = []
+        self.lacking = 0
         self.failed: list[Unscored] = []
         self.not_applicable: list[Unscored] = []
         self.unsuited: dict[str, None] = {}
@@ -98,6 +99,7 @@ class _Planner:
             texts=tuple(self.passes.texts.values()),
             cells=tuple(cells),
             done=tuple(self.done),
+            lacking=self.lacking,
             failed=tuple(self.failed),
             not_applicable=tuple(self.not_applicable),
             unsuited=tuple(self.unsuited),
@@ -180,7 +182,7 @@ class _Planner:
             self._add_unscored(self.failed, unscored, str(error), backbone)
         else:
             self.backbones[backbone.name] = backbone
-            if self._is_done(cell):
+            if self._is_done(cell, task):
                 self.done.append(cell)
             else:
                 self.cells.append(cell)
@@ -206,9 +208,15 @@ class _Planner:
             seeds=seeds,
         )
 
-    def _is_done(self, cell: Cell) -> bool:
+    def _is_done(self, cell: Cell, task: TaskSpec) -> bool:
+        """Whether a cell has its record, with all scores; records that lack some are counted."""
         settings = self.request.settings
-        return not settings.fresh and finished_record(self.records, cell, settings) is not None
+        record = None if settings.fresh else finished_record(self.records, cell, settings)
+        if record is None:
+            return False
+        lacks = lacks_scores(record, task.additions)
+        self.lacking += lacks
+        return not lacks
 
     def _datasets(self) -> dict[str, DatasetSpec]:
         """Return the specs of the cells' datasets and of those to which their shifts refer."""

@@ -11,7 +11,7 @@ from bob.metrics.score_ranges import score_problem
 from bob.precomputed.columns import FeatureFile
 from bob.precomputed.record import DeclaredFacts, PrecomputedCell, model_facts
 from bob.records.provenance import provenance
-from bob.records.record import FUSED, PRECOMPUTED, Record, created
+from bob.records.record import FUSED, PRECOMPUTED, Record, created, lacks_scores
 from bob.records.store import RecordStore
 
 _CHANGED_IMAGES = (
@@ -60,6 +60,8 @@ def reuse_record(record_store: RecordStore, cell: PrecomputedCell) -> bool:
     dataset, backbone = cell.dataset.name, cell.backbone
     record = record_store.find(cell.task.name, dataset, backbone, cell.key)
     if record is None or record.status != "ok" or score_problem(record):
+        return False
+    if lacks_scores(record, cell.task.additions):
         return False
     of_cell = (
         other

@@ -123,6 +123,8 @@ class TaskFacts(Closed):
 
     name: Name
     version: NonNegative
+    additions: NonNegative = 0
+    """How often scores had been added to those of this version."""
     protocol: str
     settings: dict[str, Any]
     metrics: tuple[Name, ...] = Field(strict=False, min_length=1)
@@ -236,6 +238,11 @@ class Record(Closed):
 
     Such a record is created for the leaderboard and never stored.
     """
+
+
+def lacks_scores(record: Record, additions: int) -> bool:
+    """Return whether scores have been added to the record's task, `additions` times, since."""
+    return record.task.additions < additions
 
 
 def created(record: Record) -> str:

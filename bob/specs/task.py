@@ -1,5 +1,7 @@
 """Task files: one setting of one protocol, its metrics and the datasets it runs on."""
 
+from typing import Annotated
+
 from pydantic import Field, SerializeAsAny
 
 from bob.specs.numbers import Count
@@ -12,6 +14,8 @@ class TaskSpec(Closed):
     name: str
     version: Count
     """Raised where the scores of unchanged inputs change."""
+    additions: Annotated[int, Field(ge=0)] = 0
+    """Raised where scores are added and all others stay: records without them are completed."""
     protocol: str
     """Name of a protocol; see `bob.protocols`."""
     summary: str

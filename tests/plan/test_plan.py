@@ -183,6 +183,27 @@ def test_what_is_done_is_not_planned_again(request_of):
     assert (len(fresh.cells), fresh.done) == (6, ())
 
 
+def test_records_without_scores_that_were_added_since_are_completed(request_of):
+    """Under the same keys and from stored features; no pass begins."""
+    request = request_of("knn", backbones=("raw_pixels",))
+    workspace = make_workspace(request)
+    run(make_plan(request, workspace), workspace)
+    before, _ = request.places.records().read_all()
+    gained = [task.model_copy(update={"additions": task.additions + 1}) for task in request.tasks]
+    request = dataclasses.replace(request, tasks=gained)
+    workspace = make_workspace(request)
+    plan = make_plan(request, workspace)
+    assert (len(plan.cells), plan.lacking, plan.done) == (2, 2, ())
+    assert read_plan(plan.to_json(), "plan").lacking == 2
+    assert run(plan, workspace).passes == []
+    after, _ = request.places.records().read_all()
+    assert [one.key for one in after] == [one.key for one in before]
+    assert [one.scores for one in after] == [one.scores for one in before]
+    assert {one.task.additions for one in after} == {gained[0].additions}
+    plan = make_plan(request)
+    assert (plan.cells, plan.lacking, len(plan.done)) == ((), 0, 2)
+
+
 def test_features_shared_by_datasets_are_embedded_once(request_of, tmp_path):
     """A copy of a folder under another name has the same images, and so the same features."""
     request = request_of("knn", backbones=("raw_pixels",))
