@@ -60,8 +60,8 @@ def description_agreements(records: Iterable[Record]) -> list[DescriptionAgreeme
                 continue
             probe_metric = name if is_probe else probe_metric
             if (value := _value(record, name)) is not None:
-                values = described if describes else measured
-                values[record.dataset_name, name][record.backbone_name] = value
+                of_kind = described if describes else measured
+                of_kind[record.dataset_name, name][record.backbone_name] = value
     found = []
     for (dataset, name), values in described.items():
         reference = LOST if METRICS[name].outcome is ShiftDistances else probe_metric

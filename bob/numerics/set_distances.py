@@ -31,8 +31,7 @@ def frechet_distance(x: Doubles, y: Doubles) -> float:
 
 def _root(a: Doubles) -> Doubles:
     """Return R (D, D) with Rᵀ R = Aᵀ A of rows (n, D), which are more than D."""
-    root: Doubles = np.linalg.qr(a, mode="r")
-    return root
+    return np.asarray(np.linalg.qr(a, mode="r"))
 
 
 def prdc(x: Doubles, y: Doubles, k: int) -> tuple[float, float, float, float]:
