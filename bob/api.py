@@ -45,6 +45,7 @@ def run(
     levels: Sequence[str] = (),
     label: Names = (),
     group: str | None = None,
+    depth: Sequence[float] | None = None,
     train: Conditions | None = None,
     val: Conditions | None = None,
     test: Conditions | None = None,
@@ -92,6 +93,9 @@ def run(
         Columns of `data` with the classes; several give a dataset each.
     group
         Column whose equal values are never divided between train and test.
+    depth
+        Of depth maps in `data`, what they hold for a metre, and the least and most depth in metres
+        that count: `(1000, 0.1, 10)` for millimetres.
     train, val, test, shift
         Column → values of the images of each split, such as `train={"vendor": "apple"}`; each value
         of `shift` is a further test set.
@@ -140,7 +144,8 @@ def run(
     chosen_tasks = _tasks(tasks, known)
     if race:
         _require_raceable(chosen_tasks, fresh)
-    columns = {"levels": levels, "group": group, "test_split": test_split, "normal": normal}
+    columns: dict[str, Any] = {"levels": levels, "group": group, "depth": depth}
+    columns |= {"test_split": test_split, "normal": normal}
     sides = {"train": train, "val": val, "test": test, "shift": shift}
     options = _data_options(columns, sides, label, retrieve)
     request = Request(

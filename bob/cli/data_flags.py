@@ -1,6 +1,7 @@
 """Flags that say how `--data` becomes a dataset: columns, and conditions on their values."""
 
 import argparse
+import math
 
 SIDES = {
     "train": "train images: those with one of the values (default: all that no other flag admits)",
@@ -36,6 +37,13 @@ def add_data_options(parser: "argparse._ActionsContainer") -> None:
         metavar="COLUMN",
         help="column of --data whose equal values are never divided between train and test, such "
         "as a patient (default: group, where there is one)",
+    )
+    parser.add_argument(
+        "--depth",
+        metavar="STEPS,LEAST,MOST",
+        type=_depth,
+        help="of depth maps in --data, what they hold for a metre, and the least and most depth in "
+        "metres that count: 1000,0.1,10 for millimetres",
     )
     for side, help_text in SIDES.items():
         parser.add_argument(
@@ -92,6 +100,20 @@ def _condition(text: str) -> Condition:
             f"{text!r} is not a condition such as vendor=apple or vendor=google,twitter"
         )
     return column.strip(), parts
+
+
+def _depth(text: str) -> tuple[float, ...]:
+    """Parse a scale and a range of depth: '1000,0.1,10'."""
+    try:
+        steps, least, most = map(float, text.split(","))
+    except ValueError:
+        steps = least = most = math.nan
+    if not (0 < steps < math.inf and 0 < least < most < math.inf):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not STEPS,LEAST,MOST such as 1000,0.1,10: three positive numbers, of "
+            "which MOST is larger than LEAST"
+        )
+    return steps, least, most
 
 
 def _names(text: str) -> tuple[str, ...]:

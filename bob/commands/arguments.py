@@ -23,6 +23,7 @@ def data_options(arguments: argparse.Namespace) -> tuple[DataOptions, ...]:
         "normal": tuple(stated.get("normal") or ()),
         "levels": tuple(stated.get("levels") or ()),
         "group": stated.get("group"),
+        "depth": stated.get("depth"),
         **sides,
     }
     labels, retrieve = stated.get("label") or [], stated.get("retrieve") or []

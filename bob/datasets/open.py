@@ -19,6 +19,7 @@ from bob.datasets.listing import ImageListing
 from bob.datasets.own import spec_from_data_flag
 from bob.datasets.readers.arrays import list_cifar_c, list_medmnist
 from bob.datasets.readers.class_lists import list_class_lists
+from bob.datasets.readers.depth_folders import list_depth_folders
 from bob.datasets.readers.depth_lists import list_depth_lists
 from bob.datasets.readers.folder import list_folder
 from bob.datasets.readers.huggingface import list_huggingface
@@ -40,6 +41,7 @@ from bob.specs import (
     ArraysSource,
     ClassListsSource,
     DatasetSpec,
+    DepthFoldersSource,
     DepthListsSource,
     FolderSource,
     HuggingFaceSource,
@@ -228,6 +230,8 @@ def _listing(spec: DatasetSpec, cache: Path, offline: bool) -> ImageListing:
         return list_masks(source, path, cache, _entry_class_names(spec), spec.test_split)
     if isinstance(source, DepthListsSource):
         return list_depth_lists(source, path, cache)
+    if isinstance(source, DepthFoldersSource):
+        return list_depth_folders(source, path, cache, spec.test_split)
     if isinstance(source, SPairSource):
         return list_spair(source, path, cache)
     if isinstance(source, NightsSource):

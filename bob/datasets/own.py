@@ -5,7 +5,7 @@ import json
 import os
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import ValidationError
 
@@ -21,6 +21,7 @@ from bob.records.record import Record
 from bob.specs import (
     DataOptions,
     DatasetSpec,
+    DepthFoldersSource,
     FolderSource,
     HuggingFaceSource,
     MasksSource,
@@ -105,9 +106,14 @@ def _source(
     kind: DatasetKind = "retrieval" if options.retrieve else "classification"
     if place.is_dir() and is_saved(place):
         return _saved(place, options), kind, options
-    if place.is_dir() and (masks := _masks(place)):
-        _refuse_for_masks(path, options)
-        return masks, "segmentation", options
+    if place.is_dir() and (paired := _paired(path, place, options)):
+        source, dense_kind = paired
+        return source, dense_kind, options
+    if options.depth is not None:
+        raise ConfigError(
+            f"--depth says what depth maps hold; --data {path!r} has no folders 'images' and "
+            "'depths'."
+        )
     if place.is_dir():
         parquet = _parquet_of_images(place)
         if parquet is None:
@@ -124,20 +130,42 @@ def _source(
     raise ConfigError(_unknown_format(path, place.suffix.lower()))
 
 
-def _masks(place: Path) -> MasksSource | None:
-    """Return the source of a folder with `images` and `masks`; None for another layout."""
-    source = MasksSource(reader="masks", path=str(place))
-    is_masks = (place / source.images).is_dir() and (place / source.masks).is_dir()
-    return source if is_masks else None
+def _paired(
+    path: str, place: Path, options: DataOptions
+) -> tuple[Source, Literal["segmentation", "depth"]] | None:
+    """Return the source of a folder with `images` and `masks` or `depths`; None for another layout.
 
-
-def _refuse_for_masks(path: str, options: DataOptions) -> None:
-    """Raise ConfigError for options about labels of images."""
-    if refused := sorted(set(options.stated()) - {"test_split"}):
+    ConfigError for options about labels of images, and where --depth is missing.
+    """
+    targets = [name for name in ("masks", "depths") if (place / name).is_dir()]
+    if not targets or not (place / "images").is_dir():
+        return None
+    if len(targets) == 2:
         raise ConfigError(
-            f"--data {path!r} holds images with masks, to which --{refused[0]} does not apply; "
-            "only --test-split does."
+            f"--data {path!r} holds masks and depths. Give them in folders of their own, with "
+            "links to the same images."
         )
+    what, flags = ("masks", {"test_split"})
+    if targets == ["depths"]:
+        what, flags = "depth maps", {"test_split", "depth"}
+    if refused := sorted(set(options.stated()) - flags):
+        applying = " and ".join(f"--{flag.replace('_', '-')}" for flag in sorted(flags))
+        raise ConfigError(
+            f"--data {path!r} holds images with {what}, to which --{refused[0]} does not apply; "
+            f"only {applying} {'does' if len(flags) == 1 else 'do'}."
+        )
+    if targets == ["masks"]:
+        return MasksSource(reader="masks", path=str(place)), "segmentation"
+    if options.depth is None:
+        raise ConfigError(
+            f"--data {path!r} holds images with depth maps: say with --depth STEPS,LEAST,MOST what "
+            "they hold for a metre and which depths count, e.g. --depth 1000,0.1,10 for "
+            "millimetres."
+        )
+    per_metre, *range_m = options.depth
+    source = {"reader": "depth_folders", "path": str(place)}
+    scale = {"per_metre": per_metre, "range_m": range_m}
+    return DepthFoldersSource.model_validate(source | scale), "depth"
 
 
 def _in_lower_case(options: DataOptions) -> DataOptions:

@@ -62,6 +62,8 @@ def _parts(options: DataOptions) -> Iterator[Sequence[str]]:
         yield "test", options.test_split
     if options.normal:
         yield "normal", *sorted(options.normal)
+    if options.depth is not None:
+        yield "depth", *(f"{value:g}" for value in options.depth)
 
 
 def _is_plain(word: str) -> bool:

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from bob.specs.yaml import Closed
 
@@ -11,6 +11,10 @@ Conditions = dict[str, Values]
 """Attribute → admitted values, all of which must hold: {vendor: [apple], style: [flat, line]}."""
 LABEL, GROUP = "label", "group"
 """Names by which conditions refer to the class and the group of an image."""
+
+
+Positive = Annotated[float, Field(gt=0)]
+DepthTriple = Annotated[tuple[Positive, Positive, Positive], Field(strict=False)]
 
 
 class DataOptions(Closed):
@@ -38,6 +42,17 @@ class DataOptions(Closed):
     """Column → values, each of which is a further test set."""
     retrieve: str | None = None
     """Column whose equal values are to be retrieved among all images."""
+
+    depth: DepthTriple | None = None
+    """What depth maps hold for a metre, and the least and most depth in metres that count."""
+
+    @model_validator(mode="after")
+    def _has_a_range(self) -> "DataOptions":
+        if self.depth is not None and self.depth[2] <= self.depth[1]:
+            raise ValueError(
+                f"depth must be (steps, least, most) with most above least; got {self.depth!r}"
+            )
+        return self
 
     @property
     def has_conditions(self) -> bool:

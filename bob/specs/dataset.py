@@ -10,7 +10,7 @@ from bob.specs.numbers import Count
 from bob.specs.sources import (
     FolderSource,
     HuggingFaceSource,
-    MasksSource,
+    PairedFoldersSource,
     ParquetSource,
     Role,
     SampleSource,
@@ -243,7 +243,7 @@ class DatasetSpec(Closed):
     def _check_test_split(self) -> None:
         """Raise if the source names its splits itself, or has none to choose from."""
         source = self.source
-        readers = FolderSource | TableSource | ParquetSource | MasksSource
+        readers = FolderSource | TableSource | ParquetSource | PairedFoldersSource
         if not isinstance(source, readers) or source.splits:
             raise ValueError(
                 "test_split applies to folders, tables and Parquet files without 'splits' of their "

@@ -216,7 +216,24 @@ class MasksSource(PairedFoldersSource):
     """Indices of pixels that do not count."""
 
 
-class DepthListsSource(Closed):
+class DepthScale(Closed):
+    """What the values of depth maps mean, and which of them count."""
+
+    per_metre: Annotated[float, Field(gt=0)]
+    """What the depth maps hold for a metre: 1000 where they are in millimetres."""
+    range_m: tuple[Annotated[float, Field(gt=0)], float] = Field(strict=False)
+    """Least and most depth in metres, between which pixels count."""
+    crop: Literal["eigen", "garg"] | None = None
+    """Part of a test image that is scored; None is all of it."""
+
+    @model_validator(mode="after")
+    def _has_a_range(self) -> "DepthScale":
+        if self.range_m[1] <= self.range_m[0]:
+            raise ValueError(f"range_m must ascend; got {list(self.range_m)!r}")
+        return self
+
+
+class DepthListsSource(DepthScale):
     """Images with a depth map each, which lists pair, as in depth estimation on NYUv2 and KITTI."""
 
     reader: Literal["depth_lists"]
@@ -227,18 +244,16 @@ class DepthListsSource(Closed):
     """Folder below `path` from which the paths of images count."""
     depths: str = ""
     """Folder below `path` from which the paths of depth maps count."""
-    per_metre: Annotated[float, Field(gt=0)]
-    """What the depth maps hold for a metre: 1000 where they are in millimetres."""
-    range_m: tuple[Annotated[float, Field(gt=0)], float] = Field(strict=False)
-    """Least and most depth in metres, between which pixels count."""
-    crop: Literal["eigen", "garg"] | None = None
-    """Part of a test image that is scored; None is all of it."""
 
-    @model_validator(mode="after")
-    def _has_a_range(self) -> "DepthListsSource":
-        if self.range_m[1] <= self.range_m[0]:
-            raise ValueError(f"range_m must ascend; got {list(self.range_m)!r}")
-        return self
+
+class DepthFoldersSource(PairedFoldersSource, DepthScale):
+    """Images with a depth map each, in two folders."""
+
+    reader: Literal["depth_folders"]
+    depths: str = "depths"
+    """Folder of the depth maps below `path`: PNG files of 16 bits."""
+    depth_suffix: str = ""
+    """End of the depth maps' names that images lack."""
 
 
 class SPairSource(Closed):
@@ -304,6 +319,7 @@ Source = Annotated[
     | RealSource
     | MasksSource
     | DepthListsSource
+    | DepthFoldersSource
     | SPairSource
     | NightsSource
     | ClassListsSource

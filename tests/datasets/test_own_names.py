@@ -19,6 +19,7 @@ EXAMPLES = {
     "test": {"test": NORTH},
     "shift": {"shift": NORTH},
     "retrieve": {"retrieve": "species"},
+    "depth": {"depth": (1000, 0.1, 10)},
 }
 """Every option, set alone."""
 HARD = {

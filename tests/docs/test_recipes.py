@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -53,6 +54,7 @@ COUNTS = {
     "Parquet files with columns of other names": {"train": 16, "test": 4},
     "Anomalies: only one class is normal": {"train": 10, "test": 10},
     "A number per image": {"train": 12, "test": 6},
+    "A depth map per image": {"train": 8, "test": 2},
 }
 """Images of each split, by hand: a fifth of each class, or of the groups, is test."""
 
@@ -86,6 +88,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for i in range(18)
     ]
     write_table(root, ages, "ages.csv")
+    for i in range(10):
+        save_image(root / "garden" / "images" / f"{i}.png", 50, i)
+        with Image.open(root / "garden" / "images" / f"{i}.png") as image:
+            depth = np.full(image.size[::-1], 1000 + 500 * i, np.uint16)
+        (root / "garden" / "depths").mkdir(exist_ok=True)
+        Image.fromarray(depth).save(root / "garden" / "depths" / f"{i}.png")
     return root
 
 

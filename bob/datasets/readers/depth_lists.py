@@ -9,16 +9,17 @@ line whose depth map is `None` has no ground truth, and is left out. Depth maps 
 bits; 0 is unknown.
 """
 
+import dataclasses
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from bob.datasets.depths import DepthCrop, Depths, decode_depth
+from bob.datasets.depths import Depths, decode_depth
 from bob.datasets.listing import ImageListing
 from bob.datasets.readers.paired_files import PairedFiles, TargetPair
 from bob.errors import DatasetError
 from bob.io.names import printable, some_names
-from bob.specs import DepthListsSource, Role
+from bob.specs import DepthListsSource, DepthScale, Role
 
 NO_DEPTH = "None"
 
@@ -34,26 +35,18 @@ def list_depth_lists(source: DepthListsSource, root: Path, cache: Path) -> Image
     ]
     _require_files(where, [*(pair.image for pair in pairs), *(pair.target for pair in pairs)])
     files = PairedFiles.of(root, pairs, cache)
-    return ImageListing(
-        where=where,
-        ids=files.ids,
-        content=files.content,
-        read=files.read_image,
-        splits=files.splits,
-        depths=depths_of_files(files, source.per_metre, source.range_m, source.crop),
-        unread=unread,
-    )
+    return dataclasses.replace(files.listing(where, unread), depths=depths_of_files(files, source))
 
 
-def depths_of_files(
-    files: PairedFiles, per_metre: float, range_m: tuple[float, float], crop: DepthCrop | None
-) -> Depths:
-    """Return the depth maps in files of 16 bits; `per_metre` are the steps of a metre."""
+def depths_of_files(files: PairedFiles, scale: DepthScale) -> Depths:
+    """Return the depth maps in files of 16 bits."""
     return Depths(
-        [f"{digest} {per_metre:g}" for digest in files.digests],
-        files.target_reader("depth map", lambda data, name: decode_depth(data, per_metre, name)),
-        range_m,
-        crop,
+        [f"{digest} {scale.per_metre:g}" for digest in files.digests],
+        files.target_reader(
+            "depth map", lambda data, name: decode_depth(data, scale.per_metre, name)
+        ),
+        scale.range_m,
+        scale.crop,
     )
 
 

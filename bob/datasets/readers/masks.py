@@ -9,6 +9,7 @@ Names of folders, suffixes of names, the index of the first class, the ignored i
 that name the images of a split can be declared, which covers ADE20K, Pascal VOC and Cityscapes.
 """
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -49,16 +50,11 @@ def list_masks(
         indices = decode_indices(data, name)
         return to_classes(indices, len(classes), source.ignored, source.first_index, name)
 
-    return ImageListing(
-        where=folders.where,
-        ids=files.ids,
-        content=files.content,
-        read=files.read_image,
-        splits=files.splits,
+    return dataclasses.replace(
+        files.listing(folders.where, unread),
         classes=classes,
         masks=Masks(tuple(files.digests), files.target_reader("mask", decode)),
         test_split=test_split,
-        unread=unread,
     )
 
 

@@ -1,5 +1,6 @@
 """Images with a file each that holds the targets of their pixels: masks or depth maps."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from bob.datasets.content.digests import file_digests, read_file
 from bob.datasets.content.images import require_same_size
 from bob.datasets.content.planned import planned_reader
 from bob.datasets.content.target_cache import TargetCache
+from bob.datasets.listing import ImageListing
 from bob.io.names import printable
 from bob.specs import Role
 
@@ -57,6 +59,17 @@ class PairedFiles:
     def read_image(self, i: int) -> bytes:
         """Return the encoded image."""
         return read_file(self.images[i])
+
+    def listing(self, where: str, unread: Counter[str]) -> ImageListing:
+        """Return the listing of the images, without their targets."""
+        return ImageListing(
+            where=where,
+            ids=self.ids,
+            content=self.content,
+            read=self.read_image,
+            splits=self.splits,
+            unread=unread,
+        )
 
     def target_reader(
         self, what: str, decode: Callable[[bytes, str], TargetT]

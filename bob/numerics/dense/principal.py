@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.linalg
 from numpy.typing import NDArray
 
 from bob.numerics.arrays import Doubles, Floats
@@ -29,6 +28,8 @@ class PrincipalColours:
     @classmethod
     def of(cls, weight: float, sums: Doubles, gram: Doubles) -> "PrincipalColours":
         """Return the axes from the weight of patches, their sum (D,) and X'X (D, D)."""
+        import scipy.linalg  # every command line imports the protocols
+
         mean, width = sums / weight, len(sums)
         covariance = gram / weight - np.outer(mean, mean)
         count = min(CHANNELS, width)
