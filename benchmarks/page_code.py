@@ -2,10 +2,10 @@
 
     python benchmarks/page_code.py
 
-Counts lines with code, without blank lines and comments, and the bytes of the files. Replaceable are
-the top-level functions and constants of REPLACEABLE: whatever draws scales, axes, marks, legends and
-tooltips, or creates and sorts rows, as if the calls of a library took no lines in their place. See
-docs/decisions/012-charts-and-table.md.
+Counts lines with code, without blank lines and comments, and the bytes of the files. Replaceable
+are the top-level functions and constants of REPLACEABLE: whatever draws scales, axes, marks,
+legends and tooltips, or creates and sorts rows, as if the calls of a library took no lines in their
+place. See docs/decisions/012-charts-and-table.md.
 """
 
 import re
@@ -28,8 +28,8 @@ REPLACEABLE = {
     "curves": "PALETTE DASHES legend panelWidth rangeOf panel curveMark pointMarks",
     "shifts": "drawPanels panelOf extentOf rowName dumbbells capped dumbbell",
     "race": "bars bar",
-    "table": "rowSets rowSetOf ensureRow sortValue isDescendingFirst initialSort sorted headIds heads "
-    "headClass headCell referenceRows fillTable placeMoreButton placeHeads placeRows",
+    "table": "rowSets rowSetOf ensureRow sortValue isDescendingFirst initialSort sorted headIds "
+    "heads headClass headCell referenceRows fillTable placeMoreButton placeHeads placeRows",
     "rows": "rowElement nameCell summaryCells scaleOf percentScale columnCell withBar groupCell",
     "download": "download",
 }

@@ -32,6 +32,7 @@ from bob.leaderboards.render.record_text import headline_text
 from bob.outcomes import ClassPredictions
 from bob.pictures.comparison import comparison_sections
 from bob.pictures.dense import dense_sections_of
+from bob.pictures.example_pairs import example_pair, pair_sections
 from bob.pictures.page import to_page
 from bob.pictures.view import Sections, View
 from bob.records.image_pages import page_of_comparison
@@ -109,12 +110,14 @@ def _sections_of(
             raise NotApplicableError("the test images are not the same.")
         pair = first, second
         return lambda view: comparison_sections(a.backbone_name, b.backbone_name, pair, view)
+    if (examples := example_pair(first, second)) is not None:
+        return lambda view: pair_sections(examples, a.backbone_name, b.backbone_name, view)
     if type(first) is type(second) and (dense := dense_sections_of(first)):
         shown = [(label, store.shown_arrays(record)) for label, record in (("A", a), ("B", b))]
         if not all(arrays for _, arrays in shown):
             raise NotApplicableError("another version made one of the records.")
         return lambda view: dense(shown, view)
-    raise NotApplicableError("these are not results of two classifiers or of one dense task.")
+    raise NotApplicableError("these are not results of single images that could be shown.")
 
 
 def _record_of(name: str, setting: PairedComparison, records: Sequence[Record]) -> Record:

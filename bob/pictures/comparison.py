@@ -79,8 +79,8 @@ def _table(outcome: ClassPredictions, agreed: Agreement, view: View) -> PageTabl
     counts = np.array([np.bincount(outcome.y[of], minlength=outcome.classes) for of in agreed])
     differing = counts[1] + counts[2]
     shown = np.sort(np.argsort(-differing, kind="stable")[:CLASSES])
-    rows = [(view.class_name(int(c)), _cells(counts[:, c])) for c in shown]
-    rows.append(("total", _cells(counts.sum(1))))
+    rows = [(view.class_name(int(c)), count_cells(counts[:, c])) for c in shown]
+    rows.append(("total", count_cells(counts.sum(1))))
     caption = f"{len(outcome)} test images of {outcome.classes} classes"
     if len(shown) < outcome.classes:
         caption += f"; the {len(shown)} classes with the most differences are shown"
@@ -88,7 +88,8 @@ def _table(outcome: ClassPredictions, agreed: Agreement, view: View) -> PageTabl
     return PageTable(caption, head, rows)
 
 
-def _cells(counts: Ints) -> list[TableCell]:
+def count_cells(counts: Ints) -> list[TableCell]:
+    """Return the sum of counts (4,) of `Agreement`, and each of them."""
     total = int(counts.sum())
     shares = [int(count) / total if total else None for count in counts]
     return [

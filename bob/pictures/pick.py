@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bob.numerics.arrays import Floats, Ints
+from bob.numerics.arrays import Bools, Floats, Ints
 from bob.outcomes import ClassPredictions
 from bob.outcomes.retrieval import RetrievalResults
 
@@ -40,9 +40,12 @@ def agreement(a: ClassPredictions, b: ClassPredictions) -> Agreement:
     """Return which examples each of two classifiers has right; their true classes must agree."""
     if not np.array_equal(a.y, b.y):
         raise ValueError("the two outcomes are not of the same examples in the same order.")
-    a_right, b_right = a.rank == 0, b.rank == 0
-    masks = (a_right & b_right, a_right & ~b_right, ~a_right & b_right, ~a_right & ~b_right)
-    return Agreement(*map(np.flatnonzero, masks))
+    return Agreement(*map(np.flatnonzero, agreement_masks(a.rank == 0, b.rank == 0)))
+
+
+def agreement_masks(a_right: Bools, b_right: Bools) -> tuple[Bools, Bools, Bools, Bools]:
+    """Return (N,) each, where both are right, only a, only b, and neither."""
+    return a_right & b_right, a_right & ~b_right, ~a_right & b_right, ~a_right & ~b_right
 
 
 def spread_over_classes(y: Ints, positions: Ints, count: int) -> Ints:

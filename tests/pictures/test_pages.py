@@ -205,12 +205,25 @@ def test_two_backbones_have_a_page_of_their_differences(ran: Path, call: Command
     assert [int(text) for text in re.findall(r">(\d+)</td>", total)] == counts
 
 
-def test_comparison_names_settings_without_images(ran: Path, call: Command) -> None:
+def test_two_rankings_have_a_page_of_the_queries_that_one_finds(ran: Path, call: Command) -> None:
     words = ("raw_pixels", "channel_statistics", "--tasks", "retrieval", "--images")
-    code, out, err = call("compare", *words, "--data", str(ran / "photos"))
-    assert code == 0 and "written" not in out
-    assert "note retrieval/photos: no images, as these are not results of two" in err
-    code, _, err = call("compare", *words, "--json")
+    code, out, _ = call("compare", *words, "--data", str(ran / "photos"))
+    assert code == 0
+    page = written(out)
+    arrays = [
+        RecordStore(ran / "results").headline_arrays(record_of(ran, "retrieval", name))
+        for name in words[:2]
+    ]
+    a, b = (of_one["0.reciprocal_rank"] == 1 for of_one in arrays)
+    assert (a & ~b).any() and (~a & b).any()
+    for title, mask in (("Only A is right", a & ~b), ("Only B is right", ~a & b)):
+        assert section(page, title).count("<figure") == mask.sum()
+    assert "A: AP " in page and "first hit at place 1" in page
+
+
+def test_images_and_json_exclude_each_other(call: Command) -> None:
+    words = ("raw_pixels", "channel_statistics", "--images", "--json")
+    code, _, err = call("compare", *words)
     assert code == 2 and "--json prints the comparison, and --images writes pages" in err
 
 
