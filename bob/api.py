@@ -41,6 +41,7 @@ def run(
     *,
     data: "str | PathLike[str] | Sequence[str | PathLike[str]]" = (),
     test_split: str | None = None,
+    boxes: str | None = None,
     normal: Sequence[str] = (),
     levels: Sequence[str] = (),
     label: Names = (),
@@ -85,6 +86,8 @@ def run(
         Folders of class folders, CSV tables or parquet files of your own.
     test_split
         Split of `data` to test on, by its name or that of its folder: `val`, `holdout`.
+    boxes
+        COCO JSON file with the boxes of the images in `data`, for task `detect`.
     normal
         Classes of `data` that are normal, for task `anomaly`; all others are anomalies.
     levels
@@ -144,7 +147,7 @@ def run(
     chosen_tasks = _tasks(tasks, known)
     if race:
         _require_raceable(chosen_tasks, fresh)
-    columns: dict[str, Any] = {"levels": levels, "group": group, "depth": depth}
+    columns: dict[str, Any] = {"levels": levels, "group": group, "depth": depth, "boxes": boxes}
     columns |= {"test_split": test_split, "normal": normal}
     sides = {"train": train, "val": val, "test": test, "shift": shift}
     options = _data_options(columns, sides, label, retrieve)

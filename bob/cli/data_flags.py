@@ -45,6 +45,12 @@ def add_data_options(parser: "argparse._ActionsContainer") -> None:
         help="of depth maps in --data, what they hold for a metre, and the least and most depth in "
         "metres that count: 1000,0.1,10 for millimetres",
     )
+    parser.add_argument(
+        "--boxes",
+        metavar="FILE",
+        help="COCO JSON file with the boxes of the images in --data, in that folder or as a path; "
+        "for task detect",
+    )
     for side, help_text in SIDES.items():
         parser.add_argument(
             f"--{side}",

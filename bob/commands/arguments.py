@@ -20,6 +20,7 @@ def data_options(arguments: argparse.Namespace) -> tuple[DataOptions, ...]:
     sides = {side: _merged(stated.get(side) or ()) for side in SIDES}
     common = {
         "test_split": stated.get("test_split"),
+        "boxes": stated.get("boxes"),
         "normal": tuple(stated.get("normal") or ()),
         "levels": tuple(stated.get("levels") or ()),
         "group": stated.get("group"),

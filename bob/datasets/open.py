@@ -19,6 +19,7 @@ from bob.datasets.listing import ImageListing
 from bob.datasets.own import spec_from_data_flag
 from bob.datasets.readers.arrays import list_cifar_c, list_medmnist
 from bob.datasets.readers.class_lists import list_class_lists
+from bob.datasets.readers.coco import list_coco
 from bob.datasets.readers.depth_folders import list_depth_folders
 from bob.datasets.readers.depth_lists import list_depth_lists
 from bob.datasets.readers.folder import list_folder
@@ -32,6 +33,7 @@ from bob.datasets.readers.revisited import list_revisited
 from bob.datasets.readers.samples import list_sample
 from bob.datasets.readers.spair import list_spair
 from bob.datasets.readers.table import list_table
+from bob.datasets.readers.voc_boxes import list_voc_boxes
 from bob.datasets.readers.webdataset import list_webdataset
 from bob.datasets.relabel import relabelled
 from bob.errors import ConfigError, DatasetError, UnavailableError, nearest
@@ -40,6 +42,7 @@ from bob.numerics.arrays import Ints
 from bob.specs import (
     ArraysSource,
     ClassListsSource,
+    CocoSource,
     DatasetSpec,
     DepthFoldersSource,
     DepthListsSource,
@@ -54,6 +57,7 @@ from bob.specs import (
     SampleSource,
     ShiftSpec,
     SPairSource,
+    VocBoxesSource,
     WebDatasetSource,
 )
 
@@ -228,6 +232,10 @@ def _listing(spec: DatasetSpec, cache: Path, offline: bool) -> ImageListing:
         return list_medmnist(path, cache) if medmnist else list_cifar_c(path, cache)
     if isinstance(source, MasksSource):
         return list_masks(source, path, cache, _entry_class_names(spec), spec.test_split)
+    if isinstance(source, CocoSource):
+        return list_coco(source, path, cache)
+    if isinstance(source, VocBoxesSource):
+        return list_voc_boxes(source, path, cache, _entry_class_names(spec) or ())
     if isinstance(source, DepthListsSource):
         return list_depth_lists(source, path, cache)
     if isinstance(source, DepthFoldersSource):
@@ -252,7 +260,7 @@ def _listing(spec: DatasetSpec, cache: Path, offline: bool) -> ImageListing:
 def _with_class_names(spec: DatasetSpec, listing: ImageListing) -> ImageListing:
     """Replace labels that are numbers by the entry's class names."""
     names = _entry_class_names(spec)
-    if names is None or listing.masks is not None:
+    if names is None or listing.masks is not None or listing.boxes is not None:
         return listing
     if listing.label_sets is not None:
         label_sets = [to_class_names(labels, names, listing) for labels in listing.label_sets]

@@ -19,6 +19,7 @@ from bob.io.names import printable
 from bob.io.paths import user_path
 from bob.records.record import Record
 from bob.specs import (
+    CocoSource,
     DataOptions,
     DatasetSpec,
     DepthFoldersSource,
@@ -103,6 +104,8 @@ def _source(
     path: str, place: Path, options: DataOptions
 ) -> tuple[Source, DatasetKind, DataOptions]:
     """Return the source of a path and the kind of its dataset, with the options as they apply."""
+    if options.boxes is not None:
+        return _boxes(path, place, options), "object-detection", options
     kind: DatasetKind = "retrieval" if options.retrieve else "classification"
     if place.is_dir() and is_saved(place):
         return _saved(place, options), kind, options
@@ -128,6 +131,24 @@ def _source(
         source, table_kind = _table(place, options)
         return source, table_kind if kind == "classification" else kind, options
     raise ConfigError(_unknown_format(path, place.suffix.lower()))
+
+
+def _boxes(path: str, place: Path, options: DataOptions) -> CocoSource:
+    """Return the source of a folder of images whose boxes are in a COCO JSON file."""
+    if refused := sorted(set(options.stated()) - {"boxes"}):
+        raise ConfigError(
+            f"--boxes {options.boxes!r} names the objects of images, to which --{refused[0]} does "
+            "not apply."
+        )
+    if not place.is_dir():
+        raise ConfigError(f"--boxes goes with a folder of images; --data {path!r} is a file.")
+    inside, elsewhere = place / str(options.boxes), user_path(str(options.boxes)).absolute()
+    file = inside if inside.is_file() else elsewhere
+    if not file.is_file():
+        raise ConfigError(
+            f"--boxes {options.boxes!r}: no such file, neither in {path!r} nor from here."
+        )
+    return CocoSource(reader="coco", path=str(place), annotations={"train": str(file)})
 
 
 def _paired(

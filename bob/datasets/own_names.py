@@ -58,6 +58,8 @@ def _parts(options: DataOptions) -> Iterator[Sequence[str]]:
             yield side, column, *sorted(values)
     if options.group is not None:
         yield "group", options.group
+    if options.boxes is not None:
+        yield "boxes", options.boxes.removesuffix(".json")
     if options.test_split is not None:
         yield "test", options.test_split
     if options.normal:

@@ -13,6 +13,7 @@ from bob.specs.output import DEFAULT, EMBEDDING, GRID, Output
 from bob.specs.sources import (
     ArraysSource,
     ClassListsSource,
+    CocoSource,
     DepthFoldersSource,
     DepthListsSource,
     DepthScale,
@@ -32,6 +33,7 @@ from bob.specs.sources import (
     SPairSource,
     TableColumns,
     TableSource,
+    VocBoxesSource,
     WebDatasetSource,
 )
 from bob.specs.task import TaskSpec
@@ -46,6 +48,7 @@ __all__ = [
     "ArraysSource",
     "BackboneSpec",
     "ClassListsSource",
+    "CocoSource",
     "DataOptions",
     "DatasetSpec",
     "DepthFoldersSource",
@@ -74,6 +77,7 @@ __all__ = [
     "TableColumns",
     "TableSource",
     "TaskSpec",
+    "VocBoxesSource",
     "WebDatasetSource",
     "Weights",
 ]

@@ -25,6 +25,8 @@ class DataOptions(Closed):
 
     test_split: str | None = None
     """Split to test on, by its name or by that of its folder or file."""
+    boxes: str | None = None
+    """COCO JSON file with the boxes of the images, as a path or a name in the folder."""
     normal: Annotated[tuple[str, ...], Field(strict=False)] = ()
     """Classes that are normal, where all others are anomalies."""
     levels: Annotated[tuple[str, ...], Field(strict=False)] = ()

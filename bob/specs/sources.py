@@ -256,6 +256,29 @@ class DepthFoldersSource(PairedFoldersSource, DepthScale):
     """End of the depth maps' names that images lack."""
 
 
+class CocoSource(Closed):
+    """Images with boxes of their objects, which COCO JSON files name."""
+
+    reader: Literal["coco"]
+    path: str
+    annotations: Annotated[dict[Role, str], Field(strict=False, min_length=1)]
+    """Split → its JSON file below `path`: {train: annotations/instances_train2017.json}.
+
+    With `train` and without `test`, `train` is split automatically.
+    """
+    images: Annotated[dict[Role, str], Field(strict=False)] = {}
+    """Split → folder below `path` from which the names of its images count; else `path`."""
+
+
+class VocBoxesSource(Closed):
+    """Pascal VOC's folder of a year: images with an XML file of boxes each."""
+
+    reader: Literal["voc_boxes"]
+    path: str
+    lists: Annotated[dict[Role, str], Field(strict=False, min_length=1)]
+    """Split → the file that names its images: {test: ImageSets/Main/test.txt}."""
+
+
 class SPairSource(Closed):
     """SPair-71k's folder: pairs of images of one category with points that correspond."""
 
@@ -320,6 +343,8 @@ Source = Annotated[
     | MasksSource
     | DepthListsSource
     | DepthFoldersSource
+    | CocoSource
+    | VocBoxesSource
     | SPairSource
     | NightsSource
     | ClassListsSource

@@ -4,6 +4,8 @@ import json
 import os
 from pathlib import Path
 
+from PIL import Image
+
 from bob.errors import FAILED, OK, USAGE
 from bob.leaderboards.gather import gather_selection
 from tests.builders.photos import make_photos
@@ -182,3 +184,47 @@ def test_images_without_a_readable_header_end_a_run_before_any_is_embedded(bob, 
         assert f"image '{split}/class0/000.png' is not in a supported format" in err
     code, out, _ = bob("run", "--data", photos, *RUN, "--skip-bad-images")
     assert code == OK and "1 cell to do" in out
+
+
+def boxes_of_photos(photos: Path) -> Path:
+    """Write a COCO JSON file that calls the left 4 x 8 px of every image an object."""
+    images = []
+    for i, path in enumerate(sorted(photos.rglob("*.png"))):
+        with Image.open(path) as image:
+            width, height = image.size
+        name = path.relative_to(photos).as_posix()
+        images.append({"id": i, "file_name": name, "width": width, "height": height})
+    annotations = [
+        {"image_id": of["id"], "category_id": 1 + of["id"] % 2, "bbox": [0, 0, 4, 8]}
+        for of in images
+    ]
+    categories = [{"id": 1, "name": "nut"}, {"id": 2, "name": "bolt"}]
+    file = photos / "boxes.json"
+    content = {"images": images, "annotations": annotations, "categories": categories}
+    file.write_text(json.dumps(content))
+    return file
+
+
+def test_own_boxes_are_in_a_coco_file(bob, tmp_path):
+    photos = make_photos(tmp_path / "photos", per_class=10, classes=2, side_px=8)
+    boxes_of_photos(photos)
+    run = ("run", "--data", photos, "--backbones", "raw_pixels", "--tasks", "detect")
+    assert bob(*run, "--boxes", "boxes.json", "--runtime", "eager")[0] == OK
+    found = record(tmp_path)
+    assert found["status"] == "ok" and found["dataset"]["counts"] == {"train": 16, "test": 4}
+    assert found["dataset_name"] == "photos_boxes-boxes"
+    assert {score["metric"] for score in found["scores"]} >= {"box_ap", "box_ap_50_ceiling"}
+
+
+def test_boxes_go_with_a_folder_and_without_labels(bob, tmp_path):
+    photos = make_photos(tmp_path / "photos", per_class=2, classes=2, side_px=8)
+    file = boxes_of_photos(photos)
+    table = photos / "t.csv"
+    table.write_text("path,label\n")
+    for data, flags, message in (
+        (photos, ("--boxes", "no.json"), "--boxes 'no.json': no such file"),
+        (table, ("--boxes", file), "--boxes goes with a folder of images"),
+        (photos, ("--boxes", file, "--label", "x"), "to which --label does not apply"),
+    ):
+        code, _, err = bob("run", "--data", data, *RUN, *flags)
+        assert code == USAGE and message in " ".join(err.split())

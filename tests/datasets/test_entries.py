@@ -47,6 +47,7 @@ GROUPS = {
     "image-text",
     "correspondence",
     "depth",
+    "object-detection",
     "segmentation",
     "anomaly",
     "fairness",

@@ -10,6 +10,7 @@ from bob.specs import DataOptions
 NORTH = {"site": ("north",)}
 EXAMPLES = {
     "test_split": {"test_split": "val"},
+    "boxes": {"boxes": "parts.json"},
     "normal": {"normal": ("fine",)},
     "levels": {"levels": ("vendor",)},
     "label": {"label": "species"},
@@ -26,6 +27,7 @@ HARD = {
     "train and shift": {"train": NORTH, "shift": NORTH},
     "another shift beside the same train": {"train": NORTH, "shift": {"site": ("south",)}},
     "a column called like a flag": {"train": {"group": ("patient",)}},
+    "boxes of another folder": {"boxes": "new/parts.json"},
     "two values": {"train": {"site": ("north", "south")}},
     "one value with a hyphen": {"train": {"site": ("north-south",)}},
     "one value with a space": {"train": {"site": ("north south",)}},
@@ -63,6 +65,7 @@ def test_every_option_has_a_name_of_its_own():
             "scans_train-fold-1-2_val-fold-3",
         ),
         ({"test_split": "val"}, "scans_test-val"),
+        ({"boxes": "parts.json"}, "scans_boxes-parts"),
     ],
 )
 def test_names_show_the_flags(options, expected):

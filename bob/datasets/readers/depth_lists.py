@@ -11,14 +11,13 @@ bits; 0 is unknown.
 
 import dataclasses
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 
 from bob.datasets.depths import Depths, decode_depth
 from bob.datasets.listing import ImageListing
-from bob.datasets.readers.paired_files import PairedFiles, TargetPair
+from bob.datasets.readers.paired_files import PairedFiles, TargetPair, require_pairs
 from bob.errors import DatasetError
-from bob.io.names import printable, some_names
+from bob.io.names import printable
 from bob.specs import DepthListsSource, DepthScale, Role
 
 NO_DEPTH = "None"
@@ -33,7 +32,7 @@ def list_depth_lists(source: DepthListsSource, root: Path, cache: Path) -> Image
         for role, file in source.lists.items()
         for pair in _pairs(source, root, file, role, unread)
     ]
-    _require_files(where, [*(pair.image for pair in pairs), *(pair.target for pair in pairs)])
+    require_pairs(where, pairs)
     files = PairedFiles.of(root, pairs, cache)
     return dataclasses.replace(files.listing(where, unread), depths=depths_of_files(files, source))
 
@@ -77,10 +76,3 @@ def _pairs(
         )
         pairs.append(TargetPair(image, depth, role))
     return pairs
-
-
-def _require_files(where: str, paths: Sequence[Path]) -> None:
-    """Raise DatasetError where files do not exist."""
-    if missing := [path for path in paths if not path.is_file()]:
-        names = some_names([str(path) for path in missing])
-        raise DatasetError(f"{where}: the lists name files that do not exist: {names}.")

@@ -1,7 +1,6 @@
 """Images with a file each that holds the targets of their pixels: masks or depth maps."""
 
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,7 +12,8 @@ from bob.datasets.content.images import require_same_size
 from bob.datasets.content.planned import planned_reader
 from bob.datasets.content.target_cache import TargetCache
 from bob.datasets.listing import ImageListing
-from bob.io.names import printable
+from bob.errors import DatasetError
+from bob.io.names import printable, some_names
 from bob.specs import Role
 
 TargetT = TypeVar("TargetT", bound=NDArray[Any])
@@ -26,6 +26,28 @@ class TargetPair:
     image: Path
     target: Path
     split: Role
+
+
+def listed_names(file: Path) -> list[str]:
+    """Return the first word of each line of a list; DatasetError where it cannot be read."""
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DatasetError(f"'{printable(str(file))}': cannot be read ({error}).") from error
+    return [line.split()[0] for line in lines if line.strip()]
+
+
+def require_files(where: str, what: str, paths: Sequence[Path]) -> None:
+    """Raise DatasetError where files do not exist; `what` names them, as in `the lists`."""
+    if missing := [path for path in paths if not path.is_file()]:
+        names = some_names([str(path) for path in missing])
+        raise DatasetError(f"{where}: {what} name files that do not exist: {names}.")
+
+
+def require_pairs(where: str, pairs: Sequence[TargetPair]) -> None:
+    """Raise DatasetError where files of listed pairs do not exist."""
+    files = [*(pair.image for pair in pairs), *(pair.target for pair in pairs)]
+    require_files(where, "the lists", files)
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +82,7 @@ class PairedFiles:
         """Return the encoded image."""
         return read_file(self.images[i])
 
-    def listing(self, where: str, unread: Counter[str]) -> ImageListing:
+    def listing(self, where: str, unread: Mapping[str, int]) -> ImageListing:
         """Return the listing of the images, without their targets."""
         return ImageListing(
             where=where,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bob.datasets.listing import natural_key
-from bob.datasets.readers.paired_files import TargetPair
+from bob.datasets.readers.paired_files import TargetPair, listed_names
 from bob.datasets.readers.tree import EXTENSIONS
 from bob.datasets.split_names import plain_split_name
 from bob.errors import DatasetError, nearest
@@ -82,7 +82,8 @@ class PairedFolders:
         """Return the parts of the dataset: declared, or found by the names of folders."""
         source, test_split = self.source, self.test_split
         if source.lists:
-            return [(role, "", _listed(self.root / file)) for role, file in source.lists.items()]
+            lists = source.lists.items()
+            return [(role, "", listed_names(self.root / file)) for role, file in lists]
         if source.splits:
             return [(role, folder, None) for role, folder in source.splits.items()]
         children = (self.root / source.images).iterdir()
@@ -119,15 +120,6 @@ class PairedFolders:
                     f"{self.where}: no {kind} in {folder!r} for {some_names(lacking)}. "
                     f"{self.layout}"
                 )
-
-
-def _listed(file: Path) -> list[str]:
-    """Return the names in a list, one per line."""
-    try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DatasetError(f"'{printable(str(file))}': cannot be read ({error}).") from error
-    return [line.split()[0] for line in lines if line.strip()]
 
 
 def _stems(

@@ -1,0 +1,178 @@
+"""COCO JSON: one file for each split, which names images, boxes and categories.
+
+    coco/train2017/000000000009.jpg
+    coco/annotations/instances_train2017.json
+
+The file holds `images` (`id`, `file_name`, `width`, `height`), `categories` (`id`, `name`) and
+`annotations` (`image_id`, `category_id`, `bbox` as left, top, width and height, and perhaps `area`
+and `iscrowd`). Classes are the categories by their ids. Images without annotations are images
+without objects. The area of an object is that of its mask where the file states it, as in COCO's
+evaluation, else of its box.
+"""
+
+import functools
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import UnionType
+from typing import Any
+
+import numpy as np
+
+from bob.datasets.boxes import BoxSets, ImageBoxes
+from bob.datasets.content.digests import content_digest, file_digests, read_file
+from bob.datasets.content.images import require_same_size
+from bob.datasets.listing import ImageListing, natural_key
+from bob.datasets.readers.paired_files import require_files
+from bob.errors import DatasetError
+from bob.io.names import printable
+from bob.specs import CocoSource, Role
+
+Values = Mapping[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class _Annotated:
+    """An image, and what the file says of it."""
+
+    path: Path
+    split: Role
+    size: tuple[int, int]
+    """(H, W)"""
+    objects: Sequence[Values]
+
+
+def list_coco(source: CocoSource, root: Path, cache: Path) -> ImageListing:
+    """List the images of the files. DatasetError where one cannot be read or is inconsistent."""
+    where = f"folder '{printable(str(root))}'"
+    files = {role: root / file for role, file in source.annotations.items()}
+    contents = {role: _content(file) for role, file in files.items()}
+    categories = [_categories(content, files[role]) for role, content in contents.items()]
+    if any(other != categories[0] for other in categories[1:]):
+        raise DatasetError(f"{where}: the annotation files differ in their categories.")
+    index = {category: c for c, category in enumerate(categories[0])}
+    images = [
+        image
+        for role, content in contents.items()
+        for image in _images(content, files[role], role, root / source.images.get(role, ""), index)
+    ]
+    paths = [image.path for image in images]
+    require_files(where, "the annotations", paths)
+    ids = [printable(path.relative_to(root).as_posix()) for path in paths]
+
+    def boxes(i: int) -> ImageBoxes:
+        require_same_size("annotation", ids[i], images[i].size, read_file(paths[i]), ids[i])
+        return _boxes(images[i], index)
+
+    return ImageListing(
+        where=where,
+        ids=ids,
+        content=file_digests(root, paths, cache),
+        read=lambda i: read_file(paths[i]),
+        splits=[image.split for image in images],
+        classes=tuple(categories[0].values()),
+        boxes=BoxSets([_digest(image) for image in images], functools.cache(boxes)),
+    )
+
+
+def _content(file: Path) -> Values:
+    """Return the content of a file, as far as it is read."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        if not isinstance(content, dict):
+            raise ValueError("it is no object")
+        for name in ("images", "annotations", "categories"):
+            if not isinstance(content.get(name), list):
+                raise ValueError(f"it has no list {name!r}")
+    except (OSError, ValueError, RecursionError) as error:
+        raise DatasetError(
+            f"'{printable(str(file))}': cannot be read as COCO JSON ({error})."
+        ) from error
+    return content
+
+
+def _categories(content: Values, file: Path) -> dict[int, str]:
+    """Return the names of the categories by id, in the order of ids."""
+    names = {_key(of, "id", file): str(_key(of, "name", file)) for of in content["categories"]}
+    if not names or len(set(names.values())) < len(content["categories"]):
+        raise DatasetError(
+            f"'{printable(str(file))}': needs at least one category, each with an id and a name of "
+            f"its own; got {list(names.values())[:20]!r}."
+        )
+    return dict(sorted(names.items()))
+
+
+def _images(
+    content: Values, file: Path, role: Role, folder: Path, index: Mapping[int, int]
+) -> list[_Annotated]:
+    """Return the images of a file in the natural order of their names."""
+    objects: dict[Any, list[Values]] = {}
+    for of in content["images"]:
+        if _key(of, "id", file) in objects:
+            raise DatasetError(f"'{printable(str(file))}': two images have the id {of['id']!r}.")
+        objects[of["id"]] = []
+    for number, annotation in enumerate(content["annotations"]):
+        image = _key(annotation, "image_id", file)
+        if image not in objects or _key(annotation, "category_id", file) not in index:
+            raise DatasetError(
+                f"'{printable(str(file))}': annotation {number} names an image or a category that "
+                f"is not in the file; got image_id {image!r} and category_id "
+                f"{annotation['category_id']!r}."
+            )
+        if not _is_box(annotation.get("bbox")):
+            raise DatasetError(
+                f"'{printable(str(file))}': annotation {number} needs 'bbox' with left, top, "
+                f"width and height in pixels; got {annotation.get('bbox')!r}."
+            )
+        objects[image].append(annotation)
+    return [
+        _Annotated(
+            folder / str(_key(of, "file_name", file)),
+            role,
+            (_key(of, "height", file, int), _key(of, "width", file, int)),
+            objects[of["id"]],
+        )
+        for of in sorted(content["images"], key=lambda of: natural_key(str(of.get("file_name"))))
+    ]
+
+
+def _key(of: Any, name: str, file: Path, kind: type | UnionType = int | str) -> Any:
+    if not isinstance(of, dict) or not isinstance(of.get(name), kind):
+        raise DatasetError(f"'{printable(str(file))}': an entry has no {name!r}; got {of!r:.200}.")
+    return of[name]
+
+
+def _is_box(values: Any) -> bool:
+    """Return whether values are left, top, width and height."""
+    return (
+        isinstance(values, list)
+        and len(values) == 4
+        and all(isinstance(value, int | float) and math.isfinite(value) for value in values)
+        and min(values[2:]) >= 0
+    )
+
+
+def _boxes(image: _Annotated, index: Mapping[int, int]) -> ImageBoxes:
+    edges = np.array([of["bbox"] for of in image.objects], np.float64).reshape(-1, 4)
+    sides = edges[:, 2:].prod(axis=1)
+    areas = [of.get("area", side) for of, side in zip(image.objects, sides, strict=True)]
+    crowds = np.array([bool(of.get("iscrowd")) for of in image.objects], bool)
+    return ImageBoxes(
+        image.size,
+        np.concatenate([edges[:, :2], edges[:, :2] + edges[:, 2:]], axis=1),
+        np.array([index[of["category_id"]] for of in image.objects], np.int64),
+        np.array(areas, np.float64),
+        crowds,
+        crowds,
+    )
+
+
+def _digest(image: _Annotated) -> str:
+    """Return the digest of what is read of an image's annotations."""
+    facts = [
+        [of["category_id"], of["bbox"], of.get("area"), bool(of.get("iscrowd"))]
+        for of in image.objects
+    ]
+    return content_digest(json.dumps([image.size, facts]).encode())

@@ -1,0 +1,135 @@
+"""Boxes in COCO JSON: the layout of COCO, own images, and what is refused."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bob.datasets.dataset import Dataset
+from bob.datasets.open import open_dataset
+from bob.errors import DatasetError, UnreadableImageError
+from bob.registry import load_registry
+from bob.specs import CocoSource, DatasetSpec
+
+CATEGORIES = [{"id": 7, "name": "dog"}, {"id": 3, "name": "cat"}]
+
+
+def annotation(image: int, category: int, bbox: list[float], **facts: Any) -> dict[str, Any]:
+    return {"image_id": image, "category_id": category, "bbox": bbox, **facts}
+
+
+def content(*annotations: dict[str, Any], **facts: Any) -> dict[str, Any]:
+    """Return a file of the images 1 and 2, of 30 x 20 px."""
+    images = [{"id": i, "file_name": f"{i:012d}.jpg", "width": 30, "height": 20} for i in (2, 1)]
+    return {"images": images, "annotations": [*annotations], "categories": CATEGORIES, **facts}
+
+
+TWO = content(
+    annotation(1, 7, [1, 2, 10.5, 4], area=31.5, iscrowd=0),
+    annotation(1, 3, [0, 0, 30, 20], iscrowd=1),
+)
+
+
+def write(root: Path, values: Any = TWO) -> Path:
+    """Write images and annotations of two splits in the layout of COCO."""
+    for name in ("train2017", "val2017"):
+        (root / name).mkdir(parents=True, exist_ok=True)
+        for i in (1, 2):
+            pixels = np.full((20, 30, 3), 40 * i, np.uint8)
+            Image.fromarray(pixels).save(root / name / f"{i:012d}.jpg")
+        file = root / "annotations" / f"instances_{name}.json"
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(json.dumps(values))
+    return root
+
+
+def opened(root: Path) -> Dataset:
+    """Open COCO's entry at another place, without its counts."""
+    spec = load_registry().datasets["coco2017_detection"]
+    source = spec.source.model_copy(update={"path": str(root)})
+    changes: dict[str, Any] = {"source": source, "counts": {}, "classes": None}
+    return open_dataset(spec.model_copy(update=changes), root.parent / "cache")
+
+
+def test_the_layout_of_coco(tmp_path: Path) -> None:
+    """Classes are categories by id; left, top, width and height become edges."""
+    data = opened(write(tmp_path / "coco"))
+    assert data.kind == "object-detection" and data.classes == ("cat", "dog")
+    test = data.splits["test"]
+    assert [*test.ids] == ["val2017/000000000001.jpg", "val2017/000000000002.jpg"]
+    assert test.boxes is not None
+    boxes = test.boxes.read(0)
+    assert boxes.size == (20, 30) and boxes.labels.tolist() == [1, 0]
+    assert boxes.xyxy.tolist() == [[1, 2, 11.5, 6], [0, 0, 30, 20]]
+    assert boxes.areas.tolist() == [31.5, 600]
+    assert boxes.crowds.tolist() == boxes.ignored.tolist() == [False, True]
+    assert test.boxes.read(1).xyxy.shape == (0, 4)
+
+
+def test_boxes_are_part_of_the_fingerprint(tmp_path: Path) -> None:
+    moved = content(annotation(1, 7, [1, 3, 10.5, 4]))
+    one, other = (
+        opened(write(tmp_path / name / "coco", of)) for name, of in (("a", TWO), ("b", moved))
+    )
+    assert one.splits["test"].content == other.splits["test"].content
+    assert one.fingerprint() != other.fingerprint()
+
+
+def test_one_file_has_its_test_split_sampled(tmp_path: Path) -> None:
+    root = write(tmp_path / "coco")
+    source = CocoSource(
+        reader="coco",
+        path=str(root),
+        annotations={"train": "annotations/instances_val2017.json"},
+        images={"train": "val2017"},
+    )
+    data = open_dataset(DatasetSpec(name="own", source=source), tmp_path / "cache")
+    assert {name: len(split) for name, split in data.splits.items()} == {"train": 1, "test": 1}
+    assert data.split_origin["kind"] == "automatic" and data.kind == "object-detection"
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ([], "cannot be read as COCO JSON .it is no object"),
+        ({"images": []}, "cannot be read as COCO JSON .it has no list 'annotations'"),
+        (content(categories=[]), "needs at least one category"),
+        (content(categories=[CATEGORIES[0]] * 2), "a name of its own"),
+        (content(images=[{**TWO["images"][0], "width": "9"}]), "an entry has no 'width'"),
+        (content(categories=[{"id": 1}]), "an entry has no 'name'"),
+        (content(annotation(9, 7, [0, 0, 1, 1])), "image_id 9 and category_id 7"),
+        (content(annotation(1, 1, [0, 0, 1, 1])), "image_id 1 and category_id 1"),
+        (content(annotation(1, 7, [0, 0, 1])), r"annotation 0 needs 'bbox' .* got \[0, 0, 1\]"),
+        (content(annotation(1, 7, [0, 0, -1, 1])), "annotation 0 needs 'bbox'"),
+        (content(images=TWO["images"][:1] * 2), "two images have the id 2"),
+    ],
+)
+def test_inconsistent_files_are_refused(tmp_path: Path, values: Any, message: str) -> None:
+    with pytest.raises(DatasetError, match=message):
+        opened(write(tmp_path / "coco", values))
+
+
+def test_files_must_exist_and_agree(tmp_path: Path) -> None:
+    root = write(tmp_path / "coco")
+    (root / "val2017" / "000000000002.jpg").unlink()
+    with pytest.raises(DatasetError, match=r"annotations name files that do not exist: '.*02.j"):
+        opened(root)
+    file = root / "annotations" / "instances_val2017.json"
+    file.write_text(json.dumps(content(categories=[{"id": 7, "name": "cow"}])))
+    with pytest.raises(DatasetError, match="files differ in their categories"):
+        opened(root)
+    file.unlink()
+    with pytest.raises(DatasetError, match=r"instances_val2017.json': cannot be read as COCO JSON"):
+        opened(root)
+
+
+def test_images_of_another_size_are_refused(tmp_path: Path) -> None:
+    root = write(tmp_path / "coco")
+    Image.new("RGB", (20, 30)).save(root / "val2017" / "000000000001.jpg")
+    boxes = opened(root).splits["test"].boxes
+    assert boxes is not None
+    with pytest.raises(UnreadableImageError, match="is 30 x 20 px, its image 20 x 30 px"):
+        boxes.read(0)
