@@ -75,6 +75,12 @@ def test_names_of_common_length_are_never_cut(show: Opener) -> None:
     assert not any("…" in text for text in texts)
 
 
+def test_the_name_of_the_only_dataset_is_not_repeated_over_the_columns(show: Opener) -> None:
+    records = [record(name, 0.8, task=task(of_task)) for name in "ab" for of_task in ("knn", "ood")]
+    texts = drawn_on_a_phone(show(records, "#view=heatmap"))
+    assert {"a", "b", "knn", "ood"} <= texts and "elpv" not in texts
+
+
 def test_the_map_uses_its_width_and_wide_cells_have_intervals(show: Opener) -> None:
     opened = show(two_tasks(), "#view=heatmap")
     assert "Numbers are scores with 95 % intervals." in opened.text("#heat-note")

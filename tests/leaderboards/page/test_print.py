@@ -70,3 +70,24 @@ def test_paper_tables_have_few_columns_and_every_row(show: Opener) -> None:
     assert "1 cell without a value" not in tables.nth(2).inner_text()
     page.evaluate("window.dispatchEvent(new Event('afterprint'))")
     assert page.locator("#paper").count() == 0
+
+
+def test_paper_ranks_no_baseline_and_prints_no_button(show: Opener) -> None:
+    """Two backbones are too few for a correlation: on the screen, a button leads to the table."""
+    records = [
+        record(name, value, dataset=dataset(where), family=family)
+        for name, value, family in (
+            ("a", 0.9, "ssl"),
+            ("b", 0.8, "ssl"),
+            ("pixels", 0.2, "baseline"),
+        )
+        for where in ("d1", "d2")
+    ]
+    page = show(records).page
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    page.emulate_media(media="print")
+    rows = page.locator("table.paper").first.locator("tbody tr").all_inner_texts()
+    (baseline,) = [row.split("\t") for row in rows if "baseline" in row]
+    assert baseline[2:4] == ["–", "–"]  # mean z-score and mean rank
+    button = page.locator("#paper").get_by_text("Show the table")
+    assert button.count() == 1 and not button.is_visible()

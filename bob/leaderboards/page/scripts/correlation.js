@@ -74,7 +74,7 @@ export function drawCorrelation(view) {
   const obstacle =
     groups.length < 2 ? "At least two tasks or datasets are needed." : tooFewBackbones(groups);
   if (obstacle) {
-    const link = button({}, () => change({ view: "table" }), "Show the table");
+    const link = button({ class: "elsewhere" }, () => change({ view: "table" }), "Show the table");
     view.append(section(TITLE, EXPLANATION, paragraph("", obstacle), link));
     return;
   }

@@ -4,6 +4,7 @@
 import {
   BACKBONES,
   COLUMNS,
+  DATASETS,
   cellIndex,
   contaminated,
   datasetOf,
@@ -99,11 +100,13 @@ function layout(canvas) {
   const width = label + side * columns.length;
   const tasks = taskLabels(context, columns, label, side, width);
   const lines = Math.max(0, ...tasks.map(({ line }) => line + 1));
-  const datasets = columns.map((column) => datasetOf(column).name);
+  const isNamed = DATASETS.length > 1 || !tasks.length; // the name of a single one is in the title
+  const datasets = columns.map((column) => (isNamed ? datasetOf(column).name : ""));
   const flat = widest(context, datasets) + 8 <= side;
   const vertical = clampTo(widest(context, datasets) + 10, ...DATASET_HEAD);
   const datasetHead = side >= NAMED_SIDE ? vertical : 6;
-  const head = lines * TASK_LINE + (flat ? TASK_LINE + 8 : datasetHead);
+  const flatHead = isNamed ? TASK_LINE + 8 : 6;
+  const head = lines * TASK_LINE + (flat ? flatHead : datasetHead);
   return {
     columns,
     rows,

@@ -139,7 +139,7 @@ function meansTable(summary, backbones) {
       return [params, make("td", { colspan: 4 }, `${gaps} without a value: not ranked`)];
     }
     const texts = [
-      fixed(row.z, 2),
+      row.rank ? fixed(row.z, 2) : MISSING,
       row.rank ? fixed(row.meanRank, 1) : MISSING,
       rankRange(row.rankLimits),
       row.value == null ? MISSING : (100 * row.value).toFixed(1),
