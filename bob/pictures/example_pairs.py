@@ -23,8 +23,8 @@ MOST_CLASSES = 6
 class ExamplePair:
     """What two backbones A and B say of the same N examples."""
 
-    noun: str
-    """What an example is: `query` or `test image`."""
+    nouns: str
+    """What examples are: `queries` or `test images`."""
     right: tuple[Bools, Bools] | None
     """(N,) each, whether they are right; None where an answer is only nearer or farther."""
     errors: tuple[Doubles, Doubles]
@@ -65,7 +65,7 @@ def _retrieval_pair(a: RetrievalResults, b: RetrievalResults) -> ExamplePair:
         ]
 
     return ExamplePair(
-        noun="query",
+        nouns="queries",
         right=(a.reciprocal_rank == 1, b.reciprocal_rank == 1),
         errors=(1 - a.ap, 1 - b.ap),
         meaning="whose first place is a positive",
@@ -95,10 +95,10 @@ def _multilabel_pair(a: MultilabelPredictions, b: MultilabelPredictions) -> Exam
         ]
 
     return ExamplePair(
-        noun="test image",
+        nouns="test images",
         right=(right[0], right[1]),
         errors=(misplaced[0], misplaced[1]),
-        meaning="whose best-scored class is one of the image's",
+        meaning="whose best-scored class is one of theirs",
         lines=lines,
         rows=rows,
     )
@@ -115,7 +115,7 @@ def _regression_pair(a: RegressionResults, b: RegressionResults) -> ExamplePair:
         ]
 
     return ExamplePair(
-        noun="test image",
+        nouns="test images",
         right=None,
         errors=(np.abs(a.predicted - a.target), np.abs(b.predicted - b.target)),
         meaning="by the distance of the predicted number from the true one",
@@ -129,7 +129,7 @@ def pair_sections(pair: ExamplePair, a: str, b: str, view: View) -> Sections:
     if pair.right is not None:
         yield PageSection(
             "Counts",
-            f"A is {a}, B is {b}. Right is a {pair.noun} {pair.meaning}.",
+            f"A is {a}, B is {b}. {pair.nouns.capitalize()} are right {pair.meaning}.",
             table=_table(pair, pair.right),
         )
     name = next((name for name in pair.splits if view.split(name)), "")
@@ -149,7 +149,7 @@ def pair_sections(pair: ExamplePair, a: str, b: str, view: View) -> Sections:
         pictures = [
             picture(split, positions[pair.rows[i]], *pair.lines(int(i), view)) for i in shown
         ]
-        about = f"A is {a}, B is {b}. {count} {len(chosen)}, {order}."
+        about = f"{count} {len(chosen)} {pair.nouns}, {order}."
         yield PageSection(title, about, [Strip("", pictures)])
 
 
@@ -191,8 +191,8 @@ def _misplaced(scores: Floats | Doubles, labels: Bools) -> Doubles:
 
 def _table(pair: ExamplePair, right: tuple[Bools, Bools]) -> PageTable:
     counts = np.array([mask.sum() for mask in agreement_masks(*right)])
-    head = ["", f"{pair.noun}s", "both right", "only A", "only B", "both wrong"]
-    return PageTable(f"{counts.sum()} {pair.noun}s", head, [("total", count_cells(counts))])
+    head = ["", pair.nouns, "both right", "only A", "only B", "both wrong"]
+    return PageTable(f"{counts.sum()} {pair.nouns}", head, [("total", count_cells(counts))])
 
 
 def _check(same: bool) -> None:
