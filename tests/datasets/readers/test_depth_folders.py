@@ -149,3 +149,6 @@ def test_own_depth_is_scored_by_the_command(tmp_path: Path) -> None:
     assert record["dataset"]["counts"] == {"train": 8, "test": 2}
     scores = {score["metric"]: score["value"] for score in record["scores"]}
     assert scores["delta1_constant"] < scores["delta1"] and scores["delta1"] > 0.8
+    assert main(["show", record["key"], "--images", "--data", str(root), *places]) == 0
+    (page,) = (tmp_path / "results" / "images").glob("*.html")
+    assert page.read_text().count('alt="prediction"') == 2 * 2  # both images, worst and sampled
