@@ -10,6 +10,7 @@ from tests.builders.leaderboard_pages import (
     two_tasks,
     two_tasks_values,
 )
+from tests.builders.leaderboard_records import record
 from tests.leaderboards.page.conftest import Opener
 
 
@@ -102,3 +103,30 @@ def test_pages_of_images_are_linked_where_they_were_written(show: Opener, swappe
     opened.page.locator("#board .name", has_text="best").click()
     opened.page.locator("#card summary", has_text="more").click()
     assert opened.page.locator("#card a.images").get_attribute("href") == pages[1]
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_comparison_has_its_heads_and_on_a_wide_screen_all_columns(
+    show: Opener, width: int
+) -> None:
+    """Names of 23 and 21 letters stand over the columns, also in `Only ...`."""
+    names = ("efficientnet_lite1_in1k", "resnet50thin_opennsfw")
+    values = {
+        names[0]: np.repeat([1.0, 0.0], [585, 65]),
+        names[1]: np.repeat([1.0, 0.0], [520, 130]),
+    }
+    records = [record(name, of_name.mean()) for name, of_name in values.items()]
+    opened = show(
+        records,
+        "#view=table",
+        per_example=lambda of: values[of.backbone_name],
+        viewport={"width": width, "height": 800},
+    )
+    pick(opened, *names)
+    table = opened.page.locator("#comparison table")
+    assert table.locator("thead").is_visible()
+    overflow = table.evaluate("it => it.parentElement.scrollWidth - it.parentElement.clientWidth")
+    assert overflow <= 0 or width < 640
+    heads = table.locator("thead th")
+    assert heads.nth(6).inner_text() == f"Only {names[0]}"
+    assert heads.first.evaluate("it => getComputedStyle(it.parentElement).display") == "table-row"

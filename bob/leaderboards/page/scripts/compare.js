@@ -70,7 +70,7 @@ export function comparison() {
   const hasCounts = columns.some((column) => pairs.get(column)?.counts);
   const heads = ["Task and dataset", "Difference", "Verdict", first, second];
   if (hasCounts) heads.push("Both right", `Only ${first}`, `Only ${second}`, "Neither");
-  const head = headRow(heads);
+  const head = headRow(heads.map(named));
   const rows = columns.map((column) => comparisonRow(column, a, b, pairs.get(column), hasCounts));
   const content = make("div", { class: "scroll" }, table("bests compared", head, rows));
   const folded = make("details", {}, make("summary", {}, plural(rows.length, "cell")), content);
