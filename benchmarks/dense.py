@@ -1,6 +1,7 @@
 """Segmentation heads on the same maps: solved from sums, and trained as papers do; needs `samples`.
 
     python benchmarks/dense.py [--train N] [--test N] [--epochs 5,20] [--px 448] [--backbone NAME]
+    python benchmarks/dense.py --detect NAME,NAME [--train N] [--test N] [--px 448]
 
 The maps of N train and N test scenes of `openmoji_scenes` are computed once, in eager PyTorch, and
 held in memory for all heads:
@@ -15,6 +16,9 @@ held in memory for all heads:
 
 Printed for each head: mean IoU with its interval over images, pixel accuracy, processor seconds of
 the head, and with the forward passes that it needs, and their ratio to `lda`. Then a line of JSON.
+
+`--detect` solves the task `detect` for several backbones instead, of which one should be a random
+twin: AP with its interval, AP50, the ceiling, and processor seconds of heads and of forward passes.
 """
 
 import argparse
@@ -34,10 +38,12 @@ from bob.datasets.masks import IGNORED, Masks
 from bob.datasets.open import open_dataset
 from bob.features.shard import Arrays
 from bob.io.paths import default_cache
+from bob.metrics.boxes import box_ap, box_ap_50
 from bob.metrics.intervals import interval
 from bob.numerics.arrays import Floats, Ints
 from bob.numerics.dense.pixels import agreement
 from bob.protocols import StatisticsNeed, protocol_named
+from bob.protocols.box_statistics import PREDICTORS, PredictorMatches, boxes_of
 from bob.protocols.dense import MapSettings, squashed
 from bob.protocols.segmentation_statistics import outcome_of
 from bob.registry import load_registry
@@ -48,13 +54,22 @@ BATCH, WARM_UP, SEED = 16, 0.0375, 0
 
 
 def main() -> None:
-    """Compare the heads."""
+    """Compare heads of segmentation, or backbones in detection."""
     arguments = parse()
     registry = load_registry()
     entry = registry.datasets["openmoji_scenes"].model_copy(update={"shifts": {}})
     cache = default_cache() if arguments.cache is None else arguments.cache
     data = first_images(open_dataset(entry, cache), arguments.train, arguments.test)
-    spec = squashed(registry.backbones[arguments.backbone], MapSettings(input_px=arguments.px))
+    if arguments.detect:
+        specs = [registry.backbones[name] for name in arguments.detect.split(",")]
+        report_detection(specs, arguments.px, data)
+    else:
+        compare_heads(registry.backbones[arguments.backbone], arguments, data)
+
+
+def compare_heads(backbone: BackboneSpec, arguments: argparse.Namespace, data: Dataset) -> None:
+    """Solve and train heads of segmentation on the same maps."""
+    spec = squashed(backbone, MapSettings(input_px=arguments.px))
     maps, forward = all_maps(spec, data)
     images = sum(map(len, maps.values()))
     print(f"{arguments.backbone} at {arguments.px} px, grid {maps['train'].shape[1:3]}: ", end="")
@@ -78,6 +93,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--epochs", type=lambda text: [*map(int, text.split(","))], default=[5, 20])
     parser.add_argument("--px", type=int, default=448)
     parser.add_argument("--backbone", default="efficientnet_lite0_in1k")
+    parser.add_argument("--detect", metavar="NAME,NAME", help="backbones whose detection is scored")
     parser.add_argument("--cache", type=Path)
     return parser.parse_args()
 
@@ -105,6 +121,7 @@ def all_maps(spec: BackboneSpec, data: Dataset) -> tuple[dict[str, Floats], floa
             seconds += time.process_time() - begin
             for i in at:  # decoded before heads are timed
                 masks_of(data, name).read(i)
+                boxes_of(split).read(i)
         maps[str(name)] = np.concatenate(found)
     return maps, seconds
 
@@ -118,7 +135,35 @@ def masks_of(data: Dataset, name: str) -> Masks:
 def solved_head(
     task: str, spec: BackboneSpec, data: Dataset, maps: dict[str, Floats]
 ) -> dict[str, Any]:
-    """Solve a task from maps by the accumulators of its protocol."""
+    """Solve a task of segmentation from maps, and return its scores."""
+    statistics, seconds = test_statistics(task, spec, data, maps)
+    name = {"segment": "lda", "segment_ridge": "ridge"}[task]
+    return row_of(name, statistics["counts"][:, 0], seconds)
+
+
+def report_detection(backbones: list[BackboneSpec], px: int, data: Dataset) -> None:
+    """Solve and score detection for each backbone."""
+    print("| backbone | AP | AP50 | ceiling | heads, s | forward, s |")
+    print("|---|---:|---:|---:|---:|---:|")
+    for backbone in backbones:
+        spec = squashed(backbone, MapSettings(input_px=px))
+        maps, forward = all_maps(spec, data)
+        statistics, seconds = test_statistics("detect", spec, data, maps)
+        matches = PredictorMatches(statistics)
+        value, low, high, _ = interval("box_ap", matches.of(0), 0)
+        limits = "" if low is None or high is None else f" [{100 * low:.1f}, {100 * high:.1f}]"
+        others = [box_ap_50(matches.of(0)), box_ap(matches.of(PREDICTORS.index("ceiling")))]
+        print(
+            f"| `{backbone.name}` | {100 * value:.1f}{limits} | {100 * others[0]:.1f} | "
+            f"{100 * others[1]:.1f} | {seconds:.1f} | {forward:.0f} |",
+            flush=True,
+        )
+
+
+def test_statistics(
+    task: str, spec: BackboneSpec, data: Dataset, maps: dict[str, Floats]
+) -> tuple[Arrays, float]:
+    """Return the statistics of the test images that a task's protocol sums, and its seconds."""
     entry = load_registry().tasks[task]
     protocol = protocol_named(entry.protocol)
     base = spec.variant()
@@ -138,10 +183,7 @@ def solved_head(
             block = np.arange(start, min(len(split), start + 64))
             accumulator.update(statistics, block, of_split[[places[i] for i in block]])
         found[need] = accumulator.merge([statistics])
-    seconds = time.process_time() - begin
-    counts = found[need]["counts"][:, 0]
-    name = {"segment": "lda", "segment_ridge": "ridge"}[task]
-    return row_of(name, counts, seconds)
+    return found[need], time.process_time() - begin
 
 
 def trained_head(data: Dataset, maps: dict[str, Floats], epochs: int) -> dict[str, Any]:
