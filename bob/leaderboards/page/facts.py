@@ -62,9 +62,18 @@ def backbone_json(
         "mib": facts.weights_mib,
         "peak_mib": facts.peak_mib,
         "licence": facts.licence,
+        "input": _input_text(facts.geometry.get("input_px")),
         "data": pretraining.data if pretraining else None,
         "card": {name: values[name] for name in PROVENANCE},
     }
+
+
+def _input_text(input_px: Any) -> str | None:
+    """Return the size of the input in pixels, `224` or `256 × 128`; None where it is not stated."""
+    if input_px is None:
+        return None
+    sides = input_px if isinstance(input_px, list | tuple) else [input_px]
+    return " × ".join(map(str, dict.fromkeys(sides)))
 
 
 def _rounded(speed: float | None) -> float | None:

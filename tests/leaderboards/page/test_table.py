@@ -144,6 +144,22 @@ def test_search_filters_and_reset(board: OpenPage) -> None:
     assert board.names == ["large", "small", "middle", "pixels"]
 
 
+def test_input_sizes_are_a_filter_in_order(show: Opener) -> None:
+    geometries = {"small": 96, "large": 224, "wide": (256, 128)}
+    records = [
+        record(name, backbone=facts(name, geometry={"input_px": input_px}))
+        for name, input_px in geometries.items()
+    ]
+    opened = show(records, "#view=table")
+    opened.page.locator("#filters summary").click()
+    texts = opened.page.locator("#input option").all_inner_texts()
+    assert texts == ["any", "96", "224", "256 × 128"]
+    opened.page.select_option("#input", "224")
+    assert opened.names == ["large"]
+    assert "input=224" in opened.page.url
+    assert opened.text("#filter-count") == "(1 on)"
+
+
 def test_licence_filter_hides_other_licences(show: Opener) -> None:
     records = [record("free"), record("other", backbone=facts("other", licence="CC-BY-NC-4.0"))]
     opened = show(records, "#view=table")

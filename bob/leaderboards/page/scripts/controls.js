@@ -20,10 +20,11 @@ const FIELDS = {
   dataset: "dataset",
   params: "params",
   speed: "speed",
+  input: "input",
   licence: "licence",
   "data-seen": "data",
 };
-const FILTERS = ["families", "params", "speed", "licence", "data", "clean"];
+const FILTERS = ["families", "params", "speed", "input", "licence", "data", "clean"];
 const FAMILIES = ["supervised", "ssl", "clip", "domain", "precomputed", "baseline", "external"];
 
 const options = (values) => values.map((value) => [value, value]);
@@ -43,6 +44,8 @@ function fillChoice(id, items, all) {
 export function fillControls() {
   fillChoice("task", TASKS, "all tasks");
   fillChoice("dataset", DATASETS, "all datasets");
+  const inputs = distinct("input").sort((a, b) => parseFloat(a) - parseFloat(b));
+  choices($("input"), [["", "any"], ...options(inputs)]);
   choices($("licence"), [["", "any"], ...options(distinct("licence"))]);
   choices($("data-seen"), [["", "any"], ...options(distinct("data"))]);
   $("speed").closest("label").hidden = !hasSpeeds;

@@ -37,7 +37,7 @@ const VIEWS = [
 
 // Names in the state that only hide or reorder rows: the table moves its rows, and the overview
 // does not depend on them.
-const ROWS_ONLY = new Set(["sort", "dir", "compare", "q", "families", "params", "speed", "licence", "data"]);
+const ROWS_ONLY = new Set(["sort", "dir", "compare", "q", "families", "params", "speed", "input", "licence", "data"]);
 const FIXED_WIDTH = ["overview", "table", "datasets"]; // views that the browser lays out itself
 
 const views = () => VIEWS.filter(([, , , isAvailable]) => !isAvailable || isAvailable());

@@ -32,6 +32,7 @@ const FILTERS = {
   families: "families hidden",
   params: "parameters at most (M)",
   speed: "images/s at least",
+  input: "input size",
   licence: "licence",
   data: "pretraining data",
 };

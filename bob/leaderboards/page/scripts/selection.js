@@ -278,11 +278,12 @@ export function visible() {
   const terms = state.q.toLowerCase().split(/\s+/).filter(Boolean);
   const hidden = hiddenFamilies();
   return ALL_BACKBONES.filter((b) => {
-    const { family, licence, data } = BACKBONES[b];
+    const { family, input, licence, data } = BACKBONES[b];
     return (
       !hidden.has(family) &&
       terms.every((term) => SEARCH_TEXTS[b].includes(term)) &&
       within(b, state.params, state.speed) &&
+      (!state.input || (input ?? "unknown") === state.input) &&
       (!state.licence || (licence ?? "unknown") === state.licence) &&
       (!state.data || (data ?? "unknown") === state.data)
     );

@@ -12,6 +12,7 @@ export const INITIAL = {
   families: "",
   params: "",
   speed: "",
+  input: "",
   licence: "",
   data: "",
   clean: "",
