@@ -15,6 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from bob.backbones.activations import LiveTensors
 from bob.backbones.backbone import Backbone
+from bob.backbones.devices import disable_tf32
 from bob.backbones.fold_batchnorm import fold_batchnorm
 from bob.backbones.loaders.load import library_versions, load
 from bob.backbones.loaders.python import source_of
@@ -73,10 +74,9 @@ def load_backbone(spec: BackboneSpec, device: str, precision: str, *, offline: b
     """Load a backbone on its device.
 
     UnavailableError where its weights are unavailable, BackboneError where they do not fit.
-    cuDNN's TF32, which is on by default, is switched off here, so that float32 means float32 in
-    every process that loads a backbone.
+    Disables TF32 in every process that loads a backbone.
     """
-    torch.backends.cudnn.allow_tf32 = False
+    disable_tf32()
     return Backbone(spec, load(spec, offline=offline), device, precision)
 
 

@@ -27,12 +27,21 @@ def parse_devices(text: str, precision: str) -> list[str]:
     return devices
 
 
+def disable_tf32() -> None:
+    """Let float32 mean float32 in this process, so that features agree between devices.
+
+    TF32 is on by default in cuDNN, and in matrix products where the environment says so.
+    """
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
+
+
 def usable_device(name: str) -> str:
     """Return the name of a device after checking that it works; `auto` picks the best one.
 
-    Also disables TF32 in cuDNN: float32 then means float32, and features agree between devices.
+    Also disables TF32.
     """
-    torch.backends.cudnn.allow_tf32 = False
+    disable_tf32()
     if name == "auto":
         if torch.cuda.is_available():
             return "cuda"

@@ -193,6 +193,7 @@ def _machine(
         batch_size=arguments.batch_size,
         workers=arguments.workers or auto_workers(),
         runtime=arguments.runtime,
+        shares_runtimes=cluster is not None or arguments.plan is not None,
         offline=arguments.offline,
         fail_fast=arguments.fail_fast,
     )

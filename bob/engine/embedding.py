@@ -225,6 +225,7 @@ class Embedding:
                 batch_size=machine.batch_size,
                 cache=self.workspace.places.cache,
                 expected_images=self.expected_images.get(name, 0),
+                shares_choice=machine.shares_runtimes,
             )
 
         return self.embedders.get(name, weights_mib, make)

@@ -12,7 +12,7 @@ import torch
 from bob.backbones.backbone import Backbone, Embedded
 from bob.extraction.device import device_name, peak_mib, threads
 from bob.extraction.machine_load import LoadMeter
-from bob.extraction.runtimes.autotune import TIMED_IMAGES, Tuned, TuningImages, tune
+from bob.extraction.runtimes.autotune import TIMED_IMAGES, Tuned, TuningImages, follow, tune
 from bob.extraction.runtimes.choices import ChoiceFile, choice_file
 from bob.extraction.runtimes.runtime import Runtime
 from bob.features.shard import Effort
@@ -60,6 +60,9 @@ class Embedder:
     """Folder in which the choice of a runtime is saved."""
     expected_images: int = 0
     """Images that this backbone embeds in this process, stored ones included."""
+    shares_choice: bool = False
+    """Whether other processes embed for the same run: then the runtime that the first of them
+    chooses for a model of device is that of all, and does not change."""
     _ready: dict[tuple[int, tuple[Output, ...]], _DeviceRuntime] = field(default_factory=dict)
 
     @property
@@ -123,6 +126,9 @@ class Embedder:
         if ready is None or ready.should_be_tuned_again():
             images = TuningImages(crops, self.expected_images, outputs, pause)
             file = self._choice_file(backbone, outputs)
+            if file and self.shares_choice:
+                self._ready[key] = _DeviceRuntime(_agreed(file, backbone, images), MAX_TUNINGS)
+                return self._ready[key].tuned.runtime
             saved = file.load() if file and ready is None else None
             before = ready.tuned if ready else None
             tuned = tune(backbone, images, self.runtime, self.batch_size, saved, before)
@@ -135,8 +141,21 @@ class Embedder:
 
     def _choice_file(self, backbone: Backbone, outputs: Sequence[Output]) -> ChoiceFile | None:
         """Return where the choice is saved; None where it is given by name or by batch size."""
-        if self.cache is None or self.runtime != "auto" or self.batch_size:
+        is_tuned = self.runtime == "auto" and not self.batch_size
+        if self.cache is None or not is_tuned or backbone.spec.loader == "baseline":
             return None
         forward, geometry = backbone.forward_facts(), backbone.geometry.facts()
         device, precision = backbone.device, backbone.precision
         return choice_file(self.cache, forward, geometry, outputs, device, precision)
+
+
+def _agreed(file: ChoiceFile, backbone: Backbone, images: TuningImages) -> Tuned:
+    """Return the runtime that some process has chosen, or choose it for all."""
+    with file.exclusively():
+        saved = file.load()
+        if saved is None:
+            tuned = tune(backbone, images, "auto")
+            if tuned.choice:
+                file.save(tuned.choice)
+            return tuned
+    return follow(backbone, images, saved)

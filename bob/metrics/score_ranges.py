@@ -1,7 +1,6 @@
 """Whether stored scores lie in the ranges of their metrics."""
 
 from functools import cache
-from itertools import pairwise
 
 from bob.metrics import METRICS
 from bob.records.record import Record, Score
@@ -40,11 +39,13 @@ def score_problem(record: Record) -> str | None:
 def _is_out_of_range(score: Score, limits: tuple[float, float] | None) -> bool:
     if limits is None:
         return False
-    numbers = [number for number in (score.low, score.value, score.high) if number is not None]
     lowest, highest = limits
-    if any(not lowest - TOLERANCE <= number <= highest + TOLERANCE for number in numbers):
-        return True
-    return any(after < before - TOLERANCE for before, after in pairwise(numbers))
+    for number in (score.low, score.value, score.high):  # in this order, where they exist
+        if number is not None:
+            if not lowest - TOLERANCE <= number <= highest + TOLERANCE:
+                return True
+            lowest = max(lowest, number)
+    return False
 
 
 @cache

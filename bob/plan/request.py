@@ -61,6 +61,8 @@ class Machine:
     """Decoding threads."""
     runtime: str = "eager"
     """One of `bob.extraction.runtimes.autotune.RUNTIMES`, or auto."""
+    shares_runtimes: bool = False
+    """Whether other processes compute for the same plan, with the same runtimes."""
     offline: bool = False
     fail_fast: bool = False
     """Stop at the first cell that fails."""

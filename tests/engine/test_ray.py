@@ -4,8 +4,10 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from safetensors.numpy import load_file
 from tests.builders.fresh_process import run_python
 from tests.builders.photos import BASELINES, make_photos
 from tests.builders.ray_nodes import FakeNodes
+from tests.builders.request_counter import RequestCounter
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = {
@@ -27,6 +30,9 @@ ENVIRONMENT = {
     "RAY_AUTH_MODE": "token",
     "RAY_AUTH_TOKEN": "0123456789abcdef" * 4,
 }
+METADATA = "http://169.254.169.254/"
+"""Address at which a cloud describes a machine to itself; Ray asks it which accelerators there are.
+It is link-local: no request leaves the network of the machine."""
 CODE = """
 import os
 from pathlib import Path
@@ -69,10 +75,25 @@ def build():
 
 @pytest.fixture(scope="module")
 def nodes() -> Iterator[FakeNodes]:
-    with FakeNodes(ENVIRONMENT) as nodes:
-        nodes.add()
-        nodes.add()
-        yield nodes
+    """Two nodes; at the end, no process of the cluster or of a run has sent usage statistics.
+
+    Requests to other machines go to a proxy here, which counts them. Ray reports even that its
+    statistics are off, which is why their address is a closed port of this machine.
+    """
+    with RequestCounter() as proxy:
+        through_proxy = urllib.request.build_opener(
+            urllib.request.ProxyHandler({"http": proxy.url})
+        )
+        through_proxy.open("http://statistics.invalid/", b"{}").close()
+        assert proxy.requests.pop() == "POST http://statistics.invalid/"
+        here = f"127.0.0.1,localhost,{socket.gethostbyname(socket.gethostname())}"
+        values = {"HTTP_PROXY": proxy.url, "HTTPS_PROXY": proxy.url, "NO_PROXY": here}
+        ENVIRONMENT.update(values | {name.lower(): value for name, value in values.items()})
+        with FakeNodes(ENVIRONMENT) as nodes:
+            nodes.add()
+            nodes.add()
+            yield nodes
+        assert [sent for sent in proxy.requests if METADATA not in sent] == []
 
 
 def command(folder: Path, *words: str) -> list[str]:

@@ -106,12 +106,7 @@ def tune(
     eager = Eager(backbone, batch_size or default_batch(backbone.device.type))
     if backbone.spec.loader == "baseline":
         return Tuned(eager)
-    candidates = [
-        candidate
-        for candidate in usable_candidates(backbone.precision, backbone.device.type)
-        if requested in ("auto", candidate.name)
-        and (candidate.runs_onnx_files or not isinstance(backbone.module, OnnxFeatures))
-    ]
+    candidates = [each for each in _candidates(backbone) if requested in ("auto", each.name)]
     if batch_size and (requested == "eager" or not candidates):
         return Tuned(eager)
     search = _Search(eager, images, dict(before.prepared) if before else {})
@@ -121,6 +116,28 @@ def tune(
             return tuned
     with images.pause() if backbone.device.type == "cpu" else contextlib.nullcontext():
         return search.run(candidates, batch_size, forced=requested != "auto")
+
+
+def follow(backbone: Backbone, images: TuningImages, choice: Choice) -> Tuned:
+    """Return the runtime that another process chose, whatever its speed here.
+
+    Eager PyTorch takes its place where it cannot run or gives other features here.
+    """
+    eager = Eager(backbone, choice.batch_size)
+    search = _Search(eager, images, {})
+    for candidate in _candidates(backbone):
+        if candidate.name == choice.runtime:
+            return Tuned(search.prepare(candidate, choice.batch_size).runtime or eager, choice)
+    return Tuned(eager, choice)
+
+
+def _candidates(backbone: Backbone) -> list[Candidate]:
+    """Return the runtimes beside eager PyTorch that may run a backbone."""
+    return [
+        candidate
+        for candidate in usable_candidates(backbone.precision, backbone.device.type)
+        if candidate.runs_onnx_files or not isinstance(backbone.module, OnnxFeatures)
+    ]
 
 
 def _tune_from(

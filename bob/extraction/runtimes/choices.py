@@ -2,7 +2,8 @@
 
 import contextlib
 import json
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -13,6 +14,7 @@ import torch
 from bob.errors import StoreError
 from bob.extraction.device import device_name, threads
 from bob.io.digest import digest
+from bob.io.exclusive import exclusive
 from bob.io.files import write_atomically
 from bob.specs import Output
 
@@ -101,6 +103,16 @@ class ChoiceFile:
         content = {"conditions": self.conditions, "choice": asdict(choice)}
         with contextlib.suppress(StoreError):
             write_atomically(self.path, json.dumps(content, indent=1).encode())
+
+    @contextlib.contextmanager
+    def exclusively(self) -> Iterator[None]:
+        """Keep other processes from choosing meanwhile; without effect on a read-only disk."""
+        with contextlib.suppress(OSError):
+            self.folder.mkdir(parents=True, exist_ok=True)
+        is_writable = os.access(self.folder, os.W_OK)
+        lock = self.path.with_suffix(".lock")
+        with exclusive(lock) if is_writable else contextlib.nullcontext():
+            yield
 
 
 def choice_file(

@@ -5,6 +5,7 @@ import dataclasses
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -423,6 +424,44 @@ def test_a_choice_is_shared_by_all_weights_of_an_architecture(candidate, clock, 
     second.backbone.module.body[0].weight.data *= 2
     second.embed(0, crops(16), [DEFAULT], [DEFAULT])
     assert clock.measured == [("openvino", saved.batch_size)]
+
+
+def test_processes_of_one_run_use_the_runtime_that_the_first_of_them_chose(
+    two_candidates, clock, tmp_path
+):
+    """Even a disturbed choice stands, where features in one store must be of one runtime.
+
+    For the second process OpenVINO would be faster again; it measures nothing.
+    """
+    clock.speed |= {"openvino": 1e-4, "onnxruntime": 2e-4}
+    clock.quiet_after, clock.disturbance = 10**6, {"openvino": 20}
+    first, second = (
+        dataclasses.replace(embedder(10**7, tmp_path), shares_choice=True) for _ in range(2)
+    )
+    names = [first.embed(0, crops(16), [DEFAULT], [DEFAULT])[1].runtime]
+    clock.quiet_after, clock.measured = 0, []
+    for tested in (second, second, first, first):
+        names.append(tested.embed(0, crops(16), [DEFAULT], [DEFAULT])[1].runtime)
+    assert set(names) == {"onnxruntime"} and clock.measured == []
+    assert {tested.runtimes[0].batch_size for tested in (first, second)} == {4}
+
+
+def test_a_process_waits_while_another_chooses(candidate, tmp_path):
+    tested = dataclasses.replace(embedder(10**6, tmp_path), shares_choice=True)
+    file = tested._choice_file(tested.backbone, [DEFAULT])
+    with ThreadPoolExecutor(1) as pool:
+        with file.exclusively():
+            later = pool.submit(tested.embed, 0, crops(16), [DEFAULT], [DEFAULT])
+            file.save(Choice("eager", 2, 1.0))
+        assert later.result()[1].runtime == "eager"
+    assert tested.runtimes[0].batch_size == 2
+
+
+def test_a_chosen_runtime_that_is_not_here_is_replaced_by_eager(candidate, clock, tmp_path):
+    tested = dataclasses.replace(embedder(10**6, tmp_path), shares_choice=True)
+    tested._choice_file(tested.backbone, [DEFAULT]).save(Choice("onnxruntime", 16, 1.0))
+    assert tested.embed(0, crops(16), [DEFAULT], [DEFAULT])[1].runtime == "eager"
+    assert clock.measured == []
 
 
 def test_a_runtime_outlives_its_pass(candidate, tmp_path):
