@@ -1,5 +1,6 @@
 """Features of a split, computed by passes as runs compute them."""
 
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,17 +21,22 @@ def extract(
     """Return the features of the split called `name` by the name of the backbone, in one pass.
 
     Networks run in ONNX Runtime, in less than half of eager PyTorch's processor time on one core;
-    baselines in batches of 4, whose intermediate results stay in the processor's cache.
+    baselines in batches of 4, whose intermediate results stay in the processor's cache. A network
+    is exported once per process.
     """
     store, members, keys = FeatureStore(cache / "features"), [], {}
     for spec in backbones:
         facts = card(spec, cache, "cpu", "float32", offline=True)
         keys[spec.name] = feature_key(facts, spec.output, name, split)
-        backbone = load_backbone(spec, "cpu", "float32", offline=True)
-        fold_batchnorm(backbone)
-        target = Target(spec.output, keys[spec.name])
-        runtime, batch_size = ("eager", 4) if spec.loader == "baseline" else ("onnxruntime", 16)
-        members.append(Member(Embedder([backbone], runtime, batch_size), [target]))
+        members.append(Member(_embedder(spec), [Target(spec.output, keys[spec.name])]))
     run_pass(split, members, store, Count(), workers=2, skip_bad=False)
     assert not [member.failure for member in members if member.failure]
     return {backbone: store.read(key) for backbone, key in keys.items()}
+
+
+@functools.cache
+def _embedder(spec: BackboneSpec) -> Embedder:
+    backbone = load_backbone(spec, "cpu", "float32", offline=True)
+    fold_batchnorm(backbone)
+    runtime, batch_size = ("eager", 4) if spec.loader == "baseline" else ("onnxruntime", 16)
+    return Embedder([backbone], runtime, batch_size)

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import json
-import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
@@ -30,6 +29,7 @@ from bob.extraction.runtimes.prefetch import Prefetcher
 from bob.extraction.runtimes.runtime import agree
 from bob.registry import load_registry
 from bob.specs import DEFAULT, GRID, Output
+from tests.builders.fresh_process import run_python
 
 BASELINE = load_registry().backbones["raw_pixels"]
 SPEC = BASELINE.model_copy(update={"loader": "python"})
@@ -626,12 +626,5 @@ def test_memory_that_a_forward_pass_frees_is_kept():
         "    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before\n"
         "with torch.inference_mode(): faults(10), print(faults(5))\n"
     )
-    returned, kept = (
-        int(
-            subprocess.run(
-                [sys.executable, "-c", program, how], capture_output=True, text=True, check=True
-            ).stdout
-        )
-        for how in ("plain", "kept")
-    )
+    returned, kept = (int(run_python(["-c", program, how]).stdout) for how in ("plain", "kept"))
     assert kept < 1_000 < 10_000 < returned
