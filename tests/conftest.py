@@ -1,5 +1,6 @@
 """Shared fixtures: small folders of images, and the command line run in this process."""
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,6 +10,12 @@ import pytest
 from tests.builders.photos import make_photos
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before any library reads it: no test may reach for a hub
+
+
+def pytest_collection_finish() -> None:
+    """Keep the garbage collector from what lives to the end: modules, and thousands of tests."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
