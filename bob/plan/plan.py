@@ -6,6 +6,7 @@ from its own weights and images, and refuses where they differ from the plan's.
 """
 
 import json
+import math
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, Literal
 
@@ -279,7 +280,7 @@ def _narrowed(forward: Forward, wanted: set[str]) -> Forward | None:
 def read_plan(text: str, where: str) -> Plan:
     """Return the plan of a JSON text; ConfigError, beginning with `where`, for another version."""
     try:
-        values = json.loads(text)
+        values = json.loads(text, parse_float=_finite, parse_constant=_finite)
     except ValueError as error:
         raise ConfigError(f"{where}: is not JSON ({error}).") from error
     if not isinstance(values, dict) or values.get("version") != PLAN_VERSION:
@@ -289,3 +290,11 @@ def read_plan(text: str, where: str) -> Plan:
             "again with `bob-bench run ... --dry-run --json`."
         )
     return build(Plan, values, where)
+
+
+def _finite(text: str) -> float:
+    """Return a number of a JSON text; ValueError for Infinity, NaN and what is too large."""
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text} is not a finite number")
+    return value

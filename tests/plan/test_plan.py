@@ -276,6 +276,9 @@ def test_a_failing_backbone_leaves_its_reason_in_the_store(request_of, monkeypat
     ("text", "message"),
     [
         ("{", "mine: is not JSON"),
+        ('{"version": 1, "passes": [{"images": {"split": Infinity}}]}', "Infinity is not a finite"),
+        ('{"version": NaN}', "NaN is not a finite number"),
+        ('{"version": 1e999}', "1e999 is not a finite number"),
         ("[]", "mine: is not a plan of version 1 .version None."),
         ('{"version": 99}', "mine: is not a plan of version 1 .version 99."),
         ('{"version": 1, "settings": {}}', "mine: key 'backbones' is missing"),

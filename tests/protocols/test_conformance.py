@@ -305,7 +305,7 @@ def test_details_are_json(task: TaskSpec) -> None:
 CLASSIFIERS = (
     *("linear", "ridge", "knn", "fewshot", "episodes"),
     *("ood", "ood_detection", "corruptions", "resize_normalise", "centroid", "incremental"),
-    *("calibration", "compression", "groups", "diagnostics", "long_tail"),
+    *("calibration", "compression", "groups", "diagnostics", "long_tail", "learning_curve"),
 )
 OTHERS = (
     *("retrieval", "image_text", "multilabel", "zeroshot", "anomaly", "anomaly_levels"),
