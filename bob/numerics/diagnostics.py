@@ -6,10 +6,11 @@ replaces a probe: docs/explanation/further_tasks.md states how well they order b
 
 import math
 import warnings
+from dataclasses import dataclass
 
 import numpy as np
 
-from bob.numerics.arrays import Doubles, Ints
+from bob.numerics.arrays import Bools, Doubles, Ints
 
 CUT = 1e-10
 """Variances below this share of the largest count as 0."""
@@ -21,15 +22,55 @@ MIXTURE_VARIANCE = 0.8
 """Share of the variance that the principal components of N-LEEP hold."""
 
 
-def eigenvalues(x: Doubles, centred: bool) -> Doubles:
-    """Return the eigenvalues (min(N, D),) of XᵀX / N, descending.
+@dataclass(frozen=True, eq=False)
+class Decomposition:
+    """Rows (N, D) with the eigenvalues and vectors of the smaller of XᵀX and XXᵀ.
 
-    `centred` subtracts the mean row first.
+    All descriptions of a set of rows share two of them: of the rows, and of the centred rows.
     """
+
+    rows: Doubles
+    """(N, D)"""
+    squares: Doubles
+    """(min(N, D),) eigenvalues, the squared singular values, descending."""
+    vectors: Doubles
+    """Eigenvectors in columns: (D, D) right singular vectors where D ≤ N, else (N, N) left ones."""
+
+    @property
+    def eigenvalues(self) -> Doubles:
+        """The eigenvalues (min(N, D),) of XᵀX / N, descending."""
+        return self.squares / len(self.rows)
+
+    @property
+    def is_tall(self) -> bool:
+        """Whether D ≤ N, so that the vectors are right singular ones."""
+        return self.rows.shape[1] <= len(self.rows)
+
+    def kept(self) -> Bools:
+        """Return which directions (min(N, D),) have variance."""
+        return self.squares > CUT * self.squares[0]
+
+    def left_basis(self) -> Doubles:
+        """Return the left singular vectors (N, r) of the directions with variance."""
+        vectors = self.vectors[:, self.kept()]
+        if self.is_tall:
+            return self.rows @ vectors / np.sqrt(self.squares[self.kept()])
+        return vectors
+
+    def along(self, points: Doubles) -> Doubles:
+        """Return points (K, D) in the right singular vectors with variance, (K, r)."""
+        vectors = self.vectors[:, self.kept()]
+        if self.is_tall:
+            return points @ vectors
+        return points @ self.rows.T @ vectors / np.sqrt(self.squares[self.kept()])
+
+
+def decomposed(x: Doubles, centred: bool = False) -> Decomposition:
+    """Return the decomposition of rows (N, D); `centred` subtracts the mean row first."""
     rows = x - x.mean(0) if centred else x
     gram = rows.T @ rows if rows.shape[1] <= len(rows) else rows @ rows.T
-    values: Doubles = np.linalg.eigvalsh(gram)[::-1].clip(min=0) / len(x)
-    return values
+    values, vectors = np.linalg.eigh(gram)
+    return Decomposition(rows, values[::-1].clip(min=0), vectors[:, ::-1])
 
 
 def rank_me(uncentred: Doubles) -> float:
@@ -75,7 +116,7 @@ def intrinsic_dimension(nearest: Doubles, second: Doubles) -> float:
     return float(usable.sum() / total) if total > 0 else math.nan
 
 
-def log_me(x: Doubles, y: Ints) -> float:
+def log_me(uncentred: Decomposition, y: Ints) -> float:
     """Return the mean over classes of the log evidence per row of a Bayesian linear model.
 
     For targets t (N,) of 0 and 1 it is the maximum over α and β of
@@ -83,46 +124,45 @@ def log_me(x: Doubles, y: Ints) -> float:
     on rows that are not centred. Their default code sums the logarithm over min(N, D) terms only,
     which is wrong for N < D; here only directions with variance count, which is the same as D.
     """
-    basis, squares = _left_basis(x)
+    basis, squares = uncentred.left_basis(), uncentred.squares[uncentred.kept()]
     scores = [_log_evidence(basis, squares, (y == c).astype(np.float64)) for c in np.unique(y)]
     return float(np.mean(scores))
 
 
-def h_score(x: Doubles, y: Ints, shrunk: bool = False) -> float:
+def h_score(centred: Decomposition, y: Ints, shrunk: bool = False) -> float:
     """Return tr(Σ⁻¹ Σ_between), in [0, C − 1] (Bao et al. 2019, doi:10.1109/ICIP.2019.8803726).
 
     Directions below 1e-10 of the largest variance are left out. `shrunk`: with the covariance of
     Ledoit & Wolf, and the numerator times 1 − ρ (Ibrahim et al. 2022, arXiv:2110.06893), which as
     in their code divides by N − 1 where the covariance divides by N.
     """
-    centred = x - x.mean(0)
-    means = np.stack([centred[y == c].mean(0) for c in np.unique(y)])
-    share = np.bincount(y)[np.unique(y)] / len(y)
-    values, vectors = np.linalg.eigh(centred.T @ centred / len(x))
-    factor = 1.0
+    x = centred.rows
+    n, width = x.shape
+    means = np.stack([x[y == c].mean(0) for c in np.unique(y)])
+    share = np.bincount(y)[np.unique(y)] / n
+    values, factor = centred.eigenvalues, 1.0
+    variances = values[centred.kept()]
     if shrunk:
-        level = values.sum() / len(values)
-        delta = ((values - level) ** 2).sum() / len(values)
-        fourth = ((centred**2).sum(1) ** 2).sum() / len(x)
-        beta = (fourth - (values**2).sum()) / (len(x) * len(values))
+        level = values.sum() / width
+        delta = ((values**2).sum() - width * level**2) / width
+        fourth = ((x**2).sum(1) ** 2).sum() / n
+        beta = (fourth - (values**2).sum()) / (n * width)
         rho = min(max(beta, 0.0), delta) / delta if delta > 0 else 0.0
-        values = (1 - rho) * values + rho * level
-        factor = (1 - rho) * len(x) / (len(x) - 1)
-    kept = values > CUT * values[-1]
-    along = (means @ vectors[:, kept]) ** 2 / values[kept]
+        variances = (1 - rho) * variances + rho * level
+        factor = (1 - rho) * n / (n - 1)
+    along = centred.along(means) ** 2 / variances
     return float(factor * (share[:, None] * along).sum())
 
 
-def trans_rate(x: Doubles, y: Ints, epsilon: float = TRANS_RATE_EPSILON) -> float:
+def trans_rate(centred: Decomposition, y: Ints, epsilon: float = TRANS_RATE_EPSILON) -> float:
     """Return the coding rate of all rows minus the mean of those of each class.
 
     R(Z) = ½ ln det(I + ZᵀZ / (n ε)) of centred rows, classes weighted by their share (Huang et al.
     2022, arXiv:2106.09362). Depends on the scale of the features.
     """
-    centred = x - x.mean(0)
-    rate = _coding_rate(centred, epsilon)
+    rate = float(np.log1p(centred.eigenvalues / epsilon).sum() / 2)
     for c in np.unique(y):
-        rate -= (y == c).mean() * _coding_rate(centred[y == c], epsilon)
+        rate -= (y == c).mean() * _coding_rate(centred.rows[y == c], epsilon)
     return float(rate)
 
 
@@ -164,17 +204,6 @@ def _coding_rate(rows: Doubles, epsilon: float) -> float:
     gram = rows.T @ rows if rows.shape[1] <= len(rows) else rows @ rows.T
     values = np.linalg.eigvalsh(gram).clip(min=0)
     return float(np.log1p(values / (len(rows) * epsilon)).sum() / 2)
-
-
-def _left_basis(x: Doubles) -> tuple[Doubles, Doubles]:
-    """Return left singular vectors (N, r) and squared singular values (r,) above 0."""
-    if x.shape[1] <= len(x):
-        squares, right = np.linalg.eigh(x.T @ x)
-        kept = squares > CUT * squares[-1]
-        return x @ right[:, kept] / np.sqrt(squares[kept]), squares[kept]
-    squares, left = np.linalg.eigh(x @ x.T)
-    kept = squares > CUT * squares[-1]
-    return left[:, kept], squares[kept]
 
 
 def _log_evidence(basis: Doubles, squares: Doubles, t: Doubles) -> float:

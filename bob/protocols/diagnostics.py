@@ -129,17 +129,17 @@ def describe(x: Doubles, y: Ints, mixture: Doubles | None) -> Doubles:
     """
     from bob.numerics import diagnostics
 
-    uncentred, centred = (diagnostics.eigenvalues(x, flag) for flag in (False, True))
+    rows, centred = (diagnostics.decomposed(x, flag) for flag in (False, True))
     nearest, second, same = _neighbours(x.astype(np.float32), y)
     values = {
-        "rank_me": diagnostics.rank_me(uncentred),
-        "participation_ratio": diagnostics.participation_ratio(centred),
+        "rank_me": diagnostics.rank_me(rows.eigenvalues),
+        "participation_ratio": diagnostics.participation_ratio(centred.eigenvalues),
         "intrinsic_dimension": diagnostics.intrinsic_dimension(nearest, second),
-        "alpha_req": diagnostics.alpha_req(centred),
-        "log_me": diagnostics.log_me(x, y),
-        "h_score": diagnostics.h_score(x, y),
-        "shrunk_h_score": diagnostics.h_score(x, y, shrunk=True),
-        "trans_rate": diagnostics.trans_rate(x, y),
+        "alpha_req": diagnostics.alpha_req(centred.eigenvalues),
+        "log_me": diagnostics.log_me(rows, y),
+        "h_score": diagnostics.h_score(centred, y),
+        "shrunk_h_score": diagnostics.h_score(centred, y, shrunk=True),
+        "trans_rate": diagnostics.trans_rate(centred, y),
         "nleep": math.nan if mixture is None else diagnostics.nleep(mixture, y),
         "nearest_is_same": same,
     }

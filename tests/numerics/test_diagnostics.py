@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 from scipy.stats import multivariate_normal
+from sklearn.covariance import LedoitWolf
 from sklearn.datasets import load_iris
 
 from bob.numerics.diagnostics import (
     alpha_req,
-    eigenvalues,
+    decomposed,
     h_score,
     intrinsic_dimension,
     log_me,
@@ -27,10 +28,12 @@ IRIS, SPECIES = load_iris(return_X_y=True)
 
 
 def test_scores_of_iris_are_those_of_the_official_codes() -> None:
-    assert log_me(IRIS, SPECIES) == pytest.approx(-0.1600602436, abs=1e-9)
-    assert h_score(IRIS, SPECIES) == pytest.approx(1.1918988250)
-    assert h_score(IRIS, SPECIES, shrunk=True) == pytest.approx(1.1778424993)
-    assert trans_rate(IRIS, SPECIES) == pytest.approx(0.5894054064)
+    assert log_me(decomposed(IRIS), SPECIES) == pytest.approx(-0.1600602436, abs=1e-9)
+    assert h_score(decomposed(IRIS, centred=True), SPECIES) == pytest.approx(1.1918988250)
+    assert h_score(decomposed(IRIS, centred=True), SPECIES, shrunk=True) == pytest.approx(
+        1.1778424993
+    )
+    assert trans_rate(decomposed(IRIS, centred=True), SPECIES) == pytest.approx(0.5894054064)
 
 
 def test_log_me_is_the_maximum_of_the_evidence() -> None:
@@ -45,7 +48,7 @@ def test_log_me_is_the_maximum_of_the_evidence() -> None:
             return float(-multivariate_normal(np.zeros(6), covariance).logpdf(t) / 6)
 
         best.append(-minimize(minus_evidence, np.zeros(2), method="Nelder-Mead").fun)
-    assert log_me(X, Y) == pytest.approx(np.mean(best), abs=1e-6)
+    assert log_me(decomposed(X), Y) == pytest.approx(np.mean(best), abs=1e-6)
 
 
 @pytest.mark.parametrize("width", [8, 200])
@@ -54,7 +57,7 @@ def test_log_me_with_more_features_than_rows(width: int) -> None:
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(50, 8)), rng.integers(2, size=50)
     padded = np.concatenate([x, np.zeros((50, width - 8))], 1)
-    assert log_me(padded, y) == pytest.approx(log_me(x, y), abs=1e-6)
+    assert log_me(decomposed(padded), y) == pytest.approx(log_me(decomposed(x), y), abs=1e-6)
 
 
 def test_nleep_by_hand() -> None:
@@ -80,34 +83,39 @@ def test_nleep_of_pure_components_is_0_and_of_labels_without_relation_their_entr
 
 def test_the_rank_by_hand_and_of_equal_directions() -> None:
     """Singular values of the identity are equal: the rank is D. One direction: 1."""
-    assert rank_me(eigenvalues(np.eye(5), False)) == pytest.approx(5, rel=1e-4)
+    assert rank_me(decomposed(np.eye(5)).eigenvalues) == pytest.approx(5, rel=1e-4)
     one = np.outer(np.arange(1.0, 9), np.ones(4))
-    assert rank_me(eigenvalues(one, False)) == pytest.approx(1, abs=1e-4)
-    assert rank_me(eigenvalues(X, False)) == pytest.approx(2.76002347)
-    assert participation_ratio(eigenvalues(X, True)) == pytest.approx(2.22017867)
+    assert rank_me(decomposed(one).eigenvalues) == pytest.approx(1, abs=1e-4)
+    assert rank_me(decomposed(X).eigenvalues) == pytest.approx(2.76002347)
+    assert participation_ratio(decomposed(X, centred=True).eigenvalues) == pytest.approx(2.22017867)
 
 
 def test_h_score_and_trans_rate_of_six_rows() -> None:
-    assert h_score(X, Y) == pytest.approx(0.50159431)
-    assert trans_rate(X, Y) == pytest.approx(1.41054675)
-    assert trans_rate(X, Y, 1.0) == pytest.approx(0.13058671)
+    assert h_score(decomposed(X, centred=True), Y) == pytest.approx(0.50159431)
+    assert trans_rate(decomposed(X, centred=True), Y) == pytest.approx(1.41054675)
+    assert trans_rate(decomposed(X, centred=True), Y, 1.0) == pytest.approx(0.13058671)
 
 
 def test_h_score_is_between_0_and_the_number_of_classes_minus_1() -> None:
     y = np.arange(60) % 3
-    assert h_score(np.eye(3)[y] + 0.0, y) == pytest.approx(2)
+    assert h_score(decomposed(np.eye(3)[y] + 0.0, centred=True), y) == pytest.approx(2)
     noise = np.random.default_rng(0).normal(size=(3000, 4))
-    assert h_score(noise, np.arange(3000) % 3) < 0.02
-    assert h_score(np.ones((9, 2)), np.arange(9) % 3) == 0
+    assert h_score(decomposed(noise, centred=True), np.arange(3000) % 3) < 0.02
+    assert h_score(decomposed(np.ones((9, 2)), centred=True), np.arange(9) % 3) == 0
 
 
 def test_scores_ignore_rotation_and_h_score_any_linear_map() -> None:
     turn = np.linalg.qr(np.random.default_rng(3).normal(size=(4, 4)))[0]
-    for score in (log_me, h_score, trans_rate):
-        assert score(IRIS @ turn, SPECIES) == pytest.approx(score(IRIS, SPECIES))
+    for score, centred in ((log_me, False), (h_score, True), (trans_rate, True)):
+        turned, plain = (decomposed(rows, centred) for rows in (IRIS @ turn, IRIS))
+        assert score(turned, SPECIES) == pytest.approx(score(plain, SPECIES))
     mixed = IRIS @ np.triu(np.ones((4, 4))) + 7
-    assert h_score(mixed, SPECIES) == pytest.approx(h_score(IRIS, SPECIES))
-    assert log_me(100 * IRIS, SPECIES) == pytest.approx(log_me(IRIS, SPECIES), abs=1e-8)
+    assert h_score(decomposed(mixed, centred=True), SPECIES) == pytest.approx(
+        h_score(decomposed(IRIS, centred=True), SPECIES)
+    )
+    assert log_me(decomposed(100 * IRIS), SPECIES) == pytest.approx(
+        log_me(decomposed(IRIS), SPECIES), abs=1e-8
+    )
 
 
 def test_the_exponent_of_a_power_law_is_found() -> None:
@@ -124,3 +132,21 @@ def test_the_intrinsic_dimension_by_hand_and_of_a_plane() -> None:
     plane = rng.random((1500, 2)) @ rng.normal(size=(2, 30))
     distances = np.sort(np.linalg.norm(plane[:, None] - plane, axis=2), axis=1)
     assert intrinsic_dimension(distances[:, 1], distances[:, 2]) == pytest.approx(2, abs=0.15)
+
+
+def test_fewer_rows_than_features_are_decomposed_by_rows() -> None:
+    """In 20 dimensions of which 3 vary, rotated: the values of the 3 alone; Ledoit & Wolf's
+    covariance and the trace of the definition are scikit-learn's and numpy's."""
+    rotation, _ = np.linalg.qr(np.random.default_rng(0).normal(size=(20, 20)))
+    wide = np.pad(X, ((0, 0), (0, 17))) @ rotation
+    tall, few = (decomposed(rows, centred=True) for rows in (X, wide))
+    assert not few.is_tall and tall.is_tall
+    assert h_score(few, Y) == pytest.approx(h_score(tall, Y))
+    assert trans_rate(few, Y) == pytest.approx(trans_rate(tall, Y))
+    assert log_me(decomposed(wide), Y) == pytest.approx(log_me(decomposed(X), Y))
+    estimate = LedoitWolf().fit(wide)
+    means = np.stack([wide[c == Y].mean(0) for c in (0, 1)]) - wide.mean(0)
+    between = means.T @ means / 2  # three rows of each class
+    trace = np.trace(np.linalg.inv(estimate.covariance_) @ between)
+    expected = (1 - estimate.shrinkage_) * trace * 6 / 5
+    assert h_score(few, Y, shrunk=True) == pytest.approx(expected)
