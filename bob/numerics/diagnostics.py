@@ -17,6 +17,8 @@ CUT = 1e-10
 SPECTRUM = (11, 100)
 """Places of the eigenvalues through which the power law of α-ReQ is fitted."""
 FIXED_POINT_STEPS = 200
+NOISE_FREE = 1e-9
+"""Share of the rows' degrees of freedom below which LogME has reached the limit β → ∞."""
 TRANS_RATE_EPSILON = 1e-4
 MIXTURE_VARIANCE = 0.8
 """Share of the variance that the principal components of N-LEEP hold."""
@@ -215,6 +217,8 @@ def _log_evidence(basis: Doubles, squares: Doubles, t: Doubles) -> float:
     for _ in range(FIXED_POINT_STEPS):
         ratio = alpha / beta
         gamma = float((squares / (squares + ratio)).sum())
+        if n - gamma <= NOISE_FREE * n:  # the rows explain the targets without noise
+            break
         m2 = float((squares * z2 / (squares + ratio) ** 2).sum())
         r2 = float((z2 * ratio**2 / (squares + ratio) ** 2).sum()) + outside
         alpha, beta = gamma / (m2 + 1e-300), (n - gamma) / (r2 + 1e-300)

@@ -150,3 +150,19 @@ def test_fewer_rows_than_features_are_decomposed_by_rows() -> None:
     trace = np.trace(np.linalg.inv(estimate.covariance_) @ between)
     expected = (1 - estimate.shrinkage_) * trace * 6 / 5
     assert h_score(few, Y, shrunk=True) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("n", "width", "gap"), [(8, 20, 3), (30, 100, 5)])
+def test_log_me_of_rows_that_explain_the_classes_without_noise(
+    n: int, width: int, gap: float
+) -> None:
+    """The limit β → ∞ of the evidence: the maximum over α of ln N(t; 0, α⁻¹ XXᵀ) / N, which is at
+    α = N / tᵀ(XXᵀ)⁻¹t."""
+    y = np.arange(n) % 2
+    x = np.random.default_rng(0).normal(size=(n, width)) + gap * np.eye(2, width)[y]
+    kernel, best = x @ x.T, []
+    for c in (0, 1):
+        t = (y == c).astype(np.float64)
+        alpha = n / (t @ np.linalg.solve(kernel, t))
+        best.append(multivariate_normal(np.zeros(n), kernel / alpha).logpdf(t) / n)
+    assert log_me(decomposed(x), y) == pytest.approx(np.mean(best), abs=1e-6)
