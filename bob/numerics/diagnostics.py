@@ -46,11 +46,11 @@ class Decomposition:
     @property
     def is_tall(self) -> bool:
         """Whether D ≤ N, so that the vectors are right singular ones."""
-        return self.rows.shape[1] <= len(self.rows)
+        return bool(self.rows.shape[1] <= len(self.rows))
 
     def kept(self) -> Bools:
         """Return which directions (min(N, D),) have variance."""
-        return self.squares > CUT * self.squares[0]
+        return np.asarray(self.squares > CUT * self.squares[0])
 
     def left_basis(self) -> Doubles:
         """Return the left singular vectors (N, r) of the directions with variance."""
