@@ -199,6 +199,8 @@ def resampled(outcome: Outcome, metric: Metric, seed: int, draws: int) -> Double
 
     Outcomes on the same examples are resampled alike under the same seed.
     """
+    if metric.redrawn is not None and metric.strata is None:
+        return metric.redrawn(outcome, np.random.default_rng(seed), draws)
     rng, strata = np.random.default_rng(seed), _strata(metric, outcome)
     positions = [np.flatnonzero(strata == stratum) for stratum in np.unique(strata)]
     return np.array(

@@ -77,7 +77,9 @@ class Metric:
     redrawn: Callable[[Any, np.random.Generator, int], Doubles] | None = None
     """(outcome, generator, draws) → (draws,) values on resamples within `strata`, NaN if undefined.
 
-    For metrics of counts, which can be resampled without their examples.
+    For metrics of counts, which can be resampled without their examples; and for those that take
+    weights of examples. The latter have no strata, and draw the same weights for the same number of
+    examples, so that two outcomes are resampled alike.
     """
     leave_one_out: Callable[[Any], Doubles] | None = None
     """Outcome → (N,) the metric without each example, NaN where it is then undefined."""

@@ -1,5 +1,7 @@
 """Average precision: by hand, against pycocotools, and resamples against repeated images."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -155,10 +157,21 @@ def test_intervals_are_those_of_resampled_images() -> None:
     assert low is not None and high is not None and low < value < high and kind == "bootstrap"
     assert metric.redrawn is not None
     drawn = metric.redrawn(outcome, np.random.default_rng(0), 2000)
-    taken = resampled(outcome, metric, 1, 300)
+    taken = resampled(outcome, replace(metric, redrawn=None), 1, 300)
     # standard errors are known to 1.6 % and 4 %
     assert drawn.std() == pytest.approx(taken.std(), rel=0.2)
     assert drawn.mean() == pytest.approx(taken.mean(), abs=4 * taken.std() / 300**0.5)
+
+
+def test_two_outcomes_are_resampled_alike() -> None:
+    """One finds all boxes of the even images, the other also those of the first: never fewer."""
+    true = [image_boxes([RIGHT_1], [0])] * 9
+    right, nothing = detections((RIGHT_1, 0.9, 0)), detections((WRONG, 0.9, 0))
+    fewer = [nothing if i % 2 else right for i in range(9)]
+    more = [right, right, *fewer[2:]]
+    metric = metric_named("box_ap_50")
+    one, other = (resampled(matches(of, true, 1), metric, 0, 200) for of in (fewer, more))
+    assert (one <= other).all() and (one == other).any() and (one < other).any()
 
 
 def test_images_without_boxes_are_undefined() -> None:
