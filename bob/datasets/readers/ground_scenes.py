@@ -10,11 +10,12 @@ the task `depth` reports how far it goes.
 
 The depth of a drawing is that of its feet. Pixels that an outline covers in part have no depth, and
 no class: the mask holds categories as in `bob.datasets.readers.scenes`, where drawings of train
-and test, noise, random numbers and the line style are described too. All lengths are in metres,
-unless their names end in `_px`.
+and test, boxes, noise, random numbers and the line style are described too. All lengths are in
+metres, unless their names end in `_px`.
 """
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,12 +24,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from bob.datasets.boxes import BoxSets, ImageBoxes
 from bob.datasets.content.digests import content_digest
 from bob.datasets.content.sequences import Digests
 from bob.datasets.content.target_cache import TargetCache
 from bob.datasets.depths import Depths
 from bob.datasets.listing import ImageListing
 from bob.datasets.masks import IGNORED, Mask, Masks
+from bob.datasets.readers.scene_boxes import VisibleDrawings
 from bob.datasets.readers.scenes import (
     CLASSES,
     COVERED,
@@ -127,10 +130,11 @@ class GroundLayers:
     """(H, W) class of each pixel, or IGNORED."""
     depth: Floats
     """(H, W) depth of each pixel, or NaN."""
+    boxes: ImageBoxes
 
 
 def list_ground_scenes(svg: Path, table: Path, cache: Path, style: str) -> ImageListing:
-    """List the scenes in one style, with their masks and depth maps."""
+    """List the scenes in one style, with their masks, depth maps and boxes."""
     drawings = scene_drawings(svg, table, cache)
     splits = [split for split, count in SCENES.items() for _ in range(count)]
     scenes = [
@@ -156,6 +160,10 @@ def list_ground_scenes(svg: Path, table: Path, cache: Path, style: str) -> Image
             [content_digest(f"depth {digest}".encode()) for digest in content],
             TargetCache(lambda i: composer.layers(scenes[i]).depth),
             RANGE,
+        ),
+        boxes=BoxSets(
+            [content_digest(f"boxes {digest}".encode()) for digest in content],
+            functools.cache(lambda i: composer.layers(scenes[i]).boxes),
         ),
     )
 
@@ -186,6 +194,7 @@ class GroundComposer:
         """Compose a scene."""
         image = Image.fromarray(_ground_and_wall(scene))
         mask = np.zeros((SIDE_PX, SIDE_PX), np.int16)
+        visible = VisibleDrawings.of_size(SIDE_PX, SIDE_PX)
         depth = np.repeat(scene.camera.depth()[:, None], SIDE_PX, axis=1).astype(np.float32)
         for place in scene.standing:
             side_px = round(FOCAL_PX * place.height / place.depth)
@@ -195,10 +204,12 @@ class GroundComposer:
             top = round(scene.camera.foot_px(place.depth)) - feet_px
             covered = lay(image, drawn, (round(place.centre_px - side_px / 2), top))
             mask[covered > UNCOVERED], depth[covered > UNCOVERED] = IGNORED, np.nan
-            mask[covered >= COVERED] = self.drawings.category(place.drawing)
+            category = self.drawings.category(place.drawing)
+            mask[covered >= COVERED] = category
             depth[covered >= COVERED] = place.depth
+            visible.add(category, covered >= COVERED, covered > UNCOVERED)
         noisy = with_noise(np.asarray(image), scene.name)
-        return GroundLayers(Image.fromarray(noisy), mask, depth)
+        return GroundLayers(Image.fromarray(noisy), mask, depth, visible.boxes())
 
 
 def _ground_and_wall(scene: GroundScene) -> NDArray[np.uint8]:

@@ -82,6 +82,18 @@ def test_a_drawing_stands_on_the_ground_at_its_depth(drawings: SceneDrawings) ->
     np.testing.assert_array_equal(layers.mask == CLASSES.index("Objects"), expected)
     red = (np.asarray(layers.image) == [255, 0, 0]).all(axis=2)
     np.testing.assert_array_equal(red, expected)
+    assert layers.boxes.xyxy.tolist() == [[70, 106, 170, 156]]
+
+
+def test_boxes_are_around_drawings_of_many_sizes(data: Dataset) -> None:
+    split = data.splits["test"]
+    assert split.masks is not None and split.boxes is not None
+    boxes = [split.boxes.read(i) for i in range(4)]
+    for i, of in enumerate(boxes):
+        for (left, top, right, bottom), label in zip(of.xyxy.astype(int), of.labels, strict=True):
+            assert (split.masks.read(i)[top:bottom, left:right] == label).any()
+    areas = np.concatenate([of.areas for of in boxes])
+    assert areas.min() < 32**2 and areas.max() > 4 * 32**2
 
 
 def test_nearer_drawings_cover_farther_ones() -> None:
