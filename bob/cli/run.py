@@ -162,7 +162,16 @@ def _add_execution(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--dry-run", action="store_true", help="print the plan, then stop; download nothing"
     )
-    group.add_argument("--json", action="store_true", help="with --dry-run: print the plan as JSON")
+    group.add_argument(
+        "--json",
+        action="store_true",
+        help="print the result as JSON, with the path of the page; with --dry-run: the plan",
+    )
+    group.add_argument(
+        "--quiet",
+        action="store_true",
+        help="print only the path of the page and the conclusion, beside errors and notes",
+    )
     group.add_argument(
         "--plan",
         metavar="FILE",

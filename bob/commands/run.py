@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from bob.backbones.devices import parse_devices
 from bob.commands import race
 from bob.commands.arguments import data_options
 from bob.commands.leaderboard import publish
+from bob.commands.recommend import advice_json
 from bob.commands.terminal import Terminal, counted, duration
 from bob.datasets.availability import dataset_unavailable_reason
 from bob.engine.choose import connect_engine, device_of_cluster, make_engine
@@ -23,7 +25,9 @@ from bob.extraction.passes import auto_workers
 from bob.io.files import require_writable
 from bob.io.paths import default_cache
 from bob.leaderboards.advice import advise
+from bob.leaderboards.gather import GatheredRecords
 from bob.leaderboards.limits import BackboneLimits
+from bob.leaderboards.page.html import PAGE_FILE
 from bob.leaderboards.render.conclusion import conclusion_sentences
 from bob.leaderboards.render.data_report import summary_line
 from bob.leaderboards.render.terminal import to_terminal
@@ -55,11 +59,11 @@ def run(arguments: argparse.Namespace) -> int:
     Returns FAILED if a cell failed, or if a backbone or dataset that was named exactly is
     unavailable.
     """
-    terminal = Terminal()
+    terminal = Terminal(quiet=arguments.quiet or (arguments.json and not arguments.dry_run))
     if arguments.part and not arguments.plan:
         raise ConfigError("--part belongs to --plan FILE, which it divides.")
-    if arguments.json and not arguments.dry_run:
-        raise ConfigError("--json belongs to --dry-run: it prints the plan.")
+    if arguments.quiet and arguments.dry_run:
+        raise ConfigError("--quiet leaves out the plan, which is all that --dry-run prints.")
     if not arguments.dry_run:
         # a cache may be read-only where all features are in it
         require_writable(arguments.results)
@@ -67,7 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
     cluster = connect_engine(arguments.engine)
     make = _read_plan if arguments.plan else _make_plan
     plan, workspace, engine = make(arguments, terminal, cluster)
-    if arguments.json:
+    if arguments.json and arguments.dry_run:
         terminal.write_line(plan.to_json())
         return _exit_code(plan, [])
     _print_plan(terminal, plan, workspace)
@@ -78,11 +82,15 @@ def run(arguments: argparse.Namespace) -> int:
         carried_out = race.race_records(arguments, plan, workspace, engine, terminal)
     else:
         carried_out = conduct(plan, workspace, engine, terminal)
-    return _finish(plan, workspace, terminal, carried_out)
+    return _finish(arguments, plan, workspace, terminal, carried_out)
 
 
 def _finish(
-    plan: Plan, workspace: Workspace, terminal: Terminal, carried_out: Iterable[Record]
+    arguments: argparse.Namespace,
+    plan: Plan,
+    workspace: Workspace,
+    terminal: Terminal,
+    carried_out: Iterable[Record],
 ) -> int:
     """Collect the records of a run and write the leaderboard, after an interruption too."""
     records: list[Record] = []
@@ -96,11 +104,26 @@ def _finish(
     gathered = publish(terminal, results)
     shown = gathered.with_keys({cell.key for cell in plan.all_cells()})
     if shown.records:
-        terminal.render(to_terminal(shown.board()))
-        advice = advise(shown.records, BackboneLimits(), shown.per_example)
-        for sentence in conclusion_sentences(advice):
-            terminal.print(sentence)
+        _print_result(arguments, terminal, shown, results / PAGE_FILE)
     return _exit_code(plan, records)
+
+
+def _print_result(
+    arguments: argparse.Namespace, terminal: Terminal, shown: GatheredRecords, page: Path
+) -> None:
+    """Print the tables of a run and its conclusion, or the latter as JSON."""
+    advice = advise(shown.records, BackboneLimits(), shown.per_example)
+    conclusion = conclusion_sentences(advice)
+    if arguments.json:
+        values = {"page": str(page), "conclusion": conclusion, **advice_json(advice)}
+        terminal.write_line(json.dumps(values, indent=1))
+        return
+    terminal.render(to_terminal(shown.board()))
+    terminal.quiet = False
+    if arguments.quiet:
+        terminal.print_written([page])
+    for sentence in conclusion:
+        terminal.print(sentence)
 
 
 def _make_plan(

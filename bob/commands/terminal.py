@@ -42,7 +42,9 @@ class Terminal:
     Progress is two live lines on a terminal, and a line every `LINE_SECONDS` elsewhere.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, quiet: bool = False) -> None:
+        self.quiet = quiet
+        """Whether messages, tables and progress are left out; errors, notes and results are not."""
         self.run_meter: RunMeter | None = None
         self.pass_meter: PassMeter | None = None
         self.live: Live | None = None
@@ -74,7 +76,8 @@ class Terminal:
 
     def print(self, text: str) -> None:
         """Print a message to standard output, wrapped at the width of the terminal."""
-        self.out.print(text, markup=False)
+        if not self.quiet:
+            self.out.print(text, markup=False)
 
     def write(self, text: str) -> None:
         """Write text to standard output without wrapping."""
@@ -94,7 +97,8 @@ class Terminal:
 
     def render(self, renderable: "RenderableType") -> None:
         """Print a table or another rich renderable to standard output."""
-        self.out.print(renderable)
+        if not self.quiet:
+            self.out.print(renderable)
 
     def error(self, text: str) -> None:
         """Print an error to standard error."""
@@ -116,7 +120,7 @@ class Terminal:
 
     def run_begins(self, work: "Work") -> None:
         self.run_meter = RunMeter(work, time.monotonic)
-        if self.out.is_terminal:
+        if self.out.is_terminal and not self.quiet:
             self.live = _start_live(self.out, self._progress_lines)
 
     def run_ends(self) -> None:
@@ -176,7 +180,7 @@ class Terminal:
             return
         self.print(f"race: {setting}, {counted(start.backbones, 'backbone')}")
         self.race, self.standings = start, ()
-        if self.out.is_terminal:
+        if self.out.is_terminal and not self.quiet:
             self.live = _start_live(self.out, self._race_lines, self._race_table)
 
     def race_step(

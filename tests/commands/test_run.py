@@ -60,29 +60,28 @@ def test_a_repeated_command_computes_nothing_and_opens_no_image(bob, photos, tmp
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
-def test_a_run_ends_with_the_tables_of_the_leaderboard(bob, photos, tmp_path):
-    """And with what to take: two entries of one backbone are statistically tied."""
+@pytest.fixture
+def tied_run(photos, tmp_path):
+    """The command of a run of two entries of one backbone, which are statistically tied."""
     entry = "{family: ssl, loader: baseline, architecture: raw_pixels"
-    (tmp_path / "mine.yaml").write_text(
-        f"a: {entry}}}\nb: {entry}, preprocessing: {{input_px: 192}}}}\n"
-    )
-    _, run, _ = bob(
-        "run",
-        "--data",
-        photos,
-        "--registry",
-        tmp_path / "mine.yaml",
-        "--backbones",
-        "a,b",
-        "--tasks",
-        "knn",
-    )
+    registry = tmp_path / "mine.yaml"
+    registry.write_text(f"a: {entry}}}\nb: {entry}, preprocessing: {{input_px: 192}}}}\n")
+    words = ("--registry", registry, "--backbones", "a,b", "--tasks", "knn")
+    return ("run", "--data", photos, *words)
+
+
+def test_a_run_ends_with_the_tables_of_the_leaderboard(bob, tied_run):
+    """And with what to take: both are right on the same images of 12.
+
+    Tango's limits without a discordant image are ± z² / (n + z²) = 3.84 / 15.84 = 24.2 points.
+    """
+    _, run, _ = bob(*tied_run)
     _, leaderboard, _ = bob("leaderboard")
     tables = leaderboard[leaderboard.index("knn: top1") :]
     assert "≈ statistically tied with the best" in tables
     conclusion = " ".join(run.partition(tables)[2].split())
     assert conclusion.startswith("Take a or b: in task knn on the 12 test examples of photos they ")
-    assert "(b: 0.0 points behind, 95 % interval 0.0 to 0.0)" in conclusion
+    assert "(b: 0.0 points behind, 95 % interval -24.2 to 24.2)" in conclusion
 
 
 def test_another_task_uses_the_stored_features(bob, photos, monkeypatch):
@@ -141,6 +140,24 @@ def test_a_plan_as_json_is_alone_on_standard_output(bob, photos, monkeypatch):
     assert code == OK
     assert list(json.loads(out)["backbones"]) == ["raw_pixels"]
     assert f"to be downloaded first, and not in this plan: {UNAVAILABLE}" in err
+
+
+def test_a_quiet_run_prints_its_page_and_conclusion_alone(bob, tied_run, tmp_path):
+    code, out, _ = bob(*tied_run)
+    assert code == OK and "plan: " in out and "knn · photos" in out
+    code, quiet, _ = bob(*tied_run, "--quiet")
+    page = tmp_path / "results" / "leaderboard.html"
+    first, *conclusion = quiet.splitlines()
+    assert (code, first) == (OK, f"written: {page}")
+    assert conclusion[0].startswith("Take a or b: ")
+    assert out.endswith("\n".join(["", *conclusion, ""]))
+    code, text, _ = bob(*tied_run, "--json")
+    values = json.loads(text)
+    assert (code, values["page"]) == (OK, str(page))
+    assert " ".join(values["conclusion"]) == " ".join(conclusion)
+    assert values["settings"] == ["knn/photos"]
+    code, _, err = bob(*tied_run, "--dry-run", "--quiet")
+    assert code == 2 and "--quiet leaves out the plan" in err
 
 
 def test_unavailable_members_of_a_group_are_skipped(bob, photos):

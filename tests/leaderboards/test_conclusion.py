@@ -1,9 +1,12 @@
 """The last lines of a run, on results whose differences are known by hand.
 
 Of 400 test examples, `first` has 300 right. `second` has 24 of these wrong and 20 others right: 1.0
-points less, with variance (44 - 400 · 0.01²) / 399 of a difference, standard error 0.0166 and 95 %
-interval -2.3 to 4.3. `third` has 40 of `first`'s wrong: 10.0 points less, variance
-(40 - 400 · 0.1²) / 399, standard error 0.0150, interval 7.1 to 12.9.
+points less. `third` has 40 of `first`'s wrong: 10.0 points less. The 95 % intervals are those of
+the page and of `compare`: the differences D that Tango's score test (1998) does not reject. For b
+and c examples that only the first or second has right of n, they are the roots, here found by
+scipy's brentq, of (b - c - n D)² = 1.96² n (2 q + D (1 - D)), with
+q = (sqrt(B² + 8 n c D (1 - D)) - B) / (4 n) and B = (2 n - b + c) D - b - c:
+-2.33 to 4.38 for (24, 20), 7.43 to 13.33 for (40, 0), 0.78 to 4.73 for (12, 2).
 """
 
 from collections.abc import Mapping
@@ -24,7 +27,7 @@ SECOND = np.r_[np.zeros(24, bool), np.ones(296, bool), np.zeros(80, bool)]
 THIRD = np.r_[np.zeros(40, bool), np.ones(260, bool), np.zeros(100, bool)]
 SETTING = ("linear", "photos")
 WHERE = "in task linear on the 400 test examples of photos"
-BEHIND = "1.0 points behind, 95 % interval -2.3 to 4.3"
+BEHIND = "1.0 points behind, 95 % interval -2.3 to 4.4"
 
 
 def conclusion(
@@ -39,12 +42,12 @@ def conclusion(
 
 
 def test_two_that_cannot_be_told_apart_and_how_many_examples_would_tell(tmp_path: Path) -> None:
-    """s = 20 · 0.016597, and (2.80159 s / 0.01)² = 8,648 examples."""
+    """s = 20 (0.0438 + 0.0233) / (2 · 1.96) = 0.3423; (2.8016 s / 0.01)² = 9,200 examples."""
     assert conclusion(tmp_path, {"first": FIRST, "second": SECOND, "third": THIRD}) == [
         f"Take first or second: {WHERE} they cannot be told apart (second: {BEHIND}).",
-        "About 8,600 test examples would be needed to detect a difference of 1.0 points (power "
+        "About 9,200 test examples would be needed to detect a difference of 1.0 points (power "
         "80 %).",
-        "Significantly worse: third (10.0 points behind, 95 % interval 7.1 to 12.9).",
+        "Significantly worse: third (10.0 points behind, 95 % interval 7.4 to 13.3).",
     ]
 
 
@@ -60,11 +63,11 @@ def test_an_interval_without_0_is_explained_where_the_adjusted_test_does_not_dec
     tmp_path: Path,
 ) -> None:
     """12 of `first`'s wrong and 2 others right: exact McNemar p = 2 (1 + 14 + 91) / 2¹⁴ = 0.0129,
-    0.0518 for four such backbones. Variance (14 - 400 · 0.025²) / 399, standard error 0.0093.
+    0.0518 for four such backbones.
     """
     near = np.r_[np.zeros(12, bool), np.ones(290, bool), np.zeros(98, bool)]
     sentences = conclusion(tmp_path, {"first": FIRST, **{f"near_{i}": near for i in range(4)}})
-    assert sentences[0].count("2.5 points behind, 95 % interval 0.7 to 4.3") == 4
+    assert sentences[0].count("2.5 points behind, 95 % interval 0.8 to 4.7") == 4
     assert sentences[1] == (
         "An interval without 0 is that of one pair alone; the tests allow for all backbones (Holm)."
     )
@@ -73,7 +76,7 @@ def test_an_interval_without_0_is_explained_where_the_adjusted_test_does_not_dec
 def test_one_that_is_better_than_all_others(tmp_path: Path) -> None:
     assert conclusion(tmp_path, {"first": FIRST, "third": THIRD}) == [
         f"Take first: {WHERE} it is significantly better than all others.",
-        "Significantly worse: third (10.0 points behind, 95 % interval 7.1 to 12.9).",
+        "Significantly worse: third (10.0 points behind, 95 % interval 7.4 to 13.3).",
     ]
 
 
