@@ -5,11 +5,16 @@ of the datasets' labels. Because the classes of a family are matched by name, th
 as class masks: the 200 of the 1,000 classes that ImageNet-A, -R and -O contain.
 """
 
+import re
 from collections.abc import Sequence
 
 from bob.datasets.listing import ImageListing
 from bob.errors import ConfigError, DatasetError, nearest
 from bob.io.paths import shipped
+
+IMAGENET = "imagenet_1k"
+"""The list of class names that holds ImageNet's WordNet ids."""
+WORDNET_ID = re.compile(r"n\d{8}( \(\d+\))?")
 
 
 def class_list(name: str) -> tuple[str, ...]:
@@ -52,3 +57,18 @@ def distinct(names: Sequence[str]) -> list[str]:
     for name in names:
         (repeated if name in seen else seen).add(name)
     return [f"{name} ({c})" if name in repeated else name for c, name in enumerate(names)]
+
+
+def spoken_names(classes: Sequence[str]) -> list[str]:
+    """Return the name of each class as a sentence uses it: of ImageNet's WordNet ids OpenAI's."""
+    if not classes or not all(WORDNET_ID.fullmatch(name) for name in classes):
+        return [name.replace("_", " ") for name in classes]
+    from open_clip.zero_shot_metadata import IMAGENET_CLASSNAMES
+
+    place = {name: c for c, name in enumerate(class_list(IMAGENET))}
+    if unknown := [name for name in classes if name[:9] not in place]:
+        raise DatasetError(
+            f"the class {unknown[0]!r} is a WordNet id that is not one of ImageNet's {len(place)}: "
+            "give class names that can be used in a sentence."
+        )
+    return [IMAGENET_CLASSNAMES[place[name[:9]]] for name in classes]

@@ -12,9 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
+from bob.datasets.class_names import spoken_names
 from bob.errors import DatasetError
 from bob.numerics.arrays import Ints
 
+APART = {"n04008634": "projectile", "n04355933": "sunglass"}
+"""ImageNet's classes whose names OpenAI repeats, with those of the published counts."""
 UNKNOWN = -1
 """Count of a class that the file does not name."""
 
@@ -22,7 +25,8 @@ UNKNOWN = -1
 def read_concept_counts(path: Path, classes: Sequence[str], where: str) -> Ints:
     """Return the count (C,) of each class, UNKNOWN for those that the file does not name.
 
-    Names are compared without case, and `_`, `-` and spaces are the same. DatasetError, beginning
+    Names are compared without case, and `_`, `-` and spaces are the same; ImageNet's WordNet ids
+    have the names by which the published counts know them. DatasetError, beginning
     with `where`, for a file that cannot be read, for other contents, or where no class is named.
     """
     try:
@@ -44,7 +48,11 @@ def read_concept_counts(path: Path, classes: Sequence[str], where: str) -> Ints:
             )
         if counts.setdefault(_plain(name), count) != count:
             raise DatasetError(f"{where}: {path} has two counts of {name!r}, spelled differently.")
-    found = np.array([counts.get(_plain(name), UNKNOWN) for name in classes], np.int64)
+    known_as = [
+        APART.get(label[:9], name)
+        for label, name in zip(classes, spoken_names(classes), strict=True)
+    ]
+    found = np.array([counts.get(_plain(name), UNKNOWN) for name in known_as], np.int64)
     if (found == UNKNOWN).all():
         raise DatasetError(
             f"{where}: {path} names none of the classes, such as {classes[0]!r}; its first name is "

@@ -14,17 +14,16 @@ Differs in one point: the scale is the task's and not the checkpoint's (CLIP_ben
 not those that they were trained for. Accuracy does not depend on it.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from bob.datasets.class_names import class_list
+from bob.datasets.class_names import spoken_names
 from bob.datasets.dataset import Dataset
 from bob.datasets.image_sets import ImageSet
-from bob.errors import DatasetError, NotApplicableError
+from bob.errors import NotApplicableError
 from bob.numerics.arrays import Floats, Ints
 from bob.outcomes import ClassPredictions
 from bob.protocols.caveats import features_checked
@@ -34,9 +33,6 @@ from bob.protocols.protocol import Protocol, Result, ResultPart
 from bob.specs import EMBEDDING, BackboneSpec
 from bob.specs.yaml import Closed
 
-IMAGENET = "imagenet_1k"
-"""The list of class names that holds ImageNet's WordNet ids."""
-WORDNET_ID = re.compile(r"n\d{8}( \(\d+\))?")
 Templates = Literal["openai", "simple"] | tuple[str, ...]
 
 
@@ -89,8 +85,7 @@ class ZeroShot(Protocol[ZeroshotSettings, ZeroshotProblem]):
             raise NotApplicableError(
                 f"needs two class names; dataset {dataset.name!r} has {len(dataset.classes)}."
             )
-        wordnet_ids = class_list(IMAGENET) if dataset.classes[0].startswith("n0") else ()
-        names = spoken_names(dataset.classes, wordnet_ids)
+        names = spoken_names(dataset.classes)
         return both_towers(dataset, backbone, prompts(names, templates_of(settings.templates)))
 
     def build(
@@ -138,24 +133,6 @@ def templates_of(chosen: Templates) -> list[str]:
         return list(chosen)
     templates = OPENAI_IMAGENET_TEMPLATES if chosen == "openai" else SIMPLE_IMAGENET_TEMPLATES
     return [template("{}") for template in templates]
-
-
-def spoken_names(classes: Sequence[str], wordnet_ids: Sequence[str]) -> list[str]:
-    """Return the name of each class as a sentence uses it.
-
-    `wordnet_ids` are ImageNet's 1,000 in the order of its labels.
-    """
-    if not classes or not all(WORDNET_ID.fullmatch(name) for name in classes):
-        return [name.replace("_", " ") for name in classes]
-    from open_clip.zero_shot_metadata import IMAGENET_CLASSNAMES
-
-    place = {name: c for c, name in enumerate(wordnet_ids)}
-    if unknown := [name for name in classes if name[:9] not in place]:
-        raise DatasetError(
-            f"the class {unknown[0]!r} is a WordNet id that is not one of ImageNet's {len(place)}: "
-            "give class names that can be used in a sentence."
-        )
-    return [IMAGENET_CLASSNAMES[place[name[:9]]] for name in classes]
 
 
 def prompts(names: Sequence[str], templates: Sequence[str]) -> tuple[str, ...]:

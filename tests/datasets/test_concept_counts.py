@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from bob.datasets.class_names import class_list
 from bob.datasets.concept_counts import UNKNOWN, read_concept_counts
 from bob.datasets.open import open_dataset
 from bob.errors import DatasetError
@@ -24,6 +25,14 @@ def test_names_are_matched_without_case_and_separators(tmp_path: Path) -> None:
     path = write(tmp_path, json.dumps({"car_side": 235, "Ceiling-Fan": 7, "hawksbill": 0, "x": 1}))
     classes = ("ceiling fan", "Car side", "hawksbill", "emu")
     assert read_concept_counts(path, classes, WHERE).tolist() == [7, 235, 0, UNKNOWN]
+
+
+def test_wordnet_ids_have_the_names_of_the_published_counts(tmp_path: Path) -> None:
+    """The names of classes 0, 657, 744 and 836 in `imagenet_*_search_counts.json`."""
+    text = '{"tench": 20, "missile": 3, "projectile": 5, "sunglass": 7, "sunglasses": 9}'
+    classes = [class_list("imagenet_1k")[c] for c in (0, 744, 657, 837, 836, 1)]
+    counts = read_concept_counts(write(tmp_path, text), classes, WHERE).tolist()
+    assert counts == [20, 5, 3, 9, 7, UNKNOWN]
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from PIL import Image
 from safetensors.numpy import load_file
 from safetensors.torch import save_file
 
-from bob.datasets.class_names import class_list
+from bob.datasets.class_names import class_list, spoken_names
 from bob.datasets.dataset import Dataset
 from bob.datasets.open import open_dataset, spec_from_data_flag
 from bob.errors import DatasetError, NotApplicableError
@@ -26,7 +26,6 @@ from bob.protocols.zeroshot import (
     ZeroshotSettings,
     class_embeddings,
     prompts,
-    spoken_names,
     templates_of,
 )
 from bob.specs import EMBEDDING, BackboneSpec
@@ -108,14 +107,14 @@ def test_prompts_of_a_class_are_consecutive() -> None:
 
 def test_wordnet_ids_have_openai_s_names() -> None:
     ids = class_list("imagenet_1k")
-    assert spoken_names(ids, ids) == list(IMAGENET_CLASSNAMES)
-    some = spoken_names([ids[2], ids[0]], ids)  # a class mask, in its own order
+    assert spoken_names(ids) == list(IMAGENET_CLASSNAMES)
+    some = spoken_names([ids[2], ids[0]])  # a class mask, in its own order
     assert some == [IMAGENET_CLASSNAMES[2], IMAGENET_CLASSNAMES[0]]
-    assert spoken_names(["hot_dog", "n1"], ids) == ["hot dog", "n1"]
+    assert spoken_names(["hot_dog", "n1"]) == ["hot dog", "n1"]
     with pytest.raises(
         DatasetError, match="'n99999999' is a WordNet id that is not one of ImageNet's 1000"
     ):
-        spoken_names([ids[0], "n99999999"], ids)
+        spoken_names([ids[0], "n99999999"])
 
 
 def test_templates_without_a_place_for_the_name_are_refused() -> None:
