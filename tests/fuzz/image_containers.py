@@ -1,5 +1,6 @@
 """Tars, Parquet files, arrays, tables and pickles from which images are read."""
 
+import contextlib
 import io
 import itertools
 import json
@@ -19,7 +20,7 @@ from bob.datasets.content.images import decode
 from bob.datasets.dataset import Dataset
 from bob.datasets.open import open_dataset, spec_from_data_flag
 from bob.errors import UnreadableImageError
-from bob.specs import ArraysSource, DatasetSpec, RevisitedSource, WebDatasetSource
+from bob.specs import ArraysSource, DataOptions, DatasetSpec, RevisitedSource, WebDatasetSource
 from tests.builders.images import make_class_folders, png
 from tests.builders.tars import write_tar
 from tests.fuzz.mutate import damaged, damaged_text, damaged_values, truncated
@@ -99,6 +100,15 @@ def _landmarks(folder: Path) -> None:
     (folder / "gnd.json").write_text(json.dumps(_truth()))
 
 
+def _boxes(folder: Path) -> None:
+    make_class_folders(folder, a=4)
+    images = [{"id": i, "file_name": f"a/{i}.png", "width": 8, "height": 8} for i in range(4)]
+    annotations = [{"image_id": i, "category_id": 1, "bbox": [0, 1, 2.5, 3]} for i in range(4)]
+    categories = [{"id": 1, "name": "nut"}]
+    content = {"images": images, "annotations": annotations, "categories": categories}
+    (folder / "boxes.json").write_text(json.dumps(content))
+
+
 def _web(folder: Path) -> DatasetSpec:
     source = WebDatasetSource(
         reader="webdataset", path=str(folder), data_files={"train": "*.tar"}, label="cls"
@@ -126,6 +136,10 @@ def _flag(name: str = "") -> Callable[[Path], DatasetSpec]:
     return lambda folder: spec_from_data_flag(str(folder / name))
 
 
+def _boxes_flag(folder: Path) -> DatasetSpec:
+    return spec_from_data_flag(str(folder), DataOptions(boxes="boxes.json"))
+
+
 CONTAINERS = {
     "tar": Container(_tar, "0.tar", _web),
     "parquet": Container(_parquet, "train.parquet", _flag()),
@@ -136,6 +150,7 @@ CONTAINERS = {
     "csv": Container(_csv, "labels.csv", _flag("labels.csv"), shows_cuts=False, text=True),
     "pickle": Container(_landmarks, "gnd.pkl", _judged("gnd.pkl"), 6),
     "json": Container(_landmarks, "gnd.json", _judged("gnd.json"), 6, text=True),
+    "boxes": Container(_boxes, "boxes.json", _boxes_flag, 4, text=True),
     "image": Container(_csv, "a/0.png", _flag()),
 }
 
@@ -187,4 +202,7 @@ def _read_all(dataset: Dataset) -> int:
                 decode(split.read(i), split.ids[i]).save(io.BytesIO(), "BMP")
             except UnreadableImageError:
                 continue
+            if split.boxes is not None:
+                with contextlib.suppress(UnreadableImageError):
+                    split.boxes.read(i)
     return count

@@ -12,7 +12,6 @@ evaluation, else of its box.
 
 import functools
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +30,8 @@ from bob.io.names import printable
 from bob.specs import CocoSource, Role
 
 Values = Mapping[str, Any]
+LARGEST = 1e9
+"""Largest coordinate or area that is read, in pixels."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +96,7 @@ def _content(file: Path) -> Values:
 
 def _categories(content: Values, file: Path) -> dict[int, str]:
     """Return the names of the categories by id, in the order of ids."""
-    names = {_key(of, "id", file): str(_key(of, "name", file)) for of in content["categories"]}
+    names = {_key(of, "id", file, int): str(_key(of, "name", file)) for of in content["categories"]}
     if not names or len(set(names.values())) < len(content["categories"]):
         raise DatasetError(
             f"'{printable(str(file))}': needs at least one category, each with an id and a name of "
@@ -121,15 +122,16 @@ def _images(
                 f"is not in the file; got image_id {image!r} and category_id "
                 f"{annotation['category_id']!r}."
             )
-        if not _is_box(annotation.get("bbox")):
+        if not (_is_box(annotation.get("bbox")) and _is_number(annotation.get("area", 0))):
             raise DatasetError(
                 f"'{printable(str(file))}': annotation {number} needs 'bbox' with left, top, "
-                f"width and height in pixels; got {annotation.get('bbox')!r}."
+                "width and height in pixels, and an 'area' that is a number or missing; got "
+                f"{annotation.get('bbox')!r:.200} and {annotation.get('area')!r:.200}."
             )
         objects[image].append(annotation)
     return [
         _Annotated(
-            folder / str(_key(of, "file_name", file)),
+            folder / _relative_name(of, file),
             role,
             (_key(of, "height", file, int), _key(of, "width", file, int)),
             objects[of["id"]],
@@ -144,14 +146,25 @@ def _key(of: Any, name: str, file: Path, kind: type | UnionType = int | str) -> 
     return of[name]
 
 
+def _relative_name(of: Values, file: Path) -> str:
+    """Return the name of an image's file below its folder."""
+    name = str(_key(of, "file_name", file, str))
+    if Path(name).is_absolute():
+        raise DatasetError(
+            f"'{printable(str(file))}': file_name must count from the folder of the images; got "
+            f"{name!r}."
+        )
+    return name
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and -LARGEST <= value <= LARGEST  # NaN compares as False
+
+
 def _is_box(values: Any) -> bool:
     """Return whether values are left, top, width and height."""
-    return (
-        isinstance(values, list)
-        and len(values) == 4
-        and all(isinstance(value, int | float) and math.isfinite(value) for value in values)
-        and min(values[2:]) >= 0
-    )
+    is_four = isinstance(values, list) and len(values) == 4 and all(map(_is_number, values))
+    return is_four and min(values[2:]) >= 0
 
 
 def _boxes(image: _Annotated, index: Mapping[int, int]) -> ImageBoxes:

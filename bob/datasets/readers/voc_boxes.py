@@ -73,13 +73,15 @@ def parse_voc(data: bytes, index: Mapping[str, int], name: str) -> ImageBoxes:
         edges = [[float(_text(of, f"bndbox/{edge}")) for edge in EDGES] for of in objects]
         labels = [index[_text(of, "name")] for of in objects]
         difficult = [_text(of, "difficult", "0") == "1" for of in objects]
+        xyxy = np.array(edges, np.float64).reshape(-1, 4) - (1, 1, 0, 0)
+        if not (np.isfinite(xyxy).all() and (xyxy[:, 2:] > xyxy[:, :2]).all()):
+            raise ValueError("a bndbox has no extent")
     except (ElementTree.ParseError, ValueError) as error:
         raise DatasetError(f"'{name}': cannot be read as VOC's annotations ({error}).") from error
     except KeyError as error:
         raise DatasetError(
             f"'{name}': names the class {error}; there are: {', '.join(index)}."
         ) from error
-    xyxy = np.array(edges, np.float64).reshape(-1, 4) - (1, 1, 0, 0)
     return ImageBoxes(
         size,
         xyxy,

@@ -104,6 +104,9 @@ def test_one_file_has_its_test_split_sampled(tmp_path: Path) -> None:
         (content(annotation(1, 1, [0, 0, 1, 1])), "image_id 1 and category_id 1"),
         (content(annotation(1, 7, [0, 0, 1])), r"annotation 0 needs 'bbox' .* got \[0, 0, 1\]"),
         (content(annotation(1, 7, [0, 0, -1, 1])), "annotation 0 needs 'bbox'"),
+        (content(annotation(1, 7, [0, 0, 10**400, 1])), "annotation 0 needs 'bbox'"),
+        (content(annotation(1, 7, [0, 0, 1, 1], area="x")), r"an 'area' .* got \[0, .* and 'x'"),
+        (content(images=[{**TWO["images"][0], "file_name": "/a.jpg"}]), "file_name must count"),
         (content(images=TWO["images"][:1] * 2), "two images have the id 2"),
     ],
 )

@@ -74,6 +74,8 @@ def test_missing_files_are_named(tmp_path: Path) -> None:
         ("<annotation></annotation>", "<annotation> has no size/height"),
         (xml(OBJECT.format("cow", 0, 1, 1, 2, 2)), "names the class 'cow'; there are: chair, dog"),
         (xml(OBJECT.format("dog", 0, 1, "x", 2, 2)), "could not convert string to float"),
+        (xml(OBJECT.format("dog", 0, 5, 1, 2, 2)), "a bndbox has no extent"),
+        (xml(OBJECT.format("dog", 0, 1, 1, "inf", 2)), "a bndbox has no extent"),
         (xml("<object><name>dog</name></object>"), "<object> has no bndbox/xmin"),
     ],
 )
