@@ -63,7 +63,8 @@ def run_demo(arguments: argparse.Namespace, folder: Path) -> dict[str, float]:
         assert process.stdout is not None
         for line in process.stdout:
             seconds = time.perf_counter() - start
-            print(f"{seconds:7.1f}  {line.rstrip()[:110]}", flush=True)
+            shown = line.rstrip().replace(str(folder), "FOLDER")
+            print(f"{seconds:7.1f}  {shown[:110]}", flush=True)
             for mark, text in (("planned", "plan: "), ("first_score", "top1 ")):
                 if text in line:
                     marks.setdefault(mark, seconds)

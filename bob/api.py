@@ -120,7 +120,8 @@ def run(
     budget
         Largest number of images that a race embeds, counted for each backbone.
     listener
-        Receives the progress, with `race` a `RaceListener`; None is silent.
+        Receives the progress, with `race` a `RaceListener`; None is a progress bar in a notebook,
+        and silent elsewhere. `bob.engine.progress_bar.ProgressBar()` is that bar anywhere.
 
     Returns
     -------
@@ -140,6 +141,7 @@ def run(
     from bob.engine.conductor import conduct
     from bob.engine.engine import SilentEngineListener
     from bob.engine.local import LocalEngine
+    from bob.engine.progress_bar import ProgressBar, in_notebook
     from bob.plan import Machine, Places, Request, RunSettings, make_plan, make_workspace
     from bob.registry import choose_backbones
 
@@ -184,8 +186,8 @@ def run(
     if race:
         _run_races(plan, workspace, listener, indifference, race_error, race_seed, budget)
     else:
-        engine = LocalEngine(workspace)
-        for _ in conduct(plan, workspace, engine, listener or SilentEngineListener()):
+        shown = listener or (ProgressBar() if in_notebook() else SilentEngineListener())
+        for _ in conduct(plan, workspace, LocalEngine(workspace), shown):
             pass
     return _scores(results, {cell.key for cell in plan.all_cells()})
 
