@@ -20,12 +20,12 @@ from tests.builders.protocols import make_inputs
 from tests.builders.segmentation import statistics_of
 from tests.protocols.test_conformance import (
     TASKS,
-    dataset,
     dataset_of,
     each_task,
     features,
     maps,
     needs_of,
+    reads_rows,
     result_of,
 )
 
@@ -33,7 +33,7 @@ Change = Callable[[Floats], Floats]
 
 
 each_task_of_rows = pytest.mark.parametrize(
-    "task", [task for task in TASKS.values() if dataset_of(task) is dataset()], ids=lambda t: t.name
+    "task", [task for task in TASKS.values() if reads_rows(task)], ids=lambda t: t.name
 )
 """Tasks that read one row per image. Maps are summed in the pass, which refuses what is not finite;
 tests/protocols/test_segment.py has constant ones."""
@@ -42,10 +42,9 @@ tests/protocols/test_segment.py has constant ones."""
 def solve_changed(task: TaskSpec, change: Change) -> Result:
     """Return the result of a shipped task on changed features, or on changed maps of patches."""
     protocol, needs, data = protocol_named(task.protocol), needs_of(task), dataset_of(task)
-    of_rows = data is dataset()
     inputs = (
         changed(change)
-        if of_rows
+        if reads_rows(task)
         else statistics_of(needs, data, lambda split, at: change(maps(split, at)))
     )
     problem = protocol.build(task.settings, data, needs, inputs, 0)
@@ -138,6 +137,8 @@ CHANCE = {
     "groups": None,
     "diagnostics": None,
     "long_tail": 1 / 6,
+    "shift_distance": None,
+    "triplets": 1 / 2,
     "incremental": float(np.mean([1 / k for k in range(1, 7)])),
 }
 """Headline scores of features that are all equal, among 6 classes of 16 test images: a constant
@@ -147,7 +148,10 @@ an image in distribution and one that is not is a tie, and so is every ranking. 
 a class has 10 or 11.
 """
 
-
+DESCRIPTIONS = {
+    "diagnostics": "descriptions need train features that differ",
+    "shift_distance": "distances between sets need features that differ",
+}
 OF_GAUSSIANS = {
     "ood_detection": "train features that vary within a class",
     "anomaly": "normal train features that vary",
@@ -161,7 +165,7 @@ def test_equal_features_score_chance_and_are_marked(task: TaskSpec) -> None:
     """All rows and texts are (0.1, ..., 0.8) / 3, which sums and means round."""
     row = np.arange(1, 9, dtype=np.float32) / np.float32(30)
     equal = changed(lambda rows: np.tile(row, (len(rows), 1)))
-    solution = solve_task(task, dataset(), needs_of(task), equal, [0], "cpu")
+    solution = solve_task(task, dataset_of(task), needs_of(task), equal, [0], "cpu")
     result = solution.results[0]
     if task.name == "retrieval_whitened":
         reason = "whitening needs train features that differ; the 72 rows here are all equal"
@@ -173,8 +177,8 @@ def test_equal_features_score_chance_and_are_marked(task: TaskSpec) -> None:
     if task.name == "corruptions":
         assert solution.score.value in (53 / 64, 54 / 64)
     undefined = reasons(result) - reasons(result_of(task.name))
-    if task.name == "diagnostics":
-        assert undefined == {"descriptions need train features that differ"}
+    if task.name in DESCRIPTIONS:
+        assert undefined == {DESCRIPTIONS[task.name]}
     elif task.name in OF_GAUSSIANS:
         assert undefined == {f"Mahalanobis distances need {OF_GAUSSIANS[task.name]}"}
     else:
@@ -195,7 +199,7 @@ def test_features_that_are_not_finite_leave_every_score_undefined(
 
     with pytest.raises(UndefinedError, match=r"the \w+ features hold NaN or infinity in 1 of \d+"):
         solve_changed(task, spoiled)
-    solution = solve_task(task, dataset(), needs_of(task), changed(spoiled), [0], "cpu")
+    solution = solve_task(task, dataset_of(task), needs_of(task), changed(spoiled), [0], "cpu")
     assert len(solution.scores) == len(task.metrics)
     (reason,) = {score.undefined for score in solution.scores}
     assert "features hold NaN or infinity in 1 of" in str(reason)

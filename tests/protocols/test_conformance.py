@@ -144,6 +144,11 @@ def dataset_of(task: TaskSpec) -> Dataset:
     return masks_dataset() if "segmentation" in kinds else dataset()
 
 
+def reads_rows(task: TaskSpec) -> bool:
+    """Return whether a task reads one row per image, and no statistics of maps."""
+    return dataset_of(task) in (dataset(), triplets_dataset())
+
+
 def needs_of(task: TaskSpec) -> Needs:
     return needs_of_task(task, dataset_of(task), backbone_of(task))
 
@@ -157,8 +162,7 @@ def backbone_of(task: TaskSpec) -> BackboneSpec:
 
 def solve(task: TaskSpec, seed: int = 0) -> Result:
     protocol, needs, data = protocol_named(task.protocol), needs_of(task), dataset_of(task)
-    has_rows = data in (dataset(), triplets_dataset())
-    inputs = INPUTS if has_rows else statistics_of(needs, data, maps)
+    inputs = INPUTS if reads_rows(task) else statistics_of(needs, data, maps)
     problem = protocol.build(task.settings, data, needs, inputs, seed)
     return protocol.solve(problem, task.settings, "cpu")
 
