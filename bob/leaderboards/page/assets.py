@@ -3,7 +3,7 @@
 The scripts are ES modules, so that editors, linters and Node can read them unchanged. A page opened
 from the disk may not load modules, so each module becomes the result of a function, in the order
 of SCRIPTS: `import { a } from "./b.js"` turns into `const { a } = b_`, and what a module exports
-into what its function returns.
+into what its function returns. Lines of comments stay here.
 """
 
 import re
@@ -49,6 +49,7 @@ SCRIPTS = (
 STYLES = ("base", "controls", "table", "charts", "cards", "media")
 
 IMPORT = re.compile(r'^import (\{[^}]*\}) from "\./(\w+)\.js";$', re.MULTILINE)
+COMMENT = re.compile(r"^ *//.*\n", re.MULTILINE)
 EXPORT = re.compile(r"^export (const|function|async function) ([\w$]+)", re.MULTILINE)
 
 
@@ -61,6 +62,7 @@ def script() -> str:
 
 def wrap_module(name: str, text: str) -> str:
     """Return a module as the constant `<name>_`, an object that holds the module's exports."""
+    text = COMMENT.sub("", text)
     exports = ", ".join(match.group(2) for match in EXPORT.finditer(text))
     body = EXPORT.sub(r"\1 \2", IMPORT.sub(r"const \1 = \2_;", text))
     return f"const {name}_ = (() => {{\n{body}return {{ {exports} }};\n}})();"
