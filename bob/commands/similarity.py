@@ -4,7 +4,6 @@ import argparse
 import itertools
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 
 import numpy as np
 import pandas as pd
@@ -13,12 +12,24 @@ from rich.text import Text
 
 from bob.commands.features import several_backbones, stored_features
 from bob.commands.terminal import Terminal
+from bob.datasets.dataset import Dataset
 from bob.datasets.image_sets import ImageSet
+from bob.engine.facts import backbone_facts
 from bob.errors import OK, ConfigError
+from bob.features.store import Features
 from bob.leaderboards.render.tidy_table import csv_text, without_formulas
+from bob.leaderboards.similarities import SIMILARITY_FIELDS, cka_values, clustered
 from bob.numerics.arrays import Doubles
 from bob.numerics.representation_similarity import similarity
+from bob.plan import Workspace
+from bob.records.similarities import (
+    Similarities,
+    SimilarPair,
+    features_digest,
+    keep_similarities,
+)
 from bob.registry import load_registry
+from bob.specs import BackboneSpec
 from bob.statistics.limits import student
 
 PARTS = 5
@@ -26,26 +37,8 @@ PARTS = 5
 LEAST_IMAGES = 20
 
 
-@dataclass(frozen=True)
-class SimilarPair:
-    """How alike the features of backbones a and b are, with 95 % limits."""
-
-    a: str
-    b: str
-    images: int
-    cka: float
-    cka_low: float
-    cka_high: float
-    mutual_knn: float
-    mutual_knn_low: float
-    mutual_knn_high: float
-    rsa: float
-    rsa_low: float
-    rsa_high: float
-
-
 def run(arguments: argparse.Namespace) -> int:
-    """Print the similarity of every pair, most alike first within a clustered order.
+    """Print the similarity of every pair, most alike first within a clustered order, and keep it.
 
     Nothing is computed but the measures. ConfigError where features are not stored.
     """
@@ -60,51 +53,63 @@ def run(arguments: argparse.Namespace) -> int:
     features = {
         spec.name: stored_features(workspace, dataset.name, spec, images) for spec in backbones
     }
-    common = sorted(set.intersection(*(set(f.positions.tolist()) for f in features.values())))
-    count = min(len(common), arguments.most)
-    if count < LEAST_IMAGES:
-        raise ConfigError(
-            f"{count} images would be compared, and {LEAST_IMAGES} are needed; "
-            f"{len(common)} of {arguments.split} have features of all backbones."
-        )
-    at = np.unique(np.linspace(0, len(common) - 1, count).astype(np.int64))
-    positions = np.array(common)[at]
-    rows = {name: f.view(positions).rows.astype(np.float64) for name, f in features.items()}
-    pairs = similar_pairs(rows)
+    pairs = similar_pairs(_common_rows(features, arguments.split, arguments.most))
     terminal = Terminal()
+    similarities = _similarities(workspace, dataset, arguments.split, backbones, pairs)
+    path = keep_similarities(arguments.results, similarities)
+    terminal.note(f"kept for the page of `bob-bench leaderboard`: {path}")
+    rows = [pair.model_dump() for pair in pairs]
     if arguments.json:
-        terminal.write_line(json.dumps([asdict(pair) for pair in pairs], indent=1))
+        terminal.write_line(json.dumps(rows, indent=1))
     else:
         terminal.render(matrix(pairs, "cka", "debiased linear CKA"))
         terminal.render(matrix(pairs, "mutual_knn", "share of the 10 nearest images in common"))
         terminal.render(matrix(pairs, "rsa", "rank correlation of distances"))
     if arguments.to is not None:
-        frame = without_formulas(pd.DataFrame([asdict(pair) for pair in pairs]))
+        frame = without_formulas(pd.DataFrame(rows))
         arguments.to.write_text(csv_text(frame), encoding="utf-8")
         terminal.print_written([arguments.to])
     return OK
 
 
+def _common_rows(features: Mapping[str, Features], split: str, most: int) -> dict[str, Doubles]:
+    """Return the rows of at most `most` images that all backbones have, evenly spaced."""
+    common = sorted(set.intersection(*(set(f.positions.tolist()) for f in features.values())))
+    count = min(len(common), most)
+    if count < LEAST_IMAGES:
+        raise ConfigError(
+            f"{count} images would be compared, and {LEAST_IMAGES} are needed; "
+            f"{len(common)} of {split} have features of all backbones."
+        )
+    at = np.unique(np.linspace(0, len(common) - 1, count).astype(np.int64))
+    positions = np.array(common)[at]
+    return {name: f.view(positions).rows.astype(np.float64) for name, f in features.items()}
+
+
 def similar_pairs(features: Mapping[str, Doubles]) -> list[SimilarPair]:
     """Return every pair of features (N, D) of the same images, in a clustered order of names."""
-    pairs = {
-        (a, b): _pair(a, b, features[a], features[b])
-        for a, b in itertools.combinations(features, 2)
-    }
-    order = clustered([*features], {names: pair.cka for names, pair in pairs.items()})
+    pairs = [_pair(a, b, features[a], features[b]) for a, b in itertools.combinations(features, 2)]
+    order = clustered([*features], cka_values(pairs))
     place = {name: i for i, name in enumerate(order)}
-    return sorted(pairs.values(), key=lambda pair: sorted((place[pair.a], place[pair.b])))
+    return sorted(pairs, key=lambda pair: sorted((place[pair.a], place[pair.b])))
 
 
-def clustered(names: Sequence[str], similarities: Mapping[tuple[str, str], float]) -> list[str]:
-    """Return the names with alike ones beside each other (average linkage on 1 − similarity)."""
-    from scipy.cluster.hierarchy import leaves_list, linkage
-
-    if len(names) < 3:
-        return [*names]
-    distances = [1 - np.nan_to_num(similarities[p]) for p in itertools.combinations(names, 2)]
-    tree = linkage(np.maximum(distances, 0), "average", optimal_ordering=True)
-    return [names[i] for i in leaves_list(tree)]
+def _similarities(
+    workspace: Workspace,
+    dataset: Dataset,
+    split: str,
+    backbones: Sequence[BackboneSpec],
+    pairs: Sequence[SimilarPair],
+) -> Similarities:
+    """Return pairs with what identifies their images and features."""
+    facts = [backbone_facts(spec, workspace.card(spec)) for spec in backbones]
+    return Similarities(
+        dataset=dataset.name,
+        split=split,
+        fingerprints=tuple(dict.fromkeys((dataset.fingerprint(()), dataset.fingerprint()))),
+        backbones={of_backbone.name: features_digest(of_backbone) for of_backbone in facts},
+        pairs=tuple(pairs),
+    )
 
 
 def _pair(a: str, b: str, x: Doubles, y: Doubles) -> SimilarPair:
@@ -113,11 +118,14 @@ def _pair(a: str, b: str, x: Doubles, y: Doubles) -> SimilarPair:
     value = np.array(similarity(x, y))
     without = np.array([similarity(x[part != j], y[part != j]) for j in range(PARTS)])
     low, high = student((value + (PARTS - 1) * (without.mean(0) - without)).T)
-    limits = [
-        (v, max(bottom, -1.0), min(top, 1.0))
-        for v, bottom, top in zip(value.tolist(), low.tolist(), high.tolist(), strict=True)
-    ]
-    return SimilarPair(a, b, len(x), *limits[0], *limits[1], *limits[2])
+    limits = value, np.maximum(low, -1), np.minimum(high, 1)
+    by_measure = np.stack(limits, 1).ravel().tolist()
+    measures = dict(zip(SIMILARITY_FIELDS, map(_if_defined, by_measure), strict=True))
+    return SimilarPair(a=a, b=b, images=len(x), **measures)
+
+
+def _if_defined(value: float) -> float | None:
+    return None if np.isnan(value) else value
 
 
 def matrix(pairs: Sequence[SimilarPair], measure: str, title: str) -> Table:
@@ -137,4 +145,6 @@ def matrix(pairs: Sequence[SimilarPair], measure: str, title: str) -> Table:
 
 def _text(pair: SimilarPair, measure: str) -> str:
     value, low, high = (getattr(pair, f"{measure}{end}") for end in ("", "_low", "_high"))
-    return "–" if np.isnan(value) else f"{value:.2f} [{low:.2f}–{high:.2f}]"
+    if value is None:
+        return "–"
+    return f"{value:.2f}" if low is None else f"{value:.2f} [{low:.2f}–{high:.2f}]"

@@ -17,6 +17,7 @@ from bob.leaderboards.pair_gaps import PairGaps, pair_gaps
 from bob.leaderboards.per_example import ExampleValues, PerExample, no_per_example
 from bob.leaderboards.ranking import Ranking, Rankings
 from bob.leaderboards.robustness import ShiftRobustness, shift_robustness
+from bob.leaderboards.similarities import SimilarityMatrix
 from bob.leaderboards.verdicts import Verdicts
 from bob.leaderboards.views import BoardView, views
 from bob.records.record import Record
@@ -55,6 +56,8 @@ class Board:
     """Effective robustness of the backbones under each shift."""
     fused: tuple[Record, ...] = ()
     """Several backbones together: shown beside the records, in no ranking and no test."""
+    similarities: tuple[SimilarityMatrix, ...] = ()
+    """How alike the features of the backbones are, where that was computed."""
     notes: tuple[str, ...] = ()
     """Notes from reading the records: conflicts between folders, scales of published tables."""
 

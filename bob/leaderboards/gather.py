@@ -18,10 +18,12 @@ from bob.leaderboards.limits import select_records
 from bob.leaderboards.merge import merge, record_identity
 from bob.leaderboards.per_example import headline_outcomes, per_example_values
 from bob.leaderboards.published import read_published, rename_clashes
+from bob.leaderboards.similarities import similarity_matrices
 from bob.metrics.score_ranges import score_problem
 from bob.numerics.arrays import Doubles
 from bob.protocols import load_protocols
 from bob.records.record import Record
+from bob.records.similarities import Similarities, combined, read_similarities
 from bob.records.store import Arrays, RecordStore
 
 T = TypeVar("T")
@@ -35,11 +37,13 @@ class GatheredRecords:
     arrays: Callable[[Record], Arrays]
     """Reads the arrays of a record's headline outcome; empty for published results."""
     notes: tuple[str, ...]
-    """Notes about published tables."""
+    """Notes about published tables, and about similarities that cannot be read."""
     conflicts: tuple[str, ...]
     """Records of one key with different values; see `bob.leaderboards.merge`."""
     damaged: tuple[str, ...]
     """Records that are set aside because they cannot be read or cannot be right, and why."""
+    similarities: tuple[Similarities, ...] = ()
+    """One of each dataset and split; see `bob-bench similarity`."""
     damaged_arrays: dict[str, None] = field(default_factory=dict, compare=False)
     """Messages about per-example results that turned out to be damaged when they were read."""
 
@@ -74,8 +78,10 @@ class GatheredRecords:
     def board(self) -> Board:
         conflicts = [f"conflict: {text}." for text in self.conflicts]
         board = make_board(self.records, self.per_example, (*conflicts, *self.notes))
+        similarities, stale = similarity_matrices(self.similarities, board.records)
         left_out = [f"{_counted(len(self.damaged))} damaged and left out."] if self.damaged else []
-        return replace(board, notes=(*board.notes, *left_out, *self.damaged_arrays))
+        notes = (*board.notes, *stale, *left_out, *self.damaged_arrays)
+        return replace(board, similarities=tuple(similarities), notes=notes)
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -117,6 +123,7 @@ def gather(
                 )
     merged = merge({name: records for name, (records, _) in contents.items()})
     published, notes = _read_tables(merged.records, tables, roles)
+    kept = [read_similarities(folder) for folder in folders]
 
     def arrays(record: Record) -> Arrays:
         if record.external:
@@ -126,7 +133,8 @@ def gather(
     return GatheredRecords(
         records=(*merged.records, *published),
         arrays=arrays,
-        notes=tuple(notes),
+        notes=(*notes, *(problem for _, problems in kept for problem in problems)),
+        similarities=tuple(combined(one for similarities, _ in kept for one in similarities)),
         conflicts=merged.conflicts,
         damaged=tuple(problem for _, problems in contents.values() for problem in problems),
     )

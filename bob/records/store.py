@@ -57,7 +57,7 @@ class RecordStore:
 
     def lease_path(self, dataset: str, backbone: str) -> Path:
         """Return the file of the lease under which the cells of a backbone are scored."""
-        name = f"{_path_part(dataset)}.{_path_part(backbone)}{LEASE_SUFFIX}"
+        name = f"{path_part(dataset)}.{path_part(backbone)}{LEASE_SUFFIX}"
         return self._leases / name
 
     @property
@@ -107,7 +107,7 @@ class RecordStore:
         write_atomically(path, _to_bytes(record))
         if record.arrays is None:
             array_path.unlink(missing_ok=True)
-        for other in path.parent.glob(f"{_path_part(record.backbone_name)}.*.json"):
+        for other in path.parent.glob(f"{path_part(record.backbone_name)}.*.json"):
             if other != path:
                 _remove_if_failed(other, record.backbone_name)
         return path
@@ -215,8 +215,8 @@ class RecordStore:
 
         Globs would pass over those without a word.
         """
-        of_dataset = _path_part(dataset) if dataset else None
-        start = f"{_path_part(backbone)}." if backbone else ""
+        of_dataset = path_part(dataset) if dataset else None
+        start = f"{path_part(backbone)}." if backbone else ""
         for task in _folders(self.root, problems):
             for folder in _folders(task, problems):
                 if of_dataset in (None, folder.name):
@@ -228,8 +228,8 @@ class RecordStore:
         return self._path(record.task.name, record.dataset_name, record.backbone_name, record.key)
 
     def _path(self, task: str, dataset: str, backbone: str, key: str) -> Path:
-        folder = self.root / _path_part(task) / _path_part(dataset)
-        return folder / f"{_path_part(backbone)}.{key[:16]}.json"
+        folder = self.root / path_part(task) / path_part(dataset)
+        return folder / f"{path_part(backbone)}.{key[:16]}.json"
 
 
 class _Sharing:
@@ -306,7 +306,7 @@ def _remove_if_failed(path: Path, backbone: str) -> None:
 
 
 @functools.cache
-def _path_part(name: str) -> str:
+def path_part(name: str) -> str:
     """Return a name as part of a path; a long one is truncated and gets a hash of the full name."""
     encoded = slug(name).encode()
     if len(encoded) <= LONGEST_NAME:
