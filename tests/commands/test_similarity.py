@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bob.commands.similarity import clustered, similar_pairs
+from bob.commands.similarity import matrix, similar_pairs
 from bob.errors import OK, USAGE
+from bob.leaderboards.gather import gather
+from bob.leaderboards.page.payload import PageLayout
 from tests.builders.photos import make_photos
 
 THREE = "raw_pixels,channel_statistics,random_convolution"
@@ -74,4 +76,23 @@ def test_alike_backbones_are_beside_each_other() -> None:
     pairs = similar_pairs(features)
     order = list(dict.fromkeys(name for pair in pairs for name in (pair.a, pair.b)))
     assert {frozenset(order[:2]), frozenset(order[2:])} == {frozenset("ac"), frozenset("bd")}
-    assert clustered(["x", "y"], {}) == ["x", "y"]
+
+
+def test_the_page_shows_what_was_kept(bob, stored: Path, tmp_path: Path) -> None:
+    bob("similarity", THREE, "--data", stored, "--split", "train")
+    code, _, err = bob("leaderboard")
+    assert code == OK, err
+    board = gather([tmp_path / "results"]).board()
+    (similar,) = board.similarities
+    assert (similar.dataset, similar.split) == ("photos", "train")
+    assert set(similar.names) == set(THREE.split(",")) and None not in similar.pairs
+    assert PageLayout(board).details()["similarities"][0]["images"] == [80, 80, 80]
+
+
+def test_undefined_similarities_are_null() -> None:
+    """Constant features have neither a variance nor an order of distances."""
+    rows = np.random.default_rng(0).normal(size=(40, 3))
+    (pair,) = similar_pairs({"a": rows, "b": np.ones((40, 3))})
+    assert (pair.cka, pair.cka_low, pair.rsa) == (None, None, None)
+    table = matrix([pair], "cka", "CKA")
+    assert list(table.columns[1].cells)[1].plain == "–"

@@ -22,6 +22,7 @@ from bob.leaderboards.page.grid import CellGrid, grid
 from bob.leaderboards.page.view_list import view_list
 from bob.leaderboards.references import ReferenceRow, reference_rows
 from bob.leaderboards.render.text import board_notes
+from bob.leaderboards.similarities import SIMILARITY_FIELDS
 from bob.leaderboards.speeds import Speeds, speeds
 from bob.metrics.score_ranges import base_metric
 from bob.records.record import BackboneFacts, Record, created
@@ -58,6 +59,7 @@ class PageLayout:
             "has": {
                 "curves": has_curves(self.records),
                 "shifts": has_facet(self.records, "shift"),
+                "pairs": self._has_pairs(),
                 "races": has_races(self.records),
             },
             "notes": board_notes(self.board),
@@ -66,7 +68,16 @@ class PageLayout:
     def details(self) -> dict[str, Any]:
         """Return what only cards, curves and comparisons need."""
         details = cell_details(self.columns, self.names, self.cells, self.board.robustness)
-        return details | {"pairs": self._pairs(), "images": list(self.images)}
+        return details | {
+            "pairs": self._pairs(),
+            "similarities": self._similarities(),
+            "images": list(self.images),
+        }
+
+    def _has_pairs(self) -> bool:
+        """Return whether some pair of backbones has counts of images, or similar features."""
+        counted = any(gaps.right is not None for gaps in self.board.pair_gaps.values())
+        return counted or bool(self.board.similarities)
 
     def _pairs(self) -> dict[str, Any]:
         """Return the paired differences of each column that has some, by its index.
@@ -74,8 +85,7 @@ class PageLayout:
         of: backbones; low, high, both and relation (first letters of `Relation`, i against j):
         over their pairs (i, j), i < j, row by row; right: over the backbones.
         """
-        place = {name: index for index, name in enumerate(self.names)}
-        pairs = {}
+        place, pairs = self._place, {}
         for index, column in enumerate(self.columns):
             if (gaps := self.board.pair_gaps.get(column)) is not None:
                 verdicts = self.board.verdicts[column]
@@ -90,6 +100,27 @@ class PageLayout:
                     "both": None if gaps.both is None else gaps.both.tolist(),
                 }
         return pairs
+
+    def _similarities(self) -> list[dict[str, Any]]:
+        """Return how alike features are, each time on the images of one split.
+
+        of: backbones in clustered order; over their pairs as in `_pairs`: images, 0 where a pair
+        was not compared, and each measure with its limits.
+        """
+        return [
+            {
+                "dataset": self.datasets.index(matrix.dataset),
+                "split": matrix.split,
+                "of": [self._place[name] for name in matrix.names],
+                "images": [pair.images if pair else 0 for pair in matrix.pairs],
+            }
+            | {name: float32s(matrix.values(name)) for name in SIMILARITY_FIELDS}
+            for matrix in self.board.similarities
+        ]
+
+    @cached_property
+    def _place(self) -> dict[str, int]:
+        return {name: index for index, name in enumerate(self.names)}
 
     @cached_property
     def speeds(self) -> Speeds:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from playwright.sync_api import Browser, sync_playwright
 from bob.leaderboards.board import make_board
 from bob.leaderboards.page.html import to_html
 from bob.leaderboards.per_example import PerExample, no_per_example
+from bob.leaderboards.similarities import SimilarityMatrix
 from bob.records.record import Record
 from tests.builders.chromium import CHROMIUM_FLAGS, chromium_path
 from tests.builders.leaderboard_pages import OpenPage, two_tasks
@@ -49,10 +51,12 @@ def show(browser: Browser, tmp_path: Path) -> Iterator[Opener]:
         link: str = "",
         per_example: PerExample = no_per_example,
         images: Sequence[str] = (),
+        similar: Sequence[SimilarityMatrix] = (),
         **options: object,
     ) -> OpenPage:
         path = tmp_path / f"page{len(pages)}.html"
-        path.write_text(to_html(make_board(records, per_example), images), encoding="utf-8")
+        board = replace(make_board(records, per_example), similarities=tuple(similar))
+        path.write_text(to_html(board, images), encoding="utf-8")
         context = browser.new_context(**options)  # type: ignore[arg-type]
         pages.append(OpenPage(context.new_page(), path, link))
         return pages[-1]

@@ -8,6 +8,7 @@ from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 from playwright.sync_api import Browser, Page
 
+from bob.leaderboards.similarities import similarity_matrices
 from bob.pictures.page import (
     PageSection,
     PageTable,
@@ -19,6 +20,7 @@ from bob.pictures.page import (
 )
 from bob.records.record import Record
 from tests.builders.leaderboard_pages import VIEWS, raced, two_tasks, two_tasks_values, varied_tasks
+from tests.builders.similarities import similar_pair, similarities
 from tests.leaderboards.page.conftest import Opener
 
 SCHEMES = ("light", "dark")
@@ -39,8 +41,10 @@ def values(record: Record) -> np.ndarray | None:
 def test_no_view_violates_a_rule(show: Opener, scheme: str) -> None:
     """Of a page that has every view; with a comparison, and with a card of results."""
     records = [*two_tasks(), *varied_tasks(), *raced()]
-    opened = show(records, per_example=values, color_scheme=scheme)
-    for view in (*VIEWS, "race"):
+    pair = similar_pair("large", "small", 0.95)
+    matrices, _ = similarity_matrices([similarities(pair)], records)
+    opened = show(records, per_example=values, similar=matrices, color_scheme=scheme)
+    for view in (*VIEWS, "pairs", "race"):
         opened.open(view)
         if view == "table":
             opened.page.get_by_label("Compare large", exact=True).check()

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from playwright.sync_api import Browser
 
@@ -15,9 +16,13 @@ from tests.leaderboards.page.conftest import Opener
 
 @pytest.mark.parametrize("width", [360, 1280])
 def test_hostile_text_is_shown_literally(show: Opener, width: int) -> None:
-    opened = show(hostile(), viewport={"width": width, "height": 800})
+    opened = show(
+        hostile(),
+        per_example=lambda record: np.resize([1.0, 0.0], 10),
+        viewport={"width": width, "height": 800},
+    )
     page = opened.page
-    for view in VIEWS:
+    for view in (*VIEWS, "pairs"):
         opened.open(view)
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), view
     opened.open("table")

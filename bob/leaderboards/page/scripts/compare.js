@@ -2,7 +2,7 @@
 // interval, what the paired tests of the build say, and how often only one of them is right.
 
 import { BACKBONES, datasetOf, imagesOf, metricOf, pairOf, signOf, taskOf } from "./data.js";
-import { button, headRow, make, named, on, paragraph, section, table } from "./dom.js";
+import { $, button, headRow, make, named, on, paragraph, section, table } from "./dom.js";
 import { MISSING, grouped, plural, signed, valueText } from "./format.js";
 import { averageable, chosenColumns, valueAt } from "./selection.js";
 import { change, state } from "./state.js";
@@ -25,6 +25,13 @@ const indexOf = (name) => BACKBONES.findIndex((backbone) => backbone.name === na
 
 // The one or two backbones that are picked, in the order in which they were.
 export const picked = () => names().map(indexOf).filter((b) => b >= 0);
+
+// Show the comparison of two backbones; `scope` is a task and a dataset.
+export function openComparison(a, b, scope) {
+  const compare = [a, b].map((one) => BACKBONES[one].name).join(SEPARATOR);
+  change({ view: "table", compare, ...scope });
+  $("panel").focus();
+}
 
 // A box that picks a backbone; a third one takes the place of the first.
 export function pickBox(b) {

@@ -2,17 +2,17 @@
 // every pair, and a scatter plot of the chosen pair.
 
 import { BACKBONES, COLUMNS, DATASETS, TASKS } from "./data.js";
-import { $, button, coloured, make, named, paragraph, section, shapeOf, styled } from "./dom.js";
+import { $, button, coloured, make, paragraph, section, shapeOf } from "./dom.js";
 import { chart, linear, tickText, widthOf, xAxis, yAxis } from "./axes.js";
 import { openBackbone } from "./cards.js";
 import { MISSING, Z_SCORE, cut, fixed, plural } from "./format.js";
 import { familyLegend, pointNames } from "./names.js";
+import { matrix } from "./matrix.js";
 import { chosenColumns, summarise, taskIndex } from "./selection.js";
 import { ranks, spearman, spearmanLimits } from "./statistics.js";
 import { change, state } from "./state.js";
 import { interactive, showTip } from "./tooltip.js";
 
-const MAX_NUMBERED = 14; // groups: with more, cells are too small for numbers
 const HEIGHT = 380; // px
 const MOST_WIDTH = 900; // px
 const WIDE = 480; // px: with room for names at the right of the points
@@ -80,8 +80,8 @@ export function drawCorrelation(view) {
   }
   const [a, b] = chosenPair(groups);
   const detail = make("figure", { id: "pair" });
-  const scroll = make("div", { class: "scroll" }, matrix(groups, a, b));
-  view.append(section(TITLE, EXPLANATION, make("div", { class: "split" }, scroll, detail)));
+  const split = make("div", { class: "split" }, groupMatrix(groups, a, b), detail);
+  view.append(section(TITLE, EXPLANATION, split));
   detail.append(pairChart(detail, a, b));
   $("status").textContent = plural((groups.length * (groups.length - 1)) / 2, "pair");
 }
@@ -104,45 +104,21 @@ function tooFewBackbones(groups) {
   );
 }
 
-function matrix(groups, a, b) {
-  const isNumbered = groups.length <= MAX_NUMBERED;
-  const head = groups.map((group) =>
-    make("th", { scope: "col" }, make("span", {}, named(group.name))),
+function groupMatrix(groups, a, b) {
+  return matrix(
+    groups.map((group) => group.name),
+    (i, j) => {
+      const [first, second] = [groups[i], groups[j]];
+      const result = correlation(first, second);
+      return {
+        text: rhoText(result.rho),
+        lines: [`${first.name} and ${second.name}: ${resultText(result)}`],
+        strength: result.rho ?? NaN,
+        isCurrent: [a, b].includes(first) && [a, b].includes(second),
+        choose: () => change({ pair: `${first.name}|${second.name}` }),
+      };
+    },
   );
-  const rows = groups.map((rowGroup) => {
-    const cells = groups.map((group) => {
-      if (group === rowGroup) return make("td", { class: "self" });
-      const isCurrent = [a, b].includes(rowGroup) && [a, b].includes(group);
-      return matrixCell(rowGroup, group, isNumbered, isCurrent);
-    });
-    return make("tr", {}, make("th", { scope: "row" }, named(rowGroup.name)), ...cells);
-  });
-  return make(
-    "table",
-    { class: `matrix${isNumbered ? "" : " small"}` },
-    make("thead", {}, make("tr", {}, make("td"), ...head)),
-    make("tbody", {}, ...rows),
-  );
-}
-
-function matrixCell(a, b, isNumbered, isCurrent) {
-  const result = correlation(a, b);
-  const { rho } = result;
-  const label = `${a.name} and ${b.name}: ${resultText(result)}`;
-  const attributes = {
-    class: "pair",
-    "aria-label": label,
-    "aria-pressed": String(isCurrent),
-    "data-tip": label,
-    tabindex: isNumbered ? 0 : -1,
-  };
-  const choose = () => change({ pair: `${a.name}|${b.name}` });
-  const control = button(attributes, choose, isNumbered ? rhoText(rho) : "");
-  const isNegative = rho !== null && rho < 0;
-  return styled(make("td", {}, control), {
-    "--share": rho === null ? 0 : Math.abs(rho).toFixed(3),
-    "--tone": isNegative ? "var(--heat-low)" : "var(--heat-high)",
-  });
 }
 
 function pairChart(figure, a, b) {

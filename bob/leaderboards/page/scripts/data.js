@@ -148,6 +148,12 @@ export function imagesOf(column, a, b = null) {
   return href ?? null;
 }
 
+// The backbones whose right images are counted in a column, for all pairs of them.
+export function countedIn(column) {
+  const pairs = details().pairs[column];
+  return pairs?.both ? pairs.of : [];
+}
+
 // The paired difference of two backbones in a column as the build computed it: {low, high} of the
 // first minus the second, its relation to the second, and counts: how many images both, only the
 // first, only the second or neither has right (null where the metric is not right or wrong). Null
@@ -168,4 +174,20 @@ export function pairOf(column, a, b) {
   const both = pairs.both[index];
   const [onlyA, onlyB] = [pairs.right[i] - both, pairs.right[j] - both];
   return { low, high, relation, counts: { both, onlyA, onlyB, neither: pairs.n - both - onlyA - onlyB } };
+}
+
+// How alike features are on the images of a split: [{dataset, split, of, images, ...}] with `of` in
+// a clustered order of backbones; see similarityOf for the rest.
+export const similarities = () => details().similarities;
+
+// {value, low, high} of one measure for the backbones at places i and j of `of`, and the number of
+// `images`; NaN where it is unknown or undefined.
+export function similarityOf(matrix, measure, i, j) {
+  const index = pairIndex(Math.min(i, j), Math.max(i, j), matrix.of.length);
+  const [value, low, high] = ["", "_low", "_high"].map((end) => {
+    const name = `${measure}${end}`;
+    matrix[name] = decoded(matrix[name]);
+    return matrix[name][index];
+  });
+  return { value, low, high, images: matrix.images[index] };
 }

@@ -13,6 +13,14 @@ const SHAPES = {
   baseline: "M-4.5 -4.5L4.5 4.5M-4.5 4.5L4.5 -4.5",
 };
 
+// The steps of the arrow keys, in rows and columns.
+export const ARROWS = {
+  ArrowUp: [-1, 0],
+  ArrowDown: [1, 0],
+  ArrowLeft: [0, -1],
+  ArrowRight: [0, 1],
+};
+
 export const $ = (id) => document.getElementById(id);
 
 // Create an element. Attributes that are null or false, and null children, are skipped.

@@ -12,7 +12,7 @@ import {
   metricOf,
   taskOf,
 } from "./data.js";
-import { $, make, on, paragraph, section, styled } from "./dom.js";
+import { $, ARROWS, make, on, paragraph, section, styled } from "./dom.js";
 import { openBackbone } from "./cards.js";
 import { Z_SCORE, cut, plural, rangeText, shortened, valueText } from "./format.js";
 import {
@@ -297,7 +297,6 @@ function paintHeads(context, map) {
   });
 }
 
-const STEPS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
 const clamp = (value, count) => Math.max(0, Math.min(count - 1, value));
 
 function listen(canvas, map) {
@@ -315,7 +314,7 @@ function listen(canvas, map) {
   };
 
   const moveFocus = (event) => {
-    const step = STEPS[event.key];
+    const step = ARROWS[event.key];
     if (event.key === "Enter" && rows.length) openBackbone(rows[focus.r]);
     if (!step || !rows.length || !columns.length) return;
     event.preventDefault();

@@ -14,6 +14,7 @@ import { download } from "./download.js";
 import { plural } from "./format.js";
 import { drawHeatmap } from "./heatmap.js";
 import { drawOverview } from "./overview.js";
+import { drawPairs } from "./pairs.js";
 import { listenForPrint } from "./print.js";
 import { drawRace } from "./race.js";
 import { drawScatter, hasCosts } from "./scatter.js";
@@ -29,6 +30,7 @@ const VIEWS = [
   ["cost", "Cost", drawScatter, () => hasCosts()],
   ["heatmap", "Heat map", drawHeatmap],
   ["correlation", "Correlation", drawCorrelation],
+  ["pairs", "Pairs", drawPairs, () => DATA.has.pairs],
   ["curves", "Curves", drawCurves, () => DATA.has.curves],
   ["shifts", "Shifts", drawShifts, () => DATA.has.shifts],
   ["race", "Race", drawRace, () => DATA.has.races],
@@ -38,7 +40,7 @@ const VIEWS = [
 // Names in the state that only hide or reorder rows: the table moves its rows, and the overview
 // does not depend on them.
 const ROWS_ONLY = new Set(["sort", "dir", "compare", "q", "families", "params", "speed", "input", "licence", "data"]);
-const FIXED_WIDTH = ["overview", "table", "datasets"]; // views that the browser lays out itself
+const FIXED_WIDTH = ["overview", "table", "pairs", "datasets"]; // views that the browser lays out itself
 
 const views = () => VIEWS.filter(([, , , isAvailable]) => !isAvailable || isAvailable());
 
