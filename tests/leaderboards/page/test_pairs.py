@@ -9,7 +9,7 @@ from sklearn.metrics import cohen_kappa_score
 from bob.leaderboards.similarities import similarity_matrices
 from bob.records.record import Record
 from tests.builders.leaderboard_pages import OpenPage
-from tests.builders.leaderboard_records import record, task
+from tests.builders.leaderboard_records import dataset, record, task
 from tests.builders.similarities import similar_pair, similarities
 from tests.leaderboards.page.conftest import Opener
 
@@ -100,7 +100,8 @@ def test_a_cell_opens_the_comparison_of_the_two_on_its_test(show: Opener) -> Non
     (row,) = opened.page.locator("#comparison tbody tr").all_inner_texts()
     assert row.startswith("linear on elpv") and row.split()[-4:] == ["2", "4", "1", "3"]
     assert opened.page.evaluate("document.activeElement.id") == "panel"
-    assert "task=linear" in opened.page.url
+    chosen = [opened.text(f"#{name} option:checked") for name in ("task", "dataset")]
+    assert chosen == ["linear", "elpv"]
 
 
 def test_the_matrix_is_one_tab_stop_and_arrow_keys_move_in_it(show: Opener) -> None:
@@ -171,8 +172,16 @@ def test_similar_features_are_beside_each_other(show: Opener) -> None:
     opened.page.locator("#alike").select_option("Shared neighbours")
     text = "gamma and alpha: Shared neighbours 0.50 [0.40 to 0.60], 650 images"
     opened.page.get_by_label(text, exact=True).click()
-    assert "dataset=elpv" in opened.page.url
     assert opened.page.locator("#comparison th").all_inner_texts()[3:5] == ["gamma", "alpha"]
+
+
+def test_similar_backbones_are_compared_on_the_dataset_of_the_images(show: Opener) -> None:
+    on_both = [*records(), *[record(name, 0.5, dataset=dataset("photos")) for name in RIGHT]]
+    matrices, _ = similarity_matrices([THREE], on_both)
+    opened = show(on_both, "#view=pairs", similar=matrices)
+    opened.page.locator('.pair[aria-label^="alpha and gamma"]').click()
+    (row,) = opened.page.locator("#comparison tbody tr").all_inner_texts()
+    assert row.startswith("linear on elpv")
 
 
 def test_similarities_of_several_splits_are_picked_and_gaps_are_said(show: Opener) -> None:

@@ -5,6 +5,7 @@ import {
   BACKBONES,
   COLUMNS,
   DATASETS,
+  TASKS,
   countedIn,
   datasetOf,
   isBaseline,
@@ -66,6 +67,9 @@ export function drawPairs(view) {
   const size = Math.max(...matrices.map((one) => one.size));
   $("status").textContent = plural((size * (size - 1)) / 2, "pair");
 }
+
+// What the state holds for a selected task or dataset, of which a single one cannot be chosen.
+const selected = ({ name }, all) => (all.length > 1 ? name : "");
 
 // The chosen one of [name, ...] entries.
 const chosenOf = (entries, name) => entries.find(([one]) => one === name) ?? entries[0];
@@ -133,7 +137,10 @@ function complements() {
   );
   const largest = isShare(name) ? Math.max(0, ...values.filter(Number.isFinite)) || 1 : 1;
   const strongest = isShare(name) ? ` Strongest colour: ${percent(largest)} %.` : "";
-  const scope = { task: taskOf(column).name, dataset: datasetOf(column).name };
+  const scope = {
+    task: selected(taskOf(column), TASKS),
+    dataset: selected(datasetOf(column), DATASETS),
+  };
   const note = `${testText(column)}. ${measure}: ${meaning}.${strongest} ${order}`;
   const rest = { largest, scope, note };
   return pairMatrix(title, COMPLEMENT_HELP, bar, backbones, read, rest);
@@ -200,7 +207,7 @@ function similarity() {
   const alike = current.of.filter((b) => shown.has(b));
   const [backbones, order] = limited(alike, "similarity: average linkage of 1 − CKA");
   const read = (a, b) => similar(current, name, measure, [a, b]);
-  const scope = { dataset: DATASETS[current.dataset].name };
+  const scope = { dataset: selected(DATASETS[current.dataset], DATASETS) };
   const note = `${imagesText(current)}. ${measure}: ${meaning}. ${order}`;
   const rest = { largest: 1, scope, note };
   return pairMatrix("Similarity of features", SIMILARITY_HELP, bar, backbones, read, rest);
