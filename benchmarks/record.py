@@ -71,7 +71,7 @@ def record(script: str, arguments: list[str], threads: int) -> dict[str, Any]:
         lines = []
         for line in process.stdout:
             print(line, end="", flush=True)
-            lines.append(line.rstrip())
+            lines.append(_without_paths(line.rstrip(), arguments))
     if process.returncode:
         sys.exit(f"{script} ended with {process.returncode}")
     seconds, used = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -79,7 +79,7 @@ def record(script: str, arguments: list[str], threads: int) -> dict[str, Any]:
     # the children's time is busy time of others to the meter
     others = max(meter.read().others - processor / seconds, 0.0)
     return {
-        "command": " ".join([script, *arguments]),
+        "command": _without_paths(" ".join([script, *arguments]), arguments),
         "date": datetime.date.today().isoformat(),
         "processor": processor_name(),
         "cores": os.cpu_count(),
@@ -89,6 +89,14 @@ def record(script: str, arguments: list[str], threads: int) -> dict[str, Any]:
         "cores_taken_by_others": round(others, 2),
         "printed": lines,
     }
+
+
+def _without_paths(text: str, arguments: list[str]) -> str:
+    """Return a text with FOLDER for absolute paths among the arguments: they are of one machine."""
+    for argument in arguments:
+        if os.path.isabs(argument):
+            text = text.replace(argument, "FOLDER")
+    return text
 
 
 def processor_name() -> str:
