@@ -94,7 +94,7 @@ def record(script: str, arguments: list[str], threads: int) -> dict[str, Any]:
 def _without_paths(text: str, arguments: list[str]) -> str:
     """Return a text with FOLDER for absolute paths among the arguments: they are of one machine."""
     for argument in arguments:
-        if os.path.isabs(argument):
+        if Path(argument).is_absolute():
             text = text.replace(argument, "FOLDER")
     return text
 
