@@ -159,8 +159,10 @@ def readme_commands() -> list[str]:
 
 
 def test_the_readme_is_short_and_has_commands():
-    assert len((ROOT / "README.md").read_text().splitlines()) <= 120
-    assert {"make demo", "make test"} <= set(readme_commands())
+    text = (ROOT / "README.md").read_text()
+    assert len(text.splitlines()) <= 120
+    assert "make demo" in readme_commands()
+    assert "`make test`" in text
 
 
 @pytest.fixture(scope="module")

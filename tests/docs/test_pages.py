@@ -141,7 +141,7 @@ def test_modules_named_in_a_page_exist(path: Path) -> None:
 def test_every_page_is_in_the_navigation_of_the_site() -> None:
     navigation = (CHECKOUT / "mkdocs.yml").read_text(encoding="utf-8").partition("\nnav:\n")[2]
     listed = set(re.findall(r"[\w/-]+\.md", navigation))
-    assert {str(page.relative_to(DOCS)) for page in PAGES} == listed
+    assert {str(page.relative_to(DOCS)) for page in PAGES} <= listed
 
 
 def test_pages_named_in_code_exist() -> None:
