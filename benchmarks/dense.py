@@ -1,6 +1,7 @@
 """Segmentation heads on the same maps: solved from sums, and trained as papers do; needs `samples`.
 
-    python benchmarks/dense.py [--train N] [--test N] [--epochs 5,20] [--px 448] [--backbone NAME]
+    python benchmarks/dense.py [--train N] [--test N] [--epochs 5,20] [--px 448]
+        [--backbones NAME,NAME]
     python benchmarks/dense.py --detect NAME,NAME [--train N] [--test N] [--px 448]
 
 The maps of N train and N test scenes of `openmoji_scenes` are computed once, in eager PyTorch, and
@@ -9,13 +10,13 @@ held in memory for all heads:
 - `lda` and `ridge`: the heads of the tasks `segment` and `segment_ridge`, by their own
   accumulators: sums over fitted images, the strength chosen on a fifth of the train images, refit
   on all of them;
-- `adamw`: DINOv3's linear head (dropout 0.1, batch norm, 1 x 1 convolution from N(0, 0.01), AdamW
-  at 1e-3 with weight decay 1e-3, one cycle after a warm-up, cross-entropy of pixels), for as many
-  epochs of batches of 16 images, without augmentation. Papers augment, and therefore run the
-  backbone again in each epoch: `with forwards` counts these.
+- `adamw`: the head of the task `segment_sgd`, which is DINOv3's, for as many epochs, without
+  augmentation. Papers augment, and therefore run the backbone again in each epoch: `with forwards`
+  counts these.
 
-Printed for each head: mean IoU with its interval over images, pixel accuracy, processor seconds of
-the head, and with the forward passes that it needs, and their ratio to `lda`. Then a line of JSON.
+Printed for each backbone and head: mean IoU with its interval over images, pixel accuracy,
+processor seconds of the head, and with the forward passes that it needs, and their ratio to `lda`.
+Then a line of JSON.
 
 `--detect` solves the task `detect` for several backbones instead, of which one should be a random
 twin: AP with its interval, AP50, the ceiling, and processor seconds of heads and of forward passes.
@@ -29,28 +30,28 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
-from torch.nn import functional as F
 
 from bob.backbones.card import load_backbone
 from bob.datasets.dataset import Dataset
-from bob.datasets.masks import IGNORED, Masks
+from bob.datasets.masks import Masks
 from bob.datasets.open import open_dataset
-from bob.features.shard import Arrays
+from bob.features.shard import Arrays, Effort
+from bob.features.store import Features
 from bob.io.paths import default_cache
 from bob.metrics.boxes import box_ap, box_ap_50
 from bob.metrics.intervals import interval
-from bob.numerics.arrays import Floats, Ints
-from bob.numerics.dense.pixels import agreement
+from bob.numerics.arrays import Floats
+from bob.outcomes import SegmentationCounts
 from bob.protocols import StatisticsNeed, protocol_named
 from bob.protocols.box_statistics import PREDICTORS, PredictorMatches, boxes_of
 from bob.protocols.dense import MapSettings, squashed
+from bob.protocols.segment_sgd import PROTOCOL as SEGMENT_SGD
+from bob.protocols.segment_sgd import MappedImages, SegmentSgdProblem, SegmentSgdSettings
 from bob.protocols.segmentation_statistics import outcome_of
 from bob.registry import load_registry
 from bob.specs import BackboneSpec
 
-BATCH, WARM_UP, SEED = 16, 0.0375, 0
-"""Images per step; share of the steps that warm up, as 1,500 of 40,000."""
+BATCH, SEED = 16, 0
 
 
 def main() -> None:
@@ -60,11 +61,13 @@ def main() -> None:
     entry = registry.datasets["openmoji_scenes"].model_copy(update={"shifts": {}})
     cache = default_cache() if arguments.cache is None else arguments.cache
     data = first_images(open_dataset(entry, cache), arguments.train, arguments.test)
+    names = (arguments.detect or arguments.backbones).split(",")
+    specs = [registry.backbones[name] for name in names]
     if arguments.detect:
-        specs = [registry.backbones[name] for name in arguments.detect.split(",")]
         report_detection(specs, arguments.px, data)
     else:
-        compare_heads(registry.backbones[arguments.backbone], arguments, data)
+        for spec in specs:
+            compare_heads(spec, arguments, data)
 
 
 def compare_heads(backbone: BackboneSpec, arguments: argparse.Namespace, data: Dataset) -> None:
@@ -72,7 +75,7 @@ def compare_heads(backbone: BackboneSpec, arguments: argparse.Namespace, data: D
     spec = squashed(backbone, MapSettings(input_px=arguments.px))
     maps, forward = all_maps(spec, data)
     images = sum(map(len, maps.values()))
-    print(f"{arguments.backbone} at {arguments.px} px, grid {maps['train'].shape[1:3]}: ", end="")
+    print(f"{backbone.name} at {arguments.px} px, grid {maps['train'].shape[1:3]}: ", end="")
     print(f"{arguments.train} train and {arguments.test} test images, ", end="")
     print(f"forward {forward:.1f} processor seconds, {1000 * forward / images:.0f} ms an image")
     rows = [solved_head(name, spec, data, maps) for name in ("segment", "segment_ridge")]
@@ -92,7 +95,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--test", type=int, default=160)
     parser.add_argument("--epochs", type=lambda text: [*map(int, text.split(","))], default=[5, 20])
     parser.add_argument("--px", type=int, default=448)
-    parser.add_argument("--backbone", default="efficientnet_lite0_in1k")
+    parser.add_argument("--backbones", default="efficientnet_lite0_in1k")
     parser.add_argument("--detect", metavar="NAME,NAME", help="backbones whose detection is scored")
     parser.add_argument("--cache", type=Path)
     return parser.parse_args()
@@ -138,7 +141,7 @@ def solved_head(
     """Solve a task of segmentation from maps, and return its scores."""
     statistics, seconds = test_statistics(task, spec, data, maps)
     name = {"segment": "lda", "segment_ridge": "ridge"}[task]
-    return row_of(name, statistics["counts"][:, 0], seconds)
+    return row_of(name, outcome_of(statistics["counts"][:, 0]), seconds)
 
 
 def report_detection(backbones: list[BackboneSpec], px: int, data: Dataset) -> None:
@@ -187,45 +190,22 @@ def test_statistics(
 
 
 def trained_head(data: Dataset, maps: dict[str, Floats], epochs: int) -> dict[str, Any]:
-    """Train DINOv3's linear head, and count the pixels that it has right."""
-    torch.manual_seed(SEED)
-    train = torch.from_numpy(maps["train"]).permute(0, 3, 1, 2)
-    masks, test_masks = masks_of(data, "train"), masks_of(data, "test")
+    """Train the head of the task `segment_sgd` on maps, and return its scores."""
+    settings = load_registry().tasks["segment_sgd"].settings
+    assert isinstance(settings, SegmentSgdSettings)
+    settings = settings.model_copy(update={"epochs": epochs})
+    images = {
+        name: MappedImages(Features([of], np.arange(len(of)), {}, Effort()), data.splits[name])  # type: ignore[index]
+        for name, of in maps.items()
+    }
+    problem = SegmentSgdProblem(data.classes, images["train"], {"test": images["test"]}, SEED)
     begin = time.process_time()
-    width, classes = train.shape[1], len(data.classes)
-    convolution = nn.Conv2d(width, classes, 1)
-    nn.init.normal_(convolution.weight, std=0.01)
-    nn.init.zeros_(convolution.bias)  # type: ignore[arg-type]
-    head = nn.Sequential(nn.Dropout2d(0.1), nn.BatchNorm2d(width), convolution)
-    steps = epochs * -(-len(train) // BATCH)
-    optimiser = torch.optim.AdamW(head.parameters(), lr=1e-3, weight_decay=1e-3)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, 1e-3, steps, pct_start=max(WARM_UP, 1 / steps)
-    )
-    for _ in range(epochs):
-        for at in torch.randperm(len(train)).split(BATCH):
-            targets = torch.stack(
-                [torch.from_numpy(masks.read(i).astype(np.int64)) for i in at.tolist()]
-            )
-            logits = F.interpolate(head(train[at]), targets.shape[1:], mode="bilinear")
-            loss = F.cross_entropy(logits, targets, ignore_index=IGNORED)
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-            schedule.step()
-    head.eval()
-    counts = []
-    with torch.inference_mode():
-        for i, grid in enumerate(torch.from_numpy(maps["test"]).permute(0, 3, 1, 2)):
-            mask = test_masks.read(i)
-            logits = F.interpolate(head(grid[None]), mask.shape, mode="bilinear")
-            counts.append(agreement(mask, logits[0].argmax(0).numpy(), classes))
-    return row_of(f"adamw, {epochs} epochs", np.stack(counts), time.process_time() - begin)
+    result = SEGMENT_SGD.solve(problem, settings, "cpu")
+    return row_of(f"adamw, {epochs} epochs", result.outcome, time.process_time() - begin)
 
 
-def row_of(name: str, counts: Ints, seconds: float) -> dict[str, Any]:
-    """Return the scores of a head from its counts (N, 3, C)."""
-    outcome = outcome_of(counts)
+def row_of(name: str, outcome: SegmentationCounts, seconds: float) -> dict[str, Any]:
+    """Return the scores of a head."""
     value, low, high, _ = interval("mean_iou", outcome, 0)
     accuracy = interval("pixel_accuracy", outcome, 0)[0]
     scores = {"mean_iou": value, "low": low, "high": high, "pixel_accuracy": accuracy}

@@ -72,6 +72,20 @@ class Features:
                 yield self.positions[start + first : start + first + len(rows)], rows
             start += len(part)
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the features of one image; (0,) without images."""
+        return self.parts[0].shape[1:] if self.parts else (0,)
+
+    def take(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return the features (n, *shape) of some of the N images; their parts alone are read."""
+        ends = np.cumsum([len(part) for part in self.parts])
+        taken = np.empty((len(rows), *self.shape), np.float32)
+        for i, row in enumerate(rows.tolist()):
+            part = int(np.searchsorted(ends, row, side="right"))
+            taken[i] = self.parts[part][row - ends[part]]
+        return taken
+
     def view(self, at: NDArray[np.int64]) -> "Features":
         """Return the features of the images at `at` (M,).
 

@@ -189,7 +189,10 @@ class Workspace:
         """
         needs = needs_of_task(task, self.dataset(dataset), backbone)
         try:
-            return [need for need in needs if self._is_available(need)]
+            available = [need for need in needs if self._is_available(need)]
+            for need in available:
+                self._require_fitting(dataset, need)
+            return available
         except NotApplicableError as error:
             raise NotApplicableError(f"task {task.name!r}: {error}", subject="backbone") from error
 
@@ -225,6 +228,19 @@ class Workspace:
                 raise
             return False
         return True
+
+    def _require_fitting(self, dataset: str, need: Need) -> None:
+        """Raise NotApplicableError where features take more than the task allows."""
+        if isinstance(need, FeatureNeed) and need.max_bytes is not None:
+            key = self.feature_key(dataset, need.backbone, need.images)
+            if key.bytes() > need.max_bytes:
+                raise NotApplicableError(
+                    f"stores at most {need.max_bytes / 2**30:.3g} GiB of features of a set of "
+                    f"images; backbone {need.backbone.name!r} has {key.bytes() / 2**30:.3g} GiB of "
+                    f"{need.images.name} of dataset {dataset!r}: {key.count} images of shape "
+                    f"{key.shape}. Allow more, or set --limit or a smaller input.",
+                    subject="backbone",
+                )
 
     def key(self, dataset: str, need: Need) -> StoreKey:
         """Return the key of the stored features (or statistics) that a need reads."""

@@ -1,4 +1,4 @@
-"""Datasets of small masks, and the statistics that a protocol needs of given feature maps."""
+"""Datasets of small masks, and what a protocol needs of given feature maps."""
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
@@ -10,7 +10,8 @@ from safetensors.numpy import load_file
 
 from bob.datasets.dataset import Dataset, Split
 from bob.datasets.masks import Mask, Masks
-from bob.features.shard import Arrays
+from bob.features.shard import Arrays, Effort
+from bob.features.store import Features
 from bob.protocols import Inputs, Needs, StatisticsNeed
 from bob.protocols.kept_images import kept_of
 from bob.protocols.needs import FeatureNeed, TextNeed
@@ -39,9 +40,11 @@ def mask_dataset(masks: Mapping[str, list[Mask]], classes: int) -> Dataset:
 
 
 def statistics_of(needs: Needs, dataset: Dataset, maps: Maps, shard: int = 1000) -> Inputs:
-    """Return the statistics of every need, in shards of `shard` images."""
+    """Return maps, and the statistics of every need of them, in shards of `shard` images."""
     found: dict[StatisticsNeed, Arrays] = {}
     for need in needs:
+        if isinstance(need, FeatureNeed):
+            continue
         assert isinstance(need, StatisticsNeed)
         split = need.images.open(dataset)
         earlier = functools.partial(_all_of, found, need.after)
@@ -55,10 +58,14 @@ def statistics_of(needs: Needs, dataset: Dataset, maps: Maps, shard: int = 1000)
             parts.append(part)
         found[need] = accumulator.merge(parts)
 
-    def refuse(need: FeatureNeed | TextNeed) -> None:
-        raise AssertionError(f"no features: {need.name}")
+    def read(need: FeatureNeed | TextNeed) -> Features:
+        assert isinstance(need, FeatureNeed) and need.accepts_grids
+        split = need.images.open(dataset)
+        at = np.arange(len(split))
+        parts = [maps(split, at[i : i + shard]) for i in range(0, len(split), shard)]
+        return Features(parts, at, {}, Effort())
 
-    return Inputs(refuse, found.__getitem__)  # type: ignore[arg-type]
+    return Inputs(read, found.__getitem__)
 
 
 def _all_of(

@@ -243,7 +243,7 @@ def to_json(need: Need) -> dict[str, Any]:
     if isinstance(need, StatisticsNeed):
         facts = need.accumulator.facts()
         return {**images, "accumulator": facts, "after": [to_json(each) for each in need.after]}
-    return images
+    return {**images, "grids": need.accepts_grids, "max_bytes": need.max_bytes}
 
 
 def from_json(values: Mapping[str, Any]) -> Need:
@@ -252,7 +252,7 @@ def from_json(values: Mapping[str, Any]) -> Need:
         return TextNeed(backbone, values["name"], tuple(values["texts"]), values["optional"])
     images, optional = ImageSet.from_plain(values["images"]), values["optional"]
     if "accumulator" not in values:
-        return FeatureNeed(backbone, images, optional)
+        return FeatureNeed(backbone, images, optional, values["grids"], values["max_bytes"])
     facts = values["accumulator"]
     accumulator = AccumulatorSpec(
         facts["name"], facts["version"], tuple(sorted(facts["settings"].items()))
@@ -323,7 +323,9 @@ def task_of(protocol: str) -> TaskSpec:
     return next(task for task in TASKS.values() if task.protocol == protocol)
 
 
-WITHOUT_CLASSES = ("segment", "segment_knn", "depth", "correspondence", "detect", "triplets")
+WITHOUT_CLASSES = (
+    *("segment", "segment_knn", "segment_sgd", "depth", "correspondence", "detect", "triplets"),
+)
 """Protocols of datasets with masks, depth maps, points, boxes or choices."""
 
 
