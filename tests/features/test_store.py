@@ -14,9 +14,9 @@ from bob.errors import StoreError
 from bob.extraction.work_queue import SpanQueue
 from bob.features.inventory import in_use
 from bob.features.key import FeatureKey, StatisticsKey
-from bob.features.shard import Arrays, Shard
+from bob.features.shard import Arrays, Effort, Shard
 from bob.features.sharding import SPAN_IMAGES
-from bob.features.store import FeatureStore
+from bob.features.store import Features, FeatureStore
 from bob.io.files import TEMPORARY_PREFIX, write_atomically
 from tests.builders.features import KEY, shard
 
@@ -410,3 +410,10 @@ def test_forgotten_features_are_gone(store: FeatureStore) -> None:
     assert store.stored_images(KEY) == 6
     store.forget(KEY)
     assert store.missing(KEY) == [0] and store.stored_images(KEY) == 0
+
+
+def test_some_images_are_taken_from_the_parts_that_hold_them() -> None:
+    rows = np.arange(10, dtype=np.float32).reshape(5, 2)
+    features = Features([rows[:2], rows[2:].astype(np.float16)], np.arange(5), {}, Effort())
+    assert features.take(np.array([4, 0, 2])).tolist() == [[8, 9], [0, 1], [4, 5]]
+    assert features.shape == (2,) and Features([], np.arange(0), {}, Effort()).shape == (0,)
