@@ -5,14 +5,14 @@
 N simulated test sets (default: 500; 40 with --quick) per line, each of which has an interval; the
 truth is the value on one very large test set. Lines are the calibration error under corruptions
 (conditions share half of an image's noise), the metrics over groups where one is clearly worst, the
-accuracy against frequency over classes, and Kendall's tau of a description with the probe over
-backbones. The last line is JSON.
+accuracy against frequency over classes, Kendall's tau of a description with the probe over
+backbones, and what two backbones get right together. The last line is JSON.
 """
 
 import argparse
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,11 +21,20 @@ from scipy.stats import kendalltau
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bob.leaderboards.description_agreement import tau_limits
+from bob.statistics.complementarity import Complementarity
 from tests.builders import interval_coverage as grids
 from tests.metrics.test_concepts import sample as concepts
 from tests.metrics.test_groups import random_groups
 
 LARGE = 50_000
+PAIRS = (
+    (0.6, 0.15, 0.1, 0.15),
+    (0.7, 0.1, 0.1, 0.1),
+    (0.8, 0.1, 0.02, 0.08),
+    (0.25, 0.25, 0.25, 0.25),
+)
+"""Shares of test images that both backbones, only the first, only the second and neither has right:
+one clearly better, equal ones, one nearly always better, and independent ones."""
 
 
 def coverages(trials: int) -> Iterator[tuple[str, float]]:
@@ -48,6 +57,23 @@ def coverages(trials: int) -> Iterator[tuple[str, float]]:
     for backbones, correlation in ((6, 0.0), (8, 0.6), (20, 0.6)):
         covered = tau_coverage(backbones, correlation, trials)
         yield f"tau of {backbones} backbones, correlation {correlation}", covered
+    for images in (100, 650):
+        for of_pair in PAIRS:
+            yield from pair_coverages(images, of_pair, trials)
+
+
+def pair_coverages(
+    images: int, shares: Sequence[float], trials: int
+) -> Iterator[tuple[str, float]]:
+    """Yield the coverage of each measure of two backbones; no interval counts as none."""
+    truth = Complementarity(*(round(LARGE * share) for share in shares))
+    drawn = np.random.default_rng(0).multinomial(images, shares, trials)
+    samples = [Complementarity(*counts.tolist()) for counts in drawn]
+    for measure in ("one_right", "oracle_gain", "rescued_by_b", "kappa"):
+        exact = getattr(truth, measure)
+        limits = [getattr(sample, f"{measure}_limits") for sample in samples]
+        covered = [each is not None and each[0] <= exact <= each[1] for each in limits]
+        yield f"{measure}, {images} images, shares {shares}", float(np.mean(covered))
 
 
 def tau_coverage(backbones: int, correlation: float, trials: int) -> float:

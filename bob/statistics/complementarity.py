@@ -37,8 +37,21 @@ class Complementarity:
     @property
     def oracle_gain_limits(self) -> Limits:
         """95 % limits (Wilson's), for a better classifier that is known beforehand."""
-        fewer = float(min(self.only_a, self.only_b))
-        return clip_limits(self.oracle_gain, wilson(fewer, float(self.n)), 0, 1)
+        limits = _share_limits(min(self.only_a, self.only_b), self.n)
+        assert limits is not None  # there is an example
+        return limits
+
+    @property
+    def one_right(self) -> float:
+        """Share of examples that exactly one of both gets right."""
+        return (self.only_a + self.only_b) / self.n
+
+    @property
+    def one_right_limits(self) -> Limits:
+        """95 % limits (Wilson's)."""
+        limits = _share_limits(self.only_a + self.only_b, self.n)
+        assert limits is not None  # there is an example
+        return limits
 
     @property
     def rescued_by_a(self) -> float | None:
@@ -47,10 +60,20 @@ class Complementarity:
         return self.only_a / wrong if wrong else None
 
     @property
+    def rescued_by_a_limits(self) -> Limits | None:
+        """95 % limits (Wilson's, over b's errors); None without errors."""
+        return _share_limits(self.only_a, self.only_a + self.neither)
+
+    @property
     def rescued_by_b(self) -> float | None:
         """Share of a's errors that b gets right; None without errors."""
         wrong = self.only_b + self.neither
         return self.only_b / wrong if wrong else None
+
+    @property
+    def rescued_by_b_limits(self) -> Limits | None:
+        """95 % limits (Wilson's, over a's errors); None without errors."""
+        return _share_limits(self.only_b, self.only_b + self.neither)
 
     @property
     def kappa(self) -> float | None:
@@ -62,9 +85,15 @@ class Complementarity:
 
     @property
     def kappa_limits(self) -> Limits | None:
-        """95 % limits by the jackknife over examples; None where κ is undefined without one."""
+        """95 % limits by the jackknife over examples.
+
+        None where κ is undefined without one, and where one of both is right, or wrong, on every
+        example, so that κ is 0 whatever the other is.
+        """
         counts = (self.both, self.only_a, self.only_b, self.neither)
         kappa, n = self.kappa, self.n
+        if {self.both + self.only_a, self.both + self.only_b} & {0, n}:
+            return None
         values, weights = [], []
         for i, count in enumerate(counts):
             if count:
@@ -91,6 +120,11 @@ def complementarity(a: Doubles, b: Doubles) -> Complementarity | None:
     both = int((a * b).sum())
     only_a, only_b = int(a.sum()) - both, int(b.sum()) - both
     return Complementarity(both, only_a, only_b, len(a) - both - only_a - only_b)
+
+
+def _share_limits(count: int, n: int) -> Limits | None:
+    """Return Wilson's 95 % limits of count / n; None where n is 0."""
+    return clip_limits(count / n, wilson(float(count), float(n)), 0, 1) if n else None
 
 
 def _kappa(both: int, only_a: int, only_b: int, neither: int) -> float | None:

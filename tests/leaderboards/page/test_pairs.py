@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 from sklearn.metrics import cohen_kappa_score
 
 from bob.leaderboards.similarities import similarity_matrices
@@ -52,6 +53,12 @@ def label(opened: OpenPage, start: str) -> str:
     return text
 
 
+def limits(count: int, n: int) -> str:
+    """Return Wilson's limits of a share of images, in percent, as scipy has them."""
+    low, high = binomtest(count, n).proportion_ci(method="wilson")
+    return f"[{100 * low:.1f} to {100 * high:.1f}]"
+
+
 def kappa(a: str, b: str) -> str:
     return f"{cohen_kappa_score(RIGHT[a], RIGHT[b]):.2f}".replace("-", "−")
 
@@ -82,13 +89,15 @@ def test_a_matrix_has_a_measure_of_every_pair(
 def test_a_measure_is_picked_and_cells_say_their_counts(show: Opener) -> None:
     opened = show(records(), "#view=pairs", per_example=values)
     counts = "both right 0, only alpha 6, only gamma 3, neither 1"
-    assert label(opened, "alpha and gamma") == f"alpha and gamma: Only one right 90.0 %, {counts}"
+    only = f"alpha and gamma: Only one right 90.0 % {limits(9, 10)}"
+    assert label(opened, "alpha and gamma") == f"{only}, {counts}"
     assert "Strongest colour: 90.0 %" in opened.text("#view")
     opened.page.locator("#measure").select_option("Oracle gain")
-    assert label(opened, "alpha and gamma") == f"alpha and gamma: Oracle gain 30.0 %, {counts}"
+    oracle = f"alpha and gamma: Oracle gain 30.0 % {limits(3, 10)}"
+    assert label(opened, "alpha and gamma") == f"{oracle}, {counts}"
     assert "measure=oracle" in opened.page.url
     assert opened.tip('.pair[aria-label^="beta and alpha"]').splitlines()[:2] == [
-        "beta and alpha: Oracle gain 20.0 %",
+        f"beta and alpha: Oracle gain 20.0 % {limits(2, 10)}",
         "both right 4",
     ]
 
@@ -155,7 +164,8 @@ def test_names_of_many_backbones_stay_different_and_the_first_60_are_shown(show:
     assert "The first 60 are shown" in opened.text("#view")
     pair = f"{names[60]} and {names[1]}"
     # right on 80 and 21 images, the latter all among the former
-    assert label(opened, pair).startswith(f"{pair}: Only one right 59.0 %, both right 21")
+    only = f"{pair}: Only one right 59.0 % {limits(59, 100)}"
+    assert label(opened, pair).startswith(f"{only}, both right 21")
 
 
 def test_similar_features_are_beside_each_other(show: Opener) -> None:

@@ -21,6 +21,7 @@ import { MISSING, fixed, grouped, plural, valueText } from "./format.js";
 import { matrix } from "./matrix.js";
 import { chosenColumns, valueAt, visible } from "./selection.js";
 import { change, state } from "./state.js";
+import { complementarity } from "./statistics.js";
 
 const MOST_ROWS = 60; // with more, a matrix is too large to read and slow to draw
 
@@ -52,8 +53,9 @@ const SIMILARITIES = [
 ];
 const COMPLEMENT_HELP =
   "What two backbones get right together on the same test images: pairs whose errors differ may " +
-  "gain from a fusion. The command compare prints intervals, and fuse measures the gain. Use the " +
-  "arrow keys to move between cells; a cell opens the comparison of the two.";
+  "gain from a fusion, which the command fuse measures. A cell's tooltip has its 95 % interval over " +
+  "the test images and the counts. Use the arrow keys to move between cells; a cell opens the " +
+  "comparison of the two.";
 const SIMILARITY_HELP =
   "How alike the features of two backbones are on the same images, as the command similarity " +
   "computed it, with 95 % intervals over parts of the images. Similar backbones have little to " +
@@ -133,7 +135,7 @@ function complements() {
   const countsOf = (a, b) => pairOf(column, a, b).counts;
   const read = (a, b) => complement(name, measure, countsOf(a, b), [a, b]);
   const values = backbones.flatMap((a) =>
-    backbones.filter((b) => b !== a).map((b) => complementValue(name, countsOf(a, b))),
+    backbones.filter((b) => b !== a).map((b) => complementarity(countsOf(a, b))[name].value),
   );
   const largest = isShare(name) ? Math.max(0, ...values.filter(Number.isFinite)) || 1 : 1;
   const strongest = isShare(name) ? ` Strongest colour: ${percent(largest)} %.` : "";
@@ -155,36 +157,30 @@ function byScore(column) {
     .sort((a, b) => isBaseline(a) - isBaseline(b) || score(b) - score(a));
 }
 
+// " [low to high]", each limit written by a function; empty without limits.
+const limitsText = (low, high, write) =>
+  Number.isNaN(low) ? "" : ` [${write(low)} to ${write(high)}]`;
+
 const isShare = (name) => name !== "kappa";
 const percent = (share) => valueText(share, { percent: true });
+const twoDigits = (value) => fixed(value, 2);
 
 function complement(name, measure, counts, [a, b]) {
-  const value = complementValue(name, counts);
-  const text = isShare(name) ? percent(value) : fixed(value, 2);
+  const { value, low, high } = complementarity(counts)[name];
+  const write = isShare(name) ? percent : twoDigits;
   const unit = isShare(name) && !Number.isNaN(value) ? " %" : "";
   const { both, onlyA, onlyB, neither } = counts;
   return {
     value,
-    text,
+    text: write(value),
     lines: [
-      `${measure} ${text}${unit}`,
+      `${measure} ${write(value)}${unit}${limitsText(low, high, write)}`,
       `both right ${grouped(both)}`,
       `only ${BACKBONES[a].name} ${grouped(onlyA)}`,
       `only ${BACKBONES[b].name} ${grouped(onlyB)}`,
       `neither ${grouped(neither)}`,
     ],
   };
-}
-
-// As in bob/statistics/complementarity.py; NaN where undefined, which is 0 / 0.
-function complementValue(name, { both, onlyA, onlyB, neither }) {
-  const n = both + onlyA + onlyB + neither;
-  if (name === "only") return (onlyA + onlyB) / n;
-  if (name === "oracle") return Math.min(onlyA, onlyB) / n;
-  if (name === "rescue") return onlyB / (onlyB + neither);
-  const [a, b] = [(both + onlyA) / n, (both + onlyB) / n];
-  const expected = a * b + (1 - a) * (1 - b);
-  return ((both + neither) / n - expected) / (1 - expected);
 }
 
 // ---- similarity of features
@@ -217,7 +213,7 @@ function similar(computed, name, measure, pair) {
   const [i, j] = pair.map((b) => computed.of.indexOf(b));
   const { value, low, high, images } = similarityOf(computed, name, i, j);
   if (!images) return { value, text: MISSING, lines: [`${measure} not computed`] };
-  const range = Number.isNaN(low) ? "" : ` [${fixed(low, 2)} to ${fixed(high, 2)}]`;
-  const text = fixed(value, 2);
-  return { value, text, lines: [`${measure} ${text}${range}`, plural(images, "image")] };
+  const text = twoDigits(value);
+  const limits = limitsText(low, high, twoDigits);
+  return { value, text, lines: [`${measure} ${text}${limits}`, plural(images, "image")] };
 }

@@ -48,6 +48,61 @@ export function spearmanLimits(rho, n) {
   return [-reach, reach].map((shift) => Math.tanh(Math.atanh(rho) + shift));
 }
 
+// ---- two backbones on the same images, from counts; as in bob/statistics/complementarity.py
+
+// {value, low, high} of a share of counts with Wilson's 95 % limits; NaN without any.
+export function shareWithLimits(count, n) {
+  const value = count / n;
+  const centre = value + Z ** 2 / (2 * n);
+  const reach = Z * Math.sqrt((value * (1 - value)) / n + Z ** 2 / (4 * n ** 2));
+  const scale = 1 + Z ** 2 / n;
+  // clipped as rounding may move a limit beyond the share
+  const low = Math.min(Math.max((centre - reach) / scale, 0), value);
+  const high = Math.max(Math.min((centre + reach) / scale, 1), value);
+  return { value, low, high };
+}
+
+function kappa([both, onlyA, onlyB, neither]) {
+  const n = both + onlyA + onlyB + neither;
+  const [a, b] = [(both + onlyA) / n, (both + onlyB) / n];
+  const expected = a * b + (1 - a) * (1 - b);
+  return ((both + neither) / n - expected) / (1 - expected);
+}
+
+// {value, low, high} of Cohen's kappa of correctness, with 95 % limits by the jackknife over images;
+// NaN where undefined, as limits are where kappa is without one of the images, and where a backbone
+// has all images right, or none.
+function kappaWithLimits(counts) {
+  const [both, onlyA, onlyB] = counts;
+  const n = counts.reduce((sum, count) => sum + count, 0);
+  const value = kappa(counts);
+  if ([both + onlyA, both + onlyB].some((right) => right === 0 || right === n)) {
+    return { value, low: NaN, high: NaN };
+  }
+  // every image of a kind leaves out the same
+  const without = counts.map((count, kind) =>
+    count ? kappa(counts.map((other, i) => other - (i === kind))) : 0,
+  );
+  const weighted = (values) => values.reduce((sum, each, i) => sum + counts[i] * each, 0);
+  const centre = weighted(without) / n;
+  const squares = weighted(without.map((each) => (each - centre) ** 2));
+  const reach = Z * Math.sqrt(((n - 1) / n) * squares);
+  return { value, low: Math.max(value - reach, -1), high: Math.min(value + reach, 1) };
+}
+
+// What two backbones get right together, each {value, low, high} with 95 % limits: the share of
+// images that `only` one has right, what an `oracle` gains over the better one, the share of the
+// first one's errors that are a `rescue` of the second, and the `kappa` of their errors.
+export function complementarity({ both, onlyA, onlyB, neither }) {
+  const n = both + onlyA + onlyB + neither;
+  return {
+    only: shareWithLimits(onlyA + onlyB, n),
+    oracle: shareWithLimits(Math.min(onlyA, onlyB), n),
+    rescue: shareWithLimits(onlyB, onlyB + neither),
+    kappa: kappaWithLimits([both, onlyA, onlyB, neither]),
+  };
+}
+
 // The points that no other point dominates in quality (more is better) and cost (less is better).
 export function paretoFront(points) {
   const dominates = (a, b) =>
