@@ -5,6 +5,8 @@ equally; R[t, j] that on the classes of task j. (RanPAC's code prints the mean o
 the tasks in place of A.)
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from bob.errors import UndefinedError
@@ -38,16 +40,34 @@ def forgetting(outcome: IncrementalResults) -> float:
     last task, and the last task is left out of the mean.
     """
     _require_examples(outcome)
-    tasks = outcome.right.shape[1]
-    lost = []
-    for j in range(tasks - 1):
-        of_task = outcome.right[outcome.task == j]
-        if len(of_task):
-            accuracy = of_task[:, j:].mean(0)
-            lost.append(accuracy.max() - accuracy[-1])
+    lost = [of_task.mean(0).max() - of_task[:, -1].mean() for of_task in _earlier_tasks(outcome)]
     if not lost:
         raise UndefinedError("forgetting needs test images of a task before the last")
     return float(np.mean(lost))
+
+
+def _earlier_tasks(outcome: IncrementalResults) -> Iterator[Bools]:
+    """Yield for each task j < T with images whether they are right (n, T − j) from then on."""
+    for j in range(outcome.right.shape[1] - 1):
+        of_task = outcome.right[outcome.task == j, j:]
+        if len(of_task):
+            yield of_task
+
+
+def _redrawn_forgetting(
+    outcome: IncrementalResults, rng: np.random.Generator, draws: int
+) -> Doubles:
+    """Return (draws,) values of `forgetting` with the images of each task resampled.
+
+    Images that are right after the same tasks are alike, so that their number is drawn.
+    """
+    lost = []
+    for of_task in _earlier_tasks(outcome):
+        kinds, count = np.unique(of_task, axis=0, return_counts=True)
+        n = len(of_task)
+        accuracy = rng.multinomial(n, count / n, size=draws) @ kinds.astype(np.float64) / n
+        lost.append(accuracy.max(1) - accuracy[:, -1])
+    return np.mean(lost, axis=0) if lost else np.full(draws, np.nan)
 
 
 def _require_examples(outcome: IncrementalResults) -> None:
@@ -104,6 +124,7 @@ METRICS = (
         higher_is_better=False,
         summary="accuracy on a task's classes at its best minus that after the last task",
         strata=lambda outcome: outcome.task,
+        redrawn=_redrawn_forgetting,
         biased=True,
     ),
 )

@@ -1,6 +1,8 @@
 """Feature rows on a budget: fewer bits per feature, or fewer features."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -19,31 +21,53 @@ class CompressedRows:
     bytes_per_image: int
 
 
-def compress(train: Floats, test: Floats, encoding: str) -> CompressedRows:
-    """Return rows of length 1 in an encoding, whose parameters come from train rows alone.
+class Compressor:
+    """Rows of length 1 in several encodings, whose parameters come from train rows alone.
 
-    `float32`, `float16`; `int8`: each feature divided by its largest absolute train value and
-    rounded to 255 levels; `binary`: the sign of each feature relative to its train mean, compared
-    by the number of equal signs; `pca_D`: the first D principal components of train, in float32
-    (all of them where there are fewer).
+    The principal components of train are computed once for all numbers of them.
     """
-    train, test = unit(train), unit(test)
-    width = train.shape[1]
-    if encoding == "float32":
-        return CompressedRows(train, test, 4 * width)
-    if encoding == "float16":
-        return CompressedRows(_rounded(train), _rounded(test), 2 * width)
-    if encoding == "int8":
-        largest = np.abs(train).max(0)
-        step = np.where(largest > 0, largest / 127, 1).astype(np.float32)
-        return CompressedRows(_levels(train, step), _levels(test, step), width)
-    if encoding == "binary":
-        mean = train.mean(0, dtype=np.float64)
-        return CompressedRows(_signs(train, mean), _signs(test, mean), -(-width // 8))
-    components = int(encoding.removeprefix("pca_"))
-    mean, directions = _principal_directions(train, components)
-    first, second = (_projected(rows, mean, directions) for rows in (train, test))
-    return CompressedRows(first, second, 4 * directions.shape[1])
+
+    def __init__(self, train: Floats, test: Floats) -> None:
+        """Take train rows (N, D) and test rows (Q, D)."""
+        self.train, self.test = unit(train), unit(test)
+
+    def encoded(self, encoding: str) -> CompressedRows:
+        """Return all rows in an encoding.
+
+        `float32`, `float16`; `int8`: each feature divided by its largest absolute train value and
+        rounded to 255 levels; `binary`: the sign of each feature relative to its train mean,
+        compared by the number of equal signs; `pca_D`: the first D principal components of train,
+        in float32 (all of them where there are fewer).
+        """
+        width = self.train.shape[1]
+        if encoding == "float32":
+            return self._each(lambda rows: rows, 4 * width)
+        if encoding == "float16":
+            return self._each(_rounded, 2 * width)
+        if encoding == "int8":
+            largest = np.abs(self.train).max(0)
+            step = np.where(largest > 0, largest / 127, 1).astype(np.float32)
+            return self._each(lambda rows: _levels(rows, step), width)
+        if encoding == "binary":
+            mean = self.train.mean(0, dtype=np.float64)
+            return self._each(lambda rows: _signs(rows, mean), -(-width // 8))
+        mean, directions = self._principal_directions
+        count = min(int(encoding.removeprefix("pca_")), width, max(1, len(self.train) - 1))
+        return self._each(lambda rows: _projected(rows, mean, directions[:, :count]), 4 * count)
+
+    def _each(self, encode: Callable[[Floats], Floats], size: int) -> CompressedRows:
+        return CompressedRows(encode(self.train), encode(self.test), size)
+
+    @cached_property
+    def _principal_directions(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """The mean (D,), and orthonormal directions (D, D), the largest variances first."""
+        width = self.train.shape[1]
+        mean = torch.from_numpy(self.train.mean(0, dtype=np.float64))
+        covariance = mean.new_zeros(width, width)
+        for rows in row_slices(*self.train.shape):
+            centred = torch.from_numpy(self.train[rows]).double() - mean
+            covariance.addmm_(centred.T, centred)
+        return mean, torch.linalg.eigh(covariance)[1].flip(1)
 
 
 def _rounded(rows: Floats) -> Floats:
@@ -57,18 +81,6 @@ def _levels(rows: Floats, step: Floats) -> Floats:
 
 def _signs(rows: Floats, mean: Doubles) -> Floats:
     return np.where(rows > mean, np.float32(1), np.float32(-1))
-
-
-def _principal_directions(train: Floats, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the mean (D,), and the directions (D, d) of the largest variances, d ≤ count."""
-    width = train.shape[1]
-    mean = torch.from_numpy(train.mean(0, dtype=np.float64))
-    covariance = mean.new_zeros(width, width)
-    for rows in row_slices(*train.shape):
-        centred = torch.from_numpy(train[rows]).double() - mean
-        covariance.addmm_(centred.T, centred)
-    count = min(count, width, max(1, len(train) - 1))
-    return mean, torch.linalg.eigh(covariance)[1].flip(1)[:, :count]
 
 
 def _projected(rows: Floats, mean: torch.Tensor, directions: torch.Tensor) -> Floats:

@@ -59,6 +59,11 @@ class Decomposition:
             return self.rows @ vectors / np.sqrt(self.squares[self.kept()])
         return vectors
 
+    def scores(self, count: int) -> Doubles:
+        """Return the rows in the right singular vectors of the largest values, (N, count)."""
+        vectors = self.vectors[:, :count]
+        return self.rows @ vectors if self.is_tall else vectors * np.sqrt(self.squares[:count])
+
     def along(self, points: Doubles) -> Doubles:
         """Return points (K, D) in the right singular vectors with variance, (K, r)."""
         vectors = self.vectors[:, self.kept()]
@@ -168,18 +173,18 @@ def trans_rate(centred: Decomposition, y: Ints, epsilon: float = TRANS_RATE_EPSI
     return float(rate)
 
 
-def mixture_responsibilities(x: Doubles, components: int) -> Doubles:
+def mixture_responsibilities(centred: Decomposition, components: int) -> Doubles:
     """Return (N, K) the probability of each component of a Gaussian mixture of rows (N, D).
 
     Of the principal components that hold 80 % of the variance (Li et al. 2021, arXiv:2011.11200).
     Covariances are diagonal, since a component has too few rows for a full one; the start is
     seeded, so that equal rows have equal mixtures.
     """
-    from sklearn.decomposition import PCA
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.mixture import GaussianMixture
 
-    rows = PCA(n_components=MIXTURE_VARIANCE, svd_solver="full").fit_transform(x)
+    shares = np.cumsum(centred.squares) / centred.squares.sum()
+    rows = centred.scores(int(np.searchsorted(shares, MIXTURE_VARIANCE, side="right")) + 1)
     rows = rows / np.sqrt((rows**2).sum(1).mean())
     mixture = GaussianMixture(components, covariance_type="diag", random_state=0)
     with warnings.catch_warnings():

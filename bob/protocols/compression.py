@@ -52,17 +52,18 @@ class CompressedFeatures(Classifier[CompressionSettings]):
     def solve(
         self, problem: ClassificationProblem, settings: CompressionSettings, device: str
     ) -> Result:
-        from bob.numerics.compression import compress
+        from bob.numerics.compression import Compressor
 
         checked = features_checked(train=problem.x, test=problem.test_x)
         votes = KnnSettings(
             k=(settings.k,), metric="cosine", vote="weighted", temperature=settings.temperature
         )
+        compressor = Compressor(problem.x, problem.test_x)
         parts: list[ResultPart] = []
         sizes: dict[str, int] = {}
         answers: dict[str, Answers] = {}
         for encoding in settings.encodings:
-            rows = compress(problem.x, problem.test_x, encoding)
+            rows = compressor.encoded(encoding)
             outcome = knn_predictions(problem, rows.train, rows.test, votes, device)
             sizes[encoding] = rows.bytes_per_image
             facets: dict[str, str | int] = {"encoding": encoding, "bytes": rows.bytes_per_image}

@@ -13,7 +13,7 @@ Features are divided by the root of their mean squared length, on which TransRat
 
 import math
 from dataclasses import dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 from pydantic import Field
@@ -36,6 +36,14 @@ from bob.specs import BackboneSpec
 from bob.specs.numbers import Count
 from bob.specs.yaml import Closed
 
+if TYPE_CHECKING:
+    from bob.numerics.diagnostics import Decomposition
+    from bob.numerics.search.nearest_others import NearestOthers
+    from bob.numerics.search.similarity import MetricName
+
+LEAST_ROWS = 3
+"""Rows without which no row has two other ones."""
+METRICS: "tuple[MetricName, MetricName]" = ("euclidean", "cosine")
 COMPONENTS_PER_CLASS = 5
 """Components of N-LEEP's mixture (Li et al. 2021, arXiv:2011.11200)."""
 
@@ -99,74 +107,92 @@ class Diagnostics(Protocol[DiagnosticsSettings, DiagnosticsProblem]):
         x = problem.x.astype(np.float64)
         x /= np.abs(x).max()  # so that no square leaves float64's range
         x /= math.sqrt(float((x**2).sum(1).mean()))
+        described = DescribedRows.of(x, problem.y)
         part = np.arange(len(x)) % settings.parts
-        mixture = mixture_of(x, problem.y)
-        without = []
-        for j in range(settings.parts):
-            rows = part != j
-            of_rows = None if mixture is None else mixture[rows]
-            without.append(describe(x[rows], problem.y[rows], of_rows))
-        outcome = FeatureDiagnostics(describe(x, problem.y, mixture), np.stack(without))
+        parts = (np.flatnonzero(part != j) for j in range(settings.parts))
+        without = [described.values_of(rows) for rows in parts]
+        outcome = FeatureDiagnostics(described.values(), np.stack(without))
         return Result((ResultPart(outcome),), {"rows": len(x)}, checked)
 
 
-def mixture_of(x: Doubles, y: Ints) -> Doubles | None:
-    """Return the responsibilities (N, 5 C) of a mixture with five components per class.
+@dataclass(frozen=True, eq=False)
+class DescribedRows:
+    """Rows to describe, with what is computed once for all of them and for parts of them."""
 
-    None where a component would have fewer than two rows.
-    """
-    from bob.numerics.diagnostics import mixture_responsibilities
+    x: Doubles
+    """(N, D)"""
+    y: Ints
+    """(N,)"""
+    centred: "Decomposition"
+    mixture: Doubles | None
+    """Responsibilities (N, K) under the mixture of all rows, which parts share: one of fewer rows
+    would differ by its start more than by the rows. None where a component would have fewer than
+    two rows."""
+    by_distance: "NearestOthers | None"
+    by_cosine: "NearestOthers | None"
+    """None of fewer than three rows."""
 
-    components = COMPONENTS_PER_CLASS * len(np.unique(y))
-    return mixture_responsibilities(x, components) if len(x) >= 2 * components else None
+    @classmethod
+    def of(cls, x: Doubles, y: Ints) -> "DescribedRows":
+        """Prepare rows (N, D) of classes (N,)."""
+        from bob.numerics.diagnostics import decomposed, mixture_responsibilities
+        from bob.numerics.search.nearest_others import NearestOthers
 
+        centred, components = decomposed(x, centred=True), COMPONENTS_PER_CLASS * len(np.unique(y))
+        enough = len(x) >= 2 * components
+        mixture = mixture_responsibilities(centred, components) if enough else None
+        singles = x.astype(np.float32)
+        by_distance, by_cosine = (
+            NearestOthers.of(singles, metric) if len(x) >= LEAST_ROWS else None
+            for metric in METRICS
+        )
+        return cls(x, y, centred, mixture, by_distance, by_cosine)
 
-def describe(x: Doubles, y: Ints, mixture: Doubles | None) -> Doubles:
-    """Return the values (S,) of `FeatureDiagnostics` of rows (N, D) of classes (N,).
+    def values(self) -> Doubles:
+        """Return the values (S,) of `FeatureDiagnostics`."""
+        return self._values(np.arange(len(self.x)), self.centred)
 
-    `mixture` (N, K) are their responsibilities under the mixture of all rows, which parts share:
-    a new one of fewer rows would differ by its start more than by the rows. None is undefined.
-    """
-    from bob.numerics import diagnostics
+    def values_of(self, rows: Ints) -> Doubles:
+        """Return the values (S,) of the rows at ascending positions (M,) alone."""
+        from bob.numerics.diagnostics import decomposed
 
-    rows, centred = (diagnostics.decomposed(x, flag) for flag in (False, True))
-    nearest, second, same = _neighbours(x.astype(np.float32), y)
-    values = {
-        "rank_me": diagnostics.rank_me(rows.eigenvalues),
-        "participation_ratio": diagnostics.participation_ratio(centred.eigenvalues),
-        "intrinsic_dimension": diagnostics.intrinsic_dimension(nearest, second),
-        "alpha_req": diagnostics.alpha_req(centred.eigenvalues),
-        "log_me": diagnostics.log_me(rows, y),
-        "h_score": diagnostics.h_score(centred, y),
-        "shrunk_h_score": diagnostics.h_score(centred, y, shrunk=True),
-        "trans_rate": diagnostics.trans_rate(centred, y),
-        "nleep": math.nan if mixture is None else diagnostics.nleep(mixture, y),
-        "nearest_is_same": same,
-    }
-    return np.array([values[name] for name in FeatureDiagnostics.NAMES])
+        return self._values(rows, decomposed(self.x[rows], centred=True))
 
+    def _values(self, rows: Ints, centred: "Decomposition") -> Doubles:
+        from bob.numerics import diagnostics
 
-def _neighbours(x: Floats, y: Ints) -> tuple[Doubles, Doubles, float]:
-    """Return distances (N,) to the two nearest other rows, and the share of equal classes.
+        y, uncentred = self.y[rows], diagnostics.decomposed(self.x[rows])
+        nearest, second, same = self._neighbours(rows)
+        nleep = math.nan if self.mixture is None else diagnostics.nleep(self.mixture[rows], y)
+        values = {
+            "rank_me": diagnostics.rank_me(uncentred.eigenvalues),
+            "participation_ratio": diagnostics.participation_ratio(centred.eigenvalues),
+            "intrinsic_dimension": diagnostics.intrinsic_dimension(nearest, second),
+            "alpha_req": diagnostics.alpha_req(centred.eigenvalues),
+            "log_me": diagnostics.log_me(uncentred, y),
+            "h_score": diagnostics.h_score(centred, y),
+            "shrunk_h_score": diagnostics.h_score(centred, y, shrunk=True),
+            "trans_rate": diagnostics.trans_rate(centred, y),
+            "nleep": nleep,
+            "nearest_is_same": same,
+        }
+        return np.array([values[name] for name in FeatureDiagnostics.NAMES])
 
-    The class is that of the nearest row by cosine.
-    """
-    from bob.numerics.search.neighbours import exact_similarities, search
+    def _neighbours(self, rows: Ints) -> tuple[Doubles, Doubles, float]:
+        """Return distances (M,) to the two nearest other rows, and the share of equal classes.
 
-    if len(x) < 3:
-        return np.zeros(len(x)), np.zeros(len(x)), math.nan
-    others = _without_self(search(x, x, 3, metric="euclidean").index)
-    nearest, second = (-exact_similarities(x, x, others[:, i], "euclidean") for i in (0, 1))
-    by_cosine = _without_self(search(x, x, 2).index)[:, 0]
-    return nearest, second, float((y[by_cosine] == y).mean())
+        The class is that of the nearest row by cosine.
+        """
+        from bob.numerics.search.neighbours import exact_similarities
 
-
-def _without_self(index: Ints) -> Ints:
-    """Return neighbours (N, k) without the row itself, or without the last, (N, k − 1)."""
-    is_self = index == np.arange(len(index))[:, None]
-    is_self[~is_self.any(1), -1] = True
-    others: Ints = index[~is_self].reshape(len(index), -1)
-    return others
+        if self.by_distance is None or self.by_cosine is None or len(rows) < LEAST_ROWS:
+            return np.zeros(len(rows)), np.zeros(len(rows)), math.nan
+        x, others = self.by_distance.rows, self.by_distance.among(rows, 2)
+        nearest, second = (
+            -exact_similarities(x, x[rows], others[:, i], "euclidean") for i in (0, 1)
+        )
+        alike = self.by_cosine.among(rows, 1)[:, 0]
+        return nearest, second, float((self.y[alike] == self.y[rows]).mean())
 
 
 PROTOCOL = Diagnostics()

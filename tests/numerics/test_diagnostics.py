@@ -74,11 +74,12 @@ def test_nleep_of_pure_components_is_0_and_of_labels_without_relation_their_entr
     rng = np.random.default_rng(0)
     y = np.arange(400) % 4
     x = 20 * np.eye(4, 6)[y] + rng.normal(size=(400, 6))
-    of_classes = mixture_responsibilities(x, 20)
+    of_classes = mixture_responsibilities(decomposed(x, centred=True), 20)
     assert nleep(of_classes, y) == pytest.approx(0, abs=1e-6)
     assert np.log(1 / 4) < nleep(of_classes, rng.permutation(y)) < -1.2
     turn = np.linalg.qr(rng.normal(size=(6, 6)))[0]
-    assert nleep(mixture_responsibilities(100 * x @ turn, 20), y) == pytest.approx(0, abs=1e-6)
+    turned = mixture_responsibilities(decomposed(100 * x @ turn, centred=True), 20)
+    assert nleep(turned, y) == pytest.approx(0, abs=1e-6)
 
 
 def test_the_rank_by_hand_and_of_equal_directions() -> None:

@@ -10,9 +10,9 @@ from bob.metrics.intervals import interval
 from bob.outcomes import FeatureDiagnostics
 from bob.protocols.diagnostics import (
     PROTOCOL,
+    DescribedRows,
     DiagnosticsProblem,
     DiagnosticsSettings,
-    describe,
 )
 from tests.builders.protocols import BASELINE, make_inputs
 from tests.builders.splits import digests, features_from, make_dataset, make_split
@@ -47,7 +47,8 @@ def test_nearest_rows_are_those_of_all_pairs() -> None:
 
 def test_equal_rows_are_told_from_the_row_itself() -> None:
     data = problem(60)
-    doubled = describe(np.repeat(data.x, 2, 0).astype(np.float64), np.repeat(data.y, 2), None)
+    rows = np.repeat(data.x, 2, 0).astype(np.float64)
+    doubled = DescribedRows.of(rows, np.repeat(data.y, 2)).values()
     assert doubled[FeatureDiagnostics.NAMES.index("nearest_is_same")] == 1
     assert np.isnan(doubled[FeatureDiagnostics.NAMES.index("intrinsic_dimension")])
 
