@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bob.datasets.boxes import BoxSets, ImageBoxes
-from bob.datasets.dataset import Split
-from bob.errors import DatasetError
+from bob.datasets.dataset import Dataset, Split
+from bob.errors import DatasetError, NotApplicableError
 from bob.extraction.accumulators import (
     AccumulatorSpec,
     Earlier,
@@ -30,11 +30,12 @@ from bob.metrics.boxes import box_ap
 from bob.numerics.arrays import Doubles, Floats, Ints
 from bob.numerics.dense.box_matching import AREAS, THRESHOLDS, TrueBoxes
 from bob.numerics.dense.boxes import NO_BOX, boxes_of_cells, centreness, edge_distances
-from bob.numerics.dense.detections import MOST, counted_boxes, detect, matched
+from bob.numerics.dense.detections import MOST, Detections, counted_boxes, detect, matched
 from bob.numerics.linear.class_sums import LinearHead
 from bob.numerics.linear.target_sums import TargetSums, ridge_path
 from bob.outcomes import BoxMatches
 from bob.protocols.dense import StrengthPath, sums_and_strengths
+from bob.protocols.needs import require_splits
 
 PREDICTORS = ("head", "ceiling", "constant")
 """What is scored on test images: the chosen heads; the true classes and boxes of the cells; and the
@@ -277,6 +278,31 @@ def average_precisions(matches: PredictorMatches) -> list[float]:
     if not matches.statistics["true"][:, :, 0].any():
         return [0.0] * matches.predictors
     return [box_ap(matches.of(predictor)) for predictor in range(matches.predictors)]
+
+
+def require_boxes(dataset: Dataset) -> None:
+    """Raise NotApplicableError where there are no train or test images, or images without boxes."""
+    require_splits(dataset, "train", "test")
+    if missing := [name for name, split in dataset.splits.items() if split.boxes is None]:
+        raise NotApplicableError(
+            f"needs the boxes of each image; {missing[0]} of dataset {dataset.name!r} has none."
+        )
+
+
+def outcome_of(
+    found: Sequence[Detections], boxes: Sequence[ImageBoxes], classes: int
+) -> BoxMatches:
+    """Return which detections of N images are right."""
+    true = [TrueBoxes(of.xyxy, of.areas, of.ignored, of.crowds) for of in boxes]
+    rows = [
+        vars(matched(detections, of, image.labels))
+        for detections, of, image in zip(found, true, boxes, strict=True)
+    ]
+    counts = [
+        counted_boxes(of, image.labels, classes) for of, image in zip(true, boxes, strict=True)
+    ]
+    stacked = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+    return BoxMatches(true=np.stack(counts), **stacked)
 
 
 def boxes_of(split: Split) -> BoxSets:

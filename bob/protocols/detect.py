@@ -28,13 +28,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bob.datasets.dataset import Dataset
-from bob.errors import NotApplicableError
 from bob.outcomes import BoxMatches
 from bob.protocols.box_statistics import (
     PREDICTORS,
     PredictorMatches,
     average_precisions,
     matches_spec,
+    require_boxes,
     sums_spec,
 )
 from bob.protocols.dense import (
@@ -46,7 +46,7 @@ from bob.protocols.dense import (
     path_statistics,
     squashed,
 )
-from bob.protocols.needs import Inputs, Needs, require_splits
+from bob.protocols.needs import Inputs, Needs
 from bob.protocols.protocol import Protocol, Result, ResultPart
 from bob.specs import BackboneSpec
 
@@ -71,11 +71,7 @@ class Detect(Protocol[PathSettings, DetectProblem]):
     outcomes = (BoxMatches,)
 
     def needs(self, settings: PathSettings, dataset: Dataset, backbone: BackboneSpec) -> Needs:
-        require_splits(dataset, "train", "test")
-        if missing := [name for name, split in dataset.splits.items() if split.boxes is None]:
-            raise NotApplicableError(
-                f"needs the boxes of each image; {missing[0]} of dataset {dataset.name!r} has none."
-            )
+        require_boxes(dataset)
         classes, path = len(dataset.classes), StrengthPath(*settings.log10_strength)
         return path_needs(
             squashed(backbone, settings),

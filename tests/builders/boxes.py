@@ -7,9 +7,7 @@ import numpy as np
 
 from bob.datasets.boxes import BoxSets, ImageBoxes
 from bob.datasets.dataset import Dataset
-from bob.numerics.dense.box_matching import TrueBoxes
-from bob.numerics.dense.detections import Detections, counted_boxes, matched
-from bob.outcomes import BoxMatches
+from bob.numerics.dense.detections import Detections
 from tests.builders.splits import digests, make_dataset, make_split
 
 SIZE = (240, 320)
@@ -54,18 +52,6 @@ def random_detections(
         xyxy[is_near], labels[is_near] = moved[is_near], true.labels[near[is_near]]
     scores = np.sort(rng.permutation(1000)[:n] / 1000)[::-1]
     return Detections(xyxy, scores, labels)
-
-
-def matches(found: Sequence[Detections], true: Sequence[ImageBoxes], classes: int) -> BoxMatches:
-    """Return the outcome of the detections of N images."""
-    truth = [TrueBoxes(of.xyxy, of.areas, of.ignored, of.crowds) for of in true]
-    rows = [
-        vars(matched(detections, boxes, of.labels))
-        for detections, boxes, of in zip(found, truth, true, strict=True)
-    ]
-    counts = [counted_boxes(t, of.labels, classes) for t, of in zip(truth, true, strict=True)]
-    stacked = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
-    return BoxMatches(true=np.stack(counts), **stacked)
 
 
 def box_dataset(boxes: Mapping[str, Sequence[ImageBoxes]], classes: int) -> Dataset:

@@ -20,7 +20,8 @@ from bob.metrics.boxes import (
 from bob.metrics.intervals import interval, resampled
 from bob.numerics.dense.detections import Detections
 from bob.outcomes import BoxMatches
-from tests.builders.boxes import image_boxes, matches, random_boxes, random_detections
+from bob.protocols.box_statistics import outcome_of
+from tests.builders.boxes import image_boxes, random_boxes, random_detections
 
 CLASSES, IMAGES = 4, 25
 OFFICIAL = {
@@ -42,7 +43,7 @@ def detections(*rows: tuple[list[float], float, int]) -> Detections:
 def one_class(*found: Detections, true: int = 2) -> BoxMatches:
     """Return matches of images with `true` boxes of 10 x 10 px, 50 px apart."""
     boxes = [[50.0 * k, 0, 50.0 * k + 10, 10] for k in range(true)]
-    return matches(found, [image_boxes(boxes, [0] * true)] * len(found), 1)
+    return outcome_of(found, [image_boxes(boxes, [0] * true)] * len(found), 1)
 
 
 RIGHT_1, RIGHT_2, WRONG = [0, 0, 10, 10], [50, 0, 60, 10], [200, 200, 210, 210]
@@ -73,14 +74,14 @@ def test_ignored_objects_are_neither_missed_nor_wrong(kind: str) -> None:
     """Two detections of the ignored object, before one of the object that counts."""
     true = image_boxes([RIGHT_1, RIGHT_2], [0, 0], **{kind: [True, False]})  # type: ignore[arg-type]
     found = detections((RIGHT_1, 0.9, 0), (RIGHT_1, 0.8, 0), (RIGHT_2, 0.7, 0))
-    assert box_ap(matches([found], [true], 1)) == 1
+    assert box_ap(outcome_of([found], [true], 1)) == 1
 
 
 def test_a_small_part_of_a_crowd_is_neutral_and_of_a_difficult_object_wrong() -> None:
     """A tenth of the ignored object, then the object that counts."""
     found = detections(([0, 0, 1, 10], 0.9, 0), (RIGHT_2, 0.7, 0))
     values = [
-        box_ap(matches([found], [image_boxes([RIGHT_1, RIGHT_2], [0, 0], *flags)], 1))
+        box_ap(outcome_of([found], [image_boxes([RIGHT_1, RIGHT_2], [0, 0], *flags)], 1))
         for flags in ([(True, False)], [(), (True, False)])
     ]
     assert values == pytest.approx([1, 1 / 2])
@@ -90,7 +91,7 @@ def test_true_boxes_as_detections_are_perfect() -> None:
     rng = np.random.default_rng(0)
     true = [random_boxes(rng, 8, CLASSES) for _ in range(IMAGES)]
     found = [Detections(of.xyxy, np.linspace(0.9, 0.1, 8), of.labels) for of in true]
-    outcome = matches(found, true, CLASSES)
+    outcome = outcome_of(found, true, CLASSES)
     for name in OFFICIAL:
         assert metric_named(name).function(outcome) == pytest.approx(1)
 
@@ -126,7 +127,7 @@ def test_random_detections_score_as_pycocotools_scores_them(seed: int) -> None:
         ],
     )
     expected = official.compute()
-    outcome = matches(found, true, CLASSES)
+    outcome = outcome_of(found, true, CLASSES)
     for name, theirs in OFFICIAL.items():
         assert 0.05 < expected[theirs] < 0.95
         value = metric_named(name).function(outcome)
@@ -136,7 +137,7 @@ def test_random_detections_score_as_pycocotools_scores_them(seed: int) -> None:
 def random_outcome() -> BoxMatches:
     rng = np.random.default_rng(7)
     true = [random_boxes(rng, 5, CLASSES) for _ in range(12)]
-    return matches([random_detections(rng, of, 20, CLASSES) for of in true], true, CLASSES)
+    return outcome_of([random_detections(rng, of, 20, CLASSES) for of in true], true, CLASSES)
 
 
 def test_weights_are_repetitions_of_images() -> None:
@@ -170,12 +171,12 @@ def test_two_outcomes_are_resampled_alike() -> None:
     fewer = [nothing if i % 2 else right for i in range(9)]
     more = [right, right, *fewer[2:]]
     metric = metric_named("box_ap_50")
-    one, other = (resampled(matches(of, true, 1), metric, 0, 200) for of in (fewer, more))
+    one, other = (resampled(outcome_of(of, true, 1), metric, 0, 200) for of in (fewer, more))
     assert (one <= other).all() and (one == other).any() and (one < other).any()
 
 
 def test_images_without_boxes_are_undefined() -> None:
-    nothing = matches([detections((WRONG, 0.9, 0))], [image_boxes([], [])], 1)
+    nothing = outcome_of([detections((WRONG, 0.9, 0))], [image_boxes([], [])], 1)
     with pytest.raises(UndefinedError, match=r"no test image has true boxes$"):
         box_ap(nothing)
     with pytest.raises(UndefinedError, match="no test image has true boxes of large objects"):

@@ -324,7 +324,8 @@ def task_of(protocol: str) -> TaskSpec:
 
 
 WITHOUT_CLASSES = (
-    *("segment", "segment_knn", "segment_sgd", "depth", "correspondence", "detect", "triplets"),
+    *("segment", "segment_knn", "segment_sgd", "depth", "correspondence"),
+    *("detect", "detect_fcos", "triplets"),
 )
 """Protocols of datasets with masks, depth maps, points, boxes or choices."""
 

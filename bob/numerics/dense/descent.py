@@ -33,6 +33,8 @@ CHUNK = 64
 """Images whose features are read at once for means and variances."""
 Labels = NDArray[np.integer[Any]]
 Decay = Literal["cosine", "linear"]
+ReadMaps = Callable[[Ints], Floats]
+"""Numbers of images (n,) → feature maps (n, h, w, D)."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +58,7 @@ class TrainImages:
     """N images by their numbers."""
 
     count: int
-    maps: Callable[[Ints], Floats]
-    """Numbers (n,) → feature maps (n, h, w, D)."""
+    maps: ReadMaps
     mask: Callable[[int], Labels]
     """Number → classes (H, W) of pixels, negative where they do not count."""
 
@@ -75,7 +76,7 @@ def trained_head(
 ) -> LinearHead:
     """Return the head after all epochs; the same for the same seed, device and threads."""
     generator = torch.Generator().manual_seed(seed)
-    mean, scale = standardisation(images)
+    mean, scale = standardisation(images.maps, images.count)
     head = _Head(len(mean), classes, recipe.dropout, generator).to(device)
     optimiser = torch.optim.AdamW(head.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay)
     steps = recipe.epochs * math.ceil(images.count / recipe.batch)
@@ -97,14 +98,16 @@ def trained_head(
     return head.folded(mean, scale)
 
 
-def standardisation(images: TrainImages) -> tuple[Doubles, Doubles]:
+def standardisation(read: ReadMaps, count: int) -> tuple[Doubles, Doubles]:
     """Return mean and 1 / standard deviation (D,) over patches; 0 for a constant feature.
+
+    `read` gives the maps of `count` images by their numbers.
 
     Batch norm alone would do the same, but for features of a size near its epsilon.
     """
     patches, sums, squares = 0, np.zeros(()), np.zeros(())
-    for start in range(0, images.count, CHUNK):
-        maps = images.maps(np.arange(start, min(images.count, start + CHUNK)))
+    for start in range(0, count, CHUNK):
+        maps = read(np.arange(start, min(count, start + CHUNK)))
         x = maps.reshape(-1, maps.shape[-1]).astype(np.float64)
         patches += len(x)
         sums, squares = sums + x.sum(axis=0), squares + np.square(x).sum(axis=0)

@@ -49,7 +49,7 @@ def test_the_loss_is_the_mean_over_counted_pixels_of_all_images() -> None:
 
 def test_standardised_features_have_mean_0_and_variance_1() -> None:
     of = images(70)
-    mean, scale = standardisation(of)
+    mean, scale = standardisation(of.maps, of.count)
     x = of.maps(np.arange(70)).reshape(-1, 4)
     np.testing.assert_allclose(mean, x.mean(axis=0), rtol=1e-5)
     np.testing.assert_allclose(1 / scale, x.std(axis=0), rtol=1e-5)

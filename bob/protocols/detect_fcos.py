@@ -1,0 +1,167 @@
+"""Object detection with a trained head on frozen maps: FCOS as torchvision implements it.
+
+Maps of train and test images are stored once, as features of other tasks are, and the head is
+trained on those of train. The recipe, and the head but for its first convolution, are the same for
+all backbones; see `bob.numerics.dense.fcos`. *Battle of the Backbones* (arXiv:2310.19909) has one
+detector for CNNs and another for transformers, so that families differ by more than the backbone.
+`detect` solves linear heads from sums instead, in seconds and without maps in the store.
+
+Differs from published detectors on frozen backbones in the following points:
+
+- maps are computed once: no augmentation, and the whole image is squashed to one size;
+- of a large train split, `train_images` drawn at random are used: the store holds 4 h w D bytes for
+  each of them, and for each test image. A cell with a set of images whose maps take more than
+  `max_gib` is not applicable;
+- the head is small, and is trained for minutes of a processor.
+
+Ignored objects are left out of the targets, so that their cells have none, as in torchvision's
+reference training; in the scores, they are neither right nor wrong to find. Scores are those of
+`detect`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import Field
+
+from bob.datasets.boxes import ImageBoxes
+from bob.datasets.dataset import Dataset
+from bob.datasets.image_sets import ImageSet, OrderedBlock
+from bob.errors import UndefinedError
+from bob.features.store import Features
+from bob.numerics.dense.detections import Detections
+from bob.outcomes import BoxMatches
+from bob.protocols.box_statistics import boxes_of, outcome_of, require_boxes
+from bob.protocols.dense import DENSE_KINDS, MapSettings, sets_to_test, squashed
+from bob.protocols.needs import FeatureNeed, Inputs, Needs
+from bob.protocols.protocol import Protocol, Result, ResultPart
+from bob.specs import BackboneSpec
+from bob.specs.numbers import Count
+
+SAMPLE_SEED = 0
+"""Orders the train images of which the first are used."""
+BATCH = 16
+"""Test images whose detections are computed at once."""
+
+
+class DetectFcosSettings(MapSettings):
+    """Settings of the head and of its training; the same for all backbones."""
+
+    train_images: Count
+    """Most train images whose maps are stored."""
+    max_gib: Annotated[float, Field(gt=0)]
+    """Most that the maps of one set of images may take."""
+    cells: Count
+    """Cells of a side of the finest of the `levels`; each further level has half as many."""
+    levels: Count
+    channels: Annotated[int, Field(ge=32, multiple_of=32)]
+    """Width of the pyramid and of the head."""
+    convolutions: Count
+    """3 x 3 convolutions of each of the head's two branches."""
+    epochs: Count
+    batch: Count
+    learning_rate: Annotated[float, Field(gt=0)]
+    """The highest of one cycle of AdamW."""
+    weight_decay: Annotated[float, Field(ge=0)]
+
+
+@dataclass(frozen=True, eq=False)
+class MapsWithBoxes:
+    """The maps of N images, as they lie in the store, and the images' boxes."""
+
+    maps: Features
+    boxes: Sequence[ImageBoxes]
+
+    def __len__(self) -> int:
+        """Return N."""
+        return len(self.boxes)
+
+
+@dataclass(frozen=True, eq=False)
+class DetectFcosProblem:
+    """Maps and boxes of train and of the test sets."""
+
+    classes: int
+    train: MapsWithBoxes
+    tests: Mapping[str, MapsWithBoxes]
+    """Test set → its images; `test` is the first."""
+    seed: int
+
+
+class DetectFcos(Protocol[DetectFcosSettings, DetectFcosProblem]):
+    """A head trained by one recipe, without a choice."""
+
+    name = "detect_fcos"
+    settings = DetectFcosSettings
+    kinds = DENSE_KINDS
+    outcomes = (BoxMatches,)
+
+    def uses_seed(self, settings: DetectFcosSettings, dataset: Dataset) -> bool:
+        return True
+
+    def needs(
+        self, settings: DetectFcosSettings, dataset: Dataset, backbone: BackboneSpec
+    ) -> Needs:
+        require_boxes(dataset)
+        variant, most = squashed(backbone, settings), int(settings.max_gib * 2**30)
+        sets = [train_set(settings, dataset), *map(ImageSet, sets_to_test(dataset))]
+        return [FeatureNeed(variant, images, accepts_grids=True, max_bytes=most) for images in sets]
+
+    def build(
+        self,
+        settings: DetectFcosSettings,
+        dataset: Dataset,
+        needs: Needs,
+        inputs: Inputs,
+        seed: int,
+    ) -> DetectFcosProblem:
+        found = []
+        for need in needs:
+            assert isinstance(need, FeatureNeed)
+            maps = inputs.features(need)
+            boxes = boxes_of(need.images.open(dataset))
+            found.append(MapsWithBoxes(maps, [boxes.read(i) for i in maps.positions.tolist()]))
+        train, *tests = found
+        named = dict(zip(sets_to_test(dataset), tests, strict=True))
+        return DetectFcosProblem(len(dataset.classes), train, named, seed)
+
+    def solve(
+        self, problem: DetectFcosProblem, settings: DetectFcosSettings, device: str
+    ) -> Result:
+        # slow to import: command lines read protocols without it
+        from bob.numerics.dense.fcos import FcosRecipe, detections_of, target_of, train_fcos
+
+        recipe = FcosRecipe(**settings.model_dump(include={*FcosRecipe.__annotations__}))
+        train, classes = problem.train, problem.classes
+        for name, images in {"train": train, **problem.tests}.items():
+            if not len(images):
+                raise UndefinedError(f"no image of {name} can be read")
+        targets = [
+            target_of(of.xyxy[~of.ignored], of.labels[~of.ignored], of.size, recipe)
+            for of in train.boxes
+        ]
+        detector = train_fcos(train.maps.take, targets, classes, recipe, problem.seed, device)
+        parts = []
+        for name, images in problem.tests.items():
+            found: list[Detections] = []
+            for _, maps in images.maps.batches(BATCH):
+                sizes = [boxes.size for boxes in images.boxes[len(found) : len(found) + len(maps)]]
+                found += detections_of(detector, maps, sizes)
+            outcome = outcome_of(found, images.boxes, classes)
+            is_shift = name != "test"
+            facets = {"shift": name} if is_shift else {}
+            parts.append(ResultPart(outcome, name if is_shift else "", facets=facets))
+        grid = [int(side) for side in train.maps.shape[:2]]
+        return Result(tuple(parts), {"grid": grid, "train_images": len(train)})
+
+
+def train_set(settings: DetectFcosSettings, dataset: Dataset) -> ImageSet:
+    """Return the train images whose maps are stored."""
+    if len(dataset.splits["train"]) <= settings.train_images:
+        return ImageSet("train")
+    first = OrderedBlock("random", SAMPLE_SEED, 0, settings.train_images)
+    return ImageSet("train", block=first)
+
+
+PROTOCOL = DetectFcos()

@@ -1,0 +1,122 @@
+"""Detection by a trained head: images that are stored, maps in parts, and what is learnt."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bob.cli import main
+from bob.datasets.dataset import Dataset, Shift, Split
+from bob.datasets.image_sets import ImageSet
+from bob.errors import NotApplicableError
+from bob.features.shard import Effort
+from bob.features.store import Features
+from bob.metrics.boxes import box_ap_50
+from bob.protocols import Inputs, Result
+from bob.protocols.detect_fcos import PROTOCOL, DetectFcosSettings
+from bob.protocols.needs import FeatureNeed, TextNeed
+from tests.builders.protocols import BASELINE
+from tests.builders.segmentation import Maps, statistics_of
+from tests.builders.splits import make_dataset
+from tests.protocols.test_detect import CLASSES, constant, dataset, targets
+
+SMALL = DetectFcosSettings(
+    input_px=None,
+    train_images=12,
+    max_gib=1,
+    cells=8,
+    levels=2,
+    channels=32,
+    convolutions=1,
+    epochs=20,
+    batch=4,
+    learning_rate=1e-2,
+    weight_decay=0,
+)
+
+
+def solved(data: Dataset, maps: Maps, settings: DetectFcosSettings = SMALL) -> Result:
+    needs = PROTOCOL.needs(settings, data, BASELINE)
+    inputs = statistics_of(needs, data, maps, shard=5)
+    return PROTOCOL.solve(PROTOCOL.build(settings, data, needs, inputs, 0), settings, "cpu")
+
+
+def test_maps_that_show_boxes_are_learnt_and_constant_ones_are_not() -> None:
+    found, nothing = solved(dataset(), targets), solved(dataset(), constant)
+    assert box_ap_50(found.outcome) > 0.9
+    assert box_ap_50(nothing.outcome) < 0.6  # there is one object in each quarter
+    assert found.detail == {"grid": [6, 8], "train_images": 12}
+
+
+def test_shifted_sets_are_scored_by_the_same_head() -> None:
+    data = dataset()
+    shifted = make_dataset(
+        data.splits,
+        data.classes,
+        kind=data.kind,
+        shifts={"line": Shift(data.splits["test"], "shift")},
+    )
+    settings = SMALL.model_copy(update={"epochs": 1})
+    test, line = solved(shifted, targets, settings).parts
+    assert line.suffix == "line" and line.facets == {"shift": "line"}
+    assert test.outcome is not None and line.outcome is not None
+    expected = test.outcome.to_arrays()
+    for name, values in line.outcome.to_arrays().items():
+        np.testing.assert_array_equal(values, expected[name])
+
+
+def test_unreadable_images_are_left_out() -> None:
+    """The boxes are those of the images that have features."""
+    data = dataset()
+
+    def features(need: FeatureNeed | TextNeed) -> Features:
+        at = np.array([1, 4])
+        assert isinstance(need, FeatureNeed)
+        return Features([targets(need.images.open(data), at)], at, {0: "broken"}, Effort())
+
+    needs = PROTOCOL.needs(SMALL, data, BASELINE)
+    problem = PROTOCOL.build(SMALL, data, needs, Inputs(features, None), 0)  # type: ignore[arg-type]
+    train = data.splits["train"].boxes
+    assert train is not None
+    assert [of.xyxy.tolist() for of in problem.train.boxes] == [
+        train.read(i).xyxy.tolist() for i in (1, 4)
+    ]
+
+
+def test_of_a_large_train_split_some_images_are_stored() -> None:
+    data, settings = dataset(), SMALL.model_copy(update={"train_images": 5})
+    train, test = PROTOCOL.needs(settings, data, BASELINE)
+    assert isinstance(train, FeatureNeed) and isinstance(test, FeatureNeed)
+    chosen = train.images.open(data).content
+    assert len(set(chosen)) == 5 and set(chosen) < set(data.splits["train"].content)
+    assert test.images == ImageSet("test")
+    assert PROTOCOL.needs(SMALL, data, BASELINE)[0].images == ImageSet("train")  # type: ignore[union-attr]
+
+
+def test_images_without_boxes_are_not_applicable() -> None:
+    bare = {n: Split(s.ids, s.y, s.content, s.read) for n, s in dataset().splits.items()}
+    with pytest.raises(NotApplicableError, match="needs the boxes of each image; train of data"):
+        PROTOCOL.needs(SMALL, Dataset("d", (), bare), BASELINE)
+
+
+def test_a_run_trains_a_head_on_stored_maps(tmp_path: Path) -> None:
+    task = tmp_path / "tasks" / "small.yaml"
+    task.parent.mkdir()
+    settings = SMALL.model_copy(update={"input_px": 64, "epochs": 1}).model_dump(mode="json")
+    lines = [f"  {name}: {json.dumps(value)}" for name, value in settings.items()]
+    head = ["version: 1", "protocol: detect_fcos", "summary: A small head.", "settings:"]
+    task.write_text("\n".join([*head, *lines, "metrics: [box_ap]", "datasets: [openmoji_scenes]"]))
+    words = "--tasks small --limit 6 --offline --runtime eager"
+    places = ["--results", str(tmp_path / "results"), "--cache-dir", str(tmp_path / "cache")]
+    places += ["--tasks-dir", str(task.parent)]
+    assert main(["run", "--backbones", "raw_pixels", *words.split(), *places]) == 0
+    (path,) = (tmp_path / "results" / "records").glob("*/*/*.json")
+    record = json.loads(path.read_text())
+    assert record["status"] == "ok"
+    assert {score["metric"] for score in record["scores"]} == {"box_ap", "box_ap_line"}
+
+
+def test_classes_are_those_of_the_dataset() -> None:
+    result = solved(dataset(), constant, SMALL.model_copy(update={"epochs": 1}))
+    assert set(np.unique(result.outcome.labels)) <= {-1, *range(CLASSES)}
