@@ -13,6 +13,8 @@ from bob.errors import UnreadableImageError
 
 IMAGES_NAMED = 3
 """Unreadable images that a note names per split."""
+SUSPECT = Trait.UNREADABLE | Trait.CUT
+"""Traits of images that are decoded before a run, to see whether they can be."""
 
 
 @dataclass(frozen=True)
@@ -67,16 +69,15 @@ def conflict_notes(splits: Sequence[Split], classes: Sequence[str]) -> list[str]
     ]
 
 
-def unreadable_ids(split: Split) -> list[str]:
-    """Return the ids of the images whose header cannot be read."""
-    unreadable = np.flatnonzero(traits_of(split.content) & Trait.UNREADABLE)
-    return [split.ids[int(i)] for i in unreadable]
+def ids_with(split: Split, trait: Trait) -> list[str]:
+    """Return the ids of the images that have a trait."""
+    return [split.ids[int(i)] for i in np.flatnonzero(traits_of(split.content) & trait)]
 
 
 def unreadable_reasons(split: Split) -> dict[int, str]:
-    """Return position → reason of the images whose header cannot be read; no other is opened."""
+    """Return position → reason of the suspect images that cannot be decoded; no other is opened."""
     reasons = {}
-    for i in np.flatnonzero(traits_of(split.content) & Trait.UNREADABLE).tolist():
+    for i in np.flatnonzero(traits_of(split.content) & SUSPECT).tolist():
         try:
             split.decode(i)
         except UnreadableImageError as error:
@@ -87,15 +88,26 @@ def unreadable_reasons(split: Split) -> dict[int, str]:
 
 
 def unreadable_notes(splits: Mapping[str, Split]) -> list[str]:
-    """Return a note on the images of all splits that cannot be read."""
-    unreadable = {name: ids for name, split in splits.items() if (ids := unreadable_ids(split))}
-    if not unreadable:
-        return []
-    total = sum(map(len, unreadable.values()))
-    named = "; ".join(f"{name}: {_named(ids)}" for name, ids in unreadable.items())
-    file, them = ("file", "it") if total == 1 else ("files", "them")
+    """Return notes on the images of all splits that cannot be read, and that are cut short."""
     return [
-        f"{total:,} {file} cannot be read as images ({named}). Repair or remove {them}, or leave "
+        *_trait_notes(splits, Trait.UNREADABLE, "cannot be read as {images}"),
+        *_trait_notes(splits, Trait.CUT, "{are} cut short"),
+    ]
+
+
+def _trait_notes(splits: Mapping[str, Split], trait: Trait, text: str) -> list[str]:
+    """Return a note on the images that have a trait, if there are any."""
+    ids_of = {name: ids for name, split in splits.items() if (ids := ids_with(split, trait))}
+    if not ids_of:
+        return []
+    total = sum(map(len, ids_of.values()))
+    named = "; ".join(f"{name}: {_named(ids)}" for name, ids in ids_of.items())
+    file, them = ("file", "it") if total == 1 else ("files", "them")
+    words = (
+        {"images": "an image", "are": "is"} if total == 1 else {"images": "images", "are": "are"}
+    )
+    return [
+        f"{total:,} {file} {text.format(**words)} ({named}). Repair or remove {them}, or leave "
         f"{them} out with --skip-bad-images"
     ]
 

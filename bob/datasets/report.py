@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from bob.datasets.conflicts import label_conflicts, unreadable_ids
+from bob.datasets.conflicts import ids_with, label_conflicts
 from bob.datasets.content.repeats import repeats
 from bob.datasets.content.traits import Trait, traits_of
 from bob.datasets.dataset import Dataset, Split
@@ -32,7 +32,7 @@ EXTREMES = 5
 EXAMPLES = 5
 """Number of label conflicts that are named."""
 FILES_NAMED = 20
-"""Number of unreadable images that are named per split."""
+"""Number of unreadable images that are named per split, and of those that are cut short."""
 
 
 def data_report(dataset: Dataset, spec: DatasetSpec) -> DataReport:
@@ -129,7 +129,8 @@ def _split_report(classes: Sequence[str], split: Split) -> SplitReport:
         largest=sizes[-1] if sizes else None,
         duplicates=sum(len(positions) - 1 for positions in repeats(split.content)),
         traits={name: n for name, n in counts.items() if n},
-        unreadable=tuple(unreadable_ids(split)[:FILES_NAMED]),
+        unreadable=tuple(ids_with(split, Trait.UNREADABLE)[:FILES_NAMED]),
+        cut=tuple(ids_with(split, Trait.CUT)[:FILES_NAMED]),
     )
 
 

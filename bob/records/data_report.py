@@ -36,9 +36,11 @@ class SplitReport(Closed):
     duplicates: Count
     """Images whose bytes another image of the split has too, counted without one of them."""
     traits: dict[str, Count] = {}
-    """Kind of image (alpha, deep, animated, cmyk, turned, unreadable, unknown) → its number."""
+    """Kind of image, by the names of `bob.datasets.content.traits.Trait` → its number."""
     unreadable: Names = ()
     """Ids of some of the images whose header cannot be read."""
+    cut: Names = ()
+    """Ids of some of the images that are cut short behind their header."""
 
 
 class SharedImages(Closed):

@@ -224,7 +224,7 @@ def test_check_reports_on_a_path(bob: Call, tmp_path: Path) -> None:
     code, out, _ = bob("datasets", "check", photos, "--json")
     report = json.loads(out)["photos"]
     assert code == OK and report["splits"]["test"]["traits"] == {"unreadable": 1}
-    assert any("1 file cannot be read as images" in note for note in report["notes"])
+    assert any("1 file cannot be read as an image" in note for note in report["notes"])
 
 
 def test_errors_do_not_disturb_json(bob: Call, tmp_path: Path) -> None:

@@ -329,15 +329,25 @@ def test_a_backbone_that_does_not_load_fails_alone(bob, photos, tmp_path):
 
 
 def test_a_reason_of_several_lines_is_printed_once(bob, photos):
-    start = next((photos / "class0").glob("*.png")).read_bytes()[:200]
-    for i in range(2):  # cut short behind the header, which only decoding finds
-        (photos / "class0" / f"bad{i}.png").write_bytes(start)
+    whole = next((photos / "class0").glob("*.png")).read_bytes()
+    for i in range(2):  # damaged behind the header, which only decoding finds
+        (photos / "class0" / f"bad{i}.png").write_bytes(whole[:200] + whole[-12:])
     _, _, err = bob("run", "--data", photos, "--backbones", "raw_pixels", "--tasks", "knn,linear")
     assert (
         err.count("image 'class0/bad0.png' cannot be decoded") == 1
         and err.count("2 images cannot be used:") == 2
         and "(as above)" in err
     )
+
+
+def test_a_file_that_is_cut_short_ends_the_run_before_it_embeds(bob, photos):
+    whole = next((photos / "class0").glob("*.png")).read_bytes()
+    (photos / "class0" / "cut.png").write_bytes(whole[:200])
+    words = ("--data", photos, "--backbones", "raw_pixels", "--tasks", "knn")
+    code, out, err = bob("run", *words)
+    assert code == FAILED and "embedding" not in out
+    assert "image 'class0/cut.png' cannot be decoded" in err
+    assert bob("run", *words, "--skip-bad-images")[0] == OK
 
 
 def test_scores_do_not_depend_on_folders_or_time(bob, photos, tmp_path, capfd):

@@ -12,6 +12,7 @@ from bob.datasets.dataset import Dataset
 from bob.datasets.open import open_dataset
 from bob.datasets.own import spec_from_data_flag
 from bob.datasets.report import data_report
+from bob.leaderboards.render.data_report import report_facts
 from bob.records.data_report import DataReport
 from tests.builders.images import make_class_folders, png
 
@@ -85,6 +86,18 @@ def test_unreadable_files_of_all_splits_are_named_at_once(photos: Path) -> None:
     assert (
         "3 files cannot be read as images (train: 'train/cat/0.png', 'train/cat/1.png'; "
         "test: 'test/dog/0.png'). Repair or remove them, or leave them out with --skip-bad-images"
+    ) in opened(photos).notes
+
+
+def test_files_cut_short_are_named_before_a_run(photos: Path) -> None:
+    file = photos / "train" / "cat" / "0.png"
+    file.write_bytes(png(0)[:-20])
+    report = report_of(photos)
+    assert report.splits["train"].cut == ("train/cat/0.png",)
+    assert ("cut short", "train: 'train/cat/0.png'") in report_facts(report)
+    assert (
+        "1 file is cut short (train: 'train/cat/0.png'). Repair or remove it, or leave it out with "
+        "--skip-bad-images"
     ) in opened(photos).notes
 
 

@@ -1,8 +1,8 @@
 """Traits of encoded images, read from their headers: what decoding will change or cannot read.
 
 They are gathered in the pass over all bytes that computes digests, and cached with these. No pixel
-is decoded: an alpha channel may be opaque everywhere, and a file that is cut short behind its
-header counts as readable.
+is decoded: an alpha channel may be opaque everywhere, and damage in the middle of a file does not
+show. A file that lacks the end that its format prescribes does.
 """
 
 import enum
@@ -28,6 +28,8 @@ _PNG_DEPTH = 24
 """Offset of the bit depth in a PNG file."""
 _TIFF_DEPTH = 258
 """The tag of the bits per channel."""
+_JPEG_SCAN, _JPEG_END = b"\xff\xda", b"\xff\xd9"
+"""The markers before compressed pixels and at the end of a JPEG file."""
 
 
 class Trait(enum.IntFlag):
@@ -45,6 +47,8 @@ class Trait(enum.IntFlag):
     """EXIF says that it is rotated or mirrored, which is undone."""
     UNREADABLE = 32
     """Its header cannot be read, or it is of a kind that is refused."""
+    CUT = 64
+    """It ends before its format says that it does, as after an interrupted copy."""
     UNKNOWN = 128
     """Its header was not read: the image is made when it is needed."""
 
@@ -59,6 +63,7 @@ def header_traits(data: bytes | memoryview) -> int:
             (Trait.DEEP, _is_deep(image, data)),
             (Trait.CMYK, image.mode == "CMYK"),
             (Trait.TURNED, is_turned(image)),
+            (Trait.CUT, _is_cut(image.format, bytes(data))),
             # last, as it can move to another frame
             (Trait.ANIMATED, image.format in _ANIMATED_FORMATS and _is_animated(image)),
         )
@@ -91,6 +96,18 @@ def _is_deep(image: Image.Image, data: bytes | memoryview) -> bool:
         depths: tuple[int, ...] = image.tag_v2.get(_TIFF_DEPTH, (8,))  # type: ignore[attr-defined]
         return max(depths) > 8
     return image.mode.startswith("I")
+
+
+def _is_cut(format_name: str | None, data: bytes) -> bool:
+    """Return whether a PNG or JPEG file lacks its end; PIL finds this in a header of WebP.
+
+    A JPEG file may hold a preview, with an end of its own, and bytes of cameras behind its end.
+    """
+    if format_name == "PNG":
+        return b"IEND" not in data[-16:] and data.rfind(b"IEND") < 0
+    if format_name in ("JPEG", "MPO"):
+        return data[-2:] != _JPEG_END and data.find(_JPEG_END, data.rfind(_JPEG_SCAN)) < 0
+    return False
 
 
 def _is_animated(image: Image.Image) -> bool:

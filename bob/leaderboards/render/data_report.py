@@ -12,6 +12,7 @@ TRAIT_TEXT = {
     "cmyk": "in CMYK, converted without a colour profile",
     "turned": "rotated or mirrored by EXIF, turned upright",
     "unreadable": "unreadable",
+    "cut": "cut short",
 }
 """Kind of image → how it is counted; kinds that are not here are not mentioned."""
 
@@ -82,10 +83,14 @@ def _split_text(split: SplitReport) -> str:
 
 def _unreadable(splits: Mapping[str, SplitReport]) -> Iterator[tuple[str, str]]:
     for name, split in splits.items():
-        if split.unreadable:
-            more = split.traits["unreadable"] - len(split.unreadable)
-            text = ", ".join(map(repr, split.unreadable))
-            yield "unreadable", f"{name}: {text}{f' and {more:,} more' if more else ''}"
+        for trait, label, ids in (
+            ("unreadable", "unreadable", split.unreadable),
+            ("cut", "cut short", split.cut),
+        ):
+            if ids:
+                more = split.traits[trait] - len(ids)
+                text = ", ".join(map(repr, ids))
+                yield label, f"{name}: {text}{f' and {more:,} more' if more else ''}"
 
 
 def _sizes_text(sizes: Sequence[ClassSize]) -> str:
