@@ -3,6 +3,7 @@
 from playwright.sync_api import expect
 
 from tests.builders.leaderboard_pages import paired_results, two_tasks
+from tests.builders.leaderboard_records import facts
 from tests.leaderboards.page.conftest import Opener
 
 
@@ -12,6 +13,25 @@ def test_advice_names_tied_backbones_and_the_smallest_of_them(show: Opener) -> N
     assert "Use best" in advice
     assert "Statistically tied with it: copy." in advice
     assert "The smallest of them is copy: 2.5× fewer parameters." in advice
+
+
+def test_advice_names_the_fastest_of_those_tied(show: Opener) -> None:
+    """It has three times the 130.9 images/s of the best, and as many parameters."""
+    records, per_example = paired_results()
+    fast = [
+        one.model_copy(
+            update={
+                "backbone": facts(one.backbone_name),
+                "cost": one.cost.model_copy(update={"images_per_s": 392.7}),
+            }
+        )
+        if one.cost and one.backbone_name == "copy"
+        else one.model_copy(update={"backbone": facts(one.backbone_name)})
+        for one in records
+    ]
+    advice = show(fast, per_example=per_example).text("#advice")
+    assert "The fastest of them is copy: 3.0× the speed." in advice
+    assert "smallest" not in advice
 
 
 def test_advice_follows_limits_and_states_their_cost(show: Opener) -> None:

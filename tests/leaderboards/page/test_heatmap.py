@@ -15,7 +15,7 @@ def test_arrow_keys_move_over_the_heat_map(show: Opener) -> None:
         "large, knn on textiles, top1 80.0 [78.0–82.0], n = 650, rank 1 of 2, z-score 0.71, "
         "contaminated: pretrained on this dataset"
     )
-    assert opened.status == "4 backbones × 4 cells"
+    assert opened.status == "4 backbones × 4 settings"
 
 
 def test_pointer_over_a_row_shows_its_tooltip(show: Opener) -> None:

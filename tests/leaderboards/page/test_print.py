@@ -11,11 +11,11 @@ from tests.leaderboards.page.conftest import Opener
 TITLES = (
     "Which backbone is best?",
     "Standings",
-    "Best of each cell",
+    "Best of each task and dataset",
     "Notes",
     "Tables",
     "Quality and cost",
-    "Per-dataset heat map",
+    "Scores by task and dataset",
     "Correlation of tasks",
     "Curves",
     "Under shift",

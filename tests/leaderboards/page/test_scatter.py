@@ -114,3 +114,18 @@ def test_baselines_below_the_scale_stand_side_by_side_with_their_scores(show: Op
     ]
     left, right = sorted(box["x"] for box in boxes if box)
     assert right - left >= 12  # as wide as a mark
+
+
+def test_points_have_their_names_on_a_phone_too(show: Opener) -> None:
+    """Names of 152 px beside points in the middle of 300 px have a place above or below only."""
+    names = [f"efficientnet_lite{i}_in1k" for i in range(4)]
+    records = [
+        record(name, value, backbone=facts(name, params=params * 10**6))
+        for name, value, params in zip(names, (0.8, 0.9, 0.7, 0.75), (3, 4, 5, 6), strict=True)
+    ]
+    page = show(records, "#view=cost", viewport={"width": 390, "height": 844}).page
+    labels = page.locator("#plot .label")
+    assert sorted(labels.all_text_contents()) == names
+    for label in labels.all():
+        box = label.bounding_box()
+        assert box and box["x"] >= 0 and box["x"] + box["width"] <= 390

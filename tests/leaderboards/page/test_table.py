@@ -33,6 +33,18 @@ def test_table_has_a_column_per_cell_and_states_gaps(board: OpenPage) -> None:
     assert board.status == "4 of 4 backbones"
 
 
+def test_baselines_follow_the_backbones_best_first(show: Opener) -> None:
+    scores = {"a": 0.9, "b": 0.8, "noise": 0.2, "pixels": 0.4, "colours": 0.3}
+    records = [
+        record(
+            name, value, dataset=dataset(where), family="supervised" if name in "ab" else "baseline"
+        )
+        for name, value in scores.items()
+        for where in ("elpv", "textiles")
+    ]
+    assert show(records, "#view=table").names == ["a", "b", "pixels", "colours", "noise"]
+
+
 def test_rows_below_the_backbones_show_what_needs_none(show: Opener) -> None:
     """The majority class and chance, under the scores of each column that has them."""
     known = score("top1", 0.854).model_copy(update={"majority": 0.688, "chance": 0.5})

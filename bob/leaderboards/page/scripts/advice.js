@@ -128,6 +128,7 @@ function recommendation(summary, candidates) {
     paragraph("", rankText(summary, candidates)),
     paragraph("", tieText(summary, pick, tied, candidates)),
     ...smallestTied(pick, tied),
+    ...fastestTied(pick, tied),
     ...costOfLimits(summary, pick),
     ...notComparable(),
     ...contaminationWarning(summary, pick),
@@ -190,11 +191,19 @@ function smallestTied(pick, tied) {
   if (smallest === null || params(pick) == null) return [];
   if (params(smallest) > SMALLER * params(pick)) return [];
   const ratio = (params(pick) / params(smallest)).toFixed(1);
-  const [speed, pickSpeed] = [speedOf(smallest), speedOf(pick)];
-  const isFaster = speed !== null && pickSpeed && speed > FASTER * pickSpeed;
-  const faster = isFaster ? ` and ${(speed / pickSpeed).toFixed(1)}× the speed` : "";
-  const text = `: ${ratio}× fewer parameters${faster}.`;
+  const text = `: ${ratio}× fewer parameters.`;
   return [paragraph("", "The smallest of them is ", nameButton(smallest), text)];
+}
+
+// The fastest backbone tied with the pick, where it is clearly faster.
+function fastestTied(pick, tied) {
+  const pickSpeed = speedOf(pick);
+  const [fastest] = tied
+    .filter((b) => speedOf(b) > FASTER * pickSpeed)
+    .sort((a, b) => speedOf(b) - speedOf(a));
+  if (!pickSpeed || fastest === undefined) return [];
+  const text = `: ${(speedOf(fastest) / pickSpeed).toFixed(1)}× the speed.`;
+  return [paragraph("", "The fastest of them is ", nameButton(fastest), text)];
 }
 
 const isLimited = () => Boolean(state.wantparams || state.wantspeed || state.wantlicence);

@@ -48,7 +48,7 @@ export function bestSection() {
   );
   const head = headRow(["Task and dataset", "Best", "Score", "Significance"]);
   return section(
-    groups.some(isGroup) ? "Best of each task" : "Best of each cell",
+    groups.some(isGroup) ? "Best of each task" : "Best of each task and dataset",
     "Within one task and dataset, backbones are compared on the same images; over several " +
       "datasets, by resampling the datasets.",
     make("div", { class: "scroll" }, table("bests", head, rows)),

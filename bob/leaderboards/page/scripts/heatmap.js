@@ -54,7 +54,7 @@ export function drawHeatmap(view) {
   });
   const scroll = make("div", { class: "scroll heat" }, canvas);
   const note = make("p", { class: "hint", id: "heat-note" });
-  view.append(section("Per-dataset heat map", EXPLANATION, scaleBar(), scroll, note));
+  view.append(section("Scores by task and dataset", EXPLANATION, scaleBar(), scroll, note));
   const map = layout(canvas);
   const { rows, columns } = map;
   paint(canvas, map, null);
@@ -64,12 +64,13 @@ export function drawHeatmap(view) {
     `${scopeText(columns)}. ${map.side >= VALUE_SIDE ? `Numbers are scores${intervals}. ` : ""}` +
     `Rows are ordered by mean z-score. Dot: contaminated; diagonal line: no value. ${Z_SCORE}`;
   $("status").textContent =
-    `${plural(rows.length, "backbone")} × ${plural(columns.length, "cell")}`;
+    `${plural(rows.length, "backbone")} × ${plural(columns.length, "setting")}`;
 }
 
 function scaleBar() {
-  const steps = [-2, -1, 0, 1, 2].map((z) => {
-    const text = z > 0 ? `+${z}` : String(z).replace("-", "\u2212");
+  const steps = [-RANGE, -1, 0, 1, RANGE].map((z) => {
+    const sign = Math.abs(z) < RANGE ? "" : z < 0 ? "\u2264 " : "\u2265 ";
+    const text = `${sign}${z > 0 ? "+" : ""}${z}`.replace("-", "\u2212");
     const { fill, text: color } = colour(z);
     return styled(make("span", { class: "step" }, text), { background: fill, color });
   });

@@ -6,7 +6,8 @@ import { make, mark, paragraph } from "./dom.js";
 import { cut, shortened } from "./format.js";
 
 const LETTER = 6.6; // px, mean width of a letter
-// Places of a name: right (1) or left (-1) of its point, and the distance of its baseline, in px.
+// Places of a name: right (1) or left (-1) of its point, or above or below it (0) as far to a side as
+// the area demands, and the distance of its baseline, in px.
 const PLACES = [
   [1, -8],
   [1, 4],
@@ -16,6 +17,8 @@ const PLACES = [
   [-1, 16],
   [1, -22],
   [-1, -22],
+  [0, -12],
+  [0, 20],
 ];
 
 const overlap = (a, b) => a.x1 < b.x2 && b.x1 < a.x2 && a.y1 < b.y2 && b.y1 < a.y2;
@@ -26,6 +29,12 @@ export const rowNames = (backbones, width) =>
     backbones.map((b) => BACKBONES[b].name),
     (name, share) => cut(name, Math.floor(width / LETTER), share),
   );
+
+// Where a text so many px wide begins, in px.
+function startOf(side, x, width, { left, right }) {
+  if (side === 0) return Math.max(left, Math.min(x - width / 2, right - width));
+  return side > 0 ? x + 10 : x - 10 - width;
+}
 
 // The names of points [{b, x, y, isSoft, note}], the first ones first, of at most so many letters
 // before their notes. `points` [{x, y}] are all that must stay visible, `area` {left, right, top, bottom} is that of the names. A
@@ -38,13 +47,14 @@ export function pointNames(named, points, area, letters) {
     const text = texts[index] + note;
     const width = LETTER * [...text].length;
     for (const [side, dy] of PLACES) {
-      const x1 = side > 0 ? x + 10 : x - 10 - width;
+      const x1 = startOf(side, x, width, area);
       const box = { x1, x2: x1 + width, y1: y + dy - 11, y2: y + dy + 3 };
       const isInside =
         box.x1 >= area.left && box.x2 <= area.right && box.y1 >= area.top && box.y2 <= area.bottom;
       if (!isInside || taken.some((other) => overlap(box, other))) continue;
       taken.push(box);
-      const anchor = { x: x + 10 * side, "text-anchor": side > 0 ? "start" : "end" };
+      const anchor =
+        side < 0 ? { x: x - 10, "text-anchor": "end" } : { x: x1, "text-anchor": "start" };
       return [make("text", { class: isSoft ? "label soft" : "label", y: y + dy, ...anchor }, text)];
     }
     return [];

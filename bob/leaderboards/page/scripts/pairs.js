@@ -27,7 +27,7 @@ const MOST_ROWS = 60; // with more, a matrix is too large to read and slow to dr
 
 // [name in the state, title, meaning]
 const COMPLEMENTS = [
-  ["only", "Only one right", "the share of test images that exactly one of both has right"],
+  ["only", "Only one right", "the share of test images that exactly one of the two has right"],
   [
     "oracle",
     "Oracle gain",

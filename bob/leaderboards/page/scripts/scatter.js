@@ -152,7 +152,7 @@ function drawPlot() {
   const missing = shown.length - points.length;
   const note = [
     `${label}, ${scopeText(summary.columns)}, against ${cost.title}.`,
-    `Line: the Pareto front (${plural(front.length, "backbone")}).`,
+    `Line: the Pareto front (${plural(front.length, "backbone")}): no other is as good at no higher cost.`,
     ...(points.some((point) => point.limits) ? [quality.bars] : []),
     "Baselines outside the scales are drawn on the axes, with their scores.",
   ];

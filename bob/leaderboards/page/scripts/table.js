@@ -11,6 +11,7 @@ import {
   datasetOf,
   hasParams,
   hasSpeeds,
+  isBaseline,
   metricOf,
   speedOf,
   taskColumns,
@@ -151,9 +152,12 @@ function sorted(plan) {
   const byName = id === "name";
   const compare = byName ? new Intl.Collator("en", { numeric: true }).compare : (a, b) => a - b;
   const keyed = ALL_BACKBONES.map((b) => [sortValue(b, id, plan), b]);
+  const z = (b) => plan.summary.rows.get(b)?.z ?? -Infinity;
+  // baselines have no rank to sort by
+  const byMean = (x, y) => isBaseline(x) - isBaseline(y) || (z(x) === z(y) ? x - y : z(y) - z(x));
   keyed.sort(
     ([a, x], [b, y]) =>
-      (a === null) - (b === null) || (a === null ? 0 : sign * compare(a, b)) || x - y,
+      (a === null) - (b === null) || (a === null ? 0 : sign * compare(a, b)) || byMean(x, y),
   );
   return { id, descending, backbones: keyed.map(([, b]) => b) };
 }
