@@ -187,3 +187,9 @@ def test_the_best_backbones_need_no_scrolling_on_a_phone(
     last = page.locator(f"{table} tbody td:last-child").first
     box = last.bounding_box()
     assert box and box["x"] + box["width"] <= 390 and last.inner_text()
+
+
+def test_the_columns_of_the_datasets_have_heads_on_a_phone(show: Opener) -> None:
+    page = show(two_tasks(), "#view=datasets", viewport={"width": 390, "height": 800}).page
+    heads = page.locator(".datasets thead th:visible").all_inner_texts()
+    assert heads == ["Dataset", "Classes", "Train", "Test"]
