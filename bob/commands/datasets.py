@@ -160,14 +160,14 @@ def _check_dataset(
     from bob.datasets.report import data_report
     from bob.leaderboards.render.data_report import report_facts
 
-    declared = "as declared" if spec.counts or spec.images else "no counts are declared"
-    terminal.write_line(f"{spec.name}: {_size_text(dataset)}: {declared}")
+    declared = ": as declared" if spec.counts or spec.images else ""
+    terminal.write_line(f"{spec.name}: {_size_text(dataset)}{declared}")
     if spec.download:
         terminal.write_line(f"  download: {download_size(spec)}")
     for name, text in report_facts(data_report(dataset, spec)):
-        terminal.write_line(f"  {name:<10} {text}")
+        terminal.print_indented(f"  {name:<10} {text}")
     for note in dataset.notes:
-        terminal.write_line(f"  note: {note}")
+        terminal.print_indented(f"  note: {note}")
     signatures = None
     if arguments.images:
         signatures = {

@@ -124,6 +124,8 @@ def _print_result(
         terminal.print_written([page])
     for sentence in conclusion:
         terminal.print(sentence)
+    if not arguments.quiet:
+        terminal.print(f"Charts, and how each number was made: {page}")
 
 
 def _make_plan(
@@ -284,7 +286,7 @@ def _print_plan(terminal: Terminal, plan: Plan, workspace: Workspace) -> None:
     cells = list(plan.all_cells())
     sizes = [
         counted(len({cell.backbone for cell in cells}), "backbone"),
-        counted(len(plan.tasks), "task"),
+        counted(len({cell.task for cell in cells}), "task"),
         counted(len({cell.dataset for cell in cells}), "dataset"),
     ]
     terminal.print(

@@ -66,8 +66,8 @@ class Terminal:
 
     @cached_property
     def err(self) -> "Console":
-        """Standard error."""
-        return _console(stderr=True, highlight=False, soft_wrap=True)
+        """Standard error; on a terminal, lines are wrapped between words."""
+        return _console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
 
     @property
     def line_width(self) -> int | None:

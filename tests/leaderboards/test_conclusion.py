@@ -69,7 +69,9 @@ def test_an_interval_without_0_is_explained_where_the_adjusted_test_does_not_dec
     sentences = conclusion(tmp_path, {"first": FIRST, **{f"near_{i}": near for i in range(4)}})
     assert sentences[0].count("2.5 points behind, 95 % interval 0.8 to 4.7") == 4
     assert sentences[1] == (
-        "An interval without 0 is that of one pair alone; the tests allow for all backbones (Holm)."
+        "The intervals of near_0, near_1, near_2, near_3 leave out 0 without deciding: of "
+        "several backbones compared at once, some seem worse by chance, for which the tests allow "
+        "(Holm's correction)."
     )
 
 
@@ -137,5 +139,5 @@ def test_several_settings(tmp_path: Path) -> None:
         advise(gathered.records, BackboneLimits(), gathered.per_example)
     )
     assert sentence == (
-        "Take first: over 2 settings on 1 dataset it is significantly better than all others."
+        "Take first: over 2 tasks on photos it is significantly better than all others."
     )

@@ -70,7 +70,10 @@ def _tied(advice: Advice) -> list[str]:
     others = "All other backbones" + (" within the limits" if advice.limits.describe() else "")
     if advice.tied:
         texts = [_alternative_text(other, advice.conditions) for other in advice.tied]
-        sentences = [f"Statistically tied with it: {listed(texts, '; ')}.", *_preferable(advice)]
+        sentences = [
+            f"Statistically tied with it: {listed(texts, '; ')}.",
+            *preferable_sentences(advice),
+        ]
     elif not advice.untested:
         sentences = [f"{others} are significantly worse."]
     if advice.untested and advice.ranking.basis != "none":
@@ -81,7 +84,7 @@ def _tied(advice: Advice) -> list[str]:
     return sentences
 
 
-def _preferable(advice: Advice) -> list[str]:
+def preferable_sentences(advice: Advice) -> list[str]:
     """Name the smallest and the fastest backbone of the tie group, if not the recommended one."""
     sentences = []
     for cost, superlative in SUPERLATIVES.items():

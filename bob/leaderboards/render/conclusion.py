@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from bob.leaderboards.advice import Advice, Alternative
 from bob.leaderboards.pairwise import MeanDifference
 from bob.leaderboards.references import is_clear_of_majority
-from bob.leaderboards.render.advice import baseline_sentences
+from bob.leaderboards.render.advice import baseline_sentences, preferable_sentences
 from bob.leaderboards.render.text import listed, unit_text
 from bob.statistics.power import examples_needed
 
@@ -32,6 +32,7 @@ def conclusion_sentences(advice: Advice) -> list[str]:
         ]
     return [
         _choice(advice, advice.pick.backbone),
+        *preferable_sentences(advice),
         *_adjustment(advice),
         *_needed(advice),
         *_worse(advice),
@@ -58,19 +59,22 @@ def _choice(advice: Advice, best: str) -> str:
 
 def _adjustment(advice: Advice) -> list[str]:
     """Explain why an interval without 0 does not tell a pair apart, where there is one."""
-    changes = [other.change for other in advice.tied[:MOST_GAPS] if other.change is not None]
-    without_0 = [
-        change
-        for change in changes
-        if change.low is not None and change.high is not None and change.low * change.high > 0
-    ]
-    if not without_0:
+    names = [other.backbone for other in advice.tied[:MOST_GAPS] if _leaves_out_0(other.change)]
+    if not names:
         return []
-    rests_on = "" if len(advice.ranking.settings) == 1 else " and compare mean z-scores"
+    intervals, leave = ("interval", "leaves") if len(names) == 1 else ("intervals", "leave")
+    several = " and compare mean z-scores" if len(advice.ranking.settings) > 1 else ""
     return [
-        "An interval without 0 is that of one pair alone; the tests allow for all backbones "
-        f"(Holm){rests_on}."
+        f"The {intervals} of {listed(names)} {leave} out 0 without deciding: of several backbones "
+        "compared at once, some seem worse by chance, for which the tests allow (Holm's correction)"
+        f"{several}."
     ]
+
+
+def _leaves_out_0(change: MeanDifference | None) -> bool:
+    if change is None or change.low is None or change.high is None:
+        return False
+    return change.low * change.high > 0
 
 
 def _worse(advice: Advice) -> list[str]:
@@ -92,8 +96,12 @@ def _where(advice: Advice) -> str:
     """Return what the comparison rests on."""
     settings = advice.ranking.settings
     if len(settings) > 1:
-        datasets = advice.ranking.datasets
-        return f"over {len(settings)} settings on {datasets} dataset{'' if datasets == 1 else 's'}"
+        tasks = {setting.task for setting in settings}
+        datasets = sorted({setting.dataset for setting in settings})
+        where = datasets[0] if len(datasets) == 1 else f"{len(datasets)} datasets"
+        if len(settings) != len(tasks) * len(datasets):
+            return f"over {len(settings)} settings (a task on a dataset each) on {where}"
+        return f"over {len(tasks)} task{'' if len(tasks) == 1 else 's'} on {where}"
     examples = _examples(advice)
     many = f"{examples:,} test examples" if examples else "test examples"
     return f"in task {settings[0].task} on the {many} of {settings[0].dataset}"
