@@ -139,6 +139,8 @@ def _select(
     problem = prepare(SelectedRows(x, order), np.asarray(y)[order], classes, device)
     bounds = [(int((fold < number).sum()), int((fold <= number).sum())) for number in held_out]
     values = sorted(np.asarray(grid, dtype=float).tolist())
+    if not problem.spread:  # equal rows: the biases alone are fitted, alike at every C
+        values = values[:1]
     decades = moved(values, problem.spread)
     search = _GridSearch(problem, bounds, [c * 10**decades for c in values] if decades else values)
     best = search.run()

@@ -197,3 +197,13 @@ def test_a_single_fold_is_an_error():
     x, y, _, _ = blobs()
     with pytest.raises(ValueError, match=r"fold must hold at least 2 different numbers; got \[3\]"):
         select_by_folds(x, y, 4, GRID, np.full(240, 3))
+
+
+def test_equal_features_are_fitted_once_by_the_shares_of_the_classes():
+    """6, 4 and 2 of 12 rows: whatever C is, the weights are 0 and the biases log shares."""
+    y = np.repeat([0, 1, 2], [6, 4, 2])
+    chosen = select_and_refit(np.full((12, 3), 0.1, np.float32), y, 3, GRID, [0, 6, 10])
+    probabilities = np.exp(log_softmax(chosen.fit.bias))
+    np.testing.assert_allclose(probabilities, [1 / 2, 1 / 3, 1 / 6], atol=1e-5)
+    assert not chosen.fit.weight.any()
+    assert chosen.grid == (GRID[0],) and not chosen.widened and chosen.fit.converged
