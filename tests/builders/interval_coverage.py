@@ -9,6 +9,7 @@ tests/metrics/test_intervals.py runs the same grids with fewer trials.
 import argparse
 import sys
 from collections.abc import Callable, Iterator
+from functools import cache
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -148,6 +149,7 @@ def samples(
     return sample(kind, np.random.default_rng(seed), (trials, size))
 
 
+@cache
 def true_mean(sample: Callable[..., Doubles], kind: object) -> float:
     """Return the mean of a million values."""
     return float(sample(kind, np.random.default_rng(1), (1_000_000,)).mean())
@@ -275,41 +277,54 @@ def metric_point(
 
 
 def ood_detection_points(
-    trials: int, names: tuple[str, ...], sides: tuple[tuple[int, int], ...] = SIDES
+    trials: int,
+    names: tuple[str, ...],
+    sides: tuple[tuple[int, int], ...] = SIDES,
+    examples: int = LARGE,
 ) -> Iterator[Point]:
-    """Yield points of metrics of out-of-distribution detection."""
+    """Yield points of metrics of out-of-distribution detection.
+
+    Here and below, `examples` is the size of the test set on which the true value is computed.
+    """
     for (n, m), scores, apart in product(sides, SCORES, (1.0, 2.0, 3.0)):
-        copies = LARGE // (n + m)
+        copies = examples // (n + m)
         large = ood_scores(scores, copies * n, copies * m, apart, 0)
         for name in names:
             yield metric_point(name, ood_scores, (scores, n, m, apart), large, trials)
 
 
-def macro_f1_points(trials: int, sizes: tuple[int, ...] = (100, 300, 1_000)) -> Iterator[Point]:
+def macro_f1_points(
+    trials: int, sizes: tuple[int, ...] = (100, 300, 1_000), examples: int = LARGE // 2
+) -> Iterator[Point]:
     """Yield points of macro F1 over numbers and sizes of classes."""
     for (classes, steep), skill in product(
         ((3, 0.0), (10, 0.0), (10, 1.0), (30, 0.5)), (0.5, 1.0, 2.0, 3.0)
     ):
-        large = class_predictions(LARGE // 2, classes, steep, skill, 1.0, 0)
+        large = class_predictions(examples, classes, steep, skill, 1.0, 0)
         for n in sizes:
             arguments = (n, classes, steep, skill, 1.0)
             yield metric_point("macro_f1", class_predictions, arguments, large, trials)
 
 
 def multilabel_points(
-    trials: int, names: tuple[str, ...], sizes: tuple[int, ...] = (200, 1_000)
+    trials: int,
+    names: tuple[str, ...],
+    sizes: tuple[int, ...] = (200, 1_000),
+    examples: int = LARGE // 4,
 ) -> Iterator[Point]:
     """Yield points of metrics of multilabel classification."""
     for classes, skill in product((5, 20), (0.5, 1.5, 3.0)):
-        large = multilabel_predictions(LARGE // 4, classes, skill, 0)
+        large = multilabel_predictions(examples, classes, skill, 0)
         for name, n in product(names, sizes):
             yield metric_point(name, multilabel_predictions, (n, classes, skill), large, trials)
 
 
-def ece_points(trials: int, sizes: tuple[int, ...] = (300, 1_000)) -> Iterator[Point]:
+def ece_points(
+    trials: int, sizes: tuple[int, ...] = (300, 1_000), examples: int = LARGE // 2
+) -> Iterator[Point]:
     """Yield points of the expected calibration error of over- and underconfident predictions."""
     for skill, sharp in ((1.0, 1.5), (1.0, 3.0), (2.0, 1.2), (2.0, 2.0), (2.0, 0.5), (3.0, 1.5)):
-        large = class_predictions(LARGE // 2, 10, 0.0, skill, sharp, 0)
+        large = class_predictions(examples, 10, 0.0, skill, sharp, 0)
         for n in sizes:
             arguments = (n, 10, 0.0, skill, sharp)
             yield metric_point("ece", class_predictions, arguments, large, trials)

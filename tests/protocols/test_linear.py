@@ -10,7 +10,6 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
 
-from bob.datasets.open import open_dataset
 from bob.engine.solve import solver_device
 from bob.errors import ConfigError
 from bob.numerics.arrays import Floats, Ints
@@ -23,6 +22,7 @@ from bob.specs.yaml import build
 from tests.builders.classification import make_problem
 from tests.builders.extraction import extract
 from tests.builders.linear import blobs, sklearn_at, stratified_fold_numbers
+from tests.builders.solar_cells import solar_cells
 
 SETTINGS = LinearSettings(log10_c=(-6.0, 5.0, 12), held_out=0.2, tolerance=1e-6)
 
@@ -141,11 +141,10 @@ Rows = dict[str, tuple[Floats, Ints]]
 
 @pytest.fixture(scope="module")
 def cells(shared_cache: Path) -> tuple[Floats, Ints, Rows]:
-    """Return the features of all 2,624 solar cells by EfficientNet-Lite0, their labels, and the
+    """Return the features of 1,312 solar cells by EfficientNet-Lite0, their labels, and the
     features and labels of the 656 test cells by every backbone.
     """
-    registry = load_registry()
-    splits = open_dataset(registry.datasets["elpv"], shared_cache).splits
+    registry, splits = load_registry(), solar_cells(shared_cache)
     backbones = [registry.backbones[name] for name in (BACKBONE, *BASELINES)]
     test = extract("test", splits["test"], backbones, shared_cache)
     train = extract("train", splits["train"], backbones[:1], shared_cache)
@@ -166,13 +165,13 @@ def four_folds(x: Floats, y: Ints) -> float:
 
 
 def test_solar_cells_are_classified_as_published(cells: tuple[Floats, Ints, Rows]) -> None:
-    """Compare with a scikit-learn probe on plain timm features, 85.4 %.
+    """Compare with a scikit-learn probe on plain timm features of all 2,624 cells, 85.4 %.
 
     Deitsch et al. 2019 report 82.4 % for an SVM on hand-made features and 88.4 % for a trained CNN.
-    The standard error of a share of 85 % of 2,624 is 0.7 points.
+    Half of the cells, for time: the standard error of a share of 85 % of 1,312 is 1 point.
     """
     x, y, _ = cells
-    assert four_folds(x, y) == pytest.approx(0.854, abs=0.015)
+    assert four_folds(x, y) == pytest.approx(0.854, abs=0.02)
 
 
 def test_baselines_classify_solar_cells_worse(cells: tuple[Floats, Ints, Rows]) -> None:
@@ -183,7 +182,7 @@ def test_baselines_classify_solar_cells_worse(cells: tuple[Floats, Ints, Rows]) 
 
 def test_on_real_features_the_optimum_is_scikit_learn_s(cells: tuple[Floats, Ints, Rows]) -> None:
     """Compute scikit-learn's objective of two classes by hand, from its one weight vector."""
-    x, y, c = cells[0][::4], cells[1][::4], 1e-3
+    x, y, c = cells[0][::2], cells[1][::2], 1e-3
     (fit,) = fit_path(x, y, 2, [c], tolerance=1e-6)
     peer = sklearn_at(x, y, c)
     margin = (x.astype(np.float64) @ peer.coef_[0] + peer.intercept_[0]) * np.where(y == 1, 1, -1)

@@ -23,6 +23,7 @@ from bob.registry import load_registry
 from bob.specs import TaskSpec
 from tests.builders.extraction import extract
 from tests.builders.protocols import BASELINE, make_inputs
+from tests.builders.solar_cells import solar_cells
 
 SETTINGS = OodSettings(log10_c=(-4.0, 4.0, 9), held_out=0.2, tolerance=1e-4)
 
@@ -176,13 +177,17 @@ def test_a_dataset_without_shifts_is_not_applicable(cells: Dataset) -> None:
 
 
 @pytest.fixture(scope="module")
-def sample(cells: Dataset) -> Dataset:
-    """Return 400 train, 150 test and 200 polycrystalline cells."""
+def sample(cells: Dataset, shared_cache: Path) -> Dataset:
+    """Return the train cells that other tests embed as well, 150 test and 200 polycrystalline
+    cells.
+    """
 
     def subset(split: Split, n: int) -> Split:
         return split.take(stratified_subset(split.y, split.content, n))
 
-    train, test = subset(cells.splits["train"], 400), subset(cells.splits["test"], 150)
+    ids = solar_cells(shared_cache)["train"].ids
+    embedded = np.flatnonzero(np.isin(cells.splits["train"].ids, ids))
+    train, test = cells.splits["train"].take(embedded), subset(cells.splits["test"], 150)
     poly = Shift(subset(cells.shifts["poly"].split, 200), "shift")
     return dataclasses.replace(cells, splits={"train": train, "test": test}, shifts={"poly": poly})
 
@@ -191,11 +196,10 @@ def sample(cells: Dataset) -> Dataset:
 def features(sample: Dataset, shared_cache: Path) -> dict[str, Features]:
     """Return the features of EfficientNet-Lite0, trained on ImageNet, by split and shift.
 
-    They are views of those of all solar cells, which tests of the linear probe need as well.
+    They are views of those that tests of the linear probe need as well.
     """
-    registry = load_registry()
-    spec = registry.backbones["efficientnet_lite0_in1k"]
-    full = open_dataset(registry.datasets["elpv"], shared_cache).splits
+    spec = load_registry().backbones["efficientnet_lite0_in1k"]
+    full = solar_cells(shared_cache)
 
     def view(name: SplitName, split: Split) -> Features:
         rows = extract(name, full[name], [spec], shared_cache)[spec.name]
