@@ -26,6 +26,7 @@ SAMPLE_FILES = {
     "elpv": (("elpv-dataset", "elpv_dataset/data/labels.csv"),),
     "openmoji": _OPENMOJI,
     "openmoji_depth": _OPENMOJI,
+    "openmoji_objects": _OPENMOJI,
     "openmoji_pairs": _OPENMOJI,
     "openmoji_scenes": _OPENMOJI,
     "textiles": (("conformal-clip-data", "conformal_clip_data/data/textile_images/simulated"),),

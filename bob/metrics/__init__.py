@@ -18,6 +18,7 @@ from bob.metrics import (
     corruptions,
     depth,
     descriptions,
+    discovery,
     fewshot,
     frequency,
     groups,
@@ -88,6 +89,7 @@ for _module in (
     correspondence,
     triplets,
     boxes,
+    discovery,
 ):
     for _metric in _module.METRICS:
         register(_metric)

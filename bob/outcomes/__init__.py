@@ -14,6 +14,7 @@ from bob.outcomes.correspondence import PairHits
 from bob.outcomes.corruptions import CorruptionProbabilities, CorruptionResults
 from bob.outcomes.depth import DepthErrors
 from bob.outcomes.descriptions import FeatureDiagnostics, ShiftDistances
+from bob.outcomes.discovery import DiscoveredBoxes
 from bob.outcomes.fewshot_curves import FewShotCurves
 from bob.outcomes.frequency import FrequencyResults
 from bob.outcomes.groups import GroupResults
@@ -41,6 +42,7 @@ __all__ = [
     "CorruptionProbabilities",
     "CorruptionResults",
     "DepthErrors",
+    "DiscoveredBoxes",
     "FeatureDiagnostics",
     "FewShotCurves",
     "FirstPlaces",

@@ -9,7 +9,7 @@ from bob.specs.backbone import (
 )
 from bob.specs.data_options import DataOptions
 from bob.specs.dataset import METRICS_BY_KIND, UNSCORED_METRICS, DatasetSpec, ShiftSpec
-from bob.specs.output import DEFAULT, EMBEDDING, GRID, Output
+from bob.specs.output import DEFAULT, EMBEDDING, GRID, KEYS, Output
 from bob.specs.sources import (
     ArraysSource,
     ClassListsSource,
@@ -43,6 +43,7 @@ __all__ = [
     "DEFAULT",
     "EMBEDDING",
     "GRID",
+    "KEYS",
     "METRICS_BY_KIND",
     "UNSCORED_METRICS",
     "ArraysSource",

@@ -8,7 +8,7 @@ from pydantic import field_validator, model_serializer, model_validator
 from bob.specs.yaml import Closed
 
 Pool = Literal["default", "cls", "mean_patch", "cls+mean_patch", "pre_projection", "embedding"]
-Tokens = Literal["pooled", "grid"]
+Tokens = Literal["pooled", "grid", "keys"]
 TOWER_POOLS: tuple[Pool, ...] = ("pre_projection", "embedding")
 """Pools of an image-text model's image tower: before and after the projection into the space
 that it shares with text."""
@@ -19,16 +19,17 @@ _TEXT = re.compile(r"(?P<pool>[a-z_+]+)(@(?P<layers>-?\d+(,-?\d+)*))?")
 class Output(Closed):
     """Which layers of a backbone are read, and how their tokens become features.
 
-    Pooled outputs are rows of shape (D,), grids are maps of shape (H, W, D). Several layers are
-    concatenated along D in the order in which they are named. An output is written as text in
-    entries, keys, file names and tables: `cls`, `grid`, `cls@-4,-3,-2,-1`.
+    Pooled outputs are rows of shape (D,), grids and keys are maps of shape (H, W, D). Several
+    layers are concatenated along D in the order in which they are named. An output is written as
+    text in entries, keys, file names and tables: `cls`, `grid`, `keys`, `cls@-4,-3,-2,-1`.
     """
 
     layers: Literal["last"] | tuple[int, ...] = "last"
     """Indices of blocks (transformers) or stages (convolutional networks), counted from 0, or from
     the end where negative. `last` is what the architecture's own head would read."""
     tokens: Tokens = "pooled"
-    """One row per image, or one row per position of the feature map."""
+    """One row per image, or one row per position of the feature map: of features, or of the keys
+    of a transformer's last attention, all heads side by side."""
     pool: Pool = "default"
     """How positions become one row. `default` is the pooling of the architecture's own head, `cls`
     the class token, `mean_patch` the mean over positions, `cls+mean_patch` both side by side."""
@@ -51,10 +52,14 @@ class Output(Closed):
 
     @model_validator(mode="after")
     def _is_consistent(self) -> "Output":
-        if self.tokens == "grid" and self.pool != "default":
-            raise ValueError(f"a grid is not pooled; got pool {self.pool!r} with tokens 'grid'")
+        if self.is_grid and self.pool != "default":
+            raise ValueError(
+                f"a grid is not pooled; got pool {self.pool!r} with tokens {self.tokens!r}"
+            )
         if self.layers == "last":
             return self
+        if self.tokens == "keys":
+            raise ValueError(f"keys are those of the last attention; got layers {self.layers!r}")
         layers = list(self.layers)
         if not layers:
             raise ValueError("layers must name at least one layer, or be 'last'; got []")
@@ -70,13 +75,14 @@ class Output(Closed):
     @model_serializer
     def __str__(self) -> str:
         """Return the output as text, the inverse of `parse`."""
-        pool = "grid" if self.is_grid else self.pool
+        pool = self.tokens if self.is_grid else self.pool
         layers = "" if self.layers == "last" else f"@{','.join(map(str, self.layers))}"
         return pool + layers
 
     @property
     def is_grid(self) -> bool:
-        return self.tokens == "grid"
+        """Whether the features are a map."""
+        return self.tokens != "pooled"
 
 
 DEFAULT = Output()
@@ -87,6 +93,8 @@ EMBEDDING = Output(pool="embedding")
 """An image-text model's image embedding."""
 GRID = Output(tokens="grid")
 """The feature map of the last layer."""
+KEYS = Output(tokens="keys")
+"""The map of keys of the last attention."""
 
 
 def parse(text: str) -> dict[str, Any]:
@@ -98,6 +106,6 @@ def parse(text: str) -> dict[str, Any]:
     fields: dict[str, Any] = {
         "layers": "last" if layers is None else tuple(map(int, layers.split(",")))
     }
-    if match["pool"] == "grid":
-        return {**fields, "tokens": "grid"}
+    if match["pool"] in (GRID.tokens, KEYS.tokens):
+        return {**fields, "tokens": match["pool"]}
     return {**fields, "pool": match["pool"]}

@@ -308,11 +308,17 @@ class SampleSource(Closed):
     """A dataset installed from the package index: `pip install 'bob-bench[samples]'`."""
 
     reader: Literal[
-        "elpv", "openmoji", "openmoji_depth", "openmoji_pairs", "openmoji_scenes", "textiles"
+        "elpv",
+        "openmoji",
+        "openmoji_depth",
+        "openmoji_objects",
+        "openmoji_pairs",
+        "openmoji_scenes",
+        "textiles",
     ]
     styles: tuple[Literal["colour", "line"], ...] = Field(("colour",), strict=False, min_length=1)
-    """For openmoji: render each emoji in colour, as line art, or both. For openmoji_depth,
-    openmoji_pairs and openmoji_scenes: one of these."""
+    """For openmoji: render each emoji in colour, as line art, or both. For the other samples of
+    openmoji drawings: one of these."""
     skin_tones: bool = False
     """For openmoji: add the five skin tones in colour. The images of an emoji form a group."""
 
@@ -320,7 +326,7 @@ class SampleSource(Closed):
     def _check_openmoji_options(self) -> "SampleSource":
         if self.reader == "openmoji":
             return self
-        is_composed = self.reader in ("openmoji_depth", "openmoji_pairs", "openmoji_scenes")
+        is_composed = self.reader.startswith("openmoji_")
         if self.skin_tones or (self.styles != ("colour",) and not is_composed):
             raise ValueError(
                 f"'styles' and 'skin_tones' apply only to reader 'openmoji'; got {self.reader!r}"

@@ -48,6 +48,7 @@ GROUPS = {
     "correspondence",
     "depth",
     "object-detection",
+    "object-discovery",
     "segmentation",
     "anomaly",
     "fairness",

@@ -332,7 +332,7 @@ def task_of(protocol: str) -> TaskSpec:
 
 WITHOUT_CLASSES = (
     *("segment", "segment_knn", "segment_sgd", "depth", "correspondence"),
-    *("detect", "detect_fcos", "triplets"),
+    *("detect", "detect_fcos", "discover", "triplets"),
 )
 """Protocols of datasets with masks, depth maps, points, boxes or choices."""
 

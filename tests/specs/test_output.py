@@ -6,7 +6,7 @@ import pytest
 from pydantic import BaseModel
 
 from bob.errors import ConfigError
-from bob.specs import DEFAULT, EMBEDDING, GRID, Output
+from bob.specs import DEFAULT, EMBEDDING, GRID, KEYS, Output
 from bob.specs.output import PRE_PROJECTION
 from bob.specs.yaml import build
 
@@ -18,6 +18,7 @@ TEXTS = {
     "pre_projection": PRE_PROJECTION,
     "embedding": EMBEDDING,
     "grid": GRID,
+    "keys": KEYS,
     "cls@-1": Output(layers=(-1,), pool="cls"),
     "cls@-4,-3,-2,-1": Output(layers=(-4, -3, -2, -1), pool="cls"),
     "cls+mean_patch@0,11": Output(layers=(0, 11), pool="cls+mean_patch"),
@@ -70,7 +71,9 @@ def test_outputs_of_other_layers_or_in_another_order_differ():
         ({"layers": [True], "pool": "cls"}, r"'last' or a list of whole numbers; got \[True\]"),
         ({"layers": -1, "pool": "cls"}, "'last' or a list of whole numbers; got -1"),
         ({"layers": "first", "pool": "cls"}, "'last' or a list of whole numbers; got 'first'"),
-        ({"tokens": "patches"}, "tokens must be one of 'pooled' or 'grid'; got 'patches'"),
+        ({"tokens": "patches"}, "tokens must be one of 'pooled', 'grid' or 'keys'; got"),
+        ({"tokens": "keys", "pool": "cls"}, "a grid is not pooled; got pool 'cls' with tokens"),
+        ("keys@-1", r"keys are those of the last attention; got layers \(-1,\)"),
         ({"pool": "max"}, "pool must be one of 'default', 'cls', .*; got 'max'"),
         ({"pol": "cls"}, "unknown key 'pol'; did you mean 'pool'"),
         ("clss", "pool must be one of 'default', 'cls', .*; got 'clss'"),

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from bob.backbones.backbone import Loaded
 from bob.backbones.pixels.geometry import Geometry, Normalisation
@@ -28,7 +29,7 @@ from bob.backbones.weights.tensors import (
 from bob.errors import BackboneError, ConfigError, OutputError, nearest
 from bob.io.hub import hub_file
 from bob.io.stamps import Stamp, stamps
-from bob.specs import DEFAULT, BackboneSpec, Output
+from bob.specs import DEFAULT, GRID, KEYS, BackboneSpec, Output
 from bob.specs.backbone import HUB_PREFIX
 
 CONFIG_FILE = "config.json"
@@ -54,7 +55,9 @@ class TimmFeatures(nn.Module):
     final norm, as in the linear probes of DINOv2 (arXiv:2304.07193, section B.3; its
     `get_intermediate_layers(norm=True)`). Stages of other networks are read as they are, before
     any layer between the last stage and the head. Of several layers, each contributes its class
-    token, its mean, or both side by side, in the order in which the layers are named.
+    token, its mean, or both side by side, in the order in which the layers are named. `keys` are
+    those of the patch tokens in the last attention, as its projection gives them: before their norm
+    and rotation, where there are any.
     """
 
     def __init__(self, model: nn.Module, name: str) -> None:
@@ -73,6 +76,52 @@ class TimmFeatures(nn.Module):
         self._returns_prefix = bool(self.n_prefix) and "return_prefix_tokens" in parameters
 
     def forward(self, x: torch.Tensor, outputs: Sequence[Output]) -> dict[Output, torch.Tensor]:
+        if KEYS not in outputs:
+            return self._read(x, outputs)
+        attention = self._last_attention()
+        inputs: list[torch.Tensor] = []
+        handle = attention.register_forward_pre_hook(lambda _, args: inputs.append(args[0]))
+        try:
+            read = self._read(x, [output for output in outputs if output != KEYS] or [GRID])
+        finally:
+            handle.remove()
+        read[KEYS] = self._patch_keys(attention, inputs[0], x)
+        return {output: read[output] for output in outputs}
+
+    def _last_attention(self) -> Any:
+        """Return the attention of the last block; OutputError where its keys cannot be read."""
+        blocks = getattr(self.model, "blocks", None) if self.is_transformer else None
+        attention = getattr(blocks[-1], "attn", None) if blocks else None
+        if not (hasattr(attention, "qkv") or hasattr(attention, "k_proj")):
+            raise OutputError(
+                f"backbone {self.name!r}: output 'keys' needs a last attention over all patches "
+                "with a projection of keys, which this architecture does not have."
+            )
+        return attention
+
+    def _patch_keys(self, attention: Any, tokens: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        """Return the keys (B, H, W, D) of the patches among the tokens (B, N, D) of images x."""
+        height, width = self.model.patch_embed.dynamic_feat_size(tuple(x.shape[-2:]))
+        n_prefix = self.n_prefix or 0
+        if tokens.ndim != 3 or tokens.shape[1] != n_prefix + height * width:
+            raise OutputError(
+                f"backbone {self.name!r}: output 'keys' needs one token per patch in the last "
+                f"attention; got the shape {tuple(tokens.shape)} with {height} x {width} patches."
+            )
+        patches = tokens[:, n_prefix:]
+        if getattr(attention, "qkv", None) is None:
+            keys: torch.Tensor = attention.k_proj(patches)
+        else:
+            width_of_keys = attention.qkv.out_features // 3
+            of_keys = slice(width_of_keys, 2 * width_of_keys)
+            bias = attention.qkv.bias
+            keys = F.linear(
+                patches, attention.qkv.weight[of_keys], None if bias is None else bias[of_keys]
+            )
+        return keys.reshape(len(x), height, width, -1)
+
+    def _read(self, x: torch.Tensor, outputs: Sequence[Output]) -> dict[Output, torch.Tensor]:
+        """Return all outputs but keys."""
         if list(outputs) == [DEFAULT]:
             return {DEFAULT: self.model(x)}
         layers = {output: self._layers(output) for output in outputs if self._reads_layers(output)}

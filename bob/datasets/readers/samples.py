@@ -7,6 +7,7 @@ share 0.25 and seed 0, applied to the packages' own files.
   defective if the experts' probability is over 0.5.
 * openmoji: emoji drawings by category, rendered on white at 256 px, in colour or as line art; by
   default in colour and without skin-tone variants.
+* openmoji_objects: one drawing on a textured ground, with its box.
 * openmoji_pairs: two images of a drawing each, one of them warped, with points that correspond.
 * openmoji_scenes: several drawings on a background, with the category of every pixel.
 * openmoji_depth: drawings that stand on a ground, with the depth and the category of every pixel.
@@ -26,6 +27,7 @@ from bob.datasets.content.planned import planned_reader
 from bob.datasets.content.sequences import Digests
 from bob.datasets.listing import ImageListing
 from bob.datasets.readers.ground_scenes import list_ground_scenes
+from bob.datasets.readers.object_scenes import list_object_scenes
 from bob.datasets.readers.openmoji import render, renderer, variants
 from bob.datasets.readers.scenes import list_scenes
 from bob.datasets.readers.warped_pairs import list_warped_pairs
@@ -40,6 +42,7 @@ DEFECT_PROBABILITY = 0.5
 
 COMPOSED = {
     "openmoji_depth": list_ground_scenes,
+    "openmoji_objects": list_object_scenes,
     "openmoji_pairs": list_warped_pairs,
     "openmoji_scenes": list_scenes,
 }

@@ -194,12 +194,21 @@ def place_drawings(pool: Sequence[Sequence[int]], split: str, number: int) -> li
     return placements
 
 
+def background(name: str) -> NDArray[np.uint8]:
+    """Return smooth random colours, (SIDE_PX, SIDE_PX, 3)."""
+    corners = random_state(f"background {name}").randint(0, 256, (4, 4, 3)).astype(np.uint8)
+    smooth = Image.fromarray(corners).resize((SIDE_PX, SIDE_PX), Image.Resampling.BICUBIC)
+    return np.array(smooth, np.uint8)
+
+
 @dataclass(frozen=True, eq=False)
 class Composer:
     """Lays drawings on backgrounds."""
 
     drawings: SceneDrawings
     style: str
+    ground: Callable[[str], NDArray[np.uint8]] = background
+    """Name of a scene → its background (SIDE_PX, SIDE_PX, 3)."""
 
     def image(self, name: str, placements: Sequence[Placement]) -> bytes:
         """Return a scene as PNG bytes."""
@@ -207,7 +216,7 @@ class Composer:
 
     def layers(self, name: str, placements: Sequence[Placement]) -> Layers:
         """Compose a scene."""
-        image = Image.fromarray(background(name))
+        image = Image.fromarray(self.ground(name))
         mask = np.zeros((SIDE_PX, SIDE_PX), np.int16)
         visible = VisibleDrawings.of_size(SIDE_PX, SIDE_PX)
         for place in placements:
@@ -235,13 +244,6 @@ def png_bytes(image: Image.Image) -> bytes:
     file = io.BytesIO()
     image.save(file, "PNG", compress_level=1)
     return file.getvalue()
-
-
-def background(name: str) -> NDArray[np.uint8]:
-    """Return smooth random colours, (SIDE_PX, SIDE_PX, 3)."""
-    corners = random_state(f"background {name}").randint(0, 256, (4, 4, 3)).astype(np.uint8)
-    smooth = Image.fromarray(corners).resize((SIDE_PX, SIDE_PX), Image.Resampling.BICUBIC)
-    return np.array(smooth, np.uint8)
 
 
 def with_noise(pixels: NDArray[np.uint8], name: str) -> NDArray[np.uint8]:

@@ -274,6 +274,13 @@ def test_one_forward_serves_several_outputs(architecture, options, texts):
         ("pit_ti_224", {"img_size": 64}, "mean_patch", "'mean_patch' needs patch tokens alone"),
         ("pit_ti_224", {"img_size": 64}, "cls", "'cls' needs patch tokens alone.*use 'default'"),
         ("coat_tiny", {"img_size": 64}, "cls", "'cls' needs patch tokens alone"),
+        (SMALL, {}, "keys", "output 'keys' needs a last attention over all patches"),
+        (
+            "swin_tiny_patch4_window7_224",
+            {"img_size": 64, "window_size": 2},
+            "keys",
+            "output 'keys' needs a last attention over all patches",
+        ),
         (
             "levit_128s",
             {},
@@ -288,6 +295,35 @@ def test_an_output_that_an_architecture_does_not_have_is_refused(
     size_px = 224 if architecture == "levit_128s" else options.get("img_size", 64)
     with pytest.raises(BackboneError, match=f"backbone 'mine': .*{message}"):
         read(build(architecture, **options), images(size_px, n=1), text)
+
+
+@pytest.mark.parametrize("name", VITS)
+def test_keys_are_those_of_the_last_attention(name):
+    """As LOST's code reads them: the second third of what a hook on the projection catches."""
+    model = vit(name)
+    x = images_for(model)
+    attention = model.blocks[-1].attn
+    keys, grid = read(model, x, "keys", "grid")
+    if name == "rotary":  # timm multiplies by the weights itself; keys have no bias
+        (tokens,) = hooked(model, [model.blocks[-1].norm1], x)
+        projected = tokens @ attention.qkv.weight.detach().T
+    else:
+        (projected,) = hooked(model, [attention.qkv], x)
+    expected = projected.chunk(3, dim=2)[1]
+    torch.testing.assert_close(keys.flatten(1, 2), expected[:, -9:], rtol=1e-4, atol=1e-5)
+    assert keys.shape == grid.shape
+    together = TimmFeatures(model, "mine")(x, [Output.model_validate(t) for t in ("keys", "cls")])
+    assert torch.equal(together[Output(tokens="keys")], keys) and len(together) == 2
+    assert not attention._forward_pre_hooks
+
+
+def test_keys_have_a_projection_of_their_own_in_some_architectures():
+    model = build("eva02_base_patch14_224", img_size=42, depth=2)
+    assert model.blocks[-1].attn.qkv is None
+    x = images_for(model)
+    (expected,) = hooked(model, [model.blocks[-1].attn.k_proj], x)
+    (keys,) = read(model, x, "keys")
+    torch.testing.assert_close(keys.flatten(1, 2), expected[:, -9:], rtol=1e-4, atol=1e-5)
 
 
 def test_layers_of_a_model_without_named_layers_are_refused():
