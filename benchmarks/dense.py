@@ -2,7 +2,6 @@
 
     python benchmarks/dense.py [--train N] [--test N] [--epochs 5,20] [--px 448]
         [--backbones NAME,NAME]
-    python benchmarks/dense.py --detect NAME,NAME [--train N] [--test N] [--px 448]
 
 The maps of N train and N test scenes of `openmoji_scenes` are computed once, in eager PyTorch, and
 held in memory for all heads:
@@ -17,9 +16,6 @@ held in memory for all heads:
 Printed for each backbone and head: mean IoU with its interval over images, pixel accuracy,
 processor seconds of the head, and with the forward passes that it needs, and their ratio to `lda`.
 Then a line of JSON.
-
-`--detect` solves the task `detect` for several backbones instead, of which one should be a random
-twin: AP with its interval, AP50, the ceiling, and processor seconds of heads and of forward passes.
 """
 
 import argparse
@@ -38,12 +34,11 @@ from bob.datasets.open import open_dataset
 from bob.features.shard import Arrays, Effort
 from bob.features.store import Features
 from bob.io.paths import default_cache
-from bob.metrics.boxes import box_ap, box_ap_50
 from bob.metrics.intervals import interval
 from bob.numerics.arrays import Floats
 from bob.outcomes import SegmentationCounts
 from bob.protocols import StatisticsNeed, protocol_named
-from bob.protocols.box_statistics import PREDICTORS, PredictorMatches, boxes_of
+from bob.protocols.box_statistics import boxes_of
 from bob.protocols.dense import MapSettings, squashed
 from bob.protocols.segment_sgd import PROTOCOL as SEGMENT_SGD
 from bob.protocols.segment_sgd import MappedImages, SegmentSgdProblem, SegmentSgdSettings
@@ -55,19 +50,14 @@ BATCH, SEED = 16, 0
 
 
 def main() -> None:
-    """Compare heads of segmentation, or backbones in detection."""
+    """Compare heads of segmentation on each backbone."""
     arguments = parse()
     registry = load_registry()
     entry = registry.datasets["openmoji_scenes"].model_copy(update={"shifts": {}})
     cache = default_cache() if arguments.cache is None else arguments.cache
     data = first_images(open_dataset(entry, cache), arguments.train, arguments.test)
-    names = (arguments.detect or arguments.backbones).split(",")
-    specs = [registry.backbones[name] for name in names]
-    if arguments.detect:
-        report_detection(specs, arguments.px, data)
-    else:
-        for spec in specs:
-            compare_heads(spec, arguments, data)
+    for name in arguments.backbones.split(","):
+        compare_heads(registry.backbones[name], arguments, data)
 
 
 def compare_heads(backbone: BackboneSpec, arguments: argparse.Namespace, data: Dataset) -> None:
@@ -96,7 +86,6 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--epochs", type=lambda text: [*map(int, text.split(","))], default=[5, 20])
     parser.add_argument("--px", type=int, default=448)
     parser.add_argument("--backbones", default="efficientnet_lite0_in1k")
-    parser.add_argument("--detect", metavar="NAME,NAME", help="backbones whose detection is scored")
     parser.add_argument("--cache", type=Path)
     return parser.parse_args()
 
@@ -142,25 +131,6 @@ def solved_head(
     statistics, seconds = test_statistics(task, spec, data, maps)
     name = {"segment": "lda", "segment_ridge": "ridge"}[task]
     return row_of(name, outcome_of(statistics["counts"][:, 0]), seconds)
-
-
-def report_detection(backbones: list[BackboneSpec], px: int, data: Dataset) -> None:
-    """Solve and score detection for each backbone."""
-    print("| backbone | AP | AP50 | ceiling | heads, s | forward, s |")
-    print("|---|---:|---:|---:|---:|---:|")
-    for backbone in backbones:
-        spec = squashed(backbone, MapSettings(input_px=px))
-        maps, forward = all_maps(spec, data)
-        statistics, seconds = test_statistics("detect", spec, data, maps)
-        matches = PredictorMatches(statistics)
-        value, low, high, _ = interval("box_ap", matches.of(0), 0)
-        limits = "" if low is None or high is None else f" [{100 * low:.1f}, {100 * high:.1f}]"
-        others = [box_ap_50(matches.of(0)), box_ap(matches.of(PREDICTORS.index("ceiling")))]
-        print(
-            f"| `{backbone.name}` | {100 * value:.1f}{limits} | {100 * others[0]:.1f} | "
-            f"{100 * others[1]:.1f} | {seconds:.1f} | {forward:.0f} |",
-            flush=True,
-        )
 
 
 def test_statistics(
