@@ -32,7 +32,7 @@ from bob.metrics.boxes import box_ap, box_ap_50
 from bob.metrics.intervals import interval
 from bob.numerics.arrays import Floats
 from bob.outcomes import BoxMatches
-from bob.protocols.box_statistics import PREDICTORS, PredictorMatches, boxes_of
+from bob.protocols.box_statistics import PREDICTORS, PredictorMatches
 from bob.protocols.dense import MapSettings, squashed
 from bob.protocols.detect_fcos import (
     PROTOCOL,
@@ -122,9 +122,8 @@ def trained_outcome(data: Dataset, maps: Mapping[str, Floats]) -> BoxMatches:
 
 def with_boxes(data: Dataset, name: str, maps: Floats) -> MapsWithBoxes:
     """Return the maps of a split with the boxes of its images."""
-    boxes = boxes_of(data.splits[name])  # type: ignore[index]
     features = Features([maps], np.arange(len(maps)), {}, Effort())
-    return MapsWithBoxes(features, [boxes.read(i) for i in range(len(maps))])
+    return MapsWithBoxes.of(features, data.splits[name])  # type: ignore[index]
 
 
 def scores_of(outcome: BoxMatches) -> dict[str, Any]:

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from bob.outcomes import DepthErrors, PairHits, SegmentationCounts
+from bob.outcomes import BoxMatches, DepthErrors, PairHits, SegmentationCounts
+from bob.pictures.boxes import box_sections
 from bob.pictures.correspondence import correspondence_sections
 from bob.pictures.examples import LabelledArrays
 from bob.pictures.pixels import depth_sections, segmentation_sections
@@ -14,6 +15,7 @@ _SECTIONS: dict[type, DenseSections] = {
     SegmentationCounts: segmentation_sections,
     DepthErrors: depth_sections,
     PairHits: correspondence_sections,
+    BoxMatches: box_sections,
 }
 
 

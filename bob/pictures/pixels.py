@@ -32,7 +32,7 @@ def segmentation_sections(records: Sequence[LabelledArrays], view: View) -> Sect
         assert split.masks is not None and view.dataset is not None
         classes = len(view.dataset.classes)
         mask = split.masks.read(position).astype(np.int64)
-        target = at_centres(mask, _thumbnail_size(mask.shape))
+        target = at_centres(mask, thumbnail_size(mask.shape))
         present.update(np.unique(target).tolist())
         painted = [[(paint_classes(target, classes), "target", "")]]
         for row in rows:
@@ -51,7 +51,7 @@ def segmentation_sections(records: Sequence[LabelledArrays], view: View) -> Sect
             )
         return painted
 
-    sections = list(_sections(records, "mean IoU", paint, view))
+    sections = list(image_sections(records, "mean IoU", paint, view))
     if sections:
         assert view.dataset is not None
         yield _legend(sorted(present - {IGNORED}), view)
@@ -65,7 +65,7 @@ def depth_sections(records: Sequence[LabelledArrays], view: View) -> Sections:
         assert split.depths is not None
         depth = split.depths.read(position)
         scored = split.depths.scored(depth)
-        size = _thumbnail_size(depth.shape)
+        size = thumbnail_size(depth.shape)
         target = at_centres(np.where(scored, depth, np.nan), size)
         known = ~np.isnan(target)
         near, far = (
@@ -80,10 +80,10 @@ def depth_sections(records: Sequence[LabelledArrays], view: View) -> Sections:
             painted.append([(paint_depth(prediction, near, far), "prediction", score), errors])
         return painted
 
-    yield from _sections(records, "delta1", paint, view)
+    yield from image_sections(records, "delta1", paint, view)
 
 
-def _sections(
+def image_sections(
     records: Sequence[LabelledArrays],
     measure: str,
     paint: Callable[[Split, int, Sequence[ShownArrays]], list[list[Painted]]],
@@ -130,7 +130,7 @@ def _picture(pixels: Pixels, name: str, line: str = "") -> Picture:
     return Picture(map_uri(pixels), name, (line,) if line else ())
 
 
-def _thumbnail_size(shape: tuple[int, ...]) -> tuple[int, int]:
+def thumbnail_size(shape: tuple[int, ...]) -> tuple[int, int]:
     """Return the size (h, w) of a thumbnail of an image (H, W)."""
     scale = min(1.0, THUMBNAIL_PX / max(shape))
     return max(1, round(scale * shape[0])), max(1, round(scale * shape[1]))

@@ -35,6 +35,7 @@ from bob.numerics.linear.class_sums import LinearHead
 from bob.numerics.linear.target_sums import TargetSums, ridge_path
 from bob.outcomes import BoxMatches
 from bob.protocols.dense import StrengthPath, sums_and_strengths
+from bob.protocols.kept_detections import KeptDetections
 from bob.protocols.needs import require_splits
 
 PREDICTORS = ("head", "ceiling", "constant")
@@ -54,7 +55,7 @@ def matches_spec(classes: int, path: StrengthPath, *, every_strength: bool) -> A
     They depend on earlier statistics as those of `segmentation_statistics.counts_spec` do.
     """
     settings = {**vars(path), "classes": classes, "every_strength": every_strength}
-    return AccumulatorSpec("box_matches", 1, tuple(sorted(settings.items())))
+    return AccumulatorSpec("box_matches", 2, tuple(sorted(settings.items())))
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,6 +159,7 @@ class BoxMatchSums:
 
     P predictors: the heads of every strength, or `PREDICTORS`. `scores` and `labels` (N, P, M),
     `states` (N, P, M, A, T), and `true` (N, C, A) boxes that count; see `bob.outcomes.BoxMatches`.
+    Of the images to keep, the detections of the first predictor; see `KeptDetections`.
     """
 
     boxes: BoxSets
@@ -165,6 +167,8 @@ class BoxMatchSums:
     path: StrengthPath
     every_strength: bool
     earlier: Earlier
+    kept: KeptDetections | None = None
+    """None of held-out images."""
 
     def start(self, shape: tuple[int, ...]) -> dict[str, NDArray[Any]]:
         """Return matches of no image."""
@@ -176,6 +180,7 @@ class BoxMatchSums:
             "states": np.zeros((0, predictors, MOST, len(AREAS), len(THRESHOLDS)), np.uint8),
             "true": np.zeros((0, self.classes, len(AREAS)), np.int64),
             "grid": np.array(shape[:2], np.int64),
+            **({} if self.kept is None else self.kept.start()),
         }
 
     def update(
@@ -185,16 +190,17 @@ class BoxMatchSums:
         for position, grid in zip(positions.tolist(), features, strict=True):
             boxes = self.boxes.read(position)
             true = TrueBoxes(boxes.xyxy, boxes.areas, boxes.ignored, boxes.crowds)
-            found = [
-                vars(matched(detect(*cells, boxes.size), true, boxes.labels))
-                for cells in self._predictions(grid, boxes)
-            ]
+            detections = [detect(*cells, boxes.size) for cells in self._predictions(grid, boxes)]
+            found = [vars(matched(of, true, boxes.labels)) for of in detections]
             added = {
                 "positions": np.array([position]),
                 "true": counted_boxes(true, boxes.labels, self.classes)[None],
                 **{name: np.stack([each[name] for each in found])[None] for name in found[0]},
             }
             extend_images(statistics, added)
+            if self.kept is not None:
+                outcome = PredictorMatches(added).of(0)
+                self.kept.add(statistics, position, detections[0], outcome)
 
     def _predictions(self, grid: Floats, boxes: ImageBoxes) -> list[tuple[Doubles, Doubles]]:
         predicted = [heads.predict(grid) for heads in self.heads]
@@ -207,7 +213,8 @@ class BoxMatchSums:
     def merge(self, parts: Sequence[Arrays]) -> Arrays:
         """Join the images of all shards, in their order."""
         joined = join_images(parts, ("scores", "labels", "states", "true"))
-        return {**joined, "grid": parts[0]["grid"]}
+        shown = {} if self.kept is None else self.kept.merge(parts)
+        return {**joined, "grid": parts[0]["grid"], **shown}
 
     @functools.cached_property
     def heads(self) -> list[BoxHeads]:
@@ -318,7 +325,8 @@ def _make_sums(settings: Mapping[str, Any], split: Split, earlier: Earlier) -> B
 
 def _make_matches(settings: Mapping[str, Any], split: Split, earlier: Earlier) -> BoxMatchSums:
     path, every = StrengthPath.read(settings), settings["every_strength"]
-    return BoxMatchSums(boxes_of(split), settings["classes"], path, every, earlier)
+    kept = None if every else KeptDetections.of(split)
+    return BoxMatchSums(boxes_of(split), settings["classes"], path, every, earlier, kept)
 
 
 register_accumulator("box_sums", _make_sums)

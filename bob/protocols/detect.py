@@ -28,6 +28,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bob.datasets.dataset import Dataset
+from bob.features.shard import Arrays
 from bob.outcomes import BoxMatches
 from bob.protocols.box_statistics import (
     PREDICTORS,
@@ -46,6 +47,7 @@ from bob.protocols.dense import (
     path_statistics,
     squashed,
 )
+from bob.protocols.kept_images import kept_of
 from bob.protocols.needs import Inputs, Needs
 from bob.protocols.protocol import Protocol, Result, ResultPart
 from bob.specs import BackboneSpec
@@ -60,6 +62,8 @@ class DetectProblem:
     """Test set → its matches; `test` is the first."""
     grid: list[int]
     """Rows and columns of the map."""
+    shown: Arrays
+    """Detections of few test images."""
 
 
 class Detect(Protocol[PathSettings, DetectProblem]):
@@ -95,6 +99,7 @@ class Detect(Protocol[PathSettings, DetectProblem]):
             None if held_out is None else PredictorMatches(held_out),
             {name: PredictorMatches(of) for name, of in statistics.tests.items()},
             statistics.tests["test"]["grid"].tolist(),
+            kept_of(statistics.tests["test"]),
         )
 
     def solve(self, problem: DetectProblem, settings: PathSettings, device: str) -> Result:
@@ -110,7 +115,7 @@ class Detect(Protocol[PathSettings, DetectProblem]):
         ]
         path = StrengthPath(*settings.log10_strength)
         choice = choice_detail(path, "box_ap", problem.held_out, average_precisions)
-        return Result(tuple(parts), {"grid": problem.grid, **choice})
+        return Result(tuple(parts), {"grid": problem.grid, **choice}, shown=problem.shown)
 
 
 PROTOCOL = Detect()

@@ -21,12 +21,14 @@ reference training; in the scores, they are neither right nor wrong to find. Sco
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from bob.datasets.boxes import ImageBoxes
-from bob.datasets.dataset import Dataset
+from bob.datasets.dataset import Dataset, Split
 from bob.datasets.image_sets import ImageSet, OrderedBlock
 from bob.errors import UndefinedError
 from bob.features.store import Features
@@ -34,6 +36,8 @@ from bob.numerics.dense.detections import Detections
 from bob.outcomes import BoxMatches
 from bob.protocols.box_statistics import boxes_of, outcome_of, require_boxes
 from bob.protocols.dense import DENSE_KINDS, MapSettings, sets_to_test, squashed
+from bob.protocols.kept_detections import KeptDetections
+from bob.protocols.kept_images import kept_of
 from bob.protocols.needs import FeatureNeed, Inputs, Needs
 from bob.protocols.protocol import Protocol, Result, ResultPart
 from bob.specs import BackboneSpec
@@ -72,10 +76,24 @@ class MapsWithBoxes:
 
     maps: Features
     boxes: Sequence[ImageBoxes]
+    kept: KeptDetections
+
+    @classmethod
+    def of(cls, maps: Features, split: Split) -> "MapsWithBoxes":
+        """Return the maps with the boxes of their images."""
+        boxes = [boxes_of(split).read(position) for position in maps.positions.tolist()]
+        return cls(maps, boxes, KeptDetections.of(split))
 
     def __len__(self) -> int:
         """Return N."""
         return len(self.boxes)
+
+    def shown(self, found: Sequence[Detections], outcome: BoxMatches) -> Mapping[str, NDArray[Any]]:
+        """Return the detections of few images, of those of all."""
+        statistics = self.kept.start()
+        for i, position in enumerate(self.maps.positions.tolist()):
+            self.kept.add(statistics, position, found[i], outcome.take(np.array([i])))
+        return kept_of(statistics)
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,8 +138,7 @@ class DetectFcos(Protocol[DetectFcosSettings, DetectFcosProblem]):
         for need in needs:
             assert isinstance(need, FeatureNeed)
             maps = inputs.features(need)
-            boxes = boxes_of(need.images.open(dataset))
-            found.append(MapsWithBoxes(maps, [boxes.read(i) for i in maps.positions.tolist()]))
+            found.append(MapsWithBoxes.of(maps, need.images.open(dataset)))
         train, *tests = found
         named = dict(zip(sets_to_test(dataset), tests, strict=True))
         return DetectFcosProblem(len(dataset.classes), train, named, seed)
@@ -142,7 +159,8 @@ class DetectFcos(Protocol[DetectFcosSettings, DetectFcosProblem]):
             for of in train.boxes
         ]
         detector = train_fcos(train.maps.take, targets, classes, recipe, problem.seed, device)
-        parts = []
+        parts: list[ResultPart] = []
+        shown: Mapping[str, NDArray[Any]] = {}
         for name, images in problem.tests.items():
             found: list[Detections] = []
             for _, maps in images.maps.batches(BATCH):
@@ -150,10 +168,11 @@ class DetectFcos(Protocol[DetectFcosSettings, DetectFcosProblem]):
                 found += detections_of(detector, maps, sizes)
             outcome = outcome_of(found, images.boxes, classes)
             is_shift = name != "test"
+            shown = shown if is_shift else images.shown(found, outcome)
             facets = {"shift": name} if is_shift else {}
             parts.append(ResultPart(outcome, name if is_shift else "", facets=facets))
         grid = [int(side) for side in train.maps.shape[:2]]
-        return Result(tuple(parts), {"grid": grid, "train_images": len(train)})
+        return Result(tuple(parts), {"grid": grid, "train_images": len(train)}, shown=shown)
 
 
 def train_set(settings: DetectFcosSettings, dataset: Dataset) -> ImageSet:

@@ -16,12 +16,20 @@ from PIL import Image
 from bob.cli import main
 from bob.datasets.dataset import Dataset, Split
 from bob.features.store import FeatureStore
+from bob.pictures.boxes import box_sections, draw_boxes
 from bob.pictures.colours import RIGHT, WRONG, class_colours
-from bob.pictures.correspondence import FOUND, correspondence_sections, draw_pair
+from bob.pictures.correspondence import (
+    FOUND,
+    MISSED,
+    TRUE,
+    correspondence_sections,
+    draw_pair,
+)
 from bob.pictures.page import PageSection, Picture
 from bob.pictures.pixels import depth_sections, segmentation_sections
 from bob.pictures.view import View
 from bob.records.store import RecordStore
+from tests.builders.boxes import box_dataset, image_boxes
 from tests.builders.correspondence import SIZE, point_dataset
 from tests.builders.depth import depth_dataset
 from tests.builders.leaderboard_records import record, task
@@ -110,6 +118,47 @@ def test_an_image_without_known_depth_is_shown() -> None:
     data = with_images(depth_dataset({"test": [unknown]}), (4, 4))
     shown = kept(np.nan, depth=np.ones((2, 2), np.float32))
     assert [s.title for s in depth_sections([("", shown)], view(data))] == ["Sample"]
+
+
+def test_detection_shows_as_many_predictions_as_objects() -> None:
+    """One object and one that is ignored: of two predictions the best is drawn, which is wrong."""
+    true = image_boxes([[2, 1, 8, 6], [0, 0, 2, 2]], [1, 0], difficult=[False, True], size=(8, 10))
+    data = with_images(box_dataset({"test": [true]}, 2), (8, 10))
+    shown = kept(
+        0.0,
+        boxes=np.array([[1, 2, 5, 4], [2, 1, 8, 6], [0, 0, 0, 0]], np.float32),
+        labels=np.array([0, 1, -1]),
+        states=np.array([0, 1, 0], np.uint8),
+    )
+    sections = list(box_sections([("", shown)], view(data)))
+    assert [section.title for section in sections] == ["Worst", "Sample"]
+    image, target, predictions = pictures(sections, "Worst")
+    assert image.name == "0" and target.name == "objects" and target.lines == ("class_1",)
+    assert predictions.name == "best predictions, AP50 0 %"
+    assert predictions.lines == ("0 of 1 right: class_0",)
+    assert {*map(tuple, pixels(target).reshape(-1, 3))} == {(45, 45, 45), TRUE, (128, 128, 128)}
+    assert {*map(tuple, pixels(predictions).reshape(-1, 3))} == {(45, 45, 45), MISSED}
+
+
+def test_boxes_are_drawn_on_the_thumbnail() -> None:
+    """An image of 288 x 144 px becomes one of 144 x 72: edges at columns 10 and 30, row 20."""
+    image = Image.new("RGB", (288, 144), (90, 90, 90))
+    drawn = draw_boxes(image, np.array([[20.0, 40, 60, 200]]), [FOUND])
+    assert drawn.shape == (72, 144, 3)
+    blue = (drawn == FOUND).all(axis=2)
+    rows, columns = np.nonzero(blue)
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (20, 71, 10, 30)
+    assert not blue[21:71, 11:30].any()
+
+
+def test_an_image_without_objects_is_in_the_sample() -> None:
+    data = with_images(box_dataset({"test": [image_boxes([], [], size=(8, 10))]}, 2), (8, 10))
+    nothing = {"boxes": np.zeros((2, 4), np.float32), "states": np.zeros(2, np.uint8)}
+    shown = kept(np.nan, labels=np.full(2, -1), **nothing)
+    (section,) = box_sections([("", shown)], view(data))
+    predictions = pictures([section], "Sample")[2]
+    assert predictions.name == "best predictions, AP50 undefined"
+    assert predictions.lines == ("0 of 0 right",)
 
 
 def test_correspondence_shows_pairs_with_their_points() -> None:

@@ -14,6 +14,7 @@ from bob.datasets.boxes import ImageBoxes
 from bob.datasets.dataset import Dataset, Split
 from bob.errors import NotApplicableError
 from bob.metrics.boxes import box_ap, box_ap_50
+from bob.numerics.dense.box_matching import RIGHT
 from bob.outcomes import BoxMatches
 from bob.protocols import Result
 from bob.protocols.box_statistics import BoxMatchSums, BoxSums, cell_targets
@@ -81,6 +82,21 @@ def test_perfect_features_find_every_box() -> None:
     assert box_ap(part(result, "ceiling")) == pytest.approx(1)
     assert result.detail["strength"] == pytest.approx(1e-4)  # the strongest of equals
     assert result.detail["grid"] == [*GRID]
+
+
+def test_detections_of_test_images_are_kept_for_pages() -> None:
+    """Eight images of four objects, all found: the four best detections are right."""
+    data = dataset()
+    shown = solved(data, targets).shown
+    assert shown["position"].tolist() == list(range(8)) and shown["sampled"].all()
+    assert (shown["score"] == 1).all() and (shown["states"][:, :4] == RIGHT).all()
+    boxes = data.splits["test"].boxes
+    assert boxes is not None
+    for i, (found, labels) in enumerate(zip(shown["boxes"], shown["labels"], strict=True)):
+        true = boxes.read(i)
+        order = np.lexsort(found[:4].T), np.lexsort(true.xyxy.T)
+        np.testing.assert_allclose(found[:4][order[0]], true.xyxy[order[1]], atol=1)
+        assert labels[:4][order[0]].tolist() == true.labels[order[1]].tolist()
 
 
 def test_constant_features_reach_the_constant_floor() -> None:

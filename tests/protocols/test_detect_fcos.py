@@ -15,6 +15,7 @@ from bob.features.store import Features
 from bob.metrics.boxes import box_ap_50
 from bob.protocols import Inputs, Result
 from bob.protocols.detect_fcos import PROTOCOL, DetectFcosSettings
+from bob.protocols.kept_detections import SHOWN_BOXES
 from bob.protocols.needs import FeatureNeed, TextNeed
 from tests.builders.protocols import BASELINE
 from tests.builders.segmentation import Maps, statistics_of
@@ -47,6 +48,9 @@ def test_maps_that_show_boxes_are_learnt_and_constant_ones_are_not() -> None:
     assert box_ap_50(found.outcome) > 0.9
     assert box_ap_50(nothing.outcome) < 0.6  # there is one object in each quarter
     assert found.detail == {"grid": [6, 8], "train_images": 12}
+    assert found.shown["position"].tolist() == list(range(8))
+    states = found.outcome.states[:, :SHOWN_BOXES, 0, 0]
+    np.testing.assert_array_equal(found.shown["states"], states)
 
 
 def test_shifted_sets_are_scored_by_the_same_head() -> None:
