@@ -12,8 +12,9 @@ demo: $(VENV)/.samples
 	$(VENV)/bin/python run_benchmark.py --backbones '$(DEMO)' --tasks linear,knn
 
 # One process a core, so one thread a process. Each begins with a share of neighbouring tests, which
-# have fixtures in common, and takes from others when it has done them.
-PARALLEL := OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n auto --maxprocesses 8 --dist worksteal
+# have fixtures in common, and takes from others when it has done them. Bytecode is kept: processes
+# that tests start would compile it again.
+PARALLEL := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(VENV)/bin/python -m pytest -n auto --maxprocesses 8 --dist worksteal
 test: $(VENV)/.dev
 	$(PARALLEL)
 

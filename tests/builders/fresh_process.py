@@ -6,14 +6,15 @@ client are not among them, so that they read the environment as in a new process
 threads is that of the session.
 """
 
+import contextlib
 import multiprocessing
 import os
 import runpy
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
-from multiprocessing.context import ForkServerContext
+from collections.abc import Iterator, Mapping, Sequence
+from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -28,16 +29,44 @@ PRELOADED = (
 )
 
 
-def run_python(
+class Program:
+    """A program that was started in a process of its own."""
+
+    def __init__(self, words: Sequence[str], process: ForkServerProcess, streams: Path) -> None:
+        self._words, self._process, self._streams = [*words], process, streams
+
+    def send_signal(self, number: int) -> None:
+        assert self._process.pid is not None
+        os.kill(self._process.pid, number)
+
+    def ends_within(self, seconds: float) -> bool:
+        self._process.join(seconds)
+        return not self._process.is_alive()
+
+    def wait(self, seconds: float | None = None) -> "subprocess.CompletedProcess[str]":
+        """Return the exit code of the program and what it wrote, when it has ended.
+
+        A process that a signal ended has the negative number of the signal as its exit code.
+        AssertionError if it runs for longer than that.
+        """
+        self._process.join(seconds)
+        out, err = (
+            (self._streams / name).read_text(encoding="utf-8") for name in ("stdout", "stderr")
+        )
+        assert self._process.exitcode is not None, f"runs for more than {seconds} s: {err}"
+        return subprocess.CompletedProcess(self._words, self._process.exitcode, out, err)
+
+
+@contextlib.contextmanager
+def running_python(
     words: Sequence[str],
     environment: Mapping[str, str] = os.environ,
     folder: Path = ROOT,
     text: str = "",
-) -> "subprocess.CompletedProcess[str]":
-    """Run `python WORDS...` in a folder and return its exit code and what it wrote.
+) -> Iterator[Program]:
+    """Start `python WORDS...` in a folder, and kill it at the end if it still runs.
 
-    The words begin with -m MODULE or -c PROGRAM. `text` is the standard input. A process that a
-    signal ended has the negative number of the signal as its exit code.
+    The words begin with -m MODULE or -c PROGRAM. `text` is the standard input.
     """
     with tempfile.TemporaryDirectory() as place:
         streams = [Path(place) / name for name in ("stdin", "stdout", "stderr")]
@@ -46,10 +75,23 @@ def run_python(
         arguments = ([*words], {**environment}, str(folder), [*map(str, streams)])
         process = _fork_server().Process(target=_program, args=arguments)
         process.start()
-        process.join()
-        out, err = (stream.read_text(encoding="utf-8") for stream in streams[1:])
-        assert process.exitcode is not None
-        return subprocess.CompletedProcess([*words], process.exitcode, out, err)
+        try:
+            yield Program(words, process, Path(place))
+        finally:
+            if process.is_alive():
+                process.kill()
+            process.join()
+
+
+def run_python(
+    words: Sequence[str],
+    environment: Mapping[str, str] = os.environ,
+    folder: Path = ROOT,
+    text: str = "",
+) -> "subprocess.CompletedProcess[str]":
+    """Run `python WORDS...` to its end; see `running_python` and `Program.wait`."""
+    with running_python(words, environment, folder, text) as program:
+        return program.wait()
 
 
 def _fork_server() -> ForkServerContext:

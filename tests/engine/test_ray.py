@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +14,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from tests.builders.fresh_process import run_python
+from tests.builders.fresh_process import Program, run_python, running_python
 from tests.builders.photos import BASELINES, make_photos
 from tests.builders.ray_nodes import FakeNodes
 from tests.builders.request_counter import RequestCounter
@@ -109,15 +108,12 @@ def bob_run(folder: Path, *words: str, address: str = "") -> "subprocess.Complet
     return run_python(command(folder, *words, *engine), {**ENVIRONMENT, "RAY_ADDRESS": address})
 
 
-def cluster_run(nodes: FakeNodes, folder: Path, *words: str) -> "subprocess.Popen[str]":
+def cluster_run(
+    nodes: FakeNodes, folder: Path, *words: str
+) -> "contextlib.AbstractContextManager[Program]":
     """Begin a run on the cluster."""
-    return subprocess.Popen(
-        [sys.executable, *command(folder, *words, "--engine", "ray")],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**ENVIRONMENT, "RAY_ADDRESS": nodes.address},
-    )
+    environment = {**ENVIRONMENT, "RAY_ADDRESS": nodes.address}
+    return running_python(command(folder, *words, "--engine", "ray"), environment)
 
 
 def fragile(folder: Path, victim: str, calls: int) -> list[str]:
@@ -167,17 +163,6 @@ def assert_same_results(one: Path, other: Path) -> None:
         assert (one / "results" / table).read_bytes() == (other / "results" / table).read_bytes()
 
 
-def test_a_cluster_gives_the_bytes_of_one_process(nodes: FakeNodes, tmp_path: Path) -> None:
-    photos = make_photos(tmp_path / "photos")
-    words = ["--data", str(photos), "--backbones", BASELINES, "--tasks", "knn,linear"]
-    done = bob_run(tmp_path / "local", *words)
-    assert done.returncode == 0, done.stderr
-    done = bob_run(tmp_path / "ray", *words, address=nodes.address)
-    assert done.returncode == 0, done.stderr
-    assert_same_results(tmp_path / "ray", tmp_path / "local")
-    assert not [*tmp_path.rglob("*.lease")]
-
-
 def test_a_backbone_that_ends_its_process_fails_after_three_attempts_alone(
     nodes: FakeNodes, tmp_path: Path
 ) -> None:
@@ -205,28 +190,29 @@ def test_ctrl_c_ends_a_run_that_any_engine_resumes(nodes: FakeNodes, tmp_path: P
     assert done.returncode == 0, done.stderr
     with cluster_run(nodes, tmp_path / "ray", *words) as running:
         while not [*tmp_path.glob("ray/cache/features/*/*/*.safetensors")]:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                pytest.fail(f"ended with {running.wait(timeout=0.1)} before the first shard")
+            assert not running.ends_within(0.1), "it ended before the first shard"
         running.send_signal(signal.SIGINT)
-        _, err = running.communicate(timeout=60)
-    assert running.returncode in (0, 130) and "Traceback" not in err, err
-    assert ("to resume" in err) == (running.returncode == 130)
+        done = running.wait(60)
+    assert done.returncode in (0, 130) and "Traceback" not in done.stderr, done.stderr
+    assert ("to resume" in done.stderr) == (done.returncode == 130)
     assert not [*tmp_path.rglob("*.lease")]
     done = bob_run(tmp_path / "ray", *words)
     assert done.returncode == 0, done.stderr
     assert_same_results(tmp_path / "ray", tmp_path / "local")
 
 
-def test_a_node_that_is_killed_costs_no_result(nodes: FakeNodes, tmp_path: Path) -> None:
+def test_a_cluster_gives_the_bytes_of_one_process_although_a_node_is_killed(
+    nodes: FakeNodes, tmp_path: Path
+) -> None:
     """It ends in the second of two spans; another node joins afterwards."""
     photos = make_photos(tmp_path / "photos", per_class=700, classes=2, side_px=6)
-    words = [*fragile(tmp_path, "node", 132), "--data", str(photos), "--tasks", "knn"]
+    words = [*fragile(tmp_path, "node", 132), "--data", str(photos), "--tasks", "knn,linear"]
     done = bob_run(tmp_path / "local", *words)
     assert done.returncode == 0, done.stderr
     (tmp_path / "node").touch()
     with cluster_run(nodes, tmp_path / "ray", *words) as running:
         nodes.add()
-        assert running.communicate(timeout=300)[1] == ""
-    assert running.returncode == 0 and not (tmp_path / "node").exists()
+        done = running.wait(300)
+    assert (done.returncode, done.stderr) == (0, "") and not (tmp_path / "node").exists()
     assert_same_results(tmp_path / "ray", tmp_path / "local")
     assert not [*tmp_path.rglob("*.lease")]

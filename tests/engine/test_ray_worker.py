@@ -1,12 +1,11 @@
 """A worker in a fresh process computes as its terms say, and as the plan says."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 from bob.engine.units import units
 from bob.plan import Plan, make_plan
+from tests.builders.fresh_process import run_python
 from tests.builders.plans import BACKBONES, make_request
 
 PROGRAM = """
@@ -41,9 +40,7 @@ def first_unit(folder: Path, plan: Plan) -> Path:
 
 def outcome(folder: Path, unit: Path) -> list[int]:
     """Do a unit in a new process: whether it ended, threads, TF32, stored files."""
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(folder), str(unit)], capture_output=True, text=True
-    )
+    done = run_python(["-c", PROGRAM, str(folder), str(unit)])
     assert done.returncode == 0, done.stderr
     ended: list[int] = json.loads(done.stdout)
     return ended
