@@ -38,6 +38,15 @@ def scores(
     ]
 
 
+def score_names(part: ResultPart, metrics: Sequence[str]) -> list[str]:
+    """Return the names of the scores of a part, of a task with these metrics."""
+    return [_score_name(metric, part) for metric in _metrics_of(part, metrics)]
+
+
+def _score_name(metric: str, part: ResultPart) -> str:
+    return f"{metric}_{part.suffix}" if part.suffix else metric
+
+
 def _references(metric: str, part: ResultPart, majority: Outcome | None) -> dict[str, float | None]:
     """Return the values of the majority class and of chance that exist."""
     definition = metric_named(metric)
@@ -70,7 +79,7 @@ def _metrics_of(part: ResultPart, metrics: Sequence[str]) -> Sequence[str]:
 
 def _score(part: ResultPart, metric: str, seed: int | None) -> Score:
     """Return one score, undefined with the reason where the metric has no value."""
-    name = f"{metric}_{part.suffix}" if part.suffix else metric
+    name = _score_name(metric, part)
     n = 0 if part.outcome is None else len(part.outcome)
     common = {"metric": name, "facets": dict(part.facets), "seed": seed, "n": n}
     try:
