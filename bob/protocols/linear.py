@@ -23,6 +23,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from bob.numerics.arrays import Doubles
+from bob.numerics.memo import Memo
 from bob.outcomes import ClassPredictions
 from bob.protocols.caveats import Caveats, at_edge, features_checked, not_converged
 from bob.protocols.classification import ClassificationProblem, Classifier, answers_of
@@ -33,6 +34,9 @@ from bob.specs.yaml import Closed
 if TYPE_CHECKING:
     from bob.numerics.linear.logistic_path import LogisticFit
     from bob.numerics.linear.selection import Selection
+
+SELECTIONS: "Memo[Selection]" = Memo(3)
+"""The last probes: several tasks fit the same one to a dataset's features, with up to 3 seeds."""
 
 
 class LinearSettings(Closed):
@@ -89,21 +93,15 @@ class FittedProbe:
 
 def fit_probe(problem: ClassificationProblem, settings: LinearSettings, device: str) -> FittedProbe:
     """Return the probe fitted to all train rows. Test rows are checked, and not used."""
-    from bob.numerics.linear.selection import select_and_refit, select_by_folds
-
     checked = features_checked(train=problem.x, test=problem.test_x)
-    first, last, count = settings.log10_c
-    grid = 10.0 ** np.linspace(first, last, count)
-    data = problem.x, problem.y, problem.classes, grid
+    choice = problem.held_out if problem.fold is None else problem.fold
+    arguments = (problem.x, problem.y, problem.classes, choice, settings.log10_c)
+    selection = SELECTIONS.result(
+        (*arguments, settings.tolerance, device), lambda: _selection(problem, settings, device)
+    )
     if problem.fold is None:
-        selection = select_and_refit(
-            *data, problem.held_out, tolerance=settings.tolerance, device=device
-        )
         rows = {"held_out_rows": int(problem.held_out.sum())}
     else:
-        selection = select_by_folds(
-            *data, problem.fold, tolerance=settings.tolerance, device=device
-        )
         rows = {"held_out_rows": len(problem.y), "folds": len(np.unique(problem.fold))}
     fit = selection.fit
     detail = {
@@ -120,6 +118,21 @@ def fit_probe(problem: ClassificationProblem, settings: LinearSettings, device: 
         "passes": fit.passes,
     }
     return FittedProbe(fit, detail, checked or _caveats(selection, settings.tolerance))
+
+
+def _selection(
+    problem: ClassificationProblem, settings: LinearSettings, device: str
+) -> "Selection":
+    """Choose C on held-out rows or by folds, and fit all train rows."""
+    from bob.numerics.linear.selection import select_and_refit, select_by_folds
+
+    first, last, count = settings.log10_c
+    data = problem.x, problem.y, problem.classes, 10.0 ** np.linspace(first, last, count)
+    if problem.fold is None:
+        return select_and_refit(
+            *data, problem.held_out, tolerance=settings.tolerance, device=device
+        )
+    return select_by_folds(*data, problem.fold, tolerance=settings.tolerance, device=device)
 
 
 def held_out_logits(

@@ -183,6 +183,7 @@ class Cost(Closed):
     decode_images_per_s: Amount | None = None
     """images / decode_seconds: the speed of one core."""
     probe_seconds: Amount
+    """What the task took. A probe that several tasks of a run share counts for the first one."""
     pass_peak_mib: Amount | None = None
     """Peak memory of the process (on a CPU) or of the device during the passes.
 

@@ -40,6 +40,7 @@ from bob.protocols import (
     needs_of_task,
     protocol_named,
 )
+from bob.protocols.linear import SELECTIONS
 from bob.protocols.needs import Need, Needs
 from bob.records.record import Score
 from bob.registry import load_registry
@@ -164,6 +165,7 @@ def backbone_of(task: TaskSpec) -> BackboneSpec:
 def solve(task: TaskSpec, seed: int = 0) -> Result:
     protocol, needs, data = protocol_named(task.protocol), needs_of(task), dataset_of(task)
     inputs = INPUTS if reads_rows(task) else statistics_of(needs, data, maps)
+    SELECTIONS.clear()  # so that a probe is fitted again
     problem = protocol.build(task.settings, data, needs, inputs, seed)
     return protocol.solve(problem, task.settings, "cpu")
 

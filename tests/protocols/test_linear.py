@@ -2,6 +2,7 @@
 published figures on solar cells.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,10 @@ from sklearn.model_selection import StratifiedKFold
 from bob.engine.solve import solver_device
 from bob.errors import ConfigError
 from bob.numerics.arrays import Floats, Ints
+from bob.numerics.linear import selection
 from bob.numerics.linear.logistic_path import fit_path, scores
 from bob.protocols.classification import ClassificationProblem
-from bob.protocols.linear import PROTOCOL, LinearSettings
+from bob.protocols.linear import PROTOCOL, SELECTIONS, LinearSettings, fit_probe
 from bob.protocols.protocol import Result
 from bob.registry import load_registry
 from bob.specs.yaml import build
@@ -47,6 +49,30 @@ def test_the_refit_is_scikit_learn_s_optimum_at_the_chosen_c() -> None:
     assert (result.outcome.predicted == peer.predict(test_x)).all()
     log_prob = peer.predict_log_proba(test_x.astype(np.float64))[np.arange(len(test_y)), test_y]
     np.testing.assert_allclose(result.outcome.log_prob, log_prob, atol=2e-3)
+
+
+def test_tasks_with_one_probe_fit_it_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another seed, tolerance or row is another probe."""
+    fitted: list[int] = []
+    fit = selection.select_and_refit
+
+    def counted(*arguments: Any, **named: Any) -> selection.Selection:
+        fitted.append(1)
+        return fit(*arguments, **named)
+
+    monkeypatch.setattr(selection, "select_and_refit", counted)
+    SELECTIONS.clear()
+    problem = make_problem(*blobs())
+    first, second = (fit_probe(problem, SETTINGS, "cpu") for _ in range(2))
+    assert first.fit is second.fit and first.detail == second.detail and len(fitted) == 1
+    others = (
+        (replace(problem, held_out=~problem.held_out), SETTINGS),
+        (replace(problem, x=problem.x[::-1]), SETTINGS),
+        (problem, SETTINGS.model_copy(update={"tolerance": 2 * SETTINGS.tolerance})),
+    )
+    for count, (data, settings) in enumerate(others, 2):
+        fit_probe(data, settings, "cpu")
+        assert len(fitted) == count
 
 
 def test_the_choice_of_c_does_not_depend_on_test_data() -> None:
