@@ -22,6 +22,7 @@ One eigendecomposition of Q or T serves every strength s. The same results as sc
 `StandardScaler`, on the copies.
 """
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -37,6 +38,8 @@ CONSTANT_BELOW = 1e-10
 """Ratio of variance to mean square at which a feature is constant up to rounding."""
 ABSENT = -1e30
 """Bias of a class without examples: finite, so that weighted means of it are."""
+FEW_STRENGTHS = 8
+"""Most strengths of a ridge regression that are solved one by one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,7 +161,25 @@ def _ridge(
 def ridge_weights(
     covariance: Doubles, products: Doubles, strengths: Sequence[float]
 ) -> list[Doubles]:
-    """Return B (T + s I)^-1 (K, D) for each strength s, from T (D, D) and B (K, D)."""
+    """Return B (T + s I)^-1 (K, D) for each strength s, from T (D, D) and B (K, D).
+
+    An eigendecomposition takes the time of a dozen Cholesky factors (D = 1,280), and serves every
+    strength. It is also taken where rounding has left T with a negative eigenvalue below -s, which
+    counts as 0.
+    """
+    if len(strengths) <= FEW_STRENGTHS:
+        with contextlib.suppress(np.linalg.LinAlgError):
+            return [_solved(covariance, products, strength) for strength in strengths]
     values, vectors = np.linalg.eigh(covariance)
     rotated = products @ vectors
     return [(rotated / (values.clip(min=0) + strength)) @ vectors.T for strength in strengths]
+
+
+def _solved(covariance: Doubles, products: Doubles, strength: float) -> Doubles:
+    """Return B (T + s I)^-1; LinAlgError where T + s I is not positive definite."""
+    from scipy.linalg import cho_factor, cho_solve  # slow to import
+
+    shifted = covariance.copy()
+    shifted[np.diag_indices_from(shifted)] += strength
+    factor = cho_factor(shifted, overwrite_a=True, check_finite=False)
+    return np.asarray(cho_solve(factor, products.T, check_finite=False).T, np.float64)

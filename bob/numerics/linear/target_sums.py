@@ -40,12 +40,15 @@ class TargetSums:
     def of(cls, x: Floats | Doubles, weight: Doubles, targets: Doubles) -> "TargetSums":
         """Sum features (P, D) and targets (P, K), weighted by `weight` (P,), in float64."""
         kept = weight > 0
-        examples, w = np.asarray(x, np.float64)[kept], weight[kept]
-        weighted_targets = targets[kept] * w[:, None]
-        halves = examples * np.sqrt(w)[:, None]
+        if not kept.all():
+            x, weight, targets = x[kept], weight[kept], targets[kept]
+        examples = np.asarray(x, np.float64)
+        are_one = bool((weight == 1).all())
+        weighted_targets = targets if are_one else targets * weight[:, None]
+        halves = examples if are_one else examples * np.sqrt(weight)[:, None]
         return cls(
-            weight=w.sum(keepdims=True),
-            features=w @ examples,
+            weight=weight.sum(keepdims=True),
+            features=weight @ examples,
             targets=weighted_targets.sum(axis=0),
             products=weighted_targets.T @ examples,
             # NumPy computes a product with its own transpose by half of the operations
