@@ -13,7 +13,8 @@ Differs in these points:
   byte-identical images on one side, or (`folds`) each of a number of such parts in turn, where the
   highest mean top-1 decides;
 - the solver stops on a bound of its distance from the optimum, not on a number of iterations, and
-  the record carries the bound.
+  the record carries the bound. Values of C that are only compared stop on that bound or on an
+  estimate of the distance, whichever comes first.
 """
 
 from dataclasses import dataclass

@@ -66,11 +66,11 @@ class LogisticFit:
 
 
 def solve_path(
-    solver: PathSolver, grid: Iterable[float], tolerance: float, relative_to_gain: bool = False
+    solver: PathSolver, grid: Iterable[float], tolerance: float, comparing: bool = False
 ) -> Iterator[tuple[float, float, int]]:
     """Minimise at each C of `grid`, which ascends; yield C, gap and passes.
 
-    `relative_to_gain` is that of `PathSolver.minimise`.
+    `comparing` is that of `PathSolver.minimise`.
     """
     problem = solver.problem
     solutions: list[tuple[float, Tensor]] = []
@@ -82,14 +82,14 @@ def solve_path(
                 (c0, theta0), (c1, theta1) = solutions
                 theta = theta1 + log(c / c1) / log(c1 / c0) * (theta1 - theta0)
                 solver.accept(solver.evaluate(theta), 0.0)
-            gap = _minimise(solver, tolerance, relative_to_gain)
+            gap = _minimise(solver, tolerance, comparing)
         solutions = [*solutions[-1:], (c, solver.current.theta)]
         yield c, gap, problem.passes - passes
 
 
-def _minimise(solver: PathSolver, tolerance: float, relative_to_gain: bool) -> float:
+def _minimise(solver: PathSolver, tolerance: float, comparing: bool) -> float:
     """Minimise by float32 passes, then by float64 passes if needed; return the gap."""
-    gap = solver.minimise(max(tolerance, FLOAT32_TOLERANCE), relative_to_gain=relative_to_gain)
+    gap = solver.minimise(max(tolerance, FLOAT32_TOLERANCE), comparing=comparing)
     if gap <= tolerance:
         return gap
     solver.current = solver.problem.evaluate(solver.current.theta, exact=True)

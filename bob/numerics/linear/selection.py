@@ -236,9 +236,7 @@ class _GridSearch:
         further along the path would depend on the iterates before them; and a weaker penalty could
         do little but scale them.
         """
-        paths = [
-            solve_path(solver, values, PATH_TOLERANCE, relative_to_gain=True) for solver in solvers
-        ]
+        paths = [solve_path(solver, values, PATH_TOLERANCE, comparing=True) for solver in solvers]
         for solved in zip(*paths, strict=True):
             c = solved[0][0]
             self.theta[c] = solvers[0].current.theta

@@ -5,7 +5,8 @@ import pytest
 from scipy.optimize import approx_fprime
 
 from bob.numerics.linear import reference
-from bob.numerics.linear.logistic_path import fit_path, scores
+from bob.numerics.linear.logistic_path import fit_path, scores, solve_path
+from bob.numerics.linear.path_solver import prepare, start_solver
 from bob.numerics.linear.selection import select_and_refit
 from tests.builders.linear import clusters, relative_gap
 
@@ -39,6 +40,22 @@ def test_fast_selection_chooses_and_refits_like_the_reference(seed):
     assert chosen.fit.objective == pytest.approx(reference.objective(model, x, y, c), rel=1e-4)
     predicted = reference.logits(model, x).argmax(1)
     assert (scores(chosen.fit, x).argmax(1) == predicted).mean() > 0.99
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_penalties_that_are_compared_reach_the_gap_that_is_estimated(seed):
+    """On ill-conditioned features under weak penalties, where a proof takes many more passes."""
+    x, y = clusters(200, 50, 6, seed, apart=0.5)
+    x = (x * 10.0 ** -np.linspace(0, 2, 50)).astype(np.float32)
+    grid, tolerance = 10.0 ** np.arange(0, 4), 1e-4
+    problem = prepare(x, y, 6, "cpu")
+    solver = start_solver(problem, problem.evaluate_origin())
+    models = reference.fit_path(x, y, 6, grid)
+    for (c, gap, _), model in zip(solve_path(solver, grid, tolerance, True), models, strict=True):
+        optimum = reference.objective(model, x, y, c)
+        above = solver.current.objective(solver.penalty) - optimum
+        assert gap <= tolerance
+        assert above <= tolerance * min(optimum, problem.entropy - optimum) + 1e-6
 
 
 def test_reference_gradient_is_that_of_finite_differences():
