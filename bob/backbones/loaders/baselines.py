@@ -111,7 +111,7 @@ class RandomConvolution(Baseline):
     def _rectified(self, x: torch.Tensor) -> list[torch.Tensor]:
         response = F.conv2d(x, self.weight, stride=KERNEL_PX)
         bias = self.bias.view(-1, 1, 1)
-        return [F.relu(sign * response + bias) for sign in (1.0, -1.0)]
+        return [(response + bias).relu_(), (bias - response).relu_()]
 
 
 BASELINES: dict[str, Callable[[int], Baseline]] = {

@@ -35,6 +35,9 @@ RUNTIMES = ("eager", "openvino", "onnxruntime", "compile")
 CPU_BATCHES, DEVICE_BATCHES = (4, 16, 1), (64, 128, 256)
 """Batch sizes to try, the likeliest first. On a CPU small batches are the fastest, since their
 activations stay in its caches."""
+BASELINE_BATCH = 1
+"""Images that a baseline computes together on a CPU: the responses of one to random filters fit in
+a core's cache, those of four do not."""
 BATCH_SPEEDUP = 1.03
 """Factor by which another batch size may be faster than the first."""
 COMPARED_IMAGES = 8
@@ -103,9 +106,11 @@ def tune(
     features differ from eager PyTorch's is never used, even where it is requested by name: eager
     PyTorch runs what another runtime cannot.
     """
-    eager = Eager(backbone, batch_size or default_batch(backbone.device.type))
+    device = backbone.device.type
     if backbone.spec.loader == "baseline":
-        return Tuned(eager)
+        usual = BASELINE_BATCH if device == "cpu" else default_batch(device)
+        return Tuned(Eager(backbone, batch_size or usual))
+    eager = Eager(backbone, batch_size or default_batch(device))
     candidates = [each for each in _candidates(backbone) if requested in ("auto", each.name)]
     if batch_size and (requested == "eager" or not candidates):
         return Tuned(eager)
@@ -114,7 +119,7 @@ def tune(
         tuned = _tune_from(saved, search, candidates, batch_size)
         if tuned:
             return tuned
-    with images.pause() if backbone.device.type == "cpu" else contextlib.nullcontext():
+    with images.pause() if device == "cpu" else contextlib.nullcontext():
         return search.run(candidates, batch_size, forced=requested != "auto")
 
 

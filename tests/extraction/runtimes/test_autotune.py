@@ -273,7 +273,7 @@ def test_baselines_are_not_tuned(candidate, clock, requested):
     baseline = backbone(Convolutions())
     baseline.spec = BASELINE
     runtime = tune(baseline, images(10**6), requested).runtime
-    assert (runtime.name, runtime.batch_size) == ("eager", autotune.default_batch("cpu"))
+    assert (runtime.name, runtime.batch_size) == ("eager", autotune.BASELINE_BATCH)
     assert (Stub.made, clock.measured) == ([], [])
 
 
