@@ -9,11 +9,12 @@ conductor of real runs hand its units to simulated machines: forward passes take
 in simulated time, loading a backbone 5 s, a cell 1 s; 2 % of the machines are lost per hour, with
 the unit that they do, and replaced after 5 minutes. Efficiency is the time of all forward passes,
 divided by workers and makespan. `leaderboard` writes synthetic records into FOLDER where it has
-none, and times reading, ranking and writing. Processor seconds; no GPU is needed.
+none, and times reading, ranking, writing and printing. Processor seconds; no GPU is needed.
 """
 
 import argparse
 import gc
+import io
 import os
 import resource
 import sys
@@ -24,6 +25,8 @@ from pathlib import Path
 from typing import TypeVar
 from unittest.mock import patch
 
+from rich.console import Console
+
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from bob.engine.conductor import conduct
@@ -32,6 +35,7 @@ from bob.engine.estimate import estimate
 from bob.engine.units import Unit, units
 from bob.features.sharding import images_of
 from bob.leaderboards.gather import gather
+from bob.leaderboards.render.terminal import to_terminal
 from bob.leaderboards.write import write_board
 from bob.plan import Plan, Workspace, make_plan, read_plan
 from tests.builders import synthetic_sweep
@@ -127,7 +131,9 @@ def leaderboard_figures(folder: Path, backbones: int, datasets: int) -> None:
     gathered = measured("read", lambda: gather([folder]))
     board = measured("rank", gathered.board)
     written = measured("write", lambda: write_board(board, folder))
-    print(f"{len(gathered.records):,} records")
+    console = Console(file=io.StringIO(), width=120)
+    measured("print", lambda: console.print(to_terminal(board)))
+    print(f"{time.process_time():.1f} CPU s with imports; {len(gathered.records):,} records")
     for path in written:
         print(f"{path.stat().st_size / 2**20:9.2f} MiB  {path.name}")
 

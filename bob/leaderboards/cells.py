@@ -116,12 +116,14 @@ def comparable_fusions(records: Iterable[Record], kept: Iterable[Record]) -> lis
 
     Of each set of backbones the newest, and any where no other record of the column is kept.
     """
+    fusions = sorted((record for record in records if record.fused), key=_age)
+    columns = {column_of(record) for record in fusions}
     known: dict[BoardColumn, set[str]] = defaultdict(set)
     for record in kept:
-        if record.external is None:
+        if record.external is None and column_of(record) in columns:
             known[column_of(record)].add(_comparison_key(record))
     newest: dict[tuple[BoardColumn, str], Record] = {}
-    for record in sorted((record for record in records if record.fused), key=_age):
+    for record in fusions:
         keys = known.get(column_of(record))
         if keys is None or _comparison_key(record) in keys:
             newest[column_of(record), record.backbone_name] = record
@@ -160,7 +162,11 @@ def _newest_group(records: Sequence[Record]) -> tuple[list[Record], list[SetAsid
     with_dataset = [record for record in records if record.dataset] or records
     newest_record = max(with_dataset, key=lambda record: (_is_full(record), _age(record)))
     group_key = _comparison_key(newest_record)
-    same_key = [record for record in with_dataset if _comparison_key(record) == group_key]
+    same_key = [
+        record
+        for record in with_dataset
+        if record is newest_record or _comparison_key(record) == group_key
+    ]
     alphas = [_alpha(record) for record in same_key if _states_alpha(record)]
     comparable_records = [
         record for record in same_key if not _states_alpha(record) or _alpha(record) == alphas[-1]

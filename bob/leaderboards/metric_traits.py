@@ -1,5 +1,6 @@
 """How the values of a metric read: registered metrics, and those that published tables name."""
 
+from functools import cache
 from typing import NamedTuple
 
 from bob.leaderboards.column_meanings import meaning_of
@@ -23,15 +24,20 @@ def metric_traits(name: str) -> MetricTraits:
 
     A name that shows nothing counts as a share where higher is better.
     """
-    if name in METRICS:
-        metric = METRICS[name]
-        bounds = (metric.lowest, metric.highest)
-        return MetricTraits(
-            metric.higher_is_better,
-            metric.highest == 1,
-            metric.higher_is_better and bounds == (0, 1) and not metric.describes,
-            metric.describes,
-        )
+    metric = METRICS.get(name)
+    if metric is None:
+        return _named_traits(name)
+    return _traits(metric.higher_is_better, metric.lowest, metric.highest, metric.describes)
+
+
+@cache
+def _traits(higher_is_better: bool, lowest: float, highest: float, describes: bool) -> MetricTraits:
+    is_share = higher_is_better and (lowest, highest) == (0, 1) and not describes
+    return MetricTraits(higher_is_better, highest == 1, is_share, describes)
+
+
+@cache
+def _named_traits(name: str) -> MetricTraits:
     meaning = meaning_of(name)
     lower = meaning in ("error", "loss")
     return MetricTraits(not lower, meaning != "loss", not lower)

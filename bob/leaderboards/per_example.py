@@ -10,7 +10,7 @@ from bob.errors import UndefinedError
 from bob.metrics import METRICS
 from bob.metrics.intervals import DRAWS, resampled
 from bob.metrics.metric import Metric
-from bob.numerics.arrays import Doubles
+from bob.numerics.arrays import Bools, Doubles
 from bob.records.record import Record
 from bob.statistics.jackknife import one_sample_values, resample_values
 from bob.statistics.paired_tests import PairedTest, choose_test
@@ -22,8 +22,9 @@ Their mean is its first metric, and their covariance divided by N that of its sa
 if they are unavailable.
 """
 
-CACHE_BYTES = 400 * 2**20
-"""Most bytes of values that are kept for the next scope."""
+CACHE_BYTES = 256 * 2**20
+"""Most bytes of values that are kept for the next scope: of five tasks of 116 backbones on
+ImageNet; eight times as many where all values are 0 or 1."""
 
 
 def no_per_example(record: Record) -> None:
@@ -35,7 +36,7 @@ class ExampleValues:
 
     def __init__(self, read: PerExample, most_bytes: int = CACHE_BYTES) -> None:
         self._read, self._most_bytes = read, most_bytes
-        self._values: dict[tuple[str, str, str, str], Doubles | None] = {}
+        self._values: dict[tuple[str, str, str, str], Doubles | Bools | None] = {}
         self._bytes = 0
 
     def __call__(self, record: Record) -> Doubles | None:
@@ -44,13 +45,22 @@ class ExampleValues:
             return None
         key = (record.key, record.backbone_name, record.task.name, record.dataset_name)
         if key not in self._values:
-            values = self._read(record)
+            values = _compact(self._read(record))
             self._bytes += 0 if values is None else values.nbytes
             self._values[key] = values
             while self._bytes > self._most_bytes and len(self._values) > 1:
                 oldest = self._values.pop(next(iter(self._values)))
                 self._bytes -= 0 if oldest is None else oldest.nbytes
-        return self._values[key]
+        values = self._values[key]
+        return None if values is None else np.asarray(values, np.float64)
+
+
+def _compact(values: Doubles | None) -> Doubles | Bools | None:
+    """Return values that are all 0 or 1, as those of accuracy, in an eighth of the memory."""
+    if values is None:
+        return None
+    are_one = values == 1
+    return are_one if np.array_equal(are_one, values) else values
 
 
 def per_example_values(record: Record, arrays: Mapping[str, NDArray[np.generic]]) -> Doubles | None:
@@ -70,6 +80,8 @@ def per_example_values(record: Record, arrays: Mapping[str, NDArray[np.generic]]
     present = [values for values in by_seed if values is not None]
     if len(present) < len(by_seed) or len({len(values) for values in present}) != 1:
         return None
+    if len(present) == 1:
+        return np.asarray(present[0], np.float64)
     mean: Doubles = np.mean(present, axis=0, dtype=np.float64)
     return mean
 

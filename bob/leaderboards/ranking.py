@@ -8,7 +8,9 @@ estimated.
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from math import isfinite
+from typing import Any
 
 import numpy as np
 
@@ -176,40 +178,39 @@ def _standings(
     size = len(pool.ranked)
     if not size:
         return ()
-    values, z, names = pool.values[:size], pool.z[:size].mean(1), list(pool.ranked)
-    rank = size - wins(values, pool.higher).mean(1)
+    values, names = pool.values[:size], list(pool.ranked)
     mean_value = values.mean(1) if pool.is_averageable else np.full(size, np.nan)
     low, high = pool.value_limits
-    rates, points = win_rate(values, pool.higher), borda(values, pool.higher)
-
-    def uncertain(name: str, i: int) -> float | None:
-        return float(getattr(uncertainty, name)[i]) if uncertainty else None
-
-    def rank_limit(name: str, i: int) -> int | None:
-        limit = uncertain(name, i)
-        return None if limit is None else int(limit)
-
+    finite = {
+        "mean_z": pool.z[:size].mean(1),
+        "mean_value": mean_value,
+        "win_rate": win_rate(values, pool.higher),
+        "value_low": low,
+        "value_high": high,
+    }
+    columns: dict[str, list[Any]] = {
+        name: _finite_or_none(of_pool) for name, of_pool in finite.items()
+    }
+    columns["mean_rank"] = (size - wins(values, pool.higher).mean(1)).tolist()
+    columns["borda"] = borda(values, pool.higher).tolist()
+    for field in fields(_Uncertainty):
+        columns[field.name] = _resampled(uncertainty, field.name, size)
+    columns["tie_group"] = [verdicts.groups[name] for name in names]
+    rows = zip(names, *columns.values(), strict=True)
     standings = {
-        name: Standing(
-            backbone=name,
-            mean_z=_float_or_none(z[i]),
-            mean_rank=float(rank[i]),
-            mean_value=_float_or_none(mean_value[i]),
-            win_rate=_float_or_none(rates[i]),
-            borda=float(points[i]),
-            win_share=uncertain("win_share", i),
-            rank_low=rank_limit("rank_low", i),
-            rank_high=rank_limit("rank_high", i),
-            z_low=uncertain("z_low", i),
-            z_high=uncertain("z_high", i),
-            value_low=_float_or_none(low[i]),
-            value_high=_float_or_none(high[i]),
-            tie_group=verdicts.groups[name],
-        )
-        for i, name in enumerate(names)
+        name: Standing(name, **dict(zip(columns, row, strict=True))) for name, *row in rows
     }
     return tuple(standings[name] for name in verdicts.order)
 
 
-def _float_or_none(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
+def _resampled(uncertainty: _Uncertainty | None, name: str, size: int) -> list[Any]:
+    """Return one field of the uncertainty of each backbone, in the pool's order."""
+    if uncertainty is None:
+        return [None] * size
+    values: Doubles = getattr(uncertainty, name)
+    return list((values.astype(int) if name.startswith("rank") else values).tolist())
+
+
+def _finite_or_none(values: Doubles) -> list[float | None]:
+    """Return (R,) values as a list with None where one is not finite."""
+    return [value if isfinite(value) else None for value in values.tolist()]

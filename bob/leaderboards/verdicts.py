@@ -98,8 +98,13 @@ class Verdicts:
 
     def status(self, name: str) -> Status | None:
         """Return the backbone's status against the best; None for a backbone outside the pool."""
-        if self._place.get(name, self.size) >= self.size:
-            return None
+        return self._statuses.get(name)
+
+    @cached_property
+    def _statuses(self) -> Mapping[str, Status]:
+        return {name: self._status(name) for name in self.order}
+
+    def _status(self, name: str) -> Status:
         best, *others = self.order
         if name != best:
             relation = self.relation(name, best)
@@ -144,9 +149,8 @@ def judge(pool: Pool, examples: ExampleValues) -> Verdicts:
         return Verdicts((), 0, np.empty(0), np.empty((0, 0)), np.empty((0, 0)), "none")
     names, size, quality = pool.names, len(pool.ranked), pool.quality
     p, test, basis = _p_values(pool, examples)
-    order = sorted(
-        range(size), key=lambda i: (-quality[i] if np.isfinite(quality[i]) else 0.0, names[i])
-    )
+    descending = np.where(np.isfinite(quality), -quality, 0.0).tolist()
+    order = sorted(range(size), key=lambda i: (descending[i], names[i]))
     places = [*order, *range(size, len(names))]
     p = p[np.ix_(places, places)]
     compared = p[:size, :size] if size > 1 else p

@@ -66,23 +66,23 @@ def _write(path: Path, parts: Iterable[str]) -> Path | None:
     """
     packed = path.with_name(f"{path.name}.gz")
     data = (part.encode("utf-8") for part in parts)
-    first = b"".join(_up_to(PLAIN_BYTES + 1, data))
-    is_large = path.suffix == ".csv" and len(first) > PLAIN_BYTES
+    first = list(_up_to(PLAIN_BYTES + 1, data))
+    size = sum(map(len, first))
+    is_large = path.suffix == ".csv" and size > PLAIN_BYTES
     target = packed if is_large else path
-    if first:
+    if size:
         with atomic_writer(target) as file:
             if is_large:
                 # neither name nor time in the header: equal tables are equal files
                 with gzip.GzipFile("", "wb", 6, file, mtime=0) as table:
-                    for part in itertools.chain((first,), data):
+                    for part in itertools.chain(first, data):
                         table.write(part)
             else:
-                file.write(first)
-                file.writelines(data)
+                file.writelines(itertools.chain(first, data))
     for other in (path, packed):
-        if not first or other != target:
+        if not size or other != target:
             other.unlink(missing_ok=True)
-    return target if first else None
+    return target if size else None
 
 
 def _up_to(size: int, data: Iterator[bytes]) -> Iterator[bytes]:

@@ -39,12 +39,12 @@ def score_problem(record: Record) -> str | None:
 def _is_out_of_range(score: Score, limits: tuple[float, float] | None) -> bool:
     if limits is None:
         return False
-    lowest, highest = limits
+    lowest, highest = limits[0] - TOLERANCE, limits[1] + TOLERANCE
     for number in (score.low, score.value, score.high):  # in this order, where they exist
         if number is not None:
-            if not lowest - TOLERANCE <= number <= highest + TOLERANCE:
+            if not lowest <= number <= highest:
                 return True
-            lowest = max(lowest, number)
+            lowest = max(lowest, number - TOLERANCE)
     return False
 
 

@@ -112,9 +112,13 @@ def mcnemar(right: Doubles) -> Doubles:
     counts = right.astype(np.float32)
     both = np.rint((counts @ counts.T).astype(np.float64))
     only = np.diag(both)[:, None] - both
-    p: Doubles = np.minimum(
-        1.0, 2 * bdtr(np.minimum(only, only.T), (only + only.T).astype(np.int64), 0.5)
+    first, second = pairs = np.triu_indices(len(only), 1)  # the tail is slow: once per pair
+    fewer, more = only[pairs], only[second, first]
+    p = np.ones(only.shape)
+    p[pairs] = np.minimum(
+        1.0, 2 * bdtr(np.minimum(fewer, more), (fewer + more).astype(np.int64), 0.5)
     )
+    p[second, first] = p[pairs]
     return p
 
 

@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import xxhash
 
 from bob.errors import StoreError
 from bob.records.record import Record
 from bob.records.store import RecordStore
-from tests.builders.leaderboard_records import record
+from tests.builders.leaderboard_records import dataset, failed, record, task
 
 Bob = Callable[..., tuple[int, str, str]]
 ARRAYS = {"0.correct": np.arange(8) % 2 == 0}
@@ -55,6 +56,53 @@ def test_records_share_their_equal_facts_and_are_otherwise_their_own(tmp_path: P
     assert score.model_fields_set == other.model_fields_set
     assert "undefined" in changed.model_fields_set
     assert first == find(store, first)
+
+
+def test_facts_that_are_read_once_are_those_of_every_record(tmp_path: Path) -> None:
+    store = RecordStore(tmp_path / "results")
+    written = [
+        record("a", 0.5),
+        record("b", 0.25),
+        failed("c").model_copy(update={"dataset": None}),
+    ]
+    written += [record("a", 0.5, task=task("knn")), record("d", 0.5, dataset=dataset("other"))]
+    for each in written:
+        store.write(each, {})
+    records, problems = store.read_all()
+    assert not problems and len(records) == len(written)
+    for read in records:
+        assert read in written and read == find(store, read)
+
+
+def sealed(text: str) -> bytes:
+    """Return the JSON text of a record with a checksum that is right."""
+    rest = text.encode().partition(b",")[2]
+    return b'{\n "checksum": "%s",' % xxhash.xxh3_128_hexdigest(rest).encode() + rest
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ('"split_origin": {', '"split_origin": {"x": NaN,', "a number is not finite"),
+        ('"provenance": {', '"provenance": {"x": 1e999,', "a number is not finite"),
+        ('"settings": {}', '"settings": {"x": 12345678901234567890}', "beyond 64 bits"),
+        ('"classes": 2', '"classes": -2', "dataset.classes: Input should be greater than"),
+        ('"schema_version": 2', '"schema_version": 3', "schema_version 3; this version reads 2"),
+        ('"family": "supervised",\n "task"', '"family": "external",\n "task"', "never stored"),
+    ],
+)
+def test_a_right_checksum_makes_no_wrong_record_right(
+    stored: tuple[RecordStore, Record, Path], before: str, after: str, message: str
+) -> None:
+    store, read, path = stored
+    text = path.read_text()
+    assert before in text
+    path.write_bytes(sealed(text))
+    assert store.read_all() == ([read], [])
+    path.write_bytes(sealed(text.replace(before, after)))
+    (records, (problem,)) = store.read_all()
+    assert records == [] and message in problem
+    assert find(store, read) is None
 
 
 # --- damage
@@ -257,14 +305,14 @@ def test_a_folder_that_cannot_be_listed_is_named(
         folder.rename(folder.with_name("moved"))
         folder.symlink_to(folder)
     else:
-        listed = Path.iterdir
+        listed = os.scandir
 
-        def iterdir(path: Path) -> Any:
+        def scandir(path: Path) -> Any:
             if path == folder:
                 raise error
             return listed(path)
 
-        monkeypatch.setattr(Path, "iterdir", iterdir)
+        monkeypatch.setattr(os, "scandir", scandir)
     records, problems = store.read_all()
     assert records == [] or error is None
     assert any(problem.startswith(f"{folder}: cannot be read (") for problem in problems)

@@ -74,7 +74,7 @@ def _residuals(
         metric: [
             residuals.get((column, metric), {}).get(name) for column in columns for name in names
         ]
-        for _, metric in residuals
+        for metric in dict.fromkeys(metric for _, metric in residuals)
     }
 
 

@@ -80,6 +80,8 @@ class FittedTable:
     about: str = "params (M)"
     """Heading of the second column."""
     column_noun: str = "dataset"
+    complete_file: str = "leaderboard.md"
+    """The file that has what is not shown."""
 
     def shows_all(self, width: int) -> bool:
         """Return whether all scores have room for their intervals."""
@@ -99,7 +101,7 @@ class FittedTable:
         yield table
         dropped = self._dropped(layout)
         if dropped:
-            yield Text(f"Not shown: {dropped}; leaderboard.md has all.", style="dim")
+            yield Text(f"Not shown: {dropped}; {self.complete_file} has all.", style="dim")
 
     def _fit(self, width: int) -> tuple[Layout, list[int]]:
         """Return the first layout that fits, and the widths of its columns."""
@@ -137,16 +139,20 @@ class FittedTable:
         """Return the widths of the texts of all columns."""
         names = [cell_len(f"{row.name} {row.kind}".rstrip()) for row in self.rows]
         name = max([len(self.row_noun), *names])
-        texts = [self._texts(row, layout) for row in self.rows]
         widths = [min(name, NAME_WIDTH) if layout.narrow else name]
+        rows = [self._cell_widths(row, layout) for row in self.rows]
         for i, heading in enumerate(self._headings(layout)):
-            lines = [line for row in texts for line in row[i].split("\n")]
             most = min(cell_len(heading), HEADING_WIDTH if layout.narrow else cell_len(heading))
-            widths.append(max([most, *map(cell_len, lines)]))
+            widths.append(max([most, *(row[i] for row in rows)]))
         return widths
 
-    def _texts(self, row: RowText, layout: Layout) -> list[str]:
-        return [field.plain for field in self._fields(row, layout, NAME_WIDTH)[1:]]
+    def _cell_widths(self, row: RowText, layout: Layout) -> list[int]:
+        """Return the widths of a row's texts beside its name, as `_fields` writes them."""
+        return [
+            *([_width(row.about)] if layout.about else []),
+            *(_cell_width(cell, layout) for cell in row.cells[: layout.columns]),
+            *([_width(row.mean)] if self.has_mean else []),
+        ]
 
     def _fields(self, row: RowText, layout: Layout, name_width: int) -> list[Text]:
         name = wrapped(f"{row.name} {row.kind}".rstrip(), name_width)
@@ -199,6 +205,22 @@ def _cell(cell: CellText, layout: Layout) -> Text:
     if layout.stacked:
         return Text.assemble(text, marked, "\n", interval)
     return Text.assemble(text, " ", interval, marked)
+
+
+def _cell_width(cell: CellText, layout: Layout) -> int:
+    """Return the width of the text that `_cell` returns."""
+    value = _width(cell.value)
+    marked = 1 + _width(cell.mark) if cell.mark else 0
+    if not layout.intervals or not cell.interval:
+        return value + marked
+    if layout.stacked:
+        return max(value + marked, _width(cell.interval))
+    return value + marked + 1 + _width(cell.interval)
+
+
+def _width(text: str) -> int:
+    """Return the width of the longest line of a text."""
+    return max(map(cell_len, text.split("\n"))) if "\n" in text else cell_len(text)
 
 
 def wrapped(text: str, width: int) -> str:

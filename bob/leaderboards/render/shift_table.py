@@ -1,6 +1,7 @@
 """One table per dataset with shifts: backbone × test set, in distribution first."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from bob.leaderboards.board import Board
 from bob.leaderboards.cells import BoardCell, BoardColumn, is_baseline, mean
@@ -11,8 +12,42 @@ from bob.metrics.score_ranges import base_metric
 from bob.records.record import Record, Score
 
 
-def shift_tables(task: str, board: Board) -> Iterator[FittedTable]:
-    """Yield the tables of a task that scores several test sets; none for other tasks."""
+@dataclass(frozen=True)
+class ShiftColumn:
+    """A setting with scores on several test sets."""
+
+    column: BoardColumn
+    cells: Sequence[BoardCell]
+    """Measured, with a value."""
+    metric: str
+
+    def table(self, most_rows: int | None = None) -> FittedTable:
+        """Return its table, with the best rows if there are more than `most_rows`."""
+        scores = {
+            cell.record.backbone_name: _scores(cell.record, self.metric) for cell in self.cells
+        }
+        names = list(dict.fromkeys(name for of_sets in scores.values() for name in of_sets))
+        names.sort(key=lambda name: name != IN_DISTRIBUTION)
+        ordered = sorted(
+            self.cells, key=lambda cell: (-(cell.value or 0.0), cell.record.backbone_name)
+        )
+        shown = ordered[:most_rows]
+        return FittedTable(
+            title=f"{self.column.task} on {self.column.dataset}: {self.metric} on each test set",
+            legend="",
+            headings=tuple(names),
+            rows=tuple(
+                _row(cell.record, scores[cell.record.backbone_name], names) for cell in shown
+            ),
+            more_rows=len(ordered) - len(shown),
+            has_mean=False,
+            column_noun="test set",
+            complete_file="leaderboard.csv",
+        )
+
+
+def shift_columns(task: str, board: Board) -> Iterator[ShiftColumn]:
+    """Yield the settings of a task that scores several test sets; none for other tasks."""
     by_column: dict[BoardColumn, list[BoardCell]] = {}
     for cell in board.task_cells(task):
         if cell.status == "ok" and cell.record.external is None:
@@ -20,23 +55,7 @@ def shift_tables(task: str, board: Board) -> Iterator[FittedTable]:
     for column, cells in sorted(by_column.items()):
         metric = _metric(cells[0].record)
         if metric is not None:
-            yield _table(column, cells, metric)
-
-
-def _table(column: BoardColumn, cells: Sequence[BoardCell], metric: str) -> FittedTable:
-    scores = {cell.record.backbone_name: _scores(cell.record, metric) for cell in cells}
-    names = list(dict.fromkeys(name for of_sets in scores.values() for name in of_sets))
-    names.sort(key=lambda name: name != IN_DISTRIBUTION)
-    ordered = sorted(cells, key=lambda cell: (-(cell.value or 0.0), cell.record.backbone_name))
-    return FittedTable(
-        title=f"{column.task} on {column.dataset}: {metric} on each test set",
-        legend="",
-        headings=tuple(names),
-        rows=tuple(_row(cell.record, scores[cell.record.backbone_name], names) for cell in ordered),
-        more_rows=0,
-        has_mean=False,
-        column_noun="test set",
-    )
+            yield ShiftColumn(column, cells, metric)
 
 
 def _row(record: Record, scores: Mapping[str, Sequence[Score]], names: Sequence[str]) -> RowText:

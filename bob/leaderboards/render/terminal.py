@@ -12,7 +12,7 @@ from bob.leaderboards.ranking import Ranking
 from bob.leaderboards.references import ReferenceRow, reference_rows
 from bob.leaderboards.render.fitted_table import CellText, FirstFitting, FittedTable, RowText
 from bob.leaderboards.render.ranking_table import pool_text
-from bob.leaderboards.render.shift_table import shift_tables
+from bob.leaderboards.render.shift_table import shift_columns
 from bob.leaderboards.render.text import (
     MISSING,
     TIED_MARK,
@@ -39,9 +39,11 @@ MARK_TEXT = {
     UNTESTED_MARK: "the best, or against the best, not tested",
 }
 MOST_ROWS = 240
-"""Rows of all tables together."""
+"""Rows of the tables of all tasks together, and of those of all test sets."""
 LEAST_ROWS = 12
 """Rows that each table has in any case."""
+MOST_SHIFT_TABLES = MOST_ROWS // LEAST_ROWS
+"""Tables of test sets, each of one dataset."""
 MOST_NOTES = 30
 
 
@@ -68,7 +70,7 @@ def to_terminal(source: Board | Iterable[Record]) -> RenderableType:
 
 def _tables(board: Board) -> Iterator[RenderableType]:
     """Yield the tables of scores, and those of test sets."""
-    shifts = {task: list(shift_tables(task, board)) for task in board.tasks}
+    shifts = _shift_tables(board)
     single = single_dataset(board)
     if single is None:
         for task in board.tasks:
@@ -82,6 +84,23 @@ def _tables(board: Board) -> Iterator[RenderableType]:
     yield FirstFitting(tuple(tables), by_task)
     for of_task in shifts.values():
         yield from of_task
+
+
+def _shift_tables(board: Board) -> dict[str, list[RenderableType]]:
+    """Return the tables of test sets by task; of many, the first tables and their best rows."""
+    columns = {task: list(shift_columns(task, board)) for task in board.tasks}
+    left = min(sum(map(len, columns.values())), MOST_SHIFT_TABLES)
+    most = max(LEAST_ROWS, MOST_ROWS // max(left, 1))
+    tables: dict[str, list[RenderableType]] = {}
+    for task, of_task in columns.items():
+        tables[task] = [column.table(most) for column in of_task[:left]]
+        if rest := of_task[left:]:
+            names = listed([column.column.dataset for column in rest])
+            tables[task].append(
+                Text(f"Not shown: {task} on {names}; leaderboard.csv has all.", style="dim")
+            )
+        left = max(0, left - len(of_task))
+    return tables
 
 
 def _single_dataset(single: SingleDataset, board: Board) -> FittedTable:

@@ -1,11 +1,13 @@
 """leaderboard.csv: one row per score."""
 
+import functools
 import itertools
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -103,7 +105,7 @@ followed by the facets of the scores, one column each: facet_k, facet_shots, fac
 if a score has no such facet.
 """
 
-RECORDS_AT_A_TIME = 4096
+RECORDS_AT_A_TIME = 2048
 """Records whose rows are in memory at once, as text, while the table is written."""
 
 FACET = "facet_"
@@ -137,6 +139,7 @@ COST_COLUMNS = (
     "decode_images_per_s",
     "probe_seconds",
 )
+_JSON = json.JSONEncoder(sort_keys=True, ensure_ascii=False, default=str)
 MACHINE = (*COST_COLUMNS, "created")
 """Columns that differ between two runs with the same inputs."""
 
@@ -206,7 +209,7 @@ def _table(
         for record in records
     ]
     names = [name for name in TIDY if name not in SCORE_COLUMNS]
-    record_frame = pd.DataFrame([_record_row(record) for record in records], columns=names)
+    record_frame = pd.DataFrame(list(_record_rows(records)), columns=names)
     score_frame = _score_frame(records, scores, list(facets), verdicts)
     return TidyTable(
         records=record_frame.astype({name: TIDY[name] for name in names}),
@@ -253,10 +256,11 @@ def _score_frame(
         rows += [(record, score) for score in record_scores] or [(record, None)]
         selections += _selections(record, record_scores)
     first = [record.task.metrics[0] for record, _ in rows]
+    stated = SCORE_COLUMNS[: SCORE_COLUMNS.index("primary")]
+    values_of, no_values = attrgetter(*stated), (None,) * len(stated)
+    values = [values_of(score) if score else no_values for _, score in rows]
     columns: dict[str, list[Any]] = {
-        name: [getattr(score, name, None) for _, score in rows]
-        for name in SCORE_COLUMNS
-        if name not in ("primary", "verdict", "p_holm", "chosen")
+        name: [row[i] for row in values] for i, name in enumerate(stated)
     }
     columns["metric"] = [
         metric or fallback for metric, fallback in zip(columns["metric"], first, strict=True)
@@ -270,9 +274,10 @@ def _score_frame(
     ]
     columns["verdict"], columns["p_holm"] = ([row[part] for row in by_row] for part in (0, 1))
     columns["chosen"] = selections
+    row_facets = [score.facets if score else {} for _, score in rows]
     for name in facets:
         facet = name.removeprefix(FACET)
-        columns[name] = [score.facets.get(facet) if score else None for _, score in rows]
+        columns[name] = [of_row.get(facet) for of_row in row_facets]
     return pd.DataFrame(columns, columns=[*SCORE_COLUMNS, *facets])
 
 
@@ -309,13 +314,15 @@ def _facet_types(records: Iterable[Record]) -> dict[str, str]:
     }
 
 
-def _record_row(record: Record) -> dict[str, Any]:
-    return (
-        _record_columns(record)
-        | _backbone_columns(record.backbone)
-        | _dataset_columns(record)
-        | _cost_columns(record)
-    )
+def _record_rows(records: Iterable[Record]) -> Iterator[dict[str, Any]]:
+    """Yield the columns of each record; facts that records share are converted once."""
+    made: dict[str, tuple[BackboneFacts | None, dict[str, Any]]] = {}
+    for record in records:
+        facts, columns = made.get(record.backbone_name, (None, {}))
+        if facts is not record.backbone:
+            columns = _backbone_columns(record.backbone)
+            made[record.backbone_name] = record.backbone, columns
+        yield _record_columns(record) | columns | _dataset_columns(record) | _cost_columns(record)
 
 
 def _score_order(record: Record) -> Callable[[Score], tuple[int, int, str, int]]:
@@ -326,17 +333,18 @@ def _score_order(record: Record) -> Callable[[Score], tuple[int, int, str, int]]
     metrics = record.task.metrics
 
     def order(score: Score) -> tuple[int, int, str, int]:
-        bases = [
-            name for name in metrics if score.metric == name or score.metric.startswith(name + "_")
-        ]
-        return (
-            metrics.index(max(bases, key=len)) if bases else len(metrics),
-            len(score.metric),
-            score.metric,
-            -1 if score.seed is None else score.seed,
-        )
+        name = score.metric
+        seed = -1 if score.seed is None else score.seed
+        return _metric_place(name, metrics), len(name), name, seed
 
     return order
+
+
+@functools.cache
+def _metric_place(score: str, metrics: tuple[str, ...]) -> int:
+    """Return the place of the metric that a score's name starts with; the end for none."""
+    bases = [name for name in metrics if score == name or score.startswith(name + "_")]
+    return metrics.index(max(bases, key=len)) if bases else len(metrics)
 
 
 def _record_columns(record: Record) -> dict[str, Any]:
@@ -411,7 +419,7 @@ def _cost_columns(record: Record) -> dict[str, Any]:
 def _json(value: Any) -> str | None:
     if value is None:
         return None
-    return json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
+    return _JSON.encode(value)
 
 
 def _text(value: Any) -> str | None:

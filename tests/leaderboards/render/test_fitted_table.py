@@ -4,9 +4,18 @@ import io
 import re
 
 import pytest
+from rich.cells import cell_len
 from rich.console import Console
 
-from bob.leaderboards.render.fitted_table import CellText, FittedTable, RowText, wrapped
+from bob.leaderboards.render.fitted_table import (
+    CellText,
+    FittedTable,
+    Layout,
+    RowText,
+    _cell,
+    _cell_width,
+    wrapped,
+)
 
 
 def table(rows: int, datasets: int) -> FittedTable:
@@ -50,6 +59,17 @@ def test_every_line_fits_and_every_number_is_whole(width: int, datasets: int) ->
     assert {f"{10 + row}.0" for row in range(7)} <= values
     limits = {f"{row}.{digit}" for row in range(7) for digit in (1, 9)}
     assert values <= expected | limits | {f"{50 + row}.5" for row in range(7)} | {"86.6"}
+
+
+@pytest.mark.parametrize("layout", [Layout(1), Layout(1, stacked=True), Layout(1, intervals=False)])
+@pytest.mark.parametrize("value", ["9.5", "n/a", "漢字"])
+@pytest.mark.parametrize("interval", ["", "[9.0–10.0]"])
+@pytest.mark.parametrize("mark", ["", "≈"])
+def test_a_cell_is_as_wide_as_its_widest_line(
+    layout: Layout, value: str, interval: str, mark: str
+) -> None:
+    cell = CellText(value, interval, mark)
+    assert _cell_width(cell, layout) == max(map(cell_len, _cell(cell, layout).plain.split("\n")))
 
 
 def test_what_is_dropped_is_named_below_the_table() -> None:
