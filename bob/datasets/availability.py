@@ -25,6 +25,7 @@ _OPENMOJI = (
 SAMPLE_FILES = {
     "elpv": (("elpv-dataset", "elpv_dataset/data/labels.csv"),),
     "openmoji": _OPENMOJI,
+    "openmoji_clips": _OPENMOJI,
     "openmoji_depth": _OPENMOJI,
     "openmoji_objects": _OPENMOJI,
     "openmoji_pairs": _OPENMOJI,

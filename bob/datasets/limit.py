@@ -48,7 +48,9 @@ def limited(dataset: Dataset, limit: int, seed: int = SEED) -> Dataset:
 
 
 def _sample(dataset: Dataset, split: Split, limit: int, seed: int) -> NDArray[np.int64]:
-    """Return the positions of at most `limit` images of a split."""
+    """Return the positions of at most `limit` images of a split: of videos, the first frames."""
+    if dataset.kind == "video":
+        return np.arange(min(limit, len(split)))
     if split.groups is not None:
         return stratified_subset(split.y, split.content, limit, seed, split.groups)
     if dataset.kind == "retrieval" and "train" not in dataset.splits and (split.y >= 0).all():

@@ -20,6 +20,7 @@ from bob.datasets.own import spec_from_data_flag
 from bob.datasets.readers.arrays import list_cifar_c, list_medmnist
 from bob.datasets.readers.class_lists import list_class_lists
 from bob.datasets.readers.coco import list_coco
+from bob.datasets.readers.davis import list_davis
 from bob.datasets.readers.depth_folders import list_depth_folders
 from bob.datasets.readers.depth_lists import list_depth_lists
 from bob.datasets.readers.folder import list_folder
@@ -44,6 +45,7 @@ from bob.specs import (
     ClassListsSource,
     CocoSource,
     DatasetSpec,
+    DavisSource,
     DepthFoldersSource,
     DepthListsSource,
     FolderSource,
@@ -240,6 +242,8 @@ def _listing(spec: DatasetSpec, cache: Path, offline: bool) -> ImageListing:
         return list_depth_lists(source, path, cache)
     if isinstance(source, DepthFoldersSource):
         return list_depth_folders(source, path, cache, spec.test_split)
+    if isinstance(source, DavisSource):
+        return list_davis(source, path, cache)
     if isinstance(source, SPairSource):
         return list_spair(source, path, cache)
     if isinstance(source, NightsSource):

@@ -33,6 +33,7 @@ from bob.metrics import (
     segmentation,
     shifts,
     triplets,
+    video,
 )
 from bob.metrics.metric import IntervalKind, Metric
 
@@ -90,6 +91,7 @@ for _module in (
     triplets,
     boxes,
     discovery,
+    video,
 ):
     for _metric in _module.METRICS:
         register(_metric)

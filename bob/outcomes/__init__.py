@@ -31,6 +31,7 @@ from bob.outcomes.segmentation import SegmentationCounts
 from bob.outcomes.selective import SelectivePredictions
 from bob.outcomes.shifts import ShiftResults
 from bob.outcomes.triplets import TripletChoices
+from bob.outcomes.video import FollowedObjects
 
 __all__ = [
     "BoxMatches",
@@ -46,6 +47,7 @@ __all__ = [
     "FeatureDiagnostics",
     "FewShotCurves",
     "FirstPlaces",
+    "FollowedObjects",
     "FrequencyResults",
     "GroupResults",
     "IncrementalResults",

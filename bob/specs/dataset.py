@@ -21,13 +21,13 @@ from bob.specs.yaml import Closed
 
 DatasetKind = Literal[
     "classification", "multi-label", "retrieval", "image-text", "detection", "segmentation",
-    "depth", "correspondence", "triplets", "object-detection",
+    "depth", "correspondence", "triplets", "object-detection", "video",
 ]  # fmt: skip
 OfficialMetric = Literal[
     "top1", "mean_per_class", "macro_f1", "worst_group", "label_set_top1", "label_ap",
     "label_ap_11_point", "roc_auc", "hit_at", "mean_ap", "mean_ap_trapezoid", "mean_ap_at",
     "auroc", "aupr_out", "mce", "micro_ap", "gap", "mean_iou", "delta1", "depth_rmse", "pck",
-    "two_afc", "box_ap", "box_ap_50", "corloc",
+    "two_afc", "box_ap", "box_ap_50", "corloc", "j_and_f",
 ]  # fmt: skip
 METRICS_BY_KIND: dict[DatasetKind, tuple[OfficialMetric, ...]] = {
     "classification": ("top1", "mean_per_class", "macro_f1", "worst_group", "roc_auc", "mce"),
@@ -40,6 +40,7 @@ METRICS_BY_KIND: dict[DatasetKind, tuple[OfficialMetric, ...]] = {
     "correspondence": ("pck",),
     "triplets": ("two_afc",),
     "object-detection": ("box_ap", "box_ap_50", "corloc"),
+    "video": ("j_and_f",),
 }
 """Metrics that `metric` may name, by kind of dataset.
 

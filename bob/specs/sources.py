@@ -279,6 +279,15 @@ class VocBoxesSource(Closed):
     """Split → the file that names its images: {test: ImageSets/Main/test.txt}."""
 
 
+class DavisSource(Closed):
+    """DAVIS 2017's folder: frames of videos with a mask of their objects each."""
+
+    reader: Literal["davis"]
+    path: str
+    list: str
+    """File that names the videos."""
+
+
 class SPairSource(Closed):
     """SPair-71k's folder: pairs of images of one category with points that correspond."""
 
@@ -310,6 +319,7 @@ class SampleSource(Closed):
     reader: Literal[
         "elpv",
         "openmoji",
+        "openmoji_clips",
         "openmoji_depth",
         "openmoji_objects",
         "openmoji_pairs",
@@ -351,6 +361,7 @@ Source = Annotated[
     | DepthFoldersSource
     | CocoSource
     | VocBoxesSource
+    | DavisSource
     | SPairSource
     | NightsSource
     | ClassListsSource

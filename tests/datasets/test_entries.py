@@ -49,6 +49,7 @@ GROUPS = {
     "depth",
     "object-detection",
     "object-discovery",
+    "video",
     "segmentation",
     "anomaly",
     "fairness",

@@ -124,6 +124,14 @@ def points_dataset() -> Dataset:
 
 
 @functools.cache
+def video_dataset() -> Dataset:
+    """Return a dataset for protocols that read masks of frames: two videos."""
+    masks = mask_dataset({"test": blocky_masks(8, 3, 4, 3, 0)}, 3)
+    test = replace(masks.splits["test"], groups=[*"aaaabbbb"])
+    return replace(masks, splits={"test": test}, kind="video")
+
+
+@functools.cache
 def triplets_dataset() -> Dataset:
     """Return a dataset for protocols that read choices between two images."""
     splits = {
@@ -143,6 +151,8 @@ def dataset_of(task: TaskSpec) -> Dataset:
         return points_dataset()
     if "triplets" in kinds:
         return triplets_dataset()
+    if "video" in kinds:
+        return video_dataset()
     return masks_dataset() if "segmentation" in kinds else dataset()
 
 
@@ -157,7 +167,7 @@ def needs_of(task: TaskSpec) -> Needs:
 
 def backbone_of(task: TaskSpec) -> BackboneSpec:
     """Return a backbone with text, or one with layers and maps where these are read."""
-    reads_maps = dataset_of(task) in (points_dataset(), masks_dataset())
+    reads_maps = dataset_of(task) in (points_dataset(), masks_dataset(), video_dataset())
     reads_layers = task.protocol == "anomaly_levels" or reads_maps
     return BASELINE if reads_layers else TWO_TOWERS
 
@@ -334,7 +344,7 @@ def task_of(protocol: str) -> TaskSpec:
 
 WITHOUT_CLASSES = (
     *("segment", "segment_knn", "segment_sgd", "depth", "correspondence"),
-    *("detect", "detect_fcos", "discover", "triplets"),
+    *("detect", "detect_fcos", "discover", "triplets", "video_objects"),
 )
 """Protocols of datasets with masks, depth maps, points, boxes or choices."""
 

@@ -7,6 +7,7 @@ share 0.25 and seed 0, applied to the packages' own files.
   defective if the experts' probability is over 0.5.
 * openmoji: emoji drawings by category, rendered on white at 256 px, in colour or as line art; by
   default in colour and without skin-tone variants.
+* openmoji_clips: two drawings that move over a textured ground, with their masks in each frame.
 * openmoji_objects: one drawing on a textured ground, with its box.
 * openmoji_pairs: two images of a drawing each, one of them warped, with points that correspond.
 * openmoji_scenes: several drawings on a background, with the category of every pixel.
@@ -26,6 +27,7 @@ from bob.datasets.content.digests import content_digest, file_digests, read_file
 from bob.datasets.content.planned import planned_reader
 from bob.datasets.content.sequences import Digests
 from bob.datasets.listing import ImageListing
+from bob.datasets.readers.clips import list_clips
 from bob.datasets.readers.ground_scenes import list_ground_scenes
 from bob.datasets.readers.object_scenes import list_object_scenes
 from bob.datasets.readers.openmoji import render, renderer, variants
@@ -41,6 +43,7 @@ DEFECT_PROBABILITY = 0.5
 """Cells with a higher probability count as defective, as in the paper; it is 0, 1/3, 2/3 or 1."""
 
 COMPOSED = {
+    "openmoji_clips": list_clips,
     "openmoji_depth": list_ground_scenes,
     "openmoji_objects": list_object_scenes,
     "openmoji_pairs": list_warped_pairs,

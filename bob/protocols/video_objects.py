@@ -1,0 +1,179 @@
+"""Objects of a video, followed from their masks in the first frame without training.
+
+The protocol of DINO (arXiv:2104.14294) on DAVIS 2017 (arXiv:1704.00675): labels propagate from
+patches of the first frame and of the last 7 to the 5 most similar ones near them; see
+`bob.numerics.dense.video`. J and F are those of the official evaluation: of each object of the
+first frame, over all frames but the first and the last. Differs from DINO's code in the following
+points:
+
+- frames are squashed to one size, where theirs have a short side of 480 px and keep their shape;
+- labels are upsampled to the frame's own size at once, where theirs are upsampled to the input's
+  size and the classes then resized without interpolation;
+- the input is normalised as the backbone's own (a standard deviation is mistyped there).
+
+Maps of all frames are stored in the cache, as those of `segment_sgd`. Beside the score stand the
+ceiling of the grid (`..._ceiling`: the true shares of the cells in place of labels) and the mask of
+the first frame, kept for all frames (`..._first_frame`). The interval treats objects as
+independent, also those of one video.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field
+
+from bob.datasets.dataset import Dataset
+from bob.datasets.image_sets import ImageSet
+from bob.datasets.masks import Masks
+from bob.errors import NotApplicableError
+from bob.features.store import Features
+from bob.numerics.arrays import Doubles, Floats, Ints
+from bob.numerics.dense.cells import cell_shares
+from bob.numerics.dense.pixels import at_centres
+from bob.outcomes import FollowedObjects
+from bob.protocols.dense import MapSettings, squashed
+from bob.protocols.needs import FeatureNeed, Inputs, Needs, require_splits
+from bob.protocols.protocol import Protocol, Result, ResultPart
+from bob.specs import BackboneSpec
+from bob.specs.numbers import Count
+
+LEAST_FRAMES = 3
+"""First and last are not scored."""
+PREDICTORS = ("", "ceiling", "first_frame")
+
+
+class VideoObjectsSettings(MapSettings):
+    """Settings of following objects."""
+
+    frames: Count
+    """Frames before the present one whose labels count, beside the first."""
+    k: Count
+    """Most similar patches whose labels count."""
+    radius: Count
+    """Rows and columns by which they are away at most, in patches."""
+    temperature: Annotated[float, Field(gt=0)]
+    """A patch's labels weigh exp(cosine / temperature)."""
+    max_gib: Annotated[float, Field(gt=0)]
+    """Most that the maps of all frames may take."""
+
+
+@dataclass(frozen=True, eq=False)
+class Video:
+    """The frames of a video, in their order."""
+
+    rows: Ints
+    """(T,) rows of their maps."""
+    positions: Ints
+    """(T,) positions of the frames in the split."""
+
+
+@dataclass(frozen=True, eq=False)
+class VideoObjectsProblem:
+    """Maps and masks of the frames of videos. Both are read while objects are followed."""
+
+    features: Features
+    masks: Masks
+    """Object of each pixel, counted from 1 in each video; 0 is the background."""
+    videos: Sequence[Video]
+
+
+class VideoObjects(Protocol[VideoObjectsSettings, VideoObjectsProblem]):
+    """Labels of the most similar patches."""
+
+    name = "video_objects"
+    settings = VideoObjectsSettings
+    kinds = frozenset({"video"})
+    outcomes = (FollowedObjects,)
+
+    def needs(
+        self, settings: VideoObjectsSettings, dataset: Dataset, backbone: BackboneSpec
+    ) -> Needs:
+        require_splits(dataset, "test")
+        test = dataset.splits["test"]
+        if test.masks is None or test.groups is None:
+            raise NotApplicableError(
+                f"needs masks of frames, and their videos as groups; test of dataset "
+                f"{dataset.name!r} lacks them."
+            )
+        most = int(settings.max_gib * 2**30)
+        variant = squashed(backbone, settings)
+        return [FeatureNeed(variant, ImageSet("test"), accepts_grids=True, max_bytes=most)]
+
+    def build(
+        self,
+        settings: VideoObjectsSettings,
+        dataset: Dataset,
+        needs: Needs,
+        inputs: Inputs,
+        seed: int,
+    ) -> VideoObjectsProblem:
+        (need,) = needs
+        assert isinstance(need, FeatureNeed)
+        features, test = inputs.features(need), need.images.open(dataset)
+        assert test.masks is not None and test.groups is not None
+        videos = videos_of(features.positions, test.groups)
+        return VideoObjectsProblem(features, test.masks, videos)
+
+    def solve(
+        self, problem: VideoObjectsProblem, settings: VideoObjectsSettings, device: str
+    ) -> Result:
+        scores = [of for video in problem.videos for of in followed(problem, video, settings)]
+        agreement = np.reshape(np.array(scores), (-1, len(PREDICTORS), 2))
+        parts = []
+        for i, name in enumerate(PREDICTORS):
+            outcome = FollowedObjects(agreement[:, i, 0], agreement[:, i, 1])
+            parts.append(ResultPart(outcome, name, facets={"bound": name} if name else {}))
+        detail = {
+            "grid": list(problem.features.shape[:2]),
+            "videos": len(problem.videos),
+            "objects": len(agreement),
+        }
+        return Result(tuple(parts), detail)
+
+
+def videos_of(positions: Ints, groups: Sequence[str]) -> list[Video]:
+    """Return the videos of frames at `positions` (n,) of a split, but those of too few frames."""
+    names = np.array([groups[position] for position in positions.tolist()])
+    videos = [np.flatnonzero(names == name) for name in dict.fromkeys(names.tolist())]
+    return [Video(rows, positions[rows]) for rows in videos if len(rows) >= LEAST_FRAMES]
+
+
+def followed(
+    problem: VideoObjectsProblem, video: Video, settings: VideoObjectsSettings
+) -> list[Doubles]:
+    """Return J and F (3, 2) of each object by each of PREDICTORS, averaged over frames."""
+    from bob.numerics.dense.video import Propagation, objects_of_pixels, propagated
+
+    masks = [np.maximum(problem.masks.read(i), 0) for i in video.positions.tolist()]
+    grid, objects = problem.features.shape[:2], int(masks[0].max())
+    first = np.eye(objects + 1)[at_centres(masks[0], (grid[0], grid[1]))]
+    how = Propagation(settings.frames, settings.k, settings.radius, settings.temperature)
+    labels = propagated(_maps(problem.features, video.rows), first, how)
+    total = np.zeros((objects, len(PREDICTORS), 2))
+    for mask, of_frame in zip(masks[1:-1], labels, strict=False):  # the last is not scored
+        shares = cell_shares(np.minimum(mask, objects), (grid[0], grid[1]), objects + 1)
+        predicted = (
+            objects_of_pixels(of_frame, mask.shape),
+            objects_of_pixels(shares, mask.shape),
+            masks[0],
+        )
+        for number in range(objects):
+            total[number] += [_agreement(mask, said, number + 1) for said in predicted]
+    return list(total / (len(masks) - 2))
+
+
+def _maps(features: Features, rows: Ints) -> Iterator[Floats]:
+    for row in rows:
+        yield features.take(np.array([row]))[0]
+
+
+def _agreement(mask: Ints, said: Ints, number: int) -> tuple[float, float]:
+    from bob.numerics.dense.video import boundary_agreement, region_overlap
+
+    true, found = mask == number, said == number
+    return region_overlap(true, found), boundary_agreement(true, found)
+
+
+PROTOCOL = VideoObjects()
