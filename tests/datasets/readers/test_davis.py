@@ -1,6 +1,7 @@
 """DAVIS 2017's layout, in a tiny tree."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -37,7 +38,7 @@ def davis(root: Path) -> Path:
 def opened(root: Path) -> Dataset:
     spec = load_registry().datasets["davis2017"]
     source = spec.source.model_copy(update={"path": str(root)})
-    changes = {"source": source, "counts": {}}
+    changes: dict[str, Any] = {"source": source, "counts": {}}
     return open_dataset(spec.model_copy(update=changes), root.parent / "cache")
 
 
