@@ -5,9 +5,9 @@
 
 The file holds `images` (`id`, `file_name`, `width`, `height`), `categories` (`id`, `name`) and
 `annotations` (`image_id`, `category_id`, `bbox` as left, top, width and height, and perhaps `area`
-and `iscrowd`). Classes are the categories by their ids. Images without annotations are images
-without objects. The area of an object is that of its mask where the file states it, as in COCO's
-evaluation, else of its box.
+and `iscrowd`). Classes are the categories in the order of their ids. Files may differ in ids if the
+names are the same in that order. Images without annotations are images without objects. The area of
+an object is that of its mask where the file states it, as in COCO's evaluation, else of its box.
 """
 
 import functools
@@ -43,6 +43,8 @@ class _Annotated:
     size: tuple[int, int]
     """(H, W)"""
     objects: Sequence[Values]
+    index: Mapping[int, int]
+    """Id of each category in the file → class."""
 
 
 def list_coco(source: CocoSource, root: Path, cache: Path) -> ImageListing:
@@ -50,14 +52,20 @@ def list_coco(source: CocoSource, root: Path, cache: Path) -> ImageListing:
     where = f"folder '{printable(str(root))}'"
     files = {role: root / file for role, file in source.annotations.items()}
     contents = {role: _content(file) for role, file in files.items()}
-    categories = [_categories(content, files[role]) for role, content in contents.items()]
-    if any(other != categories[0] for other in categories[1:]):
+    categories = {role: _categories(content, files[role]) for role, content in contents.items()}
+    classes, *others = (tuple(of.values()) for of in categories.values())
+    if any(other != classes for other in others):
         raise DatasetError(f"{where}: the annotation files differ in their categories.")
-    index = {category: c for c, category in enumerate(categories[0])}
     images = [
         image
         for role, content in contents.items()
-        for image in _images(content, files[role], role, root / source.images.get(role, ""), index)
+        for image in _images(
+            content,
+            files[role],
+            role,
+            root / source.images.get(role, ""),
+            {category: c for c, category in enumerate(categories[role])},
+        )
     ]
     paths = [image.path for image in images]
     require_files(where, "the annotations", paths)
@@ -65,7 +73,7 @@ def list_coco(source: CocoSource, root: Path, cache: Path) -> ImageListing:
 
     def boxes(i: int) -> ImageBoxes:
         require_same_size("annotation", ids[i], images[i].size, read_file(paths[i]), ids[i])
-        return _boxes(images[i], index)
+        return _boxes(images[i])
 
     return ImageListing(
         where=where,
@@ -73,7 +81,7 @@ def list_coco(source: CocoSource, root: Path, cache: Path) -> ImageListing:
         content=file_digests(root, paths, cache),
         read=lambda i: read_file(paths[i]),
         splits=[image.split for image in images],
-        classes=tuple(categories[0].values()),
+        classes=classes,
         boxes=BoxSets([_digest(image) for image in images], functools.cache(boxes)),
     )
 
@@ -135,6 +143,7 @@ def _images(
             role,
             (_key(of, "height", file, int), _key(of, "width", file, int)),
             objects[of["id"]],
+            index,
         )
         for of in sorted(content["images"], key=lambda of: natural_key(str(of.get("file_name"))))
     ]
@@ -167,7 +176,7 @@ def _is_box(values: Any) -> bool:
     return is_four and min(values[2:]) >= 0
 
 
-def _boxes(image: _Annotated, index: Mapping[int, int]) -> ImageBoxes:
+def _boxes(image: _Annotated) -> ImageBoxes:
     edges = np.array([of["bbox"] for of in image.objects], np.float64).reshape(-1, 4)
     sides = edges[:, 2:].prod(axis=1)
     areas = [of.get("area", side) for of, side in zip(image.objects, sides, strict=True)]
@@ -175,7 +184,7 @@ def _boxes(image: _Annotated, index: Mapping[int, int]) -> ImageBoxes:
     return ImageBoxes(
         image.size,
         np.concatenate([edges[:, :2], edges[:, :2] + edges[:, 2:]], axis=1),
-        np.array([index[of["category_id"]] for of in image.objects], np.int64),
+        np.array([image.index[of["category_id"]] for of in image.objects], np.int64),
         np.array(areas, np.float64),
         crowds,
         crowds,

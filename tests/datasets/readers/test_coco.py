@@ -69,6 +69,49 @@ def test_the_layout_of_coco(tmp_path: Path) -> None:
     assert test.boxes.read(1).xyxy.shape == (0, 4)
 
 
+def test_files_may_number_their_categories_differently(tmp_path: Path) -> None:
+    """Cat and dog are 3 and 7 in train, 1 and 2 in test."""
+    root = write(tmp_path / "coco")
+    categories = [{"id": 2, "name": "dog"}, {"id": 1, "name": "cat"}]
+    file = root / "annotations" / "instances_val2017.json"
+    file.write_text(json.dumps(content(annotation(1, 2, [1, 2, 10.5, 4]), categories=categories)))
+    data = opened(root)
+    train, test = (data.splits[name].boxes for name in ("train", "test"))
+    assert train is not None and test is not None and data.classes == ("cat", "dog")
+    assert train.read(0).labels.tolist() == [1, 0] and test.read(0).labels.tolist() == [1]
+
+
+def test_cars_are_learnt_of_a_game_and_found_in_cities(tmp_path: Path) -> None:
+    """The layout of the entry: two folders of images with a file of boxes each."""
+    spec = load_registry().datasets["sim10k_cityscapes"]
+    for folder, name, file in (
+        ("sim10k/images", "1.jpg", "sim10k/coco_car_annotations.json"),
+        (
+            "cityscapes/leftImg8bit/val",
+            "ulm/ulm_0_leftImg8bit.png",
+            "cityscapes/annotations/cityscapes_val_instances_cars.json",
+        ),
+    ):
+        image = tmp_path / folder / name
+        image.parent.mkdir(parents=True)
+        Image.new("RGB", (30, 20), (len(name), 0, 0)).save(image)
+        images = [{"id": 1, "file_name": name, "width": 30, "height": 20}]
+        cars = [{"id": 4, "name": "car"}]
+        values = content(annotation(1, 4, [1, 2, 3, 4]), images=images, categories=cars)
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).write_text(json.dumps(values))
+    source = spec.source.model_copy(update={"path": str(tmp_path)})
+    changes: dict[str, Any] = {"source": source, "counts": {}}
+    data = open_dataset(spec.model_copy(update=changes), tmp_path / "cache")
+    assert data.classes == ("car",)
+    assert {name: [*split.ids] for name, split in data.splits.items()} == {
+        "train": ["sim10k/images/1.jpg"],
+        "test": ["cityscapes/leftImg8bit/val/ulm/ulm_0_leftImg8bit.png"],
+    }
+    boxes = data.splits["test"].boxes
+    assert boxes is not None and boxes.read(0).xyxy.tolist() == [[1, 2, 4, 6]]
+
+
 def test_boxes_are_part_of_the_fingerprint(tmp_path: Path) -> None:
     moved = content(annotation(1, 7, [1, 3, 10.5, 4]))
     one, other = (
