@@ -99,12 +99,27 @@ def _as_fractions(
     for metric in dict.fromkeys(value.metric for value in values):
         of_metric = [value for value in values if value.metric == metric]
         if metric_traits(metric).at_most_one and _are_percentages(of_metric, table):
-            of_metric = [_divided(value) for value in of_metric]
             notes.append(
-                f"{table}: some values of {metric!r} exceed 1, so all were read as percentages."
+                f"{table}: some values of {metric!r} exceed 1, so all were read as percentages"
+                f"{_small_percentages(of_metric)}."
             )
+            of_metric = [_divided(value) for value in of_metric]
         fractions += of_metric
     return fractions, notes
+
+
+def _small_percentages(values: Sequence[PublishedValue]) -> str:
+    """Return how many percentages are 1 or less, and could be fractions instead."""
+    small = [value for value in values if value.number and 0 < value.number.value <= 1]
+    if not small:
+        return ""
+    first = small[0]
+    assert first.number is not None
+    number = f"{first.number.value:g}"
+    return (
+        f", including {len(small)} of 1 or less, such as {number} of {first.backbone!r} on "
+        f"{first.dataset!r}: {number} %, not {100 * first.number.value:g} %"
+    )
 
 
 def _divided(value: PublishedValue) -> PublishedValue:

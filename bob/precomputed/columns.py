@@ -25,6 +25,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from bob.datasets.class_names import distinct
 from bob.datasets.split_names import SPLIT_NAMES
 from bob.errors import DatasetError
 from bob.precomputed.formats import FileArray, read_arrays
@@ -57,6 +58,8 @@ _COLUMN_OF_NAME = {name: column for column, names in NAMES.items() for name in n
 ROLES: Mapping[str, Role] = {**SPLIT_NAMES, "query": "query", "gallery": "gallery"}
 CHUNK_ROWS = 8_192
 """Rows that are converted and checked at once."""
+MOST_ROUNDING = 0.01
+"""Standard deviation that rounding to float32 may have, relative to that of the features."""
 TextColumn = Literal["y", "ids", "groups", "content"]
 """Columns of text that all splits of a file have, or none."""
 TEXT_COLUMNS: tuple[TextColumn, ...] = ("y", "ids", "groups", "content")
@@ -143,7 +146,7 @@ def read_feature_file(paths: Mapping[Role | None, Path]) -> FeatureFile:
         )
     _check_consistent(where, tables)
     for table in tables:
-        _check_finite(table)
+        _check_values(table)
     return FeatureFile(
         where=where,
         names=", ".join(path.name for path in paths.values()),
@@ -158,7 +161,9 @@ def _read(path: Path, role: Role | None) -> FeatureFile:
     file_arrays = read_arrays(path)
     arrays, notes = _recognise(path, file_arrays)
     listed = arrays.pop(("classes", None), None)
-    classes = None if listed is None else tuple(as_text(f"{path}: classes", listed.values))
+    classes = None
+    if listed is not None:
+        classes = tuple(distinct(as_text(f"{path}: classes", listed.values)))
     sides = list(dict.fromkeys(side for column, side in arrays if column == "x"))
     if not sides:
         contents = ", ".join(_described(file_arrays)) or "nothing"
@@ -313,15 +318,49 @@ def _check_unique_ids(tables: Sequence[FeatureTable]) -> None:
         )
 
 
-def _check_finite(table: FeatureTable) -> None:
-    """Raise DatasetError where a row holds NaN, infinity, or a number beyond float32."""
-    bad: list[int] = []
+def _check_values(table: FeatureTable) -> None:
+    """Raise DatasetError where a row holds NaN, infinity, or a number beyond float32, and where
+    float32 cannot tell the rows apart.
+    """
+    bad, loss = list[int](), _RoundingLoss(table)
     for start in range(0, len(table), CHUNK_ROWS):
+        values = table.x[start : start + CHUNK_ROWS]
         with np.errstate(over="ignore"):
-            chunk = np.asarray(table.x[start : start + CHUNK_ROWS], np.float32)
+            chunk = np.asarray(values, np.float32)
         bad += (start + np.flatnonzero(~np.isfinite(chunk).all(axis=1))).tolist()
+        if table.x.dtype.itemsize > 2 and table.x.dtype != np.float32 and not bad:
+            loss.add(np.asarray(values, np.float64), chunk)
     if bad:
         raise DatasetError(
             f"{table.where}: {len(bad):,} of {len(table):,} rows hold NaN, infinity or numbers "
             f"beyond float32: {row_numbers(bad)}."
         )
+    if (share := loss.share()) > MOST_ROUNDING:
+        raise DatasetError(
+            f"{table.where}: float32, in which features are compared, changes the numbers by "
+            f"{min(share, 1):.0%} of their spread, since their differences are small beside their "
+            "size. Subtract the mean of each column before you save them."
+        )
+
+
+class _RoundingLoss:
+    """Sums over rows from which the variances of features and of their rounding follow."""
+
+    def __init__(self, table: FeatureTable) -> None:
+        self._first, self._count = np.asarray(table.x[0], np.float64), 0
+        self._sums = np.zeros((2, 2, len(self._first)))
+        """(features or rounding, power - 1, D)"""
+
+    def add(self, exact: NDArray[np.float64], rounded: NDArray[np.float32]) -> None:
+        """Add rows (n, D)."""
+        self._count += len(exact)
+        for sums, values in zip(self._sums, (exact - self._first, exact - rounded), strict=True):
+            sums += values.sum(axis=0), np.square(values).sum(axis=0)
+
+    def share(self) -> float:
+        """Return the standard deviation of the rounding relative to that of the features."""
+        if not self._count:
+            return 0.0
+        sums, squares = self._sums[:, 0], self._sums[:, 1]
+        spread, rounding = np.maximum(squares - sums**2 / self._count, 0).sum(axis=1)
+        return float(np.sqrt(rounding / spread)) if spread else 0.0

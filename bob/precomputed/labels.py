@@ -73,7 +73,10 @@ def as_labels(where: str, values: NDArray[Any], classes: Sequence[str] | None) -
     if unlisted := sorted(set(texts) - set(classes)):
         verb = "is" if len(unlisted) == 1 else "are"
         raise DatasetError(
-            f"{where}: {first_quoted(unlisted)} {verb} not in the array 'classes' of the file."
+            f"{where}: {first_quoted(unlisted)} {verb} not in the array 'classes' of the file, in "
+            "which names that occur twice stand for two classes."
+            if any(name.startswith(f"{unlisted[0]} (") for name in classes)
+            else f"{where}: {first_quoted(unlisted)} {verb} not in the array 'classes' of the file."
         )
     return texts
 

@@ -59,6 +59,16 @@ def test_percentages_are_divided_and_noted() -> None:
     assert notes == ["paper.csv: some values of 'value' exceed 1, so all were read as percentages."]
 
 
+def test_a_fraction_among_percentages_is_named() -> None:
+    """It may be a small percentage, such as an accuracy under attack."""
+    records, (note, *_) = read_published("model,food\na,0.853\nb,84\nc,0\n", "paper.csv")
+    assert [r.scores[0].value for r in records] == pytest.approx([0.00853, 0.84, 0])
+    assert note.endswith(
+        "percentages, including 1 of 1 or less, such as 0.853 of 'a' on 'food': 0.853 %, not "
+        "85.3 %."
+    )
+
+
 def test_values_of_a_metric_without_an_upper_bound_are_unchanged() -> None:
     records, notes = read_published(
         "backbone,dataset,metric,value\na,x,log_loss,2.5\nb,x,log_loss,0.5\n", "paper.csv"

@@ -194,6 +194,18 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         changed(y=np.array(["a"] * 12), classes=np.array(["b", "c"])),
         "y: 'a' is not in the array 'classes' of the file",
     ),
+    "a name of two classes": (
+        changed(y=np.array(["a"] * 12), classes=np.array(["a", "b", "a"])),
+        "y: 'a' is not in the array 'classes' of the file, in which names that occur twice stand",
+    ),
+    "differences that float32 loses": (
+        changed(x=X.astype(np.float64) + 1e8),
+        r"f\.npz: x: float32, .*, changes the numbers by \d+% of their spread.* Subtract the mean",
+    ),
+    "integers that float32 loses": (
+        changed(x=np.arange(36).reshape(12, 3) + 2**40),
+        r"changes the numbers by 100% of their spread",
+    ),
     "split": (
         changed(split=np.array(["fold 1"] * 12)),
         "split: values must be among train, .*; got 'fold 1'",
@@ -218,6 +230,20 @@ def test_invalid_arrays_are_errors_with_a_remedy(name: str, tmp_path: Path) -> N
     arrays, message = WRONG[name]
     with pytest.raises(DatasetError, match=message):
         read_file(npz(tmp_path, **arrays))
+
+
+def test_classes_of_one_name_stay_two_classes(tmp_path: Path) -> None:
+    """ImageNet has two classes called 'crane'."""
+    names = np.array(["crane", "owl", "crane"])
+    read = read_feature_file({None: npz(tmp_path, x=X, y=Y, classes=names)})
+    assert read.classes == ("crane (0)", "owl", "crane (2)")
+    assert read.column("y") == ["crane (0)", "owl", "crane (2)"] * 4
+
+
+def test_a_constant_column_of_any_size_is_no_loss(tmp_path: Path) -> None:
+    """Its rows are equal before and after rounding to float32."""
+    x = np.column_stack([X.astype(np.float64), np.full(12, 1e9 + 1 / 3)])
+    assert read_feature_file({None: npz(tmp_path, x=x, y=Y)}).width == 4
 
 
 def test_a_file_of_one_split_must_not_name_splits(tmp_path: Path) -> None:
