@@ -6,8 +6,10 @@ Runs the command of `make demo` in a process of its own, with an empty cache, an
 stages began. Then each backbone embeds crops that lie in memory, with every runtime that fits, at
 the batch size that the run has chosen: the best of `--rounds` is its bare forward pass. The ratio
 is bare / in the run: images per second of the run's forward passes, by the efforts that its shards
-state. `--busy` is the number of other processes that keep a core busy meanwhile. The last line is
-JSON; it says how much of the machine others took.
+state. Decoding shares the cores with the forward passes, so that a ratio below 1 is no waste where
+all cores are busy: a run cannot take less than its processor seconds divided by the cores. `--busy`
+is the number of other processes that keep a core busy meanwhile. The last line is JSON; it says how
+much of the machine others took.
 """
 
 import argparse
@@ -162,13 +164,18 @@ def main() -> None:
         print("{backbone:28} in the run {in_run}, bare {bare}, ratio {ratio}".format(**row))
     images = max(row["images"] for row in rows)
     bare = sum(images / row["bare"][1] for row in rows)
-    print(f"total {seconds['total']:.0f} s, bare forward passes {bare:.0f} s")
+    least = seconds["processor"] / (os.cpu_count() or 1)
+    print(
+        f"total {seconds['total']:.0f} s, bare forward passes {bare:.0f} s; the run's processor "
+        f"seconds, divided by the cores, are {least:.0f} s: {least / seconds['total']:.0%} busy"
+    )
     result = {
         "cores": os.cpu_count(),
         "processor": platform.processor() or platform.machine(),
         "busy": arguments.busy,
         "seconds": {name: round(value, 1) for name, value in seconds.items()},
         "bare_seconds": round(bare, 1),
+        "busy_share": round(least / seconds["total"], 3),
         "ratio_to_bare": round(seconds["total"] / bare, 3),
         "cores_taken_by_others": round(load.others - seconds["processor"] / seconds["total"], 2),
         "backbones": rows,

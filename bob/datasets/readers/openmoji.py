@@ -20,6 +20,9 @@ LINE_ART = f"<style>{','.join(f'#{layer}' for layer in _COLOUR_LAYERS)}{{display
 
 The layers with colour are listed by name, because the renderer does not support prefixes.
 """
+RENDERED = 2048
+"""Rendered drawings that a process keeps, in about 30 MB: all of `openmoji`, whose images a run may
+decode twice. The renderer takes longer than decoding, and holds Python's lock meanwhile."""
 BACKGROUND = "white"
 """Colour under the drawings, which have no background; on black, their lines would vanish."""
 
@@ -75,6 +78,7 @@ def renderer(style: str) -> str:
     return f"resvg-py {version} {RENDER_PX} px on {BACKGROUND}{style_sheet}"
 
 
+@functools.lru_cache(RENDERED)
 def render(
     svg: bytes, style: str, side_px: int = RENDER_PX, background: str | None = BACKGROUND
 ) -> bytes:

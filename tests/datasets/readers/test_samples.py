@@ -13,7 +13,7 @@ from bob.datasets.availability import dataset_unavailable_reason
 from bob.datasets.content.images import decode
 from bob.datasets.dataset import Dataset
 from bob.datasets.open import open_dataset
-from bob.datasets.readers import samples
+from bob.datasets.readers import openmoji, samples
 from bob.errors import UnavailableError
 from bob.io.paths import CHECKOUT, shipped
 from bob.specs import DatasetSpec, SampleSource
@@ -165,6 +165,7 @@ def test_identical_drawings_stay_on_one_side(opened: dict[str, Dataset]) -> None
 def test_threads_render_the_same_pixels(opened: dict[str, Dataset]) -> None:
     split = opened["openmoji"].splits["test"]
     alone = [split.read(i) for i in range(40)]
+    openmoji.render.cache_clear()
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(split.read, range(40))) == alone
 
