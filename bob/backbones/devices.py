@@ -49,7 +49,9 @@ def usable_device(name: str) -> str:
     try:
         torch.zeros(1, device=name)
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
+        reason = str(error).splitlines()[0].removesuffix(".")
+        if reason.startswith(("Expected one of", "Invalid device string")):
+            reason = "there are cpu, cuda, cuda:1 and mps"
         raise ConfigError(
             f"--device {name!r} is not usable here ({reason}); use auto or cpu."
         ) from error

@@ -1,6 +1,7 @@
 """The argument parser of `bob-bench`, with one subparser per command."""
 
 import argparse
+import re
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -26,7 +27,7 @@ from bob.cli import (
     show,
     similarity,
 )
-from bob.errors import USAGE
+from bob.errors import USAGE, nearest
 
 COMMANDS = (
     run,
@@ -53,17 +54,22 @@ COMMANDS = (
 and has `HELP`, `DESCRIPTION` and `add_arguments(parser)`; `bob.commands` has its namesake."""
 
 
+_CHOICE = re.compile(r"invalid choice: '(.+)' \(choose from (.+)\)")
+"""argparse's message about a value that is none of the choices."""
+
+
 class Parser(argparse.ArgumentParser):
     """An argument parser that reports an error in one line, without the list of all flags."""
 
     def error(self, message: str) -> NoReturn:
+        if wrong := _CHOICE.search(message):
+            word, choices = wrong[1], [name.strip(" '") for name in wrong[2].split(",")]
+            message += nearest(word, choices)
         end = "" if message.endswith((".", "?")) else "."
         self.exit(USAGE, f"error: {message}{end} Run `{self.prog} --help` for usage.\n")
 
     def reject(self, unknown: Sequence[str]) -> NoReturn:
         """Exit with an error about unknown arguments that suggests the most similar flag."""
-        from bob.errors import nearest
-
         flags = [flag for flag in self._option_string_actions if flag.startswith("--")]
         word = unknown[0].partition("=")[0]
         suggestion = nearest(word, flags) if word.startswith("-") else "."

@@ -38,6 +38,8 @@ KEYS = (
     *("width", "params"),
 )
 """Keys of a written entry, in this order."""
+CHECKPOINT_SUFFIXES = (".bin", ".ckpt", ".onnx", ".pt", ".pth", ".safetensors", ".tar")
+"""Ends of names that are those of files, and of no backbone."""
 BUILT_WITHOUT_WEIGHTS = ("timm", "open_clip", "checkpoint", "transformers", "baseline")
 """Loaders whose architecture can be built without weights."""
 
@@ -58,6 +60,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.names not in backbones and place.exists():
         return _write_entry(arguments, place, backbones, terminal)
     _require_no_entry_flags(arguments)
+    if arguments.names not in backbones and place.suffix in CHECKPOINT_SUFFIXES:
+        raise ConfigError(f"{arguments.names!r}: no such file. Check the path.")
     selected = select(arguments.names, backbones, "backbone", backbone_labels)
     specs = [selected_backbone.spec for selected_backbone in selected]
     require_code_permission(specs, arguments.allow_code)

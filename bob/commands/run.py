@@ -289,6 +289,8 @@ def _print_plan(terminal: Terminal, plan: Plan, workspace: Workspace) -> None:
         counted(len({cell.task for cell in cells}), "task"),
         counted(len({cell.dataset for cell in cells}), "dataset"),
     ]
+    if not cells and plan.unsuited:
+        return
     terminal.print(
         f"plan: {' × '.join(sizes)} on {workspace.machine.device}: "
         f"{counted(len(plan.cells), 'cell')} to do, {len(plan.done)} done"

@@ -135,7 +135,8 @@ def _explain_no_split(sizes: Mapping[int, int]) -> str:
     if max(sizes.values(), default=0) < 2:
         return (
             "the images cannot be split: every class has a single image. "
-            f"Add images, or {_PROVIDE_SPLITS}"
+            f"Add images, or {_PROVIDE_SPLITS} To predict a number for each image instead of a "
+            "class, call its column 'target' and run the task 'regress'."
         )
     return (
         "the images cannot be split: in every class, all images belong to one group or are "

@@ -94,6 +94,7 @@ def test_without_a_command_the_help_is_an_error(capfd):
             "Run `bob-bench run --help` for usage.",
         ),
         (["--seed=3"], "unrecognized arguments: --seed=3; did you mean '--seeds'?"),
+        (["--alpha", "whit"], "; did you mean 'white'? Run `bob-bench run --help` for usage."),
         (["stray"], "unrecognized arguments: stray. Run `bob-bench run --help`"),
     ],
 )

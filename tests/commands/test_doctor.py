@@ -141,6 +141,11 @@ def test_a_module_that_fails_when_run_is_wrong(tmp_path, bob):
     assert code == FAILED and "fails while it runs: ZeroDivisionError: no rows" in out
 
 
+def test_a_checkpoint_that_does_not_exist_is_no_unknown_backbone(bob):
+    code, _, err = bob("doctor", "epoch_99.pth")
+    assert code == USAGE and "'epoch_99.pth': no such file. Check the path." in err
+
+
 def test_an_unknown_name_is_a_usage_error(bob):
     code, _, err = bob("doctor", "efficientnet_lite9_in1k")
     assert code == USAGE and "did you mean 'efficientnet_lite" in err

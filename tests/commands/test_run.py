@@ -604,6 +604,7 @@ def test_skipped_unreadable_images_are_counted(bob, photos, tmp_path):
             "; it is registered as 'vits14_dinov2_lvd142m'.",
         ),
         (["--device", "cuda:7"], "--device 'cuda:7' is not usable here"),
+        (["--device", "gpu"], "'gpu' is not usable here (there are cpu, cuda, cuda:1 and mps)"),
         (["--data", ""], "--data '': give a folder with a subfolder per class, or a table."),
         (["--data", "nowhere"], "no such file or folder"),
         (["--registry", "nowhere.yaml"], "nowhere.yaml: cannot be read"),

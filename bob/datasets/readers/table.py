@@ -141,7 +141,7 @@ def _check_columns(columns: list[str], table: Path) -> None:
             available = ", ".join(map(repr, columns)) or "none"
             raise DatasetError(
                 f"table '{table}': column {required!r} is missing{nearest(required, columns)} "
-                f"Columns: {available}. {_header_remedy(columns)}"
+                f"Columns: {available}. {_header_remedy(required, columns)}"
             )
     if repeated := [column for column in columns if columns.count(column) > 1]:
         raise DatasetError(
@@ -149,11 +149,13 @@ def _check_columns(columns: list[str], table: Path) -> None:
         )
 
 
-def _header_remedy(columns: list[str]) -> str:
+def _header_remedy(required: str, columns: list[str]) -> str:
     if len(columns) == 1:
         for separator, name in ((";", "semicolons"), ("\t", "tabs")):
             if separator in columns[0]:
                 return f"The cells seem to be separated by {name}: save the table with commas."
+    if required == "label":
+        return "Name the column of the classes with --label, or call it 'label'."
     return "The first line must name the columns: path,label and optionally split,group."
 
 

@@ -245,6 +245,10 @@ FAILS: dict[str, tuple[Make, str]] = {
         table("filename,class", *EIGHT),
         "column 'path' is missing.* The first line must name the columns: path,label",
     ),
+    "no column of classes": (
+        table("path,species", "i/x/0.png,a"),
+        "column 'label' is missing.* Name the column of the classes with --label",
+    ),
     "no header": (
         table(*EIGHT),
         r"column 'path' is missing.*: 'i/x/0\.png', '0'\. The first line must name",

@@ -39,6 +39,19 @@ def shifted(dataset_name: str, shifts: tuple[str, ...]) -> list[Record]:
     return records
 
 
+def test_an_axis_has_two_ticks_where_the_roundest_step_has_one(show: Opener) -> None:
+    """Three steps from 2 to 82 percent, and margins, are steps of 50."""
+    scores = tuple(
+        score(name, value, facets={"shift": shift})
+        for name, value, shift in (("top1_test", 0.8, "test"), ("top1_far", 0.04, "far"))
+    )
+    records = [
+        record(name, task=OOD, scores=(score("shifted_top1", 0.04), *scores)) for name in "ab"
+    ]
+    page = show(records, "#view=shifts").page
+    assert len(page.locator("#panel .notch + .tick").all_text_contents()) >= 2
+
+
 def test_shifts_of_all_datasets_stand_side_by_side_with_intervals(show: Opener) -> None:
     opened = show([*shifted("elpv", ("poly",)), *shifted("openmoji", ("line", "dots"))])
     opened.open("shifts")

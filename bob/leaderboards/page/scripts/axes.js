@@ -12,7 +12,13 @@ function niceStep(span, count) {
   return power * NICE_FACTORS.find((factor) => factor * power >= raw * (1 - 1e-9));
 }
 
-// A linear scale from values to pixels, with ticks at round numbers.
+const multiples = (step, low, high) => {
+  const first = Math.ceil(low / step);
+  const count = Math.max(0, Math.floor(high / step) - first + 1);
+  return Array.from({ length: count }, (_, index) => (first + index) * step);
+};
+
+// A linear scale from values to pixels, with ticks at two or more round numbers.
 export function linear(values, from, to, count = 6, pad = 0.06) {
   const finite = values.filter((value) => Number.isFinite(value));
   const least = Math.min(...finite);
@@ -20,11 +26,12 @@ export function linear(values, from, to, count = 6, pad = 0.06) {
   const margin = pad * (most - least) || Math.abs(most) * 0.05 || 0.05;
   const low = least - margin;
   const high = most + margin;
-  const step = niceStep(high - low, count);
-  const ticks = [];
-  for (let index = Math.ceil(low / step); index * step <= high; index += 1) {
-    ticks.push(index * step);
+  let step = niceStep(high - low, count);
+  for (let most = count; multiples(step, low, high).length < 2; ) {
+    most *= 2;
+    step = niceStep(high - low, most);
   }
+  const ticks = multiples(step, low, high);
   const at = (value) => from + ((to - from) * (value - low)) / (high - low);
   return { at, ticks, step, low, high };
 }
