@@ -65,7 +65,10 @@ def draft_entry(
                 problems.append(str(error))
                 continue
             if chosen != "default" and not output:
-                notes.append(f"output {chosen}: the first of {', '.join(OUTPUTS)} that it has")
+                notes.append(
+                    f"its output {chosen} is read, the first of {', '.join(OUTPUTS)} that the "
+                    "network has; --output names another"
+                )
             complete = with_output | _measured(backbone, place, width)
             spec = build(BackboneSpec, {"name": name, **complete}, name)
             return DraftEntry(spec, complete, (*notes, *backbone.notes))

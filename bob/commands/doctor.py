@@ -8,6 +8,7 @@ on this machine are also loaded and run.
 
 import argparse
 import os
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,6 +112,10 @@ def _write_entry(
     _print_results(terminal, draft.spec, results)
     if arguments.to is not None:
         terminal.print_written([arguments.to])
+        terminal.print(
+            f"next: bob-bench run --registry {shlex.quote(str(arguments.to))} --backbones "
+            f"{draft.spec.name} --data YOUR_IMAGES"
+        )
     return FAILED if any(result.verdict == "wrong" for result in results) else OK
 
 
@@ -145,7 +150,12 @@ def examine(spec: BackboneSpec, *, download: bool, device: str) -> Iterator[Chec
     Later checks are skipped if an earlier one shows that they would fail for the same reason.
     `download` allows missing weights to be downloaded for the run.
     """
-    missing = [name for name in FACTS if getattr(spec, name) is None]
+    missing = [
+        name
+        for name in FACTS
+        if getattr(spec, name) is None
+        and not (name == "input_px" and spec.preprocessing and spec.preprocessing.input_px)
+    ]
     if missing:
         yield CheckResult("unknown", f"the entry does not state {', '.join(missing)}")
     else:

@@ -34,6 +34,7 @@ from bob.records.record import Record
 from bob.registry import Registry, Selected, backbone_labels, load_registry, select, task_labels
 from bob.specs import BackboneSpec, TaskSpec
 
+SKIP_FLAG = "--skip-bad-images"
 PROTOCOLS = ("linear", "ridge")
 """Those whose probes can be saved."""
 
@@ -147,7 +148,10 @@ def _record(plan: Plan, workspace: Workspace, terminal: Terminal) -> Record:
     list(conduct(plan, workspace, LocalEngine(workspace), terminal))
     record = workspace.places.records().with_prefix(cells[0].key)
     if record.status != "ok":
-        raise ConfigError(f"the cell {record.status.replace('_', ' ')}: {record.reason}")
+        remedy = ""
+        if SKIP_FLAG in str(record.reason):
+            remedy = f"\n  {SKIP_FLAG} is a flag of `run` alone: a probe is of all images."
+        raise ConfigError(f"the cell {record.status.replace('_', ' ')}: {record.reason}{remedy}")
     return record
 
 

@@ -25,6 +25,9 @@ def written(bob: Bob, file: Path, to: Path, *flags: str) -> str:
     code, out, err = bob("doctor", file, "--to", to, *flags)
     assert code == OK, out + err
     (name,) = yaml.safe_load(to.read_text())
+    assert "does not state pretraining, licence, paper\n" in out
+    line = f"next: bob-bench run --registry {to} --backbones {name} --data YOUR_IMAGES"
+    assert line in out.replace("\n", " ")
     spec = load_backbones([to])[name]
     return tensor_hash(load(spec).module.state_dict())
 

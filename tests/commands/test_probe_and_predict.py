@@ -172,3 +172,15 @@ def test_mistakes_are_named(head: Path, folder: Path, tmp_path: Path, bob: Bob) 
     assert code == USAGE and "must end in .safetensors" in err
     code, _, err = bob("probe", "channel_statistics,raw_pixels", *photos)
     assert code == USAGE and "a probe belongs to one" in err
+
+
+def test_a_probe_leaves_no_image_out(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    photos = make_photos(tmp_path / "photos", per_class=6, classes=2, side_px=8)
+    first = next(photos.rglob("*.png"))
+    first.write_bytes(first.read_bytes()[:50])
+    places = ("--results", tmp_path / "results", "--cache-dir", tmp_path / "cache")
+    words = ("probe", "raw_pixels", "--data", photos, "--to", tmp_path / "h.safetensors", *places)
+    assert main([str(word) for word in words]) == USAGE
+    assert "--skip-bad-images is a flag of `run` alone: a probe is of all images." in (
+        capfd.readouterr().err
+    )
