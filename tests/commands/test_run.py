@@ -60,6 +60,23 @@ def test_a_repeated_command_computes_nothing_and_opens_no_image(bob, photos, tmp
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
+def test_tasks_are_scored_from_stored_features_without_an_image(bob, photos, tmp_path, monkeypatch):
+    """These read train alone, train and test, and images at another size."""
+    tasks = "knn,diagnostics,incremental,one_class,resize_normalise,retrieval"
+    command = ("run", "--data", photos, "--backbones", "channel_statistics", "--tasks", tasks)
+    assert bob(*command)[0] == OK
+    (tmp_path / "results").rename(tmp_path / "first")
+
+    def refuse(*_):
+        raise AssertionError("an image was opened")
+
+    monkeypatch.setattr("bob.datasets.dataset.decode", refuse)
+    monkeypatch.setattr("bob.engine.embedding.load_planned", refuse)
+    code, out, _ = bob(*command)
+    assert code == OK and "6 cells to do, 0 done" in out and " 0 images to decode" in out
+    assert {row["task"] for row in rows(tmp_path / "results")} == set(tasks.split(","))
+
+
 @pytest.fixture
 def tied_run(photos, tmp_path):
     """The command of a run of two entries of one backbone, which are statistically tied."""
