@@ -12,9 +12,12 @@ from torch import Tensor
 
 from bob.numerics.arrays import Doubles, Ints
 from bob.numerics.sampling import generator
+from bob.numerics.search.chunks import slices
 
 ROWS = 4096
 """Rows whose random features are in memory at once."""
+PRODUCT_ROWS = 256
+"""Rows that are multiplied at once by themselves and by those before them."""
 
 
 class IncrementalLda:
@@ -59,6 +62,16 @@ def random_projection(width: int, size: int, seed: int) -> Tensor:
     return torch.from_numpy(ndtri(uniform).reshape(width, size))
 
 
+def row_products(rows: Tensor) -> Tensor:
+    """Return the products (N, N) of all pairs of rows (N, D), each pair multiplied once."""
+    products = rows.new_empty(len(rows), len(rows))
+    for part in slices(len(rows), PRODUCT_ROWS):
+        block = rows[part] @ rows[: part.stop].T
+        products[part, : part.stop] = block
+        products[: part.start, part] = block[:, : part.start].T
+    return products
+
+
 class RandomRidge:
     """Ridge regression without intercept of one-hot targets on h = ReLU(xW), row by row.
 
@@ -76,7 +89,7 @@ class RandomRidge:
         self.dual, size = len(x) <= projection.shape[1], projection.shape[1]
         if self.dual:
             hidden = self._hidden(x)
-            self.gram, self.test_gram = hidden @ hidden.T, self._hidden(test_x) @ hidden.T
+            self.gram, self.test_gram = row_products(hidden), self._hidden(test_x) @ hidden.T
         else:
             self.gram = x.new_zeros(size, size)
             self.sums = x.new_zeros(size, classes)
