@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 
-from bob.engine.embedding import digests_of
 from bob.engine.engine import Engine, EngineListener, LostError
 from bob.engine.estimate import estimate
 from bob.engine.scoring import Scoring
@@ -138,7 +137,7 @@ class _Conductor:
         """Leave the reason where the cells look for it, or fail the cells."""
         for whole in unit.plan.passes:
             for forward in whole.forwards:
-                for digest in digests_of(forward):
+                for digest in forward.digests():
                     self.store.record_failure(digest, reason)
         for texts in unit.plan.texts:
             self.store.record_failure(texts.digest, reason)

@@ -131,7 +131,7 @@ class Embedding:
         group: list[Forward] = []
         used_mib = 0.0
         for forward in whole.forwards:
-            if any(self.store.failure(digest) for digest in digests_of(forward)):
+            if any(self.store.failure(digest) for digest in forward.digests()):
                 continue
             if reason := self._earlier_failure(forward):
                 self._fail([forward], reason)
@@ -251,7 +251,7 @@ class Embedding:
 
     def _fail(self, forwards: Iterable[Forward], reason: str) -> None:
         for forward in forwards:
-            for digest in digests_of(forward):
+            for digest in forward.digests():
                 self.store.record_failure(digest, reason)
 
 
@@ -262,8 +262,3 @@ def require_planned(what: str, planned: str, here: str) -> None:
             f"{what} here are not those of the plan ({here[:12]}, planned {planned[:12]}): "
             "other weights, images or library versions. Plan again on this machine."
         )
-
-
-def digests_of(forward: Forward) -> list[str]:
-    """Return the digests of everything that a forward pass stores."""
-    return [*forward.outputs.values(), *(output.digest for output in forward.statistics)]

@@ -21,10 +21,12 @@ def stages(plan: Plan, seconds_per_image: Mapping[str, float], workers: int = 1)
     `workers` is the number of decoding threads.
     """
     embedded: set[str] = set()
-    for number, dataset in enumerate(_by_size(plan)):
-        of_dataset = plan.of_dataset(dataset)
+    by_dataset = plan.by_dataset()
+    smallest_first = sorted(by_dataset, key=lambda name: _images(by_dataset[name]))
+    for number, dataset in enumerate(smallest_first):
+        of_dataset = by_dataset[dataset]
         parts = [of_dataset]
-        if number == 0 and (early := _early(plan, dataset, seconds_per_image, workers)):
+        if number == 0 and (early := _early(plan, of_dataset, seconds_per_image, workers)):
             others = {cell.backbone for cell in of_dataset.cells} - early
             parts = [of_dataset.of_backbones(early), of_dataset.of_backbones(others)]
         for part in parts:
@@ -32,24 +34,21 @@ def stages(plan: Plan, seconds_per_image: Mapping[str, float], workers: int = 1)
             embedded |= {digest for cell in part.cells for digest in cell.features}
 
 
-def _by_size(plan: Plan) -> list[str]:
-    """Return the datasets of open cells, those with the fewest images to embed first."""
-    images = {
-        name: sum(whole.count for whole in plan.of_dataset(name).passes)
-        for name in plan.datasets_to_do()
-    }
-    return sorted(images, key=lambda name: images[name])
+def _images(plan: Plan) -> int:
+    """Return the number of images to embed."""
+    return sum(whole.count for whole in plan.passes)
 
 
 def _early(
-    plan: Plan, dataset: str, seconds_per_image: Mapping[str, float], workers: int
+    plan: Plan, of_dataset: Plan, seconds_per_image: Mapping[str, float], workers: int
 ) -> set[str]:
-    """Return the backbones of a dataset to score first; empty where dividing does not pay.
+    """Return the backbones to score first of a dataset's part of a plan.
 
+    Empty where dividing does not pay.
     They are the fastest backbone that is no baseline, and what else EARLY_SECONDS allow.
     """
-    of_dataset = plan.of_dataset(dataset)
-    images = sum(whole.count for whole in of_dataset.passes)
+    dataset = of_dataset.cells[0].dataset
+    images = _images(of_dataset)
     seconds = {
         cell.backbone: images * seconds_per_image.get(cell.backbone, 0.0)
         for cell in of_dataset.cells

@@ -2,7 +2,7 @@
 
 import functools
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal, Protocol
 
 from bob.features.sharding import Sharding
@@ -26,7 +26,7 @@ class _Digested:
 
     @functools.cached_property
     def _digest(self) -> str:
-        return digest(asdict(self))  # type: ignore[call-overload]
+        return digest(_plain(self))
 
     def digest(self) -> str:
         """Return the key as a hex digest."""
@@ -37,6 +37,12 @@ class _Digested:
 
     def __hash__(self) -> int:
         return hash(self._digest)
+
+
+def _plain(key: Any) -> dict[str, Any]:
+    """Return a key as `asdict` does, without copying the values of its fields."""
+    values = {field.name: getattr(key, field.name) for field in fields(key)}
+    return {n: _plain(v) if isinstance(v, _Digested) else v for n, v in values.items()}
 
 
 @dataclass(frozen=True, eq=False)

@@ -146,11 +146,12 @@ class FeatureStore:
 
     def stored_images(self, key: StoreKey) -> int:
         """Count the images whose shards exist, by file names alone: for plans."""
-        sharding = key.sharding
+        sharding, folder = key.sharding, self.folder(key)
+        names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
         return sum(
             len(sharding.positions(number))
-            for number in range(len(sharding))
-            if self._path(key, number).exists()
+            for number in range(len(sharding) if names else 0)
+            if _shard_name(number) in names
         )
 
     def read(self, key: FeatureKey) -> Features:
@@ -230,7 +231,7 @@ class FeatureStore:
         self._observer.remove_stale(self.folder(key))
 
     def _path(self, key: StoreKey, number: int) -> Path:
-        return self.folder(key) / f"{number:06d}.safetensors"
+        return self.folder(key) / _shard_name(number)
 
     def _load(self, key: StoreKey, number: int) -> Shard | None:
         return load_shard(self._path(key, number), _place(key, number))
@@ -245,6 +246,10 @@ class FeatureStore:
                 "the same command computes them."
             )
         return complete
+
+
+def _shard_name(number: int) -> str:
+    return f"{number:06d}.safetensors"
 
 
 def _shards(key: StoreKey, spans: range | None) -> Sequence[int]:

@@ -46,6 +46,10 @@ class Forward(Closed):
     """Output → digest of the features that are stored of it."""
     statistics: tuple["StatisticsOutput", ...] = Field((), strict=False)
 
+    def digests(self) -> list[str]:
+        """Return the digests of everything that it stores."""
+        return [*self.outputs.values(), *(statistics.digest for statistics in self.statistics)]
+
 
 class StatisticsOutput(Closed):
     """Statistics that are accumulated over one output of some of the images of a pass."""
@@ -190,9 +194,23 @@ class Plan(Closed):
             return chosen_plan
         return chosen_plan.model_copy(update={"failed": (), "not_applicable": ()})
 
-    def of_dataset(self, name: str) -> "Plan":
-        """Return the cells of one dataset, with the passes that they need."""
-        return self.of_cells(tuple(cell for cell in self.cells if cell.dataset == name))
+    def by_dataset(self) -> dict[str, "Plan"]:
+        """Return the open cells of each dataset, with the passes that they need."""
+        cells: dict[str, list[Cell]] = {}
+        readers: dict[str, set[str]] = {}
+        for cell in self.cells:
+            cells.setdefault(cell.dataset, []).append(cell)
+            for digest in cell.features:
+                readers.setdefault(digest, set()).add(cell.dataset)
+        passes: dict[str, list[Pass]] = {name: [] for name in cells}
+        for whole in self.passes:
+            digests = {digest for forward in whole.forwards for digest in forward.digests()}
+            for name in set[str]().union(*(readers.get(digest, ()) for digest in digests)):
+                passes[name].append(whole)
+        return {
+            name: self.model_copy(update={"passes": tuple(passes[name])}).of_cells(tuple(of_name))
+            for name, of_name in cells.items()
+        }
 
     def of_backbones(self, names: Collection[str]) -> "Plan":
         """Return the cells of some backbones, with the passes that they need."""
@@ -201,7 +219,7 @@ class Plan(Closed):
     def without(self, embedded: Collection[str]) -> "Plan":
         """Return the plan without the passes for features that exist already, by digest."""
         wanted = {digest for cell in self.cells for digest in cell.features}
-        return self.model_copy(update=self._passes_for(wanted - set(embedded)))
+        return self.model_copy(update=self._passes_for(wanted.difference(embedded)))
 
     def narrowed(
         self,
@@ -236,8 +254,7 @@ class Plan(Closed):
         """Yield the digest of everything that the passes store."""
         for whole in self.passes:
             for forward in whole.forwards:
-                yield from forward.outputs.values()
-                yield from (statistics.digest for statistics in forward.statistics)
+                yield from forward.digests()
         yield from (texts.digest for texts in self.texts)
 
     def of_cells(self, cells: tuple[Cell, ...]) -> "Plan":

@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from bob.datasets.image_sets import ImageSet
 from bob.errors import (
@@ -65,6 +66,18 @@ class _Availability:
     too_large: list[str] = field(default_factory=list)
     broken: dict[str, str] = field(default_factory=dict)
     """Name of a backbone or dataset that is here and does not work → the reason."""
+
+    def has(self, backbone: BackboneSpec, dataset: str) -> bool:
+        """Whether a cell of both can be computed here."""
+        return backbone.name in self._backbones and dataset in self._datasets
+
+    @cached_property
+    def _backbones(self) -> frozenset[str]:
+        return frozenset(spec.name for spec in self.backbones)
+
+    @cached_property
+    def _datasets(self) -> frozenset[str]:
+        return frozenset(self.datasets)
 
 
 class _Planner:
@@ -162,11 +175,10 @@ class _Planner:
     ) -> None:
         """Put one cell where it belongs, or nowhere if its backbone or dataset is skipped."""
         broken = available.broken.get(backbone.name) or available.broken.get(dataset.name)
-        unscored = _unscored_cell(task, dataset, backbone)
         if broken:
-            self._add_unscored(self.failed, unscored, broken, backbone)
+            self.failed.append(self._unscored(task, dataset, backbone, broken))
             return
-        if backbone not in available.backbones or dataset.name not in available.datasets:
+        if not available.has(backbone, dataset.name):
             return
         try:
             needs = self.workspace.needs(task, dataset.name, backbone)
@@ -175,11 +187,11 @@ class _Planner:
             cell = self._cell(task, dataset.name, backbone, needs)
         except NotApplicableError as error:
             if error.subject == "backbone":
-                self._add_unscored(self.not_applicable, unscored, str(error), backbone)
+                self.not_applicable.append(self._unscored(task, dataset, backbone, str(error)))
             else:
                 self.unsuited[str(error)] = None
         except BobError as error:
-            self._add_unscored(self.failed, unscored, str(error), backbone)
+            self.failed.append(self._unscored(task, dataset, backbone, str(error)))
         else:
             self.backbones[backbone.name] = backbone
             if self._is_done(cell, task):
@@ -188,11 +200,14 @@ class _Planner:
                 self.cells.append(cell)
                 self.passes.add(task, dataset.name, backbone, needs)
 
-    def _add_unscored(
-        self, unscored: list[Unscored], cell: Cell, reason: str, backbone: BackboneSpec
-    ) -> None:
+    def _unscored(
+        self, task: TaskSpec, dataset: DatasetSpec, backbone: BackboneSpec, reason: str
+    ) -> Unscored:
+        """Return a cell without scores, whose backbone the plan then names."""
         self.backbones[backbone.name] = backbone
-        unscored.append(Unscored(cell=cell, reason=reason))
+        key = digest(["no scores", plain(backbone), plain(task), dataset.name])
+        cell = Cell(backbone=backbone.name, task=task.name, dataset=dataset.name, key=key)
+        return Unscored(cell=cell, reason=reason)
 
     def _cell(self, task: TaskSpec, dataset: str, backbone: BackboneSpec, needs: Needs) -> Cell:
         features = [(need.name, self.workspace.key(dataset, need).digest()) for need in needs]
@@ -254,11 +269,6 @@ def finished_record(records: RecordStore, cell: Cell, settings: RunSettings) -> 
         return None
     bad = record.dataset is not None and bool(record.dataset.bad_images)
     return record if settings.skip_bad or not bad else None
-
-
-def _unscored_cell(task: TaskSpec, dataset: DatasetSpec, backbone: BackboneSpec) -> Cell:
-    key = digest(["no scores", plain(backbone), plain(task), dataset.name])
-    return Cell(backbone=backbone.name, task=task.name, dataset=dataset.name, key=key)
 
 
 class _Passes:

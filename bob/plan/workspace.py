@@ -81,6 +81,7 @@ class Workspace:
         self._reports: dict[str, DataReport] = {}
         self._splits: dict[tuple[str, ImageSet], Split] = {}
         self._keys: dict[tuple[str, Need], StoreKey] = {}
+        self._feature_keys: dict[tuple[str, BackboneSpec, ImageSet], FeatureKey] = {}
         self._unreadable: dict[tuple[str, ImageSet], str] = {}
         """Why a set of images cannot be embedded; empty where every header can be read."""
 
@@ -143,6 +144,9 @@ class Workspace:
                 self._reports.pop(name, None)
                 self._splits = {key: s for key, s in self._splits.items() if key[0] != name}
                 self._keys = {key: k for key, k in self._keys.items() if key[0] != name}
+                self._feature_keys = {
+                    key: k for key, k in self._feature_keys.items() if key[0] != name
+                }
                 self._unreadable.clear()
             self.specs[name] = spec
 
@@ -260,8 +264,13 @@ class Workspace:
 
     def feature_key(self, dataset: str, backbone: BackboneSpec, images: ImageSet) -> FeatureKey:
         """Return the key of the features of a set of images, which are those of its full split."""
-        name, split = self.full_split(dataset, images)
-        return feature_key(self.card(backbone), backbone.output, name, split, self.settings.stored)
+        place = dataset, backbone, images
+        if place not in self._feature_keys:
+            name, split = self.full_split(dataset, images)
+            self._feature_keys[place] = feature_key(
+                self.card(backbone), backbone.output, name, split, self.settings.stored
+            )
+        return self._feature_keys[place]
 
     def accumulator(
         self, dataset: str, need: StatisticsNeed, earlier: Earlier | None = None

@@ -153,6 +153,14 @@ def test_parts_are_disjoint_complete_and_self_contained(request_of):
         plan.part(3, 2)
 
 
+def test_the_plan_of_a_dataset_has_its_cells_and_the_passes_that_they_read(request_of):
+    plan = make_plan(request_of(*TASKS))
+    by_dataset = plan.by_dataset()
+    assert list(by_dataset) == plan.datasets_to_do()
+    for name, of_dataset in by_dataset.items():
+        assert of_dataset == plan.of_cells(tuple(c for c in plan.cells if c.dataset == name))
+
+
 def test_parts_in_processes_of_their_own_give_the_records_of_one_run(request_of, tmp_path):
     """Each part is read from JSON and carried out in a fresh workspace."""
     request = request_of("knn", "linear")
