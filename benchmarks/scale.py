@@ -3,13 +3,16 @@
     python benchmarks/scale.py plan [--backbones 116] [--datasets 126] [--images 13.6e6]
     python benchmarks/scale.py simulate [--workers 1,8,64,256] [--images 13.6e6]
     python benchmarks/scale.py leaderboard FOLDER [--backbones 116] [--datasets 119]
+    python benchmarks/scale.py arrays FOLDER
 
 `plan` times planning, estimating, cutting into units and writing the plan. `simulate` lets the
 conductor of real runs hand its units to simulated machines: forward passes take their measured time
 in simulated time, loading a backbone 5 s, a cell 1 s; 2 % of the machines are lost per hour, with
 the unit that they do, and replaced after 5 minutes. Efficiency is the time of all forward passes,
 divided by workers and makespan. `leaderboard` writes synthetic records into FOLDER where it has
-none, and times reading, ranking, writing and printing. Processor seconds; no GPU is needed.
+none, and times reading, ranking, writing and printing. `arrays` counts the files of its records,
+and divides the time of reading per-example results into that of files and that of their content.
+Processor seconds; no GPU is needed.
 """
 
 import argparse
@@ -38,6 +41,7 @@ from bob.leaderboards.gather import gather
 from bob.leaderboards.render.terminal import to_terminal
 from bob.leaderboards.write import write_board
 from bob.plan import Plan, Workspace, make_plan, read_plan
+from bob.records.store import RecordStore
 from tests.builders import synthetic_sweep
 from tests.builders.large_plans import large_request
 from tests.builders.simulated_engine import Costs, SimulatedEngine
@@ -138,18 +142,38 @@ def leaderboard_figures(folder: Path, backbones: int, datasets: int) -> None:
         print(f"{path.stat().st_size / 2**20:9.2f} MiB  {path.name}")
 
 
+def array_figures(folder: Path) -> None:
+    """Print what files of per-example arrays cost, and what fewer of them would save."""
+    store = RecordStore(folder)
+    records = [record for record in store.read_all()[0] if record.arrays]
+    paths = sorted(store.root.glob("*/*/*.safetensors"))
+    json_files = sum(1 for _ in store.root.glob("*/*/*.json"))
+    packs = {(record.dataset_name, record.backbone_name) for record in records}
+    sizes = [path.stat() for path in paths]
+    print(f"{json_files:,} JSON files, {len(paths):,} files of arrays, {len(packs):,} if packed")
+    print(
+        f"{sum(size.st_size for size in sizes) / 2**30:.2f} GiB of arrays, "
+        f"{sum(size.st_blocks * 512 for size in sizes) / 2**30:.2f} GiB on the disk"
+    )
+    measured("all", lambda: [len(store.headline_arrays(record)) for record in records])
+    measured("files alone", lambda: [len(path.read_bytes()) for path in paths])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("what", choices=("plan", "simulate", "leaderboard"))
+    parser.add_argument("what", choices=("plan", "simulate", "leaderboard", "arrays"))
     parser.add_argument("folder", nargs="?", type=Path)
     parser.add_argument("--backbones", type=int, default=116)
     parser.add_argument("--datasets", type=int, default=None)
     parser.add_argument("--images", type=float, default=13.6e6)
     parser.add_argument("--workers", default="1,8,64,256")
     arguments = parser.parse_args()
-    if arguments.what == "leaderboard":
+    if arguments.what in ("leaderboard", "arrays"):
         if arguments.folder is None:
-            parser.error("leaderboard needs a folder")
+            parser.error(f"{arguments.what} needs a folder")
+        if arguments.what == "arrays":
+            array_figures(arguments.folder)
+            return
         leaderboard_figures(arguments.folder, arguments.backbones, arguments.datasets or 119)
         return
     datasets, images = arguments.datasets or 126, int(arguments.images)
