@@ -28,6 +28,21 @@ class Preprocessing(Closed):
     interpolation: Literal["bilinear", "bicubic", "nearest", "lanczos"] | None = None
     mean: tuple[float, float, float] | None = Field(None, strict=False)
     std: tuple[float, float, float] | None = Field(None, strict=False)
+    """Of pixels from 0 to 1, as `mean`."""
+
+    @model_validator(mode="after")
+    def _normalises_pixels_from_0_to_1(self) -> "Preprocessing":
+        """Refuse constants of pixels from 0 to 255, with which all images look alike."""
+        remedy = "divide those of pixels from 0 to 255 by 255"
+        if self.mean and not all(-1 <= value <= 1 for value in self.mean):
+            raise ValueError(
+                f"mean is of pixels from 0 to 1, from -1 to 1; got {[*self.mean]!r}; {remedy}"
+            )
+        if self.std and not all(0 < value <= 1 for value in self.std):
+            raise ValueError(
+                f"std is of pixels from 0 to 1, above 0 and up to 1; got {[*self.std]!r}; {remedy}"
+            )
+        return self
 
     def missing(self) -> list[str]:
         """Return the names of the fields that are None."""

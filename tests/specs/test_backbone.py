@@ -64,6 +64,16 @@ def entry(**fields: Any) -> BackboneSpec:
             {"loader": "python", "options": {"depth": 1}, "weights": None},
             "'options' belong to timm, open_clip, checkpoint, transformers; got 'python'",
         ),
+        (
+            {"preprocessing": {"mean": [123.7, 116.3, 103.5]}},
+            r"mean is of pixels from 0 to 1, .* got \[123.7, .*; divide those of .* by 255",
+        ),
+        (
+            {"preprocessing": {"std": [58.4, 57.1, 57.4]}},
+            "std is of pixels .* above 0 and up to",
+        ),
+        ({"preprocessing": {"std": [0.5, 0.5, 0]}}, r"std is of pixels .* got \[0.5, 0.5, 0.0\]"),
+        ({"preprocessing": {"mean": [0.5, float("nan"), 0.5]}}, "mean is of pixels"),
         ({"output": "cls@"}, "mine.yaml: output: an output is written as 'cls'"),
         ({"output": {"layers": ["x"]}}, r"mine.yaml: output.layers: must be 'last' or a list"),
         ({"pooling": "cls"}, "unknown key 'pooling'"),

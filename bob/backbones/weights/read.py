@@ -76,9 +76,22 @@ def read_checkpoint(name: str, path: Path, key: str | None = None) -> Checkpoint
             f"backbone {name!r}: {str(path)!r} contains no state dict "
             f"(a mapping of names to tensors){place}.{_key_hint(values)}"
         )
+    _require_floating_point(name, path, values)
     if chosen not in (None, key, USUAL_KEY):
         values = _named_as(values, content[USUAL_KEY])
     return Checkpoint(dict(values), notes)
+
+
+def _require_floating_point(name: str, path: Path, state: Mapping[str, torch.Tensor]) -> None:
+    """Raise BackboneError for quantised weights, which mean nothing without their scales."""
+    for parameter, tensor in state.items():
+        is_quantised = not tensor.is_floating_point() or tensor.dtype.itemsize == 1
+        if is_quantised and parameter.endswith(("weight", "bias")):
+            raise BackboneError(
+                f"backbone {name!r}: {str(path)!r} holds {parameter} as "
+                f"{str(tensor.dtype).removeprefix('torch.')}: its weights are quantised. Save them "
+                "as float32, float16 or bfloat16, multiplied by their scales."
+            )
 
 
 def without_wrapper(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

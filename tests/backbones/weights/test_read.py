@@ -55,6 +55,16 @@ def test_a_file_that_is_no_checkpoint_is_refused(tmp_path, content, name):
     assert "weights_only" not in str(error.value)
 
 
+@pytest.mark.parametrize("dtype", [torch.int8, torch.uint8, torch.float8_e4m3fn, torch.int64])
+def test_quantised_weights_are_refused(tmp_path, dtype):
+    """Loaded as they are, without their scales, they would be other weights."""
+    state = {"norm.index": torch.arange(3), "norm.weight": A, "fc.weight": B.to(dtype)}
+    save_file(state, tmp_path / "a.safetensors")
+    kind = str(dtype).removeprefix("torch.")
+    with pytest.raises(BackboneError, match=f"holds fc.weight as {kind}: its weights are quant"):
+        read(tmp_path / "a.safetensors")
+
+
 def test_a_file_without_a_state_dict_is_refused(tmp_path):
     torch.save([1, 2], tmp_path / "list.pth")
     with pytest.raises(BackboneError, match="contains no state dict"):
