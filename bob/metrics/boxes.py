@@ -4,7 +4,7 @@ Of a class, the predictions of all images are ordered by their scores; those tha
 ignored object) are left out. Precision at a recall is the largest at that recall or above, and the
 average precision (AP) is the mean of it at the recalls 0, 0.01, ..., 1, 0 where a recall is not
 reached. AP is averaged over the classes that have true boxes, and over thresholds of intersection
-over union.
+over union. VOC 2007's has 11 recalls and VOC's rule of what is right.
 
 Only the recalls at right predictions count: with weights of images in place of repeats, bootstrap
 resamples are computed without repeating images. Predictions with equal scores of several images
@@ -21,7 +21,7 @@ from bob.numerics.arrays import Doubles, Ints
 from bob.numerics.dense.box_matching import AREAS, NEUTRAL, RIGHT, THRESHOLDS, States
 from bob.outcomes import BoxMatches
 
-RECALLS = np.linspace(0, 1, 101)
+RECALLS, VOC07_RECALLS = np.linspace(0, 1, 101), np.linspace(0, 1, 11)
 CHUNK_VALUES = 2**22
 """Weights of predictions in resamples that are held at once."""
 _EVERY = slice(None)
@@ -57,15 +57,30 @@ def box_ap_large(outcome: BoxMatches) -> float:
     return _value(outcome, "large", _EVERY)
 
 
+def box_ap_voc07(outcome: BoxMatches) -> float:
+    """Return the mean average precision of VOC 2007's evaluation. Range [0, 1].
+
+    Precision at 11 recalls, at an overlap of 0.5, with `match_as_voc`.
+    """
+    return _defined(voc07_average_precision(outcome, np.ones((1, len(outcome)))), "true boxes")
+
+
 def _at(threshold: float) -> slice:
     position = int(np.flatnonzero(np.isclose(THRESHOLDS, threshold))[0])
     return slice(position, position + 1)
 
 
 def _value(outcome: BoxMatches, area: str, thresholds: slice) -> float:
-    value = average_precision(outcome, area, thresholds, np.ones((1, len(outcome))))[0]
+    objects = "true boxes" if area == "all" else f"true boxes of {area} objects"
+    return _defined(
+        average_precision(outcome, area, thresholds, np.ones((1, len(outcome)))), objects
+    )
+
+
+def _defined(values: Doubles, objects: str) -> float:
+    """Return the one value; UndefinedError where no image has the `objects`."""
+    (value,) = values.tolist()
     if np.isnan(value):
-        objects = "true boxes" if area == "all" else f"true boxes of {area} objects"
         raise UndefinedError(f"no test image has {objects}")
     return float(value)
 
@@ -75,29 +90,45 @@ def average_precision(
 ) -> Doubles:
     """Return AP (R,) for each of R weightings (R, N) of the images, NaN without true boxes."""
     a = list(AREAS).index(area)
-    true = weights @ outcome.true[:, :, a]
+    states = outcome.states[:, :, a, thresholds]
+    return _mean_of_classes(outcome, states, weights @ outcome.true[:, :, a], weights, RECALLS)
+
+
+def voc07_average_precision(outcome: BoxMatches, weights: Doubles) -> Doubles:
+    """Return VOC 2007's AP (R,) for each of R weightings (R, N), NaN without true boxes."""
+    true = weights @ outcome.true[:, :, list(AREAS).index("all")]
+    return _mean_of_classes(outcome, outcome.voc[..., None], true, weights, VOC07_RECALLS)
+
+
+def _mean_of_classes(
+    outcome: BoxMatches, states: States, true: Doubles, weights: Doubles, recalls: Doubles
+) -> Doubles:
+    """Return AP (R,) averaged over classes with `true` (R, C) boxes, and over T thresholds.
+
+    `states` (N, M, T) are those of the predictions.
+    """
     total, classes = np.zeros(len(weights)), (true > 0).sum(axis=1)
     for c in np.flatnonzero(true.any(axis=0)):
-        images, states = _ranked(outcome, int(c), a)
+        images, ranked = _ranked(outcome, int(c), states)
         rows = max(1, CHUNK_VALUES // max(1, len(images)))
         for start in range(0, len(weights), rows):
             at = slice(start, start + rows)
             of_predictions = weights[at][:, images]
             precisions = [
-                _class_ap(of_predictions, state, true[at, c]) for state in states[:, thresholds].T
+                _class_ap(of_predictions, state, true[at, c], recalls) for state in ranked.T
             ]
             total[at] += np.mean(precisions, axis=0)
     return np.where(classes > 0, total / np.maximum(classes, 1), np.nan)
 
 
-def _ranked(outcome: BoxMatches, c: int, a: int) -> tuple[Ints, States]:
+def _ranked(outcome: BoxMatches, c: int, states: States) -> tuple[Ints, States]:
     """Return image (n,) and states (n, T) of the predictions of a class, by descending scores."""
     images, places = np.nonzero(outcome.labels == c)
     order = np.argsort(-outcome.scores[images, places], kind="stable")
-    return images[order], outcome.states[images, places, a][order]
+    return images[order], states[images, places][order]
 
 
-def _class_ap(weights: Doubles, states: States, true: Doubles) -> Doubles:
+def _class_ap(weights: Doubles, states: States, true: Doubles, recalls: Doubles) -> Doubles:
     """Return AP (R,) of predictions with weights (R, n) and states (n,); 0 where `true` (R,) is."""
     right = np.flatnonzero(states == RIGHT)
     if not len(right):
@@ -109,42 +140,53 @@ def _class_ap(weights: Doubles, states: States, true: Doubles) -> Doubles:
     precision = found / np.where(predicted > 0, predicted, 1)
     best = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
     recall = found / np.where(true > 0, true, 1)[:, None]
-    reached = np.searchsorted(RECALLS, recall, side="right")
-    at_recalls = (best * np.diff(reached, axis=1, prepend=0)).sum(axis=1) / len(RECALLS)
+    reached = np.searchsorted(recalls, recall, side="right")
+    at_recalls = (best * np.diff(reached, axis=1, prepend=0)).sum(axis=1) / len(recalls)
     return np.where(true > 0, at_recalls, 0.0)
 
 
-def _redrawn(
-    area: str, thresholds: slice
-) -> Callable[[BoxMatches, np.random.Generator, int], Doubles]:
+OfWeights = Callable[[BoxMatches, Doubles], Doubles]
+"""Weights (R, N) of images → AP (R,)."""
+
+
+def _in(area: str, thresholds: slice) -> OfWeights:
+    return lambda outcome, weights: average_precision(outcome, area, thresholds, weights)
+
+
+def _redrawn(of_weights: OfWeights) -> Callable[[BoxMatches, np.random.Generator, int], Doubles]:
     """Return a function to (draws,) values of AP with resampled images."""
 
     def values(outcome: BoxMatches, rng: np.random.Generator, draws: int) -> Doubles:
         n = len(outcome)
         weights = rng.multinomial(n, np.full(n, 1 / n), size=draws).astype(np.float64)
-        return average_precision(outcome, area, thresholds, weights)
+        return of_weights(outcome, weights)
 
     return values
 
 
-def _metric(
-    function: Callable[[BoxMatches], float], area: str, thresholds: slice, summary: str
-) -> Metric:
+def _metric(function: Callable[[BoxMatches], float], of_weights: OfWeights, summary: str) -> Metric:
     return Metric(
         function,
         BoxMatches,
         interval="bootstrap",
         higher_is_better=True,
         summary=summary,
-        redrawn=_redrawn(area, thresholds),
+        redrawn=_redrawn(of_weights),
     )
 
 
 METRICS = (
-    _metric(box_ap, "all", _EVERY, "average precision of boxes, over overlaps of 0.5 to 0.95"),
-    _metric(box_ap_50, "all", _at(0.5), "average precision of boxes at an overlap of 0.5"),
-    _metric(box_ap_75, "all", _at(0.75), "average precision of boxes at an overlap of 0.75"),
-    _metric(box_ap_small, "small", _EVERY, "average precision of objects of at most 32² pixels"),
-    _metric(box_ap_medium, "medium", _EVERY, "average precision of objects of 32² to 96² pixels"),
-    _metric(box_ap_large, "large", _EVERY, "average precision of objects of at least 96² pixels"),
+    _metric(box_ap, _in("all", _EVERY), "average precision of boxes, over overlaps of 0.5 to 0.95"),
+    _metric(box_ap_50, _in("all", _at(0.5)), "average precision of boxes at an overlap of 0.5"),
+    _metric(box_ap_75, _in("all", _at(0.75)), "average precision of boxes at an overlap of 0.75"),
+    _metric(
+        box_ap_small, _in("small", _EVERY), "average precision of objects of at most 32² pixels"
+    ),
+    _metric(
+        box_ap_medium, _in("medium", _EVERY), "average precision of objects of 32² to 96² pixels"
+    ),
+    _metric(
+        box_ap_large, _in("large", _EVERY), "average precision of objects of at least 96² pixels"
+    ),
+    _metric(box_ap_voc07, voc07_average_precision, "average precision of VOC 2007: 11 recalls"),
 )

@@ -22,14 +22,18 @@ class BoxMatches(ArrayOutcome):
     """(N, M) class index of each prediction; -1 where an image has fewer."""
     states: NDArray[np.uint8]
     """(N, M, A, T) wrong, right or neutral."""
+    voc: NDArray[np.uint8]
+    """(N, M) the same at an overlap of 0.5, by VOC's rule."""
     true: Ints
     """(N, C, A) true boxes that count."""
 
     def __post_init__(self) -> None:
-        shapes = (self.scores.shape, self.labels.shape, self.states.shape, self.true.shape)
+        arrays = (self.scores, self.labels, self.voc, self.states, self.true)
+        shapes = [array.shape for array in arrays]
         (n, m), areas = self.scores.shape, self.true.shape[2:]
-        if shapes[1] != (n, m) or shapes[2][:3] != (n, m, *areas) or len(self.true) != n:
+        is_wrong = any(shape != (n, m) for shape in shapes[:3])
+        if is_wrong or shapes[3][:3] != (n, m, *areas) or len(self.true) != n:
             raise ValueError(
-                "scores, labels, states and true must have shapes (N, M), (N, M), (N, M, A, T) and "
-                f"(N, C, A); got {', '.join(map(str, shapes))}."
+                "scores, labels, voc, states and true must have shapes (N, M), (N, M), (N, M), "
+                f"(N, M, A, T) and (N, C, A); got {', '.join(map(str, shapes))}."
             )

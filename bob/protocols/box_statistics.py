@@ -55,7 +55,7 @@ def matches_spec(classes: int, path: StrengthPath, *, every_strength: bool) -> A
     They depend on earlier statistics as those of `segmentation_statistics.counts_spec` do.
     """
     settings = {**vars(path), "classes": classes, "every_strength": every_strength}
-    return AccumulatorSpec("box_matches", 2, tuple(sorted(settings.items())))
+    return AccumulatorSpec("box_matches", 3, tuple(sorted(settings.items())))
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,7 +158,8 @@ class BoxMatchSums:
     """Detections of each image, and which of them are right.
 
     P predictors: the heads of every strength, or `PREDICTORS`. `scores` and `labels` (N, P, M),
-    `states` (N, P, M, A, T), and `true` (N, C, A) boxes that count; see `bob.outcomes.BoxMatches`.
+    `states` (N, P, M, A, T), `voc` (N, P, M), and `true` (N, C, A) boxes that count; see
+    `bob.outcomes.BoxMatches`.
     Of the images to keep, the detections of the first predictor; see `KeptDetections`.
     """
 
@@ -178,6 +179,7 @@ class BoxMatchSums:
             "scores": np.zeros((0, predictors, MOST), np.float32),
             "labels": np.zeros((0, predictors, MOST), np.int64),
             "states": np.zeros((0, predictors, MOST, len(AREAS), len(THRESHOLDS)), np.uint8),
+            "voc": np.zeros((0, predictors, MOST), np.uint8),
             "true": np.zeros((0, self.classes, len(AREAS)), np.int64),
             "grid": np.array(shape[:2], np.int64),
             **({} if self.kept is None else self.kept.start()),
@@ -212,7 +214,7 @@ class BoxMatchSums:
 
     def merge(self, parts: Sequence[Arrays]) -> Arrays:
         """Join the images of all shards, in their order."""
-        joined = join_images(parts, ("scores", "labels", "states", "true"))
+        joined = join_images(parts, ("scores", "labels", "states", "voc", "true"))
         shown = {} if self.kept is None else self.kept.merge(parts)
         return {**joined, "grid": parts[0]["grid"], **shown}
 
@@ -274,10 +276,9 @@ class PredictorMatches:
 
     def of(self, predictor: int) -> BoxMatches:
         """Return the outcome of one predictor."""
-        scores, labels, states = (
-            self.statistics[name][:, predictor] for name in ("scores", "labels", "states")
-        )
-        return BoxMatches(scores, labels, states, self.statistics["true"])
+        names = ("scores", "labels", "states", "voc")
+        of_predictor = {name: self.statistics[name][:, predictor] for name in names}
+        return BoxMatches(**of_predictor, true=self.statistics["true"])
 
 
 def average_precisions(matches: PredictorMatches) -> list[float]:

@@ -19,9 +19,9 @@ frozen backbones in the following points:
 - the whole image is squashed to one size.
 
 Detections are scored as COCO's evaluation does it (pycocotools), with an interval over images.
-Crowds and difficult objects are neither right nor wrong to find. VOC's evaluation differs: it ends
-at an overlap of 0.5, and a detection that overlaps most with an object that is found already is
-wrong there, also if it overlaps another one enough.
+Crowds and difficult objects are neither right nor wrong to find. `box_ap_voc07` is VOC 2007's
+evaluation, where a detection that overlaps most with an object that is found already is wrong, also
+if it overlaps another one enough.
 """
 
 from collections.abc import Mapping

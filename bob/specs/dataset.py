@@ -27,7 +27,7 @@ OfficialMetric = Literal[
     "top1", "mean_per_class", "macro_f1", "worst_group", "label_set_top1", "label_ap",
     "label_ap_11_point", "roc_auc", "hit_at", "mean_ap", "mean_ap_trapezoid", "mean_ap_at",
     "auroc", "aupr_out", "mce", "micro_ap", "gap", "mean_iou", "delta1", "depth_rmse", "pck",
-    "two_afc", "box_ap", "box_ap_50", "corloc", "j_and_f",
+    "two_afc", "box_ap", "box_ap_50", "box_ap_voc07", "corloc", "j_and_f",
 ]  # fmt: skip
 METRICS_BY_KIND: dict[DatasetKind, tuple[OfficialMetric, ...]] = {
     "classification": ("top1", "mean_per_class", "macro_f1", "worst_group", "roc_auc", "mce"),
@@ -39,7 +39,7 @@ METRICS_BY_KIND: dict[DatasetKind, tuple[OfficialMetric, ...]] = {
     "depth": ("delta1", "depth_rmse"),
     "correspondence": ("pck",),
     "triplets": ("two_afc",),
-    "object-detection": ("box_ap", "box_ap_50", "corloc"),
+    "object-detection": ("box_ap", "box_ap_50", "box_ap_voc07", "corloc"),
     "video": ("j_and_f",),
 }
 """Metrics that `metric` may name, by kind of dataset.

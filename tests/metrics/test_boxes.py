@@ -7,6 +7,7 @@ import pytest
 import torch
 from torchmetrics.detection import MeanAveragePrecision
 
+from bob.datasets.boxes import ImageBoxes
 from bob.errors import UndefinedError
 from bob.metrics import metric_named
 from bob.metrics.boxes import (
@@ -16,8 +17,11 @@ from bob.metrics.boxes import (
     box_ap_75,
     box_ap_large,
     box_ap_small,
+    box_ap_voc07,
 )
 from bob.metrics.intervals import interval, resampled
+from bob.numerics.dense.box_matching import RIGHT as STATE_RIGHT
+from bob.numerics.dense.box_matching import WRONG as STATE_WRONG
 from bob.numerics.dense.detections import Detections
 from bob.outcomes import BoxMatches
 from bob.protocols.box_statistics import outcome_of
@@ -134,6 +138,75 @@ def test_random_detections_score_as_pycocotools_scores_them(seed: int) -> None:
         assert value == pytest.approx(float(expected[theirs]), abs=1e-6)
 
 
+def test_voc_judges_a_box_by_the_object_that_it_overlaps_most() -> None:
+    """Objects of columns 0 to 10 and 4 to 14. The second box, of columns 1 to 11, overlaps the
+    first by 9 of 11 and the second by 7 of 13 columns. COCO gives it the second, as the first is
+    taken; to VOC it is wrong. Then 6 of 11 recalls (0 to 0.5) have precision 1.
+    """
+    true = image_boxes([[0, 0, 10, 10], [4, 0, 14, 10]], [0, 0])
+    found = detections(([0, 0, 10, 10], 0.9, 0), ([1, 0, 11, 10], 0.8, 0))
+    outcome = outcome_of([found], [true], 1)
+    assert outcome.voc[0, :2].tolist() == [STATE_RIGHT, STATE_WRONG]
+    assert outcome.states[0, :2, 0, 0].tolist() == [STATE_RIGHT, STATE_RIGHT]
+    assert box_ap_voc07(outcome) == pytest.approx(6 / 11) and box_ap_50(outcome) == 1
+
+
+def test_voc_takes_eleven_recalls() -> None:
+    """Precision 1 at recalls 0 to 0.5, 2/3 at 0.6 to 1."""
+    outcome = one_class(detections((RIGHT_1, 0.9, 0), (WRONG, 0.8, 0), (RIGHT_2, 0.7, 0)))
+    assert box_ap_voc07(outcome) == pytest.approx((6 + 5 * 2 / 3) / 11)
+
+
+def test_difficult_objects_are_neutral_for_voc() -> None:
+    true = image_boxes([RIGHT_1, RIGHT_2], [0, 0], difficult=[True, False])
+    found = detections((RIGHT_1, 0.9, 0), (RIGHT_1, 0.8, 0), (RIGHT_2, 0.7, 0))
+    assert box_ap_voc07(outcome_of([found], [true], 1)) == 1
+
+
+def slow_voc07(found: list[Detections], true: list[ImageBoxes], c: int) -> float:
+    """Return VOC 2007's AP of a class, detection by detection."""
+    rows = [
+        (float(score), i, box)
+        for i, of in enumerate(found)
+        for box, score, label in zip(of.xyxy, of.scores, of.labels, strict=True)
+        if label == c
+    ]
+    taken: set[tuple[int, int]] = set()
+    right, wrong, curve = 0, 0, []
+    total = sum(int((~of.ignored[of.labels == c]).sum()) for of in true)
+    for _, i, box in sorted(rows, key=lambda row: (-row[0], row[1])):
+        best, at = 0.0, -1
+        for k in np.flatnonzero(true[i].labels == c).tolist():
+            width, height = (
+                min(box[a + 2], true[i].xyxy[k][a + 2]) - max(box[a], true[i].xyxy[k][a])
+                for a in (0, 1)
+            )
+            shared = max(width, 0) * max(height, 0)
+            areas = [(b[2] - b[0]) * (b[3] - b[1]) for b in (box, true[i].xyxy[k])]
+            if shared / (sum(areas) - shared) > best:
+                best, at = shared / (sum(areas) - shared), k
+        if best >= 0.5 and true[i].ignored[at]:
+            continue
+        if best >= 0.5 and (i, at) not in taken:
+            taken.add((i, at))
+            right += 1
+        else:
+            wrong += 1
+        curve.append((right / total, right / (right + wrong)))
+    recalls = np.linspace(0, 1, 11)
+    return sum(max([p for r, p in curve if r >= least], default=0) for least in recalls) / 11
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_voc07_is_that_of_a_slow_implementation(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    true = [random_boxes(rng, int(rng.integers(1, 9)), 2) for _ in range(12)]
+    found = [random_detections(rng, of, 25, 2) for of in true]
+    expected = np.mean([slow_voc07(found, true, c) for c in range(2)])
+    assert 0.05 < expected < 0.95
+    assert box_ap_voc07(outcome_of(found, true, 2)) == pytest.approx(expected, abs=1e-12)
+
+
 def random_outcome() -> BoxMatches:
     rng = np.random.default_rng(7)
     true = [random_boxes(rng, 5, CLASSES) for _ in range(12)]
@@ -185,5 +258,7 @@ def test_images_without_boxes_are_undefined() -> None:
 
 def test_shapes_must_agree() -> None:
     arrays = dict(random_outcome().to_arrays())
-    with pytest.raises(ValueError, match=r"must have shapes \(N, M\), \(N, M\), \(N, M, A, T\)"):
+    with pytest.raises(
+        ValueError, match=r"must have shapes \(N, M\), \(N, M\), \(N, M\), \(N, M, A, T\)"
+    ):
         BoxMatches(**{**arrays, "labels": arrays["labels"][:, :3]})

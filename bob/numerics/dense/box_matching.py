@@ -6,7 +6,7 @@ a threshold. There are ten thresholds, and four ranges of areas: of all, small, 
 objects. True boxes outside of the range are ignored: whoever takes them is neither right nor wrong;
 neither is a prediction outside of the range that takes none. A prediction takes an ignored box only
 where no other is left. Ignored objects of the dataset (crowds, difficult ones) can be taken any
-number of times.
+number of times. `match_as_voc` is VOC's rule.
 """
 
 from dataclasses import dataclass
@@ -72,6 +72,29 @@ def match_boxes(found: Doubles, true: TrueBoxes) -> States:
         best = _last_largest(np.where(can_take, overlaps[n], -1.0))[areas, thresholds]
         taken[areas, thresholds, best] = True
         states[n, areas, thresholds] = np.where(ignored[areas, best], NEUTRAL, RIGHT)
+    return states
+
+
+def match_as_voc(found: Doubles, true: TrueBoxes) -> NDArray[np.uint8]:
+    """Return the states (n,) of predictions (n, 4) of one class, whose scores descend, as VOC's
+    evaluation (VOCevaldet.m) decides them at an overlap of 0.5.
+
+    A prediction is right or wrong by the object which it overlaps most, also where that one is
+    taken and another overlaps it enough. It is neutral where that object is ignored.
+    """
+    states = np.full(len(found), WRONG, np.uint8)
+    if not len(true.xyxy):
+        return states
+    overlaps = box_overlaps(found, true.xyxy, np.zeros(len(true.xyxy), bool))
+    best = overlaps.argmax(axis=1)
+    taken: set[int] = set()
+    for n in np.flatnonzero(overlaps.max(axis=1) >= THRESHOLDS[0]).tolist():
+        k = int(best[n])
+        if true.ignored[k]:
+            states[n] = NEUTRAL
+        elif k not in taken:
+            states[n] = RIGHT
+            taken.add(k)
     return states
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bob.numerics.arrays import Doubles, Floats, Ints
 from bob.numerics.dense.box_matching import (
@@ -11,6 +12,7 @@ from bob.numerics.dense.box_matching import (
     WRONG,
     States,
     TrueBoxes,
+    match_as_voc,
     match_boxes,
 )
 from bob.numerics.dense.boxes import boxes_at_cells
@@ -66,6 +68,8 @@ class MatchedDetections:
     """(M,) NO_CLASS where there are fewer."""
     states: States
     """(M, A, T)"""
+    voc: NDArray[np.uint8]
+    """(M,) at an overlap of 0.5, by VOC's rule."""
 
 
 def matched(found: Detections, true: TrueBoxes, labels: Ints) -> MatchedDetections:
@@ -73,12 +77,15 @@ def matched(found: Detections, true: TrueBoxes, labels: Ints) -> MatchedDetectio
     scores = np.zeros(MOST, np.float32)
     classes = np.full(MOST, NO_CLASS)
     states = np.full((MOST, len(AREAS), len(THRESHOLDS)), WRONG, np.uint8)
+    voc = np.full(MOST, WRONG, np.uint8)
     n = len(found.scores)
     scores[:n], classes[:n] = found.scores, found.labels
     for c in np.unique(found.labels):
         of_class = np.flatnonzero(found.labels == c)
-        states[of_class] = match_boxes(found.xyxy[of_class], true.only(labels == c))
-    return MatchedDetections(scores, classes, states)
+        boxes, true_of_class = found.xyxy[of_class], true.only(labels == c)
+        states[of_class] = match_boxes(boxes, true_of_class)
+        voc[of_class] = match_as_voc(boxes, true_of_class)
+    return MatchedDetections(scores, classes, states, voc)
 
 
 def counted_boxes(true: TrueBoxes, labels: Ints, classes: int) -> Ints:
