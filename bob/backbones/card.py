@@ -33,8 +33,10 @@ DESCRIPTIVE_FIELDS = ("name", "family", "groups", "summary", "licence", "paper",
 """Fields of an entry that do not affect its card."""
 FAST = "preprocessing"
 """Key of a geometry's facts that says that the run resizes fast."""
-WARM_BATCH, TIMED_BATCHES = 4, 5
-"""Images per batch, and number of batches, of the speed measurement."""
+WARM_BATCH, MIN_BATCHES, MAX_BATCHES = 4, 2, 5
+"""Images per batch, and least and most batches, of the speed measurement."""
+TIMED_SECONDS = 0.2
+"""Time after which it ends: by then, a disturbance of a moment has passed."""
 
 
 class Card(Closed):
@@ -242,8 +244,10 @@ def _peak_mib(backbone: Backbone, weights_mib: float) -> float | None:
 def _seconds_per_image(backbone: Backbone) -> float:
     """Return the time of the fastest of a few batches: others may be slowed by other processes."""
     crops = _blank(backbone, WARM_BATCH)
-    seconds = []
-    for _ in range(TIMED_BATCHES):
+    seconds: list[float] = []
+    while len(seconds) < MIN_BATCHES or (
+        sum(seconds) < TIMED_SECONDS and len(seconds) < MAX_BATCHES
+    ):
         start = time.perf_counter()
         backbone.embed(crops, [backbone.spec.output])
         seconds.append(time.perf_counter() - start)

@@ -12,10 +12,12 @@ from bob.extraction.runtimes.choices import choice_file
 from bob.features.key import ITEM_BYTES, StoreKey
 from bob.features.shard import Arrays
 from bob.plan import Forward, Pass, Plan, StatisticsOutput, Workspace, statistics_need
-from bob.specs import Output
+from bob.specs import DatasetSpec, Output, SampleSource
 
 DECODE_SECONDS = 0.004
 """Core-seconds to decode and crop an image; photographs of 500 px take about this."""
+RENDER_SECONDS = 0.006
+"""Core-seconds to render a drawing that is an image of a dataset."""
 PROBE_SECONDS = 1.0
 """Seconds to score a cell whose features are stored; thousands of images take about this."""
 
@@ -92,6 +94,13 @@ def estimate(plan: Plan, workspace: Workspace) -> Estimate:
     }
     work = Work(images, speeds, len(plan.cells), workspace.machine.workers)
     return Estimate(work, rows, disk)
+
+
+def decode_seconds(spec: DatasetSpec | None) -> float:
+    """Return the core-seconds to read an image of a dataset, decode and crop it."""
+    source = spec.source if spec else None
+    is_rendered = isinstance(source, SampleSource) and source.is_rendered
+    return DECODE_SECONDS + (RENDER_SECONDS if is_rendered else 0.0)
 
 
 def _row_bytes(plan: Plan, workspace: Workspace, forward: Forward, output: str) -> int:

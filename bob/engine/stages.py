@@ -1,9 +1,12 @@
-"""The order of work: small datasets first, and of the first one what is soon embedded."""
+"""The order of work: small datasets first, and of the first one what is soon embedded.
+
+A dataset is small where its images are soon decoded.
+"""
 
 import itertools
 from collections.abc import Iterator, Mapping
 
-from bob.engine.estimate import DECODE_SECONDS
+from bob.engine.estimate import decode_seconds
 from bob.plan import Plan
 
 EARLY_SECONDS = 10.0
@@ -15,14 +18,14 @@ DECODE_SHARE = 0.05
 def stages(plan: Plan, seconds_per_image: Mapping[str, float], workers: int = 1) -> Iterator[Plan]:
     """Yield a plan in parts: passes and the cells that read them, each feature computed once.
 
-    Datasets with few images come first. The backbones of the first one are divided, so that the
-    fastest backbone and baselines are scored after seconds, where decoding the images twice costs
-    little of the run. `seconds_per_image` is the time of each backbone's forward pass, and
+    Datasets that are soon decoded come first. The backbones of the first one are divided, so that
+    the fastest backbone and baselines are scored after seconds, where decoding the images twice
+    costs little of the run. `seconds_per_image` is the time of each backbone's forward pass, and
     `workers` is the number of decoding threads.
     """
     embedded: set[str] = set()
     by_dataset = plan.by_dataset()
-    smallest_first = sorted(by_dataset, key=lambda name: _images(by_dataset[name]))
+    smallest_first = sorted(by_dataset, key=lambda name: _decoding(by_dataset[name]))
     for number, dataset in enumerate(smallest_first):
         of_dataset = by_dataset[dataset]
         parts = [of_dataset]
@@ -37,6 +40,13 @@ def stages(plan: Plan, seconds_per_image: Mapping[str, float], workers: int = 1)
 def _images(plan: Plan) -> int:
     """Return the number of images to embed."""
     return sum(whole.count for whole in plan.passes)
+
+
+def _decoding(plan: Plan) -> float:
+    """Return the core-seconds to decode the images to embed."""
+    return sum(
+        whole.count * decode_seconds(plan.datasets.get(whole.dataset)) for whole in plan.passes
+    )
 
 
 def _early(
@@ -70,5 +80,5 @@ def _early(
         if whole.dataset != dataset or forward.backbone not in early
     )
     is_divided = len(early) < len(seconds)
-    decoding = images * DECODE_SECONDS / workers
+    decoding = _decoding(of_dataset) / workers
     return early if is_divided and decoding <= DECODE_SHARE * later else set()

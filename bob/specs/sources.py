@@ -332,6 +332,11 @@ class SampleSource(Closed):
     skin_tones: bool = False
     """For openmoji: add the five skin tones in colour. The images of an emoji form a group."""
 
+    @property
+    def is_rendered(self) -> bool:
+        """Whether each image is rendered from a drawing when it is read."""
+        return self.reader == "openmoji"
+
     @model_validator(mode="after")
     def _check_openmoji_options(self) -> "SampleSource":
         if self.reader == "openmoji":
