@@ -35,8 +35,9 @@ from bob.specs.yaml import plain
 from bob.statistics.paired_tests import mcnemar
 
 LITES = [f"efficientnet_lite{i}_in1k" for i in range(3)]
-BASELINES = "channel_statistics,raw_pixels,random_convolution,efficientnet_lite0_random"
-SIDES_PX, OUTPUTS = (64, 96, 128), ("default", "mean_patch@-2", "mean_patch@-3")
+BASELINES = "channel_statistics,raw_pixels,random_convolution"
+SIDES_PX = (64, 96)
+OUTPUTS = ("default", "mean_patch@-2", "mean_patch@-3", "mean_patch@-4")
 QUICK_SIDES_PX, QUICK_OUTPUTS = (64,), ("default", "mean_patch@-3")
 
 

@@ -115,8 +115,9 @@ def run(
         Embed images block by block, and drop backbones once another is shown to be better. Only the
         survivors are run in full.
     indifference, race_error, race_seed
-        Difference of accuracies up to which nothing is dropped, bound of the probability that
-        anything is dropped wrongly, and seed of the order of images.
+        Difference of accuracies up to which nothing is dropped (below 0, the lead that makes a
+        backbone the best that is kept), bound of the probability that anything is dropped wrongly,
+        and seed of the order of images.
     budget
         Largest number of images that a race embeds, counted for each backbone.
     listener

@@ -79,24 +79,24 @@ def part(text: str) -> tuple[int, int]:
 
 def share(text: str) -> float:
     """Parse a fraction between 0 and 1, both excluded."""
-    value = _fraction(text)
-    if value == 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a fraction above 0, such as 0.05")
-    return value
+    return _fraction(text, above=0)
 
 
 def margin(text: str) -> float:
-    """Parse a fraction of at least 0 and below 1."""
-    return _fraction(text)
+    """Parse a fraction between -1 and 1."""
+    return _fraction(text, above=-1)
 
 
-def _fraction(text: str) -> float:
+def _fraction(text: str, above: float) -> float:
+    """Parse a number above `above` and below 1."""
     try:
         value = float(text)
     except ValueError:
-        value = -1.0
-    if not 0 <= value < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a fraction below 1, such as 0.01")
+        value = above
+    if not above < value < 1:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a fraction above {above:g} and below 1, such as 0.05"
+        )
     return value
 
 

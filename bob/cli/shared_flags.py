@@ -155,8 +155,9 @@ def add_race_test(parser: "argparse._ActionsContainer") -> None:
         metavar="X",
         type=margin,
         default=0.0,
-        help="drop only what another beats by more than this difference in accuracy, a fraction "
-        "such as 0.01 (default: 0)",
+        help="drop only what another beats by more than this difference in accuracy, such as 0.01; "
+        "below 0, such as -0.01, drop what is shown not to be best by a lead of 0.01, which takes "
+        "fewer images (default: 0)",
     )
     parser.add_argument(
         "--race-error",

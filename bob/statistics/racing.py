@@ -1,33 +1,38 @@
 """Races: which of K backbones can be dropped before all examples have been scored.
 
 Let X_ti in [0, 1] be the value of example t with backbone i, such as 1 if i has it right, else 0,
-and let m >= 0 be the margin (the indifference). For an ordered pair, the hypothesis H_ij says that
+and let m be the margin (the indifference). For an ordered pair, the hypothesis H_ij says that
 i is better than j by at most m: E[X_ti - X_tj | examples before t] <= m. H_j is the intersection of
 H_ij over all i: no backbone is better than j by more than m. Backbone j is dropped when H_j is
 rejected.
 
-**Evidence of a pair.** With d = X_ti - X_tj in [-1, 1] and 0 < b < 1, a bettor who stakes the
-share b of what is permitted multiplies the capital at each example by
+**Evidence against a backbone.** A bettor against H_j who stakes c_i >= 0 on each rival i, with
+sum_i c_i (1 + m) < 1, multiplies the capital at each example by
 
-    1 + b (d - m) / (1 + m) >= 0,
+    1 + sum_i c_i (X_ti - X_tj - m) >= 0,
 
-whose expectation under H_ij is at most 1. The capital, averaged over a fixed grid of b, is a
-nonnegative supermartingale that starts at 1, so that by Ville's inequality it ever reaches 1 / a
-with a probability of at most a, whatever the looks and stopping rules (Waudby-Smith & Ramdas 2024,
-doi:10.1093/jrsssb/qkad009, sections 3 and 4; mixtures: Howard et al. 2021, doi:10.1214/20-AOS1991).
-At m = 0 examples of the same value with both change nothing: of right and wrong answers only
-discordant ones count, as in McNemar's test.
+whose expectation under H_j is at most 1, whatever the dependence between backbones. Stakes may
+depend on all earlier examples. The capital E_j is a nonnegative supermartingale that starts at 1,
+so that by Ville's inequality it ever reaches 1 / a with a probability of at most a, whatever the
+looks and stopping rules (Waudby-Smith & Ramdas 2024, doi:10.1093/jrsssb/qkad009, sections 3 and 4;
+Howard et al. 2021, doi:10.1214/20-AOS1991). At m = 0 examples of the same value with all change
+nothing: of right and wrong answers only discordant ones count, as in McNemar's test.
 
-**Evidence of a backbone.** E_j is the mean over i of the evidence of the K - 1 pairs (i, j), which
-is a nonnegative supermartingale under H_j, whatever the dependence between backbones.
+**Stakes.** The rivals are the LEADERS backbones that are best so far. Their stakes maximise
+mean(x) - mean(x^2) / 2 over the earlier examples, x = sum_i c_i (X_ti - X_tj - m), which is the
+mean logarithm of the factor to second order, and with one rival and right and wrong answers has
+the same maximum at m = 0. PRIOR examples with a mean of 0 shrink them at first.
 
-**Error.** Several H_j can be true. The means of any set of E_j are evidence against all of that
-set, so that closed testing gives the rule of Vovk & Wang (2021, doi:10.1214/20-AOS2020, algorithm
-1): j is dropped if the mean of every set of E that contains E_j is at least 1 / a. The probability
-that any backbone is ever dropped although its H_j is true is then at most a, over all pairs, all
-looks and any end of the race. In particular, the best backbone is dropped with a probability of at
-most a. Which of the others beats a dropped backbone is not certified: `rival` is the one with the
-most evidence.
+**Error.** For m < 0, an indifference zone (Bechhofer 1954, doi:10.1214/aoms/1177728845), H_j says
+that j is better than every other backbone by at least -m. No two of these are true together, so
+that a drop at E_j >= 1 / a is wrong with a probability of at most a over all backbones and looks.
+For m >= 0 several are true where backbones tie for the best, or lie within m of it. The means of
+any set of E_j are evidence against all of that set, so that closed testing gives the rule of Vovk &
+Wang (2021, doi:10.1214/20-AOS2020, algorithm 1): j is dropped if the mean of every set of E that
+contains E_j is at least 1 / a. The probability that any backbone is ever dropped although its H_j
+is true is then at most a. In particular, the best backbone is dropped with a probability of at most
+a. Which of the others beats a dropped backbone is not certified: `rival` is the one with the
+largest sum of values.
 
 **Target.** For `total` = None, the claim is about the population of which examples are an
 independent sample, and the order of the examples must not depend on the predictions. With `total` =
@@ -36,8 +41,8 @@ order, and nothing is assumed of how the N were collected. The margin that remai
 
     m_t = (N m - sum of d over the t examples seen) / (N - t)
 
-in place of m, which is the largest mean of the remaining examples under H_ij (Waudby-Smith & Ramdas
-2020, arXiv:2006.04347, proposition 1).
+in place of m, with d = X_i - X_j, which is the largest mean of the remaining examples under H_ij
+(Waudby-Smith & Ramdas 2020, arXiv:2006.04347, proposition 1).
 """
 
 from collections.abc import Iterable
@@ -47,11 +52,18 @@ import numpy as np
 
 from bob.numerics.arrays import Bools, Doubles, Ints
 
-STAKES = 0.99 * 1.35 ** -np.arange(20.0)
-"""Grid of b, equally weighted: the best stake for a gap g on a share q of discordant examples is
-about g / q, and the grid costs at most a factor of 20 in evidence."""
-MULTIPLIED = 32
-"""Factors of capital that are multiplied before a logarithm is taken: at least 0.01 ** 32."""
+LEADERS = 4
+"""Number of the best backbones so far that are staked on."""
+PRIOR, PRIOR_DISCORDANCE = 60, 0.15
+"""Examples by which stakes are shrunk, and the share of them on which two backbones differ."""
+MOST_STAKED = 0.95
+"""Share of the capital that may be lost at one example."""
+SWEEPS = 4
+"""Rounds of coordinate ascent, each rival's stake in turn."""
+FIRST_STAKES, RENEWAL = 8, 8
+"""Examples before any stake; new stakes follow after so many more, or an eighth of those seen."""
+CHUNK = 1024
+"""Examples whose factors are computed together."""
 MOST = 600.0
 """Logarithms of evidence are capped here, far above any threshold, so that sums do not overflow."""
 
@@ -77,15 +89,15 @@ class Drop:
 class Race:
     """The state of a race of `count` backbones; examples arrive in blocks, and a look follows each.
 
-    Evidence of a dropped backbone stays what it was. A backbone that never takes part
-    (`contenders`) has no evidence, which is counted as 0.
+    Evidence against a dropped backbone stays what it was.
     """
 
     count: int
     error: float
     """Bound of the probability that any backbone is dropped wrongly, in (0, 1)."""
     margin: float = 0.0
-    """A backbone is dropped only if another is better by more than this; a fraction in [0, 1)."""
+    """A backbone is dropped only if another is better by more than this, in (-1, 1). Below 0 it is
+    the difference of an indifference zone."""
     total: int | None = None
     """Number of examples that the claim is about; None is the population."""
     contenders: Bools | None = None
@@ -100,16 +112,15 @@ class Race:
     def __post_init__(self) -> None:
         if not 0 < self.error < 1:
             raise ValueError(f"error must lie between 0 and 1; got {self.error!r}.")
-        if not 0 <= self.margin < 1:
-            raise ValueError(f"margin must be at least 0 and below 1; got {self.margin!r}.")
+        if not -1 < self.margin < 1:
+            raise ValueError(f"margin must lie between -1 and 1; got {self.margin!r}.")
         here = np.ones(self.count, bool) if self.contenders is None else self.contenders
         self.active = here.copy()
         self.sums = np.zeros(self.count)
-        shape = (self.count, self.count)
-        self._sum = np.zeros(shape)
-        self._capital = np.where((here[:, None] & here)[..., None], 0.0, -np.inf) + np.zeros(
-            (*shape, len(STAKES))
-        )
+        self._products = np.zeros((self.count, self.count))
+        self._log_capital = np.zeros(self.count)
+        self._rivals, self._stakes = np.zeros(0, np.int64), np.zeros((self.count, 0))
+        self._renewal = FIRST_STAKES
 
     def look(self, values: Bools | Doubles) -> list[Drop]:
         """Add a block of examples, and drop and return what is rejected after it.
@@ -124,77 +135,135 @@ class Race:
 
     def add(self, values: Bools | Doubles) -> None:
         """Add a block of examples, values (B, K), without dropping anything."""
-        at = np.flatnonzero(self.active)
-        block = values[:, at].astype(np.float64)
+        block = np.where(self.active, values, 0.0)
         if not ((block >= 0) & (block <= 1)).all():
             raise ValueError("values must lie in [0, 1].")
         if self.total is not None and self.seen + len(block) > self.total:
             raise ValueError(f"more than the total of {self.total} examples.")
-        pairs = np.ix_(at, at)
-        if self.total is None and np.isin(block, (0, 1)).all():
-            self._capital[pairs] += _log_growth(block, self.margin)
-        else:
-            self._capital[pairs] += self._log_growth_by_example(block, self._sum[pairs])
-        self._sum[pairs] += block.sum(0)[:, None] - block.sum(0)
-        self.sums[at] += block.sum(0)
-        self.seen += len(block)
+        while len(block):
+            if self.seen >= self._renewal:
+                self._renew_stakes()
+            now, block = np.split(block, [min(self._renewal - self.seen, CHUNK)])
+            self._bet(now)
+            self._products += now.T @ now
+            self.sums += now.sum(0)
+            self.seen += len(now)
 
     def rejected(self) -> list[Drop]:
-        """Return the active backbones whose hypothesis is rejected; dropping them is not a duty."""
+        """Return the active backbones whose hypothesis is rejected; dropping them is not a duty.
+
+        The one with the largest sum of values never is, so that one is left.
+        """
         if self.active.sum() < 2:
             return []
-        pairs, adjusted = self.log_evidence(), self._closed_log_evidence()
-        drops = []
-        for j in np.flatnonzero(self.active & (adjusted >= -np.log(self.error))).tolist():
-            i = int(np.where(self.active, pairs[:, j], -np.inf).argmax())
-            value, rival_value = float(self.sums[j]), float(self.sums[i])
-            drops.append(Drop(j, i, self.seen, value, rival_value, float(adjusted[j])))
-        return drops
+        evidence = self.adjusted_log_evidence()
+        leader = int(np.where(self.active, self.sums, -np.inf).argmax())
+        rejected = self.active & (evidence >= -np.log(self.error))
+        rejected[leader] = False
+        return [
+            Drop(
+                j,
+                leader,
+                self.seen,
+                float(self.sums[j]),
+                float(self.sums[leader]),
+                float(evidence[j]),
+            )
+            for j in np.flatnonzero(rejected).tolist()
+        ]
 
     def progress(self) -> Doubles:
         """Return (K,) the share of the logarithm of evidence that it takes to drop each, 0 to 1."""
-        share: Doubles = np.clip(self._closed_log_evidence() / -np.log(self.error), 0, 1)
+        share: Doubles = np.clip(self.adjusted_log_evidence() / -np.log(self.error), 0, 1)
         return share
-
-    def _closed_log_evidence(self) -> Doubles:
-        evidence = _log_total(self.log_evidence().T) - np.log(self.count - 1)
-        return closed_log_evidence(evidence)
 
     def drop(self, drops: Iterable[Drop]) -> None:
         """Take rejected backbones out of the race."""
         for drop in drops:
             self.active[drop.backbone] = False
             self.drops.append(drop)
+            self._renewal = max(self.seen, FIRST_STAKES)
 
     def log_evidence(self) -> Doubles:
-        """Return (K, K) the logarithm of the evidence that i (row) is better than j (column)."""
-        evidence = np.minimum(_log_mean(self._capital), MOST)
+        """Return (K,) the logarithm of the evidence against each backbone."""
+        evidence = np.minimum(self._log_capital, MOST)
         if self.total is not None and self.seen == self.total:  # the means are known
-            better = self._sum > self.total * self.margin + 1e-9
-            evidence[better & self.active[:, None] & self.active] = MOST
-        np.fill_diagonal(evidence, -np.inf)
+            best = self.sums[self.active].max(initial=0)
+            is_worse = best - self.sums > self.total * self.margin + 1e-9
+            evidence[is_worse & self.active] = MOST
         return evidence
 
-    def _log_growth_by_example(self, block: Doubles, before: Doubles) -> Doubles:
-        """Return (A, A, S) the growth of capital over a block, example by example.
+    def adjusted_log_evidence(self) -> Doubles:
+        """Return (K,) the logarithm of the evidence that decides about each backbone.
 
-        block (B, A); before (A, A) sums of differences, on which the margin that remains depends.
+        At a margin of 0 and above it is the smallest of all sets of active backbones that contain
+        it: sets with a dropped one were rejected with it.
         """
-        growth = np.empty((*before.shape, len(STAKES)))
-        for j in range(block.shape[1]):
-            d = block - block[:, [j]]
-            bound = np.full_like(d, self.margin)
-            if self.total is not None:
-                left = self.total - self.seen - np.arange(len(block))
-                seen = before[:, j] + np.cumsum(d, axis=0) - d
-                bound = (self.total * self.margin - seen) / left[:, None]
-            ratio = (d - bound) / np.maximum(1 + bound, 1e-12)
-            factor = 1 + STAKES[:, None, None] * np.where(bound < 1, ratio, 0.0)
-            starts = np.arange(0, len(block), MULTIPLIED)
-            growth[:, j] = np.log(np.multiply.reduceat(factor, starts, axis=1)).sum(1).T
-            impossible = (bound < -1 - 1e-9).any(0)
-            growth[impossible, j] = np.inf
-        return growth
+        evidence = self.log_evidence()
+        if self.margin >= 0:
+            evidence[self.active] = closed_log_evidence(evidence[self.active])
+        return evidence
+
+    def _bet(self, block: Doubles) -> None:
+        """Multiply the capitals by their factors at each example of a block (B, K)."""
+        differences = block[:, None, self._rivals] - block[:, :, None]
+        before = self._leads() + np.cumsum(differences, axis=0) - differences
+        bound = self._bound(before, self.seen + np.arange(len(block))[:, None, None])
+        gains = np.where(bound < 1, (differences - bound) / np.maximum(1 + bound, 1e-12), 0.0)
+        factors = 1 + (self._stakes * gains).sum(-1)
+        growth = np.log(np.maximum(factors, 1 - MOST_STAKED)).sum(0)
+        impossible = (bound < -1 - 1e-9).any((0, 2))
+        self._log_capital[self.active] += np.where(impossible, np.inf, growth)[self.active]
+
+    def _leads(self) -> Doubles:
+        """Return (K, R) by how much the sum of values of each rival is larger."""
+        return np.asarray(self.sums[self._rivals] - self.sums[:, None])
+
+    def _bound(self, leads: Doubles, seen: int | Ints) -> Doubles:
+        """Return the largest mean difference of the next example under H_ij, of sums so far."""
+        if self.total is None:
+            return np.full_like(leads, self.margin)
+        return np.asarray((self.total * self.margin - leads) / (self.total - seen))
+
+    def _renew_stakes(self) -> None:
+        """Choose rivals and stakes by the examples seen."""
+        best_first = np.argsort(np.where(self.active, -self.sums, np.inf), kind="stable")
+        self._rivals = best_first[: min(LEADERS, int(self.active.sum()))]
+        bound = self._bound(self._leads(), self.seen)
+        mean, square = self._moments(bound)
+        can_gain = (bound < 1) & (self._rivals != np.arange(self.count)[:, None])
+        self._stakes = best_stakes(mean, square, can_gain)
+        self._renewal = self.seen + max(FIRST_STAKES, self.seen // RENEWAL)
+
+    def _moments(self, bound: Doubles) -> tuple[Doubles, Doubles]:
+        """Return the means (K, R) and mean products (K, R, R) of gains so far, with the prior."""
+        leads, n = self._leads(), self.seen
+        with_rivals = self._products[:, self._rivals]
+        own = np.diag(self._products)[:, None, None]
+        products = with_rivals[self._rivals] - with_rivals[:, :, None] - with_rivals[:, None] + own
+        cross = bound[:, :, None] * leads[:, None]
+        products += n * bound[:, :, None] * bound[:, None] - cross - cross.swapaxes(1, 2)
+        products += PRIOR * PRIOR_DISCORDANCE * np.eye(len(self._rivals))
+        scale = np.maximum(1 + bound, 1e-12)
+        mean = (leads - n * bound) / (n + PRIOR) / scale
+        return mean, products / (n + PRIOR) / (scale[:, :, None] * scale[:, None])
+
+
+def best_stakes(mean: Doubles, square: Doubles, can_gain: Bools) -> Doubles:
+    """Return the stakes b (K, R) >= 0 that maximise b mean - b square b / 2, at most MOST_STAKED.
+
+    mean (K, R), square (K, R, R); stakes are 0 where `can_gain` (K, R) is False. Larger sums are
+    scaled down to MOST_STAKED.
+    """
+    stakes, slope = np.zeros_like(mean), mean.copy()
+    for _ in range(SWEEPS):
+        for i in range(mean.shape[1]):
+            best = np.maximum(stakes[:, i] + slope[:, i] / square[:, i, i], 0)
+            change = np.where(can_gain[:, i], best, 0) - stakes[:, i]
+            stakes[:, i] += change
+            slope -= square[:, :, i] * change[:, None]
+    total = stakes.sum(1, keepdims=True)
+    return np.asarray(stakes * np.minimum(1, MOST_STAKED / np.maximum(total, MOST_STAKED)))
 
 
 def closed_log_evidence(evidence: Doubles) -> Doubles:
@@ -213,34 +282,6 @@ def closed_log_evidence(evidence: Doubles) -> Doubles:
     with np.errstate(divide="ignore"):
         adjusted[order] = np.log(means.min(1))
     return adjusted
-
-
-def _log_growth(block: Doubles, margin: float) -> Doubles:
-    """Return (A, A, S) the growth of capital over block (B, A): a function of counts alone."""
-    wins = block.T @ (1 - block)
-    losses = wins.T
-    scale = STAKES / (1 + margin)
-    growth = [np.log1p(scale * (d - margin)) for d in (1, -1, 0)]
-    counts = (wins, losses, len(block) - wins - losses)
-    return sum(
-        (n[..., None] * logarithm for n, logarithm in zip(counts, growth, strict=True)),
-        start=np.zeros((*wins.shape, len(STAKES))),
-    )
-
-
-def _log_mean(logarithms: Doubles) -> Doubles:
-    """Return the logarithm of the mean over the last axis."""
-    mean: Doubles = _log_total(logarithms) - np.log(logarithms.shape[-1])
-    return mean
-
-
-def _log_total(logarithms: Doubles) -> Doubles:
-    """Return the logarithm of the sum over the last axis; logarithms above MOST count as MOST."""
-    capped = np.minimum(logarithms, MOST)
-    largest = np.maximum(capped.max(-1, keepdims=True), -MOST)
-    with np.errstate(divide="ignore"):
-        total: Doubles = np.log(np.exp(capped - largest).sum(-1)) + largest[..., 0]
-    return total
 
 
 @dataclass(frozen=True)

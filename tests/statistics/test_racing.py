@@ -1,97 +1,126 @@
-"""Races: evidence of pairs, closed testing, and what is dropped when."""
+"""Races: stakes, evidence against backbones, closed testing, and what is dropped when."""
 
 import itertools
 import math
 
 import numpy as np
 import pytest
+from scipy.optimize import minimize
 
-from bob.statistics.racing import STAKES, Race, closed_log_evidence, race_matrix, random_order
+from bob.statistics import racing
+from bob.statistics.racing import (
+    Race,
+    best_stakes,
+    closed_log_evidence,
+    race_matrix,
+    random_order,
+)
+
+
+@pytest.fixture
+def frequent_stakes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stakes are chosen after every two examples."""
+    monkeypatch.setattr(racing, "FIRST_STAKES", 2)
 
 
 def evidence(differences: list[int], margin: float = 0.0, total: int | None = None) -> float:
     """Return the evidence that the first of two backbones is better, example by example."""
     race = Race(2, 1e-9, margin, total)
     for d in differences:
-        race.look(np.array([[d == 1, d == -1]]))
-    return math.exp(race.log_evidence()[0, 1])
+        race.add(np.array([[d == 1, d == -1]]))
+    return math.exp(race.log_evidence()[1])
 
 
-def test_evidence_is_the_mean_capital_of_all_stakes() -> None:
-    """Two wins, a tie and a loss without a margin: (1 + b)² (1 - b)."""
-    assert evidence([1, 0, 1, -1]) == pytest.approx(np.mean((1 + STAKES) ** 2 * (1 - STAKES)))
+def obvious_evidence(differences: list[float], margin: float, total: int | None) -> float:
+    """Return the same by a loop over examples; the stake is mean / mean square, with the prior."""
+    capital, stake, renewal = 1.0, 0.0, 8
+    for n, d in enumerate(differences):
+        seen = np.array(differences[:n])
+        bound = margin if total is None else (total * margin - seen.sum()) / (total - n)
+        if n == renewal:
+            gains = (seen - bound) / (1 + bound)
+            square = (gains**2).sum() + 60 * 0.15 / (1 + bound) ** 2
+            stake = min(max(gains.sum() / square, 0), 0.95)
+            renewal += max(8, n // 8)
+        capital *= 1 + stake * (d - bound) / (1 + bound)
+    return capital
 
 
-def test_with_a_margin_examples_on_which_both_agree_count_against_the_first() -> None:
-    """At m = 0.25, a tie multiplies the capital by 1 - 0.2 b, a win by 1 + 0.6 b."""
-    by_hand = np.mean((1 + 0.6 * STAKES) * (1 - 0.2 * STAKES))
-    assert evidence([1, 0], margin=0.25) == pytest.approx(by_hand)
+@pytest.mark.parametrize("margin", [0.0, 0.1, -0.1])
+@pytest.mark.parametrize("total", [None, 400])
+def test_evidence_is_that_of_a_loop_over_examples(margin: float, total: int | None) -> None:
+    rng = np.random.default_rng(4)
+    values = rng.random((90, 2)) * [1, 0.4]
+    race = Race(2, 1e-9, margin, total)
+    race.add(values)
+    by_hand = obvious_evidence((values[:, 0] - values[:, 1]).tolist(), margin, total)
+    assert math.exp(race.log_evidence()[1]) == pytest.approx(by_hand)
+    assert by_hand > 2
 
 
-def test_values_between_0_and_1_are_staked_on_by_their_difference() -> None:
-    """Differences of 0.5 and -0.25: (1 + b / 2) (1 - b / 4); a margin of 0.25 takes it off both.
-
-    With it, the capital is multiplied by 1 + 0.2 b and by 1 - 0.4 b.
-    """
-    values = np.array([[0.75, 0.25], [0.0, 0.25]])
-    for margin, by_hand in [
-        (0.0, np.mean((1 + STAKES / 2) * (1 - STAKES / 4))),
-        (0.25, np.mean((1 + 0.2 * STAKES) * (1 - 0.4 * STAKES))),
-    ]:
-        race = Race(2, 1e-9, margin)
-        race.look(values)
-        assert math.exp(race.log_evidence()[0, 1]) == pytest.approx(by_hand)
+def test_after_eight_wins_half_of_the_capital_is_staked() -> None:
+    """A mean of 8 / 68 and a mean square of (8 + 60 · 0.15) / 68: 8 / 17, twice won, once lost."""
+    assert evidence([1] * 8) == 1
+    assert evidence([1] * 8 + [1, 1, -1]) == pytest.approx((25 / 17) ** 2 * 9 / 17)
 
 
-def test_right_and_wrong_answers_count_the_same_example_by_example() -> None:
-    """Values next to 0 and 1 are not counted but multiplied, to nearly the same evidence."""
-    right = np.random.default_rng(8).random((50, 3)) < [0.7, 0.6, 0.5]
-    counted, multiplied = Race(3, 1e-9, 0.1), Race(3, 1e-9, 0.1)
-    counted.add(right)
-    multiplied.add(np.clip(right, 1e-12, 1 - 1e-12))
-    assert multiplied.log_evidence() == pytest.approx(counted.log_evidence(), abs=1e-6)
+def test_stakes_are_the_best_of_their_quadratic() -> None:
+    """Three rivals whose gains are correlated; one of them is out, one loses."""
+    factor = np.random.default_rng(1).normal(size=(3, 9)) + 1
+    square = factor @ factor.T / 9
+    mean = np.array([0.4, 0.5, -0.2])
+    can_gain = np.array([[True, True, True], [True, False, True]])
+    stakes = best_stakes(np.tile(mean, (2, 1)), np.tile(square, (2, 1, 1)), can_gain)
+    for found, may in zip(stakes, can_gain, strict=True):
+        best = minimize(
+            lambda b: b @ square @ b / 2 - mean @ b,
+            np.zeros(3),
+            bounds=[(0, None if here else 0) for here in may],
+        )
+        assert found == pytest.approx(best.x, abs=0.01)
+        assert found.sum() < 0.95
 
 
-def test_the_next_example_without_replacement_is_judged_by_the_mean_of_the_rest() -> None:
-    """Of 4 examples with mean 0 the first is a win, so that the rest has mean -1/3.
-
-    A tie is then 1/3 above it, of 2/3 that can be lost: it multiplies by 1 + b / 2.
-    """
-    by_hand = np.mean((1 + STAKES) * (1 + STAKES / 2))
-    assert evidence([1, 0], total=4) == pytest.approx(by_hand)
+def test_stakes_are_scaled_down_so_that_no_capital_is_lost() -> None:
+    """Both stakes alone would be 2 and 1."""
+    stakes = best_stakes(np.array([[2.0, 1.0]]), np.eye(2)[None], np.ones((1, 2), bool))
+    assert stakes[0] == pytest.approx([0.95 * 2 / 3, 0.95 / 3])
 
 
+@pytest.mark.usefixtures("frequent_stakes")
 @pytest.mark.parametrize(
-    ("margin", "values"), [(0.0, (1, -1)), (0.5, (1, 0)), (0.25, (1, 1, 0, -1))]
+    ("margin", "values", "length"),
+    [(0.0, (1, -1), 7), (0.5, (1, 0), 7), (0.25, (1, 1, 0, -1), 4), (-0.5, (0, -1), 7)],
 )
 def test_expected_evidence_is_one_where_the_margin_is_the_truth(
-    margin: float, values: tuple[int, ...]
+    margin: float, values: tuple[int, ...], length: int
 ) -> None:
-    """Over all sequences of 4 independent, equally likely values with the margin as mean."""
-    sequences = itertools.product(values, repeat=4)
+    """Over all sequences of independent, equally likely values with the margin as mean."""
+    sequences = itertools.product(values, repeat=length)
     mean = np.mean([evidence(list(each), margin) for each in sequences])
     assert mean == pytest.approx(1)
 
 
+@pytest.mark.usefixtures("frequent_stakes")
 @pytest.mark.parametrize(("margin", "values"), [(0.0, (1, 1, 0, -1, -1)), (0.2, (1, 1, 0, 0, -1))])
 def test_expected_evidence_without_replacement_is_one_in_a_random_order(
     margin: float, values: tuple[int, ...]
 ) -> None:
-    """Over all orders of 5 examples with the margin as mean, after 3 of them."""
+    """Over all orders of 5 examples with the margin as mean, after 4 of them."""
     orders = list(itertools.permutations(values))
-    mean = np.mean([evidence(list(each[:3]), margin, total=5) for each in orders])
+    mean = np.mean([evidence(list(each[:4]), margin, total=5) for each in orders])
     assert mean == pytest.approx(1)
 
 
+@pytest.mark.usefixtures("frequent_stakes")
 def test_a_tie_is_rarely_decided_whenever_one_looks() -> None:
-    """Over all 2^12 sequences of discordant examples, looking after each; error 0.2."""
-    signs = 1 - 2 * (np.arange(2**12)[:, None] >> np.arange(12) & 1)
-    wins = np.cumsum(signs == 1, axis=1)[..., None]
-    n = np.arange(1, 13)[:, None]
-    capital = np.mean((1 + STAKES) ** wins * (1 - STAKES) ** (n - wins), axis=2)
-    assert np.mean(capital.max(1) >= 1 / 0.2) <= 0.2
-    worst = signs[capital.max(1).argmax()]
-    assert evidence(worst.tolist()) == pytest.approx(capital[capital.max(1).argmax(), -1])
+    """Over all 2^9 sequences of discordant examples, looking after each; error 0.4."""
+    decided = []
+    for signs in itertools.product((True, False), repeat=9):
+        race = Race(2, 0.4)
+        right = np.stack([signs, np.logical_not(signs)], axis=1)
+        decided.append(any(race.look(row[None]) for row in right))
+    assert 0 < np.mean(decided) <= 0.4
 
 
 def test_closed_testing_agrees_with_all_subsets() -> None:
@@ -160,16 +189,32 @@ def test_values_of_dropped_backbones_and_of_absent_ones_are_not_read() -> None:
     assert races[0].log_evidence() == pytest.approx(races[1].log_evidence())
 
 
-def test_absent_backbones_make_the_others_harder_to_drop() -> None:
-    """Their evidence counts as 0, since they may have been left out for what was seen."""
-    right = np.repeat([[True, False] + 8 * [False]], 12, axis=0)
+def test_absent_backbones_change_nothing_for_the_others() -> None:
+    right = np.repeat([[True, False] + 8 * [False]], 30, axis=0)
     alone, among = Race(2, 0.05), Race(10, 0.05, contenders=np.arange(10) < 2)
-    assert [drop.backbone for drop in alone.look(right[:, :2])] == [1]
-    assert among.look(right) == []
+    (of_two,), (of_ten,) = alone.look(right[:, :2]), among.look(right)
+    assert of_two == of_ten and of_two.backbone == 1
+
+
+def test_with_an_indifference_zone_one_of_equal_backbones_is_left() -> None:
+    """They are never told apart without; with it each is shown not to lead the other by 0.1."""
+    right = np.ones((200, 2), bool)
+    assert race_matrix(right, [200], 0.05).survivors == (0, 1)
+    assert race_matrix(right, [200], 0.05, margin=-0.1).survivors == (0,)
+
+
+def test_a_lead_as_large_as_the_indifference_zone_is_kept() -> None:
+    """The second has an eighth more right, and is one of those that a zone of 0.2 drops."""
+    right = np.ones((400, 3), bool)
+    right[::8, 1:] = False
+    right[1::8, 2] = False
+    kept = race_matrix(right, range(20, 401, 20), 0.05, margin=-0.125)
+    assert kept.survivors == (0,)
+    assert [drop.backbone for drop in kept.drops] == [2, 1]
 
 
 @pytest.mark.parametrize(
-    ("values", "match"), [({"error": 0.0}, "error"), ({"margin": 1}, "margin")]
+    ("values", "match"), [({"error": 0.0}, "error"), ({"margin": -1}, "margin")]
 )
 def test_settings_out_of_range_are_refused(values: dict[str, float], match: str) -> None:
     with pytest.raises(ValueError, match=match):

@@ -36,6 +36,7 @@ class RaceBlocks:
     def __post_init__(self) -> None:
         self.store: FeatureStore = self.workspace.places.features()
         self._splits: dict[tuple[str, int], Split] = {}
+        self._orders: dict[ImageSet, Ints] = {}
 
     def passes(
         self, counts: Mapping[str, int], specs: Mapping[str, BackboneSpec]
@@ -106,9 +107,7 @@ class RaceBlocks:
 
     def order(self, split: str, count: int) -> Ints:
         """Return the positions (count,) in a split of its first images in the race's order."""
-        block = self._block(split, 0, count).block
-        assert block is not None
-        return block.positions(self._full_split(split))
+        return self._positions(self._block(split, 0, count))
 
     def full_key(self, spec: BackboneSpec, split: str) -> FeatureKey:
         """Return the key of the features of a full split."""
@@ -149,9 +148,14 @@ class RaceBlocks:
         key, full = self._key(spec, images), self._key(spec, ImageSet(images.split))
         if self._is_stored(key) or not self._is_stored(full):
             return self.store.read(key)
-        assert images.block is not None
-        positions = images.block.positions(self._full_split(images.split))
-        return self.store.read(full).view(positions)
+        return self.store.read(full).view(self._positions(images))
+
+    def _positions(self, images: ImageSet) -> Ints:
+        """Return the positions of a block's images in their split, computed once."""
+        if images not in self._orders:
+            assert images.block is not None
+            self._orders[images] = images.block.positions(self._full_split(images.split))
+        return self._orders[images]
 
     def _pass(self, images: ImageSet, specs: Mapping[str, BackboneSpec]) -> Pass:
         name, split = self.workspace.full_split(self.dataset, images)

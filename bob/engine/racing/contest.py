@@ -37,7 +37,8 @@ class RaceSettings:
     error: float = 0.05
     """Bound of the probability that anything is dropped wrongly, in (0, 1)."""
     margin: float = 0.0
-    """Difference of accuracies up to which nothing is dropped, in [0, 1)."""
+    """Difference of accuracies up to which nothing is dropped, in (-1, 1); below 0 it is that of an
+    indifference zone (`bob.statistics.racing`)."""
     seed: int = 0
     """Seed of the order of images."""
 

@@ -1,17 +1,19 @@
 """How many images of each split a race has embedded after each step, and which it scores then.
 
-Every step embeds more train and test images, by a factor of about √2. Where train images are
+Every step embeds more train and test images, by a factor of about 1.26. Where train images are
 scored, each is scored by probes fitted to the train images of the steps before it, and is trained
 on afterwards. In retrieval the images of the steps before are the gallery of new queries, which
 join it afterwards. Every image is scored once.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-SHARES = tuple(2 ** (-halvings / 2) for halvings in range(8, 0, -1))
-"""Shares of images embedded after each step: a sixteenth to seven tenths."""
+SHARES = tuple(2 ** (-thirds / 3) for thirds in range(18, 0, -1))
+"""Shares of images embedded after each step: a sixty-fourth to four fifths."""
+LEAST_STEP, LEAST_SHARE = 64, 16
+"""Images that a step embeds at least, or a sixteenth of all: each step takes time of its own."""
 TEST_FACTOR = 4
 """How much larger the share of test images is where they are the only ones that are scored."""
 LEAST_PER_CLASS = 2
@@ -49,7 +51,8 @@ class RaceStep:
 
 def gallery_schedule(images: int) -> tuple[RaceStep, ...]:
     """Return the steps of a race of leave-one-out retrieval among so many test images."""
-    sizes = [round(images * share) for share in SHARES if images * share >= LEAST_TEST]
+    embedded = [{"test": round(images * s)} for s in SHARES if images * s >= LEAST_TEST]
+    sizes = [counts["test"] for counts in _spaced(embedded, images)]
     return tuple(
         RaceStep({"test": after}, {"test": before}, {"test": range(before, after)})
         for before, after in pairwise(sizes)
@@ -63,7 +66,8 @@ def schedule(counts: Mapping[str, int], classes: int, scores_train: bool) -> tup
     """
     least = LEAST_PER_CLASS * classes
     shares = [share for share in SHARES if share * counts["train"] >= least]
-    embedded = [_embedded(counts, share, 1 if scores_train else TEST_FACTOR) for share in shares]
+    factor = 1 if scores_train else TEST_FACTOR
+    embedded = _spaced([_embedded(counts, share, factor) for share in shares], sum(counts.values()))
     steps, tested = [], 0
     for number, after in enumerate(embedded):
         fitted = after
@@ -78,6 +82,18 @@ def schedule(counts: Mapping[str, int], classes: int, scores_train: bool) -> tup
             steps.append(RaceStep(after, fitted, scored))
             tested = after["test"]
     return tuple(steps)
+
+
+def _spaced(embedded: Sequence[dict[str, int]], images: int) -> list[dict[str, int]]:
+    """Return the numbers of embedded images without those too close to the ones before."""
+    least = min(LEAST_STEP, images / LEAST_SHARE)
+    spaced, before = [], 0
+    for counts in embedded:
+        after = sum(counts.values())
+        if after - before >= least:
+            spaced.append(counts)
+            before = after
+    return spaced
 
 
 def _embedded(counts: Mapping[str, int], share: float, test_factor: int) -> dict[str, int]:

@@ -21,8 +21,7 @@ def matrix_sentences(
     return [
         f"{len(result.survivors):,} of {models:,} survive; {result.examples:,} of {count:,} "
         f"examples seen; {result.evaluations:,} of {everything:,} evaluations ({share:.0f} %).",
-        f"{certain_text(error)} each dropped model is worse{beyond_text(margin)} than some other "
-        f"model on {what}.",
+        f"{certain_text(error)} {claim_text(margin)} on {what}.",
     ]
 
 
@@ -31,9 +30,12 @@ def certain_text(error: float) -> str:
     return f"With a probability of at least {100 * (1 - error):g} %,"
 
 
-def beyond_text(margin: float) -> str:
-    """Return ` by more than 0.01`; empty without a margin."""
-    return f" by more than {margin:g}" if margin else ""
+def claim_text(margin: float) -> str:
+    """Return what is certain of the models that a race with a margin has dropped."""
+    if margin < 0:
+        return f"no dropped model is better than every other by {-margin:g} or more"
+    beyond = f" by more than {margin:g}" if margin else ""
+    return f"each dropped model is worse{beyond} than some other model"
 
 
 def matrix_table(result: RaceResult, names: Sequence[str]) -> Table:
