@@ -69,6 +69,14 @@ def seeds(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in parts)
 
 
+def two_names(text: str) -> tuple[str, str]:
+    """Parse two different names: 'a,b'."""
+    names = tuple(name.strip() for name in text.split(","))
+    if len(names) != 2 or not all(names) or names[0] == names[1]:
+        raise argparse.ArgumentTypeError(f"{text!r} is not two different names such as a,b")
+    return names[0], names[1]
+
+
 def part(text: str) -> tuple[int, int]:
     """Parse a part of a plan: '3/8' is the third of eight."""
     number, _, count = text.partition("/")

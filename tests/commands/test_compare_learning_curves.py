@@ -47,3 +47,22 @@ def test_an_order_that_stays_is_said_to(curves: Path, bob: Bob) -> None:
     (later,) = json.loads(out)["more_train_images"]
     assert (later["dataset"], later["verdict"]) == ("photos", "stays")
     assert later["now"] == pytest.approx(0.839) and 0 < later["low"] <= later["later"]
+
+
+def test_a_plan_says_which_images_a_decision_needs(curves: Path, bob: Bob) -> None:
+    flags = ("plan", "--separate", "early,late", "--results", str(curves))
+    code, out, _ = bob(*flags)
+    assert code == 0
+    text = " ".join(out.split())
+    assert "A: early; B: late" in text and "a power of 80 %" in text
+    assert "10 times the 800 train images would likely turn the order" in text
+    values = json.loads(bob(*flags, "--json")[1])
+    assert [each["verdict"] for each in values["more_train_images"]] == ["turns"]
+    assert [each["dataset"] for each in values["test_images"]] == ["photos"]
+
+
+def test_two_different_backbones_are_separated(curves: Path, bob: Bob) -> None:
+    with pytest.raises(SystemExit):
+        bob("plan", "--separate", "early,early", "--results", str(curves))
+    code, _, err = bob("plan", "--separate", "early,erly", "--results", str(curves))
+    assert code == 2 and "erly" in err

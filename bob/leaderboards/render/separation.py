@@ -1,6 +1,7 @@
 """How many test images would tell two backbones apart in the settings in which they are tied."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from bob.leaderboards.pairwise import PairedComparison
 from bob.leaderboards.render.conclusion import SMALLEST_DIFFERENCE, rounded_count
@@ -8,6 +9,14 @@ from bob.statistics.power import discordant_examples_needed
 
 MOST_SETTINGS = 3
 """Settings that the sentence names."""
+ASSUMPTION = (
+    "These are numbers for one paired test at 5 % with a power of 80 %, if the two differ on more "
+    "images as on those seen."
+)
+NO_CURVES = (
+    "Whether more train images would turn the order is not known: no task with a learning curve, "
+    "such as learning_curve, has a record of both."
+)
 
 
 def images_to_separate(pair: PairedComparison) -> int | None:
@@ -38,3 +47,34 @@ def separation_sentence(pairs: Sequence[PairedComparison]) -> str:
         "Test images that would tell them apart, if they differ as observed (power 80 %, one test "
         f"at 5 %): {'; '.join(texts[:MOST_SETTINGS])}{rest}."
     )
+
+
+def separation_line(pair: PairedComparison) -> str:
+    """Return how many test images would tell A from B in a setting, tied or not."""
+    counts, needed = pair.complementarity, images_to_separate(pair)
+    if counts is None:
+        return f"{pair.column}: no images are right or wrong with {pair.metric}."
+    alone = (
+        f"{pair.column}: of {counts.n:,} test images {counts.only_a:,} are right with A alone, "
+        f"{counts.only_b:,} with B alone"
+    )
+    if needed is None:
+        return f"{alone}: as many, so that no number of images tells them apart."
+    if needed <= counts.n:
+        return f"{alone}: {rounded_count(needed):,} are enough, and no more are needed."
+    more = rounded_count(needed - counts.n)
+    return f"{alone}: {rounded_count(needed):,} would tell them apart, {more:,} more."
+
+
+def separation_row(pair: PairedComparison) -> dict[str, Any]:
+    """Return the numbers of a setting as plain values; None where there are none."""
+    counts, needed = pair.complementarity, images_to_separate(pair)
+    return {
+        "task": pair.column.task,
+        "dataset": pair.column.dataset,
+        "images": counts and counts.n,
+        "only_a": counts and counts.only_a,
+        "only_b": counts and counts.only_b,
+        "images_needed": needed,
+        "more_images": None if counts is None or needed is None else max(0, needed - counts.n),
+    }

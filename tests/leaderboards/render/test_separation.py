@@ -1,8 +1,15 @@
 """How many images would tell two backbones apart."""
 
+from dataclasses import replace
+
 from bob.leaderboards.cells import BoardColumn
 from bob.leaderboards.pairwise import PairedComparison
-from bob.leaderboards.render.separation import images_to_separate, separation_sentence
+from bob.leaderboards.render.separation import (
+    images_to_separate,
+    separation_line,
+    separation_row,
+    separation_sentence,
+)
 from bob.leaderboards.verdicts import Relation
 from bob.statistics.complementarity import Complementarity
 
@@ -35,3 +42,19 @@ def test_three_settings_are_named() -> None:
     pairs = [pair(12, 6, name=f"d{i}") for i in range(5)]
     text = separation_sentence(pairs)
     assert "knn/d2" in text and "knn/d3" not in text and text.endswith("; --json has 2 more.")
+
+
+def test_a_plan_names_the_images_of_every_setting() -> None:
+    """341 in all as above; 20 and 2 of 100 take (2.8016 / 0.18)² · (0.22 - 0.0324) = 45.4."""
+    alone = "knn/d: of 100 test images 11 are right with A alone, 5 with B alone"
+    assert separation_line(pair(11, 5)) == f"{alone}: 340 would tell them apart, 240 more."
+    assert separation_line(pair(20, 2, "better")).endswith("46 are enough, and no more are needed.")
+    assert separation_line(pair(7, 7)).endswith(
+        "as many, so that no number of images tells them apart."
+    )
+    unanswered = replace(pair(1, 2), complementarity=None)
+    assert separation_line(unanswered) == "knn/d: no images are right or wrong with top1."
+    rows = [separation_row(each) for each in (pair(11, 5), pair(20, 2), pair(7, 7), unanswered)]
+    assert [row["images_needed"] for row in rows] == [341, 46, None, None]
+    assert [row["more_images"] for row in rows] == [241, 0, None, None]
+    assert (rows[0]["only_a"], rows[0]["images"], rows[3]["images"]) == (11, 100, None)
