@@ -1,21 +1,23 @@
 """Races on real features: who survives, and how many images that takes; needs the extra `samples`.
 
     python benchmarks/race_features.py [--quick] [--datasets NAMES] [--tasks NAMES] [--seeds N]
-                                       [--limit N] [--sides-px N,N] [--cache FOLDER]
+                                       [--limit N] [--sides-px N,N] [--indifferences X,X]
+                                       [--cache FOLDER]
 
-27 backbones from the sample weights (EfficientNet-Lite0 to 2 at 64, 96 and 128 px, read at the last
-layer and after two earlier stages) and the four baselines run in full on each dataset; then they
-race, with N seeds of the order of images. Features are stored in the cache folder, and the races
-read them. Printed for each task and dataset: the share of races in which the winner of the full run
-survives; the share in which it survives or a backbone does that an exact McNemar test does not tell
-apart from it (p of 0.05 or more, without correction); and the images × backbones embedded, of those
-of the full run. The last line is JSON.
+24 backbones from the sample weights (EfficientNet-Lite0 to 2 at 64 and 96 px, read at the last
+layer and after three earlier stages) and three baselines run in full on each dataset; then they
+race, with N seeds of the order of images and each indifference (default: 0). Features are stored in
+the cache folder, and the races read them. Printed for each task and dataset: the share of races in
+which the winner of the full run survives; the share in which it survives or a backbone does that an
+exact McNemar test does not tell apart from it (p of 0.05 or more, without correction); and the
+images × backbones embedded, of those of the full run. The last line is JSON.
 """
 
 import argparse
 import json
 import tempfile
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from statistics import median
 
@@ -78,7 +80,9 @@ def images(contest: Contest, result: ContestResult) -> float:
     return (dropped + full * len(result.survivors)) / (full * len(contest.cells))
 
 
-def races(plan: Plan, workspace: Workspace, task: str, seeds: int) -> dict[str, float]:
+def races(
+    plan: Plan, workspace: Workspace, task: str, seeds: int, margin: float
+) -> dict[str, float]:
     """Race the backbones of a plan whose cells are done, and compare with the full run."""
     values = full_values(plan, workspace, task)
     names = list(values)
@@ -95,7 +99,7 @@ def races(plan: Plan, workspace: Workspace, task: str, seeds: int) -> dict[str, 
             workspace,
             LocalEngine(workspace),
             SilentEngineListener(),
-            RaceSettings(seed=seed),
+            RaceSettings(margin=margin, seed=seed),
             report=lambda *_: None,
         )
         result = contest.run()
@@ -123,6 +127,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=30, help="races per dataset (default: 30)")
     parser.add_argument("--limit", type=int, help="images per split (default: all)")
     parser.add_argument("--sides-px", help="input sizes of the variants (default: 64,96,128)")
+    parser.add_argument("--indifferences", default="0", help="margins of the races (default: 0)")
     parser.add_argument("--cache", type=Path, help="folder of features (default: temporary)")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -148,11 +153,12 @@ def main() -> None:
             request = make_request(build_parser().parse_args(of_dataset))
             workspace = make_workspace(request)
             plan = make_plan(request, workspace)
-            for task in arguments.tasks.split(","):
-                seeds = 3 if arguments.quick else arguments.seeds
-                found = races(plan, workspace, task, seeds)
-                print(f"{task} on {dataset}: {found}", flush=True)
-                results[f"{task}/{dataset}"] = found
+            seeds = 3 if arguments.quick else arguments.seeds
+            margins = [float(margin) for margin in arguments.indifferences.split(",")]
+            for task, margin in product(arguments.tasks.split(","), margins):
+                name = f"{task}/{dataset}, indifference {margin:g}"
+                results[name] = races(plan, workspace, task, seeds, margin)
+                print(f"{name}: {results[name]}", flush=True)
     print(json.dumps({"limit": limit, **results}))
 
 

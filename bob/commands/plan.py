@@ -28,7 +28,8 @@ def run(arguments: argparse.Namespace) -> int:
     gathered, selected = gather_selection(
         arguments.results, arguments.tasks, arguments.datasets, arguments.data
     )
-    comparison = compare_records(*arguments.separate, selected, gathered.per_example)
+    a, b = arguments.separate
+    comparison = compare_records(a, b, selected, gathered.per_example)
     later = list(forecasts(comparison, selected, gathered.outcomes))
     terminal = Terminal()
     for problem in gathered.problems:
