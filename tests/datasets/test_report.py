@@ -116,6 +116,18 @@ def test_files_that_are_not_read_and_groups_are_counted(tmp_path: Path) -> None:
     assert report_of(tmp_path / "photos").unread == {".txt": 1}
 
 
+def test_a_table_of_numbers_needs_no_classes(tmp_path: Path) -> None:
+    make_class_folders(tmp_path / "photos", cat=10)
+    table = tmp_path / "ages.csv"
+    table.write_text("\n".join(["path,target", *(f"photos/cat/{i}.png,{i}" for i in range(10))]))
+    dataset = opened(table)
+    assert dataset.target == "target" and len(dataset.classes) == 1
+    assert {str(name): len(split) for name, split in dataset.splits.items()} == {
+        "train": 8,
+        "test": 2,
+    }
+
+
 @pytest.mark.parametrize("packed", [True, False])
 def test_repeats_compares_digests_in_full(packed: bool) -> None:
     """The first two share 8 bytes and no more; the third and the last are equal."""

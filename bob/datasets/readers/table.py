@@ -20,6 +20,8 @@ from bob.specs import Role, TableSource
 
 LABEL_SEPARATOR = "|"
 """Separator of several labels of an image in your own tables."""
+ONE_CLASS = "image"
+"""The class of all images of a table that has a number for each, and no classes."""
 _REQUIRED = ("path", "label")
 _OPTIONAL = ("split", "group")
 
@@ -106,9 +108,11 @@ def _parse(source: TableSource, table: Path) -> tuple[list[str], list[tuple[int,
     # a column `label` is not read where another column holds the classes
     replaced = {name: f"unused {name}" for name in renamed.values()}
     columns = [renamed.get(column, replaced.get(column, column)) for column in header]
-    _check_columns(columns, table)
+    without_classes = "target" in columns and "label" not in columns
+    _check_columns([*columns, "label"] if without_classes else columns, table)
+    added = {"label": ONE_CLASS} if without_classes else {}
     return columns, [
-        (number, _cells(number, columns, row, table))
+        (number, _cells(number, columns, row, table) | added)
         for number, row in enumerate(rows[1:], start=source.skip + 2)
         if row
     ]
