@@ -1,12 +1,13 @@
 """`run --tasks all` on the sample datasets with stored features: processor seconds by task.
 
     python benchmarks/all_tasks.py [--backbones LIST] [--datasets LIST] [--tasks LIST] [--cache DIR]
+                                   [--stored]
 
 Runs the command twice, with an empty folder of results each time: the first run stores the features
-that the cache lacks, the second is measured; `--stored` leaves out the first. Prints the processor seconds of each task on each
-dataset, all backbones together, then those of the plan, the leaderboard and the whole command. With
-OMP_NUM_THREADS=1 all is computed in this process; with more threads, further processes score, and
-only the sums are complete. The last line is JSON.
+that the cache lacks, the second is measured; `--stored` leaves out the first. Prints the processor
+seconds of each task on each dataset, all backbones together, then those of the plan, the
+leaderboard and the whole command. With OMP_NUM_THREADS=1 all is computed in this process; with more
+threads, further processes score, and only the sums are complete. The last line is JSON.
 """
 
 import argparse
