@@ -452,9 +452,10 @@ def test_every_score_is_in_the_csv_and_on_the_page(task: TaskSpec) -> None:
     expected = {score.metric: score for score in board.records[0].scores}
     table = tidy(board).set_index("metric")
     assert set(table.index) == set(expected)
-    for name, score in expected.items():
-        for column in ("value", "low", "high"):
-            number = table.loc[name, column]
+    for column in ("value", "low", "high"):
+        numbers = table[column].to_dict()
+        for name, score in expected.items():
+            number = numbers[name]
             assert getattr(score, column) == (None if np.isnan(number) else number)
     layout = PageLayout(board)
     shown = layout.details()["tasks"][task.name]["scores"]
