@@ -72,6 +72,9 @@ class Split:
         """Return N."""
         return len(self.ids)
 
+    def __repr__(self) -> str:
+        return f"Split({len(self):,} images)"
+
     @functools.cached_property
     def present_classes(self) -> frozenset[int]:
         """The class indices that occur in `y`, among them -1 where an image has no class."""
@@ -213,6 +216,13 @@ class Dataset:
     """The attribute whose numbers a regression predicts; None where there is none."""
     kind: DatasetKind = "classification"
     """What the images are for; see `bob.specs.dataset`."""
+
+    def __repr__(self) -> str:
+        """Return the sizes of classes and splits: all ids would fill a notebook."""
+        parts = [f"{len(self.classes):,} classes"]
+        parts += [f"{name} {len(split):,}" for name, split in self.splits.items()]
+        parts += [f"{name} {len(shift.split):,}" for name, shift in self.shifts.items()]
+        return f"Dataset({self.name!r}: {', '.join(parts)})"
 
     @property
     def alpha_used(self) -> Alpha | None:

@@ -379,3 +379,10 @@ def test_import_is_light(modules: str, heavy: set[str]) -> None:
     code = f"import sys, {modules}; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not heavy & set(done.stdout.split())
+
+
+def test_a_dataset_is_shown_by_its_sizes(tmp_path: Path) -> None:
+    make_class_folders(tmp_path / "photos", train__cat=4, train__dog=3, test__cat=2, test__dog=2)
+    dataset = open_dataset(spec_from_data_flag(str(tmp_path / "photos")), tmp_path / "cache")
+    assert repr(dataset) == "Dataset('photos': 2 classes, train 7, test 4)"
+    assert repr(dataset.splits["train"]) == "Split(7 images)"
