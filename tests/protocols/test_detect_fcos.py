@@ -5,18 +5,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from bob.cli import main
 from bob.datasets.dataset import Dataset, Shift, Split
 from bob.datasets.image_sets import ImageSet
-from bob.errors import NotApplicableError
+from bob.errors import NotApplicableError, UndefinedError
 from bob.features.shard import Effort
 from bob.features.store import Features
 from bob.metrics.boxes import box_ap_50
+from bob.numerics.dense import fcos
 from bob.protocols import Inputs, Result
 from bob.protocols.detect_fcos import PROTOCOL, DetectFcosSettings
 from bob.protocols.kept_detections import SHOWN_BOXES
 from bob.protocols.needs import FeatureNeed, TextNeed
+from tests.builders.boxes import box_dataset, image_boxes
 from tests.builders.protocols import BASELINE
 from tests.builders.segmentation import Maps, statistics_of
 from tests.builders.splits import make_dataset
@@ -86,6 +89,31 @@ def test_unreadable_images_are_left_out() -> None:
     assert [of.xyxy.tolist() for of in problem.train.boxes] == [
         train.read(i).xyxy.tolist() for i in (1, 4)
     ]
+
+
+def test_ignored_objects_are_not_learnt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two objects in each image of 240 x 320 px, one is difficult; a side has 128 units."""
+    true = image_boxes([[0, 0, 40, 60], [160, 120, 320, 240]], [1, 2], difficult=[True, False])
+    data = box_dataset({"train": [true] * 2, "test": [true]}, CLASSES)
+
+    def train(read: object, targets: list[dict[str, torch.Tensor]], *rest: object) -> None:
+        for target in targets:
+            assert target["boxes"].tolist() == [[64, 64, 128, 128]]
+            assert target["labels"].tolist() == [2]
+        raise UndefinedError(f"{len(targets)} targets")
+
+    monkeypatch.setattr(fcos, "train_fcos", train)
+    with pytest.raises(UndefinedError, match="2 targets"):
+        solved(data, targets)
+
+
+def test_no_readable_image_is_undefined() -> None:
+    data = dataset()
+    needs = PROTOCOL.needs(SMALL, data, BASELINE)
+    none = Features([], np.zeros(0, np.int64), {}, Effort())
+    inputs = Inputs(lambda need: none, None)  # type: ignore[arg-type]
+    with pytest.raises(UndefinedError, match="no image of train can be read"):
+        PROTOCOL.solve(PROTOCOL.build(SMALL, data, needs, inputs, 0), SMALL, "cpu")
 
 
 def test_of_a_large_train_split_some_images_are_stored() -> None:
