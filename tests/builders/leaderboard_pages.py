@@ -1,10 +1,11 @@
 """Sweeps for the tests of leaderboard.html, and an object that reads an open page."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page, ViewportSize
 
 from bob.leaderboards.per_example import PerExample
 from bob.records.record import Record
@@ -45,10 +46,21 @@ class OpenPage:
         self.page, self.path = page, path
         self.requests: list[str] = []
         self.messages: list[str] = []
-        page.on("request", lambda request: self.requests.append(request.url))
-        page.on("console", lambda message: self.messages.append(message.text))
-        page.on("pageerror", lambda error: self.messages.append(str(error)))
+        self._listeners: dict[Any, Callable[[Any], None]] = {
+            "request": lambda request: self.requests.append(request.url),
+            "console": lambda message: self.messages.append(message.text),
+            "pageerror": lambda error: self.messages.append(str(error)),
+        }
+        for event, listener in self._listeners.items():
+            page.on(event, listener)
         page.goto(path.as_uri() + link)
+
+    def leave(self) -> None:
+        """Forget the page's events, and open nothing in its place."""
+        for event, listener in self._listeners.items():
+            self.page.remove_listener(event, listener)
+        self.page.goto("about:blank")
+        self.page.mouse.move(0, 0)
 
     @property
     def names(self) -> list[str]:
@@ -89,6 +101,42 @@ class OpenPage:
         """Hover over the first element that matches and return the tooltip's text."""
         self.page.locator(selector).first.hover()
         return self.text("#tip")
+
+
+Scheme = Literal["light", "dark"]
+
+VIEWPORT: ViewportSize = {"width": 1280, "height": 720}
+"""Playwright's default."""
+
+
+class Tabs:
+    """Tabs of a browser that tests use in turn.
+
+    A new one starts processes, which takes ten times the processor time of opening a page.
+    """
+
+    def __init__(self, browser: Browser) -> None:
+        self.browser = browser
+        self._free: list[Page] = []
+
+    def open(
+        self,
+        path: Path,
+        link: str = "",
+        *,
+        viewport: ViewportSize = VIEWPORT,
+        color_scheme: Scheme = "light",
+    ) -> OpenPage:
+        """Open a page in a free tab, on a screen of this size."""
+        tab = self._free.pop() if self._free else self.browser.new_context().new_page()
+        tab.set_viewport_size(viewport)
+        tab.emulate_media(media="null", color_scheme=color_scheme)
+        return OpenPage(tab, path, link)
+
+    def close(self, opened: OpenPage) -> None:
+        """Free the tab of an open page."""
+        opened.leave()
+        self._free.append(opened.page)
 
 
 def two_tasks() -> list[Record]:

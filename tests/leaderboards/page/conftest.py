@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
@@ -14,7 +15,7 @@ from bob.leaderboards.per_example import PerExample, no_per_example
 from bob.leaderboards.similarities import SimilarityMatrix
 from bob.records.record import Record
 from tests.builders.chromium import CHROMIUM_FLAGS, chromium_path
-from tests.builders.leaderboard_pages import OpenPage, two_tasks
+from tests.builders.leaderboard_pages import OpenPage, Tabs, two_tasks
 
 
 def chromium() -> str:
@@ -38,11 +39,16 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
+@pytest.fixture(scope="package")
+def tabs(browser: Browser) -> Tabs:
+    return Tabs(browser)
+
+
 Opener = Callable[..., OpenPage]
 
 
 @pytest.fixture
-def show(browser: Browser, tmp_path: Path) -> Iterator[Opener]:
+def show(tabs: Tabs, tmp_path: Path) -> Iterator[Opener]:
     """Open the page of some records; check at the end that it logged and requested nothing."""
     pages: list[OpenPage] = []
 
@@ -52,20 +58,19 @@ def show(browser: Browser, tmp_path: Path) -> Iterator[Opener]:
         per_example: PerExample = no_per_example,
         images: Sequence[str] = (),
         similar: Sequence[SimilarityMatrix] = (),
-        **options: object,
+        **options: Any,
     ) -> OpenPage:
         path = tmp_path / f"page{len(pages)}.html"
         board = replace(make_board(records, per_example), similarities=tuple(similar))
         path.write_text(to_html(board, images), encoding="utf-8")
-        context = browser.new_context(**options)  # type: ignore[arg-type]
-        pages.append(OpenPage(context.new_page(), path, link))
+        pages.append(tabs.open(path, link, **options))
         return pages[-1]
 
     yield open_page
     for page in pages:
         assert page.messages == []
         assert {url.split("#")[0] for url in page.requests} == {page.path.as_uri()}
-        page.page.context.close()
+        tabs.close(page)
 
 
 @pytest.fixture

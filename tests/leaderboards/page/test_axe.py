@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Page
 
 from bob.leaderboards.similarities import similarity_matrices
 from bob.pictures.page import (
@@ -19,7 +19,15 @@ from bob.pictures.page import (
     to_page,
 )
 from bob.records.record import Record
-from tests.builders.leaderboard_pages import VIEWS, raced, two_tasks, two_tasks_values, varied_tasks
+from tests.builders.leaderboard_pages import (
+    VIEWS,
+    Scheme,
+    Tabs,
+    raced,
+    two_tasks,
+    two_tasks_values,
+    varied_tasks,
+)
 from tests.builders.similarities import similar_pair, similarities
 from tests.leaderboards.page.conftest import Opener
 
@@ -75,13 +83,10 @@ def page_of_images(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_a_page_of_images_violates_no_rule(
-    browser: Browser, page_of_images: Path, scheme: str
+    tabs: Tabs, page_of_images: Path, scheme: Scheme
 ) -> None:
-    context = browser.new_context(color_scheme=scheme)  # type: ignore[arg-type]
-    page = context.new_page()
-    messages: list[str] = []
-    page.on("console", lambda message: messages.append(message.text))
-    page.goto(page_of_images.as_uri())
-    assert page.evaluate("[...document.images].every((image) => image.naturalWidth > 0)")
-    assert (messages, violations(page)) == ([], [])
-    context.close()
+    opened = tabs.open(page_of_images, color_scheme=scheme)
+    all_loaded = "[...document.images].every((image) => image.naturalWidth > 0)"
+    assert opened.page.evaluate(all_loaded)
+    assert (opened.messages, violations(opened.page)) == ([], [])
+    tabs.close(opened)

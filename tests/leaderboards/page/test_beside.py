@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser
 
 from bob.leaderboards.board import Board, make_board
 from bob.leaderboards.page import html
@@ -12,7 +11,7 @@ from bob.leaderboards.page.beside import DETAIL_FILE
 from bob.leaderboards.page.html import PAGE_FILE, page_files
 from bob.leaderboards.write import write_board
 from tests.builders import synthetic_sweep
-from tests.builders.leaderboard_pages import OpenPage, paired_results
+from tests.builders.leaderboard_pages import OpenPage, Tabs, paired_results
 
 
 @pytest.fixture(scope="module")
@@ -32,16 +31,13 @@ def folders(board: Board, tmp_path_factory: pytest.TempPathFactory) -> dict[bool
 
 
 @pytest.fixture
-def pages(browser: Browser, folders: dict[bool, Path]) -> Iterator[dict[bool, OpenPage]]:
+def pages(tabs: Tabs, folders: dict[bool, Path]) -> Iterator[dict[bool, OpenPage]]:
     """Both pages, open."""
-    opened = {
-        is_divided: OpenPage(browser.new_context().new_page(), folder / PAGE_FILE)
-        for is_divided, folder in folders.items()
-    }
+    opened = {is_divided: tabs.open(folder / PAGE_FILE) for is_divided, folder in folders.items()}
     yield opened
     for page in opened.values():
         assert page.messages == []
-        page.page.context.close()
+        tabs.close(page)
 
 
 def requested(page: OpenPage) -> list[str]:
@@ -82,17 +78,17 @@ def test_other_views_load_the_file_beside_the_page_once(
 
 
 def test_a_card_and_a_link_to_one_cell_load_the_details(
-    browser: Browser, folders: dict[bool, Path]
+    tabs: Tabs, folders: dict[bool, Path]
 ) -> None:
     name = "clip-convnext_base-v0"
     link = f"#task=linear&dataset=cars&card=backbone%3A{name}"
     cards = []
     for folder in folders.values():
-        opened = OpenPage(browser.new_context().new_page(), folder / PAGE_FILE, link)
+        opened = tabs.open(folder / PAGE_FILE, link)
         opened.page.locator("#card[open]").wait_for()
         cards.append((opened.text("#card"), opened.page.locator("#view").inner_text()))
         assert opened.messages == []
-        opened.page.context.close()
+        tabs.close(opened)
     assert cards[0] == cards[1] and "linear on cars" in cards[0][1]
 
 
@@ -104,13 +100,13 @@ def test_a_card_and_a_link_to_one_cell_load_the_details(
     ],
 )
 def test_without_its_file_a_page_says_what_to_do(
-    browser: Browser, folders: dict[bool, Path], tmp_path: Path, content: str | None, words: str
+    tabs: Tabs, folders: dict[bool, Path], tmp_path: Path, content: str | None, words: str
 ) -> None:
     page = tmp_path / PAGE_FILE
     page.write_text((folders[True] / PAGE_FILE).read_text(encoding="utf-8"), encoding="utf-8")
     if content is not None:
         (tmp_path / DETAIL_FILE).write_text(content)
-    opened = OpenPage(browser.new_context().new_page(), page)
+    opened = tabs.open(page)
     assert opened.page.locator(".standings tbody tr").count() == 3  # without the two baselines
     opened.page.locator("#tab-table").click()
     opened.page.locator("#view .failed").wait_for()
@@ -123,7 +119,7 @@ def test_without_its_file_a_page_says_what_to_do(
     (tmp_path / DETAIL_FILE).write_text(detail, encoding="utf-8")
     opened.page.locator("#tab-heatmap").click()
     opened.page.locator("#view svg, #view canvas, #view table").first.wait_for()
-    opened.page.context.close()
+    tabs.close(opened)
 
 
 def test_a_page_is_divided_where_it_would_be_large(

@@ -6,12 +6,11 @@
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser
 
 from bob.leaderboards.board import make_board
 from bob.leaderboards.page.html import to_html
 from tests.builders import synthetic_sweep
-from tests.builders.leaderboard_pages import OpenPage
+from tests.builders.leaderboard_pages import Tabs
 
 MAX_BYTES = 3_000_000
 
@@ -35,16 +34,16 @@ def test_large_sweep_is_small(large_page: Path) -> None:
     assert large_page.stat().st_size < MAX_BYTES
 
 
-def test_large_sweep_opens_with_its_standings(browser: Browser, large_page: Path) -> None:
-    opened = OpenPage(browser.new_context().new_page(), large_page)
+def test_large_sweep_opens_with_its_standings(tabs: Tabs, large_page: Path) -> None:
+    opened = tabs.open(large_page)
     assert opened.page.locator(".standings tbody tr").count() >= 15
     assert opened.page.locator("#board tr").count() == 0, "the table is filled when it is opened"
     assert opened.messages == []
-    opened.page.context.close()
+    tabs.close(opened)
 
 
-def test_a_search_hides_rows_and_lays_out_nothing_again(browser: Browser, large_page: Path) -> None:
-    opened = OpenPage(browser.new_context().new_page(), large_page, "#view=table&task=linear")
+def test_a_search_hides_rows_and_lays_out_nothing_again(tabs: Tabs, large_page: Path) -> None:
+    opened = tabs.open(large_page, "#view=table&task=linear")
     assert len(opened.names) == 70
     assert len(opened.heads) == 7 + 40
     opened.page.evaluate(MARK)
@@ -55,4 +54,4 @@ def test_a_search_hides_rows_and_lays_out_nothing_again(browser: Browser, large_
     assert len(opened.names) == 70
     assert opened.page.evaluate(COUNT_NEW) == 0
     assert opened.messages == []
-    opened.page.context.close()
+    tabs.close(opened)

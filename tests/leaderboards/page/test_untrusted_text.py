@@ -4,12 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser
 
 from bob.leaderboards.page.assets import csp_hash, script
 from bob.leaderboards.page.html import to_html
 from bob.records.record import Record
-from tests.builders.leaderboard_pages import HOSTILE, VIEWS, OpenPage, hostile, two_tasks
+from tests.builders.leaderboard_pages import HOSTILE, VIEWS, Tabs, hostile, two_tasks
 from tests.builders.leaderboard_records import failed
 from tests.leaderboards.page.conftest import Opener
 
@@ -49,15 +48,15 @@ def test_page_without_values_opens_every_view(show: Opener, records: list[Record
         assert "never loaded" in opened.text("#card")
 
 
-def test_policy_admits_only_the_page_s_own_script(browser: Browser, tmp_path: Path) -> None:
+def test_policy_admits_only_the_page_s_own_script(tabs: Tabs, tmp_path: Path) -> None:
     path = tmp_path / "page.html"
     html = to_html(two_tasks())
     intruder = "<script>window.broken = 1</script></body>"
     path.write_text(html.replace("</body>", intruder), encoding="utf-8")
-    opened = OpenPage(browser.new_context().new_page(), path)
+    opened = tabs.open(path)
     assert opened.page.evaluate("window.broken") is None
     assert opened.text(".winner") == "large"
     (message,) = opened.messages
     assert "Content Security Policy" in message
     assert csp_hash("\n" + script()) in html
-    opened.page.context.close()
+    tabs.close(opened)
