@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bob.numerics.arrays import Bools, Doubles, Ints
+from bob.numerics.rank_one import plus_outer_product
 
 CUT = 1e-10
 """Variances below this share of the largest count as 0."""
@@ -28,7 +29,7 @@ MIXTURE_VARIANCE = 0.8
 class Decomposition:
     """Rows (N, D) with the eigenvalues and vectors of the smaller of XᵀX and XXᵀ.
 
-    All descriptions of a set of rows share two of them: of the rows, and of the centred rows.
+    All descriptions of rows share that of the centred rows, from which `Uncentred` follows.
     """
 
     rows: Doubles
@@ -52,13 +53,6 @@ class Decomposition:
         """Return which directions (min(N, D),) have variance."""
         return np.asarray(self.squares > CUT * self.squares[0])
 
-    def left_basis(self) -> Doubles:
-        """Return the left singular vectors (N, r) of the directions with variance."""
-        vectors = self.vectors[:, self.kept()]
-        if self.is_tall:
-            return self.rows @ vectors / np.sqrt(self.squares[self.kept()])
-        return vectors
-
     def scores(self, count: int) -> Doubles:
         """Return the rows in the right singular vectors of the largest values, (N, count)."""
         vectors = self.vectors[:, :count]
@@ -70,6 +64,70 @@ class Decomposition:
         if self.is_tall:
             return points @ vectors
         return points @ self.rows.T @ vectors / np.sqrt(self.squares[self.kept()])
+
+    def back(self, coordinates: Doubles) -> Doubles:
+        """Return the point (D,) with coordinates (r,) in the directions of `along`."""
+        vectors = self.vectors[:, self.kept()]
+        if self.is_tall:
+            return vectors @ coordinates
+        return (vectors @ (coordinates / np.sqrt(self.squares[self.kept()]))) @ self.rows
+
+    def class_sums(self, y: Ints) -> Doubles:
+        """Return the sum of the rows of each class of y (N,), (C, D) in ascending order."""
+        return np.stack([self.rows[y == c].sum(0) for c in np.unique(y)])
+
+
+@dataclass(frozen=True, eq=False)
+class Uncentred:
+    """The decomposition of rows before centring, from that of the centred rows.
+
+    With mean m, XᵀX is that of the centred rows plus N mmᵀ, which adds one direction to theirs: the
+    part of m that is outside them. Directions below `CUT` remain as they are.
+    """
+
+    centred: Decomposition
+    mean: Doubles
+    """(D,)"""
+    squares: Doubles
+    """(min(N, D),) eigenvalues of XᵀX, descending."""
+    outside: Doubles
+    """(D,) unit vector orthogonal to the centred rows; 0 if the mean has no part there."""
+    turn: Doubles
+    """(r + 1, r + 1) eigenvectors, in columns of descending eigenvalues, in the coordinates
+    `outside` and the centred rows' r directions, ascending."""
+
+    @classmethod
+    def of(cls, centred: Decomposition, mean: Doubles) -> "Uncentred":
+        """Add the mean (D,) to centred rows."""
+        along = centred.along(mean[None])[0]
+        outside = mean - centred.back(along)
+        length = float(np.linalg.norm(outside))
+        kept = centred.squares[centred.kept()]
+        added = math.sqrt(len(centred.rows)) * np.array([length, *along[::-1]])
+        values, vectors = plus_outer_product(np.array([0.0, *kept[::-1]]), added)
+        squares = np.sort(np.concatenate([values, centred.squares[len(kept) :]]))[::-1]
+        outside = outside / length if length > 0 else outside
+        return cls(centred, mean, squares[: len(centred.squares)], outside, vectors[:, ::-1])
+
+    @property
+    def eigenvalues(self) -> Doubles:
+        """The eigenvalues (min(N, D),) of XᵀX / N, descending."""
+        return self.squares / len(self.centred.rows)
+
+    def kept(self) -> Bools:
+        """Return which directions (min(N, D),) have variance."""
+        return np.asarray(self.squares > CUT * self.squares[0])
+
+    def along(self, points: Doubles) -> Doubles:
+        """Return points (K, D) in the right singular vectors with variance, (K, r)."""
+        inside = self.centred.along(points)[:, ::-1]
+        coordinates = np.concatenate([(points @ self.outside)[:, None], inside], axis=1)
+        return coordinates @ self.turn[:, : int(self.kept().sum())]
+
+    def class_sums(self, y: Ints) -> Doubles:
+        """Return the sum of the rows of each class of y (N,), (C, D) in ascending order."""
+        counts = np.unique(y, return_counts=True)[1]
+        return self.centred.class_sums(y) + counts[:, None] * self.mean
 
 
 def decomposed(x: Doubles, centred: bool = False) -> Decomposition:
@@ -123,7 +181,7 @@ def intrinsic_dimension(nearest: Doubles, second: Doubles) -> float:
     return float(usable.sum() / total) if total > 0 else math.nan
 
 
-def log_me(uncentred: Decomposition, y: Ints) -> float:
+def log_me(uncentred: Decomposition | Uncentred, y: Ints) -> float:
     """Return the mean over classes of the log evidence per row of a Bayesian linear model.
 
     For targets t (N,) of 0 and 1 it is the maximum over α and β of
@@ -131,8 +189,13 @@ def log_me(uncentred: Decomposition, y: Ints) -> float:
     on rows that are not centred. Their default code sums the logarithm over min(N, D) terms only,
     which is wrong for N < D; here only directions with variance count, which is the same as D.
     """
-    basis, squares = uncentred.left_basis(), uncentred.squares[uncentred.kept()]
-    scores = [_log_evidence(basis, squares, (y == c).astype(np.float64)) for c in np.unique(y)]
+    squares = uncentred.squares[uncentred.kept()]
+    projections = uncentred.along(uncentred.class_sums(y)) / np.sqrt(squares)
+    counts = np.unique(y, return_counts=True)[1].tolist()
+    scores = [
+        _log_evidence(squares, of_class**2, count, len(y))
+        for of_class, count in zip(projections, counts, strict=True)
+    ]
     return float(np.mean(scores))
 
 
@@ -209,15 +272,16 @@ def nleep(responsibilities: Doubles, y: Ints) -> float:
 
 def _coding_rate(rows: Doubles, epsilon: float) -> float:
     gram = rows.T @ rows if rows.shape[1] <= len(rows) else rows @ rows.T
-    values = np.linalg.eigvalsh(gram).clip(min=0)
-    return float(np.log1p(values / (len(rows) * epsilon)).sum() / 2)
+    triangle = np.linalg.cholesky(gram / (len(rows) * epsilon) + np.eye(len(gram)))
+    return float(np.log(triangle.diagonal()).sum())  # half the log-determinant
 
 
-def _log_evidence(basis: Doubles, squares: Doubles, t: Doubles) -> float:
-    """Return the evidence of one target per row, at the fixed point of α and β."""
-    n = len(t)
-    z2, total = (basis.T @ t) ** 2, float((t**2).sum())
-    outside = max(total - float(z2.sum()), 0.0)
+def _log_evidence(squares: Doubles, z2: Doubles, count: int, n: int) -> float:
+    """Return the evidence per row of a target that is 1 in `count` of n rows and else 0.
+
+    `z2` (r,) are its squared products with the left singular vectors. At the fixed point of α, β.
+    """
+    outside = max(count - float(z2.sum()), 0.0)
     alpha = beta = 1.0
     for _ in range(FIXED_POINT_STEPS):
         ratio = alpha / beta

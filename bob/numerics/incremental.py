@@ -13,6 +13,7 @@ from torch import Tensor
 from bob.numerics.arrays import Doubles, Ints
 from bob.numerics.sampling import generator
 from bob.numerics.search.chunks import slices
+from bob.numerics.shifted_systems import shifted_products
 
 ROWS = 4096
 """Rows whose random features are in memory at once."""
@@ -45,10 +46,9 @@ class IncrementalLda:
 
     def scores(self, queries: Tensor, seen: Ints) -> Doubles:
         """Return the scores (Q, S) of queries (Q, D) for the classes seen (S,)."""
-        identity = torch.eye(len(self.scatter), dtype=torch.float64, device=self.scatter.device)
-        shrunk = (1 - self.epsilon) * self.scatter / self.count + self.epsilon * identity
+        shrunk = self.scatter * ((1 - self.epsilon) / self.count)
         means = self.means[torch.from_numpy(seen)]
-        weight = torch.linalg.solve(shrunk, means.T)
+        weight = _solve(shrunk, self.epsilon, means.T)
         scores: Doubles = (queries @ weight - (means.T * weight).sum(0) / 2).cpu().numpy()
         return scores
 
@@ -72,6 +72,17 @@ def row_products(rows: Tensor) -> Tensor:
     return products
 
 
+def _solve(system: Tensor, penalty: float, right: Tensor) -> Tensor:
+    """Return (A + λI)⁻¹B (n, k) of a positive semi-definite A (n, n)."""
+    system = system.clone()
+    system.diagonal().add_(penalty)
+    factor, failed = torch.linalg.cholesky_ex(system)
+    if failed:  # λ is below the rounding of A
+        return torch.linalg.solve(system, right)
+    weight: Tensor = torch.cholesky_solve(right, factor)
+    return weight
+
+
 class RandomRidge:
     """Ridge regression without intercept of one-hot targets on h = ReLU(xW), row by row.
 
@@ -82,7 +93,10 @@ class RandomRidge:
     def __init__(
         self, x: Tensor, y: Ints, test_x: Tensor, projection: Tensor, classes: int
     ) -> None:
-        """Take all train rows (N, D) and test rows (Q, D), float64; none is added yet."""
+        """Take all train rows (N, D) and test rows (Q, D), float64; none is added yet.
+
+        `projection` (D, M) is float32 or float64.
+        """
         self.x, self.test_x, self.projection = x, test_x, projection
         self.y = torch.from_numpy(y).to(x.device)
         self.rows = torch.empty(0, dtype=torch.int64, device=x.device)
@@ -108,21 +122,15 @@ class RandomRidge:
     def errors(self, held: Ints, seen: Ints, penalties: Sequence[float]) -> Doubles:
         """Return the mean squared error on train rows `held` (m,) for each penalty."""
         index = torch.from_numpy(held).to(self.x.device)
-        values, vectors = torch.linalg.eigh(self._system())
-        along = vectors.T @ self._right_side(seen)
-        across = self._left_side(index) @ vectors
         wanted = self._targets(index, seen)
-        errors = [
-            across @ (along / (values.clamp(min=0) + penalty)[:, None]) - wanted
-            for penalty in penalties
-        ]
-        return np.array([float(error.square().mean()) for error in errors])
+        products = shifted_products(
+            self._system(), self._left_side(index), self._right_side(seen), penalties
+        )
+        return np.array([float((product - wanted).square().mean()) for product in products])
 
     def scores(self, seen: Ints, penalty: float) -> Doubles:
         """Return the scores (Q, S) of the test rows for the classes seen (S,)."""
-        system = self._system().clone()
-        system.diagonal().add_(penalty)
-        weight = torch.linalg.solve(system, self._right_side(seen))
+        weight = _solve(self._system(), penalty, self._right_side(seen))
         if self.dual:
             scores = self.test_gram[:, self.rows] @ weight
         else:
@@ -132,7 +140,8 @@ class RandomRidge:
         return values
 
     def _hidden(self, x: Tensor) -> Tensor:
-        return (x @ self.projection).clamp_(min=0)
+        """Return the random features (n, M), float64, computed in the projection's data type."""
+        return (x.to(self.projection) @ self.projection).clamp_(min=0).double()
 
     def _system(self) -> Tensor:
         return self.gram[self.rows[:, None], self.rows] if self.dual else self.gram

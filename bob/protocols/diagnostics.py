@@ -161,7 +161,8 @@ class DescribedRows:
     def _values(self, rows: Ints, centred: "Decomposition") -> Doubles:
         from bob.numerics import diagnostics
 
-        y, uncentred = self.y[rows], diagnostics.decomposed(self.x[rows])
+        y, mean = self.y[rows], self.x[rows].mean(0)
+        uncentred = diagnostics.Uncentred.of(centred, mean)
         nearest, second, same = self._neighbours(rows)
         nleep = math.nan if self.mixture is None else diagnostics.nleep(self.mixture[rows], y)
         values = {

@@ -11,6 +11,7 @@ from sklearn.covariance import LedoitWolf
 from sklearn.datasets import load_iris
 
 from bob.numerics.diagnostics import (
+    Uncentred,
     alpha_req,
     decomposed,
     h_score,
@@ -168,3 +169,23 @@ def test_log_me_of_rows_that_explain_the_classes_without_noise(
         alpha = n / (t @ np.linalg.solve(kernel, t))
         best.append(multivariate_normal(np.zeros(n), kernel / alpha).logpdf(t) / n)
     assert log_me(decomposed(x), y) == pytest.approx(np.mean(best), abs=1e-6)
+
+
+@pytest.mark.parametrize("case", ["tall", "wide", "mean outside", "no mean", "empty columns"])
+def test_the_mean_is_added_to_centred_rows(case: str) -> None:
+    """Values, directions and LogME are those of the rows decomposed without centring."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(30, 80 if case == "wide" else 12)) + 0.7
+    y = np.arange(30) % 3
+    if case == "mean outside":  # constant columns: no centred row has a part in them
+        x[:, 3:5] = 2.0
+    if case == "no mean":
+        x -= x.mean(0)
+    if case == "empty columns":
+        x[:, 5:] = 0
+    direct = decomposed(x)
+    added = Uncentred.of(decomposed(x, centred=True), x.mean(0))
+    assert added.eigenvalues == pytest.approx(direct.eigenvalues, abs=1e-12)
+    assert added.class_sums(y) == pytest.approx(direct.class_sums(y))
+    assert np.abs(added.along(x)) == pytest.approx(np.abs(direct.along(x)), abs=1e-8)
+    assert log_me(added, y) == pytest.approx(log_me(direct, y), abs=1e-8)

@@ -102,6 +102,19 @@ def test_ranpac_is_ridge_on_random_features(size: int) -> None:
     assert ridge.errors(held, seen, [7.0]) == pytest.approx([error])
 
 
+@pytest.mark.parametrize("size", [40, 300])
+def test_float32_random_features_change_scores_by_their_rounding(size: int) -> None:
+    data, seen = problem(), np.arange(6)
+    scores = []
+    for kind in (torch.float32, torch.float64):
+        projection = random_projection(10, size, 0).to(kind)
+        ridge = RandomRidge(tensor(data.x), data.y, tensor(data.test_x), projection, 6)
+        ridge.add(np.arange(90))
+        scores.append(ridge.scores(seen, 7.0))
+    assert scores[0].dtype == np.float64
+    assert scores[0] == pytest.approx(scores[1], abs=1e-5)
+
+
 def test_random_features_are_standard_normal() -> None:
     projection = random_projection(100, 200, 0).numpy()
     assert abs(projection.mean()) < 0.03 and projection.std() == pytest.approx(1, abs=0.03)
