@@ -77,10 +77,11 @@ def _solve(system: Tensor, penalty: float, right: Tensor) -> Tensor:
     system = system.clone()
     system.diagonal().add_(penalty)
     factor, failed = torch.linalg.cholesky_ex(system)
-    if failed:  # λ is below the rounding of A
-        return torch.linalg.solve(system, right)
-    weight: Tensor = torch.cholesky_solve(right, factor)
-    return weight
+    # the factor fails where λ is below the rounding of A
+    solution: Tensor = (
+        torch.linalg.solve(system, right) if failed else torch.cholesky_solve(right, factor)
+    )
+    return solution
 
 
 class RandomRidge:
