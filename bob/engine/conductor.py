@@ -94,7 +94,7 @@ class _Conductor:
                 done = self._result(position, unit, future)
                 if done is not None:
                     deferred += done.deferred
-                    yield from self._accept(unit, done)
+                    yield from self._accept(position, unit, done)
             if finished and deferred == len(finished):
                 self.sleep(POLL_SECONDS)
 
@@ -149,12 +149,14 @@ class _Conductor:
             records.append(record)
         return Done(records=tuple(records))
 
-    def _accept(self, unit: Unit, done: Done) -> Iterator[Record]:
-        """Yield new records; what was deferred waits for its turn."""
+    def _accept(self, position: int, unit: Unit, done: Done) -> Iterator[Record]:
+        """Yield new records; what was deferred waits for its turn, and a rest comes next."""
         if done.deferred:
             self.queue.append(unit)
             return
         self.queue.ended(unit)
+        if done.rest is not None:
+            self.queue.put_back(position, done.rest)
         for record in done.records:
             if record.key not in self.recorded:
                 self.recorded.add(record.key)

@@ -32,7 +32,7 @@ class LocalEngine:
         """Compute in the folders and on the devices of a workspace.
 
         With more than one of `processes`, units are scored side by side in as many further ones
-        after this process has scored for `seconds_here`.
+        after this process has scored for `seconds_here`, the rest of a unit that it has begun too.
         """
         self._worker = Worker(workspace)
         self._pool = ScoringPool(workspace, processes) if processes > 1 else None
@@ -45,7 +45,10 @@ class LocalEngine:
 
     def submit(self, unit: Unit, listener: EngineListener) -> "Future[Done]":
         """Do a unit, or let another process score it; the future of the former is complete."""
-        if self._pool and unit.kind == "score" and self._seconds_left <= 0:
+        seconds = math.inf
+        if self._pool and unit.kind == "score" and self._seconds_left > 0:
+            seconds = self._seconds_left
+        elif self._pool and unit.kind == "score":
             workspace = self._worker.workspace
             names = {spec.name for spec in unit.plan.backbones.values()}
             unit = unit.model_copy(update={"cards": workspace.cards_of(names)})
@@ -54,7 +57,7 @@ class LocalEngine:
                 return self._pool.submit(unit, listener)
         future: Future[Done] = Future()
         start = time.perf_counter()
-        future.set_result(self._worker.do(unit, listener))
+        future.set_result(self._worker.do(unit, listener, seconds))
         if unit.kind == "score":
             self._seconds_left -= time.perf_counter() - start
         return future

@@ -76,6 +76,11 @@ class Unit(Closed):
         cell = self.plan.cells[0]
         return f"{cell.backbone} on {cell.dataset}"
 
+    def after(self, count: int) -> "Unit | None":
+        """Return a unit of its cells after the first `count`; None where there is none."""
+        cells = self.plan.cells[count:]
+        return Unit(kind=self.kind, plan=self.plan.narrowed(cells=cells)) if cells else None
+
     def divided(self) -> "list[Unit]":
         """Return units of one backbone, or of one cell, that are this unit together."""
         plan = self.plan
@@ -101,6 +106,8 @@ class Done(Closed):
     """Of the backbones to check."""
     deferred: bool = False
     """Whether another process scores these cells at this moment."""
+    rest: Unit | None = None
+    """The cells that were not begun within the time that the engine allowed."""
 
 
 def units(

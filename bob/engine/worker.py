@@ -3,6 +3,8 @@
 Doing a unit again is harmless: what is stored is not computed again.
 """
 
+import math
+import time
 from collections.abc import Iterator
 
 from bob.engine.embedders import EmbedderCache
@@ -24,8 +26,8 @@ class Worker:
         self.embedders = EmbedderCache(workspace.machine.device)
         self._leases = LeaseObserver()
 
-    def do(self, unit: Unit, listener: EngineListener) -> Done:
-        """Do a unit.
+    def do(self, unit: Unit, listener: EngineListener, seconds: float = math.inf) -> Done:
+        """Do a unit; of one to score, begin no further cell after `seconds`.
 
         Features go to the store and records to the results folder; failures are stored too. Cells
         that another process is scoring are deferred: their records, or the same unit once more,
@@ -39,7 +41,7 @@ class Worker:
             self._embed(unit, listener)
             return Done()
         self.embedders.leave_room()
-        return self._score(unit, listener)
+        return self._score(unit, listener, seconds)
 
     def _check(self, unit: Unit, listener: EngineListener) -> Iterator[CardReport]:
         for spec in unit.plan.backbones.values():
@@ -57,9 +59,9 @@ class Worker:
         for texts in plan.texts:
             embedding.do_texts(texts)
 
-    def _score(self, unit: Unit, listener: EngineListener) -> Done:
+    def _score(self, unit: Unit, listener: EngineListener, seconds: float) -> Done:
         """Score cells, under a lease of their dataset and backbone."""
-        first = unit.plan.cells[0]
+        first, end = unit.plan.cells[0], time.perf_counter() + seconds
         lease = self._leases.acquire(self.records.lease_path(first.dataset, first.backbone))
         if lease is None:
             return Done(deferred=True)
@@ -70,11 +72,12 @@ class Worker:
                 record = self._finished(cell, unit.plan) or self._new(cell, scoring)
                 records.append(record)
                 listener.cell_ends(record)
-                if record.status == "failed" and self.workspace.machine.fail_fast:
+                stops = record.status == "failed" and self.workspace.machine.fail_fast
+                if stops or time.perf_counter() >= end:
                     break
         finally:
             lease.release()
-        return Done(records=tuple(records))
+        return Done(records=tuple(records), rest=unit.after(len(records)))
 
     def _finished(self, cell: Cell, plan: Plan) -> Record | None:
         """Return the record of a cell that another process scored since the plan was made."""

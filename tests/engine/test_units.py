@@ -44,6 +44,15 @@ def test_a_unit_names_only_what_it_needs(tmp_path) -> None:
         assert len(unit.model_dump_json()) < LARGEST_BYTES
 
 
+def test_what_is_left_of_a_unit_are_its_last_cells(tmp_path) -> None:
+    unit = next(u for u in make_units(tmp_path, "knn", "linear") if u.kind == "score")
+    first, second = unit.plan.cells
+    rest = unit.after(1)
+    assert rest is not None and rest.kind == "score"
+    assert rest.plan.cells == (second,) and unit.after(0).plan.cells == (first, second)
+    assert unit.after(2) is None
+
+
 def test_expected_images_are_those_of_the_whole_run(tmp_path) -> None:
     """Train and test of two datasets: runtimes are tuned for all of them."""
     embedding = [unit for unit in make_units(tmp_path, "knn") if unit.kind == "embed"]
