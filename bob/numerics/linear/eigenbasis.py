@@ -22,6 +22,8 @@ SINGLE_THREAD_WIDTH = 2048
 One thread takes 0.5 s against 0.25 s on an idle machine, but threads take 20 s beside a busy
 process.
 """
+PANELS = 4
+"""Panels of columns of a covariance, each computed from its diagonal down."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,18 +57,25 @@ def compute_eigenbasis(
     else:
         covariance, orthonormal = _covariance(x, centre, dtype), None
     with one_thread(len(covariance) <= SINGLE_THREAD_WIDTH):
-        eigenvalues, vectors = torch.linalg.eigh(covariance)
+        eigenvalues, vectors = torch.linalg.eigh(covariance, UPLO="L")
     vectors = vectors if orthonormal is None else orthonormal @ vectors
     return Eigenbasis(centre, vectors.flip(1).contiguous(), eigenvalues.flip(0).clamp(min=0))
 
 
 def _covariance(x: FeatureRows, centre: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return the covariance (D, D), of which only the lower triangle is computed in full.
+
+    Each panel of columns is multiplied by the features from its own on: 5/8 of all products.
+    """
     n, width = x.shape
     total = torch.zeros(width, width, dtype=torch.float64, device=centre.device)
+    panel = -(-width // PANELS)
     for rows in row_slices(n, width, 4):
-        block = read_rows(x, rows, str(centre.device), dtype).sub_(centre)
-        total += product(block.T, block.T)
-    return total / n
+        block = read_rows(x, rows, str(centre.device), dtype).sub_(centre).T.contiguous()
+        for start in range(0, width, panel):
+            columns = slice(start, start + panel)
+            total[start:, columns] += product(block[start:], block[columns])
+    return total.div_(n)
 
 
 @dataclass(frozen=True, eq=False)

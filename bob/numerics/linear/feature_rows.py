@@ -75,15 +75,21 @@ def row_slices(count: int, width: int, blocks: int = 1) -> Iterator[slice]:
 
 
 def spread_of(x: FeatureRows, device: str) -> float:
-    """Return the root mean square of all features minus their means, in float64."""
+    """Return the root mean square of all features minus their means, in float64.
+
+    Rows are read once. Let d be their distances from the first row, s² the sum of squares around
+    the mean: s² = Σ d² - N (mean d)². The first row's own part of s² is (mean d)², so that the
+    difference is at least 1 / (N + 1) of Σ d², and rounding at most N + 1 times as large.
+    """
     n, width = x.shape
-    total = torch.zeros(width, dtype=torch.float64, device=device)
+    first = read_rows(x, slice(0, 1), device, torch.float64)
+    total, squares = torch.zeros_like(first[0]), 0.0
     for rows in row_slices(n, width, 8):
-        total += read_rows(x, rows, device, torch.float64).sum(0)
-    mean, squares = total / n, 0.0
-    for rows in row_slices(n, width, 8):
-        squares += float(read_rows(x, rows, device, torch.float64).sub_(mean).square_().sum())
-    return sqrt(squares / (n * width))
+        distances = read_rows(x, rows, device, torch.float64).sub_(first)
+        total += distances.sum(0)
+        squares += float(distances.square_().sum())
+    around_mean = squares - float(total.square().sum()) / n
+    return sqrt(max(around_mean, 0.0) / (n * width))
 
 
 def linear_scores(weight: Doubles, bias: Doubles, x: FeatureRows) -> Doubles:
