@@ -9,12 +9,14 @@ import subprocess
 import sys
 import zipfile
 from collections import defaultdict
+from pathlib import Path
 
 import pytest
 
 from bob.cli import main
 from bob.errors import OK
 from tests.builders.layers import LAYER_OF, PACKAGE, ROOT, imported_rooms, picture, room_of
+from tests.builders.photos import make_photos
 
 
 def test_every_folder_has_its_layer():
@@ -165,10 +167,28 @@ def test_the_readme_is_short_and_has_commands():
     assert "`make test`" in text
 
 
+UNTUNED = ["--runtime", "eager", "--batch-size", "4"]
+"""Options of runs that do not measure which runtime is the fastest."""
+
+
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory) -> str:
-    """Shared by the README's commands, as a user's is."""
+def cache(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return the cache that the README's commands share, as a user's is."""
     return str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, cache: str) -> Path:
+    """Return a folder with `photos/`, the examples of the docs and one finished run."""
+    folder = tmp_path_factory.mktemp("finished")
+    shutil.copytree(ROOT / "docs" / "examples", folder, dirs_exist_ok=True)
+    make_photos(folder / "photos", per_class=8)
+    words = "--data photos --backbones raw_pixels,efficientnet_lite0_in1k --tasks knn"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("BOB_CACHE", cache)
+        assert main(["run", *words.split(), *UNTUNED]) == OK
+    return folder
 
 
 @pytest.mark.parametrize(
@@ -179,36 +199,19 @@ def cache(tmp_path_factory) -> str:
         if line.startswith(("python run_benchmark.py", "bob-bench"))
     ],
 )
-def test_the_readme_s_commands_run(command, tmp_path, photos, cache, monkeypatch, capfd):
-    """Every command as it stands, beside `photos/`, the examples of the docs and one finished run.
+def test_the_readme_s_commands_run(command, tmp_path, finished, cache, monkeypatch, capfd):
+    """Every command as it stands, in a copy of the folder `finished`.
 
     Runs see a few images of each dataset.
     """
-    monkeypatch.chdir(tmp_path)
-    shutil.copytree(ROOT / "docs" / "examples", tmp_path, dirs_exist_ok=True)
-    assert (
-        main(
-            [
-                "run",
-                "--data",
-                "photos",
-                "--backbones",
-                "raw_pixels,efficientnet_lite0_in1k",
-                "--tasks",
-                "knn",
-                "--cache-dir",
-                cache,
-            ]
-        )
-        == OK
-    )
-    capfd.readouterr()
+    monkeypatch.chdir(shutil.copytree(finished, tmp_path, dirs_exist_ok=True))
+    monkeypatch.setenv("BOB_CACHE", cache)
     main(["list", "records", "--json"])
     key = json.loads(capfd.readouterr().out)[0]["key"]
     words = shlex.split(
         command.replace("KEY", key).replace("python run_benchmark.py", "bob-bench run")
     )[1:]
-    quick = ["--limit", "12", "--cache-dir", cache, "--offline"] if words[0] == "run" else []
+    quick = ["--limit", "8", *UNTUNED, "--offline"] if words[0] == "run" else []
     if words[0] == "run" and "--backbones" not in words:
         quick += ["--max-params", "1M"]  # every task, with the baselines alone
     assert main([*words, *quick]) == OK
