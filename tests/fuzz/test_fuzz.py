@@ -1,4 +1,4 @@
-"""A quarter of a minute of fuzzing, by the number of inputs; `make fuzz` tries as many as wanted."""
+"""Fifteen seconds of fuzzing, by the number of inputs; `make fuzz` tries as many as wanted."""
 
 from pathlib import Path
 
