@@ -12,6 +12,7 @@ import numpy as np
 
 from bob.numerics.arrays import Bools, Doubles, Ints
 from bob.numerics.rank_one import plus_outer_product
+from bob.numerics.tridiagonal import Tridiagonal
 
 CUT = 1e-10
 """Variances below this share of the largest count as 0."""
@@ -27,7 +28,7 @@ MIXTURE_VARIANCE = 0.8
 
 @dataclass(frozen=True, eq=False)
 class Decomposition:
-    """Rows (N, D) with the eigenvalues and vectors of the smaller of XᵀX and XXᵀ.
+    """Rows (N, D) with the eigenvalues and vectors of the smaller of XᵀX and XXᵀ, its Gram matrix.
 
     All descriptions of rows share that of the centred rows, from which `Uncentred` follows.
     """
@@ -36,8 +37,10 @@ class Decomposition:
     """(N, D)"""
     squares: Doubles
     """(min(N, D),) eigenvalues, the squared singular values, descending."""
+    gram: Tridiagonal
     vectors: Doubles
-    """Eigenvectors in columns: (D, D) right singular vectors where D ≤ N, else (N, N) left ones."""
+    """Eigenvectors of the reduced Gram matrix T = QᵀGQ in columns. Times Q they are (D, D) right
+    singular vectors where D ≤ N, else (N, N) left ones."""
 
     @property
     def eigenvalues(self) -> Doubles:
@@ -55,22 +58,24 @@ class Decomposition:
 
     def scores(self, count: int) -> Doubles:
         """Return the rows in the right singular vectors of the largest values, (N, count)."""
-        vectors = self.vectors[:, :count]
+        vectors = self.gram.back(self.vectors[:, :count])
         return self.rows @ vectors if self.is_tall else vectors * np.sqrt(self.squares[:count])
 
     def along(self, points: Doubles) -> Doubles:
         """Return points (K, D) in the right singular vectors with variance, (K, r)."""
         vectors = self.vectors[:, self.kept()]
         if self.is_tall:
-            return points @ vectors
-        return points @ self.rows.T @ vectors / np.sqrt(self.squares[self.kept()])
+            return self.gram.turned(points.T).T @ vectors
+        products = self.gram.turned(self.rows @ points.T).T
+        return products @ vectors / np.sqrt(self.squares[self.kept()])
 
     def back(self, coordinates: Doubles) -> Doubles:
         """Return the point (D,) with coordinates (r,) in the directions of `along`."""
         vectors = self.vectors[:, self.kept()]
         if self.is_tall:
-            return vectors @ coordinates
-        return (vectors @ (coordinates / np.sqrt(self.squares[self.kept()]))) @ self.rows
+            return self.gram.back((vectors @ coordinates)[:, None])[:, 0]
+        scaled = coordinates / np.sqrt(self.squares[self.kept()])
+        return self.gram.back((vectors @ scaled)[:, None])[:, 0] @ self.rows
 
     def class_sums(self, y: Ints) -> Doubles:
         """Return the sum of the rows of each class of y (N,), (C, D) in ascending order."""
@@ -134,8 +139,9 @@ def decomposed(x: Doubles, centred: bool = False) -> Decomposition:
     """Return the decomposition of rows (N, D); `centred` subtracts the mean row first."""
     rows = x - x.mean(0) if centred else x
     gram = rows.T @ rows if rows.shape[1] <= len(rows) else rows @ rows.T
-    values, vectors = np.linalg.eigh(gram)
-    return Decomposition(rows, values[::-1].clip(min=0), vectors[:, ::-1])
+    reduced = Tridiagonal.of(gram)
+    values, vectors = reduced.eigen()
+    return Decomposition(rows, values[::-1].clip(min=0), reduced, vectors[:, ::-1])
 
 
 def rank_me(uncentred: Doubles) -> float:
