@@ -57,11 +57,11 @@ def test_commands_parse(path: Path) -> None:
 
 
 def test_the_python_guide_runs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, photos: Path
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, photos: Path, shared_cache: Path
 ) -> None:
     """Run its blocks in order in one session, beside a folder `photos/`."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("BOB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("BOB_CACHE", str(shared_cache))
     page = DOCS / "how_to" / "python.md"
     session: dict[str, object] = {}
     for block in blocks(page, "python"):
