@@ -25,17 +25,6 @@ class CurvaturePairs:
         self.memory = memory
         self._pairs: deque[tuple[Tensor, Tensor, float]] = deque(maxlen=memory)
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all steps and changes."""
-        return sum(step.nbytes + change.nbytes for step, change, _ in self._pairs)
-
-    def copy(self) -> "CurvaturePairs":
-        """Return the same pairs, sharing their tensors, which no method modifies."""
-        copied = CurvaturePairs(self.memory)
-        copied._pairs.extend(self._pairs)
-        return copied
-
     def add(self, step: Tensor, change: Tensor) -> None:
         """Store a pair if the curvature along the step is positive beyond rounding."""
         curvature = _dot(step, change)

@@ -35,7 +35,6 @@ from bob.numerics.linear.feature_rows import FeatureRows, linear_scores
 from bob.numerics.linear.path_solver import (
     SINGLE_THREAD_ENTRIES,
     LogisticProblem,
-    PathPoint,
     PathSolver,
     prepare,
     start_solver,
@@ -130,17 +129,14 @@ def fit_path(
         yield _fit(solver, c, gap, passes, tolerance)
 
 
-def refit(problem: LogisticProblem, start: PathPoint, c: float, tolerance: float) -> LogisticFit:
-    """Fit at one C, starting from a solution of a similar problem in the same eigenbasis.
+def refit(problem: LogisticProblem, theta: Tensor, c: float, tolerance: float) -> LogisticFit:
+    """Fit at one C, starting from θ (C, R + 1) of a similar problem in the same eigenbasis.
 
-    Its curvature pairs are used until newer ones replace them: with a quarter more rows they are
-    not exact, but a step is accepted only if it lowers the objective. If no weights are better than
-    the solution, start from none.
+    If no weights are better than θ, start from none.
     """
     solver = start_solver(problem, problem.evaluate_origin())
     solver.penalty = problem.penalty(c)
-    if solver.accept(problem.evaluate(start.theta), 0.0) and start.pairs is not None:
-        solver.pairs, solver.penalty = start.pairs.copy(), start.penalty
+    solver.accept(problem.evaluate(theta), 0.0)
     ((_, gap, passes),) = solve_path(solver, [c], tolerance)
     return _fit(solver, c, gap, passes, tolerance)
 

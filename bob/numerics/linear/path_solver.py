@@ -180,18 +180,6 @@ def prepare(x: FeatureRows, y: Ints, classes: int, device: str) -> LogisticProbl
     )
 
 
-@dataclass(frozen=True, eq=False)
-class PathPoint:
-    """A solution on a path, from which a similar problem in the same eigenbasis can start."""
-
-    theta: Tensor
-    """(C, R + 1)."""
-    penalty: float
-    """λ of the path's problem."""
-    pairs: CurvaturePairs | None
-    """Curvature pairs at this penalty, float32."""
-
-
 @dataclass(eq=False)
 class PathSolver:
     """Minimises one problem at one λ after another."""
@@ -226,12 +214,6 @@ class PathSolver:
     def newton(self) -> bool:
         """Whether steps are Newton's, by the full Hessian, and all passes float64."""
         return self.refined and self.problem.small
-
-    def point(self, max_pair_bytes: int) -> PathPoint:
-        """Return the current iterate, with its pairs unless they are Newton's or exceed a size."""
-        carried = not self.newton and self.pairs.nbytes <= max_pair_bytes
-        pairs = self.pairs.copy() if carried else None
-        return PathPoint(self.current.theta, self.penalty, pairs)
 
     def evaluate(self, theta: Tensor, exact: bool = False) -> Evaluation:
         """Make one pass, in float64 if `exact` or if steps are Newton's."""

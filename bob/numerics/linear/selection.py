@@ -22,7 +22,6 @@ from bob.numerics.linear.logistic_path import LogisticFit, refit, solve_path
 from bob.numerics.linear.path_solver import (
     PAIR_BYTES,
     LogisticProblem,
-    PathPoint,
     PathSolver,
     prepare,
     start_solver,
@@ -145,7 +144,7 @@ def _select(
     decades = moved(values, problem.spread)
     search = _GridSearch(problem, bounds, [c * 10**decades for c in values] if decades else values)
     best = search.run()
-    fit = refit(problem, search.start, best.c, tolerance)
+    fit = refit(problem, search.theta[best.c], best.c, tolerance)
     top1 = {score.c: score.top1 for score in search.scores}
     return Selection(
         fit=fit,
@@ -189,12 +188,7 @@ class _HeldOutScore:
 
 
 class _GridSearch:
-    """Held-out scores on a grid and its extensions, and the best value's solution for a refit."""
-
-    best: _HeldOutScore | None = None
-    """The best score so far."""
-    start: PathPoint
-    """The first fold's solution at that C."""
+    """Held-out scores on a grid and its extensions, and a θ per value for a refit to start from."""
 
     def __init__(
         self, problem: LogisticProblem, bounds: Sequence[tuple[int, int]], grid: list[float]
@@ -202,6 +196,7 @@ class _GridSearch:
         """Hold out each of the row ranges `bounds`."""
         self.folds = [(_without(problem, *bound), _only(problem, *bound)) for bound in bounds]
         self.grid, self.scores = grid, list[_HeldOutScore]()
+        self.theta: dict[float, Tensor] = {}
         self.certain = False
 
     def run(self) -> _HeldOutScore:
@@ -244,14 +239,12 @@ class _GridSearch:
         paths = [solve_path(solver, values, PATH_TOLERANCE, comparing=True) for solver in solvers]
         for solved in zip(*paths, strict=True):
             c = solved[0][0]
+            self.theta[c] = solvers[0].current.theta
             fold_scores = [
                 _score(held_out, solver.current)
                 for solver, (_, held_out) in zip(solvers, self.folds, strict=True)
             ]
             self.scores.append(_HeldOutScore(c, *np.mean(fold_scores, 0).tolist()))
-            if self.best is None or self.scores[-1].rank > self.best.rank:
-                self.best = self.scores[-1]
-                self.start = solvers[0].point(PAIR_BYTES // (len(solvers) + 1))
             if len(solvers) > 1:
                 for solver in solvers:  # one fold's residuals in memory at a time: recomputed later
                     solver.current = replace(solver.current, residuals=None)

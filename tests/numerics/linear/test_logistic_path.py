@@ -1,16 +1,13 @@
 """The path solver against scikit-learn in float64, by hand, and the laws of its objective."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
 from bob.numerics.linear import hessian
-from bob.numerics.linear.lbfgs import CurvaturePairs
-from bob.numerics.linear.logistic_path import LogisticFit, fit_path, refit, scores, solve_path
-from bob.numerics.linear.path_solver import PathPoint, prepare, start_solver
+from bob.numerics.linear.logistic_path import LogisticFit, fit_path, scores
+from bob.numerics.linear.path_solver import prepare
 from bob.numerics.linear.reference import objective
 from tests.builders.linear import (
     DIFFICULT,
@@ -274,51 +271,3 @@ def test_certificate_is_a_bound_without_stored_residuals(name, monkeypatch):
         optimum = objective(sklearn_optimum(x, y, fit.c), x, y, fit.c)
         assert fit.converged
         assert relative_gap(fit, x, y, optimum) <= fit.gap + ROUNDING
-
-
-# --- refits that start from a solution of another problem
-
-
-def solution(x, y, classes, c) -> PathPoint:
-    """The solution at C with its curvature pairs."""
-    problem = prepare(x, y, classes, "cpu")
-    solver = start_solver(problem, problem.evaluate_origin())
-    list(solve_path(solver, [c], 1e-4))
-    return solver.point(max_pair_bytes=1 << 30)
-
-
-@pytest.mark.parametrize("first", [-3, 3])
-def test_a_refit_reaches_the_optimum_with_pairs_that_say_nothing_of_its_problem(first):
-    """Pairs of a quadratic whose curvature rises or falls by six decades over the features."""
-    x, y = clusters(200, 80, 4)
-    pairs, rng = CurvaturePairs(30), np.random.default_rng(0)
-    curvature = torch.from_numpy(10.0 ** np.linspace(first, -first, 81)).float()
-    for _ in range(10):
-        step = torch.from_numpy(rng.standard_normal((4, 81))).float()
-        pairs.add(step, curvature * step)
-    start = replace(solution(x, y, 4, 0.01), pairs=pairs)
-    fit = refit(prepare(x, y, 4, "cpu"), start, 1.0, 1e-6)
-    optimum = objective(sklearn_optimum(x, y, 1.0), x, y, 1.0)
-    assert fit.converged
-    assert abs(relative_gap(fit, x, y, optimum)) <= 1e-6
-
-
-def test_a_refit_of_the_same_problem_takes_no_step():
-    x, y = clusters(200, 80, 4)
-    start = solution(x, y, 4, 1.0)
-    problem = prepare(x, y, 4, "cpu")
-    fit = refit(problem, start, 1.0, 2e-4)
-    assert problem.passes == 2  # without weights, and at the solution
-    weight = start.theta[:, :-1] @ problem.eigenbasis.vectors.T  # for divided features
-    np.testing.assert_array_equal(weight.numpy() / problem.scale, fit.weight)
-
-
-def test_pairs_beyond_a_size_are_not_passed_on():
-    """Each pair is a step and a change of (4, 81) float32."""
-    x, y = clusters(200, 80, 4)
-    problem = prepare(x, y, 4, "cpu")
-    solver = start_solver(problem, problem.evaluate_origin())
-    solver.pairs.add(torch.ones(4, 81), torch.ones(4, 81))
-    size = 2 * 4 * 4 * 81
-    assert solver.point(size).pairs is not None
-    assert solver.point(size - 1).pairs is None
