@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 from torch.utils.flop_counter import FlopCounterMode
 
 from bob.backbones.activations import LiveTensors
 from bob.backbones.backbone import Backbone
+from bob.backbones.card_data import Card
 from bob.backbones.devices import disable_tf32
 from bob.backbones.fold_batchnorm import fold_batchnorm
 from bob.backbones.loaders.load import library_versions, load
@@ -26,7 +27,7 @@ from bob.io.digest import digest
 from bob.io.files import write_atomically
 from bob.io.stamps import stamp, stamps
 from bob.specs import BackboneSpec
-from bob.specs.yaml import Closed, plain
+from bob.specs.yaml import plain
 
 CARD_VERSION = 5
 DESCRIPTIVE_FIELDS = ("name", "family", "groups", "summary", "licence", "paper", "pretraining")
@@ -37,39 +38,6 @@ WARM_BATCH, MIN_BATCHES, MAX_BATCHES = 4, 2, 5
 """Images per batch, and least and most batches, of the speed measurement."""
 TIMED_SECONDS = 0.2
 """Time after which it ends: by then, a disturbance of a moment has passed."""
-
-
-class Card(Closed):
-    """Facts of a backbone, measured when it was first loaded on this machine."""
-
-    weights_hash: str
-    forward: dict[str, Any]
-    geometry: dict[str, Any]
-    normalisation: dict[str, Any]
-    precision: str
-    shape: tuple[int, ...] = Field(strict=False)
-    """Shape of the features of one image: (D,), or (H, W, D) for a grid."""
-    params: int
-    gflops: float | None
-    """Forward cost of one image; None where the backbone does not run in PyTorch."""
-    weights_mib: float
-    peak_mib: float | None
-    """Weights, plus the largest total of live tensors in the forward pass of a batch of 4.
-
-    None where the backbone does not run in PyTorch.
-    """
-    seconds_per_image: float
-    """Forward pass only, after a warm-up, in batches of 4, on `device`."""
-    device: str
-    text: dict[str, Any] | None = None
-    """What a text's features depend on beside the text; None where there is no text tower, or it
-    cannot be loaded here."""
-    text_problem: str | None = None
-    """Why the text tower cannot be loaded here, with the remedy."""
-    notes: tuple[str, ...] = Field((), strict=False)
-    """Choices of the loader that a user may want to make otherwise, and what was left out."""
-    files: dict[str, tuple[int, ...]] = Field({}, strict=False)
-    """Files that were read, by path, with their stamps; the card holds while they are unchanged."""
 
 
 def load_backbone(spec: BackboneSpec, device: str, precision: str, *, offline: bool) -> Backbone:

@@ -22,7 +22,7 @@ from bob.backbones.card import load_backbone
 from bob.backbones.draft_entry import DraftEntry, draft_entry
 from bob.backbones.loaders.load import outline
 from bob.backbones.weights.identity import id_problems
-from bob.backbones.weights.locate import source_text
+from bob.backbones.weights.source import source_text
 from bob.backbones.weights.tensors import tensor_hash
 from bob.commands.terminal import Terminal
 from bob.errors import FAILED, OK, BobError, ConfigError, UnavailableError

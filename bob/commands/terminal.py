@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.live import Live
 
-    from bob.engine.estimate import Work
     from bob.engine.progress import ClusterState, RemotelyEmbedded
     from bob.engine.racing.contest import DroppedCell
     from bob.engine.racing.run import RaceStart, RaceSummary
     from bob.engine.racing.schedule import RaceStep
+    from bob.engine.work import Work
     from bob.extraction.progress import Spent
     from bob.records.record import Record
     from bob.statistics.standing import RaceStanding

@@ -5,14 +5,14 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 
+from bob.engine.cell_records import unscored_record
 from bob.engine.engine import Engine, EngineListener, LostError
 from bob.engine.estimate import estimate
-from bob.engine.scoring import Scoring
 from bob.engine.takeover import release_leases
 from bob.engine.unit_queue import UnitQueue
 from bob.engine.units import Done, Unit, units
 from bob.features.inventory import in_use
-from bob.plan import Plan, Workspace
+from bob.plan import Cell, Plan, Workspace
 from bob.records.record import Record
 
 ATTEMPTS = 3
@@ -74,11 +74,7 @@ class _Conductor:
     def _run(self) -> Iterator[Record]:
         self._store_not_applicable()
         for unscored in self.plan.failed:
-            record = Scoring(self.plan, self.workspace).unscored(
-                unscored.cell, "failed", unscored.reason
-            )
-            self.records.write(record, {})
-            yield record
+            yield self._store_unscored(unscored.cell, "failed", unscored.reason)
         work = estimate(self.plan, self.workspace).work
         self.listener.run_begins(work)
         self.queue = UnitQueue(
@@ -141,10 +137,9 @@ class _Conductor:
                     self.store.record_failure(digest, reason)
         for texts in unit.plan.texts:
             self.store.record_failure(texts.digest, reason)
-        scoring, records = Scoring(unit.plan, self.workspace), []
+        records = []
         for cell in unit.plan.cells:
-            record = scoring.unscored(cell, "failed", reason)
-            self.records.write(record, {})
+            record = self._store_unscored(cell, "failed", reason)
             self.listener.cell_ends(record)
             records.append(record)
         return Done(records=tuple(records))
@@ -168,6 +163,10 @@ class _Conductor:
             cell = unscored.cell
             known = self.records.find(cell.task, cell.dataset, cell.backbone, cell.key)
             if known is None or known.reason != unscored.reason:
-                scoring = Scoring(self.plan, self.workspace)
-                record = scoring.unscored(cell, "not_applicable", unscored.reason)
-                self.records.write(record, {})
+                self._store_unscored(cell, "not_applicable", unscored.reason)
+
+    def _store_unscored(self, cell: Cell, status: str, reason: str) -> Record:
+        """Store the record of a cell without scores, and return it."""
+        record = unscored_record(self.plan, self.workspace, cell, status, reason)
+        self.records.write(record, {})
+        return record

@@ -4,9 +4,9 @@ from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, Protocol
 
-from bob.engine.estimate import Work
 from bob.engine.progress import ClusterState, RemotelyEmbedded
 from bob.engine.units import Done, Unit, UnitKind
+from bob.engine.work import Work
 from bob.extraction.progress import ProgressListener, SilentListener
 from bob.records.record import Record
 

@@ -1,56 +1,20 @@
 """What a plan will roughly take: images, time, disk."""
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import torch
-
+from bob.backbones.card_data import Card
+from bob.engine.work import Work
 from bob.errors import BobError
 from bob.extraction.runtimes.candidates import expected_seconds
-from bob.extraction.runtimes.choices import choice_file
 from bob.features.key import ITEM_BYTES, StoreKey
 from bob.features.shard import Arrays
 from bob.plan import Forward, Pass, Plan, StatisticsOutput, Workspace, statistics_need
-from bob.specs import DatasetSpec, Output, SampleSource
+from bob.specs import Output
 
-DECODE_SECONDS = 0.004
-"""Core-seconds to decode and crop an image; photographs of 500 px take about this."""
-RENDER_SECONDS = 0.006
-"""Core-seconds to render a drawing that is an image of a dataset."""
-PROBE_SECONDS = 1.0
-"""Seconds to score a cell whose features are stored; thousands of images take about this."""
-
-
-@dataclass(frozen=True)
-class Work:
-    """What is to be done in a run, and how fast it is expected to be."""
-
-    images: Mapping[tuple[str, str, str], int]
-    """Dataset, split and backbone → images to embed."""
-    seconds_per_image: Mapping[str, float]
-    """Backbone → seconds of its forward pass, preparation included."""
-    cells: int
-    workers: int = 1
-    """Decoding threads."""
-
-    @property
-    def decoded(self) -> int:
-        """Images to decode, each once for all backbones of its pass."""
-        most: dict[tuple[str, str], int] = {}
-        for (dataset, split, _), images in self.images.items():
-            most[dataset, split] = max(images, most.get((dataset, split), 0))
-        return sum(most.values())
-
-    @property
-    def seconds(self) -> float:
-        """Expected seconds of the whole run."""
-        forward = sum(
-            images * self.seconds_per_image[backbone]
-            for (_, _, backbone), images in self.images.items()
-        )
-        decode = self.decoded * DECODE_SECONDS / self.workers
-        return forward + decode + self.cells * PROBE_SECONDS
+if TYPE_CHECKING:  # a driver that tunes nothing loads no PyTorch
+    from bob.extraction.runtimes.choices import Choice
 
 
 @dataclass(frozen=True)
@@ -94,13 +58,6 @@ def estimate(plan: Plan, workspace: Workspace) -> Estimate:
     }
     work = Work(images, speeds, len(plan.cells), workspace.machine.workers)
     return Estimate(work, rows, disk)
-
-
-def decode_seconds(spec: DatasetSpec | None) -> float:
-    """Return the core-seconds to read an image of a dataset, decode and crop it."""
-    source = spec.source if spec else None
-    is_rendered = isinstance(source, SampleSource) and source.is_rendered
-    return DECODE_SECONDS + (RENDER_SECONDS if is_rendered else 0.0)
 
 
 def _row_bytes(plan: Plan, workspace: Workspace, forward: Forward, output: str) -> int:
@@ -156,18 +113,27 @@ def _forward_seconds(plan: Plan, workspace: Workspace, forward: Forward, images:
     card's speed of eager PyTorch and the usual gain of faster runtimes.
     """
     machine, card = workspace.machine, workspace.card(plan.backbones[forward.backbone])
-    device, precision = torch.device(machine.device), plan.settings.precision
+    precision = plan.settings.precision
     eager = images * card.seconds_per_image
     best = None
     if machine.runtime != "eager" and not machine.is_remote:
-        names = dict.fromkeys([*forward.outputs, *(each.output for each in forward.statistics)])
-        outputs = [Output.model_validate(name) for name in names]
-        file = choice_file(
-            workspace.places.cache, card.forward, card.geometry, outputs, device, precision
-        )
-        best = file.load()
+        best = _tuned(workspace, card, forward, precision)
     if best and machine.runtime in ("auto", best.runtime):
         alone = min(best.eager_seconds(images), best.seconds(images))
     else:
-        alone = expected_seconds(eager, machine.runtime, device.type, precision)
+        device_type = machine.device.partition(":")[0]
+        alone = expected_seconds(eager, machine.runtime, device_type, precision)
     return alone / len(machine.devices)
+
+
+def _tuned(workspace: Workspace, card: Card, forward: Forward, precision: str) -> "Choice | None":
+    """Return the runtime that was tuned on this device; None where none was."""
+    import torch
+
+    from bob.extraction.runtimes.choices import choice_file
+
+    names = dict.fromkeys([*forward.outputs, *(each.output for each in forward.statistics)])
+    outputs = [Output.model_validate(name) for name in names]
+    device = torch.device(workspace.machine.device)
+    cache = workspace.places.cache
+    return choice_file(cache, card.forward, card.geometry, outputs, device, precision).load()

@@ -2,10 +2,8 @@
 
 from collections.abc import Collection, Iterable, Mapping
 
-import torch
-
-from bob.backbones.card import Card
-from bob.backbones.weights.locate import source_text
+from bob.backbones.card_data import Card
+from bob.backbones.weights.source import source_text
 from bob.datasets.dataset import Dataset
 from bob.features.shard import Effort
 from bob.records.data_report import DataReport
@@ -92,7 +90,7 @@ def cost_of(efforts: Iterable[Effort], probe_seconds: float, device: str) -> Cos
         device=total.device or device,
         device_name=total.device_name or None,
         runtime=total.runtime or None,
-        threads=total.threads or torch.get_num_threads(),
+        threads=total.threads or _threads(),
         batch_size=total.batch_size or None,
         images=total.images,
         decode_seconds=total.decode_seconds,
@@ -102,3 +100,10 @@ def cost_of(efforts: Iterable[Effort], probe_seconds: float, device: str) -> Cos
         probe_seconds=probe_seconds,
         pass_peak_mib=total.peak_mib or None,
     )
+
+
+def _threads() -> int:
+    """Return the threads of this process that scores."""
+    import torch
+
+    return torch.get_num_threads()

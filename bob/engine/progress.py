@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # `list` imports this module and must start fast
-    from bob.engine.estimate import Work
+    from bob.engine.work import Work
     from bob.extraction.progress import Spent
 
 PROBE_SECONDS = 1.0

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from bob.engine.engine import SilentEngineListener
-from bob.engine.estimate import Work
 from bob.engine.progress import RunMeter
+from bob.engine.work import Work
 from bob.extraction.progress import Spent
 from bob.records.record import Record
 

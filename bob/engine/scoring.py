@@ -1,23 +1,22 @@
 """The cells of a plan, scored in this process on features that are stored."""
 
-import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from numpy.typing import NDArray
 
+from bob.engine.cell_records import facts_of_dataset, identity, unscored_record
 from bob.engine.embedding import require_planned
-from bob.engine.facts import backbone_facts, cost_of, dataset_facts, task_facts
+from bob.engine.facts import cost_of
 from bob.engine.solve import solve_task
 from bob.errors import BobError, StoreError, UnreadableImageError
-from bob.extraction.passes import bad_images_message
+from bob.extraction.messages import bad_images_message
 from bob.features.key import FeatureKey, StatisticsKey, StoreKey
 from bob.features.shard import Effort
 from bob.features.store import Features, FeatureStore, Statistics
 from bob.plan import Cell, Plan, Workspace
 from bob.protocols import FeatureNeed, Inputs, Need, StatisticsNeed, TextNeed
-from bob.records.provenance import provenance
 from bob.records.record import Record
 
 T = TypeVar("T")
@@ -41,23 +40,12 @@ class Scoring:
         try:
             return self._scored(cell)
         except BobError as error:
-            return self.unscored(cell, "failed", str(error)), {}
+            return self._failed(cell, str(error))
         except Exception as error:  # a failed cell is a failed record; the others continue
-            return self.unscored(cell, "failed", f"{type(error).__name__}: {error}"), {}
+            return self._failed(cell, f"{type(error).__name__}: {error}")
 
-    def unscored(
-        self, cell: Cell, status: str, reason: str, details: Mapping[str, Any] | None = None
-    ) -> Record:
-        """Return the record of a cell that has no scores; `details` are what it holds instead."""
-        facts = None
-        with contextlib.suppress(BobError):
-            facts = self._dataset_facts(cell, (), {})
-        values = {"status": status, "reason": reason, "dataset": facts}
-        if details:
-            values["details"] = (dict(details),)
-        return Record.model_validate(
-            {**self._identity(cell), **values, "seeds": self.plan.settings.seeds}
-        )
+    def _failed(self, cell: Cell, reason: str) -> tuple[Record, Arrays]:
+        return unscored_record(self.plan, self.workspace, cell, "failed", reason), {}
 
     def _scored(self, cell: Cell) -> tuple[Record, Arrays]:
         task, spec = self.plan.tasks[cell.task], self.plan.backbones[cell.backbone]
@@ -82,9 +70,9 @@ class Scoring:
         ]
         bad = _bad_by_split(read_from)
         record = Record(
-            **self._identity(cell),
+            **identity(self.plan, self.workspace, cell),
             status="ok",
-            dataset=self._dataset_facts(cell, read, bad),
+            dataset=facts_of_dataset(self.plan, self.workspace, cell, read, bad),
             seeds=cell.seeds,
             scores=solution.scores,
             details=solution.details(),
@@ -158,34 +146,6 @@ class Scoring:
             if reason := self.store.failure(key.digest()):
                 raise StoreError(reason) from error
             raise
-
-    def _dataset_facts(
-        self, cell: Cell, read: Sequence[str], bad: Mapping[str, Mapping[int, str]]
-    ) -> Any:
-        spec = self.plan.datasets.get(cell.dataset)
-        return dataset_facts(
-            self.workspace.dataset(cell.dataset),
-            read,
-            bad,
-            self.plan.settings.limit,
-            spec.licence if spec else None,
-            self.workspace.report(cell.dataset),
-        )
-
-    def _identity(self, cell: Cell) -> dict[str, Any]:
-        spec = self.plan.backbones[cell.backbone]
-        facts = None
-        with contextlib.suppress(BobError):
-            facts = backbone_facts(spec, self.workspace.card(spec))
-        return {
-            "key": cell.key,
-            "backbone": facts,
-            "backbone_name": cell.backbone,
-            "family": spec.family,
-            "task": task_facts(self.plan.tasks[cell.task]),
-            "dataset_name": cell.dataset,
-            "provenance": provenance(),
-        }
 
 
 def _efforts(read_from: Sequence[tuple[Need, Features | Statistics]]) -> list[Effort]:

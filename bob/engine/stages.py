@@ -6,7 +6,7 @@ A dataset is small where its images are soon decoded.
 import itertools
 from collections.abc import Iterator, Mapping
 
-from bob.engine.estimate import decode_seconds
+from bob.engine.work import decode_seconds
 from bob.plan import Plan
 
 EARLY_SECONDS = 10.0

@@ -23,6 +23,7 @@ from bob.errors import BobError, ChangedImageError, StoreError, UnreadableImageE
 from bob.extraction.accumulators import Accumulator
 from bob.extraction.blocks import Decoders, ImageBlock, image_blocks
 from bob.extraction.embedder import Embedder
+from bob.extraction.messages import bad_images_message, changed_images_message
 from bob.extraction.progress import ProgressListener, Spent
 from bob.extraction.runtimes.memory import keep_freed_memory
 from bob.extraction.work_queue import Span, SpanQueue
@@ -31,7 +32,6 @@ from bob.features.shard import Effort, Shard, round_to
 from bob.features.store import FeatureStore
 from bob.specs import Output
 
-SHOWN_IMAGES = 5
 MAX_WORKERS = 16
 HOLD_SHARE = 0.2
 """Decoding is held while a forward pass computes if it takes at most this share of the forward
@@ -368,31 +368,6 @@ class _StatisticsSink:
 
 def _bad_of(images: range, bad: Mapping[int, str]) -> dict[str, str]:
     return {str(position): why for position, why in bad.items() if position in images}
-
-
-def bad_images_message(reasons: Sequence[str]) -> str:
-    """Return one message for all images that could not be read."""
-    them = "it" if len(reasons) == 1 else "them"
-    return (
-        f"{_count(reasons)} cannot be used:{_listed(reasons)}\n"
-        f"  Repair or remove {them}, or leave {them} out with --skip-bad-images."
-    )
-
-
-def changed_images_message(reasons: Sequence[str]) -> str:
-    """Return one message for all images that are not those that were planned."""
-    verb = "was" if len(reasons) == 1 else "were"
-    return f"{_count(reasons)} {verb} changed during the run:{_listed(reasons)}"
-
-
-def _count(reasons: Sequence[str]) -> str:
-    return f"{len(reasons)} image{'s' if len(reasons) > 1 else ''}"
-
-
-def _listed(reasons: Sequence[str]) -> str:
-    shown = "".join(f"\n  {reason}" for reason in reasons[:SHOWN_IMAGES])
-    rest = len(reasons) - SHOWN_IMAGES
-    return shown + (f"\n  and {rest} more" if rest > 0 else "")
 
 
 def auto_workers() -> int:

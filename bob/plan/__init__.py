@@ -1,5 +1,6 @@
 """Planning: from a request to passes over images and cells to score, as plain data."""
 
+from bob.plan.card_report import CardReport
 from bob.plan.keys import feature_key, result_key, text_key
 from bob.plan.plan import (
     Cell,
@@ -20,7 +21,7 @@ from bob.plan.planner import (
     statistics_need,
 )
 from bob.plan.request import Machine, Places, Request, RunSettings
-from bob.plan.workspace import CardReport, Workspace
+from bob.plan.workspace import Workspace
 
 __all__ = [
     "CardReport",

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from bob.backbones.card import Card
-from bob.backbones.pixels.geometry import pixel_libraries
+from bob.backbones.card_data import Card
+from bob.backbones.pixels.libraries import pixel_libraries
 from bob.datasets.dataset import Split
 from bob.errors import NotApplicableError
 from bob.features.key import FeatureKey

@@ -1,9 +1,8 @@
 """What one process knows of backbones and datasets: opened once, shared by planning and working."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Literal
 
-from bob.backbones.card import Card, card
+from bob.backbones.card_data import Card
 from bob.datasets.conflicts import unreadable_reasons
 from bob.datasets.dataset import Dataset, Split
 from bob.datasets.image_sets import ImageSet
@@ -19,8 +18,9 @@ from bob.errors import (
     UnreadableImageError,
 )
 from bob.extraction.accumulators import Accumulator, Earlier
-from bob.extraction.passes import bad_images_message
+from bob.extraction.messages import bad_images_message
 from bob.features.key import FeatureKey, StoreKey
+from bob.plan.card_report import CardReport
 from bob.plan.keys import feature_key, text_key
 from bob.plan.request import Machine, Places, RunSettings
 from bob.protocols import (
@@ -34,26 +34,8 @@ from bob.protocols import (
 )
 from bob.records.data_report import DataReport
 from bob.specs import BackboneSpec, DatasetSpec, TaskSpec
-from bob.specs.yaml import Closed
 
 LIMIT_SEED = 0
-
-
-class CardReport(Closed):
-    """The card of a backbone, or why there is none, as plain data for other processes."""
-
-    spec: BackboneSpec
-    made: Card | None = None
-    error: Literal["BackboneError", "OutputError", "UnavailableError", "ConfigError"] | None = None
-    message: str = ""
-
-    def result(self) -> Card | BobError:
-        """Return the card, or the error that says why there is none."""
-        if self.made is not None:
-            return self.made
-        errors = (BackboneError, OutputError, UnavailableError, ConfigError)
-        kinds = {kind.__name__: kind for kind in errors}
-        return kinds[self.error or "BackboneError"](self.message)
 
 
 class Workspace:
@@ -125,6 +107,8 @@ class Workspace:
         )
 
     def _make_card(self, spec: BackboneSpec) -> Card:
+        from bob.backbones.card import card  # PyTorch is where backbones are
+
         made = card(
             spec,
             self.places.cache,

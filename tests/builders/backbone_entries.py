@@ -8,7 +8,8 @@ import torch
 from numpy.typing import NDArray
 
 from bob.backbones.backbone import Backbone
-from bob.backbones.card import Card, card, load_backbone
+from bob.backbones.card import card, load_backbone
+from bob.backbones.card_data import Card
 from bob.specs import BackboneSpec, Output
 from bob.specs.yaml import build
 

@@ -8,7 +8,7 @@ from unittest.mock import patch
 
 import numpy as np
 
-from bob.backbones.card import Card
+from bob.backbones.card_data import Card
 from bob.datasets.dataset import Dataset, Split
 from bob.plan import CardReport, Machine, Places, Request, Workspace, make_workspace
 from bob.registry import Selected, load_registry

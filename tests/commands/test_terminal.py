@@ -6,9 +6,9 @@ import re
 import pytest
 
 from bob.commands.terminal import Terminal, counted, duration
-from bob.engine.estimate import Work
 from bob.engine.racing.run import RaceStart
 from bob.engine.racing.schedule import RaceStep
+from bob.engine.work import Work
 from bob.extraction.progress import Spent
 from bob.records.record import Score
 from bob.records.store import RecordStore

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from bob.engine.cell_records import unscored_record
 from bob.engine.checking import check_backbones
 from bob.engine.conductor import ATTEMPTS, POLL_SECONDS, conduct
 from bob.engine.engine import EngineListener, LostError
-from bob.engine.scoring import Scoring
 from bob.engine.units import Done, Unit, UnitKind, units
 from bob.engine.worker import Worker
 from bob.errors import BackboneError
@@ -41,9 +41,9 @@ class FakeEngine:
         capacity: int = 3,
     ) -> None:
         self.capacity, self.lost, self.deferred = capacity, lost, deferred
-        scoring = Scoring(plan, workspace)
         self.records = {
-            cell.key: scoring.unscored(cell, "failed", "made by the fake") for cell in plan.cells
+            cell.key: unscored_record(plan, workspace, cell, "failed", "made by the fake")
+            for cell in plan.cells
         }
         self.random = random.Random(seed)
         self.process: dict[str, object] | None = None

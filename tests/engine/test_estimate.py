@@ -6,15 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bob.backbones.card import Card
+from bob.backbones.card_data import Card
 from bob.engine import estimate as module
-from bob.engine.estimate import (
-    DECODE_SECONDS,
-    PROBE_SECONDS,
-    Estimate,
-    estimate,
-    statistics_bytes,
-)
+from bob.engine.estimate import Estimate, estimate, statistics_bytes
+from bob.engine.work import DECODE_SECONDS, PROBE_SECONDS
 from bob.extraction.runtimes.choices import Choice, ChoiceFile
 from bob.plan import Cell, Forward, Pass, Plan, Workspace
 from bob.plan.request import Machine, Places, RunSettings

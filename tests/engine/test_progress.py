@@ -2,8 +2,8 @@
 
 import pytest
 
-from bob.engine.estimate import Work
 from bob.engine.progress import OVERHEAD, PROBE_SECONDS, PassMeter, RunMeter
+from bob.engine.work import Work
 from bob.extraction.progress import Spent
 
 

@@ -21,7 +21,8 @@ from bob.errors import UnreadableImageError
 from bob.extraction import blocks
 from bob.extraction.blocks import BLOCK_IMAGES
 from bob.extraction.embedder import Embedder
-from bob.extraction.passes import Member, Target, auto_workers, bad_images_message, run_pass
+from bob.extraction.messages import bad_images_message
+from bob.extraction.passes import Member, Target, auto_workers, run_pass
 from bob.extraction.runtimes.autotune import default_batch
 from bob.features.sharding import SPAN_IMAGES
 from bob.features.store import FeatureStore

@@ -1,10 +1,8 @@
 """Preprocessing: from a decoded image to uint8 crops, and from crops to normalised input."""
 
-import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -83,18 +81,6 @@ class Geometry:
         if self.fill:
             values["fill"] = list(self.fill)
         return values
-
-
-def pixel_libraries(facts: Mapping[str, Any]) -> str:
-    """Return the libraries, with versions, that a geometry's pixels depend on."""
-    fast = ["torchvision"] if facts.get("preprocessing") == "fast" else []
-    return ", ".join(f"{library} {_version(library)}" for library in ("pillow", *fast))
-
-
-@functools.cache
-def _version(library: str) -> str:
-    """Return the version of an installed package, which is read from a file once."""
-    return version(library)
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from bob.engine.cell_records import unscored_record
 from bob.engine.conductor import conduct
 from bob.engine.engine import Engine, EngineListener, SilentEngineListener
 from bob.engine.estimate import estimate
 from bob.engine.racing.completion import complete, completing_passes
 from bob.engine.racing.contest import Contest, ContestResult, DroppedCell, RaceSettings
 from bob.engine.racing.schedule import RaceStep
-from bob.engine.scoring import Scoring
 from bob.plan import Cell, Plan, Workspace, finished_record
 from bob.records.record import Record
 from bob.statistics.standing import RaceStanding
@@ -193,10 +193,12 @@ class RaceRun:
 
     def _records_of(self, dropped: Sequence[DroppedCell]) -> Iterator[Record]:
         """Store a record for each dropped cell, unless it has been scored before."""
-        records, scoring = self.workspace.places.records(), Scoring(self.plan, self.workspace)
+        records = self.workspace.places.records()
         for each in dropped:
             if finished_record(records, each.cell, self.plan.settings) is None:
-                record = scoring.unscored(each.cell, "dropped", each.reason, each.details)
+                record = unscored_record(
+                    self.plan, self.workspace, each.cell, "dropped", each.reason, each.details
+                )
                 records.write(record, {})
                 yield record
 

@@ -3,13 +3,13 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
-from bob.backbones.backbone import Backbone
-from bob.extraction.runtimes.compiled import Compiled
-from bob.extraction.runtimes.onnx import OnnxRuntime
-from bob.extraction.runtimes.openvino import OpenVino
-from bob.extraction.runtimes.runtime import Runtime
 from bob.specs import Output
+
+if TYPE_CHECKING:  # estimating a run loads no runtime
+    from bob.backbones.backbone import Backbone
+    from bob.extraction.runtimes.runtime import Runtime
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Candidate:
     """A runtime other than eager PyTorch, and what is expected of it before it is tried."""
 
     name: str
-    make: Callable[[Backbone, Sequence[Output], int], Runtime]
+    make: "Callable[[Backbone, Sequence[Output], int], Runtime]"
     package: str
     setup_seconds: float
     """Time to prepare and measure it, for a backbone of 10 to 100 M parameters."""
@@ -31,10 +31,28 @@ class Candidate:
     """Whether it runs the graph of an ONNX file, which PyTorch cannot trace."""
 
 
+def _openvino(backbone: "Backbone", outputs: Sequence[Output], batch_size: int) -> "Runtime":
+    from bob.extraction.runtimes.openvino import OpenVino
+
+    return OpenVino(backbone, outputs, batch_size)
+
+
+def _onnxruntime(backbone: "Backbone", outputs: Sequence[Output], batch_size: int) -> "Runtime":
+    from bob.extraction.runtimes.onnx import OnnxRuntime
+
+    return OnnxRuntime(backbone, outputs, batch_size)
+
+
+def _compiled(backbone: "Backbone", outputs: Sequence[Output], batch_size: int) -> "Runtime":
+    from bob.extraction.runtimes.compiled import Compiled
+
+    return Compiled(backbone, outputs, batch_size)
+
+
 CANDIDATES = (
-    Candidate("openvino", OpenVino, "openvino", 3.0, 2.0, runs_onnx_files=True),
-    Candidate("onnxruntime", OnnxRuntime, "onnxruntime", 5.0, 1.6),
-    Candidate("compile", Compiled, "torch", 40.0, 1.3, cpu_only=False),
+    Candidate("openvino", _openvino, "openvino", 3.0, 2.0, runs_onnx_files=True),
+    Candidate("onnxruntime", _onnxruntime, "onnxruntime", 5.0, 1.6),
+    Candidate("compile", _compiled, "torch", 40.0, 1.3, cpu_only=False),
 )
 """In the order in which they are tried."""
 

@@ -4,7 +4,6 @@ import pytest
 import timm
 from safetensors.torch import save_file
 
-from bob.backbones.weights.locate import source_text
 from bob.backbones.weights.tensors import tensor_hash
 from bob.errors import UnavailableError
 from tests.builders.backbone_entries import SMALL, entry, load
@@ -39,16 +38,3 @@ def test_hub_weights_are_found_in_the_hubs_cache(tmp_path, monkeypatch):
     loaded = load(entry(weights={"hub": "timm/small"})).module.model
     body = {name: tensor for name, tensor in state.items() if not name.startswith("fc.")}
     assert tensor_hash(loaded.state_dict()) == tensor_hash(body)
-
-
-@pytest.mark.parametrize(
-    ("weights", "text"),
-    [
-        ({"hub": "a/b", "revision": "c"}, "hub a/b@c"),
-        ({"file": "x/w.pth"}, "file w.pth"),
-        ({"package": "p", "file": "f"}, "package p"),
-        ({"random": 3}, "random initialisation, seed 3"),
-    ],
-)
-def test_records_state_where_weights_come_from(weights, text):
-    assert source_text(entry(weights=weights).weights) == text
