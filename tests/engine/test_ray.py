@@ -25,7 +25,6 @@ ENVIRONMENT = {
     "PYTHONPATH": str(ROOT),
     "OMP_NUM_THREADS": "1",
     "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_USAGE_STATS_REPORT_URL": "http://127.0.0.1:9",
     "RAY_AUTH_MODE": "token",
     "RAY_AUTH_TOKEN": "0123456789abcdef" * 4,
 }
@@ -76,10 +75,12 @@ def build():
 def nodes() -> Iterator[FakeNodes]:
     """Two nodes; at the end, no process of the cluster or of a run has sent usage statistics.
 
-    Requests to other machines go to a proxy here, which counts them. Ray reports even that its
-    statistics are off, which is why their address is a closed port of this machine.
+    Requests to other machines go to a proxy here, and statistics to a sink here; both count what
+    they receive. That the sink can count is Ray's own doing: a cluster that was not started by
+    `ray.init` reports once, at its start, that its statistics are off. The documented address is a
+    closed port for this reason.
     """
-    with RequestCounter() as proxy:
+    with RequestCounter() as proxy, RequestCounter() as sink:
         through_proxy = urllib.request.build_opener(
             urllib.request.ProxyHandler({"http": proxy.url})
         )
@@ -88,11 +89,13 @@ def nodes() -> Iterator[FakeNodes]:
         here = f"127.0.0.1,localhost,{socket.gethostbyname(socket.gethostname())}"
         values = {"HTTP_PROXY": proxy.url, "HTTPS_PROXY": proxy.url, "NO_PROXY": here}
         ENVIRONMENT.update(values | {name.lower(): value for name, value in values.items()})
+        ENVIRONMENT["RAY_USAGE_STATS_REPORT_URL"] = sink.url
         with FakeNodes(ENVIRONMENT) as nodes:
             nodes.add()
             nodes.add()
             yield nodes
         assert [sent for sent in proxy.requests if METADATA not in sent] == []
+        assert sink.requests == ["POST /"]
 
 
 def command(folder: Path, *words: str) -> list[str]:

@@ -4,7 +4,7 @@ from collections import Counter
 from pathlib import Path
 from unittest.mock import patch
 
-from bob.backbones.pixels import geometry
+from bob.backbones.pixels import libraries
 from bob.engine.units import units
 from bob.plan import make_plan
 from bob.protocols import retrieval
@@ -15,7 +15,7 @@ BACKBONES, DATASETS = 12, 5
 
 def test_images_and_libraries_are_looked_at_once_per_dataset(tmp_path: Path) -> None:
     calls: Counter[str] = Counter()
-    codes, version = retrieval.codes, geometry.version
+    codes, version = retrieval.codes, libraries.version
 
     def counted_codes(*names: list[str]) -> object:
         calls["codes"] += 1
@@ -25,11 +25,11 @@ def test_images_and_libraries_are_looked_at_once_per_dataset(tmp_path: Path) -> 
         calls["version"] += 1
         return version(library)
 
-    geometry._version.cache_clear()
+    libraries._version.cache_clear()
     with (
         large_request(tmp_path, BACKBONES, DATASETS, 2000) as (request, workspace),
         patch.object(retrieval, "codes", counted_codes),
-        patch.object(geometry, "version", counted_version),
+        patch.object(libraries, "version", counted_version),
     ):
         plan = make_plan(request, workspace)
     assert len(plan.cells) == BACKBONES * DATASETS * len(TASKS)
