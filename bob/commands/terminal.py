@@ -52,6 +52,7 @@ class Terminal:
         self.cluster_state: ClusterState | None = None
         self.last_line = time.monotonic()
         self.printed_reasons: frozenset[str] = frozenset()
+        self.printed_notices: set[str] = set()
         self.race: RaceStart | None = None
         self.standings: Sequence[RaceStanding] = ()
         self.forward_images: dict[str, int] = {}
@@ -220,7 +221,9 @@ class Terminal:
         )
 
     def notice(self, text: str) -> None:
-        self.note(text)
+        if text not in self.printed_notices:  # several machines notice the same
+            self.printed_notices.add(text)
+            self.note(text)
 
     def cluster(self, state: "ClusterState", embedded: "Sequence[RemotelyEmbedded]") -> None:
         self.cluster_state = state

@@ -8,7 +8,7 @@ folders.
 import contextlib
 import time
 from collections import Counter, deque
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
@@ -19,11 +19,20 @@ from bob.engine.engine import EngineListener, LostError
 from bob.engine.progress import ClusterState
 from bob.engine.ray_actors import ActorPool, SentUnit
 from bob.engine.ray_cluster import PlacementWatch, Slot, node_resources, slots
-from bob.engine.ray_worker import Began, Ended, Progress, Report, Terms, do_unit, versions
+from bob.engine.ray_worker import (
+    Began,
+    Ended,
+    Progress,
+    Report,
+    Terms,
+    do_unit,
+    require_same_inputs,
+    versions,
+)
 from bob.engine.scoring_memory import unit_memory
 from bob.engine.takeover import release_leases
 from bob.engine.units import Done, Unit, UnitKind
-from bob.errors import ConfigError, first_line
+from bob.errors import first_line
 from bob.io.shared_storage import marked
 from bob.plan import Workspace
 from bob.records.record import Record
@@ -155,6 +164,8 @@ class RayEngine:
         elif isinstance(report, Progress):
             for backbone, images, seconds in report.embedded:
                 self._meter.count(sent.unit, backbone, images, seconds)
+            for text in report.notices:
+                sent.listener.notice(text)
             for record in report.records:
                 sent.listener.cell_ends(Record.model_validate_json(record))
         else:
@@ -231,25 +242,4 @@ class RayEngine:
         return Terms(places, workspace.settings, machine, slot.threads, Path.cwd(), self._marks)
 
     def _require_same_inputs(self, began: Began) -> None:
-        """Raise ConfigError where a node has other folders or libraries than this process."""
-        if began.unshared:
-            raise ConfigError(
-                f"node {began.host!r} sees other folders at {', '.join(began.unshared)}: name "
-                "folders that all nodes share with --cache-dir and --results."
-            )
-        here, there = _without_builds(self._versions), _without_builds(began.versions)
-        different = [
-            f"{name} {there.get(name, 'none')} (here {here.get(name, 'none')})"
-            for name in sorted({*here, *there})
-            if here.get(name) != there.get(name)
-        ]
-        if different:
-            raise ConfigError(
-                f"node {began.host!r} has other versions: {', '.join(different)}. Results may "
-                "depend on them: start every node from the same environment or image."
-            )
-
-
-def _without_builds(versions: Mapping[str, str]) -> dict[str, str]:
-    """Return versions without `+cpu` and the like: a head without a GPU has another build."""
-    return {name: version.partition("+")[0] for name, version in versions.items()}
+        require_same_inputs(began, self._versions)

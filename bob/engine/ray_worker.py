@@ -7,7 +7,7 @@ import queue
 import socket
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ from bob.backbones.loaders.load import library_versions
 from bob.engine.engine import SilentEngineListener
 from bob.engine.units import Done, Unit
 from bob.engine.worker import Worker
+from bob.errors import ConfigError
+from bob.extraction.runtimes.choices import runtime_versions
 from bob.io.processes import this_process
 from bob.plan import Machine, Places, RunSettings, Workspace
 from bob.records.provenance import provenance
@@ -62,6 +64,8 @@ class Progress:
     """Backbone, images, seconds of the forward pass."""
     records: Sequence[str] = ()
     """Of cells, as JSON."""
+    notices: Sequence[str] = ()
+    """What the user should know."""
 
 
 @dataclass(frozen=True)
@@ -122,11 +126,20 @@ class RayWorker:
             self._listener.stop()
 
 
+@dataclass(frozen=True)
+class _Notice:
+    text: str
+
+
+_Event = tuple[str, int, float] | str | _Notice
+"""Images of a backbone with their seconds, a record, or a notice."""
+
+
 class _ReportingListener(SilentEngineListener):
     """Collects what is to be reported; after `stop`, the next call ends the work."""
 
     def __init__(self) -> None:
-        self._events: queue.SimpleQueue[tuple[str, int, float] | str | None] = queue.SimpleQueue()
+        self._events: queue.SimpleQueue[_Event | None] = queue.SimpleQueue()
         self._stopped, self._ended = threading.Event(), False
 
     def stop(self) -> None:
@@ -139,16 +152,18 @@ class _ReportingListener(SilentEngineListener):
         """Return what happened within the next second; None after the end."""
         if self._ended:
             return None
-        embedded, records = list[tuple[str, int, float]](), list[str]()
+        embedded, records, notices = list[tuple[str, int, float]](), list[str](), list[str]()
         end = time.monotonic() + REPORT_SECONDS
         with contextlib.suppress(queue.Empty):
             while event := self._events.get(timeout=max(end - time.monotonic(), 0.0)):
                 if isinstance(event, str):
                     records.append(event)
+                elif isinstance(event, _Notice):
+                    notices.append(event.text)
                 else:
                     embedded.append(event)
             self._ended = True
-        return Progress(embedded, records)
+        return Progress(embedded, records, notices)
 
     def waiting(self) -> None:
         self._check()
@@ -159,6 +174,9 @@ class _ReportingListener(SilentEngineListener):
     def forwarded(self, backbone: str, images: int, seconds: float) -> None:
         self._events.put((backbone, images, seconds))
         self._check()
+
+    def notice(self, text: str) -> None:
+        self._events.put(_Notice(text))
 
     def cell_ends(self, record: Record) -> None:
         self._events.put(record.model_dump_json())
@@ -183,5 +201,30 @@ def do_unit(terms: Terms, unit: str) -> Iterator[Report]:
 def versions() -> dict[str, str]:
     """Return the versions on which results may depend, by library."""
     here = provenance()
-    libraries = {**library_versions(), **here["libraries"]}
+    libraries = {**library_versions(), **runtime_versions(), **here["libraries"]}
     return {"python": here["python"], "bob": here["bob"], **libraries}
+
+
+def require_same_inputs(began: Began, here: Mapping[str, str]) -> None:
+    """Raise ConfigError where a worker has other folders, or versions than those `here`."""
+    if began.unshared:
+        raise ConfigError(
+            f"node {began.host!r} sees other folders at {', '.join(began.unshared)}: name "
+            "folders that all nodes share with --cache-dir and --results."
+        )
+    ours, theirs = _without_builds(here), _without_builds(began.versions)
+    different = [
+        f"{name} {theirs.get(name, 'none')} (here {ours.get(name, 'none')})"
+        for name in sorted({*ours, *theirs})
+        if ours.get(name) != theirs.get(name)
+    ]
+    if different:
+        raise ConfigError(
+            f"node {began.host!r} has other versions: {', '.join(different)}. Results may "
+            "depend on them: start every node from the same environment or image."
+        )
+
+
+def _without_builds(versions: Mapping[str, str]) -> dict[str, str]:
+    """Return versions without `+cpu` and the like: a head without a GPU has another build."""
+    return {name: version.partition("+")[0] for name, version in versions.items()}

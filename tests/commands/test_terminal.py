@@ -30,6 +30,13 @@ def test_messages_are_printed_without_markup(capfd):
     assert capfd.readouterr() == ("[bold]x[/bold]\n", "note [y/N]\n")
 
 
+def test_what_several_machines_notice_is_printed_once(capfd):
+    terminal = Terminal()
+    for text in ("8 threads", "4 threads", "8 threads"):
+        terminal.notice(text)
+    assert capfd.readouterr().err == "note 8 threads\nnote 4 threads\n"
+
+
 def test_numbers_and_durations_as_text():
     assert [counted(1, "cell"), counted(2000, "cell")] == ["1 cell", "2,000 cells"]
     assert [duration(40), duration(360), duration(10800)] == ["40 s", "6 min", "3.0 h"]

@@ -3,7 +3,17 @@
 import json
 from pathlib import Path
 
+import pytest
+
+from bob.engine.ray_worker import (
+    Began,
+    Progress,
+    _ReportingListener,
+    require_same_inputs,
+    versions,
+)
 from bob.engine.units import units
+from bob.errors import ConfigError
 from bob.plan import Plan, make_plan
 from tests.builders.fresh_process import run_python
 from tests.builders.plans import BACKBONES, make_request
@@ -67,3 +77,44 @@ def test_a_worker_with_other_weights_or_images_stores_nothing(tmp_path: Path) ->
     other = plan.model_copy(update={"passes": tuple(passes)})
     is_ended, *_, stored = outcome(tmp_path, first_unit(tmp_path, other))
     assert is_ended and not stored
+
+
+def began(versions: dict[str, str], unshared: tuple[str, ...] = ()) -> Began:
+    return Began("node-7", {}, versions, unshared)
+
+
+def test_versions_of_a_worker_are_those_of_the_driver_apart_from_the_build() -> None:
+    here = versions()
+    assert {"python", "bob", "torch", "numpy", "pillow", "timm", "openvino"} <= here.keys()
+    require_same_inputs(began({**here, "torch": here["torch"].partition("+")[0] + "+cu128"}), here)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"torch": "9.9.9"}, r"'node-7' has other versions: torch 9\.9\.9 \(here 2"),
+        ({"openvino": None}, r"'node-7' has other versions: openvino none \(here 2"),
+        ({"unheard": "1.0"}, r"'node-7' has other versions: unheard 1\.0 \(here none\)\. Results"),
+    ],
+)
+def test_a_worker_with_other_libraries_is_refused(
+    changed: dict[str, str | None], message: str
+) -> None:
+    here = versions()
+    there = {name: found for name, found in {**here, **changed}.items() if found}
+    with pytest.raises(ConfigError, match=message):
+        require_same_inputs(began(there), here)
+
+
+def test_a_worker_that_sees_other_folders_is_refused() -> None:
+    with pytest.raises(ConfigError, match="'node-7' sees other folders at /cache, /results"):
+        require_same_inputs(began(versions(), ("/cache", "/results")), versions())
+
+
+def test_a_worker_reports_notices() -> None:
+    listener = _ReportingListener()
+    listener.notice("other threads than planned")
+    listener.forwarded("raw_pixels", 4, 0.5)
+    listener.end()
+    expected = Progress([("raw_pixels", 4, 0.5)], [], ["other threads than planned"])
+    assert (listener.take(), listener.take()) == (expected, None)

@@ -93,6 +93,11 @@ class ChoiceFile:
     def path(self) -> Path:
         return self.folder / f"{digest(self.conditions)}.json"
 
+    @property
+    def conditions_on_any_model(self) -> str:
+        """The digest of the conditions without the model of the device."""
+        return _without_model(self.conditions)
+
     def load(self) -> Choice | None:
         """Return the saved choice; None where none is saved, or none that can be read."""
         saved = _read(self.path)
@@ -144,6 +149,21 @@ def saved_choices(cache: Path) -> list[tuple[Mapping[str, Any], Choice]]:
     return sorted(found, key=lambda saved: json.dumps(saved[0], sort_keys=True))
 
 
+def choices_of_models(cache: Path) -> dict[str, dict[str, Choice]]:
+    """Return saved choices by `ChoiceFile.conditions_on_any_model` and by model of device."""
+    found: dict[str, dict[str, Choice]] = {}
+    for conditions, choice in saved_choices(cache):
+        match conditions.get("device"):
+            case [str(), str(model), int()]:
+                found.setdefault(_without_model(conditions), {})[model] = choice
+    return found
+
+
+def _without_model(conditions: Mapping[str, Any]) -> str:
+    kind, _, count = conditions["device"]
+    return digest({**conditions, "device": [kind, count]})
+
+
 def _folder(cache: Path) -> Path:
     return cache / "runtimes"
 
@@ -156,6 +176,12 @@ def _read(path: Path) -> tuple[Mapping[str, Any], Choice] | None:
         return dict(content["conditions"]), Choice(**{**values, "trials": trials})
     except (OSError, ValueError, TypeError, KeyError):
         return None
+
+
+def runtime_versions() -> dict[str, str]:
+    """Return the versions of the installed libraries that compute forward passes."""
+    versions = {name: _version(name) for name in LIBRARIES}
+    return {name: found for name, found in versions.items() if found}
 
 
 def _version(package: str) -> str | None:
