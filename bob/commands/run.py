@@ -44,6 +44,7 @@ from bob.plan import (
     read_plan,
     specs_to_check,
 )
+from bob.plan.runtimes import require_stated_runtimes
 from bob.records.record import Record
 from bob.registry import choose_backbones, choose_datasets, load_registry, select, task_labels
 
@@ -162,6 +163,7 @@ def _read_plan(
     require_code_permission(list(plan.backbones.values()), arguments.allow_code)
     places = Places(arguments.cache_dir or default_cache(), arguments.results)
     machine = _machine(arguments, plan.settings.precision, cluster)
+    require_stated_runtimes(plan, machine)
     workspace = Workspace(places, plan.settings, machine, plan.datasets)
     engine = make_engine(cluster, workspace, arguments.workers, terminal)
     if workspace.card_source:

@@ -226,6 +226,8 @@ class Embedding:
                 cache=self.workspace.places.cache,
                 expected_images=self.expected_images.get(name, 0),
                 shares_choice=machine.shares_runtimes,
+                stated=self.plan.runtimes.get(name, {}),
+                notice=listener.notice,
             )
 
         return self.embedders.get(name, weights_mib, make)

@@ -2,9 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from bob.backbones.card_data import Card
 from bob.engine.work import Work
 from bob.errors import BobError
 from bob.extraction.runtimes.candidates import expected_seconds
@@ -12,9 +10,6 @@ from bob.features.key import ITEM_BYTES, StoreKey
 from bob.features.shard import Arrays
 from bob.plan import Forward, Pass, Plan, StatisticsOutput, Workspace, statistics_need
 from bob.specs import Output
-
-if TYPE_CHECKING:  # a driver that tunes nothing loads no PyTorch
-    from bob.extraction.runtimes.choices import Choice
 
 
 @dataclass(frozen=True)
@@ -117,23 +112,12 @@ def _forward_seconds(plan: Plan, workspace: Workspace, forward: Forward, images:
     eager = images * card.seconds_per_image
     best = None
     if machine.runtime != "eager" and not machine.is_remote:
-        best = _tuned(workspace, card, forward, precision)
+        from bob.plan.runtimes import remembered  # a driver that tunes nothing loads no PyTorch
+
+        best = remembered(workspace, plan.backbones[forward.backbone], forward).load()
     if best and machine.runtime in ("auto", best.runtime):
         alone = min(best.eager_seconds(images), best.seconds(images))
     else:
         device_type = machine.device.partition(":")[0]
         alone = expected_seconds(eager, machine.runtime, device_type, precision)
     return alone / len(machine.devices)
-
-
-def _tuned(workspace: Workspace, card: Card, forward: Forward, precision: str) -> "Choice | None":
-    """Return the runtime that was tuned on this device; None where none was."""
-    import torch
-
-    from bob.extraction.runtimes.choices import choice_file
-
-    names = dict.fromkeys([*forward.outputs, *(each.output for each in forward.statistics)])
-    outputs = [Output.model_validate(name) for name in names]
-    device = torch.device(workspace.machine.device)
-    cache = workspace.places.cache
-    return choice_file(cache, card.forward, card.geometry, outputs, device, precision).load()

@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +15,7 @@ from bob.extraction.machine_load import LoadMeter
 from bob.extraction.runtimes.autotune import TIMED_IMAGES, Tuned, TuningImages, follow, tune
 from bob.extraction.runtimes.choices import ChoiceFile, choice_file
 from bob.extraction.runtimes.runtime import Runtime
+from bob.extraction.runtimes.stated import RuntimeChoice
 from bob.features.shard import Effort
 from bob.specs import Output
 
@@ -63,6 +64,10 @@ class Embedder:
     shares_choice: bool = False
     """Whether other processes embed for the same run: then the runtime that the first of them
     chooses for a model of device is that of all, and does not change."""
+    stated: Mapping[str, RuntimeChoice] = field(default_factory=dict)
+    """Model of device → the runtime that the plan states, which comes before that choice."""
+    notice: Callable[[str], None] = field(default=lambda text: None)
+    """Receives why features may differ in their last digits from those of other processes."""
     _ready: dict[tuple[int, tuple[Output, ...]], _DeviceRuntime] = field(default_factory=dict)
 
     @property
@@ -127,7 +132,8 @@ class Embedder:
             images = TuningImages(crops, self.expected_images, outputs, pause)
             file = self._choice_file(backbone, outputs)
             if file and self.shares_choice:
-                self._ready[key] = _DeviceRuntime(_agreed(file, backbone, images), MAX_TUNINGS)
+                tuned = self._shared(file, backbone, images)
+                self._ready[key] = _DeviceRuntime(tuned, MAX_TUNINGS)
                 return self._ready[key].tuned.runtime
             saved = file.load() if file and ready is None else None
             before = ready.tuned if ready else None
@@ -138,6 +144,25 @@ class Embedder:
             ready = _DeviceRuntime(tuned, ready.tunings + 1 if ready else 1)
             self._ready[key] = ready
         return ready.tuned.runtime
+
+    def _shared(self, file: ChoiceFile, backbone: Backbone, images: TuningImages) -> Tuned:
+        """Return the runtime that the plan states, or else the one that all processes agree on."""
+        model, count = device_name(backbone.device), threads(backbone.device)
+        if stated := self.stated.get(model):
+            if stated.threads != count:
+                self.notice(
+                    f"the plan states runtimes with {stated.threads} threads on {model}, and this "
+                    f"process has {count}: features agree to 1e-5, not byte by byte."
+                )
+            tuned = follow(backbone, images, stated.runtime, stated.batch_size)
+        else:
+            tuned = _agreed(file, backbone, images)
+        if tuned.problem:
+            self.notice(
+                f"backbone {backbone.spec.name!r}: eager PyTorch takes the place of the runtime "
+                f"that was chosen for {model} ({tuned.problem}): features agree to 1e-5."
+            )
+        return tuned
 
     def _choice_file(self, backbone: Backbone, outputs: Sequence[Output]) -> ChoiceFile | None:
         """Return where the choice is saved; None where it is given by name or by batch size."""
@@ -158,4 +183,4 @@ def _agreed(file: ChoiceFile, backbone: Backbone, images: TuningImages) -> Tuned
             if tuned.choice:
                 file.save(tuned.choice)
             return tuned
-    return follow(backbone, images, saved)
+    return follow(backbone, images, saved.runtime, saved.batch_size)

@@ -10,10 +10,11 @@ import math
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from bob.datasets.image_sets import ImageSet
 from bob.errors import ConfigError
+from bob.extraction.runtimes.stated import RuntimeChoice
 from bob.plan.request import RunSettings
 from bob.registry import build_task
 from bob.specs import BackboneSpec, DatasetSpec, Output, TaskSpec
@@ -118,6 +119,9 @@ class Plan(Closed):
     tasks: dict[str, TaskSpec]
     datasets: dict[str, DatasetSpec]
     """Datasets of the cells, and those to which their shifts refer."""
+    runtimes: dict[str, dict[str, RuntimeChoice]] = {}
+    """Backbone → model of device → the runtime in which every process embeds with it there. Those
+    of other models are chosen by the first process that needs one."""
     passes: tuple[Pass, ...] = Field((), strict=False)
     texts: tuple[TextPass, ...] = Field((), strict=False)
     cells: tuple[Cell, ...] = Field((), strict=False)
@@ -146,6 +150,12 @@ class Plan(Closed):
             name: task if isinstance(task, TaskSpec) else build_task(task, f"plan: task {name!r}")
             for name, task in tasks.items()
         }
+
+    @model_validator(mode="after")
+    def _require_backbones_of_runtimes(self) -> "Plan":
+        if unknown := sorted(self.runtimes.keys() - self.backbones.keys()):
+            raise ValueError(f"runtimes are of backbones that the plan lacks: {unknown}")
+        return self
 
     def to_json(self) -> str:
         """Return the plan as JSON text, which `read_plan` reads; defaults of specs are left out."""
@@ -238,6 +248,7 @@ class Plan(Closed):
             backbones={name: self.backbones[name] for name in self.backbones if name in backbones},
             tasks={name: self.tasks[name] for name in self.tasks if name in tasks},
             datasets=with_referred({**self.datasets}, names),
+            runtimes={name: self.runtimes[name] for name in self.runtimes if name in backbones},
             passes=passes,
             texts=texts,
             cells=cells,

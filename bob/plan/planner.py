@@ -1,7 +1,7 @@
 """From a request to a plan, without reading images or loading backbones known already."""
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -15,6 +15,7 @@ from bob.errors import (
     UnavailableError,
 )
 from bob.extraction.accumulators import AccumulatorSpec
+from bob.extraction.runtimes.stated import RuntimeChoice
 from bob.io.digest import digest
 from bob.metrics.score_ranges import score_problem
 from bob.plan.keys import result_key
@@ -103,12 +104,14 @@ class _Planner:
                     self._place(task, dataset.spec, backbone.spec, available)
         order = {name: i for i, name in enumerate(dict.fromkeys(c.dataset for c in self.cells))}
         cells = sorted(self.cells, key=lambda cell: order[cell.dataset])
+        passes = self.passes.passes()
         return Plan(
             settings=self.request.settings,
             backbones=self.backbones,
             tasks={task.name: task for task in self.request.tasks},
             datasets=self._datasets(),
-            passes=self.passes.passes(),
+            runtimes=self._runtimes(passes),
+            passes=passes,
             texts=tuple(self.passes.texts.values()),
             cells=tuple(cells),
             done=tuple(self.done),
@@ -119,6 +122,14 @@ class _Planner:
             skipped=tuple(available.skipped),
             too_large=tuple(available.too_large),
         )
+
+    def _runtimes(self, passes: Sequence[Pass]) -> dict[str, dict[str, RuntimeChoice]]:
+        """Return the runtimes to state: none where other machines embed, which are unknown here."""
+        if self.workspace.machine.is_remote:
+            return {}
+        from bob.plan.runtimes import stated_runtimes  # loads PyTorch
+
+        return stated_runtimes(passes, self.backbones, self.workspace)
 
     def _look_around(self) -> _Availability:
         """Find out which backbones and datasets are here and work."""

@@ -76,6 +76,11 @@ class Machine:
     def device(self) -> str:
         return self.devices[0]
 
+    @property
+    def is_tuned(self) -> bool:
+        """Whether runtime and batch size are chosen by measuring, not named."""
+        return self.runtime == "auto" and not self.batch_size
+
 
 @dataclass(frozen=True)
 class Request:

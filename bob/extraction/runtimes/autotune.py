@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
+from typing import get_args
 
 import torch
 
@@ -29,9 +30,10 @@ from bob.extraction.runtimes.candidates import Candidate, repays, usable_candida
 from bob.extraction.runtimes.choices import Choice, Trial
 from bob.extraction.runtimes.eager import Eager, is_out_of_memory
 from bob.extraction.runtimes.runtime import TOLERANCE, Runtime, largest_difference
+from bob.extraction.runtimes.stated import RuntimeName
 from bob.specs import Output
 
-RUNTIMES = ("eager", "openvino", "onnxruntime", "compile")
+RUNTIMES = get_args(RuntimeName)
 CPU_BATCHES, DEVICE_BATCHES = (4, 16, 1), (64, 128, 256)
 """Batch sizes to try, the likeliest first. On a CPU small batches are the fastest, since their
 activations stay in its caches."""
@@ -80,6 +82,8 @@ class Tuned:
     """None where nothing was measured."""
     prepared: "dict[tuple[str, int], _Prepared]" = field(default_factory=dict)
     """Runtimes that another round of tuning needs again; empty once the choice is settled."""
+    problem: str | None = None
+    """Why eager PyTorch takes the place of a runtime that was chosen elsewhere."""
 
     @property
     def is_settled(self) -> bool:
@@ -123,17 +127,19 @@ def tune(
         return search.run(candidates, batch_size, forced=requested != "auto")
 
 
-def follow(backbone: Backbone, images: TuningImages, choice: Choice) -> Tuned:
-    """Return the runtime that another process chose, whatever its speed here.
+def follow(backbone: Backbone, images: TuningImages, runtime: str, batch_size: int) -> Tuned:
+    """Return the runtime that was chosen elsewhere, whatever its speed here.
 
     Eager PyTorch takes its place where it cannot run or gives other features here.
     """
-    eager = Eager(backbone, choice.batch_size)
-    search = _Search(eager, images, {})
+    eager = Eager(backbone, batch_size)
+    if runtime == "eager":
+        return Tuned(eager)
     for candidate in _candidates(backbone):
-        if candidate.name == choice.runtime:
-            return Tuned(search.prepare(candidate, choice.batch_size).runtime or eager, choice)
-    return Tuned(eager, choice)
+        if candidate.name == runtime:
+            prepared = _Search(eager, images, {}).prepare(candidate, batch_size)
+            return Tuned(prepared.runtime or eager, problem=prepared.problem)
+    return Tuned(eager, problem="is not usable here")
 
 
 def _candidates(backbone: Backbone) -> list[Candidate]:

@@ -16,6 +16,7 @@ from bob.backbones.backbone import Backbone, Loaded
 from bob.backbones.loaders.timm import TimmFeatures
 from bob.backbones.pixels.geometry import Geometry, Normalisation
 from bob.errors import BackboneError
+from bob.extraction.device import device_name
 from bob.extraction.embedder import Embedder
 from bob.extraction.machine_load import LoadMeter, MachineLoad
 from bob.extraction.runtimes import autotune, candidates
@@ -28,6 +29,7 @@ from bob.extraction.runtimes.onnx import OnnxRuntime
 from bob.extraction.runtimes.openvino import OpenVino
 from bob.extraction.runtimes.prefetch import Prefetcher
 from bob.extraction.runtimes.runtime import agree
+from bob.extraction.runtimes.stated import RuntimeChoice
 from bob.io.paths import CHECKOUT
 from bob.registry import load_registry
 from bob.specs import DEFAULT, GRID, Output
@@ -463,6 +465,67 @@ def test_a_chosen_runtime_that_is_not_here_is_replaced_by_eager(candidate, clock
     tested._choice_file(tested.backbone, [DEFAULT]).save(Choice("onnxruntime", 16, 1.0))
     assert tested.embed(0, crops(16), [DEFAULT], [DEFAULT])[1].runtime == "eager"
     assert clock.measured == []
+
+
+def planned_embedder(cache, threads: int, model: str | None = None) -> tuple[Embedder, list[str]]:
+    """Return an embedder whose plan states OpenVINO in batches of 2, and the notices that it gets.
+
+    Its cache remembers ONNX Runtime in batches of 16.
+    """
+    notices: list[str] = []
+    model = model or device_name(torch.device("cpu"))
+    tested = dataclasses.replace(
+        embedder(10**6, cache),
+        shares_choice=True,
+        stated={model: RuntimeChoice(runtime="openvino", batch_size=2, threads=threads)},
+        notice=notices.append,
+    )
+    tested._choice_file(tested.backbone, [DEFAULT]).save(Choice("onnxruntime", 16, 1.0))
+    return tested, notices
+
+
+def embeds_with(tested: Embedder) -> tuple[str, int]:
+    """Return the runtime and the batch size of an embedder."""
+    effort = tested.embed(0, crops(16), [DEFAULT], [DEFAULT])[1]
+    return effort.runtime, effort.batch_size
+
+
+def test_what_the_plan_states_comes_before_what_the_cache_remembers(
+    two_candidates, clock, tmp_path
+):
+    tested, notices = planned_embedder(tmp_path, torch.get_num_threads())
+    assert embeds_with(tested) == ("openvino", 2)
+    assert (notices, clock.measured, OtherStub.made) == ([], [], [])
+
+
+def test_what_the_plan_states_of_another_model_does_not_hold_here(two_candidates, tmp_path):
+    tested, notices = planned_embedder(tmp_path, torch.get_num_threads(), "Another processor")
+    assert embeds_with(tested) == ("onnxruntime", 16) and notices == []
+
+
+def test_a_process_with_other_threads_than_planned_follows_and_says_so(two_candidates, tmp_path):
+    here = torch.get_num_threads()
+    tested, notices = planned_embedder(tmp_path, here + 1)
+    assert embeds_with(tested) == ("openvino", 2)
+    (notice,) = notices
+    assert f"states runtimes with {here + 1} threads on" in notice
+    assert f"this process has {here}: features agree to 1e-5, not byte by byte" in notice
+
+
+@pytest.mark.parametrize("problem", ["is not usable here", "cannot run it: ValueError: no graph"])
+def test_eager_takes_the_place_of_a_planned_runtime_that_fails_and_the_user_learns_why(
+    candidate, clock, tmp_path, monkeypatch, problem
+):
+    def fail(*_):
+        raise ValueError("no graph")
+
+    others = (dataclasses.replace(candidate, make=fail),) if "graph" in problem else ()
+    monkeypatch.setattr(candidates, "CANDIDATES", others)
+    tested, notices = planned_embedder(tmp_path, torch.get_num_threads())
+    assert embeds_with(tested) == ("eager", 2) and clock.measured == []
+    (notice,) = notices
+    assert notice.startswith("backbone 'raw_pixels': eager PyTorch takes the place of the runtime")
+    assert f"({problem}): features agree to 1e-5" in notice
 
 
 def test_a_runtime_outlives_its_pass(candidate, tmp_path):
