@@ -1,4 +1,4 @@
-"""Boxes: where the objects of an image are and of which class, which detection finds."""
+"""Boxes and instance masks: where the objects of an image are, which detection finds."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -36,9 +36,11 @@ class BoxSets:
     """The boxes of the N images of a split, in their order."""
 
     content: Sequence[str]
-    """N hex digests of what they are made from."""
+    """N hex digests of what they are made from, and the masks with them."""
     read: Callable[[int], ImageBoxes]
     """Position in 0..N-1 → the image's boxes. Safe to call from several threads."""
+    masks: Callable[[int], Bools] | None = None
+    """Position → the pixels (n, H, W) of each of the image's n boxes, in their order; or None."""
 
     def __len__(self) -> int:
         """Return N."""
@@ -46,4 +48,9 @@ class BoxSets:
 
     def take(self, positions: NDArray[np.int64]) -> "BoxSets":
         """Return the boxes of the images at these positions, in this order."""
-        return BoxSets(take(self.content, positions), lambda i: self.read(int(positions[i])))
+        masks = self.masks
+        return BoxSets(
+            take(self.content, positions),
+            lambda i: self.read(int(positions[i])),
+            None if masks is None else lambda i: masks(int(positions[i])),
+        )

@@ -8,6 +8,9 @@ The file holds `images` (`id`, `file_name`, `width`, `height`), `categories` (`i
 and `iscrowd`). Classes are the categories in the order of their ids. Files may differ in ids if the
 names are the same in that order. Images without annotations are images without objects. The area of
 an object is that of its mask where the file states it, as in COCO's evaluation, else of its box.
+
+Where every annotation has a `segmentation`, a list of polygons or runs of pixels (RLE, as numbers
+or as text), images have instance masks too; see `bob.numerics.dense.runs`.
 """
 
 import functools
@@ -25,8 +28,10 @@ from bob.datasets.content.digests import content_digest, file_digests, read_file
 from bob.datasets.content.images import require_same_size
 from bob.datasets.listing import ImageListing, natural_key
 from bob.datasets.readers.paired_files import require_files
-from bob.errors import DatasetError
+from bob.errors import DatasetError, UnreadableImageError
 from bob.io.names import printable
+from bob.numerics.arrays import Bools
+from bob.numerics.dense.runs import mask_of_polygons, mask_of_runs, runs_of_text
 from bob.specs import CocoSource, Role
 
 Values = Mapping[str, Any]
@@ -75,6 +80,13 @@ def list_coco(source: CocoSource, root: Path, cache: Path) -> ImageListing:
         require_same_size("annotation", ids[i], images[i].size, read_file(paths[i]), ids[i])
         return _boxes(images[i])
 
+    def masks(i: int) -> Bools:
+        require_same_size("annotation", ids[i], images[i].size, read_file(paths[i]), ids[i])
+        return _masks(images[i], ids[i])
+
+    objects = [of for image in images for of in image.objects]
+    masked = sum(_is_segmentation(of.get("segmentation")) for of in objects)
+    has_masks = masked == len(objects) > 0
     return ImageListing(
         where=where,
         ids=ids,
@@ -82,7 +94,12 @@ def list_coco(source: CocoSource, root: Path, cache: Path) -> ImageListing:
         read=lambda i: read_file(paths[i]),
         splits=[image.split for image in images],
         classes=classes,
-        boxes=BoxSets([_digest(image) for image in images], functools.cache(boxes)),
+        boxes=BoxSets(
+            [_digest(image, has_masks) for image in images],
+            functools.cache(boxes),
+            masks if has_masks else None,
+        ),
+        notes=() if has_masks or not masked else (_note(len(objects) - masked, len(objects)),),
     )
 
 
@@ -191,10 +208,60 @@ def _boxes(image: _Annotated) -> ImageBoxes:
     )
 
 
-def _digest(image: _Annotated) -> str:
+def _note(bare: int, objects: int) -> str:
+    return (
+        f"{bare:,} of {objects:,} annotations have no 'segmentation' of polygons or runs, so that "
+        "the others' masks are not read"
+    )
+
+
+def _is_segmentation(value: Any) -> bool:
+    """Return whether a value has the form of polygons or of runs."""
+    if isinstance(value, dict):
+        return isinstance(value.get("counts"), list | str)
+    return isinstance(value, list) and bool(value) and all(map(_is_polygon, value))
+
+
+def _is_polygon(value: Any) -> bool:
+    """Return whether a value is a list of at least three pairs of coordinates."""
+    has_pairs = isinstance(value, list) and len(value) >= 6 and len(value) % 2 == 0
+    return has_pairs and all(map(_is_number, value))
+
+
+def _masks(image: _Annotated, name: str) -> Bools:
+    """Return the pixels (n, H, W) of an image's objects; UnreadableImageError names what is wrong.
+
+    Runs state their size; that of the image is `image.size`.
+    """
+    masks = np.zeros((len(image.objects), *image.size), bool)
+    for number, of in enumerate(image.objects):
+        try:
+            masks[number] = _mask(of["segmentation"], image.size)
+        except ValueError as error:
+            raise UnreadableImageError(
+                f"{name}: the segmentation of its annotation {number} cannot be read ({error})."
+            ) from error
+    return masks
+
+
+def _mask(value: Any, size: tuple[int, int]) -> Bools:
+    if isinstance(value, list):
+        return mask_of_polygons(value, size)
+    if value.get("size") != [*size]:
+        raise ValueError(f"its runs are of {value.get('size')!r:.80}, the image of {[*size]!r} px")
+    runs = value["counts"]
+    if isinstance(runs, str):
+        return mask_of_runs(runs_of_text(runs), size)
+    if not all(isinstance(run, int) for run in runs):
+        raise ValueError("its runs are not whole numbers")
+    return mask_of_runs(runs, size)
+
+
+def _digest(image: _Annotated, has_masks: bool) -> str:
     """Return the digest of what is read of an image's annotations."""
     facts = [
         [of["category_id"], of["bbox"], of.get("area"), bool(of.get("iscrowd"))]
+        + ([of["segmentation"]] if has_masks else [])
         for of in image.objects
     ]
     return content_digest(json.dumps([image.size, facts]).encode())

@@ -47,7 +47,7 @@ from bob.datasets.readers.scenes import (
     scene_drawings,
     with_noise,
 )
-from bob.numerics.arrays import Doubles, Floats
+from bob.numerics.arrays import Bools, Doubles, Floats
 
 VERSION = 1
 """Raised where scenes of the same number change."""
@@ -131,6 +131,8 @@ class GroundLayers:
     depth: Floats
     """(H, W) depth of each pixel, or NaN."""
     boxes: ImageBoxes
+    instances: Bools
+    """(n, H, W) the pixels of each box's drawing."""
 
 
 def list_ground_scenes(svg: Path, table: Path, cache: Path, style: str) -> ImageListing:
@@ -164,6 +166,7 @@ def list_ground_scenes(svg: Path, table: Path, cache: Path, style: str) -> Image
         boxes=BoxSets(
             [content_digest(f"boxes {digest}".encode()) for digest in content],
             functools.cache(lambda i: composer.layers(scenes[i]).boxes),
+            TargetCache(lambda i: composer.layers(scenes[i]).instances),
         ),
     )
 
@@ -209,7 +212,8 @@ class GroundComposer:
             depth[covered >= COVERED] = place.depth
             visible.add(category, covered >= COVERED, covered > UNCOVERED)
         noisy = with_noise(np.asarray(image), scene.name)
-        return GroundLayers(Image.fromarray(noisy), mask, depth, visible.boxes())
+        image = Image.fromarray(noisy)
+        return GroundLayers(image, mask, depth, visible.boxes(), visible.masks())
 
 
 def _ground_and_wall(scene: GroundScene) -> NDArray[np.uint8]:

@@ -1,4 +1,4 @@
-"""Scenes of a single OpenMoji drawing on a textured ground, with the box around it.
+"""Scenes of a single OpenMoji drawing on a textured ground, with its box and its pixels.
 
 The ground has smooth random colours, and blotches of a few pixels over them; the drawing has a
 random place inside the image, size and direction. All drawings of the categories of
@@ -17,6 +17,7 @@ from PIL import Image
 from bob.datasets.boxes import BoxSets
 from bob.datasets.content.digests import content_digest
 from bob.datasets.content.sequences import Digests
+from bob.datasets.content.target_cache import TargetCache
 from bob.datasets.listing import ImageListing
 from bob.datasets.readers.scenes import (
     CLASSES,
@@ -61,6 +62,7 @@ def list_object_scenes(svg: Path, table: Path, cache: Path, style: str) -> Image
         boxes=BoxSets(
             [content_digest(f"boxes {digest}".encode()) for digest in content],
             functools.cache(lambda i: composer.layers(names[i], [places[i]]).boxes),
+            TargetCache(lambda i: composer.layers(names[i], [places[i]]).instances),
         ),
     )
 

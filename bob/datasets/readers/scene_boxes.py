@@ -1,4 +1,4 @@
-"""The boxes of the drawings of a composed scene: around what is visible of each."""
+"""The boxes and masks of the drawings of a composed scene: of what is visible of each."""
 
 from dataclasses import dataclass, field
 
@@ -39,7 +39,7 @@ class VisibleDrawings:
 
         Those of which less than `LEAST_VISIBLE` is left are ignored.
         """
-        visible = np.bincount(self.uppermost[self.uppermost != NOBODY], minlength=len(self.labels))
+        visible = self._visible_pixels()
         numbers = np.flatnonzero(visible)
         return ImageBoxes(
             (self.uppermost.shape[0], self.uppermost.shape[1]),
@@ -49,6 +49,18 @@ class VisibleDrawings:
             visible[numbers] < LEAST_VISIBLE * np.array(self.pixels)[numbers],
             np.zeros(len(numbers), bool),
         )
+
+    def masks(self) -> NDArray[np.bool_]:
+        """Return the pixels (n, H, W) of the drawings of `boxes`.
+
+        A pixel that a later drawing covers in part belongs to none.
+        """
+        numbers = np.flatnonzero(self._visible_pixels())
+        return np.asarray(self.uppermost == numbers[:, None, None])
+
+    def _visible_pixels(self) -> NDArray[np.int64]:
+        """Return how many pixels (drawings,) each has that are visible."""
+        return np.bincount(self.uppermost[self.uppermost != NOBODY], minlength=len(self.labels))
 
 
 def _box(shown: NDArray[np.bool_]) -> tuple[int, int, int, int]:

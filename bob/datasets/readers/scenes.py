@@ -5,7 +5,8 @@ another, and noise over all of it, so that flat colours do not tell drawings fro
 one of eight categories (`Symbols` is left out: its signs look like anything) and a random place,
 size and direction. The mask holds the category of the uppermost drawing, 0 where the background
 shows, and ignores the pixels of an outline that a drawing covers in part. Boxes are around what is
-visible of each drawing, and one that is nearly hidden is ignored.
+visible of each drawing, whose pixels are its instance mask, and one that is nearly hidden is
+ignored.
 
 Train scenes are made of the train drawings of `openmoji`, test scenes of its test drawings. Scenes
 are made when they are read, and depend on their number, the SVG files, and the versions of the
@@ -38,6 +39,7 @@ from bob.datasets.masks import IGNORED, Mask, Masks
 from bob.datasets.readers.openmoji import Drawing, render, renderer, variants
 from bob.datasets.readers.scene_boxes import VisibleDrawings
 from bob.datasets.splits import automatic_test
+from bob.numerics.arrays import Bools
 from bob.specs import Role, SampleSource
 
 VERSION = 1
@@ -86,6 +88,8 @@ class Layers:
     mask: Mask
     """(H, W) class of each pixel, or IGNORED."""
     boxes: ImageBoxes
+    instances: Bools
+    """(n, H, W) the pixels of each box's drawing."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,6 +167,7 @@ def list_scenes(svg: Path, table: Path, cache: Path, style: str) -> ImageListing
         boxes=BoxSets(
             [content_digest(f"boxes {digest}".encode()) for digest in content],
             functools.cache(lambda i: composer.layers(scenes[i][0], scenes[i][2]).boxes),
+            TargetCache(lambda i: composer.layers(scenes[i][0], scenes[i][2]).instances),
         ),
     )
 
@@ -227,7 +232,7 @@ class Composer:
             mask[covered >= COVERED] = category
             visible.add(category, covered >= COVERED, covered > UNCOVERED)
         noisy = Image.fromarray(with_noise(np.asarray(image), name))
-        return Layers(noisy, mask, visible.boxes())
+        return Layers(noisy, mask, visible.boxes(), visible.masks())
 
 
 def lay(image: Image.Image, drawn: Drawn, at: tuple[int, int]) -> NDArray[np.uint8]:

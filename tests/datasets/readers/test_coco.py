@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from pycocotools import mask as official
 
 from bob.datasets.dataset import Dataset
 from bob.datasets.open import open_dataset
@@ -14,6 +15,8 @@ from bob.errors import DatasetError, UnreadableImageError
 from bob.registry import load_registry
 from bob.specs import CocoSource, DatasetSpec
 
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+BOX: list[float] = [2, 1, 2, 3]
 CATEGORIES = [{"id": 7, "name": "dog"}, {"id": 3, "name": "cat"}]
 
 
@@ -110,6 +113,86 @@ def test_cars_are_learnt_of_a_game_and_found_in_cities(tmp_path: Path) -> None:
     }
     boxes = data.splits["test"].boxes
     assert boxes is not None and boxes.read(0).xyxy.tolist() == [[1, 2, 4, 6]]
+
+
+SQUARE = [[2, 1, 4, 1, 4, 4, 2, 4]]
+PIXELS = np.zeros((20, 30), bool)
+PIXELS[1:4, 2:4] = True
+RUNS = [41, 3, 17, 3, 536]
+"""Column by column: 2 of 20 px and one px outside, 3 px inside, 17 outside, 3 inside."""
+
+
+@pytest.mark.parametrize(
+    "segmentation",
+    [SQUARE, {"size": [20, 30], "counts": RUNS}, {"size": [20, 30], "counts": ""}],
+    ids=["polygons", "runs", "text"],
+)
+def test_objects_have_the_pixels_of_their_segmentation(tmp_path: Path, segmentation: Any) -> None:
+    """A crowd has runs, whatever the others have. The text is pycocotools'."""
+    if isinstance(segmentation, dict) and segmentation["counts"] == "":
+        coded = official.encode(np.asfortranarray(PIXELS.astype(np.uint8)))["counts"].decode()
+        segmentation = {"size": [20, 30], "counts": coded}
+    data = opened(
+        write(
+            tmp_path / "coco",
+            content(
+                annotation(1, 7, [2, 1, 2, 3], segmentation=segmentation),
+                annotation(
+                    1,
+                    3,
+                    [0, 0, 30, 20],
+                    iscrowd=1,
+                    segmentation={"size": [20, 30], "counts": [0, 600]},
+                ),
+            ),
+        )
+    )
+    boxes = data.splits["test"].boxes
+    assert boxes is not None and boxes.masks is not None
+    np.testing.assert_array_equal(boxes.masks(0), [PIXELS, np.ones((20, 30), bool)])
+    assert boxes.masks(1).shape == (0, 20, 30)
+    taken = boxes.take(np.array([1, 0])).masks
+    assert taken is not None and taken(1).shape == (2, 20, 30)
+
+
+def test_masks_are_part_of_the_fingerprint(tmp_path: Path) -> None:
+    other = [[2, 1, 4, 1, 4, 4]]
+    one, two = (
+        opened(
+            write(tmp_path / name / "coco", content(annotation(1, 7, BOX, segmentation=polygons)))
+        )
+        for name, polygons in (("a", SQUARE), ("b", other))
+    )
+    assert one.fingerprint() != two.fingerprint()
+
+
+@pytest.mark.parametrize("bare", [[], None, [[1, 2]], [[0, 0, 1, 1, "x", 2]], {"counts": 3}])
+def test_masks_are_read_where_every_object_has_one(tmp_path: Path, bare: Any) -> None:
+    """Boxes are read all the same; the note says why there are no masks."""
+    annotations = [annotation(1, 7, BOX, segmentation=of) for of in (SQUARE, bare)]
+    data = opened(write(tmp_path / "coco", content(*annotations)))
+    boxes = data.splits["test"].boxes
+    assert boxes is not None and boxes.masks is None and len(boxes.read(0).labels) == 2
+    assert any("2 of 4 annotations have no 'segmentation'" in note for note in data.notes)
+
+
+@pytest.mark.parametrize(
+    ("segmentation", "message"),
+    [
+        ({"size": [30, 20], "counts": RUNS}, r"its runs are of \[30, 20\], the image of \[20, 30"),
+        ({"size": [20, 30], "counts": [1]}, "the runs fill 1 of 20 x 30 pixels"),
+        ({"size": [20, 30], "counts": [600.0]}, "its runs are not whole numbers"),
+        ({"size": [20, 30], "counts": "\t"}, "the text of runs holds"),
+    ],
+)
+def test_masks_that_cannot_be_read_name_their_image(
+    tmp_path: Path, segmentation: Any, message: str
+) -> None:
+    values = content(annotation(1, 7, BOX, segmentation=segmentation))
+    boxes = opened(write(tmp_path / "coco", values)).splits["test"].boxes
+    assert boxes is not None and boxes.masks is not None
+    with pytest.raises(UnreadableImageError, match=rf"01.jpg: the .* annotation 0 .*{message}"):
+        boxes.masks(0)
 
 
 def test_boxes_are_part_of_the_fingerprint(tmp_path: Path) -> None:

@@ -101,7 +101,8 @@ def test_boxes_are_around_what_is_visible() -> None:
     drawings = scenes.SceneDrawings([drawing], ["x"], lambda _: SQUARE, {})
     places = [(10, 20), (30, 20), (100, 150), (100, 150), (230, 240), (225, 232)]
     placements = [Placement(0, left, top, 80, False) for left, top in places]
-    boxes = Composer(drawings, "colour").layers("x", placements).boxes
+    layers = Composer(drawings, "colour").layers("x", placements)
+    boxes = layers.boxes
     assert boxes.size == (SIDE_PX, SIDE_PX)
     # of the last but one, 26 x 16 px are in the image, all of which the last one covers
     expected = [[10, 20, 30, 100], [30, 20, 70, 100], [100, 150, 140, 230], [225, 232, 256, 256]]
@@ -109,6 +110,10 @@ def test_boxes_are_around_what_is_visible() -> None:
     assert boxes.areas.tolist() == [20 * 80, 40 * 80, 40 * 80, 31 * 24]
     assert set(boxes.labels.tolist()) == {CLASSES.index("Objects")}
     assert not boxes.ignored.any() and not boxes.crowds.any()
+    pixels = np.zeros((4, SIDE_PX, SIDE_PX), bool)
+    for of, (left, top, right, bottom) in zip(pixels, expected, strict=True):
+        of[top:bottom, left:right] = True
+    np.testing.assert_array_equal(layers.instances, pixels)
 
 
 def test_a_drawing_of_which_little_is_left_is_ignored() -> None:
@@ -121,6 +126,23 @@ def test_a_drawing_of_which_little_is_left_is_ignored() -> None:
     boxes = visible.boxes()
     assert boxes.labels.tolist() == [3, 5] and boxes.ignored.tolist() == [True, False]
     assert boxes.xyxy.tolist() == [[0, 0, 8, 80], [8, 0, 48, 80]]
+
+
+def test_instances_share_the_pixels_of_their_classes(data: Dataset) -> None:
+    """Each pixel of a category belongs to one drawing, and the box is around its pixels."""
+    for split in (data.splits["test"], data.shifts["line"].split):
+        assert split.masks is not None and split.boxes is not None
+        assert split.boxes.masks is not None
+        mask, boxes = split.masks.read(7), split.boxes.read(7)
+        pixels = split.boxes.masks(7)
+        owned = (pixels * boxes.labels[:, None, None]).sum(axis=0)
+        np.testing.assert_array_equal(owned, np.where(mask > 0, mask, 0))
+        assert (pixels.sum(axis=0) <= 1).all()
+        assert pixels.sum(axis=(1, 2)).tolist() == boxes.areas.tolist()
+        for of_drawing, box in zip(pixels, boxes.xyxy.astype(int), strict=True):
+            rows, columns = np.nonzero(of_drawing)
+            edges = columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
+            assert edges == tuple(box)
 
 
 def test_boxes_hold_the_pixels_of_their_class(data: Dataset) -> None:
