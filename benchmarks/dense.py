@@ -41,8 +41,9 @@ from bob.protocols import StatisticsNeed, protocol_named
 from bob.protocols.box_statistics import boxes_of
 from bob.protocols.dense import MapSettings, squashed
 from bob.protocols.segment_sgd import PROTOCOL as SEGMENT_SGD
-from bob.protocols.segment_sgd import MappedImages, SegmentSgdProblem, SegmentSgdSettings
+from bob.protocols.segment_sgd import SegmentSgdProblem, SegmentSgdSettings
 from bob.protocols.segmentation_statistics import outcome_of
+from bob.protocols.stored_maps import StoredMaps
 from bob.registry import load_registry
 from bob.specs import BackboneSpec
 
@@ -165,7 +166,7 @@ def trained_head(data: Dataset, maps: dict[str, Floats], epochs: int) -> dict[st
     assert isinstance(settings, SegmentSgdSettings)
     settings = settings.model_copy(update={"epochs": epochs})
     images = {
-        name: MappedImages(Features([of], np.arange(len(of)), {}, Effort()), data.splits[name])  # type: ignore[index]
+        name: StoredMaps(Features([of], np.arange(len(of)), {}, Effort()), data.splits[name])  # type: ignore[index]
         for name, of in maps.items()
     }
     problem = SegmentSgdProblem(data.classes, images["train"], {"test": images["test"]}, SEED)

@@ -40,6 +40,7 @@ from bob.protocols.detect_fcos import (
     DetectFcosSettings,
     MapsWithBoxes,
 )
+from bob.protocols.stored_maps import StoredMaps
 from bob.registry import load_registry
 from bob.specs import BackboneSpec
 
@@ -123,7 +124,7 @@ def trained_outcome(data: Dataset, maps: Mapping[str, Floats]) -> BoxMatches:
 def with_boxes(data: Dataset, name: str, maps: Floats) -> MapsWithBoxes:
     """Return the maps of a split with the boxes of its images."""
     features = Features([maps], np.arange(len(maps)), {}, Effort())
-    return MapsWithBoxes.of(features, data.splits[name])  # type: ignore[index]
+    return MapsWithBoxes.of(StoredMaps(features, data.splits[name]))  # type: ignore[index]
 
 
 def scores_of(outcome: BoxMatches) -> dict[str, Any]:

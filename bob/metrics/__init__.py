@@ -24,6 +24,7 @@ from bob.metrics import (
     groups,
     image_text,
     incremental,
+    instance_masks,
     learning_curve,
     multilabel,
     ood_detection,
@@ -90,6 +91,7 @@ for _module in (
     correspondence,
     triplets,
     boxes,
+    instance_masks,
     discovery,
     video,
 ):

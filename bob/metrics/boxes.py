@@ -12,6 +12,7 @@ then keep the order of the images.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -19,42 +20,43 @@ from bob.errors import UndefinedError
 from bob.metrics.metric import Metric
 from bob.numerics.arrays import Doubles, Ints
 from bob.numerics.dense.box_matching import AREAS, NEUTRAL, RIGHT, THRESHOLDS, States
-from bob.outcomes import BoxMatches
+from bob.outcomes import BoxMatches, ObjectMatches
 
 RECALLS, VOC07_RECALLS = np.linspace(0, 1, 101), np.linspace(0, 1, 11)
 CHUNK_VALUES = 2**22
 """Weights of predictions in resamples that are held at once."""
-_EVERY = slice(None)
+EVERY = slice(None)
+"""All thresholds."""
 
 
 def box_ap(outcome: BoxMatches) -> float:
     """Return AP averaged over the thresholds 0.5, 0.55, ..., 0.95: COCO's mAP. Range [0, 1]."""
-    return _value(outcome, "all", _EVERY)
+    return ap_value(outcome, "all", EVERY)
 
 
 def box_ap_50(outcome: BoxMatches) -> float:
     """Return AP at an intersection over union of 0.5. Range [0, 1]."""
-    return _value(outcome, "all", _at(0.5))
+    return ap_value(outcome, "all", at_overlap(0.5))
 
 
 def box_ap_75(outcome: BoxMatches) -> float:
     """Return AP at an intersection over union of 0.75. Range [0, 1]."""
-    return _value(outcome, "all", _at(0.75))
+    return ap_value(outcome, "all", at_overlap(0.75))
 
 
 def box_ap_small(outcome: BoxMatches) -> float:
     """Return AP of objects of at most 32² pixels. Range [0, 1]."""
-    return _value(outcome, "small", _EVERY)
+    return ap_value(outcome, "small", EVERY)
 
 
 def box_ap_medium(outcome: BoxMatches) -> float:
     """Return AP of objects of 32² to 96² pixels. Range [0, 1]."""
-    return _value(outcome, "medium", _EVERY)
+    return ap_value(outcome, "medium", EVERY)
 
 
 def box_ap_large(outcome: BoxMatches) -> float:
     """Return AP of objects of at least 96² pixels. Range [0, 1]."""
-    return _value(outcome, "large", _EVERY)
+    return ap_value(outcome, "large", EVERY)
 
 
 def box_ap_voc07(outcome: BoxMatches) -> float:
@@ -65,12 +67,14 @@ def box_ap_voc07(outcome: BoxMatches) -> float:
     return _defined(voc07_average_precision(outcome, np.ones((1, len(outcome)))), "true boxes")
 
 
-def _at(threshold: float) -> slice:
+def at_overlap(threshold: float) -> slice:
+    """Return which of the thresholds is this one."""
     position = int(np.flatnonzero(np.isclose(THRESHOLDS, threshold))[0])
     return slice(position, position + 1)
 
 
-def _value(outcome: BoxMatches, area: str, thresholds: slice) -> float:
+def ap_value(outcome: ObjectMatches, area: str, thresholds: slice) -> float:
+    """Return the average precision; UndefinedError where no image has an object that counts."""
     objects = "true boxes" if area == "all" else f"true boxes of {area} objects"
     return _defined(
         average_precision(outcome, area, thresholds, np.ones((1, len(outcome)))), objects
@@ -86,7 +90,7 @@ def _defined(values: Doubles, objects: str) -> float:
 
 
 def average_precision(
-    outcome: BoxMatches, area: str, thresholds: slice, weights: Doubles
+    outcome: ObjectMatches, area: str, thresholds: slice, weights: Doubles
 ) -> Doubles:
     """Return AP (R,) for each of R weightings (R, N) of the images, NaN without true boxes."""
     a = list(AREAS).index(area)
@@ -101,7 +105,7 @@ def voc07_average_precision(outcome: BoxMatches, weights: Doubles) -> Doubles:
 
 
 def _mean_of_classes(
-    outcome: BoxMatches, states: States, true: Doubles, weights: Doubles, recalls: Doubles
+    outcome: ObjectMatches, states: States, true: Doubles, weights: Doubles, recalls: Doubles
 ) -> Doubles:
     """Return AP (R,) averaged over classes with `true` (R, C) boxes, and over T thresholds.
 
@@ -121,7 +125,7 @@ def _mean_of_classes(
     return np.where(classes > 0, total / np.maximum(classes, 1), np.nan)
 
 
-def _ranked(outcome: BoxMatches, c: int, states: States) -> tuple[Ints, States]:
+def _ranked(outcome: ObjectMatches, c: int, states: States) -> tuple[Ints, States]:
     """Return image (n,) and states (n, T) of the predictions of a class, by descending scores."""
     images, places = np.nonzero(outcome.labels == c)
     order = np.argsort(-outcome.scores[images, places], kind="stable")
@@ -145,18 +149,19 @@ def _class_ap(weights: Doubles, states: States, true: Doubles, recalls: Doubles)
     return np.where(true > 0, at_recalls, 0.0)
 
 
-OfWeights = Callable[[BoxMatches, Doubles], Doubles]
-"""Weights (R, N) of images → AP (R,)."""
+OfWeights = Callable[[Any, Doubles], Doubles]
+"""Outcome and weights (R, N) of images → AP (R,)."""
 
 
-def _in(area: str, thresholds: slice) -> OfWeights:
+def of_range(area: str, thresholds: slice) -> OfWeights:
+    """Return the function to AP of objects of a range of areas."""
     return lambda outcome, weights: average_precision(outcome, area, thresholds, weights)
 
 
-def _redrawn(of_weights: OfWeights) -> Callable[[BoxMatches, np.random.Generator, int], Doubles]:
+def _redrawn(of_weights: OfWeights) -> Callable[[Any, np.random.Generator, int], Doubles]:
     """Return a function to (draws,) values of AP with resampled images."""
 
-    def values(outcome: BoxMatches, rng: np.random.Generator, draws: int) -> Doubles:
+    def values(outcome: ObjectMatches, rng: np.random.Generator, draws: int) -> Doubles:
         n = len(outcome)
         weights = rng.multinomial(n, np.full(n, 1 / n), size=draws).astype(np.float64)
         return of_weights(outcome, weights)
@@ -164,10 +169,16 @@ def _redrawn(of_weights: OfWeights) -> Callable[[BoxMatches, np.random.Generator
     return values
 
 
-def _metric(function: Callable[[BoxMatches], float], of_weights: OfWeights, summary: str) -> Metric:
+def ap_metric(
+    function: Callable[[Any], float],
+    of_weights: OfWeights,
+    summary: str,
+    outcome: type[ObjectMatches] = BoxMatches,
+) -> Metric:
+    """Return the definition of a metric whose values at weights of images `of_weights` gives."""
     return Metric(
         function,
-        BoxMatches,
+        outcome,
         interval="bootstrap",
         higher_is_better=True,
         summary=summary,
@@ -176,17 +187,31 @@ def _metric(function: Callable[[BoxMatches], float], of_weights: OfWeights, summ
 
 
 METRICS = (
-    _metric(box_ap, _in("all", _EVERY), "average precision of boxes, over overlaps of 0.5 to 0.95"),
-    _metric(box_ap_50, _in("all", _at(0.5)), "average precision of boxes at an overlap of 0.5"),
-    _metric(box_ap_75, _in("all", _at(0.75)), "average precision of boxes at an overlap of 0.75"),
-    _metric(
-        box_ap_small, _in("small", _EVERY), "average precision of objects of at most 32² pixels"
+    ap_metric(
+        box_ap, of_range("all", EVERY), "average precision of boxes, over overlaps of 0.5 to 0.95"
     ),
-    _metric(
-        box_ap_medium, _in("medium", _EVERY), "average precision of objects of 32² to 96² pixels"
+    ap_metric(
+        box_ap_50,
+        of_range("all", at_overlap(0.5)),
+        "average precision of boxes at an overlap of 0.5",
     ),
-    _metric(
-        box_ap_large, _in("large", _EVERY), "average precision of objects of at least 96² pixels"
+    ap_metric(
+        box_ap_75,
+        of_range("all", at_overlap(0.75)),
+        "average precision of boxes at an overlap of 0.75",
     ),
-    _metric(box_ap_voc07, voc07_average_precision, "average precision of VOC 2007: 11 recalls"),
+    ap_metric(
+        box_ap_small, of_range("small", EVERY), "average precision of objects of at most 32² pixels"
+    ),
+    ap_metric(
+        box_ap_medium,
+        of_range("medium", EVERY),
+        "average precision of objects of 32² to 96² pixels",
+    ),
+    ap_metric(
+        box_ap_large,
+        of_range("large", EVERY),
+        "average precision of objects of at least 96² pixels",
+    ),
+    ap_metric(box_ap_voc07, voc07_average_precision, "average precision of VOC 2007: 11 recalls"),
 )

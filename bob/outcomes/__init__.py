@@ -4,7 +4,7 @@ Every metric, interval and paired test is computed from an outcome. Each class i
 it holds: predictions, scores, curves or results.
 """
 
-from bob.outcomes.boxes import BoxMatches
+from bob.outcomes.boxes import BoxMatches, MaskMatches, ObjectMatches
 from bob.outcomes.class_probabilities import ClassProbabilities
 from bob.outcomes.class_subsets import ClassSubsets
 from bob.outcomes.classification import ClassPredictions
@@ -52,7 +52,9 @@ __all__ = [
     "GroupResults",
     "IncrementalResults",
     "LearningCurve",
+    "MaskMatches",
     "MultilabelPredictions",
+    "ObjectMatches",
     "OodScores",
     "Outcome",
     "PairHits",

@@ -1,4 +1,4 @@
-"""The outcome of object detection: which predicted boxes are right, image by image."""
+"""Outcomes of object detection: which predicted boxes or masks are right, image by image."""
 
 from dataclasses import dataclass
 
@@ -10,8 +10,8 @@ from bob.outcomes.outcome import ArrayOutcome
 
 
 @dataclass(frozen=True, eq=False)
-class BoxMatches(ArrayOutcome):
-    """Predicted boxes of N test images, at most M each; C classes, A areas and T thresholds.
+class ObjectMatches(ArrayOutcome):
+    """Predicted objects of N test images, at most M each; C classes, A areas and T thresholds.
 
     Areas and thresholds are those of `bob.numerics.dense.box_matching`.
     """
@@ -22,18 +22,28 @@ class BoxMatches(ArrayOutcome):
     """(N, M) class index of each prediction; -1 where an image has fewer."""
     states: NDArray[np.uint8]
     """(N, M, A, T) wrong, right or neutral."""
-    voc: NDArray[np.uint8]
-    """(N, M) the same at an overlap of 0.5, by VOC's rule."""
     true: Ints
-    """(N, C, A) true boxes that count."""
+    """(N, C, A) true objects that count."""
 
     def __post_init__(self) -> None:
-        arrays = (self.scores, self.labels, self.voc, self.states, self.true)
-        shapes = [array.shape for array in arrays]
+        shapes = {name: values.shape for name, values in self.to_arrays().items()}
         (n, m), areas = self.scores.shape, self.true.shape[2:]
-        is_wrong = any(shape != (n, m) for shape in shapes[:3])
-        if is_wrong or shapes[3][:3] != (n, m, *areas) or len(self.true) != n:
+        is_wrong = any(shapes[name] != (n, m) for name in shapes if name not in ("states", "true"))
+        if is_wrong or self.states.shape[:3] != (n, m, *areas) or len(self.true) != n:
             raise ValueError(
-                "scores, labels, voc, states and true must have shapes (N, M), (N, M), (N, M), "
-                f"(N, M, A, T) and (N, C, A); got {', '.join(map(str, shapes))}."
+                "states and true must have shapes (N, M, A, T) and (N, C, A), all else (N, M); got "
+                f"{shapes}."
             )
+
+
+@dataclass(frozen=True, eq=False)
+class BoxMatches(ObjectMatches):
+    """Predicted boxes."""
+
+    voc: NDArray[np.uint8]
+    """(N, M) wrong, right or neutral at an overlap of 0.5, by VOC's rule."""
+
+
+@dataclass(frozen=True, eq=False)
+class MaskMatches(ObjectMatches):
+    """Predicted instance masks, of which the pixels overlap."""

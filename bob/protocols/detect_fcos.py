@@ -19,9 +19,9 @@ reference training; in the scores, they are neither right nor wrong to find. Sco
 `detect`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,18 +30,28 @@ from pydantic import Field
 from bob.datasets.boxes import ImageBoxes
 from bob.datasets.dataset import Dataset, Split
 from bob.datasets.image_sets import ImageSet, OrderedBlock
-from bob.errors import UndefinedError
 from bob.features.store import Features
+from bob.numerics.arrays import Floats
 from bob.numerics.dense.detections import Detections
 from bob.outcomes import BoxMatches
 from bob.protocols.box_statistics import boxes_of, outcome_of, require_boxes
-from bob.protocols.dense import DENSE_KINDS, MapSettings, sets_to_test, squashed
+from bob.protocols.dense import DENSE_KINDS, sets_to_test
 from bob.protocols.kept_detections import KeptDetections
 from bob.protocols.kept_images import kept_of
-from bob.protocols.needs import FeatureNeed, Inputs, Needs
+from bob.protocols.needs import Inputs, Needs
 from bob.protocols.protocol import Protocol, Result, ResultPart
+from bob.protocols.stored_maps import (
+    StoredMaps,
+    StoredMapSettings,
+    map_needs,
+    maps_by_set,
+    require_images,
+)
 from bob.specs import BackboneSpec
 from bob.specs.numbers import Count
+
+if TYPE_CHECKING:  # torch is imported when a head is trained
+    from bob.numerics.dense.fcos import MapDetector
 
 SAMPLE_SEED = 0
 """Orders the train images of which the first are used."""
@@ -49,13 +59,11 @@ BATCH = 16
 """Test images whose detections are computed at once."""
 
 
-class DetectFcosSettings(MapSettings):
+class DetectFcosSettings(StoredMapSettings):
     """Settings of the head and of its training; the same for all backbones."""
 
     train_images: Count
     """Most train images whose maps are stored."""
-    max_gib: Annotated[float, Field(gt=0)]
-    """Most that the maps of one set of images may take."""
     cells: Count
     """Cells of a side of the finest of the `levels`; each further level has half as many."""
     levels: Count
@@ -76,13 +84,13 @@ class MapsWithBoxes:
 
     maps: Features
     boxes: Sequence[ImageBoxes]
-    kept: KeptDetections
+    split: Split
 
     @classmethod
-    def of(cls, maps: Features, split: Split) -> "MapsWithBoxes":
+    def of(cls, images: StoredMaps) -> "MapsWithBoxes":
         """Return the maps with the boxes of their images."""
-        boxes = [boxes_of(split).read(position) for position in maps.positions.tolist()]
-        return cls(maps, boxes, KeptDetections.of(split))
+        maps, read = images.features, boxes_of(images.split).read
+        return cls(maps, [read(position) for position in maps.positions.tolist()], images.split)
 
     def __len__(self) -> int:
         """Return N."""
@@ -90,9 +98,10 @@ class MapsWithBoxes:
 
     def shown(self, found: Sequence[Detections], outcome: BoxMatches) -> Mapping[str, NDArray[Any]]:
         """Return the detections of few images, of those of all."""
-        statistics = self.kept.start()
+        kept = KeptDetections.of(self.split)
+        statistics = kept.start()
         for i, position in enumerate(self.maps.positions.tolist()):
-            self.kept.add(statistics, position, found[i], outcome.take(np.array([i])))
+            kept.add(statistics, position, found[i], outcome.take(np.array([i])))
         return kept_of(statistics)
 
 
@@ -122,9 +131,8 @@ class DetectFcos(Protocol[DetectFcosSettings, DetectFcosProblem]):
         self, settings: DetectFcosSettings, dataset: Dataset, backbone: BackboneSpec
     ) -> Needs:
         require_boxes(dataset)
-        variant, most = squashed(backbone, settings), int(settings.max_gib * 2**30)
         sets = [train_set(settings, dataset), *map(ImageSet, sets_to_test(dataset))]
-        return [FeatureNeed(variant, images, accepts_grids=True, max_bytes=most) for images in sets]
+        return map_needs(settings, backbone, sets)
 
     def build(
         self,
@@ -134,38 +142,20 @@ class DetectFcos(Protocol[DetectFcosSettings, DetectFcosProblem]):
         inputs: Inputs,
         seed: int,
     ) -> DetectFcosProblem:
-        found = []
-        for need in needs:
-            assert isinstance(need, FeatureNeed)
-            maps = inputs.features(need)
-            found.append(MapsWithBoxes.of(maps, need.images.open(dataset)))
-        train, *tests = found
-        named = dict(zip(sets_to_test(dataset), tests, strict=True))
-        return DetectFcosProblem(len(dataset.classes), train, named, seed)
+        maps = maps_by_set(needs, dataset, inputs)
+        images = {name: MapsWithBoxes.of(of) for name, of in maps.items()}
+        return DetectFcosProblem(len(dataset.classes), images.pop("train"), images, seed)
 
     def solve(
         self, problem: DetectFcosProblem, settings: DetectFcosSettings, device: str
     ) -> Result:
-        # slow to import: command lines read protocols without it
-        from bob.numerics.dense.fcos import FcosRecipe, detections_of, target_of, train_fcos
-
-        recipe = FcosRecipe(**settings.model_dump(include={*FcosRecipe.__annotations__}))
         train, classes = problem.train, problem.classes
-        for name, images in {"train": train, **problem.tests}.items():
-            if not len(images):
-                raise UndefinedError(f"no image of {name} can be read")
-        targets = [
-            target_of(of.xyxy[~of.ignored], of.labels[~of.ignored], of.size, recipe)
-            for of in train.boxes
-        ]
-        detector = train_fcos(train.maps.take, targets, classes, recipe, problem.seed, device)
+        require_images({"train": train, **problem.tests})
+        detector = trained_detector(problem, settings, device)
         parts: list[ResultPart] = []
         shown: Mapping[str, NDArray[Any]] = {}
         for name, images in problem.tests.items():
-            found: list[Detections] = []
-            for _, maps in images.maps.batches(BATCH):
-                sizes = [boxes.size for boxes in images.boxes[len(found) : len(found) + len(maps)]]
-                found += detections_of(detector, maps, sizes)
+            found = [of for _, _, of in detected(detector, images)]
             outcome = outcome_of(found, images.boxes, classes)
             is_shift = name != "test"
             shown = shown if is_shift else images.shown(found, outcome)
@@ -173,6 +163,36 @@ class DetectFcos(Protocol[DetectFcosSettings, DetectFcosProblem]):
             parts.append(ResultPart(outcome, name if is_shift else "", facets=facets))
         grid = [int(side) for side in train.maps.shape[:2]]
         return Result(tuple(parts), {"grid": grid, "train_images": len(train)}, shown=shown)
+
+
+def trained_detector(
+    problem: DetectFcosProblem, settings: DetectFcosSettings, device: str
+) -> "MapDetector":
+    """Return the head that is trained on the train images."""
+    # slow to import: command lines read protocols without it
+    from bob.numerics.dense.fcos import FcosRecipe, target_of, train_fcos
+
+    recipe = FcosRecipe(**settings.model_dump(include={*FcosRecipe.__annotations__}))
+    train = problem.train
+    targets = [
+        target_of(of.xyxy[~of.ignored], of.labels[~of.ignored], of.size, recipe)
+        for of in train.boxes
+    ]
+    return train_fcos(train.maps.take, targets, problem.classes, recipe, problem.seed, device)
+
+
+def detected(
+    detector: "MapDetector", images: MapsWithBoxes
+) -> Iterator[tuple[int, Floats, Detections]]:
+    """Yield each image's number among those that could be read, its map, and its detections."""
+    from bob.numerics.dense.fcos import detections_of
+
+    number = 0
+    for _, maps in images.maps.batches(BATCH):
+        sizes = [boxes.size for boxes in images.boxes[number : number + len(maps)]]
+        for grid, found in zip(maps, detections_of(detector, maps, sizes), strict=True):
+            yield number, grid, found
+            number += 1
 
 
 def train_set(settings: DetectFcosSettings, dataset: Dataset) -> ImageSet:

@@ -24,22 +24,27 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from bob.datasets.dataset import Dataset, Split
+from bob.datasets.dataset import Dataset
 from bob.datasets.image_sets import ImageSet
 from bob.datasets.masks import Mask
-from bob.errors import UndefinedError
 from bob.features.shard import Arrays
-from bob.features.store import Features
 from bob.numerics.arrays import Doubles
 from bob.numerics.dense.pixels import at_centres
 from bob.numerics.linear.class_sums import LinearHead
 from bob.outcomes import SegmentationCounts
-from bob.protocols.dense import DENSE_KINDS, MapSettings, sets_to_test, squashed
+from bob.protocols.dense import DENSE_KINDS, sets_to_test
 from bob.protocols.kept_images import KeptImages, kept_of
-from bob.protocols.needs import FeatureNeed, Inputs, Needs
+from bob.protocols.needs import Inputs, Needs
 from bob.protocols.protocol import Protocol, Result
 from bob.protocols.segmentation import detail_of_test, require_masks, result_parts
 from bob.protocols.segmentation_statistics import PixelCounts, masks_of
+from bob.protocols.stored_maps import (
+    StoredMaps,
+    StoredMapSettings,
+    map_needs,
+    maps_by_set,
+    require_images,
+)
 from bob.specs import BackboneSpec
 from bob.specs.numbers import Count
 
@@ -50,7 +55,7 @@ TEST_IMAGES = 64
 """Images whose maps are read at once."""
 
 
-class SegmentSgdSettings(MapSettings):
+class SegmentSgdSettings(StoredMapSettings):
     """Settings of segmentation by a trained head."""
 
     epochs: Count
@@ -65,8 +70,6 @@ class SegmentSgdSettings(MapSettings):
     """How it falls after these."""
     loss_px: Count
     """Longest side at which the loss is computed; larger masks are read at every so many pixels."""
-    max_gib: Annotated[float, Field(gt=0)]
-    """Most that the maps of one set of images may take."""
 
     def recipe(self) -> "Recipe":
         """Return how the head is trained."""
@@ -76,37 +79,12 @@ class SegmentSgdSettings(MapSettings):
 
 
 @dataclass(frozen=True, eq=False)
-class MappedImages:
-    """Feature maps of images, and their masks by position."""
-
-    features: Features
-    split: Split
-
-    def to_train(self, px: int) -> "TrainImages":
-        """Return the images for training, by the rows of their maps; sides of masks up to `px`."""
-        from bob.numerics.dense.descent import TrainImages
-
-        positions, read = self.features.positions.tolist(), masks_of(self.split).read
-        return TrainImages(
-            len(positions), self.features.take, lambda i: limited_to(read(positions[i]), px)
-        )
-
-    def pixels(self, classes: int) -> Doubles:
-        """Return the pixels of each class (C,), in images: the shares of images are summed."""
-        total = np.zeros(classes)
-        for position in self.features.positions.tolist():
-            mask = masks_of(self.split).read(position)
-            total += np.bincount(mask[mask >= 0], minlength=classes) / mask.size
-        return total
-
-
-@dataclass(frozen=True, eq=False)
 class SegmentSgdProblem:
     """Maps and masks of train images and of test sets. Both are read while the head is trained."""
 
     classes: tuple[str, ...]
-    train: MappedImages
-    tests: Mapping[str, MappedImages]
+    train: StoredMaps
+    tests: Mapping[str, StoredMaps]
     """`test` is the first."""
     seed: int
 
@@ -123,11 +101,8 @@ class SegmentSgd(Protocol[SegmentSgdSettings, SegmentSgdProblem]):
         self, settings: SegmentSgdSettings, dataset: Dataset, backbone: BackboneSpec
     ) -> Needs:
         require_masks(dataset)
-        variant, most = squashed(backbone, settings), int(settings.max_gib * 2**30)
-        return [
-            FeatureNeed(variant, ImageSet(name), accepts_grids=True, max_bytes=most)
-            for name in ("train", *sets_to_test(dataset))
-        ]
+        sets = [ImageSet(name) for name in ("train", *sets_to_test(dataset))]
+        return map_needs(settings, backbone, sets)
 
     def build(
         self,
@@ -137,10 +112,7 @@ class SegmentSgd(Protocol[SegmentSgdSettings, SegmentSgdProblem]):
         inputs: Inputs,
         seed: int,
     ) -> SegmentSgdProblem:
-        images = {}
-        for need in needs:
-            assert isinstance(need, FeatureNeed)
-            images[need.name] = MappedImages(inputs.features(need), need.images.open(dataset))
+        images = maps_by_set(needs, dataset, inputs)
         return SegmentSgdProblem(dataset.classes, images.pop("train"), images, seed)
 
     def solve(
@@ -149,15 +121,13 @@ class SegmentSgd(Protocol[SegmentSgdSettings, SegmentSgdProblem]):
         from bob.numerics.dense.descent import trained_head
 
         classes, train = len(problem.classes), problem.train
-        for name, images in {"train": train, **problem.tests}.items():
-            if not len(images.features):
-                raise UndefinedError(f"no image of {name} can be read")
-        to_train = train.to_train(settings.loss_px)
-        head = trained_head(to_train, classes, settings.recipe(), problem.seed, device)
+        require_images({"train": train, **problem.tests})
+        learnt = to_train(train, settings.loss_px)
+        head = trained_head(learnt, classes, settings.recipe(), problem.seed, device)
         counts = {
             name: test_counts(of_test, head, classes) for name, of_test in problem.tests.items()
         }
-        parts = result_parts(counts, train.pixels(classes))
+        parts = result_parts(counts, pixels_of_classes(train, classes))
         detail = detail_of_test(counts["test"], problem.classes)
         return Result(parts, detail, shown=kept_of(counts["test"]))
 
@@ -165,7 +135,26 @@ class SegmentSgd(Protocol[SegmentSgdSettings, SegmentSgdProblem]):
         return True
 
 
-def test_counts(images: MappedImages, head: LinearHead, classes: int) -> Arrays:
+def to_train(images: StoredMaps, px: int) -> "TrainImages":
+    """Return images for training, by the rows of their maps; sides of masks up to `px`."""
+    from bob.numerics.dense.descent import TrainImages
+
+    positions, read = images.features.positions.tolist(), masks_of(images.split).read
+    return TrainImages(
+        len(positions), images.features.take, lambda i: limited_to(read(positions[i]), px)
+    )
+
+
+def pixels_of_classes(images: StoredMaps, classes: int) -> Doubles:
+    """Return the pixels of each class (C,), in images: the shares of images are summed."""
+    total = np.zeros(classes)
+    for position in images.features.positions.tolist():
+        mask = masks_of(images.split).read(position)
+        total += np.bincount(mask[mask >= 0], minlength=classes) / mask.size
+    return total
+
+
+def test_counts(images: StoredMaps, head: LinearHead, classes: int) -> Arrays:
     """Return the counts of pixels of a head; see `PixelCounts`."""
     counts = PixelCounts(
         masks_of(images.split),

@@ -33,9 +33,9 @@ from bob.numerics.arrays import Doubles, Floats, Ints
 from bob.numerics.dense.cells import cell_shares
 from bob.numerics.dense.pixels import at_centres
 from bob.outcomes import FollowedObjects
-from bob.protocols.dense import MapSettings, squashed
-from bob.protocols.needs import FeatureNeed, Inputs, Needs, require_splits
+from bob.protocols.needs import Inputs, Needs, require_splits
 from bob.protocols.protocol import Protocol, Result, ResultPart
+from bob.protocols.stored_maps import StoredMapSettings, map_needs, maps_by_set
 from bob.specs import BackboneSpec
 from bob.specs.numbers import Count
 
@@ -44,7 +44,7 @@ LEAST_FRAMES = 3
 PREDICTORS = ("", "ceiling", "first_frame")
 
 
-class VideoObjectsSettings(MapSettings):
+class VideoObjectsSettings(StoredMapSettings):
     """Settings of following objects."""
 
     frames: Count
@@ -55,8 +55,6 @@ class VideoObjectsSettings(MapSettings):
     """Rows and columns by which they are away at most, in patches."""
     temperature: Annotated[float, Field(gt=0)]
     """A patch's labels weigh exp(cosine / temperature)."""
-    max_gib: Annotated[float, Field(gt=0)]
-    """Most that the maps of all frames may take."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,9 +95,7 @@ class VideoObjects(Protocol[VideoObjectsSettings, VideoObjectsProblem]):
                 f"needs masks of frames, and their videos as groups; test of dataset "
                 f"{dataset.name!r} lacks them."
             )
-        most = int(settings.max_gib * 2**30)
-        variant = squashed(backbone, settings)
-        return [FeatureNeed(variant, ImageSet("test"), accepts_grids=True, max_bytes=most)]
+        return map_needs(settings, backbone, [ImageSet("test")])
 
     def build(
         self,
@@ -109,12 +105,11 @@ class VideoObjects(Protocol[VideoObjectsSettings, VideoObjectsProblem]):
         inputs: Inputs,
         seed: int,
     ) -> VideoObjectsProblem:
-        (need,) = needs
-        assert isinstance(need, FeatureNeed)
-        features, test = inputs.features(need), need.images.open(dataset)
+        (frames,) = maps_by_set(needs, dataset, inputs).values()
+        test = frames.split
         assert test.masks is not None and test.groups is not None
-        videos = videos_of(features.positions, test.groups)
-        return VideoObjectsProblem(features, test.masks, videos)
+        videos = videos_of(frames.features.positions, test.groups)
+        return VideoObjectsProblem(frames.features, test.masks, videos)
 
     def solve(
         self, problem: VideoObjectsProblem, settings: VideoObjectsSettings, device: str

@@ -7,7 +7,9 @@ import numpy as np
 
 from bob.datasets.boxes import BoxSets, ImageBoxes
 from bob.datasets.dataset import Dataset
+from bob.numerics.arrays import Bools
 from bob.numerics.dense.detections import Detections
+from bob.numerics.dense.mask_head import box_pixels
 from tests.builders.splits import digests, make_dataset, make_split
 
 SIZE = (240, 320)
@@ -65,8 +67,12 @@ def box_dataset(boxes: Mapping[str, Sequence[ImageBoxes]], classes: int) -> Data
 
 
 def make_boxes(boxes: Sequence[ImageBoxes], salt: str) -> BoxSets:
-    """Return the boxes of a split."""
-    return BoxSets(digests(len(boxes), f"boxes {salt}"), boxes.__getitem__)
+    """Return the boxes of a split, all of whose pixels are those of their objects."""
+    return BoxSets(
+        digests(len(boxes), f"boxes {salt}"),
+        boxes.__getitem__,
+        lambda i: box_pixels(boxes[i].xyxy, boxes[i].size),
+    )
 
 
 def with_boxes(dataset: Dataset, boxes: Mapping[str, Sequence[ImageBoxes]]) -> Dataset:
@@ -76,3 +82,25 @@ def with_boxes(dataset: Dataset, boxes: Mapping[str, Sequence[ImageBoxes]]) -> D
         for name, split in dataset.splits.items()
     }
     return replace(dataset, splits=splits)
+
+
+def random_shapes(rng: np.random.Generator, n: int, size: tuple[int, int]) -> Bools:
+    """Return n masks (n, H, W) of ellipses without one quadrant, of some size inside the image."""
+    rows, columns = np.indices(size)
+    masks = np.zeros((n, *size), bool)
+    for mask in masks:
+        half = rng.uniform(4, min(size) / 3, 2)
+        y, x = (rng.uniform(h, side - h) for h, side in zip(half, size, strict=True))
+        mask |= ((rows - y) / half[0]) ** 2 + ((columns - x) / half[1]) ** 2 < 1
+        mask &= ~((rows > y) & (columns > x))
+    return masks
+
+
+def masked_boxes(masks: Bools, labels: Sequence[int], crowds: Sequence[bool] = ()) -> ImageBoxes:
+    """Return the boxes around masks (n, H, W), with the areas of these."""
+    edges = []
+    for mask in masks:
+        rows, columns = np.nonzero(mask)
+        edges.append([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1])
+    boxes = image_boxes(edges, labels, crowds, size=masks.shape[1:])
+    return replace(boxes, areas=masks.sum(axis=(1, 2)).astype(np.float64))

@@ -259,6 +259,7 @@ def test_images_without_boxes_are_undefined() -> None:
 def test_shapes_must_agree() -> None:
     arrays = dict(random_outcome().to_arrays())
     with pytest.raises(
-        ValueError, match=r"must have shapes \(N, M\), \(N, M\), \(N, M\), \(N, M, A, T\)"
+        ValueError,
+        match=r"states and true must have shapes \(N, M, A, T\) and .*'labels': \(12, 3\)",
     ):
         BoxMatches(**{**arrays, "labels": arrays["labels"][:, :3]})

@@ -1,4 +1,4 @@
-"""Which predicted boxes of an image are right, as COCO's evaluation decides it (pycocotools).
+"""Which predicted boxes or masks of an image are right, as COCO's evaluation (pycocotools) says.
 
 In descending order of scores, each prediction takes the true box of its class with which it has the
 largest intersection over union, of those that no earlier prediction has taken, if that is at least
@@ -57,10 +57,18 @@ def outside_ranges(areas: Doubles) -> Bools:
 
 def match_boxes(found: Doubles, true: TrueBoxes) -> States:
     """Return the states of predictions (n, 4) of one class, whose scores descend."""
-    outside = outside_ranges(box_areas(found))
+    overlaps = box_overlaps(found, true.xyxy, true.crowds)
+    return match_objects(overlaps, box_areas(found), true)
+
+
+def match_objects(overlaps: Doubles, areas: Doubles, true: TrueBoxes) -> States:
+    """Return the states of predictions of one class, whose scores descend.
+
+    `overlaps` (n, m) with the true objects, of boxes or of masks; `areas` (n,) of the predictions.
+    """
+    outside = outside_ranges(areas)
     states = np.where(outside.T[:, :, None], NEUTRAL, WRONG).astype(np.uint8)
     states = np.repeat(states, len(THRESHOLDS), axis=2)
-    overlaps = box_overlaps(found, true.xyxy, true.crowds)
     ignored = true.ignored_by_range()
     taken = np.zeros((len(AREAS), len(THRESHOLDS), len(true.xyxy)), bool)
     needed = np.minimum(THRESHOLDS, 1 - 1e-10)[:, None]
@@ -68,10 +76,10 @@ def match_boxes(found: Doubles, true: TrueBoxes) -> States:
         can_take = (overlaps[n] >= needed) & (~taken | true.ignored)
         counted = can_take & ~ignored[:, None]
         can_take = np.where(counted.any(axis=2, keepdims=True), counted, can_take)
-        areas, thresholds = np.nonzero(can_take.any(axis=2))
-        best = _last_largest(np.where(can_take, overlaps[n], -1.0))[areas, thresholds]
-        taken[areas, thresholds, best] = True
-        states[n, areas, thresholds] = np.where(ignored[areas, best], NEUTRAL, RIGHT)
+        ranges, thresholds = np.nonzero(can_take.any(axis=2))
+        best = _last_largest(np.where(can_take, overlaps[n], -1.0))[ranges, thresholds]
+        taken[ranges, thresholds, best] = True
+        states[n, ranges, thresholds] = np.where(ignored[ranges, best], NEUTRAL, RIGHT)
     return states
 
 

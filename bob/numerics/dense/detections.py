@@ -1,11 +1,13 @@
 """From scores and boxes of cells to the detections of an image, and how they match the truth."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bob.numerics.arrays import Doubles, Floats, Ints
+from bob.numerics.arrays import Bools, Doubles, Floats, Ints
 from bob.numerics.dense.box_matching import (
     AREAS,
     THRESHOLDS,
@@ -24,6 +26,7 @@ MOST = 100
 NMS_OVERLAP = 0.5
 """Intersection over union above which a detection suppresses others of its class."""
 NO_CLASS = -1
+ScalarT = TypeVar("ScalarT", bound=np.generic)
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,18 +77,31 @@ class MatchedDetections:
 
 def matched(found: Detections, true: TrueBoxes, labels: Ints) -> MatchedDetections:
     """Return which detections are right, class by class; `labels` (m,) are the true ones."""
-    scores = np.zeros(MOST, np.float32)
-    classes = np.full(MOST, NO_CLASS)
-    states = np.full((MOST, len(AREAS), len(THRESHOLDS)), WRONG, np.uint8)
-    voc = np.full(MOST, WRONG, np.uint8)
-    n = len(found.scores)
-    scores[:n], classes[:n] = found.scores, found.labels
-    for c in np.unique(found.labels):
-        of_class = np.flatnonzero(found.labels == c)
-        boxes, true_of_class = found.xyxy[of_class], true.only(labels == c)
-        states[of_class] = match_boxes(boxes, true_of_class)
-        voc[of_class] = match_as_voc(boxes, true_of_class)
-    return MatchedDetections(scores, classes, states, voc)
+    states = np.full((len(found.scores), len(AREAS), len(THRESHOLDS)), WRONG, np.uint8)
+    voc = np.full(len(found.scores), WRONG, np.uint8)
+    for of_class, true_of_class in by_class(found.labels, labels):
+        boxes, objects = found.xyxy[of_class], true.only(true_of_class)
+        states[of_class] = match_boxes(boxes, objects)
+        voc[of_class] = match_as_voc(boxes, objects)
+    return MatchedDetections(
+        filled_up(found.scores.astype(np.float32), 0.0),
+        filled_up(found.labels, NO_CLASS),
+        filled_up(states, WRONG),
+        filled_up(voc, WRONG),
+    )
+
+
+def by_class(labels: Ints, true_labels: Ints) -> Iterator[tuple[Ints, Bools]]:
+    """Yield the positions of the detections of a class, and which objects (m,) have it."""
+    for c in np.unique(labels):
+        yield np.flatnonzero(labels == c), true_labels == c
+
+
+def filled_up(values: NDArray[ScalarT], fill: float) -> NDArray[ScalarT]:
+    """Return values (n, ...) of n detections as those of `MOST`, of which the last are `fill`."""
+    filled = np.full((MOST, *values.shape[1:]), fill, values.dtype)
+    filled[: len(values)] = values
+    return filled
 
 
 def counted_boxes(true: TrueBoxes, labels: Ints, classes: int) -> Ints:

@@ -13,7 +13,7 @@ farthest edge at 4 to 8 strides from their centres, and those of the first and l
 nearer and farther ones.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +27,8 @@ from bob.numerics.arrays import Doubles, Floats, Ints
 from bob.numerics.dense.descent import ReadMaps, standardisation
 from bob.numerics.dense.detections import MOST, Detections
 
+RISING = 0.1
+"""Share of the steps in which the learning rate rises, but for trainings of less than 15 steps."""
 STRIDE = 16
 """Units of a cell of the finest level."""
 GROUPS = 32
@@ -181,23 +183,37 @@ def train_fcos(
         detector = MapDetector(mean, scale, classes, recipe).to(device)
         order = [torch.randperm(len(targets)) for _ in range(recipe.epochs)]
     batches = [batch for of_epoch in order for batch in torch.split(of_epoch, recipe.batch)]
-    optimiser = torch.optim.AdamW(
-        detector.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay
-    )
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, recipe.learning_rate, len(batches), pct_start=0.1
-    )
     detector.train()
-    for batch in batches:
-        loss = detector.loss(_maps(read, batch.numpy(), device), [learnt[i] for i in batch])
+    for batch, step in one_cycle(detector, batches, recipe.learning_rate, recipe.weight_decay):
+        step(detector.loss(maps_on(read, batch.numpy(), device), [learnt[i] for i in batch]))
+    return detector.eval()
+
+
+def one_cycle(
+    model: nn.Module, batches: Sequence[Tensor], learning_rate: float, weight_decay: float
+) -> Iterator[tuple[Tensor, Callable[[Tensor], None]]]:
+    """Yield each batch with the function that takes its loss and makes a step of AdamW.
+
+    The learning rate rises in `RISING` of the batches, and falls in the others.
+    """
+    optimiser = torch.optim.AdamW(model.parameters(), learning_rate, weight_decay=weight_decay)
+    # PyTorch divides by zero where the rate is to be at its highest in the first step
+    rising = min(0.75, max(RISING, 1.5 / len(batches)))
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, learning_rate, len(batches), pct_start=rising
+    )
+
+    def step(loss: Tensor) -> None:
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         schedule.step()
-    return detector.eval()
+
+    for batch in batches:
+        yield batch, step
 
 
-def _maps(read: ReadMaps, at: Ints, device: str) -> Tensor:
+def maps_on(read: ReadMaps, at: Ints, device: str) -> Tensor:
     """Return maps (n, D, h, w) on a device."""
     return torch.from_numpy(read(at)).permute(0, 3, 1, 2).to(device)
 
@@ -208,7 +224,7 @@ def detections_of(
     """Return the detections in images of these sizes (H, W), from their maps (n, h, w, D)."""
     device = str(detector.anchors.device)
     with torch.inference_mode():
-        found = detector.detect(_maps(lambda _: maps, np.arange(len(maps)), device))
+        found = detector.detect(maps_on(lambda _: maps, np.arange(len(maps)), device))
     return [_scaled(of, size, detector.recipe.side) for of, size in zip(found, sizes, strict=True)]
 
 

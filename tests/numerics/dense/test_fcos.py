@@ -12,6 +12,7 @@ from bob.numerics.dense.fcos import (
     MapDetector,
     cell_boxes,
     detections_of,
+    one_cycle,
     target_of,
     train_fcos,
 )
@@ -118,3 +119,18 @@ def test_a_head_finds_objects_that_the_map_shows() -> None:
     for detections, xyxy, (_, _, k) in zip(found, BOXES, OBJECTS, strict=True):
         assert detections.labels[0] == k
         assert np.abs(detections.xyxy[0] - xyxy[0]).max() < 8
+
+
+@pytest.mark.parametrize("steps", [1, 2, 9, 10, 11, 20, 30])
+def test_the_rate_rises_to_its_highest_and_falls(steps: int) -> None:
+    """PyTorch's cycle divides by zero where a tenth of the steps is one."""
+    model = torch.nn.Linear(1, 1, bias=False)
+    torch.nn.init.zeros_(model.weight)
+    moved = [0.0]
+    for _, step in one_cycle(model, [torch.zeros(1)] * steps, 0.1, 0.0):
+        step(-model.weight.sum())  # of a constant slope, AdamW moves by about the rate
+        moved.append(model.weight.item())
+    rates = np.diff(moved)
+    peak = int(rates.argmax())
+    assert (np.diff(rates[: peak + 1]) > 0).all() and (np.diff(rates[peak:]) < 0).all()
+    assert peak <= max(2, steps // 4) and (rates[:-1] > 0).all()
