@@ -5,8 +5,10 @@
 N simulated test sets (default: 500; 40 with --quick) per line, each of which has an interval; the
 truth is the value on one very large test set. Lines are the calibration error under corruptions
 (conditions share half of an image's noise), the metrics over groups where one is clearly worst, the
-accuracy against frequency over classes, Kendall's tau of a description with the probe over
-backbones, and what two backbones get right together. The last line is JSON.
+accuracy against frequency over classes, every further metric of class-incremental learning,
+calibration, clusters, regression, long tails, image-text retrieval and anomalies, the drop from
+easy to hard images, Kendall's tau of a description with the probe over backbones, and what two
+backbones get right together. The last line is JSON.
 """
 
 import argparse
@@ -23,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from bob.leaderboards.description_agreement import tau_limits
 from bob.statistics.complementarity import Complementarity
 from tests.builders import interval_coverage as grids
+from tests.builders import question_coverage as questions
 from tests.metrics.test_concepts import sample as concepts
 from tests.metrics.test_groups import random_groups
 
@@ -54,6 +57,8 @@ def coverages(trials: int) -> Iterator[tuple[str, float]]:
             arguments = (classes, 30, strength)
             point = grids.metric_point(name, concepts, arguments, large_concepts, trials, 100)
             yield point.label, point.coverage
+    for point in questions.points(trials):
+        yield point.label, point.coverage
     for backbones, correlation in ((6, 0.0), (8, 0.6), (20, 0.6)):
         covered = tau_coverage(backbones, correlation, trials)
         yield f"tau of {backbones} backbones, correlation {correlation}", covered

@@ -14,6 +14,8 @@ from bob.io.paths import shipped
 
 IMAGENET = "imagenet_1k"
 """The list of class names that holds ImageNet's WordNet ids."""
+NUMBERED = re.compile(r"\d+[. ](?P<name>\D.*)")
+"""A folder's name that begins with the number of its class: `001.Black_footed_Albatross`."""
 WORDNET_ID = re.compile(r"n\d{8}( \(\d+\))?")
 
 
@@ -60,9 +62,12 @@ def distinct(names: Sequence[str]) -> list[str]:
 
 
 def spoken_names(classes: Sequence[str]) -> list[str]:
-    """Return the name of each class as a sentence uses it: of ImageNet's WordNet ids OpenAI's."""
+    """Return the name of each class as a sentence uses it: of ImageNet's WordNet ids OpenAI's.
+
+    Numbers that all names begin with are left out, where the rest differs.
+    """
     if not classes or not all(WORDNET_ID.fullmatch(name) for name in classes):
-        return [name.replace("_", " ") for name in classes]
+        return [name.replace("_", " ") for name in _without_numbers(classes)]
     from open_clip.zero_shot_metadata import IMAGENET_CLASSNAMES
 
     place = {name: c for c, name in enumerate(class_list(IMAGENET))}
@@ -72,3 +77,9 @@ def spoken_names(classes: Sequence[str]) -> list[str]:
             "give class names that can be used in a sentence."
         )
     return [IMAGENET_CLASSNAMES[place[name[:9]]] for name in classes]
+
+
+def _without_numbers(classes: Sequence[str]) -> Sequence[str]:
+    matches = [NUMBERED.fullmatch(name) for name in classes]
+    names = [match["name"] for match in matches if match]
+    return names if len(set(names)) == len(classes) else classes

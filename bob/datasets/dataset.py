@@ -19,7 +19,7 @@ from bob.datasets.depths import Depths
 from bob.datasets.masks import Masks
 from bob.datasets.points import PointSets
 from bob.numerics.arrays import Ints
-from bob.specs import Role
+from bob.specs import PairedGroups, Role
 from bob.specs.dataset import DatasetKind
 
 _CHUNK = 65_536
@@ -210,6 +210,8 @@ class Dataset:
     """The classes that are normal, where the others are anomalies; None is not declared."""
     group_by: tuple[str, ...] | None = None
     """Attributes by which accuracy is compared; None is those with few values."""
+    paired: PairedGroups | None = None
+    """Which values of an attribute make images easy or hard; None where it is not declared."""
     concept_counts: Mapping[str, Ints] = field(default_factory=dict)
     """Corpus → (C,) how often each class occurs in it; see `bob.datasets.concept_counts`."""
     target: str | None = None
@@ -254,6 +256,8 @@ class Dataset:
             digest.update(f"\0normal {self.normal}".encode())
         if self.group_by is not None:
             digest.update(f"\0group_by {self.group_by}".encode())
+        if self.paired is not None:
+            digest.update(f"\0paired {self.paired.model_dump(exclude={'caveat'})}".encode())
         if self.target is not None:
             digest.update(f"\0target {self.target}".encode())
         for corpus, count in sorted(self.concept_counts.items()):

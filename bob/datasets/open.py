@@ -93,6 +93,8 @@ def open_dataset(
     if spec.group_by:
         _check_attributes(spec, dataset, "group_by", spec.group_by)
         dataset = dataclasses.replace(dataset, group_by=spec.group_by)
+    if spec.paired is not None:
+        dataset = dataclasses.replace(dataset, paired=spec.paired)
     if (target := _target(spec, dataset)) is not None:
         dataset = dataclasses.replace(dataset, target=target)
     if spec.normal:

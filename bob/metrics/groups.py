@@ -76,6 +76,16 @@ def recall_gap(outcome: GroupResults) -> float:
     return _value(outcome, _recall_gap, "no class has two groups that are large enough")
 
 
+def paired_drop(outcome: GroupResults) -> float:
+    """Return how much more accurate a class is on easy images than on hard ones, over classes.
+
+    Value 0 is easy and 1 hard; classes without images of both do not count (Wang et al. 2024,
+    arXiv:2403.11497, of classes on common and on counter backgrounds). Range [-1, 1], lower is
+    better.
+    """
+    return _value(outcome, _drop, "no class has easy and hard images")
+
+
 def gap_by_chance(outcome: GroupResults, shuffles: int = 200) -> float:
     """Return the 95th percentile of `group_gap` with the attribute shuffled within each class.
 
@@ -119,6 +129,14 @@ def _recall_gap(accuracy: Doubles, y: Ints) -> Doubles:
     if not compared.any():
         return np.full(accuracy.shape[:-1], np.nan)
     return np.asarray(gaps[..., compared].mean(-1))
+
+
+def _drop(accuracy: Doubles, y: Ints) -> Doubles:
+    """Return the mean over classes with two groups of the first's accuracy minus the second's."""
+    paired = np.flatnonzero(np.diff(y) == 0)
+    if not len(paired):
+        return np.full(accuracy.shape[:-1], np.nan)
+    return np.asarray((accuracy[..., paired] - accuracy[..., paired + 1]).mean(-1))
 
 
 def _runs(values: Ints) -> Iterator[tuple[int, int]]:
@@ -239,5 +257,15 @@ METRICS = (
         strata=lambda outcome: outcome.group,
         redrawn=_redrawn(_recall_gap),
         biased=True,
+    ),
+    Metric(
+        paired_drop,
+        GroupResults,
+        interval="bootstrap",
+        higher_is_better=False,
+        summary="accuracy on easy images of a class minus that on hard ones, averaged over classes",
+        lowest=-1.0,
+        strata=lambda outcome: outcome.group,
+        redrawn=_redrawn(_drop),
     ),
 )

@@ -38,14 +38,19 @@ def spearman(outcome: RegressionResults) -> float:
 
 
 def _explained(outcome: RegressionResults) -> Doubles:
-    """Return (N,) 1 − N e² / Σ(t − mean)², whose mean is R²."""
+    """Return (N,) values whose mean is R² and whose spread is that of R² over test sets.
+
+    With errors e, distances d of targets from their mean and V = Σd² / N, R² is 1 − Σe² / (N V).
+    An image moves both sums, R² to first order by ((1 − R²) d² − e²) / (N V).
+    """
     _require_examples(outcome)
-    total = ((outcome.target - outcome.target.mean()) ** 2).sum()
+    distance = (outcome.target - outcome.target.mean()) ** 2
+    error = (outcome.predicted - outcome.target) ** 2
+    total, variance = distance.sum(), distance.mean()
     if total == 0:
         raise UndefinedError("R² needs test targets that differ")
-    return np.asarray(
-        1 - len(outcome) * (outcome.predicted - outcome.target) ** 2 / total, np.float64
-    )
+    value = 1 - error.sum() / total
+    return np.asarray(value + ((1 - value) * distance - error) / variance, np.float64)
 
 
 def _absolute_errors(outcome: RegressionResults) -> Doubles:

@@ -1,4 +1,4 @@
-"""The outcome of a classifier whose classes occur in a pretraining corpus more or less often."""
+"""The outcome of a classifier whose classes occur more or less often, in a corpus or in train."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from bob.outcomes.outcome import ArrayOutcome
 
 @dataclass(frozen=True, eq=False)
 class ConceptResults(ArrayOutcome):
-    """Accuracy of C classes with test images, and how often each occurs in a corpus.
+    """Accuracy of C classes with test images, and how often each occurs in a corpus or in train.
 
     Its examples are the classes: intervals are over other classes of this kind.
     """
@@ -16,7 +16,7 @@ class ConceptResults(ArrayOutcome):
     accuracy: Doubles
     """(C,) share of right predictions."""
     count: Ints
-    """(C,) occurrences in the corpus."""
+    """(C,) occurrences."""
 
     def __post_init__(self) -> None:
         if self.accuracy.shape != self.count.shape or self.count.ndim != 1:

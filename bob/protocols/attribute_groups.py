@@ -16,7 +16,9 @@ from bob.datasets.dataset import Dataset, Split
 from bob.metrics.groups import gap_by_chance, group_gap
 from bob.numerics.arrays import Ints
 from bob.outcomes import GroupResults
+from bob.protocols.paired_groups import paired_parts
 from bob.protocols.protocol import Answers, Result, ResultPart
+from bob.specs import PairedGroups
 
 LEAST_IMAGES = 30
 """Fewest test images of a group that counts, where a task does not state another number."""
@@ -62,7 +64,15 @@ def with_groups(result: Result, dataset: Dataset, positions: Callable[[str], Int
     if not parts:
         return result
     detail = {**result.detail, "groups": described}
-    return dataclasses.replace(result, parts=(*result.parts, *parts), detail=detail)
+    caveats = result.caveats + caveats_of_pairs(dataset)
+    return dataclasses.replace(
+        result, parts=(*result.parts, *parts), detail=detail, caveats=caveats
+    )
+
+
+def caveats_of_pairs(dataset: Dataset) -> tuple[str, ...]:
+    """Return what must be known where easy and hard images are compared."""
+    return (dataset.paired.caveat,) if dataset.paired and dataset.paired.caveat else ()
 
 
 def _groups_of(answers: Answers, dataset: Dataset, positions: Ints) -> "Iterator[AttributeGroups]":
@@ -72,21 +82,29 @@ def _groups_of(answers: Answers, dataset: Dataset, positions: Ints) -> "Iterator
     names = compared_attributes(dataset, images)
     split = images.take(positions if answers.rows is None else positions[answers.rows])
     for name in names:
-        groups = groups_by(name, split, answers, dataset.classes)
+        groups = groups_by(name, split, answers, dataset.classes, dataset.paired)
         if len(groups.values) >= 2:
             yield groups
 
 
 def groups_by(
-    attribute: str, split: Split, answers: Answers, classes: Sequence[str]
+    attribute: str,
+    split: Split,
+    answers: Answers,
+    classes: Sequence[str],
+    paired: PairedGroups | None = None,
 ) -> "AttributeGroups":
-    """Return the groups of the answered images, `split`, by one attribute."""
+    """Return the groups of the answered images, `split`, by one attribute.
+
+    `paired` says which values are easy and hard, where it is of this attribute.
+    """
     of_image = split.attributes[attribute]
     values = sorted(set(of_image))
     index = {value: i for i, value in enumerate(values)}
     value = np.array([index[v] for v in of_image], np.int64)
     results = GroupResults(answers.right, split.y, value)
-    return AttributeGroups(attribute, values, classes, answers.images, results)
+    of_attribute = paired if paired and paired.attribute == attribute else None
+    return AttributeGroups(attribute, values, classes, answers.images, results, of_attribute)
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,6 +117,8 @@ class AttributeGroups:
     images: str
     """Name of the test images: `test`, or a shift."""
     results: GroupResults
+    paired: PairedGroups | None = None
+    """Which values are easy and hard; None where that is not declared."""
 
     def comparison(self, least: int, suffix: str) -> ResultPart:
         """Return the metrics over groups of at least `least` images."""
@@ -112,6 +132,9 @@ class AttributeGroups:
         """Yield the metrics over groups, and the accuracy of every group where these are few."""
         name = f"{prefix}_{self.attribute}" if prefix else self.attribute
         yield self.comparison(least, name)
+        if self.paired is not None:
+            sides = np.array([self.paired.side(value) for value in self.values], np.int64)
+            yield from paired_parts(self.results, sides, least, name, self._facets)
         large = self._large(least)
         numbers = np.unique(large.group)
         for number in numbers.tolist() if len(numbers) <= MOST_LISTED else ():

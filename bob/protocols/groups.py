@@ -17,7 +17,12 @@ from typing import Any
 from bob.datasets.dataset import Dataset, Split
 from bob.errors import NotApplicableError
 from bob.outcomes import ClassPredictions, GroupResults
-from bob.protocols.attribute_groups import MOST_VALUES, compared_attributes, groups_by
+from bob.protocols.attribute_groups import (
+    MOST_VALUES,
+    caveats_of_pairs,
+    compared_attributes,
+    groups_by,
+)
 from bob.protocols.caveats import Caveats
 from bob.protocols.classification import (
     CLASS_KINDS,
@@ -32,7 +37,7 @@ from bob.protocols.classification import (
 from bob.protocols.linear import LinearSettings, fit_probe
 from bob.protocols.needs import Inputs, Needs
 from bob.protocols.protocol import Protocol, Result, ResultPart
-from bob.specs import BackboneSpec
+from bob.specs import BackboneSpec, PairedGroups
 from bob.specs.numbers import Count
 
 
@@ -53,6 +58,10 @@ class GroupsProblem:
     attributes: tuple[str, ...]
     """Those by which they are compared, at least one."""
     classes: tuple[str, ...]
+    paired: PairedGroups | None = None
+    """Which values of an attribute are easy and hard."""
+    known: Caveats = ()
+    """What must be known of the dataset's comparisons."""
 
 
 class GroupAccuracy(Protocol[GroupsSettings, GroupsProblem]):
@@ -74,7 +83,8 @@ class GroupAccuracy(Protocol[GroupsSettings, GroupsProblem]):
         features = features_by_split(needs, inputs)
         problem = classification_problem(dataset, features, held_out_of(settings), seed)
         test = dataset.splits["test"].take(features["test"].positions)
-        return GroupsProblem(problem, test, group_attributes(dataset), dataset.classes)
+        names, known = group_attributes(dataset), caveats_of_pairs(dataset)
+        return GroupsProblem(problem, test, names, dataset.classes, dataset.paired, known)
 
     def solve(self, problem: GroupsProblem, settings: GroupsSettings, device: str) -> Result:
         from bob.numerics.linear.logistic_path import scores
@@ -87,10 +97,11 @@ class GroupAccuracy(Protocol[GroupsSettings, GroupsProblem]):
         everything = ResultPart(predictions, "all_images", ("top1",), {"group": "all"})
         parts: list[ResultPart] = []
         detail: dict[str, Any] = {**probe.detail, "attributes": {}}
-        caveats: Caveats = ()
+        caveats = problem.known
         least = settings.least_images
         for name in problem.attributes:
-            groups = groups_by(name, problem.test, answers_of(predictions), problem.classes)
+            answers = answers_of(predictions)
+            groups = groups_by(name, problem.test, answers, problem.classes, problem.paired)
             if not parts:
                 parts += [groups.comparison(least, ""), everything]
             parts += groups.parts(least, "")

@@ -21,7 +21,7 @@ from pydantic import Field
 from bob.datasets.dataset import Dataset
 from bob.numerics.arrays import Ints
 from bob.numerics.sampling import pools
-from bob.outcomes import ClassPredictions, FrequencyResults
+from bob.outcomes import ClassPredictions, ConceptResults, FrequencyResults
 from bob.protocols.classification import (
     ClassificationProblem,
     Classifier,
@@ -30,13 +30,14 @@ from bob.protocols.classification import (
     features_by_split,
     held_out_of,
 )
+from bob.protocols.concept_frequency import concept_results
 from bob.protocols.linear import LinearSettings, fit_probe
 from bob.protocols.needs import Inputs, Needs
 from bob.protocols.protocol import Result, ResultPart
 
 OVER_FREQUENCIES = (
     *("many_shot_top1", "medium_shot_top1", "few_shot_class_top1"),
-    *("head_tail_gap", "frequency_correlation"),
+    "head_tail_gap",
 )
 
 
@@ -52,7 +53,7 @@ class LongTail(Classifier[LongTailSettings]):
 
     name = "long_tail"
     settings = LongTailSettings
-    outcomes = (ClassPredictions, FrequencyResults)
+    outcomes = (ClassPredictions, FrequencyResults, ConceptResults)
 
     def build(
         self, settings: LongTailSettings, dataset: Dataset, needs: Needs, inputs: Inputs, seed: int
@@ -113,6 +114,8 @@ def _parts(suffix: str, predictions: ClassPredictions, count: Ints) -> Iterator[
     yield ResultPart(predictions, suffix, "all", facets, stored=True)
     results = FrequencyResults(predictions.rank == 0, predictions.y, count[predictions.y])
     yield ResultPart(results, suffix, OVER_FREQUENCIES, facets)
+    by_class = concept_results(answers_of(predictions), predictions.y, count)
+    yield ResultPart(by_class, suffix, ("frequency_correlation",), facets)
 
 
 PROTOCOL = LongTail()

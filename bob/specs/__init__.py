@@ -8,7 +8,13 @@ from bob.specs.backbone import (
     Pretraining,
 )
 from bob.specs.data_options import DataOptions
-from bob.specs.dataset import METRICS_BY_KIND, UNSCORED_METRICS, DatasetSpec, ShiftSpec
+from bob.specs.dataset import (
+    METRICS_BY_KIND,
+    UNSCORED_METRICS,
+    DatasetSpec,
+    PairedGroups,
+    ShiftSpec,
+)
 from bob.specs.output import DEFAULT, EMBEDDING, GRID, KEYS, Output
 from bob.specs.sources import (
     ArraysSource,
@@ -65,6 +71,7 @@ __all__ = [
     "OnnxGraph",
     "Output",
     "PairedFoldersSource",
+    "PairedGroups",
     "ParquetSource",
     "Preprocessing",
     "Pretraining",

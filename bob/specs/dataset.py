@@ -1,6 +1,7 @@
 """Dataset specs: the source of images, labels and splits, and the facts needed to use them."""
 
 from collections.abc import Iterable
+from fnmatch import fnmatchcase
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -87,6 +88,24 @@ class ShiftSpec(Closed):
     classes, similar or dissimilar to them."""
 
 
+class PairedGroups(Closed):
+    """Values of an attribute that make images of the same classes easy or hard."""
+
+    attribute: str
+    easy: str
+    """Glob of the values of easy images: common-*."""
+    hard: str
+    """Glob of the values of hard images: counter-*."""
+    caveat: str | None = None
+    """What must be known of any comparison of the two; every cell states it."""
+
+    def side(self, value: str) -> int:
+        """Return 0 for a value of easy images, 1 for one of hard images and -1 for others."""
+        if fnmatchcase(value, self.easy):
+            return 0
+        return 1 if fnmatchcase(value, self.hard) else -1
+
+
 def source_attributes(source: Source, requested: str) -> tuple[str, ...]:
     """Return the attributes that a source gives its images.
 
@@ -164,6 +183,8 @@ class DatasetSpec(Closed):
     """Attribute whose values define the groups of a worst-group score."""
     group_by: Annotated[tuple[str, ...], Field(strict=False)] = ()
     """Attributes by which accuracy is compared: [cell_type]."""
+    paired: PairedGroups | None = None
+    """Easy and hard images of the same classes, whose accuracies are compared class by class."""
     target: str | None = None
     """Attribute whose numbers a regression predicts; a table's column `target` without it."""
     normal: Annotated[tuple[str, ...], Field(strict=False)] = ()
@@ -206,6 +227,11 @@ class DatasetSpec(Closed):
         self._check_attributes("label", (self.label,) if self.label else ())
         self._check_attributes("target", (self.target,) if self.target else ())
         self._check_attributes("group_by", self.group_by)
+        if self.paired and self.paired.attribute not in self.group_by:
+            raise ValueError(
+                f"paired compares values of {self.paired.attribute!r}, which group_by must name; "
+                f"got {list(self.group_by)!r}"
+            )
         self._check_attributes("where", self.where)
         self._check_attributes("leave_out", self.leave_out)
         self._check_conditions()

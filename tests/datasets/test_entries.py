@@ -37,6 +37,7 @@ PUBLISHED = {
 }
 GROUPS = {
     "vtab",
+    "class-incremental",
     "fine-grained",
     "imagenet",
     "shift",

@@ -14,7 +14,7 @@ from bob.metrics.frequency import (
     medium_shot_top1,
 )
 from bob.metrics.intervals import interval
-from bob.outcomes import FrequencyResults
+from bob.outcomes import ConceptResults, FrequencyResults
 
 
 def results(classes: list[tuple[int, int, int]]) -> FrequencyResults:
@@ -22,6 +22,12 @@ def results(classes: list[tuple[int, int, int]]) -> FrequencyResults:
     right = np.concatenate([np.arange(n) < hits for hits, n, _ in classes])
     y = np.repeat(np.arange(len(classes)), [n for _, n, _ in classes])
     return FrequencyResults(right, y, np.array([images for *_, images in classes])[y])
+
+
+def by_class(classes: list[tuple[int, int, int]]) -> ConceptResults:
+    """Return the accuracies of the same classes."""
+    accuracy, images = zip(*((hits / n, images) for hits, n, images in classes), strict=True)
+    return ConceptResults(np.array(accuracy), np.array(images))
 
 
 CLASSES = [(9, 10, 200), (16, 20, 100), (6, 10, 50), (2, 10, 20), (8, 20, 3)]
@@ -37,7 +43,7 @@ def test_metrics_by_hand() -> None:
     assert medium_shot_top1(outcome) == pytest.approx(0.6)
     assert few_shot_class_top1(outcome) == pytest.approx(0.3)
     assert head_tail_gap(outcome) == pytest.approx(0.55)
-    assert frequency_correlation(outcome) == pytest.approx(0.9)
+    assert frequency_correlation(by_class(CLASSES)) == pytest.approx(0.9)
 
 
 def test_parts_weighed_by_their_classes_are_the_mean_over_classes() -> None:
@@ -48,7 +54,7 @@ def test_parts_weighed_by_their_classes_are_the_mean_over_classes() -> None:
 
 
 def test_the_correlation_is_scipy_s_with_ties() -> None:
-    outcome = results([(5, 10, 30), (5, 10, 30), (7, 10, 90), (2, 10, 7)])
+    outcome = by_class([(5, 10, 30), (5, 10, 30), (7, 10, 90), (2, 10, 7)])
     expected = spearmanr([0.5, 0.5, 0.7, 0.2], [30, 30, 90, 7]).statistic
     assert frequency_correlation(outcome) == pytest.approx(expected)
 
@@ -59,16 +65,22 @@ def test_equal_counts_leave_one_part() -> None:
     for metric, part in ((many_shot_top1, "many"), (few_shot_class_top1, "few")):
         with pytest.raises(UndefinedError, match=f"no class has {part} train images"):
             metric(outcome)
-    for metric in (head_tail_gap, frequency_correlation):
-        with pytest.raises(UndefinedError, match="all classes have equally many train images"):
-            metric(outcome)
+    with pytest.raises(UndefinedError, match="all classes have equally many train images"):
+        head_tail_gap(outcome)
+    with pytest.raises(UndefinedError, match="all classes have equally many train images"):
+        frequency_correlation(by_class([(5, 10, 30), (7, 10, 30), (9, 10, 30)]))
+    with pytest.raises(UndefinedError, match="fewer than three classes"):
+        frequency_correlation(by_class([(5, 10, 30), (7, 10, 90)]))
 
 
 def test_intervals_contain_the_value_and_empty_outcomes_are_undefined() -> None:
     for metric in METRICS:
-        value, low, high, _ = interval(metric.name, results(CLASSES), 0)
+        over_classes = metric.outcome is ConceptResults
+        outcome = by_class(CLASSES) if over_classes else results(CLASSES)
+        value, low, high, _ = interval(metric.name, outcome, 0)
         assert low is not None and high is not None and low < value < high
-        with pytest.raises(UndefinedError, match="no test examples"):
-            metric.function(results(CLASSES).take(np.array([], np.int64)))
+        if not over_classes:
+            with pytest.raises(UndefinedError, match="no test examples"):
+                metric.function(outcome.take(np.array([], np.int64)))
     with pytest.raises(ValueError, match="right, y and train_images"):
         FrequencyResults(np.ones(2, bool), np.zeros(2, np.int64), np.zeros(1, np.int64))

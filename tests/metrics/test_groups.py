@@ -49,7 +49,7 @@ def test_a_constant_attribute_leaves_the_classes() -> None:
 
 def test_perfect_predictions_have_no_gap() -> None:
     outcome = results({(0, 0): (9, 9), (0, 1): (3, 3), (1, 1): (5, 5)})
-    assert [metric.function(outcome) for metric in METRICS] == [1, 1, 0, 1, 1, 0]
+    assert [metric.function(outcome) for metric in METRICS] == [1, 1, 0, 1, 1, 0, 0]
 
 
 def test_merging_groups_cannot_lower_the_worst() -> None:
@@ -88,7 +88,8 @@ def test_undefined() -> None:
 def test_intervals_contain_the_value() -> None:
     for metric in METRICS:
         value, low, high, _ = interval(metric.name, results(GROUPS), 0)
-        assert low is not None and high is not None and 0 <= low <= value <= high <= 1
+        assert low is not None and high is not None
+        assert metric.lowest <= low <= value <= high <= 1
 
 
 def test_resamples_without_images_have_the_distribution_of_those_with_images() -> None:

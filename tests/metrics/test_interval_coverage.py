@@ -9,6 +9,7 @@ from scipy.stats import norm
 from bob.metrics.intervals import interval
 from bob.outcomes import OodScores
 from tests.builders import interval_coverage as grids
+from tests.builders import question_coverage as questions
 from tests.builders.outcomes import few_shot_curves
 
 
@@ -142,3 +143,24 @@ def test_students_interval_covers_few_shot_accuracy() -> None:
     ]
     covered = [low is not None and high is not None and low <= 0.7 <= high for low, high in limits]
     assert 0.94 <= np.mean(covered) <= 0.96
+
+
+CHEAP = {"class_subsets", "half_of_the_classes", "incremental_results", "first_places"}
+CHEAP |= {"easy_and_hard", "groups", "shrunk_regression", "all_equal"}
+
+
+def test_intervals_of_further_questions_cover() -> None:
+    """Those without resamples of images; 100 trials, a standard error of 2.2 percentage points."""
+    grids_of = tuple(grid for grid in questions.GRIDS if grid[1].__name__ in CHEAP)
+    points = list(questions.points(100, grids_of, 100, further=False))
+    assert len(grids_of) == len(CHEAP)
+    assert_coverage([point.coverage for point in points], (0.93, 0.985), (0.89, 1.0))
+
+
+def test_a_rank_correlation_over_classes_is_covered() -> None:
+    """20 classes, 40 trials: a standard error of 3.5 percentage points."""
+    large = questions.class_frequencies(20_000, 30, 0.5, 0)
+    arguments = (20, 30, 0.5)
+    make = questions.class_frequencies
+    point = grids.metric_point("frequency_correlation", make, arguments, large, 40, 40)
+    assert point.coverage >= 0.85

@@ -5,7 +5,7 @@ import pytest
 
 from bob.features.store import Features
 from bob.metrics.classification import mean_per_class
-from bob.outcomes import ClassPredictions, FrequencyResults
+from bob.outcomes import ClassPredictions, ConceptResults, FrequencyResults
 from bob.protocols.linear import PROTOCOL as LINEAR
 from bob.protocols.linear import LinearSettings
 from bob.protocols.long_tail import PROTOCOL, LongTailSettings, tail_rows, tail_sizes
@@ -78,6 +78,11 @@ def test_rare_classes_suffer_and_the_adjustment_helps() -> None:
     frequencies = [part.outcome for part in result.parts if part.suffix == ""][1]
     assert isinstance(frequencies, FrequencyResults)
     assert frequencies.train_images.tolist() == [[60, 22, 8, 3][c] for c in Y]
+    by_class = [part.outcome for part in result.parts if part.metrics == ("frequency_correlation",)]
+    assert len(by_class) == 2 and isinstance(by_class[0], ConceptResults)
+    assert by_class[0].count.tolist() == [60, 22, 8, 3]
+    right = outcomes[""].rank == 0
+    assert by_class[0].accuracy == pytest.approx([right[c == Y].mean() for c in range(4)])
 
 
 def test_an_imbalance_below_1_is_refused() -> None:

@@ -214,3 +214,11 @@ def test_predictions_of_a_run_are_open_clip_s(
     test = open_dataset(spec_from_data_flag(str(photos)), tmp_path / "cache" / "other")
     names = test.splits["test"].ids
     assert np.array_equal(arrays["0.predicted"], [expected[name] for name in names])
+
+
+def test_numbers_that_all_names_begin_with_are_not_spoken() -> None:
+    """Unless the rest would not tell classes apart, or is no name."""
+    assert spoken_names(["001.Black_Tern", "012.Cardinal"]) == ["Black Tern", "Cardinal"]
+    assert spoken_names(["291 lion", "10 brambling"]) == ["lion", "brambling"]
+    for names in (["1 euro", "2 euro"], ["1 euro", "coin"], ["1 2", "3 4"], ["10.5", "11.5"]):
+        assert spoken_names(names) == names
