@@ -1,24 +1,20 @@
 """Backbone and probe as one ONNX graph: uint8 crops in, logits and probabilities out."""
 
 import json
-import logging
-import warnings
-from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
 from bob.backbones.backbone import Backbone
-from bob.errors import BackboneError, UnavailableError
+from bob.backbones.onnx_export import exported
+from bob.errors import BackboneError, UnavailableError, first_line
 from bob.heads.saved_probe import SavedProbe
 from bob.io.files import write_atomically
 from bob.numerics.arrays import Doubles
 from bob.numerics.linear.feature_rows import linear_scores
 
-OPSET = 18
 LARGEST_DIFFERENCE = 1e-4
 """Of a probability between the graph and the probe, and of a logit relative to the largest."""
 CHECKED_IMAGES = 8
@@ -62,27 +58,14 @@ def export_onnx(probe: SavedProbe, backbone: Backbone, path: Path) -> float:
 
 
 def _exported(probe: SavedProbe, backbone: Backbone) -> bytes:
-    file: Any = BytesIO()
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    module = ProbedBackbone(backbone, probe)
     try:
-        with warnings.catch_warnings(), torch.no_grad():
-            warnings.simplefilter("ignore")  # of the tracer, on shapes that are constants
-            torch.onnx.export(
-                ProbedBackbone(backbone, probe).eval(),
-                (_crops(backbone, 2),),
-                file,
-                input_names=["crops"],
-                output_names=["logits", "probabilities"],
-                dynamic_axes={name: {0: "n"} for name in ("crops", "logits", "probabilities")},
-                opset_version=OPSET,
-                dynamo=False,
-            )
+        return exported(module, _crops(backbone, 2), ["logits", "probabilities"], any_count=True)
     except Exception as error:  # the exporter raises its own errors, and those of the module
         raise BackboneError(
             f"backbone {backbone.spec.name!r}: cannot be exported to ONNX "
-            f"({type(error).__name__}: {str(error).splitlines()[0]})."
+            f"({type(error).__name__}: {first_line(error)})."
         ) from error
-    return bytes(file.getvalue())
 
 
 def _with_metadata(graph: bytes, probe: SavedProbe) -> bytes:

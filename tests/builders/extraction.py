@@ -1,17 +1,21 @@
 """Features of a split, computed by passes as runs compute them."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import torch
+
+from bob.backbones.backbone import Backbone
 from bob.backbones.card import card, load_backbone
 from bob.backbones.fold_batchnorm import fold_batchnorm
 from bob.datasets.dataset import Split
 from bob.extraction.embedder import Embedder
 from bob.extraction.passes import Member, Target, run_pass
+from bob.extraction.runtimes.runtime import Runtime, largest_difference
 from bob.features.store import Features, FeatureStore
 from bob.plan.keys import feature_key
-from bob.specs import BackboneSpec
+from bob.specs import BackboneSpec, Output
 from tests.builders.backbones import Count
 
 
@@ -40,3 +44,17 @@ def _embedder(spec: BackboneSpec) -> Embedder:
     fold_batchnorm(backbone)
     runtime, batch_size = ("eager", 4) if spec.loader == "baseline" else ("onnxruntime", 16)
     return Embedder([backbone], runtime, batch_size)
+
+
+def difference_of_runtime(
+    made: Callable[[Backbone, Sequence[Output], int], Runtime],
+    backbone: Backbone,
+    crops: torch.Tensor,
+    output: Output,
+) -> float:
+    """Return the largest difference of a runtime from the eager features, in batches of two.
+
+    Relative to the largest value.
+    """
+    features = made(backbone, [output], 2).embed(crops, [output])
+    return largest_difference(features, backbone.embed(crops, [output]))

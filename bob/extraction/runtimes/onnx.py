@@ -1,22 +1,17 @@
 """ONNX Runtime on the CPU, from PyTorch's own export, in memory.
 
-The tracing exporter is used: the newer one needs two more packages. Errors of the export show in
-the features, which are compared with eager PyTorch's.
+Errors of the export show in the features, which are compared with eager PyTorch's.
 """
 
-import logging
-import warnings
 from collections.abc import Sequence
-from io import BytesIO
 from typing import Any
 
 import torch
 
 from bob.backbones.backbone import Backbone, Embedded
+from bob.backbones.onnx_export import exported
 from bob.extraction.runtimes.runtime import Fused, checked, concatenate, fixed_batches
 from bob.specs import Output
-
-OPSET = 18
 
 
 class OnnxRuntime:
@@ -39,22 +34,8 @@ class OnnxRuntime:
 
 def _exported(backbone: Backbone, outputs: Sequence[Output], batch_size: int) -> bytes:
     """Return the backbone as a serialised ONNX model."""
-    example = torch.zeros(
-        (batch_size, 3, backbone.geometry.height_px, backbone.geometry.width_px), dtype=torch.uint8
-    )
-    file: Any = BytesIO()
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")  # as in bob.extraction.runtimes.openvino
-        torch.onnx.export(
-            Fused(backbone, outputs).eval(),
-            (example,),
-            file,
-            input_names=["crops"],
-            opset_version=OPSET,
-            dynamo=False,
-        )
-    return bytes(file.getvalue())
+    shape = (batch_size, 3, backbone.geometry.height_px, backbone.geometry.width_px)
+    return exported(Fused(backbone, outputs), torch.zeros(shape, dtype=torch.uint8))
 
 
 def _session(model: bytes) -> Any:

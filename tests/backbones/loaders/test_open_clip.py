@@ -17,6 +17,8 @@ from safetensors.torch import save_file
 from bob.backbones.backbone import Backbone
 from bob.backbones.loaders.load import outline
 from bob.errors import BackboneError, ConfigError, UnavailableError
+from bob.extraction.runtimes.onnx import OnnxRuntime
+from bob.extraction.runtimes.openvino import OpenVino
 from bob.specs import DEFAULT, EMBEDDING, GRID, BackboneSpec, Preprocessing
 from bob.specs.output import PRE_PROJECTION
 from tests.builders.backbone_entries import (
@@ -27,6 +29,7 @@ from tests.builders.backbone_entries import (
     random_crops,
     relative_difference,
 )
+from tests.builders.extraction import difference_of_runtime
 
 VISION = {"image_size": 32, "patch_size": 16, "layers": 2, "width": 64, "head_width": 32}
 TEXT = {"context_length": 12, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1}
@@ -147,6 +150,15 @@ def test_features_are_open_clips_own(tmp_path, kind):
     assert backbone.parameters() == visual
     assert backbone.check() == rows[PRE_PROJECTION].shape[1:]
     assert list(rows) == [PRE_PROJECTION, EMBEDDING]
+
+
+@pytest.mark.parametrize("runtime", [OpenVino, OnnxRuntime])
+@pytest.mark.parametrize("kind", ["vit", "resnet", "siglip"])
+def test_towers_have_the_same_features_in_every_runtime(tmp_path, kind, runtime):
+    save_file(model_of(TOWERS[kind]).state_dict(), tmp_path / "model.safetensors")
+    backbone = load(spec(TOWERS[kind], tmp_path / "model.safetensors"))
+    crops = crops_for(backbone)
+    assert difference_of_runtime(runtime, backbone, crops, PRE_PROJECTION) < 1e-5
 
 
 @pytest.mark.parametrize("kind", ["vit", "resnet", "siglip"])

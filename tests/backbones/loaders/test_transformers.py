@@ -22,6 +22,8 @@ from transformers import (
 from bob.backbones.loaders.load import outline
 from bob.backbones.weights.tensors import tensor_hash
 from bob.errors import BackboneError, ConfigError, UnavailableError
+from bob.extraction.runtimes.onnx import OnnxRuntime
+from bob.extraction.runtimes.openvino import OpenVino
 from bob.specs import BackboneSpec, Output
 from tests.builders.backbone_entries import (
     embed,
@@ -31,6 +33,7 @@ from tests.builders.backbone_entries import (
     preprocessing,
     random_crops,
 )
+from tests.builders.extraction import difference_of_runtime
 
 SIZES = {
     "hidden_size": 16,
@@ -113,6 +116,22 @@ def test_features_are_read_from_the_models_last_tokens(tmp_path, kind):
     np.testing.assert_allclose(cls, tokens[:, 0], atol=1e-5)
     both = embed(backbone, CROPS, "cls+mean_patch")
     np.testing.assert_allclose(both, np.concatenate([cls, mean], 1))
+
+
+@pytest.mark.parametrize(
+    ("kind", "runtime"),
+    [
+        ("vit", OpenVino),
+        ("vit", OnnxRuntime),
+        ("dinov2", OpenVino),
+        ("dinov2", OnnxRuntime),
+        ("dinov2_with_registers", OpenVino),  # while traced, it resizes positions as ONNX cannot
+    ],
+)
+def test_models_have_the_same_features_in_every_runtime(tmp_path, kind, runtime):
+    backbone = load(spec(kind, write(tmp_path, kind)[0]))
+    output = Output.model_validate("mean_patch")
+    assert difference_of_runtime(runtime, backbone, CROPS, output) < 1e-5
 
 
 @pytest.mark.parametrize("kind", TYPES)
