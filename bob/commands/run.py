@@ -16,7 +16,12 @@ from bob.commands.leaderboard import publish
 from bob.commands.recommend import advice_json
 from bob.commands.terminal import Terminal, counted, duration
 from bob.datasets.availability import dataset_unavailable_reason
-from bob.engine.choose import connect_engine, device_of_cluster, make_engine
+from bob.engine.choose import (
+    connect_engine,
+    device_of_cluster,
+    make_engine,
+    require_shareable,
+)
 from bob.engine.conductor import conduct
 from bob.engine.engine import Engine
 from bob.engine.estimate import estimate
@@ -79,6 +84,8 @@ def run(arguments: argparse.Namespace) -> int:
     _require_cells(plan)
     if arguments.dry_run:
         return _exit_code(plan, [])
+    if arguments.plan and cluster is None:  # a part of a job array
+        require_shareable(workspace.places, terminal)
     if arguments.race:
         carried_out = race.race_records(arguments, plan, workspace, engine, terminal)
     else:

@@ -1,5 +1,6 @@
 """The engine of a run: this process, or a Ray cluster, whose package is imported only on demand."""
 
+import os
 from collections.abc import Sequence
 from types import ModuleType
 
@@ -10,7 +11,7 @@ from bob.engine.engine import Engine, EngineListener
 from bob.engine.local import LocalEngine
 from bob.errors import ConfigError
 from bob.io.shared_storage import storage_notes, storage_problems
-from bob.plan import CardReport, Machine, Workspace
+from bob.plan import CardReport, Machine, Places, Workspace
 from bob.specs import BackboneSpec
 
 LOCAL = "local"
@@ -40,11 +41,7 @@ def make_engine(
         return LocalEngine(workspace, scoring_processes(workspace.machine))
     from bob.engine.ray_engine import RayEngine
 
-    for folder in (workspace.places.cache, workspace.places.results):
-        if problems := storage_problems(folder):
-            raise ConfigError("\n".join(problems))
-        for note in storage_notes(folder):
-            listener.notice(note)
+    require_shareable(workspace.places, listener)
     engine = RayEngine(cluster, workspace, workers)
 
     def check(specs: Sequence[BackboneSpec]) -> Sequence[CardReport]:
@@ -52,6 +49,20 @@ def make_engine(
 
     workspace.card_source = check
     return engine
+
+
+def require_shareable(places: Places, listener: EngineListener) -> None:
+    """Raise ConfigError where several machines cannot share the folders of a run.
+
+    What they merely lack is noted. A read-only folder is not tried: nothing is shared through it.
+    """
+    for folder in (places.cache, places.results):
+        if folder.exists() and not os.access(folder, os.W_OK):
+            continue
+        if problems := storage_problems(folder):
+            raise ConfigError("\n".join(problems))
+        for note in storage_notes(folder):
+            listener.notice(note)
 
 
 def scoring_processes(machine: Machine) -> int:

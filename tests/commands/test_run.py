@@ -159,6 +159,32 @@ def test_a_plan_as_json_is_alone_on_standard_output(bob, photos, monkeypatch):
     assert f"to be downloaded first, and not in this plan: {UNAVAILABLE}" in err
 
 
+def test_parts_of_a_plan_are_carried_out_where_folders_can_be_shared(
+    bob, photos, tmp_path, monkeypatch
+):
+    """Two parts have a backbone each; a file system without hard links is refused before both."""
+    chosen = ["--backbones", "raw_pixels,channel_statistics", "--tasks", "knn"]
+    _, text, _ = bob("run", "--data", photos, *chosen, "--offline", "--dry-run", "--json")
+    (tmp_path / "plan.json").write_text(text)
+    words = ["run", "--plan", tmp_path / "plan.json", "--offline", "--part"]
+
+    def refuse(*_):
+        raise OSError(1, "not permitted")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.link", refuse)
+        code, _, err = bob(*words, "1/2")
+        assert code == USAGE and "hard links are not possible (not permitted)" in err
+        assert bob(*words, "1/2", "--dry-run")[0] == OK
+    for part, backbones in (
+        ("2/2", ["raw_pixels"]),
+        ("1/2", ["channel_statistics", "raw_pixels"]),
+    ):
+        assert bob(*words, part)[0] == OK
+        records, _ = RecordStore(tmp_path / "results").read_all()
+        assert sorted(record.backbone_name for record in records) == backbones
+
+
 def test_a_quiet_run_prints_its_page_and_conclusion_alone(bob, tied_run, tmp_path):
     code, out, _ = bob(*tied_run)
     assert code == OK and "plan: " in out and "knn · photos" in out
