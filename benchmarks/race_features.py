@@ -4,24 +4,36 @@
                                        [--limit N] [--sides-px N,N] [--indifferences X,X]
                                        [--cache FOLDER]
 
-24 backbones from the sample weights (EfficientNet-Lite0 to 2 at 64 and 96 px, read at the last
-layer and after three earlier stages) and three baselines run in full on each dataset; then they
-race, with N seeds of the order of images and each indifference (default: 0). Features are stored in
-the cache folder, and the races read them. Printed for each task and dataset: the share of races in
-which the winner of the full run survives; the share in which it survives or a backbone does that an
-exact McNemar test does not tell apart from it (p of 0.05 or more, without correction); and the
-images × backbones embedded, of those of the full run. The last line is JSON.
+25 backbones from the sample weights (EfficientNet-Lite0 to 2 at 64 and 96 px, read at the last
+layer and after three earlier stages; open_nsfw, whose graph has one input size) and three baselines
+run in full on each dataset; then they race, with N seeds of the order of images and each
+indifference (default: 0). Features and the values of scored images are stored in the cache folder,
+and races read them. Printed for each task and dataset:
+
+- `winner_survives`, the share of races in which the winner of the full run survives, and
+  `winner_or_tie_survives`, in which it does or a backbone does that a paired test does not tell
+  from it (p of 0.05 or more, without correction; exact McNemar, or sign flips for retrieval);
+- `median_images` and `most_images`, the images × backbones embedded, of those of the full run;
+- `tied_images`, what the first step and the full run of the tied backbones alone would embed: the
+  share of an oracle that knows them, and without an indifference zone a lower bound;
+- `informed_images`, the mean share of a bettor who knows the best constant stake on the best rival
+  from the full run, and needs evidence of 1 / 0.05 on images that are all scored: how soon any
+  sequential test of a single backbone can decide on average (Wald 1945).
+
+The last line is JSON.
 """
 
 import argparse
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from statistics import median
 
 import numpy as np
+from scipy.optimize import minimize_scalar
 
 from bob.cli import main as bob_bench
 from bob.cli.parser import build_parser
@@ -29,17 +41,20 @@ from bob.commands.run import make_request
 from bob.engine.engine import SilentEngineListener
 from bob.engine.local import LocalEngine
 from bob.engine.racing.contest import Contest, ContestResult, RaceSettings
+from bob.engine.racing.schedule import RaceStep
 from bob.leaderboards.per_example import per_example_values
 from bob.numerics.arrays import Doubles
 from bob.plan import Plan, Workspace, make_plan, make_workspace
 from bob.registry import load_registry
 from bob.specs.yaml import plain
-from bob.statistics.paired_tests import mcnemar
+from bob.statistics.paired_tests import choose_test, p_values
 
 LITES = [f"efficientnet_lite{i}_in1k" for i in range(3)]
 BASELINES = "channel_statistics,raw_pixels,random_convolution"
+NSFW = "resnet50thin_opennsfw"
 SIDES_PX = (64, 96)
 OUTPUTS = ("default", "mean_patch@-2", "mean_patch@-3", "mean_patch@-4")
+ERROR = 0.05
 QUICK_SIDES_PX, QUICK_OUTPUTS = (64,), ("default", "mean_patch@-3")
 
 
@@ -73,6 +88,39 @@ def full_values(plan: Plan, workspace: Workspace, task: str) -> dict[str, Double
     return values
 
 
+@dataclass(eq=False)
+class RememberedContest(Contest):
+    """A race that reads the values of images that an earlier race scored with the same probes."""
+
+    folder: Path = Path()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        name = f"{self.task.name}-{self.dataset}-{self.settings.seed}.npz"
+        self._path, self._is_changed = self.folder / name, False
+        self._keys = {cell.backbone: cell.key for cell in self.cells}
+        self._values_of: dict[str, Doubles] = {}
+        if self._path.exists():
+            with np.load(self._path) as stored:
+                self._values_of = dict(stored)
+
+    def values_of(
+        self, backbone: str, fitted: Mapping[str, int], scored: Mapping[str, range]
+    ) -> Doubles:
+        ranges = {split: (images.start, images.stop) for split, images in scored.items()}
+        key = f"{self._keys[backbone]} {dict(fitted)} {ranges}".replace("/", "")
+        if key not in self._values_of:
+            self._values_of[key] = super().values_of(backbone, fitted, scored)
+            self._is_changed = True
+        return self._values_of[key]
+
+    def save(self) -> None:
+        """Keep all values for further races."""
+        if self._is_changed:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            np.savez(self._path, **self._values_of)
+
+
 def images(contest: Contest, result: ContestResult) -> float:
     """Return the share of images × backbones that a race and the survivors' full run embed."""
     full = sum(contest.counts.values())
@@ -80,34 +128,65 @@ def images(contest: Contest, result: ContestResult) -> float:
     return (dropped + full * len(result.survivors)) / (full * len(contest.cells))
 
 
+def tied_images(tied: int, backbones: int, steps: Sequence[RaceStep], full: int) -> float:
+    """Return the share of images that are embedded if all but the tied leave after the first."""
+    first = steps[0].train + steps[0].test if steps else full
+    return (tied * full + (backbones - tied) * first) / (backbones * full)
+
+
+def informed_images(values: Doubles, full: int, margin: float) -> float:
+    """Return the mean share of images after which each row of values (K, N) can be dropped.
+
+    With the stake b that lets the logarithm of the evidence grow fastest, it grows by g = max_b
+    mean log(1 + b (d - margin) / (1 + margin)) an image; -log(0.05) / g images are needed.
+    """
+    shares = []
+    for own in values:
+        gains = (values - own - margin) / (1 + margin)
+        rates = [_growth(gain) for gain in gains[(values != own).any(1)] if gain.mean() > 0]
+        needed = -np.log(ERROR) / max(rates) if rates else np.inf
+        shares.append(min(1.0, needed / full))
+    return float(np.mean(shares))
+
+
+def _growth(gains: Doubles) -> float:
+    """Return the largest mean logarithm of 1 + b gains over stakes b."""
+    best = minimize_scalar(
+        lambda b: -np.log1p(b * gains).mean(), bounds=(0, 0.999), method="bounded"
+    )
+    return max(1e-12, -float(best.fun))
+
+
 def races(
-    plan: Plan, workspace: Workspace, task: str, seeds: int, margin: float
+    plan: Plan, workspace: Workspace, task: str, seeds: int, margin: float, folder: Path
 ) -> dict[str, float]:
     """Race the backbones of a plan whose cells are done, and compare with the full run."""
-    values = full_values(plan, workspace, task)
-    names = list(values)
-    stacked = np.stack([values[name] for name in names])
-    winner = int(stacked.mean(1).argmax())
-    p = mcnemar(stacked)[winner]
-    tied = {name for name, of_name in zip(names, p, strict=True) if of_name >= 0.05}
+    of_names = full_values(plan, workspace, task)
+    names, values = list(of_names), np.stack(list(of_names.values()))
+    winner = int(values.mean(1).argmax())
+    p = p_values(values, choose_test(values, draws=False))[winner]
+    tied = {name for name, of_name in zip(names, p, strict=True) if of_name >= ERROR}
     cells = [cell for cell in plan.done if cell.task == task]
     survives, ties, shares, survivors = [], [], [], []
     for seed in range(seeds):
-        contest = Contest(
+        contest = RememberedContest(
             plan,
             cells,
             workspace,
             LocalEngine(workspace),
             SilentEngineListener(),
-            RaceSettings(margin=margin, seed=seed),
+            RaceSettings(ERROR, margin, seed),
             report=lambda *_: None,
+            folder=folder,
         )
         result = contest.run()
+        contest.save()
         left = {cell.backbone for cell in result.survivors}
         survives.append(names[winner] in left)
         ties.append(bool(left & tied))
         shares.append(images(contest, result))
         survivors.append(len(left))
+    full = sum(contest.counts.values())
     return {
         "backbones": len(names),
         "races": seeds,
@@ -116,6 +195,9 @@ def races(
         "median_images": round(median(shares), 3),
         "most_images": round(max(shares), 3),
         "median_survivors": median(survivors),
+        "tied": len(tied),
+        "tied_images": round(tied_images(len(tied), len(names), contest.steps, full), 3),
+        "informed_images": round(informed_images(values, full, margin), 3),
     }
 
 
@@ -126,7 +208,7 @@ def main() -> None:
     parser.add_argument("--tasks", default="knn,linear")
     parser.add_argument("--seeds", type=int, default=30, help="races per dataset (default: 30)")
     parser.add_argument("--limit", type=int, help="images per split (default: all)")
-    parser.add_argument("--sides-px", help="input sizes of the variants (default: 64,96,128)")
+    parser.add_argument("--sides-px", help="input sizes of the variants (default: 64,96)")
     parser.add_argument("--indifferences", default="0", help="margins of the races (default: 0)")
     parser.add_argument("--cache", type=Path, help="folder of features (default: temporary)")
     arguments = parser.parse_args()
@@ -141,7 +223,7 @@ def main() -> None:
         limit = arguments.limit or (160 if arguments.quick else None)
         words = [
             *("run", "--registry", str(cache / "entries.yaml"), "--device", "cpu"),
-            *("--backbones", ",".join([*names, BASELINES]), "--datasets", arguments.datasets),
+            *("--backbones", ",".join([*names, NSFW, BASELINES]), "--datasets", arguments.datasets),
             *("--tasks", arguments.tasks, "--results", str(cache / "results")),
             *("--cache-dir", str(cache), *(("--limit", str(limit)) if limit else ())),
         ]
@@ -157,7 +239,7 @@ def main() -> None:
             margins = [float(margin) for margin in arguments.indifferences.split(",")]
             for task, margin in product(arguments.tasks.split(","), margins):
                 name = f"{task}/{dataset}, indifference {margin:g}"
-                results[name] = races(plan, workspace, task, seeds, margin)
+                results[name] = races(plan, workspace, task, seeds, margin, cache / "values")
                 print(f"{name}: {results[name]}", flush=True)
     print(json.dumps({"limit": limit, **results}))
 

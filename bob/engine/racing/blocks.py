@@ -1,5 +1,6 @@
 """Features of the first images of a race's order: embedded in blocks, or rows of full splits."""
 
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -16,8 +17,12 @@ from bob.features.key import FeatureKey
 from bob.features.shard import Effort
 from bob.features.store import Features, FeatureStore
 from bob.numerics.arrays import Ints
+from bob.numerics.memo import Memo
 from bob.plan import Forward, Pass, Workspace
 from bob.specs import BackboneSpec
+
+KEPT_SPLITS = 3
+"""Full splits whose features stay in memory: train, val and test of one backbone."""
 
 
 @dataclass(eq=False)
@@ -36,7 +41,8 @@ class RaceBlocks:
     def __post_init__(self) -> None:
         self.store: FeatureStore = self.workspace.places.features()
         self._splits: dict[tuple[str, int], Split] = {}
-        self._orders: dict[ImageSet, Ints] = {}
+        self._orders: dict[tuple[str, str], Ints] = {}
+        self._full: Memo[Features] = Memo(KEPT_SPLITS)
 
     def passes(
         self, counts: Mapping[str, int], specs: Mapping[str, BackboneSpec]
@@ -89,8 +95,8 @@ class RaceBlocks:
     def split(self, name: str, count: int) -> Split:
         """Return the first `count` images of a split in the race's order."""
         if (name, count) not in self._splits:
-            opened = self._block(name, 0, count).open(self.workspace.dataset(self.dataset))
-            self._splits[name, count] = opened
+            positions = self._positions(self._block(name, 0, count))
+            self._splits[name, count] = self._full_split(name).take(positions)
         return self._splits[name, count]
 
     def _sets(self, split: str, count: int) -> Iterator[ImageSet]:
@@ -148,14 +154,18 @@ class RaceBlocks:
         key, full = self._key(spec, images), self._key(spec, ImageSet(images.split))
         if self._is_stored(key) or not self._is_stored(full):
             return self.store.read(key)
-        return self.store.read(full).view(self._positions(images))
+        features = self._full.result((full.digest(),), lambda: self.store.read(full))
+        return features.view(self._positions(images))
 
     def _positions(self, images: ImageSet) -> Ints:
-        """Return the positions of a block's images in their split, computed once."""
-        if images not in self._orders:
-            assert images.block is not None
-            self._orders[images] = images.block.positions(self._full_split(images.split))
-        return self._orders[images]
+        """Return the positions of a block's images in their split, whose order is made once."""
+        block = images.block
+        assert block is not None
+        if (images.split, block.order) not in self._orders:
+            split = self._full_split(images.split)
+            everything = dataclasses.replace(block, start=0, stop=len(split))
+            self._orders[images.split, block.order] = everything.positions(split)
+        return self._orders[images.split, block.order][block.start : block.stop]
 
     def _pass(self, images: ImageSet, specs: Mapping[str, BackboneSpec]) -> Pass:
         name, split = self.workspace.full_split(self.dataset, images)

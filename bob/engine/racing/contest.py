@@ -215,9 +215,7 @@ class Contest:
         for name in self._names(active):
             self.listener.stage("scoring", f"{self.task.name} · {self.dataset} · {name}")
             try:
-                columns[name] = example_values(
-                    self.task, self.plan.backbones[name], self.blocks, step.fitted, step.scored
-                )
+                columns[name] = self.values_of(name, step.fitted, step.scored)
             except (UndefinedError, NotApplicableError):
                 return None
             except (StoreError, UnreadableImageError) as error:
@@ -227,6 +225,13 @@ class Contest:
             return None
         absent = np.zeros(len(next(iter(columns.values()))))
         return np.stack([columns.get(name, absent) for name in self.names], axis=1)
+
+    def values_of(
+        self, backbone: str, fitted: Mapping[str, int], scored: Mapping[str, range]
+    ) -> Doubles:
+        """Return (M,) values of the scored images; see `example_values`."""
+        spec = self.plan.backbones[backbone]
+        return example_values(self.task, spec, self.blocks, fitted, scored)
 
     def _lasts(self, drop: Drop, step: RaceStep) -> bool:
         """Whether more train images, or a larger gallery, are unlikely to reverse a decision.
@@ -253,10 +258,7 @@ class Contest:
     def _gap(self, drop: Drop, fitted: Mapping[str, int], scored: Mapping[str, range]) -> float:
         """Return by how much the mean value of the scored images is larger with the rival."""
         rival, dropped = (
-            example_values(
-                self.task, self.plan.backbones[self.names[i]], self.blocks, fitted, scored
-            )
-            for i in (drop.rival, drop.backbone)
+            self.values_of(self.names[i], fitted, scored) for i in (drop.rival, drop.backbone)
         )
         return float(rival.mean() - dropped.mean())
 

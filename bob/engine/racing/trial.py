@@ -10,7 +10,7 @@ import numpy as np
 from bob.datasets.content.sequences import PartOffsets, concatenate
 from bob.datasets.dataset import Dataset, Split, SplitName
 from bob.engine.racing.blocks import RaceBlocks
-from bob.engine.solve import solve_task
+from bob.engine.solve import solver_device
 from bob.errors import NotApplicableError, UndefinedError
 from bob.features.shard import Arrays, Effort
 from bob.features.store import Features
@@ -110,15 +110,11 @@ def example_values(
             [len(at) for at in positions.values()],
         )
 
-    solution = solve_task(
-        task,
-        dataset,
-        needs_of_task(task, dataset, spec),
-        Inputs(features=features, statistics=_no_statistics),
-        workspace.settings.seeds[:1],
-        workspace.machine.device,
-    )
-    (result,) = solution.results.values()
+    protocol, settings = protocol_named(task.protocol), task.settings
+    inputs = Inputs(features=features, statistics=_no_statistics)
+    needs = needs_of_task(task, dataset, spec)
+    problem = protocol.build(settings, dataset, needs, inputs, workspace.settings.seeds[0])
+    result = protocol.solve(problem, settings, solver_device(workspace.machine.device))
     headline = result.parts[0]
     if isinstance(headline.outcome, ClassPredictions):
         right = headline.outcome.predicted == headline.outcome.y
