@@ -20,11 +20,13 @@ if TYPE_CHECKING:
     from bob.backbones.backbone import Backbone
     from bob.datasets.dataset import Dataset
     from bob.engine.engine import EngineListener
+    from bob.engine.racing.contest import RaceSettings
     from bob.engine.racing.run import RaceListener
     from bob.engine.solve import Solution
     from bob.plan import Plan, Workspace
     from bob.registry import Registry
     from bob.specs import BackboneSpec, DataOptions, TaskSpec
+    from bob.statistics.racing import Certified
 
 Names = str | Sequence[str]
 """Names, globs, groups such as `family:ssl`, or `all`: separated by commas, or as a list."""
@@ -69,6 +71,7 @@ def run(
     indifference: float = 0.0,
     race_error: float = 0.05,
     race_seed: int = 0,
+    certify: "Certified" = "drops",
     budget: int | None = None,
     listener: "EngineListener | RaceListener | None" = None,
 ) -> "pd.DataFrame":
@@ -116,8 +119,11 @@ def run(
         survivors are run in full.
     indifference, race_error, race_seed
         Difference of accuracies up to which nothing is dropped (below 0, the lead that makes a
-        backbone the best that is kept), bound of the probability that anything is dropped wrongly,
+        backbone the best that is kept), bound of the probability that what is certified is false,
         and seed of the order of images.
+    certify
+        `drops`: every dropped backbone is worse than another. `best`: a backbone that no other
+        beats is not dropped, which takes fewer images.
     budget
         Largest number of images that a race embeds, counted for each backbone.
     listener
@@ -185,7 +191,10 @@ def run(
     if plan.unsuited and not any(plan.all_cells()):
         raise NotApplicableError("\n".join(plan.unsuited))
     if race:
-        _run_races(plan, workspace, listener, indifference, race_error, race_seed, budget)
+        from bob.engine.racing.contest import RaceSettings
+
+        race_settings = RaceSettings(race_error, indifference, race_seed, certify)
+        _run_races(plan, workspace, listener, race_settings, budget)
     else:
         shown = listener or (ProgressBar() if in_notebook() else SilentEngineListener())
         for _ in conduct(plan, workspace, LocalEngine(workspace), shown):
@@ -206,18 +215,14 @@ def _run_races(
     plan: "Plan",
     workspace: "Workspace",
     listener: "EngineListener | RaceListener | None",
-    indifference: float,
-    race_error: float,
-    race_seed: int,
+    settings: "RaceSettings",
     budget: int | None,
 ) -> None:
     """Compute the records of a plan with races."""
     from bob.engine.local import LocalEngine
-    from bob.engine.racing.contest import RaceSettings
     from bob.engine.racing.run import RaceBudget, RaceListener, RaceRun, SilentRaceListener
 
     received = cast(RaceListener, listener) if listener else SilentRaceListener()
-    settings = RaceSettings(race_error, indifference, race_seed)
     engine, images = LocalEngine(workspace), RaceBudget(images=budget)
     for _ in RaceRun(plan, workspace, engine, received, settings, images).run():
         pass

@@ -164,8 +164,15 @@ def add_race_test(parser: "argparse._ActionsContainer") -> None:
         metavar="P",
         type=share,
         default=0.05,
-        help="bound of the probability that anything is dropped wrongly, over all comparisons and "
+        help="bound of the probability that what is certified is false, over all comparisons and "
         "looks (default: 0.05)",
+    )
+    parser.add_argument(
+        "--certify",
+        choices=("drops", "best"),
+        default="drops",
+        help="drops: everything dropped is worse than something else; best: the best is not "
+        "dropped, though a tie for the best may be, which takes fewer images (default: drops)",
     )
 
 

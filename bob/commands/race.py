@@ -40,6 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.race_error,
         arguments.indifference,
         count if arguments.target == "test-set" else None,
+        arguments.certify,
     )
     terminal = Terminal()
     if arguments.json:
@@ -53,6 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
             arguments.race_error,
             arguments.indifference,
             arguments.target,
+            arguments.certify,
         ):
             terminal.print(sentence)
     return OK
@@ -129,6 +131,7 @@ def race_json(
         "target": arguments.target,
         "error": arguments.race_error,
         "indifference": arguments.indifference,
+        "certified": arguments.certify,
         "seed": arguments.seed,
         "examples_seen": result.examples,
         "survivors": [
@@ -158,6 +161,7 @@ def check_flags(arguments: argparse.Namespace) -> None:
     if not arguments.race:
         changed = {
             "--indifference": arguments.indifference,
+            "--certify": arguments.certify != "drops",
             "--budget": any(arguments.budget),
             "--race-seed": arguments.race_seed,
         }
@@ -206,6 +210,8 @@ def race_records(
     from bob.engine.racing.contest import RaceSettings
     from bob.engine.racing.run import RaceBudget, RaceRun
 
-    settings = RaceSettings(arguments.race_error, arguments.indifference, arguments.race_seed)
+    settings = RaceSettings(
+        arguments.race_error, arguments.indifference, arguments.race_seed, arguments.certify
+    )
     budget = RaceBudget(arguments.budget.seconds, arguments.budget.images)
     return RaceRun(plan, workspace, engine, terminal, settings, budget).run()

@@ -207,6 +207,8 @@ class Terminal:
         self.live = self.race = None
 
     def race_ends(self, summary: "RaceSummary") -> None:
+        from bob.leaderboards.render.race import certain_text, claim_text
+
         names = ", ".join(cell.backbone for cell in summary.result.survivors)
         if not summary.result.has_ended:
             self.print(f"  the budget is spent; not dropped: {names}")
@@ -219,6 +221,12 @@ class Terminal:
             f"  {summary.images:,} of {summary.all_images:,} "
             f"images × backbones to embed ({share:.0f} %)"
         )
+        if summary.result.dropped:
+            settings = summary.settings
+            claim = claim_text(settings.margin, settings.certified)
+            self.print(
+                f"  {certain_text(settings.error)} {claim}, at numbers of images of the race"
+            )
 
     def notice(self, text: str) -> None:
         if text not in self.printed_notices:  # several machines notice the same

@@ -51,6 +51,15 @@ def test_the_table_names_models_and_says_what_is_certified(
     assert "worse by more than 0.2 than some other model on these examples" in text
 
 
+def test_a_race_may_certify_the_best_alone(
+    files: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["race", *files, "--certify", "best"]) == OK
+    assert "a model that no other beats survives on the population" in capsys.readouterr().out
+    assert main(["race", *files, "--certify", "best", "--indifference", "0.2"]) == OK
+    assert "no other beats by more than 0.2 survives" in capsys.readouterr().out
+
+
 def test_a_budget_ends_the_race(files: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["race", *files, "--json", "--budget", "3"]) == OK
     race = json.loads(capsys.readouterr().out)

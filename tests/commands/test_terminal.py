@@ -121,7 +121,7 @@ def test_a_live_race_shows_intervals_what_was_dropped_and_what_was_saved(columns
     written = "".join("".join(screen.lines()).split())
     terminal.race_stops()
     assert terminal.live is None
-    for text in ("80.0%[70.0–90.0]", "droppedat60", "evidence0%"):
+    for text in ("80.0%[70.0–90.0]", "droppedat60", "evidencetodrop"):
         assert text in written, text
     assert ("█" in written) == (columns > 45)
     assert "240images×backbonessaved,about2min" in written

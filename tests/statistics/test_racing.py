@@ -19,8 +19,9 @@ from bob.statistics.racing import (
 
 @pytest.fixture
 def frequent_stakes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stakes are chosen after every two examples."""
+    """Stakes are high, and chosen after every two examples."""
     monkeypatch.setattr(racing, "FIRST_STAKES", 2)
+    monkeypatch.setattr(racing, "PRIOR", 30)
 
 
 def evidence(differences: list[int], margin: float = 0.0, total: int | None = None) -> float:
@@ -39,7 +40,7 @@ def obvious_evidence(differences: list[float], margin: float, total: int | None)
         bound = margin if total is None else (total * margin - seen.sum()) / (total - n)
         if n == renewal:
             gains = (seen - bound) / (1 + bound)
-            square = (gains**2).sum() + 60 * 0.15 / (1 + bound) ** 2
+            square = (gains**2).sum() + 120 * 0.15 / (1 + bound) ** 2
             stake = min(max(gains.sum() / square, 0), 0.95)
             renewal += max(8, n // 8)
         capital *= 1 + stake * (d - bound) / (1 + bound)
@@ -58,10 +59,10 @@ def test_evidence_is_that_of_a_loop_over_examples(margin: float, total: int | No
     assert by_hand > 2
 
 
-def test_after_eight_wins_half_of_the_capital_is_staked() -> None:
-    """A mean of 8 / 68 and a mean square of (8 + 60 · 0.15) / 68: 8 / 17, twice won, once lost."""
+def test_after_eight_wins_a_third_of_the_capital_is_staked() -> None:
+    """A mean of 8 / 128, a mean square of (8 + 120 · 0.15) / 128: 8 / 26, twice won, once lost."""
     assert evidence([1] * 8) == 1
-    assert evidence([1] * 8 + [1, 1, -1]) == pytest.approx((25 / 17) ** 2 * 9 / 17)
+    assert evidence([1] * 8 + [1, 1, -1]) == pytest.approx((34 / 26) ** 2 * 18 / 26)
 
 
 def test_stakes_are_the_best_of_their_quadratic() -> None:
@@ -154,6 +155,22 @@ def test_a_clearly_worse_backbone_is_dropped_and_equal_ones_survive() -> None:
     assert result.survivors == (0, 1)
     assert (drop.backbone, drop.rival, drop.value, drop.rival_value) == (2, 0, 0, drop.examples)
     assert result.evaluations == 2 * 40 + drop.examples
+
+
+def test_where_the_best_alone_is_certified_each_backbone_is_judged_by_its_own_evidence() -> None:
+    """Two copies, of evidence 1, and one that has nothing right, of evidence E.
+
+    For every drop, the smallest mean of a set with the third is (1 + 1 + E) / 3, or E where E < 1.
+    """
+    right = np.repeat([[True, True, False]], 40, axis=0)
+    races = [Race(3, 0.05, certified="best"), Race(3, 0.05, certified="drops")]
+    for race in races:
+        race.add(right)
+    log_evidence = races[0].log_evidence()
+    assert log_evidence[:2].tolist() == [0, 0] and log_evidence[2] > np.log(20)
+    assert races[0].adjusted_log_evidence() == pytest.approx(log_evidence)
+    mean = np.log((2 + np.exp(log_evidence[2])) / 3)
+    assert races[1].adjusted_log_evidence() == pytest.approx([0, 0, mean])
 
 
 def test_the_claim_about_the_examples_alone_is_decided_by_the_last_of_them() -> None:

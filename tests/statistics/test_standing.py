@@ -42,13 +42,13 @@ def test_the_interval_of_right_answers_is_wilsons_with_students_t() -> None:
 def test_progress_is_the_share_of_the_evidence_that_it_takes() -> None:
     """One pair at an error of 0.05: log evidence over log 20, cut to 0 and 1.
 
-    After eight wins of the first, 8 / 17 of the capital against the second is staked and won twice
+    After eight wins of the first, 8 / 26 of the capital against the second is staked and won twice
     (`test_racing`). Nothing is staked against the first; with both in one set, its mean must be
     large, too.
     """
     race, standings = Race(2, 0.05), RaceStandings(["a", "b"])
     first, second = look(race, standings, np.tile([1.0, 0.0], (10, 1)), 10)
-    joint = (1 + (25 / 17) ** 2) / 2
+    joint = (1 + (34 / 26) ** 2) / 2
     assert second.progress == pytest.approx(np.log(joint) / np.log(20))
     assert first.progress == 0
 

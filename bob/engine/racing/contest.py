@@ -22,7 +22,7 @@ from bob.errors import NotApplicableError, StoreError, UndefinedError, Unreadabl
 from bob.features.inventory import in_use
 from bob.numerics.arrays import Bools, Doubles
 from bob.plan import Cell, Pass, Plan, Workspace
-from bob.statistics.racing import Drop, Race
+from bob.statistics.racing import Certified, Drop, Race
 from bob.statistics.standing import RaceStanding, RaceStandings
 
 DECAY = 2**-0.5
@@ -35,12 +35,13 @@ class RaceSettings:
     """How a race decides."""
 
     error: float = 0.05
-    """Bound of the probability that anything is dropped wrongly, in (0, 1)."""
+    """Bound of the probability that what is certified is false, in (0, 1)."""
     margin: float = 0.0
     """Difference of accuracies up to which nothing is dropped, in (-1, 1); below 0 it is that of an
     indifference zone (`bob.statistics.racing`)."""
     seed: int = 0
     """Seed of the order of images."""
+    certified: Certified = "drops"
 
 
 @dataclass(frozen=True)
@@ -175,7 +176,8 @@ class Contest:
         return ContestResult(survivors, tuple(dropped), images, has_ended)
 
     def _race(self) -> Race:
-        return Race(len(self.cells), self.settings.error, self.settings.margin)
+        settings = self.settings
+        return Race(len(self.cells), settings.error, settings.margin, certified=settings.certified)
 
     def _takes_part(self) -> Bools:
         return np.array([name not in self._withdrawn for name in self.names])

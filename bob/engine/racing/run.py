@@ -73,6 +73,7 @@ class RaceSummary:
     """Images × backbones that are embedded, those of the survivors' full run among them."""
     all_images: int
     """Images × backbones of a run without a race."""
+    settings: RaceSettings
 
 
 @dataclass(eq=False)
@@ -163,9 +164,11 @@ class RaceRun:
             self.listener.race_stops()
         raced = sum(result.images[each.cell.backbone] for each in result.dropped)
         embedded = raced + full * len(result.survivors)
-        self.listener.race_ends(
-            RaceSummary(first.task, first.dataset, result, embedded, full * len(cells))
+        all_images = full * len(cells)
+        summary = RaceSummary(
+            first.task, first.dataset, result, embedded, all_images, self.settings
         )
+        self.listener.race_ends(summary)
         return contest, result
 
     def _complete(self, contest: Contest, result: ContestResult) -> bool:

@@ -5,11 +5,17 @@ from collections.abc import Sequence
 from rich.table import Table
 from rich.text import Text
 
-from bob.statistics.racing import RaceResult
+from bob.statistics.racing import Certified, RaceResult
 
 
 def matrix_sentences(
-    result: RaceResult, models: int, count: int, error: float, margin: float, target: str
+    result: RaceResult,
+    models: int,
+    count: int,
+    error: float,
+    margin: float,
+    target: str,
+    certified: Certified = "drops",
 ) -> list[str]:
     """Return what a race of so many models and examples has shown, and what it saved.
 
@@ -21,7 +27,7 @@ def matrix_sentences(
     return [
         f"{len(result.survivors):,} of {models:,} survive; {result.examples:,} of {count:,} "
         f"examples seen; {result.evaluations:,} of {everything:,} evaluations ({share:.0f} %).",
-        f"{certain_text(error)} {claim_text(margin)} on {what}.",
+        f"{certain_text(error)} {claim_text(margin, certified)} on {what}.",
     ]
 
 
@@ -30,11 +36,13 @@ def certain_text(error: float) -> str:
     return f"With a probability of at least {100 * (1 - error):g} %,"
 
 
-def claim_text(margin: float) -> str:
+def claim_text(margin: float, certified: Certified = "drops") -> str:
     """Return what is certain of the models that a race with a margin has dropped."""
     if margin < 0:
         return f"no dropped model is better than every other by {-margin:g} or more"
     beyond = f" by more than {margin:g}" if margin else ""
+    if certified == "best":
+        return f"a model that no other beats{beyond} survives"
     return f"each dropped model is worse{beyond} than some other model"
 
 

@@ -11,6 +11,7 @@ BAR_CELLS = 24
 LEAST_BAR = 6
 """Cells of the shortest bar that says anything."""
 LEAST_NAME = 4
+TITLES = ("backbone", "", "mean [95 % limits]", "evidence to drop")
 MOST_ROWS = 16
 """Backbones that a table lists."""
 MOST_NAMES = 3
@@ -20,19 +21,28 @@ MOST_NAMES = 3
 def standings_table(standings: Sequence[RaceStanding], width: int) -> Table:
     """Return a row per backbone, the best first; dropped ones are last, and grey.
 
-    A narrow terminal has shorter bars, or none.
+    A narrow terminal has shorter bars, or none. Evidence is the share, on a logarithmic scale, of
+    what it takes to drop a backbone.
     """
     shown = standings[:MOST_ROWS]
     low = min((each.low for each in shown), default=0.0)
     high = max((each.high for each in shown), default=1.0)
     values, states = [_value_text(each) for each in shown], [_state_text(each) for each in shown]
     names = max([LEAST_NAME, *(len(each.name) for each in shown)])
-    fixed = sum(max([0, *map(len, texts)]) + 2 for texts in (values, states))
-    cells = min(BAR_CELLS, width - fixed - min(names, width // 3) - 2)
-    table = Table.grid(padding=(0, 1))
-    table.add_column(overflow="fold")
-    for _ in range(3):
-        table.add_column(no_wrap=True)
+    fixed = sum(
+        max(map(len, (title, *texts))) + 1
+        for title, texts in zip(TITLES[2:], (values, states), strict=True)
+    )
+    cells = min(BAR_CELLS, width - fixed - min(names, width // 3) - 1)
+    table = Table(
+        box=None,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+        show_header=bool(shown),
+        header_style="bright_black",
+    )
+    for number, title in enumerate(TITLES):
+        table.add_column(title, overflow="fold", no_wrap=number > 0)
     for each, value, state in zip(shown, values, states, strict=True):
         style = "bright_black" if each.is_dropped else ""
         bar = interval_bar(each, low, high, cells) if cells >= LEAST_BAR else ""
@@ -43,7 +53,10 @@ def standings_table(standings: Sequence[RaceStanding], width: int) -> Table:
             Text(state, style),
         )
     if len(standings) > MOST_ROWS:
-        table.add_row(f"and {len(standings) - MOST_ROWS} more")
+        hidden = standings[MOST_ROWS:]
+        dropped = sum(each.is_dropped for each in hidden)
+        which = "all" if dropped == len(hidden) else f"{dropped:,}"
+        table.add_row(f"and {len(hidden):,} more", "", f"{which} dropped")
     return table
 
 
@@ -99,4 +112,4 @@ def _state_text(standing: RaceStanding) -> str:
     """Return where it was dropped, or how much of the evidence that takes there is."""
     if standing.is_dropped:
         return f"dropped at {standing.images:,}"
-    return f"evidence {100 * standing.progress:.0f} %"
+    return f"{100 * standing.progress:.0f} %"

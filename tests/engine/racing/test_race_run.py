@@ -42,6 +42,7 @@ def test_the_loser_is_dropped_and_the_winner_scores_as_in_an_ordinary_run(bob, s
     code, out, _ = bob(*command(stripes, "--race"))
     assert code == OK
     assert "dropped channel_statistics at " in out and "survivors, run in full: raw_pixels" in out
+    assert "at least 95 %, each dropped model is worse than some other model, at num" in out
     assert "embedding stripes train, 1 backbone" not in out  # its images were embedded in the race
     raced = records(tmp_path / "results")
     loser = raced["channel_statistics"]
@@ -131,7 +132,7 @@ def test_retrieval_is_raced_by_precisions_in_a_gallery_of_earlier_images(
 
 
 def test_a_race_from_python_takes_the_decisions_of_the_command_line(bob, stripes, tmp_path):
-    bob(*command(stripes, "--race", "--race-seed", "3"))
+    bob(*command(stripes, "--race", "--race-seed", "3", "--certify", "best"))
     of_command_line = records(tmp_path / "results")
     scores = bob_package.run(
         BASELINES,
@@ -140,6 +141,7 @@ def test_a_race_from_python_takes_the_decisions_of_the_command_line(bob, stripes
         device="cpu",
         race=True,
         race_seed=3,
+        certify="best",
         results=tmp_path / "of python",
         cache=tmp_path / "cache of python",
     )
@@ -207,6 +209,7 @@ def test_a_backbone_that_fails_leaves_the_race_and_is_a_failed_record(
     ("flags", "message"),
     [
         (("--budget", "30m"), "--budget belongs to --race"),
+        (("--certify", "best"), "--certify belongs to --race"),
         (("--race", "--plan", "x.json"), "leave out --plan"),
         (("--race", "--engine", "ray"), "--race runs in this process"),
         (("--race", "--fresh"), "leave out --fresh"),

@@ -1,10 +1,17 @@
 """Bars, lines and savings of a race."""
 
+from dataclasses import replace
+from io import StringIO
+from typing import cast
+
+from rich.console import Console
+
 from bob.leaderboards.render.standings import (
     interval_bar,
     saved_images,
     saved_seconds,
     standings_line,
+    standings_table,
 )
 from bob.statistics.standing import RaceStanding
 
@@ -26,6 +33,23 @@ def test_a_line_names_the_best_and_what_is_nearest_to_being_dropped() -> None:
         "next, with 25 % of the evidence it takes"
     )
     assert standings_line([BEST, LAST]) == "best so far: best 80.0 % [70.0–90.0]"
+
+
+def test_a_table_of_80_columns_names_its_columns_and_counts_those_that_it_leaves_out() -> None:
+    """Three of the 19 do not fit: the last, which are dropped."""
+    left = [replace(NEXT, name=f"a backbone with a name that is folded {i}") for i in range(8)]
+    dropped = [replace(LAST, name=f"d{i}") for i in range(11)]
+    console = Console(width=80, file=StringIO())
+    console.print(standings_table([*left, *dropped], 80))
+    lines = cast(StringIO, console.file).getvalue().splitlines()
+    titles, first, dropped_one, rest = (" ".join(lines[at].split()) for at in (0, 1, -2, -1))
+    assert titles == "backbone mean [95 % limits] evidence to drop"
+    assert first.startswith("a backbone with a") and first.endswith("━ 70.0 % [60.0–80.0] 25 %")
+    assert dropped_one.startswith("d7 ━") and dropped_one.endswith(
+        "40.0 % [30.0–50.0] dropped at 30"
+    )
+    assert rest == "and 3 more all dropped"
+    assert max(map(len, lines)) <= 80
 
 
 def test_what_dropped_backbones_do_not_embed_is_saved() -> None:
