@@ -1,5 +1,7 @@
 """The view of races: how many images each backbone was embedded with until it was dropped."""
 
+from itertools import pairwise
+
 from tests.builders.leaderboard_pages import raced, two_tasks
 from tests.leaderboards.page.conftest import Opener
 
@@ -21,6 +23,15 @@ def test_bars_end_where_backbones_were_dropped(show: Opener) -> None:
     assert [round(length / lengths[0], 3) for length in lengths] == [1, 1, 0.25, 0.125]
     assert "2 of 4 backbones dropped; 1,625 of 4,000" in page.locator("#view .hint").inner_text()
     assert "(40.6 %)" in page.locator("#view .hint").inner_text()
+
+
+def test_numbers_of_images_lie_apart_on_a_phone(show: Opener) -> None:
+    page = show(raced(), "#view=race", viewport={"width": 390, "height": 800}).page
+    labels = page.locator("#view text.tick[text-anchor=middle]").all()
+    boxes = [box for label in labels if (box := label.bounding_box())]
+    ticks = sorted((box["x"], box["x"] + box["width"]) for box in boxes)
+    assert len(ticks) >= 2
+    assert all(end + 4 < start for (_, end), (start, _) in pairwise(ticks))
 
 
 def test_a_bar_opens_the_backbone(show: Opener) -> None:

@@ -13,6 +13,7 @@ import { explained } from "./tooltip.js";
 const ROW = 22; // px
 const MAX_ROWS = 60;
 const LABEL = [150, 210]; // px for names: on a phone, and beside it
+const TICKS = [3, 6]; // likewise
 const NARROW = 640; // px
 
 const EXPLANATION =
@@ -74,7 +75,8 @@ function noteOf(rows) {
 
 function bars(figure, column, rows) {
   const width = widthOf(figure);
-  const label = LABEL[width < NARROW ? 0 : 1];
+  const size = width < NARROW ? 0 : 1;
+  const label = LABEL[size];
   const drawn = rows.slice(0, MAX_ROWS);
   const height = ROW * drawn.length + 60;
   const box = { left: label, right: width - 70, top: 6, bottom: height - 50 };
@@ -83,7 +85,7 @@ function bars(figure, column, rows) {
     drawn.map(({ b }) => b),
     label - 12,
   );
-  const x = linear([0, drop.images_of_all], box.left, box.right, 6, 0.001);
+  const x = linear([0, drop.images_of_all], box.left, box.right, TICKS[size], 0.001);
   return chart(
     width,
     height,
