@@ -44,10 +44,11 @@ def load_backbone(spec: BackboneSpec, device: str, precision: str, *, offline: b
     """Load a backbone on its device.
 
     UnavailableError where its weights are unavailable, BackboneError where they do not fit.
-    Disables TF32 in every process that loads a backbone.
+    Disables TF32 in every process that loads a backbone, also where a user's code enables it.
     """
+    loaded = load(spec, offline=offline)
     disable_tf32()
-    return Backbone(spec, load(spec, offline=offline), device, precision)
+    return Backbone(spec, loaded, device, precision)
 
 
 def card(spec: BackboneSpec, cache: Path, device: str, precision: str, *, offline: bool) -> Card:

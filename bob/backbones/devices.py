@@ -1,5 +1,7 @@
 """Names of devices, checked before anything is loaded on them."""
 
+from typing import Any
+
 import torch
 
 from bob.errors import ConfigError
@@ -30,10 +32,17 @@ def parse_devices(text: str, precision: str) -> list[str]:
 def disable_tf32() -> None:
     """Let float32 mean float32 in this process, so that features agree between devices.
 
-    TF32 is on by default in cuDNN, and in matrix products where the environment says so.
+    TF32 is on by default in cuDNN, and in matrix products where the environment says so. A user's
+    code can switch it on anywhere, and bfloat16 products on a CPU.
     """
-    torch.backends.cudnn.allow_tf32 = False
-    torch.backends.cuda.matmul.allow_tf32 = False
+    backends: Any = torch.backends
+    if hasattr(backends, "fp32_precision"):  # PyTorch 2.9; what is "none" inherits from the first
+        for place in (backends, backends.cudnn, backends.mkldnn):
+            place.fp32_precision = "none"
+        for operation in (backends.mkldnn.conv, backends.mkldnn.rnn):
+            operation.fp32_precision = "none"
+    torch.set_float32_matmul_precision("highest")
+    backends.cudnn.allow_tf32 = False
 
 
 def usable_device(name: str) -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from bob.backbones.availability import require_code_permission
 from bob.backbones.loaders.load import outline
@@ -41,6 +42,33 @@ def test_a_functions_module_and_preprocessing_are_used(tmp_path):
     by_hand = (crops.numpy().mean((2, 3)) / 255 - 0.25) / 0.5
     np.testing.assert_allclose(embed(backbone, crops), by_hand, rtol=1e-5)
     assert backbone.check() == (3,)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "torch.set_float32_matmul_precision('medium')",
+        "torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True",
+        "torch.backends.fp32_precision = 'tf32'",
+        "torch.backends.cudnn.fp32_precision = 'tf32'",
+        "torch.backends.cudnn.conv.fp32_precision = 'tf32'",
+        "torch.backends.mkldnn.fp32_precision = 'bf16'",
+        "torch.backends.mkldnn.conv.fp32_precision = 'bf16'",
+    ],
+)
+def test_float32_means_float32_whatever_a_users_code_switches_on(tmp_path, statement):
+    """On graphics cards and, where a processor has bfloat16 products, on the CPU."""
+    backends = torch.backends
+    if ".fp32_precision" in statement and not hasattr(backends, "fp32_precision"):
+        pytest.skip("this PyTorch has no such setting")
+    path = write(tmp_path, f"import torch\n{statement}{SOURCE}")
+    load(entry("python", f"{path}:make"))
+    assert torch.get_float32_matmul_precision() == "highest"
+    assert not backends.cuda.matmul.allow_tf32 and not backends.cudnn.allow_tf32
+    if hasattr(backends, "fp32_precision"):
+        cudnn, mkldnn = backends.cudnn, backends.mkldnn
+        places = [cudnn.conv, cudnn.rnn, mkldnn.matmul, mkldnn.conv, mkldnn.rnn]
+        assert {place.fp32_precision for place in places} <= {"none", "ieee"}
 
 
 def test_an_importable_module_is_found(tmp_path, monkeypatch):
