@@ -4,10 +4,10 @@
                                    [--stored] [--input-px N]
 
 Runs the command twice, with an empty folder of results each time: the first run stores the features
-that the cache lacks, the second is measured; `--stored` leaves out the first. The tasks
-`corruptions`, `resize_normalise` and `anomaly_levels` read altered images and further layers, whose
-features take ten times as long as all others; crops of `--input-px 64` are embedded in a fraction of
-that, and the scores cost the same, as the width is that of the usual crops. Prints the processor
+that the cache lacks, the second is measured; `--stored` leaves out the first. Most rows to embed
+are of altered images and further layers (`corruptions`, `resize_normalise`, `anomaly_levels`).
+`--input-px 64` embeds smaller crops in a fraction of the time; the scores of these cost the same,
+as their width is that of the usual ones. Prints the processor
 seconds of each task on each dataset, all backbones together, then those of the plan, the
 leaderboard and the whole command. With OMP_NUM_THREADS=1 all is computed in this process; with more
 threads, further processes score, and only the sums are complete. The last line is JSON.
