@@ -23,12 +23,11 @@ RuntimesOfModels = dict[str, RuntimeChoice]
 def remembered(workspace: Workspace, spec: BackboneSpec, forward: Forward) -> ChoiceFile:
     """Return the file of the choice that this device remembers for a forward pass."""
     card = workspace.card(spec)
-    names = dict.fromkeys([*forward.outputs, *(each.output for each in forward.statistics)])
     return choice_file(
         workspace.places.cache,
         card.forward,
         card.geometry,
-        [Output.model_validate(name) for name in names],
+        [Output.model_validate(name) for name in _outputs(forward)],
         torch.device(workspace.machine.device),
         workspace.settings.precision,
     )
@@ -48,16 +47,28 @@ def stated_runtimes(
     saved = choices_of_models(workspace.places.cache) if machine.is_tuned else {}
     if not (named or saved):
         return stated
+    for (name, _), forward in _kinds_of_forwards(passes).items():
+        spec = backbones[name]
+        if spec.loader == "baseline":
+            continue
+        with contextlib.suppress(BobError):  # its cells say so
+            found = named or _saved(workspace, remembered(workspace, spec, forward), saved)
+            if found:
+                stated[name] = found | stated.get(name, {})
+    return stated
+
+
+def _kinds_of_forwards(passes: Iterable[Pass]) -> dict[tuple[str, frozenset[str]], Forward]:
+    """Return a forward per backbone and set of outputs, those of large passes first."""
+    kinds: dict[tuple[str, frozenset[str]], Forward] = {}
     for whole in sorted(passes, key=lambda each: each.count, reverse=True):
         for forward in whole.forwards:
-            name, spec = forward.backbone, backbones[forward.backbone]
-            if spec.loader == "baseline":
-                continue
-            with contextlib.suppress(BobError):  # its cells say so
-                found = named or _saved(workspace, remembered(workspace, spec, forward), saved)
-                if found:
-                    stated[name] = found | stated.get(name, {})
-    return stated
+            kinds.setdefault((forward.backbone, frozenset(_outputs(forward))), forward)
+    return kinds
+
+
+def _outputs(forward: Forward) -> list[str]:
+    return [*dict.fromkeys([*forward.outputs, *(each.output for each in forward.statistics)])]
 
 
 def _named(machine: Machine) -> RuntimesOfModels:

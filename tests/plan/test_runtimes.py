@@ -112,6 +112,20 @@ def test_a_plan_states_what_the_cache_remembers_of_every_model_with_as_many_thre
     assert again == plan and again.runtimes == plan.runtimes
 
 
+def test_what_is_remembered_is_looked_up_once_for_all_passes(request_of, monkeypatch):
+    request = request_of()
+    workspace, asked = make_workspace(request), []
+    remember(workspace, make_plan(request, workspace), "openvino", 5)
+
+    def counted(*where: object) -> ChoiceFile:
+        asked.append(where)
+        return remembered(*where)
+
+    monkeypatch.setattr("bob.plan.runtimes.remembered", counted)
+    plan = make_plan(request, workspace)
+    assert [len(whole.forwards) for whole in plan.passes] == [2, 2] and len(asked) == 1
+
+
 def test_parts_of_a_plan_keep_the_runtimes_of_their_backbones(request_of):
     request = request_of(Machine(runtime="eager", batch_size=3, offline=True))
     plan = make_plan(request)
