@@ -23,10 +23,17 @@ from bob.backbones.weights.layouts import prefixes_to_drop
 from bob.backbones.weights.positions import Resampling, require_requested
 from bob.backbones.weights.read import read_checkpoint
 from bob.backbones.weights.tensors import State, listed
-from bob.errors import BackboneError, ConfigError, UnavailableError, first_line, nearest
+from bob.errors import (
+    BackboneError,
+    ConfigError,
+    OutputError,
+    UnavailableError,
+    first_line,
+    nearest,
+)
 from bob.io.hub import hub_snapshot
 from bob.io.stamps import stamps
-from bob.specs import DEFAULT, GRID, BackboneSpec, Output
+from bob.specs import DEFAULT, GRID, KEYS, BackboneSpec, Output
 
 CONFIG = "config.json"
 PREPROCESSORS = ("preprocessor_config.json", "processor_config.json")
@@ -38,6 +45,8 @@ TOKEN_OUTPUTS = (
     Output(pool="cls+mean_patch"),
     GRID,
 )
+KEY_PROJECTIONS = ("k_proj", "key")
+"""Names that the library gives to the projection of keys."""
 INTERPOLATE = "interpolate_pos_encoding"
 """Argument of models that resample their position embedding on request only."""
 
@@ -48,7 +57,8 @@ class TransformersFeatures(nn.Module):
     Of tokens (B, N, D), `cls` is the first and the patches are the last (H / patch) x (W / patch),
     so that register tokens are excluded. Of feature maps (B, D, H, W), `default` is the mean over
     positions. Intermediate layers are not offered: whether the final norm applies to them differs
-    between model types.
+    between model types. `keys` are those of the patch tokens in the last attention, as its
+    projection gives them: before their rotation, where there is any.
     """
 
     def __init__(
@@ -63,12 +73,43 @@ class TransformersFeatures(nn.Module):
 
     def forward(self, x: torch.Tensor, outputs: Sequence[Output]) -> dict[Output, torch.Tensor]:
         pixels = x.flip(1) if self.is_bgr else x
-        states = self.model(pixel_values=pixels, **self.options).last_hidden_state
+        keys: list[torch.Tensor] = []
+        projection = self._key_projection() if KEYS in outputs else None
+        handle = projection and projection.register_forward_hook(lambda *of: keys.append(of[-1]))
+        try:
+            states = self.model(pixel_values=pixels, **self.options).last_hidden_state
+        finally:
+            if handle:
+                handle.remove()
         available, kind = self.available(states, x.shape[-2:])
         refuse_outputs(self.name, outputs, available, kind)
         if states.ndim == 4:
             return {output: self._from_map(states, output) for output in outputs}
-        return {output: self._from_tokens(states, output, x.shape[-2:]) for output in outputs}
+        if keys and keys[-1].shape[:-1] != states.shape[:-1]:
+            raise OutputError(
+                f"backbone {self.name!r}: output 'keys' needs a last attention over all patches; "
+                f"its keys have the shape {tuple(keys[-1].shape)}, the tokens "
+                f"{tuple(states.shape)}."
+            )
+        return {
+            output: self._from_tokens(keys[-1], GRID, x.shape[-2:])
+            if output == KEYS
+            else self._from_tokens(states, output, x.shape[-2:])
+            for output in outputs
+        }
+
+    def _key_projection(self) -> nn.Module | None:
+        """Return the projection of keys of the last of the numbered layers; None without one.
+
+        A pooling head, which has a projection too, is not numbered.
+        """
+        projections = [
+            module
+            for path, module in self.model.named_modules()
+            if path.split(".")[-1] in KEY_PROJECTIONS
+            and any(part.isdigit() for part in path.split("."))
+        ]
+        return projections[-1] if projections else None
 
     def available(
         self, states: torch.Tensor, size_px: Sequence[int]
@@ -77,9 +118,10 @@ class TransformersFeatures(nn.Module):
         if states.ndim == 4:
             return MAP_OUTPUTS, "a model with feature maps"
         height, width = self._grid(size_px)
+        outputs = (*TOKEN_OUTPUTS, *([KEYS] if self._key_projection() else []))
         if states.shape[1] > height * width:
-            return TOKEN_OUTPUTS, "a model with tokens"
-        without_class = tuple(output for output in TOKEN_OUTPUTS if "cls" not in output.pool)
+            return outputs, "a model with tokens"
+        without_class = tuple(output for output in outputs if "cls" not in output.pool)
         return without_class, "a model without a class token"
 
     def _grid(self, size_px: Sequence[int]) -> tuple[int, int]:

@@ -4,6 +4,7 @@ import json
 import logging
 import re
 import sys
+import types
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from transformers import (
 )
 
 from bob.backbones.loaders.load import outline
+from bob.backbones.loaders.transformers import TransformersFeatures
 from bob.backbones.weights.tensors import tensor_hash
 from bob.errors import BackboneError, ConfigError, UnavailableError
 from bob.extraction.runtimes.onnx import OnnxRuntime
@@ -108,7 +110,7 @@ def test_features_are_read_from_the_models_last_tokens(tmp_path, kind):
     if kind == "ijepa":
         with pytest.raises(
             BackboneError,
-            match="a model without a class token has no output 'cls'; available: mean_patch, grid",
+            match=r"a model without a class token has no .*; available: mean_patch, grid, keys",
         ):
             embed(backbone, CROPS, "cls")
         return
@@ -153,6 +155,72 @@ def test_grids_are_the_patch_tokens_in_rows_and_columns(tmp_path, kind):
     assert backbone.check() == (2, 2, 16)
 
 
+@pytest.mark.parametrize("kind", TYPES)
+def test_keys_are_what_the_last_layer_projects_its_normed_tokens_to(tmp_path, kind):
+    """By hand from the model's hidden states: tokens before the last layer, its norm, W and b."""
+    file, model = write(tmp_path, kind)
+    backbone = load(spec(kind, file, "keys"))
+    layers = dict(model.named_modules())
+    path = max(name for name in layers if name.endswith(("attention.k_proj", "attention.key")))
+    last = layers[path.split(".attention")[0]]
+    norm = getattr(last, "norm1", None) or last.layernorm_before
+    with torch.inference_mode():
+        pixels = backbone.normalisation.apply(CROPS)
+        states = model(pixel_values=pixels, output_hidden_states=True).hidden_states
+        expected = norm(states[-2]) @ layers[path].weight.T
+        if layers[path].bias is not None:
+            expected = expected + layers[path].bias
+    keys = embed(backbone, CROPS, "keys")
+    assert keys.shape == (2, 2, 2, 16)
+    np.testing.assert_allclose(keys.reshape(2, 4, 16), expected[:, -4:], atol=1e-5)
+    assert not layers[path]._forward_hooks
+    outputs = [Output.model_validate(text) for text in ("grid", "keys", "mean_patch")]
+    with torch.inference_mode():
+        together = backbone.module(pixels, outputs)
+    assert list(together) == outputs
+    np.testing.assert_allclose(together[outputs[1]], keys, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("parts", "shape"),
+    [({"layers": "q"}, None), ({"0": "k_proj", "1": "key", "head": "k_proj"}, (1, 4, 5))],
+)
+def test_keys_are_those_of_a_numbered_layer_over_all_patches(parts, shape):
+    """A head's keys are not read; those of windows have another shape than the tokens."""
+    model = Projections(parts)
+    module = TransformersFeatures(model, "mine")
+    x, keys = torch.ones(1, 3, 28, 28), Output.model_validate("keys")
+    if shape is None:
+        with pytest.raises(
+            BackboneError, match="has no output 'keys'; available: mean_patch, grid"
+        ):
+            module(x, [keys])
+        return
+    assert module(x, [keys])[keys].shape == (1, 2, 2, 5)
+    model.windows = 2
+    with pytest.raises(BackboneError, match=r"keys have the shape \(2, 2, 5\), the tokens \(1, 4"):
+        module(x, [keys])
+
+
+class Projections(torch.nn.Module):
+    """A model of 2 x 2 tokens that passes them through the projections of its parts."""
+
+    def __init__(self, parts):
+        super().__init__()
+        self.config, self.windows = types.SimpleNamespace(patch_size=14), 1
+        for number, (part, name) in enumerate(parts.items()):
+            holder = torch.nn.Module()
+            holder.add_module(name, torch.nn.Linear(3, 4 + number))
+            self.add_module(part, holder)
+
+    def forward(self, pixel_values):
+        tokens = pixel_values[:, :, ::14, ::14].flatten(2).mT
+        for holder in self.children():
+            for projection in holder.children():
+                projection(tokens.reshape(self.windows * len(tokens), -1, 3))
+        return types.SimpleNamespace(last_hidden_state=tokens)
+
+
 def test_feature_maps_are_averaged_or_read_as_grids(tmp_path):
     file, model = write_resnet(tmp_path)
     backbone = load(spec("resnet", file, "default"))
@@ -181,7 +249,7 @@ def test_models_with_tokens_have_no_head_of_their_own_and_no_layers(tmp_path, te
     with pytest.raises(
         BackboneError,
         match=f"a model with tokens has no output '{text}'; "
-        r"available: cls, mean_patch, cls\+mean_patch, grid\. Write in the entry: output: cls\.$",
+        r"available: cls, mean_patch, cls\+mean_patch, grid, keys\. Write in the entry: output",
     ):
         load(spec("dinov2", file, text))
 
@@ -421,7 +489,7 @@ def test_all_faults_of_a_folder_are_told_at_once_with_the_lines_to_write(tmp_pat
         "(3) there is no preprocessor_config.json; the entry must state input_px, crop_pct, "
         "crop_mode, interpolation, mean, std; "
         "(4) a model with tokens has no output 'default'; "
-        "available: cls, mean_patch, cls+mean_patch, grid. "
+        "available: cls, mean_patch, cls+mean_patch, grid, keys. "
         "Write in the entry: options: {num_hidden_layers: 2}; weights.drop: [projector.]; "
         "preprocessing: {input_px: ..., crop_pct: ..., crop_mode: ..., interpolation: ..., "
         "mean: ..., std: ...}; output: cls."
