@@ -21,16 +21,21 @@ PREPROCESSING = {
 
 
 def write_graph(
-    folder: Path, shape: Sequence[str | int] = ("batch", 3, 4, 4), keepdims: bool = False
+    folder: Path,
+    shape: Sequence[str | int] = ("batch", 3, 4, 4),
+    keepdims: bool = False,
+    before: Sequence[onnx.NodeProto] | None = None,
 ) -> Path:
     """Write a graph: the mean over positions (inner tensor `pooled`) times a matrix (`scores`).
 
-    `keepdims` keeps the positions as axes of length 1, as global pooling does.
+    `keepdims` keeps the positions as axes of length 1, as global pooling does. `before` are nodes
+    from `pixels` to `pooled` that replace the mean.
     """
     axes = [1, 2] if shape[-1] == 3 else [2, 3]
     weight = np.arange(6, dtype=np.float32).reshape(3, 2)
+    mean = helper.make_node("ReduceMean", ["pixels", "axes"], ["pooled"], keepdims=int(keepdims))
     nodes = [
-        helper.make_node("ReduceMean", ["pixels", "axes"], ["pooled"], keepdims=int(keepdims)),
+        *([mean] if before is None else before),
         helper.make_node("MatMul", ["pooled", "weight"], ["scores"]),
     ]
     graph = helper.make_graph(

@@ -3,11 +3,16 @@
 The features are read at an output or at any inner tensor of the graph. A graph does not contain its
 preprocessing, which the entry therefore states. The graph's input is normalised pixels in its own
 layout and channel order.
+
+Where that tensor is the mean of another one over rows and columns, as before the classifier of a
+convolutional network, the other one is the output `grid`. It is read by a second session, whose
+graph has it as a further output, and whose input may have any height and width: a graph is exported
+at one size, but convolutions fit all. A graph that does not fit another size fails when it is run.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +26,33 @@ from bob.backbones.loaders.preprocessing import geometry_and_normalisation
 from bob.backbones.pixels.geometry import Geometry
 from bob.errors import BackboneError, UnavailableError, first_line, nearest
 from bob.io.stamps import stamps
-from bob.specs import DEFAULT, BackboneSpec, OnnxGraph, Output
+from bob.specs import DEFAULT, GRID, BackboneSpec, OnnxGraph, Output
 
 PROVIDER = "CPUExecutionProvider"
+KIND = "an ONNX graph"
+IMAGE_AXES = 4
 ERRORS_ONLY = 3
 """onnxruntime's log level."""
 
 
+PASSING = ("Cast", "Flatten", "Identity", "Reshape", "Squeeze")
+"""Nodes between a mean over positions and the tensor that is read, which leave its values."""
+AXES = {(1, 2): "NHWC", (2, 3): "NCHW"}
+"""Axes over which a mean over positions is taken → layout of what it is taken of."""
+
+
+@dataclass(frozen=True)
+class Spatial:
+    """The tensor of which the features are the mean over positions, and a graph that returns it."""
+
+    tensor: str
+    layout: str
+    open: Callable[[], Any]
+    """Return a session whose outputs are the features and the tensor."""
+
+
 class OnnxFeatures(nn.Module):
-    """A graph: (B, 3, H, W) normalised RGB → (B, D).
+    """A graph: (B, 3, H, W) normalised RGB → (B, D), or (B, H', W', D) where it has a grid.
 
     The graph's learned constants are parameters of this module, so that they are counted and hashed
     like those of other backbones.
@@ -42,9 +65,11 @@ class OnnxFeatures(nn.Module):
         session: Any,
         constants: Mapping[str, torch.Tensor],
         serialised: bytes = b"",
+        spatial: Spatial | None = None,
     ) -> None:
         super().__init__()
         self.name, self.graph, self.session = name, graph, session
+        self.spatial, self._of_grids = spatial, None
         self.serialised = serialised
         """The graph up to the tensor that is read, for other runtimes."""
         self.constants = nn.ParameterList(
@@ -52,12 +77,42 @@ class OnnxFeatures(nn.Module):
         )
 
     def forward(self, x: torch.Tensor, outputs: Sequence[Output]) -> dict[Output, torch.Tensor]:
-        refuse_outputs(self.name, outputs, [DEFAULT], "an ONNX graph")
+        refuse_outputs(self.name, outputs, available(self.spatial), KIND)
         pixels = x.flip(1) if self.graph.channels == "BGR" else x
         pixels = pixels.permute(0, 2, 3, 1) if self.graph.layout == "NHWC" else pixels
         values = np.ascontiguousarray(pixels.float().cpu().numpy())
-        (rows,) = self.session.run([self.graph.output], {self.session.get_inputs()[0].name: values})
-        return {DEFAULT: torch.from_numpy(without_unit_axes(rows)).float().to(x.device)}
+        if GRID in outputs:
+            rows, grid = self._rows_and_grid(values)
+            read = {DEFAULT: rows, GRID: grid}
+        else:
+            (read_rows,) = self._run(self.session, [self.graph.output], values)
+            read = {DEFAULT: read_rows}
+        read[DEFAULT] = without_unit_axes(read[DEFAULT])
+        return {output: torch.from_numpy(read[output]).float().to(x.device) for output in outputs}
+
+    def _rows_and_grid(self, values: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        """Return the features, and the grid (B, H', W', D)."""
+        assert self.spatial is not None
+        if self._of_grids is None:
+            self._of_grids = self.spatial.open()
+        names = [self.graph.output, self.spatial.tensor]
+        rows, grid = self._run(self._of_grids, names, values)
+        if self.spatial.layout == "NCHW":
+            grid = np.ascontiguousarray(grid.transpose(0, 2, 3, 1))
+        return [rows, grid]
+
+    def _run(
+        self, session: Any, names: Sequence[str], values: NDArray[np.float32]
+    ) -> list[NDArray[np.float32]]:
+        found: list[NDArray[np.float32]] = session.run(
+            list(names), {session.get_inputs()[0].name: values}
+        )
+        return found
+
+
+def available(spatial: Spatial | None) -> list[Output]:
+    """Return the outputs of a graph."""
+    return [DEFAULT] if spatial is None else [DEFAULT, GRID]
 
 
 def without_unit_axes(rows: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -68,16 +123,15 @@ def without_unit_axes(rows: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def load(spec: BackboneSpec, file: Path | None, *, offline: bool) -> Loaded:
     """Load the graph up to the tensor that is read, without the nodes behind it."""
-    refuse_outputs(spec.name, [spec.output], [DEFAULT], "an ONNX graph")
     onnx, onnxruntime = _libraries(spec.name)
     files = stamps(_external_files(onnx, file)) if file else {}
     model = _pruned(spec, onnx, _read(spec, onnx, file))
+    spatial = _spatial(spec, onnx, onnxruntime, model)
+    refuse_outputs(spec.name, [spec.output], available(spatial), KIND)
     serialised = model.SerializeToString(deterministic=True)
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = ERRORS_ONLY
-    session = onnxruntime.InferenceSession(serialised, options, providers=[PROVIDER])
+    session = _session(onnxruntime, serialised)
     version = onnxruntime.__version__
-    loaded = _loaded(spec, session, _learned(onnx, model), version, serialised)
+    loaded = _loaded(spec, session, _learned(onnx, model), version, serialised, spatial)
     _check_input(spec, loaded.geometry, session.get_inputs()[0].shape)
     facts = {
         "graph": _graph(spec).model_dump(),
@@ -100,9 +154,10 @@ def _loaded(
     constants: Mapping[str, torch.Tensor],
     version: str,
     serialised: bytes = b"",
+    spatial: Spatial | None = None,
 ) -> Loaded:
     geometry, normalisation = geometry_and_normalisation(spec.preprocessing)
-    module = OnnxFeatures(spec.name, _graph(spec), session, constants, serialised)
+    module = OnnxFeatures(spec.name, _graph(spec), session, constants, serialised, spatial)
     return Loaded(module, geometry, normalisation, f"onnxruntime {version}")
 
 
@@ -186,6 +241,55 @@ def _pruned(spec: BackboneSpec, onnx: Any, model: Any) -> Any:
     )
 
 
+def _session(onnxruntime: Any, serialised: bytes) -> Any:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = ERRORS_ONLY
+    return onnxruntime.InferenceSession(serialised, options, providers=[PROVIDER])
+
+
+def _spatial(spec: BackboneSpec, onnx: Any, onnxruntime: Any, model: Any) -> Spatial | None:
+    """Return the tensor of which that of a pruned model is the mean over positions, or None."""
+    producers = {output: node for node in model.graph.node for output in node.output}
+    node = producers.get(_graph(spec).output)
+    while node is not None and node.op_type in PASSING:
+        node = producers.get(node.input[0])
+    layout = None if node is None else _layout_of_mean(onnx, model, node)
+    tensor = None if node is None else node.input[0]
+    if tensor not in producers or layout is None:
+        return None
+
+    def open_session() -> Any:
+        with_grid = onnx.ModelProto()
+        with_grid.CopyFrom(model)
+        with_grid.graph.output.append(onnx.ValueInfoProto(name=tensor))
+        sides = slice(1, 3) if _graph(spec).layout == "NHWC" else slice(2, 4)
+        for side, name in zip(
+            with_grid.graph.input[0].type.tensor_type.shape.dim[sides],
+            ("height", "width"),
+            strict=True,
+        ):
+            side.dim_param = name
+        return _session(onnxruntime, with_grid.SerializeToString())
+
+    return Spatial(tensor, layout, open_session)
+
+
+def _layout_of_mean(onnx: Any, model: Any, node: Any) -> str | None:
+    """Return the layout of what a node takes the mean of over positions; None if it does not.
+
+    The axes of a `ReduceMean` are an attribute, or an input as of opset 18.
+    """
+    if node.op_type == "GlobalAveragePool":
+        return "NCHW"
+    if node.op_type != "ReduceMean":
+        return None
+    axes = [axis for of in node.attribute if of.name == "axes" for axis in of.ints]
+    for constant in model.graph.initializer:
+        if constant.name in node.input[1:]:
+            axes = onnx.numpy_helper.to_array(constant).tolist()
+    return AXES.get(tuple(sorted(axis % IMAGE_AXES for axis in axes)))
+
+
 def _learned(onnx: Any, model: Any) -> dict[str, torch.Tensor]:
     """Return the graph's floating-point constants: weights, and statistics folded into them."""
     arrays = {
@@ -199,7 +303,10 @@ def _learned(onnx: Any, model: Any) -> dict[str, torch.Tensor]:
 
 
 def _check_input(spec: BackboneSpec, geometry: Geometry, shape: Sequence[int | str | None]) -> None:
-    """Compare the graph's declared input with the entry's; symbolic sizes fit any number."""
+    """Compare the graph's declared input with the entry's; symbolic sizes fit any number.
+
+    A grid is read at any size.
+    """
     if isinstance(shape[0], int):
         raise BackboneError(
             f"backbone {spec.name!r}: the graph takes batches of {shape[0]} only; "
@@ -211,7 +318,7 @@ def _check_input(spec: BackboneSpec, geometry: Geometry, shape: Sequence[int | s
         ["batch", 3, height_px, width_px] if layout == "NCHW" else ["batch", height_px, width_px, 3]
     )
     if len(shape) != len(expected) or any(
-        isinstance(size, int) and size != expected_size
+        isinstance(size, int) and size != expected_size and (size == 3 or not spec.output.is_grid)
         for size, expected_size in zip(shape[1:], expected[1:], strict=True)
     ):
         raise BackboneError(

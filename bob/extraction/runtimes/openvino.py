@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from bob.backbones.backbone import Backbone, Embedded
 from bob.backbones.loaders.onnx import OnnxFeatures, without_unit_axes
 from bob.backbones.pixels.geometry import Normalisation
+from bob.errors import OutputError
 from bob.extraction.runtimes.runtime import Fused, checked, concatenate, fixed_batches
 from bob.specs import Output
 
@@ -59,6 +60,8 @@ def _compiled(backbone: Backbone, outputs: Sequence[Output], batch_size: int) ->
 
     shape = (3, backbone.geometry.height_px, backbone.geometry.width_px)
     if isinstance(backbone.module, OnnxFeatures):
+        if any(output.is_grid for output in outputs):
+            raise OutputError("OpenVINO reads the default output of ONNX files alone")
         model = _onnx_model(backbone.module, backbone.normalisation)
     else:
         model = _traced_model(backbone, outputs, shape)

@@ -6,12 +6,14 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from onnx import numpy_helper
+from onnx import helper, numpy_helper
 from PIL import Image
 
 from bob.backbones.weights.locate import find_weights
 from bob.errors import BackboneError, UnavailableError
 from bob.registry import load_backbones
+from bob.specs import Output
+from bob.specs.backbone import Preprocessing
 from tests.builders.backbone_entries import (
     embed,
     load,
@@ -103,6 +105,77 @@ def test_a_graph_has_only_the_default_output(tmp_path, output):
         BackboneError, match=f"an ONNX graph has no output '{output}'; available: default"
     ):
         load(spec(write_graph(tmp_path), output=output)).check()
+
+
+def doubled(*pooling: onnx.NodeProto) -> list[onnx.NodeProto]:
+    """Return nodes that double the pixels, and those that pool the tensor `doubled`."""
+    return [helper.make_node("Add", ["pixels", "pixels"], ["doubled"]), *pooling]
+
+
+MEAN = helper.make_node("ReduceMean", ["doubled", "axes"], ["pooled"], keepdims=0)
+POOL = [
+    helper.make_node("GlobalAveragePool", ["doubled"], ["kept"]),
+    helper.make_node("Flatten", ["kept"], ["flat"]),
+    helper.make_node("Cast", ["flat"], ["pooled"], to=onnx.TensorProto.FLOAT),
+]
+
+
+@pytest.mark.parametrize(
+    ("layout", "pooling"), [("NCHW", [MEAN]), ("NCHW", POOL), ("NHWC", [MEAN])]
+)
+def test_what_is_averaged_over_positions_is_the_grid_at_any_size(tmp_path, layout, pooling):
+    """The graph takes 4 x 4 px, and the entry reads 6 x 6: twice the normalised pixels."""
+    shape = ("batch", 3, 4, 4) if layout == "NCHW" else ("batch", 4, 4, 3)
+    file = write_graph(tmp_path, shape, before=doubled(*pooling))
+    graph = {"output": "pooled", "layout": layout}
+    of = {"output": "grid", "preprocessing": {**PREPROCESSING, "input_px": 6}}
+    backbone, crops = load(spec(file, graph=graph, **of)), random_crops(2, 6)
+    pixels = crops.permute(0, 2, 3, 1).numpy() / 255
+    expected = 2 * (pixels - np.array([0.0, 0.25, 0.5])) / np.array([1.0, 0.5, 0.25])
+    grid = embed(backbone, crops, "grid")
+    np.testing.assert_allclose(grid, expected, rtol=1e-5, atol=1e-6)
+    outputs = [Output.model_validate(text) for text in ("default", "grid")]
+    rows, again = backbone.module(backbone.normalisation.apply(crops), outputs).values()
+    np.testing.assert_allclose(rows, expected.mean((1, 2)), rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(again, grid)
+    assert backbone.check() == (6, 6, 3)
+
+
+def test_the_identity_of_rows_does_not_depend_on_grids(tmp_path):
+    file = write_graph(tmp_path, before=doubled(MEAN))
+    rows, grid = (make_card(spec(file, output=of), tmp_path) for of in ("default", "grid"))
+    assert rows.weights_hash == grid.weights_hash
+    assert rows.forward["sha256"] == grid.forward["sha256"]
+
+
+@pytest.mark.parametrize(
+    "nodes",
+    [
+        doubled(helper.make_node("ReduceMax", ["doubled", "axes"], ["pooled"], keepdims=0)),
+        doubled(helper.make_node("ReduceMean", ["doubled"], ["pooled"], keepdims=0)),
+        doubled(
+            helper.make_node("ReduceMean", ["doubled", "axes"], ["mean"], keepdims=0),
+            helper.make_node("Relu", ["mean"], ["pooled"]),
+        ),
+    ],
+    ids=["largest", "all axes", "a layer behind the mean"],
+)
+def test_what_is_no_mean_over_positions_has_no_grid(tmp_path, nodes):
+    file = write_graph(tmp_path, before=nodes)
+    with pytest.raises(BackboneError, match="has no output 'grid'; available: default"):
+        load(spec(file, output="grid"))
+
+
+def test_the_content_moderation_sample_has_a_grid_whose_mean_are_its_features():
+    """At the entry's size; at twice the side, four times the positions, as convolutions have."""
+    large = {**NSFW.preprocessing.model_dump(), "input_px": 448}
+    of_grid = NSFW.variant(output=Output(tokens="grid"))
+    crops = random_crops(1, 224)
+    grid = embed(load(of_grid), crops, "grid")
+    assert grid.shape == (1, 7, 7, 1024)
+    np.testing.assert_allclose(grid.mean((1, 2)), embed(load(NSFW), crops), rtol=1e-4, atol=1e-5)
+    larger = load(of_grid.variant(preprocessing=Preprocessing.model_validate(large)))
+    assert larger.check() == (14, 14, 1024)
 
 
 def test_missing_packages_are_reported_with_the_remedy(tmp_path, monkeypatch):
