@@ -3,11 +3,19 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from bob.outcomes import BoxMatches, DepthErrors, PairHits, SegmentationCounts
-from bob.pictures.boxes import box_sections
+from bob.outcomes import (
+    BoxMatches,
+    DepthErrors,
+    DiscoveredBoxes,
+    FollowedObjects,
+    MaskMatches,
+    PairHits,
+    SegmentationCounts,
+)
+from bob.pictures.boxes import box_sections, discovery_sections, mask_sections
 from bob.pictures.correspondence import correspondence_sections
 from bob.pictures.examples import LabelledArrays
-from bob.pictures.pixels import depth_sections, segmentation_sections
+from bob.pictures.pixels import depth_sections, segmentation_sections, video_sections
 from bob.pictures.view import Sections, View
 
 DenseSections = Callable[[Sequence[LabelledArrays], View], Sections]
@@ -16,6 +24,9 @@ _SECTIONS: dict[type, DenseSections] = {
     DepthErrors: depth_sections,
     PairHits: correspondence_sections,
     BoxMatches: box_sections,
+    MaskMatches: mask_sections,
+    DiscoveredBoxes: discovery_sections,
+    FollowedObjects: video_sections,
 }
 
 

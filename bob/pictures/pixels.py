@@ -6,6 +6,7 @@ import numpy as np
 
 from bob.datasets.dataset import Split
 from bob.datasets.masks import IGNORED
+from bob.numerics.arrays import Ints
 from bob.numerics.dense.pixels import at_centres, upsampled
 from bob.pictures.colours import Pixels, class_colours, paint_classes, paint_depth, paint_errors
 from bob.pictures.examples import (
@@ -32,30 +33,51 @@ def segmentation_sections(records: Sequence[LabelledArrays], view: View) -> Sect
         assert split.masks is not None and view.dataset is not None
         classes = len(view.dataset.classes)
         mask = split.masks.read(position).astype(np.int64)
-        target = at_centres(mask, thumbnail_size(mask.shape))
-        present.update(np.unique(target).tolist())
-        painted = [[(paint_classes(target, classes), "target", "")]]
-        for row in rows:
-            kept = row["classes"].astype(np.int64)
-            present.update(np.unique(kept).tolist())
-            prediction = at_centres(kept, target.shape)
-            # both at the pixels that were kept: those between them were not
-            true = at_centres(at_centres(mask, kept.shape), target.shape)
-            errors = paint_errors((prediction != true).astype(np.float64), true == IGNORED)
-            score = f"mean IoU {100 * float(row['score']):.0f} %"
-            painted.append(
-                [
-                    (paint_classes(prediction, classes), "prediction", score),
-                    (errors, "wrong pixels", ""),
-                ]
-            )
-        return painted
+        kept = [row["classes"].astype(np.int64) for row in rows]
+        for labels in (at_centres(mask, thumbnail_size(mask.shape)), *kept):
+            present.update(np.unique(labels).tolist())
+        scores = [f"mean IoU {100 * float(row['score']):.0f} %" for row in rows]
+        return _label_maps(mask, kept, classes, scores)
 
     sections = list(image_sections(records, "mean IoU", paint, view))
     if sections:
         assert view.dataset is not None
         yield _legend(sorted(present - {IGNORED}), view)
     yield from sections
+
+
+def video_sections(records: Sequence[LabelledArrays], view: View) -> Sections:
+    """Yield frames of videos of one record or of two, whose objects each have a colour."""
+
+    def paint(split: Split, position: int, rows: Sequence[ShownArrays]) -> list[list[Painted]]:
+        assert split.masks is not None
+        mask = split.masks.read(position).astype(np.int64)
+        kept = [row["objects"].astype(np.int64) for row in rows]
+        objects = 1 + max(int(labels.max()) for labels in (mask, *kept))
+        scores = [f"mean J of its objects {100 * float(row['score']):.0f} %" for row in rows]
+        return _label_maps(mask, kept, objects, scores)
+
+    yield from image_sections(records, "mean J of objects", paint, view, noun="frames")
+
+
+def _label_maps(
+    mask: Ints, kept: Sequence[Ints], classes: int, scores: Sequence[str]
+) -> list[list[Painted]]:
+    """Return the maps of the target (H, W), and of predictions (h, w) with their errors."""
+    target = at_centres(mask, thumbnail_size(mask.shape))
+    painted = [[(paint_classes(target, classes), "target", "")]]
+    for labels, score in zip(kept, scores, strict=True):
+        prediction = at_centres(labels, target.shape)
+        # both at the pixels that were kept: those between them were not
+        true = at_centres(at_centres(mask, labels.shape), target.shape)
+        errors = paint_errors((prediction != true).astype(np.float64), true == IGNORED)
+        painted.append(
+            [
+                (paint_classes(prediction, classes), "prediction", score),
+                (errors, "wrong pixels", ""),
+            ]
+        )
+    return painted
 
 
 def depth_sections(records: Sequence[LabelledArrays], view: View) -> Sections:
@@ -88,6 +110,7 @@ def image_sections(
     measure: str,
     paint: Callable[[Split, int, Sequence[ShownArrays]], list[list[Painted]]],
     view: View,
+    noun: str = "images",
 ) -> Sections:
     """Yield sections; `paint` returns the maps of the target, and those of each record."""
     split = view.split("test")
@@ -115,7 +138,7 @@ def image_sections(
         )
         for label, arrays in records
     ]
-    yield from chosen_sections(of_records, "images", measure, strip)
+    yield from chosen_sections(of_records, noun, measure, strip)
 
 
 def _rows(arrays: ShownArrays) -> dict[int, ShownArrays]:

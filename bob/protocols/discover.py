@@ -43,6 +43,7 @@ from bob.numerics.dense.boxes import box_overlaps
 from bob.outcomes import DiscoveredBoxes
 from bob.protocols.box_statistics import boxes_of
 from bob.protocols.dense import DENSE_KINDS, MapSettings, squashed
+from bob.protocols.kept_images import KeptImages, kept_of
 from bob.protocols.needs import Inputs, Needs, StatisticsNeed, require_splits
 from bob.protocols.protocol import Protocol, Result, ResultPart
 from bob.specs import KEYS, BackboneSpec
@@ -117,7 +118,7 @@ class Discover(Protocol[DiscoverSettings, DiscoverProblem]):
         for bound in BOUNDS:
             parts.append(ResultPart(_outcome(statistics, bound), bound, facets={"bound": bound}))
         detail = {"grid": statistics["grid"].tolist(), "reads": headline}
-        return Result(tuple(parts), detail)
+        return Result(tuple(parts), detail, shown=kept_of(statistics))
 
 
 def _parts(statistics: Arrays, methods: Sequence[str], reads: str = "") -> list[ResultPart]:
@@ -144,14 +145,19 @@ def overlaps_spec(settings: DiscoverSettings, *, standardised: bool) -> Accumula
         "tau": settings.tau,
         "standardised": standardised,
     }
-    return AccumulatorSpec("discovered_overlaps", 1, tuple(sorted(facts.items())))
+    return AccumulatorSpec("discovered_overlaps", 2, tuple(sorted(facts.items())))
 
 
 @dataclass(frozen=True, eq=False)
 class DiscoveredOverlaps:
-    """Largest overlaps (N, 4) of the boxes of METHODS and BOUNDS with a true box of each image."""
+    """Largest overlaps (N, 4) of the boxes of METHODS and BOUNDS with a true box of each image.
+
+    Of the images to keep, the `boxes` (K, 2, 4) of METHODS, as shares of the image, and their
+    `overlaps` (K, 2).
+    """
 
     boxes: BoxSets
+    kept: KeptImages
     lost_patches: int
     tau: float
     standardised: bool
@@ -162,6 +168,12 @@ class DiscoveredOverlaps:
             "positions": np.zeros(0, np.int64),
             "overlaps": np.zeros((0, len(METHODS) + len(BOUNDS))),
             "grid": np.array(shape[:2], np.int64),
+            **self.kept.start(
+                {
+                    "boxes": np.zeros((0, len(METHODS), 4), np.float32),
+                    "overlaps": np.zeros((0, len(METHODS))),
+                }
+            ),
         }
 
     def update(
@@ -171,9 +183,13 @@ class DiscoveredOverlaps:
         for position, grid in zip(positions.tolist(), features, strict=True):
             true = self.boxes.read(position)
             if (~true.crowds).any():
-                overlaps = largest_overlaps(self.predicted(grid), true)[None]
-                added = {"positions": np.array([position]), "overlaps": overlaps}
+                predicted = self.predicted(grid)
+                overlaps = largest_overlaps(predicted, true)
+                added = {"positions": np.array([position]), "overlaps": overlaps[None]}
                 extend_images(statistics, added)
+                methods = slice(len(METHODS))
+                shown = {"boxes": np.float32(predicted[methods]), "overlaps": overlaps[methods]}
+                self.kept.add(statistics, position, float(overlaps[0]), shown)
 
     def predicted(self, grid: Floats) -> Doubles:
         """Return the boxes (4, 4) of a map (h, w, D), as shares of the image."""
@@ -187,7 +203,8 @@ class DiscoveredOverlaps:
 
     def merge(self, parts: Sequence[Arrays]) -> Arrays:
         """Join the images of all shards, in their order."""
-        return {**join_images(parts, ("overlaps",)), "grid": parts[0]["grid"]}
+        joined = join_images(parts, ("overlaps",))
+        return {**joined, "grid": parts[0]["grid"], **self.kept.merge(parts)}
 
 
 def largest_overlaps(shares: Doubles, true: ImageBoxes) -> Doubles:
@@ -202,7 +219,7 @@ def largest_overlaps(shares: Doubles, true: ImageBoxes) -> Doubles:
 def _make_overlaps(
     settings: Mapping[str, Any], split: Split, earlier: Earlier
 ) -> DiscoveredOverlaps:
-    return DiscoveredOverlaps(boxes_of(split), **settings)
+    return DiscoveredOverlaps(boxes_of(split), KeptImages.of(split), **settings)
 
 
 register_accumulator("discovered_overlaps", _make_overlaps)

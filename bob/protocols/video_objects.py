@@ -19,9 +19,10 @@ independent, also those of one video.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from bob.datasets.dataset import Dataset
@@ -33,8 +34,10 @@ from bob.numerics.arrays import Doubles, Floats, Ints
 from bob.numerics.dense.cells import cell_shares
 from bob.numerics.dense.pixels import at_centres
 from bob.outcomes import FollowedObjects
+from bob.protocols.kept_images import KeptImages, kept_of
 from bob.protocols.needs import Inputs, Needs, require_splits
 from bob.protocols.protocol import Protocol, Result, ResultPart
+from bob.protocols.segmentation_statistics import SHOWN_PX
 from bob.protocols.stored_maps import StoredMapSettings, map_needs, maps_by_set
 from bob.specs import BackboneSpec
 from bob.specs.numbers import Count
@@ -75,6 +78,8 @@ class VideoObjectsProblem:
     masks: Masks
     """Object of each pixel, counted from 1 in each video; 0 is the background."""
     videos: Sequence[Video]
+    kept: KeptImages
+    """Chooses frames for pages that show them."""
 
 
 class VideoObjects(Protocol[VideoObjectsSettings, VideoObjectsProblem]):
@@ -109,12 +114,15 @@ class VideoObjects(Protocol[VideoObjectsSettings, VideoObjectsProblem]):
         test = frames.split
         assert test.masks is not None and test.groups is not None
         videos = videos_of(frames.features.positions, test.groups)
-        return VideoObjectsProblem(frames.features, test.masks, videos)
+        return VideoObjectsProblem(frames.features, test.masks, videos, KeptImages.of(test))
 
     def solve(
         self, problem: VideoObjectsProblem, settings: VideoObjectsSettings, device: str
     ) -> Result:
-        scores = [of for video in problem.videos for of in followed(problem, video, settings)]
+        statistics = problem.kept.start({"objects": np.zeros((0, SHOWN_PX, SHOWN_PX), np.uint8)})
+        scores = [
+            of for video in problem.videos for of in followed(problem, video, settings, statistics)
+        ]
         agreement = np.reshape(np.array(scores), (-1, len(PREDICTORS), 2))
         parts = []
         for i, name in enumerate(PREDICTORS):
@@ -125,7 +133,7 @@ class VideoObjects(Protocol[VideoObjectsSettings, VideoObjectsProblem]):
             "videos": len(problem.videos),
             "objects": len(agreement),
         }
-        return Result(tuple(parts), detail)
+        return Result(tuple(parts), detail, shown=kept_of(statistics))
 
 
 def videos_of(positions: Ints, groups: Sequence[str]) -> list[Video]:
@@ -136,9 +144,16 @@ def videos_of(positions: Ints, groups: Sequence[str]) -> list[Video]:
 
 
 def followed(
-    problem: VideoObjectsProblem, video: Video, settings: VideoObjectsSettings
+    problem: VideoObjectsProblem,
+    video: Video,
+    settings: VideoObjectsSettings,
+    statistics: dict[str, NDArray[Any]],
 ) -> list[Doubles]:
-    """Return J and F (3, 2) of each object by each of PREDICTORS, averaged over frames."""
+    """Return J and F (3, 2) of each object by each of PREDICTORS, averaged over frames.
+
+    Frames to keep are added to `statistics`, with the objects (72, 72) of their pixels; their score
+    is the mean J of all objects.
+    """
     from bob.numerics.dense.video import Propagation, objects_of_pixels, propagated
 
     masks = [np.maximum(problem.masks.read(i), 0) for i in video.positions.tolist()]
@@ -147,15 +162,22 @@ def followed(
     how = Propagation(settings.frames, settings.k, settings.radius, settings.temperature)
     labels = propagated(_maps(problem.features, video.rows), first, how)
     total = np.zeros((objects, len(PREDICTORS), 2))
-    for mask, of_frame in zip(masks[1:-1], labels, strict=False):  # the last is not scored
+    frames = zip(video.positions[1:-1].tolist(), masks[1:-1], labels, strict=False)
+    for position, mask, of_frame in frames:  # the last is not scored
         shares = cell_shares(np.minimum(mask, objects), (grid[0], grid[1]), objects + 1)
         predicted = (
             objects_of_pixels(of_frame, mask.shape),
             objects_of_pixels(shares, mask.shape),
             masks[0],
         )
-        for number in range(objects):
-            total[number] += [_agreement(mask, said, number + 1) for said in predicted]
+        agreement = [
+            [_agreement(mask, said, number + 1) for said in predicted] for number in range(objects)
+        ]
+        total += np.reshape(agreement, total.shape)
+        if objects:
+            shown = at_centres(predicted[0], (SHOWN_PX, SHOWN_PX)).astype(np.uint8)
+            region = float(np.mean([of[0][0] for of in agreement]))
+            problem.kept.add(statistics, position, region, {"objects": shown})
     return list(total / (len(masks) - 2))
 
 

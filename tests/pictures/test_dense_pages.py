@@ -16,7 +16,7 @@ from PIL import Image
 from bob.cli import main
 from bob.datasets.dataset import Dataset, Split
 from bob.features.store import FeatureStore
-from bob.pictures.boxes import box_sections, draw_boxes
+from bob.pictures.boxes import box_sections, discovery_sections, draw_boxes, mask_sections
 from bob.pictures.colours import RIGHT, WRONG, class_colours
 from bob.pictures.correspondence import (
     FOUND,
@@ -26,10 +26,10 @@ from bob.pictures.correspondence import (
     draw_pair,
 )
 from bob.pictures.page import PageSection, Picture
-from bob.pictures.pixels import depth_sections, segmentation_sections
+from bob.pictures.pixels import depth_sections, segmentation_sections, video_sections
 from bob.pictures.view import View
 from bob.records.store import RecordStore
-from tests.builders.boxes import box_dataset, image_boxes
+from tests.builders.boxes import box_dataset, image_boxes, masked_boxes
 from tests.builders.correspondence import SIZE, point_dataset
 from tests.builders.depth import depth_dataset
 from tests.builders.leaderboard_records import record, task
@@ -138,6 +138,77 @@ def test_detection_shows_as_many_predictions_as_objects() -> None:
     assert predictions.lines == ("0 of 1 right: class_0",)
     assert {*map(tuple, pixels(target).reshape(-1, 3))} == {(45, 45, 45), TRUE, (128, 128, 128)}
     assert {*map(tuple, pixels(predictions).reshape(-1, 3))} == {(45, 45, 45), MISSED}
+
+
+def masked(masks: NDArray[np.bool_], labels: list[int]) -> Dataset:
+    """Return a dataset of one image with these masks (n, H, W)."""
+    data = box_dataset({"test": [masked_boxes(masks, labels)]}, 2)
+    test = data.splits["test"]
+    assert test.boxes is not None
+    boxes = replace(test.boxes, masks=lambda i: masks)
+    return with_images(replace(data, splits={"test": replace(test, boxes=boxes)}), masks.shape[1:])
+
+
+def test_masks_are_shown_by_outline_and_pixels() -> None:
+    """The object: rows 1 to 6, columns 2 to 7. What is found: its box, without the lower right."""
+    mask = np.zeros((1, 8, 10), bool)
+    mask[0, 1:7, 2:8] = True
+    cells = np.ones((1, 2, 2), bool)
+    cells[0, 1, 1] = False
+    shown = kept(
+        1.0,
+        boxes=np.array([[2, 1, 8, 7]], np.float32),
+        labels=np.array([1]),
+        states=np.array([1], np.uint8),
+        masks=np.packbits(cells, axis=-1),
+    )
+    sections = list(mask_sections([("", shown)], view(masked(mask, [1]))))
+    _, target, predictions = pictures(sections, "Worst")
+    white, half = np.array(TRUE), np.rint(0.5 * np.array(TRUE) + 0.5 * 45).astype(int)
+    drawn = pixels(target)
+    assert (drawn[1, 2:8] == white).all() and (drawn[2:6, 3:7] == half).all()
+    assert (drawn[0] == 45).all() and (drawn[:, 8:] == 45).all()
+    found = pixels(predictions)
+    assert (found[1, 2:8] == FOUND).all() and (found[6, 7] == 45).all()
+    assert (found[6, 2] == FOUND).all()
+    assert predictions.lines == ("1 of 1 right: class_1",)
+
+
+def test_boxes_without_masks_have_no_page_of_masks() -> None:
+    data = masked(np.ones((1, 8, 10), bool), [0])
+    test = data.splits["test"]
+    assert test.boxes is not None
+    bare = replace(test, boxes=replace(test.boxes, masks=None))
+    assert not list(mask_sections([("", {})], view(replace(data, splits={"test": bare}))))
+
+
+def test_discovery_shows_the_boxes_of_both_methods() -> None:
+    """TokenCut's is the left half of the image, which is the object; LOST's is a corner."""
+    true = image_boxes([[0, 0, 5, 8], [5, 0, 10, 8]], [1, 0], crowds=[False, True], size=(8, 10))
+    data = with_images(box_dataset({"test": [true]}, 2), (8, 10))
+    boxes = np.array([[0, 0, 0.5, 1], [0.8, 0, 1, 0.5]], np.float32)
+    shown = kept(1.0, boxes=boxes, overlaps=np.array([1.0, 0.0]))
+    sections = list(discovery_sections([("", shown)], view(data)))
+    assert [section.title for section in sections] == ["Worst", "Sample"]
+    _, target, token_cut, lost = pictures(sections, "Sample")
+    assert target.lines == ("class_1",)
+    assert (token_cut.name, token_cut.lines) == ("TokenCut", ("overlap 100 %",))
+    assert (lost.name, lost.lines) == ("LOST", ("overlap 0 %",))
+    assert (pixels(token_cut)[0, :6] == FOUND).all() and (pixels(token_cut)[0, 6:] == 45).all()
+    assert (pixels(lost)[0, 8:] == MISSED).all() and (pixels(lost)[0, :8] == 45).all()
+
+
+def test_videos_show_the_objects_of_a_frame() -> None:
+    """Two objects above and below; the prediction takes the second one for the first."""
+    mask = np.array([[1, 1], [2, 2]], np.int16).repeat(2, 0).repeat(2, 1)
+    data = with_images(mask_dataset({"test": [mask]}, 2), mask.shape)
+    shown = kept(0.25, objects=np.ones((2, 2), np.uint8))
+    sections = list(video_sections([("", shown)], view(data)))
+    assert sections[0].about == "The 1 frames with the lowest mean J of objects, the lowest first."
+    _, target, prediction, wrong = pictures(sections, "Worst")
+    assert (pixels(target) == class_colours(3)[mask]).all()
+    assert prediction.lines == ("mean J of its objects 25 %",)
+    assert (pixels(wrong)[:2] == RIGHT).all() and (pixels(wrong)[2:] == WRONG).all()
 
 
 def test_boxes_are_drawn_on_the_thumbnail() -> None:

@@ -58,6 +58,10 @@ def test_boxes_are_found_and_images_of_crowds_left_out() -> None:
     """The thing of the second image has an L of cells: its box is that of the difficult object."""
     result = solved()
     assert result.outcome.overlap.tolist() == [1, 1]
+    assert result.shown["position"].tolist() == [0, 1] and (result.shown["score"] == 1).all()
+    shown = result.shown["boxes"][:, 0] * 12  # of 12 px
+    np.testing.assert_allclose(shown, [[0, 0, 8, 4], [4, 4, 12, 12]], rtol=1e-6)
+    assert result.shown["overlaps"][:, 0].tolist() == [1, 1]
     found: dict[str, Any] = {part.suffix: part.outcome for part in result.parts}
     assert list(found) == ["", "lost", "patches", "lost_patches", "image", "middle"]
     assert found["lost"].overlap.tolist() == [1, 1]

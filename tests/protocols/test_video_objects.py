@@ -79,6 +79,21 @@ def test_perfect_features_reach_the_ceiling() -> None:
     assert result.detail == {"grid": [8, 8], "videos": 2, "objects": 4}
 
 
+def test_frames_are_kept_for_pages() -> None:
+    """Of each video the three frames that are scored; cells of 2 px hold the objects exactly."""
+    result, data = solved(shares_of), dataset()
+    masks = data.splits["test"].masks
+    assert masks is not None
+    shown = result.shown
+    assert shown["position"].tolist() == [1, 2, 3, 6, 7, 8]
+    outcome: Any = result.outcome
+    assert shown["score"].mean() == pytest.approx(outcome.region.mean())
+    for position, objects in zip(shown["position"].tolist(), shown["objects"], strict=True):
+        at_pixels = objects[2::9, 2::9][:8, :8]  # of 72 x 72, one of each cell of 2 px
+        agreement = (at_pixels == masks.read(position)[::2, ::2]).mean()
+        assert objects.shape == (72, 72) and agreement > 0.9
+
+
 def test_the_first_mask_is_scored_on_all_frames_but_first_and_last() -> None:
     """Shares of 4 columns that stay after moves of 2, 4 and 6 px: J of 8 / 24, 0 and 0."""
     outcome: Any = solved(constant).parts[2].outcome
