@@ -188,7 +188,10 @@ class DiscoveredOverlaps:
                 added = {"positions": np.array([position]), "overlaps": overlaps[None]}
                 extend_images(statistics, added)
                 methods = slice(len(METHODS))
-                shown = {"boxes": np.float32(predicted[methods]), "overlaps": overlaps[methods]}
+                shown: dict[str, NDArray[Any]] = {
+                    "boxes": predicted[methods].astype(np.float32),
+                    "overlaps": overlaps[methods],
+                }
                 self.kept.add(statistics, position, float(overlaps[0]), shown)
 
     def predicted(self, grid: Floats) -> Doubles:

@@ -254,9 +254,9 @@ def _spatial(spec: BackboneSpec, onnx: Any, onnxruntime: Any, model: Any) -> Spa
     while node is not None and node.op_type in PASSING:
         node = producers.get(node.input[0])
     layout = None if node is None else _layout_of_mean(onnx, model, node)
-    tensor = None if node is None else node.input[0]
-    if tensor not in producers or layout is None:
+    if node is None or layout is None or node.input[0] not in producers:
         return None
+    tensor = node.input[0]
 
     def open_session() -> Any:
         with_grid = onnx.ModelProto()
