@@ -24,7 +24,7 @@ from bob.backbones.weights.locate import find_weights
 from bob.backbones.weights.tensors import tensor_hash
 from bob.errors import BackboneError, PlanMismatchError, UnavailableError
 from bob.io.digest import digest
-from bob.io.files import write_atomically
+from bob.io.files import move_folder_aside, read_regular, write_atomically
 from bob.io.stamps import stamp, stamps
 from bob.specs import BackboneSpec
 from bob.specs.yaml import plain
@@ -60,7 +60,7 @@ def card(spec: BackboneSpec, cache: Path, device: str, precision: str, *, offlin
     """
     path = _place(spec, cache, device, precision, offline=offline)
     with contextlib.suppress(OSError, ValidationError):
-        cached = Card.model_validate_json(path.read_bytes())
+        cached = Card.model_validate_json(read_regular(path))
         if cached.files == stamps(map(Path, cached.files)):
             return cached
     new = _make_card(load_backbone(spec, device, precision, offline=offline))
@@ -70,6 +70,7 @@ def card(spec: BackboneSpec, cache: Path, device: str, precision: str, *, offlin
             "it is complete."
         )
     if new.text_problem is None:
+        move_folder_aside(path)
         write_atomically(path, new.model_dump_json(indent=1).encode())
     return new
 

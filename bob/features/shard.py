@@ -8,6 +8,7 @@ file counts as missing. Files are mapped into memory and checked there, at the s
 
 import json
 import mmap
+import stat
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -175,9 +176,13 @@ def encode_shard(shard: Shard, place: str, stored: str | None = None) -> bytes:
 def load_shard(path: Path, place: str) -> Shard | None:
     """Map a shard into memory.
 
-    None where the file is missing or not as it was written. StoreError where the disk refuses.
+    None where the file is missing or not as it was written, and where a folder or anything else
+    stands in its place. StoreError where the disk refuses.
     """
     try:
+        mode = path.lstat().st_mode  # an error of a folder above it is one of the disk
+        if not (stat.S_ISREG(mode) or (stat.S_ISLNK(mode) and path.is_file())):
+            return None
         with path.open("rb") as file:
             # copy on write: changes of the arrays never reach the file
             return _decode(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY), place)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from bob.errors import StoreError
 from bob.features.key import FeatureKey, StatisticsKey, StoreKey
 from bob.features.shard import Arrays, Effort, Shard, encode_shard, load_shard
-from bob.io.files import TEMPORARY_PREFIX, disk_errors, write_atomically
+from bob.io.files import TEMPORARY_PREFIX, disk_errors, move_folder_aside, write_atomically
 from bob.io.leases import LEASE_SUFFIX, Lease, LeaseObserver
 
 KEY_FILE, FAILURE_FILE = "key.json", "failure.json"
@@ -130,8 +130,9 @@ class FeatureStore:
 
     def write(self, key: StoreKey, number: int, shard: Shard) -> None:
         """Store one shard; it is complete on the disk when this returns."""
-        stored = key.stored if isinstance(key, FeatureKey) else None
-        write_atomically(self._path(key, number), encode_shard(shard, _place(key, number), stored))
+        stored, path = key.stored if isinstance(key, FeatureKey) else None, self._path(key, number)
+        move_folder_aside(path)
+        write_atomically(path, encode_shard(shard, _place(key, number), stored))
         path = self.folder(key) / KEY_FILE
         if not path.exists():
             write_atomically(path, json.dumps(asdict(key), indent=1).encode())  # type: ignore[call-overload]

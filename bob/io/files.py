@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import itertools
 import os
 import re
 import tempfile
@@ -16,6 +17,8 @@ from bob.io.processes import process_is_gone, this_machine, this_process
 
 TEMPORARY_PREFIX = ".writing-"
 """Prefix of a file that is being written; its name also identifies the process that writes it."""
+SET_ASIDE = ".set-aside"
+"""Suffix of a folder that stood where a file is written."""
 LEFTOVER_SECONDS = 24 * 3600
 """Age from which a temporary file of another machine counts as left by a killed process."""
 
@@ -104,6 +107,28 @@ def _is_leftover(path: Path, now: float) -> bool:
         pid, born = int(match["pid"]), float(match["born"])
         return process_is_gone({"machine": this_machine(), "pid": pid, "born": born})
     return now - path.stat().st_mtime > LEFTOVER_SECONDS
+
+
+def read_regular(path: Path) -> bytes:
+    """Return the content of a file; FileNotFoundError for a pipe, which would never end, too."""
+    if not path.is_file():
+        raise FileNotFoundError(errno.ENOENT, "no regular file", str(path))
+    return path.read_bytes()
+
+
+def move_folder_aside(path: Path, suffix: str = SET_ASIDE) -> None:
+    """Rename a folder that stands where a file is to be written, so that nothing is lost.
+
+    Its new name has a number and the suffix. StoreError where the disk refuses.
+    """
+    if path.is_symlink() or not path.is_dir():
+        return
+    for number in itertools.count(1):
+        target = path.with_name(f"{path.name.split('.')[0]}.{number}{suffix}")
+        if not target.exists():
+            with disk_errors(path):
+                path.rename(target)
+            return
 
 
 def _flush_folder(folder: Path) -> None:

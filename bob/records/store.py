@@ -9,7 +9,6 @@ record at all is set aside with a message, and never stops the reader of the oth
 import contextlib
 import functools
 import hashlib
-import itertools
 import math
 import os
 import re
@@ -28,7 +27,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from bob.errors import ConfigError, StoreError, first_line
-from bob.io.files import disk_errors, slug, write_atomically
+from bob.io.files import move_folder_aside, slug, write_atomically
 from bob.io.leases import LEASE_SUFFIX, LeaseObserver
 from bob.records.record import SCHEMA, ArrayFile, BackboneFacts, DatasetFacts, Record, TaskFacts
 
@@ -42,6 +41,11 @@ LARGEST_RECORD = 256 * 2**20
 """Bytes of a JSON file; ordinary ones have a few thousand."""
 SET_ASIDE = ".set-aside.json"
 """Suffix of what stood where a record is stored, and was none."""
+CHANGED = (
+    "was edited or damaged after it was written, or another version wrote it: its checksum is not "
+    "that of its content; remove it, and the next run creates it again. To keep a change of your "
+    "own, delete the entry 'checksum'."
+)
 _CHECKSUM = re.compile(rb'\A\{\n "checksum": "([0-9a-f]{32})",')
 _SUSPICIOUS_NUMBER = re.compile(rb"[\s:\[,]-?(?:NaN|Inf|[0-9](?:[0-9]{18}|[0-9.]*[eE]\+?[0-9]{3}))")
 """Occurs in every JSON text with a number that is not finite or beyond 64 bits, and in few more."""
@@ -99,7 +103,7 @@ class RecordStore:
         path = self._path_of(record)
         array_path = _array_path(path)
         for occupied in (path, array_path):
-            _make_way(occupied)
+            move_folder_aside(occupied, SET_ASIDE)
         if arrays:
             contiguous = {name: np.ascontiguousarray(values) for name, values in arrays.items()}
             data = bytes(save(contiguous))
@@ -321,18 +325,6 @@ def _unreadable(path: Path, error: OSError) -> str:
     return f"{path}: cannot be read ({error.strerror}); its records are left out."
 
 
-def _make_way(path: Path) -> None:
-    """Rename a folder that stands where a file is to be written, so that nothing is lost."""
-    if path.is_symlink() or not path.is_dir():
-        return
-    for number in itertools.count(1):
-        target = path.with_name(f"{path.name.split('.')[0]}.{number}{SET_ASIDE}")
-        if not target.exists():
-            with disk_errors(path):
-                path.rename(target)
-            return
-
-
 def _remove_if_failed(path: Path, backbone: str) -> None:
     """Remove a readable record if it is a failure of this backbone."""
     try:
@@ -379,19 +371,25 @@ def _read(path: Path, record_of: "Callable[[bytes], Record] | None" = None) -> R
     data = _read_bytes(path)
     checksum = _CHECKSUM.match(data)
     rest = data[checksum.end() :] if checksum else b""
+    if checksum and _digest(rest).encode() != checksum[1]:
+        raise StoreError(f"{path}: {CHANGED}")
     try:
         record = (record_of or _validated)(b"{" + rest) if checksum else _validated(data)
     except ValueError as error:  # pydantic's ValidationError is one
+        if _has_moved_checksum(error):
+            raise StoreError(f"{path}: {CHANGED}") from error
         raise StoreError(
             f"{path}: is not a record of this version ({_problem(error)}); "
             "remove it, and the next run creates it again."
         ) from error
-    if checksum and _digest(rest).encode() != checksum[1]:
-        raise StoreError(
-            f"{path}: was changed after it was written (its checksum differs); remove it, and the "
-            "next run creates it again. To keep a change of your own, delete the line 'checksum'."
-        )
     return record
+
+
+def _has_moved_checksum(error: ValueError) -> bool:
+    """Whether a text has a checksum elsewhere than records have it, as after another layout."""
+    return isinstance(error, ValidationError) and any(
+        problem["loc"] == ("checksum",) for problem in error.errors(include_url=False)
+    )
 
 
 def _read_bytes(path: Path) -> bytes:

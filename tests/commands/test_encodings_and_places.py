@@ -1,6 +1,7 @@
 """Every command in every encoding and width, without a home folder, and on read-only folders."""
 
 import io
+import json
 import os
 import pwd
 import re
@@ -172,6 +173,36 @@ def test_without_a_home_the_cache_must_be_named(capfd: pytest.CaptureFixture[str
         assert default_cache() == Path("/somewhere")
     finally:
         del os.environ["BOB_CACHE"]
+
+
+@pytest.mark.parametrize("kind", ["folder", "loop", "pipe", "empty"])
+def test_a_run_ends_whatever_stands_in_the_places_of_files_of_its_cache(
+    sweep: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], kind: str
+) -> None:
+    """With the scores that it had: what is no file counts as missing, and a folder is kept."""
+    folder = Path(shutil.copytree(sweep, tmp_path / "sweep"))
+    results, run = folder / "results", commands(folder)["run"]
+    assert main(run) == 0
+    (before,) = (results / "records" / "knn" / "photos").glob("raw_pixels.*.json")
+    scores = json.loads(before.read_text())["scores"]
+    shutil.rmtree(results)
+    files = [path for path in (folder / "cache").rglob("*") if path.is_file()]
+    assert {path.parent.name for path in files} >= {"backbones", "fingerprints"}
+    for path in files:
+        path.unlink()
+        if kind == "folder":
+            path.mkdir()
+            (path / "precious.txt").touch()
+        elif kind == "loop":
+            path.symlink_to(path)
+        elif kind == "pipe":
+            os.mkfifo(path)
+        else:
+            path.touch()
+    assert main(run) == 0
+    assert json.loads(before.read_text())["scores"] == scores
+    kept = [*folder.rglob("precious.txt")]
+    assert len(kept) == (len(files) if kind == "folder" else 0)
 
 
 READ_ONLY = [name for name in COMMANDS if name not in ("run", "leaderboard", "evaluate")]

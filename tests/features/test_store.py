@@ -399,10 +399,40 @@ def test_a_path_below_a_file_cannot_be_written(tmp_path: Path) -> None:
         write_atomically(tmp_path / "file" / "shard", b"")
 
 
-def test_a_shard_that_the_disk_refuses_to_read_is_reported(store: FeatureStore) -> None:
-    (store.folder(KEY) / "000000.safetensors").mkdir(parents=True)
-    with pytest.raises(StoreError, match="cannot be read"):
+def test_a_shard_that_the_disk_refuses_to_read_is_reported(
+    store: FeatureStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.write(KEY, 0, shard())
+
+    def refuse(*_: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(StoreError, match=r"cannot be read \(Input/output error\)"):
         store.read(KEY)
+
+
+@pytest.mark.parametrize("kind", ["folder", "loop", "pipe"])
+def test_whatever_stands_in_the_place_of_a_shard_is_replaced_by_it(
+    store: FeatureStore, kind: str
+) -> None:
+    """What a folder holds is not lost."""
+    path = store.folder(KEY) / "000000.safetensors"
+    path.parent.mkdir(parents=True)
+    if kind == "folder":
+        path.mkdir()
+        (path / "precious.txt").write_text("mine")
+    elif kind == "loop":
+        path.symlink_to(path)
+    else:
+        os.mkfifo(path)
+    assert store.missing(KEY) == [0]
+    with pytest.raises(StoreError, match="1 of 1 shards are missing or damaged"):
+        store.read(KEY)
+    store.write(KEY, 0, shard())
+    np.testing.assert_array_equal(store.read(KEY).rows, shard().rows)
+    kept = [each.read_text() for each in path.parent.rglob("precious.txt")]
+    assert kept == (["mine"] if kind == "folder" else [])
 
 
 def test_forgotten_features_are_gone(store: FeatureStore) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bob.errors import StoreError
-from bob.io.files import write_atomically
+from bob.io.files import read_regular, write_atomically
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -33,7 +33,7 @@ def cached_arrays(path: Path, compute: Callable[[], Arrays]) -> Arrays:
 
 def _load(path: Path) -> Arrays | None:
     try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as values:
+        with np.load(io.BytesIO(read_regular(path)), allow_pickle=False) as values:
             return {name: values[name] for name in values.files}
     except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile):
         return None

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from bob.datasets.content.sequences import Digests
 from bob.datasets.content.traits import Trait, header_traits
 from bob.errors import DatasetError, StoreError, UnreadableImageError
-from bob.io.files import write_atomically
+from bob.io.files import read_regular, write_atomically
 from bob.io.git_lfs import is_pointer, pointer_message
 from bob.io.names import printable
 
@@ -207,7 +207,7 @@ def _cache_file(cache: Path, key: str, suffix: str) -> Path:
 
 def _read(cache_file: Path) -> bytes:
     try:
-        return cache_file.read_bytes()
+        return read_regular(cache_file)
     except OSError:
         return b""
 

@@ -21,7 +21,7 @@ from typing import Any, BinaryIO
 
 from bob.datasets.content.digests import content_digest, file_version
 from bob.errors import ConfigError, DatasetError, StoreError, UnavailableError
-from bob.io.files import write_atomically
+from bob.io.files import read_regular, write_atomically
 from bob.io.hub import hub_reachable
 from bob.io.paths import data_path
 from bob.specs import RepositorySource
@@ -276,7 +276,7 @@ def cached_hub_answer(
 
 def _load(cache_file: Path, fields: Set[str]) -> dict[str, Any] | None:
     try:
-        values: dict[str, Any] = json.loads(cache_file.read_bytes())
+        values: dict[str, Any] = json.loads(read_regular(cache_file))
         return values if fields <= set(values) else None
     except (OSError, ValueError, TypeError):
         return None

@@ -15,7 +15,7 @@ from bob.errors import StoreError
 from bob.extraction.device import device_name, threads
 from bob.io.digest import digest
 from bob.io.exclusive import exclusive
-from bob.io.files import write_atomically
+from bob.io.files import read_regular, write_atomically
 from bob.specs import Output
 
 LIBRARIES = ("torch", "openvino", "onnxruntime")
@@ -170,7 +170,7 @@ def _folder(cache: Path) -> Path:
 
 def _read(path: Path) -> tuple[Mapping[str, Any], Choice] | None:
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(read_regular(path))
         values = content["choice"]
         trials = tuple(Trial(**trial) for trial in values["trials"])
         return dict(content["conditions"]), Choice(**{**values, "trials": trials})
