@@ -98,9 +98,12 @@ def require_trained_classes(dataset: Dataset, splits: Sequence[SplitName]) -> No
     trained = dataset.splits["train"].present_classes - {-1}
     if len(trained) < 2:
         classes = quoted([dataset.classes[c] for c in sorted(trained)]) or "no class"
+        where, remedy, limit = "", "", dataset.split_origin.get("limit")
+        if limit is not None and len(dataset.classes) > 1:
+            where, remedy = f" within the limit of {limit}", "; give a larger --limit"
         raise NotApplicableError(
-            f"needs at least two classes; all train images of dataset {dataset.name!r} are of "
-            f"{classes}."
+            f"needs at least two classes; all train images of dataset {dataset.name!r}{where} are "
+            f"of {classes}{remedy}."
         )
     for name in splits:
         if name in dataset.splits:

@@ -1,5 +1,6 @@
 """What classifiers share: roles of features, and the datasets that they accept."""
 
+import dataclasses
 from collections.abc import Mapping
 
 import numpy as np
@@ -160,6 +161,19 @@ def test_classifiers_need_two_classes_and_train_images_of_each(
         splits["val"] = make_split("ef", val)
     with pytest.raises(NotApplicableError, match=message):
         classification_needs(make_dataset(splits, "abc"), BASELINE)
+
+
+def test_a_limit_that_leaves_one_class_is_named() -> None:
+    """The dataset has three classes: without the limit, there would be more."""
+    splits = {"train": make_split("a", [0]), "test": make_split("c", [0])}
+    dataset = make_dataset(splits, "abc")
+    dataset = dataclasses.replace(dataset, split_origin={"limit": 1})
+    message = r"within the limit of 1 are of 'a'; give a larger --limit\.$"
+    with pytest.raises(NotApplicableError, match=message):
+        classification_needs(dataset, BASELINE)
+    alone = dataclasses.replace(dataset, classes=("a",))
+    with pytest.raises(NotApplicableError, match=r"dataset 'd' are of 'a'\.$"):
+        classification_needs(alone, BASELINE)
 
 
 @pytest.mark.parametrize("missing", ["train", "test"])
