@@ -81,14 +81,30 @@ def run(words: list[str], folder: str, number: int = 0) -> tuple[bool, int]:
 
     Returns whether it was killed, and how many changes it made if it ended.
     """
+    return run_at_once(words, folder, number)[0]
+
+
+def run_at_once(words: list[str], folder: str, *numbers: int) -> list[tuple[bool, int]]:
+    """Run in children at once, one for each number of the change before which it is killed.
+
+    Returns of each what `run` returns of one. A run with number 0 is not killed.
+    """
     context = multiprocessing.get_context("fork")
-    total = context.Value("i", 0)
-    process = context.Process(target=child, args=(words, folder, number, total))
-    process.start()
-    process.join()
-    if process.exitcode not in (0, -signal.SIGKILL):
-        sys.exit(f"the run ended with {process.exitcode}")
-    return process.exitcode != 0, total.value
+    totals = [context.Value("i", 0) for _ in numbers]
+    processes = [
+        context.Process(target=child, args=(words, folder, number, total))
+        for number, total in zip(numbers, totals, strict=True)
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+        if process.exitcode not in (0, -signal.SIGKILL):
+            sys.exit(f"the run ended with {process.exitcode}")
+    return [
+        (process.exitcode != 0, total.value)
+        for process, total in zip(processes, totals, strict=True)
+    ]
 
 
 def child(words: list[str], folder: str, number: int, total: Any) -> None:

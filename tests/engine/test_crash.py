@@ -72,6 +72,34 @@ def test_two_processes_at_once_give_the_leaderboard_of_one(words, tmp_path):
     )
 
 
+AT_ONCE = """
+import random, sys
+from tests.builders.killed_runs import SHARE, run, run_at_once
+alone, shared, *command = sys.argv[1:]
+command += ["--results", "{folder}/results", "--cache-dir", "{folder}/cache"]
+_, changes = run(command, alone)
+moments = random.Random(0)
+for number in range(2):
+    kills = [moments.randint(1, changes // SHARE) for _ in range(2)]
+    *killed, last = run_at_once(command, f"{shared}{number}", *kills, 0)
+    run(command, f"{shared}{number}")  # which clears what the killed ones left
+    print(*(was_killed for was_killed, _ in killed), last[0])
+"""
+
+
+def test_a_run_beside_runs_that_are_killed_gives_the_leaderboard_of_one(words, tmp_path):
+    """Three at once on one cache and one results folder, two of which are killed, twice."""
+    alone, shared = tmp_path / "alone", tmp_path / "shared"
+    done = run_python(["-c", AT_ONCE, str(alone), str(shared), *words])
+    assert done.returncode == 0, done.stderr
+    killed = [line.split() for line in done.stdout.splitlines()]
+    assert [last for *_, last in killed] == ["False"] * 2
+    assert sum(each.count("True") for each in killed) >= 2, "most must have work left when killed"
+    for number in range(2):
+        assert leaderboard(tmp_path / f"shared{number}") == leaderboard(alone)
+    assert not [*tmp_path.rglob("*.lease")]
+
+
 INTERRUPTED = """
 import os, signal, sys
 # A shell starts its background jobs deaf to it, and what they start inherits that.
