@@ -12,6 +12,15 @@ from tests.builders.photos import make_photos
 os.environ["HF_HUB_OFFLINE"] = "1"  # before any library reads it: no test may reach for a hub
 
 
+LONGEST = ("tests/engine/test_ray.py", "tests/test_architecture.py")
+"""Modules with tests of many seconds."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest tests: at the end, one process would wait for another's."""
+    items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
+
+
 def pytest_collection_finish() -> None:
     """Keep the garbage collector from what lives to the end: modules, and thousands of tests."""
     gc.collect()

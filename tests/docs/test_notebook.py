@@ -9,6 +9,7 @@ from tests.builders.fresh_process import run_python
 
 NOTEBOOK = CHECKOUT / "docs" / "notebooks" / "first_answer.ipynb"
 LIMIT = "LIMIT = 200"
+CACHE = 'folder / "cache"'
 
 
 def code_cells() -> list[str]:
@@ -17,15 +18,17 @@ def code_cells() -> list[str]:
 
 
 def test_the_notebook_runs(tmp_path: Path, shared_cache: Path) -> None:
+    """Its own cache would measure four backbones again, which other tests have measured."""
     program = "\n\n".join(code_cells())
-    assert LIMIT in program
+    assert LIMIT in program and CACHE in program
+    program = program.replace(LIMIT, "LIMIT = 16").replace(CACHE, repr(str(shared_cache)))
     environment = {
         **os.environ,
         "BOB_CACHE": str(shared_cache),
         "MPLBACKEND": "agg",
         "TMPDIR": str(tmp_path),
     }
-    done = run_python(["-c", program.replace(LIMIT, "LIMIT = 16")], environment, tmp_path)
+    done = run_python(["-c", program], environment, tmp_path)
     assert done.returncode == 0, done.stderr
     assert "of 16 images" in done.stdout
 

@@ -326,7 +326,7 @@ def child(pipe, planned):
         scored.append(cell.key)
         return real(self, cell)
     Scoring.record_of = record_of
-    request = make_request(Path(sys.argv[1]), "knn", "linear")
+    request = make_request(Path(sys.argv[1]), "knn", "ridge")
     plan = make_plan(request)
     planned.wait()
     run(plan, make_workspace(request))
@@ -346,7 +346,7 @@ sys.exit(max(process.exitcode for process in processes))
 
 def test_two_processes_with_one_plan_compute_each_cell_once(tmp_path: Path) -> None:
     """Both plan all cells before either begins, so that neither knows of the other's."""
-    make_plan(make_request(tmp_path, "knn", "linear"))  # makes images and cards
+    make_plan(make_request(tmp_path, "knn", "ridge"))  # makes images and cards
     done = run_python(["-c", PROGRAM, str(tmp_path)])
     assert done.returncode == 0, done.stderr
     (planned, *first), (also_planned, *second) = json.loads(done.stdout)

@@ -15,7 +15,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from tests.builders.fresh_process import Program, run_python, running_python
-from tests.builders.photos import BASELINES, make_photos
+from tests.builders.photos import make_photos
 from tests.builders.ray_nodes import FakeNodes
 from tests.builders.request_counter import RequestCounter
 
@@ -69,6 +69,11 @@ def build():
     return Mean(), pixels | dict(mean=[0.0] * 3, std=[1.0] * 3)
 """
 """A backbone that ends its process, or its node once, at a later call and while a file exists."""
+COARSE = (
+    "coarse: {family: baseline, loader: baseline, architecture: raw_pixels,"
+    " preprocessing: {input_px: 32}}\n"
+)
+"""The baseline of pixels on small crops: a thousand of them take a fraction of a second."""
 
 
 @pytest.fixture(scope="module")
@@ -123,8 +128,9 @@ def fragile(folder: Path, victim: str, calls: int) -> list[str]:
     """Write the entry of a backbone that ends `victim`; return the flags that select it."""
     code, registry = folder / "fragile.py", folder / "fragile.yaml"
     code.write_text(CODE.format(victim=str(folder / victim), calls=calls))
-    registry.write_text(f"fragile: {{family: ssl, loader: python, architecture: '{code}:build'}}\n")
-    return ["--registry", str(registry), "--allow-code", "--backbones", "fragile,raw_pixels"]
+    entry = f"fragile: {{family: ssl, loader: python, architecture: '{code}:build'}}\n"
+    registry.write_text(entry + COARSE)
+    return ["--registry", str(registry), "--allow-code", "--backbones", "fragile,coarse"]
 
 
 def planned(folder: Path, *words: str) -> list[str]:
@@ -179,7 +185,7 @@ def test_a_backbone_that_ends_its_process_fails_after_three_attempts_alone(
     by_backbone = {record["backbone_name"]: record for record in records(tmp_path).values()}
     assert by_backbone["fragile"]["status"] == "failed"
     assert "its machine was lost 3 times" in str(by_backbone["fragile"]["reason"])
-    assert by_backbone["raw_pixels"]["status"] == "ok"
+    assert by_backbone["coarse"]["status"] == "ok"
 
 
 def test_ctrl_c_ends_a_run_that_any_engine_resumes(nodes: FakeNodes, tmp_path: Path) -> None:
@@ -188,7 +194,9 @@ def test_ctrl_c_ends_a_run_that_any_engine_resumes(nodes: FakeNodes, tmp_path: P
     A run that was complete before the signal reached it has nothing to resume.
     """
     photos = make_photos(tmp_path / "photos", per_class=700, classes=2, side_px=6)
-    words = ["--data", str(photos), "--backbones", BASELINES, "--tasks", "knn"]
+    (tmp_path / "coarse.yaml").write_text(COARSE)
+    words = ["--registry", str(tmp_path / "coarse.yaml"), "--backbones", "coarse"]
+    words += ["--data", str(photos), "--tasks", "knn"]
     done = bob_run(tmp_path / "local", *words)
     assert done.returncode == 0, done.stderr
     with cluster_run(nodes, tmp_path / "ray", *words) as running:

@@ -55,8 +55,7 @@ def test_processes_side_by_side_give_the_records_of_one(
         return submit(pool, unit, listener)
 
     monkeypatch.setattr(ScoringPool, "submit", counted)
-    request = make_request(tmp_path, "knn", "linear")
-    other = make_request(tmp_path, "knn", "linear")
+    request, other = (make_request(tmp_path, "knn", "ridge") for _ in range(2))
     other = replace(other, places=replace(other.places, results=tmp_path / "several"))
     workspaces = make_workspace(request), make_workspace(other)
     one, several = Counting(), Counting()

@@ -188,7 +188,7 @@ def test_a_metric_s_name_cannot_end_its_code_or_its_table() -> None:
 # --- figures
 
 
-@pytest.mark.parametrize("text", [FORMULA, STEERING, "$x_1$ \\frac{", "<b>&--\x00"])
+@pytest.mark.parametrize("text", [FORMULA + "$x_1$ \\frac{", STEERING + "<b>&--\x00"])
 def test_figures_show_hostile_text_as_well_formed_svg(tmp_path: Path, text: str) -> None:
     paths = write_figures(make_board(hostile(text)), tmp_path)
     assert "shifts.svg" in {path.name for path in paths}
