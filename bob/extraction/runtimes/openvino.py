@@ -12,6 +12,7 @@ from io import BytesIO
 from typing import Any
 
 import numpy as np
+import psutil
 import torch
 from numpy.typing import NDArray
 
@@ -66,10 +67,23 @@ def _compiled(backbone: Backbone, outputs: Sequence[Output], batch_size: int) ->
     else:
         model = _traced_model(backbone, outputs, shape)
     model.reshape({0: [batch_size, *shape]})
+    settings = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "THROUGHPUT"}
+    cores = psutil.cpu_count(logical=False) or 1
     compiled = Core().compile_model(
-        model, "CPU", {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "THROUGHPUT"}
+        model, "CPU", settings | _thread_settings(torch.get_num_threads(), cores)
     )
     return AsyncInferQueue(compiled)
+
+
+def _thread_settings(threads: int, cores: int) -> dict[str, Any]:
+    """Return what keeps OpenVINO to PyTorch's threads, which records and plans state.
+
+    Where these are all cores, OpenVINO's own number is right. Fewer are not bound to cores: other
+    processes of the machine would be bound to the same ones.
+    """
+    if threads >= cores:
+        return {}
+    return {"INFERENCE_NUM_THREADS": threads, "ENABLE_CPU_PINNING": False}
 
 
 def _onnx_model(module: OnnxFeatures, normalisation: Normalisation) -> Any:

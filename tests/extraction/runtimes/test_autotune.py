@@ -19,7 +19,7 @@ from bob.errors import BackboneError
 from bob.extraction.device import device_name
 from bob.extraction.embedder import Embedder
 from bob.extraction.machine_load import LoadMeter, MachineLoad
-from bob.extraction.runtimes import autotune, candidates
+from bob.extraction.runtimes import autotune, candidates, openvino
 from bob.extraction.runtimes.autotune import Tuned, TuningImages, tune
 from bob.extraction.runtimes.candidates import Candidate, expected_seconds
 from bob.extraction.runtimes.choices import Choice, ChoiceFile, Trial, saved_choices
@@ -113,6 +113,17 @@ def test_runtimes_give_eager_features_for_any_number_of_images(runtime, module, 
     (alone,) = tested.embed(crops(1), outputs[1:2]).values()
     largest = np.abs(expected[outputs[1]]).max()
     np.testing.assert_allclose(alone[0], expected[outputs[1]][0], rtol=0, atol=1e-5 * largest)
+
+
+def test_openvino_has_no_more_threads_than_pytorch(monkeypatch):
+    """Where PyTorch has all cores, the number is OpenVINO's own."""
+    assert openvino._thread_settings(8, 8) == openvino._thread_settings(16, 8) == {}
+    monkeypatch.setattr("psutil.cpu_count", lambda logical: 1000)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    tested = OpenVino(backbone(Convolutions()), [DEFAULT], 4)
+    compiled = tested._queue[0].get_compiled_model()
+    assert compiled.get_property("INFERENCE_NUM_THREADS") == 1
+    assert not compiled.get_property("ENABLE_CPU_PINNING")
 
 
 @pytest.mark.parametrize("output", [DEFAULT, GRID])
