@@ -7,6 +7,7 @@ from bob.cli.data_flags import add_data_options
 from bob.cli.shared_flags import (
     add_offline,
     add_registries_and_folders,
+    add_skip_bad_images,
     add_stored_settings,
 )
 
@@ -47,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         required=True,
         help="file to write, which ends in .safetensors",
     )
+    add_skip_bad_images(parser)
     add_stored_settings(parser)
     add_offline(parser)
     add_registries_and_folders(parser)

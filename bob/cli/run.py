@@ -15,6 +15,7 @@ from bob.cli.shared_flags import (
     add_race_test,
     add_registries_and_folders,
     add_seeds,
+    add_skip_bad_images,
 )
 
 HELP = "extract features, run tasks on them and update the leaderboard"
@@ -148,11 +149,7 @@ def _add_execution(parser: argparse.ArgumentParser) -> None:
     )
     add_seeds(group)
     group.add_argument("--fresh", action="store_true", help="recompute stored features and scores")
-    group.add_argument(
-        "--skip-bad-images",
-        action="store_true",
-        help="exclude unreadable images and report their number (default: fail the dataset)",
-    )
+    add_skip_bad_images(group)
     group.add_argument(
         "--fail-fast",
         action="store_true",

@@ -46,6 +46,15 @@ def add_registries_and_folders(parser: argparse.ArgumentParser) -> None:
     add_cache_dir(group)
 
 
+def add_skip_bad_images(parser: "argparse._ActionsContainer") -> None:
+    """Add the flag that excludes unreadable images."""
+    parser.add_argument(
+        "--skip-bad-images",
+        action="store_true",
+        help="exclude unreadable images and report their number (default: fail the dataset)",
+    )
+
+
 def add_cache_dir(parser: "argparse._ActionsContainer") -> None:
     """Add the flag for the folder of stored features."""
     parser.add_argument(

@@ -16,7 +16,7 @@ from bob.heads.fit import KeptProbe, fit_to_keep, require_recorded
 from bob.heads.saved_probe import ProbeFacts, SavedProbe
 from bob.io.paths import default_cache
 from bob.leaderboards.per_example import headline_outcomes
-from bob.leaderboards.render.text import score_text
+from bob.leaderboards.render.text import score_text, unreadable_images
 from bob.outcomes import ClassPredictions
 from bob.plan import (
     Machine,
@@ -34,7 +34,6 @@ from bob.records.record import Record
 from bob.registry import Registry, Selected, backbone_labels, load_registry, select, task_labels
 from bob.specs import BackboneSpec, TaskSpec
 
-SKIP_FLAG = "--skip-bad-images"
 PROTOCOLS = ("linear", "ridge")
 """Those whose probes can be saved."""
 
@@ -66,6 +65,8 @@ def run(arguments: argparse.Namespace) -> int:
     difference = require_recorded(kept.test, outcome)
     facts = _facts(record, backbone, workspace, kept, dataset.classes, arguments.seed)
     SavedProbe(kept.weight, kept.bias, facts).write(arguments.to)
+    for text in unreadable_images([record]):
+        terminal.note(text)
     if kept.temperature is None:
         terminal.note(
             "no temperature: no held-out images, or all of them are predicted right, so that "
@@ -124,6 +125,7 @@ def _plan(
             preprocessing=arguments.preprocessing,
             alpha=arguments.alpha,
             stored=arguments.store_dtype,
+            skip_bad=arguments.skip_bad_images,
             seeds=(arguments.seed,),
         ),
         machine=Machine(
@@ -148,10 +150,7 @@ def _record(plan: Plan, workspace: Workspace, terminal: Terminal) -> Record:
     list(conduct(plan, workspace, LocalEngine(workspace), terminal))
     record = workspace.places.records().with_prefix(cells[0].key)
     if record.status != "ok":
-        remedy = ""
-        if SKIP_FLAG in str(record.reason):
-            remedy = f"\n  {SKIP_FLAG} is a flag of `run` alone: a probe is of all images."
-        raise ConfigError(f"the cell {record.status.replace('_', ' ')}: {record.reason}{remedy}")
+        raise ConfigError(f"the cell {record.status.replace('_', ' ')}: {record.reason}")
     return record
 
 

@@ -174,13 +174,25 @@ def test_mistakes_are_named(head: Path, folder: Path, tmp_path: Path, bob: Bob) 
     assert code == USAGE and "a probe belongs to one" in err
 
 
-def test_a_probe_leaves_no_image_out(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    photos = make_photos(tmp_path / "photos", per_class=6, classes=2, side_px=8)
-    first = next(photos.rglob("*.png"))
-    first.write_bytes(first.read_bytes()[:50])
+def test_unreadable_images_are_left_out_of_a_probe_on_demand(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The probe is that of photos without them; without the flag there is none."""
+    photos = make_photos(tmp_path / "photos" / "train", per_class=6, classes=2, side_px=8)
+    make_photos(tmp_path / "photos" / "test", per_class=4, classes=2, side_px=8)
     places = ("--results", tmp_path / "results", "--cache-dir", tmp_path / "cache")
-    words = ("probe", "raw_pixels", "--data", photos, "--to", tmp_path / "h.safetensors", *places)
-    assert main([str(word) for word in words]) == USAGE
-    assert "--skip-bad-images is a flag of `run` alone: a probe is of all images." in (
-        capfd.readouterr().err
-    )
+
+    def probe(name: str, *flags: str) -> int:
+        to = ("--to", tmp_path / name, "--task", "ridge", *places)
+        words = ("probe", "raw_pixels", "--data", tmp_path / "photos", *to, *flags)
+        return main([str(word) for word in words])
+
+    (broken := photos / "class0" / "broken.png").write_bytes(b"no image")
+    assert probe("h.safetensors") == USAGE
+    assert "leave it out with --skip-bad-images" in " ".join(capfd.readouterr().err.split())
+    assert probe("h.safetensors", "--skip-bad-images") == OK
+    assert "note photos: 1 unreadable image excluded." in capfd.readouterr().err
+    broken.unlink()
+    assert probe("whole.safetensors") == OK
+    skipped, whole = (load_file(tmp_path / f"{name}.safetensors") for name in ("h", "whole"))
+    np.testing.assert_allclose(skipped["weight"], whole["weight"], rtol=1e-6)

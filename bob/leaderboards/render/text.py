@@ -193,7 +193,7 @@ def board_notes(board: Board) -> list[str]:
         *dense_settings_note(board.overall.settings, board.cells),
         *_missing_values(board.cells),
         *_not_applicable(board.records),
-        *_unreadable_images(board.records),
+        *unreadable_images(board.records),
         *_dataset_limits(board.records),
         *_published(board.records),
         *_set_aside(board.set_aside),
@@ -265,7 +265,8 @@ def _not_applicable(records: Sequence[Record]) -> list[str]:
     ]
 
 
-def _unreadable_images(records: Sequence[Record]) -> list[str]:
+def unreadable_images(records: Sequence[Record]) -> list[str]:
+    """Return the number of images that were left out of each dataset, where there were any."""
     lines: set[str] = set()
     for record in records:
         count = sum(map(len, record.dataset.bad_images.values())) if record.dataset else 0
