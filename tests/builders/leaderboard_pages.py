@@ -97,6 +97,16 @@ class OpenPage:
         """Click the tab of a view."""
         self.page.locator(f"#tab-{view}").click()
 
+    def wait_until(self, condition: str) -> None:
+        """Wait until a JavaScript expression is true.
+
+        `wait_for_function` evaluates it by eval, which the page's policy forbids.
+        """
+        self.page.evaluate(
+            "new Promise((done) => { const look = () => "
+            f"({condition}) ? done() : requestAnimationFrame(look); look(); }})"
+        )
+
     def tip(self, selector: str) -> str:
         """Hover over the first element that matches and return the tooltip's text."""
         self.page.locator(selector).first.hover()

@@ -64,7 +64,7 @@ def test_other_views_load_the_file_beside_the_page_once(
 ) -> None:
     for page in pages.values():
         page.page.locator(f"#tab-{view}").click()
-    pages[True].page.wait_for_function("() => !document.body.innerText.includes('Loading…')")
+    pages[True].wait_until("!document.body.innerText.includes('Loading…')")
     divided, whole = texts(pages, "#view")
     assert divided == whole and len(divided) > 100
     for page in pages.values():
@@ -112,7 +112,7 @@ def test_without_its_file_a_page_says_what_to_do(
     opened.page.locator("#view .failed").wait_for()
     assert words in opened.text("#view")
     opened.page.locator("#csv").click()
-    opened.page.wait_for_function("() => document.getElementById('status').innerText")
+    opened.wait_until("document.getElementById('status').innerText")
     assert words in opened.status
     # once the file is there, the next view finds it
     detail = (folders[True] / DETAIL_FILE).read_text(encoding="utf-8")

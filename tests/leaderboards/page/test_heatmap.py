@@ -43,7 +43,7 @@ def drawn_on_a_phone(opened: OpenPage) -> set[str]:
     """The texts that the heat map draws at 390 px."""
     record_texts(opened)
     opened.page.set_viewport_size({"width": 390, "height": 800})
-    opened.page.wait_for_function("texts.length > 0")
+    opened.wait_until("texts.length")
     return set(opened.page.evaluate("texts"))
 
 

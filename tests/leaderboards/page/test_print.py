@@ -4,7 +4,7 @@ from io import BytesIO
 
 from pypdf import PdfReader
 
-from tests.builders.leaderboard_pages import OpenPage, varied_tasks
+from tests.builders.leaderboard_pages import OpenPage, two_tasks, varied_tasks
 from tests.builders.leaderboard_records import dataset, failed, record
 from tests.leaderboards.page.conftest import Opener
 
@@ -91,3 +91,18 @@ def test_paper_ranks_no_baseline_and_prints_no_button(show: Opener) -> None:
     assert baseline[2:4] == ["–", "–"]  # mean z-score and mean rank
     button = page.locator("#paper").get_by_text("Show the table")
     assert button.count() == 1 and not button.is_visible()
+
+
+def test_paper_marks_the_best_and_contaminated_cells(show: Opener) -> None:
+    """large is best everywhere, and was pretrained on textiles."""
+    page = show(two_tasks()).page
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    page.emulate_media(media="print")
+    linear = page.locator("section", has_text="linear: top1")
+    assert linear.locator("td.best").all_inner_texts() == ["90.0 88.0–92.0"] * 2
+    (seen,) = linear.locator("td.contaminated").all()
+    assert "large" in seen.locator("..").inner_text()
+    assert "†: contaminated" in linear.inner_text()
+    weight = "element => Number(getComputedStyle(element).fontWeight)"
+    assert linear.locator("td.best .val").first.evaluate(weight) >= 600
+    assert linear.locator("td:not(.best) .val").first.evaluate(weight) == 400

@@ -1,6 +1,7 @@
 """The scatter plot of quality against cost."""
 
 import pytest
+from playwright.sync_api import FloatRect
 
 from tests.builders.leaderboard_pages import two_tasks
 from tests.builders.leaderboard_records import facts, failed, record, score, task
@@ -129,3 +130,27 @@ def test_points_have_their_names_on_a_phone_too(show: Opener) -> None:
     for label in labels.all():
         box = label.bounding_box()
         assert box and box["x"] >= 0 and box["x"] + box["width"] <= 390
+
+
+def test_a_name_avoids_the_error_bar_of_another_point(show: Opener) -> None:
+    """At the right of its point, the name of `middle` would lie on the bar of `right`."""
+    points = (("left", 0.7, 1.0), ("the_name_of_the_middle", 0.80, 3.0), ("right", 0.81, 3.3))
+    records = [
+        record(name, value, backbone=facts(name, params=int(params * 10**6)))
+        for name, value, params in points
+    ]
+    page = show(records, "#view=cost").page
+    bars = [bar.bounding_box() for bar in page.locator("#plot .whisker").all()]
+    labels = [label.bounding_box() for label in page.locator("#plot .label").all()]
+    assert len(bars) == len(labels) == 3
+    assert not any(_overlap(a, b) for a in bars for b in labels)
+
+
+def _overlap(a: FloatRect | None, b: FloatRect | None) -> bool:
+    assert a and b
+    return (
+        a["x"] < b["x"] + b["width"]
+        and b["x"] < a["x"] + a["width"]
+        and a["y"] < b["y"] + b["height"]
+        and b["y"] < a["y"] + a["height"]
+    )

@@ -3,6 +3,7 @@
 from playwright.sync_api import expect
 
 from bob.leaderboards.published import read_published
+from bob.specs import Pretraining
 from tests.builders.leaderboard_pages import OpenPage, two_tasks
 from tests.builders.leaderboard_records import dataset, facts, record, score, task
 from tests.leaderboards.page.conftest import Opener
@@ -105,6 +106,26 @@ def test_table_over_many_cells_has_a_column_per_task(show: Opener) -> None:
     opened.page.select_option("#task", "knn")
     assert opened.heads[-13:] == datasets
     assert "task=knn" in opened.page.url
+
+
+def test_a_mean_over_contaminated_cells_is_marked(show: Opener) -> None:
+    """13 datasets on two tasks have a column per task; `a` was pretrained on one of them."""
+    seen = Pretraining(method="ssl", data="web", seen=("d03",))
+    records = [
+        record(
+            name,
+            0.5,
+            dataset=dataset(f"d{d:02d}"),
+            task=task(task_name),
+            backbone=facts(name, pretraining=seen if name == "a" else None),
+        )
+        for name in "ab"
+        for d in range(13)
+        for task_name in ("knn", "linear")
+    ]
+    opened = show(records, "#view=table")
+    assert opened.page.locator("#board td.contaminated").count() == 2
+    assert opened.tip("#board td.contaminated") == "contaminated: pretrained on d03"
 
 
 def test_headings_sort_and_reverse(board: OpenPage) -> None:

@@ -14,7 +14,7 @@ import {
 } from "./data.js";
 import { choices, make, on, paragraph } from "./dom.js";
 import { nameButton } from "./cards.js";
-import { fixed, listed, millions, plural, short, signed } from "./format.js";
+import { fixed, listed, millions, plural, rounded, short, signed } from "./format.js";
 import {
   averageable,
   chosenColumns,
@@ -141,7 +141,7 @@ function rankText(summary, candidates) {
   const pool = `${plural(candidates.length, "backbone")}${limited}`;
   const isMean = summary.columns.length > 1;
   const score = averageable(summary.columns)
-    ? `mean score ${(100 * row.value).toFixed(1)}`
+    ? `mean score ${rounded(100 * row.value, 1)}`
     : `mean z-score ${fixed(row.z, 2)}`;
   const scores = isMean ? `: ${score}, mean rank ${fixed(row.meanRank, 1)}` : "";
   return `It ranks first of ${pool} over ${scopeText(summary.columns)}${scores}.`;
@@ -190,7 +190,7 @@ function smallestTied(pick, tied) {
     .reduce((best, b) => (best === null || params(b) < params(best) ? b : best), null);
   if (smallest === null || params(pick) == null) return [];
   if (params(smallest) > SMALLER * params(pick)) return [];
-  const ratio = (params(pick) / params(smallest)).toFixed(1);
+  const ratio = rounded(params(pick) / params(smallest), 1);
   const text = `: ${ratio}× fewer parameters.`;
   return [paragraph("", "The smallest of them is ", nameButton(smallest), text)];
 }
@@ -202,7 +202,7 @@ function fastestTied(pick, tied) {
     .filter((b) => speedOf(b) > FASTER * pickSpeed)
     .sort((a, b) => speedOf(b) - speedOf(a));
   if (!pickSpeed || fastest === undefined) return [];
-  const text = `: ${(speedOf(fastest) / pickSpeed).toFixed(1)}× the speed.`;
+  const text = `: ${rounded(speedOf(fastest) / pickSpeed, 1)}× the speed.`;
   return [paragraph("", "The fastest of them is ", nameButton(fastest), text)];
 }
 

@@ -14,7 +14,7 @@ import {
 } from "./data.js";
 import { headRow, make, named, paragraph, section, spaced, table, tag } from "./dom.js";
 import { nameButton } from "./cards.js";
-import { fixed, grouped, plural, rangeText, valueText } from "./format.js";
+import { fixed, grouped, plural, rangeText, rounded, valueText } from "./format.js";
 import {
   averageable,
   chosenColumns,
@@ -83,7 +83,7 @@ function bestOfGroup(columns) {
   const scope = [named(taskOf(columns[0]).name), where];
   if (best === null) return bestRow(scope, emptyCells("no backbone has a value in all cells"));
   const { value, z } = rows.get(best);
-  const mean = averageable(counted) ? `${(100 * value).toFixed(1)} mean, ` : "";
+  const mean = averageable(counted) ? `${rounded(100 * value, 1)} mean, ` : "";
   const tied = order.filter((b) => rows.get(b).tied);
   return bestRow(
     scope,

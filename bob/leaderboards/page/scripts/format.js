@@ -11,9 +11,19 @@ export const Z_SCORE =
 
 const isMissing = (value) => value == null || Number.isNaN(value);
 
+// A number with so many decimals. Ties go to the even digit, as in the tables of Python: toFixed
+// would write 86.25 as 86.3, and they 86.2. A tie is an odd multiple of 0.5 ** (digits + 1).
+export function rounded(value, digits) {
+  const text = value.toFixed(digits);
+  const isTie = Math.abs(value * 2 ** (digits + 1)) % 2 === 1;
+  if (!isTie || Number(text.at(-1)) % 2 === 0) return text;
+  const unit = 10 ** -digits;
+  return (Number(text) - Math.sign(value) * unit).toFixed(digits);
+}
+
 export function valueText(value, metric) {
   if (isMissing(value)) return MISSING;
-  const text = metric.percent ? (100 * value).toFixed(1) : value.toFixed(3);
+  const text = metric.percent ? rounded(100 * value, 1) : rounded(value, 3);
   return text.replace("-", MINUS);
 }
 
@@ -24,12 +34,12 @@ export function rangeText(low, high, metric) {
 
 export function signed(value, digits = 2) {
   if (isMissing(value)) return MISSING;
-  const text = Math.abs(value).toFixed(digits);
+  const text = rounded(Math.abs(value), digits);
   return Number(text) === 0 ? text : (value < 0 ? MINUS : "+") + text;
 }
 
 export const fixed = (value, digits) =>
-  isMissing(value) ? MISSING : value.toFixed(digits).replace("-", MINUS);
+  isMissing(value) ? MISSING : rounded(value, digits).replace("-", MINUS);
 
 // 1,281,167; without Intl, whose first use takes 50 ms.
 export const grouped = (value) =>

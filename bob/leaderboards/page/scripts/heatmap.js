@@ -277,10 +277,16 @@ function shade(z) {
 function paintHeads(context, map) {
   context.fillStyle = property("--soft");
   context.textAlign = "left";
-  for (const { name, left, text, line } of map.tasks) {
+  for (const { left, line } of map.tasks) {
     const bottom = (line + 1) * TASK_LINE;
-    context.fillText(name, text, bottom - 4);
     context.fillRect(left, bottom, 1, map.head - bottom - 2);
+  }
+  for (const { name, text, line } of map.tasks) {
+    const bottom = (line + 1) * TASK_LINE;
+    context.fillStyle = property("--panel"); // lines of other tasks end at a name
+    context.fillRect(text - 2, bottom - 14, context.measureText(name).width + 4, 13);
+    context.fillStyle = property("--soft");
+    context.fillText(name, text, bottom - 4);
   }
   if (map.side < NAMED_SIDE) return;
   map.columns.forEach((_, c) => {

@@ -24,6 +24,7 @@ import {
   plural,
   rangeText,
   rankRange,
+  rounded,
   shareText,
   short,
   valueText,
@@ -95,7 +96,7 @@ function scoresText({ rows, best, columns }) {
     return `${valueText(row.value, metric)}${range ? ` [${range}]` : ""} ${metric.name}, ${scope}`;
   }
   if (row.value !== null) {
-    return `${(100 * row.value).toFixed(1)} % on average over ${scope}`;
+    return `${rounded(100 * row.value, 1)} % on average over ${scope}`;
   }
   const z = fixed(row.z, 2);
   return `ranks first over ${scope}: mean z-score ${z}, mean rank ${fixed(row.meanRank, 1)}`;
@@ -115,7 +116,7 @@ function comparisonText({ rows, best, order, columns }) {
 }
 
 function distanceText(behind) {
-  const points = Math.abs(behind).toFixed(1);
+  const points = rounded(Math.abs(behind), 1);
   if (Number(points) === 0) return "with the same score";
   return behind > 0
     ? `${points} points behind`
@@ -308,7 +309,7 @@ function standingsHead(columns) {
 // "4.7" points behind the best, "+0.3" where the mean score is ahead of it, a dash for itself.
 function behindText(points, isBest) {
   if (isBest) return MISSING;
-  const text = Math.abs(points).toFixed(1);
+  const text = rounded(Math.abs(points), 1);
   return points < 0 && Number(text) > 0 ? `+${text}` : text;
 }
 
@@ -316,7 +317,7 @@ function standingsRow(b, { rows, columns, best }, limits, scale) {
   const row = rows.get(b);
   const single = columns.length === 1;
   const value = single ? row.value : row.z;
-  const meanText = averageable(columns) ? (100 * row.value).toFixed(1) : fixed(value, 2);
+  const meanText = averageable(columns) ? rounded(100 * row.value, 1) : fixed(value, 2);
   const text = single ? valueText(value, metricOf(columns[0])) : meanText;
   const cells = [
     make("td", { class: "rank" }, String(row.rank)),

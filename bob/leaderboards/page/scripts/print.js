@@ -4,6 +4,7 @@
 import {
   BACKBONES,
   COLUMNS,
+  contaminated,
   datasetOf,
   hasDetails,
   metricOf,
@@ -11,7 +12,16 @@ import {
   taskOf,
 } from "./data.js";
 import { $, headRow, make, mark, named, paragraph, table } from "./dom.js";
-import { MISSING, fixed, millions, plural, rangeText, rankRange, valueText } from "./format.js";
+import {
+  MISSING,
+  fixed,
+  millions,
+  plural,
+  rangeText,
+  rankRange,
+  rounded,
+  valueText,
+} from "./format.js";
 import {
   chosenColumns,
   columnOf,
@@ -22,7 +32,7 @@ import {
   valueAt,
   visible,
 } from "./selection.js";
-import { statusText } from "./rows.js";
+import { classList, statusText } from "./rows.js";
 import { state } from "./state.js";
 
 const CELLS_ACROSS = 5; // on a sheet
@@ -143,7 +153,7 @@ function meansTable(summary, backbones) {
       row.rank ? fixed(row.z, 2) : MISSING,
       row.rank ? fixed(row.meanRank, 1) : MISSING,
       rankRange(row.rankLimits),
-      row.value == null ? MISSING : (100 * row.value).toFixed(1),
+      row.value == null ? MISSING : rounded(100 * row.value, 1),
     ];
     const name = row.tied ? "in-tie" : "";
     return [params, ...texts.map((text) => make("td", { class: name }, text))];
@@ -158,7 +168,9 @@ function cellsTable(columns, backbones) {
   const title = `${taskOf(first).name}: ${metricOf(first).name}, 95 % intervals`;
   const heads = columns.map((column) => datasetOf(column).name);
   const cells = paperTable(heads, shown, (b) => columns.map((column) => valueCell(column, b)));
-  return make("section", {}, make("h3", {}, title), cells);
+  const isSeen = shown.some((b) => columns.some((column) => contaminated(column, b)));
+  const legend = `Bold: the best; shaded: tied with it${isSeen ? "; †: contaminated" : ""}.`;
+  return make("section", {}, make("h3", {}, title), cells, paragraph("hint", legend));
 }
 
 function valueCell(column, b) {
@@ -169,7 +181,11 @@ function valueCell(column, b) {
   const metric = metricOf(column);
   const { best, tied } = columnOf(column);
   const range = rangeText(lowAt(column, b), highAt(column, b), metric);
-  const name = `${b === best ? "best " : ""}${tied.has(b) ? "in-tie" : ""}`;
+  const name = classList(
+    b === best && "best",
+    tied.has(b) && "in-tie",
+    contaminated(column, b) && "contaminated",
+  );
   return make(
     "td",
     { class: name },

@@ -23,11 +23,13 @@ import {
   MISSING,
   fixed,
   grouped,
+  listed,
   millions,
   pText,
   plural,
   rangeText,
   rankRange,
+  rounded,
   shareText,
   short,
   valueText,
@@ -53,7 +55,7 @@ export function shownValue({ columns }, b) {
   return state.show === "value" && averageable(summary.columns) ? row?.value : row?.z;
 }
 
-const classList = (...names) => names.filter(Boolean).join(" ");
+export const classList = (...names) => names.filter(Boolean).join(" ");
 
 export function rowElement(b, plan, scales) {
   const row = plan.summary.rows.get(b);
@@ -113,7 +115,7 @@ function summaryCells(b, summary) {
     z: row.rank ? fixed(row.z, 2) : MISSING, // baselines and published numbers have no rank
     rank: row.meanRank == null ? MISSING : fixed(row.meanRank, 1),
     wins: row.wins == null ? MISSING : shareText(row.wins),
-    value: row.value == null ? MISSING : (100 * row.value).toFixed(1),
+    value: row.value == null ? MISSING : rounded(100 * row.value, 1),
   };
   return ids.map((id) => {
     const isBest = id === "z" && b === summary.best; // which the order is by
@@ -216,9 +218,19 @@ function groupCell(group, b, scale) {
     return make("td", { class: "none", "data-tip": tip }, `${gaps} missing`);
   }
   const value = shownValue(group, b);
-  const name = classList("cell", b === summary.best && "best", row.tied && "in-tie");
+  const seen = summary.columns.filter((column) => contaminated(column, b));
+  const name = classList(
+    "cell",
+    b === summary.best && "best",
+    row.tied && "in-tie",
+    seen.length && "contaminated",
+  );
   const text = make("span", { class: "val" }, groupText(row, value, summary));
   const cell = make("td", { class: name }, text);
+  if (seen.length) {
+    const names = listed([...new Set(seen.map((column) => datasetOf(column).name))]);
+    cell.dataset.tip = `contaminated: pretrained on ${names}`;
+  }
   if (numberOrNull(value) === null) return cell;
   const at = scale(value);
   return withBar(cell, at, at, at);
@@ -227,7 +239,7 @@ function groupCell(group, b, scale) {
 function groupText(row, value, { columns }) {
   if (state.show === "rank") return row.rank ? String(row.rank) : MISSING;
   const isScore = state.show === "value" && averageable(columns);
-  return isScore ? (100 * value).toFixed(1) : fixed(value, 2);
+  return isScore ? rounded(100 * value, 1) : fixed(value, 2);
 }
 
 // ---- the tooltip of a cell

@@ -186,7 +186,7 @@ function plotOf(points, front, quality, cost) {
     xAxis(x, box, cost.tick, cost.label),
     make("polyline", { class: "front", points: frontSteps(front, x, y) }),
     points.map((point) => pointMark(point, y, quality, cost, front.includes(point))),
-    pointLabels(points, front, y, quality, box, wide),
+    pointLabels(points, front, { x, y }, quality, box, wide),
   );
 }
 
@@ -224,15 +224,31 @@ function place(points, x, y) {
   }
 }
 
-// The front as stairs: between two of its points, the best quality for a cost is the cheaper one's.
-function frontSteps(front, x, y) {
-  return front
-    .flatMap((point, index) => {
-      const at = `${x.at(point.cost)},${y.at(point.value)}`;
-      return index ? [`${x.at(point.cost)},${y.at(front[index - 1].value)}`, at] : [at];
-    })
-    .join(" ");
+// The corners [x, y] of the front, which is drawn as stairs: between two of its points, the best
+// quality for a cost is the cheaper one's.
+const corners = (front, x, y) =>
+  front.flatMap((point, index) => {
+    const at = [x.at(point.cost), y.at(point.value)];
+    return index ? [[at[0], y.at(front[index - 1].value)], at] : [at];
+  });
+
+const frontSteps = (front, x, y) => corners(front, x, y).join(" ");
+
+// The boxes {x1, x2, y1, y2} that the front and the error bars cover.
+function stairs(front, x, y) {
+  const all = corners(front, x, y);
+  return all.slice(1).map(([x1, y1], i) => boxOf([x1, all[i][0]], [y1, all[i][1]]));
 }
+
+const whiskers = (points, y) =>
+  points.filter(({ limits }) => limits).map(({ px, limits }) => boxOf([px, px], limits.map(y.at)));
+
+const boxOf = (xs, ys) => ({
+  x1: Math.min(...xs) - 1,
+  x2: Math.max(...xs) + 1,
+  y1: Math.min(...ys) - 1,
+  y2: Math.max(...ys) + 1,
+});
 
 const qualityText = (value, metric) => (metric ? valueText(value, metric) : fixed(value, 2));
 
@@ -279,7 +295,7 @@ function pointMark(point, y, quality, cost, onFront) {
 
 // Names of points: those of the front, the best first, then all others where points are few. A
 // baseline outside the scale has its value beside its name.
-function pointLabels(points, front, y, { metric }, box, wide) {
+function pointLabels(points, front, { x, y }, { metric }, box, wide) {
   const others = points.filter((point) => !front.includes(point));
   const named = [...front].reverse().concat(points.length <= ALL_NAMED ? others : []);
   const marked = named.map((point) => ({
@@ -292,5 +308,6 @@ function pointLabels(points, front, y, { metric }, box, wide) {
   const right = box.right + (wide ? 145 : 10);
   const area = { left: box.left, right, top: 0, bottom: box.bottom + 2 };
   const places = points.map(({ px, py }) => ({ x: px, y: py }));
-  return pointNames(marked, places, area, wide ? 40 : 24);
+  const lines = [...whiskers(points, y), ...stairs(front, x, y)];
+  return pointNames(marked, places, area, wide ? 40 : 24, lines);
 }
