@@ -9,6 +9,7 @@ import pytest
 
 from tests.builders.photos import make_photos
 
+os.environ.pop("COLUMNS", None)  # what tests capture is as wide as in any other pipe
 os.environ["HF_HUB_OFFLINE"] = "1"  # before any library reads it: no test may reach for a hub
 
 

@@ -3,6 +3,7 @@
 rich is imported on first use, because `bob-bench list` prints plain lines and must start fast.
 """
 
+import os
 import shutil
 import sys
 import textwrap
@@ -12,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bob.datasets.own_names import shown_dataset
 from bob.engine.progress import PassMeter, RunMeter
 from bob.io.text import visible
 
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from bob.statistics.standing import RaceStanding
 
 FILE_COLUMNS = 120
-"""Width of tables that are written to a file or a pipe."""
+"""Width of tables that are written to a file or a pipe, unless COLUMNS states another."""
 CONTINUED = 16
 """Indentation of the further lines of a wrapped one."""
 LINE_SECONDS = 30.0
@@ -60,10 +62,11 @@ class Terminal:
 
     @cached_property
     def out(self) -> "Console":
-        """Standard output; tables that go to a file or a pipe have a fixed width."""
+        """Standard output; in a file or a pipe, only tables are wrapped, unless COLUMNS is set."""
         if sys.stdout.isatty():
             return _console(highlight=False)
-        return _console(highlight=False, soft_wrap=True, width=FILE_COLUMNS)
+        width = self.line_width
+        return _console(highlight=False, soft_wrap=width is None, width=width or FILE_COLUMNS)
 
     @cached_property
     def err(self) -> "Console":
@@ -72,8 +75,10 @@ class Terminal:
 
     @property
     def line_width(self) -> int | None:
-        """Columns of the terminal; None where standard output is a file or a pipe."""
-        return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+        """Columns of the terminal; None for a file or a pipe, unless COLUMNS is set."""
+        columns = os.environ.get("COLUMNS", "")
+        is_limited = sys.stdout.isatty() or (columns.isdigit() and int(columns) > 0)
+        return shutil.get_terminal_size().columns if is_limited else None
 
     def print(self, text: str) -> None:
         """Print a message to standard output, wrapped at the width of the terminal."""
@@ -136,7 +141,7 @@ class Terminal:
         self.stage_text = f"{name} {subject}"
 
     def pass_begins(self, dataset: str, split: str, images: int, backbones: Sequence[str]) -> None:
-        title = f"{dataset} {split}, {counted(len(backbones), 'backbone')}"
+        title = f"{shown_dataset(dataset)} {split}, {counted(len(backbones), 'backbone')}"
         self.pass_meter = PassMeter(title, images, time.monotonic)
         self.stage_text = ""
         if self.run_meter:
@@ -165,7 +170,8 @@ class Terminal:
     def cell_ends(self, record: "Record") -> None:
         if self.run_meter:
             self.run_meter.cell_ends()
-        cell = f"{record.task.name} · {record.dataset_name} · {record.backbone_name}"
+        dataset = shown_dataset(record.dataset_name)
+        cell = f"{record.task.name} · {dataset} · {record.backbone_name}"
         if record.status == "failed":
             self.error(f"{cell}: failed: {self._abridged(str(record.reason))}")
         else:

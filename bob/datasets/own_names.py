@@ -14,6 +14,8 @@ NO_OPTIONS = DataOptions()
 LONGEST = 60
 """Most characters that options add to a name; of a longer text, the beginning and a digest."""
 _DIGEST = 6
+_SHOWN = 30
+"""Most characters of what is shown of such a name before its digest."""
 _SIDES = ("train", "val", "test", "shift")
 _ENDS_LIKE_A_FLAG = re.compile(rf"_(?:{'|'.join(DataOptions.model_fields)})$")
 
@@ -40,6 +42,27 @@ def own_dataset_name(path: str, options: DataOptions = NO_OPTIONS) -> str:
     if len(text) > LONGEST or not all(_is_plain(word) for part in parts for word in part):
         text = f"{text[: LONGEST - _DIGEST - 1]}-{digest(parts)[:_DIGEST]}"
     return f"{slug(name)}_{text}"
+
+
+def shown_dataset(name: str) -> str:
+    """Return the name of a dataset for lines and tables.
+
+    A long name that ends with a digest is cut before it, after the last word that has room:
+    `emoji_train-vendor-apple_shift-vendor-goo-ddd5af` becomes
+    `emoji_train-vendor-apple_shift…ddd5af`. The digest still tells it from all others, and the glob
+    `emoji*ddd5af` selects it.
+    """
+    start, _, end = name.rpartition("-")
+    is_digest = len(end) == _DIGEST and set(end) <= set("0123456789abcdef")
+    if not is_digest or len(start) <= _SHOWN:
+        return name
+    words = re.findall(r"[-_]?[^-_]*", start)
+    shown = ""
+    for word in words:
+        if len(shown + word) > _SHOWN:
+            break
+        shown += word
+    return f"{shown or start[:_SHOWN]}…{end}"
 
 
 def _parts(options: DataOptions) -> Iterator[Sequence[str]]:

@@ -13,7 +13,7 @@ from bob.extraction.progress import Spent
 from bob.records.record import Score
 from bob.records.store import RecordStore
 from bob.statistics.standing import RaceStanding
-from tests.builders.leaderboard_records import record, task
+from tests.builders.leaderboard_records import dataset, record, task
 
 
 def test_a_reason_of_several_lines_is_abridged_when_repeated(capfd):
@@ -182,3 +182,20 @@ def test_a_listed_record_has_its_value_in_its_unit(bob, tmp_path):
         ["log_loss", "1.250"],
         ["50.0", "%"],
     ]
+
+
+@pytest.mark.parametrize(("columns", "width"), [(None, 120), ("60", 60), ("wide", 120), ("0", 120)])
+def test_tables_in_a_pipe_are_as_wide_as_columns_states(monkeypatch, columns, width):
+    if columns is not None:
+        monkeypatch.setenv("COLUMNS", columns)
+    terminal = Terminal()
+    assert terminal.out.width == width
+    assert terminal.line_width == (width if columns == "60" else None)
+
+
+def test_a_cell_is_printed_with_the_short_name_of_its_dataset(capfd):
+    name = "emoji_train-vendor-apple_shift-vendor-goo-ddd5af"
+    Terminal().cell_ends(record("a", 0.8, dataset=dataset(name)))
+    assert (
+        "linear · emoji_train-vendor-apple_shift…ddd5af · a: top1 80.0 %" in capfd.readouterr().out
+    )

@@ -4,7 +4,7 @@ from itertools import combinations
 
 import pytest
 
-from bob.datasets.own_names import LONGEST, own_dataset_name
+from bob.datasets.own_names import LONGEST, own_dataset_name, shown_dataset
 from bob.specs import DataOptions
 
 NORTH = {"site": ("north",)}
@@ -94,3 +94,21 @@ def test_a_path_that_is_gone_has_the_name_that_it_had(tmp_path):
     folder.rmdir()
     assert own_dataset_name(str(folder)) == before == "photos.v2"
     assert own_dataset_name("shards/images.parquet") == "images"
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("photos", "photos"),
+        ("scans_train-site-north_test-site-south", "scans_train-site-north_test-site-south"),
+        (
+            "emoji_train-vendor-apple_shift-vendor-goo-ddd5af",
+            "emoji_train-vendor-apple_shift…ddd5af",
+        ),
+        ("a" * 40 + "-0123ab", "a" * 30 + "…0123ab"),
+        ("scans_label-0123ab", "scans_label-0123ab"),
+    ],
+    ids=["short", "no digest", "digest", "one long word", "short with a digest"],
+)
+def test_a_long_name_is_shown_by_its_first_words_and_its_digest(name: str, shown: str) -> None:
+    assert shown_dataset(name) == shown

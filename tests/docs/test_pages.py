@@ -4,6 +4,7 @@ import ast
 import json
 import re
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from bob.cli.parser import build_parser
 from bob.io.paths import CHECKOUT
 from bob.plan import read_plan
 from tests.builders import command_line_page, task_page
+from tests.builders.photos import BASELINES, make_photos
 
 DOCS = CHECKOUT / "docs"
 OUTSIDE = [
@@ -77,6 +79,36 @@ def test_the_tutorial_writes_its_images(tmp_path: Path, monkeypatch: pytest.Monk
     exec(compile(block, str(page), "exec"), {})
     for name in ("functional", "defective"):
         assert len(list((tmp_path / "photos" / name).iterdir())) == 200
+
+
+def skeleton(text: str) -> str:
+    """Return a text in one line with every number as #."""
+    return re.sub(r"\d[\d,.]*", "#", " ".join(text.split()))
+
+
+def test_the_tutorial_shows_what_the_commands_print(
+    tmp_path: Path, bob: Callable[..., tuple[int, str, str]]
+) -> None:
+    """But for numbers and names: two baselines on a folder of two classes print the same lines."""
+    planned, ran = blocks(DOCS / "tutorial" / "first_answer.md", "text")[1:3]
+    photos = make_photos(tmp_path / "photos", per_class=20, classes=2, side_px=8)
+    words = ("run", "--data", photos, "--backbones", BASELINES, "--tasks", "linear,knn")
+    _, out, _ = bob(*words, "--dry-run")
+    assert skeleton(out).split("; estimated")[0] == skeleton(planned).split("; estimated")[0]
+    _, out, _ = bob(*words)
+    title = "photos [95 % CI]"
+    for text in (out, ran):
+        assert text.splitlines()[-1].startswith("Charts, and how each number was made: ")
+        assert "embedding photos train, # backbones, # images" in skeleton(text)
+        assert re.search(r"^  linear · photos · \w+: top1 [\d.]+ % \[", text, flags=re.MULTILINE)
+        (heading,) = (line for line in text.splitlines() if line.startswith("┃"))
+        assert [word.strip() for word in heading.split("┃")[1:-1]] == [
+            "backbone",
+            "params (M)",
+            "knn top1",
+            "linear top1",
+        ]
+        assert title in text.splitlines() or f"{title}; ≈ statistically tied" in text
 
 
 def test_the_plan_of_the_architecture_page_is_a_plan() -> None:

@@ -77,7 +77,7 @@ def _input_text(input_px: Any) -> str | None:
 
 
 def _rounded(speed: float | None) -> float | None:
-    return None if speed is None else float(f"{speed:.4g}")
+    return None if speed is None else float(f"{speed:.6g}")
 
 
 def dataset_json(name: str, facts: DatasetFacts | None) -> dict[str, Any]:

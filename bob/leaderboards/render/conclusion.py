@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from bob.datasets.own_names import shown_dataset
 from bob.leaderboards.advice import Advice, Alternative
 from bob.leaderboards.pairwise import MeanDifference
 from bob.leaderboards.references import is_clear_of_majority
@@ -98,13 +99,13 @@ def _where(advice: Advice) -> str:
     if len(settings) > 1:
         tasks = {setting.task for setting in settings}
         datasets = sorted({setting.dataset for setting in settings})
-        where = datasets[0] if len(datasets) == 1 else f"{len(datasets)} datasets"
+        where = shown_dataset(datasets[0]) if len(datasets) == 1 else f"{len(datasets)} datasets"
         if len(settings) != len(tasks) * len(datasets):
             return f"over {len(settings)} settings (a task on a dataset each) on {where}"
         return f"over {len(tasks)} task{'' if len(tasks) == 1 else 's'} on {where}"
     examples = _examples(advice)
     many = f"{examples:,} test examples" if examples else "test examples"
-    return f"in task {settings[0].task} on the {many} of {settings[0].dataset}"
+    return f"in task {settings[0].task} on the {many} of {shown_dataset(settings[0].dataset)}"
 
 
 def _examples(advice: Advice) -> int | None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from bob.datasets.own_names import shown_dataset
 from bob.leaderboards.board import Board
 from bob.leaderboards.cells import BoardCell, BoardColumn, is_baseline, mean
 from bob.leaderboards.render.fitted_table import CellText, FittedTable, RowText
@@ -33,7 +34,8 @@ class ShiftColumn:
         )
         shown = ordered[:most_rows]
         return FittedTable(
-            title=f"{self.column.task} on {self.column.dataset}: {self.metric} on each test set",
+            title=f"{self.column.task} on {shown_dataset(self.column.dataset)}: "
+            f"{self.metric} on each test set",
             legend="",
             headings=tuple(names),
             rows=tuple(

@@ -6,6 +6,7 @@ from dataclasses import replace
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from bob.datasets.own_names import shown_dataset
 from bob.leaderboards.board import Board, as_board
 from bob.leaderboards.cells import BoardCell, BoardColumn
 from bob.leaderboards.ranking import Ranking
@@ -95,7 +96,7 @@ def _shift_tables(board: Board) -> dict[str, list[RenderableType]]:
     for task, of_task in columns.items():
         tables[task] = [column.table(most) for column in of_task[:left]]
         if rest := of_task[left:]:
-            names = listed([column.column.dataset for column in rest])
+            names = listed([shown_dataset(column.column.dataset) for column in rest])
             tables[task].append(
                 Text(f"Not shown: {task} on {names}; leaderboard.csv has all.", style="dim")
             )
@@ -107,7 +108,7 @@ def _single_dataset(single: SingleDataset, board: Board) -> FittedTable:
     """Return the table of backbones × tasks."""
     references = reference_rows(board.cells, board.fused)
     return FittedTable(
-        title=single.name,
+        title=shown_dataset(single.name),
         legend=_legend(single.columns, board),
         headings=tuple(f"{column.task} {single.metrics[column]}" for column in single.columns),
         rows=(
@@ -157,7 +158,7 @@ def _task(task: str, board: Board) -> FittedTable:
     return FittedTable(
         title=f"{task}: {cells[0].metric}",
         legend=_legend(columns, board),
-        headings=tuple(column.dataset for column in columns),
+        headings=tuple(shown_dataset(column.dataset) for column in columns),
         rows=(
             *(_row(row, columns, board) for row in shown),
             *(_reference(row, columns, metrics) for row in reference_rows(cells, board.fused)),
