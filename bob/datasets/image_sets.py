@@ -1,7 +1,7 @@
 """Sets of images named as plain data: a plan refers to them without opening a dataset."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from bob.datasets.corruptions import corrupted_split
 from bob.datasets.dataset import Dataset, Split
 from bob.datasets.splits import automatic_test, stratified_order, stratified_subset
+from bob.datasets.windows import windowed_split
 from bob.errors import DatasetError, nearest
 
 
@@ -72,10 +73,14 @@ class ImageSet:
     block: OrderedBlock | None = None
     part: HoldOut | None = None
     """A part whose images are embedded without the others; None is all images."""
+    windows: int | None = None
+    """n, to take n x n windows of each image as images; None takes whole images."""
 
     @property
     def name(self) -> str:
         """The name of the set as a person reads it: `train`, `poly`, `gaussian_noise`."""
+        if self.windows is not None:
+            return f"{self.whole.name} in {self.windows} x {self.windows} windows"
         if self.block is not None:
             block = self.block
             return f"{self.split} {block.start}-{block.stop} ({block.order} order)"
@@ -83,11 +88,23 @@ class ImageSet:
             return f"{self.split} ({'held out' if self.part.held_out else 'fitted'})"
         return self.split if self.corruption is None else self.corruption.name
 
+    @property
+    def whole(self) -> "ImageSet":
+        """The set without windows."""
+        return self if self.windows is None else replace(self, windows=None)
+
+    def by_image(self, reasons: Mapping[int, str]) -> dict[int, str]:
+        """Return reasons by the position of their image in the set without windows."""
+        rows = (self.windows or 1) ** 2
+        return {position // rows: reason for position, reason in reasons.items()}
+
     def open(self, dataset: Dataset) -> Split:
         """Return the images; those of a corruption are S x N, severity by severity.
 
-        DatasetError where no image of a part can be held out.
+        Windows are image by image. DatasetError where no image of a part can be held out.
         """
+        if self.windows is not None:
+            return windowed_split(self.whole.open(dataset), self.windows)
         split = self._clean(dataset)
         if self.block is not None:
             return split.take(self.block.positions(split))
@@ -129,6 +146,7 @@ class ImageSet:
             corruption,
             None if block is None else OrderedBlock(**block),
             None if part is None else HoldOut(**part),
+            values.get("windows"),
         )
 
 

@@ -130,10 +130,11 @@ class Scoring:
         self, cell: Cell, need: FeatureNeed | StatisticsNeed, bad: Mapping[int, str]
     ) -> None:
         """Raise UnreadableImageError for images that may not be left out, or if none is left."""
-        where = f"dataset {cell.dataset!r}, {need.images.name}"
+        images, bad = need.images.whole, need.images.by_image(bad)
+        where = f"dataset {cell.dataset!r}, {images.name}"
         if bad and not self.plan.settings.skip_bad:
             raise UnreadableImageError(f"{where}: {bad_images_message(list(bad.values()))}")
-        if bad and len(bad) == len(self.workspace.images(cell.dataset, need.images)):
+        if bad and len(bad) == len(self.workspace.images(cell.dataset, images)):
             raise UnreadableImageError(
                 f"{where}: none of the {len(bad):,} images can be read: {next(iter(bad.values()))}"
             )
@@ -162,7 +163,9 @@ def _bad_by_split(
 ) -> dict[str, dict[int, str]]:
     """Return the reasons for unreadable images by split; parts of a split are joined."""
     by_images = {
-        need.images: of_need.bad for need, of_need in read_from if not isinstance(need, TextNeed)
+        need.images.whole: need.images.by_image(of_need.bad)
+        for need, of_need in read_from
+        if not isinstance(need, TextNeed)
     }
     bad: dict[str, dict[int, str]] = {}
     for images, reasons in by_images.items():

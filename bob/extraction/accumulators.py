@@ -121,8 +121,12 @@ def join_images(parts: Sequence[Arrays], names: Sequence[str]) -> dict[str, NDAr
     return {name: values[order] for name, values in joined.items()}
 
 
-def image_chunks(features: NDArray[np.float32]) -> Iterator[slice]:
-    """Yield slices of the images (n, h, w, D) of a bounded number of values."""
-    images = max(1, CHUNK_VALUES // max(1, int(np.prod(features.shape[1:]))))
+def image_chunks(features: NDArray[np.float32], together: int = 1) -> Iterator[slice]:
+    """Yield slices of the images (n, h, w, D) of a bounded number of values.
+
+    Each has a multiple of the maps that are `together` one image.
+    """
+    images = CHUNK_VALUES // max(1, int(np.prod(features.shape[1:])))
+    images = max(1, images // together) * together
     for start in range(0, len(features), images):
         yield slice(start, start + images)

@@ -189,7 +189,7 @@ class Workspace:
 
         A run then ends before hours of embedding; damage behind a header shows in the pass.
         """
-        of_images = [need.images for need in needs if not isinstance(need, TextNeed)]
+        of_images = [need.images.whole for need in needs if not isinstance(need, TextNeed)]
         reasons = [self._unreadable_reason(dataset, images) for images in dict.fromkeys(of_images)]
         if any(reasons):
             raise UnreadableImageError("\n".join(filter(None, reasons)))

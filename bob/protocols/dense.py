@@ -1,7 +1,7 @@
 """What protocols on maps of patches share: their settings, the maps they read, and their images."""
 
 from collections.abc import Callable, Mapping, Sequence, Sized
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 import numpy as np
@@ -129,21 +129,24 @@ def path_needs(
     share: float | None,
     sums: AccumulatorSpec,
     scored: Callable[[bool], AccumulatorSpec],
+    windows: int | None = None,
 ) -> list[StatisticsNeed]:
     """Return the needs of heads that are solved from sums, and of which one is chosen.
 
     `sums` of the images to fit; and of the held-out images, which are `share` of train, the sums
-    and `scored(True)`, the scores of every strength; then `scored(False)` of each test set.
+    and `scored(True)`, the scores of every strength; then `scored(False)` of each test set. All are
+    of whole images, or of n x n `windows` of each.
     NotApplicableError where no train image can be held out.
     """
     fitted, held_out = fitted_and_held_out(share, dataset)
-    needs = [StatisticsNeed(variant, fitted, sums)]
+    needs = [StatisticsNeed(variant, replace(fitted, windows=windows), sums)]
     if held_out is not None:
+        held_out = replace(held_out, windows=windows)
         needs.append(StatisticsNeed(variant, held_out, sums))
         needs.append(StatisticsNeed(variant, held_out, scored(True), after=(needs[0],)))
     after = tuple(needs)
     return needs + [
-        StatisticsNeed(variant, ImageSet(name), scored(False), after=after)
+        StatisticsNeed(variant, ImageSet(name, windows=windows), scored(False), after=after)
         for name in sets_to_test(dataset)
     ]
 
@@ -169,8 +172,8 @@ def path_statistics(dataset: Dataset, needs: Needs, inputs: Inputs) -> PathStati
         statistics = inputs.statistics(need)
         if not need.after:
             sums.append(statistics)
-        elif need.images.name in sets_to_test(dataset):
-            tests[need.images.name] = statistics
+        elif need.images.whole.name in sets_to_test(dataset):
+            tests[need.images.split] = statistics
         else:
             held_out = statistics
     return PathStatistics(tuple(sums), held_out, tests)

@@ -11,7 +11,9 @@ Differs from these in the following points:
 - the head is a linear discriminant (or ridge regression) in closed form, where theirs minimises the
   cross-entropy of pixels by AdamW over 40,000 batches of augmented crops;
 - the target of a patch is the share of its pixels in each class;
-- the whole image is squashed to one size, for training and test, without sliding windows and flips;
+- the whole image is squashed to one size, for training and test, without flips; so is each window
+  with `windows`, which have the shape of the image and overlap by half (theirs are squares that
+  overlap by a third);
 - mean IoU is of all images' pixels, as theirs, and has an interval over images.
 
 docs/explanation/dense.md compares the two.
@@ -19,6 +21,7 @@ docs/explanation/dense.md compares the two.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from pydantic import model_validator
@@ -60,6 +63,8 @@ class SegmentSettings(PathSettings):
     """`lda`, a linear discriminant, or `ridge`, ridge regression on shares."""
     prior: Prior = "train"
     """Class prior of the discriminant. `uniform` finds more of rare classes."""
+    windows: Literal[2, 4] | None = None
+    """n: each image is embedded in n x n windows that overlap by half; None is the whole image."""
 
     @model_validator(mode="after")
     def _is_consistent(self) -> "SegmentSettings":
@@ -105,7 +110,10 @@ class Segment(Protocol[SegmentSettings, SegmentProblem]):
             dataset,
             settings.held_out,
             sums_spec(classes),
-            lambda every: counts_spec(classes, head, every_strength=every),
+            lambda every: counts_spec(
+                classes, head, every_strength=every, windows=settings.windows
+            ),
+            settings.windows,
         )
 
     def build(

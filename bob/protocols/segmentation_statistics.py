@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from bob.datasets.dataset import Split
 from bob.datasets.masks import Mask, Masks
+from bob.datasets.windows import WindowMasks
 from bob.errors import DatasetError
 from bob.extraction.accumulators import (
     AccumulatorSpec,
@@ -30,8 +31,9 @@ from bob.metrics.segmentation import class_iou, mean_iou
 from bob.numerics.arrays import Doubles, Floats, Ints
 from bob.numerics.dense.boundaries import boundary_f
 from bob.numerics.dense.cells import cell_shares
-from bob.numerics.dense.pixels import agreement, at_centres, upsampled_classes
+from bob.numerics.dense.pixels import agreement, at_centres
 from bob.numerics.dense.principal import PrincipalColours
+from bob.numerics.dense.windows import joined_classes, of_complete_images, window_areas
 from bob.numerics.linear.class_sums import ClassSums, HeadKind, LinearHead, Prior, head_path
 from bob.outcomes import SegmentationCounts
 from bob.protocols.dense import StrengthPath, sums_and_strengths
@@ -54,7 +56,9 @@ def sums_spec(classes: int) -> AccumulatorSpec:
     return AccumulatorSpec("patch_sums", 1, (("classes", classes),))
 
 
-def counts_spec(classes: int, head: HeadSettings, *, every_strength: bool) -> AccumulatorSpec:
+def counts_spec(
+    classes: int, head: HeadSettings, *, every_strength: bool, windows: int | None = None
+) -> AccumulatorSpec:
     """Return the counts of pixels of the heads of `every_strength`, or of the chosen one.
 
     The former depend on the sums of the images to fit. The latter depend on these; and, where there
@@ -62,6 +66,7 @@ def counts_spec(classes: int, head: HeadSettings, *, every_strength: bool) -> Ac
     on all train images.
     """
     settings = {**vars(head), "classes": classes, "every_strength": every_strength}
+    settings |= {} if windows is None else {"windows": windows}
     return AccumulatorSpec("segmentation_counts", 2, tuple(sorted(settings.items())))
 
 
@@ -116,6 +121,7 @@ class PixelCounts:
     """
 
     masks: Masks
+    """Of whole images."""
     classes: int
     predictors: int
     predict: Predict
@@ -123,6 +129,8 @@ class PixelCounts:
     """None of held-out images, of which only pixels are counted."""
     colours: Callable[[Floats], NDArray[np.uint8]] | None = None
     """Map of an image (h, w, D) → colours (h, w, 3)."""
+    windows: int = 1
+    """n of the n x n windows of an image whose maps are its own; 1 is the whole image."""
 
     def start(self, shape: tuple[int, ...]) -> dict[str, NDArray[Any]]:
         """Return counts of no image."""
@@ -142,14 +150,25 @@ class PixelCounts:
     def update(
         self, statistics: dict[str, NDArray[Any]], positions: Ints, features: Floats
     ) -> None:
-        """Add the maps (n, h, w, D) of the images at `positions` (n,)."""
-        for at in image_chunks(features):
+        """Add the maps (n, h, w, D) of the images at `positions` (n,), or of windows of images.
+
+        An image of which a window is missing is left out.
+        """
+        maps = self.windows**2
+        complete = of_complete_images(positions, maps)
+        if not complete.all():
+            positions, features = positions[complete], features[complete]
+        for at in image_chunks(features, maps):
             logits = self.predict(features[at])
-            for i, position in enumerate(positions[at].tolist()):
+            for i, position in enumerate((positions[at][::maps] // maps).tolist()):
                 mask = self.masks.read(position)
-                shares = cell_shares(mask, features.shape[1:3], self.classes)
-                predicted = [upsampled_classes(of[i], mask.shape) for of in logits]
-                ceiling = upsampled_classes(shares, mask.shape)
+                shares = [
+                    cell_shares(mask[area], features.shape[1:3], self.classes)
+                    for area in window_areas(mask.shape, self.windows)
+                ]
+                of_image = logits[:, i * maps : (i + 1) * maps]
+                predicted = [joined_classes(of, mask.shape) for of in of_image]
+                ceiling = joined_classes(np.stack(shares), mask.shape)
                 added = {
                     "positions": np.array([position]),
                     "counts": np.stack([self._counts(of, mask) for of in predicted])[None],
@@ -159,7 +178,7 @@ class PixelCounts:
                     of_both = [boundary_f(mask, of) for of in (predicted[0], ceiling)]
                     added["boundary_f"] = np.array([of_both])
                     score = image_score(added["counts"][0, 0])
-                    shown = self._shown(predicted[0], features[at][i])
+                    shown = self._shown(predicted[0], features[at][i * maps])
                     self.kept.add(statistics, position, score, shown)
                 extend_images(statistics, added)
 
@@ -255,8 +274,14 @@ def _make_sums(settings: Mapping[str, Any], split: Split, earlier: Earlier) -> P
 def _make_counts(settings: Mapping[str, Any], split: Split, earlier: Earlier) -> PixelCounts:
     head, every = HeadSettings.read(settings), settings["every_strength"]
     masks, classes, heads = masks_of(split), settings["classes"], LinearHeads(head, every, earlier)
+    windows = settings.get("windows", 1)
+    if isinstance(masks, WindowMasks):
+        masks = masks.whole
     if every:
-        return PixelCounts(masks, classes, head.count, heads)
+        return PixelCounts(masks, classes, head.count, heads, windows=windows)
+    if windows > 1:  # the sample is one of images, and colours are not joined
+        firsts = split.take(np.arange(0, len(split), windows**2))
+        return PixelCounts(masks, classes, 1, heads, KeptImages.of(firsts), windows=windows)
     kept = KeptImages.of(split)
     return PixelCounts(masks, classes, 1, heads, kept, lambda grid: heads.colours(grid))
 

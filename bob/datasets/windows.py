@@ -1,0 +1,64 @@
+"""Windows over the images of a split, each an image; see `bob.numerics.dense.windows`."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from bob.datasets.content.digests import content_digest
+from bob.datasets.content.sequences import Digests
+from bob.datasets.content.traits import traits_of
+from bob.datasets.dataset import Split
+from bob.datasets.masks import Mask, Masks
+from bob.numerics.dense.windows import Area, window_areas
+
+
+@dataclass(frozen=True, eq=False)
+class WindowMasks(Masks):
+    """The masks of the n x n windows of each image, image by image."""
+
+    whole: Masks
+    """Those of the N images."""
+
+
+def windowed_split(split: Split, windows: int) -> Split:
+    """Return the n x n windows of each image of a split, image by image and row by row.
+
+    The digests in its `content` cover the windows. Of targets, it has masks.
+    """
+    rows = windows**2
+
+    def area(position: int, size: tuple[int, int]) -> Area:
+        return list(window_areas(size, windows))[position % rows]
+
+    def alter(position: int, image: Image.Image) -> Image.Image:
+        image = image if split.alter is None else split.alter(position // rows, image)
+        down, across = area(position, (image.height, image.width))
+        return image.crop((across.start, down.start, across.stop, down.stop))
+
+    def mask(position: int) -> Mask:
+        assert split.masks is not None
+        whole = split.masks.read(position // rows)
+        return whole[area(position, (whole.shape[0], whole.shape[1]))]
+
+    names = [f"window {i // windows + 1},{i % windows + 1} of {windows}" for i in range(rows)]
+    masks = None
+    if split.masks is not None:
+        digests = [f"{digest} {name}" for digest in split.masks.content for name in names]
+        masks = WindowMasks(digests, mask, split.masks)
+    return Split(
+        ids=[f"{image} {name}" for image in split.ids for name in names],
+        y=np.repeat(split.y, rows),
+        content=Digests.of(
+            (
+                content_digest(f"{digest} {name}".encode())
+                for digest in split.content
+                for name in names
+            ),
+            np.repeat(traits_of(split.content), rows),
+        ),
+        read=lambda position: split.read(position // rows),
+        masks=masks,
+        alter=alter,
+        alpha=split.alpha,
+    )
