@@ -1,20 +1,24 @@
 """Segmentation in windows, against torch's sums of upsampled logits, and in a run."""
 
 import json
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from pydantic import ValidationError
 
 from bob.datasets.dataset import Dataset, Split
 from bob.datasets.image_sets import ImageSet
-from bob.errors import OK
+from bob.errors import FAILED, OK
 from bob.extraction import accumulators
 from bob.metrics.segmentation import mean_iou
 from bob.numerics.dense.cells import cell_shares
+from bob.numerics.dense.pixels import at_centres
 from bob.numerics.linear.class_sums import ClassSums, head_path
 from bob.protocols import Result, StatisticsNeed
 from bob.protocols.segment import PROTOCOL, SegmentSettings
@@ -70,7 +74,10 @@ def test_perfect_features_reach_a_ceiling_that_windows_raise() -> None:
 def test_pixels_are_those_of_averaged_logits_of_a_head_of_all_windows() -> None:
     """One strength; the head is solved from the maps and shares of every window of train."""
     settings = WINDOWS.model_copy(update={"log10_strength": (-2.0, -2.0, 1), "held_out": None})
-    outcome: Any = solved(noisy, settings).outcome
+    result = solved(noisy, settings)
+    outcome: Any = result.outcome
+    shown: Any = result.shown
+    assert shown["position"].tolist() == [*range(8)]
     data = dataset()
     train = ImageSet("train", windows=2).open(data)
     at = np.arange(len(train))
@@ -84,6 +91,7 @@ def test_pixels_are_those_of_averaged_logits_of_a_head_of_all_windows() -> None:
         tensor = torch.from_numpy(logits).permute(0, 3, 1, 2).float()
         mask = masks.read(i)
         predicted = slide_logits(tensor, mask.shape, 2).argmax(0).numpy()
+        np.testing.assert_array_equal(shown["classes"][i], at_centres(predicted, (72, 72)))
         for c in range(CLASSES):
             assert outcome.right[i, c] == ((predicted == c) & (mask == c)).sum()
             assert outcome.predicted[i, c] == (predicted == c).sum()
@@ -126,23 +134,49 @@ def test_settings_without_windows_have_the_statistics_of_whole_images() -> None:
         SegmentSettings.model_validate({**plain(WHOLE), "windows": 3})
 
 
-def test_a_run_scores_images_and_embeds_their_windows(bob, tmp_path) -> None:  # type: ignore[no-untyped-def]
-    """Beside the shipped task: 8 images per split, of which 4 windows each are embedded."""
+# --- a run
+
+
+def write_images(folder: Path) -> None:
+    """Write 10 train and 6 test images of known masks, the last of each cut in its middle."""
+    (folder / "classes.txt").parent.mkdir()
+    (folder / "classes.txt").write_text("a\nb\nc\n")
+    for split, n in {"train": 10, "test": 6}.items():
+        for kind in ("images", "masks"):
+            (folder / kind / split).mkdir(parents=True)
+        for i, mask in enumerate(blocky_masks(n, CLASSES, 8, 5, n)):
+            classes = Image.fromarray(mask.astype(np.uint8))
+            classes.save(folder / "masks" / split / f"{i}.png")
+            shown = folder / "images" / split / f"{i}.png"
+            Image.fromarray((mask * 100).astype(np.uint8)).save(shown)
+        data = shown.read_bytes()
+        shown.write_bytes(data[: len(data) // 2])
+
+
+def test_a_run_embeds_windows_and_counts_images(
+    bob: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
+    """Four windows of each image of which none is cut; the error names the others once."""
+    write_images(tmp_path / "own")
     task = dict(plain(load_registry().tasks["segment"]))
-    task["settings"] |= {"windows": 2, "input_px": 64}
-    folder = tmp_path / "tasks"
-    folder.mkdir()
+    task["settings"] = {**task["settings"], "windows": 2, "input_px": 64}
+    (tmp_path / "tasks").mkdir()
     kept = ("version", "protocol", "summary", "settings", "metrics", "datasets")
     text = json.dumps({name: task[name] for name in kept})  # which is YAML
-    (folder / "segment_windows.yaml").write_text(text)
-    words = "--datasets openmoji_scenes --limit 8 --offline --runtime eager"
-    chosen = ["--backbones", "raw_pixels", "--tasks", "segment_windows", "--tasks-dir", folder]
-    code, out, err = bob("run", *chosen, *words.split())
+    (tmp_path / "tasks" / "segment_windows.yaml").write_text(text)
+    own = ["--data", tmp_path / "own", "--tasks-dir", tmp_path / "tasks"]
+    words = "--tasks segment_windows --backbones raw_pixels --offline --runtime eager"
+    code, _, err = bob("run", *own, *words.split())
+    assert code == FAILED
+    assert "test: 1 image cannot be used" in err and err.count("5.png") == 1, err
+    code, _, err = bob("run", *own, *words.split(), "--skip-bad-images")
     assert code == OK, err
-    assert "96 images to decode" in out  # 8 of train, test and the shift, 4 windows of each
     (path,) = (tmp_path / "results" / "records").rglob("*.json")
     record = json.loads(path.read_text())
-    scores = {score["metric"]: score for score in record["scores"]}
-    assert scores["mean_iou"]["n"] == scores["mean_iou_line"]["n"] == 8
-    assert scores["mean_iou"]["value"] <= scores["mean_iou_ceiling"]["value"]
-    assert record["dataset"]["counts"]["test"] == 8 and record["cost"]["images"] == 96
+    (score,) = (score for score in record["scores"] if score["metric"] == "mean_iou")
+    assert score["n"] == 5 and record["dataset"]["counts"] == {"train": 9, "test": 5}
+    assert {name: len(of) for name, of in record["dataset"]["bad_images"].items()} == {
+        "train": 1,
+        "test": 1,
+    }
+    assert record["cost"]["images"] == 4 * (9 + 5)
