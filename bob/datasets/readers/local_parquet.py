@@ -28,9 +28,10 @@ from bob.datasets.readers.parquet_rows import (
     image_bytes,
     image_digests,
     parquet_file,
+    read_columns,
 )
 from bob.datasets.readers.tables import missing_image, missing_image_content, not_images
-from bob.errors import DatasetError, first_line
+from bob.errors import DatasetError
 from bob.io.git_lfs import is_pointer_file, pointer_message
 from bob.io.names import printable
 
@@ -75,19 +76,11 @@ class LocalTable:
 
     def values(self, column: str) -> list[Any]:
         """Return the values of a column; those of a ClassLabel are integers."""
-        import pyarrow as pa
-
         values: list[Any] = []
         for path, schema in zip(self.paths, self._schemas, strict=True):
             self._check_same(column, path, schema)
             with open_local(path) as file:
-                try:
-                    table = file.read([column], use_threads=False)
-                except (pa.ArrowException, OSError) as error:
-                    raise DatasetError(
-                        f"'{printable(str(path))}': column {column!r} cannot be read, the file is "
-                        f"damaged ({first_line(error)}). Copy it again."
-                    ) from error
+                table = read_columns(file, [column], f"'{printable(str(path))}'")
                 values += table.column(column).to_pylist()
         return values
 

@@ -28,6 +28,7 @@ from bob.datasets.readers.parquet_rows import (
     image_bytes,
     image_digests,
     parquet_file,
+    read_columns,
 )
 from bob.datasets.readers.prepared import library_errors
 from bob.datasets.readers.repository import (
@@ -230,7 +231,7 @@ def _build_index(handle: Any, image: str | None, where: str) -> Arrays:
     file = parquet_file(handle, where)
     columns = [field.name for field in file.schema_arrow if not contains_bytes(field.type)]
     facts = io.BytesIO()
-    pq.write_table(file.read(columns, use_threads=False), facts)
+    pq.write_table(read_columns(file, columns, where), facts)
     rows = file.metadata.num_rows
     return {
         "digests": image_digests(file, image, where) if image else _no_digests(rows),

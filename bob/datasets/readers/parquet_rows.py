@@ -81,7 +81,38 @@ def image_digests(file: "pq.ParquetFile", image: str, where: str) -> NDArray[np.
         for value in batch:
             data = image_bytes(value.as_py())
             digests += NO_IMAGE if data is None else packed(image_content(data))
-    return np.frombuffer(bytes(digests), np.uint8).reshape(-1, len(NO_IMAGE))
+    found = np.frombuffer(bytes(digests), np.uint8).reshape(-1, len(NO_IMAGE))
+    if len(found) != file.metadata.num_rows:
+        raise _damaged([image], where, _too_few(len(found), file))
+    return found
+
+
+def read_columns(file: "pq.ParquetFile", columns: Sequence[str], where: str) -> "pa.Table":
+    """Read whole columns. DatasetError where the file is damaged.
+
+    A damaged page can state fewer values than it had, which moves all values after it to other
+    rows, and pyarrow does not notice.
+    """
+    import pyarrow as pa
+
+    try:
+        table = file.read(list(columns), use_threads=False)
+    except (pa.ArrowException, OSError) as error:
+        raise _damaged(columns, where, first_line(error)) from error
+    if columns and len(table) != file.metadata.num_rows:
+        raise _damaged(columns, where, _too_few(len(table), file))
+    return table
+
+
+def _damaged(columns: Sequence[str], where: str, reason: str) -> DatasetError:
+    named = f"column {columns[0]!r}" if len(columns) == 1 else f"columns {', '.join(columns)}"
+    return DatasetError(
+        f"{where}: {named} cannot be read, the file is damaged ({reason}). Copy it again."
+    )
+
+
+def _too_few(values: int, file: "pq.ParquetFile") -> str:
+    return f"{values:,} values in {file.metadata.num_rows:,} rows"
 
 
 def group_ends(file: "pq.ParquetFile") -> NDArray[np.int64]:
@@ -173,7 +204,4 @@ def _batches(
         ):
             yield batch.column(0)
     except (pa.ArrowException, OSError) as error:
-        raise DatasetError(
-            f"{where}: column {column!r} cannot be read, the file is damaged "
-            f"({first_line(error)}). Copy it again."
-        ) from error
+        raise _damaged([column], where, first_line(error)) from error

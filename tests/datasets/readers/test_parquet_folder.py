@@ -317,6 +317,24 @@ def test_pointers_and_damaged_files_are_named(root: Path, cache: Path) -> None:
         opened(root, cache)
 
 
+@pytest.mark.parametrize("column", ["image", "label"])
+def test_a_column_with_fewer_values_than_rows_is_damaged(
+    root: Path, cache: Path, column: str
+) -> None:
+    """A page header that states 10 values of 11: pyarrow reads the others, and labels move up."""
+    root.mkdir()
+    table = pa.table({"image": [png(i) for i in range(11)], "label": ["a", "b"] * 5 + ["a"]})
+    path = root / "train.parquet"
+    pq.write_table(table.select([column]), path, use_dictionary=False, compression="none")
+    header = path.read_bytes()[4:40]
+    pq.write_table(table, path, use_dictionary=False, compression="none")
+    sound, eleven, ten = path.read_bytes(), b"\x2c\x15\x16", b"\x2c\x15\x14"
+    assert header.count(eleven) == 1 and sound.count(header) == 1
+    path.write_bytes(sound.replace(header, header.replace(eleven, ten)))
+    with pytest.raises(DatasetError, match=f"column '{column}' .* damaged .10 values in 11 rows"):
+        opened(root, cache)
+
+
 def test_folder_of_save_to_disk_is_read(root: Path, cache: Path) -> None:
     def rows(start: int) -> datasets.Dataset:
         images = [{"bytes": png(start + i), "path": None} for i in range(10)]
