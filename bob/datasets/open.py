@@ -23,6 +23,7 @@ from bob.datasets.readers.coco import list_coco
 from bob.datasets.readers.davis import list_davis
 from bob.datasets.readers.depth_folders import list_depth_folders
 from bob.datasets.readers.depth_lists import list_depth_lists
+from bob.datasets.readers.dollar_street import list_dollar_street
 from bob.datasets.readers.folder import list_folder
 from bob.datasets.readers.huggingface import list_huggingface
 from bob.datasets.readers.masks import list_masks
@@ -48,6 +49,7 @@ from bob.specs import (
     DavisSource,
     DepthFoldersSource,
     DepthListsSource,
+    DollarStreetSource,
     FolderSource,
     HuggingFaceSource,
     MasksSource,
@@ -248,6 +250,8 @@ def _listing(spec: DatasetSpec, cache: Path, offline: bool) -> ImageListing:
         return list_davis(source, path, cache)
     if isinstance(source, SPairSource):
         return list_spair(source, path, cache)
+    if isinstance(source, DollarStreetSource):
+        return list_dollar_street(path, cache)
     if isinstance(source, NightsSource):
         return list_nights(source, path, cache)
     if isinstance(source, ClassListsSource):

@@ -57,7 +57,11 @@ UNSCORED_METRICS: dict[OfficialMetric, str] = {
 _OF_IMAGES = (LABEL, GROUP)
 
 
-_ATTRIBUTES_OF_READERS = {"cifar_c": ("corruption", "severity"), "nights": ("prompts",)}
+_ATTRIBUTES_OF_READERS = {
+    "cifar_c": ("corruption", "severity"),
+    "dollar_street": ("income", "region", "country"),
+    "nights": ("prompts",),
+}
 
 
 class DownloadSize(Closed):

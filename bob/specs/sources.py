@@ -306,6 +306,13 @@ class NightsSource(Closed):
     """The table's split to read."""
 
 
+class DollarStreetSource(Closed):
+    """Dollar Street's folder: household objects, with the income and region of each home."""
+
+    reader: Literal["dollar_street"]
+    path: str
+
+
 class ClassListsSource(Closed):
     """Images whose paths, classes and splits are in four lists, as in CUB-200-2011 and NABirds."""
 
@@ -369,6 +376,7 @@ Source = Annotated[
     | DavisSource
     | SPairSource
     | NightsSource
+    | DollarStreetSource
     | ClassListsSource
     | SampleSource,
     Field(discriminator="reader"),

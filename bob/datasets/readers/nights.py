@@ -17,14 +17,14 @@ References are queries, in the order of rows, and the images to choose from are 
 judgements `chosen` and `other` hold one gallery image per query.
 """
 
-import csv
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from bob.datasets.content.digests import file_digests, read_file
 from bob.datasets.listing import ImageListing
+from bob.datasets.readers.csv_rows import csv_rows
 from bob.errors import DatasetError
 from bob.io.names import printable
 from bob.specs import NightsSource, Role
@@ -80,20 +80,9 @@ def list_nights(source: NightsSource, root: Path, cache: Path) -> ImageListing:
 def _triplets(source: NightsSource, table: Path, unread: Counter[str]) -> list[_Triplet]:
     """Return the triplets of the source's split with enough votes, in the order of rows."""
     shown = f"'{printable(str(table))}'"
-    try:
-        with table.open(encoding="utf-8", newline="") as lines:
-            reader = csv.DictReader(lines)
-            rows = list(reader)
-            columns: Sequence[str] = reader.fieldnames or ()
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DatasetError(f"{shown}: cannot be read ({error}).") from error
-    if missing := [column for column in _COLUMNS if column not in columns]:
-        raise DatasetError(
-            f"{shown}: has no column {missing[0]!r}. Columns: {', '.join(columns) or 'none'}."
-        )
     triplets: dict[str, _Triplet] = {}
-    for number, row in enumerate(rows, start=2):
-        if (row["split"] or "").strip() != source.split:
+    for number, row in enumerate(csv_rows(table, _COLUMNS), start=2):
+        if row["split"] != source.split:
             continue
         where = f"{shown}, line {number}"
         if _whole_number(row["votes"], where) < LEAST_VOTES:
@@ -107,22 +96,22 @@ def _triplets(source: NightsSource, table: Path, unread: Counter[str]) -> list[_
     return [*triplets.values()]
 
 
-def _triplet(row: Mapping[str, str | None], where: str) -> _Triplet:
-    reference, left, right = ((row[column] or "").strip() for column in _PATHS)
+def _triplet(row: Mapping[str, str], where: str) -> _Triplet:
+    reference, left, right = (row[column] for column in _PATHS)
     if not (reference and left and right) or left == right:
         raise DatasetError(f"{where}: needs a reference and two images; got {dict(row)!r}.")
     vote = _whole_number(row["right_vote"], where)
     if vote not in (0, 1):
         raise DatasetError(f"{where}: right_vote must be 0 or 1; got {row['right_vote']!r}.")
     chosen, other = (right, left) if vote else (left, right)
-    is_imagenet = (row["is_imagenet"] or "").strip().lower() == "true"
+    is_imagenet = row["is_imagenet"].lower() == "true"
     return _Triplet(reference, chosen, other, "imagenet" if is_imagenet else "other")
 
 
-def _whole_number(text: str | None, where: str) -> int:
+def _whole_number(text: str, where: str) -> int:
     """Return a number as `1` or `1.0`; DatasetError for others."""
     try:
-        value = float(text or "")
+        value = float(text)
         if value != int(value):
             raise ValueError
     except (ValueError, OverflowError) as error:
