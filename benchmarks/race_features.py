@@ -2,13 +2,13 @@
 
     python benchmarks/race_features.py [--quick] [--datasets NAMES] [--tasks NAMES] [--seeds N]
                                        [--limit N] [--sides-px N,N] [--indifferences X,X]
-                                       [--cache FOLDER]
+                                       [--certify drops,best] [--cache FOLDER]
 
 25 backbones from the sample weights (EfficientNet-Lite0 to 2 at 64 and 96 px, read at the last
 layer and after three earlier stages; open_nsfw, whose graph has one input size) and three baselines
-run in full on each dataset; then they race, with N seeds of the order of images and each
-indifference (default: 0). Features and the values of scored images are stored in the cache folder,
-and races read them. Printed for each task and dataset:
+run in full on each dataset; then they race, with N seeds of the order of images, each indifference
+(default: 0) and each of what is certified (default: drops). Features and the values of scored
+images are stored in the cache folder, and races read them. Printed for each task and dataset:
 
 - `winner_survives`, the share of races in which the winner of the full run survives, and
   `winner_or_tie_survives`, in which it does or a backbone does that a paired test does not tell
@@ -27,10 +27,11 @@ import argparse
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from statistics import median
+from typing import cast
 
 import numpy as np
 from scipy.optimize import minimize_scalar
@@ -48,6 +49,7 @@ from bob.plan import Plan, Workspace, make_plan, make_workspace
 from bob.registry import load_registry
 from bob.specs.yaml import plain
 from bob.statistics.paired_tests import choose_test, p_values
+from bob.statistics.racing import Certified
 
 LITES = [f"efficientnet_lite{i}_in1k" for i in range(3)]
 BASELINES = "channel_statistics,raw_pixels,random_convolution"
@@ -158,9 +160,12 @@ def _growth(gains: Doubles) -> float:
 
 
 def races(
-    plan: Plan, workspace: Workspace, task: str, seeds: int, margin: float, folder: Path
+    plan: Plan, workspace: Workspace, task: str, seeds: int, settings: RaceSettings, folder: Path
 ) -> dict[str, float]:
-    """Race the backbones of a plan whose cells are done, and compare with the full run."""
+    """Race the backbones of a plan whose cells are done, and compare with the full run.
+
+    `settings` are those of every race but for its seed.
+    """
     of_names = full_values(plan, workspace, task)
     names, values = list(of_names), np.stack(list(of_names.values()))
     winner = int(values.mean(1).argmax())
@@ -175,7 +180,7 @@ def races(
             workspace,
             LocalEngine(workspace),
             SilentEngineListener(),
-            RaceSettings(ERROR, margin, seed),
+            replace(settings, seed=seed),
             report=lambda *_: None,
             folder=folder,
         )
@@ -197,7 +202,7 @@ def races(
         "median_survivors": median(survivors),
         "tied": len(tied),
         "tied_images": round(tied_images(len(tied), len(names), contest.steps, full), 3),
-        "informed_images": round(informed_images(values, full, margin), 3),
+        "informed_images": round(informed_images(values, full, settings.margin), 3),
     }
 
 
@@ -210,6 +215,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int, help="images per split (default: all)")
     parser.add_argument("--sides-px", help="input sizes of the variants (default: 64,96)")
     parser.add_argument("--indifferences", default="0", help="margins of the races (default: 0)")
+    parser.add_argument("--certify", default="drops", help="drops, best or both (default: drops)")
     parser.add_argument("--cache", type=Path, help="folder of features (default: temporary)")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -237,9 +243,11 @@ def main() -> None:
             plan = make_plan(request, workspace)
             seeds = 3 if arguments.quick else arguments.seeds
             margins = [float(margin) for margin in arguments.indifferences.split(",")]
-            for task, margin in product(arguments.tasks.split(","), margins):
-                name = f"{task}/{dataset}, indifference {margin:g}"
-                results[name] = races(plan, workspace, task, seeds, margin, cache / "values")
+            claims = cast(list[Certified], arguments.certify.split(","))
+            for task, margin, claim in product(arguments.tasks.split(","), margins, claims):
+                name = f"{task}/{dataset}, indifference {margin:g}, certify {claim}"
+                settings = RaceSettings(ERROR, margin, certified=claim)
+                results[name] = races(plan, workspace, task, seeds, settings, cache / "values")
                 print(f"{name}: {results[name]}", flush=True)
     print(json.dumps({"limit": limit, **results}))
 

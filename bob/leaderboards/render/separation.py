@@ -53,7 +53,7 @@ def separation_line(pair: PairedComparison) -> str:
     """Return how many test images would tell A from B in a setting, tied or not."""
     counts, needed = pair.complementarity, images_to_separate(pair)
     if counts is None:
-        return f"{pair.column}: no images are right or wrong with {pair.metric}."
+        return f"{pair.column}: not computed, since {pair.metric} is no share of right images."
     alone = (
         f"{pair.column}: of {counts.n:,} test images {counts.only_a:,} are right with A alone, "
         f"{counts.only_b:,} with B alone"

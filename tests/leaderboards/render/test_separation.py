@@ -53,7 +53,9 @@ def test_a_plan_names_the_images_of_every_setting() -> None:
         "as many, so that no number of images tells them apart."
     )
     unanswered = replace(pair(1, 2), complementarity=None)
-    assert separation_line(unanswered) == "knn/d: no images are right or wrong with top1."
+    assert separation_line(unanswered) == (
+        "knn/d: not computed, since top1 is no share of right images."
+    )
     rows = [separation_row(each) for each in (pair(11, 5), pair(20, 2), pair(7, 7), unanswered)]
     assert [row["images_needed"] for row in rows] == [341, 46, None, None]
     assert [row["more_images"] for row in rows] == [241, 0, None, None]
