@@ -14,16 +14,18 @@ images are stored in the cache folder, and races read them. Printed for each tas
   `winner_or_tie_survives`, in which it does or a backbone does that a paired test does not tell
   from it (p of 0.05 or more, without correction; exact McNemar, or sign flips for retrieval);
 - `median_images` and `most_images`, the images × backbones embedded, of those of the full run;
-- `tied_images`, what the first step and the full run of the tied backbones alone would embed: the
-  share of an oracle that knows them, and without an indifference zone a lower bound;
-- `informed_images`, the mean share of a bettor who knows the best constant stake on the best rival
-  from the full run, and needs evidence of 1 / 0.05 on images that are all scored: how soon any
-  sequential test of a single backbone can decide on average (Wald 1945).
+- `tied`, the backbones that the same test does not tell from the best on all images that a race
+  scores, if it drops nothing (that of seed 0), and `tied_images`, what the first step and the full
+  run of these alone would embed: the share of an oracle that knows them;
+- `informed_images`, the share of a bettor who knows from the same images the best rival of each
+  backbone and the best constant stake on it, and drops the backbone at evidence of 1 / 0.05: about
+  how soon any sequential test of a single backbone can decide (Wald 1945).
 
 The last line is JSON.
 """
 
 import argparse
+import contextlib
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -43,6 +45,7 @@ from bob.engine.engine import SilentEngineListener
 from bob.engine.local import LocalEngine
 from bob.engine.racing.contest import Contest, ContestResult, RaceSettings
 from bob.engine.racing.schedule import RaceStep
+from bob.errors import NotApplicableError, UndefinedError
 from bob.leaderboards.per_example import per_example_values
 from bob.numerics.arrays import Doubles
 from bob.plan import Plan, Workspace, make_plan, make_workspace
@@ -136,6 +139,16 @@ def tied_images(tied: int, backbones: int, steps: Sequence[RaceStep], full: int)
     return (tied * full + (backbones - tied) * first) / (backbones * full)
 
 
+def scored_values(contest: Contest) -> Doubles:
+    """Return (K, N) the values of all images that a race scores if it drops nothing."""
+    steps: list[Doubles] = []
+    for step in contest.steps:
+        with contextlib.suppress(UndefinedError, NotApplicableError):
+            of_step = [contest.values_of(n, step.fitted, step.scored) for n in contest.names]
+            steps.append(np.stack(of_step))
+    return np.concatenate(steps, axis=1)
+
+
 def informed_images(values: Doubles, full: int, margin: float) -> float:
     """Return the mean share of images after which each row of values (K, N) can be dropped.
 
@@ -159,6 +172,11 @@ def _growth(gains: Doubles) -> float:
     return max(1e-12, -float(best.fun))
 
 
+def p_of_pairs(values: Doubles) -> Doubles:
+    """Return (K, K) p-values of all pairs of backbones, of values (K, N)."""
+    return p_values(values, choose_test(values, draws=False))
+
+
 def races(
     plan: Plan, workspace: Workspace, task: str, seeds: int, settings: RaceSettings, folder: Path
 ) -> dict[str, float]:
@@ -169,8 +187,8 @@ def races(
     of_names = full_values(plan, workspace, task)
     names, values = list(of_names), np.stack(list(of_names.values()))
     winner = int(values.mean(1).argmax())
-    p = p_values(values, choose_test(values, draws=False))[winner]
-    tied = {name for name, of_name in zip(names, p, strict=True) if of_name >= ERROR}
+    p = p_of_pairs(values)[winner]
+    ties_of_winner = {name for name, of_name in zip(names, p, strict=True) if of_name >= ERROR}
     cells = [cell for cell in plan.done if cell.task == task]
     survives, ties, shares, survivors = [], [], [], []
     for seed in range(seeds):
@@ -185,13 +203,17 @@ def races(
             folder=folder,
         )
         result = contest.run()
+        if seed == 0:
+            scored = scored_values(contest)
         contest.save()
         left = {cell.backbone for cell in result.survivors}
         survives.append(names[winner] in left)
-        ties.append(bool(left & tied))
+        ties.append(bool(left & ties_of_winner))
         shares.append(images(contest, result))
         survivors.append(len(left))
     full = sum(contest.counts.values())
+    from_best = p_of_pairs(scored)[scored.mean(1).argmax()]
+    inseparable = int((from_best >= ERROR).sum())
     return {
         "backbones": len(names),
         "races": seeds,
@@ -200,9 +222,9 @@ def races(
         "median_images": round(median(shares), 3),
         "most_images": round(max(shares), 3),
         "median_survivors": median(survivors),
-        "tied": len(tied),
-        "tied_images": round(tied_images(len(tied), len(names), contest.steps, full), 3),
-        "informed_images": round(informed_images(values, full, settings.margin), 3),
+        "tied": inseparable,
+        "tied_images": round(tied_images(inseparable, len(names), contest.steps, full), 3),
+        "informed_images": round(informed_images(scored, full, settings.margin), 3),
     }
 
 
