@@ -26,6 +26,11 @@ from tests.builders.planned_runs import Silent, run
 from tests.builders.plans import BACKBONES, make_request
 
 
+def work_of(unit: Unit) -> set[str]:
+    """Return the features that a unit stores and the cells that it scores."""
+    return {*unit.provides, *(cell.key for cell in unit.plan.cells)}
+
+
 class FakeEngine:
     """Does units in a thread of its own, in random order, and loses, repeats and defers some."""
 
@@ -70,6 +75,9 @@ class FakeEngine:
         with self._changed:
             given_up = {digest for digest in unit.requires if digest not in self.stored}
             assert all(self.losses[digest] >= ATTEMPTS for digest in given_up), "not stored yet"
+            at_once = [work_of(unit) & work_of(other) for other, _ in self._under_way]
+            assert not any(at_once), "done by two at once"
+            assert self.losses[unit.id] < ATTEMPTS, "begun too often"
             self.begun.append(unit.name)
             self._under_way.append((unit, future))
             self.most_under_way = max(self.most_under_way, len(self._under_way))
