@@ -28,6 +28,7 @@ from bob.leaderboards.render.markdown import to_markdown
 from bob.leaderboards.render.text import cell_text
 from bob.leaderboards.render.tidy_table import tidy
 from bob.metrics import METRICS, metric_named
+from bob.numerics.linear.ridge_path import DECOMPOSITIONS
 from bob.outcomes import ClassPredictions
 from bob.protocols import (
     FeatureNeed,
@@ -176,6 +177,7 @@ def solve(task: TaskSpec, seed: int = 0) -> Result:
     protocol, needs, data = protocol_named(task.protocol), needs_of(task), dataset_of(task)
     inputs = INPUTS if reads_rows(task) else statistics_of(needs, data, maps)
     SELECTIONS.clear()  # so that a probe is fitted again
+    DECOMPOSITIONS.clear()
     problem = protocol.build(task.settings, data, needs, inputs, seed)
     return protocol.solve(problem, task.settings, "cpu")
 

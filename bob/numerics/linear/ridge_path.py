@@ -10,6 +10,7 @@ One eigendecomposition serves the whole path: of the (D, D) matrix Xᵀ X where 
 matrix X Xᵀ where D > N. Sums are float64, so that results do not depend on the device.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,9 +20,19 @@ from torch import Tensor
 
 from bob.numerics.arrays import Doubles, Ints
 from bob.numerics.linear.feature_rows import FeatureRows, linear_scores, read_rows, row_slices
+from bob.numerics.memo import Memo
 
 CONSTANT_BELOW = 1e-12
 """Ratio of standard deviation to mean at which a feature is constant up to float64 rounding."""
+
+
+Decomposition = tuple[Tensor, Tensor]
+"""Eigenvalues and eigenvectors of a Gram matrix."""
+DECOMPOSITIONS: Memo[Decomposition] = Memo(2)
+"""The last two: tasks that regress on the same features share those without the held-out rows and
+those of all rows, whatever their targets."""
+MOST_KEPT = 2048
+"""Side of the largest Gram matrix whose decomposition is kept: 32 MiB."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,16 +115,23 @@ def _solve_by_features(
     strengths: list[float],
 ) -> list[Tensor]:
     """Solve by the (D, D) Gram matrix, for D ≤ N. Return weights (C, D) for standardised rows."""
-    width = x.shape[1]
-    gram, products = mean.new_zeros(width, width), mean.new_zeros(len(target_mean), width)
+    products = mean.new_zeros(len(target_mean), x.shape[1])
     for rows in row_slices(*x.shape[:2]):
         block = (read_rows(x, rows, str(mean.device), torch.float64) - mean) * scale
-        gram.addmm_(block.T, block)
         if targets.ndim == 1:  # (T - t)ᵀ X is twice the sums per class, because X is centred
             products.index_add_(0, targets[rows], block, alpha=2)
         else:
             products.addmm_((targets[rows] - target_mean).T, block)
-    eigenvalue, basis = torch.linalg.eigh(gram)
+
+    def decompose() -> Decomposition:
+        gram = mean.new_zeros(x.shape[1], x.shape[1])
+        for rows in row_slices(*x.shape[:2]):
+            block = (read_rows(x, rows, str(mean.device), torch.float64) - mean) * scale
+            gram.addmm_(block.T, block)
+        eigenvalue, basis = torch.linalg.eigh(gram)
+        return eigenvalue, basis
+
+    eigenvalue, basis = _kept(x, mean, scale, decompose)
     rotated = products @ basis
     return [(rotated / (eigenvalue.clamp(min=0) + strength)) @ basis.T for strength in strengths]
 
@@ -128,7 +146,12 @@ def _solve_by_rows(
 ) -> list[Tensor]:
     """Solve by the (N, N) Gram matrix, for D > N. Return weights (C, D) for standardised rows."""
     rows = (read_rows(x, slice(0, x.shape[0]), str(mean.device), torch.float64) - mean) * scale
-    eigenvalue, basis = torch.linalg.eigh(rows @ rows.T)
+
+    def decompose() -> Decomposition:
+        eigenvalue, basis = torch.linalg.eigh(rows @ rows.T)
+        return eigenvalue, basis
+
+    eigenvalue, basis = _kept(x, mean, scale, decompose)
     if targets.ndim == 1:
         matrix = 2 * torch.nn.functional.one_hot(targets, len(target_mean)).T.double() - 1
     else:
@@ -137,3 +160,12 @@ def _solve_by_rows(
     return [
         (rotated / (eigenvalue.clamp(min=0) + strength)) @ basis.T @ rows for strength in strengths
     ]
+
+
+def _kept(
+    x: FeatureRows, mean: Tensor, scale: Tensor, decompose: Callable[[], Decomposition]
+) -> Decomposition:
+    """Return the decomposition of a Gram matrix, a former one where rows and scale are the same."""
+    if not isinstance(x, np.ndarray) or mean.is_cuda or min(x.shape) > MOST_KEPT:
+        return decompose()
+    return DECOMPOSITIONS.result((x, mean.numpy(), scale.numpy()), decompose)

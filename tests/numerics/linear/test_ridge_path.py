@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+import torch
 from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
 
-from bob.numerics.linear.ridge_path import fit_path, scores
+from bob.numerics.linear.ridge_path import DECOMPOSITIONS, fit_path, scores
 from tests.builders.linear import clusters, isotropic_clusters
 
 STRENGTHS = (1e-2, 1.0, 1e3)
@@ -114,3 +115,27 @@ def test_scores_do_not_depend_on_order_of_rows_or_units_of_features():
 def test_a_penalty_of_zero_is_an_error():
     with pytest.raises(ValueError, match=r"every strength must be above 0; got \[1.0, 0.0\]"):
         fit_path(*isotropic_clusters(20, 3, 2), 2, [1.0, 0.0])
+
+
+@pytest.mark.parametrize("shape", [(60, 20), (20, 60)])
+def test_other_targets_of_the_same_features_need_no_second_decomposition(shape, monkeypatch):
+    """Fits are those of a first call, to the last digit; other features are decomposed."""
+    rng = np.random.default_rng(0)
+    x, targets = rng.normal(size=shape).astype(np.float32), rng.normal(size=(shape[0], 3))
+    DECOMPOSITIONS.clear()
+    alone = fit_path(x, targets, 3, STRENGTHS)
+    DECOMPOSITIONS.clear()
+    sizes, eigh = [], torch.linalg.eigh
+
+    def counted(matrix):
+        sizes.append(len(matrix))
+        return eigh(matrix)
+
+    monkeypatch.setattr(torch.linalg, "eigh", counted)
+    fit_path(x, np.arange(shape[0]) % 2, 2, STRENGTHS)
+    again = fit_path(x.copy(), targets, 3, STRENGTHS)
+    assert sizes == [20]
+    for first, second in zip(alone, again, strict=True):
+        assert np.array_equal(first.weight, second.weight)
+    fit_path(2 * x + 1, targets, 3, STRENGTHS)
+    assert sizes == [20, 20]
