@@ -16,6 +16,7 @@ from bob.commands.leaderboard import publish
 from bob.commands.recommend import advice_json
 from bob.commands.terminal import Terminal, counted, duration
 from bob.datasets.availability import dataset_unavailable_reason
+from bob.datasets.own import require_apart
 from bob.engine.choose import (
     connect_engine,
     device_of_cluster,
@@ -70,6 +71,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise ConfigError("--part belongs to --plan FILE, which it divides.")
     if arguments.quiet and arguments.dry_run:
         raise ConfigError("--quiet leaves out the plan, which is all that --dry-run prints.")
+    cache = arguments.cache_dir or default_cache()
+    require_apart(arguments.data, {"--results": arguments.results, "--cache-dir": cache})
     if not arguments.dry_run:
         # a cache may be read-only where all features are in it
         require_writable(arguments.results)

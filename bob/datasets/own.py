@@ -76,6 +76,22 @@ def spec_from_data_flag(path: str, options: DataOptions = NO_OPTIONS) -> Dataset
         raise ConfigError(f"--data {path!r}: {problem}.") from error
 
 
+def require_apart(data: Iterable[str], folders: Mapping[str, Path]) -> None:
+    """Raise ConfigError if a folder that is written, by its flag, is in a folder of images.
+
+    It would be read as a class or a split, unless it is hidden.
+    """
+    for path, (flag, folder) in itertools.product(data, folders.items()):
+        images, written = user_path(path).resolve(), folder.resolve()
+        if not images.is_dir() or not written.is_relative_to(images):
+            continue
+        if not any(is_hidden(part) for part in written.relative_to(images).parts):
+            raise ConfigError(
+                f"{flag} {str(folder)!r} is inside --data {path!r}, whose folders hold images: it "
+                f"would be read as one of them. Name a folder elsewhere with {flag}."
+            )
+
+
 def recorded_options(record: Record) -> DataOptions:
     """Return the options of `--data` with which a record was computed.
 

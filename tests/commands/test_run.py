@@ -312,6 +312,22 @@ def test_a_repeated_folder_is_one_dataset_and_two_folders_of_one_name_are_an_err
     )
 
 
+@pytest.mark.parametrize("flag", ["--results", "--cache-dir"])
+def test_a_folder_that_is_written_among_the_images_is_refused(
+    photos, tmp_path, capfd, monkeypatch, flag
+):
+    """As from inside the folder of images: the second run would have one class more."""
+    monkeypatch.chdir(photos)
+    places = {"--results": "../results", "--cache-dir": "../cache", flag: "own/out"}
+    flags = [word for pair in places.items() for word in pair]
+    command = ["run", "--data", ".", "--backbones", "raw_pixels", "--tasks", "knn"]
+    assert main([*command, *flags]) == USAGE
+    assert f"{flag} 'own/out' is inside --data '.'" in " ".join(capfd.readouterr().err.split())
+    assert not (photos / "own").exists()
+    assert main([*command, *flags, flag, "../own"]) == OK
+    assert (tmp_path / "own").exists()
+
+
 def test_an_unwritable_results_folder_is_an_error_before_planning(
     photos, tmp_path, capfd, monkeypatch
 ):
@@ -515,7 +531,7 @@ def test_a_damaged_record_is_noted_and_recomputed(bob, photos, tmp_path):
     whole = json.loads(path.read_text())
     path.write_text(path.read_text()[:500])
     _, _, err = bob("list", "records")
-    assert "is not a record of this version" in err
+    assert "was edited or damaged after it was written" in err
     assert "1 cell to do" in bob(*command)[1]
     assert json.loads(path.read_text())["scores"] == whole["scores"]
 
