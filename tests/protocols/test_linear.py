@@ -167,7 +167,7 @@ Rows = dict[str, tuple[Floats, Ints]]
 
 @pytest.fixture(scope="module")
 def cells(shared_cache: Path) -> tuple[Floats, Ints, Rows]:
-    """Return the features of 1,312 solar cells by EfficientNet-Lite0, their labels, and the
+    """Return the features of 984 solar cells by EfficientNet-Lite0, their labels, and the
     features and labels of the 656 test cells by every backbone.
     """
     registry, splits = load_registry(), solar_cells(shared_cache)
@@ -194,7 +194,7 @@ def test_solar_cells_are_classified_as_published(cells: tuple[Floats, Ints, Rows
     """Compare with a scikit-learn probe on plain timm features of all 2,624 cells, 85.4 %.
 
     Deitsch et al. 2019 report 82.4 % for an SVM on hand-made features and 88.4 % for a trained CNN.
-    Half of the cells, for time: the standard error of a share of 85 % of 1,312 is 1 point.
+    984 of the cells, for time: the standard error of a share of 85 % of them is 1.1 points.
     """
     x, y, _ = cells
     assert four_folds(x, y) == pytest.approx(0.854, abs=0.02)
