@@ -87,6 +87,13 @@ def solve_path(
         yield c, gap, problem.passes - passes
 
 
+def solve_from(solver: PathSolver, theta: Tensor, c: float, tolerance: float) -> None:
+    """Minimise at C from θ, to compare it with other values; see `PathSolver.minimise`."""
+    with one_thread(theta.numel() < SINGLE_THREAD_ENTRIES):
+        solver.start_at(theta, solver.problem.penalty(c))
+        _minimise(solver, tolerance, comparing=True)
+
+
 def _minimise(solver: PathSolver, tolerance: float, comparing: bool) -> float:
     """Minimise by float32 passes, then by float64 passes if needed; return the gap."""
     gap = solver.minimise(max(tolerance, FLOAT32_TOLERANCE), comparing=comparing)

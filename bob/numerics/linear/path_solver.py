@@ -199,6 +199,12 @@ class PathSolver:
     promises: list[float] = field(default_factory=list, init=False)
     """Decrease of the objective that each step at this penalty promised."""
 
+    def start_at(self, theta: Tensor, penalty: float) -> None:
+        """Move to a θ and a λ anywhere on the path."""
+        self.change_penalty(penalty)
+        self.curvature = None
+        self._move(self.evaluate(theta))
+
     def change_penalty(self, penalty: float) -> None:
         """Move to another λ: pairs are updated exactly, curvature is reused if λ is near."""
         if self.penalty:
@@ -246,7 +252,7 @@ class PathSolver:
             if not (self._step(exact) or self._restarted_step(exact)):
                 return self._gap_bound(allowed, exact, try_mixture=True, final=True) / scale
             steps += 1
-            self._renew_curvature(steps, exact)
+            self._renew_curvature(steps, exact, near=comparing and self.promises[-1] <= allowed)
 
     def _estimated_gap(self) -> float:
         """Estimate the gap from what the last steps promised; infinite before these."""
@@ -254,13 +260,16 @@ class PathSolver:
             return float("inf")
         return max(self.promises[-ESTIMATE_STEPS:]) / ESTIMATE_SHARE
 
-    def _renew_curvature(self, steps: int, exact: bool) -> None:
-        """Discard the curvature after a number of steps at this penalty; refine it when due."""
+    def _renew_curvature(self, steps: int, exact: bool, near: bool) -> None:
+        """Discard the curvature after a number of steps at this penalty; refine it when due.
+
+        Near the end of the steps, a refined curvature would cost more than it saves.
+        """
         if self.newton:
             if steps % HESSIAN_STEPS == 0:
                 self.curvature = None
             return
-        refine_now = steps == REFINE_AFTER and not self.refined
+        refine_now = steps >= REFINE_AFTER and not self.refined and not near
         if (steps % CURVATURE_STEPS == 0 or refine_now) and not exact:
             self.refined, self.curvature = True, None
             if self.newton:
@@ -330,15 +339,19 @@ class PathSolver:
 
     def accept(self, evaluation: Evaluation, decrease: float) -> bool:
         """Make this the current iterate if it lowers the objective by more than `decrease`."""
-        current, penalty = self.current, self.penalty
-        if not evaluation.objective(penalty) < current.objective(penalty) - decrease:
+        penalty = self.penalty
+        if not evaluation.objective(penalty) < self.current.objective(penalty) - decrease:
             return False
-        step = evaluation.theta - current.theta
-        change = evaluation.gradient(penalty) - current.gradient(penalty)
+        self._move(evaluation)
+        return True
+
+    def _move(self, evaluation: Evaluation) -> None:
+        """Make this the current iterate, and store the curvature on the way to it."""
+        step = evaluation.theta - self.current.theta
+        change = evaluation.gradient(self.penalty) - self.current.gradient(self.penalty)
         self.pairs.add(step.to(self._pair_dtype), change.to(self._pair_dtype))
         self.current = evaluation
         self.iterates.add(evaluation)
-        return True
 
 
 def start_solver(problem: LogisticProblem, start: Evaluation) -> PathSolver:

@@ -6,50 +6,18 @@ those of all of train, which changes no fit's optimum (see `bob.numerics.linear.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import log10
-from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike
-from torch import Tensor
 
 from bob.numerics.arrays import Bools, Ints
-from bob.numerics.linear.feature_rows import FeatureRows, ScaledRows, SelectedRows
-from bob.numerics.linear.lbfgs import CurvaturePairs
-from bob.numerics.linear.logistic_path import LogisticFit, refit, solve_path
-from bob.numerics.linear.path_solver import (
-    PAIR_BYTES,
-    LogisticProblem,
-    PathSolver,
-    prepare,
-    start_solver,
-)
-from bob.numerics.linear.softmax import Evaluation
+from bob.numerics.linear.feature_rows import FeatureRows, SelectedRows
+from bob.numerics.linear.grid_search import GridSearch
+from bob.numerics.linear.logistic_path import LogisticFit, refit
+from bob.numerics.linear.path_solver import prepare
 
-PATH_TOLERANCE = 1e-5
-"""Gap at which values are compared, relative to the decrease that their weights achieve over none.
-
-Relative to that, because under a strong penalty the objective hardly differs from that of no
-weights, while predictions depend on their direction. At 1e-2, 1e-3 and still at 1e-4 the slack
-decided held-out rows near a tie that the optimum decides otherwise; from 1e-4 to 1e-5 a path takes
-a third more passes.
-"""
-PATIENCE_DECADES = 1.0
-"""The path ends this many decades of C, and three values, after its best values.
-
-These are the highest held-out top-1 and the lowest held-out log-loss, whichever comes later.
-"""
-CERTAIN = 0.1
-"""All train rows count as certain if the objective is below this share of the least gap scale.
-
-There a relative gap of 1e-4 is one of 1e-3.
-"""
-WIDENED_DECADES = 3.0
-"""How far the grid is extended, in its own step, if the best value is at its edge."""
-WIDENINGS = 2
-"""How often the grid is extended at most, on either side."""
 ORDINARY_SPREAD = (2.0**-10, 2.0**10)
 """Spreads of features for which the values of C are those of the grid.
 
@@ -72,7 +40,10 @@ class Selection:
     grid: tuple[float, ...]
     """Every C considered, ascending."""
     curve: tuple[float, ...]
-    """Held-out top-1 per value of `grid`; NaN where the path had ended."""
+    """Held-out top-1 per value of `grid`; NaN where the path had ended.
+
+    Values that are not near the best are solved to the loose gap alone.
+    """
     widened: bool
     """Whether the grid was extended."""
     spread: float
@@ -82,6 +53,18 @@ class Selection:
     certain: bool
     """Whether the path ended where all train rows are certain, so that a weaker penalty could do
     little but scale the weights."""
+    rule: str
+    """What decided among the values solved to the tight gap: 'top1', 'log_loss' if equal, or
+    'strongest_penalty' if equal too."""
+    end: str
+    """Why no weaker penalty was tried; see `bob.numerics.linear.grid_search.GridSearch`."""
+    precise: int
+    """Number of values that were solved to the tight gap, as they might have been the best."""
+
+    @property
+    def tried(self) -> int:
+        """Number of values that were scored."""
+        return int(np.isfinite(self.curve).sum())
 
 
 def select_and_refit(
@@ -142,10 +125,10 @@ def _select(
     if not problem.spread:  # equal rows: the biases alone are fitted, alike at every C
         values = values[:1]
     decades = moved(values, problem.spread)
-    search = _GridSearch(problem, bounds, [c * 10**decades for c in values] if decades else values)
+    search = GridSearch(problem, bounds, [c * 10**decades for c in values] if decades else values)
     best = search.run()
-    fit = refit(problem, search.theta[best.c], best.c, tolerance)
-    top1 = {score.c: score.top1 for score in search.scores}
+    fit = refit(problem, search.theta[best.c][0], best.c, tolerance)
+    top1 = {c: score.top1 for c, score in search.scores.items()}
     return Selection(
         fit=fit,
         c=best.c,
@@ -157,6 +140,9 @@ def _select(
         spread=problem.spread,
         moved=decades,
         certain=search.certain,
+        rule=search.rule,
+        end=search.end,
+        precise=sum(score.precise for score in search.scores.values()),
     )
 
 
@@ -171,163 +157,3 @@ def moved(grid: Sequence[float], spread: float) -> float:
         return 0.0
     step = log10(grid[1] / grid[0])
     return round(-2 * log10(spread) / step) * step
-
-
-@dataclass(frozen=True)
-class _HeldOutScore:
-    """Scores of one C on held-out rows; the mean over folds."""
-
-    c: float
-    top1: float
-    log_loss: float
-
-    @property
-    def rank(self) -> tuple[float, float, float]:
-        """Order: highest top-1, then lowest log-loss, then strongest regularisation."""
-        return self.top1, -self.log_loss, -self.c
-
-
-class _GridSearch:
-    """Held-out scores on a grid and its extensions, and a θ per value for a refit to start from."""
-
-    def __init__(
-        self, problem: LogisticProblem, bounds: Sequence[tuple[int, int]], grid: list[float]
-    ) -> None:
-        """Hold out each of the row ranges `bounds`."""
-        self.folds = [(_without(problem, *bound), _only(problem, *bound)) for bound in bounds]
-        self.grid, self.scores = grid, list[_HeldOutScore]()
-        self.theta: dict[float, Tensor] = {}
-        self.certain = False
-
-    def run(self) -> _HeldOutScore:
-        """Score the grid, extend it while the best value is at an edge, and return the best."""
-        solvers, extensible = self._solvers(), len(self.grid) > 1
-        self._score_path(solvers, self.grid)
-        for _ in range(WIDENINGS):
-            best = self._best().c
-            if best == self.grid[-1] and extensible and not self.certain:
-                added = _extension(self.grid[-2:])
-                self.grid = self.grid + added
-                self._score_path(solvers, added)
-            elif best == self.grid[0] and extensible:
-                added = _extension(self.grid[1::-1])[::-1]
-                self.grid = added + self.grid
-                weaker, self.scores = self.scores, []
-                self._score_path(self._solvers(), added)
-                self.scores += weaker
-        return self._best()
-
-    def _best(self) -> _HeldOutScore:
-        return max(self.scores, key=lambda score: score.rank)
-
-    def _solvers(self) -> list[PathSolver]:
-        """Return a solver per fold; their pairs share `PAIR_BYTES`."""
-        solvers = [start_solver(train, train.evaluate_origin()) for train, _ in self.folds]
-        for solver in solvers:
-            affordable = PAIR_BYTES // (8 * solver.current.theta.numel() * len(solvers))
-            solver.pairs = CurvaturePairs(max(3, min(solver.pairs.memory, affordable)))
-        return solvers
-
-    def _score_path(self, solvers: Sequence[PathSolver], values: list[float]) -> None:
-        """Score ascending values until they get worse or all train rows are certain.
-
-        Worse means: for `PATIENCE_DECADES`. Where all train rows are certain, gaps are no longer
-        relative to the objective (`bob.numerics.linear.path_solver.MIN_OBJECTIVE`), so that weights
-        further along the path would depend on the iterates before them; and a weaker penalty could
-        do little but scale them.
-        """
-        paths = [solve_path(solver, values, PATH_TOLERANCE, comparing=True) for solver in solvers]
-        for solved in zip(*paths, strict=True):
-            c = solved[0][0]
-            self.theta[c] = solvers[0].current.theta
-            fold_scores = [
-                _score(held_out, solver.current)
-                for solver, (_, held_out) in zip(solvers, self.folds, strict=True)
-            ]
-            self.scores.append(_HeldOutScore(c, *np.mean(fold_scores, 0).tolist()))
-            if len(solvers) > 1:
-                for solver in solvers:  # one fold's residuals in memory at a time: recomputed later
-                    solver.current = replace(solver.current, residuals=None)
-            self.certain = all(
-                solver.current.objective(solver.penalty) < CERTAIN * solver.problem.gap_scale(0.0)
-                for solver in solvers
-            )
-            if self.certain or self._past_best(c):
-                return
-
-    def _past_best(self, c: float) -> bool:
-        """Return whether C is `PATIENCE_DECADES` and three values past the best ones."""
-        lowest_loss = min(self.scores, key=lambda score: (score.log_loss, -score.c)).c
-        turning_point = max(self._best().c, lowest_loss)
-        return (
-            log10(c / turning_point) >= PATIENCE_DECADES
-            and sum(score.c > turning_point for score in self.scores) >= 3
-        )
-
-
-def _extension(pair: list[float]) -> list[float]:
-    """Return values after the second of a pair, in the ratio of the pair."""
-    step = log10(pair[1] / pair[0])
-    count = max(1, round(WIDENED_DECADES / abs(step)))
-    return [float(10 ** (log10(pair[1]) + step * i)) for i in range(1, count + 1)]
-
-
-@dataclass(frozen=True, eq=False)
-class _RowsWithoutRange:
-    """All rows but those from `start` to `stop`; only a block that spans the gap is copied."""
-
-    x: FeatureRows | Tensor
-    start: int
-    stop: int
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return (self.x.shape[0] - self.stop + self.start, *self.x.shape[1:])
-
-    def __getitem__(self, rows: slice, /) -> Any:
-        gap = self.stop - self.start
-        if rows.stop <= self.start:
-            return self.x[rows]
-        if rows.start >= self.start:
-            return self.x[rows.start + gap : rows.stop + gap]
-        before, after = self.x[rows.start : self.start], self.x[self.stop : rows.stop + gap]
-        if isinstance(before, Tensor):
-            return torch.cat((before, after))
-        return np.concatenate((before, after))
-
-
-def _without(problem: LogisticProblem, start: int, stop: int) -> LogisticProblem:
-    """Return the problem without the rows from `start` to `stop`."""
-    fast, exact = (
-        replace(blocks, x=_RowsWithoutRange(blocks.x, start, stop))
-        for blocks in (problem.fast, problem.exact)
-    )
-    y = torch.cat((problem.y[:start], problem.y[stop:]))
-    return replace(problem, fast=fast, exact=exact, y=y, passes=0)
-
-
-def _only(problem: LogisticProblem, start: int, stop: int) -> LogisticProblem:
-    """Return the problem of the rows from `start` to `stop` alone."""
-    fast, exact = (
-        replace(blocks, x=_slice_rows(blocks.x, slice(start, stop)))
-        for blocks in (problem.fast, problem.exact)
-    )
-    return replace(problem, fast=fast, exact=exact, y=problem.y[start:stop], passes=0)
-
-
-def _slice_rows(x: FeatureRows | Tensor, rows: slice) -> Any:
-    if isinstance(x, ScaledRows):
-        return ScaledRows(_slice_rows(x.x, rows), x.scale)
-    return SelectedRows(x.x, x.index[rows]) if isinstance(x, SelectedRows) else x[rows]
-
-
-def _score(held_out: LogisticProblem, evaluation: Evaluation) -> tuple[float, float]:
-    """Return top-1 and mean log-loss on held-out rows."""
-    blocks, y = held_out.fast, held_out.y
-    theta = evaluation.theta.to(blocks.dtype)
-    weight, correct, loss = blocks.to_blocks(theta[:, :-1]), 0, 0.0
-    for rows in blocks.slices:
-        logits = torch.addmm(theta[:, -1:], weight, blocks.block(rows).T)
-        correct += int((logits.argmax(0) == y[rows]).sum())
-        loss += float(torch.nn.functional.cross_entropy(logits.T, y[rows], reduction="sum"))
-    return correct / len(y), loss / len(y)

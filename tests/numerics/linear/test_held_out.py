@@ -1,0 +1,78 @@
+"""Paired comparison of values of C on held-out rows, by hand."""
+
+import numpy as np
+import pytest
+from scipy.special import log_softmax
+
+from bob.numerics.linear.grid_search import _end_of
+from bob.numerics.linear.held_out import HeldOutScore, outcomes
+from tests.builders.linear import fitted_problem
+
+
+def score(c=1.0, right=(1,), loss=(0.5,)) -> HeldOutScore:
+    """The score of one fold."""
+    return HeldOutScore(c, [np.array(right, float)], [np.array(loss, float)], precise=False)
+
+
+@pytest.mark.parametrize(
+    ("gained", "lost", "fewer"),
+    [(1, 0, False), (2, 0, True), (3, 1, False), (5, 1, True), (4, 4, False), (0, 3, False)],
+)
+def test_fewer_rows_are_right_beyond_mcnemar_s_error(gained, lost, fewer):
+    """z = (gained - lost) / √(gained + lost) is above 1; 50 rows are right by both."""
+    other = [1.0] * gained + [0.0] * lost + [1.0] * 50
+    own = [0.0] * gained + [1.0] * lost + [1.0] * 50
+    assert score(right=own).fewer_right(score(right=other)) is fewer
+
+
+def test_a_log_loss_is_higher_beyond_the_error_of_the_paired_losses():
+    base = score(loss=[1.0, 2.0, 3.0, 4.0])
+    assert score(loss=[1.1, 2.1, 3.1, 4.1]).less_likely(base)  # 0.4 > √(4 · 0.01) = 0.2
+    assert not score(loss=[1.9, 1.5, 3.0, 4.0]).less_likely(base)  # 0.4 < √(0.81 + 0.25)
+    assert not base.less_likely(base)
+
+
+def test_folds_count_alike_whatever_their_sizes():
+    two = HeldOutScore(1.0, [np.ones(1), np.zeros(3)], [np.full(1, 2.0), np.zeros(3)], True)
+    assert (two.top1, two.log_loss, two.rows) == (0.5, 1.0, 4)
+
+
+def test_rank_is_by_top1_then_log_loss_then_the_stronger_penalty():
+    worse, likelier = score(0.1, [0, 1], [0, 0]), score(2.0, [1, 1], [1, 1])
+    less, stronger = score(0.1, [1, 1], [2, 2]), score(1.0, [1, 1], [1, 1])
+    ordered = sorted([likelier, worse, stronger, less], key=lambda one: one.rank)
+    assert ordered == [worse, less, likelier, stronger]
+
+
+def test_outcomes_are_those_of_the_softmax():
+    problem, theta, _ = fitted_problem()
+    right, loss = outcomes(problem, problem.evaluate(theta))
+    logits = (problem.fast.x.double() @ theta[:, :-1].T + theta[:, -1]).numpy()
+    y = problem.y.numpy()
+    np.testing.assert_array_equal(right, logits.argmax(1) == y)
+    np.testing.assert_allclose(loss, -log_softmax(logits, 1)[np.arange(len(y)), y], atol=1e-5)
+
+
+# --- the end of a path; a value is ten to a quarter times the one before
+
+
+def path(right, loss) -> list[HeldOutScore]:
+    """Scores of ascending values with these numbers of right rows of 100, and mean losses."""
+    return [
+        score(10 ** (i / 4), [1.0] * count + [0.0] * (100 - count), [mean] * 100)
+        for i, (count, mean) in enumerate(zip(right, loss, strict=True))
+    ]
+
+
+def test_a_path_ends_two_values_past_the_best_if_fewer_rows_are_right_beyond_their_error():
+    assert _end_of(path([60, 80, 75, 70], [3, 1, 1.1, 1.2])) == "worse than the best"
+    assert _end_of(path([60, 80, 75], [3, 1, 1.1])) == ""  # one value past
+    assert _end_of(path([60, 80, 79, 79], [3, 1, 1.1, 1.2])) == ""  # one row fewer is no evidence
+    assert _end_of(path([60, 80, 75, 70], [3, 1, 0.9, 1.0])) == ""  # the log-loss still fell
+    assert _end_of(path([60, 80, 75, 70, 68], [3, 1, 0.9, 1.0, 1.1])) == "worse than the best"
+
+
+def test_a_path_ends_a_decade_past_the_best_whatever_the_evidence():
+    flat = [80, 80, 80, 80, 80]
+    assert _end_of(path(flat, [1, 1.1, 1.2, 1.3, 1.4])) == "decade past the best"
+    assert _end_of(path(flat[:4], [1, 1.1, 1.2, 1.3])) == ""
