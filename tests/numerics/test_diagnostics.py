@@ -51,6 +51,8 @@ def test_log_me_is_the_maximum_of_the_evidence() -> None:
 
         best.append(-minimize(minus_evidence, np.zeros(2), method="Nelder-Mead").fun)
     assert log_me(decomposed(X), Y) == pytest.approx(np.mean(best), abs=1e-6)
+    assert log_me(decomposed(X), Y) == pytest.approx(-0.99513148485, abs=1e-8)
+    assert sorted(best) == pytest.approx([-1.06408532, -0.92617765], abs=1e-6)
 
 
 @pytest.mark.parametrize("width", [8, 200])
