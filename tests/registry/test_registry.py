@@ -338,3 +338,18 @@ def test_a_timm_architecture_with_a_tag_implies_its_hub_weights(write):
     assert registry.backbones["mine"].weights.hub == "timm/resnet18.a2_in1k"
     with_file = BACKBONE.replace("resnet18", "resnet18.a2_in1k") + "  weights: {file: a.pth}\n"
     assert load_registry([write("mine.yaml", with_file)]).backbones["mine"].weights.hub is None
+
+
+def test_the_backbones_of_select_differ_in_their_data_alone() -> None:
+    """Six ResNet-50s of one recipe (Feuer et al. 2024, arXiv:2410.05057), by repository."""
+    specs = [spec for spec in load_registry().backbones.values() if "select" in spec.groups]
+    repositories = [spec.weights.hub for spec in specs if spec.weights and spec.weights.hub]
+    curations = ("imagenet-1k", "open-images", "sd-i2i", "sd-t2i", "laion-i2i", "laion-t2i")
+    assert repositories == [f"nyu-dice-lab/imagenetpp-baseline-{name}" for name in curations]
+    shared = {
+        (spec.architecture, spec.loader, spec.width, spec.input_px, spec.preprocessing, spec.params)
+        for spec in specs
+    }
+    assert len(shared) == 1 and specs[0].architecture == "resnet50"
+    pretraining = [spec.pretraining for spec in specs]
+    assert len({each.data for each in pretraining if each}) == 6
