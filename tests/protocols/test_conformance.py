@@ -1,5 +1,6 @@
 """Every protocol, with the settings of every shipped task: one suite of checks for all."""
 
+import contextlib
 import functools
 import json
 import pkgutil
@@ -7,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import product
 from typing import Any, get_args
 
 import numpy as np
@@ -17,7 +19,7 @@ from bob.datasets.dataset import Dataset, Shift, Split
 from bob.datasets.image_sets import ImageSet
 from bob.engine.facts import task_facts
 from bob.engine.scores import scores
-from bob.errors import NotApplicableError
+from bob.errors import NotApplicableError, UndefinedError
 from bob.extraction.accumulators import AccumulatorSpec
 from bob.features.store import Features
 from bob.leaderboards.board import Board, make_board
@@ -28,6 +30,7 @@ from bob.leaderboards.render.markdown import to_markdown
 from bob.leaderboards.render.text import cell_text
 from bob.leaderboards.render.tidy_table import tidy
 from bob.metrics import METRICS, metric_named
+from bob.metrics.intervals import interval
 from bob.numerics.linear.ridge_path import DECOMPOSITIONS
 from bob.outcomes import ClassPredictions
 from bob.protocols import (
@@ -317,6 +320,24 @@ def test_the_headline_has_the_ranking_metric_and_score_names_are_unique(task: Ta
     names = [score.metric for score in scores_of(task.name)]
     assert names[0] == task.metrics[0] and result_of(task.name).parts[0].suffix == ""
     assert len(set(names)) == len(names)
+
+
+@each_task
+def test_few_examples_have_a_value_in_its_interval_or_none(task: TaskSpec) -> None:
+    """No example, a single one, and one five times: undefined is not zero, and nothing fails."""
+    first = {type(part.outcome): part.outcome for part in reversed(result_of(task.name).parts)}
+    for outcome, metric in product(first.values(), METRICS.values()):
+        if outcome is None or metric.outcome is not type(outcome) or metric.describes:
+            continue
+        with pytest.raises(UndefinedError):
+            metric.function(outcome.take(np.array([], np.int64)))
+        for positions in ([0], [0] * 5):
+            with contextlib.suppress(UndefinedError):
+                few = outcome.take(np.array(positions))
+                value, low, high, _ = interval(metric.name, few, 0)
+                assert np.isfinite(value), metric.name
+                if low is not None and high is not None:
+                    assert low - 1e-9 <= value <= high + 1e-9, metric.name
 
 
 @each_task
