@@ -20,7 +20,7 @@ from bob.features.key import StoreKey
 from bob.features.shard import load_shard
 from bob.features.store import FAILURE_FILE, KEY_FILE, FeatureStore
 from bob.io.exclusive import exclusive
-from bob.io.files import TEMPORARY_PREFIX, disk_errors, write_atomically
+from bob.io.files import TEMPORARY_PREFIX, disk_errors, move_folder_aside, write_atomically
 from bob.io.leases import LEASE_SUFFIX, LeaseObserver
 
 USERS_FOLDER, DESCRIPTION_FILE = "users", "about.json"
@@ -206,6 +206,7 @@ def _folder_in(root: Path, stored: StoredFeatures) -> Path:
 def _copy_missing(stored: StoredFeatures, folder: Path) -> None:
     """Copy the undamaged shards and the descriptions that another folder lacks."""
     for source in _missing_in(folder, stored):
+        move_folder_aside(folder / source.name)
         _copy(source, folder / source.name)
         if load_shard(folder / source.name, _place(source)) is None:
             raise StoreError(f"{folder / source.name}: differs from {source} after copying.")

@@ -219,6 +219,15 @@ def test_a_damaged_shard_of_the_target_is_replaced(store, new):
     np.testing.assert_array_equal(new.read(COMPLETE).rows, shard().rows)
 
 
+def test_a_folder_in_the_place_of_a_shard_of_the_target_is_kept_aside(store, new):
+    precious = new.folder(COMPLETE) / "000000.safetensors" / "precious.txt"
+    precious.parent.mkdir(parents=True)
+    precious.touch()
+    assert move_to(store, new) == OK
+    np.testing.assert_array_equal(new.read(COMPLETE).rows, shard().rows)
+    assert len([*new.folder(COMPLETE).rglob(precious.name)]) == 1
+
+
 def test_a_damaged_shard_does_not_replace_an_undamaged_one(store, new):
     new.write(COMPLETE, 0, shard())
     damage(store)
