@@ -96,7 +96,8 @@ def open_dataset(
         _check_attributes(spec, dataset, "group_by", spec.group_by)
         dataset = dataclasses.replace(dataset, group_by=spec.group_by)
     if spec.paired is not None:
-        dataset = dataclasses.replace(dataset, paired=spec.paired)
+        caveat = (spec.paired.caveat,) if spec.paired.caveat else ()
+        dataset = dataclasses.replace(dataset, paired=spec.paired, notes=(*dataset.notes, *caveat))
     if (target := _target(spec, dataset)) is not None:
         dataset = dataclasses.replace(dataset, target=target)
     if spec.normal:

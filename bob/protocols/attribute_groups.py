@@ -64,15 +64,7 @@ def with_groups(result: Result, dataset: Dataset, positions: Callable[[str], Int
     if not parts:
         return result
     detail = {**result.detail, "groups": described}
-    caveats = result.caveats + caveats_of_pairs(dataset)
-    return dataclasses.replace(
-        result, parts=(*result.parts, *parts), detail=detail, caveats=caveats
-    )
-
-
-def caveats_of_pairs(dataset: Dataset) -> tuple[str, ...]:
-    """Return what must be known where easy and hard images are compared."""
-    return (dataset.paired.caveat,) if dataset.paired and dataset.paired.caveat else ()
+    return dataclasses.replace(result, parts=(*result.parts, *parts), detail=detail)
 
 
 def _groups_of(answers: Answers, dataset: Dataset, positions: Ints) -> "Iterator[AttributeGroups]":

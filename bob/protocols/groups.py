@@ -17,12 +17,7 @@ from typing import Any
 from bob.datasets.dataset import Dataset, Split
 from bob.errors import NotApplicableError
 from bob.outcomes import ClassPredictions, GroupResults
-from bob.protocols.attribute_groups import (
-    MOST_VALUES,
-    caveats_of_pairs,
-    compared_attributes,
-    groups_by,
-)
+from bob.protocols.attribute_groups import MOST_VALUES, compared_attributes, groups_by
 from bob.protocols.caveats import Caveats
 from bob.protocols.classification import (
     CLASS_KINDS,
@@ -60,8 +55,6 @@ class GroupsProblem:
     classes: tuple[str, ...]
     paired: PairedGroups | None = None
     """Which values of an attribute are easy and hard."""
-    known: Caveats = ()
-    """What must be known of the dataset's comparisons."""
 
 
 class GroupAccuracy(Protocol[GroupsSettings, GroupsProblem]):
@@ -83,8 +76,8 @@ class GroupAccuracy(Protocol[GroupsSettings, GroupsProblem]):
         features = features_by_split(needs, inputs)
         problem = classification_problem(dataset, features, held_out_of(settings), seed)
         test = dataset.splits["test"].take(features["test"].positions)
-        names, known = group_attributes(dataset), caveats_of_pairs(dataset)
-        return GroupsProblem(problem, test, names, dataset.classes, dataset.paired, known)
+        names = group_attributes(dataset)
+        return GroupsProblem(problem, test, names, dataset.classes, dataset.paired)
 
     def solve(self, problem: GroupsProblem, settings: GroupsSettings, device: str) -> Result:
         from bob.numerics.linear.logistic_path import scores
@@ -97,7 +90,7 @@ class GroupAccuracy(Protocol[GroupsSettings, GroupsProblem]):
         everything = ResultPart(predictions, "all_images", ("top1",), {"group": "all"})
         parts: list[ResultPart] = []
         detail: dict[str, Any] = {**probe.detail, "attributes": {}}
-        caveats = problem.known
+        caveats: Caveats = ()
         least = settings.least_images
         for name in problem.attributes:
             answers = answers_of(predictions)

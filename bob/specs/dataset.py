@@ -101,7 +101,7 @@ class PairedGroups(Closed):
     hard: str
     """Glob of the values of hard images: counter-*."""
     caveat: str | None = None
-    """What must be known of any comparison of the two; every cell states it."""
+    """What must be known of any comparison of the two; a note of the dataset in every record."""
 
     def side(self, value: str) -> int:
         """Return 0 for a value of easy images, 1 for one of hard images and -1 for others."""

@@ -63,6 +63,7 @@ def test_counteranimal_s_folders_are_classes_and_backgrounds(
     assert data.classes == ("10 brambling", "291 lion") and [*data.splits] == ["test"]
     assert test.y.tolist() == [0] * 3 + [1] * 5
     assert data.paired is not None
+    assert "chosen with a CLIP, so that the drops of CLIPs are larger" in data.notes[-1]
     sides = [data.paired.side(value) for value in test.attributes["background"]]
     assert sides == [0, 0, 1, 0, 0, 0, 1, 1]
     drawn = opened("counteranimal", tmp_path, monkeypatch, classes=2, images=8)
