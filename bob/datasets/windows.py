@@ -1,6 +1,6 @@
 """Windows over the images of a split, each an image; see `bob.numerics.dense.windows`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from PIL import Image
@@ -9,8 +9,18 @@ from bob.datasets.content.digests import content_digest
 from bob.datasets.content.sequences import Digests
 from bob.datasets.content.traits import traits_of
 from bob.datasets.dataset import Split
+from bob.datasets.depths import Depths
 from bob.datasets.masks import Mask, Masks
+from bob.numerics.arrays import Floats
 from bob.numerics.dense.windows import Area, window_areas
+
+
+@dataclass(frozen=True, eq=False)
+class WindowDepths(Depths):
+    """The depth maps of the n x n windows of each image, image by image; without a crop."""
+
+    whole: Depths = field(kw_only=True)
+    """Those of the N images."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +34,7 @@ class WindowMasks(Masks):
 def windowed_split(split: Split, windows: int) -> Split:
     """Return the n x n windows of each image of a split, image by image and row by row.
 
-    The digests in its `content` cover the windows. Of targets, it has masks.
+    The digests in its `content` cover the windows. Of targets, it has masks and depths.
     """
     rows = windows**2
 
@@ -41,11 +51,20 @@ def windowed_split(split: Split, windows: int) -> Split:
         whole = split.masks.read(position // rows)
         return whole[area(position, (whole.shape[0], whole.shape[1]))]
 
+    def depth(position: int) -> Floats:
+        assert split.depths is not None
+        whole = split.depths.read(position // rows)
+        return whole[area(position, (whole.shape[0], whole.shape[1]))]
+
     names = [f"window {i // windows + 1},{i % windows + 1} of {windows}" for i in range(rows)]
     masks = None
     if split.masks is not None:
         digests = [f"{digest} {name}" for digest in split.masks.content for name in names]
         masks = WindowMasks(digests, mask, split.masks)
+    depths = None
+    if split.depths is not None:
+        digests = [f"{digest} {name}" for digest in split.depths.content for name in names]
+        depths = WindowDepths(digests, depth, split.depths.range_m, whole=split.depths)
     return Split(
         ids=[f"{image} {name}" for image in split.ids for name in names],
         y=np.repeat(split.y, rows),
@@ -59,6 +78,7 @@ def windowed_split(split: Split, windows: int) -> Split:
         ),
         read=lambda position: split.read(position // rows),
         masks=masks,
+        depths=depths,
         alter=alter,
         alpha=split.alpha,
     )

@@ -57,6 +57,13 @@ class PathSettings(MapSettings):
         return self
 
 
+class WindowSettings(PathSettings):
+    """The same, of whole images or of windows."""
+
+    windows: Literal[2, 4] | None = None
+    """n: each image is embedded in n x n windows that overlap by half; None is the whole image."""
+
+
 @dataclass(frozen=True)
 class StrengthPath:
     """The strengths of a path of heads, as plain data."""

@@ -16,8 +16,8 @@ in metres. After the linear probes of DINOv2 (arXiv:2304.07193) and DINOv3 (arXi
   each of its outputs, which are no shares;
 - no class token is appended to patches, and features are not upsampled, as in DINOv3; DINOv2 does
   both;
-- the whole image is squashed to one size, without flips; theirs keeps its shape and averages the
-  prediction with that of the mirrored image.
+- the whole image is squashed to one size, without flips, and so is each window with `windows`;
+  theirs keeps its shape and averages the prediction with that of the mirrored image.
 
 Errors are those of an image's pixels in the dataset's range and crop, averaged over images. Beside
 them stand those of predictions aligned to each image's truth by scale and shift (least squares of
@@ -38,7 +38,7 @@ from bob.numerics.dense.depth import ERRORS, Spacing
 from bob.outcomes import DepthErrors
 from bob.protocols.dense import (
     DENSE_KINDS,
-    PathSettings,
+    WindowSettings,
     choice_detail,
     path_needs,
     path_statistics,
@@ -59,7 +59,7 @@ from bob.protocols.protocol import Protocol, Result, ResultPart
 from bob.specs import BackboneSpec
 
 
-class DepthSettings(PathSettings):
+class DepthSettings(WindowSettings):
     """Settings of depth prediction."""
 
     head: DepthHeadKind
@@ -103,8 +103,11 @@ class DepthProbe(Protocol[DepthSettings, DepthProblem]):
             squashed(backbone, settings),
             dataset,
             settings.held_out,
-            depth_sums_spec(bins),
-            lambda every: depth_errors_spec(head, bins, every_strength=every),
+            depth_sums_spec(bins, settings.windows),
+            lambda every: depth_errors_spec(
+                head, bins, every_strength=every, windows=settings.windows
+            ),
+            settings.windows,
         )
 
     def build(

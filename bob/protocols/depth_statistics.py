@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from bob.datasets.dataset import Split
 from bob.datasets.depths import Depths
+from bob.datasets.windows import WindowDepths
 from bob.errors import DatasetError
 from bob.extraction.accumulators import (
     AccumulatorSpec,
@@ -37,12 +38,13 @@ from bob.numerics.dense.depth import (
     nearest_bins,
     scale_and_shift,
 )
-from bob.numerics.dense.pixels import upsampled
+from bob.numerics.dense.pixels import at_centres
 from bob.numerics.dense.principal import PrincipalColours
+from bob.numerics.dense.windows import joined_values, of_complete_images
 from bob.numerics.linear.class_sums import LinearHead
 from bob.numerics.linear.target_sums import TargetSums, ridge_path
 from bob.protocols.dense import StrengthPath, sums_and_strengths
-from bob.protocols.kept_images import KeptImages
+from bob.protocols.kept_images import KeptImages, kept_images
 
 DepthHeadKind = Literal["log", "bins"]
 PREDICTORS = ("head", "ceiling", "constant", "place")
@@ -67,18 +69,25 @@ class DepthHead(StrengthPath):
     head: DepthHeadKind
 
 
-def depth_sums_spec(bins: DepthBins) -> AccumulatorSpec:
+def depth_sums_spec(bins: DepthBins, windows: int | None = None) -> AccumulatorSpec:
     """Return the sums over patches."""
-    return AccumulatorSpec("depth_sums", 1, tuple(sorted(vars(bins).items())))
+    return AccumulatorSpec("depth_sums", 1, _settings(vars(bins), windows))
 
 
-def depth_errors_spec(head: DepthHead, bins: DepthBins, *, every_strength: bool) -> AccumulatorSpec:
+def depth_errors_spec(
+    head: DepthHead, bins: DepthBins, *, every_strength: bool, windows: int | None = None
+) -> AccumulatorSpec:
     """Return the errors of the heads of `every_strength`, or of the chosen one and its bounds.
 
     They depend on earlier statistics as those of `segmentation_statistics.counts_spec` do.
     """
     settings = {**vars(head), **vars(bins), "every_strength": every_strength}
-    return AccumulatorSpec("depth_errors", 2, tuple(sorted(settings.items())))
+    return AccumulatorSpec("depth_errors", 2, _settings(settings, windows))
+
+
+def _settings(settings: Mapping[str, Any], windows: int | None) -> tuple[tuple[str, Any], ...]:
+    """Return settings as an accumulator states them; those of whole images state no windows."""
+    return tuple(sorted({**settings, **({} if windows is None else {"windows": windows})}.items()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,16 +133,18 @@ class DepthTargets:
 class DepthSums:
     """Sums over patches of features and targets, in float64.
 
-    `place` (2, h, w) sums log depth and weight over images.
+    `place` (2, h, w) sums log depth and weight over images; with n x n windows of each, it is
+    (n * n, 2, h, w).
     """
 
     targets: DepthTargets
+    windows: int = 1
 
     def start(self, shape: tuple[int, ...]) -> dict[str, NDArray[Any]]:
         """Return sums of nothing."""
-        width, count = shape[-1], 1 + self.targets.bins.bins
+        width, count, maps = shape[-1], 1 + self.targets.bins.bins, self.windows**2
         return {
-            "place": np.zeros((2, *shape[:2])),
+            "place": np.zeros((2, *shape[:2]) if maps == 1 else (maps, 2, *shape[:2])),
             "weight": np.zeros(1),
             "features": np.zeros(width),
             "targets": np.zeros(count),
@@ -150,8 +161,9 @@ class DepthSums:
             of_images = [self.targets.of(position, grid) for position in positions[at].tolist()]
             targets = np.concatenate([y.reshape(-1, y.shape[2]) for y, _ in of_images])
             weight = np.concatenate([w.reshape(-1) for _, w in of_images])
-            for y, w in of_images:
-                statistics["place"] += [y[..., 0] * w, w]
+            places = statistics["place"].reshape(self.windows**2, 2, *grid)
+            for position, (y, w) in zip(positions[at].tolist(), of_images, strict=True):
+                places[position % self.windows**2] += [y[..., 0] * w, w]
             x = features[at].reshape(-1, features.shape[3])
             for name, values in vars(TargetSums.of(x, weight, targets)).items():
                 statistics[name] += values
@@ -176,6 +188,8 @@ class DepthErrorSums:
     earlier: Earlier
     kept: KeptImages | None
     """None with every strength."""
+    windows: int = 1
+    """n of the n x n windows of an image whose maps are its own; 1 is the whole image."""
 
     def start(self, shape: tuple[int, ...]) -> dict[str, NDArray[Any]]:
         """Return errors of no image."""
@@ -187,42 +201,68 @@ class DepthErrorSums:
         }
         if self.kept is None:
             return errors
-        depth = np.zeros((0, *shape[:2]), np.float32)
-        colours = np.zeros((0, *shape[:2], 3), np.uint8)
-        return {**errors, **self.kept.start({"depth": depth, "colours": colours})}
+        shown: dict[str, NDArray[Any]] = {"depth": np.zeros((0, *shape[:2]), np.float32)}
+        if self.windows == 1:
+            shown["colours"] = np.zeros((0, *shape[:2], 3), np.uint8)
+        return {**errors, **self.kept.start(shown)}
 
     def update(
         self, statistics: dict[str, NDArray[Any]], positions: Ints, features: Floats
     ) -> None:
-        """Add the maps (n, h, w, D) of the images at `positions` (n,)."""
-        for position, grid in zip(positions.tolist(), features, strict=True):
-            cells = [self.targets.decode(self.head.head, head.logits(grid)) for head in self.heads]
-            errors = self._errors(position, grid, cells)
+        """Add the maps (n, h, w, D) of the images at `positions` (n,), or of windows of images.
+
+        An image of which a window is missing is left out.
+        """
+        maps = self.windows**2
+        complete = of_complete_images(positions, maps)
+        if not complete.all():
+            positions, features = positions[complete], features[complete]
+        for first in range(0, len(positions), maps):
+            position, grids = int(positions[first]) // maps, features[first : first + maps]
+            cells = [self.targets.decode(self.head.head, head.logits(grids)) for head in self.heads]
+            true = self.depths.read(position)
+            errors = self._errors(position, true, grids.shape[1:3], cells)
             if self.kept is not None:
-                shown: dict[str, NDArray[Any]] = {
-                    "depth": cells[0].astype(np.float32),
-                    "colours": self.colours(grid),
-                }
+                shown = self._shown(grids, cells[0], true.shape)
                 self.kept.add(statistics, position, errors[0, 0], shown)
             extend_images(statistics, {"positions": np.array([position]), "errors": errors[None]})
 
-    def _errors(self, position: int, grid: Floats, of_heads: Sequence[Doubles]) -> Doubles:
-        """Return the errors of an image from the depth of its cells (h, w) by each head."""
-        depths, kind = self.targets.depths, self.head.head
-        true = depths.read(position)
-        scored = depths.scored(true)
+    @functools.cached_property
+    def depths(self) -> Depths:
+        """The depth maps of whole images."""
+        depths = self.targets.depths
+        return depths.whole if isinstance(depths, WindowDepths) else depths
+
+    def _errors(
+        self, position: int, true: Floats, grid: tuple[int, ...], of_heads: Sequence[Doubles]
+    ) -> Doubles:
+        """Return the errors of an image from the depth of cells (n * n, h, w) by each head."""
+        maps, kind = self.windows**2, self.head.head
+        scored = self.depths.scored(true)
         known = true[scored].astype(np.float64)
         if self.every_strength:
             return np.stack(
-                [depth_errors(upsampled(c, true.shape)[scored], known) for c in of_heads]
+                [depth_errors(joined_values(c, true.shape)[scored], known) for c in of_heads]
             )
-        targets, weight = self.targets.of(position, grid.shape[:2])
+        of_windows = [
+            self.targets.of(position * maps + window, (grid[0], grid[1])) for window in range(maps)
+        ]
+        targets, weight = (np.stack(values) for values in zip(*of_windows, strict=True))
         ceiling = self.targets.decode(kind, targets[..., self.targets.columns(kind)])
         ceiling[weight == 0] = self.constant
-        cells = [*of_heads, ceiling, np.full(grid.shape[:2], self.constant), self.place]
-        predicted = [upsampled(c, true.shape)[scored] for c in cells]
+        cells = [*of_heads, ceiling, np.full((maps, *grid), self.constant), self.place]
+        predicted = [joined_values(c, true.shape)[scored] for c in cells]
         aligned = [self._aligned(p, known) for p in predicted]
         return np.stack([depth_errors(p, known) for p in (*predicted, *aligned)])
+
+    def _shown(
+        self, grids: Floats, cells: Doubles, size: tuple[int, int]
+    ) -> dict[str, NDArray[Any]]:
+        """Return what is kept of an image; of windows, depth at the centres of as many cells."""
+        if self.windows == 1:
+            return {"depth": cells[0].astype(np.float32), "colours": self.colours(grids[0])}
+        joined = at_centres(joined_values(cells, size), (cells.shape[1], cells.shape[2]))
+        return {"depth": joined.astype(np.float32)}
 
     def _aligned(self, predicted: Doubles, known: Doubles) -> Doubles:
         if not len(known):
@@ -263,8 +303,10 @@ class DepthErrorSums:
 
     @functools.cached_property
     def place(self) -> Doubles:
-        """The same of the pixels of each cell (h, w)."""
-        log_depth, weight = self.sums_and_strengths[0]["place"]
+        """The same of the pixels of each cell (n * n, h, w)."""
+        place = self.sums_and_strengths[0]["place"]
+        by_window = place.reshape(-1, *place.shape[-3:])
+        log_depth, weight = by_window[:, 0], by_window[:, 1]
         mean = log_depth / np.where(weight > 0, weight, 1)
         return np.asarray(np.where(weight > 0, np.exp(mean), self.constant), np.float64)
 
@@ -300,13 +342,14 @@ def _targets(settings: Mapping[str, Any], split: Split) -> DepthTargets:
 
 
 def _make_sums(settings: Mapping[str, Any], split: Split, earlier: Earlier) -> DepthSums:
-    return DepthSums(_targets(settings, split))
+    return DepthSums(_targets(settings, split), settings.get("windows", 1))
 
 
 def _make_errors(settings: Mapping[str, Any], split: Split, earlier: Earlier) -> DepthErrorSums:
     head, every = DepthHead.read(settings), settings["every_strength"]
-    kept = None if every else KeptImages.of(split)
-    return DepthErrorSums(_targets(settings, split), head, every, earlier, kept)
+    windows = settings.get("windows", 1)
+    kept = None if every else kept_images(split, windows)
+    return DepthErrorSums(_targets(settings, split), head, every, earlier, kept, windows)
 
 
 register_accumulator("depth_sums", _make_sums)

@@ -71,6 +71,11 @@ class KeptImages:
         return _chosen(kept_of(joined))
 
 
+def kept_images(split: Split, windows: int) -> KeptImages:
+    """Return the choice for the images of a split, or for those of which it has n x n windows."""
+    return KeptImages.of(split.take(np.arange(0, len(split), windows**2)) if windows > 1 else split)
+
+
 def kept_of(statistics: Arrays) -> dict[str, NDArray[Any]]:
     """Return the kept arrays among statistics, by their names without the prefix."""
     return {

@@ -21,7 +21,6 @@ docs/explanation/dense.md compares the two.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from pydantic import model_validator
@@ -33,7 +32,7 @@ from bob.numerics.linear.class_sums import HeadKind, Prior
 from bob.outcomes import SegmentationCounts
 from bob.protocols.dense import (
     DENSE_KINDS,
-    PathSettings,
+    WindowSettings,
     choice_detail,
     path_needs,
     path_statistics,
@@ -56,15 +55,13 @@ FLOOR = 1e-4
 of 1e9."""
 
 
-class SegmentSettings(PathSettings):
+class SegmentSettings(WindowSettings):
     """Settings of segmentation."""
 
     head: HeadKind
     """`lda`, a linear discriminant, or `ridge`, ridge regression on shares."""
     prior: Prior = "train"
     """Class prior of the discriminant. `uniform` finds more of rare classes."""
-    windows: Literal[2, 4] | None = None
-    """n: each image is embedded in n x n windows that overlap by half; None is the whole image."""
 
     @model_validator(mode="after")
     def _is_consistent(self) -> "SegmentSettings":

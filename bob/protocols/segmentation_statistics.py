@@ -37,7 +37,7 @@ from bob.numerics.dense.windows import joined_classes, of_complete_images, windo
 from bob.numerics.linear.class_sums import ClassSums, HeadKind, LinearHead, Prior, head_path
 from bob.outcomes import SegmentationCounts
 from bob.protocols.dense import StrengthPath, sums_and_strengths
-from bob.protocols.kept_images import KeptImages
+from bob.protocols.kept_images import KeptImages, kept_images
 
 SHOWN_PX = 72
 """Side of the map of predicted classes that is kept of an image: 5 kB."""
@@ -279,10 +279,9 @@ def _make_counts(settings: Mapping[str, Any], split: Split, earlier: Earlier) ->
         masks = masks.whole
     if every:
         return PixelCounts(masks, classes, head.count, heads, windows=windows)
-    if windows > 1:  # the sample is one of images, and colours are not joined
-        firsts = split.take(np.arange(0, len(split), windows**2))
-        return PixelCounts(masks, classes, 1, heads, KeptImages.of(firsts), windows=windows)
-    kept = KeptImages.of(split)
+    kept = kept_images(split, windows)
+    if windows > 1:  # colours are not joined
+        return PixelCounts(masks, classes, 1, heads, kept, windows=windows)
     return PixelCounts(masks, classes, 1, heads, kept, lambda grid: heads.colours(grid))
 
 

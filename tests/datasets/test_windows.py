@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from bob.datasets.dataset import Split
+from bob.datasets.depths import Depths
 from bob.datasets.image_sets import HoldOut, ImageSet
 from bob.datasets.masks import Masks
 from bob.datasets.windows import WindowMasks, windowed_split
@@ -30,13 +31,14 @@ def png(i: int) -> bytes:
 def coded_split(n: int = 2) -> Split:
     content = digests(n, "windows")
     masks = Masks([f"mask {digest}" for digest in content], coded)
+    depths = Depths(content, lambda i: coded(i).astype(np.float32), (0.5, 500.0), "garg")
     ids = [f"{i}.png" for i in range(n)]
-    return Split(ids, np.arange(n), content, png, masks=masks)
+    return Split(ids, np.arange(n), content, png, masks=masks, depths=depths)
 
 
 @pytest.mark.parametrize("windows", [2, 4])
-def test_masks_of_windows_are_cut_as_the_images_are(windows: int) -> None:
-    """Grey values of images are classes of masks, of which each pixel has its own."""
+def test_targets_of_windows_are_cut_as_the_images_are(windows: int) -> None:
+    """Grey values of images are classes and depths, of which each pixel has its own."""
     split, cut = coded_split(), windowed_split(coded_split(), windows)
     rows = windows**2
     assert len(cut) == 2 * rows and cut.masks is not None
@@ -47,6 +49,8 @@ def test_masks_of_windows_are_cut_as_the_images_are(windows: int) -> None:
         shown = np.asarray(cut.alter(position, cut.decode(position)))[:, :, 0]
         mask = cut.masks.read(position)
         np.testing.assert_array_equal(shown, mask)
+        assert cut.depths is not None and cut.depths.crop is None
+        np.testing.assert_array_equal(shown, cut.depths.read(position))
         seen[position // rows] |= {*mask.ravel().tolist()}
     for i in range(2):
         assert split.masks is not None

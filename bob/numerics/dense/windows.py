@@ -50,6 +50,17 @@ def joined_classes(logits: Doubles, size: tuple[int, int]) -> Ints:
     return predicted
 
 
+def joined_values(values: Doubles, size: tuple[int, int]) -> Doubles:
+    """Return values (n * n, h, w) of windows, upsampled to each and averaged per pixel (H, W)."""
+    total, count = np.zeros(size), np.zeros(size)
+    areas = window_areas(size, round(len(values) ** 0.5))
+    for (rows, columns), of_window in zip(areas, values, strict=True):
+        shape = rows.stop - rows.start, columns.stop - columns.start
+        total[rows, columns] += upsampled(of_window, shape)
+        count[rows, columns] += 1
+    return total / count
+
+
 def of_complete_images(positions: Ints, rows: int) -> Bools:
     """Return which positions (n,) of windows are of images all of whose `rows` windows are there.
 

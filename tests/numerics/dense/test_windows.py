@@ -7,6 +7,7 @@ import torch
 from bob.numerics.dense.pixels import upsampled_classes
 from bob.numerics.dense.windows import (
     joined_classes,
+    joined_values,
     of_complete_images,
     window_spans,
 )
@@ -36,6 +37,8 @@ def test_overlapping_windows_are_averaged_as_in_mmsegmentation(
     logits = np.random.default_rng(0).normal(size=(windows**2, 4, 5, 6)).astype(np.float32)
     means = slide_logits(torch.from_numpy(logits).permute(0, 3, 1, 2), size, windows)
     np.testing.assert_array_equal(joined_classes(logits, size), means.argmax(0).numpy())
+    joined = joined_values(logits[..., 0], size)
+    np.testing.assert_allclose(joined, means[0].numpy(), atol=1e-6)
 
 
 def test_one_window_is_the_whole_image() -> None:
