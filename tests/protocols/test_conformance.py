@@ -367,7 +367,7 @@ def task_of(protocol: str) -> TaskSpec:
 
 WITHOUT_CLASSES = (
     *("segment", "segment_knn", "segment_sgd", "depth", "correspondence"),
-    *("detect", "detect_fcos", "discover", "triplets", "video_objects"),
+    *("detect", "detect_fcos", "detect_masks", "discover", "triplets", "video_objects"),
 )
 """Protocols of datasets with masks, depth maps, points, boxes or choices."""
 
