@@ -58,7 +58,7 @@ from bob.numerics.arrays import Bools, Doubles, Ints
 LEADERS = 4
 """Number of the best backbones so far that are staked on."""
 PRIOR, PRIOR_DISCORDANCE = 120, 0.15
-"""Examples by which stakes are shrunk, and the share of them on which two backbones differ.
+"""Examples by which stakes are shrunk, and the share of them on which two backbones differ at most.
 
 Fewer let go of backbones that are far apart sooner, and of close ones later; from 60 to 240 the
 evaluations of simulated races differ by a tenth at most.
@@ -254,10 +254,22 @@ class Race:
         products = with_rivals[self._rivals] - with_rivals[:, :, None] - with_rivals[:, None] + own
         cross = bound[:, :, None] * leads[:, None]
         products += n * bound[:, :, None] * bound[:, None] - cross - cross.swapaxes(1, 2)
-        products += PRIOR * PRIOR_DISCORDANCE * np.eye(len(self._rivals))
+        products += PRIOR * self._prior_square(products) * np.eye(len(self._rivals))
         scale = np.maximum(1 + bound, 1e-12)
         mean = (leads - n * bound) / (n + PRIOR) / scale
         return mean, products / (n + PRIOR) / (scale[:, :, None] * scale[:, None])
+
+    def _prior_square(self, products: Doubles) -> float:
+        """Return the mean square of an example of the prior, of sums of products (K, R, R).
+
+        It is that of all pairs so far, FIRST_STAKES examples of PRIOR_DISCORDANCE among them, and
+        not larger: values that differ little, such as average precisions, allow higher stakes.
+        """
+        pairs = self.active[:, None] & (self._rivals != np.arange(self.count)[:, None])
+        squares = np.diagonal(products, axis1=1, axis2=2)[pairs]
+        known = float(squares.mean()) if len(squares) else 0.0
+        mean = (known + FIRST_STAKES * PRIOR_DISCORDANCE) / (self.seen + FIRST_STAKES)
+        return min(PRIOR_DISCORDANCE, mean)
 
 
 def best_stakes(mean: Doubles, square: Doubles, can_gain: Bools) -> Doubles:

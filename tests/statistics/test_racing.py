@@ -33,14 +33,20 @@ def evidence(differences: list[int], margin: float = 0.0, total: int | None = No
 
 
 def obvious_evidence(differences: list[float], margin: float, total: int | None) -> float:
-    """Return the same by a loop over examples; the stake is mean / mean square, with the prior."""
+    """Return the same by a loop over examples; the stake is mean / mean square, with the prior.
+
+    An example of the prior has the mean square of both directions so far, or 0.15 if that is less.
+    """
     capital, stake, renewal = 1.0, 0.0, 8
     for n, d in enumerate(differences):
         seen = np.array(differences[:n])
         bound = margin if total is None else (total * margin - seen.sum()) / (total - n)
         if n == renewal:
+            back = margin if total is None else (total * margin + seen.sum()) / (total - n)
+            of_pairs = (((seen - bound) ** 2).sum() + ((seen + back) ** 2).sum()) / 2
+            prior = min(0.15, (of_pairs + 8 * 0.15) / (n + 8))
             gains = (seen - bound) / (1 + bound)
-            square = (gains**2).sum() + 120 * 0.15 / (1 + bound) ** 2
+            square = (gains**2).sum() + 120 * prior / (1 + bound) ** 2
             stake = min(max(gains.sum() / square, 0), 0.95)
             renewal += max(8, n // 8)
         capital *= 1 + stake * (d - bound) / (1 + bound)
@@ -57,6 +63,16 @@ def test_evidence_is_that_of_a_loop_over_examples(margin: float, total: int | No
     by_hand = obvious_evidence((values[:, 0] - values[:, 1]).tolist(), margin, total)
     assert math.exp(race.log_evidence()[1]) == pytest.approx(by_hand)
     assert by_hand > 2
+
+
+def test_values_that_differ_little_allow_higher_stakes() -> None:
+    """Differences of at most 0.2, whose mean square is far below 0.15."""
+    values = np.random.default_rng(6).random((90, 2)) * 0.2 + [0.1, 0]
+    race = Race(2, 1e-9)
+    race.add(values)
+    by_hand = obvious_evidence((values[:, 0] - values[:, 1]).tolist(), 0.0, None)
+    assert math.exp(race.log_evidence()[1]) == pytest.approx(by_hand)
+    assert by_hand > 20
 
 
 def test_after_eight_wins_a_third_of_the_capital_is_staked() -> None:
