@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from tests.fuzz import (
+    annotations,
     command_lines,
     feature_files,
     image_containers,
@@ -17,6 +18,7 @@ from tests.fuzz.target import Prepare
 
 TARGETS: Mapping[str, Prepare] = {
     "registries": registries.prepare,
+    "annotations": annotations.prepare,
     "command_lines": command_lines.prepare,
     "feature_files": feature_files.prepare,
     "published_tables": published_tables.prepare,

@@ -9,6 +9,7 @@ from tests.fuzz.targets import TARGETS
 
 COUNTS = {
     "registries": 120,
+    "annotations": 250,
     "command_lines": 120,
     "feature_files": 1000,
     "published_tables": 1500,

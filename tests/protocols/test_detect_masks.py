@@ -37,13 +37,14 @@ SMALL = DetectMasksSettings(
 
 def half_boxes(rng: np.random.Generator) -> Bools:
     """Return the masks of two objects of an image, in its left and right half: of each box, all
-    pixels but those of the lower right quarter."""
+    pixels but those of one quarter."""
     masks = np.zeros((2, *SIZE), bool)
     for mask, left in zip(masks, (2, 50), strict=True):
         (x, y), (width, height) = rng.integers(0, 12, 2), rng.integers(28, 34, 2)
         top, start = 8 + y, left + x
         mask[top : top + height, start : start + width] = True
-        mask[top + height // 2 : top + height, start + width // 2 : start + width] = False
+        down, right = rng.integers(0, 2, 2) * (height // 2, width // 2)
+        mask[top + down :, start + right :][: height // 2, : width // 2] = False
     return masks
 
 

@@ -3,8 +3,9 @@
 The head is that of Mask R-CNN as torchvision implements it (He et al. 2017, arXiv:1703.06870):
 features of a box by RoIAlign, convolutions of 3 x 3, a transposed one that doubles the side, and a
 1 x 1 convolution to one logit per cell, whatever the class. It reads the frozen map: features are
-standardised, and a 1 x 1 convolution brings any width D to `channels`. RoIAlign interpolates the
-map between the centres of its cells, so that grids of any size serve boxes of any size.
+standardised, and a 1 x 1 convolution brings any width D to `mask_channels`. RoIAlign interpolates
+the map between the centres of its cells, so that grids of any size serve boxes of any size. Logits
+are added to the log-odds of the mean mask of train objects, with which training begins.
 
 Where a mask is relative to its box, cell (i, j) of M x M covers the same part of the box as in the
 image: its centre is at (j + 1/2) / M of the width and (i + 1/2) / M of the height. Nothing is
@@ -33,6 +34,8 @@ JITTER = 0.1
 """Most by which each edge of a training box is moved, in sides of the box."""
 AROUND = 1.25
 """Side of what is stored around a box, in sides of the box."""
+LEAST_SHARE = 0.01
+"""Least and, from 1, most share of the mean mask with which training begins."""
 SAMPLES = 2
 """Places of a side of a cell at which RoIAlign interpolates."""
 
@@ -70,17 +73,23 @@ class MaskHead(nn.Module):
 
     mean: Tensor
     scale: Tensor
+    prior: Tensor
 
-    def __init__(self, mean: Doubles, scale: Doubles, recipe: MaskRecipe) -> None:
-        """Features minus `mean` (D,), times `scale` (D,), have a unit variance."""
+    def __init__(self, mean: Doubles, scale: Doubles, prior: Tensor, recipe: MaskRecipe) -> None:
+        """Features minus `mean` (D,), times `scale` (D,), have a unit variance.
+
+        `prior` (M, M) are the log-odds with which training begins.
+        """
         super().__init__()
         self.recipe = recipe
+        self.register_buffer("prior", prior)
         self.register_buffer("mean", torch.from_numpy(mean).float()[:, None, None])
         self.register_buffer("scale", torch.from_numpy(scale).float()[:, None, None])
         channels = recipe.mask_channels
         self.reduce = nn.Conv2d(len(mean), channels, 1)
         self.layers = MaskRCNNHeads(channels, [channels] * recipe.mask_convolutions, 1)
         self.predictor = MaskRCNNPredictor(channels, channels, 1)
+        nn.init.zeros_(self.predictor.mask_fcn_logits.weight)
 
     def forward(self, maps: Tensor, boxes: Sequence[Tensor]) -> Tensor:
         """Return the logits (n, M, M) of boxes of each of maps (b, D, h, w), as shares of its
@@ -88,7 +97,7 @@ class MaskHead(nn.Module):
         x = self.reduce((maps - self.mean) * self.scale)
         features = features_of_boxes(x, boxes, self.recipe.mask_px // 2)
         logits: Tensor = self.predictor(self.layers(features))[:, 0]
-        return logits
+        return logits + self.prior
 
 
 def features_of_boxes(maps: Tensor, boxes: Sequence[Tensor], cells: int) -> Tensor:
@@ -156,7 +165,7 @@ def train_masks(
     generator = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        head = MaskHead(mean, scale, recipe).to(device)
+        head = MaskHead(mean, scale, log_odds(targets, recipe.mask_px), recipe).to(device)
     with_objects = torch.tensor([i for i, of in enumerate(targets) if len(of.boxes)])
     order = [
         with_objects[torch.randperm(len(with_objects), generator=generator)]
@@ -170,6 +179,14 @@ def train_masks(
         shares = torch.cat([of for _, of in found]).to(device)
         step(F.binary_cross_entropy_with_logits(logits, shares))
     return head.eval()
+
+
+def log_odds(targets: Sequence[MaskTarget], cells: int) -> Tensor:
+    """Return the log-odds (cells, cells) of the mean mask in the boxes of train objects."""
+    around = torch.cat([of.around for of in targets]).float().mean(dim=0) / 255
+    side, margin = around.shape[-1], (1 - 1 / AROUND) / 2
+    box = torch.tensor([[margin, margin, 1 - margin, 1 - margin]]) * side
+    return torch.logit(shares_in_boxes(around[None], box, cells)[0], eps=LEAST_SHARE)
 
 
 def masks_in_boxes(head: MaskHead, grid: Floats, boxes: Doubles, size: tuple[int, int]) -> Floats:

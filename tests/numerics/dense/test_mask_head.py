@@ -1,5 +1,7 @@
 """Masks in boxes: where their cells are in the image, and a head that learns them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -148,6 +150,20 @@ def test_objects_without_pixels_are_not_learnt() -> None:
     masks[1:, 5:9, 5:9] = True
     boxes = np.array([[0, 0, 9, 9], [5, 5, 9, 9], [5, 5, 5, 9]], np.float64)
     assert mask_target(boxes, masks, (20, 20), SMALL).boxes.tolist() == [[5, 5, 9, 9]]
+
+
+def test_training_begins_with_the_mean_mask() -> None:
+    """Of two objects, one fills its box and one the left half: 1, which is cut to 0.99, and 1/2."""
+    masks = np.zeros((2, 64, 64), bool)
+    masks[0, 8:40, 8:40] = masks[1, 24:56, 24:40] = True
+    boxes = np.array([[8.0, 8, 40, 40], [24, 24, 56, 56]])
+    targets = [mask_target(boxes, masks, (64, 64), SMALL)]
+    maps = np.random.default_rng(0).normal(size=(1, 8, 8, 3)).astype(np.float32)
+    still = replace(SMALL, learning_rate=1e-12, mask_epochs=1)
+    head = train_masks(lambda at: maps[at], targets, still, 0, "cpu")
+    for cells in masks_in_boxes(head, maps[0], boxes, (64, 64)):
+        np.testing.assert_allclose(cells[1:-1, 1:3], 0.99, atol=1e-3)
+        np.testing.assert_allclose(cells[1:-1, 5:7], 0.5, atol=1e-2)
 
 
 def learnt(seed: int) -> tuple[Floats, list[MaskTarget], list[Bools]]:
