@@ -2,6 +2,7 @@
 
 import argparse
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from rich.table import Table
@@ -197,4 +198,12 @@ def _print_differences(terminal: Terminal, title: str, differences: list[Differe
     if differences:
         terminal.print(f"{title}:")
     for difference in differences:
-        terminal.print(f"  {difference.name}: {difference.recorded} → {difference.new}")
+        before, after = map(_fact, (difference.recorded, difference.new))
+        terminal.print(f"  {difference.name}: {before} → {after}")
+
+
+def _fact(value: object) -> str:
+    """Return a fact of a record as text."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {part}" for name, part in value.items())
+    return str(value)

@@ -76,10 +76,12 @@ def test_an_image_that_changed_is_an_input_that_differs(bob, results, photos):
 def test_other_versions_are_listed(bob, results, photos):
     record = record_of(results, "knn")
     libraries = {**record.provenance["libraries"], "numpy": "1.0"}
-    older = record.model_copy(update={"provenance": record.provenance | {"libraries": libraries}})
+    facts = {"libraries": libraries, "git": {"commit": "0123abc", "modified": True}}
+    older = record.model_copy(update={"provenance": record.provenance | facts})
     RecordStore(results).write(older, RecordStore(results).arrays(record))
     out = bob("reproduce", record.key, "--data", photos)[1]
     assert f"numpy: 1.0 → {np.__version__}" in out
+    assert "  git: commit 0123abc, modified True → " in out
 
 
 def test_what_is_not_there_is_named(bob, results, tmp_path):

@@ -51,8 +51,11 @@ class Geometry:
         """Return the (3, height, width) uint8 crop of an RGB image.
 
         Unless `fast`, its pixels are bit for bit those of timm's own evaluation transform or, with
-        `resize`, of transformers' processors.
+        `resize`, of transformers' processors. ValueError for an image of another mode: how colours
+        and transparency become RGB is for the caller to say.
         """
+        if image.mode != "RGB":
+            raise ValueError(f"crop needs an RGB image, got mode {image.mode!r}: convert('RGB').")
         if self.fast and (transform := _fast_transform(self)):
             return transform(torch.from_numpy(np.array(image)).permute(2, 0, 1))
         if region := region_of(self, image.size):

@@ -477,3 +477,10 @@ def test_fast_pixels_of_resized_geometries_are_within_the_stated_distance(photog
 def test_the_size_before_the_crop_is_part_of_the_key():
     plain = Geometry(64, 64, 0.875, "center", "bicubic")
     assert dataclasses.replace(plain, resize=(73,)).facts() == {**plain.facts(), "resize": [73]}
+
+
+@pytest.mark.parametrize("fast", [False, True])
+def test_a_crop_of_an_image_that_is_not_rgb_is_refused(fast: bool) -> None:
+    geometry = Geometry(8, 8, 1.0, "center", "bicubic", fast=fast)
+    with pytest.raises(ValueError, match=r"needs an RGB image, got mode 'L': convert\('RGB'\)"):
+        geometry.crop(Image.new("L", (9, 9)))

@@ -16,7 +16,7 @@ def test_backbone_card_states_provenance_and_failures(board: OpenPage) -> None:
         "float32",
         "Apache-2.0",
         "1,281,167 images",
-        "130.9 images/s on cpu",
+        "131 images/s on cpu",
         "20 M",
         "failed: out of memory at batch 1",
     ):
@@ -39,6 +39,16 @@ def test_backbone_card_states_details_of_a_cell_on_demand(show: Opener) -> None:
         "bob-bench show middle-linea",
     ):
         assert part in text
+
+
+def test_every_number_of_a_card_says_how_it_was_made(board: OpenPage) -> None:
+    """Four cells, one of them failed: each has its details, with the key of its record."""
+    board.page.get_by_role("button", name="middle", exact=True).first.click()
+    rows = board.page.locator("#card .results tbody tr")
+    assert rows.count() == 4
+    for row in rows.all():
+        row.locator("summary").click()
+        row.get_by_text("bob-bench show middle-").wait_for()
 
 
 def test_dataset_card_states_splits_and_contaminated_backbones(show: Opener) -> None:

@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import FloatRect
 
-from tests.builders.leaderboard_pages import two_tasks
+from tests.builders.leaderboard_pages import two_tasks, varied_tasks
 from tests.builders.leaderboard_records import facts, failed, record, score, task
 from tests.leaderboards.page.conftest import Opener
 
@@ -88,6 +88,23 @@ def test_the_axis_of_cost_has_round_ticks(
     page = show(records, "#view=cost").page
     ticks = page.locator("#plot .notch + .tick").all_text_contents()
     assert ticks == expected
+
+
+def test_families_differ_in_shape(show: Opener) -> None:
+    """Supervised, self-supervised, CLIP and baseline are told apart without colours."""
+    page = show(two_tasks(), "#view=cost&task=linear&dataset=elpv").page
+    shapes = [shape.get_attribute("d") for shape in page.locator("#plot .point .shape").all()]
+    assert len(shapes) == len(set(shapes)) == 4
+
+
+@pytest.mark.parametrize("view", ["cost", "correlation", "curves"])
+def test_both_axes_of_every_chart_have_labelled_ticks(show: Opener, view: str) -> None:
+    page = show(varied_tasks(), f"#view={view}").page
+    charts = page.locator("#view svg.chart").all()
+    assert charts
+    for chart in charts:
+        across = chart.locator(".notch + .tick").count()
+        assert across >= 2 and chart.locator(".tick").count() - across >= 2
 
 
 def test_all_of_few_points_are_named(show: Opener) -> None:

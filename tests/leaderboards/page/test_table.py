@@ -139,6 +139,18 @@ def test_headings_sort_and_reverse(board: OpenPage) -> None:
     assert board.page.locator("[aria-sort]").count() == 1
 
 
+def test_every_column_of_numbers_sorts(board: OpenPage) -> None:
+    """A click sorts a column in one direction, whatever the column; gaps are last."""
+    for place, head in enumerate(board.heads[1:], 1):
+        button = board.page.locator("#board thead button").nth(place)
+        button.click()
+        assert board.page.locator("#board thead th[aria-sort]").inner_text() == button.inner_text()
+        texts = [board.cell(name, head).split()[0].replace("−", "-") for name in board.names]
+        values = [float(text) for text in texts if text[-1].isdigit()]
+        assert len(values) >= 2
+        assert values in (sorted(values), sorted(values, reverse=True)), head
+
+
 def test_missing_values_sort_last_in_both_directions(board: OpenPage) -> None:
     head = board.page.locator("#board thead button").nth(board.heads.index("knn textiles"))
     for expected in (
@@ -171,6 +183,11 @@ def test_search_filters_and_reset(board: OpenPage) -> None:
     assert board.names == ["small", "middle"]
     assert board.text("#filter-count") == "(2 on)"
     page.select_option("#data-seen", "LVD-142M")
+    assert board.names == []
+    page.get_by_role("button", name="Reset").click()
+    page.fill("#speed", "130")
+    expect(page.locator("#status")).to_have_text("4 of 4 backbones")  # all at 131 images/s
+    page.fill("#speed", "200")
     assert board.names == []
     page.get_by_role("button", name="Reset").click()
     expect(page.locator("#status")).to_have_text("4 of 4 backbones")

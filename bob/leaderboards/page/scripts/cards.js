@@ -193,7 +193,7 @@ function provenance(backbone) {
       ["Compute", unless(backbone.gflops, (gflops) => `${short(gflops)} GFLOPs per image`)],
       ["Weights", unless(backbone.mib, (mib) => `${short(mib)} MiB`)],
       ["Peak memory", unless(backbone.peak_mib, peakMemoryText)],
-      ...backbone.speeds.map(([where, speed]) => ["Measured", `${speed} images/s on ${where}`]),
+      ...backbone.speeds.map(([where, speed]) => ["Measured", `${short(speed)} images/s on ${where}`]),
     ]),
   ];
 }
