@@ -21,6 +21,9 @@ solved in `--limit` seconds, or at which it gave up, makes its ratio a lower bou
 fitted, 20 % decide, 20 % test. Ours is the held-out choice among 45 values of C and the refit.
 `adamw`: CLIP_benchmark's sweep without its DataLoader, `adamw-loader` with it, `adamw-normalised`
 on rows of length 1; `sgd`: DINOv2's 13 learning rates. Each round is another random split.
+Ratios are also those of processor seconds, which hardly depend on what else the machine does. Last
+come the evaluations that ours made and what they would take if nothing but products took time
+(`linear_bound.py`): the bound of the ratios at this number of evaluations.
 """
 
 import argparse
@@ -33,6 +36,7 @@ from typing import Any
 import linear_peers as peers
 import numpy as np
 import torch
+from linear_bound import Work, bound
 from linear_path import Data, path
 from numpy.typing import NDArray
 from pairs import Measured, machine, measured
@@ -61,6 +65,7 @@ def synthetic(n: int, d: int, classes: int) -> Data:
 def probe(data: Data, args: argparse.Namespace) -> dict[str, Any]:
     x, y, classes = data
     runs: dict[str, list[Measured[float]]] = {name: [] for name in ("ours", *args.recipes)}
+    works: list[Work] = []
     for turn in range(args.rounds):
         order = np.random.default_rng(turn).permutation(len(y))
         test, val, fit = np.split(order, [len(y) // 5, 2 * len(y) // 5])
@@ -71,7 +76,9 @@ def probe(data: Data, args: argparse.Namespace) -> dict[str, Any]:
             if name == "ours":
                 runs[name].append(
                     measured(
-                        lambda val=val, fit=fit, test=test: ours(data, fit, val, test, args.device)
+                        lambda val=val, fit=fit, test=test: ours(
+                            data, fit, val, test, args.device, works
+                        )
                     )
                 )
             else:
@@ -86,6 +93,7 @@ def probe(data: Data, args: argparse.Namespace) -> dict[str, Any]:
     result: dict[str, Any] = {
         "ours_s": round(median, 3),
         "ratios": {},
+        "processor_ratios": {},
         "test_top1": {},
         "ours_minus": {},
     }
@@ -93,28 +101,64 @@ def probe(data: Data, args: argparse.Namespace) -> dict[str, Any]:
         seconds, top1 = [run.seconds for run in theirs], [run.result for run in theirs]
         pairs = list(zip(theirs, mine, strict=True))
         ratios = [run.seconds / our_run.seconds for run, our_run in pairs]
+        processor = statistics.median(
+            run.processor_seconds / our_run.processor_seconds for run, our_run in pairs
+        )
         gains = [our_run.result - run.result for run, our_run in pairs]
         result["test_top1"][name] = round(statistics.mean(top1), 4)
         if name != "ours":
-            result["ratios"][name], result["ours_minus"][name] = (
-                round(statistics.median(ratios), 2),
-                round(statistics.mean(gains), 4),
-            )
+            result["ratios"][name] = round(statistics.median(ratios), 2)
+            result["processor_ratios"][name] = round(processor, 2)
+            result["ours_minus"][name] = round(statistics.mean(gains), 4)
         print(
             f"{name:18} {statistics.median(seconds):9.2f} s "
             f"({min(seconds):.2f}-{max(seconds):.2f})  "
             f"{max(run.peak_mib for run in theirs):5.0f} MiB  "
-            f"{statistics.median(ratios):6.1f} times ours ({min(ratios):.1f}-{max(ratios):.1f})  "
+            f"{statistics.median(ratios):6.1f} times ours ({min(ratios):.1f}-{max(ratios):.1f}; "
+            f"processor seconds {processor:.1f})  "
             f"test top-1 {statistics.mean(top1):.4f}, "
             f"ours minus it {statistics.mean(gains):+.4f} ({min(gains):+.4f} to {max(gains):+.4f})"
         )
+    if args.device == "cpu":
+        result["bound"] = _bound_report(runs, works)
     return result
 
 
+def _bound_report(runs: dict[str, list[Measured[float]]], works: list[Work]) -> dict[str, Any]:
+    """Print the bound for the median split's evaluations, and return its figures."""
+    work = sorted(works, key=lambda work: work.passes_flop)[len(works) // 2]
+    least = bound(work)
+    seconds = {
+        name: statistics.median(run.processor_seconds for run in theirs)
+        for name, theirs in runs.items()
+    }
+    print(
+        f"ours: {work.path_passes} evaluations of {work.fitted} rows and {work.refit_passes} of "
+        f"{work.rows}, {seconds['ours']:.2f} processor s. Products alone, with the preparation: "
+        f"{least.own_shape:.2f} s in their own shape ({least.own_gflops:.0f} GFLOP/s), "
+        f"{least.square:.2f} s at the speed of a square product ({least.square_gflops:.0f})."
+    )
+    most = {name: s / least.own_shape for name, s in seconds.items() if name != "ours"}
+    for name, ratio in most.items():
+        print(f"  {name}: at most {ratio:.1f} times; reached {seconds[name] / seconds['ours']:.1f}")
+    return {
+        "path_passes": work.path_passes,
+        "refit_passes": work.refit_passes,
+        "own_shape_s": round(least.own_shape, 3),
+        "square_s": round(least.square, 3),
+        "largest_ratios": {name: round(ratio, 2) for name, ratio in most.items()},
+    }
+
+
 def ours(
-    data: Data, fit: NDArray[np.int64], val: NDArray[np.int64], test: NDArray[np.int64], device: str
+    data: Data,
+    fit: NDArray[np.int64],
+    val: NDArray[np.int64],
+    test: NDArray[np.int64],
+    device: str,
+    works: list[Work],
 ) -> float:
-    """Return test top-1."""
+    """Return test top-1, and append the work to `works`."""
     x, y, classes = data
     train = np.concatenate((fit, val))
     selection = select_and_refit(
@@ -124,6 +168,16 @@ def ours(
         10.0 ** np.linspace(-6, 5, 45),
         np.arange(len(train)) >= len(fit),
         device=device,
+    )
+    works.append(
+        Work(
+            len(train),
+            len(fit),
+            x.shape[1],
+            classes,
+            selection.path_passes,
+            selection.fit.passes,
+        )
     )
     print(
         f"  C {selection.c:.1e} of {np.isfinite(selection.curve).sum()} tried, "

@@ -22,6 +22,8 @@ class Measured(Generic[Result]):
     """A measured call."""
 
     seconds: float
+    processor_seconds: float
+    """Of all threads; hardly depends on what else the machine does."""
     peak_mib: float
     """Peak memory of the process during the call, above that before it."""
     result: Result
@@ -43,13 +45,14 @@ def measured(call: Callable[[], Result]) -> Measured[Result]:
     watcher = threading.Thread(target=watch)
     watcher.start()
     try:
-        start = time.perf_counter()
+        start, processor = time.perf_counter(), time.process_time()
         result = call()
-        seconds = time.perf_counter() - start
+        seconds, processor = time.perf_counter() - start, time.process_time() - processor
     finally:
         done.set()
         watcher.join()
-    return Measured(seconds, (max(peak, process.memory_info().rss) - before) / 2**20, result)
+    peak_mib = (max(peak, process.memory_info().rss) - before) / 2**20
+    return Measured(seconds, processor, peak_mib, result)
 
 
 def interleave(

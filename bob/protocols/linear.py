@@ -126,6 +126,7 @@ def fit_probe(problem: ClassificationProblem, settings: LinearSettings, device: 
         "gap": fit.gap,
         "objective": fit.objective,
         "passes": fit.passes,
+        "path_passes": selection.path_passes,
     }
     return FittedProbe(fit, detail, checked or _caveats(selection, settings.tolerance))
 

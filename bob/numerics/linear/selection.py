@@ -60,6 +60,8 @@ class Selection:
     """Why no weaker penalty was tried; see `bob.numerics.linear.grid_search.GridSearch`."""
     precise: int
     """Number of values that were solved to the tight gap, as they might have been the best."""
+    path_passes: int
+    """Passes over the rows that are not held out, for all values and folds."""
 
     @property
     def tried(self) -> int:
@@ -143,6 +145,7 @@ def _select(
         rule=search.rule,
         end=search.end,
         precise=sum(score.precise for score in search.scores.values()),
+        path_passes=sum(train.passes for train, _ in search.folds),
     )
 
 
