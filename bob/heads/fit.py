@@ -55,10 +55,11 @@ def fit_to_keep(
     problem = classification_problem(dataset, features, held_out_of(settings), seed)
     if isinstance(settings, RidgeSettings):
         return _ridge_to_keep(problem, settings, device)
-    fit = fit_probe(problem, settings, device).fit
+    probe = fit_probe(problem, settings, device)
+    fit = probe.fit
     temperature = None
     if problem.fold is None:
-        temperature = _within_range(held_out_temperature(problem, fit.c, settings, device))
+        temperature = _within_range(held_out_temperature(problem, probe, settings, device))
     test = _test_predictions(problem, fit.weight, fit.bias)
     return KeptProbe(fit.weight, fit.bias, fit.c, temperature, test)
 

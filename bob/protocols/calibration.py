@@ -31,7 +31,7 @@ from bob.protocols.classification import (
     held_out_of,
     samples_held_out,
 )
-from bob.protocols.linear import LinearSettings, fit_probe, held_out_logits
+from bob.protocols.linear import FittedProbe, LinearSettings, fit_probe, held_out_logits
 from bob.protocols.needs import FeatureNeed, Inputs, Needs
 from bob.protocols.ood import features_of_shifts
 from bob.protocols.protocol import Protocol, Result, ResultPart
@@ -118,7 +118,7 @@ class Calibration(Protocol[CalibrationSettings, CalibrationProblem]):
         data = problem.problem
         checked = features_checked(**{name: test.x for name, test in problem.shifts.items()})
         probe = fit_probe(data, settings, device)
-        temperature = held_out_temperature(data, probe.fit.c, settings, device)
+        temperature = held_out_temperature(data, probe, settings, device)
         tests = {"": CalibrationTest(data.test_x, data.test_y), **problem.shifts}
         parts = [
             part
@@ -134,10 +134,10 @@ class Calibration(Protocol[CalibrationSettings, CalibrationProblem]):
 
 
 def held_out_temperature(
-    problem: ClassificationProblem, c: float, settings: LinearSettings, device: str
+    problem: ClassificationProblem, probe: FittedProbe, settings: LinearSettings, device: str
 ) -> float:
-    """Return the best temperature for held-out rows under the probe at `c` fitted without them."""
-    return temperature_of(problem, held_out_logits(problem, c, settings, device))
+    """Return the best temperature for held-out rows under the probe fitted without them."""
+    return temperature_of(problem, held_out_logits(problem, probe, settings, device))
 
 
 def temperature_of(problem: ClassificationProblem, logits: Doubles) -> float:

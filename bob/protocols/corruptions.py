@@ -203,7 +203,7 @@ def _temperatures(
     """Return the temperatures by kind of probabilities; `raw` alone without one held-out share."""
     if clean.fold is not None:
         return {"raw": 1.0}, ()
-    temperature = held_out_temperature(clean, probe.fit.c, settings, device)
+    temperature = held_out_temperature(clean, probe, settings, device)
     return {"calibrated": temperature, "raw": 1.0}, temperature_caveats(temperature)
 
 

@@ -121,7 +121,7 @@ def _logits(
     from bob.numerics.linear.logistic_path import scores
 
     probe = fit_probe(problem, settings, device)
-    held = held_out_logits(problem, probe.fit.c, settings, device)
+    held = held_out_logits(problem, probe, settings, device)
     return held, scores(probe.fit, problem.test_x)
 
 

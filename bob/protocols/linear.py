@@ -92,6 +92,8 @@ class FittedProbe:
     """A linear probe, and the record of how its C was chosen."""
 
     fit: "LogisticFit"
+    held_out_weights: tuple[Doubles, Doubles]
+    """Weights (C, D) and biases (C,) at the same C without the held-out rows, as compared."""
     detail: dict[str, Any]
     caveats: Caveats
 
@@ -128,7 +130,8 @@ def fit_probe(problem: ClassificationProblem, settings: LinearSettings, device: 
         "passes": fit.passes,
         "path_passes": selection.path_passes,
     }
-    return FittedProbe(fit, detail, checked or _caveats(selection, settings.tolerance))
+    caveats = checked or _caveats(selection, settings.tolerance)
+    return FittedProbe(fit, selection.held_out_weights, detail, caveats)
 
 
 def _selection(
@@ -147,14 +150,23 @@ def _selection(
 
 
 def held_out_logits(
-    problem: ClassificationProblem, c: float, settings: LinearSettings, device: str
+    problem: ClassificationProblem, probe: FittedProbe, settings: LinearSettings, device: str
 ) -> Doubles:
-    """Return logits (H, C) of the held-out rows by a probe at C = `c`, fitted without them."""
-    from bob.numerics.linear.logistic_path import fit_path, scores
+    """Return logits (H, C) of the held-out rows by the probe at its C fitted without them.
 
-    x, y = problem.x[~problem.held_out], problem.y[~problem.held_out]
-    (fit,) = fit_path(x, y, problem.classes, [c], tolerance=settings.tolerance, device=device)
-    return scores(fit, problem.x[problem.held_out])
+    It is the one that the choice of C compared, fitted again where settings ask for a smaller gap.
+    """
+    from bob.numerics.linear.feature_rows import linear_scores
+    from bob.numerics.linear.grid_search import PATH_TOLERANCE
+    from bob.numerics.linear.logistic_path import fit_path
+
+    held, tolerance = problem.held_out, settings.tolerance
+    weight, bias = probe.held_out_weights
+    if tolerance < PATH_TOLERANCE:
+        data = problem.x[~held], problem.y[~held], problem.classes
+        (fit,) = fit_path(*data, [probe.fit.c], tolerance=tolerance, device=device)
+        weight, bias = fit.weight, fit.bias
+    return linear_scores(weight, bias, problem.x[held])
 
 
 def _caveats(selection: "Selection", tolerance: float) -> Caveats:

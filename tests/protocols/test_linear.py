@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.special import log_softmax
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
 
@@ -17,7 +18,13 @@ from bob.numerics.arrays import Floats, Ints
 from bob.numerics.linear import selection
 from bob.numerics.linear.logistic_path import fit_path, scores
 from bob.protocols.classification import ClassificationProblem
-from bob.protocols.linear import PROTOCOL, SELECTIONS, LinearSettings, fit_probe
+from bob.protocols.linear import (
+    PROTOCOL,
+    SELECTIONS,
+    LinearSettings,
+    fit_probe,
+    held_out_logits,
+)
 from bob.protocols.protocol import Result
 from bob.registry import load_registry
 from bob.specs.yaml import build
@@ -93,6 +100,27 @@ def test_the_chosen_c_is_the_best_on_held_out_rows() -> None:
     detail = solve(problem).detail
     assert detail["held_out_top1"] == pytest.approx(max(top1.values()))
     assert detail["held_out_rows"] == held.sum()
+
+
+@pytest.mark.parametrize("tolerance", [1e-4, 1e-7])
+def test_held_out_logits_are_those_of_a_fit_without_these_rows(tolerance: float) -> None:
+    """By scikit-learn; whether the compared solution is used, or fitted again to a smaller gap."""
+    problem = make_problem(*blobs(spread=3.0))
+    settings = SETTINGS.model_copy(update={"tolerance": tolerance})
+    probe, held = fit_probe(problem, settings, "cpu"), problem.held_out
+    logits = held_out_logits(problem, probe, settings, "cpu")
+    peer = sklearn_at(problem.x[~held], problem.y[~held], probe.fit.c)
+    expected = peer.predict_log_proba(problem.x[held].astype(np.float64))
+    np.testing.assert_allclose(log_softmax(logits, 1), expected, atol=5e-3)
+
+
+def test_the_record_states_how_c_was_decided() -> None:
+    detail = solve(make_problem(*blobs(spread=3.0))).detail
+    assert detail["c_decided_by"] in ("top1", "log_loss")
+    assert detail["path_ended_by"] in ("worse than the best", "decade past the best")
+    assert detail["values_tried"] + detail["values_not_tried"] == 12
+    assert 1 <= detail["values_solved_to_1e-5"] <= detail["values_tried"]
+    assert detail["path_passes"] >= detail["values_tried"]
 
 
 def test_perfect_features_score_1_and_useless_ones_chance() -> None:

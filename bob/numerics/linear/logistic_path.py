@@ -105,18 +105,24 @@ def _minimise(solver: PathSolver, tolerance: float, comparing: bool) -> float:
 
 def _fit(solver: PathSolver, c: float, gap: float, passes: int, tolerance: float) -> LogisticFit:
     """Return the solver's iterate as weights for the original features."""
-    theta, eigenbasis = solver.current.theta, solver.problem.eigenbasis
-    weight = theta[:, :-1] @ eigenbasis.vectors.T
-    bias = theta[:, -1] - weight @ eigenbasis.centre
+    weight, bias = original_weights(solver.problem, solver.current.theta)
     return LogisticFit(
         c,
-        weight.cpu().numpy() / solver.problem.scale,
-        bias.cpu().numpy(),
+        weight,
+        bias,
         solver.current.objective(solver.penalty),
         gap,
         gap <= tolerance,
         passes,
     )
+
+
+def original_weights(problem: LogisticProblem, theta: Tensor) -> tuple[Doubles, Doubles]:
+    """Return θ (C, R + 1) as weights (C, D) and biases (C,) for the features as given."""
+    eigenbasis = problem.eigenbasis
+    weight = theta[:, :-1] @ eigenbasis.vectors.T
+    bias = theta[:, -1] - weight @ eigenbasis.centre
+    return weight.cpu().numpy() / problem.scale, bias.cpu().numpy()
 
 
 def fit_path(

@@ -12,10 +12,10 @@ from math import log10
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bob.numerics.arrays import Bools, Ints
+from bob.numerics.arrays import Bools, Doubles, Ints
 from bob.numerics.linear.feature_rows import FeatureRows, SelectedRows
 from bob.numerics.linear.grid_search import GridSearch
-from bob.numerics.linear.logistic_path import LogisticFit, refit
+from bob.numerics.linear.logistic_path import LogisticFit, original_weights, refit
 from bob.numerics.linear.path_solver import prepare
 
 ORDINARY_SPREAD = (2.0**-10, 2.0**10)
@@ -60,6 +60,9 @@ class Selection:
     """Why no weaker penalty was tried; see `bob.numerics.linear.grid_search.GridSearch`."""
     precise: int
     """Number of values that were solved to the tight gap, as they might have been the best."""
+    held_out_weights: tuple[Doubles, Doubles]
+    """Weights (C, D) and biases (C,) at the chosen C without the held-out rows, or without the
+    first fold, to `PATH_TOLERANCE`."""
     path_passes: int
     """Passes over the rows that are not held out, for all values and folds."""
 
@@ -145,6 +148,7 @@ def _select(
         rule=search.rule,
         end=search.end,
         precise=sum(score.precise for score in search.scores.values()),
+        held_out_weights=original_weights(problem, search.theta[best.c][0]),
         path_passes=sum(train.passes for train, _ in search.folds),
     )
 
