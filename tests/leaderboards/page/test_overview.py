@@ -193,3 +193,10 @@ def test_the_columns_of_the_datasets_have_heads_on_a_phone(show: Opener) -> None
     page = show(two_tasks(), "#view=datasets", viewport={"width": 390, "height": 800}).page
     heads = page.locator(".datasets thead th:visible").all_inner_texts()
     assert heads == ["Dataset", "Classes", "Train", "Test"]
+
+
+def test_a_page_of_baselines_alone_says_what_to_run(show: Opener) -> None:
+    records = [record("pixels", 0.5, task=task(name), family="baseline") for name in ("a", "b")]
+    opened = show(records)
+    assert "There are only baselines" in opened.text(".answer")
+    assert "no backbone to recommend beside baselines" in opened.text(".advice")

@@ -5,6 +5,7 @@ import {
   BACKBONES,
   COLUMNS,
   DATA,
+  ONLY_BASELINES,
   TASKS,
   contaminated,
   hasParams,
@@ -115,6 +116,7 @@ function writeAdvice(text) {
 }
 
 function noCandidateText({ order }) {
+  if (ONLY_BASELINES) return "There is no backbone to recommend beside baselines.";
   if (!order.length) return "No backbone has a value in all of these cells; choose fewer tasks.";
   const complete = plural(order.length, "backbone");
   return `None of the ${complete} with a value in all cells is known to meet these limits.`;

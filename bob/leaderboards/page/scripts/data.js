@@ -48,6 +48,12 @@ export const datasetOf = (column) => DATASETS[COLUMNS[column].dataset];
 export const signOf = (column) => (metricOf(column).higher ? 1 : -1);
 export const isBaseline = (backbone) => BACKBONES[backbone].baseline;
 
+// Said where there is no backbone beside baselines; null where there is one.
+export const ONLY_BASELINES = ALL_BACKBONES.length && ALL_BACKBONES.every(isBaseline)
+  ? "There are only baselines, which show what needs no learning. Run backbones on the same data " +
+    "to compare them: --backbones."
+  : null;
+
 // Whether the backbone was pretrained on the column's images.
 export const contaminated = (column, backbone) =>
   PRETRAINED_ON[backbone].has(COLUMNS[column].dataset);

@@ -4,6 +4,7 @@
 import {
   BACKBONES,
   DATA,
+  ONLY_BASELINES,
   datasetOf,
   metricOf,
   signOf,
@@ -77,6 +78,7 @@ function answer(summary) {
 }
 
 function noBestText(summary) {
+  if (ONLY_BASELINES) return ONLY_BASELINES;
   const { columns } = summary;
   const excluded = excludedTexts(summary).join(" ");
   if (!columns.length) return excluded || "No cell has a value yet.";
