@@ -27,7 +27,7 @@ from pydantic import Field
 
 from bob.datasets.boxes import ImageBoxes
 from bob.datasets.dataset import Dataset, Split
-from bob.errors import DatasetError, NotApplicableError
+from bob.errors import DatasetError, NotApplicableError, UndefinedError
 from bob.numerics.arrays import Bools, Floats
 from bob.numerics.dense.detections import Detections
 from bob.numerics.dense.mask_matching import MaskedObjects
@@ -146,7 +146,7 @@ def instances_of(split: Split, position: int) -> Bools:
 def trained_masks(
     train: MapsWithBoxes, settings: DetectMasksSettings, seed: int, device: str
 ) -> "MaskHead":
-    """Return the mask head that is trained on the train images."""
+    """Return the mask head that is trained on the train images; UndefinedError without objects."""
     from bob.numerics.dense.mask_head import MaskRecipe, mask_target, train_masks
 
     recipe = MaskRecipe(**settings.model_dump(include={*MaskRecipe.__annotations__}))
@@ -154,6 +154,8 @@ def trained_masks(
     for position, boxes in zip(train.maps.positions.tolist(), train.boxes, strict=True):
         masks = instances_of(train.split, position)[~boxes.ignored]
         targets.append(mask_target(boxes.xyxy[~boxes.ignored], masks, boxes.size, recipe))
+    if not any(len(target.boxes) for target in targets):
+        raise UndefinedError("no object of train that counts has a pixel")
     return train_masks(train.maps.take, targets, recipe, seed, device)
 
 

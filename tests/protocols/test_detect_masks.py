@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from bob.cli import main
 from bob.datasets.boxes import BoxSets
 from bob.datasets.dataset import Dataset, Shift, Split
-from bob.errors import NotApplicableError
+from bob.errors import NotApplicableError, UndefinedError
 from bob.metrics.boxes import box_ap
 from bob.metrics.instance_masks import mask_ap, mask_ap_50
 from bob.numerics.arrays import Bools
@@ -146,6 +146,39 @@ def test_shifted_sets_are_scored_by_the_same_heads() -> None:
     line = part(result, "line").to_arrays()
     for name, values in result.outcome.to_arrays().items():
         np.testing.assert_array_equal(line[name], values)
+
+
+def test_without_an_object_to_learn_masks_are_undefined() -> None:
+    """All objects of train are difficult ones."""
+    data = dataset(2)
+    train = data.splits["train"]
+    assert train.boxes is not None
+    read = train.boxes.read
+    ignored = replace(train.boxes, read=lambda i: replace(read(i), ignored=np.ones(2, bool)))
+    splits = {**data.splits, "train": replace(train, boxes=ignored)}
+    settings = SMALL.model_copy(update={"epochs": 1})
+    with pytest.raises(UndefinedError, match="no object of train that counts has a pixel"):
+        solved(replace(data, splits=splits), pixels, settings)
+
+
+def test_images_may_have_no_object() -> None:
+    """The first image of both splits: what is found in it is wrong."""
+    data = dataset(3)
+    splits = {}
+    for name, split in data.splits.items():
+        assert split.boxes is not None and split.boxes.masks is not None
+        boxes, masks = split.boxes.read, split.boxes.masks
+        empty = masked_boxes(np.zeros((0, *SIZE), bool), [])
+        some = BoxSets(
+            split.boxes.content,
+            lambda i, boxes=boxes, empty=empty: boxes(i) if i else empty,  # type: ignore[misc]
+            lambda i, masks=masks: masks(i) if i else np.zeros((0, *SIZE), bool),  # type: ignore[misc]
+        )
+        splits[name] = replace(split, boxes=some)
+    settings = SMALL.model_copy(update={"epochs": 1, "mask_epochs": 1})
+    result = solved(replace(data, splits=splits), pixels, settings)
+    assert result.outcome.true[:, :, 0].sum(axis=1).tolist() == [0, 2, 2]
+    assert part(result, "ceiling").labels[0].max() == -1
 
 
 def test_boxes_alone_are_not_applicable() -> None:

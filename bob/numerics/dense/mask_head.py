@@ -128,6 +128,8 @@ def shares_in_boxes(masks: Tensor, boxes: Tensor, cells: int) -> Tensor:
 
     Of masks (n, H, W), or what is left of them, at boxes in their pixels; outside, there is none.
     """
+    if not len(boxes):
+        return torch.zeros((0, cells, cells))
     padded = F.pad(masks[:, None].float(), (1, 1, 1, 1))
     of_boxes = list((boxes + 1)[:, None])
     # RoIAlign takes an edge's value up to half a pixel beyond it: of the padding, that is zero
