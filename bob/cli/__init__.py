@@ -3,10 +3,12 @@
 A command's module is imported when the command runs, so that `--help` and `list` start fast.
 """
 
+import errno
 import importlib
 import os
 import sys
 from collections.abc import MutableMapping, Sequence
+from pathlib import Path
 
 from bob.cli.parser import build_parser
 from bob.errors import INTERRUPTED, OK, USAGE, BobError
@@ -25,6 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns the exit code. A `BobError` is printed without a traceback.
     """
+    _replace_closed_streams()
     allow_any_encoding(sys.stdout, sys.stderr)
     parser = build_parser()
     arguments, unknown = parser.parse_known_args(argv)
@@ -37,6 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         command = importlib.import_module(f"bob.commands.{arguments.command}")
         code: int = command.run(arguments)
+        sys.stdout.flush()
         return code
     except BobError as error:
         print(visible(f"error: {error}"), file=sys.stderr)  # noqa: T201 (the terminal may not be loaded)
@@ -48,6 +52,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return OK
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is left to write
+        message = "error: the output cannot be written: the disk is full."
+        print(message, file=sys.stderr)  # noqa: T201
+        return USAGE
+
+
+def _replace_closed_streams() -> None:
+    """Let a process without an output or error stream write nowhere, instead of failing."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
 
 
 def wait_passively(environment: MutableMapping[str, str]) -> None:

@@ -175,6 +175,23 @@ def test_without_a_home_the_cache_must_be_named(capfd: pytest.CaptureFixture[str
         del os.environ["BOB_CACHE"]
 
 
+def test_a_command_works_without_an_output_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a service or `>&-` starts it."""
+    monkeypatch.setattr(sys, "stdout", None)
+    assert main(["list", "tasks"]) == 0
+    sys.stdout.close()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has such a device")
+def test_output_on_a_full_disk_ends_with_a_message(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        assert main(["list", "tasks"]) == 2
+    assert capfd.readouterr().err == "error: the output cannot be written: the disk is full.\n"
+
+
 @pytest.mark.parametrize("kind", ["folder", "loop", "pipe", "empty"])
 def test_a_run_ends_whatever_stands_in_the_places_of_files_of_its_cache(
     sweep: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], kind: str
