@@ -20,8 +20,9 @@ from bob.leaderboards.page.assets import SCRIPTS, asset
 REPLACEABLE = {
     "axes": "*",
     "tooltip": "*",
-    "names": "pointNames overlap PLACES familyLegend LETTER",
-    "scatter": "plotOf scaledPoints costScale qualityScale place frontSteps pointMark pointLabels",
+    "names": "pointNames freePlaces boxOf startOf overlap PLACES familyLegend LETTER WIDE_LETTER",
+    "scatter": "plotOf scaledPoints costScale qualityScale place corners "
+    "frontSteps stairs whiskers boxOf pointMark pointLabels",
     "heatmap": "scaleBar layout contextOf clampTo widest fitted taskLabels property mix luminance "
     "colour paint paintRow paintCell SHADES shade paintHeads STEPS clamp listen",
     "correlation": "matrix matrixCell pairChart pairPoint",
