@@ -132,8 +132,11 @@ class GridSearch:
                 solver.current = replace(solver.current, residuals=None)
 
     def _discard_worse(self) -> None:
-        """Discard θ of values that are not the best: too far behind, or less likely if as good."""
-        leader = max(self.scores.values(), key=lambda score: score.rank)
+        """Discard θ of values that are not the best: too far behind, or less likely if as good.
+
+        A value that was discarded does not return, even if the second round lowers the leader.
+        """
+        leader = max((self.scores[c] for c in self.theta), key=lambda score: score.rank)
         slack = 1 + SLACK * sqrt(leader.rows)
         for c in list(self.theta):
             score = self.scores[c]

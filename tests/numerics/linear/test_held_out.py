@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.special import log_softmax
 
-from bob.numerics.linear.grid_search import _end_of
+from bob.numerics.linear.grid_search import GridSearch, _end_of
 from bob.numerics.linear.held_out import HeldOutScore, outcomes
 from tests.builders.linear import fitted_problem
 
@@ -51,6 +51,46 @@ def test_outcomes_are_those_of_the_softmax():
     y = problem.y.numpy()
     np.testing.assert_array_equal(right, logits.argmax(1) == y)
     np.testing.assert_allclose(loss, -log_softmax(logits, 1)[np.arange(len(y)), y], atol=1e-5)
+
+
+# --- values that may be the best
+
+
+def search_with(scores: list[HeldOutScore], kept: list[float]) -> GridSearch:
+    """A search of a small problem with these scores, and weights of the values `kept`."""
+    problem, theta, _ = fitted_problem()
+    search = GridSearch(problem, [(0, 20)], [one.c for one in scores])
+    search.scores = {one.c: one for one in scores}
+    search.theta = {c: [theta] for c in kept}
+    return search
+
+
+@pytest.mark.parametrize(("rows", "behind", "stays"), [(64, 1, True), (64, 2, False)])
+def test_a_value_may_be_the_best_within_the_slack(rows, behind, stays):
+    """1 + √64 / 16 = 1.5 rows."""
+    loss = [0.5] * rows
+    leader = score(1.0, [1.0] * rows, loss)
+    other = score(2.0, [0.0] * behind + [1.0] * (rows - behind), loss)
+    search = search_with([leader, other], [1.0, 2.0])
+    search._discard_worse()
+    assert (2.0 in search.theta) is stays and 1.0 in search.theta
+
+
+def test_of_two_values_right_on_the_same_rows_the_likelier_may_be_the_best():
+    likely, less = score(1.0, [1, 0], [0.1, 0.9]), score(2.0, [1, 0], [0.2, 1.0])
+    search = search_with([likely, less], [1.0, 2.0])
+    search._discard_worse()
+    assert list(search.theta) == [1.0]
+
+
+def test_the_last_value_stays_where_its_second_solution_is_worse_than_a_discarded_one():
+    fallen, discarded = (
+        score(1.0, [0.0] * 6 + [1.0] * 58, [1] * 64),
+        score(2.0, [1.0] * 64, [1] * 64),
+    )
+    search = search_with([fallen, discarded], [1.0])
+    search._discard_worse()
+    assert list(search.theta) == [1.0]
 
 
 # --- the end of a path; a value is ten to a quarter times the one before
