@@ -66,6 +66,9 @@ ESTIMATE_SHARE = 0.02
 A step may promise far less than the gap, but seldom less than 1/50 of it three times in a row.
 Under weak penalties on ill-conditioned features, a proof takes many times as many passes.
 """
+NEAR_SHARE = 0.1
+"""Where penalties are compared, curvature is not refined once a step promises at most this share of
+the allowed gap: a few steps are left."""
 SINGLE_THREAD_ENTRIES = 1 << 20
 """Problems with fewer weights are stepped on one thread: see `bob.numerics.threads`."""
 
@@ -244,15 +247,16 @@ class PathSolver:
             if estimating and self._estimated_gap() <= allowed:
                 return self._estimated_gap() / scale
             stop = self.problem.passes >= last_pass
-            near = bool(self.promises) and self.promises[-1] <= MIXTURE_BELOW * allowed
-            try_mixture = steps % MIXTURE_EVERY == 0 and near and not estimating
+            little = bool(self.promises) and self.promises[-1] <= MIXTURE_BELOW * allowed
+            try_mixture = steps % MIXTURE_EVERY == 0 and little and not estimating
             gap = self._gap_bound(allowed, exact, try_mixture, final=stop)
             if gap <= allowed or stop:
                 return gap / scale
             if not (self._step(exact) or self._restarted_step(exact)):
                 return self._gap_bound(allowed, exact, try_mixture=True, final=True) / scale
             steps += 1
-            self._renew_curvature(steps, exact, near=comparing and self.promises[-1] <= allowed)
+            near = comparing and self.promises[-1] <= NEAR_SHARE * allowed
+            self._renew_curvature(steps, exact, near)
 
     def _estimated_gap(self) -> float:
         """Estimate the gap from what the last steps promised; infinite before these."""
