@@ -39,6 +39,39 @@ def record_texts(opened: OpenPage) -> None:
     )
 
 
+def test_scores_without_a_z_score_have_the_colour_of_an_average(show: Opener) -> None:
+    """A single backbone beside baselines has none."""
+    records = [
+        record(name, value, task=task(kind), family=family)
+        for name, value, family in (("only", 0.8, "ssl"), ("pixels", 0.5, "baseline"))
+        for kind in ("knn", "linear")
+    ]
+    opened = show(records, "#view=heatmap")
+    opened.page.evaluate(
+        """() => {
+            window.values = [];
+            const { prototype } = CanvasRenderingContext2D;
+            const { fillRect, fillText } = prototype;
+            let behind;
+            prototype.fillRect = function (...at) {
+                behind = this.fillStyle;
+                return fillRect.apply(this, at);
+            };
+            prototype.fillText = function (...words) {
+                if (/^[0-9]/.test(words[0])) window.values.push([behind, this.fillStyle]);
+                return fillText.apply(this, words);
+            };
+        }"""
+    )
+    opened.page.set_viewport_size({"width": 1000, "height": 800})
+    opened.wait_until("values.length >= 4")
+    heat = opened.page.evaluate(
+        "getComputedStyle(document.documentElement).getPropertyValue('--heat')"
+    )
+    behind = "#" + "".join(f"{int(channel):02x}" for channel in heat.split(","))
+    assert opened.page.evaluate("values") == [[behind, "#000000"]] * 4
+
+
 def drawn_on_a_phone(opened: OpenPage) -> set[str]:
     """The texts that the heat map draws at 390 px."""
     record_texts(opened)

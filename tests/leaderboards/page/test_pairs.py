@@ -235,10 +235,10 @@ def test_paper_is_as_wide_as_a_matrix_with_numbers(show: Opener) -> None:
 
 @pytest.mark.parametrize("width", [390, 1280])
 def test_matrices_scroll_alone_and_keep_their_names(show: Opener, width: int) -> None:
-    """Eight backbones are wider than a phone."""
-    right = lites(8)
+    """Eight backbones are wider than a phone, and so is the name of their dataset."""
+    right, own = lites(8), dataset("emoji_category_train-vendor-openmoji_shift-vendor-outline")
     opened = show(
-        [record(name, of_name.mean()) for name, of_name in right.items()],
+        [record(name, of_name.mean(), dataset=own) for name, of_name in right.items()],
         "#view=pairs",
         per_example=lambda record: right[record.backbone_name],
         viewport={"width": width, "height": 800},

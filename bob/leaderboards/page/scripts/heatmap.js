@@ -194,9 +194,10 @@ function luminance(rgb) {
 }
 
 // The colour of a z-score, and that of text on it: black or white, whichever has more contrast,
-// which is at least 4.5.
+// which is at least 4.5. Without a z-score, as with a single backbone, it is that of an average.
 function colour(z) {
-  const channels = mix(z < 0 ? LOW : HIGH, Math.min(1, Math.abs(z) / RANGE));
+  const share = Number.isFinite(z) ? Math.min(1, Math.abs(z) / RANGE) : 0;
+  const channels = mix(z < 0 ? LOW : HIGH, share);
   const text = luminance(channels) > 0.179 ? "#000" : "#fff";
   return { fill: `rgb(${channels.join(" ")})`, text };
 }
