@@ -238,7 +238,11 @@ def test_matrices_scroll_alone_and_keep_their_names(show: Opener, width: int) ->
     """Eight backbones are wider than a phone, and so is the name of their dataset."""
     right, own = lites(8), dataset("emoji_category_train-vendor-openmoji_shift-vendor-outline")
     opened = show(
-        [record(name, of_name.mean(), dataset=own) for name, of_name in right.items()],
+        [
+            record(name, of_name.mean(), task=task(kind), dataset=own)
+            for name, of_name in right.items()
+            for kind in ("knn", "linear")
+        ],
         "#view=pairs",
         per_example=lambda record: right[record.backbone_name],
         viewport={"width": width, "height": 800},
