@@ -17,6 +17,7 @@ import re
 import resource
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -92,11 +93,14 @@ def record(script: str, arguments: list[str], threads: int) -> dict[str, Any]:
 
 
 def _without_paths(text: str, arguments: list[str]) -> str:
-    """Return a text with FOLDER for absolute paths among the arguments: they are of one machine."""
+    """Return a text with FOLDER for absolute paths among the arguments and for temporary folders.
+
+    They are of one machine.
+    """
     for argument in arguments:
         if Path(argument).is_absolute():
             text = text.replace(argument, "FOLDER")
-    return text
+    return re.sub(re.escape(tempfile.gettempdir()) + r"/tmp\w+", "FOLDER", text)
 
 
 def processor_name() -> str:
