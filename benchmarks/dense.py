@@ -54,9 +54,7 @@ def main() -> None:
     """Compare heads of segmentation on each backbone."""
     arguments = parse()
     registry = load_registry()
-    entry = registry.datasets["openmoji_scenes"].model_copy(update={"shifts": {}})
-    cache = default_cache() if arguments.cache is None else arguments.cache
-    data = first_images(open_dataset(entry, cache), arguments.train, arguments.test)
+    data = scenes(arguments)
     for name in arguments.backbones.split(","):
         compare_heads(registry.backbones[name], arguments, data)
 
@@ -91,11 +89,13 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def first_images(data: Dataset, train: int, test: int) -> Dataset:
-    """Return the first images of each split."""
+def scenes(arguments: argparse.Namespace) -> Dataset:
+    """Return the first train and test images of the composed scenes, as many as the flags say."""
+    entry = load_registry().datasets["openmoji_scenes"].model_copy(update={"shifts": {}})
+    data = open_dataset(entry, arguments.cache or default_cache())
     splits = {
         name: data.splits[name].take(np.arange(min(n, len(data.splits[name]))))  # type: ignore[index]
-        for name, n in (("train", train), ("test", test))
+        for name, n in (("train", arguments.train), ("test", arguments.test))
     }
     return Dataset(data.name, data.classes, splits, kind="segmentation")  # type: ignore[arg-type]
 

@@ -21,13 +21,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from dense import all_maps, first_images, test_statistics
+from dense import all_maps, scenes, test_statistics
 
 from bob.datasets.dataset import Dataset
-from bob.datasets.open import open_dataset
 from bob.features.shard import Effort
 from bob.features.store import Features
-from bob.io.paths import default_cache
 from bob.metrics.boxes import box_ap, box_ap_50
 from bob.metrics.intervals import interval
 from bob.numerics.arrays import Floats
@@ -53,9 +51,7 @@ def main() -> None:
     """Compare the heads on each backbone and its twin."""
     arguments = parse()
     registry = load_registry()
-    entry = registry.datasets["openmoji_scenes"].model_copy(update={"shifts": {}})
-    cache = default_cache() if arguments.cache is None else arguments.cache
-    data = first_images(open_dataset(entry, cache), arguments.train, arguments.test)
+    data = scenes(arguments)
     print(f"{arguments.train} train and {arguments.test} test images at {arguments.px} px")
     print("| backbone | forward, s | `detect` AP | AP50 | s | `detect_fcos` AP | AP50 | s |")
     print("|---|---:|---:|---:|---:|---:|---:|---:|")

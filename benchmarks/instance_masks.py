@@ -18,12 +18,10 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from dense import all_maps, first_images
+from dense import all_maps, scenes
 from detectors import parse, twin_of, with_boxes
 
 from bob.datasets.dataset import Dataset
-from bob.datasets.open import open_dataset
-from bob.io.paths import default_cache
 from bob.metrics.boxes import box_ap
 from bob.metrics.instance_masks import mask_ap, mask_ap_50
 from bob.metrics.intervals import interval
@@ -39,9 +37,7 @@ def main() -> None:
     """Score the masks of each backbone and of its twin."""
     arguments = parse()
     registry = load_registry()
-    entry = registry.datasets["openmoji_scenes"].model_copy(update={"shifts": {}})
-    cache = default_cache() if arguments.cache is None else arguments.cache
-    data = first_images(open_dataset(entry, cache), arguments.train, arguments.test)
+    data = scenes(arguments)
     print(f"{arguments.train} train and {arguments.test} test images at {arguments.px} px")
     columns = ["backbone", "AP", "AP50", *BOUNDS, "AP of boxes", "forward, s", "heads, s"]
     print(f"| {' | '.join(columns)} |\n|---|{'---:|' * (len(columns) - 1)}", flush=True)

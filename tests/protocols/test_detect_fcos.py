@@ -1,13 +1,11 @@
 """Detection by a trained head: images that are stored, maps in parts, and what is learnt."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from bob.cli import main
 from bob.datasets.dataset import Dataset, Shift, Split
 from bob.datasets.image_sets import ImageSet
 from bob.errors import NotApplicableError, UndefinedError
@@ -22,6 +20,7 @@ from bob.protocols.needs import FeatureNeed, TextNeed
 from tests.builders.boxes import box_dataset, image_boxes
 from tests.builders.protocols import BASELINE
 from tests.builders.segmentation import Maps, statistics_of
+from tests.builders.small_task_run import scores_of_small_run
 from tests.builders.splits import make_dataset
 from tests.protocols.test_detect import CLASSES, constant, dataset, targets
 
@@ -133,20 +132,9 @@ def test_images_without_boxes_are_not_applicable() -> None:
 
 
 def test_a_run_trains_a_head_on_stored_maps(tmp_path: Path) -> None:
-    task = tmp_path / "tasks" / "small.yaml"
-    task.parent.mkdir()
     settings = SMALL.model_copy(update={"input_px": 64, "epochs": 1}).model_dump(mode="json")
-    lines = [f"  {name}: {json.dumps(value)}" for name, value in settings.items()]
-    head = ["version: 1", "protocol: detect_fcos", "summary: A small head.", "settings:"]
-    task.write_text("\n".join([*head, *lines, "metrics: [box_ap]", "datasets: [openmoji_scenes]"]))
-    words = "--tasks small --limit 6 --offline --runtime eager"
-    places = ["--results", str(tmp_path / "results"), "--cache-dir", str(tmp_path / "cache")]
-    places += ["--tasks-dir", str(task.parent)]
-    assert main(["run", "--backbones", "raw_pixels", *words.split(), *places]) == 0
-    (path,) = (tmp_path / "results" / "records").glob("*/*/*.json")
-    record = json.loads(path.read_text())
-    assert record["status"] == "ok"
-    assert {score["metric"] for score in record["scores"]} == {"box_ap", "box_ap_line"}
+    scores = scores_of_small_run(tmp_path, "detect_fcos", settings, ["box_ap"], 6)
+    assert {*scores} == {"box_ap", "box_ap_line"}
 
 
 def test_classes_are_those_of_the_dataset() -> None:

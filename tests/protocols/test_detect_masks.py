@@ -1,6 +1,5 @@
 """Instance masks by trained heads: what is learnt, what bounds it, and the boxes of detect_fcos."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +7,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bob.cli import main
 from bob.datasets.boxes import BoxSets
 from bob.datasets.dataset import Dataset, Shift, Split
 from bob.errors import NotApplicableError, UndefinedError
@@ -22,6 +20,7 @@ from bob.protocols.detect_masks import PROTOCOL, DetectMasksSettings
 from tests.builders.boxes import box_dataset, masked_boxes
 from tests.builders.protocols import BASELINE
 from tests.builders.segmentation import Maps, statistics_of
+from tests.builders.small_task_run import scores_of_small_run
 from tests.builders.splits import digests, make_dataset
 from tests.protocols.test_detect_fcos import SMALL as OF_BOXES
 
@@ -192,21 +191,8 @@ def test_boxes_alone_are_not_applicable() -> None:
 
 
 def test_a_run_scores_masks_and_boxes(tmp_path: Path) -> None:
-    task = tmp_path / "tasks" / "small.yaml"
-    task.parent.mkdir()
     settings = {**SMALL.model_dump(mode="json"), "input_px": 64, "epochs": 1, "mask_epochs": 1}
-    lines = [f"  {name}: {json.dumps(value)}" for name, value in settings.items()]
-    head = ["version: 1", "protocol: detect_masks", "summary: Small heads.", "settings:"]
-    tail = ["metrics: [mask_ap, box_ap]", "datasets: [openmoji_scenes]"]
-    task.write_text("\n".join([*head, *lines, *tail]))
-    words = "--tasks small --limit 4 --offline --runtime eager"
-    places = ["--results", str(tmp_path / "results"), "--cache-dir", str(tmp_path / "cache")]
-    places += ["--tasks-dir", str(task.parent)]
-    assert main(["run", "--backbones", "raw_pixels", *words.split(), *places]) == 0
-    (path,) = (tmp_path / "results" / "records").glob("*/*/*.json")
-    record = json.loads(path.read_text())
-    assert record["status"] == "ok"
-    scores = {score["metric"]: score["value"] for score in record["scores"]}
+    scores = scores_of_small_run(tmp_path, "detect_masks", settings, ["mask_ap", "box_ap"], 4)
     assert {*scores} == {
         "mask_ap",
         "mask_ap_filled",
