@@ -29,12 +29,19 @@ from bob.extraction.accumulators import (
 from bob.features.shard import Arrays
 from bob.metrics.segmentation import class_iou, mean_iou
 from bob.numerics.arrays import Doubles, Floats, Ints
-from bob.numerics.dense.boundaries import boundary_f
+from bob.numerics.dense.boundaries import boundary_fs
 from bob.numerics.dense.cells import cell_shares
 from bob.numerics.dense.pixels import agreement, at_centres
 from bob.numerics.dense.principal import PrincipalColours
 from bob.numerics.dense.windows import joined_classes, of_complete_images, window_areas
-from bob.numerics.linear.class_sums import ClassSums, HeadKind, LinearHead, Prior, head_path
+from bob.numerics.linear.class_sums import (
+    ClassSums,
+    HeadKind,
+    LinearHead,
+    Prior,
+    head_path,
+    stacked_logits,
+)
 from bob.outcomes import SegmentationCounts
 from bob.protocols.dense import StrengthPath, sums_and_strengths
 from bob.protocols.kept_images import KeptImages, kept_images
@@ -175,8 +182,7 @@ class PixelCounts:
                     "ceiling": self._counts(ceiling, mask)[None],
                 }
                 if self.kept is not None:
-                    of_both = [boundary_f(mask, of) for of in (predicted[0], ceiling)]
-                    added["boundary_f"] = np.array([of_both])
+                    added["boundary_f"] = np.array([boundary_fs(mask, [predicted[0], ceiling])])
                     score = image_score(added["counts"][0, 0])
                     shown = self._shown(predicted[0], features[at][i * maps])
                     self.kept.add(statistics, position, score, shown)
@@ -241,7 +247,7 @@ class LinearHeads:
 
     def __call__(self, maps: Floats) -> Doubles:
         """Return the logits (S, n, h, w, C) of maps (n, h, w, D)."""
-        return np.stack([head.logits(maps) for head in self.heads])
+        return stacked_logits(self.heads, maps)
 
 
 def class_sums(statistics: Arrays) -> ClassSums:

@@ -11,8 +11,10 @@ is: labels therefore grow into ignored pixels by the radius, from all sides alik
 has no boundary, in the mask or in the prediction.
 """
 
-from collections.abc import Iterator
-from typing import Any
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +25,7 @@ RADIUS = 0.0075
 """As a share of the image's diagonal."""
 _BITS = 64
 Labels = NDArray[np.integer[Any]]
+BitsT = TypeVar("BitsT", bound=np.unsignedinteger[Any])
 
 
 def boundary_f(mask: Labels, predicted: Labels, radius: float | None = None) -> float:
@@ -32,17 +35,27 @@ def boundary_f(mask: Labels, predicted: Labels, radius: float | None = None) -> 
     in pixels, by default RADIUS of the diagonal. Classes count that have a boundary in the mask or
     in the prediction; one that has it in a single one of them has an F of 0.
     """
+    (f,) = boundary_fs(mask, [predicted], radius)
+    return f
+
+
+def boundary_fs(
+    mask: Labels, predictions: Sequence[Labels], radius: float | None = None
+) -> list[float]:
+    """Return `boundary_f` of each of some predictions for the same mask."""
     radius = RADIUS * float(np.hypot(*mask.shape)) if radius is None else radius
     true = grown(mask, int(np.ceil(radius)))
-    said = np.where(true >= 0, predicted, -1)
-    true_boundary, said_boundary = boundaries(true), boundaries(said)
-    recalled = _shares_within(true_boundary, said_boundary, radius)
-    precise = _shares_within(said_boundary, true_boundary, radius)
-    f = [
-        _harmonic_mean(precise.get(c, 0.0), recalled.get(c, 0.0))
-        for c in sorted(precise.keys() | recalled.keys())
-    ]
-    return float(np.mean(f)) if f else float("nan")
+    of_mask = _Outline(boundaries(true), radius)
+    values = []
+    for predicted in predictions:
+        said = _Outline(boundaries(np.where(true >= 0, predicted, -1)), radius)
+        recalled, precise = of_mask.shares_near(said), said.shares_near(of_mask)
+        f = [
+            _harmonic_mean(precise.get(c, 0.0), recalled.get(c, 0.0))
+            for c in sorted(precise.keys() | recalled.keys())
+        ]
+        values.append(float(np.mean(f)) if f else float("nan"))
+    return values
 
 
 def grown(labels: Labels, steps: int) -> Ints:
@@ -50,58 +63,85 @@ def grown(labels: Labels, steps: int) -> Ints:
 
     Of several neighbours, the one above, below, left and right come first in this order.
     """
-    grown_labels = labels.astype(np.int64)
+    padded = np.pad(labels.astype(np.int64), 1, constant_values=-1)
+    inside = padded[1:-1, 1:-1]
     for _ in range(steps):
-        if not (grown_labels < 0).any():
+        rows, columns = np.nonzero(inside < 0)
+        taken = np.full(len(rows), -1)
+        for down, right in ((0, 1), (2, 1), (1, 0), (1, 2)):
+            neighbour = padded[rows + down, columns + right]
+            taken = np.where(taken < 0, neighbour, taken)
+        if not (taken >= 0).any():
             break
-        before = grown_labels
-        grown_labels = before.copy()
-        for neighbour in _neighbours(before):
-            filled = (grown_labels < 0) & (neighbour >= 0)
-            grown_labels[filled] = neighbour[filled]
-    return grown_labels
+        inside[rows, columns] = np.where(taken < 0, inside[rows, columns], taken)
+    return np.ascontiguousarray(inside)
 
 
 def boundaries(labels: Ints) -> Ints:
     """Return the class of each pixel (H, W) on the boundary of its class, and -1 elsewhere."""
     on_boundary = np.zeros(labels.shape, bool)
-    for neighbour in _neighbours(labels):
-        on_boundary |= (neighbour >= 0) & (neighbour != labels)
+    for first, second in (np.s_[:-1], np.s_[1:]), (np.s_[:, :-1], np.s_[:, 1:]):
+        one, other = labels[first], labels[second]
+        differ = (one != other) & (one >= 0) & (other >= 0)
+        on_boundary[first] |= differ
+        on_boundary[second] |= differ
     return np.where(on_boundary, labels, -1)
 
 
-def _neighbours(labels: Ints) -> Iterator[Ints]:
-    """Yield the labels (H, W) above, below, left and right of each pixel; -1 beyond the image."""
-    padded = np.pad(labels, 1, constant_values=-1)
-    for down, right in ((0, 1), (2, 1), (1, 0), (1, 2)):
-        yield padded[down : down + labels.shape[0], right : right + labels.shape[1]]
+@dataclass(frozen=True, eq=False)
+class _Outline:
+    """The boundaries of an image's classes, and the pixels near them."""
+
+    boundary: Ints
+    """(H, W) class of each pixel on one, -1 elsewhere."""
+    radius: float
+
+    @functools.cached_property
+    def places(self) -> tuple[Ints, Ints]:
+        """Rows and columns of its pixels."""
+        rows, columns = np.nonzero(self.boundary >= 0)
+        return rows, columns
+
+    @functools.cached_property
+    def classes(self) -> tuple[Ints, Ints]:
+        """The classes that have one, ascending, and which of them each pixel is of."""
+        return np.unique(self.boundary[self.places], return_inverse=True)
+
+    @functools.cached_property
+    def near(self) -> list[NDArray[np.unsignedinteger[Any]]]:
+        """Pixels (H, W) with a bit for each class whose boundary is within the radius.
+
+        One dilation by a disk serves all classes of a block of up to 64.
+        """
+        present = self.classes[0]
+        return [
+            dilated(_as_bits(self.boundary, present[first : first + _BITS]), self.radius)
+            for first in range(0, len(present), _BITS)
+        ]
+
+    def shares_near(self, other: "_Outline") -> dict[int, float]:
+        """Return class → share of its boundary within the radius of the same class in `other`."""
+        present, index = self.classes
+        shares = dict.fromkeys(present.tolist(), 0.0)
+        blocks = [near[self.places] for near in other.near]
+        for number, label in enumerate(other.classes[0].tolist()):
+            if label in shares:
+                block, bit = divmod(number, _BITS)
+                of_class = blocks[block][index == np.searchsorted(present, label)]
+                shares[label] = float(((of_class >> of_class.dtype.type(bit)) & 1).mean())
+        return shares
 
 
-def _shares_within(boundary: Ints, other: Ints, radius: float) -> dict[int, float]:
-    """Return class → share of its boundary with the same class in the other one within a radius.
-
-    Each class is a bit of a pixel, so that one dilation by a disk serves 64 classes.
-    """
-    rows, columns = np.nonzero(boundary >= 0)
-    present, index = np.unique(boundary[rows, columns], return_inverse=True)
-    shares = {}
-    for first in range(0, len(present), _BITS):
-        classes = present[first : first + _BITS]
-        near = dilated(_as_bits(other, classes), radius)[rows, columns]
-        for bit, label in enumerate(classes.tolist()):
-            of_class = near[index == first + bit]
-            shares[label] = float(((of_class >> np.uint64(bit)) & np.uint64(1)).mean())
-    return shares
-
-
-def _as_bits(labels: Ints, classes: Ints) -> NDArray[np.uint64]:
+def _as_bits(labels: Ints, classes: Ints) -> NDArray[np.unsignedinteger[Any]]:
     """Return pixels (H, W) whose bit k is set where they are of the k-th of sorted classes."""
-    place = np.searchsorted(classes, labels).clip(max=len(classes) - 1)
-    bits = np.uint64(1) << place.astype(np.uint64)
-    return np.where(classes[place] == labels, bits, np.uint64(0))
+    bits = 1 << np.arange(len(classes), dtype=np.uint64)
+    of_label = np.zeros(int(max(labels.max(), classes[-1])) + 2, np.uint64)  # the last is of -1
+    of_label[classes] = bits
+    smallest: NDArray[np.unsignedinteger[Any]] = of_label.astype(np.min_scalar_type(bits[-1]))
+    return np.asarray(smallest[labels])
 
 
-def dilated(bits: NDArray[np.uint64], radius: float) -> NDArray[np.uint64]:
+def dilated(bits: NDArray[BitsT], radius: float) -> NDArray[BitsT]:
     """Return pixels (H, W) with the bits of all pixels within a radius.
 
     The disk consists of rows: pixels are widened to the left and right step by step, and each width

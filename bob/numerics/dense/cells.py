@@ -20,15 +20,17 @@ def cell_shares(mask: NDArray[np.integer[Any]], grid: tuple[int, int], classes: 
     `mask` (H, W) holds class indices, negative ones where pixels do not count. The shares of a cell
     sum to the share of its pixels that count.
     """
-    shares = np.zeros(grid[0] * grid[1] * classes)
+    width = classes + 1  # the first is of pixels that do not count
+    shares = np.zeros(grid[0] * grid[1] * width)
+    labels = np.maximum(mask, -1).astype(np.int64) + 1
     for rows, i, down in _cells_of_pixels(mask.shape[0], grid[0]):
+        of_rows = labels if len(rows) == len(labels) else labels[rows]
         for columns, j, across in _cells_of_pixels(mask.shape[1], grid[1]):
-            labels = mask[np.ix_(rows, columns)].astype(np.int64)
-            index = (i[:, None] * grid[1] + j) * classes + labels
-            counted = labels >= 0
-            weight = (down[:, None] * across)[counted]
-            shares += np.bincount(index[counted], weight, minlength=len(shares))
-    return shares.reshape(*grid, classes)
+            of_both = of_rows if len(columns) == mask.shape[1] else of_rows[:, columns]
+            index = of_both + (i[:, None] * (grid[1] * width) + j * width)
+            weight = down[:, None] * across
+            shares += np.bincount(index.ravel(), weight.ravel(), minlength=len(shares))
+    return np.ascontiguousarray(shares.reshape(*grid, width)[..., 1:])
 
 
 def _cells_of_pixels(pixels: int, cells: int) -> Iterator[tuple[Ints, Ints, Doubles]]:

@@ -17,12 +17,11 @@ classes Q = (G - sum_c S_c S_c' / n_c) / N of z, shrunk to Q_s = (1 - s) Q + s (
 (B) Ridge regression on shares. With T the covariance of z and B_c = S_c / N the products with the
 targets, W = B (T + s I)^-1 and b_c = n_c / N minimise  sum |y - Wz - b|^2 + s N |W|^2.
 
-One eigendecomposition of Q or T serves every strength s. The same results as scikit-learn's
-`LinearDiscriminantAnalysis(solver="lsqr", shrinkage=s)` and `Ridge(alpha=s N)` after
-`StandardScaler`, on the copies.
+One tridiagonal form of Q or T serves every strength s (`bob.numerics.linear.shifted`). The same
+results as scikit-learn's `LinearDiscriminantAnalysis(solver="lsqr", shrinkage=s)` and
+`Ridge(alpha=s N)` after `StandardScaler`, on the copies.
 """
 
-import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -31,6 +30,7 @@ import numpy as np
 
 from bob.errors import UndefinedError
 from bob.numerics.arrays import Doubles, Floats
+from bob.numerics.linear.shifted import shifted_solutions
 
 HeadKind = Literal["lda", "ridge"]
 Prior = Literal["train", "uniform"]
@@ -38,8 +38,6 @@ CONSTANT_BELOW = 1e-10
 """Ratio of variance to mean square at which a feature is constant up to rounding."""
 ABSENT = -1e30
 """Bias of a class without examples: finite, so that weighted means of it are."""
-FEW_STRENGTHS = 8
-"""Most strengths of a ridge regression that are solved one by one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,14 +54,14 @@ class ClassSums:
     @classmethod
     def of(cls, x: Floats | Doubles, shares: Doubles) -> "ClassSums":
         """Sum features (P, D) with class shares (P, C), in float64."""
-        examples = np.asarray(x, np.float64)
         weight = shares.sum(axis=1)
         if not np.all(weight == 1):
             kept = weight > 0
-            examples, shares, weight = examples[kept], shares[kept], weight[kept]
-        weighted = examples * np.sqrt(weight)[:, None]
+            x, shares, weight = x[kept], shares[kept], weight[kept]
+        root = np.sqrt(weight)[:, None]
+        halves = np.multiply(x, root, dtype=np.float64)
         # NumPy computes a product with its own transpose by half of the operations
-        return cls(shares.sum(axis=0), shares.T @ examples, weighted.T @ weighted)
+        return cls(shares.sum(axis=0), (shares / root).T @ halves, halves.T @ halves)
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +76,14 @@ class LinearHead:
     def logits(self, x: Floats | Doubles) -> Doubles:
         """Return the logits (..., C) of features (..., D)."""
         return np.asarray(np.asarray(x, np.float64) @ self.weight.T + self.bias, np.float64)
+
+
+def stacked_logits(heads: Sequence[LinearHead], x: Floats | Doubles) -> Doubles:
+    """Return the logits (S, ..., C) of S heads of features (..., D), in one product."""
+    weight = np.concatenate([head.weight for head in heads])
+    bias = np.concatenate([head.bias for head in heads])
+    logits = LinearHead(weight, bias).logits(x)
+    return np.moveaxis(logits.reshape(*logits.shape[:-1], len(heads), -1), -2, 0)
 
 
 def head_path(
@@ -129,18 +135,12 @@ def _discriminants(
     counts, total = sums.counts[present], sums.counts.sum()
     raw = sums.sums[present] / np.sqrt(counts)[:, None]
     within = (sums.gram - raw.T @ raw) / total * np.outer(scale, scale)
-    values, vectors = np.linalg.eigh(within)
-    values = values.clip(min=0)
     means = (sums.sums[present] / counts[:, None] - mean) * scale
-    rotated = means @ vectors
     log_prior = np.log(counts / total) if prior == "train" else np.zeros(len(counts))
-    weights, biases = [], []
-    for strength in strengths:
-        spread = (1 - strength) * values + strength * values.mean()
-        weight = (rotated / np.where(spread > 0, spread, np.inf)) @ vectors.T
-        weights.append(weight)
-        biases.append(log_prior - (means * weight).sum(axis=1) / 2)
-    return weights, biases
+    spread = float(np.trace(within)) / len(within)
+    shrunk = [(1 - strength, strength * spread) for strength in strengths]
+    weights = shifted_solutions(within, means, shrunk)
+    return weights, [log_prior - (means * weight).sum(axis=1) / 2 for weight in weights]
 
 
 def _ridge(
@@ -154,32 +154,5 @@ def _ridge(
     counts, total = sums.counts[present], sums.counts.sum()
     covariance = (sums.gram / total - np.outer(mean, mean)) * np.outer(scale, scale)
     products = (sums.sums[present] - counts[:, None] * mean) * scale / total
-    weights = ridge_weights(covariance, products, strengths)
+    weights = shifted_solutions(covariance, products, [(1.0, strength) for strength in strengths])
     return weights, [counts / total] * len(weights)
-
-
-def ridge_weights(
-    covariance: Doubles, products: Doubles, strengths: Sequence[float]
-) -> list[Doubles]:
-    """Return B (T + s I)^-1 (K, D) for each strength s, from T (D, D) and B (K, D).
-
-    An eigendecomposition takes the time of a dozen Cholesky factors (D = 1,280), and serves every
-    strength. It is also taken where rounding has left T with a negative eigenvalue below -s, which
-    counts as 0.
-    """
-    if len(strengths) <= FEW_STRENGTHS:
-        with contextlib.suppress(np.linalg.LinAlgError):
-            return [_solved(covariance, products, strength) for strength in strengths]
-    values, vectors = np.linalg.eigh(covariance)
-    rotated = products @ vectors
-    return [(rotated / (values.clip(min=0) + strength)) @ vectors.T for strength in strengths]
-
-
-def _solved(covariance: Doubles, products: Doubles, strength: float) -> Doubles:
-    """Return B (T + s I)^-1; LinAlgError where T + s I is not positive definite."""
-    from scipy.linalg import cho_factor, cho_solve  # slow to import
-
-    shifted = covariance.copy()
-    shifted[np.diag_indices_from(shifted)] += strength
-    factor = cho_factor(shifted, overwrite_a=True, check_finite=False)
-    return np.asarray(cho_solve(factor, products.T, check_finite=False).T, np.float64)

@@ -18,7 +18,8 @@ import numpy as np
 
 from bob.errors import UndefinedError
 from bob.numerics.arrays import Doubles, Floats
-from bob.numerics.linear.class_sums import LinearHead, feature_scale, ridge_weights
+from bob.numerics.linear.class_sums import LinearHead, feature_scale
+from bob.numerics.linear.shifted import shifted_solutions
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +75,8 @@ def ridge_path(sums: TargetSums, strengths: Sequence[float]) -> list[LinearHead]
     covariance = (sums.gram / total - np.outer(mean, mean)) * np.outer(scale, scale)
     products = (sums.products / total - np.outer(centre, mean)) * scale
     heads = []
-    for weight in ridge_weights(covariance, products, strengths):
+    shifts = [(1.0, strength) for strength in strengths]
+    for weight in shifted_solutions(covariance, products, shifts):
         unscaled = weight * scale
         heads.append(LinearHead(unscaled, centre - unscaled @ mean))
     return heads

@@ -6,7 +6,7 @@ import torch
 from sklearn.metrics import confusion_matrix
 from torch.nn.functional import interpolate
 
-from bob.numerics.dense.pixels import agreement, upsampled, upsampled_classes
+from bob.numerics.dense.pixels import agreement, contenders, upsampled, upsampled_classes
 
 
 @pytest.mark.parametrize("size", [(37, 61), (4, 5), (3, 2), (64, 8), (1, 1)])
@@ -37,3 +37,17 @@ def test_counts_are_those_of_a_confusion_matrix_of_the_labelled_pixels() -> None
     right, said, true = agreement(mask, predicted, 5)
     assert right.tolist() == np.diag(matrix).tolist()
     assert said.tolist() == matrix.sum(0).tolist() and true.tolist() == matrix.sum(1).tolist()
+
+
+def test_one_class_contends_where_it_is_far_above_the_others_in_four_cells() -> None:
+    """Columns 0 to 2 and 3 to 5 of the cells have a class each: both contend from column 2 to 3."""
+    logits = np.random.default_rng(2).normal(size=(4, 6, 40))
+    logits[:, :3, 7] += 99
+    logits[:, 3:, 5] += 99
+    tensor = torch.from_numpy(logits).permute(2, 0, 1)[None].float()
+    size = (37, 61)
+    expected = interpolate(tensor, size=size, mode="bilinear", align_corners=False)[0].argmax(0)
+    np.testing.assert_array_equal(upsampled_classes(logits, size), expected.numpy())
+    contend = contenders(np.asarray(logits.transpose(2, 0, 1), np.float32))
+    assert contend[:, :, [0, 1, 3, 4, 5]].sum(axis=0).tolist() == [[1] * 5] * 4
+    assert contend[[5, 7]][:, :, 2].all()

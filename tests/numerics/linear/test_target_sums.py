@@ -7,7 +7,6 @@ from sklearn.preprocessing import StandardScaler
 
 from bob.errors import UndefinedError
 from bob.numerics.arrays import Doubles
-from bob.numerics.linear.class_sums import ridge_weights
 from bob.numerics.linear.target_sums import TargetSums, ridge_path
 
 PIXELS = 4
@@ -63,29 +62,6 @@ def test_one_target_alone_is_that_column() -> None:
 def test_no_weight_is_undefined() -> None:
     with pytest.raises(UndefinedError, match="there are no train pixels with a target"):
         ridge_path(TargetSums.of(np.ones((2, 3)), np.zeros(2), np.ones((2, 1))), [0.1])
-
-
-@pytest.mark.parametrize("strength", [1e-8, 0.1])
-def test_few_strengths_have_the_weights_of_many(strength: float) -> None:
-    """Few are solved one by one, many by one eigendecomposition; 6 features span 4 dimensions.
-
-    Rounding errors in the other 2 are divided by the strength.
-    """
-    rng = np.random.default_rng(3)
-    x = rng.normal(size=(50, 4)) @ rng.normal(size=(4, 6))
-    covariance, products = x.T @ x / 50, rng.normal(size=(2, 50)) @ x / 50
-    (alone,) = ridge_weights(covariance, products, [strength])
-    among = ridge_weights(covariance, products, [strength, *range(1, 20)])[0]
-    np.testing.assert_allclose(alone, among, rtol=1e-6, atol=1e-9 + 1e-15 / strength)
-    expected = products @ np.linalg.inv(covariance + strength * np.eye(6))
-    np.testing.assert_allclose(alone, expected, rtol=1e-5, atol=1e-6)
-
-
-def test_a_negative_eigenvalue_counts_as_zero() -> None:
-    """As rounding leaves it in a covariance: 1 / (1 + 0.5) and 1 / (0 + 0.5)."""
-    covariance = np.diag([1.0, -0.75])
-    (weight,) = ridge_weights(covariance, np.ones((1, 2)), [0.5])
-    assert weight.tolist() == [[pytest.approx(2 / 3), pytest.approx(2)]]
 
 
 def test_examples_of_weight_one_are_summed_alike() -> None:
