@@ -64,6 +64,7 @@ def backbone_json(
         "licence": facts.licence,
         "input": _input_text(facts.geometry.get("input_px")),
         "data": pretraining.data if pretraining else None,
+        "pretraining_images": pretraining.images if pretraining else None,
         "card": {name: values[name] for name in PROVENANCE},
     }
 

@@ -1,6 +1,7 @@
 """Fixtures that open leaderboard.html in a browser."""
 
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 from bob.leaderboards.board import make_board
+from bob.leaderboards.page.assets import asset, wrap_module
 from bob.leaderboards.page.html import to_html
 from bob.leaderboards.per_example import PerExample, no_per_example
 from bob.leaderboards.similarities import SimilarityMatrix
@@ -42,6 +44,19 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="package")
 def tabs(browser: Browser) -> Tabs:
     return Tabs(browser)
+
+
+Evaluate = Callable[[str], Any]
+
+
+def evaluating(browser: Browser, module: str) -> Iterator[Evaluate]:
+    """Yield a function that evaluates expressions with the functions of a script of the page."""
+    page = browser.new_page()
+    text = asset(f"scripts/{module}.js")
+    exports = re.findall(r"^export (?:const|function) (\w+)", text, re.MULTILINE)
+    setup = f"{wrap_module(module, text)} const {{ {', '.join(exports)} }} = {module}_;"
+    yield lambda expression: page.evaluate(f"(() => {{ {setup} return {expression}; }})()")
+    page.close()
 
 
 Opener = Callable[..., OpenPage]

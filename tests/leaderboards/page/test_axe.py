@@ -52,7 +52,7 @@ def test_no_view_violates_a_rule(show: Opener, scheme: str) -> None:
     pair = similar_pair("large", "small", 0.95)
     matrices, _ = similarity_matrices([similarities(pair)], records)
     opened = show(records, per_example=values, similar=matrices, color_scheme=scheme)
-    for view in (*VIEWS, "pairs", "race"):
+    for view in (*VIEWS, "pairs", "race", "scaling"):
         opened.open(view)
         if view == "table":
             opened.page.get_by_label("Compare large", exact=True).check()

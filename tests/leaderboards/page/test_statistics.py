@@ -1,8 +1,6 @@
 """The statistics that the page computes, against scipy and arithmetic by hand."""
 
-import re
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -10,21 +8,13 @@ import scipy.stats
 from playwright.sync_api import Browser
 from sklearn.metrics import cohen_kappa_score
 
-from bob.leaderboards.page.assets import asset, wrap_module
 from bob.statistics.complementarity import Complementarity
-
-Evaluate = Callable[[str], Any]
+from tests.leaderboards.page.conftest import Evaluate, evaluating
 
 
 @pytest.fixture(scope="module")
 def evaluate(browser: Browser) -> Iterator[Evaluate]:
-    """Evaluate an expression that calls functions of statistics.js."""
-    page = browser.new_page()
-    text = asset("scripts/statistics.js")
-    exports = re.findall(r"^export (?:const|function) (\w+)", text, re.MULTILINE)
-    setup = f"{wrap_module('statistics', text)} const {{ {', '.join(exports)} }} = statistics_;"
-    yield lambda expression: page.evaluate(f"(() => {{ {setup} return {expression}; }})()")
-    page.close()
+    yield from evaluating(browser, "statistics")
 
 
 def test_ranks_and_correlations_agree_with_scipy(evaluate: Evaluate) -> None:

@@ -1,17 +1,16 @@
 // Whether tasks (or the datasets of one task) order the backbones alike: Spearman's correlation of
 // every pair, and a scatter plot of the chosen pair.
 
-import { BACKBONES, COLUMNS, DATASETS, TASKS } from "./data.js";
-import { $, button, coloured, make, paragraph, section, shapeOf } from "./dom.js";
+import { COLUMNS, DATASETS, TASKS } from "./data.js";
+import { $, button, make, paragraph, section } from "./dom.js";
 import { chart, linear, tickText, widthOf, xAxis, yAxis } from "./axes.js";
-import { openBackbone } from "./cards.js";
 import { MISSING, Z_SCORE, cut, fixed, plural } from "./format.js";
 import { familyLegend, pointNames } from "./names.js";
 import { matrix } from "./matrix.js";
+import { plainPoint } from "./points.js";
 import { chosenColumns, summarise, taskIndex } from "./selection.js";
 import { ranks, spearman, spearmanLimits } from "./statistics.js";
 import { change, state } from "./state.js";
-import { interactive, showTip } from "./tooltip.js";
 
 const HEIGHT = 380; // px
 const MOST_WIDTH = 900; // px
@@ -131,7 +130,7 @@ function pairChart(figure, a, b) {
   const up = linear(y, box.bottom, box.top);
   const places = backbones.map((_, index) => ({ x: across.at(x[index]), y: up.at(y[index]) }));
   const points = backbones.map((backbone, index) =>
-    pairPoint(backbone, places[index], [
+    plainPoint(backbone, places[index], [
       `${a.name}: z-score ${fixed(x[index], 2)}`,
       `${b.name}: z-score ${fixed(y[index], 2)}`,
     ]),
@@ -162,26 +161,4 @@ function byDisagreement(x, y) {
   const [across, up] = [ranks(x), ranks(y)];
   const gap = (index) => Math.abs(across[index] - up[index]);
   return [...x.keys()].sort((i, j) => gap(j) - gap(i)).slice(0, MOST_NAMED);
-}
-
-function pairPoint(b, { x, y }, scores) {
-  const { name, family } = BACKBONES[b];
-  const lines = [name, ...scores];
-  const shape = make("path", {
-    class: "shape",
-    d: shapeOf(family),
-    transform: `translate(${x} ${y})`,
-  });
-  const attributes = {
-    class: "point on-front",
-    tabindex: 0,
-    role: "button",
-    "aria-label": lines.join(", "),
-  };
-  const tip = () => {
-    const { left, top } = shape.getBoundingClientRect();
-    showTip(lines, left, top);
-  };
-  const group = coloured(make("g", attributes, shape), family);
-  return interactive(group, tip, () => openBackbone(b));
 }

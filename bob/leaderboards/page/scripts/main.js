@@ -17,6 +17,7 @@ import { drawOverview } from "./overview.js";
 import { drawPairs } from "./pairs.js";
 import { listenForPrint } from "./print.js";
 import { drawRace } from "./race.js";
+import { drawScaling, hasSizes } from "./scaling.js";
 import { drawScatter, hasCosts } from "./scatter.js";
 import { drawShifts } from "./shifts.js";
 import { change, followAddress, onChange, readState, state } from "./state.js";
@@ -28,6 +29,7 @@ const VIEWS = [
   ["overview", "Overview", drawOverview],
   ["table", "Table", drawTable],
   ["cost", "Cost", drawScatter, () => hasCosts()],
+  ["scaling", "Scaling", drawScaling, () => hasSizes()],
   ["heatmap", "Heat map", drawHeatmap],
   ["correlation", "Correlation", drawCorrelation],
   ["pairs", "Pairs", drawPairs, () => DATA.has.pairs],

@@ -17,6 +17,7 @@ export const INITIAL = {
   data: "",
   clean: "",
   cost: "params",
+  size: "params",
   theme: "",
   pair: "",
   facet: "",
