@@ -1,5 +1,7 @@
 """The scatter plot of quality against cost."""
 
+import itertools
+
 import pytest
 from playwright.sync_api import FloatRect
 
@@ -134,33 +136,28 @@ def test_baselines_below_the_scale_stand_side_by_side_with_their_scores(show: Op
     assert right - left >= 12  # as wide as a mark
 
 
-def test_points_have_their_names_on_a_phone_too(show: Opener) -> None:
-    """Names of 152 px beside points in the middle of 300 px have a place above or below only."""
-    names = [f"efficientnet_lite{i}_in1k" for i in range(4)]
+@pytest.mark.parametrize("width", [390, 1280])
+def test_names_and_numbers_of_a_crowded_chart_cross_no_error_bar(show: Opener, width: int) -> None:
+    """Twelve bars in 300 px leave no room for names of 150 px: a key names numbers."""
+    names = [f"efficientnet_lite{i}_in1k" for i in range(12)]
     records = [
-        record(name, value, backbone=facts(name, params=params * 10**6))
-        for name, value, params in zip(names, (0.8, 0.9, 0.7, 0.75), (3, 4, 5, 6), strict=True)
+        record(name, 0.7 + 0.02 * (5 * i % 12), backbone=facts(name, params=(20 + i) * 10**5))
+        for i, name in enumerate(names)
     ]
-    page = show(records, "#view=cost", viewport={"width": 390, "height": 844}).page
-    labels = page.locator("#plot .label")
-    assert sorted(labels.all_text_contents()) == names
-    for label in labels.all():
-        box = label.bounding_box()
-        assert box and box["x"] >= 0 and box["x"] + box["width"] <= 390
-
-
-def test_a_name_avoids_the_error_bar_of_another_point(show: Opener) -> None:
-    """At the right of its point, the name of `middle` would lie on the bar of `right`."""
-    points = (("left", 0.7, 1.0), ("the_name_of_the_middle", 0.80, 3.0), ("right", 0.81, 3.3))
-    records = [
-        record(name, value, backbone=facts(name, params=int(params * 10**6)))
-        for name, value, params in points
-    ]
-    page = show(records, "#view=cost").page
-    bars = [bar.bounding_box() for bar in page.locator("#plot .whisker").all()]
-    labels = [label.bounding_box() for label in page.locator("#plot .label").all()]
-    assert len(bars) == len(labels) == 3
-    assert not any(_overlap(a, b) for a in bars for b in labels)
+    page = show(records, "#view=cost", viewport={"width": width, "height": 844}).page
+    bars, labels = (
+        [one.bounding_box() for one in page.locator(f"#plot .{kind}").all()]
+        for kind in ("whisker", "label")
+    )
+    assert len(bars) == len(labels) == 12
+    pairs = itertools.combinations(labels, 2)
+    assert not any(_overlap(a, b) for a, b in [*pairs, *itertools.product(labels, bars)])
+    assert all(box and box["x"] >= 0 and box["x"] + box["width"] <= width for box in labels)
+    texts = page.locator("#plot .label").all_text_contents()
+    numbered = [text for text in texts if text.isdigit()]
+    key = page.locator("#plot .point-key li").all_inner_texts()
+    assert sorted(numbered, key=int) == [line.split()[0] for line in key]
+    assert sorted({*texts} - {*numbered} | {line.split()[1] for line in key}) == sorted(names)
 
 
 def _overlap(a: FloatRect | None, b: FloatRect | None) -> bool:

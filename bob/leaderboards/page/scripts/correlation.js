@@ -5,7 +5,7 @@ import { COLUMNS, DATASETS, TASKS } from "./data.js";
 import { $, button, make, paragraph, section } from "./dom.js";
 import { chart, linear, tickText, widthOf, xAxis, yAxis } from "./axes.js";
 import { MISSING, Z_SCORE, cut, fixed, plural } from "./format.js";
-import { familyLegend, pointNames } from "./names.js";
+import { familyLegend, pointKey, pointNames } from "./names.js";
 import { matrix } from "./matrix.js";
 import { plainPoint } from "./points.js";
 import { chosenColumns, summarise, taskIndex } from "./selection.js";
@@ -143,6 +143,7 @@ function pairChart(figure, a, b) {
   const area = { left: box.left, right: width - 4, top: 0, bottom: box.bottom + 2 };
   const names = `${cut(b.name, 24)} against ${cut(a.name, 24)}`;
   const title = `${names}: ${resultText(correlation(a, b))}`;
+  const labels = pointNames(named, places, area, isWide ? 40 : 24);
   const plot = chart(
     width,
     HEIGHT,
@@ -150,10 +151,11 @@ function pairChart(figure, a, b) {
     yAxis(up, box, tickText(up, false), `z-score, ${cut(b.name, 30)}`),
     xAxis(across, box, tickText(across, false), `z-score, ${cut(a.name, 30)}`),
     points,
-    pointNames(named, places, area, isWide ? 40 : 24),
+    labels.texts,
   );
   const doubt = backbones.length < MIN_TELLING ? ": too few to tell it from chance" : "";
-  return make("div", {}, familyLegend(backbones), plot, make("figcaption", {}, title + doubt));
+  const caption = make("figcaption", {}, title + doubt);
+  return make("div", {}, familyLegend(backbones), plot, pointKey(labels.key), caption);
 }
 
 // The indices of the points that are named: of many, those whose ranks differ most.

@@ -14,7 +14,7 @@ import {
   sizeText,
   valueText,
 } from "./format.js";
-import { familyLegend, pointNames } from "./names.js";
+import { familyLegend, pointKey, pointNames } from "./names.js";
 import { averageable, chosenColumns, scopeText, summarise, visible } from "./selection.js";
 import { paretoFront } from "./statistics.js";
 import { change, state } from "./state.js";
@@ -154,7 +154,9 @@ function drawPlot() {
     `${label}, ${scopeText(summary.columns)}, against ${cost.title}.`,
     `Line: the Pareto front (${plural(front.length, "backbone")}): no other is as good at no higher cost.`,
     ...(points.some((point) => point.limits) ? [quality.bars] : []),
-    "Baselines outside the scales are drawn on the axes, with their scores.",
+    ...(points.some(({ b }) => isBaseline(b))
+      ? ["Baselines outside the scales are drawn on the axes, with their scores."]
+      : []),
   ];
   if (summary !== summarise(chosen)) {
     const cells = plural(chosen.length, "cell");
@@ -167,10 +169,11 @@ function drawPlot() {
   $("status").textContent = `${plural(points.length, "backbone")} drawn`;
   $("plot-note").textContent = note.join(" ");
   $("plot").replaceChildren(
-    points.length ? plotOf(points, front, quality, cost) : "Nothing to draw.",
+    ...(points.length ? plotOf(points, front, quality, cost) : ["Nothing to draw."]),
   );
 }
 
+// The chart, and what its numbers stand for.
 function plotOf(points, front, quality, cost) {
   const width = widthOf($("plot"));
   const wide = width >= NARROW;
@@ -178,7 +181,8 @@ function plotOf(points, front, quality, cost) {
   const x = costScale(points, box);
   const y = qualityScale(points, box);
   place(points, x, y);
-  return chart(
+  const names = pointLabels(points, front, { x, y }, quality, box, wide);
+  const plot = chart(
     width,
     HEIGHT,
     $("plot-note").textContent,
@@ -186,8 +190,9 @@ function plotOf(points, front, quality, cost) {
     xAxis(x, box, cost.tick, cost.label),
     make("polyline", { class: "front", points: frontSteps(front, x, y) }),
     points.map((point) => pointMark(point, y, quality, cost, front.includes(point))),
-    pointLabels(points, front, { x, y }, quality, box, wide),
+    names.texts,
   );
+  return [plot, pointKey(names.key)].filter(Boolean);
 }
 
 // The points that determine the scales. Baselines do not: they may lie far from all others, and are
@@ -293,10 +298,12 @@ function pointMark(point, y, quality, cost, onFront) {
   return interactive(coloured(group, family), tip, () => openBackbone(b));
 }
 
-// Names of points: those of the front, the best first, then all others where points are few. A
-// baseline outside the scale has its value beside its name.
+// Names of points: those of the front, the best first, then all others where points are few, also
+// the best first. A baseline outside the scale has its value beside its name.
 function pointLabels(points, front, { x, y }, { metric }, box, wide) {
-  const others = points.filter((point) => !front.includes(point));
+  const others = points
+    .filter((point) => !front.includes(point))
+    .sort((a, b) => b.quality - a.quality);
   const named = [...front].reverse().concat(points.length <= ALL_NAMED ? others : []);
   const marked = named.map((point) => ({
     b: point.b,
