@@ -155,7 +155,10 @@ def _make_plan(
     engine = make_engine(cluster, workspace, arguments.workers, terminal)
     if workspace.card_source:
         workspace.add_cards(workspace.card_source(specs_to_check(request, workspace)))
-    return make_plan(request, workspace), workspace, engine
+    with terminal.checking() as workspace.report_check:
+        plan = make_plan(request, workspace)
+    workspace.report_check = None
+    return plan, workspace, engine
 
 
 def _read_plan(

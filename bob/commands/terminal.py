@@ -8,7 +8,8 @@ import shutil
 import sys
 import textwrap
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ from bob.io.text import visible
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.live import Live
+    from rich.status import Status
 
     from bob.engine.progress import ClusterState, RemotelyEmbedded
     from bob.engine.racing.contest import DroppedCell
@@ -37,6 +39,9 @@ CONTINUED = 16
 LINE_SECONDS = 30.0
 """Seconds between two lines of progress where standard output is not a terminal."""
 
+SETUP_STAGES = ("loading", "tuning")
+"""Stages before a backbone embeds its first image."""
+
 
 class Terminal:
     """Standard output and standard error of a command, and the progress of a run.
@@ -49,7 +54,8 @@ class Terminal:
         """Whether messages, tables and progress are left out; errors, notes and results are not."""
         self.run_meter: RunMeter | None = None
         self.pass_meter: PassMeter | None = None
-        self.live: Live | None = None
+        self.live: Live | Status | None = None
+        """What is redrawn below all messages, while there is something to show."""
         self.stage_text = ""
         self.cluster_state: ClusterState | None = None
         self.last_line = time.monotonic()
@@ -124,6 +130,19 @@ class Terminal:
         """Print the paths of files that were written."""
         self.print("written: " + ", ".join(str(path) for path in paths))
 
+    @contextmanager
+    def checking(self) -> "Iterator[Callable[[str], None]]":
+        """Yield a function that shows which backbone is being checked, on a terminal."""
+        if self.quiet or not self.out.is_terminal:
+            yield lambda name: None
+            return
+        from rich.text import Text
+
+        with self.out.status("reading the data") as self.live:
+            status = self.live
+            yield lambda name: status.update(Text(f"checking {name}"))
+        self.live = None
+
     def run_begins(self, work: "Work") -> None:
         self.run_meter = RunMeter(work, time.monotonic)
         if self.out.is_terminal and not self.quiet:
@@ -139,6 +158,8 @@ class Terminal:
 
     def stage(self, name: str, subject: str) -> None:
         self.stage_text = f"{name} {subject}"
+        if self.run_meter and name in SETUP_STAGES:
+            self.run_meter.setup_begins(subject)
 
     def pass_begins(self, dataset: str, split: str, images: int, backbones: Sequence[str]) -> None:
         title = f"{shown_dataset(dataset)} {split}, {counted(len(backbones), 'backbone')}"
@@ -256,7 +277,7 @@ class Terminal:
     def _progress_lines(self) -> tuple[str, str]:
         """Return what is being done, and how much of the run is done."""
         doing = self.stage_text
-        if self.pass_meter and not doing.startswith(("loading", "tuning")):
+        if self.pass_meter and not doing.startswith(SETUP_STAGES):
             doing = f"embedding {self.pass_meter.text()}"
         if self.cluster_state:
             doing = self.cluster_state.text()
@@ -293,9 +314,11 @@ class Terminal:
         return f"{saved_images(self.standings, full):,} images × backbones saved{time_text}"
 
     def _print_labelled(self, label: str, text: str) -> None:
+        """Print a message to standard error, or above a live display that shares its terminal."""
         from rich.markup import escape
 
-        self.err.print(f"{label} {escape(text)}")
+        console = self.out if self.live and self.err.is_terminal else self.err
+        console.print(f"{label} {escape(text)}")
 
     def _abridged(self, reason: str) -> str:
         """Return a reason, or its first line if all its lines were printed before.

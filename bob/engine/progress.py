@@ -74,6 +74,11 @@ class RunMeter:
         self._members: frozenset[str] = frozenset()
         """Backbones of the pass; others may embed the same split in another one."""
         self._cell_seconds, self._cell_start = 0.0, clock()
+        self._ready: set[str] = set()
+        """Backbones that have been loaded and tuned, or have embedded images."""
+        self._setup_seconds = 0.0
+        self._setup: tuple[str, float] | None = None
+        """The backbone that is being loaded or tuned, and the time at which that began."""
         self.cells, self.cells_done = work.cells, 0
         self.workers = 1
         """Processes that share the work."""
@@ -82,8 +87,21 @@ class RunMeter:
         """Count what follows to a pass of some backbones."""
         self._pass, self._members = (dataset, split), frozenset(backbones)
 
+    def setup_begins(self, backbone: str) -> None:
+        """Count what follows, to the first images or the next backbone, as loading and tuning."""
+        self._end_setup()
+        self._setup = backbone, self._clock()
+
+    def _end_setup(self) -> None:
+        if self._setup:
+            backbone, start = self._setup
+            self._setup = None
+            self._ready.add(backbone)
+            self._setup_seconds += self._clock() - start
+
     def pass_ends(self) -> None:
         """Count the rest of the pass as done: others have stored it, or it failed."""
+        self._end_setup()
         self._left = {
             key: n
             for key, n in self._left.items()
@@ -94,6 +112,8 @@ class RunMeter:
 
     def forwarded(self, backbone: str, images: int, seconds: float) -> None:
         """Count images that one backbone has embedded."""
+        self._end_setup()
+        self._ready.add(backbone)
         if self._pass is not None:
             self._strike_off((*self._pass, backbone), images)
         self._measure(backbone, images, seconds)
@@ -118,8 +138,8 @@ class RunMeter:
         self._cell_start = now
 
     def seconds_left(self) -> float:
-        """Return the seconds that the rest of the run takes."""
-        return self._seconds(self._left, max(self.cells - self.cells_done, 0))
+        """Return the seconds that the rest of the run takes, loading and tuning included."""
+        return self._work_left() + self._setup_left()
 
     def share_done(self) -> float:
         """Return the share of the run's work that is done, from 0 to 1.
@@ -127,7 +147,20 @@ class RunMeter:
         Images and cells are weighted by the time that they take. Loading and tuning are no share of
         it: a run that has embedded nothing is at 0.
         """
-        return 1 - self.seconds_left() / max(self._seconds(self._work.images, self.cells), 1e-9)
+        return 1 - self._work_left() / max(self._seconds(self._work.images, self.cells), 1e-9)
+
+    def _work_left(self) -> float:
+        return self._seconds(self._left, max(self.cells - self.cells_done, 0))
+
+    def _setup_left(self) -> float:
+        """Return the seconds to load and tune what has not begun, at the mean of what has."""
+        waiting = {backbone for (_, _, backbone), n in self._left.items() if n} - self._ready
+        elapsed = 0.0
+        if self._setup:
+            waiting -= {self._setup[0]}
+            elapsed = self._clock() - self._setup[1]
+        begun = len(self._ready | {self._setup[0]}) if self._setup else len(self._ready)
+        return len(waiting) * (self._setup_seconds + elapsed) / max(begun, 1) / self.workers
 
     def _seconds(self, images: Mapping[tuple[str, str, str], int], cells: int) -> float:
         """Return the seconds that images, by dataset, split and backbone, and cells take."""

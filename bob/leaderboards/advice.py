@@ -75,6 +75,15 @@ class Advice:
     """Conditions of the speeds that are compared."""
     better_baselines: dict[BoardColumn, BetterBaseline]
     """Settings in which a baseline has a better score than the recommended backbone."""
+    best_baselines: dict[BoardColumn, BoardCell]
+    """Setting → the best score of a baseline."""
+    backbones: tuple[str, ...]
+    """All backbones with a result or a failure, ranked or not, without baselines."""
+
+    @property
+    def has_baselines_alone(self) -> bool:
+        """Whether there are results of baselines, and not even failures of backbones."""
+        return bool(self.best_baselines) and not self.backbones
 
     @property
     def incomplete(self) -> dict[str, str]:
@@ -97,6 +106,7 @@ def advise(records: Sequence[Record], limits: BackboneLimits, per_example: PerEx
     measured = speeds(ranked_records, limits.device, limits.runtime)
     check = check_limits(ranked_records, limits, measured)
     cells, examples = board_cells(kept), ExampleValues(per_example)
+    baselines = _best_baselines(cells)
     rankings = Rankings(cells, examples)
     ranking = rankings.over(rankings.columns)
     outside = check.excluded.keys() | check.not_comparable.keys()
@@ -133,25 +143,34 @@ def advise(records: Sequence[Record], limits: BackboneLimits, per_example: PerEx
         excluded=check.excluded,
         not_comparable=check.not_comparable,
         conditions=measured.reference,
-        better_baselines=_better_baselines(pick.backbone, ranking.settings, cells, rankings)
+        better_baselines=_better_baselines(pick.backbone, ranking, baselines, rankings)
         if pick
         else {},
+        best_baselines=baselines,
+        backbones=tuple(sorted({record.backbone_name for record in ranked_records})),
     )
 
 
+def _best_baselines(cells: Sequence[BoardCell]) -> dict[BoardColumn, BoardCell]:
+    """Return the best score of a baseline in each setting, the settings in order."""
+    valued = [cell for cell in cells if cell.value is not None and is_baseline(cell.record)]
+    best: dict[BoardColumn, BoardCell] = {}
+    for cell in sorted(valued, key=best_first):
+        best.setdefault(cell.column, cell)
+    return dict(sorted(best.items()))
+
+
 def _better_baselines(
-    pick: str, settings: Sequence[BoardColumn], cells: Sequence[BoardCell], rankings: Rankings
+    pick: str, ranking: Ranking, baselines: dict[BoardColumn, BoardCell], rankings: Rankings
 ) -> dict[BoardColumn, BetterBaseline]:
     """Return the best baseline of each setting in which one is better than the pick."""
-    valued = [cell for cell in cells if cell.value is not None and cell.column in settings]
-    pick_cells = {cell.column: cell for cell in valued if cell.record.backbone_name == pick}
-    better: dict[BoardColumn, BoardCell] = {}
-    for cell in sorted(filter(lambda cell: is_baseline(cell.record), valued), key=best_first):
-        if best_first(cell)[:2] < best_first(pick_cells[cell.column])[:2]:
-            better.setdefault(cell.column, cell)
+    pick_cells = ranking.data.ranked[pick]
     result = {}
-    for column, cell in sorted(better.items()):
-        name = cell.record.backbone_name
-        verdicts = rankings.over([column], resample=False).verdicts
-        result[column] = BetterBaseline(name, verdicts.relation(name, pick))
+    for column, cell in baselines.items():
+        if column not in ranking.settings:
+            continue
+        if best_first(cell)[:2] < best_first(pick_cells[column])[:2]:
+            name = cell.record.backbone_name
+            verdicts = rankings.over([column], resample=False).verdicts
+            result[column] = BetterBaseline(name, verdicts.relation(name, pick))
     return result

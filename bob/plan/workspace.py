@@ -57,6 +57,8 @@ class Workspace:
         self.specs = dict(datasets)
         self.card_source: Callable[[Sequence[BackboneSpec]], Iterable[CardReport]] | None = None
         """Makes cards where the devices are; None makes them in this process."""
+        self.report_check: Callable[[str], None] | None = None
+        """Receives the name of a backbone before it is checked in this process."""
         self._cards: dict[BackboneSpec, Card | BobError] = {}
         self._datasets: dict[str, Dataset] = {}
         self._full: dict[str, Dataset] = {}
@@ -76,6 +78,8 @@ class Workspace:
             if self.card_source:
                 self.add_cards(self.card_source([spec]))
             else:
+                if self.report_check:
+                    self.report_check(spec.name)
                 try:
                     self._cards[spec] = self._make_card(spec)
                 except BackboneError as error:

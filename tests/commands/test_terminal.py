@@ -102,6 +102,21 @@ def test_live_progress_is_complete_at_any_width(monkeypatch, columns):
     assert "-:--:--" not in written and " 0 images/s" not in written
 
 
+def test_errors_stand_above_a_live_display_that_shares_their_terminal():
+    """Written past it, they begin in its last line, and are erased with it."""
+    terminal, screen, errors = Terminal(), Screen(80), Screen(80)
+    terminal.out, terminal.err = screen.console, errors.console
+    with terminal.checking() as show_check:
+        show_check("resnet[50]")
+        terminal.note("while checking")
+    terminal.run_begins(Work({}, {}, 1))
+    terminal.error("a [bold] failure")
+    terminal.run_ends()
+    terminal.error("afterwards")
+    assert {"note while checking", "error a [bold] failure"} <= {*screen.lines()}
+    assert errors.lines() == ["error afterwards"]
+
+
 STANDINGS = (
     RaceStanding("a-good-backbone", 0.8, 0.7, 0.9, 50, 60, 0.0),
     RaceStanding("a-poor-backbone", 0.4, 0.3, 0.5, 50, 60, 1.0, is_dropped=True),

@@ -37,6 +37,28 @@ def test_what_precedes_the_first_image_is_no_share_of_the_run() -> None:
     assert meter.share_done() == 0.0
 
 
+def test_backbones_that_wait_for_loading_and_tuning_take_as_long_as_the_others_did() -> None:
+    """22 s of forward passes and 4 s of cells are left throughout, and one backbone of two waits.
+
+    It is expected to take the 20 s that the other one has been loading and tuning.
+    """
+    clock = Clock()
+    meter = RunMeter(make_work(), clock)
+    rest = meter.seconds_left()
+    meter.pass_begins("a", "train", ["fast", "slow"])
+    meter.setup_begins("fast")  # loading
+    clock.now = 5.0
+    meter.setup_begins("fast")  # tuning
+    clock.now = 20.0
+    assert meter.seconds_left() == pytest.approx(rest + 20.0)
+    meter.forwarded("fast", 0, 0.0)
+    clock.now = 60.0  # is no setup
+    assert meter.seconds_left() == pytest.approx(rest + 20.0)
+    meter.setup_begins("slow")
+    assert meter.seconds_left() == pytest.approx(rest)
+    assert meter.share_done() == 0.0
+
+
 def test_the_share_of_a_run_counts_the_time_of_its_images_and_cells() -> None:
     """At the expected speeds of 0.01 and 0.1 s, and cells of 2 s, of which 2 of 4 are done.
 

@@ -20,6 +20,8 @@ from bob.leaderboards.gather import gather
 from bob.leaderboards.limits import BackboneLimits
 from bob.leaderboards.per_example import PerExample, no_per_example
 from bob.leaderboards.render.conclusion import conclusion_sentences
+from bob.records.store import RecordStore
+from tests.builders.leaderboard_records import dataset, failed, task
 from tests.builders.stored_sweep import N, store
 
 FIRST = np.arange(N) < 300
@@ -128,6 +130,30 @@ def test_a_single_backbone_is_compared_with_the_majority_class_and_baselines(
         "A baseline has a better score in 1 of 1 settings: linear/photos (pixels: significantly "
         "better).",
     ]
+
+
+def test_baselines_alone_say_what_they_reach_and_what_to_run(tmp_path: Path) -> None:
+    """300 of 400 are 75 %, 260 are 65 %; of the two, the better one is named."""
+    store(tmp_path, "pixels", {SETTING: FIRST}, majority=0.5, family="baseline")
+    store(tmp_path, "colours", {SETTING: THIRD}, majority=0.5, family="baseline")
+    reached, advice = conclusion(tmp_path, {})
+    assert reached == (
+        "Only baselines have results: what needs no learning reaches 75.0 % in linear on photos "
+        "(pixels; majority class 50.0 %)."
+    )
+    assert "`--backbones group:samples,family:baseline`" in advice
+
+
+def test_a_run_whose_only_backbone_failed_names_it(tmp_path: Path) -> None:
+    store(tmp_path, "pixels", {SETTING: FIRST}, family="baseline")
+    same = {"dataset": dataset("photos", "print of photos"), "task": task(metrics=("top1",))}
+    broken = failed("broken", **same)
+    RecordStore(tmp_path).write(broken, {})
+    (sentence,) = conclusion(tmp_path, {})
+    assert sentence == (
+        "No backbone has a score in every setting, so none is recommended. Lines above say why: "
+        "broken."
+    )
 
 
 def test_several_settings(tmp_path: Path) -> None:

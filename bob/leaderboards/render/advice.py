@@ -2,12 +2,21 @@
 
 from collections.abc import Iterable, Mapping
 
+from bob.datasets.own_names import shown_dataset
 from bob.leaderboards.advice import Advice, Alternative
+from bob.leaderboards.cells import BoardCell, BoardColumn
 from bob.leaderboards.costs import COSTS
 from bob.leaderboards.pairwise import MeanDifference
 from bob.leaderboards.ranking import Standing
 from bob.leaderboards.render.ranking_table import pool_text
-from bob.leaderboards.render.text import BASIS_TEXT, difference_text, listed, unranked_sentence
+from bob.leaderboards.render.text import (
+    BASIS_TEXT,
+    MISSING,
+    difference_text,
+    listed,
+    unit_text,
+    unranked_sentence,
+)
 from bob.leaderboards.speeds import SpeedConditions, short_number
 
 MAX_SETTINGS = 4
@@ -19,6 +28,8 @@ SUPERLATIVES = {"params": "smallest", "images_per_s": "fastest"}
 
 def advice_sentences(advice: Advice) -> list[str]:
     """Return the recommendation as sentences."""
+    if advice.has_baselines_alone:
+        return baselines_alone_sentences(advice)
     if advice.pick is None:
         return [_no_pick(advice), *_left_out(advice)]
     return [
@@ -128,6 +139,28 @@ def baseline_sentences(advice: Advice) -> list[str]:
         f"A baseline has a better score in {len(texts)} of {len(advice.ranking.settings)} "
         f"settings: {', '.join(texts[:MAX_SETTINGS])}{more}."
     ]
+
+
+def baselines_alone_sentences(advice: Advice) -> list[str]:
+    """Say what baselines reach, and how to compare backbones with them."""
+    texts = [_reached(column, cell) for column, cell in advice.best_baselines.items()]
+    more = [f"{len(texts) - MAX_SETTINGS} more"] if len(texts) > MAX_SETTINGS else []
+    return [
+        "Only baselines have results: what needs no learning reaches "
+        f"{listed([*texts[:MAX_SETTINGS], *more], '; ')}.",
+        "A pretrained backbone is worth its cost where it is clearly better. To compare some, run "
+        "the same tasks and data with `--backbones group:samples,family:baseline`, or with others "
+        "that `bob-bench list backbones` shows.",
+    ]
+
+
+def _reached(column: BoardColumn, cell: BoardCell) -> str:
+    """Return `47.7 % in knn on photos (raw_pixels; majority class 18.5 %)`."""
+    metric, value, majority = cell.metric, cell.value, cell.majority
+    beside = f"; majority class {unit_text(metric, majority)}" if majority is not None else ""
+    score = MISSING if value is None else unit_text(metric, value)
+    where = f"{column.task} on {shown_dataset(column.dataset)}"
+    return f"{score} in {where} ({cell.record.backbone_name}{beside})"
 
 
 def _cost_of_limits(advice: Advice) -> list[str]:

@@ -6,7 +6,11 @@ from bob.datasets.own_names import shown_dataset
 from bob.leaderboards.advice import Advice, Alternative
 from bob.leaderboards.pairwise import MeanDifference
 from bob.leaderboards.references import is_clear_of_majority
-from bob.leaderboards.render.advice import baseline_sentences, preferable_sentences
+from bob.leaderboards.render.advice import (
+    baseline_sentences,
+    baselines_alone_sentences,
+    preferable_sentences,
+)
 from bob.leaderboards.render.text import listed, unit_text
 from bob.statistics.power import examples_needed
 
@@ -17,9 +21,11 @@ SMALLEST_DIFFERENCE = 0.01
 
 
 def conclusion_sentences(advice: Advice) -> list[str]:
-    """Return the result of a run as sentences; none where no backbone is ranked."""
+    """Return the result of a run as sentences; none without a score."""
+    if advice.has_baselines_alone:
+        return baselines_alone_sentences(advice)
     if advice.pick is None:
-        return []
+        return _nothing_ranked(advice)
     if len(advice.ranking.standings) == 1:
         return [
             f"{advice.pick.backbone} is the only backbone beside baselines: nothing was compared.",
@@ -39,6 +45,15 @@ def conclusion_sentences(advice: Advice) -> list[str]:
         *_worse(advice),
         *_majority(advice),
         *baseline_sentences(advice),
+    ]
+
+
+def _nothing_ranked(advice: Advice) -> list[str]:
+    if not advice.backbones:
+        return []
+    return [
+        "No backbone has a score in every setting, so none is recommended. Lines above say why: "
+        f"{listed(advice.backbones)}."
     ]
 
 
