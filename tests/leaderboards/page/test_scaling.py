@@ -104,7 +104,9 @@ def test_scores_are_drawn_against_sizes_with_their_law(
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
         assert page.locator("#scaling .point").count() == 6
         names = page.locator("#scaling text.label")
-        assert set(names.all_text_contents()) <= {f"backbone_{m}m" for m in MILLIONS}
+        key = [line.split()[1] for line in page.locator("#scaling .point-key li").all_inner_texts()]
+        texts = {text for text in names.all_text_contents() if not text.isdigit()}
+        assert texts | {*key} == {f"backbone_{m}m" for m in MILLIONS}
         for mark in (*names.all(), *page.locator("#scaling .shape").all()):
             box = mark.bounding_box()
             assert box and box["x"] >= 0 and box["x"] + box["width"] <= width

@@ -4,7 +4,7 @@ import { ALL_BACKBONES, BACKBONES, isBaseline, metricOf } from "./data.js";
 import { $, make, paragraph, picker, section } from "./dom.js";
 import { chart, linear, logarithmic, tickText, widthOf, xAxis, yAxis } from "./axes.js";
 import { fixed, plural, rounded, sizeText } from "./format.js";
-import { familyLegend, pointNames } from "./names.js";
+import { familyLegend, pointKey, pointNames } from "./names.js";
 import { plainPoint } from "./points.js";
 import { scalingFit } from "./power_law.js";
 import { averageable, chosenColumns, scopeText, summarise, visible } from "./selection.js";
@@ -79,7 +79,8 @@ function drawFigure(figure) {
     note.push(`Of ${plural(chosen.length, "cell")}, those whose scores are shares and complete.`);
   }
   const text = note.join(" ");
-  figure.append(plotOf(points, fit, label, text, figure), make("figcaption", {}, text));
+  const plot = plotOf(points, fit, label, text, figure);
+  figure.append(...plot, make("figcaption", {}, text));
 }
 
 function orderText(points) {
@@ -125,7 +126,8 @@ function plotOf(points, fit, label, text, figure) {
     .map((i) => ({ b: points[i].b, ...places[i], isSoft: true }));
   const line = along.map((size, i) => [x.at(size), y.at(expected[i])]);
   const area = { left: box.left, right: box.right + (wide ? 145 : 10), top: 0, bottom: box.bottom };
-  return chart(
+  const names = pointNames(named, places, area, wide ? 40 : 24, pieces(line));
+  const plot = chart(
     width,
     HEIGHT,
     text,
@@ -133,8 +135,9 @@ function plotOf(points, fit, label, text, figure) {
     xAxis(x, box, tick, title),
     fit ? make("polyline", { class: "law", points: line.join(" ") }) : [],
     marks,
-    pointNames(named, places, area, wide ? 40 : 24, pieces(line)),
+    names.texts,
   );
+  return [plot, pointKey(names.key)].filter(Boolean);
 }
 
 // The boxes that a line [[x, y], ...] to the right covers.
