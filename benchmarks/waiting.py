@@ -4,7 +4,7 @@
 
 Each policy runs in a process of its own, since it is read when the OpenMP runtime is loaded; the
 processes take turns. `--busy` is the number of other processes that keep a core busy meanwhile.
-Work: `eager` and `openvino` embed 64 images by EfficientNet-Lite0, alone and while threads decode;
+Work: `eager`, `openvino` and `onnxruntime` embed 64 images by EfficientNet-Lite0;
 `probe` chooses C on 3,000 x 1,280, 14 classes. Prints wall and processor seconds.
 """
 
@@ -35,6 +35,7 @@ def work() -> dict[str, tuple[float, float]]:
     from passes import load_folded
 
     from bob.extraction.runtimes.eager import Eager
+    from bob.extraction.runtimes.onnx import OnnxRuntime
     from bob.extraction.runtimes.openvino import OpenVino
     from bob.numerics.linear.selection import select_and_refit
     from bob.registry import load_registry
@@ -47,9 +48,11 @@ def work() -> dict[str, tuple[float, float]]:
     x = rng.standard_normal((14, 1_280))[y] + 4 * rng.standard_normal((3_000, 1_280))
     x = (x / np.sqrt(1 + np.arange(1_280))).astype(np.float32)
     openvino = OpenVino(backbone, [DEFAULT], 4)
+    onnxruntime = OnnxRuntime(backbone, [DEFAULT], 4)
     ways = {
         "eager": lambda: Eager(backbone, 4).embed(crops, [DEFAULT]),
         "openvino": lambda: openvino.embed(crops, [DEFAULT]),
+        "onnxruntime": lambda: onnxruntime.embed(crops, [DEFAULT]),
         "probe": lambda: select_and_refit(x, y, 14, np.logspace(-3, 3, 13), rows % 5 == 0),
     }
     measured = {}
@@ -94,7 +97,7 @@ def main() -> None:
             wall, processor = (statistics.median(values) for values in zip(*pairs, strict=True))
             spread = f"{min(p[0] for p in pairs):.2f}-{max(p[0] for p in pairs):.2f}"
             print(
-                f"busy {busy}  {name:9} {policy:11} {wall:7.2f} s ({spread})  "
+                f"busy {busy}  {name:11} {policy:11} {wall:7.2f} s ({spread})  "
                 f"processor {processor:7.2f} s"
             )
 

@@ -9,6 +9,7 @@ from torch import nn
 
 from bob.backbones.backbone import Backbone
 from bob.backbones.onnx_export import exported
+from bob.backbones.onnx_session import open_session
 from bob.errors import BackboneError, UnavailableError, first_line
 from bob.heads.saved_probe import SavedProbe
 from bob.io.files import write_atomically
@@ -95,12 +96,9 @@ def _difference(graph: bytes, probe: SavedProbe, backbone: Backbone) -> float:
 
     Of noise images, one alone and seven together.
     """
-    import onnxruntime
     from scipy.special import softmax
 
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    session = open_session(graph)
     crops, output = _crops(backbone, CHECKED_IMAGES), backbone.spec.output
     logits = linear_scores(probe.weight, probe.bias, backbone.embed(crops, [output])[output])
     shares: Doubles = softmax(logits / (probe.facts.temperature or 1.0), axis=1)

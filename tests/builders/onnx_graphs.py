@@ -54,6 +54,23 @@ def write_graph(
     return path
 
 
+def channels_first_and_last() -> list[onnx.NodeProto]:
+    """Return nodes from `pixels` (N, H, W, 3) to `pooled`: the mean of √max(x, 0).
+
+    As converters write a graph of TensorFlow: each operation between two transpositions.
+    """
+    first, last = [0, 3, 1, 2], [0, 2, 3, 1]
+    return [
+        helper.make_node("Transpose", ["pixels"], ["a"], perm=first),
+        helper.make_node("Relu", ["a"], ["b"]),
+        helper.make_node("Transpose", ["b"], ["c"], perm=last),
+        helper.make_node("Transpose", ["c"], ["d"], perm=first),
+        helper.make_node("Sqrt", ["d"], ["e"]),
+        helper.make_node("Transpose", ["e"], ["f"], perm=last),
+        helper.make_node("ReduceMean", ["f", "axes"], ["pooled"], keepdims=0),
+    ]
+
+
 def spec(file: Path, **fields: object) -> BackboneSpec:
     """Return an entry that reads a graph."""
     values = {

@@ -23,17 +23,14 @@ from torch import nn
 
 from bob.backbones.backbone import Loaded, refuse_outputs
 from bob.backbones.loaders.preprocessing import geometry_and_normalisation
+from bob.backbones.onnx_session import open_session
 from bob.backbones.pixels.geometry import Geometry
 from bob.errors import BackboneError, UnavailableError, first_line, nearest
 from bob.io.stamps import stamps
 from bob.specs import DEFAULT, GRID, BackboneSpec, OnnxGraph, Output
 
-PROVIDER = "CPUExecutionProvider"
 KIND = "an ONNX graph"
 IMAGE_AXES = 4
-ERRORS_ONLY = 3
-"""onnxruntime's log level."""
-
 
 PASSING = ("Cast", "Flatten", "Identity", "Reshape", "Squeeze")
 """Nodes between a mean over positions and the tensor that is read, which leave its values."""
@@ -126,10 +123,10 @@ def load(spec: BackboneSpec, file: Path | None, *, offline: bool) -> Loaded:
     onnx, onnxruntime = _libraries(spec.name)
     files = stamps(_external_files(onnx, file)) if file else {}
     model = _pruned(spec, onnx, _read(spec, onnx, file))
-    spatial = _spatial(spec, onnx, onnxruntime, model)
+    spatial = _spatial(spec, onnx, model)
     refuse_outputs(spec.name, [spec.output], available(spatial), KIND)
     serialised = model.SerializeToString(deterministic=True)
-    session = _session(onnxruntime, serialised)
+    session = open_session(serialised)
     version = onnxruntime.__version__
     loaded = _loaded(spec, session, _learned(onnx, model), version, serialised, spatial)
     _check_input(spec, loaded.geometry, session.get_inputs()[0].shape)
@@ -241,13 +238,7 @@ def _pruned(spec: BackboneSpec, onnx: Any, model: Any) -> Any:
     )
 
 
-def _session(onnxruntime: Any, serialised: bytes) -> Any:
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = ERRORS_ONLY
-    return onnxruntime.InferenceSession(serialised, options, providers=[PROVIDER])
-
-
-def _spatial(spec: BackboneSpec, onnx: Any, onnxruntime: Any, model: Any) -> Spatial | None:
+def _spatial(spec: BackboneSpec, onnx: Any, model: Any) -> Spatial | None:
     """Return the tensor of which that of a pruned model is the mean over positions, or None."""
     producers = {output: node for node in model.graph.node for output in node.output}
     node = producers.get(_graph(spec).output)
@@ -258,7 +249,7 @@ def _spatial(spec: BackboneSpec, onnx: Any, onnxruntime: Any, model: Any) -> Spa
         return None
     tensor = node.input[0]
 
-    def open_session() -> Any:
+    def open_grids() -> Any:
         with_grid = onnx.ModelProto()
         with_grid.CopyFrom(model)
         with_grid.graph.output.append(onnx.ValueInfoProto(name=tensor))
@@ -269,9 +260,9 @@ def _spatial(spec: BackboneSpec, onnx: Any, onnxruntime: Any, model: Any) -> Spa
             strict=True,
         ):
             side.dim_param = name
-        return _session(onnxruntime, with_grid.SerializeToString())
+        return open_session(with_grid.SerializeToString())
 
-    return Spatial(tensor, layout, open_session)
+    return Spatial(tensor, layout, open_grids)
 
 
 def _layout_of_mean(onnx: Any, model: Any, node: Any) -> str | None:

@@ -4,12 +4,12 @@ Errors of the export show in the features, which are compared with eager PyTorch
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 
 from bob.backbones.backbone import Backbone, Embedded
 from bob.backbones.onnx_export import exported
+from bob.backbones.onnx_session import open_session
 from bob.extraction.runtimes.runtime import Fused, checked, concatenate, fixed_batches
 from bob.specs import Output
 
@@ -21,7 +21,7 @@ class OnnxRuntime:
 
     def __init__(self, backbone: Backbone, outputs: Sequence[Output], batch_size: int) -> None:
         self.backbone, self.outputs, self.batch_size = backbone, list(outputs), batch_size
-        self._session = _session(_exported(backbone, outputs, batch_size))
+        self._session = open_session(_exported(backbone, outputs, batch_size))
 
     def embed(self, crops: torch.Tensor, outputs: Sequence[Output]) -> Embedded:
         """See `Runtime.embed`."""
@@ -36,12 +36,3 @@ def _exported(backbone: Backbone, outputs: Sequence[Output], batch_size: int) ->
     """Return the backbone as a serialised ONNX model."""
     shape = (batch_size, 3, backbone.geometry.height_px, backbone.geometry.width_px)
     return exported(Fused(backbone, outputs), torch.zeros(shape, dtype=torch.uint8))
-
-
-def _session(model: bytes) -> Any:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # errors only
-    options.intra_op_num_threads = torch.get_num_threads()
-    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])

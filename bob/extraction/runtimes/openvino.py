@@ -1,9 +1,9 @@
 """OpenVINO on the CPU: convolutions blocked for the vector units, one stream of batches per core.
 
-PyTorch's tracer makes the graph, and OpenVINO's own frontend reads it from memory; the graphs of
-ONNX files are read as they are. Nothing is written, and OpenVINO's converter program, which reports
-its use over the network, is not called. float32
-is requested explicitly: on processors with AMX the default is bfloat16.
+PyTorch's tracer makes the graph, and OpenVINO's own frontend reads it from memory. The graphs of
+ONNX files are simplified first: converters leave a transposition on either side of each operation,
+which OpenVINO carries out. OpenVINO's converter program, which reports its use over the network, is
+not called. float32 is requested explicitly: on processors with AMX the default is bfloat16.
 """
 
 import warnings
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from bob.backbones.backbone import Backbone, Embedded
 from bob.backbones.loaders.onnx import OnnxFeatures, without_unit_axes
+from bob.backbones.onnx_session import simplified
 from bob.backbones.pixels.geometry import Normalisation
 from bob.errors import OutputError
 from bob.extraction.runtimes.runtime import Fused, checked, concatenate, fixed_batches
@@ -91,7 +92,7 @@ def _onnx_model(module: OnnxFeatures, normalisation: Normalisation) -> Any:
     from openvino import Core, Layout, Type
     from openvino.preprocess import PrePostProcessor
 
-    model = Core().read_model(BytesIO(module.serialised))
+    model = Core().read_model(BytesIO(simplified(module.serialised)))
     processor = PrePostProcessor(model)
     crops = processor.input()
     crops.tensor().set_element_type(Type.u8).set_layout(Layout("NCHW"))
