@@ -35,6 +35,13 @@ class MapSettings(Closed):
     """Layers whose maps are concatenated, as in an output `grid@-2,-1`."""
 
 
+class WindowedMapSettings(MapSettings):
+    """The same, of whole images or of windows."""
+
+    windows: Literal[2, 4] | None = None
+    """n: each image is embedded in n x n windows that overlap by half; None is the whole image."""
+
+
 class PathSettings(MapSettings):
     """Which strengths of a head are tried, and on what one of them is chosen."""
 
@@ -57,11 +64,8 @@ class PathSettings(MapSettings):
         return self
 
 
-class WindowSettings(PathSettings):
+class WindowSettings(PathSettings, WindowedMapSettings):
     """The same, of whole images or of windows."""
-
-    windows: Literal[2, 4] | None = None
-    """n: each image is embedded in n x n windows that overlap by half; None is the whole image."""
 
 
 @dataclass(frozen=True)

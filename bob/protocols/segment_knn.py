@@ -12,7 +12,8 @@ u is uniform in [0, 1).
 
 Differs from that code in the following points:
 
-- images are squashed, once, where it also keeps patches of randomly cropped copies;
+- images are squashed, once, where it also keeps patches of randomly cropped copies; with
+  `windows`, so is each window, of train and test, and shares are averaged where windows overlap;
 - the search is exact, and the random numbers of an image follow from its content, so that the
   memory depends neither on the order of images nor on the batch;
 - ignored pixels count for no class, where it counts them as class 0 in the memory; patches without
@@ -41,21 +42,21 @@ from bob.features.shard import Arrays
 from bob.numerics.arrays import Doubles, Floats, Ints
 from bob.numerics.dense.cells import cell_shares
 from bob.outcomes import SegmentationCounts
-from bob.protocols.dense import DENSE_KINDS, MapSettings, sets_to_test, squashed
-from bob.protocols.kept_images import KeptImages, kept_of
+from bob.protocols.dense import DENSE_KINDS, WindowedMapSettings, sets_to_test, squashed
+from bob.protocols.kept_images import kept_of
 from bob.protocols.needs import Inputs, Needs, StatisticsNeed
 from bob.protocols.protocol import Protocol, Result
 from bob.protocols.segmentation import detail_of_test, require_masks, result_parts
-from bob.protocols.segmentation_statistics import PixelCounts, masks_of
+from bob.protocols.segmentation_statistics import PixelCounts, counts_of_test, masks_of
 from bob.specs import BackboneSpec
 from bob.specs.numbers import Count
 
 
-class SegmentKnnSettings(MapSettings):
+class SegmentKnnSettings(WindowedMapSettings):
     """Settings of segmentation by nearest patches."""
 
     memory: Count
-    """Number of train patches to keep, divided among the images."""
+    """Number of train patches to keep, divided among the images, or among their windows."""
     k: Count
     """Number of nearest patches that vote."""
     temperature: Annotated[float, Field(gt=0)]
@@ -86,15 +87,16 @@ class SegmentKnn(Protocol[SegmentKnnSettings, KnnProblem]):
     ) -> Needs:
         require_masks(dataset)
         variant, classes = squashed(backbone, settings), len(dataset.classes)
-        per_image = max(1, settings.memory // len(dataset.splits["train"]))
-        memory = AccumulatorSpec(
-            "patch_memory", 1, (("classes", classes), ("per_image", per_image))
-        )
+        windows = settings.windows
+        maps = len(dataset.splits["train"]) * (windows or 1) ** 2
+        per_map = max(1, settings.memory // maps)
+        memory = AccumulatorSpec("patch_memory", 1, (("classes", classes), ("per_image", per_map)))
         votes = {"classes": classes, "k": settings.k, "temperature": settings.temperature}
+        votes |= {} if windows is None else {"windows": windows}
         counts = AccumulatorSpec("segmentation_knn_counts", 2, tuple(sorted(votes.items())))
-        kept = StatisticsNeed(variant, ImageSet("train"), memory)
+        kept = StatisticsNeed(variant, ImageSet("train", windows=windows), memory)
         return [kept] + [
-            StatisticsNeed(variant, ImageSet(name), counts, after=(kept,))
+            StatisticsNeed(variant, ImageSet(name, windows=windows), counts, after=(kept,))
             for name in sets_to_test(dataset)
         ]
 
@@ -109,7 +111,7 @@ class SegmentKnn(Protocol[SegmentKnnSettings, KnnProblem]):
         found = {}
         for need in needs:
             assert isinstance(need, StatisticsNeed)
-            found[need.images.name] = inputs.statistics(need)
+            found[need.images.whole.name] = inputs.statistics(need)
         memory = found.pop("train")
         pixels, patches = memory["pixels"].sum(axis=0), memory["keys"].shape
         return KnnProblem(dataset.classes, pixels, patches[0] * patches[1], found)
@@ -214,7 +216,7 @@ def _make_memory(settings: Mapping[str, Any], split: Split, earlier: Earlier) ->
 
 def _make_counts(settings: Mapping[str, Any], split: Split, earlier: Earlier) -> PixelCounts:
     votes = PatchVotes(settings["k"], settings["temperature"], earlier)
-    return PixelCounts(masks_of(split), settings["classes"], 1, votes, KeptImages.of(split))
+    return counts_of_test(split, settings["classes"], votes, settings.get("windows", 1))
 
 
 register_accumulator("patch_memory", _make_memory)

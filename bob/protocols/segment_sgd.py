@@ -33,11 +33,11 @@ from bob.numerics.dense.pixels import at_centres
 from bob.numerics.linear.class_sums import LinearHead
 from bob.outcomes import SegmentationCounts
 from bob.protocols.dense import DENSE_KINDS, sets_to_test
-from bob.protocols.kept_images import KeptImages, kept_of
+from bob.protocols.kept_images import kept_of
 from bob.protocols.needs import Inputs, Needs
 from bob.protocols.protocol import Protocol, Result
 from bob.protocols.segmentation import detail_of_test, require_masks, result_parts
-from bob.protocols.segmentation_statistics import PixelCounts, masks_of
+from bob.protocols.segmentation_statistics import counts_of_test, masks_of
 from bob.protocols.stored_maps import (
     StoredMaps,
     StoredMapSettings,
@@ -155,14 +155,8 @@ def pixels_of_classes(images: StoredMaps, classes: int) -> Doubles:
 
 
 def test_counts(images: StoredMaps, head: LinearHead, classes: int) -> Arrays:
-    """Return the counts of pixels of a head; see `PixelCounts`."""
-    counts = PixelCounts(
-        masks_of(images.split),
-        classes,
-        1,
-        lambda maps: head.logits(maps)[None],
-        KeptImages.of(images.split),
-    )
+    """Return the counts of pixels of a head; see `counts_of_test`."""
+    counts = counts_of_test(images.split, classes, lambda maps: head.logits(maps)[None])
     statistics = counts.start(images.features.shape)
     for positions, maps in images.features.batches(TEST_IMAGES):
         counts.update(statistics, positions, maps)

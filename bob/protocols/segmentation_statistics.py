@@ -7,7 +7,7 @@ the shares of its pixels in each class; predictions are upsampled to the mask's 
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -279,16 +279,26 @@ def _make_sums(settings: Mapping[str, Any], split: Split, earlier: Earlier) -> P
 
 def _make_counts(settings: Mapping[str, Any], split: Split, earlier: Earlier) -> PixelCounts:
     head, every = HeadSettings.read(settings), settings["every_strength"]
-    masks, classes, heads = masks_of(split), settings["classes"], LinearHeads(head, every, earlier)
+    classes, heads = settings["classes"], LinearHeads(head, every, earlier)
     windows = settings.get("windows", 1)
-    if isinstance(masks, WindowMasks):
-        masks = masks.whole
     if every:
+        masks = whole_masks(masks_of(split))
         return PixelCounts(masks, classes, head.count, heads, windows=windows)
-    kept = kept_images(split, windows)
+    counts = counts_of_test(split, classes, heads, windows)
     if windows > 1:  # colours are not joined
-        return PixelCounts(masks, classes, 1, heads, kept, windows=windows)
-    return PixelCounts(masks, classes, 1, heads, kept, lambda grid: heads.colours(grid))
+        return counts
+    return replace(counts, colours=lambda grid: heads.colours(grid))
+
+
+def counts_of_test(split: Split, classes: int, predict: Predict, windows: int = 1) -> PixelCounts:
+    """Return the counts of one predictor on test images, or on the n x n windows of each."""
+    kept = kept_images(split, windows)
+    return PixelCounts(whole_masks(masks_of(split)), classes, 1, predict, kept, windows=windows)
+
+
+def whole_masks(masks: Masks) -> Masks:
+    """Return masks of whole images, from these or from those of their windows."""
+    return masks.whole if isinstance(masks, WindowMasks) else masks
 
 
 register_accumulator("patch_sums", _make_sums)

@@ -22,6 +22,8 @@ from bob.numerics.dense.pixels import at_centres
 from bob.numerics.linear.class_sums import ClassSums, head_path
 from bob.protocols import Result, StatisticsNeed
 from bob.protocols.segment import PROTOCOL, SegmentSettings
+from bob.protocols.segment_knn import PROTOCOL as KNN
+from bob.protocols.segment_knn import SegmentKnnSettings
 from bob.registry import load_registry
 from bob.specs.yaml import plain
 from tests.builders.protocols import BASELINE
@@ -132,6 +134,22 @@ def test_settings_without_windows_have_the_statistics_of_whole_images() -> None:
         assert need.images.windows is None and "windows" not in dict(need.accumulator.settings)
     with pytest.raises(ValidationError, match="windows"):
         SegmentSettings.model_validate({**plain(WHOLE), "windows": 3})
+
+
+def test_nearest_patches_of_windows_reach_the_ceiling_that_windows_raise() -> None:
+    """Two of the 16 patches of each of 12 x 4 train windows; perfect features."""
+    data, ceilings = dataset(), []
+    for windows in (None, 2):
+        settings = SegmentKnnSettings(
+            input_px=None, memory=96, k=1, temperature=0.02, windows=windows
+        )
+        needs = KNN.needs(settings, data, BASELINE)
+        problem = KNN.build(settings, data, needs, statistics_of(needs, data, shares_of), 0)
+        result = KNN.solve(problem, settings, "cpu")
+        assert result.detail["memory_patches"] == 96
+        ceilings.append(mean_iou(result.parts[1].outcome))  # type: ignore[arg-type]
+    assert ceilings[0] + 0.05 < ceilings[1]
+    assert mean_iou(result.outcome) == pytest.approx(ceilings[1], abs=0.05)  # type: ignore[arg-type]
 
 
 # --- a run
