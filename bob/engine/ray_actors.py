@@ -75,7 +75,7 @@ class ActorPool:
         return [actor for actor in self.actors if actor.began is None]
 
     def hire(self, queued: int, places: int) -> None:
-        """Start workers for queued units: one per place, and one for which there is no GPU yet.
+        """Start workers for units that wait: one per place, and one for which there is no GPU yet.
 
         The last one makes an autoscaler add a node.
         """

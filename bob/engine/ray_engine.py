@@ -100,8 +100,8 @@ class RayEngine:
     def wait(self, running: Collection["Future[Done]"]) -> None:
         """Follow the cluster until one of these units is complete."""
         while not any(future.done() for future in running):
-            self._pool.hire(len(self._queued), self._places(self._embed_slot))
             self._sent += self._pool.assign(self._queued)
+            self._pool.hire(len(self._queued), self._places(self._embed_slot))
             self._follow()
             if time.monotonic() - self._last_look > STEP_SECONDS:
                 self._look_around()

@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -33,42 +33,78 @@ METADATA = "http://169.254.169.254/"
 It is link-local: no request leaves the network of the machine."""
 CODE = """
 import os
+import time
 from pathlib import Path
 
 import torch
 
-VICTIM = Path({victim!r})
+import bob.io.leases
+
+HERE, NODE = Path(__file__).parent, os.environ.get("NODE_NAME")
+VICTIM = HERE / "victim"
 
 
 class Mean(torch.nn.Module):
-    def __init__(self):
+    def __init__(self, scale=1.0):
         super().__init__()
-        self.scale = torch.nn.Parameter(torch.ones(1))
+        self.scale = torch.nn.Parameter(torch.tensor([scale]))
         self.calls = 0
 
     def forward(self, x):
         self.calls += 1
-        if self.calls > {calls} and VICTIM.exists():
-            end()
         return self.scale * x.mean(dim=(2, 3))
 
 
-def end():
-    if VICTIM.name == "process":
-        os._exit(1)
-    try:
-        VICTIM.unlink()
-    except FileNotFoundError:
-        return
-    os.kill(os.getppid(), 9)  # the manager of the node
-    os.kill(os.getpid(), 9)
+class EndsNode(Mean):
+    def forward(self, x):
+        if self.calls == 100 and VICTIM.exists():
+            meet()
+        if self.calls == 131 and VICTIM.exists() and NODE == "second":
+            VICTIM.unlink()
+            os.kill(int(os.environ["RAY_RAYLET_PID"]), 9)
+            os.kill(os.getpid(), 9)
+        return super().forward(x)
 
 
-def build():
+class EndsProcess(Mean):
+    def forward(self, x):
+        if NODE and len(x) == 4:
+            os._exit(1)
+        return super().forward(x)
+
+
+def meet():
+    (HERE / NODE).touch()
+    for _ in range(12_000):
+        if (HERE / "first").exists() and (HERE / "second").exists():
+            return
+        time.sleep(0.01)
+    raise TimeoutError("no worker on another node")
+
+
+def of(module, stale_seconds):
+    bob.io.leases.STALE_SECONDS = stale_seconds
     pixels = dict(input_px=16, crop_pct=1.0, crop_mode="center", interpolation="bilinear")
-    return Mean(), pixels | dict(mean=[0.0] * 3, std=[1.0] * 3)
+    return module, pixels | dict(mean=[0.0] * 3, std=[1.0] * 3)
+
+
+def ends_node():
+    return of(EndsNode(), float("inf"))
+
+
+def ends_process():
+    return of(EndsProcess(), 0.0)
+
+
+def differs():
+    if NODE:
+        meet()
+    return of(Mean(2.0 if NODE == "second" else 1.0), 0.0)
 """
-"""A backbone that ends its process, or its node once, at a later call and while a file exists."""
+"""Backbones: one ends the second node in the second span of a split, if a file exists, while the
+first node embeds the other split; leases then never become stale. One ends its process on any node
+in a batch of 4 images. One has other weights on the second node, and loads when both nodes load it.
+With these two, a lease is stale as soon as it does not change."""
 COARSE = (
     "coarse: {family: baseline, loader: baseline, architecture: raw_pixels,"
     " preprocessing: {input_px: 32}}\n"
@@ -96,8 +132,7 @@ def nodes() -> Iterator[FakeNodes]:
         ENVIRONMENT.update(values | {name.lower(): value for name, value in values.items()})
         ENVIRONMENT["RAY_USAGE_STATS_REPORT_URL"] = sink.url
         with FakeNodes(ENVIRONMENT) as nodes:
-            nodes.add()
-            nodes.add()
+            nodes.add("second")
             yield nodes
         assert [sent for sent in proxy.requests if METADATA not in sent] == []
         assert sink.requests == ["POST /"]
@@ -124,13 +159,14 @@ def cluster_run(
     return running_python(command(folder, *words, "--engine", "ray"), environment)
 
 
-def fragile(folder: Path, victim: str, calls: int) -> list[str]:
-    """Write the entry of a backbone that ends `victim`; return the flags that select it."""
-    code, registry = folder / "fragile.py", folder / "fragile.yaml"
-    code.write_text(CODE.format(victim=str(folder / victim), calls=calls))
-    entry = f"fragile: {{family: ssl, loader: python, architecture: '{code}:build'}}\n"
-    registry.write_text(entry + COARSE)
-    return ["--registry", str(registry), "--allow-code", "--backbones", "fragile,coarse"]
+def registry(folder: Path, *builders: str) -> list[str]:
+    """Write the entries of some backbones of `CODE`; return the flags that select them."""
+    (folder / "fragile.py").write_text(CODE)
+    build = f"{{family: ssl, loader: python, architecture: '{folder}/fragile.py:"
+    entries = [f"{name}: {build}{name}'}}\n" for name in builders]
+    (folder / "fragile.yaml").write_text("".join([*entries, COARSE]))
+    backbones = ",".join([*builders, "coarse"])
+    return [f"--registry={folder}/fragile.yaml", "--allow-code", "--backbones", backbones]
 
 
 def planned(folder: Path, *words: str) -> list[str]:
@@ -172,58 +208,96 @@ def assert_same_results(one: Path, other: Path) -> None:
         assert (one / "results" / table).read_bytes() == (other / "results" / table).read_bytes()
 
 
-def test_a_backbone_that_ends_its_process_fails_after_three_attempts_alone(
+def wait_for(condition: Callable[[], object], running: Program) -> None:
+    while not condition():
+        assert not running.ends_within(0.1), "it ended before"
+
+
+def lease_to_another(folder: Path, *backbones: str) -> list[Path]:
+    """Lease the first spans of the plan's features to a process of a machine that is gone."""
+    passes = json.loads((folder / "plan.json").read_text())["passes"]
+    forwards = [forward for each in passes for forward in each["forwards"]]
+    keys = [f["outputs"]["default"] for f in forwards if f["backbone"] in backbones]
+    leases = [folder / "cache" / "features" / key[:2] / key / "000000.lease" for key in keys]
+    owner = {"machine": "a third node", "pid": 1, "born": 0.0, "nonce": "its own", "beats": 7}
+    for lease in leases:
+        lease.parent.mkdir(parents=True)
+        lease.write_text(json.dumps(owner))
+    return leases
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    """Return the folder of a run in one process, and the words of the run.
+
+    Both splits have a second span. Only a file `victim` in the folder disturbs a later run.
+    """
+    folder = tmp_path_factory.mktemp("undisturbed")
+    for split, side_px in (("train", 6), ("test", 7)):
+        make_photos(folder / "photos" / split, per_class=536, classes=2, side_px=side_px)
+    words = [*registry(folder, "ends_node"), "--data", str(folder / "photos"), "--tasks", "knn"]
+    done = bob_run(folder, *words)
+    assert done.returncode == 0, done.stderr
+    return folder, words
+
+
+def test_a_backbone_that_ends_its_process_or_has_other_weights_on_a_node_fails_alone(
     nodes: FakeNodes, tmp_path: Path
 ) -> None:
-    """The baseline is in the same unit at first; the third attempt is each backbone's own."""
+    """It ends in the second of two batches of the test split, and begins with the other backbones.
+
+    The third attempt is each backbone's own. When the run begins, features are leased to a process
+    of a machine that is gone.
+    """
     photos = make_photos(tmp_path / "photos")
-    words = [*fragile(tmp_path, "process", 0), "--data", str(photos), "--tasks", "knn"]
-    plan = planned(tmp_path, *words)
-    (tmp_path / "process").touch()
+    words = [*registry(tmp_path, "ends_process", "differs"), "--data", str(photos)]
+    plan = planned(tmp_path, *words, "--tasks", "knn")
+    leases = lease_to_another(tmp_path, "ends_process", "coarse")
+    assert len(leases) == 4  # two backbones, two splits
     done = bob_run(tmp_path, *plan, address=nodes.address)
     assert done.returncode == 1, done.stderr
     by_backbone = {record["backbone_name"]: record for record in records(tmp_path).values()}
-    assert by_backbone["fragile"]["status"] == "failed"
-    assert "its machine was lost 3 times" in str(by_backbone["fragile"]["reason"])
-    assert by_backbone["coarse"]["status"] == "ok"
+    statuses = {name: record["status"] for name, record in by_backbone.items()}
+    assert statuses == {"ends_process": "failed", "differs": "failed", "coarse": "ok"}
+    assert "its machine was lost 3 times" in str(by_backbone["ends_process"]["reason"])
+    assert "'differs': has other weights than when" in str(by_backbone["differs"]["reason"])
+    assert not [*tmp_path.rglob("*.lease")]
 
 
-def test_ctrl_c_ends_a_run_that_any_engine_resumes(nodes: FakeNodes, tmp_path: Path) -> None:
+def test_ctrl_c_ends_a_run_that_any_engine_resumes(
+    nodes: FakeNodes, undisturbed: tuple[Path, list[str]], tmp_path: Path
+) -> None:
     """The signal goes to the driver alone, after the first shard was stored.
 
     A run that was complete before the signal reached it has nothing to resume.
     """
-    photos = make_photos(tmp_path / "photos", per_class=700, classes=2, side_px=6)
-    (tmp_path / "coarse.yaml").write_text(COARSE)
-    words = ["--registry", str(tmp_path / "coarse.yaml"), "--backbones", "coarse"]
-    words += ["--data", str(photos), "--tasks", "knn"]
-    done = bob_run(tmp_path / "local", *words)
-    assert done.returncode == 0, done.stderr
-    with cluster_run(nodes, tmp_path / "ray", *words) as running:
-        while not [*tmp_path.glob("ray/cache/features/*/*/*.safetensors")]:
-            assert not running.ends_within(0.1), "it ended before the first shard"
+    folder, words = undisturbed
+    with cluster_run(nodes, tmp_path, *words) as running:
+        wait_for(lambda: [*tmp_path.glob("cache/features/*/*/*.safetensors")], running)
         running.send_signal(signal.SIGINT)
         done = running.wait(60)
     assert done.returncode in (0, 130) and "Traceback" not in done.stderr, done.stderr
     assert ("to resume" in done.stderr) == (done.returncode == 130)
     assert not [*tmp_path.rglob("*.lease")]
-    done = bob_run(tmp_path / "ray", *words)
+    done = bob_run(tmp_path, *words)
     assert done.returncode == 0, done.stderr
-    assert_same_results(tmp_path / "ray", tmp_path / "local")
+    assert_same_results(tmp_path, folder)
 
 
 def test_a_cluster_gives_the_bytes_of_one_process_although_a_node_is_killed(
-    nodes: FakeNodes, tmp_path: Path
+    nodes: FakeNodes, undisturbed: tuple[Path, list[str]], tmp_path: Path
 ) -> None:
-    """It ends in the second of two spans; another node joins afterwards."""
-    photos = make_photos(tmp_path / "photos", per_class=700, classes=2, side_px=6)
-    words = [*fragile(tmp_path, "node", 132), "--data", str(photos), "--tasks", "knn,linear"]
-    done = bob_run(tmp_path / "local", *words)
-    assert done.returncode == 0, done.stderr
-    (tmp_path / "node").touch()
-    with cluster_run(nodes, tmp_path / "ray", *words) as running:
-        nodes.add()
+    """It ends in the second of two spans; another node joins afterwards.
+
+    The leases that it leaves are of another machine for the other nodes, and never become stale.
+    """
+    folder, words = undisturbed
+    victim = folder / "victim"
+    victim.touch()
+    with cluster_run(nodes, tmp_path, *words) as running:
+        wait_for(lambda: not victim.exists(), running)
+        nodes.add("third")
         done = running.wait(300)
-    assert (done.returncode, done.stderr) == (0, "") and not (tmp_path / "node").exists()
-    assert_same_results(tmp_path / "ray", tmp_path / "local")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert_same_results(tmp_path, folder)
     assert not [*tmp_path.rglob("*.lease")]

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from bob.engine.engine import SilentEngineListener
-from bob.engine.ray_actors import SentUnit
+from bob.engine.ray_actors import Actor, SentUnit
 from bob.engine.ray_cluster import Slot
 from bob.engine.ray_engine import RayEngine
-from bob.engine.ray_worker import Began, Progress, versions
-from bob.engine.units import Unit
+from bob.engine.ray_worker import Began, Ended, Progress, versions
+from bob.engine.units import Done, Unit
 from bob.errors import ConfigError
 from bob.plan import Machine, Places, Plan, RunSettings, Workspace
 
@@ -31,7 +31,13 @@ class Notices(SilentEngineListener):
 def engine(tmp_path: Path) -> Iterator[RayEngine]:
     """Return an engine on one node of four cores, which never starts a worker."""
     nodes = [{"Alive": True, "Resources": {"CPU": 4.0}}]
-    ray: Any = SimpleNamespace(nodes=lambda: nodes, shutdown=lambda: None)
+    ray: Any = SimpleNamespace(
+        nodes=lambda: nodes,
+        wait=lambda references, **_: (references, []),
+        get=lambda reference: reference,
+        exceptions=SimpleNamespace(RayTaskError=OSError, RayError=OSError),
+        shutdown=lambda: None,
+    )
     places = Places(tmp_path / "cache", tmp_path / "results")
     engine = RayEngine(ray, Workspace(places, RunSettings(), Machine(is_remote=True), {}))
     yield engine
@@ -55,3 +61,13 @@ def test_notices_of_a_worker_reach_the_user(engine: RayEngine) -> None:
     listener = Notices()
     engine._take(sent(listener), Progress(notices=["7 threads are planned"]))
     assert listener.texts == ["7 threads are planned"]
+
+
+def test_an_idle_worker_does_the_next_unit_instead_of_a_new_one(engine: RayEngine) -> None:
+    """The pretended cluster cannot start any worker."""
+    reports = iter([Ended(Done().model_dump_json())])
+    do = SimpleNamespace(options=lambda **_: SimpleNamespace(remote=lambda _: reports))
+    engine._pool.actors.append(Actor(SimpleNamespace(do=do), None, Began("idle", {}, versions())))
+    future = engine.submit(sent(Notices()).unit, Notices())
+    engine.wait([future])
+    assert future.result() == Done()
