@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 from pydantic import ValidationError
-from torch.utils.flop_counter import FlopCounterMode
 
 from bob.backbones.activations import LiveTensors
 from bob.backbones.backbone import Backbone
@@ -196,6 +195,8 @@ def _gflops(backbone: Backbone) -> float | None:
     """
     if not _runs_in_torch(backbone):
         return None
+    from torch.utils.flop_counter import FlopCounterMode  # loads Triton where it is installed
+
     with FlopCounterMode(display=False) as counter:
         backbone.embed(_blank(backbone, 1), [backbone.spec.output])
     return float(counter.get_total_flops()) / 1e9

@@ -1,6 +1,8 @@
 """A process that scores units for a `ScoringPool`, on one core."""
 
+import atexit
 import contextlib
+import gc
 import signal
 import sys
 from dataclasses import dataclass
@@ -62,5 +64,6 @@ class _SendingListener(SilentEngineListener):
 
 def main() -> None:
     """Score units for the process that started this one, whose file descriptor is the argument."""
+    atexit.register(gc.freeze)  # the interpreter's end would look through all objects
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is meant for the one that started it
     score_units(Connection(int(sys.argv[1])))

@@ -10,6 +10,7 @@ import contextlib
 import functools
 import os
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
@@ -141,6 +142,9 @@ class _DeviceWorker:
     """Threads that decode."""
     _decode_seconds: float = 0.0
     _forward_seconds: float = 0.0
+    _seconds: dict[Member, float] = field(default_factory=lambda: defaultdict(float))
+    """Of each member's forward passes. The slowest comes first in a block: decoders are busy then,
+    and delay it by a smaller share than the others."""
 
     def work(self) -> None:
         backbones = [member.embedder.backbones[self.device] for member in self.members]
@@ -154,7 +158,11 @@ class _DeviceWorker:
         for block in blocks:
             if not sinks:
                 sinks = self._open_sinks(block.span)
-            forward = sum(self._embed(block, member, sinks[member]) for member in sinks)
+            forward = 0.0
+            for member in sorted(sinks, key=lambda each: -self._seconds[each]):
+                seconds = self._embed(block, member, sinks[member])
+                self._seconds[member] += seconds
+                forward += seconds
             bad |= block.bad
             changed |= block.changed
             self._decode_seconds += block.decode_seconds

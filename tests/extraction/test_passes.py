@@ -115,6 +115,23 @@ def test_images_are_decoded_once_and_cropped_once_per_geometry(split, store, mon
     assert listener.images == len(split)
 
 
+def test_the_slowest_backbone_comes_first_in_a_block_once_speeds_are_known(
+    split, short_spans, store, monkeypatch
+):
+    seconds, order = {"a": 1.0, "b": 3.0, "c": 2.0}, []
+    real = Embedder.embed
+
+    def embed_and_measure(self, *arguments):
+        name = self.backbone.spec.name
+        order.append(name)
+        embedded, effort = real(self, *arguments)
+        return embedded, dataclasses.replace(effort, forward_seconds=seconds[name])
+
+    monkeypatch.setattr(Embedder, "embed", embed_and_measure)
+    embed(split, [member(split, name=name) for name in seconds], store)
+    assert order[:9] == ["a", "b", "c", "b", "c", "a", "b", "c", "a"]
+
+
 def test_one_forward_gives_all_outputs_and_only_those_that_are_missing(split, store):
     """Second pass: the shards of one output are gone, so that one alone is computed."""
     requested: list[list[Output]] = []

@@ -20,6 +20,15 @@ def test_channel_statistics_by_hand():
     assert rows == pytest.approx([3, 1, 0, 5**0.5, 0, 1, 0, 1, -1, 6, 1, 1])
 
 
+def test_channel_deviations_are_those_of_numpy():
+    """Of noise around means that are up to 1,000 times larger, in memory channels last."""
+    noise = torch.randn(2, 3, 40, 40, generator=torch.Generator().manual_seed(0))
+    x = noise + torch.tensor([0.0, 1.0, 1_000.0]).view(3, 1, 1)
+    rows = rows_of(baselines.ChannelStatistics(), x.contiguous(memory_format=torch.channels_last))
+    expected = x.double().flatten(2).numpy().std(2)
+    assert rows[:, 3:6].numpy() == pytest.approx(expected, rel=1e-5)
+
+
 def test_raw_pixels_are_means_over_a_grid():
     x = torch.arange(3 * 32 * 32, dtype=torch.float32).view(1, 3, 32, 32)
     rows = rows_of(baselines.RawPixels(), x)
