@@ -2,7 +2,7 @@
 
     python benchmarks/race_features.py [--quick] [--datasets NAMES] [--tasks NAMES] [--seeds N]
                                        [--limit N] [--sides-px N,N] [--indifferences X,X]
-                                       [--certify drops,best] [--cache FOLDER]
+                                       [--certify drops,best,tie] [--cache FOLDER]
 
 25 backbones from the sample weights (EfficientNet-Lite0 to 2 at 64 and 96 px, read at the last
 layer and after three earlier stages; open_nsfw, whose graph has one input size) and three baselines
@@ -11,12 +11,15 @@ run in full on each dataset; then they race, with N seeds of the order of images
 images are stored in the cache folder, and races read them. Printed for each task and dataset:
 
 - `winner_survives`, the share of races in which the winner of the full run survives, and
-  `winner_or_tie_survives`, in which it does or a backbone does that a paired test does not tell
-  from it (p of 0.05 or more, without correction; exact McNemar, or sign flips for retrieval);
+  `winner_or_tie_survives`, in which it does or a backbone does that the leaderboard of the full run
+  shows as statistically tied with it (exact McNemar, or sign flips for retrieval, after Holm's
+  correction for the comparisons with the winner); `uncorrected_tie_survives` is the same without
+  the correction;
+- `zone`, the mean of the leads that races let go of;
 - `median_images` and `most_images`, the images × backbones embedded, of those of the full run;
-- `tied`, the backbones that the same test does not tell from the best on all images that a race
-  scores, if it drops nothing (that of seed 0), and `tied_images`, what the first step and the full
-  run of these alone would embed: the share of an oracle that knows them;
+- `tied`, the backbones that the test without correction does not tell from the best on all images
+  that a race scores, if it drops nothing (that of seed 0), and `tied_images`, what the first step
+  and the full run of these alone would embed: the share of an oracle that knows them;
 - `informed_images`, the share of a bettor who knows from the same images the best rival of each
   backbone and the best constant stake on it, and drops the backbone at evidence of 1 / 0.05: about
   how soon any sequential test of a single backbone can decide (Wald 1945).
@@ -53,6 +56,7 @@ from bob.registry import load_registry
 from bob.specs.yaml import plain
 from bob.statistics.paired_tests import choose_test, p_values
 from bob.statistics.racing import Certified
+from bob.statistics.ties import holm
 
 LITES = [f"efficientnet_lite{i}_in1k" for i in range(3)]
 BASELINES = "channel_statistics,raw_pixels,random_convolution"
@@ -187,10 +191,11 @@ def races(
     of_names = full_values(plan, workspace, task)
     names, values = list(of_names), np.stack(list(of_names.values()))
     winner = int(values.mean(1).argmax())
-    p = p_of_pairs(values)[winner]
-    ties_of_winner = {name for name, of_name in zip(names, p, strict=True) if of_name >= ERROR}
+    p = np.delete(p_of_pairs(values)[winner], winner)
+    others = np.delete(names, winner)
+    tied, uncorrected = ({names[winner], *others[each >= ERROR]} for each in (holm(p), p))
     cells = [cell for cell in plan.done if cell.task == task]
-    survives, ties, shares, survivors = [], [], [], []
+    survives, ties, uncorrected_ties, shares, survivors, zones = [], [], [], [], [], []
     for seed in range(seeds):
         contest = RememberedContest(
             plan,
@@ -208,7 +213,9 @@ def races(
         contest.save()
         left = {cell.backbone for cell in result.survivors}
         survives.append(names[winner] in left)
-        ties.append(bool(left & ties_of_winner))
+        ties.append(bool(left & tied))
+        uncorrected_ties.append(bool(left & uncorrected))
+        zones.append(-result.margin)
         shares.append(images(contest, result))
         survivors.append(len(left))
     full = sum(contest.counts.values())
@@ -219,12 +226,14 @@ def races(
         "races": seeds,
         "winner_survives": float(np.mean(survives)),
         "winner_or_tie_survives": float(np.mean(ties)),
+        "uncorrected_tie_survives": float(np.mean(uncorrected_ties)),
+        "zone": round(float(np.mean(zones)), 4),
         "median_images": round(median(shares), 3),
         "most_images": round(max(shares), 3),
         "median_survivors": median(survivors),
         "tied": inseparable,
         "tied_images": round(tied_images(inseparable, len(names), contest.steps, full), 3),
-        "informed_images": round(informed_images(scored, full, settings.margin), 3),
+        "informed_images": round(informed_images(scored, full, -zones[0]), 3),
     }
 
 
@@ -237,7 +246,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int, help="images per split (default: all)")
     parser.add_argument("--sides-px", help="input sizes of the variants (default: 64,96)")
     parser.add_argument("--indifferences", default="0", help="margins of the races (default: 0)")
-    parser.add_argument("--certify", default="drops", help="drops, best or both (default: drops)")
+    parser.add_argument("--certify", default="drops", help="drops, best, tie (default: drops)")
     parser.add_argument("--cache", type=Path, help="folder of features (default: temporary)")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:

@@ -14,7 +14,7 @@ import json
 
 import numpy as np
 
-from bob.statistics.racing import race_matrix, random_order
+from bob.statistics.races import race_matrix, random_order
 
 RANGES, MARGINS = ((0.6, 0.9), (0.7, 0.8), (0.85, 0.88)), (0.0, -0.005)
 

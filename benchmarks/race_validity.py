@@ -12,6 +12,10 @@ every block of 20 examples, N races (default: 1,000) each of the 12 settings:
 - In an unequal pool, with accuracies about 2 points apart, dropping the best is. A quarter of the
   races each without and with a zone of 1 point.
 - About the test set alone, dropping what has the most examples right is. A tenth of the races.
+- Where ties are let go, it is an error if the best leads each survivor by the zone or more: with a
+  zone of 2 points, by which the best leads all others; with the same zone and accuracies about 1.4
+  points apart, so that one drop could follow from another; and with the zone that a race sets. A
+  half, a quarter and a quarter of the races.
 
 Another pool is of images: 20 equal backbones whose features of an image are the mean of its class
 plus normal noise, with a correlation of 0 or 0.9 between backbones; 2, 10 or 50 classes. Classes of
@@ -32,7 +36,8 @@ import numpy as np
 from scipy.special import ndtri
 
 from bob.engine.racing.schedule import schedule
-from bob.statistics.racing import Certified, Drop, Race, race_matrix
+from bob.statistics.races import RaceResult, race_matrix
+from bob.statistics.racing import Certified, Race
 
 BACKBONES, EXAMPLES, BLOCK, ERROR = 20, 1000, 20, 0.05
 SETTINGS = [
@@ -80,9 +85,12 @@ class Pool:
         accuracy[1:] -= self.lead
         return accuracy
 
-    def wrong(self, drops: list[Drop], sums: np.ndarray) -> float:
-        """Return 1 if one of the drops is an error; sums (K,) are the right answers."""
-        dropped = [drop.backbone for drop in drops]
+    def wrong(self, result: RaceResult, sums: np.ndarray, accuracies: np.ndarray) -> float:
+        """Return 1 if what is certified is false; sums (K,) are the right answers."""
+        dropped = [drop.backbone for drop in result.drops]
+        if self.certified == "tie":
+            behind = accuracies[0] - accuracies[list(result.survivors)]
+            return bool((behind > -result.margin - 1e-9).all())
         if self.finite:
             return bool((sums[dropped] == sums.max()).any())
         if self.gap or self.lead:
@@ -96,6 +104,11 @@ POOLS = {
     "population, best leads by the zone": Pool(gap=0.0, lead=0.02, margin=-0.02),
     "population, unequal": Pool(gap=0.02, share=0.25),
     "population, unequal, zone of 1 point": Pool(gap=0.02, margin=-0.01, share=0.25),
+    "tie, best leads by the zone": Pool(
+        gap=0.0, lead=0.02, margin=-0.02, certified="tie", share=0.5
+    ),
+    "tie, gaps below the zone": Pool(gap=0.014, margin=-0.02, certified="tie", share=0.25),
+    "tie, zone set by the race": Pool(gap=0.014, certified="tie", share=0.25),
     "test-set, equal": Pool(gap=0.0, finite=True, share=0.1),
     "test-set, unequal": Pool(gap=0.02, finite=True, share=0.1),
 }
@@ -110,14 +123,15 @@ def races(count: int, seed: int, name: str) -> dict[str, float]:
     wrong, best_dropped, evaluations = [], [], []
     for classes, correlation in SETTINGS:
         rng = np.random.default_rng([seed, classes, int(100 * correlation), [*POOLS].index(name)])
+        accuracies = pool.accuracies(classes)
         errors, best = 0.0, 0
         for _ in range(count):
-            right = predictions(rng, pool.accuracies(classes), classes, correlation)
+            right = predictions(rng, accuracies, classes, correlation)
             looks = range(BLOCK, EXAMPLES + 1, BLOCK)
             total = EXAMPLES if pool.finite else None
             result = race_matrix(right, looks, ERROR, pool.margin, total, pool.certified)
             sums = right.sum(0)
-            errors += pool.wrong(list(result.drops), sums)
+            errors += pool.wrong(result, sums, accuracies)
             best += sums.argmax() in {drop.backbone for drop in result.drops}
             evaluations.append(result.evaluations / right.size)
         wrong.append(round(errors / count, 4))

@@ -123,7 +123,8 @@ def run(
         and seed of the order of images.
     certify
         `drops`: every dropped backbone is worse than another. `best`: a backbone that no other
-        beats is not dropped, which takes fewer images.
+        beats is not dropped, which takes fewer images. `tie`: the best leads a survivor by so
+        little that a full run could not show it, or by less than minus a negative `indifference`.
     budget
         Largest number of images that a race embeds, counted for each backbone.
     listener

@@ -178,10 +178,12 @@ def add_race_test(parser: "argparse._ActionsContainer") -> None:
     )
     parser.add_argument(
         "--certify",
-        choices=("drops", "best"),
+        choices=("drops", "best", "tie"),
         default="drops",
         help="drops: everything dropped is worse than something else; best: the best is not "
-        "dropped, though a tie for the best may be, which takes fewer images (default: drops)",
+        "dropped, though a tie for the best may be, which takes fewer images; tie: a survivor is "
+        "the best, or so little worse that a full run could not show it, which takes fewest "
+        "(default: drops)",
     )
 
 

@@ -14,7 +14,7 @@ from bob.commands.terminal import Terminal
 from bob.errors import OK, ConfigError, NotApplicableError
 from bob.leaderboards.render.race import matrix_sentences, matrix_table
 from bob.numerics.arrays import Bools
-from bob.statistics.racing import RaceResult, race_matrix, random_order
+from bob.statistics.races import RaceResult, race_matrix, random_order
 
 if TYPE_CHECKING:
     from bob.engine.engine import Engine
@@ -29,6 +29,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     ConfigError where the files are not predictions, labels and names of the same shape.
     """
+    check_claim(arguments)
     right = right_answers(arguments.matrix, arguments.labels)
     count, models = right.shape
     names = _names(arguments.names, models)
@@ -52,7 +53,6 @@ def run(arguments: argparse.Namespace) -> int:
             models,
             count,
             arguments.race_error,
-            arguments.indifference,
             arguments.target,
             arguments.certify,
         ):
@@ -130,7 +130,7 @@ def race_json(
         "models": len(names),
         "target": arguments.target,
         "error": arguments.race_error,
-        "indifference": arguments.indifference,
+        "indifference": result.margin,
         "certified": arguments.certify,
         "seed": arguments.seed,
         "examples_seen": result.examples,
@@ -156,6 +156,19 @@ def race_json(
     }
 
 
+def check_claim(arguments: argparse.Namespace) -> None:
+    """Raise ConfigError for a claim about ties that no race can make."""
+    if arguments.certify != "tie":
+        return
+    if arguments.indifference > 0:
+        raise ConfigError(
+            "--certify tie lets go of ties, and takes no --indifference above 0; got "
+            f"{arguments.indifference:g}."
+        )
+    if getattr(arguments, "target", None) == "test-set":
+        raise ConfigError("--certify tie is about the population; leave out --target test-set.")
+
+
 def check_flags(arguments: argparse.Namespace) -> None:
     """Raise ConfigError for flags of `run` that do not go together with or without --race."""
     if not arguments.race:
@@ -169,6 +182,7 @@ def check_flags(arguments: argparse.Namespace) -> None:
             if value:
                 raise ConfigError(f"{flag} belongs to --race.")
         return
+    check_claim(arguments)
     if arguments.plan:
         raise ConfigError("--race makes a plan of its own as it goes; leave out --plan.")
     if arguments.fresh:

@@ -250,7 +250,7 @@ class Terminal:
         )
         if summary.result.dropped:
             settings = summary.settings
-            claim = claim_text(settings.margin, settings.certified)
+            claim = claim_text(summary.result.margin, settings.certified)
             self.print(
                 f"  {certain_text(settings.error)} {claim}, at numbers of images of the race"
             )

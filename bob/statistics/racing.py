@@ -71,9 +71,10 @@ FIRST_STAKES, RENEWAL = 8, 8
 """Examples before any stake; new stakes follow after so many more, or an eighth of those seen."""
 CHUNK = 1024
 """Examples whose factors are computed together."""
-Certified = Literal["drops", "best"]
-"""What holds with a probability of 1 - error: that every drop is right, or that a backbone which no
-other beats by more than the margin is not dropped."""
+Certified = Literal["drops", "best", "tie"]
+"""What holds with a probability of 1 - error: that every drop is right; that a backbone which no
+other beats by more than the margin is not dropped; or that the best leads a survivor by less than
+minus the margin (`bob.statistics.tie_race`)."""
 MOST = 600.0
 """Logarithms of evidence are capped here, far above any threshold, so that sums do not overflow."""
 
@@ -305,47 +306,3 @@ def closed_log_evidence(evidence: Doubles) -> Doubles:
     with np.errstate(divide="ignore"):
         adjusted[order] = np.log(means.min(1))
     return adjusted
-
-
-@dataclass(frozen=True)
-class RaceResult:
-    """A race that has ended."""
-
-    survivors: tuple[int, ...]
-    """The backbones that were not dropped; largest sum of values first, then by index."""
-    drops: tuple[Drop, ...]
-    """In the order in which they were dropped."""
-    examples: int
-    """Number of examples seen in all."""
-    sums: Doubles
-    """(K,) sum of the values of each, over the examples seen until it was dropped."""
-    evaluations: int
-    """Pairs of a backbone and an example that were scored."""
-
-
-def race_matrix(
-    values: Bools | Doubles,
-    looks: Iterable[int],
-    error: float,
-    margin: float = 0.0,
-    total: int | None = None,
-    certified: Certified = "drops",
-) -> RaceResult:
-    """Race K backbones on examples in the order of values (N, K), until one is left.
-
-    A look follows each of the ascending numbers of examples in `looks`.
-    """
-    race, start = Race(values.shape[1], error, margin, total, certified), 0
-    for stop in looks:
-        race.look(values[start:stop])
-        start = stop
-        if race.active.sum() == 1:
-            break
-    survivors = sorted(np.flatnonzero(race.active).tolist(), key=lambda i: (-race.sums[i], i))
-    scored = sum(drop.examples for drop in race.drops) + len(survivors) * race.seen
-    return RaceResult(tuple(survivors), tuple(race.drops), race.seen, race.sums, scored)
-
-
-def random_order(count: int, seed: int) -> Ints:
-    """Return a uniformly random order of `count` examples, the same for the same seed."""
-    return np.random.default_rng(seed).permutation(count)

@@ -60,6 +60,28 @@ def test_a_race_may_certify_the_best_alone(
     assert "no other beats by more than 0.2 survives" in capsys.readouterr().out
 
 
+def test_a_race_may_let_go_of_ties(files: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["race", *files, "--certify", "tie", "--indifference", "-0.1", "--json"]) == OK
+    assert json.loads(capsys.readouterr().out)["indifference"] == -0.1
+    assert main(["race", *files, "--certify", "tie", "--seed", "1"]) == OK
+    out = capsys.readouterr().out
+    assert "the best model is less than 0." in out and "better than one of the survivors" in out
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--indifference", "0.1"), "takes no --indifference above 0; got 0.1"),
+        (("--target", "test-set"), "leave out --target test-set"),
+    ],
+)
+def test_claims_about_ties_that_no_race_can_make_are_refused(
+    files: list[str], flags: tuple[str, str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["race", *files, "--certify", "tie", *flags]) == USAGE
+    assert message in " ".join(capsys.readouterr().err.split())
+
+
 def test_a_budget_ends_the_race(files: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["race", *files, "--json", "--budget", "3"]) == OK
     race = json.loads(capsys.readouterr().out)

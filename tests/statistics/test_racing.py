@@ -8,13 +8,8 @@ import pytest
 from scipy.optimize import minimize
 
 from bob.statistics import racing
-from bob.statistics.racing import (
-    Race,
-    best_stakes,
-    closed_log_evidence,
-    race_matrix,
-    random_order,
-)
+from bob.statistics.races import race_matrix, random_order
+from bob.statistics.racing import Race, best_stakes, closed_log_evidence
 
 
 @pytest.fixture

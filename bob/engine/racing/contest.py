@@ -22,6 +22,7 @@ from bob.errors import NotApplicableError, StoreError, UndefinedError, Unreadabl
 from bob.features.inventory import in_use
 from bob.numerics.arrays import Bools, Doubles
 from bob.plan import Cell, Pass, Plan, Workspace
+from bob.statistics.races import new_race
 from bob.statistics.racing import Certified, Drop, Race
 from bob.statistics.standing import RaceStanding, RaceStandings
 
@@ -99,6 +100,8 @@ class ContestResult:
     """Backbone → images that were embedded with it for the race."""
     has_ended: bool
     """Whether all steps were taken; False where the budget ended it."""
+    margin: float
+    """That of the settings, or the one that a race without one has set."""
 
 
 @dataclass(eq=False)
@@ -161,7 +164,7 @@ class Contest:
             if values is not None:
                 race.active &= self._takes_part()
                 race.add(values)
-                confirmed = [d for d in race.rejected() if self._lasts(d, step)]
+                confirmed = [d for d in race.rejected() if self._lasts(d, step, race.margin)]
                 race.drop(confirmed)
                 new = [self._dropped(drop, step) for drop in confirmed]
                 active[[drop.backbone for drop in confirmed]] = False
@@ -173,11 +176,12 @@ class Contest:
             name: self.blocks.images(step.counts, self.plan.backbones[name])
             for name, step in last.items()
         }
-        return ContestResult(survivors, tuple(dropped), images, has_ended)
+        return ContestResult(survivors, tuple(dropped), images, has_ended, race.margin)
 
     def _race(self) -> Race:
         settings = self.settings
-        return Race(len(self.cells), settings.error, settings.margin, certified=settings.certified)
+        claim = settings.error, settings.margin, settings.certified
+        return new_race(len(self.cells), *claim, examples=self.counts.get("test", 0))
 
     def _takes_part(self) -> Bools:
         return np.array([name not in self._withdrawn for name in self.names])
@@ -235,7 +239,7 @@ class Contest:
         spec = self.plan.backbones[backbone]
         return example_values(self.task, spec, self.blocks, fitted, scored)
 
-    def _lasts(self, drop: Drop, step: RaceStep) -> bool:
+    def _lasts(self, drop: Drop, step: RaceStep, margin: float) -> bool:
         """Whether more train images, or a larger gallery, are unlikely to reverse a decision.
 
         The gap is measured with all images that probes are fitted to, or that are searched, and
@@ -255,7 +259,7 @@ class Contest:
         doublings = math.log2(self.counts[grown] / step.fitted[grown])
         whole, part = math.floor(doublings), doublings % 1
         change = sum(DECAY**k for k in range(1, whole + 1)) + part * DECAY ** (whole + 1)
-        return now + min(0.0, now - before) * change > self.settings.margin
+        return now + min(0.0, now - before) * change > margin
 
     def _gap(self, drop: Drop, fitted: Mapping[str, int], scored: Mapping[str, range]) -> float:
         """Return by how much the mean value of the scored images is larger with the rival."""

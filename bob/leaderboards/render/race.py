@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from rich.table import Table
 from rich.text import Text
 
-from bob.statistics.racing import Certified, RaceResult
+from bob.statistics.races import RaceResult
+from bob.statistics.racing import Certified
 
 
 def matrix_sentences(
@@ -13,7 +14,6 @@ def matrix_sentences(
     models: int,
     count: int,
     error: float,
-    margin: float,
     target: str,
     certified: Certified = "drops",
 ) -> list[str]:
@@ -27,7 +27,7 @@ def matrix_sentences(
     return [
         f"{len(result.survivors):,} of {models:,} survive; {result.examples:,} of {count:,} "
         f"examples seen; {result.evaluations:,} of {everything:,} evaluations ({share:.0f} %).",
-        f"{certain_text(error)} {claim_text(margin, certified)} on {what}.",
+        f"{certain_text(error)} {claim_text(result.margin, certified)} on {what}.",
     ]
 
 
@@ -38,6 +38,8 @@ def certain_text(error: float) -> str:
 
 def claim_text(margin: float, certified: Certified = "drops") -> str:
     """Return what is certain of the models that a race with a margin has dropped."""
+    if certified == "tie":
+        return f"the best model is less than {-margin:.3g} better than one of the survivors"
     if margin < 0:
         return f"no dropped model is better than every other by {-margin:g} or more"
     beyond = f" by more than {margin:g}" if margin else ""

@@ -1,0 +1,125 @@
+"""Races that let go of ties: the zone, evidence for a protector, and what may be dropped together.
+
+The protector is the first backbone, the leader of a first block of two examples.
+"""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from scipy.stats import binomtest
+
+from bob.statistics import tie_race
+from bob.statistics.races import race_matrix
+from bob.statistics.tie_race import TieRace, least_significant_lead
+
+FIRST_BLOCK = np.array([[True, False], [True, True]])
+"""The mean squared difference is 1/2."""
+
+
+@pytest.fixture(autouse=True)
+def early_protectors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tie_race, "LEAST_FIRST", 2)
+    monkeypatch.setattr(tie_race, "PRIOR", 10)
+
+
+def evidence(differences: list[int], zone: float) -> float:
+    """Return the evidence for the protector, by how many examples it is better."""
+    race = TieRace(2, 1e-9, -zone, certified="tie", examples=100)
+    race.add(FIRST_BLOCK)
+    for d in differences:
+        race.add(np.array([[d == 1, d == -1]]))
+    return math.exp(race._log_capital[1, 0])
+
+
+def test_evidence_is_that_of_a_loop_over_examples() -> None:
+    """The protector leads all the time; its stakes are renewed after every eight examples."""
+    differences = [1, 1, -1, 0] * 10
+    zone, capital, stake = 0.2, 1.0, 0.0
+    for n, d in enumerate(differences):
+        seen = np.array([1, 0, *differences[:n]])
+        if n % 8 == 0:
+            mean, square = (seen.sum() / (len(seen) + 10), (seen @ seen + 5) / (len(seen) + 10))
+            best = (mean + zone) * (1 - zone) / (square + 2 * zone * mean + zone**2)
+            stake = min(max(best, 0), 0.95)
+        capital *= 1 + stake * (d + zone) / (1 - zone)
+    assert evidence(differences, zone) == pytest.approx(capital)
+
+
+@pytest.mark.parametrize(("zone", "values"), [(0.5, (-1, 0)), (0.25, (-1, -1, 0, 1))])
+def test_expected_evidence_is_one_where_the_lead_is_the_zone(
+    zone: float, values: tuple[int, ...]
+) -> None:
+    """Over all sequences of independent, equally likely values with minus the zone as mean."""
+    sequences = itertools.product(values, repeat=3)
+    assert np.mean([evidence(list(each), zone) for each in sequences]) == pytest.approx(1)
+
+
+def test_a_race_without_a_zone_lets_go_of_leads_that_are_not_significant() -> None:
+    """Half of 100 examples would be discordant: 32 to 18 is significant, 31 to 19 is not."""
+    race = TieRace(2, 0.05, certified="tie", examples=100)
+    race.add(FIRST_BLOCK)
+    assert race.margin == pytest.approx(-0.14)
+
+
+@pytest.mark.parametrize("discordant", [5, 20, 50, 51])
+def test_the_smallest_significant_lead_is_that_of_a_one_sided_binomial_test(
+    discordant: int,
+) -> None:
+    lead = round(1000 * least_significant_lead(discordant / 1000, 1000, are_answers=True))
+    fewer = (discordant - lead) // 2
+    assert binomtest(fewer, discordant, alternative="less").pvalue < 0.05
+    assert binomtest(fewer + 1, discordant, alternative="less").pvalue >= 0.05
+
+
+def test_leads_of_other_values_are_compared_with_their_standard_error() -> None:
+    """1.644854 standard errors, of the root of 0.04 / 100; copies need 5 examples of 200."""
+    assert least_significant_lead(0.04, 100, are_answers=False) == pytest.approx(0.0328971)
+    assert least_significant_lead(0.0, 200, are_answers=True) == 5 / 200
+
+
+def test_small_differences_do_not_add_up_over_a_chain_of_drops() -> None:
+    """The last was dropped for protector 0, which stays unless the last may go for 1 as well.
+
+    Backbone 2 may be dropped for protector 0 alone, too.
+    """
+    race = TieRace(4, 0.05, -0.1, certified="tie", examples=100)
+    race.look(np.array([[True, True, False, False]] * 4))
+    enough = race._threshold() + 1
+    race._protectors = np.array([0, 1])
+    race._highest = np.array([[0, enough], [0, 0], [enough, 0], [enough, 0]])
+    race.drop([race._drop_of(3, np.array([True, True]))])
+    assert [drop.backbone for drop in race.rejected()] == [2]
+    race._highest[2:, 1] = enough
+    assert [(drop.backbone, drop.rival) for drop in race.rejected()] == [(2, 1), (0, 1)]
+
+
+def test_of_equal_backbones_one_is_left_and_a_clear_winner_survives() -> None:
+    """Ten copies; then one that leads nine copies by 0.25, more than the zone that the race sets.
+
+    With 60 discordant examples of 240, 23 to 37 is significant: a lead of 14 / 240.
+    """
+    right = np.ones((240, 10), bool)
+    looks = range(20, 241, 20)
+    assert len(race_matrix(right, looks, 0.05, certified="tie").survivors) == 1
+    right[::4, 1:] = False
+    result = race_matrix(right, looks, 0.05, certified="tie")
+    assert result.survivors == (0,)
+    assert {drop.rival for drop in result.drops} == {0}
+
+
+def test_backbones_that_leave_are_no_protectors_any_more() -> None:
+    """The second backbone follows the first as the leader, and beats the third 40 times."""
+    race = TieRace(3, 0.05, -0.3, certified="tie", examples=100)
+    race.add(np.array([[True, True, False]] * 4))
+    race.active[0] = False
+    for _ in range(2):
+        race.add(np.array([[False, True, False]] * 40))
+    assert [(drop.backbone, drop.rival) for drop in race.rejected()] == [(2, 1)]
+
+
+@pytest.mark.parametrize("values", [{"margin": 0.1}, {"total": 50}])
+def test_claims_that_it_cannot_make_are_refused(values: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="a race that lets go of ties"):
+        TieRace(2, 0.05, certified="tie", examples=100, **values)  # type: ignore[arg-type]
