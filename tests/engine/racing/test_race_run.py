@@ -11,6 +11,7 @@ import pytest
 import bob as bob_package
 from bob.engine.racing import completion, contest
 from bob.errors import INTERRUPTED, OK, USAGE, BobError, ConfigError, NotApplicableError
+from bob.extraction.embedder import Embedder
 from bob.features.store import FeatureStore
 from bob.records.store import RecordStore
 from tests.builders.photos import BASELINES
@@ -38,7 +39,9 @@ def records(results: Path) -> dict[str, dict[str, Any]]:
     return {record["backbone_name"]: record for record in found}
 
 
-def test_the_loser_is_dropped_and_the_winner_scores_as_in_an_ordinary_run(bob, stripes, tmp_path):
+def test_the_loser_is_dropped_and_the_winner_scores_as_in_an_ordinary_run(
+    bob, stripes, tmp_path, monkeypatch
+):
     code, out, _ = bob(*command(stripes, "--race"))
     assert code == OK
     assert "dropped channel_statistics at " in out and "survivors, run in full: raw_pixels" in out
@@ -66,11 +69,20 @@ def test_the_loser_is_dropped_and_the_winner_scores_as_in_an_ordinary_run(bob, s
     assert raced["raw_pixels"]["key"] == ordinary["raw_pixels"]["key"]
     assert ordinary["channel_statistics"]["key"] == loser["key"]
 
-    (tmp_path / "results").rename(tmp_path / "results of an ordinary run")
+    for name in ("results", "cache"):
+        (tmp_path / name).rename(tmp_path / f"{name} of an ordinary run")
+    (tmp_path / "cache of the race").rename(tmp_path / "cache")
     (tmp_path / "results of the race").rename(tmp_path / "results")
     assert "1 cell to do, 1 done" in bob(*command(stripes))[1]
     rescored = records(tmp_path / "results")["channel_statistics"]
     assert rescored["scores"] == ordinary["channel_statistics"]["scores"]
+
+    (tmp_path / "results").rename(tmp_path / "results of the race and what it dropped")
+    monkeypatch.setattr(Embedder, "embed", lambda *_: pytest.fail("one cache embeds images twice"))
+    assert bob(*command(stripes))[0] == OK
+    assert {name: of["scores"] for name, of in records(tmp_path / "results").items()} == {
+        name: of["scores"] for name, of in ordinary.items()
+    }
 
 
 @pytest.mark.parametrize(("task", "images"), [("knn", "stripes"), ("retrieval", "more_stripes")])
@@ -189,8 +201,6 @@ def test_a_budget_ends_the_race_before_more_images(bob, stripes, tmp_path):
 def test_a_backbone_that_fails_leaves_the_race_and_is_a_failed_record(
     bob, stripes, tmp_path, monkeypatch
 ):
-    from bob.extraction.embedder import Embedder
-
     embed = Embedder.embed
 
     def failing(self: Embedder, *arguments: Any) -> Any:
