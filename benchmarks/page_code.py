@@ -28,7 +28,7 @@ REPLACEABLE = {
     "correlation": "matrix matrixCell pairChart pairPoint",
     "curves": "PALETTE DASHES legend panelWidth rangeOf panel curveMark pointMarks",
     "shifts": "drawPanels panelOf extentOf rowName dumbbells capped dumbbell",
-    "race": "bars bar",
+    "race": "bars bar means meanLine",
     "table": "rowSets rowSetOf ensureRow sortValue isDescendingFirst initialSort sorted headIds "
     "heads headClass headCell referenceRows fillTable placeMoreButton placeHeads placeRows",
     "rows": "rowElement nameCell summaryCells scaleOf percentScale columnCell withBar groupCell",

@@ -9,6 +9,9 @@ from bob.numerics.arrays import Doubles
 from bob.statistics.limits import mean_of_bounded
 from bob.statistics.racing import Race
 
+Look = tuple[int, float, float, float]
+"""Images embedded with a backbone, its mean value, and the 95 % limits of that."""
+
 
 @dataclass(frozen=True)
 class RaceStanding:
@@ -34,6 +37,7 @@ class RaceStandings:
     names: Sequence[str]
     _values: list[list[Doubles]] = field(init=False)
     _last: dict[str, RaceStanding] = field(init=False, default_factory=dict)
+    _looks: dict[str, list[RaceStanding]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self._values = [[] for _ in self.names]
@@ -63,7 +67,12 @@ class RaceStandings:
                 images,
                 float(progress[at]),
             )
+            self._looks.setdefault(name, []).append(self._last[name])
         for at in dropped:
             self._last[self.names[at]] = replace(self._last[self.names[at]], is_dropped=True)
         by_rank = sorted(self._last.values(), key=lambda each: (each.is_dropped, -each.mean))
         return tuple(by_rank)
+
+    def looks(self, name: str) -> list[Look]:
+        """Return how a backbone stood after each look until now, or until it was dropped."""
+        return [(each.images, each.mean, each.low, each.high) for each in self._looks[name]]

@@ -300,6 +300,8 @@ def _dropped(name: str, images: int, value: float, rival_value: float) -> Record
         "value": value,
         "rival": "better",
         "rival_value": rival_value,
+        "looks": [[100, value - 0.1, 0.1, 0.9], [images, value, value - 0.05, value + 0.05]],
+        "rival_looks": [[100, 0.7, 0.5, 0.9], [images, rival_value, 0.7, 0.95]],
     }
     return failed(
         name,

@@ -24,7 +24,7 @@ from bob.numerics.arrays import Bools, Doubles
 from bob.plan import Cell, Pass, Plan, Workspace
 from bob.statistics.races import new_race
 from bob.statistics.racing import Certified, Drop, Race
-from bob.statistics.standing import RaceStanding, RaceStandings
+from bob.statistics.standing import Look, RaceStanding, RaceStandings
 
 DECAY = 2**-0.5
 """How much smaller a change of accuracy is with each doubling of the train images, if errors fall
@@ -59,8 +59,11 @@ class DroppedCell:
     """Number of images scored, until it was dropped."""
     all_images: int
     """Images of a full run."""
-    has_right_answers: bool = True
+    has_right_answers: bool
     """Whether values are 1 for right and 0 for wrong answers, not average precisions."""
+    looks: Sequence[Look]
+    rival_looks: Sequence[Look]
+    """How the two stood after each look until then."""
 
     @property
     def details(self) -> dict[str, Any]:
@@ -72,6 +75,8 @@ class DroppedCell:
             "value": self.value / self.scored,
             "rival": self.rival,
             "rival_value": self.rival_value / self.scored,
+            "looks": [list(look) for look in self.looks],
+            "rival_looks": [list(look) for look in self.rival_looks],
         }
 
     @property
@@ -166,9 +171,9 @@ class Contest:
                 race.add(values)
                 confirmed = [d for d in race.rejected() if self._lasts(d, step, race.margin)]
                 race.drop(confirmed)
-                new = [self._dropped(drop, step) for drop in confirmed]
                 active[[drop.backbone for drop in confirmed]] = False
                 standing = standings.after(race, values, step.train + step.test)
+                new = [self._dropped(drop, step, standings) for drop in confirmed]
             dropped += new
             self.report(step, new, standing)
         survivors = tuple(cell for cell, here in zip(self.cells, active, strict=True) if here)
@@ -268,14 +273,17 @@ class Contest:
         )
         return float(rival.mean() - dropped.mean())
 
-    def _dropped(self, drop: Drop, step: RaceStep) -> DroppedCell:
+    def _dropped(self, drop: Drop, step: RaceStep, standings: RaceStandings) -> DroppedCell:
+        name, rival = self.names[drop.backbone], self.names[drop.rival]
         return DroppedCell(
             self.cells[drop.backbone],
-            self.names[drop.rival],
+            rival,
             step,
             drop.value,
             drop.rival_value,
             drop.examples,
             sum(self.counts.values()),
             not is_retrieval(self.task),
+            standings.looks(name),
+            standings.looks(rival),
         )

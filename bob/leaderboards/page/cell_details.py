@@ -60,7 +60,9 @@ def _task_details(
 ) -> dict[str, Any]:
     placed = [cells.get((column, name)) for column in columns for name in names]
     residuals = _residuals(columns, names, shifts)
-    return {"scores": _scores(placed, residuals), "selected": _selected(placed)}
+    details = {"scores": _scores(placed, residuals), "selected": _selected(placed)}
+    looks = {name: _looks(placed, name) for name in ("looks", "rival_looks")}
+    return details | looks if any(looks["looks"]) else details
 
 
 def _residuals(
@@ -150,6 +152,15 @@ def _selected(placed: Sequence[BoardCell | None]) -> dict[str, list[Any]]:
         if isinstance(value, str | int | float)
     )
     return {name: [_rounded(selection.get(name)) for selection in selections] for name in names}
+
+
+def _looks(placed: Sequence[BoardCell | None], name: str) -> list[list[list[Any]] | None]:
+    """Return how backbones, or their rivals, stood after the looks of a race; None without one."""
+    of_cells = [
+        cell.record.details[0].get(name) if cell and cell.record.status == "dropped" else None
+        for cell in placed
+    ]
+    return [looks and [[_rounded(value) for value in look] for look in looks] for looks in of_cells]
 
 
 def _rounded(value: Any) -> Any:

@@ -21,17 +21,37 @@ def test_bars_end_where_backbones_were_dropped(show: Opener) -> None:
         for line in page.locator("#view .point .change").all()
     ]
     assert [round(length / lengths[0], 3) for length in lengths] == [1, 1, 0.25, 0.125]
-    assert "2 of 4 backbones dropped; 1,625 of 4,000" in page.locator("#view .hint").inner_text()
-    assert "(40.6 %)" in page.locator("#view .hint").inner_text()
+    note = page.locator("#view .hint").first.inner_text()
+    assert "2 of 4 backbones dropped; 1,625 of 4,000" in note and "(40.6 %)" in note
+
+
+def test_lines_show_means_with_limits_until_backbones_were_dropped(show: Opener) -> None:
+    """The winner's looks are those that it had as the rival of the one that was dropped last."""
+    page = show(raced(), "#view=race").page
+    lines = page.locator("#view .series").all()
+    assert [line.get_attribute("aria-label") for line in lines] == [
+        "better, 90.0 [70.0\u201395.0] at 250 images, run in full",
+        "fair, 60.0 [55.0\u201365.0] at 250 images, dropped there",
+        "poor, 25.0 [20.0\u201330.0] at 125 images, dropped there",
+    ]
+    assert [line.locator(".cross").count() for line in lines] == [0, 1, 1]
+    for line in lines:
+        first, last = line.locator(".whisker").all()
+        lengths = [
+            abs(float(each.get_attribute("y1") or 0) - float(each.get_attribute("y2") or 0))
+            for each in (first, last)
+        ]
+        assert lengths[1] < lengths[0]
 
 
 def test_numbers_of_images_lie_apart_on_a_phone(show: Opener) -> None:
     page = show(raced(), "#view=race", viewport={"width": 390, "height": 800}).page
-    labels = page.locator("#view text.tick[text-anchor=middle]").all()
-    boxes = [box for label in labels if (box := label.bounding_box())]
-    ticks = sorted((box["x"], box["x"] + box["width"]) for box in boxes)
-    assert len(ticks) >= 2
-    assert all(end + 4 < start for (_, end), (start, _) in pairwise(ticks))
+    for chart in page.locator("#view svg.chart").all():
+        labels = chart.locator("text.tick[text-anchor=middle]").all()
+        boxes = [box for label in labels if (box := label.bounding_box())]
+        ticks = sorted((box["x"], box["x"] + box["width"]) for box in boxes)
+        assert len(ticks) >= 2
+        assert all(end + 4 < start for (_, end), (start, _) in pairwise(ticks))
 
 
 def test_a_bar_opens_the_backbone(show: Opener) -> None:

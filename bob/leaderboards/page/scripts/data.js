@@ -135,6 +135,11 @@ export const selectedOf = (column, backbone) =>
     .map(([name, values]) => [name, values[taskCellIndex(column, backbone)]])
     .filter(([, value]) => value != null);
 
+// How a backbone that was dropped from a race stood after each look, and how its rival did ('looks',
+// 'rival_looks'): [[images, mean, low, high], ...]; none without a race.
+export const looksOf = (column, backbone, name) =>
+  details().tasks[taskOf(column).name][name]?.[taskCellIndex(column, backbone)] ?? [];
+
 export function keyOf(column, backbone) {
   const { keys, digits } = details();
   const start = cellIndex(column, backbone) * digits;

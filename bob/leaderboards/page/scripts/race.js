@@ -1,11 +1,13 @@
 // Races: the number of images that were embedded until each backbone was dropped, one chart per
 // column.
 
-import { BACKBONES, metricOf, selectedOf, statusOf } from "./data.js";
+import { BACKBONES, looksOf, metricOf, selectedOf, statusOf } from "./data.js";
 import { $, coloured, make, paragraph, section } from "./dom.js";
-import { chart, gridAlong, linear, widthOf, xAxis } from "./axes.js";
+import {
+  chart, gridAlong, linear, logarithmic, tickText, widthOf, xAxis, yAxis,
+} from "./axes.js";
 import { openBackbone } from "./cards.js";
-import { grouped, plural, valueText } from "./format.js";
+import { grouped, plural, rangeText, valueText } from "./format.js";
 import { rowNames } from "./names.js";
 import { chosenColumns, scopeText, valueAt, visible } from "./selection.js";
 import { explained } from "./tooltip.js";
@@ -15,12 +17,19 @@ const MAX_ROWS = 60;
 const LABEL = [150, 210]; // px for names: on a phone, and beside it
 const TICKS = [3, 6]; // likewise
 const NARROW = 640; // px
+const HEIGHT = 320; // px
+const MAX_SERIES = 12; // as many as can be followed
 
 const EXPLANATION =
   "A bar ends at the number of images at which the backbone was dropped, because another was " +
   "shown to be better with the images until then. Backbones with a ring were run in full. Values " +
   "at a drop are of the images that were scored until then, and cannot be compared with those of " +
   "a full run.";
+
+const LOOKS =
+  "Means of the scored images after each look, with 95 % limits at that look alone, on which no " +
+  "decision rests. A line ends in a cross where its backbone was dropped; of the others, those " +
+  "have a line that were the rival of a dropped one.";
 
 export function drawRace(view) {
   const races = chosenColumns()
@@ -36,6 +45,11 @@ export function drawRace(view) {
     const figure = make("figure", {}, make("h3", {}, scopeText([column])));
     drawn.append(figure, noteOf(rows));
     figure.append(bars(figure, column, rows));
+    const series = seriesOf(column, rows);
+    if (!series.length) continue;
+    const lines = make("figure");
+    drawn.append(lines, paragraph("hint", LOOKS));
+    lines.append(means(lines, column, series));
   }
   $("status").textContent = plural(races.length, "race");
 }
@@ -135,4 +149,75 @@ function bar(row, y, x, column, { name, label }, box, all) {
     text("tick", box.right + 64, drop ? grouped(drop.images) : "in full"),
   );
   return explained(coloured(group, family), dot, lines, () => openBackbone(b));
+}
+
+// [{b, drop, looks}] of the backbones whose looks are known, in the order of the bars. Those of a
+// backbone that was run in full are the longest of the dropped ones whose rival it was.
+function seriesOf(column, rows) {
+  const dropped = rows.filter(({ drop }) => drop);
+  const ofRival = (name) =>
+    dropped
+      .filter(({ drop }) => drop.rival === name)
+      .map(({ b }) => looksOf(column, b, "rival_looks"))
+      .reduce((longest, looks) => (looks.length > longest.length ? looks : longest), []);
+  return rows
+    .map(({ b, drop }) => ({
+      b,
+      drop,
+      looks: drop ? looksOf(column, b, "looks") : ofRival(BACKBONES[b].name),
+    }))
+    .filter(({ looks }) => looks.length)
+    .slice(0, MAX_SERIES);
+}
+
+function means(figure, column, series) {
+  const width = widthOf(figure);
+  const metric = metricOf(column);
+  const box = { left: 46, right: width - 14, top: 26, bottom: HEIGHT - 48 };
+  const looks = series.flatMap((one) => one.looks);
+  const images = looks.map(([count]) => count);
+  const x = logarithmic(images, box.left + 6, box.right - 6);
+  const y = linear(looks.flatMap(([, , low, high]) => [low, high]), box.bottom, box.top, 6);
+  return chart(
+    width,
+    HEIGHT,
+    `Means with limits against images, ${scopeText([column])}`,
+    yAxis(y, box, tickText(y, metric.percent), metric.name),
+    xAxis(x, box, grouped, "images embedded"),
+    series.map((one) => meanLine(one, x, y, metric)),
+  );
+}
+
+function meanLine({ b, drop, looks }, x, y, metric) {
+  const { family, name } = BACKBONES[b];
+  const at = looks.map(([images, mean, low, high]) => [
+    x.at(images), y.at(mean), y.at(low), y.at(high),
+  ]);
+  const points = at.map(([cx, cy]) => `${cx},${cy}`).join(" ");
+  const whiskers = at.map(([cx, , low, high]) =>
+    make("line", { class: "whisker", x1: cx, x2: cx, y1: low, y2: high }),
+  );
+  const [images, mean, low, high] = looks.at(-1);
+  const [cx, cy] = at.at(-1);
+  const lines = [
+    name,
+    `${valueText(mean, metric)} [${rangeText(low, high, metric)}] at ${grouped(images)} images`,
+    drop ? "dropped there" : "run in full",
+  ];
+  const end = drop
+    ? make("path", { class: "cross", d: `M${cx - 4},${cy - 4}l8,8m0,-8l-8,8` })
+    : make("circle", { class: "dot", cx, cy, r: 4.5 });
+  const group = make(
+    "g",
+    {
+      class: `series${drop ? " faint" : ""}`,
+      tabindex: 0,
+      role: "button",
+      "aria-label": lines.join(", "),
+    },
+    make("polyline", { class: "curve", points }),
+    ...whiskers,
+    end,
+  );
+  return explained(coloured(group, family), end, lines, () => openBackbone(b));
 }
