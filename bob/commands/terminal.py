@@ -252,7 +252,8 @@ class Terminal:
             settings = summary.settings
             claim = claim_text(summary.result.margin, settings.certified)
             self.print(
-                f"  {certain_text(settings.error)} {claim}, at numbers of images of the race"
+                f"  {certain_text(settings.error)} {claim}, with the images that the race had "
+                "embedded by then"
             )
 
     def notice(self, text: str) -> None:
@@ -289,10 +290,14 @@ class Terminal:
         return doing, f"{100 * share:.0f} % of the run, {cells}, about {left} left"
 
     def _race_lines(self) -> tuple[str, str]:
-        """Return what a race is doing, and what it has saved."""
+        """Return what a race is doing, what it has saved, and the time that is left at most."""
+        from bob.leaderboards.render.standings import seconds_left
+
         race = self.race
-        title = f"race: {race.task} on {race.dataset}; " if race else ""
-        return self._progress_lines()[0], f"{title}{self._saved_text()}"
+        title = f"race: {race.task} on {shown_dataset(race.dataset)}; " if race else ""
+        seconds = seconds_left(self.standings, race.images, self._speeds()) if race else 0.0
+        left = f"; at most about {duration(seconds)} left" if seconds >= 1 else ""
+        return self._progress_lines()[0], f"{title}{self._saved_text()}{left}"
 
     def _race_table(self) -> "RenderableType":
         from bob.leaderboards.render.standings import standings_table
@@ -304,14 +309,20 @@ class Terminal:
         from bob.leaderboards.render.standings import saved_images, saved_seconds
 
         full = self.race.images if self.race else 0
-        speeds = {
+        images = saved_images(self.standings, full)
+        if not images:
+            return "nothing saved yet"
+        seconds = saved_seconds(self.standings, full, self._speeds())
+        time_text = f", about {duration(seconds)}" if seconds >= 1 else ""
+        return f"{images:,} images × backbones saved{time_text}"
+
+    def _speeds(self) -> dict[str, float]:
+        """Return the seconds per image of each backbone that has embedded some."""
+        return {
             name: self.forward_seconds[name] / images
             for name, images in self.forward_images.items()
             if images
         }
-        seconds = saved_seconds(self.standings, full, speeds)
-        time_text = f", about {duration(seconds)}" if seconds >= 1 else ""
-        return f"{saved_images(self.standings, full):,} images × backbones saved{time_text}"
 
     def _print_labelled(self, label: str, text: str) -> None:
         """Print a message to standard error, or above a live display that shares its terminal."""

@@ -48,7 +48,7 @@ def test_the_table_names_models_and_says_what_is_certified(
     assert main(["race", *files, *flags]) == OK
     text = capsys.readouterr().out
     assert "poor" in text and "dropped at" in text and "2 of 3 survive" in text
-    assert "worse by more than 0.2 than some other model on these examples" in text
+    assert "worse by more than 20 percentage points than some other model on these examples" in text
 
 
 def test_a_race_may_certify_the_best_alone(
@@ -57,7 +57,7 @@ def test_a_race_may_certify_the_best_alone(
     assert main(["race", *files, "--certify", "best"]) == OK
     assert "a model that no other beats survives on the population" in capsys.readouterr().out
     assert main(["race", *files, "--certify", "best", "--indifference", "0.2"]) == OK
-    assert "no other beats by more than 0.2 survives" in capsys.readouterr().out
+    assert "no other beats by more than 20 percentage points survives" in capsys.readouterr().out
 
 
 def test_a_race_may_let_go_of_ties(files: list[str], capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from bob.engine.cell_records import unscored_record
@@ -12,8 +12,9 @@ from bob.engine.estimate import estimate
 from bob.engine.racing.completion import complete, completing_passes
 from bob.engine.racing.contest import Contest, ContestResult, DroppedCell, RaceSettings
 from bob.engine.racing.schedule import RaceStep
-from bob.plan import Cell, Plan, Workspace, finished_record
+from bob.plan import Cell, Pass, Plan, Workspace, finished_record
 from bob.records.record import Record
+from bob.specs import BackboneSpec
 from bob.statistics.standing import RaceStanding
 
 
@@ -129,7 +130,7 @@ class RaceRun:
                     survivors |= {cell.key for cell in result.survivors}
                     decided.append((contest, result))
             left = tuple(cell for cell in self.plan.cells if cell.key in survivors)
-            if all(self._complete(*each) for each in decided):
+            if self._complete_all(decided, self.plan.of_cells(left)):
                 yield from self._full_run(self.plan.of_cells(left))
         finally:
             self.engine.close()
@@ -171,23 +172,48 @@ class RaceRun:
         self.listener.race_ends(summary)
         return contest, result
 
-    def _complete(self, contest: Contest, result: ContestResult) -> bool:
-        """Embed what the survivors' full splits lack; False where the budget does not allow it."""
-        blocks, counts = contest.blocks, contest.counts
-        if not contest.steps:
-            return True
+    def _complete_all(self, decided: Sequence[tuple[Contest, ContestResult]], plan: Plan) -> bool:
+        """Embed what survivors lack in all races; False where the budget does not allow it."""
+        images = {
+            (whole.dataset, whole.split, forward.backbone): whole.count
+            for contest, result in decided
+            for whole in self._lacking(contest, result)
+            for forward in whole.forwards
+        }
+        if not images:
+            return all(self._complete(*each) for each in decided)
+        self.listener.run_begins(replace(estimate(plan, self.workspace).work, images=images))
+        try:
+            return all(self._complete(*each) for each in decided)
+        finally:
+            self.listener.run_ends()
+
+    def _open_specs(self, result: ContestResult) -> dict[str, BackboneSpec]:
+        """Return the survivors that have no record yet."""
         open_keys = {cell.key for cell in self.plan.cells}
-        specs = {
+        return {
             cell.backbone: self.plan.backbones[cell.backbone]
             for cell in result.survivors
             if cell.key in open_keys
         }
-        passes = list(completing_passes(blocks, counts, specs))
+
+    def _lacking(self, contest: Contest, result: ContestResult) -> list[Pass]:
+        """Return the passes over what the survivors' full splits lack."""
+        if not contest.steps:
+            return []
+        specs = self._open_specs(result)
+        return list(completing_passes(contest.blocks, contest.counts, specs))
+
+    def _complete(self, contest: Contest, result: ContestResult) -> bool:
+        """Embed what the survivors' full splits lack; False where the budget does not allow it."""
+        if not contest.steps:
+            return True
+        passes = self._lacking(contest, result)
         if not self.budget.spend(sum(whole.count * len(whole.forwards) for whole in passes)):
             return False
         contest.embed(passes)
-        for name, spec in specs.items():
-            if not complete(blocks, counts, spec):
+        for name, spec in self._open_specs(result).items():
+            if not complete(contest.blocks, contest.counts, spec):
                 self.listener.notice(
                     f"{name}: a sample of {contest.dataset} embedded in an ordinary run has other "
                     "bits than in the race, so that all images are embedded again"

@@ -38,11 +38,12 @@ def certain_text(error: float) -> str:
 
 def claim_text(margin: float, certified: Certified = "drops") -> str:
     """Return what is certain of the models that a race with a margin has dropped."""
+    points = f"{100 * abs(margin):.3g} percentage point{'' if abs(margin) == 0.01 else 's'}"
     if certified == "tie":
-        return f"the best model is less than {-margin:.3g} better than one of the survivors"
+        return f"the best model is less than {points} better than one of the survivors"
     if margin < 0:
-        return f"no dropped model is better than every other by {-margin:g} or more"
-    beyond = f" by more than {margin:g}" if margin else ""
+        return f"no dropped model is better than every other by {points} or more"
+    beyond = f" by more than {points}" if margin else ""
     if certified == "best":
         return f"a model that no other beats{beyond} survives"
     return f"each dropped model is worse{beyond} than some other model"

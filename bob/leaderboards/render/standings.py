@@ -96,11 +96,22 @@ def saved_seconds(
     standings: Sequence[RaceStanding], full: int, seconds_per_image: Mapping[str, float]
 ) -> float:
     """Return the time that was saved, by the backbones whose speed has been measured."""
-    return sum(
-        (full - each.images) * seconds_per_image.get(each.name, 0.0)
-        for each in standings
-        if each.is_dropped
-    )
+    dropped = [each for each in standings if each.is_dropped]
+    return _rest_seconds(dropped, full, seconds_per_image)
+
+
+def seconds_left(
+    standings: Sequence[RaceStanding], full: int, seconds_per_image: Mapping[str, float]
+) -> float:
+    """Return the time to embed all images, if no other backbone is dropped."""
+    racing = [each for each in standings if not each.is_dropped]
+    return _rest_seconds(racing, full, seconds_per_image)
+
+
+def _rest_seconds(
+    standings: Sequence[RaceStanding], full: int, seconds_per_image: Mapping[str, float]
+) -> float:
+    return sum((full - each.images) * seconds_per_image.get(each.name, 0.0) for each in standings)
 
 
 def _value_text(standing: RaceStanding) -> str:

@@ -225,7 +225,9 @@ def _missing_values(cells: Sequence[BoardCell]) -> list[str]:
         if cell.value is None and cell.status != "not_applicable":
             by_reason[cell.reason or "No reason given.", cell.status].append(cell)
     return [
-        f"{_cells_text(group)}: {status}. {reason}" for (reason, status), group in by_reason.items()
+        # the reason of a dropped one begins with `at 240 images (`
+        f"{_cells_text(group)}: {status}{'' if status == 'dropped' else '.'} {reason}"
+        for (reason, status), group in by_reason.items()
     ]
 
 

@@ -45,7 +45,7 @@ def test_the_loser_is_dropped_and_the_winner_scores_as_in_an_ordinary_run(
     code, out, _ = bob(*command(stripes, "--race"))
     assert code == OK
     assert "dropped channel_statistics at " in out and "survivors, run in full: raw_pixels" in out
-    assert "at least 95 %, each dropped model is worse than some other model, at num" in out
+    assert "at least 95 %, each dropped model is worse than some other model, with" in out
     assert "embedding stripes train, 1 backbone" not in out  # its images were embedded in the race
     raced = records(tmp_path / "results")
     loser = raced["channel_statistics"]

@@ -10,6 +10,7 @@ from bob.leaderboards.render.standings import (
     interval_bar,
     saved_images,
     saved_seconds,
+    seconds_left,
     standings_line,
     standings_table,
 )
@@ -57,3 +58,8 @@ def test_what_dropped_backbones_do_not_embed_is_saved() -> None:
     assert saved_images([BEST, NEXT, LAST], 100) == 70
     assert saved_seconds([BEST, LAST], 100, {"last": 0.5, "best": 9.0}) == 35
     assert saved_seconds([BEST, LAST], 100, {}) == 0
+
+
+def test_the_others_embed_the_rest_at_most() -> None:
+    """40 images of 100 are left of the best, at 9 s each; the dropped one embeds no more."""
+    assert seconds_left([BEST, NEXT, LAST], 100, {"last": 0.5, "best": 9.0}) == 360
