@@ -11,7 +11,7 @@ from bob.specs import DataOptions
 from bob.specs.data_options import LABEL
 
 NO_OPTIONS = DataOptions()
-LONGEST = 60
+LONGEST = 40
 """Most characters that options add to a name; of a longer text, the beginning and a digest."""
 _DIGEST = 6
 _SHOWN = 30

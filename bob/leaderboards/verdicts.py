@@ -139,18 +139,25 @@ class Verdicts:
         return float(self.p[place]), float(self.adjusted[place])
 
 
+EQUAL_DIGITS = 9
+"""Decimals in which mean z-scores differ, beyond the rounding of their sums."""
+
+
 def judge(pool: Pool, examples: ExampleValues) -> Verdicts:
     """Compare all backbones of a pool with each other, and the baselines with them.
 
     Over MIN_DATASETS datasets or more by paired t-tests over datasets, else on the examples: in one
     setting by its exact test, over several by the difference of the mean z-scores.
+    Of equal mean z-scores, as two backbones have that win one of two settings each, the higher mean
+    score comes first, where scores may be averaged.
     """
     if not pool.ranked:
         return Verdicts((), 0, np.empty(0), np.empty((0, 0)), np.empty((0, 0)), "none")
     names, size, quality = pool.names, len(pool.ranked), pool.quality
     p, test, basis = _p_values(pool, examples)
-    descending = np.where(np.isfinite(quality), -quality, 0.0).tolist()
-    order = sorted(range(size), key=lambda i: (descending[i], names[i]))
+    descending = np.where(np.isfinite(quality), -quality, 0.0).round(EQUAL_DIGITS).tolist()
+    means = pool.values[:size].mean(1) if pool.is_averageable else np.zeros(size)
+    order = sorted(range(size), key=lambda i: (descending[i], -means[i], names[i]))
     places = [*order, *range(size, len(names))]
     p = p[np.ix_(places, places)]
     compared = p[:size, :size] if size > 1 else p

@@ -72,8 +72,8 @@ def test_an_interval_without_0_is_explained_where_the_adjusted_test_does_not_dec
     assert sentences[0].count("2.5 points behind, 95 % interval 0.8 to 4.7") == 4
     assert sentences[1] == (
         "The intervals of near_0, near_1, near_2, near_3 leave out 0 without deciding: of "
-        "several backbones compared at once, some seem worse by chance, for which the tests allow "
-        "(Holm's correction)."
+        "several backbones compared at once, some seem to differ by chance, for which the tests "
+        "allow (Holm's correction)."
     )
 
 
@@ -130,6 +130,15 @@ def test_a_single_backbone_is_compared_with_the_majority_class_and_baselines(
         "A baseline has a better score in 1 of 1 settings: linear/photos (pixels: significantly "
         "better).",
     ]
+
+
+def test_of_equal_mean_z_scores_the_higher_mean_score_comes_first(tmp_path: Path) -> None:
+    """Each wins one of two settings, so that z-scores are 1 and -1: `b` by 10 points, `a` by 1."""
+    store(tmp_path, "a", {SETTING: FIRST, ("knn", "photos"): THIRD})
+    store(tmp_path, "b", {SETTING: SECOND, ("knn", "photos"): FIRST})
+    sentences = conclusion(tmp_path, {})
+    assert sentences[0].startswith("Take b or a: over 2 tasks on photos they cannot be told apart")
+    assert "(a: 4.5 points behind" in sentences[0]
 
 
 def test_baselines_alone_say_what_they_reach_and_what_to_run(tmp_path: Path) -> None:

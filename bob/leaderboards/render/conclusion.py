@@ -79,11 +79,14 @@ def _adjustment(advice: Advice) -> list[str]:
     if not names:
         return []
     intervals, leave = ("interval", "leaves") if len(names) == 1 else ("intervals", "leave")
-    several = " and compare mean z-scores" if len(advice.ranking.settings) > 1 else ""
+    more = (
+        " Over several settings, the tests compare mean z-scores, in which every setting counts "
+        "alike, however far apart its scores are."
+    )
     return [
         f"The {intervals} of {listed(names)} {leave} out 0 without deciding: of several backbones "
-        "compared at once, some seem worse by chance, for which the tests allow (Holm's correction)"
-        f"{several}."
+        "compared at once, some seem to differ by chance, for which the tests allow (Holm's "
+        f"correction).{more if len(advice.ranking.settings) > 1 else ''}"
     ]
 
 

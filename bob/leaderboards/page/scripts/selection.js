@@ -21,6 +21,7 @@ import { mean, ranks, standardDeviation } from "./statistics.js";
 import { state } from "./state.js";
 import { verdictsOn } from "./verdicts.js";
 
+const EQUAL = 1e-9; // mean z-scores that differ by less are equal, but for the rounding of their sums
 const indexOf = (list, name) => list.findIndex((item) => item.name === name);
 export const taskIndex = () => indexOf(TASKS, state.task);
 export const datasetIndex = () => indexOf(DATASETS, state.dataset);
@@ -193,8 +194,12 @@ function addRanks(summary) {
     if (columns.length === 1) return signOf(columns[0]) * value;
     return Number.isNaN(z) ? 0 : z;
   };
-  const byKey = (a, b) =>
-    sortKey(b) - sortKey(a) || (BACKBONES[a].name < BACKBONES[b].name ? -1 : 1);
+  const byKey = (a, b) => {
+    const gap = sortKey(b) - sortKey(a);
+    if (Math.abs(gap) > EQUAL) return gap;
+    const byName = BACKBONES[a].name < BACKBONES[b].name ? -1 : 1;
+    return rows.get(b).value - rows.get(a).value || byName;
+  };
   summary.order = verdicts ? verdicts.order : [...pool].sort(byKey);
   summary.best = summary.order[0] ?? null;
   summary.order.forEach((b, index) => {
