@@ -15,9 +15,13 @@ from bob.datasets.open import open_dataset
 from bob.errors import FAILED, OK, ConfigError, NotApplicableError, UnavailableError
 from bob.io.files import require_writable, slug
 from bob.io.paths import default_cache
+from bob.leaderboards.advice import advise
 from bob.leaderboards.cells import board_cells, column_of, comparable
 from bob.leaderboards.gather import GatheredRecords
+from bob.leaderboards.limits import BackboneLimits
+from bob.leaderboards.page.html import PAGE_FILE
 from bob.leaderboards.pairwise import compare
+from bob.leaderboards.render.conclusion import conclusion_sentences
 from bob.leaderboards.render.terminal import to_terminal
 from bob.precomputed.columns import read_feature_file
 from bob.precomputed.history import (
@@ -77,7 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         publish(terminal, arguments.results)
         raise
-    _show(terminal, publish(terminal, arguments.results), cells)
+    _show(terminal, publish(terminal, arguments.results), cells, arguments.results / PAGE_FILE)
     return FAILED if any(record.status == "failed" for record in records) else OK
 
 
@@ -239,8 +243,10 @@ def _open_local(spec: DatasetSpec, cache: Path, registry: Registry) -> Dataset:
         raise UnavailableError(f"{error} {remedy}") from error
 
 
-def _show(terminal: Terminal, gathered: GatheredRecords, cells: Sequence[PrecomputedCell]) -> None:
-    """Print the leaderboard of the evaluated tasks, and the comparison of two models."""
+def _show(
+    terminal: Terminal, gathered: GatheredRecords, cells: Sequence[PrecomputedCell], page: Path
+) -> None:
+    """Print the leaderboard of the evaluated tasks, the comparison of two models, a conclusion."""
     columns = {(cell.task.name, cell.dataset.name) for cell in cells}
     shown = gathered.with_keys(
         {record.key for record in gathered.records if column_of(record) in columns}
@@ -251,3 +257,9 @@ def _show(terminal: Terminal, gathered: GatheredRecords, cells: Sequence[Precomp
     if len(names) == 2:
         board = board_cells(comparable(shown.records)[0])
         print_comparison(terminal, compare(names[0], names[1], board, gathered.per_example))
+    if shown.records:
+        for sentence in conclusion_sentences(
+            advise(shown.records, BackboneLimits(), shown.per_example)
+        ):
+            terminal.print(sentence)
+        terminal.print(f"Charts, and how each number was made: {page}")

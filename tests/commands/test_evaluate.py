@@ -229,6 +229,8 @@ def test_two_files_are_compared_example_by_example(bob: Bob, tmp_path: Path) -> 
         and "A: whole\nB: half\n" in out
         and "A better" in out
         and "whole is significantly better in 1, half in 0" in out
+        and "Take whole: in task knn_euclidean on the " in out
+        and out.rstrip().endswith(f"{tmp_path / 'results' / 'leaderboard.html'}")
     )
     (comparison,) = json.loads(bob("compare", "whole", "half", "--json")[1])["settings"]
     right = [

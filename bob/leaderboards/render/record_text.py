@@ -151,8 +151,9 @@ def _cost(record: Record) -> list[tuple[str, str]]:
         )
         if seconds is not None
     ]
+    plural = "" if cost.threads == 1 else "s"
     return [
-        ("device", f"{device}, {cost.threads} threads{runtime}"),
+        ("device", f"{device}, {cost.threads} thread{plural}{runtime}"),
         ("speed", speed),
         ("time", ", ".join(spent)),
     ]
