@@ -3,13 +3,15 @@
     python benchmarks/first_run.py [--busy N] [--backbones LIST] [--datasets LIST] [--rounds N]
 
 Runs the command of `make demo` in a process of its own, with an empty cache, and prints when its
-stages began. Then each backbone embeds crops that lie in memory, with every runtime that fits, at
-the batch size that the run has chosen: the best of `--rounds` is its bare forward pass. The ratio
-is bare / in the run: images per second of the run's forward passes, by the efforts that its shards
-state. Decoding shares the cores with the forward passes, so that a ratio below 1 is no waste where
-all cores are busy: a run cannot take less than its processor seconds divided by the cores. `--busy`
-is the number of other processes that keep a core busy meanwhile. The last line is JSON; it says how
-much of the machine others took.
+stages began, the wall and processor seconds of its parts (the first cell after each pass counts as
+embedding), and how wrong the time left was that it announced after a tenth of the run. Then each
+backbone embeds crops that lie in memory, with every runtime that fits, at the batch size that the
+run has chosen: the best of `--rounds` is its bare forward pass. The ratio is bare / in the run:
+images per second of the run's forward passes, by the efforts that its shards state. Decoding shares
+the cores with the forward passes, so that a ratio below 1 is no waste where all cores are busy: a
+run cannot take less than its processor seconds divided by the cores. `--busy` is the number of
+other processes that keep a core busy meanwhile. The last line is JSON; it says how much of the
+machine others took.
 """
 
 import argparse
@@ -18,6 +20,7 @@ import json
 import multiprocessing
 import os
 import platform
+import re
 import resource
 import subprocess
 import sys
@@ -28,6 +31,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 from safetensors import safe_open
 from waiting import burn
@@ -36,6 +40,7 @@ from bob.backbones.backbone import Backbone
 from bob.backbones.card import load_backbone
 from bob.backbones.fold_batchnorm import fold_batchnorm
 from bob.backbones.weights.tensors import tensor_hash
+from bob.cli import WAIT_POLICY, WAIT_VARIABLES
 from bob.extraction.machine_load import LoadMeter
 from bob.extraction.runtimes.candidates import usable_candidates
 from bob.extraction.runtimes.eager import Eager
@@ -49,6 +54,63 @@ ROOT = Path(__file__).resolve().parents[1]
 BARE_IMAGES = 64
 SLOW_SETUP = {"compile"}
 """Runtimes whose preparation takes longer than the demo saves."""
+LAST_PART = "leaderboard and end"
+TIME_LEFT = re.compile(r"(\d{2,3}) % of the run.*about (\d+) (s|min|h) left")
+"""Lines of progress after a tenth of the run."""
+UNITS = {"s": 1, "min": 60, "h": 3600}
+
+
+class Parts:
+    """Wall and processor seconds of the parts of a run, by the lines that it prints."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, tuple[float, float]] = {}
+        self.left: list[tuple[float, float]] = []
+        """When a time left was announced, and which, in seconds."""
+        self._last, self._part = (0.0, 0.0), "start and plan"
+
+    def printed(self, line: str, wall: float, processor: float) -> None:
+        """Count the time since the line before, which said what was being done."""
+        part = part_of(line)
+        self._count(LAST_PART if part == LAST_PART else self._part, wall, processor)
+        self._part = part
+        if announced := TIME_LEFT.search(line):
+            self.left.append((wall, int(announced[2]) * UNITS[announced[3]]))
+
+    def end(self, wall: float, processor: float) -> None:
+        """Count the time since the last line, and print all."""
+        self._count(LAST_PART, wall, processor)
+        for name, (of_wall, of_processor) in self.seconds.items():
+            print(f"{name:20} {of_wall:7.1f} s, {of_processor:7.1f} s of the processor")
+        wrong = [f"{left / (wall - at) - 1:+.0%}" for at, left in self.left]
+        print("time left, announced against actual: " + (", ".join(wrong) or "never announced"))
+
+    def _count(self, part: str, wall: float, processor: float) -> None:
+        before = self.seconds.get(part, (0.0, 0.0))
+        spent = (before[0] + wall - self._last[0], before[1] + processor - self._last[1])
+        self.seconds[part], self._last = spent, (wall, processor)
+
+
+def part_of(line: str) -> str:
+    """Return the part of the run to which a line belongs."""
+    if "top1 " in line and "·" in line:
+        return "scoring"
+    if "embedding " in line:
+        return "embedding"
+    if line.startswith(("preparing", "data ", "plan:", "      ")):
+        return "start and plan"
+    return LAST_PART
+
+
+def processor_seconds(pid: int) -> float | None:
+    """Return the processor seconds of a process and its children so far; None where it ended."""
+    try:
+        process = psutil.Process(pid)
+        running = [each.cpu_times() for each in (process, *process.children(recursive=True))]
+    except psutil.Error:
+        return None
+    ended = running[0].children_user + running[0].children_system
+    return ended + sum(each.user + each.system for each in running)
 
 
 def run_demo(arguments: argparse.Namespace, folder: Path) -> dict[str, float]:
@@ -60,6 +122,7 @@ def run_demo(arguments: argparse.Namespace, folder: Path) -> dict[str, float]:
     environment = {**os.environ, "BOB_CACHE": str(folder / "cache"), "PYTHONUNBUFFERED": "1"}
     start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     marks: dict[str, float] = {}
+    parts = Parts()
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
     ) as process:
@@ -67,7 +130,9 @@ def run_demo(arguments: argparse.Namespace, folder: Path) -> dict[str, float]:
         for line in process.stdout:
             seconds = time.perf_counter() - start
             shown = line.rstrip().replace(str(folder), "FOLDER")
-            print(f"{seconds:7.1f}  {shown[:110]}", flush=True)
+            print(f"{seconds:7.1f}  {shown[:130]}", flush=True)
+            if (processor := processor_seconds(process.pid)) is not None:
+                parts.printed(line, seconds, processor)
             for mark, text in (("planned", "plan: "), ("first_score", "top1 ")):
                 if text in line:
                     marks.setdefault(mark, seconds)
@@ -75,7 +140,9 @@ def run_demo(arguments: argparse.Namespace, folder: Path) -> dict[str, float]:
         sys.exit(f"the demo ended with {process.returncode}")
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return {**marks, "total": time.perf_counter() - start, "processor": used}
+    total = time.perf_counter() - start
+    parts.end(total, used)
+    return {**marks, "total": total, "processor": used}
 
 
 def efforts(cache: Path) -> dict[str, dict[str, Any]]:
@@ -146,6 +213,9 @@ def main() -> None:
     parser.add_argument("--busy", type=int, default=0)
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
+    if not any(name in os.environ for name in WAIT_VARIABLES):
+        # bare forward passes wait as the run does, by what PyTorch reads when it is loaded
+        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **WAIT_POLICY})
     backbones = load_registry().backbones
     selected = select(arguments.backbones, backbones, "backbone", backbone_labels)
     names = [each.spec.name for each in selected]

@@ -1,6 +1,7 @@
 """Runtimes by family of architectures: images per second against eager PyTorch, and agreement.
 
     python benchmarks/runtimes.py [--families TEXT] [--images N] [--rounds N] [--batch N]
+                                  [--setup]
 
 Every runtime that is installed embeds the same uint8 crops in memory, in turn; the speed is the
 median of the rounds. Beside it stand its ratio to eager PyTorch's, and the largest difference from
@@ -8,7 +9,9 @@ eager PyTorch's features, relative to the largest value; a run uses a runtime on
 Weights are random where no package brings them: speed does not depend on them. An ONNX file runs in
 ONNX Runtime where the others run in PyTorch, so that its column `eager` is ONNX Runtime's. Not
 tried: torch.compile, which needs a compiler and minutes for each family. `--families` takes those
-that contain a text. The last line is JSON.
+that contain a text. `--setup` instead prints the processor seconds in which OpenVINO is prepared:
+in all, compiling alone, and reading what it has compiled from its cache on the disk (CACHE_DIR),
+which a run does not use. The last line is JSON.
 """
 
 import argparse
@@ -16,6 +19,7 @@ import json
 import logging
 import statistics
 import tempfile
+import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -30,6 +34,7 @@ from safetensors.torch import save_file
 from bob.backbones.backbone import Backbone
 from bob.extraction.runtimes.candidates import usable_candidates
 from bob.extraction.runtimes.eager import Eager
+from bob.extraction.runtimes.openvino import OpenVino
 from bob.extraction.runtimes.runtime import largest_difference
 from bob.specs import BackboneSpec
 
@@ -143,6 +148,32 @@ def measure(
     }
 
 
+def setup(backbone: Backbone, batch: int, folder: Path) -> dict[str, float]:
+    """Return the processor seconds of preparing OpenVINO, and the size of what it caches."""
+    from openvino import Core
+
+    def seconds(work: Callable[[], Any]) -> float:
+        start = time.process_time()
+        work()
+        return round(time.process_time() - start, 2)
+
+    made = []
+    whole = seconds(lambda: made.append(OpenVino(backbone, [backbone.spec.output], batch)))
+    settings = {"INFERENCE_PRECISION_HINT": "f32", "CACHE_DIR": str(folder)}
+
+    def from_cache() -> Any:
+        return Core().compile_model(made[0].graph, "CPU", settings)
+
+    from_cache()  # writes it
+    size = sum(file.stat().st_size for file in folder.iterdir())
+    return {
+        "all": whole,
+        "compiling": seconds(lambda: made[0].resized(batch)),
+        "from the disk": seconds(from_cache),
+        "MiB on the disk": round(size / 2**20, 1),
+    }
+
+
 def cell(measured: dict[str, float] | None) -> str:
     """Return the text of a runtime's cell."""
     if measured is None:
@@ -157,15 +188,21 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--setup", action="store_true")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)
     print(machine())
-    rows = {}
+    rows: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         for name, entry in FAMILIES.items():
             if arguments.families in name:
                 backbone = load_folded(entry(Path(folder)))
+                if arguments.setup:
+                    with tempfile.TemporaryDirectory() as cache:
+                        rows[name] = setup(backbone, arguments.batch, Path(cache))
+                    print(f"{name:30} | {rows[name]}", flush=True)
+                    continue
                 row = measure(backbone, arguments.images, arguments.rounds, arguments.batch)
                 cells = " | ".join(f"{cell(row.get(runtime)):36}" for runtime in RUNTIMES)
                 print(f"{name:30} | {cells}", flush=True)

@@ -219,19 +219,27 @@ class _Search:
         key = candidate.name, batch_size
         if key in self.kept:
             return self.kept[key]
-        start = time.perf_counter()
+        start, similar = time.perf_counter(), self._of_other_size(candidate)
         try:
-            runtime = candidate.make(self.eager.backbone, self.images.outputs, batch_size)
+            if candidate.resized and similar and similar.runtime:
+                runtime = candidate.resized(similar.runtime, batch_size)
+            else:
+                runtime = candidate.make(self.eager.backbone, self.images.outputs, batch_size)
             difference = max(self._difference(runtime, crops) for crops in self._compared())
         except Exception as error:  # a compiler can fail on any graph in any way
             problem = f"cannot run it: {type(error).__name__}: {first_line(error)}"
             return _Prepared(None, time.perf_counter() - start, problem)
-        seconds = time.perf_counter() - start
+        # a later process, which begins with this size, takes as long as for the other one
+        seconds = max(time.perf_counter() - start, similar.setup_seconds if similar else 0.0)
         if difference <= TOLERANCE:
             self.kept[key] = _Prepared(runtime, seconds)
             return self.kept[key]
         problem = f"features differ from eager PyTorch's by {difference:.1e} of the largest value"
         return _Prepared(None, seconds, problem)
+
+    def _of_other_size(self, candidate: Candidate) -> "_Prepared | None":
+        """Return the candidate as it was prepared for batches of another size, if it was."""
+        return next((of for (name, _), of in self.kept.items() if name == candidate.name), None)
 
     def _compared(self) -> list[torch.Tensor]:
         """Images of the pass, and noise: on both the features have to agree."""

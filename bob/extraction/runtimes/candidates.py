@@ -27,6 +27,8 @@ class Candidate:
     further_speedup: float = 1.05
     """Factor by which it may be faster than another compiled runtime."""
     cpu_only: bool = True
+    resized: "Callable[[Runtime, int], Runtime] | None" = None
+    """Makes a runtime for batches of another size out of one; None where nothing is saved."""
     runs_onnx_files: bool = False
     """Whether it runs the graph of an ONNX file, which PyTorch cannot trace."""
 
@@ -35,6 +37,13 @@ def _openvino(backbone: "Backbone", outputs: Sequence[Output], batch_size: int) 
     from bob.extraction.runtimes.openvino import OpenVino
 
     return OpenVino(backbone, outputs, batch_size)
+
+
+def _resized_openvino(runtime: "Runtime", batch_size: int) -> "Runtime":
+    from bob.extraction.runtimes.openvino import OpenVino
+
+    assert isinstance(runtime, OpenVino)
+    return runtime.resized(batch_size)
 
 
 def _onnxruntime(backbone: "Backbone", outputs: Sequence[Output], batch_size: int) -> "Runtime":
@@ -50,7 +59,11 @@ def _compiled(backbone: "Backbone", outputs: Sequence[Output], batch_size: int) 
 
 
 CANDIDATES = (
-    Candidate("openvino", _openvino, "openvino", 3.0, 2.0, runs_onnx_files=True),
+    Candidate(
+        *("openvino", _openvino, "openvino", 3.0, 2.0),
+        resized=_resized_openvino,
+        runs_onnx_files=True,
+    ),
     Candidate("onnxruntime", _onnxruntime, "onnxruntime", 5.0, 1.6),
     Candidate("compile", _compiled, "torch", 40.0, 1.3, cpu_only=False),
 )

@@ -6,6 +6,7 @@ which OpenVINO carries out. OpenVINO's converter program, which reports its use 
 not called. float32 is requested explicitly: on processors with AMX the default is bfloat16.
 """
 
+import copy
 import warnings
 from collections.abc import Sequence
 from io import BytesIO
@@ -32,8 +33,15 @@ class OpenVino:
 
     def __init__(self, backbone: Backbone, outputs: Sequence[Output], batch_size: int) -> None:
         self.backbone, self.outputs, self.batch_size = backbone, list(outputs), batch_size
-        self._queue = _compiled(backbone, outputs, batch_size)
-        self._queue.set_callback(_copy_features)
+        self.graph = _graph(backbone, outputs)
+        self._queue = self._compiled()
+
+    def resized(self, batch_size: int) -> "OpenVino":
+        """Return this runtime for batches of another size; most of its preparation is done."""
+        other = copy.copy(self)
+        other.batch_size = batch_size
+        other._queue = other._compiled()
+        return other
 
     def embed(self, crops: torch.Tensor, outputs: Sequence[Output]) -> Embedded:
         """See `Runtime.embed`. Each batch goes to whichever stream is free."""
@@ -43,6 +51,19 @@ class OpenVino:
         self._queue.wait_all()
         batches = [finished[number] for number in sorted(finished)]
         return checked(self.backbone, concatenate(batches, self.outputs, outputs), len(crops))
+
+    def _compiled(self) -> Any:
+        """Return an OpenVINO queue of the graph for batches of this size."""
+        from openvino import AsyncInferQueue, Core
+
+        geometry = self.backbone.geometry
+        self.graph.reshape({0: [self.batch_size, 3, geometry.height_px, geometry.width_px]})
+        settings = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "THROUGHPUT"}
+        cores = psutil.cpu_count(logical=False) or 1
+        settings |= _thread_settings(torch.get_num_threads(), cores)
+        queue = AsyncInferQueue(Core().compile_model(self.graph, "CPU", settings))
+        queue.set_callback(_copy_features)
+        return queue
 
 
 def _copy_features(
@@ -56,24 +77,13 @@ def _copy_features(
     ]
 
 
-def _compiled(backbone: Backbone, outputs: Sequence[Output], batch_size: int) -> Any:
-    """Return an OpenVINO queue of the backbone for batches of one size."""
-    from openvino import AsyncInferQueue, Core
-
-    shape = (3, backbone.geometry.height_px, backbone.geometry.width_px)
-    if isinstance(backbone.module, OnnxFeatures):
-        if any(output.is_grid for output in outputs):
-            raise OutputError("OpenVINO reads the default output of ONNX files alone")
-        model = _onnx_model(backbone.module, backbone.normalisation)
-    else:
-        model = _traced_model(backbone, outputs, shape)
-    model.reshape({0: [batch_size, *shape]})
-    settings = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "THROUGHPUT"}
-    cores = psutil.cpu_count(logical=False) or 1
-    compiled = Core().compile_model(
-        model, "CPU", settings | _thread_settings(torch.get_num_threads(), cores)
-    )
-    return AsyncInferQueue(compiled)
+def _graph(backbone: Backbone, outputs: Sequence[Output]) -> Any:
+    """Return the backbone as an OpenVINO graph, from uint8 crops (B, 3, H, W)."""
+    if not isinstance(backbone.module, OnnxFeatures):
+        return _traced_model(backbone, outputs)
+    if any(output.is_grid for output in outputs):
+        raise OutputError("OpenVINO reads the default output of ONNX files alone")
+    return _onnx_model(backbone.module, backbone.normalisation)
 
 
 def _thread_settings(threads: int, cores: int) -> dict[str, Any]:
@@ -104,12 +114,13 @@ def _onnx_model(module: OnnxFeatures, normalisation: Normalisation) -> Any:
     return processor.build()
 
 
-def _traced_model(backbone: Backbone, outputs: Sequence[Output], shape: Sequence[int]) -> Any:
+def _traced_model(backbone: Backbone, outputs: Sequence[Output]) -> Any:
     """Return the graph that PyTorch's tracer sees."""
     from openvino.frontend import FrontEndManager
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
-    example = torch.zeros((2, *shape), dtype=torch.uint8)
+    shape = (2, 3, backbone.geometry.height_px, backbone.geometry.width_px)
+    example = torch.zeros(shape, dtype=torch.uint8)
     with warnings.catch_warnings(), torch.no_grad():
         # The tracer warns of every shape that it takes as fixed; errors show in the features.
         warnings.simplefilter("ignore")

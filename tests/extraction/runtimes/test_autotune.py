@@ -115,6 +115,16 @@ def test_runtimes_give_eager_features_for_any_number_of_images(runtime, module, 
     np.testing.assert_allclose(alone[0], expected[outputs[1]][0], rtol=0, atol=1e-5 * largest)
 
 
+def test_openvino_of_another_batch_size_gives_eager_features_too():
+    reference = backbone(Convolutions())
+    expected = Eager(reference, 5).embed(crops(5), [GRID])
+    tested = OpenVino(reference, [GRID], 4)
+    resized = tested.resized(3)
+    assert (tested.batch_size, resized.batch_size) == (4, 3)
+    for runtime in (resized, tested, tested.resized(1)):
+        assert agree(runtime.embed(crops(5), [GRID]), expected)
+
+
 def test_openvino_has_no_more_threads_than_pytorch(monkeypatch):
     """Where PyTorch has all cores, the number is OpenVINO's own."""
     assert openvino._thread_settings(8, 8) == openvino._thread_settings(16, 8) == {}
@@ -254,6 +264,19 @@ def test_another_candidate_is_tried_where_a_small_further_gain_repays_it(
     assert (trial.problem is None) == tried
     if not tried:
         assert trial.text == "onnxruntime, batches of 4: not tried: too few images to repay it"
+
+
+def test_a_runtime_for_another_batch_size_is_made_out_of_the_first(candidate, monkeypatch):
+    sizes = []
+
+    def resized(runtime, batch_size):
+        sizes.append((runtime.batch_size, batch_size))
+        return Stub(runtime.backbone, [DEFAULT], batch_size)
+
+    resizable = dataclasses.replace(candidate, resized=resized)
+    monkeypatch.setattr(candidates, "CANDIDATES", (resizable,))
+    tuned(10**6)
+    assert sizes == [(4, 16), (4, 1)]
 
 
 @pytest.mark.parametrize(
