@@ -6,6 +6,7 @@ import re
 import pytest
 
 from bob.commands.terminal import Terminal, counted, duration
+from bob.engine.progress import OVERHEAD, ClusterState, RemotelyEmbedded
 from bob.engine.racing.run import RaceStart
 from bob.engine.racing.schedule import RaceStep
 from bob.engine.work import Work
@@ -35,6 +36,18 @@ def test_what_several_machines_notice_is_printed_once(capfd):
     for text in ("8 threads", "4 threads", "8 threads"):
         terminal.notice(text)
     assert capfd.readouterr().err == "note 8 threads\nnote 4 threads\n"
+
+
+def test_a_run_on_a_cluster_states_nodes_speed_and_time_left(capfd):
+    """4 workers share the 50 images that are left of 100, which take a second each."""
+    terminal = Terminal()
+    terminal.run_begins(Work({("photos", "train", "a"): 100}, {"a": 1.0}, cells=0))
+    terminal.last_line = float("-inf")
+    done = RemotelyEmbedded("photos", "train", "a", 50, 50.0)
+    terminal.cluster(ClusterState(2, 4, 0, 0, 7.0), [done])
+    left = duration(OVERHEAD * 50 / 4)
+    line = f"2 nodes, 4 workers, 0 scoring, 7 images/s; 50 % of the run, 0 of 0 cells, about {left}"
+    assert line in capfd.readouterr().out
 
 
 def test_numbers_and_durations_as_text():
