@@ -40,12 +40,12 @@ from bob.backbones.backbone import Backbone
 from bob.backbones.card import load_backbone
 from bob.backbones.fold_batchnorm import fold_batchnorm
 from bob.backbones.weights.tensors import tensor_hash
-from bob.cli import WAIT_POLICY, WAIT_VARIABLES
 from bob.extraction.machine_load import LoadMeter
 from bob.extraction.runtimes.candidates import usable_candidates
 from bob.extraction.runtimes.eager import Eager
 from bob.extraction.runtimes.memory import keep_freed_memory
 from bob.extraction.runtimes.runtime import Runtime
+from bob.io.waiting import WAIT_POLICY, WAIT_VARIABLES
 from bob.registry import load_registry
 from bob.registry.selection import backbone_labels, select
 from bob.specs import DEFAULT

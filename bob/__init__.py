@@ -8,6 +8,8 @@
 The functions are documented in `bob.api`; they are loaded when they are first used.
 """
 
+import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.2.0"
@@ -46,6 +48,10 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name in __all__:
         from bob import api
+        from bob.io.waiting import wait_passively
+
+        if "torch" not in sys.modules:  # else OpenMP has read it
+            wait_passively(os.environ)
 
         return getattr(api, name)
     raise AttributeError(f"module 'bob' has no attribute {name!r}")

@@ -9,19 +9,14 @@ import gc
 import importlib
 import os
 import sys
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from bob.cli.parser import build_parser
 from bob.errors import INTERRUPTED, OK, USAGE, BobError
 from bob.io.encodings import allow_any_encoding
 from bob.io.text import visible
-
-WAIT_POLICY = {"OMP_WAIT_POLICY": "PASSIVE"}
-"""OpenMP's threads sleep while they wait. By default they spin, and take the processor from each
-other and from other programs: on a busy machine forward passes and probes then take 3 to 8 times as
-long, on an idle one they gain little (benchmarks/waiting.py)."""
-WAIT_VARIABLES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
+from bob.io.waiting import wait_passively
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -69,15 +64,6 @@ def _replace_closed_streams() -> None:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
-
-
-def wait_passively(environment: MutableMapping[str, str]) -> None:
-    """Let idle threads sleep, unless the environment says how they wait.
-
-    The OpenMP runtime reads it when it is loaded, with PyTorch.
-    """
-    if not any(name in environment for name in WAIT_VARIABLES):
-        environment.update(WAIT_POLICY)
 
 
 def run_benchmark(argv: Sequence[str] | None = None) -> int:
