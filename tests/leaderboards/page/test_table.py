@@ -267,3 +267,17 @@ def test_of_several_means_the_one_that_orders_is_bold(board: OpenPage) -> None:
 def test_the_only_dataset_is_not_repeated_over_the_columns(show: Opener) -> None:
     records = [record(name, task=task(of_task)) for name in "ab" for of_task in ("knn", "linear")]
     assert show(records, "#view=table").heads[-2:] == ["knn", "linear"]
+
+
+def test_of_equal_mean_z_scores_the_rows_are_in_the_order_of_the_standings(show: Opener) -> None:
+    """Each wins one of two tasks, so that z-scores are 1 and -1: `b` by 20 points, `a` by 1."""
+    scores = {"a": (0.71, 0.6), "b": (0.7, 0.8)}
+    records = [
+        record(name, value, task=task(of_task))
+        for name, values in scores.items()
+        for of_task, value in zip(("knn", "linear"), values, strict=True)
+    ]
+    opened = show(records, "#view=table")
+    assert opened.names == ["b", "a"]
+    opened.open("overview")
+    assert opened.page.locator(".standings tbody .name").all_inner_texts() == ["b", "a"]

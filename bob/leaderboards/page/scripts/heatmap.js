@@ -10,12 +10,14 @@ import {
   datasetOf,
   isBaseline,
   metricOf,
+  statusOf,
   taskOf,
 } from "./data.js";
 import { $, ARROWS, make, on, paragraph, section, styled } from "./dom.js";
 import { openBackbone } from "./cards.js";
 import { Z_SCORE, cut, plural, rangeText, shortened, valueText } from "./format.js";
 import {
+  byPlace,
   chosenColumns,
   columnOf,
   highAt,
@@ -25,7 +27,7 @@ import {
   valueAt,
   visible,
 } from "./selection.js";
-import { cellTip } from "./rows.js";
+import { cellTip, statusText } from "./rows.js";
 import { hideTip, showTip } from "./tooltip.js";
 
 const ROW = 18; // px
@@ -81,11 +83,10 @@ function scaleBar() {
 function layout(canvas) {
   const columns = chosenColumns();
   const summary = summarise(columns);
-  const z = (b) => summary.rows.get(b)?.z ?? -Infinity;
   const rows = visible().sort(
     (a, b) =>
       isBaseline(a) - isBaseline(b) ||
-      z(b) - z(a) ||
+      byPlace(summary, a, b) ||
       (BACKBONES[a].name < BACKBONES[b].name ? -1 : 1),
   );
   const box = window.getComputedStyle(canvas.parentElement);
@@ -234,6 +235,13 @@ function paintRow(context, map, b, r) {
 
 function paintCell(context, left, top, side, column, b) {
   const gap = side > 7 ? 1 : 0;
+  const status = statusOf(column, b);
+  if (side >= RANGE_SIDE && !["ok", "missing"].includes(status)) {
+    context.fillStyle = property("--soft");
+    context.textAlign = "center";
+    context.fillText(statusText(status), left + side / 2, top + 13, side - 4);
+    return;
+  }
   if (Number.isNaN(valueAt(column, b))) {
     context.strokeStyle = property("--line");
     context.beginPath();

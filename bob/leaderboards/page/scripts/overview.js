@@ -308,11 +308,11 @@ function standingsHead(columns) {
   return row;
 }
 
-// "4.7" points behind the best, "+0.3" where the mean score is ahead of it, a dash for itself.
+// "4.7" points behind the best, "0.3 ahead" where the mean score is above its, a dash for itself.
 function behindText(points, isBest) {
   if (isBest) return MISSING;
   const text = rounded(Math.abs(points), 1);
-  return points < 0 && Number(text) > 0 ? `+${text}` : text;
+  return points < 0 && Number(text) > 0 ? `${text} ahead` : text;
 }
 
 function standingsRow(b, { rows, columns, best }, limits, scale) {

@@ -21,7 +21,7 @@ import { mean, ranks, standardDeviation } from "./statistics.js";
 import { state } from "./state.js";
 import { verdictsOn } from "./verdicts.js";
 
-const EQUAL = 1e-9; // mean z-scores that differ by less are equal, but for the rounding of their sums
+export const EQUAL = 1e-9; // mean z-scores that differ by less are equal, but for the rounding of their sums
 const indexOf = (list, name) => list.findIndex((item) => item.name === name);
 export const taskIndex = () => indexOf(TASKS, state.task);
 export const datasetIndex = () => indexOf(DATASETS, state.dataset);
@@ -205,6 +205,15 @@ function addRanks(summary) {
   summary.order.forEach((b, index) => {
     rows.get(b).rank = index + 1;
   });
+}
+
+// Compare two backbones by their ranks, the ranked ones first; without ranks (baselines), by mean
+// z-score. 0 if they are equal.
+export function byPlace({ rows }, a, b) {
+  const [first, second] = [rows.get(a), rows.get(b)];
+  const place = (row) => row?.rank ?? rows.size + 1;
+  const gap = (second?.z ?? -Infinity) - (first?.z ?? -Infinity);
+  return place(first) - place(second) || (Math.abs(gap) > EQUAL ? gap : 0);
 }
 
 // What the build computed for each backbone of the order, and the interval of a single column.

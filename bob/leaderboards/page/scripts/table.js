@@ -21,6 +21,8 @@ import { $, button, help, make, named, on, paragraph, picker, styled } from "./d
 import { comparison, showPicks } from "./compare.js";
 import { MISSING, Z_SCORE, plural, valueText } from "./format.js";
 import {
+  EQUAL,
+  byPlace,
   chosenColumns,
   datasetIndex,
   scopeText,
@@ -150,11 +152,10 @@ function sorted(plan) {
   const descending = state.dir ? state.dir === "desc" : isDescendingFirst(id, plan);
   const sign = descending ? -1 : 1;
   const byName = id === "name";
-  const compare = byName ? new Intl.Collator("en", { numeric: true }).compare : (a, b) => a - b;
+  const byValue = (a, b) => (Math.abs(a - b) < EQUAL ? 0 : a - b);
+  const compare = byName ? new Intl.Collator("en", { numeric: true }).compare : byValue;
   const keyed = ALL_BACKBONES.map((b) => [sortValue(b, id, plan), b]);
-  const z = (b) => plan.summary.rows.get(b)?.z ?? -Infinity;
-  // baselines have no rank to sort by
-  const byMean = (x, y) => isBaseline(x) - isBaseline(y) || (z(x) === z(y) ? x - y : z(y) - z(x));
+  const byMean = (x, y) => isBaseline(x) - isBaseline(y) || byPlace(plan.summary, x, y) || x - y;
   keyed.sort(
     ([a, x], [b, y]) =>
       (a === null) - (b === null) || (a === null ? 0 : sign * compare(a, b)) || byMean(x, y),
