@@ -134,13 +134,21 @@ class OodGeneralisation(Protocol[OodSettings, OodProblem]):
         return samples_held_out(settings, dataset)
 
 
+SHIFT_KINDS = {
+    "shift": "test set of the same classes under other conditions (--shift COLUMN=VALUE, or "
+    "`shifts` of an entry)",
+    "near": "similar images of foreign classes (kind `near` among `shifts` of an entry)",
+    "far": "unlike ones (kind `far`)",
+}
+"""Kinds of shifts, in words, and how a dataset gets one."""
+
+
 def require_shifts(dataset: Dataset, *kinds: str) -> dict[str, Shift]:
     """Return the shifts of some kinds; NotApplicableError where there are none."""
     shifts = {name: shift for name, shift in dataset.shifts.items() if shift.kind in kinds}
     if not shifts:
-        raise NotApplicableError(
-            f"needs shifts of kind {' or '.join(kinds)}; dataset {dataset.name!r} has none."
-        )
+        what = " and no ".join(SHIFT_KINDS[kind] for kind in kinds)
+        raise NotApplicableError(f"dataset {dataset.name!r} has no {what}.")
     return shifts
 
 
