@@ -1,7 +1,7 @@
 """What a race saves in time: one run with `--race` and one without; needs the extra `samples`.
 
     python benchmarks/race_time.py [--quick] [--dataset NAME] [--tasks NAMES] [--limit N]
-                                   [--indifference X] [--certify drops|best] [--threads N]
+                                   [--indifference X] [--certify drops|best|tie] [--threads N]
 
 EfficientNet-Lite0 to 2 at 64, 96 and 128 px, open_nsfw and three baselines, each with a forward
 pass of its own, run on one dataset (default: knn on openmoji). The two runs are processes of their

@@ -169,7 +169,7 @@ class Race:
         if self.active.sum() < 2:
             return []
         evidence = self.adjusted_log_evidence()
-        leader = int(np.where(self.active, self.sums, -np.inf).argmax())
+        leader = self._leader()
         rejected = self.active & (evidence >= -np.log(self.error))
         rejected[leader] = False
         return [
@@ -226,6 +226,9 @@ class Race:
         growth = np.log(np.maximum(factors, 1 - MOST_STAKED)).sum(0)
         impossible = (bound < -1 - 1e-9).any((0, 2))
         self._log_capital[self.active] += np.where(impossible, np.inf, growth)[self.active]
+
+    def _leader(self) -> int:
+        return int(np.where(self.active, self.sums, -np.inf).argmax())
 
     def _leads(self) -> Doubles:
         """Return (K, R) by how much the sum of values of each rival is larger."""

@@ -86,13 +86,17 @@ class TieRace(Race):
             self._appoint()
 
     def rejected(self) -> list[Drop]:
-        """Return the active backbones that may be dropped together, the worst first."""
+        """Return the active backbones that may be dropped together, the worst first.
+
+        The one with the largest sum of values is not among them.
+        """
         may_drop = self._highest >= self._threshold()
         active, gone = self.active.copy(), [drop.backbone for drop in self.drops]
+        by_sum = np.argsort(self.sums, kind="stable")
         rejected = []
-        for j in np.argsort(self.sums, kind="stable").tolist():
+        for j in by_sum[active[by_sum] & (by_sum != self._leader())].tolist():
             left = active & (np.arange(self.count) != j)
-            if active[j] and may_drop[[*gone, j]][:, left[self._protectors]].any(1).all():
+            if may_drop[[*gone, j]][:, left[self._protectors]].any(1).all():
                 active = left
                 gone.append(j)
                 rejected.append(j)
@@ -119,7 +123,7 @@ class TieRace(Race):
 
     def _appoint(self) -> None:
         """Make the leader a protector, and set the zone before the first."""
-        leader = int(np.where(self.active, self.sums, -np.inf).argmax())
+        leader = self._leader()
         is_complete = len(self._protectors) == PROTECTORS
         if is_complete or leader in self._protectors or self.seen < 2 * self._appointed:
             return

@@ -85,7 +85,7 @@ def test_small_differences_do_not_add_up_over_a_chain_of_drops() -> None:
     Backbone 2 may be dropped for protector 0 alone, too.
     """
     race = TieRace(4, 0.05, -0.1, certified="tie", examples=100)
-    race.look(np.array([[True, True, False, False]] * 4))
+    race.look(np.array([[True, True, False, False], [False, True, False, False]]))
     enough = race._threshold() + 1
     race._protectors = np.array([0, 1])
     race._highest = np.array([[0, enough], [0, 0], [enough, 0], [enough, 0]])
@@ -93,6 +93,14 @@ def test_small_differences_do_not_add_up_over_a_chain_of_drops() -> None:
     assert [drop.backbone for drop in race.rejected()] == [2]
     race._highest[2:, 1] = enough
     assert [(drop.backbone, drop.rival) for drop in race.rejected()] == [(2, 1), (0, 1)]
+
+
+def test_the_leader_is_not_dropped_for_a_protector_that_is_hardly_worse() -> None:
+    race = TieRace(2, 0.05, -0.1, certified="tie", examples=100)
+    race.look(np.array([[True, True], [True, False]]))
+    race.look(np.array([[False, True]] * 2))
+    race._highest[1] = race._threshold() + 1
+    assert race.sums.tolist() == [2, 3] and race.rejected() == []
 
 
 def test_of_equal_backbones_one_is_left_and_a_clear_winner_survives() -> None:
