@@ -7,14 +7,17 @@ truth is the value on one very large test set. Lines are the calibration error u
 (conditions share half of an image's noise), the metrics over groups where one is clearly worst, the
 accuracy against frequency over classes, every further metric of class-incremental learning,
 calibration, clusters, regression, long tails, image-text retrieval and anomalies, the drop from
-easy to hard images, Kendall's tau of a description with the probe over backbones, and what two
-backbones get right together. The last line is JSON.
+easy to hard images, Kendall's tau of a description with the probe over backbones, what two
+backbones get right together, and the descriptions of features and of shifts, whose truth is their
+mean over samples of as many rows. The last line is JSON. `--only WORD` runs the lines of
+`descriptions` or of `others`.
 """
 
 import argparse
 import json
 import sys
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bob.leaderboards.description_agreement import tau_limits
 from bob.statistics.complementarity import Complementarity
+from tests.builders import description_coverage as descriptions
 from tests.builders import interval_coverage as grids
 from tests.builders import question_coverage as questions
 from tests.metrics.test_concepts import sample as concepts
@@ -67,6 +71,12 @@ def coverages(trials: int) -> Iterator[tuple[str, float]]:
             yield from pair_coverages(images, of_pair, trials)
 
 
+def description_coverages(trials: int) -> Iterator[tuple[str, float]]:
+    """Yield the coverage of each description of features and of shifts."""
+    for point in descriptions.points(trials):
+        yield point.label, point.coverage
+
+
 def pair_coverages(
     images: int, shares: Sequence[float], trials: int
 ) -> Iterator[tuple[str, float]]:
@@ -95,13 +105,18 @@ def tau_coverage(backbones: int, correlation: float, trials: int) -> float:
     return covered / trials
 
 
+LINES = {"others": coverages, "descriptions": description_coverages}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="40 test sets per line")
     parser.add_argument("--trials", type=int, default=500, help="simulated test sets per line")
+    parser.add_argument("--only", choices=LINES, help="lines to run (default: all)")
     arguments = parser.parse_args()
-    results = {}
-    for label, covered in coverages(40 if arguments.quick else arguments.trials):
+    trials, results = 40 if arguments.quick else arguments.trials, {}
+    lines = [of for name, of in LINES.items() if arguments.only in (None, name)]
+    for label, covered in chain.from_iterable(of(trials) for of in lines):
         print(f"{label}: {100 * covered:.1f} %", flush=True)
         results[label] = round(covered, 4)
     print(json.dumps(results))

@@ -1,7 +1,9 @@
 """Descriptions of features. They rank nothing; `bob.numerics` defines each.
 
 Intervals are Student's, over the pseudo-values of a jackknife that leaves out one of J parts of the
-rows at a time (Tukey 1958).
+rows at a time (Tukey 1958). The value depends on the number of rows: limits are for its mean over
+samples of as many, and `benchmarks/interval_coverage.py --only descriptions` has how often they
+hold it.
 """
 
 import math
@@ -14,6 +16,10 @@ from bob.metrics.metric import Metric
 from bob.numerics.arrays import Doubles
 from bob.outcomes import FeatureDiagnostics, ShiftDistances
 from bob.outcomes.descriptions import Descriptions
+
+NLEEP_SATURATED = -0.01
+"""N-LEEP above which the mixture's components tell classes apart. Another sample may have one of
+two classes, which parts that share a mixture cannot show: there are no limits then."""
 
 
 def rank_me(outcome: FeatureDiagnostics) -> float:
@@ -105,6 +111,8 @@ def _pseudo_values(name: str) -> Callable[[Descriptions], Doubles]:
         column = outcome.NAMES.index(name)
         without = outcome.without[:, column]
         gaps = without.mean() - without
+        if name == "nleep" and outcome.value[column] > NLEEP_SATURATED:
+            gaps = np.zeros_like(gaps)
         return np.asarray(outcome.value[column] + (len(without) - 1) * gaps)
 
     return pseudo_values

@@ -10,6 +10,7 @@ import torch
 from bob.numerics.arrays import Doubles, Floats
 from bob.numerics.linear.feature_rows import row_slices
 from bob.numerics.search.similarity import unit
+from bob.numerics.tridiagonal import Tridiagonal
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,23 +52,25 @@ class Compressor:
         if encoding == "binary":
             mean = self.train.mean(0, dtype=np.float64)
             return self._each(lambda rows: _signs(rows, mean), -(-width // 8))
-        mean, directions = self._principal_directions
+        mean, reduced, vectors = self._principal
         count = min(int(encoding.removeprefix("pca_")), width, max(1, len(self.train) - 1))
-        return self._each(lambda rows: _projected(rows, mean, directions[:, :count]), 4 * count)
+        directions = torch.from_numpy(reduced.back(vectors[:, : -count - 1 : -1]))
+        return self._each(lambda rows: _projected(rows, mean, directions), 4 * count)
 
     def _each(self, encode: Callable[[Floats], Floats], size: int) -> CompressedRows:
         return CompressedRows(encode(self.train), encode(self.test), size)
 
     @cached_property
-    def _principal_directions(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """The mean (D,), and orthonormal directions (D, D), the largest variances first."""
+    def _principal(self) -> tuple[torch.Tensor, Tridiagonal, Doubles]:
+        """The mean (D,), and the reduced covariance with its eigenvectors, ascending."""
         width = self.train.shape[1]
         mean = torch.from_numpy(self.train.mean(0, dtype=np.float64))
         covariance = mean.new_zeros(width, width)
         for rows in row_slices(*self.train.shape):
             centred = torch.from_numpy(self.train[rows]).double() - mean
             covariance.addmm_(centred.T, centred)
-        return mean, torch.linalg.eigh(covariance)[1].flip(1)
+        reduced = Tridiagonal.of(covariance.numpy())
+        return mean, reduced, reduced.eigen()[1]
 
 
 def _rounded(rows: Floats) -> Floats:

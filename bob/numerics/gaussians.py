@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from bob.numerics.arrays import Doubles, Floats, Ints
+from bob.numerics.eigen import symmetric_eigen
 from bob.numerics.linear.feature_rows import row_slices
 from bob.numerics.scale import largest
 
@@ -77,7 +78,7 @@ def _whitening(covariance: Tensor, smallest: float = 0.0) -> Tensor:
 
     These are the directions with an eigenvalue above `smallest`, too.
     """
-    eigenvalue, basis = torch.linalg.eigh(covariance)
+    eigenvalue, basis = symmetric_eigen(covariance)
     noise = NOISE**2 * eigenvalue.max() if len(eigenvalue) else eigenvalue.new_zeros(())
     significant = eigenvalue > noise.clamp(min=smallest)
     whitening: Tensor = basis[:, significant] / eigenvalue[significant].sqrt()

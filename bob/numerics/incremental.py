@@ -55,11 +55,10 @@ class IncrementalLda:
 
 def random_projection(width: int, size: int, seed: int) -> Tensor:
     """Return W (D, M), standard normal, from the raw bits of the seed."""
-    from scipy.special import ndtri
-
     raw = generator(seed, 0).random_raw(width * size)
     uniform = (np.asarray(raw) >> np.uint64(11)) * 2.0**-53 + 2.0**-54
-    return torch.from_numpy(ndtri(uniform).reshape(width, size))
+    normal: Tensor = torch.special.ndtri(torch.from_numpy(uniform))
+    return normal.reshape(width, size)
 
 
 def row_products(rows: Tensor) -> Tensor:
@@ -103,8 +102,8 @@ class RandomRidge:
         self.rows = torch.empty(0, dtype=torch.int64, device=x.device)
         self.dual, size = len(x) <= projection.shape[1], projection.shape[1]
         if self.dual:
-            hidden = self._hidden(x)
-            self.gram, self.test_gram = row_products(hidden), self._hidden(test_x) @ hidden.T
+            self.hidden = self._hidden(x)
+            self.gram = row_products(self.hidden.double())
         else:
             self.gram = x.new_zeros(size, size)
             self.sums = x.new_zeros(size, classes)
@@ -116,7 +115,7 @@ class RandomRidge:
         if self.dual:
             return
         for part in torch.split(index, ROWS):
-            hidden = self._hidden(self.x[part])
+            hidden = self._hidden(self.x[part]).double()
             self.gram.addmm_(hidden.T, hidden)
             self.sums.index_add_(1, self.y[part], hidden.T.contiguous())
 
@@ -129,20 +128,30 @@ class RandomRidge:
         )
         return np.array([float((product - wanted).square().mean()) for product in products])
 
-    def scores(self, seen: Ints, penalty: float) -> Doubles:
-        """Return the scores (Q, S) of the test rows for the classes seen (S,)."""
+    def weights(self, seen: Ints, penalty: float) -> Tensor:
+        """Return weights for the classes seen (S,): (M, S), or (N, S) of the rows they sum up."""
         weight = _solve(self._system(), penalty, self._right_side(seen))
+        if not self.dual:
+            return weight
+        return weight.new_zeros(len(self.x), len(seen)).index_copy_(0, self.rows, weight)
+
+    def scores(self, weights: Sequence[Tensor]) -> list[Doubles]:
+        """Return the scores (Q, S) of the test rows for each of `weights`.
+
+        All are multiplied at once, so that random features are computed once.
+        """
+        joined = torch.cat(list(weights), dim=1)
         if self.dual:
-            scores = self.test_gram[:, self.rows] @ weight
-        else:
-            parts = torch.split(self.test_x, ROWS)
-            scores = torch.cat([self._hidden(part) @ weight for part in parts])
-        values: Doubles = scores.cpu().numpy()
-        return values
+            of_rows, joined = joined, joined.new_zeros(self.hidden.shape[1], joined.shape[1])
+            for part in slices(len(of_rows), ROWS):
+                joined.addmm_(self.hidden[part].double().T, of_rows[part])
+        rows = [self._hidden(part).double() @ joined for part in torch.split(self.test_x, ROWS)]
+        sizes = [weight.shape[1] for weight in weights]
+        return [scores.cpu().numpy() for scores in torch.split(torch.cat(rows), sizes, dim=1)]
 
     def _hidden(self, x: Tensor) -> Tensor:
-        """Return the random features (n, M), float64, computed in the projection's data type."""
-        return (x.to(self.projection) @ self.projection).clamp_(min=0).double()
+        """Return the random features (n, M) in the projection's data type."""
+        return (x.to(self.projection) @ self.projection).clamp_(min=0)
 
     def _system(self) -> Tensor:
         return self.gram[self.rows[:, None], self.rows] if self.dual else self.gram
@@ -153,7 +162,11 @@ class RandomRidge:
         return self.sums[:, torch.from_numpy(seen).to(self.x.device)]
 
     def _left_side(self, rows: Tensor) -> Tensor:
-        return self.gram[rows[:, None], self.rows] if self.dual else self._hidden(self.x[rows])
+        return (
+            self.gram[rows[:, None], self.rows]
+            if self.dual
+            else self._hidden(self.x[rows]).double()
+        )
 
     def _targets(self, rows: Tensor, seen: Ints) -> Tensor:
         """Return (n, S) 1 where the row is of the class."""

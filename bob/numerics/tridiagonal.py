@@ -31,7 +31,7 @@ class Tridiagonal:
 
     @classmethod
     def of(cls, matrix: Doubles) -> "Tridiagonal":
-        """Reduce a symmetric matrix (n, n)."""
+        """Reduce a symmetric matrix (n, n), of which the upper triangle is read."""
         from scipy.linalg.lapack import dsytrd
 
         if len(matrix) < LEAST_ROWS:
@@ -47,6 +47,21 @@ class Tridiagonal:
 
         values, vectors = eigh_tridiagonal(self.diagonal, self.beside, lapack_driver="stevd")
         return values, vectors
+
+    def shifted_solution(self, right: Doubles, shift: float) -> Doubles | None:
+        """Return (T + λI)⁻¹ right (n, k); None where T + λI is not positive definite."""
+        from scipy.linalg.lapack import dptsv
+
+        *_, solution, failed = dptsv(self.diagonal + shift, self.beside, right)
+        return None if failed else solution
+
+    def solved(self, right: Doubles, shift: float) -> Doubles:
+        """Return (T + λI)⁻¹ right (n, k) for λ > 0; an eigenvalue of T below 0 counts as 0."""
+        solution = self.shifted_solution(right, shift)
+        if solution is None:
+            values, vectors = self.eigen()
+            solution = vectors @ (vectors.T @ right / (values.clip(min=0) + shift)[:, None])
+        return solution
 
     def turned(self, columns: Doubles) -> Doubles:
         """Return Qᵀ times columns (n, k)."""

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bob.errors import UndefinedError
+from bob.numerics.tridiagonal import Tridiagonal
 
 FLAT = 1e-9
 """A direction with less than this share of the largest variance is float32 noise, which whitening
@@ -42,10 +43,12 @@ def fit_whitening(x: NDArray[Any], dimensions: int) -> Whitening:
     """
     mean = x.mean(0, dtype=np.float64)
     centred = x - mean
-    variance, direction = np.linalg.eigh(centred.T @ centred / max(1, len(x) - 1))
+    reduced = Tridiagonal.of(centred.T @ centred / max(1, len(x) - 1))
+    variance, vectors = reduced.eigen()
     leading = np.flatnonzero(variance > FLAT * max(variance[-1], 0.0))[::-1][:dimensions]
     if not len(leading):
         raise UndefinedError(
             f"whitening needs train features that differ; the {len(x):,} rows here are all equal"
         )
-    return Whitening(mean, direction[:, leading] / np.sqrt(variance[leading]))
+    directions = reduced.back(vectors[:, leading])
+    return Whitening(mean, directions / np.sqrt(variance[leading]))

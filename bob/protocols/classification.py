@@ -15,6 +15,7 @@ from bob.datasets.splits import automatic_test, stratified_folds
 from bob.errors import DatasetError, NotApplicableError, UndefinedError, UnreadableImageError
 from bob.features.store import Features
 from bob.numerics.arrays import Bools
+from bob.numerics.memo import Memo
 from bob.outcomes import ClassPredictions, Outcome
 from bob.protocols.needs import FeatureNeed, Inputs, Needs, require_splits
 from bob.protocols.protocol import Answers, Protocol, SettingsT
@@ -24,6 +25,8 @@ from bob.specs.dataset import DatasetKind
 SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
 CLASS_KINDS: frozenset[DatasetKind] = frozenset({"classification", "detection", "retrieval"})
 """Kinds of datasets whose images can have one class each."""
+SAMPLES: Memo[NDArray[Any]] = Memo(4)
+"""The last held-out samples: tasks choose settings on the same rows, whatever the backbone."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,11 +202,20 @@ def _require_readable_classes(
         )
 
 
+def sampled(
+    draw: Callable[..., NDArray[Any]], train: Split, size: float | int, seed: int
+) -> NDArray[Any]:
+    """Return what `draw` samples of train, a former result where all arguments are the same."""
+    groups = None if train.groups is None else tuple(train.groups)
+    arguments = (draw.__name__, train.y, tuple(train.content), groups, size, seed)
+    return SAMPLES.result(arguments, lambda: draw(train.y, train.content, train.groups, size, seed))
+
+
 def _sample(
     draw: Callable[..., NDArray[Any]], train: Split, size: float | int, seed: int
 ) -> NDArray[Any]:
     try:
-        return draw(train.y, train.content, train.groups, size, seed)
+        return sampled(draw, train, size, seed)
     except DatasetError as error:
         classes = len(np.unique(train.y))
         raise UndefinedError(

@@ -212,7 +212,7 @@ class _Heads:
         projection = projection.to(self.device)
         ridge = RandomRidge(self.x, data.y, self.test_x, projection, data.classes)
         first, last, count = settings.log10_l2
-        grid = 10.0 ** np.linspace(first, last, count)
+        grid, weights = 10.0 ** np.linspace(first, last, count), []
         for t in range(len(self.order.ends)):
             of_task = self.train_task == t
             held = np.flatnonzero(of_task & data.held_out)
@@ -223,7 +223,8 @@ class _Heads:
                 penalty = float(grid[int(errors.argmin())])
             ridge.add(held)
             self.chosen.append(penalty)
-            yield ridge.scores(self._seen(t), penalty)
+            weights.append(ridge.weights(self._seen(t), penalty))
+        yield from ridge.scores(weights)
 
     def _lda(self) -> Iterator[Doubles]:
         from bob.numerics.incremental import IncrementalLda

@@ -26,7 +26,7 @@ from bob.metrics.multilabel import label_ap
 from bob.numerics.arrays import Bools, Doubles, Floats
 from bob.outcomes import MultilabelPredictions
 from bob.protocols.caveats import features_checked
-from bob.protocols.classification import CLASS_KINDS, SPLITS, features_by_split
+from bob.protocols.classification import CLASS_KINDS, SPLITS, features_by_split, sampled
 from bob.protocols.needs import FeatureNeed, Inputs, Needs, require_splits
 from bob.protocols.protocol import Protocol, Result, ResultPart
 from bob.protocols.ridge import penalty_at_edge
@@ -161,7 +161,7 @@ def _label_ap(outcome: MultilabelPredictions) -> float:
 def _sample_held_out(train: Split, share: float, seed: int) -> NDArray[np.bool_]:
     """Sample held-out rows, stratified by the first label of each image."""
     try:
-        return automatic_test(train.y, train.content, train.groups, share, seed)
+        return sampled(automatic_test, train, share, seed)
     except DatasetError as error:
         raise UndefinedError(
             f"no train images can be held out to choose the penalty on: {error}"

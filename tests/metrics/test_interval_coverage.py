@@ -8,6 +8,7 @@ from scipy.stats import norm
 
 from bob.metrics.intervals import interval
 from bob.outcomes import OodScores
+from tests.builders import description_coverage as descriptions
 from tests.builders import interval_coverage as grids
 from tests.builders import question_coverage as questions
 from tests.builders.outcomes import few_shot_curves
@@ -164,3 +165,10 @@ def test_a_rank_correlation_over_classes_is_covered() -> None:
     make = questions.class_frequencies
     point = grids.metric_point("frequency_correlation", make, arguments, large, 40, 40)
     assert point.coverage >= 0.85
+
+
+def test_the_intervals_of_descriptions_cover() -> None:
+    """20 samples a line, 15 lines: standard error of their mean below 2 points."""
+    covered = [point.coverage for point in descriptions.points(20, ((60, 24, 0.5),))]
+    assert len(covered) == 15
+    assert np.mean(covered) >= 0.92 and min(covered) >= 0.8

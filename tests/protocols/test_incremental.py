@@ -89,6 +89,7 @@ def test_ranpac_is_ridge_on_random_features(size: int) -> None:
     assert ridge.dual == (size > 90)
     rows, held = np.arange(50), np.arange(60, 80)
     ridge.add(rows[:20])
+    first = ridge.weights(seen, 7.0)
     ridge.add(rows[20:])
     hidden, other, test = (
         np.maximum(values.astype(np.float64) @ projection.numpy(), 0)
@@ -96,7 +97,10 @@ def test_ranpac_is_ridge_on_random_features(size: int) -> None:
     )
     targets = (data.y[rows][:, None] == seen).astype(np.float64)
     fitted = Ridge(alpha=7.0, fit_intercept=False).fit(hidden, targets)
-    assert ridge.scores(seen, 7.0) == pytest.approx(fitted.predict(test), abs=1e-8)
+    before, after = ridge.scores([first, ridge.weights(seen, 7.0)])
+    assert after == pytest.approx(fitted.predict(test), abs=1e-8)
+    fitted_first = Ridge(alpha=7.0, fit_intercept=False).fit(hidden[:20], targets[:20])
+    assert before == pytest.approx(fitted_first.predict(test), abs=1e-8)
     wanted = (data.y[held][:, None] == seen).astype(np.float64)
     error = ((fitted.predict(other) - wanted) ** 2).mean()
     assert ridge.errors(held, seen, [7.0]) == pytest.approx([error])
@@ -110,7 +114,7 @@ def test_float32_random_features_change_scores_by_their_rounding(size: int) -> N
         projection = random_projection(10, size, 0).to(kind)
         ridge = RandomRidge(tensor(data.x), data.y, tensor(data.test_x), projection, 6)
         ridge.add(np.arange(90))
-        scores.append(ridge.scores(seen, 7.0))
+        scores += ridge.scores([ridge.weights(seen, 7.0)])
     assert scores[0].dtype == np.float64
     assert scores[0] == pytest.approx(scores[1], abs=1e-5)
 

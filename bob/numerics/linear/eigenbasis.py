@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from bob.numerics.eigen import symmetric_eigen
 from bob.numerics.linear.feature_rows import FeatureRows, read_rows, row_slices
 from bob.numerics.matmul import product
 from bob.numerics.threads import one_thread
@@ -57,7 +58,7 @@ def compute_eigenbasis(
     else:
         covariance, orthonormal = _covariance(x, centre, dtype), None
     with one_thread(len(covariance) <= SINGLE_THREAD_WIDTH):
-        eigenvalues, vectors = torch.linalg.eigh(covariance, UPLO="L")
+        eigenvalues, vectors = symmetric_eigen(covariance)
     vectors = vectors if orthonormal is None else orthonormal @ vectors
     return Eigenbasis(centre, vectors.flip(1).contiguous(), eigenvalues.flip(0).clamp(min=0))
 

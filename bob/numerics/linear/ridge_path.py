@@ -6,8 +6,9 @@ target t, and
 
     W = (T - t)ᵀ X (Xᵀ X + l2 I)⁻¹ = (T - t)ᵀ (X Xᵀ + l2 I)⁻¹ X.
 
-One eigendecomposition serves the whole path: of the (D, D) matrix Xᵀ X where D ≤ N, of the (N, N)
-matrix X Xᵀ where D > N. Sums are float64, so that results do not depend on the device.
+One reduction to three diagonals serves the whole path (`bob.numerics.shifted_systems`): of the
+(D, D) matrix Xᵀ X where D ≤ N, of the (N, N) matrix X Xᵀ where D > N. Sums are float64, so that
+results do not depend on the device.
 """
 
 from collections.abc import Callable
@@ -21,14 +22,12 @@ from torch import Tensor
 from bob.numerics.arrays import Doubles, Ints
 from bob.numerics.linear.feature_rows import FeatureRows, linear_scores, read_rows, row_slices
 from bob.numerics.memo import Memo
+from bob.numerics.shifted_systems import ShiftedSystem
 
 CONSTANT_BELOW = 1e-12
 """Ratio of standard deviation to mean at which a feature is constant up to float64 rounding."""
 
-
-Decomposition = tuple[Tensor, Tensor]
-"""Eigenvalues and eigenvectors of a Gram matrix."""
-DECOMPOSITIONS: Memo[Decomposition] = Memo(2)
+DECOMPOSITIONS: Memo[ShiftedSystem] = Memo(2)
 """The last two: tasks that regress on the same features share those without the held-out rows and
 those of all rows, whatever their targets."""
 MOST_KEPT = 2048
@@ -123,17 +122,15 @@ def _solve_by_features(
         else:
             products.addmm_((targets[rows] - target_mean).T, block)
 
-    def decompose() -> Decomposition:
+    def decompose() -> ShiftedSystem:
         gram = mean.new_zeros(x.shape[1], x.shape[1])
         for rows in row_slices(*x.shape[:2]):
             block = (read_rows(x, rows, str(mean.device), torch.float64) - mean) * scale
             gram.addmm_(block.T, block)
-        eigenvalue, basis = torch.linalg.eigh(gram)
-        return eigenvalue, basis
+        return ShiftedSystem.of(gram)
 
-    eigenvalue, basis = _kept(x, mean, scale, decompose)
-    rotated = products @ basis
-    return [(rotated / (eigenvalue.clamp(min=0) + strength)) @ basis.T for strength in strengths]
+    system = _kept(x, mean, scale, decompose)
+    return [solution.T for solution in system.solutions(products.T, strengths)]
 
 
 def _solve_by_rows(
@@ -147,25 +144,19 @@ def _solve_by_rows(
     """Solve by the (N, N) Gram matrix, for D > N. Return weights (C, D) for standardised rows."""
     rows = (read_rows(x, slice(0, x.shape[0]), str(mean.device), torch.float64) - mean) * scale
 
-    def decompose() -> Decomposition:
-        eigenvalue, basis = torch.linalg.eigh(rows @ rows.T)
-        return eigenvalue, basis
-
-    eigenvalue, basis = _kept(x, mean, scale, decompose)
+    system = _kept(x, mean, scale, lambda: ShiftedSystem.of(rows @ rows.T))
     if targets.ndim == 1:
         matrix = 2 * torch.nn.functional.one_hot(targets, len(target_mean)).T.double() - 1
     else:
         matrix = targets.T
-    rotated = (matrix - matrix.mean(1, keepdim=True)) @ basis
-    return [
-        (rotated / (eigenvalue.clamp(min=0) + strength)) @ basis.T @ rows for strength in strengths
-    ]
+    centred = matrix - matrix.mean(1, keepdim=True)
+    return [solution.T @ rows for solution in system.solutions(centred.T, strengths)]
 
 
 def _kept(
-    x: FeatureRows, mean: Tensor, scale: Tensor, decompose: Callable[[], Decomposition]
-) -> Decomposition:
-    """Return the decomposition of a Gram matrix, a former one where rows and scale are the same."""
+    x: FeatureRows, mean: Tensor, scale: Tensor, decompose: Callable[[], ShiftedSystem]
+) -> ShiftedSystem:
+    """Return the reduced Gram matrix, a former one where rows and scale are the same."""
     if not isinstance(x, np.ndarray) or mean.is_cuda or min(x.shape) > MOST_KEPT:
         return decompose()
     return DECOMPOSITIONS.result((x, mean.numpy(), scale.numpy()), decompose)
