@@ -223,9 +223,15 @@ def leader_sentence(ranking: Ranking) -> str:
 def _lead(ranking: Ranking) -> str:
     first, *others = ranking.standings
     origin = "" if ranking.origin is None else f" ({ranking.origin})"
-    leader = f"Over {pool_text(ranking)}{origin}, {first.backbone} has the highest mean z-score"
+    leader = (
+        f"Over {pool_text(ranking)}{origin}, {first.backbone} has the highest mean z-score "
+        "(standard deviations above the mean of these backbones)"
+    )
     if first.win_share is not None:
-        leader += f" and ranks first in {share_text(first.win_share)} of resamples"
+        resampled = "datasets" if ranking.basis == "datasets" else "test examples"
+        leader += (
+            f" and ranks first in {share_text(first.win_share)} of resamples of the {resampled}"
+        )
     if ranking.basis == "none":
         return (
             f"{leader}; differences cannot be tested: too few datasets, and no per-example results."

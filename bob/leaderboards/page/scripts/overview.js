@@ -155,7 +155,8 @@ function verdict(summary, tied) {
   if (statusOn(summary) === "untested") {
     return open(`The significance of this lead is unknown: ${whyUntested(summary)}.`);
   }
-  const wins = row.wins == null ? "" : ` It ranks first in ${shareText(row.wins)} of resamples.`;
+  const resamples = `resamples of the ${basis === "examples" ? "test images" : "datasets"}`;
+  const wins = row.wins == null ? "" : ` It ranks first in ${shareText(row.wins)} of ${resamples}.`;
   const isPaired = columns.length === 1 && basis === "examples";
   const method = BASIS[basis] + (isPaired ? " (paired tests, Holm over the pool)" : "");
   if (tied.length) {
