@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bob.datasets.own_names import shown_dataset
-from bob.engine.progress import PassMeter, RunMeter
+from bob.engine.progress import SETUP_STAGES, PassMeter, RunMeter
 from bob.io.text import visible
 
 if TYPE_CHECKING:
@@ -38,9 +38,6 @@ CONTINUED = 16
 """Indentation of the further lines of a wrapped one."""
 LINE_SECONDS = 30.0
 """Seconds between two lines of progress where standard output is not a terminal."""
-
-SETUP_STAGES = ("loading", "tuning")
-"""Stages before a backbone embeds its first image."""
 
 
 class Terminal:

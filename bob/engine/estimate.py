@@ -51,7 +51,8 @@ def estimate(plan: Plan, workspace: Workspace) -> Estimate:
         name: _forward_seconds(plan, workspace, forward, totals[name]) / max(totals[name], 1)
         for name, forward in forwards.items()
     }
-    work = Work(images, speeds, len(plan.cells), workspace.machine.workers)
+    names = {name: plan.backbones[name].name for name in forwards}
+    work = Work(images, speeds, len(plan.cells), workspace.machine.workers, names)
     return Estimate(work, rows, disk)
 
 

@@ -13,6 +13,8 @@ PROBE_SECONDS = 1.0
 """Seconds of a cell, before one is measured."""
 OVERHEAD = 1.05
 """Factor by which a pass takes longer than its forward passes, before it is measured."""
+SETUP_STAGES = ("loading", "tuning")
+"""Stages before a backbone embeds its first image."""
 MEASURED_IMAGES = 16
 """Images after which the speed of a backbone counts as measured."""
 
@@ -65,8 +67,8 @@ class RunMeter:
     """
 
     def __init__(self, work: "Work", clock: Callable[[], float] = time.monotonic) -> None:
-        self._work, self._clock = work, clock
-        self._left = dict(work.images)
+        self._work, self._clock = work.by_reported_name(), clock
+        self._left = dict(self._work.images)
         self._forward: dict[str, tuple[int, float]] = {}
         """Backbone → images and seconds of its forward passes."""
         self._spent, self._forward_seconds = 0.0, 0.0

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from bob.engine.engine import SilentEngineListener
-from bob.engine.progress import RunMeter
+from bob.engine.progress import SETUP_STAGES, RunMeter
 from bob.engine.work import Work
 from bob.extraction.progress import Spent
 from bob.records.record import Record
@@ -34,6 +34,8 @@ class ProgressBar(SilentEngineListener):
     def stage(self, name: str, subject: str) -> None:
         if self._bar is not None:
             self._bar.set_description(f"{name} {subject}")
+        if self._meter and name in SETUP_STAGES:
+            self._meter.setup_begins(subject)
 
     def pass_begins(self, dataset: str, split: str, images: int, backbones: Sequence[str]) -> None:
         if self._meter:

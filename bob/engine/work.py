@@ -1,7 +1,7 @@
 """What a run has to do, and how long that takes where nothing was measured."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bob.specs import DatasetSpec, SampleSource
 
@@ -24,6 +24,22 @@ class Work:
     cells: int
     workers: int = 1
     """Decoding threads."""
+    names: Mapping[str, str] = field(default_factory=dict)
+    """Name in the plan of a variant of a backbone → the backbone's, under which it reports."""
+
+    def by_reported_name(self) -> "Work":
+        """Return the same work with the variants of each backbone in one."""
+        images: dict[tuple[str, str, str], int] = {}
+        seconds: dict[str, float] = {}
+        totals: dict[str, int] = {}
+        for (dataset, split, variant), count in self.images.items():
+            name = self.names.get(variant, variant)
+            images[dataset, split, name] = images.get((dataset, split, name), 0) + count
+            of_variant = count * self.seconds_per_image.get(variant, 0.0)
+            seconds[name] = seconds.get(name, 0.0) + of_variant
+            totals[name] = totals.get(name, 0) + count
+        speeds = {name: seconds[name] / max(total, 1) for name, total in totals.items()}
+        return Work(images, speeds, self.cells, self.workers)
 
     @property
     def decoded(self) -> int:

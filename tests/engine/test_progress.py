@@ -78,6 +78,19 @@ def test_the_share_of_a_run_counts_the_time_of_its_images_and_cells() -> None:
     assert meter.share_done() == pytest.approx(0.5)
 
 
+def test_variants_of_a_backbone_count_under_the_name_that_they_report() -> None:
+    """Maps and another input size, 100 images each at 0.1 and 0.3 s: 200 at 0.2 s."""
+    images = {("a", "train", f"b~{i}"): 100 for i in (1, 2)}
+    names = {"b~1": "b", "b~2": "b"}
+    meter = RunMeter(Work(images, {"b~1": 0.1, "b~2": 0.3}, 0, names=names), Clock())
+    assert meter.seconds_left() == pytest.approx(OVERHEAD * 40)
+    meter.pass_begins("a", "train", ["b", "b"])
+    meter.forwarded("b", 100, 20.0)
+    assert meter.share_done() == pytest.approx(0.5)
+    meter.forwarded("b", 100, 20.0)
+    assert meter.seconds_left() == 0
+
+
 def test_measured_speeds_correct_the_expectations_of_the_others() -> None:
     """The fast one takes twice as long as expected, so the slow one is expected to, too."""
     meter = RunMeter(make_work(), Clock())

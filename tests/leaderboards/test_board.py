@@ -283,6 +283,7 @@ def test_the_terminal_names_the_leader_and_marks_ties(tmp_path: Path) -> None:
     assert text.count("≈") == 5  # the legend, a twice and b twice
     assert "Over 3 backbones × 2 settings on 2 datasets, a has the highest mean z-score" in text
     assert "statistically tied with it: b." in text
+    assert "• top1: accuracy of the best-scored class." in text
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,7 @@ from bob.leaderboards.render.text import (
 from bob.leaderboards.rows import BoardRow, board_rows
 from bob.leaderboards.single_dataset import SingleDataset, single_dataset
 from bob.leaderboards.verdicts import Verdicts
+from bob.metrics import METRICS
 from bob.records.record import Record
 
 STATUS_STYLE = {"failed": "red", "undefined": "yellow", "not_applicable": "dim", "dropped": "dim"}
@@ -46,6 +47,8 @@ LEAST_ROWS = 12
 MOST_SHIFT_TABLES = MOST_ROWS // LEAST_ROWS
 """Tables of test sets, each of one dataset."""
 MOST_NOTES = 30
+MOST_METRICS = 4
+"""Metrics that are explained."""
 
 
 def to_terminal(source: Board | Iterable[Record]) -> RenderableType:
@@ -64,9 +67,16 @@ def to_terminal(source: Board | Iterable[Record]) -> RenderableType:
         notes = [*notes[:MOST_NOTES], f"{more} more notes are in leaderboard.md."]
     return Group(
         *_tables(board),
-        *(Text(f"• {line}") for line in leaders),
+        *(Text(f"• {line}") for line in (*leaders, *_metrics(board))),
         *(Text(f"• {line}", style="dim") for line in notes),
     )
+
+
+def _metrics(board: Board) -> list[str]:
+    """Explain the metrics that rank, of a few tasks; leaderboard.md does it for all."""
+    metrics = dict.fromkeys(cell.metric for cell in board.cells)
+    texts = [f"{name}: {METRICS[name].summary}" for name in metrics if name in METRICS]
+    return [f"{'; '.join(texts)}."] if texts and len(metrics) <= MOST_METRICS else []
 
 
 def _tables(board: Board) -> Iterator[RenderableType]:
