@@ -112,7 +112,14 @@ def test_the_layout_of_ade20k(tmp_path: Path) -> None:
     assert masks_of(data, "test") == [[[-1, 0, 1], [2, 0, -1]]]
 
 
-def test_the_layout_of_pascal_voc(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("entry", "folder", "train"),
+    [
+        ("voc2012_segmentation", "SegmentationClass", "train"),
+        ("voc2012_segmentation_aug", "SegmentationClassAug", "trainaug"),
+    ],
+)
+def test_the_layout_of_pascal_voc(tmp_path: Path, entry: str, folder: str, train: str) -> None:
     """Lists name the images of a split; others have no mask; masks are palette images."""
     root = tmp_path / "VOC2012"
     for name in ("a", "b", "unused"):
@@ -120,13 +127,13 @@ def test_the_layout_of_pascal_voc(tmp_path: Path) -> None:
     for name in ("a", "b"):
         image = Image.fromarray(MASK)
         image.putpalette([0, 0, 0, 128, 0, 0] + [0] * 762)
-        (root / "SegmentationClass").mkdir(exist_ok=True)
-        image.save(root / "SegmentationClass" / f"{name}.png")
+        (root / folder).mkdir(exist_ok=True)
+        image.save(root / folder / f"{name}.png")
     lists = root / "ImageSets" / "Segmentation"
     lists.mkdir(parents=True)
-    (lists / "train.txt").write_text("a\n")
+    (lists / f"{train}.txt").write_text("a\n")
     (lists / "val.txt").write_text("b\n")
-    data = shipped("voc2012_segmentation", root)
+    data = shipped(entry, root)
     assert [*data.splits["test"].ids] == ["JPEGImages/b.jpg"]
     assert masks_of(data, "train") == [CLASSES]
 
@@ -143,6 +150,18 @@ def test_the_layout_of_cityscapes(tmp_path: Path) -> None:
     data = shipped("cityscapes", root)
     assert masks_of(data, "train") == masks_of(data, "test") == [CLASSES]
     assert data.unread == {".png": 2}
+
+
+def test_the_layout_of_coco_stuff(tmp_path: Path) -> None:
+    """As mmsegmentation's converter leaves it, beside the maps that it read."""
+    root = tmp_path / "coco_stuff164k"
+    for split in ("train2017", "val2017"):
+        save(root / "images" / split / "1.jpg", np.zeros((2, 3, 3), np.uint8))
+        save(root / "annotations" / split / "1_labelTrainIds.png", MASK)
+        save(root / "annotations" / split / "1.png", MASK)
+    data = shipped("coco_stuff", root)
+    assert masks_of(data, "train") == masks_of(data, "test") == [CLASSES]
+    assert data.classes[80] == "banner" and len(data.classes) == 171
 
 
 def test_a_missing_mask_or_image_is_named(tmp_path: Path) -> None:
