@@ -13,6 +13,7 @@ from bob.leaderboards.column_roles import parse_roles
 from bob.leaderboards.published import read_published, rename_clashes
 from bob.leaderboards.render.ranking_table import ranking_frame
 from bob.records.store import RecordStore
+from bob.registry import load_registry
 from tests.builders.leaderboard_records import record, task
 
 Bob = Callable[..., tuple[int, str, str]]
@@ -560,3 +561,15 @@ def test_a_table_of_two_hundred_columns_prints_a_bounded_text(bob: Bob, tmp_path
     assert len(out.encode()) < 40_000
     assert "Not shown:" in out
     assert max(len(line) for line in out.splitlines() if "│" in line) <= 200
+
+
+def test_published_dense_scores_are_of_registered_datasets() -> None:
+    """DINOv2's tables in the docs: five columns, of which mean IoU is in fractions."""
+    path = Path(__file__).parents[2] / "docs" / "explanation" / "published_dense.csv"
+    records, _ = read_published(path.read_text(), path.name)
+    values = {
+        (record.backbone_name, record.dataset_name): record.scores[0].value for record in records
+    }
+    assert len(values) == 40 and {name for _, name in values} <= set(load_registry().datasets)
+    assert values["DINOv2 S/14", "ade20k"] == 0.443
+    assert values["OpenCLIP G/14", "kitti_depth"] == 3.57
