@@ -1,6 +1,7 @@
 """Shared fixtures: small folders of images, and the command line run in this process."""
 
 import gc
+import importlib
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,8 +14,20 @@ os.environ.pop("COLUMNS", None)  # what tests capture is as wide as in any other
 os.environ["HF_HUB_OFFLINE"] = "1"  # before any library reads it: no test may reach for a hub
 
 
+ROOT = Path(__file__).parents[1]
 LONGEST = ("tests/engine/test_ray.py", "tests/test_architecture.py")
 """Modules with tests of many seconds."""
+
+
+def pytest_collection(session: pytest.Session) -> None:
+    """Let every second process compile the test modules from the last to the first.
+
+    Two that collect at once then compile half of them each, and read the other half.
+    """
+    number = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
+    modules = sorted(path.relative_to(ROOT) for path in (ROOT / "tests").rglob("test_*.py"))
+    for module in reversed(modules) if int(number) % 2 else ():
+        importlib.import_module(".".join(module.with_suffix("").parts))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

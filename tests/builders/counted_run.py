@@ -16,7 +16,8 @@ from bob.cli import main
 from bob.features.key import StoreKey
 from bob.features.shard import Shard
 from bob.features.store import FeatureStore
-from tests.builders.killed_runs import LOADED, cut_into_small_spans
+from tests.builders.killed_runs import cut_into_small_spans
+from tests.builders.preloaded import LOADED
 
 assert LOADED  # imported before the process forks
 write = FeatureStore.write

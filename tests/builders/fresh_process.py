@@ -1,9 +1,9 @@
 """Python programs in processes of their own that do not import PyTorch anew.
 
 A first run imports libraries for seven seconds of processor time. Here, one process imports them
-once and every program forks from it: multiprocessing's fork server. Bob itself, timm and the hub's
-client are not among them, so that they read the environment as in a new process. The number of
-threads is that of the session.
+once and every program forks from it: multiprocessing's fork server. A program whose environment
+names another hub, home, cache or folder of packages imports Bob, timm and the hub's client anew, so
+that they read it as in a new process. The number of threads is that of the session.
 """
 
 import contextlib
@@ -18,15 +18,10 @@ from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PRELOADED = (
-    "faiss",
-    "pyarrow.pandas_compat",
-    "scipy.stats",
-    "sklearn.linear_model",
-    "torch._dynamo",
-    "torch.utils.flop_counter",
-    "torchvision.transforms",
-)
+READ_ON_IMPORT = ("HF_", "HOME", "MPL", "XDG_")
+"""First letters of the variables that some modules read when they are imported."""
+READERS = {"bob", "datasets", "huggingface_hub", "matplotlib", "tests", "timm", "transformers"}
+"""Packages that read them, and those that import from these."""
 
 
 class Program:
@@ -97,7 +92,7 @@ def run_python(
 def _fork_server() -> ForkServerContext:
     """Return the context whose server has imported the libraries."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([*PRELOADED])
+    context.set_forkserver_preload(["tests.builders.preloaded"])
     return context
 
 
@@ -111,6 +106,9 @@ def _program(
         open(number, mode, encoding="utf-8", closefd=False)  # noqa: SIM115
         for number, mode in enumerate("rww")
     )
+    if _read_on_import(environment) != _read_on_import(os.environ):
+        for module in [name for name in sys.modules if name.partition(".")[0] in READERS]:
+            del sys.modules[module]
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(folder)
@@ -121,3 +119,10 @@ def _program(
         runpy.run_module(program, run_name="__main__", alter_sys=True)
     else:
         exec(compile(program, "<string>", "exec"), {"__name__": "__main__"})
+
+
+def _read_on_import(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that modules read, and the folders of other packages than this one."""
+    read = {name: text for name, text in environment.items() if name.startswith(READ_ON_IMPORT)}
+    folders = environment.get("PYTHONPATH", "").split(os.pathsep)
+    return read | {folder: "" for folder in folders if folder not in ("", str(ROOT))}

@@ -16,31 +16,11 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-import faiss
-import pyarrow.pandas_compat
-import timm.data
-import torch._dynamo
-import torch.utils.flop_counter
-import torchvision.transforms
-
-import bob.commands.run
-from bob.backbones.pixels import kernels
 from bob.cli import main
 from bob.features import sharding
-from bob.registry import load_registry
+from tests.builders.preloaded import LOADED
 
-LOADED = (
-    bob.commands.run,
-    faiss,
-    kernels,
-    pyarrow.pandas_compat,
-    timm.data,
-    torch._dynamo,
-    torch.utils.flop_counter,
-    torchvision.transforms,
-    load_registry(),  # which keeps what it parsed
-)
-"""What a run imports and reads, and what takes seconds: done once, before the process forks."""
+assert LOADED  # imported before the process forks
 SHARE = 8
 """A killed run makes at most this part of an undisturbed run's changes: work is left for later."""
 SPAN_IMAGES = 32

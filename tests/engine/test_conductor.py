@@ -321,7 +321,7 @@ import sys
 from pathlib import Path
 from bob.engine.scoring import Scoring
 from bob.plan import make_plan, make_workspace
-from tests.builders.killed_runs import LOADED  # imported before the process forks
+from tests.builders.preloaded import LOADED  # imported before the process forks
 from tests.builders.planned_runs import run
 from tests.builders.plans import make_request
 

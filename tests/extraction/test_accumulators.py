@@ -178,7 +178,7 @@ import bob.features.sharding as sharding
 sharding.SPAN_IMAGES = 16
 from bob.features.store import FeatureStore
 from bob.specs import DEFAULT, GRID
-from tests.builders.killed_runs import LOADED
+from tests.builders.preloaded import LOADED
 from tests.builders.patches import random_split
 from tests.extraction.test_accumulators import (
     COUNT, embed, member, outputs_of, rows_target, statistics_target

@@ -1,12 +1,14 @@
 """The loaders by name: each builds an architecture (`outline`) and fills it (`load`)."""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
+from typing import Any
 
 import torch
+from torch.overrides import TorchFunctionMode
 
 from bob.backbones.backbone import Loaded
 from bob.backbones.loaders import baselines, checkpoint, onnx, open_clip, python, timm, transformers
@@ -35,6 +37,18 @@ LIBRARIES = (
 )
 """Packages whose versions may change a forward pass, or whether there is one."""
 
+FILLS = {
+    torch.Tensor.add_,
+    torch.Tensor.clamp_,
+    torch.Tensor.erfinv_,
+    torch.Tensor.fill_,
+    torch.Tensor.mul_,
+    torch.Tensor.normal_,
+    torch.Tensor.uniform_,
+    torch.Tensor.zero_,
+}
+"""Functions that initialise weights in place, whose shapes they keep."""
+
 
 def load(spec: BackboneSpec, *, offline: bool) -> Loaded:
     """Load a backbone's module with its weights.
@@ -60,10 +74,28 @@ def outline(spec: BackboneSpec, *, offline: bool) -> Loaded:
 
     Shapes, parameter counts and preprocessing thus cost neither memory nor a download.
     """
-    with torch.device("meta"):
+    with torch.device("meta"), _UnfilledTensors():
         loaded: Loaded = LOADERS[spec.loader].outline(spec, offline=offline)
     loaded.module.to("meta").eval()
     return loaded
+
+
+class _UnfilledTensors(TorchFunctionMode):
+    """Skip filling tensors of the meta device, which have no values.
+
+    PyTorch works out their shapes in Python, in a third of the time of an outline and its pass.
+    """
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        if func in FILLS and args[0].is_meta:
+            return args[0]
+        return func(*args, **(kwargs or {}))
 
 
 def library_versions() -> dict[str, str]:
