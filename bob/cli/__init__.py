@@ -9,7 +9,7 @@ import gc
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 from pathlib import Path
 
 from bob.cli.parser import build_parser
@@ -17,6 +17,9 @@ from bob.errors import INTERRUPTED, OK, USAGE, BobError
 from bob.io.encodings import allow_any_encoding
 from bob.io.text import visible
 from bob.io.waiting import wait_passively
+
+LEAST_SIZE, MOST_SIZE = 20, 10_000
+"""Columns or lines of a terminal within which tables can be laid out."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -27,6 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     atexit.register(gc.freeze)  # the interpreter's end would look through all objects: 1 s
     _replace_closed_streams()
     allow_any_encoding(sys.stdout, sys.stderr)
+    bound_terminal_size(os.environ)
     parser = build_parser()
     arguments, unknown = parser.parse_known_args(argv)
     if unknown:
@@ -64,6 +68,20 @@ def _replace_closed_streams() -> None:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
+
+
+def bound_terminal_size(environment: MutableMapping[str, str]) -> None:
+    """Limit the stated size of the terminal, and remove what is no number of columns or lines.
+
+    Libraries convert the text to an integer, and lay out tables as wide as that.
+    """
+    for name in {"COLUMNS", "LINES"} & environment.keys():
+        text = environment[name].lstrip("0")
+        if text.isascii() and text.isdigit():
+            size = int(text[: len(str(MOST_SIZE))])
+            environment[name] = str(min(max(size, LEAST_SIZE), MOST_SIZE))
+        else:
+            del environment[name]
 
 
 def run_benchmark(argv: Sequence[str] | None = None) -> int:

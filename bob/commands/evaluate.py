@@ -12,6 +12,7 @@ from bob.commands.leaderboard import publish
 from bob.commands.terminal import Terminal, counted
 from bob.datasets.dataset import Dataset
 from bob.datasets.open import open_dataset
+from bob.datasets.own import require_images_apart
 from bob.errors import FAILED, OK, ConfigError, NotApplicableError, UnavailableError
 from bob.io.files import require_writable, slug
 from bob.io.paths import default_cache
@@ -66,6 +67,8 @@ def run(arguments: argparse.Namespace) -> int:
     terminal, device = Terminal(), usable_device(arguments.device)
     registry = load_registry(arguments.registry, arguments.tasks_dir)
     source = _source(arguments, registry)
+    if source.spec:
+        require_images_apart(source.spec, {"results": arguments.results})
     require_writable(arguments.results)
     cells = _cells(arguments, registry, source, terminal)
     record_store = RecordStore(arguments.results)

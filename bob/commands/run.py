@@ -16,7 +16,7 @@ from bob.commands.leaderboard import publish
 from bob.commands.recommend import advice_json
 from bob.commands.terminal import Terminal, counted, duration
 from bob.datasets.availability import dataset_unavailable_reason
-from bob.datasets.own import require_apart
+from bob.datasets.own import require_apart, require_images_apart
 from bob.engine.choose import (
     connect_engine,
     device_of_cluster,
@@ -175,6 +175,8 @@ def _read_plan(
         plan = plan.part(*arguments.part)
     require_code_permission(list(plan.backbones.values()), arguments.allow_code)
     places = Places(arguments.cache_dir or default_cache(), arguments.results)
+    for spec in plan.datasets.values():
+        require_images_apart(spec, {"results": places.results, "cache": places.cache})
     machine = _machine(arguments, plan.settings.precision, cluster)
     require_stated_runtimes(plan, machine)
     workspace = Workspace(places, plan.settings, machine, plan.datasets)

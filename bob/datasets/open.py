@@ -16,7 +16,7 @@ from bob.datasets.content.images import DEFAULT_ALPHA, Alpha
 from bob.datasets.dataset import Dataset, Shift, Split
 from bob.datasets.limit import limited
 from bob.datasets.listing import ImageListing
-from bob.datasets.own import spec_from_data_flag
+from bob.datasets.own import require_images_apart, spec_from_data_flag
 from bob.datasets.readers.arrays import list_cifar_c, list_medmnist
 from bob.datasets.readers.class_lists import list_class_lists
 from bob.datasets.readers.coco import list_coco
@@ -80,8 +80,10 @@ def open_dataset(
     No image is decoded, and none is read whose digest is remembered below `cache`. `entries` are
     those that its shifts may refer to; a shift that is unavailable here is left out, with a note.
     `alpha` is the background on which transparent images are laid.
-    UnavailableError where the dataset is not here, DatasetError where it is not as declared.
+    UnavailableError where the dataset is not here, DatasetError where it is not as declared,
+    ConfigError where the cache would be among its images.
     """
+    require_images_apart(spec, {"cache": cache})
     full = _read(spec, cache, offline, alpha)
     splits = {
         name: with_attributes(name, split, spec.where, spec.name)

@@ -82,14 +82,45 @@ def require_apart(data: Iterable[str], folders: Mapping[str, Path]) -> None:
     It would be read as a class or a split, unless it is hidden.
     """
     for path, (flag, folder) in itertools.product(data, folders.items()):
-        images, written = user_path(path).resolve(), folder.resolve()
-        if not images.is_dir() or not written.is_relative_to(images):
-            continue
-        if not any(is_hidden(part) for part in written.relative_to(images).parts):
+        if _is_among_images(user_path(path), folder):
             raise ConfigError(
                 f"{flag} {str(folder)!r} is inside --data {path!r}, whose folders hold images: it "
                 f"would be read as one of them. Name a folder elsewhere with {flag}."
             )
+
+
+def require_images_apart(spec: DatasetSpec, folders: Mapping[str, Path]) -> None:
+    """Raise ConfigError if a folder that is written is in a local dataset's folder of images.
+
+    `folders` are named by what they are for, such as "cache".
+    """
+    images = Path(getattr(spec.source, "path", None) or "")
+    for use, folder in folders.items() if images.is_absolute() else ():
+        if _is_among_images(images, folder):
+            raise ConfigError(
+                f"the {use} folder {str(folder)!r} is inside {str(images)!r}, whose folders hold "
+                "images: it would be read as one of them. Name a folder elsewhere."
+            )
+
+
+def _is_among_images(images: Path, written: Path) -> bool:
+    """Return whether a folder would be read as one of those that a folder of images holds."""
+    images, written = Path(os.path.realpath(images)), Path(os.path.realpath(written))
+    if not images.is_dir() or not written.is_relative_to(images):
+        return False
+    return not any(is_hidden(part) for part in written.relative_to(images).parts)
+
+
+def place_of(path: str) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return what identifies the images of `--data PATH`, however the path is spelled.
+
+    The device and number of the folder; of a table, its own and those of the folder from which the
+    paths in it are read.
+    """
+    place = user_path(path)
+    folder = place if place.is_dir() else place.absolute().parent
+    own, read_from = place.stat(), folder.stat()
+    return (own.st_dev, own.st_ino), (read_from.st_dev, read_from.st_ino)
 
 
 def recorded_options(record: Record) -> DataOptions:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from bob.datasets.image_sets import ImageSet
+from bob.datasets.own import require_images_apart
 from bob.errors import (
     BackboneError,
     BobError,
@@ -40,10 +41,16 @@ from bob.specs.yaml import plain
 
 
 def make_workspace(request: Request) -> Workspace:
-    """Return the workspace of a request."""
+    """Return the workspace of a request.
+
+    ConfigError where the results or the cache would be written among images.
+    """
+    places = {"results": request.places.results, "cache": request.places.cache}
     local = {
         chosen.spec.name: chosen.spec for of_task in request.datasets.values() for chosen in of_task
     }
+    for spec in local.values():
+        require_images_apart(spec, places)
     datasets = {**request.entries, **local}
     return Workspace(request.places, request.settings, request.machine, datasets)
 

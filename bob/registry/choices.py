@@ -1,6 +1,8 @@
 """What a run is asked to do: backbones and datasets, by name or by path."""
 
+import itertools
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from bob.backbones.availability import backbone_unavailable_reason
 from bob.errors import ConfigError
@@ -56,20 +58,22 @@ def local_datasets(
 ) -> list[Selected[DatasetSpec]]:
     """Return the datasets of `--data`, without duplicates: one for each path and each of `options`.
 
-    ConfigError if two of them, or one and a registered dataset, have the same name: the leaderboard
-    would treat them as one dataset.
+    Two spellings of a path are one, by the first of them, and so are links. ConfigError if two of
+    them, or one and a registered dataset, have the same name: the leaderboard would treat them as
+    one dataset.
     """
-    from bob.datasets.own import spec_from_data_flag  # imports NumPy, which `list` does not need
+    # imports NumPy, which `list` does not need
+    from bob.datasets.own import place_of, spec_from_data_flag
 
     if not paths:
         _require_no_options(options)
     if "" in paths:
         raise ConfigError("--data '': give a folder with a subfolder per class, or a table.")
-    specs: list[DatasetSpec] = []
-    for spec in (spec_from_data_flag(path, option) for path in paths for option in options):
-        if spec not in specs:
-            specs.append(spec)
-    names = [spec.name for spec in specs]
+    specs: dict[tuple[Any, ...], DatasetSpec] = {}
+    for path, option in itertools.product(paths, options):
+        spec = spec_from_data_flag(path, option)
+        specs.setdefault((place_of(path), options.index(option)), spec)
+    names = [spec.name for spec in specs.values()]
     if registered := [name for name in names if name in registry.datasets]:
         raise ConfigError(
             f"--data: {registered[0]!r} is the name of a registered dataset; "
@@ -80,7 +84,7 @@ def local_datasets(
             f"--data: {names.count(repeated[0])} folders or tables are named {repeated[0]!r}; "
             "rename all but one."
         )
-    return [Selected(spec, exact=True) for spec in specs]
+    return [Selected(spec, exact=True) for spec in specs.values()]
 
 
 def _for_task(

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import bob.commands
-from bob.cli import main
+from bob.cli import bound_terminal_size, main
 from bob.cli.parser import COMMANDS, build_parser
 from bob.cli.quantities import count, period, size
 from bob.errors import USAGE
@@ -160,3 +160,26 @@ def test_the_policy_is_set_before_openmp_is_loaded():
     )
     lines = done.stdout.splitlines()
     assert lines[:2] == ["False", "PASSIVE False"] and lines[-1] == "PASSIVE False"
+
+
+@pytest.mark.parametrize(
+    ("text", "bounded"),
+    [
+        ("80", "80"),
+        ("1", "20"),
+        ("019", "20"),
+        ("0", None),
+        ("-5", None),
+        ("", None),
+        ("wide", None),
+        ("²", None),  # a digit that is no number
+        ("9" * 5_000, "10000"),
+    ],
+)
+def test_a_stated_size_of_the_terminal_is_one_that_tables_fit_in(
+    text: str, bounded: str | None
+) -> None:
+    environment = {"COLUMNS": text, "LINES": text, "TERM": "dumb"}
+    bound_terminal_size(environment)
+    stated = {} if bounded is None else {"COLUMNS": bounded, "LINES": bounded}
+    assert environment == {**stated, "TERM": "dumb"}

@@ -123,6 +123,18 @@ def test_every_command_writes_in_every_encoding_and_width(
         assert NAMES[1] in text
 
 
+@pytest.mark.parametrize("columns", ["1", "²", "9" * 5_000])
+@pytest.mark.parametrize("name", ["leaderboard", "recommend", "compare", "datasets"])
+def test_no_width_of_a_terminal_breaks_a_command(
+    sweep: Path, capfd: pytest.CaptureFixture[str], monkeypatch, name: str, columns: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    monkeypatch.setenv("LINES", columns)
+    assert main(commands(sweep)[name]) in (0, 1)
+    out, err = capfd.readouterr()
+    assert out.strip() and "Traceback" not in out + err and len(out) < 100_000
+
+
 @pytest.mark.parametrize(
     ("encoding", "expected"),
     [
