@@ -90,12 +90,14 @@ def require_apart(data: Iterable[str], folders: Mapping[str, Path]) -> None:
 
 
 def require_images_apart(spec: DatasetSpec, folders: Mapping[str, Path]) -> None:
-    """Raise ConfigError if a folder that is written is in a local dataset's folder of images.
+    """Raise ConfigError if a folder that is written is in a dataset's folder of class folders.
 
     `folders` are named by what they are for, such as "cache".
     """
-    images = Path(getattr(spec.source, "path", None) or "")
-    for use, folder in folders.items() if images.is_absolute() else ():
+    images = Path(spec.source.path) if isinstance(spec.source, FolderSource) else None
+    if images is None or not images.is_absolute():
+        return
+    for use, folder in folders.items():
         if _is_among_images(images, folder):
             raise ConfigError(
                 f"the {use} folder {str(folder)!r} is inside {str(images)!r}, whose folders hold "
