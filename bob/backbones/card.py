@@ -14,14 +14,14 @@ from pydantic import ValidationError
 
 from bob.backbones.activations import LiveTensors
 from bob.backbones.backbone import Backbone
-from bob.backbones.card_data import Card
+from bob.backbones.card_data import Card, MissingOutput
 from bob.backbones.devices import disable_tf32
 from bob.backbones.fold_batchnorm import fold_batchnorm
 from bob.backbones.loaders.load import library_versions, load
 from bob.backbones.loaders.python import source_of
 from bob.backbones.weights.locate import find_weights
 from bob.backbones.weights.tensors import tensor_hash
-from bob.errors import BackboneError, PlanMismatchError, UnavailableError
+from bob.errors import BackboneError, OutputError, PlanMismatchError, UnavailableError
 from bob.io.digest import digest
 from bob.io.files import move_folder_aside, read_regular, write_atomically
 from bob.io.stamps import stamp, stamps
@@ -53,25 +53,46 @@ def load_backbone(spec: BackboneSpec, device: str, precision: str, *, offline: b
 def card(spec: BackboneSpec, cache: Path, device: str, precision: str, *, offline: bool) -> Card:
     """Return the cached card, or load and check the backbone to make it.
 
-    A card whose text tower could not be loaded is not cached, since the remedy may be followed
-    before the next run. BackboneError where a file changed while it was read: nothing says which
-    of its contents the tensors are.
+    OutputError where the backbone lacks the output, which is cached too. A card whose text tower
+    could not be loaded is not cached, since the remedy may be followed before the next run.
+    BackboneError where a file changed while it was read: nothing says which of its contents the
+    tensors are.
     """
     path = _place(spec, cache, device, precision, offline=offline)
-    with contextlib.suppress(OSError, ValidationError):
-        cached = Card.model_validate_json(read_regular(path))
-        if cached.files == stamps(map(Path, cached.files)):
-            return cached
-    new = _make_card(load_backbone(spec, device, precision, offline=offline))
+    if isinstance(cached := _cached(path), Card):
+        return cached
+    if cached is not None:
+        raise OutputError(cached.problem.replace(repr(cached.backbone), repr(spec.name)))
+    backbone = load_backbone(spec, device, precision, offline=offline)
+    try:
+        new = _make_card(backbone)
+    except OutputError as error:
+        files = dict(backbone.files)
+        if files == stamps(map(Path, files)):
+            _write(path, MissingOutput(backbone=spec.name, problem=str(error), files=files))
+        raise
     if changed := [file for file, before in new.files.items() if stamp(Path(file)) != before]:
         raise BackboneError(
             f"backbone {spec.name!r}: {changed[0]!r} was written while it was read. Run again when "
             "it is complete."
         )
     if new.text_problem is None:
-        move_folder_aside(path)
-        write_atomically(path, new.model_dump_json(indent=1).encode())
+        _write(path, new)
     return new
+
+
+def _cached(path: Path) -> Card | MissingOutput | None:
+    """Return what is known of a backbone, as long as its files are unchanged."""
+    for kind in (Card, MissingOutput):
+        with contextlib.suppress(OSError, ValidationError):
+            cached = kind.model_validate_json(read_regular(path))
+            return cached if cached.files == stamps(map(Path, cached.files)) else None
+    return None
+
+
+def _write(path: Path, known: Card | MissingOutput) -> None:
+    move_folder_aside(path)
+    write_atomically(path, known.model_dump_json(indent=1).encode())
 
 
 def load_planned(

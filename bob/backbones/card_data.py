@@ -38,3 +38,16 @@ class Card(Closed):
     """Choices of the loader that a user may want to make otherwise, and what was left out."""
     files: dict[str, tuple[int, ...]] = Field({}, strict=False)
     """Files that were read, by path, with their stamps; the card holds while they are unchanged."""
+
+
+class MissingOutput(Closed):
+    """That a backbone lacks an output, as found when it was first loaded on this machine.
+
+    It is stored in place of a card, so that planning need not load the backbone again.
+    """
+
+    backbone: str
+    problem: str
+    """Why, with the backbone's name."""
+    files: dict[str, tuple[int, ...]] = Field({}, strict=False)
+    """As in `Card`."""

@@ -85,6 +85,7 @@ class ZeroShot(Protocol[ZeroshotSettings, ZeroshotProblem]):
             raise NotApplicableError(
                 f"needs two class names; dataset {dataset.name!r} has {len(dataset.classes)}."
             )
+        require_text_tower(backbone)  # before open_clip is imported, which takes 2 s
         names = spoken_names(dataset.classes)
         return both_towers(dataset, backbone, prompts(names, templates_of(settings.templates)))
 
@@ -112,10 +113,15 @@ def both_towers(
     dataset: Dataset, backbone: BackboneSpec, texts: tuple[str, ...]
 ) -> list[FeatureNeed | TextNeed]:
     """Return test images and texts in the space that both towers share."""
-    if not backbone.has_text:
-        raise NotApplicableError("needs a text tower.", subject="backbone")
+    require_text_tower(backbone)
     towers = backbone.variant(output=EMBEDDING)
     return [FeatureNeed(towers, ImageSet("test")), TextNeed(towers, "texts", texts)]
+
+
+def require_text_tower(backbone: BackboneSpec) -> None:
+    """Raise NotApplicableError for a backbone of images alone."""
+    if not backbone.has_text:
+        raise NotApplicableError("needs a text tower.", subject="backbone")
 
 
 def class_embeddings(texts: Floats, classes: int) -> Floats:

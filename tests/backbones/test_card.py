@@ -8,6 +8,8 @@ import timm
 import torch
 from safetensors.torch import save_file
 
+from bob.backbones.card import load_backbone
+from bob.errors import OutputError
 from bob.registry import load_registry
 from tests.builders.backbone_entries import SMALL, entry, make_card
 
@@ -33,6 +35,35 @@ def test_a_card_is_cached_until_the_file_changes(tmp_path, monkeypatch):
         state[name] = value + 1 if value.is_floating_point() else value
     save_file(state, path)
     assert make_card(spec, tmp_path).weights_hash != first.weights_hash
+
+
+def test_an_output_that_a_backbone_lacks_is_not_looked_for_again(tmp_path, monkeypatch):
+    """The message has the name of the entry that asks, until the file changes."""
+    torch.manual_seed(1)
+    state, path = timm.create_model(SMALL).state_dict(), tmp_path / "weights.safetensors"
+    save_file(state, path)
+    fields = {"weights": {"file": str(path)}, "output": "mean_patch@-99"}
+    spec, other = entry(**fields), entry(name="another", **fields)
+    with pytest.raises(OutputError) as first:
+        make_card(spec, tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            "bob.backbones.card.load_backbone", lambda *_, **__: pytest.fail("loaded again")
+        )
+        with pytest.raises(OutputError) as again:
+            make_card(other, tmp_path)
+    assert str(again.value) == str(first.value).replace(repr(spec.name), "'another'")
+    save_file(state, path)
+    loads = []
+    monkeypatch.setattr(
+        "bob.backbones.card.load_backbone",
+        lambda spec, *rest, **options: (
+            loads.append(spec.name) or load_backbone(spec, *rest, **options)
+        ),
+    )
+    with pytest.raises(OutputError):
+        make_card(spec, tmp_path)
+    assert loads == [spec.name]
 
 
 def test_a_damaged_card_is_made_again(tmp_path):
