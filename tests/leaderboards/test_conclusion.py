@@ -165,6 +165,14 @@ def test_a_run_whose_only_backbone_failed_names_it(tmp_path: Path) -> None:
     )
 
 
+def test_a_better_baseline_is_named_before_costs_and_counts(tmp_path: Path) -> None:
+    """What to take is no advice where raw pixels do as well."""
+    store(tmp_path, "pixels", {SETTING: np.ones(N, bool)}, family="baseline")
+    sentences = conclusion(tmp_path, {"first": FIRST, "second": SECOND})
+    assert sentences[0].startswith("Take first or second")
+    assert sentences[1].startswith("A baseline has a better score in 1 of 1 settings")
+
+
 def test_several_settings(tmp_path: Path) -> None:
     settings = {("linear", "photos"): FIRST, ("knn", "photos"): FIRST}
     store(tmp_path, "first", settings)

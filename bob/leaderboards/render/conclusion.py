@@ -40,11 +40,11 @@ def conclusion_sentences(advice: Advice) -> list[str]:
     return [
         _choice(advice, advice.pick.backbone),
         *preferable_sentences(advice),
+        *baseline_sentences(advice),
         *_adjustment(advice),
         *_needed(advice),
         *_worse(advice),
         *_majority(advice),
-        *baseline_sentences(advice),
     ]
 
 
