@@ -165,7 +165,7 @@ def test_a_run_whose_only_backbone_failed_names_it(tmp_path: Path) -> None:
     )
 
 
-def test_a_better_baseline_is_named_before_costs_and_counts(tmp_path: Path) -> None:
+def test_a_better_baseline_is_named_before_counts(tmp_path: Path) -> None:
     """What to take is no advice where raw pixels do as well."""
     store(tmp_path, "pixels", {SETTING: np.ones(N, bool)}, family="baseline")
     sentences = conclusion(tmp_path, {"first": FIRST, "second": SECOND})
