@@ -23,6 +23,8 @@ SINGLE_THREAD_WIDTH = 2048
 One thread takes 0.5 s against 0.25 s on an idle machine, but threads take 20 s beside a busy
 process.
 """
+ROUGH_WIDTH = 256
+"""Narrower covariances are always decomposed in float64, which takes no time to speak of."""
 PANELS = 4
 """Panels of columns of a covariance, each computed from its diagonal down."""
 
@@ -34,21 +36,30 @@ class Eigenbasis:
     centre: Tensor
     """(D,) float64: the mean up to rounding, which is harmless: any centre has the same optimum."""
     vectors: Tensor
-    """(D, R) float64, orthonormal columns, R = min(D, N), largest eigenvalue first."""
+    """(D, R) float64, orthonormal columns, R = min(D, N), largest eigenvalue first.
+
+    To 1e-14, or to about 5e-6 if they are `rough`: see `compute_eigenbasis`.
+    """
     eigenvalues: Tensor
     """(R,) float64: of the covariance (divided by N), never negative."""
 
 
 def compute_eigenbasis(
-    x: FeatureRows, device: str = "cpu", dtype: torch.dtype = torch.float32
+    x: FeatureRows,
+    device: str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    *,
+    rough: bool = False,
 ) -> Eigenbasis:
     """Decompose the covariance (D ≤ N), or a QR factorisation of the rows (D > N).
 
-    `dtype` is that of the products; sums are float64.
+    `dtype` is that of the products; sums are float64. A `rough` basis of many features is
+    decomposed in float32, which is faster: ‖W‖² in it is that of the weights up to a
+    share of about 5e-6, and its axes with less than 1e-7 of the largest variance are mixed.
     """
     n, width = x.shape
     centre = torch.zeros(width, dtype=torch.float64, device=device)
-    for rows in row_slices(n, width, 8):
+    for rows in row_slices(n, width):
         centre += read_rows(x, rows, device, dtype).sum(0, dtype=torch.float64)
     centre /= n
     if width > n:
@@ -58,7 +69,11 @@ def compute_eigenbasis(
     else:
         covariance, orthonormal = _covariance(x, centre, dtype), None
     with one_thread(len(covariance) <= SINGLE_THREAD_WIDTH):
-        eigenvalues, vectors = symmetric_eigen(covariance)
+        if rough and len(covariance) >= ROUGH_WIDTH:
+            rounded = torch.linalg.eigh(covariance.float(), UPLO="L")
+            eigenvalues, vectors = (part.double() for part in rounded)
+        else:
+            eigenvalues, vectors = symmetric_eigen(covariance)
     vectors = vectors if orthonormal is None else orthonormal @ vectors
     return Eigenbasis(centre, vectors.flip(1).contiguous(), eigenvalues.flip(0).clamp(min=0))
 
@@ -146,17 +161,24 @@ def feature_blocks(
     classes: int,
     *,
     resident: bool = True,
+    copy: Tensor | None = None,
 ) -> FeatureBlocks:
     """Rotate the rows once if `resident` and if they fit in memory; otherwise convert each block.
 
-    Converted blocks are exact: centred in `dtype`, not rotated.
+    Converted blocks are exact: centred in `dtype`, not rotated. The memory of `copy`, a copy of the
+    rows, is reused if they fit.
     """
     n, rank = x.shape[0], eigenbasis.vectors.shape[1]
-    if not resident or dtype.itemsize * n * rank > RESIDENT_BYTES:
+    if not resident or not fits_in_memory(n, rank, dtype):
         return FeatureBlocks(x, eigenbasis, dtype, False, classes)
     rotation = eigenbasis.vectors.to(dtype).T.contiguous()
     device, centre = str(eigenbasis.centre.device), eigenbasis.centre.to(dtype)
-    rotated = torch.empty(n, rank, dtype=dtype, device=device)
+    rotated = torch.empty(n, rank, dtype=dtype, device=device) if copy is None else copy
     for rows in row_slices(n, x.shape[1], 4):
         rotated[rows] = product(read_rows(x, rows, device, dtype).sub_(centre), rotation)
     return FeatureBlocks(rotated, eigenbasis, dtype, True, classes)
+
+
+def fits_in_memory(n: int, width: int, dtype: torch.dtype) -> bool:
+    """Return whether (n, width) features may stay in memory."""
+    return dtype.itemsize * n * width <= RESIDENT_BYTES

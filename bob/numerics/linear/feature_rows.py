@@ -68,6 +68,14 @@ def read_rows(x: FeatureRows, rows: slice, device: str, dtype: torch.dtype) -> T
     return torch.from_numpy(np.array(values)).to(device, dtype)
 
 
+def copy_rows(x: FeatureRows, device: str, dtype: torch.dtype) -> Tensor:
+    """Return a private copy of all rows, (N, D)."""
+    copy = torch.empty(*x.shape[:2], dtype=dtype, device=device)
+    for rows in row_slices(*x.shape[:2]):
+        copy[rows] = read_rows(x, rows, device, dtype)
+    return copy
+
+
 def row_slices(count: int, width: int, blocks: int = 1) -> Iterator[slice]:
     """Cut `count` rows into slices of about `blocks` blocks of float32, at least 64 rows each."""
     step = max(64, blocks * BLOCK_BYTES // (4 * width))
@@ -84,7 +92,7 @@ def spread_of(x: FeatureRows, device: str) -> float:
     n, width = x.shape
     first = read_rows(x, slice(0, 1), device, torch.float64)
     total, squares = torch.zeros_like(first[0]), 0.0
-    for rows in row_slices(n, width, 8):
+    for rows in row_slices(n, width):
         distances = read_rows(x, rows, device, torch.float64).sub_(first)
         total += distances.sum(0)
         squares += float(distances.square_().sum())

@@ -1,22 +1,26 @@
 """Search of a grid of penalties for the best on held-out rows, by two rounds of solutions.
 
-1. All values are solved to a loose gap, from strong to weak penalty, until later ones would be
-   worse.
+1. Values half a decade apart are solved to a loose gap, from strong to weak penalty, until later
+   ones would be worse; then those between them that are next to one that may be the best.
 2. Those that may be the best are solved to a tight gap; the best of these is chosen.
 """
 
 from collections.abc import Sequence
 from dataclasses import replace
-from math import log10, sqrt
+from itertools import pairwise
+from math import log, log10, sqrt
 
+import torch
 from torch import Tensor
 
 from bob.numerics.linear.held_out import HeldOutScore, outcomes
 from bob.numerics.linear.lbfgs import CurvaturePairs
-from bob.numerics.linear.logistic_path import solve_from, solve_path
+from bob.numerics.linear.logistic_path import minimise, solve_from, solve_path
 from bob.numerics.linear.path_solver import PAIR_BYTES, LogisticProblem, PathSolver, start_solver
 from bob.numerics.linear.row_ranges import problem_of, problem_without
 
+ROUGH_TOLERANCE = 1e-2
+"""Gap at which the first round gives up a value past the best that is worse than it."""
 FIRST_TOLERANCE = 1e-3
 """Gap of the first round, relative to the decrease that the weights achieve over none.
 
@@ -35,13 +39,15 @@ SLACK = 1 / 16
 On 48 problems with 12 to 1,001 held-out rows, the second round changed at most one row, or this
 many, of a value near the best in 45, and at most three rows in any.
 """
+COARSE_DECADES = 0.5
+"""The first round goes along the grid in steps of at most this many decades of C."""
 PATIENCE_DECADES = 1.0
-"""The path ends this many decades of C, and three values, after its best values.
+"""The path ends this many decades of C, and three values of the grid, after its best values.
 
 These are the highest held-out top-1 and the lowest held-out log-loss, whichever comes later.
 """
 PATIENCE_VALUES = 2
-"""It ends as many values after these if the last has fewer rows right beyond their paired error."""
+"""It ends as many values of the grid after these if the last has fewer rows right beyond their paired error."""
 CERTAIN = 0.1
 """All train rows count as certain if the objective is below this share of the least gap scale.
 
@@ -89,10 +95,22 @@ class GridSearch:
                 self._score_path(added)
         return self._best()
 
+    def _is_past(self, path: Sequence[HeldOutScore], c: float) -> bool:
+        """Score a rough solution at C, if the best is before the end of the path so far.
+
+        Return whether it is worse than the best beyond the error of the paired outcomes.
+        """
+        if not path or path[-1] is (best := max(path, key=lambda score: score.rank)):
+            return False
+        self._score(c, precise=False)
+        return self.scores[c].fewer_right(best)
+
     @property
     def rule(self) -> str:
         """What decided between the best value and all others."""
         best = max(self._precise, key=lambda score: score.rank)
+        if self._inside(best) is not best:
+            return "strongest_penalty"
         tied = [score for score in self._precise if score.top1 == best.top1]
         if len(tied) == 1:
             return "top1"
@@ -105,16 +123,52 @@ class GridSearch:
 
     def _best(self) -> HeldOutScore:
         """Solve all values that may be the best to `PATH_TOLERANCE`, and return the best."""
+        self._fill()
         while pending := [c for c in sorted(self.theta) if not self.scores[c].precise]:
             for c in pending:
-                self._solve_precisely(c)
+                self._solve(c, self.theta[c], precise=True)
             self._discard_worse()
-        return max(self._precise, key=lambda score: score.rank)
+        return self._inside(max(self._precise, key=lambda score: score.rank))
 
-    def _solve_precisely(self, c: float) -> None:
-        for solver, theta in zip(self.solvers, self.theta[c], strict=True):
-            solve_from(solver, theta, c, PATH_TOLERANCE)
-        self._score(c, precise=True)
+    def _inside(self, best: HeldOutScore) -> HeldOutScore:
+        """Return the best value but for one at the weak edge of the grid that is no better.
+
+        Of few features the held-out log-loss falls with C without end, ever less.
+        """
+        inside = [score for score in self._precise if score.c < self.grid[-1]]
+        if best.c != self.grid[-1] or not inside or self.certain:
+            return best
+        other = max(inside, key=lambda score: score.rank)
+        tied = other.same_rows_right(best) and not other.less_likely(best)
+        return other if tied else best
+
+    def _fill(self) -> None:
+        """Solve the values of the grid that are next to one that may be the best, loosely."""
+        solved = sorted(self.scores)
+        for ends in pairwise(solved):
+            if any(c in self.theta for c in ends):
+                for c in [c for c in self.grid if ends[0] < c < ends[1]]:
+                    self._solve(c, self._interpolated(c), precise=False)
+        self._discard_worse()
+
+    def _interpolated(self, c: float) -> list[Tensor]:
+        """Return θ per fold at C from the nearest values that may be the best, linear in log C."""
+        below = max((other for other in self.theta if other < c), default=None)
+        above = min((other for other in self.theta if other > c), default=None)
+        if below is None or above is None:
+            nearest = below or above
+            assert nearest is not None
+            return self.theta[nearest]
+        share = log(c / below) / log(above / below)
+        return [
+            torch.lerp(*ends, share)
+            for ends in zip(self.theta[below], self.theta[above], strict=True)
+        ]
+
+    def _solve(self, c: float, start: list[Tensor], precise: bool) -> None:
+        for solver, theta in zip(self.solvers, start, strict=True):
+            solve_from(solver, theta, c, PATH_TOLERANCE if precise else FIRST_TOLERANCE)
+        self._score(c, precise)
 
     def _score(self, c: float, precise: bool) -> None:
         """Score the solvers' iterates at C."""
@@ -162,28 +216,43 @@ class GridSearch:
         them.
         """
         self.end = "grid"
-        paths = [solve_path(s, values, FIRST_TOLERANCE, comparing=True) for s in self.solvers]
+        stride = _stride(values)
+        coarse = sorted({*values[::stride], values[-1]})
+        paths = [solve_path(s, coarse, ROUGH_TOLERANCE, comparing=True) for s in self.solvers]
         path: list[HeldOutScore] = []
         for solved in zip(*paths, strict=True):
             c = solved[0][0]
-            self._score(c, precise=False)
+            if not self._is_past(path, c):
+                for solver in self.solvers:
+                    minimise(solver, FIRST_TOLERANCE, comparing=True)
+                self._score(c, precise=False)
             self._discard_worse()
             path.append(self.scores[c])
             self.certain = all(
                 solver.current.objective(solver.penalty) < CERTAIN * solver.problem.gap_scale(0.0)
                 for solver in self.solvers
             )
-            if end := "certain" if self.certain else _end_of(path):
+            if end := "certain" if self.certain else _end_of(path, stride):
                 self.end = end
                 return
 
 
-def _end_of(path: Sequence[HeldOutScore]) -> str:
-    """Return why the path may end with its last value; '' where it may not."""
+def _stride(values: Sequence[float]) -> int:
+    """Return how many values of an evenly spaced grid are at most `COARSE_DECADES`."""
+    if len(values) < 3:
+        return 1
+    return max(1, int(COARSE_DECADES / log10(values[1] / values[0]) + 1e-6))
+
+
+def _end_of(path: Sequence[HeldOutScore], stride: int = 1) -> str:
+    """Return why the path may end with its last value; '' where it may not.
+
+    It holds every value of the grid, or one in `stride`.
+    """
     best, last = max(path, key=lambda score: score.rank), path[-1]
     lowest_loss = min(path, key=lambda score: (score.log_loss, -score.c))
     turning_point = max(best.c, lowest_loss.c)
-    past = sum(score.c > turning_point for score in path)
+    past = stride * sum(score.c > turning_point for score in path)
     if past >= PATIENCE_VALUES and last.fewer_right(best):
         return "worse than the best"
     if past >= 3 and log10(last.c / turning_point) >= PATIENCE_DECADES:

@@ -70,6 +70,7 @@ def solve_path(
 ) -> Iterator[tuple[float, float, int]]:
     """Minimise at each C of `grid`, which ascends; yield C, gap and passes.
 
+    The caller may minimise further before it asks for the next value.
     `comparing` is that of `PathSolver.minimise`.
     """
     problem = solver.problem
@@ -82,25 +83,26 @@ def solve_path(
                 (c0, theta0), (c1, theta1) = solutions
                 theta = theta1 + log(c / c1) / log(c1 / c0) * (theta1 - theta0)
                 solver.accept(solver.evaluate(theta), 0.0)
-            gap = _minimise(solver, tolerance, comparing)
-        solutions = [*solutions[-1:], (c, solver.current.theta)]
+        gap = minimise(solver, tolerance, comparing)
         yield c, gap, problem.passes - passes
+        solutions = [*solutions[-1:], (c, solver.current.theta)]
 
 
 def solve_from(solver: PathSolver, theta: Tensor, c: float, tolerance: float) -> None:
     """Minimise at C from θ, to compare it with other values; see `PathSolver.minimise`."""
     with one_thread(theta.numel() < SINGLE_THREAD_ENTRIES):
         solver.start_at(theta, solver.problem.penalty(c))
-        _minimise(solver, tolerance, comparing=True)
+    minimise(solver, tolerance, comparing=True)
 
 
-def _minimise(solver: PathSolver, tolerance: float, comparing: bool) -> float:
+def minimise(solver: PathSolver, tolerance: float, comparing: bool) -> float:
     """Minimise by float32 passes, then by float64 passes if needed; return the gap."""
-    gap = solver.minimise(max(tolerance, FLOAT32_TOLERANCE), comparing=comparing)
-    if gap <= tolerance:
-        return gap
-    solver.current = solver.problem.evaluate(solver.current.theta, exact=True)
-    return solver.minimise(tolerance, exact=True)
+    with one_thread(solver.current.theta.numel() < SINGLE_THREAD_ENTRIES):
+        gap = solver.minimise(max(tolerance, FLOAT32_TOLERANCE), comparing=comparing)
+        if gap <= tolerance:
+            return gap
+        solver.current = solver.problem.evaluate(solver.current.theta, exact=True)
+        return solver.minimise(tolerance, exact=True)
 
 
 def _fit(solver: PathSolver, c: float, gap: float, passes: int, tolerance: float) -> LogisticFit:
@@ -135,21 +137,27 @@ def fit_path(
     device: str = "cpu",
 ) -> Iterator[LogisticFit]:
     """Fit (N, D) rows with labels (N,) at every C of `grid`, strongest regularisation first."""
-    problem = prepare(x, y, classes, device)
+    problem = prepare(x, y, classes, device, tolerance)
     solver = start_solver(problem, problem.evaluate_origin())
     values = sorted(np.asarray(grid, dtype=float).tolist())
     for c, gap, passes in solve_path(solver, values, tolerance):
         yield _fit(solver, c, gap, passes, tolerance)
 
 
-def refit(problem: LogisticProblem, theta: Tensor, c: float, tolerance: float) -> LogisticFit:
+def refit(
+    problem: LogisticProblem, theta: Tensor, c: float, tolerance: float, refined: bool = False
+) -> LogisticFit:
     """Fit at one C, starting from θ (C, R + 1) of a similar problem in the same eigenbasis.
 
-    If no weights are better than θ, start from none.
+    If no weights are better than θ, start from none. `refined` is whether the similar problem took
+    so many steps that its curvature was refined.
     """
-    solver = start_solver(problem, problem.evaluate_origin())
-    solver.penalty = problem.penalty(c)
-    solver.accept(problem.evaluate(theta), 0.0)
+    origin, start = problem.evaluate_origin(), problem.evaluate(theta)
+    penalty = problem.penalty(c)
+    solver = start_solver(problem, min(start, origin, key=lambda one: one.objective(penalty)))
+    solver.refined = refined and solver.current is start
+    if solver.newton:
+        solver.current = solver.evaluate(theta)
     ((_, gap, passes),) = solve_path(solver, [c], tolerance)
     return _fit(solver, c, gap, passes, tolerance)
 

@@ -18,8 +18,9 @@ from bob.numerics.linear.eigenbasis import (
     FeatureBlocks,
     compute_eigenbasis,
     feature_blocks,
+    fits_in_memory,
 )
-from bob.numerics.linear.feature_rows import FeatureRows, ScaledRows, spread_of
+from bob.numerics.linear.feature_rows import FeatureRows, ScaledRows, copy_rows, spread_of
 from bob.numerics.linear.hessian import CholeskyPreconditioner, Hessian, full_hessian, is_small
 from bob.numerics.linear.lbfgs import CurvaturePairs
 from bob.numerics.linear.preconditioner import Curvature, Preconditioner, estimate_curvature
@@ -44,23 +45,23 @@ MAX_BACKTRACKS = 12
 CURVATURE_STEPS = 25
 """Steps for which the curvature at one θ is used."""
 STALE_RATIO = 2.0
-"""The curvature is used until the penalty has become this many times weaker."""
+"""The curvature is used until the penalty has become this many times weaker or stronger."""
 HESSIAN_STEPS = 3
 """Steps for which the full Hessian is used; at another penalty it is recomputed too."""
 REFINE_AFTER = 12
 """Steps at one penalty after which curvature is refined, there and for all weaker penalties."""
-REFINE_PASSES = 10
+REFINE_PASSES = 3
 """What inverting the matrix of the low-rank terms may cost."""
 MIN_PAIRS = 512
 """Low-rank terms in any case: their matrix costs no more than the many calls of a small pass."""
 MAX_PAIRS = 2560
 MIXTURE_EVERY = 2
 """Steps between two attempts at a bound from another dual point than the current iterate's."""
-MIXTURE_BELOW = 1.0
+MIXTURE_BELOW = 0.3
 """They begin once a step's predicted decrease is at most this multiple of the allowed gap."""
 ESTIMATE_STEPS = 3
 """Steps in a row that estimate the gap where penalties are compared."""
-ESTIMATE_SHARE = 0.02
+ESTIMATE_SHARE = 0.1
 """What they may promise to lower the objective by, relative to the allowed gap.
 
 A step may promise far less than the gap, but seldom less than 1/50 of it three times in a row.
@@ -69,6 +70,8 @@ Under weak penalties on ill-conditioned features, a proof takes many times as ma
 NEAR_SHARE = 0.1
 """Where penalties are compared, curvature is not refined once a step promises at most this share of
 the allowed gap: a few steps are left."""
+ROUGH_TOLERANCE = 5e-5
+"""From this relative gap on, an eigenbasis with rounding of float32 is exact enough."""
 SINGLE_THREAD_ENTRIES = 1 << 20
 """Problems with fewer weights are stepped on one thread: see `bob.numerics.threads`."""
 
@@ -163,18 +166,25 @@ class LogisticProblem:
         return max(objective, MIN_OBJECTIVE * log(max(self.classes, 2)))
 
 
-def prepare(x: FeatureRows, y: Ints, classes: int, device: str) -> LogisticProblem:
+def prepare(
+    x: FeatureRows, y: Ints, classes: int, device: str, tolerance: float = 0.0
+) -> LogisticProblem:
     """Prepare rows (N, D) with labels (N,) once, for any number of penalties.
 
-    They are divided by a power of two first, so that no square leaves float32's range.
+    They are divided by a power of two first, so that no square leaves float32's range. The least
+    `tolerance` to be asked for decides how exact the eigenbasis must be.
     """
     spread = spread_of(x, device)
     if (scale := power_of_two(spread)) != 1:
         x = ScaledRows(x, scale)
-    eigenbasis = compute_eigenbasis(x, device)
+    n, width = x.shape[:2]
+    copied = width <= n and fits_in_memory(n, width, torch.float32)
+    copy = copy_rows(x, device, torch.float32) if copied else None
+    rows = x if copy is None else copy
+    eigenbasis = compute_eigenbasis(rows, device, rough=tolerance >= ROUGH_TOLERANCE)
     resident = is_small(classes, eigenbasis)
     return LogisticProblem(
-        feature_blocks(x, eigenbasis, torch.float32, classes),
+        feature_blocks(rows, eigenbasis, torch.float32, classes, copy=copy),
         feature_blocks(x, eigenbasis, torch.float64, classes, resident=resident),
         torch.as_tensor(np.asarray(y), dtype=torch.int64).to(device),
         classes,
@@ -205,7 +215,6 @@ class PathSolver:
     def start_at(self, theta: Tensor, penalty: float) -> None:
         """Move to a θ and a λ anywhere on the path."""
         self.change_penalty(penalty)
-        self.curvature = None
         self._move(self.evaluate(theta))
 
     def change_penalty(self, penalty: float) -> None:
@@ -216,7 +225,8 @@ class PathSolver:
             on_weights[-1] = 0
             self.pairs.add_quadratic((penalty - self.penalty) * on_weights)
         self.penalty, self.promises = penalty, []
-        if penalty * STALE_RATIO < self.preconditioner_penalty or self.newton:
+        ratio = penalty / self.preconditioner_penalty if self.preconditioner_penalty else 1.0
+        if not 1 / STALE_RATIO < ratio < STALE_RATIO or self.newton:
             self.curvature = None
 
     @property

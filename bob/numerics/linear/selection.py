@@ -124,7 +124,7 @@ def _select(
 ) -> Selection:
     """Hold out each of the folds with the numbers `held_out`, which are ascending."""
     order = np.argsort(fold, kind="stable")
-    problem = prepare(SelectedRows(x, order), np.asarray(y)[order], classes, device)
+    problem = prepare(SelectedRows(x, order), np.asarray(y)[order], classes, device, tolerance)
     bounds = [(int((fold < number).sum()), int((fold <= number).sum())) for number in held_out]
     values = sorted(np.asarray(grid, dtype=float).tolist())
     if not problem.spread:  # equal rows: the biases alone are fitted, alike at every C
@@ -132,7 +132,8 @@ def _select(
     decades = moved(values, problem.spread)
     search = GridSearch(problem, bounds, [c * 10**decades for c in values] if decades else values)
     best = search.run()
-    fit = refit(problem, search.theta[best.c][0], best.c, tolerance)
+    refined = search.solvers[0].refined
+    fit = refit(problem, search.theta[best.c][0], best.c, tolerance, refined)
     top1 = {c: score.top1 for c, score in search.scores.items()}
     return Selection(
         fit=fit,
