@@ -15,8 +15,9 @@ Differs in these points:
 - the solver stops on a bound of its distance from the optimum, not on a number of iterations, and
   the record carries the bound. Values of C that are only compared stop on that bound or on an
   estimate of the distance, whichever comes first;
-- not every C is compared as closely (`bob.numerics.linear.grid_search`): the path ends where weaker
-  penalties are worse, and only values near the best are solved to 1e-5. The record states how many
+- not every C is compared as closely (`bob.numerics.linear.grid_search`): values half a decade apart
+  come first, then those next to one that may be the best; the path ends where weaker penalties are
+  worse, and only values near the best are solved to 1e-5. The record states how many
   were tried, why the path ended, and whether top-1 or, at equal top-1, log-loss or the stronger
   penalty decided.
 """

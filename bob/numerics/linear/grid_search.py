@@ -47,7 +47,8 @@ PATIENCE_DECADES = 1.0
 These are the highest held-out top-1 and the lowest held-out log-loss, whichever comes later.
 """
 PATIENCE_VALUES = 2
-"""It ends as many values of the grid after these if the last has fewer rows right beyond their paired error."""
+"""It ends as many values of the grid after these if the last has fewer rows right beyond their
+paired error."""
 CERTAIN = 0.1
 """All train rows count as certain if the objective is below this share of the least gap scale.
 

@@ -40,7 +40,7 @@ class Selection:
     grid: tuple[float, ...]
     """Every C considered, ascending."""
     curve: tuple[float, ...]
-    """Held-out top-1 per value of `grid`; NaN where the path had ended.
+    """Held-out top-1 per value of `grid`; NaN where it was not solved.
 
     Values that are not near the best are solved to the loose gap alone.
     """
@@ -55,7 +55,7 @@ class Selection:
     little but scale the weights."""
     rule: str
     """What decided among the values solved to the tight gap: 'top1', 'log_loss' if equal, or
-    'strongest_penalty' if equal too."""
+    'strongest_penalty' if equal too, or equal within its error at the weak edge of the grid."""
     end: str
     """Why no weaker penalty was tried; see `bob.numerics.linear.grid_search.GridSearch`."""
     precise: int

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.special import log_softmax
 
-from bob.numerics.linear.grid_search import GridSearch, _end_of
+from bob.numerics.linear.grid_search import GridSearch, _end_of, _stride
 from bob.numerics.linear.held_out import HeldOutScore, outcomes
 from tests.builders.linear import fitted_problem
 
@@ -116,3 +116,29 @@ def test_a_path_ends_a_decade_past_the_best_whatever_the_evidence():
     flat = [80, 80, 80, 80, 80]
     assert _end_of(path(flat, [1, 1.1, 1.2, 1.3, 1.4])) == "decade past the best"
     assert _end_of(path(flat[:4], [1, 1.1, 1.2, 1.3])) == ""
+
+
+def test_a_path_of_one_value_in_two_ends_one_solved_value_past_the_best():
+    """It is two values of the grid past."""
+    solved = path([60, 80, 70], [3, 1, 1.1])
+    assert _end_of(solved) == "" and _end_of(solved, stride=2) == "worse than the best"
+
+
+def test_the_first_round_goes_in_steps_of_at_most_half_a_decade():
+    decades = [(i / 4, 10.0 ** (i / 4)) for i in range(9)]
+    assert _stride([c for _, c in decades]) == 2  # 0.25 decades a step
+    assert _stride([10.0**exponent for exponent in range(4)]) == 1
+    assert _stride([10.0 ** (i / 10) for i in range(20)]) == 5
+    assert _stride([1.0, 1.1]) == 1
+
+
+def test_the_weakest_penalty_is_not_chosen_where_another_is_no_less_likely_on_the_same_rows():
+    loss = [0.5, 0.7]
+    inside, edge = (HeldOutScore(c, [np.ones(2)], [np.array(loss) - c / 1e3], True) for c in (1, 2))
+    search = search_with([inside, edge], [])
+    assert search._inside(edge) is edge  # 0.002 less > √(2 · 0.001²): beyond the paired error
+    noisy = HeldOutScore(1, [np.ones(2)], [np.array([0.2, 1.0])], True)  # 0.2 more < √(0.298² · 2)
+    search = search_with([noisy, edge], [])
+    assert search._inside(edge) is noisy and search.rule == "strongest_penalty"
+    search.certain = True
+    assert search._inside(edge) is edge
