@@ -45,7 +45,8 @@ class CurvaturePairs:
         curvature = float(torch.dot(s, y))
         if curvature <= LEAST_COSINE * float(s.norm()) * float(y.norm()):
             return
-        if not len(self._steps):
+        if self._steps.dtype != s.dtype or not len(self._steps):
+            self._order = []
             self._steps, self._changes = (s.new_zeros(self.memory, len(s)) for _ in range(2))
             self._products = s.new_zeros(self.memory, self.memory, dtype=torch.float64)
         if len(self._order) < self.memory:

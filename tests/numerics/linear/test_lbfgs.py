@@ -63,3 +63,10 @@ def test_a_pair_without_positive_curvature_is_not_stored() -> None:
     pairs.add(torch.ones(2, 2), torch.ones(2, 2))
     pairs.add_quadratic(torch.tensor([-2.0, -2.0]))
     assert len(pairs) == 0
+
+
+def test_a_pair_of_another_precision_begins_anew() -> None:
+    pairs = CurvaturePairs(3)
+    for dtype in (torch.float32, torch.float64):
+        pairs.add(torch.ones(2, 2, dtype=dtype), torch.ones(2, 2, dtype=dtype))
+    assert len(pairs) == 1
