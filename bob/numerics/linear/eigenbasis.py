@@ -23,8 +23,6 @@ SINGLE_THREAD_WIDTH = 2048
 One thread takes 0.5 s against 0.25 s on an idle machine, but threads take 20 s beside a busy
 process.
 """
-ROUGH_WIDTH = 256
-"""Narrower covariances are always decomposed in float64, which takes no time to speak of."""
 PANELS = 4
 """Panels of columns of a covariance, each computed from its diagonal down."""
 
@@ -36,26 +34,18 @@ class Eigenbasis:
     centre: Tensor
     """(D,) float64: the mean up to rounding, which is harmless: any centre has the same optimum."""
     vectors: Tensor
-    """(D, R) float64, orthonormal columns, R = min(D, N), largest eigenvalue first.
-
-    To 1e-14, or to about 5e-6 if they are `rough`: see `compute_eigenbasis`.
-    """
+    """(D, R) float64, orthonormal columns, R = min(D, N), largest eigenvalue first."""
     eigenvalues: Tensor
     """(R,) float64: of the covariance (divided by N), never negative."""
 
 
 def compute_eigenbasis(
-    x: FeatureRows,
-    device: str = "cpu",
-    dtype: torch.dtype = torch.float32,
-    *,
-    rough: bool = False,
+    x: FeatureRows, device: str = "cpu", dtype: torch.dtype = torch.float32
 ) -> Eigenbasis:
     """Decompose the covariance (D ≤ N), or a QR factorisation of the rows (D > N).
 
-    `dtype` is that of the products; sums are float64. A `rough` basis of many features is
-    decomposed in float32, which is faster: ‖W‖² in it is that of the weights up to a
-    share of about 5e-6, and its axes with less than 1e-7 of the largest variance are mixed.
+    `dtype` is that of the products; sums are float64, and so is the decomposition: in float32 it
+    takes two thirds of the time, but of features with many constant columns PyTorch's is NaN.
     """
     n, width = x.shape
     centre = torch.zeros(width, dtype=torch.float64, device=device)
@@ -69,11 +59,7 @@ def compute_eigenbasis(
     else:
         covariance, orthonormal = _covariance(x, centre, dtype), None
     with one_thread(len(covariance) <= SINGLE_THREAD_WIDTH):
-        if rough and len(covariance) >= ROUGH_WIDTH:
-            rounded = torch.linalg.eigh(covariance.float(), UPLO="L")
-            eigenvalues, vectors = (part.double() for part in rounded)
-        else:
-            eigenvalues, vectors = symmetric_eigen(covariance)
+        eigenvalues, vectors = symmetric_eigen(covariance)
     vectors = vectors if orthonormal is None else orthonormal @ vectors
     return Eigenbasis(centre, vectors.flip(1).contiguous(), eigenvalues.flip(0).clamp(min=0))
 

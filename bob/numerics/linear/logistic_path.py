@@ -137,7 +137,7 @@ def fit_path(
     device: str = "cpu",
 ) -> Iterator[LogisticFit]:
     """Fit (N, D) rows with labels (N,) at every C of `grid`, strongest regularisation first."""
-    problem = prepare(x, y, classes, device, tolerance)
+    problem = prepare(x, y, classes, device)
     solver = start_solver(problem, problem.evaluate_origin())
     values = sorted(np.asarray(grid, dtype=float).tolist())
     for c, gap, passes in solve_path(solver, values, tolerance):

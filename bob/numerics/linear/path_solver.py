@@ -71,8 +71,6 @@ Under weak penalties on ill-conditioned features, a proof takes many times as ma
 NEAR_SHARE = 0.1
 """Where penalties are compared, curvature is not refined once a step promises at most this share of
 the allowed gap: a few steps are left."""
-ROUGH_TOLERANCE = 5e-5
-"""From this relative gap on, an eigenbasis with rounding of float32 is exact enough."""
 SINGLE_THREAD_ENTRIES = 1 << 20
 """Problems with fewer weights are stepped on one thread: see `bob.numerics.threads`."""
 
@@ -167,13 +165,10 @@ class LogisticProblem:
         return max(objective, MIN_OBJECTIVE * log(max(self.classes, 2)))
 
 
-def prepare(
-    x: FeatureRows, y: Ints, classes: int, device: str, tolerance: float = 0.0
-) -> LogisticProblem:
+def prepare(x: FeatureRows, y: Ints, classes: int, device: str) -> LogisticProblem:
     """Prepare rows (N, D) with labels (N,) once, for any number of penalties.
 
-    They are divided by a power of two first, so that no square leaves float32's range. The least
-    `tolerance` to be asked for decides how exact the eigenbasis must be.
+    They are divided by a power of two first, so that no square leaves float32's range.
     """
     spread = spread_of(x, device)
     if (scale := power_of_two(spread)) != 1:
@@ -182,7 +177,7 @@ def prepare(
     copied = width <= n and fits_in_memory(n, width, torch.float32)
     copy = copy_rows(x, device, torch.float32) if copied else None
     rows = x if copy is None else copy
-    eigenbasis = compute_eigenbasis(rows, device, rough=tolerance >= ROUGH_TOLERANCE)
+    eigenbasis = compute_eigenbasis(rows, device)
     resident = is_small(classes, eigenbasis)
     return LogisticProblem(
         feature_blocks(rows, eigenbasis, torch.float32, classes, copy=copy),

@@ -124,7 +124,7 @@ def _select(
 ) -> Selection:
     """Hold out each of the folds with the numbers `held_out`, which are ascending."""
     order = np.argsort(fold, kind="stable")
-    problem = prepare(SelectedRows(x, order), np.asarray(y)[order], classes, device, tolerance)
+    problem = prepare(SelectedRows(x, order), np.asarray(y)[order], classes, device)
     bounds = [(int((fold < number).sum()), int((fold <= number).sum())) for number in held_out]
     values = sorted(np.asarray(grid, dtype=float).tolist())
     if not problem.spread:  # equal rows: the biases alone are fitted, alike at every C
