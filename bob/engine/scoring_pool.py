@@ -24,6 +24,8 @@ from bob.records.record import Record
 
 CODE = "import sys; del sys.path[0]; from bob.engine.scoring_process import main; main()"
 """What a process runs; the first folder of its search path is the working directory."""
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+"""The last two prevail over the first where a user has set them."""
 ENDING_SECONDS = 5.0
 """Time that a process has to end before it is killed."""
 
@@ -111,7 +113,7 @@ class ScoringPool:
     def _start(self) -> _Process:
         ours, theirs = multiprocessing.Pipe()
         path = os.pathsep.join(folder for folder in sys.path if folder)
-        environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+        environment = {**os.environ, **ONE_THREAD, "PYTHONPATH": path}
         descriptor = theirs.fileno()
         command = [sys.executable, "-c", CODE, str(descriptor)]
         popen = subprocess.Popen(command, env=environment, pass_fds=[descriptor])

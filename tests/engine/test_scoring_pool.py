@@ -136,3 +136,22 @@ def test_each_core_scores_and_a_gpu_scores_in_one_process(monkeypatch: pytest.Mo
     assert scoring_processes(Machine(devices=("cuda:0",), scoring_device="cpu")) == MOST_PROCESSES
     monkeypatch.setattr("torch.get_num_threads", lambda: 1)
     assert scoring_processes(Machine()) == 1
+
+
+@pytest.mark.parametrize("name", ["OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"])
+def test_a_process_has_one_thread_whatever_is_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Two processes of two threads each spin on two cores: `run` took twice as long."""
+    environments = list[dict[str, str]]()
+
+    def popen(*_: object, env: dict[str, str], **__: object) -> None:
+        environments.append(env)
+        raise OSError("not started")
+
+    monkeypatch.setenv(name, "2")
+    monkeypatch.setattr("bob.engine.scoring_pool.subprocess.Popen", popen)
+    unit, workspace = a_unit(tmp_path)
+    with pytest.raises(OSError, match="not started"):
+        ScoringPool(workspace, 1).submit(unit, SilentEngineListener())
+    assert environments[0][name] == "1"

@@ -118,7 +118,7 @@ def test_a_path_ends_where_all_train_rows_are_certain():
 
 
 @pytest.mark.parametrize(
-    ("seed", "values"), [*((seed, 17) for seed in (0, 1, 2, 3, 5, 8, 9, 10)), (4, 33), (7, 33)]
+    ("seed", "values"), [*((seed, 17) for seed in range(12)), (4, 33), (6, 33), (7, 33)]
 )
 def test_the_choice_is_that_of_all_values_or_within_one_standard_error(seed, values):
     """All values are solved by scipy; the error is that of the paired held-out outcomes.
