@@ -72,8 +72,8 @@ def coverages(trials: int) -> Iterator[tuple[str, float]]:
 
 
 def description_coverages(trials: int) -> Iterator[tuple[str, float]]:
-    """Yield the coverage of each description of features and of shifts."""
-    for point in descriptions.points(trials):
+    """Yield the coverage of each description of features and of shifts, and of similarities."""
+    for point in (*descriptions.points(trials), *descriptions.similarity_points(trials)):
         yield point.label, point.coverage
 
 

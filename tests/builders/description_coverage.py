@@ -1,4 +1,4 @@
-"""Coverage of the 95 % intervals of descriptions: `diagnostics` and `shift_distance`.
+"""Coverage of the 95 % intervals of descriptions: `diagnostics`, `shift_distance`, similarities.
 
 The value of a description depends on the number of rows, so that the truth is its mean over samples
 of the same size. Rows are those of classes with normal features whose variances fall like a power
@@ -9,12 +9,14 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from bob.commands.similarity import similar_pairs
 from bob.metrics import METRICS
 from bob.metrics.intervals import CLOSED_FORMS
 from bob.numerics.arrays import Floats, Ints
 from bob.outcomes import FeatureDiagnostics, ShiftDistances
 from bob.outcomes.descriptions import Descriptions
 from bob.protocols import diagnostics, shift_distance
+from bob.records.similarities import SimilarPair
 from tests.builders.interval_coverage import Point
 
 CLASSES = 5
@@ -79,3 +81,36 @@ def _covered(name: str, outcomes: Sequence[Descriptions]) -> list[bool]:
         for value, outcome in zip(values, outcomes, strict=True)
     ]
     return [low <= truth <= high for low, high in filter(None, limits)]
+
+
+LATENT = 20
+"""Directions in which both sets of features vary."""
+PAIRS = ((150, 32, 0.5), (150, 256, 0.8), (400, 64, 0.3), (400, 64, 0.7))
+"""Rows, width, and the share that two sets of features have in common."""
+
+
+def pair_of_features(n: int, width: int, common: float, seed: int) -> SimilarPair:
+    """Return the similarities of two sets of features of one random sample."""
+    rng, places = np.random.default_rng(seed), np.random.default_rng(0)
+    both, *own = rng.normal(size=(3, n, LATENT)) * np.arange(1, LATENT + 1) ** -0.5
+    mixed = [
+        (common * both + (1 - common) * of) @ places.normal(size=(LATENT, width)) for of in own
+    ]
+    noisy = [rows + 0.3 * rng.normal(size=rows.shape) + 1 for rows in mixed]
+    (pair,) = similar_pairs(dict(zip("ab", noisy, strict=True)))
+    return pair
+
+
+def similarity_points(
+    trials: int, settings: tuple[tuple[int, int, float], ...] = PAIRS
+) -> Iterator[Point]:
+    """Yield the coverage of every similarity: of the mean over samples of as many rows."""
+    for n, width, common in settings:
+        pairs = [pair_of_features(n, width, common, seed).model_dump() for seed in range(trials)]
+        for name in ("cka", "mutual_knn", "rsa"):
+            value, low, high = (
+                np.array([pair[name + end] for pair in pairs]) for end in ("", "_low", "_high")
+            )
+            covered = (low <= value.mean()) & (value.mean() <= high)
+            label = f"{name} of {n} rows x {width}, {common} in common"
+            yield Point(label, float(trials), float(covered.mean()))

@@ -172,3 +172,10 @@ def test_the_intervals_of_descriptions_cover() -> None:
     covered = [point.coverage for point in descriptions.points(20, ((60, 24, 0.5),))]
     assert len(covered) == 15
     assert np.mean(covered) >= 0.92 and min(covered) >= 0.8
+
+
+def test_the_intervals_of_similarities_cover() -> None:
+    """20 samples a line, 3 lines: standard error of their mean below 3 points."""
+    covered = [point.coverage for point in descriptions.similarity_points(20, ((60, 24, 0.6),))]
+    assert len(covered) == 3
+    assert np.mean(covered) >= 0.85
