@@ -15,7 +15,7 @@ from bob.backbones.loaders.preprocessing import geometry_and_normalisation, with
 from bob.errors import ConfigError, nearest
 from bob.specs import DEFAULT, GRID, BackboneSpec, Output
 
-VERSION = "bob baselines 1"
+VERSION = "bob baselines 2"
 PREPROCESSING = {
     "input_px": 224,
     "crop_pct": 0.875,
