@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import json
+import os
 import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -54,6 +55,8 @@ from bob.plan.runtimes import require_stated_runtimes
 from bob.records.record import Record
 from bob.registry import choose_backbones, choose_datasets, load_registry, select, task_labels
 
+SLURM_ARRAY = "SLURM_ARRAY_TASK_ID"
+"""The variable that SLURM sets in each task of an array."""
 SKIPS_LISTED = 3
 """Number of skips for similar reasons up to which each is printed on a line of its own."""
 _NAMES = re.compile(r"'[^']*'|\([^)]*\)|https?://\S+")
@@ -87,7 +90,7 @@ def run(arguments: argparse.Namespace) -> int:
     _require_cells(plan)
     if arguments.dry_run:
         return _exit_code(plan, [])
-    if arguments.plan and cluster is None:  # a part of a job array
+    if cluster is None and (arguments.plan or SLURM_ARRAY in os.environ):
         require_shareable(workspace.places, terminal)
     if arguments.race:
         carried_out = race.race_records(arguments, plan, workspace, engine, terminal)

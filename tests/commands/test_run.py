@@ -176,6 +176,9 @@ def test_parts_of_a_plan_are_carried_out_where_folders_can_be_shared(
         code, _, err = bob(*words, "1/2")
         assert code == USAGE and "hard links are not possible (not permitted)" in err
         assert bob(*words, "1/2", "--dry-run")[0] == OK
+        patch.setenv("SLURM_ARRAY_TASK_ID", "3")  # the same command in every task, without a plan
+        code, _, err = bob("run", "--data", photos, *chosen, "--offline")
+        assert code == USAGE and "hard links are not possible (not permitted)" in err
     for part, backbones in (
         ("2/2", ["raw_pixels"]),
         ("1/2", ["channel_statistics", "raw_pixels"]),
