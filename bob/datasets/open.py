@@ -27,6 +27,8 @@ from bob.datasets.readers.dollar_street import list_dollar_street
 from bob.datasets.readers.folder import list_folder
 from bob.datasets.readers.huggingface import list_huggingface
 from bob.datasets.readers.masks import list_masks
+from bob.datasets.readers.navi_depth import list_navi_depth
+from bob.datasets.readers.navi_pairs import list_navi_pairs
 from bob.datasets.readers.nights import list_nights
 from bob.datasets.readers.parquet_folder import list_parquet
 from bob.datasets.readers.qrels import list_qrels
@@ -53,6 +55,8 @@ from bob.specs import (
     FolderSource,
     HuggingFaceSource,
     MasksSource,
+    NaviDepthSource,
+    NaviPairsSource,
     NightsSource,
     ParquetSource,
     QrelsSource,
@@ -253,6 +257,10 @@ def _listing(spec: DatasetSpec, cache: Path, offline: bool) -> ImageListing:
         return list_davis(source, path, cache)
     if isinstance(source, SPairSource):
         return list_spair(source, path, cache)
+    if isinstance(source, NaviDepthSource):
+        return list_navi_depth(source, path, cache)
+    if isinstance(source, NaviPairsSource):
+        return list_navi_pairs(source, path, cache)
     if isinstance(source, DollarStreetSource):
         return list_dollar_street(path, cache)
     if isinstance(source, NightsSource):

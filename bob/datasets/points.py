@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bob.datasets.content.sequences import take
-from bob.numerics.arrays import Doubles, Ints
+from bob.numerics.arrays import Doubles, Floats, Ints
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +24,18 @@ class SourcePoints:
 
 
 @dataclass(frozen=True, eq=False)
+class SeenSurface:
+    """What a target image shows in space, of an object whose shape and cameras are known."""
+
+    pixels_m: Floats
+    """(H, W, 3) the point that each pixel shows, in metres; NaN where it is not of the object."""
+    points_m: Doubles
+    """(n, 3) the image's corresponding points, in the same coordinates."""
+    angle_deg: Doubles
+    """(n,) angle between the cameras of a point's two images."""
+
+
+@dataclass(frozen=True, eq=False)
 class TargetPoints(SourcePoints):
     """n points of a target image, which the sources with these `ids` correspond to.
 
@@ -36,6 +48,8 @@ class TargetPoints(SourcePoints):
     """(n,) longer side of the object's box in the target image, to which distances are compared."""
     source_place: Doubles
     """(n, 2) column and row of the source point as shares of its image's width and height."""
+    surface: SeenSurface | None = None
+    """None where the object's shape is not known."""
 
 
 @dataclass(frozen=True, eq=False)

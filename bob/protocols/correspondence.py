@@ -11,6 +11,16 @@ eval_spair.py). Differs from that code in the following points:
 - no upsampled map is made, and cosines are in float64; see `bob.numerics.dense.matching`;
 - a point can lie between pixels, where the sample's warps put it; SPair's are at pixel centres.
 
+Where a dataset knows the object's surface (NAVI), distances between the predicted pixel's point and
+the true one are measured on it too, as in Probe3D (arXiv:2404.08636, github.com/mbanani/probe3d):
+the shares within `WITHIN_M`, and that within 2 cm by the angle between the cameras (`ANGLES`). A
+pixel beside the object is at no distance. Differs from that code in the following points:
+
+- a pair's points are drawn from those that both images show, where Probe3D takes the 1,000 points
+  of the source's object whose nearest feature is the most distinct by Lowe's ratio;
+- all pixels of the target image are searched, where Probe3D knows which are the object's;
+- features are upsampled bilinearly to the image, where Probe3D upsamples bicubically to 128 px.
+
 Source images pass the backbone once, and target images once; an image that is both passes twice.
 What is stored are the features of the source points, and the distance of each prediction.
 
@@ -18,8 +28,7 @@ Beside the score stand the share that random pixels find (`chance`), and that of
 same place in the target image as in the source image (`same_place`).
 """
 
-import functools
-from collections.abc import Mapping, Sequence
+import itertools
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -27,20 +36,14 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from bob.datasets.dataset import Dataset, Split
+from bob.datasets.dataset import Dataset
 from bob.datasets.image_sets import ImageSet
-from bob.datasets.points import PointSets, TargetPoints
-from bob.errors import DatasetError, NotApplicableError
-from bob.extraction.accumulators import (
-    AccumulatorSpec,
-    Earlier,
-    extend_images,
-    register_accumulator,
-)
+from bob.errors import NotApplicableError
+from bob.extraction.accumulators import AccumulatorSpec
 from bob.features.shard import Arrays
-from bob.numerics.arrays import Doubles, Floats, Ints
-from bob.numerics.dense.matching import PixelSearch, features_at
+from bob.numerics.arrays import Bools, Doubles, Ints
 from bob.outcomes import PairHits
+from bob.protocols.correspondence_statistics import WITHIN_M
 from bob.protocols.dense import MapSettings, squashed
 from bob.protocols.kept_images import SAMPLED, WORST
 from bob.protocols.needs import Inputs, Needs, StatisticsNeed, require_splits
@@ -48,6 +51,10 @@ from bob.protocols.protocol import Protocol, Result, ResultPart
 from bob.specs import BackboneSpec
 
 Share = Annotated[float, Field(gt=0, le=1)]
+BY_ANGLE_M = 0.02
+"""The one of `WITHIN_M` that is counted by angle."""
+ANGLES = (0, 30, 60, 90, 120)
+"""Bounds of the angles between cameras, in degrees."""
 
 
 class CorrespondenceSettings(MapSettings):
@@ -85,7 +92,7 @@ class Correspondence(Protocol[CorrespondenceSettings, CorrespondenceProblem]):
         variant = squashed(backbone, settings)
         spec = AccumulatorSpec("source_points", 1)
         sources = StatisticsNeed(variant, ImageSet("query"), spec)
-        matches = AccumulatorSpec("point_matches", 2)
+        matches = AccumulatorSpec("point_matches", 3)
         return [sources, StatisticsNeed(variant, ImageSet("gallery"), matches, after=(sources,))]
 
     def build(
@@ -113,6 +120,7 @@ class Correspondence(Protocol[CorrespondenceSettings, CorrespondenceProblem]):
         for share in others:
             hits = _pair_hits(matches, "found", share)
             parts.append(ResultPart(hits, f"{share:g}", facets={"within": share}))
+        parts += _parts_on_surface(matches)
         detail = {
             "grid": matches["grid"].tolist(),
             "within": list(settings.within),
@@ -138,13 +146,40 @@ def _shown(matches: Arrays, hits: PairHits) -> dict[str, NDArray[Any]]:
 
 def _pair_hits(matches: Arrays, predicted: str, within: float) -> PairHits:
     """Return the hits of each pair by the points of that name, in the order of pairs' numbers."""
-    _, of = np.unique(matches["pair"], return_inverse=True)
     radii = within * matches["extent"]
     hits = np.hypot(*(matches[predicted] - matches["xy"]).T) <= radii
     by_chance = [
         share_within(size, xy, radius)
         for size, xy, radius in zip(matches["size"], matches["xy"], radii, strict=True)
     ]
+    return _of_pairs(matches["pair"], hits, np.array(by_chance))
+
+
+def _parts_on_surface(matches: Arrays) -> list[ResultPart]:
+    """Return the hits by distance on the object's surface, and by angle; none without surfaces."""
+    parts: list[ResultPart] = []
+    if not len(matches["angle"]):
+        return parts
+    pair = matches["pair"]
+    for metres, by_chance in zip(WITHIN_M, matches["near"].T, strict=True):
+        hits = matches["distance"] < metres
+        name = f"{100 * metres:g}cm"
+        facets: dict[str, str | int | float] = {"within_cm": round(100 * metres)}
+        parts.append(ResultPart(_of_pairs(pair, hits, by_chance), name, facets=facets))
+        if metres != BY_ANGLE_M:
+            continue
+        for least, most in itertools.pairwise(ANGLES):
+            rows = (matches["angle"] >= least) & (matches["angle"] < most)
+            if rows.any():
+                of_angle = _of_pairs(pair[rows], hits[rows], by_chance[rows])
+                at = {**facets, "angle": f"{least}-{most}"}
+                parts.append(ResultPart(of_angle, f"{name}_{least}_{most}", facets=at))
+    return parts
+
+
+def _of_pairs(pair: Ints, hits: Bools, by_chance: Doubles) -> PairHits:
+    """Return the hits of each pair, from (M,) hits and chances of points with their pairs."""
+    _, of = np.unique(pair, return_inverse=True)
     points = np.bincount(of)
     return PairHits(
         np.bincount(of, hits).astype(np.int64), points, np.bincount(of, by_chance) / points
@@ -163,127 +198,5 @@ def share_within(size: Ints, xy: Doubles, radius: float) -> float:
     last = np.floor(xy[0] + half - 0.5).clip(max=width - 1)
     return float((last - first + 1).clip(min=0).sum() / (height * width))
 
-
-# --- the statistics of source and of target images
-
-
-@dataclass(frozen=True, eq=False)
-class SourceFeatures:
-    """Features of source points: `ids` (n,) and `features` (n, D), of length 1."""
-
-    points: PointSets
-
-    def start(self, shape: tuple[int, ...]) -> dict[str, NDArray[Any]]:
-        """Return no points."""
-        return {"ids": np.zeros(0, np.int64), "features": np.zeros((0, shape[2]), np.float32)}
-
-    def update(
-        self, statistics: dict[str, NDArray[Any]], positions: Ints, features: Floats
-    ) -> None:
-        """Add the maps (n, h, w, D) of the images at `positions` (n,)."""
-        for position, grid in zip(positions.tolist(), features, strict=True):
-            points = self.points.read(position)
-            rows = features_at(grid, points.xy, points.size)
-            lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-            unit = rows / np.where(lengths > 0, lengths, 1)
-            extend_images(statistics, {"ids": points.ids, "features": unit.astype(np.float32)})
-
-    def merge(self, parts: Sequence[Arrays]) -> Arrays:
-        """Join the points of all shards."""
-        return _joined(parts, ("ids", "features"))
-
-
-@dataclass(frozen=True, eq=False)
-class PointMatches:
-    """Where the points of source images are found in target images.
-
-    Of each of M points whose source is there: its `id`, the number of its `pair` and the position
-    of the `target` image; `xy` where it is, `found`
-    and `same_place` where it is predicted (M, 2); the `extent` of the object, and the `size` of the
-    image (M, 2), height first. All lengths are in pixels of the target image. `pairs` (N,) counts
-    the pairs of each image.
-    """
-
-    points: PointSets
-    earlier: Earlier
-
-    def start(self, shape: tuple[int, ...]) -> dict[str, NDArray[Any]]:
-        """Return no matches."""
-        return {
-            "id": np.zeros(0, np.int64),
-            "pair": np.zeros(0, np.int64),
-            "target": np.zeros(0, np.int64),
-            "xy": np.zeros((0, 2)),
-            "found": np.zeros((0, 2)),
-            "same_place": np.zeros((0, 2)),
-            "extent": np.zeros(0),
-            "size": np.zeros((0, 2), np.int64),
-            "pairs": np.zeros(0, np.int64),
-            "grid": np.array(shape[:2], np.int64),
-        }
-
-    def update(
-        self, statistics: dict[str, NDArray[Any]], positions: Ints, features: Floats
-    ) -> None:
-        """Add the maps (n, h, w, D) of the images at `positions` (n,)."""
-        for position, grid in zip(positions.tolist(), features, strict=True):
-            points = self.points.read(position)
-            assert isinstance(points, TargetPoints)
-            pairs = np.array([len(np.unique(points.pair))])
-            matches = self._matches(points, grid)
-            target = np.full(len(matches["pair"]), position)
-            extend_images(statistics, {**matches, "target": target, "pairs": pairs})
-
-    def _matches(self, points: TargetPoints, grid: Floats) -> dict[str, NDArray[Any]]:
-        search, rows = PixelSearch.of(grid, points.size), self.source_rows
-        there = np.array([point in rows for point in points.ids.tolist()], bool)
-        wanted = [rows[point] for point in points.ids[there].tolist()]
-        found = [search.nearest(self.source_features[row].astype(np.float64)) for row in wanted]
-        height, width = points.size
-        return {
-            "id": points.ids[there],
-            "pair": points.pair[there],
-            "xy": points.xy[there],
-            "found": np.reshape(np.array(found, np.float64), (-1, 2)),
-            "same_place": points.source_place[there] * (width, height),
-            "extent": points.extent_px[there],
-            "size": np.tile(np.array(points.size, np.int64), (len(wanted), 1)),
-        }
-
-    @functools.cached_property
-    def source_features(self) -> Floats:
-        return self.earlier()[0]["features"]
-
-    @functools.cached_property
-    def source_rows(self) -> Mapping[int, int]:
-        """Id of a source point → its row."""
-        return {point: row for row, point in enumerate(self.earlier()[0]["ids"].tolist())}
-
-    def merge(self, parts: Sequence[Arrays]) -> Arrays:
-        """Join the points of all shards."""
-        names = ("id", "pair", "target", "xy", "found", "same_place", "extent", "size", "pairs")
-        return {**_joined(parts, names), "grid": parts[0]["grid"]}
-
-
-def _joined(parts: Sequence[Arrays], names: Sequence[str]) -> dict[str, NDArray[Any]]:
-    return {name: np.concatenate([part[name] for part in parts]) for name in names}
-
-
-def _points_of(split: Split) -> PointSets:
-    if split.points is None:
-        raise DatasetError("correspondence needs points of each image; these images have none.")
-    return split.points
-
-
-def _make_sources(settings: Mapping[str, Any], split: Split, earlier: Earlier) -> SourceFeatures:
-    return SourceFeatures(_points_of(split))
-
-
-def _make_matches(settings: Mapping[str, Any], split: Split, earlier: Earlier) -> PointMatches:
-    return PointMatches(_points_of(split), earlier)
-
-
-register_accumulator("source_points", _make_sources)
-register_accumulator("point_matches", _make_matches)
 
 PROTOCOL = Correspondence()

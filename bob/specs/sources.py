@@ -297,6 +297,22 @@ class SPairSource(Closed):
     """Folder of the pairs below `PairAnnotation`."""
 
 
+class NaviDepthSource(Closed):
+    """NAVI's folder: photographs of objects, with the depth of the object's pixels."""
+
+    reader: Literal["navi_depth"]
+    path: str
+
+
+class NaviPairsSource(Closed):
+    """NAVI's folder: pairs of photographs of an object, with points that correspond."""
+
+    reader: Literal["navi_pairs"]
+    path: str
+    pairs: str
+    """File that lists pairs, below `path`."""
+
+
 class NightsSource(Closed):
     """NIGHTS' folder: references, two images for each, and which of them people chose."""
 
@@ -375,6 +391,8 @@ Source = Annotated[
     | VocBoxesSource
     | DavisSource
     | SPairSource
+    | NaviDepthSource
+    | NaviPairsSource
     | NightsSource
     | DollarStreetSource
     | ClassListsSource

@@ -5,14 +5,18 @@ from collections.abc import Sequence
 import numpy as np
 
 from bob.datasets.dataset import Dataset
-from bob.datasets.points import PointSets, SourcePoints, TargetPoints
+from bob.datasets.points import PointSets, SeenSurface, SourcePoints, TargetPoints
 from bob.numerics.arrays import Doubles
 from tests.builders.splits import digests, make_dataset, make_split
 
 SIZE = (12, 16)
 
 
-def point_dataset(sources: Sequence[Doubles], targets: Sequence[Doubles]) -> Dataset:
+def point_dataset(
+    sources: Sequence[Doubles],
+    targets: Sequence[Doubles],
+    surfaces: Sequence[SeenSurface] | None = None,
+) -> Dataset:
     """Return pairs of a source and a target image of 12 x 16 px with points (n, 2) each.
 
     The object's extent is 10 px; points are numbered 100 i, 100 i + 1, ... in image i.
@@ -28,6 +32,7 @@ def point_dataset(sources: Sequence[Doubles], targets: Sequence[Doubles]) -> Dat
             pair=np.full(len(ids[i]), i),
             extent_px=np.full(len(ids[i]), 10.0),
             source_place=sources[i] / SIZE[::-1],
+            surface=None if surfaces is None else surfaces[i],
         )
         for i in pairs
     ]

@@ -13,6 +13,7 @@ from torch.nn.functional import interpolate, normalize
 from bob.cli import main
 from bob.datasets.dataset import Dataset, Split
 from bob.datasets.limit import limited
+from bob.datasets.points import SeenSurface
 from bob.errors import NotApplicableError
 from bob.metrics.correspondence import pck, pck_per_point
 from bob.outcomes import PairHits
@@ -100,6 +101,49 @@ def test_predictions_are_those_of_an_evaluation_on_upsampled_maps() -> None:
             outcome: Any = found[f"{within:g}"]
             assert outcome.hits[i] == count
     assert [part.suffix for part in result.parts] == ["", "same_place", "0.5"]
+
+
+def test_distances_on_the_surface_are_counted_too() -> None:
+    """A plane of 1.5 cm a pixel, of which the left half is seen; equal features find pixel (0, 0).
+
+    Of the first pair's points, (0.5, 0.5) is there, (1.5, 0.5) 1.5 cm away, and (3.5, 0.5) 4.5 cm;
+    of the second's, (0.5, 11.5) is 16.5 cm away. Cameras are 20 and 90 degrees apart.
+    """
+    rows, columns = np.indices(SIZE)
+    plane = 0.015 * np.stack([columns, rows, np.zeros(SIZE)], axis=-1).astype(np.float32)
+    plane[:, 6:] = np.nan
+    points = [np.array([[0.5, 0.5], [1.5, 0.5], [3.5, 0.5]]), np.array([[0.5, 0.5], [0.5, 11.5]])]
+    surfaces = [
+        SeenSurface(plane, np.column_stack([0.015 * (xy - 0.5), np.zeros(len(xy))]), angles)
+        for xy, angles in zip(points, (np.full(3, 20.0), np.full(2, 90.0)), strict=True)
+    ]
+    flat = lambda split, at: np.ones((len(at), *GRID, 3), np.float32)  # noqa: E731
+    result = solved(point_dataset(points, points, surfaces), flat)
+    parts = {part.suffix: part.outcome for part in result.parts}
+    hits = {name: of.hits.tolist() for name, of in parts.items() if isinstance(of, PairHits)}
+    assert {name: of for name, of in hits.items() if "cm" in name} == {
+        "1cm": [1, 1],
+        "2cm": [2, 1],
+        "5cm": [3, 1],
+        "2cm_0_30": [2],
+        "2cm_90_120": [1],
+    }
+    # Chance: of 192 px, a corner has 1 within 1 cm, 3 within 2 cm (the diagonal is 2.1 cm), and
+    # within 5 cm = 3.33 px those with column² + row² <= 11: 4 in row 0, 4 (up to 3.2) in row 1,
+    # 3 (up to 2.6) in row 2 and 2 (up to 1.4) in row 3, which are 13.
+    near = {name: parts[name].by_chance[1] for name in ("1cm", "2cm", "5cm")}  # type: ignore[union-attr]
+    # the second pair's other point is in the lower corner, whose surroundings are the same
+    assert near == pytest.approx({"1cm": 1 / 192, "2cm": 3 / 192, "5cm": 13 / 192})
+
+
+def test_pixels_beside_the_object_are_at_no_distance() -> None:
+    plane = np.full((*SIZE, 3), np.nan, np.float32)
+    points = [np.array([[0.5, 0.5]])]
+    surface = SeenSurface(plane, np.zeros((1, 3)), np.zeros(1))
+    flat = lambda split, at: np.ones((len(at), *GRID, 3), np.float32)  # noqa: E731
+    parts = solved(point_dataset(points, points, [surface]), flat).parts
+    (of,) = [part.outcome for part in parts if part.suffix == "5cm"]
+    assert isinstance(of, PairHits) and of.hits.tolist() == [0] and of.by_chance.tolist() == [0]
 
 
 @pytest.mark.parametrize(
