@@ -24,6 +24,7 @@ import argparse
 import importlib
 import json
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,7 @@ def compare_heads(backbone: BackboneSpec, arguments: argparse.Namespace, data: D
     print(f"{arguments.train} train and {arguments.test} test images, ", end="")
     print(f"forward {forward:.1f} processor seconds, {1000 * forward / images:.0f} ms an image")
     rows = [solved_head(name, spec, data, maps) for name in SOLVED]
-    trained = [trained_head(data, maps, epochs) for epochs in arguments.epochs]
+    trained = [trained_head(data, maps, {"epochs": epochs}) for epochs in arguments.epochs]
     for row, name in zip(rows, SOLVED, strict=True):
         again = solved_head(name, spec, data, maps)
         row["seconds"] = (row["seconds"] + again["seconds"]) / 2
@@ -123,7 +124,8 @@ def all_maps(spec: BackboneSpec, data: Dataset) -> tuple[dict[str, Floats], floa
             seconds += time.process_time() - begin
             for i in at:  # decoded before heads are timed
                 masks_of(data, name).read(i)
-                boxes_of(split).read(i)
+                if split.boxes is not None:
+                    boxes_of(split).read(i)
         maps[str(name)] = np.concatenate(found)
     return maps, seconds
 
@@ -168,11 +170,16 @@ def test_statistics(
     return found[need], time.process_time() - begin
 
 
-def trained_head(data: Dataset, maps: dict[str, Floats], epochs: int) -> dict[str, Any]:
-    """Train the head of the task `segment_sgd` on maps, and return its scores."""
+def trained_head(
+    data: Dataset, maps: dict[str, Floats], changes: Mapping[str, int]
+) -> dict[str, Any]:
+    """Train the head of the task `segment_sgd` on maps, and return its scores.
+
+    `changes` replace settings of the task, such as its epochs.
+    """
     settings = load_registry().tasks["segment_sgd"].settings
     assert isinstance(settings, SegmentSgdSettings)
-    settings = settings.model_copy(update={"epochs": epochs})
+    settings = settings.model_copy(update=dict(changes))
     images = {
         name: StoredMaps(Features([of], np.arange(len(of)), {}, Effort()), data.splits[name])  # type: ignore[index]
         for name, of in maps.items()
@@ -180,7 +187,8 @@ def trained_head(data: Dataset, maps: dict[str, Floats], epochs: int) -> dict[st
     problem = SegmentSgdProblem(data.classes, images["train"], {"test": images["test"]}, SEED)
     begin = time.process_time()
     result = SEGMENT_SGD.solve(problem, settings, "cpu")
-    return row_of(f"adamw, {epochs} epochs", result.outcome, time.process_time() - begin)
+    seconds = time.process_time() - begin
+    return row_of(f"adamw, {settings.epochs} epochs", result.outcome, seconds)
 
 
 def row_of(name: str, outcome: SegmentationCounts, seconds: float) -> dict[str, Any]:
