@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from bob.engine.progress import ClusterState, RemotelyEmbedded
 from bob.engine.units import Done, Unit, UnitKind
 from bob.engine.work import Work
-from bob.extraction.progress import ProgressListener, SilentListener
+from bob.extraction.progress import ProgressListener, SilentListener, Spent
 from bob.records.record import Record
 
 
@@ -54,6 +54,46 @@ class SilentEngineListener(SilentListener):
     def notice(self, text: str) -> None: ...
 
     def cluster(self, state: ClusterState, embedded: Sequence[RemotelyEmbedded]) -> None: ...
+
+
+class RelayingListener:
+    """A listener that passes everything on to another one, to be overridden in parts."""
+
+    def __init__(self, listener: EngineListener) -> None:
+        self._listener = listener
+
+    def waiting(self) -> None:
+        self._listener.waiting()
+
+    def stage(self, name: str, subject: str) -> None:
+        self._listener.stage(name, subject)
+
+    def forwarded(self, backbone: str, images: int, seconds: float) -> None:
+        self._listener.forwarded(backbone, images, seconds)
+
+    def embedded(self, images: int, spent: Spent) -> None:
+        self._listener.embedded(images, spent)
+
+    def run_begins(self, work: Work) -> None:
+        self._listener.run_begins(work)
+
+    def run_ends(self) -> None:
+        self._listener.run_ends()
+
+    def pass_begins(self, dataset: str, split: str, images: int, backbones: Sequence[str]) -> None:
+        self._listener.pass_begins(dataset, split, images, backbones)
+
+    def pass_ends(self) -> None:
+        self._listener.pass_ends()
+
+    def cell_ends(self, record: Record) -> None:
+        self._listener.cell_ends(record)
+
+    def notice(self, text: str) -> None:
+        self._listener.notice(text)
+
+    def cluster(self, state: ClusterState, embedded: Sequence[RemotelyEmbedded]) -> None:
+        self._listener.cluster(state, embedded)
 
 
 class LostError(Exception):

@@ -1,27 +1,38 @@
-"""The engine of this machine: one process embeds, on one or several devices."""
+"""The engine of this machine: one process embeds, on one or several devices, and others score."""
 
 import math
+import threading
 import time
+from collections import deque
 from collections.abc import Collection
 from concurrent.futures import Future
 
 import psutil
 
-from bob.engine.engine import EngineListener
+from bob.engine.engine import EngineListener, RelayingListener
 from bob.engine.scoring_memory import unit_memory
-from bob.engine.scoring_pool import ScoringPool
+from bob.engine.scoring_pool import BESIDE_EMBEDDING, ScoringPool
 from bob.engine.units import Done, Unit, UnitKind
 from bob.engine.worker import Worker
+from bob.extraction.progress import Spent
 from bob.plan import Workspace
+from bob.records.record import Record
 
 SECONDS_HERE = 5.0
 """Time after which a run that scores is worth further processes: each takes seconds to start."""
+FIRST_SECONDS = 1.0
+"""Time for which cells are scored as soon as they can be, before anything else is embedded: the
+first scores of a run."""
+MOST_WAITING = 256
+"""Units to score that wait for a process."""
 
 
 class LocalEngine:
-    """Does one unit after the other in this process, or scores in several others.
+    """Embeds in this process, and scores in several.
 
-    Embedding uses all cores, and its speed is measured, so that nothing is scored meanwhile.
+    After the first scores, units that can be scored wait until images are embedded again: then
+    processes of low priority score them, on what the forward passes leave of the cores. Once
+    nothing is left to embed, this process and the others score together.
     """
 
     unit_seconds = math.inf
@@ -31,45 +42,127 @@ class LocalEngine:
     ) -> None:
         """Compute in the folders and on the devices of a workspace.
 
-        With more than one of `processes`, units are scored side by side in as many further ones
-        after this process has scored for `seconds_here`, the rest of a unit that it has begun too.
+        With more than one of `processes`, further ones score, as many as that where nothing is
+        embedded and half as many beside the forward passes. None is started for the sake of cells
+        alone before this process has scored for `seconds_here`.
         """
         self._worker = Worker(workspace)
         self._pool = ScoringPool(workspace, processes) if processes > 1 else None
         self._seconds_left = seconds_here
+        self._first_left = min(FIRST_SECONDS, seconds_here)
+        self._waiting: deque[tuple[Unit, EngineListener, Future[Done]]] = deque()
+        self._following = threading.Lock()
 
     def has_room(self, kind: UnitKind) -> bool:
-        """Whether a unit is begun at once."""
-        busy = self._pool.busy if self._pool else 0
-        return not busy or (kind == "score" and self._pool is not None and busy < self._pool.size)
+        """Whether a unit is begun at once, or may wait for a process that scores it."""
+        return kind != "score" or len(self._waiting) < MOST_WAITING
 
     def submit(self, unit: Unit, listener: EngineListener) -> "Future[Done]":
-        """Do a unit, or let another process score it; the future of the former is complete."""
-        seconds = math.inf
-        if self._pool and unit.kind == "score" and self._seconds_left > 0:
-            seconds = self._seconds_left
-        elif self._pool and unit.kind == "score":
-            workspace = self._worker.workspace
-            names = {spec.name for spec in unit.plan.backbones.values()}
-            unit = unit.model_copy(update={"cards": workspace.cards_of(names)})
-            share = psutil.virtual_memory().available / (self._pool.size + 1)
-            if unit_memory(unit, workspace) <= share:
-                return self._pool.submit(unit, listener)
+        """Do a unit, or keep it for a process to score; the future of the former is complete."""
         future: Future[Done] = Future()
-        start = time.perf_counter()
-        future.set_result(self._worker.do(unit, listener, seconds))
-        if unit.kind == "score":
-            self._seconds_left -= time.perf_counter() - start
+        if unit.kind != "score":
+            following = _FollowingListener(listener, self) if self._pool else listener
+            future.set_result(self._worker.do(unit, following))
+        elif self._pool is None:
+            future.set_result(self._worker.do(unit, listener))
+        elif self._first_left > 0:
+            self._score_here(unit, listener, future, self._first_left)
+        elif unit_memory(known := self._with_cards(unit), self._worker.workspace) <= self._share():
+            self._waiting.append((known, listener, future))
+        else:
+            self._score_here(unit, listener, future, math.inf)
         return future
 
     def wait(self, running: Collection["Future[Done]"]) -> None:
         """Return when one of these futures is complete."""
         while not any(future.done() for future in running):
             assert self._pool is not None  # what this process does is complete when it returns
-            self._pool.wait()
+            self._hand_out(beside=False)
+            if self._waiting and self._seconds_left > 0:
+                unit, listener, future = self._waiting.popleft()
+                here = _FollowingListener(listener, self)
+                self._score_here(unit, here, future, self._seconds_left)
+            else:
+                self._pool.wait()
 
     def close(self) -> None:
         """Release the backbones, and end the processes."""
         if self._pool:
             self._pool.close()
         self._worker.embedders.clear()
+
+    def follow(self, *, beside: bool) -> None:
+        """Take in what processes report, and give them units, unless a thread does so already.
+
+        `beside` says whether images are embedded meanwhile.
+        """
+        if self._pool and self._following.acquire(blocking=False):
+            try:
+                self._pool.wait(0.0)
+                self._hand_out(beside=beside)
+            finally:
+                self._following.release()
+
+    def _hand_out(self, *, beside: bool) -> None:
+        """Give units to processes that are idle or may be started."""
+        if self._pool is None:
+            return
+        while self._waiting and (self._pool.idle or self._may_start(self._pool, beside=beside)):
+            unit, listener, future = self._waiting.popleft()
+            if not beside:
+                listener.stage("scoring", unit.name)
+            self._pool.submit(unit, listener, future, BESIDE_EMBEDDING if beside else 0)
+
+    def _may_start(self, pool: ScoringPool, *, beside: bool) -> bool:
+        """Whether a further process may score: all are busy."""
+        if beside:
+            return pool.busy < max(pool.size // 2, 1)
+        return self._seconds_left <= 0 and pool.busy < pool.size
+
+    def _score_here(
+        self, unit: Unit, listener: EngineListener, future: "Future[Done]", seconds: float
+    ) -> None:
+        """Score a unit in this process, and begin none of its cells after some seconds."""
+        start = time.perf_counter()
+        future.set_result(self._worker.do(unit, listener, seconds))
+        spent = time.perf_counter() - start
+        self._seconds_left -= spent
+        self._first_left -= spent
+
+    def _with_cards(self, unit: Unit) -> Unit:
+        """Return a unit with the cards that another process needs."""
+        names = {spec.name for spec in unit.plan.backbones.values()}
+        return unit.model_copy(update={"cards": self._worker.workspace.cards_of(names)})
+
+    def _share(self) -> float:
+        """Return the free memory that each process may take, in bytes."""
+        assert self._pool is not None
+        return psutil.virtual_memory().available / (self._pool.size + 1)
+
+
+class _FollowingListener(RelayingListener):
+    """Lets an engine follow its processes between forward passes, or between cells.
+
+    Not before the first images are embedded: until then runtimes are measured.
+    """
+
+    def __init__(self, listener: EngineListener, engine: LocalEngine) -> None:
+        super().__init__(listener)
+        self._engine, self._embeds = engine, False
+
+    def forwarded(self, backbone: str, images: int, seconds: float) -> None:
+        super().forwarded(backbone, images, seconds)
+        if self._embeds:
+            self._engine.follow(beside=True)
+
+    def embedded(self, images: int, spent: Spent) -> None:
+        super().embedded(images, spent)
+        self._embeds = self._embeds or images > 0
+
+    def pass_ends(self) -> None:
+        super().pass_ends()
+        self._embeds = False
+
+    def cell_ends(self, record: Record) -> None:
+        super().cell_ends(record)
+        self._engine.follow(beside=False)

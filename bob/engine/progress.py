@@ -75,7 +75,7 @@ class RunMeter:
         self._pass: tuple[str, str] | None = None
         self._members: frozenset[str] = frozenset()
         """Backbones of the pass; others may embed the same split in another one."""
-        self._cell_seconds, self._cell_start = 0.0, clock()
+        self._cell_seconds, self._cells_timed, self._cell_start = 0.0, 0, clock()
         self._ready: set[str] = set()
         """Backbones that have been loaded and tuned, or have embedded images."""
         self._setup_seconds = 0.0
@@ -133,10 +133,12 @@ class RunMeter:
         self._spent += spent.waited_seconds + spent.forward_seconds + spent.write_seconds
 
     def cell_ends(self) -> None:
-        """Count a cell."""
+        """Count a cell, and the time since the one before; during a pass it takes none."""
         now = self._clock()
         self.cells_done += 1
-        self._cell_seconds += now - self._cell_start
+        if self._pass is None:
+            self._cells_timed += 1
+            self._cell_seconds += now - self._cell_start
         self._cell_start = now
 
     def seconds_left(self) -> float:
@@ -168,7 +170,7 @@ class RunMeter:
         """Return the seconds that images, by dataset, split and backbone, and cells take."""
         forward = sum(n * self._seconds_per_image(key[2]) for key, n in images.items())
         overhead = self._spent / self._forward_seconds if self._forward_seconds else OVERHEAD
-        per_cell = self._cell_seconds / self.cells_done if self.cells_done else PROBE_SECONDS
+        per_cell = self._cell_seconds / self._cells_timed if self._cells_timed else PROBE_SECONDS
         return forward * overhead / self.workers + cells * per_cell
 
     def _strike_off(self, place: tuple[str, str, str], images: int) -> None:

@@ -1,7 +1,8 @@
 """Processes of this machine that score units side by side, each on one core.
 
 Probes of some thousand images gain little from several threads, and the interpreter runs one
-thread at a time; processes use all cores.
+thread at a time; processes use all cores. One that scores while images are embedded has a low
+priority, and takes what the forward passes leave of the cores.
 """
 
 import contextlib
@@ -22,8 +23,14 @@ from bob.io.processes import process_identity
 from bob.plan import Workspace
 from bob.records.record import Record
 
-CODE = "import sys; del sys.path[0]; from bob.engine.scoring_process import main; main()"
+CODE = (
+    "import os, sys; del sys.path[0]; os.nice(int(sys.argv[2])); "
+    "from bob.engine.scoring_process import main; main()"
+)
 """What a process runs; the first folder of its search path is the working directory."""
+BESIDE_EMBEDDING = 10
+"""Niceness of a process that is started while images are embedded: a thread that embeds gets nine
+times as much of a core on which both want to run."""
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 """The last two prevail over the first where a user has set them."""
 ENDING_SECONDS = 5.0
@@ -42,13 +49,11 @@ class _Process:
     listener: EngineListener | None = None
     future: "Future[Done]" = field(default_factory=Future)
 
-    def begin(self, unit: Unit, listener: EngineListener) -> "Future[Done]":
-        """Send a unit; return the future of its result."""
-        self.unit, self.listener, self.future = unit, listener, Future()
-        listener.stage("scoring", unit.name)
+    def begin(self, unit: Unit, listener: EngineListener, future: "Future[Done]") -> None:
+        """Send a unit, whose result goes to a future."""
+        self.unit, self.listener, self.future = unit, listener, future
         with contextlib.suppress(OSError):  # its end is noticed where its reports are read
             self.connection.send(unit)
-        return self.future
 
     def take(self, report: Report) -> None:
         """Take in a report: a record, or how the unit has ended."""
@@ -76,15 +81,25 @@ class ScoringPool:
         """Units under way."""
         return sum(process.unit is not None for process in self._processes)
 
-    def submit(self, unit: Unit, listener: EngineListener) -> "Future[Done]":
-        """Begin a unit. The future raises LostError where its process has ended."""
-        process = next((each for each in self._processes if each.unit is None), None)
-        return (process or self._start()).begin(unit, listener)
+    @property
+    def idle(self) -> int:
+        """Processes that have no unit."""
+        return len(self._processes) - self.busy
 
-    def wait(self) -> None:
-        """Take in reports of processes that are busy, the first of which is waited for."""
+    def submit(
+        self, unit: Unit, listener: EngineListener, future: "Future[Done]", niceness: int = 0
+    ) -> None:
+        """Begin a unit, in a further process if none is idle, of which `niceness` is the priority.
+
+        The future receives the result, or LostError where the process has ended.
+        """
+        process = next((each for each in self._processes if each.unit is None), None)
+        (process or self._start(niceness)).begin(unit, listener, future)
+
+    def wait(self, seconds: float | None = None) -> None:
+        """Take in reports of busy processes; wait for the first, for some seconds at most."""
         busy = {process.connection: process for process in self._processes if process.unit}
-        for ready in wait(list(busy)):
+        for ready in wait(list(busy), seconds):
             assert isinstance(ready, Connection)
             process = busy[ready]
             try:
@@ -110,12 +125,12 @@ class ScoringPool:
                 release_leases(process.unit, process.identity, self._workspace.places)
         self._processes.clear()
 
-    def _start(self) -> _Process:
+    def _start(self, niceness: int) -> _Process:
         ours, theirs = multiprocessing.Pipe()
         path = os.pathsep.join(folder for folder in sys.path if folder)
         environment = {**os.environ, **ONE_THREAD, "PYTHONPATH": path}
         descriptor = theirs.fileno()
-        command = [sys.executable, "-c", CODE, str(descriptor)]
+        command = [sys.executable, "-c", CODE, str(descriptor), str(niceness)]
         popen = subprocess.Popen(command, env=environment, pass_fds=[descriptor])
         theirs.close()
         workspace = self._workspace

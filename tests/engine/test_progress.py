@@ -130,6 +130,19 @@ def test_the_time_left_is_right_from_the_first_tenth_on() -> None:
             assert left == pytest.approx(clock.now - now, rel=0.3, abs=0.5)
 
 
+def test_cells_that_are_scored_during_a_pass_take_no_time_of_their_own() -> None:
+    """Of 4 cells one takes 2 s after a pass of 100 s, in which another was scored."""
+    clock = Clock()
+    meter = RunMeter(Work({}, {}, 4), clock)
+    meter.pass_begins("a", "train", ["fast"])
+    clock.now += 100.0
+    meter.cell_ends()
+    meter.pass_ends()
+    clock.now += 2.0
+    meter.cell_ends()
+    assert meter.seconds_left() == pytest.approx(2 * 2.0)
+
+
 def test_what_others_stored_is_done_at_the_end_of_the_pass() -> None:
     meter = RunMeter(make_work(), Clock())
     meter.pass_begins("a", "train", ["fast", "slow"])

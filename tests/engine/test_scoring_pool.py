@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import os
 import threading
 from concurrent.futures import Future
 from dataclasses import replace
@@ -13,12 +14,13 @@ import pytest
 from bob.engine.choose import MOST_PROCESSES, scoring_processes
 from bob.engine.conductor import conduct
 from bob.engine.engine import EngineListener, LostError, SilentEngineListener
-from bob.engine.local import LocalEngine
-from bob.engine.scoring_pool import ScoringPool
+from bob.engine.local import LocalEngine, _FollowingListener
+from bob.engine.scoring_pool import BESIDE_EMBEDDING, ScoringPool
 from bob.engine.scoring_process import ScoringTerms, score_units
 from bob.engine.units import Done, Unit, units
 from bob.engine.worker import Worker
 from bob.errors import UndefinedError
+from bob.extraction.progress import Spent
 from bob.io.processes import process_is_gone
 from bob.plan import Machine, Workspace, make_plan, make_workspace
 from bob.records.record import Record
@@ -50,9 +52,15 @@ def test_processes_side_by_side_give_the_records_of_one(
     cell; another process scores its second one."""
     elsewhere, submit = list[str](), ScoringPool.submit
 
-    def counted(pool: ScoringPool, unit: Unit, listener: EngineListener) -> "Future[Done]":
+    def counted(
+        pool: ScoringPool,
+        unit: Unit,
+        listener: EngineListener,
+        future: "Future[Done]",
+        niceness: int = 0,
+    ) -> None:
         elsewhere.append(unit.name)
-        return submit(pool, unit, listener)
+        submit(pool, unit, listener, future, niceness)
 
     monkeypatch.setattr(ScoringPool, "submit", counted)
     request, other = (make_request(tmp_path, "knn", "ridge") for _ in range(2))
@@ -73,10 +81,55 @@ def test_processes_side_by_side_give_the_records_of_one(
             np.testing.assert_array_equal(arrays[name], values)
 
 
+def test_what_waits_is_scored_beside_forward_passes_at_a_low_priority(tmp_path: Path) -> None:
+    """Of three units of two cells, this process scores the first cell: the others wait until
+    images are embedded, and one of two processes scores them in turn."""
+    request = make_request(tmp_path, "knn", "ridge")
+    workspace, listener = make_workspace(request), Counting()
+    of_dataset = [unit for unit in units(make_plan(request), {}, 1) if unit.plan.cells][:3]
+    stored = [unit for unit in units(make_plan(request), {}, 1) if unit.kind == "embed"]
+    engine = LocalEngine(workspace, processes=2, seconds_here=1e-9)
+    for unit in stored:
+        engine.submit(unit, listener)
+    futures = [engine.submit(unit, listener) for unit in of_dataset]
+    assert [future.done() for future in futures] == [True, False, False]
+    engine.follow(beside=True)
+    pool = engine._pool
+    assert pool is not None
+    (process,) = pool._processes
+    while not futures[1].done():
+        pool.wait()
+    assert os.getpriority(os.PRIO_PROCESS, process.popen.pid) == BESIDE_EMBEDDING
+    engine.follow(beside=True)
+    while not futures[2].done():
+        pool.wait()
+    assert len(pool._processes) == 1 and len(listener.records) == 5
+    assert all(record.status == "ok" for record in listener.records)
+    engine.close()
+
+
+def test_images_that_are_embedded_let_processes_begin_after_the_first_block(
+    tmp_path: Path,
+) -> None:
+    engine = LocalEngine(make_workspace(make_request(tmp_path, "knn")), processes=2)
+    followed = list[bool]()
+    engine.follow = lambda *, beside: followed.append(beside)  # type: ignore[method-assign]
+    listener = _FollowingListener(SilentEngineListener(), engine)
+    listener.forwarded("a", 64, 1.0)
+    assert followed == []  # runtimes are measured in the first block
+    listener.embedded(64, Spent(forward_seconds=1.0))
+    listener.forwarded("a", 64, 1.0)
+    assert followed == [True]
+    listener.pass_ends()
+    listener.forwarded("b", 64, 1.0)
+    assert followed == [True]
+
+
 def test_a_process_that_is_killed_loses_its_unit(tmp_path: Path) -> None:
     unit, workspace = a_unit(tmp_path)
     pool = ScoringPool(workspace, 1)
-    future = pool.submit(unit, Counting())
+    future: Future[Done] = Future()
+    pool.submit(unit, Counting(), future)
     (process,) = pool._processes
     process.popen.kill()
     while not future.done():
@@ -91,7 +144,7 @@ def test_a_process_that_is_killed_loses_its_unit(tmp_path: Path) -> None:
 def test_closing_ends_processes_and_releases_their_leases(tmp_path: Path) -> None:
     unit, workspace = a_unit(tmp_path)
     pool = ScoringPool(workspace, 1)
-    pool.submit(unit, Counting())
+    pool.submit(unit, Counting(), Future())
     (process,) = pool._processes
     cell = unit.plan.cells[0]
     lease = workspace.places.records().lease_path(cell.dataset, cell.backbone)
@@ -153,5 +206,5 @@ def test_a_process_has_one_thread_whatever_is_set(
     monkeypatch.setattr("bob.engine.scoring_pool.subprocess.Popen", popen)
     unit, workspace = a_unit(tmp_path)
     with pytest.raises(OSError, match="not started"):
-        ScoringPool(workspace, 1).submit(unit, SilentEngineListener())
+        ScoringPool(workspace, 1).submit(unit, SilentEngineListener(), Future())
     assert environments[0][name] == "1"
