@@ -41,7 +41,12 @@ from bob.protocols.dense import (
 from bob.protocols.kept_images import kept_of
 from bob.protocols.needs import Inputs, Needs
 from bob.protocols.protocol import Protocol, Result
-from bob.protocols.segmentation import detail_of_test, require_masks, result_parts
+from bob.protocols.segmentation import (
+    absent_classes,
+    detail_of_test,
+    require_masks,
+    result_parts,
+)
 from bob.protocols.segmentation_statistics import (
     HeadSettings,
     counts_spec,
@@ -131,7 +136,8 @@ class Segment(Protocol[SegmentSettings, SegmentProblem]):
         choice = choice_detail(path, "mean_iou", problem.held_out, mean_ious)
         detail = {**detail_of_test(problem.tests["test"], problem.classes), **choice}
         parts = result_parts(problem.tests, problem.train_pixels)
-        return Result(parts, detail, shown=kept_of(problem.tests["test"]))
+        caveats = absent_classes(problem.train_pixels, problem.classes)
+        return Result(parts, detail, caveats, shown=kept_of(problem.tests["test"]))
 
 
 PROTOCOL = Segment()

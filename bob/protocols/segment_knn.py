@@ -46,7 +46,7 @@ from bob.protocols.dense import DENSE_KINDS, WindowedMapSettings, sets_to_test, 
 from bob.protocols.kept_images import kept_of
 from bob.protocols.needs import Inputs, Needs, StatisticsNeed
 from bob.protocols.protocol import Protocol, Result
-from bob.protocols.segmentation import detail_of_test, require_masks, result_parts
+from bob.protocols.segmentation import absent_classes, detail_of_test, require_masks, result_parts
 from bob.protocols.segmentation_statistics import PixelCounts, counts_of_test, masks_of
 from bob.specs import BackboneSpec
 from bob.specs.numbers import Count
@@ -120,7 +120,8 @@ class SegmentKnn(Protocol[SegmentKnnSettings, KnnProblem]):
         detail = detail_of_test(problem.tests["test"], problem.classes)
         detail["memory_patches"] = problem.memory_patches
         parts = result_parts(problem.tests, problem.train_pixels)
-        return Result(parts, detail, shown=kept_of(problem.tests["test"]))
+        caveats = absent_classes(problem.train_pixels, problem.classes)
+        return Result(parts, detail, caveats, shown=kept_of(problem.tests["test"]))
 
 
 # --- the memory

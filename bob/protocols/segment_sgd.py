@@ -36,7 +36,7 @@ from bob.protocols.dense import DENSE_KINDS, sets_to_test
 from bob.protocols.kept_images import kept_of
 from bob.protocols.needs import Inputs, Needs
 from bob.protocols.protocol import Protocol, Result
-from bob.protocols.segmentation import detail_of_test, require_masks, result_parts
+from bob.protocols.segmentation import absent_classes, detail_of_test, require_masks, result_parts
 from bob.protocols.segmentation_statistics import counts_of_test, masks_of
 from bob.protocols.stored_maps import (
     StoredMaps,
@@ -127,9 +127,11 @@ class SegmentSgd(Protocol[SegmentSgdSettings, SegmentSgdProblem]):
         counts = {
             name: test_counts(of_test, head, classes) for name, of_test in problem.tests.items()
         }
-        parts = result_parts(counts, pixels_of_classes(train, classes))
+        train_pixels = pixels_of_classes(train, classes)
+        parts = result_parts(counts, train_pixels)
         detail = detail_of_test(counts["test"], problem.classes)
-        return Result(parts, detail, shown=kept_of(counts["test"]))
+        caveats = absent_classes(train_pixels, problem.classes)
+        return Result(parts, detail, caveats, shown=kept_of(counts["test"]))
 
     def uses_seed(self, settings: SegmentSgdSettings, dataset: Dataset) -> bool:
         return True

@@ -5,12 +5,14 @@ from typing import Any
 
 import numpy as np
 
+from bob.datasets.assemble import quoted
 from bob.datasets.dataset import Dataset
-from bob.errors import NotApplicableError
+from bob.errors import NotApplicableError, UndefinedError
 from bob.features.shard import Arrays
 from bob.metrics.segmentation import class_iou
 from bob.numerics.arrays import Doubles
 from bob.outcomes import SegmentationCounts
+from bob.protocols.caveats import Caveats
 from bob.protocols.needs import require_splits
 from bob.protocols.protocol import ResultPart
 from bob.protocols.segmentation_statistics import outcome_of
@@ -29,8 +31,13 @@ def result_parts(tests: Mapping[str, Arrays], train_pixels: Doubles) -> tuple[Re
     """Return the parts of a result from the counts of each test set, `test` among them.
 
     The headline, the ceiling of the grid, and each shifted test set; beside them the most frequent
-    class of train, by its pixels (C,).
+    class of train, by its pixels (C,). UndefinedError where there is one class alone.
     """
+    if (present := np.flatnonzero(train_pixels)).size == 1:
+        raise UndefinedError(
+            f"all train pixels are of the class with index {present[0]}, so that there is nothing "
+            "to tell apart. Are the others ignored, as is 255 in masks of 0 and 255?"
+        )
     test = tests["test"]
     of_ceiling = outcome_of(test["ceiling"], test["boundary_f"][:, 1])
     ceiling = ResultPart(of_ceiling, "ceiling", facets={"bound": "ceiling"})
@@ -49,6 +56,13 @@ def _part(statistics: Arrays, train_pixels: Doubles, shift: str = "") -> ResultP
     majority = SegmentationCounts(right, predicted, outcome.true, none_right)
     facets = {"shift": shift} if shift else {}
     return ResultPart(outcome, shift, facets=facets, majority=majority)
+
+
+def absent_classes(train_pixels: Doubles, classes: Sequence[str]) -> Caveats:
+    """Return a caveat where no train pixel (C,) is of some of the classes."""
+    if not (absent := [name for name, n in zip(classes, train_pixels, strict=True) if not n]):
+        return ()
+    return (f"{len(absent)} of {len(classes)} classes have no train pixel: {quoted(absent)}",)
 
 
 def detail_of_test(test: Arrays, classes: Sequence[str]) -> dict[str, Any]:

@@ -262,7 +262,12 @@ def outcome_of(counts: Ints, boundary_f: Doubles | None = None) -> SegmentationC
 
 
 def mean_ious(counts: Ints) -> list[float]:
-    """Return the mean IoU of each of S heads from counts (N, S, 3, C)."""
+    """Return the mean IoU of each of S heads from counts (N, S, 3, C).
+
+    Zero for each where no image has labelled pixels.
+    """
+    if not counts[:, :, 2].any():
+        return [0.0] * counts.shape[1]
     return [mean_iou(outcome_of(counts[:, s])) for s in range(counts.shape[1])]
 
 

@@ -1,6 +1,7 @@
 """Segmentation: bounds that perfect and useless features reach, refits, and runs of the command."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from pydantic import ValidationError
 from bob.cli import main
 from bob.datasets.dataset import Dataset, Split
 from bob.datasets.image_sets import HoldOut, ImageSet
-from bob.errors import NotApplicableError
+from bob.datasets.masks import IGNORED, Masks
+from bob.errors import NotApplicableError, UndefinedError
 from bob.metrics.segmentation import mean_iou, pixel_accuracy
 from bob.numerics.dense.cells import cell_shares
 from bob.numerics.linear.class_sums import ClassSums, head_path
@@ -161,6 +163,38 @@ def test_a_single_train_image_cannot_be_held_out() -> None:
     masks = {name: blocky_masks(1, CLASSES, CELLS, 3, 0) for name in ("train", "test")}
     with pytest.raises(NotApplicableError, match="needs train images to hold out; dataset 'd'"):
         PROTOCOL.needs(LDA, mask_dataset(masks, CLASSES), BASELINE)
+
+
+def test_held_out_images_without_labels_choose_nothing() -> None:
+    """All strengths are then equal, and the strongest is taken; see `best_strength`."""
+    data = dataset()
+    held_out = PROTOCOL.needs(LDA, data, BASELINE)[1]
+    assert isinstance(held_out, StatisticsNeed)
+    unlabelled = {*held_out.images.open(data).content}
+    train = data.splits["train"]
+    assert train.masks is not None
+    masks = [
+        np.full_like(train.masks.read(i), IGNORED) if of in unlabelled else train.masks.read(i)
+        for i, of in enumerate(train.content)
+    ]
+    changed = replace(train, masks=Masks(train.masks.content, masks.__getitem__))
+    result = solved(replace(data, splits={**data.splits, "train": changed}), shares_of)
+    assert result.detail["held_out_curve"] == [0.0] * 4 and result.detail["strength"] == 1.0
+
+
+def test_classes_without_train_pixels_are_named() -> None:
+    data = dataset()
+    more = replace(data, classes=(*data.classes, "sky", "sea"))
+    (caveat,) = solved(more, constant).caveats
+    assert caveat == "2 of 5 classes have no train pixel: 'sky', 'sea'"
+    assert not solved(data, constant).caveats
+
+
+def test_one_class_alone_is_nothing_to_tell_apart() -> None:
+    """Masks of 0 and 255 are read so: 255 is ignored."""
+    masks = {name: [np.zeros((8, 8), np.int16)] * 4 for name in ("train", "test")}
+    with pytest.raises(UndefinedError, match=r"of the class with index 0, .* masks of 0 and 255"):
+        solved(mask_dataset(masks, 2), constant)
 
 
 def test_images_without_masks_are_not_applicable() -> None:

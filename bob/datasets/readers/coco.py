@@ -15,6 +15,7 @@ or as text), images have instance masks too; see `bob.numerics.dense.runs`.
 
 import functools
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,14 +100,14 @@ def list_coco(source: CocoSource, root: Path, cache: Path) -> ImageListing:
             functools.cache(boxes),
             masks if has_masks else None,
         ),
-        notes=() if has_masks or not masked else (_note(len(objects) - masked, len(objects)),),
+        notes=_notes(images, masked),
     )
 
 
 def _content(file: Path) -> Values:
     """Return the content of a file, as far as it is read."""
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads(file.read_text(encoding="utf-8-sig"))
         if not isinstance(content, dict):
             raise ValueError("it is no object")
         for name in ("images", "annotations", "categories"):
@@ -135,10 +136,13 @@ def _images(
 ) -> list[_Annotated]:
     """Return the images of a file in the natural order of their names."""
     objects: dict[Any, list[Values]] = {}
+    sizes: dict[Any, tuple[int, int]] = {}
     for of in content["images"]:
         if _key(of, "id", file) in objects:
             raise DatasetError(f"'{printable(str(file))}': two images have the id {of['id']!r}.")
         objects[of["id"]] = []
+        sizes[of["id"]] = _key(of, "height", file, int), _key(of, "width", file, int)
+    _require_distinct_names(content["images"], file)
     for number, annotation in enumerate(content["annotations"]):
         image = _key(annotation, "image_id", file)
         if image not in objects or _key(annotation, "category_id", file) not in index:
@@ -147,18 +151,24 @@ def _images(
                 f"is not in the file; got image_id {image!r} and category_id "
                 f"{annotation['category_id']!r}."
             )
-        if not (_is_box(annotation.get("bbox")) and _is_number(annotation.get("area", 0))):
+        if not (_is_box(annotation.get("bbox")) and _is_area(annotation.get("area", 0))):
             raise DatasetError(
                 f"'{printable(str(file))}': annotation {number} needs 'bbox' with left, top, "
-                "width and height in pixels, and an 'area' that is a number or missing; got "
+                "width and height in pixels, and an 'area' that is at least 0 or missing; got "
                 f"{annotation.get('bbox')!r:.200} and {annotation.get('area')!r:.200}."
             )
+        if annotation.get("iscrowd", 0) not in (0, 1):
+            raise DatasetError(
+                f"'{printable(str(file))}': annotation {number} needs an 'iscrowd' that is 0, 1 or "
+                f"missing; got {annotation['iscrowd']!r:.200}."
+            )
+        _require_inside(annotation["bbox"], sizes[image], number, file)
         objects[image].append(annotation)
     return [
         _Annotated(
             folder / _relative_name(of, file),
             role,
-            (_key(of, "height", file, int), _key(of, "width", file, int)),
+            sizes[of["id"]],
             objects[of["id"]],
             index,
         )
@@ -187,6 +197,35 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and -LARGEST <= value <= LARGEST  # NaN compares as False
 
 
+def _is_area(value: Any) -> bool:
+    return _is_number(value) and value >= 0
+
+
+def _require_distinct_names(images: Sequence[Values], file: Path) -> None:
+    """Raise DatasetError where two images are the same file."""
+    names = Counter(_relative_name(of, file) for of in images)
+    if twice := [name for name, n in names.items() if n > 1]:
+        raise DatasetError(
+            f"'{printable(str(file))}': two images have the file_name {twice[0]!r}. Put their "
+            "annotations under one id."
+        )
+
+
+def _require_inside(bbox: Sequence[float], size: tuple[int, int], number: int, file: Path) -> None:
+    """Raise DatasetError where no part of a box is in its image of (H, W) pixels."""
+    (left, top, width, height), (rows, columns) = bbox, size
+    if _is_beyond(left, width, columns) or _is_beyond(top, height, rows):
+        raise DatasetError(
+            f"'{printable(str(file))}': annotation {number} is outside of its image of {columns} x "
+            f"{rows} px; got the 'bbox' {bbox!r}: left, top, width and height."
+        )
+
+
+def _is_beyond(first: float, length: float, limit: int) -> bool:
+    """Return whether a stretch of an axis has no part between 0 and `limit`."""
+    return first + length <= 0 > first or first >= limit < first + length
+
+
 def _is_box(values: Any) -> bool:
     """Return whether values are left, top, width and height."""
     is_four = isinstance(values, list) and len(values) == 4 and all(map(_is_number, values))
@@ -208,11 +247,37 @@ def _boxes(image: _Annotated) -> ImageBoxes:
     )
 
 
-def _note(bare: int, objects: int) -> str:
-    return (
-        f"{bare:,} of {objects:,} annotations have no 'segmentation' of polygons or runs, so that "
-        "the others' masks are not read"
+def _notes(images: Sequence[_Annotated], masked: int) -> list[str]:
+    """Return what is odd about the objects, of which `masked` have a segmentation."""
+    total = sum(len(image.objects) for image in images)
+    beyond = narrow = repeated = 0
+    for image in images:
+        boxes = [of["bbox"] for of in image.objects]
+        beyond += sum(_reaches_beyond(box, image.size) for box in boxes)
+        narrow += sum(min(box[2:]) < 1 for box in boxes)
+        repeated += len(boxes) - len({(of["category_id"], *of["bbox"]) for of in image.objects})
+    counted = (
+        (
+            total - masked if masked else 0,
+            "have no 'segmentation' of polygons or runs, so that the others' masks are not read",
+        ),
+        (
+            beyond,
+            "reach beyond their image by more than a pixel: 'bbox' is left, top, width and height",
+        ),
+        (
+            narrow,
+            "are less than a pixel wide or high, and hardly found: 'bbox' is in pixels",
+        ),
+        (repeated, "repeat the image, category and box of another: one of both is not found"),
     )
+    return [f"{n:,} of {total:,} annotations {what}" for n, what in counted if n]
+
+
+def _reaches_beyond(bbox: Sequence[float], size: tuple[int, int]) -> bool:
+    """Return whether a box ends more than a pixel beyond its image of (H, W) pixels."""
+    left, top, width, height = bbox
+    return min(left, top) < -1 or left + width > size[1] + 1 or top + height > size[0] + 1
 
 
 def _is_segmentation(value: Any) -> bool:

@@ -54,7 +54,7 @@ def _pairs(
 ) -> list[TargetPair]:
     """Return the pairs of a list, in its order."""
     try:
-        lines = (root / file).read_text(encoding="utf-8").splitlines()
+        lines = (root / file).read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         path = printable(str(root / file))
         raise DatasetError(f"'{path}': cannot be read ({error}).") from error

@@ -62,7 +62,7 @@ def _classes(root: Path, where: str) -> tuple[str, ...]:
     """Return the class names in the folder's file."""
     file = root / CLASSES_FILE
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DatasetError(
             f"{where}: {CLASSES_FILE} is missing or cannot be read ({error}). Write one class name "

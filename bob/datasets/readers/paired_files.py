@@ -31,7 +31,7 @@ class TargetPair:
 def listed_names(file: Path) -> list[str]:
     """Return the first word of each line of a list; DatasetError where it cannot be read."""
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DatasetError(f"'{printable(str(file))}': cannot be read ({error}).") from error
     return [line.split()[0] for line in lines if line.strip()]

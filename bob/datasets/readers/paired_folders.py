@@ -125,7 +125,10 @@ class PairedFolders:
 def _stems(
     folder: Path, suffix: str, extensions: Collection[str], unread: Counter[str]
 ) -> dict[str, Path]:
-    """Return the files below a folder by their path without suffix and extension."""
+    """Return the files below a folder by their path without suffix and extension.
+
+    DatasetError where two files differ in their extension alone.
+    """
     found: dict[str, Path] = {}
     for path in sorted(folder.rglob("*")) if folder.is_dir() else ():
         if path.is_dir():
@@ -133,6 +136,13 @@ def _stems(
         name = path.relative_to(folder).with_suffix("").as_posix()
         if path.suffix.lower() not in extensions or not name.endswith(suffix):
             unread[path.suffix.lower() or "without extension"] += 1
-        else:
-            found[name.removesuffix(suffix)] = path
+            continue
+        stem = name.removesuffix(suffix)
+        if stem in found:
+            raise DatasetError(
+                f"folder '{printable(str(folder))}': {found[stem].name!r} and {path.name!r} have "
+                "the same name but for the extension, so that targets belong to either. Rename or "
+                "remove one."
+            )
+        found[stem] = path
     return found

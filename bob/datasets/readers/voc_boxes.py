@@ -76,6 +76,8 @@ def parse_voc(data: bytes, index: Mapping[str, int], name: str) -> ImageBoxes:
         xyxy = np.array(edges, np.float64).reshape(-1, 4) - (1, 1, 0, 0)
         if not (np.isfinite(xyxy).all() and (xyxy[:, 2:] > xyxy[:, :2]).all()):
             raise ValueError("a bndbox has no extent")
+        if (xyxy[:, 2:] < 0).any() or (xyxy[:, :2] > size[::-1]).any():
+            raise ValueError(f"a bndbox is outside of the image of {size[1]} x {size[0]} px")
     except (ElementTree.ParseError, ValueError) as error:
         raise DatasetError(f"'{name}': cannot be read as VOC's annotations ({error}).") from error
     except KeyError as error:

@@ -234,11 +234,48 @@ def test_one_file_has_its_test_split_sampled(tmp_path: Path) -> None:
         (content(annotation(1, 7, [0, 0, 1, 1], area="x")), r"an 'area' .* got \[0, .* and 'x'"),
         (content(images=[{**TWO["images"][0], "file_name": "/a.jpg"}]), "file_name must count"),
         (content(images=TWO["images"][:1] * 2), "two images have the id 2"),
+        (
+            content(images=[TWO["images"][0], {**TWO["images"][0], "id": 1}]),
+            "two images have the file_name '000000000002.jpg'",
+        ),
+        (content(annotation(1, 7, BOX, area=-1)), r"an 'area' that is at least 0 .* and -1"),
+        (content(annotation(1, 7, BOX, iscrowd="0")), "annotation 0 needs an 'iscrowd' .* '0'"),
+        (content(annotation(1, 7, [30, 0, 5, 5])), r"annotation 0 is outside of its image of 30 x"),
+        (content(annotation(1, 7, [0, -5, 5, 5])), r"outside of its image of 30 x 20 px; got the"),
     ],
 )
 def test_inconsistent_files_are_refused(tmp_path: Path, values: Any, message: str) -> None:
     with pytest.raises(DatasetError, match=message):
         opened(write(tmp_path / "coco", values))
+
+
+def test_odd_boxes_are_kept_and_counted(tmp_path: Path) -> None:
+    """Published files have some of each kind; what is meant otherwise shows in their number."""
+    values = content(
+        annotation(1, 7, [20, 10, 30, 20]),  # left, top, right and bottom, in an image of 30 x 20
+        annotation(1, 7, [29, 0, 2, 1]),  # reaches beyond by one pixel
+        annotation(1, 3, [30, 20, 0, 0]),  # an empty box at the corner
+        annotation(2, 3, BOX),
+        annotation(2, 3, BOX),
+    )
+    root = write(tmp_path / "coco", values)
+    file = "annotations/instances_val2017.json"
+    source = CocoSource(
+        reader="coco", path=str(root), annotations={"test": file}, images={"test": "val2017"}
+    )
+    data = open_dataset(DatasetSpec(name="own", source=source), tmp_path / "cache")
+    boxes = data.splits["test"].boxes
+    assert boxes is not None
+    assert boxes.read(0).xyxy.tolist() == [[20, 10, 50, 30], [29, 0, 31, 1], [30, 20, 30, 20]]
+    assert len(boxes.read(1).labels) == 2
+    assert [*data.notes] == [
+        "1 of 5 annotations reach beyond their image by more than a pixel: 'bbox' is left, top, "
+        "width and height",
+        "1 of 5 annotations are less than a pixel wide or high, and hardly found: 'bbox' is in "
+        "pixels",
+        "1 of 5 annotations repeat the image, category and box of another: one of both is not "
+        "found",
+    ]
 
 
 def test_files_must_exist_and_agree(tmp_path: Path) -> None:

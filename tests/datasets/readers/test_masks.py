@@ -14,12 +14,12 @@ from bob.datasets.dataset import Dataset
 from bob.datasets.open import open_dataset, spec_from_data_flag
 from bob.errors import ConfigError, DatasetError, UnreadableImageError
 from bob.registry import load_registry
-from bob.specs import DataOptions, MasksSource
+from bob.specs import DataOptions, DatasetSpec, MasksSource
 
 MASK = np.array([[0, 1, 255], [1, 1, 0]], np.uint8)
 
 
-def save(path: Path, pixels: NDArray[np.uint8]) -> None:
+def save(path: Path, pixels: NDArray[Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(pixels).save(path)
 
@@ -175,6 +175,42 @@ def test_a_missing_mask_or_image_is_named(tmp_path: Path) -> None:
         opened(root)
 
 
+def test_two_images_of_one_mask_are_refused(tmp_path: Path) -> None:
+    root = rooms(tmp_path / "rooms", "a", "b")
+    Image.new("RGB", (3, 2)).save(root / "images" / "a.png")
+    with pytest.raises(DatasetError, match=r"'a\.jpg' and 'a\.png' have the same name but for"):
+        opened(root)
+
+
+def test_lists_and_classes_may_begin_with_a_mark_of_utf_8(tmp_path: Path) -> None:
+    """As editors on Windows write it."""
+    root = rooms(tmp_path / "rooms", "a", "b")
+    (root / "classes.txt").write_text("floor\nwall\n", encoding="utf-8-sig")
+    assert opened(root).classes == ("floor", "wall")
+    for name in "ab":
+        (root / f"{name}.txt").write_text(f"{name}\n", encoding="utf-8-sig")
+    lists = {"train": "a.txt", "test": "b.txt"}
+    source = MasksSource.model_validate({"reader": "masks", "path": str(root), "lists": lists})
+    data = open_dataset(DatasetSpec(name="own", source=source), tmp_path / "cache")
+    assert [*data.splits["test"].ids] == ["images/b.jpg"]
+
+
+@pytest.mark.parametrize("mode", ["P", "1", "I;16"])
+def test_masks_are_read_in_every_mode_of_indices(tmp_path: Path, mode: str) -> None:
+    root = rooms(tmp_path / "rooms", "train/a", "test/b")
+    indices = np.array([[0, 1, 0], [1, 1, 0]], np.uint8)
+    image = {
+        "P": Image.fromarray(indices),
+        "1": Image.fromarray(indices.astype(bool)),
+        "I;16": Image.fromarray(indices.astype(np.uint16)),
+    }[mode]
+    if mode == "P":
+        image.putpalette([200, 0, 0, 0, 0, 200] + [0] * 762)
+    assert image.mode == mode
+    image.save(root / "masks" / "test" / "b.png")
+    assert masks_of(opened(root), "test") == [indices.tolist()]
+
+
 def test_class_names_are_needed_once_each(tmp_path: Path) -> None:
     root = rooms(tmp_path / "rooms", "a", "b")
     (root / "classes.txt").write_text("floor\nfloor\n")
@@ -196,10 +232,11 @@ def test_a_folder_that_is_no_split_is_refused(tmp_path: Path) -> None:
     [
         (np.zeros((4, 4), np.uint8), r"is 4 x 4 px, its image 3 x 2 px. They must have the same"),
         (np.full((2, 3), 7, np.uint8), "holds the index 7; the 2 classes are 0 to 1, and 255"),
+        (np.full((2, 3), 65_535, np.uint16), "holds the index 65535; the 2 classes are 0 to 1"),
         (np.zeros((2, 3, 3), np.uint8), "holds colours"),
     ],
 )
-def test_a_wrong_mask_is_named(tmp_path: Path, mask: NDArray[np.uint8], message: str) -> None:
+def test_a_wrong_mask_is_named(tmp_path: Path, mask: NDArray[Any], message: str) -> None:
     root = rooms(tmp_path / "rooms", "a", "b")
     save(root / "masks" / "a.png", mask)
     data = opened(root)

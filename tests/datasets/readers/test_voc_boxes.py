@@ -37,9 +37,9 @@ def write(root: Path, values: str) -> Path:
     return root
 
 
-def opened(root: Path) -> Dataset:
-    """Open the entry at another place, without its counts."""
-    spec = load_registry().datasets["voc2007_detection"]
+def opened(root: Path, entry: str = "voc2007_detection") -> Dataset:
+    """Open an entry at another place, without its counts."""
+    spec = load_registry().datasets[entry]
     source = spec.source.model_copy(update={"path": str(root)})
     changes: dict[str, Any] = {"source": source, "counts": {}}
     return open_dataset(spec.model_copy(update=changes), root.parent / "cache")
@@ -60,6 +60,13 @@ def test_the_layout_of_voc(tmp_path: Path) -> None:
     assert of.ignored.tolist() == [False, True] and not of.crowds.any()
 
 
+@pytest.mark.parametrize("entry", ["voc2007_discovery", "voc2012_discovery"])
+def test_objects_are_discovered_in_trainval(tmp_path: Path, entry: str) -> None:
+    root = write(tmp_path / "VOC", xml(CHAIR, DOG))
+    assert [*opened(root, entry).splits] == ["test"]
+    assert [*opened(root, entry).splits["test"].ids] == ["JPEGImages/000005.jpg"]
+
+
 def test_missing_files_are_named(tmp_path: Path) -> None:
     root = write(tmp_path / "VOC2007", xml(CHAIR))
     (root / "Annotations" / "000001.xml").unlink()
@@ -76,6 +83,7 @@ def test_missing_files_are_named(tmp_path: Path) -> None:
         (xml(OBJECT.format("dog", 0, 1, "x", 2, 2)), "could not convert string to float"),
         (xml(OBJECT.format("dog", 0, 5, 1, 2, 2)), "a bndbox has no extent"),
         (xml(OBJECT.format("dog", 0, 1, 1, "inf", 2)), "a bndbox has no extent"),
+        (xml(OBJECT.format("dog", 0, 32, 1, 40, 2)), "outside of the image of 30 x 20 px"),
         (xml("<object><name>dog</name></object>"), "<object> has no bndbox/xmin"),
     ],
 )
