@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 from pydantic import ValidationError
 
+from bob.backbones.card import load_backbone
 from bob.cli import main
 from bob.datasets.dataset import Dataset, Split
 from bob.datasets.image_sets import HoldOut, ImageSet
@@ -21,7 +23,7 @@ from bob.numerics.linear.class_sums import ClassSums, head_path
 from bob.plan import Plan
 from bob.plan.plan import read_plan
 from bob.protocols import Result, StatisticsNeed, needs_of_task
-from bob.protocols.dense import best_strength
+from bob.protocols.dense import MapSettings, best_strength, squashed
 from bob.protocols.segment import PROTOCOL, SegmentSettings
 from bob.protocols.segmentation_statistics import mean_ious
 from bob.registry import load_registry
@@ -210,6 +212,26 @@ def test_maps_are_those_of_the_layers_of_the_whole_squashed_image() -> None:
     assert str(variant.output) == "grid@-2,-1"
     shown = variant.preprocessing
     assert (shown.input_px, shown.crop_mode, shown.crop_pct) == (64, "squash", 1.0)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "input_px"), [("vit_tiny_patch16_224", 64), ("resnet10t", 128)]
+)
+def test_entries_with_sizes_of_their_own_have_equal_grids(architecture: str, input_px: int) -> None:
+    """Patches of 16 and of 32 px, where the task leaves the size to the backbone: 4 x 4."""
+    values = {
+        "name": architecture,
+        "family": "ssl",
+        "loader": "timm",
+        "architecture": architecture,
+        "weights": {"random": 0},
+        "preprocessing": {"input_px": input_px},
+    }
+    spec = squashed(BackboneSpec.model_validate(values), MapSettings(input_px=None))
+    backbone = load_backbone(spec, "cpu", "float32", offline=True)
+    image = Image.new("RGB", (50, 40))
+    maps = backbone.embed(backbone.geometry.crop(image)[None], [spec.output])[spec.output]
+    assert maps.shape[:3] == (1, 4, 4)
 
 
 def test_backbones_of_loaders_without_maps_are_not_applicable() -> None:
