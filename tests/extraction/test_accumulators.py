@@ -5,11 +5,14 @@ Statistics are compared with a direct float64 computation over all images at onc
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from bob.datasets.dataset import Split
 from bob.errors import ConfigError
@@ -87,6 +90,47 @@ def assert_equal_moments(actual: Arrays, split: Split, positions: "range | list[
     for name, values in expected.items():
         largest = np.abs(values).max()
         np.testing.assert_allclose(actual[name], values, rtol=0, atol=1e-10 * largest)
+
+
+@dataclasses.dataclass(frozen=True)
+class Threads:
+    """Notes the threads of matrix products while statistics are summed, and can fail."""
+
+    noted: list[int]
+    error: str | None = None
+
+    def start(self, shape: tuple[int, ...]) -> dict[str, NDArray[Any]]:
+        return {"none": np.zeros(0)}
+
+    def update(self, statistics: Any, positions: Any, features: Any) -> None:
+        if self.error:
+            raise ValueError(self.error)
+        of_blas = [of for of in threadpool_info() if of["user_api"] == "blas"]
+        self.noted.extend(of["num_threads"] for of in of_blas)
+
+    def merge(self, parts: Sequence[Arrays]) -> Arrays:
+        return parts[0]
+
+
+def threads_target(split: Split, name: str, noted: list[int], error: str | None = None) -> Target:
+    return Target(GRID, statistics_key(split, name), Threads(noted, error))
+
+
+def test_statistics_are_summed_on_one_thread_each(split: Split, store: FeatureStore) -> None:
+    """Several threads of products would wait for each other and for the decoders."""
+    noted: list[int] = []
+    with threadpool_limits(2, "blas"):
+        embed(split, store, member(*(threads_target(split, name, noted) for name in "ab")))
+        assert {of["num_threads"] for of in threadpool_info() if of["user_api"] == "blas"} == {2}
+    assert noted and set(noted) == {1}
+
+
+def test_an_error_in_one_of_several_sums_fails_the_backbone(
+    split: Split, store: FeatureStore
+) -> None:
+    tested = member(threads_target(split, "a", []), threads_target(split, "b", [], "no such class"))
+    embed(split, store, tested)
+    assert tested.failure == "backbone 'patches': failed while embedding: ValueError: no such class"
 
 
 WAYS: dict[str, dict[str, int]] = {
