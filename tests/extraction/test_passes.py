@@ -23,7 +23,6 @@ from bob.extraction.blocks import BLOCK_IMAGES
 from bob.extraction.embedder import Embedder
 from bob.extraction.messages import bad_images_message
 from bob.extraction.passes import Member, Target, auto_workers, run_pass
-from bob.extraction.runtimes.autotune import default_batch
 from bob.features.sharding import SPAN_IMAGES
 from bob.features.store import FeatureStore
 from bob.registry import load_registry
@@ -447,8 +446,8 @@ def test_a_message_names_the_first_unreadable_images_only():
     assert "and 7 more" in bad_images_message(["x"] * 12)
 
 
-def test_automatic_sizes_are_sensible():
-    assert default_batch("cpu") < default_batch("cuda") and 1 <= auto_workers() <= 16
+def test_the_automatic_number_of_workers_is_sensible():
+    assert 1 <= auto_workers() <= 16
 
 
 def with_contents(split, contents):

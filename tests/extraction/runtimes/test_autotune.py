@@ -364,6 +364,18 @@ def test_the_fastest_batch_size_is_chosen_where_the_search_repays(candidate, clo
     assert (tuned(1_000).runtime.batch_size, Stub.made) == (4, [4])
 
 
+@pytest.mark.parametrize(
+    ("side_px", "sizes", "timed"),
+    [(32, (4, 16, 1), 16), (224, (4, 16, 1), 16), (448, (1, 4), 4), (2000, (1,), 1)],
+)
+def test_batches_of_larger_images_have_no_more_pixels(side_px, sizes, timed):
+    """448 x 448 are four times the pixels of 224 x 224, 2000 x 2000 are 80 times as many."""
+    tested = backbone(Convolutions())
+    tested.geometry = dataclasses.replace(tested.geometry, width_px=side_px, height_px=side_px)
+    assert autotune.batch_sizes(tested) == sizes
+    assert len(autotune.timed_crops(tested, images(100))) == timed
+
+
 def test_eager_pytorch_is_kept_where_the_gain_is_noise(candidate, clock):
     clock.speed["openvino"] = 0.98e-3
     assert tuned(10**6, batch_size=4).runtime.name == "eager"
