@@ -71,6 +71,20 @@ def channels_first_and_last() -> list[onnx.NodeProto]:
     ]
 
 
+def doubled(*pooling: onnx.NodeProto) -> list[onnx.NodeProto]:
+    """Return nodes that double the pixels, and those that pool the tensor `doubled`."""
+    return [helper.make_node("Add", ["pixels", "pixels"], ["doubled"]), *pooling]
+
+
+MEAN = helper.make_node("ReduceMean", ["doubled", "axes"], ["pooled"], keepdims=0)
+"""Pools `doubled`, in one node or in three."""
+POOL = [
+    helper.make_node("GlobalAveragePool", ["doubled"], ["kept"]),
+    helper.make_node("Flatten", ["kept"], ["flat"]),
+    helper.make_node("Cast", ["flat"], ["pooled"], to=TensorProto.FLOAT),
+]
+
+
 def spec(file: Path, **fields: object) -> BackboneSpec:
     """Return an entry that reads a graph."""
     values = {

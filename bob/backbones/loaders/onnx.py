@@ -44,8 +44,8 @@ class Spatial:
 
     tensor: str
     layout: str
-    open: Callable[[], Any]
-    """Return a session whose outputs are the features and the tensor."""
+    serialised: Callable[[], bytes]
+    """Return the graph whose outputs are the features and the tensor, for images of any size."""
 
 
 class OnnxFeatures(nn.Module):
@@ -91,7 +91,7 @@ class OnnxFeatures(nn.Module):
         """Return the features, and the grid (B, H', W', D)."""
         assert self.spatial is not None
         if self._of_grids is None:
-            self._of_grids = self.spatial.open()
+            self._of_grids = open_session(self.spatial.serialised())
         names = [self.graph.output, self.spatial.tensor]
         rows, grid = self._run(self._of_grids, names, values)
         if self.spatial.layout == "NCHW":
@@ -249,7 +249,7 @@ def _spatial(spec: BackboneSpec, onnx: Any, model: Any) -> Spatial | None:
         return None
     tensor = node.input[0]
 
-    def open_grids() -> Any:
+    def with_grid_output() -> bytes:
         with_grid = onnx.ModelProto()
         with_grid.CopyFrom(model)
         with_grid.graph.output.append(onnx.ValueInfoProto(name=tensor))
@@ -260,9 +260,9 @@ def _spatial(spec: BackboneSpec, onnx: Any, model: Any) -> Spatial | None:
             strict=True,
         ):
             side.dim_param = name
-        return open_session(with_grid.SerializeToString())
+        return bytes(with_grid.SerializeToString())
 
-    return Spatial(tensor, layout, open_grids)
+    return Spatial(tensor, layout, with_grid_output)
 
 
 def _layout_of_mean(onnx: Any, model: Any, node: Any) -> str | None:

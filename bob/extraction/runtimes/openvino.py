@@ -20,10 +20,8 @@ from numpy.typing import NDArray
 from bob.backbones.backbone import Backbone, Embedded
 from bob.backbones.loaders.onnx import OnnxFeatures, without_unit_axes
 from bob.backbones.onnx_session import simplified
-from bob.backbones.pixels.geometry import Normalisation
-from bob.errors import OutputError
 from bob.extraction.runtimes.runtime import Fused, checked, concatenate, fixed_batches
-from bob.specs import Output
+from bob.specs import GRID, Output
 
 
 class OpenVino:
@@ -81,9 +79,7 @@ def _graph(backbone: Backbone, outputs: Sequence[Output]) -> Any:
     """Return the backbone as an OpenVINO graph, from uint8 crops (B, 3, H, W)."""
     if not isinstance(backbone.module, OnnxFeatures):
         return _traced_model(backbone, outputs)
-    if any(output.is_grid for output in outputs):
-        raise OutputError("OpenVINO reads the default output of ONNX files alone")
-    return _onnx_model(backbone.module, backbone.normalisation)
+    return _onnx_model(backbone, outputs)
 
 
 def _thread_settings(threads: int, cores: int) -> dict[str, Any]:
@@ -97,20 +93,36 @@ def _thread_settings(threads: int, cores: int) -> dict[str, Any]:
     return {"INFERENCE_NUM_THREADS": threads, "ENABLE_CPU_PINNING": False}
 
 
-def _onnx_model(module: OnnxFeatures, normalisation: Normalisation) -> Any:
-    """Return the graph of an ONNX file, from uint8 crops (B, 3, H, W)."""
-    from openvino import Core, Layout, Type
+def _onnx_model(backbone: Backbone, outputs: Sequence[Output]) -> Any:
+    """Return the graph of an ONNX file, from uint8 crops (B, 3, H, W) to some of its outputs."""
+    from openvino import Core, Layout, Model, Type
     from openvino.preprocess import PrePostProcessor
 
-    model = Core().read_model(BytesIO(simplified(module.serialised)))
+    module, normalisation = backbone.module, backbone.normalisation
+    assert isinstance(module, OnnxFeatures)
+    spatial = module.spatial if GRID in outputs else None
+    serialised = spatial.serialised() if spatial else module.serialised
+    model = Core().read_model(BytesIO(simplified(serialised)))
+    layout = module.graph.layout
+    if spatial:
+        geometry = backbone.geometry
+        height, width = geometry.height_px, geometry.width_px
+        sides = (3, height, width) if layout == "NCHW" else (height, width, 3)
+        model.reshape([-1, *sides])
+        results = model.get_results()  # of the features and of the grid
+        model = Model([results[output == GRID] for output in outputs], model.get_parameters())
     processor = PrePostProcessor(model)
     crops = processor.input()
     crops.tensor().set_element_type(Type.u8).set_layout(Layout("NCHW"))
-    crops.model().set_layout(Layout(module.graph.layout))
+    crops.model().set_layout(Layout(layout))
     steps = crops.preprocess().convert_element_type(Type.f32).scale(255.0)
     steps.mean(list(normalisation.mean)).scale(list(normalisation.std))
     if module.graph.channels == "BGR":
         steps.reverse_channels()
+    if spatial and spatial.layout == "NCHW":
+        grid = processor.output(outputs.index(GRID))
+        grid.model().set_layout(Layout("NCHW"))
+        grid.tensor().set_layout(Layout("NHWC"))
     return processor.build()
 
 

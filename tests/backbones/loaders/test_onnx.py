@@ -21,7 +21,7 @@ from tests.builders.backbone_entries import (
     random_crops,
     relative_difference,
 )
-from tests.builders.onnx_graphs import PREPROCESSING, spec, write_graph
+from tests.builders.onnx_graphs import MEAN, POOL, PREPROCESSING, doubled, spec, write_graph
 
 NSFW = load_backbones()["resnet50thin_opennsfw"]
 LITE0 = load_backbones()["efficientnet_lite0_in1k"]
@@ -105,19 +105,6 @@ def test_a_graph_has_only_the_default_output(tmp_path, output):
         BackboneError, match=f"an ONNX graph has no output '{output}'; available: default"
     ):
         load(spec(write_graph(tmp_path), output=output)).check()
-
-
-def doubled(*pooling: onnx.NodeProto) -> list[onnx.NodeProto]:
-    """Return nodes that double the pixels, and those that pool the tensor `doubled`."""
-    return [helper.make_node("Add", ["pixels", "pixels"], ["doubled"]), *pooling]
-
-
-MEAN = helper.make_node("ReduceMean", ["doubled", "axes"], ["pooled"], keepdims=0)
-POOL = [
-    helper.make_node("GlobalAveragePool", ["doubled"], ["kept"]),
-    helper.make_node("Flatten", ["kept"], ["flat"]),
-    helper.make_node("Cast", ["flat"], ["pooled"], to=onnx.TensorProto.FLOAT),
-]
 
 
 @pytest.mark.parametrize(
