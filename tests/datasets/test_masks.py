@@ -69,6 +69,22 @@ def test_masks_read_last_are_kept_within_a_bound() -> None:
     assert read == [0, 1, 2, 0]
 
 
+def test_a_mask_that_was_made_with_its_image_is_not_read() -> None:
+    read: list[int] = []
+
+    def mask(position: int) -> np.ndarray:
+        read.append(position)
+        return np.zeros((10, 10), np.int16)
+
+    cached = TargetCache(mask, most_bytes=450)
+    made = np.ones((10, 10), np.int16)
+    cached.keep(0, made)
+    assert cached(0) is made and not made.flags.writeable
+    for position in (1, 2, 0):  # two masks fit
+        cached(position)
+    assert read == [1, 2, 0]
+
+
 def test_a_mask_changes_the_fingerprint_of_its_dataset() -> None:
     masks = {name: blocky_masks(3, 2, 2, 2, 0) for name in ("train", "test")}
     data = mask_dataset(masks, 2)

@@ -28,6 +28,11 @@ class TargetCache(Generic[ArrayT]):
                 self._targets.move_to_end(position)
                 return self._targets[position]
         target = self._read(position)
+        self.keep(position, target)
+        return target
+
+    def keep(self, position: int, target: ArrayT) -> None:
+        """Keep a target that was made together with an image or with another target."""
         target.setflags(write=False)
         with self._lock:
             if position not in self._targets:
@@ -35,4 +40,3 @@ class TargetCache(Generic[ArrayT]):
                 self._bytes += target.nbytes
             while self._bytes > self._most_bytes and len(self._targets) > 1:
                 self._bytes -= self._targets.popitem(last=False)[1].nbytes
-        return target

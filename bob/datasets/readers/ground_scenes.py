@@ -146,27 +146,37 @@ def list_ground_scenes(svg: Path, table: Path, cache: Path, style: str) -> Image
     ]
     composer = GroundComposer(drawings, style)
     content = [_digest(scene, drawings.digests, style) for scene in scenes]
+
+    def composed(i: int) -> GroundLayers:
+        """Compose a scene, and keep the targets: who reads its image soon reads them."""
+        layers = composer.layers(scenes[i])
+        masks.keep(i, layers.mask)
+        depths.keep(i, layers.depth)
+        return layers
+
+    masks = TargetCache(lambda i: composed(i).mask)
+    depths = TargetCache(lambda i: composed(i).depth)
     return ImageListing(
         where="sample openmoji_depth",
         ids=[f"{scene.name}{' (line)' * (style == 'line')}" for scene in scenes],
         content=Digests.of(content, (0 for _ in scenes)),
-        read=lambda i: png_bytes(composer.layers(scenes[i]).image),
+        read=lambda i: png_bytes(composed(i).image),
         is_derived=True,
         splits=splits,
         classes=CLASSES,
         masks=Masks(
             [content_digest(f"mask {digest}".encode()) for digest in content],
-            TargetCache(lambda i: composer.layers(scenes[i]).mask),
+            masks,
         ),
         depths=Depths(
             [content_digest(f"depth {digest}".encode()) for digest in content],
-            TargetCache(lambda i: composer.layers(scenes[i]).depth),
+            depths,
             RANGE,
         ),
         boxes=BoxSets(
             [content_digest(f"boxes {digest}".encode()) for digest in content],
-            functools.cache(lambda i: composer.layers(scenes[i]).boxes),
-            TargetCache(lambda i: composer.layers(scenes[i]).instances),
+            functools.cache(lambda i: composed(i).boxes),
+            TargetCache(lambda i: composed(i).instances),
         ),
     )
 

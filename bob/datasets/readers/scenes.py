@@ -152,22 +152,30 @@ def list_scenes(svg: Path, table: Path, cache: Path, style: str) -> ImageListing
     ]
     composer = Composer(drawings, style)
     content = [_digest(name, places, drawings.digests, style) for name, _, places in scenes]
+
+    def composed(i: int) -> Layers:
+        """Compose a scene, and keep its mask: who reads its image soon reads it."""
+        layers = composer.layers(scenes[i][0], scenes[i][2])
+        masks.keep(i, layers.mask)
+        return layers
+
+    masks = TargetCache(lambda i: composed(i).mask)
     return ImageListing(
         where="sample openmoji_scenes",
         ids=[f"{name}{' (line)' * (style == 'line')}" for name, _, _ in scenes],
         content=Digests.of(content, (0 for _ in scenes)),
-        read=lambda i: composer.image(scenes[i][0], scenes[i][2]),
+        read=lambda i: png_bytes(composed(i).image),
         is_derived=True,
         splits=[split for _, split, _ in scenes],
         classes=CLASSES,
         masks=Masks(
             [content_digest(f"mask {digest}".encode()) for digest in content],
-            TargetCache(lambda i: composer.layers(scenes[i][0], scenes[i][2]).mask),
+            masks,
         ),
         boxes=BoxSets(
             [content_digest(f"boxes {digest}".encode()) for digest in content],
-            functools.cache(lambda i: composer.layers(scenes[i][0], scenes[i][2]).boxes),
-            TargetCache(lambda i: composer.layers(scenes[i][0], scenes[i][2]).instances),
+            functools.cache(lambda i: composed(i).boxes),
+            TargetCache(lambda i: composed(i).instances),
         ),
     )
 

@@ -10,6 +10,7 @@ All drawings of the categories of `bob.datasets.readers.scenes` are used, which 
 numbers and digests too: nothing is learnt, so that there is no train split.
 """
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,6 +83,7 @@ def list_warped_pairs(svg: Path, table: Path, cache: Path, style: str) -> ImageL
         warp = pair.source if i < PAIRS else pair.target
         return png_bytes(maker.image(names[i], pair.drawing, warp, styles[i]))
 
+    @functools.cache  # several backbones of a pass read the same ones
     def read_points(i: int) -> SourcePoints:
         pair = pairs[i % PAIRS]
         return maker.source_points(pair) if i < PAIRS else maker.target_points(pair)

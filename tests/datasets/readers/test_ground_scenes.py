@@ -19,7 +19,7 @@ from bob.datasets.readers.ground_scenes import (
     plan_scene,
 )
 from bob.datasets.readers.openmoji import Drawing
-from bob.datasets.readers.scenes import CLASSES, SIDE_PX, SceneDrawings
+from bob.datasets.readers.scenes import CLASSES, SIDE_PX, Composer, SceneDrawings
 from bob.registry import load_registry
 
 ENTRIES = load_registry().datasets
@@ -43,6 +43,25 @@ def test_depth_and_masks_are_those_of_the_image(data: Dataset) -> None:
         np.testing.assert_array_equal(np.isnan(depth), mask == IGNORED)
         assert RANGE[0] < np.nanmin(depth) < np.nanmax(depth) < RANGE[1]
         assert np.nanmax(depth) / np.nanmin(depth) > 2
+
+
+@pytest.mark.parametrize(
+    ("name", "composer"), [("openmoji_depth", GroundComposer), ("openmoji_scenes", Composer)]
+)
+def test_a_scene_is_composed_once_for_its_image_and_the_targets_of_pixels(
+    shared_cache: Path, monkeypatch: pytest.MonkeyPatch, name: str, composer: type
+) -> None:
+    calls: list[object] = []
+    layers = composer.layers  # type: ignore[attr-defined]
+    monkeypatch.setattr(
+        composer, "layers", lambda *arguments: (calls.append(arguments), layers(*arguments))[1]
+    )
+    split = open_dataset(ENTRIES[name], shared_cache, entries=ENTRIES).splits["test"]
+    image, (masks, depths) = split.decode(5), (split.masks, split.depths)
+    assert masks is not None
+    targets = [masks.read(5), *([] if depths is None else [depths.read(5)])]
+    assert len(calls) == 1
+    assert all(target.shape == image.size for target in targets)
 
 
 def test_scenes_differ_and_the_line_style_has_their_depth(data: Dataset) -> None:
