@@ -109,7 +109,7 @@ class GridSearch:
     @property
     def rule(self) -> str:
         """What decided between the best value and all others."""
-        best = max(self._precise, key=lambda score: score.rank)
+        best = self._retained_best()
         if self._inside(best) is not best:
             return "strongest_penalty"
         tied = [score for score in self._precise if score.top1 == best.top1]
@@ -129,14 +129,22 @@ class GridSearch:
             for c in pending:
                 self._solve(c, self.theta[c], precise=True)
             self._discard_worse()
-        return self._inside(max(self._precise, key=lambda score: score.rank))
+        return self._inside(self._retained_best())
+
+    def _retained_best(self) -> HeldOutScore:
+        """Return the best value of those whose θ is kept, all of which are solved precisely.
+
+        A discarded one may have a better score: where scores differ by rounding, a loose solution
+        can discard a precise one and then turn out to be worse.
+        """
+        return max((self.scores[c] for c in self.theta), key=lambda score: score.rank)
 
     def _inside(self, best: HeldOutScore) -> HeldOutScore:
         """Return the best value but for one at the weak edge of the grid that is no better.
 
         Of few features the held-out log-loss falls with C without end, ever less.
         """
-        inside = [score for score in self._precise if score.c < self.grid[-1]]
+        inside = [self.scores[c] for c in self.theta if c < self.grid[-1]]
         if best.c != self.grid[-1] or not inside or self.certain:
             return best
         other = max(inside, key=lambda score: score.rank)

@@ -10,7 +10,10 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 from bob.numerics.linear import reference
+from bob.numerics.linear.grid_search import GridSearch
+from bob.numerics.linear.held_out import HeldOutScore
 from bob.numerics.linear.logistic_path import fit_path, scores
+from bob.numerics.linear.path_solver import prepare
 from bob.numerics.linear.row_ranges import RowsWithoutRange
 from bob.numerics.linear.selection import select_and_refit, select_by_folds
 from tests.builders.linear import blobs, clusters, sklearn_at, stratified_fold_numbers
@@ -76,6 +79,22 @@ def test_a_choice_at_the_edge_of_the_extended_grid_is_flagged():
     chosen = select_and_refit(x, y, 4, [1e-9, 1e-8], held_out_mask(300))
     assert chosen.widened
     assert chosen.at_edge
+
+
+def test_a_value_that_a_loose_solution_discarded_is_not_chosen(monkeypatch):
+    """Losses that differ by rounding: 2, solved loosely, beats 1, and precisely is worse than it."""
+    x, y = clusters(40, 2, 2)
+    search = GridSearch(prepare(x, y, 2, "cpu"), [(0, 10)], [1.0, 2.0])
+    right = [np.ones(10)]
+
+    def score(c, loss, precise):
+        search.scores[c] = HeldOutScore(c, right, [np.full(10, loss)], precise)
+        search.theta[c] = [torch.zeros(2, 3)]
+
+    score(1.0, 0.5, precise=True)
+    score(2.0, 0.5 - 1e-9, precise=False)
+    monkeypatch.setattr(search, "_solve", lambda c, *_, **__: score(c, 0.5 + 1e-9, precise=True))
+    assert search._best().c in search.theta
 
 
 def test_a_grid_of_one_value_is_not_extended():
