@@ -82,7 +82,7 @@ def test_a_choice_at_the_edge_of_the_extended_grid_is_flagged():
 
 
 def test_a_value_that_a_loose_solution_discarded_is_not_chosen(monkeypatch):
-    """Losses that differ by rounding: 2, solved loosely, beats 1, and precisely is worse than it."""
+    """Losses that differ by rounding: 2, solved loosely, beats 1, and precisely is worse."""
     x, y = clusters(40, 2, 2)
     search = GridSearch(prepare(x, y, 2, "cpu"), [(0, 10)], [1.0, 2.0])
     right = [np.ones(10)]
