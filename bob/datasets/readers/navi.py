@@ -32,6 +32,7 @@ from bob.datasets.content.digests import content_digest, file_digests, read_file
 from bob.datasets.content.images import decode, pixel_values
 from bob.datasets.content.planned import planned_reader
 from bob.datasets.content.sequences import Digests
+from bob.datasets.content.target_cache import TargetCache
 from bob.datasets.listing import ImageListing, natural_key
 from bob.datasets.readers.paired_files import require_files
 from bob.datasets.readers.scenes import png_bytes
@@ -46,6 +47,8 @@ ANNOTATIONS = "annotations.json"
 STEPS_MM = (2**16 - 1) * 10
 """A value of a depth map times the depth in millimetres, as NAVI's `data_util.py` decodes it."""
 MOST_PX = 512
+CACHE_BYTES = 2**28
+"""Depth maps that are kept: those of 256 images of `MOST_PX`, whose cut is computed from them."""
 _REMEDY = "Unpack the archive again, whose folder holds a folder for each object."
 
 
@@ -232,16 +235,25 @@ class Photographs:
     def cut(self, i: int) -> ObjectCut:
         """Return the part of a photograph that is shown."""
         if i not in self._cuts:
-            try:
-                self._cuts[i] = ObjectCut.around(self.depth_mm(i))
-            except ValueError as error:
-                name = self._depth_name(i)
-                raise UnreadableImageError(f"depth map {name!r}: {error}.") from error
+            self.depth_of_image(i)
         return self._cuts[i]
 
     @functools.cached_property
     def _cuts(self) -> dict[int, ObjectCut]:
         return {}
+
+    @functools.cached_property
+    def depth_of_image(self) -> TargetCache[Floats]:
+        """Position → the depth (h, w) in mm at the image's pixels; NaN where the object is not."""
+        return TargetCache(self._depth_of_image, CACHE_BYTES)
+
+    def _depth_of_image(self, i: int) -> Floats:
+        depth = self.depth_mm(i)
+        try:
+            cut = self._cuts[i] = ObjectCut.around(depth)
+        except ValueError as error:
+            raise UnreadableImageError(f"depth map {self._depth_name(i)!r}: {error}.") from error
+        return cut.sampled(depth)
 
     def image(self, i: int) -> bytes:
         """Return an image as PNG bytes."""

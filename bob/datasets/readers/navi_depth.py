@@ -42,7 +42,7 @@ def list_navi_depth(source: NaviDepthSource, root: Path, cache: Path) -> ImageLi
     files = Photographs.of(root, photographs, cache)
 
     def read(i: int) -> Floats:
-        return files.cut(i).sampled(relative_depth(files.depth_mm(i)))
+        return relative_depth(files.depth_of_image(i))
 
     digests = [
         content_digest(f"navi depth {VERSION} {digest}".encode()) for digest in files.content
@@ -54,7 +54,9 @@ def list_navi_depth(source: NaviDepthSource, root: Path, cache: Path) -> ImageLi
 
 
 def relative_depth(depth_mm: Floats) -> Floats:
-    """Return the targets of depths (H, W) in mm, of which one at least is known; NaN stays."""
+    """Return the targets of depths (H, W) in mm; NaN stays."""
+    if np.isnan(depth_mm).all():  # an object thinner than a pixel of the image
+        return depth_mm
     nearest, farthest = np.nanmin(depth_mm), np.nanmax(depth_mm)
     span = max(LEAST_SPAN_MM, float(farthest - nearest))
     return np.asarray(NEAREST + (1 - NEAREST) * (depth_mm - nearest) / span, np.float32)

@@ -207,7 +207,7 @@ class NaviPoints:
     def _surface(self, i: int) -> Floats:
         """Return what the pixels of an image show (h, w, 3), in metres before the camera."""
         cut, camera = self.files.cut(i), self.files.photographs[i].camera
-        depth = cut.sampled(self.files.depth_mm(i)).astype(np.float64)
+        depth = self.files.depth_of_image(i).astype(np.float64)
         rows, columns = cut.rows_and_columns
         xy = np.stack(np.meshgrid(columns, rows), axis=-1).astype(np.float64) + 0.5
         seen = camera.seen_at(xy.reshape(-1, 2), depth.ravel())

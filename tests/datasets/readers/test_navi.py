@@ -105,6 +105,7 @@ def test_a_flat_object_is_not_stretched() -> None:
     """A span of 3 mm counts as 10 mm: the farthest is at 0.01 + 0.99 x 0.3."""
     depth = relative_depth(np.array([[400.0, 403.0, np.nan]], np.float32))
     np.testing.assert_allclose(depth, [[0.01, 0.307, np.nan]], atol=1e-6)
+    assert np.isnan(relative_depth(np.full((2, 3), np.nan, np.float32))).all()
 
 
 def test_images_are_cut_as_their_targets_are(tmp_path: Path) -> None:
