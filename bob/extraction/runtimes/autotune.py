@@ -3,7 +3,8 @@
 A backbone is tuned once per process, for all images that the process is going to embed: a candidate
 is tried where what it usually saves repays its preparation. Decoding pauses while a runtime is
 measured. Where another process takes the processor meanwhile, every runtime is measured again, in
-turn, and a choice that no quiet measurement supports is used but not saved, and repeated later.
+turn. A choice that no quiet measurement supports is made by processor seconds, which others change
+little; it is used but not saved, and repeated later.
 
 A saved choice is prepared and timed shortly. Where its speed has changed by a factor of
 CHANGED_SPEED, all candidates are tried again. Only runtimes whose features agree with those of
@@ -60,7 +61,7 @@ CHANGED_SPEED = 1.3
 """Factor by which the speed of a saved choice must differ for all candidates to be tried again."""
 CHECK_SHARE = 0.05
 """Largest share of all images that may time a saved choice."""
-QUIET_ROUNDS = 3
+QUIET_ROUNDS = 1
 """Largest number of rounds in which all runtimes are measured again after a disturbance."""
 
 
@@ -183,12 +184,24 @@ def _tune_from(
     if size == saved.batch_size and CHECK_SHARE * images.total >= TIMED_IMAGES:
         with images.pause():
             meter = LoadMeter()
-            seconds = _seconds_per_image(runtime, images)
-            ratio = seconds / saved.seconds_per_image
+            ratio = _timing(runtime, images).wall / saved.seconds_per_image
         changed = max(ratio, 1 / max(ratio, 1e-9)) > CHANGED_SPEED
         if changed and not meter.read().is_disturbed:
             return None
     return Tuned(runtime, saved)
+
+
+@dataclass(frozen=True)
+class _Timing:
+    """Seconds per image of a runtime, the fastest of some measurements; infinite where none ran."""
+
+    wall: float
+    processor: float
+    """Of all threads of this process."""
+
+    def fastest(self, other: "_Timing") -> "_Timing":
+        """Return the least of each of two timings: a disturbance only slows down."""
+        return _Timing(min(self.wall, other.wall), min(self.processor, other.processor))
 
 
 @dataclass(frozen=True, eq=False)
@@ -208,6 +221,8 @@ class _Search:
         self.trials: list[Trial] = []
         self.runtimes: list[Runtime] = []
         """The runtimes that were measured; those of `trials` that have a speed, in order."""
+        self.timings: list[_Timing] = []
+        """One per runtime that was measured."""
         self.is_disturbed = False
         self.meter = LoadMeter()
 
@@ -278,10 +293,15 @@ class _Search:
         )
 
     def _best(self) -> Trial:
-        return min(
-            (trial for trial in self.trials if trial.seconds_per_image is not None),
-            key=lambda trial: trial.seconds_per_image or math.inf,
-        )
+        measured = [trial for trial in self.trials if trial.seconds_per_image is not None]
+        costs = [self._cost(timing) for timing in self.timings]
+        return measured[costs.index(min(costs))]
+
+    def _cost(self, timing: _Timing) -> float:
+        """Return the seconds by which runtimes are compared."""
+        on_cpu = self.eager.backbone.device.type == "cpu"
+        seconds = timing.processor if self.is_disturbed and on_cpu else timing.wall
+        return max(seconds, 1e-9)
 
     def _remaining_seconds(self) -> float:
         """Return how long all images take with the best runtime so far."""
@@ -327,11 +347,12 @@ class _Search:
 
     def _measure(self, runtime: Runtime, setup_seconds: float) -> None:
         self.meter.read()
-        seconds = _seconds_per_image(runtime, self.images)
+        timing = _timing(runtime, self.images)
         self.is_disturbed |= self.meter.read().is_disturbed
-        if math.isfinite(seconds):
+        if math.isfinite(timing.wall):
             self.runtimes.append(runtime)
-            self.trials.append(Trial(runtime.name, runtime.batch_size, setup_seconds, seconds))
+            self.timings.append(timing)
+            self.trials.append(Trial(runtime.name, runtime.batch_size, setup_seconds, timing.wall))
         else:
             problem = "the images do not fit in memory"
             self.trials.append(
@@ -341,47 +362,43 @@ class _Search:
     def _repeat_where_disturbed(self) -> None:
         """Measure all runtimes again in turn, until a round is quiet.
 
-        After the last round the fastest of all measurements count: a disturbance only slows down.
+        After the last round the fastest of all measurements count.
         """
         for _ in range(QUIET_ROUNDS):
             if not self.is_disturbed or len(self.runtimes) < 2:
-                return
+                break
             self.meter.read()
-            seconds = [_seconds_per_image(runtime, self.images) for runtime in self.runtimes]
+            again = [_timing(runtime, self.images) for runtime in self.runtimes]
             self.is_disturbed = self.meter.read().is_disturbed
-            measured = iter(seconds)
-            for i, trial in enumerate(self.trials):
-                if trial.seconds_per_image is not None:
-                    new = next(measured)
-                    fastest = min(new, trial.seconds_per_image)
-                    self.trials[i] = replace(
-                        trial, seconds_per_image=fastest if self.is_disturbed else new
-                    )
+            if self.is_disturbed:
+                again = [new.fastest(old) for new, old in zip(again, self.timings, strict=True)]
+            self.timings = again
+        walls = iter(timing.wall for timing in self.timings)
+        self.trials = [
+            trial
+            if trial.seconds_per_image is None
+            else replace(trial, seconds_per_image=next(walls))
+            for trial in self.trials
+        ]
 
     def _tuned(self, *, forced: bool) -> Tuned:
         """Return the fastest runtime; a forced candidate whether it is faster or not."""
-        measured = [trial for trial in self.trials if trial.seconds_per_image is not None]
-        speed = dict(zip(self.runtimes, measured, strict=True))
+        timings = dict(zip(self.runtimes, self.timings, strict=True))
+        costs = {runtime: self._cost(timing) for runtime, timing in timings.items()}
         choosable = [runtime for runtime in self.runtimes if not forced or runtime.name != "eager"]
-        fastest = min(choosable or self.runtimes, key=lambda each: _seconds(speed[each]))
+        fastest = min(choosable or self.runtimes, key=costs.__getitem__)
         eager = [runtime for runtime in self.runtimes if runtime.name == "eager"]
-        best_eager = min(eager, key=lambda each: _seconds(speed[each]))
-        gain = _seconds(speed[best_eager]) / _seconds(speed[fastest])
-        if not forced and gain < MIN_SPEEDUP:
+        best_eager = min(eager, key=costs.__getitem__)
+        if not forced and costs[best_eager] / costs[fastest] < MIN_SPEEDUP:
             fastest = best_eager
         choice = Choice(
             fastest.name,
             fastest.batch_size,
-            _seconds(speed[fastest]),
+            timings[fastest].wall,
             tuple(self.trials),
             self.is_disturbed,
         )
         return Tuned(fastest, choice, self.kept if self.is_disturbed else {})
-
-
-def _seconds(trial: Trial) -> float:
-    assert trial.seconds_per_image is not None
-    return max(trial.seconds_per_image, 1e-9)
 
 
 def _warm_up(runtime: Runtime, images: TuningImages) -> None:
@@ -396,19 +413,19 @@ def timed_crops(backbone: Backbone, images: TuningImages) -> torch.Tensor:
     return images.crops[: max(1, int(TIMED_IMAGES / _images_of_usual_size(backbone)))]
 
 
-def _seconds_per_image(runtime: Runtime, images: TuningImages) -> float:
+def _timing(runtime: Runtime, images: TuningImages) -> _Timing:
     """Return the fastest of some measurements; infinite where images do not fit in memory."""
     crops = timed_crops(runtime.backbone, images)
-    seconds: list[float] = []
+    fastest, seconds, count = _Timing(math.inf, math.inf), 0.0, 0
     try:
-        while len(seconds) < TIMINGS or (
-            sum(seconds) < TIMED_SECONDS and len(seconds) < MAX_TIMINGS
-        ):
-            start = time.perf_counter()
+        while count < TIMINGS or (seconds < TIMED_SECONDS and count < MAX_TIMINGS):
+            start, processor = time.perf_counter(), time.process_time()
             runtime.embed(crops, images.outputs)
-            seconds.append(time.perf_counter() - start)
+            wall = time.perf_counter() - start
+            measured = _Timing(wall / len(crops), (time.process_time() - processor) / len(crops))
+            fastest, seconds, count = fastest.fastest(measured), seconds + wall, count + 1
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error) or runtime.name == "eager":
             raise
-        return math.inf
-    return min(seconds) / len(crops)
+        return _Timing(math.inf, math.inf)
+    return fastest

@@ -201,16 +201,19 @@ class Clock:
     def __init__(self, monkeypatch):
         self.speed = {"eager": 1e-3, "openvino": 1e-4, "onnxruntime": 1e-4}
         self.batch_factor = {}
+        self.processor = {}  # seconds per image; without an entry, of two cores
         self.quiet_after, self.disturbance = 0, {}
         self.measured = []
-        monkeypatch.setattr(autotune, "_seconds_per_image", self.seconds_per_image)
+        monkeypatch.setattr(autotune, "_timing", self.timing)
         monkeypatch.setattr(LoadMeter, "read", lambda meter: self.load())
 
-    def seconds_per_image(self, runtime, images):
+    def timing(self, runtime, images):
         self.measured.append((runtime.name, runtime.batch_size))
         disturbed = len(self.measured) <= self.quiet_after
         factor = self.disturbance.get(runtime.name, 1) if disturbed else 1
-        return self.speed[runtime.name] * self.batch_factor.get(runtime.batch_size, 1) * factor
+        seconds = self.speed[runtime.name] * self.batch_factor.get(runtime.batch_size, 1)
+        processor = self.processor.get(runtime.name, 2 * seconds)
+        return autotune._Timing(seconds * factor, processor)
 
     def load(self):
         disturbed = 0 < len(self.measured) <= self.quiet_after
@@ -435,11 +438,19 @@ def test_a_disturbed_race_is_repeated_and_ends_with_the_right_runtime(two_candid
     assert len(clock.measured) == 6, "three runtimes, and one quiet round of them"
 
 
-def test_a_race_on_a_machine_that_is_never_quiet_is_not_settled(two_candidates, clock):
+def test_on_a_machine_that_is_never_quiet_processor_seconds_decide(two_candidates, clock):
+    """Others slow OpenVINO by 20, so that eager PyTorch takes less time, but not less work."""
+    clock.speed |= {"openvino": 1e-4, "onnxruntime": 2e-4}
     clock.quiet_after, clock.disturbance = 10**6, {"openvino": 20}
     result = tuned(10**7, batch_size=4)
-    assert result.runtime.name == "onnxruntime" and not result.is_settled
+    assert result.runtime.name == "openvino" and not result.is_settled
+    assert result.choice.seconds_per_image == pytest.approx(20 * 1e-4)
     assert len(clock.measured) == 3 * (1 + autotune.QUIET_ROUNDS)
+
+
+def test_on_a_quiet_machine_time_decides_and_not_processor_seconds(two_candidates, clock):
+    clock.processor = {"eager": 1e-6}
+    assert tuned(10**7, batch_size=4).runtime.name == "openvino"
 
 
 def embedder(total: int, cache) -> Embedder:
@@ -449,8 +460,12 @@ def embedder(total: int, cache) -> Embedder:
 def test_a_disturbed_choice_is_not_saved_and_repeated_when_the_machine_is_quiet(
     two_candidates, clock, tmp_path
 ):
-    """The other process ends after the first tuning; two blocks later the right runtime runs."""
+    """The other process ends after the first tuning; two blocks later the right runtime runs.
+
+    OpenVINO takes less time than ONNX Runtime and more processor seconds.
+    """
     clock.speed |= {"openvino": 1e-4, "onnxruntime": 2e-4}
+    clock.processor = {"openvino": 3e-4, "onnxruntime": 2e-4}
     clock.quiet_after, clock.disturbance = 10**6, {"openvino": 20}
     tested, names = embedder(10**7, tmp_path), []
     for _ in range(4):
@@ -483,6 +498,7 @@ def test_processes_of_one_run_use_the_runtime_that_the_first_of_them_chose(
     For the second process OpenVINO would be faster again; it measures nothing.
     """
     clock.speed |= {"openvino": 1e-4, "onnxruntime": 2e-4}
+    clock.processor = {"openvino": 3e-4, "onnxruntime": 2e-4}
     clock.quiet_after, clock.disturbance = 10**6, {"openvino": 20}
     first, second = (
         dataclasses.replace(embedder(10**7, tmp_path), shares_choice=True) for _ in range(2)
