@@ -23,6 +23,10 @@ from bob.backbones.onnx_session import simplified
 from bob.extraction.runtimes.runtime import Fused, checked, concatenate, fixed_batches
 from bob.specs import GRID, Output
 
+REQUESTS_PER_STREAM = 2
+"""Batches that each stream computes or has waiting: with one, it rests after each batch until
+Python's thread, which shares its lock with those that decode, hands over the next."""
+
 
 class OpenVino:
     """A backbone compiled for batches of one size."""
@@ -59,7 +63,9 @@ class OpenVino:
         settings = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "THROUGHPUT"}
         cores = psutil.cpu_count(logical=False) or 1
         settings |= _thread_settings(torch.get_num_threads(), cores)
-        queue = AsyncInferQueue(Core().compile_model(self.graph, "CPU", settings))
+        compiled = Core().compile_model(self.graph, "CPU", settings)
+        streams = compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
+        queue = AsyncInferQueue(compiled, REQUESTS_PER_STREAM * streams)
         queue.set_callback(_copy_features)
         return queue
 

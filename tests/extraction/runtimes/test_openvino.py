@@ -10,7 +10,7 @@ import torch
 from bob.backbones.card import load_backbone
 from bob.extraction.runtimes.autotune import TuningImages, tune
 from bob.extraction.runtimes.eager import Eager
-from bob.extraction.runtimes.openvino import OpenVino
+from bob.extraction.runtimes.openvino import REQUESTS_PER_STREAM, OpenVino
 from bob.extraction.runtimes.runtime import agree
 from bob.registry import load_registry
 from bob.specs import DEFAULT, GRID, Output
@@ -106,3 +106,16 @@ def test_an_onnx_file_is_tried_in_openvino_alone(tmp_path: Path) -> None:
     assert (
         tune(backbone, TuningImages(CROPS, 10**9, [DEFAULT]), "compile", 2).runtime.name == "eager"
     )
+
+
+def test_rows_keep_their_order_where_batches_wait_for_a_stream(tmp_path: Path) -> None:
+    """Forty batches of one image, many more than are handed over at once."""
+    graph = {"output": "pooled", "layout": "NCHW", "channels": "RGB"}
+    backbone = load(spec(write_graph(tmp_path, ("batch", 3, 4, 4), False), graph=graph))
+    runtime, crops = OpenVino(backbone, [DEFAULT], 1), random_crops(40, 4)
+    streams = len(runtime._queue) // REQUESTS_PER_STREAM
+    assert streams * REQUESTS_PER_STREAM == len(runtime._queue) < len(crops)
+    pixels = crops.numpy().astype(np.float64).mean((2, 3)) / 255
+    expected = (pixels - np.array([0.0, 0.25, 0.5])) / np.array([1.0, 0.5, 0.25])
+    features = runtime.embed(crops, [DEFAULT])[DEFAULT]
+    np.testing.assert_allclose(features, expected, rtol=1e-5, atol=1e-6)
