@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from bob.errors import BobError, ConfigError, NotApplicableError, UnavailableError
 
@@ -142,7 +142,8 @@ def run(
     UnavailableError
         A backbone or dataset that was named exactly is not available here.
     ConfigError
-        A name is unknown, a device does not work, or a race is to compute everything afresh.
+        A name is unknown, a setting is out of its range, a device does not work, or a race is to
+        compute everything afresh.
     NotApplicableError
         No task applies to the datasets, or a task cannot be raced.
     """
@@ -152,11 +153,15 @@ def run(
     from bob.engine.progress_bar import ProgressBar, in_notebook
     from bob.plan import Machine, Places, Request, RunSettings, make_plan, make_workspace
     from bob.registry import choose_backbones
+    from bob.specs.yaml import build
 
     known = registry or load_registry()
     chosen_tasks = _tasks(tasks, known)
+    _require_runtime(runtime)
+    claim = (race_error, indifference, race_seed, certify)
     if race:
         _require_raceable(chosen_tasks, fresh)
+    race_settings = _race_settings(claim, budget, race=race)
     columns: dict[str, Any] = {"levels": levels, "group": group, "depth": depth, "boxes": boxes}
     columns |= {"test_split": test_split, "normal": normal}
     sides = {"train": train, "val": val, "test": test, "shift": shift}
@@ -167,7 +172,8 @@ def run(
         datasets=_datasets(datasets, data, chosen_tasks, known, options),
         entries=known.datasets,
         places=Places(_cache(cache), Path(results)),
-        settings=RunSettings.model_validate(
+        settings=build(
+            RunSettings,
             {
                 "precision": precision,
                 "alpha": alpha,
@@ -175,7 +181,8 @@ def run(
                 "seeds": tuple(seeds),
                 "skip_bad": skip_bad_images,
                 "fresh": fresh,
-            }
+            },
+            "bob.run",
         ),
         machine=Machine(
             devices=tuple(_devices(device, precision)),
@@ -192,9 +199,6 @@ def run(
     if plan.unsuited and not any(plan.all_cells()):
         raise NotApplicableError("\n".join(plan.unsuited))
     if race:
-        from bob.engine.racing.contest import RaceSettings
-
-        race_settings = RaceSettings(race_error, indifference, race_seed, certify)
         _run_races(plan, workspace, listener, race_settings, budget)
     else:
         shown = listener or (ProgressBar() if in_notebook() else SilentEngineListener())
@@ -210,6 +214,30 @@ def _require_raceable(tasks: "Sequence[TaskSpec]", fresh: bool) -> None:
         raise ConfigError("a race resumes from stored features; leave out fresh=True.")
     for task in tasks:
         require_raceable(task)
+
+
+def _require_runtime(runtime: str) -> None:
+    from bob.extraction.runtimes.stated import RuntimeName
+
+    runtimes = ("auto", *get_args(RuntimeName))
+    if runtime not in runtimes:
+        raise ConfigError(f"runtime must be one of {', '.join(runtimes)}; got {runtime!r}.")
+
+
+def _race_settings(
+    claim: "tuple[float, float, int, Certified]", budget: int | None, *, race: bool
+) -> "RaceSettings":
+    """Return how a race decides; ConfigError for what belongs to a race where there is none."""
+    from bob.engine.racing.contest import RaceSettings
+
+    settings = RaceSettings(*claim)
+    if budget is not None and budget < 1:
+        raise ConfigError(f"budget must be at least 1 image; got {budget!r}.")
+    if not race and (settings != RaceSettings() or budget is not None):
+        raise ConfigError(
+            "indifference, race_error, race_seed, certify and budget belong to race=True."
+        )
+    return settings
 
 
 def _run_races(

@@ -2,6 +2,7 @@
 
 import argparse
 
+from bob.cli.quantities import seed
 from bob.cli.shared_flags import (
     add_json,
     add_registries_and_folders,
@@ -21,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     add_several_backbones(parser)
     parser.add_argument(
-        "--seed", type=int, default=0, help="seed of the held-out images (default: 0)"
+        "--seed", type=seed, default=0, help="seed of the held-out images (default: 0)"
     )
     parser.add_argument(
         "--record",

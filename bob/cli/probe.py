@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from bob.cli.data_flags import add_data_options
+from bob.cli.quantities import seed
 from bob.cli.shared_flags import (
     add_offline,
     add_registries_and_folders,
@@ -37,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seed",
         metavar="N",
-        type=int,
+        type=seed,
         default=0,
         help="seed of the sampling of held-out data (default: 0)",
     )

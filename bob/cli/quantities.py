@@ -54,6 +54,13 @@ def positive_int(text: str) -> int:
     return int(text)
 
 
+def seed(text: str) -> int:
+    """Parse a seed, a whole number of at least 0."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 0")
+    return int(text)
+
+
 def auto_count(text: str) -> int | None:
     """Parse a whole number of at least 1, or 'auto', which is None."""
     return None if text == "auto" else positive_int(text)
@@ -62,7 +69,8 @@ def auto_count(text: str) -> int | None:
 def seeds(text: str) -> tuple[int, ...]:
     """Parse a comma-separated list of distinct seeds."""
     parts = text.split(",")
-    if not all(part.isdecimal() for part in parts) or len(set(parts)) < len(parts):
+    are_numbers = all(part.isdecimal() for part in parts)
+    if not are_numbers or len({int(part) for part in parts}) < len(parts):
         raise argparse.ArgumentTypeError(
             f"{text!r} is not a list of different whole numbers such as 0,1,2"
         )

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from bob.cli.quantities import positive_int
+from bob.cli.quantities import positive_int, seed
 from bob.cli.shared_flags import add_json, add_race_test
 
 HELP = "find the best model of a table of predictions without using all examples"
@@ -58,6 +58,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="number of examples between two looks (default: 1 %% of the examples, at least 10)",
     )
     group.add_argument(
-        "--seed", metavar="N", type=int, default=0, help="seed of the random order (default: 0)"
+        "--seed", metavar="N", type=seed, default=0, help="seed of the random order (default: 0)"
     )
     add_json(parser, "the race")

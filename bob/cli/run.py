@@ -5,7 +5,15 @@ from pathlib import Path
 
 from bob import __version__
 from bob.cli.data_flags import add_data_options, add_normal, add_retrieve
-from bob.cli.quantities import BudgetArgument, auto_count, budget, count, part, positive_int
+from bob.cli.quantities import (
+    BudgetArgument,
+    auto_count,
+    budget,
+    count,
+    part,
+    positive_int,
+    seed,
+)
 from bob.cli.shared_flags import (
     PRECISIONS,
     PREPROCESSING,
@@ -208,7 +216,7 @@ def _add_race(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--race-seed",
         metavar="N",
-        type=int,
+        type=seed,
         default=0,
         help="seed of the order in which images are used (default: 0)",
     )

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from bob.datasets.content.images import DEFAULT_ALPHA, Alpha
 from bob.features.store import FeatureStore
@@ -24,13 +24,20 @@ class RunSettings(Closed):
     """The background on which transparent images are laid."""
     stored: Literal["float32", "float16"] = "float32"
     """Data type of stored features."""
-    limit: int | None = None
+    limit: Annotated[int, Field(ge=1)] | None = None
     """Largest number of images per split."""
-    seeds: tuple[int, ...] = Field((0,), strict=False)
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field((0,), strict=False)
     skip_bad: bool = False
     """Leave unreadable images out instead of failing."""
     fresh: bool = False
     """Compute stored features and records again."""
+
+    @field_validator("seeds")
+    @classmethod
+    def _are_different(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        if not seeds or len(set(seeds)) < len(seeds):
+            raise ValueError("must be one or several different numbers")
+        return seeds
 
 
 @dataclass(frozen=True)

@@ -23,11 +23,13 @@ from bob.datasets.listing import ImageListing
 from bob.datasets.split_names import SPLIT_NAMES
 from bob.engine.solve import Solution
 from bob.errors import ConfigError, DatasetError, NotApplicableError
+from bob.plan import RunSettings
 from bob.precomputed.columns import FeatureTable
 from bob.precomputed.own_dataset import refuse_to_read
 from bob.precomputed.rows import Examples
 from bob.precomputed.solve import feature_needs, solve_on_features
 from bob.registry import load_registry, select, task_labels
+from bob.specs.yaml import build
 
 
 class LabelledFeatures(NamedTuple):
@@ -66,6 +68,7 @@ def evaluate(
     NotApplicableError where a task that was named exactly does not apply; one that a group or a
     glob selected is left out.
     """
+    seeds = build(RunSettings, {"seeds": tuple(seeds)}, "bob.evaluate").seeds
     splits = {
         name: LabelledFeatures(*examples)
         for name, examples in (("train", train), ("val", val), ("test", test))

@@ -84,10 +84,28 @@ def test_without_a_command_the_help_is_an_error(capfd):
 
 
 @pytest.mark.parametrize(
+    "words",
+    [
+        ["race", "--matrix", "m", "--labels", "y", "--seed", "-1"],
+        ["fuse", "a,b", "--seed", "-1"],
+        ["probe", "a", "--to", "p.safetensors", "--seed", "-1"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_no_seed_is_below_0(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == USAGE
+    assert "'-1' is not a whole number of at least 0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
     ("words", "message"),
     [
         (["--limit", "0"], "is not a whole number of at least 1"),
         (["--seeds", "1,1"], "is not a list of different whole numbers"),
+        (["--seeds", "1,01"], "is not a list of different whole numbers"),
+        (["--race-seed", "-1"], "'-1' is not a whole number of at least 0"),
         (["--max-params", "big"], "is not a number such as 30M"),
         (
             ["--bakbones", "all"],

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
@@ -18,7 +18,13 @@ from bob.engine.racing.trial import (
     race_splits,
 )
 from bob.engine.units import Unit
-from bob.errors import NotApplicableError, StoreError, UndefinedError, UnreadableImageError
+from bob.errors import (
+    ConfigError,
+    NotApplicableError,
+    StoreError,
+    UndefinedError,
+    UnreadableImageError,
+)
 from bob.features.inventory import in_use
 from bob.numerics.arrays import Bools, Doubles
 from bob.plan import Cell, Pass, Plan, Workspace
@@ -43,6 +49,22 @@ class RaceSettings:
     seed: int = 0
     """Seed of the order of images."""
     certified: Certified = "drops"
+
+    def __post_init__(self) -> None:
+        """Raise ConfigError for what no race can certify."""
+        claims = get_args(Certified)
+        if not 0 < self.error < 1:
+            raise ConfigError(f"the error of a race must be between 0 and 1; got {self.error!r}.")
+        if not -1 < self.margin < 1:
+            raise ConfigError(f"the indifference must be between -1 and 1; got {self.margin!r}.")
+        if self.seed < 0:
+            raise ConfigError(f"the seed of a race must be at least 0; got {self.seed!r}.")
+        if self.certified not in claims:
+            raise ConfigError(f"a race certifies {', '.join(claims)}; got {self.certified!r}.")
+        if self.certified == "tie" and self.margin > 0:
+            raise ConfigError(
+                f"a race that certifies a tie takes no indifference above 0; got {self.margin!r}."
+            )
 
 
 @dataclass(frozen=True)
