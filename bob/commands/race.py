@@ -77,29 +77,43 @@ def right_answers(matrix: Path, labels: Path) -> Bools:
             f"--matrix {str(matrix)!r}: a race needs an example and two models; got "
             f"{predicted.shape}."
         )
-    if (predicted.dtype.kind == "U") != (y.dtype.kind == "U"):
+    for kind, remedy in (("U", "both as text"), ("b", "classes, not right and wrong")):
+        if (predicted.dtype.kind == kind) != (y.dtype.kind == kind):
+            raise ConfigError(
+                f"--matrix holds {predicted.dtype} and --labels {y.dtype}; give both as integers, "
+                f"or {remedy}."
+            )
+    right = np.asarray(predicted == y[:, None])
+    if not right.any():
         raise ConfigError(
-            f"--matrix holds {predicted.dtype} and --labels {y.dtype}; give both as integers, or "
-            "both as text."
+            f"no prediction in --matrix {str(matrix)!r} is right: do it and --labels count classes "
+            "in the same way? The first ones are "
+            f"{predicted[0, 0].item()!r} and {y[0].item()!r}."
         )
-    return np.asarray(predicted == y[:, None])
+    return right
 
 
 def _array(flag: str, path: Path) -> NDArray[Any]:
     """Return the classes in a .npy file: integers, whole numbers as floats, or text."""
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        with np.errstate(over="ignore"):  # a size that no file has
+            array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError, OverflowError) as error:
+        problem = str(error)
+        if "pickled" in problem or "objects" in problem:
+            problem = "it holds Python objects, or is damaged; save integers or text"
         raise ConfigError(
-            f"{flag} {str(path)!r}: is not a readable .npy file ({error})."
+            f"{flag} {str(path)!r}: is not a readable .npy file ({problem})."
         ) from error
     if not isinstance(array, np.ndarray):
         raise ConfigError(f"{flag} {str(path)!r}: must be one .npy array, not an archive.")
-    is_whole = array.dtype.kind == "f" and bool((np.mod(array, 1) == 0).all())
+    is_whole = array.dtype.kind == "f" and bool((np.floor(array) == array).all())
+    is_whole &= bool(np.isfinite(array).all()) if is_whole else False
     if array.dtype.kind not in "iubU" and not is_whole:
+        advice = ", such as the argmax of probabilities" if array.dtype.kind == "f" else ""
         raise ConfigError(
-            f"{flag} {str(path)!r}: must hold classes, as integers or text; got {array.dtype} "
-            "with values that are no classes."
+            f"{flag} {str(path)!r}: must hold classes, as integers or text{advice}; got "
+            f"{array.dtype} with values that are no classes."
         )
     return array
 
@@ -108,7 +122,7 @@ def _names(path: Path | None, models: int) -> Sequence[str]:
     if path is None:
         return [f"model {i}" for i in range(models)]
     try:
-        names = path.read_text(encoding="utf-8").splitlines()
+        names = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"--names {str(path)!r}: cannot be read ({error}).") from error
     names = [name.strip() for name in names if name.strip()]

@@ -1,6 +1,7 @@
 """`bob-bench race`: a race on given predictions."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -103,7 +104,10 @@ def test_text_classes_race_too(files: list[str], capsys: pytest.CaptureFixture[s
         (np.zeros((9, 1), int), np.zeros(9, int), "two models"),
         (np.full((9, 2), 0.5), np.zeros(9, int), "values that are no classes"),
         (np.full((9, 2), "a"), np.zeros(9, int), "both as text"),
-        (np.array([[None, None]]), np.zeros(1, int), "not a readable .npy file"),
+        (np.array([[None, None]]), np.zeros(1, int), "it holds Python objects"),
+        (np.full((9, 2), np.inf), np.zeros(9, int), "the argmax of probabilities"),
+        (np.ones((9, 2), bool), np.ones(9, int), "classes, not right and wrong"),
+        (np.ones((9, 2), int), np.zeros(9, int), "no prediction .* right.*ones are 1 and 0"),
     ],
 )
 def test_other_arrays_are_refused(
@@ -117,9 +121,34 @@ def test_other_arrays_are_refused(
     np.save(tmp_path / "y.npy", y)
     flags = ["--matrix", str(tmp_path / "p.npy"), "--labels", str(tmp_path / "y.npy")]
     assert main(["race", *flags]) == USAGE
-    import re
-
     assert re.search(message, capsys.readouterr().err.replace("\n", " "))
+
+
+def test_an_array_whose_size_no_file_has_is_refused(
+    files: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Path(files[1]).open("wb") as file:
+        header = {"descr": "<i8", "fortran_order": False, "shape": (10**12, 10**9)}
+        np.lib.format.write_array_header_1_0(file, header)
+    assert main(["race", *files]) == USAGE
+    assert "is not a readable .npy file" in capsys.readouterr().err
+
+
+def test_a_byte_order_mark_is_no_part_of_a_name(
+    files: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "names.txt").write_text("good\nfine\npoor\n", encoding="utf-8-sig")
+    assert main(["race", *files, "--names", str(tmp_path / "names.txt"), "--json"]) == OK
+    race = json.loads(capsys.readouterr().out)
+    assert {each["model"] for each in race["survivors"]} == {"good", "fine"}
+
+
+def test_nothing_is_certified_where_nothing_was_dropped(
+    files: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["race", *files, "--budget", "3"]) == OK
+    out = capsys.readouterr().out
+    assert "3 of 3 survive" in out and "With a probability" not in out
 
 
 def test_names_must_be_as_many_as_models(

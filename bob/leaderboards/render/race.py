@@ -19,16 +19,19 @@ def matrix_sentences(
 ) -> list[str]:
     """Return what a race of so many models and examples has shown, and what it saved.
 
-    `target` is population or test-set.
+    `target` is population or test-set. Without a drop there is nothing to certify.
     """
     everything = count * models
     share = 100 * result.evaluations / everything
     what = "these examples" if target == "test-set" else "the population sampled"
-    return [
+    sentences = [
         f"{len(result.survivors):,} of {models:,} survive; {result.examples:,} of {count:,} "
-        f"examples seen; {result.evaluations:,} of {everything:,} evaluations ({share:.0f} %).",
-        f"{certain_text(error)} {claim_text(result.margin, certified)} on {what}.",
+        f"examples seen; {result.evaluations:,} of {everything:,} evaluations ({share:.0f} %)."
     ]
+    if result.drops:
+        claim = claim_text(result.margin, certified)
+        sentences.append(f"{certain_text(error)} {claim} on {what}.")
+    return sentences
 
 
 def certain_text(error: float) -> str:
